@@ -1,0 +1,248 @@
+//! Wall time and randomness, injected.
+//!
+//! Signatures, time windows and envelopes need the calendar; they take a [`Clock`]. Deadlines and
+//! back-off need only elapsed time; they use `tokio::time`, which tests can pause.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use time::format_description::well_known::{Rfc2822, Rfc3339};
+use time::{Date, Month, OffsetDateTime, PrimitiveDateTime, Time, UtcOffset};
+
+/// A moment of UTC, in milliseconds since the Unix epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// From Unix seconds.
+    pub const fn from_unix(seconds: i64) -> Self {
+        Self(seconds.saturating_mul(1000))
+    }
+
+    /// From Unix milliseconds.
+    pub const fn from_unix_millis(millis: i64) -> Self {
+        Self(millis)
+    }
+
+    /// Unix seconds, rounded down.
+    pub const fn unix(self) -> i64 {
+        self.0.div_euclid(1000)
+    }
+
+    /// Unix milliseconds.
+    pub const fn unix_millis(self) -> i64 {
+        self.0
+    }
+
+    /// This moment moved by `millis` (clock correction).
+    #[must_use]
+    pub const fn shifted(self, millis: i64) -> Self {
+        Self(self.0.saturating_add(millis))
+    }
+
+    /// `2026-11-22T18:30:00.123Z`, as CloudEvents' `time` wants it (RFC 3339).
+    pub fn rfc3339(self) -> String {
+        let t = self.utc();
+        format!(
+            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
+            t.year(),
+            u8::from(t.month()),
+            t.day(),
+            t.hour(),
+            t.minute(),
+            t.second(),
+            t.millisecond()
+        )
+    }
+
+    /// `2026-11-22`, the date in a TC3 credential scope.
+    pub fn date(self) -> String {
+        let t = self.utc();
+        format!("{:04}-{:02}-{:02}", t.year(), u8::from(t.month()), t.day())
+    }
+
+    /// `20261122T183000Z`, the form of `X-Sdk-Date`.
+    pub fn basic(self) -> String {
+        let t = self.utc();
+        format!(
+            "{:04}{:02}{:02}T{:02}{:02}{:02}Z",
+            t.year(),
+            u8::from(t.month()),
+            t.day(),
+            t.hour(),
+            t.minute(),
+            t.second()
+        )
+    }
+
+    /// Reads the form of [`basic`](Self::basic).
+    pub fn parse_basic(text: &str) -> Option<Self> {
+        let digits = |range: std::ops::Range<usize>| -> Option<u16> {
+            let part = text.get(range)?;
+            part.bytes().all(|b| b.is_ascii_digit()).then(|| part.parse().ok())?
+        };
+        if text.len() != 16 || text.get(8..9)? != "T" || !text.ends_with('Z') {
+            return None;
+        }
+        let byte = |range| u8::try_from(digits(range)?).ok();
+        let month = Month::try_from(byte(4..6)?).ok()?;
+        let date = Date::from_calendar_date(i32::from(digits(0..4)?), month, byte(6..8)?).ok()?;
+        let time = Time::from_hms(byte(9..11)?, byte(11..13)?, byte(13..15)?).ok()?;
+        Some(Self::from_unix(PrimitiveDateTime::new(date, time).assume_utc().unix_timestamp()))
+    }
+
+    /// Reads RFC 3339 (`expires_at` of an IAM token).
+    pub fn parse_rfc3339(text: &str) -> Option<Self> {
+        Self::from_offset(OffsetDateTime::parse(text, &Rfc3339).ok()?)
+    }
+
+    /// Reads an HTTP date (`Date` response header, IMF-fixdate).
+    pub fn parse_http_date(text: &str) -> Option<Self> {
+        Self::from_offset(OffsetDateTime::parse(text, &Rfc2822).ok()?)
+    }
+
+    fn from_offset(t: OffsetDateTime) -> Option<Self> {
+        i64::try_from(t.unix_timestamp_nanos().div_euclid(1_000_000)).ok().map(Self)
+    }
+
+    /// Out of the calendar's range (year 9999) means a clock gone mad; it is shown as the epoch.
+    fn utc(self) -> OffsetDateTime {
+        OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000_000)
+            .unwrap_or(OffsetDateTime::UNIX_EPOCH)
+            .to_offset(UtcOffset::UTC)
+    }
+}
+
+/// Where wall time comes from.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
+
+impl Clock {
+    /// The machine's clock: the one place that reads it.
+    pub fn system() -> Self {
+        Self(Arc::new(|| {
+            #[expect(clippy::disallowed_methods, reason = "the one call behind the injected clock")]
+            let now = std::time::SystemTime::now();
+            let since = now.duration_since(std::time::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+            Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+        }))
+    }
+
+    /// A clock that always tells `at`.
+    pub fn fixed(at: Timestamp) -> Self {
+        Self::from_fn(move || at)
+    }
+
+    /// A clock driven by a test.
+    pub fn from_fn(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now))
+    }
+
+    /// The time now.
+    pub fn now(&self) -> Timestamp {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clock")
+    }
+}
+
+/// Where random bits come from: jitter and request ids, never keys.
+#[derive(Clone)]
+pub struct Random(Arc<dyn Fn() -> u64 + Send + Sync>);
+
+impl Random {
+    /// The operating system's generator.
+    pub fn system() -> Self {
+        use ring::rand::{SecureRandom, SystemRandom};
+        let rng = SystemRandom::new();
+        Self(Arc::new(move || {
+            let mut bytes = [0; 8];
+            // A failing system generator costs spread, not safety: nothing secret comes from here.
+            rng.fill(&mut bytes).map_or(0, |()| u64::from_ne_bytes(bytes))
+        }))
+    }
+
+    /// Random bits chosen by a test.
+    pub fn from_fn(next: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
+        Self(Arc::new(next))
+    }
+
+    /// The next 64 bits.
+    pub fn next_u64(&self) -> u64 {
+        (self.0)()
+    }
+
+    /// A duration in `0..=most`, evenly spread ("full jitter").
+    pub fn up_to(&self, most: Duration) -> Duration {
+        let nanos = u64::try_from(most.as_nanos()).unwrap_or(u64::MAX);
+        Duration::from_nanos(nanos.checked_add(1).map_or_else(|| self.next_u64(), |n| self.next_u64() % n))
+    }
+
+    /// A random (version 4) UUID, for request ids.
+    pub fn uuid(&self) -> String {
+        let (hi, lo) = (self.next_u64(), self.next_u64());
+        format!(
+            "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
+            hi >> 32,
+            (hi >> 16) & 0xffff,
+            hi & 0xfff,
+            0x8000 | (lo >> 48) & 0x3fff,
+            lo & 0xffff_ffff_ffff
+        )
+    }
+}
+
+impl fmt::Debug for Random {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Random")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_moment_in_every_form() {
+        let t = Timestamp::from_unix_millis(1_700_000_000_123);
+        assert_eq!(t.rfc3339(), "2023-11-14T22:13:20.123Z");
+        assert_eq!(t.date(), "2023-11-14");
+        assert_eq!(t.basic(), "20231114T221320Z");
+        assert_eq!(t.unix(), 1_700_000_000);
+        assert_eq!(Timestamp::parse_basic("20231114T221320Z"), Some(Timestamp::from_unix(1_700_000_000)));
+        assert_eq!(Timestamp::parse_rfc3339("2023-11-14T22:13:20.123000Z"), Some(t));
+        assert_eq!(
+            Timestamp::parse_http_date("Tue, 14 Nov 2023 22:13:20 GMT"),
+            Some(Timestamp::from_unix(1_700_000_000))
+        );
+    }
+
+    #[test]
+    fn odd_dates_are_refused() {
+        for text in [
+            "",
+            "20231114T221320",
+            "2023111xT221320Z",
+            "20231314T221320Z",
+            "20231114T221320Zé",
+            "+0231114T221320Z",
+        ] {
+            assert_eq!(Timestamp::parse_basic(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn jitter_stays_in_its_bound() {
+        for bits in [0, 1, u64::MAX / 2, u64::MAX] {
+            let random = Random::from_fn(move || bits);
+            assert!(random.up_to(Duration::from_millis(7)) <= Duration::from_millis(7));
+            assert_eq!(random.up_to(Duration::ZERO), Duration::ZERO);
+        }
+        assert_eq!(Random::from_fn(|| u64::MAX).uuid(), "ffffffff-ffff-4fff-bfff-ffffffffffff");
+    }
+}

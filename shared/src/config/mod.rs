@@ -1,0 +1,3 @@
+//! Configuration: `hooks.toml` and the environment.
+
+pub mod reader;

@@ -1,0 +1,54 @@
+//! A verified webhook.
+
+use bytes::Bytes;
+
+use crate::clock::Timestamp;
+use crate::source::Verified;
+
+/// What the source's signature covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coverage {
+    /// The signature covers the body.
+    Body,
+    /// The sender was authenticated, the body was not covered (a token).
+    Request,
+    /// `source = "none"`: nothing was verified, in writing.
+    None,
+}
+
+impl Coverage {
+    /// As the `webhookverified` extension spells it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Body => "body",
+            Self::Request => "request",
+            Self::None => "none",
+        }
+    }
+}
+
+/// A request that its source verified. Only [`crate::source`] can make one: it takes a [`Verified`].
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// Name of the hook.
+    pub hook: String,
+    /// The provider's delivery id if it is usable as one, else made of hook and body (contract 2.6).
+    pub id: String,
+    /// Whether `id` is the provider's.
+    pub id_from_provider: bool,
+    /// The event's name exactly as the header or field spells it.
+    pub event: Option<String>,
+    /// When we received it.
+    pub received_at: Timestamp,
+    /// Header fields that may be kept: no credentials, tokens replaced by `[verified]`.
+    pub headers: Vec<(String, String)>,
+    /// The one `Content-Type`, if there is one.
+    pub content_type: Option<String>,
+    /// The body's bytes, as verified (a token inside of it replaced by `[verified]`).
+    pub body: Bytes,
+    /// What was verified.
+    pub coverage: Coverage,
+    /// Which of the hook's secrets matched, counted from 0.
+    pub secret: Option<usize>,
+    pub(crate) _verified: Verified,
+}

@@ -1,0 +1,136 @@
+//! The request and answer every trigger is reduced to.
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+/// Header fields in the order received, names in lower case.
+///
+/// A gateway may hand over two fields of one name, or two spellings of one name; both are kept,
+/// so that a verifier can refuse what is ambiguous. Values are bytes: not every sender's are UTF-8.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Headers(Vec<(String, Bytes)>);
+
+impl Headers {
+    /// No fields.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a field after those already there.
+    pub fn push(&mut self, name: &str, value: impl Into<Bytes>) {
+        self.0.push((name.to_ascii_lowercase(), value.into()));
+    }
+
+    /// Every value of `name` (any case), in order.
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> + 'a {
+        self.0.iter().filter(move |(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_ref())
+    }
+
+    /// The value of `name` when there is exactly one field of it.
+    pub fn one<'a>(&'a self, name: &'a str) -> Option<&'a [u8]> {
+        let mut values = self.all(name);
+        let first = values.next()?;
+        values.next().is_none().then_some(first)
+    }
+
+    /// As [`one`](Self::one), when it is UTF-8 text.
+    pub fn one_str<'a>(&'a self, name: &'a str) -> Option<&'a str> {
+        std::str::from_utf8(self.one(name)?).ok()
+    }
+
+    /// All fields in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.0.iter().map(|(n, v)| (n.as_str(), v.as_ref()))
+    }
+
+    /// Number of fields.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Bytes of all names and values.
+    pub fn size(&self) -> usize {
+        self.0.iter().map(|(n, v)| n.len() + v.len()).sum()
+    }
+}
+
+impl<N: AsRef<str>, V: Into<Bytes>> FromIterator<(N, V)> for Headers {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(fields: I) -> Self {
+        let mut headers = Self::new();
+        for (name, value) in fields {
+            headers.push(name.as_ref(), value);
+        }
+        headers
+    }
+}
+
+/// One webhook request, whichever trigger brought it.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// `POST`, upper case as received.
+    pub method: String,
+    /// The path as the gateway matched it, without an API stage; `BASE_PATH` is still in it.
+    pub path: String,
+    /// The query as received, without `?`; order and encoding untouched where the trigger keeps them.
+    pub raw_query: String,
+    /// Header fields.
+    pub headers: Headers,
+    /// The body's own bytes, base64 of the trigger undone.
+    pub body: Bytes,
+    /// The platform's id of this request, or ours: in the log and in a problem's `instance`.
+    pub request_id: String,
+    /// When the platform will stop waiting for (or running) us; `None` if it does not say.
+    pub deadline: Option<Instant>,
+}
+
+/// The answer to a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response {
+    /// HTTP status.
+    pub status: u16,
+    /// Header fields, names in lower case.
+    pub headers: Vec<(&'static str, String)>,
+    /// Body; always UTF-8 text.
+    pub body: String,
+}
+
+impl Response {
+    /// An answer with a body of the given type. An empty body gets no content type.
+    pub fn new(status: u16, content_type: &str, body: impl Into<String>) -> Self {
+        let body = body.into();
+        let headers =
+            if body.is_empty() { Vec::new() } else { vec![("content-type", content_type.to_owned())] };
+        Self { status, headers, body }
+    }
+
+    /// Adds a header field.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// The first field of that (lower-case) name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| *n == name).map(|(_, v)| v.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn doubled_fields_are_ambiguous() {
+        let headers: Headers = [("X-Sig", "a"), ("x-sig", "b"), ("X-Id", "1")].into_iter().collect();
+        assert_eq!(headers.one("X-SIG"), None);
+        assert_eq!(headers.one_str("x-ID"), Some("1"));
+        assert_eq!(headers.all("x-sig").count(), 2);
+        assert_eq!(headers.size(), 17);
+    }
+}

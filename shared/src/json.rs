@@ -1,0 +1,201 @@
+//! Looking into a JSON body without building it.
+//!
+//! Bodies are checked and searched in place: a deeply nested or huge body costs no tree, and the
+//! bytes that were verified are the bytes that travel on.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Deserialize as _;
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// Why a field cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum JsonError {
+    /// Not JSON (RFC 8259), or not UTF-8.
+    #[error("the body is not JSON")]
+    Invalid,
+    /// An object on the way holds the key twice: which one counts is anybody's guess.
+    #[error("the JSON field is given twice")]
+    Duplicate,
+}
+
+/// Whether `text` is one RFC 8259 value, at any nesting, with white space around it at most.
+pub fn is_valid(text: &str) -> bool {
+    serde_json::from_str::<IgnoredAny>(text).is_ok()
+}
+
+/// The raw text of the value at `path` (`a.b.0.c`: keys and array positions), if it is there.
+pub fn find<'a>(body: &'a [u8], path: &str) -> Result<Option<&'a RawValue>, JsonError> {
+    let text = std::str::from_utf8(body).map_err(|_| JsonError::Invalid)?;
+    let mut de = serde_json::Deserializer::from_str(text);
+    let mut duplicate = false;
+    let steps: Vec<&str> = path.split('.').collect();
+    let found = Find { steps: &steps, duplicate: &mut duplicate }.deserialize(&mut de);
+    if duplicate {
+        return Err(JsonError::Duplicate);
+    }
+    let found = found.map_err(|_| JsonError::Invalid)?;
+    de.end().map_err(|_| JsonError::Invalid)?;
+    Ok(found)
+}
+
+/// The value at `path` as plain text: a string's content, a number or boolean as written.
+/// `null`, objects, arrays and missing fields are `None`.
+pub fn text<'a>(body: &'a [u8], path: &str) -> Result<Option<Cow<'a, str>>, JsonError> {
+    Ok(find(body, path)?.and_then(|raw| scalar(raw.get())))
+}
+
+fn scalar(raw: &str) -> Option<Cow<'_, str>> {
+    match raw.as_bytes().first()? {
+        b'"' => {
+            // Borrows when the string has no escapes. A lone surrogate is no text.
+            let mut de = serde_json::Deserializer::from_str(raw);
+            Option::from(CowStr::deserialize(&mut de).ok()?.0)
+        }
+        b'{' | b'[' | b'n' => None,
+        _ => Some(Cow::Borrowed(raw)),
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct CowStr<'a>(#[serde(borrow)] Cow<'a, str>);
+
+struct Find<'p> {
+    steps: &'p [&'p str],
+    duplicate: &'p mut bool,
+}
+
+impl<'de> DeserializeSeed<'de> for Find<'_> {
+    type Value = Option<&'de RawValue>;
+
+    fn deserialize<D: Deserializer<'de>>(self, de: D) -> Result<Self::Value, D::Error> {
+        if self.steps.is_empty() { <&RawValue>::deserialize(de).map(Some) } else { de.deserialize_any(self) }
+    }
+}
+
+impl<'de> Visitor<'de> for Find<'_> {
+    type Value = Option<&'de RawValue>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let Some((step, rest)) = self.steps.split_first() else { return Ok(None) };
+        let (mut seen, mut found) = (false, None);
+        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
+            if key != *step {
+                map.next_value::<IgnoredAny>()?;
+            } else if seen {
+                *self.duplicate = true;
+                map.next_value::<IgnoredAny>()?;
+            } else {
+                seen = true;
+                found = map.next_value_seed(Find { steps: rest, duplicate: self.duplicate })?;
+            }
+        }
+        Ok(found)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let Some((step, rest)) = self.steps.split_first() else { return Ok(None) };
+        let mut before = step.parse::<usize>().ok();
+        loop {
+            if before == Some(0) {
+                before = None;
+                match seq.next_element_seed(Find { steps: rest, duplicate: self.duplicate })? {
+                    Some(found) => {
+                        while seq.next_element::<IgnoredAny>()?.is_some() {}
+                        return Ok(found);
+                    }
+                    None => return Ok(None),
+                }
+            }
+            if seq.next_element::<IgnoredAny>()?.is_none() {
+                return Ok(None);
+            }
+            before = before.map(|n| n - 1);
+        }
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+    fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+}
+
+/// Writes `text` as a JSON string, quotes included.
+pub fn write_string(out: &mut String, text: &str) {
+    // A `&str` serialises to a `String` without fail: no I/O, no non-string keys.
+    out.push_str(&serde_json::to_string(text).unwrap_or_default());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn get(body: &str, path: &str) -> Option<String> {
+        text(body.as_bytes(), path).unwrap().map(Cow::into_owned)
+    }
+
+    #[test]
+    fn fields_are_found_as_written() {
+        let body = r#" {"a":{"b":[10,{"c":"x\u0041é"}]},"n":1.50,"big":18446744073709551616,"t":true,"z":null,"o":{}} "#;
+        assert_eq!(get(body, "a.b.1.c").as_deref(), Some("xAé"));
+        assert_eq!(get(body, "a.b.0").as_deref(), Some("10"));
+        assert_eq!(get(body, "n").as_deref(), Some("1.50"));
+        assert_eq!(get(body, "big").as_deref(), Some("18446744073709551616"));
+        assert_eq!(get(body, "t").as_deref(), Some("true"));
+        for path in ["z", "o", "a", "a.b", "a.b.2", "a.b.1.c.d", "n.x", "missing", "", "a.b.-1"] {
+            assert_eq!(get(body, path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_doubled_key_on_the_path_is_refused() {
+        assert_eq!(find(br#"{"a":1,"a":2}"#, "a").err(), Some(JsonError::Duplicate));
+        assert_eq!(find(br#"{"a":1,"\u0061":2}"#, "a").err(), Some(JsonError::Duplicate));
+        assert_eq!(find(br#"{"x":1,"x":2,"a":3}"#, "a").unwrap().unwrap().get(), "3");
+    }
+
+    #[test]
+    fn what_is_not_json_is_an_error() {
+        for body in ["", "{", r#"{"a":1}x"#, r#"{"a":1,}"#, "{'a':1}", "\u{feff}{}"] {
+            assert_eq!(find(body.as_bytes(), "a").err(), Some(JsonError::Invalid), "{body}");
+        }
+        assert_eq!(find(b"{\"a\":\"\xff\"}", "a").err(), Some(JsonError::Invalid));
+    }
+
+    #[test]
+    fn nesting_has_no_limit_off_the_path() {
+        let deep = format!(r#"{{"d":{}{},"a":"x"}}"#, "[".repeat(100_000), "]".repeat(100_000));
+        assert_eq!(get(&deep, "a").as_deref(), Some("x"));
+        assert!(is_valid(&deep));
+    }
+
+    #[test]
+    fn validity_is_rfc_8259() {
+        for good in ["1", " null\n", r#""\ud800""#, "[1e400]", "-0"] {
+            assert!(is_valid(good), "{good}");
+        }
+        for bad in ["", "01", "1.", "[1,]", "\"\t\"", "{} {}", "NaN", "'a'"] {
+            assert!(!is_valid(bad), "{bad}");
+        }
+    }
+}

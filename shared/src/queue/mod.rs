@@ -1,0 +1,142 @@
+//! Queues: one trait, one module a vendor, one classification of everything that can go wrong.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::message::Message;
+
+/// A vendor whose queue a function serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Vendor {
+    /// TDMQ for Pulsar, Tencent Cloud.
+    Tdmq,
+    /// DMS for RocketMQ, Open Telekom Cloud and Huawei Cloud.
+    Rocketmq,
+}
+
+impl Vendor {
+    /// As in `hooks.toml`, paths and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Tdmq => "tdmq",
+            Self::Rocketmq => "rocketmq",
+        }
+    }
+}
+
+/// A queue that messages can be sent to.
+pub trait Queue: Clone + Send + Sync + 'static {
+    /// Whose it is.
+    const VENDOR: Vendor;
+
+    /// Sends one message: signs, sends, and retries by error class until `deadline`. Returns only
+    /// when the vendor named the stored message, or when there is nothing more to try in time.
+    fn send(
+        &self,
+        message: &Message,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<Receipt, SendError>> + Send;
+
+    /// What is missing or wrong in the environment, for the log at start and for `hookmq check`.
+    /// A send with problems fails as [`Class::Config`]; the function still starts.
+    fn problems(&self) -> Vec<EnvProblem>;
+
+    /// Opens the connection that the first send will use; no request is made. Failure is no error:
+    /// the send will connect again.
+    fn prewarm(&self) -> impl Future<Output = ()> + Send;
+}
+
+/// Something missing or wrong in the environment.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{variable}: {message}")]
+pub struct EnvProblem {
+    /// The variable.
+    pub variable: &'static str,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+/// Proof that a vendor's answer named a stored message; made only by the queue clients.
+#[derive(Clone, Copy, Debug)]
+pub struct Stored(());
+
+/// The message is stored.
+#[derive(Clone, Debug)]
+pub struct Receipt {
+    /// The vendor's message id: an opaque string.
+    pub message_id: String,
+    /// The vendor's request id, which its support asks for.
+    pub request_id: Option<String>,
+    /// Attempts made, this one included.
+    pub attempts: u32,
+    _stored: Stored,
+}
+
+/// What kind of failure it is. Retry, answer and alarm follow from it and from nothing else
+/// (contract 2.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// Larger than the queue takes. User action: lower `max_body`, or use the claim check.
+    TooLarge,
+    /// The vendor refuses this message or request. User action: look at the code in the log.
+    Permanent,
+    /// Topic, instance, project, region or endpoint is wrong. User action: correct the configuration.
+    Config,
+    /// The credentials are wrong or locked. User action: correct them; the client stops using them.
+    Auth,
+    /// The credentials may not do this. User action: grant the permission.
+    Permission,
+    /// A quota is used up or the account is in arrears. User action: raise it, or pay.
+    Quota,
+    /// The token or temporary key is out of date; retried once with a new one.
+    AuthRefresh,
+    /// Our clock is off; retried once with the vendor's time.
+    ClockSkew,
+    /// Too many requests.
+    Throttle,
+    /// A fault on the vendor's side or on the way; the message was probably not stored.
+    Transient,
+    /// Nobody knows whether the message was stored: sent again, so it can arrive twice.
+    Ambiguous,
+}
+
+impl Class {
+    /// As `error_codes.json`, logs and documents spell it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::TooLarge => "too_large",
+            Self::Permanent => "permanent",
+            Self::Config => "config",
+            Self::Auth => "auth",
+            Self::Permission => "permission",
+            Self::Quota => "quota",
+            Self::AuthRefresh => "auth_refresh",
+            Self::ClockSkew => "clock_skew",
+            Self::Throttle => "throttle",
+            Self::Transient => "transient",
+            Self::Ambiguous => "ambiguous",
+        }
+    }
+}
+
+/// A message that could not be stored in time.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{}: {detail}", class.as_str())]
+pub struct SendError {
+    /// What decides everything.
+    pub class: Class,
+    /// The vendor's error code, if it gave one.
+    pub code: Option<String>,
+    /// What happened, for the log: never a secret, never the message.
+    pub detail: String,
+    /// The vendor's request id.
+    pub request_id: Option<String>,
+    /// How long the vendor asked us to wait.
+    pub retry_after: Option<Duration>,
+    /// Attempts that reached the network.
+    pub attempts: u32,
+    /// Whether any attempt may have been stored all the same.
+    pub maybe_stored: bool,
+}

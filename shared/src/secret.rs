@@ -1,0 +1,207 @@
+//! Secrets, and where they are kept.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+use crate::env::Env;
+
+/// Largest secret read from a file, in bytes: keys and tokens are far below it.
+const MAX_FILE: u64 = 64 * 1024;
+
+/// A secret value. It is wiped when dropped, never printed, and compared in constant time.
+#[derive(Clone)]
+pub struct Secret(Zeroizing<Vec<u8>>);
+
+impl Secret {
+    /// Wraps a value.
+    pub fn new(value: impl Into<Vec<u8>>) -> Self {
+        Self(Zeroizing::new(value.into()))
+    }
+
+    /// The bytes themselves: for signing, comparing and masking only.
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The value as text, when it is UTF-8.
+    pub fn expose_str(&self) -> Option<&str> {
+        std::str::from_utf8(&self.0).ok()
+    }
+
+    /// Nothing but white space, which must never be used as a key.
+    pub fn is_blank(&self) -> bool {
+        self.0.iter().all(u8::is_ascii_whitespace)
+    }
+}
+
+/// Constant time in the length of the values; the length itself is not hidden.
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_slice().ct_eq(other.0.as_slice()).into()
+    }
+}
+
+impl Eq for Secret {}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<secret>")
+    }
+}
+
+/// A reference to a secret, as written in `hooks.toml` or in a credential variable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretRef {
+    /// `plain:VALUE`, or a bare value where that is allowed.
+    Literal(Secret),
+    /// `env:NAME`
+    Env(String),
+    /// `file:PATH`; one trailing line end is not part of the secret.
+    File(PathBuf),
+    /// `secretsmanager:ID` or `secretsmanager:ID#json_key`
+    SecretsManager {
+        /// Name or ARN.
+        id: String,
+        /// The key inside a secret that is a JSON object.
+        json_key: Option<String>,
+    },
+    /// `ssm:NAME`
+    Ssm(String),
+}
+
+/// Why a secret could not be had.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum SecretError {
+    /// A literal without `plain:`, where references are asked for.
+    #[error("write env:NAME, file:PATH or, for a literal, plain:VALUE")]
+    NotAReference,
+    /// The reference names nothing.
+    #[error("{0} needs a name after the colon")]
+    NoName(&'static str),
+    /// The variable is unset or blank.
+    #[error("environment variable {0} is unset or empty")]
+    Unset(String),
+    /// The file cannot be read.
+    #[error("cannot read {0}: {1}")]
+    File(String, std::io::ErrorKind),
+    /// The file is too large to be a secret.
+    #[error("{0} is over 64 KiB: not a secret")]
+    FileTooLarge(String),
+    /// Only white space.
+    #[error("the secret is empty")]
+    Empty,
+    /// A store that this version cannot read.
+    #[error("{0} references are not supported by this version: use env: or file:")]
+    Unsupported(&'static str),
+}
+
+impl SecretRef {
+    /// Reads a reference of `hooks.toml`, where a literal needs `plain:`.
+    pub fn parse(text: &str) -> Result<Self, SecretError> {
+        let named = |rest: &str, kind| match rest.trim() {
+            "" => Err(SecretError::NoName(kind)),
+            name => Ok(name.to_owned()),
+        };
+        match text.split_once(':') {
+            Some(("plain", value)) => Ok(Self::Literal(Secret::new(value))),
+            Some(("env", name)) => named(name, "env:").map(Self::Env),
+            Some(("file", path)) => named(path, "file:").map(|p| Self::File(p.into())),
+            Some(("ssm", name)) => named(name, "ssm:").map(Self::Ssm),
+            Some(("secretsmanager", rest)) => {
+                let (id, json_key) = match rest.split_once('#') {
+                    Some((id, key)) => (id, Some(named(key, "secretsmanager:ID#")?)),
+                    None => (rest, None),
+                };
+                Ok(Self::SecretsManager { id: named(id, "secretsmanager:")?, json_key })
+            }
+            _ => Err(SecretError::NotAReference),
+        }
+    }
+
+    /// Reads a credential variable or a command line's value, where text that is no reference is the
+    /// secret itself.
+    pub fn parse_or_literal(text: &str) -> Result<Self, SecretError> {
+        match Self::parse(text) {
+            Err(SecretError::NotAReference) => Ok(Self::Literal(Secret::new(text))),
+            other => other,
+        }
+    }
+
+    /// Fetches the value. Empty and blank values are refused: an empty key would verify anything
+    /// that is signed with the empty key.
+    pub fn resolve(&self, env: &Env) -> Result<Secret, SecretError> {
+        let secret = match self {
+            Self::Literal(secret) => secret.clone(),
+            Self::Env(name) => Secret::new(env.get(name).ok_or_else(|| SecretError::Unset(name.clone()))?),
+            Self::File(path) => read_file(path)?,
+            Self::SecretsManager { .. } => return Err(SecretError::Unsupported("secretsmanager:")),
+            Self::Ssm(_) => return Err(SecretError::Unsupported("ssm:")),
+        };
+        if secret.is_blank() { Err(SecretError::Empty) } else { Ok(secret) }
+    }
+}
+
+fn read_file(path: &std::path::Path) -> Result<Secret, SecretError> {
+    use std::io::Read as _;
+    let name = || path.display().to_string();
+    let fail = |e: std::io::Error| SecretError::File(name(), e.kind());
+    let mut bytes = Zeroizing::new(Vec::new());
+    std::fs::File::open(path).map_err(fail)?.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(fail)?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(SecretError::FileTooLarge(name()));
+    }
+    let end = match bytes.as_slice() {
+        [.., b'\r', b'\n'] => bytes.len() - 2,
+        [.., b'\n'] => bytes.len() - 1,
+        _ => bytes.len(),
+    };
+    bytes.truncate(end);
+    Ok(Secret(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_are_read() {
+        assert_eq!(SecretRef::parse("env:A"), Ok(SecretRef::Env("A".into())));
+        assert_eq!(SecretRef::parse("plain:a:b"), Ok(SecretRef::Literal(Secret::new("a:b"))));
+        assert_eq!(
+            SecretRef::parse("secretsmanager:arn:aws:x#k"),
+            Ok(SecretRef::SecretsManager { id: "arn:aws:x".into(), json_key: Some("k".into()) })
+        );
+        assert_eq!(SecretRef::parse("hunter2"), Err(SecretError::NotAReference));
+        assert_eq!(SecretRef::parse("whsec_a:b"), Err(SecretError::NotAReference));
+        assert_eq!(SecretRef::parse("env: "), Err(SecretError::NoName("env:")));
+        assert_eq!(SecretRef::parse_or_literal("a:b"), Ok(SecretRef::Literal(Secret::new("a:b"))));
+    }
+
+    #[test]
+    fn blank_is_never_a_secret() {
+        let env = Env::of([("E", "  ")]);
+        assert_eq!(SecretRef::parse("plain: ").unwrap().resolve(&env), Err(SecretError::Empty));
+        assert_eq!(SecretRef::parse("env:E").unwrap().resolve(&env), Err(SecretError::Unset("E".into())));
+    }
+
+    #[test]
+    fn a_file_loses_one_line_end_and_no_more() {
+        let dir = tempfile::tempdir().unwrap();
+        for (text, want) in [("k\n", "k"), ("k\r\n", "k"), ("k\n\n", "k\n"), ("k", "k"), (" k ", " k ")] {
+            let path = dir.path().join("s");
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(SecretRef::File(path).resolve(&Env::process()), Ok(Secret::new(want)));
+        }
+        let missing = SecretRef::File(dir.path().join("none")).resolve(&Env::process());
+        assert!(matches!(missing, Err(SecretError::File(_, std::io::ErrorKind::NotFound))));
+    }
+
+    #[test]
+    fn debug_shows_nothing() {
+        let text = format!("{:?}", SecretRef::Literal(Secret::new("hunter2")));
+        assert!(!text.contains("hunter2"));
+    }
+}
