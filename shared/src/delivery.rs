@@ -32,12 +32,16 @@ impl Coverage {
 pub struct Delivery {
     /// Name of the hook.
     pub hook: String,
+    /// The preset that verified it; none for a hook's own `[verify]` table.
+    pub source: Option<String>,
     /// The provider's delivery id if it is usable as one, else made of hook and body (contract 2.6).
     pub id: String,
     /// Whether `id` is the provider's.
     pub id_from_provider: bool,
     /// The event's name exactly as the header or field spells it.
     pub event: Option<String>,
+    /// What the event is about, where the source says so.
+    pub subject: Option<String>,
     /// When we received it.
     pub received_at: Timestamp,
     /// Header fields that may be kept: no credentials, tokens replaced by `[verified]`.

@@ -101,23 +101,18 @@ impl<'de> Visitor<'de> for Find<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
         let Some((step, rest)) = self.steps.split_first() else { return Ok(None) };
-        let mut before = step.parse::<usize>().ok();
-        loop {
-            if before == Some(0) {
-                before = None;
-                match seq.next_element_seed(Find { steps: rest, duplicate: self.duplicate })? {
-                    Some(found) => {
-                        while seq.next_element::<IgnoredAny>()?.is_some() {}
-                        return Ok(found);
-                    }
-                    None => return Ok(None),
+        if let Ok(position) = step.parse::<usize>() {
+            for _ in 0..position {
+                if seq.next_element::<IgnoredAny>()?.is_none() {
+                    return Ok(None);
                 }
             }
-            if seq.next_element::<IgnoredAny>()?.is_none() {
-                return Ok(None);
-            }
-            before = before.map(|n| n - 1);
+            let found = seq.next_element_seed(Find { steps: rest, duplicate: self.duplicate })?;
+            while seq.next_element::<IgnoredAny>()?.is_some() {}
+            return Ok(found.flatten());
         }
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(None)
     }
 
     fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {

@@ -1,4 +1,24 @@
 //! Messages: what a queue stores.
+//!
+//! A delivery becomes one text: a CloudEvents envelope, or the body itself (`format = "raw"`). The
+//! delivery id travels inside, so that a consumer can tell a repeat: neither vendor's API has a
+//! field for it.
+
+mod envelope;
+mod template;
+
+use crate::delivery::Delivery;
+pub use template::{Place, Placeholder, RenderError, Template, TemplateError};
+
+/// How the body is carried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// One CloudEvents 1.0 JSON object.
+    #[default]
+    CloudEvents,
+    /// The body itself.
+    Raw,
+}
 
 /// A message ready for a queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,4 +35,226 @@ pub struct Message {
     pub tag: Option<String>,
     /// CloudEvents attributes as message properties (`CE_id` and so on), for queues that have them.
     pub properties: Vec<(&'static str, String)>,
+}
+
+/// How a hook makes messages.
+#[derive(Clone, Debug)]
+pub struct Recipe<'h> {
+    /// Where it goes.
+    pub topic: &'h Template,
+    /// How the body is carried.
+    pub format: Format,
+    /// A key of its own.
+    pub key: Option<&'h Template>,
+    /// A tag.
+    pub tag: Option<&'h Template>,
+    /// Prefix of the CloudEvents `source`.
+    pub source_uri: &'h str,
+    /// The source's reverse-DNS prefix of the CloudEvents `type`; without one it is `webhook.HOOK`.
+    pub type_prefix: Option<&'h str>,
+}
+
+/// Why a verified delivery cannot become a message: nothing that a retry would mend. Never holds a
+/// value of the request.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unrenderable {
+    /// A template asks for what is not there, or not fit.
+    #[error(transparent)]
+    Template(#[from] RenderError),
+    /// A CloudEvents attribute would hold a control character or over 1024 bytes.
+    #[error("the CloudEvents attribute {0} would hold a control character or over 1024 bytes")]
+    Attribute(&'static str),
+    /// `raw` carries text only.
+    #[error("format = \"raw\" carries UTF-8 only: use format = \"cloudevents\"")]
+    NotText,
+    /// Neither queue takes an empty message.
+    #[error("format = \"raw\" cannot carry an empty body: use format = \"cloudevents\"")]
+    Empty,
+}
+
+impl Recipe<'_> {
+    /// Makes the message.
+    pub fn render(&self, delivery: &Delivery) -> Result<Message, Unrenderable> {
+        let topic = self.topic.render(delivery, Place::Topic)?;
+        let key = self.key.map(|t| t.render(delivery, Place::Key)).transpose()?;
+        let tag = self.tag.map(|t| t.render(delivery, Place::Tag)).transpose()?;
+        let attributes =
+            envelope::Attributes::new(delivery, self.source_uri, self.type_prefix, key.as_deref())
+                .map_err(Unrenderable::Attribute)?;
+        let text = match self.format {
+            Format::CloudEvents => attributes.envelope(delivery),
+            Format::Raw => match std::str::from_utf8(&delivery.body) {
+                Ok("") => return Err(Unrenderable::Empty),
+                Ok(text) => text.to_owned(),
+                Err(_) => return Err(Unrenderable::NotText),
+            },
+        };
+        Ok(Message { id: delivery.id.clone(), topic, text, key, tag, properties: attributes.properties() })
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use base64::Engine as _;
+    use bytes::Bytes;
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::delivery::Coverage;
+
+    /// A verified GitHub push with one `X-One` and two `X-Two` fields.
+    pub(crate) fn delivery(body: &[u8], content_type: Option<&str>) -> Delivery {
+        let headers = [("x-one", "1"), ("x-two", "a"), ("x-two", "b")];
+        Delivery {
+            hook: "github".into(),
+            source: Some("github".into()),
+            id: "72d3162e".into(),
+            id_from_provider: true,
+            event: Some("push".into()),
+            subject: None,
+            received_at: Timestamp::from_unix_millis(1_760_000_000_123),
+            headers: headers.map(|(n, v)| (n.into(), v.into())).into(),
+            content_type: content_type.map(Into::into),
+            body: Bytes::copy_from_slice(body),
+            coverage: Coverage::Body,
+            secret: Some(0),
+            _verified: crate::source::Verified::for_tests(),
+        }
+    }
+
+    fn recipe(topic: &Template, format: Format) -> Recipe<'_> {
+        Recipe {
+            topic,
+            format,
+            key: None,
+            tag: None,
+            source_uri: "https://hooks.example.com",
+            type_prefix: Some("com.github"),
+        }
+    }
+
+    fn render(delivery: &Delivery, format: Format) -> Result<Message, Unrenderable> {
+        recipe(&Template::parse("t").unwrap(), format).render(delivery)
+    }
+
+    fn envelope(body: &[u8], content_type: Option<&str>) -> Value {
+        let message = render(&delivery(body, content_type), Format::CloudEvents).unwrap();
+        serde_json::from_str(&message.text).unwrap()
+    }
+
+    #[test]
+    fn the_envelope_has_every_attribute() {
+        let mut event = delivery(br#"{"a":1}"#, Some("application/json"));
+        let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        event.headers.push(("traceparent".into(), trace.into()));
+        event.subject = Some("refs/heads/main".into());
+        let (topic, key) = (Template::parse("t").unwrap(), Template::parse("{json:a}").unwrap());
+        let mut recipe = recipe(&topic, Format::CloudEvents);
+        recipe.key = Some(&key);
+        let message = recipe.render(&event).unwrap();
+        assert_eq!(
+            serde_json::from_str::<Value>(&message.text).unwrap(),
+            json!({
+                "specversion": "1.0", "id": "72d3162e", "source": "https://hooks.example.com/hooks/github",
+                "type": "com.github.push", "time": "2025-10-09T08:53:20.123Z",
+                "datacontenttype": "application/json", "subject": "refs/heads/main",
+                "webhooksource": "github", "webhookverified": "body", "traceparent": trace,
+                "partitionkey": "1", "data": {"a": 1},
+                "webhookheaders": format!(r#"[["x-one","1"],["x-two","a"],["x-two","b"],["traceparent","{trace}"]]"#),
+            })
+        );
+        assert_eq!(message.key.as_deref(), Some("1"));
+        let property = |name| message.properties.iter().find(|(n, _)| *n == name).map(|(_, v)| v.as_str());
+        assert_eq!(property("CE_type"), Some("com.github.push"));
+        assert_eq!(property("CE_partitionkey"), Some("1"));
+        assert_eq!(property("CE_webhookheaders"), None);
+        assert_eq!(message.properties.len(), 11);
+    }
+
+    #[test]
+    fn a_json_body_is_carried_verbatim() {
+        let odd = " {\"b\":1.0,\"a\":\"\\u00e9\",\n\"a\":1e400} \n";
+        let message = render(&delivery(odd.as_bytes(), Some("Application/X+JSON; a=b")), Format::CloudEvents);
+        assert!(message.unwrap().text.ends_with(&format!(r#","data":{odd}}}"#)));
+    }
+
+    #[test]
+    fn what_is_not_json_is_text_or_base64() {
+        assert_eq!(envelope(b"a=b&c", Some("application/x-www-form-urlencoded"))["data"], json!("a=b&c"));
+        assert_eq!(envelope(b"{}", None)["data"], json!("{}"));
+        assert_eq!(envelope(b"{}", None)["datacontenttype"], json!("application/octet-stream"));
+        assert_eq!(envelope(b"{", Some("application/json"))["data_base64"], json!("ew=="));
+        assert_eq!(envelope(b"", Some("application/json"))["data_base64"], json!(""));
+        assert_eq!(envelope(b"", Some("text/plain"))["data"], json!(""));
+        assert_eq!(envelope(b"\xff", Some("text/plain"))["data_base64"], json!("/w=="));
+    }
+
+    #[test]
+    fn types_without_prefix_or_event_name_the_hook() {
+        let topic = Template::parse("t").unwrap();
+        let mut recipe = recipe(&topic, Format::CloudEvents);
+        let mut event = delivery(b"{}", None);
+        recipe.type_prefix = None;
+        let kind = |recipe: &Recipe<'_>, event: &Delivery| {
+            let text = recipe.render(event).unwrap().text;
+            serde_json::from_str::<Value>(&text).unwrap()["type"].clone()
+        };
+        assert_eq!(kind(&recipe, &event), "webhook.github.push");
+        event.event = None;
+        assert_eq!(kind(&recipe, &event), "webhook.github");
+    }
+
+    #[test]
+    fn a_control_character_in_an_attribute_is_refused() {
+        let mut event = delivery(b"{}", None);
+        event.event = Some("a\u{1}DELAY\u{2}18".into());
+        assert_eq!(render(&event, Format::CloudEvents), Err(Unrenderable::Attribute("type")));
+        event.event = Some("x".repeat(2000));
+        assert_eq!(render(&event, Format::Raw), Err(Unrenderable::Attribute("type")));
+    }
+
+    #[test]
+    fn raw_is_the_body_or_a_refusal() {
+        assert_eq!(render(&delivery("é\n".as_bytes(), None), Format::Raw).unwrap().text, "é\n");
+        assert_eq!(render(&delivery(b"", None), Format::Raw), Err(Unrenderable::Empty));
+        assert_eq!(render(&delivery(b"\xff", None), Format::Raw), Err(Unrenderable::NotText));
+    }
+
+    proptest! {
+        #[test]
+        fn bytes_in_are_bytes_out(
+            body in prop_oneof![
+                proptest::collection::vec(any::<u8>(), 0..200),
+                ".{0,100}".prop_map(String::into_bytes),
+                r#"[ \n]?(\{"a":(1|"[^"\\\x00-\x1f]{0,9}"|\[\])\}|null|-0\.5e9)[ \t]?"#.prop_map(String::into_bytes),
+            ],
+            content_type in proptest::option::of(prop_oneof![
+                Just("application/json".to_owned()), Just("text/plain".to_owned()), "[ -~]{0,30}",
+            ]),
+        ) {
+            let event = delivery(&body, content_type.as_deref());
+            let text = render(&event, Format::CloudEvents).unwrap().text;
+            let parsed: std::collections::BTreeMap<String, &serde_json::value::RawValue> =
+                serde_json::from_str(&text).unwrap();
+            let out = match (parsed.get("data"), parsed.get("data_base64")) {
+                (None, Some(raw)) => {
+                    let text: String = serde_json::from_str(raw.get()).unwrap();
+                    base64::engine::general_purpose::STANDARD.decode(text).unwrap()
+                }
+                (Some(_), None) if content_type.as_deref() == Some("application/json") => {
+                    let before = text.len() - 1 - body.len();
+                    text.as_bytes()[before..text.len() - 1].to_vec()
+                }
+                (Some(raw), None) => serde_json::from_str::<String>(raw.get()).unwrap().into_bytes(),
+                _ => panic!("exactly one of data and data_base64"),
+            };
+            prop_assert_eq!(out, body.clone());
+            match render(&event, Format::Raw) {
+                Ok(message) => prop_assert_eq!(message.text.into_bytes(), body),
+                Err(_) => prop_assert!(body.is_empty() || std::str::from_utf8(&body).is_err()),
+            }
+        }
+    }
 }

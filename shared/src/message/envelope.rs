@@ -1,0 +1,168 @@
+//! The CloudEvents 1.0 envelope (JSON event format).
+//!
+//! Written by hand rather than through a serialiser: a JSON body is spliced in verbatim, so that the
+//! bytes a consumer takes out of `data` are the bytes that were verified.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::delivery::Delivery;
+use crate::json;
+
+/// The context attributes of a delivery, extensions included; `webhookheaders` is apart because it
+/// is large and goes into the envelope only.
+#[derive(Clone, Debug)]
+pub(super) struct Attributes(Vec<(&'static str, String)>);
+
+/// CloudEvents forbids control characters in attributes; brokers split properties at them.
+const MAX_ATTRIBUTE: usize = 1024;
+
+impl Attributes {
+    pub(super) fn new(
+        delivery: &Delivery,
+        source_uri: &str,
+        type_prefix: Option<&str>,
+        key: Option<&str>,
+    ) -> Result<Self, &'static str> {
+        let hook = &delivery.hook;
+        let prefix = type_prefix.map_or_else(|| format!("webhook.{hook}"), str::to_owned);
+        let kind = match delivery.event.as_deref() {
+            Some(event) if !event.is_empty() => format!("{prefix}.{event}"),
+            _ => prefix,
+        };
+        let mut list = vec![
+            ("specversion", "1.0".to_owned()),
+            ("id", delivery.id.clone()),
+            ("source", format!("{source_uri}/hooks/{hook}")),
+            ("type", kind),
+            ("time", delivery.received_at.rfc3339()),
+            ("datacontenttype", content_type(delivery).to_owned()),
+        ];
+        let mut optional = |name, value: Option<&str>| {
+            if let Some(value) = value.filter(|v| !v.is_empty()) {
+                list.push((name, value.to_owned()));
+            }
+        };
+        optional("subject", delivery.subject.as_deref());
+        optional("webhooksource", delivery.source.as_deref());
+        optional("webhookverified", Some(delivery.coverage.as_str()));
+        optional("traceparent", traceparent(delivery));
+        optional("partitionkey", key);
+        match list.iter().find(|(_, v)| v.len() > MAX_ATTRIBUTE || v.chars().any(char::is_control)) {
+            Some((name, _)) => Err(name),
+            None => Ok(Self(list)),
+        }
+    }
+
+    /// As the RocketMQ binding of CloudEvents names them.
+    pub(super) fn properties(self) -> Vec<(&'static str, String)> {
+        let name = |attribute| match attribute {
+            "specversion" => "CE_specversion",
+            "id" => "CE_id",
+            "source" => "CE_source",
+            "type" => "CE_type",
+            "time" => "CE_time",
+            "datacontenttype" => "CE_datacontenttype",
+            "subject" => "CE_subject",
+            "webhooksource" => "CE_webhooksource",
+            "webhookverified" => "CE_webhookverified",
+            "traceparent" => "CE_traceparent",
+            _ => "CE_partitionkey",
+        };
+        self.0.into_iter().map(|(attribute, value)| (name(attribute), value)).collect()
+    }
+
+    /// The whole event as one JSON object.
+    pub(super) fn envelope(&self, delivery: &Delivery) -> String {
+        let mut out = String::with_capacity(delivery.body.len() + 1024);
+        let mut separator = '{';
+        let mut member = |out: &mut String, name: &str| {
+            out.push(separator);
+            separator = ',';
+            json::write_string(out, name);
+            out.push(':');
+        };
+        for (name, value) in &self.0 {
+            member(&mut out, name);
+            json::write_string(&mut out, value);
+        }
+        member(&mut out, "webhookheaders");
+        json::write_string(&mut out, &header_pairs(delivery));
+        match Data::of(delivery) {
+            Data::Json(text) => {
+                member(&mut out, "data");
+                out.push_str(text);
+            }
+            Data::Text(text) => {
+                member(&mut out, "data");
+                json::write_string(&mut out, text);
+            }
+            Data::Binary => {
+                member(&mut out, "data_base64");
+                out.push('"');
+                STANDARD.encode_string(&delivery.body, &mut out);
+                out.push('"');
+            }
+        }
+        out.push('}');
+        out
+    }
+}
+
+/// How a body travels inside the envelope.
+enum Data<'d> {
+    Json(&'d str),
+    Text(&'d str),
+    Binary,
+}
+
+impl<'d> Data<'d> {
+    fn of(delivery: &'d Delivery) -> Self {
+        let is_json = delivery.content_type.as_deref().is_some_and(is_json_type);
+        match std::str::from_utf8(&delivery.body) {
+            Ok(text) if is_json && json::is_valid(text) => Self::Json(text),
+            Ok(text) if !is_json => Self::Text(text),
+            _ => Self::Binary,
+        }
+    }
+}
+
+/// `application/json`, `application/problem+json; charset=utf-8` and their like.
+fn is_json_type(content_type: &str) -> bool {
+    let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    media_type.split_once('/').is_some_and(|(_, subtype)| subtype == "json" || subtype.ends_with("+json"))
+}
+
+/// Without a usable type of its own, a body must not pass for JSON (which is CloudEvents' default).
+fn content_type(delivery: &Delivery) -> &str {
+    match delivery.content_type.as_deref() {
+        Some(t) if !t.is_empty() && t.len() <= 256 && t.bytes().all(|b| (b' '..=b'~').contains(&b)) => t,
+        _ => "application/octet-stream",
+    }
+}
+
+/// The sender's trace context, if it is one (W3C Trace Context, version 00).
+fn traceparent(delivery: &Delivery) -> Option<&str> {
+    let (_, value) = delivery.headers.iter().find(|(name, _)| name == "traceparent")?;
+    let parts: Vec<&str> = value.split('-').collect();
+    let lengths: Vec<usize> = parts.iter().map(|p| p.len()).collect();
+    let hex = |p: &&str| p.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    (lengths == [2, 32, 16, 2] && parts.iter().all(hex)).then_some(value)
+}
+
+/// The kept headers as the text of a JSON array of pairs.
+fn header_pairs(delivery: &Delivery) -> String {
+    let mut out = String::from("[");
+    for (i, (name, value)) in delivery.headers.iter().enumerate() {
+        if i > 0 {
+            out.push(',');
+        }
+        out.push('[');
+        json::write_string(&mut out, name);
+        out.push(',');
+        json::write_string(&mut out, value);
+        out.push(']');
+    }
+    out.push(']');
+    out
+}

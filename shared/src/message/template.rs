@@ -1,0 +1,286 @@
+//! Placeholders in topics, keys and tags: `{event}`, `{id}`, `{hook}`, `{header:Name}`, `{json:a.b}`.
+//!
+//! A placeholder's value comes from the request and is often not covered by the signature, so each
+//! place says what it takes: a value that does not fit is a refusal, never cut or cleaned up.
+
+use std::borrow::Cow;
+
+use crate::delivery::Delivery;
+use crate::json;
+use crate::source;
+
+/// A text with placeholders.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template {
+    parts: Vec<Part>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    Literal(String),
+    Value(Placeholder),
+}
+
+/// Something of the delivery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Placeholder {
+    /// `{event}`
+    Event,
+    /// `{id}`
+    Id,
+    /// `{hook}`
+    Hook,
+    /// `{header:Name}`
+    Header(String),
+    /// `{json:a.b.0}`
+    Json(String),
+}
+
+/// Why a template cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TemplateError {
+    /// A brace without its partner.
+    #[error("a brace is not closed: placeholders are written {{event}}")]
+    Brace,
+    /// No such placeholder.
+    #[error(
+        "unknown placeholder {{{0}}}: write {{event}}, {{id}}, {{hook}}, {{header:Name}} or {{json:a.b}}"
+    )]
+    Unknown(String),
+    /// A header that is never kept.
+    #[error("{{header:{0}}} is a credential and never leaves the function")]
+    Credential(String),
+    /// Nothing in it.
+    #[error("is empty")]
+    Empty,
+}
+
+/// Where a rendered text goes, and so what its placeholders may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Each value must match `[A-Za-z0-9_-]{1,64}`: the signature often does not cover it, and it
+    /// must not lead to a topic that nobody configured.
+    Topic,
+    /// No blank, no `|`, no control character: one tag stays one tag.
+    Tag,
+    /// Anything; all but letters, digits and `-._~:` is percent-encoded, so that one key stays one key.
+    Key,
+}
+
+impl Place {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Topic => "topic",
+            Self::Tag => "tag",
+            Self::Key => "key",
+        }
+    }
+
+    fn admit(self, value: &str) -> Option<Cow<'_, str>> {
+        match self {
+            Self::Topic => {
+                let fits = (1..=64).contains(&value.len())
+                    && value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+                fits.then_some(Cow::Borrowed(value))
+            }
+            Self::Tag => {
+                let fits = !value.is_empty()
+                    && !value.chars().any(|c| c.is_whitespace() || c.is_control() || c == '|');
+                fits.then_some(Cow::Borrowed(value))
+            }
+            Self::Key => {
+                (!value.is_empty()).then(|| percent_encoding::utf8_percent_encode(value, KEY_ESCAPES).into())
+            }
+        }
+    }
+}
+
+const KEY_ESCAPES: &percent_encoding::AsciiSet =
+    &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':');
+
+/// Why a delivery does not fit a template. Never holds the value.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RenderError {
+    /// The delivery has no such thing.
+    #[error("{place}: the delivery has no {placeholder}")]
+    Missing {
+        /// `topic`, `key` or `tag`.
+        place: &'static str,
+        /// As written in the template.
+        placeholder: String,
+    },
+    /// It has, and the place does not take it.
+    #[error("{place}: the value of {placeholder} does not fit")]
+    Unfit {
+        /// `topic`, `key` or `tag`.
+        place: &'static str,
+        /// As written in the template.
+        placeholder: String,
+    },
+}
+
+impl Template {
+    /// Reads a template.
+    pub fn parse(text: &str) -> Result<Self, TemplateError> {
+        let mut parts = Vec::new();
+        let mut rest = text;
+        while !rest.is_empty() {
+            match rest.find(['{', '}']) {
+                Some(0) => {
+                    let (name, after) = rest
+                        .strip_prefix('{')
+                        .and_then(|inner| inner.split_once('}'))
+                        .ok_or(TemplateError::Brace)?;
+                    parts.push(Part::Value(Placeholder::parse(name)?));
+                    rest = after;
+                }
+                at => {
+                    let (literal, after) = rest.split_at(at.unwrap_or(rest.len()));
+                    parts.push(Part::Literal(literal.to_owned()));
+                    rest = after;
+                }
+            }
+        }
+        if parts.is_empty() { Err(TemplateError::Empty) } else { Ok(Self { parts }) }
+    }
+
+    /// The placeholders in it.
+    pub fn placeholders(&self) -> impl Iterator<Item = &Placeholder> {
+        self.parts.iter().filter_map(|p| match p {
+            Part::Value(v) => Some(v),
+            Part::Literal(_) => None,
+        })
+    }
+
+    /// The text with every placeholder replaced by `stand_in`, to check its shape before there is a
+    /// delivery.
+    pub fn outline(&self, stand_in: &str) -> String {
+        self.parts
+            .iter()
+            .map(|p| match p {
+                Part::Literal(text) => text.as_str(),
+                Part::Value(_) => stand_in,
+            })
+            .collect()
+    }
+
+    /// Fills in the placeholders.
+    pub fn render(&self, delivery: &Delivery, place: Place) -> Result<String, RenderError> {
+        let mut text = String::new();
+        for part in &self.parts {
+            match part {
+                Part::Literal(literal) => text.push_str(literal),
+                Part::Value(placeholder) => {
+                    let named = || (place.as_str(), placeholder.to_string());
+                    let value = placeholder.of(delivery).ok_or_else(|| {
+                        let (place, placeholder) = named();
+                        RenderError::Missing { place, placeholder }
+                    })?;
+                    text.push_str(&place.admit(&value).ok_or_else(|| {
+                        let (place, placeholder) = named();
+                        RenderError::Unfit { place, placeholder }
+                    })?);
+                }
+            }
+        }
+        Ok(text)
+    }
+}
+
+impl Placeholder {
+    fn parse(name: &str) -> Result<Self, TemplateError> {
+        match name.split_once(':') {
+            None if name == "event" => Ok(Self::Event),
+            None if name == "id" => Ok(Self::Id),
+            None if name == "hook" => Ok(Self::Hook),
+            Some(("header", header)) if source::is_credential_header(header) => {
+                Err(TemplateError::Credential(header.to_owned()))
+            }
+            Some(("header", header)) if !header.is_empty() => Ok(Self::Header(header.to_owned())),
+            Some(("json", path)) if !path.is_empty() => Ok(Self::Json(path.to_owned())),
+            _ => Err(TemplateError::Unknown(name.to_owned())),
+        }
+    }
+
+    fn of<'d>(&self, delivery: &'d Delivery) -> Option<Cow<'d, str>> {
+        match self {
+            Self::Event => delivery.event.as_deref().map(Cow::Borrowed),
+            Self::Id => Some(Cow::Borrowed(&delivery.id)),
+            Self::Hook => Some(Cow::Borrowed(&delivery.hook)),
+            Self::Header(name) => {
+                let mut values = delivery.headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name));
+                let (_, value) = values.next()?;
+                // Two fields of one name: which one was meant is anybody's guess.
+                values.next().is_none().then_some(Cow::Borrowed(value.as_str()))
+            }
+            Self::Json(path) => json::text(&delivery.body, path).ok().flatten(),
+        }
+    }
+}
+
+impl std::fmt::Display for Placeholder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Event => f.write_str("{event}"),
+            Self::Id => f.write_str("{id}"),
+            Self::Hook => f.write_str("{hook}"),
+            Self::Header(name) => write!(f, "{{header:{name}}}"),
+            Self::Json(path) => write!(f, "{{json:{path}}}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::tests::delivery;
+
+    fn render(template: &str, place: Place, body: &str) -> Result<String, RenderError> {
+        Template::parse(template).unwrap().render(&delivery(body.as_bytes(), Some("application/json")), place)
+    }
+
+    #[test]
+    fn each_place_takes_what_is_safe_there() {
+        assert_eq!(render("t-{event}", Place::Topic, "{}").unwrap(), "t-push");
+        assert_eq!(render("{json:a}", Place::Key, r#"{"a":"x y|é/"}"#).unwrap(), "x%20y%7C%C3%A9%2F");
+        assert_eq!(render("{header:X-One}", Place::Tag, "{}").unwrap(), "1");
+        for (place, value) in [
+            (Place::Topic, "a/b"),
+            (Place::Topic, ""),
+            (Place::Topic, "é"),
+            (Place::Tag, "a b"),
+            (Place::Tag, "a||b"),
+            (Place::Tag, "a\\u0001"),
+            (Place::Key, ""),
+        ] {
+            let error = render("{json:a}", place, &format!(r#"{{"a":"{value}"}}"#)).unwrap_err();
+            assert!(matches!(error, RenderError::Unfit { .. }), "{place:?} {value}");
+        }
+        assert!(render("{json:a}", Place::Topic, &format!(r#"{{"a":"{}"}}"#, "x".repeat(65))).is_err());
+    }
+
+    #[test]
+    fn what_is_not_there_is_missing() {
+        for template in ["{json:b}", "{json:a.x}", "{header:X-Two}", "{header:X-None}"] {
+            let error = render(template, Place::Key, r#"{"a":1}"#).unwrap_err();
+            assert!(matches!(error, RenderError::Missing { .. }), "{template}");
+        }
+        assert!(matches!(render("{json:a}", Place::Key, "no json"), Err(RenderError::Missing { .. })));
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        for (text, error) in [
+            ("", TemplateError::Empty),
+            ("a{b", TemplateError::Brace),
+            ("a}b", TemplateError::Brace),
+            ("{}", TemplateError::Unknown(String::new())),
+            ("{header:}", TemplateError::Unknown("header:".into())),
+            ("{query:a}", TemplateError::Unknown("query:a".into())),
+            ("{header:Cookie}", TemplateError::Credential("Cookie".into())),
+        ] {
+            assert_eq!(Template::parse(text), Err(error), "{text}");
+        }
+        assert_eq!(Template::parse("a/{hook}/b").unwrap().outline("x"), "a/x/b");
+    }
+}
