@@ -1,1 +1,201 @@
-//! telemetry
+//! Logs: JSON, one line a delivery, never a secret, a body or a signature.
+
+use std::fmt;
+
+use tokio::time::Instant;
+use tracing::level_filters::LevelFilter;
+
+use crate::env::Env;
+
+/// Starts logging to standard output. Lambda's own settings win over `LOG_LEVEL` and `LOG_FORMAT`.
+/// Called once by each binary; a second call changes nothing.
+pub fn init(env: &Env) {
+    let level = env.get("AWS_LAMBDA_LOG_LEVEL").or_else(|| env.get("LOG_LEVEL"));
+    let format = env.get("AWS_LAMBDA_LOG_FORMAT").or_else(|| env.get("LOG_FORMAT"));
+    let builder = tracing_subscriber::fmt()
+        .with_max_level(level.as_deref().map_or(LevelFilter::INFO, parse_level))
+        .with_target(false)
+        .with_ansi(false);
+    let plain = format.is_some_and(|f| f.eq_ignore_ascii_case("text"));
+    // An error means that a subscriber is set already.
+    let _ = if plain {
+        builder.try_init()
+    } else {
+        builder.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()
+    };
+}
+
+fn parse_level(text: &str) -> LevelFilter {
+    match text.to_ascii_lowercase().as_str() {
+        "trace" => LevelFilter::TRACE,
+        "debug" => LevelFilter::DEBUG,
+        "warn" | "warning" => LevelFilter::WARN,
+        "error" | "fatal" | "critical" => LevelFilter::ERROR,
+        "off" => LevelFilter::OFF,
+        _ => LevelFilter::INFO,
+    }
+}
+
+/// How a request ended, as the log counts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Stored by the queue.
+    Accepted,
+    /// Verified, and of an event that the hook does not want.
+    Ignored,
+    /// A provider's handshake was answered.
+    Handshake,
+    /// Not authentic.
+    Rejected,
+    /// Refused before verification: no such hook, method, size.
+    Refused,
+    /// Verified, and cannot become a message.
+    Unprocessable,
+    /// Over what the queue takes.
+    TooLarge,
+    /// Not stored: our fault, or the vendor's. The sender is asked to try again.
+    Unavailable,
+}
+
+impl Outcome {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Ignored => "ignored",
+            Self::Handshake => "handshake",
+            Self::Rejected => "rejected",
+            Self::Refused => "refused",
+            Self::Unprocessable => "unprocessable",
+            Self::TooLarge => "too_large",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+/// What one request's log line tells. Filled in on the way, written once at the end.
+#[derive(Debug)]
+pub struct Line {
+    /// The request's id: the `instance` of a problem answer.
+    pub request_id: String,
+    /// Name of the hook, once known.
+    pub hook: Option<String>,
+    /// The delivery's event.
+    pub event: Option<String>,
+    /// The delivery's id.
+    pub delivery: Option<String>,
+    /// Which of the hook's secrets matched, counted from 0.
+    pub secret: Option<usize>,
+    /// Error class, rejection or what else explains the outcome; never a value of the request.
+    pub reason: Option<String>,
+    /// The vendor's error code.
+    pub code: Option<String>,
+    /// The vendor's message id.
+    pub message_id: Option<String>,
+    /// The vendor's request id.
+    pub vendor_request_id: Option<String>,
+    /// Attempts to send.
+    pub attempts: u32,
+    /// Whether a message that was answered 503 may be stored all the same.
+    pub maybe_stored: bool,
+    started: Instant,
+    verified: Option<Instant>,
+    rendered: Option<Instant>,
+}
+
+impl Line {
+    /// Starts the clock.
+    pub fn new(request_id: &str) -> Self {
+        Self {
+            request_id: request_id.to_owned(),
+            hook: None,
+            event: None,
+            delivery: None,
+            secret: None,
+            reason: None,
+            code: None,
+            message_id: None,
+            vendor_request_id: None,
+            attempts: 0,
+            maybe_stored: false,
+            started: Instant::now(),
+            verified: None,
+            rendered: None,
+        }
+    }
+
+    /// The moment from which all times count.
+    pub fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// Verification is over.
+    pub fn verified(&mut self) {
+        self.verified = Some(Instant::now());
+    }
+
+    /// The message is made.
+    pub fn rendered(&mut self) {
+        self.rendered = Some(Instant::now());
+    }
+
+    /// Writes the line: information when all is well, a warning when the request is at fault, an
+    /// error when we are.
+    pub fn write(&self, outcome: Outcome, status: u16) {
+        let now = Instant::now();
+        let millis = |from: Instant, to: Instant| to.duration_since(from).as_secs_f64() * 1000.0;
+        let verify_ms = self.verified.map(|at| Millis(millis(self.started, at)));
+        let render_ms = self.verified.zip(self.rendered).map(|(from, to)| Millis(millis(from, to)));
+        let send_ms = self.rendered.map(|from| Millis(millis(from, now)));
+        let total_ms = Millis(millis(self.started, now));
+        macro_rules! line {
+            ($level:ident) => {
+                tracing::$level!(
+                    request_id = %self.request_id,
+                    hook = self.hook.as_deref(),
+                    event = self.event.as_deref(),
+                    delivery = self.delivery.as_deref(),
+                    outcome = outcome.as_str(),
+                    reason = self.reason.as_deref(),
+                    status,
+                    attempts = self.attempts,
+                    secret = self.secret,
+                    message_id = self.message_id.as_deref(),
+                    code = self.code.as_deref(),
+                    vendor_request_id = self.vendor_request_id.as_deref(),
+                    maybe_stored = self.maybe_stored.then_some(true),
+                    verify_ms = verify_ms.as_ref().map(tracing::field::display),
+                    render_ms = render_ms.as_ref().map(tracing::field::display),
+                    send_ms = send_ms.as_ref().map(tracing::field::display),
+                    total_ms = %total_ms,
+                    "delivery"
+                )
+            };
+        }
+        match outcome {
+            Outcome::Accepted | Outcome::Ignored | Outcome::Handshake => line!(info),
+            Outcome::Rejected | Outcome::Refused | Outcome::Unprocessable | Outcome::TooLarge => line!(warn),
+            Outcome::Unavailable => line!(error),
+        }
+    }
+}
+
+/// Milliseconds with microseconds' precision.
+struct Millis(f64);
+
+impl fmt::Display for Millis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.3}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_are_those_of_lambda_and_of_tracing() {
+        assert_eq!(parse_level("DEBUG"), LevelFilter::DEBUG);
+        assert_eq!(parse_level("FATAL"), LevelFilter::ERROR);
+        assert_eq!(parse_level("nonsense"), LevelFilter::INFO);
+    }
+}

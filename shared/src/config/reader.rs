@@ -142,7 +142,11 @@ impl<'a> Table<'a> {
 
     /// The dotted name of `key` in this table.
     pub fn name(&self, key: &str) -> String {
-        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+        match (self.path.is_empty(), key.is_empty()) {
+            (true, _) => key.to_owned(),
+            (false, true) => self.path.clone(),
+            (false, false) => format!("{}.{key}", self.path),
+        }
     }
 
     /// Records an error about `key`, at its place if it is there, else at the table's.
@@ -155,7 +159,14 @@ impl<'a> Table<'a> {
         self.mistakes.warning(self.place(key), &self.name(key), message);
     }
 
+    /// Records an error about `key` at a place of its own, for values inside an array or table.
+    pub fn error_at(&self, offset: usize, key: &str, message: impl fmt::Display) {
+        self.mistakes.error(offset, &self.name(key), message);
+    }
+
+    /// Where `key` stands; for `secrets[1]` or `params.topic`, where `secrets` or `params` does.
     fn place(&self, key: &str) -> usize {
+        let key = key.split(['[', '.']).next().unwrap_or(key);
         self.entries.get_key_value(key).map_or(self.offset, |(k, _)| k.span().start)
     }
 

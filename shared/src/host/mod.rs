@@ -14,4 +14,9 @@ pub trait Service: Clone + Send + Sync + 'static {
 
     /// Whether requests can be served: at least one hook is sound.
     fn is_ready(&self) -> bool;
+
+    /// Opens the connections that the first request will need.
+    fn prewarm(&self) -> impl Future<Output = ()> + Send {
+        async {}
+    }
 }

@@ -1,0 +1,64 @@
+#!/usr/bin/env python3
+"""Each forwarder's release build: under 2 MB zipped, and free of the crates that cost cold start.
+
+Run after `cargo build --release -p tdmq -p rocketmq`.
+"""
+import io
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import zipfile
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+FUNCTIONS = ["tdmq", "rocketmq"]
+MAX_ZIP = 2_000_000
+MAX_CRATES = 120
+
+# A second crypto stack, a second HTTP stack, regular expressions, the system's certificate store:
+# each was measured to cost binary size or start-up time that a forwarder does not need to pay.
+BANNED = {
+    "aws-lc-rs", "aws-lc-sys", "openssl", "openssl-sys", "native-tls", "rustls-native-certs",
+    "rustls-platform-verifier", "h2", "regex", "regex-automata", "reqwest",
+}
+
+
+def crates(package: str) -> set[str]:
+    """Names and versions of everything that is linked into the package."""
+    out = subprocess.run(
+        ["cargo", "tree", "-p", package, "-e", "normal", "--prefix", "none", "--format", "{p}"],
+        cwd=ROOT, check=True, capture_output=True, text=True,
+    ).stdout
+    return {" ".join(line.split()[:2]) for line in out.splitlines() if line.strip()}
+
+
+def zipped(binary: pathlib.Path) -> int:
+    """Size of the deployment package: the binary as `bootstrap`."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as package:
+        package.write(binary, "bootstrap")
+    return len(buffer.getvalue())
+
+
+def main() -> int:
+    failures = []
+    for function in FUNCTIONS:
+        linked = crates(function)
+        size = zipped(TARGET / "release" / function)
+        banned = sorted(BANNED & {crate.split()[0] for crate in linked})
+        print(json.dumps({"function": function, "zip_bytes": size, "crates": len(linked), "banned": banned}))
+        if size > MAX_ZIP:
+            failures.append(f"{function}: {size} bytes zipped, over {MAX_ZIP}")
+        if len(linked) > MAX_CRATES:
+            failures.append(f"{function}: {len(linked)} crates, over {MAX_CRATES}")
+        if banned:
+            failures.append(f"{function}: banned crates {', '.join(banned)}")
+    for failure in failures:
+        print(failure, file=sys.stderr)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
