@@ -1,8 +1,28 @@
 //! Hosts: where requests come from. On Lambda a trigger's event, elsewhere HTTP/1.1.
+//!
+//! ```text
+//! AWS_LAMBDA_RUNTIME_API set ─► lambda ─► trigger ─┐
+//! otherwise ──────────────────► server ────────────┴─► Request ─► Service ─► Response
+//! ```
+//!
+//! A host reads and answers; it decides nothing about hooks. What it refuses by itself (broken
+//! framing, wrong base64, limits) is answered in the same form as the gateway's refusals.
 
-use std::future::Future;
+mod lambda;
+pub mod server;
+pub mod trigger;
 
+use std::future::{Future, poll_fn};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::task::Poll;
+
+use ::http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::context::Context;
 use crate::http::{Request, Response};
+use crate::problem::Problem;
 
 /// What a host serves: the gateway, or a test's double.
 pub trait Service: Clone + Send + Sync + 'static {
@@ -18,5 +38,96 @@ pub trait Service: Clone + Send + Sync + 'static {
     /// Opens the connections that the first request will need.
     fn prewarm(&self) -> impl Future<Output = ()> + Send {
         async {}
+    }
+}
+
+/// Why a host cannot start, or stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// User action: set `LISTEN` to an address of this machine whose port is free.
+    #[error("cannot listen on {address}: set LISTEN to a free address")]
+    Listen {
+        /// As `LISTEN` gave it.
+        address: String,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// User action: start the function through a Lambda runtime or its emulator, which set it.
+    #[error("{0} is missing or wrong in the environment of a Lambda runtime")]
+    Environment(&'static str),
+    /// The Lambda runtime API went away, which ends the sandbox.
+    #[error("the Lambda runtime stopped")]
+    Runtime(#[source] lambda_runtime::Error),
+    /// The system refuses signal handlers.
+    #[error("cannot wait for signals")]
+    Signal(#[source] io::Error),
+}
+
+/// Serves until the platform ends it: Lambda's events where a Lambda runtime is in the environment,
+/// otherwise HTTP on `LISTEN` (default `127.0.0.1:9000`) until SIGTERM or SIGINT.
+pub async fn serve<S: Service>(service: S, context: &Context) -> Result<(), HostError> {
+    log_panics();
+    // The other clouds' event runtimes are recognised by a variable of theirs in the same way.
+    if context.env.get(lambda::RUNTIME_API).is_some() {
+        lambda::run(service, context).await
+    } else {
+        server::run(service, context).await
+    }
+}
+
+/// A panic's message may quote data, so the log gets the place only.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string);
+        tracing::error!(place, "panicked");
+    }));
+}
+
+/// Seconds a sender is asked to wait after a panic: what made it is not gone at once.
+const PANIC_RETRY_AFTER: u32 = 5;
+
+/// Calls the service. A panic is a 503: the sender comes again, and the next request is served.
+async fn call<S: Service>(service: &S, request: Request) -> Response {
+    let request_id = request.request_id.clone();
+    let mut call = pin!(async { service.call(request).await });
+    let answer = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(cx))) {
+        Ok(poll) => poll.map(Some),
+        Err(_) => Poll::Ready(None),
+    });
+    answer.await.unwrap_or_else(|| {
+        tracing::error!(request_id, "the handler panicked");
+        Problem::Unavailable { retry_after: PANIC_RETRY_AFTER }.response(&request_id)
+    })
+}
+
+/// Refuses a request that never reaches the service, and logs it as the service would.
+fn refuse(problem: Problem, request_id: &str) -> Response {
+    tracing::warn!(request_id, status = problem.status(), problem = problem.name(), "refused");
+    problem.response(request_id)
+}
+
+/// The answer's fields for a platform. One that is no header field (a control character in a
+/// vendor's id) is left out: the answer matters more.
+fn header_map(response: &Response) -> HeaderMap {
+    let field = |(name, value): &(&str, String)| {
+        Some((HeaderName::from_bytes(name.as_bytes()).ok()?, HeaderValue::from_bytes(value.as_bytes()).ok()?))
+    };
+    let mut map = HeaderMap::with_capacity(response.headers.len());
+    for (name, value) in response.headers.iter().filter_map(field) {
+        map.append(name, value);
+    }
+    map
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_that_is_no_header_is_left_out() {
+        let response = Response::new(200, "text/plain", "x").with("x-id", "a\nb").with("x-id", "ü");
+        let map = header_map(&response);
+        assert_eq!(map.get_all("x-id").iter().collect::<Vec<_>>(), ["ü"]);
+        assert_eq!(map.len(), 2);
     }
 }

@@ -1,0 +1,134 @@
+//! The Lambda host: events through the runtime API.
+//!
+//! `lambda_runtime` polls, answers and reports; what an event means is [`trigger`]'s. A function
+//! error of ours is logged once, by the runtime, in its `Debug` form: [`EventError`] holds no data.
+
+use std::time::Duration;
+
+use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+use tokio::time::Instant;
+
+use super::trigger::{self, Answer, EventError, Invocation};
+use super::{HostError, Service, call};
+use crate::clock::Timestamp;
+use crate::context::Context;
+use crate::env::Env;
+
+pub(super) const RUNTIME_API: &str = "AWS_LAMBDA_RUNTIME_API";
+
+/// Kept back from the invocation's time for the way of the answer: serialising and logging it on
+/// the 7 % of a CPU that a 128 MB function gets, and the runtime API's round trip. An answer that
+/// comes later is a time-out: the sandbox dies, and the sender sees a 5xx for a stored delivery.
+const ANSWER_RESERVE: Duration = Duration::from_millis(300);
+
+/// The longest that Lambda runs an invocation (90 minutes, on Managed Instances); a deadline
+/// further away is an emulator's fancy.
+const LONGEST_INVOCATION: Duration = Duration::from_secs(5400);
+
+pub(super) async fn run<S: Service>(service: S, context: &Context) -> Result<(), HostError> {
+    check_environment(&context.env)?;
+    let context = context.clone();
+    let handler = service_fn(move |event| {
+        let (service, context) = (service.clone(), context.clone());
+        async move { handle(&service, &context, event).await }
+    });
+    lambda_runtime::run_concurrent(handler).await.map_err(HostError::Runtime)
+}
+
+/// `lambda_runtime` panics where one of these is missing.
+fn check_environment(env: &Env) -> Result<(), HostError> {
+    let sound = |name, is_sound: fn(&str) -> bool| match env.get(name) {
+        Some(value) if is_sound(&value) => Ok(()),
+        _ => Err(HostError::Environment(name)),
+    };
+    sound(RUNTIME_API, |v| v.parse::<http::Uri>().is_ok_and(|uri| uri.authority().is_some()))?;
+    sound("AWS_LAMBDA_FUNCTION_NAME", |_| true)?;
+    sound("AWS_LAMBDA_FUNCTION_VERSION", |_| true)?;
+    sound("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", |v| v.parse::<i32>().is_ok())
+}
+
+/// The event's JSON, or nothing if it is none. Reading it never fails: a broken event is ours to
+/// name, and the runtime's own message would quote it.
+struct Payload(Option<Box<RawValue>>);
+
+impl<'de> Deserialize<'de> for Payload {
+    fn deserialize<D: Deserializer<'de>>(de: D) -> Result<Self, D::Error> {
+        Ok(Self(Box::<RawValue>::deserialize(de).ok()))
+    }
+}
+
+async fn handle<S: Service>(
+    service: &S,
+    context: &Context,
+    event: LambdaEvent<Payload>,
+) -> Result<Answer, EventError> {
+    let (Payload(event), lambda) = event.into_parts();
+    let event = event.ok_or(EventError::NotJson)?;
+    let invocation = Invocation {
+        request_id: if trigger::is_uuid(&lambda.request_id) {
+            lambda.request_id
+        } else {
+            context.random.uuid()
+        },
+        deadline: deadline(lambda.deadline, context.clock.now()),
+    };
+    let incoming = trigger::read(event.get(), invocation)?;
+    let response = match incoming.request {
+        Ok(request) => call(service, request).await,
+        Err(refusal) => refusal,
+    };
+    Ok(incoming.trigger.answer(&response))
+}
+
+impl From<EventError> for Diagnostic {
+    fn from(error: EventError) -> Self {
+        Self { error_type: error.error_type().to_owned(), error_message: error.to_string() }
+    }
+}
+
+/// When to have answered, from the invocation's deadline in milliseconds since the epoch. One that
+/// has passed or is implausibly far says nothing (`cargo lambda watch` sends `600000`).
+fn deadline(epoch_ms: u64, now: Timestamp) -> Option<Instant> {
+    let left = i64::try_from(epoch_ms).ok()?.checked_sub(now.unix_millis())?;
+    let left = Duration::from_millis(u64::try_from(left).ok()?);
+    let plausible = !left.is_zero() && left <= LONGEST_INVOCATION;
+    plausible.then(|| Instant::now() + left.saturating_sub(ANSWER_RESERVE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_plausible_deadline_counts() {
+        let now = Timestamp::from_unix_millis(1_700_000_000_000);
+        let at = |epoch_ms| deadline(epoch_ms, now).map(|at| at - Instant::now());
+        assert_eq!(at(1_700_000_010_000), Some(Duration::from_millis(9_700)));
+        assert_eq!(at(1_700_000_000_200), Some(Duration::ZERO));
+        for implausible in [0, 600_000, 1_700_000_000_000, 1_700_005_400_001, u64::MAX] {
+            assert_eq!(at(implausible), None, "{implausible}");
+        }
+    }
+
+    #[test]
+    fn the_environment_is_checked_before_the_runtime_panics() {
+        let sound = [
+            ("AWS_LAMBDA_RUNTIME_API", "http://127.0.0.1:19100/.rt/tdmq"),
+            ("AWS_LAMBDA_FUNCTION_NAME", "tdmq"),
+            ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
+            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128"),
+        ];
+        assert!(check_environment(&Env::of(sound)).is_ok());
+        for (i, (name, _)) in sound.into_iter().enumerate() {
+            let mut broken = sound;
+            broken[i].1 = " ";
+            let error = check_environment(&Env::of(broken)).unwrap_err();
+            assert!(matches!(error, HostError::Environment(n) if n == name), "{error}");
+        }
+        let mut broken = sound;
+        broken[3].1 = "128 MB";
+        assert!(check_environment(&Env::of(broken)).is_err());
+    }
+}

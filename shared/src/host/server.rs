@@ -1,0 +1,253 @@
+//! The HTTP/1.1 server, where no cloud runtime is in the environment.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use http_body::Body as _;
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+
+use super::{HostError, Service, call, header_map, refuse};
+use crate::clock::Random;
+use crate::context::Context;
+use crate::http::{Request, Response};
+use crate::problem::Problem;
+
+const DEFAULT_LISTEN: &str = "127.0.0.1:9000";
+
+/// Hyper's own limits lie above ours, so that what lies between is answered with a problem document;
+/// beyond them hyper answers a bare 431 and closes.
+const PARSED_HEADERS: usize = 1000;
+const PARSED_HEAD_BYTES: usize = 128 * 1024;
+
+/// A pause after a failed accept: out of file descriptors, trying again at once would only spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What one server takes.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Connections served at a time; more wait in the system's backlog.
+    pub connections: usize,
+    /// Header fields of a request; more are a 431.
+    pub headers: usize,
+    /// Bytes of the target and all header names and values; more are a 431.
+    pub head_bytes: usize,
+    /// For a whole request head to arrive, the wait for its first byte on an idle connection
+    /// included; then the connection is closed.
+    pub head_timeout: Duration,
+    /// For a body to arrive; then it is a 408.
+    pub body_timeout: Duration,
+    /// For requests in flight to be answered after the signal to stop.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 1024,
+            headers: 100,
+            head_bytes: 32 * 1024,
+            head_timeout: Duration::from_secs(30),
+            body_timeout: Duration::from_secs(20),
+            drain: Duration::from_secs(10),
+        }
+    }
+}
+
+/// A bound server.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    limits: Limits,
+}
+
+impl Server {
+    /// Binds `address` (`host:port`; port 0 for any free one). From here on connections are taken;
+    /// they are answered from [`serve`](Self::serve) on.
+    pub async fn bind(address: &str, limits: Limits) -> Result<Self, HostError> {
+        let bind = async {
+            let listener = TcpListener::bind(address).await?;
+            let address = listener.local_addr()?;
+            Ok(Self { listener, address, limits })
+        };
+        bind.await.map_err(|source| HostError::Listen { address: address.to_owned(), source })
+    }
+
+    /// The address bound, with the port the system chose.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `shutdown`, then lets requests in flight finish for at most `Limits::drain`.
+    pub async fn serve<S: Service>(self, service: S, random: Random, shutdown: impl Future<Output = ()>) {
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new())
+            .header_read_timeout(self.limits.head_timeout)
+            .max_headers(PARSED_HEADERS)
+            .max_buf_size(PARSED_HEAD_BYTES)
+            // A sender that closes its side after the request still gets the answer.
+            .half_close(true);
+        let drain = self.limits.drain;
+        let slots = Arc::new(Semaphore::new(self.limits.connections));
+        let handler = Arc::new(Handler { service, random, limits: self.limits });
+        let connections = GracefulShutdown::new();
+        let mut shutdown = pin!(shutdown);
+        loop {
+            let accept = async { (Arc::clone(&slots).acquire_owned().await, self.listener.accept().await) };
+            let (slot, accepted) = tokio::select! {
+                () = &mut shutdown => break,
+                accepted = accept => accepted,
+            };
+            let stream = match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            let handler = Arc::clone(&handler);
+            let answer = service_fn(move |request| {
+                let handler = Arc::clone(&handler);
+                async move { Ok::<_, Infallible>(handler.answer(request).await) }
+            });
+            // Without it an answer can wait 40 ms for the peer's delayed acknowledgement.
+            let _ = stream.set_nodelay(true);
+            let connection = connections.watch(http.serve_connection(TokioIo::new(stream), answer));
+            tokio::spawn(async move {
+                if let Err(error) = connection.await {
+                    tracing::debug!(%error, "connection failed");
+                }
+                drop(slot);
+            });
+        }
+        drop(self.listener);
+        if timeout(drain, connections.shutdown()).await.is_err() {
+            tracing::warn!("stopped with requests in flight");
+        }
+    }
+}
+
+/// Serves on `LISTEN` until SIGTERM or SIGINT.
+pub(super) async fn run<S: Service>(service: S, context: &Context) -> Result<(), HostError> {
+    let address = context.env.get("LISTEN").unwrap_or_else(|| DEFAULT_LISTEN.to_owned());
+    let server = Server::bind(&address, Limits::default()).await?;
+    let stop = stop_signal().map_err(HostError::Signal)?;
+    tracing::info!(address = %server.local_addr(), "listening");
+    server.serve(service, context.random.clone(), stop).await;
+    Ok(())
+}
+
+/// SIGTERM or SIGINT; the handlers are in place when this returns.
+#[cfg(unix)]
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+#[cfg(not(unix))]
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    Ok(async {
+        // An error means that there is no such signal here: the process is ended in another way.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending().await
+        }
+    })
+}
+
+struct Handler<S> {
+    service: S,
+    random: Random,
+    limits: Limits,
+}
+
+impl<S: Service> Handler<S> {
+    async fn answer(&self, request: http::Request<Incoming>) -> http::Response<Full<Bytes>> {
+        let request_id = self.random.uuid();
+        let response = match request.uri().path() {
+            "/_/health" => probe(request.method(), true, &request_id),
+            "/_/ready" => probe(request.method(), self.service.is_ready(), &request_id),
+            _ => match self.read(request, &request_id).await {
+                Ok(request) => call(&self.service, request).await,
+                // What is left of the request is not read, so the connection ends here.
+                Err(problem) => refuse(problem, &request_id).with("connection", "close"),
+            },
+        };
+        into_http(response)
+    }
+
+    async fn read(&self, request: http::Request<Incoming>, request_id: &str) -> Result<Request, Problem> {
+        let (head, body) = request.into_parts();
+        let headers: crate::http::Headers =
+            head.headers.iter().map(|(n, v)| (n.as_str(), Bytes::copy_from_slice(v.as_bytes()))).collect();
+        let target = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
+        if headers.len() > self.limits.headers || headers.size() + target > self.limits.head_bytes {
+            return Err(Problem::HeadersTooLarge);
+        }
+        Ok(Request {
+            method: head.method.as_str().to_owned(),
+            path: head.uri.path().to_owned(),
+            raw_query: head.uri.query().unwrap_or_default().to_owned(),
+            headers,
+            body: self.body(body).await?,
+            request_id: request_id.to_owned(),
+            deadline: None,
+        })
+    }
+
+    /// Reads the body; nothing of one whose `Content-Length` says that it is too large.
+    async fn body(&self, body: Incoming) -> Result<Bytes, Problem> {
+        let max = self.service.max_body();
+        if usize::try_from(body.size_hint().lower()).map_or(true, |length| length > max) {
+            return Err(Problem::TooLarge);
+        }
+        match timeout(self.limits.body_timeout, Limited::new(body, max).collect()).await {
+            Ok(Ok(body)) => Ok(body.to_bytes()),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Problem::TooLarge),
+            Ok(Err(_)) => Err(Problem::Malformed),
+            Err(_) => Err(Problem::Timeout),
+        }
+    }
+}
+
+/// Seconds until a probe that was told "not ready" should ask again.
+const PROBE_RETRY_AFTER: u32 = 5;
+
+fn probe(method: &Method, is_well: bool, request_id: &str) -> Response {
+    if !matches!(*method, Method::GET | Method::HEAD) {
+        return Problem::MethodNotAllowed("GET, HEAD").response(request_id);
+    }
+    if is_well {
+        Response::new(200, "application/json", r#"{"status":"ok"}"#)
+    } else {
+        Problem::Unavailable { retry_after: PROBE_RETRY_AFTER }.response(request_id)
+    }
+}
+
+fn into_http(response: Response) -> http::Response<Full<Bytes>> {
+    let headers = header_map(&response);
+    let mut answer = http::Response::new(Full::from(response.body));
+    *answer.status_mut() = StatusCode::from_u16(response.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *answer.headers_mut() = headers;
+    answer
+}

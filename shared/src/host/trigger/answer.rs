@@ -1,0 +1,56 @@
+//! Answers in the trigger's own form.
+
+use aws_lambda_events::alb::AlbTargetGroupResponse;
+use aws_lambda_events::apigw::{ApiGatewayProxyResponse, ApiGatewayV2httpResponse};
+use aws_lambda_events::encodings::Body;
+use http::{HeaderMap, StatusCode};
+use serde::Serialize;
+
+use super::Trigger;
+use crate::host::header_map;
+use crate::http::Response;
+
+/// What the function returns for one request.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+#[expect(missing_docs, reason = "named as the triggers are")]
+pub enum Answer {
+    HttpApi(ApiGatewayV2httpResponse),
+    RestApi(ApiGatewayProxyResponse),
+    Alb(AlbTargetGroupResponse),
+}
+
+impl Trigger {
+    /// The answer as this trigger reads it: bodies as text, header fields in the one of the two
+    /// maps that the event had (an ALB refuses the other).
+    pub fn answer(self, response: &Response) -> Answer {
+        let status = StatusCode::from_u16(response.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status_code = i64::from(status.as_u16());
+        let headers = header_map(response);
+        let body = Some(Body::Text(response.body.clone()));
+        match self {
+            Self::HttpApi => {
+                let mut answer = ApiGatewayV2httpResponse::default();
+                (answer.status_code, answer.headers, answer.body) = (status_code, headers, body);
+                Answer::HttpApi(answer)
+            }
+            Self::RestApi { multi_value } => {
+                let mut answer = ApiGatewayProxyResponse::default();
+                (answer.status_code, answer.body) = (status_code, body);
+                (answer.headers, answer.multi_value_headers) = split(headers, multi_value);
+                Answer::RestApi(answer)
+            }
+            Self::Alb { multi_value } => {
+                let mut answer = AlbTargetGroupResponse::default();
+                (answer.status_code, answer.body) = (status_code, body);
+                (answer.headers, answer.multi_value_headers) = split(headers, multi_value);
+                answer.status_description = Some(status.to_string());
+                Answer::Alb(answer)
+            }
+        }
+    }
+}
+
+fn split(headers: HeaderMap, multi_value: bool) -> (HeaderMap, HeaderMap) {
+    if multi_value { (HeaderMap::new(), headers) } else { (headers, HeaderMap::new()) }
+}

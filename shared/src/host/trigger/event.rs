@@ -1,0 +1,78 @@
+//! The events of all HTTP triggers as one record: each trigger fills a part of it.
+//!
+//! Not `aws_lambda_events`' request types: their `http::HeaderMap` refuses an event for one header
+//! value that is not ASCII, and keeps one of two spellings of a name without a word.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Event {
+    /// Payload 2.0.
+    pub raw_path: Option<String>,
+    pub raw_query_string: Option<String>,
+    pub cookies: Option<Vec<String>>,
+    /// Payload 1.0 and ALB.
+    pub http_method: Option<String>,
+    pub path: Option<String>,
+    pub multi_value_headers: Option<Pairs<Vec<String>>>,
+    pub query_string_parameters: Option<Pairs<String>>,
+    pub multi_value_query_string_parameters: Option<Pairs<Vec<String>>>,
+    /// Every trigger.
+    pub headers: Option<Pairs<String>>,
+    pub body: Option<String>,
+    pub is_base64_encoded: Option<bool>,
+    #[serde(default)]
+    pub request_context: Option<RequestContext>,
+    /// No HTTP trigger: queues, topics and buckets; `EventBridge`.
+    #[serde(rename = "Records")]
+    pub records: Option<IgnoredAny>,
+    #[serde(rename = "detail-type")]
+    pub detail_type: Option<IgnoredAny>,
+}
+
+#[derive(Default, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RequestContext {
+    pub http: Option<Http>,
+    pub elb: Option<IgnoredAny>,
+    pub request_id: Option<String>,
+    pub stage: Option<String>,
+    pub path: Option<String>,
+}
+
+#[derive(serde::Deserialize)]
+pub(super) struct Http {
+    pub method: String,
+}
+
+/// A JSON object as it is written: order kept, and a key that is there twice is there twice.
+/// A `null` value is no value.
+pub(super) struct Pairs<V>(pub Vec<(String, V)>);
+
+impl<'de, V: Deserialize<'de>> Deserialize<'de> for Pairs<V> {
+    fn deserialize<D: Deserializer<'de>>(de: D) -> Result<Self, D::Error> {
+        de.deserialize_map(PairsVisitor(PhantomData))
+    }
+}
+
+struct PairsVisitor<V>(PhantomData<V>);
+
+impl<'de, V: Deserialize<'de>> Visitor<'de> for PairsVisitor<V> {
+    type Value = Pairs<V>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut pairs = Vec::new();
+        while let Some((key, value)) = map.next_entry::<String, Option<V>>()? {
+            pairs.extend(value.map(|v| (key, v)));
+        }
+        Ok(Pairs(pairs))
+    }
+}

@@ -1,0 +1,215 @@
+//! Lambda's HTTP triggers: what an event means, and how it wants to be answered.
+//!
+//! | trigger | event | recognised by |
+//! | --- | --- | --- |
+//! | HTTP API, function URL | payload 2.0 | `requestContext.http` |
+//! | REST API, HTTP API with payload 1.0 | payload 1.0 | `httpMethod`, `path` |
+//! | ALB | single- or multi-value headers | `requestContext.elb` |
+//!
+//! Formats: [payload 2.0 and 1.0][gw], [ALB][alb].
+//!
+//! [gw]: https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html
+//! [alb]: https://docs.aws.amazon.com/elasticloadbalancing/latest/application/lambda-functions.html
+
+mod answer;
+mod event;
+mod query;
+
+use std::collections::HashSet;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use tokio::time::Instant;
+
+pub use answer::Answer;
+use event::{Event, RequestContext};
+
+use super::refuse;
+use crate::http::{Headers, Request, Response};
+use crate::problem::Problem;
+
+/// A trigger, as far as its form of answer goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trigger {
+    /// HTTP API or function URL, payload 2.0.
+    HttpApi,
+    /// REST API, or HTTP API with payload 1.0.
+    RestApi {
+        /// Whether the event has `multiValueHeaders`.
+        multi_value: bool,
+    },
+    /// Application Load Balancer.
+    Alb {
+        /// The target group's attribute `lambda.multi_value_headers.enabled`.
+        multi_value: bool,
+    },
+}
+
+/// What the platform says about an event beside it.
+#[derive(Clone, Debug)]
+pub struct Invocation {
+    /// A UUID.
+    pub request_id: String,
+    /// When the answer must be under way.
+    pub deadline: Option<Instant>,
+}
+
+/// An event that came through an HTTP trigger.
+#[derive(Debug)]
+pub struct Incoming {
+    /// Which one: it makes the answer.
+    pub trigger: Trigger,
+    /// The request, or the refusal of one that cannot be read (wrong base64).
+    pub request: Result<Request, Response>,
+}
+
+/// An event that is no HTTP request: a function error. Nothing of the event is in it but a
+/// position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EventError {
+    /// User action: none on AWS; correct the tool that makes the event.
+    #[error("the event is not a JSON object")]
+    NotJson,
+    /// User action: correct the tool that makes the event.
+    #[error("a field of the event has the wrong type, at line {line}, column {column}")]
+    WrongType {
+        /// Counted from 1.
+        line: usize,
+        /// Counted from 1.
+        column: usize,
+    },
+    /// User action: remove the trigger, or let it call another function.
+    #[error("{0} is no HTTP request: this function serves API Gateway, function URLs and ALB")]
+    NotHttp(&'static str),
+}
+
+impl EventError {
+    /// Stable: alarms and retry rules may name it.
+    pub const fn error_type(self) -> &'static str {
+        match self {
+            Self::NotJson | Self::WrongType { .. } => "Hookmq.MalformedEvent",
+            Self::NotHttp(_) => "Hookmq.UnsupportedEvent",
+        }
+    }
+}
+
+/// Reads an event. The trigger is told apart from the event itself, and the base64 flag is believed:
+/// nothing is guessed.
+pub fn read(event: &str, invocation: Invocation) -> Result<Incoming, EventError> {
+    // Checked because a record may be written as a JSON array, too.
+    if !event.starts_with('{') {
+        return Err(EventError::NotJson);
+    }
+    let event: Event = serde_json::from_str(event)
+        .map_err(|e| EventError::WrongType { line: e.line(), column: e.column() })?;
+    request(event, invocation)
+}
+
+fn request(mut event: Event, invocation: Invocation) -> Result<Incoming, EventError> {
+    let context = event.request_context.take().unwrap_or_default();
+    let multi_value = event.multi_value_headers.is_some();
+    let (trigger, method, path, raw_query) = match (&context.http, &event) {
+        (Some(http), Event { raw_path: Some(path), raw_query_string, .. }) => (
+            Trigger::HttpApi,
+            http.method.clone(),
+            path.clone(),
+            raw_query_string.clone().unwrap_or_default(),
+        ),
+        (_, Event { http_method: Some(method), path: Some(path), .. }) => {
+            // An ALB hands names and values over as they came, API Gateway decodes them.
+            let is_alb = context.elb.is_some();
+            let trigger =
+                if is_alb { Trigger::Alb { multi_value } } else { Trigger::RestApi { multi_value } };
+            (trigger, method.clone(), path.clone(), query::rebuild(&event, is_alb))
+        }
+        _ => return Err(EventError::NotHttp(kind(&event))),
+    };
+    let request_id = match &context.request_id {
+        Some(id) if is_uuid(id) => id.clone(),
+        _ => invocation.request_id,
+    };
+    let request = match body(event.body.take(), event.is_base64_encoded) {
+        Some(body) => Ok(Request {
+            method,
+            path: without_stage(path, &context),
+            raw_query,
+            headers: headers(event),
+            body,
+            request_id,
+            deadline: invocation.deadline,
+        }),
+        None => Err(refuse(Problem::Malformed, &request_id)),
+    };
+    Ok(Incoming { trigger, request })
+}
+
+/// The body's own bytes; `None` if they are flagged as base64 and are not.
+fn body(text: Option<String>, is_base64: Option<bool>) -> Option<Bytes> {
+    let text = text.unwrap_or_default();
+    if is_base64 == Some(true) {
+        BASE64_STANDARD.decode(text).ok().map(Bytes::from)
+    } else {
+        Some(text.into())
+    }
+}
+
+/// Every field: `multiValueHeaders` first, then what only `headers` has (which keeps the last of
+/// several values).
+fn headers(event: Event) -> Headers {
+    let mut headers = Headers::new();
+    let mut seen = HashSet::new();
+    for (name, values) in event.multi_value_headers.into_iter().flat_map(|pairs| pairs.0) {
+        for value in values {
+            headers.push(&name, value);
+        }
+        seen.insert(name.to_ascii_lowercase());
+    }
+    for (name, value) in event.headers.into_iter().flat_map(|pairs| pairs.0) {
+        if !seen.contains(&name.to_ascii_lowercase()) {
+            headers.push(&name, value);
+        }
+    }
+    // Payload 2.0 takes the cookies out of the headers; its emulators leave them there as well.
+    let cookies = event.cookies.unwrap_or_default();
+    if !cookies.is_empty() && headers.all("cookie").next().is_none() {
+        headers.push("cookie", cookies.join("; "));
+    }
+    headers
+}
+
+/// A named stage stands in front of the path in payload 2.0. A REST API takes it off and says so:
+/// its `requestContext.path` is the stage, then the path.
+fn without_stage(path: String, context: &RequestContext) -> String {
+    let Some(stage) = context.stage.as_deref().filter(|stage| !matches!(*stage, "" | "$default")) else {
+        return path;
+    };
+    let prefix = format!("/{stage}");
+    if context.path.as_deref().and_then(|whole| whole.strip_prefix(&prefix)) == Some(&path) {
+        return path;
+    }
+    match path.strip_prefix(&prefix) {
+        Some(rest) if rest.starts_with('/') => rest.to_owned(),
+        _ => path,
+    }
+}
+
+/// What else the event is, for the error.
+fn kind(event: &Event) -> &'static str {
+    if event.records.is_some() {
+        "a batch of records (SQS, SNS, S3 and their like)"
+    } else if event.detail_type.is_some() {
+        "an EventBridge event"
+    } else {
+        "this event"
+    }
+}
+
+/// Whether `text` has the form of a UUID. HTTP APIs and emulators have ids of other forms.
+pub fn is_uuid(text: &str) -> bool {
+    text.len() == 36
+        && text.bytes().enumerate().all(|(i, b)| match i {
+            8 | 13 | 18 | 23 => b == b'-',
+            _ => b.is_ascii_hexdigit(),
+        })
+}
