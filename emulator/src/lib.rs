@@ -1,1 +1,143 @@
-//! placeholder
+//! TDMQ for Pulsar, DMS for RocketMQ and IAM as their vendors describe them, on one address, with
+//! faults on demand. A double for tests and demonstrations: it keeps everything in memory and knows
+//! its keys in clear, so listen on loopback only.
+//!
+//! | Path | |
+//! |---|---|
+//! | `POST /` | TDMQ `SendMessages`, signed with TC3-HMAC-SHA256 |
+//! | `POST /v2/{project}/rocketmq/instances/{instance}/messages` | DMS, signed with SDK-HMAC-SHA256 (`Access=`) or with `X-Auth-Token` |
+//! | `POST /v3/auth/tokens` | IAM: a token for user, password and project |
+//! | `GET`, `DELETE /_/messages` | the [messages](StoredMessage) that are stored, oldest first |
+//! | `GET`, `DELETE /_/requests` | `counts` by service and the [requests](SeenRequest) seen, oldest first |
+//! | `GET`, `PUT`, `DELETE /_/faults` | the fault plan |
+//!
+//! Signatures, times, temporary tokens, topics, sizes and message properties are checked as the
+//! vendors' documents say; where a document gives no error code for a case, the nearest of its codes
+//! is answered. An access key is locked for five minutes after more than five failures in a row.
+//! What the services do not check (Tencent's `ProducerName` clashes, rate limits) is left to faults.
+//!
+//! # Faults
+//!
+//! `PUT /_/faults` replaces the plan by a JSON list of [`Fault`]s:
+//!
+//! ```json
+//! [
+//!   {"fault": {"clock_offset_s": -3600}, "times": 0},
+//!   {"fault": "throttle", "vendor": "tdmq"},
+//!   {"fault": {"error": {"code": "DMS.00500000", "status": 500, "headers": {"Retry-After": "2"}}},
+//!    "vendor": "rocketmq", "topic": "webhooks_github", "times": 2},
+//!   {"fault": "pass"},
+//!   {"fault": "stored_reset"}
+//! ]
+//! ```
+//!
+//! | Member | Meaning |
+//! |---|---|
+//! | `fault` | what goes wrong: one of [`FaultKind`], in snake case |
+//! | `vendor` | only requests to `tdmq`, `rocketmq` or `iam`; default all |
+//! | `topic` | only requests that name this topic, spelt like this; default all |
+//! | `times` | how many requests it hits, default 1; 0 or `null`: until cleared |
+//!
+//! The modifiers (`latency_ms`, `clock_offset_s`, `expire_tokens`, `outdate_tokens`) stack: a request
+//! meets all that match it. Of the other faults it meets the first that matches, so a list is a plan:
+//! one entry after the other, with `pass` for a request that is to go well. Faults come before the
+//! service's own checks; only those that store a message first let the checks refuse it.
+//!
+//! # Example
+//!
+//! ```
+//! # async fn example() -> std::io::Result<()> {
+//! use hookmq_emulator::{Config, Emulator, Fault, FaultKind};
+//!
+//! let emulator = Emulator::start(([127, 0, 0, 1], 0).into(), Config::default()).await?;
+//! emulator.set_faults(vec![Fault::new(FaultKind::Throttle).times(2)]);
+//! // … point a client at emulator.url(), with the credentials of hookmq_emulator::sample …
+//! assert!(emulator.messages().is_empty());
+//! emulator.stop().await;
+//! # Ok(())
+//! # }
+//! ```
+
+mod config;
+mod control;
+mod dms;
+mod faults;
+mod iam;
+mod properties;
+mod reply;
+mod server;
+mod service;
+mod sign;
+mod store;
+mod tdmq;
+mod wire;
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+use tokio::{net::TcpListener, task::JoinHandle};
+
+pub use config::{Clock, Config, HuaweiCredential, IamUser, TencentCredential, Topics, sample};
+pub use faults::{Fault, FaultKind};
+use service::Shared;
+pub use store::{SeenRequest, StoredMessage, Vendor};
+
+/// A running emulator. Dropping it stops it.
+pub struct Emulator {
+    addr: SocketAddr,
+    shared: Arc<Shared>,
+    server: JoinHandle<()>,
+}
+
+impl Emulator {
+    /// Listens on `listen` (port 0: a free one) and serves on the current Tokio runtime, which needs
+    /// its I/O and time drivers. Fails if the address cannot be bound.
+    pub async fn start(listen: SocketAddr, config: Config) -> io::Result<Self> {
+        let listener = TcpListener::bind(listen).await?;
+        let addr = listener.local_addr()?;
+        let shared = Arc::new(Shared::new(config));
+        let server = tokio::spawn(server::serve(listener, Arc::clone(&shared)));
+        Ok(Self { addr, shared, server })
+    }
+
+    /// The address that it listens on.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The endpoint to configure for all three services: `http://address:port`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+
+    /// Every stored message, oldest first.
+    pub fn messages(&self) -> Vec<StoredMessage> {
+        self.shared.state().messages.clone()
+    }
+
+    /// Every request to the three services, oldest first.
+    pub fn requests(&self) -> Vec<SeenRequest> {
+        self.shared.state().requests.clone()
+    }
+
+    /// Replaces the fault plan.
+    pub fn set_faults(&self, plan: Vec<Fault>) {
+        self.shared.state().faults = plan;
+    }
+
+    /// Forgets messages, requests, faults, tokens and locks; connections stay.
+    pub fn clear(&self) {
+        self.shared.state().clear();
+    }
+
+    /// Stops listening and drops every connection.
+    pub async fn stop(mut self) {
+        self.server.abort();
+        let _ = (&mut self.server).await;
+    }
+}
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}

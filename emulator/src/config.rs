@@ -1,0 +1,208 @@
+//! Who may send what: credentials, topics and the clock.
+
+use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration, time::SystemTime};
+
+/// The credentials and names of [`Config::default`]: published, so worth nothing anywhere else.
+pub mod sample {
+    /// Tencent Cloud `SecretId`.
+    pub const SECRET_ID: &str = "AKIDhookmqEmulatorSample000000000000";
+    /// Tencent Cloud `SecretKey`.
+    pub const SECRET_KEY: &str = "hookmqEmulatorSampleSecretKey000";
+    /// Huawei Cloud / OTC access key.
+    pub const ACCESS_KEY: &str = "HOOKMQEMULATORSAMPLE";
+    /// Huawei Cloud / OTC secret key.
+    pub const SECRET_ACCESS_KEY: &str = "hookmqEmulatorSampleSecretAccessKey00000";
+    /// Project id: 32 hex digits, as DMS demands.
+    pub const PROJECT_ID: &str = "0123456789abcdef0123456789abcdef";
+    /// Name of the same project.
+    pub const PROJECT_NAME: &str = "eu-de";
+    /// RocketMQ instance: a UUID, as DMS demands.
+    pub const INSTANCE_ID: &str = "11111111-2222-3333-4444-555555555555";
+    /// IAM domain (account) of the sample user.
+    pub const DOMAIN: &str = "OTC00000000001000000000";
+    /// IAM user name.
+    pub const USERNAME: &str = "hookmq";
+    /// IAM password.
+    pub const PASSWORD: &str = "hookmq-emulator-sample-password";
+}
+
+/// Regions that Tencent lists for `SendMessages`
+/// (<https://www.tencentcloud.com/document/api/1110/44129>, 2025-11-25).
+const TDMQ_REGIONS: [&str; 17] = [
+    "ap-bangkok",
+    "ap-beijing",
+    "ap-chengdu",
+    "ap-chongqing",
+    "ap-guangzhou",
+    "ap-hongkong",
+    "ap-jakarta",
+    "ap-nanjing",
+    "ap-seoul",
+    "ap-shanghai",
+    "ap-shanghai-fsi",
+    "ap-shenzhen-fsi",
+    "ap-singapore",
+    "ap-tokyo",
+    "eu-frankfurt",
+    "na-ashburn",
+    "na-siliconvalley",
+];
+
+/// The wall clock that signatures, tokens and the `Date` header are measured with.
+pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
+
+/// What an [`Emulator`](crate::Emulator) accepts. Start from [`Config::default`].
+#[derive(Clone)]
+pub struct Config {
+    /// Keys that may call TDMQ.
+    pub tdmq: Vec<TencentCredential>,
+    /// Values of `X-TC-Region` that exist; any other is `UnsupportedRegion`.
+    pub tdmq_regions: Vec<String>,
+    /// Topics that exist in TDMQ.
+    pub tdmq_topics: Topics,
+    /// Keys that may call DMS, all of them for [`Config::project_id`].
+    pub dms: Vec<HuaweiCredential>,
+    /// The one project: 32 hex digits.
+    pub project_id: String,
+    /// Its name, for IAM requests scoped by name.
+    pub project_name: String,
+    /// The project's one RocketMQ instance: a UUID.
+    pub instance_id: String,
+    /// Topics that exist in that instance.
+    pub rocketmq_topics: Topics,
+    /// Users that may ask IAM for a token.
+    pub iam_users: Vec<IamUser>,
+    /// How long such a token lives: 24 hours at the vendor.
+    pub token_ttl: Duration,
+    /// The emulator's clock; `clock_offset_s` faults are added to it.
+    pub clock: Clock,
+}
+
+impl Default for Config {
+    /// One credential of each kind (see [`sample`]), every documented region, every well-formed topic.
+    fn default() -> Self {
+        Self {
+            tdmq: vec![TencentCredential {
+                secret_id: sample::SECRET_ID.into(),
+                secret_key: sample::SECRET_KEY.into(),
+                token: None,
+            }],
+            tdmq_regions: TDMQ_REGIONS.map(String::from).into(),
+            tdmq_topics: Topics::default(),
+            dms: vec![HuaweiCredential {
+                access_key: sample::ACCESS_KEY.into(),
+                secret_key: sample::SECRET_ACCESS_KEY.into(),
+                security_token: None,
+            }],
+            project_id: sample::PROJECT_ID.into(),
+            project_name: sample::PROJECT_NAME.into(),
+            instance_id: sample::INSTANCE_ID.into(),
+            rocketmq_topics: Topics::default(),
+            iam_users: vec![IamUser {
+                domain: sample::DOMAIN.into(),
+                name: sample::USERNAME.into(),
+                password: sample::PASSWORD.into(),
+            }],
+            token_ttl: Duration::from_secs(24 * 60 * 60),
+            clock: Arc::new(system_clock),
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the default of the injected clock")]
+fn system_clock() -> SystemTime {
+    SystemTime::now()
+}
+
+/// A Tencent Cloud key pair, permanent or (with `token`) temporary.
+#[derive(Clone)]
+pub struct TencentCredential {
+    /// `SecretId`.
+    pub secret_id: String,
+    /// `SecretKey`.
+    pub secret_key: String,
+    /// The token of a temporary key, which must then come as `X-TC-Token`.
+    pub token: Option<String>,
+}
+
+/// A Huawei Cloud / OTC key pair, permanent or (with `security_token`) temporary.
+#[derive(Clone)]
+pub struct HuaweiCredential {
+    /// Access key (AK).
+    pub access_key: String,
+    /// Secret key (SK).
+    pub secret_key: String,
+    /// The token of a temporary key, which must then come signed as `X-Security-Token`.
+    pub security_token: Option<String>,
+}
+
+/// A user of IAM's password method.
+#[derive(Clone)]
+pub struct IamUser {
+    /// Name of the domain (account).
+    pub domain: String,
+    /// User name.
+    pub name: String,
+    /// Password.
+    pub password: String,
+}
+
+// Secrets stay out of every `Debug`.
+impl fmt::Debug for TencentCredential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TencentCredential").field("secret_id", &self.secret_id).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for HuaweiCredential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HuaweiCredential").field("access_key", &self.access_key).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for IamUser {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IamUser")
+            .field("domain", &self.domain)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Which topics exist. A malformed name never does.
+#[derive(Clone, Debug)]
+pub enum Topics {
+    /// Every well-formed name but these.
+    AllBut(BTreeSet<String>),
+    /// These.
+    Only(BTreeSet<String>),
+}
+
+impl Default for Topics {
+    fn default() -> Self {
+        Self::AllBut(BTreeSet::new())
+    }
+}
+
+impl Topics {
+    /// Every well-formed name but these.
+    pub fn all_but<S: Into<String>>(names: impl IntoIterator<Item = S>) -> Self {
+        Self::AllBut(names.into_iter().map(Into::into).collect())
+    }
+
+    /// These and no others.
+    pub fn only<S: Into<String>>(names: impl IntoIterator<Item = S>) -> Self {
+        Self::Only(names.into_iter().map(Into::into).collect())
+    }
+
+    /// Whether a topic exists. `full_name` is `None` for a malformed name, else the form to compare by.
+    pub(crate) fn has(&self, topic: &str, full_name: fn(&str) -> Option<String>) -> bool {
+        let Some(topic) = full_name(topic) else { return false };
+        let listed =
+            |list: &BTreeSet<String>| list.iter().any(|name| full_name(name).as_ref() == Some(&topic));
+        match self {
+            Self::AllBut(missing) => !listed(missing),
+            Self::Only(existing) => listed(existing),
+        }
+    }
+}

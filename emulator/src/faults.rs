@@ -1,0 +1,251 @@
+//! Faults on demand.
+
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue, StatusCode};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::{store::Vendor, wire};
+
+/// Something that goes wrong with the requests it matches. See the [crate's documentation](crate#faults).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fault {
+    /// What goes wrong.
+    pub fault: FaultKind,
+    /// Only requests to this service; default any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vendor: Option<Vendor>,
+    /// Only requests that name exactly this topic; default any request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topic: Option<String>,
+    /// How many requests it still hits; 0 (or `null`): until cleared. Default 1.
+    #[serde(default = "once", deserialize_with = "null_is_zero")]
+    pub times: u64,
+}
+
+/// What goes wrong. In JSON a name (`"reset"`), or a name and its value (`{"latency_ms": 300}`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum FaultKind {
+    /// Modifier: the answer, or the dropped connection, comes this much later. The request has taken effect.
+    LatencyMs(u64),
+    /// Modifier: the emulator's clock is off by this many seconds.
+    ClockOffsetS(i64),
+    /// Modifier: every token issued so far expires before the request is looked at.
+    ExpireTokens,
+    /// Modifier: every token issued so far is refused with 401 `APIG.0307` ("the token must be updated").
+    OutdateTokens,
+    /// Nothing goes wrong: a place in the plan that lets one request through.
+    Pass,
+    /// Refused by the rate limit: `RequestLimitExceeded`, or 429 `APIG.0308` with `Retry-After: 1`.
+    Throttle,
+    /// A vendor error of your choice.
+    Error {
+        /// The vendor's code, e.g. `InternalError` or `DMS.00500000`.
+        code: String,
+        /// HTTP status; default 200 for TDMQ, 500 for DMS and IAM.
+        #[serde(default, with = "wire::optional_status", skip_serializing_if = "Option::is_none")]
+        status: Option<StatusCode>,
+        /// The vendor's text; default the code.
+        #[serde(default)]
+        message: Option<String>,
+        /// Further response headers, e.g. `Retry-After`.
+        #[serde(default, with = "wire::headers", skip_serializing_if = "HeaderMap::is_empty")]
+        headers: HeaderMap,
+        /// Whether the message is stored all the same.
+        #[serde(default)]
+        stored: bool,
+    },
+    /// TDMQ only: `ErrorMsg` with this text, and no `Error`.
+    ErrorMsg(String),
+    /// TDMQ and DMS: an answer with neither a message id nor an error. Nothing is stored.
+    NoId,
+    /// TDMQ only: the old error envelope with this `codeDesc`.
+    Legacy(String),
+    /// Any answer, e.g. a proxy's HTML page.
+    Raw {
+        /// HTTP status.
+        #[serde(with = "wire::status")]
+        status: StatusCode,
+        /// Content type; default `text/html`.
+        #[serde(default = "html", with = "wire::value")]
+        content_type: HeaderValue,
+        /// Body.
+        #[serde(default)]
+        body: String,
+    },
+    /// 302 to this address.
+    Redirect(#[serde(with = "wire::value")] HeaderValue),
+    /// The connection is reset (TCP RST) and nothing is stored.
+    Reset,
+    /// The connection is closed (FIN) without an answer and nothing is stored.
+    Close,
+    /// Never answered, nothing is stored.
+    Hang,
+    /// The message is stored, then the connection is reset.
+    StoredReset,
+    /// The message is stored, then never answered.
+    StoredNoAnswer,
+    /// The message is stored; the answer breaks off in the middle of its body.
+    Truncate,
+    /// The message is stored; the answer's headers come at once, its body in pieces over this time.
+    SlowBodyMs(u64),
+}
+
+impl Fault {
+    /// A fault that hits the next request to any service, once.
+    pub fn new(fault: FaultKind) -> Self {
+        Self { fault, vendor: None, topic: None, times: 1 }
+    }
+
+    /// The same for one service only.
+    #[must_use]
+    pub fn vendor(self, vendor: Vendor) -> Self {
+        Self { vendor: Some(vendor), ..self }
+    }
+
+    /// The same for one topic only, spelt as the request spells it.
+    #[must_use]
+    pub fn topic(self, topic: impl Into<String>) -> Self {
+        Self { topic: Some(topic.into()), ..self }
+    }
+
+    /// The same for this many requests; 0: until cleared.
+    #[must_use]
+    pub fn times(self, times: u64) -> Self {
+        Self { times, ..self }
+    }
+
+    fn matches(&self, vendor: Vendor, topic: Option<&str>) -> bool {
+        let possible = match self.fault {
+            FaultKind::ErrorMsg(_) | FaultKind::Legacy(_) => vendor == Vendor::Tdmq,
+            FaultKind::NoId => vendor != Vendor::Iam,
+            _ => true,
+        };
+        possible
+            && self.vendor.is_none_or(|only| only == vendor)
+            && self.topic.as_deref().is_none_or(|only| Some(only) == topic)
+    }
+}
+
+impl FaultKind {
+    /// The name that it has in JSON.
+    fn name(&self) -> String {
+        match serde_json::to_value(self) {
+            Ok(serde_json::Value::String(name)) => name,
+            Ok(serde_json::Value::Object(one)) => one.keys().next().cloned().unwrap_or_default(),
+            _ => String::new(),
+        }
+    }
+}
+
+/// What one request meets: every modifier that matches it, and the first other fault that does.
+#[derive(Default)]
+pub(crate) struct Met {
+    pub(crate) latency: Duration,
+    pub(crate) clock_offset_s: i64,
+    pub(crate) expire_tokens: bool,
+    pub(crate) outdate_tokens: bool,
+    pub(crate) action: Option<FaultKind>,
+    pub(crate) names: Vec<String>,
+}
+
+/// Takes what this request meets out of the plan.
+pub(crate) fn meet(plan: &mut Vec<Fault>, vendor: Vendor, topic: Option<&str>) -> Met {
+    let mut met = Met::default();
+    plan.retain_mut(|fault| {
+        if !fault.matches(vendor, topic) {
+            return true;
+        }
+        match &fault.fault {
+            FaultKind::LatencyMs(ms) => met.latency = met.latency.saturating_add(Duration::from_millis(*ms)),
+            FaultKind::ClockOffsetS(s) => met.clock_offset_s = met.clock_offset_s.saturating_add(*s),
+            FaultKind::ExpireTokens => met.expire_tokens = true,
+            FaultKind::OutdateTokens => met.outdate_tokens = true,
+            _ if met.action.is_some() => return true,
+            action => met.action = Some(action.clone()),
+        }
+        met.names.push(fault.fault.name());
+        let spent = fault.times == 1;
+        fault.times = fault.times.saturating_sub(1);
+        !spent
+    });
+    met
+}
+
+fn once() -> u64 {
+    1
+}
+
+fn null_is_zero<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(0))
+}
+
+fn html() -> HeaderValue {
+    HeaderValue::from_static("text/html")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        FaultKind::{Hang, Pass, Reset},
+        *,
+    };
+
+    fn plan(json: &str) -> Vec<Fault> {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn modifiers_stack_and_actions_come_one_a_request_in_order() {
+        let mut plan = plan(
+            r#"[{"fault": {"latency_ms": 5}, "times": 0}, {"fault": {"latency_ms": 7}},
+                {"fault": "reset", "times": 2}, {"fault": "pass"}, {"fault": "hang"}]"#,
+        );
+        let met: Vec<_> = (0..5).map(|_| meet(&mut plan, Vendor::Tdmq, None)).collect();
+        let millis: Vec<_> = met.iter().map(|met| met.latency.as_millis()).collect();
+        assert_eq!(millis, [12, 5, 5, 5, 5]);
+        let actions: Vec<_> = met.into_iter().map(|met| met.action).collect();
+        assert_eq!(actions, [Some(Reset), Some(Reset), Some(Pass), Some(Hang), None]);
+        assert_eq!(plan.len(), 1, "only what has no end is left");
+    }
+
+    #[test]
+    fn a_fault_hits_only_its_vendor_and_topic_and_what_it_can_happen_to() {
+        let mut plan = plan(
+            r#"[{"fault": "throttle", "vendor": "tdmq", "topic": "a/b/c"}, {"fault": "no_id", "times": null}]"#,
+        );
+        assert_eq!(meet(&mut plan, Vendor::Iam, None).action, None);
+        assert_eq!(meet(&mut plan, Vendor::Rocketmq, Some("a/b/c")).action, Some(FaultKind::NoId));
+        assert_eq!(meet(&mut plan, Vendor::Tdmq, Some("a/b/d")).action, Some(FaultKind::NoId));
+        let met = meet(&mut plan, Vendor::Tdmq, Some("a/b/c"));
+        assert_eq!((met.action, met.names), (Some(FaultKind::Throttle), vec!["throttle".to_owned()]));
+    }
+
+    #[test]
+    fn a_plan_survives_json() {
+        let json = r#"[{"fault":{"error":{"code":"X","status":503,"message":null,
+            "headers":{"retry-after":"2"},"stored":true}},"times":3},
+            {"fault":{"raw":{"status":502,"content_type":"text/html","body":"<html>"}},"times":1},
+            {"fault":{"redirect":"https://example.com/"},"vendor":"iam","times":0}]"#;
+        let faults = plan(json);
+        let again: serde_json::Value = serde_json::from_str(json).unwrap();
+        assert_eq!(serde_json::to_value(&faults).unwrap(), again);
+    }
+
+    #[test]
+    fn a_mistaken_plan_is_refused() {
+        for wrong in [
+            r#"[{"fault": "sulk"}]"#,
+            r#"[{"fault": "reset", "time": 2}]"#,
+            r#"[{"fault": {"raw": {"status": 99}}}]"#,
+            r#"[{"fault": {"raw": {"status": 200, "typ": "x"}}}]"#,
+            r#"[{"fault": {"error": {"code": "X", "headers": {"a b": "c"}}}}]"#,
+            r#"[{"fault": {"redirect": "a\nb"}}]"#,
+            r#"[{"fault": "reset", "vendor": "kafka"}]"#,
+        ] {
+            assert!(serde_json::from_str::<Vec<Fault>>(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! The emulator as a process. The first line it prints is `listening http://ADDRESS:PORT`.
+//!
+//! `LISTEN` (default `127.0.0.1:0`) is where; credentials and names come from the variables that the
+//! forwarders read, each with the sample's value as default: `TENCENTCLOUD_SECRET_ID`, `…_SECRET_KEY`,
+//! `…_TOKEN`; `HUAWEICLOUD_SDK_AK`, `…_SK`, `…_SECURITY_TOKEN`, `…_PROJECT_ID`; `ROCKETMQ_INSTANCE_ID`;
+//! `OS_USER_DOMAIN_NAME`, `OS_USERNAME`, `OS_PASSWORD`, `OS_PROJECT_NAME`. `MISSING_TOPICS` lists topics
+//! that do not exist, separated by commas.
+
+use std::{error::Error, future, io::Write as _};
+
+use hookmq_emulator::{Config, Emulator, HuaweiCredential, IamUser, TencentCredential, Topics, sample};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let listen = variable("LISTEN").unwrap_or_else(|| "127.0.0.1:0".to_owned()).parse()?;
+    let emulator = Emulator::start(listen, config()).await?;
+    writeln!(std::io::stdout(), "listening {}", emulator.url())?;
+    future::pending().await
+}
+
+fn config() -> Config {
+    let or = |name, default: &str| variable(name).unwrap_or_else(|| default.to_owned());
+    let missing = or("MISSING_TOPICS", "");
+    let missing = Topics::all_but(missing.split(',').map(str::trim).filter(|topic| !topic.is_empty()));
+    Config {
+        tdmq: vec![TencentCredential {
+            secret_id: or("TENCENTCLOUD_SECRET_ID", sample::SECRET_ID),
+            secret_key: or("TENCENTCLOUD_SECRET_KEY", sample::SECRET_KEY),
+            token: variable("TENCENTCLOUD_TOKEN"),
+        }],
+        tdmq_topics: missing.clone(),
+        dms: vec![HuaweiCredential {
+            access_key: or("HUAWEICLOUD_SDK_AK", sample::ACCESS_KEY),
+            secret_key: or("HUAWEICLOUD_SDK_SK", sample::SECRET_ACCESS_KEY),
+            security_token: variable("HUAWEICLOUD_SDK_SECURITY_TOKEN"),
+        }],
+        project_id: or("HUAWEICLOUD_SDK_PROJECT_ID", sample::PROJECT_ID),
+        project_name: or("OS_PROJECT_NAME", sample::PROJECT_NAME),
+        instance_id: or("ROCKETMQ_INSTANCE_ID", sample::INSTANCE_ID),
+        rocketmq_topics: missing,
+        iam_users: vec![IamUser {
+            domain: or("OS_USER_DOMAIN_NAME", sample::DOMAIN),
+            name: or("OS_USERNAME", sample::USERNAME),
+            password: or("OS_PASSWORD", sample::PASSWORD),
+        }],
+        ..Config::default()
+    }
+}
+
+/// An empty variable is an unset one.
+#[expect(clippy::disallowed_methods, reason = "this executable's one look at its environment")]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}

@@ -1,0 +1,138 @@
+//! Requests as the services see them, and answers on their way out.
+
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderValue, Response, StatusCode, header::CONTENT_LENGTH, header::CONTENT_TYPE, request,
+};
+use http_body::{Body, Frame};
+use serde_json::Value;
+use time::OffsetDateTime;
+use tokio::time::Sleep;
+
+/// A request, read to its end.
+pub(crate) struct Call<'a> {
+    pub(crate) head: &'a request::Parts,
+    /// What was kept of the body: nothing if it was longer than any service takes.
+    pub(crate) body: &'a [u8],
+    /// Bytes received, kept or not.
+    pub(crate) body_length: usize,
+    /// The body as JSON; `Null` if it is none.
+    pub(crate) json: &'a Value,
+    /// The emulator's time for this request, clock faults included, to the second.
+    pub(crate) now: OffsetDateTime,
+    /// The same clock without faults, in milliseconds since the Unix epoch.
+    pub(crate) received_at_ms: u64,
+}
+
+/// What a service answers.
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    /// What [`SeenRequest`](crate::SeenRequest) says about it.
+    pub(crate) outcome: String,
+    /// Whether the request took effect: a message stored, a token issued.
+    pub(crate) effective: bool,
+}
+
+impl Reply {
+    pub(crate) fn new(
+        status: StatusCode,
+        content_type: HeaderValue,
+        body: impl Into<Bytes>,
+        outcome: impl Into<String>,
+    ) -> Self {
+        let headers = HeaderMap::from_iter([(CONTENT_TYPE, content_type)]);
+        Self { status, headers, body: body.into(), outcome: outcome.into(), effective: false }
+    }
+
+    pub(crate) fn json(status: StatusCode, body: &Value, outcome: impl Into<String>) -> Self {
+        Self::new(status, HeaderValue::from_static("application/json"), body.to_string(), outcome)
+    }
+
+    pub(crate) fn effective(self) -> Self {
+        Self { effective: true, ..self }
+    }
+
+    /// The whole answer at once.
+    pub(crate) fn whole(self) -> Response<Paced> {
+        let chunks = [self.body.clone()].into();
+        self.paced(chunks, Duration::ZERO, false)
+    }
+
+    /// Half of the announced body, then the connection breaks off.
+    pub(crate) fn truncated(self) -> Response<Paced> {
+        let chunks = [self.body.slice(..self.body.len() / 2)].into();
+        // The pause lets the first half leave before the connection does.
+        self.paced(chunks, Duration::from_millis(20), true)
+    }
+
+    /// The body in pieces over this time.
+    pub(crate) fn slow(self, time: Duration) -> Response<Paced> {
+        const PIECES: usize = 8;
+        let size = self.body.len().div_ceil(PIECES).max(1);
+        let chunks = self.body.chunks(size).map(|piece| self.body.slice_ref(piece)).collect();
+        self.paced(chunks, time / 8, false)
+    }
+
+    fn paced(self, chunks: VecDeque<Bytes>, pause: Duration, cut: bool) -> Response<Paced> {
+        let mut response = Response::new(Paced { chunks, pause, pausing: None, cut });
+        *response.status_mut() = self.status;
+        *response.headers_mut() = self.headers;
+        response.headers_mut().insert(CONTENT_LENGTH, self.body.len().into());
+        response
+    }
+}
+
+/// A response body that can take its time and break off.
+pub(crate) struct Paced {
+    chunks: VecDeque<Bytes>,
+    /// After each chunk.
+    pause: Duration,
+    pausing: Option<Pin<Box<Sleep>>>,
+    cut: bool,
+}
+
+/// The connection ends here, on purpose.
+#[derive(Debug)]
+pub(crate) struct Dropped;
+
+impl std::fmt::Display for Dropped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("connection dropped by a fault")
+    }
+}
+
+impl std::error::Error for Dropped {}
+
+impl Body for Paced {
+    type Data = Bytes;
+    type Error = Dropped;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Dropped>>> {
+        if let Some(pausing) = &mut self.pausing {
+            ready!(pausing.as_mut().poll(cx));
+            self.pausing = None;
+        }
+        Poll::Ready(match self.chunks.pop_front() {
+            Some(chunk) => {
+                if !self.pause.is_zero() {
+                    self.pausing = Some(Box::pin(tokio::time::sleep(self.pause)));
+                }
+                Some(Ok(Frame::data(chunk)))
+            }
+            None if self.cut => Some(Err(Dropped)),
+            None => None,
+        })
+    }
+}

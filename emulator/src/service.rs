@@ -1,0 +1,202 @@
+//! What becomes of one request: its faults, its effect, its ending and its record.
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, UNIX_EPOCH},
+};
+
+use http::{HeaderValue, StatusCode, header::LOCATION, request};
+use serde_json::Value;
+use time::OffsetDateTime;
+
+use crate::{
+    config::Config,
+    dms,
+    faults::{self, FaultKind},
+    iam,
+    reply::{Call, Reply},
+    store::{SeenRequest, State, Vendor, header},
+    tdmq,
+};
+
+/// The latest time that the emulator's clock shows: 9999-01-01, which every date format can still write.
+const LAST_SECOND: i64 = 253_370_764_800;
+
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    state: Mutex<State>,
+}
+
+/// A request as it came off a connection.
+pub(crate) struct Arrival<'a> {
+    pub(crate) head: &'a request::Parts,
+    /// Nothing if it was longer than any service takes.
+    pub(crate) body: &'a [u8],
+    pub(crate) body_length: usize,
+    pub(crate) connection: u64,
+    pub(crate) reused: bool,
+}
+
+/// How it ends, how much later, and what the emulator's clock said.
+pub(crate) struct Verdict {
+    pub(crate) ending: Ending,
+    pub(crate) latency: Duration,
+    pub(crate) now: OffsetDateTime,
+}
+
+pub(crate) enum Ending {
+    Whole(Reply),
+    Truncated(Reply),
+    Slow(Reply, Duration),
+    Reset,
+    Closed,
+    Never,
+}
+
+impl Shared {
+    pub(crate) fn new(config: Config) -> Self {
+        Self { config, state: Mutex::default() }
+    }
+
+    /// Never held across an `.await`.
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn judge(&self, vendor: Vendor, arrival: &Arrival<'_>) -> Verdict {
+        let Arrival { head, body, body_length, connection, reused } = *arrival;
+        let json = serde_json::from_slice(body).unwrap_or(Value::Null);
+        let (topic, delivery_id) = match vendor {
+            Vendor::Tdmq => tdmq::visible(&json),
+            Vendor::Rocketmq => dms::visible(&json),
+            Vendor::Iam => (None, None),
+        };
+        let mut state = self.state();
+        let met = faults::meet(&mut state.faults, vendor, topic);
+        let since_epoch = (self.config.clock)().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = at(since_epoch, met.clock_offset_s);
+        for token in state.tokens.values_mut() {
+            token.outdated |= met.outdate_tokens;
+            if met.expire_tokens {
+                token.expires_at = token.expires_at.min(now);
+            }
+        }
+
+        let received_at_ms = u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX);
+        let call = Call { head, body, body_length, json: &json, now, received_at_ms };
+        let mut stored = false;
+        let ending = end(vendor, met.action, &json, || {
+            let handle = match vendor {
+                Vendor::Tdmq => tdmq::handle,
+                Vendor::Rocketmq => dms::handle,
+                Vendor::Iam => iam::handle,
+            };
+            let reply = handle(&self.config, &mut state, &call);
+            stored = reply.effective && vendor != Vendor::Iam;
+            reply
+        });
+
+        let (outcome, status) = ending.summary();
+        let signed_at = header(&head.headers, "x-tc-timestamp").or(header(&head.headers, "x-sdk-date"));
+        state.requests.push(SeenRequest {
+            vendor,
+            method: head.method.to_string(),
+            path: head.uri.path().to_owned(),
+            topic: topic.map(str::to_owned),
+            delivery_id,
+            signed_at: signed_at.map(str::to_owned),
+            received_at_ms,
+            connection,
+            reused,
+            faults: met.names,
+            outcome,
+            status,
+            stored,
+        });
+        Verdict { ending, latency: met.latency, now }
+    }
+}
+
+impl Ending {
+    /// The outcome and the HTTP status for the record.
+    fn summary(&self) -> (String, Option<u16>) {
+        match self {
+            Self::Whole(reply) | Self::Truncated(reply) | Self::Slow(reply, _) => {
+                (reply.outcome.clone(), Some(reply.status.as_u16()))
+            }
+            Self::Reset => ("reset".to_owned(), None),
+            Self::Closed => ("closed".to_owned(), None),
+            Self::Never => ("no answer".to_owned(), None),
+        }
+    }
+}
+
+/// What a fault makes of a request; `handle` lets it take effect. A request that the service refuses
+/// gets that refusal, whatever was to happen after it had been stored.
+fn end(
+    vendor: Vendor,
+    fault: Option<FaultKind>,
+    request: &Value,
+    mut handle: impl FnMut() -> Reply,
+) -> Ending {
+    use FaultKind as F;
+    let mut once_effective = |ending: fn(Reply) -> Ending| {
+        let reply = handle();
+        if reply.effective { ending(reply) } else { Ending::Whole(reply) }
+    };
+    match fault {
+        Some(F::StoredReset) => once_effective(|_| Ending::Reset),
+        Some(F::StoredNoAnswer) => once_effective(|_| Ending::Never),
+        Some(F::Truncate) => once_effective(Ending::Truncated),
+        Some(F::SlowBodyMs(ms)) => Ending::Slow(handle(), Duration::from_millis(ms)),
+        Some(F::Reset) => Ending::Reset,
+        Some(F::Close) => Ending::Closed,
+        Some(F::Hang) => Ending::Never,
+        Some(F::Throttle) => Ending::Whole(match vendor {
+            Vendor::Tdmq => tdmq::throttled(),
+            Vendor::Rocketmq => dms::throttled(),
+            Vendor::Iam => iam::throttled(),
+        }),
+        Some(F::Error { code, status, message, headers, stored }) => {
+            if stored {
+                let reply = handle();
+                if !reply.effective {
+                    return Ending::Whole(reply);
+                }
+            }
+            let message = message.as_deref().unwrap_or(&code);
+            let failed = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            let mut reply = match vendor {
+                Vendor::Tdmq => tdmq::error(&code, message),
+                Vendor::Rocketmq => dms::error(failed, &code, message),
+                Vendor::Iam => iam::error(failed, &code, message),
+            };
+            reply.status = status.unwrap_or(reply.status);
+            reply.headers.extend(headers);
+            Ending::Whole(reply)
+        }
+        Some(F::ErrorMsg(text)) => Ending::Whole(tdmq::error_msg(&text)),
+        Some(F::Legacy(code)) => Ending::Whole(tdmq::legacy(&code)),
+        Some(F::NoId) if vendor == Vendor::Tdmq => Ending::Whole(tdmq::no_id()),
+        Some(F::NoId) => Ending::Whole(dms::no_id(request)),
+        Some(F::Raw { status, content_type, body }) => {
+            Ending::Whole(Reply::new(status, content_type, body, "raw"))
+        }
+        Some(F::Redirect(location)) => {
+            let html = HeaderValue::from_static("text/html");
+            let mut reply = Reply::new(StatusCode::FOUND, html, "", "redirect");
+            reply.headers.insert(LOCATION, location);
+            Ending::Whole(reply)
+        }
+        // Modifiers have done their part already.
+        None | Some(F::Pass | F::LatencyMs(_) | F::ClockOffsetS(_) | F::ExpireTokens | F::OutdateTokens) => {
+            Ending::Whole(handle())
+        }
+    }
+}
+
+/// The emulator's time, to the second, kept where every date format can write it.
+fn at(since_epoch: Duration, offset_s: i64) -> OffsetDateTime {
+    let seconds = i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX).saturating_add(offset_s);
+    OffsetDateTime::from_unix_timestamp(seconds.clamp(0, LAST_SECOND)).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+}

@@ -1,0 +1,236 @@
+//! TDMQ for Pulsar's `SendMessages` (<https://www.tencentcloud.com/document/api/1110/44129>).
+
+use std::collections::BTreeMap;
+
+use http::{HeaderMap, Method, StatusCode};
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+
+use crate::{
+    config::Config,
+    reply::{Call, Reply},
+    sign::{Authorization, tc3},
+    store::{State, StoredMessage, Vendor, header, kept_headers, request_id},
+};
+
+const ACTION: &str = "SendMessages";
+const VERSION: &str = "2020-02-17";
+/// "1 MB", by the text of `FailedOperation.MaxMessageSizeError`.
+const MAX_PAYLOAD: usize = 1 << 20;
+/// Signature v3 requests: <https://cloud.tencent.com/document/product/1278/46710>.
+const MAX_REQUEST: usize = 10 << 20;
+/// Seconds that a signature's time may be off.
+const MAX_SKEW: u64 = 5 * 60;
+
+/// A code and a message, answered under HTTP 200.
+struct Refusal(&'static str, String);
+
+pub(crate) fn handle(config: &Config, state: &mut State, call: &Call<'_>) -> Reply {
+    send(config, state, call).unwrap_or_else(|Refusal(code, message)| error(code, &message))
+}
+
+fn send(config: &Config, state: &mut State, call: &Call<'_>) -> Result<Reply, Refusal> {
+    if call.head.method != Method::POST {
+        return Err(Refusal("UnsupportedProtocol", "only POST is served here".into()));
+    }
+    if call.body_length > MAX_REQUEST {
+        return Err(Refusal("RequestSizeLimitExceeded", "the request exceeds 10 MB".into()));
+    }
+    let headers = &call.head.headers;
+    if required_header(headers, "X-TC-Action")? != ACTION {
+        return Err(Refusal("InvalidAction", format!("the only action here is {ACTION}")));
+    }
+    if required_header(headers, "X-TC-Version")? != VERSION {
+        return Err(Refusal("NoSuchVersion", format!("the only version here is {VERSION}")));
+    }
+    authenticate(config, call)?;
+    let region = required_header(headers, "X-TC-Region")?;
+    if !config.tdmq_regions.iter().any(|known| known == region) {
+        return Err(Refusal("UnsupportedRegion", format!("no region `{region}`")));
+    }
+
+    let (topic, payload) = parameters(call.json)?;
+    if payload.len() > MAX_PAYLOAD {
+        let text = "the message size exceeds the upper limit of 1 MB";
+        return Err(Refusal("FailedOperation.MaxMessageSizeError", text.into()));
+    }
+    if !config.tdmq_topics.has(topic, full_name) {
+        return Err(Refusal("InvalidParameterValue.TopicNotFound", format!("no topic `{topic}`")));
+    }
+
+    // ledger:entry:partition:batch index
+    let message_id = format!("71:{}:0:-1", state.next_number());
+    state.messages.push(StoredMessage {
+        vendor: Vendor::Tdmq,
+        topic: topic.to_owned(),
+        message_id: message_id.clone(),
+        text: payload.to_owned(),
+        properties: BTreeMap::new(),
+        received_at_ms: call.received_at_ms,
+        headers: kept_headers(headers),
+    });
+    let body = json!({"MessageId": message_id, "ErrorMsg": "", "RequestId": request_id()});
+    Ok(response(&body, "stored").effective())
+}
+
+fn authenticate(config: &Config, call: &Call<'_>) -> Result<(), Refusal> {
+    let headers = &call.head.headers;
+    let failure = |text: &str| Refusal("AuthFailure.SignatureFailure", text.to_owned());
+
+    let authorization = header(headers, "authorization")
+        .and_then(|value| Authorization::parse(value, tc3::ALGORITHM, "Credential"))
+        .filter(|authorization| authorization.signs("content-type") && authorization.signs("host"));
+    let Some(authorization) = authorization else {
+        let text = "`Authorization` is missing, malformed, or does not sign content-type and host";
+        return Err(Refusal("AuthFailure.InvalidAuthorization", text.into()));
+    };
+    let (secret_id, scope) =
+        authorization.key.split_once('/').ok_or_else(|| failure("the credential has no scope"))?;
+    let credential = config
+        .tdmq
+        .iter()
+        .find(|known| known.secret_id == secret_id)
+        .ok_or_else(|| Refusal("AuthFailure.SecretIdNotFound", "the SecretId is not found".into()))?;
+
+    let timestamp: i64 = required_header(headers, "X-TC-Timestamp")?
+        .parse()
+        .map_err(|_| Refusal("InvalidParameter", "X-TC-Timestamp is not a number".into()))?;
+    if timestamp.abs_diff(call.now.unix_timestamp()) > MAX_SKEW {
+        let text = "the signature's time differs from the server's by more than five minutes";
+        return Err(Refusal("AuthFailure.SignatureExpire", text.into()));
+    }
+    let date = OffsetDateTime::from_unix_timestamp(timestamp).ok().map(OffsetDateTime::date);
+    if Some(scope) != date.map(|date| format!("{date}/tdmq/tc3_request")).as_deref() {
+        return Err(failure("the credential's scope is not `DATE/tdmq/tc3_request` of X-TC-Timestamp"));
+    }
+    let canonical = tc3::canonical_request(headers, authorization.signed_headers, call.body)
+        .ok_or_else(|| failure("SignedHeaders is not a sorted list of lower-case headers of this request"))?;
+    let expected =
+        tc3::signature(&credential.secret_key, scope, &tc3::string_to_sign(timestamp, scope, &canonical));
+    if authorization.signature != expected {
+        return Err(failure("the provided credentials could not be validated: check the signature"));
+    }
+    if header(headers, "x-tc-token") != credential.token.as_deref() {
+        return Err(Refusal("AuthFailure.TokenFailure", "the token is missing, wrong or not due".into()));
+    }
+    Ok(())
+}
+
+fn required_header<'a>(headers: &'a HeaderMap, name: &str) -> Result<&'a str, Refusal> {
+    header(headers, name).ok_or_else(|| Refusal("MissingParameter", format!("the header {name} is missing")))
+}
+
+/// Topic and payload. Every other parameter is only checked: it changes nothing that can be seen.
+fn parameters(body: &Value) -> Result<(&str, &str), Refusal> {
+    let object = body
+        .as_object()
+        .ok_or_else(|| Refusal("InvalidParameter", "the request body is not a JSON object".into()))?;
+    for (name, value) in object {
+        let right = match name.as_str() {
+            "Topic" | "Payload" => value.is_string(),
+            "StringToken" | "ProducerName" => value.is_string() || value.is_null(),
+            "SendTimeout" | "MaxPendingMessages" => value.is_u64() || value.is_null(),
+            _ => return Err(Refusal("UnknownParameter", format!("no parameter `{name}`"))),
+        };
+        if !right {
+            return Err(Refusal("InvalidParameter", format!("`{name}` is of the wrong type")));
+        }
+    }
+    let required = |name: &str| {
+        object
+            .get(name)
+            .and_then(Value::as_str)
+            .ok_or_else(|| Refusal("MissingParameter", format!("the parameter `{name}` is missing")))
+    };
+    Ok((required("Topic")?, required("Payload")?))
+}
+
+/// The full form of a topic, as Pulsar completes it; `None` where the name is malformed.
+///
+/// A segment is at most 128 letters, digits and `-_=:.`, and no segment names a partition
+/// (<https://www.tencentcloud.com/document/product/1110/42930>).
+fn full_name(topic: &str) -> Option<String> {
+    let (domain, path) = match topic.split_once("://") {
+        Some((domain @ ("persistent" | "non-persistent"), path)) => (domain, path),
+        Some(_) => return None,
+        None => ("persistent", topic),
+    };
+    let well_formed = |segment: &str| {
+        (1..=128).contains(&segment.len())
+            && segment.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_=:.".contains(&b))
+            && !segment.contains("-partition-")
+    };
+    let segments: Vec<_> = path.split('/').collect();
+    match segments.as_slice() {
+        [name] if path == topic => well_formed(name).then(|| format!("persistent://public/default/{name}")),
+        [_, _, _] if segments.iter().all(|s| well_formed(s)) => Some(format!("{domain}://{path}")),
+        _ => None,
+    }
+}
+
+fn response(body: &Value, outcome: &str) -> Reply {
+    Reply::json(StatusCode::OK, &json!({"Response": body}), outcome)
+}
+
+/// An API error, which comes under HTTP 200.
+pub(crate) fn error(code: &str, message: &str) -> Reply {
+    let error = json!({"Code": code, "Message": message});
+    response(&json!({"Error": error, "RequestId": request_id()}), code)
+}
+
+pub(crate) fn throttled() -> Reply {
+    error("RequestLimitExceeded", "the request rate exceeds the limit of 1000 a second")
+}
+
+/// The form that only data APIs have: a text, no `Error` and no id.
+pub(crate) fn error_msg(text: &str) -> Reply {
+    response(&json!({"MessageId": "", "ErrorMsg": text, "RequestId": request_id()}), "ErrorMsg")
+}
+
+pub(crate) fn no_id() -> Reply {
+    response(&json!({"MessageId": null, "ErrorMsg": "", "RequestId": request_id()}), "no id")
+}
+
+/// The envelope of the older API, which the vendor's Go SDK still reads.
+pub(crate) fn legacy(code: &str) -> Reply {
+    let body = json!({"code": 4100, "message": "old error envelope", "codeDesc": code});
+    Reply::json(StatusCode::OK, &body, code)
+}
+
+/// The topic that a request names, and the delivery id in its message if that is a JSON object with an `id`.
+pub(crate) fn visible(body: &Value) -> (Option<&str>, Option<String>) {
+    (body["Topic"].as_str(), body["Payload"].as_str().and_then(id_of))
+}
+
+/// The `id` of a message that is a JSON object.
+pub(crate) fn id_of(text: &str) -> Option<String> {
+    let message: Value = serde_json::from_str(text).ok()?;
+    message["id"].as_str().map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn topic_names_are_completed_as_pulsar_does() {
+        assert_eq!(full_name("t").unwrap(), "persistent://public/default/t");
+        assert_eq!(full_name("pulsar-1/ns/t").unwrap(), "persistent://pulsar-1/ns/t");
+        assert_eq!(full_name("persistent://a/b/c"), full_name("a/b/c"));
+        assert_eq!(full_name("non-persistent://a/b/c").unwrap(), "non-persistent://a/b/c");
+        let long = "x".repeat(129);
+        for wrong in [
+            "",
+            "a/b",
+            "a/b/c/d",
+            "a//c",
+            "a/b/c d",
+            "kafka://a/b/c",
+            "persistent://t",
+            "t-partition-0",
+            &long,
+        ] {
+            assert!(full_name(wrong).is_none(), "{wrong}");
+        }
+    }
+}

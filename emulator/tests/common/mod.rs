@@ -1,0 +1,262 @@
+//! A client written for these tests: it builds, signs and sends requests byte by byte.
+
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "these are tests, though not `#[test]`s")]
+
+use std::{io, sync::Arc, time::Duration, time::UNIX_EPOCH};
+
+use hmac::{Hmac, Mac};
+use hookmq_emulator::{Config, Emulator, sample};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use time::{OffsetDateTime, macros::format_description};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+/// The emulator's time in these tests: 2026-11-22T12:33:55Z.
+pub const NOW: i64 = 1_795_350_835;
+pub const TDMQ_TOPIC: &str = "pulsar-abc/ns/t";
+pub const DMS_TOPIC: &str = "test-001";
+
+/// A configuration whose clock stands still at [`NOW`].
+pub fn config() -> Config {
+    let now = UNIX_EPOCH + Duration::from_secs(NOW.unsigned_abs());
+    Config { clock: Arc::new(move || now), ..Config::default() }
+}
+
+pub async fn start() -> Emulator {
+    start_with(config()).await
+}
+
+pub async fn start_with(config: Config) -> Emulator {
+    Emulator::start(([127, 0, 0, 1], 0).into(), config).await.unwrap()
+}
+
+/// A request that can be changed before and after it is signed.
+#[derive(Clone)]
+pub struct Outgoing {
+    pub method: String,
+    pub target: String,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+pub struct Incoming {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Incoming {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(k, _)| k.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    /// The error code of whichever service answered.
+    pub fn code(&self) -> String {
+        let body = self.json();
+        let code = [&body["Response"]["Error"]["Code"], &body["error_code"], &body["error"]["title"]];
+        code.iter().find_map(|code| code.as_str()).unwrap_or("none").to_owned()
+    }
+}
+
+impl Outgoing {
+    pub fn new(method: &str, target: &str, body: impl Into<Vec<u8>>) -> Self {
+        Self { method: method.into(), target: target.into(), headers: Vec::new(), body: body.into() }
+    }
+
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.retain(|(k, _)| !k.eq_ignore_ascii_case(name));
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    pub fn without(mut self, name: &str) -> Self {
+        self.headers.retain(|(k, _)| !k.eq_ignore_ascii_case(name));
+        self
+    }
+
+    pub fn get(&self, name: &str) -> &str {
+        self.headers.iter().find(|(k, _)| k.eq_ignore_ascii_case(name)).map_or("", |(_, v)| v.trim())
+    }
+
+    fn canonical(&self, signed: &str, lower: bool) -> String {
+        let line = |name: &str| {
+            let value = self.get(name);
+            format!("{name}:{}\n", if lower { value.to_lowercase() } else { value.to_owned() })
+        };
+        signed.split(';').map(line).collect()
+    }
+
+    /// Signs as `signed` headers with TC3 at `time`.
+    pub fn tc3(self, id: &str, key: &str, signed: &str, time: i64) -> Self {
+        let date = OffsetDateTime::from_unix_timestamp(time).unwrap().date();
+        let scope = format!("{date}/tdmq/tc3_request");
+        let hash = match self.get("x-tc-content-sha256") {
+            "" => sha256(&self.body),
+            text => sha256(text.as_bytes()),
+        };
+        let canonical = format!("POST\n/\n\n{}\n{signed}\n{hash}", self.canonical(signed, true));
+        let to_sign = format!("TC3-HMAC-SHA256\n{time}\n{scope}\n{}", sha256(canonical.as_bytes()));
+        let mut signing_key = hmac(format!("TC3{key}").as_bytes(), &date.to_string());
+        for part in ["tdmq", "tc3_request"] {
+            signing_key = hmac(&signing_key, part);
+        }
+        let signature = hex(&hmac(&signing_key, &to_sign));
+        let authorization =
+            format!("TC3-HMAC-SHA256 Credential={id}/{scope}, SignedHeaders={signed}, Signature={signature}");
+        self.header("X-TC-Timestamp", &time.to_string()).header("Authorization", &authorization)
+    }
+
+    /// Signs as `signed` headers with SDK-HMAC-SHA256; the query must be canonical already.
+    pub fn sdk(self, access_key: &str, secret_key: &str, signed: &str, time: i64) -> Self {
+        let date = sdk_date(time);
+        let this = self.header("X-Sdk-Date", &date);
+        let (path, query) = this.target.split_once('?').unwrap_or((&this.target, ""));
+        let hash = match this.get("x-sdk-content-sha256") {
+            "" => sha256(&this.body),
+            text => text.to_owned(),
+        };
+        let headers = this.canonical(signed, false);
+        let canonical = format!("{}\n{path}/\n{query}\n{headers}\n{signed}\n{hash}", this.method);
+        let to_sign = format!("SDK-HMAC-SHA256\n{date}\n{}", sha256(canonical.as_bytes()));
+        let signature = hex(&hmac(secret_key.as_bytes(), &to_sign));
+        let authorization =
+            format!("SDK-HMAC-SHA256 Access={access_key}, SignedHeaders={signed}, Signature={signature}");
+        this.header("Authorization", &authorization)
+    }
+
+    /// Sends it over a connection of its own.
+    pub async fn send(&self, emulator: &Emulator) -> Incoming {
+        self.try_send(emulator).await.unwrap()
+    }
+
+    pub async fn try_send(&self, emulator: &Emulator) -> io::Result<Incoming> {
+        let mut stream = TcpStream::connect(emulator.addr()).await?;
+        self.send_over(&mut stream).await
+    }
+
+    pub async fn send_over(&self, stream: &mut TcpStream) -> io::Result<Incoming> {
+        let headers: Vec<_> =
+            self.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let head = format!(
+            "{} {} HTTP/1.1\r\n{}Content-Length: {}\r\n\r\n",
+            self.method,
+            self.target,
+            headers.concat(),
+            self.body.len()
+        );
+        stream.write_all(head.as_bytes()).await?;
+        stream.write_all(&self.body).await?;
+        receive(stream).await
+    }
+}
+
+/// Reads one response; `UnexpectedEof` if the connection ends before it does.
+async fn receive(stream: &mut TcpStream) -> io::Result<Incoming> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await?);
+    }
+    let head = String::from_utf8(head).unwrap();
+    let mut lines = head.lines();
+    let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+    let headers: Vec<(String, String)> = lines
+        .filter_map(|line| line.split_once(':'))
+        .map(|(k, v)| (k.to_owned(), v.trim().to_owned()))
+        .collect();
+    let mut incoming = Incoming { status, headers, body: Vec::new() };
+    let length = incoming.header("content-length").map_or(0, |length| length.parse().unwrap());
+    incoming.body = vec![0; length];
+    stream.read_exact(&mut incoming.body).await?;
+    Ok(incoming)
+}
+
+/// A TDMQ request, not signed yet.
+pub fn tdmq_unsigned(emulator: &Emulator, body: &Value) -> Outgoing {
+    Outgoing::new("POST", "/", body.to_string())
+        .header("Host", &emulator.addr().to_string())
+        .header("Content-Type", "application/json")
+        .header("X-TC-Action", "SendMessages")
+        .header("X-TC-Version", "2020-02-17")
+        .header("X-TC-Region", "ap-guangzhou")
+        .header("X-TC-Timestamp", &NOW.to_string())
+}
+
+/// Signs a TDMQ request with the sample key.
+pub fn tdmq_signed(request: Outgoing) -> Outgoing {
+    request.tc3(sample::SECRET_ID, sample::SECRET_KEY, "content-type;host", NOW)
+}
+
+pub fn tdmq(emulator: &Emulator, payload: &str) -> Outgoing {
+    tdmq_signed(tdmq_unsigned(emulator, &json!({"Topic": TDMQ_TOPIC, "Payload": payload})))
+}
+
+pub fn dms_path(project: &str, instance: &str) -> String {
+    format!("/v2/{project}/rocketmq/instances/{instance}/messages")
+}
+
+/// A DMS request, not signed yet.
+pub fn dms_unsigned(emulator: &Emulator, body: &Value) -> Outgoing {
+    Outgoing::new("POST", &dms_path(sample::PROJECT_ID, sample::INSTANCE_ID), body.to_string())
+        .header("Host", &emulator.addr().to_string())
+        .header("Content-Type", "application/json")
+        .header("X-Project-Id", sample::PROJECT_ID)
+}
+
+/// Signs a DMS request with the sample key.
+pub fn dms_signed(request: Outgoing) -> Outgoing {
+    let signed = "content-type;host;x-project-id;x-sdk-date";
+    request.sdk(sample::ACCESS_KEY, sample::SECRET_ACCESS_KEY, signed, NOW)
+}
+
+pub fn dms(emulator: &Emulator, text: &str) -> Outgoing {
+    dms_signed(dms_unsigned(emulator, &json!({"topic": DMS_TOPIC, "body": text})))
+}
+
+/// A request for a token.
+pub fn iam(emulator: &Emulator, body: &Value) -> Outgoing {
+    Outgoing::new("POST", "/v3/auth/tokens?nocatalog=1", body.to_string())
+        .header("Host", &emulator.addr().to_string())
+        .header("Content-Type", "application/json")
+}
+
+pub fn iam_body() -> Value {
+    json!({"auth": {
+        "identity": {"methods": ["password"], "password": {"user": {
+            "name": sample::USERNAME, "password": sample::PASSWORD, "domain": {"name": sample::DOMAIN}}}},
+        "scope": {"project": {"id": sample::PROJECT_ID}},
+    }})
+}
+
+pub async fn token(emulator: &Emulator) -> String {
+    iam(emulator, &iam_body()).send(emulator).await.header("x-subject-token").unwrap().to_owned()
+}
+
+/// A DMS request with a token.
+pub fn dms_with(emulator: &Emulator, token: &str) -> Outgoing {
+    dms_unsigned(emulator, &json!({"topic": DMS_TOPIC, "body": "x"})).header("X-Auth-Token", token)
+}
+
+pub fn sdk_date(time: i64) -> String {
+    let format = format_description!("[year][month][day]T[hour][minute][second]Z");
+    OffsetDateTime::from_unix_timestamp(time).unwrap().format(format).unwrap()
+}
+
+fn hmac(key: &[u8], data: &str) -> Vec<u8> {
+    Hmac::<Sha256>::new_from_slice(key).unwrap().chain_update(data).finalize().into_bytes().to_vec()
+}
+
+fn sha256(data: &[u8]) -> String {
+    hex(&Sha256::digest(data))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
+}
