@@ -2,7 +2,7 @@
 """Makes the virtual environment under `target/` and runs the Python checks in it.
 
     python3 tests/venv.py            all of them
-    python3 tests/venv.py rie_test   one of them
+    python3 tests/venv.py e2e_processes   one of them
 """
 import os
 import pathlib
@@ -13,7 +13,7 @@ import venv
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 HOME = TARGET / "venv"
-CHECKS = ["sdk_conformance", "rie_test", "template_test"]
+CHECKS = ["sdk_conformance", "e2e_processes", "template_test"]
 
 
 def main() -> int:

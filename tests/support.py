@@ -1,0 +1,125 @@
+"""What the Python checks share: building binaries, starting processes, plain HTTP."""
+import contextlib
+import http.client
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import time
+import urllib.parse
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+
+# The emulator's published sample credentials (`hookmq_emulator::sample`).
+SECRET_ID = "AKIDhookmqEmulatorSample000000000000"
+SECRET_KEY = "hookmqEmulatorSampleSecretKey000"
+ACCESS_KEY = "HOOKMQEMULATORSAMPLE"
+SECRET_ACCESS_KEY = "hookmqEmulatorSampleSecretAccessKey00000"
+PROJECT_ID = "0123456789abcdef0123456789abcdef"
+INSTANCE_ID = "11111111-2222-3333-4444-555555555555"
+TOKEN = "conformance-token-0123456789"
+
+HOOKS = """
+[hooks.conformance]
+source = "bearer"
+secrets = ["env:CONFORMANCE_TOKEN"]
+topic = { tdmq = "pulsar-demo/webhooks/conformance", rocketmq = "webhooks_conformance" }
+deadline = "10s"
+"""
+
+
+def cargo_build(*packages: str) -> None:
+    """Builds debug binaries."""
+    arguments = [argument for package in packages for argument in ("-p", package)]
+    subprocess.run(["cargo", "build", "--quiet", *arguments], cwd=ROOT, check=True)
+
+
+def binary(name: str) -> pathlib.Path:
+    return TARGET / "debug" / name
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextlib.contextmanager
+def process(command: list, env: dict, log: pathlib.Path | None = None):
+    """A child that is ended with the block. Its environment is `env` and nothing else."""
+    out = open(log, "ab") if log else subprocess.DEVNULL
+    child = subprocess.Popen([str(c) for c in command], env=env, stdout=out, stderr=subprocess.STDOUT)
+    try:
+        yield child
+    finally:
+        child.terminate()
+        try:
+            child.wait(15)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+        if log:
+            out.close()
+
+
+def wait_for(port: int, child: subprocess.Popen, seconds: float = 30) -> None:
+    """Until something listens on the port."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if child.poll() is not None:
+            raise AssertionError(f"{child.args[0]} ended with {child.returncode}")
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"nothing listens on {port}")
+
+
+def request(port: int, method: str, path: str, body: bytes | None = None, headers: dict | None = None):
+    """Status, headers and body of one request."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    try:
+        connection.request(method, path, body, headers or {})
+        answer = connection.getresponse()
+        return answer.status, dict(answer.getheaders()), answer.read()
+    finally:
+        connection.close()
+
+
+@contextlib.contextmanager
+def emulator():
+    """The emulator as a process; gives its port."""
+    port = free_port()
+    env = {"LISTEN": f"127.0.0.1:{port}", "PATH": os.environ["PATH"]}
+    with process([binary("hookmq-emulator")], env) as child:
+        wait_for(port, child)
+        yield port
+
+
+def messages(port: int) -> list:
+    return json.loads(request(port, "GET", "/_/messages")[2])
+
+
+def forwarder_env(vendor_port: int, **more: str) -> dict:
+    """Everything that both functions need to reach the emulator, or whatever listens there."""
+    endpoint = f"http://127.0.0.1:{vendor_port}"
+    return {
+        "PATH": os.environ["PATH"],
+        "HOOKS": HOOKS,
+        "CONFORMANCE_TOKEN": TOKEN,
+        "TENCENTCLOUD_SECRET_ID": SECRET_ID,
+        "TENCENTCLOUD_SECRET_KEY": SECRET_KEY,
+        "TENCENTCLOUD_REGION": "ap-guangzhou",
+        "TDMQ_ENDPOINT": endpoint,
+        "HUAWEICLOUD_SDK_AK": ACCESS_KEY,
+        "HUAWEICLOUD_SDK_SK": SECRET_ACCESS_KEY,
+        "HUAWEICLOUD_SDK_PROJECT_ID": PROJECT_ID,
+        "ROCKETMQ_ENDPOINT": endpoint,
+        "ROCKETMQ_INSTANCE_ID": INSTANCE_ID,
+        **more,
+    }
+
+
+def authority(url: str) -> str:
+    return urllib.parse.urlsplit(url).netloc
