@@ -6,7 +6,7 @@ use http::{HeaderValue, Method, StatusCode, header::ALLOW, request};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::{faults::Fault, reply::Reply, service::Shared};
+use crate::{faults::Fault, reply::Reply, service::Shared, store::Vendor};
 
 pub(crate) fn handle(shared: &Shared, head: &request::Parts, body: &[u8]) -> Reply {
     let mut state = shared.state();
@@ -19,9 +19,9 @@ pub(crate) fn handle(shared: &Shared, head: &request::Parts, body: &[u8]) -> Rep
             found(&state.messages)
         }
         ("/_/requests", "GET") => {
-            let mut counts = BTreeMap::new();
+            let mut counts = BTreeMap::from([(Vendor::Tdmq, 0), (Vendor::Rocketmq, 0), (Vendor::Iam, 0_u64)]);
             for request in &state.requests {
-                *counts.entry(request.vendor).or_insert(0_u64) += 1;
+                *counts.entry(request.vendor).or_default() += 1;
             }
             found(&json!({"counts": counts, "requests": state.requests}))
         }

@@ -3,7 +3,7 @@
 
 use std::fmt::Display;
 
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime, PrimitiveDateTime, macros::format_description};
 
@@ -12,7 +12,7 @@ use crate::{
     properties,
     reply::{Call, Reply},
     sign::{Authorization, sdk_hmac},
-    store::{State, StoredMessage, Vendor, header, kept_headers, random, request_id},
+    store::{Failures, State, StoredMessage, Vendor, header, kept_headers, random, request_id},
 };
 
 /// Bytes of one message.
@@ -156,7 +156,7 @@ fn authenticate(config: &Config, state: &mut State, call: &Call<'_>) -> Result<(
     } else {
         failures.in_a_row += 1;
         if failures.in_a_row > FAILURES_BEFORE_LOCK {
-            *failures = crate::store::Failures { in_a_row: 0, locked_until: call.now.checked_add(LOCK) };
+            *failures = Failures { in_a_row: 0, locked_until: call.now.checked_add(LOCK) };
         }
     }
     checked
@@ -187,7 +187,7 @@ fn check_signature(
     .ok_or_else(|| incorrect("SignedHeaders is not a sorted list of lower-case headers of this request"))?;
     let expected = sdk_hmac::signature(&credential.secret_key, &sdk_hmac::string_to_sign(date, &canonical));
     if authorization.signature != expected {
-        let seen = masked(&canonical, headers).replace('\n', "|");
+        let seen = shown(&canonical);
         return Err(incorrect(format!("verify aksk signature fail, canonicalRequest:{seen}")));
     }
     let token = header(headers, "x-security-token");
@@ -199,12 +199,11 @@ fn check_signature(
     Ok(())
 }
 
-/// The vendor shows what it made of the request. A security token is a signed header: it is not shown here.
-fn masked(canonical: &str, headers: &HeaderMap) -> String {
-    match header(headers, "x-security-token") {
-        Some(token) => canonical.replace(token, "***"),
-        None => canonical.to_owned(),
-    }
+/// The canonical request in one line, as the vendor shows it. A security token is a signed header: its
+/// value is not shown here.
+fn shown(canonical: &str) -> String {
+    let line = |line| if str::starts_with(line, "x-security-token:") { "x-security-token:***" } else { line };
+    canonical.split('\n').map(line).collect::<Vec<_>>().join("|")
 }
 
 const SDK_DATE: &[time::format_description::BorrowedFormatItem<'_>] =

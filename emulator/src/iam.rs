@@ -1,5 +1,5 @@
-//! IAM's "Obtaining a User Token Through Password Authentication", scoped to a project
-//! (<https://docs.otc.t-systems.com/identity-access-management/api-ref/>).
+//! `POST /v3/auth/tokens` by password and scoped to a project, as the IAM API reference of OTC and
+//! Huawei Cloud has it.
 
 use http::{HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};

@@ -76,10 +76,11 @@ impl Reply {
 
     /// The body in pieces over this time.
     pub(crate) fn slow(self, time: Duration) -> Response<Paced> {
-        const PIECES: usize = 8;
+        const PIECES: usize = 10;
         let size = self.body.len().div_ceil(PIECES).max(1);
-        let chunks = self.body.chunks(size).map(|piece| self.body.slice_ref(piece)).collect();
-        self.paced(chunks, time / 8, false)
+        let chunks: VecDeque<_> = self.body.chunks(size).map(|piece| self.body.slice_ref(piece)).collect();
+        let pieces = u32::try_from(chunks.len()).unwrap_or(1).max(1);
+        self.paced(chunks, time / pieces, false)
     }
 
     fn paced(self, chunks: VecDeque<Bytes>, pause: Duration, cut: bool) -> Response<Paced> {
@@ -94,7 +95,7 @@ impl Reply {
 /// A response body that can take its time and break off.
 pub(crate) struct Paced {
     chunks: VecDeque<Bytes>,
-    /// After each chunk.
+    /// Before each chunk, and before the cut.
     pause: Duration,
     pausing: Option<Pin<Box<Sleep>>>,
     cut: bool,
@@ -120,19 +121,15 @@ impl Body for Paced {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Dropped>>> {
-        if let Some(pausing) = &mut self.pausing {
+        if self.chunks.is_empty() && !self.cut {
+            return Poll::Ready(None);
+        }
+        if !self.pause.is_zero() {
+            let pause = self.pause;
+            let pausing = self.pausing.get_or_insert_with(|| Box::pin(tokio::time::sleep(pause)));
             ready!(pausing.as_mut().poll(cx));
             self.pausing = None;
         }
-        Poll::Ready(match self.chunks.pop_front() {
-            Some(chunk) => {
-                if !self.pause.is_zero() {
-                    self.pausing = Some(Box::pin(tokio::time::sleep(self.pause)));
-                }
-                Some(Ok(Frame::data(chunk)))
-            }
-            None if self.cut => Some(Err(Dropped)),
-            None => None,
-        })
+        Poll::Ready(Some(self.chunks.pop_front().map(Frame::data).ok_or(Dropped)))
     }
 }

@@ -15,7 +15,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Method, Request, Response, header::DATE};
 use http_body_util::BodyExt as _;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
@@ -58,7 +58,7 @@ async fn serve_connection(stream: TcpStream, number: u64, shared: Arc<Shared>) {
     let connection = Arc::new(Connection { number, served: AtomicU64::new(0), reset, shared });
     let service = service_fn(move |request| Arc::clone(&connection).answer(request));
     // An error is a client that left, or a fault that dropped it.
-    let _ = http1::Builder::new().timer(TokioTimer::new()).serve_connection(io, service).await;
+    let _ = http1::Builder::new().header_read_timeout(None).serve_connection(io, service).await;
 }
 
 struct Connection {
