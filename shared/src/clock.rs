@@ -97,6 +97,20 @@ impl Timestamp {
         Self::from_offset(OffsetDateTime::parse(text, &Rfc3339).ok()?)
     }
 
+    /// `Sun, 22 Nov 2026 18:30:00 GMT`, an HTTP date (RFC 9110, IMF-fixdate).
+    pub fn http_date(self) -> String {
+        let t = self.utc();
+        let (weekday, month) = (t.weekday().to_string(), t.month().to_string());
+        format!(
+            "{weekday:.3}, {:02} {month:.3} {:04} {:02}:{:02}:{:02} GMT",
+            t.day(),
+            t.year(),
+            t.hour(),
+            t.minute(),
+            t.second()
+        )
+    }
+
     /// Reads an HTTP date (`Date` response header, IMF-fixdate).
     pub fn parse_http_date(text: &str) -> Option<Self> {
         Self::from_offset(OffsetDateTime::parse(text, &Rfc2822).ok()?)
@@ -216,6 +230,7 @@ mod tests {
         assert_eq!(t.unix(), 1_700_000_000);
         assert_eq!(Timestamp::parse_basic("20231114T221320Z"), Some(Timestamp::from_unix(1_700_000_000)));
         assert_eq!(Timestamp::parse_rfc3339("2023-11-14T22:13:20.123000Z"), Some(t));
+        assert_eq!(t.http_date(), "Tue, 14 Nov 2023 22:13:20 GMT");
         assert_eq!(
             Timestamp::parse_http_date("Tue, 14 Nov 2023 22:13:20 GMT"),
             Some(Timestamp::from_unix(1_700_000_000))

@@ -140,6 +140,11 @@ impl<'a> Table<'a> {
         self.offset
     }
 
+    /// Where mistakes go, for those at a place of their own.
+    pub fn mistakes(&self) -> &'a Mistakes {
+        self.mistakes
+    }
+
     /// The dotted name of `key` in this table.
     pub fn name(&self, key: &str) -> String {
         match (self.path.is_empty(), key.is_empty()) {
@@ -306,6 +311,11 @@ impl<'a> Table<'a> {
     /// Whether the value of `key` is a string (and not, say, a table): for keys with two forms.
     pub fn is_str(&self, key: &str) -> bool {
         self.entries.get(key).is_some_and(|v| v.get_ref().is_str())
+    }
+
+    /// Whether the value of `key` is a table: for keys with two forms.
+    pub fn is_table(&self, key: &str) -> bool {
+        self.entries.get(key).is_some_and(|v| v.get_ref().is_table())
     }
 
     /// Reports every key that nobody asked for.

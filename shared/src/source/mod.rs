@@ -1,4 +1,49 @@
 //! Sources: how a provider signs, shakes hands, names its deliveries and wants to be answered.
+//!
+//! One engine verifies; everything about a provider is data: a preset under `presets/`, or a hook's
+//! own `[verify]` table in the same words (see [`grammar`](self) for them):
+//!
+//! ```text
+//! Request ─► unsigned handshake ─► pins ─► signature ─► timestamp ─► signed handshake ─► Delivery
+//! ```
+//!
+//! The raw bytes are verified, and what is forwarded is what was verified. Every secret is compared
+//! in constant time. Each kind of verification is a file in `kinds/`.
+
+mod ack;
+mod encoding;
+mod explain;
+mod field;
+mod grammar;
+mod handshake;
+mod keep;
+mod kinds;
+mod presets;
+mod rejection;
+mod signature;
+mod template;
+mod window;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use ring::digest::{Context, SHA256};
+
+use crate::clock::Timestamp;
+use crate::config::reader::Table;
+use crate::delivery::{Coverage, Delivery};
+use crate::http::{Request, Response};
+use crate::secret::Secret;
+pub use explain::{Explanation, Outcome, Step};
+use field::{Field, View};
+use grammar::Scheme;
+use keep::Seen;
+pub use keep::is_credential_header;
+use kinds::Kind;
+pub use presets::{Param, preset_names};
+use presets::{Preset, Profile};
+pub use rejection::Rejection;
+use signature::Given;
 
 /// Proof that a source verified a request; made only in this module.
 #[derive(Clone, Copy, Debug)]
@@ -12,8 +57,341 @@ impl Verified {
     }
 }
 
-/// Whether a header field holds a credential: it is never kept, in no message, log or template.
-pub fn is_credential_header(name: &str) -> bool {
-    const NAMES: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
-    NAMES.iter().any(|n| name.eq_ignore_ascii_case(n))
+/// Parameters of a preset, by name. Some are secrets, so all are kept as such.
+type Params = BTreeMap<String, Secret>;
+
+/// What a hook gives its source.
+#[derive(Clone, Default)]
+pub struct Settings {
+    /// One, or several during a rotation.
+    pub secrets: Vec<Secret>,
+    /// What a preset needs beside secrets: see [`Info::params`].
+    pub params: BTreeMap<String, String>,
+    /// The hook's public URL, for schemes that sign it.
+    pub url: Option<String>,
+}
+
+/// One thing wrong in the settings of a hook.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {message}")]
+pub struct BuildError {
+    /// `source`, `secrets`, `secrets[1]`, `params.topic` or `url`.
+    pub key: String,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+/// A source with its keys, ready to verify.
+#[derive(Clone, Debug)]
+pub struct Source {
+    preset: Option<&'static str>,
+    scheme: Scheme,
+    profile: Profile,
+    secrets: Vec<Secret>,
+    params: Params,
+    url: Option<String>,
+}
+
+/// What a source makes of a request.
+#[derive(Clone, Debug)]
+pub enum Verdict {
+    /// Not a delivery: answer this.
+    Handshake(Response),
+    /// Authentic.
+    Verified(Box<Delivery>),
+    /// Not authentic.
+    Rejected(Rejection),
+}
+
+/// What is to be known of a preset.
+#[derive(Clone, Debug)]
+pub struct Info {
+    /// As in `source = "…"`.
+    pub name: &'static str,
+    /// Whose webhooks these are.
+    pub about: String,
+    /// What goes into `secrets`, in the provider's words.
+    pub secret: String,
+    /// `token`, `hmac`, `digest`, `ed25519` or `none`.
+    pub kind: &'static str,
+    /// `confirmed` or `unconfirmed`.
+    pub confidence: String,
+    /// What the scheme is known from.
+    pub evidence: String,
+    /// Whether a change of the body is noticed.
+    pub covers_body: bool,
+    /// How old a request may be, where it says when it was signed.
+    pub max_age: Option<Duration>,
+    /// Parameters.
+    pub params: Vec<Param>,
+    /// In which the sender wants its answer.
+    pub deadline: Duration,
+    /// The value of `Allow`.
+    pub methods: &'static str,
+}
+
+/// What is known of the preset `name`.
+pub fn preset_info(name: &str) -> Option<Info> {
+    let preset = Preset::load(name).ok()?;
+    Some(Info {
+        name: preset.name,
+        about: preset.about,
+        secret: preset.secret,
+        kind: preset.scheme.kind.as_str(),
+        confidence: preset.confidence,
+        evidence: preset.evidence,
+        covers_body: preset.scheme.coverage() == Coverage::Body,
+        max_age: preset.scheme.timestamp.map(|window| window.past),
+        params: preset.params,
+        deadline: preset.profile.deadline,
+        methods: preset.profile.methods,
+    })
+}
+
+impl Source {
+    /// The preset `name`; else everything that is wrong with name and settings.
+    pub fn preset(name: &str, settings: Settings) -> Result<Self, Vec<BuildError>> {
+        let preset = Preset::load(name).map_err(|message| vec![error("source", message)])?;
+        Self::build(Some(preset.name), preset.scheme, preset.profile, &preset.params, settings)
+    }
+
+    /// A hook's own `[verify]` table. What is wrong with the table goes to its mistakes, each with its
+    /// line; what is wrong with the settings is returned. Both may be: an empty error means that the
+    /// table alone is wrong.
+    pub fn custom(table: Table<'_>, settings: Settings) -> Result<Self, Vec<BuildError>> {
+        let scheme = Scheme::read(table).ok_or_else(Vec::new)?;
+        Self::build(None, scheme, Profile::default(), &[], settings)
+    }
+
+    fn build(
+        preset: Option<&'static str>,
+        mut scheme: Scheme,
+        profile: Profile,
+        known: &[Param],
+        settings: Settings,
+    ) -> Result<Self, Vec<BuildError>> {
+        let Settings { secrets, params, url } = settings;
+        let mut errors = Vec::new();
+        match (&scheme.kind, secrets.is_empty()) {
+            (Kind::None, false) => {
+                errors.push(error("secrets", "nothing is verified here: leave them out, or choose a source"));
+            }
+            (Kind::Token(_) | Kind::Signed(_), true) => {
+                errors.push(error("secrets", r#"missing: write secrets = ["env:NAME"]"#));
+            }
+            _ => {}
+        }
+        for (i, secret) in secrets.iter().enumerate() {
+            let added = if secret.is_blank() {
+                Err("is empty: set it, or take it out of the list".to_owned())
+            } else {
+                scheme.kind.add_key(secret)
+            };
+            errors.extend(added.err().map(|message| error(format!("secrets[{i}]"), message)));
+        }
+        for param in known.iter().filter(|param| param.required && !params.contains_key(&param.name)) {
+            let message = format!("missing: {}", param.about);
+            errors.push(error(format!("params.{}", param.name), message));
+        }
+        for (name, value) in &params {
+            let message = if !known.iter().any(|param| param.name == *name) {
+                "this source has no such parameter: leave it out"
+            } else if value.trim().is_empty() {
+                "is empty: set it, or leave it out"
+            } else {
+                continue;
+            };
+            errors.push(error(format!("params.{name}"), message));
+        }
+        if scheme.needs_url() && url.as_ref().is_none_or(|url| url.trim().is_empty()) {
+            let message = r#"the sender signs its address: write url = "https://…", as it is set there"#;
+            errors.push(error("url", message));
+        }
+        let params = params.into_iter().map(|(name, value)| (name, Secret::new(value))).collect();
+        if errors.is_empty() {
+            Ok(Self { preset, scheme, profile, secrets, params, url })
+        } else {
+            Err(errors)
+        }
+    }
+
+    /// Verifies a request. The body travels on without being copied.
+    pub fn check(&self, hook: &str, request: Request, now: Timestamp) -> Verdict {
+        let authentic = match self.verify(&request, now) {
+            Ok(Passed::Handshake(response)) => return Verdict::Handshake(response),
+            Ok(Passed::Delivery(authentic)) => authentic,
+            Err((_, rejection)) => return Verdict::Rejected(rejection),
+        };
+        let Authentic { secret, id, event, subject, token } = authentic;
+        let headers = keep::headers(&request.headers, token.as_ref());
+        let body = keep::body(request.body, token.as_ref());
+        let mut types = headers.iter().filter(|(name, _)| name == "content-type");
+        let content_type = types.next().map(|(_, value)| value.clone()).filter(|_| types.next().is_none());
+        let id = id.filter(|id| (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic()));
+        Verdict::Verified(Box::new(Delivery {
+            hook: hook.to_owned(),
+            source: self.preset.map(str::to_owned),
+            id_from_provider: id.is_some(),
+            id: id.unwrap_or_else(|| content_id(hook, &body)),
+            event,
+            subject,
+            received_at: now,
+            headers,
+            content_type,
+            body,
+            coverage: self.scheme.coverage(),
+            secret,
+            _verified: Verified(()),
+        }))
+    }
+
+    fn verify(&self, request: &Request, now: Timestamp) -> Result<Passed<'_>, (Step, Rejection)> {
+        let at = |step| move |rejection| (step, rejection);
+        let view = View { request, url: self.url.as_deref(), pairs: &[] };
+        if let Some(response) = self.handshake(&view, true).map_err(at(Step::Handshake))? {
+            return Ok(Passed::Handshake(response));
+        }
+        let given = match &self.scheme.kind {
+            Kind::Signed(kind) => kind.signature.given(&view).map_err(at(Step::Signature))?,
+            Kind::None | Kind::Token(_) => Given::default(),
+        };
+        let view = View { pairs: &given.pairs, ..view };
+        for pin in &self.scheme.require {
+            pin.check(&view).map_err(at(Step::Require))?;
+        }
+        let mut token = None;
+        let secret = match &self.scheme.kind {
+            Kind::None => None,
+            Kind::Token(kind) => {
+                let value = kind.given(&view).map_err(at(Step::Token))?;
+                token = Some(Seen { from: &kind.from, value: keep::text(value.expose()) });
+                Some(kind.verify(&value).ok_or((Step::Token, Rejection::NoMatch))?)
+            }
+            Kind::Signed(kind) => {
+                let message = kind.template.fill(&view).map_err(at(Step::Signed))?;
+                let secret = kind.algorithm.verify(&message, &given.signatures);
+                Some(secret.ok_or((Step::Signature, Rejection::NoMatch))?)
+            }
+        };
+        if let Some(window) = &self.scheme.timestamp {
+            window.check(&view, now).map_err(at(Step::Timestamp))?;
+        }
+        if let Some(response) = self.handshake(&view, false).map_err(at(Step::Handshake))? {
+            return Ok(Passed::Handshake(response));
+        }
+        let name = |fields: &[Field]| first(fields, &view).map_err(at(Step::Names));
+        let (id, event) = (name(&self.scheme.id)?, name(&self.scheme.event)?);
+        let subject = name(&self.scheme.subject)?;
+        Ok(Passed::Delivery(Authentic { secret, id, event, subject, token }))
+    }
+
+    fn handshake(&self, view: &View<'_>, before_verify: bool) -> Result<Option<Response>, Rejection> {
+        let mut handshakes = self.profile.handshakes.iter().filter(|h| h.before_verify == before_verify);
+        let found = handshakes.find(|handshake| handshake.matches(view));
+        found.map(|handshake| handshake.answer(view, &self.params, &self.secrets)).transpose()
+    }
+
+    /// The answer to a delivery that is stored (`accepted`) or dropped on purpose (`ignored`).
+    pub fn ack(&self, status: &str, id: &str) -> Response {
+        self.profile.ack.response(status, id)
+    }
+
+    /// The value of `Allow`: `POST`, or `GET, POST`.
+    pub const fn methods(&self) -> &'static str {
+        self.profile.methods
+    }
+
+    /// In which the sender wants its answer; 10 s where none is published.
+    pub const fn deadline(&self) -> Duration {
+        self.profile.deadline
+    }
+
+    /// What stands before the event in CloudEvents' `type`, in reverse-DNS form: `com.github`.
+    pub fn type_prefix(&self) -> Option<&str> {
+        self.profile.type_prefix.as_deref()
+    }
+
+    /// Whether deliveries carry an id of the sender's: a redelivery can then be told from a new one
+    /// even where bodies are alike.
+    pub const fn names_deliveries(&self) -> bool {
+        !self.scheme.id.is_empty()
+    }
+
+    /// Whether this header field is the token, which no template may use.
+    pub fn reads_token_from(&self, header: &str) -> bool {
+        matches!(&self.scheme.kind, Kind::Token(token)
+            if matches!(&token.from, Field::Header(name) if name.eq_ignore_ascii_case(header)))
+    }
+
+    /// What an operator should know: outdated hashes, short secrets, what is not covered.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = self.scheme.kind.warnings();
+        if self.scheme.coverage() == Coverage::Request {
+            warnings.push("the body is not covered: who has a valid request can send any other".to_owned());
+        }
+        if let Kind::Signed(signed) = &self.scheme.kind {
+            match &self.scheme.timestamp {
+                Some(window) if !signed.template.covers(&window.from) => {
+                    warnings.push(format!("{} is not signed: it does not prevent replays", window.from));
+                }
+                // A preset has the window that its provider's scheme allows.
+                None if self.preset.is_none() => {
+                    warnings.push("without a timestamp an old request can be sent again".to_owned());
+                }
+                _ => {}
+            }
+        }
+        warnings
+    }
+}
+
+impl Scheme {
+    fn coverage(&self) -> Coverage {
+        match &self.kind {
+            Kind::None => Coverage::None,
+            Kind::Signed(signed) if signed.template.has_body() => Coverage::Body,
+            Kind::Token(_) | Kind::Signed(_) => Coverage::Request,
+        }
+    }
+
+    fn needs_url(&self) -> bool {
+        matches!(&self.kind, Kind::Signed(signed) if signed.template.has_url())
+    }
+}
+
+enum Passed<'s> {
+    Handshake(Response),
+    Delivery(Authentic<'s>),
+}
+
+/// What verification learned of a delivery.
+struct Authentic<'s> {
+    secret: Option<usize>,
+    id: Option<String>,
+    event: Option<String>,
+    subject: Option<String>,
+    token: Option<Seen<'s>>,
+}
+
+/// The first of the fields that is there.
+fn first(fields: &[Field], view: &View<'_>) -> Result<Option<String>, Rejection> {
+    for field in fields {
+        if let Some(value) = field.read_optional(view)? {
+            return Ok(Some(keep::text(&value)));
+        }
+    }
+    Ok(None)
+}
+
+/// The id of a delivery that its sender does not name: the same for the same body (contract 2.6).
+fn content_id(hook: &str, body: &[u8]) -> String {
+    let mut context = Context::new(&SHA256);
+    for part in [hook.as_bytes(), &[0], body] {
+        context.update(part);
+    }
+    format!("sha256-{}", encoding::to_hex(context.finish().as_ref()))
+}
+
+fn error(key: impl Into<String>, message: impl Into<String>) -> BuildError {
+    BuildError { key: key.into(), message: message.into() }
 }

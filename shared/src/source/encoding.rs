@@ -1,0 +1,115 @@
+//! How keys and signatures are written as text.
+
+use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD, URL_SAFE};
+
+/// Padding as senders and consoles have it: there, or not.
+const ANY_PADDING: GeneralPurposeConfig =
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+const STANDARD_ANY: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, ANY_PADDING);
+const URL_SAFE_ANY: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, ANY_PADDING);
+
+/// A text form of bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Encoding {
+    /// The text itself.
+    Utf8,
+    /// Hexadecimal, all lower or all upper case.
+    Hex,
+    /// The standard alphabet, padded.
+    Base64,
+    /// The URL-safe alphabet, padded or not.
+    Base64Url,
+}
+
+impl Encoding {
+    /// The bytes, when `text` is their one proper form: no white space, no stray bits, so that no two
+    /// texts stand for one signature.
+    pub(super) fn decode(self, text: &str) -> Option<Vec<u8>> {
+        match self {
+            Self::Utf8 => Some(text.as_bytes().to_vec()),
+            Self::Hex => hex(text),
+            Self::Base64 => STANDARD.decode(text).ok(),
+            Self::Base64Url => URL_SAFE_ANY.decode(text).ok(),
+        }
+    }
+
+    /// As [`decode`](Self::decode), for a key: consoles show base64 keys without padding too.
+    pub(super) fn decode_key(self, text: &str) -> Option<Vec<u8>> {
+        match self {
+            Self::Base64 => STANDARD_ANY.decode(text).ok(),
+            _ => self.decode(text),
+        }
+    }
+
+    /// The text of `bytes`.
+    pub(super) fn encode(self, bytes: &[u8]) -> String {
+        match self {
+            Self::Utf8 => String::from_utf8_lossy(bytes).into_owned(),
+            Self::Hex => to_hex(bytes),
+            Self::Base64 => STANDARD.encode(bytes),
+            Self::Base64Url => URL_SAFE.encode(bytes),
+        }
+    }
+
+    /// As a `[verify]` table spells it.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Utf8 => "utf8",
+            Self::Hex => "hex",
+            Self::Base64 => "base64",
+            Self::Base64Url => "base64url",
+        }
+    }
+}
+
+/// Lower-case hexadecimal.
+pub(super) fn to_hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    bytes
+        .iter()
+        .flat_map(|b| [b >> 4, b & 0xf])
+        .map(|nibble| char::from(DIGITS[usize::from(nibble)]))
+        .collect()
+}
+
+/// No encoder mixes cases, so mixed case is refused.
+fn hex(text: &str) -> Option<Vec<u8>> {
+    let bytes = text.as_bytes();
+    let mixed = bytes.iter().any(u8::is_ascii_lowercase) && bytes.iter().any(u8::is_ascii_uppercase);
+    if mixed || !bytes.len().is_multiple_of(2) {
+        return None;
+    }
+    let digit = |b: u8| char::from(b).to_digit(16).and_then(|d| u8::try_from(d).ok());
+    bytes.chunks_exact(2).map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_signature_has_one_text() {
+        assert_eq!(Encoding::Hex.decode("00ff"), Some(vec![0, 255]));
+        assert_eq!(Encoding::Hex.decode("00FF"), Some(vec![0, 255]));
+        for bad in ["00fF", "0", "0g", "0x", " 00", "+1", "é"] {
+            assert_eq!(Encoding::Hex.decode(bad), None, "{bad}");
+        }
+        assert_eq!(Encoding::Base64.decode("/+8="), Some(vec![255, 239]));
+        for bad in ["/+8", "/+9=", "_-8=", "/+8= ", "/+8=="] {
+            assert_eq!(Encoding::Base64.decode(bad), None, "{bad}");
+        }
+        assert_eq!(Encoding::Base64Url.decode("_-8"), Some(vec![255, 239]));
+        assert_eq!(Encoding::Base64Url.decode("_-8="), Some(vec![255, 239]));
+        assert_eq!(Encoding::Base64.decode_key("/+8"), Some(vec![255, 239]));
+    }
+
+    #[test]
+    fn encode_undoes_decode() {
+        for encoding in [Encoding::Utf8, Encoding::Hex, Encoding::Base64, Encoding::Base64Url] {
+            assert_eq!(encoding.decode(&encoding.encode(b"a?>~")), Some(b"a?>~".to_vec()));
+        }
+    }
+}

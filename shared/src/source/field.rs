@@ -1,0 +1,261 @@
+//! Where a value stands in a request: `header:N`, `query:N`, `json:a.b.0.c`, `form:N`, `sigkv:k`.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Range;
+
+use percent_encoding::percent_decode;
+
+use super::Rejection;
+use crate::http::Request;
+use crate::json::{self, JsonError};
+
+/// A place in a request.
+#[derive(Clone, Debug)]
+pub(super) enum Field {
+    /// The one header field of this name.
+    Header(String),
+    /// The one query parameter of this name, decoded.
+    Query(String),
+    /// The scalar at this path of the JSON body.
+    Json(String),
+    /// The one field of this name in the form body, decoded.
+    Form(String),
+    /// The one value of this key in a `kv` signature.
+    SigKv(String),
+}
+
+/// A request as verification sees it.
+#[derive(Clone, Copy)]
+pub(super) struct View<'v> {
+    pub(super) request: &'v Request,
+    /// The hook's public URL, for schemes that sign it.
+    pub(super) url: Option<&'v str>,
+    /// The pairs of a `kv` signature.
+    pub(super) pairs: &'v [(String, String)],
+}
+
+impl Field {
+    /// Reads `KIND:NAME`; the error says what is written instead.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        const FORMS: &str = "write header:NAME, query:NAME, json:a.b.0, form:NAME or sigkv:KEY";
+        let (kind, name) = text.split_once(':').ok_or_else(|| format!("{text:?} is no field: {FORMS}"))?;
+        if name.is_empty() || name.chars().any(|c| c.is_control() || c.is_whitespace()) {
+            return Err(format!("{text:?} names no field: {FORMS}"));
+        }
+        let name = name.to_owned();
+        match kind {
+            "header" => Ok(Self::Header(name)),
+            "query" => Ok(Self::Query(name)),
+            "json" => Ok(Self::Json(name)),
+            "form" => Ok(Self::Form(name)),
+            "sigkv" => Ok(Self::SigKv(name)),
+            "xml" | "decrypted" => Err(format!("{kind}: fields are not supported by this version")),
+            _ => Err(format!("{text:?} is no field: {FORMS}")),
+        }
+    }
+
+    /// The value. Absent and empty are the same: neither must stand in for something signed.
+    pub(super) fn read<'v>(&self, view: &View<'v>) -> Result<Cow<'v, [u8]>, Rejection> {
+        self.find(view)?.ok_or_else(|| Rejection::Missing(self.to_string()))
+    }
+
+    /// As [`read`](Self::read), for values that a request may lack. A body that is not JSON lacks all
+    /// JSON fields.
+    pub(super) fn read_optional<'v>(&self, view: &View<'v>) -> Result<Option<Cow<'v, [u8]>>, Rejection> {
+        match self.find(view) {
+            Err(Rejection::Malformed(_)) => Ok(None),
+            other => other,
+        }
+    }
+
+    /// As [`read`](Self::read), as text.
+    pub(super) fn read_text<'v>(&self, view: &View<'v>) -> Result<Cow<'v, str>, Rejection> {
+        let malformed = || Rejection::Malformed(self.to_string());
+        match self.read(view)? {
+            Cow::Borrowed(bytes) => std::str::from_utf8(bytes).map(Cow::Borrowed).map_err(|_| malformed()),
+            Cow::Owned(bytes) => String::from_utf8(bytes).map(Cow::Owned).map_err(|_| malformed()),
+        }
+    }
+
+    fn find<'v>(&self, view: &View<'v>) -> Result<Option<Cow<'v, [u8]>>, Rejection> {
+        let request = view.request;
+        let value = match self {
+            // Not `Headers::all`: its iterator would borrow the name as long as the values.
+            Self::Header(name) => self.one(
+                request.headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.into()),
+            )?,
+            Self::Query(name) => self.one(values(request.raw_query.as_bytes(), name).map(|(v, _)| v))?,
+            Self::Form(name) => self.one(values(&request.body, name).map(|(v, _)| v))?,
+            Self::SigKv(key) => {
+                self.one(view.pairs.iter().filter(|(k, _)| k == key).map(|(_, v)| v.as_bytes().into()))?
+            }
+            Self::Json(path) => match json::text(&request.body, path) {
+                Ok(found) => found.map(|text| match text {
+                    Cow::Borrowed(s) => Cow::Borrowed(s.as_bytes()),
+                    Cow::Owned(s) => Cow::Owned(s.into_bytes()),
+                }),
+                Err(JsonError::Duplicate) => return Err(Rejection::Ambiguous(self.to_string())),
+                Err(JsonError::Invalid) => return Err(Rejection::Malformed(self.to_string())),
+            },
+        };
+        Ok(value.filter(|v| !v.is_empty()))
+    }
+
+    fn one<T>(&self, mut values: impl Iterator<Item = T>) -> Result<Option<T>, Rejection> {
+        let first = values.next();
+        match values.next() {
+            Some(_) => Err(Rejection::Ambiguous(self.to_string())),
+            None => Ok(first),
+        }
+    }
+
+    /// Where the value stands in the body, and what must stand there in its stead, for a value that
+    /// must not be kept.
+    pub(super) fn span(&self, body: &[u8], instead: &str) -> Option<(Range<usize>, String)> {
+        match self {
+            Self::Json(path) => {
+                let raw = json::find(body, path).ok()??.get();
+                let start = (raw.as_ptr() as usize).checked_sub(body.as_ptr() as usize)?;
+                let mut text = String::new();
+                json::write_string(&mut text, instead);
+                Some((start..start + raw.len(), text))
+            }
+            Self::Form(name) => values(body, name).next().map(|(_, span)| (span, instead.to_owned())),
+            _ => None,
+        }
+    }
+
+    /// Whether both name the same place.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Header(a), Self::Header(b)) => a.eq_ignore_ascii_case(b),
+            (Self::Query(a), Self::Query(b))
+            | (Self::Json(a), Self::Json(b))
+            | (Self::Form(a), Self::Form(b))
+            | (Self::SigKv(a), Self::SigKv(b)) => a == b,
+            _ => false,
+        }
+    }
+
+    /// Whether the value is a part of the body.
+    pub(super) const fn in_body(&self) -> bool {
+        matches!(self, Self::Json(_) | Self::Form(_))
+    }
+}
+
+/// As it is written in a `[verify]` table.
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Header(name) => write!(f, "header:{name}"),
+            Self::Query(name) => write!(f, "query:{name}"),
+            Self::Json(path) => write!(f, "json:{path}"),
+            Self::Form(name) => write!(f, "form:{name}"),
+            Self::SigKv(key) => write!(f, "sigkv:{key}"),
+        }
+    }
+}
+
+/// The decoded values of `name` in `application/x-www-form-urlencoded` text, each with the span of
+/// its encoded form.
+fn values<'v>(text: &'v [u8], name: &str) -> impl Iterator<Item = (Cow<'v, [u8]>, Range<usize>)> {
+    let mut start = 0;
+    text.split(|b| *b == b'&').filter_map(move |pair| {
+        let offset = start;
+        start += pair.len() + 1;
+        let equals = pair.iter().position(|b| *b == b'=').unwrap_or(pair.len());
+        let (key, rest) = pair.split_at(equals);
+        let value = rest.get(1..).unwrap_or_default();
+        let end = offset + pair.len();
+        (*decode(key) == *name.as_bytes()).then(|| (decode(value), end - value.len()..end))
+    })
+}
+
+fn decode(text: &[u8]) -> Cow<'_, [u8]> {
+    if text.contains(&b'+') {
+        let spaced: Vec<u8> = text.iter().map(|b| if *b == b'+' { b' ' } else { *b }).collect();
+        percent_decode(&spaced).collect::<Vec<u8>>().into()
+    } else {
+        percent_decode(text).into()
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(crate) fn request(query: &str, headers: &[(&str, &str)], body: &str) -> Request {
+        Request {
+            method: "POST".into(),
+            path: "/hook".into(),
+            raw_query: query.into(),
+            headers: headers.iter().map(|(n, v)| (*n, (*v).to_owned())).collect(),
+            body: body.to_owned().into(),
+            request_id: "r".into(),
+            deadline: None,
+        }
+    }
+
+    fn read(field: &str, request: &Request) -> Result<String, &'static str> {
+        let pairs = [("t".to_owned(), "1".to_owned()), ("v".into(), "a".into()), ("v".into(), "b".into())];
+        let view = View { request, url: None, pairs: &pairs };
+        let value = Field::parse(field).unwrap().read(&view);
+        value.map(|v| String::from_utf8(v.into_owned()).unwrap()).map_err(|r| r.as_str())
+    }
+
+    #[test]
+    fn a_value_is_read_once_or_not_at_all() {
+        let r =
+            request("a=1&b=%41+%2B&a=2&e=&f", &[("X-A", "1"), ("X-B", "2"), ("x-b", "3"), ("X-C", "")], "");
+        for (field, want) in [
+            ("header:x-a", Ok("1")),
+            ("header:X-B", Err("ambiguous")),
+            ("header:X-C", Err("missing")),
+            ("header:X-D", Err("missing")),
+            ("query:b", Ok("A +")),
+            ("query:a", Err("ambiguous")),
+            ("query:e", Err("missing")),
+            ("query:f", Err("missing")),
+            ("query:A", Err("missing")),
+            ("sigkv:t", Ok("1")),
+            ("sigkv:v", Err("ambiguous")),
+            ("json:a", Err("malformed")),
+        ] {
+            assert_eq!(read(field, &r), want.map(str::to_owned), "{field}");
+        }
+    }
+
+    #[test]
+    fn bodies_are_read_as_json_or_form() {
+        let r = request("", &[], r#"{"a":{"b":[1,"x"]},"d":1,"d":2,"e":""}"#);
+        for (field, want) in [
+            ("json:a.b.1", Ok("x")),
+            ("json:d", Err("ambiguous")),
+            ("json:e", Err("missing")),
+            ("json:a", Err("missing")),
+        ] {
+            assert_eq!(read(field, &r), want.map(str::to_owned), "{field}");
+        }
+        let r = request("", &[], "k=v%20w&k2=1");
+        assert_eq!(read("form:k", &r).as_deref(), Ok("v w"));
+    }
+
+    #[test]
+    fn spans_are_exact() {
+        let cut = |field: &str, body: &str| {
+            let (span, instead) = Field::parse(field).unwrap().span(body.as_bytes(), "[v]").unwrap();
+            format!("{}{instead}{}", &body[..span.start], &body[span.end..])
+        };
+        assert_eq!(cut("json:a.t", r#"{ "a":{"t" : "s\u0041" }}"#), r#"{ "a":{"t" : "[v]" }}"#);
+        assert_eq!(cut("form:t", "x=1&t=a%20b&y"), "x=1&t=[v]&y");
+    }
+
+    #[test]
+    fn what_is_no_field_says_what_is() {
+        for text in ["", "header", "header:", "header:a b", "Header:X", "cookie:x", "xml:a", "decrypted:a"] {
+            assert!(Field::parse(text).is_err(), "{text}");
+        }
+        assert!(Field::parse("header:X-A").unwrap().is(&Field::parse("header:x-a").unwrap()));
+    }
+}

@@ -1,0 +1,80 @@
+//! What of a request is kept in a delivery.
+
+use bytes::Bytes;
+
+use super::field::Field;
+use crate::http::Headers;
+
+/// Stands where a token stood.
+pub(super) const VERIFIED: &str = "[verified]";
+
+/// Whether a header field holds a credential: it is never kept, in no message, log or template.
+///
+/// Beside HTTP's own these are the fields by which Lambda, Tencent SCF, Huawei FunctionGraph and API
+/// gateways hand credentials to a function.
+pub fn is_credential_header(name: &str) -> bool {
+    const NAMES: [&str; 8] = [
+        "authorization",
+        "cookie",
+        "proxy-authorization",
+        "x-amz-security-token",
+        "x-auth-token",
+        "x-security-token",
+        "x-subject-token",
+        "x-tc-token",
+    ];
+    const PREFIXES: [&str; 2] = ["x-cff-", "x-scf-"];
+    let starts = |prefix: &&str| name.get(..prefix.len()).is_some_and(|n| n.eq_ignore_ascii_case(prefix));
+    NAMES.iter().any(|n| name.eq_ignore_ascii_case(n)) || PREFIXES.iter().any(starts)
+}
+
+/// Whether a field is about the connection that brought the request (RFC 9110 7.6.1).
+fn is_hop_by_hop(name: &str) -> bool {
+    const NAMES: [&str; 8] = [
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    ];
+    NAMES.iter().any(|n| name.eq_ignore_ascii_case(n))
+}
+
+/// A token that was read, and where.
+pub(super) struct Seen<'v> {
+    pub(super) from: &'v Field,
+    pub(super) value: String,
+}
+
+/// The header fields that may be kept. A token is replaced wherever else it stands too: gateways copy
+/// the original address or credentials into fields of their own.
+pub(super) fn headers(headers: &Headers, token: Option<&Seen<'_>>) -> Vec<(String, String)> {
+    let kept = headers.iter().filter(|(name, _)| !is_credential_header(name) && !is_hop_by_hop(name));
+    kept.map(|(name, value)| {
+        let value = text(value);
+        let value = match token {
+            Some(Seen { from: Field::Header(from), .. }) if from.eq_ignore_ascii_case(name) => {
+                VERIFIED.into()
+            }
+            Some(token) => value.replace(&token.value, VERIFIED),
+            None => value,
+        };
+        (name.to_owned(), value)
+    })
+    .collect()
+}
+
+/// The body, a token inside of it replaced.
+pub(super) fn body(body: Bytes, token: Option<&Seen<'_>>) -> Bytes {
+    let Some((span, instead)) = token.and_then(|token| token.from.span(&body, VERIFIED)) else { return body };
+    let (head, tail) = (body.get(..span.start), body.get(span.end..));
+    [head.unwrap_or_default(), instead.as_bytes(), tail.unwrap_or_default()].concat().into()
+}
+
+/// A header value as text: UTF-8, or else Latin-1, as HTTP once had it.
+pub(super) fn text(value: &[u8]) -> String {
+    std::str::from_utf8(value).map_or_else(|_| value.iter().copied().map(char::from).collect(), str::to_owned)
+}

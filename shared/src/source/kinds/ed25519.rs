@@ -1,0 +1,72 @@
+//! `kind = "ed25519"`: a public key (RFC 8032).
+
+use ring::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
+
+use super::{KeyError, KeyForm};
+use crate::config::reader::Table;
+use crate::secret::Secret;
+use crate::source::template::Message;
+
+/// `key`: how the public key is written.
+#[derive(Clone, Debug)]
+pub(in crate::source) struct Ed25519 {
+    form: KeyForm,
+    keys: Vec<Secret>,
+}
+
+const KEY_LENGTH: usize = 32;
+
+/// The points of small order, sign bit left out: for a key of these, anybody can make a signature.
+/// All zeros, the likeliest wrong key, is one of them.
+const WEAK_KEYS: [&str; 7] = [
+    "0000000000000000000000000000000000000000000000000000000000000000",
+    "0100000000000000000000000000000000000000000000000000000000000000",
+    "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+    "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+    "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+];
+
+impl Ed25519 {
+    pub(super) fn read(table: &Table<'_>) -> Option<Self> {
+        Some(Self { form: KeyForm::read(table, true)?, keys: Vec::new() })
+    }
+
+    pub(super) fn add_key(&mut self, secret: &Secret) -> Result<(), KeyError> {
+        let key = self.form.decode(secret)?;
+        if key.expose().len() != KEY_LENGTH {
+            let length = key.expose().len();
+            return Err(format!("is {length} bytes long: an Ed25519 public key has {KEY_LENGTH}"));
+        }
+        let mut point = key.expose().to_vec();
+        if let Some(last) = point.last_mut() {
+            *last &= 0x7f;
+        }
+        if WEAK_KEYS.contains(&crate::source::encoding::to_hex(&point).as_str()) {
+            return Err("is a key that anybody can sign for: copy the sender's public key".to_owned());
+        }
+        self.keys.push(key);
+        Ok(())
+    }
+
+    pub(super) fn verify(&self, message: &Message<'_>, signatures: &[Vec<u8>]) -> Option<usize> {
+        let message = message.to_bytes(&[]);
+        self.keys.iter().position(|key| {
+            let key = UnparsedPublicKey::new(&ED25519, key.expose());
+            signatures.iter().any(|signature| key.verify(&message, signature).is_ok())
+        })
+    }
+
+    /// Signs with the key taken as the private key's seed.
+    pub(super) fn sign(&self, message: &Message<'_>, key: usize) -> Option<Vec<u8>> {
+        let pair = Ed25519KeyPair::from_seed_unchecked(self.keys.get(key)?.expose()).ok()?;
+        Some(pair.sign(&message.to_bytes(&[])).as_ref().to_vec())
+    }
+
+    /// The public key that verifies what [`sign`](Self::sign) makes, written as the source wants it.
+    pub(in crate::source) fn public_key(&self, key: usize) -> Option<String> {
+        let pair = Ed25519KeyPair::from_seed_unchecked(self.keys.get(key)?.expose()).ok()?;
+        Some(self.form.encode(pair.public_key().as_ref()))
+    }
+}

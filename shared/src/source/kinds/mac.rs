@@ -1,0 +1,73 @@
+//! `kind = "hmac"`: a MAC over the signed bytes (RFC 2104).
+
+use ring::hmac;
+use subtle::ConstantTimeEq as _;
+
+use super::{KeyError, KeyForm};
+use crate::config::reader::Table;
+use crate::secret::Secret;
+use crate::source::grammar;
+use crate::source::template::Message;
+
+/// `hash` and `key`.
+#[derive(Clone, Debug)]
+pub(in crate::source) struct Mac {
+    hash: Hash,
+    form: KeyForm,
+    /// The MAC key, and the secret as written for templates with `{secret}`.
+    keys: Vec<(hmac::Key, Secret)>,
+    lengths: Vec<usize>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hash {
+    Sha1,
+    Sha256,
+    Sha512,
+}
+
+impl Mac {
+    pub(super) fn read(table: &Table<'_>) -> Option<Self> {
+        let hashes = [("sha256", Hash::Sha256), ("sha512", Hash::Sha512), ("sha1", Hash::Sha1)];
+        let hash = grammar::one_of(table, "hash", &hashes);
+        let form = KeyForm::read(table, false);
+        Some(Self { hash: hash?, form: form?, keys: Vec::new(), lengths: Vec::new() })
+    }
+
+    pub(super) fn add_key(&mut self, secret: &Secret) -> Result<(), KeyError> {
+        let algorithm = match self.hash {
+            Hash::Sha1 => hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
+            Hash::Sha256 => hmac::HMAC_SHA256,
+            Hash::Sha512 => hmac::HMAC_SHA512,
+        };
+        let key = self.form.decode(secret)?;
+        self.keys.push((hmac::Key::new(algorithm, key.expose()), secret.clone()));
+        self.lengths.push(key.expose().len());
+        Ok(())
+    }
+
+    pub(super) fn lengths(&self) -> Vec<usize> {
+        self.lengths.clone()
+    }
+
+    pub(super) fn warning(&self) -> Option<String> {
+        (self.hash == Hash::Sha1).then(|| "SHA-1 is outdated: use sha256 if the sender can".to_owned())
+    }
+
+    pub(super) fn verify(&self, message: &Message<'_>, signatures: &[Vec<u8>]) -> Option<usize> {
+        self.keys.iter().position(|key| {
+            let tag = tag(key, message);
+            signatures.iter().any(|signature| tag.as_ref().ct_eq(signature).into())
+        })
+    }
+
+    pub(super) fn sign(&self, message: &Message<'_>, key: usize) -> Option<Vec<u8>> {
+        Some(tag(self.keys.get(key)?, message).as_ref().to_vec())
+    }
+}
+
+fn tag((key, secret): &(hmac::Key, Secret), message: &Message<'_>) -> hmac::Tag {
+    let mut context = hmac::Context::with_key(key);
+    message.feed(secret.expose(), |piece| context.update(piece));
+    context.sign()
+}

@@ -1,0 +1,221 @@
+//! The ways to verify: a file each.
+
+mod digest;
+mod ed25519;
+mod mac;
+mod token;
+
+use digest::Digest;
+use ed25519::Ed25519;
+use mac::Mac;
+pub(super) use token::{Token, position};
+
+use super::encoding::Encoding;
+use super::grammar;
+use super::signature::Signature;
+use super::template::{Message, Template};
+use crate::config::reader::Table;
+use crate::secret::Secret;
+
+/// `kind` of a `[verify]` table, with the keys made of the hook's secrets.
+#[derive(Clone, Debug)]
+pub(super) enum Kind {
+    /// Everything is let in, in writing.
+    None,
+    /// The secret itself travels with the request.
+    Token(Token),
+    /// The request, or parts of it, are signed.
+    Signed(Signed),
+}
+
+/// A signature over parts of the request.
+#[derive(Clone, Debug)]
+pub(super) struct Signed {
+    pub(super) signature: Signature,
+    pub(super) template: Template,
+    pub(super) algorithm: Algorithm,
+}
+
+/// How a signature is made of the signed bytes and a key.
+#[derive(Clone, Debug)]
+pub(super) enum Algorithm {
+    Mac(Mac),
+    Digest(Digest),
+    Ed25519(Ed25519),
+}
+
+/// Why a secret cannot be a key; the message says what it should look like.
+pub(super) type KeyError = String;
+
+impl Kind {
+    /// Reads `kind` and the keys that belong to it.
+    pub(super) fn read(table: &Table<'_>) -> Option<Self> {
+        const KINDS: &str = "token, hmac, digest, ed25519 or none";
+        let Some(kind) = table.str("kind") else {
+            if !table.has("kind") {
+                table.error("kind", format!("missing: write kind = {KINDS}"));
+            }
+            return None;
+        };
+        match kind.value {
+            "none" => Some(Self::None),
+            "token" => Token::read(table).map(Self::Token),
+            "hmac" => Self::signed(table, Mac::read(table).map(Algorithm::Mac)),
+            "digest" => Self::signed(table, Digest::read(table).map(Algorithm::Digest)),
+            "ed25519" => Self::signed(table, Ed25519::read(table).map(Algorithm::Ed25519)),
+            "ecdsa" | "rsa" | "network" | "jwt" => {
+                let message = format!("{} is not supported by this version: write {KINDS}", kind.value);
+                table.mistakes().error(kind.offset, &table.name("kind"), message);
+                None
+            }
+            other => {
+                let message = format!("{other:?} is no kind: write {KINDS}");
+                table.mistakes().error(kind.offset, &table.name("kind"), message);
+                None
+            }
+        }
+    }
+
+    fn signed(table: &Table<'_>, algorithm: Option<Algorithm>) -> Option<Self> {
+        let signature = if table.has("signature") {
+            table.table("signature").and_then(Signature::read)
+        } else {
+            let example = r#"{ from = "header:X-Signature", encoding = "hex" }"#;
+            table.error("signature", format!("missing: write signature = {example}"));
+            None
+        };
+        let template = Template::read(table);
+        let (signature, template, algorithm) = (signature?, template?, algorithm?);
+        match algorithm {
+            Algorithm::Digest(_) if !template.has_secret() => {
+                table.error("signed", "anybody can make a digest without a secret: add \"{secret}\"");
+                None
+            }
+            Algorithm::Ed25519(_) if template.has_secret() => {
+                table.error("signed", "the sender does not know what verifies here: leave \"{secret}\" out");
+                None
+            }
+            _ => Some(Self::Signed(Signed { signature, template, algorithm })),
+        }
+    }
+
+    /// As a `[verify]` table spells it.
+    pub(super) const fn as_str(&self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Token(_) => "token",
+            Self::Signed(signed) => match signed.algorithm {
+                Algorithm::Mac(_) => "hmac",
+                Algorithm::Digest(_) => "digest",
+                Algorithm::Ed25519(_) => "ed25519",
+            },
+        }
+    }
+
+    /// Makes a key of a secret that is not blank.
+    pub(super) fn add_key(&mut self, secret: &Secret) -> Result<(), KeyError> {
+        match self {
+            Self::None => Ok(()),
+            Self::Token(token) => token.add_key(secret),
+            Self::Signed(signed) => match &mut signed.algorithm {
+                Algorithm::Mac(mac) => mac.add_key(secret),
+                Algorithm::Digest(digest) => {
+                    digest.add_key(secret);
+                    Ok(())
+                }
+                Algorithm::Ed25519(ed25519) => ed25519.add_key(secret),
+            },
+        }
+    }
+
+    /// What an operator should know of the kind and its keys.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let lengths: Vec<usize> = match self {
+            Self::None => {
+                warnings.push("nothing is verified: anybody who knows the address is let in".to_owned());
+                Vec::new()
+            }
+            Self::Token(token) => token.lengths(),
+            Self::Signed(Signed { algorithm: Algorithm::Mac(mac), .. }) => {
+                warnings.extend(mac.warning());
+                mac.lengths()
+            }
+            Self::Signed(Signed { algorithm: Algorithm::Digest(digest), .. }) => {
+                warnings.extend(digest.warning());
+                digest.lengths()
+            }
+            Self::Signed(_) => Vec::new(),
+        };
+        let short = lengths.iter().enumerate().filter(|(_, length)| **length < 16);
+        warnings.extend(short.map(|(i, _)| format!("secrets[{i}] is under 16 bytes: use a longer one")));
+        warnings
+    }
+}
+
+impl Algorithm {
+    /// Which key made one of the signatures.
+    pub(super) fn verify(&self, message: &Message<'_>, signatures: &[Vec<u8>]) -> Option<usize> {
+        match self {
+            Self::Mac(mac) => mac.verify(message, signatures),
+            Self::Digest(digest) => digest.verify(message, signatures),
+            Self::Ed25519(ed25519) => ed25519.verify(message, signatures),
+        }
+    }
+
+    /// Signs as the sender does, with the key of that number.
+    pub(super) fn sign(&self, message: &Message<'_>, key: usize) -> Option<Vec<u8>> {
+        match self {
+            Self::Mac(mac) => mac.sign(message, key),
+            Self::Digest(digest) => digest.sign(message, key),
+            Self::Ed25519(ed25519) => ed25519.sign(message, key),
+        }
+    }
+}
+
+/// `key = { encoding, strip_prefix }`: how a secret's text becomes a key's bytes.
+#[derive(Clone, Debug)]
+pub(super) struct KeyForm {
+    encoding: Encoding,
+    strip_prefix: Option<String>,
+}
+
+impl KeyForm {
+    /// Without a `key`, the text itself is the key; where a key is binary, `binary` asks for one.
+    fn read(table: &Table<'_>, binary: bool) -> Option<Self> {
+        if !table.has("key") {
+            if binary {
+                table.error("key", r#"missing: write key = { encoding = "hex" } or "base64""#);
+                return None;
+            }
+            return Some(Self { encoding: Encoding::Utf8, strip_prefix: None });
+        }
+        let inner = table.table("key")?;
+        let text = if binary { &[][..] } else { &[("utf8", Encoding::Utf8)][..] };
+        let choices = [text, &[("base64", Encoding::Base64), ("hex", Encoding::Hex)]].concat();
+        let encoding = grammar::one_of(&inner, "encoding", &choices);
+        let strip_prefix = inner.str("strip_prefix").map(|at| at.value.to_owned());
+        inner.finish();
+        Some(Self { encoding: encoding?, strip_prefix })
+    }
+
+    /// The key's bytes; a secret without the prefix is taken as it is.
+    fn decode(&self, secret: &Secret) -> Result<Secret, KeyError> {
+        let form = || {
+            let prefix = self.strip_prefix.as_deref().unwrap_or_default();
+            format!("is not a key of this source: it wants {} text after {prefix:?}", self.encoding.as_str())
+        };
+        if self.encoding == Encoding::Utf8 && self.strip_prefix.is_none() {
+            return Ok(secret.clone());
+        }
+        let text = secret.expose_str().ok_or_else(form)?;
+        let bare = self.strip_prefix.as_deref().and_then(|prefix| text.strip_prefix(prefix)).unwrap_or(text);
+        let key = Secret::new(self.encoding.decode_key(bare).ok_or_else(form)?);
+        if key.expose().is_empty() { Err(form()) } else { Ok(key) }
+    }
+
+    /// The text form of a key's bytes.
+    fn encode(&self, key: &[u8]) -> String {
+        self.strip_prefix.clone().unwrap_or_default() + &self.encoding.encode(key)
+    }
+}

@@ -1,0 +1,86 @@
+//! `kind = "token"`: the secret itself travels with the request.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ring::digest::{SHA256, digest};
+use subtle::ConstantTimeEq as _;
+
+use super::KeyError;
+use crate::config::reader::Table;
+use crate::secret::Secret;
+use crate::source::Rejection;
+use crate::source::field::{Field, View};
+use crate::source::grammar;
+use crate::source::signature::Prefix;
+
+/// A token in `from`, after a `prefix`.
+///
+/// The prefix `Basic ` makes the secret `user:password` or its base64 ([RFC 7617]).
+///
+/// [RFC 7617]: https://www.rfc-editor.org/rfc/rfc7617
+#[derive(Clone, Debug)]
+pub(in crate::source) struct Token {
+    pub(in crate::source) from: Field,
+    prefix: Option<Prefix>,
+    keys: Vec<Secret>,
+}
+
+impl Token {
+    pub(super) fn read(table: &Table<'_>) -> Option<Self> {
+        let from = grammar::field(table, "from", "\"header:Authorization\"");
+        if let Some(Field::SigKv(_)) = from {
+            table.error("from", "a token is in no signature: write header:, query:, json: or form:");
+        }
+        let prefix = table.str("prefix").filter(|at| !at.value.is_empty()).map(|at| Prefix(at.value.into()));
+        Some(Self { from: from?, prefix, keys: Vec::new() })
+    }
+
+    fn is_basic(&self) -> bool {
+        self.prefix.as_ref().is_some_and(|prefix| prefix.0.eq_ignore_ascii_case("basic "))
+    }
+
+    pub(super) fn add_key(&mut self, secret: &Secret) -> Result<(), KeyError> {
+        let key = if !self.is_basic() {
+            secret.clone()
+        } else if secret.expose().contains(&b':') {
+            Secret::new(STANDARD.encode(secret.expose()))
+        } else if STANDARD.decode(secret.expose()).is_ok_and(|pair| pair.contains(&b':')) {
+            secret.clone()
+        } else {
+            return Err("is neither user:password nor the base64 of it".to_owned());
+        };
+        self.keys.push(key);
+        Ok(())
+    }
+
+    pub(super) fn lengths(&self) -> Vec<usize> {
+        self.keys.iter().map(|key| key.expose().len()).collect()
+    }
+
+    /// The token of a request, without the prefix.
+    pub(in crate::source) fn given(&self, view: &View<'_>) -> Result<Secret, Rejection> {
+        let value = self.from.read(view)?;
+        let Some(prefix) = &self.prefix else { return Ok(Secret::new(value)) };
+        let token = std::str::from_utf8(&value).ok().and_then(|text| prefix.strip(text));
+        token.map(Secret::new).ok_or_else(|| Rejection::Malformed(self.from.to_string()))
+    }
+
+    /// Which secret the token is.
+    pub(in crate::source) fn verify(&self, given: &Secret) -> Option<usize> {
+        position(&self.keys, given)
+    }
+
+    /// The value that a sender with the secret of that number puts at `from`.
+    pub(in crate::source) fn write(&self, key: usize) -> Option<String> {
+        let token = self.keys.get(key)?.expose_str()?;
+        Some(self.prefix.as_ref().map_or_else(String::new, |prefix| prefix.0.clone()) + token)
+    }
+}
+
+/// Which of `secrets` is the given value. Hashes are compared, so that time tells neither how much of
+/// a value is right nor how long the secret is.
+pub(in crate::source) fn position(secrets: &[Secret], given: &Secret) -> Option<usize> {
+    let hash = |secret: &Secret| digest(&SHA256, secret.expose());
+    let given = hash(given);
+    secrets.iter().position(|secret| bool::from(hash(secret).as_ref().ct_eq(given.as_ref())))
+}

@@ -1,0 +1,259 @@
+//! Providers as data: a TOML file each, read only when a hook uses it.
+
+use std::time::Duration;
+
+use toml::de::DeTable;
+
+use super::ack::Ack;
+use super::grammar::{self, Scheme};
+use super::handshake::Handshake;
+use crate::config::reader::{At, Mistakes, Table};
+
+/// What is known of a provider beside how it signs.
+#[derive(Clone, Debug)]
+pub(super) struct Preset {
+    pub(super) name: &'static str,
+    pub(super) scheme: Scheme,
+    pub(super) about: String,
+    pub(super) secret: String,
+    pub(super) confidence: String,
+    pub(super) evidence: String,
+    pub(super) params: Vec<Param>,
+    pub(super) profile: Profile,
+}
+
+/// How a source behaves beside verifying.
+#[derive(Clone, Debug)]
+pub(super) struct Profile {
+    pub(super) type_prefix: Option<String>,
+    pub(super) deadline: Duration,
+    pub(super) methods: &'static str,
+    pub(super) ack: Ack,
+    pub(super) handshakes: Vec<Handshake>,
+    pub(super) sample: Sample,
+}
+
+/// What a signed example holds, where the caller does not say.
+#[derive(Clone, Debug)]
+pub(super) struct Sample {
+    pub(super) event: Option<String>,
+    pub(super) content_type: String,
+    pub(super) body: String,
+}
+
+/// A parameter that a preset takes from `params`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Param {
+    /// Its key.
+    pub name: String,
+    /// Whether the preset refuses to work without it.
+    pub required: bool,
+    /// Whether the value is a secret: then `hooks.toml` holds a reference to it.
+    pub secret: bool,
+    /// What it is.
+    pub about: String,
+}
+
+/// Used where a provider publishes none: short of what most gateways and senders allow.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// What a source can be asked with: the value of `Allow`.
+const METHODS: [&str; 2] = ["POST", "GET, POST"];
+
+macro_rules! presets {
+    ($($name:literal),* $(,)?) => {
+        [$(($name, include_str!(concat!("presets/", $name, ".toml")))),*]
+    };
+}
+
+/// By name; a preset is named as its vector file is, with `-` for `_`.
+const PRESETS: [(&str, &str); 17] = presets![
+    "basic",
+    "bearer",
+    "discord",
+    "feishu",
+    "feishu-token",
+    "gitea-forgejo",
+    "github",
+    "gitlab-secret-token",
+    "gitlab-signing-token",
+    "none",
+    "shopify",
+    "slack",
+    "standard-webhooks",
+    "standard-webhooks-ed25519",
+    "stripe",
+    "svix",
+    "telegram",
+];
+
+/// The names of all presets, sorted.
+pub fn preset_names() -> impl Iterator<Item = &'static str> {
+    PRESETS.iter().map(|(name, _)| *name)
+}
+
+impl Preset {
+    /// Reads the preset of that name; the error says which one may be meant.
+    pub(super) fn load(name: &str) -> Result<Self, String> {
+        let Some((name, text)) = PRESETS.iter().find(|(n, _)| *n == name) else {
+            return Err(unknown(name));
+        };
+        let mistakes = Mistakes::new(format!("{name}.toml"), text);
+        let preset = match DeTable::parse(text) {
+            Ok(doc) => Self::read(name, Table::new(&mistakes, "", 0, doc.get_ref())),
+            Err(error) => return Err(error.to_string()),
+        };
+        let mistakes: Vec<String> = mistakes.into_sorted().iter().map(ToString::to_string).collect();
+        preset.filter(|_| mistakes.is_empty()).ok_or_else(|| mistakes.join("; "))
+    }
+
+    fn read(name: &'static str, table: Table<'_>) -> Option<Self> {
+        let text = |key| grammar::text(&table, key, "\"…\"").map(str::to_owned);
+        let preset = Self {
+            name,
+            scheme: table.table("verify").and_then(Scheme::read)?,
+            about: text("about")?,
+            secret: text("secret")?,
+            confidence: text("confidence")?,
+            evidence: text("evidence")?,
+            params: table.table("params").map(Param::read_all).unwrap_or_default(),
+            profile: Profile::read(&table),
+        };
+        table.finish();
+        Some(preset)
+    }
+}
+
+impl Profile {
+    fn read(table: &Table<'_>) -> Self {
+        let handshakes = table.tables("handshake").unwrap_or_default();
+        let methods = METHODS.map(|methods| (methods, methods));
+        let methods = if table.has("methods") { grammar::one_of(table, "methods", &methods) } else { None };
+        let default = Self::default();
+        Self {
+            type_prefix: table.str("type_prefix").map(|at| at.value.to_owned()),
+            deadline: table.duration("deadline").map_or(default.deadline, |at| at.value),
+            methods: methods.unwrap_or(default.methods),
+            ack: table.table("ack").map(Ack::read).unwrap_or_default(),
+            handshakes: handshakes.into_iter().filter_map(Handshake::read).collect(),
+            sample: table.table("sample").map_or(default.sample, Sample::read),
+        }
+    }
+}
+
+/// That of a hook's own `[verify]` table.
+impl Default for Profile {
+    fn default() -> Self {
+        Self {
+            type_prefix: None,
+            deadline: DEADLINE,
+            methods: "POST",
+            ack: Ack::default(),
+            handshakes: Vec::new(),
+            sample: Sample::default(),
+        }
+    }
+}
+
+impl Sample {
+    fn read(table: Table<'_>) -> Self {
+        let text = |key| table.str(key).map(|at| at.value.to_owned());
+        let default = Self::default();
+        let sample = Self {
+            event: text("event"),
+            content_type: text("type").unwrap_or(default.content_type),
+            body: text("body").unwrap_or(default.body),
+        };
+        table.finish();
+        sample
+    }
+}
+
+impl Default for Sample {
+    fn default() -> Self {
+        Self { event: None, content_type: "application/json".to_owned(), body: "{}".to_owned() }
+    }
+}
+
+impl Param {
+    fn read_all(table: Table<'_>) -> Vec<Self> {
+        let read = |(name, table): (At<&str>, Table<'_>)| {
+            let is_on = |key| table.bool(key).is_some_and(|at| at.value);
+            let param = Self {
+                name: name.value.to_owned(),
+                required: is_on("required"),
+                secret: is_on("secret"),
+                about: grammar::text(&table, "about", "\"…\"").unwrap_or_default().to_owned(),
+            };
+            table.finish();
+            param
+        };
+        table.named_tables().into_iter().map(read).collect()
+    }
+}
+
+fn unknown(name: &str) -> String {
+    let words = |known: &&str| known.split('-').any(|word| name.split(['-', '_']).any(|n| n == word));
+    let mut close: Vec<&str> = preset_names().filter(words).collect();
+    if close.is_empty() {
+        close = preset_names().filter(|known| distance(name, known) <= 2).collect();
+    }
+    if close.is_empty() {
+        let all: Vec<&str> = preset_names().collect();
+        format!("no such source; known are {}", all.join(", "))
+    } else {
+        format!("no such source; did you mean {}?", close.join(" or "))
+    }
+}
+
+/// How many letters must be changed, added or left out to make `b` of `a` (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        for (cell, y) in row.iter_mut().skip(1).zip(b.bytes()) {
+            let best = (diagonal + usize::from(x != y)).min(*cell + 1).min(left + 1);
+            diagonal = std::mem::replace(cell, best);
+            left = best;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_preset_is_sound() {
+        for name in preset_names() {
+            let preset = Preset::load(name).unwrap();
+            assert!(["confirmed", "unconfirmed"].contains(&preset.confidence.as_str()), "{name}");
+            assert!(
+                preset.profile.sample.content_type != "application/json"
+                    || crate::json::is_valid(&preset.profile.sample.body),
+                "{name}"
+            );
+        }
+        assert!(PRESETS.is_sorted());
+    }
+
+    #[test]
+    fn a_wrong_name_is_met_with_the_right_one() {
+        for (wrong, right) in [
+            ("githb", "did you mean github?"),
+            ("gitlab", "did you mean gitlab-secret-token or gitlab-signing-token?"),
+            ("standard_webhooks", "did you mean standard-webhooks or standard-webhooks-ed25519?"),
+            ("", "known are basic, bearer, discord"),
+        ] {
+            let message = Preset::load(wrong).unwrap_err();
+            assert!(message.contains(right), "{wrong}: {message}");
+        }
+        assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(distance("", "abc"), 3);
+    }
+}

@@ -1,0 +1,58 @@
+//! Why a request was refused.
+
+/// Why a request is not authentic. It names places, never their contents: safe to log.
+///
+/// A sender learns none of it: every rejection is one and the same 401.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// A field that verification needs is not there, or is empty.
+    #[error("{0} is missing or empty")]
+    Missing(String),
+    /// A field is given more than once: which one counts is anybody's guess.
+    #[error("{0} is given more than once")]
+    Ambiguous(String),
+    /// A field is not of the form that the source says.
+    #[error("{0} is not of the expected form")]
+    Malformed(String),
+    /// A field has a value other than the pinned ones.
+    #[error("{0} has none of the values that the source requires")]
+    Pinned(String),
+    /// More signatures than any sender has keys.
+    #[error("more than {MAX_SIGNATURES} signatures are given")]
+    TooManySignatures,
+    /// No signature or token matches a secret of the hook.
+    #[error("no configured secret matches")]
+    NoMatch,
+    /// The timestamp is older than the window.
+    #[error("the timestamp is too old")]
+    Stale,
+    /// The timestamp is further ahead than the window.
+    #[error("the timestamp is in the future")]
+    Future,
+    /// A handshake's challenge is longer than a challenge is.
+    #[error("the challenge is longer than {MAX_CHALLENGE} bytes")]
+    ChallengeTooLong,
+}
+
+/// Signatures tried on one request at most.
+pub(super) const MAX_SIGNATURES: usize = 8;
+
+/// Bytes of a reflected challenge at most.
+pub(super) const MAX_CHALLENGE: usize = 1024;
+
+impl Rejection {
+    /// A stable name for logs and metrics.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Missing(_) => "missing",
+            Self::Ambiguous(_) => "ambiguous",
+            Self::Malformed(_) => "malformed",
+            Self::Pinned(_) => "pinned",
+            Self::TooManySignatures => "too_many_signatures",
+            Self::NoMatch => "no_match",
+            Self::Stale => "stale",
+            Self::Future => "future",
+            Self::ChallengeTooLong => "challenge_too_long",
+        }
+    }
+}

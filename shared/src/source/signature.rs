@@ -1,0 +1,167 @@
+//! Where signatures stand in a request, and in which form.
+
+use super::Rejection;
+use super::encoding::Encoding;
+use super::field::{Field, View};
+use super::grammar;
+use super::rejection::MAX_SIGNATURES;
+use crate::config::reader::Table;
+
+/// `signature = { from, prefix?, format?, encoding }`.
+#[derive(Clone, Debug)]
+pub(super) struct Signature {
+    pub(super) from: Field,
+    prefix: Option<Prefix>,
+    format: Format,
+    encoding: Encoding,
+}
+
+#[derive(Clone, Debug)]
+enum Format {
+    /// One signature.
+    Raw,
+    /// Items, of which those that start with `take` are signatures.
+    List { sep: String, take: String },
+    /// Items `key=value`, of which those of key `take` are signatures.
+    Kv { sep: String, take: String, single: Vec<String> },
+}
+
+/// What a request gives as signatures.
+#[derive(Debug, Default)]
+pub(super) struct Given {
+    /// Decoded; at least one, at most [`MAX_SIGNATURES`].
+    pub(super) signatures: Vec<Vec<u8>>,
+    /// The pairs of the `kv` format, for `sigkv:` fields.
+    pub(super) pairs: Vec<(String, String)>,
+}
+
+impl Signature {
+    pub(super) fn read(table: Table<'_>) -> Option<Self> {
+        let from = grammar::field(&table, "from", "\"header:X-Signature\"");
+        if let Some(Field::SigKv(_)) = from {
+            table.error("from", "a signature cannot stand in itself: write header:, query:, json: or form:");
+        }
+        let prefix = table.str("prefix").filter(|at| !at.value.is_empty()).map(|at| Prefix(at.value.into()));
+        let encodings =
+            [("hex", Encoding::Hex), ("base64", Encoding::Base64), ("base64url", Encoding::Base64Url)];
+        let encoding = grammar::one_of(&table, "encoding", &encodings);
+        let kinds = [("raw", 0), ("list", 1), ("kv", 2)];
+        let kind = if table.has("format") { grammar::one_of(&table, "format", &kinds) } else { Some(0) };
+        let part = |key, example| grammar::text(&table, key, example);
+        let format = match kind {
+            Some(0) => Some(Format::Raw),
+            Some(1) => part("sep", "\" \"")
+                .zip(part("take", "\"v1,\""))
+                .map(|(sep, take)| Format::List { sep: sep.into(), take: take.into() }),
+            Some(_) => {
+                let single = table.strings("single").map(|at| at.value).unwrap_or_default();
+                let single = single.iter().map(|at| at.value.to_owned()).collect();
+                part("sep", "\",\"").zip(part("take", "\"v1\"")).map(|(sep, take)| Format::Kv {
+                    sep: sep.into(),
+                    take: take.into(),
+                    single,
+                })
+            }
+            None => None,
+        };
+        table.finish();
+        Some(Self { from: from?, prefix, format: format?, encoding: encoding? })
+    }
+
+    /// Whether `sigkv:` fields can be read.
+    pub(super) const fn has_pairs(&self) -> bool {
+        matches!(self.format, Format::Kv { .. })
+    }
+
+    /// The signatures of a request.
+    pub(super) fn given(&self, view: &View<'_>) -> Result<Given, Rejection> {
+        let text = self.from.read_text(view)?;
+        let malformed = || Rejection::Malformed(self.from.to_string());
+        let text = match &self.prefix {
+            Some(prefix) => prefix.strip(&text).ok_or_else(malformed)?,
+            None => &text,
+        };
+        let mut given = Given::default();
+        let mut add = |encoded: &str| {
+            if given.signatures.len() == MAX_SIGNATURES {
+                return Err(Rejection::TooManySignatures);
+            }
+            given.signatures.push(self.encoding.decode(encoded).ok_or_else(malformed)?);
+            Ok(())
+        };
+        match &self.format {
+            Format::Raw => add(text)?,
+            Format::List { sep, take } => {
+                for item in text.split(sep.as_str()) {
+                    if is_joined(item) {
+                        return Err(Rejection::Ambiguous(self.from.to_string()));
+                    }
+                    // Versions that we do not know are other ways to sign; they never count.
+                    if let Some(encoded) = item.strip_prefix(take.as_str()) {
+                        add(encoded)?;
+                    }
+                }
+            }
+            Format::Kv { sep, take, single } => {
+                for item in text.split(sep.as_str()) {
+                    if is_joined(item) {
+                        return Err(Rejection::Ambiguous(self.from.to_string()));
+                    }
+                    let (key, value) = item.split_once('=').ok_or_else(malformed)?;
+                    if key == take {
+                        add(value)?;
+                    }
+                    given.pairs.push((key.to_owned(), value.to_owned()));
+                }
+                if single.iter().any(|key| given.pairs.iter().filter(|(k, _)| k == key).count() > 1) {
+                    return Err(Rejection::Ambiguous(self.from.to_string()));
+                }
+            }
+        }
+        if given.signatures.is_empty() {
+            return Err(Rejection::Missing(self.from.to_string()));
+        }
+        Ok(given)
+    }
+
+    /// The text that carries one signature and, in the `kv` format, the pairs before it.
+    pub(super) fn write(&self, pairs: &[(String, String)], signature: &[u8]) -> String {
+        let mut text = self.prefix.as_ref().map_or_else(String::new, |prefix| prefix.0.clone());
+        let encoded = self.encoding.encode(signature);
+        match &self.format {
+            Format::Raw => text.push_str(&encoded),
+            Format::List { take, .. } => text.extend([take, encoded.as_str()]),
+            Format::Kv { sep, take, .. } => {
+                for (key, value) in pairs {
+                    text.extend([key, "=", value, sep]);
+                }
+                text.extend([take, "=", &encoded]);
+            }
+        }
+        text
+    }
+}
+
+/// Whether a gateway joined two header fields of one name (`a, b`) at this item: as ambiguous as the
+/// two fields would be.
+fn is_joined(item: &str) -> bool {
+    item.ends_with(',') || item.starts_with([',', ' ', '\t']) || item.ends_with([' ', '\t'])
+}
+
+/// Text in front of a value. One that ends with a blank is an authentication scheme, whose case does
+/// not matter and which any number of blanks may follow ([RFC 9110] 11.1 and 11.4); others are exact.
+///
+/// [RFC 9110]: https://www.rfc-editor.org/rfc/rfc9110#section-11.1
+#[derive(Clone, Debug)]
+pub(super) struct Prefix(pub(super) String);
+
+impl Prefix {
+    pub(super) fn strip<'v>(&self, text: &'v str) -> Option<&'v str> {
+        let (head, rest) = text.split_at_checked(self.0.len())?;
+        if self.0.ends_with(' ') {
+            head.eq_ignore_ascii_case(&self.0).then(|| rest.trim_start_matches(' '))
+        } else {
+            (head == self.0).then_some(rest)
+        }
+    }
+}

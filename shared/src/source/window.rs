@@ -1,0 +1,102 @@
+//! The time in which a signed request is valid.
+
+use std::time::Duration;
+
+use super::Rejection;
+use super::field::{Field, View};
+use super::grammar;
+use crate::clock::Timestamp;
+use crate::config::reader::Table;
+
+/// A timestamp in the request and how far it may be from now, both ways.
+#[derive(Clone, Debug)]
+pub(super) struct Window {
+    pub(super) from: Field,
+    unit: Unit,
+    pub(super) past: Duration,
+    pub(super) future: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unit {
+    Seconds,
+    Millis,
+    Rfc3339,
+    HttpDate,
+}
+
+/// What [Standard Webhooks] and most official libraries use.
+///
+/// [Standard Webhooks]: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+const TOLERANCE: Duration = Duration::from_secs(300);
+
+impl Window {
+    pub(super) fn read(table: Table<'_>) -> Option<Self> {
+        let from = grammar::field(&table, "from", "\"header:X-Timestamp\"");
+        let units = [
+            ("s", Unit::Seconds),
+            ("ms", Unit::Millis),
+            ("rfc3339", Unit::Rfc3339),
+            ("http-date", Unit::HttpDate),
+        ];
+        let unit = grammar::one_of(&table, "unit", &units);
+        let bound = |key| table.duration(key).map_or(TOLERANCE, |at| at.value);
+        let (past, future) = (bound("past"), bound("future"));
+        table.finish();
+        Some(Self { from: from?, unit: unit?, past, future })
+    }
+
+    pub(super) fn check(&self, view: &View<'_>, now: Timestamp) -> Result<(), Rejection> {
+        let text = self.from.read_text(view)?;
+        let at = self.unit.parse(&text).ok_or_else(|| Rejection::Malformed(self.from.to_string()))?;
+        let millis = |d: Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
+        if at < now.shifted(-millis(self.past)) {
+            Err(Rejection::Stale)
+        } else if at > now.shifted(millis(self.future)) {
+            Err(Rejection::Future)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The text of `now`, for signing.
+    pub(super) fn text(&self, now: Timestamp) -> String {
+        match self.unit {
+            Unit::Seconds => now.unix().to_string(),
+            Unit::Millis => now.unix_millis().to_string(),
+            Unit::Rfc3339 => now.rfc3339(),
+            Unit::HttpDate => now.http_date(),
+        }
+    }
+}
+
+impl Unit {
+    fn parse(self, text: &str) -> Option<Timestamp> {
+        match self {
+            Self::Seconds => digits(text).map(Timestamp::from_unix),
+            Self::Millis => digits(text).map(Timestamp::from_unix_millis),
+            Self::Rfc3339 => Timestamp::parse_rfc3339(text),
+            Self::HttpDate => Timestamp::parse_http_date(text),
+        }
+    }
+}
+
+/// Digits and nothing else: what is signed is this text, so no other text may mean the same moment.
+fn digits(text: &str) -> Option<i64> {
+    let plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    if plain { text.parse().ok() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_digits_are_a_number() {
+        assert_eq!(Unit::Seconds.parse("1760000000"), Some(Timestamp::from_unix(1_760_000_000)));
+        assert_eq!(Unit::Millis.parse("5"), Some(Timestamp::from_unix_millis(5)));
+        for text in ["", "abc", "1.9", "-1", "+1", " 1", "1 ", "1e9", "0x1", "99999999999999999999", "１"] {
+            assert_eq!(Unit::Seconds.parse(text), None, "{text}");
+        }
+    }
+}

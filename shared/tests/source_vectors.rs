@@ -1,0 +1,195 @@
+//! Every preset against the vectors of its provider: once as the preset, once as the vector file's
+//! own configuration written as a `[verify]` table.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hookmq_shared::clock::Timestamp;
+use hookmq_shared::config::reader::{Mistakes, Table};
+use hookmq_shared::delivery::Coverage;
+use hookmq_shared::http::Request;
+use hookmq_shared::secret::Secret;
+use hookmq_shared::source::{Settings, Source, Verdict, preset_info};
+use serde_json::{Value, json};
+use toml::de::DeTable;
+
+const FILES: [&str; 15] = [
+    "basic",
+    "bearer",
+    "discord",
+    "feishu",
+    "gitea_forgejo",
+    "github",
+    "gitlab_secret_token",
+    "gitlab_signing_token",
+    "shopify",
+    "slack",
+    "standard_webhooks",
+    "standard_webhooks_ed25519",
+    "stripe",
+    "svix",
+    "telegram",
+];
+
+fn load(file: &str) -> Value {
+    let path = format!("{}/tests/vectors/webhooks/{file}.json", env!("CARGO_MANIFEST_DIR"));
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+fn request(method: &str, headers: &Value, body: Vec<u8>) -> Request {
+    let pair = |h: &Value| (h[0].as_str().unwrap().to_owned(), h[1].as_str().unwrap().to_owned());
+    Request {
+        method: method.to_owned(),
+        path: "/hook".to_owned(),
+        raw_query: String::new(),
+        headers: headers.as_array().unwrap().iter().map(pair).collect(),
+        body: body.into(),
+        request_id: "00000000-0000-4000-8000-000000000000".to_owned(),
+        deadline: None,
+    }
+}
+
+fn settings(secrets: &Value) -> Settings {
+    let secret = |s: &Value| Secret::new(s.as_str().unwrap());
+    Settings { secrets: secrets.as_array().unwrap().iter().map(secret).collect(), ..Settings::default() }
+}
+
+/// A vector file's configuration, without what this version does not do (decryption).
+fn verify_table(file: &Value) -> String {
+    let mut config = file["config"].as_object().unwrap().clone();
+    config.remove("decrypt");
+    // `Basic ` as the prefix says as much.
+    config.remove("secret_is");
+    config.retain(|_, value| !value.as_str().is_some_and(|text| text.starts_with("decrypted:")));
+    config.iter().map(|(key, value)| format!("{key} = {}\n", toml(value))).collect()
+}
+
+fn toml(value: &Value) -> String {
+    let list = |items: Vec<String>| items.join(", ");
+    match value {
+        Value::Object(map) => {
+            format!("{{ {} }}", list(map.iter().map(|(k, v)| format!("{k} = {}", toml(v))).collect()))
+        }
+        Value::Array(items) => format!("[{}]", list(items.iter().map(toml).collect())),
+        // A JSON string is a TOML basic string, a JSON integer a TOML one.
+        other => other.to_string(),
+    }
+}
+
+fn custom(text: &str, settings: Settings) -> Option<Source> {
+    let mistakes = Mistakes::new("hooks.toml", text);
+    let document = DeTable::parse(text).unwrap();
+    let source = Source::custom(Table::new(&mistakes, "verify", 0, document.get_ref()), settings);
+    let found = mistakes.into_sorted();
+    assert!(found.is_empty(), "{found:?}");
+    source.ok()
+}
+
+fn verdict(source: Option<&Source>, case: &Value) -> &'static str {
+    let Some(source) = source else { return "config_error" };
+    let body = STANDARD.decode(case["body_b64"].as_str().unwrap()).unwrap();
+    let request = request(case["method"].as_str().unwrap(), &case["headers"], body.clone());
+    let explained = source.explain(&request, Timestamp::from_unix(case["now"].as_i64().unwrap()));
+    let verdict = source.check("h", request, Timestamp::from_unix(case["now"].as_i64().unwrap()));
+    let accepted = !matches!(explained.outcome, hookmq_shared::source::Outcome::Rejected(..));
+    match verdict {
+        Verdict::Verified(delivery) => {
+            assert!(accepted);
+            assert_eq!(delivery.body, body, "what was verified is what travels on");
+            "accept"
+        }
+        Verdict::Handshake(_) => {
+            assert!(accepted);
+            "accept"
+        }
+        Verdict::Rejected(_) => {
+            assert!(!accepted);
+            "reject"
+        }
+    }
+}
+
+#[test]
+fn every_vector_has_its_verdict() {
+    let mut cases = 0;
+    for name in FILES {
+        let file = load(name);
+        let table = verify_table(&file);
+        for case in file["cases"].as_array().unwrap() {
+            let expect = case["expect"].as_str().unwrap();
+            let preset = Source::preset(&name.replace('_', "-"), settings(&case["secrets"])).ok();
+            let custom = custom(&table, settings(&case["secrets"]));
+            for (how, source) in [("preset", preset), ("table", custom)] {
+                let verdict = verdict(source.as_ref(), case);
+                assert!(expect == "any" || verdict == expect, "{name} {} as {how}: {verdict}", case["name"]);
+                cases += 1;
+            }
+        }
+    }
+    assert_eq!(cases, 2 * 219);
+}
+
+#[test]
+fn the_matching_secret_is_told() {
+    for name in FILES {
+        let file = load(name);
+        let rotation = "rotation_two_configured_secrets_old_signs";
+        let Some(case) = file["cases"].as_array().unwrap().iter().find(|case| case["name"] == rotation)
+        else {
+            continue;
+        };
+        let source = Source::preset(&name.replace('_', "-"), settings(&case["secrets"])).unwrap();
+        let body = STANDARD.decode(case["body_b64"].as_str().unwrap()).unwrap();
+        let request = request("POST", &case["headers"], body);
+        match source.check("h", request, Timestamp::from_unix(1_760_000_000)) {
+            Verdict::Verified(delivery) => assert_eq!(delivery.secret, Some(1), "{name}"),
+            Verdict::Handshake(response) => assert_eq!((name, response.status), ("discord", 200)),
+            Verdict::Rejected(rejection) => panic!("{name}: {rejection}"),
+        }
+    }
+}
+
+#[test]
+fn coverage_is_what_the_template_covers() {
+    for name in FILES {
+        let covers = !["basic", "bearer", "gitlab_secret_token", "telegram"].contains(&name);
+        assert_eq!(preset_info(&name.replace('_', "-")).unwrap().covers_body, covers, "{name}");
+    }
+    let source = Source::preset("none", Settings::default()).unwrap();
+    let request = request("POST", &json!([]), b"x".to_vec());
+    match source.check("h", request, Timestamp::from_unix(0)) {
+        Verdict::Verified(delivery) => {
+            assert_eq!((delivery.coverage, delivery.secret), (Coverage::None, None))
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn feishu_answers_only_challenges_with_its_token() {
+    let file = load("feishu");
+    let mut with_param = settings(&json!(["test key"]));
+    with_param.params.insert("verification_token".into(), "v-token".into());
+    // Without the parameter the token must be one of the secrets.
+    let sources = [
+        Source::preset("feishu", with_param).unwrap(),
+        Source::preset("feishu", settings(&json!(["v-token"]))).unwrap(),
+        Source::preset("feishu-token", settings(&json!(["v-token"]))).unwrap(),
+    ];
+    for source in &sources {
+        for handshake in file["handshake"].as_array().unwrap() {
+            let body = STANDARD.decode(handshake["body_b64"].as_str().unwrap()).unwrap();
+            let verdict = source.check("h", request("POST", &json!([]), body), Timestamp::from_unix(0));
+            match (handshake["name"].as_str().unwrap(), verdict) {
+                ("plain", Verdict::Handshake(response)) => {
+                    assert_eq!(response.status, 200);
+                    assert_eq!(response.header("content-type"), Some("application/json"));
+                    let answer: Value = serde_json::from_str(&response.body).unwrap();
+                    assert_eq!(answer, handshake["expect_json"]);
+                }
+                // This version decrypts nothing: what it cannot read it refuses.
+                ("wrong_token" | "encrypted", Verdict::Rejected(_)) => {}
+                (name, verdict) => panic!("{name}: {verdict:?}"),
+            }
+        }
+    }
+}
