@@ -1,5 +1,15 @@
 //! Queues: one trait, one module a vendor, one classification of everything that can go wrong.
 
+pub mod answer;
+mod breaker;
+pub mod credentials;
+mod digest;
+pub mod endpoint;
+pub mod retry;
+pub mod tdmq;
+mod tls;
+mod transport;
+
 use std::future::Future;
 use std::time::Duration;
 

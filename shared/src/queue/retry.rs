@@ -1,0 +1,236 @@
+//! One send: attempts until one is stored, or until the class of the last failure or the deadline
+//! says that there is nothing more to try.
+//!
+//! | Class | Tried again |
+//! |---|---|
+//! | `too_large`, `permanent`, `config`, `permission`, `quota` | never |
+//! | `auth` | once, if the credentials have changed meanwhile |
+//! | `auth_refresh`, `clock_skew` | once, signed afresh |
+//! | `throttle`, `transient`, `ambiguous` | until the deadline |
+//!
+//! Waiting times are drawn from the whole of a doubling range ("full jitter"), so that functions
+//! which failed together do not come back together.
+
+use std::future::Future;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::answer::{Accepted, Failure};
+use super::breaker::{Breaker, Circuit, Fingerprint};
+use super::endpoint::Endpoint;
+use super::{Class, EnvProblem, Receipt, SendError, Stored};
+use crate::clock::Timestamp;
+use crate::context::Context;
+
+/// An attempt gets at most this, even if there is more time: a vendor that did not answer by then
+/// answers the next attempt sooner.
+const MAX_ATTEMPT: Duration = Duration::from_secs(10);
+
+/// An attempt gets at least this, if there is as much.
+const MIN_SHARE: Duration = Duration::from_secs(1);
+
+/// With less time than this an attempt cannot end, so it is not begun.
+const MIN_ATTEMPT: Duration = Duration::from_millis(100);
+
+/// First range of waiting times.
+const BASE: Duration = Duration::from_millis(100);
+
+/// First range after being throttled: both vendors count by the second.
+const THROTTLE_BASE: Duration = Duration::from_secs(1);
+
+/// Last range.
+const MAX_WAIT: Duration = Duration::from_secs(10);
+
+/// A vendor's time further away than this is no clock that runs wrong, it is no clock.
+const MAX_OFFSET: i64 = 24 * 60 * 60 * 1000;
+
+/// Whether a failure is worth another attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// The same would come out.
+    Never,
+    /// Once, if the environment now has other credentials.
+    IfCredentialsChanged,
+    /// Once, signed afresh.
+    Once,
+    /// For as long as there is time.
+    UntilDeadline,
+}
+
+impl Class {
+    /// Whether a failure of this class is worth another attempt (contract 2.5).
+    pub const fn retry(self) -> Retry {
+        match self {
+            Self::TooLarge | Self::Permanent | Self::Config | Self::Permission | Self::Quota => Retry::Never,
+            Self::Auth => Retry::IfCredentialsChanged,
+            Self::AuthRefresh | Self::ClockSkew => Retry::Once,
+            Self::Throttle | Self::Transient | Self::Ambiguous => Retry::UntilDeadline,
+        }
+    }
+}
+
+/// What one attempt is given.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Attempt {
+    /// Wall time by the vendor's clock, to sign with.
+    pub now: Timestamp,
+    /// When to give up.
+    pub timeout: Duration,
+    /// Whether to open a connection of its own.
+    pub fresh: bool,
+}
+
+/// The circuits that a vendor's configuration belongs to.
+pub(super) trait Identity {
+    fn endpoint(&self) -> &Endpoint;
+    /// Another one for other credentials.
+    fn key(&self) -> Fingerprint;
+}
+
+/// One message on its way to one vendor.
+pub(super) trait Outgoing {
+    /// Endpoint, credentials and whatever else the environment says.
+    type Config: Identity + Send + Sync;
+
+    /// Reads the environment as it is now.
+    fn config(&self) -> Result<Self::Config, EnvProblem>;
+
+    /// Signs and sends once.
+    fn attempt(
+        &self,
+        config: &Self::Config,
+        attempt: Attempt,
+    ) -> impl Future<Output = Result<Accepted, Failure>> + Send;
+}
+
+/// What sends of one client share.
+pub(super) struct Courier {
+    context: Context,
+    breaker: Breaker,
+    /// Milliseconds that the vendor's clock is ahead of ours.
+    offset: AtomicI64,
+}
+
+impl Courier {
+    pub(super) fn new(context: Context) -> Self {
+        Self { context, breaker: Breaker::default(), offset: AtomicI64::new(0) }
+    }
+
+    /// Sends `message` to `topic`; see the module's documentation.
+    pub(super) async fn send<M: Outgoing + Sync>(
+        &self,
+        message: &M,
+        topic: &str,
+        deadline: Instant,
+    ) -> Result<Receipt, SendError> {
+        let mut config = message.config()?;
+        let mut permits = vec![self.breaker.admit(&circuits(&config, topic))?];
+        let (mut attempts, mut maybe_stored) = (0, false);
+        let mut once = Vec::new();
+        let mut last: Option<Failure> = None;
+        loop {
+            let Some(timeout) = attempt_timeout(deadline) else {
+                let none = || Failure::new(Class::Transient, "no time left before the deadline");
+                return Err(error(last.unwrap_or_else(none), attempts, maybe_stored));
+            };
+            attempts += 1;
+            let attempt = Attempt {
+                now: self.context.clock.now().shifted(self.offset.load(Ordering::Relaxed)),
+                timeout,
+                // Whatever broke the last attempt may have broken the other idle connections too.
+                fresh: last.is_some_and(|f| matches!(f.class, Class::Transient | Class::Ambiguous)),
+            };
+            let failure = match message.attempt(&config, attempt).await {
+                Ok(Accepted { message_id, request_id }) => {
+                    self.breaker.close(&circuits(&config, topic));
+                    return Ok(Receipt { message_id, request_id, attempts, _stored: Stored(()) });
+                }
+                Err(failure) => failure,
+            };
+            maybe_stored |= failure.maybe_stored;
+            self.breaker.reached(config.endpoint(), &failure);
+            self.learn_offset(&failure);
+
+            let next = message.config();
+            let again = match failure.class.retry() {
+                Retry::Never => false,
+                Retry::IfCredentialsChanged => {
+                    !once.contains(&failure.class) && next.as_ref().is_ok_and(|n| n.key() != config.key())
+                }
+                Retry::Once => !once.contains(&failure.class),
+                Retry::UntilDeadline => true,
+            };
+            let wait = self.wait(&failure, attempts);
+            let Some(next) = next.ok().filter(|_| again && Instant::now() + wait + MIN_ATTEMPT <= deadline)
+            else {
+                self.breaker.failed(config.key(), topic, &failure);
+                return Err(error(failure, attempts, maybe_stored));
+            };
+            if next.key() != config.key() {
+                let admitted = self.breaker.admit(&[Circuit::Key(next.key())]);
+                permits.push(admitted.map_err(|f| error(f, attempts, maybe_stored))?);
+            }
+            config = next;
+            once.push(failure.class);
+            last = Some(failure);
+            sleep(wait).await;
+        }
+    }
+
+    /// How long to wait after the failure of attempt number `attempts`.
+    fn wait(&self, failure: &Failure, attempts: u32) -> Duration {
+        let base = match failure.class {
+            Class::Throttle => THROTTLE_BASE,
+            Class::Transient | Class::Ambiguous => BASE,
+            _ => return Duration::ZERO,
+        };
+        let range = base.saturating_mul(1 << (attempts - 1).min(16)).min(MAX_WAIT);
+        failure.retry_after.unwrap_or_default().saturating_add(self.context.random.up_to(range))
+    }
+
+    /// Takes the vendor's clock for the process's signatures, if it says so and is plausible.
+    fn learn_offset(&self, failure: &Failure) {
+        if let (Class::ClockSkew, Some(theirs)) = (failure.class, failure.server_time) {
+            let offset = theirs.unix_millis().saturating_sub(self.context.clock.now().unix_millis());
+            if offset.abs() <= MAX_OFFSET {
+                self.offset.store(offset, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+/// Two thirds of what remains, so that an attempt on a connection that went silent leaves time for
+/// another one.
+fn attempt_timeout(deadline: Instant) -> Option<Duration> {
+    let remaining = deadline.saturating_duration_since(Instant::now());
+    let share = (remaining * 2 / 3).clamp(MIN_SHARE, MAX_ATTEMPT);
+    (remaining >= MIN_ATTEMPT).then(|| share.min(remaining))
+}
+
+fn circuits<C: Identity>(config: &C, topic: &str) -> [Circuit; 3] {
+    [
+        Circuit::Key(config.key()),
+        Circuit::Topic(topic.to_owned()),
+        Circuit::Endpoint(config.endpoint().clone()),
+    ]
+}
+
+fn error(failure: Failure, attempts: u32, maybe_stored: bool) -> SendError {
+    let Failure { class, code, detail, request_id, retry_after, .. } = failure;
+    SendError { class, code, detail, request_id, retry_after, attempts, maybe_stored }
+}
+
+/// A failure before any attempt.
+impl From<Failure> for SendError {
+    fn from(failure: Failure) -> Self {
+        error(failure, 0, false)
+    }
+}
+
+impl From<EnvProblem> for SendError {
+    fn from(problem: EnvProblem) -> Self {
+        Failure::new(Class::Config, problem.to_string()).into()
+    }
+}

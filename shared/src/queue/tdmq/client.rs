@@ -1,0 +1,231 @@
+//! The client.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue};
+use tokio::time::Instant;
+
+use super::sign::{Head, sign};
+use super::wire;
+use crate::context::Context;
+use crate::env::Env;
+use crate::message::Message;
+use crate::queue::answer::{Accepted, Failure};
+use crate::queue::breaker::Fingerprint;
+use crate::queue::credentials::{Credentials, Family};
+use crate::queue::endpoint::Endpoint;
+use crate::queue::retry::{Attempt, Courier, Identity, Outgoing};
+use crate::queue::transport::{Call, Transport};
+use crate::queue::{EnvProblem, Queue, Receipt, SendError, Vendor};
+
+const DEFAULT_ENDPOINT: &str = "https://tdmq.tencentcloudapi.com";
+const CONTENT_TYPE: &str = "application/json; charset=utf-8";
+
+/// Our name, in the form that `X-TC-RequestClient` takes.
+const CLIENT: &str = concat!("hookmq-", env!("CARGO_PKG_VERSION"));
+
+/// Most bytes of an answer: they are a few hundred.
+const MAX_ANSWER: usize = 1 << 20;
+
+/// The names of the SDKs, then those that the serverless platform (SCF) puts into a function's
+/// environment and renews there.
+const FAMILIES: [Family; 2] = [
+    Family {
+        id: "TENCENTCLOUD_SECRET_ID",
+        key: "TENCENTCLOUD_SECRET_KEY",
+        token: Some("TENCENTCLOUD_TOKEN"),
+    },
+    Family {
+        id: "TENCENTCLOUD_SECRETID",
+        key: "TENCENTCLOUD_SECRETKEY",
+        token: Some("TENCENTCLOUD_SESSIONTOKEN"),
+    },
+];
+
+/// Sends messages to TDMQ for Pulsar. Clones share connections, circuits and the clock's offset.
+#[derive(Clone)]
+pub struct Client(Arc<Inner>);
+
+struct Inner {
+    env: Env,
+    transport: Transport,
+    courier: Courier,
+}
+
+impl Client {
+    /// A client of what the environment names. The environment is read again with each attempt, so a
+    /// wrong one is no error here but in [`problems`](Queue::problems) and each send.
+    pub fn new(context: Context) -> Self {
+        let transport = Transport::new(&context.env);
+        Self(Arc::new(Inner { env: context.env.clone(), transport, courier: Courier::new(context) }))
+    }
+}
+
+impl Queue for Client {
+    const VENDOR: Vendor = Vendor::Tdmq;
+
+    async fn send(&self, message: &Message, deadline: Instant) -> Result<Receipt, SendError> {
+        wire::check(&message.topic, &message.text)?;
+        self.0.courier.send(&Sending { client: &self.0, message }, &message.topic, deadline).await
+    }
+
+    fn problems(&self) -> Vec<EnvProblem> {
+        let env = &self.0.env;
+        let transport = self.0.transport.problem().cloned();
+        let all = [
+            transport,
+            endpoint(env).err(),
+            region(env).err(),
+            auto_timeout(env).err(),
+            credentials(env).err(),
+        ];
+        all.into_iter().flatten().collect()
+    }
+
+    async fn prewarm(&self) {
+        if let Ok(endpoint) = endpoint(&self.0.env) {
+            self.0.transport.prewarm(&endpoint).await;
+        }
+    }
+}
+
+/// What the environment says.
+struct Config {
+    endpoint: Endpoint,
+    region: String,
+    auto_timeout: bool,
+    credentials: Credentials,
+}
+
+impl Identity for Config {
+    fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    fn key(&self) -> Fingerprint {
+        self.credentials.fingerprint()
+    }
+}
+
+struct Sending<'a> {
+    client: &'a Inner,
+    message: &'a Message,
+}
+
+impl Outgoing for Sending<'_> {
+    type Config = Config;
+
+    fn config(&self) -> Result<Config, EnvProblem> {
+        let env = &self.client.env;
+        if let Some(problem) = self.client.transport.problem() {
+            return Err(problem.clone());
+        }
+        Ok(Config {
+            endpoint: endpoint(env)?,
+            region: region(env)?,
+            auto_timeout: auto_timeout(env)?,
+            credentials: credentials(env)?,
+        })
+    }
+
+    async fn attempt(&self, config: &Config, attempt: Attempt) -> Result<Accepted, Failure> {
+        let send_timeout = config.auto_timeout.then(|| below(attempt.timeout)).flatten();
+        let body = wire::body(&self.message.topic, &self.message.text, send_timeout);
+        let signed = [("content-type", CONTENT_TYPE), ("host", config.endpoint.host())];
+        let head = Head { service: "tdmq", headers: &signed, body: &body };
+        let signature = sign(&head, &config.credentials, attempt.now);
+        let timestamp = attempt.now.unix().to_string();
+
+        let mut headers = HeaderMap::new();
+        let mut add = |name: &'static str, value: &str| {
+            // Only values of the environment could be no header, and those were checked.
+            if let Ok(mut value) = HeaderValue::from_str(value) {
+                value.set_sensitive(matches!(name, "authorization" | "x-tc-token"));
+                headers.insert(name, value);
+            }
+        };
+        add("content-type", CONTENT_TYPE);
+        add("user-agent", CLIENT);
+        add("x-tc-requestclient", CLIENT);
+        add("x-tc-action", "SendMessages");
+        add("x-tc-version", "2020-02-17");
+        add("x-tc-timestamp", &timestamp);
+        add("x-tc-region", &config.region);
+        add("x-tc-language", "en-US");
+        add("authorization", &signature.authorization);
+        if let Some(token) = config.credentials.token() {
+            add("x-tc-token", token);
+        }
+
+        let Attempt { timeout, fresh, .. } = attempt;
+        let call = Call {
+            endpoint: &config.endpoint,
+            target: "/",
+            headers,
+            body,
+            limit: MAX_ANSWER,
+            timeout,
+            fresh,
+        };
+        wire::read(&self.client.transport.post(call).await?, &config.credentials.secrets())
+    }
+}
+
+fn endpoint(env: &Env) -> Result<Endpoint, EnvProblem> {
+    let variable = "TDMQ_ENDPOINT";
+    let text = env.get(variable).unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned());
+    Endpoint::parse(&text, env.is_on("ALLOW_HTTP_ENDPOINTS"))
+        .map_err(|e| EnvProblem { variable, message: e.to_string() })
+}
+
+/// The topic's region; required since the edition of 2025-11-25. A platform may have put its own
+/// into `TENCENTCLOUD_REGION`.
+fn region(env: &Env) -> Result<String, EnvProblem> {
+    let variable = "TDMQ_REGION";
+    let found = env.get(variable).or_else(|| env.get("TENCENTCLOUD_REGION"));
+    let is_region = |r: &String| r.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    found.filter(is_region).ok_or_else(|| EnvProblem {
+        variable,
+        message: "and TENCENTCLOUD_REGION name no region: set one to the topic's, such as ap-guangzhou"
+            .to_owned(),
+    })
+}
+
+fn auto_timeout(env: &Env) -> Result<bool, EnvProblem> {
+    let variable = "TDMQ_SEND_TIMEOUT";
+    match env.get(variable).as_deref() {
+        None | Some("auto") => Ok(true),
+        Some("off") => Ok(false),
+        Some(_) => Err(EnvProblem { variable, message: "is neither auto nor off".to_owned() }),
+    }
+}
+
+fn credentials(env: &Env) -> Result<Credentials, EnvProblem> {
+    Credentials::from_env(env, &FAMILIES)?.ok_or_else(|| EnvProblem {
+        variable: "TENCENTCLOUD_SECRET_ID",
+        message: "and TENCENTCLOUD_SECRET_KEY are not set".to_owned(),
+    })
+}
+
+/// Whole seconds below `timeout`, so that the server gives up first and says so: at least one, none
+/// for less than two seconds.
+fn below(timeout: Duration) -> Option<u64> {
+    let seconds = timeout.as_secs() - u64::from(timeout.subsec_nanos() == 0 && timeout.as_secs() > 0);
+    (timeout >= Duration::from_secs(2)).then_some(seconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_server_gives_up_first() {
+        for (millis, want) in
+            [(1999, None), (2000, Some(1)), (2001, Some(2)), (5333, Some(5)), (10_000, Some(9))]
+        {
+            assert_eq!(below(Duration::from_millis(millis)), want, "{millis}");
+        }
+        assert_eq!(below(Duration::ZERO), None);
+    }
+}

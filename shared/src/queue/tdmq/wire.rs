@@ -1,0 +1,104 @@
+//! `SendMessages` on the wire.
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use super::error::{advice, classify};
+use crate::json;
+use crate::queue::Class;
+use crate::queue::answer::{Accepted, Answer, Failure, clean, id};
+
+/// Largest text, in bytes of UTF-8: the documents say 1 MB.
+pub const MAX_TEXT: usize = 1 << 20;
+
+/// Longest topic, in bytes; names are far shorter.
+const MAX_TOPIC: usize = 1024;
+
+/// Largest request body that signature version 3 allows.
+/// <https://cloud.tencent.com/document/product/1278/46710>
+const MAX_BODY: usize = 10_000_000;
+
+// JSON needs six bytes at most for one, so a text that is not too large makes no body that is.
+const _: () = assert!(6 * (MAX_TEXT + MAX_TOPIC) + 256 < MAX_BODY);
+
+/// The request. There is no `ProducerName`: it must be unique, and two instances of a function that
+/// share one keep each other from sending.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct SendMessages<'a> {
+    topic: &'a str,
+    payload: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    send_timeout: Option<u64>,
+}
+
+/// The request's body. `send_timeout` is in seconds.
+pub fn body(topic: &str, text: &str, send_timeout: Option<u64>) -> Bytes {
+    // Strings and a number serialise without fail.
+    serde_json::to_vec(&SendMessages { topic, payload: text, send_timeout }).unwrap_or_default().into()
+}
+
+/// Whether a topic has one of the documented forms: `tenant/namespace/topic`, with or without
+/// `persistent://` or `non-persistent://`. It is sent as it is configured: the documents contradict
+/// each other on which of the two is meant when neither stands there.
+pub fn check_topic(topic: &str) -> Result<(), String> {
+    let path = ["persistent://", "non-persistent://"].iter().find_map(|p| topic.strip_prefix(p));
+    let segments: Vec<&str> = path.unwrap_or(topic).split('/').collect();
+    let is_name = |s: &&str| !s.is_empty() && s.chars().all(|c| !c.is_whitespace() && !c.is_control());
+    if segments.len() == 3 && segments.iter().all(is_name) && topic.len() <= MAX_TOPIC {
+        return Ok(());
+    }
+    Err("the topic is not of the form tenant/namespace/topic (the tenant is the cluster's id, pulsar-…), \
+         with or without persistent:// or non-persistent:// before it"
+        .to_owned())
+}
+
+/// What can be refused without asking.
+pub(super) fn check(topic: &str, text: &str) -> Result<(), Failure> {
+    check_topic(topic).map_err(|why| Failure::new(Class::Config, why))?;
+    if text.len() > MAX_TEXT {
+        let detail = format!("the message has {} bytes, TDMQ takes {MAX_TEXT}", text.len());
+        return Err(Failure::new(Class::TooLarge, detail));
+    }
+    Ok(())
+}
+
+/// Reads an answer, whatever its content type. Errors come with status 200, `ErrorMsg` is an error
+/// without a code, and an answer without a message id and without an error proves nothing.
+/// `secrets` are kept out of the error.
+pub fn read(answer: &Answer, secrets: &[&str]) -> Result<Accepted, Failure> {
+    let get = |path| json::text(&answer.body, path).ok().flatten().filter(|text| !text.trim().is_empty());
+    let request_id = get("Response.RequestId").and_then(|text| id(&text));
+    let failure = |(class, maybe_stored), code: Option<&str>, text: Option<&str>| Failure {
+        code: code.and_then(id),
+        request_id: request_id.clone(),
+        retry_after: answer.retry_after(),
+        maybe_stored,
+        server_time: answer.date().filter(|_| class == Class::ClockSkew),
+        ..Failure::new(class, clean(text.or(code).unwrap_or("error without a code"), secrets))
+    };
+
+    let error = json::find(&answer.body, "Response.Error").map_err(|_| answer.foreign())?;
+    if error.is_some_and(|raw| raw.get() != "null") {
+        let code = get("Response.Error.Code").unwrap_or_default();
+        let text = get("Response.Error.Message");
+        let mut failure = failure(classify(code.trim()), Some(code.trim()), text.as_deref());
+        failure.detail.push_str(advice(code.trim()));
+        return Err(failure);
+    }
+    if let Some(code) = get("codeDesc").filter(|code| code != "Success") {
+        return Err(failure(classify(code.trim()), Some(code.trim()), get("message").as_deref()));
+    }
+    if let Some(text) = get("Response.ErrorMsg") {
+        return Err(failure((Class::Transient, true), None, Some(&text)));
+    }
+    match get("Response.MessageId").and_then(|text| id(&text)) {
+        Some(message_id) if answer.is_2xx() => Ok(Accepted { message_id, request_id }),
+        None if answer.is_2xx() && request_id.is_some() => Err(failure(
+            (Class::Ambiguous, true),
+            None,
+            Some("the answer has neither a message id nor an error"),
+        )),
+        _ => Err(answer.foreign()),
+    }
+}

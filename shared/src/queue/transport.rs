@@ -1,0 +1,216 @@
+//! HTTP/1.1 to a vendor: connections that outlive an invocation, and errors that tell whether the
+//! request can have arrived.
+//!
+//! Written on hyper's connection rather than on a pooled client, for three things that a pool hides:
+//! the moment at which writing begins (before it, a message cannot have been stored), a connection
+//! that is new for sure (for a retry), and one that is opened without a request (`PREWARM`).
+//! Redirects are answers like any other; nothing is retried here except a request that a dead idle
+//! connection never began to write.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::EnvProblem;
+use super::answer::Answer;
+use super::endpoint::Endpoint;
+use super::tls::Connector;
+use crate::env::Env;
+
+/// DNS, TCP and TLS together.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Shorter than the servers' own limits, so that an idle connection is seldom one they gave up.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Idle connections kept to one endpoint. A Lambda sandbox has one request under way and so never
+/// more than one connection; a busy HTTP host keeps a few.
+const MAX_IDLE: usize = 8;
+
+/// One request of one attempt.
+pub(super) struct Call<'a> {
+    pub endpoint: &'a Endpoint,
+    /// Path and query.
+    pub target: &'a str,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+    /// Most bytes of an answer's body that are read.
+    pub limit: usize,
+    /// For everything from connecting to the answer's last byte.
+    pub timeout: Duration,
+    /// Use no connection that is open already, and forget those to this endpoint.
+    pub fresh: bool,
+}
+
+/// Why there is no answer. None of them holds anything of the request.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum TransportError {
+    /// Nothing was written: the message cannot have been stored.
+    #[error("cannot connect to {0}: {1}")]
+    Connect(String, String),
+    /// The connection broke after writing began.
+    #[error("the connection broke: {0}")]
+    Broken(String),
+    /// No complete answer in time, after writing began.
+    #[error("no answer within {0:?}")]
+    TimedOut(Duration),
+    /// An answer so long that it is none of the API's.
+    #[error("the answer is over {0} bytes")]
+    TooLong(usize),
+}
+
+type Sender = SendRequest<Full<Bytes>>;
+
+/// An idle connection and since when.
+type Idle = (Sender, Instant);
+
+/// Connections to the vendors; clones share them.
+#[derive(Clone)]
+pub(super) struct Transport {
+    connector: Result<Connector, EnvProblem>,
+    idle: Arc<Mutex<HashMap<Endpoint, Vec<Idle>>>>,
+}
+
+impl Transport {
+    /// Reads `TLS_CA_FILE` and `HTTPS_PROXY`, once; what is wrong with them is
+    /// [`problem`](Self::problem)'s.
+    pub(super) fn new(env: &Env) -> Self {
+        Self { connector: Connector::new(env), idle: Arc::default() }
+    }
+
+    /// What is wrong with the environment: no connection can be made then.
+    pub(super) fn problem(&self) -> Option<&EnvProblem> {
+        self.connector.as_ref().err()
+    }
+
+    /// Opens a connection for the next [`post`](Self::post). Failure is no error: that will try again.
+    pub(super) async fn prewarm(&self, endpoint: &Endpoint) {
+        if let Ok(sender) = self.connect(endpoint).await {
+            self.put_back(endpoint, sender);
+        }
+    }
+
+    /// Sends a POST request and reads the whole answer.
+    pub(super) async fn post(&self, call: Call<'_>) -> Result<Answer, TransportError> {
+        let deadline = Instant::now() + call.timeout;
+        if call.fresh {
+            self.idle().remove(call.endpoint);
+        }
+        loop {
+            let idle = if call.fresh { None } else { self.take(call.endpoint) };
+            let reused = idle.is_some();
+            let connecting = async {
+                match idle {
+                    Some(mut sender) => sender.ready().await.map(|()| sender).map_err(|e| e.to_string()),
+                    None => self.connect(call.endpoint).await,
+                }
+            };
+            let failed = |why| TransportError::Connect(call.endpoint.to_string(), why);
+            let connected = timeout_at(deadline, connecting).await;
+            let mut sender = match connected.unwrap_or_else(|_| Err("timed out".to_owned())) {
+                Ok(sender) => sender,
+                Err(_) if reused => continue, // closed while idle
+                Err(why) => return Err(failed(why)),
+            };
+            let answer = timeout_at(deadline, exchange(&mut sender, request(&call), call.limit)).await;
+            match answer.map_err(|_| TransportError::TimedOut(call.timeout))? {
+                Ok(answer) => {
+                    self.put_back(call.endpoint, sender);
+                    return Ok(answer);
+                }
+                Err(Interrupted::Unwritten) if reused => {} // closed while idle
+                Err(Interrupted::Unwritten) => return Err(failed("closed at once".to_owned())),
+                Err(Interrupted::Failed(error)) => return Err(error),
+            }
+        }
+    }
+
+    fn connect(&self, endpoint: &Endpoint) -> impl Future<Output = Result<Sender, String>> {
+        let connecting = async {
+            let connector = self.connector.as_ref().map_err(ToString::to_string)?;
+            let stream = connector.connect(endpoint).await.map_err(|e| chain(&*e))?;
+            let (sender, connection) = handshake(stream).await.map_err(|e| e.to_string())?;
+            // Its errors reach the request that is under way; between requests they are nobody's.
+            tokio::spawn(async move { drop(connection.await) });
+            Ok(sender)
+        };
+        async { timeout(CONNECT_TIMEOUT, connecting).await.unwrap_or_else(|_| Err("timed out".to_owned())) }
+    }
+
+    /// The connection used last, unless it has been idle for too long.
+    fn take(&self, endpoint: &Endpoint) -> Option<Sender> {
+        let (sender, since) = self.idle().get_mut(endpoint)?.pop()?;
+        (since.elapsed() < IDLE_TIMEOUT && !sender.is_closed()).then_some(sender)
+    }
+
+    fn put_back(&self, endpoint: &Endpoint, sender: Sender) {
+        let mut idle = self.idle();
+        let idle = idle.entry(endpoint.clone()).or_default();
+        idle.retain(|(sender, since)| since.elapsed() < IDLE_TIMEOUT && !sender.is_closed());
+        if idle.len() < MAX_IDLE {
+            idle.push((sender, Instant::now()));
+        }
+    }
+
+    fn idle(&self) -> MutexGuard<'_, HashMap<Endpoint, Vec<Idle>>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn request(call: &Call<'_>) -> Request<Full<Bytes>> {
+    let mut request = Request::new(Full::new(call.body.clone()));
+    *request.method_mut() = http::Method::POST;
+    *request.uri_mut() = call.target.parse().unwrap_or_default();
+    *request.headers_mut() = call.headers.clone();
+    if let Ok(host) = HeaderValue::from_str(call.endpoint.host()) {
+        request.headers_mut().insert(http::header::HOST, host);
+    }
+    request
+}
+
+enum Interrupted {
+    /// Not a byte of the request was written.
+    Unwritten,
+    Failed(TransportError),
+}
+
+async fn exchange(
+    sender: &mut Sender,
+    request: Request<Full<Bytes>>,
+    limit: usize,
+) -> Result<Answer, Interrupted> {
+    let response = sender.try_send_request(request).await.map_err(|mut e| match e.take_message() {
+        Some(_) => Interrupted::Unwritten,
+        None => Interrupted::Failed(TransportError::Broken(chain(e.error()))),
+    })?;
+    let (head, body) = response.into_parts();
+    let body = Limited::new(body, limit).collect().await.map_err(|e| {
+        Interrupted::Failed(if e.is::<LengthLimitError>() {
+            TransportError::TooLong(limit)
+        } else {
+            TransportError::Broken(chain(&*e))
+        })
+    })?;
+    Ok(Answer { status: head.status.as_u16(), headers: head.headers, body: body.to_bytes() })
+}
+
+/// An error and its causes, each once.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}
