@@ -1,4 +1,5 @@
 //! The HTTP host over real sockets.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod host_support;
 
@@ -28,7 +29,7 @@ async fn start_with(
     let shutdown = async {
         // A test that does not stop its server drops the sender.
         if stop.await.is_err() {
-            pending().await
+            pending::<()>().await;
         }
     };
     (address, tokio::spawn(server.serve(double, Random::system(), shutdown)))
