@@ -1,7 +1,8 @@
 //! The Lambda host: events through the runtime API.
 //!
-//! `lambda_runtime` polls, answers and reports; what an event means is [`trigger`]'s. A function
-//! error of ours is logged once, by the runtime, in its `Debug` form: [`EventError`] holds no data.
+//! `lambda_runtime` polls, answers and reports; what an event means is [`trigger`]'s. The runtime
+//! also logs each function error, as the `Debug` form of what the handler returns: a [`Diagnostic`]
+//! of ours, which quotes nothing of the event.
 
 use std::time::Duration;
 
@@ -63,7 +64,7 @@ async fn handle<S: Service>(
     service: &S,
     context: &Context,
     event: LambdaEvent<Payload>,
-) -> Result<Answer, EventError> {
+) -> Result<Answer, Diagnostic> {
     let (Payload(event), lambda) = event.into_parts();
     let event = event.ok_or(EventError::NotJson)?;
     let invocation = Invocation {

@@ -102,7 +102,7 @@ async fn call<S: Service>(service: &S, request: Request) -> Response {
 
 /// Refuses a request that never reaches the service, and logs it as the service would.
 fn refuse(problem: Problem, request_id: &str) -> Response {
-    tracing::warn!(request_id, status = problem.status(), problem = problem.name(), "refused");
+    tracing::info!(request_id, status = problem.status(), problem = problem.name(), "refused");
     problem.response(request_id)
 }
 

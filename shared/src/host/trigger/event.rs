@@ -25,7 +25,6 @@ pub(super) struct Event {
     pub headers: Option<Pairs<String>>,
     pub body: Option<String>,
     pub is_base64_encoded: Option<bool>,
-    #[serde(default)]
     pub request_context: Option<RequestContext>,
     /// No HTTP trigger: queues, topics and buckets; `EventBridge`.
     #[serde(rename = "Records")]

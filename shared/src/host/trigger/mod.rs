@@ -72,8 +72,8 @@ pub enum EventError {
     #[error("the event is not a JSON object")]
     NotJson,
     /// User action: correct the tool that makes the event.
-    #[error("a field of the event has the wrong type, at line {line}, column {column}")]
-    WrongType {
+    #[error("the event is broken, or has a field of the wrong type, at line {line}, column {column}")]
+    Broken {
         /// Counted from 1.
         line: usize,
         /// Counted from 1.
@@ -88,7 +88,7 @@ impl EventError {
     /// Stable: alarms and retry rules may name it.
     pub const fn error_type(self) -> &'static str {
         match self {
-            Self::NotJson | Self::WrongType { .. } => "Hookmq.MalformedEvent",
+            Self::NotJson | Self::Broken { .. } => "Hookmq.MalformedEvent",
             Self::NotHttp(_) => "Hookmq.UnsupportedEvent",
         }
     }
@@ -101,8 +101,8 @@ pub fn read(event: &str, invocation: Invocation) -> Result<Incoming, EventError>
     if !event.starts_with('{') {
         return Err(EventError::NotJson);
     }
-    let event: Event = serde_json::from_str(event)
-        .map_err(|e| EventError::WrongType { line: e.line(), column: e.column() })?;
+    let event: Event =
+        serde_json::from_str(event).map_err(|e| EventError::Broken { line: e.line(), column: e.column() })?;
     request(event, invocation)
 }
 

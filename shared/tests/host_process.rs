@@ -1,0 +1,191 @@
+//! Whole processes: `serve` under a Lambda runtime API, and as an HTTP server that is told to stop.
+//!
+//! The Lambda runtime reads the process's environment, so this binary starts itself again with the
+//! environment that the test needs; [`child`] is what then runs.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod host_support;
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use hookmq_shared::context::Context;
+use hookmq_shared::host::serve;
+use host_support::{Double, exchange};
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+
+#[tokio::test]
+#[ignore = "started by the other tests, in a process of its own"]
+async fn child() {
+    tracing_subscriber::fmt().json().init();
+    serve(Double::new(1024), &Context::system()).await.unwrap();
+}
+
+fn start_child(env: &[(&str, String)]) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "child", "--ignored", "--nocapture"])
+        .env_remove("AWS_LAMBDA_RUNTIME_API")
+        .envs(env.iter().map(|(name, value)| (name, value)))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// A Lambda runtime API: hands out events in order, passes on what the function reports.
+struct RuntimeApi {
+    events: Mutex<VecDeque<String>>,
+    reports: mpsc::UnboundedSender<(String, Value)>,
+}
+
+impl RuntimeApi {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let path = request.uri().path().to_owned();
+        let Some(call) = path.strip_prefix("/2018-06-01/runtime/invocation/") else { panic!("{path}") };
+        if call == "next" {
+            let event = self.events.lock().unwrap().pop_front();
+            // Without an event the call stays open, as the platform's does.
+            let Some(event) = event else { return std::future::pending().await };
+            return Response::builder()
+                .header("lambda-runtime-aws-request-id", "8476a536-e9f4-11e8-9739-2dfe598c3fcd")
+                .header(
+                    "lambda-runtime-deadline-ms",
+                    (Context::system().clock.now().unix_millis() + 10_000).to_string(),
+                )
+                .body(Full::from(event))
+                .unwrap();
+        }
+        let kind = call.rsplit('/').next().unwrap().to_owned();
+        let body = request.into_body().collect().await.unwrap().to_bytes();
+        self.reports.send((kind, serde_json::from_slice(&body).unwrap())).unwrap();
+        Response::builder().status(StatusCode::ACCEPTED).body(Full::default()).unwrap()
+    }
+}
+
+/// Starts the function under a runtime API with these events.
+async fn start_function(
+    events: impl IntoIterator<Item = String>,
+    concurrency: usize,
+) -> (Child, mpsc::UnboundedReceiver<(String, Value)>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (reports, received) = mpsc::unbounded_channel();
+    let api = Arc::new(RuntimeApi { events: Mutex::new(events.into_iter().collect()), reports });
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let api = Arc::clone(&api);
+            let answer = service_fn(move |request| {
+                let api = Arc::clone(&api);
+                async move { Ok::<_, Infallible>(api.answer(request).await) }
+            });
+            tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), answer));
+        }
+    });
+    let child = start_child(&[
+        ("AWS_LAMBDA_RUNTIME_API", address.to_string()),
+        ("AWS_LAMBDA_FUNCTION_NAME", "tdmq".to_owned()),
+        ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST".to_owned()),
+        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128".to_owned()),
+        ("AWS_LAMBDA_MAX_CONCURRENCY", concurrency.to_string()),
+    ]);
+    (child, received)
+}
+
+fn http_api(path: &str, body: &str) -> String {
+    json!({"version": "2.0", "rawPath": path, "requestContext": {"http": {"method": "POST"}}, "body": body})
+        .to_string()
+}
+
+/// Ends the process and hands over its log.
+fn log_of(mut child: Child) -> String {
+    child.kill().unwrap();
+    let mut log = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut log).unwrap();
+    child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+    child.wait().unwrap();
+    log
+}
+
+#[tokio::test]
+async fn a_function_answers_every_event() {
+    let events = [
+        http_api("/one", "{}"),
+        r#"{"httpMethod":"POST","path":"/a","body":"private, trunc"#.to_owned(),
+        r#"{"httpMethod":"POST","path":"/a","body":["private"]}"#.to_owned(),
+        r#"{"Records":[{"eventSource":"aws:sqs","body":"private"}]}"#.to_owned(),
+        "{}".to_owned(),
+        http_api("/panic", "private"),
+        r#"{"httpMethod":"POST","path":"/a","body":"private","isBase64Encoded":true}"#.to_owned(),
+        http_api("/last", &"x".repeat(6 << 20)),
+    ];
+    let (child, mut reports) = start_function(events, 1).await;
+    let mut next = async || reports.recv().await.unwrap();
+
+    let (kind, answer) = next().await;
+    assert_eq!((kind.as_str(), &answer["statusCode"]), ("response", &json!(200)));
+    assert_eq!(answer["body"], r#"{"method":"POST","path":"/one","bytes":2,"deadline":true}"#);
+    for error_type in ["Malformed", "Malformed", "Unsupported", "Unsupported"] {
+        let (kind, error) = next().await;
+        assert_eq!(
+            (kind.as_str(), &error["errorType"]),
+            ("error", &json!(format!("Hookmq.{error_type}Event")))
+        );
+        assert!(!error["errorMessage"].as_str().unwrap().contains("private"), "{error}");
+    }
+    for status in [503, 400] {
+        let (kind, answer) = next().await;
+        assert_eq!((kind.as_str(), &answer["statusCode"]), ("response", &json!(status)));
+        assert_eq!(answer["headers"]["content-type"], "application/problem+json");
+    }
+    let (kind, answer) = next().await;
+    assert_eq!((kind.as_str(), &answer["statusCode"]), ("response", &json!(200)));
+
+    let log = log_of(child);
+    let errors = log.lines().filter(|line| line.contains(r#""level":"ERROR""#)).count();
+    // One for each function error, two for the panic: its place, then its request.
+    assert_eq!(errors, 6, "{log}");
+    for told in ["host_support/mod.rs:", "the event is not a JSON object", "a batch of records"] {
+        assert!(log.contains(told), "{told} in {log}");
+    }
+    assert!(!log.contains("private"), "{log}");
+}
+
+#[tokio::test]
+async fn invocations_run_side_by_side_where_the_platform_allows_it() {
+    // The first never ends; the second is answered all the same.
+    let (child, mut reports) = start_function([http_api("/wait", ""), http_api("/two", "")], 2).await;
+    let (_, answer) = reports.recv().await.unwrap();
+    assert!(answer["body"].as_str().unwrap().contains("/two"), "{answer}");
+    log_of(child);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_server_says_where_it_listens_and_stops_when_told() {
+    for signal in ["-TERM", "-INT"] {
+        let mut child = start_child(&[("LISTEN", "127.0.0.1:0".to_owned())]);
+        let mut log = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let listening = log.find(|line| line.contains("listening")).unwrap();
+        let line: Value = serde_json::from_str(&listening).unwrap();
+        let address = line["fields"]["address"].as_str().unwrap();
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        assert_eq!(exchange(&mut stream, b"GET /a HTTP/1.1\r\n\r\n").await.status, 200);
+        let told = Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+        assert!(told.success());
+        let status = tokio::task::spawn_blocking(move || child.wait().unwrap()).await.unwrap();
+        assert!(status.success(), "{signal}: {status}");
+    }
+}

@@ -1,0 +1,127 @@
+//! A service that shows what a host made of a request, and raw HTTP to talk to it.
+#![allow(dead_code, reason = "each test binary uses a part")]
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use hookmq_shared::host::Service;
+use hookmq_shared::http::{Request, Response};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+
+#[derive(Clone)]
+pub(crate) struct Double(Arc<State>);
+
+pub(crate) struct State {
+    /// What was served, in order.
+    pub(crate) requests: Mutex<Vec<Request>>,
+    /// A request to `/wait` has come.
+    pub(crate) waiting: Notify,
+    /// Lets a request to `/wait` go on.
+    pub(crate) go: Notify,
+    pub(crate) is_ready: AtomicBool,
+    pub(crate) max_body: usize,
+}
+
+impl Double {
+    pub(crate) fn new(max_body: usize) -> Self {
+        Self(Arc::new(State {
+            requests: Mutex::default(),
+            waiting: Notify::new(),
+            go: Notify::new(),
+            is_ready: AtomicBool::new(true),
+            max_body,
+        }))
+    }
+
+    pub(crate) fn requests(&self) -> Vec<Request> {
+        self.0.requests.lock().unwrap().clone()
+    }
+}
+
+impl std::ops::Deref for Double {
+    type Target = State;
+    fn deref(&self) -> &State {
+        &self.0
+    }
+}
+
+impl Service for Double {
+    async fn call(&self, request: Request) -> Response {
+        let path = request.path.clone();
+        let text = format!(
+            r#"{{"method":"{}","path":"{path}","bytes":{},"deadline":{}}}"#,
+            request.method,
+            request.body.len(),
+            request.deadline.is_some()
+        );
+        let body = String::from_utf8_lossy(&request.body).into_owned();
+        self.0.requests.lock().unwrap().push(request);
+        match path.as_str() {
+            "/panic" => panic!("the message quotes {body}"),
+            "/wait" => {
+                self.0.waiting.notify_one();
+                self.0.go.notified().await;
+            }
+            _ => {}
+        }
+        Response::new(200, "application/json", text).with("x-double", "1")
+    }
+
+    fn max_body(&self) -> usize {
+        self.0.max_body
+    }
+
+    fn is_ready(&self) -> bool {
+        self.0.is_ready.load(Ordering::Relaxed)
+    }
+}
+
+/// One answer as it came over the wire.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| {
+            let (n, value) = line.split_once(": ")?;
+            n.eq_ignore_ascii_case(name).then_some(value)
+        })
+    }
+
+    /// The last part of a problem document's `type`.
+    pub(crate) fn problem(&self) -> String {
+        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
+        let body: serde_json::Value = serde_json::from_str(&self.body).unwrap();
+        assert_eq!(body["status"], self.status);
+        assert!(body["instance"].as_str().unwrap().starts_with("urn:uuid:"));
+        body["type"].as_str().unwrap().rsplit(':').next().unwrap().to_owned()
+    }
+}
+
+/// Reads one answer; `None` at the end of the stream, which a reset is, too.
+pub(crate) async fn read_answer(stream: &mut TcpStream) -> Option<Answer> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.ok()?);
+    }
+    let head = String::from_utf8(head).unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    let mut answer = Answer { status, head, body: String::new() };
+    let length = answer.header("content-length").map_or(0, |length| length.parse().unwrap());
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).await.unwrap();
+    answer.body = String::from_utf8(body).unwrap();
+    Some(answer)
+}
+
+/// Sends `bytes` and reads one answer.
+pub(crate) async fn exchange(stream: &mut TcpStream, bytes: &[u8]) -> Answer {
+    stream.write_all(bytes).await.unwrap();
+    read_answer(stream).await.expect("an answer")
+}
