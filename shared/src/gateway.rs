@@ -1,1 +1,194 @@
-//! gateway
+//! The composition: one request's way from the host to the queue and back (contract 2.4).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::config::{Config, Hook, Lookup};
+use crate::context::Context;
+use crate::host::Service;
+use crate::http::{Request, Response};
+use crate::problem::Problem;
+use crate::queue::{Class, Queue, Receipt, SendError};
+use crate::source::Verdict;
+use crate::telemetry::{Line, Outcome};
+
+/// Most header fields, and most bytes of them: beyond any sender, within what every gateway passes.
+const MAX_HEADERS: usize = 256;
+const MAX_HEADER_BYTES: usize = 64 * 1024;
+
+/// Seconds after which a sender may try again when a person must act first, and when not.
+const RETRY_AFTER_REPAIR: u32 = 60;
+const RETRY_AFTER: u32 = 5;
+
+/// Receives requests for one queue.
+#[derive(Debug)]
+pub struct Gateway<Q>(Arc<Inner<Q>>);
+
+#[derive(Debug)]
+struct Inner<Q> {
+    config: Config,
+    queue: Q,
+    context: Context,
+}
+
+impl<Q> Clone for Gateway<Q> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<Q: Queue> Gateway<Q> {
+    /// Puts the parts together and logs every mistake in them; it serves what it can.
+    pub fn new(config: Config, queue: Q, context: Context) -> Self {
+        for mistake in &config.mistakes {
+            match mistake.severity {
+                crate::config::Severity::Error => tracing::error!(%mistake, "configuration"),
+                crate::config::Severity::Warning => tracing::warn!(%mistake, "configuration"),
+            }
+        }
+        for problem in config.problems.iter().chain(&queue.problems()) {
+            tracing::error!(%problem, "configuration");
+        }
+        Self(Arc::new(Inner { config, queue, context }))
+    }
+
+    /// Answers a request, and tells the line how it went.
+    async fn answer(&self, mut request: Request, line: &mut Line) -> (Outcome, Response) {
+        let Inner { config, queue, context } = &*self.0;
+        let request_id = std::mem::take(&mut request.request_id);
+        let refuse = |outcome, problem: Problem| (outcome, problem.response(&request_id));
+        let ours = |retry_after| refuse(Outcome::Unavailable, Problem::Unavailable { retry_after });
+
+        let hook = match config.lookup(&request.path) {
+            Lookup::Hook(hook) => hook,
+            Lookup::Unknown => return refuse(Outcome::Refused, Problem::NotFound),
+            Lookup::Broken(name) => {
+                line.hook = Some(name.to_owned());
+                line.reason = Some("the hook's configuration has errors".to_owned());
+                return ours(RETRY_AFTER_REPAIR);
+            }
+        };
+        line.hook = Some(hook.name.clone());
+        let Some(recipe) = hook.recipe(Q::VENDOR, &config.source_uri) else {
+            line.reason = Some(format!("the hook has no topic for {}", Q::VENDOR.as_str()));
+            return ours(RETRY_AFTER_REPAIR);
+        };
+        let allowed = hook.source.methods();
+        if !allowed.split(", ").any(|method| method == request.method) {
+            return refuse(Outcome::Refused, Problem::MethodNotAllowed(allowed));
+        }
+        if request.headers.len() > MAX_HEADERS || request.headers.size() > MAX_HEADER_BYTES {
+            return refuse(Outcome::Refused, Problem::HeadersTooLarge);
+        }
+        if request.body.len() > hook.max_body {
+            return refuse(Outcome::Refused, Problem::TooLarge);
+        }
+        let deadline = deadline(hook, &request, line.started());
+
+        let verdict = hook.source.check(&hook.name, request, context.clock.now());
+        line.verified();
+        let delivery = match verdict {
+            Verdict::Verified(delivery) => delivery,
+            Verdict::Handshake(response) => return (Outcome::Handshake, response),
+            Verdict::Rejected(rejection) => {
+                line.reason = Some(rejection.to_string());
+                return refuse(Outcome::Rejected, Problem::Unauthorized);
+            }
+        };
+        line.event.clone_from(&delivery.event);
+        line.delivery = Some(delivery.id.clone());
+        line.secret = delivery.secret;
+        if !hook.wants(delivery.event.as_deref()) {
+            return (Outcome::Ignored, hook.source.ack("ignored", &delivery.id));
+        }
+
+        let message = match recipe.render(&delivery) {
+            Ok(message) => message,
+            Err(error) => {
+                line.reason = Some(error.to_string());
+                return refuse(Outcome::Unprocessable, Problem::Unprocessable);
+            }
+        };
+        line.rendered();
+        match queue.send(&message, deadline).await {
+            Ok(receipt) => (Outcome::Accepted, accepted(hook, &delivery.id, receipt, line)),
+            Err(error) => {
+                let problem = problem(&error);
+                note(error, line);
+                let outcome = match problem {
+                    Problem::TooLarge => Outcome::TooLarge,
+                    _ => Outcome::Unavailable,
+                };
+                refuse(outcome, problem)
+            }
+        }
+    }
+}
+
+impl<Q: Queue> Service for Gateway<Q> {
+    async fn call(&self, request: Request) -> Response {
+        let mut line = Line::new(&request.request_id);
+        let (outcome, response) = self.answer(request, &mut line).await;
+        line.write(outcome, response.status);
+        response
+    }
+
+    fn max_body(&self) -> usize {
+        self.0.config.hooks().map(|hook| hook.max_body).max().unwrap_or(0)
+    }
+
+    fn is_ready(&self) -> bool {
+        self.0.config.hooks().any(|hook| hook.recipe(Q::VENDOR, "").is_some())
+    }
+
+    async fn prewarm(&self) {
+        self.0.queue.prewarm().await;
+    }
+}
+
+/// One deadline for everything: the sender's (or the hook's), the platform's, whichever is first. A
+/// tenth of the sender's, half a second at most, is left for the answer's way back.
+fn deadline(hook: &Hook, request: &Request, started: Instant) -> Instant {
+    let margin = (hook.deadline / 10).min(Duration::from_millis(500));
+    let own = started + hook.deadline.saturating_sub(margin);
+    request.deadline.map_or(own, |platform| platform.min(own))
+}
+
+/// The only way to a 2xx for a delivery that is forwarded: it takes a receipt.
+fn accepted(hook: &Hook, id: &str, receipt: Receipt, line: &mut Line) -> Response {
+    let mut ack = hook.source.ack("accepted", id);
+    // The id is the vendor's text: only what may stand in a header field goes there.
+    if receipt.message_id.bytes().all(|b| b.is_ascii_graphic()) {
+        ack = ack.with("x-hookmq-message-id", receipt.message_id.clone());
+    }
+    line.attempts = receipt.attempts;
+    line.vendor_request_id = receipt.request_id;
+    line.message_id = Some(receipt.message_id);
+    ack
+}
+
+/// Contract 2.5 without a spill store: what is too large is the sender's to know; everything else is
+/// our fault or the vendor's, and is asked for again.
+fn problem(error: &SendError) -> Problem {
+    let default = match error.class {
+        Class::TooLarge => return Problem::TooLarge,
+        Class::Throttle | Class::Transient | Class::Ambiguous | Class::ClockSkew | Class::AuthRefresh => {
+            RETRY_AFTER
+        }
+        Class::Permanent | Class::Config | Class::Auth | Class::Permission | Class::Quota => {
+            RETRY_AFTER_REPAIR
+        }
+    };
+    let asked = error.retry_after.and_then(|d| u32::try_from(d.as_secs()).ok()).unwrap_or(0);
+    Problem::Unavailable { retry_after: asked.clamp(default, 3600) }
+}
+
+fn note(error: SendError, line: &mut Line) {
+    line.reason = Some(error.to_string());
+    line.attempts = error.attempts;
+    line.maybe_stored = error.maybe_stored;
+    line.code = error.code;
+    line.vendor_request_id = error.request_id;
+}

@@ -1,3 +1,220 @@
-//! Configuration: `hooks.toml` and the environment.
+//! Configuration: `hooks.toml` and the environment (contract 2.2 and 2.3).
+//!
+//! Loading never fails. Every mistake is reported at once, with file and line; a broken hook answers
+//! 503 while the sound ones serve, because an init that fails would take every hook down.
 
+mod hook;
+mod published;
 pub mod reader;
+mod syntax;
+
+use std::path::PathBuf;
+
+use toml::de::DeTable;
+
+use crate::env::Env;
+use crate::queue::EnvProblem;
+use crate::secret::Secret;
+pub use hook::Hook;
+pub use published::is_published;
+pub use reader::{Mistake, Severity};
+use reader::{Mistakes, Table};
+
+/// The workspace's own `hooks.toml` at build time: SAM's build copies only the binary.
+const BUILT_IN: &str = include_str!("../../../hooks.toml");
+
+/// Largest hooks file, in bytes.
+const MAX_FILE: u64 = 1024 * 1024;
+
+/// Whether the sample secrets of this repository are accepted: everybody knows them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Samples {
+    /// Anywhere that real webhooks come in.
+    Refused,
+    /// In the demo, in tests, and where a local invoke asks for it.
+    Accepted,
+}
+
+/// What a hooks file is read with.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading<'r> {
+    /// For `env:` references and the variables of contract 2.2.
+    pub env: &'r Env,
+    /// Whether sample secrets are accepted.
+    pub samples: Samples,
+    /// Take the place of every hook's own: the command line's `--secret`.
+    pub secrets: Option<&'r [Secret]>,
+}
+
+impl<'r> Reading<'r> {
+    /// As a function reads it.
+    pub fn new(env: &'r Env, samples: Samples) -> Self {
+        Self { env, samples, secrets: None }
+    }
+}
+
+/// All hooks of a function, the sound and the broken.
+#[derive(Debug)]
+pub struct Config {
+    /// Prefix that the trigger puts before hook paths: empty, or `/something`.
+    pub base_path: String,
+    /// Prefix of the CloudEvents `source`.
+    pub source_uri: String,
+    /// Everything wrong with the hooks file.
+    pub mistakes: Vec<Mistake>,
+    /// Everything wrong with the environment that concerns hooks.
+    pub problems: Vec<EnvProblem>,
+    hooks: Vec<Entry>,
+    /// Whether the file could be read to its end; if not, an unknown path may be a hook of it.
+    complete: bool,
+}
+
+#[derive(Debug)]
+struct Entry {
+    name: String,
+    path: String,
+    /// `None`: broken.
+    hook: Option<Hook>,
+}
+
+/// What is configured at a path.
+#[derive(Debug)]
+pub enum Lookup<'c> {
+    /// A sound hook.
+    Hook(&'c Hook),
+    /// A hook with mistakes, or perhaps a hook: the file could not be read to its end.
+    Broken(&'c str),
+    /// Nothing.
+    Unknown,
+}
+
+impl Config {
+    /// Finds the hooks text (`HOOKS`, `HOOKS_FILE`, `hooks.toml` beside the binary, the built-in one)
+    /// and reads it.
+    pub fn load(with: Reading<'_>) -> Self {
+        if let Some(text) = with.env.get("HOOKS") {
+            return Self::parse("HOOKS", &text, with);
+        }
+        let beside = || {
+            let path = std::env::current_exe().ok()?.parent()?.join("hooks.toml");
+            path.is_file().then_some(path)
+        };
+        match with.env.get("HOOKS_FILE").map(PathBuf::from).or_else(beside) {
+            Some(path) => Self::read(&path, with),
+            None => Self::parse("hooks.toml (built in)", BUILT_IN, with),
+        }
+    }
+
+    /// Reads a hooks file.
+    pub fn read(path: &std::path::Path, with: Reading<'_>) -> Self {
+        use std::io::Read as _;
+        let name = path.display().to_string();
+        let mut text = String::new();
+        let read = std::fs::File::open(path).and_then(|f| f.take(MAX_FILE + 1).read_to_string(&mut text));
+        let unreadable = match read {
+            Ok(_) if text.len() as u64 <= MAX_FILE => return Self::parse(&name, &text, with),
+            Ok(_) => "the file is over 1 MiB".to_owned(),
+            Err(e) => format!("cannot read the file: {e}"),
+        };
+        let mistakes = Mistakes::new(name, "");
+        mistakes.error(0, "", unreadable);
+        Self::new(with.env, Vec::new(), mistakes, false)
+    }
+
+    /// Reads hooks from `text`; `file` is the name that mistakes are reported under.
+    pub fn parse(file: &str, text: &str, with: Reading<'_>) -> Self {
+        let mistakes = Mistakes::new(file, text);
+        let (document, errors) = DeTable::parse_recoverable(text);
+        let damage = syntax::report(text, &errors, &mistakes);
+        let mut hooks = Vec::new();
+        let root = Table::new(&mistakes, "", 0, document.get_ref());
+        if let Some(table) = root.table("hooks") {
+            for (name, table) in table.named_tables() {
+                let before = mistakes.errors();
+                let path = hook::path(&name, &table);
+                let hook = hook::read(&name, &path, &table, with);
+                table.finish();
+                let sound = mistakes.errors() == before && !damage.spoils(name.value);
+                let hook = hook.filter(|_| sound);
+                hooks.push((name.offset, Entry { name: name.value.to_owned(), path, hook }));
+            }
+        }
+        root.finish();
+        refuse_shared_paths(&mut hooks, &mistakes);
+        if hooks.is_empty() && mistakes.errors() == 0 {
+            mistakes.warning(0, "hooks", "there is no hook: add a [hooks.NAME] table");
+        }
+        let hooks = hooks.into_iter().map(|(_, entry)| entry).collect();
+        Self::new(with.env, hooks, mistakes, damage.is_none())
+    }
+
+    fn new(env: &Env, hooks: Vec<Entry>, mistakes: Mistakes, complete: bool) -> Self {
+        let base_path = env.get("BASE_PATH").unwrap_or_default();
+        let base_path = base_path.trim_matches('/');
+        Self {
+            base_path: if base_path.is_empty() { String::new() } else { format!("/{base_path}") },
+            source_uri: env.get("SOURCE_URI").unwrap_or_default().trim_end_matches('/').to_owned(),
+            mistakes: mistakes.into_sorted(),
+            problems: unsupported(env),
+            hooks,
+            complete,
+        }
+    }
+
+    /// What is configured at the path of a request, `BASE_PATH` still in it.
+    pub fn lookup(&self, path: &str) -> Lookup<'_> {
+        let path = path.strip_prefix(self.base_path.as_str()).unwrap_or(path);
+        let path = path.strip_suffix('/').unwrap_or(path);
+        match self.hooks.iter().find(|entry| entry.path == path) {
+            Some(Entry { hook: Some(hook), .. }) => Lookup::Hook(hook),
+            Some(entry) => Lookup::Broken(&entry.name),
+            None if self.complete => Lookup::Unknown,
+            None => Lookup::Broken("?"),
+        }
+    }
+
+    /// The sound hooks.
+    pub fn hooks(&self) -> impl Iterator<Item = &Hook> {
+        self.hooks.iter().filter_map(|entry| entry.hook.as_ref())
+    }
+
+    /// The hook of that name, if it is sound.
+    pub fn hook(&self, name: &str) -> Option<&Hook> {
+        self.hooks().find(|hook| hook.name == name)
+    }
+
+    /// Whether there are errors (warnings do not count).
+    pub fn has_errors(&self) -> bool {
+        !self.problems.is_empty() || self.mistakes.iter().any(|m| m.severity == Severity::Error)
+    }
+}
+
+/// Two hooks with one path: neither is right.
+fn refuse_shared_paths(hooks: &mut [(usize, Entry)], mistakes: &Mistakes) {
+    let paths: Vec<String> = hooks.iter().map(|(_, entry)| entry.path.clone()).collect();
+    for (i, (offset, entry)) in hooks.iter_mut().enumerate() {
+        if paths.iter().enumerate().any(|(other, path)| other != i && *path == entry.path) {
+            let message = format!("another hook has the path {} too: give each its own", entry.path);
+            mistakes.error(*offset, &format!("hooks.{}.path", entry.name), message);
+            entry.hook = None;
+        }
+    }
+}
+
+/// Variables of the contract that this version does not serve yet: set and silently ignored would
+/// be a promise broken.
+fn unsupported(env: &Env) -> Vec<EnvProblem> {
+    ["SPILL_URL", "QUARANTINE_URL"]
+        .into_iter()
+        .filter(|variable| env.get(variable).is_some())
+        .map(|variable| EnvProblem {
+            variable,
+            message: "is not supported by this version: unset it; without it a delivery that cannot be \
+                      stored in time is answered 503"
+                .to_owned(),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

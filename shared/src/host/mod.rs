@@ -20,9 +20,13 @@ use std::task::Poll;
 
 use ::http::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::config::{Config, Reading, Samples};
 use crate::context::Context;
+use crate::gateway::Gateway;
 use crate::http::{Request, Response};
 use crate::problem::Problem;
+use crate::queue::Queue;
+use crate::telemetry;
 
 /// What a host serves: the gateway, or a test's double.
 pub trait Service: Clone + Send + Sync + 'static {
@@ -61,6 +65,27 @@ pub enum HostError {
     /// The system refuses signal handlers.
     #[error("cannot wait for signals")]
     Signal(#[source] io::Error),
+}
+
+/// A function, whole: `main` names the queue and calls this.
+///
+/// Mistakes in the configuration do not keep it from starting: an init that fails takes every hook
+/// down, the sound ones too.
+pub async fn run<Q: Queue>(queue: impl FnOnce(Context) -> Q) -> Result<(), HostError> {
+    let context = Context::system();
+    telemetry::init(&context.env);
+    // `sam local` says so itself; any other local run must.
+    let is_local = ["AWS_SAM_LOCAL", "ALLOW_SAMPLE_SECRETS"].iter().any(|name| context.env.is_on(name));
+    let samples = if is_local { Samples::Accepted } else { Samples::Refused };
+    if samples == Samples::Accepted {
+        tracing::warn!("sample secrets are accepted, which everybody knows: for local runs only");
+    }
+    let config = Config::load(Reading::new(&context.env, samples));
+    let gateway = Gateway::new(config, queue(context.clone()), context.clone());
+    if context.env.is_on("PREWARM") {
+        gateway.prewarm().await;
+    }
+    serve(gateway, &context).await
 }
 
 /// Serves until the platform ends it: Lambda's events where a Lambda runtime is in the environment,

@@ -317,6 +317,11 @@ impl Source {
         !self.scheme.id.is_empty()
     }
 
+    /// Whether deliveries name an event.
+    pub const fn names_events(&self) -> bool {
+        !self.scheme.event.is_empty()
+    }
+
     /// Whether this header field is the token, which no template may use.
     pub fn reads_token_from(&self, header: &str) -> bool {
         matches!(&self.scheme.kind, Kind::Token(token)

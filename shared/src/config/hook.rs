@@ -1,0 +1,288 @@
+//! One `[hooks.NAME]` table.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::published::is_published;
+use super::reader::{At, Table};
+use super::{Reading, Samples};
+use crate::env::Env;
+use crate::message::{Format, Place, Placeholder, Recipe, Template};
+use crate::queue::{self, Vendor};
+use crate::secret::{Secret, SecretRef};
+use crate::source::{Settings, Source};
+
+/// Largest body by default: what a synchronous Lambda invocation can carry.
+const MAX_BODY: usize = 6 * 1024 * 1024;
+
+/// The longest that a hook may take to answer: no sender waits longer, and no gateway.
+const MAX_DEADLINE: Duration = Duration::from_secs(60);
+
+/// A configured endpoint.
+#[derive(Debug)]
+pub struct Hook {
+    /// `[a-z0-9-]{1,63}`
+    pub name: String,
+    /// Path under `BASE_PATH`.
+    pub path: String,
+    /// How requests are verified.
+    pub source: Source,
+    /// The answer must be out within this time.
+    pub deadline: Duration,
+    /// Largest body, in bytes.
+    pub max_body: usize,
+    events: Option<Vec<String>>,
+    tdmq: Option<Template>,
+    rocketmq: Option<Template>,
+    format: Format,
+    key: Option<Template>,
+    tag: Option<Template>,
+}
+
+impl Hook {
+    /// Whether deliveries of this event are forwarded; others are acknowledged and dropped.
+    pub fn wants(&self, event: Option<&str>) -> bool {
+        self.events.as_ref().is_none_or(|wanted| event.is_some_and(|e| wanted.iter().any(|w| w == e)))
+    }
+
+    /// How to make messages for a vendor; `None` if the hook has no topic there.
+    pub fn recipe<'h>(&'h self, vendor: Vendor, source_uri: &'h str) -> Option<Recipe<'h>> {
+        let topic = match vendor {
+            Vendor::Tdmq => self.tdmq.as_ref(),
+            Vendor::Rocketmq => self.rocketmq.as_ref(),
+        }?;
+        Some(Recipe {
+            topic,
+            format: self.format,
+            key: self.key.as_ref(),
+            tag: self.tag.as_ref(),
+            source_uri,
+            type_prefix: self.source.type_prefix(),
+        })
+    }
+}
+
+/// The hook's path, which a broken hook has too: it answers 503 there.
+pub(super) fn path(name: &At<&str>, table: &Table<'_>) -> String {
+    let default = || format!("/{}", name.value);
+    let Some(path) = table.str("path") else { return default() };
+    let fits = path.value.starts_with('/')
+        && path.value.len() > 1
+        && !path.value.starts_with("/_/")
+        && !path.value.ends_with('/')
+        && path.value.bytes().all(|b| b.is_ascii_alphanumeric() || b"/-._~".contains(&b))
+        && !path.value.contains("//");
+    if fits {
+        return path.value.to_owned();
+    }
+    table.error("path", r#"write a path such as "/erp/orders": letters, digits, "-._~", not under "/_/""#);
+    default()
+}
+
+/// Reads the rest of the table. Mistakes go to the table; `None` if there is too little to go on.
+pub(super) fn read(name: &At<&str>, path: &str, table: &Table<'_>, with: Reading<'_>) -> Option<Hook> {
+    let well_named = (1..=63).contains(&name.value.len())
+        && name.value.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    if !well_named {
+        table.error("", "a hook's name is 1 to 63 of a-z, 0-9 and \"-\"");
+    }
+    let settings = Settings {
+        secrets: secrets(table, with),
+        params: params(table, with.env),
+        url: table.str("url").map(|url| url.value.to_owned()),
+    };
+    if settings.url.as_deref().is_some_and(|url| !url.starts_with("https://")) {
+        table.error("url", "write the public https:// address that the sender calls");
+    }
+    let source = source(table, settings);
+    let topics = topics(table);
+    let events = table.strings("events").map(|list| {
+        if list.value.is_empty() {
+            table.error("events", "an empty list would drop every delivery: leave it out to take all");
+        }
+        list.value.iter().map(|event| event.value.to_owned()).collect()
+    });
+    let format = match table.str("format").map(|f| f.value) {
+        None | Some("cloudevents") => Format::CloudEvents,
+        Some("raw") => Format::Raw,
+        Some(_) => {
+            table.error("format", r#"write "cloudevents" or "raw""#);
+            Format::CloudEvents
+        }
+    };
+    let key = template(table, "key", Place::Key);
+    let tag = template(table, "tag", Place::Tag);
+    let deadline = table.duration("deadline").map(|d| d.value);
+    if deadline.is_some_and(|d| d < Duration::from_millis(500) || d > MAX_DEADLINE) {
+        table.error("deadline", "write a time from \"500ms\" to \"60s\"");
+    }
+    let max_body = table.size("max_body").map_or(MAX_BODY, |size| size.value);
+    if max_body == 0 {
+        table.error("max_body", "a hook that takes no body takes no delivery");
+    }
+    let (tdmq, rocketmq) = topics?;
+    let source = source?;
+    let templates = [tdmq.as_ref(), rocketmq.as_ref(), key.as_ref(), tag.as_ref()];
+    let uses_event = templates.iter().flatten().any(|t| t.placeholders().any(|p| *p == Placeholder::Event));
+    if !source.names_events() && (uses_event || events.is_some()) {
+        let at = if uses_event { "topic" } else { "events" };
+        table.error(at, "this source names no events: {event} and events cannot be used with it");
+    }
+    let header = |p: &Placeholder| matches!(p, Placeholder::Header(name) if source.reads_token_from(name));
+    if templates.iter().flatten().any(|t| t.placeholders().any(header)) {
+        table.error("topic", "a placeholder names the header that holds the token, which never leaves");
+    }
+    for warning in source.warnings() {
+        table.warning(if table.has("verify") { "verify" } else { "source" }, warning);
+    }
+    if format == Format::Raw && tdmq.is_some() {
+        table.warning("format", "a raw TDMQ message carries no delivery id: consumers cannot tell repeats");
+    }
+    if (key.is_some() || tag.is_some()) && rocketmq.is_none() && format == Format::Raw {
+        table.warning("key", "TDMQ has neither keys nor tags, and raw carries none");
+    }
+    Some(Hook {
+        name: name.value.to_owned(),
+        path: path.to_owned(),
+        deadline: deadline.unwrap_or_else(|| source.deadline()),
+        source,
+        max_body,
+        events,
+        tdmq,
+        rocketmq,
+        format,
+        key,
+        tag,
+    })
+}
+
+fn secrets(table: &Table<'_>, with: Reading<'_>) -> Vec<Secret> {
+    let written = table.strings("secrets").map(|list| list.value).unwrap_or_default();
+    if let Some(secrets) = with.secrets {
+        return secrets.to_vec();
+    }
+    let mut secrets = Vec::new();
+    for (i, item) in written.iter().enumerate() {
+        let key = format!("secrets[{i}]");
+        match SecretRef::parse(item.value).and_then(|reference| reference.resolve(with.env)) {
+            Ok(secret) if with.samples == Samples::Refused && is_published(secret.expose()) => table
+                .error_at(
+                    item.offset,
+                    &key,
+                    "this is a sample secret that everybody knows: set one of your own",
+                ),
+            Ok(secret) => secrets.push(secret),
+            Err(error) => table.error_at(item.offset, &key, error),
+        }
+    }
+    secrets
+}
+
+/// Parameters may be references too: some of them are secrets.
+fn params(table: &Table<'_>, env: &Env) -> BTreeMap<String, String> {
+    let Some(params) = table.table("params") else { return BTreeMap::new() };
+    let mut read = BTreeMap::new();
+    for (name, value) in params.named_strings() {
+        match SecretRef::parse_or_literal(value.value).and_then(|reference| reference.resolve(env)) {
+            Ok(secret) => match secret.expose_str() {
+                Some(text) => drop(read.insert(name.value.to_owned(), text.to_owned())),
+                None => params.error_at(value.offset, name.value, "is not UTF-8 text"),
+            },
+            Err(error) => params.error_at(value.offset, name.value, error),
+        }
+    }
+    read
+}
+
+fn source(table: &Table<'_>, settings: Settings) -> Option<Source> {
+    let built = match (table.str("source"), table.table("verify")) {
+        (Some(_), Some(_)) => {
+            table.error("verify", "a hook has a source or a [verify] table, not both");
+            return None;
+        }
+        (None, None) => {
+            if !table.has("source") && !table.has("verify") {
+                table.error("source", "write source = \"PRESET\", or a [verify] table of your own");
+            }
+            return None;
+        }
+        (None, Some(verify)) => Source::custom(verify, settings),
+        (Some(preset), None) => Source::preset(preset.value, settings),
+    };
+    match built {
+        Ok(source) => Some(source),
+        Err(errors) => {
+            for error in errors {
+                table.error(&error.key, error.message);
+            }
+            None
+        }
+    }
+}
+
+/// The topics of both vendors. One string is TDMQ's with a `/` and RocketMQ's without.
+fn topics(table: &Table<'_>) -> Option<(Option<Template>, Option<Template>)> {
+    let durable = table.bool("durable").is_none_or(|d| d.value);
+    let read = |table: &Table<'_>, key: &'static str, vendor| {
+        let template = template(table, key, Place::Topic)?;
+        check_topic(table, key, &template, vendor, durable);
+        Some(template)
+    };
+    if table.is_str("topic") {
+        let is_tdmq = table.str("topic").is_some_and(|topic| topic.value.contains('/'));
+        return Some(if is_tdmq {
+            (read(table, "topic", Vendor::Tdmq), None)
+        } else {
+            (None, read(table, "topic", Vendor::Rocketmq))
+        });
+    }
+    if !table.has("topic") {
+        table.error("topic", "is missing: write the topic that deliveries go to");
+        return None;
+    }
+    let both = table.table("topic")?;
+    let topics = (read(&both, "tdmq", Vendor::Tdmq), read(&both, "rocketmq", Vendor::Rocketmq));
+    if !both.has("tdmq") && !both.has("rocketmq") {
+        table.error("topic", "names no topic: write { tdmq = \"…\", rocketmq = \"…\" }");
+    }
+    both.finish();
+    Some(topics)
+}
+
+fn check_topic(table: &Table<'_>, key: &'static str, topic: &Template, vendor: Vendor, durable: bool) {
+    // "x" stands for any value that a placeholder of a topic may have.
+    let outline = topic.outline("x");
+    let checked = match vendor {
+        Vendor::Tdmq => queue::tdmq::check_topic(&outline),
+        Vendor::Rocketmq => Ok(()),
+    };
+    if let Err(error) = checked {
+        table.error(key, error);
+    }
+    if outline.starts_with("non-persistent:") && durable {
+        table.error(key, "a non-persistent topic stores nothing: write durable = false to accept that");
+    }
+}
+
+fn template(table: &Table<'_>, key: &'static str, place: Place) -> Option<Template> {
+    let text = table.str(key)?;
+    match Template::parse(text.value) {
+        Ok(template) => {
+            let outline = template.outline("x");
+            let fits = match place {
+                Place::Tag => !outline.contains(|c: char| c.is_whitespace() || c.is_control() || c == '|'),
+                Place::Key => !outline.contains(|c: char| c.is_whitespace() || c.is_control()),
+                // A vendor's own rules: `check_topic`.
+                Place::Topic => true,
+            };
+            if !fits {
+                table.error_at(text.offset, key, "no blank, no control character and, in a tag, no \"|\"");
+            }
+            Some(template)
+        }
+        Err(error) => {
+            table.error_at(text.offset, key, error);
+            None
+        }
+    }
+}

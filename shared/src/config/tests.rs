@@ -1,0 +1,205 @@
+use super::*;
+use crate::message::Format;
+use crate::queue::Vendor;
+
+const GOOD: &str = r#"
+[hooks.github]
+source  = "github"
+secrets = ["env:GITHUB_SECRET", "plain:an-older-secret-of-ours"]
+topic   = { tdmq = "pulsar-demo/webhooks/github", rocketmq = "webhooks_github" }
+events  = ["push", "release"]
+
+[hooks.erp]
+path     = "/erp/orders"
+secrets  = ["env:ERP_SECRET"]
+topic    = "pulsar-demo/webhooks/erp-{event}"
+format   = "raw"
+key      = "{json:order.id}"
+tag      = "{event}"
+deadline = "8s"
+max_body = "512KiB"
+url      = "https://hooks.example.com/erp/orders"
+[hooks.erp.verify]
+kind      = "hmac"
+hash      = "sha256"
+signature = { from = "header:X-Signature", prefix = "sha256=", encoding = "hex" }
+signed    = ["{header:X-Timestamp}", ".", "{body}"]
+timestamp = { from = "header:X-Timestamp", unit = "s", past = "5m", future = "5m" }
+id        = "header:X-Request-Id"
+event     = "header:X-Event"
+"#;
+
+fn env() -> Env {
+    Env::of([
+        ("GITHUB_SECRET", "a-github-secret-0123456789"),
+        ("ERP_SECRET", "an-erp-secret-0123456789"),
+        ("BASE_PATH", "/tdmq/"),
+    ])
+}
+
+fn parse(text: &str) -> Config {
+    Config::parse("hooks.toml", text, Reading::new(&env(), Samples::Refused))
+}
+
+fn errors(config: &Config) -> Vec<String> {
+    config.mistakes.iter().filter(|m| m.severity == Severity::Error).map(ToString::to_string).collect()
+}
+
+#[test]
+fn the_documented_file_is_understood() {
+    let config = parse(GOOD);
+    assert_eq!(errors(&config), [""; 0]);
+    let Lookup::Hook(github) = config.lookup("/tdmq/github") else { panic!("no hook") };
+    assert!(github.wants(Some("push")) && !github.wants(Some("fork")) && !github.wants(None));
+    assert!(github.recipe(Vendor::Rocketmq, "").is_some());
+    assert_eq!(github.deadline.as_secs(), 10);
+    let Lookup::Hook(erp) = config.lookup("/tdmq/erp/orders/") else { panic!("no hook") };
+    assert_eq!((erp.deadline.as_secs(), erp.max_body), (8, 512 * 1024));
+    assert_eq!(erp.recipe(Vendor::Tdmq, "").unwrap().format, Format::Raw);
+    assert!(erp.recipe(Vendor::Rocketmq, "").is_none());
+    assert!(matches!(config.lookup("/tdmq/erp"), Lookup::Unknown));
+    assert!(matches!(config.lookup("/tdmqgithub"), Lookup::Unknown));
+    // Without the prefix too: some triggers strip it.
+    assert!(matches!(config.lookup("/github"), Lookup::Hook(_)));
+}
+
+/// A file with one line exchanged: the mistakes that it must name, each as `line: … text …`.
+#[test]
+fn every_mistake_is_named_with_its_line() {
+    let table: &[(&str, &str, &[(usize, &str)])] = &[
+        ("source  = \"github\"", "source  = \"githib\"", &[(3, "hooks.github.source")]),
+        ("source  = \"github\"", "sauce = \"github\"", &[(2, "source"), (3, "unknown key")]),
+        ("source  = \"github\"", "source = 7", &[(3, "expected a string, found integer")]),
+        (r#""env:GITHUB_SECRET""#, r#""hunter2""#, &[(4, "plain:VALUE")]),
+        (r#""env:GITHUB_SECRET""#, r#""env:NOT_SET""#, &[(4, "NOT_SET is unset")]),
+        (r#""env:GITHUB_SECRET""#, r#""plain:""#, &[(4, "empty")]),
+        (r#""env:GITHUB_SECRET""#, r#""plain: ""#, &[(4, "empty")]),
+        (r#""env:GITHUB_SECRET""#, r#""file:/no/such/file""#, &[(4, "cannot read /no/such/file")]),
+        (r#""env:GITHUB_SECRET""#, r#""ssm:/a/b""#, &[(4, "not supported by this version")]),
+        ("events  = [\"push\", \"release\"]", "events = []", &[(6, "would drop every delivery")]),
+        ("webhooks_github", "rmq_sys_x", &[(5, "hooks.github.topic.rocketmq")]),
+        ("pulsar-demo/webhooks/github", "pulsar-demo//github", &[(5, "hooks.github.topic.tdmq")]),
+        (
+            "pulsar-demo/webhooks/github",
+            "non-persistent://pulsar-demo/webhooks/github",
+            &[(5, "durable = false")],
+        ),
+        ("pulsar-demo/webhooks/erp-{event}", "a/b/{evnt}", &[(11, "unknown placeholder {evnt}")]),
+        ("pulsar-demo/webhooks/erp-{event}", "a/b/{header:Cookie}", &[(11, "credential")]),
+        ("path     = \"/erp/orders\"", "path = \"erp\"", &[(9, "hooks.erp.path")]),
+        ("path     = \"/erp/orders\"", "path = \"/github\"", &[(2, "/github too"), (8, "/github too")]),
+        ("path     = \"/erp/orders\"", "path = \"/_/health\"", &[(9, "hooks.erp.path")]),
+        ("format   = \"raw\"", "format = \"xml\"", &[(12, r#""cloudevents" or "raw""#)]),
+        ("deadline = \"8s\"", "deadline = \"8 lightyears\"", &[(15, "a duration such as")]),
+        ("deadline = \"8s\"", "deadline = \"1h\"", &[(15, "from \"500ms\" to \"60s\"")]),
+        ("max_body = \"512KiB\"", "max_body = 0", &[(16, "takes no body")]),
+        ("url      = \"https:", "url = \"http:", &[(17, "https://")]),
+        ("tag      = \"{event}\"", "tag = \"a|b\"", &[(14, "no blank")]),
+        ("kind      = \"hmac\"", "kind = \"rot13\"", &[(19, "hooks.erp.verify.kind")]),
+        ("[hooks.erp.verify]", "[hooks.erp.verfy]", &[(8, "source"), (18, "unknown key")]),
+        ("[hooks.github]", "[hooks.Git_Hub]", &[(2, "a-z, 0-9")]),
+        ("[hooks.github]", "[hoks.github]", &[(2, "unknown key; known here: hooks")]),
+    ];
+    for (from, to, wanted) in table {
+        assert!(GOOD.contains(from), "{from}");
+        let config = parse(&GOOD.replacen(from, to, 1));
+        let found = errors(&config);
+        for (line, text) in *wanted {
+            let is_named =
+                found.iter().any(|m| m.starts_with(&format!("hooks.toml:{line}: ")) && m.contains(text));
+            assert!(is_named, "{to}: expected line {line} with {text:?}, found {found:#?}");
+        }
+        assert!(config.has_errors());
+    }
+}
+
+#[test]
+fn all_mistakes_are_named_at_once() {
+    let text = GOOD.replace("\"github\"", "\"githib\"").replace("\"8s\"", "8.5").replace("512KiB", "many");
+    assert_eq!(errors(&parse(&text)).len(), 3);
+}
+
+#[test]
+fn a_broken_hook_leaves_the_others_alone() {
+    let config = parse(&GOOD.replace("kind      = \"hmac\"", "kind = \"rot13\""));
+    assert!(matches!(config.lookup("/tdmq/github"), Lookup::Hook(_)));
+    assert!(matches!(config.lookup("/tdmq/erp/orders"), Lookup::Broken("erp")));
+    assert!(matches!(config.lookup("/tdmq/other"), Lookup::Unknown));
+}
+
+#[test]
+fn a_syntax_error_breaks_the_hook_it_stands_in() {
+    let config = parse(&GOOD.replace("timestamp = {", "timestamp = "));
+    assert!(matches!(config.lookup("/tdmq/github"), Lookup::Hook(_)), "{:?}", config.mistakes);
+    assert!(matches!(config.lookup("/tdmq/erp/orders"), Lookup::Broken("erp")));
+    // What else the file was meant to hold, nobody knows.
+    assert!(matches!(config.lookup("/tdmq/other"), Lookup::Broken(_)));
+    assert!(config.mistakes.iter().any(|m| m.line == 23));
+}
+
+#[test]
+fn a_syntax_error_in_a_header_breaks_every_hook() {
+    let config = parse(&GOOD.replace("[hooks.erp]", "[hooks.erp"));
+    for path in ["/tdmq/github", "/tdmq/erp/orders", "/tdmq/other"] {
+        assert!(matches!(config.lookup(path), Lookup::Broken(_)), "{path}");
+    }
+}
+
+#[test]
+fn garbage_is_named_and_serves_nothing() {
+    for text in
+        ["\0", "[", "=", "hooks = 1", "[hooks]\na = 1", "[hooks.a", "[[hooks]]\n", "\u{feff}[hooks.a]\n"]
+    {
+        let config = parse(text);
+        assert!(config.has_errors(), "{text:?}: {:?}", config.mistakes);
+        assert_eq!(config.hooks().count(), 0, "{text:?}");
+    }
+}
+
+#[test]
+fn short_secrets_and_weak_schemes_are_warned_of() {
+    let config = parse(&GOOD.replace("an-older-secret-of-ours", "short"));
+    assert_eq!(errors(&config), [""; 0]);
+    let warnings: Vec<_> = config.mistakes.iter().map(ToString::to_string).collect();
+    assert!(warnings.iter().any(|w| w.contains("16 bytes")), "{warnings:?}");
+    assert!(warnings.iter().any(|w| w.contains("raw TDMQ message carries no delivery id")), "{warnings:?}");
+}
+
+#[test]
+fn an_unreadable_file_is_our_fault_not_the_senders() {
+    let env = Env::of([("HOOKS_FILE", "/no/such/hooks.toml")]);
+    let config = Config::load(Reading::new(&env, Samples::Refused));
+    assert!(matches!(config.lookup("/github"), Lookup::Broken(_)));
+    assert_eq!(errors(&config).len(), 1);
+    let env = Env::of([
+        ("HOOKS", GOOD),
+        ("HOOKS_FILE", "/no/such/hooks.toml"),
+        ("GITHUB_SECRET", "0123456789abcdef"),
+    ]);
+    assert!(Config::load(Reading::new(&env, Samples::Refused)).hook("github").is_some());
+}
+
+#[test]
+fn a_spill_store_is_refused_rather_than_ignored() {
+    let env = Env::of([("SPILL_URL", "s3://b/p")]);
+    assert_eq!(Config::load(Reading::new(&env, Samples::Refused)).problems[0].variable, "SPILL_URL");
+}
+
+#[test]
+fn the_built_in_file_is_sound() {
+    let env = Env::of([("GITHUB_SECRET", "0123456789abcdef0")]);
+    let config = Config::parse("hooks.toml", BUILT_IN, Reading::new(&env, Samples::Refused));
+    assert_eq!(config.mistakes, []);
+    // What it shows in comments must work as well.
+    let shown: String = BUILT_IN
+        .lines()
+        .map(|line| match line.strip_prefix("# ") {
+            Some(rest) if rest.starts_with('[') || rest.contains(" = ") => format!("{rest}\n"),
+            _ => format!("{line}\n"),
+        })
+        .collect();
+    let secrets = ["GITHUB_SECRET", "STRIPE_SECRET", "ERP_SECRET"].map(|n| (n, "0123456789abcdef0"));
+    let config = Config::parse("hooks.toml", &shown, Reading::new(&Env::of(secrets), Samples::Refused));
+    assert_eq!(errors(&config), [""; 0]);
+    assert_eq!(config.hooks().count(), 3);
+}
