@@ -15,6 +15,7 @@ use hookmq_shared::http::Headers;
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub status: u16,
+    pub message_id: Option<String>,
     pub body: Bytes,
 }
 
@@ -35,7 +36,9 @@ pub(crate) async fn send(
     }
     let answer = sender.send_request(request.body(Full::new(body))?).await?;
     let status = answer.status().as_u16();
+    let message_id = answer.headers().get("x-hookmq-message-id");
+    let message_id = message_id.and_then(|id| id.to_str().ok()).map(str::to_owned);
     let body = answer.into_body().collect().await?.to_bytes();
     driver.abort();
-    Ok(Answer { status, body })
+    Ok(Answer { status, message_id, body })
 }

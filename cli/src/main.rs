@@ -1,1 +1,78 @@
-fn main() {}
+//! `hookmq`: try it, check a configuration, sign and verify webhooks.
+//!
+//! Exit codes: 0 as hoped, 1 not so (a rejected request, a failed demo), 2 a configuration error.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line prints")]
+
+mod check;
+mod client;
+mod demo;
+mod samples;
+mod sign;
+mod trigger;
+mod verify;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Verified webhooks in, durable queue messages out
+#[derive(Parser)]
+#[command(name = "hookmq", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Send every sample through both forwarders to local emulators of both vendors
+    Demo,
+    /// The same, staying up until Ctrl-C
+    Dev,
+    /// Name every mistake in a hooks file
+    Check {
+        /// The file; default: what a function would read
+        file: Option<PathBuf>,
+    },
+    /// Print a valid request of a provider, signed now
+    Sign(sign::Args),
+    /// Verify a request as a function would
+    Verify(verify::Args),
+}
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Exit {
+    Good,
+    Bad,
+    Configuration,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Good => 0,
+            Exit::Bad => 1,
+            Exit::Configuration => 2,
+        })
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Demo => demo::demo().await,
+        Command::Dev => demo::dev().await,
+        Command::Check { file } => check::run(file.as_deref()),
+        Command::Sign(args) => sign::run(&args),
+        Command::Verify(args) => verify::run(&args),
+    }
+    .into()
+}
+
+/// Prints an error the way the other commands do.
+fn complain(error: impl std::fmt::Display) {
+    eprintln!("hookmq: {error}");
+}

@@ -1,7 +1,5 @@
 //! Logs: JSON, one line a delivery, never a secret, a body or a signature.
 
-use std::fmt;
-
 use tokio::time::Instant;
 use tracing::level_filters::LevelFilter;
 
@@ -142,11 +140,10 @@ impl Line {
     /// error when we are.
     pub fn write(&self, outcome: Outcome, status: u16) {
         let now = Instant::now();
-        let millis = |from: Instant, to: Instant| to.duration_since(from).as_secs_f64() * 1000.0;
-        let verify_ms = self.verified.map(|at| Millis(millis(self.started, at)));
-        let render_ms = self.verified.zip(self.rendered).map(|(from, to)| Millis(millis(from, to)));
-        let send_ms = self.rendered.map(|from| Millis(millis(from, now)));
-        let total_ms = Millis(millis(self.started, now));
+        let verify_ms = self.verified.map(|at| millis(self.started, at));
+        let render_ms = self.verified.zip(self.rendered).map(|(from, to)| millis(from, to));
+        let send_ms = self.rendered.map(|from| millis(from, now));
+        let total_ms = millis(self.started, now);
         macro_rules! line {
             ($level:ident) => {
                 tracing::$level!(
@@ -163,10 +160,10 @@ impl Line {
                     code = self.code.as_deref(),
                     vendor_request_id = self.vendor_request_id.as_deref(),
                     maybe_stored = self.maybe_stored.then_some(true),
-                    verify_ms = verify_ms.as_ref().map(tracing::field::display),
-                    render_ms = render_ms.as_ref().map(tracing::field::display),
-                    send_ms = send_ms.as_ref().map(tracing::field::display),
-                    total_ms = %total_ms,
+                    verify_ms,
+                    render_ms,
+                    send_ms,
+                    total_ms,
                     "delivery"
                 )
             };
@@ -179,13 +176,9 @@ impl Line {
     }
 }
 
-/// Milliseconds with microseconds' precision.
-struct Millis(f64);
-
-impl fmt::Display for Millis {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.3}", self.0)
-    }
+/// Milliseconds, to the microsecond.
+fn millis(from: Instant, to: Instant) -> f64 {
+    (to.duration_since(from).as_secs_f64() * 1e6).round() / 1e3
 }
 
 #[cfg(test)]

@@ -1,0 +1,187 @@
+//! The sample secrets, and the sample events that are signed with them.
+//!
+//! They are published here, so they prove nothing: functions refuse them
+//! (`hookmq_shared::config::is_published`), the demo and local invokes accept them.
+
+use hookmq_shared::secret::Secret;
+use hookmq_shared::source::{Settings, Source};
+
+/// A preset's sample secret.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sample {
+    pub preset: &'static str,
+    /// What stands in `secrets`; empty for `none`.
+    pub secret: &'static str,
+    /// For a public-key source the private key's seed, which signs.
+    pub seed: Option<&'static str>,
+}
+
+const fn sample(preset: &'static str, secret: &'static str) -> Sample {
+    Sample { preset, secret, seed: None }
+}
+
+pub(crate) const SAMPLES: &[Sample] = &[
+    sample("basic", "hookmq:sample-password"),
+    sample("bearer", "hookmq-sample-bearer-token"),
+    Sample {
+        preset: "discord",
+        secret: "d759793bbc13a2819a827c76adb6fba8a49aee007f49f2d0992d99b825ad2c48",
+        seed: Some("686f6f6b6d712073616d706c65206b6579206f6620646973636f726421212121"),
+    },
+    sample("feishu", "hookmq-sample-feishu-encrypt-key"),
+    sample("feishu-token", "hookmq-sample-feishu-token"),
+    sample("gitea-forgejo", "hookmq-sample-gitea-secret"),
+    sample("github", "hookmq-sample-github-secret"),
+    sample("gitlab-secret-token", "hookmq-sample-gitlab-token"),
+    sample("gitlab-signing-token", "whsec_aG9va21xLXNhbXBsZS1naXRsYWItc2lnbmluZy1rZXk="),
+    sample("none", ""),
+    sample("shopify", "hookmq-sample-shopify-secret"),
+    sample("slack", "hookmq-sample-slack-signing-secret"),
+    sample("standard-webhooks", "whsec_aG9va21xLXNhbXBsZS1zdGFuZGFyZC13ZWJob29rcw=="),
+    Sample {
+        preset: "standard-webhooks-ed25519",
+        secret: "whpk_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+        seed: Some("whpk_aG9va21xIHNhbXBsZSBrZXkgb2Ygc3RhbmRhcmQgd2g="),
+    },
+    sample("stripe", "whsec_hookmq-sample-stripe-secret"),
+    sample("svix", "whsec_aG9va21xLXNhbXBsZS1zdml4LXNpZ25pbmcta2V5IQ=="),
+    sample("telegram", "hookmq-sample_telegram-token"),
+];
+
+impl Sample {
+    pub(crate) fn of(preset: &str) -> Option<&'static Self> {
+        SAMPLES.iter().find(|sample| sample.preset == preset)
+    }
+
+    /// The source that signs as the provider does.
+    pub(crate) fn signer(&self) -> Option<Source> {
+        let secret = self.seed.unwrap_or(self.secret);
+        let secrets = if secret.is_empty() { Vec::new() } else { vec![Secret::new(secret)] };
+        Source::preset(self.preset, Settings { secrets, ..Settings::default() }).ok()
+    }
+}
+
+/// The demo's hooks: one for each preset, named after it.
+pub(crate) fn hooks() -> String {
+    let mut toml = String::new();
+    for Sample { preset, secret, .. } in SAMPLES {
+        let secrets =
+            if secret.is_empty() { String::new() } else { format!("secrets = [\"plain:{secret}\"]\n") };
+        toml += &format!(
+            "[hooks.{preset}]\nsource = \"{preset}\"\n{secrets}\
+             topic = {{ tdmq = \"pulsar-demo/webhooks/{preset}\", rocketmq = \"webhooks_{preset}\" }}\n"
+        );
+    }
+    toml
+}
+
+/// What must become of a sample event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Expect {
+    /// It is in the queue.
+    Stored,
+    /// The provider's handshake is answered, and nothing is in the queue.
+    Handshake,
+}
+
+/// The files of `events/`.
+pub(crate) const EVENTS: &[(&str, Expect, &str)] = &events![
+    Stored "basic-http-api.json",
+    Stored "bearer-http-api.json",
+    Stored "discord-http-api.json",
+    Handshake "discord-ping-http-api.json",
+    Stored "feishu-http-api.json",
+    Handshake "feishu-challenge-http-api.json",
+    Stored "feishu-token-http-api.json",
+    Stored "gitea-forgejo-http-api.json",
+    Stored "github-alb.json",
+    Stored "github-alb-multi.json",
+    Stored "github-function-url.json",
+    Stored "github-http-api.json",
+    Stored "github-rest-api.json",
+    Stored "gitlab-secret-token-http-api.json",
+    Stored "gitlab-signing-token-http-api.json",
+    Stored "none-http-api.json",
+    Stored "shopify-http-api.json",
+    Stored "slack-http-api.json",
+    Handshake "slack-url-verification-http-api.json",
+    Stored "standard-webhooks-http-api.json",
+    Stored "standard-webhooks-ed25519-http-api.json",
+    Stored "stripe-http-api.json",
+    Stored "svix-http-api.json",
+    Stored "telegram-http-api.json",
+];
+
+macro_rules! events {
+    ($($expect:ident $file:literal),* $(,)?) => {
+        [$(($file, Expect::$expect, include_str!(concat!("../../events/", $file)))),*]
+    };
+}
+use events;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use hookmq_shared::clock::Timestamp;
+    use hookmq_shared::config::{Config, Reading, Samples, is_published};
+    use hookmq_shared::env::Env;
+    use hookmq_shared::host::trigger;
+    use hookmq_shared::source::{Outcome, preset_names};
+
+    use super::*;
+
+    #[test]
+    fn every_preset_has_a_sample_and_every_sample_an_event() {
+        let samples: Vec<_> = SAMPLES.iter().map(|sample| sample.preset).collect();
+        assert_eq!(samples, preset_names().collect::<Vec<_>>());
+        let files: BTreeSet<String> = EVENTS.iter().map(|(file, ..)| (*file).to_owned()).collect();
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../events");
+        let present: BTreeSet<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        assert_eq!(files, present);
+        for preset in preset_names() {
+            assert!(files.contains(&format!("{preset}-http-api.json")), "{preset}");
+        }
+    }
+
+    #[test]
+    fn functions_refuse_every_sample_secret() {
+        for Sample { secret, seed, preset } in SAMPLES.iter().filter(|s| !s.secret.is_empty()) {
+            assert!(is_published(secret.as_bytes()), "{preset}: {secret}");
+            assert!(seed.is_none_or(|seed| is_published(seed.as_bytes())), "{preset}");
+        }
+        let read = |samples| Config::parse("samples", &hooks(), Reading::new(&Env::of([("", "")]), samples));
+        assert_eq!(read(Samples::Accepted).hooks().count(), SAMPLES.len());
+        let refused = read(Samples::Refused);
+        assert_eq!(refused.hooks().map(|hook| hook.name.as_str()).collect::<Vec<_>>(), ["none"]);
+    }
+
+    #[test]
+    fn seeds_belong_to_their_public_keys() {
+        for sample in SAMPLES.iter().filter(|sample| sample.seed.is_some()) {
+            assert_eq!(sample.signer().unwrap().public_key(0).as_deref(), Some(sample.secret));
+        }
+    }
+
+    /// As they lie, at the moment they were signed.
+    #[test]
+    fn every_event_is_validly_signed() {
+        let env = Env::of([("", "")]);
+        let config = Config::parse("samples", &hooks(), Reading::new(&env, Samples::Accepted));
+        for (file, expect, text) in EVENTS {
+            let invocation = trigger::Invocation { request_id: String::new(), deadline: None };
+            let request = trigger::read(text, invocation).unwrap().request.unwrap();
+            let hook = config.hook(request.path.strip_prefix("/tdmq/").unwrap()).unwrap();
+            let event: serde_json::Value = serde_json::from_str(text).unwrap();
+            let epoch = ["timeEpoch", "requestTimeEpoch"].map(|key| event["requestContext"][key].as_i64());
+            let at = Timestamp::from_unix_millis(epoch.into_iter().flatten().next().unwrap_or(0));
+            match (expect, hook.source.explain(&request, at).outcome) {
+                (Expect::Stored, Outcome::Verified(_)) | (Expect::Handshake, Outcome::Handshake(_)) => {}
+                (_, other) => panic!("{file}: {other:?}"),
+            }
+        }
+    }
+}

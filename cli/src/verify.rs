@@ -1,0 +1,184 @@
+//! `hookmq verify`: would a function accept this request, and if not, why?
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::io::Read as _;
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use clap::ArgGroup;
+use hookmq_shared::clock::{Clock, Timestamp};
+use hookmq_shared::config::reader::{Mistakes, Table};
+use hookmq_shared::config::{Config, Reading, Samples};
+use hookmq_shared::env::Env;
+use hookmq_shared::http::{Headers, Request};
+use hookmq_shared::secret::{Secret, SecretRef};
+use hookmq_shared::source::{Outcome, Settings, Source};
+use toml::de::DeTable;
+
+use crate::{Exit, complain};
+
+#[derive(clap::Args)]
+#[command(group(ArgGroup::new("which").required(true).args(["hook", "source", "verify"])))]
+pub(crate) struct Args {
+    /// A hook of the hooks file
+    #[arg(long, value_name = "NAME")]
+    hook: Option<String>,
+    /// The hooks file; default: what a function would read
+    #[arg(long, value_name = "FILE", requires = "hook")]
+    hooks: Option<PathBuf>,
+    /// A preset
+    #[arg(long, value_name = "PRESET")]
+    source: Option<String>,
+    /// A TOML file with a [verify] table
+    #[arg(long, value_name = "FILE")]
+    verify: Option<PathBuf>,
+    /// The secret, or a reference (env:NAME, file:PATH); takes the place of a hook's own
+    #[arg(long, value_name = "VALUE")]
+    secret: Vec<String>,
+    /// A parameter of the preset
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    param: Vec<(String, String)>,
+    /// The time of receipt, in Unix seconds; default: now
+    #[arg(long, value_name = "UNIX")]
+    at: Option<i64>,
+    /// The request's method
+    #[arg(long, value_name = "M", default_value = "POST")]
+    method: String,
+    /// The public URL that was called
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+    /// A header field of the request
+    #[arg(short = 'H', value_name = "NAME: VALUE", value_parser = header)]
+    header: Vec<(String, String)>,
+    /// The request's body; - for standard input; default: empty
+    #[arg(long, value_name = "FILE")]
+    body: Option<PathBuf>,
+    /// Tell the step that failed and the string that was signed, the secret masked
+    #[arg(long)]
+    explain: bool,
+}
+
+pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once(':').ok_or("write 'Name: value'")?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
+}
+
+pub(crate) fn run(args: &Args) -> Exit {
+    let source = match source(args) {
+        Ok(source) => source,
+        Err(errors) => {
+            errors.iter().for_each(complain);
+            return Exit::Configuration;
+        }
+    };
+    let request = match request(args) {
+        Ok(request) => request,
+        Err(error) => {
+            complain(error);
+            return Exit::Configuration;
+        }
+    };
+    let at = args.at.map_or_else(|| Clock::system().now(), Timestamp::from_unix);
+    let explanation = source.explain(&request, at);
+    if args.explain {
+        print!("{explanation}");
+    } else if let Some(verdict) = explanation.to_string().lines().next() {
+        println!("{verdict}");
+    }
+    match explanation.outcome {
+        Outcome::Rejected(..) => Exit::Bad,
+        Outcome::Verified(_) | Outcome::Handshake(_) => Exit::Good,
+    }
+}
+
+/// What the arguments say; everything that is wrong with them.
+fn source(args: &Args) -> Result<Source, Vec<String>> {
+    let env = Env::process();
+    let one = |error: &dyn std::fmt::Display| vec![error.to_string()];
+    let secrets = secrets(&args.secret, &env).map_err(|e| one(&e))?;
+    let settings = Settings {
+        secrets: secrets.clone(),
+        params: params(&args.param, &env).map_err(|e| one(&e))?,
+        url: args.url.clone(),
+    };
+    if let Some(preset) = &args.source {
+        return Source::preset(preset, settings)
+            .map_err(|errors| errors.iter().map(ToString::to_string).collect());
+    }
+    if let Some(file) = &args.verify {
+        let text = std::fs::read_to_string(file).map_err(|e| vec![format!("{}: {e}", file.display())])?;
+        return custom(&file.display().to_string(), &text, settings);
+    }
+    let name = args.hook.as_deref().unwrap_or_default();
+    let with = Reading {
+        env: &env,
+        samples: Samples::Accepted,
+        secrets: if secrets.is_empty() { None } else { Some(&secrets) },
+    };
+    let config = match &args.hooks {
+        Some(file) => Config::read(file, with),
+        None => Config::load(with),
+    };
+    config.hook(name).map(|hook| hook.source.clone()).ok_or_else(|| {
+        let mut errors: Vec<String> = config.mistakes.iter().map(ToString::to_string).collect();
+        errors.push(format!("there is no sound hook named {name}"));
+        errors
+    })
+}
+
+/// A `[verify]` table in a file of its own, or the file's whole content as one.
+fn custom(file: &str, text: &str, settings: Settings) -> Result<Source, Vec<String>> {
+    let mistakes = Mistakes::new(file, text);
+    let document = DeTable::parse(text).map_err(|e| vec![format!("{file}: {e}")])?;
+    let root = Table::new(&mistakes, "", 0, document.get_ref());
+    let table = if root.has("verify") { root.table("verify") } else { Some(root) };
+    let built = table.ok_or_else(Vec::new).and_then(|table| Source::custom(table, settings));
+    built.map_err(|errors| {
+        let found = mistakes.into_sorted();
+        found.iter().map(ToString::to_string).chain(errors.iter().map(ToString::to_string)).collect()
+    })
+}
+
+pub(crate) fn secrets(values: &[String], env: &Env) -> Result<Vec<Secret>, Box<dyn Error>> {
+    let resolve = |value: &String| Ok(SecretRef::parse_or_literal(value)?.resolve(env)?);
+    values.iter().map(resolve).collect()
+}
+
+pub(crate) fn params(
+    pairs: &[(String, String)],
+    env: &Env,
+) -> Result<BTreeMap<String, String>, Box<dyn Error>> {
+    let mut params = BTreeMap::new();
+    for (name, value) in pairs {
+        let value = SecretRef::parse_or_literal(value)?.resolve(env)?;
+        let text = value.expose_str().ok_or_else(|| format!("{name} is not UTF-8 text"))?;
+        params.insert(name.clone(), text.to_owned());
+    }
+    Ok(params)
+}
+
+fn request(args: &Args) -> Result<Request, Box<dyn Error>> {
+    let mut body = Vec::new();
+    match args.body.as_deref() {
+        None => {}
+        Some(file) if file.as_os_str() == "-" => drop(std::io::stdin().read_to_end(&mut body)?),
+        Some(file) => body = std::fs::read(file).map_err(|e| format!("{}: {e}", file.display()))?,
+    }
+    let url: http::Uri = args.url.as_deref().unwrap_or("/").parse()?;
+    let headers: Headers = args.header.iter().map(|(name, value)| (name, value.clone())).collect();
+    Ok(Request {
+        method: args.method.to_ascii_uppercase(),
+        path: url.path().to_owned(),
+        raw_query: url.query().unwrap_or_default().to_owned(),
+        headers,
+        body: Bytes::from(body),
+        request_id: String::new(),
+        deadline: None,
+    })
+}
