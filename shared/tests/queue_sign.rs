@@ -2,7 +2,7 @@
 
 use hookmq_shared::clock::Timestamp;
 use hookmq_shared::queue::credentials::Credentials;
-use hookmq_shared::queue::tdmq;
+use hookmq_shared::queue::{rocketmq, tdmq};
 use hookmq_shared::secret::Secret;
 use serde_json::Value;
 
@@ -55,6 +55,41 @@ fn tc3_comes_out_as_published() {
         let signature = tdmq::sign::sign(&head, &credentials, time);
         assert_eq!(signature.canonical_request, text(expected, "canonical_request"), "{name}");
         assert_eq!(signature.scope, text(expected, "credential_scope"), "{name}");
+        assert_eq!(signature.string_to_sign, text(expected, "string_to_sign"), "{name}");
+        assert_eq!(signature.authorization, text(expected, "authorization"), "{name}");
+    }
+}
+
+#[test]
+fn sdk_hmac_comes_out_as_published() {
+    let all = vectors(include_str!("vectors/huawei_sdk_hmac.json"));
+    assert!(all.len() >= 20);
+    for vector in &all {
+        let (name, input, expected) = (text(vector, "name"), &vector["input"], &vector["expected"]);
+        let is_date = |name: &str| name.eq_ignore_ascii_case("x-sdk-date");
+        let all_headers = input["headers"].as_object().unwrap();
+        let date = all_headers.iter().find(|(n, _)| is_date(n)).unwrap().1.as_str().unwrap();
+        let headers: Vec<(&str, &str)> = all_headers
+            .iter()
+            .filter(|(name, _)| !is_date(name))
+            .map(|(name, value)| (name.as_str(), value.as_str().unwrap()))
+            .collect();
+        let query: Vec<(&str, &str)> = input["query"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|pair| (pair[0].as_str().unwrap(), pair[1].as_str().unwrap()))
+            .collect();
+        let head = rocketmq::sign::Head {
+            method: text(input, "method"),
+            path: text(input, "path"),
+            query: &query,
+            headers: &headers,
+            body: text(input, "body").as_bytes(),
+        };
+        let credentials = credentials(text(input, "access_key"), text(input, "secret_key"));
+        let signature = rocketmq::sign::sign(&head, &credentials, Timestamp::parse_basic(date).unwrap());
+        assert_eq!(signature.canonical_request, text(expected, "canonical_request"), "{name}");
         assert_eq!(signature.string_to_sign, text(expected, "string_to_sign"), "{name}");
         assert_eq!(signature.authorization, text(expected, "authorization"), "{name}");
     }

@@ -6,6 +6,7 @@ pub mod credentials;
 mod digest;
 pub mod endpoint;
 pub mod retry;
+pub mod rocketmq;
 pub mod tdmq;
 mod tls;
 mod transport;

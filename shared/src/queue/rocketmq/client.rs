@@ -1,0 +1,257 @@
+//! The client.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue};
+use tokio::time::Instant;
+
+use super::iam::{Login, Tokens, is_project_id};
+use super::sign::{Head, sign};
+use super::wire;
+use crate::clock::Timestamp;
+use crate::context::Context;
+use crate::env::Env;
+use crate::message::Message;
+use crate::queue::answer::{Accepted, Failure};
+use crate::queue::breaker::Fingerprint;
+use crate::queue::credentials::{Credentials, Family};
+use crate::queue::endpoint::Endpoint;
+use crate::queue::retry::{Attempt, Courier, Identity, Outgoing};
+use crate::queue::transport::{Call, Transport};
+use crate::queue::{Class, EnvProblem, Queue, Receipt, SendError, Vendor};
+
+const CONTENT_TYPE: &str = "application/json";
+const USER_AGENT: &str = concat!("hookmq/", env!("CARGO_PKG_VERSION"));
+
+/// The names of Huawei's SDKs, then those of the Open Telekom Cloud's.
+const FAMILIES: [Family; 2] = [
+    Family {
+        id: "HUAWEICLOUD_SDK_AK",
+        key: "HUAWEICLOUD_SDK_SK",
+        token: Some("HUAWEICLOUD_SDK_SECURITY_TOKEN"),
+    },
+    Family { id: "OTC_SDK_AK", key: "OTC_SDK_SK", token: None },
+];
+
+/// Sends messages to DMS for RocketMQ. Clones share connections, circuits, the IAM token and the
+/// clock's offset.
+#[derive(Clone)]
+pub struct Client(Arc<Inner>);
+
+struct Inner {
+    env: Env,
+    transport: Transport,
+    courier: Courier,
+    tokens: Tokens,
+}
+
+impl Client {
+    /// A client of what the environment names. The environment is read again with each attempt, so a
+    /// wrong one is no error here but in [`problems`](Queue::problems) and each send.
+    pub fn new(context: Context) -> Self {
+        let (env, transport) = (context.env.clone(), Transport::new(&context.env));
+        Self(Arc::new(Inner { env, transport, courier: Courier::new(context), tokens: Tokens::default() }))
+    }
+}
+
+impl Queue for Client {
+    const VENDOR: Vendor = Vendor::Rocketmq;
+
+    async fn send(&self, message: &Message, deadline: Instant) -> Result<Receipt, SendError> {
+        let sending = Sending { client: &self.0, body: wire::body(message)?, limit: wire::limit(message) };
+        self.0.courier.send(&sending, &message.topic, deadline).await
+    }
+
+    fn problems(&self) -> Vec<EnvProblem> {
+        let env = &self.0.env;
+        let transport = self.0.transport.problem().cloned();
+        let all = [transport, endpoint(env).err(), instance(env).err(), auth(env).err()];
+        all.into_iter().flatten().collect()
+    }
+
+    async fn prewarm(&self) {
+        if let Ok(endpoint) = endpoint(&self.0.env) {
+            self.0.transport.prewarm(&endpoint).await;
+        }
+    }
+}
+
+/// What the environment says.
+struct Config {
+    endpoint: Endpoint,
+    instance: String,
+    auth: Auth,
+}
+
+enum Auth {
+    /// An access key, and the project it is used in.
+    Key(Credentials, String),
+    Login(Login),
+}
+
+impl Identity for Config {
+    fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    fn key(&self) -> Fingerprint {
+        match &self.auth {
+            Auth::Key(credentials, _) => credentials.fingerprint(),
+            Auth::Login(login) => login.fingerprint(),
+        }
+    }
+}
+
+struct Sending<'a> {
+    client: &'a Inner,
+    body: Bytes,
+    limit: usize,
+}
+
+impl Outgoing for Sending<'_> {
+    type Config = Config;
+
+    fn config(&self) -> Result<Config, EnvProblem> {
+        let env = &self.client.env;
+        if let Some(problem) = self.client.transport.problem() {
+            return Err(problem.clone());
+        }
+        Ok(Config { endpoint: endpoint(env)?, instance: instance(env)?, auth: auth(env)? })
+    }
+
+    async fn attempt(&self, config: &Config, attempt: Attempt) -> Result<Accepted, Failure> {
+        let deadline = Instant::now() + attempt.timeout;
+        match &config.auth {
+            Auth::Key(credentials, project) => {
+                let path = path(project, &config.instance);
+                let headers = self.signed(config.endpoint.host(), &path, credentials, project, attempt.now);
+                self.post(config, &path, headers, attempt.fresh, deadline, &credentials.secrets()).await
+            }
+            Auth::Login(login) => {
+                let Inner { tokens, transport, .. } = self.client;
+                let token = tokens.get(transport, login, attempt.now, deadline).await?;
+                let value = token.value.expose_str().unwrap_or_default();
+                let path = path(&token.project_id, &config.instance);
+                let headers = headers(&[("content-type", CONTENT_TYPE), ("x-auth-token", value)]);
+                let sent = self.post(config, &path, headers, attempt.fresh, deadline, &[value]).await;
+                if sent.as_ref().is_err_and(|f| matches!(f.class, Class::Auth | Class::AuthRefresh)) {
+                    tokens.forget(&token).await;
+                }
+                sent
+            }
+        }
+    }
+}
+
+impl Sending<'_> {
+    /// The headers of a request that is signed.
+    fn signed(
+        &self,
+        host: &str,
+        path: &str,
+        credentials: &Credentials,
+        project: &str,
+        now: Timestamp,
+    ) -> HeaderMap {
+        let mut signed = vec![("content-type", CONTENT_TYPE), ("host", host), ("x-project-id", project)];
+        signed.extend(credentials.token().map(|token| ("x-security-token", token)));
+        let head = Head { method: "POST", path, query: &[], headers: &signed, body: &self.body };
+        let signature = sign(&head, credentials, now);
+        let date = now.basic();
+        signed.extend([("x-sdk-date", date.as_str()), ("authorization", &signature.authorization)]);
+        headers(&signed)
+    }
+
+    async fn post(
+        &self,
+        config: &Config,
+        target: &str,
+        headers: HeaderMap,
+        fresh: bool,
+        deadline: Instant,
+        secrets: &[&str],
+    ) -> Result<Accepted, Failure> {
+        let call = Call {
+            endpoint: &config.endpoint,
+            target,
+            headers,
+            body: self.body.clone(),
+            limit: self.limit,
+            timeout: deadline.saturating_duration_since(Instant::now()),
+            fresh,
+        };
+        wire::read(&self.client.transport.post(call).await?, secrets)
+    }
+}
+
+/// There is no `?topic=`: one example of the documents has it, no SDK sends it.
+fn path(project: &str, instance: &str) -> String {
+    format!("/v2/{project}/rocketmq/instances/{instance}/messages")
+}
+
+fn headers(fields: &[(&'static str, &str)]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert("user-agent", HeaderValue::from_static(USER_AGENT));
+    for (name, value) in fields {
+        // Only values of the environment could be no header, and those were checked.
+        if let Ok(mut value) = HeaderValue::from_str(value) {
+            value.set_sensitive(matches!(*name, "authorization" | "x-security-token" | "x-auth-token"));
+            headers.insert(*name, value);
+        }
+    }
+    headers
+}
+
+fn endpoint(env: &Env) -> Result<Endpoint, EnvProblem> {
+    let variable = "ROCKETMQ_ENDPOINT";
+    let problem = |message| EnvProblem { variable, message };
+    let unset = || problem("is not set: such as https://dms.eu-de.otc.t-systems.com".to_owned());
+    Endpoint::parse(&env.get(variable).ok_or_else(unset)?, env.is_on("ALLOW_HTTP_ENDPOINTS"))
+        .map_err(|e| problem(e.to_string()))
+}
+
+/// The instance's id: a UUID.
+fn instance(env: &Env) -> Result<String, EnvProblem> {
+    let variable = "ROCKETMQ_INSTANCE_ID";
+    let is_uuid = |text: &String| {
+        let parts: Vec<&str> = text.split('-').collect();
+        parts.iter().map(|part| part.len()).eq([8, 4, 4, 4, 12])
+            && parts.iter().all(|part| part.bytes().all(|b| b.is_ascii_hexdigit()))
+    };
+    env.get(variable).filter(is_uuid).ok_or_else(|| EnvProblem {
+        variable,
+        message: "is not an instance's id: a UUID, on the instance's page".to_owned(),
+    })
+}
+
+/// An access key where there is one, else a user name and a password.
+fn auth(env: &Env) -> Result<Auth, EnvProblem> {
+    let project = project(env)?;
+    if let Some(credentials) = Credentials::from_env(env, &FAMILIES)? {
+        let project = project.ok_or_else(|| EnvProblem {
+            variable: "HUAWEICLOUD_SDK_PROJECT_ID",
+            message: "and OS_PROJECT_ID are not set".to_owned(),
+        })?;
+        return Ok(Auth::Key(credentials, project));
+    }
+    if env.get("OS_AUTH_URL").is_none() {
+        return Err(EnvProblem {
+            variable: "HUAWEICLOUD_SDK_AK",
+            message: "and OTC_SDK_AK are not set, nor is OS_AUTH_URL for the token route".to_owned(),
+        });
+    }
+    Login::from_env(env, project.as_deref()).map(Auth::Login)
+}
+
+fn project(env: &Env) -> Result<Option<String>, EnvProblem> {
+    let set = ["HUAWEICLOUD_SDK_PROJECT_ID", "OS_PROJECT_ID"]
+        .into_iter()
+        .find_map(|variable| Some((variable, env.get(variable)?)));
+    match set {
+        Some((variable, project)) if !is_project_id(&project) => {
+            Err(EnvProblem { variable, message: "is not a project's id: 32 hexadecimal digits".to_owned() })
+        }
+        set => Ok(set.map(|(_, project)| project)),
+    }
+}

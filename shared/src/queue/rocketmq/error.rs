@@ -1,0 +1,146 @@
+//! What the error codes of DMS and of the API gateway before it mean for us.
+//!
+//! <https://docs.otc.t-systems.com/distributed-message-service-rocketmq/api-ref/appendix/error_codes.html>,
+//! <https://docs.otc.t-systems.com/api-gateway/umn/published_api_calling/error_codes.html>
+
+use crate::queue::Class;
+
+/// A class, and whether the message may have been stored all the same.
+type Kind = (Class, bool);
+
+const SAFE: bool = false;
+
+/// Codes whose HTTP status would mislead, sorted. Huawei Cloud writes `APIGW.` for `APIG.`.
+#[rustfmt::skip]
+const CODES: [(&str, Kind); 27] = {
+    use Class::{Auth, AuthRefresh, Config, Permission, Quota, Throttle, TooLarge, Transient};
+    [
+        ("APIG.0103", (Config, SAFE)),
+        ("APIG.0104", (Transient, SAFE)),
+        ("APIG.0105", (Config, SAFE)),
+        ("APIG.0307", (AuthRefresh, SAFE)),
+        ("APIG.0310", (Quota, SAFE)),
+        ("APIG.0501", (Quota, SAFE)),
+        ("APIG.0502", (Permission, SAFE)),
+        ("APIG.0613", (Transient, SAFE)),
+        ("DMS.00400017", (Transient, SAFE)),
+        ("DMS.00400026", (Transient, SAFE)),
+        ("DMS.00400055", (Transient, SAFE)),
+        ("DMS.00400107", (Quota, SAFE)),
+        ("DMS.00400108", (Transient, SAFE)),
+        ("DMS.00400876", (Config, SAFE)),
+        ("DMS.00400973", (Throttle, SAFE)),
+        ("DMS.00400975", (Config, SAFE)),
+        ("DMS.00500960", (Auth, SAFE)),
+        ("DMS.00500986", (Permission, SAFE)),
+        ("DMS.00500987", (Quota, SAFE)),
+        ("DMS.00501001", (Transient, SAFE)),
+        ("DMS.00501118", (Quota, SAFE)),
+        ("DMS.10240101", (AuthRefresh, SAFE)),
+        ("DMS.10240102", (AuthRefresh, SAFE)),
+        ("DMS.10240104", (Config, SAFE)),
+        ("DMS.10240407", (Throttle, SAFE)),
+        ("DMS.10540011", (TooLarge, SAFE)),
+        ("DMS.111501025", (Throttle, SAFE)),
+    ]
+};
+
+/// The class of an error, and whether the message may have been stored all the same. Unknown codes
+/// are of their HTTP status's kind; an error under a status of success is of the kind of the status
+/// that its code contains.
+pub fn classify(status: u16, code: &str, text: &str) -> (Class, bool) {
+    let code = code.replace("APIGW.", "APIG.");
+    if let Ok(at) = CODES.binary_search_by_key(&code.as_str(), |(listed, _)| *listed) {
+        return CODES.get(at).map_or((Class::Transient, true), |(_, kind)| *kind);
+    }
+    let status = if status < 300 { status_in(&code).unwrap_or(status) } else { status };
+    let class = match status {
+        401 => unauthorized(text),
+        403 => Class::Permission,
+        404 => Class::Config,
+        408 | 504 => Class::Ambiguous,
+        413 | 414 | 494 => Class::TooLarge,
+        429 => Class::Throttle,
+        400..=499 | 501 => Class::Permanent,
+        _ => Class::Transient,
+    };
+    let maybe_stored =
+        class == Class::Ambiguous || (class == Class::Transient && !(300..500).contains(&status));
+    (class, maybe_stored)
+}
+
+/// One code (`APIG.0301`) stands for all that can be wrong with a signature or token; only its text
+/// tells what somebody corrects, what a new token cures, and what is the clock's.
+fn unauthorized(text: &str) -> Class {
+    let text = text.to_ascii_lowercase();
+    if text.contains("signature expired") {
+        Class::ClockSkew
+    } else if text.contains("token") && (text.contains("expire") || text.contains("invalid")) {
+        Class::AuthRefresh
+    } else {
+        Class::Auth
+    }
+}
+
+/// `DMS.00404022`: 404. IAM writes the status itself: `401`.
+fn status_in(code: &str) -> Option<u16> {
+    let digits = code.strip_prefix("DMS.00").and_then(|rest| rest.get(..3)).unwrap_or(code);
+    digits.parse().ok().filter(|status| (400..600).contains(status))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_sorted_for_its_search() {
+        assert!(CODES.is_sorted_by(|a, b| a.0 < b.0));
+    }
+
+    #[test]
+    fn unknown_codes_are_of_their_status() {
+        for (status, class, maybe) in [
+            (400, Class::Permanent, false),
+            (401, Class::Auth, false),
+            (403, Class::Permission, false),
+            (404, Class::Config, false),
+            (405, Class::Permanent, false),
+            (408, Class::Ambiguous, true),
+            (409, Class::Permanent, false),
+            (413, Class::TooLarge, false),
+            (414, Class::TooLarge, false),
+            (429, Class::Throttle, false),
+            (494, Class::TooLarge, false),
+            (500, Class::Transient, true),
+            (501, Class::Permanent, false),
+            (502, Class::Transient, true),
+            (503, Class::Transient, true),
+            (504, Class::Ambiguous, true),
+            (302, Class::Transient, false),
+            (200, Class::Transient, true),
+        ] {
+            assert_eq!(classify(status, "DMS.99999999", "new"), (class, maybe), "{status}");
+        }
+        assert_eq!(classify(200, "DMS.00404022", ""), (Class::Config, false));
+        assert_eq!(classify(200, "DMS.00400002", ""), (Class::Permanent, false));
+        assert_eq!(classify(200, "401", ""), (Class::Auth, false));
+    }
+
+    #[test]
+    fn one_code_has_many_texts() {
+        for (text, class) in [
+            ("verify aksk signature fail", Class::Auth),
+            (
+                "signature expired, signature time:20240102T030405Z,server time:20240102T040405Z",
+                Class::ClockSkew,
+            ),
+            ("Get secretKey failed,ak:AK,err:ak not exist", Class::Auth),
+            ("AK access failed to reach the limit,forbidden.", Class::Auth),
+            ("decrypt token fail", Class::Auth),
+            ("token expires, expires_at=2024-01-02", Class::AuthRefresh),
+        ] {
+            let text = format!("Incorrect IAM authentication information: {text}");
+            assert_eq!(classify(401, "APIGW.0301", &text), (class, false), "{text}");
+        }
+    }
+}

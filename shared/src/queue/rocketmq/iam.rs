@@ -1,0 +1,184 @@
+//! The IAM token route: a user name and a password for a token of a project.
+//!
+//! <https://docs.otc.t-systems.com/identity-access-management/api-ref/apis/token_management/obtaining_a_user_token.html>
+//!
+//! A token is good for 24 hours, is kept for the process and fetched anew some minutes before its
+//! end, or when DMS says that it must be. While one send fetches it, the others wait for that one.
+//! A failure is not kept: what must not be repeated is the circuit breaker's to know.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue};
+use serde_json::json;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout_at};
+
+use crate::clock::Timestamp;
+use crate::env::Env;
+use crate::json;
+use crate::queue::answer::{Answer, Failure, clean, id};
+use crate::queue::breaker::Fingerprint;
+use crate::queue::credentials::{fingerprint, required};
+use crate::queue::endpoint::Endpoint;
+use crate::queue::transport::{Call, Transport};
+use crate::queue::{Class, EnvProblem};
+use crate::secret::Secret;
+
+/// A token is not used in the last minutes of its life, in milliseconds.
+const MARGIN: i64 = 5 * 60 * 1000;
+
+/// Most bytes of an answer: without the catalogue they are a few thousand.
+const MAX_ANSWER: usize = 1 << 20;
+
+/// What a token is had for.
+pub(super) struct Login {
+    endpoint: Endpoint,
+    /// Path and query of the token API.
+    target: String,
+    user: String,
+    password: Secret,
+    domain: String,
+    /// `id` or `name`, and which.
+    project: (&'static str, String),
+}
+
+impl Login {
+    /// Reads the `OS_…` variables; `project_id` wins over a project's name.
+    pub(super) fn from_env(env: &Env, project_id: Option<&str>) -> Result<Self, EnvProblem> {
+        let plain = |variable| {
+            let missing = || EnvProblem { variable, message: "is not set".to_owned() };
+            env.get(variable).ok_or_else(missing)
+        };
+        let variable = "OS_AUTH_URL";
+        let (endpoint, path) =
+            Endpoint::parse_with_path(&plain(variable)?, env.is_on("ALLOW_HTTP_ENDPOINTS"))
+                .map_err(|e| EnvProblem { variable, message: e.to_string() })?;
+        let version = if path.ends_with("/v3") { "" } else { "/v3" };
+        let text = |variable| {
+            let not_text = || EnvProblem { variable, message: "is not UTF-8".to_owned() };
+            required(env, variable)?.expose_str().map(str::to_owned).ok_or_else(not_text)
+        };
+        Ok(Self {
+            endpoint,
+            target: format!("{path}{version}/auth/tokens?nocatalog=1"),
+            user: text("OS_USERNAME")?,
+            password: Secret::new(text("OS_PASSWORD")?),
+            domain: plain("OS_USER_DOMAIN_NAME")?,
+            project: match project_id {
+                Some(project) => ("id", project.to_owned()),
+                None => ("name", plain("OS_PROJECT_NAME")?),
+            },
+        })
+    }
+
+    pub(super) fn fingerprint(&self) -> Fingerprint {
+        let (kind, project) = &self.project;
+        let url = self.endpoint.to_string();
+        fingerprint(&[&url, &self.target, &self.user, self.password(), &self.domain, kind, project])
+    }
+
+    fn password(&self) -> &str {
+        self.password.expose_str().unwrap_or_default()
+    }
+
+    fn body(&self) -> Bytes {
+        let (kind, project) = &self.project;
+        let user = json!({"name": self.user, "password": self.password(), "domain": {"name": self.domain}});
+        let identity = json!({"methods": ["password"], "password": {"user": user}});
+        let auth = json!({"identity": identity, "scope": {"project": {*kind: project}}});
+        json!({"auth": auth}).to_string().into()
+    }
+}
+
+/// A token and what it is good for.
+#[derive(Clone)]
+pub(super) struct Token {
+    pub value: Secret,
+    pub project_id: String,
+    login: Fingerprint,
+    expires: Timestamp,
+}
+
+/// The process's token.
+#[derive(Default)]
+pub(super) struct Tokens(Mutex<Option<Token>>);
+
+impl Tokens {
+    /// The token for `login`, fetched if there is none that is good at `now`.
+    pub(super) async fn get(
+        &self,
+        transport: &Transport,
+        login: &Login,
+        now: Timestamp,
+        deadline: Instant,
+    ) -> Result<Token, Failure> {
+        let late = |_| Failure::new(Class::Transient, "no IAM token in time");
+        let mut cached = timeout_at(deadline, self.0.lock()).await.map_err(late)?;
+        let good = |t: &&Token| t.login == login.fingerprint() && now.shifted(MARGIN) < t.expires;
+        if let Some(token) = cached.as_ref().filter(good) {
+            return Ok(token.clone());
+        }
+        let mut headers = HeaderMap::new();
+        headers.insert("content-type", HeaderValue::from_static("application/json"));
+        let call = Call {
+            endpoint: &login.endpoint,
+            target: &login.target,
+            headers,
+            body: login.body(),
+            limit: MAX_ANSWER,
+            timeout: deadline.saturating_duration_since(Instant::now()),
+            fresh: false,
+        };
+        let answer = transport.post(call).await.map_err(|error| {
+            let failure = Failure::from(error);
+            // Whatever became of this request, no message was in it.
+            let detail = format!("IAM: {}", failure.detail);
+            Failure { class: Class::Transient, detail, maybe_stored: false, ..failure }
+        })?;
+        let token = read(&answer, login)?;
+        *cached = Some(token.clone());
+        Ok(token)
+    }
+
+    /// Forgets `token`, which DMS refused, unless there is a newer one already.
+    pub(super) async fn forget(&self, token: &Token) {
+        let mut cached = self.0.lock().await;
+        if cached.as_ref().is_some_and(|t| t.value == token.value) {
+            *cached = None;
+        }
+    }
+}
+
+/// Reads the answer to a token request.
+fn read(answer: &Answer, login: &Login) -> Result<Token, Failure> {
+    let get = |path| json::text(&answer.body, path).ok().flatten().map(std::borrow::Cow::into_owned);
+    let token = answer.header("x-subject-token").filter(|_| answer.is_2xx());
+    let expires = get("token.expires_at").and_then(|text| Timestamp::parse_rfc3339(&text));
+    let project_id = get("token.project.id").filter(|id| is_project_id(id));
+    if let (Some(value), Some(expires), Some(project_id)) = (token, expires, project_id) {
+        return Ok(Token { value: Secret::new(value), project_id, login: login.fingerprint(), expires });
+    }
+    let class = match answer.status {
+        400 | 404 | 405 => Class::Config,
+        401 => Class::Auth,
+        403 => Class::Permission,
+        429 => Class::Throttle,
+        _ => Class::Transient,
+    };
+    let text = get("error.message").or_else(|| get("error_msg")).unwrap_or_default();
+    let detail = format!(
+        "IAM gave no token of the project: status {} {}",
+        answer.status,
+        clean(&text, &[login.password()])
+    );
+    Err(Failure {
+        code: get("error.code").or_else(|| get("error_code")).as_deref().and_then(id),
+        request_id: answer.header("x-request-id").and_then(id),
+        retry_after: answer.retry_after(),
+        ..Failure::new(class, detail.trim())
+    })
+}
+
+/// A project id: 32 hexadecimal digits.
+pub(super) fn is_project_id(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit())
+}
