@@ -43,7 +43,9 @@ impl Signed<'_> {
     pub(crate) fn print(&self, trigger: Trigger) -> Vec<u8> {
         let event = match trigger {
             Trigger::Http => return self.http(),
-            Trigger::HttpApi => self.payload_2("api-id.execute-api.eu-central-1.amazonaws.com", "ANY /{hook+}"),
+            Trigger::HttpApi => {
+                self.payload_2("api-id.execute-api.eu-central-1.amazonaws.com", "ANY /{hook+}")
+            }
             Trigger::FunctionUrl => self.payload_2("url-id.lambda-url.eu-central-1.on.aws", "$default"),
             Trigger::RestApi => self.rest_api(),
             Trigger::Alb => self.alb(false),
@@ -54,7 +56,8 @@ impl Signed<'_> {
 
     fn http(&self) -> Vec<u8> {
         let query = if self.raw_query.is_empty() { String::new() } else { format!("?{}", self.raw_query) };
-        let mut out = format!("{} {}{query} HTTP/1.1\r\nhost: {HOST}\r\n", self.method, self.path).into_bytes();
+        let mut out =
+            format!("{} {}{query} HTTP/1.1\r\nhost: {HOST}\r\n", self.method, self.path).into_bytes();
         for (name, value) in self.headers.iter().filter(|(name, _)| *name != "host") {
             out.extend_from_slice(name.as_bytes());
             out.extend_from_slice(b": ");
@@ -123,7 +126,8 @@ impl Signed<'_> {
 
     fn alb(&self, multi: bool) -> Value {
         let (body, is_base64) = self.body_text();
-        let group = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/hooks/0123456789abcdef";
+        let group =
+            "arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/hooks/0123456789abcdef";
         let mut event = json!({
             "requestContext": { "elb": { "targetGroupArn": group } },
             "httpMethod": self.method,

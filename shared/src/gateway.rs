@@ -8,15 +8,11 @@ use tokio::time::Instant;
 use crate::config::{Config, Hook, Lookup};
 use crate::context::Context;
 use crate::host::Service;
-use crate::http::{Request, Response};
+use crate::http::{MAX_HEADER_BYTES, MAX_HEADERS, Request, Response};
 use crate::problem::Problem;
 use crate::queue::{Class, Queue, Receipt, SendError};
 use crate::source::Verdict;
 use crate::telemetry::{Line, Outcome};
-
-/// Most header fields, and most bytes of them: beyond any sender, within what every gateway passes.
-const MAX_HEADERS: usize = 256;
-const MAX_HEADER_BYTES: usize = 64 * 1024;
 
 /// Seconds after which a sender may try again when a person must act first, and when not.
 const RETRY_AFTER_REPAIR: u32 = 60;
@@ -136,7 +132,7 @@ impl<Q: Queue> Service for Gateway<Q> {
     }
 
     fn max_body(&self) -> usize {
-        self.0.config.hooks().map(|hook| hook.max_body).max().unwrap_or(0)
+        self.0.config.max_body()
     }
 
     fn is_ready(&self) -> bool {

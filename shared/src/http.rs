@@ -3,6 +3,12 @@
 use bytes::Bytes;
 use tokio::time::Instant;
 
+/// Most header fields of a request, and most bytes of their names and values: beyond any sender, and
+/// about what gateways pass.
+pub const MAX_HEADERS: usize = 100;
+/// See [`MAX_HEADERS`].
+pub const MAX_HEADER_BYTES: usize = 32 * 1024;
+
 /// Header fields in the order received, names in lower case.
 ///
 /// A gateway may hand over two fields of one name, or two spellings of one name; both are kept,

@@ -23,10 +23,10 @@ pub fn init(env: &Env) {
     };
 }
 
+/// There is no level below debug: at trace the Lambda runtime logs whole events, bodies and all.
 fn parse_level(text: &str) -> LevelFilter {
     match text.to_ascii_lowercase().as_str() {
-        "trace" => LevelFilter::TRACE,
-        "debug" => LevelFilter::DEBUG,
+        "trace" | "debug" => LevelFilter::DEBUG,
         "warn" | "warning" => LevelFilter::WARN,
         "error" | "fatal" | "critical" => LevelFilter::ERROR,
         "off" => LevelFilter::OFF,
@@ -188,6 +188,7 @@ mod tests {
     #[test]
     fn levels_are_those_of_lambda_and_of_tracing() {
         assert_eq!(parse_level("DEBUG"), LevelFilter::DEBUG);
+        assert_eq!(parse_level("trace"), LevelFilter::DEBUG, "bodies are never logged");
         assert_eq!(parse_level("FATAL"), LevelFilter::ERROR);
         assert_eq!(parse_level("nonsense"), LevelFilter::INFO);
     }

@@ -13,7 +13,7 @@ use crate::secret::{Secret, SecretRef};
 use crate::source::{Settings, Source};
 
 /// Largest body by default: what a synchronous Lambda invocation can carry.
-const MAX_BODY: usize = 6 * 1024 * 1024;
+pub(super) const MAX_BODY: usize = 6 * 1024 * 1024;
 
 /// The longest that a hook may take to answer: no sender waits longer, and no gateway.
 const MAX_DEADLINE: Duration = Duration::from_secs(60);
@@ -254,7 +254,7 @@ fn check_topic(table: &Table<'_>, key: &'static str, topic: &Template, vendor: V
     let outline = topic.outline("x");
     let checked = match vendor {
         Vendor::Tdmq => queue::tdmq::check_topic(&outline),
-        Vendor::Rocketmq => Ok(()),
+        Vendor::Rocketmq => queue::rocketmq::check_topic(&outline),
     };
     if let Err(error) = checked {
         table.error(key, error);

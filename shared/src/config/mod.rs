@@ -183,6 +183,14 @@ impl Config {
         self.hooks().find(|hook| hook.name == name)
     }
 
+    /// The largest body that any hook takes, in bytes. A broken hook counts with the default: its
+    /// deliveries must get its 503, not a 413 that makes the sender drop them.
+    pub fn max_body(&self) -> usize {
+        let sound = self.hooks().map(|hook| hook.max_body).max().unwrap_or(0);
+        let is_whole = self.complete && self.hooks.iter().all(|entry| entry.hook.is_some());
+        if is_whole { sound } else { sound.max(hook::MAX_BODY) }
+    }
+
     /// Whether there are errors (warnings do not count).
     pub fn has_errors(&self) -> bool {
         !self.problems.is_empty() || self.mistakes.iter().any(|m| m.severity == Severity::Error)

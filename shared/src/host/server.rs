@@ -23,7 +23,7 @@ use tokio::time::{sleep, timeout};
 use super::{HostError, Service, call, header_map, refuse};
 use crate::clock::Random;
 use crate::context::Context;
-use crate::http::{Request, Response};
+use crate::http::{MAX_HEADER_BYTES, MAX_HEADERS, Request, Response};
 use crate::problem::Problem;
 
 const DEFAULT_LISTEN: &str = "127.0.0.1:9000";
@@ -58,8 +58,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 1024,
-            headers: 100,
-            head_bytes: 32 * 1024,
+            headers: MAX_HEADERS,
+            head_bytes: MAX_HEADER_BYTES,
             head_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(20),
             drain: Duration::from_secs(10),

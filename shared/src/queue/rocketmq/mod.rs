@@ -12,3 +12,4 @@ pub mod sign;
 pub mod wire;
 
 pub use client::Client;
+pub use wire::check_topic;
