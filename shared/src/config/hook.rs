@@ -250,8 +250,8 @@ fn topics(table: &Table<'_>) -> Option<(Option<Template>, Option<Template>)> {
 }
 
 fn check_topic(table: &Table<'_>, key: &'static str, topic: &Template, vendor: Vendor, durable: bool) {
-    // "x" stands for any value that a placeholder of a topic may have.
-    let outline = topic.outline("x");
+    // Stands for any value that a placeholder of a topic may have: long enough by itself.
+    let outline = topic.outline("xxx");
     let checked = match vendor {
         Vendor::Tdmq => queue::tdmq::check_topic(&outline),
         Vendor::Rocketmq => queue::rocketmq::check_topic(&outline),
