@@ -2,17 +2,24 @@
 
 use tokio::time::Instant;
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::fmt::MakeWriter;
 
 use crate::env::Env;
 
 /// Starts logging to standard output. Lambda's own settings win over `LOG_LEVEL` and `LOG_FORMAT`.
 /// Called once by each binary; a second call changes nothing.
 pub fn init(env: &Env) {
+    init_to(env, std::io::stdout);
+}
+
+/// As [`init`], to another place.
+pub fn init_to(env: &Env, out: impl for<'w> MakeWriter<'w> + Send + Sync + 'static) {
     let level = env.get("AWS_LAMBDA_LOG_LEVEL").or_else(|| env.get("LOG_LEVEL"));
     let format = env.get("AWS_LAMBDA_LOG_FORMAT").or_else(|| env.get("LOG_FORMAT"));
     let builder = tracing_subscriber::fmt()
         .with_max_level(level.as_deref().map_or(LevelFilter::INFO, parse_level))
         .with_target(false)
+        .with_writer(out)
         .with_ansi(false);
     let plain = format.is_some_and(|f| f.eq_ignore_ascii_case("text"));
     // An error means that a subscriber is set already.
