@@ -1,16 +1,16 @@
 //! Every preset against the vectors of its provider: once as the preset, once as the vector file's
 //! own configuration written as a `[verify]` table.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod source_common;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hookmq_shared::clock::Timestamp;
-use hookmq_shared::config::reader::{Mistakes, Table};
 use hookmq_shared::delivery::Coverage;
-use hookmq_shared::http::Request;
-use hookmq_shared::secret::Secret;
-use hookmq_shared::source::{Settings, Source, Verdict, preset_info};
+use hookmq_shared::source::{Outcome, Settings, Source, Verdict, preset_info};
 use serde_json::{Value, json};
-use toml::de::DeTable;
+use source_common::{custom, load, request, settings};
 
 const FILES: [&str; 15] = [
     "basic",
@@ -30,29 +30,6 @@ const FILES: [&str; 15] = [
     "telegram",
 ];
 
-fn load(file: &str) -> Value {
-    let path = format!("{}/tests/vectors/webhooks/{file}.json", env!("CARGO_MANIFEST_DIR"));
-    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
-}
-
-fn request(method: &str, headers: &Value, body: Vec<u8>) -> Request {
-    let pair = |h: &Value| (h[0].as_str().unwrap().to_owned(), h[1].as_str().unwrap().to_owned());
-    Request {
-        method: method.to_owned(),
-        path: "/hook".to_owned(),
-        raw_query: String::new(),
-        headers: headers.as_array().unwrap().iter().map(pair).collect(),
-        body: body.into(),
-        request_id: "00000000-0000-4000-8000-000000000000".to_owned(),
-        deadline: None,
-    }
-}
-
-fn settings(secrets: &Value) -> Settings {
-    let secret = |s: &Value| Secret::new(s.as_str().unwrap());
-    Settings { secrets: secrets.as_array().unwrap().iter().map(secret).collect(), ..Settings::default() }
-}
-
 /// A vector file's configuration, without what this version does not do (decryption).
 fn verify_table(file: &Value) -> String {
     let mut config = file["config"].as_object().unwrap().clone();
@@ -60,7 +37,8 @@ fn verify_table(file: &Value) -> String {
     // `Basic ` as the prefix says as much.
     config.remove("secret_is");
     config.retain(|_, value| !value.as_str().is_some_and(|text| text.starts_with("decrypted:")));
-    config.iter().map(|(key, value)| format!("{key} = {}\n", toml(value))).collect()
+    let lines: Vec<String> = config.iter().map(|(key, value)| format!("{key} = {}", toml(value))).collect();
+    lines.join("\n")
 }
 
 fn toml(value: &Value) -> String {
@@ -75,22 +53,13 @@ fn toml(value: &Value) -> String {
     }
 }
 
-fn custom(text: &str, settings: Settings) -> Option<Source> {
-    let mistakes = Mistakes::new("hooks.toml", text);
-    let document = DeTable::parse(text).unwrap();
-    let source = Source::custom(Table::new(&mistakes, "verify", 0, document.get_ref()), settings);
-    let found = mistakes.into_sorted();
-    assert!(found.is_empty(), "{found:?}");
-    source.ok()
-}
-
 fn verdict(source: Option<&Source>, case: &Value) -> &'static str {
     let Some(source) = source else { return "config_error" };
     let body = STANDARD.decode(case["body_b64"].as_str().unwrap()).unwrap();
     let request = request(case["method"].as_str().unwrap(), &case["headers"], body.clone());
     let explained = source.explain(&request, Timestamp::from_unix(case["now"].as_i64().unwrap()));
     let verdict = source.check("h", request, Timestamp::from_unix(case["now"].as_i64().unwrap()));
-    let accepted = !matches!(explained.outcome, hookmq_shared::source::Outcome::Rejected(..));
+    let accepted = !matches!(explained.outcome, Outcome::Rejected(..));
     match verdict {
         Verdict::Verified(delivery) => {
             assert!(accepted);
@@ -117,7 +86,7 @@ fn every_vector_has_its_verdict() {
         for case in file["cases"].as_array().unwrap() {
             let expect = case["expect"].as_str().unwrap();
             let preset = Source::preset(&name.replace('_', "-"), settings(&case["secrets"])).ok();
-            let custom = custom(&table, settings(&case["secrets"]));
+            let custom = custom(&table, settings(&case["secrets"])).ok();
             for (how, source) in [("preset", preset), ("table", custom)] {
                 let verdict = verdict(source.as_ref(), case);
                 assert!(expect == "any" || verdict == expect, "{name} {} as {how}: {verdict}", case["name"]);
@@ -158,7 +127,7 @@ fn coverage_is_what_the_template_covers() {
     let request = request("POST", &json!([]), b"x".to_vec());
     match source.check("h", request, Timestamp::from_unix(0)) {
         Verdict::Verified(delivery) => {
-            assert_eq!((delivery.coverage, delivery.secret), (Coverage::None, None))
+            assert_eq!((delivery.coverage, delivery.secret), (Coverage::None, None));
         }
         other => panic!("{other:?}"),
     }

@@ -117,8 +117,13 @@ impl Field {
             Self::Json(path) => {
                 let raw = json::find(body, path).ok()??.get();
                 let start = (raw.as_ptr() as usize).checked_sub(body.as_ptr() as usize)?;
+                let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
                 let mut text = String::new();
-                json::write_string(&mut text, instead);
+                if digits(raw) && digits(instead) && json::is_valid(instead) {
+                    text.push_str(instead);
+                } else {
+                    json::write_string(&mut text, instead);
+                }
                 Some((start..start + raw.len(), text))
             }
             Self::Form(name) => values(body, name).next().map(|(_, span)| (span, instead.to_owned())),

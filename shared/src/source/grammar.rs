@@ -1,21 +1,8 @@
 //! The `[verify]` table: what every preset and every hook's own source is written in.
-//!
-//! ```toml
-//! kind      = "hmac"                     # token, hmac, digest, ed25519, none
-//! hash      = "sha256"
-//! key       = { encoding = "base64", strip_prefix = "whsec_" }
-//! signature = { from = "header:X-Signature", format = "kv", sep = ",", take = "v1", encoding = "hex" }
-//! signed    = ["{sigkv:t}", ".", "{body}"]
-//! timestamp = { from = "sigkv:t", unit = "s", past = "5m", future = "5m" }
-//! require   = [{ from = "header:X-Signature-Version", in = ["1"] }]
-//! id        = "header:X-Request-Id"
-//! event     = ["json:event.type", "json:type"]   # the first that is there
-//! subject   = "json:object.id"
-//! ```
 
 use super::Rejection;
 use super::field::{Field, View};
-use super::kinds::Kind;
+use super::kinds::{Kind, WORDS, Word};
 use super::window::Window;
 use crate::config::reader::{At, Table};
 
@@ -43,22 +30,22 @@ impl Scheme {
     pub(super) fn read(table: Table<'_>) -> Option<Self> {
         let mistakes = table.mistakes();
         let before = mistakes.errors();
-        let kind = Kind::read(&table);
-        let signed = !matches!(kind, Some(Kind::None | Kind::Token(_)));
-        let timestamp = if signed { table.table("timestamp").and_then(Window::read) } else { None };
-        let require = table.tables("require").unwrap_or_default();
-        let scheme = Self {
-            // A table of no kind has no known keys either: that one mistake is enough.
-            kind: kind?,
-            timestamp,
-            require: require.into_iter().filter_map(Pin::read).collect(),
-            id: fields(&table, "id"),
-            event: fields(&table, "event"),
-            subject: fields(&table, "subject"),
+        // A table of no kind has no known keys either: that one mistake is enough.
+        let word = one_of(&table, "kind", &WORDS)?;
+        let kind = Kind::read(word, &table);
+        let timestamp = match word {
+            Word::None | Word::Token => None,
+            _ => table.table("timestamp").and_then(Window::read),
         };
-        scheme.check(&table);
+        let require = table.tables("require").unwrap_or_default().into_iter().map(Pin::read).collect();
+        let (id, event, subject) = (fields(&table, "id"), fields(&table, "event"), fields(&table, "subject"));
+        let scheme =
+            kind.zip(require).map(|(kind, require)| Self { kind, timestamp, require, id, event, subject });
+        if let Some(scheme) = &scheme {
+            scheme.check(&table);
+        }
         table.finish();
-        (mistakes.errors() == before).then_some(scheme)
+        scheme.filter(|_| mistakes.errors() == before)
     }
 
     /// What no key can tell alone.

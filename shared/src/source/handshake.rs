@@ -44,7 +44,7 @@ enum Part {
 
 impl Handshake {
     /// Reads an entry of `[[handshake]]`.
-    pub(super) fn read(table: Table<'_>) -> Option<Self> {
+    pub(super) fn read(table: Table<'_>) -> Self {
         let before_verify = table.bool("before_verify").is_some_and(|at| at.value);
         let method = table.str("method").map(|at| at.value.to_owned());
         let parse = |text| Field::parse(text).map_err(|message| table.error("when", message)).ok();
@@ -62,7 +62,7 @@ impl Handshake {
         let body: Vec<Part> = body.iter().map(|at| Part::parse(at.value)).collect();
         let content_type = if body.is_empty() { String::new() } else { ack::content_type(&table) };
         table.finish();
-        Some(Self { before_verify, method, when, absent, token, status, content_type, body })
+        Self { before_verify, method, when, absent, token, status, content_type, body }
     }
 
     /// Whether the request is this handshake.

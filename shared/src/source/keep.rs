@@ -10,7 +10,7 @@ pub(super) const VERIFIED: &str = "[verified]";
 
 /// Whether a header field holds a credential: it is never kept, in no message, log or template.
 ///
-/// Beside HTTP's own these are the fields by which Lambda, Tencent SCF, Huawei FunctionGraph and API
+/// Beside HTTP's own these are the fields by which Lambda, Tencent SCF, Huawei's functions and API
 /// gateways hand credentials to a function.
 pub fn is_credential_header(name: &str) -> bool {
     const NAMES: [&str; 8] = [

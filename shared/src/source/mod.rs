@@ -1,14 +1,30 @@
 //! Sources: how a provider signs, shakes hands, names its deliveries and wants to be answered.
 //!
 //! One engine verifies; everything about a provider is data: a preset under `presets/`, or a hook's
-//! own `[verify]` table in the same words (see [`grammar`](self) for them):
+//! own `[verify]` table in the same words:
+//!
+//! ```toml
+//! kind      = "hmac"                     # token, hmac, digest, ed25519, none
+//! hash      = "sha256"
+//! key       = { encoding = "base64", strip_prefix = "whsec_" }     # how a secret is written
+//! signature = { from = "header:X-Signature", format = "kv", sep = ",", take = "v1", encoding = "hex" }
+//! signed    = ["{sigkv:t}", ".", "{body}"]
+//! timestamp = { from = "sigkv:t", unit = "s", past = "5m", future = "5m" }
+//! require   = [{ from = "header:X-Signature-Version", in = ["1"] }]
+//! id        = "header:X-Request-Id"
+//! event     = ["json:event.type", "json:type"]                      # the first that is there
+//! subject   = "json:object.id"
+//! ```
+//!
+//! A field is `header:NAME`, `query:NAME`, `json:a.b.0`, `form:NAME` or, in a `kv` signature,
+//! `sigkv:KEY`. It must be there once: what is missing, empty or doubled is refused.
 //!
 //! ```text
 //! Request ─► unsigned handshake ─► pins ─► signature ─► timestamp ─► signed handshake ─► Delivery
 //! ```
 //!
-//! The raw bytes are verified, and what is forwarded is what was verified. Every secret is compared
-//! in constant time. Each kind of verification is a file in `kinds/`.
+//! The raw bytes are verified, and what is forwarded is what was verified. Secrets are compared in
+//! constant time.
 
 mod ack;
 mod encoding;
@@ -20,6 +36,7 @@ mod keep;
 mod kinds;
 mod presets;
 mod rejection;
+mod sign;
 mod signature;
 mod template;
 mod window;
@@ -43,6 +60,7 @@ use kinds::Kind;
 pub use presets::{Param, preset_names};
 use presets::{Preset, Profile};
 pub use rejection::Rejection;
+pub use sign::{Draft, SignError};
 use signature::Given;
 
 /// Proof that a source verified a request; made only in this module.
@@ -306,7 +324,7 @@ impl Source {
         self.profile.deadline
     }
 
-    /// What stands before the event in CloudEvents' `type`, in reverse-DNS form: `com.github`.
+    /// What stands before the event in an envelope's `type`, in reverse-DNS form: `com.github`.
     pub fn type_prefix(&self) -> Option<&str> {
         self.profile.type_prefix.as_deref()
     }

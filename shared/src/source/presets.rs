@@ -116,7 +116,7 @@ impl Preset {
             secret: text("secret")?,
             confidence: text("confidence")?,
             evidence: text("evidence")?,
-            params: table.table("params").map(Param::read_all).unwrap_or_default(),
+            params: table.table("params").as_ref().map(Param::read_all).unwrap_or_default(),
             profile: Profile::read(&table),
         };
         table.finish();
@@ -135,7 +135,7 @@ impl Profile {
             deadline: table.duration("deadline").map_or(default.deadline, |at| at.value),
             methods: methods.unwrap_or(default.methods),
             ack: table.table("ack").map(Ack::read).unwrap_or_default(),
-            handshakes: handshakes.into_iter().filter_map(Handshake::read).collect(),
+            handshakes: handshakes.into_iter().map(Handshake::read).collect(),
             sample: table.table("sample").map_or(default.sample, Sample::read),
         }
     }
@@ -176,7 +176,7 @@ impl Default for Sample {
 }
 
 impl Param {
-    fn read_all(table: Table<'_>) -> Vec<Self> {
+    fn read_all(table: &Table<'_>) -> Vec<Self> {
         let read = |(name, table): (At<&str>, Table<'_>)| {
             let is_on = |key| table.bool(key).is_some_and(|at| at.value);
             let param = Self {

@@ -1,8 +1,202 @@
-//! Signing as a provider does.
-use super::*;
-/// todo
-#[derive(Clone, Debug)]
-pub struct Draft;
-/// todo
-#[derive(Clone, Debug)]
-pub struct SignError;
+//! Requests signed as the provider signs them: the inverse of [`Source::check`], for samples and tests.
+
+use bytes::Bytes;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::field::{Field, View};
+use super::kinds::{Algorithm, Kind, Signed};
+use super::{Rejection, Source, first};
+use crate::clock::{Random, Timestamp};
+use crate::http::{Headers, Request};
+
+/// A request to be signed; what is left out is made up as the provider would.
+#[derive(Clone, Debug, Default)]
+pub struct Draft {
+    /// `POST` if empty.
+    pub method: String,
+    /// Path.
+    pub path: String,
+    /// Query, without `?`.
+    pub raw_query: String,
+    /// Header fields. One that the scheme needs, such as the timestamp, is not made up if it is here.
+    pub headers: Headers,
+    /// The body; without one, the provider's sample.
+    pub body: Option<Bytes>,
+    /// The event's name. Where the body holds it, a body of yours must hold this one.
+    pub event: Option<String>,
+    /// The delivery's id, likewise.
+    pub id: Option<String>,
+}
+
+/// Why a request cannot be signed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SignError {
+    /// No secret of that number, or one that cannot sign.
+    #[error("there is no secret {0} to sign with")]
+    NoSecret(usize),
+    /// The body is not one of this provider's.
+    #[error("the body does not hold {0}: give a body that does, or none to sign a sample")]
+    Body(String),
+    /// Something that is signed cannot be made up.
+    #[error("{0}: give it")]
+    Incomplete(Rejection),
+}
+
+impl Source {
+    /// Makes a request that [`check`](Self::check) accepts at `now`, with the secret of that number
+    /// (counted from 0). For a public-key source that secret is the private key's 32-byte seed, and
+    /// [`public_key`](Self::public_key) is what verifies the request.
+    pub fn sign(
+        &self,
+        draft: Draft,
+        secret: usize,
+        now: Timestamp,
+        random: &Random,
+    ) -> Result<Request, SignError> {
+        let Draft { method, path, raw_query, headers, body, event, id } = draft;
+        let sample = &self.profile.sample;
+        let mut desk = Desk {
+            is_sample: body.is_none(),
+            request: Request {
+                method: if method.is_empty() { "POST".to_owned() } else { method },
+                path,
+                raw_query,
+                headers,
+                body: body.unwrap_or_else(|| sample.body.clone().into()),
+                request_id: random.uuid(),
+                deadline: None,
+            },
+            url: self.url.as_deref(),
+            pairs: Vec::new(),
+        };
+        if desk.request.headers.all("content-type").next().is_none() {
+            desk.request.headers.push("content-type", sample.content_type.clone());
+        }
+        // An id of our own is a number where the sample's is one.
+        let sampled = first(&self.scheme.id, &desk.view()).ok().flatten();
+        let is_number = sampled.is_some_and(|id| id.bytes().all(|b| b.is_ascii_digit()));
+        let own = if is_number { (random.next_u64() >> 33).to_string() } else { random.uuid() };
+        desk.name(&self.scheme.id, id, Some(own))?;
+        desk.name(&self.scheme.event, event, sample.event.clone())?;
+        if let Some(window) = &self.scheme.timestamp {
+            desk.fill(&window.from, &window.text(now));
+        }
+        for pin in &self.scheme.require {
+            desk.fill(&pin.from, pin.values.first().map_or("", String::as_str));
+        }
+        match &self.scheme.kind {
+            Kind::None => {}
+            Kind::Token(token) => {
+                let value = token.write(secret).ok_or(SignError::NoSecret(secret))?;
+                desk.put(&token.from, &value, true)?;
+            }
+            Kind::Signed(Signed { signature, template, algorithm }) => {
+                for field in template.fields() {
+                    desk.fill(field, &random.uuid());
+                }
+                let signed = {
+                    let message = template.fill(&desk.view()).map_err(SignError::Incomplete)?;
+                    algorithm.sign(&message, secret).ok_or(SignError::NoSecret(secret))?
+                };
+                let text = signature.write(&desk.pairs, &signed);
+                desk.put(&signature.from, &text, true)?;
+            }
+        }
+        Ok(desk.request)
+    }
+
+    /// The public key that verifies what [`sign`](Self::sign) makes with that secret, written as the
+    /// source wants its secrets; `None` where the same secret signs and verifies.
+    pub fn public_key(&self, secret: usize) -> Option<String> {
+        match &self.scheme.kind {
+            Kind::Signed(Signed { algorithm: Algorithm::Ed25519(ed25519), .. }) => ed25519.public_key(secret),
+            _ => None,
+        }
+    }
+}
+
+/// A request being put together.
+struct Desk<'s> {
+    request: Request,
+    /// Whether the body is ours to change.
+    is_sample: bool,
+    url: Option<&'s str>,
+    pairs: Vec<(String, String)>,
+}
+
+impl Desk<'_> {
+    fn view(&self) -> View<'_> {
+        View { request: &self.request, url: self.url, pairs: &self.pairs }
+    }
+
+    fn has(&self, field: &Field) -> bool {
+        matches!(field.read_optional(&self.view()), Ok(Some(_)))
+    }
+
+    /// Writes the value that is asked for, or else one of our own where it harms nothing.
+    fn name(
+        &mut self,
+        fields: &[Field],
+        asked: Option<String>,
+        own: Option<String>,
+    ) -> Result<(), SignError> {
+        let Some(field) = fields.iter().find(|field| self.has(field)).or(fields.first()) else {
+            return Ok(());
+        };
+        match (asked, own) {
+            (Some(value), _) => self.put(field, &value, false),
+            (None, Some(value)) => {
+                self.fill(field, &value);
+                Ok(())
+            }
+            (None, None) => Ok(()),
+        }
+    }
+
+    /// Writes a value where there is none, or where that of a sample stands.
+    fn fill(&mut self, field: &Field, value: &str) {
+        if !self.has(field) || (self.is_sample && field.in_body()) {
+            // A body without the field stays without; if it is needed, signing or checking says so.
+            let _ = self.put(field, value, false);
+        }
+    }
+
+    /// Writes a value in place of what there is. A body that is not ours changes only if it must.
+    fn put(&mut self, field: &Field, value: &str, must: bool) -> Result<(), SignError> {
+        let missing = || SignError::Body(field.to_string());
+        match field {
+            Field::Header(name) => {
+                let others = self.request.headers.iter().filter(|(n, _)| !n.eq_ignore_ascii_case(name));
+                let others = others.map(|(n, v)| (n.to_owned(), Bytes::copy_from_slice(v)));
+                self.request.headers = others.collect();
+                self.request.headers.push(name, value.to_owned());
+            }
+            Field::Query(name) => {
+                let encode = |text| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+                let name = encode(name);
+                let is_other = |pair: &&str| pair.split('=').next() != Some(&name) && !pair.is_empty();
+                let mut pairs: Vec<&str> = self.request.raw_query.split('&').filter(is_other).collect();
+                let pair = format!("{name}={}", encode(value));
+                pairs.push(&pair);
+                self.request.raw_query = pairs.join("&");
+            }
+            Field::SigKv(key) => {
+                self.pairs.retain(|(k, _)| k != key);
+                self.pairs.push((key.clone(), value.to_owned()));
+            }
+            Field::Json(_) | Field::Form(_) if self.is_sample || must => {
+                let (span, text) = field.span(&self.request.body, value).ok_or_else(missing)?;
+                let (head, tail) = (self.request.body.get(..span.start), self.request.body.get(span.end..));
+                let parts = [head.unwrap_or_default(), text.as_bytes(), tail.unwrap_or_default()];
+                self.request.body = parts.concat().into();
+            }
+            Field::Json(_) | Field::Form(_) => {
+                let same = field.read(&self.view()).is_ok_and(|found| *found == *value.as_bytes());
+                if !same {
+                    return Err(missing());
+                }
+            }
+        }
+        Ok(())
+    }
+}

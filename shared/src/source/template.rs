@@ -64,7 +64,8 @@ impl Template {
                 None
             }
         };
-        let parts = parts.value.iter().map(part).collect::<Option<Vec<_>>>()?;
+        let parts: Vec<Option<Part>> = parts.value.iter().map(part).collect();
+        let parts = parts.into_iter().collect::<Option<_>>()?;
         let template = Self { parts, sort };
         if template.parts.iter().all(|part| matches!(part, Part::Literal(_) | Part::Secret | Part::Method)) {
             table.error("signed", format!("nothing of the request is signed: write {EXAMPLE}"));
@@ -155,11 +156,11 @@ impl Part {
 impl Message<'_> {
     /// Hands the signed bytes to `sink`, piece by piece: a body is not copied.
     pub(super) fn feed(&self, secret: &[u8], mut sink: impl FnMut(&[u8])) {
-        let piece = |piece| match piece {
-            &Piece::Bytes(ref bytes) => bytes.as_ref(),
+        let pieces = self.pieces.iter().map(|piece| match piece {
+            Piece::Bytes(bytes) => bytes.as_ref(),
             Piece::Secret => secret,
-        };
-        let mut pieces: Vec<&[u8]> = self.pieces.iter().map(piece).collect();
+        });
+        let mut pieces: Vec<&[u8]> = pieces.collect();
         if self.sort {
             pieces.sort_unstable();
         }

@@ -70,3 +70,40 @@ impl Ed25519 {
         Some(self.form.encode(pair.public_key().as_ref()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::encoding::Encoding;
+
+    fn keys() -> Ed25519 {
+        Ed25519 { form: KeyForm { encoding: Encoding::Hex, strip_prefix: None }, keys: Vec::new() }
+    }
+
+    /// With S = 0 and R the neutral point, what is verified is that hash times key is neutral: for a
+    /// key of order 1, 2, 4 or 8 that holds for each so many-th message, without any private key.
+    #[test]
+    fn weak_keys_are_no_keys() {
+        let mut forged = [0; 64];
+        forged[0] = 1;
+        for weak in WEAK_KEYS {
+            let mut point = Encoding::Hex.decode(weak).unwrap();
+            for sign in [0, 0x80] {
+                point[31] |= sign;
+                let secret = Secret::new(Encoding::Hex.encode(&point));
+                assert!(keys().add_key(&secret).unwrap_err().contains("anybody"), "{weak}");
+            }
+            point[31] &= 0x7f;
+            let key = UnparsedPublicKey::new(&ED25519, point);
+            assert!((0..=255_u8).any(|byte| key.verify(&[byte], &forged).is_ok()), "{weak}");
+        }
+    }
+
+    #[test]
+    fn a_key_has_32_bytes() {
+        for wrong in ["00", &"ab".repeat(31), &"ab".repeat(33), &"AB".repeat(64), "zz", "whpk_"] {
+            assert!(keys().add_key(&Secret::new(wrong)).is_err(), "{wrong}");
+        }
+        assert_eq!(keys().add_key(&Secret::new("ab".repeat(32))), Ok(()));
+    }
+}

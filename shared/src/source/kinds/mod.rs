@@ -28,6 +28,25 @@ pub(super) enum Kind {
     Signed(Signed),
 }
 
+/// The value of `kind`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Word {
+    None,
+    Token,
+    Hmac,
+    Digest,
+    Ed25519,
+}
+
+/// How a `[verify]` table spells them.
+pub(super) const WORDS: [(&str, Word); 5] = [
+    ("token", Word::Token),
+    ("hmac", Word::Hmac),
+    ("digest", Word::Digest),
+    ("ed25519", Word::Ed25519),
+    ("none", Word::None),
+];
+
 /// A signature over parts of the request.
 #[derive(Clone, Debug)]
 pub(super) struct Signed {
@@ -48,31 +67,14 @@ pub(super) enum Algorithm {
 pub(super) type KeyError = String;
 
 impl Kind {
-    /// Reads `kind` and the keys that belong to it.
-    pub(super) fn read(table: &Table<'_>) -> Option<Self> {
-        const KINDS: &str = "token, hmac, digest, ed25519 or none";
-        let Some(kind) = table.str("kind") else {
-            if !table.has("kind") {
-                table.error("kind", format!("missing: write kind = {KINDS}"));
-            }
-            return None;
-        };
-        match kind.value {
-            "none" => Some(Self::None),
-            "token" => Token::read(table).map(Self::Token),
-            "hmac" => Self::signed(table, Mac::read(table).map(Algorithm::Mac)),
-            "digest" => Self::signed(table, Digest::read(table).map(Algorithm::Digest)),
-            "ed25519" => Self::signed(table, Ed25519::read(table).map(Algorithm::Ed25519)),
-            "ecdsa" | "rsa" | "network" | "jwt" => {
-                let message = format!("{} is not supported by this version: write {KINDS}", kind.value);
-                table.mistakes().error(kind.offset, &table.name("kind"), message);
-                None
-            }
-            other => {
-                let message = format!("{other:?} is no kind: write {KINDS}");
-                table.mistakes().error(kind.offset, &table.name("kind"), message);
-                None
-            }
+    /// Reads the keys that belong to the kind.
+    pub(super) fn read(word: Word, table: &Table<'_>) -> Option<Self> {
+        match word {
+            Word::None => Some(Self::None),
+            Word::Token => Token::read(table).map(Self::Token),
+            Word::Hmac => Self::signed(table, Mac::read(table).map(Algorithm::Mac)),
+            Word::Digest => Self::signed(table, Digest::read(table).map(Algorithm::Digest)),
+            Word::Ed25519 => Self::signed(table, Ed25519::read(table).map(Algorithm::Ed25519)),
         }
     }
 

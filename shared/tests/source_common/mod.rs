@@ -1,0 +1,81 @@
+//! What the tests of sources share.
+#![allow(dead_code, clippy::unwrap_used, unreachable_pub, reason = "each test file uses a part of it")]
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use hookmq_shared::clock::{Random, Timestamp};
+use hookmq_shared::config::reader::{Mistakes, Table};
+use hookmq_shared::http::Request;
+use hookmq_shared::secret::Secret;
+use hookmq_shared::source::{BuildError, Settings, Source};
+use serde_json::Value;
+use toml::de::DeTable;
+
+/// The time at which all vectors are checked.
+pub const NOW: Timestamp = Timestamp::from_unix(1_760_000_000);
+
+/// A vector file.
+pub fn load(file: &str) -> Value {
+    let path = format!("{}/tests/vectors/webhooks/{file}.json", env!("CARGO_MANIFEST_DIR"));
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+/// A request with the header fields of a vector.
+pub fn request(method: &str, headers: &Value, body: Vec<u8>) -> Request {
+    let pair = |h: &Value| (h[0].as_str().unwrap().to_owned(), h[1].as_str().unwrap().to_owned());
+    Request {
+        method: method.to_owned(),
+        path: "/hook".to_owned(),
+        raw_query: String::new(),
+        headers: headers.as_array().unwrap().iter().map(pair).collect(),
+        body: body.into(),
+        request_id: "00000000-0000-4000-8000-000000000000".to_owned(),
+        deadline: None,
+    }
+}
+
+/// Settings with the secrets of a vector.
+pub fn settings(secrets: &Value) -> Settings {
+    let secret = |s: &Value| Secret::new(s.as_str().unwrap());
+    Settings { secrets: secrets.as_array().unwrap().iter().map(secret).collect(), ..Settings::default() }
+}
+
+/// A source of a `[verify]` table that is sound.
+pub fn custom(text: &str, settings: Settings) -> Result<Source, Vec<BuildError>> {
+    let mistakes = Mistakes::new("hooks.toml", text);
+    let document = DeTable::parse(text).unwrap();
+    let source = Source::custom(Table::new(&mistakes, "verify", 0, document.get_ref()), settings);
+    let found = mistakes.into_sorted();
+    assert!(found.is_empty(), "{found:?}");
+    source
+}
+
+/// Random bits that differ from call to call and not from run to run.
+pub fn random() -> Random {
+    let next = AtomicU64::new(1);
+    Random::from_fn(move || next.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed).rotate_left(17))
+}
+
+/// A secret that the preset takes: for public keys, a private key's seed.
+pub fn secret_for(preset: &str) -> &'static str {
+    match preset {
+        "basic" => "user:correct horse battery",
+        "discord" => "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60",
+        "standard-webhooks-ed25519" => "whpk_nWGxne/9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A=",
+        "standard-webhooks" | "svix" | "gitlab-signing-token" => {
+            "whsec_6KmH+XtgmFGnfhDW1IE47w5Rj0a58doRRboYOtAvk1M="
+        }
+        _ => "correct horse battery staple",
+    }
+}
+
+/// A preset and its counterpart that signs: the same one, but for public keys.
+pub fn pair(preset: &str) -> (Source, Source) {
+    let with = |secret: &str| {
+        let secrets = if preset == "none" { Vec::new() } else { vec![Secret::new(secret)] };
+        Source::preset(preset, Settings { secrets, ..Settings::default() }).unwrap()
+    };
+    let signer = with(secret_for(preset));
+    let verifier = signer.public_key(0).map_or_else(|| signer.clone(), |key| with(&key));
+    (verifier, signer)
+}

@@ -1,0 +1,367 @@
+//! What becomes of a request: delivery, handshake or refusal, and what must never be in any of them.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod source_common;
+
+use bytes::Bytes;
+use hookmq_shared::delivery::{Coverage, Delivery};
+use hookmq_shared::http::{Headers, Request, Response};
+use hookmq_shared::source::{
+    Draft, Outcome, Rejection, Source, Step, Verdict, is_credential_header, preset_info, preset_names,
+};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use source_common::{NOW, custom, load, pair, random, request, settings};
+
+fn preset(name: &str, secret: &str) -> Source {
+    Source::preset(name, settings(&json!([secret]))).unwrap()
+}
+
+fn delivery(source: &Source, request: Request) -> Delivery {
+    match source.check("shop", request, NOW) {
+        Verdict::Verified(delivery) => *delivery,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn handshake(source: &Source, request: Request) -> Response {
+    match source.check("shop", request, NOW) {
+        Verdict::Handshake(response) => response,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn rejection(source: &Source, request: Request) -> Rejection {
+    match source.check("shop", request, NOW) {
+        Verdict::Rejected(rejection) => rejection,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn signed(source: &Source, body: &str) -> Request {
+    let draft = Draft { body: Some(Bytes::copy_from_slice(body.as_bytes())), ..Draft::default() };
+    source.sign(draft, 0, NOW, &random()).unwrap()
+}
+
+fn names(delivery: &Delivery) -> Vec<&str> {
+    delivery.headers.iter().map(|(name, _)| name.as_str()).collect()
+}
+
+#[test]
+fn a_delivery_keeps_what_may_be_kept() {
+    let (source, _) = pair("github");
+    let mut request = signed(&source, "{}");
+    for (name, value) in [
+        ("Content-Type", &b"application/json; charset=utf-8"[..]),
+        ("User-Agent", b"GitHub-Hookshot/1"),
+        ("X-Latin", b"caf\xe9"),
+        ("Authorization", b"Bearer x"),
+        ("Cookie", b"a=b"),
+        ("Proxy-Authorization", b"Basic x"),
+        ("X-Amz-Security-Token", b"x"),
+        ("X-CFF-Security-Token", b"x"),
+        ("X-Cff-Secret-Key", b"x"),
+        ("X-Scf-Secret-Id", b"x"),
+        ("X-Auth-Token", b"x"),
+        ("X-Security-Token", b"x"),
+        ("X-Subject-Token", b"x"),
+        ("X-Tc-Token", b"x"),
+        ("Connection", b"close"),
+        ("Transfer-Encoding", b"chunked"),
+        ("Upgrade", b"h2c"),
+    ] {
+        if name == "Content-Type" {
+            request.headers = request
+                .headers
+                .iter()
+                .filter(|(n, _)| *n != "content-type")
+                .map(|(n, v)| (n.to_owned(), v.to_vec()))
+                .collect();
+        }
+        request.headers.push(name, value.to_vec());
+    }
+    let delivery = delivery(&source, request);
+    assert_eq!(
+        names(&delivery),
+        [
+            "x-github-delivery",
+            "x-github-event",
+            "x-hub-signature-256",
+            "content-type",
+            "user-agent",
+            "x-latin"
+        ]
+    );
+    assert_eq!(delivery.headers.last().unwrap().1, "café");
+    assert_eq!(delivery.content_type.as_deref(), Some("application/json; charset=utf-8"));
+    assert_eq!((delivery.hook.as_str(), delivery.received_at), ("shop", NOW));
+    assert_eq!((delivery.coverage, delivery.secret), (Coverage::Body, Some(0)));
+    assert!(is_credential_header("COOKIE") && !is_credential_header("x-cf"));
+}
+
+#[test]
+fn an_unusable_id_is_replaced_by_one_of_hook_and_body() {
+    let (source, _) = pair("github");
+    let with_id = |id: &[u8]| {
+        let mut request = signed(&source, "{}");
+        let others = request.headers.iter().filter(|(n, _)| *n != "x-github-delivery");
+        request.headers = others.map(|(n, v)| (n.to_owned(), v.to_vec())).collect();
+        request.headers.push("X-GitHub-Delivery", id.to_vec());
+        delivery(&source, request)
+    };
+    let long = "i".repeat(128);
+    assert_eq!(with_id(long.as_bytes()).id, long);
+    // sha256("shop" 0x00 "{}")
+    let made = "sha256-09c809221ffcbcdac576d5053264c65f0cba10c7e4c97befa759fac95244e057";
+    for id in [&b""[..], b"a b", b"a\n", "\u{e9}".as_bytes(), b"\xff", "i".repeat(129).as_bytes()] {
+        let delivery = with_id(id);
+        assert_eq!((delivery.id.as_str(), delivery.id_from_provider), (made, false));
+    }
+    let mut doubled = signed(&source, "{}");
+    doubled.headers.push("X-GitHub-Event", "release");
+    assert_eq!(rejection(&source, doubled), Rejection::Ambiguous("header:X-GitHub-Event".into()));
+}
+
+#[test]
+fn a_json_key_given_twice_is_refused() {
+    let (source, _) = pair("stripe");
+    let request = signed(&source, r#"{"id":"1","type":"a","type":"b"}"#);
+    assert_eq!(rejection(&source, request), Rejection::Ambiguous("json:type".into()));
+}
+
+/// Sources that read a token, each with a request that carries `TOKEN`, and what is kept of its body.
+fn token_requests() -> Vec<(Source, Request, String)> {
+    const BODY: &str = r#"{"ok":true}"#;
+    let table =
+        |from: &str| custom(&format!("kind = \"token\"\nfrom = \"{from}\""), settings(&json!([TOKEN])));
+    let with = |name: &str, value: &str| request("POST", &json!([[name, value]]), BODY.into());
+    let body = |text: String| request("POST", &json!([]), text.into_bytes());
+    let mut query = body(BODY.into());
+    query.raw_query = format!("a=b&token={TOKEN}");
+    query.headers.push("X-Original-Url", format!("/h?token={TOKEN}"));
+    let basic = format!("user:{TOKEN}");
+    let encoded = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, &basic);
+    let event =
+        |token: &str| format!(r#"{{"schema":"2.0", "header":{{"token" : "{token}","event_id":"e"}}}}"#);
+    vec![
+        (preset("bearer", TOKEN), with("Authorization", &format!("Bearer {TOKEN}")), BODY.into()),
+        (preset("basic", &basic), with("Authorization", &format!("Basic {encoded}")), BODY.into()),
+        (preset("gitlab-secret-token", TOKEN), with("X-Gitlab-Token", TOKEN), BODY.into()),
+        (preset("telegram", TOKEN), with("X-Telegram-Bot-Api-Secret-Token", TOKEN), BODY.into()),
+        (preset("feishu-token", TOKEN), body(event(TOKEN)), event("[verified]")),
+        (table("query:token").unwrap(), query, BODY.into()),
+        (table("form:t").unwrap(), body(format!("a=1&t={TOKEN}&b=2")), "a=1&t=[verified]&b=2".into()),
+        (
+            table("json:a.0").unwrap(),
+            body(format!(r#"{{"a":["{TOKEN}",1]}}"#)),
+            r#"{"a":["[verified]",1]}"#.into(),
+        ),
+    ]
+}
+
+const TOKEN: &str = "s3cret-t0ken-value";
+
+#[test]
+fn a_token_is_nowhere_afterwards() {
+    let encoded = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, format!("user:{TOKEN}"));
+    let leaks = |text: &str| text.contains(TOKEN) || text.contains(&encoded);
+    for (source, mut request, kept) in token_requests() {
+        // Gateways copy credentials into fields of their own.
+        for copied in [TOKEN, &encoded] {
+            request.headers.push("X-Forwarded-Authorization", format!("Basic {copied}"));
+        }
+        let explanation = source.explain(&request, NOW);
+        assert_eq!(explanation.outcome, Outcome::Verified(Some(0)));
+        assert!(!leaks(&format!("{explanation} {explanation:?} {source:?}")));
+        let mut wrong = request.clone();
+        wrong.headers = Headers::new();
+        wrong.raw_query = String::new();
+        wrong.body = Bytes::from(String::from_utf8(wrong.body.to_vec()).unwrap().replace("s3cret", "S3cret"));
+        let refused = source.explain(&wrong, NOW);
+        let rejection = rejection(&source, wrong);
+        assert!(!format!("{rejection} {rejection:?} {refused} {refused:?}").contains("t0ken-value"));
+
+        let is_basic = request.headers.one("authorization").is_some_and(|v| v.starts_with(b"Basic"));
+        let delivery = delivery(&source, request);
+        assert_eq!(delivery.body, kept);
+        // Only the form in which the token was sent can be known, not others of it.
+        let shown = format!("{delivery:?}");
+        assert!(!shown.contains(if is_basic { &encoded } else { TOKEN }), "{shown}");
+        assert!(String::from_utf8_lossy(&delivery.body).find(TOKEN).is_none());
+    }
+}
+
+#[test]
+fn a_token_header_says_that_it_was_verified() {
+    let source = preset("gitlab-secret-token", TOKEN);
+    let delivery = delivery(&source, request("POST", &json!([["X-Gitlab-Token", TOKEN]]), Vec::new()));
+    assert_eq!(delivery.headers, [("x-gitlab-token".to_owned(), "[verified]".to_owned())]);
+    assert!(source.reads_token_from("x-GITLAB-token") && !source.reads_token_from("x-gitlab-event"));
+}
+
+#[test]
+fn handshakes_are_answered_as_the_vectors_say() {
+    let mut answered = Vec::new();
+    let file = load("handshakes");
+    for case in file["cases"].as_array().unwrap() {
+        let provider = case["provider"].as_str().unwrap();
+        let name = provider.split('_').next().unwrap();
+        let Some(body) = case["body"].as_str().filter(|_| ["slack", "discord"].contains(&name)) else {
+            continue;
+        };
+        let (verifier, signer) = pair(name);
+        let unsigned = request("POST", &json!([]), body.as_bytes().to_vec());
+        assert!(matches!(rejection(&verifier, unsigned), Rejection::Missing(_)), "{provider}");
+        let response = handshake(&verifier, signed(&signer, body));
+        let want = &case["response"];
+        assert_eq!(u64::from(response.status), want["status"].as_u64().unwrap());
+        match (&want["json"], &want["body"]) {
+            (Value::Null, body) => assert_eq!(response.body, body.as_str().unwrap()),
+            (json, _) => assert_eq!(serde_json::from_str::<Value>(&response.body).unwrap(), *json),
+        }
+        let types = want["content_type"].as_str().unwrap_or_default();
+        assert!(types.contains(response.header("content-type").unwrap_or_default()));
+        let is_json = response.header("content-type") == Some("application/json");
+        assert_eq!(response.header("x-content-type-options").is_none(), is_json);
+        answered.push(provider);
+    }
+    assert_eq!(answered, ["slack", "discord_interaction", "discord_webhook_event"]);
+}
+
+#[test]
+fn an_event_of_discord_is_no_ping() {
+    let (verifier, signer) = pair("discord");
+    let body = r#"{"version":1,"type":1,"event":{"type":"ENTITLEMENT_CREATE"}}"#;
+    let event = delivery(&verifier, signed(&signer, body));
+    assert_eq!(event.event.as_deref(), Some("ENTITLEMENT_CREATE"));
+    let interaction = delivery(&verifier, signed(&signer, r#"{"id":"7","type":2}"#));
+    assert_eq!((interaction.event.as_deref(), interaction.id.as_str()), (Some("2"), "7"));
+    assert_eq!(verifier.ack("accepted", "7"), Response::new(204, "", ""));
+}
+
+#[test]
+fn a_challenge_is_bounded_and_escaped() {
+    let feishu = preset("feishu", "v-token");
+    let ask = |challenge: &str| {
+        let body = json!({ "challenge": challenge, "token": "v-token", "type": "url_verification" });
+        request("POST", &json!([]), body.to_string().into_bytes())
+    };
+    let odd = "\"},{\"<script>\u{0}é";
+    assert_eq!(handshake(&feishu, ask(odd)).body, json!({ "challenge": odd }).to_string());
+    assert_eq!(handshake(&feishu, ask(&"c".repeat(1024))).status, 200);
+    assert_eq!(rejection(&feishu, ask(&"c".repeat(1025))), Rejection::ChallengeTooLong);
+    assert_eq!(rejection(&feishu, ask("")), Rejection::Missing("json:challenge".into()));
+    // A signature header makes it a signed one, and then the signature must be right.
+    let mut claimed = ask("c");
+    claimed.headers.push("X-Lark-Signature", "00");
+    assert!(matches!(rejection(&feishu, claimed), Rejection::Missing(_)));
+    let (verifier, signer) = pair("feishu");
+    let body = r#"{"type":"url_verification","challenge":"c"}"#;
+    assert_eq!(handshake(&verifier, signed(&signer, body)).body, r#"{"challenge":"c"}"#);
+}
+
+#[test]
+fn explanations_show_the_step_and_what_was_signed() {
+    let (feishu, _) = pair("feishu");
+    let mut request = signed(&feishu, r#"{"a":"b"}"#);
+    let explanation = feishu.explain(&request, NOW);
+    let signed = String::from_utf8(explanation.signed.clone().unwrap()).unwrap();
+    assert!(signed.starts_with("1760000000") && signed.ends_with(r#"<secret>{"a":"b"}"#), "{signed}");
+    assert!(explanation.to_string().starts_with("accepted: digest by secrets[0]\n"));
+    request.body = "{}".into();
+    let explanation = feishu.explain(&request, NOW);
+    assert_eq!(explanation.outcome, Outcome::Rejected(Step::Signature, Rejection::NoMatch));
+    assert!(explanation.to_string().contains("rejected: signature: no configured secret matches"));
+    let late = feishu.explain(&self::signed(&feishu, "{}"), NOW.shifted(7_200_000));
+    assert_eq!(late.outcome, Outcome::Rejected(Step::Timestamp, Rejection::Stale));
+    request.headers = Headers::new();
+    assert_eq!(feishu.explain(&request, NOW).signed, None);
+}
+
+#[test]
+fn presets_tell_what_they_are() {
+    for (name, kind, seconds, prefix) in [
+        ("github", "hmac", 10, Some("com.github")),
+        ("gitlab-signing-token", "hmac", 10, Some("com.gitlab")),
+        ("slack", "hmac", 3, Some("com.slack")),
+        ("shopify", "hmac", 5, Some("com.shopify")),
+        ("stripe", "hmac", 10, Some("com.stripe")),
+        ("discord", "ed25519", 3, Some("com.discord")),
+        ("feishu", "digest", 3, Some("cn.feishu")),
+        ("bearer", "token", 10, None),
+        ("standard-webhooks", "hmac", 15, None),
+    ] {
+        let info = preset_info(name).unwrap();
+        let (source, _) = pair(name);
+        assert_eq!(
+            (info.kind, info.deadline.as_secs(), source.type_prefix()),
+            (kind, seconds, prefix),
+            "{name}"
+        );
+        assert_eq!((source.deadline(), source.methods()), (info.deadline, "POST"));
+    }
+    assert!(preset_info("nope").is_none());
+    let param = preset_info("feishu").unwrap().params.remove(0);
+    assert_eq!((param.name.as_str(), param.required, param.secret), ("verification_token", false, true));
+    let (github, _) = pair("github");
+    let ack = github.ack("ignored", "a\"b");
+    assert_eq!((ack.status, ack.body.as_str()), (200, r#"{"status":"ignored","id":"a\"b"}"#));
+}
+
+/// Text of the kind that stands in signatures, and anything else.
+fn odd_text() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "[ -~]{0,40}",
+        "(v1|v1a|v0|t|sha256)[,=][0-9a-f]{0,64}([, ](v1|t)[,=][0-9A-Za-z+/=]{0,88}){0,12}",
+        any::<String>(),
+    ]
+}
+
+fn odd_request() -> impl Strategy<Value = Request> {
+    let header_names = prop_oneof![
+        "(X-)?[A-Za-z0-9-]{1,12}",
+        Just("Stripe-Signature".to_owned()),
+        Just("webhook-signature".to_owned()),
+        Just("webhook-id".to_owned()),
+        Just("webhook-timestamp".to_owned()),
+        Just("X-Slack-Signature".to_owned()),
+        Just("X-Slack-Request-Timestamp".to_owned()),
+        Just("Authorization".to_owned()),
+        Just("X-Lark-Signature".to_owned()),
+    ];
+    let bodies = prop_oneof![
+        any::<Vec<u8>>(),
+        r#"\{"(type|token|header|challenge|a)":("url_verification"|[01]|"[a-z]{0,5}"|\{|\[\{)\}?"#
+            .prop_map(String::into_bytes),
+        "([a-z]=[%0-9A-F+]{0,9}&?){0,9}".prop_map(String::into_bytes),
+    ];
+    let values = prop_oneof![odd_text().prop_map(String::into_bytes), any::<Vec<u8>>()];
+    (proptest::collection::vec((header_names, values), 0..8), odd_text(), bodies).prop_map(
+        |(headers, raw_query, body)| Request {
+            method: "POST".into(),
+            path: "/".into(),
+            raw_query,
+            headers: headers.into_iter().collect(),
+            body: body.into(),
+            request_id: String::new(),
+            deadline: None,
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn no_request_makes_it_panic_and_none_gets_in(request in odd_request()) {
+        let mut sources: Vec<Source> = preset_names().map(|name| pair(name).0).collect();
+        for from in ["query:a", "form:a", "json:a.0"] {
+            sources.push(custom(&format!("kind = \"token\"\nfrom = \"{from}\""), settings(&json!([TOKEN]))).unwrap());
+        }
+        for source in sources {
+            let explained = source.explain(&request, NOW).to_string();
+            prop_assert!(!explained.contains(TOKEN));
+            let verdict = source.check("h", request.clone(), NOW);
+            let is_in = matches!(verdict, Verdict::Verified(d) if d.coverage != Coverage::None);
+            prop_assert!(!is_in);
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! What is wrong with a `[verify]` table, or with a hook's settings, is said with its place and remedy.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod source_common;
+
+use hookmq_shared::config::reader::{Mistakes, Table};
+use hookmq_shared::delivery::Coverage;
+use hookmq_shared::source::{BuildError, Settings, Source, Verdict};
+use serde_json::json;
+use source_common::{NOW, custom, load, pair, request, settings};
+use toml::de::DeTable;
+
+/// The mistakes of a table, as `line: key: message`.
+fn mistakes(text: &str) -> Vec<String> {
+    let mistakes = Mistakes::new("hooks.toml", text);
+    let document = DeTable::parse(text).unwrap();
+    let table = Table::new(&mistakes, "verify", 0, document.get_ref());
+    let source = Source::custom(table, settings(&json!(["correct horse battery"])));
+    let found = mistakes.into_sorted();
+    assert_eq!(source.is_err(), !found.is_empty());
+    assert_eq!(source.err().unwrap_or_default(), [], "nothing is wrong with the settings");
+    found.iter().map(|m| format!("{}: {}: {}", m.line, m.key, m.message)).collect()
+}
+
+/// A sound table, one line of which a test replaces.
+const SOUND: &str = r#"kind = "hmac"
+hash = "sha256"
+signature = { from = "header:S", encoding = "hex" }
+signed = ["{header:T}", ".", "{body}"]
+timestamp = { from = "header:T", unit = "s" }
+"#;
+
+/// Line, what stands there instead, and the mistake.
+const MISTAKES: &[(usize, &str, &str)] = &[
+    (1, "", "verify.kind: missing: write kind = \"token\" or \"hmac\" or \"digest\" or"),
+    (1, "kind = 1", "verify.kind: expected a string, found integer"),
+    (1, r#"kind = "hamc""#, "verify.kind: \"hamc\" is unknown: write \"token\" or \"hmac\" or"),
+    (1, r#"kind = "rsa""#, "verify.kind: \"rsa\" is unknown: write \"token\" or \"hmac\" or"),
+    (1, r#"kind = "digest""#, "verify.signed: anybody can make a digest without a secret: add \"{secret}\""),
+    (1, r#"kind = "token""#, "verify.from: missing: write from = \"header:Authorization\""),
+    (1, r#"kind = "none""#, "verify.hash: unknown key; known here: event, id, kind, require, subject"),
+    (2, "", "verify.hash: missing: write hash = \"sha256\" or \"sha512\" or \"sha1\""),
+    (2, r#"hash = "md5""#, "verify.hash: \"md5\" is unknown: write \"sha256\" or \"sha512\" or \"sha1\""),
+    (3, "", "verify.signature: missing: write signature = { from = "),
+    (3, r#"signature = "header:S""#, "verify.signature: expected a table, found string"),
+    (3, r#"signature = { encoding = "hex" }"#, "verify.signature.from: missing: write from = "),
+    (
+        3,
+        r#"signature = { from = "S", encoding = "hex" }"#,
+        "verify.signature.from: \"S\" is no field: write header:NAME,",
+    ),
+    (
+        3,
+        r#"signature = { from = "xml:S", encoding = "hex" }"#,
+        "verify.signature.from: xml: fields are not supported",
+    ),
+    (
+        3,
+        r#"signature = { from = "sigkv:S", encoding = "hex" }"#,
+        "verify.signature.from: a signature cannot stand in itself",
+    ),
+    (
+        3,
+        r#"signature = { from = "header:S" }"#,
+        "verify.signature.encoding: missing: write encoding = \"hex\" or",
+    ),
+    (
+        3,
+        r#"signature = { from = "header:S", encoding = "rot13" }"#,
+        "verify.signature.encoding: \"rot13\" is unknown: write \"hex\" or",
+    ),
+    (
+        3,
+        r#"signature = { from = "header:S", encoding = "hex", format = "list", sep = " " }"#,
+        "verify.signature.take: missing: write take = \"v1,\"",
+    ),
+    (
+        3,
+        r#"signature = { from = "header:S", encoding = "hex", format = "kv", take = "v1", sep = "" }"#,
+        "verify.signature.sep: missing: write sep = \",\"",
+    ),
+    (
+        3,
+        r#"signature = { from = "header:S", encoding = "hex", format = "xml" }"#,
+        "verify.signature.format: \"xml\" is unknown: write \"raw\"",
+    ),
+    (
+        3,
+        r#"signature = { from = "header:S", encoding = "hex", sep = "," }"#,
+        "verify.signature.sep: unknown key; known here:",
+    ),
+    (4, "", "verify.signed: what the sender signs is missing: write signed = "),
+    (4, r#"signed = "{body}""#, "verify.signed: expected an array of strings, found string"),
+    (4, r#"signed = ["t={header:T}"]"#, "verify.signed: a placeholder is a part of its own: write"),
+    (4, r#"signed = ["{bodi}"]"#, "verify.signed: \"{bodi}\" is no part: write {body}, {method},"),
+    (4, r#"signed = ["{crc32(body)}"]"#, "verify.signed: \"{crc32(body)}\" is no part: write {body},"),
+    (4, r#"signed = ["x", "{secret}"]"#, "verify.signed: nothing of the request is signed: write signed = "),
+    (4, "signed = { sort = true }", "verify.signed.parts: missing: write parts = "),
+    (
+        4,
+        r#"signed = { parts = ["{body}"], by = "json:Type" }"#,
+        "verify.signed.by: unknown key; known here: parts, sort",
+    ),
+    (4, r#"signed = ["{sigkv:t}", "{body}"]"#, "verify.signed: sigkv:t needs a signature of format = \"kv\""),
+    (
+        5,
+        r#"timestamp = { from = "sigkv:t", unit = "s" }"#,
+        "verify.timestamp: sigkv:t needs a signature of format = \"kv\"",
+    ),
+    (
+        5,
+        r#"timestamp = { from = "header:T" }"#,
+        "verify.timestamp.unit: missing: write unit = \"s\" or \"ms\"",
+    ),
+    (
+        5,
+        r#"timestamp = { from = "header:T", unit = "expires" }"#,
+        "verify.timestamp.unit: \"expires\" is unknown: write \"s\" or",
+    ),
+    (
+        5,
+        r#"timestamp = { from = "header:T", unit = "s", past = "5 weeks" }"#,
+        "verify.timestamp.past: expected a duration such as",
+    ),
+    (6, r#"require = [{ from = "header:V" }]"#, "verify.require[0].in: no value is allowed: write in = "),
+    (6, r#"id = "X-Id""#, "verify.id: \"X-Id\" is no field: write header:NAME,"),
+    (6, r#"event = ["json:a", "json:"]"#, "verify.event: \"json:\" names no field: write header:NAME,"),
+    (6, "event = 1", "verify.event: expected an array of strings, found integer"),
+    (6, r#"key = { encoding = "pem" }"#, "verify.key.encoding: \"pem\" is unknown: write \"utf8\" or"),
+    (6, r#"secret = "x""#, "verify.secret: unknown key; known here:"),
+];
+
+#[test]
+fn every_mistake_has_its_line_and_remedy() {
+    assert_eq!(mistakes(SOUND), [""; 0]);
+    for (line, replaced, want) in MISTAKES {
+        let mut lines: Vec<&str> = SOUND.lines().collect();
+        lines.resize(6, "");
+        lines[line - 1] = replaced;
+        // What is missing is missing from the table, whose place is its first line.
+        let line = if replaced.is_empty() || *replaced == r#"kind = "token""# { 1 } else { *line };
+        let line = if want.contains("anybody") {
+            4
+        } else if want.contains("verify.hash: unknown") {
+            2
+        } else {
+            line
+        };
+        let found = mistakes(&lines.join("\n"));
+        let want = format!("{line}: {want}");
+        assert!(found.iter().any(|mistake| mistake.starts_with(&want)), "{want}\n{found:#?}");
+    }
+}
+
+#[test]
+fn an_ed25519_table_needs_a_key_form() {
+    let table = SOUND.replace("hmac", "ed25519").replace("hash = \"sha256\"", "");
+    assert!(mistakes(&table)[0].starts_with("1: verify.key: missing: write key = { encoding = \"hex\" }"));
+    let table = format!("{table}key = {{ encoding = \"utf8\" }}").replace("{body}", "{secret}");
+    assert!(
+        mistakes(&table)[0].starts_with("6: verify.key.encoding: \"utf8\" is unknown: write \"base64\" or")
+    );
+    let table = table.replace("utf8", "hex");
+    assert!(mistakes(&table)[0].starts_with("4: verify.signed: the sender does not know what verifies"));
+}
+
+#[test]
+fn a_token_names_nothing() {
+    let table = "kind = \"token\"\nfrom = \"header:X-Token\"\nid = \"header:x-token\"";
+    let want = "3: verify.id: header:X-Token is the token, which is never kept: name another field";
+    assert_eq!(mistakes(table), [want]);
+    let table = "kind = \"token\"\nfrom = \"sigkv:t\"\nevent = \"sigkv:e\"";
+    let found = mistakes(table);
+    assert!(found[0].starts_with("2: verify.from: a token is in no signature"), "{found:?}");
+    assert!(found[1].starts_with("3: verify.event: sigkv:e needs a signature"), "{found:?}");
+}
+
+#[test]
+fn mistakes_are_all_told_at_once() {
+    let table = "kind = \"hmac\"\nhash = \"x\"\nsigned = [\n  \"{nope}\",\n  \"{body}\",\n  \"{nix}\",\n]\nid = \"i\"\n";
+    let found = mistakes(table);
+    let places: Vec<&str> = found.iter().map(|m| m.split(": ").take(1).next().unwrap()).collect();
+    assert_eq!(places, ["1", "2", "4", "6", "8"], "{found:#?}");
+}
+
+fn errors(result: Result<Source, Vec<BuildError>>) -> Vec<String> {
+    result.unwrap_err().iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn what_is_no_secret_is_never_a_key() {
+    let with = |name, secrets| errors(Source::preset(name, settings(&secrets)));
+    for name in hookmq_shared::source::preset_names().filter(|name| *name != "none") {
+        assert_eq!(with(name, json!([])), [r#"secrets: missing: write secrets = ["env:NAME"]"#], "{name}");
+        for blank in ["", " ", "\t\n"] {
+            let found = with(name, json!([source_common::secret_for(name), blank]));
+            assert_eq!(found, ["secrets[1]: is empty: set it, or take it out of the list"], "{name}");
+        }
+    }
+    for (name, secret) in [
+        ("svix", "whsec_"),
+        ("svix", "whsec_not base64"),
+        ("standard-webhooks", "whsec_AAA-"),
+        ("gitlab-signing-token", "é"),
+        ("standard-webhooks-ed25519", "whpk_AAAA"),
+        ("standard-webhooks-ed25519", "whsec_6KmH+XtgmFGnfhDW1IE47w5Rj0a58doRRboYOtAvk1M="),
+        ("discord", "00"),
+        ("discord", "0000000000000000000000000000000000000000000000000000000000000000"),
+        ("basic", "dXNlcg=="),
+        ("basic", "user"),
+    ] {
+        let found = with(name, json!([secret]));
+        assert_eq!(found.len(), 1, "{name} {secret}");
+        let shown = !["whsec_", "user"].contains(&secret) && found[0].contains(secret);
+        assert!(found[0].starts_with("secrets[0]: ") && !shown, "{found:?}");
+    }
+    let found = with("none", json!(["x"]));
+    assert_eq!(found, ["secrets: nothing is verified here: leave them out, or choose a source"]);
+}
+
+#[test]
+fn settings_are_checked_all_at_once() {
+    let mut wrong = settings(&json!([""]));
+    wrong.params.insert("topic".into(), "t".into());
+    wrong.params.insert("verification_token".into(), " ".into());
+    let found = errors(Source::preset("feishu", wrong));
+    assert_eq!(
+        found,
+        [
+            "secrets[0]: is empty: set it, or take it out of the list",
+            "params.topic: this source has no such parameter: leave it out",
+            "params.verification_token: is empty: set it, or leave it out",
+        ]
+    );
+    let found = errors(Source::preset("githbu", Settings::default()));
+    assert_eq!(found, ["source: no such source; did you mean github?"]);
+}
+
+#[test]
+fn warnings_tell_what_is_weak() {
+    let warnings = |table: &str, secret: &str| custom(table, settings(&json!([secret]))).unwrap().warnings();
+    let long = "correct horse battery";
+    assert_eq!(warnings(SOUND, long), [""; 0]);
+    assert_eq!(warnings(SOUND, "short"), ["secrets[0] is under 16 bytes: use a longer one"]);
+    let sha1 = SOUND.replace("sha256", "sha1").replace(", \".\", \"{body}\"", "");
+    assert_eq!(
+        warnings(&sha1, long),
+        [
+            "SHA-1 is outdated: use sha256 if the sender can",
+            "the body is not covered: who has a valid request can send any other",
+        ]
+    );
+    let md5 = SOUND.replace("hmac", "digest").replace("sha256", "md5").replace("{header:T}", "{secret}");
+    assert_eq!(
+        warnings(&md5, long),
+        [
+            "MD5 is broken: use sha256 if the sender can",
+            "header:T is not signed: it does not prevent replays",
+        ]
+    );
+    let timeless = SOUND.lines().take(4).collect::<Vec<_>>().join("\n");
+    assert_eq!(warnings(&timeless, long), ["without a timestamp an old request can be sent again"]);
+    assert_eq!(pair("github").0.warnings(), [""; 0]);
+    let none = Source::preset("none", Settings::default()).unwrap();
+    assert_eq!(none.warnings(), ["nothing is verified: anybody who knows the address is let in"]);
+}
+
+#[test]
+fn the_contracts_example_is_read_as_it_is_written() {
+    let table = r#"
+        kind      = "hmac"
+        hash      = "sha256"
+        signature = { from = "header:X-Signature", prefix = "sha256=", encoding = "hex" }
+        signed    = ["{header:X-Timestamp}", ".", "{body}"]
+        timestamp = { from = "header:X-Timestamp", unit = "s", past = "5m", future = "5m" }
+        id        = "header:X-Request-Id"
+        event     = "header:X-Event"
+    "#;
+    let source = custom(table, settings(&json!(["erp-secret-erp-secret"]))).unwrap();
+    let draft = hookmq_shared::source::Draft { event: Some("order.paid".into()), ..Default::default() };
+    let request = source.sign(draft, 0, NOW, &source_common::random()).unwrap();
+    let Verdict::Verified(delivery) = source.check("erp", request, NOW) else { panic!() };
+    assert_eq!((delivery.source, delivery.event.as_deref()), (None, Some("order.paid")));
+    assert_eq!(delivery.coverage, Coverage::Body);
+    assert!(source.names_deliveries() && source.type_prefix().is_none());
+}
+
+#[test]
+fn timestamps_come_in_four_units() {
+    for (unit, text) in [
+        ("s", "1760000000"),
+        ("ms", "1760000000000"),
+        ("rfc3339", "2025-10-09T08:53:20.000Z"),
+        ("http-date", "Thu, 09 Oct 2025 08:53:20 GMT"),
+    ] {
+        let table = SOUND.replace("unit = \"s\"", &format!("unit = \"{unit}\", past = 10, future = \"0s\""));
+        let source = custom(&table, settings(&json!(["k"]))).unwrap();
+        let draft = hookmq_shared::source::Draft::default();
+        let signed = source.sign(draft, 0, NOW, &source_common::random()).unwrap();
+        assert_eq!(signed.headers.one_str("t"), Some(text));
+        for (millis, accepted) in [(0, true), (10_000, true), (10_001, false), (-1, false)] {
+            let verdict = source.check("h", signed.clone(), NOW.shifted(millis));
+            assert_eq!(matches!(verdict, Verdict::Verified(_)), accepted, "{unit} {millis}");
+        }
+    }
+}
+
+#[test]
+fn more_than_eight_signatures_are_refused() {
+    let case = &load("standard_webhooks")["cases"][0];
+    let source = Source::preset("standard-webhooks", settings(&case["secrets"])).unwrap();
+    let with = |other: &str, n: usize| {
+        let mut headers = case["headers"].clone();
+        let good = headers[3][1].as_str().unwrap().to_owned();
+        headers[3][1] = json!(format!("{}{good}", other.repeat(n)));
+        let body = base64::Engine::decode(
+            &base64::engine::general_purpose::STANDARD,
+            case["body_b64"].as_str().unwrap(),
+        );
+        match source.check("h", request("POST", &headers, body.unwrap()), NOW) {
+            Verdict::Verified(_) => "verified",
+            Verdict::Rejected(rejection) => rejection.as_str(),
+            Verdict::Handshake(_) => "handshake",
+        }
+    };
+    assert_eq!(with("v1,AAAA ", 7), "verified");
+    assert_eq!(with("v1,AAAA ", 8), "too_many_signatures");
+    assert_eq!(with("v9,AAAA ", 100), "verified");
+}

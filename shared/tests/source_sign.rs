@@ -1,0 +1,283 @@
+//! Signing is the inverse of checking, and no change of what is signed goes unnoticed.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod source_common;
+
+use bytes::Bytes;
+use hookmq_shared::delivery::{Coverage, Delivery};
+use hookmq_shared::http::{Headers, Request};
+use hookmq_shared::source::{Draft, Rejection, SignError, Source, Verdict, preset_names};
+use source_common::{NOW, custom, pair, random, settings};
+
+fn sign(source: &Source, draft: Draft) -> Request {
+    source.sign(draft, 0, NOW, &random()).unwrap()
+}
+
+fn delivery(source: &Source, request: Request) -> Delivery {
+    match source.check("h", request, NOW) {
+        Verdict::Verified(delivery) => *delivery,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn is_rejected(source: &Source, request: Request) -> bool {
+    matches!(source.check("h", request, NOW), Verdict::Rejected(_))
+}
+
+#[test]
+fn every_preset_checks_what_it_signs() {
+    let random = random();
+    for name in preset_names() {
+        let (verifier, signer) = pair(name);
+        let deliver = || delivery(&verifier, signer.sign(Draft::default(), 0, NOW, &random).unwrap());
+        let (first, second) = (deliver(), deliver());
+        assert_eq!(first.source.as_deref(), Some(name));
+        // The webhook events of Discord have no id, its interactions have.
+        let names = verifier.names_deliveries() && name != "discord";
+        assert_eq!((first.id_from_provider, first.id != second.id), (names, names), "{name}");
+        let generic = ["basic", "bearer", "none", "telegram"].contains(&name);
+        assert_eq!(first.event.is_some(), !generic, "{name}");
+    }
+}
+
+#[test]
+fn a_seed_makes_the_key_that_verifies() {
+    // RFC 8032, 7.1, test 1.
+    let (_, discord) = pair("discord");
+    let key = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
+    assert_eq!(discord.public_key(0).as_deref(), Some(key));
+    assert_eq!(discord.public_key(1), None);
+    assert_eq!(pair("github").1.public_key(0), None);
+}
+
+#[test]
+fn what_is_asked_for_is_signed() {
+    for name in ["github", "gitlab-secret-token", "gitea-forgejo", "shopify", "slack", "stripe", "feishu"] {
+        let (verifier, signer) = pair(name);
+        let draft = Draft {
+            event: Some("x.y".into()),
+            id: Some("id-7".into()),
+            path: "/p".into(),
+            ..Draft::default()
+        };
+        let delivery = delivery(&verifier, sign(&signer, draft));
+        assert_eq!((delivery.event.as_deref(), delivery.id.as_str()), (Some("x.y"), "id-7"), "{name}");
+    }
+}
+
+#[test]
+fn a_body_is_signed_as_it_is() {
+    for name in preset_names().filter(|name| *name != "feishu-token") {
+        let (verifier, signer) = pair(name);
+        for body in ["", "\u{0}\n", r#"{"type":"a","event":{"type":"a"}, "id" : "1"}"#] {
+            let draft = Draft { body: Some(Bytes::from_static(body.as_bytes())), ..Draft::default() };
+            assert_eq!(delivery(&verifier, sign(&signer, draft)).body, body, "{name}");
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_signed_says_why() {
+    let (_, stripe) = pair("stripe");
+    let draft = Draft { body: Some(r#"{"type":"a"}"#.into()), event: Some("b".into()), ..Draft::default() };
+    let sign = |draft, secret| stripe.sign(draft, secret, NOW, &random()).unwrap_err();
+    assert_eq!(sign(draft, 0), SignError::Body("json:type".into()));
+    assert_eq!(sign(Draft::default(), 1), SignError::NoSecret(1));
+    let table = r#"
+        kind = "hmac"
+        hash = "sha256"
+        signature = { from = "header:S", encoding = "hex" }
+        signed = ["{json:a}"]
+    "#;
+    let source = custom(table, settings(&serde_json::json!(["k"]))).unwrap();
+    let error = source.sign(Draft::default(), 0, NOW, &random()).unwrap_err();
+    assert_eq!(error, SignError::Incomplete(Rejection::Missing("json:a".into())));
+}
+
+#[test]
+fn a_table_of_ones_own_signs_too() {
+    let table = r#"
+        kind = "digest"
+        hash = "sha1"
+        signature = { from = "query:sig", encoding = "hex" }
+        signed = { sort = true, parts = ["{secret}", "{query:ts}", "{query:nonce}", "{json:encrypt}", "{path_query}"] }
+        timestamp = { from = "query:ts", unit = "ms" }
+        require = [{ from = "header:X-Version", in = ["v2", "v3"] }]
+        id = "query:nonce"
+        subject = "json:about"
+    "#;
+    // The signature joins the query after it was signed, so `path_query` cannot hold.
+    let table = table.replace(r#", "{path_query}""#, "");
+    let source = custom(&table, settings(&serde_json::json!(["key"]))).unwrap();
+    let draft = || Draft {
+        body: Some(r#"{"encrypt":"e","about":"s"}"#.into()),
+        raw_query: "a=1".into(),
+        ..Draft::default()
+    };
+    let request = sign(&source, draft());
+    assert!(request.raw_query.starts_with("a=1&"), "{}", request.raw_query);
+    let delivery = delivery(&source, request);
+    assert_eq!((delivery.coverage, delivery.subject.as_deref()), (Coverage::Request, Some("s")));
+    assert!(delivery.id_from_provider);
+    let mut other = sign(&source, draft());
+    other.headers = Headers::new();
+    assert!(is_rejected(&source, other), "the pin");
+    let mut twice = sign(&source, draft());
+    twice.raw_query.push_str("&nonce=1");
+    assert!(is_rejected(&source, twice), "a parameter given twice");
+}
+
+#[test]
+fn urls_and_methods_are_signed_as_configured() {
+    let table = r#"
+        kind = "hmac"
+        hash = "sha512"
+        key = { encoding = "hex" }
+        signature = { from = "header:Authorization", prefix = "HMAC ", encoding = "base64url" }
+        signed = ["{method}", "{url}", "{path_query}", "{body}"]
+    "#;
+    let mut with_url = settings(&serde_json::json!(["00ff00ff"]));
+    assert_eq!(custom(table, with_url.clone()).unwrap_err()[0].key, "url");
+    with_url.url = Some("https://example.com/h?x=1".into());
+    let source = custom(table, with_url).unwrap();
+    let draft = Draft { path: "/h".into(), raw_query: "x=1".into(), ..Draft::default() };
+    let request = sign(&source, draft);
+    assert!(matches!(source.check("h", request.clone(), NOW), Verdict::Verified(_)));
+    for change in [
+        |r: &mut Request| r.method = "PUT".into(),
+        |r: &mut Request| r.path = "/i".into(),
+        |r: &mut Request| r.raw_query = "x=2".into(),
+        |r: &mut Request| r.raw_query = String::new(),
+    ] {
+        let mut other = request.clone();
+        change(&mut other);
+        assert!(is_rejected(&source, other));
+    }
+}
+
+/// The header fields that the scheme of a preset signs or compares.
+fn signed_headers(preset: &str) -> &'static [&'static str] {
+    match preset {
+        "discord" => &["x-signature-ed25519", "x-signature-timestamp"],
+        "feishu" => &["x-lark-signature", "x-lark-request-timestamp", "x-lark-request-nonce"],
+        "gitea-forgejo" => &["x-gitea-signature"],
+        "github" => &["x-hub-signature-256"],
+        "gitlab-secret-token" => &["x-gitlab-token"],
+        "telegram" => &["x-telegram-bot-api-secret-token"],
+        "shopify" => &["x-shopify-hmac-sha256"],
+        "slack" => &["x-slack-signature", "x-slack-request-timestamp"],
+        "stripe" => &["stripe-signature"],
+        "svix" => &["svix-signature", "svix-id", "svix-timestamp"],
+        "basic" | "bearer" => &["authorization"],
+        "feishu-token" | "none" => &[],
+        _ => &["webhook-signature", "webhook-id", "webhook-timestamp"],
+    }
+}
+
+/// The same fields with the value of `name` replaced by these (none, one or several).
+fn with_values(headers: &Headers, name: &str, values: &[&[u8]]) -> Headers {
+    let others = headers.iter().filter(|(n, _)| *n != name).map(|(n, v)| (n, Bytes::copy_from_slice(v)));
+    let replaced = values.iter().map(|v| (name, Bytes::copy_from_slice(v)));
+    others.chain(replaced).collect()
+}
+
+/// Every way to flip one bit of a value.
+fn flips(value: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    (0..value.len() * 8).map(|bit| {
+        let mut flipped = value.to_vec();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        flipped
+    })
+}
+
+#[test]
+fn no_flipped_bit_goes_unnoticed() {
+    for name in preset_names() {
+        let (verifier, signer) = pair(name);
+        let request = sign(&signer, Draft::default());
+        for header in signed_headers(name) {
+            let value = request.headers.one(header).unwrap().to_vec();
+            // The case of an authentication scheme does not matter; all that follows does.
+            let start =
+                if *header == "authorization" { value.iter().position(|b| *b == b' ').unwrap() } else { 0 };
+            for flipped in flips(&value[start..]) {
+                let value = [&value[..start], &flipped].concat();
+                let mut other = request.clone();
+                other.headers = with_values(&request.headers, header, &[&value]);
+                assert!(is_rejected(&verifier, other), "{name} {header}: {}", value.escape_ascii());
+            }
+        }
+        let covered = delivery(&verifier, request.clone()).coverage == Coverage::Body;
+        for flipped in flips(&request.body).filter(|_| covered) {
+            let mut other = request.clone();
+            other.body = flipped.clone().into();
+            assert!(is_rejected(&verifier, other), "{name} body: {}", flipped.escape_ascii());
+        }
+    }
+}
+
+#[test]
+fn no_signed_header_is_dropped_doubled_joined_or_emptied() {
+    for name in preset_names() {
+        let (verifier, signer) = pair(name);
+        let request = sign(&signer, Draft::default());
+        for header in signed_headers(name) {
+            let good = request.headers.one(header).unwrap();
+            let joined = [good, b", ", good].concat();
+            let tight = [good, b",", good].concat();
+            let bad_first = [b"x, ".as_slice(), good].concat();
+            for values in [
+                &[][..],
+                &[b"".as_slice()],
+                &[b" "],
+                &[good, good],
+                &[b"".as_slice(), good],
+                &[b"x".as_slice(), good],
+                &[good, b"x".as_slice()],
+                &[&joined],
+                &[&tight],
+                &[&bad_first],
+            ] {
+                let mut other = request.clone();
+                other.headers = with_values(&request.headers, header, values);
+                assert!(is_rejected(&verifier, other), "{name} {header}: {values:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn another_secret_signs_in_vain() {
+    for name in preset_names().filter(|name| *name != "none") {
+        let (_, signer) = pair(name);
+        let other = match name {
+            "basic" => "user:wrong",
+            "discord" => "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c",
+            "standard-webhooks-ed25519" => "whpk_PUAXw+hDiVqStwqnTRt+vJyYLM8uxJaMwM1V8Sr0Zgw=",
+            _ => "whsec_w37pxN9p0ulsXpuUx118q8WD5+9txlpsAco6jT+LdwU=",
+        };
+        let verifier = Source::preset(name, settings(&serde_json::json!([other]))).unwrap();
+        assert!(is_rejected(&verifier, sign(&signer, Draft::default())), "{name}");
+    }
+}
+
+#[test]
+fn time_passes() {
+    for name in ["stripe", "slack", "discord", "feishu", "svix", "gitlab-signing-token"] {
+        let (verifier, signer) = pair(name);
+        let request = sign(&signer, Draft::default());
+        let past = if name == "feishu" { 3600 } else { 300 };
+        for (millis, want) in [
+            (past * 1000, None),
+            (past * 1000 + 1, Some(Rejection::Stale)),
+            (-300_000, None),
+            (-300_001, Some(Rejection::Future)),
+        ] {
+            let rejected = match verifier.check("h", request.clone(), NOW.shifted(millis)) {
+                Verdict::Rejected(rejection) => Some(rejection),
+                _ => None,
+            };
+            assert_eq!(rejected, want, "{name} {millis}");
+        }
+    }
+}
