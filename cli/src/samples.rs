@@ -25,7 +25,7 @@ pub(crate) const SAMPLES: &[Sample] = &[
     sample("bearer", "hookmq-sample-bearer-token"),
     Sample {
         preset: "discord",
-        secret: "d759793bbc13a2819a827c76adb6fba8a49aee007f49f2d0992d99b825ad2c48",
+        secret: "77d110abe917383438f6f5d870be1c25b240b32bc996b988e2a3abb3b9e1f71d",
         seed: Some("686f6f6b6d712073616d706c65206b6579206f6620646973636f726421212121"),
     },
     sample("feishu", "hookmq-sample-feishu-encrypt-key"),
@@ -37,14 +37,14 @@ pub(crate) const SAMPLES: &[Sample] = &[
     sample("none", ""),
     sample("shopify", "hookmq-sample-shopify-secret"),
     sample("slack", "hookmq-sample-slack-signing-secret"),
-    sample("standard-webhooks", "whsec_aG9va21xLXNhbXBsZS1zdGFuZGFyZC13ZWJob29rcw=="),
+    sample("standard-webhooks", "whsec_aG9va21xLXNhbXBsZS1zdGFuZGFyZC13ZWJob29rcyE="),
     Sample {
         preset: "standard-webhooks-ed25519",
-        secret: "whpk_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
-        seed: Some("whpk_aG9va21xIHNhbXBsZSBrZXkgb2Ygc3RhbmRhcmQgd2g="),
+        secret: "whpk_19X7mU2fzO39GsOMRuCKGlRium3aAtMdKe0dINVPh5g=",
+        seed: Some("whpk_aG9va21xIHNhbXBsZSBrZXkgb2ZzdGFuZGFyZCB3aCE="),
     },
     sample("stripe", "whsec_hookmq-sample-stripe-secret"),
-    sample("svix", "whsec_aG9va21xLXNhbXBsZS1zdml4LXNpZ25pbmcta2V5IQ=="),
+    sample("svix", "whsec_aG9va21xLXNhbXBsZS1zdml4LXNpZ25pbmcta2V5ISE="),
     sample("telegram", "hookmq-sample_telegram-token"),
 ];
 
@@ -84,6 +84,12 @@ pub(crate) enum Expect {
     Handshake,
 }
 
+macro_rules! events {
+    ($($expect:ident $file:literal),* $(,)?) => {
+        [$(($file, Expect::$expect, include_str!(concat!("../../events/", $file)))),*]
+    };
+}
+
 /// The files of `events/`.
 pub(crate) const EVENTS: &[(&str, Expect, &str)] = &events![
     Stored "basic-http-api.json",
@@ -111,13 +117,6 @@ pub(crate) const EVENTS: &[(&str, Expect, &str)] = &events![
     Stored "svix-http-api.json",
     Stored "telegram-http-api.json",
 ];
-
-macro_rules! events {
-    ($($expect:ident $file:literal),* $(,)?) => {
-        [$(($file, Expect::$expect, include_str!(concat!("../../events/", $file)))),*]
-    };
-}
-use events;
 
 #[cfg(test)]
 mod tests {

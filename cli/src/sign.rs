@@ -85,6 +85,9 @@ fn signed(args: &Args) -> Result<Vec<u8>, Vec<String>> {
     };
     let now = Clock::system().now();
     let request = source.sign(draft, 0, now, &Random::system()).map_err(|e| one(&e))?;
+    if let Some(key) = source.public_key(0) {
+        eprintln!("the public key, which verifies it: {key}");
+    }
     let signed = Signed {
         method: &request.method,
         path: &request.path,
