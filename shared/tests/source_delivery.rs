@@ -139,6 +139,8 @@ fn token_requests() -> Vec<(Source, Request, String)> {
     let mut query = body(BODY.into());
     query.raw_query = format!("a=b&token={TOKEN}");
     query.headers.push("X-Original-Url", format!("/h?token={TOKEN}"));
+    let copied = "kind = \"token\"\nfrom = \"query:token\"\nevent = \"header:X-Original-Url\"";
+    let copied = custom(copied, settings(&json!([TOKEN]))).unwrap();
     let basic = format!("user:{TOKEN}");
     let encoded = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, &basic);
     let event =
@@ -149,6 +151,7 @@ fn token_requests() -> Vec<(Source, Request, String)> {
         (preset("gitlab-secret-token", TOKEN), with("X-Gitlab-Token", TOKEN), BODY.into()),
         (preset("telegram", TOKEN), with("X-Telegram-Bot-Api-Secret-Token", TOKEN), BODY.into()),
         (preset("feishu-token", TOKEN), body(event(TOKEN)), event("[verified]")),
+        (copied, query.clone(), BODY.into()),
         (table("query:token").unwrap(), query, BODY.into()),
         (table("form:t").unwrap(), body(format!("a=1&t={TOKEN}&b=2")), "a=1&t=[verified]&b=2".into()),
         (

@@ -2,9 +2,10 @@
 
 use std::fmt;
 
+use super::check::Passed;
 use super::field::View;
 use super::kinds::Kind;
-use super::{Passed, Rejection, Source};
+use super::{Rejection, Source};
 use crate::clock::Timestamp;
 use crate::http::Request;
 

@@ -115,7 +115,7 @@ pub(super) fn field(table: &Table<'_>, key: &'static str, example: &str) -> Opti
 pub(super) fn fields(table: &Table<'_>, key: &'static str) -> Vec<Field> {
     let texts = if table.is_str(key) { table.str(key).into_iter().collect() } else { strings(table, key) };
     let parse = |at: &At<&str>| {
-        let wrong = |message| table.mistakes().error(at.offset, &table.name(key), message);
+        let wrong = |message| table.error_at(at.offset, key, message);
         Field::parse(at.value).map_err(wrong).ok()
     };
     texts.iter().filter_map(parse).collect()

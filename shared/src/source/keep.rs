@@ -59,12 +59,19 @@ pub(super) fn headers(headers: &Headers, token: Option<&Seen<'_>>) -> Vec<(Strin
             Some(Seen { from: Field::Header(from), .. }) if from.eq_ignore_ascii_case(name) => {
                 VERIFIED.into()
             }
-            Some(token) => value.replace(&token.value, VERIFIED),
-            None => value,
+            token => mask(value, token),
         };
         (name.to_owned(), value)
     })
     .collect()
+}
+
+/// The text, a token in it replaced.
+pub(super) fn mask(text: String, token: Option<&Seen<'_>>) -> String {
+    match token {
+        Some(token) if text.contains(&token.value) => text.replace(&token.value, VERIFIED),
+        _ => text,
+    }
 }
 
 /// The body, a token inside of it replaced.

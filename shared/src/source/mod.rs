@@ -27,6 +27,7 @@
 //! constant time.
 
 mod ack;
+mod check;
 mod encoding;
 mod explain;
 mod field;
@@ -44,24 +45,20 @@ mod window;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ring::digest::{Context, SHA256};
-
-use crate::clock::Timestamp;
 use crate::config::reader::Table;
-use crate::delivery::{Coverage, Delivery};
-use crate::http::{Request, Response};
+use crate::delivery::Coverage;
+use crate::http::Response;
 use crate::secret::Secret;
+pub use check::Verdict;
 pub use explain::{Explanation, Outcome, Step};
-use field::{Field, View};
+use field::Field;
 use grammar::Scheme;
-use keep::Seen;
 pub use keep::is_credential_header;
 use kinds::Kind;
 pub use presets::{Param, preset_names};
 use presets::{Preset, Profile};
 pub use rejection::Rejection;
 pub use sign::{Draft, SignError};
-use signature::Given;
 
 /// Proof that a source verified a request; made only in this module.
 #[derive(Clone, Copy, Debug)]
@@ -108,17 +105,6 @@ pub struct Source {
     secrets: Vec<Secret>,
     params: Params,
     url: Option<String>,
-}
-
-/// What a source makes of a request.
-#[derive(Clone, Debug)]
-pub enum Verdict {
-    /// Not a delivery: answer this.
-    Handshake(Response),
-    /// Authentic.
-    Verified(Box<Delivery>),
-    /// Not authentic.
-    Rejected(Rejection),
 }
 
 /// What is to be known of a preset.
@@ -233,82 +219,6 @@ impl Source {
         }
     }
 
-    /// Verifies a request. The body travels on without being copied.
-    pub fn check(&self, hook: &str, request: Request, now: Timestamp) -> Verdict {
-        let authentic = match self.verify(&request, now) {
-            Ok(Passed::Handshake(response)) => return Verdict::Handshake(response),
-            Ok(Passed::Delivery(authentic)) => authentic,
-            Err((_, rejection)) => return Verdict::Rejected(rejection),
-        };
-        let Authentic { secret, id, event, subject, token } = authentic;
-        let headers = keep::headers(&request.headers, token.as_ref());
-        let body = keep::body(request.body, token.as_ref());
-        let mut types = headers.iter().filter(|(name, _)| name == "content-type");
-        let content_type = types.next().map(|(_, value)| value.clone()).filter(|_| types.next().is_none());
-        let id = id.filter(|id| (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic()));
-        Verdict::Verified(Box::new(Delivery {
-            hook: hook.to_owned(),
-            source: self.preset.map(str::to_owned),
-            id_from_provider: id.is_some(),
-            id: id.unwrap_or_else(|| content_id(hook, &body)),
-            event,
-            subject,
-            received_at: now,
-            headers,
-            content_type,
-            body,
-            coverage: self.scheme.coverage(),
-            secret,
-            _verified: Verified(()),
-        }))
-    }
-
-    fn verify(&self, request: &Request, now: Timestamp) -> Result<Passed<'_>, (Step, Rejection)> {
-        let at = |step| move |rejection| (step, rejection);
-        let view = View { request, url: self.url.as_deref(), pairs: &[] };
-        if let Some(response) = self.handshake(&view, true).map_err(at(Step::Handshake))? {
-            return Ok(Passed::Handshake(response));
-        }
-        let given = match &self.scheme.kind {
-            Kind::Signed(kind) => kind.signature.given(&view).map_err(at(Step::Signature))?,
-            Kind::None | Kind::Token(_) => Given::default(),
-        };
-        let view = View { pairs: &given.pairs, ..view };
-        for pin in &self.scheme.require {
-            pin.check(&view).map_err(at(Step::Require))?;
-        }
-        let mut token = None;
-        let secret = match &self.scheme.kind {
-            Kind::None => None,
-            Kind::Token(kind) => {
-                let value = kind.given(&view).map_err(at(Step::Token))?;
-                token = Some(Seen { from: &kind.from, value: keep::text(value.expose()) });
-                Some(kind.verify(&value).ok_or((Step::Token, Rejection::NoMatch))?)
-            }
-            Kind::Signed(kind) => {
-                let message = kind.template.fill(&view).map_err(at(Step::Signed))?;
-                let secret = kind.algorithm.verify(&message, &given.signatures);
-                Some(secret.ok_or((Step::Signature, Rejection::NoMatch))?)
-            }
-        };
-        if let Some(window) = &self.scheme.timestamp {
-            window.check(&view, now).map_err(at(Step::Timestamp))?;
-        }
-        if let Some(response) = self.handshake(&view, false).map_err(at(Step::Handshake))? {
-            return Ok(Passed::Handshake(response));
-        }
-        let name = |fields: &[Field]| first(fields, &view).map_err(at(Step::Names));
-        let (id, event) = (name(&self.scheme.id)?, name(&self.scheme.event)?);
-        let subject = name(&self.scheme.subject)?;
-        Ok(Passed::Delivery(Authentic { secret, id, event, subject, token }))
-    }
-
-    fn handshake(&self, view: &View<'_>, before_verify: bool) -> Result<Option<Response>, Rejection> {
-        let mut handshakes = self.profile.handshakes.iter().filter(|h| h.before_verify == before_verify);
-        let found = handshakes.find(|handshake| handshake.matches(view));
-        found.map(|handshake| handshake.answer(view, &self.params, &self.secrets)).transpose()
-    }
-
     /// The answer to a delivery that is stored (`accepted`) or dropped on purpose (`ignored`).
     pub fn ack(&self, status: &str, id: &str) -> Response {
         self.profile.ack.response(status, id)
@@ -348,7 +258,9 @@ impl Source {
 
     /// What an operator should know: outdated hashes, short secrets, what is not covered.
     pub fn warnings(&self) -> Vec<String> {
-        let mut warnings = self.scheme.kind.warnings();
+        let mut warnings: Vec<String> = self.scheme.kind.warning().map(str::to_owned).into_iter().collect();
+        let short = self.secrets.iter().enumerate().filter(|(_, secret)| secret.expose().len() < 16);
+        warnings.extend(short.map(|(i, _)| format!("secrets[{i}] is under 16 bytes: use a longer one")));
         if self.scheme.coverage() == Coverage::Request {
             warnings.push("the body is not covered: who has a valid request can send any other".to_owned());
         }
@@ -380,39 +292,6 @@ impl Scheme {
     fn needs_url(&self) -> bool {
         matches!(&self.kind, Kind::Signed(signed) if signed.template.has_url())
     }
-}
-
-enum Passed<'s> {
-    Handshake(Response),
-    Delivery(Authentic<'s>),
-}
-
-/// What verification learned of a delivery.
-struct Authentic<'s> {
-    secret: Option<usize>,
-    id: Option<String>,
-    event: Option<String>,
-    subject: Option<String>,
-    token: Option<Seen<'s>>,
-}
-
-/// The first of the fields that is there.
-fn first(fields: &[Field], view: &View<'_>) -> Result<Option<String>, Rejection> {
-    for field in fields {
-        if let Some(value) = field.read_optional(view)? {
-            return Ok(Some(keep::text(&value)));
-        }
-    }
-    Ok(None)
-}
-
-/// The id of a delivery that its sender does not name: the same for the same body (contract 2.6).
-fn content_id(hook: &str, body: &[u8]) -> String {
-    let mut context = Context::new(&SHA256);
-    for part in [hook.as_bytes(), &[0], body] {
-        context.update(part);
-    }
-    format!("sha256-{}", encoding::to_hex(context.finish().as_ref()))
 }
 
 fn error(key: impl Into<String>, message: impl Into<String>) -> BuildError {

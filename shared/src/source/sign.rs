@@ -3,9 +3,10 @@
 use bytes::Bytes;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
+use super::check::first;
 use super::field::{Field, View};
 use super::kinds::{Algorithm, Kind, Signed};
-use super::{Rejection, Source, first};
+use super::{Rejection, Source};
 use crate::clock::{Random, Timestamp};
 use crate::http::{Headers, Request};
 

@@ -60,7 +60,7 @@ impl Template {
         let part = |at: &At<&str>| match Part::parse(at.value) {
             Ok(part) => Some(part),
             Err(message) => {
-                table.mistakes().error(at.offset, &table.name("signed"), message);
+                table.error_at(at.offset, "signed", message);
                 None
             }
         };

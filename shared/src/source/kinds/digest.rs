@@ -33,14 +33,10 @@ impl Digest {
         self.keys.push(secret.clone());
     }
 
-    pub(super) fn lengths(&self) -> Vec<usize> {
-        self.keys.iter().map(|key| key.expose().len()).collect()
-    }
-
-    pub(super) fn warning(&self) -> Option<String> {
+    pub(super) const fn warning(&self) -> Option<&'static str> {
         match self.hash {
-            Hash::Md5 => Some("MD5 is broken: use sha256 if the sender can".to_owned()),
-            Hash::Sha1 => Some("SHA-1 is outdated: use sha256 if the sender can".to_owned()),
+            Hash::Md5 => Some("MD5 is broken: use sha256 if the sender can"),
+            Hash::Sha1 => Some("SHA-1 is outdated: use sha256 if the sender can"),
             Hash::Sha256 => None,
         }
     }

@@ -16,7 +16,6 @@ pub(in crate::source) struct Mac {
     form: KeyForm,
     /// The MAC key, and the secret as written for templates with `{secret}`.
     keys: Vec<(hmac::Key, Secret)>,
-    lengths: Vec<usize>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +30,7 @@ impl Mac {
         let hashes = [("sha256", Hash::Sha256), ("sha512", Hash::Sha512), ("sha1", Hash::Sha1)];
         let hash = grammar::one_of(table, "hash", &hashes);
         let form = KeyForm::read(table, false);
-        Some(Self { hash: hash?, form: form?, keys: Vec::new(), lengths: Vec::new() })
+        Some(Self { hash: hash?, form: form?, keys: Vec::new() })
     }
 
     pub(super) fn add_key(&mut self, secret: &Secret) -> Result<(), KeyError> {
@@ -42,16 +41,14 @@ impl Mac {
         };
         let key = self.form.decode(secret)?;
         self.keys.push((hmac::Key::new(algorithm, key.expose()), secret.clone()));
-        self.lengths.push(key.expose().len());
         Ok(())
     }
 
-    pub(super) fn lengths(&self) -> Vec<usize> {
-        self.lengths.clone()
-    }
-
-    pub(super) fn warning(&self) -> Option<String> {
-        (self.hash == Hash::Sha1).then(|| "SHA-1 is outdated: use sha256 if the sender can".to_owned())
+    pub(super) const fn warning(&self) -> Option<&'static str> {
+        match self.hash {
+            Hash::Sha1 => Some("SHA-1 is outdated: use sha256 if the sender can"),
+            Hash::Sha256 | Hash::Sha512 => None,
+        }
     }
 
     pub(super) fn verify(&self, message: &Message<'_>, signatures: &[Vec<u8>]) -> Option<usize> {

@@ -130,28 +130,17 @@ impl Kind {
         }
     }
 
-    /// What an operator should know of the kind and its keys.
-    pub(super) fn warnings(&self) -> Vec<String> {
-        let mut warnings = Vec::new();
-        let lengths: Vec<usize> = match self {
-            Self::None => {
-                warnings.push("nothing is verified: anybody who knows the address is let in".to_owned());
-                Vec::new()
-            }
-            Self::Token(token) => token.lengths(),
-            Self::Signed(Signed { algorithm: Algorithm::Mac(mac), .. }) => {
-                warnings.extend(mac.warning());
-                mac.lengths()
-            }
-            Self::Signed(Signed { algorithm: Algorithm::Digest(digest), .. }) => {
-                warnings.extend(digest.warning());
-                digest.lengths()
-            }
-            Self::Signed(_) => Vec::new(),
-        };
-        let short = lengths.iter().enumerate().filter(|(_, length)| **length < 16);
-        warnings.extend(short.map(|(i, _)| format!("secrets[{i}] is under 16 bytes: use a longer one")));
-        warnings
+    /// What an operator should know of the kind.
+    pub(super) const fn warning(&self) -> Option<&'static str> {
+        match self {
+            Self::None => Some("nothing is verified: anybody who knows the address is let in"),
+            Self::Token(_) => None,
+            Self::Signed(signed) => match &signed.algorithm {
+                Algorithm::Mac(mac) => mac.warning(),
+                Algorithm::Digest(digest) => digest.warning(),
+                Algorithm::Ed25519(_) => None,
+            },
+        }
     }
 }
 

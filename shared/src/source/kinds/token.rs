@@ -53,10 +53,6 @@ impl Token {
         Ok(())
     }
 
-    pub(super) fn lengths(&self) -> Vec<usize> {
-        self.keys.iter().map(|key| key.expose().len()).collect()
-    }
-
     /// The token of a request, without the prefix.
     pub(in crate::source) fn given(&self, view: &View<'_>) -> Result<Secret, Rejection> {
         let value = self.from.read(view)?;
