@@ -7,9 +7,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+type Read = dyn Fn(&str) -> Option<String> + Send + Sync;
+
 /// Reads environment variables.
 #[derive(Clone)]
-pub struct Env(Arc<dyn Fn(&str) -> Option<String> + Send + Sync>);
+pub struct Env(Arc<Read>);
 
 impl Env {
     /// The process's own environment: the one place that reads it.

@@ -25,6 +25,7 @@ pub mod json;
 pub mod message;
 pub mod problem;
 pub mod queue;
+pub mod reader;
 pub mod secret;
 pub mod source;
 pub mod telemetry;

@@ -3,8 +3,8 @@
 
 mod source_common;
 
-use hookmq_shared::config::reader::{Mistakes, Table};
 use hookmq_shared::delivery::Coverage;
+use hookmq_shared::reader::{Mistakes, Table};
 use hookmq_shared::source::{BuildError, Settings, Source, Verdict};
 use serde_json::json;
 use source_common::{NOW, custom, load, pair, request, settings};

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::published::is_published;
-use super::reader::{At, Table};
 use super::{Reading, Samples};
 use crate::env::Env;
 use crate::message::{Format, Place, Placeholder, Recipe, Template};
 use crate::queue::{self, Vendor};
+use crate::reader::{At, Table};
 use crate::secret::{Secret, SecretRef};
 use crate::source::{Settings, Source};
 

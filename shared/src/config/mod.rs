@@ -5,7 +5,6 @@
 
 mod hook;
 mod published;
-pub mod reader;
 mod syntax;
 
 use std::path::PathBuf;
@@ -14,11 +13,11 @@ use toml::de::DeTable;
 
 use crate::env::Env;
 use crate::queue::EnvProblem;
+pub use crate::reader::{Mistake, Severity};
+use crate::reader::{Mistakes, Table};
 use crate::secret::Secret;
 pub use hook::Hook;
 pub use published::is_published;
-pub use reader::{Mistake, Severity};
-use reader::{Mistakes, Table};
 
 /// The workspace's own `hooks.toml` at build time: SAM's build copies only the binary.
 const BUILT_IN: &str = include_str!("../../../hooks.toml");

@@ -2,7 +2,7 @@
 
 use toml::de::Error;
 
-use super::reader::Mistakes;
+use crate::reader::Mistakes;
 
 /// Which hooks a file's syntax errors make unusable.
 #[derive(Debug)]

@@ -63,10 +63,13 @@ fn the_documented_file_is_understood() {
     assert!(matches!(config.lookup("/github"), Lookup::Hook(_)));
 }
 
+/// Lines, each with a part of the mistake named there.
+type Named = &'static [(usize, &'static str)];
+
 /// A file with one line exchanged: the mistakes that it must name, each as `line: … text …`.
 #[test]
 fn every_mistake_is_named_with_its_line() {
-    let table: &[(&str, &str, &[(usize, &str)])] = &[
+    let table: &[(&str, &str, Named)] = &[
         ("source  = \"github\"", "source  = \"githib\"", &[(3, "hooks.github.source")]),
         ("source  = \"github\"", "sauce = \"github\"", &[(2, "source"), (3, "unknown key")]),
         ("source  = \"github\"", "source = 7", &[(3, "expected a string, found integer")]),

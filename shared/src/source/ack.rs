@@ -1,9 +1,9 @@
 //! How a sender wants to be answered.
 
 use super::grammar;
-use crate::config::reader::Table;
 use crate::http::Response;
 use crate::json;
+use crate::reader::Table;
 
 /// The answer to a delivery that is stored, or dropped on purpose.
 #[derive(Clone, Debug, Default)]
@@ -21,7 +21,7 @@ impl Ack {
         let status = status(&table);
         let (content_type, body) = (table.str("type"), table.str("body"));
         table.finish();
-        let text = |at: Option<crate::config::reader::At<&str>>| at.map_or("", |at| at.value).to_owned();
+        let text = |at: Option<crate::reader::At<&str>>| at.map_or("", |at| at.value).to_owned();
         Self::Fixed(Response::new(status, &text(content_type), text(body)))
     }
 

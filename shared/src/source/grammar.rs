@@ -4,7 +4,7 @@ use super::Rejection;
 use super::field::{Field, View};
 use super::kinds::{Kind, WORDS, Word};
 use super::window::Window;
-use crate::config::reader::{At, Table};
+use crate::reader::{At, Table};
 
 /// A `[verify]` table, read.
 #[derive(Clone, Debug)]

@@ -6,9 +6,9 @@ use super::grammar;
 use super::kinds::position;
 use super::rejection::MAX_CHALLENGE;
 use super::{Params, ack};
-use crate::config::reader::Table;
 use crate::http::Response;
 use crate::json;
+use crate::reader::Table;
 use crate::secret::Secret;
 
 /// One kind of handshake of a preset.

@@ -45,9 +45,9 @@ mod window;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::config::reader::Table;
 use crate::delivery::Coverage;
 use crate::http::Response;
+use crate::reader::Table;
 use crate::secret::Secret;
 pub use check::Verdict;
 pub use explain::{Explanation, Outcome, Step};

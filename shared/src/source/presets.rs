@@ -7,7 +7,7 @@ use toml::de::DeTable;
 use super::ack::Ack;
 use super::grammar::{self, Scheme};
 use super::handshake::Handshake;
-use crate::config::reader::{At, Mistakes, Table};
+use crate::reader::{At, Mistakes, Table};
 
 /// What is known of a provider beside how it signs.
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@ use super::encoding::Encoding;
 use super::field::{Field, View};
 use super::grammar;
 use super::rejection::MAX_SIGNATURES;
-use crate::config::reader::Table;
+use crate::reader::Table;
 
 /// `signature = { from, prefix?, format?, encoding }`.
 #[derive(Clone, Debug)]

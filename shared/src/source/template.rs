@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::Rejection;
 use super::field::{Field, View};
-use crate::config::reader::{At, Table};
+use crate::reader::{At, Table};
 
 /// `signed = ["v0:", "{header:X-Timestamp}", ":", "{body}"]`, or
 /// `signed = { sort = true, parts = […] }`.

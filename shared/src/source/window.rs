@@ -6,7 +6,7 @@ use super::Rejection;
 use super::field::{Field, View};
 use super::grammar;
 use crate::clock::Timestamp;
-use crate::config::reader::Table;
+use crate::reader::Table;
 
 /// A timestamp in the request and how far it may be from now, both ways.
 #[derive(Clone, Debug)]

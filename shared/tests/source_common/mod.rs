@@ -4,8 +4,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hookmq_shared::clock::{Random, Timestamp};
-use hookmq_shared::config::reader::{Mistakes, Table};
 use hookmq_shared::http::Request;
+use hookmq_shared::reader::{Mistakes, Table};
 use hookmq_shared::secret::Secret;
 use hookmq_shared::source::{BuildError, Settings, Source};
 use serde_json::Value;

@@ -4,7 +4,7 @@ use md5::{Digest as _, Md5};
 use ring::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY, SHA256};
 use subtle::ConstantTimeEq as _;
 
-use crate::config::reader::Table;
+use crate::reader::Table;
 use crate::secret::Secret;
 use crate::source::grammar;
 use crate::source::template::Message;

@@ -3,7 +3,7 @@
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 
 use super::{KeyError, KeyForm};
-use crate::config::reader::Table;
+use crate::reader::Table;
 use crate::secret::Secret;
 use crate::source::template::Message;
 

@@ -4,7 +4,7 @@ use ring::hmac;
 use subtle::ConstantTimeEq as _;
 
 use super::{KeyError, KeyForm};
-use crate::config::reader::Table;
+use crate::reader::Table;
 use crate::secret::Secret;
 use crate::source::grammar;
 use crate::source::template::Message;

@@ -14,7 +14,7 @@ use super::encoding::Encoding;
 use super::grammar;
 use super::signature::Signature;
 use super::template::{Message, Template};
-use crate::config::reader::Table;
+use crate::reader::Table;
 use crate::secret::Secret;
 
 /// `kind` of a `[verify]` table, with the keys made of the hook's secrets.

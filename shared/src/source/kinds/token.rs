@@ -6,7 +6,7 @@ use ring::digest::{SHA256, digest};
 use subtle::ConstantTimeEq as _;
 
 use super::KeyError;
-use crate::config::reader::Table;
+use crate::reader::Table;
 use crate::secret::Secret;
 use crate::source::Rejection;
 use crate::source::field::{Field, View};
