@@ -1,0 +1,404 @@
+//! The whole way over real sockets: a request, the gateway, the vendor's emulator, the answer.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod world;
+
+use std::future::Future;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use hookmq_emulator::{Fault, FaultKind};
+use hookmq_shared::clock::{Clock, Random};
+use hookmq_shared::context::Context;
+use hookmq_shared::http::{Headers, Request};
+use hookmq_shared::queue::{Queue, Vendor, rocketmq, tdmq};
+use hookmq_shared::secret::Secret;
+use hookmq_shared::source::{Draft, Settings, Source, preset_info, preset_names};
+use proptest::prelude::*;
+use proptest::strategy::ValueTree as _;
+use proptest::test_runner::{Config as Cases, TestRunner};
+use serde_json::Value;
+use world::{Answer, VENDOR_SECRETS, World, assert_never_written, topic};
+
+const TOKEN: &str = "a-token-of-the-end-to-end-tests";
+const SECRET: &str = "a-secret-of-the-end-to-end-tests";
+
+fn run(test: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
+}
+
+/// The same for both vendors.
+macro_rules! both_vendors {
+    ($($(#[$doc:meta])* $test:ident),* $(,)?) => {$(
+        mod $test {
+            #[test]
+            fn tdmq() {
+                super::run(super::$test(hookmq_shared::queue::tdmq::Client::new));
+            }
+
+            #[test]
+            fn rocketmq() {
+                super::run(super::$test(hookmq_shared::queue::rocketmq::Client::new));
+            }
+        }
+    )*};
+}
+
+both_vendors!(
+    every_source_is_carried,
+    every_body_is_carried,
+    every_refusal_has_its_answer,
+    a_lost_answer_is_a_repeat_under_one_id,
+    a_refused_key_is_left_alone,
+);
+
+fn hook<Q: Queue>(name: &str, rest: &str) -> String {
+    let topic = topic(Q::VENDOR);
+    format!(
+        "[hooks.{name}]\nsource = \"bearer\"\nsecrets = [\"plain:{TOKEN}\"]\ntopic = \"{topic}\"\n{rest}\n"
+    )
+}
+
+fn headers(more: &[(&str, &str)]) -> Headers {
+    let token = format!("Bearer {TOKEN}");
+    let own = [("authorization", token.as_str()), ("content-type", "application/json")];
+    let own = own.into_iter().filter(|(name, _)| !more.iter().any(|(other, _)| other == name));
+    own.chain(more.iter().copied()).map(|(n, v)| (n, Bytes::copy_from_slice(v.as_bytes()))).collect()
+}
+
+/// A secret that the preset takes, and the one that signs for it.
+fn secrets(preset: &str) -> (String, String) {
+    let signing = match preset {
+        "discord" => "07".repeat(32),
+        "standard-webhooks-ed25519" => format!("whpk_{}", BASE64_STANDARD.encode([7; 32])),
+        "standard-webhooks" | "svix" | "gitlab-signing-token" => {
+            format!("whsec_{}", BASE64_STANDARD.encode([7; 32]))
+        }
+        "basic" => format!("user:{SECRET}"),
+        _ => SECRET.to_owned(),
+    };
+    let public = signer(preset, &signing).public_key(0);
+    (public.unwrap_or_else(|| signing.clone()), signing)
+}
+
+fn signer(preset: &str, secret: &str) -> Source {
+    let secrets = if preset == "none" { Vec::new() } else { vec![Secret::new(secret)] };
+    Source::preset(preset, Settings { secrets, ..Settings::default() }).unwrap()
+}
+
+async fn every_source_is_carried<Q: Queue>(queue: fn(Context) -> Q) {
+    for preset in preset_names() {
+        let (secret, signing) = secrets(preset);
+        let list = if preset == "none" { String::new() } else { format!("\"plain:{secret}\"") };
+        let topic = topic(Q::VENDOR);
+        let hooks = format!("[hooks.h]\nsource = \"{preset}\"\nsecrets = [{list}]\ntopic = \"{topic}\"\n");
+        let world = World::start(&hooks, queue).await;
+        let draft = Draft { path: "/h".into(), ..Draft::default() };
+        let request =
+            signer(preset, &signing).sign(draft, 0, Clock::system().now(), &Random::system()).unwrap();
+        let info = preset_info(preset).unwrap();
+
+        if preset != "none" {
+            let forged = forge(preset, &request, info.covers_body);
+            let answer = world.deliver(&forged).await;
+            assert_eq!(answer.status, 401, "{preset}");
+            assert!(world.messages().is_empty(), "{preset}");
+        }
+        let answer = world.deliver(&request).await;
+        assert!((200..300).contains(&answer.status), "{preset}: {answer:?}");
+        let message = world.message();
+        let id = answer.headers.get("x-hookmq-message-id").unwrap();
+        assert_eq!(id.to_str().unwrap(), message.message_id, "{preset}");
+
+        let event: Value = serde_json::from_str(&message.text).unwrap();
+        let body = String::from_utf8(request.body.to_vec()).unwrap();
+        // A token in the body is the secret itself, which never leaves.
+        let carried = if info.kind == "token" { body.replace(&secret, "[verified]") } else { body };
+        assert!(message.text.ends_with(&format!(r#","data":{carried}}}"#)), "{preset}: {}", message.text);
+        let verified = match info.kind {
+            "none" => "none",
+            _ if info.covers_body => "body",
+            _ => "request",
+        };
+        assert_eq!(event["webhookverified"], verified, "{preset}");
+        if Q::VENDOR == Vendor::Rocketmq {
+            assert_eq!(event["id"], message.properties["KEYS"], "{preset}");
+            assert_eq!(event["type"], message.properties["CE_type"], "{preset}");
+        }
+    }
+    assert_never_written(&[SECRET]);
+    assert_never_written(&VENDOR_SECRETS);
+}
+
+/// The request with another body or, where the body is not covered, another token.
+fn forge(preset: &str, request: &Request, covers_body: bool) -> Request {
+    if covers_body {
+        let body = [&request.body[..], b" "].concat().into();
+        return Request { body, ..request.clone() };
+    }
+    let draft = Draft { path: request.path.clone(), ..Draft::default() };
+    let wrong = signer(preset, "user:not-the-secret-of-this-hook");
+    wrong.sign(draft, 0, Clock::system().now(), &Random::system()).unwrap()
+}
+
+async fn every_body_is_carried<Q: Queue>(queue: fn(Context) -> Q) {
+    let hooks = hook::<Q>("enveloped", "") + &hook::<Q>("raw", "format = \"raw\"");
+    let world = World::start(&hooks, queue).await;
+    let text = ".{0,80}".prop_map(String::into_bytes);
+    let bytes = proptest::collection::vec(any::<u8>(), 0..80);
+    let json =
+        r#"[ \n]?(\{"a":(1|"[^"\\\x00-\x1f]{0,9}"|\[\])\}|null|-0\.5e9)[ \t]?"#.prop_map(String::into_bytes);
+    let content_type = prop_oneof![
+        Just("application/json".to_owned()),
+        Just("application/x+json; charset=utf-8".to_owned()),
+        Just("text/plain".to_owned()),
+        "[a-z]{1,9}/[a-z]{1,9}",
+    ];
+    let cases = (prop_oneof![text, bytes, json], content_type);
+    let mut runner = TestRunner::new(Cases { cases: 100, failure_persistence: None, ..Cases::default() });
+    // The runner is not asynchronous, so it only makes the cases.
+    for _ in 0..runner.config().cases {
+        let (body, content_type) = cases.new_tree(&mut runner).unwrap().current();
+        let headers = headers(&[("content-type", &content_type)]);
+        let case = format!("{content_type}: {body:?}");
+
+        world.emulator.clear();
+        let answer = world.send("POST", "/enveloped", &headers, body.clone()).await;
+        assert_eq!(answer.status, 200, "{case}: {answer:?}");
+        assert_eq!(body_of(&world.message().text, &body), body, "{case}");
+
+        world.emulator.clear();
+        let answer = world.send("POST", "/raw", &headers, body.clone()).await;
+        match std::str::from_utf8(&body) {
+            Ok(text) if !text.is_empty() => {
+                assert_eq!(answer.status, 200, "{case}: {answer:?}");
+                assert_eq!(world.message().text, text, "{case}");
+            }
+            _ => {
+                assert_eq!((answer.status, world.messages().len()), (422, 0), "{case}");
+            }
+        }
+    }
+}
+
+/// The bytes that an envelope carries.
+fn body_of(envelope: &str, sent: &[u8]) -> Vec<u8> {
+    let event: Value = serde_json::from_str(envelope).unwrap();
+    if let Some(base64) = event["data_base64"].as_str() {
+        return BASE64_STANDARD.decode(base64).unwrap();
+    }
+    let media_type = event["datacontenttype"].as_str().unwrap().split(';').next().unwrap().trim();
+    if media_type.ends_with("json") {
+        // Verbatim, and the last member.
+        let data = envelope.strip_suffix('}').unwrap();
+        return data.as_bytes()[data.len() - sent.len()..].to_vec();
+    }
+    event["data"].as_str().unwrap().as_bytes().to_vec()
+}
+
+async fn every_refusal_has_its_answer<Q: Queue>(queue: fn(Context) -> Q) {
+    let other = match Q::VENDOR {
+        Vendor::Tdmq => "other_vendor",
+        Vendor::Rocketmq => "other/vendors/topic",
+    };
+    let hooks = [
+        hook::<Q>("plain", ""),
+        hook::<Q>("small", "max_body = 10"),
+        hook::<Q>("tagged", "tag = \"{header:X-Tag}\""),
+        hook::<Q>("keyed", "key = \"{json:order.id}\""),
+        hook::<Q>("routed", "").replace("test\"", "{json:to}-x\""),
+        hook::<Q>("elsewhere", "").replace(topic(Q::VENDOR), other),
+        hook::<Q>("broken", "frmat = \"raw\""),
+        "[hooks.github]\nsource = \"github\"\nsecrets = [\"plain:SECRET\"]\nevents = [\"push\"]\ntopic = \"TOPIC\"\n"
+            .replace("SECRET", SECRET)
+            .replace("TOPIC", topic(Q::VENDOR)),
+    ]
+    .concat();
+    let world = World::start(&hooks, queue).await;
+    let good = headers(&[]);
+    let nobody = headers(&[("authorization", "Bearer guess")]);
+    let none: Headers = [("content-type", "text/plain")].into_iter().collect();
+    let mut twice = headers(&[]);
+    twice.push("authorization", format!("Bearer {TOKEN}"));
+    let many: Headers = (0..200).map(|i| (format!("x-{i}"), "1")).collect();
+    let two_mib = vec![b'x'; 2 << 20];
+    let five_mib = vec![b'x'; 5 << 20];
+    let seven_mib = vec![b'x'; 7 << 20];
+    let too_large_for_tdmq = if Q::VENDOR == Vendor::Tdmq { 413 } else { 200 };
+    let table: Vec<(&str, &str, &Headers, &[u8], u16)> = vec![
+        ("POST", "/plain", &good, b"{}", 200),
+        ("POST", "/plain/", &good, b"{}", 200),
+        ("POST", "/plain?x=1", &good, b"", 200),
+        ("POST", "/plain", &nobody, b"{}", 401),
+        ("POST", "/plain", &none, b"{}", 401),
+        ("POST", "/plain", &twice, b"{}", 401),
+        ("POST", "/plain", &many, b"{}", 431),
+        ("GET", "/plain", &good, b"", 405),
+        ("OPTIONS", "/plain", &good, b"", 405),
+        ("POST", "/", &good, b"{}", 404),
+        ("POST", "/PLAIN", &good, b"{}", 404),
+        ("POST", "/plain/x", &good, b"{}", 404),
+        ("POST", "/%70lain", &good, b"{}", 404),
+        ("POST", "/small", &good, b"0123456789", 200),
+        ("POST", "/small", &good, b"0123456789a", 413),
+        ("POST", "/plain", &good, &two_mib, too_large_for_tdmq),
+        ("POST", "/plain", &good, &five_mib, 413),
+        ("POST", "/plain", &good, &seven_mib, 413),
+        ("POST", "/elsewhere", &good, b"{}", 503),
+        ("POST", "/broken", &good, b"{}", 503),
+        ("POST", "/tagged", &good, b"{}", 422),
+        ("POST", "/keyed", &good, br#"{"order":{}}"#, 422),
+        ("POST", "/keyed", &good, b"no json", 422),
+        ("POST", "/keyed", &good, br#"{"order":{"id":"a b"}}"#, 200),
+        ("POST", "/routed", &good, br#"{"to":"a/b"}"#, 422),
+        ("POST", "/routed", &good, br#"{"to":"\u0000"}"#, 422),
+        ("POST", "/routed", &good, br#"{"to":"ok"}"#, 200),
+    ];
+    let mut stored = 0;
+    for (method, target, headers, body, status) in table {
+        let answer = world.send(method, target, headers, body.to_vec()).await;
+        let case = format!("{method} {target} with {} bytes", body.len());
+        assert_eq!(answer.status, status, "{case}: {answer:?}");
+        stored += usize::from(status == 200);
+        assert_eq!(world.messages().len(), stored, "{case}");
+        if status != 200 {
+            check_problem(&answer, &case);
+        }
+    }
+    let tag = world.send("POST", "/tagged", &headers(&[("x-tag", "a b")]), "{}").await;
+    assert_eq!(tag.status, 422);
+
+    // An event that the hook does not want is acknowledged and dropped.
+    let sign = |event: &str| {
+        let draft = Draft { path: "/github".into(), event: Some(event.into()), ..Draft::default() };
+        signer("github", SECRET).sign(draft, 0, Clock::system().now(), &Random::system()).unwrap()
+    };
+    let answer = world.deliver(&sign("fork")).await;
+    assert_eq!(answer.status, 200);
+    assert!(answer.text().contains("\"status\":\"ignored\"") && world.messages().len() == stored);
+    // A control character cannot become part of an attribute.
+    let mut odd = sign("push");
+    odd.headers =
+        odd.headers.iter().filter(|(n, _)| *n != "x-github-event").map(|(n, v)| (n, v.to_vec())).collect();
+    odd.headers.push("x-github-event", "push\tx");
+    let answer = world.deliver(&odd).await;
+    assert!(answer.text().contains("\"status\":\"ignored\""), "{answer:?}");
+    assert_never_written(&[TOKEN, SECRET]);
+    assert_never_written(&VENDOR_SECRETS);
+}
+
+/// One form for every refusal; a 401 tells nothing of its cause.
+fn check_problem(answer: &Answer, case: &str) {
+    assert_eq!(answer.headers["content-type"], "application/problem+json", "{case}");
+    let problem: Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!(problem["status"], answer.status, "{case}");
+    assert!(problem["instance"].as_str().unwrap().starts_with("urn:uuid:"), "{case}");
+    match answer.status {
+        401 => {
+            assert!(answer.headers.contains_key("www-authenticate"), "{case}");
+            assert_eq!(problem["type"], "urn:hookmq:problem:unauthorized", "{case}");
+        }
+        405 => assert_eq!(answer.headers["allow"], "POST", "{case}"),
+        503 => assert!(answer.headers.contains_key("retry-after"), "{case}"),
+        _ => {}
+    }
+}
+
+async fn a_lost_answer_is_a_repeat_under_one_id<Q: Queue>(queue: fn(Context) -> Q) {
+    let world = World::start(&hook::<Q>("h", "deadline = \"3s\""), queue).await;
+    for lost in [FaultKind::StoredReset, FaultKind::Truncate] {
+        world.emulator.clear();
+        world.emulator.set_faults(vec![Fault::new(lost.clone())]);
+        let answer = world.send("POST", "/h", &headers(&[]), "{\"n\":1}").await;
+        assert_eq!(answer.status, 200, "{lost:?}");
+        let id = serde_json::from_str::<Value>(answer.text()).unwrap()["id"].clone();
+        let ids: Vec<Value> = world
+            .messages()
+            .iter()
+            .map(|message| serde_json::from_str::<Value>(&message.text).unwrap()["id"].clone())
+            .collect();
+        assert_eq!(ids, [id.clone(), id], "{lost:?}");
+    }
+    // The vendor stores it and never answers: a 503, and the sender's repeat has the same id.
+    world.emulator.clear();
+    world.emulator.set_faults(vec![Fault::new(FaultKind::StoredNoAnswer).times(0)]);
+    let answer = world.send("POST", "/h", &headers(&[]), "{\"n\":1}").await;
+    assert_eq!(answer.status, 503);
+    world.emulator.set_faults(Vec::new());
+    let answer = world.send("POST", "/h", &headers(&[]), "{\"n\":1}").await;
+    assert_eq!(answer.status, 200);
+    let ids: Vec<Value> = world
+        .messages()
+        .iter()
+        .map(|m| serde_json::from_str::<Value>(&m.text).unwrap()["id"].clone())
+        .collect();
+    assert!(ids.len() >= 2 && ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+}
+
+async fn a_refused_key_is_left_alone<Q: Queue>(queue: fn(Context) -> Q) {
+    let world = World::start(&hook::<Q>("h", ""), queue).await;
+    let (code, status) = match Q::VENDOR {
+        Vendor::Tdmq => ("AuthFailure.SignatureFailure", None),
+        Vendor::Rocketmq => ("APIG.0301", http::StatusCode::from_u16(401).ok()),
+    };
+    let message = Some("verify aksk signature fail".to_owned());
+    let headers_of_vendor = http::HeaderMap::new();
+    let fault =
+        FaultKind::Error { code: code.into(), status, message, headers: headers_of_vendor, stored: false };
+    world.emulator.set_faults(vec![Fault::new(fault).times(0)]);
+    for _ in 0..10 {
+        let answer = world.send("POST", "/h", &headers(&[]), "{}").await;
+        assert_eq!(answer.status, 503);
+    }
+    assert_eq!(world.emulator.requests().len(), 1, "five wrong signatures lock a key for everybody");
+}
+
+/// Answers keep to the sender's deadline although the vendor never answers.
+#[test]
+fn a_stalled_vendor_does_not_stall_the_sender() {
+    run(async {
+        let hooks = hook::<tdmq::Client>("h", "deadline = \"1s\"");
+        let world = World::start(&hooks, tdmq::Client::new).await;
+        world.emulator.set_faults(vec![Fault::new(FaultKind::Hang).times(0)]);
+        let request = headers(&[]);
+        let answer = world.send("POST", "/h", &request, "{}");
+        let answer = tokio::time::timeout(Duration::from_secs(30), answer).await.unwrap();
+        assert_eq!(answer.status, 503);
+        assert!(world.messages().is_empty());
+    });
+}
+
+#[test]
+fn an_iam_token_is_fetched_once_and_again_when_it_must_be_updated() {
+    run(async {
+        use hookmq_emulator::sample;
+        let queue = |context: Context| {
+            let with_aksk = context.env.clone();
+            let url = with_aksk.get("ROCKETMQ_ENDPOINT").unwrap();
+            let env = hookmq_shared::env::Env::of([
+                ("OS_AUTH_URL", format!("{url}/v3")),
+                ("OS_USERNAME", sample::USERNAME.to_owned()),
+                ("OS_PASSWORD", sample::PASSWORD.to_owned()),
+                ("OS_USER_DOMAIN_NAME", sample::DOMAIN.to_owned()),
+                ("OS_PROJECT_NAME", sample::PROJECT_NAME.to_owned()),
+                ("ROCKETMQ_ENDPOINT", url),
+                ("ROCKETMQ_INSTANCE_ID", sample::INSTANCE_ID.to_owned()),
+            ]);
+            rocketmq::Client::new(Context { env, ..context })
+        };
+        let world = World::start(&hook::<rocketmq::Client>("h", ""), queue).await;
+        for expected in [2, 3] {
+            let answer = world.send("POST", "/h", &headers(&[]), "{}").await;
+            assert_eq!((answer.status, world.emulator.requests().len()), (200, expected));
+        }
+        world.emulator.set_faults(vec![Fault::new(FaultKind::OutdateTokens)]);
+        let answer = world.send("POST", "/h", &headers(&[]), "{}").await;
+        // Refused, a new token, sent again.
+        assert_eq!((answer.status, world.emulator.requests().len()), (200, 6));
+        assert_eq!(world.messages().len(), 3);
+        assert_never_written(&[sample::PASSWORD]);
+    });
+}
