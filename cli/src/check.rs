@@ -8,13 +8,22 @@ use hookmq_shared::queue::{Queue, Vendor, rocketmq, tdmq};
 
 use crate::Exit;
 
+/// The file that is named, else what a function would read; where it would read the built-in file,
+/// the one of the current directory is meant.
+pub(crate) fn hooks(file: Option<&Path>, with: Reading<'_>) -> Config {
+    let here = Path::new("hooks.toml");
+    let is_elsewhere = ["HOOKS", "HOOKS_FILE"].iter().any(|name| with.env.get(name).is_some());
+    match file {
+        Some(file) => Config::read(file, with),
+        None if !is_elsewhere && here.is_file() => Config::read(here, with),
+        None => Config::load(with),
+    }
+}
+
 pub(crate) fn run(file: Option<&Path>) -> Exit {
     let context = Context::system();
     let with = Reading::new(&context.env, Samples::Refused);
-    let config = match file {
-        Some(file) => Config::read(file, with),
-        None => Config::load(with),
-    };
+    let config = hooks(file, with);
     for mistake in &config.mistakes {
         println!("{mistake}");
     }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use clap::ArgGroup;
 use hookmq_shared::clock::{Clock, Timestamp};
-use hookmq_shared::config::{Config, Reading, Samples};
+use hookmq_shared::config::{Reading, Samples};
 use hookmq_shared::env::Env;
 use hookmq_shared::http::{Headers, Request};
 use hookmq_shared::reader::{Mistakes, Table};
@@ -16,7 +16,7 @@ use hookmq_shared::secret::{Secret, SecretRef};
 use hookmq_shared::source::{Outcome, Settings, Source};
 use toml::de::DeTable;
 
-use crate::{Exit, complain};
+use crate::{Exit, check, complain};
 
 #[derive(clap::Args)]
 #[command(group(ArgGroup::new("which").required(true).args(["hook", "source", "verify"])))]
@@ -121,10 +121,7 @@ fn source(args: &Args) -> Result<Source, Vec<String>> {
         samples: Samples::Accepted,
         secrets: if secrets.is_empty() { None } else { Some(&secrets) },
     };
-    let config = match &args.hooks {
-        Some(file) => Config::read(file, with),
-        None => Config::load(with),
-    };
+    let config = check::hooks(args.hooks.as_deref(), with);
     config.hook(name).map(|hook| hook.source.clone()).ok_or_else(|| {
         let mut errors: Vec<String> = config.mistakes.iter().map(ToString::to_string).collect();
         errors.push(format!("there is no sound hook named {name}"));

@@ -86,15 +86,16 @@ pub(super) fn read(name: &At<&str>, path: &str, table: &Table<'_>, with: Reading
     if !well_named {
         table.error("", "a hook's name is 1 to 63 of a-z, 0-9 and \"-\"");
     }
+    let mut unresolved = Vec::new();
     let settings = Settings {
-        secrets: secrets(table, with),
-        params: params(table, with.env),
+        secrets: secrets(table, with, &mut unresolved),
+        params: params(table, with.env, &mut unresolved),
         url: table.str("url").map(|url| url.value.to_owned()),
     };
     if settings.url.as_deref().is_some_and(|url| !url.starts_with("https://")) {
         table.error("url", "write the public https:// address that the sender calls");
     }
-    let source = source(table, settings);
+    let source = source(table, settings, &unresolved);
     let topics = topics(table);
     let events = table.strings("events").map(|list| {
         if list.value.is_empty() {
@@ -156,7 +157,8 @@ pub(super) fn read(name: &At<&str>, path: &str, table: &Table<'_>, with: Reading
     })
 }
 
-fn secrets(table: &Table<'_>, with: Reading<'_>) -> Vec<Secret> {
+/// What cannot be had goes to `unresolved`: the source would report it once more, as missing.
+fn secrets(table: &Table<'_>, with: Reading<'_>, unresolved: &mut Vec<String>) -> Vec<Secret> {
     let written = table.strings("secrets").map(|list| list.value).unwrap_or_default();
     if let Some(secrets) = with.secrets {
         return secrets.to_vec();
@@ -172,14 +174,17 @@ fn secrets(table: &Table<'_>, with: Reading<'_>) -> Vec<Secret> {
                     "this is a sample secret that everybody knows: set one of your own",
                 ),
             Ok(secret) => secrets.push(secret),
-            Err(error) => table.error_at(item.offset, &key, error),
+            Err(error) => {
+                unresolved.push("secrets".to_owned());
+                table.error_at(item.offset, &key, error);
+            }
         }
     }
     secrets
 }
 
 /// Parameters may be references too: some of them are secrets.
-fn params(table: &Table<'_>, env: &Env) -> BTreeMap<String, String> {
+fn params(table: &Table<'_>, env: &Env, unresolved: &mut Vec<String>) -> BTreeMap<String, String> {
     let Some(params) = table.table("params") else { return BTreeMap::new() };
     let mut read = BTreeMap::new();
     for (name, value) in params.named_strings() {
@@ -188,13 +193,16 @@ fn params(table: &Table<'_>, env: &Env) -> BTreeMap<String, String> {
                 Some(text) => drop(read.insert(name.value.to_owned(), text.to_owned())),
                 None => params.error_at(value.offset, name.value, "is not UTF-8 text"),
             },
-            Err(error) => params.error_at(value.offset, name.value, error),
+            Err(error) => {
+                unresolved.push(format!("params.{}", name.value));
+                params.error_at(value.offset, name.value, error);
+            }
         }
     }
     read
 }
 
-fn source(table: &Table<'_>, settings: Settings) -> Option<Source> {
+fn source(table: &Table<'_>, settings: Settings, unresolved: &[String]) -> Option<Source> {
     let built = match (table.str("source"), table.table("verify")) {
         (Some(_), Some(_)) => {
             table.error("verify", "a hook has a source or a [verify] table, not both");
@@ -212,7 +220,7 @@ fn source(table: &Table<'_>, settings: Settings) -> Option<Source> {
     match built {
         Ok(source) => Some(source),
         Err(errors) => {
-            for error in errors {
+            for error in errors.into_iter().filter(|e| !unresolved.contains(&e.key)) {
                 table.error(&error.key, error.message);
             }
             None

@@ -123,6 +123,12 @@ fn all_mistakes_are_named_at_once() {
 }
 
 #[test]
+fn one_mistake_is_named_once() {
+    let text = GOOD.replace("\"env:GITHUB_SECRET\", \"plain:an-older-secret-of-ours\"", "\"env:NOT_SET\"");
+    assert_eq!(errors(&parse(&text)).len(), 1);
+}
+
+#[test]
 fn a_broken_hook_leaves_the_others_alone() {
     let config = parse(&GOOD.replace("kind      = \"hmac\"", "kind = \"rot13\""));
     assert!(matches!(config.lookup("/tdmq/github"), Lookup::Hook(_)));

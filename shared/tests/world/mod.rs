@@ -1,6 +1,5 @@
 //! A forwarder on a socket, the emulator behind it, and a record of everything that was written.
 
-
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::{Mutex, OnceLock};
