@@ -1,4 +1,5 @@
 //! Both signers against every published and generated vector, stage by stage.
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 use hookmq_shared::clock::Timestamp;
 use hookmq_shared::queue::credentials::Credentials;
@@ -16,7 +17,7 @@ fn text<'a>(value: &'a Value, name: &str) -> &'a str {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
+    bytes.iter().map(|b| format!("{b:02x}")).collect::<Vec<_>>().concat()
 }
 
 fn credentials(id: &str, key: &str) -> Credentials {

@@ -15,6 +15,9 @@ const MAX_TEXT: usize = 512;
 /// Characters of an id or code kept.
 const MAX_ID: usize = 256;
 
+/// Longest wait that a vendor is believed to mean.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// A vendor's HTTP answer, read to its end.
 #[derive(Clone, Debug, Default)]
 pub struct Answer {
@@ -40,11 +43,11 @@ impl Answer {
     /// `Retry-After`: seconds, or a date, which counts from the answer's own.
     pub fn retry_after(&self) -> Option<Duration> {
         let value = self.header("retry-after")?.trim();
-        if let Ok(seconds) = value.parse() {
-            return Some(Duration::from_secs(seconds));
-        }
-        let millis = Timestamp::parse_http_date(value)?.unix_millis() - self.date()?.unix_millis();
-        Some(Duration::from_millis(u64::try_from(millis).unwrap_or(0)))
+        let seconds = value.parse().ok().or_else(|| {
+            let seconds = Timestamp::parse_http_date(value)?.unix() - self.date()?.unix();
+            Some(u64::try_from(seconds).unwrap_or(0))
+        });
+        seconds.map(|seconds| Duration::from_secs(seconds).min(MAX_RETRY_AFTER))
     }
 
     /// Whether the status says success.

@@ -113,7 +113,8 @@ impl Breaker {
     /// that the next send would meet again.
     pub(super) fn failed(&self, key: Fingerprint, topic: &str, failure: &Failure) {
         let (circuit, open) = match failure.class {
-            Class::Auth => (Circuit::Key(key), AUTH_OPEN),
+            // A clock that cannot be corrected fails signatures like a wrong key does.
+            Class::Auth | Class::ClockSkew => (Circuit::Key(key), AUTH_OPEN),
             Class::AuthRefresh => (Circuit::Key(key), SHORT_OPEN),
             Class::Config | Class::Permission => (Circuit::Topic(topic.to_owned()), SHORT_OPEN),
             _ => return,
@@ -203,7 +204,7 @@ mod tests {
             (Permanent, false, false),
             (TooLarge, false, false),
             (Quota, false, false),
-            (ClockSkew, false, false),
+            (ClockSkew, true, false),
             (Throttle, false, false),
             (Transient, false, false),
             (Ambiguous, false, false),
@@ -212,7 +213,7 @@ mod tests {
             breaker.failed([1; 32], "t", &failure(class));
             assert_eq!(breaker.admit(&[Circuit::Key([1; 32])]).is_err(), key, "{class:?}");
             assert_eq!(breaker.admit(&[Circuit::Topic("t".into())]).is_err(), topic, "{class:?}");
-            advance(SHORT_OPEN).await;
+            advance(if class == ClockSkew { AUTH_OPEN } else { SHORT_OPEN }).await;
             assert!(breaker.admit(&[Circuit::Key([1; 32]), Circuit::Topic("t".into())]).is_ok());
         }
     }

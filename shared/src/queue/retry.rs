@@ -128,7 +128,7 @@ impl Courier {
         let mut config = message.config()?;
         let mut permits = vec![self.breaker.admit(&circuits(&config, topic))?];
         let (mut attempts, mut maybe_stored) = (0, false);
-        let mut once = Vec::new();
+        let mut met = Vec::new();
         let mut last: Option<Failure> = None;
         loop {
             let Some(timeout) = attempt_timeout(deadline) else {
@@ -153,18 +153,17 @@ impl Courier {
             self.breaker.reached(config.endpoint(), &failure);
             self.learn_offset(&failure);
 
-            let next = message.config();
-            let again = match failure.class.retry() {
+            let first = !met.contains(&failure.class);
+            let wait = self.wait(&failure, attempts);
+            let in_time =
+                wait.saturating_add(MIN_ATTEMPT) <= deadline.saturating_duration_since(Instant::now());
+            let again = |next: &M::Config| match failure.class.retry() {
                 Retry::Never => false,
-                Retry::IfCredentialsChanged => {
-                    !once.contains(&failure.class) && next.as_ref().is_ok_and(|n| n.key() != config.key())
-                }
-                Retry::Once => !once.contains(&failure.class),
+                Retry::IfCredentialsChanged => first && next.key() != config.key(),
+                Retry::Once => first,
                 Retry::UntilDeadline => true,
             };
-            let wait = self.wait(&failure, attempts);
-            let Some(next) = next.ok().filter(|_| again && Instant::now() + wait + MIN_ATTEMPT <= deadline)
-            else {
+            let Some(next) = message.config().ok().filter(|next| in_time && again(next)) else {
                 self.breaker.failed(config.key(), topic, &failure);
                 return Err(error(failure, attempts, maybe_stored));
             };
@@ -173,7 +172,7 @@ impl Courier {
                 permits.push(admitted.map_err(|f| error(f, attempts, maybe_stored))?);
             }
             config = next;
-            once.push(failure.class);
+            met.push(failure.class);
             last = Some(failure);
             sleep(wait).await;
         }

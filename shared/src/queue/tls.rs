@@ -45,12 +45,12 @@ impl Connector {
         tcp.enforce_http(false);
         // Without it, a request in two writes waits for a delayed acknowledgement: 40 ms.
         tcp.set_nodelay(true);
-        let tls = Arc::new(tls_config(env)?);
+        let tls = tls_config(env)?;
         let tunnel = match env.get("HTTPS_PROXY") {
             Some(url) => Some(tunnel(&url, tcp.clone())?),
             None => None,
         };
-        Ok(Self { direct: over(tcp, &tls), tunnel: tunnel.map(|tunnel| over(tunnel, &tls)) })
+        Ok(Self { tunnel: tunnel.map(|tunnel| over(tunnel, tls.clone())), direct: over(tcp, tls) })
     }
 
     /// Connects, with the TLS handshake done.
@@ -64,12 +64,8 @@ impl Connector {
     }
 }
 
-fn over<T>(inner: T, tls: &Arc<ClientConfig>) -> HttpsConnector<T> {
-    HttpsConnectorBuilder::new()
-        .with_tls_config(ClientConfig::clone(tls))
-        .https_or_http()
-        .enable_http1()
-        .wrap_connector(inner)
+fn over<T>(inner: T, tls: ClientConfig) -> HttpsConnector<T> {
+    HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(inner)
 }
 
 /// TLS 1.2 and 1.3; the web's roots, and those of `TLS_CA_FILE`.

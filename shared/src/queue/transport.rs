@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request};
+use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -33,6 +33,12 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 /// Idle connections kept to one endpoint. A Lambda sandbox has one request under way and so never
 /// more than one connection; a busy HTTP host keeps a few.
 const MAX_IDLE: usize = 8;
+
+/// Our name, in a form that `X-TC-RequestClient` takes too.
+pub(super) const USER_AGENT: &str = concat!("hookmq-", env!("CARGO_PKG_VERSION"));
+
+/// Headers whose values are never printed.
+const SENSITIVE: [&str; 4] = ["authorization", "x-auth-token", "x-security-token", "x-tc-token"];
 
 /// One request of one attempt.
 pub(super) struct Call<'a> {
@@ -162,6 +168,18 @@ impl Transport {
     fn idle(&self) -> MutexGuard<'_, HashMap<Endpoint, Vec<Idle>>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Header fields, our name among them. Values come from the environment, where they were checked, or
+/// from answers' headers; what were no header's value would be left out.
+pub(super) fn headers<'a>(fields: impl IntoIterator<Item = (&'static str, &'a str)>) -> HeaderMap {
+    let fields = fields.into_iter().chain([("user-agent", USER_AGENT)]);
+    let value = |name, value| {
+        let mut value = HeaderValue::from_str(value).ok()?;
+        value.set_sensitive(SENSITIVE.contains(&name));
+        Some((HeaderName::from_static(name), value))
+    };
+    fields.filter_map(|(name, text)| value(name, text)).collect()
 }
 
 fn request(call: &Call<'_>) -> Request<Full<Bytes>> {

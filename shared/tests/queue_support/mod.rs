@@ -1,5 +1,11 @@
 //! A server that follows a script over real sockets, and what the queue tests share.
-#![allow(dead_code, unreachable_pub, reason = "shared by test files of which each uses a part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "shared by test files of which each uses a part"
+)]
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
@@ -19,8 +25,6 @@ use tokio::time::Instant;
 pub enum Step {
     /// Answers and keeps the connection.
     Answer(u16, Vec<(&'static str, String)>, String),
-    /// Answers with `Connection: close`.
-    AnswerAndClose(String),
     /// Closes the connection without an answer.
     Drop,
     /// Resets the connection.
@@ -56,6 +60,10 @@ pub struct Seen {
 impl Seen {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
+    }
+
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap()
     }
 }
 
@@ -114,15 +122,10 @@ async fn serve(
         let step = script.lock().unwrap().pop_front().unwrap_or_else(|| status(599, "the script is over"));
         match step {
             Step::Answer(status, headers, body) => {
-                let headers: String = headers.iter().map(|(n, v)| format!("{n}: {v}\r\n")).collect();
+                let headers: Vec<String> = headers.iter().map(|(n, v)| format!("{n}: {v}\r\n")).collect();
+                let headers = headers.concat();
                 let head = format!("HTTP/1.1 {status} X\r\n{headers}Content-Length: {}\r\n\r\n", body.len());
                 stream.write_all((head + &body).as_bytes()).await.unwrap();
-            }
-            Step::AnswerAndClose(body) => {
-                let head =
-                    format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
-                stream.write_all((head + &body).as_bytes()).await.unwrap();
-                return;
             }
             Step::Drop => return,
             Step::Reset => {
@@ -177,8 +180,8 @@ impl Wall {
         Self(Arc::new(AtomicI64::new(1_700_000_000_000)))
     }
 
-    pub fn advance(&self, by: Duration) {
-        self.0.fetch_add(i64::try_from(by.as_millis()).unwrap(), Ordering::Relaxed);
+    pub fn advance(&self, seconds: i64) {
+        self.0.fetch_add(1000 * seconds, Ordering::Relaxed);
     }
 
     /// Each look at the clock is a second later than the one before.

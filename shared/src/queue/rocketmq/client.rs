@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue};
+use http::HeaderMap;
 use tokio::time::Instant;
 
 use super::iam::{Login, Tokens, is_project_id};
@@ -18,11 +18,10 @@ use crate::queue::breaker::Fingerprint;
 use crate::queue::credentials::{Credentials, Family};
 use crate::queue::endpoint::Endpoint;
 use crate::queue::retry::{Attempt, Courier, Identity, Outgoing};
-use crate::queue::transport::{Call, Transport};
+use crate::queue::transport::{Call, Transport, headers};
 use crate::queue::{Class, EnvProblem, Queue, Receipt, SendError, Vendor};
 
 const CONTENT_TYPE: &str = "application/json";
-const USER_AGENT: &str = concat!("hookmq/", env!("CARGO_PKG_VERSION"));
 
 /// The names of Huawei's SDKs, then those of the Open Telekom Cloud's.
 const FAMILIES: [Family; 2] = [
@@ -121,26 +120,38 @@ impl Outgoing for Sending<'_> {
     }
 
     async fn attempt(&self, config: &Config, attempt: Attempt) -> Result<Accepted, Failure> {
+        let Inner { transport, tokens, .. } = self.client;
         let deadline = Instant::now() + attempt.timeout;
-        match &config.auth {
+        let mut token = None;
+        let (target, headers, secrets) = match &config.auth {
             Auth::Key(credentials, project) => {
-                let path = path(project, &config.instance);
-                let headers = self.signed(config.endpoint.host(), &path, credentials, project, attempt.now);
-                self.post(config, &path, headers, attempt.fresh, deadline, &credentials.secrets()).await
+                let target = path(project, &config.instance);
+                let headers = self.signed(config.endpoint.host(), &target, credentials, project, attempt.now);
+                (target, headers, credentials.secrets())
             }
             Auth::Login(login) => {
-                let Inner { tokens, transport, .. } = self.client;
-                let token = tokens.get(transport, login, attempt.now, deadline).await?;
+                let token = token.insert(tokens.get(transport, login, attempt.now, deadline).await?);
                 let value = token.value.expose_str().unwrap_or_default();
-                let path = path(&token.project_id, &config.instance);
-                let headers = headers(&[("content-type", CONTENT_TYPE), ("x-auth-token", value)]);
-                let sent = self.post(config, &path, headers, attempt.fresh, deadline, &[value]).await;
-                if sent.as_ref().is_err_and(|f| matches!(f.class, Class::Auth | Class::AuthRefresh)) {
-                    tokens.forget(&token).await;
-                }
-                sent
+                let headers = headers([("content-type", CONTENT_TYPE), ("x-auth-token", value)]);
+                (path(&token.project_id, &config.instance), headers, [value, ""])
             }
+        };
+        let call = Call {
+            endpoint: &config.endpoint,
+            target: &target,
+            headers,
+            body: self.body.clone(),
+            limit: self.limit,
+            timeout: deadline.saturating_duration_since(Instant::now()),
+            fresh: attempt.fresh,
+        };
+        let sent = wire::read(&transport.post(call).await?, &secrets);
+        if let (Some(token), Err(failure)) = (&token, &sent)
+            && matches!(failure.class, Class::Auth | Class::AuthRefresh)
+        {
+            tokens.forget(token, deadline).await;
         }
+        sent
     }
 }
 
@@ -160,47 +171,13 @@ impl Sending<'_> {
         let signature = sign(&head, credentials, now);
         let date = now.basic();
         signed.extend([("x-sdk-date", date.as_str()), ("authorization", &signature.authorization)]);
-        headers(&signed)
-    }
-
-    async fn post(
-        &self,
-        config: &Config,
-        target: &str,
-        headers: HeaderMap,
-        fresh: bool,
-        deadline: Instant,
-        secrets: &[&str],
-    ) -> Result<Accepted, Failure> {
-        let call = Call {
-            endpoint: &config.endpoint,
-            target,
-            headers,
-            body: self.body.clone(),
-            limit: self.limit,
-            timeout: deadline.saturating_duration_since(Instant::now()),
-            fresh,
-        };
-        wire::read(&self.client.transport.post(call).await?, secrets)
+        headers(signed)
     }
 }
 
 /// There is no `?topic=`: one example of the documents has it, no SDK sends it.
 fn path(project: &str, instance: &str) -> String {
     format!("/v2/{project}/rocketmq/instances/{instance}/messages")
-}
-
-fn headers(fields: &[(&'static str, &str)]) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    headers.insert("user-agent", HeaderValue::from_static(USER_AGENT));
-    for (name, value) in fields {
-        // Only values of the environment could be no header, and those were checked.
-        if let Ok(mut value) = HeaderValue::from_str(value) {
-            value.set_sensitive(matches!(*name, "authorization" | "x-security-token" | "x-auth-token"));
-            headers.insert(*name, value);
-        }
-    }
-    headers
 }
 
 fn endpoint(env: &Env) -> Result<Endpoint, EnvProblem> {

@@ -7,7 +7,6 @@
 //! A failure is not kept: what must not be repeated is the circuit breaker's to know.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue};
 use serde_json::json;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
@@ -19,7 +18,7 @@ use crate::queue::answer::{Answer, Failure, clean, id};
 use crate::queue::breaker::Fingerprint;
 use crate::queue::credentials::{fingerprint, required};
 use crate::queue::endpoint::Endpoint;
-use crate::queue::transport::{Call, Transport};
+use crate::queue::transport::{Call, Transport, headers};
 use crate::queue::{Class, EnvProblem};
 use crate::secret::Secret;
 
@@ -117,12 +116,10 @@ impl Tokens {
         if let Some(token) = cached.as_ref().filter(good) {
             return Ok(token.clone());
         }
-        let mut headers = HeaderMap::new();
-        headers.insert("content-type", HeaderValue::from_static("application/json"));
         let call = Call {
             endpoint: &login.endpoint,
             target: &login.target,
-            headers,
+            headers: headers([("content-type", "application/json")]),
             body: login.body(),
             limit: MAX_ANSWER,
             timeout: deadline.saturating_duration_since(Instant::now()),
@@ -139,11 +136,10 @@ impl Tokens {
         Ok(token)
     }
 
-    /// Forgets `token`, which DMS refused, unless there is a newer one already.
-    pub(super) async fn forget(&self, token: &Token) {
-        let mut cached = self.0.lock().await;
-        if cached.as_ref().is_some_and(|t| t.value == token.value) {
-            *cached = None;
+    /// Forgets `token`, which DMS refused, unless there is a newer one already or on its way.
+    pub(super) async fn forget(&self, token: &Token, deadline: Instant) {
+        if let Ok(mut cached) = timeout_at(deadline, self.0.lock()).await {
+            cached.take_if(|cached| cached.value == token.value);
         }
     }
 }
@@ -153,7 +149,9 @@ fn read(answer: &Answer, login: &Login) -> Result<Token, Failure> {
     let get = |path| json::text(&answer.body, path).ok().flatten().map(std::borrow::Cow::into_owned);
     let token = answer.header("x-subject-token").filter(|_| answer.is_2xx());
     let expires = get("token.expires_at").and_then(|text| Timestamp::parse_rfc3339(&text));
-    let project_id = get("token.project.id").filter(|id| is_project_id(id));
+    let (kind, project) = &login.project;
+    let own = Some(project.clone()).filter(|_| *kind == "id");
+    let project_id = get("token.project.id").or(own).filter(|id| is_project_id(id));
     if let (Some(value), Some(expires), Some(project_id)) = (token, expires, project_id) {
         return Ok(Token { value: Secret::new(value), project_id, login: login.fingerprint(), expires });
     }

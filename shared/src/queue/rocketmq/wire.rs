@@ -15,7 +15,7 @@ use crate::queue::answer::{Accepted, Answer, Failure, clean, id};
 pub const MAX_TEXT: usize = 4 << 20;
 
 /// Largest request body that may be signed, JSON's escapes included, in bytes.
-pub const MAX_BODY: usize = 12_000_000;
+const MAX_BODY: usize = 12_000_000;
 
 /// Topics of RocketMQ's own, in lower case.
 const SYSTEM_TOPICS: [&str; 7] = [
@@ -53,7 +53,7 @@ pub fn check_topic(topic: &str) -> Result<(), String> {
 }
 
 /// The request's body, or what can be refused without asking.
-pub fn body(message: &Message) -> Result<Bytes, Failure> {
+pub(super) fn body(message: &Message) -> Result<Bytes, Failure> {
     check_topic(&message.topic).map_err(|why| Failure::new(Class::Config, why))?;
     let too_large = |what: &str, len: usize, most: usize| {
         Err(Failure::new(Class::TooLarge, format!("{what} has {len} bytes, DMS takes {most}")))
@@ -88,10 +88,9 @@ pub fn read(answer: &Answer, secrets: &[&str]) -> Result<Accepted, Failure> {
     let request_id = || get("request_id").as_deref().or_else(|| answer.header("x-request-id")).and_then(id);
 
     let code = get("error_code");
-    if code.is_none() && answer.is_2xx() {
-        if let Some(message_id) = get("msg_id").and_then(|text| id(&text)) {
-            return Ok(Accepted { message_id, request_id: request_id() });
-        }
+    let message_id = get("msg_id").and_then(|text| id(&text));
+    if let Some(message_id) = message_id.filter(|_| code.is_none() && answer.is_2xx()) {
+        return Ok(Accepted { message_id, request_id: request_id() });
     }
     let code = code.or_else(|| first(&["errorCode", "code", "error.code"]));
     let text = first(&["error_msg", "errorMsg", "message", "error.message", "error.title"]);

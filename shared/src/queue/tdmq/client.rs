@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue};
 use tokio::time::Instant;
 
 use super::sign::{Head, sign};
@@ -16,14 +15,11 @@ use crate::queue::breaker::Fingerprint;
 use crate::queue::credentials::{Credentials, Family};
 use crate::queue::endpoint::Endpoint;
 use crate::queue::retry::{Attempt, Courier, Identity, Outgoing};
-use crate::queue::transport::{Call, Transport};
+use crate::queue::transport::{Call, Transport, USER_AGENT, headers};
 use crate::queue::{EnvProblem, Queue, Receipt, SendError, Vendor};
 
 const DEFAULT_ENDPOINT: &str = "https://tdmq.tencentcloudapi.com";
 const CONTENT_TYPE: &str = "application/json; charset=utf-8";
-
-/// Our name, in the form that `X-TC-RequestClient` takes.
-const CLIENT: &str = concat!("hookmq-", env!("CARGO_PKG_VERSION"));
 
 /// Most bytes of an answer: they are a few hundred.
 const MAX_ANSWER: usize = 1 << 20;
@@ -137,26 +133,17 @@ impl Outgoing for Sending<'_> {
         let signature = sign(&head, &config.credentials, attempt.now);
         let timestamp = attempt.now.unix().to_string();
 
-        let mut headers = HeaderMap::new();
-        let mut add = |name: &'static str, value: &str| {
-            // Only values of the environment could be no header, and those were checked.
-            if let Ok(mut value) = HeaderValue::from_str(value) {
-                value.set_sensitive(matches!(name, "authorization" | "x-tc-token"));
-                headers.insert(name, value);
-            }
-        };
-        add("content-type", CONTENT_TYPE);
-        add("user-agent", CLIENT);
-        add("x-tc-requestclient", CLIENT);
-        add("x-tc-action", "SendMessages");
-        add("x-tc-version", "2020-02-17");
-        add("x-tc-timestamp", &timestamp);
-        add("x-tc-region", &config.region);
-        add("x-tc-language", "en-US");
-        add("authorization", &signature.authorization);
-        if let Some(token) = config.credentials.token() {
-            add("x-tc-token", token);
-        }
+        let token = config.credentials.token().map(|token| ("x-tc-token", token));
+        let own = [
+            ("x-tc-action", "SendMessages"),
+            ("x-tc-version", "2020-02-17"),
+            ("x-tc-timestamp", &timestamp),
+            ("x-tc-region", &config.region),
+            ("x-tc-language", "en-US"),
+            ("x-tc-requestclient", USER_AGENT),
+            ("authorization", &signature.authorization),
+        ];
+        let headers = headers(signed.into_iter().chain(own).chain(token));
 
         let Attempt { timeout, fresh, .. } = attempt;
         let call = Call {

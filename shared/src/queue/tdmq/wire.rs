@@ -33,7 +33,7 @@ struct SendMessages<'a> {
 }
 
 /// The request's body. `send_timeout` is in seconds.
-pub fn body(topic: &str, text: &str, send_timeout: Option<u64>) -> Bytes {
+pub(super) fn body(topic: &str, text: &str, send_timeout: Option<u64>) -> Bytes {
     // Strings and a number serialise without fail.
     serde_json::to_vec(&SendMessages { topic, payload: text, send_timeout }).unwrap_or_default().into()
 }

@@ -1,0 +1,188 @@
+//! TLS, a proxy, and connections made before the first request.
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+
+mod queue_support;
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use hookmq_shared::queue::tdmq::Client;
+use hookmq_shared::queue::{Class, Queue as _};
+use queue_support::{Server, Wall, context, message, ok, seconds};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::pki_types::PrivateKeyDer;
+use rustls::{ProtocolVersion, ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+const STORED: &str = r#"{"Response":{"MessageId":"71:11:0:0","ErrorMsg":"","RequestId":"r-1"}}"#;
+
+/// A TLS server with a certificate of its own authority, answering every request with `STORED`.
+struct TlsServer {
+    port: u16,
+    ca_file: PathBuf,
+    versions: Arc<Mutex<Vec<ProtocolVersion>>>,
+    _dir: tempfile::TempDir,
+}
+
+impl TlsServer {
+    fn start(names: &[&str], versions: &[&'static SupportedProtocolVersion]) -> Self {
+        let mut ca = CertificateParams::new([]).unwrap();
+        ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let ca = CertifiedIssuer::self_signed(ca, KeyPair::generate().unwrap()).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let leaf = CertificateParams::new(names).unwrap().signed_by(&key, &ca).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let ca_file = dir.path().join("ca.pem");
+        std::fs::write(&ca_file, ca.pem()).unwrap();
+
+        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions)
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![leaf.der().clone()], key)
+            .unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (config, seen) = (Arc::new(config), Arc::new(Mutex::new(Vec::new())));
+        let versions = seen.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let connection = ServerConnection::new(config.clone()).unwrap();
+                let seen = seen.clone();
+                std::thread::spawn(move || serve(StreamOwned::new(connection, stream.unwrap()), &seen));
+            }
+        });
+        Self { port, ca_file, versions, _dir: dir }
+    }
+}
+
+fn serve(stream: StreamOwned<ServerConnection, std::net::TcpStream>, seen: &Mutex<Vec<ProtocolVersion>>) {
+    let mut stream = BufReader::new(stream);
+    loop {
+        let (mut line, mut length) = (String::new(), 0);
+        while line != "\r\n" {
+            line.clear();
+            if stream.read_line(&mut line).unwrap_or(0) == 0 {
+                return;
+            }
+            if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                length = value.trim().parse().unwrap();
+            }
+        }
+        stream.read_exact(&mut vec![0; length]).unwrap();
+        seen.lock().unwrap().push(stream.get_ref().conn.protocol_version().unwrap());
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{STORED}", STORED.len());
+        stream.get_mut().write_all(answer.as_bytes()).unwrap();
+    }
+}
+
+fn client(url: &str, vars: &[(&str, &str)]) -> Client {
+    let own = [
+        ("TDMQ_ENDPOINT", url),
+        ("TDMQ_REGION", "ap-guangzhou"),
+        ("TENCENTCLOUD_SECRET_ID", "AKIDEXAMPLE"),
+        ("TENCENTCLOUD_SECRET_KEY", "KEYEXAMPLE"),
+    ];
+    Client::new(context(&[&own, vars].concat(), Wall::new().clock()))
+}
+
+#[tokio::test]
+async fn both_versions_of_tls_are_spoken_with_a_root_of_ones_own() {
+    for (version, protocol) in [
+        (&rustls::version::TLS12, ProtocolVersion::TLSv1_2),
+        (&rustls::version::TLS13, ProtocolVersion::TLSv1_3),
+    ] {
+        let server = TlsServer::start(&["localhost"], &[version]);
+        let vars = [("TLS_CA_FILE", server.ca_file.to_str().unwrap())];
+        let client = client(&format!("https://localhost:{}", server.port), &vars);
+        assert_eq!(client.problems(), []);
+        let receipt = client.send(&message("a/b/c", "x"), seconds(30)).await.unwrap();
+        assert_eq!(receipt.attempts, 1);
+        assert_eq!(*server.versions.lock().unwrap(), [protocol]);
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_must_be_of_a_known_root_and_of_the_right_name() {
+    let server = TlsServer::start(&["other.example"], &[&rustls::version::TLS13]);
+    let url = format!("https://localhost:{}", server.port);
+    for vars in [vec![], vec![("TLS_CA_FILE", server.ca_file.to_str().unwrap())]] {
+        let error = client(&url, &vars).send(&message("a/b/c", "x"), seconds(1)).await.unwrap_err();
+        assert_eq!((error.class, error.maybe_stored), (Class::Transient, false), "{error}");
+        assert!(error.detail.contains("certificate"), "{error}");
+    }
+    assert!(server.versions.lock().unwrap().is_empty(), "no request was made");
+}
+
+#[tokio::test]
+async fn a_file_without_certificates_is_a_problem() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ca.pem");
+    let garbage = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    for content in ["", "not PEM", garbage] {
+        std::fs::write(&path, content).unwrap();
+        let client = client("https://localhost", &[("TLS_CA_FILE", path.to_str().unwrap())]);
+        let problems: Vec<_> = client.problems().iter().map(|p| p.variable).collect();
+        assert_eq!(problems, ["TLS_CA_FILE"], "{content}");
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_is_asked_for_a_tunnel() {
+    let server = TlsServer::start(&["tdmq.example"], &[&rustls::version::TLS13]);
+    let proxy = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://user:p%40ss@{}", proxy.local_addr().unwrap());
+    let port = server.port;
+    let asked = tokio::spawn(async move {
+        let (stream, _) = proxy.accept().await.unwrap();
+        let mut stream = tokio::io::BufReader::new(stream);
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            stream.read_line(&mut head).await.unwrap();
+        }
+        stream.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await.unwrap();
+        let mut onward = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        tokio::spawn(async move { tokio::io::copy_bidirectional(&mut stream, &mut onward).await });
+        head
+    });
+    let vars = [("HTTPS_PROXY", url.as_str()), ("TLS_CA_FILE", server.ca_file.to_str().unwrap())];
+    client("https://tdmq.example", &vars).send(&message("a/b/c", "x"), seconds(30)).await.unwrap();
+    let head = asked.await.unwrap();
+    assert!(head.starts_with("CONNECT tdmq.example:443 HTTP/1.1\r\n"), "{head}");
+    assert!(head.contains("Proxy-Authorization: Basic dXNlcjpwQHNz\r\n"), "{head}");
+}
+
+#[tokio::test]
+async fn a_proxy_that_refuses_stores_nothing() {
+    let proxy = Server::start([]).await;
+    // The script's server answers nothing to a request without a length, and closes.
+    let error = client("https://tdmq.example", &[("HTTPS_PROXY", &proxy.url)])
+        .send(&message("a/b/c", "x"), seconds(1))
+        .await
+        .unwrap_err();
+    assert_eq!((error.class, error.maybe_stored), (Class::Transient, false), "{error}");
+}
+
+#[tokio::test]
+async fn this_machine_is_never_behind_the_proxy() {
+    let (proxy, server) = (Server::start([]).await, Server::start([ok(STORED)]).await);
+    let client = client(&server.url, &[("HTTPS_PROXY", &proxy.url)]);
+    client.send(&message("a/b/c", "x"), seconds(10)).await.unwrap();
+    assert_eq!(proxy.connections(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_can_be_there_before_the_first_request() {
+    let server = Server::start([ok(STORED)]).await;
+    let client = client(&server.url, &[]);
+    client.prewarm().await;
+    tokio::task::yield_now().await;
+    assert_eq!((server.connections(), server.seen().len()), (1, 0));
+    client.send(&message("a/b/c", "x"), seconds(10)).await.unwrap();
+    assert_eq!(server.connections(), 1);
+}
