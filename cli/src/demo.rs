@@ -5,7 +5,7 @@
 
 use std::error::Error;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use hookmq_emulator::{Config as EmulatorConfig, Emulator, StoredMessage, Vendor, sample};
@@ -21,6 +21,7 @@ use hookmq_shared::queue::{Queue, rocketmq, tdmq};
 use hookmq_shared::source::{Draft, Source, preset_info};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::client::{self, Answer};
 use crate::samples::{self, EVENTS, Expect, Sample};

@@ -63,16 +63,15 @@ impl Sample {
 
 /// The demo's hooks: one for each preset, named after it.
 pub(crate) fn hooks() -> String {
-    let mut toml = String::new();
-    for Sample { preset, secret, .. } in SAMPLES {
+    let hook = |Sample { preset, secret, .. }: &Sample| {
         let secrets =
             if secret.is_empty() { String::new() } else { format!("secrets = [\"plain:{secret}\"]\n") };
-        toml += &format!(
+        format!(
             "[hooks.{preset}]\nsource = \"{preset}\"\n{secrets}\
              topic = {{ tdmq = \"pulsar-demo/webhooks/{preset}\", rocketmq = \"webhooks_{preset}\" }}\n"
-        );
-    }
-    toml
+        )
+    };
+    SAMPLES.iter().map(hook).collect::<Vec<_>>().concat()
 }
 
 /// What must become of a sample event.

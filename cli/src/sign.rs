@@ -16,7 +16,7 @@ pub(crate) struct Args {
     /// The preset
     #[arg(long, value_name = "PRESET")]
     source: String,
-    /// The secret, or a reference (env:NAME, file:PATH); for a public-key source the private key's seed
+    /// The secret, or a reference (`env:NAME`, `file:PATH`); for a public-key source the private key's seed
     #[arg(long, value_name = "VALUE")]
     secret: Vec<String>,
     /// A parameter of the preset

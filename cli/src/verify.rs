@@ -33,7 +33,7 @@ pub(crate) struct Args {
     /// A TOML file with a [verify] table
     #[arg(long, value_name = "FILE")]
     verify: Option<PathBuf>,
-    /// The secret, or a reference (env:NAME, file:PATH); takes the place of a hook's own
+    /// The secret, or a reference (`env:NAME`, `file:PATH`); takes the place of a hook's own
     #[arg(long, value_name = "VALUE")]
     secret: Vec<String>,
     /// A parameter of the preset

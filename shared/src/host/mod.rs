@@ -80,6 +80,9 @@ pub async fn run<Q: Queue>(queue: impl FnOnce(Context) -> Q) -> Result<(), HostE
     if samples == Samples::Accepted {
         tracing::warn!("sample secrets are accepted, which everybody knows: for local runs only");
     }
+    if context.env.is_on("ALLOW_HTTP_ENDPOINTS") {
+        tracing::warn!("plain HTTP endpoints are allowed: messages and signatures can be read on the way");
+    }
     let config = Config::load(Reading::new(&context.env, samples));
     let gateway = Gateway::new(config, queue(context.clone()), context.clone());
     if context.env.is_on("PREWARM") {
