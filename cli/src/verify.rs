@@ -30,7 +30,7 @@ pub(crate) struct Args {
     /// A preset
     #[arg(long, value_name = "PRESET")]
     source: Option<String>,
-    /// A TOML file with a [verify] table
+    /// A TOML file with a `[verify]` table
     #[arg(long, value_name = "FILE")]
     verify: Option<PathBuf>,
     /// The secret, or a reference (`env:NAME`, `file:PATH`); takes the place of a hook's own
