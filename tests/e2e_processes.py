@@ -7,7 +7,6 @@ as the plain HTTP server that it is outside a cloud runtime. One table of cases 
 import base64
 import contextlib
 import json
-import os
 import pathlib
 import tempfile
 
@@ -160,6 +159,7 @@ class Check:
 
     def __init__(self, function: str, host, vendor_port: int):
         self.function, self.host, self.vendor_port, self.count = function, host, vendor_port, 0
+        self.answers = []
 
     def control(self, method: str, path: str, body=None):
         data = None if body is None else json.dumps(body).encode()
@@ -178,6 +178,7 @@ class Check:
         headers = {"Authorization": f"Bearer {support.TOKEN}", "Content-Type": "application/json",
                    "X-Topic": topic}
         status, answer_headers, body = self.host.post(f"/{hook}", text, headers)
+        self.answers.append(json.dumps(answer_headers) + body)
         mine = [r for r in self.control("GET", "/_/requests")["requests"] if (r["topic"] or "").endswith(topic)]
         stored = [m for m in support.messages(self.vendor_port) if m["topic"].endswith(topic)]
         for message in stored:
@@ -276,13 +277,16 @@ def main() -> None:
                 check.the_rest()
                 triggers = check_triggers(running, vendor_port) if host is Rie else 0
                 check.auth_is_not_hammered()
+                with log.open("a") as record:
+                    record.write("".join(check.answers) + json.dumps(support.messages(vendor_port)))
                 print(f"{function} on {running.name}: {check.count} deliveries, {triggers} trigger events")
+    # Everything that the functions wrote: log lines, answers, messages.
     text = log.read_text(errors="replace")
     for secret in (support.TOKEN, support.SECRET_KEY, support.SECRET_ACCESS_KEY, "Bearer forged"):
-        assert secret not in text, "a secret is in the log"
+        assert secret not in text, f"{secret} was written"
     assert '"outcome":"accepted"' in text and "panicked" not in text
-    print(f"{len(text.splitlines())} log lines without a secret or a panic")
-    os.remove(log)
+    print(f"{len(text.splitlines())} lines of logs, answers and messages without a secret or a panic")
+    log.unlink()
 
 
 if __name__ == "__main__":

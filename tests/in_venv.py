@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Makes the virtual environment under `target/` and runs the Python checks in it.
 
-    python3 tests/venv.py            all of them
-    python3 tests/venv.py e2e_processes   one of them
+    python3 tests/in_venv.py                  all of them
+    python3 tests/in_venv.py e2e_processes    one of them
 """
 import os
 import pathlib
