@@ -7,7 +7,7 @@ use super::published::is_published;
 use super::{Reading, Samples};
 use crate::env::Env;
 use crate::message::{Format, Place, Placeholder, Recipe, Template};
-use crate::queue::{self, Vendor};
+use crate::queue::Vendor;
 use crate::reader::{At, Table};
 use crate::secret::{Secret, SecretRef};
 use crate::source::{Settings, Source};
@@ -53,6 +53,10 @@ impl Hook {
         }?;
         Some(Recipe {
             topic,
+            is_topic: match vendor {
+                Vendor::Tdmq => |topic| Vendor::Tdmq.check_topic(topic).is_ok(),
+                Vendor::Rocketmq => |topic| Vendor::Rocketmq.check_topic(topic).is_ok(),
+            },
             format: self.format,
             key: self.key.as_ref(),
             tag: self.tag.as_ref(),
@@ -260,11 +264,7 @@ fn topics(table: &Table<'_>) -> Option<(Option<Template>, Option<Template>)> {
 fn check_topic(table: &Table<'_>, key: &'static str, topic: &Template, vendor: Vendor, durable: bool) {
     // Stands for any value that a placeholder of a topic may have: long enough by itself.
     let outline = topic.outline("xxx");
-    let checked = match vendor {
-        Vendor::Tdmq => queue::tdmq::check_topic(&outline),
-        Vendor::Rocketmq => queue::rocketmq::check_topic(&outline),
-    };
-    if let Err(error) = checked {
+    if let Err(error) = vendor.check_topic(&outline) {
         table.error(key, error);
     }
     if outline.starts_with("non-persistent:") && durable {

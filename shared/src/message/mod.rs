@@ -42,6 +42,8 @@ pub struct Message {
 pub struct Recipe<'h> {
     /// Where it goes.
     pub topic: &'h Template,
+    /// Whether the vendor takes a topic of that name.
+    pub is_topic: fn(&str) -> bool,
     /// How the body is carried.
     pub format: Format,
     /// A key of its own.
@@ -61,6 +63,9 @@ pub enum Unrenderable {
     /// A template asks for what is not there, or not fit.
     #[error(transparent)]
     Template(#[from] RenderError),
+    /// The placeholders' values make a topic that the vendor does not take.
+    #[error("topic: the placeholders' values make no topic that the vendor takes")]
+    Topic,
     /// A CloudEvents attribute would hold a control character or over 1024 bytes.
     #[error("the CloudEvents attribute {0} would hold a control character or over 1024 bytes")]
     Attribute(&'static str),
@@ -76,6 +81,9 @@ impl Recipe<'_> {
     /// Makes the message.
     pub fn render(&self, delivery: &Delivery) -> Result<Message, Unrenderable> {
         let topic = self.topic.render(delivery, Place::Topic)?;
+        if !(self.is_topic)(&topic) {
+            return Err(Unrenderable::Topic);
+        }
         let key = self.key.map(|t| t.render(delivery, Place::Key)).transpose()?;
         let tag = self.tag.map(|t| t.render(delivery, Place::Tag)).transpose()?;
         let attributes =
@@ -127,6 +135,7 @@ pub(crate) mod tests {
     fn recipe(topic: &Template, format: Format) -> Recipe<'_> {
         Recipe {
             topic,
+            is_topic: |topic| topic.len() < 9,
             format,
             key: None,
             tag: None,
@@ -213,6 +222,15 @@ pub(crate) mod tests {
         assert_eq!(render(&event, Format::CloudEvents), Err(Unrenderable::Attribute("type")));
         event.event = Some("x".repeat(2000));
         assert_eq!(render(&event, Format::Raw), Err(Unrenderable::Attribute("type")));
+    }
+
+    #[test]
+    fn a_topic_that_the_vendor_does_not_take_is_refused() {
+        let event = delivery(b"{}", None);
+        let topic =
+            |text| recipe(&Template::parse(text).unwrap(), Format::Raw).render(&event).map(|m| m.topic);
+        assert_eq!(topic("t-{event}"), Ok("t-push".to_owned()));
+        assert_eq!(topic("topic-{event}"), Err(Unrenderable::Topic));
     }
 
     #[test]

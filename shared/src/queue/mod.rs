@@ -35,6 +35,14 @@ impl Vendor {
             Self::Rocketmq => "rocketmq",
         }
     }
+
+    /// Whether the vendor takes a topic of this form; what is wrong with it.
+    pub fn check_topic(self, topic: &str) -> Result<(), String> {
+        match self {
+            Self::Tdmq => tdmq::check_topic(topic),
+            Self::Rocketmq => rocketmq::check_topic(topic),
+        }
+    }
 }
 
 /// A queue that messages can be sent to.
