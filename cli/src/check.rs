@@ -38,7 +38,7 @@ pub(crate) fn run(file: Option<&Path>) -> Exit {
         let uses = config.hooks().filter(|hook| hook.recipe(vendor, "").is_some()).count();
         if uses > 0 {
             for problem in problems {
-                println!("environment: note: the {} function needs {problem}", vendor.as_str());
+                println!("environment: note: {}: {problem}", vendor.as_str());
             }
         }
     }

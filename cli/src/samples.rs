@@ -122,7 +122,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use hookmq_shared::clock::Timestamp;
-    use hookmq_shared::config::{Config, Reading, Samples, is_published};
+    use hookmq_shared::config::{Config, Reading, Samples, Severity, is_published};
     use hookmq_shared::env::Env;
     use hookmq_shared::host::trigger;
     use hookmq_shared::source::{Outcome, preset_names};
@@ -155,6 +155,8 @@ mod tests {
         assert_eq!(read(Samples::Accepted).hooks().count(), SAMPLES.len());
         let refused = read(Samples::Refused);
         assert_eq!(refused.hooks().map(|hook| hook.name.as_str()).collect::<Vec<_>>(), ["none"]);
+        let errors = refused.mistakes.iter().filter(|mistake| mistake.severity == Severity::Error);
+        assert_eq!(errors.count(), SAMPLES.len() - 1, "{:?}", refused.mistakes);
     }
 
     #[test]

@@ -171,12 +171,11 @@ fn secrets(table: &Table<'_>, with: Reading<'_>, unresolved: &mut Vec<String>) -
     for (i, item) in written.iter().enumerate() {
         let key = format!("secrets[{i}]");
         match SecretRef::parse(item.value).and_then(|reference| reference.resolve(with.env)) {
-            Ok(secret) if with.samples == Samples::Refused && is_published(secret.expose()) => table
-                .error_at(
-                    item.offset,
-                    &key,
-                    "this is a sample secret that everybody knows: set one of your own",
-                ),
+            Ok(secret) if with.samples == Samples::Refused && is_published(secret.expose()) => {
+                unresolved.push("secrets".to_owned());
+                let message = "this is a sample secret that everybody knows: set one of your own";
+                table.error_at(item.offset, &key, message);
+            }
             Ok(secret) => secrets.push(secret),
             Err(error) => {
                 unresolved.push("secrets".to_owned());

@@ -78,5 +78,5 @@ fn optional(env: &Env, variable: &'static str) -> Result<Option<Secret>, EnvProb
     SecretRef::parse_or_literal(&text)
         .and_then(|reference| reference.resolve(env))
         .map(Some)
-        .map_err(|e| EnvProblem { variable, message: e.to_string() })
+        .map_err(|e| EnvProblem { variable, message: format!("gives no value: {e}") })
 }

@@ -69,11 +69,11 @@ pub trait Queue: Clone + Send + Sync + 'static {
 
 /// Something missing or wrong in the environment.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{variable}: {message}")]
+#[error("{variable} {message}")]
 pub struct EnvProblem {
     /// The variable.
     pub variable: &'static str,
-    /// What is wrong and what to do.
+    /// What is wrong and what to do: the rest of a sentence that begins with the variable.
     pub message: String,
 }
 

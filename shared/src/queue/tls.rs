@@ -73,20 +73,21 @@ fn tls_config(env: &Env) -> Result<ClientConfig, EnvProblem> {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     if let Some(path) = env.get("TLS_CA_FILE") {
         let wrong = |message| EnvProblem { variable: "TLS_CA_FILE", message };
-        let pem = std::fs::read(&path).map_err(|e| wrong(format!("cannot read {path}: {}", e.kind())))?;
+        let pem = std::fs::read(&path)
+            .map_err(|e| wrong(format!("names {path}, which cannot be read: {}", e.kind())))?;
         let before = roots.len();
         for certificate in CertificateDer::pem_slice_iter(&pem) {
             certificate.ok().and_then(|c| roots.add(c).ok()).ok_or_else(|| {
-                wrong(format!("{path} holds something that is no certificate: it takes PEM"))
+                wrong(format!("names {path}, which holds something that is no certificate: it takes PEM"))
             })?;
         }
         if roots.len() == before {
-            return Err(wrong(format!("{path} holds no certificate: it takes PEM")));
+            return Err(wrong(format!("names {path}, which holds no certificate: it takes PEM")));
         }
     }
     let config = ClientConfig::builder_with_provider(Arc::new(crypto()))
         .with_safe_default_protocol_versions()
-        .map_err(|e| EnvProblem { variable: "TLS_CA_FILE", message: e.to_string() })?;
+        .map_err(|e| EnvProblem { variable: "TLS_CA_FILE", message: format!("is of no use: {e}") })?;
     Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 

@@ -183,7 +183,7 @@ fn path(project: &str, instance: &str) -> String {
 fn endpoint(env: &Env) -> Result<Endpoint, EnvProblem> {
     let variable = "ROCKETMQ_ENDPOINT";
     let problem = |message| EnvProblem { variable, message };
-    let unset = || problem("is not set: such as https://dms.eu-de.otc.t-systems.com".to_owned());
+    let unset = || problem("is not set: write it as https://dms.eu-de.otc.t-systems.com".to_owned());
     Endpoint::parse(&env.get(variable).ok_or_else(unset)?, env.is_on("ALLOW_HTTP_ENDPOINTS"))
         .map_err(|e| problem(e.to_string()))
 }
