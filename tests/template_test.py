@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""The SAM template: valid, and what the functions and documents lean on is in it."""
+"""The SAM template is valid, and the names that it shares with functions and documents are theirs."""
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -16,22 +17,48 @@ ENV = {
 }
 
 
-def main() -> None:
+def functions(template: dict) -> dict:
+    resources = template["Resources"].items()
+    return {name: function["Properties"] | {"Metadata": function["Metadata"]} for name, function in resources
+            if function["Type"] == "AWS::Serverless::Function"}
+
+
+def check_template(template: dict) -> None:
     subprocess.run([SAM, "validate", "--lint"], cwd=support.ROOT, env=ENV, check=True)
-    template = yaml_parse((support.ROOT / "template.yaml").read_text())
-    functions = {name: resource for name, resource in template["Resources"].items()
-                 if resource["Type"] == "AWS::Serverless::Function"}
-    assert set(functions) == {"TdmqFunction", "RocketmqFunction"}, set(functions)
-    for name, base_path in (("TdmqFunction", "/tdmq"), ("RocketmqFunction", "/rocketmq")):
-        function = functions[name]
+    base_paths = {"TdmqFunction": "/tdmq", "RocketmqFunction": "/rocketmq"}
+    assert set(functions(template)) == set(base_paths), set(functions(template))
+    for name, function in functions(template).items():
         assert function["Metadata"]["BuildMethod"] == "rust-cargolambda", name
-        assert function["Properties"]["Environment"]["Variables"]["BASE_PATH"] == base_path, name
-        paths = {event["Properties"]["Path"] for event in function["Properties"]["Events"].values()}
-        assert paths == {base_path + "/{hook+}"}, (name, paths)
+        assert function["Environment"]["Variables"]["BASE_PATH"] == base_paths[name], name
+        paths = {event["Properties"]["Path"] for event in function["Events"].values()}
+        assert paths == {base_paths[name] + "/{hook+}"}, (name, paths)
     for name, parameter in template["Parameters"].items():
         is_secret = any(word in name for word in ("Key", "Secret", "Token", "Password"))
         assert not is_secret or parameter.get("NoEcho"), f"{name} shows a secret"
-    print(f"template.yaml: valid, {len(functions)} functions, {len(template['Resources'])} resources")
+
+
+def check_names(template: dict) -> None:
+    """Names that stand in several places are the same in all of them."""
+    parts = [template["Globals"]["Function"], *functions(template).values()]
+    variables = {name for part in parts for name in part["Environment"]["Variables"]}
+    hooks = (support.ROOT / "hooks.toml").read_text()
+    secrets = set(re.findall(r'^secrets\b.*"env:(\w+)"', hooks, re.M))
+    assert secrets and secrets <= variables, f"the template does not set {secrets - variables}"
+
+    document = (support.ROOT / "docs/configuration.md").read_text()
+    documented = set(re.findall(r"`([\w-]+)`", document))
+    presets = {path.stem for path in (support.ROOT / "shared/src/source/presets").glob("*.toml")}
+    clients = "".join(path.read_text() for path in (support.ROOT / "shared/src/queue").rglob("*.rs"))
+    read = set(re.findall(r'"((?:TENCENTCLOUD|TDMQ|HUAWEICLOUD|OTC|OS|ROCKETMQ|TLS)_[A-Z_]+)"', clients))
+    missing = (variables - secrets | presets | read) - documented
+    assert presets and read and not missing, f"docs/configuration.md does not tell of {missing}"
+
+
+def main() -> None:
+    template = yaml_parse((support.ROOT / "template.yaml").read_text())
+    check_template(template)
+    check_names(template)
+    print(f"template.yaml: valid, {len(functions(template))} functions, {len(template['Resources'])} resources")
 
 
 if __name__ == "__main__":
