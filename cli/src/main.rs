@@ -29,7 +29,7 @@ struct Cli {
 enum Command {
     /// Send every sample through both forwarders to local emulators of both vendors
     Demo,
-    /// The same, staying up until Ctrl-C
+    /// Do the same as demo, and stay up until Ctrl-C
     Dev,
     /// Name every mistake in a hooks file
     Check {
