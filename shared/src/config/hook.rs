@@ -66,10 +66,12 @@ impl Hook {
     }
 }
 
-/// The hook's path, which a broken hook has too: it answers 503 there.
-pub(super) fn path(name: &At<&str>, table: &Table<'_>) -> String {
-    let default = || format!("/{}", name.value);
-    let Some(path) = table.str("path") else { return default() };
+/// The hook's path, which a broken hook has too: it answers 503 there. `None` if nobody can tell.
+pub(super) fn path(name: &At<&str>, table: &Table<'_>) -> Option<String> {
+    if !table.has("path") {
+        return Some(format!("/{}", name.value));
+    }
+    let path = table.str("path")?;
     let fits = path.value.starts_with('/')
         && path.value.len() > 1
         && !path.value.starts_with("/_/")
@@ -77,10 +79,10 @@ pub(super) fn path(name: &At<&str>, table: &Table<'_>) -> String {
         && path.value.bytes().all(|b| b.is_ascii_alphanumeric() || b"/-._~".contains(&b))
         && !path.value.contains("//");
     if fits {
-        return path.value.to_owned();
+        return Some(path.value.to_owned());
     }
     table.error("path", r#"write a path such as "/erp/orders": letters, digits, "-._~", not under "/_/""#);
-    default()
+    None
 }
 
 /// Reads the rest of the table. Mistakes go to the table; `None` if there is too little to go on.

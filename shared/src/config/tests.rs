@@ -140,7 +140,7 @@ fn a_broken_hook_leaves_the_others_alone() {
 fn a_syntax_error_breaks_the_hook_it_stands_in() {
     let config = parse(&GOOD.replace("timestamp = {", "timestamp = "));
     assert!(matches!(config.lookup("/tdmq/github"), Lookup::Hook(_)), "{:?}", config.mistakes);
-    assert!(matches!(config.lookup("/tdmq/erp/orders"), Lookup::Broken("erp")));
+    assert!(matches!(config.lookup("/tdmq/erp/orders"), Lookup::Broken(_)));
     // What else the file was meant to hold, nobody knows.
     assert!(matches!(config.lookup("/tdmq/other"), Lookup::Broken(_)));
     assert!(config.mistakes.iter().any(|m| m.line == 23));
@@ -152,6 +152,26 @@ fn a_syntax_error_in_a_header_breaks_every_hook() {
     for path in ["/tdmq/github", "/tdmq/erp/orders", "/tdmq/other"] {
         assert!(matches!(config.lookup(path), Lookup::Broken(_)), "{path}");
     }
+}
+
+/// Else the sender would get a 404 for a fault of ours, and drop the delivery.
+#[test]
+fn a_path_that_may_be_a_broken_hooks_is_not_unknown() {
+    for text in [
+        GOOD.replace("[hooks.", "[hoks."),
+        GOOD.replace("\"/erp/orders\"", "\"erp/orders\""),
+        GOOD.replace("\"/erp/orders\"", "[\"/erp/orders\"]"),
+        "hooks = 1".to_owned(),
+        "[hooks]\nerp = \"x\"".to_owned(),
+        "[[hooks]]\nname = \"erp\"".to_owned(),
+    ] {
+        let config = parse(&text);
+        assert!(matches!(config.lookup("/tdmq/erp/orders"), Lookup::Broken(_)), "{text}");
+        assert_eq!(config.max_body(), 6 * 1024 * 1024);
+    }
+    let empty = parse("");
+    assert!(matches!(empty.lookup("/tdmq/erp/orders"), Lookup::Unknown));
+    assert!(empty.max_body() > 0, "a 404 is no 413");
 }
 
 #[test]
@@ -211,4 +231,59 @@ fn the_built_in_file_is_sound() {
     let config = Config::parse("hooks.toml", &shown, Reading::new(&Env::of(secrets), Samples::Refused));
     assert_eq!(errors(&config), [""; 0]);
     assert_eq!(config.hooks().count(), 3);
+}
+
+/// A hook that is served in spite of a syntax error is the hook that was written.
+#[test]
+fn no_slip_of_the_pen_changes_a_hook_that_is_served() {
+    const TEXT: &str = r#"[hooks.a]
+secrets = ["plain:0123456789abcdef"]
+topic = "topic-a"
+[hooks.a.verify]
+kind = "hmac"
+hash = "sha256"
+signature = { from = "header:S", encoding = "hex" }
+signed = ["{header:T}", "{body}"]
+timestamp = { from = "header:T", unit = "s" }
+require = [{ from = "header:V", in = ["1"] }]
+
+[ hooks.b ]
+secrets = [
+  "plain:0123456789abcdef",
+]
+topic = "topic-b"
+events = ["x", "y"]
+[ hooks . b . verify ]
+kind = "hmac"
+hash = "sha256"
+signature = { from = "header:S", encoding = "hex" }
+signed = ["{header:T}", "{body}"]
+timestamp = { from = "header:T", unit = "s" }
+event = "header:E"
+[[hooks.b.verify.require]]
+from = "header:V"
+in = ["1"]
+"#;
+    let whole = parse(TEXT);
+    assert_eq!(errors(&whole), [""; 0]);
+    let mut changed = Vec::new();
+    let mut check = |text: String, what: String| {
+        if DeTable::parse(&text).is_ok() {
+            return;
+        }
+        for hook in parse(&text).hooks() {
+            if whole.hook(&hook.name).map(|h| format!("{h:?}")) != Some(format!("{hook:?}")) {
+                changed.push(format!("{what}: {} is served, but changed", hook.name));
+            }
+        }
+    };
+    for at in 0..TEXT.len() {
+        let line = TEXT[..at].matches('\n').count() + 1;
+        let (head, tail) = TEXT.split_at(at);
+        check(format!("{head}{}", &tail[1..]), format!("line {line}: {:?} left out", &tail[..1]));
+        for slip in ["\"", "'", "[", "]", "{", "}", "=", ",", "\n", "#", ".", "\"\"\"", "'''"] {
+            check(format!("{head}{slip}{tail}"), format!("line {line}: {slip:?} before {:?}", &tail[..1]));
+        }
+    }
+    assert!(changed.is_empty(), "{changed:#?}");
 }
