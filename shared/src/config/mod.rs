@@ -22,6 +22,9 @@ pub use published::is_published;
 /// The workspace's own `hooks.toml` at build time: SAM's build copies only the binary.
 const BUILT_IN: &str = include_str!("../../../hooks.toml");
 
+/// Longest `SOURCE_URI`, in bytes.
+const MAX_SOURCE_URI: usize = 512;
+
 /// Largest hooks file, in bytes.
 const MAX_FILE: u64 = 1024 * 1024;
 
@@ -91,7 +94,7 @@ impl Config {
     /// Finds the hooks text (`HOOKS`, `HOOKS_FILE`, `hooks.toml` beside the binary, the built-in one)
     /// and reads it.
     pub fn load(with: Reading<'_>) -> Self {
-        if let Some(text) = with.env.get("HOOKS") {
+        if let Some(text) = with.env.text("HOOKS") {
             return Self::parse("HOOKS", &text, with);
         }
         let beside = || {
@@ -155,11 +158,20 @@ impl Config {
     fn new(env: &Env, hooks: Vec<Entry>, mistakes: Mistakes, complete: bool) -> Self {
         let base_path = env.get("BASE_PATH").unwrap_or_default();
         let base_path = base_path.trim_matches('/');
+        let source_uri = env.get("SOURCE_URI").unwrap_or_default().trim_end_matches('/').to_owned();
+        let mut problems = unsupported(env);
+        let (mut hooks, mut complete) = (hooks, complete);
+        if source_uri.len() > MAX_SOURCE_URI || !source_uri.bytes().all(|b| b.is_ascii_graphic()) {
+            let message = format!("is no URI of {MAX_SOURCE_URI} bytes at most: no message can carry it");
+            problems.push(EnvProblem { variable: "SOURCE_URI", message });
+            // Else every delivery would be a 422, which is for faults of the sender.
+            (hooks, complete) = (Vec::new(), false);
+        }
         Self {
             base_path: if base_path.is_empty() { String::new() } else { format!("/{base_path}") },
-            source_uri: env.get("SOURCE_URI").unwrap_or_default().trim_end_matches('/').to_owned(),
+            source_uri,
             mistakes: mistakes.into_sorted(),
-            problems: unsupported(env),
+            problems,
             hooks,
             complete,
         }

@@ -100,6 +100,9 @@ fn every_mistake_is_named_with_its_line() {
         ("tag      = \"{event}\"", "tag = \"a|b\"", &[(14, "no blank")]),
         ("kind      = \"hmac\"", "kind = \"rot13\"", &[(19, "hooks.erp.verify.kind")]),
         ("[hooks.erp.verify]", "[hooks.erp.verfy]", &[(8, "source"), (18, "unknown key")]),
+        ("\"env:ERP_SECRET\"", "\n\"env:ERP\", \"plain: \",\n", &[(11, "secrets[0]"), (11, "secrets[1]")]),
+        ("[\"push\", \"release\"]", "[]", &[(6, "hooks.github.events")]),
+        ("event     = \"header:X-Event\"\n", "", &[(11, "leave {event} out"), (14, "leave {event} out")]),
         ("[hooks.github]", "[hooks.Git_Hub]", &[(2, "a-z, 0-9")]),
         ("[hooks.github]", "[hoks.github]", &[(2, "unknown key; known here: hooks")]),
     ];
@@ -112,6 +115,42 @@ fn every_mistake_is_named_with_its_line() {
                 found.iter().any(|m| m.starts_with(&format!("hooks.toml:{line}: ")) && m.contains(text));
             assert!(is_named, "{to}: expected line {line} with {text:?}, found {found:#?}");
         }
+        assert!(config.has_errors());
+    }
+}
+
+#[test]
+fn each_secret_is_named_where_it_stands() {
+    let secrets = "\"env:UNSET\",\n\"plain:no-key\",\n";
+    let key = "kind      = \"hmac\"\nkey = { encoding = \"hex\" }";
+    let text = GOOD.replace("\"env:ERP_SECRET\"", secrets).replace("kind      = \"hmac\"", key);
+    let found = errors(&parse(&text));
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found[0].starts_with("hooks.toml:10: error: hooks.erp.secrets[0]: environment"), "{found:?}");
+    assert!(found[1].starts_with("hooks.toml:11: error: hooks.erp.secrets[1]: is not a key"), "{found:?}");
+    let found = errors(&parse(&GOOD.replace("ERP_SECRET", "UNSET")));
+    assert_eq!(found.len(), 1, "not missing as well: {found:?}");
+    let found = errors(&parse(&GOOD.replace("\"env:ERP_SECRET\"", "")));
+    assert!(found.len() == 1 && found[0].contains("secrets: missing"), "{found:?}");
+}
+
+#[test]
+fn a_literal_secret_is_written_out_in_params_too() {
+    let hook = |token: &str| {
+        let params = format!("params = {{ verification_token = \"{token}\" }}");
+        let rest = "topic = \"topic\"\nsecrets = [\"plain:an-encrypt-key-of-ours\"]";
+        errors(&parse(&format!("[hooks.feishu]\nsource = \"feishu\"\n{rest}\n{params}\n")))
+    };
+    assert_eq!(hook("plain:v-token"), [""; 0]);
+    assert!(hook("v-token")[0].contains("hooks.feishu.params.verification_token: write env:NAME"));
+}
+
+#[test]
+fn an_unusable_source_uri_is_our_fault() {
+    for uri in ["x".repeat(513), "https://exa mple".into(), "https://\u{1}".into()] {
+        let env = Env::of([("SOURCE_URI", uri), ("GITHUB_SECRET", "0123456789abcdef".into())]);
+        let config = Config::parse("hooks.toml", BUILT_IN, Reading::new(&env, Samples::Refused));
+        assert!(matches!(config.lookup("/github"), Lookup::Broken(_)));
         assert!(config.has_errors());
     }
 }
