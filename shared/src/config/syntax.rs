@@ -44,21 +44,21 @@ fn without_spoiled(text: &str) -> Option<(String, Vec<String>)> {
     }
     let mut owner = None;
     let mut lines: Vec<(Option<String>, &str)> = Vec::new();
-    let mut owned: BTreeMap<Option<String>, String> = BTreeMap::new();
+    let mut tables: BTreeMap<Option<String>, String> = BTreeMap::new();
     for line in text.split_inclusive('\n') {
         if line.trim_start().starts_with('[') {
             owner = hook_of(line);
         }
-        owned.entry(owner.clone()).or_default().push_str(line);
+        tables.entry(owner.clone()).or_default().push_str(line);
         lines.push((owner.clone(), line));
     }
     let parses = |text: &str| DeTable::parse(text).is_ok();
-    owned.retain(|_, part| !parses(part));
+    tables.retain(|_, part| !parses(part));
     let rest: String = lines
         .iter()
-        .map(|(owner, line)| if owned.contains_key(owner) { blank(line) } else { (*line).to_owned() })
+        .map(|(owner, line)| if tables.contains_key(owner) { blank(line) } else { (*line).to_owned() })
         .collect();
-    let spoiled: Option<Vec<String>> = owned.into_keys().collect();
+    let spoiled: Option<Vec<String>> = tables.into_keys().collect();
     Some((rest, spoiled?)).filter(|(rest, _)| parses(rest))
 }
 
