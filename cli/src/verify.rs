@@ -36,8 +36,8 @@ pub(crate) struct Args {
     /// The secret, or a reference (`env:NAME`, `file:PATH`); takes the place of a hook's own
     #[arg(long, value_name = "VALUE")]
     secret: Vec<String>,
-    /// A parameter of the preset
-    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    /// A parameter of the preset; a hook has its own
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair, conflicts_with = "hook")]
     param: Vec<(String, String)>,
     /// The time of receipt, in Unix seconds; default: now
     #[arg(long, value_name = "UNIX")]

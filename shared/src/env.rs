@@ -28,9 +28,12 @@ impl Env {
 
     /// The variable's value; unset, empty and blank are the same, surrounding blanks are not part of it.
     pub fn get(&self, name: &str) -> Option<String> {
-        let value = (self.0)(name)?;
-        let trimmed = value.trim();
-        (!trimmed.is_empty()).then(|| trimmed.to_owned())
+        self.text(name).map(|value| value.trim().to_owned())
+    }
+
+    /// As [`get`](Self::get), surrounding blanks and line ends included: for a text with line numbers.
+    pub fn text(&self, name: &str) -> Option<String> {
+        (self.0)(name).filter(|value| !value.trim().is_empty())
     }
 
     /// Whether a switch is on: `1` or `true`.
@@ -53,6 +56,8 @@ mod tests {
     fn blank_is_unset() {
         let env = Env::of([("A", " x "), ("B", "  "), ("C", "1"), ("D", "TRUE"), ("E", "yes")]);
         assert_eq!(env.get("A").as_deref(), Some("x"));
+        assert_eq!(env.text("A").as_deref(), Some(" x "));
+        assert_eq!(env.text("B"), None);
         assert_eq!(env.get("B"), None);
         assert_eq!(env.get("Z"), None);
         assert!(env.is_on("C") && env.is_on("D") && !env.is_on("E") && !env.is_on("Z"));

@@ -18,6 +18,9 @@ use crate::telemetry::{Line, Outcome};
 const RETRY_AFTER_REPAIR: u32 = 60;
 const RETRY_AFTER: u32 = 5;
 
+/// Bytes of the longest event that is logged.
+const MAX_LOGGED_EVENT: usize = 256;
+
 /// Receives requests for one queue.
 #[derive(Debug)]
 pub struct Gateway<Q>(Arc<Inner<Q>>);
@@ -93,7 +96,8 @@ impl<Q: Queue> Gateway<Q> {
                 return refuse(Outcome::Rejected, Problem::Unauthorized);
             }
         };
-        line.event.clone_from(&delivery.event);
+        // The body may hold the event's name: what is no name is not logged.
+        line.event = delivery.event.clone().filter(|event| event.len() <= MAX_LOGGED_EVENT);
         line.delivery = Some(delivery.id.clone());
         line.secret = delivery.secret;
         if !hook.wants(delivery.event.as_deref()) {

@@ -212,6 +212,9 @@ async fn every_refusal_has_its_answer<Q: Queue>(queue: fn(Context) -> Q) {
         hook::<Q>("routed", "").replace("test\"", "{json:to}-x\""),
         hook::<Q>("elsewhere", "").replace(topic(Q::VENDOR), other),
         hook::<Q>("broken", "frmat = \"raw\""),
+        "[hooks.stripe]\nsource = \"stripe\"\nsecrets = [\"plain:SECRET\"]\ntopic = \"TOPIC\"\n"
+            .replace("SECRET", SECRET)
+            .replace("TOPIC", topic(Q::VENDOR)),
         "[hooks.github]\nsource = \"github\"\nsecrets = [\"plain:SECRET\"]\nevents = [\"push\"]\ntopic = \"TOPIC\"\n"
             .replace("SECRET", SECRET)
             .replace("TOPIC", topic(Q::VENDOR)),
@@ -289,7 +292,13 @@ async fn every_refusal_has_its_answer<Q: Queue>(queue: fn(Context) -> Q) {
     odd.headers.push("x-github-event", "push\tx");
     let answer = world.deliver(&odd).await;
     assert!(answer.text().contains("\"status\":\"ignored\""), "{answer:?}");
-    assert_never_written(&[TOKEN, SECRET]);
+    // An event's name may be all of a body: no attribute, and nothing for a log.
+    let endless = "z".repeat(2000);
+    let body = Some(format!(r#"{{"id":"1","type":"{endless}"}}"#).into());
+    let draft = Draft { path: "/stripe".into(), body, ..Draft::default() };
+    let signed = signer("stripe", SECRET).sign(draft, 0, Clock::system().now(), &Random::system()).unwrap();
+    assert_eq!(world.deliver(&signed).await.status, 422);
+    assert_never_written(&[TOKEN, SECRET, &endless]);
     assert_never_written(&VENDOR_SECRETS);
 }
 

@@ -194,6 +194,17 @@ fn a_token_is_nowhere_afterwards() {
     }
 }
 
+/// A gateway copies the address as it was called, escapes and all.
+#[test]
+fn an_escaped_token_is_nowhere_afterwards() {
+    let source = custom("kind = \"token\"\nfrom = \"query:t\"", settings(&json!(["s3cret/t0ken+value=="])));
+    let mut request = request("POST", &json!([]), Vec::new());
+    request.raw_query = "a=b&t=s3cret%2ft0ken%2Bvalue%3d%3D".to_owned();
+    request.headers.push("X-Original-Url", format!("/h?{}", request.raw_query));
+    let delivery = delivery(&source.unwrap(), request);
+    assert_eq!(delivery.headers, [("x-original-url".to_owned(), "/h?a=b&t=[verified]".to_owned())]);
+}
+
 #[test]
 fn a_token_header_says_that_it_was_verified() {
     let source = preset("gitlab-secret-token", TOKEN);

@@ -245,6 +245,11 @@ fn warnings_tell_what_is_weak() {
     let long = "correct horse battery";
     assert_eq!(warnings(SOUND, long), [""; 0]);
     assert_eq!(warnings(SOUND, "short"), ["secrets[0] is under 16 bytes: use a longer one"]);
+    let encoded =
+        SOUND.replace("\nsigned", "\nkey = { encoding = \"base64\", strip_prefix = \"whsec_\" }\nsigned");
+    let short = warnings(&encoded, "whsec_AAECAwQFBgcICQoLDA0O");
+    assert_eq!(short, ["secrets[0] is under 16 bytes: use a longer one"], "of the key, not of its text");
+    assert_eq!(warnings(&encoded, "whsec_AAECAwQFBgcICQoLDA0ODw=="), [""; 0]);
     let sha1 = SOUND.replace("sha256", "sha1").replace(", \".\", \"{body}\"", "");
     assert_eq!(
         warnings(&sha1, long),

@@ -10,7 +10,7 @@ use crate::message::{Format, Place, Placeholder, Recipe, Template};
 use crate::queue::Vendor;
 use crate::reader::{At, Table};
 use crate::secret::{Secret, SecretRef};
-use crate::source::{Settings, Source};
+use crate::source::{BuildError, Settings, Source, preset_info};
 
 /// Largest body by default: what a synchronous Lambda invocation can carry.
 pub(super) const MAX_BODY: usize = 6 * 1024 * 1024;
@@ -66,10 +66,12 @@ impl Hook {
     }
 }
 
-/// The hook's path, which a broken hook has too: it answers 503 there.
-pub(super) fn path(name: &At<&str>, table: &Table<'_>) -> String {
-    let default = || format!("/{}", name.value);
-    let Some(path) = table.str("path") else { return default() };
+/// The hook's path, which a broken hook has too: it answers 503 there. `None` if nobody can tell.
+pub(super) fn path(name: &At<&str>, table: &Table<'_>) -> Option<String> {
+    if !table.has("path") {
+        return Some(format!("/{}", name.value));
+    }
+    let path = table.str("path")?;
     let fits = path.value.starts_with('/')
         && path.value.len() > 1
         && !path.value.starts_with("/_/")
@@ -77,10 +79,10 @@ pub(super) fn path(name: &At<&str>, table: &Table<'_>) -> String {
         && path.value.bytes().all(|b| b.is_ascii_alphanumeric() || b"/-._~".contains(&b))
         && !path.value.contains("//");
     if fits {
-        return path.value.to_owned();
+        return Some(path.value.to_owned());
     }
     table.error("path", r#"write a path such as "/erp/orders": letters, digits, "-._~", not under "/_/""#);
-    default()
+    None
 }
 
 /// Reads the rest of the table. Mistakes go to the table; `None` if there is too little to go on.
@@ -91,15 +93,16 @@ pub(super) fn read(name: &At<&str>, path: &str, table: &Table<'_>, with: Reading
         table.error("", "a hook's name is 1 to 63 of a-z, 0-9 and \"-\"");
     }
     let mut unresolved = Vec::new();
+    let (secrets, places) = secrets(table, with, &mut unresolved);
     let settings = Settings {
-        secrets: secrets(table, with, &mut unresolved),
+        secrets,
         params: params(table, with.env, &mut unresolved),
         url: table.str("url").map(|url| url.value.to_owned()),
     };
     if settings.url.as_deref().is_some_and(|url| !url.starts_with("https://")) {
         table.error("url", "write the public https:// address that the sender calls");
     }
-    let source = source(table, settings, &unresolved);
+    let source = source(table, settings, &places, &unresolved);
     let topics = topics(table);
     let events = table.strings("events").map(|list| {
         if list.value.is_empty() {
@@ -127,15 +130,21 @@ pub(super) fn read(name: &At<&str>, path: &str, table: &Table<'_>, with: Reading
     }
     let (tdmq, rocketmq) = topics?;
     let source = source?;
-    let templates = [tdmq.as_ref(), rocketmq.as_ref(), key.as_ref(), tag.as_ref()];
-    let uses_event = templates.iter().flatten().any(|t| t.placeholders().any(|p| *p == Placeholder::Event));
-    if !source.names_events() && (uses_event || events.is_some()) {
-        let at = if uses_event { "topic" } else { "events" };
-        table.error(at, "this source names no events: {event} and events cannot be used with it");
+    if !source.names_events() && events.is_some() {
+        table.error("events", "this source names no events");
     }
-    let header = |p: &Placeholder| matches!(p, Placeholder::Header(name) if source.reads_token_from(name));
-    if templates.iter().flatten().any(|t| t.placeholders().any(header)) {
-        table.error("topic", "a placeholder names the header that holds the token, which never leaves");
+    for (at, template) in [("topic", &tdmq), ("topic", &rocketmq), ("key", &key), ("tag", &tag)] {
+        for placeholder in template.iter().flat_map(Template::placeholders) {
+            match placeholder {
+                Placeholder::Event if !source.names_events() => {
+                    table.error(at, "this source names no events: leave {event} out");
+                }
+                Placeholder::Header(name) if source.reads_token_from(name) => {
+                    table.error(at, format!("{placeholder} is the token, which never leaves"));
+                }
+                _ => {}
+            }
+        }
     }
     for warning in source.warnings() {
         table.warning(if table.has("verify") { "verify" } else { "source" }, warning);
@@ -161,37 +170,49 @@ pub(super) fn read(name: &At<&str>, path: &str, table: &Table<'_>, with: Reading
     })
 }
 
-/// What cannot be had goes to `unresolved`: the source would report it once more, as missing.
-fn secrets(table: &Table<'_>, with: Reading<'_>, unresolved: &mut Vec<String>) -> Vec<Secret> {
+/// The secrets that can be had, and the number and place of each. What cannot be had goes to
+/// `unresolved`: the source would report it once more, as missing.
+fn secrets(
+    table: &Table<'_>,
+    with: Reading<'_>,
+    unresolved: &mut Vec<String>,
+) -> (Vec<Secret>, Vec<At<usize>>) {
+    let before = table.mistakes().errors();
     let written = table.strings("secrets").map(|list| list.value).unwrap_or_default();
     if let Some(secrets) = with.secrets {
-        return secrets.to_vec();
+        return (secrets.to_vec(), Vec::new());
     }
-    let mut secrets = Vec::new();
+    let (mut secrets, mut places) = (Vec::new(), Vec::new());
     for (i, item) in written.iter().enumerate() {
         let key = format!("secrets[{i}]");
         match SecretRef::parse(item.value).and_then(|reference| reference.resolve(with.env)) {
             Ok(secret) if with.samples == Samples::Refused && is_published(secret.expose()) => {
-                unresolved.push("secrets".to_owned());
                 let message = "this is a sample secret that everybody knows: set one of your own";
                 table.error_at(item.offset, &key, message);
             }
-            Ok(secret) => secrets.push(secret),
-            Err(error) => {
-                unresolved.push("secrets".to_owned());
-                table.error_at(item.offset, &key, error);
+            Ok(secret) => {
+                secrets.push(secret);
+                places.push(At { value: i, offset: item.offset });
             }
+            Err(error) => table.error_at(item.offset, &key, error),
         }
     }
-    secrets
+    if table.mistakes().errors() > before {
+        unresolved.push("secrets".to_owned());
+    }
+    (secrets, places)
 }
 
-/// Parameters may be references too: some of them are secrets.
+/// Parameters may be references too; those that are secrets must be.
 fn params(table: &Table<'_>, env: &Env, unresolved: &mut Vec<String>) -> BTreeMap<String, String> {
     let Some(params) = table.table("params") else { return BTreeMap::new() };
+    let known = table.str("source").and_then(|source| preset_info(source.value));
+    let known = known.map(|preset| preset.params).unwrap_or_default();
     let mut read = BTreeMap::new();
     for (name, value) in params.named_strings() {
-        match SecretRef::parse_or_literal(value.value).and_then(|reference| reference.resolve(env)) {
+        let is_secret = known.iter().any(|param| param.secret && param.name == name.value);
+        let parse = if is_secret { SecretRef::parse } else { SecretRef::parse_or_literal };
+        match parse(value.value).and_then(|reference| reference.resolve(env)) {
             Ok(secret) => match secret.expose_str() {
                 Some(text) => drop(read.insert(name.value.to_owned(), text.to_owned())),
                 None => params.error_at(value.offset, name.value, "is not UTF-8 text"),
@@ -205,7 +226,12 @@ fn params(table: &Table<'_>, env: &Env, unresolved: &mut Vec<String>) -> BTreeMa
     read
 }
 
-fn source(table: &Table<'_>, settings: Settings, unresolved: &[String]) -> Option<Source> {
+fn source(
+    table: &Table<'_>,
+    settings: Settings,
+    places: &[At<usize>],
+    unresolved: &[String],
+) -> Option<Source> {
     let built = match (table.str("source"), table.table("verify")) {
         (Some(_), Some(_)) => {
             table.error("verify", "a hook has a source or a [verify] table, not both");
@@ -223,8 +249,11 @@ fn source(table: &Table<'_>, settings: Settings, unresolved: &[String]) -> Optio
     match built {
         Ok(source) => Some(source),
         Err(errors) => {
-            for error in errors.into_iter().filter(|e| !unresolved.contains(&e.key)) {
-                table.error(&error.key, error.message);
+            for BuildError { key, message } in errors.into_iter().filter(|e| !unresolved.contains(&e.key)) {
+                match (0..).zip(places).find(|(i, _)| key == format!("secrets[{i}]")) {
+                    Some((_, at)) => table.error_at(at.offset, &format!("secrets[{}]", at.value), message),
+                    None => table.error(&key, message),
+                }
             }
             None
         }

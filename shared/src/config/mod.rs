@@ -22,6 +22,9 @@ pub use published::is_published;
 /// The workspace's own `hooks.toml` at build time: SAM's build copies only the binary.
 const BUILT_IN: &str = include_str!("../../../hooks.toml");
 
+/// Longest `SOURCE_URI`, in bytes.
+const MAX_SOURCE_URI: usize = 512;
+
 /// Largest hooks file, in bytes.
 const MAX_FILE: u64 = 1024 * 1024;
 
@@ -64,7 +67,7 @@ pub struct Config {
     /// Everything wrong with the environment that concerns hooks.
     pub problems: Vec<EnvProblem>,
     hooks: Vec<Entry>,
-    /// Whether the file could be read to its end; if not, an unknown path may be a hook of it.
+    /// Whether every hook's path is known; if not, an unknown path may be that of a broken hook.
     complete: bool,
 }
 
@@ -81,7 +84,7 @@ struct Entry {
 pub enum Lookup<'c> {
     /// A sound hook.
     Hook(&'c Hook),
-    /// A hook with mistakes, or perhaps a hook: the file could not be read to its end.
+    /// A hook with mistakes, or perhaps one: not all of the file could be understood.
     Broken(&'c str),
     /// Nothing.
     Unknown,
@@ -91,7 +94,7 @@ impl Config {
     /// Finds the hooks text (`HOOKS`, `HOOKS_FILE`, `hooks.toml` beside the binary, the built-in one)
     /// and reads it.
     pub fn load(with: Reading<'_>) -> Self {
-        if let Some(text) = with.env.get("HOOKS") {
+        if let Some(text) = with.env.text("HOOKS") {
             return Self::parse("HOOKS", &text, with);
         }
         let beside = || {
@@ -123,38 +126,52 @@ impl Config {
     /// Reads hooks from `text`; `file` is the name that mistakes are reported under.
     pub fn parse(file: &str, text: &str, with: Reading<'_>) -> Self {
         let mistakes = Mistakes::new(file, text);
-        let (document, errors) = DeTable::parse_recoverable(text);
-        let damage = syntax::report(text, &errors, &mistakes);
+        let usable = syntax::usable(text, &mistakes);
+        // It parses, so nothing is recovered here.
+        let (document, _) = DeTable::parse_recoverable(&usable.text);
         let mut hooks = Vec::new();
         let root = Table::new(&mistakes, "", 0, document.get_ref());
-        if let Some(table) = root.table("hooks") {
-            for (name, table) in table.named_tables() {
-                let before = mistakes.errors();
-                let path = hook::path(&name, &table);
-                let hook = hook::read(&name, &path, &table, with);
-                table.finish();
-                let sound = mistakes.errors() == before && !damage.spoils(name.value);
-                let hook = hook.filter(|_| sound);
-                hooks.push((name.offset, Entry { name: name.value.to_owned(), path, hook }));
-            }
-        }
+        let before = mistakes.errors();
+        let tables = root.table("hooks").map(|table| table.named_tables()).unwrap_or_default();
         root.finish();
+        let mut complete = usable.is_all && mistakes.errors() == before;
+        for (name, table) in tables {
+            let before = mistakes.errors();
+            let path = hook::path(&name, &table);
+            complete &= path.is_some();
+            let path = path.unwrap_or_else(|| format!("/{}", name.value));
+            let hook = hook::read(&name, &path, &table, with);
+            table.finish();
+            let sound =
+                mistakes.errors() == before && usable.spoiled.iter().all(|spoiled| spoiled != name.value);
+            let hook = hook.filter(|_| sound);
+            hooks.push((name.offset, Entry { name: name.value.to_owned(), path, hook }));
+        }
         refuse_shared_paths(&mut hooks, &mistakes);
         if hooks.is_empty() && mistakes.errors() == 0 {
             mistakes.warning(0, "hooks", "there is no hook: add a [hooks.NAME] table");
         }
         let hooks = hooks.into_iter().map(|(_, entry)| entry).collect();
-        Self::new(with.env, hooks, mistakes, damage.is_none())
+        Self::new(with.env, hooks, mistakes, complete)
     }
 
     fn new(env: &Env, hooks: Vec<Entry>, mistakes: Mistakes, complete: bool) -> Self {
         let base_path = env.get("BASE_PATH").unwrap_or_default();
         let base_path = base_path.trim_matches('/');
+        let source_uri = env.get("SOURCE_URI").unwrap_or_default().trim_end_matches('/').to_owned();
+        let mut problems = unsupported(env);
+        let (mut hooks, mut complete) = (hooks, complete);
+        if source_uri.len() > MAX_SOURCE_URI || !source_uri.bytes().all(|b| b.is_ascii_graphic()) {
+            let message = format!("is no URI of {MAX_SOURCE_URI} bytes at most: no message can carry it");
+            problems.push(EnvProblem { variable: "SOURCE_URI", message });
+            // Else every delivery would be a 422, which is for faults of the sender.
+            (hooks, complete) = (Vec::new(), false);
+        }
         Self {
             base_path: if base_path.is_empty() { String::new() } else { format!("/{base_path}") },
-            source_uri: env.get("SOURCE_URI").unwrap_or_default().trim_end_matches('/').to_owned(),
+            source_uri,
             mistakes: mistakes.into_sorted(),
-            problems: unsupported(env),
+            problems,
             hooks,
             complete,
         }
@@ -183,11 +200,12 @@ impl Config {
     }
 
     /// The largest body that any hook takes, in bytes. A broken hook counts with the default: its
-    /// deliveries must get its 503, not a 413 that makes the sender drop them.
+    /// deliveries must get its 503, not a 413 that makes the sender drop them. So does no hook at all,
+    /// for its 404.
     pub fn max_body(&self) -> usize {
         let sound = self.hooks().map(|hook| hook.max_body).max().unwrap_or(0);
         let is_whole = self.complete && self.hooks.iter().all(|entry| entry.hook.is_some());
-        if is_whole { sound } else { sound.max(hook::MAX_BODY) }
+        if is_whole && sound > 0 { sound } else { sound.max(hook::MAX_BODY) }
     }
 
     /// Whether there are errors (warnings do not count).

@@ -24,6 +24,12 @@ const PUBLISHED: &[&str] = &[
     "88c8db9c91756e9b9f4ebd446ab4fcd2440ef10e020951dd893dfe16299712d7",
     "5512cca27a21f7bfd4a4fbbf29058ae9ea725a218adab498538bc83fbd39bde3",
     "c484814e9ffe17dde86835710c412a56a37976fe9290b7a94ebeac212cdcdb99",
+    // The same ones as their sources read them too: without a prefix, and as base64.
+    "24666b897d8b33af786a9e245fd19697849f166e36256dcbf20de4a66645ee00",
+    "913d47064e8f98c30d77cd9314fef33432faaa6794aea17e40524621dd353431",
+    "68ebe17e45f3202c5c81c857c313be78de3efdab023bb9ef5a473e2e66537493",
+    "04d3a47931d985c53daf084d9293ecbf1d922b5686a659ccd6d012c79d813b15",
+    "ca3fc3917783593f2c44cfd6aa457a980edb803afbf327a70e5d630bb4557199",
 ];
 
 /// Whether a value is published in this repository.

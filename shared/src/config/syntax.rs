@@ -1,64 +1,74 @@
 //! What TOML syntax errors mean for the hooks around them.
 
-use toml::de::Error;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use toml::de::DeTable;
 
 use crate::reader::Mistakes;
 
-/// Which hooks a file's syntax errors make unusable.
+/// What of a hooks file can be used.
 #[derive(Debug)]
-pub(super) enum Damage {
-    /// There are none.
-    None,
-    /// The hooks in whose tables they stand.
-    Hooks(Vec<String>),
-    /// Nobody can say: every hook.
-    All,
+pub(super) struct Usable<'t> {
+    /// The file, with blanks where it cannot be used: offsets and lines stay what they are. It parses.
+    pub(super) text: Cow<'t, str>,
+    /// Hooks that have a syntax error in one of their tables.
+    pub(super) spoiled: Vec<String>,
+    /// Whether that is all of the file; if not, it may have meant to say anything more.
+    pub(super) is_all: bool,
 }
 
-impl Damage {
-    pub(super) fn is_none(&self) -> bool {
-        matches!(self, Self::None)
-    }
-
-    pub(super) fn spoils(&self, hook: &str) -> bool {
-        match self {
-            Self::None => false,
-            Self::Hooks(names) => names.iter().any(|n| n == hook),
-            Self::All => true,
-        }
-    }
-}
-
-/// Reports the errors and says which hooks they spoil.
+/// Reports the syntax errors and says what is left.
 ///
-/// The parser recovers and goes on, but what it dropped may have been a check (a `timestamp` line,
-/// say), so a hook is used only if no error stands under one of its headers. An error in a header
-/// itself moves the lines below it to some other table: then no hook can be trusted.
-pub(super) fn report(text: &str, errors: &[Error], mistakes: &Mistakes) -> Damage {
-    let mut damage = Damage::None;
-    for error in errors {
+/// The parser can recover, but what it then drops or moves may be a check (a `timestamp` line, say).
+/// So a hook is used only if its own tables parse by themselves. An error that is in no hook's tables,
+/// such as in a header, may have moved lines from one hook to another: then no hook is used.
+pub(super) fn usable<'t>(text: &'t str, mistakes: &Mistakes) -> Usable<'t> {
+    let (_, errors) = DeTable::parse_recoverable(text);
+    for error in &errors {
         let offset = error.span().map_or(0, |span| span.start).min(text.len());
         mistakes.error(offset, "", error.message());
-        damage = match (damage, hook_at(text, offset)) {
-            (Damage::All, _) | (_, None) => Damage::All,
-            (Damage::None, Some(name)) => Damage::Hooks(vec![name]),
-            (Damage::Hooks(mut names), Some(name)) => {
-                names.push(name);
-                Damage::Hooks(names)
-            }
-        };
     }
-    damage
+    if errors.is_empty() {
+        return Usable { text: text.into(), spoiled: Vec::new(), is_all: true };
+    }
+    let (text, spoiled) = without_spoiled(text).unwrap_or_default();
+    Usable { text: text.into(), spoiled, is_all: false }
 }
 
-/// The name of the hook under whose header `offset` stands; `None` if that cannot be told.
-fn hook_at(text: &str, offset: usize) -> Option<String> {
-    let before = text.get(..offset)?;
-    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-    if text.get(line_start..)?.trim_start().starts_with('[') {
+/// The text with the spoiled hooks blanked out, and their names; `None` if it cannot be told.
+fn without_spoiled(text: &str) -> Option<(String, Vec<String>)> {
+    // Inside of a long string, a line may look like a header.
+    if text.contains("\"\"\"") || text.contains("'''") {
         return None;
     }
-    let header = before.lines().rev().map(str::trim_start).find(|line| line.starts_with("[hooks."))?;
-    let name = header.strip_prefix("[hooks.")?.split(['.', ']']).next()?.trim();
-    Some(name.trim_matches(['"', '\'']).to_owned())
+    let mut owner = None;
+    let mut lines: Vec<(Option<String>, &str)> = Vec::new();
+    let mut tables: BTreeMap<Option<String>, String> = BTreeMap::new();
+    for line in text.split_inclusive('\n') {
+        if line.trim_start().starts_with('[') {
+            owner = hook_of(line);
+        }
+        tables.entry(owner.clone()).or_default().push_str(line);
+        lines.push((owner.clone(), line));
+    }
+    let parses = |text: &str| DeTable::parse(text).is_ok();
+    tables.retain(|_, part| !parses(part));
+    let rest: String = lines
+        .iter()
+        .map(|(owner, line)| if tables.contains_key(owner) { blank(line) } else { (*line).to_owned() })
+        .collect();
+    let spoiled: Option<Vec<String>> = tables.into_keys().collect();
+    Some((rest, spoiled?)).filter(|(rest, _)| parses(rest))
+}
+
+/// The hook in whose table a header's lines are.
+fn hook_of(header: &str) -> Option<String> {
+    let document = DeTable::parse(header).ok()?;
+    let hooks = document.get_ref().get("hooks")?.get_ref().as_table()?;
+    hooks.keys().next().map(|name| name.get_ref().to_string())
+}
+
+fn blank(line: &str) -> String {
+    line.bytes().map(|byte| if byte == b'\n' { '\n' } else { ' ' }).collect()
 }

@@ -100,6 +100,9 @@ fn every_mistake_is_named_with_its_line() {
         ("tag      = \"{event}\"", "tag = \"a|b\"", &[(14, "no blank")]),
         ("kind      = \"hmac\"", "kind = \"rot13\"", &[(19, "hooks.erp.verify.kind")]),
         ("[hooks.erp.verify]", "[hooks.erp.verfy]", &[(8, "source"), (18, "unknown key")]),
+        ("\"env:ERP_SECRET\"", "\n\"env:ERP\", \"plain: \",\n", &[(11, "secrets[0]"), (11, "secrets[1]")]),
+        ("[\"push\", \"release\"]", "[]", &[(6, "hooks.github.events")]),
+        ("event     = \"header:X-Event\"\n", "", &[(11, "leave {event} out"), (14, "leave {event} out")]),
         ("[hooks.github]", "[hooks.Git_Hub]", &[(2, "a-z, 0-9")]),
         ("[hooks.github]", "[hoks.github]", &[(2, "unknown key; known here: hooks")]),
     ];
@@ -112,6 +115,42 @@ fn every_mistake_is_named_with_its_line() {
                 found.iter().any(|m| m.starts_with(&format!("hooks.toml:{line}: ")) && m.contains(text));
             assert!(is_named, "{to}: expected line {line} with {text:?}, found {found:#?}");
         }
+        assert!(config.has_errors());
+    }
+}
+
+#[test]
+fn each_secret_is_named_where_it_stands() {
+    let secrets = "\"env:UNSET\",\n\"plain:no-key\",\n";
+    let key = "kind      = \"hmac\"\nkey = { encoding = \"hex\" }";
+    let text = GOOD.replace("\"env:ERP_SECRET\"", secrets).replace("kind      = \"hmac\"", key);
+    let found = errors(&parse(&text));
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found[0].starts_with("hooks.toml:10: error: hooks.erp.secrets[0]: environment"), "{found:?}");
+    assert!(found[1].starts_with("hooks.toml:11: error: hooks.erp.secrets[1]: is not a key"), "{found:?}");
+    let found = errors(&parse(&GOOD.replace("ERP_SECRET", "UNSET")));
+    assert_eq!(found.len(), 1, "not missing as well: {found:?}");
+    let found = errors(&parse(&GOOD.replace("\"env:ERP_SECRET\"", "")));
+    assert!(found.len() == 1 && found[0].contains("secrets: missing"), "{found:?}");
+}
+
+#[test]
+fn a_literal_secret_is_written_out_in_params_too() {
+    let hook = |token: &str| {
+        let params = format!("params = {{ verification_token = \"{token}\" }}");
+        let rest = "topic = \"topic\"\nsecrets = [\"plain:an-encrypt-key-of-ours\"]";
+        errors(&parse(&format!("[hooks.feishu]\nsource = \"feishu\"\n{rest}\n{params}\n")))
+    };
+    assert_eq!(hook("plain:v-token"), [""; 0]);
+    assert!(hook("v-token")[0].contains("hooks.feishu.params.verification_token: write env:NAME"));
+}
+
+#[test]
+fn an_unusable_source_uri_is_our_fault() {
+    for uri in ["x".repeat(513), "https://exa mple".into(), "https://\u{1}".into()] {
+        let env = Env::of([("SOURCE_URI", uri), ("GITHUB_SECRET", "0123456789abcdef".into())]);
+        let config = Config::parse("hooks.toml", BUILT_IN, Reading::new(&env, Samples::Refused));
+        assert!(matches!(config.lookup("/github"), Lookup::Broken(_)));
         assert!(config.has_errors());
     }
 }
@@ -140,7 +179,7 @@ fn a_broken_hook_leaves_the_others_alone() {
 fn a_syntax_error_breaks_the_hook_it_stands_in() {
     let config = parse(&GOOD.replace("timestamp = {", "timestamp = "));
     assert!(matches!(config.lookup("/tdmq/github"), Lookup::Hook(_)), "{:?}", config.mistakes);
-    assert!(matches!(config.lookup("/tdmq/erp/orders"), Lookup::Broken("erp")));
+    assert!(matches!(config.lookup("/tdmq/erp/orders"), Lookup::Broken(_)));
     // What else the file was meant to hold, nobody knows.
     assert!(matches!(config.lookup("/tdmq/other"), Lookup::Broken(_)));
     assert!(config.mistakes.iter().any(|m| m.line == 23));
@@ -152,6 +191,26 @@ fn a_syntax_error_in_a_header_breaks_every_hook() {
     for path in ["/tdmq/github", "/tdmq/erp/orders", "/tdmq/other"] {
         assert!(matches!(config.lookup(path), Lookup::Broken(_)), "{path}");
     }
+}
+
+/// Else the sender would get a 404 for a fault of ours, and drop the delivery.
+#[test]
+fn a_path_that_may_be_a_broken_hooks_is_not_unknown() {
+    for text in [
+        GOOD.replace("[hooks.", "[hoks."),
+        GOOD.replace("\"/erp/orders\"", "\"erp/orders\""),
+        GOOD.replace("\"/erp/orders\"", "[\"/erp/orders\"]"),
+        "hooks = 1".to_owned(),
+        "[hooks]\nerp = \"x\"".to_owned(),
+        "[[hooks]]\nname = \"erp\"".to_owned(),
+    ] {
+        let config = parse(&text);
+        assert!(matches!(config.lookup("/tdmq/erp/orders"), Lookup::Broken(_)), "{text}");
+        assert_eq!(config.max_body(), 6 * 1024 * 1024);
+    }
+    let empty = parse("");
+    assert!(matches!(empty.lookup("/tdmq/erp/orders"), Lookup::Unknown));
+    assert!(empty.max_body() > 0, "a 404 is no 413");
 }
 
 #[test]
@@ -211,4 +270,59 @@ fn the_built_in_file_is_sound() {
     let config = Config::parse("hooks.toml", &shown, Reading::new(&Env::of(secrets), Samples::Refused));
     assert_eq!(errors(&config), [""; 0]);
     assert_eq!(config.hooks().count(), 3);
+}
+
+/// A hook that is served in spite of a syntax error is the hook that was written.
+#[test]
+fn no_slip_of_the_pen_changes_a_hook_that_is_served() {
+    const TEXT: &str = r#"[hooks.a]
+secrets = ["plain:0123456789abcdef"]
+topic = "topic-a"
+[hooks.a.verify]
+kind = "hmac"
+hash = "sha256"
+signature = { from = "header:S", encoding = "hex" }
+signed = ["{header:T}", "{body}"]
+timestamp = { from = "header:T", unit = "s" }
+require = [{ from = "header:V", in = ["1"] }]
+
+[ hooks.b ]
+secrets = [
+  "plain:0123456789abcdef",
+]
+topic = "topic-b"
+events = ["x", "y"]
+[ hooks . b . verify ]
+kind = "hmac"
+hash = "sha256"
+signature = { from = "header:S", encoding = "hex" }
+signed = ["{header:T}", "{body}"]
+timestamp = { from = "header:T", unit = "s" }
+event = "header:E"
+[[hooks.b.verify.require]]
+from = "header:V"
+in = ["1"]
+"#;
+    let whole = parse(TEXT);
+    assert_eq!(errors(&whole), [""; 0]);
+    let mut changed = Vec::new();
+    let mut check = |text: String, what: String| {
+        if DeTable::parse(&text).is_ok() {
+            return;
+        }
+        for hook in parse(&text).hooks() {
+            if whole.hook(&hook.name).map(|h| format!("{h:?}")) != Some(format!("{hook:?}")) {
+                changed.push(format!("{what}: {} is served, but changed", hook.name));
+            }
+        }
+    };
+    for at in 0..TEXT.len() {
+        let line = TEXT[..at].matches('\n').count() + 1;
+        let (head, tail) = TEXT.split_at(at);
+        check(format!("{head}{}", &tail[1..]), format!("line {line}: {:?} left out", &tail[..1]));
+        for slip in ["\"", "'", "[", "]", "{", "}", "=", ",", "\n", "#", ".", "\"\"\"", "'''"] {
+            check(format!("{head}{slip}{tail}"), format!("line {line}: {slip:?} before {:?}", &tail[..1]));
+        }
+    }
+    assert!(changed.is_empty(), "{changed:#?}");
 }

@@ -76,7 +76,9 @@ impl Source {
             Kind::None => None,
             Kind::Token(kind) => {
                 let value = kind.given(&view).map_err(at(Step::Token))?;
-                token = Some(Seen { from: &kind.from, value: keep::text(value.expose()) });
+                let spelling = kind.from.spelling(&view).unwrap_or(value.expose());
+                let spellings = [value.expose(), spelling].map(keep::text);
+                token = Some(Seen { from: &kind.from, spellings });
                 Some(kind.verify(&value).ok_or((Step::Token, Rejection::NoMatch))?)
             }
             Kind::Signed(kind) => {

@@ -46,7 +46,8 @@ fn is_hop_by_hop(name: &str) -> bool {
 /// A token that was read, and where.
 pub(super) struct Seen<'v> {
     pub(super) from: &'v Field,
-    pub(super) value: String,
+    /// The token, and how it is spelt where it was read: a query has escapes, and copies of it keep them.
+    pub(super) spellings: [String; 2],
 }
 
 /// The header fields that may be kept. A token is replaced wherever else it stands too: gateways copy
@@ -68,10 +69,10 @@ pub(super) fn headers(headers: &Headers, token: Option<&Seen<'_>>) -> Vec<(Strin
 
 /// The text, a token in it replaced.
 pub(super) fn mask(text: String, token: Option<&Seen<'_>>) -> String {
-    match token {
-        Some(token) if text.contains(&token.value) => text.replace(&token.value, VERIFIED),
-        _ => text,
-    }
+    let Some(token) = token else { return text };
+    token.spellings.iter().fold(text, |text, spelling| {
+        if text.contains(spelling) { text.replace(spelling, VERIFIED) } else { text }
+    })
 }
 
 /// The body, a token inside of it replaced.

@@ -259,7 +259,7 @@ impl Source {
     /// What an operator should know: outdated hashes, short secrets, what is not covered.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings: Vec<String> = self.scheme.kind.warning().map(str::to_owned).into_iter().collect();
-        let short = self.secrets.iter().enumerate().filter(|(_, secret)| secret.expose().len() < 16);
+        let short = self.secrets.iter().enumerate().filter(|(_, s)| self.scheme.kind.key_length(s) < 16);
         warnings.extend(short.map(|(i, _)| format!("secrets[{i}] is under 16 bytes: use a longer one")));
         if self.scheme.coverage() == Coverage::Request {
             warnings.push("the body is not covered: who has a valid request can send any other".to_owned());

@@ -44,6 +44,10 @@ impl Mac {
         Ok(())
     }
 
+    pub(super) fn key_length(&self, secret: &Secret) -> usize {
+        self.form.decode(secret).map_or(0, |key| key.expose().len())
+    }
+
     pub(super) const fn warning(&self) -> Option<&'static str> {
         match self.hash {
             Hash::Sha1 => Some("SHA-1 is outdated: use sha256 if the sender can"),

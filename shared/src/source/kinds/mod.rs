@@ -130,6 +130,14 @@ impl Kind {
         }
     }
 
+    /// Bytes of the key that a secret makes.
+    pub(super) fn key_length(&self, secret: &Secret) -> usize {
+        match self {
+            Self::Signed(Signed { algorithm: Algorithm::Mac(mac), .. }) => mac.key_length(secret),
+            _ => secret.expose().len(),
+        }
+    }
+
     /// What an operator should know of the kind.
     pub(super) const fn warning(&self) -> Option<&'static str> {
         match self {
