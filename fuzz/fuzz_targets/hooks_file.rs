@@ -1,0 +1,15 @@
+//! `hooks.toml`: any text gives hooks and mistakes, each mistake with a line of the file.
+#![no_main]
+
+use hookmq_shared::config::{Config, Reading, Samples};
+use hookmq_shared::env::Env;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &str| {
+    let env = Env::of([("SECRET", "0123456789abcdef0123")]);
+    let config = Config::parse("hooks.toml", text, Reading::new(&env, Samples::Refused));
+    for mistake in &config.mistakes {
+        assert!((1..=text.lines().count() + 1).contains(&mistake.line));
+    }
+    let _ = config.lookup("/github");
+});
