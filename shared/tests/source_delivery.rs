@@ -358,6 +358,7 @@ fn odd_request() -> impl Strategy<Value = Request> {
             headers: headers.into_iter().collect(),
             body: body.into(),
             request_id: String::new(),
+            received: tokio::time::Instant::now(),
             deadline: None,
         },
     )
