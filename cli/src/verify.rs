@@ -176,6 +176,7 @@ fn request(args: &Args) -> Result<Request, Box<dyn Error>> {
         headers,
         body: Bytes::from(body),
         request_id: String::new(),
+        received: tokio::time::Instant::now(),
         deadline: None,
     })
 }

@@ -84,7 +84,7 @@ impl<Q: Queue> Gateway<Q> {
         if request.body.len() > hook.max_body {
             return refuse(Outcome::Refused, Problem::TooLarge);
         }
-        let deadline = deadline(hook, &request, line.started());
+        let deadline = deadline(hook, &request);
 
         let verdict = hook.source.check(&hook.name, request, context.clock.now());
         line.verified();
@@ -150,9 +150,9 @@ impl<Q: Queue> Service for Gateway<Q> {
 
 /// One deadline for everything: the sender's (or the hook's), the platform's, whichever is first. A
 /// tenth of the sender's, half a second at most, is left for the answer's way back.
-fn deadline(hook: &Hook, request: &Request, started: Instant) -> Instant {
+fn deadline(hook: &Hook, request: &Request) -> Instant {
     let margin = (hook.deadline / 10).min(Duration::from_millis(500));
-    let own = started + hook.deadline.saturating_sub(margin);
+    let own = request.received + hook.deadline.saturating_sub(margin);
     request.deadline.map_or(own, |platform| platform.min(own))
 }
 

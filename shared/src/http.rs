@@ -90,6 +90,8 @@ pub struct Request {
     pub body: Bytes,
     /// The platform's id of this request, or ours: in the log and in a problem's `instance`.
     pub request_id: String,
+    /// When it began to arrive: all time limits count from here.
+    pub received: Instant,
     /// When the platform will stop waiting for (or running) us; `None` if it does not say.
     pub deadline: Option<Instant>,
 }

@@ -128,11 +128,6 @@ impl Line {
         }
     }
 
-    /// The moment from which all times count.
-    pub fn started(&self) -> Instant {
-        self.started
-    }
-
     /// Verification is over.
     pub fn verified(&mut self) {
         self.verified = Some(Instant::now());

@@ -383,6 +383,25 @@ fn a_stalled_vendor_does_not_stall_the_sender() {
     });
 }
 
+/// The sender has given up by the time a slow body is there: what is stored now would come again.
+#[test]
+fn a_slow_body_is_on_the_senders_time() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    run(async {
+        let world = World::start(&hook::<tdmq::Client>("h", "deadline = \"500ms\""), tdmq::Client::new).await;
+        let mut stream = tokio::net::TcpStream::connect(world.address).await.unwrap();
+        let head =
+            format!("POST /h HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\ncontent-length: 2\r\n");
+        stream.write_all(format!("{head}connection: close\r\n\r\n").as_bytes()).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        stream.write_all(b"{}").await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+        assert!(world.messages().is_empty());
+    });
+}
+
 #[test]
 fn an_iam_token_is_fetched_once_and_again_when_it_must_be_updated() {
     run(async {

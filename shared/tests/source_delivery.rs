@@ -97,6 +97,9 @@ fn a_delivery_keeps_what_may_be_kept() {
     assert_eq!((delivery.hook.as_str(), delivery.received_at), ("shop", NOW));
     assert_eq!((delivery.coverage, delivery.secret), (Coverage::Body, Some(0)));
     assert!(is_credential_header("COOKIE") && !is_credential_header("x-cf"));
+    for name in ["X-Api-Key", "X-Apig-AppCode", "X-Amzn-Oidc-Accesstoken", "X-CFF-Security-Secret-Key"] {
+        assert!(is_credential_header(name), "{name}");
+    }
 }
 
 #[test]
@@ -358,6 +361,7 @@ fn odd_request() -> impl Strategy<Value = Request> {
             headers: headers.into_iter().collect(),
             body: body.into(),
             request_id: String::new(),
+            received: tokio::time::Instant::now(),
             deadline: None,
         },
     )

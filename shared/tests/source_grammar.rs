@@ -263,9 +263,15 @@ fn warnings_tell_what_is_weak() {
         warnings(&md5, long),
         [
             "MD5 is broken: use sha256 if the sender can",
+            "who has a valid request can make one that is longer, as a plain hash goes on from where it \
+             ended: use hmac if the sender can",
             "header:T is not signed: it does not prevent replays",
         ]
     );
+    let last = md5
+        .replace("md5", "sha256")
+        .replace("\"{secret}\", \".\", \"{body}\"", "\"{header:T}\", \"{body}\", \"{secret}\"");
+    assert_eq!(warnings(&last, long), [""; 0]);
     let timeless = SOUND.lines().take(4).collect::<Vec<_>>().join("\n");
     assert_eq!(warnings(&timeless, long), ["without a timestamp an old request can be sent again"]);
     assert_eq!(pair("github").0.warnings(), [""; 0]);

@@ -248,6 +248,13 @@ fn an_unreadable_file_is_our_fault_not_the_senders() {
 }
 
 #[test]
+fn lines_of_a_variable_count_from_its_first() {
+    let env = Env::of([("HOOKS", "\n\n[hooks.a]\nfoo = 1\n")]);
+    let found = errors(&Config::load(Reading::new(&env, Samples::Refused)));
+    assert!(found.iter().any(|m| m.starts_with("HOOKS:4: error: hooks.a.foo: unknown key")), "{found:?}");
+}
+
+#[test]
 fn a_spill_store_is_refused_rather_than_ignored() {
     let env = Env::of([("SPILL_URL", "s3://b/p")]);
     assert_eq!(Config::load(Reading::new(&env, Samples::Refused)).problems[0].variable, "SPILL_URL");

@@ -18,7 +18,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{HostError, Service, call, header_map, refuse};
 use crate::clock::Random;
@@ -183,11 +183,11 @@ struct Handler<S> {
 
 impl<S: Service> Handler<S> {
     async fn answer(&self, request: http::Request<Incoming>) -> http::Response<Full<Bytes>> {
-        let request_id = self.random.uuid();
+        let (request_id, received) = (self.random.uuid(), Instant::now());
         let response = match request.uri().path() {
             "/_/health" => probe(request.method(), true, &request_id),
             "/_/ready" => probe(request.method(), self.service.is_ready(), &request_id),
-            _ => match self.read(request, &request_id).await {
+            _ => match self.read(request, &request_id, received).await {
                 Ok(request) => call(&self.service, request).await,
                 // What is left of the request is not read, so the connection ends here.
                 Err(problem) => refuse(problem, &request_id).with("connection", "close"),
@@ -196,7 +196,12 @@ impl<S: Service> Handler<S> {
         into_http(response)
     }
 
-    async fn read(&self, request: http::Request<Incoming>, request_id: &str) -> Result<Request, Problem> {
+    async fn read(
+        &self,
+        request: http::Request<Incoming>,
+        request_id: &str,
+        received: Instant,
+    ) -> Result<Request, Problem> {
         let (head, body) = request.into_parts();
         let headers: crate::http::Headers =
             head.headers.iter().map(|(n, v)| (n.as_str(), Bytes::copy_from_slice(v.as_bytes()))).collect();
@@ -211,6 +216,7 @@ impl<S: Service> Handler<S> {
             headers,
             body: self.body(body).await?,
             request_id: request_id.to_owned(),
+            received,
             deadline: None,
         })
     }

@@ -209,6 +209,7 @@ pub(super) mod tests {
             headers: headers.iter().map(|(n, v)| (*n, (*v).to_owned())).collect(),
             body: body.to_owned().into(),
             request_id: "r".into(),
+            received: tokio::time::Instant::now(),
             deadline: None,
         }
     }

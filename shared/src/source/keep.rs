@@ -10,20 +10,22 @@ pub(super) const VERIFIED: &str = "[verified]";
 
 /// Whether a header field holds a credential: it is never kept, in no message, log or template.
 ///
-/// Beside HTTP's own these are the fields by which Lambda, Tencent SCF, Huawei's functions and API
-/// gateways hand credentials to a function.
+/// Beside HTTP's own these are the fields by which Lambda, Tencent SCF, Huawei's functions, load
+/// balancers and API gateways hand credentials to a function, or are handed them by a caller.
 pub fn is_credential_header(name: &str) -> bool {
-    const NAMES: [&str; 8] = [
+    const NAMES: [&str; 10] = [
         "authorization",
         "cookie",
         "proxy-authorization",
         "x-amz-security-token",
+        "x-api-key",
+        "x-apig-appcode",
         "x-auth-token",
         "x-security-token",
         "x-subject-token",
         "x-tc-token",
     ];
-    const PREFIXES: [&str; 2] = ["x-cff-", "x-scf-"];
+    const PREFIXES: [&str; 3] = ["x-amzn-oidc-", "x-cff-", "x-scf-"];
     let starts = |prefix: &&str| name.get(..prefix.len()).is_some_and(|n| n.eq_ignore_ascii_case(prefix));
     NAMES.iter().any(|n| name.eq_ignore_ascii_case(n)) || PREFIXES.iter().any(starts)
 }

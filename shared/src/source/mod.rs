@@ -54,7 +54,7 @@ pub use explain::{Explanation, Outcome, Step};
 use field::Field;
 use grammar::Scheme;
 pub use keep::is_credential_header;
-use kinds::Kind;
+use kinds::{Algorithm, Kind};
 pub use presets::{Param, preset_names};
 use presets::{Preset, Profile};
 pub use rejection::Rejection;
@@ -265,6 +265,13 @@ impl Source {
             warnings.push("the body is not covered: who has a valid request can send any other".to_owned());
         }
         if let Kind::Signed(signed) = &self.scheme.kind {
+            // A preset hashes as its provider does.
+            let is_own_digest = self.preset.is_none() && matches!(signed.algorithm, Algorithm::Digest(_));
+            if is_own_digest && !signed.template.ends_with_secret() {
+                let message = "who has a valid request can make one that is longer, as a plain hash goes \
+                               on from where it ended: use hmac if the sender can";
+                warnings.push(message.to_owned());
+            }
             match &self.scheme.timestamp {
                 Some(window) if !signed.template.covers(&window.from) => {
                     warnings.push(format!("{} is not signed: it does not prevent replays", window.from));

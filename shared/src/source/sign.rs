@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use tokio::time::Instant;
 
 use super::check::first;
 use super::field::{Field, View};
@@ -65,6 +66,7 @@ impl Source {
                 headers,
                 body: body.unwrap_or_else(|| sample.body.clone().into()),
                 request_id: random.uuid(),
+                received: Instant::now(),
                 deadline: None,
             },
             url: self.url.as_deref(),

@@ -82,6 +82,11 @@ impl Template {
         self.parts.iter().any(|part| matches!(part, Part::Secret))
     }
 
+    /// Whether nothing follows the secret.
+    pub(super) fn ends_with_secret(&self) -> bool {
+        matches!(self.parts.last(), Some(Part::Secret))
+    }
+
     pub(super) fn has_url(&self) -> bool {
         self.parts.iter().any(|part| matches!(part, Part::Url))
     }

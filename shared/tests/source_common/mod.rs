@@ -30,6 +30,7 @@ pub fn request(method: &str, headers: &Value, body: Vec<u8>) -> Request {
         headers: headers.as_array().unwrap().iter().map(pair).collect(),
         body: body.into(),
         request_id: "00000000-0000-4000-8000-000000000000".to_owned(),
+        received: tokio::time::Instant::now(),
         deadline: None,
     }
 }

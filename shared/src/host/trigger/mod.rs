@@ -137,6 +137,7 @@ fn request(mut event: Event, invocation: Invocation) -> Result<Incoming, EventEr
             headers: headers(event),
             body,
             request_id,
+            received: Instant::now(),
             deadline: invocation.deadline,
         }),
         None => Err(refuse(Problem::Malformed, &request_id)),
