@@ -40,6 +40,7 @@ fuzz_target!(|data: &[u8]| {
         body: body.to_owned().into(),
         request_id: String::new(),
         deadline: None,
+        received: tokio::time::Instant::now(),
     };
     let now = Timestamp::from_unix(1_760_000_000);
     let _ = source.explain(&request, now).to_string();

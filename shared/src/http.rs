@@ -1,5 +1,7 @@
 //! The request and answer every trigger is reduced to.
 
+use std::fmt;
+
 use bytes::Bytes;
 use tokio::time::Instant;
 
@@ -13,7 +15,7 @@ pub const MAX_HEADER_BYTES: usize = 32 * 1024;
 ///
 /// A gateway may hand over two fields of one name, or two spellings of one name; both are kept,
 /// so that a verifier can refuse what is ambiguous. Values are bytes: not every sender's are UTF-8.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Headers(Vec<(String, Bytes)>);
 
 impl Headers {
@@ -75,8 +77,15 @@ impl<N: AsRef<str>, V: Into<Bytes>> FromIterator<(N, V)> for Headers {
     }
 }
 
+/// Names only: values may be credentials.
+impl fmt::Debug for Headers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter().map(|(name, _)| name)).finish()
+    }
+}
+
 /// One webhook request, whichever trigger brought it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Request {
     /// `POST`, upper case as received.
     pub method: String,
@@ -94,6 +103,14 @@ pub struct Request {
     pub received: Instant,
     /// When the platform will stop waiting for (or running) us; `None` if it does not say.
     pub deadline: Option<Instant>,
+}
+
+/// Neither query nor body: both may hold a token.
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { method, path, headers, body, request_id, .. } = self;
+        write!(f, "Request({method} {path}, {headers:?}, {} bytes, {request_id})", body.len())
+    }
 }
 
 /// The answer to a request.
@@ -140,5 +157,20 @@ mod tests {
         assert_eq!(headers.one_str("x-ID"), Some("1"));
         assert_eq!(headers.all("x-sig").count(), 2);
         assert_eq!(headers.size(), 17);
+    }
+
+    #[test]
+    fn debug_shows_neither_values_nor_bodies() {
+        let request = Request {
+            method: "POST".into(),
+            path: "/h".into(),
+            raw_query: "token=hunter2".into(),
+            headers: [("Authorization", "hunter2")].into_iter().collect(),
+            body: "hunter2".into(),
+            request_id: "r".into(),
+            deadline: None,
+            received: Instant::now(),
+        };
+        assert_eq!(format!("{request:?}"), r#"Request(POST /h, ["authorization"], 7 bytes, r)"#);
     }
 }

@@ -7,6 +7,8 @@
 mod envelope;
 mod template;
 
+use std::fmt;
+
 use crate::delivery::Delivery;
 pub use template::{Place, Placeholder, RenderError, Template, TemplateError};
 
@@ -21,7 +23,7 @@ pub enum Format {
 }
 
 /// A message ready for a queue.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Message {
     /// The delivery's id: the same on every attempt and every redelivery.
     pub id: String,
@@ -35,6 +37,13 @@ pub struct Message {
     pub tag: Option<String>,
     /// CloudEvents attributes as message properties (`CE_id` and so on), for queues that have them.
     pub properties: Vec<(&'static str, String)>,
+}
+
+/// Neither text nor properties.
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Message({} to {}, {} bytes)", self.id, self.topic, self.text.len())
+    }
 }
 
 /// How a hook makes messages.

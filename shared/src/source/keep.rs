@@ -77,14 +77,61 @@ pub(super) fn mask(text: String, token: Option<&Seen<'_>>) -> String {
     })
 }
 
-/// The body, a token inside of it replaced.
+/// Shorter tokens are replaced where they were read only: everywhere else they may be mere chance.
+const MIN_COPY: usize = 8;
+
+/// The body, a token inside of it replaced: where it was read, and every copy of it.
 pub(super) fn body(body: Bytes, token: Option<&Seen<'_>>) -> Bytes {
-    let Some((span, instead)) = token.and_then(|token| token.from.span(&body, VERIFIED)) else { return body };
-    let (head, tail) = (body.get(..span.start), body.get(span.end..));
-    [head.unwrap_or_default(), instead.as_bytes(), tail.unwrap_or_default()].concat().into()
+    let Some(token) = token else { return body };
+    let body = match token.from.span(&body, VERIFIED) {
+        None => body,
+        Some((span, instead)) => {
+            let (head, tail) = (body.get(..span.start), body.get(span.end..));
+            [head.unwrap_or_default(), instead.as_bytes(), tail.unwrap_or_default()].concat().into()
+        }
+    };
+    token.spellings.iter().fold(body, |body, spelling| without(body, spelling.as_bytes()))
+}
+
+/// The body with every copy of `token` replaced.
+fn without(body: Bytes, token: &[u8]) -> Bytes {
+    let starts = |at: &usize| body.get(*at..).is_some_and(|rest| rest.starts_with(token));
+    if token.len() < MIN_COPY || !(0..body.len()).any(|at| starts(&at)) {
+        return body;
+    }
+    let mut kept = Vec::with_capacity(body.len());
+    let mut at = 0;
+    while let Some(byte) = body.get(at) {
+        if starts(&at) {
+            kept.extend_from_slice(VERIFIED.as_bytes());
+            at += token.len();
+        } else {
+            kept.push(*byte);
+            at += 1;
+        }
+    }
+    kept.into()
 }
 
 /// A header value as text: UTF-8, or else Latin-1, as HTTP once had it.
 pub(super) fn text(value: &[u8]) -> String {
     std::str::from_utf8(value).map_or_else(|_| value.iter().copied().map(char::from).collect(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_of_a_token_in_the_body_are_replaced() {
+        let field = Field::Header("x-token".to_owned());
+        let masked = |token: &str, text: &'static str| {
+            let token = Seen { from: &field, spellings: [token.to_owned(), token.to_owned()] };
+            body(Bytes::from_static(text.as_bytes()), Some(&token))
+        };
+        let text = r#"{"a":"s3cret-token","b":["s3cret-tokens3cret-token"]}"#;
+        assert_eq!(masked("s3cret-token", text), r#"{"a":"[verified]","b":["[verified][verified]"]}"#);
+        assert_eq!(masked("another-token", text), text);
+        assert_eq!(masked("a", text), text, "too short to tell a copy from chance");
+    }
 }
