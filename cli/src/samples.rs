@@ -14,38 +14,65 @@ pub(crate) struct Sample {
     pub secret: &'static str,
     /// For a public-key source the private key's seed, which signs.
     pub seed: Option<&'static str>,
+    /// Parameters of the preset.
+    pub params: &'static [(&'static str, &'static str)],
 }
 
 const fn sample(preset: &'static str, secret: &'static str) -> Sample {
-    Sample { preset, secret, seed: None }
+    Sample { preset, secret, seed: None, params: &[] }
 }
 
 pub(crate) const SAMPLES: &[Sample] = &[
+    sample("adyen-header", "686F6F6B6D712073616D706C6520616479656E20686D6163206B657920313233"),
     sample("basic", "hookmq:sample-password"),
     sample("bearer", "hookmq-sample-bearer-token"),
+    sample("bitbucket-jira", "hookmq-sample-atlassian-secret"),
     Sample {
         preset: "discord",
         secret: "77d110abe917383438f6f5d870be1c25b240b32bc996b988e2a3abb3b9e1f71d",
         seed: Some("686f6f6b6d712073616d706c65206b6579206f6620646973636f726421212121"),
+        params: &[],
     },
+    sample("dropbox", "hookmq-sample-dropbox-secret"),
     sample("feishu", "hookmq-sample-feishu-encrypt-key"),
     sample("feishu-token", "hookmq-sample-feishu-token"),
     sample("gitea-forgejo", "hookmq-sample-gitea-secret"),
+    sample("gitee", "hookmq-sample-gitee-key"),
     sample("github", "hookmq-sample-github-secret"),
     sample("gitlab-secret-token", "hookmq-sample-gitlab-token"),
     sample("gitlab-signing-token", "whsec_aG9va21xLXNhbXBsZS1naXRsYWItc2lnbmluZy1rZXk="),
+    sample("hubspot-v1", "hookmq-sample-hubspot-v1-secret"),
+    sample("hubspot-v2", "hookmq-sample-hubspot-v2-secret"),
+    sample("hubspot-v3", "hookmq-sample-hubspot-v3-secret"),
+    sample("intercom", "hookmq-sample-intercom-secret"),
+    sample("linear", "hookmq-sample-linear-secret"),
+    sample("mailgun", "hookmq-sample-mailgun-key"),
+    Sample {
+        params: &[("verify_token", "hookmq-sample-meta-verify-token")],
+        ..sample("meta", "hookmq-sample-meta-secret")
+    },
     sample("none", ""),
+    sample("notion", "hookmq-sample-notion-token"),
+    sample("pagerduty-v3", "hookmq-sample-pagerduty-secret"),
+    sample("sentry", "hookmq-sample-sentry-secret"),
     sample("shopify", "hookmq-sample-shopify-secret"),
     sample("slack", "hookmq-sample-slack-signing-secret"),
+    sample("square", "hookmq-sample-square-key"),
     sample("standard-webhooks", "whsec_aG9va21xLXNhbXBsZS1zdGFuZGFyZC13ZWJob29rcyE="),
     Sample {
         preset: "standard-webhooks-ed25519",
         secret: "whpk_19X7mU2fzO39GsOMRuCKGlRium3aAtMdKe0dINVPh5g=",
         seed: Some("whpk_aG9va21xIHNhbXBsZSBrZXkgb2ZzdGFuZGFyZCB3aCE="),
+        params: &[],
     },
     sample("stripe", "whsec_hookmq-sample-stripe-secret"),
     sample("svix", "whsec_aG9va21xLXNhbXBsZS1zdml4LXNpZ25pbmcta2V5ISE="),
     sample("telegram", "hookmq-sample_telegram-token"),
+    sample("tencent-im", "hookmq-sample-tencent-im-token"),
+    sample("tencent-trtc", "hookmq-sample-tencent-trtc-key"),
+    sample("typeform", "hookmq-sample-typeform-secret"),
+    sample("wechat-mp-plain", "hookmq-sample-wechat-token"),
+    sample("zoom", "hookmq-sample-zoom-secret"),
 ];
 
 impl Sample {
@@ -57,18 +84,29 @@ impl Sample {
     pub(crate) fn signer(&self) -> Option<Source> {
         let secret = self.seed.unwrap_or(self.secret);
         let secrets = if secret.is_empty() { Vec::new() } else { vec![Secret::new(secret)] };
-        Source::preset(self.preset, Settings { secrets, ..Settings::default() }).ok()
+        let params = self.params.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let settings = Settings { secrets, params: params.collect(), url: Some(self.url()) };
+        Source::preset(self.preset, settings).ok()
+    }
+
+    /// Where its provider sends to, for those that sign it.
+    fn url(&self) -> String {
+        format!("https://hooks.example.com/tdmq/{}", self.preset)
     }
 }
 
 /// The demo's hooks: one for each preset, named after it.
 pub(crate) fn hooks() -> String {
-    let hook = |Sample { preset, secret, .. }: &Sample| {
+    let hook = |sample: &Sample| {
+        let Sample { preset, secret, params, .. } = sample;
         let secrets =
             if secret.is_empty() { String::new() } else { format!("secrets = [\"plain:{secret}\"]\n") };
+        let params = params.iter().map(|(name, value)| format!("params.{name} = \"plain:{value}\"\n"));
         format!(
-            "[hooks.{preset}]\nsource = \"{preset}\"\n{secrets}\
-             topic = {{ tdmq = \"pulsar-demo/webhooks/{preset}\", rocketmq = \"webhooks_{preset}\" }}\n"
+            "[hooks.{preset}]\nsource = \"{preset}\"\n{secrets}{}url = \"{}\"\n\
+             topic = {{ tdmq = \"pulsar-demo/webhooks/{preset}\", rocketmq = \"webhooks_{preset}\" }}\n",
+            params.collect::<String>(),
+            sample.url(),
         )
     };
     SAMPLES.iter().map(hook).collect::<Vec<_>>().concat()
@@ -91,30 +129,52 @@ macro_rules! events {
 
 /// The files of `events/`.
 pub(crate) const EVENTS: &[(&str, Expect, &str)] = &events![
+    Stored "adyen-header-http-api.json",
     Stored "basic-http-api.json",
     Stored "bearer-http-api.json",
+    Stored "bitbucket-jira-http-api.json",
     Stored "discord-http-api.json",
     Handshake "discord-ping-http-api.json",
-    Stored "feishu-http-api.json",
+    Handshake "dropbox-challenge-http-api.json",
+    Stored "dropbox-http-api.json",
     Handshake "feishu-challenge-http-api.json",
+    Stored "feishu-http-api.json",
     Stored "feishu-token-http-api.json",
     Stored "gitea-forgejo-http-api.json",
-    Stored "github-alb.json",
+    Stored "gitee-http-api.json",
     Stored "github-alb-multi.json",
+    Stored "github-alb.json",
     Stored "github-function-url.json",
     Stored "github-http-api.json",
     Stored "github-rest-api.json",
     Stored "gitlab-secret-token-http-api.json",
     Stored "gitlab-signing-token-http-api.json",
+    Stored "hubspot-v1-http-api.json",
+    Stored "hubspot-v2-http-api.json",
+    Stored "hubspot-v3-http-api.json",
+    Stored "intercom-http-api.json",
+    Stored "linear-http-api.json",
+    Stored "mailgun-http-api.json",
+    Stored "meta-http-api.json",
+    Handshake "meta-verification-http-api.json",
     Stored "none-http-api.json",
+    Stored "notion-http-api.json",
+    Stored "pagerduty-v3-http-api.json",
+    Stored "sentry-http-api.json",
     Stored "shopify-http-api.json",
     Stored "slack-http-api.json",
     Handshake "slack-url-verification-http-api.json",
-    Stored "standard-webhooks-http-api.json",
+    Stored "square-http-api.json",
     Stored "standard-webhooks-ed25519-http-api.json",
+    Stored "standard-webhooks-http-api.json",
     Stored "stripe-http-api.json",
     Stored "svix-http-api.json",
     Stored "telegram-http-api.json",
+    Stored "tencent-im-http-api.json",
+    Stored "tencent-trtc-http-api.json",
+    Stored "typeform-http-api.json",
+    Stored "wechat-mp-plain-http-api.json",
+    Stored "zoom-http-api.json",
 ];
 
 #[cfg(test)]
@@ -148,7 +208,7 @@ mod tests {
 
     #[test]
     fn functions_refuse_every_sample_secret() {
-        for Sample { secret, seed, preset } in SAMPLES.iter().filter(|s| !s.secret.is_empty()) {
+        for Sample { secret, seed, preset, .. } in SAMPLES.iter().filter(|s| !s.secret.is_empty()) {
             assert!(is_published(secret.as_bytes()), "{preset}: {secret}");
             assert!(seed.is_none_or(|seed| is_published(seed.as_bytes())), "{preset}");
             // Other texts that make the same key.
@@ -156,6 +216,10 @@ mod tests {
                 secret.split_once('_').filter(|_| *preset != "stripe" && *preset != "telegram")
             {
                 assert!(is_published(bare.as_bytes()), "{preset}");
+            }
+            if ["adyen-header", "discord"].contains(preset) {
+                assert!(is_published(secret.to_ascii_uppercase().as_bytes()), "{preset}");
+                assert!(is_published(secret.to_ascii_lowercase().as_bytes()), "{preset}");
             }
             if *preset == "basic" {
                 assert!(is_published(base64::engine::general_purpose::STANDARD.encode(secret).as_bytes()));

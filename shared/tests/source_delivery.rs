@@ -7,11 +7,12 @@ use bytes::Bytes;
 use hookmq_shared::delivery::{Coverage, Delivery};
 use hookmq_shared::http::{Headers, Request, Response};
 use hookmq_shared::source::{
-    Draft, Outcome, Rejection, Source, Step, Verdict, is_credential_header, preset_info, preset_names,
+    Draft, Outcome, Rejection, Settings, Source, Step, Verdict, is_credential_header, preset_info,
+    preset_names,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use source_common::{NOW, custom, load, pair, random, request, settings};
+use source_common::{NOW, custom, load, pair, query, random, request, settings};
 
 fn preset(name: &str, secret: &str) -> Source {
     Source::preset(name, settings(&json!([secret]))).unwrap()
@@ -216,33 +217,108 @@ fn a_token_header_says_that_it_was_verified() {
     assert!(source.reads_token_from("x-GITLAB-token") && !source.reads_token_from("x-gitlab-event"));
 }
 
+/// Those whose answer is not computed, fetched or remembered.
+const HANDSHAKES: [(&str, &str); 6] = [
+    ("slack", "slack"),
+    ("meta", "meta"),
+    ("dropbox", "dropbox"),
+    ("discord_interaction", "discord"),
+    ("discord_webhook_event", "discord"),
+    ("wechat_mp", "wechat-mp-plain"),
+];
+
 #[test]
 fn handshakes_are_answered_as_the_vectors_say() {
     let mut answered = Vec::new();
     let file = load("handshakes");
     for case in file["cases"].as_array().unwrap() {
         let provider = case["provider"].as_str().unwrap();
-        let name = provider.split('_').next().unwrap();
-        let Some(body) = case["body"].as_str().filter(|_| ["slack", "discord"].contains(&name)) else {
-            continue;
-        };
-        let (verifier, signer) = pair(name);
-        let unsigned = request("POST", &json!([]), body.as_bytes().to_vec());
-        assert!(matches!(rejection(&verifier, unsigned), Rejection::Missing(_)), "{provider}");
-        let response = handshake(&verifier, signed(&signer, body));
+        let Some((_, name)) = HANDSHAKES.iter().find(|(known, _)| *known == provider) else { continue };
+        let (mut verifier, signer) = pair(name);
+        let body = case["body"].as_str().unwrap_or_default();
+        let mut request = request(case["method"].as_str().unwrap(), &json!([]), body.into());
+        request.raw_query = query(case["url"].as_str().unwrap_or_default());
+        if let Some(secret) = case["secret"].as_str() {
+            verifier = preset(name, secret);
+        }
+        if let Some(token) = case["verify_token"].as_str() {
+            let params = [("verify_token".to_owned(), token.to_owned())].into();
+            verifier = Source::preset(name, Settings { params, ..settings(&json!(["app-secret"])) }).unwrap();
+        }
+        if case["signed"] == true {
+            assert!(matches!(rejection(&verifier, request), Rejection::Missing(_)), "{provider}");
+            request = signed(&signer, body);
+        }
+        assert!(verifier.methods().contains(&request.method), "{provider}");
+        let response = handshake(&verifier, request);
         let want = &case["response"];
         assert_eq!(u64::from(response.status), want["status"].as_u64().unwrap());
         match (&want["json"], &want["body"]) {
             (Value::Null, body) => assert_eq!(response.body, body.as_str().unwrap()),
             (json, _) => assert_eq!(serde_json::from_str::<Value>(&response.body).unwrap(), *json),
         }
-        let types = want["content_type"].as_str().unwrap_or_default();
-        assert!(types.contains(response.header("content-type").unwrap_or_default()));
-        let is_json = response.header("content-type") == Some("application/json");
-        assert_eq!(response.header("x-content-type-options").is_none(), is_json);
+        let content_type = response.header("content-type").unwrap_or_default();
+        assert!(want["content_type"].as_str().is_none_or(|types| types.contains(content_type)), "{provider}");
+        // What is reflected must never be taken for a page.
+        let nosniff = (content_type != "application/json").then_some("nosniff");
+        assert_eq!(response.header("x-content-type-options"), nosniff, "{provider}");
+        assert!(["", "text/plain", "application/json"].contains(&content_type), "{provider}");
         answered.push(provider);
     }
-    assert_eq!(answered, ["slack", "discord_interaction", "discord_webhook_event"]);
+    assert_eq!(answered, HANDSHAKES.map(|(provider, _)| provider));
+}
+
+#[test]
+fn a_reflected_challenge_is_asked_for_rightly() {
+    let get = |raw_query: &str| {
+        let mut request = request("GET", &json!([]), Vec::new());
+        raw_query.clone_into(&mut request.raw_query);
+        request
+    };
+    let token = "hub.mode=subscribe&hub.challenge=1&hub.verify_token=";
+    let meta = |params: &[(&str, &str)]| {
+        let params = params.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Source::preset("meta", Settings { params, ..settings(&json!(["app-secret"])) }).unwrap()
+    };
+    let with = meta(&[("verify_token", "right")]);
+    assert_eq!(handshake(&with, get(&format!("{token}right"))).body, "1");
+    for wrong in ["wrong", "app-secret", "right&hub.challenge=2", "right&hub.verify_token=right", ""] {
+        let query = format!("{token}{wrong}");
+        assert!(matches!(with.check("h", get(&query), NOW), Verdict::Rejected(_)), "{wrong}");
+    }
+    assert_eq!(handshake(&meta(&[]), get(&format!("{token}app-secret"))).body, "1");
+    // Another mode is no handshake, and as a delivery it is not signed.
+    let other = "hub.mode=unsubscribe&hub.challenge=1&hub.verify_token=right";
+    assert_eq!(rejection(&with, get(other)), Rejection::Missing("header:X-Hub-Signature-256".into()));
+
+    let dropbox = preset("dropbox", "app-secret");
+    let odd = handshake(&dropbox, get("challenge=%3Cscript%3E"));
+    assert_eq!((odd.body.as_str(), odd.header("content-type")), ("<script>", Some("text/plain")));
+    let long = format!("challenge={}", "c".repeat(1025));
+    assert_eq!(rejection(&dropbox, get(&long)), Rejection::ChallengeTooLong);
+    assert_eq!(rejection(&dropbox, get("")), Rejection::Missing("query:challenge".into()));
+    // A POST is never one, whatever its query holds.
+    let post = Request { method: "POST".into(), ..get("challenge=1") };
+    assert_eq!(rejection(&dropbox, post), Rejection::Missing("header:X-Dropbox-Signature".into()));
+
+    // The signature of WeChat comes first, and so does its age.
+    let wechat = preset("wechat-mp-plain", "tok");
+    let signed = "signature=182160e5f65957bf9687b59092332919e83bba35&timestamp=1760000000&nonce=12";
+    let ask = || get(&format!("{signed}&echostr=8837492"));
+    assert_eq!(handshake(&wechat, ask()).body, "8837492");
+    assert!(matches!(wechat.check("h", ask(), NOW.shifted(300_001)), Verdict::Rejected(Rejection::Stale)));
+    assert_eq!(rejection(&preset("wechat-mp-plain", "other"), ask()), Rejection::NoMatch);
+}
+
+#[test]
+fn senders_are_answered_as_they_want() {
+    let ack = |name: &str| pair(name).0.ack("accepted", "1");
+    assert_eq!(ack("adyen-header"), Response::new(202, "", ""));
+    assert_eq!(ack("wechat-mp-plain"), Response::new(200, "", ""));
+    assert_eq!(ack("tencent-trtc"), Response::new(200, "application/json", r#"{"code":0}"#));
+    let im = r#"{"ActionStatus":"OK","ErrorCode":0,"ErrorInfo":""}"#;
+    assert_eq!(ack("tencent-im"), Response::new(200, "application/json", im));
+    assert_eq!(ack("zoom").status, 200);
 }
 
 #[test]

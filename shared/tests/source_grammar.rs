@@ -192,7 +192,8 @@ fn errors(result: Result<Source, Vec<BuildError>>) -> Vec<String> {
 
 #[test]
 fn what_is_no_secret_is_never_a_key() {
-    let with = |name, secrets| errors(Source::preset(name, settings(&secrets)));
+    let url = || Some("https://example.com/hook".to_owned());
+    let with = |name, secrets| errors(Source::preset(name, Settings { url: url(), ..settings(&secrets) }));
     for name in hookmq_shared::source::preset_names().filter(|name| *name != "none") {
         assert_eq!(with(name, json!([])), [r#"secrets: missing: write secrets = ["env:NAME"]"#], "{name}");
         for blank in ["", " ", "\t\n"] {
@@ -211,6 +212,8 @@ fn what_is_no_secret_is_never_a_key() {
         ("discord", "0000000000000000000000000000000000000000000000000000000000000000"),
         ("basic", "dXNlcg=="),
         ("basic", "user"),
+        ("adyen-header", "zz"),
+        ("adyen-header", "44782DEF547AAA06C910C43932B1EB0C71FC68D9D0C057550C48EC2ACF6BA05"),
     ] {
         let found = with(name, json!([secret]));
         assert_eq!(found.len(), 1, "{name} {secret}");
@@ -219,6 +222,14 @@ fn what_is_no_secret_is_never_a_key() {
     }
     let found = with("none", json!(["x"]));
     assert_eq!(found, ["secrets: nothing is verified here: leave them out, or choose a source"]);
+}
+
+#[test]
+fn who_signs_its_address_needs_the_url() {
+    for name in ["hubspot-v2", "hubspot-v3", "square"] {
+        let found = errors(Source::preset(name, settings(&json!(["a-client-secret-of-hubspot"]))));
+        assert!(found[0].starts_with("url: the sender signs its address") && found.len() == 1, "{found:?}");
+    }
 }
 
 #[test]

@@ -67,24 +67,44 @@ macro_rules! presets {
 }
 
 /// By name; a preset is named as its vector file is, with `-` for `_`.
-const PRESETS: [(&str, &str); 17] = presets![
+const PRESETS: [(&str, &str); 37] = presets![
+    "adyen-header",
     "basic",
     "bearer",
+    "bitbucket-jira",
     "discord",
+    "dropbox",
     "feishu",
     "feishu-token",
     "gitea-forgejo",
+    "gitee",
     "github",
     "gitlab-secret-token",
     "gitlab-signing-token",
+    "hubspot-v1",
+    "hubspot-v2",
+    "hubspot-v3",
+    "intercom",
+    "linear",
+    "mailgun",
+    "meta",
     "none",
+    "notion",
+    "pagerduty-v3",
+    "sentry",
     "shopify",
     "slack",
+    "square",
     "standard-webhooks",
     "standard-webhooks-ed25519",
     "stripe",
     "svix",
     "telegram",
+    "tencent-im",
+    "tencent-trtc",
+    "typeform",
+    "wechat-mp-plain",
+    "zoom",
 ];
 
 /// The names of all presets, sorted.
@@ -195,8 +215,10 @@ impl Param {
 fn unknown(name: &str) -> String {
     let words = |known: &&str| known.split('-').any(|word| name.split(['-', '_']).any(|n| n == word));
     let mut close: Vec<&str> = preset_names().filter(words).collect();
-    if close.is_empty() {
-        close = preset_names().filter(|known| distance(name, known) <= 2).collect();
+    for far in 1..=2 {
+        if close.is_empty() {
+            close = preset_names().filter(|known| distance(name, known) <= far).collect();
+        }
     }
     if close.is_empty() {
         let all: Vec<&str> = preset_names().collect();
@@ -248,7 +270,7 @@ mod tests {
             ("githb", "did you mean github?"),
             ("gitlab", "did you mean gitlab-secret-token or gitlab-signing-token?"),
             ("standard_webhooks", "did you mean standard-webhooks or standard-webhooks-ed25519?"),
-            ("", "known are basic, bearer, discord"),
+            ("", "known are adyen-header, basic, bearer"),
         ] {
             let message = Preset::load(wrong).unwrap_err();
             assert!(message.contains(right), "{wrong}: {message}");

@@ -95,7 +95,10 @@ impl Source {
             }
             Kind::Signed(Signed { signature, template, algorithm }) => {
                 for field in template.fields() {
-                    desk.fill(field, &random.uuid());
+                    // The timestamp and the id of a sample are filled in already.
+                    if !desk.has(field) {
+                        desk.fill(field, &random.uuid());
+                    }
                 }
                 let signed = {
                     let message = template.fill(&desk.view()).map_err(SignError::Incomplete)?;

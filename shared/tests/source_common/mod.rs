@@ -3,6 +3,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use hookmq_shared::clock::{Random, Timestamp};
 use hookmq_shared::http::Request;
 use hookmq_shared::reader::{Mistakes, Table};
@@ -35,6 +37,20 @@ pub fn request(method: &str, headers: &Value, body: Vec<u8>) -> Request {
     }
 }
 
+/// The request and the settings of a vector; its `url` is the hook's.
+pub fn of_case(case: &Value) -> (Request, Settings) {
+    let body = STANDARD.decode(case["body_b64"].as_str().unwrap()).unwrap();
+    let mut request = request(case["method"].as_str().unwrap(), &case["headers"], body);
+    let url = case["url"].as_str().map(str::to_owned);
+    request.raw_query = query(url.as_deref().unwrap_or_default());
+    (request, Settings { url, ..settings(&case["secrets"]) })
+}
+
+/// What stands behind the `?` of an address.
+pub fn query(url: &str) -> String {
+    url.split_once('?').map_or("", |(_, query)| query).to_owned()
+}
+
 /// Settings with the secrets of a vector.
 pub fn settings(secrets: &Value) -> Settings {
     let secret = |s: &Value| Secret::new(s.as_str().unwrap());
@@ -60,6 +76,7 @@ pub fn random() -> Random {
 /// A secret that the preset takes: for public keys, a private key's seed.
 pub fn secret_for(preset: &str) -> &'static str {
     match preset {
+        "adyen-header" => "44782DEF547AAA06C910C43932B1EB0C71FC68D9D0C057550C48EC2ACF6BA056",
         "basic" => "user:correct horse battery",
         "discord" => "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60",
         "standard-webhooks-ed25519" => "whpk_nWGxne/9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A=",
@@ -74,7 +91,8 @@ pub fn secret_for(preset: &str) -> &'static str {
 pub fn pair(preset: &str) -> (Source, Source) {
     let with = |secret: &str| {
         let secrets = if preset == "none" { Vec::new() } else { vec![Secret::new(secret)] };
-        Source::preset(preset, Settings { secrets, ..Settings::default() }).unwrap()
+        let url = Some("https://example.com/hook".to_owned());
+        Source::preset(preset, Settings { secrets, url, ..Settings::default() }).unwrap()
     };
     let signer = with(secret_for(preset));
     let verifier = signer.public_key(0).map_or_else(|| signer.clone(), |key| with(&key));
