@@ -72,7 +72,7 @@ fn headers(more: &[(&str, &str)]) -> Headers {
 /// A secret that the preset takes, and the one that signs for it.
 fn secrets(preset: &str) -> (String, String) {
     let signing = match preset {
-        "discord" => "07".repeat(32),
+        "adyen-header" | "discord" => "07".repeat(32),
         "standard-webhooks-ed25519" => format!("whpk_{}", BASE64_STANDARD.encode([7; 32])),
         "standard-webhooks" | "svix" | "gitlab-signing-token" => {
             format!("whsec_{}", BASE64_STANDARD.encode([7; 32]))
@@ -86,15 +86,20 @@ fn secrets(preset: &str) -> (String, String) {
 
 fn signer(preset: &str, secret: &str) -> Source {
     let secrets = if preset == "none" { Vec::new() } else { vec![Secret::new(secret)] };
-    Source::preset(preset, Settings { secrets, ..Settings::default() }).unwrap()
+    Source::preset(preset, Settings { secrets, url: Some(URL.to_owned()), ..Settings::default() }).unwrap()
 }
+
+/// Where the senders that sign it send to.
+const URL: &str = "https://hooks.example.com/h";
 
 async fn every_source_is_carried<Q: Queue>(queue: fn(Context) -> Q) {
     for preset in preset_names() {
         let (secret, signing) = secrets(preset);
         let list = if preset == "none" { String::new() } else { format!("\"plain:{secret}\"") };
         let topic = topic(Q::VENDOR);
-        let hooks = format!("[hooks.h]\nsource = \"{preset}\"\nsecrets = [{list}]\ntopic = \"{topic}\"\n");
+        let hooks = format!(
+            "[hooks.h]\nsource = \"{preset}\"\nsecrets = [{list}]\ntopic = \"{topic}\"\nurl = \"{URL}\"\n"
+        );
         let world = World::start(&hooks, queue).await;
         let draft = Draft { path: "/h".into(), ..Draft::default() };
         let request =
@@ -117,6 +122,8 @@ async fn every_source_is_carried<Q: Queue>(queue: fn(Context) -> Q) {
         let body = String::from_utf8(request.body.to_vec()).unwrap();
         // A token in the body is the secret itself, which never leaves.
         let carried = if info.kind == "token" { body.replace(&secret, "[verified]") } else { body };
+        let is_json = request.headers.one("content-type") == Some(b"application/json");
+        let carried = if is_json { carried } else { Value::from(carried).to_string() };
         assert!(message.text.ends_with(&format!(r#","data":{carried}}}"#)), "{preset}: {}", message.text);
         let verified = match info.kind {
             "none" => "none",
