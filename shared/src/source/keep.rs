@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::field::Field;
 use crate::http::Headers;
+use crate::json;
 
 /// Stands where a token stood.
 pub(super) const VERIFIED: &str = "[verified]";
@@ -82,6 +83,24 @@ pub(super) fn body(body: Bytes, token: Option<&Seen<'_>>) -> Bytes {
     let Some((span, instead)) = token.and_then(|token| token.from.span(&body, VERIFIED)) else { return body };
     let (head, tail) = (body.get(..span.start), body.get(span.end..));
     [head.unwrap_or_default(), instead.as_bytes(), tail.unwrap_or_default()].concat().into()
+}
+
+/// A JSON object of these members of the body, which are strings: what a signature does not cover
+/// does not travel on.
+pub(super) fn members(body: &[u8], kept: &[&str]) -> Bytes {
+    let mut text = String::from("{");
+    for (key, raw) in json::members(body).unwrap_or_default() {
+        if let Some(value) = json::string(raw).filter(|_| kept.contains(&key.as_ref())) {
+            if text.len() > 1 {
+                text.push(',');
+            }
+            json::write_string(&mut text, &key);
+            text.push(':');
+            json::write_string(&mut text, &value);
+        }
+    }
+    text.push('}');
+    text.into()
 }
 
 /// A header value as text: UTF-8, or else Latin-1, as HTTP once had it.
