@@ -132,7 +132,7 @@ impl Template {
 
     /// Whether nothing follows the secret.
     pub(super) fn ends_with_secret(&self) -> bool {
-        matches!(self.parts.last(), Some(Part::Secret))
+        self.cases.iter().any(|(_, parts)| matches!(parts.last(), Some(Part::Secret)))
     }
 
     pub(super) fn has_url(&self) -> bool {
