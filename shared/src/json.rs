@@ -47,6 +47,20 @@ pub fn text<'a>(body: &'a [u8], path: &str) -> Result<Option<Cow<'a, str>>, Json
     Ok(find(body, path)?.and_then(|raw| scalar(raw.get())))
 }
 
+/// The members of a JSON object, each as its raw text. A key given twice is an error.
+pub fn members(body: &[u8]) -> Result<Vec<(Cow<'_, str>, &RawValue)>, JsonError> {
+    let text = std::str::from_utf8(body).map_err(|_| JsonError::Invalid)?;
+    let Members(members) = serde_json::from_str(text).map_err(|_| JsonError::Invalid)?;
+    let mut keys: Vec<&str> = members.iter().map(|(key, _)| key.as_ref()).collect();
+    keys.sort_unstable();
+    if keys.windows(2).any(|two| two[0] == two[1]) { Err(JsonError::Duplicate) } else { Ok(members) }
+}
+
+/// The content of a JSON string; `None` for any other value.
+pub fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
+    if raw.get().starts_with('"') { scalar(raw.get()) } else { None }
+}
+
 fn scalar(raw: &str) -> Option<Cow<'_, str>> {
     match raw.as_bytes().first()? {
         b'"' => {
@@ -61,6 +75,30 @@ fn scalar(raw: &str) -> Option<Cow<'_, str>> {
 
 #[derive(serde::Deserialize)]
 struct CowStr<'a>(#[serde(borrow)] Cow<'a, str>);
+
+struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'de> serde::Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(de: D) -> Result<Self, D::Error> {
+        struct All;
+        impl<'de> Visitor<'de> for All {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some((CowStr(key), value)) = map.next_entry()? {
+                    members.push((key, value));
+                }
+                Ok(Members(members))
+            }
+        }
+        de.deserialize_map(All)
+    }
+}
 
 struct Find<'p> {
     steps: &'p [&'p str],
@@ -167,6 +205,18 @@ mod tests {
         assert_eq!(find(br#"{"a":1,"a":2}"#, "a").err(), Some(JsonError::Duplicate));
         assert_eq!(find(br#"{"a":1,"\u0061":2}"#, "a").err(), Some(JsonError::Duplicate));
         assert_eq!(find(br#"{"x":1,"x":2,"a":3}"#, "a").unwrap().unwrap().get(), "3");
+    }
+
+    #[test]
+    fn members_are_all_there_once() {
+        let found = members(br#" {"a":"x\u0041", "\u0062" : [1], "c":null} "#).unwrap();
+        let found: Vec<_> = found.iter().map(|(key, raw)| (key.as_ref(), raw.get(), string(raw))).collect();
+        let want = [("a", r#""x\u0041""#, Some("xA".into())), ("b", "[1]", None), ("c", "null", None)];
+        assert_eq!(found, want);
+        assert_eq!(members(br#"{"a":1,"b":2,"\u0061":3}"#).err(), Some(JsonError::Duplicate));
+        for body in ["", "[]", "1", "{", "{} x"] {
+            assert_eq!(members(body.as_bytes()).err(), Some(JsonError::Invalid), "{body}");
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::fmt;
 use std::time::Duration;
 
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeArray, DeTable, DeValue};
 
 /// How bad a mistake is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,6 +114,9 @@ pub struct At<T> {
     pub offset: usize,
 }
 
+/// An array of strings and where each stands.
+pub type Strings<'a> = At<Vec<At<&'a str>>>;
+
 /// One TOML table being read.
 #[derive(Debug)]
 pub struct Table<'a> {
@@ -211,6 +214,34 @@ impl<'a> Table<'a> {
         strings
     }
 
+    /// Every key of the table as written, with its array of strings: for tables whose keys are names.
+    pub fn named_lists(&self) -> Vec<(At<&'a str>, Strings<'a>)> {
+        let mut lists = Vec::new();
+        for (key, value) in self.entries {
+            let (name, offset): (&'a str, usize) = (key.get_ref().as_ref(), key.span().start);
+            match value.get_ref() {
+                DeValue::Array(items) => {
+                    let value = self.list(name, items);
+                    lists.push((At { value: name, offset }, At { value, offset }));
+                }
+                other => self.mistakes.error(offset, &self.name(name), wrong("an array of strings", other)),
+            }
+        }
+        lists
+    }
+
+    fn list(&self, key: &str, items: &'a DeArray<'a>) -> Vec<At<&'a str>> {
+        let mut strings = Vec::new();
+        for item in items {
+            let offset = item.span().start;
+            match item.get_ref() {
+                DeValue::String(s) => strings.push(At { value: s.as_ref(), offset }),
+                other => self.mistakes.error(offset, &self.name(key), wrong("a string", other)),
+            }
+        }
+        strings
+    }
+
     fn get(&self, key: &'static str) -> Option<&'a Spanned<DeValue<'a>>> {
         self.asked.borrow_mut().insert(key);
         self.entries.get(key)
@@ -273,16 +304,9 @@ impl<'a> Table<'a> {
     }
 
     /// An array of strings; an entry that is no string is an error of its own.
-    pub fn strings(&self, key: &'static str) -> Option<At<Vec<At<&'a str>>>> {
+    pub fn strings(&self, key: &'static str) -> Option<Strings<'a>> {
         let items = self.typed(key, "an array of strings", DeValue::as_array)?;
-        let mut strings = Vec::new();
-        for item in items.value {
-            let offset = item.span().start;
-            match item.get_ref() {
-                DeValue::String(s) => strings.push(At { value: s.as_ref(), offset }),
-                other => self.mistakes.error(offset, &self.name(key), wrong("a string", other)),
-            }
-        }
+        let strings = self.list(key, items.value);
         Some(At { value: strings, offset: items.offset })
     }
 

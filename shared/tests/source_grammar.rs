@@ -98,7 +98,7 @@ const MISTAKES: &[(usize, &str, &str)] = &[
     (4, r#"signed = "{body}""#, "4: verify.signed: expected an array of strings, found string"),
     (4, r#"signed = ["t={header:T}"]"#, "4: verify.signed: a placeholder is a part of its own: write"),
     (4, r#"signed = ["{bodi}"]"#, "4: verify.signed: \"{bodi}\" is no part: write {body}, {method},"),
-    (4, r#"signed = ["{crc32(body)}"]"#, "4: verify.signed: \"{crc32(body)}\" is no part: write {body},"),
+    (4, r#"signed = ["{crc64(body)}"]"#, "4: verify.signed: \"{crc64(body)}\" is no part: write {body},"),
     (
         4,
         r#"signed = ["x", "{secret}"]"#,
@@ -108,7 +108,7 @@ const MISTAKES: &[(usize, &str, &str)] = &[
     (
         4,
         r#"signed = { parts = ["{body}"], by = "json:Type" }"#,
-        "4: verify.signed.by: unknown key; known here: parts, sort",
+        "4: verify.signed.cases: missing: write cases = ",
     ),
     (
         4,

@@ -6,6 +6,7 @@ use super::field::{Field, View};
 use super::keep::{self, Seen};
 use super::kinds::Kind;
 use super::signature::Given;
+use super::template::Message;
 use super::{Rejection, Source, Step, Verified, encoding};
 use crate::clock::Timestamp;
 use crate::delivery::Delivery;
@@ -32,7 +33,10 @@ impl Source {
         };
         let Authentic { secret, id, event, subject, token } = authentic;
         let headers = keep::headers(&request.headers, token.as_ref());
-        let body = keep::body(request.body, token.as_ref());
+        let body = match self.scheme.signed_members() {
+            members if members.is_empty() => keep::body(request.body, token.as_ref()),
+            members => keep::members(&request.body, &members),
+        };
         let mut types = headers.iter().filter(|(name, _)| name == "content-type");
         let content_type = types.next().map(|(_, value)| value.clone()).filter(|_| types.next().is_none());
         let mask = |text| keep::mask(text, token.as_ref());
@@ -83,7 +87,9 @@ impl Source {
             }
             Kind::Signed(kind) => {
                 let message = kind.template.fill(&view).map_err(at(Step::Signed))?;
-                let secret = kind.algorithm.verify(&message, &given.signatures);
+                let verify = |message: &Message<'_>| kind.algorithm.verify(message, &given.signatures);
+                let otherwise = || verify(&kind.template.fill_otherwise(&view)?);
+                let secret = verify(&message).or_else(otherwise);
                 Some(secret.ok_or((Step::Signature, Rejection::NoMatch))?)
             }
         };

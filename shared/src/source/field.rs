@@ -176,15 +176,26 @@ impl fmt::Display for Field {
 /// The decoded values of `name` in `application/x-www-form-urlencoded` text, each with the span of
 /// its encoded form.
 fn values<'v>(text: &'v [u8], name: &str) -> impl Iterator<Item = (Cow<'v, [u8]>, Range<usize>)> {
-    let mut start = 0;
-    text.split(|b| *b == b'&').filter_map(move |pair| {
-        let offset = start;
-        start += pair.len() + 1;
+    let named = encoded(text).filter(move |(key, ..)| *decode(key) == *name.as_bytes());
+    named.map(|(_, value, end)| (decode(value), end - value.len()..end))
+}
+
+/// The decoded names and values of form text.
+pub(super) fn pairs(text: &[u8]) -> impl Iterator<Item = (Cow<'_, [u8]>, Cow<'_, [u8]>)> {
+    encoded(text)
+        .filter(|(key, value, _)| !(key.is_empty() && value.is_empty()))
+        .map(|(key, value, _)| (decode(key), decode(value)))
+}
+
+/// The names and values of form text as they are written, and where each pair ends.
+fn encoded(text: &[u8]) -> impl Iterator<Item = (&[u8], &[u8], usize)> {
+    let mut end = 0;
+    text.split(|b| *b == b'&').map(move |pair| {
+        let start = end;
+        end += pair.len() + 1;
         let equals = pair.iter().position(|b| *b == b'=').unwrap_or(pair.len());
         let (key, rest) = pair.split_at(equals);
-        let value = rest.get(1..).unwrap_or_default();
-        let end = offset + pair.len();
-        (*decode(key) == *name.as_bytes()).then(|| (decode(value), end - value.len()..end))
+        (key, rest.get(1..).unwrap_or_default(), start + pair.len())
     })
 }
 

@@ -1,9 +1,9 @@
 //! The `[verify]` table: what every preset and every hook's own source is written in.
 
-use super::Rejection;
 use super::field::{Field, View};
 use super::kinds::{Kind, WORDS, Word};
 use super::window::Window;
+use super::{Params, Rejection};
 use crate::reader::{At, Table};
 
 /// A `[verify]` table, read.
@@ -46,6 +46,26 @@ impl Scheme {
         }
         table.finish();
         scheme.filter(|_| mistakes.errors() == before)
+    }
+
+    /// The parameters that templates and pins need, written `{param:NAME}`.
+    pub(super) fn params(&self) -> Vec<String> {
+        let pinned = self.require.iter().flat_map(|pin| &pin.values).filter_map(|value| param(value));
+        let mut names: Vec<String> = pinned.map(str::to_owned).collect();
+        if let Kind::Signed(signed) = &self.kind {
+            names.extend(signed.template.params().map(str::to_owned));
+        }
+        names
+    }
+
+    /// Puts the values of parameters in.
+    pub(super) fn bind(&mut self, params: &Params) {
+        for value in self.require.iter_mut().flat_map(|pin| &mut pin.values) {
+            bind(value, params);
+        }
+        if let Kind::Signed(signed) = &mut self.kind {
+            signed.template.bind(params);
+        }
     }
 
     /// What no key can tell alone.
@@ -92,6 +112,18 @@ impl Pin {
         let value = self.from.read(view)?;
         let pinned = self.values.iter().any(|allowed| *allowed.as_bytes() == *value);
         if pinned { Ok(()) } else { Err(Rejection::Pinned(self.from.to_string())) }
+    }
+}
+
+/// The name in `{param:NAME}`.
+pub(super) fn param(text: &str) -> Option<&str> {
+    text.strip_prefix("{param:")?.strip_suffix('}')
+}
+
+/// Puts a parameter's value in place of `{param:NAME}`.
+pub(super) fn bind(text: &mut String, params: &Params) {
+    if let Some(value) = param(text).and_then(|name| params.get(name)).and_then(|value| value.expose_str()) {
+        *text = value.to_owned();
     }
 }
 

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::field::Field;
 use crate::http::Headers;
+use crate::json;
 
 /// Stands where a token stood.
 pub(super) const VERIFIED: &str = "[verified]";
@@ -111,6 +112,24 @@ fn without(body: Bytes, token: &[u8]) -> Bytes {
         }
     }
     kept.into()
+}
+
+/// A JSON object of these members of the body, which are strings: what a signature does not cover
+/// does not travel on.
+pub(super) fn members(body: &[u8], kept: &[&str]) -> Bytes {
+    let mut text = String::from("{");
+    for (key, raw) in json::members(body).unwrap_or_default() {
+        if let Some(value) = json::string(raw).filter(|_| kept.contains(&key.as_ref())) {
+            if text.len() > 1 {
+                text.push(',');
+            }
+            json::write_string(&mut text, &key);
+            text.push(':');
+            json::write_string(&mut text, &value);
+        }
+    }
+    text.push('}');
+    text.into()
 }
 
 /// A header value as text: UTF-8, or else Latin-1, as HTTP once had it.

@@ -35,6 +35,7 @@ mod grammar;
 mod handshake;
 mod keep;
 mod kinds;
+mod parts;
 mod presets;
 mod rejection;
 mod sign;
@@ -211,7 +212,13 @@ impl Source {
             let message = r#"the sender signs its address: write url = "https://…", as it is set there"#;
             errors.push(error("url", message));
         }
-        let params = params.into_iter().map(|(name, value)| (name, Secret::new(value))).collect();
+        let unknown =
+            scheme.params().into_iter().filter(|name| !known.iter().any(|param| param.name == *name));
+        errors.extend(unknown.map(|name| {
+            error("verify", format!("{{param:{name}}} is of no use here: write the value itself"))
+        }));
+        let params: Params = params.into_iter().map(|(name, value)| (name, Secret::new(value))).collect();
+        scheme.bind(&params);
         if errors.is_empty() {
             Ok(Self { preset, scheme, profile, secrets, params, url })
         } else {
@@ -262,7 +269,11 @@ impl Source {
         let short = self.secrets.iter().enumerate().filter(|(_, s)| self.scheme.kind.key_length(s) < 16);
         warnings.extend(short.map(|(i, _)| format!("secrets[{i}] is under 16 bytes: use a longer one")));
         if self.scheme.coverage() == Coverage::Request {
-            warnings.push("the body is not covered: who has a valid request can send any other".to_owned());
+            let checksum =
+                matches!(&self.scheme.kind, Kind::Signed(signed) if signed.template.has_checksum());
+            let what =
+                if checksum { "only a CRC-32 of the body is signed" } else { "the body is not covered" };
+            warnings.push(format!("{what}: who has a valid request can send any other"));
         }
         if let Kind::Signed(signed) = &self.scheme.kind {
             // A preset hashes as its provider does.
@@ -294,6 +305,23 @@ impl Scheme {
             Kind::Signed(signed) if signed.template.has_body() => Coverage::Body,
             Kind::Token(_) | Kind::Signed(_) => Coverage::Request,
         }
+    }
+
+    /// The members of a JSON body that are kept, where only some are signed: these, and those that
+    /// say how they are signed. Empty where the whole body is kept.
+    fn signed_members(&self) -> Vec<&str> {
+        let Kind::Signed(signed) = &self.kind else { return Vec::new() };
+        let mut members: Vec<&str> = signed.template.members().collect();
+        if !members.is_empty() {
+            let pins = self.require.iter().map(|pin| &pin.from);
+            let how = pins.chain([&signed.signature.from]);
+            members.extend(
+                how.filter_map(
+                    |field| if let Field::Json(path) = field { Some(path.as_str()) } else { None },
+                ),
+            );
+        }
+        members
     }
 
     fn needs_url(&self) -> bool {

@@ -4,13 +4,18 @@ use std::borrow::Cow;
 
 use super::Rejection;
 use super::field::{Field, View};
-use crate::reader::{At, Table};
+use super::parts::{Compound, Empty};
+use super::{Params, grammar};
+use crate::reader::{At, Strings, Table};
 
-/// `signed = ["v0:", "{header:X-Timestamp}", ":", "{body}"]`, or
-/// `signed = { sort = true, parts = […] }`.
+/// `signed = ["v0:", "{header:X-Timestamp}", ":", "{body}"]`,
+/// `signed = { sort = true, parts = […] }`, or, where the kind of request decides,
+/// `signed = { by = "json:type", cases = { event = […], ping = […] } }`.
 #[derive(Clone, Debug)]
 pub(super) struct Template {
-    parts: Vec<Part>,
+    /// Whose value chooses the case; without it there is one.
+    by: Option<Field>,
+    cases: Vec<(String, Vec<Part>)>,
     sort: bool,
 }
 
@@ -24,6 +29,9 @@ enum Part {
     PathQuery,
     Secret,
     Field(Field),
+    Compound(Compound),
+    /// Of a preset: a parameter, until [`Template::bind`] puts its value there.
+    Param(String),
 }
 
 /// A template filled in, but for the secret.
@@ -45,55 +53,107 @@ impl Template {
             table.error("signed", format!("what the sender signs is missing: write {EXAMPLE}"));
             return None;
         }
-        let (parts, sort) = if table.is_table("signed") {
+        let part = |at: &At<&str>| {
+            Part::parse(at.value).map_err(|message| table.error_at(at.offset, "signed", message)).ok()
+        };
+        let parts = |list: Strings<'_>| {
+            let parts: Vec<Option<Part>> = list.value.iter().map(part).collect();
+            parts.into_iter().collect::<Option<Vec<Part>>>()
+        };
+        let mut template = Self { by: None, cases: Vec::new(), sort: false };
+        if table.is_table("signed") {
             let inner = table.table("signed")?;
-            let sort = inner.bool("sort").is_some_and(|at| at.value);
-            let parts = inner.strings("parts");
-            if !inner.has("parts") {
-                inner.error("parts", r#"missing: write parts = ["{secret}", "{query:nonce}"]"#);
-            }
+            template.sort = inner.bool("sort").is_some_and(|at| at.value);
+            let cases: Vec<(String, _)> = if inner.has("by") {
+                template.by = grammar::field(&inner, "by", "\"json:type\"");
+                let lists = inner.table("cases").map(|cases| cases.named_lists()).unwrap_or_default();
+                if lists.is_empty() {
+                    inner.error("cases", r#"missing: write cases = { event = ["{body}"] }"#);
+                }
+                lists.into_iter().map(|(name, list)| (name.value.to_owned(), list)).collect()
+            } else {
+                if !inner.has("parts") {
+                    inner.error("parts", r#"missing: write parts = ["{secret}", "{query:nonce}"]"#);
+                }
+                inner.strings("parts").map(|list| (String::new(), list)).into_iter().collect()
+            };
             inner.finish();
-            (parts?, sort)
+            let read = |(name, list)| Some((name, parts(list)?));
+            template.cases = cases.into_iter().map(read).collect::<Option<_>>()?;
         } else {
-            (table.strings("signed")?, false)
+            template.cases = vec![(String::new(), parts(table.strings("signed")?)?)];
+        }
+        let is_empty = |parts: &Vec<Part>| {
+            parts
+                .iter()
+                .all(|part| matches!(part, Part::Literal(_) | Part::Secret | Part::Method | Part::Param(_)))
         };
-        let part = |at: &At<&str>| match Part::parse(at.value) {
-            Ok(part) => Some(part),
-            Err(message) => {
-                table.error_at(at.offset, "signed", message);
-                None
-            }
-        };
-        let parts: Vec<Option<Part>> = parts.value.iter().map(part).collect();
-        let parts = parts.into_iter().collect::<Option<_>>()?;
-        let template = Self { parts, sort };
-        if template.parts.iter().all(|part| matches!(part, Part::Literal(_) | Part::Secret | Part::Method)) {
+        if template.cases.iter().any(|(_, parts)| is_empty(parts)) {
             table.error("signed", format!("nothing of the request is signed: write {EXAMPLE}"));
             return None;
         }
-        Some(template)
+        Some(template).filter(|template| !template.cases.is_empty())
     }
 
+    fn all_parts(&self) -> impl Iterator<Item = &Part> {
+        self.cases.iter().flat_map(|(_, parts)| parts)
+    }
+
+    /// The parameters that it needs.
+    pub(super) fn params(&self) -> impl Iterator<Item = &str> {
+        self.all_parts()
+            .filter_map(|part| if let Part::Param(name) = part { Some(name.as_str()) } else { None })
+    }
+
+    /// Puts the values of parameters in.
+    pub(super) fn bind(&mut self, params: &Params) {
+        for part in self.cases.iter_mut().flat_map(|(_, parts)| parts) {
+            if let Part::Param(name) = part
+                && let Some(value) = params.get(name).and_then(|secret| secret.expose_str())
+            {
+                *part = Part::Literal(value.to_owned());
+            }
+        }
+    }
+
+    /// Whether any change of what the body says is noticed, in every case.
     pub(super) fn has_body(&self) -> bool {
-        self.parts.iter().any(|part| matches!(part, Part::Body))
+        let has = |part: &Part| match part {
+            Part::Body => true,
+            Part::Compound(compound) => compound.has_body(),
+            _ => false,
+        };
+        self.cases.iter().all(|(_, parts)| parts.iter().any(has))
     }
 
     pub(super) fn has_secret(&self) -> bool {
-        self.parts.iter().any(|part| matches!(part, Part::Secret))
+        self.all_parts().any(|part| matches!(part, Part::Secret))
     }
 
     /// Whether nothing follows the secret.
     pub(super) fn ends_with_secret(&self) -> bool {
-        matches!(self.parts.last(), Some(Part::Secret))
+        self.cases.iter().any(|(_, parts)| matches!(parts.last(), Some(Part::Secret)))
     }
 
     pub(super) fn has_url(&self) -> bool {
-        self.parts.iter().any(|part| matches!(part, Part::Url))
+        self.all_parts().any(|part| matches!(part, Part::Url))
     }
 
-    /// The places that the template reads.
+    /// Whether only a checksum of the body is signed.
+    pub(super) fn has_checksum(&self) -> bool {
+        self.all_parts().any(|part| matches!(part, Part::Compound(Compound::Crc32)))
+    }
+
+    /// The members of the JSON body that are signed, if only some are.
+    pub(super) fn members(&self) -> impl Iterator<Item = &str> {
+        let compounds =
+            self.all_parts().filter_map(|part| if let Part::Compound(c) = part { Some(c) } else { None });
+        compounds.flat_map(Compound::members)
+    }
+
+    /// The places that the template reads one by one.
     pub(super) fn fields(&self) -> impl Iterator<Item = &Field> {
-        self.parts.iter().filter_map(|part| match part {
+        self.all_parts().filter_map(|part| match part {
             Part::Field(field) => Some(field),
             _ => None,
         })
@@ -101,11 +161,27 @@ impl Template {
 
     /// Whether a change of this place is noticed.
     pub(super) fn covers(&self, field: &Field) -> bool {
-        (field.in_body() && self.has_body()) || self.fields().any(|f| f.is(field))
+        let has = |part: &Part| match part {
+            Part::Body => field.in_body(),
+            Part::Field(signed) => signed.is(field),
+            Part::Compound(compound) => compound.covers(field),
+            _ => false,
+        };
+        self.cases.iter().all(|(_, parts)| parts.iter().any(has))
     }
 
     /// Takes the parts from the request; each must be there.
     pub(super) fn fill<'v>(&'v self, view: &View<'v>) -> Result<Message<'v>, Rejection> {
+        self.fill_with(view, Empty::LeftOut)
+    }
+
+    /// The other message that the same request can stand for, if there is one: see [`Empty`].
+    pub(super) fn fill_otherwise<'v>(&'v self, view: &View<'v>) -> Option<Message<'v>> {
+        let is_open = |part: &Part| matches!(part, Part::Compound(compound) if compound.has_optional());
+        if self.all_parts().any(is_open) { self.fill_with(view, Empty::Signed).ok() } else { None }
+    }
+
+    fn fill_with<'v>(&'v self, view: &View<'v>, empty: Empty) -> Result<Message<'v>, Rejection> {
         let bytes = |text: &'v str| Piece::Bytes(text.as_bytes().into());
         let piece = |part: &'v Part| {
             let request = view.request;
@@ -115,6 +191,8 @@ impl Template {
                 Part::Method => bytes(&request.method),
                 Part::Secret => Piece::Secret,
                 Part::Field(field) => Piece::Bytes(field.read(view)?),
+                Part::Compound(compound) => Piece::Bytes(compound.fill(view, empty)?),
+                Part::Param(name) => return Err(Rejection::Missing(format!("param:{name}"))),
                 Part::PathQuery => Piece::Bytes(with_query(&request.path, &request.raw_query)),
                 Part::Url => {
                     let url = view.url.ok_or_else(|| Rejection::Missing("url".to_owned()))?;
@@ -123,8 +201,15 @@ impl Template {
                 }
             })
         };
-        let pieces = self.parts.iter().map(piece).collect::<Result<_, _>>()?;
+        let pieces = self.case(view)?.iter().map(piece).collect::<Result<_, _>>()?;
         Ok(Message { pieces, sort: self.sort })
+    }
+
+    fn case(&self, view: &View<'_>) -> Result<&[Part], Rejection> {
+        let value = self.by.as_ref().map(|by| by.read(view)).transpose()?.unwrap_or_default();
+        let found = self.cases.iter().find(|(name, _)| name.as_bytes() == &*value);
+        let unknown = || Rejection::Pinned(self.by.as_ref().map(ToString::to_string).unwrap_or_default());
+        found.map(|(_, parts)| parts.as_slice()).ok_or_else(unknown)
     }
 }
 
@@ -134,8 +219,8 @@ fn with_query<'v>(base: &'v str, query: &str) -> Cow<'v, [u8]> {
 
 impl Part {
     fn parse(text: &str) -> Result<Self, String> {
-        const PARTS: &str =
-            "{body}, {method}, {url}, {path_query}, {secret} or a field such as {header:NAME}";
+        const PARTS: &str = "{body}, {method}, {url}, {path_query}, {secret}, {crc32(body)}, {fieldlines:A,B?}, \
+             {canon_headers:PREFIX}, {sorted_pairs:DROPPED} or a field such as {header:NAME}";
         let Some(name) = text.strip_prefix('{').and_then(|t| t.strip_suffix('}')) else {
             return if text.contains('{') && text.contains('}') {
                 Err(format!(
@@ -152,7 +237,10 @@ impl Part {
             "path_query" => Ok(Self::PathQuery),
             "secret" => Ok(Self::Secret),
             _ => {
-                Field::parse(name).map(Self::Field).map_err(|_| format!("{text:?} is no part: write {PARTS}"))
+                let param = name.strip_prefix("param:").map(|name| Self::Param(name.to_owned()));
+                let part = param.or_else(|| Compound::parse(name).map(Self::Compound));
+                let part = part.or_else(|| Field::parse(name).map(Self::Field).ok());
+                part.ok_or_else(|| format!("{text:?} is no part: write {PARTS}"))
             }
         }
     }

@@ -1,0 +1,206 @@
+//! Parts of a template that are made of several values, or of all of the body.
+
+use std::borrow::Cow;
+
+use super::Rejection;
+use super::field::{Field, View, pairs};
+use crate::json::{self, JsonError};
+
+/// `{crc32(body)}`, `{fieldlines:a,b?,c}`, `{canon_headers:prefix}`, `{sorted_pairs:dropped}`.
+#[derive(Clone, Debug)]
+pub(super) enum Compound {
+    /// The CRC-32 of the body (ISO-HDLC, as in zip) in decimal digits. It is no hash: whoever has one
+    /// body can make another one of the same sum.
+    Crc32,
+    /// `name LF value LF` for members of the JSON body, which must be strings. One that is written with
+    /// a `?` is left out where it is missing.
+    FieldLines(Vec<Line>),
+    /// `name:value LF` for the header fields whose names start with the prefix, sorted.
+    CanonHeaders(String),
+    /// `name=value&…` of the form body, decoded and sorted, without the names given here.
+    SortedPairs(Vec<String>),
+}
+
+/// A member of the JSON body that stands on two lines.
+#[derive(Clone, Debug)]
+pub(super) struct Line {
+    name: String,
+    optional: bool,
+}
+
+/// What becomes of optional members that are there and empty. Documents and samples of one provider
+/// differ in it, and both mean the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Empty {
+    LeftOut,
+    Signed,
+}
+
+impl Compound {
+    /// Reads what stands between the braces; `None` if it is none of these.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        if text == "crc32(body)" {
+            return Some(Self::Crc32);
+        }
+        let (kind, names) = text.split_once(':').filter(|(_, names)| !names.is_empty())?;
+        let list = || names.split(',').map(str::trim).filter(|name| !name.is_empty());
+        match kind {
+            "fieldlines" => Some(Self::FieldLines(list().map(Line::parse).collect())),
+            "canon_headers" => Some(Self::CanonHeaders(names.to_ascii_lowercase())),
+            "sorted_pairs" => Some(Self::SortedPairs(list().map(str::to_owned).collect())),
+            _ => None,
+        }
+    }
+
+    /// Whether a change of anything that the body says is noticed.
+    pub(super) const fn has_body(&self) -> bool {
+        matches!(self, Self::FieldLines(_) | Self::SortedPairs(_))
+    }
+
+    /// Whether a change of this place is noticed.
+    pub(super) fn covers(&self, field: &Field) -> bool {
+        match (self, field) {
+            (Self::FieldLines(lines), Field::Json(path)) => lines.iter().any(|line| line.name == *path),
+            (Self::SortedPairs(dropped), Field::Form(name)) => !dropped.contains(name),
+            (Self::CanonHeaders(prefix), Field::Header(name)) => {
+                name.to_ascii_lowercase().starts_with(prefix.as_str())
+            }
+            _ => false,
+        }
+    }
+
+    /// The members of the JSON body that are signed, if only some are.
+    pub(super) fn members(&self) -> impl Iterator<Item = &str> {
+        let lines = if let Self::FieldLines(lines) = self { lines.as_slice() } else { &[] };
+        lines.iter().map(|line| line.name.as_str())
+    }
+
+    /// Whether [`Empty`] can make a difference.
+    pub(super) fn has_optional(&self) -> bool {
+        matches!(self, Self::FieldLines(lines) if lines.iter().any(|line| line.optional))
+    }
+
+    pub(super) fn fill<'v>(&self, view: &View<'v>, empty: Empty) -> Result<Cow<'v, [u8]>, Rejection> {
+        match self {
+            Self::Crc32 => Ok(crc32(&view.request.body).to_string().into_bytes().into()),
+            Self::FieldLines(lines) => field_lines(lines, &view.request.body, empty).map(Cow::Owned),
+            Self::CanonHeaders(prefix) => canon_headers(prefix, view).map(Cow::Owned),
+            Self::SortedPairs(dropped) => sorted_pairs(dropped, &view.request.body).map(Cow::Owned),
+        }
+    }
+}
+
+impl Line {
+    fn parse(text: &str) -> Self {
+        let name = text.strip_suffix('?');
+        Self { name: name.unwrap_or(text).to_owned(), optional: name.is_some() }
+    }
+}
+
+/// Lines can be read back in one way only: none but the first value may hold a line break, or text
+/// could move from one signed member to another.
+fn field_lines(lines: &[Line], body: &[u8], empty: Empty) -> Result<Vec<u8>, Rejection> {
+    let members = json::members(body).map_err(|error| match error {
+        JsonError::Duplicate => Rejection::Ambiguous("a JSON member".to_owned()),
+        JsonError::Invalid => Rejection::Malformed("the JSON body".to_owned()),
+    })?;
+    let mut text = String::new();
+    for (i, Line { name, optional }) in lines.iter().enumerate() {
+        let place = || format!("json:{name}");
+        let found = members.iter().find(|(key, _)| key == name).map(|(_, raw)| *raw);
+        let value = match found {
+            None if *optional => continue,
+            None => return Err(Rejection::Missing(place())),
+            Some(raw) => json::string(raw).ok_or_else(|| Rejection::Malformed(place()))?,
+        };
+        if value.is_empty() && !optional {
+            return Err(Rejection::Missing(place()));
+        }
+        if i > 0 && value.contains('\n') {
+            return Err(Rejection::Malformed(place()));
+        }
+        if !value.is_empty() || empty == Empty::Signed {
+            text.extend([name, "\n", &*value, "\n"]);
+        }
+    }
+    Ok(text.into_bytes())
+}
+
+fn canon_headers(prefix: &str, view: &View<'_>) -> Result<Vec<u8>, Rejection> {
+    let named = view.request.headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value));
+    let mut fields: Vec<_> = named.filter(|(name, _)| name.starts_with(prefix)).collect();
+    fields.sort_unstable();
+    if let Some(twice) = fields.windows(2).find(|two| two[0].0 == two[1].0) {
+        return Err(Rejection::Ambiguous(format!("header:{}", twice[0].0)));
+    }
+    let lines = fields.iter().flat_map(|(name, value)| [name.as_bytes(), b":", value, b"\n"]);
+    Ok(lines.collect::<Vec<_>>().concat())
+}
+
+fn sorted_pairs(dropped: &[String], form: &[u8]) -> Result<Vec<u8>, Rejection> {
+    let is_dropped = |name: &[u8]| dropped.iter().any(|d| d.as_bytes() == name);
+    let mut pairs: Vec<_> = pairs(form).filter(|(name, _)| !is_dropped(name)).collect();
+    pairs.sort_unstable();
+    if let Some(twice) = pairs.windows(2).find(|two| two[0].0 == two[1].0) {
+        return Err(Rejection::Ambiguous(format!("form:{}", String::from_utf8_lossy(&twice[0].0))));
+    }
+    let pairs = pairs.iter().map(|(name, value)| [name.as_ref(), b"=", value.as_ref()].concat());
+    Ok(pairs.collect::<Vec<_>>().join(b"&".as_slice()))
+}
+
+fn crc32(bytes: &[u8]) -> u32 {
+    const POLYNOMIAL: u32 = 0xedb8_8320;
+    let step = |crc: u32| (0..8).fold(crc, |c, _| (c >> 1) ^ (POLYNOMIAL & 0_u32.wrapping_sub(c & 1)));
+    !bytes.iter().fold(u32::MAX, |crc, byte| step(crc ^ u32::from(*byte)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::field::tests::request;
+    use super::*;
+
+    fn fill(part: &str, headers: &[(&str, &str)], body: &str) -> Result<String, &'static str> {
+        let request = request("", headers, body);
+        let view = View { request: &request, url: None, pairs: &[] };
+        let filled = Compound::parse(part).unwrap().fill(&view, Empty::LeftOut);
+        filled.map(|bytes| String::from_utf8(bytes.into_owned()).unwrap()).map_err(|r| r.as_str())
+    }
+
+    #[test]
+    fn crc32_is_that_of_zip() {
+        assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
+        assert_eq!(fill("crc32(body)", &[], "").as_deref(), Ok("0"));
+    }
+
+    #[test]
+    fn lines_are_of_strings_that_are_there_once() {
+        let part = "fieldlines:m,id,s?";
+        assert_eq!(fill(part, &[], r#"{"id":"1","m":"a\nb","x":2}"#).as_deref(), Ok("m\na\nb\nid\n1\n"));
+        assert_eq!(fill(part, &[], r#"{"m":"a","id":"1","s":"t"}"#).as_deref(), Ok("m\na\nid\n1\ns\nt\n"));
+        assert_eq!(fill(part, &[], r#"{"m":"a","id":"1","s":""}"#).as_deref(), Ok("m\na\nid\n1\n"));
+        for (body, want) in [
+            (r#"{"m":"a"}"#, "missing"),
+            (r#"{"m":"","id":"1"}"#, "missing"),
+            (r#"{"m":1,"id":"1"}"#, "malformed"),
+            (r#"{"m":"a","id":"1\ns\nt"}"#, "malformed"),
+            (r#"{"m":"a","id":"1","s":null}"#, "malformed"),
+            (r#"{"m":"a","id":"1","id":"2"}"#, "ambiguous"),
+            (r#"{"m":"a","id":"1","x":1,"\u0078":2}"#, "ambiguous"),
+            (r#"["m"]"#, "malformed"),
+            ("", "malformed"),
+        ] {
+            assert_eq!(fill(part, &[], body), Err(want), "{body}");
+        }
+    }
+
+    #[test]
+    fn header_fields_and_pairs_are_sorted() {
+        let headers = [("X-B-2", "2"), ("x-a", "0"), ("x-b-1", " 1")];
+        assert_eq!(fill("canon_headers:x-b-", &headers, "").as_deref(), Ok("x-b-1: 1\nx-b-2:2\n"));
+        let twice = [("x-b", "1"), ("X-B", "1")];
+        assert_eq!(fill("canon_headers:x-b", &twice, ""), Err("ambiguous"));
+        let form = "b=2+%26&sign=x&a=%E4%BD%A0&c";
+        assert_eq!(fill("sorted_pairs:sign,sign_type", &[], form).as_deref(), Ok("a=你&b=2 &&c="));
+        assert_eq!(fill("sorted_pairs:sign", &[], "a=1&a=1"), Err("ambiguous"));
+    }
+}
