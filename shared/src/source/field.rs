@@ -221,6 +221,7 @@ pub(super) mod tests {
             body: body.to_owned().into(),
             request_id: "r".into(),
             received: tokio::time::Instant::now(),
+            source_ip: None,
             deadline: None,
         }
     }

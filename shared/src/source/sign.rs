@@ -67,6 +67,7 @@ impl Source {
                 body: body.unwrap_or_else(|| sample.body.clone().into()),
                 request_id: random.uuid(),
                 received: Instant::now(),
+                source_ip: None,
                 deadline: None,
             },
             url: self.url.as_deref(),
