@@ -177,6 +177,7 @@ fn request(args: &Args) -> Result<Request, Box<dyn Error>> {
         body: Bytes::from(body),
         request_id: String::new(),
         received: tokio::time::Instant::now(),
+        source_ip: None,
         deadline: None,
     })
 }

@@ -41,6 +41,7 @@ fuzz_target!(|data: &[u8]| {
         request_id: String::new(),
         deadline: None,
         received: tokio::time::Instant::now(),
+        source_ip: None,
     };
     let now = Timestamp::from_unix(1_760_000_000);
     let _ = source.explain(&request, now).to_string();

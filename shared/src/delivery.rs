@@ -56,6 +56,8 @@ pub struct Delivery {
     pub coverage: Coverage,
     /// Which of the hook's secrets matched, counted from 0.
     pub secret: Option<usize>,
+    /// Which of the verifiers of `kind = "any"` accepted it, counted from 0.
+    pub verifier: Option<usize>,
     pub(crate) _verified: Verified,
 }
 

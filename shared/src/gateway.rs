@@ -100,6 +100,7 @@ impl<Q: Queue> Gateway<Q> {
         line.event = delivery.event.clone().filter(|event| event.len() <= MAX_LOGGED_EVENT);
         line.delivery = Some(delivery.id.clone());
         line.secret = delivery.secret;
+        line.verifier = delivery.verifier;
         if !hook.wants(delivery.event.as_deref()) {
             return (Outcome::Ignored, hook.source.ack("ignored", &delivery.id));
         }

@@ -1,6 +1,7 @@
 //! The request and answer every trigger is reduced to.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -101,6 +102,10 @@ pub struct Request {
     pub request_id: String,
     /// When it began to arrive: all time limits count from here.
     pub received: Instant,
+    /// Who connected, as the platform or the socket says it, and never from a header field, which
+    /// anybody can write. `None` where the trigger does not say (an ALB puts it in a header only).
+    /// Behind a proxy it is the proxy.
+    pub source_ip: Option<IpAddr>,
     /// When the platform will stop waiting for (or running) us; `None` if it does not say.
     pub deadline: Option<Instant>,
 }
@@ -170,6 +175,7 @@ mod tests {
             request_id: "r".into(),
             deadline: None,
             received: Instant::now(),
+            source_ip: None,
         };
         assert_eq!(format!("{request:?}"), r#"Request(POST /h, ["authorization"], 7 bytes, r)"#);
     }

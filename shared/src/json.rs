@@ -61,6 +61,13 @@ pub fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
     if raw.get().starts_with('"') { scalar(raw.get()) } else { None }
 }
 
+/// The raw texts of the items of the array at `path`; `None` if there is no array.
+pub fn items<'a>(body: &'a [u8], path: &str) -> Result<Option<Vec<&'a [u8]>>, JsonError> {
+    let Some(raw) = find(body, path)?.filter(|raw| raw.get().starts_with('[')) else { return Ok(None) };
+    let items: Vec<&RawValue> = serde_json::from_str(raw.get()).map_err(|_| JsonError::Invalid)?;
+    Ok(Some(items.into_iter().map(|item| item.get().as_bytes()).collect()))
+}
+
 fn scalar(raw: &str) -> Option<Cow<'_, str>> {
     match raw.as_bytes().first()? {
         b'"' => {

@@ -310,6 +310,15 @@ impl<'a> Table<'a> {
         Some(At { value: strings, offset: items.offset })
     }
 
+    /// An array of whole numbers from 0.
+    pub fn numbers(&self, key: &'static str) -> Option<At<Vec<usize>>> {
+        let number = |v: &Spanned<DeValue<'_>>| {
+            let n = v.get_ref().as_integer()?;
+            usize::from_str_radix(n.as_str(), n.radix()).ok()
+        };
+        self.typed(key, "an array of whole numbers", |v| v.as_array()?.iter().map(number).collect())
+    }
+
     /// A table.
     pub fn table(&self, key: &'static str) -> Option<Table<'a>> {
         let at = self.typed(key, "a table", DeValue::as_table)?;

@@ -90,6 +90,8 @@ pub struct Line {
     pub delivery: Option<String>,
     /// Which of the hook's secrets matched, counted from 0.
     pub secret: Option<usize>,
+    /// Which of several verifiers accepted the request, counted from 0.
+    pub verifier: Option<usize>,
     /// Error class, rejection or what else explains the outcome; never a value of the request.
     pub reason: Option<String>,
     /// The vendor's error code.
@@ -116,6 +118,7 @@ impl Line {
             event: None,
             delivery: None,
             secret: None,
+            verifier: None,
             reason: None,
             code: None,
             message_id: None,
@@ -158,6 +161,7 @@ impl Line {
                     status,
                     attempts = self.attempts,
                     secret = self.secret,
+                    verifier = self.verifier,
                     message_id = self.message_id.as_deref(),
                     code = self.code.as_deref(),
                     vendor_request_id = self.vendor_request_id.as_deref(),

@@ -51,7 +51,7 @@ async fn a_request_arrives_as_it_was_sent() {
     let (mut stream, double) = connect().await;
     let answer = exchange(
         &mut stream,
-        b"POST /a%2Fb/%C3%A9?z=1&a=%20+&z=2 HTTP/1.1\r\nHost: h\r\nX-Sig: one\r\nX-Name: caf\xe9\r\n\
+        b"POST /a%2Fb/%C3%A9?z=1&a=%20+&z=2 HTTP/1.1\r\nHost: h\r\nX-Sig: one\r\nX-Forwarded-For: 192.0.2.7\r\nX-Name: caf\xe9\r\n\
           x-sig: two\r\nContent-Length: 4\r\n\r\n\0\xff{}",
     )
     .await;
@@ -67,6 +67,7 @@ async fn a_request_arrives_as_it_was_sent() {
     assert!(request.headers.iter().all(|(name, _)| name == name.to_lowercase()));
     assert_eq!(request.body.as_ref(), b"\0\xff{}");
     assert!(hookmq_shared::host::trigger::is_uuid(&request.request_id));
+    assert_eq!(request.source_ip, Some(stream.local_addr().unwrap().ip()));
     assert_eq!(request.deadline, None);
 }
 

@@ -107,6 +107,34 @@ fn events_become_requests() {
     }
 }
 
+/// Header fields that gateways and proxies write never count: anybody can send them.
+#[test]
+fn the_source_address_is_the_platforms_own() {
+    let forged =
+        json!({"x-forwarded-for": "192.0.2.7", "forwarded": "for=192.0.2.7", "x-real-ip": "192.0.2.7"});
+    let http = |ip: Value| json!({"http": {"method": "POST", "sourceIp": ip}});
+    let identity = |ip: Value| json!({"identity": {"sourceIp": ip}});
+    for (context, want) in [
+        (http(json!("203.0.113.9")), Some("203.0.113.9")),
+        (http(json!("2001:db8::1")), Some("2001:db8::1")),
+        (http(json!("203.0.113.9, 192.0.2.7")), None),
+        (http(json!("")), None),
+        (http(Value::Null), None),
+        (identity(json!("203.0.113.9")), Some("203.0.113.9")),
+        (identity(json!("test-invoke-source-ip")), None),
+        (json!({}), None),
+        (json!({"elb": {}, "identity": {"sourceIp": "203.0.113.9"}}), None),
+    ] {
+        let mut event = json!({"headers": forged, "requestContext": context});
+        let is_v2 = context.get("http").is_some();
+        for name in if is_v2 { ["rawPath", "rawPath"] } else { ["path", "httpMethod"] } {
+            event[name] = json!(if name == "httpMethod" { "POST" } else { "/a" });
+        }
+        let source_ip = read_request(&event.to_string()).source_ip.map(|ip| ip.to_string());
+        assert_eq!(source_ip.as_deref(), want, "{event}");
+    }
+}
+
 #[test]
 fn what_is_no_http_request_is_a_function_error() {
     #[derive(Deserialize)]

@@ -440,6 +440,7 @@ fn odd_request() -> impl Strategy<Value = Request> {
             body: body.into(),
             request_id: String::new(),
             received: tokio::time::Instant::now(),
+            source_ip: None,
             deadline: None,
         },
     )

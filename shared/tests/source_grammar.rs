@@ -127,8 +127,8 @@ const MISTAKES: &[(usize, &str, &str)] = &[
     ),
     (
         5,
-        r#"timestamp = { from = "header:T", unit = "expires" }"#,
-        "5: verify.timestamp.unit: \"expires\" is unknown: write \"s\" or",
+        r#"timestamp = { from = "header:T", unit = "expired" }"#,
+        "5: verify.timestamp.unit: \"expired\" is unknown: write \"s\" or",
     ),
     (
         5,

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -112,8 +112,8 @@ impl Server {
                 () = &mut shutdown => break,
                 accepted = accept => accepted,
             };
-            let stream = match accepted {
-                Ok((stream, _)) => stream,
+            let (stream, peer) = match accepted {
+                Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
                     sleep(ACCEPT_PAUSE).await;
@@ -123,7 +123,7 @@ impl Server {
             let handler = Arc::clone(&handler);
             let answer = service_fn(move |request| {
                 let handler = Arc::clone(&handler);
-                async move { Ok::<_, Infallible>(handler.answer(request).await) }
+                async move { Ok::<_, Infallible>(handler.answer(request, peer.ip()).await) }
             });
             // Without it an answer can wait 40 ms for the peer's delayed acknowledgement.
             let _ = stream.set_nodelay(true);
@@ -182,12 +182,12 @@ struct Handler<S> {
 }
 
 impl<S: Service> Handler<S> {
-    async fn answer(&self, request: http::Request<Incoming>) -> http::Response<Full<Bytes>> {
+    async fn answer(&self, request: http::Request<Incoming>, peer: IpAddr) -> http::Response<Full<Bytes>> {
         let (request_id, received) = (self.random.uuid(), Instant::now());
         let response = match request.uri().path() {
             "/_/health" => probe(request.method(), true, &request_id),
             "/_/ready" => probe(request.method(), self.service.is_ready(), &request_id),
-            _ => match self.read(request, &request_id, received).await {
+            _ => match self.read(request, peer, &request_id, received).await {
                 Ok(request) => call(&self.service, request).await,
                 // What is left of the request is not read, so the connection ends here.
                 Err(problem) => refuse(problem, &request_id).with("connection", "close"),
@@ -199,6 +199,7 @@ impl<S: Service> Handler<S> {
     async fn read(
         &self,
         request: http::Request<Incoming>,
+        peer: IpAddr,
         request_id: &str,
         received: Instant,
     ) -> Result<Request, Problem> {
@@ -217,6 +218,7 @@ impl<S: Service> Handler<S> {
             body: self.body(body).await?,
             request_id: request_id.to_owned(),
             received,
+            source_ip: Some(peer),
             deadline: None,
         })
     }

@@ -137,6 +137,7 @@ pub(crate) mod tests {
             body: Bytes::copy_from_slice(body),
             coverage: Coverage::Body,
             secret: Some(0),
+            verifier: None,
             _verified: crate::source::Verified::for_tests(),
         }
     }

@@ -3,10 +3,8 @@
 use ring::digest::{Context, SHA256};
 
 use super::field::{Field, View};
-use super::keep::{self, Seen};
-use super::kinds::Kind;
-use super::signature::Given;
-use super::template::Message;
+use super::keep;
+use super::proof::{Proof, Refusal};
 use super::{Rejection, Source, Step, Verified, encoding};
 use crate::clock::Timestamp;
 use crate::delivery::Delivery;
@@ -31,15 +29,16 @@ impl Source {
             Ok(Passed::Delivery(authentic)) => authentic,
             Err((_, rejection)) => return Verdict::Rejected(rejection),
         };
-        let Authentic { secret, id, event, subject, token } = authentic;
-        let headers = keep::headers(&request.headers, token.as_ref());
-        let body = match self.scheme.signed_members() {
-            members if members.is_empty() => keep::body(request.body, token.as_ref()),
+        let Authentic { proof, id, event, subject } = authentic;
+        let tokens = &proof.tokens;
+        let headers = keep::headers(&request.headers, tokens, |name| self.reads_token_from(name));
+        let body = match self.scheme.kept_members(&proof) {
+            members if members.is_empty() => keep::body(request.body, tokens),
             members => keep::members(&request.body, &members),
         };
         let mut types = headers.iter().filter(|(name, _)| name == "content-type");
         let content_type = types.next().map(|(_, value)| value.clone()).filter(|_| types.next().is_none());
-        let mask = |text| keep::mask(text, token.as_ref());
+        let mask = |text| keep::mask(text, tokens);
         let id = id
             .map(mask)
             .filter(|id| (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic()));
@@ -55,54 +54,28 @@ impl Source {
             content_type,
             body,
             coverage: self.scheme.coverage(),
-            secret,
+            secret: proof.secret,
+            verifier: proof.verifier,
             _verified: Verified(()),
         }))
     }
 
     /// The steps of [`check`](Self::check), up to what becomes a delivery.
-    pub(super) fn verify(&self, request: &Request, now: Timestamp) -> Result<Passed<'_>, (Step, Rejection)> {
+    pub(super) fn verify(&self, request: &Request, now: Timestamp) -> Result<Passed, Refusal> {
         let at = |step| move |rejection| (step, rejection);
-        let view = View { request, url: self.url.as_deref(), pairs: &[] };
+        let view = View::of(request, self.url.as_deref());
         if let Some(response) = self.handshake(&view, true).map_err(at(Step::Handshake))? {
             return Ok(Passed::Handshake(response));
         }
-        let given = match &self.scheme.kind {
-            Kind::Signed(kind) => kind.signature.given(&view).map_err(at(Step::Signature))?,
-            Kind::None | Kind::Token(_) => Given::default(),
-        };
-        let view = View { pairs: &given.pairs, ..view };
-        for pin in &self.scheme.require {
-            pin.check(&view).map_err(at(Step::Require))?;
-        }
-        let mut token = None;
-        let secret = match &self.scheme.kind {
-            Kind::None => None,
-            Kind::Token(kind) => {
-                let value = kind.given(&view).map_err(at(Step::Token))?;
-                let spelling = kind.from.spelling(&view).unwrap_or(value.expose());
-                let spellings = [value.expose(), spelling].map(keep::text);
-                token = Some(Seen { from: &kind.from, spellings });
-                Some(kind.verify(&value).ok_or((Step::Token, Rejection::NoMatch))?)
-            }
-            Kind::Signed(kind) => {
-                let message = kind.template.fill(&view).map_err(at(Step::Signed))?;
-                let verify = |message: &Message<'_>| kind.algorithm.verify(message, &given.signatures);
-                let otherwise = || verify(&kind.template.fill_otherwise(&view)?);
-                let secret = verify(&message).or_else(otherwise);
-                Some(secret.ok_or((Step::Signature, Rejection::NoMatch))?)
-            }
-        };
-        if let Some(window) = &self.scheme.timestamp {
-            window.check(&view, now).map_err(at(Step::Timestamp))?;
-        }
+        let proof = self.scheme.prove(&view, now)?;
+        let view = View { pairs: &proof.pairs, ..view };
         if let Some(response) = self.handshake(&view, false).map_err(at(Step::Handshake))? {
             return Ok(Passed::Handshake(response));
         }
         let name = |fields: &[Field]| first(fields, &view).map_err(at(Step::Names));
         let (id, event) = (name(&self.scheme.id)?, name(&self.scheme.event)?);
         let subject = name(&self.scheme.subject)?;
-        Ok(Passed::Delivery(Authentic { secret, id, event, subject, token }))
+        Ok(Passed::Delivery(Authentic { proof, id, event, subject }))
     }
 
     fn handshake(&self, view: &View<'_>, before_verify: bool) -> Result<Option<Response>, Rejection> {
@@ -113,18 +86,17 @@ impl Source {
 }
 
 /// What a request that is not refused is.
-pub(super) enum Passed<'s> {
+pub(super) enum Passed {
     Handshake(Response),
-    Delivery(Authentic<'s>),
+    Delivery(Authentic),
 }
 
 /// What verification learned of a delivery.
-pub(super) struct Authentic<'s> {
-    pub(super) secret: Option<usize>,
+pub(super) struct Authentic {
+    pub(super) proof: Proof,
     id: Option<String>,
     event: Option<String>,
     subject: Option<String>,
-    token: Option<Seen<'s>>,
 }
 
 /// The first of the fields that is there.

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::check::Passed;
 use super::field::View;
+use super::grammar::Scheme;
 use super::kinds::Kind;
 use super::{Rejection, Source};
 use crate::clock::Timestamp;
@@ -22,6 +23,14 @@ pub enum Step {
     Signed,
     /// Values that configuration requires.
     Require,
+    /// The address that the request came from.
+    Network,
+    /// The hash of the body.
+    BodyHash,
+    /// Reading the items of the body.
+    Items,
+    /// Trying several verifiers, of which one must accept.
+    Any,
     /// The window of time.
     Timestamp,
     /// Reading the delivery's id, event and subject.
@@ -37,6 +46,10 @@ impl Step {
             Self::Signature => "signature",
             Self::Signed => "signed",
             Self::Require => "require",
+            Self::Network => "network",
+            Self::BodyHash => "body_hash",
+            Self::Items => "items",
+            Self::Any => "any",
             Self::Timestamp => "timestamp",
             Self::Names => "names",
         }
@@ -57,28 +70,49 @@ pub enum Outcome {
 /// What verification did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
-    /// `token`, `hmac`, `digest`, `ed25519` or `none`.
+    /// The `kind` of the `[verify]` table.
     pub kind: &'static str,
     /// What became of the request.
     pub outcome: Outcome,
     /// What the sender should have signed, where all parts of it are there; a secret in it is masked.
     pub signed: Option<Vec<u8>>,
+    /// What each of several verifiers says by itself.
+    pub verifiers: Vec<Explanation>,
 }
 
 impl Source {
     /// Verifies as [`check`](Self::check) does, and tells how it went. Never holds a secret or token.
     pub fn explain(&self, request: &Request, now: Timestamp) -> Explanation {
         let outcome = match self.verify(request, now) {
-            Ok(Passed::Delivery(authentic)) => Outcome::Verified(authentic.secret),
+            Ok(Passed::Delivery(authentic)) => Outcome::Verified(authentic.proof.secret),
             Ok(Passed::Handshake(response)) => Outcome::Handshake(response.status),
             Err((step, rejection)) => Outcome::Rejected(step, rejection),
         };
-        Explanation { kind: self.scheme.kind.as_str(), outcome, signed: self.signed(request) }
+        let view = View::of(request, self.url.as_deref());
+        let verifiers = match &self.scheme.kind {
+            Kind::Several(several) => {
+                several.members.iter().map(|member| member.explain(&view, now)).collect()
+            }
+            _ => Vec::new(),
+        };
+        Explanation { kind: self.scheme.kind.as_str(), outcome, signed: self.scheme.signed(&view), verifiers }
+    }
+}
+
+impl Scheme {
+    fn explain(&self, view: &View<'_>, now: Timestamp) -> Explanation {
+        let outcome = match self.prove(view, now) {
+            Ok(proof) => Outcome::Verified(proof.secret),
+            Err((step, rejection)) => Outcome::Rejected(step, rejection),
+        };
+        Explanation { kind: self.kind.as_str(), outcome, signed: self.signed(view), verifiers: Vec::new() }
     }
 
-    fn signed(&self, request: &Request) -> Option<Vec<u8>> {
-        let Kind::Signed(kind) = &self.scheme.kind else { return None };
-        let view = View { request, url: self.url.as_deref(), pairs: &[] };
+    /// What was signed; of several items, of the first.
+    fn signed(&self, view: &View<'_>) -> Option<Vec<u8>> {
+        let Kind::Signed(kind) = &self.kind else { return None };
+        let items = self.items.as_ref().and_then(|items| items.items(view).ok()).unwrap_or_default();
+        let view = View { item: items.first().copied().unwrap_or_default(), ..*view };
         let given = kind.signature.given(&view).unwrap_or_default();
         let message = kind.template.fill(&View { pairs: &given.pairs, ..view }).ok()?;
         Some(message.to_bytes(b"<secret>").into_owned())
@@ -88,16 +122,20 @@ impl Source {
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.outcome {
-            Outcome::Verified(None) => writeln!(f, "accepted: nothing is verified")?,
+            Outcome::Verified(None) if self.kind == "none" => writeln!(f, "accepted: nothing is verified")?,
+            Outcome::Verified(None) => writeln!(f, "accepted: {}", self.kind)?,
             Outcome::Verified(Some(secret)) => writeln!(f, "accepted: {} by secrets[{secret}]", self.kind)?,
             Outcome::Handshake(status) => writeln!(f, "handshake: answered {status}")?,
             Outcome::Rejected(step, rejection) => {
                 writeln!(f, "rejected: {}: {rejection}", step.as_str())?;
             }
         }
-        match &self.signed {
-            Some(signed) => writeln!(f, "signed string: {:?}", String::from_utf8_lossy(signed)),
-            None => Ok(()),
+        if let Some(signed) = &self.signed {
+            writeln!(f, "signed string: {:?}", String::from_utf8_lossy(signed))?;
         }
+        self.verifiers
+            .iter()
+            .enumerate()
+            .try_for_each(|(number, verifier)| write!(f, "verifier {number}: {verifier}"))
     }
 }

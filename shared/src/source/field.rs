@@ -1,4 +1,5 @@
-//! Where a value stands in a request: `header:N`, `query:N`, `json:a.b.0.c`, `form:N`, `sigkv:k`.
+//! Where a value stands in a request: `header:N`, `query:N`, `json:a.b.0.c`, `form:N`, `sigkv:k`, and
+//! `item:a.b` in one of several items.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -23,6 +24,8 @@ pub(super) enum Field {
     Form(String),
     /// The one value of this key in a `kv` signature.
     SigKv(String),
+    /// The scalar at this path of one item, where the body holds several that are verified one by one.
+    Item(String),
 }
 
 /// A request as verification sees it.
@@ -33,12 +36,21 @@ pub(super) struct View<'v> {
     pub(super) url: Option<&'v str>,
     /// The pairs of a `kv` signature.
     pub(super) pairs: &'v [(String, String)],
+    /// The JSON text of one item, a part of the body.
+    pub(super) item: &'v [u8],
+}
+
+impl<'v> View<'v> {
+    /// Of a request as it came.
+    pub(super) const fn of(request: &'v Request, url: Option<&'v str>) -> Self {
+        Self { request, url, pairs: &[], item: &[] }
+    }
 }
 
 impl Field {
     /// Reads `KIND:NAME`; the error says what is written instead.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
-        const FORMS: &str = "write header:NAME, query:NAME, json:a.b.0, form:NAME or sigkv:KEY";
+        const FORMS: &str = "write header:NAME, query:NAME, json:a.b.0, form:NAME, sigkv:KEY or item:a.b";
         let (kind, name) = text.split_once(':').ok_or_else(|| format!("{text:?} is no field: {FORMS}"))?;
         if name.is_empty() || name.chars().any(|c| c.is_control() || c.is_whitespace()) {
             return Err(format!("{text:?} names no field: {FORMS}"));
@@ -50,6 +62,7 @@ impl Field {
             "json" => Ok(Self::Json(name)),
             "form" => Ok(Self::Form(name)),
             "sigkv" => Ok(Self::SigKv(name)),
+            "item" => Ok(Self::Item(name)),
             "xml" | "decrypted" => Err(format!("{kind}: fields are not supported by this version")),
             _ => Err(format!("{text:?} is no field: {FORMS}")),
         }
@@ -90,16 +103,32 @@ impl Field {
             Self::SigKv(key) => {
                 self.one(view.pairs.iter().filter(|(k, _)| k == key).map(|(_, v)| v.as_bytes().into()))?
             }
-            Self::Json(path) => match json::text(&request.body, path) {
-                Ok(found) => found.map(|text| match text {
-                    Cow::Borrowed(s) => Cow::Borrowed(s.as_bytes()),
-                    Cow::Owned(s) => Cow::Owned(s.into_bytes()),
-                }),
-                Err(JsonError::Duplicate) => return Err(Rejection::Ambiguous(self.to_string())),
-                Err(JsonError::Invalid) => return Err(Rejection::Malformed(self.to_string())),
-            },
+            Self::Json(path) => self.json(&request.body, path)?,
+            Self::Item(path) => self.json(view.item, path)?,
         };
         Ok(value.filter(|v| !v.is_empty()))
+    }
+
+    fn json<'v>(&self, text: &'v [u8], path: &str) -> Result<Option<Cow<'v, [u8]>>, Rejection> {
+        let found = json::text(text, path).map_err(|error| self.unreadable(error))?;
+        Ok(found.map(|text| match text {
+            Cow::Borrowed(s) => Cow::Borrowed(s.as_bytes()),
+            Cow::Owned(s) => Cow::Owned(s.into_bytes()),
+        }))
+    }
+
+    fn unreadable(&self, error: JsonError) -> Rejection {
+        match error {
+            JsonError::Duplicate => Rejection::Ambiguous(self.to_string()),
+            JsonError::Invalid => Rejection::Malformed(self.to_string()),
+        }
+    }
+
+    /// The JSON texts of the items of the array at this place of the body.
+    pub(super) fn items<'v>(&self, view: &View<'v>) -> Result<Vec<&'v [u8]>, Rejection> {
+        let Self::Json(path) = self else { return Err(Rejection::Malformed(self.to_string())) };
+        let items = json::items(&view.request.body, path).map_err(|error| self.unreadable(error))?;
+        items.ok_or_else(|| Rejection::Missing(self.to_string()))
     }
 
     fn one<T>(&self, mut values: impl Iterator<Item = T>) -> Result<Option<T>, Rejection> {
@@ -115,7 +144,7 @@ impl Field {
         let (text, name) = match self {
             Self::Query(name) => (view.request.raw_query.as_bytes(), name),
             Self::Form(name) => (&*view.request.body, name),
-            Self::Header(_) | Self::Json(_) | Self::SigKv(_) => return None,
+            _ => return None,
         };
         let (_, span) = values(text, name).next()?;
         text.get(span)
@@ -123,10 +152,12 @@ impl Field {
 
     /// Where the value stands in the body, and what must stand there in its stead, for a value that
     /// must not be kept.
-    pub(super) fn span(&self, body: &[u8], instead: &str) -> Option<(Range<usize>, String)> {
+    pub(super) fn span(&self, view: &View<'_>, instead: &str) -> Option<(Range<usize>, String)> {
+        let body = &*view.request.body;
         match self {
-            Self::Json(path) => {
-                let raw = json::find(body, path).ok()??.get();
+            Self::Json(path) | Self::Item(path) => {
+                let text = if let Self::Item(_) = self { view.item } else { body };
+                let raw = json::find(text, path).ok()??.get();
                 let start = (raw.as_ptr() as usize).checked_sub(body.as_ptr() as usize)?;
                 let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
                 let mut text = String::new();
@@ -149,14 +180,15 @@ impl Field {
             (Self::Query(a), Self::Query(b))
             | (Self::Json(a), Self::Json(b))
             | (Self::Form(a), Self::Form(b))
-            | (Self::SigKv(a), Self::SigKv(b)) => a == b,
+            | (Self::SigKv(a), Self::SigKv(b))
+            | (Self::Item(a), Self::Item(b)) => a == b,
             _ => false,
         }
     }
 
     /// Whether the value is a part of the body.
     pub(super) const fn in_body(&self) -> bool {
-        matches!(self, Self::Json(_) | Self::Form(_))
+        matches!(self, Self::Json(_) | Self::Form(_) | Self::Item(_))
     }
 }
 
@@ -169,6 +201,7 @@ impl fmt::Display for Field {
             Self::Json(path) => write!(f, "json:{path}"),
             Self::Form(name) => write!(f, "form:{name}"),
             Self::SigKv(key) => write!(f, "sigkv:{key}"),
+            Self::Item(path) => write!(f, "item:{path}"),
         }
     }
 }
@@ -221,13 +254,14 @@ pub(super) mod tests {
             body: body.to_owned().into(),
             request_id: "r".into(),
             received: tokio::time::Instant::now(),
+            source_ip: None,
             deadline: None,
         }
     }
 
     fn read(field: &str, request: &Request) -> Result<String, &'static str> {
         let pairs = [("t".to_owned(), "1".to_owned()), ("v".into(), "a".into()), ("v".into(), "b".into())];
-        let view = View { request, url: None, pairs: &pairs };
+        let view = View { pairs: &pairs, ..View::of(request, None) };
         let value = Field::parse(field).unwrap().read(&view);
         value.map(|v| String::from_utf8(v.into_owned()).unwrap()).map_err(|r| r.as_str())
     }
@@ -272,7 +306,9 @@ pub(super) mod tests {
     #[test]
     fn spans_are_exact() {
         let cut = |field: &str, body: &str| {
-            let (span, instead) = Field::parse(field).unwrap().span(body.as_bytes(), "[v]").unwrap();
+            let request = request("", &[], body);
+            let view = View::of(&request, None);
+            let (span, instead) = Field::parse(field).unwrap().span(&view, "[v]").unwrap();
             format!("{}{instead}{}", &body[..span.start], &body[span.end..])
         };
         assert_eq!(cut("json:a.t", r#"{ "a":{"t" : "s\u0041" }}"#), r#"{ "a":{"t" : "[v]" }}"#);

@@ -1,10 +1,11 @@
 //! The `[verify]` table: what every preset and every hook's own source is written in.
 
 use super::field::{Field, View};
-use super::kinds::{Kind, WORDS, Word};
+use super::kinds::{KeyError, Kind, WORDS, Word};
 use super::window::Window;
 use super::{Params, Rejection};
 use crate::reader::{At, Table};
+use crate::secret::Secret;
 
 /// A `[verify]` table, read.
 #[derive(Clone, Debug)]
@@ -12,11 +13,19 @@ pub(super) struct Scheme {
     pub(super) kind: Kind,
     pub(super) timestamp: Option<Window>,
     pub(super) require: Vec<Pin>,
+    /// The array in the body, each item of which is verified by itself.
+    pub(super) items: Option<Field>,
+    /// As one of several verifiers: which of the hook's secrets are its own.
+    pub(super) own_secrets: Option<Vec<usize>>,
+    /// Of each key: which of the hook's secrets it is made of.
+    keys: Vec<usize>,
     /// The first that is there counts, in each of these.
     pub(super) id: Vec<Field>,
     pub(super) event: Vec<Field>,
     pub(super) subject: Vec<Field>,
 }
+
+const ITEMS: &str = "\"json:items\"";
 
 /// A field whose value is set by configuration, so that no message chooses its own algorithm or key.
 #[derive(Clone, Debug)]
@@ -28,19 +37,40 @@ pub(super) struct Pin {
 impl Scheme {
     /// Reads a whole table; `None` if anything in it is wrong, which its mistakes then tell.
     pub(super) fn read(table: Table<'_>) -> Option<Self> {
+        Self::read_as(table, false)
+    }
+
+    /// Reads one of several verifiers. What a delivery is called is not for one of them to say.
+    pub(super) fn read_member(table: Table<'_>) -> Option<Self> {
+        Self::read_as(table, true)
+    }
+
+    fn read_as(table: Table<'_>, is_member: bool) -> Option<Self> {
         let mistakes = table.mistakes();
         let before = mistakes.errors();
         // A table of no kind has no known keys either: that one mistake is enough.
-        let word = one_of(&table, "kind", &WORDS)?;
+        let words: Vec<_> = WORDS.into_iter().filter(|(_, word)| !is_member || word.is_single()).collect();
+        let word = one_of(&table, "kind", &words)?;
         let kind = Kind::read(word, &table);
-        let timestamp = match word {
-            Word::None | Word::Token => None,
-            _ => table.table("timestamp").and_then(Window::read),
-        };
+        let timestamp = if word.is_signed() { table.table("timestamp").and_then(Window::read) } else { None };
+        let takes_items = word.is_signed() || word == Word::Token;
+        let items = if takes_items && table.has("items") { field(&table, "items", ITEMS) } else { None };
         let require = table.tables("require").unwrap_or_default().into_iter().map(Pin::read).collect();
-        let (id, event, subject) = (fields(&table, "id"), fields(&table, "event"), fields(&table, "subject"));
-        let scheme =
-            kind.zip(require).map(|(kind, require)| Self { kind, timestamp, require, id, event, subject });
+        let own_secrets = if is_member { table.numbers("secrets").map(|at| at.value) } else { None };
+        let names = |key| if is_member { Vec::new() } else { fields(&table, key) };
+        let (id, event, subject) = (names("id"), names("event"), names("subject"));
+        let keys = Vec::new();
+        let scheme = kind.zip(require).map(|(kind, require)| Self {
+            kind,
+            timestamp,
+            require,
+            items,
+            own_secrets,
+            keys,
+            id,
+            event,
+            subject,
+        });
         if let Some(scheme) = &scheme {
             scheme.check(&table);
         }
@@ -52,8 +82,10 @@ impl Scheme {
     pub(super) fn params(&self) -> Vec<String> {
         let pinned = self.require.iter().flat_map(|pin| &pin.values).filter_map(|value| param(value));
         let mut names: Vec<String> = pinned.map(str::to_owned).collect();
-        if let Kind::Signed(signed) = &self.kind {
-            names.extend(signed.template.params().map(str::to_owned));
+        match &self.kind {
+            Kind::Signed(signed) => names.extend(signed.template.params().map(str::to_owned)),
+            Kind::Several(several) => names.extend(several.members.iter().flat_map(Self::params)),
+            _ => {}
         }
         names
     }
@@ -63,9 +95,52 @@ impl Scheme {
         for value in self.require.iter_mut().flat_map(|pin| &mut pin.values) {
             bind(value, params);
         }
-        if let Kind::Signed(signed) = &mut self.kind {
-            signed.template.bind(params);
+        match &mut self.kind {
+            Kind::Signed(signed) => signed.template.bind(params),
+            Kind::Several(several) => several.members.iter_mut().for_each(|member| member.bind(params)),
+            _ => {}
         }
+    }
+
+    /// The verifiers: this one, or its members.
+    pub(super) fn verifiers(&self) -> &[Self] {
+        match &self.kind {
+            Kind::Several(several) => &several.members,
+            _ => std::slice::from_ref(self),
+        }
+    }
+
+    /// Makes keys of the hook's secret of that number; whether any verifier takes it.
+    pub(super) fn add_key(&mut self, number: usize, secret: &Secret) -> Result<bool, KeyError> {
+        if let Kind::Several(several) = &mut self.kind {
+            let mut is_taken = false;
+            for member in &mut several.members {
+                is_taken |= member.add_key(number, secret)?;
+            }
+            return Ok(is_taken);
+        }
+        let is_own = self.own_secrets.as_ref().is_none_or(|own| own.contains(&number));
+        if is_own && self.kind.takes_secrets() {
+            self.kind.add_key(secret)?;
+            self.keys.push(number);
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    /// Whether there are secrets for every verifier that takes some.
+    pub(super) fn has_keys(&self) -> bool {
+        self.verifiers().iter().all(|verifier| !verifier.kind.takes_secrets() || !verifier.keys.is_empty())
+    }
+
+    /// Which of the hook's secrets made the key of that number.
+    pub(super) fn secret_of(&self, key: usize) -> Option<usize> {
+        self.keys.get(key).copied()
+    }
+
+    /// Which key was made of the hook's secret of that number.
+    pub(super) fn key_of(&self, secret: usize) -> Option<usize> {
+        self.keys.iter().position(|number| *number == secret)
     }
 
     /// What no key can tell alone.
@@ -79,6 +154,7 @@ impl Scheme {
                 );
             }
         }
+        self.check_items(table, &named.map(|(key, fields)| (key, fields.as_slice())));
         let has_pairs = matches!(&self.kind, Kind::Signed(signed) if signed.signature.has_pairs());
         if has_pairs {
             return;
@@ -92,6 +168,39 @@ impl Scheme {
         used.extend(self.require.iter().map(|p| ("require", &p.from)));
         for (key, field) in used.into_iter().filter(|(_, field)| matches!(field, Field::SigKv(_))) {
             table.error(key, format!("{field} needs a signature of format = \"kv\""));
+        }
+    }
+}
+
+impl Scheme {
+    /// Items must be read, and can be read only, where there are some.
+    fn check_items(&self, table: &Table<'_>, named: &[(&str, &[Field])]) {
+        let is_item = |field: &Field| matches!(field, Field::Item(_));
+        for (key, _) in named.iter().filter(|(_, fields)| fields.iter().any(is_item)) {
+            table.error(key, "names one item of several: read it from the body with json:");
+        }
+        let mut used: Vec<(&str, &Field)> = match &self.kind {
+            Kind::Token(token) => vec![("from", &token.from)],
+            Kind::Signed(signed) => signed.template.fields().map(|field| ("signed", field)).collect(),
+            Kind::None | Kind::Network(_) | Kind::Several(_) => Vec::new(),
+        };
+        match &self.items {
+            Some(Field::Json(_)) if !used.iter().any(|(_, field)| is_item(field)) => {
+                table.error("items", "nothing of an item is verified: read it with item:NAME");
+            }
+            Some(Field::Json(_)) => {}
+            Some(_) => table.error("items", format!("items are in a JSON body: write items = {ITEMS}")),
+            None => {
+                if let Kind::Signed(signed) = &self.kind {
+                    used.push(("signature", &signed.signature.from));
+                    used.extend(signed.body_hash.iter().map(|hash| ("body_hash", &hash.from)));
+                }
+                used.extend(self.timestamp.iter().map(|window| ("timestamp", &window.from)));
+                used.extend(self.require.iter().map(|pin| ("require", &pin.from)));
+                for (key, field) in used.into_iter().filter(|(_, field)| is_item(field)) {
+                    table.error(key, format!("{field} is in an item: write items = {ITEMS}"));
+                }
+            }
         }
     }
 }

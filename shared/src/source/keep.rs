@@ -1,10 +1,13 @@
 //! What of a request is kept in a delivery.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
-use super::field::Field;
+use super::field::{Field, View};
 use crate::http::Headers;
 use crate::json;
+use crate::secret::Secret;
 
 /// Stands where a token stood.
 pub(super) const VERIFIED: &str = "[verified]";
@@ -46,34 +49,42 @@ fn is_hop_by_hop(name: &str) -> bool {
     NAMES.iter().any(|n| name.eq_ignore_ascii_case(n))
 }
 
-/// A token that was read, and where.
-pub(super) struct Seen<'v> {
-    pub(super) from: &'v Field,
+/// A token that was read.
+pub(super) struct Seen {
     /// The token, and how it is spelt where it was read: a query has escapes, and copies of it keep them.
     pub(super) spellings: [String; 2],
+    /// Where it stands in the body, and what must stand there in its stead.
+    pub(super) spans: Vec<(Range<usize>, String)>,
+}
+
+impl Seen {
+    pub(super) fn of(from: &Field, view: &View<'_>, token: &Secret) -> Self {
+        let spelling = from.spelling(view).unwrap_or(token.expose());
+        Self {
+            spellings: [token.expose(), spelling].map(text),
+            spans: from.span(view, VERIFIED).into_iter().collect(),
+        }
+    }
 }
 
 /// The header fields that may be kept. A token is replaced wherever else it stands too: gateways copy
 /// the original address or credentials into fields of their own.
-pub(super) fn headers(headers: &Headers, token: Option<&Seen<'_>>) -> Vec<(String, String)> {
+pub(super) fn headers(
+    headers: &Headers,
+    tokens: &[Seen],
+    holds_token: impl Fn(&str) -> bool,
+) -> Vec<(String, String)> {
     let kept = headers.iter().filter(|(name, _)| !is_credential_header(name) && !is_hop_by_hop(name));
     kept.map(|(name, value)| {
-        let value = text(value);
-        let value = match token {
-            Some(Seen { from: Field::Header(from), .. }) if from.eq_ignore_ascii_case(name) => {
-                VERIFIED.into()
-            }
-            token => mask(value, token),
-        };
+        let value = if holds_token(name) { VERIFIED.to_owned() } else { mask(text(value), tokens) };
         (name.to_owned(), value)
     })
     .collect()
 }
 
-/// The text, a token in it replaced.
-pub(super) fn mask(text: String, token: Option<&Seen<'_>>) -> String {
-    let Some(token) = token else { return text };
-    token.spellings.iter().fold(text, |text, spelling| {
+/// The text, tokens in it replaced.
+pub(super) fn mask(text: String, tokens: &[Seen]) -> String {
+    tokens.iter().flat_map(|token| &token.spellings).fold(text, |text, spelling| {
         if text.contains(spelling) { text.replace(spelling, VERIFIED) } else { text }
     })
 }
@@ -81,17 +92,25 @@ pub(super) fn mask(text: String, token: Option<&Seen<'_>>) -> String {
 /// Shorter tokens are replaced where they were read only: everywhere else they may be mere chance.
 const MIN_COPY: usize = 8;
 
-/// The body, a token inside of it replaced: where it was read, and every copy of it.
-pub(super) fn body(body: Bytes, token: Option<&Seen<'_>>) -> Bytes {
-    let Some(token) = token else { return body };
-    let body = match token.from.span(&body, VERIFIED) {
-        None => body,
-        Some((span, instead)) => {
-            let (head, tail) = (body.get(..span.start), body.get(span.end..));
-            [head.unwrap_or_default(), instead.as_bytes(), tail.unwrap_or_default()].concat().into()
-        }
-    };
-    token.spellings.iter().fold(body, |body, spelling| without(body, spelling.as_bytes()))
+/// The body, tokens inside of it replaced: where they were read, and every copy of them.
+pub(super) fn body(body: Bytes, tokens: &[Seen]) -> Bytes {
+    let mut spans: Vec<&(Range<usize>, String)> = tokens.iter().flat_map(|token| &token.spans).collect();
+    spans.sort_unstable_by_key(|(span, _)| span.start);
+    let body = if spans.is_empty() { body } else { replaced(&body, &spans) };
+    tokens.iter().flat_map(|token| &token.spellings).fold(body, |body, token| without(body, token.as_bytes()))
+}
+
+/// The body with other text in these places, which are in order.
+fn replaced(body: &[u8], spans: &[&(Range<usize>, String)]) -> Bytes {
+    let mut kept = Vec::with_capacity(body.len());
+    let mut end = 0;
+    for (span, instead) in spans {
+        kept.extend_from_slice(body.get(end..span.start).unwrap_or_default());
+        kept.extend_from_slice(instead.as_bytes());
+        end = span.end;
+    }
+    kept.extend_from_slice(body.get(end..).unwrap_or_default());
+    kept.into()
 }
 
 /// The body with every copy of `token` replaced.
@@ -143,10 +162,9 @@ mod tests {
 
     #[test]
     fn copies_of_a_token_in_the_body_are_replaced() {
-        let field = Field::Header("x-token".to_owned());
         let masked = |token: &str, text: &'static str| {
-            let token = Seen { from: &field, spellings: [token.to_owned(), token.to_owned()] };
-            body(Bytes::from_static(text.as_bytes()), Some(&token))
+            let token = Seen { spellings: [token.to_owned(), token.to_owned()], spans: Vec::new() };
+            body(Bytes::from_static(text.as_bytes()), &[token])
         };
         let text = r#"{"a":"s3cret-token","b":["s3cret-tokens3cret-token"]}"#;
         assert_eq!(masked("s3cret-token", text), r#"{"a":"[verified]","b":["[verified][verified]"]}"#);

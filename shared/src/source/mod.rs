@@ -27,16 +27,19 @@
 //! constant time.
 
 mod ack;
+mod body_hash;
 mod check;
 mod encoding;
 mod explain;
 mod field;
 mod grammar;
 mod handshake;
+mod hash;
 mod keep;
 mod kinds;
 mod parts;
 mod presets;
+mod proof;
 mod rejection;
 mod sign;
 mod signature;
@@ -55,11 +58,13 @@ pub use explain::{Explanation, Outcome, Step};
 use field::Field;
 use grammar::Scheme;
 pub use keep::is_credential_header;
-use kinds::{Algorithm, Kind};
+use kinds::{Algorithm, Kind, Rule, Several};
 pub use presets::{Param, preset_names};
 use presets::{Preset, Profile};
+use proof::Proof;
 pub use rejection::Rejection;
 pub use sign::{Draft, SignError};
+use window::Window;
 
 /// Proof that a source verified a request; made only in this module.
 #[derive(Clone, Copy, Debug)]
@@ -117,7 +122,7 @@ pub struct Info {
     pub about: String,
     /// What goes into `secrets`, in the provider's words.
     pub secret: String,
-    /// `token`, `hmac`, `digest`, `ed25519` or `none`.
+    /// The `kind` of its `[verify]` table: `token`, `hmac`, `ecdsa`, `any`, …
     pub kind: &'static str,
     /// `confirmed` or `unconfirmed`.
     pub confidence: String,
@@ -146,7 +151,7 @@ pub fn preset_info(name: &str) -> Option<Info> {
         confidence: preset.confidence,
         evidence: preset.evidence,
         covers_body: preset.scheme.coverage() == Coverage::Body,
-        max_age: preset.scheme.timestamp.map(|window| window.past),
+        max_age: preset.scheme.max_age(),
         params: preset.params,
         deadline: preset.profile.deadline,
         methods: preset.profile.methods,
@@ -181,7 +186,7 @@ impl Source {
             (Kind::None, false) => {
                 errors.push(error("secrets", "nothing is verified here: leave them out, or choose a source"));
             }
-            (Kind::Token(_) | Kind::Signed(_), true) => {
+            (kind, true) if kind.takes_secrets() => {
                 errors.push(error("secrets", r#"missing: write secrets = ["env:NAME"]"#));
             }
             _ => {}
@@ -190,9 +195,17 @@ impl Source {
             let added = if secret.is_blank() {
                 Err("is empty: set it, or take it out of the list".to_owned())
             } else {
-                scheme.kind.add_key(secret)
+                match scheme.add_key(i, secret) {
+                    Ok(false) if !matches!(scheme.kind, Kind::None) => {
+                        Err("no verifier takes it: leave it out".to_owned())
+                    }
+                    other => other.map(drop),
+                }
             };
             errors.extend(added.err().map(|message| error(format!("secrets[{i}]"), message)));
+        }
+        if errors.is_empty() && !scheme.has_keys() {
+            errors.push(error("secrets", "one of the verifiers has none: name one that is there"));
         }
         for param in known.iter().filter(|param| param.required && !params.contains_key(&param.name)) {
             let message = format!("missing: {}", param.about);
@@ -259,23 +272,28 @@ impl Source {
 
     /// Whether this header field is the token, which no template may use.
     pub fn reads_token_from(&self, header: &str) -> bool {
-        matches!(&self.scheme.kind, Kind::Token(token)
-            if matches!(&token.from, Field::Header(name) if name.eq_ignore_ascii_case(header)))
+        self.scheme.verifiers().iter().any(|verifier| {
+            matches!(&verifier.kind, Kind::Token(token)
+                if matches!(&token.from, Field::Header(name) if name.eq_ignore_ascii_case(header)))
+        })
     }
 
     /// What an operator should know: outdated hashes, short secrets, what is not covered.
     pub fn warnings(&self) -> Vec<String> {
-        let mut warnings: Vec<String> = self.scheme.kind.warning().map(str::to_owned).into_iter().collect();
-        let short = self.secrets.iter().enumerate().filter(|(_, s)| self.scheme.kind.key_length(s) < 16);
+        let scheme = &self.scheme;
+        let mut warnings: Vec<String> = scheme.warning().into_iter().map(str::to_owned).collect();
+        let short = self.secrets.iter().enumerate().filter(|(i, secret)| scheme.key_length(*i, secret) < 16);
         warnings.extend(short.map(|(i, _)| format!("secrets[{i}] is under 16 bytes: use a longer one")));
-        if self.scheme.coverage() == Coverage::Request {
-            let checksum =
-                matches!(&self.scheme.kind, Kind::Signed(signed) if signed.template.has_checksum());
+        if scheme.coverage() == Coverage::Request {
+            let has_checksum =
+                |verifier: &Scheme| matches!(&verifier.kind, Kind::Signed(s) if s.template.has_checksum());
+            let checksum = scheme.verifiers().iter().any(has_checksum);
             let what =
                 if checksum { "only a CRC-32 of the body is signed" } else { "the body is not covered" };
             warnings.push(format!("{what}: who has a valid request can send any other"));
         }
-        if let Kind::Signed(signed) = &self.scheme.kind {
+        for verifier in scheme.verifiers() {
+            let Kind::Signed(signed) = &verifier.kind else { continue };
             // A preset hashes as its provider does.
             let is_own_digest = self.preset.is_none() && matches!(signed.algorithm, Algorithm::Digest(_));
             if is_own_digest && !signed.template.ends_with_secret() {
@@ -283,7 +301,7 @@ impl Source {
                                on from where it ended: use hmac if the sender can";
                 warnings.push(message.to_owned());
             }
-            match &self.scheme.timestamp {
+            match &verifier.timestamp {
                 Some(window) if !signed.template.covers(&window.from) => {
                     warnings.push(format!("{} is not signed: it does not prevent replays", window.from));
                 }
@@ -302,8 +320,21 @@ impl Scheme {
     fn coverage(&self) -> Coverage {
         match &self.kind {
             Kind::None => Coverage::None,
-            Kind::Signed(signed) if signed.template.has_body() => Coverage::Body,
-            Kind::Token(_) | Kind::Signed(_) => Coverage::Request,
+            Kind::Several(several) => several.coverage(),
+            Kind::Signed(signed) if signed.template.has_body() || !signed.body_hash.is_empty() => {
+                Coverage::Body
+            }
+            Kind::Token(_) | Kind::Network(_) | Kind::Signed(_) => Coverage::Request,
+        }
+    }
+
+    /// How long after it was signed a request is taken; of several, what the rule makes of them.
+    fn max_age(&self) -> Option<Duration> {
+        let mut ages =
+            self.verifiers().iter().map(|verifier| verifier.timestamp.as_ref().map(Window::max_age));
+        match &self.kind {
+            Kind::Several(Several { rule: Rule::All, .. }) => ages.flatten().min(),
+            _ => ages.try_fold(Duration::ZERO, |oldest, age| age.map(|age| age.max(oldest))),
         }
     }
 
@@ -324,8 +355,38 @@ impl Scheme {
         members
     }
 
+    /// As [`signed_members`](Self::signed_members), of those verifiers that accepted a request: all,
+    /// or the one that did. Where one of them signs the whole body, the whole body is kept.
+    fn kept_members(&self, proof: &Proof) -> Vec<&str> {
+        let accepted = match proof.verifier {
+            Some(number) => self.verifiers().get(number..=number).unwrap_or_default(),
+            None => self.verifiers(),
+        };
+        let signed = accepted.iter().filter(|verifier| verifier.coverage() == Coverage::Body);
+        signed.map(Self::signed_members).min_by_key(|members| !members.is_empty()).unwrap_or_default()
+    }
+
     fn needs_url(&self) -> bool {
-        matches!(&self.kind, Kind::Signed(signed) if signed.template.has_url())
+        let needs = |verifier: &Self| matches!(&verifier.kind, Kind::Signed(s) if s.template.has_url());
+        self.verifiers().iter().any(needs)
+    }
+
+    fn warning(&self) -> Option<&'static str> {
+        match &self.kind {
+            // A network beside another verifier is what the warning asks for.
+            Kind::Several(Several { rule: Rule::All, members }) => {
+                let mut others = members.iter().filter(|member| !matches!(member.kind, Kind::Network(_)));
+                others.find_map(Self::warning)
+            }
+            Kind::Several(several) => several.members.iter().find_map(Self::warning),
+            kind => kind.warning(),
+        }
+    }
+
+    /// Bytes of the shortest key that the hook's secret of that number makes.
+    fn key_length(&self, number: usize, secret: &Secret) -> usize {
+        let takers = self.verifiers().iter().filter(|verifier| verifier.key_of(number).is_some());
+        takers.map(|verifier| verifier.kind.key_length(secret)).min().unwrap_or(secret.expose().len())
     }
 }
 

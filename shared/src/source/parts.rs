@@ -161,7 +161,7 @@ mod tests {
 
     fn fill(part: &str, headers: &[(&str, &str)], body: &str) -> Result<String, &'static str> {
         let request = request("", headers, body);
-        let view = View { request: &request, url: None, pairs: &[] };
+        let view = View::of(&request, None);
         let filled = Compound::parse(part).unwrap().fill(&view, Empty::LeftOut);
         filled.map(|bytes| String::from_utf8(bytes.into_owned()).unwrap()).map_err(|r| r.as_str())
     }

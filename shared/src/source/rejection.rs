@@ -29,6 +29,12 @@ pub enum Rejection {
     /// The timestamp is further ahead than the window.
     #[error("the timestamp is in the future")]
     Future,
+    /// The body is not the one whose hash is signed.
+    #[error("the body is another than that of {0}")]
+    OtherBody(String),
+    /// None of several verifiers accepts the request; why, in their order.
+    #[error("no verifier accepts the request: {}", join(.0))]
+    NoVerifier(Vec<Self>),
     /// A handshake's challenge is longer than a challenge is.
     #[error("the challenge is longer than {MAX_CHALLENGE} bytes")]
     ChallengeTooLong,
@@ -52,7 +58,13 @@ impl Rejection {
             Self::NoMatch => "no_match",
             Self::Stale => "stale",
             Self::Future => "future",
+            Self::OtherBody(_) => "other_body",
+            Self::NoVerifier(_) => "no_verifier",
             Self::ChallengeTooLong => "challenge_too_long",
         }
     }
+}
+
+fn join(rejections: &[Rejection]) -> String {
+    rejections.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }

@@ -6,7 +6,8 @@ use tokio::time::Instant;
 
 use super::check::first;
 use super::field::{Field, View};
-use super::kinds::{Algorithm, Kind, Signed};
+use super::grammar::Scheme;
+use super::kinds::{Kind, Rule, Signed};
 use super::{Rejection, Source};
 use crate::clock::{Random, Timestamp};
 use crate::http::{Headers, Request};
@@ -46,8 +47,8 @@ pub enum SignError {
 
 impl Source {
     /// Makes a request that [`check`](Self::check) accepts at `now`, with the secret of that number
-    /// (counted from 0). For a public-key source that secret is the private key's 32-byte seed, and
-    /// [`public_key`](Self::public_key) is what verifies the request.
+    /// (counted from 0). For a public-key source that secret is the private key (of Ed25519 its 32-byte
+    /// seed, else PKCS #8), and [`public_key`](Self::public_key) is what verifies the request.
     pub fn sign(
         &self,
         draft: Draft,
@@ -67,10 +68,12 @@ impl Source {
                 body: body.unwrap_or_else(|| sample.body.clone().into()),
                 request_id: random.uuid(),
                 received: Instant::now(),
+                source_ip: None,
                 deadline: None,
             },
             url: self.url.as_deref(),
             pairs: Vec::new(),
+            item: None,
         };
         if desk.request.headers.all("content-type").next().is_none() {
             desk.request.headers.push("content-type", sample.content_type.clone());
@@ -81,32 +84,8 @@ impl Source {
         let own = if is_number { (random.next_u64() >> 33).to_string() } else { random.uuid() };
         desk.name(&self.scheme.id, id, Some(own))?;
         desk.name(&self.scheme.event, event, sample.event.clone())?;
-        if let Some(window) = &self.scheme.timestamp {
-            desk.fill(&window.from, &window.text(now));
-        }
-        for pin in &self.scheme.require {
-            desk.fill(&pin.from, pin.values.first().map_or("", String::as_str));
-        }
-        match &self.scheme.kind {
-            Kind::None => {}
-            Kind::Token(token) => {
-                let value = token.write(secret).ok_or(SignError::NoSecret(secret))?;
-                desk.put(&token.from, &value, true)?;
-            }
-            Kind::Signed(Signed { signature, template, algorithm }) => {
-                for field in template.fields() {
-                    // The timestamp and the id of a sample are filled in already.
-                    if !desk.has(field) {
-                        desk.fill(field, &random.uuid());
-                    }
-                }
-                let signed = {
-                    let message = template.fill(&desk.view()).map_err(SignError::Incomplete)?;
-                    algorithm.sign(&message, secret).ok_or(SignError::NoSecret(secret))?
-                };
-                let text = signature.write(&desk.pairs, &signed);
-                desk.put(&signature.from, &text, true)?;
-            }
+        for verifier in self.scheme.signers(secret) {
+            desk.satisfy(verifier, secret, now, random)?;
         }
         Ok(desk.request)
     }
@@ -114,10 +93,24 @@ impl Source {
     /// The public key that verifies what [`sign`](Self::sign) makes with that secret, written as the
     /// source wants its secrets; `None` where the same secret signs and verifies.
     pub fn public_key(&self, secret: usize) -> Option<String> {
-        match &self.scheme.kind {
-            Kind::Signed(Signed { algorithm: Algorithm::Ed25519(ed25519), .. }) => ed25519.public_key(secret),
+        let mut verifiers = self.scheme.verifiers().iter();
+        verifiers.find_map(|verifier| match &verifier.kind {
+            Kind::Signed(signed) => signed.algorithm.public_key(verifier.key_of(secret)?),
             _ => None,
+        })
+    }
+}
+
+impl Scheme {
+    /// The verifiers that a request must satisfy, tokens before signatures: what is signed may hold them.
+    fn signers(&self, secret: usize) -> Vec<&Self> {
+        let mut verifiers: Vec<&Self> = self.verifiers().iter().collect();
+        if matches!(&self.kind, Kind::Several(several) if several.rule == Rule::Any) {
+            let own = verifiers.iter().position(|verifier| verifier.key_of(secret).is_some());
+            verifiers = verifiers.into_iter().skip(own.unwrap_or_default()).take(1).collect();
         }
+        verifiers.sort_by_key(|verifier| matches!(verifier.kind, Kind::Signed(_)));
+        verifiers
     }
 }
 
@@ -128,11 +121,78 @@ struct Desk<'s> {
     is_sample: bool,
     url: Option<&'s str>,
     pairs: Vec<(String, String)>,
+    /// The item that is written, of those at that place.
+    item: Option<(&'s Field, usize)>,
 }
 
-impl Desk<'_> {
+impl<'s> Desk<'s> {
     fn view(&self) -> View<'_> {
-        View { request: &self.request, url: self.url, pairs: &self.pairs }
+        let view = View { pairs: &self.pairs, ..View::of(&self.request, self.url) };
+        let items = self.item.and_then(|(items, number)| items.items(&view).ok()?.get(number).copied());
+        View { item: items.unwrap_or_default(), ..view }
+    }
+
+    /// Does as the sender does, for the request or for each of its items.
+    fn satisfy(
+        &mut self,
+        verifier: &'s Scheme,
+        secret: usize,
+        now: Timestamp,
+        random: &Random,
+    ) -> Result<(), SignError> {
+        let Some(items) = &verifier.items else { return self.satisfy_one(verifier, secret, now, random) };
+        let count = items.items(&self.view()).map_err(SignError::Incomplete)?.len();
+        for number in 0..count {
+            self.item = Some((items, number));
+            self.satisfy_one(verifier, secret, now, random)?;
+        }
+        self.item = None;
+        Ok(())
+    }
+
+    fn satisfy_one(
+        &mut self,
+        verifier: &Scheme,
+        secret: usize,
+        now: Timestamp,
+        random: &Random,
+    ) -> Result<(), SignError> {
+        if let Some(window) = &verifier.timestamp {
+            self.fill(&window.from, &window.text(now));
+        }
+        for pin in &verifier.require {
+            self.fill(&pin.from, pin.values.first().map_or("", String::as_str));
+        }
+        // Where all verifiers must accept, one with other secrets takes its first.
+        let key = || verifier.key_of(secret).or(verifier.own_secrets.as_ref().map(|_| 0));
+        let no_secret = || SignError::NoSecret(secret);
+        match &verifier.kind {
+            Kind::None | Kind::Several(_) => {}
+            Kind::Network(network) => self.request.source_ip = network.sample(),
+            Kind::Token(token) => {
+                let value = key().and_then(|key| token.write(key)).ok_or_else(no_secret)?;
+                self.put(&token.from, &value, true)?;
+            }
+            Kind::Signed(signed) => {
+                let Signed { signature, template, algorithm, body_hash } = &**signed;
+                for hash in body_hash {
+                    let text = hash.text(&self.request.body);
+                    self.put(&hash.from, &text, false)?;
+                }
+                for field in template.fields() {
+                    if !self.has(field) {
+                        self.fill(field, &random.uuid());
+                    }
+                }
+                let signed = {
+                    let message = template.fill(&self.view()).map_err(SignError::Incomplete)?;
+                    key().and_then(|key| algorithm.sign(&message, key)).ok_or_else(no_secret)?
+                };
+                let text = signature.write(&self.pairs, &signed);
+                self.put(&signature.from, &text, true)?;
+            }
+        }
+        Ok(())
     }
 
     fn has(&self, field: &Field) -> bool {
@@ -190,13 +250,13 @@ impl Desk<'_> {
                 self.pairs.retain(|(k, _)| k != key);
                 self.pairs.push((key.clone(), value.to_owned()));
             }
-            Field::Json(_) | Field::Form(_) if self.is_sample || must => {
-                let (span, text) = field.span(&self.request.body, value).ok_or_else(missing)?;
+            Field::Json(_) | Field::Form(_) | Field::Item(_) if self.is_sample || must => {
+                let (span, text) = field.span(&self.view(), value).ok_or_else(missing)?;
                 let (head, tail) = (self.request.body.get(..span.start), self.request.body.get(span.end..));
                 let parts = [head.unwrap_or_default(), text.as_bytes(), tail.unwrap_or_default()];
                 self.request.body = parts.concat().into();
             }
-            Field::Json(_) | Field::Form(_) => {
+            Field::Json(_) | Field::Form(_) | Field::Item(_) => {
                 let same = field.read(&self.view()).is_ok_and(|found| *found == *value.as_bytes());
                 if !same {
                     return Err(missing());

@@ -163,6 +163,7 @@ impl Template {
     pub(super) fn covers(&self, field: &Field) -> bool {
         let has = |part: &Part| match part {
             Part::Body => field.in_body(),
+            Part::Url | Part::PathQuery => matches!(field, Field::Query(_)),
             Part::Field(signed) => signed.is(field),
             Part::Compound(compound) => compound.covers(field),
             _ => false,

@@ -23,7 +23,15 @@ enum Unit {
     Millis,
     Rfc3339,
     HttpDate,
+    /// Seconds, of the moment until which the request is valid.
+    Expires,
 }
+
+/// How far ahead an expiry may be, where the table does not say.
+const MAX_AHEAD: Duration = Duration::from_secs(3600);
+
+/// How long a request of our own is valid.
+const VALIDITY: Duration = Duration::from_secs(600);
 
 /// What [Standard Webhooks] and most official libraries use.
 ///
@@ -38,10 +46,14 @@ impl Window {
             ("ms", Unit::Millis),
             ("rfc3339", Unit::Rfc3339),
             ("http-date", Unit::HttpDate),
+            ("expires", Unit::Expires),
         ];
         let unit = grammar::one_of(&table, "unit", &units);
-        let bound = |key| table.duration(key).map_or(TOLERANCE, |at| at.value);
-        let (past, future) = (bound("past"), bound("future"));
+        let bound = |key, default| table.duration(key).map_or(default, |at| at.value);
+        let (past, future) = match unit {
+            Some(Unit::Expires) => (Duration::ZERO, bound("max_ahead", MAX_AHEAD)),
+            _ => (bound("past", TOLERANCE), bound("future", TOLERANCE)),
+        };
         table.finish();
         Some(Self { from: from?, unit: unit?, past, future })
     }
@@ -49,7 +61,6 @@ impl Window {
     pub(super) fn check(&self, view: &View<'_>, now: Timestamp) -> Result<(), Rejection> {
         let text = self.from.read_text(view)?;
         let at = self.unit.parse(&text).ok_or_else(|| Rejection::Malformed(self.from.to_string()))?;
-        let millis = |d: Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
         if at < now.shifted(-millis(self.past)) {
             Err(Rejection::Stale)
         } else if at > now.shifted(millis(self.future)) {
@@ -59,6 +70,11 @@ impl Window {
         }
     }
 
+    /// How long after it was made a request is taken.
+    pub(super) fn max_age(&self) -> Duration {
+        if self.unit == Unit::Expires { self.future } else { self.past }
+    }
+
     /// The text of `now`, for signing.
     pub(super) fn text(&self, now: Timestamp) -> String {
         match self.unit {
@@ -66,6 +82,7 @@ impl Window {
             Unit::Millis => now.unix_millis().to_string(),
             Unit::Rfc3339 => now.rfc3339(),
             Unit::HttpDate => now.http_date(),
+            Unit::Expires => now.shifted(millis(VALIDITY.min(self.future))).unix().to_string(),
         }
     }
 }
@@ -73,12 +90,16 @@ impl Window {
 impl Unit {
     fn parse(self, text: &str) -> Option<Timestamp> {
         match self {
-            Self::Seconds => digits(text).map(Timestamp::from_unix),
+            Self::Seconds | Self::Expires => digits(text).map(Timestamp::from_unix),
             Self::Millis => digits(text).map(Timestamp::from_unix_millis),
             Self::Rfc3339 => Timestamp::parse_rfc3339(text),
             Self::HttpDate => Timestamp::parse_http_date(text),
         }
     }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Digits and nothing else: what is signed is this text, so no other text may mean the same moment.

@@ -33,6 +33,7 @@ pub fn request(method: &str, headers: &Value, body: Vec<u8>) -> Request {
         body: body.into(),
         request_id: "00000000-0000-4000-8000-000000000000".to_owned(),
         received: tokio::time::Instant::now(),
+        source_ip: None,
         deadline: None,
     }
 }

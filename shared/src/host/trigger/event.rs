@@ -38,14 +38,24 @@ pub(super) struct Event {
 pub(super) struct RequestContext {
     pub http: Option<Http>,
     pub elb: Option<IgnoredAny>,
+    pub identity: Option<Identity>,
     pub request_id: Option<String>,
     pub stage: Option<String>,
     pub path: Option<String>,
 }
 
 #[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Http {
     pub method: String,
+    pub source_ip: Option<String>,
+}
+
+/// Payload 1.0: who called.
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Identity {
+    pub source_ip: Option<String>,
 }
 
 /// A JSON object as it is written: order kept, and a key that is there twice is there twice.

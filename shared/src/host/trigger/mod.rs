@@ -16,6 +16,7 @@ mod event;
 mod query;
 
 use std::collections::HashSet;
+use std::net::IpAddr;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -138,11 +139,23 @@ fn request(mut event: Event, invocation: Invocation) -> Result<Incoming, EventEr
             body,
             request_id,
             received: Instant::now(),
+            source_ip: source_ip(trigger, &context),
             deadline: invocation.deadline,
         }),
         None => Err(refuse(Problem::Malformed, &request_id)),
     };
     Ok(Incoming { trigger, request })
+}
+
+/// The address that API Gateway or the function URL saw. An ALB hands it over in `X-Forwarded-For` only,
+/// which its client may have begun.
+fn source_ip(trigger: Trigger, context: &RequestContext) -> Option<IpAddr> {
+    let text = match trigger {
+        Trigger::HttpApi => context.http.as_ref()?.source_ip.as_deref(),
+        Trigger::RestApi { .. } => context.identity.as_ref()?.source_ip.as_deref(),
+        Trigger::Alb { .. } => None,
+    };
+    text?.parse().ok()
 }
 
 /// The body's own bytes; `None` if they are flagged as base64 and are not.

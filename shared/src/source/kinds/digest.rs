@@ -1,12 +1,11 @@
 //! `kind = "digest"`: a plain hash over bytes that hold the secret.
 
-use md5::{Digest as _, Md5};
-use ring::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY, SHA256};
 use subtle::ConstantTimeEq as _;
 
 use crate::reader::Table;
 use crate::secret::Secret;
 use crate::source::grammar;
+use crate::source::hash::Hash;
 use crate::source::template::Message;
 
 /// `hash`; the secret is a part of the template.
@@ -16,17 +15,9 @@ pub(in crate::source) struct Digest {
     keys: Vec<Secret>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Hash {
-    Md5,
-    Sha1,
-    Sha256,
-}
-
 impl Digest {
     pub(super) fn read(table: &Table<'_>) -> Option<Self> {
-        let hashes = [("sha256", Hash::Sha256), ("sha1", Hash::Sha1), ("md5", Hash::Md5)];
-        Some(Self { hash: grammar::one_of(table, "hash", &hashes)?, keys: Vec::new() })
+        Some(Self { hash: grammar::one_of(table, "hash", &Hash::WORDS)?, keys: Vec::new() })
     }
 
     pub(super) fn add_key(&mut self, secret: &Secret) {
@@ -53,17 +44,6 @@ impl Digest {
     }
 
     fn hash(&self, key: &Secret, message: &Message<'_>) -> Vec<u8> {
-        let algorithm = match self.hash {
-            Hash::Md5 => {
-                let mut md5 = Md5::new();
-                message.feed(key.expose(), |piece| md5.update(piece));
-                return md5.finalize().to_vec();
-            }
-            Hash::Sha1 => &SHA1_FOR_LEGACY_USE_ONLY,
-            Hash::Sha256 => &SHA256,
-        };
-        let mut context = Context::new(algorithm);
-        message.feed(key.expose(), |piece| context.update(piece));
-        context.finish().as_ref().to_vec()
+        self.hash.of(|sink| message.feed(key.expose(), sink))
     }
 }

@@ -1,15 +1,23 @@
 //! The ways to verify: a file each.
 
 mod digest;
+mod ecdsa;
 mod ed25519;
 mod mac;
+mod network;
+mod pem;
+mod several;
 mod token;
 
 use digest::Digest;
+use ecdsa::Ecdsa;
 use ed25519::Ed25519;
 use mac::Mac;
+use network::Network;
+pub(super) use several::{Rule, Several};
 pub(super) use token::{Token, position};
 
+use super::body_hash::BodyHash;
 use super::encoding::Encoding;
 use super::grammar;
 use super::signature::Signature;
@@ -25,7 +33,11 @@ pub(super) enum Kind {
     /// The secret itself travels with the request.
     Token(Token),
     /// The request, or parts of it, are signed.
-    Signed(Signed),
+    Signed(Box<Signed>),
+    /// Who connects counts.
+    Network(Network),
+    /// Several verifiers.
+    Several(Several),
 }
 
 /// The value of `kind`.
@@ -36,14 +48,34 @@ pub(super) enum Word {
     Hmac,
     Digest,
     Ed25519,
+    Ecdsa,
+    Network,
+    Any,
+    All,
+}
+
+impl Word {
+    /// Whether a request is signed.
+    pub(super) const fn is_signed(self) -> bool {
+        matches!(self, Self::Hmac | Self::Digest | Self::Ed25519 | Self::Ecdsa)
+    }
+
+    /// Whether it verifies something by itself.
+    pub(super) const fn is_single(self) -> bool {
+        !matches!(self, Self::None | Self::Any | Self::All)
+    }
 }
 
 /// How a `[verify]` table spells them.
-pub(super) const WORDS: [(&str, Word); 5] = [
+pub(super) const WORDS: [(&str, Word); 9] = [
     ("token", Word::Token),
     ("hmac", Word::Hmac),
     ("digest", Word::Digest),
     ("ed25519", Word::Ed25519),
+    ("ecdsa", Word::Ecdsa),
+    ("network", Word::Network),
+    ("any", Word::Any),
+    ("all", Word::All),
     ("none", Word::None),
 ];
 
@@ -53,6 +85,8 @@ pub(super) struct Signed {
     pub(super) signature: Signature,
     pub(super) template: Template,
     pub(super) algorithm: Algorithm,
+    /// Signed fields that hold hashes of the body.
+    pub(super) body_hash: Vec<BodyHash>,
 }
 
 /// How a signature is made of the signed bytes and a key.
@@ -61,6 +95,7 @@ pub(super) enum Algorithm {
     Mac(Mac),
     Digest(Digest),
     Ed25519(Ed25519),
+    Ecdsa(Ecdsa),
 }
 
 /// Why a secret cannot be a key; the message says what it should look like.
@@ -75,6 +110,10 @@ impl Kind {
             Word::Hmac => Self::signed(table, Mac::read(table).map(Algorithm::Mac)),
             Word::Digest => Self::signed(table, Digest::read(table).map(Algorithm::Digest)),
             Word::Ed25519 => Self::signed(table, Ed25519::read(table).map(Algorithm::Ed25519)),
+            Word::Ecdsa => Self::signed(table, Ecdsa::read(table).map(Algorithm::Ecdsa)),
+            Word::Network => Network::read(table).map(Self::Network),
+            Word::Any => Several::read(table, Rule::Any).map(Self::Several),
+            Word::All => Several::read(table, Rule::All).map(Self::Several),
         }
     }
 
@@ -88,16 +127,17 @@ impl Kind {
         };
         let template = Template::read(table);
         let (signature, template, algorithm) = (signature?, template?, algorithm?);
+        let body_hash = BodyHash::read_all(table, &template)?;
         match algorithm {
             Algorithm::Digest(_) if !template.has_secret() => {
                 table.error("signed", "anybody can make a digest without a secret: add \"{secret}\"");
                 None
             }
-            Algorithm::Ed25519(_) if template.has_secret() => {
+            Algorithm::Ed25519(_) | Algorithm::Ecdsa(_) if template.has_secret() => {
                 table.error("signed", "the sender does not know what verifies here: leave \"{secret}\" out");
                 None
             }
-            _ => Some(Self::Signed(Signed { signature, template, algorithm })),
+            _ => Some(Self::Signed(Box::new(Signed { signature, template, algorithm, body_hash }))),
         }
     }
 
@@ -110,14 +150,29 @@ impl Kind {
                 Algorithm::Mac(_) => "hmac",
                 Algorithm::Digest(_) => "digest",
                 Algorithm::Ed25519(_) => "ed25519",
+                Algorithm::Ecdsa(_) => "ecdsa",
+            },
+            Self::Network(_) => "network",
+            Self::Several(several) => match several.rule {
+                Rule::Any => "any",
+                Rule::All => "all",
             },
         }
     }
 
-    /// Makes a key of a secret that is not blank.
+    /// Whether requests are verified by a secret, or a key, of the hook's.
+    pub(super) fn takes_secrets(&self) -> bool {
+        match self {
+            Self::None | Self::Network(_) => false,
+            Self::Token(_) | Self::Signed(_) => true,
+            Self::Several(several) => several.members.iter().any(|member| member.kind.takes_secrets()),
+        }
+    }
+
+    /// Makes a key of a secret that is not blank; several verifiers take theirs one by one.
     pub(super) fn add_key(&mut self, secret: &Secret) -> Result<(), KeyError> {
         match self {
-            Self::None => Ok(()),
+            Self::None | Self::Network(_) | Self::Several(_) => Ok(()),
             Self::Token(token) => token.add_key(secret),
             Self::Signed(signed) => match &mut signed.algorithm {
                 Algorithm::Mac(mac) => mac.add_key(secret),
@@ -126,6 +181,7 @@ impl Kind {
                     Ok(())
                 }
                 Algorithm::Ed25519(ed25519) => ed25519.add_key(secret),
+                Algorithm::Ecdsa(ecdsa) => ecdsa.add_key(secret),
             },
         }
     }
@@ -133,7 +189,10 @@ impl Kind {
     /// Bytes of the key that a secret makes.
     pub(super) fn key_length(&self, secret: &Secret) -> usize {
         match self {
-            Self::Signed(Signed { algorithm: Algorithm::Mac(mac), .. }) => mac.key_length(secret),
+            Self::Signed(signed) => match &signed.algorithm {
+                Algorithm::Mac(mac) => mac.key_length(secret),
+                _ => secret.expose().len(),
+            },
             _ => secret.expose().len(),
         }
     }
@@ -142,11 +201,12 @@ impl Kind {
     pub(super) const fn warning(&self) -> Option<&'static str> {
         match self {
             Self::None => Some("nothing is verified: anybody who knows the address is let in"),
-            Self::Token(_) => None,
+            Self::Network(_) => Some("anybody in these networks is let in: add a token with kind = \"all\""),
+            Self::Token(_) | Self::Several(_) => None,
             Self::Signed(signed) => match &signed.algorithm {
                 Algorithm::Mac(mac) => mac.warning(),
                 Algorithm::Digest(digest) => digest.warning(),
-                Algorithm::Ed25519(_) => None,
+                Algorithm::Ed25519(_) | Algorithm::Ecdsa(_) => None,
             },
         }
     }
@@ -159,6 +219,7 @@ impl Algorithm {
             Self::Mac(mac) => mac.verify(message, signatures),
             Self::Digest(digest) => digest.verify(message, signatures),
             Self::Ed25519(ed25519) => ed25519.verify(message, signatures),
+            Self::Ecdsa(ecdsa) => ecdsa.verify(message, signatures),
         }
     }
 
@@ -168,6 +229,16 @@ impl Algorithm {
             Self::Mac(mac) => mac.sign(message, key),
             Self::Digest(digest) => digest.sign(message, key),
             Self::Ed25519(ed25519) => ed25519.sign(message, key),
+            Self::Ecdsa(ecdsa) => ecdsa.sign(message, key),
+        }
+    }
+
+    /// The public key of the private key of that number, written as the source wants it.
+    pub(super) fn public_key(&self, key: usize) -> Option<String> {
+        match self {
+            Self::Mac(_) | Self::Digest(_) => None,
+            Self::Ed25519(ed25519) => ed25519.public_key(key),
+            Self::Ecdsa(ecdsa) => ecdsa.public_key(key),
         }
     }
 }

@@ -1,0 +1,62 @@
+//! Bodies that are signed by their hash.
+
+use super::Rejection;
+use super::encoding::Encoding;
+use super::field::{Field, View};
+use super::grammar;
+use super::hash::Hash;
+use super::template::Template;
+use crate::reader::Table;
+
+/// `body_hash = [{ from, hash, encoding? }]`: a field that is signed and must hold the body's hash.
+#[derive(Clone, Debug)]
+pub(super) struct BodyHash {
+    pub(super) from: Field,
+    hash: Hash,
+    encoding: Encoding,
+}
+
+impl BodyHash {
+    /// Reads the key `body_hash` of a `[verify]` table.
+    pub(super) fn read_all(table: &Table<'_>, template: &Template) -> Option<Vec<Self>> {
+        let hashes = table.tables("body_hash").unwrap_or_default();
+        let hashes: Vec<Self> = hashes.into_iter().map(Self::read).collect::<Option<_>>()?;
+        for BodyHash { from, .. } in hashes.iter().filter(|hash| !template.covers(&hash.from)) {
+            let message = format!("{from} is not signed: whoever changes the body changes it as well");
+            table.error("body_hash", message);
+        }
+        Some(hashes)
+    }
+
+    fn read(table: Table<'_>) -> Option<Self> {
+        let from = grammar::field(&table, "from", "\"header:X-Content-SHA256\"");
+        let hash = grammar::one_of(&table, "hash", &Hash::WORDS);
+        let encodings = [("hex", Encoding::Hex), ("base64", Encoding::Base64)];
+        let encoding = if table.has("encoding") {
+            grammar::one_of(&table, "encoding", &encodings)
+        } else {
+            Some(Encoding::Hex)
+        };
+        table.finish();
+        Some(Self { from: from?, hash: hash?, encoding: encoding? })
+    }
+
+    pub(super) fn check(&self, view: &View<'_>) -> Result<(), Rejection> {
+        let given = self.encoding.decode(&self.from.read_text(view)?);
+        let given = given.ok_or_else(|| Rejection::Malformed(self.from.to_string()))?;
+        if given == self.of(&view.request.body) {
+            Ok(())
+        } else {
+            Err(Rejection::OtherBody(self.from.to_string()))
+        }
+    }
+
+    /// What the field must hold.
+    pub(super) fn text(&self, body: &[u8]) -> String {
+        self.encoding.encode(&self.of(body))
+    }
+
+    fn of(&self, body: &[u8]) -> Vec<u8> {
+        self.hash.of(|sink| sink(body))
+    }
+}

@@ -1,0 +1,34 @@
+//! Plain hashes, by name.
+
+use md5::{Digest as _, Md5};
+use ring::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY, SHA256};
+
+/// `hash` of a digest, or of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hash {
+    Md5,
+    Sha1,
+    Sha256,
+}
+
+impl Hash {
+    /// How a `[verify]` table spells them.
+    pub(super) const WORDS: [(&str, Self); 3] =
+        [("sha256", Self::Sha256), ("sha1", Self::Sha1), ("md5", Self::Md5)];
+
+    /// The hash of the bytes that `feed` hands over, piece by piece.
+    pub(super) fn of(self, feed: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Vec<u8> {
+        let algorithm = match self {
+            Self::Md5 => {
+                let mut md5 = Md5::new();
+                feed(&mut |piece| md5.update(piece));
+                return md5.finalize().to_vec();
+            }
+            Self::Sha1 => &SHA1_FOR_LEGACY_USE_ONLY,
+            Self::Sha256 => &SHA256,
+        };
+        let mut context = Context::new(algorithm);
+        feed(&mut |piece| context.update(piece));
+        context.finish().as_ref().to_vec()
+    }
+}

@@ -1,0 +1,78 @@
+//! `kind = "any"` and `kind = "all"`: several verifiers on one hook.
+
+use crate::clock::Timestamp;
+use crate::delivery::Coverage;
+use crate::reader::Table;
+use crate::source::field::View;
+use crate::source::grammar::Scheme;
+use crate::source::proof::{Proof, Refusal};
+use crate::source::{Rejection, Step};
+
+/// `verify`: the verifiers, each a table as for one alone. With more than one that takes secrets each
+/// says which of the hook's `secrets` are its own: a public key that one takes must never be the token
+/// of another.
+#[derive(Clone, Debug)]
+pub(in crate::source) struct Several {
+    pub(in crate::source) rule: Rule,
+    pub(in crate::source) members: Vec<Scheme>,
+}
+
+/// How many of the verifiers must accept a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::source) enum Rule {
+    Any,
+    All,
+}
+
+impl Several {
+    pub(super) fn read(table: &Table<'_>, rule: Rule) -> Option<Self> {
+        const EXAMPLE: &str = r#"verify = [{ kind = "network", … }, { kind = "token", … }]"#;
+        let tables = table.tables("verify").unwrap_or_default();
+        if tables.len() < 2 {
+            table.error("verify", format!("several verifiers are at least two: write {EXAMPLE}"));
+        }
+        let members: Option<Vec<Scheme>> = tables.into_iter().map(Scheme::read_member).collect();
+        let members = members.filter(|members| members.len() > 1)?;
+        let keyed = members.iter().filter(|member| member.kind.takes_secrets());
+        if keyed.clone().count() > 1 && keyed.clone().any(|member| member.own_secrets.is_none()) {
+            table.error("verify", "which secrets are whose? Write secrets = [0] into each verifier");
+            return None;
+        }
+        Some(Self { rule, members })
+    }
+
+    /// `any` proves no more than its weakest member, `all` as much as its strongest.
+    pub(in crate::source) fn coverage(&self) -> Coverage {
+        let mut covers_body = self.members.iter().map(|member| member.coverage() == Coverage::Body);
+        let is_covered = match self.rule {
+            Rule::Any => covers_body.all(|covers| covers),
+            Rule::All => covers_body.any(|covers| covers),
+        };
+        if is_covered { Coverage::Body } else { Coverage::Request }
+    }
+
+    pub(in crate::source) fn prove(&self, view: &View<'_>, now: Timestamp) -> Result<Proof, Refusal> {
+        match self.rule {
+            Rule::All => {
+                let proofs = self.members.iter().map(|member| member.prove(view, now));
+                let proofs = proofs.collect::<Result<Vec<_>, _>>()?;
+                Ok(proofs.into_iter().reduce(Proof::and).unwrap_or_default())
+            }
+            Rule::Any => self.any(view, now),
+        }
+    }
+
+    /// The first that accepts counts. Tokens of the others are secrets too, so they are found as well.
+    fn any(&self, view: &View<'_>, now: Timestamp) -> Result<Proof, Refusal> {
+        let mut found: Option<Proof> = None;
+        let mut rejections = Vec::new();
+        for (number, member) in self.members.iter().enumerate() {
+            match (&mut found, member.prove(view, now)) {
+                (None, Ok(proof)) => found = Some(Proof { verifier: Some(number), ..proof }),
+                (Some(found), Ok(proof)) => found.see(proof.tokens),
+                (_, Err((_, rejection))) => rejections.push(rejection),
+            }
+        }
+        found.ok_or((Step::Any, Rejection::NoVerifier(rejections)))
+    }
+}

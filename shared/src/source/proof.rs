@@ -1,0 +1,108 @@
+//! What proves that a request is authentic.
+
+use super::Rejection;
+use super::explain::Step;
+use super::field::View;
+use super::grammar::Scheme;
+use super::keep::Seen;
+use super::kinds::Kind;
+use super::signature::Given;
+use super::template::Message;
+use crate::clock::Timestamp;
+
+/// What verification found.
+#[derive(Default)]
+pub(super) struct Proof {
+    /// Which of the hook's secrets, counted from 0.
+    pub(super) secret: Option<usize>,
+    /// Which of the verifiers of `kind = "any"`, counted from 0.
+    pub(super) verifier: Option<usize>,
+    /// The tokens in the request, which must not be kept.
+    pub(super) tokens: Vec<Seen>,
+    /// The pairs of a `kv` signature.
+    pub(super) pairs: Vec<(String, String)>,
+}
+
+/// Where verification ended, and why.
+pub(super) type Refusal = (Step, Rejection);
+
+impl Proof {
+    /// Both are needed; the first secret is the one that is told.
+    pub(super) fn and(mut self, other: Self) -> Self {
+        self.secret = self.secret.or(other.secret);
+        self.see(other.tokens);
+        self
+    }
+
+    /// Adds tokens.
+    pub(super) fn see(&mut self, tokens: Vec<Seen>) {
+        for token in tokens {
+            match self.tokens.iter_mut().find(|seen| seen.spellings == token.spellings) {
+                Some(seen) => seen.spans.extend(token.spans),
+                None => self.tokens.push(token),
+            }
+        }
+    }
+}
+
+impl Scheme {
+    /// Verifies a request, or each of the items in its body.
+    pub(super) fn prove(&self, view: &View<'_>, now: Timestamp) -> Result<Proof, Refusal> {
+        let Some(items) = &self.items else { return self.prove_one(view, now) };
+        let mut proof: Option<Proof> = None;
+        for item in items.items(view).map_err(|rejection| (Step::Items, rejection))? {
+            let next = self.prove_one(&View { item, ..*view }, now)?;
+            proof = Some(match proof {
+                Some(proof) => proof.and(next),
+                None => next,
+            });
+        }
+        // Nothing would be verified of a request without items.
+        proof.ok_or_else(|| (Step::Items, Rejection::Missing(items.to_string())))
+    }
+
+    fn prove_one(&self, view: &View<'_>, now: Timestamp) -> Result<Proof, Refusal> {
+        let at = |step| move |rejection| (step, rejection);
+        let given = match &self.kind {
+            Kind::Signed(kind) => kind.signature.given(view).map_err(at(Step::Signature))?,
+            _ => Given::default(),
+        };
+        let view = View { pairs: &given.pairs, ..*view };
+        for pin in &self.require {
+            pin.check(&view).map_err(at(Step::Require))?;
+        }
+        let mut proof = match &self.kind {
+            Kind::None => Proof::default(),
+            Kind::Network(kind) => {
+                kind.check(view.request).map_err(at(Step::Network))?;
+                Proof::default()
+            }
+            Kind::Token(kind) => {
+                let value = kind.given(&view).map_err(at(Step::Token))?;
+                let secret = kind.verify(&value).ok_or((Step::Token, Rejection::NoMatch))?;
+                Proof {
+                    secret: self.secret_of(secret),
+                    tokens: vec![Seen::of(&kind.from, &view, &value)],
+                    ..Proof::default()
+                }
+            }
+            Kind::Signed(kind) => {
+                let message = kind.template.fill(&view).map_err(at(Step::Signed))?;
+                let verify = |message: &Message<'_>| kind.algorithm.verify(message, &given.signatures);
+                let otherwise = || verify(&kind.template.fill_otherwise(&view)?);
+                let secret = verify(&message).or_else(otherwise);
+                let secret = secret.ok_or((Step::Signature, Rejection::NoMatch))?;
+                for hash in &kind.body_hash {
+                    hash.check(&view).map_err(at(Step::BodyHash))?;
+                }
+                Proof { secret: self.secret_of(secret), ..Proof::default() }
+            }
+            Kind::Several(several) => several.prove(&view, now)?,
+        };
+        if let Some(window) = &self.timestamp {
+            window.check(&view, now).map_err(at(Step::Timestamp))?;
+        }
+        proof.pairs = given.pairs;
+        Ok(proof)
+    }
+}
