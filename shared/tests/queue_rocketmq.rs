@@ -320,7 +320,7 @@ mod token_route {
             (status(401, refusal), Class::Auth, 1..=1),
             (status(403, "{}"), Class::Permission, 1..=1),
             (status(404, "<html>"), Class::Config, 1..=1),
-            (status(429, "{}"), Class::Throttle, 2..=4),
+            (status(429, "{}"), Class::Throttle, 2..=5),
             (status(500, "{}"), Class::Transient, 3..=9),
             (status(201, "{}"), Class::Transient, 3..=9),
             (Step::Drop, Class::Transient, 3..=9),

@@ -154,9 +154,9 @@ impl Courier {
             self.learn_offset(&failure);
 
             let first = !met.contains(&failure.class);
-            let (least, range) = waits(&failure, attempts);
+            let (asked, range) = waits(&failure, attempts);
             let remaining = deadline.saturating_duration_since(Instant::now());
-            let room = remaining.checked_sub(least.saturating_add(MIN_ATTEMPT)).filter(|_| !is_last);
+            let room = remaining.checked_sub(asked.saturating_add(MIN_ATTEMPT)).filter(|_| !is_last);
             let again = |next: &M::Config| match failure.class.retry() {
                 Retry::Never => false,
                 Retry::IfCredentialsChanged => first && next.key() != config.key(),
@@ -180,7 +180,7 @@ impl Courier {
             last = Some(failure);
             // A range that passes the deadline is cut to what is left of it, for one attempt more.
             is_last = range > room;
-            sleep(least + self.context.random.up_to(range.min(room))).await;
+            sleep(asked + self.context.random.up_to(range.min(room))).await;
         }
     }
 
