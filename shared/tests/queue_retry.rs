@@ -246,6 +246,18 @@ async fn a_refused_key_is_left_alone_until_it_changes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_retry_does_not_use_a_key_that_another_send_found_refused() {
+    let server =
+        Server::start([failing("InternalError"), failing("AuthFailure.SignatureFailure"), ok(STORED)]).await;
+    let client = client(&server.url);
+    let (a, b) = tokio::join!(send(&client, 8), send(&client, 8));
+    let (a, b) = (a.unwrap_err(), b.unwrap_err());
+    assert_eq!((a.class, b.class, a.attempts, b.attempts), (Class::Auth, Class::Auth, 1, 1));
+    assert!(a.maybe_stored || b.maybe_stored, "an internal error may have stored its message");
+    assert_eq!(server.seen().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn credentials_that_change_meanwhile_are_tried_once() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("key");

@@ -181,6 +181,10 @@ impl Courier {
             // A range that passes the deadline is cut to what is left of it, for one attempt more.
             is_last = range > room;
             sleep(asked + self.context.random.up_to(range.min(room))).await;
+            // Another send may have learned meanwhile that the key is wrong or locked.
+            if let Some(failure) = self.breaker.opened(config.key()) {
+                return Err(error(failure, attempts, maybe_stored));
+            }
         }
     }
 
