@@ -5,7 +5,8 @@ mod queue_support;
 
 use std::time::Duration;
 
-use hookmq_shared::clock::{Clock, Timestamp};
+use hookmq_shared::clock::{Clock, Random, Timestamp};
+use hookmq_shared::context::Context;
 use hookmq_shared::queue::tdmq::Client;
 use hookmq_shared::queue::{Class, Queue as _, Receipt, SendError};
 use queue_support::{Server, Step, Wall, context, message, ok, seconds, status};
@@ -17,14 +18,18 @@ fn failing(code: &str) -> Step {
     ok(&format!(r#"{{"Response":{{"Error":{{"Code":"{code}","Message":"m"}},"RequestId":"r-1"}}}}"#))
 }
 
-fn client_of(url: &str, key: &str, clock: Clock) -> Client {
+fn context_of(url: &str, key: &str, clock: Clock) -> Context {
     let vars = [
         ("TDMQ_ENDPOINT", url),
         ("TDMQ_REGION", "ap-guangzhou"),
         ("TENCENTCLOUD_SECRET_ID", "AKIDEXAMPLE"),
         ("TENCENTCLOUD_SECRET_KEY", key),
     ];
-    Client::new(context(&vars, clock))
+    context(&vars, clock)
+}
+
+fn client_of(url: &str, key: &str, clock: Clock) -> Client {
+    Client::new(context_of(url, key, clock))
 }
 
 fn client(url: &str) -> Client {
@@ -146,6 +151,35 @@ async fn retry_after_is_honoured_or_ends_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_wait_that_passes_the_deadline_is_cut_to_it_once() {
+    let asked = || Step::Answer(429, vec![("Retry-After", "1".to_owned())], "slow".to_owned());
+    // Of a first range of one second, all of it.
+    let random = Random::from_fn(|| 1_000_000_000);
+    for (script, attempts, stored) in [(vec![asked(), ok(STORED)], 2, true), (vec![asked(); 9], 2, false)] {
+        let server = Server::start(script).await;
+        let client = Client::new(Context {
+            random: random.clone(),
+            ..context_of(&server.url, "KEYEXAMPLE", Wall::new().clock())
+        });
+        let sent = send(&client, 2).await;
+        assert_eq!((server.seen().len(), sent.is_ok()), (attempts, stored), "{sent:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_signature_may_cure_opens_no_circuit_before_it_was_tried() {
+    for code in ["AuthFailure.SignatureExpire", "AuthFailure.TokenFailure"] {
+        let Step::Answer(_, _, body) = failing(code) else { unreachable!() };
+        // So late that there is no time for another attempt.
+        let server = Server::start([Step::Late(body, Duration::from_millis(950)), ok(STORED)]).await;
+        let client = client(&server.url);
+        let error = send(&client, 1).await.unwrap_err();
+        assert_eq!((error.code.as_deref(), error.attempts), (Some(code), 1));
+        assert_eq!(send(&client, 8).await.unwrap().attempts, 1, "{code}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn nothing_is_begun_that_cannot_end() {
     let server = Server::start([ok(STORED)]).await;
     let deadline = Instant::now() + Duration::from_millis(20);
@@ -209,6 +243,18 @@ async fn a_refused_key_is_left_alone_until_it_changes() {
 
     std::fs::write(&path, "RIGHT").unwrap();
     assert_eq!(send(&client, 8).await.unwrap().attempts, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_does_not_use_a_key_that_another_send_found_refused() {
+    let server =
+        Server::start([failing("InternalError"), failing("AuthFailure.SignatureFailure"), ok(STORED)]).await;
+    let client = client(&server.url);
+    let (a, b) = tokio::join!(send(&client, 8), send(&client, 8));
+    let (a, b) = (a.unwrap_err(), b.unwrap_err());
+    assert_eq!((a.class, b.class, a.attempts, b.attempts), (Class::Auth, Class::Auth, 1, 1));
+    assert!(a.maybe_stored || b.maybe_stored, "an internal error may have stored its message");
+    assert_eq!(server.seen().len(), 2);
 }
 
 #[tokio::test(start_paused = true)]

@@ -320,7 +320,7 @@ mod token_route {
             (status(401, refusal), Class::Auth, 1..=1),
             (status(403, "{}"), Class::Permission, 1..=1),
             (status(404, "<html>"), Class::Config, 1..=1),
-            (status(429, "{}"), Class::Throttle, 2..=4),
+            (status(429, "{}"), Class::Throttle, 2..=5),
             (status(500, "{}"), Class::Transient, 3..=9),
             (status(201, "{}"), Class::Transient, 3..=9),
             (Step::Drop, Class::Transient, 3..=9),
@@ -334,6 +334,38 @@ mod token_route {
             assert!(!error.detail.contains("pass word ü"), "{error}");
             assert_eq!(dms.connections(), 0);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wrong_password_is_tried_once_for_all_who_wait() {
+        let (iam, dms) = (Server::start(vec![status(401, "{}"); 9]).await, Server::start([]).await);
+        let (client, message) = (client_of(&dms, &login(&iam), &Wall::new()), hello());
+        let send = || client.send(&message, seconds(6));
+        let (a, b, c) = tokio::join!(send(), send(), send());
+        for sent in [a, b, c] {
+            let error = sent.unwrap_err();
+            assert_eq!((error.class, error.attempts), (Class::Auth, 1));
+        }
+        assert_eq!(iam.seen().len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_that_dms_cannot_read_is_replaced_once() {
+        let unreadable = r#"{"error_code":"APIG.0301","error_msg":"Incorrect IAM authentication information: decrypt token fail"}"#;
+        let iam = Server::start(["T1", "T2", "T3"].map(|token| granted(token, TOMORROW))).await;
+        let dms = Server::start([
+            status(401, unreadable),
+            ok(STORED),
+            status(401, unreadable),
+            status(401, unreadable),
+        ])
+        .await;
+        let client = client_of(&dms, &login(&iam), &Wall::new());
+        assert_eq!(client.send(&hello(), seconds(6)).await.unwrap().attempts, 2);
+        let error = client.send(&hello(), seconds(6)).await.unwrap_err();
+        assert_eq!((error.class, error.attempts), (Class::AuthRefresh, 2));
+        assert_eq!(tokens(&dms), ["T1", "T2", "T2", "T3"]);
+        assert_eq!(client.send(&hello(), seconds(6)).await.unwrap_err().attempts, 0, "left alone");
     }
 
     #[tokio::test(start_paused = true)]

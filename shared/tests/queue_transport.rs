@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use hookmq_shared::queue::tdmq::Client;
-use hookmq_shared::queue::{Class, Queue as _};
+use hookmq_shared::queue::{Class, Queue as _, rocketmq};
 use queue_support::{Server, Wall, context, message, ok, seconds};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::pki_types::PrivateKeyDer;
@@ -174,6 +174,44 @@ async fn this_machine_is_never_behind_the_proxy() {
     let client = client(&server.url, &[("HTTPS_PROXY", &proxy.url)]);
     client.send(&message("a/b/c", "x"), seconds(10)).await.unwrap();
     assert_eq!(proxy.connections(), 0);
+}
+
+/// Answers requests before it has read their bodies, of which it reads nothing on the first connection.
+async fn hasty_server() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let mut busy = Vec::new();
+        for (status, body) in [(429, "slow down"), (200, r#"{"msg_id":"M1"}"#)] {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut stream = tokio::io::BufReader::new(stream);
+            let mut head = String::new();
+            while !head.ends_with("\r\n\r\n") {
+                stream.read_line(&mut head).await.unwrap();
+            }
+            let answer = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            busy.push(stream);
+        }
+        std::future::pending::<()>().await;
+    });
+    url
+}
+
+#[tokio::test]
+async fn a_connection_that_is_busy_with_the_last_request_is_not_waited_for() {
+    let client = rocketmq::Client::new(context(
+        &[
+            ("ROCKETMQ_ENDPOINT", hasty_server().await.as_str()),
+            ("ROCKETMQ_INSTANCE_ID", "11111111-2222-3333-4444-555555555555"),
+            ("HUAWEICLOUD_SDK_AK", "AKEXAMPLE"),
+            ("HUAWEICLOUD_SDK_SK", "SKEXAMPLE"),
+            ("HUAWEICLOUD_SDK_PROJECT_ID", "0123456789abcdef0123456789abcdef"),
+        ],
+        Wall::new().clock(),
+    ));
+    let large = message("test-001", &"x".repeat(4 << 20));
+    assert_eq!(client.send(&large, seconds(30)).await.unwrap().attempts, 2);
 }
 
 #[tokio::test(start_paused = true)]

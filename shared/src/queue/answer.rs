@@ -8,6 +8,7 @@ use http::HeaderMap;
 use super::Class;
 use super::transport::TransportError;
 use crate::clock::Timestamp;
+use crate::json::{self, JsonError};
 
 /// Characters of vendor text kept in an error.
 const MAX_TEXT: usize = 512;
@@ -53,6 +54,19 @@ impl Answer {
     /// Whether the status says success.
     pub const fn is_2xx(&self) -> bool {
         matches!(self.status, 200..300)
+    }
+
+    /// The id at `path`: a string, as the documents say. `false` or `0` names no stored message.
+    pub(super) fn id(&self, path: &str) -> Option<String> {
+        let raw = json::find(&self.body, path).ok().flatten()?;
+        id(&serde_json::from_str::<String>(raw.get()).ok()?)
+    }
+
+    /// Whether anything but `null` and a blank string is at `path`. A body that is no JSON or gives the
+    /// field twice cannot tell.
+    pub(super) fn has(&self, path: &str) -> Result<bool, JsonError> {
+        let is_set = |raw: &str| raw != "null" && !raw.trim_matches('"').trim().is_empty();
+        Ok(json::find(&self.body, path)?.is_some_and(|raw| is_set(raw.get())))
     }
 
     /// The failure that an answer is whose body is not the API's: it comes from something on the

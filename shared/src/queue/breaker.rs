@@ -67,13 +67,7 @@ impl Breaker {
         let known = || circuits.iter().filter(|c| states.get(c).is_some_and(State::is_broken));
         for state in known().filter_map(|c| states.get(c)) {
             if state.until > now || state.probing {
-                let wait = state.until.saturating_duration_since(now);
-                return Err(Failure {
-                    detail: format!("not tried again for {} s after: {}", wait.as_secs(), state.why.detail),
-                    retry_after: Some(wait),
-                    maybe_stored: false,
-                    ..state.why.clone()
-                });
+                return Err(state.refusal(now));
             }
         }
         let probed: Vec<Circuit> = known().cloned().collect();
@@ -83,6 +77,12 @@ impl Breaker {
             }
         }
         Ok(Permit { breaker: self, probed })
+    }
+
+    /// The failure that opened `key`'s circuit after the send was admitted.
+    pub(super) fn opened(&self, key: Fingerprint) -> Option<Failure> {
+        let now = Instant::now();
+        self.states().get(&Circuit::Key(key)).filter(|state| state.until > now).map(|s| s.refusal(now))
     }
 
     /// A message was stored: all of `circuits` work.
@@ -134,6 +134,17 @@ impl Breaker {
 impl State {
     fn new(until: Instant, why: &Failure) -> Self {
         Self { until, probing: false, unreachable: 0, why: why.clone() }
+    }
+
+    /// Why nothing is sent over it now.
+    fn refusal(&self, now: Instant) -> Failure {
+        let wait = self.until.saturating_duration_since(now);
+        Failure {
+            detail: format!("not tried again for {} s after: {}", wait.as_secs(), self.why.detail),
+            retry_after: Some(wait),
+            maybe_stored: false,
+            ..self.why.clone()
+        }
     }
 
     /// Not so after a connection or two that could not be made.

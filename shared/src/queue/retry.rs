@@ -128,7 +128,7 @@ impl Courier {
         let mut config = message.config()?;
         let mut permits = vec![self.breaker.admit(&circuits(&config, topic))?];
         let (mut attempts, mut maybe_stored) = (0, false);
-        let mut met = Vec::new();
+        let (mut met, mut is_last) = (Vec::new(), false);
         let mut last: Option<Failure> = None;
         loop {
             let Some(timeout) = attempt_timeout(deadline) else {
@@ -154,17 +154,21 @@ impl Courier {
             self.learn_offset(&failure);
 
             let first = !met.contains(&failure.class);
-            let wait = self.wait(&failure, attempts);
-            let in_time =
-                wait.saturating_add(MIN_ATTEMPT) <= deadline.saturating_duration_since(Instant::now());
+            let (asked, range) = waits(&failure, attempts);
+            let remaining = deadline.saturating_duration_since(Instant::now());
+            let room = remaining.checked_sub(asked.saturating_add(MIN_ATTEMPT)).filter(|_| !is_last);
             let again = |next: &M::Config| match failure.class.retry() {
                 Retry::Never => false,
                 Retry::IfCredentialsChanged => first && next.key() != config.key(),
                 Retry::Once => first,
                 Retry::UntilDeadline => true,
             };
-            let Some(next) = message.config().ok().filter(|next| in_time && again(next)) else {
-                self.breaker.failed(config.key(), topic, &failure);
+            let next = message.config().ok().filter(again);
+            let Some((next, room)) = next.zip(room) else {
+                // What another signature may cure proves nothing until that one has failed too.
+                if !first || failure.class.retry() != Retry::Once {
+                    self.breaker.failed(config.key(), topic, &failure);
+                }
                 return Err(error(failure, attempts, maybe_stored));
             };
             if next.key() != config.key() {
@@ -174,19 +178,14 @@ impl Courier {
             config = next;
             met.push(failure.class);
             last = Some(failure);
-            sleep(wait).await;
+            // A range that passes the deadline is cut to what is left of it, for one attempt more.
+            is_last = range > room;
+            sleep(asked + self.context.random.up_to(range.min(room))).await;
+            // Another send may have learned meanwhile that the key is wrong or locked.
+            if let Some(failure) = self.breaker.opened(config.key()) {
+                return Err(error(failure, attempts, maybe_stored));
+            }
         }
-    }
-
-    /// How long to wait after the failure of attempt number `attempts`.
-    fn wait(&self, failure: &Failure, attempts: u32) -> Duration {
-        let base = match failure.class {
-            Class::Throttle => THROTTLE_BASE,
-            Class::Transient | Class::Ambiguous => BASE,
-            _ => return Duration::ZERO,
-        };
-        let range = base.saturating_mul(1 << (attempts - 1).min(16)).min(MAX_WAIT);
-        failure.retry_after.unwrap_or_default().saturating_add(self.context.random.up_to(range))
     }
 
     /// Takes the vendor's clock for the process's signatures, if it says so and is plausible.
@@ -206,6 +205,18 @@ fn attempt_timeout(deadline: Instant) -> Option<Duration> {
     let remaining = deadline.saturating_duration_since(Instant::now());
     let share = (remaining * 2 / 3).clamp(MIN_SHARE, MAX_ATTEMPT);
     (remaining >= MIN_ATTEMPT).then(|| share.min(remaining))
+}
+
+/// How long to wait at least after the failure of attempt number `attempts`, and the range of what is
+/// added to it.
+fn waits(failure: &Failure, attempts: u32) -> (Duration, Duration) {
+    let base = match failure.class {
+        Class::Throttle => THROTTLE_BASE,
+        Class::Transient | Class::Ambiguous => BASE,
+        _ => return (Duration::ZERO, Duration::ZERO),
+    };
+    let range = base.saturating_mul(1 << (attempts - 1).min(16)).min(MAX_WAIT);
+    (failure.retry_after.unwrap_or_default(), range)
 }
 
 fn circuits<C: Identity>(config: &C, topic: &str) -> [Circuit; 3] {

@@ -27,6 +27,10 @@ use crate::env::Env;
 /// DNS, TCP and TLS together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// For an idle connection to be ready for a request. One that was answered before it had written all
+/// of the last request may never be.
+const READY_TIMEOUT: Duration = Duration::from_millis(50);
+
 /// Shorter than the servers' own limits, so that an idle connection is seldom one they gave up.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -106,24 +110,22 @@ impl Transport {
     /// Sends a POST request and reads the whole answer.
     pub(super) async fn post(&self, call: Call<'_>) -> Result<Answer, TransportError> {
         let deadline = Instant::now() + call.timeout;
+        let failed = |why| TransportError::Connect(call.endpoint.to_string(), why);
         if call.fresh {
             self.idle().remove(call.endpoint);
         }
         loop {
             let idle = if call.fresh { None } else { self.take(call.endpoint) };
             let reused = idle.is_some();
-            let connecting = async {
-                match idle {
-                    Some(mut sender) => sender.ready().await.map(|()| sender).map_err(|e| e.to_string()),
-                    None => self.connect(call.endpoint).await,
+            let mut sender = if let Some(mut sender) = idle {
+                let until = deadline.min(Instant::now() + READY_TIMEOUT);
+                match timeout_at(until, sender.ready()).await {
+                    Ok(Ok(())) => sender,
+                    _ => continue, // closed while idle, or busy
                 }
-            };
-            let failed = |why| TransportError::Connect(call.endpoint.to_string(), why);
-            let connected = timeout_at(deadline, connecting).await;
-            let mut sender = match connected.unwrap_or_else(|_| Err("timed out".to_owned())) {
-                Ok(sender) => sender,
-                Err(_) if reused => continue, // closed while idle
-                Err(why) => return Err(failed(why)),
+            } else {
+                let connected = timeout_at(deadline, self.connect(call.endpoint)).await;
+                connected.unwrap_or_else(|_| Err("timed out".to_owned())).map_err(failed)?
             };
             let answer = timeout_at(deadline, exchange(&mut sender, request(&call), call.limit)).await;
             match answer.map_err(|_| TransportError::TimedOut(call.timeout))? {

@@ -35,6 +35,8 @@ pub enum Step {
     Raw(String),
     /// Writes the head and then the body, byte by byte, this far apart.
     Slow(String, Duration),
+    /// Answers with this body after a while.
+    Late(String, Duration),
 }
 
 /// Status 200 with a body.
@@ -137,6 +139,11 @@ async fn serve(
                 stream.write_all(bytes.as_bytes()).await.unwrap();
                 return;
             }
+            Step::Late(body, after) => {
+                tokio::time::sleep(after).await;
+                let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+                stream.write_all((head + &body).as_bytes()).await.unwrap();
+            }
             Step::Slow(body, apart) => {
                 let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
                 stream.write_all(head.as_bytes()).await.unwrap();
@@ -196,7 +203,7 @@ impl Wall {
     }
 }
 
-/// A context of these variables; jitter takes the whole of its range.
+/// A context of these variables; jitter is the same in each run.
 pub fn context(vars: &[(&str, &str)], clock: Clock) -> Context {
     Context { env: Env::of(vars.iter().copied()), clock, random: Random::from_fn(|| u64::MAX - 1) }
 }

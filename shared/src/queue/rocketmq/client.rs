@@ -145,10 +145,12 @@ impl Outgoing for Sending<'_> {
             timeout: deadline.saturating_duration_since(Instant::now()),
             fresh: attempt.fresh,
         };
-        let sent = wire::read(&transport.post(call).await?, &secrets);
-        if let (Some(token), Err(failure)) = (&token, &sent)
+        let mut sent = wire::read(&transport.post(call).await?, &secrets);
+        if let (Some(token), Err(failure)) = (&token, &mut sent)
             && matches!(failure.class, Class::Auth | Class::AuthRefresh)
         {
+            // Whatever is wrong with a token, a new one cures it or nothing does.
+            failure.class = Class::AuthRefresh;
             tokens.forget(token, deadline).await;
         }
         sent

@@ -3,8 +3,9 @@
 //! <https://docs.otc.t-systems.com/identity-access-management/api-ref/apis/token_management/obtaining_a_user_token.html>
 //!
 //! A token is good for 24 hours, is kept for the process and fetched anew some minutes before its
-//! end, or when DMS says that it must be. While one send fetches it, the others wait for that one.
-//! A failure is not kept: what must not be repeated is the circuit breaker's to know.
+//! end, or when DMS says that it must be. While one send fetches it, the others wait for that one, and
+//! share its failure: one login for all of them, because IAM locks a user after a few wrong ones. A
+//! failure is kept for no other send: what must not be repeated is the circuit breaker's to know.
 
 use bytes::Bytes;
 use serde_json::json;
@@ -99,7 +100,14 @@ pub(super) struct Token {
 
 /// The process's token.
 #[derive(Default)]
-pub(super) struct Tokens(Mutex<Option<Token>>);
+pub(super) struct Tokens(Mutex<Fetched>);
+
+#[derive(Default)]
+struct Fetched {
+    token: Option<Token>,
+    /// The last failure, when it came, and of which login.
+    failed: Option<(Instant, Fingerprint, Failure)>,
+}
 
 impl Tokens {
     /// The token for `login`, fetched if there is none that is good at `now`.
@@ -111,37 +119,52 @@ impl Tokens {
         deadline: Instant,
     ) -> Result<Token, Failure> {
         let late = |_| Failure::new(Class::Transient, "no IAM token in time");
-        let mut cached = timeout_at(deadline, self.0.lock()).await.map_err(late)?;
-        let good = |t: &&Token| t.login == login.fingerprint() && now.shifted(MARGIN) < t.expires;
-        if let Some(token) = cached.as_ref().filter(good) {
+        let (asked, own) = (Instant::now(), login.fingerprint());
+        let mut fetched = timeout_at(deadline, self.0.lock()).await.map_err(late)?;
+        let good = |t: &&Token| t.login == own && now.shifted(MARGIN) < t.expires;
+        if let Some(token) = fetched.token.as_ref().filter(good) {
             return Ok(token.clone());
         }
-        let call = Call {
-            endpoint: &login.endpoint,
-            target: &login.target,
-            headers: headers([("content-type", "application/json")]),
-            body: login.body(),
-            limit: MAX_ANSWER,
-            timeout: deadline.saturating_duration_since(Instant::now()),
-            fresh: false,
-        };
-        let answer = transport.post(call).await.map_err(|error| {
-            let failure = Failure::from(error);
-            // Whatever became of this request, no message was in it.
-            let detail = format!("IAM: {}", failure.detail);
-            Failure { class: Class::Transient, detail, maybe_stored: false, ..failure }
-        })?;
-        let token = read(&answer, login)?;
-        *cached = Some(token.clone());
-        Ok(token)
+        if let Some((at, login, failure)) = &fetched.failed
+            && asked <= *at
+            && *login == own
+        {
+            return Err(failure.clone());
+        }
+        let result = fetch(transport, login, deadline).await;
+        match &result {
+            Ok(token) => *fetched = Fetched { token: Some(token.clone()), failed: None },
+            Err(failure) => fetched.failed = Some((Instant::now(), own, failure.clone())),
+        }
+        result
     }
 
     /// Forgets `token`, which DMS refused, unless there is a newer one already or on its way.
     pub(super) async fn forget(&self, token: &Token, deadline: Instant) {
-        if let Ok(mut cached) = timeout_at(deadline, self.0.lock()).await {
-            cached.take_if(|cached| cached.value == token.value);
+        if let Ok(mut fetched) = timeout_at(deadline, self.0.lock()).await {
+            fetched.token.take_if(|cached| cached.value == token.value);
         }
     }
+}
+
+/// Asks IAM for a token.
+async fn fetch(transport: &Transport, login: &Login, deadline: Instant) -> Result<Token, Failure> {
+    let call = Call {
+        endpoint: &login.endpoint,
+        target: &login.target,
+        headers: headers([("content-type", "application/json")]),
+        body: login.body(),
+        limit: MAX_ANSWER,
+        timeout: deadline.saturating_duration_since(Instant::now()),
+        fresh: false,
+    };
+    let answer = transport.post(call).await.map_err(|error| {
+        let failure = Failure::from(error);
+        // Whatever became of this request, no message was in it.
+        let detail = format!("IAM: {}", failure.detail);
+        Failure { class: Class::Transient, detail, maybe_stored: false, ..failure }
+    })?;
+    read(&answer, login)
 }
 
 /// Reads the answer to a token request.

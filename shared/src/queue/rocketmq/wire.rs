@@ -87,15 +87,16 @@ pub fn read(answer: &Answer, secrets: &[&str]) -> Result<Accepted, Failure> {
     let first = |paths: &[&'static str]| paths.iter().find_map(|path| get(path));
     let request_id = || get("request_id").as_deref().or_else(|| answer.header("x-request-id")).and_then(id);
 
-    let code = get("error_code");
-    let message_id = get("msg_id").and_then(|text| id(&text));
-    if let Some(message_id) = message_id.filter(|_| code.is_none() && answer.is_2xx()) {
+    let foreign = || Failure { request_id: request_id(), ..answer.foreign() };
+    let has = |path| answer.has(path).map_err(|_| foreign());
+    let failed = has("error_code")? || has("errorCode")? || has("error")?;
+    if let Some(message_id) = answer.id("msg_id").filter(|_| !failed && answer.is_2xx()) {
         return Ok(Accepted { message_id, request_id: request_id() });
     }
-    let code = code.or_else(|| first(&["errorCode", "code", "error.code"]));
+    let code = first(&["error_code", "errorCode", "code", "error.code"]);
     let text = first(&["error_msg", "errorMsg", "message", "error.message", "error.title"]);
     if code.is_none() && text.is_none() {
-        return Err(Failure { request_id: request_id(), ..answer.foreign() });
+        return Err(foreign());
     }
     let (code, text) = (code.as_deref().unwrap_or_default().trim(), text.as_deref().unwrap_or_default());
     let (class, maybe_stored) = classify(answer.status, code, text);

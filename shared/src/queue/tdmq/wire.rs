@@ -78,21 +78,22 @@ pub fn read(answer: &Answer, secrets: &[&str]) -> Result<Accepted, Failure> {
         ..Failure::new(class, clean(text.or(code).unwrap_or("error without a code"), secrets))
     };
 
-    let error = json::find(&answer.body, "Response.Error").map_err(|_| answer.foreign())?;
-    if error.is_some_and(|raw| raw.get() != "null") {
+    let has = |path| answer.has(path).map_err(|_| answer.foreign());
+    let (error, error_msg, legacy) = (has("Response.Error")?, has("Response.ErrorMsg")?, has("codeDesc")?);
+    if error {
         let code = get("Response.Error.Code").unwrap_or_default();
         let text = get("Response.Error.Message");
         let mut failure = failure(classify(code.trim()), Some(code.trim()), text.as_deref());
         failure.detail.push_str(advice(code.trim()));
         return Err(failure);
     }
-    if let Some(code) = get("codeDesc").filter(|code| code != "Success") {
+    if let Some(code) = get("codeDesc").filter(|code| legacy && code != "Success") {
         return Err(failure(classify(code.trim()), Some(code.trim()), get("message").as_deref()));
     }
-    if let Some(text) = get("Response.ErrorMsg") {
-        return Err(failure((Class::Transient, true), None, Some(&text)));
+    if error_msg {
+        return Err(failure((Class::Transient, true), None, get("Response.ErrorMsg").as_deref()));
     }
-    match get("Response.MessageId").and_then(|text| id(&text)) {
+    match answer.id("Response.MessageId") {
         Some(message_id) if answer.is_2xx() => Ok(Accepted { message_id, request_id }),
         None if answer.is_2xx() && request_id.is_some() => Err(failure(
             (Class::Ambiguous, true),
