@@ -12,18 +12,23 @@ use hookmq_shared::source::{Outcome, Settings, Source, Verdict, preset_info};
 use serde_json::{Value, json};
 use source_common::{custom, load, of_case, request, settings};
 
-const FILES: [&str; 34] = [
+const FILES: [&str; 41] = [
     "adyen_header",
+    "alertmanager",
     "basic",
     "bearer",
     "bitbucket_jira",
+    "datadog",
     "discord",
+    "dropbox",
     "feishu",
     "gitea_forgejo",
     "gitee",
     "github",
     "gitlab_secret_token",
     "gitlab_signing_token",
+    "grafana",
+    "grafana_timestamp",
     "hubspot_v1",
     "hubspot_v2",
     "hubspot_v3",
@@ -31,7 +36,9 @@ const FILES: [&str; 34] = [
     "linear",
     "mailgun",
     "meta",
+    "new_relic",
     "notion",
+    "opsgenie",
     "pagerduty_v3",
     "sentry",
     "shopify",
@@ -82,7 +89,10 @@ fn verdict(source: Option<&Source>, case: &Value) -> &'static str {
     match verdict {
         Verdict::Verified(delivery) => {
             assert!(accepted);
-            assert_eq!(delivery.body, body, "what was verified is what travels on");
+            // A token in the body stays here.
+            if case["headers"] != json!([]) {
+                assert_eq!(delivery.body, body, "what was verified is what travels on");
+            }
             "accept"
         }
         Verdict::Handshake(_) => {
@@ -114,7 +124,7 @@ fn every_vector_has_its_verdict() {
             }
         }
     }
-    assert_eq!(cases, 2 * 410);
+    assert_eq!(cases, 2 * 551);
 }
 
 #[test]
@@ -139,17 +149,7 @@ fn the_matching_secret_is_told() {
 #[test]
 fn coverage_is_what_the_template_covers() {
     for name in FILES {
-        let covers = ![
-            "basic",
-            "bearer",
-            "gitee",
-            "gitlab_secret_token",
-            "mailgun",
-            "telegram",
-            "tencent_im",
-            "wechat_mp_plain",
-        ]
-        .contains(&name);
+        let covers = load(name)["config"]["signed"].to_string().contains("{body}");
         assert_eq!(preset_info(&name.replace('_', "-")).unwrap().covers_body, covers, "{name}");
     }
     let source = Source::preset("none", Settings::default()).unwrap();

@@ -67,11 +67,13 @@ macro_rules! presets {
 }
 
 /// By name; a preset is named as its vector file is, with `-` for `_`.
-const PRESETS: [(&str, &str); 37] = presets![
+const PRESETS: [(&str, &str); 43] = presets![
     "adyen-header",
+    "alertmanager",
     "basic",
     "bearer",
     "bitbucket-jira",
+    "datadog",
     "discord",
     "dropbox",
     "feishu",
@@ -81,6 +83,8 @@ const PRESETS: [(&str, &str); 37] = presets![
     "github",
     "gitlab-secret-token",
     "gitlab-signing-token",
+    "grafana",
+    "grafana-timestamp",
     "hubspot-v1",
     "hubspot-v2",
     "hubspot-v3",
@@ -88,8 +92,10 @@ const PRESETS: [(&str, &str); 37] = presets![
     "linear",
     "mailgun",
     "meta",
+    "new-relic",
     "none",
     "notion",
+    "opsgenie",
     "pagerduty-v3",
     "sentry",
     "shopify",
@@ -270,7 +276,7 @@ mod tests {
             ("githb", "did you mean github?"),
             ("gitlab", "did you mean gitlab-secret-token or gitlab-signing-token?"),
             ("standard_webhooks", "did you mean standard-webhooks or standard-webhooks-ed25519?"),
-            ("", "known are adyen-header, basic, bearer"),
+            ("", "known are adyen-header, alertmanager, "),
         ] {
             let message = Preset::load(wrong).unwrap_err();
             assert!(message.contains(right), "{wrong}: {message}");
