@@ -282,17 +282,63 @@ PROVIDERS = {
     "alertmanager": Provider(
         token("Authorization", "Bearer ", named(event="json:status")),
         '{"version":"4","groupKey":"{}:{alertname=\\"Down\\"}","status":"firing","receiver":"hookmq","alerts":[]}'),
+    "buildkite": Provider(
+        pairs("X-Buildkite-Signature", "timestamp", "signature", names=named(event="header:X-Buildkite-Event")),
+        '{"event":"build.finished","build":{"id":"1","state":"passed"}}'),
+    "buildkite_token": Provider(
+        token("X-Buildkite-Token", names=named(event="header:X-Buildkite-Event")),
+        '{"event":"build.finished","build":{"id":"1","state":"passed"}}'),
+    "checkly": Provider(of_body("x-checkly-signature"), '{"event":"ALERT_FAILURE: homepage","alert_type":"FAILURE"}'),
+    "circleci": Provider(
+        Scheme({"kind": "hmac", "hash": "sha256",
+                "signature": {"from": "header:circleci-signature", "format": "list", "sep": ",", "take": "v1=",
+                              "encoding": "hex"},
+                "signed": ["{body}"], "id": "json:id", "event": "header:circleci-event-type"},
+               "circleci-signature", lambda r: [], lambda sigs, r: ",".join("v1=" + sig.hex() for sig in sigs),
+               lambda r: mac("sha256", r.secret.encode(), r.body), lists=True),
+        '{"id":"w1","type":"workflow-completed","workflow":{"name":"build","status":"success"}}',
+        [("circleci.com/docs: Validate outbound webhooks", secret, [["circleci-signature", "v1=" + value]], body, NOW)
+         for body, secret, value in (
+             ("hello world", "secret", "734cc62f32841568f45715aeb9f4d7891324e6d948e4c6c60c0621cdac48623a"),
+             ("lalala", "another-secret", "daa220016c8f29a8b214fbfc3671aeec2145cfb1e6790184ffb38b6d0425fa00"),
+             ("an-important-request-payload", "hunter123",
+              "9be2242094a9a8c00c64306f382a7f9d691de910b4a266f67bd314ef18ac49fa"),
+             ("foo", "secret", "773ba44693c7553d6ee20f61ea5d2757a9a4f4a44d2841ae4e95b52e4cd62db4"))]),
+    "codeup": Provider(token("X-Codeup-Token", names=named(event="header:Codeup-Event")),
+                       '{"object_kind":"push","ref":"refs/heads/main","repository":{"name":"demo"}}'),
+    "coding": Provider(
+        of_body("X-Coding-Signature", hash_name="sha1", prefix="sha1=",
+                names=named("header:X-Coding-Delivery", "header:X-Coding-Event")), PUSH),
     "datadog": Provider(token("Authorization", "Bearer "), '{"id":"1","title":"[Triggered] load","event_type":"metric_alert"}'),
     "dropbox": Provider(of_body("X-Dropbox-Signature"), '{"list_folder":{"accounts":["dbid:1"]},"delta":{"users":[1]}}'),
+    "flagsmith": Provider(of_body("X-Flagsmith-Signature", names=named(event="json:event_type")),
+                          '{"data":{"enabled":true},"event_type":"FLAG_UPDATED"}'),
+    "gogs": Provider(
+        of_body("X-Gogs-Signature", names=named("header:X-Gogs-Delivery", "header:X-Gogs-Event")), PUSH),
     "grafana": Provider(of_body("X-Grafana-Alerting-Signature", names=named(event="json:status")),
                         '{"receiver":"hookmq","status":"firing","orgId":1,"alerts":[]}'),
     "grafana_timestamp": Provider(
         header_stamp("X-Grafana-Alerting-Signature", "hex", "X-Grafana-Alerting-Timestamp", ":", "s", 300,
                      names=named(event="json:status")),
         '{"receiver":"hookmq","status":"firing","orgId":1,"alerts":[]}'),
+    "harbor": Provider(token("Authorization", names=named(event="json:type")),
+                       '{"type":"PUSH_ARTIFACT","occur_at":1586922308,"operator":"admin","event_data":{}}'),
     "new_relic": Provider(token("Authorization", "Bearer "), '{"id":"1","issueUrl":"https://example.com","state":"ACTIVATED"}'),
     "opsgenie": Provider(token("Authorization", "Bearer ", named(event="json:action")),
                          '{"action":"Create","alert":{"alertId":"1","message":"down"}}'),
+    "phabricator": Provider(
+        of_body("X-Phabricator-Webhook-Signature", names=named(event="json:object.type")),
+        '{"object":{"type":"TASK","phid":"PHID-TASK-1"},"triggers":[],"action":{"test":false,"epoch":1760000000}}'),
+    "pulumi": Provider(
+        of_body("Pulumi-Webhook-Signature",
+                names=named("header:Pulumi-Webhook-ID", "header:Pulumi-Webhook-Kind")),
+        '{"organization":{"name":"acme"},"projectName":"website","stackName":"prod","result":"succeeded"}'),
+    "terraform": Provider(
+        of_body("X-TFE-Notification-Signature", hash_name="sha512", names=named(event="json:notifications.0.trigger")),
+        '{"payload_version":1,"run_id":"run-1","notifications":[{"message":"Errored","trigger":"run:errored"}]}'),
+    "vercel": Provider(
+        of_body("x-vercel-signature", hash_name="sha1", names=named("json:id", "json:type")),
+        '{"id":"1","type":"deployment.created","createdAt":1760000000000,"payload":{}}'),
 }
 
 

@@ -12,23 +12,32 @@ use hookmq_shared::source::{Outcome, Settings, Source, Verdict, preset_info};
 use serde_json::{Value, json};
 use source_common::{custom, load, of_case, request, settings};
 
-const FILES: [&str; 41] = [
+const FILES: [&str; 54] = [
     "adyen_header",
     "alertmanager",
     "basic",
     "bearer",
     "bitbucket_jira",
+    "buildkite",
+    "buildkite_token",
+    "checkly",
+    "circleci",
+    "codeup",
+    "coding",
     "datadog",
     "discord",
     "dropbox",
     "feishu",
+    "flagsmith",
     "gitea_forgejo",
     "gitee",
     "github",
     "gitlab_secret_token",
     "gitlab_signing_token",
+    "gogs",
     "grafana",
     "grafana_timestamp",
+    "harbor",
     "hubspot_v1",
     "hubspot_v2",
     "hubspot_v3",
@@ -40,6 +49,8 @@ const FILES: [&str; 41] = [
     "notion",
     "opsgenie",
     "pagerduty_v3",
+    "phabricator",
+    "pulumi",
     "sentry",
     "shopify",
     "slack",
@@ -51,7 +62,9 @@ const FILES: [&str; 41] = [
     "telegram",
     "tencent_im",
     "tencent_trtc",
+    "terraform",
     "typeform",
+    "vercel",
     "wechat_mp_plain",
     "zoom",
 ];
@@ -124,7 +137,7 @@ fn every_vector_has_its_verdict() {
             }
         }
     }
-    assert_eq!(cases, 2 * 551);
+    assert_eq!(cases, 2 * 825);
 }
 
 #[test]
