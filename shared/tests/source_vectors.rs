@@ -12,7 +12,7 @@ use hookmq_shared::source::{Outcome, Settings, Source, Verdict, preset_info};
 use serde_json::{Value, json};
 use source_common::{custom, load, of_case, request, settings};
 
-const FILES: [&str; 54] = [
+const FILES: [&str; 62] = [
     "adyen_header",
     "alertmanager",
     "basic",
@@ -22,6 +22,7 @@ const FILES: [&str; 54] = [
     "buildkite_token",
     "checkly",
     "circleci",
+    "clerk",
     "codeup",
     "coding",
     "datadog",
@@ -43,14 +44,20 @@ const FILES: [&str; 54] = [
     "hubspot_v3",
     "intercom",
     "linear",
+    "lithic",
+    "liveblocks",
     "mailgun",
     "meta",
     "new_relic",
     "notion",
+    "openai",
     "opsgenie",
     "pagerduty_v3",
     "phabricator",
+    "polar",
     "pulumi",
+    "replicate",
+    "resend",
     "sentry",
     "shopify",
     "slack",
@@ -58,6 +65,7 @@ const FILES: [&str; 54] = [
     "standard_webhooks",
     "standard_webhooks_ed25519",
     "stripe",
+    "supabase",
     "svix",
     "telegram",
     "tencent_im",
@@ -137,7 +145,7 @@ fn every_vector_has_its_verdict() {
             }
         }
     }
-    assert_eq!(cases, 2 * 825);
+    assert_eq!(cases, 2 * 1113);
 }
 
 #[test]

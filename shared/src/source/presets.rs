@@ -67,7 +67,7 @@ macro_rules! presets {
 }
 
 /// By name; a preset is named as its vector file is, with `-` for `_`.
-const PRESETS: [(&str, &str); 56] = presets![
+const PRESETS: [(&str, &str); 64] = presets![
     "adyen-header",
     "alertmanager",
     "basic",
@@ -77,6 +77,7 @@ const PRESETS: [(&str, &str); 56] = presets![
     "buildkite-token",
     "checkly",
     "circleci",
+    "clerk",
     "codeup",
     "coding",
     "datadog",
@@ -99,15 +100,21 @@ const PRESETS: [(&str, &str); 56] = presets![
     "hubspot-v3",
     "intercom",
     "linear",
+    "lithic",
+    "liveblocks",
     "mailgun",
     "meta",
     "new-relic",
     "none",
     "notion",
+    "openai",
     "opsgenie",
     "pagerduty-v3",
     "phabricator",
+    "polar",
     "pulumi",
+    "replicate",
+    "resend",
     "sentry",
     "shopify",
     "slack",
@@ -115,6 +122,7 @@ const PRESETS: [(&str, &str); 56] = presets![
     "standard-webhooks",
     "standard-webhooks-ed25519",
     "stripe",
+    "supabase",
     "svix",
     "telegram",
     "tencent-im",
