@@ -310,10 +310,19 @@ PROVIDERS = {
     "coding": Provider(
         of_body("X-Coding-Signature", hash_name="sha1", prefix="sha1=",
                 names=named("header:X-Coding-Delivery", "header:X-Coding-Event")), PUSH),
+    "coinbase_commerce": Provider(
+        of_body("X-CC-Webhook-Signature", names=named("json:event.id", "json:event.type")),
+        '{"id":1,"attempt_number":1,"event":{"id":"24934862","type":"charge:confirmed","data":{"code":"66BEOV2A"}}}'),
     "datadog": Provider(token("Authorization", "Bearer "), '{"id":"1","title":"[Triggered] load","event_type":"metric_alert"}'),
     "dropbox": Provider(of_body("X-Dropbox-Signature"), '{"list_folder":{"accounts":["dbid:1"]},"delta":{"users":[1]}}'),
+    "easypost": Provider(
+        of_body("X-Hmac-Signature", prefix="hmac-sha256-hex=", names=named("json:id", "json:description")),
+        '{"id":"evt_1","object":"Event","description":"tracker.updated","result":{"id":"trk_1"}}'),
     "flagsmith": Provider(of_body("X-Flagsmith-Signature", names=named(event="json:event_type")),
                           '{"data":{"enabled":true},"event_type":"FLAG_UPDATED"}'),
+    "gocardless": Provider(
+        of_body("Webhook-Signature"),
+        '{"events":[{"id":"EV1","resource_type":"payments","action":"confirmed"}],"meta":{"webhook_id":"WB1"}}'),
     "gogs": Provider(
         of_body("X-Gogs-Signature", names=named("header:X-Gogs-Delivery", "header:X-Gogs-Event")), PUSH),
     "grafana": Provider(of_body("X-Grafana-Alerting-Signature", names=named(event="json:status")),
@@ -324,15 +333,25 @@ PROVIDERS = {
         '{"receiver":"hookmq","status":"firing","orgId":1,"alerts":[]}'),
     "harbor": Provider(token("Authorization", names=named(event="json:type")),
                        '{"type":"PUSH_ARTIFACT","occur_at":1586922308,"operator":"admin","event_data":{}}'),
+    "lemon_squeezy": Provider(of_body("X-Signature", names=named(event="json:meta.event_name")),
+                              '{"meta":{"event_name":"order_created"},"data":{"type":"orders","id":"1"}}'),
     "lithic": Provider(standard(names=named(event="json:event_type")),
                        '{"event_type":"card.created","card_token":"1"}'),
     "liveblocks": Provider(standard(names=named(event="json:type")),
                            '{"type":"storageUpdated","data":{"roomId":"r1","appId":"a1"}}'),
+    "modern_treasury": Provider(of_body("X-Signature", names=named(event="json:event")),
+                                '{"event":"completed","data":{"id":"1","object":"payment_order"}}'),
+    "mollie": Provider(
+        of_body("X-Mollie-Signature", prefix="sha256=", names=named("json:id", "json:type")),
+        '{"resource":"event","id":"event_1","type":"payment-link.paid","entityId":"pl_1"}'),
     "new_relic": Provider(token("Authorization", "Bearer "), '{"id":"1","issueUrl":"https://example.com","state":"ACTIVATED"}'),
     "openai": Provider(standard(names=named(event="json:type")),
                        '{"id":"evt_1","object":"event","type":"response.completed","data":{"id":"resp_1"}}'),
     "opsgenie": Provider(token("Authorization", "Bearer ", named(event="json:action")),
                          '{"action":"Create","alert":{"alertId":"1","message":"down"}}'),
+    "paddle": Provider(
+        pairs("Paddle-Signature", "ts", "h1", sep=";", joint=":", names=named("json:event_id", "json:event_type")),
+        '{"event_id":"evt_1","event_type":"transaction.completed","data":{"id":"txn_1"}}'),
     "phabricator": Provider(
         of_body("X-Phabricator-Webhook-Signature", names=named(event="json:object.type")),
         '{"object":{"type":"TASK","phid":"PHID-TASK-1"},"triggers":[],"action":{"test":false,"epoch":1760000000}}'),
@@ -342,10 +361,21 @@ PROVIDERS = {
         of_body("Pulumi-Webhook-Signature",
                 names=named("header:Pulumi-Webhook-ID", "header:Pulumi-Webhook-Kind")),
         '{"organization":{"name":"acme"},"projectName":"website","stackName":"prod","result":"succeeded"}'),
+    "razorpay": Provider(
+        of_body("X-Razorpay-Signature", names=named(event="json:event")),
+        '{"entity":"event","account_id":"acc_1","event":"payment.captured","payload":{}}',
+        [("razorpay-node, test of validateWebhookSignature", "123456",
+          [["X-Razorpay-Signature", "2fe04e22977002e6c7cb553adab8b460cb9e2a4970d5953cb27a8472752e3bbc"]],
+          '{"a":1,"b":2,"c":{"d":3}}', NOW)]),
     "replicate": Provider(standard(names=named(event="json:status")),
                           '{"id":"p1","status":"succeeded","output":["hello"]}'),
     "resend": Provider(standard("svix", names=named(event="json:type")),
                        '{"type":"email.sent","created_at":"2026-01-01T00:00:00Z","data":{"email_id":"1"}}'),
+    "shopware": Provider(
+        keyed("shopware-shop-signature", "hex", ["{body}"], lambda r: mac("sha256", r.secret.encode(), r.body),
+              window=("s", 300, 300), stamp_field="json:timestamp",
+              names=named("json:source.eventId", "json:data.event")),
+        '{"data":{"payload":[],"event":"product.written"},"source":{"shopId":"s1","eventId":"e1"},"timestamp":$STAMP}'),
     "supabase": Provider(standard(prefix="v1,whsec_"), '{"user":{"id":"1","phone":"12345"},"sms":{"otp":"1"}}'),
     "terraform": Provider(
         of_body("X-TFE-Notification-Signature", hash_name="sha512", names=named(event="json:notifications.0.trigger")),
@@ -353,6 +383,10 @@ PROVIDERS = {
     "vercel": Provider(
         of_body("x-vercel-signature", hash_name="sha1", names=named("json:id", "json:type")),
         '{"id":"1","type":"deployment.created","createdAt":1760000000000,"payload":{}}'),
+    "woocommerce": Provider(
+        of_body("X-WC-Webhook-Signature", "base64",
+                names=named("header:X-WC-Webhook-Delivery-ID", "header:X-WC-Webhook-Topic")),
+        '{"id":1,"status":"processing","total":"10.00"}'),
 }
 
 

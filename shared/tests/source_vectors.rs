@@ -12,7 +12,7 @@ use hookmq_shared::source::{Outcome, Settings, Source, Verdict, preset_info};
 use serde_json::{Value, json};
 use source_common::{custom, load, of_case, request, settings};
 
-const FILES: [&str; 62] = [
+const FILES: [&str; 72] = [
     "adyen_header",
     "alertmanager",
     "basic",
@@ -25,9 +25,11 @@ const FILES: [&str; 62] = [
     "clerk",
     "codeup",
     "coding",
+    "coinbase_commerce",
     "datadog",
     "discord",
     "dropbox",
+    "easypost",
     "feishu",
     "flagsmith",
     "gitea_forgejo",
@@ -35,6 +37,7 @@ const FILES: [&str; 62] = [
     "github",
     "gitlab_secret_token",
     "gitlab_signing_token",
+    "gocardless",
     "gogs",
     "grafana",
     "grafana_timestamp",
@@ -43,23 +46,29 @@ const FILES: [&str; 62] = [
     "hubspot_v2",
     "hubspot_v3",
     "intercom",
+    "lemon_squeezy",
     "linear",
     "lithic",
     "liveblocks",
     "mailgun",
     "meta",
+    "modern_treasury",
+    "mollie",
     "new_relic",
     "notion",
     "openai",
     "opsgenie",
+    "paddle",
     "pagerduty_v3",
     "phabricator",
     "polar",
     "pulumi",
+    "razorpay",
     "replicate",
     "resend",
     "sentry",
     "shopify",
+    "shopware",
     "slack",
     "square",
     "standard_webhooks",
@@ -74,6 +83,7 @@ const FILES: [&str; 62] = [
     "typeform",
     "vercel",
     "wechat_mp_plain",
+    "woocommerce",
     "zoom",
 ];
 
@@ -145,7 +155,7 @@ fn every_vector_has_its_verdict() {
             }
         }
     }
-    assert_eq!(cases, 2 * 1113);
+    assert_eq!(cases, 2 * 1355);
 }
 
 #[test]
