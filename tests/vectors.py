@@ -282,12 +282,21 @@ PROVIDERS = {
     "alertmanager": Provider(
         token("Authorization", "Bearer ", named(event="json:status")),
         '{"version":"4","groupKey":"{}:{alertname=\\"Down\\"}","status":"firing","receiver":"hookmq","alerts":[]}'),
+    "asana": Provider(
+        of_body("X-Hook-Signature"),
+        '{"events":[{"action":"added","resource":{"gid":"1","resource_type":"task"},"parent":null}]}'),
     "buildkite": Provider(
         pairs("X-Buildkite-Signature", "timestamp", "signature", names=named(event="header:X-Buildkite-Event")),
         '{"event":"build.finished","build":{"id":"1","state":"passed"}}'),
     "buildkite_token": Provider(
         token("X-Buildkite-Token", names=named(event="header:X-Buildkite-Event")),
         '{"event":"build.finished","build":{"id":"1","state":"passed"}}'),
+    "cal_com": Provider(
+        of_body("X-Cal-Signature-256", names=named(event="json:triggerEvent")),
+        '{"triggerEvent":"BOOKING_CREATED","createdAt":"2026-01-01T00:00:00Z","payload":{"title":"Call"}}'),
+    "calendly": Provider(
+        pairs("Calendly-Webhook-Signature", "t", "v1", names=named(event="json:event")),
+        '{"event":"invitee.created","created_at":"2026-01-01T00:00:00Z","payload":{"email":"jon@example.com"}}'),
     "checkly": Provider(of_body("x-checkly-signature"), '{"event":"ALERT_FAILURE: homepage","alert_type":"FAILURE"}'),
     "circleci": Provider(
         Scheme({"kind": "hmac", "hash": "sha256",
@@ -305,6 +314,9 @@ PROVIDERS = {
               "9be2242094a9a8c00c64306f382a7f9d691de910b4a266f67bd314ef18ac49fa"),
              ("foo", "secret", "773ba44693c7553d6ee20f61ea5d2757a9a4f4a44d2841ae4e95b52e4cd62db4"))]),
     "clerk": Provider(standard("svix", names=named(event="json:type")), DATA),
+    "clickup": Provider(
+        of_body("X-Signature", names=named(event="json:event")),
+        '{"webhook_id":"7689a169","event":"taskCreated","task_id":"c0j"}'),
     "codeup": Provider(token("X-Codeup-Token", names=named(event="header:Codeup-Event")),
                        '{"object_kind":"push","ref":"refs/heads/main","repository":{"name":"demo"}}'),
     "coding": Provider(
@@ -314,12 +326,27 @@ PROVIDERS = {
         of_body("X-CC-Webhook-Signature", names=named("json:event.id", "json:event.type")),
         '{"id":1,"attempt_number":1,"event":{"id":"24934862","type":"charge:confirmed","data":{"code":"66BEOV2A"}}}'),
     "datadog": Provider(token("Authorization", "Bearer "), '{"id":"1","title":"[Triggered] load","event_type":"metric_alert"}'),
+    "discourse": Provider(
+        of_body("X-Discourse-Event-Signature", prefix="sha256=",
+                names=named("header:X-Discourse-Event-Id", "header:X-Discourse-Event")),
+        '{"post":{"id":1,"username":"jon","raw":"hello"}}'),
+    "docusign": Provider(
+        keyed("X-DocuSign-Signature-1", "base64", ["{body}"],
+              lambda r: mac("sha256", r.secret.encode(), r.body), require=[("X-Authorization-Digest", "HMACSHA256")],
+              names=named(event="json:event")),
+        '{"event":"envelope-completed","apiVersion":"v2.1","data":{"envelopeId":"1"}}'),
     "dropbox": Provider(of_body("X-Dropbox-Signature"), '{"list_folder":{"accounts":["dbid:1"]},"delta":{"users":[1]}}'),
     "easypost": Provider(
         of_body("X-Hmac-Signature", prefix="hmac-sha256-hex=", names=named("json:id", "json:description")),
         '{"id":"evt_1","object":"Event","description":"tracker.updated","result":{"id":"trk_1"}}'),
+    "figma": Provider(token_in_body("passcode", named(event="json:event_type")),
+                      '{"event_type":"FILE_UPDATE","passcode":"$SECRET","webhook_id":"1","file_key":"k"}'),
     "flagsmith": Provider(of_body("X-Flagsmith-Signature", names=named(event="json:event_type")),
                           '{"data":{"enabled":true},"event_type":"FLAG_UPDATED"}'),
+    "ghost": Provider(
+        pairs("X-Ghost-Signature", "t", "sha256", sep=", ", unit="ms", stamp_last=True, stamp_after_body=True,
+              names=named(event="json:event")),
+        '{"event":"post.published","post":{"current":{"id":"1","title":"Hello"}}}'),
     "gocardless": Provider(
         of_body("Webhook-Signature"),
         '{"events":[{"id":"EV1","resource_type":"payments","action":"confirmed"}],"meta":{"webhook_id":"WB1"}}'),
@@ -333,12 +360,22 @@ PROVIDERS = {
         '{"receiver":"hookmq","status":"firing","orgId":1,"alerts":[]}'),
     "harbor": Provider(token("Authorization", names=named(event="json:type")),
                        '{"type":"PUSH_ARTIFACT","occur_at":1586922308,"operator":"admin","event_data":{}}'),
+    "help_scout": Provider(
+        of_body("X-HelpScout-Signature", "base64", "sha1", names=named(event="header:X-HelpScout-Event")),
+        '{"id":1,"type":"email","subject":"hello"}'),
+    "jira": Provider(
+        of_body("X-Hub-Signature", prefix="sha256=",
+                names=named("header:X-Atlassian-Webhook-Identifier", "json:webhookEvent")),
+        '{"timestamp":1760000000000,"webhookEvent":"jira:issue_created","issue":{"key":"A-1"}}'),
     "lemon_squeezy": Provider(of_body("X-Signature", names=named(event="json:meta.event_name")),
                               '{"meta":{"event_name":"order_created"},"data":{"type":"orders","id":"1"}}'),
     "lithic": Provider(standard(names=named(event="json:event_type")),
                        '{"event_type":"card.created","card_token":"1"}'),
     "liveblocks": Provider(standard(names=named(event="json:type")),
                            '{"type":"storageUpdated","data":{"roomId":"r1","appId":"a1"}}'),
+    "mattermost": Provider(token_in_body("token", named("json:post_id", "json:trigger_word")),
+                           '{"token":"$SECRET","team_id":"t1","channel_name":"town-square","post_id":"p1",'
+                           '"text":"#build main","trigger_word":"#build"}'),
     "modern_treasury": Provider(of_body("X-Signature", names=named(event="json:event")),
                                 '{"event":"completed","data":{"id":"1","object":"payment_order"}}'),
     "mollie": Provider(
@@ -380,6 +417,8 @@ PROVIDERS = {
     "terraform": Provider(
         of_body("X-TFE-Notification-Signature", hash_name="sha512", names=named(event="json:notifications.0.trigger")),
         '{"payload_version":1,"run_id":"run-1","notifications":[{"message":"Errored","trigger":"run:errored"}]}'),
+    "trello": Provider(with_url("X-Trello-Webhook", named("json:action.id", "json:action.type"), False),
+                       '{"action":{"id":"1","type":"updateCard","data":{}},"model":{"id":"b1","name":"board"}}'),
     "vercel": Provider(
         of_body("x-vercel-signature", hash_name="sha1", names=named("json:id", "json:type")),
         '{"id":"1","type":"deployment.created","createdAt":1760000000000,"payload":{}}'),
@@ -387,6 +426,10 @@ PROVIDERS = {
         of_body("X-WC-Webhook-Signature", "base64",
                 names=named("header:X-WC-Webhook-Delivery-ID", "header:X-WC-Webhook-Topic")),
         '{"id":1,"status":"processing","total":"10.00"}'),
+    "zendesk": Provider(
+        header_stamp("X-Zendesk-Webhook-Signature", "base64", "X-Zendesk-Webhook-Signature-Timestamp", "", "rfc3339",
+                     300, names=named("json:id", "json:type")),
+        '{"id":"1","type":"zen:event-type:ticket.created","subject":"zen:ticket:1"}'),
 }
 
 

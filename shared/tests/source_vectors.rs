@@ -12,26 +12,34 @@ use hookmq_shared::source::{Outcome, Settings, Source, Verdict, preset_info};
 use serde_json::{Value, json};
 use source_common::{custom, load, of_case, request, settings};
 
-const FILES: [&str; 72] = [
+const FILES: [&str; 85] = [
     "adyen_header",
     "alertmanager",
+    "asana",
     "basic",
     "bearer",
     "bitbucket_jira",
     "buildkite",
     "buildkite_token",
+    "cal_com",
+    "calendly",
     "checkly",
     "circleci",
     "clerk",
+    "clickup",
     "codeup",
     "coding",
     "coinbase_commerce",
     "datadog",
     "discord",
+    "discourse",
+    "docusign",
     "dropbox",
     "easypost",
     "feishu",
+    "figma",
     "flagsmith",
+    "ghost",
     "gitea_forgejo",
     "gitee",
     "github",
@@ -42,15 +50,18 @@ const FILES: [&str; 72] = [
     "grafana",
     "grafana_timestamp",
     "harbor",
+    "help_scout",
     "hubspot_v1",
     "hubspot_v2",
     "hubspot_v3",
     "intercom",
+    "jira",
     "lemon_squeezy",
     "linear",
     "lithic",
     "liveblocks",
     "mailgun",
+    "mattermost",
     "meta",
     "modern_treasury",
     "mollie",
@@ -80,10 +91,12 @@ const FILES: [&str; 72] = [
     "tencent_im",
     "tencent_trtc",
     "terraform",
+    "trello",
     "typeform",
     "vercel",
     "wechat_mp_plain",
     "woocommerce",
+    "zendesk",
     "zoom",
 ];
 
@@ -155,7 +168,7 @@ fn every_vector_has_its_verdict() {
             }
         }
     }
-    assert_eq!(cases, 2 * 1355);
+    assert_eq!(cases, 2 * 1658);
 }
 
 #[test]
