@@ -343,6 +343,8 @@ PROVIDERS = {
                       '{"event_type":"FILE_UPDATE","passcode":"$SECRET","webhook_id":"1","file_key":"k"}'),
     "flagsmith": Provider(of_body("X-Flagsmith-Signature", names=named(event="json:event_type")),
                           '{"data":{"enabled":true},"event_type":"FLAG_UPDATED"}'),
+    "getstream": Provider(of_body("X-Signature", names=named(event="json:type")),
+                          '{"type":"message.new","cid":"messaging:fun","message":{"id":"1","text":"hello"}}'),
     "ghost": Provider(
         pairs("X-Ghost-Signature", "t", "sha256", sep=", ", unit="ms", stamp_last=True, stamp_after_body=True,
               names=named(event="json:event")),
@@ -369,6 +371,8 @@ PROVIDERS = {
         '{"timestamp":1760000000000,"webhookEvent":"jira:issue_created","issue":{"key":"A-1"}}'),
     "lemon_squeezy": Provider(of_body("X-Signature", names=named(event="json:meta.event_name")),
                               '{"meta":{"event_name":"order_created"},"data":{"type":"orders","id":"1"}}'),
+    "line": Provider(of_body("x-line-signature", "base64"),
+                     '{"destination":"U1","events":[{"type":"message","message":{"type":"text","text":"hello"}}]}'),
     "lithic": Provider(standard(names=named(event="json:event_type")),
                        '{"event_type":"card.created","card_token":"1"}'),
     "liveblocks": Provider(standard(names=named(event="json:type")),
@@ -382,6 +386,9 @@ PROVIDERS = {
         of_body("X-Mollie-Signature", prefix="sha256=", names=named("json:id", "json:type")),
         '{"resource":"event","id":"event_1","type":"payment-link.paid","entityId":"pl_1"}'),
     "new_relic": Provider(token("Authorization", "Bearer "), '{"id":"1","issueUrl":"https://example.com","state":"ACTIVATED"}'),
+    "okta": Provider(
+        token("Authorization", names=named("json:eventId", "json:eventType")),
+        '{"eventType":"com.okta.event_hook","eventId":"b5a188b9","data":{"events":[{"eventType":"user.session.start"}]}}'),
     "openai": Provider(standard(names=named(event="json:type")),
                        '{"id":"evt_1","object":"event","type":"response.completed","data":{"id":"resp_1"}}'),
     "opsgenie": Provider(token("Authorization", "Bearer ", named(event="json:action")),
@@ -398,6 +405,10 @@ PROVIDERS = {
         of_body("Pulumi-Webhook-Signature",
                 names=named("header:Pulumi-Webhook-ID", "header:Pulumi-Webhook-Kind")),
         '{"organization":{"name":"acme"},"projectName":"website","stackName":"prod","result":"succeeded"}'),
+    "pusher": Provider(
+        keyed("X-Pusher-Signature", "hex", ["{body}"], lambda r: mac("sha256", r.secret.encode(), r.body),
+              window=("ms", 300, 300), stamp_field="json:time_ms", names=named(event="json:events.0.name")),
+        '{"time_ms":$STAMP,"events":[{"name":"channel_occupied","channel":"c1"}]}'),
     "razorpay": Provider(
         of_body("X-Razorpay-Signature", names=named(event="json:event")),
         '{"entity":"event","account_id":"acc_1","event":"payment.captured","payload":{}}',
@@ -414,18 +425,32 @@ PROVIDERS = {
               names=named("json:source.eventId", "json:data.event")),
         '{"data":{"payload":[],"event":"product.written"},"source":{"shopId":"s1","eventId":"e1"},"timestamp":$STAMP}'),
     "supabase": Provider(standard(prefix="v1,whsec_"), '{"user":{"id":"1","phone":"12345"},"sms":{"otp":"1"}}'),
+    "telnyx": Provider(telnyx(), '{"data":{"record_type":"event","id":"e1","event_type":"message.received","payload":{}}}'),
     "terraform": Provider(
         of_body("X-TFE-Notification-Signature", hash_name="sha512", names=named(event="json:notifications.0.trigger")),
         '{"payload_version":1,"run_id":"run-1","notifications":[{"message":"Errored","trigger":"run:errored"}]}'),
     "trello": Provider(with_url("X-Trello-Webhook", named("json:action.id", "json:action.type"), False),
                        '{"action":{"id":"1","type":"updateCard","data":{}},"model":{"id":"b1","name":"board"}}'),
+    "twitch": Provider(twitch(), '{"subscription":{"id":"1","type":"stream.online"},"event":{"broadcaster_user_id":"1"}}'),
     "vercel": Provider(
         of_body("x-vercel-signature", hash_name="sha1", names=named("json:id", "json:type")),
         '{"id":"1","type":"deployment.created","createdAt":1760000000000,"payload":{}}'),
+    "viber": Provider(
+        of_body("X-Viber-Content-Signature", names=named("json:message_token", "json:event")),
+        '{"event":"message","timestamp":1760000000000,"message_token":"1","message":{"type":"text","text":"hello"}}',
+        [("viber-bot-python, test_verify_signature", "44dafb7e0f40021e-61a47a1e6778d187-f2c5a676a07050b3",
+          [["X-Viber-Content-Signature", "d21b343448c8aee33b8e93768ef6ceb64a6ba6163099973a2b8bd028fea510ef"]],
+          '{"event":"webhook","timestamp":4977069964384421269,"message_token":1478683725125}', NOW)]),
     "woocommerce": Provider(
         of_body("X-WC-Webhook-Signature", "base64",
                 names=named("header:X-WC-Webhook-Delivery-ID", "header:X-WC-Webhook-Topic")),
         '{"id":1,"status":"processing","total":"10.00"}'),
+    "workos": Provider(
+        pairs("WorkOS-Signature", "t", "v1", sep=", ", unit="ms", past=180, future=180,
+              names=named("json:id", "json:event")),
+        '{"id":"event_1","event":"dsync.user.created","data":{"id":"u1"}}'),
+    "x_twitter": Provider(of_body("x-twitter-webhooks-signature", "base64", prefix="sha256="),
+                  '{"for_user_id":"1","tweet_create_events":[{"id":1,"text":"hello"}]}'),
     "zendesk": Provider(
         header_stamp("X-Zendesk-Webhook-Signature", "base64", "X-Zendesk-Webhook-Signature-Timestamp", "", "rfc3339",
                      300, names=named("json:id", "json:type")),

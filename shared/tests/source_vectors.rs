@@ -12,7 +12,7 @@ use hookmq_shared::source::{Outcome, Settings, Source, Verdict, preset_info};
 use serde_json::{Value, json};
 use source_common::{custom, load, of_case, request, settings};
 
-const FILES: [&str; 85] = [
+const FILES: [&str; 94] = [
     "adyen_header",
     "alertmanager",
     "asana",
@@ -39,6 +39,7 @@ const FILES: [&str; 85] = [
     "feishu",
     "figma",
     "flagsmith",
+    "getstream",
     "ghost",
     "gitea_forgejo",
     "gitee",
@@ -57,6 +58,7 @@ const FILES: [&str; 85] = [
     "intercom",
     "jira",
     "lemon_squeezy",
+    "line",
     "linear",
     "lithic",
     "liveblocks",
@@ -67,6 +69,7 @@ const FILES: [&str; 85] = [
     "mollie",
     "new_relic",
     "notion",
+    "okta",
     "openai",
     "opsgenie",
     "paddle",
@@ -74,6 +77,7 @@ const FILES: [&str; 85] = [
     "phabricator",
     "polar",
     "pulumi",
+    "pusher",
     "razorpay",
     "replicate",
     "resend",
@@ -88,14 +92,19 @@ const FILES: [&str; 85] = [
     "supabase",
     "svix",
     "telegram",
+    "telnyx",
     "tencent_im",
     "tencent_trtc",
     "terraform",
     "trello",
+    "twitch",
     "typeform",
     "vercel",
+    "viber",
     "wechat_mp_plain",
     "woocommerce",
+    "workos",
+    "x_twitter",
     "zendesk",
     "zoom",
 ];
@@ -168,7 +177,7 @@ fn every_vector_has_its_verdict() {
             }
         }
     }
-    assert_eq!(cases, 2 * 1658);
+    assert_eq!(cases, 2 * 1892);
 }
 
 #[test]

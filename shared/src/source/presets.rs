@@ -67,7 +67,7 @@ macro_rules! presets {
 }
 
 /// By name; a preset is named as its vector file is, with `-` for `_`.
-const PRESETS: [(&str, &str); 87] = presets![
+const PRESETS: [(&str, &str); 96] = presets![
     "adyen-header",
     "alertmanager",
     "asana",
@@ -95,6 +95,7 @@ const PRESETS: [(&str, &str); 87] = presets![
     "feishu-token",
     "figma",
     "flagsmith",
+    "getstream",
     "ghost",
     "gitea-forgejo",
     "gitee",
@@ -113,6 +114,7 @@ const PRESETS: [(&str, &str); 87] = presets![
     "intercom",
     "jira",
     "lemon-squeezy",
+    "line",
     "linear",
     "lithic",
     "liveblocks",
@@ -124,6 +126,7 @@ const PRESETS: [(&str, &str); 87] = presets![
     "new-relic",
     "none",
     "notion",
+    "okta",
     "openai",
     "opsgenie",
     "paddle",
@@ -131,6 +134,7 @@ const PRESETS: [(&str, &str); 87] = presets![
     "phabricator",
     "polar",
     "pulumi",
+    "pusher",
     "razorpay",
     "replicate",
     "resend",
@@ -145,14 +149,19 @@ const PRESETS: [(&str, &str); 87] = presets![
     "supabase",
     "svix",
     "telegram",
+    "telnyx",
     "tencent-im",
     "tencent-trtc",
     "terraform",
     "trello",
+    "twitch",
     "typeform",
     "vercel",
+    "viber",
     "wechat-mp-plain",
     "woocommerce",
+    "workos",
+    "x-twitter",
     "zendesk",
     "zoom",
 ];
