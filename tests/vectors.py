@@ -282,9 +282,15 @@ PROVIDERS = {
     "alertmanager": Provider(
         token("Authorization", "Bearer ", named(event="json:status")),
         '{"version":"4","groupKey":"{}:{alertname=\\"Down\\"}","status":"firing","receiver":"hookmq","alerts":[]}'),
+    "appwrite": Provider(
+        with_url("X-Appwrite-Webhook-Signature", named(event="header:X-Appwrite-Webhook-Events"), True),
+        '{"$id":"user_1","email":"jon@example.com"}'),
     "asana": Provider(
         of_body("X-Hook-Signature"),
         '{"events":[{"action":"added","resource":{"gid":"1","resource_type":"task"},"parent":null}]}'),
+    "box": Provider(box("PRIMARY"), '{"type":"webhook_event","id":"e1","trigger":"FILE.UPLOADED","source":{"id":"1"}}'),
+    "box_secondary": Provider(
+        box("SECONDARY"), '{"type":"webhook_event","id":"e1","trigger":"FILE.UPLOADED","source":{"id":"1"}}'),
     "buildkite": Provider(
         pairs("X-Buildkite-Signature", "timestamp", "signature", names=named(event="header:X-Buildkite-Event")),
         '{"event":"build.finished","build":{"id":"1","state":"passed"}}'),
@@ -317,6 +323,7 @@ PROVIDERS = {
     "clickup": Provider(
         of_body("X-Signature", names=named(event="json:event")),
         '{"webhook_id":"7689a169","event":"taskCreated","task_id":"c0j"}'),
+    "cloudinary": Provider(cloudinary(), '{"notification_type":"upload","public_id":"sample","version":1}'),
     "codeup": Provider(token("X-Codeup-Token", names=named(event="header:Codeup-Event")),
                        '{"object_kind":"push","ref":"refs/heads/main","repository":{"name":"demo"}}'),
     "coding": Provider(
@@ -336,9 +343,14 @@ PROVIDERS = {
               names=named(event="json:event")),
         '{"event":"envelope-completed","apiVersion":"v2.1","data":{"envelopeId":"1"}}'),
     "dropbox": Provider(of_body("X-Dropbox-Signature"), '{"list_folder":{"accounts":["dbid:1"]},"delta":{"users":[1]}}'),
+    "dub": Provider(of_body("Dub-Signature", names=named("json:id", "json:event")),
+                    '{"id":"evt_1","event":"link.created","data":{"id":"link_1"}}'),
     "easypost": Provider(
         of_body("X-Hmac-Signature", prefix="hmac-sha256-hex=", names=named("json:id", "json:description")),
         '{"id":"evt_1","object":"Event","description":"tracker.updated","result":{"id":"trk_1"}}'),
+    "elevenlabs": Provider(
+        pairs("ElevenLabs-Signature", "t", "v0", past=1800, names=named(event="json:type")),
+        '{"type":"post_call_transcription","event_timestamp":1760000000,"data":{"agent_id":"a1"}}'),
     "figma": Provider(token_in_body("passcode", named(event="json:event_type")),
                       '{"event_type":"FILE_UPDATE","passcode":"$SECRET","webhook_id":"1","file_key":"k"}'),
     "flagsmith": Provider(of_body("X-Flagsmith-Signature", names=named(event="json:event_type")),
@@ -365,6 +377,8 @@ PROVIDERS = {
     "help_scout": Provider(
         of_body("X-HelpScout-Signature", "base64", "sha1", names=named(event="header:X-HelpScout-Event")),
         '{"id":1,"type":"email","subject":"hello"}'),
+    "huggingface": Provider(token("X-Webhook-Secret", names=named(event="json:event.scope")),
+                            '{"event":{"action":"update","scope":"repo.content"},"repo":{"type":"model","name":"gpt2"}}'),
     "jira": Provider(
         of_body("X-Hub-Signature", prefix="sha256=",
                 names=named("header:X-Atlassian-Webhook-Identifier", "json:webhookEvent")),
@@ -385,6 +399,8 @@ PROVIDERS = {
     "mollie": Provider(
         of_body("X-Mollie-Signature", prefix="sha256=", names=named("json:id", "json:type")),
         '{"resource":"event","id":"event_1","type":"payment-link.paid","entityId":"pl_1"}'),
+    "mux": Provider(pairs("Mux-Signature", "t", "v1", names=named("json:id", "json:type")),
+                    '{"type":"video.asset.ready","id":"1","data":{"id":"a1"},"attempts":[]}'),
     "new_relic": Provider(token("Authorization", "Bearer "), '{"id":"1","issueUrl":"https://example.com","state":"ACTIVATED"}'),
     "okta": Provider(
         token("Authorization", names=named("json:eventId", "json:eventType")),
@@ -419,6 +435,12 @@ PROVIDERS = {
                           '{"id":"p1","status":"succeeded","output":["hello"]}'),
     "resend": Provider(standard("svix", names=named(event="json:type")),
                        '{"type":"email.sent","created_at":"2026-01-01T00:00:00Z","data":{"email_id":"1"}}'),
+    "sanity": Provider(
+        pairs("sanity-webhook-signature", "t", "v1", encoding="base64url", unit="ms"),
+        '{"_id":"resume","_type":"document"}',
+        [("sanity-io/webhook-toolkit, test of its middleware", "test",
+          [["sanity-webhook-signature", "t=1633519811129,v1=tLa470fx7qkLLEcMOcEUFuBbRSkGujyskxrNXcoh0N0"]],
+          '{"_id":"resume"}', 1_633_519_811)]),
     "shopware": Provider(
         keyed("shopware-shop-signature", "hex", ["{body}"], lambda r: mac("sha256", r.secret.encode(), r.body),
               window=("s", 300, 300), stamp_field="json:timestamp",
@@ -441,6 +463,10 @@ PROVIDERS = {
         [("viber-bot-python, test_verify_signature", "44dafb7e0f40021e-61a47a1e6778d187-f2c5a676a07050b3",
           [["X-Viber-Content-Signature", "d21b343448c8aee33b8e93768ef6ceb64a6ba6163099973a2b8bd028fea510ef"]],
           '{"event":"webhook","timestamp":4977069964384421269,"message_token":1478683725125}', NOW)]),
+    "webflow": Provider(
+        header_stamp("x-webflow-signature", "hex", "x-webflow-timestamp", ":", "ms", 300,
+                     names=named(event="json:triggerType")),
+        '{"triggerType":"form_submission","payload":{"name":"contact"}}'),
     "woocommerce": Provider(
         of_body("X-WC-Webhook-Signature", "base64",
                 names=named("header:X-WC-Webhook-Delivery-ID", "header:X-WC-Webhook-Topic")),

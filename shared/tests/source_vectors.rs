@@ -12,13 +12,16 @@ use hookmq_shared::source::{Outcome, Settings, Source, Verdict, preset_info};
 use serde_json::{Value, json};
 use source_common::{custom, load, of_case, request, settings};
 
-const FILES: [&str; 94] = [
+const FILES: [&str; 104] = [
     "adyen_header",
     "alertmanager",
+    "appwrite",
     "asana",
     "basic",
     "bearer",
     "bitbucket_jira",
+    "box",
+    "box_secondary",
     "buildkite",
     "buildkite_token",
     "cal_com",
@@ -27,6 +30,7 @@ const FILES: [&str; 94] = [
     "circleci",
     "clerk",
     "clickup",
+    "cloudinary",
     "codeup",
     "coding",
     "coinbase_commerce",
@@ -35,7 +39,9 @@ const FILES: [&str; 94] = [
     "discourse",
     "docusign",
     "dropbox",
+    "dub",
     "easypost",
+    "elevenlabs",
     "feishu",
     "figma",
     "flagsmith",
@@ -55,6 +61,7 @@ const FILES: [&str; 94] = [
     "hubspot_v1",
     "hubspot_v2",
     "hubspot_v3",
+    "huggingface",
     "intercom",
     "jira",
     "lemon_squeezy",
@@ -67,6 +74,7 @@ const FILES: [&str; 94] = [
     "meta",
     "modern_treasury",
     "mollie",
+    "mux",
     "new_relic",
     "notion",
     "okta",
@@ -81,6 +89,7 @@ const FILES: [&str; 94] = [
     "razorpay",
     "replicate",
     "resend",
+    "sanity",
     "sentry",
     "shopify",
     "shopware",
@@ -101,6 +110,7 @@ const FILES: [&str; 94] = [
     "typeform",
     "vercel",
     "viber",
+    "webflow",
     "wechat_mp_plain",
     "woocommerce",
     "workos",
@@ -177,7 +187,7 @@ fn every_vector_has_its_verdict() {
             }
         }
     }
-    assert_eq!(cases, 2 * 1892);
+    assert_eq!(cases, 2 * 2185);
 }
 
 #[test]
