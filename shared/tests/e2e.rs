@@ -74,7 +74,17 @@ fn secrets(preset: &str) -> (String, String) {
     let signing = match preset {
         "adyen-header" | "discord" => "07".repeat(32),
         "standard-webhooks-ed25519" => format!("whpk_{}", BASE64_STANDARD.encode([7; 32])),
-        "standard-webhooks" | "svix" | "gitlab-signing-token" => {
+        "supabase" => format!("v1,whsec_{}", BASE64_STANDARD.encode([7; 32])),
+        "telnyx" => BASE64_STANDARD.encode([7; 32]),
+        "clerk"
+        | "gitlab-signing-token"
+        | "lithic"
+        | "liveblocks"
+        | "openai"
+        | "replicate"
+        | "resend"
+        | "standard-webhooks"
+        | "svix" => {
             format!("whsec_{}", BASE64_STANDARD.encode([7; 32]))
         }
         "basic" => format!("user:{SECRET}"),

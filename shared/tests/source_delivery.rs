@@ -335,6 +335,35 @@ fn an_event_of_discord_is_no_ping() {
 }
 
 #[test]
+fn okta_is_answered_with_its_own_header() {
+    let okta = preset("okta", "an-authentication-secret");
+    let ask = |secret: &str| {
+        let headers = [["authorization", secret], ["x-okta-verification-challenge", "a\"b"]];
+        request("GET", &json!(headers), Vec::new())
+    };
+    let response = handshake(&okta, ask("an-authentication-secret"));
+    assert_eq!(response.body, r#"{"verification":"a\"b"}"#);
+    assert_eq!(rejection(&okta, ask("another")), Rejection::NoMatch);
+    let mut unnamed = ask("an-authentication-secret");
+    unnamed.headers = [("authorization", "an-authentication-secret")].into_iter().collect();
+    let missing = Rejection::Missing("header:X-Okta-Verification-Challenge".into());
+    assert_eq!(rejection(&okta, unnamed), missing);
+}
+
+#[test]
+fn twitch_is_answered_once_it_has_signed() {
+    let (twitch, _) = pair("twitch");
+    let mut request = signed(&twitch, r#"{"challenge":"c","subscription":{"id":"1"}}"#);
+    assert!(matches!(twitch.check("h", request.clone(), NOW), Verdict::Verified(_)));
+    request.headers.push("twitch-eventsub-message-type", "webhook_callback_verification");
+    let response = handshake(&twitch, request.clone());
+    assert_eq!((response.status, response.body.as_str()), (200, "c"));
+    assert_eq!(response.header("x-content-type-options"), Some("nosniff"));
+    request.body = r#"{"challenge":"d","subscription":{"id":"1"}}"#.into();
+    assert_eq!(rejection(&twitch, request), Rejection::NoMatch);
+}
+
+#[test]
 fn a_challenge_is_bounded_and_escaped() {
     let feishu = preset("feishu", "v-token");
     let ask = |challenge: &str| {

@@ -12,40 +12,110 @@ use hookmq_shared::source::{Outcome, Settings, Source, Verdict, preset_info};
 use serde_json::{Value, json};
 use source_common::{custom, load, of_case, request, settings};
 
-const FILES: [&str; 34] = [
+const FILES: [&str; 104] = [
     "adyen_header",
+    "alertmanager",
+    "appwrite",
+    "asana",
     "basic",
     "bearer",
     "bitbucket_jira",
+    "box",
+    "box_secondary",
+    "buildkite",
+    "buildkite_token",
+    "cal_com",
+    "calendly",
+    "checkly",
+    "circleci",
+    "clerk",
+    "clickup",
+    "cloudinary",
+    "codeup",
+    "coding",
+    "coinbase_commerce",
+    "datadog",
     "discord",
+    "discourse",
+    "docusign",
+    "dropbox",
+    "dub",
+    "easypost",
+    "elevenlabs",
     "feishu",
+    "figma",
+    "flagsmith",
+    "getstream",
+    "ghost",
     "gitea_forgejo",
     "gitee",
     "github",
     "gitlab_secret_token",
     "gitlab_signing_token",
+    "gocardless",
+    "gogs",
+    "grafana",
+    "grafana_timestamp",
+    "harbor",
+    "help_scout",
     "hubspot_v1",
     "hubspot_v2",
     "hubspot_v3",
+    "huggingface",
     "intercom",
+    "jira",
+    "lemon_squeezy",
+    "line",
     "linear",
+    "lithic",
+    "liveblocks",
     "mailgun",
+    "mattermost",
     "meta",
+    "modern_treasury",
+    "mollie",
+    "mux",
+    "new_relic",
     "notion",
+    "okta",
+    "openai",
+    "opsgenie",
+    "paddle",
     "pagerduty_v3",
+    "phabricator",
+    "polar",
+    "pulumi",
+    "pusher",
+    "razorpay",
+    "replicate",
+    "resend",
+    "sanity",
     "sentry",
     "shopify",
+    "shopware",
     "slack",
     "square",
     "standard_webhooks",
     "standard_webhooks_ed25519",
     "stripe",
+    "supabase",
     "svix",
     "telegram",
+    "telnyx",
     "tencent_im",
     "tencent_trtc",
+    "terraform",
+    "trello",
+    "twitch",
     "typeform",
+    "vercel",
+    "viber",
+    "webflow",
     "wechat_mp_plain",
+    "woocommerce",
+    "workos",
+    "x_twitter",
+    "zendesk",
     "zoom",
 ];
 
@@ -82,7 +152,10 @@ fn verdict(source: Option<&Source>, case: &Value) -> &'static str {
     match verdict {
         Verdict::Verified(delivery) => {
             assert!(accepted);
-            assert_eq!(delivery.body, body, "what was verified is what travels on");
+            // A token in the body stays here.
+            if case["headers"] != json!([]) {
+                assert_eq!(delivery.body, body, "what was verified is what travels on");
+            }
             "accept"
         }
         Verdict::Handshake(_) => {
@@ -114,7 +187,7 @@ fn every_vector_has_its_verdict() {
             }
         }
     }
-    assert_eq!(cases, 2 * 410);
+    assert_eq!(cases, 2 * 2185);
 }
 
 #[test]
@@ -139,17 +212,7 @@ fn the_matching_secret_is_told() {
 #[test]
 fn coverage_is_what_the_template_covers() {
     for name in FILES {
-        let covers = ![
-            "basic",
-            "bearer",
-            "gitee",
-            "gitlab_secret_token",
-            "mailgun",
-            "telegram",
-            "tencent_im",
-            "wechat_mp_plain",
-        ]
-        .contains(&name);
+        let covers = load(name)["config"]["signed"].to_string().contains("{body}");
         assert_eq!(preset_info(&name.replace('_', "-")).unwrap().covers_body, covers, "{name}");
     }
     let source = Source::preset("none", Settings::default()).unwrap();

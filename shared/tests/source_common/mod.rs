@@ -81,10 +81,10 @@ pub fn secret_for(preset: &str) -> &'static str {
         "basic" => "user:correct horse battery",
         "discord" => "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60",
         "standard-webhooks-ed25519" => "whpk_nWGxne/9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A=",
-        "standard-webhooks" | "svix" | "gitlab-signing-token" => {
-            "whsec_6KmH+XtgmFGnfhDW1IE47w5Rj0a58doRRboYOtAvk1M="
-        }
-        _ => "correct horse battery staple",
+        "supabase" => "v1,whsec_6KmH+XtgmFGnfhDW1IE47w5Rj0a58doRRboYOtAvk1M=",
+        "telnyx" => "nWGxne/9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A=",
+        // A key of Standard Webhooks, and a text as good as any for the others.
+        _ => "whsec_6KmH+XtgmFGnfhDW1IE47w5Rj0a58doRRboYOtAvk1M=",
     }
 }
 
