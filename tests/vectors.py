@@ -68,6 +68,8 @@ class Scheme:
     pinned: tuple = ()
     # The header of an id that is signed.
     id_header: str | None = None
+    # The query parameter that carries the token.
+    query: str | None = None
 
 
 @dataclass
@@ -173,6 +175,11 @@ def token(header, prefix="", names=None, fields=()) -> Scheme:
 
 def token_in_body(path, names=None) -> Scheme:
     return Scheme({"kind": "token", "from": f"json:{path}"} | (names or {}), None, lambda r: [], None, None)
+
+
+def token_in_query(name, names=None) -> Scheme:
+    config = {"kind": "token", "from": f"query:{name}"} | (names or {})
+    return Scheme(config, None, lambda r: [], None, None, query=name)
 
 
 def ed25519_key(seed: bytes) -> tuple:
@@ -391,6 +398,9 @@ PROVIDERS = {
                        '{"event_type":"card.created","card_token":"1"}'),
     "liveblocks": Provider(standard(names=named(event="json:type")),
                            '{"type":"storageUpdated","data":{"roomId":"r1","appId":"a1"}}'),
+    "mailchimp": Provider(
+        token_in_query("secret", named(event="form:type")),
+        "type=subscribe&fired_at=2026-01-01+00%3A00%3A00&data%5Bid%5D=8a25ff1d98&data%5Bemail%5D=jon%40example.com"),
     "mattermost": Provider(token_in_body("token", named("json:post_id", "json:trigger_word")),
                            '{"token":"$SECRET","team_id":"t1","channel_name":"town-square","post_id":"p1",'
                            '"text":"#build main","trigger_word":"#build"}'),
@@ -508,11 +518,13 @@ class Cases:
             headers.append([scheme.header, value])
         return headers
 
-    def add(self, name, expect, headers, body, why=None, secrets=None, now=NOW):
+    def add(self, name, expect, headers, body, why=None, secrets=None, now=NOW, query=None):
         secrets = [self.scheme.public(self.scheme.secrets[0])] if secrets is None else secrets
         case = {"name": name, "provider": self.name, "secret": secrets[-1], "secrets": secrets, "now": now,
                 "method": "POST", "headers": headers, "body_b64": base64.b64encode(body).decode()}
-        if self.scheme.needs_url:
+        if self.scheme.query:
+            case["url"] = f"{URL}?{f'{self.scheme.query}={SECRET}' if query is None else query}"
+        elif self.scheme.needs_url:
             case["url"] = URL
         self.list.append(case | {"expect": expect} | ({"why": why} if why else {}))
 
@@ -527,7 +539,9 @@ class Cases:
         for i, (why, secret, published, body, now) in enumerate(self.provider.published):
             self.add(f"published_example_{i + 1}", "accept", published, body.encode(), why, [secret], now)
         self.of_secrets(good, headers)
-        if self.scheme.header:
+        if self.scheme.query:
+            self.of_query_token(good)
+        elif self.scheme.header:
             self.of_header(good, headers)
         else:
             self.of_body_token(good)
@@ -565,6 +579,14 @@ class Cases:
                 self.add("scheme_in_lower_case", "accept", [*others, [name, "bearer " + bare]], good.body,
                          "RFC 9110 11.1: the scheme's case does not matter")
                 self.add("other_scheme", "reject", [*others, [name, "Basic " + bare]], good.body)
+
+    def of_query_token(self, good):
+        pair = f"{self.scheme.query}={SECRET}"
+        for name, query in (("missing", ""), ("empty", f"{self.scheme.query}="), ("truncated", pair[:-1]),
+                            ("prolonged", pair + "0"), ("twice", f"{pair}&{pair}"), ("under_another_name", "x" + pair)):
+            self.add(f"token_{name}", "reject", [], good.body, query=query)
+        self.add("token_beside_another_parameter", "accept", [], good.body, query=f"list=1&{pair}")
+        self.add("token_in_the_body", "reject", [], f"{pair}&".encode() + good.body, query="")
 
     def of_body_token(self, good):
         secret = json.dumps(good.secret).encode()

@@ -12,7 +12,7 @@ use hookmq_shared::source::{Outcome, Settings, Source, Verdict, preset_info};
 use serde_json::{Value, json};
 use source_common::{custom, load, of_case, request, settings};
 
-const FILES: [&str; 104] = [
+const FILES: [&str; 105] = [
     "adyen_header",
     "alertmanager",
     "appwrite",
@@ -69,6 +69,7 @@ const FILES: [&str; 104] = [
     "linear",
     "lithic",
     "liveblocks",
+    "mailchimp",
     "mailgun",
     "mattermost",
     "meta",
@@ -187,7 +188,7 @@ fn every_vector_has_its_verdict() {
             }
         }
     }
-    assert_eq!(cases, 2 * 2185);
+    assert_eq!(cases, 2 * 2198);
 }
 
 #[test]

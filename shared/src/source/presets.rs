@@ -67,7 +67,7 @@ macro_rules! presets {
 }
 
 /// By name; a preset is named as its vector file is, with `-` for `_`.
-const PRESETS: [(&str, &str); 106] = presets![
+const PRESETS: [(&str, &str); 107] = presets![
     "adyen-header",
     "alertmanager",
     "appwrite",
@@ -125,6 +125,7 @@ const PRESETS: [(&str, &str); 106] = presets![
     "linear",
     "lithic",
     "liveblocks",
+    "mailchimp",
     "mailgun",
     "mattermost",
     "meta",
