@@ -14,7 +14,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ProtocolVersion, ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 const STORED: &str = r#"{"Response":{"MessageId":"71:11:0:0","ErrorMsg":"","RequestId":"r-1"}}"#;
 
@@ -178,7 +178,11 @@ async fn this_machine_is_never_behind_the_proxy() {
 
 /// Answers requests before it has read their bodies, of which it reads nothing on the first connection.
 async fn hasty_server() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let socket = TcpSocket::new_v4().unwrap();
+    // What is not read must not fit into the system's buffers either.
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let listener = socket.listen(8).unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move {
         let mut busy = Vec::new();
@@ -210,7 +214,7 @@ async fn a_connection_that_is_busy_with_the_last_request_is_not_waited_for() {
         ],
         Wall::new().clock(),
     ));
-    let large = message("test-001", &"x".repeat(4 << 20));
+    let large = message("test-001", &"\u{1}".repeat(1_900_000)); // six bytes each in JSON
     assert_eq!(client.send(&large, seconds(30)).await.unwrap().attempts, 2);
 }
 
