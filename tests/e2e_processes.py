@@ -8,13 +8,15 @@ import base64
 import contextlib
 import json
 import pathlib
+import platform
 import tempfile
 
 import samcli
 
 import support
 
-RIE = pathlib.Path(samcli.__file__).parent / "local/rapid/aws-lambda-rie-x86_64"
+ARCH = {"aarch64": "arm64"}.get(platform.machine(), platform.machine())
+RIE = pathlib.Path(samcli.__file__).parent / f"local/rapid/aws-lambda-rie-{ARCH}"
 
 # Every case has a topic of its own, so that a topic's circuit stays with its case.
 HOOKS = """

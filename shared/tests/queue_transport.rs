@@ -14,7 +14,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ProtocolVersion, ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 const STORED: &str = r#"{"Response":{"MessageId":"71:11:0:0","ErrorMsg":"","RequestId":"r-1"}}"#;
 
@@ -112,9 +112,15 @@ async fn a_certificate_must_be_of_a_known_root_and_of_the_right_name() {
     let server = TlsServer::start(&["other.example"], &[&rustls::version::TLS13]);
     let url = format!("https://localhost:{}", server.port);
     for vars in [vec![], vec![("TLS_CA_FILE", server.ca_file.to_str().unwrap())]] {
-        let error = client(&url, &vars).send(&message("a/b/c", "x"), seconds(1)).await.unwrap_err();
-        assert_eq!((error.class, error.maybe_stored), (Class::Transient, false), "{error}");
-        assert!(error.detail.contains("certificate"), "{error}");
+        let client = client(&url, &vars);
+        // A busy machine may have no time for the last attempt's handshake; the circuit keeps the first's.
+        let mut details = String::new();
+        for _ in 0..2 {
+            let error = client.send(&message("a/b/c", "x"), seconds(2)).await.unwrap_err();
+            assert_eq!((error.class, error.maybe_stored), (Class::Transient, false), "{error}");
+            details += &error.detail;
+        }
+        assert!(details.contains("certificate"), "{details}");
     }
     assert!(server.versions.lock().unwrap().is_empty(), "no request was made");
 }
@@ -177,8 +183,12 @@ async fn this_machine_is_never_behind_the_proxy() {
 }
 
 /// Answers requests before it has read their bodies, of which it reads nothing on the first connection.
-async fn hasty_server() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+fn hasty_server() -> String {
+    let socket = TcpSocket::new_v4().unwrap();
+    // What is not read must not fit into the system's buffers either.
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let listener = socket.listen(8).unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move {
         let mut busy = Vec::new();
@@ -202,7 +212,7 @@ async fn hasty_server() -> String {
 async fn a_connection_that_is_busy_with_the_last_request_is_not_waited_for() {
     let client = rocketmq::Client::new(context(
         &[
-            ("ROCKETMQ_ENDPOINT", hasty_server().await.as_str()),
+            ("ROCKETMQ_ENDPOINT", hasty_server().as_str()),
             ("ROCKETMQ_INSTANCE_ID", "11111111-2222-3333-4444-555555555555"),
             ("HUAWEICLOUD_SDK_AK", "AKEXAMPLE"),
             ("HUAWEICLOUD_SDK_SK", "SKEXAMPLE"),
@@ -210,7 +220,7 @@ async fn a_connection_that_is_busy_with_the_last_request_is_not_waited_for() {
         ],
         Wall::new().clock(),
     ));
-    let large = message("test-001", &"x".repeat(4 << 20));
+    let large = message("test-001", &"\u{1}".repeat(1_900_000)); // six bytes each in JSON
     assert_eq!(client.send(&large, seconds(30)).await.unwrap().attempts, 2);
 }
 

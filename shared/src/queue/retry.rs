@@ -76,8 +76,8 @@ impl Class {
 pub(super) struct Attempt {
     /// Wall time by the vendor's clock, to sign with.
     pub now: Timestamp,
-    /// When to give up.
-    pub timeout: Duration,
+    /// When to give up: signing and serialising are part of it.
+    pub deadline: Instant,
     /// Whether to open a connection of its own.
     pub fresh: bool,
 }
@@ -131,14 +131,14 @@ impl Courier {
         let (mut met, mut is_last) = (Vec::new(), false);
         let mut last: Option<Failure> = None;
         loop {
-            let Some(timeout) = attempt_timeout(deadline) else {
+            let Some(attempt_deadline) = attempt_deadline(deadline) else {
                 let none = || Failure::new(Class::Transient, "no time left before the deadline");
                 return Err(error(last.unwrap_or_else(none), attempts, maybe_stored));
             };
             attempts += 1;
             let attempt = Attempt {
                 now: self.context.clock.now().shifted(self.offset.load(Ordering::Relaxed)),
-                timeout,
+                deadline: attempt_deadline,
                 // Whatever broke the last attempt may have broken the other idle connections too.
                 fresh: last.is_some_and(|f| matches!(f.class, Class::Transient | Class::Ambiguous)),
             };
@@ -201,10 +201,11 @@ impl Courier {
 
 /// Two thirds of what remains, so that an attempt on a connection that went silent leaves time for
 /// another one.
-fn attempt_timeout(deadline: Instant) -> Option<Duration> {
-    let remaining = deadline.saturating_duration_since(Instant::now());
+fn attempt_deadline(deadline: Instant) -> Option<Instant> {
+    let now = Instant::now();
+    let remaining = deadline.saturating_duration_since(now);
     let share = (remaining * 2 / 3).clamp(MIN_SHARE, MAX_ATTEMPT);
-    (remaining >= MIN_ATTEMPT).then(|| share.min(remaining))
+    (remaining >= MIN_ATTEMPT).then(|| now + share.min(remaining))
 }
 
 /// How long to wait at least after the failure of attempt number `attempts`, and the range of what is

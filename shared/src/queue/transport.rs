@@ -53,8 +53,8 @@ pub(super) struct Call<'a> {
     pub body: Bytes,
     /// Most bytes of an answer's body that are read.
     pub limit: usize,
-    /// For everything from connecting to the answer's last byte.
-    pub timeout: Duration,
+    /// When the answer's last byte must have been read.
+    pub deadline: Instant,
     /// Use no connection that is open already, and forget those to this endpoint.
     pub fresh: bool,
 }
@@ -69,8 +69,8 @@ pub(super) enum TransportError {
     #[error("the connection broke: {0}")]
     Broken(String),
     /// No complete answer in time, after writing began.
-    #[error("no answer within {0:?}")]
-    TimedOut(Duration),
+    #[error("no answer in time")]
+    TimedOut,
     /// An answer so long that it is none of the API's.
     #[error("the answer is over {0} bytes")]
     TooLong(usize),
@@ -109,7 +109,6 @@ impl Transport {
 
     /// Sends a POST request and reads the whole answer.
     pub(super) async fn post(&self, call: Call<'_>) -> Result<Answer, TransportError> {
-        let deadline = Instant::now() + call.timeout;
         let failed = |why| TransportError::Connect(call.endpoint.to_string(), why);
         if call.fresh {
             self.idle().remove(call.endpoint);
@@ -118,17 +117,17 @@ impl Transport {
             let idle = if call.fresh { None } else { self.take(call.endpoint) };
             let reused = idle.is_some();
             let mut sender = if let Some(mut sender) = idle {
-                let until = deadline.min(Instant::now() + READY_TIMEOUT);
+                let until = call.deadline.min(Instant::now() + READY_TIMEOUT);
                 match timeout_at(until, sender.ready()).await {
                     Ok(Ok(())) => sender,
                     _ => continue, // closed while idle, or busy
                 }
             } else {
-                let connected = timeout_at(deadline, self.connect(call.endpoint)).await;
+                let connected = timeout_at(call.deadline, self.connect(call.endpoint)).await;
                 connected.unwrap_or_else(|_| Err("timed out".to_owned())).map_err(failed)?
             };
-            let answer = timeout_at(deadline, exchange(&mut sender, request(&call), call.limit)).await;
-            match answer.map_err(|_| TransportError::TimedOut(call.timeout))? {
+            let answer = timeout_at(call.deadline, exchange(&mut sender, request(&call), call.limit)).await;
+            match answer.map_err(|_| TransportError::TimedOut)? {
                 Ok(answer) => {
                     self.put_back(call.endpoint, sender);
                     return Ok(answer);

@@ -121,7 +121,7 @@ impl Outgoing for Sending<'_> {
 
     async fn attempt(&self, config: &Config, attempt: Attempt) -> Result<Accepted, Failure> {
         let Inner { transport, tokens, .. } = self.client;
-        let deadline = Instant::now() + attempt.timeout;
+        let Attempt { deadline, fresh, .. } = attempt;
         let mut token = None;
         let (target, headers, secrets) = match &config.auth {
             Auth::Key(credentials, project) => {
@@ -142,8 +142,8 @@ impl Outgoing for Sending<'_> {
             headers,
             body: self.body.clone(),
             limit: self.limit,
-            timeout: deadline.saturating_duration_since(Instant::now()),
-            fresh: attempt.fresh,
+            deadline,
+            fresh,
         };
         let mut sent = wire::read(&transport.post(call).await?, &secrets);
         if let (Some(token), Err(failure)) = (&token, &mut sent)

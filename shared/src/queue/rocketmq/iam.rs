@@ -155,7 +155,7 @@ async fn fetch(transport: &Transport, login: &Login, deadline: Instant) -> Resul
         headers: headers([("content-type", "application/json")]),
         body: login.body(),
         limit: MAX_ANSWER,
-        timeout: deadline.saturating_duration_since(Instant::now()),
+        deadline,
         fresh: false,
     };
     let answer = transport.post(call).await.map_err(|error| {

@@ -126,7 +126,9 @@ impl Outgoing for Sending<'_> {
     }
 
     async fn attempt(&self, config: &Config, attempt: Attempt) -> Result<Accepted, Failure> {
-        let send_timeout = config.auto_timeout.then(|| below(attempt.timeout)).flatten();
+        let Attempt { deadline, fresh, .. } = attempt;
+        let remaining = deadline.saturating_duration_since(Instant::now());
+        let send_timeout = config.auto_timeout.then(|| below(remaining)).flatten();
         let body = wire::body(&self.message.topic, &self.message.text, send_timeout);
         let signed = [("content-type", CONTENT_TYPE), ("host", config.endpoint.host())];
         let head = Head { service: "tdmq", headers: &signed, body: &body };
@@ -145,14 +147,13 @@ impl Outgoing for Sending<'_> {
         ];
         let headers = headers(signed.into_iter().chain(own).chain(token));
 
-        let Attempt { timeout, fresh, .. } = attempt;
         let call = Call {
             endpoint: &config.endpoint,
             target: "/",
             headers,
             body,
             limit: MAX_ANSWER,
-            timeout,
+            deadline,
             fresh,
         };
         wire::read(&self.client.transport.post(call).await?, &config.credentials.secrets())
