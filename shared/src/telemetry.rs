@@ -60,6 +60,9 @@ pub enum Outcome {
     TooLarge,
     /// Not stored: our fault, or the vendor's. The sender is asked to try again.
     Unavailable,
+    /// Given up in the middle, by a panic or the end of the process: nobody was told, and a message
+    /// that was on its way may be stored.
+    Cancelled,
 }
 
 impl Outcome {
@@ -73,6 +76,7 @@ impl Outcome {
             Self::Unprocessable => "unprocessable",
             Self::TooLarge => "too_large",
             Self::Unavailable => "unavailable",
+            Self::Cancelled => "cancelled",
         }
     }
 }
@@ -107,6 +111,7 @@ pub struct Line {
     started: Instant,
     verified: Option<Instant>,
     rendered: Option<Instant>,
+    is_written: bool,
 }
 
 impl Line {
@@ -128,6 +133,7 @@ impl Line {
             started: Instant::now(),
             verified: None,
             rendered: None,
+            is_written: false,
         }
     }
 
@@ -143,7 +149,12 @@ impl Line {
 
     /// Writes the line: information when all is well, a warning when the request is at fault, an
     /// error when we are.
-    pub fn write(&self, outcome: Outcome, status: u16) {
+    pub fn write(mut self, outcome: Outcome, status: u16) {
+        self.is_written = true;
+        self.log(outcome, Some(status));
+    }
+
+    fn log(&self, outcome: Outcome, status: Option<u16>) {
         let now = Instant::now();
         let verify_ms = self.verified.map(|at| millis(self.started, at));
         let render_ms = self.verified.zip(self.rendered).map(|(from, to)| millis(from, to));
@@ -177,7 +188,16 @@ impl Line {
         match outcome {
             Outcome::Accepted | Outcome::Ignored | Outcome::Handshake => line!(info),
             Outcome::Rejected | Outcome::Refused | Outcome::Unprocessable | Outcome::TooLarge => line!(warn),
-            Outcome::Unavailable => line!(error),
+            Outcome::Unavailable | Outcome::Cancelled => line!(error),
+        }
+    }
+}
+
+/// A line is written even if its request is given up in the middle.
+impl Drop for Line {
+    fn drop(&mut self) {
+        if !self.is_written {
+            self.log(Outcome::Cancelled, None);
         }
     }
 }
@@ -189,7 +209,38 @@ fn millis(from: Instant, to: Instant) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use super::*;
+
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn every_request_has_one_line() {
+        let log = Log::default();
+        let out = log.clone();
+        let subscriber = tracing_subscriber::fmt().json().with_writer(move || out.clone()).finish();
+        tracing::subscriber::with_default(subscriber, || {
+            Line::new("answered").write(Outcome::Accepted, 200);
+            drop(Line::new("given up"));
+        });
+        let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        let outcomes: Vec<_> =
+            ["accepted", "cancelled"].iter().map(|outcome| text.matches(outcome).count()).collect();
+        assert_eq!((text.lines().count(), outcomes), (2, vec![1, 1]), "{text}");
+    }
 
     #[test]
     fn levels_are_those_of_lambda_and_of_tracing() {

@@ -21,7 +21,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::{Config as Cases, TestRunner};
 use serde_json::Value;
-use world::{Answer, VENDOR_SECRETS, World, assert_never_written, topic};
+use world::{Answer, VENDOR_SECRETS, World, assert_never_written, is_written, topic};
 
 const TOKEN: &str = "a-token-of-the-end-to-end-tests";
 const SECRET: &str = "a-secret-of-the-end-to-end-tests";
@@ -448,5 +448,29 @@ fn an_iam_token_is_fetched_once_and_again_when_it_must_be_updated() {
         assert_eq!((answer.status, world.emulator.requests().len()), (200, 6));
         assert_eq!(world.messages().len(), 3);
         assert_never_written(&[sample::PASSWORD]);
+    });
+}
+
+/// A sender that goes away is worked for to the end, and leaves its log line: the message may be stored.
+#[test]
+fn an_abandoned_request_is_logged() {
+    run(async {
+        use tokio::io::AsyncWriteExt as _;
+        let world =
+            World::start(&hook::<tdmq::Client>("abandoned", "deadline = \"1s\""), tdmq::Client::new).await;
+        world.emulator.set_faults(vec![Fault::new(FaultKind::Hang).times(0)]);
+        let mut sender = tokio::net::TcpStream::connect(world.address).await.unwrap();
+        let request = format!(
+            "POST /abandoned HTTP/1.1\r\nhost: h\r\nauthorization: Bearer {TOKEN}\r\ncontent-length: 2\r\n\r\n{{}}"
+        );
+        sender.write_all(request.as_bytes()).await.unwrap();
+        while world.emulator.requests().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        sender.set_zero_linger().unwrap();
+        drop(sender);
+        while !is_written("\"hook\":\"abandoned\"") {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     });
 }

@@ -191,6 +191,8 @@ fn request(call: &Call<'_>) -> Request<Full<Bytes>> {
     if let Ok(host) = HeaderValue::from_str(call.endpoint.host()) {
         request.headers_mut().insert(http::header::HOST, host);
     }
+    // An answer that some gateway compressed would be no answer of the API's.
+    request.headers_mut().insert(http::header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     request
 }
 

@@ -48,6 +48,11 @@ pub(crate) fn assert_never_written(secrets: &[&str]) {
     }
 }
 
+/// Whether this was written somewhere.
+pub(crate) fn is_written(text: &str) -> bool {
+    String::from_utf8_lossy(&RECORD.lock().unwrap()).contains(text)
+}
+
 /// The forwarder's own secrets, which no test may find anywhere.
 pub(crate) const VENDOR_SECRETS: [&str; 2] = [sample::SECRET_KEY, sample::SECRET_ACCESS_KEY];
 
