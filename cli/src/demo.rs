@@ -274,7 +274,7 @@ fn trials(event: &str, expect: Expect) -> Fallible<Vec<Trial>> {
     let request = incoming.request.map_err(|refusal| refusal.body)?;
     let hook = request.path.strip_prefix("/tdmq/").ok_or("its path is not /tdmq/HOOK")?.to_owned();
     let sample = Sample::of(&hook).ok_or("its hook is no sample's")?;
-    let info = preset_info(&hook).ok_or("its hook is no preset's")?;
+    let info = preset_info(&hook)?;
     let signer = sample.signer().ok_or("its sample secret does not fit the preset")?;
     // What was signed when the file was made is too old by now; the others work as they lie.
     let request = match (info.max_age, expect) {
