@@ -1,4 +1,4 @@
-//! `hookmq`: try it, check a configuration, sign and verify webhooks.
+//! `hookmq`: try it, check a configuration, look sources up, sign, send and verify webhooks.
 //!
 //! Exit codes: 0 as hoped, 1 not so (a rejected request, a failed demo), 2 a configuration error.
 
@@ -8,7 +8,11 @@ mod check;
 mod client;
 mod demo;
 mod samples;
+mod send;
 mod sign;
+mod sources;
+#[cfg(test)]
+mod tests;
 mod trigger;
 mod verify;
 
@@ -36,9 +40,13 @@ enum Command {
         /// The file; default: what a function would read
         file: Option<PathBuf>,
     },
-    /// Print a valid request of a provider, signed now
+    /// Print a request of a provider, signed now, or a deliberately broken one
     Sign(sign::Args),
-    /// Verify a request as a function would
+    /// Send a request of a provider, signed now, or a deliberately broken one
+    Send(send::Args),
+    /// List the providers, or tell all of one
+    Sources(sources::Args),
+    /// Verify a request as a function would: as described, or piped in as `sign` prints it
     Verify(verify::Args),
 }
 
@@ -67,6 +75,8 @@ async fn main() -> ExitCode {
         Command::Dev => demo::dev().await,
         Command::Check { file } => check::run(file.as_deref()),
         Command::Sign(args) => sign::run(&args),
+        Command::Send(args) => send::run(&args).await,
+        Command::Sources(args) => sources::run(&args),
         Command::Verify(args) => verify::run(&args),
     }
     .into()
