@@ -16,6 +16,7 @@ mod tests;
 mod trigger;
 mod verify;
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -85,4 +86,15 @@ async fn main() -> ExitCode {
 /// Prints an error the way the other commands do.
 fn complain(error: impl std::fmt::Display) {
     eprintln!("hookmq: {error}");
+}
+
+/// Prints what may be long, or no text; a reader that has seen enough (`| head`) is no failure.
+fn print(output: &[u8]) -> Exit {
+    match std::io::stdout().write_all(output) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            complain(error);
+            Exit::Bad
+        }
+        _ => Exit::Good,
+    }
 }

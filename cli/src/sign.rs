@@ -1,6 +1,6 @@
 //! `hookmq sign`: a request of a provider, signed now; on demand a broken one.
 
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::path::PathBuf;
 
 use bytes::Bytes;
@@ -10,7 +10,7 @@ use hookmq_shared::http::Request;
 use hookmq_shared::source::{Draft, Settings, Source, Tamper};
 
 use crate::trigger::{Signed, Trigger};
-use crate::{Exit, complain, verify};
+use crate::{Exit, complain, print, verify};
 
 /// Which request: what `sign` and `send` have in common.
 #[derive(Debug, clap::Args)]
@@ -73,13 +73,7 @@ pub(crate) fn run(args: &Args) -> Exit {
         body: &request.body,
         at: Clock::system().now(),
     };
-    match std::io::stdout().write_all(&signed.print(args.trigger)) {
-        Ok(()) => Exit::Good,
-        Err(error) => {
-            complain(error);
-            Exit::Bad
-        }
-    }
+    print(&signed.print(args.trigger))
 }
 
 impl Recipe {

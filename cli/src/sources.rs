@@ -7,7 +7,7 @@ use hookmq_shared::source::{Info, preset_info, preset_names};
 use serde_json::{Value, json};
 use toml::de::{DeTable, DeValue};
 
-use crate::{Exit, complain};
+use crate::{Exit, complain, print};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -30,13 +30,13 @@ pub(crate) fn run(args: &Args) -> Exit {
             return Exit::Configuration;
         }
     };
-    match (&args.name, infos.as_slice()) {
-        _ if args.json => println!("{:#}", Value::from_iter(infos.iter().map(to_json))),
-        _ if args.markdown => print!("{}", markdown(&infos)),
-        (Some(_), [info]) => print!("{}", details(info)),
-        _ => print!("{}", table(&infos)),
-    }
-    Exit::Good
+    let text = match (&args.name, infos.as_slice()) {
+        _ if args.json => format!("{:#}\n", Value::from_iter(infos.iter().map(to_json))),
+        _ if args.markdown => markdown(&infos),
+        (Some(_), [info]) => details(info),
+        _ => table(&infos),
+    };
+    print(text.as_bytes())
 }
 
 const COLUMNS: [&str; 6] = ["name", "kind", "confidence", "body covered", "replay window", "deadline"];
@@ -120,8 +120,7 @@ fn facts(info: &Info) -> Vec<(&'static str, String)> {
     }
     let covered = if info.covers_body { "the body is covered" } else { "the body is not covered" };
     facts.push(("verified by", format!("`{}`; {covered}", info.kind)));
-    facts
-        .push(("replay window", window(info).unwrap_or_else(|| "none".to_owned())));
+    facts.push(("replay window", window(info).unwrap_or_else(|| "none".to_owned())));
     for handshake in handshakes(info) {
         facts.push(("handshake", describe(&handshake)));
     }
@@ -252,6 +251,19 @@ mod tests {
         let documented = std::fs::read_to_string(path).unwrap();
         let is_current = documented == markdown(&all());
         assert!(is_current, "docs/sources.md is old: cargo run -- sources --markdown > docs/sources.md");
+    }
+
+    /// The worked example's vectors are configured as its preset is.
+    #[test]
+    fn the_example_is_written_twice_alike() {
+        let document = include_str!("../../docs/add-a-source.md");
+        let block = |language: &str| {
+            let (_, rest) = document.split_once(&format!("```{language}\n")).unwrap();
+            rest.split_once("```").unwrap().0
+        };
+        let preset = table_to_json(DeTable::parse(block("toml")).unwrap().get_ref());
+        let vectors: Value = serde_json::from_str(block("json")).unwrap();
+        assert_eq!(preset["verify"], vectors["config"]);
     }
 
     #[test]

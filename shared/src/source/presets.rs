@@ -345,6 +345,16 @@ mod tests {
     }
 
     #[test]
+    fn the_documented_preset_is_sound() {
+        let text = include_str!("../../../docs/add-a-source.md");
+        let (_, block) = text.split_once("```toml\n").unwrap();
+        let preset = Preset::parse("acme", block.split_once("```").unwrap().0).unwrap();
+        assert_eq!((preset.confidence.as_str(), preset.profile.handshakes.len()), ("confirmed", 1));
+        assert_eq!(preset.profile.ack.response("accepted", "1").body, "ok");
+        assert!(crate::json::is_valid(&preset.profile.sample.body));
+    }
+
+    #[test]
     fn a_wrong_name_is_met_with_the_right_one() {
         for (wrong, right) in [
             ("githb", "did you mean github?"),
