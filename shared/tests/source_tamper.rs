@@ -1,5 +1,4 @@
 //! What is broken on purpose is refused for that reason, and nothing else is wrong with it.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod source_common;
 
@@ -18,28 +17,31 @@ fn every_tampered_request_is_refused() {
         let info = preset_info(name).unwrap();
         let (verifier, signer) = pair(name);
         for tamper in Tamper::ALL {
-            let is_signed = !["token", "none"].contains(&info.kind);
-            let applies = match tamper {
-                Tamper::Body => info.covers_body,
-                Tamper::Signature => is_signed,
-                Tamper::Timestamp => info.max_age.is_some(),
-                Tamper::Secret => info.kind != "none",
+            // Of another private key, or of several verifiers, the kind does not tell.
+            let applies = match (tamper, info.kind) {
+                (Tamper::Body, _) => Some(info.covers_body),
+                (Tamper::Timestamp, _) => Some(info.max_age.is_some()),
+                (_, "none" | "network") => Some(false),
+                (Tamper::Signature, "token") => Some(false),
+                (_, "any" | "all") | (Tamper::Secret, "ecdsa" | "rsa" | "jwt") => None,
+                _ => Some(true),
             };
             let request = match signer.sign(draft(tamper), 0, NOW, &random()) {
                 Ok(request) => request,
                 Err(error) => {
-                    assert_eq!((error, applies), (SignError::Tamper(tamper), false), "{name}");
+                    assert_eq!(error, SignError::Tamper(tamper), "{name}");
+                    assert_ne!(applies, Some(true), "{name} {tamper:?}");
                     continue;
                 }
             };
-            assert!(applies, "{name} {tamper:?}");
+            assert_ne!(applies, Some(false), "{name} {tamper:?}");
             let outcome = verifier.explain(&request, NOW).outcome;
             let Outcome::Rejected(step, rejection) = outcome else {
                 panic!("{name} {tamper:?}: {outcome:?}")
             };
             match tamper {
                 Tamper::Signature => {
-                    assert_eq!((step, rejection), (Step::Signature, Rejection::NoMatch), "{name}")
+                    assert_eq!((step, rejection), (Step::Signature, Rejection::NoMatch), "{name}");
                 }
                 Tamper::Timestamp => {
                     assert_eq!((step, rejection), (Step::Timestamp, Rejection::Stale), "{name}");
