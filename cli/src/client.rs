@@ -1,20 +1,25 @@
-//! A plain HTTP/1.1 client for loopback: what the demo sends its samples with.
+//! A plain HTTP/1.1 client: what the demo and `hookmq send` send with.
 
 use std::error::Error;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full};
+use http::StatusCode;
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1;
+use hyper::rt::{Read, Write};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use hookmq_shared::http::Headers;
 
-/// An answer, as far as the demo looks at it.
+/// Most bytes of an answer that are read.
+const MAX_ANSWER: usize = 1024 * 1024;
+
+/// An answer, as far as anybody looks at it.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    pub status: u16,
+    pub status: StatusCode,
     pub message_id: Option<String>,
     pub body: Bytes,
 }
@@ -27,18 +32,30 @@ pub(crate) async fn send(
     headers: &Headers,
     body: Bytes,
 ) -> Result<Answer, Box<dyn Error + Send + Sync>> {
-    let stream = TcpStream::connect(to).await?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let stream = TokioIo::new(TcpStream::connect(to).await?);
+    exchange(stream, &to.to_string(), method, target, headers, body).await
+}
+
+/// Sends one request over that connection.
+pub(crate) async fn exchange(
+    stream: impl Read + Write + Unpin + Send + 'static,
+    host: &str,
+    method: &str,
+    target: &str,
+    headers: &Headers,
+    body: Bytes,
+) -> Result<Answer, Box<dyn Error + Send + Sync>> {
+    let (mut sender, connection) = http1::handshake(stream).await?;
     let driver = tokio::spawn(connection);
-    let mut request = http::Request::builder().method(method).uri(target).header("host", to.to_string());
+    let mut request = http::Request::builder().method(method).uri(target).header("host", host);
     for (name, value) in headers.iter().filter(|(name, _)| !matches!(*name, "host" | "content-length")) {
         request = request.header(name, value);
     }
     let answer = sender.send_request(request.body(Full::new(body))?).await?;
-    let status = answer.status().as_u16();
+    let status = answer.status();
     let message_id = answer.headers().get("x-hookmq-message-id");
     let message_id = message_id.and_then(|id| id.to_str().ok()).map(str::to_owned);
-    let body = answer.into_body().collect().await?.to_bytes();
+    let body = Limited::new(answer.into_body(), MAX_ANSWER).collect().await?.to_bytes();
     driver.abort();
     Ok(Answer { status, message_id, body })
 }

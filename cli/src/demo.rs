@@ -216,7 +216,9 @@ impl House {
         print_line(hook, forwarder.vendor, &answer, message.as_ref(), took);
         if answer.status != trial.status {
             let body = String::from_utf8_lossy(&answer.body);
-            return Err(format!("answered {} instead of {}: {body}", answer.status, trial.status).into());
+            return Err(
+                format!("answered {} instead of {}: {body}", answer.status.as_u16(), trial.status).into()
+            );
         }
         match message {
             Some(message) if trial.stored => is_carried(&message.text, &trial.carried),
@@ -233,7 +235,7 @@ fn print_line(hook: &str, vendor: Vendor, answer: &Answer, message: Option<&Stor
         event[name].as_str().map(str::to_owned)
     };
     let event = field("type").unwrap_or_else(|| "-".to_owned());
-    let meaning = match (answer.status, message.is_some()) {
+    let meaning = match (answer.status.as_u16(), message.is_some()) {
         (200..=299, true) => "stored",
         (200..=299, false) => "handshake",
         (401, _) => "forged, refused",
@@ -241,7 +243,7 @@ fn print_line(hook: &str, vendor: Vendor, answer: &Answer, message: Option<&Stor
     };
     println!(
         "{hook:<25} {event:<46} {:<19} {:<46} {:<32} {:>5} µs",
-        format!("{} {meaning}", answer.status),
+        format!("{} {meaning}", answer.status.as_u16()),
         message.map_or_else(|| name(vendor), |m| &m.topic),
         message.map_or("-", |m| &m.message_id),
         took.as_micros()
@@ -274,7 +276,7 @@ fn trials(event: &str, expect: Expect) -> Fallible<Vec<Trial>> {
     let request = incoming.request.map_err(|refusal| refusal.body)?;
     let hook = request.path.strip_prefix("/tdmq/").ok_or("its path is not /tdmq/HOOK")?.to_owned();
     let sample = Sample::of(&hook).ok_or("its hook is no sample's")?;
-    let info = preset_info(&hook).ok_or("its hook is no preset's")?;
+    let info = preset_info(&hook)?;
     let signer = sample.signer().ok_or("its sample secret does not fit the preset")?;
     // What was signed when the file was made is too old by now; the others work as they lie.
     let request = match (info.max_age, expect) {

@@ -1,4 +1,4 @@
-//! `hookmq`: try it, check a configuration, sign and verify webhooks.
+//! `hookmq`: try it, check a configuration, look sources up, sign, send and verify webhooks.
 //!
 //! Exit codes: 0 as hoped, 1 not so (a rejected request, a failed demo), 2 a configuration error.
 
@@ -8,10 +8,15 @@ mod check;
 mod client;
 mod demo;
 mod samples;
+mod send;
 mod sign;
+mod sources;
+#[cfg(test)]
+mod tests;
 mod trigger;
 mod verify;
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -36,9 +41,13 @@ enum Command {
         /// The file; default: what a function would read
         file: Option<PathBuf>,
     },
-    /// Print a valid request of a provider, signed now
+    /// Print a request of a provider, signed now, or a deliberately broken one
     Sign(sign::Args),
-    /// Verify a request as a function would
+    /// Send a request of a provider, signed now, or a deliberately broken one
+    Send(send::Args),
+    /// List the providers, or tell all of one
+    Sources(sources::Args),
+    /// Verify a request as a function would: as described, or piped in as `sign` prints it
     Verify(verify::Args),
 }
 
@@ -67,6 +76,8 @@ async fn main() -> ExitCode {
         Command::Dev => demo::dev().await,
         Command::Check { file } => check::run(file.as_deref()),
         Command::Sign(args) => sign::run(&args),
+        Command::Send(args) => send::run(&args).await,
+        Command::Sources(args) => sources::run(&args),
         Command::Verify(args) => verify::run(&args),
     }
     .into()
@@ -75,4 +86,15 @@ async fn main() -> ExitCode {
 /// Prints an error the way the other commands do.
 fn complain(error: impl std::fmt::Display) {
     eprintln!("hookmq: {error}");
+}
+
+/// Prints what may be long, or no text; a reader that has seen enough (`| head`) is no failure.
+fn print(output: &[u8]) -> Exit {
+    match std::io::stdout().write_all(output) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            complain(error);
+            Exit::Bad
+        }
+        _ => Exit::Good,
+    }
 }

@@ -1,9 +1,12 @@
-//! A signed request as a trigger's event, or as HTTP.
+//! A signed request as a trigger's event, or as HTTP: printed, and read again.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use hookmq_shared::clock::Timestamp;
-use hookmq_shared::http::Headers;
+use hookmq_shared::host::trigger::{self, Invocation};
+use hookmq_shared::http::{Headers, Request};
+use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 
 /// The form in which a request is printed.
@@ -32,6 +35,53 @@ pub(crate) struct Signed<'r> {
     pub headers: &'r Headers,
     pub body: &'r [u8],
     pub at: Timestamp,
+}
+
+/// The request that is printed in one of the forms.
+pub(crate) fn read(text: &[u8]) -> Result<Request, String> {
+    if text.first() == Some(&b'{') {
+        let event = std::str::from_utf8(text).map_err(|e| e.to_string())?;
+        let invocation = Invocation { request_id: String::new(), deadline: None };
+        let incoming = trigger::read(event, invocation).map_err(|e| e.to_string())?;
+        return incoming.request.map_err(|refusal| refusal.body);
+    }
+    http(text).ok_or_else(|| "standard input is neither an HTTP/1.1 request nor a trigger's event".to_owned())
+}
+
+fn http(text: &[u8]) -> Option<Request> {
+    let mut rest = text;
+    let mut line = || {
+        let (line, tail) = rest.split_at(rest.iter().position(|b| *b == b'\n')?);
+        rest = tail.get(1..)?;
+        Some(line.strip_suffix(b"\r").unwrap_or(line))
+    };
+    let start = std::str::from_utf8(line()?).ok()?;
+    let [method, target, "HTTP/1.1"] = start.split(' ').collect::<Vec<_>>()[..] else { return None };
+    let mut headers = Headers::new();
+    loop {
+        let line = line()?;
+        if line.is_empty() {
+            break;
+        }
+        let (name, value) = line.split_at(line.iter().position(|b| *b == b':')?);
+        let value = Bytes::copy_from_slice(value.get(1..)?.trim_ascii());
+        headers.push(std::str::from_utf8(name).ok()?, value);
+    }
+    // What a shell adds after the body is none of it.
+    let length = headers.one_str("content-length").and_then(|length| length.parse().ok());
+    let body = length.and_then(|length| rest.get(..length)).unwrap_or(rest);
+    let (path, raw_query) = target.split_once('?').unwrap_or((target, ""));
+    Some(Request {
+        method: method.to_owned(),
+        path: path.to_owned(),
+        raw_query: raw_query.to_owned(),
+        headers,
+        body: Bytes::copy_from_slice(body),
+        request_id: String::new(),
+        received: tokio::time::Instant::now(),
+        source_ip: None,
+        deadline: None,
+    })
 }
 
 const HOST: &str = "hooks.example.com";
@@ -101,14 +151,15 @@ impl Signed<'_> {
 
     fn rest_api(&self) -> Value {
         let (body, is_base64) = self.body_text();
+        let has_query = !self.raw_query.is_empty();
         json!({
             "resource": "/{hook+}",
             "path": self.path,
             "httpMethod": self.method,
             "headers": self.joined_headers(),
             "multiValueHeaders": self.listed_headers(),
-            "queryStringParameters": null,
-            "multiValueQueryStringParameters": null,
+            "queryStringParameters": has_query.then(|| self.query(true).into_iter().collect::<Value>()),
+            "multiValueQueryStringParameters": has_query.then(|| self.listed_query(true)),
             "requestContext": {
                 "accountId": "123456789012",
                 "apiId": "api-id",
@@ -135,13 +186,13 @@ impl Signed<'_> {
             "body": body,
             "isBase64Encoded": is_base64,
         });
-        let (headers, query) = if multi {
-            (("multiValueHeaders", self.listed_headers()), "multiValueQueryStringParameters")
+        if multi {
+            event["multiValueHeaders"] = self.listed_headers();
+            event["multiValueQueryStringParameters"] = self.listed_query(false);
         } else {
-            (("headers", self.joined_headers()), "queryStringParameters")
-        };
-        event[headers.0] = headers.1;
-        event[query] = json!({});
+            event["headers"] = self.joined_headers();
+            event["queryStringParameters"] = self.query(false).into_iter().collect();
+        }
         event
     }
 
@@ -151,6 +202,27 @@ impl Signed<'_> {
             Ok(text) => (text.to_owned(), false),
             Err(_) => (STANDARD.encode(self.body), true),
         }
+    }
+
+    /// The query's pairs: decoded as a REST API hands them over, or as they came, as a load balancer does.
+    fn query(&self, decoded: bool) -> Vec<(String, String)> {
+        let text = |text: &str| {
+            if decoded { percent_decode_str(text).decode_utf8_lossy().into_owned() } else { text.to_owned() }
+        };
+        let pairs = self.raw_query.split('&').filter(|pair| !pair.is_empty());
+        pairs
+            .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+            .map(|(n, v)| (text(n), text(v)))
+            .collect()
+    }
+
+    fn listed_query(&self, decoded: bool) -> Value {
+        let mut map = Map::new();
+        for (name, value) in self.query(decoded) {
+            let values = map.entry(name).or_insert_with(|| json!([]));
+            values.as_array_mut().into_iter().for_each(|values| values.push(value.clone().into()));
+        }
+        Value::Object(map)
     }
 
     fn joined_headers(&self) -> Value {

@@ -1,8 +1,10 @@
 //! `hookmq verify`: would a function accept this request, and if not, why?
+//!
+//! The request is described by `-H`, `--body` and `--method`, or piped in as `hookmq sign` prints it.
 
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::io::Read as _;
+use std::io::{IsTerminal as _, Read as _};
 use std::path::PathBuf;
 
 use bytes::Bytes;
@@ -16,7 +18,7 @@ use hookmq_shared::secret::{Secret, SecretRef};
 use hookmq_shared::source::{Outcome, Settings, Source};
 use toml::de::DeTable;
 
-use crate::{Exit, check, complain};
+use crate::{Exit, check, complain, trigger};
 
 #[derive(clap::Args)]
 #[command(group(ArgGroup::new("which").required(true).args(["hook", "source", "verify"])))]
@@ -42,9 +44,9 @@ pub(crate) struct Args {
     /// The time of receipt, in Unix seconds; default: now
     #[arg(long, value_name = "UNIX")]
     at: Option<i64>,
-    /// The request's method
-    #[arg(long, value_name = "M", default_value = "POST")]
-    method: String,
+    /// The request's method; default: POST
+    #[arg(long, value_name = "M")]
+    method: Option<String>,
     /// The public URL that was called
     #[arg(long, value_name = "URL")]
     url: Option<String>,
@@ -162,6 +164,13 @@ pub(crate) fn params(
 
 fn request(args: &Args) -> Result<Request, Box<dyn Error>> {
     let mut body = Vec::new();
+    let is_described = args.method.is_some() || !args.header.is_empty() || args.body.is_some();
+    if !is_described && !std::io::stdin().is_terminal() {
+        std::io::stdin().read_to_end(&mut body)?;
+        if !body.is_empty() {
+            return Ok(trigger::read(&body)?);
+        }
+    }
     match args.body.as_deref() {
         None => {}
         Some(file) if file.as_os_str() == "-" => drop(std::io::stdin().read_to_end(&mut body)?),
@@ -170,7 +179,7 @@ fn request(args: &Args) -> Result<Request, Box<dyn Error>> {
     let url: http::Uri = args.url.as_deref().unwrap_or("/").parse()?;
     let headers: Headers = args.header.iter().map(|(name, value)| (name, value.clone())).collect();
     Ok(Request {
-        method: args.method.to_ascii_uppercase(),
+        method: args.method.as_deref().unwrap_or("POST").to_ascii_uppercase(),
         path: url.path().to_owned(),
         raw_query: url.query().unwrap_or_default().to_owned(),
         headers,

@@ -424,7 +424,7 @@ fn presets_tell_what_they_are() {
         );
         assert_eq!((source.deadline(), source.methods()), (info.deadline, "POST"));
     }
-    assert!(preset_info("nope").is_none());
+    assert!(preset_info("nope").is_err());
     let param = preset_info("feishu").unwrap().params.remove(0);
     assert_eq!((param.name.as_str(), param.required, param.secret), ("verification_token", false, true));
     let (github, _) = pair("github");

@@ -206,7 +206,7 @@ fn secrets(
 /// Parameters may be references too; those that are secrets must be.
 fn params(table: &Table<'_>, env: &Env, unresolved: &mut Vec<String>) -> BTreeMap<String, String> {
     let Some(params) = table.table("params") else { return BTreeMap::new() };
-    let known = table.str("source").and_then(|source| preset_info(source.value));
+    let known = table.str("source").and_then(|source| preset_info(source.value).ok());
     let known = known.map(|preset| preset.params).unwrap_or_default();
     let mut read = BTreeMap::new();
     for (name, value) in params.named_strings() {

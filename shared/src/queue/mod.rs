@@ -17,6 +17,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::message::Message;
+pub use tls::{BoxError, Connector, Stream};
 
 /// A vendor whose queue a function serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

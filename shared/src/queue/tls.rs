@@ -21,10 +21,10 @@ use super::endpoint::Endpoint;
 use crate::env::Env;
 
 /// An open connection.
-pub(super) type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
+pub type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
 
 /// Any error of the connectors below.
-pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The only crypto of the forwarders, behind one function: another one is a change here.
 fn crypto() -> CryptoProvider {
@@ -33,14 +33,15 @@ fn crypto() -> CryptoProvider {
 
 /// Opens connections as the environment says (`TLS_CA_FILE`, `HTTPS_PROXY`).
 #[derive(Clone)]
-pub(super) struct Connector {
+pub struct Connector {
     direct: HttpsConnector<HttpConnector>,
     /// Only for `https`, and never for loopback.
     tunnel: Option<HttpsConnector<Tunnel<HttpConnector>>>,
 }
 
 impl Connector {
-    pub(super) fn new(env: &Env) -> Result<Self, EnvProblem> {
+    /// Reads the environment; what is wrong with it.
+    pub fn new(env: &Env) -> Result<Self, EnvProblem> {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         // Without it, a request in two writes waits for a delayed acknowledgement: 40 ms.
@@ -54,7 +55,7 @@ impl Connector {
     }
 
     /// Connects, with the TLS handshake done.
-    pub(super) async fn connect(&self, endpoint: &Endpoint) -> Result<Stream, BoxError> {
+    pub async fn connect(&self, endpoint: &Endpoint) -> Result<Stream, BoxError> {
         match &self.tunnel {
             Some(tunnel) if endpoint.is_https() && !endpoint.is_loopback() => {
                 tunnel.clone().call(endpoint.uri()).await

@@ -35,6 +35,7 @@ mod field;
 mod grammar;
 mod handshake;
 mod hash;
+mod info;
 mod keep;
 mod kinds;
 mod parts;
@@ -43,6 +44,7 @@ mod proof;
 mod rejection;
 mod sign;
 mod signature;
+mod tamper;
 mod template;
 mod window;
 
@@ -57,6 +59,7 @@ pub use check::Verdict;
 pub use explain::{Explanation, Outcome, Step};
 use field::Field;
 use grammar::Scheme;
+pub use info::{Info, preset_info};
 pub use keep::is_credential_header;
 use kinds::{Algorithm, Kind, Rule, Several};
 pub use presets::{Param, preset_names};
@@ -64,6 +67,7 @@ use presets::{Preset, Profile};
 use proof::Proof;
 pub use rejection::Rejection;
 pub use sign::{Draft, SignError};
+pub use tamper::{STALE, Tamper};
 use window::Window;
 
 /// Proof that a source verified a request; made only in this module.
@@ -111,51 +115,6 @@ pub struct Source {
     secrets: Vec<Secret>,
     params: Params,
     url: Option<String>,
-}
-
-/// What is to be known of a preset.
-#[derive(Clone, Debug)]
-pub struct Info {
-    /// As in `source = "…"`.
-    pub name: &'static str,
-    /// Whose webhooks these are.
-    pub about: String,
-    /// What goes into `secrets`, in the provider's words.
-    pub secret: String,
-    /// The `kind` of its `[verify]` table: `token`, `hmac`, `ecdsa`, `any`, …
-    pub kind: &'static str,
-    /// `confirmed` or `unconfirmed`.
-    pub confidence: String,
-    /// What the scheme is known from.
-    pub evidence: String,
-    /// Whether a change of the body is noticed.
-    pub covers_body: bool,
-    /// How old a request may be, where it says when it was signed.
-    pub max_age: Option<Duration>,
-    /// Parameters.
-    pub params: Vec<Param>,
-    /// In which the sender wants its answer.
-    pub deadline: Duration,
-    /// The value of `Allow`.
-    pub methods: &'static str,
-}
-
-/// What is known of the preset `name`.
-pub fn preset_info(name: &str) -> Option<Info> {
-    let preset = Preset::load(name).ok()?;
-    Some(Info {
-        name: preset.name,
-        about: preset.about,
-        secret: preset.secret,
-        kind: preset.scheme.kind.as_str(),
-        confidence: preset.confidence,
-        evidence: preset.evidence,
-        covers_body: preset.scheme.coverage() == Coverage::Body,
-        max_age: preset.scheme.max_age(),
-        params: preset.params,
-        deadline: preset.profile.deadline,
-        methods: preset.profile.methods,
-    })
 }
 
 impl Source {

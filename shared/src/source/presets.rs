@@ -13,9 +13,12 @@ use crate::reader::{At, Mistakes, Table};
 #[derive(Clone, Debug)]
 pub(super) struct Preset {
     pub(super) name: &'static str,
+    /// The file.
+    pub(super) data: &'static str,
     pub(super) scheme: Scheme,
     pub(super) about: String,
     pub(super) secret: String,
+    pub(super) setup: Option<String>,
     pub(super) confidence: String,
     pub(super) evidence: String,
     pub(super) params: Vec<Param>,
@@ -188,22 +191,29 @@ impl Preset {
         let Some((name, text)) = PRESETS.iter().find(|(n, _)| *n == name) else {
             return Err(unknown(name));
         };
+        Self::parse(name, text)
+    }
+
+    /// Reads the text of a preset's file; the error names everything that is wrong in it.
+    pub(super) fn parse(name: &'static str, text: &'static str) -> Result<Self, String> {
         let mistakes = Mistakes::new(format!("{name}.toml"), text);
         let preset = match DeTable::parse(text) {
-            Ok(doc) => Self::read(name, Table::new(&mistakes, "", 0, doc.get_ref())),
+            Ok(doc) => Self::read(name, text, Table::new(&mistakes, "", 0, doc.get_ref())),
             Err(error) => return Err(error.to_string()),
         };
         let mistakes: Vec<String> = mistakes.into_sorted().iter().map(ToString::to_string).collect();
         preset.filter(|_| mistakes.is_empty()).ok_or_else(|| mistakes.join("; "))
     }
 
-    fn read(name: &'static str, table: Table<'_>) -> Option<Self> {
+    fn read(name: &'static str, data: &'static str, table: Table<'_>) -> Option<Self> {
         let text = |key| grammar::text(&table, key, "\"…\"").map(str::to_owned);
         let preset = Self {
             name,
+            data,
             scheme: table.table("verify").and_then(Scheme::read)?,
             about: text("about")?,
             secret: text("secret")?,
+            setup: table.str("setup").map(|at| at.value.to_owned()),
             confidence: text("confidence")?,
             evidence: text("evidence")?,
             params: table.table("params").as_ref().map(Param::read_all).unwrap_or_default(),
@@ -332,6 +342,16 @@ mod tests {
             );
         }
         assert!(PRESETS.is_sorted());
+    }
+
+    #[test]
+    fn the_documented_preset_is_sound() {
+        let text = include_str!("../../../docs/add-a-source.md");
+        let (_, block) = text.split_once("```toml\n").unwrap();
+        let preset = Preset::parse("acme", block.split_once("```").unwrap().0).unwrap();
+        assert_eq!((preset.confidence.as_str(), preset.profile.handshakes.len()), ("confirmed", 1));
+        assert_eq!(preset.profile.ack.response("accepted", "1").body, "ok");
+        assert!(crate::json::is_valid(&preset.profile.sample.body));
     }
 
     #[test]

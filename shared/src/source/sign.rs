@@ -8,6 +8,7 @@ use super::check::first;
 use super::field::{Field, View};
 use super::grammar::Scheme;
 use super::kinds::{Kind, Rule, Signed};
+use super::tamper::{Tamper, flip};
 use super::{Rejection, Source};
 use crate::clock::{Random, Timestamp};
 use crate::http::{Headers, Request};
@@ -29,6 +30,8 @@ pub struct Draft {
     pub event: Option<String>,
     /// The delivery's id, likewise.
     pub id: Option<String>,
+    /// What is wrong with it, for a request that must be refused; of presets only.
+    pub tamper: Option<Tamper>,
 }
 
 /// Why a request cannot be signed.
@@ -43,12 +46,17 @@ pub enum SignError {
     /// Something that is signed cannot be made up.
     #[error("{0}: give it")]
     Incomplete(Rejection),
+    /// A request with this thing wrong would be accepted.
+    #[error("{0}")]
+    Tamper(Tamper),
 }
 
 impl Source {
     /// Makes a request that [`check`](Self::check) accepts at `now`, with the secret of that number
     /// (counted from 0). For a public-key source that secret is the private key (of Ed25519 its 32-byte
     /// seed, else PKCS #8), and [`public_key`](Self::public_key) is what verifies the request.
+    ///
+    /// A draft with a [`tamper`](Draft::tamper) becomes a request that is refused for that reason.
     pub fn sign(
         &self,
         draft: Draft,
@@ -56,7 +64,21 @@ impl Source {
         now: Timestamp,
         random: &Random,
     ) -> Result<Request, SignError> {
-        let Draft { method, path, raw_query, headers, body, event, id } = draft;
+        match draft.tamper {
+            Some(tamper) => self.sign_broken(tamper, draft, secret, now, random),
+            None => self.sign_draft(draft, secret, now, random),
+        }
+    }
+
+    /// As [`sign`](Self::sign); of all that can be wrong, only a signature's bit is flipped here.
+    pub(super) fn sign_draft(
+        &self,
+        draft: Draft,
+        secret: usize,
+        now: Timestamp,
+        random: &Random,
+    ) -> Result<Request, SignError> {
+        let Draft { method, path, raw_query, headers, body, event, id, tamper } = draft;
         let sample = &self.profile.sample;
         let mut desk = Desk {
             is_sample: body.is_none(),
@@ -74,6 +96,7 @@ impl Source {
             url: self.url.as_deref(),
             pairs: Vec::new(),
             item: None,
+            tamper,
         };
         if desk.request.headers.all("content-type").next().is_none() {
             desk.request.headers.push("content-type", sample.content_type.clone());
@@ -123,6 +146,7 @@ struct Desk<'s> {
     pairs: Vec<(String, String)>,
     /// The item that is written, of those at that place.
     item: Option<(&'s Field, usize)>,
+    tamper: Option<Tamper>,
 }
 
 impl<'s> Desk<'s> {
@@ -184,10 +208,13 @@ impl<'s> Desk<'s> {
                         self.fill(field, &random.uuid());
                     }
                 }
-                let signed = {
+                let mut signed = {
                     let message = template.fill(&self.view()).map_err(SignError::Incomplete)?;
                     key().and_then(|key| algorithm.sign(&message, key)).ok_or_else(no_secret)?
                 };
+                if self.tamper == Some(Tamper::Signature) {
+                    flip(signed.last_mut());
+                }
                 let text = signature.write(&self.pairs, &signed);
                 self.put(&signature.from, &text, true)?;
             }

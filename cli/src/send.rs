@@ -1,0 +1,78 @@
+//! `hookmq send`: a request of a provider, sent to an address; on demand a broken one.
+
+use std::error::Error;
+use std::time::Duration;
+
+use hookmq_shared::env::Env;
+use hookmq_shared::http::Request;
+use hookmq_shared::queue::Connector;
+use hookmq_shared::queue::endpoint::Endpoint;
+use tokio::time::timeout;
+
+use crate::client::{self, Answer};
+use crate::sign::Recipe;
+use crate::{Exit, complain};
+
+/// For everything from connecting to the answer's last byte: as long as API gateways wait.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    recipe: Recipe,
+    /// Where to: http or https; `HTTPS_PROXY` and `TLS_CA_FILE` count as for the functions
+    #[arg(long, value_name = "URL")]
+    url: String,
+    /// The public URL, for schemes that sign it; default: --url
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
+}
+
+/// Prints the answer: its status on the first line, then its body.
+pub(crate) async fn run(args: &Args) -> Exit {
+    let (endpoint, target) = match address(&args.url) {
+        Ok(address) => address,
+        Err(error) => {
+            complain(format_args!("{}: {error}", args.url));
+            return Exit::Configuration;
+        }
+    };
+    let public_url = args.public_url.as_ref().unwrap_or(&args.url);
+    let request = match args.recipe.request(&target, Some(public_url.clone())) {
+        Ok(request) => request,
+        Err(errors) => {
+            errors.iter().for_each(complain);
+            return Exit::Configuration;
+        }
+    };
+    match timeout(PATIENCE, exchange(&endpoint, request)).await {
+        Ok(Ok(answer)) => {
+            println!("{}\n{}", answer.status, String::from_utf8_lossy(&answer.body));
+            if answer.status.is_success() { Exit::Good } else { Exit::Bad }
+        }
+        Ok(Err(error)) => {
+            complain(format_args!("{endpoint}: {error}"));
+            Exit::Bad
+        }
+        Err(_) => {
+            complain(format_args!("{endpoint}: no answer within {} s", PATIENCE.as_secs()));
+            Exit::Bad
+        }
+    }
+}
+
+/// Where to connect, and the path and query to ask for.
+fn address(url: &str) -> Result<(Endpoint, String), Box<dyn Error>> {
+    let (url, _fragment) = url.split_once('#').unwrap_or((url, ""));
+    let uri: http::Uri = url.parse()?;
+    let target = uri.path_and_query().map_or("/", |target| target.as_str());
+    let bare = url.strip_suffix(target).unwrap_or(url);
+    Ok((Endpoint::parse(bare, true)?, target.to_owned()))
+}
+
+async fn exchange(endpoint: &Endpoint, request: Request) -> Result<Answer, Box<dyn Error + Send + Sync>> {
+    let stream = Connector::new(&Env::process())?.connect(endpoint).await?;
+    let query = if request.raw_query.is_empty() { String::new() } else { format!("?{}", request.raw_query) };
+    let target = format!("{}{query}", request.path);
+    client::exchange(stream, endpoint.host(), &request.method, &target, &request.headers, request.body).await
+}
