@@ -7,7 +7,7 @@ use hookmq_shared::delivery::Coverage;
 use hookmq_shared::reader::{Mistakes, Table};
 use hookmq_shared::source::{BuildError, Settings, Source, Verdict};
 use serde_json::json;
-use source_common::{NOW, custom, load, pair, request, settings};
+use source_common::{NOW, custom, load, pair, params_for, request, settings};
 use toml::de::DeTable;
 
 /// The mistakes of a table, as `line: key: message`.
@@ -193,7 +193,10 @@ fn errors(result: Result<Source, Vec<BuildError>>) -> Vec<String> {
 #[test]
 fn what_is_no_secret_is_never_a_key() {
     let url = || Some("https://example.com/hook".to_owned());
-    let with = |name, secrets| errors(Source::preset(name, Settings { url: url(), ..settings(&secrets) }));
+    let with = |name, secrets| {
+        let params = params_for(name);
+        errors(Source::preset(name, Settings { url: url(), params, ..settings(&secrets) }))
+    };
     for name in hookmq_shared::source::preset_names().filter(|name| *name != "none") {
         assert_eq!(with(name, json!([])), [r#"secrets: missing: write secrets = ["env:NAME"]"#], "{name}");
         for blank in ["", " ", "\t\n"] {
@@ -209,6 +212,9 @@ fn what_is_no_secret_is_never_a_key() {
         ("standard-webhooks-ed25519", "whpk_AAAA"),
         ("standard-webhooks-ed25519", "whsec_6KmH+XtgmFGnfhDW1IE47w5Rj0a58doRRboYOtAvk1M="),
         ("discord", "00"),
+        ("adyen-payments-item", "not-hex"),
+        ("sendgrid", "MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="),
+        ("sendgrid", "-----BEGIN PUBLIC KEY-----"),
         ("discord", "0000000000000000000000000000000000000000000000000000000000000000"),
         ("basic", "dXNlcg=="),
         ("basic", "user"),
