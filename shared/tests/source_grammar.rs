@@ -132,6 +132,16 @@ const MISTAKES: &[(usize, &str, &str)] = &[
     ),
     (
         5,
+        r#"timestamp = { from = "header:T", unit = "expires", past = "5m" }"#,
+        "5: verify.timestamp.past: unknown key; known here: from, max_ahead, unit",
+    ),
+    (
+        5,
+        r#"timestamp = { from = "header:T", unit = "s", max_ahead = "5m" }"#,
+        "5: verify.timestamp.max_ahead: unknown key; known here: from, future, past, unit",
+    ),
+    (
+        5,
         r#"timestamp = { from = "header:T", unit = "s", past = "5 weeks" }"#,
         "5: verify.timestamp.past: expected a duration such as",
     ),
@@ -333,6 +343,25 @@ fn timestamps_come_in_four_units() {
             let verdict = source.check("h", signed.clone(), NOW.shifted(millis));
             assert_eq!(matches!(verdict, Verdict::Verified(_)), accepted, "{unit} {millis}");
         }
+    }
+}
+
+#[test]
+fn an_expiry_lies_ahead_and_not_too_far() {
+    let table = SOUND.replace("unit = \"s\"", "unit = \"expires\", max_ahead = \"1m\"");
+    let source = custom(&table, settings(&json!(["k"]))).unwrap();
+    let draft = hookmq_shared::source::Draft::default();
+    let signed = source.sign(draft, 0, NOW, &source_common::random()).unwrap();
+    assert_eq!(signed.headers.one_str("t"), Some("1760000060"));
+    for (millis, want) in
+        [(0, "verified"), (60_000, "verified"), (60_001, "stale"), (-1, "future"), (-3_600_000, "future")]
+    {
+        let found = match source.check("h", signed.clone(), NOW.shifted(millis)) {
+            Verdict::Verified(_) => "verified",
+            Verdict::Rejected(rejection) => rejection.as_str(),
+            Verdict::Handshake(_) => "handshake",
+        };
+        assert_eq!(found, want, "{millis}");
     }
 }
 

@@ -341,11 +341,13 @@ fn time_passes() {
     for name in preset_names() {
         let Some(past) = preset_info(name).unwrap().max_age else { continue };
         let past = i64::try_from(past.as_secs()).unwrap();
-        let future = match name {
-            "gitee" => 3600,
-            "linear" | "tencent-im" => 60,
-            "workos" => 180,
-            _ => 300,
+        let (past, future) = match name {
+            // Valid for ten minutes when it is signed, and never for more than the hour.
+            "tencent-live-md5" => (600, past - 600),
+            "gitee" => (past, 3600),
+            "linear" | "tencent-im" => (past, 60),
+            "workos" => (past, 180),
+            _ => (past, 300),
         };
         let (verifier, signer) = pair(name);
         let request = sign(&signer, Draft::default());
