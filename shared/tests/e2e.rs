@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod source_common;
 mod world;
 
 use std::future::Future;
@@ -21,7 +22,12 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::{Config as Cases, TestRunner};
 use serde_json::Value;
+<<<<<<< HEAD
 use world::{Answer, VENDOR_SECRETS, World, assert_never_written, is_written, topic};
+=======
+use source_common::{P256_KEY, params_for};
+use world::{Answer, VENDOR_SECRETS, World, assert_never_written, topic};
+>>>>>>> engine1
 
 const TOKEN: &str = "a-token-of-the-end-to-end-tests";
 const SECRET: &str = "a-secret-of-the-end-to-end-tests";
@@ -72,7 +78,8 @@ fn headers(more: &[(&str, &str)]) -> Headers {
 /// A secret that the preset takes, and the one that signs for it.
 fn secrets(preset: &str) -> (String, String) {
     let signing = match preset {
-        "adyen-header" | "discord" => "07".repeat(32),
+        "adyen-header" | "adyen-payments-item" | "discord" => "07".repeat(32),
+        "sendgrid" => P256_KEY.to_owned(),
         "standard-webhooks-ed25519" => format!("whpk_{}", BASE64_STANDARD.encode([7; 32])),
         "supabase" => format!("v1,whsec_{}", BASE64_STANDARD.encode([7; 32])),
         "telnyx" => BASE64_STANDARD.encode([7; 32]),
@@ -96,7 +103,8 @@ fn secrets(preset: &str) -> (String, String) {
 
 fn signer(preset: &str, secret: &str) -> Source {
     let secrets = if preset == "none" { Vec::new() } else { vec![Secret::new(secret)] };
-    Source::preset(preset, Settings { secrets, url: Some(URL.to_owned()), ..Settings::default() }).unwrap()
+    let params = params_for(preset);
+    Source::preset(preset, Settings { secrets, url: Some(URL.to_owned()), params }).unwrap()
 }
 
 /// Where the senders that sign it send to.
@@ -107,8 +115,11 @@ async fn every_source_is_carried<Q: Queue>(queue: fn(Context) -> Q) {
         let (secret, signing) = secrets(preset);
         let list = if preset == "none" { String::new() } else { format!("\"plain:{secret}\"") };
         let topic = topic(Q::VENDOR);
+        let params: Vec<_> = params_for(preset).iter().map(|(k, v)| format!("{k} = {v:?}")).collect();
         let hooks = format!(
-            "[hooks.h]\nsource = \"{preset}\"\nsecrets = [{list}]\ntopic = \"{topic}\"\nurl = \"{URL}\"\n"
+            "[hooks.h]\nsource = \"{preset}\"\nsecrets = [{list}]\ntopic = \"{topic}\"\nurl = \"{URL}\"\n\
+             params = {{ {} }}\n",
+            params.join(", ")
         );
         let world = World::start(&hooks, queue).await;
         let draft = Draft { path: "/h".into(), ..Draft::default() };
@@ -157,7 +168,11 @@ fn forge(preset: &str, request: &Request, covers_body: bool) -> Request {
         return Request { body, ..request.clone() };
     }
     let draft = Draft { path: request.path.clone(), ..Draft::default() };
-    let wrong = signer(preset, "user:not-the-secret-of-this-hook");
+    let secret = match preset {
+        "adyen-payments-item" => "08".repeat(32),
+        _ => "user:not-the-secret-of-this-hook".to_owned(),
+    };
+    let wrong = signer(preset, &secret);
     wrong.sign(draft, 0, Clock::system().now(), &Random::system()).unwrap()
 }
 

@@ -7,7 +7,7 @@ use hookmq_shared::delivery::Coverage;
 use hookmq_shared::reader::{Mistakes, Table};
 use hookmq_shared::source::{BuildError, Settings, Source, Verdict};
 use serde_json::json;
-use source_common::{NOW, custom, load, pair, request, settings};
+use source_common::{NOW, custom, load, pair, params_for, request, settings};
 use toml::de::DeTable;
 
 /// The mistakes of a table, as `line: key: message`.
@@ -132,6 +132,16 @@ const MISTAKES: &[(usize, &str, &str)] = &[
     ),
     (
         5,
+        r#"timestamp = { from = "header:T", unit = "expires", past = "5m" }"#,
+        "5: verify.timestamp.past: unknown key; known here: from, max_ahead, unit",
+    ),
+    (
+        5,
+        r#"timestamp = { from = "header:T", unit = "s", max_ahead = "5m" }"#,
+        "5: verify.timestamp.max_ahead: unknown key; known here: from, future, past, unit",
+    ),
+    (
+        5,
         r#"timestamp = { from = "header:T", unit = "s", past = "5 weeks" }"#,
         "5: verify.timestamp.past: expected a duration such as",
     ),
@@ -193,7 +203,10 @@ fn errors(result: Result<Source, Vec<BuildError>>) -> Vec<String> {
 #[test]
 fn what_is_no_secret_is_never_a_key() {
     let url = || Some("https://example.com/hook".to_owned());
-    let with = |name, secrets| errors(Source::preset(name, Settings { url: url(), ..settings(&secrets) }));
+    let with = |name, secrets| {
+        let params = params_for(name);
+        errors(Source::preset(name, Settings { url: url(), params, ..settings(&secrets) }))
+    };
     for name in hookmq_shared::source::preset_names().filter(|name| *name != "none") {
         assert_eq!(with(name, json!([])), [r#"secrets: missing: write secrets = ["env:NAME"]"#], "{name}");
         for blank in ["", " ", "\t\n"] {
@@ -209,6 +222,9 @@ fn what_is_no_secret_is_never_a_key() {
         ("standard-webhooks-ed25519", "whpk_AAAA"),
         ("standard-webhooks-ed25519", "whsec_6KmH+XtgmFGnfhDW1IE47w5Rj0a58doRRboYOtAvk1M="),
         ("discord", "00"),
+        ("adyen-payments-item", "not-hex"),
+        ("sendgrid", "MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="),
+        ("sendgrid", "-----BEGIN PUBLIC KEY-----"),
         ("discord", "0000000000000000000000000000000000000000000000000000000000000000"),
         ("basic", "dXNlcg=="),
         ("basic", "user"),
@@ -327,6 +343,25 @@ fn timestamps_come_in_four_units() {
             let verdict = source.check("h", signed.clone(), NOW.shifted(millis));
             assert_eq!(matches!(verdict, Verdict::Verified(_)), accepted, "{unit} {millis}");
         }
+    }
+}
+
+#[test]
+fn an_expiry_lies_ahead_and_not_too_far() {
+    let table = SOUND.replace("unit = \"s\"", "unit = \"expires\", max_ahead = \"1m\"");
+    let source = custom(&table, settings(&json!(["k"]))).unwrap();
+    let draft = hookmq_shared::source::Draft::default();
+    let signed = source.sign(draft, 0, NOW, &source_common::random()).unwrap();
+    assert_eq!(signed.headers.one_str("t"), Some("1760000060"));
+    for (millis, want) in
+        [(0, "verified"), (60_000, "verified"), (60_001, "stale"), (-1, "future"), (-3_600_000, "future")]
+    {
+        let found = match source.check("h", signed.clone(), NOW.shifted(millis)) {
+            Verdict::Verified(_) => "verified",
+            Verdict::Rejected(rejection) => rejection.as_str(),
+            Verdict::Handshake(_) => "handshake",
+        };
+        assert_eq!(found, want, "{millis}");
     }
 }
 

@@ -6,6 +6,7 @@ use std::fmt;
 use std::ops::Range;
 
 use percent_encoding::percent_decode;
+use serde_json::value::RawValue;
 
 use super::Rejection;
 use crate::http::Request;
@@ -79,6 +80,23 @@ impl Field {
         match self.find(view) {
             Err(Rejection::Malformed(_)) => Ok(None),
             other => other,
+        }
+    }
+
+    /// As [`read`](Self::read), where nothing is signed for what is missing or `null`. An object or an
+    /// array stands for neither.
+    pub(super) fn read_or_empty<'v>(&self, view: &View<'v>) -> Result<Cow<'v, [u8]>, Rejection> {
+        if let Some(value) = self.find(view)? {
+            return Ok(value);
+        }
+        let text = match self {
+            Self::Json(path) => json::find(&view.request.body, path),
+            Self::Item(path) => json::find(view.item, path),
+            _ => Ok(None),
+        };
+        match text.map_err(|error| self.unreadable(error))?.map(RawValue::get) {
+            None | Some("null" | "\"\"") => Ok(Cow::Borrowed(&[])),
+            Some(_) => Err(Rejection::Malformed(self.to_string())),
         }
     }
 

@@ -224,15 +224,17 @@ impl Pin {
     }
 }
 
-/// The name in `{param:NAME}`.
+/// The name in `{param:NAME}`, which may have text around it.
 pub(super) fn param(text: &str) -> Option<&str> {
-    text.strip_prefix("{param:")?.strip_suffix('}')
+    let (_, rest) = text.split_once("{param:")?;
+    Some(rest.split_once('}')?.0)
 }
 
 /// Puts a parameter's value in place of `{param:NAME}`.
 pub(super) fn bind(text: &mut String, params: &Params) {
-    if let Some(value) = param(text).and_then(|name| params.get(name)).and_then(|value| value.expose_str()) {
-        *text = value.to_owned();
+    let Some(name) = param(text) else { return };
+    if let Some(value) = params.get(name).and_then(|value| value.expose_str()) {
+        *text = text.replace(&format!("{{param:{name}}}"), value);
     }
 }
 

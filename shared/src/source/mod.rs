@@ -4,7 +4,7 @@
 //! own `[verify]` table in the same words:
 //!
 //! ```toml
-//! kind      = "hmac"                     # token, hmac, digest, ed25519, none
+//! kind      = "hmac"                     # token, hmac, digest, ed25519, ecdsa, network, any, all, none
 //! hash      = "sha256"
 //! key       = { encoding = "base64", strip_prefix = "whsec_" }     # how a secret is written
 //! signature = { from = "header:X-Signature", format = "kv", sep = ",", take = "v1", encoding = "hex" }
@@ -18,6 +18,18 @@
 //!
 //! A field is `header:NAME`, `query:NAME`, `json:a.b.0`, `form:NAME` or, in a `kv` signature,
 //! `sigkv:KEY`. It must be there once: what is missing, empty or doubled is refused.
+//!
+//! What else there is, each told where it is read: a signed hash of the body (`body_hash`), a body whose
+//! items are verified one by one (`items = "json:value"`, read by `item:NAME`), an expiry in place of a
+//! timestamp (`unit = "expires"`), networks (`kind = "network"`), and several verifiers on one hook:
+//!
+//! ```toml
+//! kind   = "all"                         # or "any", which proves no more than its weakest member
+//! verify = [
+//!   { kind = "network", cidrs = ["203.0.113.0/24"] },
+//!   { kind = "token", from = "query:token" },
+//! ]
+//! ```
 //!
 //! ```text
 //! Request ─► unsigned handshake ─► pins ─► signature ─► timestamp ─► signed handshake ─► Delivery

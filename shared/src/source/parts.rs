@@ -6,7 +6,8 @@ use super::Rejection;
 use super::field::{Field, View, pairs};
 use crate::json::{self, JsonError};
 
-/// `{crc32(body)}`, `{fieldlines:a,b?,c}`, `{canon_headers:prefix}`, `{sorted_pairs:dropped}`.
+/// `{crc32(body)}`, `{fieldlines:a,b?,c}`, `{canon_headers:prefix}`, `{sorted_pairs:dropped}`,
+/// `{sorted_form}`, `{json:a?}`.
 #[derive(Clone, Debug)]
 pub(super) enum Compound {
     /// The CRC-32 of the body (ISO-HDLC, as in zip) in decimal digits. It is no hash: whoever has one
@@ -19,6 +20,10 @@ pub(super) enum Compound {
     CanonHeaders(String),
     /// `name=value&…` of the form body, decoded and sorted, without the names given here.
     SortedPairs(Vec<String>),
+    /// Names and values of the form body, decoded, sorted and each pair once, with nothing between.
+    SortedForm,
+    /// A field for which nothing is signed where it is missing, empty or `null`.
+    Optional(Field),
 }
 
 /// A member of the JSON body that stands on two lines.
@@ -42,19 +47,22 @@ impl Compound {
         if text == "crc32(body)" {
             return Some(Self::Crc32);
         }
+        if text == "sorted_form" {
+            return Some(Self::SortedForm);
+        }
         let (kind, names) = text.split_once(':').filter(|(_, names)| !names.is_empty())?;
         let list = || names.split(',').map(str::trim).filter(|name| !name.is_empty());
         match kind {
             "fieldlines" => Some(Self::FieldLines(list().map(Line::parse).collect())),
             "canon_headers" => Some(Self::CanonHeaders(names.to_ascii_lowercase())),
             "sorted_pairs" => Some(Self::SortedPairs(list().map(str::to_owned).collect())),
-            _ => None,
+            _ => Field::parse(text.strip_suffix('?')?).ok().map(Self::Optional),
         }
     }
 
     /// Whether a change of anything that the body says is noticed.
     pub(super) const fn has_body(&self) -> bool {
-        matches!(self, Self::FieldLines(_) | Self::SortedPairs(_))
+        matches!(self, Self::FieldLines(_) | Self::SortedPairs(_) | Self::SortedForm)
     }
 
     /// Whether a change of this place is noticed.
@@ -62,6 +70,8 @@ impl Compound {
         match (self, field) {
             (Self::FieldLines(lines), Field::Json(path)) => lines.iter().any(|line| line.name == *path),
             (Self::SortedPairs(dropped), Field::Form(name)) => !dropped.contains(name),
+            (Self::SortedForm, Field::Form(_)) => true,
+            (Self::Optional(signed), field) => signed.is(field),
             (Self::CanonHeaders(prefix), Field::Header(name)) => {
                 name.to_ascii_lowercase().starts_with(prefix.as_str())
             }
@@ -86,6 +96,8 @@ impl Compound {
             Self::FieldLines(lines) => field_lines(lines, &view.request.body, empty).map(Cow::Owned),
             Self::CanonHeaders(prefix) => canon_headers(prefix, view).map(Cow::Owned),
             Self::SortedPairs(dropped) => sorted_pairs(dropped, &view.request.body).map(Cow::Owned),
+            Self::SortedForm => Ok(sorted_form(&view.request.body).into()),
+            Self::Optional(field) => field.read_or_empty(view),
         }
     }
 }
@@ -148,6 +160,16 @@ fn sorted_pairs(dropped: &[String], form: &[u8]) -> Result<Vec<u8>, Rejection> {
     Ok(pairs.collect::<Vec<_>>().join(b"&".as_slice()))
 }
 
+/// As [Twilio] signs forms.
+///
+/// [Twilio]: https://www.twilio.com/docs/usage/webhooks/webhooks-security
+fn sorted_form(form: &[u8]) -> Vec<u8> {
+    let mut pairs: Vec<_> = pairs(form).collect();
+    pairs.sort_unstable();
+    pairs.dedup();
+    pairs.iter().flat_map(|(name, value)| [name.as_ref(), value.as_ref()]).collect::<Vec<_>>().concat()
+}
+
 fn crc32(bytes: &[u8]) -> u32 {
     const POLYNOMIAL: u32 = 0xedb8_8320;
     let step = |crc: u32| (0..8).fold(crc, |c, _| (c >> 1) ^ (POLYNOMIAL & 0_u32.wrapping_sub(c & 1)));
@@ -202,5 +224,27 @@ mod tests {
         let form = "b=2+%26&sign=x&a=%E4%BD%A0&c";
         assert_eq!(fill("sorted_pairs:sign,sign_type", &[], form).as_deref(), Ok("a=你&b=2 &&c="));
         assert_eq!(fill("sorted_pairs:sign", &[], "a=1&a=1"), Err("ambiguous"));
+        assert_eq!(fill("sorted_form", &[], "b=%2B+x&B=&a=2&a=1&a=2&c").as_deref(), Ok("Ba1a2b+ xc"));
+        assert_eq!(fill("sorted_form", &[], "").as_deref(), Ok(""));
+    }
+
+    #[test]
+    fn an_optional_field_is_a_scalar_or_nothing() {
+        let part = "json:a.b?";
+        for (body, want) in [
+            (r#"{"a":{"b":"x"}}"#, Ok("x")),
+            (r#"{"a":{"b":1}}"#, Ok("1")),
+            (r#"{"a":{"b":""}}"#, Ok("")),
+            (r#"{"a":{"b":null}}"#, Ok("")),
+            (r#"{"a":{}}"#, Ok("")),
+            ("{}", Ok("")),
+            (r#"{"a":{"b":{}}}"#, Err("malformed")),
+            (r#"{"a":{"b":[]}}"#, Err("malformed")),
+            (r#"{"a":{"b":"\ud800"}}"#, Err("malformed")),
+            (r#"{"a":{"b":1,"b":2}}"#, Err("ambiguous")),
+            ("", Err("malformed")),
+        ] {
+            assert_eq!(fill(part, &[], body).as_deref().map_err(|error| *error), want, "{body}");
+        }
     }
 }

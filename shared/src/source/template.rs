@@ -92,6 +92,11 @@ impl Template {
             table.error("signed", format!("nothing of the request is signed: write {EXAMPLE}"));
             return None;
         }
+        if let Some(by) = template.by.as_ref().filter(|by| !template.covers(by)) {
+            let message = format!("{by} chooses the case, so sign it in each: one could pass for another");
+            table.error("signed", message);
+            return None;
+        }
         Some(template).filter(|template| !template.cases.is_empty())
     }
 
@@ -221,7 +226,7 @@ fn with_query<'v>(base: &'v str, query: &str) -> Cow<'v, [u8]> {
 impl Part {
     fn parse(text: &str) -> Result<Self, String> {
         const PARTS: &str = "{body}, {method}, {url}, {path_query}, {secret}, {crc32(body)}, {fieldlines:A,B?}, \
-             {canon_headers:PREFIX}, {sorted_pairs:DROPPED} or a field such as {header:NAME}";
+             {canon_headers:PREFIX}, {sorted_pairs:DROPPED}, {sorted_form} or a field such as {header:NAME}";
         let Some(name) = text.strip_prefix('{').and_then(|t| t.strip_suffix('}')) else {
             return if text.contains('{') && text.contains('}') {
                 Err(format!(

@@ -1,6 +1,7 @@
 //! What the tests of sources share.
 #![allow(dead_code, clippy::unwrap_used, unreachable_pub, reason = "each test file uses a part of it")]
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use base64::Engine as _;
@@ -74,12 +75,27 @@ pub fn random() -> Random {
     Random::from_fn(move || next.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed).rotate_left(17))
 }
 
-/// A secret that the preset takes: for public keys, a private key's seed.
+/// A private key in PKCS #8, made for these tests.
+pub const P256_KEY: &str = "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg7j9U6SqNlvqPdIJrdcQ4e7MDm0YwHvRkCirtzAFgrPWhRANCAATX5KqiorFQqRO4Dhu/3qhvdkWCRDDLpbAZpWF3AsPf0uHolDsNkxWkFdE1fa7+vepJ2jxciyQEcliGwnzOkdIa";
+
+/// Parameters that the preset cannot do without.
+pub fn params_for(preset: &str) -> BTreeMap<String, String> {
+    let params: &[(&str, &str)] = match preset {
+        "twilio-sharedkey-sha256" => &[("key_id", "webhooks_sharedkey_1")],
+        _ => &[],
+    };
+    params.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+/// A secret that the preset takes: for public keys, a private key or its seed.
 pub fn secret_for(preset: &str) -> &'static str {
     match preset {
-        "adyen-header" => "44782DEF547AAA06C910C43932B1EB0C71FC68D9D0C057550C48EC2ACF6BA056",
+        "adyen-header" | "adyen-payments-item" => {
+            "44782DEF547AAA06C910C43932B1EB0C71FC68D9D0C057550C48EC2ACF6BA056"
+        }
         "basic" => "user:correct horse battery",
         "discord" => "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60",
+        "sendgrid" => P256_KEY,
         "standard-webhooks-ed25519" => "whpk_nWGxne/9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A=",
         "supabase" => "v1,whsec_6KmH+XtgmFGnfhDW1IE47w5Rj0a58doRRboYOtAvk1M=",
         "telnyx" => "nWGxne/9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A=",
@@ -93,7 +109,7 @@ pub fn pair(preset: &str) -> (Source, Source) {
     let with = |secret: &str| {
         let secrets = if preset == "none" { Vec::new() } else { vec![Secret::new(secret)] };
         let url = Some("https://example.com/hook".to_owned());
-        Source::preset(preset, Settings { secrets, url, ..Settings::default() }).unwrap()
+        Source::preset(preset, Settings { secrets, url, params: params_for(preset) }).unwrap()
     };
     let signer = with(secret_for(preset));
     let verifier = signer.public_key(0).map_or_else(|| signer.clone(), |key| with(&key));
