@@ -22,12 +22,8 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::{Config as Cases, TestRunner};
 use serde_json::Value;
-<<<<<<< HEAD
-use world::{Answer, VENDOR_SECRETS, World, assert_never_written, is_written, topic};
-=======
 use source_common::{P256_KEY, params_for};
-use world::{Answer, VENDOR_SECRETS, World, assert_never_written, topic};
->>>>>>> engine1
+use world::{Answer, VENDOR_SECRETS, World, assert_never_written, is_written, topic};
 
 const TOKEN: &str = "a-token-of-the-end-to-end-tests";
 const SECRET: &str = "a-secret-of-the-end-to-end-tests";
