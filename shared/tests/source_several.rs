@@ -247,6 +247,14 @@ fn every_mistake_is_told() {
         ),
         (
             "kind = \"hmac\"\nhash = \"sha256\"\nsignature = { from = \"header:S\", encoding = \"hex\" }\n\
+             signed = [\"{body}\", \"{item:a?}\", \"{sigkv:b?}\"]"
+                .to_owned(),
+            &[KEY],
+            "4: verify.signed: item:a is in an item: write items = \"json:items\"\n\
+             4: verify.signed: sigkv:b needs a signature of format = \"kv\"",
+        ),
+        (
+            "kind = \"hmac\"\nhash = \"sha256\"\nsignature = { from = \"header:S\", encoding = \"hex\" }\n\
              signed = [\"{header:T}\"]\nbody_hash = [{ from = \"header:H\", hash = \"sha256\" }]"
                 .to_owned(),
             &[KEY],

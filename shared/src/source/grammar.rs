@@ -162,7 +162,7 @@ impl Scheme {
         let mut used: Vec<(&str, &Field)> =
             named.iter().flat_map(|(key, fields)| fields.iter().map(move |f| (*key, f))).collect();
         if let Kind::Signed(signed) = &self.kind {
-            used.extend(signed.template.fields().map(|f| ("signed", f)));
+            used.extend(signed.template.all_fields().map(|f| ("signed", f)));
         }
         used.extend(self.timestamp.iter().map(|w| ("timestamp", &w.from)));
         used.extend(self.require.iter().map(|p| ("require", &p.from)));
@@ -181,7 +181,7 @@ impl Scheme {
         }
         let mut used: Vec<(&str, &Field)> = match &self.kind {
             Kind::Token(token) => vec![("from", &token.from)],
-            Kind::Signed(signed) => signed.template.fields().map(|field| ("signed", field)).collect(),
+            Kind::Signed(signed) => signed.template.all_fields().map(|field| ("signed", field)).collect(),
             Kind::None | Kind::Network(_) | Kind::Several(_) => Vec::new(),
         };
         match &self.items {

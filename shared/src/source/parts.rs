@@ -85,6 +85,11 @@ impl Compound {
         lines.iter().map(|line| line.name.as_str())
     }
 
+    /// The field that may be missing, where it is one.
+    pub(super) const fn optional(&self) -> Option<&Field> {
+        if let Self::Optional(field) = self { Some(field) } else { None }
+    }
+
     /// Whether [`Empty`] can make a difference.
     pub(super) fn has_optional(&self) -> bool {
         matches!(self, Self::FieldLines(lines) if lines.iter().any(|line| line.optional))

@@ -164,6 +164,15 @@ impl Template {
         })
     }
 
+    /// As [`fields`](Self::fields), with those that may be missing.
+    pub(super) fn all_fields(&self) -> impl Iterator<Item = &Field> {
+        let optional = self.all_parts().filter_map(|part| match part {
+            Part::Compound(compound) => compound.optional(),
+            _ => None,
+        });
+        self.fields().chain(optional)
+    }
+
     /// Whether a change of this place is noticed.
     pub(super) fn covers(&self, field: &Field) -> bool {
         let has = |part: &Part| match part {
