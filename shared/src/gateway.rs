@@ -7,11 +7,13 @@ use tokio::time::Instant;
 
 use crate::config::{Config, Hook, Lookup};
 use crate::context::Context;
+use crate::delivery::Delivery;
+use crate::fetch::{Document, Fetcher};
 use crate::host::Service;
 use crate::http::{MAX_HEADER_BYTES, MAX_HEADERS, Request, Response};
 use crate::problem::Problem;
 use crate::queue::{Class, Queue, Receipt, SendError};
-use crate::source::Verdict;
+use crate::source::{Address, Verdict};
 use crate::telemetry::{Line, Outcome};
 
 /// Seconds after which a sender may try again when a person must act first, and when not.
@@ -30,6 +32,7 @@ struct Inner<Q> {
     config: Config,
     queue: Q,
     context: Context,
+    fetcher: Fetcher,
 }
 
 impl<Q> Clone for Gateway<Q> {
@@ -50,12 +53,13 @@ impl<Q: Queue> Gateway<Q> {
         for problem in config.problems.iter().chain(&queue.problems()) {
             tracing::error!(%problem, "configuration");
         }
-        Self(Arc::new(Inner { config, queue, context }))
+        let fetcher = Fetcher::new(&context.env);
+        Self(Arc::new(Inner { config, queue, context, fetcher }))
     }
 
     /// Answers a request, and tells the line how it went.
     async fn answer(&self, mut request: Request, line: &mut Line) -> (Outcome, Response) {
-        let Inner { config, queue, context } = &*self.0;
+        let Inner { config, queue, .. } = &*self.0;
         let request_id = std::mem::take(&mut request.request_id);
         let refuse = |outcome, problem: Problem| (outcome, problem.response(&request_id));
         let ours = |retry_after| refuse(Outcome::Unavailable, Problem::Unavailable { retry_after });
@@ -86,14 +90,18 @@ impl<Q: Queue> Gateway<Q> {
         }
         let deadline = deadline(hook, &request);
 
-        let verdict = hook.source.check(&hook.name, request, context.clock.now());
+        let verified = self.verify(hook, request, deadline).await;
         line.verified();
-        let delivery = match verdict {
-            Verdict::Verified(delivery) => delivery,
-            Verdict::Handshake(response) => return (Outcome::Handshake, response),
-            Verdict::Rejected(rejection) => {
-                line.reason = Some(rejection.to_string());
+        let delivery = match verified {
+            Ok(Verified::Delivery(delivery)) => delivery,
+            Ok(Verified::Handshake(response)) => return (Outcome::Handshake, response),
+            Err(Refused::Rejected(reason)) => {
+                line.reason = Some(reason);
                 return refuse(Outcome::Rejected, Problem::Unauthorized);
+            }
+            Err(Refused::Unavailable(reason)) => {
+                line.reason = Some(reason);
+                return ours(RETRY_AFTER);
             }
         };
         // The body may hold the event's name: what is no name is not logged.
@@ -123,6 +131,61 @@ impl<Q: Queue> Gateway<Q> {
                     _ => Outcome::Unavailable,
                 };
                 refuse(outcome, problem)
+            }
+        }
+    }
+}
+
+/// What a request that is not refused is.
+enum Verified {
+    Delivery(Box<Delivery>),
+    Handshake(Response),
+}
+
+/// Why a request goes no further, for the log.
+enum Refused {
+    /// The sender's fault.
+    Rejected(String),
+    /// Ours, or that of whoever publishes the keys.
+    Unavailable(String),
+}
+
+impl<Q: Queue> Gateway<Q> {
+    /// Verifies, and does what verification asks for on the way: fetches a key, once at most, and calls
+    /// the address of a confirmation.
+    async fn verify(
+        &self,
+        hook: &Hook,
+        mut request: Request,
+        deadline: Instant,
+    ) -> Result<Verified, Refused> {
+        let Inner { context, fetcher, .. } = &*self.0;
+        let failed = |address: &Address, error| Refused::Unavailable(format!("{address}: {error}"));
+        let mut document: Option<Document> = None;
+        loop {
+            let bytes = document.as_ref().map(|document| document.bytes.as_ref());
+            match hook.source.check_with(&hook.name, request, context.clock.now(), bytes) {
+                Verdict::Verified(delivery) => return Ok(Verified::Delivery(delivery)),
+                Verdict::Handshake(response) => return Ok(Verified::Handshake(response)),
+                Verdict::Rejected(rejection) => return Err(Refused::Rejected(rejection.to_string())),
+                Verdict::Fetch(address, again) => {
+                    let found = fetcher.document(&address, document.as_ref(), deadline).await;
+                    document = found.map_err(|error| failed(&address, error))?;
+                    if document.is_none() {
+                        return Err(Refused::Rejected("the key is none of the published ones".to_owned()));
+                    }
+                    request = *again;
+                }
+                Verdict::Unusable(address) => {
+                    fetcher.forget(&address);
+                    return Err(Refused::Unavailable(format!("there is no key at {address}")));
+                }
+                Verdict::Confirm(address, response) => {
+                    let confirmed = fetcher.confirm(&address, deadline).await;
+                    return confirmed
+                        .map(|()| Verified::Handshake(response))
+                        .map_err(|e| failed(&address, e));
+                }
             }
         }
     }

@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::Deserialize as _;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::value::RawValue;
+pub use serde_json::value::RawValue;
 
 /// Why a field cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -68,7 +68,7 @@ pub fn items<'a>(body: &'a [u8], path: &str) -> Result<Option<Vec<&'a [u8]>>, Js
     Ok(Some(items.into_iter().map(|item| item.get().as_bytes()).collect()))
 }
 
-fn scalar(raw: &str) -> Option<Cow<'_, str>> {
+pub(crate) fn scalar(raw: &str) -> Option<Cow<'_, str>> {
     match raw.as_bytes().first()? {
         b'"' => {
             // Borrows when the string has no escapes. A lone surrogate is no text.

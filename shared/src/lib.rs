@@ -18,6 +18,7 @@ pub mod config;
 pub mod context;
 pub mod delivery;
 pub mod env;
+mod fetch;
 pub mod gateway;
 pub mod host;
 pub mod http;

@@ -9,7 +9,7 @@ pub mod retry;
 pub mod rocketmq;
 pub mod tdmq;
 mod tls;
-mod transport;
+pub(crate) mod transport;
 
 use std::future::Future;
 use std::time::Duration;

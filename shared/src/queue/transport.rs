@@ -45,7 +45,8 @@ pub(super) const USER_AGENT: &str = concat!("hookmq-", env!("CARGO_PKG_VERSION")
 const SENSITIVE: [&str; 4] = ["authorization", "x-auth-token", "x-security-token", "x-tc-token"];
 
 /// One request of one attempt.
-pub(super) struct Call<'a> {
+pub(crate) struct Call<'a> {
+    pub method: http::Method,
     pub endpoint: &'a Endpoint,
     /// Path and query.
     pub target: &'a str,
@@ -61,7 +62,7 @@ pub(super) struct Call<'a> {
 
 /// Why there is no answer. None of them holds anything of the request.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum TransportError {
+pub(crate) enum TransportError {
     /// Nothing was written: the message cannot have been stored.
     #[error("cannot connect to {0}: {1}")]
     Connect(String, String),
@@ -83,7 +84,7 @@ type Idle = (Sender, Instant);
 
 /// Connections to the vendors; clones share them.
 #[derive(Clone)]
-pub(super) struct Transport {
+pub(crate) struct Transport {
     connector: Result<Connector, EnvProblem>,
     idle: Arc<Mutex<HashMap<Endpoint, Vec<Idle>>>>,
 }
@@ -91,24 +92,24 @@ pub(super) struct Transport {
 impl Transport {
     /// Reads `TLS_CA_FILE` and `HTTPS_PROXY`, once; what is wrong with them is
     /// [`problem`](Self::problem)'s.
-    pub(super) fn new(env: &Env) -> Self {
+    pub(crate) fn new(env: &Env) -> Self {
         Self { connector: Connector::new(env), idle: Arc::default() }
     }
 
     /// What is wrong with the environment: no connection can be made then.
-    pub(super) fn problem(&self) -> Option<&EnvProblem> {
+    pub(crate) fn problem(&self) -> Option<&EnvProblem> {
         self.connector.as_ref().err()
     }
 
-    /// Opens a connection for the next [`post`](Self::post). Failure is no error: that will try again.
+    /// Opens a connection for the next [`send`](Self::send). Failure is no error: that will try again.
     pub(super) async fn prewarm(&self, endpoint: &Endpoint) {
         if let Ok(sender) = self.connect(endpoint).await {
             self.put_back(endpoint, sender);
         }
     }
 
-    /// Sends a POST request and reads the whole answer.
-    pub(super) async fn post(&self, call: Call<'_>) -> Result<Answer, TransportError> {
+    /// Sends a request and reads the whole answer.
+    pub(crate) async fn send(&self, call: Call<'_>) -> Result<Answer, TransportError> {
         let failed = |why| TransportError::Connect(call.endpoint.to_string(), why);
         if call.fresh {
             self.idle().remove(call.endpoint);
@@ -173,7 +174,7 @@ impl Transport {
 
 /// Header fields, our name among them. Values come from the environment, where they were checked, or
 /// from answers' headers; what were no header's value would be left out.
-pub(super) fn headers<'a>(fields: impl IntoIterator<Item = (&'static str, &'a str)>) -> HeaderMap {
+pub(crate) fn headers<'a>(fields: impl IntoIterator<Item = (&'static str, &'a str)>) -> HeaderMap {
     let fields = fields.into_iter().chain([("user-agent", USER_AGENT)]);
     let value = |name, value| {
         let mut value = HeaderValue::from_str(value).ok()?;
@@ -185,7 +186,7 @@ pub(super) fn headers<'a>(fields: impl IntoIterator<Item = (&'static str, &'a st
 
 fn request(call: &Call<'_>) -> Request<Full<Bytes>> {
     let mut request = Request::new(Full::new(call.body.clone()));
-    *request.method_mut() = http::Method::POST;
+    *request.method_mut() = call.method.clone();
     *request.uri_mut() = call.target.parse().unwrap_or_default();
     *request.headers_mut() = call.headers.clone();
     if let Ok(host) = HeaderValue::from_str(call.endpoint.host()) {

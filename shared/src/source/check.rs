@@ -2,7 +2,9 @@
 
 use ring::digest::{Context, SHA256};
 
+use super::address::Address;
 use super::field::{Field, View};
+use super::handshake::Handshake;
 use super::keep;
 use super::proof::{Proof, Refusal};
 use super::{Rejection, Source, Step, Verified, encoding};
@@ -17,6 +19,16 @@ pub enum Verdict {
     Handshake(Response),
     /// Authentic.
     Verified(Box<Delivery>),
+    /// A confirmation that was asked for and verified: call this address, and answer so if that
+    /// succeeds.
+    Confirm(Address, Response),
+    /// The key that decides is published at this address: fetch it and ask
+    /// [`check_with`](Source::check_with) again. The address is the source's own, or one that it
+    /// allows, of a request that is right otherwise. Asked again with a document, it is not the right
+    /// one, or no longer.
+    Fetch(Address, Box<Request>),
+    /// The document that was fetched from there holds no key at all.
+    Unusable(Address),
     /// Not authentic.
     Rejected(Rejection),
 }
@@ -24,9 +36,23 @@ pub enum Verdict {
 impl Source {
     /// Verifies a request. The body travels on without being copied.
     pub fn check(&self, hook: &str, request: Request, now: Timestamp) -> Verdict {
-        let authentic = match self.verify(&request, now) {
+        self.check_with(hook, request, now, None)
+    }
+
+    /// As [`check`](Self::check), with the document that was asked for.
+    pub fn check_with(
+        &self,
+        hook: &str,
+        request: Request,
+        now: Timestamp,
+        document: Option<&[u8]>,
+    ) -> Verdict {
+        let authentic = match self.verify(&request, now, document) {
             Ok(Passed::Handshake(response)) => return Verdict::Handshake(response),
+            Ok(Passed::Confirm(address, response)) => return Verdict::Confirm(address, response),
             Ok(Passed::Delivery(authentic)) => authentic,
+            Err((_, Rejection::Fetch(address))) => return Verdict::Fetch(address, Box::new(request)),
+            Err((_, Rejection::Unusable(address))) => return Verdict::Unusable(address),
             Err((_, rejection)) => return Verdict::Rejected(rejection),
         };
         let Authentic { proof, id, event, subject } = authentic;
@@ -61,16 +87,25 @@ impl Source {
     }
 
     /// The steps of [`check`](Self::check), up to what becomes a delivery.
-    pub(super) fn verify(&self, request: &Request, now: Timestamp) -> Result<Passed, Refusal> {
+    pub(super) fn verify(
+        &self,
+        request: &Request,
+        now: Timestamp,
+        document: Option<&[u8]>,
+    ) -> Result<Passed, Refusal> {
         let at = |step| move |rejection| (step, rejection);
-        let view = View::of(request, self.url.as_deref());
+        let view = View { document, ..View::of(request, self.url.as_deref()) };
         if let Some(response) = self.handshake(&view, true).map_err(at(Step::Handshake))? {
             return Ok(Passed::Handshake(response));
         }
         let proof = self.scheme.prove(&view, now)?;
         let view = View { pairs: &proof.pairs, ..view };
         if let Some(response) = self.handshake(&view, false).map_err(at(Step::Handshake))? {
-            return Ok(Passed::Handshake(response));
+            let address = self.confirmation(&view).map_err(at(Step::Handshake))?;
+            return Ok(match address {
+                Some(address) => Passed::Confirm(address, response),
+                None => Passed::Handshake(response),
+            });
         }
         let name = |fields: &[Field]| first(fields, &view).map_err(at(Step::Names));
         let (id, event) = (name(&self.scheme.id)?, name(&self.scheme.event)?);
@@ -78,9 +113,18 @@ impl Source {
         Ok(Passed::Delivery(Authentic { proof, id, event, subject }))
     }
 
-    fn handshake(&self, view: &View<'_>, before_verify: bool) -> Result<Option<Response>, Rejection> {
+    fn matching(&self, view: &View<'_>, before_verify: bool) -> Option<&Handshake> {
         let mut handshakes = self.profile.handshakes.iter().filter(|h| h.before_verify == before_verify);
-        let found = handshakes.find(|handshake| handshake.matches(view));
+        handshakes.find(|handshake| handshake.matches(view))
+    }
+
+    /// The address that a verified handshake asks us to call.
+    fn confirmation(&self, view: &View<'_>) -> Result<Option<Address>, Rejection> {
+        self.matching(view, false).map_or(Ok(None), |handshake| handshake.confirmation(view))
+    }
+
+    fn handshake(&self, view: &View<'_>, before_verify: bool) -> Result<Option<Response>, Rejection> {
+        let found = self.matching(view, before_verify);
         found.map(|handshake| handshake.answer(view, &self.params, &self.secrets)).transpose()
     }
 }
@@ -88,6 +132,7 @@ impl Source {
 /// What a request that is not refused is.
 pub(super) enum Passed {
     Handshake(Response),
+    Confirm(Address, Response),
     Delivery(Authentic),
 }
 

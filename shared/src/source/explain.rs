@@ -15,8 +15,10 @@ use crate::http::Request;
 pub enum Step {
     /// Answering a handshake.
     Handshake,
-    /// Reading and comparing the token.
+    /// Reading and comparing the token; for `jwt`, all that it claims.
     Token,
+    /// Finding the key that a request names.
+    Key,
     /// Reading and checking the signatures.
     Signature,
     /// Putting together what was signed.
@@ -43,6 +45,7 @@ impl Step {
         match self {
             Self::Handshake => "handshake",
             Self::Token => "token",
+            Self::Key => "key",
             Self::Signature => "signature",
             Self::Signed => "signed",
             Self::Require => "require",
@@ -83,9 +86,11 @@ pub struct Explanation {
 impl Source {
     /// Verifies as [`check`](Self::check) does, and tells how it went. Never holds a secret or token.
     pub fn explain(&self, request: &Request, now: Timestamp) -> Explanation {
-        let outcome = match self.verify(request, now) {
+        let outcome = match self.verify(request, now, None) {
             Ok(Passed::Delivery(authentic)) => Outcome::Verified(authentic.proof.secret),
-            Ok(Passed::Handshake(response)) => Outcome::Handshake(response.status),
+            Ok(Passed::Handshake(response) | Passed::Confirm(_, response)) => {
+                Outcome::Handshake(response.status)
+            }
             Err((step, rejection)) => Outcome::Rejected(step, rejection),
         };
         let view = View::of(request, self.url.as_deref());

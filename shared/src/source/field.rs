@@ -39,12 +39,14 @@ pub(super) struct View<'v> {
     pub(super) pairs: &'v [(String, String)],
     /// The JSON text of one item, a part of the body.
     pub(super) item: &'v [u8],
+    /// The certificate or key set that was fetched for this request.
+    pub(super) document: Option<&'v [u8]>,
 }
 
 impl<'v> View<'v> {
     /// Of a request as it came.
     pub(super) const fn of(request: &'v Request, url: Option<&'v str>) -> Self {
-        Self { request, url, pairs: &[], item: &[] }
+        Self { request, url, pairs: &[], item: &[], document: None }
     }
 }
 

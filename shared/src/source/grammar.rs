@@ -1,7 +1,7 @@
 //! The `[verify]` table: what every preset and every hook's own source is written in.
 
 use super::field::{Field, View};
-use super::kinds::{KeyError, Kind, WORDS, Word};
+use super::kinds::{Algorithm, KeyError, Kind, WORDS, Word};
 use super::window::Window;
 use super::{Params, Rejection};
 use crate::reader::{At, Table};
@@ -83,7 +83,13 @@ impl Scheme {
         let pinned = self.require.iter().flat_map(|pin| &pin.values).filter_map(|value| param(value));
         let mut names: Vec<String> = pinned.map(str::to_owned).collect();
         match &self.kind {
-            Kind::Signed(signed) => names.extend(signed.template.params().map(str::to_owned)),
+            Kind::Signed(signed) => {
+                names.extend(signed.template.params().map(str::to_owned));
+                if let Algorithm::Rsa(rsa) = &signed.algorithm {
+                    names.extend(rsa.params().map(str::to_owned));
+                }
+            }
+            Kind::Jwt(jwt) => names.extend(jwt.params().map(str::to_owned)),
             Kind::Several(several) => names.extend(several.members.iter().flat_map(Self::params)),
             _ => {}
         }
@@ -96,7 +102,13 @@ impl Scheme {
             bind(value, params);
         }
         match &mut self.kind {
-            Kind::Signed(signed) => signed.template.bind(params),
+            Kind::Signed(signed) => {
+                signed.template.bind(params);
+                if let Algorithm::Rsa(rsa) = &mut signed.algorithm {
+                    rsa.bind(params);
+                }
+            }
+            Kind::Jwt(jwt) => jwt.bind(params),
             Kind::Several(several) => several.members.iter_mut().for_each(|member| member.bind(params)),
             _ => {}
         }
@@ -146,12 +158,14 @@ impl Scheme {
     /// What no key can tell alone.
     fn check(&self, table: &Table<'_>) {
         let named = [("id", &self.id), ("event", &self.event), ("subject", &self.subject)];
-        if let Kind::Token(token) = &self.kind {
-            for (key, _) in named.iter().filter(|(_, fields)| fields.iter().any(|f| f.is(&token.from))) {
-                table.error(
-                    key,
-                    format!("{} is the token, which is never kept: name another field", token.from),
-                );
+        let token = match &self.kind {
+            Kind::Token(token) => Some(&token.from),
+            Kind::Jwt(jwt) => Some(&jwt.from),
+            _ => None,
+        };
+        if let Some(token) = token {
+            for (key, _) in named.iter().filter(|(_, fields)| fields.iter().any(|f| f.is(token))) {
+                table.error(key, format!("{token} is the token, which is never kept: name another field"));
             }
         }
         self.check_items(table, &named.map(|(key, fields)| (key, fields.as_slice())));
@@ -181,6 +195,7 @@ impl Scheme {
         }
         let mut used: Vec<(&str, &Field)> = match &self.kind {
             Kind::Token(token) => vec![("from", &token.from)],
+            Kind::Jwt(jwt) => vec![("from", &jwt.from)],
             Kind::Signed(signed) => signed.template.all_fields().map(|field| ("signed", field)).collect(),
             Kind::None | Kind::Network(_) | Kind::Several(_) => Vec::new(),
         };

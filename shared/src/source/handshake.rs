@@ -1,6 +1,7 @@
 //! Requests by which a sender makes sure of us, answered without a delivery.
 
 use super::Rejection;
+use super::address::{Address, Allow};
 use super::field::{Field, View};
 use super::grammar;
 use super::kinds::position;
@@ -25,6 +26,8 @@ pub(super) struct Handshake {
     status: u16,
     content_type: String,
     body: Vec<Part>,
+    /// The address to call, and what may be called. Never without a verified signature.
+    confirm: Option<(Field, Allow)>,
 }
 
 /// A field that must hold the parameter, or one of the hook's secrets where there is no such
@@ -61,8 +64,17 @@ impl Handshake {
         let body = table.strings("body").map(|at| at.value).unwrap_or_default();
         let body: Vec<Part> = body.iter().map(|at| Part::parse(at.value)).collect();
         let content_type = if body.is_empty() { String::new() } else { ack::content_type(&table) };
+        let confirm = table.table("confirm").and_then(|inner| {
+            let url = grammar::field(&inner, "url", "\"json:SubscribeURL\"");
+            let allow = Allow::read(&inner);
+            inner.finish();
+            url.zip(allow)
+        });
+        if confirm.is_some() && before_verify {
+            table.error("confirm", "nothing is called that a request without a signature names");
+        }
         table.finish();
-        Self { before_verify, method, when, absent, token, status, content_type, body }
+        Self { before_verify, method, when, absent, token, status, content_type, body, confirm }
     }
 
     /// Whether the request is this handshake.
@@ -70,6 +82,13 @@ impl Handshake {
         self.method.as_ref().is_none_or(|method| view.request.method == *method)
             && self.absent.iter().all(|field| matches!(field.read_optional(view), Ok(None)))
             && self.when.iter().all(|(f, want)| f.read(view).is_ok_and(|value| *value == *want.as_bytes()))
+    }
+
+    /// The address that must be called before it is answered.
+    pub(super) fn confirmation(&self, view: &View<'_>) -> Result<Option<Address>, Rejection> {
+        let Some((from, allow)) = &self.confirm else { return Ok(None) };
+        let address = Address::parse(&from.read_text(view)?).filter(|address| allow.permits(address, true));
+        address.map(Some).ok_or_else(|| Rejection::NotAllowed(from.to_string()))
     }
 
     /// The answer, if the handshake's token is right.

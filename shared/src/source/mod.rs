@@ -39,8 +39,10 @@
 //! constant time.
 
 mod ack;
+mod address;
 mod body_hash;
 mod check;
+mod der;
 mod encoding;
 mod explain;
 mod field;
@@ -49,6 +51,7 @@ mod handshake;
 mod hash;
 mod info;
 mod keep;
+mod key;
 mod kinds;
 mod parts;
 mod presets;
@@ -67,6 +70,7 @@ use crate::delivery::Coverage;
 use crate::http::Response;
 use crate::reader::Table;
 use crate::secret::Secret;
+pub use address::Address;
 pub use check::Verdict;
 pub use explain::{Explanation, Outcome, Step};
 use field::Field;
@@ -204,6 +208,9 @@ impl Source {
         let params: Params = params.into_iter().map(|(name, value)| (name, Secret::new(value))).collect();
         scheme.bind(&params);
         if errors.is_empty() {
+            errors.extend(scheme.kind.complaint().map(|message| error("secrets", message)));
+        }
+        if errors.is_empty() {
             Ok(Self { preset, scheme, profile, secrets, params, url })
         } else {
             Err(errors)
@@ -244,8 +251,14 @@ impl Source {
     /// Whether this header field is the token, which no template may use.
     pub fn reads_token_from(&self, header: &str) -> bool {
         self.scheme.verifiers().iter().any(|verifier| {
-            matches!(&verifier.kind, Kind::Token(token)
-                if matches!(&token.from, Field::Header(name) if name.eq_ignore_ascii_case(header)))
+            let is_read =
+                |from: &Field| matches!(from, Field::Header(name) if name.eq_ignore_ascii_case(header));
+            match &verifier.kind {
+                Kind::Token(token) => is_read(&token.from),
+                // One that is bound to its body is a signature, and no use to anybody else.
+                Kind::Jwt(jwt) => is_read(&jwt.from) && !jwt.covers_body(),
+                _ => false,
+            }
         })
     }
 
@@ -295,7 +308,8 @@ impl Scheme {
             Kind::Signed(signed) if signed.template.has_body() || !signed.body_hash.is_empty() => {
                 Coverage::Body
             }
-            Kind::Token(_) | Kind::Network(_) | Kind::Signed(_) => Coverage::Request,
+            Kind::Jwt(jwt) if jwt.covers_body() => Coverage::Body,
+            Kind::Token(_) | Kind::Jwt(_) | Kind::Network(_) | Kind::Signed(_) => Coverage::Request,
         }
     }
 
@@ -316,7 +330,8 @@ impl Scheme {
         let mut members: Vec<&str> = signed.template.members().collect();
         if !members.is_empty() {
             let pins = self.require.iter().map(|pin| &pin.from);
-            let how = pins.chain([&signed.signature.from]);
+            let key = if let Algorithm::Rsa(rsa) = &signed.algorithm { rsa.named_by() } else { None };
+            let how = pins.chain([&signed.signature.from]).chain(key);
             members.extend(
                 how.filter_map(
                     |field| if let Field::Json(path) = field { Some(path.as_str()) } else { None },

@@ -41,6 +41,8 @@ pub(super) struct Profile {
 pub(super) struct Sample {
     pub(super) event: Option<String>,
     pub(super) content_type: String,
+    /// Header fields that nothing else makes up.
+    pub(super) headers: Vec<(String, String)>,
     pub(super) body: String,
 }
 
@@ -74,8 +76,10 @@ const PRESETS: &[(&str, &str)] = &presets![
     "adyen-header",
     "adyen-payments-item",
     "alertmanager",
+    "alipay-notify",
     "appwrite",
     "asana",
+    "aws-sns",
     "basic",
     "bearer",
     "bitbucket-jira",
@@ -114,10 +118,12 @@ const PRESETS: &[(&str, &str)] = &presets![
     "gitlab-signing-token",
     "gocardless",
     "gogs",
+    "google-pubsub",
     "grafana",
     "grafana-timestamp",
     "harbor",
     "help-scout",
+    "huawei-smn",
     "hubspot-v1",
     "hubspot-v2",
     "hubspot-v3",
@@ -135,8 +141,10 @@ const PRESETS: &[(&str, &str)] = &presets![
     "meta",
     "modern-treasury",
     "mollie",
+    "monday",
     "ms-graph",
     "mux",
+    "netlify",
     "new-relic",
     "none",
     "notion",
@@ -145,6 +153,7 @@ const PRESETS: &[(&str, &str)] = &presets![
     "opsgenie",
     "paddle",
     "pagerduty-v3",
+    "paypal",
     "phabricator",
     "polar",
     "pulumi",
@@ -180,8 +189,10 @@ const PRESETS: &[(&str, &str)] = &presets![
     "typeform",
     "vercel",
     "viber",
+    "vonage",
     "webflow",
     "wechat-mp-plain",
+    "wechat-pay-v3",
     "woocommerce",
     "workos",
     "x-twitter",
@@ -268,9 +279,14 @@ impl Sample {
     fn read(table: Table<'_>) -> Self {
         let text = |key| table.str(key).map(|at| at.value.to_owned());
         let default = Self::default();
+        let headers = table.table("headers").map(|headers| headers.named_strings()).unwrap_or_default();
         let sample = Self {
             event: text("event"),
             content_type: text("type").unwrap_or(default.content_type),
+            headers: headers
+                .into_iter()
+                .map(|(name, value)| (name.value.into(), value.value.into()))
+                .collect(),
             body: text("body").unwrap_or(default.body),
         };
         table.finish();
@@ -280,7 +296,12 @@ impl Sample {
 
 impl Default for Sample {
     fn default() -> Self {
-        Self { event: None, content_type: "application/json".to_owned(), body: "{}".to_owned() }
+        Self {
+            event: None,
+            content_type: "application/json".to_owned(),
+            headers: Vec::new(),
+            body: "{}".to_owned(),
+        }
     }
 }
 

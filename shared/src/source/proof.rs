@@ -5,7 +5,7 @@ use super::explain::Step;
 use super::field::View;
 use super::grammar::Scheme;
 use super::keep::Seen;
-use super::kinds::Kind;
+use super::kinds::{Kind, Passed};
 use super::signature::Given;
 use super::template::Message;
 use crate::clock::Timestamp;
@@ -88,14 +88,30 @@ impl Scheme {
             }
             Kind::Signed(kind) => {
                 let message = kind.template.fill(&view).map_err(at(Step::Signed))?;
-                let verify = |message: &Message<'_>| kind.algorithm.verify(message, &given.signatures);
-                let otherwise = || verify(&kind.template.fill_otherwise(&view)?);
-                let secret = verify(&message).or_else(otherwise);
-                let secret = secret.ok_or((Step::Signature, Rejection::NoMatch))?;
+                let verify =
+                    |message: &Message<'_>| kind.algorithm.verify(message, &given.signatures, &view, now);
+                let otherwise = |no_match| match kind.template.fill_otherwise(&view) {
+                    Some(other) if no_match == Rejection::NoMatch => verify(&other),
+                    _ => Err(no_match),
+                };
+                let verified = verify(&message).or_else(otherwise);
+                if let (Err(Rejection::Fetch(_)), Some(window)) = (&verified, &self.timestamp) {
+                    // Nothing is fetched for a request that is too old in any case.
+                    window.check(&view, now).map_err(at(Step::Timestamp))?;
+                }
+                let secret = verified.map_err(|rejection| (rejection.step(), rejection))?;
                 for hash in &kind.body_hash {
                     hash.check(&view).map_err(at(Step::BodyHash))?;
                 }
-                Proof { secret: self.secret_of(secret), ..Proof::default() }
+                Proof { secret: secret.and_then(|secret| self.secret_of(secret)), ..Proof::default() }
+            }
+            Kind::Jwt(kind) => {
+                let Passed { secret, token } = kind.verify(&view, now).map_err(at(Step::Token))?;
+                Proof {
+                    secret: secret.and_then(|secret| self.secret_of(secret)),
+                    tokens: token.iter().map(|token| Seen::of(&kind.from, &view, token)).collect(),
+                    ..Proof::default()
+                }
             }
             Kind::Several(several) => several.prove(&view, now)?,
         };

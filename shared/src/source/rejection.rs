@@ -1,5 +1,8 @@
 //! Why a request was refused.
 
+use super::Step;
+use super::address::Address;
+
 /// Why a request is not authentic. It names places, never their contents: safe to log.
 ///
 /// A sender learns none of it: every rejection is one and the same 401.
@@ -23,6 +26,21 @@ pub enum Rejection {
     /// No signature or token matches a secret of the hook.
     #[error("no configured secret matches")]
     NoMatch,
+    /// The key that the request names is none of the configured ones.
+    #[error("{0} names no key that is known")]
+    UnknownKey(String),
+    /// The certificate's dates exclude now.
+    #[error("the certificate is not valid at this time")]
+    Expired,
+    /// The address of a certificate or confirmation is none that may be called.
+    #[error("{0} names an address that must not be called")]
+    NotAllowed(String),
+    /// The key must be fetched first: see [`Verdict::Fetch`](super::Verdict::Fetch).
+    #[error("the key is at {0}, and nothing was fetched: give it as a secret")]
+    Fetch(Address),
+    /// What was fetched holds no key; our fault or the provider's, never the sender's.
+    #[error("there is no key at {0}")]
+    Unusable(Address),
     /// The timestamp is older than the window.
     #[error("the timestamp is too old")]
     Stale,
@@ -47,6 +65,14 @@ pub(super) const MAX_SIGNATURES: usize = 8;
 pub(super) const MAX_CHALLENGE: usize = 1024;
 
 impl Rejection {
+    /// Where a signature that does not verify is refused.
+    pub(super) const fn step(&self) -> Step {
+        match self {
+            Self::NoMatch => Step::Signature,
+            _ => Step::Key,
+        }
+    }
+
     /// A stable name for logs and metrics.
     pub const fn as_str(&self) -> &'static str {
         match self {
@@ -56,6 +82,11 @@ impl Rejection {
             Self::Pinned(_) => "pinned",
             Self::TooManySignatures => "too_many_signatures",
             Self::NoMatch => "no_match",
+            Self::UnknownKey(_) => "unknown_key",
+            Self::Expired => "expired",
+            Self::NotAllowed(_) => "not_allowed",
+            Self::Fetch(_) => "fetch",
+            Self::Unusable(_) => "unusable",
             Self::Stale => "stale",
             Self::Future => "future",
             Self::OtherBody(_) => "other_body",

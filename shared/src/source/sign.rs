@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::check::first;
 use super::field::{Field, View};
 use super::grammar::Scheme;
-use super::kinds::{Kind, Rule, Signed};
+use super::kinds::{Algorithm, Kind, Rule, Signed};
 use super::tamper::{Tamper, flip};
 use super::{Rejection, Source};
 use crate::clock::{Random, Timestamp};
@@ -101,6 +101,9 @@ impl Source {
         if desk.request.headers.all("content-type").next().is_none() {
             desk.request.headers.push("content-type", sample.content_type.clone());
         }
+        for (name, value) in &sample.headers {
+            desk.fill(&Field::Header(name.clone()), value);
+        }
         // An id of our own is a number where the sample's is one.
         let sampled = first(&self.scheme.id, &desk.view()).ok().flatten();
         let is_number = sampled.is_some_and(|id| id.bytes().all(|b| b.is_ascii_digit()));
@@ -119,6 +122,7 @@ impl Source {
         let mut verifiers = self.scheme.verifiers().iter();
         verifiers.find_map(|verifier| match &verifier.kind {
             Kind::Signed(signed) => signed.algorithm.public_key(verifier.key_of(secret)?),
+            Kind::Jwt(jwt) => jwt.public_key(verifier.key_of(secret)?),
             _ => None,
         })
     }
@@ -197,11 +201,21 @@ impl<'s> Desk<'s> {
                 let value = key().and_then(|key| token.write(key)).ok_or_else(no_secret)?;
                 self.put(&token.from, &value, true)?;
             }
+            Kind::Jwt(jwt) => {
+                let body = self.request.body.clone();
+                let value = key().and_then(|key| jwt.write(key, &body, now)).ok_or_else(no_secret)?;
+                self.put(&jwt.from, &value, true)?;
+            }
             Kind::Signed(signed) => {
                 let Signed { signature, template, algorithm, body_hash } = &**signed;
                 for hash in body_hash {
                     let text = hash.text(&self.request.body);
                     self.put(&hash.from, &text, false)?;
+                }
+                if let (Algorithm::Rsa(rsa), Some(key)) = (algorithm, key())
+                    && let Some((field, id)) = rsa.name(key)
+                {
+                    self.fill(field, id);
                 }
                 for field in template.fields() {
                     if !self.has(field) {

@@ -137,6 +137,7 @@ impl Outgoing for Sending<'_> {
             }
         };
         let call = Call {
+            method: http::Method::POST,
             endpoint: &config.endpoint,
             target: &target,
             headers,
@@ -145,7 +146,7 @@ impl Outgoing for Sending<'_> {
             deadline,
             fresh,
         };
-        let mut sent = wire::read(&transport.post(call).await?, &secrets);
+        let mut sent = wire::read(&transport.send(call).await?, &secrets);
         if let (Some(token), Err(failure)) = (&token, &mut sent)
             && matches!(failure.class, Class::Auth | Class::AuthRefresh)
         {

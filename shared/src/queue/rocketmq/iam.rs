@@ -150,6 +150,7 @@ impl Tokens {
 /// Asks IAM for a token.
 async fn fetch(transport: &Transport, login: &Login, deadline: Instant) -> Result<Token, Failure> {
     let call = Call {
+        method: http::Method::POST,
         endpoint: &login.endpoint,
         target: &login.target,
         headers: headers([("content-type", "application/json")]),
@@ -158,7 +159,7 @@ async fn fetch(transport: &Transport, login: &Login, deadline: Instant) -> Resul
         deadline,
         fresh: false,
     };
-    let answer = transport.post(call).await.map_err(|error| {
+    let answer = transport.send(call).await.map_err(|error| {
         let failure = Failure::from(error);
         // Whatever became of this request, no message was in it.
         let detail = format!("IAM: {}", failure.detail);

@@ -148,6 +148,7 @@ impl Outgoing for Sending<'_> {
         let headers = headers(signed.into_iter().chain(own).chain(token));
 
         let call = Call {
+            method: http::Method::POST,
             endpoint: &config.endpoint,
             target: "/",
             headers,
@@ -156,7 +157,7 @@ impl Outgoing for Sending<'_> {
             deadline,
             fresh,
         };
-        wire::read(&self.client.transport.post(call).await?, &config.credentials.secrets())
+        wire::read(&self.client.transport.send(call).await?, &config.credentials.secrets())
     }
 }
 

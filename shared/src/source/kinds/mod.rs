@@ -3,25 +3,31 @@
 mod digest;
 mod ecdsa;
 mod ed25519;
+mod jwt;
 mod mac;
 mod network;
 mod pem;
+mod rsa;
 mod several;
 mod token;
 
 use digest::Digest;
 use ecdsa::Ecdsa;
 use ed25519::Ed25519;
+pub(super) use jwt::{Jwt, Passed};
 use mac::Mac;
 use network::Network;
+pub(super) use rsa::Rsa;
 pub(super) use several::{Rule, Several};
 pub(super) use token::{Token, position};
 
 use super::body_hash::BodyHash;
 use super::encoding::Encoding;
-use super::grammar;
+use super::field::View;
 use super::signature::Signature;
 use super::template::{Message, Template};
+use super::{Rejection, grammar};
+use crate::clock::Timestamp;
 use crate::reader::Table;
 use crate::secret::Secret;
 
@@ -34,6 +40,8 @@ pub(super) enum Kind {
     Token(Token),
     /// The request, or parts of it, are signed.
     Signed(Box<Signed>),
+    /// A signed token travels with the request.
+    Jwt(Jwt),
     /// Who connects counts.
     Network(Network),
     /// Several verifiers.
@@ -49,6 +57,8 @@ pub(super) enum Word {
     Digest,
     Ed25519,
     Ecdsa,
+    Rsa,
+    Jwt,
     Network,
     Any,
     All,
@@ -57,7 +67,7 @@ pub(super) enum Word {
 impl Word {
     /// Whether a request is signed.
     pub(super) const fn is_signed(self) -> bool {
-        matches!(self, Self::Hmac | Self::Digest | Self::Ed25519 | Self::Ecdsa)
+        matches!(self, Self::Hmac | Self::Digest | Self::Ed25519 | Self::Ecdsa | Self::Rsa)
     }
 
     /// Whether it verifies something by itself.
@@ -67,12 +77,14 @@ impl Word {
 }
 
 /// How a `[verify]` table spells them.
-pub(super) const WORDS: [(&str, Word); 9] = [
+pub(super) const WORDS: [(&str, Word); 11] = [
     ("token", Word::Token),
     ("hmac", Word::Hmac),
     ("digest", Word::Digest),
     ("ed25519", Word::Ed25519),
     ("ecdsa", Word::Ecdsa),
+    ("rsa", Word::Rsa),
+    ("jwt", Word::Jwt),
     ("network", Word::Network),
     ("any", Word::Any),
     ("all", Word::All),
@@ -96,6 +108,7 @@ pub(super) enum Algorithm {
     Digest(Digest),
     Ed25519(Ed25519),
     Ecdsa(Ecdsa),
+    Rsa(Rsa),
 }
 
 /// Why a secret cannot be a key; the message says what it should look like.
@@ -111,6 +124,8 @@ impl Kind {
             Word::Digest => Self::signed(table, Digest::read(table).map(Algorithm::Digest)),
             Word::Ed25519 => Self::signed(table, Ed25519::read(table).map(Algorithm::Ed25519)),
             Word::Ecdsa => Self::signed(table, Ecdsa::read(table).map(Algorithm::Ecdsa)),
+            Word::Rsa => Self::signed(table, Rsa::read(table).map(Algorithm::Rsa)),
+            Word::Jwt => Jwt::read(table).map(Self::Jwt),
             Word::Network => Network::read(table).map(Self::Network),
             Word::Any => Several::read(table, Rule::Any).map(Self::Several),
             Word::All => Several::read(table, Rule::All).map(Self::Several),
@@ -133,7 +148,7 @@ impl Kind {
                 table.error("signed", "anybody can make a digest without a secret: add \"{secret}\"");
                 None
             }
-            Algorithm::Ed25519(_) | Algorithm::Ecdsa(_) if template.has_secret() => {
+            Algorithm::Ed25519(_) | Algorithm::Ecdsa(_) | Algorithm::Rsa(_) if template.has_secret() => {
                 table.error("signed", "the sender does not know what verifies here: leave \"{secret}\" out");
                 None
             }
@@ -151,7 +166,9 @@ impl Kind {
                 Algorithm::Digest(_) => "digest",
                 Algorithm::Ed25519(_) => "ed25519",
                 Algorithm::Ecdsa(_) => "ecdsa",
+                Algorithm::Rsa(_) => "rsa",
             },
+            Self::Jwt(_) => "jwt",
             Self::Network(_) => "network",
             Self::Several(several) => match several.rule {
                 Rule::Any => "any",
@@ -160,11 +177,13 @@ impl Kind {
         }
     }
 
-    /// Whether requests are verified by a secret, or a key, of the hook's.
+    /// Whether requests are verified by a secret, or a key, of the hook's, which it must have.
     pub(super) fn takes_secrets(&self) -> bool {
         match self {
             Self::None | Self::Network(_) => false,
-            Self::Token(_) | Self::Signed(_) => true,
+            Self::Signed(signed) => !matches!(&signed.algorithm, Algorithm::Rsa(rsa) if rsa.fetches()),
+            Self::Jwt(jwt) => !jwt.fetches(),
+            Self::Token(_) => true,
             Self::Several(several) => several.members.iter().any(|member| member.kind.takes_secrets()),
         }
     }
@@ -174,6 +193,7 @@ impl Kind {
         match self {
             Self::None | Self::Network(_) | Self::Several(_) => Ok(()),
             Self::Token(token) => token.add_key(secret),
+            Self::Jwt(jwt) => jwt.add_key(secret),
             Self::Signed(signed) => match &mut signed.algorithm {
                 Algorithm::Mac(mac) => mac.add_key(secret),
                 Algorithm::Digest(digest) => {
@@ -182,7 +202,20 @@ impl Kind {
                 }
                 Algorithm::Ed25519(ed25519) => ed25519.add_key(secret),
                 Algorithm::Ecdsa(ecdsa) => ecdsa.add_key(secret),
+                Algorithm::Rsa(rsa) => rsa.add_key(secret),
             },
+        }
+    }
+
+    /// What is wrong with all keys together.
+    pub(super) fn complaint(&self) -> Option<String> {
+        match self {
+            Self::Signed(signed) => match &signed.algorithm {
+                Algorithm::Rsa(rsa) => rsa.complaint(),
+                _ => None,
+            },
+            Self::Several(several) => several.members.iter().find_map(|member| member.kind.complaint()),
+            _ => None,
         }
     }
 
@@ -202,25 +235,34 @@ impl Kind {
         match self {
             Self::None => Some("nothing is verified: anybody who knows the address is let in"),
             Self::Network(_) => Some("anybody in these networks is let in: add a token with kind = \"all\""),
-            Self::Token(_) | Self::Several(_) => None,
+            Self::Token(_) | Self::Jwt(_) | Self::Several(_) => None,
             Self::Signed(signed) => match &signed.algorithm {
                 Algorithm::Mac(mac) => mac.warning(),
                 Algorithm::Digest(digest) => digest.warning(),
                 Algorithm::Ed25519(_) | Algorithm::Ecdsa(_) => None,
+                Algorithm::Rsa(rsa) => rsa.warning(),
             },
         }
     }
 }
 
 impl Algorithm {
-    /// Which key made one of the signatures.
-    pub(super) fn verify(&self, message: &Message<'_>, signatures: &[Vec<u8>]) -> Option<usize> {
-        match self {
+    /// Which key made one of the signatures: one of the secrets, or none of them if it was fetched.
+    pub(super) fn verify(
+        &self,
+        message: &Message<'_>,
+        signatures: &[Vec<u8>],
+        view: &View<'_>,
+        now: Timestamp,
+    ) -> Result<Option<usize>, Rejection> {
+        let secret = match self {
             Self::Mac(mac) => mac.verify(message, signatures),
             Self::Digest(digest) => digest.verify(message, signatures),
             Self::Ed25519(ed25519) => ed25519.verify(message, signatures),
             Self::Ecdsa(ecdsa) => ecdsa.verify(message, signatures),
-        }
+            Self::Rsa(rsa) => return rsa.verify(message, signatures, view, now),
+        };
+        secret.map(Some).ok_or(Rejection::NoMatch)
     }
 
     /// Signs as the sender does, with the key of that number.
@@ -230,6 +272,7 @@ impl Algorithm {
             Self::Digest(digest) => digest.sign(message, key),
             Self::Ed25519(ed25519) => ed25519.sign(message, key),
             Self::Ecdsa(ecdsa) => ecdsa.sign(message, key),
+            Self::Rsa(rsa) => rsa.sign(message, key),
         }
     }
 
@@ -239,6 +282,7 @@ impl Algorithm {
             Self::Mac(_) | Self::Digest(_) => None,
             Self::Ed25519(ed25519) => ed25519.public_key(key),
             Self::Ecdsa(ecdsa) => ecdsa.public_key(key),
+            Self::Rsa(rsa) => rsa.public_key(key),
         }
     }
 }

@@ -73,6 +73,10 @@ impl Several {
                 (_, Err((_, rejection))) => rejections.push(rejection),
             }
         }
-        found.ok_or((Step::Any, Rejection::NoVerifier(rejections)))
+        // One that cannot tell yet may still accept.
+        let is_open =
+            |rejection: &Rejection| matches!(rejection, Rejection::Fetch(_) | Rejection::Unusable(_));
+        let open = rejections.iter().position(is_open).map(|i| (Step::Key, rejections.swap_remove(i)));
+        found.ok_or_else(|| open.unwrap_or((Step::Any, Rejection::NoVerifier(rejections))))
     }
 }

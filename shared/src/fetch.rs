@@ -1,0 +1,183 @@
+//! Certificates, key sets and confirmations: the GET requests that verification asks for.
+//!
+//! They go over the queue's transport, with limits of their own. One request at a time is made to an
+//! address, however many deliveries wait for it; what was fetched is kept for an hour, a failure for
+//! seconds only. No redirect is followed.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Method;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
+
+use crate::env::Env;
+use crate::queue::endpoint::Endpoint;
+use crate::queue::transport::{Call, Transport, headers};
+use crate::source::Address;
+
+/// From connecting to the last byte; the delivery's deadline if that is earlier.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Bytes of a certificate chain or key set at most.
+const MAX_DOCUMENT: usize = 64 * 1024;
+
+/// How long a document is used. Certificates have dates of their own, which are checked each time.
+const KEPT: Duration = Duration::from_secs(60 * 60);
+
+/// After a failure, and after a success that did not help, the next attempt waits for so long.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(5);
+const PAUSE_AFTER_SUCCESS: Duration = Duration::from_secs(60);
+
+/// Addresses remembered, and requests under way, at most: a sender chooses among the names on a host.
+const MAX_ADDRESSES: usize = 64;
+const MAX_UNDER_WAY: usize = 8;
+
+/// Why nothing was fetched: never the sender's fault.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum FetchError {
+    /// `TLS_CA_FILE` or `HTTPS_PROXY` is wrong.
+    #[error("{0}")]
+    Environment(String),
+    #[error("{MAX_UNDER_WAY} requests are under way already")]
+    Busy,
+    #[error("no answer in time")]
+    TimedOut,
+    #[error("{0}")]
+    Transport(String),
+    #[error("answered {0}")]
+    Status(u16),
+    #[error("it holds no key")]
+    NoKey,
+}
+
+/// What was fetched, and when.
+#[derive(Clone, Debug)]
+pub(crate) struct Document {
+    pub(crate) bytes: Bytes,
+    at: Instant,
+}
+
+/// What is known of an address.
+#[derive(Default)]
+struct State {
+    found: Option<Document>,
+    /// The last attempt and how it failed, if it did.
+    tried: Option<(Instant, Option<FetchError>)>,
+}
+
+type Slot = Arc<tokio::sync::Mutex<State>>;
+
+/// Makes the requests and keeps what they brought; clones share it.
+#[derive(Clone)]
+pub(crate) struct Fetcher(Arc<Inner>);
+
+struct Inner {
+    env: Env,
+    /// Made when it is needed at first: few hooks need it.
+    transport: OnceLock<Transport>,
+    slots: Mutex<HashMap<Address, Slot>>,
+    under_way: Semaphore,
+}
+
+impl Fetcher {
+    pub(crate) fn new(env: &Env) -> Self {
+        Self(Arc::new(Inner {
+            env: env.clone(),
+            transport: OnceLock::new(),
+            slots: Mutex::default(),
+            under_way: Semaphore::new(MAX_UNDER_WAY),
+        }))
+    }
+
+    /// The document at an address: another one than `than`, which was of no help. `None` if that was
+    /// fetched a moment ago: then there is no other.
+    pub(crate) async fn document(
+        &self,
+        address: &Address,
+        than: Option<&Document>,
+        deadline: Instant,
+    ) -> Result<Option<Document>, FetchError> {
+        let limit = deadline.min(Instant::now() + TIMEOUT);
+        let slot = self.slot(address);
+        let mut state = timeout_at(limit, slot.lock()).await.map_err(|_| FetchError::TimedOut)?;
+        let is_other = |found: &&Document| than.is_none_or(|than| than.at != found.at);
+        let kept = state.found.as_ref().filter(|found| found.at.elapsed() < KEPT);
+        if let Some(found) = kept.filter(is_other) {
+            return Ok(Some(found.clone()));
+        }
+        match &state.tried {
+            Some((at, Some(error))) if at.elapsed() < PAUSE_AFTER_FAILURE => return Err(error.clone()),
+            Some((at, None)) if at.elapsed() < PAUSE_AFTER_SUCCESS && than.is_some() => return Ok(None),
+            _ => {}
+        }
+        let fetched = self.get(address, limit).await;
+        let at = Instant::now();
+        state.tried = Some((at, fetched.as_ref().err().cloned()));
+        let document = Document { bytes: fetched?, at };
+        state.found = Some(document.clone());
+        Ok(Some(document))
+    }
+
+    /// Forgets a document that is of no use to anybody; it counts as a failure.
+    pub(crate) fn forget(&self, address: &Address) {
+        // Who holds the slot is fetching another one.
+        if let Ok(mut state) = self.slot(address).try_lock() {
+            *state = State { found: None, tried: Some((Instant::now(), Some(FetchError::NoKey))) };
+        }
+    }
+
+    /// Calls an address for the sake of the call: its answer is not read by anybody.
+    pub(crate) async fn confirm(&self, address: &Address, deadline: Instant) -> Result<(), FetchError> {
+        self.get(address, deadline.min(Instant::now() + TIMEOUT)).await.map(drop)
+    }
+
+    async fn get(&self, address: &Address, limit: Instant) -> Result<Bytes, FetchError> {
+        let _permit = self.0.under_way.try_acquire().map_err(|_| FetchError::Busy)?;
+        let transport = self.0.transport.get_or_init(|| Transport::new(&self.0.env));
+        if let Some(problem) = transport.problem() {
+            return Err(FetchError::Environment(problem.to_string()));
+        }
+        let other = |error: &dyn fmt::Display| FetchError::Transport(error.to_string());
+        let endpoint =
+            Endpoint::parse(&format!("https://{}", address.host()), false).map_err(|e| other(&e))?;
+        let call = Call {
+            method: Method::GET,
+            endpoint: &endpoint,
+            target: address.target(),
+            headers: headers([("accept", "*/*")]),
+            body: Bytes::new(),
+            limit: MAX_DOCUMENT,
+            deadline: limit,
+            fresh: false,
+        };
+        let answer = transport.send(call).await.map_err(|e| other(&e))?;
+        if answer.is_2xx() { Ok(answer.body) } else { Err(FetchError::Status(answer.status)) }
+    }
+
+    fn slot(&self, address: &Address) -> Slot {
+        let mut slots = self.slots();
+        if slots.len() >= MAX_ADDRESSES && !slots.contains_key(address) {
+            let is_used = |slot: &Slot| Arc::strong_count(slot) > 1;
+            let has_found = |slot: &Slot| slot.try_lock().is_ok_and(|state| state.found.is_some());
+            slots.retain(|_, slot| is_used(slot) || has_found(slot));
+            if slots.len() >= MAX_ADDRESSES {
+                slots.retain(|_, slot| is_used(slot));
+            }
+        }
+        Arc::clone(slots.entry(address.clone()).or_default())
+    }
+
+    fn slots(&self) -> std::sync::MutexGuard<'_, HashMap<Address, Slot>> {
+        self.0.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Fetcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Fetcher")
+    }
+}

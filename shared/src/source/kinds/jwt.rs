@@ -1,0 +1,406 @@
+//! `kind = "jwt"`: a signed token in compact form (RFC 7515, RFC 7519).
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::digest::{SHA256, digest};
+use ring::hmac;
+use serde::Deserialize;
+
+use super::KeyError;
+use crate::clock::Timestamp;
+use crate::json::{self, JsonError};
+use crate::reader::Table;
+use crate::secret::Secret;
+use crate::source::address::Address;
+use crate::source::encoding::Encoding;
+use crate::source::field::{Field, View};
+use crate::source::key::{Family, Key, P256_FIXED, RSA_SHA256};
+use crate::source::rejection::MAX_SIGNATURES;
+use crate::source::signature::Prefix;
+use crate::source::{Params, Rejection, grammar};
+
+/// Where the token is, what signs it, and what it must claim. The algorithm is configured: a token
+/// that names another one is refused.
+#[derive(Clone, Debug)]
+pub(in crate::source) struct Jwt {
+    pub(in crate::source) from: Field,
+    prefix: Option<Prefix>,
+    algorithm: Algorithm,
+    /// Where the keys are published, unless they are configured.
+    jwks: Option<Address>,
+    /// Claims and their values, one of which a token must have.
+    claims: Vec<(String, Vec<String>)>,
+    /// How old a token may be by its `iat`.
+    max_age: Option<Duration>,
+    /// The claim that holds the SHA-256 of the body.
+    body_hash: Option<(String, Encoding)>,
+    keys: Vec<JwtKey>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Algorithm {
+    Hs256,
+    Rs256,
+    Es256,
+}
+
+#[derive(Clone, Debug)]
+enum JwtKey {
+    Shared(hmac::Key),
+    Public(Key),
+}
+
+/// Clocks differ by so much (RFC 7519 4.1.4 speaks of some small leeway).
+const LEEWAY: Duration = Duration::from_secs(60);
+
+/// No token of a sender is longer.
+const MAX_TOKEN: usize = 16 * 1024;
+
+/// What became of the token.
+pub(in crate::source) struct Passed {
+    /// Which of the secrets verified it; none if it was a published key.
+    pub(in crate::source) secret: Option<usize>,
+    /// The token, if it is a credential: one that is bound to its body is a signature.
+    pub(in crate::source) token: Option<Secret>,
+}
+
+impl Jwt {
+    pub(super) fn read(table: &Table<'_>) -> Option<Self> {
+        let algorithms =
+            [("RS256", Algorithm::Rs256), ("ES256", Algorithm::Es256), ("HS256", Algorithm::Hs256)];
+        let algorithm = grammar::one_of(table, "algorithm", &algorithms);
+        let from = grammar::field(table, "from", "\"header:Authorization\"");
+        if let Some(Field::SigKv(_)) = from {
+            table.error("from", "a token is in no signature: write header:, query:, json: or form:");
+        }
+        let prefix = table.str("prefix").filter(|at| !at.value.is_empty()).map(|at| Prefix(at.value.into()));
+        let jwks = table.str("jwks").and_then(|at| {
+            let address = Address::parse(at.value);
+            if address.is_none() {
+                table.error("jwks", "is no plain address: write it as https://host/path");
+            }
+            address
+        });
+        if jwks.is_some() && algorithm == Some(Algorithm::Hs256) {
+            table.error("jwks", "HS256 has one secret key, which nobody publishes: leave it out");
+        }
+        let claims = table.table("claims").map(|claims| {
+            let lists = claims.named_lists().into_iter();
+            let texts =
+                |list: crate::reader::Strings<'_>| list.value.iter().map(|at| at.value.to_owned()).collect();
+            lists.map(|(name, list)| (name.value.to_owned(), texts(list))).collect()
+        });
+        let claims: Vec<(String, Vec<String>)> = claims.unwrap_or_default();
+        if let Some((name, _)) = claims.iter().find(|(_, values)| values.is_empty()) {
+            table.error("claims", format!("no value of {name} is allowed: write {name} = [\"…\"]"));
+        }
+        let max_age = table.duration("max_age").map(|at| at.value);
+        let body_hash = table.table("body_hash").and_then(|inner| {
+            let claim = grammar::text(&inner, "claim", "\"sha256\"").map(str::to_owned);
+            let encodings = [("hex", Encoding::Hex), ("base64", Encoding::Base64)];
+            let encoding = grammar::one_of(&inner, "encoding", &encodings);
+            inner.finish();
+            claim.zip(encoding)
+        });
+        Some(Self {
+            from: from?,
+            prefix,
+            algorithm: algorithm?,
+            jwks,
+            claims,
+            max_age,
+            body_hash,
+            keys: Vec::new(),
+        })
+    }
+
+    /// Takes a key: the shared secret, or PEM, or a JWK Set as text.
+    pub(super) fn add_key(&mut self, secret: &Secret) -> Result<(), KeyError> {
+        let is_pem = secret.expose().trim_ascii_start().starts_with(b"-----BEGIN ");
+        if self.algorithm == Algorithm::Hs256 && is_pem {
+            return Err(
+                "is a key in PEM, which is no shared secret: who knows it could sign with it".to_owned()
+            );
+        }
+        let key = match self.algorithm {
+            Algorithm::Hs256 => Some(JwtKey::Shared(hmac::Key::new(hmac::HMAC_SHA256, secret.expose()))),
+            _ => secret.expose_str().and_then(|text| self.public(text)).map(JwtKey::Public),
+        };
+        let wrong = || {
+            format!(
+                "is no public key for {}: give it as PEM, or as a JWK Set of one key",
+                self.algorithm.as_str()
+            )
+        };
+        self.keys.push(key.ok_or_else(wrong)?);
+        Ok(())
+    }
+
+    fn public(&self, text: &str) -> Option<Key> {
+        if !text.trim_start().starts_with('{') {
+            return Key::read(text).filter(|key| self.fits(key));
+        }
+        match self.published(text.as_bytes(), None)?.as_mut_slice() {
+            [_, _, ..] | [] => None,
+            [key] => Some(key.clone()),
+        }
+    }
+
+    fn fits(&self, key: &Key) -> bool {
+        match (self.algorithm, key.family()) {
+            (Algorithm::Rs256, Some(Family::Rsa(bits))) => bits >= 2048,
+            (Algorithm::Es256, Some(Family::P256)) => true,
+            _ => false,
+        }
+    }
+
+    /// Whether keys can come from elsewhere.
+    pub(super) const fn fetches(&self) -> bool {
+        self.jwks.is_some()
+    }
+
+    pub(in crate::source) const fn covers_body(&self) -> bool {
+        self.body_hash.is_some()
+    }
+
+    /// The parameters that claims need.
+    pub(in crate::source) fn params(&self) -> impl Iterator<Item = &str> {
+        self.claims.iter().flat_map(|(_, values)| values).filter_map(|value| grammar::param(value))
+    }
+
+    pub(in crate::source) fn bind(&mut self, params: &Params) {
+        self.claims.iter_mut().flat_map(|(_, values)| values).for_each(|value| grammar::bind(value, params));
+    }
+
+    /// Verifies the token, then what it claims.
+    pub(in crate::source) fn verify(&self, view: &View<'_>, now: Timestamp) -> Result<Passed, Rejection> {
+        let malformed = || Rejection::Malformed(self.from.to_string());
+        let value = self.from.read_text(view)?;
+        let token = match &self.prefix {
+            Some(prefix) => prefix.strip(&value).ok_or_else(malformed)?,
+            None => &value,
+        };
+        let token = Some(token).filter(|token| token.len() <= MAX_TOKEN).ok_or_else(malformed)?;
+        let (signed, signature) = token.rsplit_once('.').ok_or_else(malformed)?;
+        let (header, payload) = signed.split_once('.').ok_or_else(malformed)?;
+        let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| malformed());
+        let (header, payload, signature) = (decode(header)?, decode(payload)?, decode(signature)?);
+
+        let algorithm = self.claim(&header, "alg")?.ok_or_else(malformed)?;
+        if algorithm != self.algorithm.as_str() {
+            return Err(Rejection::Pinned(format!("{} alg", self.from)));
+        }
+        // An extension that must be understood, and is not (RFC 7515 4.1.11).
+        if self.raw(&header, "crit")?.is_some() {
+            return Err(malformed());
+        }
+        let kid = self.claim(&header, "kid")?;
+        let secret = self.find_key(signed.as_bytes(), &signature, kid.as_deref(), view, now)?;
+        self.check_times(&payload, now)?;
+        self.check_claims(&payload)?;
+        self.check_body(&payload, &view.request.body)?;
+        let token = (!self.covers_body()).then(|| Secret::new(token));
+        Ok(Passed { secret, token })
+    }
+
+    fn find_key(
+        &self,
+        signed: &[u8],
+        signature: &[u8],
+        kid: Option<&str>,
+        view: &View<'_>,
+        now: Timestamp,
+    ) -> Result<Option<usize>, Rejection> {
+        let verifies = |key: &JwtKey| match key {
+            JwtKey::Shared(key) => hmac::verify(key, signed, signature).is_ok(),
+            JwtKey::Public(key) => {
+                let verifier = if self.algorithm == Algorithm::Es256 { P256_FIXED } else { RSA_SHA256 };
+                key.is_valid(now) && key.verify(verifier, signed, signature)
+            }
+        };
+        if let (Some(jwks), true) = (&self.jwks, self.keys.is_empty()) {
+            let document = view.document.ok_or_else(|| Rejection::Fetch(jwks.clone()))?;
+            let keys = self.published(document, kid).ok_or_else(|| Rejection::Unusable(jwks.clone()))?;
+            if keys.is_empty() {
+                return Err(Rejection::UnknownKey(format!("{} kid", self.from)));
+            }
+            let found = keys.into_iter().any(|key| verifies(&JwtKey::Public(key)));
+            return if found { Ok(None) } else { Err(Rejection::NoMatch) };
+        }
+        self.keys.iter().position(verifies).map(Some).ok_or(Rejection::NoMatch)
+    }
+
+    /// The keys of a JWK Set ([RFC 7517]) that can have made the signature; `None` if it is no such set.
+    ///
+    /// [RFC 7517]: https://www.rfc-editor.org/rfc/rfc7517#section-5
+    fn published(&self, document: &[u8], kid: Option<&str>) -> Option<Vec<Key>> {
+        let Jwks { keys } = serde_json::from_slice(document).ok()?;
+        let named = keys.iter().filter(|key| kid.is_none() || key.kid.as_deref() == kid);
+        let keys = named.filter_map(|key| key.read(self.algorithm)).filter(|key| self.fits(key));
+        Some(keys.take(MAX_SIGNATURES).collect())
+    }
+
+    fn check_times(&self, payload: &[u8], now: Timestamp) -> Result<(), Rejection> {
+        let time = |name| {
+            let text = self.claim(payload, name)?;
+            let time = text.map(|text| numeric_date(&text).ok_or_else(|| self.malformed(name)));
+            time.transpose()
+        };
+        let millis = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+        let (early, late) = (now.shifted(millis(LEEWAY)), now.shifted(-millis(LEEWAY)));
+        let (issued, begins, ends) = (time("iat")?, time("nbf")?, time("exp")?);
+        if issued.is_some_and(|at| at > early) || begins.is_some_and(|at| at > early) {
+            return Err(Rejection::Future);
+        }
+        if ends.is_some_and(|at| at <= late) {
+            return Err(Rejection::Stale);
+        }
+        match (self.max_age, issued) {
+            (Some(_), None) => Err(self.missing("iat")),
+            (Some(age), Some(at)) if at < late.shifted(-millis(age)) => Err(Rejection::Stale),
+            // What never ends and says nothing of the body would be a password.
+            (None, _) if ends.is_none() && !self.covers_body() => Err(self.missing("exp")),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_claims(&self, payload: &[u8]) -> Result<(), Rejection> {
+        for (name, allowed) in &self.claims {
+            let raw = self.raw(payload, name)?.ok_or_else(|| self.missing(name))?;
+            let several: Option<Vec<Cow<'_, str>>> = serde_json::from_str(raw.get()).ok();
+            let one = || self.claim(payload, name).ok().flatten().into_iter().collect();
+            if !several.unwrap_or_else(one).iter().any(|value| allowed.iter().any(|a| a == value)) {
+                return Err(Rejection::Pinned(self.place(name)));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_body(&self, payload: &[u8], body: &[u8]) -> Result<(), Rejection> {
+        let Some((name, encoding)) = &self.body_hash else { return Ok(()) };
+        let claimed = self.claim(payload, name)?.ok_or_else(|| self.missing(name))?;
+        let is_same = encoding.decode(&claimed).is_some_and(|hash| hash == digest(&SHA256, body).as_ref());
+        if is_same { Ok(()) } else { Err(Rejection::Pinned(self.place(name))) }
+    }
+
+    fn raw<'p>(&self, part: &'p [u8], name: &str) -> Result<Option<&'p json::RawValue>, Rejection> {
+        let members = json::members(part).map_err(|error| match error {
+            JsonError::Duplicate => Rejection::Ambiguous(self.place(name)),
+            JsonError::Invalid => self.malformed(name),
+        })?;
+        Ok(members.into_iter().find(|(key, _)| key == name).map(|(_, raw)| raw))
+    }
+
+    /// A text, number or boolean, as text.
+    fn claim<'p>(&self, part: &'p [u8], name: &str) -> Result<Option<Cow<'p, str>>, Rejection> {
+        let raw = self.raw(part, name)?;
+        raw.map(|raw| json::scalar(raw.get()).ok_or_else(|| self.malformed(name))).transpose()
+    }
+
+    fn place(&self, name: &str) -> String {
+        format!("{} {name}", self.from)
+    }
+
+    fn missing(&self, name: &str) -> Rejection {
+        Rejection::Missing(self.place(name))
+    }
+
+    fn malformed(&self, name: &str) -> Rejection {
+        Rejection::Malformed(self.place(name))
+    }
+
+    /// The value of `from` that a sender with the key of that number sends, signed at `now`.
+    pub(in crate::source) fn write(&self, key: usize, body: &[u8], now: Timestamp) -> Option<String> {
+        let mut payload = format!(r#"{{"iat":{},"exp":{}"#, now.unix(), now.unix() + 300);
+        let mut add = |name: &str, value: &str| {
+            payload.push(',');
+            json::write_string(&mut payload, name);
+            payload.push(':');
+            json::write_string(&mut payload, value);
+        };
+        for (name, values) in &self.claims {
+            add(name, values.first()?);
+        }
+        if let Some((name, encoding)) = &self.body_hash {
+            add(name, &encoding.encode(digest(&SHA256, body).as_ref()));
+        }
+        payload.push('}');
+        let header = format!(r#"{{"alg":"{}","typ":"JWT"}}"#, self.algorithm.as_str());
+        let signed = [header, payload].map(|part| URL_SAFE_NO_PAD.encode(part)).join(".");
+        let signature = match self.keys.get(key)? {
+            JwtKey::Shared(key) => hmac::sign(key, signed.as_bytes()).as_ref().to_vec(),
+            JwtKey::Public(key) => key.sign(signed.as_bytes())?,
+        };
+        let prefix = self.prefix.as_ref().map_or("", |prefix| &prefix.0);
+        Some(format!("{prefix}{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
+    }
+
+    /// The public key of a private one.
+    pub(in crate::source) fn public_key(&self, key: usize) -> Option<String> {
+        match self.keys.get(key)? {
+            JwtKey::Public(key) => key.public_pem(),
+            JwtKey::Shared(_) => None,
+        }
+    }
+}
+
+impl Algorithm {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Hs256 => "HS256",
+            Self::Rs256 => "RS256",
+            Self::Es256 => "ES256",
+        }
+    }
+}
+
+/// A `NumericDate` (RFC 7519 2): seconds, which may have a fraction.
+fn numeric_date(text: &str) -> Option<Timestamp> {
+    let seconds: f64 = text.parse().ok()?;
+    if !(0.0..1e11).contains(&seconds) {
+        return None;
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "in range, and a fraction of a millisecond is none")]
+    let millis = (seconds * 1000.0) as i64;
+    Some(Timestamp::from_unix_millis(millis))
+}
+
+#[derive(Deserialize)]
+struct Jwks<'a> {
+    #[serde(borrow)]
+    keys: Vec<Jwk<'a>>,
+}
+
+/// A key of any type; a symmetric one is never read.
+#[derive(Deserialize)]
+struct Jwk<'a> {
+    #[serde(borrow)]
+    kty: Cow<'a, str>,
+    kid: Option<Cow<'a, str>>,
+    #[serde(rename = "use")]
+    usage: Option<Cow<'a, str>>,
+    alg: Option<Cow<'a, str>>,
+    crv: Option<Cow<'a, str>>,
+    n: Option<Cow<'a, str>>,
+    e: Option<Cow<'a, str>>,
+    x: Option<Cow<'a, str>>,
+    y: Option<Cow<'a, str>>,
+}
+
+impl Jwk<'_> {
+    fn read(&self, algorithm: Algorithm) -> Option<Key> {
+        let is_other = |value: &Option<Cow<'_, str>>, wanted| value.as_deref().is_some_and(|v| v != wanted);
+        if is_other(&self.usage, "sig") || is_other(&self.alg, algorithm.as_str()) {
+            return None;
+        }
+        let bytes = |part: &Option<Cow<'_, str>>| URL_SAFE_NO_PAD.decode(part.as_deref()?).ok();
+        match (algorithm, self.kty.as_ref(), self.crv.as_deref()) {
+            (Algorithm::Rs256, "RSA", _) => Key::from_jwk_rsa(&bytes(&self.n)?, &bytes(&self.e)?),
+            (Algorithm::Es256, "EC", Some("P-256")) => Key::from_jwk_p256(&bytes(&self.x)?, &bytes(&self.y)?),
+            _ => None,
+        }
+    }
+}

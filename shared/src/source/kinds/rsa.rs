@@ -1,0 +1,212 @@
+//! `kind = "rsa"`: a public key, RSA with PKCS #1 v1.5 (RFC 8017 8.2).
+
+use super::KeyError;
+use crate::clock::Timestamp;
+use crate::reader::Table;
+use crate::secret::Secret;
+use crate::source::address::{Address, Allow};
+use crate::source::encoding::Encoding;
+use crate::source::field::{Field, View};
+use crate::source::key::{Family, Key, RSA_SHA1, RSA_SHA256, Verifier};
+use crate::source::template::Message;
+use crate::source::{Params, Rejection, grammar};
+
+/// `hash` and `key_source`. The secrets are public keys or certificates, in PEM.
+#[derive(Clone, Debug)]
+pub(in crate::source) struct Rsa {
+    hash: Hash,
+    which: Which,
+    keys: Vec<Key>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hash {
+    Sha1,
+    Sha256,
+}
+
+/// Which key a request is verified with.
+#[derive(Clone, Debug)]
+enum Which {
+    /// Any of the hook's.
+    Any,
+    /// That whose id the request names; `ids` are those of the hook's secrets, in their order.
+    Named { from: Field, ids: Vec<String> },
+    /// That of the certificate whose address the request names, if it may be called. Keys that are
+    /// configured take its place, and nothing is fetched.
+    Certificate { from: Field, base64: bool, allow: Allow },
+}
+
+/// Shorter keys can be factored.
+const MIN_BITS: usize = 2048;
+
+impl Rsa {
+    pub(super) fn read(table: &Table<'_>) -> Option<Self> {
+        let hash = grammar::one_of(table, "hash", &[("sha256", Hash::Sha256), ("sha1", Hash::Sha1)]);
+        let which = if table.has("key_source") {
+            table.table("key_source").and_then(Which::read)
+        } else {
+            Some(Which::Any)
+        };
+        Some(Self { hash: hash?, which: which?, keys: Vec::new() })
+    }
+
+    pub(super) fn add_key(&mut self, secret: &Secret) -> Result<(), KeyError> {
+        let key = secret.expose_str().and_then(Key::read);
+        match key.as_ref().and_then(Key::family) {
+            Some(Family::Rsa(MIN_BITS..)) => self.keys.extend(key),
+            Some(Family::Rsa(bits)) => {
+                return Err(format!("is a key of {bits} bits: it takes {MIN_BITS} at least"));
+            }
+            _ => return Err("is no RSA public key or certificate: give it as PEM".to_owned()),
+        }
+        Ok(())
+    }
+
+    /// Whether keys can come from elsewhere.
+    pub(super) const fn fetches(&self) -> bool {
+        matches!(self.which, Which::Certificate { .. })
+    }
+
+    /// The parameters that hold ids of keys.
+    pub(in crate::source) fn params(&self) -> impl Iterator<Item = &str> {
+        let ids = if let Which::Named { ids, .. } = &self.which { ids.as_slice() } else { &[] };
+        ids.iter().filter_map(|id| grammar::param(id))
+    }
+
+    /// Puts ids of keys in: several in one parameter, with commas between them.
+    pub(in crate::source) fn bind(&mut self, params: &Params) {
+        if let Which::Named { ids, .. } = &mut self.which {
+            for id in ids.iter_mut() {
+                grammar::bind(id, params);
+            }
+            let split = ids.iter().flat_map(|id| id.split(',').map(|id| id.trim().to_owned()));
+            *ids = split.collect();
+        }
+    }
+
+    /// What is wrong with all keys together.
+    pub(super) fn complaint(&self) -> Option<String> {
+        match &self.which {
+            Which::Named { ids, .. } if ids.len() != self.keys.len() => {
+                let (keys, ids) = (self.keys.len(), ids.len());
+                Some(format!("there are {keys} and {ids} ids of keys: name one id for each, in their order"))
+            }
+            _ => None,
+        }
+    }
+
+    pub(super) const fn warning(&self) -> Option<&'static str> {
+        match self.hash {
+            Hash::Sha1 => Some("SHA-1 is outdated: use sha256 if the sender can"),
+            Hash::Sha256 => None,
+        }
+    }
+
+    /// Which of the secrets verifies; none of them if it was a certificate that was fetched.
+    pub(super) fn verify(
+        &self,
+        message: &Message<'_>,
+        signatures: &[Vec<u8>],
+        view: &View<'_>,
+        now: Timestamp,
+    ) -> Result<Option<usize>, Rejection> {
+        let fetched;
+        let (keys, only) = match &self.which {
+            Which::Any => (self.keys.as_slice(), None),
+            Which::Named { from, ids } => {
+                let id = from.read(view)?;
+                let number = ids.iter().position(|known| known.as_bytes() == &*id);
+                (self.keys.as_slice(), Some(number.ok_or_else(|| Rejection::UnknownKey(from.to_string()))?))
+            }
+            Which::Certificate { from, base64, allow } => {
+                let address = address(from, *base64, view)?;
+                if !allow.permits(&address, false) {
+                    return Err(Rejection::NotAllowed(from.to_string()));
+                }
+                if self.keys.is_empty() {
+                    fetched = [Self::certificate(address, view)?];
+                    (fetched.as_slice(), None)
+                } else {
+                    (self.keys.as_slice(), None)
+                }
+            }
+        };
+        let verifier: Verifier = match self.hash {
+            Hash::Sha1 => RSA_SHA1,
+            Hash::Sha256 => RSA_SHA256,
+        };
+        let message = message.to_bytes(&[]);
+        let is_by = |key: &Key| signatures.iter().any(|signature| key.verify(verifier, &message, signature));
+        let mut tried = keys.iter().enumerate().filter(|(i, _)| only.is_none_or(|only| *i == only));
+        let (number, key) = tried.find(|(_, key)| is_by(key)).ok_or(Rejection::NoMatch)?;
+        if !key.is_valid(now) {
+            return Err(Rejection::Expired);
+        }
+        Ok((!self.keys.is_empty()).then_some(number))
+    }
+
+    fn certificate(address: Address, view: &View<'_>) -> Result<Key, Rejection> {
+        let Some(document) = view.document else { return Err(Rejection::Fetch(address)) };
+        let key = std::str::from_utf8(document).ok().and_then(Key::read);
+        let key = key.filter(|key| matches!(key.family(), Some(Family::Rsa(MIN_BITS..))));
+        key.ok_or(Rejection::Unusable(address))
+    }
+
+    pub(super) fn sign(&self, message: &Message<'_>, key: usize) -> Option<Vec<u8>> {
+        self.keys.get(key).filter(|_| self.hash == Hash::Sha256)?.sign(&message.to_bytes(&[]))
+    }
+
+    /// The public key of a private one.
+    pub(in crate::source) fn public_key(&self, key: usize) -> Option<String> {
+        self.keys.get(key)?.public_pem()
+    }
+
+    /// The field that names a key, and a name of one, for signing.
+    pub(in crate::source) fn name(&self, key: usize) -> Option<(&Field, &str)> {
+        match &self.which {
+            Which::Named { from, ids } => Some((from, ids.get(key)?)),
+            _ => None,
+        }
+    }
+
+    /// The field that says which key it is.
+    pub(in crate::source) const fn named_by(&self) -> Option<&Field> {
+        match &self.which {
+            Which::Any => None,
+            Which::Named { from, .. } | Which::Certificate { from, .. } => Some(from),
+        }
+    }
+}
+
+impl Which {
+    fn read(table: Table<'_>) -> Option<Self> {
+        let which = if table.has("cert_url") {
+            let from = grammar::field(&table, "cert_url", "\"header:X-Cert-Url\"");
+            let base64 = table.has("decode").then(|| grammar::one_of(&table, "decode", &[("base64", ())]));
+            let allow = Allow::read(&table);
+            Some(Self::Certificate { from: from?, base64: base64.is_some(), allow: allow? })
+        } else if table.has("key_id") {
+            let from = grammar::field(&table, "key_id", "\"header:X-Key-Id\"");
+            let ids = table.strings("keys").map(|list| list.value).unwrap_or_default();
+            let ids: Vec<String> = ids.iter().map(|at| at.value.to_owned()).collect();
+            if ids.is_empty() {
+                table.error("keys", r#"missing: write keys = ["ID"], one id for each of the secrets"#);
+            }
+            Some(Self::Named { from: from?, ids })
+        } else {
+            table.error("key_id", r#"missing: write key_id = "header:X-Key-Id", or cert_url"#);
+            None
+        };
+        table.finish();
+        which
+    }
+}
+
+fn address(from: &Field, base64: bool, view: &View<'_>) -> Result<Address, Rejection> {
+    let text = from.read_text(view)?;
+    let decoded = if base64 { Encoding::Base64.decode(&text) } else { Some(text.into_owned().into_bytes()) };
+    let decoded = decoded.and_then(|bytes| String::from_utf8(bytes).ok());
+    // What is no plain address is none that may be called.
+    decoded.and_then(|text| Address::parse(&text)).ok_or_else(|| Rejection::NotAllowed(from.to_string()))
+}
