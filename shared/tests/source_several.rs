@@ -45,7 +45,8 @@ fn check(source: &Source, request: &Request) -> Result<Delivery, Rejection> {
         Verdict::Verified(delivery) => {
             assert_eq!(explained.outcome, Outcome::Verified(delivery.secret));
             Ok(*delivery)
-        }
+            other => panic!("{other:?}"),
+    }
         Verdict::Rejected(rejection) => {
             assert!(matches!(explained.outcome, Outcome::Rejected(_, found) if found == rejection));
             Err(rejection)

@@ -11,7 +11,7 @@ use hookmq_shared::http::{Headers, Request};
 use hookmq_shared::source::{
     Draft, Rejection, Settings, SignError, Source, Verdict, preset_info, preset_names,
 };
-use source_common::{NOW, custom, load, pair, random, settings};
+use source_common::{NOW, custom, load, pair, params_for, random, settings};
 
 fn sign(source: &Source, draft: Draft) -> Request {
     source.sign(draft, 0, NOW, &random()).unwrap()
@@ -73,8 +73,11 @@ fn a_body_is_signed_as_it_is() {
     // What these sign or compare stands in the body.
     let in_body = [
         "adyen-payments-item",
+        "alipay-notify",
+        "aws-sns",
         "feishu-token",
         "figma",
+        "huawei-smn",
         "linear",
         "mailgun",
         "mattermost",
@@ -192,6 +195,12 @@ fn with_values(headers: &Headers, name: &str, values: &[&[u8]]) -> Headers {
     others.chain(replaced).collect()
 }
 
+/// What form text says.
+fn form(text: &[u8]) -> Vec<u8> {
+    let spaced: Vec<u8> = text.iter().map(|b| if *b == b'+' { b' ' } else { *b }).collect();
+    percent_encoding::percent_decode(&spaced).collect()
+}
+
 /// Every way to flip one bit of a value.
 fn flips(value: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     (0..value.len() * 8).map(|bit| {
@@ -206,7 +215,8 @@ fn no_flipped_bit_goes_unnoticed() {
     for name in preset_names() {
         let (verifier, signer) = pair(name);
         let request = sign(&signer, Draft::default());
-        for header in &signed_headers(name) {
+        // Which certificate it is does not matter where the key is configured.
+        for header in signed_headers(name).iter().filter(|header| *header != "paypal-cert-url") {
             let value = request.headers.one(header).unwrap().to_vec();
             // The case of an authentication scheme does not matter; all that follows does.
             let is_scheme = |value: &[u8]| header == "authorization" && value.contains(&b' ');
@@ -218,16 +228,32 @@ fn no_flipped_bit_goes_unnoticed() {
                 assert!(is_rejected(&verifier, other), "{name} {header}: {}", value.escape_ascii());
             }
         }
-        let covered = delivery(&verifier, request.clone()).coverage == Coverage::Body;
+        let good = delivery(&verifier, request.clone());
         // What Twilio signs of a form are its values: %2b is %2B.
-        let is_same = |flipped: &Vec<u8>| {
-            let decoded = |body: &[u8]| percent_encoding::percent_decode(body).collect::<Vec<u8>>();
-            name.starts_with("twilio") && decoded(flipped) == decoded(&request.body)
-        };
+        let is_same = |flipped: &Vec<u8>| name.starts_with("twilio") && form(flipped) == form(&request.body);
+        let covered = good.coverage == Coverage::Body;
         for flipped in flips(&request.body).filter(|flipped| covered && !is_same(flipped)) {
             let mut other = request.clone();
             other.body = flipped.clone().into();
-            assert!(is_rejected(&verifier, other), "{name} body: {}", flipped.escape_ascii());
+            match verifier.check("h", other, NOW) {
+                Verdict::Rejected(_) => {}
+                // What says the same: white space and unsigned members of JSON, escapes of a form.
+                Verdict::Verified(other) if name == "alipay-notify" => {
+                    assert_eq!(form(&other.body), form(&good.body));
+                }
+                Verdict::Verified(other) if ["aws-sns", "huawei-smn"].contains(&name) => {
+                    // Which of the allowed values it is does not matter to the signature.
+                    let said = |body: &[u8]| {
+                        let mut said: serde_json::Value = serde_json::from_slice(body).unwrap();
+                        for unsigned in ["SigningCertURL", "signing_cert_url", "signature_version"] {
+                            said.as_object_mut().unwrap().remove(unsigned);
+                        }
+                        said
+                    };
+                    assert_eq!(said(&other.body), said(&good.body));
+                }
+                _ => panic!("{name} body: {}", flipped.escape_ascii()),
+            }
         }
     }
 }
@@ -316,6 +342,9 @@ fn another_secret_signs_in_vain() {
     for name in preset_names().filter(|name| *name != "none") {
         let (_, signer) = pair(name);
         let other = match name {
+            "alipay-notify" | "aws-sns" | "google-pubsub" | "huawei-smn" | "paypal" | "wechat-pay-v3" => {
+                include_str!("vectors/keys/rsa_other.pem")
+            }
             "basic" => "user:wrong",
             "sendgrid" => {
                 "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEPteijsZI7c5dW34lL2sqr7tEg1EUoks8qo9xD2SZO8JXEaNM3JIpCAtjnwmXf+t8qR7M4WSb/qithccrIGrefg=="
@@ -329,7 +358,7 @@ fn another_secret_signs_in_vain() {
             _ => "whsec_w37pxN9p0ulsXpuUx118q8WD5+9txlpsAco6jT+LdwU=",
         };
         let url = Some("https://example.com/hook".to_owned());
-        let params = source_common::params_for(name);
+        let params = params_for(name);
         let other = Settings { url, params, ..settings(&serde_json::json!([other])) };
         let verifier = Source::preset(name, other).unwrap();
         assert!(is_rejected(&verifier, sign(&signer, Draft::default())), "{name}");

@@ -142,7 +142,7 @@ impl Scheme {
 
     /// Whether there are secrets for every verifier that takes some.
     pub(super) fn has_keys(&self) -> bool {
-        self.verifiers().iter().all(|verifier| !verifier.kind.takes_secrets() || !verifier.keys.is_empty())
+        self.verifiers().iter().all(|verifier| !verifier.kind.needs_secrets() || !verifier.keys.is_empty())
     }
 
     /// Which of the hook's secrets made the key of that number.

@@ -161,7 +161,7 @@ impl Source {
             (Kind::None, false) => {
                 errors.push(error("secrets", "nothing is verified here: leave them out, or choose a source"));
             }
-            (kind, true) if kind.takes_secrets() => {
+            (kind, true) if kind.needs_secrets() => {
                 errors.push(error("secrets", r#"missing: write secrets = ["env:NAME"]"#));
             }
             _ => {}

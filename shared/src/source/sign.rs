@@ -271,6 +271,7 @@ impl<'s> Desk<'s> {
     /// Writes a value in place of what there is. A body that is not ours changes only if it must.
     fn put(&mut self, field: &Field, value: &str, must: bool) -> Result<(), SignError> {
         let missing = || SignError::Body(field.to_string());
+        let encode = |text| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
         match field {
             Field::Header(name) => {
                 let others = self.request.headers.iter().filter(|(n, _)| !n.eq_ignore_ascii_case(name));
@@ -279,7 +280,6 @@ impl<'s> Desk<'s> {
                 self.request.headers.push(name, value.to_owned());
             }
             Field::Query(name) => {
-                let encode = |text| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
                 let name = encode(name);
                 let is_other = |pair: &&str| pair.split('=').next() != Some(&name) && !pair.is_empty();
                 let mut pairs: Vec<&str> = self.request.raw_query.split('&').filter(is_other).collect();
@@ -292,6 +292,8 @@ impl<'s> Desk<'s> {
                 self.pairs.push((key.clone(), value.to_owned()));
             }
             Field::Json(_) | Field::Form(_) | Field::Item(_) if self.is_sample || must => {
+                let escaped = matches!(field, Field::Form(_)).then(|| encode(value));
+                let value = escaped.as_deref().unwrap_or(value);
                 let (span, text) = field.span(&self.view(), value).ok_or_else(missing)?;
                 let (head, tail) = (self.request.body.get(..span.start), self.request.body.get(span.end..));
                 let parts = [head.unwrap_or_default(), text.as_bytes(), tail.unwrap_or_default()];

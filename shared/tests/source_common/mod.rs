@@ -78,9 +78,21 @@ pub fn random() -> Random {
 /// A private key in PKCS #8, made for these tests.
 pub const P256_KEY: &str = "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg7j9U6SqNlvqPdIJrdcQ4e7MDm0YwHvRkCirtzAFgrPWhRANCAATX5KqiorFQqRO4Dhu/3qhvdkWCRDDLpbAZpWF3AsPf0uHolDsNkxWkFdE1fa7+vepJ2jxciyQEcliGwnzOkdIa";
 
+/// A private key made for these tests.
+pub const RSA_KEY: &str = include_str!("../vectors/keys/rsa.pem");
+
 /// Parameters that the preset cannot do without.
 pub fn params_for(preset: &str) -> BTreeMap<String, String> {
     let params: &[(&str, &str)] = match preset {
+        "alipay-notify" => &[("app_id", "2021001")],
+        "aws-sns" => &[("topic", "arn:aws:sns:us-west-2:123456789012:MyTopic")],
+        "google-pubsub" => {
+            &[("audience", "https://example.com"), ("email", "gae-gcp@appspot.gserviceaccount.com")]
+        }
+        "huawei-smn" => &[("topic", "urn:smn:eu-de:0a419ac94f80f2c62f14c01e34:test")],
+        "monday" => &[("audience", "https://www.yourserver.com/endpoint")],
+        "paypal" => &[("webhook_id", "1JE4291016473214C")],
+        "wechat-pay-v3" => &[("key_id", "PUB_KEY_ID_0114232134912410000000000000")],
         "twilio-sharedkey-sha256" => &[("key_id", "webhooks_sharedkey_1")],
         _ => &[],
     };
@@ -93,6 +105,7 @@ pub fn secret_for(preset: &str) -> &'static str {
         "adyen-header" | "adyen-payments-item" => {
             "44782DEF547AAA06C910C43932B1EB0C71FC68D9D0C057550C48EC2ACF6BA056"
         }
+        "alipay-notify" | "aws-sns" | "google-pubsub" | "huawei-smn" | "paypal" | "wechat-pay-v3" => RSA_KEY,
         "basic" => "user:correct horse battery",
         "discord" => "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60",
         "sendgrid" => P256_KEY,

@@ -177,14 +177,22 @@ impl Kind {
         }
     }
 
-    /// Whether requests are verified by a secret, or a key, of the hook's, which it must have.
+    /// Whether requests can be verified by a secret, or a key, of the hook's.
     pub(super) fn takes_secrets(&self) -> bool {
         match self {
             Self::None | Self::Network(_) => false,
+            Self::Token(_) | Self::Jwt(_) | Self::Signed(_) => true,
+            Self::Several(several) => several.members.iter().any(|member| member.kind.takes_secrets()),
+        }
+    }
+
+    /// Whether the hook must have one: not where keys are fetched.
+    pub(super) fn needs_secrets(&self) -> bool {
+        match self {
             Self::Signed(signed) => !matches!(&signed.algorithm, Algorithm::Rsa(rsa) if rsa.fetches()),
             Self::Jwt(jwt) => !jwt.fetches(),
-            Self::Token(_) => true,
-            Self::Several(several) => several.members.iter().any(|member| member.kind.takes_secrets()),
+            Self::Several(several) => several.members.iter().any(|member| member.kind.needs_secrets()),
+            kind => kind.takes_secrets(),
         }
     }
 
