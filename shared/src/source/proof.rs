@@ -106,7 +106,13 @@ impl Scheme {
                 Proof { secret: secret.and_then(|secret| self.secret_of(secret)), ..Proof::default() }
             }
             Kind::Jwt(kind) => {
-                let Passed { secret, token } = kind.verify(&view, now).map_err(at(Step::Token))?;
+                let passed = kind.verify(&view, now);
+                let Passed { secret, token } = passed.map_err(|rejection| match rejection {
+                    Rejection::NoMatch | Rejection::Fetch(_) | Rejection::Unusable(_) => {
+                        (rejection.step(), rejection)
+                    }
+                    other => (Step::Token, other),
+                })?;
                 Proof {
                     secret: secret.and_then(|secret| self.secret_of(secret)),
                     tokens: token.iter().map(|token| Seen::of(&kind.from, &view, token)).collect(),

@@ -202,9 +202,12 @@ impl<'s> Desk<'s> {
                 self.put(&token.from, &value, true)?;
             }
             Kind::Jwt(jwt) => {
-                let body = self.request.body.clone();
-                let value = key().and_then(|key| jwt.write(key, &body, now)).ok_or_else(no_secret)?;
-                self.put(&jwt.from, &value, true)?;
+                let unsigned = jwt.unsigned(&self.request.body, now);
+                let mut signature = key().and_then(|key| jwt.sign(&unsigned, key)).ok_or_else(no_secret)?;
+                if self.tamper == Some(Tamper::Signature) {
+                    flip(signature.last_mut());
+                }
+                self.put(&jwt.from, &jwt.write(&unsigned, &signature), true)?;
             }
             Kind::Signed(signed) => {
                 let Signed { signature, template, algorithm, body_hash } = &**signed;

@@ -312,8 +312,8 @@ impl Jwt {
         Rejection::Malformed(self.place(name))
     }
 
-    /// The value of `from` that a sender with the key of that number sends, signed at `now`.
-    pub(in crate::source) fn write(&self, key: usize, body: &[u8], now: Timestamp) -> Option<String> {
+    /// The first two parts of a token that a sender makes at `now`.
+    pub(in crate::source) fn unsigned(&self, body: &[u8], now: Timestamp) -> String {
         let mut payload = format!(r#"{{"iat":{},"exp":{}"#, now.unix(), now.unix() + 300);
         let mut add = |name: &str, value: &str| {
             payload.push(',');
@@ -322,20 +322,28 @@ impl Jwt {
             json::write_string(&mut payload, value);
         };
         for (name, values) in &self.claims {
-            add(name, values.first()?);
+            add(name, values.first().map_or("", String::as_str));
         }
         if let Some((name, encoding)) = &self.body_hash {
             add(name, &encoding.encode(digest(&SHA256, body).as_ref()));
         }
         payload.push('}');
         let header = format!(r#"{{"alg":"{}","typ":"JWT"}}"#, self.algorithm.as_str());
-        let signed = [header, payload].map(|part| URL_SAFE_NO_PAD.encode(part)).join(".");
-        let signature = match self.keys.get(key)? {
-            JwtKey::Shared(key) => hmac::sign(key, signed.as_bytes()).as_ref().to_vec(),
-            JwtKey::Public(key) => key.sign(signed.as_bytes())?,
-        };
+        [header, payload].map(|part| URL_SAFE_NO_PAD.encode(part)).join(".")
+    }
+
+    /// Signs as the sender does, with the key of that number.
+    pub(in crate::source) fn sign(&self, unsigned: &str, key: usize) -> Option<Vec<u8>> {
+        match self.keys.get(key)? {
+            JwtKey::Shared(key) => Some(hmac::sign(key, unsigned.as_bytes()).as_ref().to_vec()),
+            JwtKey::Public(key) => key.sign(unsigned.as_bytes()),
+        }
+    }
+
+    /// The value of `from` with that token.
+    pub(in crate::source) fn write(&self, unsigned: &str, signature: &[u8]) -> String {
         let prefix = self.prefix.as_ref().map_or("", |prefix| &prefix.0);
-        Some(format!("{prefix}{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
+        format!("{prefix}{unsigned}.{}", URL_SAFE_NO_PAD.encode(signature))
     }
 
     /// The public key of a private one.
