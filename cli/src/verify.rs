@@ -18,10 +18,10 @@ use hookmq_shared::secret::{Secret, SecretRef};
 use hookmq_shared::source::{Outcome, Settings, Source};
 use toml::de::DeTable;
 
-use crate::{Exit, check, complain, trigger};
+use crate::{Exit, batch, check, complain, trigger};
 
 #[derive(clap::Args)]
-#[command(group(ArgGroup::new("which").required(true).args(["hook", "source", "verify"])))]
+#[command(group(ArgGroup::new("which").required(true).args(["hook", "source", "verify", "batch"])))]
 pub(crate) struct Args {
     /// A hook of the hooks file
     #[arg(long, value_name = "NAME")]
@@ -59,6 +59,9 @@ pub(crate) struct Args {
     /// Tell the step that failed and the string that was signed, the secret masked
     #[arg(long)]
     explain: bool,
+    /// Many requests of presets, a JSON object a line on standard input
+    #[arg(long, hide = true, exclusive = true)]
+    batch: bool,
 }
 
 pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
@@ -72,6 +75,9 @@ fn header(text: &str) -> Result<(String, String), String> {
 }
 
 pub(crate) fn run(args: &Args) -> Exit {
+    if args.batch {
+        return batch::run();
+    }
     let source = match source(args) {
         Ok(source) => source,
         Err(errors) => {
@@ -176,10 +182,20 @@ fn request(args: &Args) -> Result<Request, Box<dyn Error>> {
         Some(file) if file.as_os_str() == "-" => drop(std::io::stdin().read_to_end(&mut body)?),
         Some(file) => body = std::fs::read(file).map_err(|e| format!("{}: {e}", file.display()))?,
     }
-    let url: http::Uri = args.url.as_deref().unwrap_or("/").parse()?;
-    let headers: Headers = args.header.iter().map(|(name, value)| (name, value.clone())).collect();
+    let headers = args.header.iter().map(|(name, value)| (name, value.clone())).collect();
+    described(args.method.as_deref(), args.url.as_deref(), headers, body)
+}
+
+/// A request as it is described; the target is that of the public URL.
+pub(crate) fn described(
+    method: Option<&str>,
+    url: Option<&str>,
+    headers: Headers,
+    body: Vec<u8>,
+) -> Result<Request, Box<dyn Error>> {
+    let url: http::Uri = url.unwrap_or("/").parse()?;
     Ok(Request {
-        method: args.method.as_deref().unwrap_or("POST").to_ascii_uppercase(),
+        method: method.unwrap_or("POST").to_ascii_uppercase(),
         path: url.path().to_owned(),
         raw_query: url.query().unwrap_or_default().to_owned(),
         headers,

@@ -1,0 +1,210 @@
+#!/usr/bin/env python3
+"""Differential tests: hookmq and the providers' official libraries look at the same requests, valid,
+broken and odd. Every difference in their verdicts must be one of RULES, and every rule must be met.
+
+    python3 tests/in_venv.py differential
+"""
+import base64
+import collections
+import contextlib
+import datetime
+import json
+import random
+import shutil
+import subprocess
+import sys
+import time
+import urllib.parse
+from unittest import mock
+
+import discord_interactions
+import standardwebhooks.webhooks
+import stripe
+from lark_oapi.core.model import RawRequest
+from lark_oapi.event.dispatcher_handler import EventDispatcherHandler
+from sendgrid.helpers.eventwebhook import EventWebhook
+from slack_sdk.signature import SignatureVerifier
+from twilio.request_validator import RequestValidator
+
+from differential_cases import AT, PROVIDERS, cases
+from differential_rules import RULES
+from support import ROOT, TARGET, binary, cargo_build
+
+SEED = 20251009
+PASSES = 2
+
+
+class Now(datetime.datetime):
+    """For the library that asks datetime."""
+
+    @classmethod
+    def now(cls, tz=None):
+        return cls.fromtimestamp(AT, tz)
+
+
+class Clock:
+    """For the library that is given one."""
+
+    @staticmethod
+    def now():
+        return AT
+
+
+class Form(dict):
+    """Several values of a name, as web frameworks have them."""
+
+    def getlist(self, name):
+        return self[name]
+
+
+def form(body: bytes) -> Form:
+    found = Form()
+    for name, value in urllib.parse.parse_qsl(body.decode(), keep_blank_values=True):
+        found.setdefault(name, []).append(value)
+    return found
+
+
+def standard_webhooks(case, secret):
+    headers = {name: case.header(name) for name, _ in case.headers}
+    standardwebhooks.Webhook(secret).verify(case.body, headers, json_parse=False)
+    return True
+
+
+def slack(case, secret):
+    headers = {name: case.header(name) for name, _ in case.headers}
+    return SignatureVerifier(secret, Clock()).is_valid_request(case.body, headers)
+
+
+def feishu(case, secret):
+    request = RawRequest()
+    names = "X-Lark-Signature", "X-Lark-Request-Timestamp", "X-Lark-Request-Nonce"
+    request.headers = {name: case.header(name) for name in names}
+    request.body = case.body
+    # The step of `do` that checks the signature; it raises.
+    EventDispatcherHandler()._verify_sign(request, secret)
+    return True
+
+
+def discord(case, secret):
+    signature, at = case.header("X-Signature-Ed25519"), case.header("X-Signature-Timestamp")
+    with contextlib.redirect_stdout(None):
+        return discord_interactions.verify_key(case.body, signature, at, secret)
+
+
+def sendgrid(case, secret):
+    head = "X-Twilio-Email-Event-Webhook-"
+    signature, at = case.header(head + "Signature"), case.header(head + "Timestamp")
+    return EventWebhook(secret).verify_signature(case.body.decode(), signature, at)
+
+
+def stripe_py(case, secret):
+    return stripe.WebhookSignature.verify_header(case.body, case.header("Stripe-Signature"), secret, 300)
+
+
+def twilio_form(case, secret):
+    return RequestValidator(secret).validate(case.url, form(case.body), case.header("X-Twilio-Signature"))
+
+
+def twilio_json(case, secret):
+    return RequestValidator(secret).validate(case.url, case.body.decode(), case.header("X-Twilio-Signature"))
+
+
+PYTHON = {
+    "standard-webhooks": {"standardwebhooks-py": standard_webhooks},
+    "stripe": {"stripe-py": stripe_py},
+    "slack": {"slack-py": slack},
+    "feishu": {"lark-py": feishu},
+    "discord": {"discord-py": discord},
+    "sendgrid": {"sendgrid-py": sendgrid},
+    "twilio-form": {"twilio-py": twilio_form},
+    "twilio-json": {"twilio-py": twilio_json},
+}
+JAVASCRIPT = {
+    "standard-webhooks": ["standardwebhooks-js"],
+    "stripe": ["stripe-js"],
+    "github": ["octokit-js"],
+    "shopify": ["shopify-js"],
+}
+
+
+def accepts(library, case) -> bool:
+    """Whether one of the secrets will do. A library refuses by an answer or by raising."""
+    for secret in case.secrets:
+        with contextlib.suppress(Exception):
+            if library(case, secret):
+                return True
+    return False
+
+
+def lines(command: list, text: list) -> list:
+    output = subprocess.run(command, input="\n".join(text), capture_output=True, text=True, check=True).stdout
+    found = output.splitlines()
+    assert len(found) == len(text), f"{command[0]}: {len(found)} answers to {len(text)} cases"
+    return found
+
+
+def javascript(cases: list) -> dict:
+    """Verdicts by case and library."""
+    modules = TARGET / "npm"
+    if not shutil.which("npm"):
+        print("npm is not installed: the JavaScript libraries are SKIPPED (apt-get install npm)")
+        return {}
+    modules.mkdir(parents=True, exist_ok=True)
+    lock = (ROOT / "tests" / "package-lock.json").read_bytes()
+    stamp = modules / "installed-lock.json"
+    if not stamp.exists() or stamp.read_bytes() != lock:
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(ROOT / "tests" / name, modules)
+        subprocess.run(["npm", "ci", "--silent", "--ignore-scripts", "--no-audit"], cwd=modules, check=True)
+        stamp.write_bytes(lock)
+    asked = [(number, case) for number, case in enumerate(cases) if case.source in JAVASCRIPT]
+    command = ["node", ROOT / "tests" / "differential.mjs", modules]
+    answers = lines(command, [case.js(JAVASCRIPT[case.source]) for _, case in asked])
+    return {number: json.loads(answer) for (number, _), answer in zip(asked, answers)}
+
+
+def main() -> int:
+    started = time.monotonic()
+    cargo_build("hookmq-cli")
+    rng = random.Random(SEED)
+    every = [case for _ in range(PASSES) for kind in PROVIDERS for case in cases(kind, rng)]
+    ours = lines([binary("hookmq"), "verify", "--batch"], [case.line() for case in every])
+    theirs = collections.defaultdict(dict, javascript(every))
+    with mock.patch("time.time", lambda: float(AT)), mock.patch("standardwebhooks.webhooks.datetime", Now):
+        for number, case in enumerate(every):
+            for name, library in PYTHON.get(case.source, {}).items():
+                theirs[number][name] = accepts(library, case)
+
+    met, unexplained, counts = collections.Counter(), [], collections.defaultdict(collections.Counter)
+    for number, (case, verdict) in enumerate(zip(every, ours)):
+        assert not verdict.startswith("error"), f"{case}: {verdict}"
+        accepted = not verdict.startswith("rejected")
+        for library, answer in theirs[number].items():
+            count = counts[f"{case.source} / {library}"]
+            count["cases"] += 1
+            count["accepted by both"] += accepted and answer
+            if accepted == answer:
+                continue
+            count["differences"] += 1
+            rule = next((r for r in RULES if r.explains(case, library, verdict)), None)
+            if rule:
+                met[rule.name] += 1
+            else:
+                unexplained.append((library, case, accepted, verdict))
+
+    for name, count in counts.items():
+        print(f"{name}: " + ", ".join(f"{n} {what}" for what, n in count.items()))
+    for rule in RULES:
+        print(f"  {met[rule.name]:5} {rule.name}: {rule.reason}")
+    failures = [f"{name}: no case was accepted by both" for name, c in counts.items() if not c["accepted by both"]]
+    asked = {library for answers in theirs.values() for library in answers}
+    failures += [f"no case met the rule {r.name}" for r in RULES if not met[r.name] and asked & r.libraries]
+    seen = collections.Counter((l, c.source, c.what, a, v) for l, c, a, v in unexplained)
+    failures += [f"{n} x {l} {'refuses' if a else 'accepts'}, we say {v!r}: {s}, {w}" for (l, s, w, a, v), n in seen.items()]
+    print("\n".join(failures) or f"{len(every)} requests, {sum(met.values())} known differences, "
+          f"{time.monotonic() - started:.0f} s")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
