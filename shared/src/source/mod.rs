@@ -44,6 +44,8 @@ mod check;
 mod encoding;
 mod explain;
 mod field;
+#[doc(hidden)]
+pub mod fuzzing;
 mod grammar;
 mod handshake;
 mod hash;
