@@ -1,41 +1,40 @@
-//! Signature headers, tokens, timestamps, forms and queries of every preset: the first line chooses
-//! the preset, the next ones are the query and header fields, what follows an empty line is the body.
+//! Signature headers, tokens, timestamps and all else that a preset reads: its name, its secrets (with
+//! tabs between), the address and header fields are a line each, what follows an empty line is the body.
 #![no_main]
+
+use std::collections::BTreeMap;
 
 use hookmq_shared::clock::Timestamp;
 use hookmq_shared::http::{Headers, Request};
 use hookmq_shared::secret::Secret;
-use hookmq_shared::source::{Settings, Source, preset_names};
+use hookmq_shared::source::{Outcome, Settings, Source, Verdict, preset_info};
 use libfuzzer_sys::fuzz_target;
 
-/// One of these fits each preset: text, base64 or hex.
-const SECRETS: [&str; 4] = [
-    "a-secret",
-    "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
-    "whpk_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
-    "3030303030303030303030303030303030303030303030303030303030303030",
-];
+/// Good for the keys among the parameters, which have a length, and for all others.
+const PARAM: &str = "0123456789abcdef0123456789abcdef";
+const AES_KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY";
+
+fn source(preset: &str, secrets: &str, url: &str) -> Option<Source> {
+    let value = |name: &str| if name == "aes_key" { AES_KEY } else { PARAM }.to_owned();
+    let params = preset_info(preset).ok()?.params.into_iter();
+    let params: BTreeMap<String, String> = params.map(|param| (param.name.clone(), value(&param.name))).collect();
+    let secrets = secrets.split('\t').filter(|secret| !secret.is_empty()).map(Secret::new).collect();
+    Source::preset(preset, Settings { secrets, params, url: Some(url.to_owned()) }).ok()
+}
 
 fuzz_target!(|data: &[u8]| {
     let text = String::from_utf8_lossy(data);
     let (head, body) = text.split_once("\n\n").unwrap_or((&text, ""));
     let mut lines = head.lines();
-    let wanted = lines.next().unwrap_or_default();
-    let Some(preset) = preset_names().find(|name| *name == wanted) else { return };
-    let settings = |secret: &str| Settings {
-        secrets: if preset == "none" { Vec::new() } else { vec![Secret::new(secret)] },
-        ..Settings::default()
-    };
-    let Some(source) = SECRETS.iter().find_map(|secret| Source::preset(preset, settings(secret)).ok()) else {
-        return;
-    };
-    let raw_query = lines.next().unwrap_or_default().to_owned();
+    let mut line = || lines.next().unwrap_or_default();
+    let (preset, secrets, url) = (line(), line(), line());
+    let Some(source) = source(preset, secrets, url) else { return };
     let headers: Headers =
         lines.filter_map(|line| line.split_once(':')).map(|(n, v)| (n, v.trim().to_owned())).collect();
     let request = Request {
         method: "POST".to_owned(),
         path: "/h".to_owned(),
-        raw_query,
+        raw_query: url.split_once('?').map_or("", |(_, query)| query).to_owned(),
         headers,
         body: body.to_owned().into(),
         request_id: String::new(),
@@ -44,6 +43,13 @@ fuzz_target!(|data: &[u8]| {
         source_ip: None,
     };
     let now = Timestamp::from_unix(1_760_000_000);
-    let _ = source.explain(&request, now).to_string();
-    let _ = source.check("h", request, now);
+    let explanation = source.explain(&request, now);
+    let _ = explanation.to_string();
+    let verdict = source.check("h", request, now);
+    // What is explained is what is done.
+    assert_eq!(
+        matches!(explanation.outcome, Outcome::Verified(_)),
+        matches!(verdict, Verdict::Verified(_)),
+        "{explanation}"
+    );
 });

@@ -46,6 +46,8 @@ mod der;
 mod encoding;
 mod explain;
 mod field;
+#[doc(hidden)]
+pub mod fuzzing;
 mod grammar;
 mod handshake;
 mod hash;

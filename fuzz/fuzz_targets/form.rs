@@ -1,0 +1,38 @@
+//! A field of a form or a query: the first line is its name, the rest the form. What is read is what
+//! the URL standard's own parser reads, if it reads one value.
+#![no_main]
+
+use hookmq_shared::http::{Headers, Request};
+use hookmq_shared::source::Rejection;
+use hookmq_shared::source::fuzzing::read;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &str| {
+    let (name, form) = text.split_once('\n').unwrap_or((text, ""));
+    let request = Request {
+        method: "POST".to_owned(),
+        path: "/h".to_owned(),
+        raw_query: form.to_owned(),
+        headers: Headers::new(),
+        body: form.to_owned().into(),
+        request_id: String::new(),
+        deadline: None,
+        received: tokio::time::Instant::now(),
+        source_ip: None,
+    };
+    let Some(found) = read(&format!("form:{name}"), &request) else { return };
+    // The standard's parser replaces bytes that are not UTF-8, which may make a name of them.
+    if name.contains(char::REPLACEMENT_CHARACTER) {
+        return;
+    }
+    let values: Vec<_> =
+        form_urlencoded::parse(form.as_bytes()).filter(|(key, _)| key == name).map(|(_, value)| value).collect();
+    match (&found, values.as_slice()) {
+        (Ok(value), [one]) => assert_eq!(String::from_utf8_lossy(value), *one),
+        (Err(Rejection::Missing(_)), values) => assert!(values.iter().all(|value| value.is_empty()) && values.len() < 2),
+        (Err(Rejection::Ambiguous(_)), values) => assert!(values.len() > 1),
+        _ => panic!("{found:?}, but {values:?}"),
+    }
+    let of_query = read(&format!("query:{name}"), &request).map(Result::ok);
+    assert_eq!(of_query, Some(found.ok()));
+});

@@ -1,0 +1,102 @@
+#!/usr/bin/env python3
+"""Writes `fuzz/corpus`: where each fuzz target starts from, made of the vectors, samples and presets."""
+import base64
+import json
+import pathlib
+import re
+import shutil
+import tomllib
+from collections.abc import Callable, Iterable
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+CORPUS = ROOT / "fuzz/corpus"
+VECTORS = ROOT / "shared/tests/vectors"
+PRESETS = sorted((ROOT / "shared/src/source/presets").glob("*.toml"))
+MOST = 40
+Seeds = Iterable[tuple[str, bytes]]
+
+
+def accepted(preset: pathlib.Path) -> list[dict]:
+    """The cases of a preset's vector file that a source accepts."""
+    file = VECTORS / "webhooks" / f"{preset.stem.replace('-', '_')}.json"
+    cases = json.loads(file.read_text())["cases"] if file.exists() else []
+    return [case for case in cases if case["expect"] == "accept"]
+
+
+def various(key: Callable[[dict], object]) -> list[pathlib.Path]:
+    """The first preset of each way to verify, as far as `key` tells them apart."""
+    found = {}
+    for preset in PRESETS:
+        found.setdefault(json.dumps(key(tomllib.loads(preset.read_text())["verify"])), preset)
+    return list(found.values())[:MOST]
+
+
+def way(verify: dict) -> list[object]:
+    """The kind, the places and the spelling of what is signed."""
+    signature = verify.get("signature", {})
+    return [verify["kind"], signature.get("from", "").split(":")[0], signature.get("format"),
+            signature.get("encoding"), "timestamp" in verify, "decrypt" in verify, "body_hash" in verify]
+
+
+def request() -> Seeds:
+    for preset in various(way):
+        for case in accepted(preset)[:1]:
+            head = [preset.stem, "\t".join(case["secrets"]), case.get("url") or "https://example.com/hook"]
+            head += [f"{name}: {value}" for name, value in case["headers"]]
+            yield preset.stem, "\n".join(head).encode() + b"\n\n" + base64.b64decode(case["body_b64"])
+
+
+def json_field() -> Seeds:
+    paths = {"json:a.b.0.c"}
+    for preset in PRESETS:
+        places = [place for place in re.findall(r'json:[\w.-]+', preset.read_text()) if place not in paths]
+        for case in accepted(preset)[:1]:
+            for place in places[:1]:
+                paths.add(place)
+                yield preset.stem, place[5:].encode() + b"\n" + base64.b64decode(case["body_b64"])
+
+
+def form() -> Seeds:
+    for number, text in enumerate(["k\nk=v%20w&k2=1", "a\na=1&b=2&a=3", "e\ne=&f&=g&&", "+ \n%2B+=%zz%4"]):
+        yield str(number), text.encode()
+    for preset in PRESETS:
+        for place in re.findall(r'form:([\w.-]+)', preset.read_text())[:1]:
+            for case in accepted(preset)[:1]:
+                yield preset.stem, place.encode() + b"\n" + base64.b64decode(case["body_b64"])
+
+
+def hooks_file() -> Seeds:
+    yield "hooks", (ROOT / "hooks.toml").read_bytes()
+    for preset in various(way)[:MOST - 1]:
+        verify = re.search(r"^\[verify\]\n.*?(?=^\[(?!verify)|\Z)", preset.read_text(), re.M | re.S)[0]
+        head = '[hooks.h]\nsecrets = ["env:SECRET"]\ntopic = "t-{event}"\nkey = "{json:id}"\n'
+        yield preset.stem, (head + verify.replace("[verify", "[hooks.h.verify")).encode()
+
+
+def trigger_event() -> Seeds:
+    for event in sorted((ROOT / "events").glob("*.json")):
+        if event.name.startswith("github") or event.name.endswith("-challenge-http-api.json"):
+            yield event.stem, event.read_bytes()
+
+
+def vendor_answer() -> Seeds:
+    statuses = [200, 201, 302, 400, 401, 404, 429, 500, 504]
+    for answer in json.loads((VECTORS / "response_fixtures.json").read_text())["fixtures"]:
+        status = answer.get("http_status")
+        if status in statuses:
+            body = answer.get("body") or ""
+            yield answer["name"], bytes([statuses.index(status)]) + body.encode()
+
+
+def main() -> None:
+    shutil.rmtree(CORPUS, ignore_errors=True)
+    for target in [request, json_field, form, hooks_file, trigger_event, vendor_answer]:
+        folder = CORPUS / target.__name__
+        folder.mkdir(parents=True)
+        for name, seed in list(target())[:MOST]:
+            (folder / name).write_bytes(seed)
+        print(f"{target.__name__}: {len(list(folder.iterdir()))}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+//! Verification of a 4 KiB body by a preset of each kind: its time, as criterion measures it.
+//!
+//! Run with `repeat PRESET TIMES` it only verifies that often, for `tests/instructions.py` to count
+//! instructions; with `list` it names the kinds and their presets.
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark may panic and print")]
+
+#[path = "../tests/source_common/mod.rs"]
+mod source_common;
+
+use std::collections::BTreeMap;
+use std::hint::black_box;
+
+use criterion::{BenchmarkId, Criterion};
+use hookmq_shared::http::Request;
+use hookmq_shared::source::{Draft, Source, Verdict, preset_info, preset_names};
+use source_common::{NOW, pair, random};
+
+const BODY: usize = 4096;
+
+/// Preferred to the first of their kind, as most readers know them.
+const KNOWN: [&str; 3] = ["github", "gitlab-secret-token", "discord"];
+
+/// A source, and a request of a 4 KiB body that it accepts.
+struct Case {
+    source: Source,
+    request: Request,
+}
+
+impl Case {
+    /// None if the preset's bodies must hold more than a filler.
+    fn of(preset: &str) -> Option<Self> {
+        let (source, signer) = pair(preset);
+        let body = format!(r#"{{"type":"order.paid","items":["{:x<1$}"]}}"#, "", BODY - 34);
+        assert_eq!(body.len(), BODY);
+        let draft = Draft { body: Some(body.into()), ..Draft::default() };
+        let case = Self { source, request: signer.sign(draft, 0, NOW, &random()).ok()? };
+        matches!(case.check(), Verdict::Verified(_)).then_some(case)
+    }
+
+    /// As the gateway calls it; a copy of the request is made, which shares the body.
+    fn check(&self) -> Verdict {
+        self.source.check("h", self.request.clone(), NOW)
+    }
+}
+
+/// The kinds, each with its preset.
+fn kinds() -> BTreeMap<String, &'static str> {
+    let mut kinds = BTreeMap::new();
+    for preset in KNOWN.into_iter().chain(preset_names()) {
+        let info = preset_info(preset).unwrap();
+        let decrypts = if info.data.contains("\ndecrypt") { ", decrypt" } else { "" };
+        let kind = format!("{}{decrypts}", info.kind);
+        if !kinds.contains_key(&kind) && Case::of(preset).is_some() {
+            kinds.insert(kind, preset);
+        }
+    }
+    kinds
+}
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["list"] => kinds().iter().for_each(|(kind, preset)| println!("{kind}\t{preset}")),
+        ["repeat", preset, times] => {
+            let case = Case::of(preset).unwrap();
+            (0..times.parse::<u32>().unwrap()).for_each(|_| drop(black_box(case.check())));
+        }
+        _ => {
+            let mut criterion = Criterion::default().configure_from_args();
+            let mut group = criterion.benchmark_group("verify");
+            for (kind, preset) in kinds() {
+                let case = Case::of(preset).unwrap();
+                group.bench_function(BenchmarkId::new(kind, preset), |b| b.iter(|| case.check()));
+            }
+            group.finish();
+            criterion.final_summary();
+        }
+    }
+}
