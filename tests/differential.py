@@ -27,7 +27,7 @@ from slack_sdk.signature import SignatureVerifier
 from twilio.request_validator import RequestValidator
 
 from differential_cases import AT, PROVIDERS, cases
-from differential_rules import RULES
+from differential_rules import ACCEPTED, RULES, SIGNATURES
 from support import ROOT, TARGET, binary, cargo_build
 
 SEED = 20251009
@@ -175,10 +175,13 @@ def main() -> int:
             for name, library in PYTHON.get(case.source, {}).items():
                 theirs[number][name] = accepts(library, case)
 
-    met, unexplained, counts = collections.Counter(), [], collections.defaultdict(collections.Counter)
+    met, unexplained, forged = collections.Counter(), [], []
+    counts = collections.defaultdict(collections.Counter)
     for number, (case, verdict) in enumerate(zip(every, ours)):
         assert not verdict.startswith("error"), f"{case}: {verdict}"
         accepted = not verdict.startswith("rejected")
+        if accepted and not case.is_authentic(SIGNATURES[case.source]):
+            forged.append(f"we accept a forgery: {case.source}, {case.what}")
         for library, answer in theirs[number].items():
             count = counts[f"{case.source} / {library}"]
             count["cases"] += 1
@@ -196,8 +199,9 @@ def main() -> int:
         print(f"{name}: " + ", ".join(f"{n} {what}" for what, n in count.items()))
     for rule in RULES:
         print(f"  {met[rule.name]:5} {rule.name}: {rule.reason}")
-    failures = [f"{name}: no case was accepted by both" for name, c in counts.items() if not c["accepted by both"]]
+    failures = forged + [f"{name}: no case was accepted by both" for name, c in counts.items() if not c["accepted by both"]]
     asked = {library for answers in theirs.values() for library in answers}
+    failures += [f"{r.name}: why is it safe?" for r in RULES if r.verdict == ACCEPTED and "safe: " not in r.reason]
     failures += [f"no case met the rule {r.name}" for r in RULES if not met[r.name] and asked & r.libraries]
     seen = collections.Counter((l, c.source, c.what, a, v) for l, c, a, v in unexplained)
     failures += [f"{n} x {l} {'refuses' if a else 'accepts'}, we say {v!r}: {s}, {w}" for (l, s, w, a, v), n in seen.items()]
