@@ -26,12 +26,12 @@ from sendgrid.helpers.eventwebhook import EventWebhook
 from slack_sdk.signature import SignatureVerifier
 from twilio.request_validator import RequestValidator
 
+import differential_sns
 from differential_cases import AT, PROVIDERS, cases
 from differential_rules import ACCEPTED, RULES, SIGNATURES
 from support import ROOT, TARGET, binary, cargo_build
 
 SEED = 20251009
-PASSES = 2
 
 
 class Now(datetime.datetime):
@@ -124,7 +124,30 @@ JAVASCRIPT = {
     "stripe": ["stripe-js"],
     "github": ["octokit-js"],
     "shopify": ["shopify-js"],
+    "aws-sns": ["sns-validator-js"],
 }
+
+
+# Those libraries that sign as well. What we sign by hand must be what they sign.
+SIGNERS = {
+    "standard-webhooks": lambda case, secret: standardwebhooks.Webhook(secret).sign(
+        case.header("webhook-id"), datetime.datetime.fromtimestamp(AT, datetime.UTC), case.body.decode()
+    ),
+    "stripe": lambda case, secret: stripe.WebhookSignature.generate_signature_header(
+        case.body.decode(), secret, AT
+    ),
+    "slack": lambda case, secret: SignatureVerifier(secret).generate_signature(
+        timestamp=str(AT), body=case.body
+    ),
+    "twilio-form": lambda case, secret: RequestValidator(secret).compute_signature(case.url, form(case.body)),
+    "twilio-json": lambda case, secret: RequestValidator(secret).compute_signature(case.url, {}),
+}
+
+
+def check_signature(case) -> None:
+    with contextlib.suppress(UnicodeDecodeError):
+        official = SIGNERS[case.source](case, case.secrets[0])
+        assert official == case.header(SIGNATURES[case.source]), f"{case.source} signs {case.body} otherwise"
 
 
 def accepts(library, case) -> bool:
@@ -164,14 +187,17 @@ def javascript(cases: list) -> dict:
 
 
 def main() -> int:
-    started = time.monotonic()
     cargo_build("hookmq-cli")
+    started = time.monotonic()
     rng = random.Random(SEED)
-    every = [case for _ in range(PASSES) for kind in PROVIDERS for case in cases(kind, rng)]
+    every = [case for kind in PROVIDERS for case in cases(kind, rng)]
+    every += differential_sns.cases(rng)
     ours = lines([binary("hookmq"), "verify", "--batch"], [case.line() for case in every])
     theirs = collections.defaultdict(dict, javascript(every))
     with mock.patch("time.time", lambda: float(AT)), mock.patch("standardwebhooks.webhooks.datetime", Now):
         for number, case in enumerate(every):
+            if case.what == "valid" and case.source in SIGNERS:
+                check_signature(case)
             for name, library in PYTHON.get(case.source, {}).items():
                 theirs[number][name] = accepts(library, case)
 

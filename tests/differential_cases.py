@@ -28,10 +28,11 @@ class Case:
     url: str
     # The signature that this body and time have by the right key.
     proof: str
+    params: dict = dataclasses.field(default_factory=dict)
 
     def is_authentic(self, signature: str) -> bool:
-        """Whether the proof is among the signatures that the header gives."""
-        given = self.header(signature) or ""
+        """Whether the proof is among the signatures that the header, or a signed body, gives."""
+        given = self.header(signature) or self.body.decode(errors="replace")
         return self.proof in given or self.proof in given.lower()  # hex may be in upper case
 
     def header(self, name: str) -> str | None:
@@ -43,7 +44,7 @@ class Case:
         """For `hookmq verify --batch`."""
         body = base64.b64encode(self.body).decode()
         return json.dumps(
-            {"source": self.source, "secrets": self.secrets, "url": self.url, "at": AT,
+            {"source": self.source, "secrets": self.secrets, "params": self.params, "url": self.url, "at": AT,
              "headers": self.headers, "body": body}
         )
 

@@ -6,9 +6,10 @@ import typing
 
 from differential_cases import PROVIDERS, Case
 
-SIGNATURES = {provider.source: provider.signature for provider in PROVIDERS}
+SIGNATURES = {provider.source: provider.signature for provider in PROVIDERS} | {"aws-sns": "Signature"}
 STANDARD = {"standardwebhooks-py", "standardwebhooks-js"}
 STRIPE = {"stripe-py", "stripe-js"}
+SNS = {"sns-validator-js"}
 NO_CLOCK = {"lark-py", "discord-py", "sendgrid-py"}
 
 
@@ -166,5 +167,39 @@ RULES = [
         "a port in Twilio's URL", {"twilio-py"}, "rejected: signature: no configured secret matches",
         "it tries the URL with and without a port; ours is configured as it is set there",
         lambda case: ":443/" in case.url,
+    ),
+    Rule(
+        "SNS: a signed UnsubscribeConfirmation", SNS, ACCEPTED,
+        "safe: AWS signs the fields of a SubscriptionConfirmation; it checks those of a Notification",
+        lambda case: case.what.startswith("UnsubscribeConfirmation"),
+    ),
+    Rule(
+        "SNS: version 1", SNS, "rejected: require: json:SignatureVersion has none",
+        "SHA-1; the message does not choose its algorithm",
+    ),
+    Rule(
+        "SNS: another topic", SNS, "rejected: require: json:TopicArn has none",
+        "any customer's messages are validly signed, so the topic must be ours",
+    ),
+    Rule(
+        "SNS: a member twice", SNS, "rejected: .* is given more than once",
+        "JSON.parse takes the last; another parser may take the first",
+    ),
+    Rule(
+        "SNS: base64 with other characters, padding or bits", SNS, "rejected: signature: .* not of the expected form",
+        "Node's decoder skips what it does not know, so many texts are one signature",
+    ),
+    Rule(
+        "SNS: another certificate's address", SNS, "rejected: key: json:SigningCertURL names an address",
+        "it takes any path that ends with .pem, and what url.parse makes of blanks and commas",
+    ),
+    Rule(
+        "SNS: a member that is empty, null or has lines, signed", SNS, "rejected: signed: ",
+        "SNS sends none of them; where a line ends decides what is signed, and null is no text \"null\"",
+        lambda case: "signed" in case.what or "null" in case.what,
+    ),
+    Rule(
+        "SNS: the time", SNS, "rejected: timestamp: ",
+        "it does not look at the time, so what was sent once is valid for ever",
     ),
 ]
