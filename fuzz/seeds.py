@@ -41,7 +41,7 @@ def way(verify: dict) -> list[object]:
 def request() -> Seeds:
     for preset in various(way):
         for case in accepted(preset)[:1]:
-            head = [preset.stem, "\t".join(case["secrets"]), case.get("url") or "https://example.com/hook"]
+            head = [preset.stem, "\t".join(case["secrets"]).replace("\n", "\\n"), case.get("url") or "https://example.com/hook"]
             head += [f"{name}: {value}" for name, value in case["headers"]]
             yield preset.stem, "\n".join(head).encode() + b"\n\n" + base64.b64decode(case["body_b64"])
 
@@ -63,6 +63,30 @@ def form() -> Seeds:
         for place in re.findall(r'form:([\w.-]+)', preset.read_text())[:1]:
             for case in accepted(preset)[:1]:
                 yield preset.stem, place.encode() + b"\n" + base64.b64decode(case["body_b64"])
+
+
+def xml() -> Seeds:
+    for number, text in enumerate([
+        "A\n<?xml version=\"1.0\"?>\n<xml a='1'><A><![CDATA[a<&b]]></A><B> x&amp;&lt;y </B ></xml>\n",
+        "C.D\n<xml><C><D>1</D><E/><A>no</A></C><F>a<![CDATA[]]]]><![CDATA[>]]>b</F><G></G></xml> ",
+        "p.a\n<x><p><a>1</a></p><p><a>2</a></p></x>",
+        "a\n<x><a><b>1</b></a><a/></x>",
+        "a\n<!DOCTYPE x [<!ENTITY e \"v\">]><x><a>&e;</a></x>",
+    ]):
+        yield str(number), text.encode()
+    for preset in PRESETS:
+        for place in re.findall(r'xml:([\w.-]+)', preset.read_text())[:1]:
+            for case in accepted(preset)[:1]:
+                yield preset.stem, place.encode() + b"\n" + base64.b64decode(case["body_b64"])
+
+
+def certificate() -> Seeds:
+    texts = {file.stem: file.read_text() for file in sorted((VECTORS / "keys").iterdir())}
+    for preset in PRESETS:
+        texts |= {preset.stem: secret for case in accepted(preset) for secret in case["secrets"]}
+    for name, text in texts.items():
+        if pem := re.search(r"-----BEGIN [A-Z0-9 ]+-----(.*?)-----END", text, re.S):
+            yield name, base64.b64decode(pem[1])
 
 
 def hooks_file() -> Seeds:
@@ -90,10 +114,11 @@ def vendor_answer() -> Seeds:
 
 def main() -> None:
     shutil.rmtree(CORPUS, ignore_errors=True)
-    for target in [request, json_field, form, hooks_file, trigger_event, vendor_answer]:
+    for target in [request, json_field, form, xml, certificate, hooks_file, trigger_event, vendor_answer]:
         folder = CORPUS / target.__name__
         folder.mkdir(parents=True)
-        for name, seed in list(target())[:MOST]:
+        seeds = {seed: name for name, seed in target()}
+        for seed, name in list(seeds.items())[:MOST]:
             (folder / name).write_bytes(seed)
         print(f"{target.__name__}: {len(list(folder.iterdir()))}")
 

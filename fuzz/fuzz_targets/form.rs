@@ -25,11 +25,15 @@ fuzz_target!(|text: &str| {
     if name.contains(char::REPLACEMENT_CHARACTER) {
         return;
     }
-    let values: Vec<_> =
-        form_urlencoded::parse(form.as_bytes()).filter(|(key, _)| key == name).map(|(_, value)| value).collect();
+    let values: Vec<_> = form_urlencoded::parse(form.as_bytes())
+        .filter(|(key, _)| key == name)
+        .map(|(_, value)| value)
+        .collect();
     match (&found, values.as_slice()) {
         (Ok(value), [one]) => assert_eq!(String::from_utf8_lossy(value), *one),
-        (Err(Rejection::Missing(_)), values) => assert!(values.iter().all(|value| value.is_empty()) && values.len() < 2),
+        (Err(Rejection::Missing(_)), values) => {
+            assert!(values.iter().all(|value| value.is_empty()) && values.len() < 2)
+        }
         (Err(Rejection::Ambiguous(_)), values) => assert!(values.len() > 1),
         _ => panic!("{found:?}, but {values:?}"),
     }

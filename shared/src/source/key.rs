@@ -95,7 +95,7 @@ impl Key {
         Self::from_der(&der)
     }
 
-    fn from_der(der: &[u8]) -> Option<Self> {
+    pub(super) fn from_der(der: &[u8]) -> Option<Self> {
         let mut fields = Der(Der(der).only(SEQUENCE)?);
         let (first, content) = fields.next()?;
         let (second, key) = fields.next()?;

@@ -1,0 +1,44 @@
+//! A field of an XML body: the first line is its path, the rest the body. Where another parser reads the
+//! body too, it finds the same text there, once.
+#![no_main]
+
+use hookmq_shared::http::{Headers, Request};
+use hookmq_shared::source::fuzzing::read;
+use libfuzzer_sys::fuzz_target;
+use roxmltree::{Document, Node};
+
+/// The children of that name, which are elements.
+fn named<'d>(parent: Node<'d, 'd>, name: &str) -> Vec<Node<'d, 'd>> {
+    parent.children().filter(|child| child.is_element() && child.tag_name().name() == name).collect()
+}
+
+fuzz_target!(|text: &str| {
+    let (path, body) = text.split_once('\n').unwrap_or((text, ""));
+    let request = Request {
+        method: "POST".to_owned(),
+        path: "/h".to_owned(),
+        raw_query: String::new(),
+        headers: Headers::new(),
+        body: body.to_owned().into(),
+        request_id: String::new(),
+        deadline: None,
+        received: tokio::time::Instant::now(),
+        source_ip: None,
+    };
+    let Some(Ok(found)) = read(&format!("xml:{path}"), &request) else { return };
+    // Namespaces are but names here.
+    if body.contains(':') {
+        return;
+    }
+    let Ok(document) = Document::parse(body) else { return };
+    let mut element = document.root_element();
+    for step in path.split('.') {
+        let children = named(element, step);
+        assert_eq!(children.len(), 1, "{step}");
+        element = children[0];
+    }
+    let text: String = element.children().map(|child| child.text().expect("only text")).collect();
+    // The standard has line ends normalized.
+    let found = String::from_utf8(found).expect("XML is UTF-8").replace("\r\n", "\n").replace('\r', "\n");
+    assert_eq!(found, text);
+});
