@@ -374,6 +374,7 @@ fn an_expiry_lies_ahead_and_not_too_far() {
             Verdict::Verified(_) => "verified",
             Verdict::Rejected(rejection) => rejection.as_str(),
             Verdict::Handshake(_) => "handshake",
+            other => panic!("{other:?}"),
         };
         assert_eq!(found, want, "{millis}");
     }

@@ -45,13 +45,12 @@ fn check(source: &Source, request: &Request) -> Result<Delivery, Rejection> {
         Verdict::Verified(delivery) => {
             assert_eq!(explained.outcome, Outcome::Verified(delivery.secret));
             Ok(*delivery)
-            other => panic!("{other:?}"),
-    }
+        }
         Verdict::Rejected(rejection) => {
             assert!(matches!(explained.outcome, Outcome::Rejected(_, found) if found == rejection));
             Err(rejection)
         }
-        Verdict::Handshake(response) => panic!("{response:?}"),
+        other => panic!("{other:?}"),
     }
 }
 
