@@ -373,6 +373,7 @@ fn an_expiry_lies_ahead_and_not_too_far() {
         let found = match source.check("h", signed.clone(), NOW.shifted(millis)) {
             Verdict::Verified(_) => "verified",
             Verdict::Rejected(rejection) => rejection.as_str(),
+            Verdict::Handshake(_) => "handshake",
             other => panic!("{other:?}"),
         };
         assert_eq!(found, want, "{millis}");

@@ -1,0 +1,322 @@
+//! Public keys: how they are written, which one counts, and certificates that must be fetched.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod source_common;
+
+use hookmq_shared::clock::Timestamp;
+use hookmq_shared::http::Request;
+use hookmq_shared::secret::Secret;
+use hookmq_shared::source::{Draft, Outcome, Rejection, Settings, Source, Step, Verdict};
+use proptest::prelude::*;
+use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+use serde_json::{Value, json};
+use source_common::{NOW, RSA_KEY, custom, load, pair, params_for, random, settings};
+
+const OTHER_KEY: &str = include_str!("vectors/keys/rsa_other.pem");
+const SHORT_KEY: &str = include_str!("vectors/keys/rsa_1024.pem");
+const P256_KEY: &str = include_str!("vectors/keys/p256.pem");
+
+/// NOW is 2025-10-09.
+fn certificate(key: &str, years: (i32, i32)) -> String {
+    let mut params = CertificateParams::new(["sns.amazonaws.com".to_owned()]).unwrap();
+    (params.not_before, params.not_after) = (date_time_ymd(years.0, 1, 1), date_time_ymd(years.1, 1, 1));
+    params.self_signed(&KeyPair::from_pem(key).unwrap()).unwrap().pem()
+}
+
+fn with(preset: &str, secrets: &[&str]) -> Result<Source, String> {
+    let secrets = secrets.iter().map(|secret| Secret::new(*secret)).collect();
+    let settings = Settings { secrets, params: params_for(preset), ..Settings::default() };
+    Source::preset(preset, settings).map_err(|errors| errors[0].to_string())
+}
+
+fn signed(preset: &str) -> Request {
+    pair(preset).1.sign(Draft::default(), 0, NOW, &random()).unwrap()
+}
+
+/// The same with a member of its JSON body replaced.
+fn altered(request: &Request, member: &str, value: &str) -> Request {
+    let mut body: Value = serde_json::from_slice(&request.body).unwrap();
+    body[member] = json!(value);
+    Request { body: body.to_string().into(), ..request.clone() }
+}
+
+fn outcome(source: &Source, request: Request, now: Timestamp, document: Option<&str>) -> String {
+    match source.check_with("h", request, now, document.map(str::as_bytes)) {
+        Verdict::Verified(delivery) => format!("verified by {:?}", delivery.secret),
+        Verdict::Rejected(rejection) => rejection.as_str().to_owned(),
+        Verdict::Fetch(address, _) => format!("fetch {address}"),
+        Verdict::Unusable(address) => format!("unusable {address}"),
+        Verdict::Confirm(address, response) => format!("confirm {} {}", address.target(), response.status),
+        Verdict::Handshake(response) => format!("handshake {}", response.status),
+    }
+}
+
+/// A source without a key of its own, that asks for one.
+fn fetching() -> Source {
+    with("aws-sns", &[]).unwrap()
+}
+
+#[test]
+fn keys_are_written_in_every_usual_form() {
+    let request = signed("aws-sns");
+    let spki = pair("aws-sns").1.public_key(0).unwrap();
+    let bare: String = spki.lines().filter(|line| !line.starts_with('-')).collect();
+    // PKCS #1 begins after the algorithm of a SubjectPublicKeyInfo of 2048 bits.
+    let der = base64::Engine::decode(&base64::prelude::BASE64_STANDARD, &bare).unwrap();
+    let pkcs1 = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, &der[24..]);
+    let pkcs1_pem = format!("-----BEGIN RSA PUBLIC KEY-----\n{pkcs1}\n-----END RSA PUBLIC KEY-----");
+    let certificate = certificate(RSA_KEY, (2020, 2040));
+    for key in
+        [&spki, &bare, &pkcs1, &pkcs1_pem, &certificate, &format!("\n{spki}\n"), &spki.replace('\n', "\r\n")]
+    {
+        let source = with("aws-sns", &[key]).unwrap();
+        assert_eq!(outcome(&source, request.clone(), NOW, None), "verified by Some(0)", "{key}");
+        assert!(!format!("{source:?}").contains(&key[40..60]), "Debug shows no key");
+    }
+}
+
+#[test]
+fn what_is_no_rsa_key_of_2048_bits_is_refused() {
+    let sign = |key: &str| with("aws-sns", &[key]).unwrap_err();
+    assert_eq!(sign(SHORT_KEY), "secrets[0]: is a key of 1024 bits: it takes 2048 at least");
+    for key in [
+        P256_KEY,
+        "key",
+        "AAAA",
+        "MAA=",
+        "-----BEGIN PUBLIC KEY-----",
+        "-----BEGIN PUBLIC KEY-----\nMAA=\n-----END PUBLIC KEY-----",
+        "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----",
+    ] {
+        assert_eq!(sign(key), "secrets[0]: is no RSA public key or certificate: give it as PEM", "{key}");
+    }
+}
+
+#[test]
+fn a_key_is_chosen_among_the_configured_ones() {
+    let keys = |ids: &str, secrets: &[&str]| {
+        let settings = Settings {
+            secrets: secrets.iter().map(|secret| Secret::new(*secret)).collect(),
+            params: [("key_id".to_owned(), ids.to_owned())].into(),
+            url: None,
+        };
+        Source::preset("wechat-pay-v3", settings)
+    };
+    let request =
+        |id: &str, key: &str| keys(id, &[key]).unwrap().sign(Draft::default(), 0, NOW, &random()).unwrap();
+    let public = |key| keys("A", &[key]).unwrap().public_key(0).unwrap();
+    let both = keys("OLD, NEW", &[&public(OTHER_KEY), &public(RSA_KEY)]).unwrap();
+    assert_eq!(outcome(&both, request("OLD", OTHER_KEY), NOW, None), "verified by Some(0)");
+    assert_eq!(outcome(&both, request("NEW", RSA_KEY), NOW, None), "verified by Some(1)");
+    assert_eq!(outcome(&both, request("OLD", RSA_KEY), NOW, None), "no_match");
+    assert_eq!(outcome(&both, request("NEWER", RSA_KEY), NOW, None), "unknown_key");
+    for (ids, secrets) in [("A,B", vec![RSA_KEY]), ("A", vec![RSA_KEY, OTHER_KEY])] {
+        let errors = keys(ids, &secrets).unwrap_err();
+        assert!(errors[0].to_string().contains("name one id for each"), "{errors:?}");
+    }
+}
+
+#[test]
+fn a_certificate_is_asked_for_and_used() {
+    let (source, request) = (fetching(), signed("aws-sns"));
+    let address = "https://sns.us-east-1.amazonaws.com/SimpleNotificationService-0123456789abcdef.pem";
+    let check = |document: &str| outcome(&source, request.clone(), NOW, Some(document));
+    assert_eq!(outcome(&source, request.clone(), NOW, None), format!("fetch {address}"));
+    assert_eq!(check(&certificate(RSA_KEY, (2020, 2040))), "verified by None");
+    assert_eq!(check(&certificate(RSA_KEY, (2020, 2055))), "verified by None", "a year of four digits");
+    assert_eq!(check(&certificate(OTHER_KEY, (2020, 2040))), "no_match");
+    assert_eq!(check(&certificate(RSA_KEY, (2020, 2025))), "expired");
+    assert_eq!(check(&certificate(RSA_KEY, (2026, 2040))), "expired", "not valid yet");
+    for garbage in ["", "<html>", &certificate(P256_KEY, (2020, 2040)), "-----BEGIN CERTIFICATE-----"] {
+        assert_eq!(check(garbage), format!("unusable {address}"), "{garbage}");
+    }
+    // A configured certificate takes its place, and its dates count as well.
+    let old = with("aws-sns", &[&certificate(RSA_KEY, (2020, 2025))]).unwrap();
+    assert_eq!(outcome(&old, request.clone(), NOW, None), "expired");
+    let explained = source.explain(&request, NOW);
+    assert!(matches!(explained.outcome, Outcome::Rejected(Step::Key, Rejection::Fetch(_))));
+    assert!(explained.to_string().contains("give it as a secret"), "{explained}");
+}
+
+#[test]
+fn nothing_is_fetched_for_a_request_that_is_wrong_already() {
+    let (source, request) = (fetching(), signed("aws-sns"));
+    let late = NOW.shifted(66 * 60 * 1000);
+    assert_eq!(outcome(&source, request.clone(), late, None), "stale");
+    for (member, value, want) in [
+        ("TopicArn", "arn:aws:sns:us-west-2:999999999999:MyTopic", "pinned"),
+        ("SignatureVersion", "1", "pinned"),
+        ("Type", "Other", "pinned"),
+        ("Signature", "!", "malformed"),
+        ("Signature", "", "missing"),
+        ("MessageId", "1\nSubject\nx", "malformed"),
+        ("SigningCertURL", "https://evil.example/SimpleNotificationService-0.pem", "not_allowed"),
+    ] {
+        assert_eq!(outcome(&source, altered(&request, member, value), NOW, None), want, "{member} {value}");
+    }
+}
+
+/// May a certificate be fetched from there? What is allowed is asked for, or verified.
+#[test]
+fn only_allowed_addresses_are_fetched() {
+    let file = load("cert_url_allow");
+    let mut seen = 0;
+    for case in file["cases"].as_array().unwrap().iter().filter(|case| case["provider"] != "aliyun_mns") {
+        let (provider, url) =
+            (case["provider"].as_str().unwrap().replace('_', "-"), case["url"].as_str().unwrap());
+        let source = with(&provider, &[]).unwrap();
+        let mut request = signed(&provider);
+        match provider.as_str() {
+            "aws-sns" => request = altered(&request, "SigningCertURL", url),
+            "huawei-smn" => request = altered(&request, "signing_cert_url", url),
+            _ => {
+                let others = request.headers.iter().filter(|(name, _)| *name != "paypal-cert-url");
+                let others =
+                    others.map(|(name, value)| (name.to_owned(), bytes::Bytes::copy_from_slice(value)));
+                request.headers = others.collect();
+                request.headers.push("paypal-cert-url", url.to_owned());
+            }
+        }
+        // The one that is undecided names a region that is none.
+        let want = if case["allow"] == true { format!("fetch {url}") } else { "not_allowed".to_owned() };
+        assert_eq!(outcome(&source, request, NOW, None), want, "{provider}");
+        seen += 1;
+    }
+    assert_eq!(seen, 20);
+}
+
+#[test]
+fn an_empty_subject_is_signed_as_a_line_or_left_out() {
+    let (verifier, signer) = pair("huawei-smn");
+    let sample: Value = serde_json::from_slice(&signed("huawei-smn").body).unwrap();
+    let with_subject = |subject: Option<&str>| {
+        let mut body = sample.clone();
+        match subject {
+            Some(subject) => body["subject"] = json!(subject),
+            None => drop(body.as_object_mut().unwrap().remove("subject")),
+        }
+        body
+    };
+    let sign = |source: &Source, body: &Value| {
+        let draft = Draft { body: Some(body.to_string().into()), ..Draft::default() };
+        source.sign(draft, 0, NOW, &random()).unwrap()
+    };
+    // The guide leaves an empty subject out, and so do we when we sign.
+    let left_out = sign(&signer, &with_subject(Some("")));
+    assert_eq!(outcome(&verifier, left_out.clone(), NOW, None), "verified by Some(0)");
+    let other_text = altered(&left_out, "subject", "Hello");
+    assert_eq!(outcome(&verifier, other_text, NOW, None), "no_match");
+    let missing = sign(&signer, &with_subject(None));
+    assert_eq!(outcome(&verifier, missing.clone(), NOW, None), "verified by Some(0)");
+    assert_eq!(outcome(&verifier, altered(&missing, "subject", ""), NOW, None), "verified by Some(0)");
+    // Its samples sign an empty line: here by a signature over the text itself.
+    let body = with_subject(Some(""));
+    let text = |key: &str| body[key].as_str().unwrap().to_owned();
+    let lines = ["message", "message_id", "subject", "timestamp", "topic_urn", "type"];
+    let lines = lines.map(|key| [key, "\n", &text(key), "\n"].concat()).concat();
+    let plain = custom(
+        "kind = \"rsa\"\nhash = \"sha256\"\nsigned = [\"{body}\"]\n\
+         signature = { from = \"header:S\", encoding = \"base64\" }",
+        settings(&json!([RSA_KEY])),
+    )
+    .unwrap();
+    let draft = Draft { body: Some(lines.into()), ..Draft::default() };
+    let made = plain.sign(draft, 0, NOW, &random()).unwrap();
+    let signature = String::from_utf8(made.headers.one("s").unwrap().to_vec()).unwrap();
+    let with_line = altered(&Request { body: body.to_string().into(), ..missing }, "signature", &signature);
+    assert_eq!(outcome(&verifier, with_line, NOW, None), "verified by Some(0)");
+}
+
+#[test]
+fn only_what_is_signed_travels_on() {
+    let (verifier, _) = pair("aws-sns");
+    let request = altered(&signed("aws-sns"), "UnsubscribeURL", "https://evil.example/");
+    match verifier.check("h", altered(&request, "Extra", "x"), NOW) {
+        Verdict::Verified(delivery) => {
+            let body: Value = serde_json::from_slice(&delivery.body).unwrap();
+            let mut names: Vec<&str> = body.as_object().unwrap().keys().map(String::as_str).collect();
+            names.sort_unstable();
+            let signed = ["Message", "MessageId", "Signature", "SignatureVersion", "SigningCertURL"];
+            assert_eq!(names, [&signed[..], &["Subject", "Timestamp", "TopicArn", "Type"]].concat());
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_subscription_is_confirmed_by_a_call_to_the_provider() {
+    for (preset, kind, url, address) in [
+        (
+            "aws-sns",
+            "Type",
+            "SubscribeURL",
+            "https://sns.us-west-2.amazonaws.com/?Action=ConfirmSubscription&Token=t",
+        ),
+        (
+            "huawei-smn",
+            "type",
+            "subscribe_url",
+            "https://console.otc.t-systems.com/smn/subscription/confirm?token=t",
+        ),
+    ] {
+        let (verifier, signer) = pair(preset);
+        let sign = |address: &str| {
+            let mut body: Value = serde_json::from_slice(&signed(preset).body).unwrap();
+            body[kind] = json!("SubscriptionConfirmation");
+            body[url] = json!(address);
+            body["Token"] = json!("t");
+            let draft = Draft { body: Some(body.to_string().into()), ..Draft::default() };
+            signer.sign(draft, 0, NOW, &random()).unwrap()
+        };
+        let good = sign(address);
+        let target = address.split_once(".com").unwrap().1;
+        assert_eq!(outcome(&verifier, good.clone(), NOW, None), format!("confirm {target} 200"));
+        assert!(!format!("{:?}", verifier.check("h", good.clone(), NOW)).contains("=t"), "no token in Debug");
+        // Changed after it was signed, or of a host that is none of the provider's.
+        let other = address.replace("token=t", "token=u").replace("Token=t", "Token=u");
+        assert_eq!(outcome(&verifier, altered(&good, url, &other), NOW, None), "no_match");
+        for evil in
+            ["https://evil.example/", "http://169.254.169.254/", "https://sns.amazonaws.com.evil.example/"]
+        {
+            assert_eq!(outcome(&verifier, sign(evil), NOW, None), "not_allowed", "{evil}");
+        }
+        // Without a key nothing is called: it is fetched first.
+        let fetching = with(preset, &[]).unwrap();
+        assert!(outcome(&fetching, good, NOW, None).starts_with("fetch "));
+    }
+}
+
+#[test]
+fn weak_schemes_are_warned_of() {
+    let warned = |preset: &str, part: &str| pair(preset).0.warnings().iter().any(|text| text.contains(part));
+    assert!(warned("paypal", "only a CRC-32 of the body is signed"));
+    assert!(!warned("aws-sns", "CRC"));
+    let table = "kind = \"rsa\"\nhash = \"sha1\"\nsigned = [\"{body}\"]\n\
+                 signature = { from = \"header:S\", encoding = \"base64\" }";
+    let source = custom(table, settings(&json!([RSA_KEY]))).unwrap();
+    assert!(source.warnings().iter().any(|text| text.contains("SHA-1")));
+}
+
+proptest! {
+    #[test]
+    fn no_key_and_no_document_makes_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), cut in 0..2000_usize, flip: u8) {
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let base64 = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, &bytes);
+        for secret in [&text, &base64] {
+            drop(with("aws-sns", &[secret]));
+        }
+        // A certificate that is damaged at one place.
+        let mut damaged = certificate(RSA_KEY, (2020, 2040)).into_bytes();
+        let place = cut % damaged.len();
+        damaged[place] = flip;
+        let (source, request) = (fetching(), signed("aws-sns"));
+        for document in [&bytes[..], &damaged] {
+            let verdict = source.check_with("h", request.clone(), NOW, Some(document));
+            prop_assert!(!matches!(verdict, Verdict::Fetch(..) | Verdict::Confirm(..)));
+        }
+        prop_assert!(!matches!(
+            source.check_with("h", request.clone(), NOW, Some(&bytes)),
+            Verdict::Verified(_)
+        ));
+    }
+}
