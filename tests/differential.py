@@ -131,7 +131,7 @@ JAVASCRIPT = {
 # Those libraries that sign as well. What we sign by hand must be what they sign.
 SIGNERS = {
     "standard-webhooks": lambda case, secret: standardwebhooks.Webhook(secret).sign(
-        case.header("webhook-id"), datetime.datetime.fromtimestamp(AT, datetime.UTC), case.body.decode()
+        case.header("webhook-id"), datetime.datetime.fromtimestamp(AT, datetime.timezone.utc), case.body.decode()
     ),
     "stripe": lambda case, secret: stripe.WebhookSignature.generate_signature_header(
         case.body.decode(), secret, AT
