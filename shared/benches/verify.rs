@@ -13,12 +13,34 @@ use std::hint::black_box;
 use criterion::{BenchmarkId, Criterion};
 use hookmq_shared::http::Request;
 use hookmq_shared::source::{Draft, Info, Source, Verdict, preset_info, preset_names};
-use source_common::{NOW, pair, random};
+use serde_json::json;
+use source_common::{NOW, custom, pair, random, settings};
 
 const BODY: usize = 4096;
 
 /// Taken rather than others of their kind, as most readers know them.
 const KNOWN: [&str; 3] = ["github", "gitlab-secret-token", "discord"];
+
+/// Kinds that no preset may have.
+const TABLES: [(&str, &str); 3] = [
+    (
+        "all",
+        r#"verify = [{ kind = "network", cidrs = ["203.0.113.0/24"] }, { kind = "token", from = "header:X" }]"#,
+    ),
+    (
+        "any",
+        r#"verify = [{ kind = "network", cidrs = ["203.0.113.0/24"] }, { kind = "token", from = "header:X" }]"#,
+    ),
+    ("network", r#"cidrs = ["203.0.113.0/24", "2001:db8::/32"]"#),
+];
+
+/// What verifies and what signs, of a preset or of a kind in [`TABLES`].
+fn sources(name: &str) -> (Source, Source) {
+    let Some((kind, table)) = TABLES.iter().find(|(kind, _)| *kind == name) else { return pair(name) };
+    let secrets = if *kind == "network" { json!([]) } else { json!(["correct horse battery"]) };
+    let source = custom(&format!("kind = \"{kind}\"\n{table}"), settings(&secrets)).unwrap();
+    (source.clone(), source)
+}
 
 /// A source, and a request of a 4 KiB body that it accepts.
 struct Case {
@@ -29,7 +51,7 @@ struct Case {
 impl Case {
     /// None if the preset's bodies must hold more than a filler.
     fn of(preset: &str) -> Option<Self> {
-        let (source, signer) = pair(preset);
+        let (source, signer) = sources(preset);
         let body = format!(r#"{{"type":"order.paid","items":["{:x<1$}"]}}"#, "", BODY - 34);
         assert_eq!(body.len(), BODY);
         let draft = Draft { body: Some(body.into()), ..Draft::default() };
@@ -54,6 +76,9 @@ fn kinds() -> BTreeMap<String, &'static str> {
         if !kinds.contains_key(&kind) && Case::of(info.name).is_some() {
             kinds.insert(kind, info.name);
         }
+    }
+    for (kind, _) in TABLES {
+        kinds.entry(kind.to_owned()).or_insert(kind);
     }
     kinds
 }
