@@ -115,22 +115,31 @@ fn replaced(body: &[u8], spans: &[&(Range<usize>, String)]) -> Bytes {
 
 /// The body with every copy of `token` replaced.
 fn without(body: Bytes, token: &[u8]) -> Bytes {
-    let starts = |at: &usize| body.get(*at..).is_some_and(|rest| rest.starts_with(token));
-    if token.len() < MIN_COPY || !(0..body.len()).any(|at| starts(&at)) {
+    if token.len() < MIN_COPY || find(&body, token).is_none() {
         return body;
     }
-    let mut kept = Vec::with_capacity(body.len());
-    let mut at = 0;
-    while let Some(byte) = body.get(at) {
-        if starts(&at) {
-            kept.extend_from_slice(VERIFIED.as_bytes());
-            at += token.len();
-        } else {
-            kept.push(*byte);
-            at += 1;
-        }
+    let (mut kept, mut rest) = (Vec::with_capacity(body.len()), &body[..]);
+    while let Some(at) = find(rest, token) {
+        let (before, from) = rest.split_at(at);
+        kept.extend_from_slice(before);
+        kept.extend_from_slice(VERIFIED.as_bytes());
+        rest = from.get(token.len()..).unwrap_or_default();
     }
+    kept.extend_from_slice(rest);
     kept.into()
+}
+
+/// Where `token` first stands in `body`. Looks for its first byte only, most of the way.
+fn find(body: &[u8], token: &[u8]) -> Option<usize> {
+    let first = token.first()?;
+    let mut at = 0;
+    loop {
+        at += body.get(at..)?.iter().position(|byte| byte == first)?;
+        if body.get(at..)?.starts_with(token) {
+            return Some(at);
+        }
+        at += 1;
+    }
 }
 
 /// A JSON object of these members of the body, which are strings: what a signature does not cover
