@@ -333,6 +333,9 @@ PROVIDERS = {
     "cloudinary": Provider(cloudinary(), '{"notification_type":"upload","public_id":"sample","version":1}'),
     "codeup": Provider(token("X-Codeup-Token", names=named(event="header:Codeup-Event")),
                        '{"object_kind":"push","ref":"refs/heads/main","repository":{"name":"demo"}}'),
+    "cloudevents": Provider(
+        token("Authorization", "Bearer ", {"id": ["header:ce-id", "json:id"], "event": ["header:ce-type", "json:type"]}),
+        '{"specversion":"1.0","id":"1","source":"/example","type":"com.example.created","data":{}}'),
     "coding": Provider(
         of_body("X-Coding-Signature", hash_name="sha1", prefix="sha1=",
                 names=named("header:X-Coding-Delivery", "header:X-Coding-Event")), PUSH),

@@ -18,7 +18,7 @@ use hookmq_shared::host::server::{Limits, Server};
 use hookmq_shared::host::trigger::{self, Invocation};
 use hookmq_shared::http::{Headers, Request};
 use hookmq_shared::queue::{Queue, rocketmq, tdmq};
-use hookmq_shared::source::{Draft, Source, preset_info};
+use hookmq_shared::source::{Draft, Source, Verdict, preset_info};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -285,9 +285,14 @@ fn trials(event: &str, expect: Expect) -> Fallible<Vec<Trial>> {
         (Some(_), Expect::Handshake) if info.kind != "digest" => sign(&signer, Some(request.body))?,
         _ => request,
     };
-    let status = signer.ack("accepted", "").status;
+    let status = signer.ack_status();
     let stored = expect == Expect::Stored;
     let mut carried = String::from_utf8(request.body.to_vec())?;
+    if signer.decrypts()
+        && let Verdict::Verified(event) = signer.check(&hook, request.clone(), Clock::system().now())
+    {
+        carried = String::from_utf8(event.body.to_vec())?;
+    }
     if info.kind == "token" {
         carried = carried.replace(sample.secret, "[verified]");
     }

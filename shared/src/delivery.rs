@@ -48,10 +48,12 @@ pub struct Delivery {
     pub received_at: Timestamp,
     /// Header fields that may be kept: no credentials, tokens replaced by `[verified]`.
     pub headers: Vec<(String, String)>,
-    /// The one `Content-Type`, if there is one.
+    /// The one `Content-Type`, if there is one; of an encrypted event that of its text.
     pub content_type: Option<String>,
     /// The body's bytes, as verified (a token inside of it replaced by `[verified]`).
     pub body: Bytes,
+    /// Of an encrypted event, whose text `body` is, the body as it was received.
+    pub original: Option<Bytes>,
     /// What was verified.
     pub coverage: Coverage,
     /// Which of the hook's secrets matched, counted from 0.

@@ -13,7 +13,7 @@ use crate::host::Service;
 use crate::http::{MAX_HEADER_BYTES, MAX_HEADERS, Request, Response};
 use crate::problem::Problem;
 use crate::queue::{Class, Queue, Receipt, SendError};
-use crate::source::{Address, Verdict};
+use crate::source::{Address, Rejection, Verdict};
 use crate::telemetry::{Line, Outcome};
 
 /// Seconds after which a sender may try again when a person must act first, and when not.
@@ -99,6 +99,12 @@ impl<Q: Queue> Gateway<Q> {
                 line.reason = Some(reason);
                 return refuse(Outcome::Rejected, Problem::Unauthorized);
             }
+            Err(Refused::Handshake(status, reason)) => {
+                line.reason = Some(reason);
+                let problem =
+                    if status == 403 { Problem::Forbidden } else { Problem::MethodNotAllowed(allowed) };
+                return refuse(Outcome::Rejected, problem);
+            }
             Err(Refused::Unavailable(reason)) => {
                 line.reason = Some(reason);
                 return ours(RETRY_AFTER);
@@ -110,7 +116,7 @@ impl<Q: Queue> Gateway<Q> {
         line.secret = delivery.secret;
         line.verifier = delivery.verifier;
         if !hook.wants(delivery.event.as_deref()) {
-            return (Outcome::Ignored, hook.source.ack("ignored", &delivery.id));
+            return (Outcome::Ignored, hook.source.ack("ignored", &delivery));
         }
 
         let message = match recipe.render(&delivery) {
@@ -122,7 +128,7 @@ impl<Q: Queue> Gateway<Q> {
         };
         line.rendered();
         match queue.send(&message, deadline).await {
-            Ok(receipt) => (Outcome::Accepted, accepted(hook, &delivery.id, receipt, line)),
+            Ok(receipt) => (Outcome::Accepted, accepted(hook, &delivery, receipt, line)),
             Err(error) => {
                 let problem = problem(&error);
                 note(error, line);
@@ -146,6 +152,8 @@ enum Verified {
 enum Refused {
     /// The sender's fault.
     Rejected(String),
+    /// A handshake that is not allowed, for senders that want this status.
+    Handshake(u16, String),
     /// Ours, or that of whoever publishes the keys.
     Unavailable(String),
 }
@@ -167,7 +175,13 @@ impl<Q: Queue> Gateway<Q> {
             match hook.source.check_with(&hook.name, request, context.clock.now(), bytes) {
                 Verdict::Verified(delivery) => return Ok(Verified::Delivery(delivery)),
                 Verdict::Handshake(response) => return Ok(Verified::Handshake(response)),
-                Verdict::Rejected(rejection) => return Err(Refused::Rejected(rejection.to_string())),
+                Verdict::Rejected(rejection) => {
+                    let reason = rejection.to_string();
+                    return Err(match rejection {
+                        Rejection::Refused(status) => Refused::Handshake(status, reason),
+                        _ => Refused::Rejected(reason),
+                    });
+                }
                 Verdict::Fetch(address, again) => {
                     let found = fetcher.document(&address, document.as_ref(), deadline).await;
                     document = found.map_err(|error| failed(&address, error))?;
@@ -221,8 +235,8 @@ fn deadline(hook: &Hook, request: &Request) -> Instant {
 }
 
 /// The only way to a 2xx for a delivery that is forwarded: it takes a receipt.
-fn accepted(hook: &Hook, id: &str, receipt: Receipt, line: &mut Line) -> Response {
-    let mut ack = hook.source.ack("accepted", id);
+fn accepted(hook: &Hook, delivery: &Delivery, receipt: Receipt, line: &mut Line) -> Response {
+    let mut ack = hook.source.ack("accepted", delivery);
     // The id is the vendor's text: only what may stand in a header field goes there.
     if receipt.message_id.bytes().all(|b| b.is_ascii_graphic()) {
         ack = ack.with("x-hookmq-message-id", receipt.message_id.clone());

@@ -13,6 +13,8 @@ pub enum Problem {
     Malformed,
     /// Missing, wrong or stale signature: one same answer for each.
     Unauthorized,
+    /// A handshake's token is wrong, for senders that want this status.
+    Forbidden,
     /// No hook at this path.
     NotFound,
     /// The hook exists, the method is not one of these.
@@ -38,6 +40,7 @@ impl Problem {
         match self {
             Self::Malformed => 400,
             Self::Unauthorized => 401,
+            Self::Forbidden => 403,
             Self::NotFound => 404,
             Self::MethodNotAllowed(_) => 405,
             Self::Timeout => 408,
@@ -53,6 +56,7 @@ impl Problem {
         match self {
             Self::Malformed => "malformed-request",
             Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
             Self::NotFound => "no-such-hook",
             Self::MethodNotAllowed(_) => "method-not-allowed",
             Self::Timeout => "request-timeout",
@@ -67,6 +71,7 @@ impl Problem {
         match self {
             Self::Malformed => "The request cannot be read",
             Self::Unauthorized => "The request is not authentic",
+            Self::Forbidden => "The handshake is not allowed",
             Self::NotFound => "There is no such hook",
             Self::MethodNotAllowed(_) => "The hook does not take this method",
             Self::Timeout => "The request took too long to arrive",

@@ -14,7 +14,7 @@ use hookmq_shared::source::{
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use source_common::{NOW, custom, load, pair, query, random, request, settings};
+use source_common::{NOW, custom, load, pair, query, random, request, sample, settings};
 
 fn preset(name: &str, secret: &str) -> Source {
     Source::preset(name, settings(&json!([secret]))).unwrap()
@@ -298,7 +298,7 @@ fn a_reflected_challenge_is_asked_for_rightly() {
     assert_eq!((odd.body.as_str(), odd.header("content-type")), ("<script>", Some("text/plain")));
     let long = format!("challenge={}", "c".repeat(1025));
     assert_eq!(rejection(&dropbox, get(&long)), Rejection::ChallengeTooLong);
-    assert_eq!(rejection(&dropbox, get("")), Rejection::Missing("query:challenge".into()));
+    assert_eq!(rejection(&dropbox, get("")), Rejection::Missing("header:X-Dropbox-Signature".into()));
     // A POST is never one, whatever its query holds.
     let post = Request { method: "POST".into(), ..get("challenge=1") };
     assert_eq!(rejection(&dropbox, post), Rejection::Missing("header:X-Dropbox-Signature".into()));
@@ -314,7 +314,10 @@ fn a_reflected_challenge_is_asked_for_rightly() {
 
 #[test]
 fn senders_are_answered_as_they_want() {
-    let ack = |name: &str| pair(name).0.ack("accepted", "1");
+    let ack = |name: &str| {
+        let (source, delivery) = sample(name);
+        source.ack("accepted", &delivery)
+    };
     assert_eq!(ack("adyen-header"), Response::new(202, "", ""));
     assert_eq!(ack("wechat-mp-plain"), Response::new(200, "", ""));
     assert_eq!(ack("tencent-trtc"), Response::new(200, "application/json", r#"{"code":0}"#));
@@ -331,7 +334,7 @@ fn an_event_of_discord_is_no_ping() {
     assert_eq!(event.event.as_deref(), Some("ENTITLEMENT_CREATE"));
     let interaction = delivery(&verifier, signed(&signer, r#"{"id":"7","type":2}"#));
     assert_eq!((interaction.event.as_deref(), interaction.id.as_str()), (Some("2"), "7"));
-    assert_eq!(verifier.ack("accepted", "7"), Response::new(204, "", ""));
+    assert_eq!(verifier.ack("accepted", &interaction), Response::new(204, "", ""));
 }
 
 #[test]
@@ -427,8 +430,9 @@ fn presets_tell_what_they_are() {
     assert!(preset_info("nope").is_err());
     let param = preset_info("feishu").unwrap().params.remove(0);
     assert_eq!((param.name.as_str(), param.required, param.secret), ("verification_token", false, true));
-    let (github, _) = pair("github");
-    let ack = github.ack("ignored", "a\"b");
+    let (github, mut delivery) = sample("github");
+    delivery.id = "a\"b".into();
+    let ack = github.ack("ignored", &delivery);
     assert_eq!((ack.status, ack.body.as_str()), (200, r#"{"status":"ignored","id":"a\"b"}"#));
 }
 

@@ -56,8 +56,8 @@ const MISTAKES: &[(usize, &str, &str)] = &[
     ),
     (
         3,
-        r#"signature = { from = "xml:S", encoding = "hex" }"#,
-        "3: verify.signature.from: xml: fields are not supported",
+        r#"signature = { from = "xml:", encoding = "hex" }"#,
+        "3: verify.signature.from: \"xml:\" names no field",
     ),
     (
         3,

@@ -97,7 +97,9 @@ fn a_key_is_chosen_among_the_configured_ones() {
     let keys = |ids: &str, secrets: &[&str]| {
         let settings = Settings {
             secrets: secrets.iter().map(|secret| Secret::new(*secret)).collect(),
-            params: [("key_id".to_owned(), ids.to_owned())].into(),
+            params: [("key_id", ids), ("apiv3_key", &"k".repeat(32))]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into(),
             url: None,
         };
         Source::preset("wechat-pay-v3", settings)

@@ -55,7 +55,17 @@ fn a_seed_makes_the_key_that_verifies() {
 
 #[test]
 fn what_is_asked_for_is_signed() {
-    for name in ["github", "gitlab-secret-token", "gitea-forgejo", "shopify", "slack", "stripe", "feishu"] {
+    for name in [
+        "github",
+        "gitlab-secret-token",
+        "gitea-forgejo",
+        "shopify",
+        "slack",
+        "stripe",
+        "feishu",
+        "wecom",
+        "wechat-mp-secure",
+    ] {
         let (verifier, signer) = pair(name);
         let draft = Draft {
             event: Some("x.y".into()),
@@ -237,6 +247,10 @@ fn no_flipped_bit_goes_unnoticed() {
             other.body = flipped.clone().into();
             match verifier.check("h", other, NOW) {
                 Verdict::Rejected(_) => {}
+                // What stands around a ciphertext is not signed, and does not travel on.
+                Verdict::Verified(other) if good.original.is_some() => {
+                    assert_eq!((&other.body, &other.id), (&good.body, &good.id));
+                }
                 // What says the same: white space and unsigned members of JSON, escapes of a form.
                 Verdict::Verified(other) if name == "alipay-notify" => {
                     assert_eq!(form(&other.body), form(&good.body));
@@ -300,6 +314,9 @@ fn no_signed_parameter_is_flipped_dropped_doubled_or_emptied() {
         ("twilio-form", "a=1", &["a"]),
         ("twilio-json", "a=1", &["a", "bodySHA256"]),
         ("wechat-mp-plain", "nonce=12", &["signature", "timestamp", "nonce"]),
+        ("wechat-mp-secure", "nonce=12", &["msg_signature", "timestamp", "nonce"]),
+        ("wecom", "nonce=12", &["msg_signature", "timestamp", "nonce"]),
+        ("dingtalk", "nonce=12", &["signature", "timestamp", "nonce"]),
     ] {
         let (verifier, signer) = pair(name);
         let request = sign(&signer, Draft { raw_query: query.into(), ..Draft::default() });

@@ -35,6 +35,7 @@ pub struct Hook {
     tdmq: Option<Template>,
     rocketmq: Option<Template>,
     format: Format,
+    keep_original: bool,
     key: Option<Template>,
     tag: Option<Template>,
 }
@@ -58,6 +59,7 @@ impl Hook {
                 Vendor::Rocketmq => |topic| Vendor::Rocketmq.check_topic(topic).is_ok(),
             },
             format: self.format,
+            keep_original: self.keep_original,
             key: self.key.as_ref(),
             tag: self.tag.as_ref(),
             source_uri,
@@ -118,6 +120,7 @@ pub(super) fn read(name: &At<&str>, path: &str, table: &Table<'_>, with: Reading
             Format::CloudEvents
         }
     };
+    let keep_original = table.bool("keep_original").is_some_and(|at| at.value);
     let key = template(table, "key", Place::Key);
     let tag = template(table, "tag", Place::Tag);
     let deadline = table.duration("deadline").map(|d| d.value);
@@ -146,6 +149,9 @@ pub(super) fn read(name: &At<&str>, path: &str, table: &Table<'_>, with: Reading
             }
         }
     }
+    if keep_original && (!source.decrypts() || format == Format::Raw) {
+        table.error("keep_original", "needs encrypted events and format = \"cloudevents\": leave it out");
+    }
     for warning in source.warnings() {
         table.warning(if table.has("verify") { "verify" } else { "source" }, warning);
     }
@@ -165,6 +171,7 @@ pub(super) fn read(name: &At<&str>, path: &str, table: &Table<'_>, with: Reading
         tdmq,
         rocketmq,
         format,
+        keep_original,
         key,
         tag,
     })

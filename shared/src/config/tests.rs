@@ -333,3 +333,22 @@ in = ["1"]
     }
     assert!(changed.is_empty(), "{changed:#?}");
 }
+
+#[test]
+fn the_original_is_kept_where_there_is_one() {
+    let hook = |source: &str, rest: &str| {
+        let text = format!(
+            "[hooks.h]\nsource = \"{source}\"\nsecrets = [\"plain:a-secret-of-sixteen\"]\ntopic = \"topic\"\n\
+             keep_original = true\n{rest}"
+        );
+        parse(&text)
+    };
+    let config = hook("feishu", "");
+    assert_eq!(errors(&config), [""; 0]);
+    let Lookup::Hook(feishu) = config.lookup("/tdmq/h") else { panic!("no hook") };
+    assert!(feishu.recipe(Vendor::Rocketmq, "").unwrap().keep_original);
+    let want = "hooks.toml:5: error: hooks.h.keep_original: needs encrypted events and format = \"cloudevents\": \
+                leave it out";
+    assert_eq!(errors(&hook("github", "")), [want]);
+    assert_eq!(errors(&hook("feishu", "format = \"raw\"")), [want]);
+}

@@ -72,8 +72,8 @@ impl Attributes {
         self.0.into_iter().map(|(attribute, value)| (name(attribute), value)).collect()
     }
 
-    /// The whole event as one JSON object.
-    pub(super) fn envelope(&self, delivery: &Delivery) -> String {
+    /// The whole event as one JSON object, with the encrypted body as it was received if asked for.
+    pub(super) fn envelope(&self, delivery: &Delivery, original: Option<&[u8]>) -> String {
         let mut out = String::with_capacity(delivery.body.len() + 1024);
         let mut separator = '{';
         let mut member = |out: &mut String, name: &str| {
@@ -88,6 +88,10 @@ impl Attributes {
         }
         member(&mut out, "webhookheaders");
         json::write_string(&mut out, &header_pairs(delivery));
+        if let Some(original) = original {
+            member(&mut out, "webhookoriginal");
+            base64_string(&mut out, original);
+        }
         match Data::of(delivery) {
             Data::Json(text) => {
                 member(&mut out, "data");
@@ -99,14 +103,18 @@ impl Attributes {
             }
             Data::Binary => {
                 member(&mut out, "data_base64");
-                out.push('"');
-                STANDARD.encode_string(&delivery.body, &mut out);
-                out.push('"');
+                base64_string(&mut out, &delivery.body);
             }
         }
         out.push('}');
         out
     }
+}
+
+fn base64_string(out: &mut String, bytes: &[u8]) {
+    out.push('"');
+    STANDARD.encode_string(bytes, out);
+    out.push('"');
 }
 
 /// How a body travels inside the envelope.

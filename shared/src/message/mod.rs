@@ -55,6 +55,8 @@ pub struct Recipe<'h> {
     pub is_topic: fn(&str) -> bool,
     /// How the body is carried.
     pub format: Format,
+    /// Whether the body of an encrypted event travels along as it was received.
+    pub keep_original: bool,
     /// A key of its own.
     pub key: Option<&'h Template>,
     /// A tag.
@@ -98,8 +100,9 @@ impl Recipe<'_> {
         let attributes =
             envelope::Attributes::new(delivery, self.source_uri, self.type_prefix, key.as_deref())
                 .map_err(Unrenderable::Attribute)?;
+        let original = delivery.original.as_deref().filter(|_| self.keep_original);
         let text = match self.format {
-            Format::CloudEvents => attributes.envelope(delivery),
+            Format::CloudEvents => attributes.envelope(delivery, original),
             Format::Raw => match std::str::from_utf8(&delivery.body) {
                 Ok("") => return Err(Unrenderable::Empty),
                 Ok(text) => text.to_owned(),
@@ -135,6 +138,7 @@ pub(crate) mod tests {
             headers: headers.map(|(n, v)| (n.into(), v.into())).into(),
             content_type: content_type.map(Into::into),
             body: Bytes::copy_from_slice(body),
+            original: None,
             coverage: Coverage::Body,
             secret: Some(0),
             verifier: None,
@@ -147,6 +151,7 @@ pub(crate) mod tests {
             topic,
             is_topic: |topic| topic.len() < 9,
             format,
+            keep_original: false,
             key: None,
             tag: None,
             source_uri: "https://hooks.example.com",
@@ -190,6 +195,22 @@ pub(crate) mod tests {
         assert_eq!(property("CE_partitionkey"), Some("1"));
         assert_eq!(property("CE_webhookheaders"), None);
         assert_eq!(message.properties.len(), 11);
+    }
+
+    #[test]
+    fn an_original_travels_where_it_is_asked_for() {
+        let topic = Template::parse("t").unwrap();
+        let mut recipe = recipe(&topic, Format::CloudEvents);
+        let mut event = delivery(b"{}", Some("application/json"));
+        event.original = Some(Bytes::from_static(b"\xff<"));
+        assert!(!recipe.render(&event).unwrap().text.contains("webhookoriginal"));
+        recipe.keep_original = true;
+        let message = recipe.render(&event).unwrap();
+        let envelope: Value = serde_json::from_str(&message.text).unwrap();
+        assert_eq!((&envelope["webhookoriginal"], &envelope["data"]), (&json!("/zw="), &json!({})));
+        assert!(message.properties.iter().all(|(name, _)| !name.contains("original")));
+        event.original = None;
+        assert!(!recipe.render(&event).unwrap().text.contains("webhookoriginal"));
     }
 
     #[test]

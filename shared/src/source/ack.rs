@@ -13,11 +13,18 @@ pub(super) enum Ack {
     Contract,
     /// What the sender asks for, whatever was delivered.
     Fixed(Response),
+    /// A text, encrypted as events are.
+    Encrypted(String),
 }
 
 impl Ack {
-    /// Reads `ack = { status = 204 }` or `ack = { status = 200, type = "text/plain", body = "success" }`.
+    /// Reads `ack = { status = 204 }`, `ack = { status = 200, type = "text/plain", body = "success" }` or
+    /// `ack = { encrypted = "success" }`.
     pub(super) fn read(table: Table<'_>) -> Self {
+        if let Some(at) = table.str("encrypted") {
+            table.finish();
+            return Self::Encrypted(at.value.to_owned());
+        }
         let status = status(&table);
         let (content_type, body) = (table.str("type"), table.str("body"));
         table.finish();
@@ -25,10 +32,25 @@ impl Ack {
         Self::Fixed(Response::new(status, &text(content_type), text(body)))
     }
 
+    pub(super) const fn status(&self) -> u16 {
+        match self {
+            Self::Fixed(response) => response.status,
+            Self::Contract | Self::Encrypted(_) => 200,
+        }
+    }
+
+    /// The text to be encrypted, if it is.
+    pub(super) fn encrypted(&self) -> Option<&str> {
+        match self {
+            Self::Encrypted(text) => Some(text),
+            Self::Contract | Self::Fixed(_) => None,
+        }
+    }
+
     pub(super) fn response(&self, status: &str, id: &str) -> Response {
         match self {
             Self::Fixed(response) => response.clone(),
-            Self::Contract => {
+            Self::Contract | Self::Encrypted(_) => {
                 let mut body = r#"{"status":"#.to_owned();
                 json::write_string(&mut body, status);
                 body.push_str(r#","id":"#);

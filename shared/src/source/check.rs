@@ -4,10 +4,10 @@ use ring::digest::{Context, SHA256};
 
 use super::address::Address;
 use super::field::{Field, View};
-use super::handshake::Handshake;
+use super::handshake::Greeting;
 use super::keep;
 use super::proof::{Proof, Refusal};
-use super::{Rejection, Source, Step, Verified, encoding};
+use super::{Rejection, Source, Step, Verified, decrypt, encoding};
 use crate::clock::Timestamp;
 use crate::delivery::Delivery;
 use crate::http::{Request, Response};
@@ -48,22 +48,34 @@ impl Source {
         document: Option<&[u8]>,
     ) -> Verdict {
         let authentic = match self.verify(&request, now, document) {
-            Ok(Passed::Handshake(response)) => return Verdict::Handshake(response),
-            Ok(Passed::Confirm(address, response)) => return Verdict::Confirm(address, response),
+            Ok(Passed::Handshake(Greeting { response, confirm, note })) => {
+                if let Some(note) = note {
+                    tracing::warn!(hook, "{note}");
+                }
+                return match confirm {
+                    Some(address) => Verdict::Confirm(address, response),
+                    None => Verdict::Handshake(response),
+                };
+            }
             Ok(Passed::Delivery(authentic)) => authentic,
             Err((_, Rejection::Fetch(address))) => return Verdict::Fetch(address, Box::new(request)),
             Err((_, Rejection::Unusable(address))) => return Verdict::Unusable(address),
             Err((_, rejection)) => return Verdict::Rejected(rejection),
         };
-        let Authentic { proof, id, event, subject } = authentic;
+        let Authentic { proof, id, event, subject, plaintext } = authentic;
         let tokens = &proof.tokens;
         let headers = keep::headers(&request.headers, tokens, |name| self.reads_token_from(name));
-        let body = match self.scheme.kept_members(&proof) {
-            members if members.is_empty() => keep::body(request.body, tokens),
-            members => keep::members(&request.body, &members),
-        };
         let mut types = headers.iter().filter(|(name, _)| name == "content-type");
         let content_type = types.next().map(|(_, value)| value.clone()).filter(|_| types.next().is_none());
+        let members = self.scheme.kept_members(&proof);
+        let (body, content_type, original) = if let Some(event) = plaintext {
+            let content_type = decrypt::media_type(&event).to_owned();
+            (event.into(), Some(content_type), Some(request.body))
+        } else if members.is_empty() {
+            (keep::body(request.body, tokens), content_type, None)
+        } else {
+            (keep::members(&request.body, &members), content_type, None)
+        };
         let mask = |text| keep::mask(text, tokens);
         let id = id
             .map(mask)
@@ -79,6 +91,7 @@ impl Source {
             headers,
             content_type,
             body,
+            original,
             coverage: self.scheme.coverage(),
             secret: proof.secret,
             verifier: proof.verifier,
@@ -92,47 +105,38 @@ impl Source {
         request: &Request,
         now: Timestamp,
         document: Option<&[u8]>,
-    ) -> Result<Passed, Refusal> {
+    ) -> Result<Passed<'_>, Refusal> {
         let at = |step| move |rejection| (step, rejection);
         let view = View { document, ..View::of(request, self.url.as_deref()) };
-        if let Some(response) = self.handshake(&view, true).map_err(at(Step::Handshake))? {
-            return Ok(Passed::Handshake(response));
+        if let Some(greeting) = self.early_handshake(&view, now).map_err(at(Step::Handshake))? {
+            return Ok(Passed::Handshake(greeting));
+        }
+        // What we sign for anybody is nobody's signature.
+        if self.is_answerable(&request.body) {
+            return Err((Step::Handshake, Rejection::NoDelivery));
         }
         let proof = self.scheme.prove(&view, now)?;
         let view = View { pairs: &proof.pairs, ..view };
-        if let Some(response) = self.handshake(&view, false).map_err(at(Step::Handshake))? {
-            let address = self.confirmation(&view).map_err(at(Step::Handshake))?;
-            return Ok(match address {
-                Some(address) => Passed::Confirm(address, response),
-                None => Passed::Handshake(response),
-            });
+        let plaintext = self.decrypt(None, &view, proof.secret).map_err(at(Step::Decrypt))?;
+        let view = View { plaintext: plaintext.as_deref(), ..view };
+        let greeting = self.late_handshake(&view, proof.secret, now).map_err(at(Step::Handshake))?;
+        if let Some(greeting) = greeting {
+            return Ok(Passed::Handshake(greeting));
+        }
+        // These methods are for handshakes alone.
+        if ["GET", "HEAD", "OPTIONS"].contains(&request.method.as_str()) {
+            return Err((Step::Handshake, Rejection::NoDelivery));
         }
         let name = |fields: &[Field]| first(fields, &view).map_err(at(Step::Names));
         let (id, event) = (name(&self.scheme.id)?, name(&self.scheme.event)?);
         let subject = name(&self.scheme.subject)?;
-        Ok(Passed::Delivery(Authentic { proof, id, event, subject }))
-    }
-
-    fn matching(&self, view: &View<'_>, before_verify: bool) -> Option<&Handshake> {
-        let mut handshakes = self.profile.handshakes.iter().filter(|h| h.before_verify == before_verify);
-        handshakes.find(|handshake| handshake.matches(view))
-    }
-
-    /// The address that a verified handshake asks us to call.
-    fn confirmation(&self, view: &View<'_>) -> Result<Option<Address>, Rejection> {
-        self.matching(view, false).map_or(Ok(None), |handshake| handshake.confirmation(view))
-    }
-
-    fn handshake(&self, view: &View<'_>, before_verify: bool) -> Result<Option<Response>, Rejection> {
-        let found = self.matching(view, before_verify);
-        found.map(|handshake| handshake.answer(view, &self.params, &self.secrets)).transpose()
+        Ok(Passed::Delivery(Authentic { proof, id, event, subject, plaintext }))
     }
 }
 
 /// What a request that is not refused is.
-pub(super) enum Passed {
-    Handshake(Response),
-    Confirm(Address, Response),
+pub(super) enum Passed<'s> {
+    Handshake(Greeting<'s>),
     Delivery(Authentic),
 }
 
@@ -142,6 +146,7 @@ pub(super) struct Authentic {
     id: Option<String>,
     event: Option<String>,
     subject: Option<String>,
+    plaintext: Option<Vec<u8>>,
 }
 
 /// The first of the fields that is there.

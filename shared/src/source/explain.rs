@@ -35,6 +35,8 @@ pub enum Step {
     Any,
     /// The window of time.
     Timestamp,
+    /// Decrypting the event.
+    Decrypt,
     /// Reading the delivery's id, event and subject.
     Names,
 }
@@ -54,6 +56,7 @@ impl Step {
             Self::Items => "items",
             Self::Any => "any",
             Self::Timestamp => "timestamp",
+            Self::Decrypt => "decrypt",
             Self::Names => "names",
         }
     }
@@ -88,9 +91,7 @@ impl Source {
     pub fn explain(&self, request: &Request, now: Timestamp) -> Explanation {
         let outcome = match self.verify(request, now, None) {
             Ok(Passed::Delivery(authentic)) => Outcome::Verified(authentic.proof.secret),
-            Ok(Passed::Handshake(response) | Passed::Confirm(_, response)) => {
-                Outcome::Handshake(response.status)
-            }
+            Ok(Passed::Handshake(greeting)) => Outcome::Handshake(greeting.response.status),
             Err((step, rejection)) => Outcome::Rejected(step, rejection),
         };
         let view = View::of(request, self.url.as_deref());

@@ -1,5 +1,5 @@
-//! Where a value stands in a request: `header:N`, `query:N`, `json:a.b.0.c`, `form:N`, `sigkv:k`, and
-//! `item:a.b` in one of several items.
+//! Where a value stands in a request: `header:N`, `query:N`, `json:a.b.0.c`, `form:N`, `sigkv:k`,
+//! `xml:a.b`, `item:a.b` in one of several items, `decrypted:a.b` in a decrypted event.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,7 +8,8 @@ use std::ops::Range;
 use percent_encoding::percent_decode;
 use serde_json::value::RawValue;
 
-use super::Rejection;
+use super::xml::{self, XmlError};
+use super::{Rejection, decrypt};
 use crate::http::Request;
 use crate::json::{self, JsonError};
 
@@ -21,12 +22,16 @@ pub(super) enum Field {
     Query(String),
     /// The scalar at this path of the JSON body.
     Json(String),
+    /// The text of the element at this path below the root of the XML body.
+    Xml(String),
     /// The one field of this name in the form body, decoded.
     Form(String),
     /// The one value of this key in a `kv` signature.
     SigKv(String),
     /// The scalar at this path of one item, where the body holds several that are verified one by one.
     Item(String),
+    /// The value at this path of the decrypted event, be that JSON or XML.
+    Decrypted(String),
 }
 
 /// A request as verification sees it.
@@ -41,19 +46,21 @@ pub(super) struct View<'v> {
     pub(super) item: &'v [u8],
     /// The certificate or key set that was fetched for this request.
     pub(super) document: Option<&'v [u8]>,
+    /// The decrypted event, once it is.
+    pub(super) plaintext: Option<&'v [u8]>,
 }
 
 impl<'v> View<'v> {
     /// Of a request as it came.
     pub(super) const fn of(request: &'v Request, url: Option<&'v str>) -> Self {
-        Self { request, url, pairs: &[], item: &[], document: None }
+        Self { request, url, pairs: &[], item: &[], document: None, plaintext: None }
     }
 }
 
 impl Field {
     /// Reads `KIND:NAME`; the error says what is written instead.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
-        const FORMS: &str = "write header:NAME, query:NAME, json:a.b.0, form:NAME, sigkv:KEY or item:a.b";
+        const FORMS: &str = "write header:NAME, query:NAME, json:a.b.0, xml:a.b, form:NAME, sigkv:KEY, item:a.b or decrypted:a.b";
         let (kind, name) = text.split_once(':').ok_or_else(|| format!("{text:?} is no field: {FORMS}"))?;
         if name.is_empty() || name.chars().any(|c| c.is_control() || c.is_whitespace()) {
             return Err(format!("{text:?} names no field: {FORMS}"));
@@ -66,7 +73,8 @@ impl Field {
             "form" => Ok(Self::Form(name)),
             "sigkv" => Ok(Self::SigKv(name)),
             "item" => Ok(Self::Item(name)),
-            "xml" | "decrypted" => Err(format!("{kind}: fields are not supported by this version")),
+            "xml" => Ok(Self::Xml(name)),
+            "decrypted" => Ok(Self::Decrypted(name)),
             _ => Err(format!("{text:?} is no field: {FORMS}")),
         }
     }
@@ -125,6 +133,12 @@ impl Field {
             }
             Self::Json(path) => self.json(&request.body, path)?,
             Self::Item(path) => self.json(view.item, path)?,
+            Self::Xml(path) => self.xml(&request.body, path)?,
+            Self::Decrypted(path) => match view.plaintext {
+                Some(event) if decrypt::is_xml(event) => self.xml(event, path)?,
+                Some(event) => self.json(event, path)?,
+                None => None,
+            },
         };
         Ok(value.filter(|v| !v.is_empty()))
     }
@@ -135,6 +149,14 @@ impl Field {
             Cow::Borrowed(s) => Cow::Borrowed(s.as_bytes()),
             Cow::Owned(s) => Cow::Owned(s.into_bytes()),
         }))
+    }
+
+    fn xml<'v>(&self, text: &[u8], path: &str) -> Result<Option<Cow<'v, [u8]>>, Rejection> {
+        match xml::find(text, path) {
+            Ok(found) => Ok(found.map(|found| Cow::Owned(found.text.into_bytes()))),
+            Err(XmlError::Duplicate) => Err(Rejection::Ambiguous(self.to_string())),
+            Err(XmlError::Invalid) => Err(Rejection::Malformed(self.to_string())),
+        }
     }
 
     fn unreadable(&self, error: JsonError) -> Rejection {
@@ -170,24 +192,18 @@ impl Field {
         text.get(span)
     }
 
-    /// Where the value stands in the body, and what must stand there in its stead, for a value that
-    /// must not be kept.
+    /// Where the value stands in the body (or the decrypted event), and what must stand there in its
+    /// stead, for a value that must not be kept.
     pub(super) fn span(&self, view: &View<'_>, instead: &str) -> Option<(Range<usize>, String)> {
         let body = &*view.request.body;
         match self {
-            Self::Json(path) | Self::Item(path) => {
-                let text = if let Self::Item(_) = self { view.item } else { body };
-                let raw = json::find(text, path).ok()??.get();
-                let start = (raw.as_ptr() as usize).checked_sub(body.as_ptr() as usize)?;
-                let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
-                let mut text = String::new();
-                if digits(raw) && digits(instead) && json::is_valid(instead) {
-                    text.push_str(instead);
-                } else {
-                    json::write_string(&mut text, instead);
-                }
-                Some((start..start + raw.len(), text))
-            }
+            Self::Decrypted(path) => match view.plaintext? {
+                event if decrypt::is_xml(event) => xml_span(event, path, instead),
+                event => json_span(event, event, path, instead),
+            },
+            Self::Xml(path) => xml_span(body, path, instead),
+            Self::Json(path) => json_span(body, body, path, instead),
+            Self::Item(path) => json_span(body, view.item, path, instead),
             Self::Form(name) => values(body, name).next().map(|(_, span)| (span, instead.to_owned())),
             _ => None,
         }
@@ -201,15 +217,58 @@ impl Field {
             | (Self::Json(a), Self::Json(b))
             | (Self::Form(a), Self::Form(b))
             | (Self::SigKv(a), Self::SigKv(b))
-            | (Self::Item(a), Self::Item(b)) => a == b,
+            | (Self::Item(a), Self::Item(b))
+            | (Self::Xml(a), Self::Xml(b))
+            | (Self::Decrypted(a), Self::Decrypted(b)) => a == b,
             _ => false,
         }
     }
 
     /// Whether the value is a part of the body.
     pub(super) const fn in_body(&self) -> bool {
-        matches!(self, Self::Json(_) | Self::Form(_) | Self::Item(_))
+        matches!(self, Self::Json(_) | Self::Xml(_) | Self::Form(_) | Self::Item(_))
     }
+
+    /// Whether the value is a part of the decrypted event.
+    pub(super) const fn is_decrypted(&self) -> bool {
+        matches!(self, Self::Decrypted(_))
+    }
+
+    /// A body that holds nothing but this field, empty.
+    pub(super) fn wrapper(&self) -> Option<String> {
+        match self {
+            Self::Json(path) => Some(path.rsplit('.').fold("\"\"".to_owned(), |inner, key| {
+                let mut object = "{".to_owned();
+                json::write_string(&mut object, key);
+                object + ":" + &inner + "}"
+            })),
+            Self::Xml(path) => {
+                let inner =
+                    path.rsplit('.').fold(String::new(), |inner, name| format!("<{name}>{inner}</{name}>"));
+                Some(format!("<xml>{inner}</xml>"))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The place in `body` of a value in `text`, a part of it.
+fn json_span(body: &[u8], text: &[u8], path: &str, instead: &str) -> Option<(Range<usize>, String)> {
+    let raw = json::find(text, path).ok()??.get();
+    let start = (raw.as_ptr() as usize).checked_sub(body.as_ptr() as usize)?;
+    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    let mut text = String::new();
+    if digits(raw) && digits(instead) && json::is_valid(instead) {
+        text.push_str(instead);
+    } else {
+        json::write_string(&mut text, instead);
+    }
+    Some((start..start + raw.len(), text))
+}
+
+fn xml_span(body: &[u8], path: &str, instead: &str) -> Option<(Range<usize>, String)> {
+    let found = xml::find(body, path).ok()??;
+    Some((found.span, xml::escape(instead)))
 }
 
 /// As it is written in a `[verify]` table.
@@ -222,6 +281,8 @@ impl fmt::Display for Field {
             Self::Form(name) => write!(f, "form:{name}"),
             Self::SigKv(key) => write!(f, "sigkv:{key}"),
             Self::Item(path) => write!(f, "item:{path}"),
+            Self::Xml(path) => write!(f, "xml:{path}"),
+            Self::Decrypted(path) => write!(f, "decrypted:{path}"),
         }
     }
 }
@@ -337,7 +398,7 @@ pub(super) mod tests {
 
     #[test]
     fn what_is_no_field_says_what_is() {
-        for text in ["", "header", "header:", "header:a b", "Header:X", "cookie:x", "xml:a", "decrypted:a"] {
+        for text in ["", "header", "header:", "header:a b", "Header:X", "cookie:x", "xml:", "decrypted"] {
             assert!(Field::parse(text).is_err(), "{text}");
         }
         assert!(Field::parse("header:X-A").unwrap().is(&Field::parse("header:x-a").unwrap()));

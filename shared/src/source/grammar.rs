@@ -1,9 +1,11 @@
 //! The `[verify]` table: what every preset and every hook's own source is written in.
 
+use super::decrypt::Decrypt;
 use super::field::{Field, View};
 use super::kinds::{Algorithm, KeyError, Kind, WORDS, Word};
 use super::window::Window;
 use super::{Params, Rejection};
+use crate::delivery::Coverage;
 use crate::reader::{At, Table};
 use crate::secret::Secret;
 
@@ -13,6 +15,7 @@ pub(super) struct Scheme {
     pub(super) kind: Kind,
     pub(super) timestamp: Option<Window>,
     pub(super) require: Vec<Pin>,
+    pub(super) decrypt: Option<Decrypt>,
     /// The array in the body, each item of which is verified by itself.
     pub(super) items: Option<Field>,
     /// As one of several verifiers: which of the hook's secrets are its own.
@@ -53,6 +56,8 @@ impl Scheme {
         let word = one_of(&table, "kind", &words)?;
         let kind = Kind::read(word, &table);
         let timestamp = if word.is_signed() { table.table("timestamp").and_then(Window::read) } else { None };
+        let decrypts = word.is_signed() && !is_member;
+        let decrypt = if decrypts { table.table("decrypt").and_then(Decrypt::read) } else { None };
         let takes_items = word.is_signed() || word == Word::Token;
         let items = if takes_items && table.has("items") { field(&table, "items", ITEMS) } else { None };
         let require = table.tables("require").unwrap_or_default().into_iter().map(Pin::read).collect();
@@ -64,6 +69,7 @@ impl Scheme {
             kind,
             timestamp,
             require,
+            decrypt,
             items,
             own_secrets,
             keys,
@@ -168,6 +174,7 @@ impl Scheme {
                 table.error(key, format!("{token} is the token, which is never kept: name another field"));
             }
         }
+        self.check_decrypt(table, &named.map(|(key, fields)| (key, fields.as_slice())));
         self.check_items(table, &named.map(|(key, fields)| (key, fields.as_slice())));
         let has_pairs = matches!(&self.kind, Kind::Signed(signed) if signed.signature.has_pairs());
         if has_pairs {
@@ -187,6 +194,35 @@ impl Scheme {
 }
 
 impl Scheme {
+    /// What is encrypted must be signed, and is known only after it was verified.
+    fn check_decrypt(&self, table: &Table<'_>, named: &[(&str, &[Field])]) {
+        let mut verified: Vec<(&str, &Field)> = Vec::new();
+        match &self.kind {
+            Kind::Token(token) => verified.push(("from", &token.from)),
+            Kind::Jwt(jwt) => verified.push(("from", &jwt.from)),
+            Kind::Signed(signed) => {
+                verified.push(("signature", &signed.signature.from));
+                verified.extend(signed.template.fields().map(|field| ("signed", field)));
+                verified.extend(signed.body_hash.iter().map(|hash| ("body_hash", &hash.from)));
+            }
+            Kind::None | Kind::Network(_) | Kind::Several(_) => {}
+        }
+        verified.extend(self.timestamp.iter().map(|window| ("timestamp", &window.from)));
+        verified.extend(self.require.iter().map(|pin| ("require", &pin.from)));
+        verified.extend(self.items.iter().map(|items| ("items", items)));
+        verified.extend(self.decrypt.iter().flat_map(|d| d.fields().map(|field| ("decrypt", field))));
+        for (key, field) in verified.into_iter().filter(|(_, field)| field.is_decrypted()) {
+            table.error(key, format!("{field} is known only after verification: name another field"));
+        }
+        if self.decrypt.is_none() {
+            for (key, _) in named.iter().filter(|(_, fields)| fields.iter().any(Field::is_decrypted)) {
+                table.error(key, "nothing is decrypted here: add decrypt = { … }, or name another field");
+            }
+        } else if self.coverage() != Coverage::Body {
+            table.error("decrypt", "the ciphertext must be signed: add it, or \"{body}\", to signed");
+        }
+    }
+
     /// Items must be read, and can be read only, where there are some.
     fn check_items(&self, table: &Table<'_>, named: &[(&str, &[Field])]) {
         let is_item = |field: &Field| matches!(field, Field::Item(_));

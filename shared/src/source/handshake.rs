@@ -1,134 +1,289 @@
 //! Requests by which a sender makes sure of us, answered without a delivery.
 
-use super::Rejection;
 use super::address::{Address, Allow};
+use super::answer::{Answer, is_token};
 use super::field::{Field, View};
 use super::grammar;
-use super::kinds::position;
-use super::rejection::MAX_CHALLENGE;
-use super::{Params, ack};
+use super::kinds::{Kind, position};
+use super::signature::Signature;
+use super::template::Template;
+use super::{Params, Rejection, Source};
+use crate::clock::Timestamp;
 use crate::http::Response;
-use crate::json;
 use crate::reader::Table;
 use crate::secret::Secret;
 
 /// One kind of handshake of a preset.
 #[derive(Clone, Debug)]
 pub(super) struct Handshake {
-    /// Whether the sender does not sign it. Then only what `token` or the bounds allow is answered.
-    pub(super) before_verify: bool,
+    /// Whether the sender does not sign it. Then only what `token`, `origin` or the bounds allow is
+    /// answered.
+    before_verify: bool,
     method: Option<String>,
     /// Fields and their values, all of which must match.
     when: Vec<(Field, String)>,
-    /// Fields that must not be there.
+    /// Fields that must be there, and that must not.
+    present: Vec<Field>,
     absent: Vec<Field>,
+    /// A parameter without which this is no handshake.
+    enabled_by: Option<String>,
     token: Option<Token>,
-    status: u16,
-    content_type: String,
-    body: Vec<Part>,
+    origin: Option<Token>,
+    /// The status of a refusal for token or origin, where the provider asks for one of its own.
+    refuse: Option<u16>,
+    proof: Option<Proof>,
+    reply: Reply,
     /// The address to call, and what may be called. Never without a verified signature.
     confirm: Option<(Field, Allow)>,
+    /// What the operator should be told of it.
+    note: Option<String>,
 }
 
-/// A field that must hold the parameter, or one of the hook's secrets where there is no such
-/// parameter or it is not set.
+/// A field that must hold the parameter: as `token`, or one of the hook's secrets where there is no
+/// such parameter or it is not set; as `origin`, one of the names in it.
 #[derive(Clone, Debug)]
 struct Token {
     from: Field,
     param: Option<String>,
 }
 
+/// How a handshake is signed that is not signed as deliveries are.
 #[derive(Clone, Debug)]
-enum Part {
-    Literal(String),
-    /// Bounded; in a JSON answer it is a JSON string.
-    Field(Field),
+struct Proof {
+    /// That of deliveries, if it says nothing.
+    signature: Option<Signature>,
+    template: Template,
+    ciphertext: Option<Field>,
 }
+
+#[derive(Clone, Debug)]
+enum Reply {
+    Open(Answer),
+    /// This text, encrypted as events are.
+    Encrypted(String),
+}
+
+/// A handshake's answer.
+pub(super) struct Greeting<'s> {
+    pub(super) response: Response,
+    /// The address that must be called before it is given.
+    pub(super) confirm: Option<Address>,
+    pub(super) note: Option<&'s str>,
+}
+
+/// Bytes of an encrypted challenge at most.
+const MAX_SEALED: usize = 4096;
 
 impl Handshake {
     /// Reads an entry of `[[handshake]]`.
     pub(super) fn read(table: Table<'_>) -> Self {
-        let before_verify = table.bool("before_verify").is_some_and(|at| at.value);
-        let method = table.str("method").map(|at| at.value.to_owned());
+        let text = |key| table.str(key).map(|at| at.value.to_owned());
         let parse = |text| Field::parse(text).map_err(|message| table.error("when", message)).ok();
         let when = table.table("when").map(|t| t.named_strings()).unwrap_or_default();
         let when = when.iter().filter_map(|(f, v)| Some((parse(f.value)?, v.value.to_owned()))).collect();
-        let absent = grammar::fields(&table, "absent");
-        let token = table.table("token").and_then(|inner| {
-            let from = grammar::field(&inner, "from", "\"json:token\"");
-            let param = inner.str("param").map(|at| at.value.to_owned());
-            inner.finish();
-            Some(Token { from: from?, param })
-        });
-        let status = ack::status(&table);
-        let body = table.strings("body").map(|at| at.value).unwrap_or_default();
-        let body: Vec<Part> = body.iter().map(|at| Part::parse(at.value)).collect();
-        let content_type = if body.is_empty() { String::new() } else { ack::content_type(&table) };
+        let refuse = table.number("refuse").and_then(|at| u16::try_from(at.value).ok());
+        if table.has("refuse") && !matches!(refuse, Some(403 | 405)) {
+            table.error("refuse", "write refuse = 403, or 405");
+        }
         let confirm = table.table("confirm").and_then(|inner| {
             let url = grammar::field(&inner, "url", "\"json:SubscribeURL\"");
             let allow = Allow::read(&inner);
             inner.finish();
             url.zip(allow)
         });
-        if confirm.is_some() && before_verify {
+        if confirm.is_some() && (table.has("before_verify") || table.has("signed")) {
             table.error("confirm", "nothing is called that a request without a signature names");
         }
+        let handshake = Self {
+            before_verify: table.bool("before_verify").is_some_and(|at| at.value),
+            method: text("method"),
+            when,
+            present: grammar::fields(&table, "present"),
+            absent: grammar::fields(&table, "absent"),
+            enabled_by: text("enabled_by"),
+            token: table.table("token").and_then(Token::read),
+            origin: table.table("origin").and_then(Token::read),
+            refuse,
+            proof: table.has("signed").then(|| Proof::read(&table)).flatten(),
+            reply: match text("encrypted") {
+                Some(text) => Reply::Encrypted(text),
+                None => Reply::Open(Answer::read(&table)),
+            },
+            confirm,
+            note: text("note"),
+        };
         table.finish();
-        Self { before_verify, method, when, absent, token, status, content_type, body, confirm }
+        handshake
     }
 
-    /// Whether the request is this handshake.
-    pub(super) fn matches(&self, view: &View<'_>) -> bool {
+    /// Whether the request is this handshake, as far as can be told without decrypting it.
+    fn may_match(&self, view: &View<'_>, params: &Params) -> bool {
         self.method.as_ref().is_none_or(|method| view.request.method == *method)
+            && self.enabled_by.as_ref().is_none_or(|param| params.contains_key(param))
+            && self.present.iter().all(|field| !matches!(field.read_optional(view), Ok(None)))
             && self.absent.iter().all(|field| matches!(field.read_optional(view), Ok(None)))
-            && self.when.iter().all(|(f, want)| f.read(view).is_ok_and(|value| *value == *want.as_bytes()))
+            && self.has_values(view, false)
+    }
+
+    fn matches(&self, view: &View<'_>, params: &Params) -> bool {
+        self.may_match(view, params) && self.has_values(view, true)
+    }
+
+    /// Whether the fields in the clear, or in the decrypted event, have the values that they must have.
+    fn has_values(&self, view: &View<'_>, decrypted: bool) -> bool {
+        let mut fields = self.when.iter().filter(|(field, _)| field.is_decrypted() == decrypted);
+        fields.all(|(field, want)| field.read(view).is_ok_and(|value| *value == *want.as_bytes()))
     }
 
     /// The address that must be called before it is answered.
-    pub(super) fn confirmation(&self, view: &View<'_>) -> Result<Option<Address>, Rejection> {
+    fn confirmation(&self, view: &View<'_>) -> Result<Option<Address>, Rejection> {
         let Some((from, allow)) = &self.confirm else { return Ok(None) };
         let address = Address::parse(&from.read_text(view)?).filter(|address| allow.permits(address, true));
         address.map(Some).ok_or_else(|| Rejection::NotAllowed(from.to_string()))
     }
 
-    /// The answer, if the handshake's token is right.
-    pub(super) fn answer(
-        &self,
-        view: &View<'_>,
-        params: &Params,
-        secrets: &[Secret],
-    ) -> Result<Response, Rejection> {
+    fn reads_plaintext(&self) -> bool {
+        self.when.iter().any(|(field, _)| field.is_decrypted())
+    }
+
+    /// Whether this answers anybody with something made with a secret.
+    fn is_oracle(&self) -> bool {
+        self.before_verify && matches!(&self.reply, Reply::Open(answer) if answer.is_computed())
+    }
+
+    /// Refuses a wrong token or origin.
+    fn admit(&self, view: &View<'_>, params: &Params, secrets: &[Secret]) -> Result<(), Rejection> {
+        let refused = |rejection| self.refuse.map_or(rejection, Rejection::Refused);
         if let Some(token) = &self.token {
             let param = token.param.as_ref().and_then(|name| params.get(name));
             let allowed = param.map_or(secrets, std::slice::from_ref);
-            position(allowed, &Secret::new(token.from.read(view)?)).ok_or(Rejection::NoMatch)?;
+            let given = token.from.read(view).map_err(&refused)?;
+            position(allowed, &Secret::new(given)).ok_or_else(|| refused(Rejection::NoMatch))?;
         }
-        let is_json = self.content_type == "application/json";
-        let mut body = String::new();
-        for part in &self.body {
-            match part {
-                Part::Literal(text) => body.push_str(text),
-                Part::Field(field) => {
-                    let value = field.read_text(view)?;
-                    if value.len() > MAX_CHALLENGE {
-                        return Err(Rejection::ChallengeTooLong);
-                    }
-                    if is_json { json::write_string(&mut body, &value) } else { body.push_str(&value) }
-                }
+        if let Some(origin) = &self.origin {
+            let given = origin.from.read_text(view).map_err(&refused)?;
+            let allowed = origin.param.as_ref().and_then(|name| params.get(name)?.expose_str());
+            let mut names = allowed.unwrap_or_default().split([',', ' ']).filter(|name| !name.is_empty());
+            if !names.any(|name| name.eq_ignore_ascii_case(&given)) {
+                return Err(refused(Rejection::Pinned(origin.from.to_string())));
             }
         }
-        let response = Response::new(self.status, &self.content_type, body);
-        // What we reflect must never be taken for a page.
-        Ok(if is_json { response } else { response.with("x-content-type-options", "nosniff") })
+        Ok(())
     }
 }
 
-impl Part {
-    fn parse(text: &str) -> Self {
-        let field = text.strip_prefix('{').and_then(|t| t.strip_suffix('}')).map(Field::parse);
-        match field {
-            Some(Ok(field)) => Self::Field(field),
-            _ => Self::Literal(text.to_owned()),
+impl Token {
+    fn read(table: Table<'_>) -> Option<Self> {
+        let from = grammar::field(&table, "from", "\"json:token\"");
+        let param = table.str("param").map(|at| at.value.to_owned());
+        table.finish();
+        Some(Self { from: from?, param })
+    }
+}
+
+impl Proof {
+    fn read(table: &Table<'_>) -> Option<Self> {
+        let signature = table.has("signature").then(|| table.table("signature").and_then(Signature::read));
+        let ciphertext =
+            table.has("ciphertext").then(|| grammar::field(table, "ciphertext", "\"query:echostr\""));
+        Some(Self {
+            signature: signature.flatten(),
+            template: Template::read(table)?,
+            ciphertext: ciphertext.flatten(),
+        })
+    }
+}
+
+impl Source {
+    /// Answers a handshake that is not signed, or not as deliveries are.
+    pub(super) fn early_handshake(
+        &self,
+        view: &View<'_>,
+        now: Timestamp,
+    ) -> Result<Option<Greeting<'_>>, Rejection> {
+        let early = self.profile.handshakes.iter().filter(|h| h.before_verify || h.proof.is_some());
+        for handshake in early.filter(|handshake| handshake.may_match(view, &self.params)) {
+            let (mut secret, mut plaintext) = (None, None);
+            if let Some(proof) = &handshake.proof {
+                secret = self.prove(proof, view, now)?;
+                if let Some(ciphertext) = &proof.ciphertext {
+                    plaintext = self.decrypt(Some(ciphertext), view, secret)?;
+                }
+            } else if handshake.reads_plaintext() {
+                plaintext = self.decrypt_unverified(view);
+            }
+            let view = View { plaintext: plaintext.as_deref(), ..*view };
+            if handshake.matches(&view, &self.params) {
+                return self.greet(handshake, &view, secret, now).map(Some);
+            }
         }
+        Ok(None)
+    }
+
+    /// Answers a handshake that is signed as deliveries are, once that is verified.
+    pub(super) fn late_handshake(
+        &self,
+        view: &View<'_>,
+        secret: Option<usize>,
+        now: Timestamp,
+    ) -> Result<Option<Greeting<'_>>, Rejection> {
+        let mut late = self.profile.handshakes.iter().filter(|h| !h.before_verify && h.proof.is_none());
+        let found = late.find(|handshake| handshake.matches(view, &self.params));
+        found.map(|handshake| self.greet(handshake, view, secret, now)).transpose()
+    }
+
+    /// Whether a body could be a text that a handshake signs for anybody.
+    pub(super) fn is_answerable(&self, body: &[u8]) -> bool {
+        is_token(body) && self.profile.handshakes.iter().any(Handshake::is_oracle)
+    }
+
+    fn greet<'s>(
+        &'s self,
+        handshake: &'s Handshake,
+        view: &View<'_>,
+        secret: Option<usize>,
+        now: Timestamp,
+    ) -> Result<Greeting<'s>, Rejection> {
+        handshake.admit(view, &self.params, &self.secrets)?;
+        let response = match &handshake.reply {
+            Reply::Open(answer) => answer.response(view, self.secrets.get(secret.unwrap_or_default()))?,
+            Reply::Encrypted(text) => {
+                let context = view.request.raw_query.as_bytes();
+                self.encrypted(text, secret, now, context).ok_or(Rejection::Undecryptable)?
+            }
+        };
+        let confirm = handshake.confirmation(view)?;
+        Ok(Greeting { response, confirm, note: handshake.note.as_deref() })
+    }
+
+    fn prove(&self, proof: &Proof, view: &View<'_>, now: Timestamp) -> Result<Option<usize>, Rejection> {
+        let Kind::Signed(kind) = &self.scheme.kind else { return Err(Rejection::NoMatch) };
+        let given = proof.signature.as_ref().unwrap_or(&kind.signature).given(view)?;
+        let view = View { pairs: &given.pairs, ..*view };
+        let message = proof.template.fill(&view)?;
+        let secret = kind.algorithm.verify(&message, &given.signatures, &view, now)?;
+        if let Some(window) = &self.scheme.timestamp {
+            window.check(&view, now)?;
+        }
+        Ok(secret.and_then(|key| self.scheme.secret_of(key)))
+    }
+
+    /// The event in `ciphertext`, or in the place where events have it.
+    pub(super) fn decrypt(
+        &self,
+        ciphertext: Option<&Field>,
+        view: &View<'_>,
+        secret: Option<usize>,
+    ) -> Result<Option<Vec<u8>>, Rejection> {
+        let Some(decrypt) = &self.scheme.decrypt else { return Ok(None) };
+        let secret = secret.and_then(|secret| self.secrets.get(secret));
+        decrypt.open(ciphertext.unwrap_or(&decrypt.ciphertext), view, secret)
+    }
+
+    /// A small text that only who has a key of ours can have made; no secret has matched yet.
+    fn decrypt_unverified(&self, view: &View<'_>) -> Option<Vec<u8>> {
+        let decrypt = self.scheme.decrypt.as_ref()?;
+        let open = |secret| decrypt.open(&decrypt.ciphertext, view, Some(secret)).ok().flatten();
+        if view.request.body.len() > MAX_SEALED { None } else { self.secrets.iter().find_map(open) }
     }
 }

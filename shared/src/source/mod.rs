@@ -14,10 +14,12 @@
 //! id        = "header:X-Request-Id"
 //! event     = ["json:event.type", "json:type"]                      # the first that is there
 //! subject   = "json:object.id"
+//! decrypt   = { alg = "aes-256-cbc", key = "sha256(secret)", iv = "prefix", pad = 16, ciphertext = "json:encrypt" }
 //! ```
 //!
-//! A field is `header:NAME`, `query:NAME`, `json:a.b.0`, `form:NAME` or, in a `kv` signature,
-//! `sigkv:KEY`. It must be there once: what is missing, empty or doubled is refused.
+//! A field is `header:NAME`, `query:NAME`, `json:a.b.0`, `xml:a.b`, `form:NAME`, in a `kv` signature
+//! `sigkv:KEY`, and of a decrypted event `decrypted:a.b`. It must be there once: what is missing, empty
+//! or doubled is refused.
 //!
 //! What else there is, each told where it is read: a signed hash of the body (`body_hash`), a body whose
 //! items are verified one by one (`items = "json:value"`, read by `item:NAME`), an expiry in place of a
@@ -32,7 +34,7 @@
 //! ```
 //!
 //! ```text
-//! Request ─► unsigned handshake ─► pins ─► signature ─► timestamp ─► signed handshake ─► Delivery
+//! Request ─► unsigned handshake ─► pins ─► signature ─► timestamp ─► decryption ─► signed handshake ─► Delivery
 //! ```
 //!
 //! The raw bytes are verified, and what is forwarded is what was verified. Secrets are compared in
@@ -40,8 +42,10 @@
 
 mod ack;
 mod address;
+mod answer;
 mod body_hash;
 mod check;
+mod decrypt;
 mod der;
 mod encoding;
 mod explain;
@@ -59,21 +63,24 @@ mod parts;
 mod presets;
 mod proof;
 mod rejection;
+mod reply;
 mod sign;
 mod signature;
 mod tamper;
 mod template;
 mod window;
+mod xml;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::delivery::Coverage;
+use crate::delivery::{Coverage, Delivery};
 use crate::http::Response;
 use crate::reader::Table;
 use crate::secret::Secret;
 pub use address::Address;
 pub use check::Verdict;
+use decrypt::Decrypt;
 pub use explain::{Explanation, Outcome, Step};
 use field::Field;
 use grammar::Scheme;
@@ -147,7 +154,8 @@ impl Source {
     /// table alone is wrong.
     pub fn custom(table: Table<'_>, settings: Settings) -> Result<Self, Vec<BuildError>> {
         let scheme = Scheme::read(table).ok_or_else(Vec::new)?;
-        Self::build(None, scheme, Profile::default(), &[], settings)
+        let params = scheme.decrypt.as_ref().map(Decrypt::params).unwrap_or_default();
+        Self::build(None, scheme, Profile::default(), &params, settings)
     }
 
     fn build(
@@ -209,6 +217,9 @@ impl Source {
         }));
         let params: Params = params.into_iter().map(|(name, value)| (name, Secret::new(value))).collect();
         scheme.bind(&params);
+        if let Some(Err((name, message))) = scheme.decrypt.as_mut().map(|decrypt| decrypt.take(&params)) {
+            errors.push(error(format!("params.{name}"), message));
+        }
         if errors.is_empty() {
             errors.extend(scheme.kind.complaint().map(|message| error("secrets", message)));
         }
@@ -220,11 +231,24 @@ impl Source {
     }
 
     /// The answer to a delivery that is stored (`accepted`) or dropped on purpose (`ignored`).
-    pub fn ack(&self, status: &str, id: &str) -> Response {
-        self.profile.ack.response(status, id)
+    pub fn ack(&self, status: &str, delivery: &Delivery) -> Response {
+        let Delivery { id, secret, received_at, .. } = delivery;
+        let encrypt = |text| self.encrypted(text, *secret, *received_at, id.as_bytes());
+        let encrypted = self.profile.ack.encrypted().and_then(encrypt);
+        encrypted.unwrap_or_else(|| self.profile.ack.response(status, id))
     }
 
-    /// The value of `Allow`: `POST`, or `GET, POST`.
+    /// The status of that answer.
+    pub const fn ack_status(&self) -> u16 {
+        self.profile.ack.status()
+    }
+
+    /// Whether deliveries are decrypted: what a [`Delivery`] holds is then not what was received.
+    pub const fn decrypts(&self) -> bool {
+        self.scheme.decrypt.is_some()
+    }
+
+    /// The value of `Allow`: `POST`, or `GET, POST` and their like.
     pub const fn methods(&self) -> &'static str {
         self.profile.methods
     }
@@ -308,6 +332,12 @@ impl Scheme {
             Kind::None => Coverage::None,
             Kind::Several(several) => several.coverage(),
             Kind::Signed(signed) if signed.template.has_body() || !signed.body_hash.is_empty() => {
+                Coverage::Body
+            }
+            // What travels on of an encrypted event is what stands in the ciphertext.
+            Kind::Signed(signed)
+                if self.decrypt.as_ref().is_some_and(|d| signed.template.covers(&d.ciphertext)) =>
+            {
                 Coverage::Body
             }
             Kind::Jwt(jwt) if jwt.covers_body() => Coverage::Body,

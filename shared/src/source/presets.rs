@@ -43,7 +43,10 @@ pub(super) struct Sample {
     pub(super) content_type: String,
     /// Header fields that nothing else makes up.
     pub(super) headers: Vec<(String, String)>,
+    /// Of an encrypted event, what is encrypted.
     pub(super) body: String,
+    /// Of an encrypted event, the body around the ciphertext, if that holds more.
+    pub(super) envelope: Option<String>,
 }
 
 /// A parameter that a preset takes from `params`.
@@ -63,7 +66,7 @@ pub struct Param {
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// What a source can be asked with: the value of `Allow`.
-const METHODS: [&str; 2] = ["POST", "GET, POST"];
+const METHODS: [&str; 4] = ["POST", "GET, POST", "HEAD, POST", "POST, OPTIONS"];
 
 macro_rules! presets {
     ($($name:literal),* $(,)?) => {
@@ -80,6 +83,7 @@ const PRESETS: &[(&str, &str)] = &presets![
     "appwrite",
     "asana",
     "aws-sns",
+    "azure-event-grid",
     "basic",
     "bearer",
     "bitbucket-jira",
@@ -93,11 +97,13 @@ const PRESETS: &[(&str, &str)] = &presets![
     "circleci",
     "clerk",
     "clickup",
+    "cloudevents",
     "cloudinary",
     "codeup",
     "coding",
     "coinbase-commerce",
     "datadog",
+    "dingtalk",
     "discord",
     "discourse",
     "docusign",
@@ -192,7 +198,9 @@ const PRESETS: &[(&str, &str)] = &presets![
     "vonage",
     "webflow",
     "wechat-mp-plain",
+    "wechat-mp-secure",
     "wechat-pay-v3",
+    "wecom",
     "woocommerce",
     "workos",
     "x-twitter",
@@ -288,6 +296,7 @@ impl Sample {
                 .map(|(name, value)| (name.value.into(), value.value.into()))
                 .collect(),
             body: text("body").unwrap_or(default.body),
+            envelope: text("envelope"),
         };
         table.finish();
         sample
@@ -301,6 +310,7 @@ impl Default for Sample {
             content_type: "application/json".to_owned(),
             headers: Vec::new(),
             body: "{}".to_owned(),
+            envelope: None,
         }
     }
 }

@@ -53,6 +53,16 @@ pub enum Rejection {
     /// None of several verifiers accepts the request; why, in their order.
     #[error("no verifier accepts the request: {}", join(.0))]
     NoVerifier(Vec<Self>),
+    /// An event cannot be decrypted, or is for another receiver: one reason for all that can be wrong.
+    #[error("the event cannot be decrypted")]
+    Undecryptable,
+    /// A handshake without its token, or from an origin that is not allowed, where the provider asks
+    /// for this status.
+    #[error("the handshake is not allowed")]
+    Refused(u16),
+    /// Deliveries are not sent in this way, and it is no handshake.
+    #[error("the request is neither a delivery nor a handshake")]
+    NoDelivery,
     /// A handshake's challenge is longer than a challenge is.
     #[error("the challenge is longer than {MAX_CHALLENGE} bytes")]
     ChallengeTooLong,
@@ -91,6 +101,9 @@ impl Rejection {
             Self::Future => "future",
             Self::OtherBody(_) => "other_body",
             Self::NoVerifier(_) => "no_verifier",
+            Self::Undecryptable => "undecryptable",
+            Self::Refused(_) => "refused",
+            Self::NoDelivery => "no_delivery",
             Self::ChallengeTooLong => "challenge_too_long",
         }
     }

@@ -1,10 +1,11 @@
 //! Requests signed as the provider signs them: the inverse of [`Source::check`], for samples and tests.
 
 use bytes::Bytes;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::time::Instant;
 
 use super::check::first;
+use super::decrypt::Decrypt;
 use super::field::{Field, View};
 use super::grammar::Scheme;
 use super::kinds::{Algorithm, Kind, Rule, Signed};
@@ -12,6 +13,7 @@ use super::tamper::{Tamper, flip};
 use super::{Rejection, Source};
 use crate::clock::{Random, Timestamp};
 use crate::http::{Headers, Request};
+use crate::secret::Secret;
 
 /// A request to be signed; what is left out is made up as the provider would.
 #[derive(Clone, Debug, Default)]
@@ -24,7 +26,8 @@ pub struct Draft {
     pub raw_query: String,
     /// Header fields. One that the scheme needs, such as the timestamp, is not made up if it is here.
     pub headers: Headers,
-    /// The body; without one, the provider's sample.
+    /// The body; without one, the provider's sample. Where events are encrypted it is the event, unless
+    /// it holds ciphertext or the provider sends events in the clear too.
     pub body: Option<Bytes>,
     /// The event's name. Where the body holds it, a body of yours must hold this one.
     pub event: Option<String>,
@@ -97,7 +100,14 @@ impl Source {
             pairs: Vec::new(),
             item: None,
             tamper,
+            event: None,
         };
+        if let Some(decrypt) = &self.scheme.decrypt
+            && (desk.is_sample || !(decrypt.optional || desk.has(&decrypt.ciphertext)))
+        {
+            let around = sample.envelope.clone().or_else(|| decrypt.ciphertext.wrapper()).unwrap_or_default();
+            desk.event = Some(std::mem::replace(&mut desk.request.body, around.into()));
+        }
         if desk.request.headers.all("content-type").next().is_none() {
             desk.request.headers.push("content-type", sample.content_type.clone());
         }
@@ -110,6 +120,9 @@ impl Source {
         let own = if is_number { (random.next_u64() >> 33).to_string() } else { random.uuid() };
         desk.name(&self.scheme.id, id, Some(own))?;
         desk.name(&self.scheme.event, event, sample.event.clone())?;
+        if let Some(decrypt) = &self.scheme.decrypt {
+            desk.seal(decrypt, &self.secrets, secret, random)?;
+        }
         for verifier in self.scheme.signers(secret) {
             desk.satisfy(verifier, secret, now, random)?;
         }
@@ -141,6 +154,9 @@ impl Scheme {
     }
 }
 
+/// What is escaped in a query (RFC 3986, 2.3).
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
 /// A request being put together.
 struct Desk<'s> {
     request: Request,
@@ -151,13 +167,38 @@ struct Desk<'s> {
     /// The item that is written, of those at that place.
     item: Option<(&'s Field, usize)>,
     tamper: Option<Tamper>,
+    /// The event that is to be encrypted.
+    event: Option<Bytes>,
 }
 
 impl<'s> Desk<'s> {
     fn view(&self) -> View<'_> {
         let view = View { pairs: &self.pairs, ..View::of(&self.request, self.url) };
         let items = self.item.and_then(|(items, number)| items.items(&view).ok()?.get(number).copied());
-        View { item: items.unwrap_or_default(), ..view }
+        View { item: items.unwrap_or_default(), plaintext: self.event.as_deref(), ..view }
+    }
+
+    /// Whether the value of this field is ours to change: around an event, everything is.
+    const fn is_ours(&self, field: &Field) -> bool {
+        self.is_sample || (self.event.is_some() && !field.is_decrypted())
+    }
+
+    /// Encrypts the event, if there is one.
+    fn seal(
+        &mut self,
+        decrypt: &Decrypt,
+        secrets: &[Secret],
+        secret: usize,
+        random: &Random,
+    ) -> Result<(), SignError> {
+        let Some(event) = self.event.clone() else { return Ok(()) };
+        let salt = (u128::from(random.next_u64()) << 64 | u128::from(random.next_u64())).to_be_bytes();
+        if let Some(nonce) = decrypt.nonce() {
+            let text: String = random.uuid().chars().take(12).collect();
+            self.put(nonce, &text, true)?;
+        }
+        let sealed = decrypt.seal(&event, Some(&self.view()), secrets.get(secret), salt);
+        self.put(&decrypt.ciphertext, &sealed.ok_or(SignError::NoSecret(secret))?, true)
     }
 
     /// Does as the sender does, for the request or for each of its items.
@@ -265,7 +306,7 @@ impl<'s> Desk<'s> {
 
     /// Writes a value where there is none, or where that of a sample stands.
     fn fill(&mut self, field: &Field, value: &str) {
-        if !self.has(field) || (self.is_sample && field.in_body()) {
+        if !self.has(field) || (self.is_ours(field) && (field.in_body() || field.is_decrypted())) {
             // A body without the field stays without; if it is needed, signing or checking says so.
             let _ = self.put(field, value, false);
         }
@@ -274,7 +315,7 @@ impl<'s> Desk<'s> {
     /// Writes a value in place of what there is. A body that is not ours changes only if it must.
     fn put(&mut self, field: &Field, value: &str, must: bool) -> Result<(), SignError> {
         let missing = || SignError::Body(field.to_string());
-        let encode = |text| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+        let encode = |text| utf8_percent_encode(text, RESERVED).to_string();
         match field {
             Field::Header(name) => {
                 let others = self.request.headers.iter().filter(|(n, _)| !n.eq_ignore_ascii_case(name));
@@ -294,15 +335,17 @@ impl<'s> Desk<'s> {
                 self.pairs.retain(|(k, _)| k != key);
                 self.pairs.push((key.clone(), value.to_owned()));
             }
-            Field::Json(_) | Field::Form(_) | Field::Item(_) if self.is_sample || must => {
+            _ if must || self.is_ours(field) => {
                 let escaped = matches!(field, Field::Form(_)).then(|| encode(value));
                 let value = escaped.as_deref().unwrap_or(value);
                 let (span, text) = field.span(&self.view(), value).ok_or_else(missing)?;
-                let (head, tail) = (self.request.body.get(..span.start), self.request.body.get(span.end..));
+                let event = self.event.as_mut().filter(|_| field.is_decrypted());
+                let body = event.unwrap_or(&mut self.request.body);
+                let (head, tail) = (body.get(..span.start), body.get(span.end..));
                 let parts = [head.unwrap_or_default(), text.as_bytes(), tail.unwrap_or_default()];
-                self.request.body = parts.concat().into();
+                *body = parts.concat().into();
             }
-            Field::Json(_) | Field::Form(_) | Field::Item(_) => {
+            _ => {
                 let same = field.read(&self.view()).is_ok_and(|found| *found == *value.as_bytes());
                 if !same {
                     return Err(missing());

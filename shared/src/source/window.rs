@@ -21,6 +21,8 @@ pub(super) struct Window {
 enum Unit {
     Seconds,
     Millis,
+    /// Whichever it is: seconds have 11 digits at most until the year 5138.
+    SecondsOrMillis,
     Rfc3339,
     HttpDate,
     /// Seconds, of the moment until which the request is valid.
@@ -44,6 +46,7 @@ impl Window {
         let units = [
             ("s", Unit::Seconds),
             ("ms", Unit::Millis),
+            ("s or ms", Unit::SecondsOrMillis),
             ("rfc3339", Unit::Rfc3339),
             ("http-date", Unit::HttpDate),
             ("expires", Unit::Expires),
@@ -79,7 +82,7 @@ impl Window {
     pub(super) fn text(&self, now: Timestamp) -> String {
         match self.unit {
             Unit::Seconds => now.unix().to_string(),
-            Unit::Millis => now.unix_millis().to_string(),
+            Unit::Millis | Unit::SecondsOrMillis => now.unix_millis().to_string(),
             Unit::Rfc3339 => now.rfc3339(),
             Unit::HttpDate => now.http_date(),
             Unit::Expires => now.shifted(millis(VALIDITY.min(self.future))).unix().to_string(),
@@ -91,7 +94,8 @@ impl Unit {
     fn parse(self, text: &str) -> Option<Timestamp> {
         match self {
             Self::Seconds | Self::Expires => digits(text).map(Timestamp::from_unix),
-            Self::Millis => digits(text).map(Timestamp::from_unix_millis),
+            Self::SecondsOrMillis if text.len() <= 11 => Self::Seconds.parse(text),
+            Self::Millis | Self::SecondsOrMillis => digits(text).map(Timestamp::from_unix_millis),
             Self::Rfc3339 => Timestamp::parse_rfc3339(text),
             Self::HttpDate => Timestamp::parse_http_date(text),
         }
@@ -116,6 +120,13 @@ mod tests {
     fn only_digits_are_a_number() {
         assert_eq!(Unit::Seconds.parse("1760000000"), Some(Timestamp::from_unix(1_760_000_000)));
         assert_eq!(Unit::Millis.parse("5"), Some(Timestamp::from_unix_millis(5)));
+        for text in ["1760000000", "1760000000000"] {
+            assert_eq!(
+                Unit::SecondsOrMillis.parse(text),
+                Some(Timestamp::from_unix(1_760_000_000)),
+                "{text}"
+            );
+        }
         for text in ["", "abc", "1.9", "-1", "+1", " 1", "1 ", "1e9", "0x1", "99999999999999999999", "１"] {
             assert_eq!(Unit::Seconds.parse(text), None, "{text}");
         }

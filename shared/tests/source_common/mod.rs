@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hookmq_shared::clock::{Random, Timestamp};
+use hookmq_shared::delivery::Delivery;
 use hookmq_shared::http::Request;
 use hookmq_shared::reader::{Mistakes, Table};
 use hookmq_shared::secret::Secret;
-use hookmq_shared::source::{BuildError, Settings, Source};
+use hookmq_shared::source::{BuildError, Draft, Settings, Source, Verdict};
 use serde_json::Value;
 use toml::de::DeTable;
 
@@ -45,7 +46,39 @@ pub fn of_case(case: &Value) -> (Request, Settings) {
     let mut request = request(case["method"].as_str().unwrap(), &case["headers"], body);
     let url = case["url"].as_str().map(str::to_owned);
     request.raw_query = query(url.as_deref().unwrap_or_default());
-    (request, Settings { url, ..settings(&case["secrets"]) })
+    let params = case["provider"].as_str().map(params_of_vectors).unwrap_or_default();
+    (request, Settings { url, params, ..settings(&case["secrets"]) })
+}
+
+fn params(list: &[(&str, &str)]) -> BTreeMap<String, String> {
+    list.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+/// What a provider's vectors need beside secrets: it stands in their notes.
+pub fn params_of_vectors(provider: &str) -> BTreeMap<String, String> {
+    match provider {
+        "wecom" => params(&[("aes_key", AES_KEY), ("receiver", "wx5823bf96d3bd56c7")]),
+        "dingtalk" => params(&[
+            ("aes_key", "Yue0EfdN5F900c1ce5cf6A152c63DDe1808a60c5ecd"),
+            ("receiver", "ding6ccabc44d2c8d38b"),
+        ]),
+        "wechat_pay_v3" => params(&[("apiv3_key", APIV3_KEY)]),
+        "wechat_mp_secure" => params(&[("aes_key", AES_KEY), ("receiver", "wx1234567890abcdef")]),
+        _ => BTreeMap::new(),
+    }
+}
+
+const APIV3_KEY: &str = "0123456789abcdef0123456789abcdef";
+const AES_KEY: &str = "jWmYm7qr5nMoAUwZRjGtBxmz3KA1tkAj3ykkR6q2B2C";
+
+/// A delivery of the preset's sample.
+pub fn sample(preset: &str) -> (Source, Delivery) {
+    let (verifier, signer) = pair(preset);
+    let request = signer.sign(Draft::default(), 0, NOW, &random()).unwrap();
+    match verifier.check("shop", request, NOW) {
+        Verdict::Verified(delivery) => (verifier, *delivery),
+        other => panic!("{other:?}"),
+    }
 }
 
 /// What stands behind the `?` of an address.
@@ -83,7 +116,7 @@ pub const RSA_KEY: &str = include_str!("../vectors/keys/rsa.pem");
 
 /// Parameters that the preset cannot do without.
 pub fn params_for(preset: &str) -> BTreeMap<String, String> {
-    let params: &[(&str, &str)] = match preset {
+    params(match preset {
         "alipay-notify" => &[("app_id", "2021001")],
         "aws-sns" => &[("topic", "arn:aws:sns:us-west-2:123456789012:MyTopic")],
         "google-pubsub" => {
@@ -92,11 +125,11 @@ pub fn params_for(preset: &str) -> BTreeMap<String, String> {
         "huawei-smn" => &[("topic", "urn:smn:eu-de:0a419ac94f80f2c62f14c01e34:test")],
         "monday" => &[("audience", "https://www.yourserver.com/endpoint")],
         "paypal" => &[("webhook_id", "1JE4291016473214C")],
-        "wechat-pay-v3" => &[("key_id", "PUB_KEY_ID_0114232134912410000000000000")],
+        "dingtalk" | "wechat-mp-secure" | "wecom" => &[("aes_key", AES_KEY), ("receiver", "corp-1")],
+        "wechat-pay-v3" => &[("key_id", "PUB_KEY_ID_0114232134912410000000000000"), ("apiv3_key", APIV3_KEY)],
         "twilio-sharedkey-sha256" => &[("key_id", "webhooks_sharedkey_1")],
         _ => &[],
-    };
-    params.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    })
 }
 
 /// A secret that the preset takes: for public keys, a private key or its seed.

@@ -1,0 +1,40 @@
+//! Encrypted answers, as `DingTalk` wants them: `{"msg_signature":…,"timeStamp":…,"nonce":…,"encrypt":…}`.
+
+use ring::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY};
+
+use super::Source;
+use super::encoding::to_hex;
+use crate::clock::Timestamp;
+use crate::http::Response;
+
+impl Source {
+    /// `text`, encrypted and signed with the secret that the request was. `context` tells one answer
+    /// from another: what must not repeat is derived from it, the time and the key.
+    pub(super) fn encrypted(
+        &self,
+        text: &str,
+        secret: Option<usize>,
+        now: Timestamp,
+        context: &[u8],
+    ) -> Option<Response> {
+        let decrypt = self.scheme.decrypt.as_ref()?;
+        let token = self.secrets.get(secret?)?;
+        let timestamp = now.unix_millis().to_string();
+        let derive =
+            |label: &[u8]| decrypt.derive(Some(token), &[label, timestamp.as_bytes(), context].concat());
+        let nonce = to_hex(derive(b"nonce")?.first_chunk::<8>()?);
+        let sealed = decrypt.seal(text.as_bytes(), None, Some(token), derive(b"frame")?)?;
+        let mut parts = [token.expose(), timestamp.as_bytes(), nonce.as_bytes(), sealed.as_bytes()];
+        parts.sort_unstable();
+        let mut hash = Context::new(&SHA1_FOR_LEGACY_USE_ONLY);
+        for part in parts {
+            hash.update(part);
+        }
+        let signature = to_hex(hash.finish().as_ref());
+        // Hexadecimal, digits and base64 need no escapes.
+        let body = format!(
+            r#"{{"msg_signature":"{signature}","timeStamp":"{timestamp}","nonce":"{nonce}","encrypt":"{sealed}"}}"#
+        );
+        Some(Response::new(200, "application/json", body))
+    }
+}

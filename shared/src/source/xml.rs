@@ -1,0 +1,339 @@
+//! One field of an XML body: elements, text, CDATA and the five named entities.
+//!
+//! Everything else that XML has is refused rather than understood: document types, other entities,
+//! comments and processing instructions. What verifies here and what reads elsewhere must see the
+//! same text.
+
+use std::ops::Range;
+
+/// Why a field cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum XmlError {
+    /// Not XML, or of a kind that is refused.
+    Invalid,
+    /// An element on the way is there twice: which one counts is anybody's guess.
+    Duplicate,
+}
+
+/// The text of an element.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) text: String,
+    /// Where its content stands, tags left out.
+    pub(super) span: Range<usize>,
+}
+
+/// Elements inside one another at most: beyond any sender.
+const MAX_DEPTH: usize = 32;
+
+/// The element at `path` (`a.b`: names below the root), if it is there and holds only text.
+pub(super) fn find(body: &[u8], path: &str) -> Result<Option<Found>, XmlError> {
+    let text = std::str::from_utf8(body).map_err(|_| XmlError::Invalid)?;
+    let mut search =
+        Search { steps: path.split('.').collect(), seen: vec![false; path.split('.').count()], on_path: 0 };
+    let mut open: Vec<&str> = Vec::new();
+    let mut found: Option<Found> = None;
+    let mut is_text = true;
+    let mut scanner = Scanner { text, at: 0 };
+    scanner.declaration()?;
+    loop {
+        let before = scanner.at;
+        let inside = search.is_found() && open.len() == search.steps.len() + 1;
+        match scanner.next(open.is_empty())? {
+            Token::Start { name, closed } => {
+                is_text &= !search.is_found();
+                if open.len() == MAX_DEPTH {
+                    return Err(XmlError::Invalid);
+                }
+                let entered = search.enter(name, open.len())?;
+                if entered && search.is_found() {
+                    found = Some(Found { text: String::new(), span: scanner.at..scanner.at });
+                }
+                if closed && entered {
+                    search.leave();
+                } else if !closed {
+                    open.push(name);
+                }
+                if closed && open.is_empty() {
+                    break;
+                }
+            }
+            Token::End(name) => {
+                if open.pop() != Some(name) {
+                    return Err(XmlError::Invalid);
+                }
+                if inside && let Some(found) = &mut found {
+                    found.span.end = before;
+                }
+                if open.len() == search.on_path && search.on_path > 0 {
+                    search.leave();
+                }
+                if open.is_empty() {
+                    break;
+                }
+            }
+            Token::Text(text) if inside => {
+                if let Some(found) = &mut found {
+                    found.text.push_str(&text);
+                }
+            }
+            Token::Text(_) => {}
+        }
+    }
+    if !scanner.rest().bytes().all(is_space) {
+        return Err(XmlError::Invalid);
+    }
+    Ok(found.filter(|_| is_text))
+}
+
+/// Writes `text` as the content of an element.
+pub(super) fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+/// How far the open elements are those of the path.
+struct Search<'p> {
+    steps: Vec<&'p str>,
+    seen: Vec<bool>,
+    on_path: usize,
+}
+
+impl Search<'_> {
+    fn is_found(&self) -> bool {
+        self.on_path == self.steps.len()
+    }
+
+    /// Whether the element that opens inside of `depth` others is the next one of the path.
+    fn enter(&mut self, name: &str, depth: usize) -> Result<bool, XmlError> {
+        let is_next = depth == self.on_path + 1 && self.steps.get(self.on_path) == Some(&name);
+        let Some(seen) = self.seen.get_mut(self.on_path).filter(|_| is_next) else { return Ok(false) };
+        if std::mem::replace(seen, true) {
+            return Err(XmlError::Duplicate);
+        }
+        self.on_path += 1;
+        Ok(true)
+    }
+
+    fn leave(&mut self) {
+        self.on_path -= 1;
+    }
+}
+
+enum Token<'t> {
+    Start { name: &'t str, closed: bool },
+    End(&'t str),
+    Text(String),
+}
+
+struct Scanner<'t> {
+    text: &'t str,
+    at: usize,
+}
+
+impl<'t> Scanner<'t> {
+    fn rest(&self) -> &'t str {
+        self.text.get(self.at..).unwrap_or_default()
+    }
+
+    /// Takes everything before `end`, and `end`.
+    fn until(&mut self, end: &str) -> Result<&'t str, XmlError> {
+        let (taken, _) = self.rest().split_once(end).ok_or(XmlError::Invalid)?;
+        self.at += taken.len() + end.len();
+        Ok(taken)
+    }
+
+    fn skip(&mut self, start: &str) -> bool {
+        let is_there = self.rest().starts_with(start);
+        self.at += if is_there { start.len() } else { 0 };
+        is_there
+    }
+
+    fn spaces(&mut self) -> bool {
+        let rest = self.rest();
+        let spaces =
+            rest.len() - rest.trim_start_matches(|c: char| u8::try_from(c).is_ok_and(is_space)).len();
+        self.at += spaces;
+        spaces > 0
+    }
+
+    fn name(&mut self) -> Result<&'t str, XmlError> {
+        let rest = self.rest();
+        let is_name = |c: char| c.is_alphanumeric() || "_:-.".contains(c);
+        let name = rest.get(..rest.find(|c| !is_name(c)).unwrap_or(rest.len())).unwrap_or_default();
+        if !name.starts_with(|c: char| c.is_alphabetic() || c == '_') {
+            return Err(XmlError::Invalid);
+        }
+        self.at += name.len();
+        Ok(name)
+    }
+
+    /// `<?xml … ?>`, which may only stand at the very start.
+    fn declaration(&mut self) -> Result<(), XmlError> {
+        if self.skip("<?xml ") {
+            self.until("?>")?;
+        }
+        self.spaces();
+        if self.rest().starts_with('<') { Ok(()) } else { Err(XmlError::Invalid) }
+    }
+
+    fn next(&mut self, before_root: bool) -> Result<Token<'t>, XmlError> {
+        if self.skip("</") {
+            let name = self.name()?;
+            self.spaces();
+            return if self.skip(">") { Ok(Token::End(name)) } else { Err(XmlError::Invalid) };
+        }
+        if !before_root && self.skip("<![CDATA[") {
+            return self.until("]]>").map(|text| Token::Text(text.to_owned()));
+        }
+        if self.skip("<") {
+            let name = self.name()?;
+            let closed = self.attributes()?;
+            return Ok(Token::Start { name, closed });
+        }
+        let rest = self.rest();
+        let text = rest.split_once('<').map(|(text, _)| text).ok_or(XmlError::Invalid)?;
+        self.at += text.len();
+        unescape(text).map(Token::Text)
+    }
+
+    /// Attributes, which no field is read from, and the end of the tag: whether it closes the element.
+    fn attributes(&mut self) -> Result<bool, XmlError> {
+        loop {
+            let spaced = self.spaces();
+            if self.skip("/>") {
+                return Ok(true);
+            }
+            if self.skip(">") {
+                return Ok(false);
+            }
+            if !spaced {
+                return Err(XmlError::Invalid);
+            }
+            self.name()?;
+            let quote = ["=\"", "='"].into_iter().find(|start| self.skip(start)).ok_or(XmlError::Invalid)?;
+            if self.until(&quote[1..])?.contains('<') {
+                return Err(XmlError::Invalid);
+            }
+        }
+    }
+}
+
+fn unescape(text: &str) -> Result<String, XmlError> {
+    let mut parts = text.split('&');
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (entity, rest) = part.split_once(';').ok_or(XmlError::Invalid)?;
+        out.push(match entity {
+            "lt" => '<',
+            "gt" => '>',
+            "amp" => '&',
+            "quot" => '"',
+            "apos" => '\'',
+            _ => return Err(XmlError::Invalid),
+        });
+        out.push_str(rest);
+    }
+    if text.contains("]]>") { Err(XmlError::Invalid) } else { Ok(out) }
+}
+
+const fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn get(body: &str, path: &str) -> Result<Option<String>, XmlError> {
+        find(body.as_bytes(), path).map(|found| found.map(|f| f.text))
+    }
+
+    #[test]
+    fn fields_are_found_as_written() {
+        let body = "<?xml version=\"1.0\"?>\n<xml a='1' b=\"&#x3e;\"><A><![CDATA[a<&b]]></A><B> x&amp;&lt;y </B >\
+                    <C><D>1</D><E/><A>no</A></C><F>a<![CDATA[]]]]><![CDATA[>]]>b</F><G></G></xml> \n";
+        for (path, want) in [
+            ("A", Some("a<&b")),
+            ("B", Some(" x&<y ")),
+            ("C.D", Some("1")),
+            ("C.A", Some("no")),
+            ("C.E", Some("")),
+            ("F", Some("a]]>b")),
+            ("G", Some("")),
+            ("C", None),
+            ("D", None),
+            ("xml", None),
+            ("", None),
+            ("A.B", None),
+            ("C.D.E", None),
+        ] {
+            assert_eq!(get(body, path), Ok(want.map(str::to_owned)), "{path}");
+        }
+        assert_eq!(get("<a/>", "b"), Ok(None));
+        let found = find(body.as_bytes(), "A").unwrap().unwrap();
+        assert_eq!(&body[found.span], "<![CDATA[a<&b]]>");
+        let found = find(b"<x><a>1</a><b/></x>", "a").unwrap().unwrap();
+        assert_eq!(found.span, 6..7);
+    }
+
+    #[test]
+    fn a_doubled_element_on_the_path_is_refused() {
+        assert_eq!(get("<x><a>1</a><a>2</a></x>", "a"), Err(XmlError::Duplicate));
+        assert_eq!(get("<x><a/><a>2</a></x>", "a"), Err(XmlError::Duplicate));
+        assert_eq!(get("<x><p><a>1</a></p><p><a>2</a></p></x>", "p.a"), Err(XmlError::Duplicate));
+        assert_eq!(get("<x><b/><b/><a>3</a></x>", "a"), Ok(Some("3".into())));
+    }
+
+    #[test]
+    fn what_is_no_plain_xml_is_refused() {
+        for body in [
+            "",
+            "a",
+            " <x/>y",
+            "<x>",
+            "<x></y>",
+            "<x><a></x></a>",
+            "<x/><y/>",
+            "<!DOCTYPE x><x/>",
+            "<x><!DOCTYPE y></x>",
+            "<!DOCTYPE x [<!ENTITY e \"v\">]><x><a>&e;</a></x>",
+            "<x><a>&e;</a></x>",
+            "<x><a>&#65;</a></x>",
+            "<x><a>&amp</a></x>",
+            "<x><a>&</a></x>",
+            "<x><!-- c --><a>1</a></x>",
+            "<x><?p?><a>1</a></x>",
+            "<x><a>]]></a></x>",
+            "<x a=1/>",
+            "<x a=\"<\"/>",
+            "<xa=\"\"/>",
+            "<x a=\"1\"b=\"2\"/>",
+            "<![CDATA[a]]><x/>",
+            "<x/><![CDATA[a]]>",
+            "< x/>",
+            "<1/>",
+            "</x>",
+            "\u{feff}<x/>",
+            "<x><?xml version=\"1.0\"?></x>",
+        ] {
+            assert_eq!(get(body, "a"), Err(XmlError::Invalid), "{body}");
+        }
+        assert_eq!(find(b"<x><a>\xff</a></x>", "a"), Err(XmlError::Invalid));
+        let deep = "<a>".repeat(100_000);
+        assert_eq!(get(&deep, "a"), Err(XmlError::Invalid));
+    }
+
+    #[test]
+    fn escaped_text_is_read_back() {
+        let odd = "a<b>&c;\"']]>";
+        assert_eq!(get(&format!("<x><a>{}</a></x>", escape(odd)), "a"), Ok(Some(odd.into())));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_panics(body in "(<|>|/|x|a|&|;|amp|lt| |=|\"|'|<!\\[CDATA\\[|\\]\\]>|é|<x>|</x>){0,30}") {
+            let _ = get(&body, "a.x");
+            let _ = get(&format!("<x>{body}</x>"), "a");
+        }
+    }
+}
