@@ -91,9 +91,8 @@ fn secrets(preset: &str) -> (String, String) {
             format!("whsec_{}", BASE64_STANDARD.encode([7; 32]))
         }
         "basic" => format!("user:{SECRET}"),
-        "alipay-notify" | "aws-sns" | "google-pubsub" | "huawei-smn" | "paypal" | "wechat-pay-v3" => {
-            RSA_KEY.to_owned()
-        }
+        "alipay-notify" | "aliyun-mns" | "aws-sns" | "google-pubsub" | "huawei-smn" | "paypal"
+        | "wechat-pay-v3" => RSA_KEY.to_owned(),
         _ => SECRET.to_owned(),
     };
     let public = signer(preset, &signing).public_key(0);

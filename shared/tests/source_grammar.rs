@@ -166,6 +166,59 @@ fn every_mistake_has_its_line_and_remedy() {
 }
 
 #[test]
+fn tables_of_public_keys_say_what_is_wrong() {
+    let rsa = SOUND.replace("hmac", "rsa");
+    for (line, want) in [
+        ("key_source = {}", "6: verify.key_source.key_id: missing: write key_id = "),
+        (r#"key_source = { key_id = "header:K" }"#, "6: verify.key_source.keys: missing: write keys = "),
+        (
+            r#"key_source = { cert_url = "header:U" }"#,
+            "6: verify.key_source.allow: no host is allowed: write",
+        ),
+        (
+            r#"key_source = { cert_url = "header:U", allow = ["*.com/x"] }"#,
+            "6: verify.key_source.allow: \"*.com/x\" is no",
+        ),
+        (
+            r#"key_source = { cert_url = "header:U", allow = ["a.com"] }"#,
+            "6: verify.key_source.allow: \"a.com\" is no",
+        ),
+        (
+            r#"key_source = { cert_url = "header:U", allow = ["https://a.com/"] }"#,
+            "6: verify.key_source.allow: \"https://a.com/\" is no host and path",
+        ),
+        (
+            r#"key_source = { cert_url = "header:U", allow = ["a.com/"], decode = "hex" }"#,
+            "6: verify.key_source.decode: ",
+        ),
+    ] {
+        let found = mistakes(&format!("{rsa}{line}"));
+        assert!(found.iter().any(|mistake| mistake.starts_with(want)), "{want}\n{found:#?}");
+    }
+    let secret = mistakes(&rsa.replace("{body}", "{secret}"));
+    assert!(secret[0].contains("the sender does not know what verifies here"), "{secret:?}");
+    let jwt = "kind = \"jwt\"\nfrom = \"header:T\"\nalgorithm = ";
+    for (rest, want) in [
+        ("\"none\"", "3: verify.algorithm: \"none\" is unknown: write \"RS256\" or \"ES256\" or \"HS256\""),
+        ("\"RS256\"\njwks = \"http://a.com/\"", "4: verify.jwks: is no plain address: write it as https://"),
+        ("\"HS256\"\njwks = \"https://a.com/\"", "4: verify.jwks: HS256 has one secret key"),
+        ("\"HS256\"\nclaims = { iss = [] }", "4: verify.claims: no value of iss is allowed: write iss = "),
+        (
+            "\"HS256\"\nclaims = { iss = \"x\" }",
+            "4: verify.claims.iss: expected an array of strings, found string",
+        ),
+        ("\"HS256\"\nbody_hash = {}", "4: verify.body_hash.claim: missing: write claim = \"sha256\""),
+        ("\"HS256\"\nid = \"header:T\"", "4: verify.id: header:T is the token, which is never kept"),
+    ] {
+        let found = mistakes(&format!("{jwt}{rest}"));
+        assert!(found.iter().any(|mistake| mistake.starts_with(want)), "{want}\n{found:#?}");
+    }
+    let parameter = SOUND.replace("{body}", "{param:topic}").replace("{header:T}", "{body}");
+    let errors = errors(custom(&parameter, settings(&json!(["correct horse battery"]))));
+    assert_eq!(errors, ["verify: {param:topic} is of no use here: write the value itself"]);
+}
+
+#[test]
 fn an_ed25519_table_needs_a_key_form() {
     let table = SOUND.replace("hmac", "ed25519").replace("hash = \"sha256\"", "");
     assert!(mistakes(&table)[0].starts_with("1: verify.key: missing: write key = { encoding = \"hex\" }"));
@@ -214,7 +267,7 @@ fn what_is_no_secret_is_never_a_key() {
                 .map_or_else(|e| errors(Err(e)), |_| vec![])
         };
         // These fetch their keys.
-        if ["aws-sns", "google-pubsub", "huawei-smn", "paypal"].contains(&name) {
+        if ["aliyun-mns", "aws-sns", "google-pubsub", "huawei-smn", "paypal"].contains(&name) {
             assert_eq!(with(name, json!([])), [""; 0], "{name}");
         } else {
             assert_eq!(

@@ -359,7 +359,8 @@ fn another_secret_signs_in_vain() {
     for name in preset_names().filter(|name| *name != "none") {
         let (_, signer) = pair(name);
         let other = match name {
-            "alipay-notify" | "aws-sns" | "google-pubsub" | "huawei-smn" | "paypal" | "wechat-pay-v3" => {
+            "alipay-notify" | "aliyun-mns" | "aws-sns" | "google-pubsub" | "huawei-smn" | "paypal"
+            | "wechat-pay-v3" => {
                 include_str!("vectors/keys/rsa_other.pem")
             }
             "basic" => "user:wrong",

@@ -31,7 +31,8 @@ impl BodyHash {
     fn read(table: Table<'_>) -> Option<Self> {
         let from = grammar::field(&table, "from", "\"header:X-Content-SHA256\"");
         let hash = grammar::one_of(&table, "hash", &Hash::WORDS);
-        let encodings = [("hex", Encoding::Hex), ("base64", Encoding::Base64)];
+        let encodings =
+            [("hex", Encoding::Hex), ("base64", Encoding::Base64), ("base64-hex", Encoding::Base64Hex)];
         let encoding = if table.has("encoding") {
             grammar::one_of(&table, "encoding", &encodings)
         } else {

@@ -20,6 +20,8 @@ pub(super) enum Encoding {
     Hex,
     /// The standard alphabet, padded.
     Base64,
+    /// The base64 of lower-case hexadecimal text.
+    Base64Hex,
     /// The URL-safe alphabet, padded or not.
     Base64Url,
 }
@@ -32,6 +34,7 @@ impl Encoding {
             Self::Utf8 => Some(text.as_bytes().to_vec()),
             Self::Hex => hex(text),
             Self::Base64 => STANDARD.decode(text).ok(),
+            Self::Base64Hex => hex(std::str::from_utf8(&STANDARD.decode(text).ok()?).ok()?),
             Self::Base64Url => URL_SAFE_ANY.decode(text).ok(),
         }
     }
@@ -50,6 +53,7 @@ impl Encoding {
             Self::Utf8 => String::from_utf8_lossy(bytes).into_owned(),
             Self::Hex => to_hex(bytes),
             Self::Base64 => STANDARD.encode(bytes),
+            Self::Base64Hex => STANDARD.encode(to_hex(bytes)),
             Self::Base64Url => URL_SAFE.encode(bytes),
         }
     }
@@ -60,6 +64,7 @@ impl Encoding {
             Self::Utf8 => "utf8",
             Self::Hex => "hex",
             Self::Base64 => "base64",
+            Self::Base64Hex => "base64-hex",
             Self::Base64Url => "base64url",
         }
     }
@@ -108,7 +113,9 @@ mod tests {
 
     #[test]
     fn encode_undoes_decode() {
-        for encoding in [Encoding::Utf8, Encoding::Hex, Encoding::Base64, Encoding::Base64Url] {
+        for encoding in
+            [Encoding::Utf8, Encoding::Hex, Encoding::Base64, Encoding::Base64Hex, Encoding::Base64Url]
+        {
             assert_eq!(encoding.decode(&encoding.encode(b"a?>~")), Some(b"a?>~".to_vec()));
         }
     }

@@ -17,6 +17,7 @@ use webpki::{EndEntityCert, RawPublicKeyEntity};
 
 use super::der::{self, BIT_STRING, Der, INTEGER, OCTET_STRING, SEQUENCE};
 use super::encoding::Encoding;
+use super::rsa_sha1;
 use crate::clock::Timestamp;
 use crate::secret::Secret;
 
@@ -187,8 +188,7 @@ impl Key {
         key.is_ok_and(|key| key.verify_signature(verifier, message, signature).is_ok())
     }
 
-    /// Signs with SHA-256, where the key is a private one. No signature with SHA-1 can be made: `ring`
-    /// has none.
+    /// Signs with SHA-256, where the key is a private one.
     pub(super) fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
         let private = self.private.as_ref()?.expose();
         if self.family()? == Family::P256 {
@@ -199,6 +199,11 @@ impl Key {
         let mut signature = vec![0; pair.public().modulus_len()];
         pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature).ok()?;
         Some(signature)
+    }
+
+    /// Signs with RSA and SHA-1, where the key is a private one of RSA.
+    pub(super) fn sign_sha1(&self, message: &[u8]) -> Option<Vec<u8>> {
+        rsa_sha1::sign(self.private.as_ref()?.expose(), message)
     }
 
     /// The public key of a private one, as PEM.

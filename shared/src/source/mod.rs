@@ -4,7 +4,7 @@
 //! own `[verify]` table in the same words:
 //!
 //! ```toml
-//! kind      = "hmac"                     # token, hmac, digest, ed25519, ecdsa, network, any, all, none
+//! kind      = "hmac"                     # token, hmac, digest, ed25519, ecdsa, rsa, jwt, …
 //! hash      = "sha256"
 //! key       = { encoding = "base64", strip_prefix = "whsec_" }     # how a secret is written
 //! signature = { from = "header:X-Signature", format = "kv", sep = ",", take = "v1", encoding = "hex" }
@@ -32,6 +32,32 @@
 //!   { kind = "token", from = "query:token" },
 //! ]
 //! ```
+//!
+//! What is signed can be put together of more than fields: `{fieldlines:A,B?}` (members of a JSON body
+//! on lines; the others do not travel on), `{sorted_pairs:DROPPED}`, `{canon_headers:PREFIX}`,
+//! `{crc32(body)}`, and cases by a field's value (`signed = { by = "json:Type", cases = { … } }`).
+//!
+//! An `rsa` key is one of the hook's secrets, or the request says which:
+//!
+//! ```toml
+//! key_source = { key_id = "header:X-Key-Id", keys = ["ID"] }       # an id for each of the secrets
+//! key_source = { cert_url = "json:CertURL", allow = ["certs.??-*.example.com/*.pem"] }
+//! ```
+//!
+//! A `jwt` is a token whose algorithm is configured, never its own choice:
+//!
+//! ```toml
+//! kind      = "jwt"
+//! algorithm = "RS256"                    # ES256, HS256
+//! from      = "header:Authorization"
+//! prefix    = "Bearer "
+//! jwks      = "https://keys.example.com/jwks.json"     # or the hook's secrets
+//! claims    = { iss = ["https://example.com"], aud = ["us"] }
+//! max_age   = "5m"                       # by `iat`; `exp` and `nbf` count in any case
+//! body_hash = { claim = "sha256", encoding = "hex" }
+//! ```
+//!
+//! Nothing here does I/O: what must be fetched or called is a [`Verdict`].
 //!
 //! ```text
 //! Request ─► unsigned handshake ─► pins ─► signature ─► timestamp ─► decryption ─► signed handshake ─► Delivery
@@ -64,6 +90,7 @@ mod presets;
 mod proof;
 mod rejection;
 mod reply;
+mod rsa_sha1;
 mod sign;
 mod signature;
 mod tamper;

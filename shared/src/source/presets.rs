@@ -80,6 +80,7 @@ const PRESETS: &[(&str, &str)] = &presets![
     "adyen-payments-item",
     "alertmanager",
     "alipay-notify",
+    "aliyun-mns",
     "appwrite",
     "asana",
     "aws-sns",

@@ -46,6 +46,9 @@ pub fn of_case(case: &Value) -> (Request, Settings) {
     let mut request = request(case["method"].as_str().unwrap(), &case["headers"], body);
     let url = case["url"].as_str().map(str::to_owned);
     request.raw_query = query(url.as_deref().unwrap_or_default());
+    if let Some(uri) = url.as_ref().and_then(|url| url.parse::<http::Uri>().ok()) {
+        uri.path().clone_into(&mut request.path);
+    }
     let params = case["provider"].as_str().map(params_of_vectors).unwrap_or_default();
     (request, Settings { url, params, ..settings(&case["secrets"]) })
 }
@@ -138,7 +141,8 @@ pub fn secret_for(preset: &str) -> &'static str {
         "adyen-header" | "adyen-payments-item" => {
             "44782DEF547AAA06C910C43932B1EB0C71FC68D9D0C057550C48EC2ACF6BA056"
         }
-        "alipay-notify" | "aws-sns" | "google-pubsub" | "huawei-smn" | "paypal" | "wechat-pay-v3" => RSA_KEY,
+        "alipay-notify" | "aliyun-mns" | "aws-sns" | "google-pubsub" | "huawei-smn" | "paypal"
+        | "wechat-pay-v3" => RSA_KEY,
         "basic" => "user:correct horse battery",
         "discord" => "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60",
         "sendgrid" => P256_KEY,

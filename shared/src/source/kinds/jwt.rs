@@ -198,12 +198,16 @@ impl Jwt {
             return Err(malformed());
         }
         let kid = self.claim(&header, "kid")?;
-        let secret = self.find_key(signed.as_bytes(), &signature, kid.as_deref(), view, now)?;
+        let secret = self.find_key(signed.as_bytes(), &signature, kid.as_deref(), view, now);
+        if !matches!(secret, Err(Rejection::Fetch(_))) {
+            secret.as_ref().map_err(Clone::clone)?;
+        }
+        // Nothing is fetched for a token that would be refused in any case.
         self.check_times(&payload, now)?;
         self.check_claims(&payload)?;
         self.check_body(&payload, &view.request.body)?;
         let token = (!self.covers_body()).then(|| Secret::new(token));
-        Ok(Passed { secret, token })
+        Ok(Passed { secret: secret?, token })
     }
 
     fn find_key(
@@ -225,7 +229,8 @@ impl Jwt {
             let document = view.document.ok_or_else(|| Rejection::Fetch(jwks.clone()))?;
             let keys = self.published(document, kid).ok_or_else(|| Rejection::Unusable(jwks.clone()))?;
             if keys.is_empty() {
-                return Err(Rejection::UnknownKey(format!("{} kid", self.from)));
+                // It may have been published since.
+                return Err(Rejection::Fetch(jwks.clone()));
             }
             let found = keys.into_iter().any(|key| verifies(&JwtKey::Public(key)));
             return if found { Ok(None) } else { Err(Rejection::NoMatch) };

@@ -154,7 +154,11 @@ impl Rsa {
     }
 
     pub(super) fn sign(&self, message: &Message<'_>, key: usize) -> Option<Vec<u8>> {
-        self.keys.get(key).filter(|_| self.hash == Hash::Sha256)?.sign(&message.to_bytes(&[]))
+        let (key, message) = (self.keys.get(key)?, message.to_bytes(&[]));
+        match self.hash {
+            Hash::Sha1 => key.sign_sha1(&message),
+            Hash::Sha256 => key.sign(&message),
+        }
     }
 
     /// The public key of a private one.
