@@ -11,7 +11,10 @@ use hookmq_shared::http::{Request, Response};
 use hookmq_shared::reader::{Mistakes, Table};
 use hookmq_shared::source::{Draft, Outcome, Rejection, Settings, Source, Step, Verdict};
 use serde_json::{Value, json};
-use source_common::{NOW, custom, load, pair, params_of_vectors, query, random, request, sample, settings};
+use source_common::{
+    NOW, custom, handshake, load, pair, params_of_vectors, query, random, rejection, request, sample,
+    settings, sign,
+};
 use toml::de::DeTable;
 
 fn delivery(source: &Source, request: Request) -> Delivery {
@@ -19,25 +22,6 @@ fn delivery(source: &Source, request: Request) -> Delivery {
         Verdict::Verified(delivery) => *delivery,
         other => panic!("{other:?}"),
     }
-}
-
-fn handshake(source: &Source, request: Request) -> Response {
-    match source.check("h", request, NOW) {
-        Verdict::Handshake(response) => response,
-        other => panic!("{other:?}"),
-    }
-}
-
-fn rejection(source: &Source, request: Request) -> Rejection {
-    match source.check("h", request, NOW) {
-        Verdict::Rejected(rejection) => rejection,
-        other => panic!("{other:?}"),
-    }
-}
-
-fn sign(source: &Source, body: &str) -> Request {
-    let draft = Draft { body: Some(body.to_owned().into()), ..Draft::default() };
-    source.sign(draft, 0, NOW, &random()).unwrap()
 }
 
 /// A preset with the keys of its vectors.

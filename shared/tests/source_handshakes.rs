@@ -5,28 +5,9 @@
 mod source_common;
 
 use hookmq_shared::http::{Request, Response};
-use hookmq_shared::source::{Draft, Rejection, Settings, Source, Verdict};
+use hookmq_shared::source::{Rejection, Settings, Source, Verdict};
 use serde_json::{Value, json};
-use source_common::{NOW, load, pair, query, random, request, settings};
-
-fn handshake(source: &Source, request: Request) -> Response {
-    match source.check("h", request, NOW) {
-        Verdict::Handshake(response) => response,
-        other => panic!("{other:?}"),
-    }
-}
-
-fn rejection(source: &Source, request: Request) -> Rejection {
-    match source.check("h", request, NOW) {
-        Verdict::Rejected(rejection) => rejection,
-        other => panic!("{other:?}"),
-    }
-}
-
-fn sign(source: &Source, body: &str) -> Request {
-    let draft = Draft { body: Some(body.to_owned().into()), ..Draft::default() };
-    source.sign(draft, 0, NOW, &random()).unwrap()
-}
+use source_common::{NOW, handshake, load, pair, query, rejection, request, settings, sign};
 
 fn with(name: &str, secret: &str, params: &[(&str, &str)]) -> Source {
     let params = params.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();

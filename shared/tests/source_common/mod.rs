@@ -8,10 +8,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hookmq_shared::clock::{Random, Timestamp};
 use hookmq_shared::delivery::Delivery;
-use hookmq_shared::http::Request;
+use hookmq_shared::http::{Request, Response};
 use hookmq_shared::reader::{Mistakes, Table};
 use hookmq_shared::secret::Secret;
-use hookmq_shared::source::{BuildError, Draft, Settings, Source, Verdict};
+use hookmq_shared::source::{BuildError, Draft, Rejection, Settings, Source, Verdict};
 use serde_json::Value;
 use toml::de::DeTable;
 
@@ -164,4 +164,26 @@ pub fn pair(preset: &str) -> (Source, Source) {
     let signer = with(secret_for(preset));
     let verifier = signer.public_key(0).map_or_else(|| signer.clone(), |key| with(&key));
     (verifier, signer)
+}
+
+/// The answer to what must be a handshake.
+pub fn handshake(source: &Source, request: Request) -> Response {
+    match source.check("h", request, NOW) {
+        Verdict::Handshake(response) => response,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Why a request is refused, which it must be.
+pub fn rejection(source: &Source, request: Request) -> Rejection {
+    match source.check("h", request, NOW) {
+        Verdict::Rejected(rejection) => rejection,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A request with this body, signed.
+pub fn sign(source: &Source, body: &str) -> Request {
+    let draft = Draft { body: Some(body.to_owned().into()), ..Draft::default() };
+    source.sign(draft, 0, NOW, &random()).unwrap()
 }
