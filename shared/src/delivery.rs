@@ -3,12 +3,14 @@
 use std::fmt;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::source::Verified;
 
 /// What the source's signature covers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Coverage {
     /// The signature covers the body.
     Body,
@@ -46,6 +48,8 @@ pub struct Delivery {
     pub subject: Option<String>,
     /// When we received it.
     pub received_at: Timestamp,
+    /// The query, which some schemes sign; empty where a token was read, which may stand in it.
+    pub query: String,
     /// Header fields that may be kept: no credentials, tokens replaced by `[verified]`.
     pub headers: Vec<(String, String)>,
     /// The one `Content-Type`, if there is one; of an encrypted event that of its text.

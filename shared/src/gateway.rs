@@ -5,15 +5,20 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::clock::Timestamp;
 use crate::config::{Config, Hook, Lookup};
 use crate::context::Context;
 use crate::delivery::Delivery;
 use crate::fetch::{Document, Fetcher};
+use crate::forward::{Fate, Forwarder};
 use crate::host::Service;
 use crate::http::{MAX_HEADER_BYTES, MAX_HEADERS, Request, Response};
 use crate::problem::Problem;
+use crate::message::Recipe;
 use crate::queue::{Class, Queue, Receipt, SendError};
+use crate::quarantine::{Quarantine, Refused as Quarantined};
 use crate::source::{Address, Rejection, Verdict};
+use crate::spill::Spill;
 use crate::telemetry::{Line, Outcome};
 
 /// Seconds after which a sender may try again when a person must act first, and when not.
@@ -30,7 +35,8 @@ pub struct Gateway<Q>(Arc<Inner<Q>>);
 #[derive(Debug)]
 struct Inner<Q> {
     config: Config,
-    queue: Q,
+    forwarder: Forwarder<Q>,
+    quarantine: Option<Quarantine>,
     context: Context,
     fetcher: Fetcher,
 }
@@ -50,16 +56,21 @@ impl<Q: Queue> Gateway<Q> {
                 crate::config::Severity::Warning => tracing::warn!(%mistake, "configuration"),
             }
         }
-        for problem in config.problems.iter().chain(&queue.problems()) {
+        let (spill, quarantine) = (Spill::from_env(&context), Quarantine::from_env(&context));
+        let stores = spill.as_ref().err().into_iter().chain(quarantine.as_ref().err());
+        for problem in config.problems.iter().chain(&queue.problems()).chain(stores) {
             tracing::error!(%problem, "configuration");
         }
         let fetcher = Fetcher::new(&context.env);
-        Self(Arc::new(Inner { config, queue, context, fetcher }))
+        // Without the store, what it should have taken is answered 503: nothing is lost.
+        let forwarder = Forwarder { queue, spill: spill.unwrap_or(None), context: context.clone() };
+        let quarantine = quarantine.unwrap_or(None);
+        Self(Arc::new(Inner { config, forwarder, quarantine, context, fetcher }))
     }
 
     /// Answers a request, and tells the line how it went.
     async fn answer(&self, mut request: Request, line: &mut Line) -> (Outcome, Response) {
-        let Inner { config, queue, .. } = &*self.0;
+        let Inner { config, quarantine, context, .. } = &*self.0;
         let request_id = std::mem::take(&mut request.request_id);
         let refuse = |outcome, problem: Problem| (outcome, problem.response(&request_id));
         let ours = |retry_after| refuse(Outcome::Unavailable, Problem::Unavailable { retry_after });
@@ -90,13 +101,19 @@ impl<Q: Queue> Gateway<Q> {
         }
         let deadline = deadline(hook, &request);
 
-        let verified = self.verify(hook, request, deadline).await;
+        let now = context.clock.now();
+        // Verification takes the request; its parts are shared, not copied.
+        let copy = quarantine.as_ref().filter(|_| hook.keeping.quarantine).zip(Some(request.clone()));
+        let verified = self.verify(hook, request, now, deadline).await;
         line.verified();
         let delivery = match verified {
             Ok(Verified::Delivery(delivery)) => delivery,
             Ok(Verified::Handshake(response)) => return (Outcome::Handshake, response),
             Err(Refused::Rejected(reason)) => {
                 line.reason = Some(reason);
+                if let Some((quarantine, request)) = copy {
+                    quarantine.keep(Q::VENDOR, &hook.name, request, now, deadline).await;
+                }
                 return refuse(Outcome::Rejected, Problem::Unauthorized);
             }
             Err(Refused::Handshake(status, reason)) => {
@@ -110,33 +127,55 @@ impl<Q: Queue> Gateway<Q> {
                 return ours(RETRY_AFTER);
             }
         };
+        let (outcome, settled) = self.settle(hook, &recipe, &delivery, deadline, line).await;
+        match settled {
+            Ok(ack) => (outcome, ack),
+            Err(problem) => refuse(outcome, problem),
+        }
+    }
+
+    /// Finds a place for a verified delivery: the sender's ack means that it has one.
+    async fn settle(
+        &self,
+        hook: &Hook,
+        recipe: &Recipe<'_>,
+        delivery: &Delivery,
+        deadline: Instant,
+        line: &mut Line,
+    ) -> (Outcome, Result<Response, Problem>) {
         // The body may hold the event's name: what is no name is not logged.
         line.event = delivery.event.clone().filter(|event| event.len() <= MAX_LOGGED_EVENT);
         line.delivery = Some(delivery.id.clone());
         line.secret = delivery.secret;
         line.verifier = delivery.verifier;
         if !hook.wants(delivery.event.as_deref()) {
-            return (Outcome::Ignored, hook.source.ack("ignored", &delivery));
+            return (Outcome::Ignored, Ok(hook.source.ack("ignored", delivery)));
         }
-
-        let message = match recipe.render(&delivery) {
-            Ok(message) => message,
-            Err(error) => {
-                line.reason = Some(error.to_string());
-                return refuse(Outcome::Unprocessable, Problem::Unprocessable);
+        let accepted = || hook.source.ack("accepted", delivery);
+        match self.0.forwarder.forward(hook, recipe, delivery, deadline, line).await {
+            Fate::Queued(receipt) => (Outcome::Accepted, Ok(with_receipt(accepted(), receipt, line))),
+            Fate::Repeated(_) => (Outcome::Repeated, Ok(accepted())),
+            Fate::Spilled(_, error) => {
+                if let Some(error) = error {
+                    note(error, line);
+                }
+                (Outcome::Spilled, Ok(accepted()))
             }
-        };
-        line.rendered();
-        match queue.send(&message, deadline).await {
-            Ok(receipt) => (Outcome::Accepted, accepted(hook, &delivery, receipt, line)),
-            Err(error) => {
+            Fate::Dead(_, failure) => {
+                line.reason = Some(format!("{}: {}", failure.errorclass, failure.errormessage));
+                line.attempts = failure.errorattempts;
+                line.code = failure.errorcode;
+                (Outcome::Dead, Ok(accepted()))
+            }
+            Fate::Unrenderable(error) => {
+                line.reason = Some(error.to_string());
+                (Outcome::Unprocessable, Err(Problem::Unprocessable))
+            }
+            Fate::Refused(error) => {
                 let problem = problem(&error);
                 note(error, line);
-                let outcome = match problem {
-                    Problem::TooLarge => Outcome::TooLarge,
-                    _ => Outcome::Unavailable,
-                };
-                refuse(outcome, problem)
+                let is_too_large = problem == Problem::TooLarge;
+                (if is_too_large { Outcome::TooLarge } else { Outcome::Unavailable }, Err(problem))
             }
         }
     }
@@ -165,14 +204,15 @@ impl<Q: Queue> Gateway<Q> {
         &self,
         hook: &Hook,
         mut request: Request,
+        now: Timestamp,
         deadline: Instant,
     ) -> Result<Verified, Refused> {
-        let Inner { context, fetcher, .. } = &*self.0;
+        let Inner { fetcher, .. } = &*self.0;
         let failed = |address: &Address, error| Refused::Unavailable(format!("{address}: {error}"));
         let mut document: Option<Document> = None;
         loop {
             let bytes = document.as_ref().map(|document| document.bytes.as_ref());
-            match hook.source.check_with(&hook.name, request, context.clock.now(), bytes) {
+            match hook.source.check_with(&hook.name, request, now, bytes) {
                 Verdict::Verified(delivery) => return Ok(Verified::Delivery(delivery)),
                 Verdict::Handshake(response) => return Ok(Verified::Handshake(response)),
                 Verdict::Rejected(rejection) => {
@@ -205,6 +245,59 @@ impl<Q: Queue> Gateway<Q> {
     }
 }
 
+/// What became of a request that was refused once.
+pub(crate) enum Readmission {
+    /// Authentic, and safe.
+    Accepted,
+    Rejected,
+    /// Not decided, or nobody has it.
+    Unavailable,
+}
+
+impl<Q: Queue> Gateway<Q> {
+    /// Verifies a quarantined request again, as of the time at which it was received, and forwards it
+    /// if it passes.
+    pub(crate) async fn readmit(&self, quarantined: Quarantined, deadline: Instant) -> Readmission {
+        let Inner { config, context, .. } = &*self.0;
+        let request_id = context.random.uuid();
+        let mut line = Line::new(&request_id);
+        line.hook = Some(quarantined.hook.clone());
+        let recipe = config.hook(&quarantined.hook).and_then(|hook| {
+            let recipe = hook.recipe(Q::VENDOR, &config.source_uri)?;
+            Some((hook, recipe))
+        });
+        let Some((hook, recipe)) = recipe else {
+            line.reason = Some("there is no sound hook of this name".to_owned());
+            line.write(Outcome::Unavailable, 503);
+            return Readmission::Unavailable;
+        };
+        let received_at = quarantined.received_at;
+        let request = quarantined.into_request(request_id);
+        match self.verify(hook, request, received_at, deadline).await {
+            Ok(Verified::Delivery(delivery)) => {
+                let (outcome, settled) = self.settle(hook, &recipe, &delivery, deadline, &mut line).await;
+                let status = settled.as_ref().map_or_else(|problem| problem.status(), |ack| ack.status);
+                line.write(outcome, status);
+                settled.map_or(Readmission::Unavailable, |_| Readmission::Accepted)
+            }
+            Ok(Verified::Handshake(response)) => {
+                line.write(Outcome::Handshake, response.status);
+                Readmission::Accepted
+            }
+            Err(Refused::Rejected(reason) | Refused::Handshake(_, reason)) => {
+                line.reason = Some(reason);
+                line.write(Outcome::Rejected, 401);
+                Readmission::Rejected
+            }
+            Err(Refused::Unavailable(reason)) => {
+                line.reason = Some(reason);
+                line.write(Outcome::Unavailable, 503);
+                Readmission::Unavailable
+            }
+        }
+    }
+}
+
 impl<Q: Queue> Service for Gateway<Q> {
     async fn call(&self, request: Request) -> Response {
         let mut line = Line::new(&request.request_id);
@@ -222,7 +315,11 @@ impl<Q: Queue> Service for Gateway<Q> {
     }
 
     async fn prewarm(&self) {
-        self.0.queue.prewarm().await;
+        let Forwarder { queue, spill, .. } = &self.0.forwarder;
+        queue.prewarm().await;
+        if let Some(spill) = spill {
+            spill.prewarm().await;
+        }
     }
 }
 
@@ -234,9 +331,8 @@ fn deadline(hook: &Hook, request: &Request) -> Instant {
     request.deadline.map_or(own, |platform| platform.min(own))
 }
 
-/// The only way to a 2xx for a delivery that is forwarded: it takes a receipt.
-fn accepted(hook: &Hook, delivery: &Delivery, receipt: Receipt, line: &mut Line) -> Response {
-    let mut ack = hook.source.ack("accepted", delivery);
+/// The ack of a delivery that is in the queue names its message.
+fn with_receipt(mut ack: Response, receipt: Receipt, line: &mut Line) -> Response {
     // The id is the vendor's text: only what may stand in a header field goes there.
     if receipt.message_id.bytes().all(|b| b.is_ascii_graphic()) {
         ack = ack.with("x-hookmq-message-id", receipt.message_id.clone());
@@ -247,7 +343,7 @@ fn accepted(hook: &Hook, delivery: &Delivery, receipt: Receipt, line: &mut Line)
     ack
 }
 
-/// Contract 2.5 without a spill store: what is too large is the sender's to know; everything else is
+/// Contract 2.5 where nobody has the delivery: what is too large is the sender's to know; everything else is
 /// our fault or the vendor's, and is asked for again.
 fn problem(error: &SendError) -> Problem {
     let default = match error.class {

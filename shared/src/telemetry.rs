@@ -46,6 +46,12 @@ fn parse_level(text: &str) -> LevelFilter {
 pub enum Outcome {
     /// Stored by the queue.
     Accepted,
+    /// Stored by the spill store, for the queue later.
+    Spilled,
+    /// Stored by the spill store, for somebody to look at: the queue will not take it as it is.
+    Dead,
+    /// Sent before, and not again.
+    Repeated,
     /// Verified, and of an event that the hook does not want.
     Ignored,
     /// A provider's handshake was answered.
@@ -69,6 +75,9 @@ impl Outcome {
     const fn as_str(self) -> &'static str {
         match self {
             Self::Accepted => "accepted",
+            Self::Spilled => "spilled",
+            Self::Dead => "dead",
+            Self::Repeated => "repeated",
             Self::Ignored => "ignored",
             Self::Handshake => "handshake",
             Self::Rejected => "rejected",
@@ -111,6 +120,7 @@ pub struct Line {
     started: Instant,
     verified: Option<Instant>,
     rendered: Option<Instant>,
+    sent: Option<Instant>,
     is_written: bool,
 }
 
@@ -133,6 +143,7 @@ impl Line {
             started: Instant::now(),
             verified: None,
             rendered: None,
+            sent: None,
             is_written: false,
         }
     }
@@ -147,6 +158,11 @@ impl Line {
         self.rendered = Some(Instant::now());
     }
 
+    /// Sending is over, without success.
+    pub fn sent(&mut self) {
+        self.sent = Some(Instant::now());
+    }
+
     /// Writes the line: information when all is well, a warning when the request is at fault, an
     /// error when we are.
     pub fn write(mut self, outcome: Outcome, status: u16) {
@@ -158,7 +174,8 @@ impl Line {
         let now = Instant::now();
         let verify_ms = self.verified.map(|at| millis(self.started, at));
         let render_ms = self.verified.zip(self.rendered).map(|(from, to)| millis(from, to));
-        let send_ms = self.rendered.map(|from| millis(from, now));
+        let send_ms = self.rendered.map(|from| millis(from, self.sent.unwrap_or(now)));
+        let keep_ms = self.sent.map(|from| millis(from, now));
         let total_ms = millis(self.started, now);
         macro_rules! line {
             ($level:ident) => {
@@ -180,15 +197,20 @@ impl Line {
                     verify_ms,
                     render_ms,
                     send_ms,
+                    keep_ms,
                     total_ms,
                     "delivery"
                 )
             };
         }
         match outcome {
-            Outcome::Accepted | Outcome::Ignored | Outcome::Handshake => line!(info),
-            Outcome::Rejected | Outcome::Refused | Outcome::Unprocessable | Outcome::TooLarge => line!(warn),
-            Outcome::Unavailable | Outcome::Cancelled => line!(error),
+            Outcome::Accepted | Outcome::Repeated | Outcome::Ignored | Outcome::Handshake => line!(info),
+            Outcome::Spilled
+            | Outcome::Rejected
+            | Outcome::Refused
+            | Outcome::Unprocessable
+            | Outcome::TooLarge => line!(warn),
+            Outcome::Dead | Outcome::Unavailable | Outcome::Cancelled => line!(error),
         }
     }
 }

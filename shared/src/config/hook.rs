@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::keeping::{self, Keeping};
 use super::published::is_published;
 use super::{Reading, Samples};
 use crate::env::Env;
@@ -31,6 +32,8 @@ pub struct Hook {
     pub deadline: Duration,
     /// Largest body, in bytes.
     pub max_body: usize,
+    /// What becomes of deliveries that the queue does not take.
+    pub keeping: Keeping,
     events: Option<Vec<String>>,
     tdmq: Option<Template>,
     rocketmq: Option<Template>,
@@ -131,6 +134,7 @@ pub(super) fn read(name: &At<&str>, path: &str, table: &Table<'_>, with: Reading
     if max_body == 0 {
         table.error("max_body", "a hook that takes no body takes no delivery");
     }
+    let keeping = keeping::read(table, with.env, format, source.as_ref());
     let (tdmq, rocketmq) = topics?;
     let source = source?;
     if !source.names_events() && events.is_some() {
@@ -167,6 +171,7 @@ pub(super) fn read(name: &At<&str>, path: &str, table: &Table<'_>, with: Reading
         deadline: deadline.unwrap_or_else(|| source.deadline()),
         source,
         max_body,
+        keeping,
         events,
         tdmq,
         rocketmq,

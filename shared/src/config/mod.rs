@@ -4,6 +4,7 @@
 //! 503 while the sound ones serve, because an init that fails would take every hook down.
 
 mod hook;
+mod keeping;
 mod published;
 mod syntax;
 
@@ -17,6 +18,7 @@ pub use crate::reader::{Mistake, Severity};
 use crate::reader::{Mistakes, Table};
 use crate::secret::Secret;
 pub use hook::Hook;
+pub use keeping::{Keeping, Mode, Oversize};
 pub use published::is_published;
 
 /// The workspace's own `hooks.toml` at build time: SAM's build copies only the binary.
@@ -159,7 +161,7 @@ impl Config {
         let base_path = env.get("BASE_PATH").unwrap_or_default();
         let base_path = base_path.trim_matches('/');
         let source_uri = env.get("SOURCE_URI").unwrap_or_default().trim_end_matches('/').to_owned();
-        let mut problems = unsupported(env);
+        let mut problems = Vec::new();
         let (mut hooks, mut complete) = (hooks, complete);
         if source_uri.len() > MAX_SOURCE_URI || !source_uri.bytes().all(|b| b.is_ascii_graphic()) {
             let message = format!("is no URI of {MAX_SOURCE_URI} bytes at most: no message can carry it");
@@ -224,21 +226,6 @@ fn refuse_shared_paths(hooks: &mut [(usize, Entry)], mistakes: &Mistakes) {
             entry.hook = None;
         }
     }
-}
-
-/// Variables of the contract that this version does not serve yet: set and silently ignored would
-/// be a promise broken.
-fn unsupported(env: &Env) -> Vec<EnvProblem> {
-    ["SPILL_URL", "QUARANTINE_URL"]
-        .into_iter()
-        .filter(|variable| env.get(variable).is_some())
-        .map(|variable| EnvProblem {
-            variable,
-            message: "is not supported by this version: unset it; without it a delivery that cannot be \
-                      stored in time is answered 503"
-                .to_owned(),
-        })
-        .collect()
 }
 
 #[cfg(test)]

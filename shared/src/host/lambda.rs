@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use super::trigger::{self, Answer, EventError, Invocation};
+use super::job::Job;
 use super::{HostError, Service, call};
 use crate::clock::Timestamp;
 use crate::context::Context;
@@ -28,12 +29,33 @@ const ANSWER_RESERVE: Duration = Duration::from_millis(300);
 /// further away is an emulator's fancy.
 const LONGEST_INVOCATION: Duration = Duration::from_secs(5400);
 
+/// For a job where the runtime names no deadline that can be believed.
+const DEFAULT_JOB: Duration = Duration::from_secs(50);
+
 pub(super) async fn run<S: Service>(service: S, context: &Context) -> Result<(), HostError> {
     check_environment(&context.env)?;
     let context = context.clone();
     let handler = service_fn(move |event| {
         let (service, context) = (service.clone(), context.clone());
         async move { handle(&service, &context, event).await }
+    });
+    lambda_runtime::run_concurrent(handler).await.map_err(HostError::Runtime)
+}
+
+/// Runs a job with each event, whatever the event says: a schedule's says nothing.
+pub(super) async fn run_job<J: Job>(job: J, context: &Context) -> Result<(), HostError> {
+    check_environment(&context.env)?;
+    let context = context.clone();
+    let handler = service_fn(move |event: LambdaEvent<Payload>| {
+        let (job, context) = (job.clone(), context.clone());
+        async move {
+            let deadline = deadline(event.context.deadline, context.clock.now());
+            let deadline = deadline.unwrap_or_else(|| Instant::now() + DEFAULT_JOB);
+            job.run(deadline).await.map_err(|error_message| Diagnostic {
+                error_type: "Redrive.Failed".to_owned(),
+                error_message,
+            })
+        }
     });
     lambda_runtime::run_concurrent(handler).await.map_err(HostError::Runtime)
 }

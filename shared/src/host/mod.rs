@@ -8,6 +8,7 @@
 //! A host reads and answers; it decides nothing about hooks. What it refuses by itself (broken
 //! framing, wrong base64, limits) is answered in the same form as the gateway's refusals.
 
+mod job;
 mod lambda;
 pub mod server;
 pub mod trigger;
@@ -27,6 +28,7 @@ use crate::http::{Request, Response};
 use crate::problem::Problem;
 use crate::queue::Queue;
 use crate::telemetry;
+pub use job::redrive;
 
 /// What a host serves: the gateway, or a test's double.
 pub trait Service: Clone + Send + Sync + 'static {
@@ -62,6 +64,9 @@ pub enum HostError {
     /// The Lambda runtime API went away, which ends the sandbox.
     #[error("the Lambda runtime stopped")]
     Runtime(#[source] lambda_runtime::Error),
+    /// User action: correct the variable; a redriver without a store has nothing to do.
+    #[error(transparent)]
+    Store(#[from] crate::queue::EnvProblem),
     /// The system refuses signal handlers.
     #[error("cannot wait for signals")]
     Signal(#[source] io::Error),
@@ -72,6 +77,16 @@ pub enum HostError {
 /// Mistakes in the configuration do not keep it from starting: an init that fails takes every hook
 /// down, the sound ones too.
 pub async fn run<Q: Queue>(queue: impl FnOnce(Context) -> Q) -> Result<(), HostError> {
+    let (config, context) = start();
+    let gateway = Gateway::new(config, queue(context.clone()), context.clone());
+    if context.env.is_on("PREWARM") {
+        gateway.prewarm().await;
+    }
+    serve(gateway, &context).await
+}
+
+/// Starts logging and reads the configuration.
+fn start() -> (Config, Context) {
     let context = Context::system();
     telemetry::init(&context.env);
     // `sam local` says so itself; any other local run must.
@@ -83,12 +98,7 @@ pub async fn run<Q: Queue>(queue: impl FnOnce(Context) -> Q) -> Result<(), HostE
     if context.env.is_on("ALLOW_HTTP_ENDPOINTS") {
         tracing::warn!("plain HTTP endpoints are allowed: messages and signatures can be read on the way");
     }
-    let config = Config::load(Reading::new(&context.env, samples));
-    let gateway = Gateway::new(config, queue(context.clone()), context.clone());
-    if context.env.is_on("PREWARM") {
-        gateway.prewarm().await;
-    }
-    serve(gateway, &context).await
+    (Config::load(Reading::new(&context.env, samples)), context)
 }
 
 /// Serves until the platform ends it: Lambda's events where a Lambda runtime is in the environment,

@@ -3,6 +3,8 @@
 //! Written by hand rather than through a serialiser: a JSON body is spliced in verbatim, so that the
 //! bytes a consumer takes out of `data` are the bytes that were verified.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -23,6 +25,7 @@ impl Attributes {
         source_uri: &str,
         type_prefix: Option<&str>,
         key: Option<&str>,
+        dataref: Option<&str>,
     ) -> Result<Self, &'static str> {
         let hook = &delivery.hook;
         let prefix = type_prefix.map_or_else(|| format!("webhook.{hook}"), str::to_owned);
@@ -48,6 +51,7 @@ impl Attributes {
         optional("webhookverified", Some(delivery.coverage.as_str()));
         optional("traceparent", traceparent(delivery));
         optional("partitionkey", key);
+        optional("dataref", dataref);
         match list.iter().find(|(_, v)| v.len() > MAX_ATTRIBUTE || v.chars().any(char::is_control)) {
             Some((name, _)) => Err(name),
             None => Ok(Self(list)),
@@ -55,7 +59,7 @@ impl Attributes {
     }
 
     /// As the RocketMQ binding of CloudEvents names them.
-    pub(super) fn properties(self) -> Vec<(&'static str, String)> {
+    pub(super) fn properties(self) -> Vec<(Cow<'static, str>, String)> {
         let name = |attribute| match attribute {
             "specversion" => "CE_specversion",
             "id" => "CE_id",
@@ -67,9 +71,10 @@ impl Attributes {
             "webhooksource" => "CE_webhooksource",
             "webhookverified" => "CE_webhookverified",
             "traceparent" => "CE_traceparent",
+            "dataref" => "CE_dataref",
             _ => "CE_partitionkey",
         };
-        self.0.into_iter().map(|(attribute, value)| (name(attribute), value)).collect()
+        self.0.into_iter().map(|(attribute, value)| (Cow::Borrowed(name(attribute)), value)).collect()
     }
 
     /// The whole event as one JSON object, with the encrypted body as it was received if asked for.
@@ -92,7 +97,9 @@ impl Attributes {
             member(&mut out, "webhookoriginal");
             base64_string(&mut out, original);
         }
+        let is_elsewhere = self.0.iter().any(|(name, _)| *name == "dataref");
         match Data::of(delivery) {
+            _ if is_elsewhere => {}
             Data::Json(text) => {
                 member(&mut out, "data");
                 out.push_str(text);

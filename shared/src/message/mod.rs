@@ -7,7 +7,10 @@
 mod envelope;
 mod template;
 
+use std::borrow::Cow;
 use std::fmt;
+
+use serde::{Deserialize, Serialize};
 
 use crate::delivery::Delivery;
 pub use template::{Place, Placeholder, RenderError, Template, TemplateError};
@@ -22,8 +25,8 @@ pub enum Format {
     Raw,
 }
 
-/// A message ready for a queue.
-#[derive(Clone, PartialEq, Eq)]
+/// A message ready for a queue; as it is written here it waits in the spill store.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
     /// The delivery's id: the same on every attempt and every redelivery.
     pub id: String,
@@ -36,7 +39,7 @@ pub struct Message {
     /// RocketMQ `TAGS`.
     pub tag: Option<String>,
     /// CloudEvents attributes as message properties (`CE_id` and so on), for queues that have them.
-    pub properties: Vec<(&'static str, String)>,
+    pub properties: Vec<(Cow<'static, str>, String)>,
 }
 
 /// Neither text nor properties.
@@ -83,6 +86,9 @@ pub enum Unrenderable {
     /// `raw` carries text only.
     #[error("format = \"raw\" carries UTF-8 only: use format = \"cloudevents\"")]
     NotText,
+    /// A body that is carried as it is cannot be an address instead.
+    #[error("format = \"raw\" cannot refer to a body elsewhere: use format = \"cloudevents\"")]
+    Reference,
     /// Neither queue takes an empty message.
     #[error("format = \"raw\" cannot carry an empty body: use format = \"cloudevents\"")]
     Empty,
@@ -91,6 +97,16 @@ pub enum Unrenderable {
 impl Recipe<'_> {
     /// Makes the message.
     pub fn render(&self, delivery: &Delivery) -> Result<Message, Unrenderable> {
+        self.message(delivery, None)
+    }
+
+    /// Makes a message that says where the body is instead of carrying it (CloudEvents' `dataref`,
+    /// the claim check): one that every queue takes, however large the body.
+    pub fn refer(&self, delivery: &Delivery, dataref: &str) -> Result<Message, Unrenderable> {
+        self.message(delivery, Some(dataref))
+    }
+
+    fn message(&self, delivery: &Delivery, dataref: Option<&str>) -> Result<Message, Unrenderable> {
         let topic = self.topic.render(delivery, Place::Topic)?;
         if !(self.is_topic)(&topic) {
             return Err(Unrenderable::Topic);
@@ -98,11 +114,12 @@ impl Recipe<'_> {
         let key = self.key.map(|t| t.render(delivery, Place::Key)).transpose()?;
         let tag = self.tag.map(|t| t.render(delivery, Place::Tag)).transpose()?;
         let attributes =
-            envelope::Attributes::new(delivery, self.source_uri, self.type_prefix, key.as_deref())
+            envelope::Attributes::new(delivery, self.source_uri, self.type_prefix, key.as_deref(), dataref)
                 .map_err(Unrenderable::Attribute)?;
-        let original = delivery.original.as_deref().filter(|_| self.keep_original);
+        let original = delivery.original.as_deref().filter(|_| self.keep_original && dataref.is_none());
         let text = match self.format {
             Format::CloudEvents => attributes.envelope(delivery, original),
+            Format::Raw if dataref.is_some() => return Err(Unrenderable::Reference),
             Format::Raw => match std::str::from_utf8(&delivery.body) {
                 Ok("") => return Err(Unrenderable::Empty),
                 Ok(text) => text.to_owned(),
@@ -135,6 +152,7 @@ pub(crate) mod tests {
             event: Some("push".into()),
             subject: None,
             received_at: Timestamp::from_unix_millis(1_760_000_000_123),
+            query: String::new(),
             headers: headers.map(|(n, v)| (n.into(), v.into())).into(),
             content_type: content_type.map(Into::into),
             body: Bytes::copy_from_slice(body),

@@ -14,13 +14,15 @@ pub(crate) mod transport;
 use std::future::Future;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::message::Message;
 pub use tls::{BoxError, Connector, Stream};
 
 /// A vendor whose queue a function serves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Vendor {
     /// TDMQ for Pulsar, Tencent Cloud.
     Tdmq,
@@ -141,6 +143,36 @@ impl Class {
     }
 }
 
+/// What becomes of a delivery that the queue did not take, where there is a spill store (contract 2.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rest {
+    /// It waits in `spill/` until it can be sent.
+    Wait,
+    /// It lies in `dead/` until somebody looks at it: no queue will take it as it is.
+    Dead,
+    /// Its sender has to know: it is too large.
+    Refuse,
+}
+
+impl Class {
+    /// What becomes of a delivery whose last attempt failed so.
+    pub const fn rest(self) -> Rest {
+        match self {
+            Self::TooLarge => Rest::Refuse,
+            Self::Permanent => Rest::Dead,
+            Self::Config
+            | Self::Auth
+            | Self::Permission
+            | Self::Quota
+            | Self::AuthRefresh
+            | Self::ClockSkew
+            | Self::Throttle
+            | Self::Transient
+            | Self::Ambiguous => Rest::Wait,
+        }
+    }
+}
+
 /// A message that could not be stored in time.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{}: {detail}", class.as_str())]
@@ -159,4 +191,20 @@ pub struct SendError {
     pub attempts: u32,
     /// Whether any attempt may have been stored all the same.
     pub maybe_stored: bool,
+}
+
+impl SendError {
+    /// A failure of ours, before or beside the sending: nothing reached the queue, and the sender is
+    /// asked to come again.
+    pub(crate) fn ours(detail: impl Into<String>) -> Self {
+        Self {
+            class: Class::Transient,
+            code: None,
+            detail: detail.into(),
+            request_id: None,
+            retry_after: None,
+            attempts: 0,
+            maybe_stored: false,
+        }
+    }
 }

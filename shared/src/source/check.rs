@@ -88,6 +88,7 @@ impl Source {
             event: event.map(mask),
             subject: subject.map(mask),
             received_at: now,
+            query: if tokens.is_empty() { request.raw_query } else { String::new() },
             headers,
             content_type,
             body,

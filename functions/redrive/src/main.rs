@@ -1,0 +1,8 @@
+//! Spilled deliveries to their queue: scheduled, oldest first, deleted only after a receipt.
+
+use hookmq_shared::host::{self, HostError};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), HostError> {
+    host::redrive().await
+}

@@ -1,0 +1,138 @@
+//! Requests that failed verification, kept for the case that the secret was wrong and not the sender.
+//!
+//! Off unless `QUARANTINE_URL` is set and a hook asks for it. A refused request can hold a live token,
+//! so each is sealed with `QUARANTINE_KEY` (AES-256-GCM) before it leaves the process, whatever the
+//! store encrypts by itself, and its content is never shown: it can be verified again, nothing else.
+//! Anybody can make requests that fail, so they are limited in number and size.
+
+mod limit;
+mod seal;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use crate::clock::Timestamp;
+use crate::context::Context;
+use crate::http::{Headers, Request};
+use crate::queue::{EnvProblem, Vendor};
+use crate::spill::{Folder, base64_bytes, digest, rfc3339};
+use crate::store::{Store, StoreError};
+use limit::Limit;
+use seal::Key;
+
+const URL: &str = "QUARANTINE_URL";
+const KEY: &str = "QUARANTINE_KEY";
+
+/// Bytes of a body that is kept at most.
+const MAX_BODY: usize = 1024 * 1024;
+
+/// A refused request as it was received.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Refused {
+    pub(crate) hook: String,
+    method: String,
+    path: String,
+    query: String,
+    headers: Vec<(String, Bytes)>,
+    #[serde(with = "base64_bytes")]
+    body: bytes::Bytes,
+    source_ip: Option<IpAddr>,
+    #[serde(with = "rfc3339")]
+    pub(crate) received_at: Timestamp,
+}
+
+/// A header's value, which need not be text.
+#[derive(Serialize, Deserialize)]
+struct Bytes(#[serde(with = "base64_bytes")] bytes::Bytes);
+
+/// Where refused requests are kept; clones share it.
+#[derive(Clone, Debug)]
+pub struct Quarantine(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    store: Store,
+    key: Key,
+    limit: Limit,
+}
+
+impl Quarantine {
+    /// The store that `QUARANTINE_URL` names, if it is set.
+    pub fn from_env(context: &Context) -> Result<Option<Self>, EnvProblem> {
+        let Some(url) = context.env.get(URL) else { return Ok(None) };
+        let store = Store::open(URL, &url, context)?;
+        let key = Key::from_env(KEY, &context.env)?;
+        Ok(Some(Self(Arc::new(Inner { store, key, limit: Limit::default() }))))
+    }
+
+    /// Keeps a request. What is over the limits is dropped, and a failure costs nothing but the copy:
+    /// the sender is refused either way.
+    pub(crate) async fn keep(
+        &self,
+        vendor: Vendor,
+        hook: &str,
+        request: Request,
+        received_at: Timestamp,
+        deadline: Instant,
+    ) {
+        if request.body.len() > MAX_BODY || !self.0.limit.admits(hook) {
+            return;
+        }
+        let Request { method, path, raw_query, headers, body, source_ip, .. } = request;
+        let headers =
+            headers.iter().map(|(name, value)| (name.to_owned(), Bytes(bytes::Bytes::copy_from_slice(value))));
+        let refused = Refused {
+            hook: hook.to_owned(),
+            method,
+            path,
+            query: raw_query,
+            headers: headers.collect(),
+            body,
+            source_ip,
+            received_at,
+        };
+        // Strings, numbers and lists of them serialise without fail.
+        let plain = serde_json::to_vec(&refused).unwrap_or_default();
+        let name = format!("{}{}", Folder::Quarantine.prefix(vendor, Some(hook)), digest(&[&plain]));
+        let Some(sealed) = self.0.key.seal(&name, plain) else { return };
+        if let Err(error) = self.0.store.put_new(&name, sealed.into(), deadline).await {
+            tracing::warn!(hook, %error, "cannot quarantine");
+        }
+    }
+
+    /// The store itself: names and times may be listed.
+    pub fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    /// Reads a request; `None` if it is gone, or sealed with another key.
+    pub(crate) async fn open(&self, name: &str, deadline: Instant) -> Result<Option<Refused>, StoreError> {
+        let Some(sealed) = self.0.store.get(name, deadline).await? else { return Ok(None) };
+        let plain = self.0.key.open(name, sealed.to_vec());
+        Ok(plain.and_then(|plain| serde_json::from_slice(&plain).ok()))
+    }
+}
+
+impl Refused {
+    /// The request, once more.
+    pub(crate) fn into_request(self, request_id: String) -> Request {
+        let mut headers = Headers::new();
+        for (name, Bytes(value)) in self.headers {
+            headers.push(&name, value);
+        }
+        Request {
+            method: self.method,
+            path: self.path,
+            raw_query: self.query,
+            headers,
+            body: self.body,
+            request_id,
+            received: Instant::now(),
+            source_ip: self.source_ip,
+            deadline: None,
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! AES-256-GCM with a random nonce before the text and the object's name as associated data, so that
+//! one object cannot stand in for another.
+
+use std::fmt;
+
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::rand::{SecureRandom, SystemRandom};
+
+use crate::env::Env;
+use crate::queue::EnvProblem;
+use crate::secret::{Secret, SecretRef};
+
+/// A key that seals and opens.
+pub(super) struct Key {
+    key: LessSafeKey,
+    random: SystemRandom,
+}
+
+impl Key {
+    /// Of the base64 of 32 bytes in `variable`, which may be a reference.
+    pub(super) fn from_env(variable: &'static str, env: &Env) -> Result<Self, EnvProblem> {
+        let wrong = |message: String| EnvProblem { variable, message };
+        let text = env.get(variable).ok_or_else(|| {
+            wrong("is not set: the quarantine needs a key, the base64 of 32 random bytes".to_owned())
+        })?;
+        let secret = SecretRef::parse_or_literal(&text)
+            .and_then(|reference| reference.resolve(env))
+            .map_err(|e| wrong(format!("gives no value: {e}")))?;
+        Self::new(&secret)
+            .ok_or_else(|| wrong("is no base64 of 32 bytes: make it with `openssl rand -base64 32`".to_owned()))
+    }
+
+    fn new(secret: &Secret) -> Option<Self> {
+        let key = Secret::new(BASE64_STANDARD.decode(secret.expose()).ok()?);
+        let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key.expose()).ok()?);
+        Some(Self { key, random: SystemRandom::new() })
+    }
+
+    /// `None` if the system has no random bytes: then nothing is kept.
+    pub(super) fn seal(&self, name: &str, mut plain: Vec<u8>) -> Option<Vec<u8>> {
+        let mut nonce = [0; NONCE_LEN];
+        self.random.fill(&mut nonce).ok()?;
+        let mut sealed = nonce.to_vec();
+        let aad = Aad::from(name.as_bytes());
+        self.key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), aad, &mut plain).ok()?;
+        sealed.append(&mut plain);
+        Some(sealed)
+    }
+
+    /// `None` if it was not sealed with this key under this name.
+    pub(super) fn open(&self, name: &str, mut sealed: Vec<u8>) -> Option<Vec<u8>> {
+        let (nonce, text) = sealed.split_at_mut_checked(NONCE_LEN)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+        let plain = self.key.open_in_place(nonce, Aad::from(name.as_bytes()), text).ok()?;
+        Some(plain.to_vec())
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<key>")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(byte: u8) -> Key {
+        Key::new(&Secret::new(BASE64_STANDARD.encode([byte; 32]))).unwrap()
+    }
+
+    #[test]
+    fn only_the_key_and_the_name_open() {
+        let sealed = key(1).seal("a", b"a live token".to_vec()).unwrap();
+        assert!(!sealed.windows(5).any(|part| part == b"token"));
+        assert_eq!(key(1).open("a", sealed.clone()), Some(b"a live token".to_vec()));
+        assert_eq!(key(2).open("a", sealed.clone()), None);
+        assert_eq!(key(1).open("b", sealed.clone()), None);
+        for i in 0..sealed.len() {
+            let mut other = sealed.clone();
+            other[i] ^= 1;
+            assert_eq!(key(1).open("a", other), None, "{i}");
+            assert_eq!(key(1).open("a", sealed[..i].to_vec()), None, "{i}");
+        }
+        assert_ne!(key(1).seal("a", b"x".to_vec()), key(1).seal("a", b"x".to_vec()));
+    }
+
+    #[test]
+    fn a_wrong_key_is_named_and_not_shown() {
+        for text in ["c2hvcnQ=", "hunter2!", "env:MISSING"] {
+            let error = Key::from_env("QUARANTINE_KEY", &Env::of([("QUARANTINE_KEY", text)])).unwrap_err();
+            assert_eq!(error.variable, "QUARANTINE_KEY");
+            assert!(!error.message.contains("hunter2"), "{error}");
+        }
+        assert!(Key::from_env("QUARANTINE_KEY", &Env::of([("A", "b")])).is_err());
+        assert_eq!(format!("{:?}", key(1)), "<key>");
+    }
+}

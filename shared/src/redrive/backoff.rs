@@ -1,0 +1,77 @@
+//! When a delivery that waits is tried next, in an object beside it: a back-off that outlives the
+//! invocation.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::{Random, Timestamp};
+use crate::spill::{Failure, rfc3339};
+
+/// The wait after the first run that failed; it doubles with each.
+const BASE: Duration = Duration::from_secs(60);
+
+/// The longest wait: a vendor that is well again gets everything within this time.
+const MOST: Duration = Duration::from_secs(60 * 60);
+
+/// What is known of a delivery that was tried in vain.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Backoff {
+    /// Runs that failed.
+    runs: u32,
+    /// Not to be tried before.
+    #[serde(with = "rfc3339")]
+    pub(super) next: Timestamp,
+    /// All attempts so far.
+    pub(super) error: Failure,
+}
+
+impl Backoff {
+    /// After one more run that failed; `earlier` is what was known, `asked` what the vendor asked for.
+    pub(super) fn after(
+        earlier: Option<&Self>,
+        error: Failure,
+        asked: Option<Duration>,
+        random: &Random,
+    ) -> Self {
+        let runs = earlier.map_or(0, |earlier| earlier.runs).saturating_add(1);
+        let wait = BASE.saturating_mul(1 << (runs - 1).min(16)).min(MOST);
+        // Spread, so that what failed together does not come back together.
+        let wait = (wait / 2 + random.up_to(wait / 2)).max(asked.unwrap_or_default());
+        let wait = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
+        Self { runs, next: error.errorlasttime.shifted(wait), error }
+    }
+
+    pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
+        serde_json::from_slice(bytes).ok()
+    }
+
+    pub(super) fn to_bytes(&self) -> bytes::Bytes {
+        // Strings and numbers serialise without fail.
+        serde_json::to_vec(self).unwrap_or_default().into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_an_hour_and_survive_being_written() {
+        let random = Random::from_fn(|| u64::MAX - 1);
+        let now = Timestamp::from_unix(1_760_000_000);
+        let error = || Failure::other("transient", "", now);
+        let (mut backoff, mut waits) = (None, Vec::new());
+        for _ in 0..8 {
+            let next = Backoff::after(backoff.as_ref(), error(), None, &random);
+            waits.push((next.next.unix() - now.unix()) / 30);
+            backoff = Backoff::parse(&next.to_bytes());
+        }
+        for (wait, doubled) in waits.iter().zip([1, 2, 4, 8, 16, 32, 60, 60]) {
+            assert!((doubled..=2 * doubled).contains(wait), "{waits:?}");
+        }
+        let asked = Backoff::after(None, error(), Some(Duration::from_secs(900)), &random);
+        assert_eq!(asked.next.unix() - now.unix(), 900);
+        assert!(Backoff::parse(b"{").is_none());
+    }
+}

@@ -1,0 +1,111 @@
+//! One run over both vendors: what the scheduled function and the command line do.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::Serialize;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use super::{Options, RedriveError, Redriver, Summary};
+use crate::config::Config;
+use crate::context::Context;
+use crate::queue::{EnvProblem, rocketmq, tdmq};
+use crate::spill::Spill;
+
+/// Redrives everything that the store holds; clones share it.
+#[derive(Clone)]
+pub struct Job(Arc<Inner>);
+
+struct Inner {
+    /// Runs of one process do not overlap: they would send twice.
+    running: Mutex<()>,
+    tdmq: Redriver<tdmq::Client>,
+    rocketmq: Redriver<rocketmq::Client>,
+}
+
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Job")
+    }
+}
+
+/// What a run did, by vendor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// TDMQ for Pulsar.
+    pub tdmq: VendorReport,
+    /// RocketMQ.
+    pub rocketmq: VendorReport,
+}
+
+/// One vendor's part of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum VendorReport {
+    /// It ran, which does not mean that everything was sent.
+    Done(Summary),
+    /// It could not begin.
+    Error(String),
+}
+
+impl Report {
+    /// Whether both could run.
+    pub const fn is_whole(&self) -> bool {
+        matches!((&self.tdmq, &self.rocketmq), (VendorReport::Done(_), VendorReport::Done(_)))
+    }
+}
+
+impl Job {
+    /// What the environment names; without `SPILL_URL` there is nothing to redrive.
+    pub fn new(config: Config, context: &Context) -> Result<Self, EnvProblem> {
+        let spill = Spill::from_env(context)?.ok_or_else(|| EnvProblem {
+            variable: "SPILL_URL",
+            message: "is not set: name the store that the forwarders spill to".to_owned(),
+        })?;
+        let config = Arc::new(config);
+        let tdmq = tdmq::Client::new(context.clone());
+        let rocketmq = rocketmq::Client::new(context.clone());
+        Ok(Self(Arc::new(Inner {
+            running: Mutex::new(()),
+            tdmq: Redriver::new(tdmq, spill.clone(), Arc::clone(&config), context.clone()),
+            rocketmq: Redriver::new(rocketmq, spill, config, context.clone()),
+        })))
+    }
+
+    /// Runs both until everything is sent or `deadline` is near; waits for a run that is under way.
+    pub async fn run(&self, options: &Options, deadline: Instant) -> Report {
+        let _running = self.0.running.lock().await;
+        let (tdmq, rocketmq) =
+            tokio::join!(self.0.tdmq.run(options, deadline), self.0.rocketmq.run(options, deadline));
+        Report { tdmq: report("tdmq", tdmq), rocketmq: report("rocketmq", rocketmq) }
+    }
+}
+
+fn report(vendor: &str, result: Result<Summary, RedriveError>) -> VendorReport {
+    match result {
+        Ok(summary) => {
+            let Summary { found, sent, repeated, dead, failed, waiting, corrupt, store_errors, .. } = summary;
+            tracing::info!(
+                vendor,
+                found,
+                sent,
+                repeated,
+                dead,
+                failed,
+                waiting,
+                corrupt,
+                store_errors,
+                left = summary.left(),
+                oldest_age_s = summary.oldest_age_s,
+                stopped = summary.stopped.as_deref(),
+                "redrive"
+            );
+            VendorReport::Done(summary)
+        }
+        Err(error) => {
+            tracing::error!(vendor, %error, "redrive");
+            VendorReport::Error(error.to_string())
+        }
+    }
+}

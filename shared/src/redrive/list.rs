@@ -1,0 +1,23 @@
+//! Whole listings.
+
+use tokio::time::Instant;
+
+use crate::store::{Entry, Store, StoreError};
+
+/// Everything whose name begins with `prefix`: oldest first is not an order that stores know.
+pub(super) async fn all(store: &Store, prefix: &str, deadline: Instant) -> Result<Vec<Entry>, StoreError> {
+    let (mut entries, mut after) = (Vec::new(), None);
+    loop {
+        let page = store.list(prefix, after.as_deref(), deadline).await?;
+        entries.extend(page.entries);
+        match page.next {
+            Some(next) => after = Some(next),
+            None => return Ok(entries),
+        }
+    }
+}
+
+/// In the order in which they were written.
+pub(super) fn oldest_first(entries: &mut [Entry]) {
+    entries.sort_by(|a, b| (a.modified, &a.name).cmp(&(b.modified, &b.name)));
+}

@@ -1,0 +1,75 @@
+//! How much of a deadline is kept back for writing to the store.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Taken for a write's time before this process has measured one: what S3 needs for a first small
+/// object in its own region, TLS included, on a function of the smallest size, with room.
+const FIRST: Duration = Duration::from_millis(400);
+
+/// A write is given twice the time that was measured, and this.
+const ROOM: Duration = Duration::from_millis(50);
+
+/// A store that is slower than this is given up on, not waited for: the queue needs its share.
+const MOST: Duration = Duration::from_secs(5);
+
+/// The time that writes took, remembered at its worst and forgotten slowly.
+#[derive(Debug)]
+pub(super) struct Margin(AtomicU64);
+
+impl Default for Margin {
+    fn default() -> Self {
+        Self(AtomicU64::new(micros(FIRST)))
+    }
+}
+
+impl Margin {
+    /// A write took so long, or failed after so long. A longer one than remembered counts at once, a
+    /// shorter one an eighth.
+    pub(super) fn learn(&self, took: Duration) {
+        let took = micros(took);
+        let learn = |worst: u64| Some(if took > worst { took } else { worst - (worst - took) / 8 });
+        // The closure never refuses.
+        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, learn);
+    }
+
+    /// Until when the queue may be tried, so that a write can still end before `deadline`; the queue
+    /// gets half of the time at least.
+    pub(super) fn before(&self, deadline: Instant) -> Instant {
+        let remaining = deadline.saturating_duration_since(Instant::now());
+        let worst = Duration::from_micros(self.0.load(Ordering::Relaxed));
+        let margin = (worst * 2 + ROOM).min(MOST).min(remaining / 2);
+        deadline.checked_sub(margin).unwrap_or(deadline)
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.min(MOST).as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_margin_follows_what_is_measured() {
+        let margin = Margin::default();
+        let kept = |millis| {
+            let deadline = Instant::now() + Duration::from_millis(millis);
+            (deadline - margin.before(deadline)).as_millis()
+        };
+        assert_eq!(kept(10_000), 850);
+        assert_eq!(kept(1_000), 500, "the queue gets half at least");
+        assert_eq!(kept(0), 0);
+        margin.learn(Duration::from_secs(2));
+        assert_eq!(kept(30_000), 4_050, "a slow write counts at once");
+        margin.learn(Duration::from_secs(60));
+        assert_eq!(kept(30_000), 5_000);
+        for _ in 0..100 {
+            margin.learn(Duration::from_millis(10));
+        }
+        assert_eq!(kept(30_000), 70, "and is forgotten");
+    }
+}

@@ -1,0 +1,142 @@
+//! Deliveries that the queue did not take in time: written to an independent store before the sender
+//! is answered, sent later under the same id ([`crate::redrive`]).
+//!
+//! ```text
+//! spill/{vendor}/{hook}/{digest}    waits for the queue          until a receipt
+//! dead/{vendor}/{hook}/{digest}     no queue will take it        until somebody has looked
+//! retry/{vendor}/{hook}/{digest}    when it is tried next        as long as spill/… is there
+//! claims/{vendor}/{hook}/{digest}   a body too large to send     as long as the topic keeps messages
+//! sent/{vendor}/{hook}/{digest}     sent already (`dedupe`)      as long as `dedupe` says
+//! ```
+//!
+//! One object a delivery, created only if there is none of that name: the name is a digest of hook,
+//! id and body, so an object that is there already is the same delivery.
+
+mod margin;
+mod name;
+mod record;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::{Instant, timeout_at};
+
+use crate::clock::Timestamp;
+use crate::context::Context;
+use crate::delivery::Delivery;
+use crate::queue::{EnvProblem, Receipt, Vendor};
+use crate::store::{Store, StoreError};
+use margin::Margin;
+pub use name::Folder;
+pub(crate) use name::digest;
+pub(crate) use record::{base64_bytes, rfc3339};
+pub use record::{Failure, Record, RecordError};
+
+/// The variable that names the store.
+const VARIABLE: &str = "SPILL_URL";
+
+/// Looking up whether a delivery was sent already gets this much at most: sending it twice is allowed,
+/// sending it late is not.
+const LOOK_UP: Duration = Duration::from_millis(500);
+
+/// Proof that the store confirmed a write.
+#[derive(Clone, Copy, Debug)]
+pub struct Kept(());
+
+/// Proof that a delivery was sent before: its mark was read.
+#[derive(Clone, Copy, Debug)]
+pub struct Sent(());
+
+/// The spill store; clones share it.
+#[derive(Clone, Debug)]
+pub struct Spill(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    store: Store,
+    context: Context,
+    margin: Margin,
+}
+
+impl Spill {
+    /// The store that `SPILL_URL` names, if it is set; nothing is connected to yet.
+    pub fn from_env(context: &Context) -> Result<Option<Self>, EnvProblem> {
+        let Some(url) = context.env.get(VARIABLE) else { return Ok(None) };
+        let store = Store::open(VARIABLE, &url, context)?;
+        Ok(Some(Self(Arc::new(Inner { store, context: context.clone(), margin: Margin::default() }))))
+    }
+
+    /// The store itself.
+    pub fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    /// Until when the queue may be tried, so that there is time to write here before `deadline`.
+    pub fn budget(&self, deadline: Instant) -> Instant {
+        self.0.margin.before(deadline)
+    }
+
+    /// Opens the connection that the first write will use.
+    pub async fn prewarm(&self) {
+        self.0.store.prewarm().await;
+    }
+
+    /// Writes a delivery; it is safe when this returns.
+    pub async fn keep(&self, folder: Folder, record: &Record, deadline: Instant) -> Result<Kept, StoreError> {
+        let name = folder.name(record.vendor, &record.delivery);
+        self.create(&name, record.to_bytes(), deadline).await
+    }
+
+    /// Writes a body that is too large for a message, and tells its address.
+    pub async fn claim(
+        &self,
+        vendor: Vendor,
+        delivery: &Delivery,
+        deadline: Instant,
+    ) -> Result<String, StoreError> {
+        let name = Folder::Claims.name(vendor, delivery);
+        self.create(&name, delivery.body.clone(), deadline).await?;
+        Ok(self.0.store.address(&name))
+    }
+
+    async fn create(&self, name: &str, bytes: Bytes, deadline: Instant) -> Result<Kept, StoreError> {
+        let started = Instant::now();
+        let written = self.0.store.put_new(name, bytes, deadline).await;
+        self.0.margin.learn(started.elapsed());
+        written.map(|_| Kept(()))
+    }
+
+    /// Whether the delivery was sent within the last `window`. What cannot be found out in time counts
+    /// as no: a delivery may be sent twice, and never not at all.
+    pub async fn was_sent(
+        &self,
+        vendor: Vendor,
+        delivery: &Delivery,
+        window: Duration,
+        deadline: Instant,
+    ) -> Option<Sent> {
+        let name = Folder::Sent.name(vendor, delivery);
+        let limit = deadline.min(Instant::now() + LOOK_UP);
+        let mark = match timeout_at(limit, self.0.store.get(&name, limit)).await {
+            Ok(Ok(mark)) => mark?,
+            Ok(Err(error)) => {
+                tracing::warn!(hook = delivery.hook, %error, "cannot tell whether it was sent before");
+                return None;
+            }
+            Err(_) => return None,
+        };
+        let at = Timestamp::parse_rfc3339(std::str::from_utf8(&mark).ok()?)?;
+        let age = self.0.context.clock.now().unix_millis().saturating_sub(at.unix_millis());
+        (age <= i64::try_from(window.as_millis()).unwrap_or(i64::MAX)).then_some(Sent(()))
+    }
+
+    /// Marks a delivery as sent; takes the receipt as proof. A failure costs a repeat, nothing else.
+    pub async fn mark_sent(&self, vendor: Vendor, delivery: &Delivery, _: &Receipt, deadline: Instant) {
+        let name = Folder::Sent.name(vendor, delivery);
+        let now = self.0.context.clock.now().rfc3339();
+        if let Err(error) = self.0.store.put(&name, now.into(), deadline).await {
+            tracing::warn!(hook = delivery.hook, delivery = delivery.id, %error, "cannot mark it as sent");
+        }
+    }
+}

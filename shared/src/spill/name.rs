@@ -1,0 +1,98 @@
+//! Names of objects (contract 2.8).
+//!
+//! A name is a digest of hook, id and body. The id alone would not do: it can be unsigned, shared by
+//! a batch or chosen by the sender, so that one delivery would overwrite another, or leave the folder.
+
+use ring::digest::{Context, SHA256};
+
+use crate::delivery::Delivery;
+use crate::queue::Vendor;
+
+/// What is kept, each in a folder of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Folder {
+    /// Deliveries that wait for the queue.
+    Spill,
+    /// Deliveries that no queue will take as they are.
+    Dead,
+    /// When a waiting delivery is tried next, and how often it was.
+    Retry,
+    /// Bodies that are too large for a message, which refers to them.
+    Claims,
+    /// What was sent already, of hooks with `dedupe`.
+    Sent,
+    /// Requests that failed verification.
+    Quarantine,
+}
+
+impl Folder {
+    /// The first segment of a name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Spill => "spill",
+            Self::Dead => "dead",
+            Self::Retry => "retry",
+            Self::Claims => "claims",
+            Self::Sent => "sent",
+            Self::Quarantine => "quarantine",
+        }
+    }
+
+    /// What the names of a vendor's objects begin with; of one hook's, where that is given.
+    pub fn prefix(self, vendor: Vendor, hook: Option<&str>) -> String {
+        let base = format!("{}/{}/", self.as_str(), vendor.as_str());
+        hook.map_or_else(|| base.clone(), |hook| format!("{base}{hook}/"))
+    }
+
+    /// The name of a delivery's object.
+    pub fn name(self, vendor: Vendor, delivery: &Delivery) -> String {
+        let Delivery { hook, id, body, .. } = delivery;
+        let digest = digest(&[hook.as_bytes(), id.as_bytes(), body]);
+        format!("{}{digest}", self.prefix(vendor, Some(hook)))
+    }
+
+    /// The name in this folder of an object whose name in `other` this is; `None` if it is not there.
+    pub fn beside(self, other: Self, name: &str) -> Option<String> {
+        let rest = name.strip_prefix(other.as_str())?.strip_prefix('/')?;
+        Some(format!("{}/{rest}", self.as_str()))
+    }
+}
+
+/// Hex of a digest of the parts, which tells `ab`, `c` from `a`, `bc`.
+pub(crate) fn digest(parts: &[&[u8]]) -> String {
+    let mut context = Context::new(&SHA256);
+    for part in parts {
+        context.update(&(part.len() as u64).to_be_bytes());
+        context.update(part);
+    }
+    context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::tests::delivery;
+
+    #[test]
+    fn a_name_tells_deliveries_apart_and_stays_in_its_folder() {
+        let name = |change: fn(&mut Delivery)| {
+            let mut delivery = delivery(b"{}", None);
+            change(&mut delivery);
+            Folder::Spill.name(Vendor::Tdmq, &delivery)
+        };
+        let plain = name(|_| {});
+        assert!(plain.starts_with("spill/tdmq/github/") && plain.len() == 18 + 64, "{plain}");
+        for change in [
+            (|d| d.id = "../../etc/passwd".into()) as fn(&mut Delivery),
+            |d| d.body = "{} ".into(),
+            |d| d.hook = "other".into(),
+        ] {
+            let other = name(change);
+            assert_ne!(other, plain);
+            assert!(!other.contains(".."));
+        }
+        assert_ne!(digest(&[b"ab", b"c"]), digest(&[b"a", b"bc"]));
+        assert_eq!(Folder::Dead.beside(Folder::Spill, &plain), Some(plain.replacen("spill", "dead", 1)));
+        assert_eq!(Folder::Dead.beside(Folder::Claims, &plain), None);
+    }
+}

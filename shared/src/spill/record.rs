@@ -1,0 +1,261 @@
+//! One delivery as it lies in the store: JSON that holds everything to send it later and to verify it
+//! again, whatever becomes of the hook's configuration meanwhile.
+
+use std::fmt;
+
+use bytes::Bytes;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::clock::Timestamp;
+use crate::delivery::{Coverage, Delivery};
+use crate::message::Message;
+use crate::queue::{SendError, Vendor};
+use crate::source::Verified;
+
+/// The version of the format: another one is not guessed at.
+const VERSION: u8 = 1;
+
+/// A delivery that is kept, the message that was made of it, and why it lies here.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Record {
+    version: u8,
+    /// Whose queue it is for.
+    pub vendor: Vendor,
+    /// The message; none if the delivery could not become one.
+    pub message: Option<Message>,
+    /// Why it lies here.
+    pub error: Failure,
+    /// The delivery, as it was when it was verified.
+    #[serde(with = "Saved")]
+    pub delivery: Delivery,
+}
+
+/// Why a delivery lies in the store, as CloudEvents attributes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The error's class (contract 2.5), `unrenderable`, or `always` where nothing failed.
+    pub errorclass: String,
+    /// The vendor's code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub errorcode: Option<String>,
+    /// What happened.
+    pub errormessage: String,
+    /// Attempts to send it so far.
+    pub errorattempts: u32,
+    /// When it failed first.
+    #[serde(with = "rfc3339")]
+    pub errorfirsttime: Timestamp,
+    /// When it failed last.
+    #[serde(with = "rfc3339")]
+    pub errorlasttime: Timestamp,
+}
+
+/// How a [`Delivery`] is written; outside of a record it cannot be read.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Delivery")]
+struct Saved {
+    hook: String,
+    source: Option<String>,
+    id: String,
+    id_from_provider: bool,
+    event: Option<String>,
+    subject: Option<String>,
+    #[serde(with = "rfc3339")]
+    received_at: Timestamp,
+    query: String,
+    headers: Vec<(String, String)>,
+    content_type: Option<String>,
+    #[serde(with = "base64_bytes")]
+    body: Bytes,
+    #[serde(with = "base64_optional")]
+    original: Option<Bytes>,
+    coverage: Coverage,
+    secret: Option<usize>,
+    verifier: Option<usize>,
+    #[serde(skip, default = "Verified::when_kept")]
+    _verified: Verified,
+}
+
+/// Why the content of an object is no delivery. It is left where it is: what was read may be a lie
+/// about what is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RecordError {
+    /// Not the JSON that was written, or not all of it.
+    #[error("the object is no delivery, or not all of one")]
+    Malformed,
+    /// Written by another version.
+    #[error("the object has format {0}: this version reads format {VERSION}")]
+    Version(u8),
+}
+
+impl Failure {
+    /// Of a send.
+    pub fn of_send(error: &SendError, now: Timestamp) -> Self {
+        Self {
+            errorclass: error.class.as_str().to_owned(),
+            errorcode: error.code.clone(),
+            errormessage: error.detail.clone(),
+            errorattempts: error.attempts,
+            errorfirsttime: now,
+            errorlasttime: now,
+        }
+    }
+
+    /// Of something else than a send.
+    pub fn other(class: &str, message: impl fmt::Display, now: Timestamp) -> Self {
+        Self {
+            errorclass: class.to_owned(),
+            errorcode: None,
+            errormessage: message.to_string(),
+            errorattempts: 0,
+            errorfirsttime: now,
+            errorlasttime: now,
+        }
+    }
+
+    /// After an earlier one: attempts add up, the first time stays.
+    #[must_use]
+    pub fn after(self, earlier: &Self) -> Self {
+        Self {
+            errorattempts: self.errorattempts.saturating_add(earlier.errorattempts),
+            errorfirsttime: earlier.errorfirsttime,
+            ..self
+        }
+    }
+}
+
+impl Record {
+    /// Of a delivery, and the message that was made of it.
+    pub fn new(vendor: Vendor, delivery: &Delivery, message: Option<Message>, error: Failure) -> Self {
+        Self { version: VERSION, vendor, message, error, delivery: delivery.clone() }
+    }
+
+    /// The object's content.
+    pub fn to_bytes(&self) -> Bytes {
+        // Strings, numbers and lists of them serialise without fail.
+        serde_json::to_vec(self).unwrap_or_default().into()
+    }
+
+    /// Reads an object's content.
+    pub fn parse(bytes: &[u8]) -> Result<Self, RecordError> {
+        #[derive(Deserialize)]
+        struct Versioned {
+            version: u8,
+        }
+        let Versioned { version } = serde_json::from_slice(bytes).map_err(|_| RecordError::Malformed)?;
+        if version != VERSION {
+            return Err(RecordError::Version(version));
+        }
+        serde_json::from_slice(bytes).map_err(|_| RecordError::Malformed)
+    }
+}
+
+/// Neither text nor body.
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { vendor, error, delivery, .. } = self;
+        write!(f, "Record({} {} {}, {})", vendor.as_str(), delivery.hook, delivery.id, error.errorclass)
+    }
+}
+
+/// Milliseconds are kept.
+pub(crate) mod rfc3339 {
+    use serde::de::Error as _;
+
+    use super::{Deserialize as _, Deserializer, Serializer, Timestamp};
+
+    pub(crate) fn serialize<S: Serializer>(at: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&at.rfc3339())
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Timestamp, D::Error> {
+        let text = String::deserialize(from)?;
+        Timestamp::parse_rfc3339(&text).ok_or_else(|| D::Error::custom("no time"))
+    }
+}
+
+/// Bytes as base64.
+pub(crate) mod base64_bytes {
+    use base64::prelude::{BASE64_STANDARD as STANDARD, Engine as _};
+    use serde::de::Error as _;
+
+    use super::{Bytes, Deserialize as _, Deserializer, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(bytes: &Bytes, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&STANDARD.encode(bytes))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Bytes, D::Error> {
+        let text = String::deserialize(from)?;
+        STANDARD.decode(text).map(Bytes::from).map_err(|_| D::Error::custom("no base64"))
+    }
+}
+
+mod base64_optional {
+    use base64::prelude::{BASE64_STANDARD as STANDARD, Engine as _};
+    use serde::de::Error as _;
+
+    use super::{Bytes, Deserialize as _, Deserializer, Serialize as _, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &Option<Bytes>, to: S) -> Result<S::Ok, S::Error> {
+        bytes.as_ref().map(|bytes| STANDARD.encode(bytes)).serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Bytes>, D::Error> {
+        let text = Option::<String>::deserialize(from)?;
+        let decode = |text| STANDARD.decode(text).map(Bytes::from).map_err(|_| D::Error::custom("no base64"));
+        text.map(decode).transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::tests::delivery;
+
+    fn record() -> Record {
+        let mut delivery = delivery(b"\xff\0{}", Some("text/plain"));
+        delivery.original = Some(Bytes::from_static(b"sealed"));
+        delivery.query = "a=b".into();
+        let message = Message {
+            id: delivery.id.clone(),
+            topic: "a/b/c".into(),
+            text: "text \u{1F600}".into(),
+            key: Some("k".into()),
+            tag: None,
+            properties: vec![("CE_id".into(), delivery.id.clone())],
+        };
+        let now = Timestamp::from_unix_millis(1_760_000_000_123);
+        Record::new(Vendor::Rocketmq, &delivery, Some(message), Failure::other("always", "", now))
+    }
+
+    #[test]
+    fn what_is_read_is_what_was_written() {
+        let record = record();
+        let again = Record::parse(&record.to_bytes()).unwrap();
+        assert_eq!(again.message, record.message);
+        assert_eq!((again.vendor, &again.error), (Vendor::Rocketmq, &record.error));
+        let (one, other) = (&record.delivery, &again.delivery);
+        assert_eq!((&one.body, &one.original, &one.headers), (&other.body, &other.original, &other.headers));
+        assert_eq!((one.received_at, one.coverage, &one.query), (other.received_at, other.coverage, &other.query));
+        assert_eq!(record.to_bytes(), again.to_bytes(), "every field");
+    }
+
+    #[test]
+    fn a_part_of_an_object_is_none() {
+        let bytes = record().to_bytes();
+        for length in 0..bytes.len() {
+            assert_eq!(Record::parse(&bytes[..length]).err(), Some(RecordError::Malformed), "{length}");
+        }
+        let text = String::from_utf8(bytes.to_vec()).unwrap().replacen("\"version\":1", "\"version\":2", 1);
+        assert_eq!(Record::parse(text.as_bytes()).err(), Some(RecordError::Version(2)));
+    }
+
+    #[test]
+    fn failures_add_up() {
+        let at = Timestamp::from_unix;
+        let error = |attempts, now| Failure { errorattempts: attempts, ..Failure::other("x", "", at(now)) };
+        let both = error(3, 20).after(&error(2, 10));
+        assert_eq!((both.errorattempts, both.errorfirsttime, both.errorlasttime), (5, at(10), at(20)));
+    }
+}
