@@ -29,4 +29,5 @@ pub mod queue;
 pub mod reader;
 pub mod secret;
 pub mod source;
+pub mod store;
 pub mod telemetry;
