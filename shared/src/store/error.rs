@@ -1,0 +1,67 @@
+//! Why a store did not do what it was asked to.
+
+use std::io::{self, ErrorKind};
+
+use super::MAX_OBJECT;
+
+/// What went wrong. None of them holds anything of an object or a credential.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// A name that is not of the kind that this store takes: our own mistake.
+    #[error("{0:?} is no object's name")]
+    Name(String),
+    /// An object of so many bytes is over [`MAX_OBJECT`].
+    #[error("{0} bytes are over the {MAX_OBJECT} of an object")]
+    TooLarge(usize),
+    /// No connection, a broken one, or a store that says it cannot serve now.
+    #[error("the store cannot be reached: {0}")]
+    Unreachable(String),
+    /// Not done by the deadline; it may still come about.
+    #[error("the store did not answer in time")]
+    TimedOut,
+    /// No room. User action: make some, or raise the quota.
+    #[error("the store is full: {0}")]
+    Full(String),
+    /// The credentials are refused, or may not do this. User action: correct them or grant it.
+    #[error("the store denies access: {0}")]
+    Denied(String),
+    /// Bucket, region, endpoint or credentials are missing or wrong. User action: correct them.
+    #[error("the store is not set up: {0}")]
+    Config(String),
+    /// Too many requests.
+    #[error("the store asks for fewer requests: {0}")]
+    Throttled(String),
+    /// The answer or the object is not what it says it is.
+    #[error("the store's answer cannot be believed: {0}")]
+    Corrupt(String),
+    /// Anything else that another attempt would meet again.
+    #[error("the store refuses: {0}")]
+    Other(String),
+}
+
+impl StoreError {
+    /// Whether the same call may succeed a little later with nobody doing anything about it.
+    pub const fn is_retryable(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::TimedOut | Self::Throttled(_) | Self::Corrupt(_))
+    }
+
+    /// An operation of the file system that failed.
+    pub(super) fn io(doing: &str, error: &io::Error) -> Self {
+        let text = format!("cannot {doing}: {error}");
+        match error.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => Self::Full(text),
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Self::Denied(text),
+            ErrorKind::TimedOut
+            | ErrorKind::NotConnected
+            | ErrorKind::HostUnreachable
+            | ErrorKind::NetworkUnreachable
+            | ErrorKind::NetworkDown
+            | ErrorKind::ConnectionAborted
+            | ErrorKind::ConnectionReset
+            | ErrorKind::StaleNetworkFileHandle
+            | ErrorKind::Interrupted
+            | ErrorKind::ResourceBusy => Self::Unreachable(text),
+            _ => Self::Other(text),
+        }
+    }
+}
