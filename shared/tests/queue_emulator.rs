@@ -54,7 +54,7 @@ fn to_rocketmq() -> Message {
     Message {
         key: Some("order-7".to_owned()),
         tag: Some("push".to_owned()),
-        properties: vec![("CE_id", "evt_1".to_owned())],
+        properties: vec![("CE_id".into(), "evt_1".to_owned())],
         ..message("webhooks_github", "Grüße \u{1} \"\\ 🚀")
     }
 }

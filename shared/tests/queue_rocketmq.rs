@@ -49,7 +49,7 @@ async fn a_message_is_stored() {
     let message = Message {
         key: Some("order-7".to_owned()),
         tag: Some("push".to_owned()),
-        properties: vec![("CE_id", "evt_1".to_owned())],
+        properties: vec![("CE_id".into(), "evt_1".to_owned())],
         ..hello()
     };
     let receipt = client.send(&message, seconds(10)).await.unwrap();

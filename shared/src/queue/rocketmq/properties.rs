@@ -91,7 +91,7 @@ mod tests {
             text: "x".into(),
             key: key.map(str::to_owned),
             tag: tag.map(str::to_owned),
-            properties: properties.iter().map(|(n, v)| (*n, (*v).to_owned())).collect(),
+            properties: properties.iter().map(|(n, v)| ((*n).into(), (*v).to_owned())).collect(),
         }
     }
 
