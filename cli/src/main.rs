@@ -8,6 +8,7 @@ mod batch;
 mod check;
 mod client;
 mod demo;
+mod redrive;
 mod samples;
 mod send;
 mod sign;
@@ -48,6 +49,8 @@ enum Command {
     Send(send::Args),
     /// List the providers, or tell all of one
     Sources(sources::Args),
+    /// Send what the forwarders spilled, list it, or verify what they quarantined once more
+    Redrive(redrive::Args),
     /// Verify a request as a function would: as described, or piped in as `sign` prints it
     Verify(verify::Args),
 }
@@ -79,6 +82,7 @@ async fn main() -> ExitCode {
         Command::Sign(args) => sign::run(&args),
         Command::Send(args) => send::run(&args).await,
         Command::Sources(args) => sources::run(&args),
+        Command::Redrive(args) => redrive::run(&args).await,
         Command::Verify(args) => verify::run(&args),
     }
     .into()

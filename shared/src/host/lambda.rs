@@ -11,8 +11,8 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
-use super::trigger::{self, Answer, EventError, Invocation};
 use super::job::Job;
+use super::trigger::{self, Answer, EventError, Invocation};
 use super::{HostError, Service, call};
 use crate::clock::Timestamp;
 use crate::context::Context;

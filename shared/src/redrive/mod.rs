@@ -22,11 +22,11 @@ use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::context::Context;
 use crate::message::Message;
-use crate::queue::{Class, EnvProblem, Queue, Rest, SendError};
+use crate::queue::{Class, EnvProblem, Queue, Rest, SendError, Vendor};
 use crate::spill::{Failure, Folder, Record, Spill};
 use crate::store::{Entry, StoreError};
 use backoff::Backoff;
-pub use job::{Job, Report};
+pub use job::{Job, Report, VendorReport};
 pub use quarantine::{Reverified, list_quarantined, reverify};
 
 /// Nothing is begun with less time than this before the deadline, and what is under way gives the
@@ -42,6 +42,8 @@ const ENOUGH: u32 = 5;
 /// What is redriven, and how fast.
 #[derive(Clone, Debug)]
 pub struct Options {
+    /// Only this vendor's.
+    pub vendor: Option<Vendor>,
     /// Only this hook's.
     pub hook: Option<String>,
     /// Only what was kept at or after this time.
@@ -58,7 +60,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { hook: None, since: None, dead: false, now: false, concurrency: 8, rate: 100 }
+        Self { vendor: None, hook: None, since: None, dead: false, now: false, concurrency: 8, rate: 100 }
     }
 }
 
@@ -146,6 +148,9 @@ impl<Q: Queue> Redriver<Q> {
 
     /// What is there, oldest first; nothing is changed.
     pub async fn list(&self, options: &Options, deadline: Instant) -> Result<Vec<Entry>, StoreError> {
+        if options.vendor.is_some_and(|only| only != Q::VENDOR) {
+            return Ok(Vec::new());
+        }
         let prefix = folder(options).prefix(Q::VENDOR, options.hook.as_deref());
         let mut entries = list::all(self.0.spill.store(), &prefix, deadline).await?;
         entries.retain(|entry| options.since.is_none_or(|since| entry.modified >= since));
@@ -169,7 +174,8 @@ impl<Q: Queue> Redriver<Q> {
             return Err(problem.into());
         }
         let delayed = self.delayed(options, &entries, deadline).await?;
-        let mut run = Run { summary: Summary { found: entries.len(), ..Summary::default() }, ..Run::default() };
+        let mut run =
+            Run { summary: Summary { found: entries.len(), ..Summary::default() }, ..Run::default() };
         let mut tasks = JoinSet::new();
         let mut pace = Pace::new(options.rate);
         let mut entries = entries.into_iter();
@@ -180,7 +186,8 @@ impl<Q: Queue> Redriver<Q> {
                 run.note(done.unwrap_or((entry.modified, Done::Store)));
             }
             pace.wait().await;
-            if run.summary.stopped.is_none() && deadline.saturating_duration_since(Instant::now()) < RESERVE * 2
+            if run.summary.stopped.is_none()
+                && deadline.saturating_duration_since(Instant::now()) < RESERVE * 2
             {
                 run.summary.stopped = Some("no time left".to_owned());
             }
@@ -329,8 +336,7 @@ impl<Q: Queue> Redriver<Q> {
             // What a circuit held back was not tried, and nothing is known of it.
             Rest::Wait if error.attempts == 0 => {}
             Rest::Wait => {
-                let backoff =
-                    Backoff::after(earlier.as_ref(), failure, error.retry_after, &context.random);
+                let backoff = Backoff::after(earlier.as_ref(), failure, error.retry_after, &context.random);
                 if let Some(retry) = retry {
                     spill.store().put(&retry, backoff.to_bytes(), deadline).await?;
                 }
@@ -377,10 +383,8 @@ impl Run {
             Done::Failed(class) => {
                 summary.failed += 1;
                 // One key, one clock, one account: the next delivery would fail as this one did.
-                let is_common = matches!(
-                    class,
-                    Class::Auth | Class::AuthRefresh | Class::ClockSkew | Class::Quota
-                );
+                let is_common =
+                    matches!(class, Class::Auth | Class::AuthRefresh | Class::ClockSkew | Class::Quota);
                 if is_common || self.in_a_row >= ENOUGH {
                     summary.stopped = Some(class.as_str().to_owned());
                 }
