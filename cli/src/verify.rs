@@ -130,7 +130,7 @@ fn source(args: &Args) -> Result<Source, Vec<String>> {
         secrets: if secrets.is_empty() { None } else { Some(&secrets) },
     };
     let config = check::hooks(args.hooks.as_deref(), with);
-    config.hook(name).map(|hook| hook.source.clone()).ok_or_else(|| {
+    config.hook(name).map(|hook| hook.source.current()).ok_or_else(|| {
         let mut errors: Vec<String> = config.mistakes.iter().map(ToString::to_string).collect();
         errors.push(format!("there is no sound hook named {name}"));
         errors

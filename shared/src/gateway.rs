@@ -13,7 +13,8 @@ use crate::host::Service;
 use crate::http::{MAX_HEADER_BYTES, MAX_HEADERS, Request, Response};
 use crate::problem::Problem;
 use crate::queue::{Class, Queue, Receipt, SendError};
-use crate::source::{Address, Rejection, Verdict};
+use crate::secret::Resolver;
+use crate::source::{Address, Rejection, Source, Verdict};
 use crate::telemetry::{Line, Outcome};
 
 /// Seconds after which a sender may try again when a person must act first, and when not.
@@ -33,6 +34,7 @@ struct Inner<Q> {
     queue: Q,
     context: Context,
     fetcher: Fetcher,
+    resolver: Resolver,
 }
 
 impl<Q> Clone for Gateway<Q> {
@@ -53,8 +55,8 @@ impl<Q: Queue> Gateway<Q> {
         for problem in config.problems.iter().chain(&queue.problems()) {
             tracing::error!(%problem, "configuration");
         }
-        let fetcher = Fetcher::new(&context.env);
-        Self(Arc::new(Inner { config, queue, context, fetcher }))
+        let (fetcher, resolver) = (Fetcher::new(&context.env), Resolver::new(&context.env));
+        Self(Arc::new(Inner { config, queue, context, fetcher, resolver }))
     }
 
     /// Answers a request, and tells the line how it went.
@@ -78,7 +80,7 @@ impl<Q: Queue> Gateway<Q> {
             line.reason = Some(format!("the hook has no topic for {}", Q::VENDOR.as_str()));
             return ours(RETRY_AFTER_REPAIR);
         };
-        let allowed = hook.source.methods();
+        let allowed = hook.methods;
         if !allowed.split(", ").any(|method| method == request.method) {
             return refuse(Outcome::Refused, Problem::MethodNotAllowed(allowed));
         }
@@ -92,8 +94,8 @@ impl<Q: Queue> Gateway<Q> {
 
         let verified = self.verify(hook, request, deadline).await;
         line.verified();
-        let delivery = match verified {
-            Ok(Verified::Delivery(delivery)) => delivery,
+        let (delivery, source) = match verified {
+            Ok(Verified::Delivery(delivery, source)) => (delivery, source),
             Ok(Verified::Handshake(response)) => return (Outcome::Handshake, response),
             Err(Refused::Rejected(reason)) => {
                 line.reason = Some(reason);
@@ -116,7 +118,7 @@ impl<Q: Queue> Gateway<Q> {
         line.secret = delivery.secret;
         line.verifier = delivery.verifier;
         if !hook.wants(delivery.event.as_deref()) {
-            return (Outcome::Ignored, hook.source.ack("ignored", &delivery));
+            return (Outcome::Ignored, source.ack("ignored", &delivery));
         }
 
         let message = match recipe.render(&delivery) {
@@ -128,7 +130,7 @@ impl<Q: Queue> Gateway<Q> {
         };
         line.rendered();
         match queue.send(&message, deadline).await {
-            Ok(receipt) => (Outcome::Accepted, accepted(hook, &delivery, receipt, line)),
+            Ok(receipt) => (Outcome::Accepted, accepted(&source, &delivery, receipt, line)),
             Err(error) => {
                 let problem = problem(&error);
                 note(error, line);
@@ -144,7 +146,8 @@ impl<Q: Queue> Gateway<Q> {
 
 /// What a request that is not refused is.
 enum Verified {
-    Delivery(Box<Delivery>),
+    /// With the source that verified it.
+    Delivery(Box<Delivery>, Arc<Source>),
     Handshake(Response),
 }
 
@@ -159,23 +162,32 @@ enum Refused {
 }
 
 impl<Q: Queue> Gateway<Q> {
-    /// Verifies, and does what verification asks for on the way: fetches a key, once at most, and calls
-    /// the address of a confirmation.
+    /// Verifies, and does what verification asks for on the way: fetches a key, once at most, calls the
+    /// address of a confirmation, and reads the hook's secrets anew where none of them matches.
     async fn verify(
         &self,
         hook: &Hook,
         mut request: Request,
         deadline: Instant,
     ) -> Result<Verified, Refused> {
-        let Inner { context, fetcher, .. } = &*self.0;
+        let Inner { context, fetcher, resolver, .. } = &*self.0;
         let failed = |address: &Address, error| Refused::Unavailable(format!("{address}: {error}"));
         let mut document: Option<Document> = None;
+        let mut source = hook.source.current();
         loop {
             let bytes = document.as_ref().map(|document| document.bytes.as_ref());
-            match hook.source.check_with(&hook.name, request, context.clock.now(), bytes) {
-                Verdict::Verified(delivery) => return Ok(Verified::Delivery(delivery)),
+            let mut back = None;
+            match source.examine(&hook.name, request, context.clock.now(), bytes, &mut back) {
+                Verdict::Verified(delivery) => return Ok(Verified::Delivery(delivery, source)),
                 Verdict::Handshake(response) => return Ok(Verified::Handshake(response)),
                 Verdict::Rejected(rejection) => {
+                    if rejection.is_of_secrets()
+                        && let Some(again) = back
+                        && let Some(other) = hook.source.other(&source, resolver, deadline).await
+                    {
+                        (source, request) = (other, again);
+                        continue;
+                    }
                     let reason = rejection.to_string();
                     return Err(match rejection {
                         Rejection::Refused(status) => Refused::Handshake(status, reason),
@@ -235,8 +247,8 @@ fn deadline(hook: &Hook, request: &Request) -> Instant {
 }
 
 /// The only way to a 2xx for a delivery that is forwarded: it takes a receipt.
-fn accepted(hook: &Hook, delivery: &Delivery, receipt: Receipt, line: &mut Line) -> Response {
-    let mut ack = hook.source.ack("accepted", delivery);
+fn accepted(source: &Source, delivery: &Delivery, receipt: Receipt, line: &mut Line) -> Response {
+    let mut ack = source.ack("accepted", delivery);
     // The id is the vendor's text: only what may stand in a header field goes there.
     if receipt.message_id.bytes().all(|b| b.is_ascii_graphic()) {
         ack = ack.with("x-hookmq-message-id", receipt.message_id.clone());

@@ -4,7 +4,9 @@
 //! 503 while the sound ones serve, because an init that fails would take every hook down.
 
 mod hook;
+mod keys;
 mod published;
+mod rotation;
 mod syntax;
 
 use std::path::PathBuf;
@@ -18,6 +20,7 @@ use crate::reader::{Mistakes, Table};
 use crate::secret::Secret;
 pub use hook::Hook;
 pub use published::is_published;
+pub use rotation::Rotation;
 
 /// The workspace's own `hooks.toml` at build time: SAM's build copies only the binary.
 const BUILT_IN: &str = include_str!("../../../hooks.toml");

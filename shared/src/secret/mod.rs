@@ -1,5 +1,7 @@
 //! Secrets, and where they are kept.
 
+mod resolver;
+
 use std::fmt;
 use std::path::PathBuf;
 
@@ -7,6 +9,7 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use crate::env::Env;
+pub(crate) use resolver::Resolver;
 
 /// Largest secret read from a file, in bytes: keys and tokens are far below it.
 const MAX_FILE: u64 = 64 * 1024;
@@ -73,7 +76,7 @@ pub enum SecretRef {
 }
 
 /// Why a secret could not be had.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum SecretError {
     /// A literal without `plain:`, where references are asked for.
     #[error("write env:NAME, file:PATH or, for a literal, plain:VALUE")]
