@@ -173,7 +173,8 @@ impl<Q: Queue> Gateway<Q> {
         let Inner { context, fetcher, resolver, .. } = &*self.0;
         let failed = |address: &Address, error| Refused::Unavailable(format!("{address}: {error}"));
         let mut document: Option<Document> = None;
-        let mut source = hook.source.current();
+        let ready = hook.source.ready(resolver, deadline).await;
+        let mut source = ready.map_err(Refused::Unavailable)?;
         loop {
             let bytes = document.as_ref().map(|document| document.bytes.as_ref());
             let mut back = None;

@@ -8,10 +8,11 @@ use crate::reader::Table;
 use crate::secret::{Secret, SecretError, SecretRef};
 use crate::source::{Blueprint, BuildError, Source, preset_info};
 
-/// A secret that could be had, and where it is written.
+/// A secret, and where it is written.
 struct Had {
     entry: Entry,
-    value: Secret,
+    /// `None`: only a running function can read it.
+    value: Option<Secret>,
     offset: usize,
 }
 
@@ -38,20 +39,52 @@ pub(super) fn read(hook: &str, table: &Table<'_>, with: Reading<'_>) -> Option<(
         values.push(value);
     }
     let plan = Plan { hook: hook.to_owned(), blueprint, entries, url, samples: with.samples };
-    match plan.build(&values) {
-        Ok(source) => {
-            let source = Arc::new(source);
-            Some((Arc::clone(&source), Rotation::new(source, plan, values)))
+    let errors = match finish(plan, values) {
+        Ok(finished) => return Some(finished),
+        Err(errors) => errors,
+    };
+    for BuildError { key, message } in errors.into_iter().filter(|e| !unresolved.contains(&e.key)) {
+        match places.iter().find(|(place, ..)| *place == key) {
+            Some((_, written, offset)) => table.error_at(*offset, written, message),
+            None => table.error(&key, message),
         }
-        Err(errors) => {
-            for BuildError { key, message } in errors.into_iter().filter(|e| !unresolved.contains(&e.key)) {
-                match places.iter().find(|(place, ..)| *place == key) {
-                    Some((_, written, offset)) => table.error_at(*offset, written, message),
-                    None => table.error(&key, message),
-                }
-            }
-            None
+    }
+    None
+}
+
+/// The source and what makes it anew; else everything that is wrong with it.
+fn finish(plan: Plan, values: Vec<Option<Secret>>) -> Result<(Arc<Source>, Rotation), Vec<BuildError>> {
+    let is_late = |(entry, _): &(&Entry, &Option<Secret>)| entry.reference.is_remote();
+    let late: Vec<&Entry> =
+        plan.entries.iter().zip(&values).filter(is_late).map(|(entry, _)| entry).collect();
+    let late_secrets = late.iter().any(|entry| entry.slot == Slot::Secret);
+    // The numbers of secrets count: all of them are there, or none.
+    let is_given = |(entry, _): &(&Entry, &Secret)| !late_secrets || entry.slot != Slot::Secret;
+    let given = plan.entries.iter().zip(&values).filter_map(|(entry, value)| Some((entry, value.as_ref()?)));
+    let built = plan.build_of(given.filter(is_given));
+    if late.is_empty() {
+        let source = Arc::new(built?);
+        return Ok((
+            Arc::clone(&source),
+            Rotation::new(source, plan, values.into_iter().flatten().collect()),
+        ));
+    }
+    let mut errors = built.err().unwrap_or_default();
+    errors.retain(|e| late.iter().all(|entry| entry.key != e.key) && !(late_secrets && e.key == "secrets"));
+    for entry in late {
+        let is_taken = match &entry.slot {
+            Slot::Secret => plan.blueprint.takes_secrets(),
+            Slot::Param(name) => plan.blueprint.takes_param(name),
+        };
+        if !is_taken {
+            let message = "this source takes none: leave it out".to_owned();
+            errors.push(BuildError { key: entry.key.clone(), message });
         }
+    }
+    if errors.is_empty() {
+        Ok((Arc::new(plan.blueprint.outline()), Rotation::late(plan)))
+    } else {
+        Err(errors)
     }
 }
 
@@ -62,7 +95,7 @@ fn secrets(table: &Table<'_>, with: Reading<'_>, unresolved: &mut Vec<String>) -
     if let Some(secrets) = with.secrets {
         let given = |(i, value): (usize, &Secret)| {
             let entry = entry(i, SecretRef::Literal(value.clone()));
-            Had { entry, value: value.clone(), offset: table.offset() }
+            Had { entry, value: Some(value.clone()), offset: table.offset() }
         };
         return secrets.iter().enumerate().map(given).collect();
     }
@@ -103,11 +136,14 @@ fn params(table: &Table<'_>, with: Reading<'_>, unresolved: &mut Vec<String>) ->
     had
 }
 
-/// An entry and its value.
-fn had_now(entry: Result<Entry, SecretError>, with: Reading<'_>) -> Result<(Entry, Secret), Cause> {
+/// An entry and its value, if it can be had now.
+fn had_now(entry: Result<Entry, SecretError>, with: Reading<'_>) -> Result<(Entry, Option<Secret>), Cause> {
     let entry = entry?;
+    if entry.reference.is_remote() {
+        return Ok((entry, None));
+    }
     let value = entry.check(entry.reference.resolve(with.env)?, with.samples)?;
-    Ok((entry, value))
+    Ok((entry, Some(value)))
 }
 
 fn blueprint(table: &Table<'_>) -> Option<Blueprint> {

@@ -19,6 +19,9 @@ use crate::source::{Blueprint, BuildError, Settings, Source};
 /// References are read anew no sooner than this: forged requests must not hammer what keeps the secrets.
 const PAUSE: Duration = Duration::from_secs(30);
 
+/// Secrets without which nothing can be verified are tried again sooner.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(5);
+
 /// Reading all of them takes no longer; the delivery's deadline if that is earlier.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -86,9 +89,17 @@ pub(super) struct Plan {
 
 impl Plan {
     /// The source with these values, one for each entry.
-    pub(super) fn build(&self, values: &[Secret]) -> Result<Source, Vec<BuildError>> {
+    fn build(&self, values: &[Secret]) -> Result<Source, Vec<BuildError>> {
+        self.build_of(self.entries.iter().zip(values))
+    }
+
+    /// The source with these entries' values.
+    pub(super) fn build_of<'v>(
+        &self,
+        values: impl IntoIterator<Item = (&'v Entry, &'v Secret)>,
+    ) -> Result<Source, Vec<BuildError>> {
         let mut settings = Settings { url: self.url.clone(), ..Settings::default() };
-        for (entry, value) in self.entries.iter().zip(values) {
+        for (entry, value) in values {
             match &entry.slot {
                 Slot::Secret => settings.secrets.push(value.clone()),
                 Slot::Param(name) => {
@@ -104,6 +115,18 @@ impl Plan {
         let found = from.resolve(&entry.reference, limit).await.map_err(Cause::from);
         let sound = found.and_then(|value| entry.check(value, self.samples));
         sound.map_err(|cause| LoadError { key: entry.key.clone(), cause })
+    }
+
+    /// All values, and the source that they make; else why there is none.
+    async fn load(&self, from: &Resolver, limit: Instant) -> Result<(Vec<Secret>, Source), String> {
+        let mut values = Vec::new();
+        for entry in &self.entries {
+            values.push(self.resolve(entry, from, limit).await.map_err(|error| error.to_string())?);
+        }
+        let told =
+            |errors: Vec<BuildError>| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        let source = self.build(&values).map_err(told)?;
+        Ok((values, source))
     }
 
     /// The values now, where any differs, and the source that they make. One that cannot be had or is of
@@ -140,32 +163,66 @@ impl Plan {
 
 /// A hook's source, which changes when its secrets do.
 #[derive(Debug)]
-pub struct Rotation {
-    current: RwLock<Arc<Source>>,
-    /// `None`: no secret is a reference.
-    plan: Option<(Box<Plan>, Mutex<Read>)>,
+pub struct Rotation(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    /// No secret is a reference.
+    Fixed(Arc<Source>),
+    Changing(Box<Changing>),
+}
+
+#[derive(Debug)]
+struct Changing {
+    plan: Plan,
+    /// `None` until secrets that only a running function can read were read.
+    current: RwLock<Option<Arc<Source>>>,
+    read: Mutex<Read>,
 }
 
 /// What was read.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Read {
     values: Vec<Secret>,
-    /// When it was tried last to read them anew.
+    /// When they were read last, or that was tried.
     tried: Option<Instant>,
+    /// Why there are none.
+    failure: String,
 }
 
 impl Rotation {
     /// Of a source that is made already, from these values.
     pub(super) fn new(source: Arc<Source>, plan: Plan, values: Vec<Secret>) -> Self {
-        let is_reference = |entry: &Entry| !matches!(entry.reference, SecretRef::Literal(_));
-        let changes = plan.entries.iter().any(is_reference);
-        let read = Mutex::new(Read { values, tried: None });
-        Self { current: RwLock::new(source), plan: changes.then(|| (Box::new(plan), read)) }
+        if !plan.entries.iter().any(|entry| entry.reference.is_reference()) {
+            return Self(Kind::Fixed(source));
+        }
+        let read = Mutex::new(Read { values, ..Read::default() });
+        Self(Kind::Changing(Box::new(Changing { plan, current: RwLock::new(Some(source)), read })))
     }
 
-    /// The source as it is now.
-    pub fn current(&self) -> Arc<Source> {
-        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    /// Of a source that is made when the first request needs it.
+    pub(super) fn late(plan: Plan) -> Self {
+        Self(Kind::Changing(Box::new(Changing { plan, current: RwLock::default(), read: Mutex::default() })))
+    }
+
+    /// The source as it is now; `None` while secrets that only a running function can read were not read.
+    pub fn current(&self) -> Option<Arc<Source>> {
+        match &self.0 {
+            Kind::Fixed(source) => Some(Arc::clone(source)),
+            Kind::Changing(changing) => changing.current(),
+        }
+    }
+
+    /// The source, for which the secrets are read if they were not yet; else why not, which is never the
+    /// sender's fault.
+    pub(crate) async fn ready(&self, from: &Resolver, deadline: Instant) -> Result<Arc<Source>, String> {
+        match &self.0 {
+            Kind::Fixed(source) => Ok(Arc::clone(source)),
+            Kind::Changing(changing) => match changing.current() {
+                Some(source) => Ok(source),
+                None => changing.load(from, deadline).await,
+            },
+        }
     }
 
     /// Another source than this one, which refused a request for want of a secret: the secrets are read
@@ -176,27 +233,65 @@ impl Rotation {
         from: &Resolver,
         deadline: Instant,
     ) -> Option<Arc<Source>> {
-        let (plan, read) = self.plan.as_ref()?;
+        match &self.0 {
+            Kind::Fixed(_) => None,
+            Kind::Changing(changing) => changing.other(than, from, deadline).await,
+        }
+    }
+}
+
+impl Changing {
+    fn current(&self) -> Option<Arc<Source>> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    async fn load(&self, from: &Resolver, deadline: Instant) -> Result<Arc<Source>, String> {
         let limit = deadline.min(Instant::now() + TIMEOUT);
-        let mut read = timeout_at(limit, read.lock()).await.ok()?;
-        let current = self.current();
+        let late = || "the secrets could not be read in time".to_owned();
+        let mut read = timeout_at(limit, self.read.lock()).await.map_err(|_| late())?;
+        if let Some(source) = self.current() {
+            return Ok(source);
+        }
+        if read.tried.is_some_and(|at| at.elapsed() < PAUSE_AFTER_FAILURE) {
+            return Err(read.failure.clone());
+        }
+        // Before the attempt, which may be given up in the middle.
+        *read = Read { tried: Some(Instant::now()), failure: late(), ..Read::default() };
+        match self.plan.load(from, limit).await {
+            Ok((values, source)) => Ok(self.set(&mut read, values, source)),
+            Err(error) => {
+                read.failure.clone_from(&error);
+                Err(error)
+            }
+        }
+    }
+
+    async fn other(&self, than: &Arc<Source>, from: &Resolver, deadline: Instant) -> Option<Arc<Source>> {
+        let limit = deadline.min(Instant::now() + TIMEOUT);
+        let mut read = timeout_at(limit, self.read.lock()).await.ok()?;
+        let current = self.current()?;
         if !Arc::ptr_eq(&current, than) {
             return Some(current);
         }
         if read.tried.is_some_and(|at| at.elapsed() < PAUSE) {
             return None;
         }
-        // Before the attempt, which may be given up in the middle.
+        // Before the attempt, as above.
         read.tried = Some(Instant::now());
-        let (values, source) = plan.renew(&read.values, from, limit).await?;
-        let hook = &plan.hook;
+        let (values, source) = self.plan.renew(&read.values, from, limit).await?;
+        let hook = &self.plan.hook;
         tracing::info!(hook, "the secrets were read anew and have changed");
+        Some(self.set(&mut read, values, source))
+    }
+
+    fn set(&self, read: &mut Read, values: Vec<Secret>, source: Source) -> Arc<Source> {
+        let hook = &self.plan.hook;
         for warning in source.short_secrets() {
             tracing::warn!(hook, "{warning}");
         }
         let source = Arc::new(source);
         read.values = values;
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&source);
-        Some(source)
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&source));
+        source
     }
 }

@@ -32,6 +32,22 @@ impl Blueprint {
         Ok(Self { preset: None, scheme, profile: Profile::default(), params })
     }
 
+    /// Whether requests can be verified by secrets of the hook.
+    pub(crate) fn takes_secrets(&self) -> bool {
+        self.scheme.kind.takes_secrets()
+    }
+
+    /// Whether the source has this parameter.
+    pub(crate) fn takes_param(&self, name: &str) -> bool {
+        self.params.iter().any(|param| param.name == name)
+    }
+
+    /// The source without its keys, for what it tells of itself: it must verify nothing.
+    pub(crate) fn outline(&self) -> Source {
+        let Self { preset, scheme, profile, .. } = self.clone();
+        Source { preset, scheme, profile, secrets: Vec::new(), params: Params::new(), url: None }
+    }
+
     /// Puts the keys in; else everything that is wrong with the settings.
     pub(crate) fn build(self, settings: Settings) -> Result<Source, Vec<BuildError>> {
         let Self { preset, mut scheme, profile, params: known } = self;
