@@ -1,6 +1,7 @@
 //! Secrets, and where they are kept.
 
 mod remote;
+mod vault;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use zeroize::Zeroizing;
 use crate::env::Env;
 pub(crate) use remote::Resolver;
 use remote::{Remote, Store};
+pub(crate) use vault::Vault;
 
 /// Largest secret read from a file, in bytes: keys and tokens are far below it.
 const MAX_FILE: u64 = 64 * 1024;
