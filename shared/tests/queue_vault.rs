@@ -1,4 +1,5 @@
 //! Credentials of Secrets Manager and Parameter Store, over real sockets.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 #[path = "rotation_support/extension.rs"]
 #[allow(dead_code, unreachable_pub, clippy::unwrap_used, missing_docs, reason = "shared by test files")]
