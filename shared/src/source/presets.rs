@@ -263,7 +263,7 @@ mod tests {
             ("githb", "did you mean github?"),
             ("gitlab", "did you mean gitlab-secret-token or gitlab-signing-token?"),
             ("standard_webhooks", "did you mean standard-webhooks or standard-webhooks-ed25519?"),
-            ("", "known are adyen-header, "),
+            ("", &format!("known are {}, ", preset_names().next().unwrap())),
         ] {
             let message = Preset::load(wrong).unwrap_err();
             assert!(message.contains(right), "{wrong}: {message}");
