@@ -6,7 +6,7 @@ use super::address::Address;
 use super::field::{Field, View};
 use super::handshake::Greeting;
 use super::keep;
-use super::proof::{Proof, Refusal};
+use super::proof::{Proof, Refusal, Whose};
 use super::{Rejection, Source, Step, Verified, decrypt, encoding};
 use crate::clock::Timestamp;
 use crate::delivery::Delivery;
@@ -63,30 +63,33 @@ impl Source {
             Err((_, rejection)) => return Verdict::Rejected(rejection),
         };
         let Authentic { proof, id, event, subject, plaintext } = authentic;
-        let tokens = &proof.tokens;
-        let headers = keep::headers(&request.headers, tokens, |name| self.reads_token_from(name));
+        let tokens = self.scheme.tokens(&View::of(&request, None), Whose::Ours);
+        let headers = tokens.headers(&request.headers, |name| self.reads_token_from(name));
         let mut types = headers.iter().filter(|(name, _)| name == "content-type");
         let content_type = types.next().map(|(_, value)| value.clone()).filter(|_| types.next().is_none());
+        // Consumers tell repeats by the id: what stands in place of a token would make all of them one.
+        let is_id = |id: &String| {
+            (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic()) && !tokens.are_in(id)
+        };
+        let id = id.filter(is_id);
+        let mask = |text| tokens.mask_text(text);
+        let (event, subject) = (event.map(mask), subject.map(mask));
         let members = self.scheme.kept_members(&proof);
         let (body, content_type, original) = if let Some(event) = plaintext {
             let content_type = decrypt::media_type(&event).to_owned();
             (event.into(), Some(content_type), Some(request.body))
-        } else if members.is_empty() {
-            (keep::body(request.body, tokens), content_type, None)
         } else {
-            (keep::members(&request.body, &members), content_type, None)
+            let body = tokens.body(request.body);
+            let body = if members.is_empty() { body } else { keep::members(&body, &members) };
+            (body, content_type, None)
         };
-        let mask = |text| keep::mask(text, tokens);
-        let id = id
-            .map(mask)
-            .filter(|id| (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic()));
         Verdict::Verified(Box::new(Delivery {
             hook: hook.to_owned(),
             source: self.preset.map(str::to_owned),
             id_from_provider: id.is_some(),
             id: id.unwrap_or_else(|| content_id(hook, &body)),
-            event: event.map(mask),
-            subject: subject.map(mask),
+            event,
+            subject,
             received_at: now,
             headers,
             content_type,

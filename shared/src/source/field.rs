@@ -181,17 +181,6 @@ impl Field {
         }
     }
 
-    /// The value with its escapes, where the place has escapes of its own.
-    pub(super) fn spelling<'v>(&self, view: &View<'v>) -> Option<&'v [u8]> {
-        let (text, name) = match self {
-            Self::Query(name) => (view.request.raw_query.as_bytes(), name),
-            Self::Form(name) => (&*view.request.body, name),
-            _ => return None,
-        };
-        let (_, span) = values(text, name).next()?;
-        text.get(span)
-    }
-
     /// Where the value stands in the body (or the decrypted event), and what must stand there in its
     /// stead, for a value that must not be kept.
     pub(super) fn span(&self, view: &View<'_>, instead: &str) -> Option<(Range<usize>, String)> {

@@ -85,6 +85,7 @@ mod info;
 mod keep;
 mod key;
 mod kinds;
+mod mask;
 mod parts;
 mod presets;
 mod proof;

@@ -59,14 +59,6 @@ const LEEWAY: Duration = Duration::from_secs(60);
 /// No token of a sender is longer.
 const MAX_TOKEN: usize = 16 * 1024;
 
-/// What became of the token.
-pub(in crate::source) struct Passed {
-    /// Which of the secrets verified it; none if it was a published key.
-    pub(in crate::source) secret: Option<usize>,
-    /// The token, if it is a credential: one that is bound to its body is a signature.
-    pub(in crate::source) token: Option<Secret>,
-}
-
 impl Jwt {
     pub(super) fn read(table: &Table<'_>) -> Option<Self> {
         let algorithms =
@@ -175,8 +167,20 @@ impl Jwt {
         self.claims.iter_mut().flat_map(|(_, values)| values).for_each(|value| grammar::bind(value, params));
     }
 
-    /// Verifies the token, then what it claims.
-    pub(in crate::source) fn verify(&self, view: &View<'_>, now: Timestamp) -> Result<Passed, Rejection> {
+    /// The token of a request, if it looks like one.
+    pub(in crate::source) fn given(&self, view: &View<'_>) -> Option<Secret> {
+        let value = self.from.read_text(view).ok()?;
+        let token = self.prefix.as_ref().map_or(Some(&*value), |prefix| prefix.strip(&value))?;
+        (token.split('.').count() == 3).then(|| Secret::new(token))
+    }
+
+    /// Verifies the token, then what it claims. Tells which of the secrets made it; none if it was a
+    /// published key.
+    pub(in crate::source) fn verify(
+        &self,
+        view: &View<'_>,
+        now: Timestamp,
+    ) -> Result<Option<usize>, Rejection> {
         let malformed = || Rejection::Malformed(self.from.to_string());
         let value = self.from.read_text(view)?;
         let token = match &self.prefix {
@@ -206,8 +210,7 @@ impl Jwt {
         self.check_times(&payload, now)?;
         self.check_claims(&payload)?;
         self.check_body(&payload, &view.request.body)?;
-        let token = (!self.covers_body()).then(|| Secret::new(token));
-        Ok(Passed { secret: secret?, token })
+        secret
     }
 
     fn find_key(

@@ -56,27 +56,25 @@ impl Several {
             Rule::All => {
                 let proofs = self.members.iter().map(|member| member.prove(view, now));
                 let proofs = proofs.collect::<Result<Vec<_>, _>>()?;
-                Ok(proofs.into_iter().reduce(Proof::and).unwrap_or_default())
+                Ok(proofs.into_iter().reduce(|all, next| all.and(&next)).unwrap_or_default())
             }
             Rule::Any => self.any(view, now),
         }
     }
 
-    /// The first that accepts counts. Tokens of the others are secrets too, so they are found as well.
+    /// The first that accepts counts.
     fn any(&self, view: &View<'_>, now: Timestamp) -> Result<Proof, Refusal> {
-        let mut found: Option<Proof> = None;
         let mut rejections = Vec::new();
         for (number, member) in self.members.iter().enumerate() {
-            match (&mut found, member.prove(view, now)) {
-                (None, Ok(proof)) => found = Some(Proof { verifier: Some(number), ..proof }),
-                (Some(found), Ok(proof)) => found.see(proof.tokens),
-                (_, Err((_, rejection))) => rejections.push(rejection),
+            match member.prove(view, now) {
+                Ok(proof) => return Ok(Proof { verifier: Some(number), ..proof }),
+                Err((_, rejection)) => rejections.push(rejection),
             }
         }
         // One that cannot tell yet may still accept.
         let is_open =
             |rejection: &Rejection| matches!(rejection, Rejection::Fetch(_) | Rejection::Unusable(_));
         let open = rejections.iter().position(is_open).map(|i| (Step::Key, rejections.swap_remove(i)));
-        found.ok_or_else(|| open.unwrap_or((Step::Any, Rejection::NoVerifier(rejections))))
+        Err(open.unwrap_or((Step::Any, Rejection::NoVerifier(rejections))))
     }
 }
