@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::env::Env;
 use crate::queue::endpoint::Endpoint;
 use crate::queue::transport::{Call, Transport, headers};
-use crate::source::Address;
+use crate::source::{Address, Fetched};
 
 /// From connecting to the last byte; the delivery's deadline if that is earlier.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -173,6 +173,53 @@ impl Fetcher {
 
     fn slots(&self) -> std::sync::MutexGuard<'_, HashMap<Address, Slot>> {
         self.0.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is fetched for one request.
+#[derive(Default)]
+pub(crate) struct Collected {
+    fetched: Vec<Fetched>,
+    /// The same, as it was found or not.
+    found: Vec<Result<Document, FetchError>>,
+}
+
+impl Collected {
+    pub(crate) fn fetched(&self) -> &[Fetched] {
+        &self.fetched
+    }
+
+    /// Why there is nothing from that address.
+    pub(crate) fn failure(&self, address: &Address) -> Option<&FetchError> {
+        let number = self.number(address)?;
+        self.found.get(number)?.as_ref().err()
+    }
+
+    /// Fetches what is asked for; asked for again, another one if there is one. After that it is the
+    /// latest, so that no request asks for ever.
+    pub(crate) async fn fetch(&mut self, fetcher: &Fetcher, address: Address, deadline: Instant) {
+        let number = self.number(&address);
+        let than = number.and_then(|number| self.found.get(number)?.as_ref().ok());
+        let found = match fetcher.document(&address, than, deadline).await {
+            Ok(Some(document)) => Ok(document),
+            Err(error) => Err(error),
+            Ok(None) => match than {
+                Some(document) => Ok(document.clone()),
+                None => Err(FetchError::NoKey),
+            },
+        };
+        let is_latest = number.is_some() || found.is_err();
+        let document = found.as_ref().ok().map(|document| document.bytes.clone());
+        if let Some(number) = number {
+            self.fetched.swap_remove(number);
+            drop(self.found.swap_remove(number));
+        }
+        self.fetched.push(Fetched { address, document, is_latest });
+        self.found.push(found);
+    }
+
+    fn number(&self, address: &Address) -> Option<usize> {
+        self.fetched.iter().position(|fetched| fetched.address == *address)
     }
 }
 

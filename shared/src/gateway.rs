@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::config::{Config, Hook, Lookup};
 use crate::context::Context;
 use crate::delivery::Delivery;
-use crate::fetch::{Document, Fetcher};
+use crate::fetch::{Collected, FetchError, Fetcher};
 use crate::host::Service;
 use crate::http::{MAX_HEADER_BYTES, MAX_HEADERS, Request, Response};
 use crate::problem::Problem;
@@ -159,8 +159,8 @@ enum Refused {
 }
 
 impl<Q: Queue> Gateway<Q> {
-    /// Verifies, and does what verification asks for on the way: fetches a key, once at most, and calls
-    /// the address of a confirmation.
+    /// Verifies, and does what verification asks for on the way: fetches keys, and calls the address of
+    /// a confirmation.
     async fn verify(
         &self,
         hook: &Hook,
@@ -168,11 +168,12 @@ impl<Q: Queue> Gateway<Q> {
         deadline: Instant,
     ) -> Result<Verified, Refused> {
         let Inner { context, fetcher, .. } = &*self.0;
-        let failed = |address: &Address, error| Refused::Unavailable(format!("{address}: {error}"));
-        let mut document: Option<Document> = None;
+        let failed =
+            |address: &Address, error: &FetchError| Refused::Unavailable(format!("{address}: {error}"));
+        let mut collected = Collected::default();
         loop {
-            let bytes = document.as_ref().map(|document| document.bytes.as_ref());
-            match hook.source.check_with(&hook.name, request, context.clock.now(), bytes) {
+            let now = context.clock.now();
+            match hook.source.check_with(&hook.name, request, now, collected.fetched()) {
                 Verdict::Verified(delivery) => return Ok(Verified::Delivery(delivery)),
                 Verdict::Handshake(response) => return Ok(Verified::Handshake(response)),
                 Verdict::Rejected(rejection) => {
@@ -183,22 +184,21 @@ impl<Q: Queue> Gateway<Q> {
                     });
                 }
                 Verdict::Fetch(address, again) => {
-                    let found = fetcher.document(&address, document.as_ref(), deadline).await;
-                    document = found.map_err(|error| failed(&address, error))?;
-                    if document.is_none() {
-                        return Err(Refused::Rejected("the key is none of the published ones".to_owned()));
-                    }
+                    collected.fetch(fetcher, address, deadline).await;
                     request = *again;
                 }
                 Verdict::Unusable(address) => {
+                    if let Some(error) = collected.failure(&address) {
+                        return Err(failed(&address, error));
+                    }
                     fetcher.forget(&address);
-                    return Err(Refused::Unavailable(format!("there is no key at {address}")));
+                    return Err(failed(&address, &FetchError::NoKey));
                 }
                 Verdict::Confirm(address, response) => {
                     let confirmed = fetcher.confirm(&address, deadline).await;
                     return confirmed
                         .map(|()| Verified::Handshake(response))
-                        .map_err(|e| failed(&address, e));
+                        .map_err(|e| failed(&address, &e));
                 }
             }
         }

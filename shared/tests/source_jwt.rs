@@ -10,7 +10,7 @@ use hookmq_shared::http::{Headers, Request};
 use hookmq_shared::source::{Draft, Settings, Source, Verdict};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use source_common::{NOW, RSA_KEY, custom, pair, params_for, random, request, settings};
+use source_common::{NOW, RSA_KEY, check_with, custom, pair, params_for, random, request, settings};
 
 const OTHER_KEY: &str = include_str!("vectors/keys/rsa_other.pem");
 const SHORT_KEY: &str = include_str!("vectors/keys/rsa_1024.pem");
@@ -41,7 +41,7 @@ fn with_header(request: &Request, header: &Value) -> Request {
 }
 
 fn outcome(source: &Source, request: &Request, document: Option<&str>) -> &'static str {
-    match source.check_with("h", request.clone(), NOW, document.map(str::as_bytes)) {
+    match check_with(source, request.clone(), NOW, document.map(str::as_bytes)) {
         Verdict::Verified(_) => "verified",
         Verdict::Rejected(rejection) => rejection.as_str(),
         Verdict::Fetch(address, _) => {
@@ -232,11 +232,11 @@ proptest! {
         for token in [token, encoded.join("."), odd] {
             let request = request("POST", &json!([["X-Token", token]]), Vec::new());
             for source in [&published, &shared] {
-                let verdict = source.check_with("h", request.clone(), NOW, Some(&document));
+                let verdict = check_with(source, request.clone(), NOW, Some(&document));
                 prop_assert!(!matches!(verdict, Verdict::Verified(_)));
             }
         }
-        let verdict = published.check_with("h", signed("RS256", RSA_KEY), NOW, Some(&document));
+        let verdict = check_with(&published, signed("RS256", RSA_KEY), NOW, Some(&document));
         prop_assert!(!matches!(verdict, Verdict::Verified(_)));
     }
 }

@@ -10,7 +10,7 @@ use hookmq_shared::source::{Draft, Outcome, Rejection, Settings, Source, Step, V
 use proptest::prelude::*;
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use serde_json::{Value, json};
-use source_common::{NOW, RSA_KEY, custom, load, pair, params_for, random, settings};
+use source_common::{NOW, RSA_KEY, check_with, custom, load, pair, params_for, random, settings};
 
 const OTHER_KEY: &str = include_str!("vectors/keys/rsa_other.pem");
 const SHORT_KEY: &str = include_str!("vectors/keys/rsa_1024.pem");
@@ -41,7 +41,7 @@ fn altered(request: &Request, member: &str, value: &str) -> Request {
 }
 
 fn outcome(source: &Source, request: Request, now: Timestamp, document: Option<&str>) -> String {
-    match source.check_with("h", request, now, document.map(str::as_bytes)) {
+    match check_with(source, request, now, document.map(str::as_bytes)) {
         Verdict::Verified(delivery) => format!("verified by {:?}", delivery.secret),
         Verdict::Rejected(rejection) => rejection.as_str().to_owned(),
         Verdict::Fetch(address, _) => format!("fetch {address}"),
@@ -313,11 +313,11 @@ proptest! {
         damaged[place] = flip;
         let (source, request) = (fetching(), signed("aws-sns"));
         for document in [&bytes[..], &damaged] {
-            let verdict = source.check_with("h", request.clone(), NOW, Some(document));
+            let verdict = check_with(&source, request.clone(), NOW, Some(document));
             prop_assert!(!matches!(verdict, Verdict::Fetch(..) | Verdict::Confirm(..)));
         }
         prop_assert!(!matches!(
-            source.check_with("h", request.clone(), NOW, Some(&bytes)),
+            check_with(&source, request.clone(), NOW, Some(&bytes)),
             Verdict::Verified(_)
         ));
     }

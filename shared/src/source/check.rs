@@ -2,7 +2,7 @@
 
 use ring::digest::{Context, SHA256};
 
-use super::address::Address;
+use super::address::{Address, Fetched};
 use super::field::{Field, View};
 use super::handshake::Greeting;
 use super::keep;
@@ -24,10 +24,10 @@ pub enum Verdict {
     Confirm(Address, Response),
     /// The key that decides is published at this address: fetch it and ask
     /// [`check_with`](Source::check_with) again. The address is the source's own, or one that it
-    /// allows, of a request that is right otherwise. Asked again with a document, it is not the right
-    /// one, or no longer.
+    /// allows, of a request that is right otherwise. Asked for once more, what was fetched is not the
+    /// right one, or no longer; it is not asked for again if that was the latest.
     Fetch(Address, Box<Request>),
-    /// The document that was fetched from there holds no key at all.
+    /// What was fetched from there holds no key at all, or nothing could be fetched.
     Unusable(Address),
     /// Not authentic.
     Rejected(Rejection),
@@ -36,18 +36,12 @@ pub enum Verdict {
 impl Source {
     /// Verifies a request. The body travels on without being copied.
     pub fn check(&self, hook: &str, request: Request, now: Timestamp) -> Verdict {
-        self.check_with(hook, request, now, None)
+        self.check_with(hook, request, now, &[])
     }
 
-    /// As [`check`](Self::check), with the document that was asked for.
-    pub fn check_with(
-        &self,
-        hook: &str,
-        request: Request,
-        now: Timestamp,
-        document: Option<&[u8]>,
-    ) -> Verdict {
-        let authentic = match self.verify(&request, now, document) {
+    /// As [`check`](Self::check), with what was asked for.
+    pub fn check_with(&self, hook: &str, request: Request, now: Timestamp, fetched: &[Fetched]) -> Verdict {
+        let authentic = match self.verify(&request, now, fetched) {
             Ok(Passed::Handshake(Greeting { response, confirm, note })) => {
                 if let Some(note) = note {
                     tracing::warn!(hook, "{note}");
@@ -107,10 +101,10 @@ impl Source {
         &self,
         request: &Request,
         now: Timestamp,
-        document: Option<&[u8]>,
+        fetched: &[Fetched],
     ) -> Result<Passed<'_>, Refusal> {
         let at = |step| move |rejection| (step, rejection);
-        let view = View { document, ..View::of(request, self.url.as_deref()) };
+        let view = View { fetched, ..View::of(request, self.url.as_deref()) };
         if let Some(greeting) = self.early_handshake(&view, now).map_err(at(Step::Handshake))? {
             return Ok(Passed::Handshake(greeting));
         }

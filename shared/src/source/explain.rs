@@ -92,7 +92,7 @@ pub struct Explanation {
 impl Source {
     /// Verifies as [`check`](Self::check) does, and tells how it went. Never holds a secret or token.
     pub fn explain(&self, request: &Request, now: Timestamp) -> Explanation {
-        let outcome = match self.verify(request, now, None) {
+        let outcome = match self.verify(request, now, &[]) {
             Ok(Passed::Delivery(authentic)) => Outcome::Verified(authentic.proof.secret),
             Ok(Passed::Handshake(greeting)) => Outcome::Handshake(greeting.response.status),
             Err((step, rejection)) => Outcome::Rejected(step, rejection),

@@ -106,7 +106,7 @@ use crate::delivery::{Coverage, Delivery};
 use crate::http::Response;
 use crate::reader::Table;
 use crate::secret::Secret;
-pub use address::Address;
+pub use address::{Address, Fetched};
 pub use check::Verdict;
 use decrypt::Decrypt;
 pub use explain::{Explanation, Outcome, Step};

@@ -229,11 +229,13 @@ impl Jwt {
             }
         };
         if let (Some(jwks), true) = (&self.jwks, self.keys.is_empty()) {
-            let document = view.document.ok_or_else(|| Rejection::Fetch(jwks.clone()))?;
-            let keys = self.published(document, kid).ok_or_else(|| Rejection::Unusable(jwks.clone()))?;
+            let fetched = view.fetched_from(jwks).ok_or_else(|| Rejection::Fetch(jwks.clone()))?;
+            let keys = fetched.document.as_ref().and_then(|document| self.published(document, kid));
+            let keys = keys.ok_or_else(|| Rejection::Unusable(jwks.clone()))?;
             if keys.is_empty() {
                 // It may have been published since.
-                return Err(Rejection::Fetch(jwks.clone()));
+                let unknown = || Rejection::UnknownKey(self.from.to_string());
+                return Err(if fetched.is_latest { unknown() } else { Rejection::Fetch(jwks.clone()) });
             }
             let found = keys.into_iter().any(|key| verifies(&JwtKey::Public(key)));
             return if found { Ok(None) } else { Err(Rejection::NoMatch) };

@@ -147,8 +147,9 @@ impl Rsa {
     }
 
     fn certificate(address: Address, view: &View<'_>) -> Result<Key, Rejection> {
-        let Some(document) = view.document else { return Err(Rejection::Fetch(address)) };
-        let key = std::str::from_utf8(document).ok().and_then(Key::read);
+        let Some(fetched) = view.fetched_from(&address) else { return Err(Rejection::Fetch(address)) };
+        let text = fetched.document.as_ref().and_then(|document| std::str::from_utf8(document).ok());
+        let key = text.and_then(Key::read);
         let key = key.filter(|key| matches!(key.family(), Some(Family::Rsa(MIN_BITS..))));
         key.ok_or(Rejection::Unusable(address))
     }

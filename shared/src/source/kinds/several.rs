@@ -53,13 +53,23 @@ impl Several {
 
     pub(in crate::source) fn prove(&self, view: &View<'_>, now: Timestamp) -> Result<Proof, Refusal> {
         match self.rule {
-            Rule::All => {
-                let proofs = self.members.iter().map(|member| member.prove(view, now));
-                let proofs = proofs.collect::<Result<Vec<_>, _>>()?;
-                Ok(proofs.into_iter().reduce(|all, next| all.and(&next)).unwrap_or_default())
-            }
+            Rule::All => self.all(view, now),
             Rule::Any => self.any(view, now),
         }
+    }
+
+    /// One that refuses counts before one that cannot tell yet: nothing is fetched for a request that
+    /// is refused in any case.
+    fn all(&self, view: &View<'_>, now: Timestamp) -> Result<Proof, Refusal> {
+        let (mut proof, mut open) = (Proof::default(), None);
+        for member in &self.members {
+            match member.prove(view, now) {
+                Ok(next) => proof = proof.and(&next),
+                Err(refusal) if refusal.1.is_open() => open = open.or(Some(refusal)),
+                Err(refusal) => return Err(refusal),
+            }
+        }
+        open.map_or(Ok(proof), Err)
     }
 
     /// The first that accepts counts.
@@ -71,10 +81,10 @@ impl Several {
                 Err((_, rejection)) => rejections.push(rejection),
             }
         }
-        // One that cannot tell yet may still accept.
-        let is_open =
-            |rejection: &Rejection| matches!(rejection, Rejection::Fetch(_) | Rejection::Unusable(_));
-        let open = rejections.iter().position(is_open).map(|i| (Step::Key, rejections.swap_remove(i)));
+        // One that cannot tell yet may still accept; one for which nothing is left to fetch, at last.
+        let is_fetch = |rejection: &Rejection| matches!(rejection, Rejection::Fetch(_));
+        let open = rejections.iter().position(is_fetch).or(rejections.iter().position(Rejection::is_open));
+        let open = open.map(|number| (Step::Key, rejections.swap_remove(number)));
         Err(open.unwrap_or((Step::Any, Rejection::NoVerifier(rejections))))
     }
 }
