@@ -5,7 +5,7 @@ mod source_common;
 
 use hookmq_shared::http::Request;
 use hookmq_shared::source::{Address, Draft, Fetched, Source, Verdict};
-use rcgen::{CertificateParams, KeyPair};
+use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use serde_json::json;
 use source_common::{NOW, RSA_KEY, custom, random, request, settings};
 
@@ -146,4 +146,67 @@ fn nothing_is_fetched_where_another_verifier_refuses() {
     assert_eq!(check(&source, &request, documents), ("pinned".to_owned(), vec![]));
     request.source_ip = Some("203.0.113.1".parse().unwrap());
     assert_eq!(check(&source, &request, documents).0, "verified by None");
+}
+
+/// A sender renews its certificate where the old one was, or its keys without an id.
+#[test]
+fn a_key_that_was_replaced_is_fetched_again() {
+    let by_certificate = several("any", &[by_certificate("one"), by_certificate("two")]);
+    let request = signed(&[("one", RSA_KEY)]);
+    let dated = |key: &str, years: (i32, i32)| {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        (params.not_before, params.not_after) = (date_time_ymd(years.0, 1, 1), date_time_ymd(years.1, 1, 1));
+        params.self_signed(&KeyPair::from_pem(key).unwrap()).unwrap().pem()
+    };
+    // NOW is 2025-10-09.
+    let (good, old, other) =
+        (dated(RSA_KEY, (2020, 2040)), dated(RSA_KEY, (2020, 2025)), dated(OTHER_KEY, (2020, 2040)));
+    let of = |documents: [&str; 2]| {
+        check(&by_certificate, &request, |_| documents.map(|document| Some(document.to_owned())))
+    };
+    for (documents, verdict, asked) in [
+        ([good.as_str(), ""], "verified by Some(0)", 1),
+        ([&old, &good], "verified by Some(0)", 2),
+        ([&other, &good], "verified by Some(0)", 2),
+        ([&old, &old], "no_verifier", 2),
+        ([&other, &other], "no_verifier", 2),
+        ([&other, "<html>"], "unusable one.example.com", 2),
+    ] {
+        assert_eq!(of(documents), (verdict.to_owned(), vec!["one.example.com".to_owned(); asked]));
+    }
+
+    let source = several("any", &[by_key_set("one"), by_key_set("two")]);
+    let (request, keys) = with_token("one", P256_KEY);
+    let other_key = KeyPair::generate().unwrap().serialize_pem();
+    let none_of_these = with_token("one", &other_key).1;
+    let of = |documents: [&str; 2]| {
+        check(&source, &request, |_| documents.map(|document| Some(document.to_owned()))).0
+    };
+    assert_eq!(of([&none_of_these, &keys]), "verified by Some(0)");
+    assert_eq!(of([NO_KEYS, &keys]), "verified by Some(0)");
+    assert_eq!(of([&none_of_these, NO_KEYS]), "no_verifier");
+}
+
+/// One of the configured certificates is expired, and the other has the same key.
+#[test]
+fn a_renewed_certificate_of_the_same_key_counts() {
+    let table = "kind = \"rsa\"\nhash = \"sha256\"\nsigned = [\"{body}\"]\n\
+                 signature = { from = \"header:one\", encoding = \"base64\" }";
+    let dated = |until: i32| {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(until, 1, 1));
+        params.self_signed(&KeyPair::from_pem(RSA_KEY).unwrap()).unwrap().pem()
+    };
+    let check = |years: &[i32]| {
+        let certificates: Vec<String> = years.iter().map(|until| dated(*until)).collect();
+        let source = custom(table, settings(&json!(certificates))).unwrap();
+        match source.check("h", signed(&[("one", RSA_KEY)]), NOW) {
+            Verdict::Verified(delivery) => format!("{:?}", delivery.secret),
+            Verdict::Rejected(rejection) => rejection.as_str().to_owned(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(check(&[2025, 2040]), "Some(1)");
+    assert_eq!(check(&[2040, 2025]), "Some(0)");
+    assert_eq!(check(&[2024, 2025]), "expired");
 }

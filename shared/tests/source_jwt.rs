@@ -98,7 +98,7 @@ fn published_keys_are_asked_for_and_chosen() {
             vec![of(&[("n", "!"), ("x", "!")])],
             vec![of(&[("n", ""), ("x", "")])],
         ] {
-            assert_eq!(check(&keys), "fetch", "{keys:?}: another document may hold it");
+            assert_eq!(check(&keys), "unknown_key", "{keys:?}");
         }
         for garbage in ["", "[]", "{}", "<html>", r#"{"keys":{}}"#] {
             assert_eq!(outcome(&source, &request, Some(garbage)), "unusable", "{garbage}");
@@ -111,7 +111,7 @@ fn published_keys_are_asked_for_and_chosen() {
     let named = with_header(&request, &json!({ "alg": "RS256", "kid": "b" }));
     let keys = |ids: [&str; 2]| set(&ids.map(|id| jwk("RS256", RSA_KEY, &[("kid", id)])));
     assert_eq!(outcome(&source, &named, Some(&keys(["a", "b"]))), "no_match");
-    assert_eq!(outcome(&source, &named, Some(&keys(["a", "c"]))), "fetch");
+    assert_eq!(outcome(&source, &named, Some(&keys(["a", "c"]))), "unknown_key");
 }
 
 #[test]

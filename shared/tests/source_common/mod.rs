@@ -195,11 +195,10 @@ pub fn check_with(source: &Source, request: Request, now: Timestamp, document: O
         let verdict = source.check_with("h", request, now, &fetched);
         let (Verdict::Fetch(address, again), Some(document)) = (&verdict, document) else { return verdict };
         // Asked for again, it has nothing else.
-        if fetched.iter().any(|known| known.address == *address) {
-            return verdict;
-        }
+        let is_latest = fetched.iter().any(|known| known.address == *address);
+        fetched.retain(|known| known.address != *address);
         let document = Some(bytes::Bytes::copy_from_slice(document));
-        fetched.push(Fetched { address: address.clone(), document, is_latest: false });
+        fetched.push(Fetched { address: address.clone(), document, is_latest });
         request = (**again).clone();
     }
 }

@@ -232,13 +232,17 @@ impl Jwt {
             let fetched = view.fetched_from(jwks).ok_or_else(|| Rejection::Fetch(jwks.clone()))?;
             let keys = fetched.document.as_ref().and_then(|document| self.published(document, kid));
             let keys = keys.ok_or_else(|| Rejection::Unusable(jwks.clone()))?;
-            if keys.is_empty() {
-                // It may have been published since.
-                let unknown = || Rejection::UnknownKey(self.from.to_string());
-                return Err(if fetched.is_latest { unknown() } else { Rejection::Fetch(jwks.clone()) });
+            // An id names one key for good; without one, any key may have been replaced.
+            let is_final = fetched.is_latest || (kid.is_some() && !keys.is_empty());
+            let is_unknown = keys.is_empty();
+            if keys.into_iter().any(|key| verifies(&JwtKey::Public(key))) {
+                return Ok(None);
             }
-            let found = keys.into_iter().any(|key| verifies(&JwtKey::Public(key)));
-            return if found { Ok(None) } else { Err(Rejection::NoMatch) };
+            return Err(match (is_final, is_unknown) {
+                (false, _) => Rejection::Fetch(jwks.clone()),
+                (true, true) => Rejection::UnknownKey(self.from.to_string()),
+                (true, false) => Rejection::NoMatch,
+            });
         }
         self.keys.iter().position(verifies).map(Some).ok_or(Rejection::NoMatch)
     }
