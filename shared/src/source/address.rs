@@ -20,7 +20,7 @@ const MAX_ADDRESS: usize = 2048;
 impl Address {
     /// Reads `https://host/path?query`; `None` for everything else, and for what two readers could read
     /// in two ways.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let rest = text.strip_prefix("https://").filter(|_| text.len() <= MAX_ADDRESS)?;
         let (host, target) = rest.split_at(rest.find('/')?);
         let is_host_byte = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.".contains(&b);
