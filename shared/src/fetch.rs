@@ -151,6 +151,10 @@ impl Fetcher {
             return known;
         }
         let fetched = get().await;
+        // The address was not even asked.
+        if let Err(FetchError::Busy) = fetched {
+            return Err(FetchError::Busy);
+        }
         let at = Instant::now();
         let mut state = slot.state();
         state.tried = Some((at, fetched.as_ref().err().cloned()));
@@ -174,7 +178,9 @@ impl Fetcher {
     }
 
     async fn get(&self, address: &Address, limit: Instant) -> Result<Bytes, FetchError> {
-        let _permit = self.0.under_way.try_acquire().map_err(|_| FetchError::Busy)?;
+        // In turn: whoever asks for many addresses must not keep the others out.
+        let permit = timeout_at(limit, self.0.under_way.acquire()).await;
+        let _permit = permit.map_err(|_| FetchError::Busy)?.map_err(|_| FetchError::Busy)?;
         let transport = self.0.transport.get_or_init(|| Transport::new(&self.0.env));
         if let Some(problem) = transport.problem() {
             return Err(FetchError::Environment(problem.to_string()));
@@ -299,5 +305,21 @@ mod tests {
         assert!(timeout(soon, wait).await.is_err());
         assert!(!other.is_finished());
         other.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_had_no_turn_may_ask_again_at_once() {
+        let (fetcher, address) = (Fetcher::new(&Env::of::<&str, &str>([])), address());
+        let limit = Instant::now() + Duration::from_secs(3600);
+        let busy = fetcher.document_by(&address, None, limit, async || Err(FetchError::Busy)).await;
+        assert_eq!(busy.unwrap_err(), FetchError::Busy);
+        let bytes = async || Ok(Bytes::from_static(b"1"));
+        assert!(fetcher.document_by(&address, None, limit, bytes).await.unwrap().is_some());
+        let failed = async || Err(FetchError::Status(500));
+        fetcher.forget(&address);
+        advance(PAUSE_AFTER_FAILURE).await;
+        assert!(fetcher.document_by(&address, None, limit, failed).await.is_err());
+        let again = fetcher.document_by(&address, None, limit, async || panic!()).await;
+        assert_eq!(again.unwrap_err(), FetchError::Status(500));
     }
 }

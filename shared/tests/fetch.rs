@@ -37,6 +37,8 @@ enum Step {
     Answer(u16, String),
     /// The host of that name answers so, the others fail.
     Only(&'static str, String),
+    /// Says nothing before that many requests are there, then answers them all.
+    Together(usize, String),
     /// Says nothing until the other side gives up.
     Hang,
     Close,
@@ -111,6 +113,12 @@ fn serve(stream: TcpStream, config: Arc<ServerConfig>, seen: &Mutex<Vec<String>>
             Step::Only(only, body) if *only == host => Some((200, body.as_str())),
             Step::Only(..) => Some((500, "")),
             Step::Answer(status, body) => Some((*status, body.as_str())),
+            Step::Together(count, body) => {
+                while seen.lock().unwrap().len() < *count {
+                    std::thread::sleep(std::time::Duration::from_millis(1));
+                }
+                Some((200, body.as_str()))
+            }
             Step::Hang | Step::Close => None,
         };
         match (answer, step) {
@@ -158,7 +166,7 @@ impl World {
     /// A gateway with a hook for each of the presets, without any key; the queue stores all it gets.
     async fn start(step: Step) -> Self {
         let providers = Providers::start(step);
-        let queue = Server::start(vec![ok(STORED); 8]).await;
+        let queue = Server::start(vec![ok(STORED); 12]).await;
         let env = Env::of([
             ("TENCENTCLOUD_SECRET_ID", "id"),
             ("TENCENTCLOUD_SECRET_KEY", "key"),
@@ -345,4 +353,22 @@ async fn each_of_several_verifiers_has_its_own_document() {
     assert_eq!(world.deliver(&request).await.status, 503);
     let world = World::start(Step::Answer(200, r#"{"keys":[]}"#.to_owned())).await;
     assert_eq!(world.deliver(&request).await.status, 401);
+}
+
+/// Eight are fetched at a time; who comes then waits for its turn, and is not sent away.
+#[tokio::test]
+async fn many_certificates_are_fetched_in_turn() {
+    let world = World::start(Step::Together(8, certificate(RSA_KEY))).await;
+    let calls = (0..12).map(|number| {
+        let gateway = world.gateway.clone();
+        let request = signed("aws-sns", |body| {
+            body["SigningCertURL"] =
+                json!(format!("https://sns.us-west-2.amazonaws.com/SimpleNotificationService-{number}.pem"));
+        });
+        tokio::spawn(async move { gateway.call(request).await.status })
+    });
+    for call in calls.collect::<Vec<_>>() {
+        assert_eq!(call.await.unwrap(), 200);
+    }
+    assert_eq!(world.providers.seen().len(), 12);
 }
