@@ -267,6 +267,14 @@ fn every_mistake_is_told() {
             &[KEY],
             "4: verify.signed: json:a chooses the case, so sign it in each: one could pass for another",
         ),
+        (
+            // A member whose name has a dot is signed, and what the path leads to is not.
+            "kind = \"hmac\"\nhash = \"sha256\"\nsignature = { from = \"header:S\", encoding = \"hex\" }\n\
+             signed = { by = \"json:a.b\", cases = { x = [\"{fieldlines:a.b}\"] } }"
+                .to_owned(),
+            &[KEY],
+            "4: verify.signed: json:a.b chooses the case, so sign it in each: one could pass for another",
+        ),
     ] {
         let found = mistakes(&text, secrets);
         assert!(found.starts_with(want), "{want}\n{found}");

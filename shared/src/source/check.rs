@@ -57,7 +57,9 @@ impl Source {
             Err((_, rejection)) => return Verdict::Rejected(rejection),
         };
         let Authentic { proof, id, event, subject, plaintext } = authentic;
-        let tokens = self.scheme.tokens(&View::of(&request, None), Whose::Ours);
+        let view = View::of(&request, self.url.as_deref());
+        let tokens = self.scheme.tokens(&view, Whose::Ours);
+        let members = self.scheme.kept_members(&proof, &view);
         let headers = tokens.headers(&request.headers, |name| self.reads_token_from(name));
         let mut types = headers.iter().filter(|(name, _)| name == "content-type");
         let content_type = types.next().map(|(_, value)| value.clone()).filter(|_| types.next().is_none());
@@ -68,13 +70,15 @@ impl Source {
         let id = id.filter(is_id);
         let mask = |text| tokens.mask_text(text);
         let (event, subject) = (event.map(mask), subject.map(mask));
-        let members = self.scheme.kept_members(&proof);
         let (body, content_type, original) = if let Some(event) = plaintext {
             let content_type = decrypt::media_type(&event).to_owned();
             (event.into(), Some(content_type), Some(request.body))
         } else {
             let body = tokens.body(request.body);
-            let body = if members.is_empty() { body } else { keep::members(&body, &members) };
+            let body = match members {
+                Some(members) => keep::members(&body, &members),
+                None => body,
+            };
             (body, content_type, None)
         };
         Verdict::Verified(Box::new(Delivery {
