@@ -89,6 +89,8 @@ fn published_keys_are_asked_for_and_chosen() {
         // Keys for something else, of something else, or none that can be read, do not count.
         let symmetric = json!({ "kty": "oct", "k": "c2VjcmV0" });
         assert_eq!(check(&[symmetric.clone(), of(&[])]), "verified");
+        let odd = [json!({}), json!(1), json!({ "kty": "RSA", "kid": 1 }), json!({ "kty": ["EC"] })];
+        assert_eq!(check(&[&odd[..], &[of(&[])]].concat()), "verified", "one broken key is none");
         for keys in [
             vec![],
             vec![symmetric],

@@ -78,7 +78,12 @@ fn keys_are_written_in_every_usual_form() {
 #[test]
 fn what_is_no_rsa_key_of_2048_bits_is_refused() {
     let sign = |key: &str| with("aws-sns", &[key]).unwrap_err();
-    assert_eq!(sign(SHORT_KEY), "secrets[0]: is a key of 1024 bits: it takes 2048 at least");
+    assert_eq!(sign(SHORT_KEY), "secrets[0]: is a key of 1024 bits: it takes 2048 to 8192");
+    // A modulus of 8193 bits, and the exponent 3: with such a key nothing could be verified.
+    let modulus = [&[2, 0x82, 4, 1, 1][..], &[0xff; 1024]].concat();
+    let long = [&[0x30, 0x82, 4, 8][..], &modulus, &[2, 1, 3]].concat();
+    let long = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, long);
+    assert_eq!(sign(&long), "secrets[0]: is a key of 8193 bits: it takes 2048 to 8192");
     for key in [
         P256_KEY,
         "key",
@@ -129,7 +134,10 @@ fn a_certificate_is_asked_for_and_used() {
     assert_eq!(check(&certificate(OTHER_KEY, (2020, 2040))), "no_match");
     assert_eq!(check(&certificate(RSA_KEY, (2020, 2025))), "expired");
     assert_eq!(check(&certificate(RSA_KEY, (2026, 2040))), "expired", "not valid yet");
-    for garbage in ["", "<html>", &certificate(P256_KEY, (2020, 2040)), "-----BEGIN CERTIFICATE-----"] {
+    // A bare key says neither whose it is nor for how long.
+    let bare = pair("aws-sns").1.public_key(0).unwrap();
+    let garbage = ["", "<html>", &certificate(P256_KEY, (2020, 2040)), "-----BEGIN CERTIFICATE-----", &bare];
+    for garbage in garbage {
         assert_eq!(check(garbage), format!("unusable {address}"), "{garbage}");
     }
     // A configured certificate takes its place, and its dates count as well.

@@ -142,11 +142,10 @@ impl Jwt {
     }
 
     fn fits(&self, key: &Key) -> bool {
-        match (self.algorithm, key.family()) {
-            (Algorithm::Rs256, Some(Family::Rsa(bits))) => bits >= 2048,
-            (Algorithm::Es256, Some(Family::P256)) => true,
-            _ => false,
-        }
+        matches!(
+            (self.algorithm, key.family()),
+            (Algorithm::Rs256, Some(Family::Rsa(2048..=8192))) | (Algorithm::Es256, Some(Family::P256))
+        )
     }
 
     /// Whether keys can come from elsewhere.
@@ -252,6 +251,9 @@ impl Jwt {
     /// [RFC 7517]: https://www.rfc-editor.org/rfc/rfc7517#section-5
     fn published(&self, document: &[u8], kid: Option<&str>) -> Option<Vec<Key>> {
         let Jwks { keys } = serde_json::from_slice(document).ok()?;
+        // What is no key of a kind that is known here is none (RFC 7517 5).
+        let keys: Vec<Jwk<'_>> =
+            keys.into_iter().filter_map(|key| serde_json::from_str(key.get()).ok()).collect();
         let named = keys.iter().filter(|key| kid.is_none() || key.kid.as_deref() == kid);
         let keys = named.filter_map(|key| key.read(self.algorithm)).filter(|key| self.fits(key));
         Some(keys.take(MAX_SIGNATURES).collect())
@@ -393,7 +395,7 @@ fn numeric_date(text: &str) -> Option<Timestamp> {
 #[derive(Deserialize)]
 struct Jwks<'a> {
     #[serde(borrow)]
-    keys: Vec<Jwk<'a>>,
+    keys: Vec<&'a json::RawValue>,
 }
 
 /// A key of any type; a symmetric one is never read.

@@ -37,8 +37,9 @@ enum Which {
     Certificate { from: Field, base64: bool, allow: Allow },
 }
 
-/// Shorter keys can be factored.
+/// Shorter keys can be factored; of longer ones `ring` verifies nothing.
 const MIN_BITS: usize = 2048;
+const MAX_BITS: usize = 8192;
 
 impl Rsa {
     pub(super) fn read(table: &Table<'_>) -> Option<Self> {
@@ -54,9 +55,9 @@ impl Rsa {
     pub(super) fn add_key(&mut self, secret: &Secret) -> Result<(), KeyError> {
         let key = secret.expose_str().and_then(Key::read);
         match key.as_ref().and_then(Key::family) {
-            Some(Family::Rsa(MIN_BITS..)) => self.keys.extend(key),
+            Some(Family::Rsa(MIN_BITS..=MAX_BITS)) => self.keys.extend(key),
             Some(Family::Rsa(bits)) => {
-                return Err(format!("is a key of {bits} bits: it takes {MIN_BITS} at least"));
+                return Err(format!("is a key of {bits} bits: it takes {MIN_BITS} to {MAX_BITS}"));
             }
             _ => return Err("is no RSA public key or certificate: give it as PEM".to_owned()),
         }
@@ -226,7 +227,9 @@ impl Which {
 /// The key of a certificate that was fetched.
 fn certificate(fetched: &Fetched) -> Option<Key> {
     let text = std::str::from_utf8(fetched.document.as_ref()?).ok()?;
-    Key::read(text).filter(|key| matches!(key.family(), Some(Family::Rsa(MIN_BITS..))))
+    let is_good =
+        |key: &Key| key.is_certificate() && matches!(key.family(), Some(Family::Rsa(MIN_BITS..=MAX_BITS)));
+    Key::read(text).filter(is_good)
 }
 
 fn address(from: &Field, base64: bool, view: &View<'_>) -> Result<Address, Rejection> {
