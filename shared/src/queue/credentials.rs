@@ -18,15 +18,40 @@ pub struct Credentials {
 }
 
 /// Variables that belong together: id, key and token of one set are never mixed with another's.
-pub(super) struct Family {
+pub(crate) struct Family {
     pub id: &'static str,
     pub key: &'static str,
     pub token: Option<&'static str>,
 }
 
+/// Tencent Cloud's: the names of its SDKs, then those that the serverless platform (SCF) puts into a
+/// function's environment and renews there.
+pub(crate) const TENCENT: [Family; 2] = [
+    Family {
+        id: "TENCENTCLOUD_SECRET_ID",
+        key: "TENCENTCLOUD_SECRET_KEY",
+        token: Some("TENCENTCLOUD_TOKEN"),
+    },
+    Family {
+        id: "TENCENTCLOUD_SECRETID",
+        key: "TENCENTCLOUD_SECRETKEY",
+        token: Some("TENCENTCLOUD_SESSIONTOKEN"),
+    },
+];
+
+/// Huawei's SDKs', then those of the Open Telekom Cloud's.
+pub(crate) const HUAWEI: [Family; 2] = [
+    Family {
+        id: "HUAWEICLOUD_SDK_AK",
+        key: "HUAWEICLOUD_SDK_SK",
+        token: Some("HUAWEICLOUD_SDK_SECURITY_TOKEN"),
+    },
+    Family { id: "OTC_SDK_AK", key: "OTC_SDK_SK", token: None },
+];
+
 impl Credentials {
     /// The first of `families` of which the id or the key is set; `None` when there is none.
-    pub(super) fn from_env(env: &Env, families: &[Family]) -> Result<Option<Self>, EnvProblem> {
+    pub(crate) fn from_env(env: &Env, families: &[Family]) -> Result<Option<Self>, EnvProblem> {
         let is_set = |f: &&Family| env.get(f.id).is_some() || env.get(f.key).is_some();
         let Some(family) = families.iter().find(is_set) else { return Ok(None) };
         let id = required(env, family.id)?;
@@ -48,16 +73,16 @@ impl Credentials {
     }
 
     /// The token as text.
-    pub(super) fn token(&self) -> Option<&str> {
+    pub(crate) fn token(&self) -> Option<&str> {
         self.token.as_ref().and_then(Secret::expose_str)
     }
 
     /// What must not stand in an error.
-    pub(super) fn secrets(&self) -> [&str; 2] {
+    pub(crate) fn secrets(&self) -> [&str; 2] {
         [self.key.expose_str().unwrap_or_default(), self.token().unwrap_or_default()]
     }
 
-    pub(super) fn fingerprint(&self) -> Fingerprint {
+    pub(crate) fn fingerprint(&self) -> Fingerprint {
         let [key, token] = self.secrets();
         fingerprint(&[&self.id, key, token])
     }

@@ -8,10 +8,10 @@ use std::ops::Range;
 use percent_encoding::percent_decode;
 use serde_json::value::RawValue;
 
-use super::xml::{self, XmlError};
 use super::{Rejection, decrypt};
 use crate::http::Request;
 use crate::json::{self, JsonError};
+use crate::xml::{self, XmlError};
 
 /// A place in a request.
 #[derive(Clone, Debug)]

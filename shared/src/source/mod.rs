@@ -96,7 +96,6 @@ mod signature;
 mod tamper;
 mod template;
 mod window;
-mod xml;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -15,23 +15,13 @@ use crate::env::Env;
 use crate::message::Message;
 use crate::queue::answer::{Accepted, Failure};
 use crate::queue::breaker::Fingerprint;
-use crate::queue::credentials::{Credentials, Family};
+use crate::queue::credentials::{Credentials, HUAWEI};
 use crate::queue::endpoint::Endpoint;
 use crate::queue::retry::{Attempt, Courier, Identity, Outgoing};
 use crate::queue::transport::{Call, Transport, headers};
 use crate::queue::{Class, EnvProblem, Queue, Receipt, SendError, Vendor};
 
 const CONTENT_TYPE: &str = "application/json";
-
-/// The names of Huawei's SDKs, then those of the Open Telekom Cloud's.
-const FAMILIES: [Family; 2] = [
-    Family {
-        id: "HUAWEICLOUD_SDK_AK",
-        key: "HUAWEICLOUD_SDK_SK",
-        token: Some("HUAWEICLOUD_SDK_SECURITY_TOKEN"),
-    },
-    Family { id: "OTC_SDK_AK", key: "OTC_SDK_SK", token: None },
-];
 
 /// Sends messages to DMS for RocketMQ. Clones share connections, circuits, the IAM token and the
 /// clock's offset.
@@ -208,7 +198,7 @@ fn instance(env: &Env) -> Result<String, EnvProblem> {
 /// An access key where there is one, else a user name and a password.
 fn auth(env: &Env) -> Result<Auth, EnvProblem> {
     let project = project(env)?;
-    if let Some(credentials) = Credentials::from_env(env, &FAMILIES)? {
+    if let Some(credentials) = Credentials::from_env(env, &HUAWEI)? {
         let project = project.ok_or_else(|| EnvProblem {
             variable: "HUAWEICLOUD_SDK_PROJECT_ID",
             message: "and OS_PROJECT_ID are not set".to_owned(),
