@@ -35,3 +35,4 @@ pub mod source;
 pub mod spill;
 pub mod store;
 pub mod telemetry;
+mod xml;

@@ -64,7 +64,8 @@ impl<Q: Queue> Gateway<Q> {
         }
         let (spill, quarantine) = (Spill::from_env(&context), Quarantine::from_env(&context));
         let stores = spill.as_ref().err().into_iter().chain(quarantine.as_ref().err());
-        for problem in config.problems.iter().chain(&queue.problems()).chain(stores) {
+        let store = spill.iter().flatten().find_map(|spill| spill.store().problem());
+        for problem in config.problems.iter().chain(&queue.problems()).chain(stores).chain(&store) {
             tracing::error!(%problem, "configuration");
         }
         let (fetcher, resolver) = (Fetcher::new(&context.env), Resolver::new(&context.env));

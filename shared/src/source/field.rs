@@ -9,10 +9,10 @@ use percent_encoding::percent_decode;
 use serde_json::value::RawValue;
 
 use super::address::{Address, Fetched};
-use super::xml::{self, XmlError};
 use super::{Rejection, decrypt};
 use crate::http::Request;
 use crate::json::{self, JsonError};
+use crate::xml::{self, XmlError};
 
 /// A place in a request.
 #[derive(Clone, Debug)]

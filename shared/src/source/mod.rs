@@ -98,7 +98,6 @@ mod signature;
 mod tamper;
 mod template;
 mod window;
-mod xml;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
