@@ -436,10 +436,10 @@ PROVIDERS = {
         '{"organization":{"name":"acme"},"projectName":"website","stackName":"prod","result":"succeeded"}'),
     "pusher": Provider(
         keyed("X-Pusher-Signature", "hex", ["{body}"], lambda r: mac("sha256", r.secret.encode(), r.body),
-              window=("ms", 300, 300), stamp_field="json:time_ms", names=named(event="json:events.0.name")),
+              window=("ms", 600, 300), stamp_field="json:time_ms", names=named(event="json:events.0.name")),
         '{"time_ms":$STAMP,"events":[{"name":"channel_occupied","channel":"c1"}]}'),
     "razorpay": Provider(
-        of_body("X-Razorpay-Signature", names=named(event="json:event")),
+        of_body("X-Razorpay-Signature", names=named("header:X-Razorpay-Event-Id", "json:event")),
         '{"entity":"event","account_id":"acc_1","event":"payment.captured","payload":{}}',
         [("razorpay-node, test of validateWebhookSignature", "123456",
           [["X-Razorpay-Signature", "2fe04e22977002e6c7cb553adab8b460cb9e2a4970d5953cb27a8472752e3bbc"]],

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::clock::Timestamp;
 use crate::config::{Config, Hook, Lookup};
 use crate::context::Context;
 use crate::delivery::Delivery;
@@ -19,6 +20,10 @@ use crate::telemetry::{Line, Outcome};
 /// Seconds after which a sender may try again when a person must act first, and when not.
 const RETRY_AFTER_REPAIR: u32 = 60;
 const RETRY_AFTER: u32 = 5;
+
+/// 2025-01-01, before this program was written. A clock that says less is wrong, and would make every
+/// signature one from the future: a 401 for a fault of ours.
+const EARLIEST: Timestamp = Timestamp::from_unix(1_735_689_600);
 
 /// Bytes of the longest event that is logged.
 const MAX_LOGGED_EVENT: usize = 256;
@@ -59,7 +64,7 @@ impl<Q: Queue> Gateway<Q> {
 
     /// Answers a request, and tells the line how it went.
     async fn answer(&self, mut request: Request, line: &mut Line) -> (Outcome, Response) {
-        let Inner { config, queue, .. } = &*self.0;
+        let Inner { config, queue, context, .. } = &*self.0;
         let request_id = std::mem::take(&mut request.request_id);
         let refuse = |outcome, problem: Problem| (outcome, problem.response(&request_id));
         let ours = |retry_after| refuse(Outcome::Unavailable, Problem::Unavailable { retry_after });
@@ -88,6 +93,10 @@ impl<Q: Queue> Gateway<Q> {
         if request.body.len() > hook.max_body {
             return refuse(Outcome::Refused, Problem::TooLarge);
         }
+        if context.clock.now() < EARLIEST {
+            line.reason = Some("the clock of this machine is wrong".to_owned());
+            return ours(RETRY_AFTER);
+        }
         let deadline = deadline(hook, &request);
 
         let verified = self.verify(hook, request, deadline).await;
@@ -97,7 +106,12 @@ impl<Q: Queue> Gateway<Q> {
             Ok(Verified::Handshake(response)) => return (Outcome::Handshake, response),
             Err(Refused::Rejected(reason)) => {
                 line.reason = Some(reason);
-                return refuse(Outcome::Rejected, Problem::Unauthorized);
+                let problem = if hook.source.refusal_status() == 403 {
+                    Problem::Forbidden
+                } else {
+                    Problem::Unauthorized
+                };
+                return refuse(Outcome::Rejected, problem);
             }
             Err(Refused::Handshake(status, reason)) => {
                 line.reason = Some(reason);
@@ -179,6 +193,8 @@ impl<Q: Queue> Gateway<Q> {
                     let reason = rejection.to_string();
                     return Err(match rejection {
                         Rejection::Refused(status) => Refused::Handshake(status, reason),
+                        // The signature is right: our clock or somebody's certificate is not.
+                        Rejection::Expired => Refused::Unavailable(reason),
                         _ => Refused::Rejected(reason),
                     });
                 }

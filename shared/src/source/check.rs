@@ -48,9 +48,9 @@ impl Source {
         document: Option<&[u8]>,
     ) -> Verdict {
         let authentic = match self.verify(&request, now, document) {
-            Ok(Passed::Handshake(Greeting { response, confirm, note })) => {
+            Ok(Passed::Handshake(Greeting { response, confirm, note, shown })) => {
                 if let Some(note) = note {
-                    tracing::warn!(hook, "{note}");
+                    tracing::warn!(hook, shown, "{note}");
                 }
                 return match confirm {
                     Some(address) => Verdict::Confirm(address, response),
