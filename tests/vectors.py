@@ -365,7 +365,7 @@ PROVIDERS = {
                       '{"event_type":"FILE_UPDATE","passcode":"$SECRET","webhook_id":"1","file_key":"k"}'),
     "flagsmith": Provider(of_body("X-Flagsmith-Signature", names=named(event="json:event_type")),
                           '{"data":{"enabled":true},"event_type":"FLAG_UPDATED"}'),
-    "getstream": Provider(of_body("X-Signature", names=named(event="json:type")),
+    "getstream": Provider(of_body("X-Signature", names=named("header:X-Webhook-Id", "json:type")),
                           '{"type":"message.new","cid":"messaging:fun","message":{"id":"1","text":"hello"}}'),
     "ghost": Provider(
         pairs("X-Ghost-Signature", "t", "sha256", sep=", ", unit="ms", stamp_last=True, stamp_after_body=True,

@@ -133,7 +133,7 @@ async fn every_source_is_carried<Q: Queue>(queue: fn(Context) -> Q) {
             let around = ["dingtalk", "wechat-mp-secure", "wecom"].contains(&preset);
             let forged = forge(preset, &request, info.covers_body && !around);
             let answer = world.deliver(&forged).await;
-            assert_eq!(answer.status, 401, "{preset}");
+            assert_eq!(answer.status, info.refusal, "{preset}");
             assert!(world.messages().is_empty(), "{preset}");
         }
         let answer = world.deliver(&request).await;

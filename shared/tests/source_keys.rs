@@ -253,7 +253,7 @@ fn mns_names_a_message_in_a_header_or_in_its_body() {
         assert_eq!(of_header.is_some(), of_body.is_none());
         match source.check("h", request, NOW) {
             Verdict::Verified(delivery) => {
-                assert_eq!(Some(delivery.id.as_str()), of_body.or(of_header.as_deref()))
+                assert_eq!(Some(delivery.id.as_str()), of_body.or(of_header.as_deref()));
             }
             other => panic!("{other:?}"),
         }

@@ -33,12 +33,11 @@ impl Ack {
         if table.has("refuse") && refuse != Some(403) {
             table.error("refuse", "write refuse = 403, or leave it out for 401");
         }
-        let stored = match table.str("encrypted") {
-            Some(at) => Stored::Encrypted(at.value.to_owned()),
-            None => {
-                let text = |key| table.str(key).map_or("", |at| at.value).to_owned();
-                Stored::Fixed(Response::new(status(&table), &text("type"), text("body")))
-            }
+        let stored = if let Some(at) = table.str("encrypted") {
+            Stored::Encrypted(at.value.to_owned())
+        } else {
+            let text = |key| table.str(key).map_or("", |at| at.value).to_owned();
+            Stored::Fixed(Response::new(status(&table), &text("type"), text("body")))
         };
         table.finish();
         Self { stored, refuse }
