@@ -13,7 +13,7 @@ pub enum Problem {
     Malformed,
     /// Missing, wrong or stale signature: one same answer for each.
     Unauthorized,
-    /// A handshake's token is wrong, for senders that want this status.
+    /// The same, or a handshake's token is wrong, for senders that want this status.
     Forbidden,
     /// No hook at this path.
     NotFound,
@@ -71,7 +71,7 @@ impl Problem {
         match self {
             Self::Malformed => "The request cannot be read",
             Self::Unauthorized => "The request is not authentic",
-            Self::Forbidden => "The handshake is not allowed",
+            Self::Forbidden => "The request is not allowed",
             Self::NotFound => "There is no such hook",
             Self::MethodNotAllowed(_) => "The hook does not take this method",
             Self::Timeout => "The request took too long to arrive",

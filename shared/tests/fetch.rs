@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
-use hookmq_shared::clock::{Clock, Random};
+use hookmq_shared::clock::{Clock, Random, Timestamp};
 use hookmq_shared::config::{Config, Reading, Samples};
 use hookmq_shared::context::Context;
 use hookmq_shared::env::Env;
@@ -22,7 +22,7 @@ use hookmq_shared::queue::tdmq::Client;
 use hookmq_shared::secret::Secret;
 use hookmq_shared::source::{Draft, Settings, Source};
 use queue_support::{Server, ok};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
@@ -59,7 +59,12 @@ impl Providers {
         ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let ca = CertifiedIssuer::self_signed(ca, KeyPair::generate().unwrap()).unwrap();
         let key = KeyPair::generate().unwrap();
-        let hosts = ["sns.us-east-1.amazonaws.com", "sns.us-west-2.amazonaws.com", "www.googleapis.com"];
+        let hosts = [
+            "sns.us-east-1.amazonaws.com",
+            "sns.us-west-2.amazonaws.com",
+            "www.googleapis.com",
+            "mnstest.oss-cn-hangzhou.aliyuncs.com",
+        ];
         let leaf = CertificateParams::new(hosts.map(str::to_owned)).unwrap().signed_by(&key, &ca).unwrap();
         let dir = tempfile::tempdir().unwrap();
         let ca_file = dir.path().join("ca.pem");
@@ -165,6 +170,11 @@ struct World {
 impl World {
     /// A gateway with a hook for each of the presets, without any key; the queue stores all it gets.
     async fn start(step: Step) -> Self {
+        Self::at(Clock::system(), step).await
+    }
+
+    /// The same, where it is that time.
+    async fn at(clock: Clock, step: Step) -> Self {
         let providers = Providers::start(step);
         let queue = Server::start(vec![ok(STORED); 12]).await;
         let env = Env::of([
@@ -183,16 +193,17 @@ impl World {
                  params = {{ {params} }}\n"
             )
         };
-        let hooks = ["aws-sns", "google-pubsub"].map(hook).concat() + EITHER;
+        let hooks = ["aws-sns", "google-pubsub", "aliyun-mns"].map(hook).concat() + EITHER;
         let config = Config::parse("hooks.toml", &hooks, Reading::new(&env, Samples::Accepted));
         assert!(config.mistakes.iter().all(|mistake| !mistake.to_string().contains("error")));
-        let context = Context { env, clock: Clock::system(), random: Random::system() };
+        let context = Context { env, clock, random: Random::system() };
         let gateway = Gateway::new(config, Client::new(context.clone()), context);
         Self { providers, queue, gateway }
     }
 
     async fn deliver(&self, request: &Request) -> Response {
-        self.gateway.call(request.clone()).await
+        // Signing with SHA-1 takes its time: none of it is the request's.
+        self.gateway.call(Request { received: tokio::time::Instant::now(), ..request.clone() }).await
     }
 
     fn stored(&self) -> usize {
@@ -200,11 +211,21 @@ impl World {
     }
 }
 
-/// A request of the preset signed now, its JSON body as the function changes it before.
-fn signed(preset: &str, change: impl FnOnce(&mut Value)) -> Request {
+fn signer(preset: &str) -> Source {
     let settings =
         Settings { secrets: vec![Secret::new(RSA_KEY)], params: params_for(preset), ..Settings::default() };
-    let signer = Source::preset(preset, settings).unwrap();
+    Source::preset(preset, settings).unwrap()
+}
+
+/// A push of Alibaba Cloud MNS, signed now.
+fn pushed() -> Request {
+    let draft = Draft { path: "/aliyun-mns".into(), ..Draft::default() };
+    signer("aliyun-mns").sign(draft, 0, Clock::system().now(), &Random::system()).unwrap()
+}
+
+/// A request of the preset signed now, its JSON body as the function changes it before.
+fn signed(preset: &str, change: impl FnOnce(&mut Value)) -> Request {
+    let signer = signer(preset);
     let now = Clock::system().now();
     let sample = signer.sign(Draft::default(), 0, now, &Random::system()).unwrap();
     let mut body: Value = serde_json::from_slice(&sample.body).unwrap();
@@ -214,7 +235,8 @@ fn signed(preset: &str, change: impl FnOnce(&mut Value)) -> Request {
 }
 
 fn certificate(key: &str) -> String {
-    CertificateParams::new(Vec::new()).unwrap().self_signed(&KeyPair::from_pem(key).unwrap()).unwrap().pem()
+    let params = CertificateParams::new(Vec::new()).unwrap();
+    params.self_signed(&KeyPair::from_pem(key).unwrap()).unwrap().pem()
 }
 
 const CERTIFICATE: &str = "sns.us-east-1.amazonaws.com/SimpleNotificationService-0123456789abcdef.pem";
@@ -270,6 +292,42 @@ async fn a_failure_to_fetch_is_not_the_senders_fault() {
         assert_eq!(world.providers.seen(), [CERTIFICATE]);
         assert_eq!(world.stored(), 0);
     }
+}
+
+/// The signature is right, so nobody but the provider, or a clock, can be wrong.
+#[tokio::test]
+async fn an_expired_certificate_is_not_the_senders_fault() {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1));
+    let old = params.self_signed(&KeyPair::from_pem(RSA_KEY).unwrap()).unwrap().pem();
+    let world = World::start(Step::Answer(200, old)).await;
+    let answer = world.deliver(&signed("aws-sns", |_| {})).await;
+    assert_eq!((answer.status, answer.header("retry-after")), (503, Some("5")));
+    let mut forged = signed("aws-sns", |_| {});
+    forged.body = String::from_utf8_lossy(&forged.body).replace("Hello from SNS", "Bye from SNS").into();
+    assert_eq!(world.deliver(&forged).await.status, 401);
+    assert_eq!(world.stored(), 0);
+}
+
+#[tokio::test]
+async fn a_forgery_has_the_status_that_its_sender_knows() {
+    let world = World::start(Step::Answer(200, certificate(OTHER_KEY))).await;
+    let answer = world.deliver(&pushed()).await;
+    assert_eq!((answer.status, answer.header("www-authenticate")), (403, None));
+    assert!(answer.body.contains("urn:hookmq:problem:forbidden"), "{}", answer.body);
+    let unsigned = Request { headers: [("date", "x")].into_iter().collect(), ..pushed() };
+    assert_eq!(world.deliver(&unsigned).await.status, 403);
+    // A fault of ours is none of the request.
+    let down = World::start(Step::Answer(500, String::new())).await;
+    assert_eq!(down.deliver(&pushed()).await.status, 503);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_wrong_is_not_the_senders_fault() {
+    let world =
+        World::at(Clock::fixed(Timestamp::from_unix(0)), Step::Answer(200, certificate(RSA_KEY))).await;
+    assert_eq!(world.deliver(&signed("aws-sns", |_| {})).await.status, 503);
+    assert_eq!((world.providers.seen().len(), world.stored()), (0, 0));
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use hookmq_shared::source::{Draft, Outcome, Rejection, Settings, Source, Step, V
 use proptest::prelude::*;
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use serde_json::{Value, json};
-use source_common::{NOW, RSA_KEY, check_with, custom, load, pair, params_for, random, settings};
+use source_common::{NOW, RSA_KEY, check_with, custom, load, of_case, pair, params_for, random, settings};
 
 const OTHER_KEY: &str = include_str!("vectors/keys/rsa_other.pem");
 const SHORT_KEY: &str = include_str!("vectors/keys/rsa_1024.pem");
@@ -243,6 +243,37 @@ fn an_empty_subject_is_signed_as_a_line_or_left_out() {
 }
 
 /// A confirmation signs its address and token; in a notification they are anybody's.
+#[test]
+fn mns_names_a_message_in_a_header_or_in_its_body() {
+    let header = |request: &Request| {
+        let mut named =
+            request.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("x-mns-message-id"));
+        named.next().map(|(_, value)| String::from_utf8(value.to_vec()).unwrap())
+    };
+    let (request, settings) = of_case(&load("aliyun_mns")["cases"][0]);
+    let source = Source::preset("aliyun-mns", settings).unwrap();
+    let (verifier, signer) = pair("aliyun-mns");
+    let made = |body: &'static str| {
+        let draft = Draft { body: Some(body.into()), ..Draft::default() };
+        (verifier.clone(), signer.sign(draft, 0, NOW, &random()).unwrap())
+    };
+    for ((source, request), of_body) in [
+        ((source, request), Some("1")),
+        (made(r#"{"MessageId":"5F29","Message":"hello"}"#), Some("5F29")),
+        // The simplified format.
+        (made("any text <"), None),
+    ] {
+        let of_header = header(&request);
+        assert_eq!(of_header.is_some(), of_body.is_none());
+        match source.check("h", request, NOW) {
+            Verdict::Verified(delivery) => {
+                assert_eq!(Some(delivery.id.as_str()), of_body.or(of_header.as_deref()));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
 #[test]
 fn only_what_is_signed_travels_on() {
     let signed_of = |preset: &str, unsigned: &[(&str, &str)]| {

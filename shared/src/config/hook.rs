@@ -25,6 +25,8 @@ pub struct Hook {
     pub source: Rotation,
     /// The value of `Allow`.
     pub methods: &'static str,
+    /// The status of a request that is not authentic.
+    pub refusal: u16,
     /// The answer must be out within this time.
     pub deadline: Duration,
     /// Largest body, in bytes.
@@ -158,6 +160,7 @@ pub(super) fn read(name: &At<&str>, path: &str, table: &Table<'_>, with: Reading
         path: path.to_owned(),
         deadline: deadline.unwrap_or_else(|| source.deadline()),
         methods: source.methods(),
+        refusal: source.refusal_status(),
         type_prefix: source.type_prefix().map(str::to_owned),
         source: rotation,
         max_body,

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::clock::Timestamp;
 use crate::config::{Config, Hook, Lookup};
 use crate::context::Context;
 use crate::delivery::Delivery;
@@ -29,6 +30,10 @@ use verify::{Refused, Verified};
 /// Seconds after which a sender may try again when a person must act first, and when not.
 const RETRY_AFTER_REPAIR: u32 = 60;
 const RETRY_AFTER: u32 = 5;
+
+/// 2025-01-01, before this program was written. A clock that says less is wrong, and would make every
+/// signature one from the future: a 401 for a fault of ours.
+const EARLIEST: Timestamp = Timestamp::from_unix(1_735_689_600);
 
 /// Bytes of the longest event that is logged.
 const MAX_LOGGED_EVENT: usize = 256;
@@ -106,9 +111,13 @@ impl<Q: Queue> Gateway<Q> {
         if request.body.len() > hook.max_body {
             return refuse(Outcome::Refused, Problem::TooLarge);
         }
+        let now = context.clock.now();
+        if now < EARLIEST {
+            line.reason = Some("the clock of this machine is wrong".to_owned());
+            return ours(RETRY_AFTER);
+        }
         let deadline = deadline(hook, &request);
 
-        let now = context.clock.now();
         // Verification takes the request; its parts are shared, not copied.
         let copy = quarantine.as_ref().filter(|_| hook.keeping.quarantine).zip(Some(request.clone()));
         let verified = self.verify(hook, request, now, deadline).await;
@@ -121,7 +130,9 @@ impl<Q: Queue> Gateway<Q> {
                 if let Some((quarantine, request)) = copy {
                     quarantine.keep(Q::VENDOR, &hook.name, request, now, deadline).await;
                 }
-                return refuse(Outcome::Rejected, Problem::Unauthorized);
+                let forbids = hook.refusal == 403;
+                let problem = if forbids { Problem::Forbidden } else { Problem::Unauthorized };
+                return refuse(Outcome::Rejected, problem);
             }
             Err(Refused::Handshake(status, reason)) => {
                 line.reason = Some(reason);

@@ -62,6 +62,8 @@ impl<Q: Queue> Gateway<Q> {
                     let reason = rejection.to_string();
                     return Err(match rejection {
                         Rejection::Refused(status) => Refused::Handshake(status, reason),
+                        // The signature is right: our clock or somebody's certificate is not.
+                        Rejection::Expired => Refused::Unavailable(reason),
                         _ => Refused::Rejected(reason),
                     });
                 }

@@ -55,9 +55,9 @@ impl Source {
         back: &mut Option<Request>,
     ) -> Verdict {
         let authentic = match self.verify(&request, now, fetched) {
-            Ok(Passed::Handshake(Greeting { response, confirm, note })) => {
+            Ok(Passed::Handshake(Greeting { response, confirm, note, shown })) => {
                 if let Some(note) = note {
-                    tracing::warn!(hook, "{note}");
+                    tracing::warn!(hook, shown, "{note}");
                 }
                 return match confirm {
                     Some(address) => Verdict::Confirm(address, response),

@@ -202,6 +202,12 @@ impl Source {
         self.profile.ack.status()
     }
 
+    /// The status for what is not authentic: 401, or 403 where the sender tells that apart from other
+    /// failures.
+    pub fn refusal_status(&self) -> u16 {
+        self.profile.ack.refusal()
+    }
+
     /// Whether deliveries are decrypted: what a [`Delivery`] holds is then not what was received.
     pub const fn decrypts(&self) -> bool {
         self.scheme.decrypt.is_some()
