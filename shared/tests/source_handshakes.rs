@@ -120,13 +120,15 @@ fn notions_token_is_neither_kept_nor_shown() {
 
 #[test]
 fn a_probe_is_answered_and_nothing_else() {
-    let (source, signer) = pair("intercom");
-    assert_eq!(source.methods(), "HEAD, POST");
-    let head = request("HEAD", &json!([]), Vec::new());
-    let answer = handshake(&source, head);
-    assert_eq!((answer.status, answer.body.as_str()), (200, ""));
-    let get = Request { method: "GET".into(), ..sign(&signer, "{}") };
-    assert_eq!(rejection(&source, get), Rejection::NoDelivery);
+    for name in ["intercom", "trello"] {
+        let (source, signer) = pair(name);
+        assert_eq!(source.methods(), "HEAD, POST");
+        let head = request("HEAD", &json!([]), Vec::new());
+        let answer = handshake(&source, head);
+        assert_eq!((answer.status, answer.body.as_str()), (200, ""), "{name}");
+        let get = Request { method: "GET".into(), ..sign(&signer, "{}") };
+        assert_eq!(rejection(&source, get), Rejection::NoDelivery, "{name}");
+    }
 }
 
 #[test]
