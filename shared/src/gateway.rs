@@ -10,13 +10,15 @@ use crate::config::{Config, Hook, Lookup};
 use crate::context::Context;
 use crate::delivery::Delivery;
 use crate::fetch::{Document, Fetcher};
-use crate::forward::{Fate, Forwarder};
+use crate::forward::{Fate, Forwarder, UNRENDERABLE};
 use crate::host::Service;
 use crate::http::{MAX_HEADER_BYTES, MAX_HEADERS, Request, Response};
 use crate::message::Recipe;
+use crate::metrics::Metrics;
 use crate::problem::Problem;
 use crate::quarantine::{Quarantine, Refused as Quarantined};
 use crate::queue::{Class, Queue, Receipt, SendError};
+use crate::rate::Rates;
 use crate::source::{Address, Rejection, Verdict};
 use crate::spill::Spill;
 use crate::telemetry::{Line, Outcome};
@@ -39,6 +41,8 @@ struct Inner<Q> {
     quarantine: Option<Quarantine>,
     context: Context,
     fetcher: Fetcher,
+    rates: Rates,
+    metrics: Metrics,
 }
 
 impl<Q> Clone for Gateway<Q> {
@@ -50,6 +54,12 @@ impl<Q> Clone for Gateway<Q> {
 impl<Q: Queue> Gateway<Q> {
     /// Puts the parts together and logs every mistake in them; it serves what it can.
     pub fn new(config: Config, queue: Q, context: Context) -> Self {
+        let metrics = Metrics::from_env(&context, config.names());
+        Self::with_metrics(config, queue, context, metrics)
+    }
+
+    /// As [`new`](Self::new), and counts where it is told to.
+    pub fn with_metrics(config: Config, queue: Q, context: Context, metrics: Metrics) -> Self {
         for mistake in &config.mistakes {
             match mistake.severity {
                 crate::config::Severity::Error => tracing::error!(%mistake, "configuration"),
@@ -65,39 +75,47 @@ impl<Q: Queue> Gateway<Q> {
         // Without the store, what it should have taken is answered 503: nothing is lost.
         let forwarder = Forwarder { queue, spill: spill.unwrap_or(None), context: context.clone() };
         let quarantine = quarantine.unwrap_or(None);
-        Self(Arc::new(Inner { config, forwarder, quarantine, context, fetcher }))
+        let rates = Rates::default();
+        Self(Arc::new(Inner { config, forwarder, quarantine, context, fetcher, rates, metrics }))
     }
 
     /// Answers a request, and tells the line how it went.
     async fn answer(&self, mut request: Request, line: &mut Line) -> (Outcome, Response) {
         let Inner { config, quarantine, context, .. } = &*self.0;
         let request_id = std::mem::take(&mut request.request_id);
-        let refuse = |outcome, problem: Problem| (outcome, problem.response(&request_id));
-        let ours = |retry_after| refuse(Outcome::Unavailable, Problem::Unavailable { retry_after });
+        let answer = |outcome, problem: Problem| (outcome, problem.response(&request_id));
+        let refuse = |line: &mut Line, problem: Problem| {
+            line.class = Some(problem.name());
+            answer(Outcome::Refused, problem)
+        };
+        let ours = |line: &mut Line, why: Why, retry_after| {
+            why.tell(line);
+            answer(Outcome::Unavailable, Problem::Unavailable { retry_after })
+        };
 
         let hook = match config.lookup(&request.path) {
             Lookup::Hook(hook) => hook,
-            Lookup::Unknown => return refuse(Outcome::Refused, Problem::NotFound),
+            Lookup::Unknown => return refuse(line, Problem::NotFound),
             Lookup::Broken(name) => {
                 line.hook = Some(name.to_owned());
-                line.reason = Some("the hook's configuration has errors".to_owned());
-                return ours(RETRY_AFTER_REPAIR);
+                let why = Why(CONFIG, "the hook's configuration has errors".to_owned());
+                return ours(line, why, RETRY_AFTER_REPAIR);
             }
         };
         line.hook = Some(hook.name.clone());
         let Some(recipe) = hook.recipe(Q::VENDOR, &config.source_uri) else {
-            line.reason = Some(format!("the hook has no topic for {}", Q::VENDOR.as_str()));
-            return ours(RETRY_AFTER_REPAIR);
+            let why = Why(CONFIG, format!("the hook has no topic for {}", Q::VENDOR.as_str()));
+            return ours(line, why, RETRY_AFTER_REPAIR);
         };
         let allowed = hook.source.methods();
         if !allowed.split(", ").any(|method| method == request.method) {
-            return refuse(Outcome::Refused, Problem::MethodNotAllowed(allowed));
+            return refuse(line, Problem::MethodNotAllowed(allowed));
         }
         if request.headers.len() > MAX_HEADERS || request.headers.size() > MAX_HEADER_BYTES {
-            return refuse(Outcome::Refused, Problem::HeadersTooLarge);
+            return refuse(line, Problem::HeadersTooLarge);
         }
         if request.body.len() > hook.max_body {
-            return refuse(Outcome::Refused, Problem::TooLarge);
+            return refuse(line, Problem::TooLarge);
         }
         let deadline = deadline(hook, &request);
 
@@ -109,28 +127,25 @@ impl<Q: Queue> Gateway<Q> {
         let delivery = match verified {
             Ok(Verified::Delivery(delivery)) => delivery,
             Ok(Verified::Handshake(response)) => return (Outcome::Handshake, response),
-            Err(Refused::Rejected(reason)) => {
-                line.reason = Some(reason);
+            Err(Refused::Rejected(why)) => {
+                why.tell(line);
                 if let Some((quarantine, request)) = copy {
                     quarantine.keep(Q::VENDOR, &hook.name, request, now, deadline).await;
                 }
-                return refuse(Outcome::Rejected, Problem::Unauthorized);
+                return answer(Outcome::Rejected, Problem::Unauthorized);
             }
-            Err(Refused::Handshake(status, reason)) => {
-                line.reason = Some(reason);
+            Err(Refused::Handshake(status, why)) => {
+                why.tell(line);
                 let problem =
                     if status == 403 { Problem::Forbidden } else { Problem::MethodNotAllowed(allowed) };
-                return refuse(Outcome::Rejected, problem);
+                return answer(Outcome::Rejected, problem);
             }
-            Err(Refused::Unavailable(reason)) => {
-                line.reason = Some(reason);
-                return ours(RETRY_AFTER);
-            }
+            Err(Refused::Unavailable(why)) => return ours(line, why, RETRY_AFTER),
         };
         let (outcome, settled) = self.settle(hook, &recipe, &delivery, deadline, line).await;
         match settled {
             Ok(ack) => (outcome, ack),
-            Err(problem) => refuse(outcome, problem),
+            Err(problem) => answer(outcome, problem),
         }
     }
 
@@ -151,24 +166,32 @@ impl<Q: Queue> Gateway<Q> {
         if !hook.wants(delivery.event.as_deref()) {
             return (Outcome::Ignored, Ok(hook.source.ack("ignored", delivery)));
         }
+        if let Some(rate) = hook.rate
+            && let Err(wait) = self.0.rates.take(&hook.name, rate.allowance())
+        {
+            Why("rate", format!("more than the hook's {rate}")).tell(line);
+            return (Outcome::Limited, Err(rate.problem(wait)));
+        }
         let accepted = || hook.source.ack("accepted", delivery);
         match self.0.forwarder.forward(hook, recipe, delivery, deadline, line).await {
             Fate::Queued(receipt) => (Outcome::Accepted, Ok(with_receipt(accepted(), receipt, line))),
             Fate::Repeated(_) => (Outcome::Repeated, Ok(accepted())),
             Fate::Spilled(_, error) => {
-                if let Some(error) = error {
-                    note(error, line);
+                match error {
+                    Some(error) => note(error, line),
+                    None => line.class = Some("always"),
                 }
                 (Outcome::Spilled, Ok(accepted()))
             }
-            Fate::Dead(_, failure) => {
+            Fate::Dead(_, class, failure) => {
+                line.class = Some(class);
                 line.reason = Some(format!("{}: {}", failure.errorclass, failure.errormessage));
                 line.attempts = failure.errorattempts;
                 line.code = failure.errorcode;
                 (Outcome::Dead, Ok(accepted()))
             }
             Fate::Unrenderable(error) => {
-                line.reason = Some(error.to_string());
+                Why(UNRENDERABLE, error.to_string()).tell(line);
                 (Outcome::Unprocessable, Err(Problem::Unprocessable))
             }
             Fate::Refused(error) => {
@@ -187,14 +210,31 @@ enum Verified {
     Handshake(Response),
 }
 
-/// Why a request goes no further, for the log.
+/// What explains an outcome: in one word of a fixed set, and in a sentence.
+struct Why(&'static str, String);
+
+impl Why {
+    fn tell(self, line: &mut Line) {
+        let Self(class, reason) = self;
+        line.class = Some(class);
+        line.reason = Some(reason);
+    }
+}
+
+/// Of our own configuration, as the class of a send.
+const CONFIG: &str = Class::Config.as_str();
+
+/// A published key, or a confirmation, could not be fetched.
+const FETCH: &str = "fetch";
+
+/// Why a request goes no further.
 enum Refused {
     /// The sender's fault.
-    Rejected(String),
+    Rejected(Why),
     /// A handshake that is not allowed, for senders that want this status.
-    Handshake(u16, String),
+    Handshake(u16, Why),
     /// Ours, or that of whoever publishes the keys.
-    Unavailable(String),
+    Unavailable(Why),
 }
 
 impl<Q: Queue> Gateway<Q> {
@@ -208,7 +248,8 @@ impl<Q: Queue> Gateway<Q> {
         deadline: Instant,
     ) -> Result<Verified, Refused> {
         let Inner { fetcher, .. } = &*self.0;
-        let failed = |address: &Address, error| Refused::Unavailable(format!("{address}: {error}"));
+        let failed =
+            |address: &Address, error| Refused::Unavailable(Why(FETCH, format!("{address}: {error}")));
         let mut document: Option<Document> = None;
         loop {
             let bytes = document.as_ref().map(|document| document.bytes.as_ref());
@@ -216,23 +257,24 @@ impl<Q: Queue> Gateway<Q> {
                 Verdict::Verified(delivery) => return Ok(Verified::Delivery(delivery)),
                 Verdict::Handshake(response) => return Ok(Verified::Handshake(response)),
                 Verdict::Rejected(rejection) => {
-                    let reason = rejection.to_string();
+                    let why = Why(rejection.as_str(), rejection.to_string());
                     return Err(match rejection {
-                        Rejection::Refused(status) => Refused::Handshake(status, reason),
-                        _ => Refused::Rejected(reason),
+                        Rejection::Refused(status) => Refused::Handshake(status, why),
+                        _ => Refused::Rejected(why),
                     });
                 }
                 Verdict::Fetch(address, again) => {
                     let found = fetcher.document(&address, document.as_ref(), deadline).await;
                     document = found.map_err(|error| failed(&address, error))?;
                     if document.is_none() {
-                        return Err(Refused::Rejected("the key is none of the published ones".to_owned()));
+                        let reason = "the key is none of the published ones".to_owned();
+                        return Err(Refused::Rejected(Why("unknown_key", reason)));
                     }
                     request = *again;
                 }
                 Verdict::Unusable(address) => {
                     fetcher.forget(&address);
-                    return Err(Refused::Unavailable(format!("there is no key at {address}")));
+                    return Err(Refused::Unavailable(Why(FETCH, format!("there is no key at {address}"))));
                 }
                 Verdict::Confirm(address, response) => {
                     let confirmed = fetcher.confirm(&address, deadline).await;
@@ -260,14 +302,14 @@ impl<Q: Queue> Gateway<Q> {
     pub(crate) async fn readmit(&self, quarantined: Quarantined, deadline: Instant) -> Readmission {
         let Inner { config, context, .. } = &*self.0;
         let request_id = context.random.uuid();
-        let mut line = Line::new(&request_id);
+        let mut line = Line::new(&request_id, &self.0.metrics);
         line.hook = Some(quarantined.hook.clone());
         let recipe = config.hook(&quarantined.hook).and_then(|hook| {
             let recipe = hook.recipe(Q::VENDOR, &config.source_uri)?;
             Some((hook, recipe))
         });
         let Some((hook, recipe)) = recipe else {
-            line.reason = Some("there is no sound hook of this name".to_owned());
+            Why(CONFIG, "there is no sound hook of this name".to_owned()).tell(&mut line);
             line.write(Outcome::Unavailable, 503);
             return Readmission::Unavailable;
         };
@@ -284,13 +326,13 @@ impl<Q: Queue> Gateway<Q> {
                 line.write(Outcome::Handshake, response.status);
                 Readmission::Accepted
             }
-            Err(Refused::Rejected(reason) | Refused::Handshake(_, reason)) => {
-                line.reason = Some(reason);
+            Err(Refused::Rejected(why) | Refused::Handshake(_, why)) => {
+                why.tell(&mut line);
                 line.write(Outcome::Rejected, 401);
                 Readmission::Rejected
             }
-            Err(Refused::Unavailable(reason)) => {
-                line.reason = Some(reason);
+            Err(Refused::Unavailable(why)) => {
+                why.tell(&mut line);
                 line.write(Outcome::Unavailable, 503);
                 Readmission::Unavailable
             }
@@ -300,7 +342,8 @@ impl<Q: Queue> Gateway<Q> {
 
 impl<Q: Queue> Service for Gateway<Q> {
     async fn call(&self, request: Request) -> Response {
-        let mut line = Line::new(&request.request_id);
+        let mut line = Line::new(&request.request_id, &self.0.metrics);
+        line.received = Some(request.received);
         let (outcome, response) = self.answer(request, &mut line).await;
         line.write(outcome, response.status);
         response
@@ -312,6 +355,10 @@ impl<Q: Queue> Service for Gateway<Q> {
 
     fn is_ready(&self) -> bool {
         self.0.config.hooks().any(|hook| hook.recipe(Q::VENDOR, "").is_some())
+    }
+
+    fn metrics(&self) -> Option<&Metrics> {
+        Some(&self.0.metrics)
     }
 
     async fn prewarm(&self) {
@@ -360,6 +407,7 @@ fn problem(error: &SendError) -> Problem {
 }
 
 fn note(error: SendError, line: &mut Line) {
+    line.class = Some(error.class.as_str());
     line.reason = Some(error.to_string());
     line.attempts = error.attempts;
     line.maybe_stored = error.maybe_stored;

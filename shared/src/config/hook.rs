@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::keeping::{self, Keeping};
 use super::published::is_published;
+use super::rate::{self, Rate};
 use super::{Reading, Samples};
 use crate::env::Env;
 use crate::message::{Format, Place, Placeholder, Recipe, Template};
@@ -34,6 +35,8 @@ pub struct Hook {
     pub max_body: usize,
     /// What becomes of deliveries that the queue does not take.
     pub keeping: Keeping,
+    /// How many verified deliveries it takes; `None`: all.
+    pub rate: Option<Rate>,
     events: Option<Vec<String>>,
     tdmq: Option<Template>,
     rocketmq: Option<Template>,
@@ -134,6 +137,7 @@ pub(super) fn read(name: &At<&str>, path: &str, table: &Table<'_>, with: Reading
     if max_body == 0 {
         table.error("max_body", "a hook that takes no body takes no delivery");
     }
+    let rate = rate::read(table);
     let keeping = keeping::read(table, with.env, format, source.as_ref());
     let (tdmq, rocketmq) = topics?;
     let source = source?;
@@ -172,6 +176,7 @@ pub(super) fn read(name: &At<&str>, path: &str, table: &Table<'_>, with: Reading
         source,
         max_body,
         keeping,
+        rate,
         events,
         tdmq,
         rocketmq,

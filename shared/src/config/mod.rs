@@ -6,6 +6,7 @@
 mod hook;
 mod keeping;
 mod published;
+mod rate;
 mod syntax;
 
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ use crate::secret::Secret;
 pub use hook::Hook;
 pub use keeping::{Keeping, Mode, Oversize};
 pub use published::is_published;
+pub use rate::{Excess, Rate};
 
 /// The workspace's own `hooks.toml` at build time: SAM's build copies only the binary.
 const BUILT_IN: &str = include_str!("../../../hooks.toml");
@@ -194,6 +196,11 @@ impl Config {
     /// The sound hooks.
     pub fn hooks(&self) -> impl Iterator<Item = &Hook> {
         self.hooks.iter().filter_map(|entry| entry.hook.as_ref())
+    }
+
+    /// The names of all hooks, the sound and the broken.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.hooks.iter().map(|entry| entry.name.as_str())
     }
 
     /// The hook of that name, if it is sound.
