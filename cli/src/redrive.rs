@@ -24,6 +24,7 @@ const LONGEST: Duration = Duration::from_secs(60 * 60);
 type Fallible<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(crate) struct Args {
     /// Only what is for this vendor
     #[arg(long)]

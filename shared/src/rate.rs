@@ -27,13 +27,12 @@ impl Rates {
         let now = Instant::now();
         let mut full = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let next = full.get(hook).map_or(now, |at| now.max(*at)) + allowance.every;
-        let ahead = next - now;
-        let most = allowance.every * allowance.burst;
-        if ahead > most {
-            return Err(ahead - most);
+        let wait = (next - now).saturating_sub(allowance.every * allowance.burst);
+        if wait.is_zero() {
+            full.insert(hook.to_owned(), next);
+            return Ok(());
         }
-        full.insert(hook.to_owned(), next);
-        Ok(())
+        Err(wait)
     }
 }
 
@@ -64,7 +63,7 @@ mod tests {
         assert!(rates.take("a", allowance).is_ok());
         let wait = rates.take("a", allowance).unwrap_err();
         assert_eq!(wait, Duration::from_millis(400));
-        advance(wait - Duration::from_millis(1)).await;
+        advance(Duration::from_millis(399)).await;
         assert_eq!(
             rates.take("a", allowance),
             Err(Duration::from_millis(1)),

@@ -5,8 +5,10 @@
 
 mod hook;
 mod keeping;
+mod keys;
 mod published;
 mod rate;
+mod rotation;
 mod syntax;
 
 use std::path::PathBuf;
@@ -22,6 +24,7 @@ pub use hook::Hook;
 pub use keeping::{Keeping, Mode, Oversize};
 pub use published::is_published;
 pub use rate::{Excess, Rate};
+pub use rotation::Rotation;
 
 /// The workspace's own `hooks.toml` at build time: SAM's build copies only the binary.
 const BUILT_IN: &str = include_str!("../../../hooks.toml");

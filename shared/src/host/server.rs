@@ -85,12 +85,11 @@ impl Limits {
         let mut limits = Self::default();
         let read = |variable, message: &str, limit: &mut usize, parse: fn(&str) -> Option<usize>| {
             let Some(text) = env.get(variable) else { return };
-            match parse(&text).filter(|n| *n > 0) {
-                Some(n) => *limit = n,
-                None => {
-                    let problem = EnvProblem { variable, message: message.to_owned() };
-                    tracing::error!(%problem, "configuration");
-                }
+            if let Some(n) = parse(&text).filter(|n| *n > 0) {
+                *limit = n;
+            } else {
+                let problem = EnvProblem { variable, message: message.to_owned() };
+                tracing::error!(%problem, "configuration");
             }
         };
         let is_no_number = "is no number of requests from 1";
@@ -360,4 +359,25 @@ fn into_http(response: Response) -> http::Response<Full<Bytes>> {
     *answer.status_mut() = StatusCode::from_u16(response.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     *answer.headers_mut() = headers;
     answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_come_from_the_environment() {
+        let of = |requests: &str, bytes: &str| {
+            let env = Env::of([("MAX_IN_FLIGHT", requests), ("MAX_IN_FLIGHT_BYTES", bytes)]);
+            let Limits { requests, body_bytes, .. } = Limits::from_env(&env);
+            (requests, body_bytes)
+        };
+        let default = (256, 64 << 20);
+        assert_eq!(of("", ""), default);
+        assert_eq!(of("8", "2MiB"), (8, 2 << 20));
+        assert_eq!(of("1", "1000"), (1, 1000));
+        for (requests, bytes) in [("0", "0"), ("-1", "-1"), ("many", "much"), ("1.5", "1GB")] {
+            assert_eq!(of(requests, bytes), default, "{requests} {bytes}");
+        }
+    }
 }

@@ -7,7 +7,7 @@ use super::registry::{BOUNDS, Counts, Histogram};
 use crate::host::InFlight;
 
 /// The text, families in a fixed order; one without a sample is left out.
-pub(super) fn render(hooks: &[String], counts: &Counts, held: InFlight) -> String {
+pub(super) fn render(hooks: &[String], counts: &Counts, in_flight: InFlight) -> String {
     let hook = |at: &Option<usize>| at.and_then(|at| hooks.get(at)).map_or(NO_HOOK, String::as_str);
     let mut text = Text(String::new());
 
@@ -45,9 +45,9 @@ pub(super) fn render(hooks: &[String], counts: &Counts, held: InFlight) -> Strin
     text.family("hookmq_spill_oldest_age_seconds", "gauge", help, ages);
 
     let one = |n| std::iter::once((Vec::new(), n));
-    text.family("hookmq_requests_in_flight", "gauge", "Requests being served.", one(held.requests));
+    text.family("hookmq_requests_in_flight", "gauge", "Requests being served.", one(in_flight.requests));
     let help = "Bytes reserved for the bodies of requests being served.";
-    text.family("hookmq_body_bytes_in_flight", "gauge", help, one(held.bytes));
+    text.family("hookmq_body_bytes_in_flight", "gauge", help, one(in_flight.bytes));
     text.0
 }
 

@@ -30,7 +30,7 @@ fn lines(level: &str, write: impl FnOnce(&Metrics)) -> Vec<Value> {
     let lines = Arc::new(Mutex::new(Vec::new()));
     let (out, clock) = (Arc::clone(&lines), Clock::fixed(Timestamp::from_unix_millis(NOW)));
     write(&Metrics::embedded(["a", "b"], clock, level, move |line| {
-        out.lock().unwrap().push(line.to_owned())
+        out.lock().unwrap().push(line.to_owned());
     }));
     let lines = lines.lock().unwrap();
     lines.iter().map(|line| check(line)).collect()

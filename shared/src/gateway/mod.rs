@@ -1,31 +1,39 @@
 //! The composition: one request's way from the host to the queue and back (contract 2.4).
 
+mod readmit;
+mod verify;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::clock::Timestamp;
 use crate::config::{Config, Hook, Lookup};
 use crate::context::Context;
 use crate::delivery::Delivery;
-use crate::fetch::{Document, Fetcher};
+use crate::fetch::Fetcher;
 use crate::forward::{Fate, Forwarder, UNRENDERABLE};
 use crate::host::Service;
 use crate::http::{MAX_HEADER_BYTES, MAX_HEADERS, Request, Response};
 use crate::message::Recipe;
 use crate::metrics::Metrics;
 use crate::problem::Problem;
-use crate::quarantine::{Quarantine, Refused as Quarantined};
+use crate::quarantine::Quarantine;
 use crate::queue::{Class, Queue, Receipt, SendError};
 use crate::rate::Rates;
-use crate::source::{Address, Rejection, Verdict};
+use crate::secret::Resolver;
+use crate::source::Source;
 use crate::spill::Spill;
 use crate::telemetry::{Line, Outcome};
+pub(crate) use readmit::Readmission;
+use verify::{Refused, Verified, Why};
 
 /// Seconds after which a sender may try again when a person must act first, and when not.
 const RETRY_AFTER_REPAIR: u32 = 60;
 const RETRY_AFTER: u32 = 5;
+
+/// The class of what is wrong in our own configuration, as that of a send.
+const CONFIG: &str = Class::Config.as_str();
 
 /// Bytes of the longest event that is logged.
 const MAX_LOGGED_EVENT: usize = 256;
@@ -41,6 +49,7 @@ struct Inner<Q> {
     quarantine: Option<Quarantine>,
     context: Context,
     fetcher: Fetcher,
+    resolver: Resolver,
     rates: Rates,
     metrics: Metrics,
 }
@@ -71,12 +80,12 @@ impl<Q: Queue> Gateway<Q> {
         for problem in config.problems.iter().chain(&queue.problems()).chain(stores) {
             tracing::error!(%problem, "configuration");
         }
-        let fetcher = Fetcher::new(&context.env);
+        let (fetcher, resolver) = (Fetcher::new(&context.env), Resolver::new(&context.env));
         // Without the store, what it should have taken is answered 503: nothing is lost.
         let forwarder = Forwarder { queue, spill: spill.unwrap_or(None), context: context.clone() };
         let quarantine = quarantine.unwrap_or(None);
         let rates = Rates::default();
-        Self(Arc::new(Inner { config, forwarder, quarantine, context, fetcher, rates, metrics }))
+        Self(Arc::new(Inner { config, forwarder, quarantine, context, fetcher, resolver, rates, metrics }))
     }
 
     /// Answers a request, and tells the line how it went.
@@ -107,7 +116,7 @@ impl<Q: Queue> Gateway<Q> {
             let why = Why(CONFIG, format!("the hook has no topic for {}", Q::VENDOR.as_str()));
             return ours(line, why, RETRY_AFTER_REPAIR);
         };
-        let allowed = hook.source.methods();
+        let allowed = hook.methods;
         if !allowed.split(", ").any(|method| method == request.method) {
             return refuse(line, Problem::MethodNotAllowed(allowed));
         }
@@ -124,8 +133,8 @@ impl<Q: Queue> Gateway<Q> {
         let copy = quarantine.as_ref().filter(|_| hook.keeping.quarantine).zip(Some(request.clone()));
         let verified = self.verify(hook, request, now, deadline).await;
         line.verified();
-        let delivery = match verified {
-            Ok(Verified::Delivery(delivery)) => delivery,
+        let (delivery, source) = match verified {
+            Ok(Verified::Delivery(delivery, source)) => (delivery, source),
             Ok(Verified::Handshake(response)) => return (Outcome::Handshake, response),
             Err(Refused::Rejected(why)) => {
                 why.tell(line);
@@ -142,7 +151,7 @@ impl<Q: Queue> Gateway<Q> {
             }
             Err(Refused::Unavailable(why)) => return ours(line, why, RETRY_AFTER),
         };
-        let (outcome, settled) = self.settle(hook, &recipe, &delivery, deadline, line).await;
+        let (outcome, settled) = self.settle((hook, &source), &recipe, &delivery, deadline, line).await;
         match settled {
             Ok(ack) => (outcome, ack),
             Err(problem) => answer(outcome, problem),
@@ -152,7 +161,7 @@ impl<Q: Queue> Gateway<Q> {
     /// Finds a place for a verified delivery: the sender's ack means that it has one.
     async fn settle(
         &self,
-        hook: &Hook,
+        (hook, source): (&Hook, &Source),
         recipe: &Recipe<'_>,
         delivery: &Delivery,
         deadline: Instant,
@@ -164,7 +173,7 @@ impl<Q: Queue> Gateway<Q> {
         line.secret = delivery.secret;
         line.verifier = delivery.verifier;
         if !hook.wants(delivery.event.as_deref()) {
-            return (Outcome::Ignored, Ok(hook.source.ack("ignored", delivery)));
+            return (Outcome::Ignored, Ok(source.ack("ignored", delivery)));
         }
         if let Some(rate) = hook.rate
             && let Err(wait) = self.0.rates.take(&hook.name, rate.allowance())
@@ -172,7 +181,7 @@ impl<Q: Queue> Gateway<Q> {
             Why("rate", format!("more than the hook's {rate}")).tell(line);
             return (Outcome::Limited, Err(rate.problem(wait)));
         }
-        let accepted = || hook.source.ack("accepted", delivery);
+        let accepted = || source.ack("accepted", delivery);
         match self.0.forwarder.forward(hook, recipe, delivery, deadline, line).await {
             Fate::Queued(receipt) => (Outcome::Accepted, Ok(with_receipt(accepted(), receipt, line))),
             Fate::Repeated(_) => (Outcome::Repeated, Ok(accepted())),
@@ -199,142 +208,6 @@ impl<Q: Queue> Gateway<Q> {
                 note(error, line);
                 let is_too_large = problem == Problem::TooLarge;
                 (if is_too_large { Outcome::TooLarge } else { Outcome::Unavailable }, Err(problem))
-            }
-        }
-    }
-}
-
-/// What a request that is not refused is.
-enum Verified {
-    Delivery(Box<Delivery>),
-    Handshake(Response),
-}
-
-/// What explains an outcome: in one word of a fixed set, and in a sentence.
-struct Why(&'static str, String);
-
-impl Why {
-    fn tell(self, line: &mut Line) {
-        let Self(class, reason) = self;
-        line.class = Some(class);
-        line.reason = Some(reason);
-    }
-}
-
-/// Of our own configuration, as the class of a send.
-const CONFIG: &str = Class::Config.as_str();
-
-/// A published key, or a confirmation, could not be fetched.
-const FETCH: &str = "fetch";
-
-/// Why a request goes no further.
-enum Refused {
-    /// The sender's fault.
-    Rejected(Why),
-    /// A handshake that is not allowed, for senders that want this status.
-    Handshake(u16, Why),
-    /// Ours, or that of whoever publishes the keys.
-    Unavailable(Why),
-}
-
-impl<Q: Queue> Gateway<Q> {
-    /// Verifies, and does what verification asks for on the way: fetches a key, once at most, and calls
-    /// the address of a confirmation.
-    async fn verify(
-        &self,
-        hook: &Hook,
-        mut request: Request,
-        now: Timestamp,
-        deadline: Instant,
-    ) -> Result<Verified, Refused> {
-        let Inner { fetcher, .. } = &*self.0;
-        let failed =
-            |address: &Address, error| Refused::Unavailable(Why(FETCH, format!("{address}: {error}")));
-        let mut document: Option<Document> = None;
-        loop {
-            let bytes = document.as_ref().map(|document| document.bytes.as_ref());
-            match hook.source.check_with(&hook.name, request, now, bytes) {
-                Verdict::Verified(delivery) => return Ok(Verified::Delivery(delivery)),
-                Verdict::Handshake(response) => return Ok(Verified::Handshake(response)),
-                Verdict::Rejected(rejection) => {
-                    let why = Why(rejection.as_str(), rejection.to_string());
-                    return Err(match rejection {
-                        Rejection::Refused(status) => Refused::Handshake(status, why),
-                        _ => Refused::Rejected(why),
-                    });
-                }
-                Verdict::Fetch(address, again) => {
-                    let found = fetcher.document(&address, document.as_ref(), deadline).await;
-                    document = found.map_err(|error| failed(&address, error))?;
-                    if document.is_none() {
-                        let reason = "the key is none of the published ones".to_owned();
-                        return Err(Refused::Rejected(Why("unknown_key", reason)));
-                    }
-                    request = *again;
-                }
-                Verdict::Unusable(address) => {
-                    fetcher.forget(&address);
-                    return Err(Refused::Unavailable(Why(FETCH, format!("there is no key at {address}"))));
-                }
-                Verdict::Confirm(address, response) => {
-                    let confirmed = fetcher.confirm(&address, deadline).await;
-                    return confirmed
-                        .map(|()| Verified::Handshake(response))
-                        .map_err(|e| failed(&address, e));
-                }
-            }
-        }
-    }
-}
-
-/// What became of a request that was refused once.
-pub(crate) enum Readmission {
-    /// Authentic, and safe.
-    Accepted,
-    Rejected,
-    /// Not decided, or nobody has it.
-    Unavailable,
-}
-
-impl<Q: Queue> Gateway<Q> {
-    /// Verifies a quarantined request again, as of the time at which it was received, and forwards it
-    /// if it passes.
-    pub(crate) async fn readmit(&self, quarantined: Quarantined, deadline: Instant) -> Readmission {
-        let Inner { config, context, .. } = &*self.0;
-        let request_id = context.random.uuid();
-        let mut line = Line::new(&request_id, &self.0.metrics);
-        line.hook = Some(quarantined.hook.clone());
-        let recipe = config.hook(&quarantined.hook).and_then(|hook| {
-            let recipe = hook.recipe(Q::VENDOR, &config.source_uri)?;
-            Some((hook, recipe))
-        });
-        let Some((hook, recipe)) = recipe else {
-            Why(CONFIG, "there is no sound hook of this name".to_owned()).tell(&mut line);
-            line.write(Outcome::Unavailable, 503);
-            return Readmission::Unavailable;
-        };
-        let received_at = quarantined.received_at;
-        let request = quarantined.into_request(request_id);
-        match self.verify(hook, request, received_at, deadline).await {
-            Ok(Verified::Delivery(delivery)) => {
-                let (outcome, settled) = self.settle(hook, &recipe, &delivery, deadline, &mut line).await;
-                let status = settled.as_ref().map_or_else(|problem| problem.status(), |ack| ack.status);
-                line.write(outcome, status);
-                settled.map_or(Readmission::Unavailable, |_| Readmission::Accepted)
-            }
-            Ok(Verified::Handshake(response)) => {
-                line.write(Outcome::Handshake, response.status);
-                Readmission::Accepted
-            }
-            Err(Refused::Rejected(why) | Refused::Handshake(_, why)) => {
-                why.tell(&mut line);
-                line.write(Outcome::Rejected, 401);
-                Readmission::Rejected
-            }
-            Err(Refused::Unavailable(why)) => {
-                why.tell(&mut line);
-                line.write(Outcome::Unavailable, 503);
-                Readmission::Unavailable
             }
         }
     }
