@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use hookmq_shared::clock::Timestamp;
 use hookmq_shared::http::{Headers, Request};
 use hookmq_shared::secret::Secret;
-use hookmq_shared::source::{Outcome, Settings, Source, Verdict, preset_info};
+use hookmq_shared::source::{Fetched, Outcome, Settings, Source, Verdict, preset_info};
 use libfuzzer_sys::fuzz_target;
 
 /// Good for the keys among the parameters, which have a length, and for all others.
@@ -70,8 +70,8 @@ fuzz_target!(|data: &[u8]| {
         matches!(verdict, Verdict::Verified(_)),
         "{explanation}"
     );
-    if let Verdict::Fetch(_, request) = verdict {
-        let document = request.body.clone();
-        let _ = source.check_with("h", *request, now, Some(&document));
+    if let Verdict::Fetch(address, request) = verdict {
+        let document = Some(request.body.clone());
+        let _ = source.check_with("h", *request, now, &[Fetched { address, document, is_latest: true }]);
     }
 });

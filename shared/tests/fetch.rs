@@ -9,6 +9,8 @@ use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
+use base64::Engine as _;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use hookmq_shared::clock::{Clock, Random};
 use hookmq_shared::config::{Config, Reading, Samples};
 use hookmq_shared::context::Context;
@@ -24,7 +26,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
-use source_common::{RSA_KEY, params_for};
+use source_common::{RSA_KEY, custom, params_for, settings};
 
 const OTHER_KEY: &str = include_str!("vectors/keys/rsa_other.pem");
 const STORED: &str = r#"{"Response":{"MessageId":"71:11:0:0","ErrorMsg":"","RequestId":"r-1"}}"#;
@@ -33,6 +35,10 @@ const STORED: &str = r#"{"Response":{"MessageId":"71:11:0:0","ErrorMsg":"","Requ
 #[derive(Clone)]
 enum Step {
     Answer(u16, String),
+    /// The host of that name answers so, the others fail.
+    Only(&'static str, String),
+    /// Says nothing before that many requests are there, then answers them all.
+    Together(usize, String),
     /// Says nothing until the other side gives up.
     Hang,
     Close,
@@ -103,19 +109,52 @@ fn serve(stream: TcpStream, config: Arc<ServerConfig>, seen: &Mutex<Vec<String>>
         let mut words = request.split(' ');
         assert_eq!(words.next(), Some("GET"));
         seen.lock().unwrap().push(format!("{host}{}", words.next().unwrap()));
-        match step {
-            Step::Answer(status, body) => {
+        let answer = match step {
+            Step::Only(only, body) if *only == host => Some((200, body.as_str())),
+            Step::Only(..) => Some((500, "")),
+            Step::Answer(status, body) => Some((*status, body.as_str())),
+            Step::Together(count, body) => {
+                while seen.lock().unwrap().len() < *count {
+                    std::thread::sleep(std::time::Duration::from_millis(1));
+                }
+                Some((200, body.as_str()))
+            }
+            Step::Hang | Step::Close => None,
+        };
+        match (answer, step) {
+            (Some((status, body)), _) => {
                 let head = format!(
                     "HTTP/1.1 {status} X\r\nlocation: /elsewhere\r\ncontent-length: {}\r\n\r\n",
                     body.len()
                 );
                 stream.get_mut().write_all((head + body).as_bytes()).unwrap();
             }
-            Step::Hang => drop(stream.read(&mut [0])),
-            Step::Close => return,
+            (None, Step::Hang) => drop(stream.read(&mut [0])),
+            (None, _) => return,
         }
     }
 }
+
+/// A hook with two senders, each of which publishes its keys.
+const EITHER: &str = r#"
+[hooks.either]
+topic = "a/b/c"
+deadline = "2s"
+[hooks.either.verify]
+kind = "any"
+[[hooks.either.verify.verify]]
+kind = "jwt"
+algorithm = "RS256"
+from = "header:X-One"
+secrets = []
+jwks = "https://sns.us-east-1.amazonaws.com/keys"
+[[hooks.either.verify.verify]]
+kind = "jwt"
+algorithm = "RS256"
+from = "header:X-Two"
+secrets = []
+jwks = "https://www.googleapis.com/keys"
+"#;
 
 struct World {
     providers: Providers,
@@ -127,7 +166,7 @@ impl World {
     /// A gateway with a hook for each of the presets, without any key; the queue stores all it gets.
     async fn start(step: Step) -> Self {
         let providers = Providers::start(step);
-        let queue = Server::start(vec![ok(STORED); 8]).await;
+        let queue = Server::start(vec![ok(STORED); 12]).await;
         let env = Env::of([
             ("TENCENTCLOUD_SECRET_ID", "id"),
             ("TENCENTCLOUD_SECRET_KEY", "key"),
@@ -144,7 +183,7 @@ impl World {
                  params = {{ {params} }}\n"
             )
         };
-        let hooks = ["aws-sns", "google-pubsub"].map(hook).concat();
+        let hooks = ["aws-sns", "google-pubsub"].map(hook).concat() + EITHER;
         let config = Config::parse("hooks.toml", &hooks, Reading::new(&env, Samples::Accepted));
         assert!(config.mistakes.iter().all(|mistake| !mistake.to_string().contains("error")));
         let context = Context { env, clock: Clock::system(), random: Random::system() };
@@ -288,4 +327,48 @@ async fn an_unknown_key_id_fetches_once_and_is_refused() {
         assert_eq!(world.deliver(&request).await.status, 401);
     }
     assert_eq!(world.providers.seen(), ["www.googleapis.com/oauth2/v3/certs"]);
+}
+
+/// Where one sender's host is down, the other's deliveries still come in.
+#[tokio::test]
+async fn each_of_several_verifiers_has_its_own_document() {
+    let table = "kind = \"jwt\"\nalgorithm = \"RS256\"\nfrom = \"header:X-Two\"";
+    let signer = custom(table, settings(&json!([RSA_KEY]))).unwrap();
+    let (now, random) = (Clock::system().now(), Random::system());
+    let draft = Draft { path: "/either".to_owned(), ..Draft::default() };
+    let mut request = signer.sign(draft, 0, now, &random).unwrap();
+    request.headers.push("X-One", request.headers.one("x-two").unwrap().to_vec());
+    // The modulus of 2048 bits stands between its sign and the exponent.
+    let pem = signer.public_key(0).unwrap();
+    let text: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+    let der = BASE64_STANDARD.decode(text).unwrap();
+    let n = BASE64_URL_SAFE_NO_PAD.encode(&der[der.len() - 5 - 256..der.len() - 5]);
+    let keys = json!({ "keys": [{ "kty": "RSA", "n": n, "e": "AQAB" }] }).to_string();
+    let world = World::start(Step::Only("www.googleapis.com", keys.clone())).await;
+    assert_eq!(world.deliver(&request).await.status, 200);
+    assert_eq!(world.providers.seen(), ["sns.us-east-1.amazonaws.com/keys", "www.googleapis.com/keys"]);
+    assert_eq!(world.stored(), 1);
+    // Neither has the key, and one may have it when it is up again.
+    let world = World::start(Step::Only("www.googleapis.com", r#"{"keys":[]}"#.to_owned())).await;
+    assert_eq!(world.deliver(&request).await.status, 503);
+    let world = World::start(Step::Answer(200, r#"{"keys":[]}"#.to_owned())).await;
+    assert_eq!(world.deliver(&request).await.status, 401);
+}
+
+/// Eight are fetched at a time; who comes then waits for its turn, and is not sent away.
+#[tokio::test]
+async fn many_certificates_are_fetched_in_turn() {
+    let world = World::start(Step::Together(8, certificate(RSA_KEY))).await;
+    let calls = (0..12).map(|number| {
+        let gateway = world.gateway.clone();
+        let request = signed("aws-sns", |body| {
+            body["SigningCertURL"] =
+                json!(format!("https://sns.us-west-2.amazonaws.com/SimpleNotificationService-{number}.pem"));
+        });
+        tokio::spawn(async move { gateway.call(request).await.status })
+    });
+    for call in calls.collect::<Vec<_>>() {
+        assert_eq!(call.await.unwrap(), 200);
+    }
+    assert_eq!(world.providers.seen().len(), 12);
 }

@@ -273,11 +273,20 @@ fn every_mistake_is_told() {
     }
 }
 
+/// A member whose name has a dot is signed, and what the path leads to is not.
+#[test]
+fn a_case_is_chosen_by_what_is_signed() {
+    let table = "kind = \"hmac\"\nhash = \"sha256\"\nsignature = { from = \"header:S\", encoding = \"hex\" }\n\
+                 signed = { by = \"json:a.b\", cases = { x = [\"{fieldlines:a.b}\"] } }";
+    let want = "4: verify.signed: json:a.b chooses the case, so sign it in each: one could pass for another";
+    assert_eq!(mistakes(table, &[KEY]), want);
+}
+
 #[test]
 fn every_item_must_hold_the_token() {
     let (source, signer) = pair("ms-graph");
     let request = signer.sign(Draft::default(), 0, NOW, &random()).unwrap();
-    let secret = source_common::secret_for("ms-graph");
+    let secret = &*source_common::secret_for("ms-graph");
     let text = String::from_utf8(request.body.to_vec()).unwrap();
     assert_eq!(text.matches(secret).count(), 2);
     let delivery = check(&source, &request).unwrap();

@@ -80,7 +80,6 @@ fn every_mistake_is_named_with_its_line() {
         (r#""env:GITHUB_SECRET""#, r#""plain:""#, &[(4, "empty")]),
         (r#""env:GITHUB_SECRET""#, r#""plain: ""#, &[(4, "empty")]),
         (r#""env:GITHUB_SECRET""#, r#""file:/no/such/file""#, &[(4, "cannot read /no/such/file")]),
-        (r#""env:GITHUB_SECRET""#, r#""ssm:/a/b""#, &[(4, "not supported by this version")]),
         ("events  = [\"push\", \"release\"]", "events = []", &[(6, "would drop every delivery")]),
         ("webhooks_github", "rmq_sys_x", &[(5, "hooks.github.topic.rocketmq")]),
         ("pulsar-demo/webhooks/github", "pulsar-demo//github", &[(5, "hooks.github.topic.tdmq")]),

@@ -8,7 +8,7 @@ use super::{Gateway, Inner};
 use crate::clock::Timestamp;
 use crate::config::Hook;
 use crate::delivery::Delivery;
-use crate::fetch::Document;
+use crate::fetch::{Collected, FetchError};
 use crate::http::{Request, Response};
 use crate::queue::Queue;
 use crate::source::{Address, Rejection, Source, Verdict};
@@ -49,8 +49,8 @@ pub(super) enum Refused {
 }
 
 impl<Q: Queue> Gateway<Q> {
-    /// Verifies, and does what verification asks for on the way: fetches a key, once at most, calls the
-    /// address of a confirmation, and reads the hook's secrets anew where none of them matches.
+    /// Verifies, and does what verification asks for on the way: fetches keys, calls the address of a
+    /// confirmation, and reads the hook's secrets anew where none of them matches.
     pub(super) async fn verify(
         &self,
         hook: &Hook,
@@ -59,15 +59,15 @@ impl<Q: Queue> Gateway<Q> {
         deadline: Instant,
     ) -> Result<Verified, Refused> {
         let Inner { fetcher, resolver, .. } = &*self.0;
-        let failed =
-            |address: &Address, error| Refused::Unavailable(Why(FETCH, format!("{address}: {error}")));
-        let mut document: Option<Document> = None;
+        let failed = |address: &Address, error: &FetchError| {
+            Refused::Unavailable(Why(FETCH, format!("{address}: {error}")))
+        };
+        let mut collected = Collected::default();
         let ready = hook.source.ready(resolver, deadline).await;
         let mut source = ready.map_err(|reason| Refused::Unavailable(Why(SECRET, reason)))?;
         loop {
-            let bytes = document.as_ref().map(|document| document.bytes.as_ref());
             let mut back = None;
-            match source.examine(&hook.name, request, now, bytes, &mut back) {
+            match source.examine(&hook.name, request, now, collected.fetched(), &mut back) {
                 Verdict::Verified(delivery) => return Ok(Verified::Delivery(delivery, source)),
                 Verdict::Handshake(response) => return Ok(Verified::Handshake(response)),
                 Verdict::Rejected(rejection) => {
@@ -85,23 +85,21 @@ impl<Q: Queue> Gateway<Q> {
                     });
                 }
                 Verdict::Fetch(address, again) => {
-                    let found = fetcher.document(&address, document.as_ref(), deadline).await;
-                    document = found.map_err(|error| failed(&address, error))?;
-                    if document.is_none() {
-                        let reason = "the key is none of the published ones".to_owned();
-                        return Err(Refused::Rejected(Why("unknown_key", reason)));
-                    }
+                    collected.fetch(fetcher, address, deadline).await;
                     request = *again;
                 }
                 Verdict::Unusable(address) => {
+                    if let Some(error) = collected.failure(&address) {
+                        return Err(failed(&address, error));
+                    }
                     fetcher.forget(&address);
-                    return Err(Refused::Unavailable(Why(FETCH, format!("there is no key at {address}"))));
+                    return Err(failed(&address, &FetchError::NoKey));
                 }
                 Verdict::Confirm(address, response) => {
                     let confirmed = fetcher.confirm(&address, deadline).await;
                     return confirmed
                         .map(|()| Verified::Handshake(response))
-                        .map_err(|e| failed(&address, e));
+                        .map_err(|e| failed(&address, &e));
                 }
             }
         }

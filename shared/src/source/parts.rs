@@ -53,6 +53,7 @@ impl Compound {
         let (kind, names) = text.split_once(':').filter(|(_, names)| !names.is_empty())?;
         let list = || names.split(',').map(str::trim).filter(|name| !name.is_empty());
         match kind {
+            "fieldlines" if list().next().is_none() => None,
             "fieldlines" => Some(Self::FieldLines(list().map(Line::parse).collect())),
             "canon_headers" => Some(Self::CanonHeaders(names.to_ascii_lowercase())),
             "sorted_pairs" => Some(Self::SortedPairs(list().map(str::to_owned).collect())),
@@ -68,7 +69,10 @@ impl Compound {
     /// Whether a change of this place is noticed.
     pub(super) fn covers(&self, field: &Field) -> bool {
         match (self, field) {
-            (Self::FieldLines(lines), Field::Json(path)) => lines.iter().any(|line| line.name == *path),
+            // A line's name is a member's, dots and all; a path with dots leads to another place.
+            (Self::FieldLines(lines), Field::Json(path)) => {
+                !path.contains('.') && lines.iter().any(|line| line.name == *path)
+            }
             (Self::SortedPairs(dropped), Field::Form(name)) => !dropped.contains(name),
             (Self::SortedForm, Field::Form(_)) => true,
             (Self::Optional(signed), field) => signed.is(field),
@@ -203,6 +207,7 @@ mod tests {
     fn lines_are_of_strings_that_are_there_once() {
         let part = "fieldlines:m,id,s?";
         assert_eq!(fill(part, &[], r#"{"id":"1","m":"a\nb","x":2}"#).as_deref(), Ok("m\na\nb\nid\n1\n"));
+        assert!(["fieldlines:", "fieldlines:, ,"].into_iter().all(|none| Compound::parse(none).is_none()));
         assert_eq!(fill(part, &[], r#"{"m":"a","id":"1","s":"t"}"#).as_deref(), Ok("m\na\nid\n1\ns\nt\n"));
         assert_eq!(fill(part, &[], r#"{"m":"a","id":"1","s":""}"#).as_deref(), Ok("m\na\nid\n1\n"));
         for (body, want) in [

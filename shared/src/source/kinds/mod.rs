@@ -14,7 +14,7 @@ mod token;
 use digest::Digest;
 use ecdsa::Ecdsa;
 use ed25519::Ed25519;
-pub(super) use jwt::{Jwt, Passed};
+pub(super) use jwt::Jwt;
 use mac::Mac;
 use network::Network;
 pub(super) use rsa::Rsa;

@@ -13,6 +13,9 @@ use crate::source::field::{Field, View};
 use crate::source::grammar;
 use crate::source::signature::Prefix;
 
+/// A shorter password may stand somewhere by chance.
+const MIN_PASSWORD: usize = 8;
+
 /// A token in `from`, after a `prefix`.
 ///
 /// The prefix `Basic ` makes the secret `user:password` or its base64 ([RFC 7617]).
@@ -59,6 +62,16 @@ impl Token {
         let Some(prefix) = &self.prefix else { return Ok(Secret::new(value)) };
         let token = std::str::from_utf8(&value).ok().and_then(|text| prefix.strip(text));
         token.map(Secret::new).ok_or_else(|| Rejection::Malformed(self.from.to_string()))
+    }
+
+    /// The token and, of Basic authentication, the credentials in it: every form that a copy may have.
+    pub(in crate::source) fn forms(&self, token: Secret) -> Vec<Secret> {
+        let pair = if self.is_basic() { STANDARD.decode(token.expose()).ok().map(Secret::new) } else { None };
+        let password = pair.as_ref().and_then(|pair| {
+            let start = pair.expose().iter().position(|b| *b == b':')? + 1;
+            pair.expose().get(start..).filter(|password| password.len() >= MIN_PASSWORD).map(Secret::new)
+        });
+        [Some(token), pair, password].into_iter().flatten().collect()
     }
 
     /// Which secret the token is.
