@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::keeping::{self, Keeping};
+use super::rate::{self, Rate};
 use super::{Reading, Rotation, keys};
 use crate::message::{Format, Place, Placeholder, Recipe, Template};
 use crate::queue::Vendor;
@@ -33,6 +34,8 @@ pub struct Hook {
     pub max_body: usize,
     /// What becomes of deliveries that the queue does not take.
     pub keeping: Keeping,
+    /// How many verified deliveries it takes; `None`: all.
+    pub rate: Option<Rate>,
     type_prefix: Option<String>,
     events: Option<Vec<String>>,
     tdmq: Option<Template>,
@@ -124,6 +127,7 @@ pub(super) fn read(name: &At<&str>, path: &str, table: &Table<'_>, with: Reading
     if max_body == 0 {
         table.error("max_body", "a hook that takes no body takes no delivery");
     }
+    let rate = rate::read(table);
     let keeping = keeping::read(table, with.env, format, keys.as_ref().map(|(source, _)| &**source));
     let (tdmq, rocketmq) = topics?;
     let (source, rotation) = keys?;
@@ -165,6 +169,7 @@ pub(super) fn read(name: &At<&str>, path: &str, table: &Table<'_>, with: Reading
         source: rotation,
         max_body,
         keeping,
+        rate,
         events,
         tdmq,
         rocketmq,

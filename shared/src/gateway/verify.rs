@@ -12,6 +12,7 @@ use crate::fetch::{Collected, FetchError};
 use crate::http::{Request, Response};
 use crate::queue::Queue;
 use crate::source::{Address, Rejection, Source, Verdict};
+use crate::telemetry::Line;
 
 /// What a request that is not refused is.
 pub(super) enum Verified {
@@ -20,14 +21,31 @@ pub(super) enum Verified {
     Handshake(Response),
 }
 
-/// Why a request goes no further, for the log.
+/// What explains an outcome: in one word of a fixed set, and in a sentence.
+pub(super) struct Why(pub(super) &'static str, pub(super) String);
+
+impl Why {
+    pub(super) fn tell(self, line: &mut Line) {
+        let Self(class, reason) = self;
+        line.class = Some(class);
+        line.reason = Some(reason);
+    }
+}
+
+/// A published key, or a confirmation, could not be fetched.
+const FETCH: &str = "fetch";
+
+/// A secret could not be had.
+const SECRET: &str = "secret";
+
+/// Why a request goes no further.
 pub(super) enum Refused {
     /// The sender's fault.
-    Rejected(String),
+    Rejected(Why),
     /// A handshake that is not allowed, for senders that want this status.
-    Handshake(u16, String),
+    Handshake(u16, Why),
     /// Ours, or that of whoever publishes the keys.
-    Unavailable(String),
+    Unavailable(Why),
 }
 
 impl<Q: Queue> Gateway<Q> {
@@ -41,11 +59,12 @@ impl<Q: Queue> Gateway<Q> {
         deadline: Instant,
     ) -> Result<Verified, Refused> {
         let Inner { fetcher, resolver, .. } = &*self.0;
-        let failed =
-            |address: &Address, error: &FetchError| Refused::Unavailable(format!("{address}: {error}"));
+        let failed = |address: &Address, error: &FetchError| {
+            Refused::Unavailable(Why(FETCH, format!("{address}: {error}")))
+        };
         let mut collected = Collected::default();
         let ready = hook.source.ready(resolver, deadline).await;
-        let mut source = ready.map_err(Refused::Unavailable)?;
+        let mut source = ready.map_err(|reason| Refused::Unavailable(Why(SECRET, reason)))?;
         loop {
             let mut back = None;
             match source.examine(&hook.name, request, now, collected.fetched(), &mut back) {
@@ -59,12 +78,12 @@ impl<Q: Queue> Gateway<Q> {
                         (source, request) = (other, again);
                         continue;
                     }
-                    let reason = rejection.to_string();
+                    let why = Why(rejection.as_str(), rejection.to_string());
                     return Err(match rejection {
-                        Rejection::Refused(status) => Refused::Handshake(status, reason),
+                        Rejection::Refused(status) => Refused::Handshake(status, why),
                         // The signature is right: our clock or somebody's certificate is not.
-                        Rejection::Expired => Refused::Unavailable(reason),
-                        _ => Refused::Rejected(reason),
+                        Rejection::Expired => Refused::Unavailable(why),
+                        _ => Refused::Rejected(why),
                     });
                 }
                 Verdict::Fetch(address, again) => {

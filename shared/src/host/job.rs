@@ -10,6 +10,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::{HostError, Service, lambda, log_panics, start};
 use crate::env::Env;
 use crate::http::{Request, Response};
+use crate::metrics::Metrics;
 use crate::problem::Problem;
 use crate::queue::EnvProblem;
 use crate::redrive;
@@ -27,6 +28,9 @@ const RETRY_AFTER: u32 = 60;
 pub(super) trait Job: Clone + Send + Sync + 'static {
     /// Works until `deadline` at most. What was done, for whoever asked; an error if it could not be.
     fn run(&self, deadline: Instant) -> impl Future<Output = Result<Value, String>> + Send;
+
+    /// What its runs are counted in.
+    fn metrics(&self) -> &Metrics;
 }
 
 impl Job for redrive::Job {
@@ -35,6 +39,10 @@ impl Job for redrive::Job {
         // A report serialises without fail.
         let value = serde_json::to_value(&report).unwrap_or_default();
         if report.is_whole() { Ok(value) } else { Err(value.to_string()) }
+    }
+
+    fn metrics(&self) -> &Metrics {
+        self.metrics()
     }
 }
 
@@ -98,6 +106,10 @@ impl<J: Job> Service for OnDemand<J> {
 
     fn is_ready(&self) -> bool {
         true
+    }
+
+    fn metrics(&self) -> Option<&Metrics> {
+        Some(self.0.metrics())
     }
 }
 
