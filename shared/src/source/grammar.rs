@@ -219,7 +219,14 @@ impl Scheme {
                 table.error(key, "nothing is decrypted here: add decrypt = { … }, or name another field");
             }
         } else if self.coverage() != Coverage::Body {
-            table.error("decrypt", "the ciphertext must be signed: add it, or \"{body}\", to signed");
+            let signs =
+                |d: &Decrypt| matches!(&self.kind, Kind::Signed(s) if s.template.covers(&d.ciphertext));
+            let message = if self.decrypt.as_ref().is_some_and(signs) {
+                "a request without ciphertext is taken too: sign \"{body}\", or leave optional out"
+            } else {
+                "the ciphertext must be signed: add it, or \"{body}\", to signed"
+            };
+            table.error("decrypt", message);
         }
     }
 
