@@ -196,6 +196,18 @@ impl Kind {
         }
     }
 
+    /// Whether its secrets are public keys; those of the others must be known to nobody.
+    pub(super) const fn takes_public_keys(&self) -> bool {
+        match self {
+            Self::None | Self::Token(_) | Self::Network(_) | Self::Several(_) => false,
+            Self::Jwt(jwt) => jwt.takes_public_keys(),
+            Self::Signed(signed) => match signed.algorithm {
+                Algorithm::Mac(_) | Algorithm::Digest(_) => false,
+                Algorithm::Ed25519(_) | Algorithm::Ecdsa(_) | Algorithm::Rsa(_) => true,
+            },
+        }
+    }
+
     /// Makes a key of a secret that is not blank; several verifiers take theirs one by one.
     pub(super) fn add_key(&mut self, secret: &Secret) -> Result<(), KeyError> {
         match self {
