@@ -252,6 +252,15 @@ fn mistakes(line: &str) -> Vec<String> {
     mistakes.into_sorted().iter().map(|m| format!("{}: {}: {}", m.line, m.key, m.message)).collect()
 }
 
+/// Where a request may come without ciphertext, a signature of the ciphertext alone covers nothing.
+#[test]
+fn what_need_not_be_encrypted_is_signed_whole() {
+    const CBC: &str = r#"alg = "aes-256-cbc", key = "sha256(secret)", iv = "key", pad = 32"#;
+    let line = format!("decrypt = {{ {CBC}, ciphertext = \"xml:Encrypt\", optional = true }}");
+    let want = "5: verify.decrypt: a request without ciphertext is taken too: sign \"{body}\", or leave optional out";
+    assert_eq!(mistakes(&line), [want]);
+}
+
 #[test]
 fn mistakes_of_a_decrypt_table_have_their_remedy() {
     const CBC: &str = r#"alg = "aes-256-cbc", key = "sha256(secret)", iv = "key", pad = 32"#;

@@ -307,7 +307,10 @@ impl Scheme {
             }
             // What travels on of an encrypted event is what stands in the ciphertext.
             Kind::Signed(signed)
-                if self.decrypt.as_ref().is_some_and(|d| signed.template.covers(&d.ciphertext)) =>
+                if self
+                    .decrypt
+                    .as_ref()
+                    .is_some_and(|d| !d.optional && signed.template.covers(&d.ciphertext)) =>
             {
                 Coverage::Body
             }

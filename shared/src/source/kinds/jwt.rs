@@ -111,12 +111,6 @@ impl Jwt {
 
     /// Takes a key: the shared secret, or PEM, or a JWK Set as text.
     pub(super) fn add_key(&mut self, secret: &Secret) -> Result<(), KeyError> {
-        let is_pem = secret.expose().trim_ascii_start().starts_with(b"-----BEGIN ");
-        if self.algorithm == Algorithm::Hs256 && is_pem {
-            return Err(
-                "is a key in PEM, which is no shared secret: who knows it could sign with it".to_owned()
-            );
-        }
         let key = match self.algorithm {
             Algorithm::Hs256 => Some(JwtKey::Shared(hmac::Key::new(hmac::HMAC_SHA256, secret.expose()))),
             _ => secret.expose_str().and_then(|text| self.public(text)).map(JwtKey::Public),
@@ -146,6 +140,10 @@ impl Jwt {
             (self.algorithm, key.family()),
             (Algorithm::Rs256, Some(Family::Rsa(2048..=8192))) | (Algorithm::Es256, Some(Family::P256))
         )
+    }
+
+    pub(super) const fn takes_public_keys(&self) -> bool {
+        !matches!(self.algorithm, Algorithm::Hs256)
     }
 
     /// Whether keys can come from elsewhere.
