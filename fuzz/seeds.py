@@ -4,7 +4,6 @@ import base64
 import json
 import pathlib
 import re
-import shutil
 import tomllib
 from collections.abc import Callable, Iterable
 
@@ -13,6 +12,8 @@ CORPUS = ROOT / "fuzz/corpus"
 VECTORS = ROOT / "shared/tests/vectors"
 PRESETS = sorted((ROOT / "shared/src/source/presets").glob("*.toml"))
 MOST = 40
+# What fuzzing found is named by its hash, and stays.
+FOUND = re.compile("[0-9a-f]{40}")
 Seeds = Iterable[tuple[str, bytes]]
 
 
@@ -44,6 +45,27 @@ def request() -> Seeds:
             head = [preset.stem, "\t".join(case["secrets"]).replace("\n", "\\n"), case.get("url") or "https://example.com/hook"]
             head += [f"{name}: {value}" for name, value in case["headers"]]
             yield preset.stem, "\n".join(head).encode() + b"\n\n" + base64.b64decode(case["body_b64"])
+
+
+def signature() -> Seeds:
+    for preset in various(lambda verify: {**verify.get("signature", {}), "from": "", "prefix": "prefix" in verify.get("signature", {})}):
+        table = re.search(r"^signature +=( \{.*\})$", preset.read_text(), re.M)
+        for case in accepted(preset)[:1] if table else []:
+            field = re.search(r'from = "header:([\w-]+)"', table[1])
+            values = [value for name, value in case["headers"] if field and name.lower() == field[1].lower()]
+            yield from ((preset.stem, f"{table[1].strip()}\n{value}".encode()) for value in values)
+
+
+def encrypted() -> Seeds:
+    salt = bytes(range(16))
+    event = b'{"a":"b"}'
+    framed = salt + len(event).to_bytes(4, "big") + event + b"corp-1"
+    for number, preset in enumerate(["feishu", "dingtalk", "wecom", "wechat-mp-secure", "wechat-pay-v3"]):
+        text, most = (event, 16) if preset == "feishu" else (framed, 32)
+        missing = most - len(text) % most
+        yield preset, bytes([number, 3, 1]) + salt + text + bytes([missing]) * missing
+        for case in accepted(ROOT / f"{preset}.toml")[:1]:
+            yield f"{preset}-body", bytes([number, 40, 0]) + salt + base64.b64decode(case["body_b64"])
 
 
 def json_field() -> Seeds:
@@ -113,10 +135,13 @@ def vendor_answer() -> Seeds:
 
 
 def main() -> None:
-    shutil.rmtree(CORPUS, ignore_errors=True)
-    for target in [request, json_field, form, xml, certificate, hooks_file, trigger_event, vendor_answer]:
+    for target in [request, signature, json_field, form, xml, certificate, encrypted, hooks_file, trigger_event,
+                   vendor_answer]:
         folder = CORPUS / target.__name__
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in folder.iterdir():
+            if not FOUND.fullmatch(file.name):
+                file.unlink()
         seeds = {seed: name for name, seed in target()}
         for seed, name in list(seeds.items())[:MOST]:
             (folder / name).write_bytes(seed)

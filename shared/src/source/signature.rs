@@ -75,11 +75,15 @@ impl Signature {
 
     /// The signatures of a request.
     pub(super) fn given(&self, view: &View<'_>) -> Result<Given, Rejection> {
-        let text = self.from.read_text(view)?;
+        self.parse(&self.from.read_text(view)?)
+    }
+
+    /// The signatures in the text that carries them.
+    pub(super) fn parse(&self, text: &str) -> Result<Given, Rejection> {
         let malformed = || Rejection::Malformed(self.from.to_string());
         let text = match &self.prefix {
-            Some(prefix) => prefix.strip(&text).ok_or_else(malformed)?,
-            None => &text,
+            Some(prefix) => prefix.strip(text).ok_or_else(malformed)?,
+            None => text,
         };
         let mut given = Given::default();
         let mut add = |encoded: &str| {
