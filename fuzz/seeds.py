@@ -11,17 +11,18 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 CORPUS = ROOT / "fuzz/corpus"
 VECTORS = ROOT / "shared/tests/vectors"
 PRESETS = sorted((ROOT / "shared/src/source/presets").glob("*.toml"))
-MOST = 40
+NOW = 1_760_000_000
+MOST = 60
 # What fuzzing found is named by its hash, and stays.
 FOUND = re.compile("[0-9a-f]{40}")
 Seeds = Iterable[tuple[str, bytes]]
 
 
 def accepted(preset: pathlib.Path) -> list[dict]:
-    """The cases of a preset's vector file that a source accepts."""
+    """The cases of a preset's vector file that a source accepts; first those of the targets' own time."""
     file = VECTORS / "webhooks" / f"{preset.stem.replace('-', '_')}.json"
     cases = json.loads(file.read_text())["cases"] if file.exists() else []
-    return [case for case in cases if case["expect"] == "accept"]
+    return sorted((case for case in cases if case["expect"] == "accept"), key=lambda case: case["now"] != NOW)
 
 
 def various(key: Callable[[dict], object]) -> list[pathlib.Path]:
@@ -33,10 +34,11 @@ def various(key: Callable[[dict], object]) -> list[pathlib.Path]:
 
 
 def way(verify: dict) -> list[object]:
-    """The kind, the places and the spelling of what is signed."""
+    """The kind, the places, the spelling and the parts of what is signed."""
     signature = verify.get("signature", {})
     return [verify["kind"], signature.get("from", "").split(":")[0], signature.get("format"),
-            signature.get("encoding"), "timestamp" in verify, "decrypt" in verify, "body_hash" in verify]
+            signature.get("encoding"), "timestamp" in verify, "decrypt" in verify, "body_hash" in verify,
+            sorted(set(re.findall(r"{(\w+)", json.dumps(verify.get("signed")))))]
 
 
 def request() -> Seeds:
@@ -47,13 +49,17 @@ def request() -> Seeds:
             yield preset.stem, "\n".join(head).encode() + b"\n\n" + base64.b64decode(case["body_b64"])
 
 
+def spelling(verify: dict) -> dict:
+    """How signatures are written, wherever they stand."""
+    return {**verify.get("signature", {}), "from": "", "prefix": "prefix" in verify.get("signature", {})}
+
+
 def signature() -> Seeds:
-    for preset in various(lambda verify: {**verify.get("signature", {}), "from": "", "prefix": "prefix" in verify.get("signature", {})}):
-        table = re.search(r"^signature +=( \{.*\})$", preset.read_text(), re.M)
-        for case in accepted(preset)[:1] if table else []:
-            field = re.search(r'from = "header:([\w-]+)"', table[1])
-            values = [value for name, value in case["headers"] if field and name.lower() == field[1].lower()]
-            yield from ((preset.stem, f"{table[1].strip()}\n{value}".encode()) for value in values)
+    for preset in various(spelling):
+        if table := re.search(r'^signature += (\{ from = "header:([\w-]+)".*\})$', preset.read_text(), re.M):
+            for case in accepted(preset)[:1]:
+                for value in [value for name, value in case["headers"] if name.lower() == table[2].lower()]:
+                    yield preset.stem, f"{table[1]}\n{value}".encode()
 
 
 def encrypted() -> Seeds:

@@ -99,7 +99,7 @@ fuzz_target!(|data: &[u8]| {
         lines.filter_map(|line| line.split_once(':')).map(|(n, v)| (n, v.trim().to_owned())).collect();
     let request = Request {
         method: "POST".to_owned(),
-        path: "/h".to_owned(),
+        path: url.parse::<http::Uri>().map_or_else(|_| "/h".to_owned(), |uri| uri.path().to_owned()),
         raw_query: url.split_once('?').map_or("", |(_, query)| query).to_owned(),
         headers,
         body: body.to_owned().into(),
