@@ -79,12 +79,16 @@ impl Signature {
 
     /// The signatures of a request.
     pub(super) fn given(&self, view: &View<'_>) -> Result<Given, Rejection> {
+        self.parse(&self.from.read_text(view)?)
+    }
+
+    /// The signatures in the text that carries them.
+    pub(super) fn parse(&self, text: &str) -> Result<Given, Rejection> {
         let malformed = || Rejection::Malformed(self.from.to_string());
-        let text = self.from.read_text(view)?;
         let text = Some(text).filter(|text| text.len() <= MAX_TEXT).ok_or_else(malformed)?;
         let text = match &self.prefix {
-            Some(prefix) => prefix.strip(&text).ok_or_else(malformed)?,
-            None => &text,
+            Some(prefix) => prefix.strip(text).ok_or_else(malformed)?,
+            None => text,
         };
         let mut given = Given::default();
         let mut add = |encoded: &str| {
