@@ -14,6 +14,7 @@ mod sign;
 mod sources;
 #[cfg(test)]
 mod tests;
+mod torture;
 mod trigger;
 mod verify;
 
@@ -48,6 +49,8 @@ enum Command {
     Send(send::Args),
     /// List the providers, or tell all of one
     Sources(sources::Args),
+    /// Prove that what is acknowledged is in the queue, whatever goes wrong on the way
+    Torture(torture::Args),
     /// Verify a request as a function would: as described, or piped in as `sign` prints it
     Verify(verify::Args),
 }
@@ -79,6 +82,7 @@ async fn main() -> ExitCode {
         Command::Sign(args) => sign::run(&args),
         Command::Send(args) => send::run(&args).await,
         Command::Sources(args) => sources::run(&args),
+        Command::Torture(args) => torture::run(args).await,
         Command::Verify(args) => verify::run(&args),
     }
     .into()

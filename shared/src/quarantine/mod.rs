@@ -82,8 +82,9 @@ impl Quarantine {
             return;
         }
         let Request { method, path, raw_query, headers, body, source_ip, .. } = request;
-        let headers =
-            headers.iter().map(|(name, value)| (name.to_owned(), Bytes(bytes::Bytes::copy_from_slice(value))));
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (name.to_owned(), Bytes(bytes::Bytes::copy_from_slice(value))));
         let refused = Refused {
             hook: hook.to_owned(),
             method,

@@ -27,8 +27,9 @@ impl Key {
         let secret = SecretRef::parse_or_literal(&text)
             .and_then(|reference| reference.resolve(env))
             .map_err(|e| wrong(format!("gives no value: {e}")))?;
-        Self::new(&secret)
-            .ok_or_else(|| wrong("is no base64 of 32 bytes: make it with `openssl rand -base64 32`".to_owned()))
+        Self::new(&secret).ok_or_else(|| {
+            wrong("is no base64 of 32 bytes: make it with `openssl rand -base64 32`".to_owned())
+        })
     }
 
     fn new(secret: &Secret) -> Option<Self> {

@@ -169,7 +169,8 @@ impl<Q: Queue> Redriver<Q> {
             return Err(problem.into());
         }
         let delayed = self.delayed(options, &entries, deadline).await?;
-        let mut run = Run { summary: Summary { found: entries.len(), ..Summary::default() }, ..Run::default() };
+        let mut run =
+            Run { summary: Summary { found: entries.len(), ..Summary::default() }, ..Run::default() };
         let mut tasks = JoinSet::new();
         let mut pace = Pace::new(options.rate);
         let mut entries = entries.into_iter();
@@ -180,7 +181,8 @@ impl<Q: Queue> Redriver<Q> {
                 run.note(done.unwrap_or((entry.modified, Done::Store)));
             }
             pace.wait().await;
-            if run.summary.stopped.is_none() && deadline.saturating_duration_since(Instant::now()) < RESERVE * 2
+            if run.summary.stopped.is_none()
+                && deadline.saturating_duration_since(Instant::now()) < RESERVE * 2
             {
                 run.summary.stopped = Some("no time left".to_owned());
             }
@@ -329,8 +331,7 @@ impl<Q: Queue> Redriver<Q> {
             // What a circuit held back was not tried, and nothing is known of it.
             Rest::Wait if error.attempts == 0 => {}
             Rest::Wait => {
-                let backoff =
-                    Backoff::after(earlier.as_ref(), failure, error.retry_after, &context.random);
+                let backoff = Backoff::after(earlier.as_ref(), failure, error.retry_after, &context.random);
                 if let Some(retry) = retry {
                     spill.store().put(&retry, backoff.to_bytes(), deadline).await?;
                 }
@@ -377,10 +378,8 @@ impl Run {
             Done::Failed(class) => {
                 summary.failed += 1;
                 // One key, one clock, one account: the next delivery would fail as this one did.
-                let is_common = matches!(
-                    class,
-                    Class::Auth | Class::AuthRefresh | Class::ClockSkew | Class::Quota
-                );
+                let is_common =
+                    matches!(class, Class::Auth | Class::AuthRefresh | Class::ClockSkew | Class::Quota);
                 if is_common || self.in_a_row >= ENOUGH {
                     summary.stopped = Some(class.as_str().to_owned());
                 }

@@ -6,8 +6,8 @@ use tokio::time::Instant;
 
 use super::{Options, list};
 use crate::gateway::{Gateway, Readmission};
-use crate::queue::Queue;
 use crate::quarantine::Quarantine;
+use crate::queue::Queue;
 use crate::spill::Folder;
 use crate::store::{Entry, StoreError};
 

@@ -30,8 +30,8 @@ use crate::store::{Store, StoreError};
 use margin::Margin;
 pub use name::Folder;
 pub(crate) use name::digest;
-pub(crate) use record::{base64_bytes, rfc3339};
 pub use record::{Failure, Record, RecordError};
+pub(crate) use record::{base64_bytes, rfc3339};
 
 /// The variable that names the store.
 const VARIABLE: &str = "SPILL_URL";

@@ -237,7 +237,10 @@ mod tests {
         assert_eq!((again.vendor, &again.error), (Vendor::Rocketmq, &record.error));
         let (one, other) = (&record.delivery, &again.delivery);
         assert_eq!((&one.body, &one.original, &one.headers), (&other.body, &other.original, &other.headers));
-        assert_eq!((one.received_at, one.coverage, &one.query), (other.received_at, other.coverage, &other.query));
+        assert_eq!(
+            (one.received_at, one.coverage, &one.query),
+            (other.received_at, other.coverage, &other.query)
+        );
         assert_eq!(record.to_bytes(), again.to_bytes(), "every field");
     }
 
