@@ -4,7 +4,9 @@ use std::path::Path;
 
 use hookmq_shared::config::{Config, Reading, Samples};
 use hookmq_shared::context::Context;
+use hookmq_shared::quarantine::Quarantine;
 use hookmq_shared::queue::{Queue, Vendor, rocketmq, tdmq};
+use hookmq_shared::spill::Spill;
 
 use crate::Exit;
 
@@ -41,6 +43,10 @@ pub(crate) fn run(file: Option<&Path>) -> Exit {
                 println!("environment: note: {}: {problem}", vendor.as_str());
             }
         }
+    }
+    let stores = [Spill::from_env(&context).err(), Quarantine::from_env(&context).err()];
+    for problem in stores.into_iter().flatten() {
+        println!("environment: note: {problem}");
     }
     let errors = config.has_errors();
     println!("{} sound hook(s){}", config.hooks().count(), if errors { ", and errors" } else { "" });

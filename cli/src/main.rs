@@ -8,6 +8,7 @@ mod batch;
 mod check;
 mod client;
 mod demo;
+mod redrive;
 mod samples;
 mod send;
 mod sign;
@@ -49,6 +50,8 @@ enum Command {
     Send(send::Args),
     /// List the providers, or tell all of one
     Sources(sources::Args),
+    /// Send what the forwarders spilled, list it, or verify what they quarantined once more
+    Redrive(redrive::Args),
     /// Prove that what is acknowledged is in the queue, whatever goes wrong on the way
     Torture(torture::Args),
     /// Verify a request as a function would: as described, or piped in as `sign` prints it
@@ -82,6 +85,7 @@ async fn main() -> ExitCode {
         Command::Sign(args) => sign::run(&args),
         Command::Send(args) => send::run(&args).await,
         Command::Sources(args) => sources::run(&args),
+        Command::Redrive(args) => redrive::run(&args).await,
         Command::Torture(args) => torture::run(args).await,
         Command::Verify(args) => verify::run(&args),
     }

@@ -252,7 +252,7 @@ mod tests {
             let event: serde_json::Value = serde_json::from_str(text).unwrap();
             let epoch = ["timeEpoch", "requestTimeEpoch"].map(|key| event["requestContext"][key].as_i64());
             let at = Timestamp::from_unix_millis(epoch.into_iter().flatten().next().unwrap_or(0));
-            match (expect, hook.source.explain(&request, at).outcome) {
+            match (expect, hook.source.current().unwrap().explain(&request, at).outcome) {
                 (Expect::Stored, Outcome::Verified(_)) | (Expect::Handshake, Outcome::Handshake(_)) => {}
                 (_, other) => panic!("{file}: {other:?}"),
             }

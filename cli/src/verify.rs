@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::{IsTerminal as _, Read as _};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use clap::ArgGroup;
@@ -106,7 +107,7 @@ pub(crate) fn run(args: &Args) -> Exit {
 }
 
 /// What the arguments say; everything that is wrong with them.
-fn source(args: &Args) -> Result<Source, Vec<String>> {
+fn source(args: &Args) -> Result<Arc<Source>, Vec<String>> {
     let env = Env::process();
     let one = |error: &dyn std::fmt::Display| vec![error.to_string()];
     let secrets = secrets(&args.secret, &env).map_err(|e| one(&e))?;
@@ -117,11 +118,12 @@ fn source(args: &Args) -> Result<Source, Vec<String>> {
     };
     if let Some(preset) = &args.source {
         return Source::preset(preset, settings)
+            .map(Arc::new)
             .map_err(|errors| errors.iter().map(ToString::to_string).collect());
     }
     if let Some(file) = &args.verify {
         let text = std::fs::read_to_string(file).map_err(|e| vec![format!("{}: {e}", file.display())])?;
-        return custom(&file.display().to_string(), &text, settings);
+        return custom(&file.display().to_string(), &text, settings).map(Arc::new);
     }
     let name = args.hook.as_deref().unwrap_or_default();
     let with = Reading {
@@ -130,10 +132,13 @@ fn source(args: &Args) -> Result<Source, Vec<String>> {
         secrets: if secrets.is_empty() { None } else { Some(&secrets) },
     };
     let config = check::hooks(args.hooks.as_deref(), with);
-    config.hook(name).map(|hook| hook.source.clone()).ok_or_else(|| {
+    let hook = config.hook(name).ok_or_else(|| {
         let mut errors: Vec<String> = config.mistakes.iter().map(ToString::to_string).collect();
         errors.push(format!("there is no sound hook named {name}"));
         errors
+    })?;
+    hook.source.current().ok_or_else(|| {
+        vec![format!("only a running function can read the secrets of {name}: give --secret, and --source")]
     })
 }
 

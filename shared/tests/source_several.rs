@@ -277,7 +277,7 @@ fn every_mistake_is_told() {
 fn every_item_must_hold_the_token() {
     let (source, signer) = pair("ms-graph");
     let request = signer.sign(Draft::default(), 0, NOW, &random()).unwrap();
-    let secret = source_common::secret_for("ms-graph");
+    let secret = &*source_common::secret_for("ms-graph");
     let text = String::from_utf8(request.body.to_vec()).unwrap();
     assert_eq!(text.matches(secret).count(), 2);
     let delivery = check(&source, &request).unwrap();

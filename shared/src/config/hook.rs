@@ -1,17 +1,12 @@
 //! One `[hooks.NAME]` table.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::keeping::{self, Keeping};
-use super::published::is_published;
-use super::{Reading, Samples};
-use crate::env::Env;
+use super::{Reading, Rotation, keys};
 use crate::message::{Format, Place, Placeholder, Recipe, Template};
 use crate::queue::Vendor;
 use crate::reader::{At, Table};
-use crate::secret::{Secret, SecretRef};
-use crate::source::{BuildError, Settings, Source, preset_info};
 
 /// Largest body by default: what a synchronous Lambda invocation can carry.
 pub(super) const MAX_BODY: usize = 6 * 1024 * 1024;
@@ -27,13 +22,16 @@ pub struct Hook {
     /// Path under `BASE_PATH`.
     pub path: String,
     /// How requests are verified.
-    pub source: Source,
+    pub source: Rotation,
+    /// The value of `Allow`.
+    pub methods: &'static str,
     /// The answer must be out within this time.
     pub deadline: Duration,
     /// Largest body, in bytes.
     pub max_body: usize,
     /// What becomes of deliveries that the queue does not take.
     pub keeping: Keeping,
+    type_prefix: Option<String>,
     events: Option<Vec<String>>,
     tdmq: Option<Template>,
     rocketmq: Option<Template>,
@@ -66,7 +64,7 @@ impl Hook {
             key: self.key.as_ref(),
             tag: self.tag.as_ref(),
             source_uri,
-            type_prefix: self.source.type_prefix(),
+            type_prefix: self.type_prefix.as_deref(),
         })
     }
 }
@@ -97,17 +95,7 @@ pub(super) fn read(name: &At<&str>, path: &str, table: &Table<'_>, with: Reading
     if !well_named {
         table.error("", "a hook's name is 1 to 63 of a-z, 0-9 and \"-\"");
     }
-    let mut unresolved = Vec::new();
-    let (secrets, places) = secrets(table, with, &mut unresolved);
-    let settings = Settings {
-        secrets,
-        params: params(table, with.env, &mut unresolved),
-        url: table.str("url").map(|url| url.value.to_owned()),
-    };
-    if settings.url.as_deref().is_some_and(|url| !url.starts_with("https://")) {
-        table.error("url", "write the public https:// address that the sender calls");
-    }
-    let source = source(table, settings, &places, &unresolved);
+    let keys = keys::read(name.value, table, with);
     let topics = topics(table);
     let events = table.strings("events").map(|list| {
         if list.value.is_empty() {
@@ -134,9 +122,9 @@ pub(super) fn read(name: &At<&str>, path: &str, table: &Table<'_>, with: Reading
     if max_body == 0 {
         table.error("max_body", "a hook that takes no body takes no delivery");
     }
-    let keeping = keeping::read(table, with.env, format, source.as_ref());
+    let keeping = keeping::read(table, with.env, format, keys.as_ref().map(|(source, _)| &**source));
     let (tdmq, rocketmq) = topics?;
-    let source = source?;
+    let (source, rotation) = keys?;
     if !source.names_events() && events.is_some() {
         table.error("events", "this source names no events");
     }
@@ -169,7 +157,9 @@ pub(super) fn read(name: &At<&str>, path: &str, table: &Table<'_>, with: Reading
         name: name.value.to_owned(),
         path: path.to_owned(),
         deadline: deadline.unwrap_or_else(|| source.deadline()),
-        source,
+        methods: source.methods(),
+        type_prefix: source.type_prefix().map(str::to_owned),
+        source: rotation,
         max_body,
         keeping,
         events,
@@ -180,96 +170,6 @@ pub(super) fn read(name: &At<&str>, path: &str, table: &Table<'_>, with: Reading
         key,
         tag,
     })
-}
-
-/// The secrets that can be had, and the number and place of each. What cannot be had goes to
-/// `unresolved`: the source would report it once more, as missing.
-fn secrets(
-    table: &Table<'_>,
-    with: Reading<'_>,
-    unresolved: &mut Vec<String>,
-) -> (Vec<Secret>, Vec<At<usize>>) {
-    let before = table.mistakes().errors();
-    let written = table.strings("secrets").map(|list| list.value).unwrap_or_default();
-    if let Some(secrets) = with.secrets {
-        return (secrets.to_vec(), Vec::new());
-    }
-    let (mut secrets, mut places) = (Vec::new(), Vec::new());
-    for (i, item) in written.iter().enumerate() {
-        let key = format!("secrets[{i}]");
-        match SecretRef::parse(item.value).and_then(|reference| reference.resolve(with.env)) {
-            Ok(secret) if with.samples == Samples::Refused && is_published(secret.expose()) => {
-                let message = "this is a sample secret that everybody knows: set one of your own";
-                table.error_at(item.offset, &key, message);
-            }
-            Ok(secret) => {
-                secrets.push(secret);
-                places.push(At { value: i, offset: item.offset });
-            }
-            Err(error) => table.error_at(item.offset, &key, error),
-        }
-    }
-    if table.mistakes().errors() > before {
-        unresolved.push("secrets".to_owned());
-    }
-    (secrets, places)
-}
-
-/// Parameters may be references too; those that are secrets must be.
-fn params(table: &Table<'_>, env: &Env, unresolved: &mut Vec<String>) -> BTreeMap<String, String> {
-    let Some(params) = table.table("params") else { return BTreeMap::new() };
-    let known = table.str("source").and_then(|source| preset_info(source.value).ok());
-    let known = known.map(|preset| preset.params).unwrap_or_default();
-    let mut read = BTreeMap::new();
-    for (name, value) in params.named_strings() {
-        let is_secret = known.iter().any(|param| param.secret && param.name == name.value);
-        let parse = if is_secret { SecretRef::parse } else { SecretRef::parse_or_literal };
-        match parse(value.value).and_then(|reference| reference.resolve(env)) {
-            Ok(secret) => match secret.expose_str() {
-                Some(text) => drop(read.insert(name.value.to_owned(), text.to_owned())),
-                None => params.error_at(value.offset, name.value, "is not UTF-8 text"),
-            },
-            Err(error) => {
-                unresolved.push(format!("params.{}", name.value));
-                params.error_at(value.offset, name.value, error);
-            }
-        }
-    }
-    read
-}
-
-fn source(
-    table: &Table<'_>,
-    settings: Settings,
-    places: &[At<usize>],
-    unresolved: &[String],
-) -> Option<Source> {
-    let built = match (table.str("source"), table.table("verify")) {
-        (Some(_), Some(_)) => {
-            table.error("verify", "a hook has a source or a [verify] table, not both");
-            return None;
-        }
-        (None, None) => {
-            if !table.has("source") && !table.has("verify") {
-                table.error("source", "write source = \"PRESET\", or a [verify] table of your own");
-            }
-            return None;
-        }
-        (None, Some(verify)) => Source::custom(verify, settings),
-        (Some(preset), None) => Source::preset(preset.value, settings),
-    };
-    match built {
-        Ok(source) => Some(source),
-        Err(errors) => {
-            for BuildError { key, message } in errors.into_iter().filter(|e| !unresolved.contains(&e.key)) {
-                match (0..).zip(places).find(|(i, _)| key == format!("secrets[{i}]")) {
-                    Some((_, at)) => table.error_at(at.offset, &format!("secrets[{}]", at.value), message),
-                    None => table.error(&key, message),
-                }
-            }
-            None
-        }
-    }
 }
 
 /// The topics of both vendors. One string is TDMQ's with a `/` and RocketMQ's without.

@@ -5,7 +5,9 @@
 
 mod hook;
 mod keeping;
+mod keys;
 mod published;
+mod rotation;
 mod syntax;
 
 use std::path::PathBuf;
@@ -20,6 +22,7 @@ use crate::secret::Secret;
 pub use hook::Hook;
 pub use keeping::{Keeping, Mode, Oversize};
 pub use published::is_published;
+pub use rotation::Rotation;
 
 /// The workspace's own `hooks.toml` at build time: SAM's build copies only the binary.
 const BUILT_IN: &str = include_str!("../../../hooks.toml");

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::*;
 use crate::message::Format;
 use crate::queue::Vendor;
@@ -78,7 +80,6 @@ fn every_mistake_is_named_with_its_line() {
         (r#""env:GITHUB_SECRET""#, r#""plain:""#, &[(4, "empty")]),
         (r#""env:GITHUB_SECRET""#, r#""plain: ""#, &[(4, "empty")]),
         (r#""env:GITHUB_SECRET""#, r#""file:/no/such/file""#, &[(4, "cannot read /no/such/file")]),
-        (r#""env:GITHUB_SECRET""#, r#""ssm:/a/b""#, &[(4, "not supported by this version")]),
         ("events  = [\"push\", \"release\"]", "events = []", &[(6, "would drop every delivery")]),
         ("webhooks_github", "rmq_sys_x", &[(5, "hooks.github.topic.rocketmq")]),
         ("pulsar-demo/webhooks/github", "pulsar-demo//github", &[(5, "hooks.github.topic.tdmq")]),
@@ -255,9 +256,51 @@ fn lines_of_a_variable_count_from_its_first() {
 }
 
 #[test]
-fn a_spill_store_is_refused_rather_than_ignored() {
-    let env = Env::of([("SPILL_URL", "s3://b/p")]);
-    assert_eq!(Config::load(Reading::new(&env, Samples::Refused)).problems[0].variable, "SPILL_URL");
+fn what_a_hook_keeps_needs_a_store() {
+    let hook = |rest: &str| {
+        let source =
+            "[hooks.h]\nsource = \"github\"\nsecrets = [\"plain:0123456789abcdef\"]\ntopic = \"t-1\"\n";
+        source.to_owned() + rest
+    };
+    let with = |rest: &str, env: &Env| {
+        let config = Config::parse("f", &hook(rest), Reading::new(env, Samples::Refused));
+        (config.hook("h").map(|hook| hook.keeping), errors(&config))
+    };
+    let (none, both) =
+        (Env::of([("A", "b")]), Env::of([("SPILL_URL", "s3://b/p"), ("QUARANTINE_URL", "s3://b/q")]));
+    let bare = Keeping { spill: Mode::Never, oversize: Oversize::Reject, dedupe: None, quarantine: false };
+    assert_eq!(with("", &none).0, Some(bare));
+    let kept = Keeping { spill: Mode::OnFailure, oversize: Oversize::Reference, ..bare };
+    assert_eq!(with("", &both).0, Some(kept));
+    assert_eq!(with("format = \"raw\"", &both).0.map(|k| k.oversize), Some(Oversize::Reject));
+    let all = "spill = \"always\"\noversize = \"reject\"\ndedupe = \"24h\"\nquarantine = true";
+    let day = Some(Duration::from_secs(24 * 60 * 60));
+    let kept = Keeping { spill: Mode::Always, oversize: Oversize::Reject, dedupe: day, quarantine: true };
+    assert_eq!(with(all, &both).0, Some(kept));
+    for rest in [
+        "spill = \"always\"",
+        "spill = \"on-failure\"",
+        "oversize = \"reference\"",
+        "dedupe = \"24h\"",
+        "quarantine = true",
+    ] {
+        let (hook, errors) = with(rest, &none);
+        let key = rest.split(' ').next().unwrap();
+        assert!(hook.is_none() && errors[0].contains(&format!("hooks.h.{key}: needs a store")), "{errors:?}");
+    }
+    for rest in [
+        "spill = \"sometimes\"",
+        "oversize = \"cut\"",
+        "dedupe = \"1s\"",
+        "dedupe = \"169h\"",
+        "format = \"raw\"\noversize = \"reference\"",
+        "quarantine = \"yes\"",
+    ] {
+        assert!(with(rest, &both).0.is_none(), "{rest}");
+    }
+    let bearer = hook("dedupe = \"24h\"").replace("github", "bearer");
+    let config = Config::parse("f", &bearer, Reading::new(&both, Samples::Refused));
+    assert!(errors(&config)[0].contains("no id"), "{:?}", errors(&config));
 }
 
 #[test]

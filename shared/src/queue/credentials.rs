@@ -1,10 +1,12 @@
 //! Credentials from the environment.
 
+use tokio::time::Instant;
+
 use super::EnvProblem;
 use super::breaker::Fingerprint;
 use super::digest::sha256;
 use crate::env::Env;
-use crate::secret::{Secret, SecretRef};
+use crate::secret::{Secret, SecretError, SecretRef, Vault};
 
 /// An access key: its id, its secret half, and the token of a temporary one.
 #[derive(Clone, Debug)]
@@ -24,15 +26,73 @@ pub(super) struct Family {
     pub token: Option<&'static str>,
 }
 
+impl Family {
+    pub(super) fn variables(&self) -> impl Iterator<Item = &'static str> {
+        [self.id, self.key].into_iter().chain(self.token)
+    }
+}
+
+/// Variables whose values are secrets, or references to secrets.
+#[derive(Clone, Copy)]
+pub(super) struct Keyring<'k> {
+    env: &'k Env,
+    vault: &'k Vault,
+    /// Whether what was not read yet is taken for good.
+    trusting: bool,
+}
+
+impl<'k> Keyring<'k> {
+    /// For a send: what only a running function can read is read before, where it is due. `refused` if
+    /// the vendor did not take the last one.
+    pub(super) async fn read(
+        env: &'k Env,
+        vault: &'k Vault,
+        variables: impl IntoIterator<Item = &'static str>,
+        refused: bool,
+        deadline: Instant,
+    ) -> Self {
+        let reference = |variable| SecretRef::parse_or_literal(&env.get(variable)?).ok();
+        let references: Vec<SecretRef> = variables.into_iter().filter_map(reference).collect();
+        vault.refresh(&references, refused, deadline).await;
+        Self { env, vault, trusting: false }
+    }
+
+    /// For finding problems before there is anything to send.
+    pub(super) const fn trusting(env: &'k Env, vault: &'k Vault) -> Self {
+        Self { env, vault, trusting: true }
+    }
+
+    pub(super) const fn env(&self) -> &'k Env {
+        self.env
+    }
+
+    /// A variable that is needed.
+    pub(super) fn required(&self, variable: &'static str) -> Result<Secret, EnvProblem> {
+        self.optional(variable)?.ok_or_else(|| EnvProblem { variable, message: "is not set".to_owned() })
+    }
+
+    fn optional(&self, variable: &'static str) -> Result<Option<Secret>, EnvProblem> {
+        let Some(text) = self.env.get(variable) else { return Ok(None) };
+        let found = SecretRef::parse_or_literal(&text).and_then(|r| self.vault.get(&r, self.env));
+        match found {
+            Err(SecretError::Remote(_)) if self.trusting => Ok(Some(Secret::new("unread"))),
+            found => {
+                found.map(Some).map_err(|e| EnvProblem { variable, message: format!("gives no value: {e}") })
+            }
+        }
+    }
+}
+
 impl Credentials {
     /// The first of `families` of which the id or the key is set; `None` when there is none.
-    pub(super) fn from_env(env: &Env, families: &[Family]) -> Result<Option<Self>, EnvProblem> {
+    pub(super) fn from_env(keys: Keyring<'_>, families: &[Family]) -> Result<Option<Self>, EnvProblem> {
+        let env = keys.env;
         let is_set = |f: &&Family| env.get(f.id).is_some() || env.get(f.key).is_some();
         let Some(family) = families.iter().find(is_set) else { return Ok(None) };
-        let id = required(env, family.id)?;
-        let key = required(env, family.key)?;
+        let id = keys.required(family.id)?;
+        let key = keys.required(family.key)?;
         let token = match family.token {
-            Some(variable) => optional(env, variable)?,
+            Some(variable) => keys.optional(variable)?,
             None => None,
         };
         for (variable, value) in [(family.id, Some(&id)), (family.key, Some(&key))]
@@ -66,17 +126,4 @@ impl Credentials {
 /// A digest that differs when any part does.
 pub(super) fn fingerprint(parts: &[&str]) -> Fingerprint {
     sha256(parts.join("\0").as_bytes())
-}
-
-/// A credential variable that is needed.
-pub(super) fn required(env: &Env, variable: &'static str) -> Result<Secret, EnvProblem> {
-    optional(env, variable)?.ok_or_else(|| EnvProblem { variable, message: "is not set".to_owned() })
-}
-
-fn optional(env: &Env, variable: &'static str) -> Result<Option<Secret>, EnvProblem> {
-    let Some(text) = env.get(variable) else { return Ok(None) };
-    SecretRef::parse_or_literal(&text)
-        .and_then(|reference| reference.resolve(env))
-        .map(Some)
-        .map_err(|e| EnvProblem { variable, message: format!("gives no value: {e}") })
 }

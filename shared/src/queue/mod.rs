@@ -3,7 +3,7 @@
 pub mod answer;
 mod breaker;
 pub mod credentials;
-mod digest;
+pub(crate) mod digest;
 pub mod endpoint;
 pub mod retry;
 pub mod rocketmq;

@@ -94,8 +94,12 @@ pub(super) trait Outgoing {
     /// Endpoint, credentials and whatever else the environment says.
     type Config: Identity + Send + Sync;
 
-    /// Reads the environment as it is now.
-    fn config(&self) -> Result<Self::Config, EnvProblem>;
+    /// Reads the environment as it is now; `refused` if the vendor did not take the last credentials.
+    fn config(
+        &self,
+        refused: bool,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<Self::Config, EnvProblem>> + Send;
 
     /// Signs and sends once.
     fn attempt(
@@ -125,7 +129,7 @@ impl Courier {
         topic: &str,
         deadline: Instant,
     ) -> Result<Receipt, SendError> {
-        let mut config = message.config()?;
+        let mut config = message.config(false, deadline).await?;
         let mut permits = vec![self.breaker.admit(&circuits(&config, topic))?];
         let (mut attempts, mut maybe_stored) = (0, false);
         let (mut met, mut is_last) = (Vec::new(), false);
@@ -153,6 +157,8 @@ impl Courier {
             self.breaker.reached(config.endpoint(), &failure);
             self.learn_offset(&failure);
 
+            let refused = matches!(failure.class, Class::Auth | Class::AuthRefresh);
+            let next = message.config(refused, deadline).await;
             let first = !met.contains(&failure.class);
             let (asked, range) = waits(&failure, attempts);
             let remaining = deadline.saturating_duration_since(Instant::now());
@@ -163,8 +169,7 @@ impl Courier {
                 Retry::Once => first,
                 Retry::UntilDeadline => true,
             };
-            let next = message.config().ok().filter(again);
-            let Some((next, room)) = next.zip(room) else {
+            let Some((next, room)) = next.ok().filter(again).zip(room) else {
                 // What another signature may cure proves nothing until that one has failed too.
                 if !first || failure.class.retry() != Retry::Once {
                     self.breaker.failed(config.key(), topic, &failure);

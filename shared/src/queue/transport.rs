@@ -42,7 +42,8 @@ const MAX_IDLE: usize = 8;
 pub(super) const USER_AGENT: &str = concat!("hookmq-", env!("CARGO_PKG_VERSION"));
 
 /// Headers whose values are never printed.
-const SENSITIVE: [&str; 4] = ["authorization", "x-auth-token", "x-security-token", "x-tc-token"];
+const SENSITIVE: [&str; 5] =
+    ["authorization", "x-auth-token", "x-aws-parameters-secrets-token", "x-security-token", "x-tc-token"];
 
 /// One request of one attempt.
 pub(crate) struct Call<'a> {

@@ -11,7 +11,8 @@ use super::{Options, RedriveError, Redriver, Summary};
 use crate::config::Config;
 use crate::context::Context;
 use crate::queue::{EnvProblem, rocketmq, tdmq};
-use crate::spill::Spill;
+use crate::spill::{Record, Spill};
+use crate::store::{Entry, StoreError};
 
 /// Redrives everything that the store holds; clones share it.
 #[derive(Clone)]
@@ -79,6 +80,18 @@ impl Job {
         let (tdmq, rocketmq) =
             tokio::join!(self.0.tdmq.run(options, deadline), self.0.rocketmq.run(options, deadline));
         Report { tdmq: report("tdmq", tdmq), rocketmq: report("rocketmq", rocketmq) }
+    }
+
+    /// What is there, oldest first of each vendor; nothing is changed.
+    pub async fn list(&self, options: &Options, deadline: Instant) -> Result<Vec<Entry>, StoreError> {
+        let mut entries = self.0.tdmq.list(options, deadline).await?;
+        entries.extend(self.0.rocketmq.list(options, deadline).await?);
+        Ok(entries)
+    }
+
+    /// Reads one of them.
+    pub async fn read(&self, name: &str, deadline: Instant) -> Result<Option<Record>, StoreError> {
+        self.0.tdmq.read(name, deadline).await
     }
 }
 

@@ -22,11 +22,11 @@ use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::context::Context;
 use crate::message::Message;
-use crate::queue::{Class, EnvProblem, Queue, Rest, SendError};
+use crate::queue::{Class, EnvProblem, Queue, Rest, SendError, Vendor};
 use crate::spill::{Failure, Folder, Record, Spill};
 use crate::store::{Entry, StoreError};
 use backoff::Backoff;
-pub use job::{Job, Report};
+pub use job::{Job, Report, VendorReport};
 pub use quarantine::{Reverified, list_quarantined, reverify};
 
 /// Nothing is begun with less time than this before the deadline, and what is under way gives the
@@ -42,6 +42,8 @@ const ENOUGH: u32 = 5;
 /// What is redriven, and how fast.
 #[derive(Clone, Debug)]
 pub struct Options {
+    /// Only this vendor's.
+    pub vendor: Option<Vendor>,
     /// Only this hook's.
     pub hook: Option<String>,
     /// Only what was kept at or after this time.
@@ -58,7 +60,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { hook: None, since: None, dead: false, now: false, concurrency: 8, rate: 100 }
+        Self { vendor: None, hook: None, since: None, dead: false, now: false, concurrency: 8, rate: 100 }
     }
 }
 
@@ -146,6 +148,9 @@ impl<Q: Queue> Redriver<Q> {
 
     /// What is there, oldest first; nothing is changed.
     pub async fn list(&self, options: &Options, deadline: Instant) -> Result<Vec<Entry>, StoreError> {
+        if options.vendor.is_some_and(|only| only != Q::VENDOR) {
+            return Ok(Vec::new());
+        }
         let prefix = folder(options).prefix(Q::VENDOR, options.hook.as_deref());
         let mut entries = list::all(self.0.spill.store(), &prefix, deadline).await?;
         entries.retain(|entry| options.since.is_none_or(|since| entry.modified >= since));

@@ -47,6 +47,19 @@ impl Source {
         now: Timestamp,
         document: Option<&[u8]>,
     ) -> Verdict {
+        self.examine(hook, request, now, document, &mut None)
+    }
+
+    /// As [`check_with`](Self::check_with); a request that is rejected is put back, for another try with
+    /// other secrets.
+    pub(crate) fn examine(
+        &self,
+        hook: &str,
+        request: Request,
+        now: Timestamp,
+        document: Option<&[u8]>,
+        back: &mut Option<Request>,
+    ) -> Verdict {
         let authentic = match self.verify(&request, now, document) {
             Ok(Passed::Handshake(Greeting { response, confirm, note })) => {
                 if let Some(note) = note {
@@ -60,7 +73,10 @@ impl Source {
             Ok(Passed::Delivery(authentic)) => authentic,
             Err((_, Rejection::Fetch(address))) => return Verdict::Fetch(address, Box::new(request)),
             Err((_, Rejection::Unusable(address))) => return Verdict::Unusable(address),
-            Err((_, rejection)) => return Verdict::Rejected(rejection),
+            Err((_, rejection)) => {
+                *back = Some(request);
+                return Verdict::Rejected(rejection);
+            }
         };
         let Authentic { proof, id, event, subject, plaintext } = authentic;
         let tokens = &proof.tokens;

@@ -69,6 +69,7 @@
 mod ack;
 mod address;
 mod answer;
+mod blueprint;
 mod body_hash;
 mod check;
 mod decrypt;
@@ -106,16 +107,16 @@ use crate::http::Response;
 use crate::reader::Table;
 use crate::secret::Secret;
 pub use address::Address;
+pub(crate) use blueprint::Blueprint;
 pub use check::Verdict;
-use decrypt::Decrypt;
 pub use explain::{Explanation, Outcome, Step};
 use field::Field;
 use grammar::Scheme;
 pub use info::{Info, preset_info};
 pub use keep::is_credential_header;
 use kinds::{Algorithm, Kind, Rule, Several};
+use presets::Profile;
 pub use presets::{Param, preset_names};
-use presets::{Preset, Profile};
 use proof::Proof;
 pub use rejection::Rejection;
 pub use sign::{Draft, SignError};
@@ -178,89 +179,14 @@ pub struct Source {
 impl Source {
     /// The preset `name`; else everything that is wrong with name and settings.
     pub fn preset(name: &str, settings: Settings) -> Result<Self, Vec<BuildError>> {
-        let preset = Preset::load(name).map_err(|message| vec![error("source", message)])?;
-        Self::build(Some(preset.name), preset.scheme, preset.profile, &preset.params, settings)
+        Blueprint::preset(name)?.build(settings)
     }
 
     /// A hook's own `[verify]` table. What is wrong with the table goes to its mistakes, each with its
     /// line; what is wrong with the settings is returned. Both may be: an empty error means that the
     /// table alone is wrong.
     pub fn custom(table: Table<'_>, settings: Settings) -> Result<Self, Vec<BuildError>> {
-        let scheme = Scheme::read(table).ok_or_else(Vec::new)?;
-        let params = scheme.decrypt.as_ref().map(Decrypt::params).unwrap_or_default();
-        Self::build(None, scheme, Profile::default(), &params, settings)
-    }
-
-    fn build(
-        preset: Option<&'static str>,
-        mut scheme: Scheme,
-        profile: Profile,
-        known: &[Param],
-        settings: Settings,
-    ) -> Result<Self, Vec<BuildError>> {
-        let Settings { secrets, params, url } = settings;
-        let mut errors = Vec::new();
-        match (&scheme.kind, secrets.is_empty()) {
-            (Kind::None, false) => {
-                errors.push(error("secrets", "nothing is verified here: leave them out, or choose a source"));
-            }
-            (kind, true) if kind.needs_secrets() => {
-                errors.push(error("secrets", r#"missing: write secrets = ["env:NAME"]"#));
-            }
-            _ => {}
-        }
-        for (i, secret) in secrets.iter().enumerate() {
-            let added = if secret.is_blank() {
-                Err("is empty: set it, or take it out of the list".to_owned())
-            } else {
-                match scheme.add_key(i, secret) {
-                    Ok(false) if !matches!(scheme.kind, Kind::None) => {
-                        Err("no verifier takes it: leave it out".to_owned())
-                    }
-                    other => other.map(drop),
-                }
-            };
-            errors.extend(added.err().map(|message| error(format!("secrets[{i}]"), message)));
-        }
-        if errors.is_empty() && !scheme.has_keys() {
-            errors.push(error("secrets", "one of the verifiers has none: name one that is there"));
-        }
-        for param in known.iter().filter(|param| param.required && !params.contains_key(&param.name)) {
-            let message = format!("missing: {}", param.about);
-            errors.push(error(format!("params.{}", param.name), message));
-        }
-        for (name, value) in &params {
-            let message = if !known.iter().any(|param| param.name == *name) {
-                "this source has no such parameter: leave it out"
-            } else if value.trim().is_empty() {
-                "is empty: set it, or leave it out"
-            } else {
-                continue;
-            };
-            errors.push(error(format!("params.{name}"), message));
-        }
-        if scheme.needs_url() && url.as_ref().is_none_or(|url| url.trim().is_empty()) {
-            let message = r#"the sender signs its address: write url = "https://…", as it is set there"#;
-            errors.push(error("url", message));
-        }
-        let unknown =
-            scheme.params().into_iter().filter(|name| !known.iter().any(|param| param.name == *name));
-        errors.extend(unknown.map(|name| {
-            error("verify", format!("{{param:{name}}} is of no use here: write the value itself"))
-        }));
-        let params: Params = params.into_iter().map(|(name, value)| (name, Secret::new(value))).collect();
-        scheme.bind(&params);
-        if let Some(Err((name, message))) = scheme.decrypt.as_mut().map(|decrypt| decrypt.take(&params)) {
-            errors.push(error(format!("params.{name}"), message));
-        }
-        if errors.is_empty() {
-            errors.extend(scheme.kind.complaint().map(|message| error("secrets", message)));
-        }
-        if errors.is_empty() {
-            Ok(Self { preset, scheme, profile, secrets, params, url })
-        } else {
-            Err(errors)
-        }
+        Blueprint::custom(table)?.build(settings)
     }
 
     /// The answer to a delivery that is stored (`accepted`) or dropped on purpose (`ignored`).
@@ -321,12 +247,18 @@ impl Source {
         })
     }
 
+    /// What an operator should know of the secrets.
+    pub(crate) fn short_secrets(&self) -> impl Iterator<Item = String> {
+        let is_short = |(i, secret): &(usize, &Secret)| self.scheme.key_length(*i, secret) < 16;
+        let short = self.secrets.iter().enumerate().filter(is_short);
+        short.map(|(i, _)| format!("secrets[{i}] is under 16 bytes: use a longer one"))
+    }
+
     /// What an operator should know: outdated hashes, short secrets, what is not covered.
     pub fn warnings(&self) -> Vec<String> {
         let scheme = &self.scheme;
         let mut warnings: Vec<String> = scheme.warning().into_iter().map(str::to_owned).collect();
-        let short = self.secrets.iter().enumerate().filter(|(i, secret)| scheme.key_length(*i, secret) < 16);
-        warnings.extend(short.map(|(i, _)| format!("secrets[{i}] is under 16 bytes: use a longer one")));
+        warnings.extend(self.short_secrets());
         if scheme.coverage() == Coverage::Request {
             let has_checksum =
                 |verifier: &Scheme| matches!(&verifier.kind, Kind::Signed(s) if s.template.has_checksum());

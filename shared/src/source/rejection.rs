@@ -83,6 +83,29 @@ impl Rejection {
         }
     }
 
+    /// Whether the same request could be authentic by another secret.
+    pub(crate) fn is_of_secrets(&self) -> bool {
+        match self {
+            Self::NoMatch | Self::UnknownKey(_) | Self::Expired | Self::Undecryptable | Self::Refused(_) => {
+                true
+            }
+            Self::NoVerifier(rejections) => rejections.iter().any(Self::is_of_secrets),
+            Self::Missing(_)
+            | Self::Ambiguous(_)
+            | Self::Malformed(_)
+            | Self::Pinned(_)
+            | Self::TooManySignatures
+            | Self::NotAllowed(_)
+            | Self::Fetch(_)
+            | Self::Unusable(_)
+            | Self::Stale
+            | Self::Future
+            | Self::OtherBody(_)
+            | Self::NoDelivery
+            | Self::ChallengeTooLong => false,
+        }
+    }
+
     /// A stable name for logs and metrics.
     pub const fn as_str(&self) -> &'static str {
         match self {

@@ -7,6 +7,7 @@ use ring::digest::{Context, SHA256};
 
 use crate::delivery::Delivery;
 use crate::queue::Vendor;
+use crate::queue::digest::hex;
 
 /// What is kept, each in a folder of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +66,7 @@ pub(crate) fn digest(parts: &[&[u8]]) -> String {
         context.update(&(part.len() as u64).to_be_bytes());
         context.update(part);
     }
-    context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(context.finish().as_ref())
 }
 
 #[cfg(test)]

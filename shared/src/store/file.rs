@@ -210,9 +210,8 @@ impl FileStore {
     }
 
     fn give_new_name(&self, temporary: &Path, path: &Path) -> Result<Written, Failed> {
-        let taken = |existing: &fs::Metadata| match existing.is_file() {
-            false => Err(Failed::NotAFile),
-            true => Ok(Written::Existed),
+        let taken = |existing: &fs::Metadata| {
+            if existing.is_file() { Ok(Written::Existed) } else { Err(Failed::NotAFile) }
         };
         match (self.link)(temporary, path) {
             Ok(()) => Ok(Written::Created),

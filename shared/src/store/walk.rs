@@ -54,9 +54,8 @@ impl Walk {
                 continue;
             };
             let name = format!("{folder}{segment}");
-            if !name::is_name(&name) {
-                continue;
-            } else if kind.is_file() && self.wants(&name) {
+            let is_object = kind.is_file() && name::is_name(&name);
+            if is_object && self.wants(&name) {
                 objects.push(name);
                 // A folder of a million files takes the memory of a page.
                 if objects.len() > 8 * MAX_PAGE {

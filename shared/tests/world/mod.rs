@@ -1,5 +1,7 @@
 //! A forwarder on a socket, the emulator behind it, and a record of everything that was written.
 
+#![allow(dead_code, reason = "each test binary uses what it needs")]
+
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::{Mutex, OnceLock};
@@ -60,6 +62,8 @@ pub(crate) const VENDOR_SECRETS: [&str; 2] = [sample::SECRET_KEY, sample::SECRET
 pub(crate) struct World {
     pub(crate) emulator: Emulator,
     pub(crate) address: SocketAddr,
+    /// What the forwarder was started with.
+    pub(crate) context: Context,
     _stop: oneshot::Sender<()>,
 }
 
@@ -80,11 +84,20 @@ impl Answer {
 impl World {
     /// Starts both; `hooks` is the text of a hooks file.
     pub(crate) async fn start<Q: Queue>(hooks: &str, queue: impl FnOnce(Context) -> Q) -> Self {
+        Self::start_with(hooks, &[], queue).await
+    }
+
+    /// As [`start`](Self::start), with more in the environment.
+    pub(crate) async fn start_with<Q: Queue>(
+        hooks: &str,
+        more: &[(&str, &str)],
+        queue: impl FnOnce(Context) -> Q,
+    ) -> Self {
         static LOG: OnceLock<()> = OnceLock::new();
         LOG.get_or_init(|| telemetry::init_to(&Env::of([("LOG_LEVEL", "debug")]), || Record));
         let emulator = Emulator::start(([127, 0, 0, 1], 0).into(), EmulatorConfig::default()).await.unwrap();
         let url = emulator.url();
-        let env = Env::of([
+        let vendors = [
             ("TENCENTCLOUD_SECRET_ID", sample::SECRET_ID),
             ("TENCENTCLOUD_SECRET_KEY", sample::SECRET_KEY),
             ("TENCENTCLOUD_REGION", "ap-guangzhou"),
@@ -94,15 +107,16 @@ impl World {
             ("HUAWEICLOUD_SDK_PROJECT_ID", sample::PROJECT_ID),
             ("ROCKETMQ_ENDPOINT", &url),
             ("ROCKETMQ_INSTANCE_ID", sample::INSTANCE_ID),
-        ]);
+        ];
+        let env = Env::of(vendors.iter().chain(more).copied());
         let config = Config::parse("hooks.toml", hooks, Reading::new(&env, Samples::Accepted));
         let context = Context { env, clock: Clock::system(), random: Random::system() };
-        let gateway = Gateway::new(config, queue(context.clone()), context);
+        let gateway = Gateway::new(config, queue(context.clone()), context.clone());
         let server = Server::bind("127.0.0.1:0", Limits::default()).await.unwrap();
         let address = server.local_addr();
         let (stop, stopped) = oneshot::channel();
         tokio::spawn(server.serve(gateway, Random::system(), async { drop(stopped.await) }));
-        Self { emulator, address, _stop: stop }
+        Self { emulator, address, context, _stop: stop }
     }
 
     /// Sends one request over a connection of its own.

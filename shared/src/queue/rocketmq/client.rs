@@ -15,11 +15,12 @@ use crate::env::Env;
 use crate::message::Message;
 use crate::queue::answer::{Accepted, Failure};
 use crate::queue::breaker::Fingerprint;
-use crate::queue::credentials::{Credentials, Family};
+use crate::queue::credentials::{Credentials, Family, Keyring};
 use crate::queue::endpoint::Endpoint;
 use crate::queue::retry::{Attempt, Courier, Identity, Outgoing};
 use crate::queue::transport::{Call, Transport, headers};
 use crate::queue::{Class, EnvProblem, Queue, Receipt, SendError, Vendor};
+use crate::secret::Vault;
 
 const CONTENT_TYPE: &str = "application/json";
 
@@ -43,6 +44,7 @@ struct Inner {
     transport: Transport,
     courier: Courier,
     tokens: Tokens,
+    vault: Vault,
 }
 
 impl Client {
@@ -50,7 +52,8 @@ impl Client {
     /// wrong one is no error here but in [`problems`](Queue::problems) and each send.
     pub fn new(context: Context) -> Self {
         let (env, transport) = (context.env.clone(), Transport::new(&context.env));
-        Self(Arc::new(Inner { env, transport, courier: Courier::new(context), tokens: Tokens::default() }))
+        let (courier, vault) = (Courier::new(context), Vault::new(&env));
+        Self(Arc::new(Inner { env, transport, courier, tokens: Tokens::default(), vault }))
     }
 }
 
@@ -65,7 +68,12 @@ impl Queue for Client {
     fn problems(&self) -> Vec<EnvProblem> {
         let env = &self.0.env;
         let transport = self.0.transport.problem().cloned();
-        let all = [transport, endpoint(env).err(), instance(env).err(), auth(env).err()];
+        let all = [
+            transport,
+            endpoint(env).err(),
+            instance(env).err(),
+            auth(Keyring::trusting(env, &self.0.vault)).err(),
+        ];
         all.into_iter().flatten().collect()
     }
 
@@ -111,12 +119,14 @@ struct Sending<'a> {
 impl Outgoing for Sending<'_> {
     type Config = Config;
 
-    fn config(&self) -> Result<Config, EnvProblem> {
-        let env = &self.client.env;
+    async fn config(&self, refused: bool, deadline: Instant) -> Result<Config, EnvProblem> {
+        let Inner { env, vault, .. } = self.client;
+        let variables = FAMILIES.iter().flat_map(Family::variables).chain(Login::SECRETS);
+        let keys = Keyring::read(env, vault, variables, refused, deadline).await;
         if let Some(problem) = self.client.transport.problem() {
             return Err(problem.clone());
         }
-        Ok(Config { endpoint: endpoint(env)?, instance: instance(env)?, auth: auth(env)? })
+        Ok(Config { endpoint: endpoint(env)?, instance: instance(env)?, auth: auth(keys)? })
     }
 
     async fn attempt(&self, config: &Config, attempt: Attempt) -> Result<Accepted, Failure> {
@@ -206,9 +216,10 @@ fn instance(env: &Env) -> Result<String, EnvProblem> {
 }
 
 /// An access key where there is one, else a user name and a password.
-fn auth(env: &Env) -> Result<Auth, EnvProblem> {
+fn auth(keys: Keyring<'_>) -> Result<Auth, EnvProblem> {
+    let env = keys.env();
     let project = project(env)?;
-    if let Some(credentials) = Credentials::from_env(env, &FAMILIES)? {
+    if let Some(credentials) = Credentials::from_env(keys, &FAMILIES)? {
         let project = project.ok_or_else(|| EnvProblem {
             variable: "HUAWEICLOUD_SDK_PROJECT_ID",
             message: "and OS_PROJECT_ID are not set".to_owned(),
@@ -221,7 +232,7 @@ fn auth(env: &Env) -> Result<Auth, EnvProblem> {
             message: "and OTC_SDK_AK are not set, nor is OS_AUTH_URL for the token route".to_owned(),
         });
     }
-    Login::from_env(env, project.as_deref()).map(Auth::Login)
+    Login::from_env(keys, project.as_deref()).map(Auth::Login)
 }
 
 fn project(env: &Env) -> Result<Option<String>, EnvProblem> {

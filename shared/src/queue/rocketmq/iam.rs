@@ -13,11 +13,10 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
 use crate::clock::Timestamp;
-use crate::env::Env;
 use crate::json;
 use crate::queue::answer::{Answer, Failure, clean, id};
 use crate::queue::breaker::Fingerprint;
-use crate::queue::credentials::{fingerprint, required};
+use crate::queue::credentials::{Keyring, fingerprint};
 use crate::queue::endpoint::Endpoint;
 use crate::queue::transport::{Call, Transport, headers};
 use crate::queue::{Class, EnvProblem};
@@ -42,8 +41,12 @@ pub(super) struct Login {
 }
 
 impl Login {
+    /// The variables that may hold references.
+    pub(super) const SECRETS: [&str; 2] = ["OS_USERNAME", "OS_PASSWORD"];
+
     /// Reads the `OS_…` variables; `project_id` wins over a project's name.
-    pub(super) fn from_env(env: &Env, project_id: Option<&str>) -> Result<Self, EnvProblem> {
+    pub(super) fn from_env(keys: Keyring<'_>, project_id: Option<&str>) -> Result<Self, EnvProblem> {
+        let env = keys.env();
         let plain = |variable| {
             let missing = || EnvProblem { variable, message: "is not set".to_owned() };
             env.get(variable).ok_or_else(missing)
@@ -55,7 +58,7 @@ impl Login {
         let version = if path.ends_with("/v3") { "" } else { "/v3" };
         let text = |variable| {
             let not_text = || EnvProblem { variable, message: "is not UTF-8".to_owned() };
-            required(env, variable)?.expose_str().map(str::to_owned).ok_or_else(not_text)
+            keys.required(variable)?.expose_str().map(str::to_owned).ok_or_else(not_text)
         };
         Ok(Self {
             endpoint,

@@ -12,11 +12,12 @@ use crate::env::Env;
 use crate::message::Message;
 use crate::queue::answer::{Accepted, Failure};
 use crate::queue::breaker::Fingerprint;
-use crate::queue::credentials::{Credentials, Family};
+use crate::queue::credentials::{Credentials, Family, Keyring};
 use crate::queue::endpoint::Endpoint;
 use crate::queue::retry::{Attempt, Courier, Identity, Outgoing};
 use crate::queue::transport::{Call, Transport, USER_AGENT, headers};
 use crate::queue::{EnvProblem, Queue, Receipt, SendError, Vendor};
+use crate::secret::Vault;
 
 const DEFAULT_ENDPOINT: &str = "https://tdmq.tencentcloudapi.com";
 const CONTENT_TYPE: &str = "application/json; charset=utf-8";
@@ -47,14 +48,16 @@ struct Inner {
     env: Env,
     transport: Transport,
     courier: Courier,
+    vault: Vault,
 }
 
 impl Client {
     /// A client of what the environment names. The environment is read again with each attempt, so a
     /// wrong one is no error here but in [`problems`](Queue::problems) and each send.
     pub fn new(context: Context) -> Self {
-        let transport = Transport::new(&context.env);
-        Self(Arc::new(Inner { env: context.env.clone(), transport, courier: Courier::new(context) }))
+        let (env, transport) = (context.env.clone(), Transport::new(&context.env));
+        let vault = Vault::new(&env);
+        Self(Arc::new(Inner { env, transport, courier: Courier::new(context), vault }))
     }
 }
 
@@ -74,7 +77,7 @@ impl Queue for Client {
             endpoint(env).err(),
             region(env).err(),
             auto_timeout(env).err(),
-            credentials(env).err(),
+            credentials(Keyring::trusting(env, &self.0.vault)).err(),
         ];
         all.into_iter().flatten().collect()
     }
@@ -112,8 +115,10 @@ struct Sending<'a> {
 impl Outgoing for Sending<'_> {
     type Config = Config;
 
-    fn config(&self) -> Result<Config, EnvProblem> {
-        let env = &self.client.env;
+    async fn config(&self, refused: bool, deadline: Instant) -> Result<Config, EnvProblem> {
+        let Inner { env, vault, .. } = self.client;
+        let variables = FAMILIES.iter().flat_map(Family::variables);
+        let keys = Keyring::read(env, vault, variables, refused, deadline).await;
         if let Some(problem) = self.client.transport.problem() {
             return Err(problem.clone());
         }
@@ -121,7 +126,7 @@ impl Outgoing for Sending<'_> {
             endpoint: endpoint(env)?,
             region: region(env)?,
             auto_timeout: auto_timeout(env)?,
-            credentials: credentials(env)?,
+            credentials: credentials(keys)?,
         })
     }
 
@@ -190,8 +195,8 @@ fn auto_timeout(env: &Env) -> Result<bool, EnvProblem> {
     }
 }
 
-fn credentials(env: &Env) -> Result<Credentials, EnvProblem> {
-    Credentials::from_env(env, &FAMILIES)?.ok_or_else(|| EnvProblem {
+fn credentials(keys: Keyring<'_>) -> Result<Credentials, EnvProblem> {
+    Credentials::from_env(keys, &FAMILIES)?.ok_or_else(|| EnvProblem {
         variable: "TENCENTCLOUD_SECRET_ID",
         message: "and TENCENTCLOUD_SECRET_KEY are not set".to_owned(),
     })

@@ -1,25 +1,30 @@
 //! The composition: one request's way from the host to the queue and back (contract 2.4).
 
+mod readmit;
+mod verify;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::clock::Timestamp;
 use crate::config::{Config, Hook, Lookup};
 use crate::context::Context;
 use crate::delivery::Delivery;
-use crate::fetch::{Document, Fetcher};
+use crate::fetch::Fetcher;
 use crate::forward::{Fate, Forwarder};
 use crate::host::Service;
 use crate::http::{MAX_HEADER_BYTES, MAX_HEADERS, Request, Response};
 use crate::message::Recipe;
 use crate::problem::Problem;
-use crate::quarantine::{Quarantine, Refused as Quarantined};
+use crate::quarantine::Quarantine;
 use crate::queue::{Class, Queue, Receipt, SendError};
-use crate::source::{Address, Rejection, Verdict};
+use crate::secret::Resolver;
+use crate::source::Source;
 use crate::spill::Spill;
 use crate::telemetry::{Line, Outcome};
+pub(crate) use readmit::Readmission;
+use verify::{Refused, Verified};
 
 /// Seconds after which a sender may try again when a person must act first, and when not.
 const RETRY_AFTER_REPAIR: u32 = 60;
@@ -39,6 +44,7 @@ struct Inner<Q> {
     quarantine: Option<Quarantine>,
     context: Context,
     fetcher: Fetcher,
+    resolver: Resolver,
 }
 
 impl<Q> Clone for Gateway<Q> {
@@ -61,11 +67,11 @@ impl<Q: Queue> Gateway<Q> {
         for problem in config.problems.iter().chain(&queue.problems()).chain(stores) {
             tracing::error!(%problem, "configuration");
         }
-        let fetcher = Fetcher::new(&context.env);
+        let (fetcher, resolver) = (Fetcher::new(&context.env), Resolver::new(&context.env));
         // Without the store, what it should have taken is answered 503: nothing is lost.
         let forwarder = Forwarder { queue, spill: spill.unwrap_or(None), context: context.clone() };
         let quarantine = quarantine.unwrap_or(None);
-        Self(Arc::new(Inner { config, forwarder, quarantine, context, fetcher }))
+        Self(Arc::new(Inner { config, forwarder, quarantine, context, fetcher, resolver }))
     }
 
     /// Answers a request, and tells the line how it went.
@@ -89,7 +95,7 @@ impl<Q: Queue> Gateway<Q> {
             line.reason = Some(format!("the hook has no topic for {}", Q::VENDOR.as_str()));
             return ours(RETRY_AFTER_REPAIR);
         };
-        let allowed = hook.source.methods();
+        let allowed = hook.methods;
         if !allowed.split(", ").any(|method| method == request.method) {
             return refuse(Outcome::Refused, Problem::MethodNotAllowed(allowed));
         }
@@ -106,8 +112,8 @@ impl<Q: Queue> Gateway<Q> {
         let copy = quarantine.as_ref().filter(|_| hook.keeping.quarantine).zip(Some(request.clone()));
         let verified = self.verify(hook, request, now, deadline).await;
         line.verified();
-        let delivery = match verified {
-            Ok(Verified::Delivery(delivery)) => delivery,
+        let (delivery, source) = match verified {
+            Ok(Verified::Delivery(delivery, source)) => (delivery, source),
             Ok(Verified::Handshake(response)) => return (Outcome::Handshake, response),
             Err(Refused::Rejected(reason)) => {
                 line.reason = Some(reason);
@@ -127,7 +133,7 @@ impl<Q: Queue> Gateway<Q> {
                 return ours(RETRY_AFTER);
             }
         };
-        let (outcome, settled) = self.settle(hook, &recipe, &delivery, deadline, line).await;
+        let (outcome, settled) = self.settle((hook, &source), &recipe, &delivery, deadline, line).await;
         match settled {
             Ok(ack) => (outcome, ack),
             Err(problem) => refuse(outcome, problem),
@@ -137,7 +143,7 @@ impl<Q: Queue> Gateway<Q> {
     /// Finds a place for a verified delivery: the sender's ack means that it has one.
     async fn settle(
         &self,
-        hook: &Hook,
+        (hook, source): (&Hook, &Source),
         recipe: &Recipe<'_>,
         delivery: &Delivery,
         deadline: Instant,
@@ -149,9 +155,9 @@ impl<Q: Queue> Gateway<Q> {
         line.secret = delivery.secret;
         line.verifier = delivery.verifier;
         if !hook.wants(delivery.event.as_deref()) {
-            return (Outcome::Ignored, Ok(hook.source.ack("ignored", delivery)));
+            return (Outcome::Ignored, Ok(source.ack("ignored", delivery)));
         }
-        let accepted = || hook.source.ack("accepted", delivery);
+        let accepted = || source.ack("accepted", delivery);
         match self.0.forwarder.forward(hook, recipe, delivery, deadline, line).await {
             Fate::Queued(receipt) => (Outcome::Accepted, Ok(with_receipt(accepted(), receipt, line))),
             Fate::Repeated(_) => (Outcome::Repeated, Ok(accepted())),
@@ -176,123 +182,6 @@ impl<Q: Queue> Gateway<Q> {
                 note(error, line);
                 let is_too_large = problem == Problem::TooLarge;
                 (if is_too_large { Outcome::TooLarge } else { Outcome::Unavailable }, Err(problem))
-            }
-        }
-    }
-}
-
-/// What a request that is not refused is.
-enum Verified {
-    Delivery(Box<Delivery>),
-    Handshake(Response),
-}
-
-/// Why a request goes no further, for the log.
-enum Refused {
-    /// The sender's fault.
-    Rejected(String),
-    /// A handshake that is not allowed, for senders that want this status.
-    Handshake(u16, String),
-    /// Ours, or that of whoever publishes the keys.
-    Unavailable(String),
-}
-
-impl<Q: Queue> Gateway<Q> {
-    /// Verifies, and does what verification asks for on the way: fetches a key, once at most, and calls
-    /// the address of a confirmation.
-    async fn verify(
-        &self,
-        hook: &Hook,
-        mut request: Request,
-        now: Timestamp,
-        deadline: Instant,
-    ) -> Result<Verified, Refused> {
-        let Inner { fetcher, .. } = &*self.0;
-        let failed = |address: &Address, error| Refused::Unavailable(format!("{address}: {error}"));
-        let mut document: Option<Document> = None;
-        loop {
-            let bytes = document.as_ref().map(|document| document.bytes.as_ref());
-            match hook.source.check_with(&hook.name, request, now, bytes) {
-                Verdict::Verified(delivery) => return Ok(Verified::Delivery(delivery)),
-                Verdict::Handshake(response) => return Ok(Verified::Handshake(response)),
-                Verdict::Rejected(rejection) => {
-                    let reason = rejection.to_string();
-                    return Err(match rejection {
-                        Rejection::Refused(status) => Refused::Handshake(status, reason),
-                        _ => Refused::Rejected(reason),
-                    });
-                }
-                Verdict::Fetch(address, again) => {
-                    let found = fetcher.document(&address, document.as_ref(), deadline).await;
-                    document = found.map_err(|error| failed(&address, error))?;
-                    if document.is_none() {
-                        return Err(Refused::Rejected("the key is none of the published ones".to_owned()));
-                    }
-                    request = *again;
-                }
-                Verdict::Unusable(address) => {
-                    fetcher.forget(&address);
-                    return Err(Refused::Unavailable(format!("there is no key at {address}")));
-                }
-                Verdict::Confirm(address, response) => {
-                    let confirmed = fetcher.confirm(&address, deadline).await;
-                    return confirmed
-                        .map(|()| Verified::Handshake(response))
-                        .map_err(|e| failed(&address, e));
-                }
-            }
-        }
-    }
-}
-
-/// What became of a request that was refused once.
-pub(crate) enum Readmission {
-    /// Authentic, and safe.
-    Accepted,
-    Rejected,
-    /// Not decided, or nobody has it.
-    Unavailable,
-}
-
-impl<Q: Queue> Gateway<Q> {
-    /// Verifies a quarantined request again, as of the time at which it was received, and forwards it
-    /// if it passes.
-    pub(crate) async fn readmit(&self, quarantined: Quarantined, deadline: Instant) -> Readmission {
-        let Inner { config, context, .. } = &*self.0;
-        let request_id = context.random.uuid();
-        let mut line = Line::new(&request_id);
-        line.hook = Some(quarantined.hook.clone());
-        let recipe = config.hook(&quarantined.hook).and_then(|hook| {
-            let recipe = hook.recipe(Q::VENDOR, &config.source_uri)?;
-            Some((hook, recipe))
-        });
-        let Some((hook, recipe)) = recipe else {
-            line.reason = Some("there is no sound hook of this name".to_owned());
-            line.write(Outcome::Unavailable, 503);
-            return Readmission::Unavailable;
-        };
-        let received_at = quarantined.received_at;
-        let request = quarantined.into_request(request_id);
-        match self.verify(hook, request, received_at, deadline).await {
-            Ok(Verified::Delivery(delivery)) => {
-                let (outcome, settled) = self.settle(hook, &recipe, &delivery, deadline, &mut line).await;
-                let status = settled.as_ref().map_or_else(|problem| problem.status(), |ack| ack.status);
-                line.write(outcome, status);
-                settled.map_or(Readmission::Unavailable, |_| Readmission::Accepted)
-            }
-            Ok(Verified::Handshake(response)) => {
-                line.write(Outcome::Handshake, response.status);
-                Readmission::Accepted
-            }
-            Err(Refused::Rejected(reason) | Refused::Handshake(_, reason)) => {
-                line.reason = Some(reason);
-                line.write(Outcome::Rejected, 401);
-                Readmission::Rejected
-            }
-            Err(Refused::Unavailable(reason)) => {
-                line.reason = Some(reason);
-                line.write(Outcome::Unavailable, 503);
-                Readmission::Unavailable
             }
         }
     }

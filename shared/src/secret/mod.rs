@@ -1,5 +1,8 @@
 //! Secrets, and where they are kept.
 
+mod remote;
+mod vault;
+
 use std::fmt;
 use std::path::PathBuf;
 
@@ -7,6 +10,9 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use crate::env::Env;
+pub(crate) use remote::Resolver;
+use remote::{Remote, Store};
+pub(crate) use vault::Vault;
 
 /// Largest secret read from a file, in bytes: keys and tokens are far below it.
 const MAX_FILE: u64 = 64 * 1024;
@@ -61,19 +67,20 @@ pub enum SecretRef {
     Env(String),
     /// `file:PATH`; one trailing line end is not part of the secret.
     File(PathBuf),
-    /// `secretsmanager:ID` or `secretsmanager:ID#json_key`
+    /// `secretsmanager:ID` or `secretsmanager:ID#json_key`, read through the AWS Parameters and Secrets
+    /// Lambda extension.
     SecretsManager {
         /// Name or ARN.
         id: String,
         /// The key inside a secret that is a JSON object.
         json_key: Option<String>,
     },
-    /// `ssm:NAME`
+    /// `ssm:NAME`, a parameter of Systems Manager, by the same way.
     Ssm(String),
 }
 
 /// Why a secret could not be had.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum SecretError {
     /// A literal without `plain:`, where references are asked for.
     #[error("write env:NAME, file:PATH or, for a literal, plain:VALUE")]
@@ -93,9 +100,49 @@ pub enum SecretError {
     /// Only white space.
     #[error("the secret is empty")]
     Empty,
-    /// A store that this version cannot read.
-    #[error("{0} references are not supported by this version: use env: or file:")]
-    Unsupported(&'static str),
+    /// A store that is read while requests wait, and this is not then.
+    #[error("{0} is read by a running function only: use env: or file: here")]
+    Remote(&'static str),
+    /// The extension's token is missing.
+    #[error(
+        "AWS_SESSION_TOKEN is unset: secretsmanager: and ssm: are for Lambda, elsewhere use env: or file:"
+    )]
+    NotInLambda,
+    /// The extension's port is none.
+    #[error("PARAMETERS_SECRETS_EXTENSION_HTTP_PORT is no port: unset it, or write a number up to 65535")]
+    Port,
+    /// Nothing listens at this port.
+    #[error(
+        "nothing answers at localhost:{0}: add the layer AWS-Parameters-and-Secrets-Lambda-Extension to the \
+         function"
+    )]
+    NoExtension(u16),
+    /// The extension serves invocations only, and has not begun to.
+    #[error("the AWS Parameters and Secrets extension is not ready")]
+    NotReady,
+    /// The extension refuses, with this status.
+    #[error("{0} is refused with status {1}: is the name right, and may the function's role read it?")]
+    Refused(String, u16),
+    /// The extension fails, with this status.
+    #[error("{0} cannot be read: the AWS Parameters and Secrets extension answered {1}")]
+    Failed(String, u16),
+    /// There is no whole answer.
+    #[error("{0} cannot be read: {1}")]
+    NoAnswer(String, String),
+    /// The answer is none of the extension's.
+    #[error("{0} cannot be read: what answers is not the AWS Parameters and Secrets extension")]
+    NotUnderstood(String),
+    /// The reference names a member of something that has none.
+    #[error("{0} is no JSON object: leave #… out of the reference")]
+    NotAnObject(String),
+    /// There is no such member, or it is no string.
+    #[error("{id} has no text at {key:?}")]
+    NoMember {
+        /// Name or ARN.
+        id: String,
+        /// What stands after the `#`.
+        key: String,
+    },
 }
 
 impl SecretRef {
@@ -130,15 +177,35 @@ impl SecretRef {
         }
     }
 
-    /// Fetches the value. Empty and blank values are refused: an empty key would verify anything
+    /// Whether the value may change while the reference stays.
+    pub(crate) const fn is_reference(&self) -> bool {
+        !matches!(self, Self::Literal(_))
+    }
+
+    /// Whether only a [`Resolver`] can fetch it.
+    pub(crate) fn is_remote(&self) -> bool {
+        self.remote().is_some()
+    }
+
+    fn remote(&self) -> Option<Remote<'_>> {
+        match self {
+            Self::SecretsManager { id, json_key } => {
+                Some(Remote { store: Store::SecretsManager, id, json_key: json_key.as_deref() })
+            }
+            Self::Ssm(id) => Some(Remote { store: Store::ParameterStore, id, json_key: None }),
+            Self::Literal(_) | Self::Env(_) | Self::File(_) => None,
+        }
+    }
+
+    /// Fetches the value; not one that is remote. Empty and blank values are refused: an empty key would verify anything
     /// that is signed with the empty key.
     pub fn resolve(&self, env: &Env) -> Result<Secret, SecretError> {
         let secret = match self {
             Self::Literal(secret) => secret.clone(),
             Self::Env(name) => Secret::new(env.get(name).ok_or_else(|| SecretError::Unset(name.clone()))?),
             Self::File(path) => read_file(path)?,
-            Self::SecretsManager { .. } => return Err(SecretError::Unsupported("secretsmanager:")),
-            Self::Ssm(_) => return Err(SecretError::Unsupported("ssm:")),
+            Self::SecretsManager { .. } => return Err(SecretError::Remote("secretsmanager:")),
+            Self::Ssm(_) => return Err(SecretError::Remote("ssm:")),
         };
         if secret.is_blank() { Err(SecretError::Empty) } else { Ok(secret) }
     }

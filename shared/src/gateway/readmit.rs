@@ -1,0 +1,63 @@
+//! A request that was refused once, and may have been right.
+
+use tokio::time::Instant;
+
+use super::verify::{Refused, Verified};
+use super::{Gateway, Inner};
+use crate::quarantine::Refused as Quarantined;
+use crate::queue::Queue;
+use crate::telemetry::{Line, Outcome};
+
+/// What became of a request that was refused once.
+pub(crate) enum Readmission {
+    /// Authentic, and safe.
+    Accepted,
+    Rejected,
+    /// Not decided, or nobody has it.
+    Unavailable,
+}
+
+impl<Q: Queue> Gateway<Q> {
+    /// Verifies a quarantined request again, as of the time at which it was received, and forwards it
+    /// if it passes.
+    pub(crate) async fn readmit(&self, quarantined: Quarantined, deadline: Instant) -> Readmission {
+        let Inner { config, context, .. } = &*self.0;
+        let request_id = context.random.uuid();
+        let mut line = Line::new(&request_id);
+        line.hook = Some(quarantined.hook.clone());
+        let recipe = config.hook(&quarantined.hook).and_then(|hook| {
+            let recipe = hook.recipe(Q::VENDOR, &config.source_uri)?;
+            Some((hook, recipe))
+        });
+        let Some((hook, recipe)) = recipe else {
+            line.reason = Some("there is no sound hook of this name".to_owned());
+            line.write(Outcome::Unavailable, 503);
+            return Readmission::Unavailable;
+        };
+        let received_at = quarantined.received_at;
+        let request = quarantined.into_request(request_id);
+        match self.verify(hook, request, received_at, deadline).await {
+            Ok(Verified::Delivery(delivery, source)) => {
+                let (outcome, settled) =
+                    self.settle((hook, &source), &recipe, &delivery, deadline, &mut line).await;
+                let status = settled.as_ref().map_or_else(|problem| problem.status(), |ack| ack.status);
+                line.write(outcome, status);
+                settled.map_or(Readmission::Unavailable, |_| Readmission::Accepted)
+            }
+            Ok(Verified::Handshake(response)) => {
+                line.write(Outcome::Handshake, response.status);
+                Readmission::Accepted
+            }
+            Err(Refused::Rejected(reason) | Refused::Handshake(_, reason)) => {
+                line.reason = Some(reason);
+                line.write(Outcome::Rejected, 401);
+                Readmission::Rejected
+            }
+            Err(Refused::Unavailable(reason)) => {
+                line.reason = Some(reason);
+                line.write(Outcome::Unavailable, 503);
+                Readmission::Unavailable
+            }
+        }
+    }
+}

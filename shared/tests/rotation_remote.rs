@@ -1,0 +1,209 @@
+//! Secrets of Secrets Manager and Parameter Store, over real sockets.
+
+mod queue_support;
+mod rotation_support;
+mod source_common;
+
+use hookmq_shared::config::{Config, Lookup, Reading, Samples, Severity};
+use hookmq_shared::env::Env;
+use hookmq_shared::queue::Vendor;
+use rotation_support::extension::{Extension, Held, TOKEN};
+use rotation_support::{KEY, NEW, OLD, World, github, log, pass, signed, signed_as};
+use serde_json::json;
+use tokio::net::TcpListener;
+
+const ARN: &str = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:hooks/github-AbCdEf";
+
+fn text(value: &str) -> Held {
+    Held::Text(value.to_owned())
+}
+
+async fn world(extension: &Extension, hooks: &str) -> World {
+    let vars = extension.vars();
+    let vars: Vec<(&str, &str)> = vars.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    World::with(&vars, &[], hooks).await
+}
+
+#[tokio::test]
+async fn secrets_of_both_stores_are_read_by_the_first_delivery() {
+    let extension = Extension::start().await;
+    extension.secret(ARN, text(&json!({ "github": OLD, "other": "x" }).to_string()));
+    extension.secret("whole", Held::Binary(NEW.as_bytes().to_vec()));
+    extension.parameter("/hooks/third one", "a-third-secret-0123456789");
+    let refs = format!(r#""secretsmanager:{ARN}#github", "secretsmanager:whole", "ssm:/hooks/third one""#);
+    let world = world(&extension, &github("stores", &refs)).await;
+    assert_eq!(extension.seen(), [""; 0], "the extension serves no init");
+    for secret in [OLD, NEW, "a-third-secret-0123456789"] {
+        assert_eq!(world.deliver(&signed("stores", secret)).await, 200);
+    }
+    let arn = "arn%3Aaws%3Asecretsmanager%3Aeu-central-1%3A123456789012%3Asecret%3Ahooks%2Fgithub-AbCdEf";
+    assert_eq!(
+        extension.seen(),
+        [
+            format!("/secretsmanager/get?secretId={arn}"),
+            "/secretsmanager/get?secretId=whole".to_owned(),
+            "/systemsmanager/parameters/get?name=%2Fhooks%2Fthird%20one&withDecryption=true".to_owned(),
+        ],
+        "once, not once a delivery"
+    );
+    let log = log("stores");
+    for (i, line) in log.iter().enumerate() {
+        assert!(line.contains(&format!("\"secret\":{i}")), "{line}");
+    }
+    assert_eq!(log.len(), 3, "{log:?}");
+}
+
+#[tokio::test]
+async fn an_extension_that_starts_is_waited_for() {
+    let extension = Extension::start().await;
+    extension.parameter("s", OLD);
+    extension.starts_for(3);
+    let world = world(&extension, &github("starts", r#""ssm:s""#)).await;
+    assert_eq!(world.deliver(&signed("starts", OLD)).await, 200);
+    assert_eq!(extension.seen().len(), 4);
+}
+
+#[tokio::test]
+async fn without_the_extension_the_other_hooks_serve_and_this_one_is_tried_again() {
+    let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = free.local_addr().unwrap().port();
+    drop(free);
+    let hooks = [github("absent", r#""ssm:s""#), github("present", &format!("\"plain:{OLD}\""))].concat();
+    let port_text = port.to_string();
+    let vars = [("AWS_SESSION_TOKEN", TOKEN), ("PARAMETERS_SECRETS_EXTENSION_HTTP_PORT", &*port_text)];
+    let world = World::with(&vars, &[], &hooks).await;
+    let answer = world.answer(&signed("absent", OLD)).await;
+    assert_eq!((answer.status, answer.header("retry-after")), (503, Some("5")));
+    assert_eq!(world.deliver(&signed("present", OLD)).await, 200);
+    let layer = format!("nothing answers at localhost:{port}: add the layer");
+    assert!(log("absent").last().unwrap().contains(&layer), "{:?}", log("absent"));
+
+    let extension = Extension::listen(TcpListener::bind(("127.0.0.1", port)).await.unwrap());
+    extension.parameter("s", OLD);
+    assert_eq!(world.deliver(&signed("absent", OLD)).await, 503, "it was tried a moment ago");
+    assert_eq!(extension.seen().len(), 0);
+    pass(5).await;
+    assert_eq!(world.deliver(&signed("absent", OLD)).await, 200);
+    assert_eq!(extension.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn every_cause_is_told_and_is_a_503() {
+    let extension = Extension::start().await;
+    extension.secret("failing", Held::Answer(500, OLD.to_owned()));
+    extension.secret("denied", Held::Answer(403, OLD.to_owned()));
+    extension.secret("foreign", Held::Answer(200, format!("<html>{OLD}</html>")));
+    extension.secret("object", text(&json!({ "a": OLD, "n": 1 }).to_string()));
+    extension.secret("scalar", text(OLD));
+    extension.secret("blank", text(" "));
+    extension.secret("sample", text("hookmq-sample-github-secret"));
+    for (i, (reference, told)) in [
+        ("secretsmanager:nowhere", "nowhere is refused with status 400"),
+        ("ssm:nowhere", "nowhere is refused with status 400"),
+        ("secretsmanager:denied", "denied is refused with status 403"),
+        (
+            "secretsmanager:failing",
+            "failing cannot be read: the AWS Parameters and Secrets extension answered 500",
+        ),
+        ("secretsmanager:foreign", "foreign cannot be read: what answers is not the AWS Parameters"),
+        ("secretsmanager:object#b", "object has no text at \\\"b\\\""),
+        ("secretsmanager:object#n", "object has no text at \\\"n\\\""),
+        ("secretsmanager:scalar#a", "scalar is no JSON object"),
+        ("secretsmanager:blank", "the secret is empty"),
+        ("secretsmanager:sample", "secrets[0]: this is a sample secret"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let hook = format!("cause-{i}");
+        let world = world(&extension, &github(&hook, &format!("{reference:?}"))).await;
+        let before = extension.seen().len();
+        for _ in 0..2 {
+            assert_eq!(world.deliver(&signed(&hook, OLD)).await, 503, "{reference}");
+        }
+        assert_eq!(extension.seen().len(), before + 1, "{reference}: asked once");
+        let log = log(&hook);
+        assert!(log.iter().all(|line| line.contains(told)), "{told}: {log:?}");
+    }
+    for (i, (vars, told)) in [
+        (vec![], "AWS_SESSION_TOKEN is unset"),
+        (
+            vec![("AWS_SESSION_TOKEN", TOKEN), ("PARAMETERS_SECRETS_EXTENSION_HTTP_PORT", "65536")],
+            "PARAMETERS_SECRETS_EXTENSION_HTTP_PORT is no port",
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let hook = format!("variable-{i}");
+        let world = World::with(&vars, &[], &github(&hook, r#""ssm:s""#)).await;
+        assert_eq!(world.deliver(&signed(&hook, OLD)).await, 503);
+        assert!(log(&hook).iter().all(|line| line.contains(told)), "{:?}", log(&hook));
+    }
+}
+
+#[tokio::test]
+async fn a_rotated_secret_is_read_and_forged_requests_do_not_hammer_the_extension() {
+    let extension = Extension::start().await;
+    extension.secret("s", text(OLD));
+    let world = world(&extension, &github("turned", r#""secretsmanager:s""#)).await;
+    assert_eq!(world.deliver(&signed("turned", OLD)).await, 200);
+    pass(31).await;
+    for _ in 0..5 {
+        assert_eq!(world.deliver(&signed("turned", "forged-0123456789")).await, 401);
+    }
+    assert_eq!(extension.seen().len(), 2, "at the first delivery, and for the first forged one");
+    pass(31).await;
+    extension.secret("s", text(NEW));
+    assert_eq!(world.deliver(&signed("turned", NEW)).await, 200);
+    pass(31).await;
+    // What is read keeps working without the extension.
+    extension.secret("s", Held::Answer(500, String::new()));
+    assert_eq!(world.deliver(&signed("turned", OLD)).await, 401);
+    assert_eq!(world.deliver(&signed("turned", NEW)).await, 200);
+}
+
+#[tokio::test]
+async fn a_secret_of_the_wrong_form_is_told_when_it_is_read() {
+    let extension = Extension::start().await;
+    extension.parameter("s", "whsec_this is no base64");
+    let hooks = "[hooks.form]\nsource = \"standard-webhooks\"\ntopic = \"a/b/c\"\nsecrets = [\"ssm:s\"]\n";
+    let world = world(&extension, hooks).await;
+    let request = signed_as("standard-webhooks", "form", KEY);
+    assert_eq!(world.deliver(&request).await, 503);
+    assert!(log("form")[0].contains("secrets[0]: is not a key of this source"), "{:?}", log("form"));
+    extension.parameter("s", KEY);
+    pass(5).await;
+    assert_eq!(world.deliver(&request).await, 200);
+}
+
+#[test]
+fn what_is_wrong_beside_such_a_secret_is_told_at_once() {
+    let env = Env::of([("", "")]);
+    let parse = |text: &str| Config::parse("hooks.toml", text, Reading::new(&env, Samples::Refused));
+    for (lines, wrong) in [
+        ("source = \"none\"\nsecrets = [\"ssm:s\"]", "secrets[0]: this source takes none"),
+        ("source = \"githib\"\nsecrets = [\"ssm:s\"]", "source"),
+        ("source = \"github\"\nsecrets = [\"ssm:s\", \"env:NONE\"]", "secrets[1]"),
+        ("source = \"github\"\nsecrets = [\"ssm: \"]", "secrets[0]"),
+        ("source = \"github\"\nsecrets = [\"ssm:s\"]\nparams = { x = \"ssm:x\" }", "params.x"),
+        ("source = \"github\"\nparams = { x = \"ssm:x\" }", "params.x"),
+        ("source = \"wecom\"\nsecrets = [\"ssm:s\"]\nparams = { aes_key = \"ssm:x\" }", "params.receiver"),
+        ("source = \"trello\"\nsecrets = [\"ssm:s\"]", "url"),
+    ] {
+        let config = parse(&format!("[hooks.a]\ntopic = \"a/b/c\"\n{lines}\n"));
+        let errors = config.mistakes.iter().filter(|mistake| mistake.severity == Severity::Error);
+        let errors: Vec<String> = errors.map(ToString::to_string).collect();
+        assert!(
+            errors.iter().any(|error| error.contains(&format!("hooks.a.{wrong}"))),
+            "{lines}: {errors:?}"
+        );
+        assert!(matches!(config.lookup("/a"), Lookup::Broken("a")), "{lines}");
+    }
+    let sound = "[hooks.a]\ntopic = \"a/b/c\"\nsource = \"wecom\"\nsecrets = [\"ssm:s\"]\n\
+                 params = { aes_key = \"secretsmanager:x#y\", receiver = \"r\" }\n";
+    let config = parse(sound);
+    assert!(!config.has_errors(), "{:?}", config.mistakes);
+    let hook = config.hook("a").unwrap();
+    assert!(hook.source.current().is_none() && hook.recipe(Vendor::Tdmq, "").is_some());
+}

@@ -1,0 +1,370 @@
+//! What the queue does not take: spilled, sent later, buried, referred to, marked, quarantined.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod world;
+
+use std::future::Future;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hookmq_emulator::{Fault, FaultKind};
+use hookmq_shared::config::{Config, Reading, Samples};
+use hookmq_shared::context::Context;
+use hookmq_shared::env::Env;
+use hookmq_shared::gateway::Gateway;
+use hookmq_shared::http::Headers;
+use hookmq_shared::quarantine::Quarantine;
+use hookmq_shared::queue::{Queue, Vendor};
+use hookmq_shared::redrive::{Options, Redriver, Reverified, Summary, list_quarantined, reverify};
+use hookmq_shared::spill::{Folder, Spill};
+use serde_json::Value;
+use tokio::time::Instant;
+use world::{World, assert_never_written, topic};
+
+const TOKEN: &str = "a-token-of-the-spill-tests";
+
+fn run(test: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
+}
+
+/// The same for both vendors.
+macro_rules! both_vendors {
+    ($($test:ident),* $(,)?) => {$(
+        mod $test {
+            #[test]
+            fn tdmq() {
+                super::run(super::$test(hookmq_shared::queue::tdmq::Client::new));
+            }
+
+            #[test]
+            fn rocketmq() {
+                super::run(super::$test(hookmq_shared::queue::rocketmq::Client::new));
+            }
+        }
+    )*};
+}
+
+both_vendors!(
+    what_the_queue_does_not_take_in_time_is_sent_later,
+    every_class_has_its_place,
+    what_cannot_be_a_message_is_kept_for_somebody_to_look_at,
+    a_body_too_large_is_referred_to,
+    a_repeat_is_not_sent_again,
+    always_answers_before_the_queue_has_it,
+    a_store_that_fails_is_no_store,
+    nothing_is_deleted_without_a_receipt,
+    two_redrivers_lose_nothing,
+    a_refused_request_is_verified_again,
+);
+
+/// A forwarder with a store in a folder of its own.
+struct House {
+    world: World,
+    dir: tempfile::TempDir,
+    hooks: String,
+}
+
+impl House {
+    async fn start<Q: Queue>(rest: &str, queue: fn(Context) -> Q) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let url = |name: &str| format!("file://{}", dir.path().join(name).display());
+        let (spill, quarantine) = (url("spill"), url("quarantine"));
+        let key = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
+        let more = [
+            ("SPILL_URL", spill.as_str()),
+            ("QUARANTINE_URL", quarantine.as_str()),
+            ("QUARANTINE_KEY", key),
+            ("A_TOKEN", TOKEN),
+        ];
+        let topic = topic(Q::VENDOR);
+        let hooks = format!(
+            "[hooks.h]\nsource = \"bearer\"\nsecrets = [\"env:A_TOKEN\"]\ntopic = \"{topic}\"\n{rest}\n"
+        );
+        Self { world: World::start_with(&hooks, &more, queue).await, dir, hooks }
+    }
+
+    async fn send(&self, id: &str, body: impl Into<Bytes>) -> u16 {
+        let token = format!("Bearer {TOKEN}");
+        let headers: Headers =
+            [("authorization", token), ("content-type", "application/json".into()), ("x-id", id.to_owned())]
+                .into_iter()
+                .collect();
+        self.world.send("POST", "/h", &headers, body).await.status
+    }
+
+    fn fail(&self, kind: FaultKind) {
+        self.world.emulator.set_faults(vec![Fault::new(kind).times(0)]);
+    }
+
+    fn heal(&self) {
+        self.world.emulator.set_faults(Vec::new());
+    }
+
+    /// The names in a folder of the store.
+    fn names(&self, folder: Folder) -> Vec<String> {
+        let root = if folder == Folder::Quarantine { "quarantine" } else { "spill" };
+        let mut names = Vec::new();
+        walk(&self.dir.path().join(root).join(folder.as_str()), &mut names);
+        names
+    }
+
+    fn config(&self) -> Config {
+        Config::parse("hooks", &self.hooks, Reading::new(&self.world.context.env, Samples::Accepted))
+    }
+
+    fn redriver<Q: Queue>(&self, queue: fn(Context) -> Q) -> Redriver<Q> {
+        let context = self.world.context.clone();
+        let spill = Spill::from_env(&context).unwrap().unwrap();
+        Redriver::new(queue(context.clone()), spill, Arc::new(self.config()), context)
+    }
+
+    async fn redrive<Q: Queue>(&self, queue: fn(Context) -> Q, options: Options) -> Summary {
+        self.redriver(queue).run(&options, soon()).await.unwrap()
+    }
+
+    /// Ids and bodies of what is in the queue.
+    fn queued(&self) -> Vec<(String, Value)> {
+        let event = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+        let pair = |event: Value| (event["id"].as_str().unwrap().to_owned(), event["data"].clone());
+        self.world.messages().iter().map(|message| pair(event(&message.text))).collect()
+    }
+}
+
+fn soon() -> Instant {
+    Instant::now() + Duration::from_secs(20)
+}
+
+fn walk(folder: &Path, names: &mut Vec<String>) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { walk(&path, names) } else { names.push(path.display().to_string()) }
+    }
+}
+
+fn now() -> Options {
+    Options { now: true, ..Options::default() }
+}
+
+/// An error of the vendor's by its code.
+fn error<Q: Queue>(tdmq: &str, rocketmq: (&str, u16)) -> FaultKind {
+    let (code, status) = match Q::VENDOR {
+        Vendor::Tdmq => (tdmq.to_owned(), None),
+        Vendor::Rocketmq => (rocketmq.0.to_owned(), http::StatusCode::from_u16(rocketmq.1).ok()),
+    };
+    FaultKind::Error { code, status, message: None, headers: http::HeaderMap::new(), stored: false }
+}
+
+async fn what_the_queue_does_not_take_in_time_is_sent_later<Q: Queue>(queue: fn(Context) -> Q) {
+    let house = House::start("deadline = \"1500ms\"", queue).await;
+    for fault in [FaultKind::Hang, FaultKind::Reset, FaultKind::Throttle] {
+        house.world.emulator.clear();
+        house.fail(fault.clone());
+        let begun = Instant::now();
+        assert_eq!(house.send("1", "{\"n\":1}").await, 200, "{fault:?}");
+        assert!(begun.elapsed() < Duration::from_millis(1500), "the sender's deadline, {fault:?}");
+        assert_eq!((house.queued().len(), house.names(Folder::Spill).len()), (0, 1), "{fault:?}");
+        // It is the same delivery, however often it comes.
+        assert_eq!(house.send("1", "{\"n\":1}").await, 200);
+        assert_eq!(house.names(Folder::Spill).len(), 1);
+
+        house.heal();
+        let summary = house.redrive(queue, Options::default()).await;
+        assert_eq!((summary.found, summary.sent, summary.left()), (1, 1, 0), "{summary:?}");
+        assert!(house.names(Folder::Spill).is_empty());
+        let queued = house.queued();
+        assert_eq!(queued.len(), 1);
+        assert!(queued[0].0.starts_with("sha256-") && queued[0].1 == serde_json::json!({"n": 1}));
+    }
+    assert_never_written(&[TOKEN]);
+}
+
+async fn every_class_has_its_place<Q: Queue>(queue: fn(Context) -> Q) {
+    let house = House::start("deadline = \"1500ms\"", queue).await;
+    let permanent = error::<Q>("InvalidParameterValue", ("DMS.10540003", 400));
+    let config = error::<Q>("ResourceNotFound.Topic", ("DMS.10540019", 404));
+    let large = error::<Q>("FailedOperation.MaxMessageSizeError", ("DMS.10540011", 400));
+    house.fail(permanent);
+    assert_eq!(house.send("1", "{}").await, 200);
+    assert_eq!((house.names(Folder::Spill).len(), house.names(Folder::Dead).len()), (0, 1));
+    // Whoever has looked sends it by hand.
+    house.heal();
+    let dead = Options { dead: true, ..Options::default() };
+    assert_eq!(house.redrive(queue, dead).await.sent, 1);
+    assert!(house.names(Folder::Dead).is_empty() && house.queued().len() == 1);
+
+    house.fail(config);
+    assert_eq!(house.send("2", "[2]").await, 200);
+    assert_eq!((house.names(Folder::Spill).len(), house.names(Folder::Dead).len()), (1, 0));
+    // What turns out to be permanent while it waits is buried, its attempts counted.
+    house.fail(error::<Q>("InvalidParameterValue", ("DMS.10540003", 400)));
+    let summary = house.redrive(queue, Options::default()).await;
+    assert_eq!((summary.dead, summary.left()), (1, 0), "{summary:?}");
+    let redriver = house.redriver(queue);
+    let dead = Options { dead: true, ..Options::default() };
+    let entries = redriver.list(&dead, soon()).await.unwrap();
+    let record = redriver.read(&entries[0].name, soon()).await.unwrap().unwrap();
+    assert_eq!((record.error.errorclass.as_str(), record.error.errorattempts), ("permanent", 2));
+    assert!(record.error.errorfirsttime <= record.error.errorlasttime);
+
+    // The topic's circuit is open, so another house.
+    let house = House::start("deadline = \"1500ms\"", queue).await;
+    house.fail(large);
+    assert_eq!(house.send("3", "[3]").await, 413, "too large even as a reference");
+}
+
+async fn what_cannot_be_a_message_is_kept_for_somebody_to_look_at<Q: Queue>(queue: fn(Context) -> Q) {
+    let mut house = House::start("key = \"{json:order.id}\"", queue).await;
+    assert_eq!(house.send("1", "{}").await, 200);
+    assert_eq!((house.names(Folder::Dead).len(), house.queued().len()), (1, 0));
+    let dead = || Options { dead: true, ..Options::default() };
+    assert_eq!(house.redrive(queue, dead()).await.waiting, 1, "nothing has changed");
+    // The hook is mended.
+    house.hooks = house.hooks.replace("order.id", "nothing").replace("key = \"{json:nothing}\"", "");
+    assert_eq!(house.redrive(queue, dead()).await.sent, 1);
+    assert_eq!((house.names(Folder::Dead).len(), house.queued().len()), (0, 1));
+}
+
+async fn a_body_too_large_is_referred_to<Q: Queue>(queue: fn(Context) -> Q) {
+    let house = House::start("", queue).await;
+    let body = format!("{{\"x\":\"{}\"}}", "y".repeat(5 << 20));
+    assert_eq!(house.send("1", body.clone()).await, 200);
+    let event: Value = serde_json::from_str(&house.world.message().text).unwrap();
+    assert!(event.get("data").is_none() && event.get("data_base64").is_none());
+    let path = event["dataref"].as_str().unwrap().strip_prefix("file://").unwrap();
+    assert_eq!(std::fs::read(path).unwrap(), body.as_bytes());
+
+    let house = House::start("oversize = \"reject\"", queue).await;
+    assert_eq!(house.send("1", body).await, 413);
+}
+
+async fn a_repeat_is_not_sent_again<Q: Queue>(queue: fn(Context) -> Q) {
+    let verify = "\n[hooks.h.verify]\nkind = \"token\"\nfrom = \"header:authorization\"\nprefix = \"Bearer \"\n\
+                  id = \"header:x-id\"";
+    let house = House::start("dedupe = \"24h\"", queue).await;
+    // This source names no deliveries: what looks alike may be two.
+    assert_eq!(house.send("1", "{}").await, 503);
+    let custom = |house: &House| house.hooks.replace("source = \"bearer\"\n", "") + verify;
+    let hooks = custom(&house);
+    let env = &house.world.context.env;
+    let vars = ["SPILL_URL", "A_TOKEN"].map(|name| (name, env.get(name).unwrap()));
+    let more: Vec<(&str, &str)> = vars.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let world = World::start_with(&hooks, &more, queue).await;
+    let house = House { world, hooks, ..house };
+    for _ in 0..3 {
+        assert_eq!(house.send("1", "{}").await, 200);
+    }
+    assert_eq!(house.queued().len(), 1);
+    assert_eq!((house.send("2", "{}").await, house.send("1", "[]").await), (200, 200));
+    assert_eq!(house.queued().len(), 3, "another id, or another body, is another delivery");
+
+    // Spilled, sent directly meanwhile: the redriver sees the mark.
+    house.fail(FaultKind::Throttle);
+    assert_eq!(house.send("3", "{}").await, 200);
+    house.heal();
+    assert_eq!(house.send("3", "{}").await, 200);
+    let summary = house.redrive(queue, Options::default()).await;
+    assert_eq!((summary.repeated, summary.sent), (1, 0), "{summary:?}");
+    assert_eq!(house.queued().len(), 4);
+}
+
+async fn always_answers_before_the_queue_has_it<Q: Queue>(queue: fn(Context) -> Q) {
+    let house = House::start("spill = \"always\"", queue).await;
+    assert_eq!(house.send("1", "{}").await, 200);
+    assert!(house.world.emulator.requests().is_empty());
+    assert_eq!(house.redrive(queue, Options::default()).await.sent, 1);
+    assert_eq!(house.queued().len(), 1);
+}
+
+async fn a_store_that_fails_is_no_store<Q: Queue>(queue: fn(Context) -> Q) {
+    let house = House::start("deadline = \"1500ms\"", queue).await;
+    std::fs::write(house.dir.path().join("spill"), "no folder").unwrap();
+    house.fail(FaultKind::Throttle);
+    assert_eq!(house.send("1", "{}").await, 503, "nobody has it");
+    house.heal();
+    assert_eq!(house.send("1", "{}").await, 200);
+}
+
+async fn nothing_is_deleted_without_a_receipt<Q: Queue>(queue: fn(Context) -> Q) {
+    let house = House::start("deadline = \"1500ms\"", queue).await;
+    house.fail(FaultKind::Throttle);
+    for n in 0..7 {
+        assert_eq!(house.send("1", format!("[{n}]")).await, 200);
+    }
+    house.fail(FaultKind::NoId);
+    let options = Options { rate: 1000, concurrency: 1, ..Options::default() };
+    let deadline = Instant::now() + Duration::from_secs(5);
+    let summary = house.redriver(queue).run(&options, deadline).await.unwrap();
+    assert_eq!((summary.sent, summary.left()), (0, 7), "{summary:?}");
+    assert!(summary.failed > 0 && summary.stopped.is_some() && summary.oldest_age_s.is_some());
+    assert_eq!(house.names(Folder::Spill).len(), 7);
+    assert_eq!(house.names(Folder::Retry).len(), summary.failed);
+    house.heal();
+    // What failed is not due yet; the rest is sent.
+    let rest = house.redrive(queue, Options::default()).await;
+    assert_eq!((rest.sent, rest.waiting), (7 - summary.failed, summary.failed), "{rest:?}");
+    assert_eq!(house.redrive(queue, now()).await.sent, summary.failed);
+    assert!(house.names(Folder::Spill).is_empty() && house.names(Folder::Retry).is_empty());
+    assert_eq!(house.queued().len(), 7);
+    // An object that is none is left where it is.
+    let broken = house.dir.path().join("spill/spill").join(Q::VENDOR.as_str()).join("h/00");
+    std::fs::write(&broken, "{").unwrap();
+    assert_eq!(house.redrive(queue, now()).await.corrupt, 1);
+    assert!(broken.exists());
+}
+
+async fn two_redrivers_lose_nothing<Q: Queue>(queue: fn(Context) -> Q) {
+    let house = House::start("deadline = \"1500ms\"", queue).await;
+    house.fail(FaultKind::Throttle);
+    for n in 0..20 {
+        assert_eq!(house.send("1", format!("[{n}]")).await, 200);
+    }
+    house.heal();
+    let (one, other) = (house.redriver(queue), house.redriver(queue));
+    let options = Options { rate: 10_000, ..Options::default() };
+    let (one, other) = tokio::join!(one.run(&options, soon()), other.run(&options, soon()));
+    let (one, other) = (one.unwrap(), other.unwrap());
+    assert!(one.sent + other.sent >= 20 && one.store_errors + other.store_errors == 0, "{one:?} {other:?}");
+    let mut ids: Vec<String> = house.queued().into_iter().map(|(id, _)| id).collect();
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), 20);
+    assert!(house.names(Folder::Spill).is_empty());
+}
+
+async fn a_refused_request_is_verified_again<Q: Queue>(queue: fn(Context) -> Q) {
+    let mut house = House::start("quarantine = true", queue).await;
+    let live = "a-live-token-of-the-provider";
+    let json = ("content-type", "application/json".to_owned());
+    let headers: Headers = [("authorization", format!("Bearer {live}")), json].into_iter().collect();
+    assert_eq!(house.world.send("POST", "/h?x=1", &headers, "{\"n\":1}").await.status, 401);
+    let wrong: Headers = [("authorization", "Bearer of-somebody-else")].into_iter().collect();
+    assert_eq!(house.world.send("POST", "/h", &wrong, "{\"n\":2}").await.status, 401);
+    let names = house.names(Folder::Quarantine);
+    assert_eq!(names.len(), 2);
+    for name in &names {
+        let sealed = std::fs::read(name).unwrap();
+        assert!(!sealed.windows(live.len()).any(|part| part == live.as_bytes()), "a live token");
+    }
+
+    // The secret is corrected.
+    house.hooks = house.hooks.replace("env:A_TOKEN", &format!("plain:{live}"));
+    let context = house.world.context.clone();
+    let gateway = Gateway::new(house.config(), queue(context.clone()), context.clone());
+    let quarantine = Quarantine::from_env(&context).unwrap().unwrap();
+    let options = Options::default();
+    assert_eq!(list_quarantined::<Q>(&quarantine, &options, soon()).await.unwrap().len(), 2);
+    let done = reverify(&gateway, &quarantine, &options, soon()).await.unwrap();
+    assert_eq!(done, Reverified { found: 2, accepted: 1, rejected: 1, ..Reverified::default() });
+    assert_eq!((house.queued()[0].1.clone(), house.queued().len()), (serde_json::json!({"n": 1}), 1));
+    assert_eq!(house.names(Folder::Quarantine).len(), 1);
+    // Another key opens nothing.
+    let url = context.env.get("QUARANTINE_URL").unwrap();
+    let other = "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=";
+    let env = Env::of([("QUARANTINE_URL", url.as_str()), ("QUARANTINE_KEY", other)]);
+    let quarantine = Quarantine::from_env(&Context { env, ..context }).unwrap().unwrap();
+    let done = reverify(&gateway, &quarantine, &options, soon()).await.unwrap();
+    assert_eq!((done.unreadable, done.accepted), (1, 0));
+}
