@@ -52,35 +52,35 @@ pub(super) fn causes(line: &Line, hook: &Hook, troubles: &Troubles) -> Vec<Optio
     let mut stored = line.stored.clone();
     stored.sort_by_key(|stored| stored.at);
     let mut by_sender = 0;
-    let pairs = stored.iter().zip(stored.iter().skip(1));
-    pairs
-        .map(|(before, this)| {
-            let earlier = stored.iter().filter(|other| other.at <= this.at);
-            let cause = cause(line, hook, troubles, earlier, (before.at, this.at), by_sender);
-            by_sender += usize::from(cause == Some(Cause::Sender));
-            cause
-        })
-        .collect()
+    let mut causes = Vec::new();
+    for (number, this) in stored.iter().enumerate().skip(1) {
+        let earlier = stored.get(..number).unwrap_or_default();
+        let cause = cause(line, hook, troubles, earlier, this, by_sender);
+        by_sender += usize::from(cause == Some(Cause::Sender));
+        causes.push(cause);
+    }
+    causes
 }
 
-fn cause<'s>(
+fn cause(
     line: &Line,
     hook: &Hook,
     troubles: &Troubles,
-    mut earlier: impl Iterator<Item = &'s Stored>,
-    between: Span,
+    earlier: &[Stored],
+    this: &Stored,
     by_sender: usize,
 ) -> Option<Cause> {
-    let (from, to) = between;
+    let before = earlier.last()?;
+    let (from, to) = (before.at, this.at);
     let overlaps =
         |spans: &[Span]| spans.iter().any(|span| span.0 <= to && span.1.saturating_add(BLUR) >= from);
+    // Of a hook that knows repeats, requests without an answer; of others, all but the first.
     let again = |attempt: &&Attempt| attempt.from <= to && (!hook.dedupe || attempt.outcome == Outcome::None);
-    // Of the requests of a hook that knows repeats, those without an answer; of others, all but the first.
-    let requests =
-        line.attempts.iter().filter(again).count() - usize::from(!hook.dedupe).min(line.attempts.len());
-    let may_lie_in_store = |attempt: &Attempt| !matches!(attempt.outcome, Outcome::Queued(_));
-    let was_in_store = line.attempts.iter().any(may_lie_in_store);
-    if earlier.any(|stored| stored.is_hidden) {
+    let requests = line.attempts.iter().filter(again).count().saturating_sub(usize::from(!hook.dedupe));
+    let outcomes = || line.attempts.iter().map(|attempt| attempt.outcome);
+    let was_in_store = outcomes().any(|outcome| !matches!(outcome, Outcome::Queued(_)));
+    let was_received = outcomes().any(|outcome| outcome == Outcome::Queued(before.message_id));
+    if earlier.iter().any(|stored| stored.is_hidden) {
         Some(Cause::Ambiguous)
     } else if requests > by_sender {
         Some(Cause::Sender)
@@ -92,7 +92,7 @@ fn cause<'s>(
         Some(Cause::Store)
     } else if was_in_store && to - from < IN_HAND {
         Some(Cause::AtOnce)
-    } else if to - from >= PATIENCE && !hook.dedupe {
+    } else if to - from >= PATIENCE && !(hook.dedupe && was_received) {
         Some(Cause::Late)
     } else {
         None

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +18,10 @@ use super::processes::Process;
 use super::world::World;
 use super::{Fallible, hooks};
 
+/// A running function finds a new secret when a request does not match, and looks once in 30 seconds: a
+/// sender that changes to it later than that is never refused.
+const NEW_SECRET: Duration = Duration::from_secs(33);
+
 /// For one run of a redriver, which ends by itself after 50 seconds.
 const RUN: Duration = Duration::from_secs(70);
 
@@ -26,7 +31,7 @@ pub(super) struct Conductor {
     key: usize,
     /// What happens a little later.
     later: JoinSet<()>,
-    /// Runs that redrivers were told to make.
+    /// Runs that redrivers were told to make, and senders that change to a new secret.
     runs: JoinSet<()>,
 }
 
@@ -55,7 +60,7 @@ impl Conductor {
         match action {
             Action::Vendor(_, faults) => world.emulator.set_faults(faults),
             Action::KillForwarder(number, after) => {
-                self.later(world, after, move |world| world.restart_forwarder(number, None))
+                self.later(world, after, move |world| world.restart_forwarder(number, None));
             }
             Action::KillRedriver(number, after) => self.later(world, after, move |world| {
                 let Some(redriver) = world.redrivers.get(number % world.redrivers.len().max(1)) else {
@@ -76,9 +81,9 @@ impl Conductor {
                 site.break_store()?;
                 world.troubles().store.push((world.watch.now(), u64::MAX));
             }
-            Action::StoreWorks => self.mend_store(world)?,
+            Action::StoreWorks => Self::mend_store(world)?,
             Action::StoreFull(number, blocks) => world.restart_forwarder(number, Some(blocks))?,
-            Action::RotateSecrets => rotate_secrets(world)?,
+            Action::RotateSecrets { live } => self.rotate_secrets(live, world)?,
             Action::RotateKey => self.rotate_key(world)?,
             Action::WrongKey => site.use_wrong_key(self.key)?,
             Action::Redrive => {
@@ -106,7 +111,7 @@ impl Conductor {
         });
     }
 
-    fn mend_store(&self, world: &World) -> io::Result<()> {
+    fn mend_store(world: &World) -> io::Result<()> {
         world.site.mend_store()?;
         let now = world.watch.now();
         world.troubles().store.iter_mut().for_each(|span| span.1 = span.1.min(now));
@@ -118,13 +123,36 @@ impl Conductor {
         world.site.use_key(self.key)
     }
 
+    /// The functions get the next generation of secrets, and the senders change to it after them.
+    fn rotate_secrets(&mut self, live: bool, world: &Arc<World>) -> io::Result<()> {
+        // One rotation after the other.
+        if world.is_rotating.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
+        let next = world.signers().len() as u64;
+        world.site.write_secrets(next)?;
+        if !live {
+            for number in 0..world.forwarders.len() {
+                world.restart_forwarder(number, None)?;
+            }
+            world.change_secrets(next);
+            return Ok(());
+        }
+        let world = Arc::clone(world);
+        self.runs.spawn(async move {
+            sleep(NEW_SECRET).await;
+            world.change_secrets(next);
+        });
+        Ok(())
+    }
+
     /// Ends all faults: what is to happen a little later happens first.
     pub(super) async fn end(&mut self, world: &World) -> Fallible<()> {
         self.steps.clear();
         while self.later.join_next().await.is_some() {}
         self.runs.shutdown().await;
         world.emulator.set_faults(Vec::new());
-        self.mend_store(world)?;
+        Self::mend_store(world)?;
         self.rotate_key(world)?;
         Ok(())
     }
@@ -150,6 +178,13 @@ impl World {
         Ok(())
     }
 
+    /// From here on, senders sign with that generation.
+    fn change_secrets(&self, generation: u64) {
+        let signers = hooks::signers(self.asked.vendor, self.asked.seed, generation);
+        self.signers.write().unwrap_or_else(PoisonError::into_inner).push(signers);
+        self.is_rotating.store(false, Ordering::Relaxed);
+    }
+
     fn note_kill(&self, kill: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
         let from = self.watch.now();
         kill()?;
@@ -162,18 +197,6 @@ impl World {
             self.troubles().failures.push(error.to_string());
         }
     }
-}
-
-/// Every forwarder gets the next generation of secrets, and the senders after them.
-fn rotate_secrets(world: &World) -> io::Result<()> {
-    let mut signers = world.signers.write().unwrap_or_else(PoisonError::into_inner);
-    let next = signers.len() as u64;
-    world.site.write_secrets(next)?;
-    for number in 0..world.forwarders.len() {
-        world.restart_forwarder(number, None)?;
-    }
-    signers.push(hooks::signers(world.asked.vendor, world.asked.seed, next));
-    Ok(())
 }
 
 /// Tells a redriver to send everything that waits; its report.

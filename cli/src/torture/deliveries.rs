@@ -1,5 +1,7 @@
 //! What is sent: each delivery is drawn from the seed and its number, so that it can be made again.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use hookmq_shared::clock::Timestamp;
 use hookmq_shared::http::{Headers, Request};
@@ -52,7 +54,8 @@ pub(super) struct Delivery {
 impl Delivery {
     pub(super) fn draw(seed: u64, vendor: Vendor, number: u64) -> Self {
         let mut rng = Rng::of(seed, number + 1);
-        let place = rng.pick(&Vec::from_iter(0..HOOKS.len()), |place| HOOKS[*place].share).copied();
+        let places: Vec<usize> = (0..HOOKS.len()).collect();
+        let place = rng.pick(&places, |place| HOOKS[*place].share).copied();
         // The shares are of a thousand, so one is picked.
         let place = place.unwrap_or_default();
         let hook = &HOOKS[place];
@@ -68,7 +71,7 @@ impl Delivery {
 
     /// The request as it is sent now; `signers` are those of each generation, before them what was
     /// never configured.
-    pub(super) fn sign(&self, signers: &[Vec<Source>], now: Timestamp) -> Result<Request, SignError> {
+    pub(super) fn sign(&self, signers: &[Vec<Arc<Source>>], now: Timestamp) -> Result<Request, SignError> {
         let generation = match self.forgery {
             Some(Forgery::Foreign) => signers.first(),
             // The newest and the one before it are configured.

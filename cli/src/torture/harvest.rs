@@ -40,7 +40,9 @@ pub(super) fn enter(
     ledger: &mut Ledger,
     met: &mut Met,
 ) {
-    requests.iter().for_each(|request| met.note(request));
+    for request in &requests {
+        met.note(request);
+    }
     let stored = requests.iter().filter(|request| request.stored);
     for (message, request) in messages.iter().zip(stored) {
         let at = watch.at(i64::try_from(message.received_at_ms).unwrap_or(i64::MAX));

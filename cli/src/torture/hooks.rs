@@ -1,6 +1,7 @@
 //! The senders' hooks: what they have in common with real ones, each with a trait of its own.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use hookmq_shared::config::{Config, Reading, Samples};
 use hookmq_shared::env::Env;
@@ -104,8 +105,7 @@ impl Hook {
     /// Its secret: another one with each rotation.
     pub(super) fn secret(&self, seed: u64, generation: u64) -> String {
         let name = self.name.bytes().fold(0, |sum: u64, byte| sum * 31 + u64::from(byte));
-        let bytes = Rng::of(seed ^ name, generation).bytes(24);
-        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = Rng::of(seed ^ name, generation).hex(24);
         match self.scheme {
             // Hex digits are base64 too.
             Scheme::Standard => format!("whsec_{hex}"),
@@ -145,13 +145,13 @@ pub(super) fn file(vendor: Vendor, secrets: &Path, spilling: Spilling, deadline:
 }
 
 /// What signs each hook's requests in a generation of secrets.
-pub(super) fn signers(vendor: Vendor, seed: u64, generation: u64) -> Vec<Source> {
+pub(super) fn signers(vendor: Vendor, seed: u64, generation: u64) -> Vec<Arc<Source>> {
     let secret = |hook: &Hook| format!("\"plain:{}\"", hook.secret(seed, generation));
     let text: String = HOOKS.iter().map(|hook| hook.toml(vendor, &secret(hook), "")).collect();
     let env = Env::of([("", "")]);
     let config = Config::parse("hooks", &text, Reading::new(&env, Samples::Refused));
     // A test holds that each of them is sound.
-    HOOKS.iter().filter_map(|hook| Some(config.hook(hook.name)?.source.clone())).collect()
+    HOOKS.iter().filter_map(|hook| config.hook(hook.name)?.source.current()).collect()
 }
 
 #[cfg(test)]

@@ -97,8 +97,10 @@ pub(super) enum Action {
     StoreWorks,
     /// A forwarder is started again with a store that takes files up to so many blocks only.
     StoreFull(usize, u64),
-    /// The webhook secrets' next generation; the forwarders are started again.
-    RotateSecrets,
+    /// The webhook secrets' next generation; with new processes, or for the running ones to find.
+    RotateSecrets {
+        live: bool,
+    },
     /// The vendor's next key.
     RotateKey,
     /// A key that the vendor does not know.
@@ -152,7 +154,7 @@ pub(super) fn draw(
                 Action::StoreFails
             }
             "store-full" => Action::StoreFull(forwarder, rng.range(0, 6)),
-            "rotate-secret" => Action::RotateSecrets,
+            "rotate-secret" => Action::RotateSecrets { live: rng.happens(500) },
             "rotate-key" => Action::RotateKey,
             "wrong-key" => {
                 steps.push(Step { at: mended, action: Action::RotateKey });
@@ -177,7 +179,7 @@ impl Action {
             Self::Freeze(..) => "freeze",
             Self::StoreFails => "store-failing",
             Self::StoreFull(..) => "store-full",
-            Self::RotateSecrets => "rotate-secret",
+            Self::RotateSecrets { .. } => "rotate-secret",
             Self::RotateKey => "rotate-key",
             Self::WrongKey => "wrong-key",
             Self::StoreWorks | Self::Redrive => return None,

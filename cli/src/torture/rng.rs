@@ -1,8 +1,10 @@
 //! The one source of chance: everything that is drawn comes out of the seed.
 
+use std::fmt::Write as _;
+
 use hookmq_shared::clock::Random;
 
-/// SplitMix64: short, fast, and the same on every machine.
+/// `SplitMix64`: short, fast, and the same on every machine.
 #[derive(Clone, Debug)]
 pub(super) struct Rng(u64);
 
@@ -50,6 +52,15 @@ impl Rng {
             std::iter::repeat_with(|| self.next().to_le_bytes()).take(length / 8 + 1).flatten().collect();
         bytes.truncate(length);
         bytes
+    }
+
+    /// Hex digits of so many bytes.
+    pub(super) fn hex(&mut self, length: usize) -> String {
+        self.bytes(length).iter().fold(String::new(), |mut hex, byte| {
+            // Writing to a string never fails.
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
     }
 
     /// For what takes its chance elsewhere.

@@ -1,7 +1,7 @@
 //! Senders: each takes the next delivery, sends it as its provider would, and keeps the ledger.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use hookmq_shared::http::Request;
@@ -105,9 +105,10 @@ impl Sender {
         let world = Arc::clone(&self.world);
         let World { watch, asked, is_calm, .. } = &*world;
         let is_impatient = asked.faults.has("impatient") && !is_calm.load(Ordering::Relaxed);
-        let patience = match is_impatient && delivery.rng.happens(IMPATIENT) {
-            true => Duration::from_millis(delivery.rng.range(IMPATIENCE.0, IMPATIENCE.1)),
-            false => PATIENCE,
+        let patience = if is_impatient && delivery.rng.happens(IMPATIENT) {
+            Duration::from_millis(delivery.rng.range(IMPATIENCE.0, IMPATIENCE.1))
+        } else {
+            PATIENCE
         };
         let mut connection = self.connect().await?;
         let request = self.sign(delivery)?;
@@ -143,9 +144,7 @@ impl Sender {
     }
 
     fn sign(&self, delivery: &Delivery) -> Fallible<Request> {
-        let World { signers, watch, .. } = &*self.world;
-        let signers = signers.read().unwrap_or_else(PoisonError::into_inner);
-        Ok(delivery.sign(&signers, watch.clock().now())?)
+        Ok(delivery.sign(&self.world.signers(), self.world.watch.clock().now())?)
     }
 }
 

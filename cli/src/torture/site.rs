@@ -37,9 +37,9 @@ pub(super) struct Site {
 
 impl Site {
     /// Makes the folder, which must be new or empty, with `keys` key pairs that the vendor knows.
-    pub(super) fn build(folder: PathBuf, seed: u64, keys: usize, has_logs: bool) -> Fallible<Self> {
-        fs::create_dir_all(&folder)?;
-        if fs::read_dir(&folder)?.next().is_some() {
+    pub(super) fn build(folder: &Path, seed: u64, keys: usize, has_logs: bool) -> Fallible<Self> {
+        fs::create_dir_all(folder)?;
+        if fs::read_dir(folder)?.next().is_some() {
             return Err(format!("{} is not empty", folder.display()).into());
         }
         for part in ["secrets", "keys", "good", "logs"] {
@@ -47,10 +47,9 @@ impl Site {
         }
         fs::write(folder.join("broken"), "no folder")?;
         let folder = folder.canonicalize()?;
-        let key = |number| {
-            let secret = Rng::of(seed, u64::MAX - number).bytes(16);
-            let secret = secret.iter().map(|byte| format!("{byte:02x}")).collect();
-            Key { id: format!("AKIDhookmqTorture{number:06}"), secret }
+        let key = |number| Key {
+            id: format!("AKIDhookmqTorture{number:06}"),
+            secret: Rng::of(seed, u64::MAX - number).hex(16),
         };
         let site = Self { folder, seed, keys: (0..keys as u64).map(key).collect(), has_logs };
         site.mend_store()?;

@@ -7,7 +7,7 @@ use super::Spilling;
 use super::causes::{Cause, causes};
 use super::harvest;
 use super::hooks::{HOOKS, Shape};
-use super::ledger::{Key, Ledger, Line, Outcome};
+use super::ledger::{Key, Ledger, Line, Moment, Outcome};
 use super::world::World;
 
 /// Examples of what broke a promise.
@@ -29,6 +29,8 @@ pub(super) struct Verdict {
     dead: usize,
     not_acknowledged: usize,
     by_answer: BTreeMap<String, usize>,
+    /// Milliseconds to the latest answer.
+    latest: Moment,
     duplicates: BTreeMap<Cause, usize>,
     promises: Vec<Promise>,
 }
@@ -76,6 +78,7 @@ impl Verdict {
             dead: 0,
             not_acknowledged: 0,
             by_answer: BTreeMap::new(),
+            latest: 0,
             duplicates: BTreeMap::new(),
             promises: Vec::new(),
         };
@@ -95,18 +98,11 @@ impl Verdict {
                 continue;
             }
             verdict.genuine += 1;
+            verdict.acknowledged += usize::from(line.is_acknowledged());
             match (line.is_acknowledged(), line.stored.is_empty(), line.is_dead) {
-                (true, false, _) => {
-                    (verdict.acknowledged, verdict.in_queue) =
-                        (verdict.acknowledged + 1, verdict.in_queue + 1)
-                }
-                (true, true, true) => {
-                    (verdict.acknowledged, verdict.dead) = (verdict.acknowledged + 1, verdict.dead + 1)
-                }
-                (true, true, false) => {
-                    verdict.acknowledged += 1;
-                    breaks(LOST);
-                }
+                (true, false, _) => verdict.in_queue += 1,
+                (true, true, true) => verdict.dead += 1,
+                (true, true, false) => breaks(LOST),
                 (false, ..) => verdict.not_acknowledged += 1,
             }
             if line.attempts.iter().any(|attempt| !has_receipt(line, attempt.outcome)) {
@@ -138,6 +134,9 @@ impl Verdict {
                 Outcome::Refused(status) => status.to_string(),
                 Outcome::None => "none".to_owned(),
             };
+            if attempt.outcome != Outcome::None {
+                self.latest = self.latest.max(attempt.to.saturating_sub(attempt.from));
+            }
             *self.by_answer.entry(format!("{who} {answer}")).or_default() += 1;
         }
     }
@@ -177,7 +176,7 @@ impl fmt::Display for Verdict {
         writeln!(f, "sent       {genuine} genuine deliveries, {forged} forged")?;
         let answers: Vec<_> =
             self.by_answer.iter().map(|(answer, count)| format!("{answer} {count}")).collect();
-        writeln!(f, "answers    {}", answers.join(", "))?;
+        writeln!(f, "answers    {}; the latest after {} ms", answers.join(", "), self.latest)?;
         write!(
             f,
             "acknowledged {acknowledged} | in queue {in_queue} | dead, kept {dead} | not acknowledged {not_acknowledged}"

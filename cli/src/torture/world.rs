@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use hookmq_emulator::{Emulator, sample};
 use hookmq_shared::queue::Vendor;
@@ -62,9 +62,11 @@ pub(super) struct World {
     /// The one that sends the rest after the faults.
     pub(super) last_redriver: Process,
     pub(super) watch: Watch,
-    pub(super) signers: RwLock<Vec<Vec<Source>>>,
+    pub(super) signers: RwLock<Vec<Vec<Arc<Source>>>>,
     pub(super) next: AtomicU64,
     pub(super) conductor: tokio::sync::Mutex<Conductor>,
+    /// Whether functions have secrets that senders will change to.
+    pub(super) is_rotating: AtomicBool,
     /// Whether the faults are over.
     pub(super) is_calm: AtomicBool,
     ledger: Mutex<Ledger>,
@@ -81,7 +83,7 @@ impl World {
         let uses_key = |action: &Action| matches!(action, Action::RotateKey);
         // One to begin with, one for each change, and one for the time after the faults.
         let keys = steps.iter().filter(|step| uses_key(&step.action)).count() + 2;
-        let site = Site::build(asked.folder.clone(), seed, keys, asked.keep)?;
+        let site = Site::build(&asked.folder, seed, keys, asked.keep)?;
         let text: Vec<String> = steps.iter().map(ToString::to_string).collect();
         std::fs::write(site.path("plan.txt"), text.join("\n"))?;
         // Short, so that a vendor that stalls does not hold the run up; without such faults long, so that
@@ -117,6 +119,7 @@ impl World {
             conductor: Conductor::new(steps).into(),
             watch: Watch::start(),
             next: AtomicU64::new(0),
+            is_rotating: AtomicBool::new(false),
             is_calm: AtomicBool::new(false),
             ledger: Mutex::default(),
             met: Mutex::default(),
@@ -140,6 +143,10 @@ impl World {
     /// One of the forwarders; the numbers go round.
     pub(super) fn forwarder(&self, number: usize) -> &Process {
         &self.forwarders[number % self.forwarders.len()]
+    }
+
+    pub(super) fn signers(&self) -> RwLockReadGuard<'_, Vec<Vec<Arc<Source>>>> {
+        self.signers.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
