@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
-use super::job::Job;
+use super::job::{Job, Scope};
 use super::trigger::{self, Answer, EventError, Invocation};
 use super::{HostError, Service, call};
 use crate::clock::Timestamp;
@@ -53,7 +53,7 @@ pub(super) async fn run_job<J: Job>(job: J, context: &Context) -> Result<(), Hos
         async move {
             let deadline = deadline(event.context.deadline, context.clock.now());
             let deadline = deadline.unwrap_or_else(|| Instant::now() + DEFAULT_JOB);
-            job.run(deadline).await.map_err(|error_message| Diagnostic {
+            job.run(Scope::Due, deadline).await.map_err(|error_message| Diagnostic {
                 error_type: "Redrive.Failed".to_owned(),
                 error_message,
             })

@@ -81,8 +81,11 @@ impl Job {
     /// Runs both until everything is sent or `deadline` is near; waits for a run that is under way.
     pub async fn run(&self, options: &Options, deadline: Instant) -> Report {
         let _running = self.0.running.lock().await;
-        let (tdmq, rocketmq) =
-            tokio::join!(self.0.tdmq.run(options, deadline), self.0.rocketmq.run(options, deadline));
+        // Boxed: the whole way to a vendor's answer is a type too deep to lay out within another one.
+        let (tdmq, rocketmq) = tokio::join!(
+            Box::pin(self.0.tdmq.run(options, deadline)),
+            Box::pin(self.0.rocketmq.run(options, deadline))
+        );
         let is_all = options.is_all();
         for (vendor, done) in [(Vendor::Tdmq, &tdmq), (Vendor::Rocketmq, &rocketmq)] {
             self.0.metrics.redriven(vendor, done.as_ref().ok(), is_all);
