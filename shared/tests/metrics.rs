@@ -144,7 +144,7 @@ async fn every_request_writes_one_line_on_lambda() {
     let config = Config::parse("hooks", &hooks(), Reading::new(&context.env, Samples::Accepted));
     let lines = Arc::new(Mutex::new(Vec::new()));
     let out = Arc::clone(&lines);
-    let metrics = Metrics::embedded(["shop", "broken"], Clock::system(), "", move |line| {
+    let metrics = Metrics::embedded(["shop", "broken"], "space", Clock::system(), "", move |line| {
         out.lock().unwrap().push(serde_json::from_str::<Value>(line).unwrap());
     });
     let gateway = Gateway::with_metrics(config, tdmq::Client::new(context.clone()), context, metrics);

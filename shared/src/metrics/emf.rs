@@ -14,16 +14,16 @@ use crate::queue::Vendor;
 use crate::redrive::Summary;
 use crate::telemetry::Outcome;
 
-const NAMESPACE: &str = "hookmq";
-
 pub(super) struct Emf {
+    namespace: String,
     clock: Clock,
     level: String,
     out: Box<dyn Fn(&str) + Send + Sync>,
 }
 
 /// One line being written.
-struct Document {
+struct Document<'n> {
+    namespace: &'n str,
     root: Map<String, Value>,
     directives: Vec<Value>,
 }
@@ -31,14 +31,19 @@ struct Document {
 impl Emf {
     /// Under Lambda's JSON format a line is dropped whose level is below the function's, and one
     /// without a level and a timestamp counts as `INFO`: so each has the function's own level.
-    pub(super) fn new(clock: Clock, level: &str, out: impl Fn(&str) + Send + Sync + 'static) -> Self {
+    pub(super) fn new(
+        namespace: &str,
+        clock: Clock,
+        level: &str,
+        out: impl Fn(&str) + Send + Sync + 'static,
+    ) -> Self {
         let level = if level.is_empty() { "INFO".to_owned() } else { level.to_ascii_uppercase() };
-        Self { clock, level, out: Box::new(out) }
+        Self { namespace: namespace.to_owned(), clock, level, out: Box::new(out) }
     }
 
     pub(super) fn ended(&self, ended: Ended<'_>) {
         let Ended { hook, outcome, class, secret, ack } = ended;
-        let mut document = Document::new();
+        let mut document = Document::new(&self.namespace);
         document.set("Hook", hook.unwrap_or_default());
         document.set("Outcome", outcome.as_str());
         let mut by: Vec<&[&str]> = vec![&["Hook", "Outcome"], &["Hook"], &[]];
@@ -50,6 +55,10 @@ impl Emf {
         let mut metrics = Vec::new();
         if let Some(name) = metric(outcome) {
             metrics.push((name, "Count", json!(1)));
+        }
+        // Spilled or not: nothing gets into the queue until somebody corrects it.
+        if matches!(class, Some("auth" | "auth_refresh" | "permission" | "config" | "quota")) {
+            metrics.push(("SetupFailures", "Count", json!(1)));
         }
         if let Some(ack) = ack {
             let millis = (ack.as_secs_f64() * 1e6).round() / 1e3;
@@ -64,7 +73,7 @@ impl Emf {
     }
 
     pub(super) fn redriven(&self, vendor: Vendor, summary: Option<&Summary>, is_all: bool) {
-        let mut document = Document::new();
+        let mut document = Document::new(&self.namespace);
         document.set("Vendor", vendor.as_str());
         let mut metrics = vec![("RedriveErrors", "Count", json!(u8::from(summary.is_none())))];
         if let Some(summary) = summary {
@@ -84,7 +93,7 @@ impl Emf {
         self.write(document);
     }
 
-    fn write(&self, mut document: Document) {
+    fn write(&self, mut document: Document<'_>) {
         let now = self.clock.now();
         document.set("timestamp", now.rfc3339());
         document.set("level", self.level.as_str());
@@ -94,9 +103,9 @@ impl Emf {
     }
 }
 
-impl Document {
-    fn new() -> Self {
-        Self { root: Map::new(), directives: Vec::new() }
+impl<'n> Document<'n> {
+    fn new(namespace: &'n str) -> Self {
+        Self { namespace, root: Map::new(), directives: Vec::new() }
     }
 
     fn set(&mut self, name: &str, value: impl Into<Value>) {
@@ -110,7 +119,7 @@ impl Document {
         }
         let definitions: Vec<Value> =
             metrics.iter().map(|(name, unit, _)| json!({ "Name": name, "Unit": unit })).collect();
-        self.directives.push(json!({ "Namespace": NAMESPACE, "Dimensions": by, "Metrics": definitions }));
+        self.directives.push(json!({ "Namespace": self.namespace, "Dimensions": by, "Metrics": definitions }));
         for (name, _, value) in metrics {
             self.set(name, value.clone());
         }

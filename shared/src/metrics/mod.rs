@@ -58,6 +58,10 @@ impl fmt::Debug for Metrics {
     }
 }
 
+/// CloudWatch's namespace where `METRICS_NAMESPACE` names none: two deployments of one account want one
+/// each.
+const NAMESPACE: &str = "hookmq";
+
 /// How a request ended.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ended<'e> {
@@ -86,11 +90,12 @@ impl Metrics {
     /// `level` is the level that the line says it has: Lambda drops lines below the function's.
     pub fn embedded<'h>(
         hooks: impl IntoIterator<Item = &'h str>,
+        namespace: &str,
         clock: Clock,
         level: &str,
         out: impl Fn(&str) + Send + Sync + 'static,
     ) -> Self {
-        Self::new(hooks, Sink::Emf(Emf::new(clock, level, out)))
+        Self::new(hooks, Sink::Emf(Emf::new(namespace, clock, level, out)))
     }
 
     /// As the environment wants it: nothing with `METRICS=off`, lines on standard output on Lambda,
@@ -110,7 +115,8 @@ impl Metrics {
             return Self::counted(hooks);
         }
         let level = env.get("AWS_LAMBDA_LOG_LEVEL").unwrap_or_default();
-        Self::embedded(hooks, context.clock.clone(), &level, emf::to_stdout)
+        let namespace = env.get("METRICS_NAMESPACE").unwrap_or_else(|| NAMESPACE.to_owned());
+        Self::embedded(hooks, &namespace, context.clock.clone(), &level, emf::to_stdout)
     }
 
     fn new<'h>(hooks: impl IntoIterator<Item = &'h str>, sink: Sink) -> Self {

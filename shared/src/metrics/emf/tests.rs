@@ -29,7 +29,7 @@ const OUTCOMES: [Outcome; 13] = [
 fn lines(level: &str, write: impl FnOnce(&Metrics)) -> Vec<Value> {
     let lines = Arc::new(Mutex::new(Vec::new()));
     let (out, clock) = (Arc::clone(&lines), Clock::fixed(Timestamp::from_unix_millis(NOW)));
-    write(&Metrics::embedded(["a", "b"], clock, level, move |line| {
+    write(&Metrics::embedded(["a", "b"], "space", clock, level, move |line| {
         out.lock().unwrap().push(line.to_owned());
     }));
     let lines = lines.lock().unwrap();
@@ -47,7 +47,7 @@ fn check(line: &str) -> Value {
     assert!(!directives.is_empty());
     let mut defined = BTreeSet::new();
     for directive in directives {
-        assert_eq!(directive["Namespace"], NAMESPACE);
+        assert_eq!(directive["Namespace"], "space");
         let sets = directive["Dimensions"].as_array().unwrap();
         assert!(!sets.is_empty());
         for set in sets.iter().map(|set| set.as_array().unwrap()) {
