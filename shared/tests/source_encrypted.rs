@@ -223,7 +223,7 @@ fn dingtalk_is_answered_in_its_cipher() {
 
     let (source, mut first) = sample("dingtalk");
     let ack = source.ack("accepted", &first);
-    assert_eq!(opened(&source, "sample", secret_for("dingtalk"), &ack), "success");
+    assert_eq!(opened(&source, "sample", &secret_for("dingtalk"), &ack), "success");
     assert_eq!(source.ack("ignored", &first), ack);
     first.id.push('x');
     assert_ne!(source.ack("accepted", &first).body, ack.body);
@@ -244,7 +244,7 @@ fn after_a_rotation_the_matching_secret_decrypts_and_answers() {
     let both = Source::preset("dingtalk", Settings { params, ..settings(&secrets) }).unwrap();
     let old = self::delivery(&both, signer.sign(Draft::default(), 0, NOW, &random()).unwrap());
     let ack = both.ack("accepted", &old);
-    assert_eq!(opened(&signer, "sample", secret_for("dingtalk"), &ack), "success");
+    assert_eq!(opened(&signer, "sample", &secret_for("dingtalk"), &ack), "success");
 }
 
 /// The mistakes of a table that ends with this line.
