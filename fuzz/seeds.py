@@ -5,6 +5,7 @@ import json
 import pathlib
 import re
 import tomllib
+import urllib.parse
 from collections.abc import Callable, Iterable
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -41,12 +42,22 @@ def way(verify: dict) -> list[object]:
             sorted(set(re.findall(r"{(\w+)", json.dumps(verify.get("signed")))))]
 
 
+def written(preset: str, case: dict, body: bytes) -> bytes:
+    url = urllib.parse.urlsplit(case.get("url") or "https://example.com/hook")
+    target = url.path + (url.query and "?" + url.query)
+    head = [preset, f"{case['method']} {target}", *(f"{name}: {value}" for name, value in case.get("headers", []))]
+    return "\n".join(head).encode() + b"\n\n" + body
+
+
 def request() -> Seeds:
     for preset in various(way):
         for case in accepted(preset)[:1]:
-            head = [preset.stem, "\t".join(case["secrets"]).replace("\n", "\\n"), case.get("url") or "https://example.com/hook"]
-            head += [f"{name}: {value}" for name, value in case["headers"]]
-            yield preset.stem, "\n".join(head).encode() + b"\n\n" + base64.b64decode(case["body_b64"])
+            yield preset.stem, written(preset.stem, case, base64.b64decode(case["body_b64"]))
+    for case in json.loads((VECTORS / "webhooks/handshakes.json").read_text())["cases"]:
+        if "method" in case and not case.get("signed"):
+            preset = case["provider"].replace("_", "-")
+            case["headers"] = case.get("headers", {}).items()
+            yield f"{preset}-handshake", written(preset, case, case.get("body", "").encode())
 
 
 def signature() -> Seeds:
