@@ -276,7 +276,7 @@ fn what_is_no_secret_is_never_a_key() {
                 "{name}"
             );
         }
-        for blank in ["", " ", "\t\n"] {
+        for blank in ["", " ", "\t\n", "\0\0\0", "\u{feff}", "\u{a0}\u{3000}", "\u{200b}\r\n"] {
             let found = with(name, json!([source_common::secret_for(name), blank]));
             assert_eq!(found, ["secrets[1]: is empty: set it, or take it out of the list"], "{name}");
         }
@@ -294,6 +294,9 @@ fn what_is_no_secret_is_never_a_key() {
         ("sendgrid", "-----BEGIN PUBLIC KEY-----"),
         ("discord", "0000000000000000000000000000000000000000000000000000000000000000"),
         ("basic", "dXNlcg=="),
+        ("basic", "::"),
+        ("basic", " : "),
+        ("basic", "Og=="),
         ("basic", "user"),
         ("adyen-header", "zz"),
         ("adyen-header", "44782DEF547AAA06C910C43932B1EB0C71FC68D9D0C057550C48EC2ACF6BA05"),
@@ -343,6 +346,8 @@ fn warnings_tell_what_is_weak() {
         SOUND.replace("\nsigned", "\nkey = { encoding = \"base64\", strip_prefix = \"whsec_\" }\nsigned");
     let short = warnings(&encoded, "whsec_AAECAwQFBgcICQoLDA0O");
     assert_eq!(short, ["secrets[0] is under 16 bytes: use a longer one"], "of the key, not of its text");
+    let zeros = warnings(&encoded, "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
+    assert_eq!(zeros, ["secrets[0] is under 16 bytes: use a longer one"], "the same as an empty key");
     assert_eq!(warnings(&encoded, "whsec_AAECAwQFBgcICQoLDA0ODw=="), [""; 0]);
     let sha1 = SOUND.replace("sha256", "sha1").replace(", \".\", \"{body}\"", "");
     assert_eq!(

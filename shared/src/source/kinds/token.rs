@@ -43,8 +43,13 @@ impl Token {
     }
 
     pub(super) fn add_key(&mut self, secret: &Secret) -> Result<(), KeyError> {
+        let is_empty = |pair: &[u8]| pair.iter().all(|b| *b == b':' || b.is_ascii_whitespace());
         let key = if !self.is_basic() {
             secret.clone()
+        } else if is_empty(secret.expose())
+            || STANDARD.decode(secret.expose()).is_ok_and(|pair| is_empty(&pair))
+        {
+            return Err("has neither a user nor a password".to_owned());
         } else if secret.expose().contains(&b':') {
             Secret::new(STANDARD.encode(secret.expose()))
         } else if STANDARD.decode(secret.expose()).is_ok_and(|pair| pair.contains(&b':')) {
