@@ -349,6 +349,8 @@ fn warnings_tell_what_is_weak() {
         SOUND.replace("\nsigned", "\nkey = { encoding = \"base64\", strip_prefix = \"whsec_\" }\nsigned");
     let short = warnings(&encoded, "whsec_AAECAwQFBgcICQoLDA0O");
     assert_eq!(short, ["secrets[0] is under 16 bytes: use a longer one"], "of the key, not of its text");
+    let zeros = warnings(&encoded, "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
+    assert_eq!(zeros, ["secrets[0] is under 16 bytes: use a longer one"], "the same as an empty key");
     assert_eq!(warnings(&encoded, "whsec_AAECAwQFBgcICQoLDA0ODw=="), [""; 0]);
     let sha1 = SOUND.replace("sha256", "sha1").replace(", \".\", \"{body}\"", "");
     assert_eq!(

@@ -226,6 +226,10 @@ fn asanas_secret_is_given_back_only_during_setup() {
     let ask = |value: &str| request("POST", &json!([["X-Hook-Secret", value]]), b"{}".to_vec());
     let (source, _) = pair("asana");
     assert_eq!(rejection(&source, ask("s3cret")), Rejection::Missing("header:X-Hook-Signature".into()));
+    for off in ["false", "no", "True", "1"] {
+        let source = with("asana", "a secret of sixteen", &[("setup", off)]);
+        assert!(matches!(rejection(&source, ask("s3cret")), Rejection::Missing(_)), "{off}");
+    }
     let setup = with("asana", "a secret of sixteen", &[("setup", "true")]);
     let answer = handshake(&setup, ask("b537207f20cbfa02357cf448134da559"));
     assert_eq!(answer.header("x-hook-secret"), Some("b537207f20cbfa02357cf448134da559"));

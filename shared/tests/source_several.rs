@@ -313,6 +313,23 @@ fn a_public_key_is_nobodys_secret() {
 }
 
 #[test]
+fn a_verifier_whose_keys_are_published_has_those_that_it_names() {
+    let jwt = |secrets: &str| {
+        let from = r#"from = "header:T", jwks = "https://keys.example.com/x""#;
+        format!(r#"{{ kind = "jwt", algorithm = "ES256", {from}, secrets = {secrets} }}"#)
+    };
+    let found =
+        |secrets: &str| mistakes_of_settings(&several("all", &[&jwt(secrets), &token(", secrets = [0]")]));
+    assert_eq!(found("[]"), "");
+    assert_eq!(found("[1]"), "secrets: one of the verifiers has none: name one that is there");
+}
+
+/// What is wrong with the settings of a sound table, whose one secret is a token.
+fn mistakes_of_settings(text: &str) -> String {
+    custom(text, settings(&json!([TOKEN]))).map_or_else(|errors| errors[0].to_string(), |_| String::new())
+}
+
+#[test]
 fn every_item_must_hold_the_token() {
     let (source, signer) = pair("ms-graph");
     let request = signer.sign(Draft::default(), 0, NOW, &random()).unwrap();

@@ -167,6 +167,24 @@ fn urls_and_methods_are_signed_as_configured() {
     }
 }
 
+/// Where the body is signed right behind the address, its beginning is no query.
+#[test]
+fn a_body_is_not_moved_into_the_query() {
+    for name in ["square", "hubspot-v2", "hubspot-v3", "appwrite"] {
+        let (verifier, signer) = pair(name);
+        let body = r#"[{"a":"b"},{"subscriptionType":"c"}]"#;
+        let draft = Draft { body: Some(body.into()), raw_query: "a=1".into(), ..Draft::default() };
+        let request = sign(&signer, draft);
+        assert_eq!(delivery(&verifier, request.clone()).body, body, "{name}");
+        for cut in 2..=body.len() {
+            let (query, rest) = body.split_at(cut);
+            let raw_query = format!("a=1{query}");
+            let moved = Request { raw_query, body: rest.to_owned().into(), ..request.clone() };
+            assert!(is_rejected(&verifier, moved), "{name}: {query}");
+        }
+    }
+}
+
 /// The header fields that the scheme of a preset signs or compares, as its vectors tell them.
 fn signed_headers(preset: &str) -> BTreeSet<String> {
     let mut config = load(&file_of(preset))["config"].take();

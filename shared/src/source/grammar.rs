@@ -157,9 +157,14 @@ impl Scheme {
         Ok(false)
     }
 
-    /// Whether there are secrets for every verifier that takes some.
-    pub(super) fn has_keys(&self) -> bool {
-        self.verifiers().iter().all(|verifier| !verifier.kind.needs_secrets() || !verifier.keys.is_empty())
+    /// Whether there are secrets for every verifier that takes some, and every one that it names among
+    /// that many: a verifier whose keys are published must not fetch them where it has one of its own.
+    pub(super) fn has_keys(&self, secrets: usize) -> bool {
+        self.verifiers().iter().all(|verifier| {
+            let mut own = verifier.own_secrets.iter().flatten();
+            own.all(|number| *number < secrets)
+                && (!verifier.kind.needs_secrets() || !verifier.keys.is_empty())
+        })
     }
 
     /// Which of the hook's secrets made the key of that number.

@@ -25,7 +25,7 @@ pub(super) struct Handshake {
     /// Fields that must be there, and that must not.
     present: Vec<Field>,
     absent: Vec<Field>,
-    /// A parameter without which this is no handshake.
+    /// A parameter that must be "true" for this to be a handshake.
     enabled_by: Option<String>,
     token: Option<Token>,
     origin: Option<Token>,
@@ -128,7 +128,7 @@ impl Handshake {
     /// Whether the request is this handshake, as far as can be told without decrypting it.
     fn may_match(&self, view: &View<'_>, params: &Params) -> bool {
         self.method.as_ref().is_none_or(|method| view.request.method == *method)
-            && self.enabled_by.as_ref().is_none_or(|param| params.contains_key(param))
+            && self.enabled_by.as_ref().is_none_or(|param| is_on(params.get(param)))
             && self.present.iter().all(|field| !matches!(field.read_optional(view), Ok(None)))
             && self.absent.iter().all(|field| matches!(field.read_optional(view), Ok(None)))
             && self.has_values(view, false)
@@ -190,6 +190,10 @@ impl Handshake {
         }
         Ok(())
     }
+}
+
+fn is_on(param: Option<&Secret>) -> bool {
+    param.is_some_and(|value| value.expose_str() == Some("true"))
 }
 
 impl Token {
