@@ -49,17 +49,14 @@ def request() -> Seeds:
             yield preset.stem, "\n".join(head).encode() + b"\n\n" + base64.b64decode(case["body_b64"])
 
 
-def spelling(verify: dict) -> dict:
-    """How signatures are written, wherever they stand."""
-    return {**verify.get("signature", {}), "from": "", "prefix": "prefix" in verify.get("signature", {})}
-
-
 def signature() -> Seeds:
-    for preset in various(spelling):
-        if table := re.search(r'^signature += (\{ from = "header:([\w-]+)".*\})$', preset.read_text(), re.M):
-            for case in accepted(preset)[:1]:
-                for value in [value for name, value in case["headers"] if name.lower() == table[2].lower()]:
-                    yield preset.stem, f"{table[1]}\n{value}".encode()
+    # The ways are numbered in the target.
+    texts = ["00ff", "AP8=", "_-8", "sha256=00FF", "bearer  _-8=", "v1,AP8= v2,x v1,AA==", "v1=00,v0=11,v1=ff",
+             "HMAC v1AP8, v1_-8", "t=1,v1=00,v1=ff", "v1=AP8=, t=1, n=2", "t=1;s=AP8", "a=1,é=00&é=ff"]
+    for way, text in enumerate(texts):
+        yield str(way), bytes([way]) + text.encode()
+    for name, text in {"eight": ",v1=00" * 8, "nine": ",v1=00" * 9, "twice": ",t=1,t=2,v1=00"}.items():
+        yield name, bytes([8]) + text[1:].encode()
 
 
 def encrypted() -> Seeds:

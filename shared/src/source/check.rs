@@ -136,6 +136,9 @@ impl Source {
         let proof = self.scheme.prove(&view, now)?;
         let view = View { pairs: &proof.pairs, ..view };
         let plaintext = self.decrypt(None, &view, proof.secret).map_err(at(Step::Decrypt))?;
+        if plaintext.as_deref().is_some_and(|plaintext| self.is_own_answer(plaintext)) {
+            return Err((Step::Decrypt, Rejection::NoDelivery));
+        }
         let view = View { plaintext: plaintext.as_deref(), ..view };
         let greeting = self.late_handshake(&view, proof.secret, now).map_err(at(Step::Handshake))?;
         if let Some(greeting) = greeting {

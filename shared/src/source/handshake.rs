@@ -257,6 +257,16 @@ impl Source {
         is_token(body) && self.profile.handshakes.iter().any(Handshake::is_oracle)
     }
 
+    /// Whether a decrypted text is one that we encrypt and sign for who is verified: such an answer is
+    /// of the same form as an event, and whoever sees it could send it back as one, again and again.
+    pub(super) fn is_own_answer(&self, plaintext: &[u8]) -> bool {
+        let replies = self.profile.handshakes.iter().filter_map(|handshake| match &handshake.reply {
+            Reply::Encrypted(text) => Some(text.as_str()),
+            Reply::Open(_) => None,
+        });
+        replies.chain(self.profile.ack.encrypted()).any(|own| own.as_bytes() == plaintext)
+    }
+
     fn greet<'s>(
         &'s self,
         handshake: &'s Handshake,
