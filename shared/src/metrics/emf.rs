@@ -119,7 +119,8 @@ impl<'n> Document<'n> {
         }
         let definitions: Vec<Value> =
             metrics.iter().map(|(name, unit, _)| json!({ "Name": name, "Unit": unit })).collect();
-        self.directives.push(json!({ "Namespace": self.namespace, "Dimensions": by, "Metrics": definitions }));
+        self.directives
+            .push(json!({ "Namespace": self.namespace, "Dimensions": by, "Metrics": definitions }));
         for (name, _, value) in metrics {
             self.set(name, value.clone());
         }

@@ -138,3 +138,50 @@ fn report(vendor: &str, result: Result<Summary, RedriveError>) -> VendorReport {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::{Clock, Random};
+    use crate::config::{Reading, Samples};
+    use crate::env::Env;
+    use crate::host::InFlight;
+
+    #[tokio::test]
+    async fn every_run_is_counted() {
+        let dir = tempfile::tempdir().unwrap();
+        let env = Env::of([("SPILL_URL", format!("file://{}", dir.path().display()))]);
+        let context = Context { env, clock: Clock::system(), random: Random::system() };
+        let config = Config::parse("hooks", "", Reading::new(&context.env, Samples::Refused));
+        let job = Job::new(config, &context).unwrap();
+        let run = async |options: &Options| {
+            let deadline = Instant::now() + Duration::from_secs(60);
+            job.run(options, deadline).await;
+            job.metrics().text(InFlight::default()).unwrap()
+        };
+        let text = run(&Options { hook: Some("h".to_owned()), ..Options::default() }).await;
+        assert!(text.contains(r#"hookmq_redrive_runs_total{vendor="tdmq",result="done"} 1"#), "{text}");
+        assert!(
+            !text.contains("hookmq_spill_depth"),
+            "a part of the store tells nothing of its depth: {text}"
+        );
+        let text = run(&Options::default()).await;
+        for vendor in ["tdmq", "rocketmq"] {
+            for sample in [
+                format!(r#"hookmq_redrive_runs_total{{vendor="{vendor}",result="done"}} 2"#),
+                format!(r#"hookmq_spill_depth{{vendor="{vendor}"}} 0"#),
+                format!(r#"hookmq_spill_oldest_age_seconds{{vendor="{vendor}"}} 0"#),
+            ] {
+                assert!(text.lines().any(|line| line == sample), "{sample} in {text}");
+            }
+        }
+        // Something waits, and there are no credentials to send it with.
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let store = Spill::from_env(&context).unwrap().unwrap();
+        store.store().put_new("spill/tdmq/00/11", "x".into(), deadline).await.unwrap();
+        let text = run(&Options::default()).await;
+        assert!(text.contains(r#"hookmq_redrive_runs_total{vendor="tdmq",result="failed"} 1"#), "{text}");
+    }
+}
