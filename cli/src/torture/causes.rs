@@ -1,4 +1,4 @@
-//! Why a message is in the queue a second time: what docs/delivery-semantics.md allows, by evidence.
+//! Why a message is in the queue a second time: the windows of docs/delivery-semantics.md, by evidence.
 
 use super::hooks::Hook;
 use super::ledger::{Attempt, Line, Moment, Outcome, Stored};
@@ -7,20 +7,20 @@ use super::world::{Span, Troubles};
 /// A cause that is allowed, in the order in which they are looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Cause {
-    /// A fault kept the receipt of an earlier one from the function.
+    /// Windows 1 to 3: a fault kept the receipt of an earlier one from the function.
     Ambiguous,
-    /// The sender sent it again. Of a hook that knows repeats: because it had no answer, so that the mark
-    /// may be missing too.
+    /// Windows 4 to 6 and 9: the sender sent it again. Of a hook that knows repeats: because it had no
+    /// answer, so that the mark may be missing too.
     Sender,
-    /// A process was killed since.
+    /// Windows 4 and 7: a process was killed since.
     Kill,
-    /// A process stood still since.
+    /// Window 1: a process stood still since.
     Freeze,
-    /// The store failed since: what was sent could not be marked, or not be deleted.
+    /// Window 7: the store failed since, so that what was sent could not be marked, or not be deleted.
     Store,
-    /// It lay in the store, and two had it in their hands at once.
+    /// Windows 8 and 9: it lay in the store, and two had it in their hands at once.
     AtOnce,
-    /// The earlier one's receipt came too late, on a machine that is busy.
+    /// Window 1: the earlier one's receipt came too late, on a machine that is busy.
     Late,
 }
 
