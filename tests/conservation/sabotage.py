@@ -136,6 +136,8 @@ def build() -> None:
     subprocess.run(["cargo", "build", "--quiet", "--target-dir", support.TARGET, *packages], cwd=SOURCES, check=True)
     BINARIES.mkdir(parents=True, exist_ok=True)
     for name in FUNCTIONS:
+        # One that a run before left behind may still be executed.
+        (BINARIES / name).unlink(missing_ok=True)
         shutil.copy(support.binary(name), BINARIES / name)
     # Back to what is shipped.
     support.cargo_build("hookmq-cli", *FUNCTIONS)

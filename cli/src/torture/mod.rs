@@ -159,7 +159,11 @@ fn asked(args: Args) -> Result<Asked, String> {
 async fn torture(asked: Asked, senders: usize) -> Fallible<bool> {
     let began = Instant::now();
     let world = Arc::new(World::build(asked).await?);
-    let verdict = experiment(&world, senders).await;
+    let verdict = tokio::select! {
+        verdict = experiment(&world, senders) => verdict,
+        // The processes must not outlive it.
+        _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
+    };
     let took = began.elapsed().as_secs();
     if let Ok(verdict) = &verdict {
         println!("{}{verdict}", heading(&world, took));
