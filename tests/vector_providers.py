@@ -378,7 +378,7 @@ PROVIDERS = {
                       '{"event_type":"FILE_UPDATE","passcode":"$SECRET","webhook_id":"1","file_key":"k"}'),
     "flagsmith": Provider(of_body("X-Flagsmith-Signature", names=named(event="json:event_type")),
                           '{"data":{"enabled":true},"event_type":"FLAG_UPDATED"}'),
-    "getstream": Provider(of_body("X-Signature", names=named(event="json:type")),
+    "getstream": Provider(of_body("X-Signature", names=named("header:X-Webhook-Id", "json:type")),
                           '{"type":"message.new","cid":"messaging:fun","message":{"id":"1","text":"hello"}}'),
     "ghost": Provider(
         pairs("X-Ghost-Signature", "t", "sha256", sep=", ", unit="ms", stamp_last=True, stamp_after_body=True,
@@ -456,10 +456,10 @@ PROVIDERS = {
         '{"organization":{"name":"acme"},"projectName":"website","stackName":"prod","result":"succeeded"}'),
     "pusher": Provider(
         keyed("X-Pusher-Signature", "hex", ["{body}"], lambda r: mac("sha256", r.secret.encode(), r.body),
-              window=("ms", 300, 300), stamp_field="json:time_ms", names=named(event="json:events.0.name")),
+              window=("ms", 600, 300), stamp_field="json:time_ms", names=named(event="json:events.0.name")),
         '{"time_ms":$STAMP,"events":[{"name":"channel_occupied","channel":"c1"}]}'),
     "razorpay": Provider(
-        of_body("X-Razorpay-Signature", names=named(event="json:event")),
+        of_body("X-Razorpay-Signature", names=named("header:X-Razorpay-Event-Id", "json:event")),
         '{"entity":"event","account_id":"acc_1","event":"payment.captured","payload":{}}',
         [("razorpay-node, test of validateWebhookSignature", "123456",
           [["X-Razorpay-Signature", "2fe04e22977002e6c7cb553adab8b460cb9e2a4970d5953cb27a8472752e3bbc"]],

@@ -5,7 +5,7 @@ mod source_common;
 
 use hookmq_shared::delivery::Coverage;
 use hookmq_shared::reader::{Mistakes, Table};
-use hookmq_shared::source::{BuildError, Settings, Source, Verdict};
+use hookmq_shared::source::{BuildError, Rejection, Settings, Source, Verdict};
 use serde_json::json;
 use source_common::{NOW, custom, load, pair, params_for, request, settings};
 use toml::de::DeTable;
@@ -277,7 +277,7 @@ fn what_is_no_secret_is_never_a_key() {
                 "{name}"
             );
         }
-        for blank in ["", " ", "\t\n"] {
+        for blank in ["", " ", "\t\n", "\0\0\0", "\u{feff}", "\u{a0}\u{3000}", "\u{200b}\r\n"] {
             let found = with(name, json!([source_common::secret_for(name), blank]));
             assert_eq!(found, ["secrets[1]: is empty: set it, or take it out of the list"], "{name}");
         }
@@ -295,6 +295,11 @@ fn what_is_no_secret_is_never_a_key() {
         ("sendgrid", "-----BEGIN PUBLIC KEY-----"),
         ("discord", "0000000000000000000000000000000000000000000000000000000000000000"),
         ("basic", "dXNlcg=="),
+        ("basic", "::"),
+        ("basic", " : "),
+        ("basic", "Og=="),
+        ("svix", "whsec_AAAAAAAAAAAAAAAAAAAAAA=="),
+        ("adyen-header", "0000000000000000000000000000000000000000000000000000000000000000"),
         ("basic", "user"),
         ("adyen-header", "zz"),
         ("adyen-header", "44782DEF547AAA06C910C43932B1EB0C71FC68D9D0C057550C48EC2ACF6BA05"),
@@ -432,6 +437,21 @@ fn an_expiry_lies_ahead_and_not_too_far() {
         };
         assert_eq!(found, want, "{millis}");
     }
+}
+
+/// Signatures may stand in a body of megabytes, and are no longer than a header field for that.
+#[test]
+fn a_field_of_signatures_is_no_longer_than_a_header() {
+    let table = "kind = \"hmac\"\nhash = \"sha256\"\nsigned = [\"{header:T}\"]\n\
+                 signature = { from = \"json:s\", format = \"kv\", sep = \",\", take = \"v\", encoding = \"hex\" }";
+    let source = custom(table, settings(&json!(["correct horse battery"]))).unwrap();
+    let check = |pairs: usize| {
+        let body = json!({ "s": format!("v={}{}", "00".repeat(32), ",a=b".repeat(pairs)) }).to_string();
+        let request = request("POST", &json!([["T", "1"]]), body.into_bytes());
+        source_common::rejection(&source, request)
+    };
+    assert_eq!(check(8_000), Rejection::NoMatch);
+    assert_eq!(check(8_200), Rejection::Malformed("json:s".into()));
 }
 
 #[test]

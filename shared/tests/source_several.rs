@@ -273,6 +273,45 @@ fn every_mistake_is_told() {
     }
 }
 
+/// A member whose name has a dot is signed, and what the path leads to is not.
+#[test]
+fn a_case_is_chosen_by_what_is_signed() {
+    let table = "kind = \"hmac\"\nhash = \"sha256\"\nsignature = { from = \"header:S\", encoding = \"hex\" }\n\
+                 signed = { by = \"json:a.b\", cases = { x = [\"{fieldlines:a.b}\"] } }";
+    let want = "4: verify.signed: json:a.b chooses the case, so sign it in each: one could pass for another";
+    assert_eq!(mistakes(table, &[KEY]), want);
+}
+
+/// Everybody knows a public key: as the token of another verifier it would let everybody in.
+#[test]
+fn a_public_key_is_nobodys_secret() {
+    let signer = Source::preset("sendgrid", settings(&json!([P256_KEY]))).unwrap();
+    let key = signer.public_key(0).unwrap();
+    let ecdsa = |secrets: &str| hmac(secrets).replace("hmac", "ecdsa");
+    for rule in ["any", "all"] {
+        for other in [token(", secrets = [0]"), hmac(", secrets = [0]")] {
+            let text = several(rule, &[&ecdsa(", secrets = [0]"), &other]);
+            let want =
+                "secrets[0]: is the public key of one verifier and the secret of another: give each its own";
+            assert_eq!(mistakes(&text, &[&key]), want);
+        }
+    }
+    let keys = [ecdsa(", secrets = [0]"), ecdsa(", secrets = [0, 1]"), token(", secrets = [2]")];
+    let text = several("any", &keys.each_ref().map(String::as_str));
+    assert!(custom(&text, settings(&json!([key, key, TOKEN]))).is_ok());
+    // In a form that nobody writes a secret in.
+    let pem = format!("-----BEGIN PUBLIC KEY-----\n{key}\n-----END PUBLIC KEY-----\n");
+    let set = r#" {"keys":[{"kty":"EC","crv":"P-256","x":"AA","y":"AA"}]}"#;
+    let hs256 = r#"{ kind = "jwt", algorithm = "HS256", from = "header:T" }"#;
+    for member in [&token(""), &hmac(""), hs256] {
+        for key in [pem.as_str(), set] {
+            let found = mistakes(&several("all", &[NETWORK, member]), &[key]);
+            let want = "secrets[0]: is a public key, or one in PEM, which is no shared secret: who knows it could sign with it";
+            assert_eq!(found, want, "{member}");
+        }
+    }
+}
+
 #[test]
 fn every_item_must_hold_the_token() {
     let (source, signer) = pair("ms-graph");

@@ -256,6 +256,38 @@ fn lines_of_a_variable_count_from_its_first() {
 }
 
 #[test]
+fn a_rate_is_a_number_in_a_time() {
+    let with = |rate: &str| {
+        let text = format!("[hooks.h]\nsource = \"none\"\ntopic = \"t-1\"\n{rate}");
+        let config = parse(&text);
+        (config.hook("h").map(|hook| hook.rate), errors(&config))
+    };
+    let rate = |limit, seconds, excess| Some(Rate { limit, per: Duration::from_secs(seconds), excess });
+    for (text, expected) in [
+        ("", None),
+        ("rate = { limit = 50 }", rate(50, 1, Excess::Unavailable)),
+        ("rate = { limit = 1, per = \"1h\", status = 429 }", rate(1, 3600, Excess::TooManyRequests)),
+        ("[hooks.h.rate]\nlimit = 1000000\nper = 60\nstatus = 503", rate(1_000_000, 60, Excess::Unavailable)),
+    ] {
+        assert_eq!(with(text), (Some(expected), Vec::new()), "{text}");
+    }
+    for (text, key) in [
+        ("rate = \"50/s\"", "rate"),
+        ("rate = {}", "rate.limit"),
+        ("rate = { limit = 0 }", "rate.limit"),
+        ("rate = { limit = -1 }", "rate.limit"),
+        ("rate = { limit = 1000001 }", "rate.limit"),
+        ("rate = { limit = 5, per = \"999ms\" }", "rate.per"),
+        ("rate = { limit = 5, per = \"61m\" }", "rate.per"),
+        ("rate = { limit = 5, status = 500 }", "rate.status"),
+        ("rate = { limit = 5, burst = 10 }", "rate.burst"),
+    ] {
+        let (hook, errors) = with(text);
+        assert!(hook.is_none() && errors[0].contains(&format!("hooks.h.{key}:")), "{text}: {errors:?}");
+    }
+}
+
+#[test]
 fn what_a_hook_keeps_needs_a_store() {
     let hook = |rest: &str| {
         let source =

@@ -11,6 +11,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::{HostError, Service, lambda, log_panics, start};
 use crate::env::Env;
 use crate::http::{Request, Response};
+use crate::metrics::Metrics;
 use crate::problem::Problem;
 use crate::queue::EnvProblem;
 use crate::redrive;
@@ -37,6 +38,9 @@ pub(super) enum Scope {
 pub(super) trait Job: Clone + Send + Sync + 'static {
     /// Works until `deadline` at most. What was done, for whoever asked; an error if it could not be.
     fn run(&self, scope: Scope, deadline: Instant) -> impl Future<Output = Result<Value, String>> + Send;
+
+    /// What its runs are counted in.
+    fn metrics(&self) -> &Metrics;
 }
 
 impl Job for redrive::Job {
@@ -46,6 +50,10 @@ impl Job for redrive::Job {
         // A report serialises without fail.
         let value = serde_json::to_value(&report).unwrap_or_default();
         if report.is_whole() { Ok(value) } else { Err(value.to_string()) }
+    }
+
+    fn metrics(&self) -> &Metrics {
+        self.metrics()
     }
 }
 
@@ -115,6 +123,10 @@ impl<J: Job> Service for OnDemand<J> {
     fn is_ready(&self) -> bool {
         true
     }
+
+    fn metrics(&self) -> Option<&Metrics> {
+        Some(self.0.metrics())
+    }
 }
 
 #[cfg(test)]
@@ -126,19 +138,23 @@ mod tests {
     use super::*;
 
     /// Notes what it was asked for.
-    #[derive(Clone, Default)]
-    struct Noting(Arc<Mutex<Vec<Scope>>>);
+    #[derive(Clone)]
+    struct Noting(Arc<Mutex<Vec<Scope>>>, Metrics);
 
     impl Job for Noting {
         async fn run(&self, scope: Scope, _: Instant) -> Result<Value, String> {
             self.0.lock().unwrap().push(scope);
             Ok(Value::Null)
         }
+
+        fn metrics(&self) -> &Metrics {
+            &self.1
+        }
     }
 
     #[tokio::test]
     async fn a_run_on_demand_takes_what_is_due_or_all() {
-        let job = Noting::default();
+        let job = Noting(Arc::default(), Metrics::off());
         let answer = |method: &str, path: &str, raw_query: &str| {
             let request = Request {
                 method: method.into(),

@@ -17,8 +17,10 @@ use super::{HostError, Service, call};
 use crate::clock::Timestamp;
 use crate::context::Context;
 use crate::env::Env;
+use crate::problem::Problem;
 
-pub(super) const RUNTIME_API: &str = "AWS_LAMBDA_RUNTIME_API";
+/// Tells a Lambda runtime from anything else.
+pub(crate) const RUNTIME_API: &str = "AWS_LAMBDA_RUNTIME_API";
 
 /// Kept back from the invocation's time for the way of the answer: serialising and logging it on
 /// the 7 % of a CPU that a 128 MB function gets, and the runtime API's round trip. An answer that
@@ -100,7 +102,13 @@ async fn handle<S: Service>(
     let incoming = trigger::read(event.get(), invocation)?;
     let response = match incoming.request {
         Ok(request) => call(service, request).await,
-        Err(refusal) => refusal,
+        Err(refusal) => {
+            // The one thing that makes an event's request unreadable.
+            if let Some(metrics) = service.metrics() {
+                metrics.refused(Problem::Malformed);
+            }
+            refusal
+        }
     };
     Ok(incoming.trigger.answer(&response))
 }

@@ -10,7 +10,8 @@ use tokio::time::Instant;
 use super::{Options, RedriveError, Redriver, Summary};
 use crate::config::Config;
 use crate::context::Context;
-use crate::queue::{EnvProblem, rocketmq, tdmq};
+use crate::metrics::Metrics;
+use crate::queue::{EnvProblem, Vendor, rocketmq, tdmq};
 use crate::spill::{Record, Spill};
 use crate::store::{Entry, StoreError};
 
@@ -23,6 +24,7 @@ struct Inner {
     running: Mutex<()>,
     tdmq: Redriver<tdmq::Client>,
     rocketmq: Redriver<rocketmq::Client>,
+    metrics: Metrics,
 }
 
 impl fmt::Debug for Job {
@@ -64,6 +66,7 @@ impl Job {
             variable: "SPILL_URL",
             message: "is not set: name the store that the forwarders spill to".to_owned(),
         })?;
+        let metrics = Metrics::from_env(context, []);
         let config = Arc::new(config);
         let tdmq = tdmq::Client::new(context.clone());
         let rocketmq = rocketmq::Client::new(context.clone());
@@ -71,15 +74,28 @@ impl Job {
             running: Mutex::new(()),
             tdmq: Redriver::new(tdmq, spill.clone(), Arc::clone(&config), context.clone()),
             rocketmq: Redriver::new(rocketmq, spill, config, context.clone()),
+            metrics,
         })))
     }
 
     /// Runs both until everything is sent or `deadline` is near; waits for a run that is under way.
     pub async fn run(&self, options: &Options, deadline: Instant) -> Report {
         let _running = self.0.running.lock().await;
-        let (tdmq, rocketmq) =
-            tokio::join!(self.0.tdmq.run(options, deadline), self.0.rocketmq.run(options, deadline));
+        // Boxed: the whole way to a vendor's answer is a type too deep to lay out within another one.
+        let (tdmq, rocketmq) = tokio::join!(
+            Box::pin(self.0.tdmq.run(options, deadline)),
+            Box::pin(self.0.rocketmq.run(options, deadline))
+        );
+        let is_all = options.is_all();
+        for (vendor, done) in [(Vendor::Tdmq, &tdmq), (Vendor::Rocketmq, &rocketmq)] {
+            self.0.metrics.redriven(vendor, done.as_ref().ok(), is_all);
+        }
         Report { tdmq: report("tdmq", tdmq), rocketmq: report("rocketmq", rocketmq) }
+    }
+
+    /// What its runs are counted in.
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.metrics
     }
 
     /// What is there, oldest first of each vendor; nothing is changed.

@@ -64,6 +64,13 @@ impl Default for Options {
     }
 }
 
+impl Options {
+    /// Whether a run with these looks at everything that waits.
+    pub const fn is_all(&self) -> bool {
+        self.vendor.is_none() && self.hook.is_none() && self.since.is_none() && !self.dead
+    }
+}
+
 /// What a run did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Summary {

@@ -37,9 +37,15 @@ impl Secret {
         std::str::from_utf8(&self.0).ok()
     }
 
-    /// Nothing but white space, which must never be used as a key.
+    /// Nothing that can be seen (white space, control characters, a byte-order mark), which must never be
+    /// used as a key.
     pub fn is_blank(&self) -> bool {
-        self.0.iter().all(u8::is_ascii_whitespace)
+        let is_unseen = |c: char| {
+            c.is_whitespace()
+                || c.is_control()
+                || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}')
+        };
+        self.expose_str().is_some_and(|text| text.chars().all(is_unseen))
     }
 }
 
@@ -252,6 +258,12 @@ mod tests {
         let env = Env::of([("E", "  ")]);
         assert_eq!(SecretRef::parse("plain: ").unwrap().resolve(&env), Err(SecretError::Empty));
         assert_eq!(SecretRef::parse("env:E").unwrap().resolve(&env), Err(SecretError::Unset("E".into())));
+        for blank in ["", "\r\n", "\0", "\u{feff}", "\u{feff}\n", "\u{a0}\u{3000}", "\u{200b}"] {
+            assert!(Secret::new(blank).is_blank(), "{blank:?}");
+        }
+        for key in [&b"0"[..], b" a ", "\u{feff}k".as_bytes(), &[0xff], &[0, 0xff, 0]] {
+            assert!(!Secret::new(key).is_blank(), "{key:?}");
+        }
     }
 
     #[test]

@@ -149,11 +149,15 @@ impl Template {
         self.all_parts().any(|part| matches!(part, Part::Compound(Compound::Crc32)))
     }
 
-    /// The members of the JSON body that are signed, if only some are.
-    pub(super) fn members(&self) -> impl Iterator<Item = &str> {
+    /// The members of the JSON body that this request signs, if it signs only some.
+    pub(super) fn members(&self, view: &View<'_>) -> Option<Vec<&str>> {
+        // A request of no case is never accepted, and nothing of it would be kept.
+        let parts = self.case(view).unwrap_or_default();
+        let has_lines = |part: &Part| matches!(part, Part::Compound(Compound::FieldLines(_)));
         let compounds =
-            self.all_parts().filter_map(|part| if let Part::Compound(c) = part { Some(c) } else { None });
-        compounds.flat_map(Compound::members)
+            parts.iter().filter_map(|part| if let Part::Compound(c) = part { Some(c) } else { None });
+        (parts.is_empty() || parts.iter().any(has_lines))
+            .then(|| compounds.flat_map(Compound::members).collect())
     }
 
     /// The places that the template reads one by one.

@@ -13,7 +13,7 @@ use hookmq_shared::delivery::Delivery;
 use hookmq_shared::http::{Request, Response};
 use hookmq_shared::reader::{Mistakes, Table};
 use hookmq_shared::secret::Secret;
-use hookmq_shared::source::{BuildError, Draft, Rejection, Settings, Source, Verdict};
+use hookmq_shared::source::{BuildError, Draft, Fetched, Rejection, Settings, Source, Verdict};
 use serde_json::Value;
 use toml::de::DeTable;
 
@@ -132,4 +132,19 @@ pub fn rejection(source: &Source, request: Request) -> Rejection {
 pub fn sign(source: &Source, body: &str) -> Request {
     let draft = Draft { body: Some(body.to_owned().into()), ..Draft::default() };
     source.sign(draft, 0, NOW, &random()).unwrap()
+}
+
+/// What becomes of a request when each address that is asked for has this document.
+pub fn check_with(source: &Source, request: Request, now: Timestamp, document: Option<&[u8]>) -> Verdict {
+    let (mut request, mut fetched) = (request, Vec::<Fetched>::new());
+    loop {
+        let verdict = source.check_with("h", request, now, &fetched);
+        let (Verdict::Fetch(address, again), Some(document)) = (&verdict, document) else { return verdict };
+        // Asked for again, it has nothing else.
+        let is_latest = fetched.iter().any(|known| known.address == *address);
+        fetched.retain(|known| known.address != *address);
+        let document = Some(bytes::Bytes::copy_from_slice(document));
+        fetched.push(Fetched { address: address.clone(), document, is_latest });
+        request = (**again).clone();
+    }
 }
