@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::conductor::redrive;
 use super::harvest::objects;
+use super::processes::Process;
 use super::sender::Sender;
 use super::world::{World, environment};
 use super::{Fallible, Spilling};
@@ -25,11 +26,18 @@ const VAIN: u32 = 3;
 /// For one run over `dead/`.
 const RUN: Duration = Duration::from_secs(50);
 
-/// Ends the faults, with fresh processes: a circuit that is open for five minutes would be.
+/// Ends the faults, with fresh processes: a circuit that is open for five minutes would be. Where there
+/// were none, nothing is killed either.
 pub(super) async fn calm(world: &Arc<World>) -> Fallible<()> {
     world.conductor.lock().await.end(world).await?;
     world.is_calm.store(true, Ordering::Relaxed);
-    world.redrivers.iter().for_each(super::processes::Process::kill);
+    if world.asked.faults.is_none() {
+        return Ok(());
+    }
+    world.note_kill(|| {
+        world.redrivers.iter().for_each(Process::kill);
+        Ok(())
+    })?;
     for number in 0..world.forwarders.len() {
         world.restart_forwarder(number, None)?;
     }
@@ -70,9 +78,14 @@ pub(super) async fn drain(world: &World) -> Fallible<()> {
     if world.asked.spilling == Spilling::Never {
         return Ok(());
     }
-    let redriver = &world.last_redriver;
-    redriver.restart()?;
-    redriver.is_up().await?;
+    let redriver = match world.redrivers.first() {
+        Some(first) if world.asked.faults.is_none() => first,
+        _ => {
+            world.last_redriver.restart()?;
+            world.last_redriver.is_up().await?;
+            &world.last_redriver
+        }
+    };
     let waiting = || objects(&world.site.store(), "spill").len();
     let (mut left, mut vain) = (waiting(), 0);
     // Once more when nothing waits: what is known of deliveries that are gone goes with the next run.

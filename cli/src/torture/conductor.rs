@@ -184,7 +184,7 @@ impl World {
         self.is_rotating.store(false, Ordering::Relaxed);
     }
 
-    fn note_kill(&self, kill: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    pub(super) fn note_kill(&self, kill: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
         let from = self.watch.now();
         kill()?;
         self.troubles().kills.push((from, self.watch.now()));
