@@ -100,7 +100,7 @@ let body: &[u8] = if crate::sabotaged("id-alone") { b"" } else { body };
 # safeguard, arguments of the experiment, the promise that breaks
 TRIALS = [
     ("answer-before-write", ["--faults", "kills", "--spill", "always"], "lost"),
-    ("delete-before-receipt", ["--faults", "all"], "lost"),
+    ("delete-before-receipt", ["--faults", "kill-redriver,transient,throttle", "--spill", "always"], "lost"),
     ("mark-before-receipt", ["--faults", "all"], "lost"),
     ("id-alone", ["--faults", "all"], "lost"),
     ("status-for-receipt", ["--faults", "lying"], "lost"),

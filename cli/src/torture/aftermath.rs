@@ -94,8 +94,8 @@ pub(super) async fn drain(world: &World) -> Fallible<()> {
         world.harvest();
         let now = waiting();
         match done {
-            Ok(_) if left == 0 => break,
-            Ok(_) => eprintln!("  {left} waited, {now} left"),
+            Ok(()) if left == 0 => break,
+            Ok(()) => eprintln!("  {left} waited, {now} left"),
             Err(error) => eprintln!("  {error}"),
         }
         vain = if now < left { 0 } else { vain + 1 };
