@@ -10,26 +10,34 @@ use hookmq_shared::config::{Config, Reading, Samples};
 use hookmq_shared::context::Context;
 use hookmq_shared::env::Env;
 use hookmq_shared::redrive::{Job, Options};
-use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::conductor::redrive;
+use super::harvest::objects;
+use super::processes::Process;
 use super::sender::Sender;
 use super::world::{World, environment};
 use super::{Fallible, Spilling};
 
-/// Runs of the redriver that sent nothing after which it is given up.
+/// Runs of the redriver after which no fewer wait, and it is given up.
 const VAIN: u32 = 3;
 
 /// For one run over `dead/`.
 const RUN: Duration = Duration::from_secs(50);
 
-/// Ends the faults, with fresh processes: a circuit that is open for five minutes would be.
+/// Ends the faults, with fresh processes: a circuit that is open for five minutes would be. Where there
+/// were none, nothing is killed either.
 pub(super) async fn calm(world: &Arc<World>) -> Fallible<()> {
     world.conductor.lock().await.end(world).await?;
     world.is_calm.store(true, Ordering::Relaxed);
-    world.redrivers.iter().for_each(super::processes::Process::kill);
+    if world.asked.faults.is_none() {
+        return Ok(());
+    }
+    world.note_kill(|| {
+        world.redrivers.iter().for_each(Process::kill);
+        Ok(())
+    })?;
     for number in 0..world.forwarders.len() {
         world.restart_forwarder(number, None)?;
     }
@@ -70,22 +78,31 @@ pub(super) async fn drain(world: &World) -> Fallible<()> {
     if world.asked.spilling == Spilling::Never {
         return Ok(());
     }
-    let redriver = &world.last_redriver;
-    redriver.restart()?;
-    redriver.is_up().await?;
-    let mut vain = 0;
-    while vain < VAIN {
-        let report = redrive(redriver).await;
+    let redriver = match world.redrivers.first() {
+        Some(first) if world.asked.faults.is_none() => first,
+        _ => {
+            world.last_redriver.restart()?;
+            world.last_redriver.is_up().await?;
+            &world.last_redriver
+        }
+    };
+    let waiting = || objects(&world.site.store(), "spill").len();
+    let (mut left, mut vain) = (waiting(), 0);
+    // Once more when nothing waits: what is known of deliveries that are gone goes with the next run.
+    loop {
+        let done = redrive(redriver).await;
         world.harvest();
-        let (found, done) = match &report {
-            Ok(report) => counts(report, world.asked.vendor.as_str()),
-            Err(_) => (1, 0),
-        };
-        if found == 0 {
+        let now = waiting();
+        match done {
+            Ok(()) if left == 0 => break,
+            Ok(()) => eprintln!("  {left} waited, {now} left"),
+            Err(error) => eprintln!("  {error}"),
+        }
+        vain = if now < left { 0 } else { vain + 1 };
+        if vain == VAIN {
             break;
         }
-        eprintln!("  redriven {done} of {found}");
-        vain = if done == 0 { vain + 1 } else { 0 };
+        left = now;
     }
     redriver.kill();
     raise_the_dead(world).await
@@ -98,18 +115,16 @@ async fn raise_the_dead(world: &World) -> Fallible<()> {
     let context = Context { env, clock: Clock::system(), random: Random::system() };
     let job = Job::new(config, &context)?;
     let options = Options { dead: true, now: true, rate: 1000, ..Options::default() };
+    let dead = || objects(&world.site.store(), "dead").len();
+    let mut left = dead();
     loop {
-        let report = job.run(&options, Instant::now() + RUN).await;
+        drop(job.run(&options, Instant::now() + RUN).await);
         world.harvest();
-        let (_, done) = counts(&serde_json::to_value(&report)?, world.asked.vendor.as_str());
-        if done == 0 {
+        let now = dead();
+        // Those that no message can be made of stay.
+        if now >= left {
             return Ok(());
         }
+        left = now;
     }
-}
-
-/// Deliveries that a run found, and those that it got rid of.
-fn counts(report: &Value, vendor: &str) -> (u64, u64) {
-    let of = |name: &str| report[vendor]["done"][name].as_u64().unwrap_or(0);
-    (of("found"), of("sent") + of("repeated") + of("dead"))
 }

@@ -1,26 +1,25 @@
-//! Why a message is in the queue a second time: what docs/delivery-semantics.md allows, by evidence.
+//! Why a message is in the queue a second time: the windows of docs/delivery-semantics.md, by evidence.
 
-use super::hooks::Hook;
 use super::ledger::{Attempt, Line, Moment, Outcome, Stored};
 use super::world::{Span, Troubles};
 
 /// A cause that is allowed, in the order in which they are looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Cause {
-    /// A fault kept the receipt of an earlier one from the function.
+    /// Windows 1 to 3: a fault kept the receipt of an earlier one from the function.
     Ambiguous,
-    /// The sender sent it again. Of a hook that knows repeats: because it had no answer, so that the mark
-    /// may be missing too.
+    /// Windows 4 to 6 and 9: the sender sent it again. Of a hook that knows repeats: because it had no
+    /// answer, so that the mark may be missing too.
     Sender,
-    /// A process was killed since.
+    /// Windows 4 and 7: a process was killed since.
     Kill,
-    /// A process stood still since.
+    /// Window 1: a process stood still since.
     Freeze,
-    /// The store failed since: what was sent could not be marked, or not be deleted.
+    /// Window 7: the store failed since, so that what was sent could not be marked, or not be deleted.
     Store,
-    /// It lay in the store, and two had it in their hands at once.
+    /// Windows 8 and 9: it lay in the store, and two had it in their hands at once.
     AtOnce,
-    /// The earlier one's receipt came too late, on a machine that is busy.
+    /// Window 1: the earlier one's receipt came too late, on a machine that is busy.
     Late,
 }
 
@@ -47,15 +46,15 @@ const IN_HAND: Moment = 20_000;
 /// The shortest time that a function waits for a receipt.
 const PATIENCE: Moment = 600;
 
-/// The cause of each message after the first; `None` where there is none that is allowed.
-pub(super) fn causes(line: &Line, hook: &Hook, troubles: &Troubles) -> Vec<Option<Cause>> {
+/// The cause of each message after the first, of a hook with or without `dedupe`; `None` where there is none that is allowed.
+pub(super) fn causes(line: &Line, dedupe: bool, troubles: &Troubles) -> Vec<Option<Cause>> {
     let mut stored = line.stored.clone();
     stored.sort_by_key(|stored| stored.at);
     let mut by_sender = 0;
     let mut causes = Vec::new();
     for (number, this) in stored.iter().enumerate().skip(1) {
         let earlier = stored.get(..number).unwrap_or_default();
-        let cause = cause(line, hook, troubles, earlier, this, by_sender);
+        let cause = cause(line, dedupe, troubles, earlier, this, by_sender);
         by_sender += usize::from(cause == Some(Cause::Sender));
         causes.push(cause);
     }
@@ -64,7 +63,7 @@ pub(super) fn causes(line: &Line, hook: &Hook, troubles: &Troubles) -> Vec<Optio
 
 fn cause(
     line: &Line,
-    hook: &Hook,
+    dedupe: bool,
     troubles: &Troubles,
     earlier: &[Stored],
     this: &Stored,
@@ -75,8 +74,8 @@ fn cause(
     let overlaps =
         |spans: &[Span]| spans.iter().any(|span| span.0 <= to && span.1.saturating_add(BLUR) >= from);
     // Of a hook that knows repeats, requests without an answer; of others, all but the first.
-    let again = |attempt: &&Attempt| attempt.from <= to && (!hook.dedupe || attempt.outcome == Outcome::None);
-    let requests = line.attempts.iter().filter(again).count().saturating_sub(usize::from(!hook.dedupe));
+    let again = |attempt: &&Attempt| attempt.from <= to && (!dedupe || attempt.outcome == Outcome::None);
+    let requests = line.attempts.iter().filter(again).count().saturating_sub(usize::from(!dedupe));
     let outcomes = || line.attempts.iter().map(|attempt| attempt.outcome);
     let was_in_store = outcomes().any(|outcome| !matches!(outcome, Outcome::Queued(_)));
     let was_received = outcomes().any(|outcome| outcome == Outcome::Queued(before.message_id));
@@ -92,7 +91,7 @@ fn cause(
         Some(Cause::Store)
     } else if was_in_store && to - from < IN_HAND {
         Some(Cause::AtOnce)
-    } else if to - from >= PATIENCE && !(hook.dedupe && was_received) {
+    } else if to - from >= PATIENCE && !(dedupe && was_received) {
         Some(Cause::Late)
     } else {
         None
@@ -101,7 +100,6 @@ fn cause(
 
 #[cfg(test)]
 mod tests {
-    use super::super::hooks::HOOKS;
     use super::*;
 
     fn line(attempts: &[(Moment, Outcome)], stored: &[(Moment, bool)]) -> Line {
@@ -119,17 +117,13 @@ mod tests {
         }
     }
 
-    fn hook(name: &str) -> &'static Hook {
-        HOOKS.iter().find(|hook| hook.name == name).unwrap()
-    }
-
     #[test]
     fn a_duplicate_needs_a_cause() {
         let queued = Outcome::Queued([0; 16]);
-        let (plain, known) = (hook("orders"), hook("once"));
+        let (plain, known) = (false, true);
         let quiet = Troubles::default();
         let killed = Troubles { kills: vec![(1000, 1000)], ..Troubles::default() };
-        let of = |line: &Line, hook, troubles| causes(line, hook, troubles);
+        let of = |line: &Line, dedupe, troubles| causes(line, dedupe, troubles);
 
         let twice = line(&[(0, queued)], &[(10, false), (20, false)]);
         assert_eq!(of(&twice, plain, &quiet), [None]);

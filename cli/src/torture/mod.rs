@@ -66,6 +66,16 @@ enum Spilling {
     Never,
 }
 
+impl Spilling {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::OnFailure => "on-failure",
+            Self::Always => "always",
+            Self::Never => "never",
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Which {
     Tdmq,
@@ -159,7 +169,11 @@ fn asked(args: Args) -> Result<Asked, String> {
 async fn torture(asked: Asked, senders: usize) -> Fallible<bool> {
     let began = Instant::now();
     let world = Arc::new(World::build(asked).await?);
-    let verdict = experiment(&world, senders).await;
+    let verdict = tokio::select! {
+        verdict = experiment(&world, senders) => verdict,
+        // The processes must not outlive it.
+        _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
+    };
     let took = began.elapsed().as_secs();
     if let Ok(verdict) = &verdict {
         println!("{}{verdict}", heading(&world, took));
@@ -224,10 +238,11 @@ fn heading(world: &World, took: u64) -> String {
     let counts: Vec<_> = troubles.counts.iter().map(|(name, count)| format!("{name} {count}")).collect();
     let by_fault: Vec<_> = met.by_fault.iter().map(|(name, count)| format!("{name} {count}")).collect();
     format!(
-        "seed {seed}, {}, spill {spilling:?}: {deliveries} deliveries in {took} s\n\
+        "seed {seed}, {}, spill {}: {deliveries} deliveries in {took} s\n\
          faults     {total}: {}\n\
          vendor     {} requests, {} of them met a fault: {}\n",
         vendor.as_str(),
+        spilling.as_str(),
         counts.join(", "),
         met.requests,
         met.faulty,

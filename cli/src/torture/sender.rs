@@ -72,7 +72,7 @@ impl Sender {
         if !is_settled && delivery.hook.retries && delivery.forgery.is_none() {
             self.world.unsettled().push((line, delivery.number));
         }
-        if is_settled && delivery.hook.dedupe && delivery.rng.happens(REPEATED) {
+        if is_settled && self.world.knows_repeats(delivery.hook) && delivery.rng.happens(REPEATED) {
             self.attempt(&mut delivery, line).await?;
         }
         Ok(())

@@ -56,12 +56,12 @@ impl Verdict {
         verdict.promise("altered", ledger.altered.len(), listed(&ledger.altered));
         verdict.promise("unknown ids", ledger.unknown.len(), listed(&ledger.unknown));
         verdict.promise("left in spill", waiting.len(), listed(&waiting));
-        verdict.promise("left in dead although it can be sent", sendable, Vec::new());
-        verdict.promise("objects that are no deliveries", ledger.corrupt.len(), listed(&ledger.corrupt));
+        verdict.promise("left in dead", sendable, Vec::new());
+        verdict.promise("broken objects", ledger.corrupt.len(), listed(&ledger.corrupt));
         let given_up: Vec<_> = given_up.iter().map(ToString::to_string).collect();
-        verdict.promise("given up by senders that send again", given_up.len(), listed(&given_up));
-        verdict.promise("processes that ended by themselves", ended, Vec::new());
-        verdict.promise("failures of the experiment itself", failures.len(), listed(&failures));
+        verdict.promise("given up", given_up.len(), listed(&given_up));
+        verdict.promise("crashes", ended, Vec::new());
+        verdict.promise("failures of the experiment", failures.len(), listed(&failures));
         verdict
     }
 
@@ -111,7 +111,7 @@ impl Verdict {
             if !line.attempts.iter().all(|attempt| may_be(world, hook.shape, attempt.outcome)) {
                 breaks(ANSWERS);
             }
-            for cause in causes(line, hook, &troubles) {
+            for cause in causes(line, world.knows_repeats(hook), &troubles) {
                 match cause.filter(|_| !world.asked.faults.is_none()) {
                     Some(cause) => *verdict.duplicates.entry(cause).or_default() += 1,
                     None => breaks(DUPLICATES),
@@ -145,7 +145,7 @@ impl Verdict {
 const LOST: &str = "lost";
 const FORGED: &str = "forged";
 const RECEIPTS: &str = "false receipts";
-const ANSWERS: &str = "answers that must not be";
+const ANSWERS: &str = "wrong answers";
 const DUPLICATES: &str = "duplicates that are not allowed";
 
 /// Whether the message that the answer names is in the queue.
@@ -177,18 +177,18 @@ impl fmt::Display for Verdict {
         let answers: Vec<_> =
             self.by_answer.iter().map(|(answer, count)| format!("{answer} {count}")).collect();
         writeln!(f, "answers    {}; the latest after {} ms", answers.join(", "), self.latest)?;
-        write!(
-            f,
-            "acknowledged {acknowledged} | in queue {in_queue} | dead, kept {dead} | not acknowledged {not_acknowledged}"
-        )?;
-        for Promise { name, broken, .. } in &self.promises {
+        writeln!(f, "not acknowledged {not_acknowledged}")?;
+        write!(f, "acknowledged {acknowledged} | in queue {in_queue} | dead, kept {dead}")?;
+        for Promise { name, broken, .. } in self.promises.iter().filter(|p| p.name != DUPLICATES) {
             write!(f, " | {name} {broken}")?;
         }
-        let all: usize = self.duplicates.values().sum();
-        let causes: Vec<_> =
-            self.duplicates.iter().map(|(cause, count)| format!("{} {count}", cause.as_str())).collect();
-        let causes = if causes.is_empty() { "none".to_owned() } else { causes.join(", ") };
-        writeln!(f, " | duplicates {all} (all allowed: {causes})")?;
+        let allowed: usize = self.duplicates.values().sum();
+        let not_allowed = self.promises.iter().find(|p| p.name == DUPLICATES).map_or(0, |p| p.broken);
+        write!(f, " | duplicates {} (allowed {allowed}", allowed + not_allowed)?;
+        for (number, (cause, count)) in self.duplicates.iter().enumerate() {
+            write!(f, "{} {} {count}", if number == 0 { ":" } else { "," }, cause.as_str())?;
+        }
+        writeln!(f, ")")?;
         for Promise { name, broken, examples } in self.promises.iter().filter(|promise| promise.broken > 0) {
             writeln!(f, "BROKEN: {name} {broken}, such as {}", examples.join("; "))?;
         }

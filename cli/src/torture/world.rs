@@ -11,7 +11,7 @@ use hookmq_shared::source::Source;
 
 use super::conductor::Conductor;
 use super::harvest::{self, Met};
-use super::hooks;
+use super::hooks::{self, Hook};
 use super::ledger::{Ledger, Moment, Watch};
 use super::plan::{self, Action, Faults};
 use super::processes::{Process, free_ports};
@@ -138,6 +138,11 @@ impl World {
     pub(super) fn harvest(&self) {
         let taken = self.emulator.take();
         harvest::enter(taken, &self.site.store(), &self.watch, &mut self.ledger(), &mut self.met());
+    }
+
+    /// Whether deliveries of this hook that were sent are marked.
+    pub(super) fn knows_repeats(&self, hook: &Hook) -> bool {
+        hook.dedupe && self.asked.spilling != Spilling::Never
     }
 
     /// One of the forwarders; the numbers go round.

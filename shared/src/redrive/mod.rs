@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use crate::clock::Timestamp;
-use crate::config::Config;
+use crate::config::{Config, Oversize};
 use crate::context::Context;
 use crate::message::Message;
 use crate::queue::{Class, EnvProblem, Queue, Rest, SendError, Vendor};
@@ -290,7 +290,13 @@ impl<Q: Queue> Redriver<Q> {
         }
         let Some(message) = self.message(&record) else { return Ok(Done::Waiting) };
         let until = (deadline.checked_sub(RESERVE).unwrap_or(deadline)).min(Instant::now() + SEND);
-        match queue.send(&message, until).await {
+        let mut sent = queue.send(&message, until).await;
+        if sent.as_ref().is_err_and(|error| error.class == Class::TooLarge)
+            && let Some(message) = self.refer(&record, deadline).await?
+        {
+            sent = queue.send(&message, until).await;
+        }
+        match sent {
             Ok(receipt) => {
                 if dedupe.is_some() {
                     spill.mark_sent(Q::VENDOR, &record.delivery, &receipt, deadline).await;
@@ -315,6 +321,19 @@ impl<Q: Queue> Redriver<Q> {
             let hook = config.hook(&record.delivery.hook)?;
             hook.recipe(Q::VENDOR, &config.source_uri)?.render(&record.delivery).ok()
         })
+    }
+
+    /// The message that refers to the body, once that is safe, where the hook allows it: what is spilled
+    /// first was tried by nobody, and nobody noticed that it is too large.
+    async fn refer(&self, record: &Record, deadline: Instant) -> Result<Option<Message>, StoreError> {
+        let Inner { spill, config, .. } = &*self.0;
+        let hook = config.hook(&record.delivery.hook);
+        let hook = hook.filter(|hook| hook.keeping.oversize == Oversize::Reference);
+        let Some(recipe) = hook.and_then(|hook| hook.recipe(Q::VENDOR, &config.source_uri)) else {
+            return Ok(None);
+        };
+        let dataref = spill.claim(Q::VENDOR, &record.delivery, deadline).await?;
+        Ok(recipe.refer(&record.delivery, &dataref).ok())
     }
 
     async fn failed(
