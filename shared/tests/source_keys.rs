@@ -200,6 +200,28 @@ fn set_header(request: &mut Request, name: &str, value: String) {
     request.headers.push(name, value);
 }
 
+/// Anybody can have a bucket of that name, and put a certificate into it.
+#[test]
+fn no_object_store_is_the_service() {
+    let source = with("huawei-smn", &[]).unwrap();
+    for host in [
+        "smn.obs.myhuaweicloud.com",
+        "smn.obs.myhuaweicloud.eu",
+        "smn.obs.otc.t-systems.com",
+        "smn.obs-website.otc.t-systems.com",
+        "smn.cn-north-4.obs.myhuaweicloud.com",
+    ] {
+        let request =
+            altered(&signed("huawei-smn"), "signing_cert_url", &format!("https://{host}/smn/SMN_x.pem"));
+        assert_eq!(outcome(&source, request, NOW, None), "not_allowed", "{host}");
+    }
+    for region in ["cn-north-4.myhuaweicloud.com", "af-south-1.myhuaweicloud.com", "eu-nl.otc.t-systems.com"] {
+        let url = format!("https://smn.{region}/smn/SMN_x.pem");
+        let request = altered(&signed("huawei-smn"), "signing_cert_url", &url);
+        assert_eq!(outcome(&source, request, NOW, None), format!("fetch {url}"));
+    }
+}
+
 #[test]
 fn an_empty_subject_is_signed_as_a_line_or_left_out() {
     let (verifier, signer) = pair("huawei-smn");

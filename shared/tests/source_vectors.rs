@@ -52,7 +52,7 @@ fn verify_table(file: &Value) -> String {
 fn key_source(source: &Value) -> Value {
     let allow = [
         ("SimpleNotificationService", "sns.??-*.amazonaws.com/SimpleNotificationService-*.pem"),
-        ("t-systems", "smn.*.otc.t-systems.com/smn/SMN_*.pem"),
+        ("t-systems", "smn.??-*.otc.t-systems.com/smn/SMN_*.pem"),
         ("paypal", "api.paypal.com/v1/notifications/certs/CERT-*"),
         ("aliyuncs", "mnstest.oss-cn-hangzhou.aliyuncs.com/*.pem"),
     ];

@@ -7,6 +7,7 @@ use super::field::{Field, View};
 use super::parts::{Compound, Empty};
 use super::{Params, grammar};
 use crate::reader::{At, Strings, Table};
+use crate::secret::sorted;
 
 /// `signed = ["v0:", "{header:X-Timestamp}", ":", "{body}"]`,
 /// `signed = { sort = true, parts = […] }`, or, where the kind of request decides,
@@ -280,11 +281,11 @@ impl Message<'_> {
             Piece::Bytes(bytes) => bytes.as_ref(),
             Piece::Secret => secret,
         });
-        let mut pieces: Vec<&[u8]> = pieces.collect();
         if self.sort {
-            pieces.sort_unstable();
+            sorted(&pieces.collect::<Vec<_>>()).into_iter().for_each(&mut sink);
+        } else {
+            pieces.for_each(&mut sink);
         }
-        pieces.into_iter().for_each(&mut sink);
     }
 
     /// The signed bytes in one piece.
