@@ -172,9 +172,9 @@ impl Store {
         }
     }
 
-    /// What is missing or wrong in the environment now that [`open`](Self::open) did not look at,
-    /// because it may change while the function is warm: credentials, `TLS_CA_FILE`, `HTTPS_PROXY`. For
-    /// the log at start; a call fails as [`StoreError::Config`].
+    /// What is missing or wrong with the credentials, which [`open`](Self::open) does not look at
+    /// because they may change while the function is warm. For the log at start; a call fails as
+    /// [`StoreError::Config`].
     pub fn problem(&self) -> Option<EnvProblem> {
         match &self.0 {
             Kind::File(_) => None,

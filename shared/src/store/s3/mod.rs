@@ -1,7 +1,8 @@
 //! A bucket as a store: Amazon S3, and what speaks its protocol (Tencent's COS, Huawei's OBS, and more).
 //!
 //! Requests are signed here and go over the queues' own transport: no second HTTP or TLS stack, and
-//! nothing of it is made before the first call.
+//! nothing of it is made before the first call. Both store kinds together are 72 kB of a zipped
+//! forwarder; a library that only signs URLs and reads listings would be 204 kB, and 42 crates.
 //!
 //! A new object is written with `If-None-Match: *`. A store that does not know the condition (it says
 //! so, or it ignores it) replaces what is there; that is harmless, because a name is made of what it
@@ -110,11 +111,10 @@ impl S3Store {
         })
     }
 
-    /// What is missing or wrong in the environment now.
+    /// What is missing or wrong with the credentials now. The transport is not made for this: what is
+    /// wrong with it is wrong with the queue's too.
     pub(super) fn problem(&self) -> Option<EnvProblem> {
-        let transport = || self.transport().problem().cloned();
-        let keys = Keyring::trusting(&self.context.env, &self.vault);
-        self.settings.credentials(keys).err().or_else(transport)
+        self.settings.credentials(Keyring::trusting(&self.context.env, &self.vault)).err()
     }
 
     pub(super) async fn put(

@@ -195,7 +195,8 @@ fn is_region(region: &str) -> bool {
 /// The label after the service's, where vendors put the region: `s3.eu-west-1.…`,
 /// `s3.dualstack.eu-west-1.…`, `cos.ap-guangzhou.…`, `obs.eu-de.…`.
 fn region_of(host: &str) -> Option<&str> {
-    let mut labels = host.split('.').skip_while(|label| !matches!(*label, "s3" | "s3-fips" | "cos" | "obs"));
+    const SERVICES: [&str; 5] = ["s3", "s3-fips", "cos", "cos-internal", "obs"];
+    let mut labels = host.split('.').skip_while(|label| !SERVICES.contains(label));
     let mut next = labels.nth(1)?;
     if next == "dualstack" {
         next = labels.next()?;
@@ -248,6 +249,11 @@ mod tests {
                 "s3://hooks-1250000000",
                 &[("S3_ENDPOINT", "https://hooks-1250000000.cos.ap-guangzhou.myqcloud.com")],
                 ("https://hooks-1250000000.cos.ap-guangzhou.myqcloud.com", "", "ap-guangzhou"),
+            ),
+            (
+                "s3://hooks-1",
+                &[("S3_ENDPOINT", "https://cos-internal.ap-guangzhou.tencentcos.cn")],
+                ("https://hooks-1.cos-internal.ap-guangzhou.tencentcos.cn", "", "ap-guangzhou"),
             ),
             (
                 "s3://hooks",
