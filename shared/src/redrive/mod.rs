@@ -36,6 +36,9 @@ const RESERVE: Duration = Duration::from_secs(2);
 /// One send gets this at most: the others wait for its place.
 const SEND: Duration = Duration::from_secs(15);
 
+/// One delivery gets this at most, the store's calls included, which try again until then.
+const ONE: Duration = Duration::from_secs(30);
+
 /// Failures in a row after which the vendor is left alone until the next run.
 const ENOUGH: u32 = 5;
 
@@ -243,6 +246,7 @@ impl<Q: Queue> Redriver<Q> {
     }
 
     async fn one(&self, entry: &Entry, is_delayed: bool, options: &Options, deadline: Instant) -> Done {
+        let deadline = deadline.min(Instant::now() + ONE);
         let done = self.redrive(entry, is_delayed, options, deadline).await;
         done.unwrap_or_else(|error| {
             tracing::error!(object = entry.name, %error, "redrive");
