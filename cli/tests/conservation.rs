@@ -15,6 +15,12 @@ fn build_functions() {
     let folder = Path::new(HOOKMQ).parent().unwrap();
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["build", "--quiet", "-p", "hookmq-cli", "-p", "tdmq", "-p", "rocketmq", "-p", "redrive"]);
+    // What tells about this package would have others built anew.
+    let of_this =
+        |name: &str| ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|prefix| name.starts_with(prefix));
+    for (name, _) in std::env::vars().filter(|(name, _)| of_this(name)) {
+        cargo.env_remove(name);
+    }
     cargo.arg("--manifest-path").arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"));
     cargo.arg("--target-dir").arg(folder.parent().unwrap());
     if folder.ends_with("release") {
