@@ -81,7 +81,7 @@ impl Metrics {
         Self(Arc::new(Inner { hooks: Vec::new(), sink: Sink::Off }))
     }
 
-    /// Counted, for [`text`](Self::text).
+    /// Counted, for the HTTP host to show.
     pub fn counted<'h>(hooks: impl IntoIterator<Item = &'h str>) -> Self {
         Self::new(hooks, Sink::Registry(Registry::default()))
     }
