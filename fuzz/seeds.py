@@ -4,23 +4,26 @@ import base64
 import json
 import pathlib
 import re
-import shutil
 import tomllib
+import urllib.parse
 from collections.abc import Callable, Iterable
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 CORPUS = ROOT / "fuzz/corpus"
 VECTORS = ROOT / "shared/tests/vectors"
 PRESETS = sorted((ROOT / "shared/src/source/presets").glob("*.toml"))
-MOST = 40
+NOW = 1_760_000_000
+MOST = 60
+# What fuzzing found is named by its hash, and stays.
+FOUND = re.compile("[0-9a-f]{40}")
 Seeds = Iterable[tuple[str, bytes]]
 
 
 def accepted(preset: pathlib.Path) -> list[dict]:
-    """The cases of a preset's vector file that a source accepts."""
+    """The cases of a preset's vector file that a source accepts; first those of the targets' own time."""
     file = VECTORS / "webhooks" / f"{preset.stem.replace('-', '_')}.json"
     cases = json.loads(file.read_text())["cases"] if file.exists() else []
-    return [case for case in cases if case["expect"] == "accept"]
+    return sorted((case for case in cases if case["expect"] == "accept"), key=lambda case: case["now"] != NOW)
 
 
 def various(key: Callable[[dict], object]) -> list[pathlib.Path]:
@@ -32,18 +35,51 @@ def various(key: Callable[[dict], object]) -> list[pathlib.Path]:
 
 
 def way(verify: dict) -> list[object]:
-    """The kind, the places and the spelling of what is signed."""
+    """The kind, the places, the spelling and the parts of what is signed."""
     signature = verify.get("signature", {})
     return [verify["kind"], signature.get("from", "").split(":")[0], signature.get("format"),
-            signature.get("encoding"), "timestamp" in verify, "decrypt" in verify, "body_hash" in verify]
+            signature.get("encoding"), "timestamp" in verify, "decrypt" in verify, "body_hash" in verify,
+            sorted(set(re.findall(r"{(\w+)", json.dumps(verify.get("signed")))))]
+
+
+def written(preset: str, case: dict, body: bytes) -> bytes:
+    url = urllib.parse.urlsplit(case.get("url") or "https://example.com/hook")
+    target = url.path + (url.query and "?" + url.query)
+    head = [preset, f"{case['method']} {target}", *(f"{name}: {value}" for name, value in case.get("headers", []))]
+    return "\n".join(head).encode() + b"\n\n" + body
 
 
 def request() -> Seeds:
     for preset in various(way):
         for case in accepted(preset)[:1]:
-            head = [preset.stem, "\t".join(case["secrets"]).replace("\n", "\\n"), case.get("url") or "https://example.com/hook"]
-            head += [f"{name}: {value}" for name, value in case["headers"]]
-            yield preset.stem, "\n".join(head).encode() + b"\n\n" + base64.b64decode(case["body_b64"])
+            yield preset.stem, written(preset.stem, case, base64.b64decode(case["body_b64"]))
+    for case in json.loads((VECTORS / "webhooks/handshakes.json").read_text())["cases"]:
+        if "method" in case and not case.get("signed"):
+            preset = case["provider"].replace("_", "-")
+            case["headers"] = case.get("headers", {}).items()
+            yield f"{preset}-handshake", written(preset, case, case.get("body", "").encode())
+
+
+def signature() -> Seeds:
+    # The ways are numbered in the target.
+    texts = ["00ff", "AP8=", "_-8", "sha256=00FF", "bearer  _-8=", "v1,AP8= v2,x v1,AA==", "v1=00,v0=11,v1=ff",
+             "HMAC v1AP8, v1_-8", "t=1,v1=00,v1=ff", "v1=AP8=, t=1, n=2", "t=1;s=AP8", "a=1,é=00&é=ff"]
+    for way, text in enumerate(texts):
+        yield str(way), bytes([way]) + text.encode()
+    for name, text in {"eight": ",v1=00" * 8, "nine": ",v1=00" * 9, "twice": ",t=1,t=2,v1=00"}.items():
+        yield name, bytes([8]) + text[1:].encode()
+
+
+def encrypted() -> Seeds:
+    salt = bytes(range(16))
+    event = b'{"a":"b"}'
+    framed = salt + len(event).to_bytes(4, "big") + event + b"corp-1"
+    for number, preset in enumerate(["feishu", "dingtalk", "wecom", "wechat-mp-secure", "wechat-pay-v3"]):
+        text, most = (event, 16) if preset == "feishu" else (framed, 32)
+        missing = most - len(text) % most
+        yield preset, bytes([number, 3, 1]) + salt + text + bytes([missing]) * missing
+        for case in accepted(ROOT / f"{preset}.toml")[:1]:
+            yield f"{preset}-body", bytes([number, 40, 0]) + salt + base64.b64decode(case["body_b64"])
 
 
 def json_field() -> Seeds:
@@ -113,10 +149,13 @@ def vendor_answer() -> Seeds:
 
 
 def main() -> None:
-    shutil.rmtree(CORPUS, ignore_errors=True)
-    for target in [request, json_field, form, xml, certificate, hooks_file, trigger_event, vendor_answer]:
+    for target in [request, signature, json_field, form, xml, certificate, encrypted, hooks_file, trigger_event,
+                   vendor_answer]:
         folder = CORPUS / target.__name__
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in folder.iterdir():
+            if not FOUND.fullmatch(file.name):
+                file.unlink()
         seeds = {seed: name for name, seed in target()}
         for seed, name in list(seeds.items())[:MOST]:
             (folder / name).write_bytes(seed)

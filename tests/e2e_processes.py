@@ -12,6 +12,7 @@ import platform
 import tempfile
 
 import samcli
+from prometheus_client.parser import text_string_to_metric_families
 
 import support
 
@@ -265,9 +266,40 @@ def check_triggers(rie: Rie, vendor_port: int) -> int:
     return 12
 
 
+def check_scrape(http: Http, deliveries: int) -> None:
+    """What Prometheus' own parser makes of the metrics."""
+    status, headers, text = support.request(http.port, "GET", "/_/metrics")
+    assert status == 200 and "version=0.0.4" in headers["content-type"], (status, headers)
+    families = {family.name: family for family in text_string_to_metric_families(text.decode())}
+    assert families["hookmq_ack_seconds"].type == "histogram"
+    ended = families["hookmq_deliveries"]
+    assert ended.type == "counter" and all(family.documentation for family in families.values())
+    hooks = {sample.labels["hook"] for sample in ended.samples}
+    assert hooks == {"case", "short", "broken", "-"}, hooks
+    # Beside them: a forged one, a broken hook's, an unknown path's, one that cannot become a message.
+    counted = sum(sample.value for sample in ended.samples)
+    assert counted == deliveries + 4, (counted, deliveries)
+    accepted = sum(s.value for s in ended.samples if s.labels["outcome"] == "accepted")
+    acks = sum(s.value for s in families["hookmq_ack_seconds"].samples if s.name.endswith("_count"))
+    assert accepted == acks > 0, (accepted, acks)
+
+
+def check_embedded(text: str) -> int:
+    """Each request on Lambda wrote one line from which CloudWatch makes metrics; how many there are."""
+    lines = [json.loads(line) for line in text.splitlines() if '"_aws"' in line]
+    for line in lines:
+        for directive in line["_aws"]["CloudWatchMetrics"]:
+            assert directive["Namespace"] == "hookmq" and directive["Dimensions"]
+            assert all(isinstance(line[name], str) for names in directive["Dimensions"] for name in names), line
+            assert all(isinstance(line[metric["Name"]], (int, float)) for metric in directive["Metrics"]), line
+        assert line["Hook"] in {"case", "short", "broken", "-"}, line
+    return len(lines)
+
+
 def main() -> None:
     support.cargo_build("hookmq-emulator", "tdmq", "rocketmq")
     log = pathlib.Path(tempfile.mkdtemp()) / "log"
+    on_lambda = 0
     for function in BOTH:
         for host in (Rie, Http):
             with contextlib.ExitStack() as stack:
@@ -279,6 +311,11 @@ def main() -> None:
                 check.the_rest()
                 triggers = check_triggers(running, vendor_port) if host is Rie else 0
                 check.auth_is_not_hammered()
+                if host is Http:
+                    check_scrape(running, check.count)
+                else:
+                    # Four more are in `the_rest`; five of the triggers' events are no requests.
+                    on_lambda += check.count + 4 + triggers - 5
                 with log.open("a") as record:
                     record.write("".join(check.answers) + json.dumps(support.messages(vendor_port)))
                 print(f"{function} on {running.name}: {check.count} deliveries, {triggers} trigger events")
@@ -287,6 +324,8 @@ def main() -> None:
     for secret in (support.TOKEN, support.SECRET_KEY, support.SECRET_ACCESS_KEY, "Bearer forged"):
         assert secret not in text, f"{secret} was written"
     assert '"outcome":"accepted"' in text and "panicked" not in text
+    embedded = check_embedded(text)
+    assert embedded == on_lambda, (embedded, on_lambda)
     print(f"{len(text.splitlines())} lines of logs, answers and messages without a secret or a panic")
     log.unlink()
 

@@ -15,6 +15,7 @@ mod sign;
 mod sources;
 #[cfg(test)]
 mod tests;
+mod torture;
 mod trigger;
 mod verify;
 
@@ -51,6 +52,8 @@ enum Command {
     Sources(sources::Args),
     /// Send what the forwarders spilled, list it, or verify what they quarantined once more
     Redrive(redrive::Args),
+    /// Prove that what is acknowledged is in the queue, whatever goes wrong on the way
+    Torture(torture::Args),
     /// Verify a request as a function would: as described, or piped in as `sign` prints it
     Verify(verify::Args),
 }
@@ -83,6 +86,7 @@ async fn main() -> ExitCode {
         Command::Send(args) => send::run(&args).await,
         Command::Sources(args) => sources::run(&args),
         Command::Redrive(args) => redrive::run(&args).await,
+        Command::Torture(args) => torture::run(args).await,
         Command::Verify(args) => verify::run(&args),
     }
     .into()

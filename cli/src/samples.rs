@@ -182,13 +182,17 @@ mod tests {
     use std::collections::BTreeSet;
 
     use base64::Engine as _;
-    use hookmq_shared::clock::Timestamp;
+    use clap::ValueEnum as _;
+    use hookmq_shared::clock::{Random, Timestamp};
     use hookmq_shared::config::{Config, Reading, Samples, Severity, is_published};
     use hookmq_shared::env::Env;
     use hookmq_shared::host::trigger;
-    use hookmq_shared::source::{Outcome, preset_names};
+    use hookmq_shared::http::Request;
+    use hookmq_shared::source::{Draft, Outcome, preset_names};
+    use serde_json::Value;
 
     use super::*;
+    use crate::trigger::{Signed, Trigger};
 
     #[test]
     fn every_sample_is_a_presets_and_has_an_event() {
@@ -257,5 +261,48 @@ mod tests {
                 (_, other) => panic!("{file}: {other:?}"),
             }
         }
+    }
+
+    /// A value's form: what differs from one signing to the next is only named.
+    fn form(value: &Value) -> Value {
+        match value {
+            Value::Object(members) => {
+                members.iter().map(|(name, value)| (name.clone(), form(value))).collect()
+            }
+            Value::Array(items) => items.iter().map(form).collect(),
+            Value::String(_) => "text".into(),
+            Value::Number(_) => "number".into(),
+            other => other.clone(),
+        }
+    }
+
+    /// The files of deliveries are what `hookmq sign` prints.
+    #[test]
+    fn every_delivery_has_the_form_that_sign_prints() {
+        let mut compared = 0;
+        for (file, _, text) in EVENTS.iter().filter(|(_, expect, _)| *expect == Expect::Stored) {
+            let stem = file.strip_suffix(".json").unwrap();
+            let (preset, trigger) = Trigger::value_variants()
+                .iter()
+                .find_map(|trigger| {
+                    let name = trigger.to_possible_value()?.get_name().to_owned();
+                    Some((stem.strip_suffix(&format!("-{name}"))?, *trigger))
+                })
+                .unwrap();
+            let signer = Sample::of(preset).unwrap().signer().unwrap();
+            let draft = Draft { path: format!("/tdmq/{preset}"), ..Draft::default() };
+            let at = Timestamp::from_unix(1_760_000_000);
+            let request = signer.sign(draft, 0, at, &Random::system()).unwrap();
+            let Request { method, path, raw_query, headers, body, .. } = &request;
+            let printed = Signed { method, path, raw_query, headers, body, at }.print(trigger);
+            let [kept, printed] =
+                [text.as_bytes(), &printed].map(|text| serde_json::from_slice(text).unwrap());
+            assert_eq!(form(&kept), form(&printed), "{file}");
+            for fixed in ["/rawPath", "/path", "/httpMethod", "/isBase64Encoded", "/headers/content-type"] {
+                assert_eq!(kept.pointer(fixed), printed.pointer(fixed), "{file} {fixed}");
+            }
+            compared += 1;
+        }
+        assert!(compared > SAMPLES.len(), "{compared}");
     }
 }

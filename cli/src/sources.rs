@@ -127,6 +127,9 @@ fn facts(info: &Info) -> Vec<(&'static str, String)> {
     let body = if info.ack.body.is_empty() { String::new() } else { format!(" `{}`", info.ack.body) };
     let answer = format!("`{}`{body}, due within {}", info.ack.status, span(info.deadline));
     facts.push(("answered", answer));
+    if info.refusal != 401 {
+        facts.push(("refused", format!("`{}`", info.refusal)));
+    }
     let places =
         |fields: &[String]| fields.iter().map(|f| format!("`{f}`")).collect::<Vec<_>>().join(", else ");
     let id = if info.id.is_empty() { "a hash of hook and body".to_owned() } else { places(&info.id) };
@@ -198,6 +201,7 @@ fn to_json(info: &Info) -> Value {
             "content_type": info.ack.header("content-type"),
             "body": info.ack.body,
         },
+        "refusal_status": info.refusal,
         "handshakes": handshakes(info),
         "id": info.id,
         "event": info.event,

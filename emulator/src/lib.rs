@@ -119,6 +119,14 @@ impl Emulator {
         self.shared.state().requests.clone()
     }
 
+    /// Hands over every stored message and every request, oldest first, and forgets them: what a long
+    /// run needs, whose memory would grow without end. The n-th message is that of the n-th request
+    /// whose `stored` is true.
+    pub fn take(&self) -> (Vec<StoredMessage>, Vec<SeenRequest>) {
+        let mut state = self.shared.state();
+        (std::mem::take(&mut state.messages), std::mem::take(&mut state.requests))
+    }
+
     /// Replaces the fault plan.
     pub fn set_faults(&self, plan: Vec<Fault>) {
         self.shared.state().faults = plan;

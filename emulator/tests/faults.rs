@@ -262,3 +262,19 @@ async fn many_connections_are_served_at_once_and_none_after_the_stop() {
     });
     assert!(hanging.is_err(), "a stop drops what is under way");
 }
+
+#[tokio::test]
+async fn what_is_taken_is_forgotten_and_in_one_order() {
+    let emulator = start().await;
+    emulator.set_faults(vec![Fault::new(FaultKind::Throttle), Fault::new(FaultKind::StoredReset).times(2)]);
+    let sends = [tdmq(&emulator, "refused"), tdmq(&emulator, "first"), dms(&emulator, "second")];
+    for send in sends {
+        let _ = send.try_send(&emulator).await;
+    }
+    let (messages, requests) = emulator.take();
+    let texts: Vec<_> = messages.iter().map(|message| message.text.as_str()).collect();
+    assert_eq!(texts, ["first", "second"]);
+    let stored: Vec<_> = requests.iter().filter(|seen| seen.stored).map(|seen| seen.vendor).collect();
+    assert_eq!((requests.len(), stored), (3, vec![Vendor::Tdmq, Vendor::Rocketmq]));
+    assert!(emulator.messages().is_empty() && emulator.requests().is_empty());
+}

@@ -1,8 +1,18 @@
-//! A field of a JSON body: the first line is the path, the rest the body.
+//! A field of a JSON body: the first line is the path, the rest the body. Where another parser reads the
+//! body too, it finds the same there, or nothing.
 #![no_main]
 
 use hookmq_shared::json;
 use libfuzzer_sys::fuzz_target;
+use serde_json::Value;
+
+fn value_at<'d>(document: &'d Value, path: &str) -> Option<&'d Value> {
+    path.split('.').try_fold(document, |value, step| match value {
+        Value::Object(members) => members.get(step),
+        Value::Array(items) => items.get(step.parse::<usize>().ok()?),
+        _ => None,
+    })
+}
 
 fuzz_target!(|data: &[u8]| {
     let at = data.iter().position(|b| *b == b'\n').unwrap_or(data.len());
@@ -14,6 +24,10 @@ fuzz_target!(|data: &[u8]| {
     if let Ok(Some(raw)) = found {
         let text = std::str::from_utf8(body).expect("JSON is UTF-8");
         assert!(json::is_valid(text) && json::is_valid(raw.get()) && text.contains(raw.get()));
+    }
+    if let (Ok(found), Ok(document)) = (found, serde_json::from_slice(body)) {
+        let found = found.map(|raw| serde_json::from_str(raw.get()).expect("JSON"));
+        assert_eq!(found.as_ref(), value_at(&document, &path));
     }
     let _ = json::text(body, &path);
 });

@@ -1,58 +1,108 @@
-//! Signature headers, tokens, timestamps and all else that a preset reads: its name, its secrets (with
-//! tabs between, and `\n` in them for an end of line), the address and header fields are a line each, what
-//! follows an empty line is the body. It is the document too, where a source asks for one.
+//! Signature headers, tokens, timestamps and all else that a preset reads: its name, the method with path
+//! and query, and header fields are a line each, what follows an empty line is the body. It is the document
+//! too, where a source asks for one. The secrets are those of the preset's vectors.
+//!
+//! Nobody guesses a signature. So where one covers the body, what is verified is the body of a vector: the
+//! corpus starts from those.
 #![no_main]
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::rc::Rc;
 
-use hookmq_shared::clock::Timestamp;
+use hookmq_shared::delivery::{Coverage, Delivery};
 use hookmq_shared::http::{Headers, Request};
-use hookmq_shared::secret::Secret;
-use hookmq_shared::source::{Outcome, Settings, Source, Verdict, preset_info};
+use hookmq_shared::source::{Fetched, Outcome, Settings, Source, Verdict, preset_info, preset_names};
 use libfuzzer_sys::fuzz_target;
+use serde_json::Value;
+use source_common::{NOW, of_case, pair, params_for, params_of_vectors};
+
+#[path = "../../shared/tests/source_common/mod.rs"]
+mod source_common;
 
 /// Good for the keys among the parameters, which have a length, and for all others.
 const PARAM: &str = "0123456789abcdef0123456789abcdef";
 const AES_KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY";
+const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/tests/vectors/webhooks");
 
 thread_local! {
-    /// A preset takes longer to read than a request.
-    static SOURCES: RefCell<HashMap<[String; 3], Option<Source>>> = RefCell::default();
+    static PRESETS: RefCell<HashMap<&'static str, Rc<Preset>>> = RefCell::default();
 }
 
-fn read_source([preset, secrets, url]: &[String; 3]) -> Option<Source> {
+struct Preset {
+    source: Source,
+    /// What the bodies of its vectors say.
+    signed: HashSet<String>,
+}
+
+impl Preset {
+    fn find(name: &str) -> Option<Rc<Self>> {
+        let name = preset_names().find(|known| *known == name)?;
+        let preset = |presets: &mut HashMap<_, _>| {
+            Rc::clone(presets.entry(name).or_insert_with(|| Rc::new(Self::read(name))))
+        };
+        Some(PRESETS.with_borrow_mut(preset))
+    }
+
+    fn read(name: &str) -> Self {
+        let file = std::fs::read_to_string(format!("{VECTORS}/{}.json", name.replace('-', "_")));
+        let file: Value = serde_json::from_str(&file.unwrap_or("{}".to_owned())).expect("vectors are JSON");
+        let cases: Vec<&Value> = file["cases"].as_array().into_iter().flatten().collect();
+        let mut accepted: Vec<&&Value> = cases.iter().filter(|case| case["expect"] == "accept").collect();
+        accepted.sort_by_key(|case| case["now"] != NOW.unix());
+        let source = accepted.first().map(|case| {
+            let settings = Settings { params: params(name), ..of_case(case).1 };
+            Source::preset(name, settings).expect(name)
+        });
+        let source = source.unwrap_or_else(|| pair(name).0);
+        let signed = |case: &&Value| match source.check("h", of_case(case).0, NOW) {
+            Verdict::Verified(delivery) => said(&delivery),
+            _ => Vec::new(),
+        };
+        let signed = cases.iter().flat_map(signed).collect();
+        Self { source, signed }
+    }
+}
+
+/// All parameters of a preset: those of its vectors where they have some.
+fn params(preset: &str) -> BTreeMap<String, String> {
     let value = |name: &str| if name == "aes_key" { AES_KEY } else { PARAM }.to_owned();
-    let params = preset_info(preset).ok()?.params.into_iter();
-    let params: BTreeMap<String, String> =
-        params.map(|param| (param.name.clone(), value(&param.name))).collect();
-    let secrets = secrets.split('\t').filter(|secret| !secret.is_empty());
-    let secrets = secrets.map(|secret| Secret::new(secret.replace("\\n", "\n"))).collect();
-    Source::preset(preset, Settings { secrets, params, url: Some(url.clone()) }).ok()
+    let params = preset_info(preset).expect(preset).params.into_iter().map(|param| param.name);
+    let mut params: BTreeMap<String, String> = params.map(|name| (name.clone(), value(&name))).collect();
+    params.extend(params_for(preset));
+    params.extend(params_of_vectors(&preset.replace('-', "_")));
+    params
 }
 
-fn source(head: [String; 3]) -> Option<Source> {
-    SOURCES.with_borrow_mut(|sources| {
-        if sources.len() == 1000 {
-            sources.clear();
-        }
-        sources.entry(head).or_insert_with_key(read_source).clone()
-    })
+/// What a body says, in each way to read it that a provider has: as it is; as JSON, whose spelling may be
+/// another; as a form, of which providers sign names and values in their order, and not where each ends.
+fn said(delivery: &Delivery) -> Vec<String> {
+    let text = String::from_utf8_lossy(&delivery.body).into_owned();
+    let mut pairs: Vec<_> = form_urlencoded::parse(&delivery.body).collect();
+    pairs.sort_unstable();
+    pairs.dedup();
+    let form: String = pairs.iter().flat_map(|(name, value)| [&**name, &**value]).collect();
+    let json = serde_json::from_str::<Value>(&text).map(|json| json.to_string());
+    [Some(text), json.ok(), (pairs.len() > 1).then(|| form.replace(['=', '&'], ""))]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fuzz_target!(|data: &[u8]| {
     let text = String::from_utf8_lossy(data);
     let (head, body) = text.split_once("\n\n").unwrap_or((&text, ""));
     let mut lines = head.lines();
-    let head = [(); 3].map(|()| lines.next().unwrap_or_default().to_owned());
-    let url = head[2].clone();
-    let Some(source) = source(head) else { return };
+    let Some(preset) = lines.next().and_then(Preset::find) else { return };
+    let Preset { source, signed } = &*preset;
+    let (method, target) = lines.next().and_then(|line| line.split_once(' ')).unwrap_or_default();
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let headers: Headers =
         lines.filter_map(|line| line.split_once(':')).map(|(n, v)| (n, v.trim().to_owned())).collect();
     let request = Request {
-        method: "POST".to_owned(),
-        path: "/h".to_owned(),
-        raw_query: url.split_once('?').map_or("", |(_, query)| query).to_owned(),
+        method: method.to_owned(),
+        path: path.to_owned(),
+        raw_query: query.to_owned(),
         headers,
         body: body.to_owned().into(),
         request_id: String::new(),
@@ -60,18 +110,24 @@ fuzz_target!(|data: &[u8]| {
         received: tokio::time::Instant::now(),
         source_ip: None,
     };
-    let now = Timestamp::from_unix(1_760_000_000);
-    let explanation = source.explain(&request, now);
+    let explanation = source.explain(&request, NOW);
     let _ = explanation.to_string();
-    let verdict = source.check("h", request, now);
+    let verdict = source.check("h", request, NOW);
     // What is explained is what is done.
     assert_eq!(
         matches!(explanation.outcome, Outcome::Verified(_)),
         matches!(verdict, Verdict::Verified(_)),
         "{explanation}"
     );
-    if let Verdict::Fetch(_, request) = verdict {
-        let document = request.body.clone();
-        let _ = source.check_with("h", *request, now, Some(&document));
+    match verdict {
+        Verdict::Verified(delivery) if delivery.coverage == Coverage::Body => {
+            let said = said(&delivery);
+            assert!(said.iter().any(|text| signed.contains(text)), "{said:?}");
+        }
+        Verdict::Fetch(address, request) => {
+            let document = Some(request.body.clone());
+            let _ = source.check_with("h", *request, NOW, &[Fetched { address, document, is_latest: true }]);
+        }
+        _ => {}
     }
 });

@@ -48,7 +48,7 @@ pub struct Delivery {
     pub subject: Option<String>,
     /// When we received it.
     pub received_at: Timestamp,
-    /// The query, which some schemes sign; empty where a token was read, which may stand in it.
+    /// The query, which some schemes sign; tokens in it replaced by `[verified]`.
     pub query: String,
     /// Header fields that may be kept: no credentials, tokens replaced by `[verified]`.
     pub headers: Vec<(String, String)>,

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::env::Env;
 use crate::queue::endpoint::Endpoint;
 use crate::queue::transport::{Call, Transport, headers};
-use crate::source::Address;
+use crate::source::{Address, Fetched};
 
 /// From connecting to the last byte; the delivery's deadline if that is earlier.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -69,7 +69,36 @@ struct State {
     tried: Option<(Instant, Option<FetchError>)>,
 }
 
-type Slot = Arc<tokio::sync::Mutex<State>>;
+impl State {
+    /// What there is to say without fetching: see [`Fetcher::document`].
+    fn known(&self, than: Option<&Document>) -> Option<Result<Option<Document>, FetchError>> {
+        let is_other = |found: &&Document| than.is_none_or(|than| than.at != found.at);
+        let kept = self.found.as_ref().filter(|found| found.at.elapsed() < KEPT);
+        if let Some(found) = kept.filter(is_other) {
+            return Some(Ok(Some(found.clone())));
+        }
+        match &self.tried {
+            Some((at, Some(error))) if at.elapsed() < PAUSE_AFTER_FAILURE => Some(Err(error.clone())),
+            Some((at, None)) if at.elapsed() < PAUSE_AFTER_SUCCESS && than.is_some() => Some(Ok(None)),
+            _ => None,
+        }
+    }
+}
+
+/// An address: what is known of it can be read while somebody fetches from it.
+#[derive(Default)]
+struct Place {
+    state: Mutex<State>,
+    fetching: tokio::sync::Mutex<()>,
+}
+
+impl Place {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+type Slot = Arc<Place>;
 
 /// Makes the requests and keeps what they brought; clones share it.
 #[derive(Clone)]
@@ -102,20 +131,32 @@ impl Fetcher {
         deadline: Instant,
     ) -> Result<Option<Document>, FetchError> {
         let limit = deadline.min(Instant::now() + TIMEOUT);
+        self.document_by(address, than, limit, async || self.get(address, limit).await).await
+    }
+
+    async fn document_by(
+        &self,
+        address: &Address,
+        than: Option<&Document>,
+        limit: Instant,
+        get: impl AsyncFnOnce() -> Result<Bytes, FetchError>,
+    ) -> Result<Option<Document>, FetchError> {
         let slot = self.slot(address);
-        let mut state = timeout_at(limit, slot.lock()).await.map_err(|_| FetchError::TimedOut)?;
-        let is_other = |found: &&Document| than.is_none_or(|than| than.at != found.at);
-        let kept = state.found.as_ref().filter(|found| found.at.elapsed() < KEPT);
-        if let Some(found) = kept.filter(is_other) {
-            return Ok(Some(found.clone()));
+        if let Some(known) = slot.state().known(than) {
+            return known;
         }
-        match &state.tried {
-            Some((at, Some(error))) if at.elapsed() < PAUSE_AFTER_FAILURE => return Err(error.clone()),
-            Some((at, None)) if at.elapsed() < PAUSE_AFTER_SUCCESS && than.is_some() => return Ok(None),
-            _ => {}
+        let _fetching = timeout_at(limit, slot.fetching.lock()).await.map_err(|_| FetchError::TimedOut)?;
+        // Somebody else may have fetched it meanwhile.
+        if let Some(known) = slot.state().known(than) {
+            return known;
         }
-        let fetched = self.get(address, limit).await;
+        let fetched = get().await;
+        // The address was not even asked.
+        if let Err(FetchError::Busy) = fetched {
+            return Err(FetchError::Busy);
+        }
         let at = Instant::now();
+        let mut state = slot.state();
         state.tried = Some((at, fetched.as_ref().err().cloned()));
         let document = Document { bytes: fetched?, at };
         state.found = Some(document.clone());
@@ -124,9 +165,10 @@ impl Fetcher {
 
     /// Forgets a document that is of no use to anybody; it counts as a failure.
     pub(crate) fn forget(&self, address: &Address) {
-        // Who holds the slot is fetching another one.
-        if let Ok(mut state) = self.slot(address).try_lock() {
-            *state = State { found: None, tried: Some((Instant::now(), Some(FetchError::NoKey))) };
+        let slot = self.slot(address);
+        // Who is fetching brings another one.
+        if let Ok(_fetching) = slot.fetching.try_lock() {
+            *slot.state() = State { found: None, tried: Some((Instant::now(), Some(FetchError::NoKey))) };
         }
     }
 
@@ -136,7 +178,9 @@ impl Fetcher {
     }
 
     async fn get(&self, address: &Address, limit: Instant) -> Result<Bytes, FetchError> {
-        let _permit = self.0.under_way.try_acquire().map_err(|_| FetchError::Busy)?;
+        // In turn: whoever asks for many addresses must not keep the others out.
+        let permit = timeout_at(limit, self.0.under_way.acquire()).await;
+        let _permit = permit.map_err(|_| FetchError::Busy)?.map_err(|_| FetchError::Busy)?;
         let transport = self.0.transport.get_or_init(|| Transport::new(&self.0.env));
         if let Some(problem) = transport.problem() {
             return Err(FetchError::Environment(problem.to_string()));
@@ -162,7 +206,7 @@ impl Fetcher {
         let mut slots = self.slots();
         if slots.len() >= MAX_ADDRESSES && !slots.contains_key(address) {
             let is_used = |slot: &Slot| Arc::strong_count(slot) > 1;
-            let has_found = |slot: &Slot| slot.try_lock().is_ok_and(|state| state.found.is_some());
+            let has_found = |slot: &Slot| slot.state().found.is_some();
             slots.retain(|_, slot| is_used(slot) || has_found(slot));
             if slots.len() >= MAX_ADDRESSES {
                 slots.retain(|_, slot| is_used(slot));
@@ -171,13 +215,111 @@ impl Fetcher {
         Arc::clone(slots.entry(address.clone()).or_default())
     }
 
-    fn slots(&self) -> std::sync::MutexGuard<'_, HashMap<Address, Slot>> {
+    fn slots(&self) -> MutexGuard<'_, HashMap<Address, Slot>> {
         self.0.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is fetched for one request.
+#[derive(Default)]
+pub(crate) struct Collected {
+    fetched: Vec<Fetched>,
+    /// The same, as it was found or not.
+    found: Vec<Result<Document, FetchError>>,
+}
+
+impl Collected {
+    pub(crate) fn fetched(&self) -> &[Fetched] {
+        &self.fetched
+    }
+
+    /// Why there is nothing from that address.
+    pub(crate) fn failure(&self, address: &Address) -> Option<&FetchError> {
+        let number = self.number(address)?;
+        self.found.get(number)?.as_ref().err()
+    }
+
+    /// Fetches what is asked for; asked for again, another one if there is one. After that it is the
+    /// latest, so that no request asks for ever.
+    pub(crate) async fn fetch(&mut self, fetcher: &Fetcher, address: Address, deadline: Instant) {
+        let number = self.number(&address);
+        let than = number.and_then(|number| self.found.get(number)?.as_ref().ok());
+        let found = match fetcher.document(&address, than, deadline).await {
+            Ok(Some(document)) => Ok(document),
+            Err(error) => Err(error),
+            Ok(None) => match than {
+                Some(document) => Ok(document.clone()),
+                None => Err(FetchError::NoKey),
+            },
+        };
+        let is_latest = number.is_some() || found.is_err();
+        let document = found.as_ref().ok().map(|document| document.bytes.clone());
+        if let Some(number) = number {
+            self.fetched.swap_remove(number);
+            drop(self.found.swap_remove(number));
+        }
+        self.fetched.push(Fetched { address, document, is_latest });
+        self.found.push(found);
+    }
+
+    fn number(&self, address: &Address) -> Option<usize> {
+        self.fetched.iter().position(|fetched| fetched.address == *address)
     }
 }
 
 impl fmt::Debug for Fetcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Fetcher")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use tokio::time::{advance, timeout};
+
+    use super::*;
+
+    fn address() -> Address {
+        Address::parse("https://keys.example.com/x").unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_known_is_there_while_another_is_fetched() {
+        let (fetcher, address) = (Fetcher::new(&Env::of::<&str, &str>([])), address());
+        let limit = Instant::now() + Duration::from_secs(3600);
+        let bytes = async || Ok(Bytes::from_static(b"1"));
+        let first = fetcher.document_by(&address, None, limit, bytes).await.unwrap().unwrap();
+        advance(PAUSE_AFTER_SUCCESS).await;
+        let (hanging, same, than) = (fetcher.clone(), address.clone(), first.clone());
+        let other = tokio::spawn(async move {
+            hanging.document_by(&same, Some(&than), limit, async || pending().await).await
+        });
+        tokio::task::yield_now().await;
+        let soon = Duration::from_millis(1);
+        let again = timeout(soon, fetcher.document_by(&address, None, limit, async || panic!())).await;
+        assert_eq!(again.unwrap().unwrap().unwrap().bytes, first.bytes);
+        // Another one is worth waiting for.
+        let wait = fetcher.document_by(&address, Some(&first), limit, async || panic!());
+        assert!(timeout(soon, wait).await.is_err());
+        assert!(!other.is_finished());
+        other.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_had_no_turn_may_ask_again_at_once() {
+        let (fetcher, address) = (Fetcher::new(&Env::of::<&str, &str>([])), address());
+        let limit = Instant::now() + Duration::from_secs(3600);
+        let busy = fetcher.document_by(&address, None, limit, async || Err(FetchError::Busy)).await;
+        assert_eq!(busy.unwrap_err(), FetchError::Busy);
+        let bytes = async || Ok(Bytes::from_static(b"1"));
+        assert!(fetcher.document_by(&address, None, limit, bytes).await.unwrap().is_some());
+        let failed = async || Err(FetchError::Status(500));
+        fetcher.forget(&address);
+        advance(PAUSE_AFTER_FAILURE).await;
+        assert!(fetcher.document_by(&address, None, limit, failed).await.is_err());
+        let again = fetcher.document_by(&address, None, limit, async || panic!()).await;
+        assert_eq!(again.unwrap_err(), FetchError::Status(500));
     }
 }

@@ -20,6 +20,9 @@ use crate::queue::{Class, Queue, Receipt, Rest, SendError};
 use crate::spill::{Failure, Folder, Kept, Record, Sent, Spill};
 use crate::telemetry::Line;
 
+/// The class of a delivery that no message can be made of.
+pub(crate) const UNRENDERABLE: &str = "unrenderable";
+
 /// What became of a delivery.
 #[derive(Debug)]
 pub(crate) enum Fate {
@@ -27,8 +30,8 @@ pub(crate) enum Fate {
     Queued(Receipt),
     /// It waits for the queue; the error, if that was tried.
     Spilled(Kept, Option<SendError>),
-    /// It lies where somebody must look at it, for this reason.
-    Dead(Kept, Failure),
+    /// It lies where somebody must look at it: the failure's class, and the failure.
+    Dead(Kept, &'static str, Failure),
     /// It was sent before.
     Repeated(Sent),
     /// Nobody has it.
@@ -101,7 +104,7 @@ impl<Q: Queue> Forwarder<Q> {
         let failure = Failure::of_send(&error, self.context.clock.now());
         let record = Record::new(Q::VENDOR, delivery, Some(message), failure);
         match spill.keep(folder, &record, deadline).await {
-            Ok(kept) if folder == Folder::Dead => Fate::Dead(kept, record.error),
+            Ok(kept) if folder == Folder::Dead => Fate::Dead(kept, error.class.as_str(), record.error),
             Ok(kept) => Fate::Spilled(kept, Some(error)),
             Err(store) => Fate::Refused(SendError { detail: format!("{}; {store}", error.detail), ..error }),
         }
@@ -144,10 +147,10 @@ impl<Q: Queue> Forwarder<Q> {
         deadline: Instant,
     ) -> Fate {
         let Some(spill) = spill else { return Fate::Unrenderable(error) };
-        let failure = Failure::other("unrenderable", &error, self.context.clock.now());
+        let failure = Failure::other(UNRENDERABLE, &error, self.context.clock.now());
         let record = Record::new(Q::VENDOR, delivery, None, failure);
         match spill.keep(Folder::Dead, &record, deadline).await {
-            Ok(kept) => Fate::Dead(kept, record.error),
+            Ok(kept) => Fate::Dead(kept, UNRENDERABLE, record.error),
             // A store that fails is our fault, and no 422 then.
             Err(store) => Fate::Refused(SendError::ours(format!("{error}; {store}"))),
         }

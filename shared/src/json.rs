@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize as _;
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 pub use serde_json::value::RawValue;
 
 /// Why a field cannot be read.
@@ -20,6 +20,10 @@ pub enum JsonError {
     #[error("the JSON field is given twice")]
     Duplicate,
 }
+
+/// Members of an object, or items of an array, that are listed at most: beyond any sender. A body of
+/// megabytes could have millions, and a list of those takes many times its size.
+pub const MAX_PARTS: usize = 10_000;
 
 /// Whether `text` is one RFC 8259 value, at any nesting, with white space around it at most.
 pub fn is_valid(text: &str) -> bool {
@@ -47,7 +51,8 @@ pub fn text<'a>(body: &'a [u8], path: &str) -> Result<Option<Cow<'a, str>>, Json
     Ok(find(body, path)?.and_then(|raw| scalar(raw.get())))
 }
 
-/// The members of a JSON object, each as its raw text. A key given twice is an error.
+/// The members of a JSON object, each as its raw text. A key given twice is an error, and so are more
+/// than [`MAX_PARTS`].
 pub fn members(body: &[u8]) -> Result<Vec<(Cow<'_, str>, &RawValue)>, JsonError> {
     let text = std::str::from_utf8(body).map_err(|_| JsonError::Invalid)?;
     let Members(members) = serde_json::from_str(text).map_err(|_| JsonError::Invalid)?;
@@ -61,11 +66,12 @@ pub fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
     if raw.get().starts_with('"') { scalar(raw.get()) } else { None }
 }
 
-/// The raw texts of the items of the array at `path`; `None` if there is no array.
+/// The raw texts of the items of the array at `path`; `None` if there is no array. More than
+/// [`MAX_PARTS`] are an error.
 pub fn items<'a>(body: &'a [u8], path: &str) -> Result<Option<Vec<&'a [u8]>>, JsonError> {
     let Some(raw) = find(body, path)?.filter(|raw| raw.get().starts_with('[')) else { return Ok(None) };
-    let items: Vec<&RawValue> = serde_json::from_str(raw.get()).map_err(|_| JsonError::Invalid)?;
-    Ok(Some(items.into_iter().map(|item| item.get().as_bytes()).collect()))
+    let Items(items) = serde_json::from_str(raw.get()).map_err(|_| JsonError::Invalid)?;
+    Ok(Some(items))
 }
 
 pub(crate) fn scalar(raw: &str) -> Option<Cow<'_, str>> {
@@ -98,12 +104,42 @@ impl<'de> serde::Deserialize<'de> for Members<'de> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut members = Vec::new();
                 while let Some((CowStr(key), value)) = map.next_entry()? {
+                    if members.len() == MAX_PARTS {
+                        return Err(A::Error::custom("too many members"));
+                    }
                     members.push((key, value));
                 }
                 Ok(Members(members))
             }
         }
         de.deserialize_map(All)
+    }
+}
+
+struct Items<'a>(Vec<&'a [u8]>);
+
+impl<'de> serde::Deserialize<'de> for Items<'de> {
+    fn deserialize<D: Deserializer<'de>>(de: D) -> Result<Self, D::Error> {
+        struct All;
+        impl<'de> Visitor<'de> for All {
+            type Value = Items<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON array")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                let mut items = Vec::new();
+                while let Some(item) = seq.next_element::<&'de RawValue>()? {
+                    if items.len() == MAX_PARTS {
+                        return Err(A::Error::custom("too many items"));
+                    }
+                    items.push(item.get().as_bytes());
+                }
+                Ok(Items(items))
+            }
+        }
+        de.deserialize_seq(All)
     }
 }
 
@@ -224,6 +260,22 @@ mod tests {
         for body in ["", "[]", "1", "{", "{} x"] {
             assert_eq!(members(body.as_bytes()).err(), Some(JsonError::Invalid), "{body}");
         }
+    }
+
+    #[test]
+    fn lists_are_bounded() {
+        let list = |count: usize| {
+            let items = vec!["1"; count].join(",");
+            let members: Vec<String> = (0..count).map(|i| format!("\"{i}\":1")).collect();
+            (format!("[{items}]"), format!("{{\"a\":[{items}]}}"), format!("{{{}}}", members.join(",")))
+        };
+        let (_, array, object) = list(MAX_PARTS);
+        assert_eq!(items(array.as_bytes(), "a").unwrap().unwrap().len(), MAX_PARTS);
+        assert_eq!(members(object.as_bytes()).unwrap().len(), MAX_PARTS);
+        let (plain, array, object) = list(MAX_PARTS + 1);
+        assert_eq!(items(array.as_bytes(), "a"), Err(JsonError::Invalid));
+        assert_eq!(members(object.as_bytes()).err(), Some(JsonError::Invalid));
+        assert!(is_valid(&plain) && find(array.as_bytes(), "a").unwrap().is_some());
     }
 
     #[test]

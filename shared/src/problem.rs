@@ -6,14 +6,15 @@ use crate::json;
 /// What went wrong, from the sender's point of view (contract 2.4).
 ///
 /// A sender learns the kind and the request's id, nothing else: causes are in the log. Only faults
-/// of the request are 4xx; each fault of ours is a 503, because senders drop what got a 4xx.
+/// of the request are 4xx, and the 429 that a hook asks for; each fault of ours is a 503, because
+/// senders drop what got a 4xx.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Problem {
     /// The request cannot be read: broken framing, wrong base64.
     Malformed,
     /// Missing, wrong or stale signature: one same answer for each.
     Unauthorized,
-    /// A handshake's token is wrong, for senders that want this status.
+    /// The same, or a handshake's token is wrong, for senders that want this status.
     Forbidden,
     /// No hook at this path.
     NotFound,
@@ -25,6 +26,11 @@ pub enum Problem {
     TooLarge,
     /// Verified, but cannot become a message.
     Unprocessable,
+    /// Over the hook's rate, for senders that want this status; try again after so many seconds.
+    TooManyRequests {
+        /// Seconds for `Retry-After`.
+        retry_after: u32,
+    },
     /// Too many or too large header fields.
     HeadersTooLarge,
     /// Our own fault, or the vendor's; try again after so many seconds.
@@ -46,6 +52,7 @@ impl Problem {
             Self::Timeout => 408,
             Self::TooLarge => 413,
             Self::Unprocessable => 422,
+            Self::TooManyRequests { .. } => 429,
             Self::HeadersTooLarge => 431,
             Self::Unavailable { .. } => 503,
         }
@@ -62,6 +69,7 @@ impl Problem {
             Self::Timeout => "request-timeout",
             Self::TooLarge => "too-large",
             Self::Unprocessable => "unprocessable",
+            Self::TooManyRequests { .. } => "too-many-requests",
             Self::HeadersTooLarge => "headers-too-large",
             Self::Unavailable { .. } => "unavailable",
         }
@@ -71,12 +79,13 @@ impl Problem {
         match self {
             Self::Malformed => "The request cannot be read",
             Self::Unauthorized => "The request is not authentic",
-            Self::Forbidden => "The handshake is not allowed",
+            Self::Forbidden => "The request is not allowed",
             Self::NotFound => "There is no such hook",
             Self::MethodNotAllowed(_) => "The hook does not take this method",
             Self::Timeout => "The request took too long to arrive",
             Self::TooLarge => "The request is too large",
             Self::Unprocessable => "The delivery cannot become a message",
+            Self::TooManyRequests { .. } => "The hook takes no more deliveries right now; try again",
             Self::HeadersTooLarge => "The header fields are too large",
             Self::Unavailable { .. } => "The delivery cannot be stored right now; try again",
         }
@@ -96,7 +105,9 @@ impl Problem {
         match self {
             Self::Unauthorized => response.with("www-authenticate", "Webhook"),
             Self::MethodNotAllowed(allow) => response.with("allow", allow),
-            Self::Unavailable { retry_after } => response.with("retry-after", retry_after.to_string()),
+            Self::Unavailable { retry_after } | Self::TooManyRequests { retry_after } => {
+                response.with("retry-after", retry_after.to_string())
+            }
             _ => response,
         }
     }
@@ -115,6 +126,8 @@ mod tests {
         let body: serde_json::Value = serde_json::from_str(&response.body).unwrap();
         assert_eq!(body["type"], "urn:hookmq:problem:unavailable");
         assert_eq!(body["instance"], "urn:uuid:1-\"2");
+        let limited = Problem::TooManyRequests { retry_after: 7 }.response("x");
+        assert_eq!((limited.status, limited.header("retry-after")), (429, Some("7")));
         assert_eq!(Problem::MethodNotAllowed("POST").response("x").header("allow"), Some("POST"));
     }
 }

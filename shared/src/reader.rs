@@ -383,7 +383,8 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
     }
 }
 
-fn parse_size(text: &str) -> Option<usize> {
+/// Reads `"512KiB"`, or a number of bytes without a unit; `None` for anything else.
+pub fn parse_size(text: &str) -> Option<usize> {
     let (number, unit) = split_unit(text)?;
     let factor: u64 = match unit {
         "" | "B" => 1,

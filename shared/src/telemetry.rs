@@ -5,6 +5,7 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::env::Env;
+use crate::metrics::{Ended, Metrics};
 
 /// Starts logging to standard output. Lambda's own settings win over `LOG_LEVEL` and `LOG_FORMAT`.
 /// Called once by each binary; a second call changes nothing.
@@ -64,6 +65,8 @@ pub enum Outcome {
     Unprocessable,
     /// Over what the queue takes.
     TooLarge,
+    /// Verified, and over the hook's rate: the sender is asked to try again.
+    Limited,
     /// Not stored: our fault, or the vendor's. The sender is asked to try again.
     Unavailable,
     /// Given up in the middle, by a panic or the end of the process: nobody was told, and a message
@@ -72,7 +75,8 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    const fn as_str(self) -> &'static str {
+    /// As the log and the metrics spell it.
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Accepted => "accepted",
             Self::Spilled => "spilled",
@@ -84,9 +88,15 @@ impl Outcome {
             Self::Refused => "refused",
             Self::Unprocessable => "unprocessable",
             Self::TooLarge => "too_large",
+            Self::Limited => "limited",
             Self::Unavailable => "unavailable",
             Self::Cancelled => "cancelled",
         }
+    }
+
+    /// Whether its answer is the ack of a delivery.
+    const fn is_ack(self) -> bool {
+        matches!(self, Self::Accepted | Self::Spilled | Self::Dead | Self::Repeated | Self::Ignored)
     }
 }
 
@@ -105,7 +115,9 @@ pub struct Line {
     pub secret: Option<usize>,
     /// Which of several verifiers accepted the request, counted from 0.
     pub verifier: Option<usize>,
-    /// Error class, rejection or what else explains the outcome; never a value of the request.
+    /// What explains the outcome, in one word of a fixed set: an error's class, a rejection's name.
+    pub class: Option<&'static str>,
+    /// The same in a sentence; never a value of the request.
     pub reason: Option<String>,
     /// The vendor's error code.
     pub code: Option<String>,
@@ -117,6 +129,9 @@ pub struct Line {
     pub attempts: u32,
     /// Whether a message that was answered 503 may be stored all the same.
     pub maybe_stored: bool,
+    /// When the request began to arrive; none if no sender waits for the answer.
+    pub received: Option<Instant>,
+    metrics: Metrics,
     started: Instant,
     verified: Option<Instant>,
     rendered: Option<Instant>,
@@ -125,8 +140,8 @@ pub struct Line {
 }
 
 impl Line {
-    /// Starts the clock.
-    pub fn new(request_id: &str) -> Self {
+    /// Starts the clock. What the line tells is counted in `metrics` too.
+    pub fn new(request_id: &str, metrics: &Metrics) -> Self {
         Self {
             request_id: request_id.to_owned(),
             hook: None,
@@ -134,12 +149,15 @@ impl Line {
             delivery: None,
             secret: None,
             verifier: None,
+            class: None,
             reason: None,
             code: None,
             message_id: None,
             vendor_request_id: None,
             attempts: 0,
             maybe_stored: false,
+            received: None,
+            metrics: metrics.clone(),
             started: Instant::now(),
             verified: None,
             rendered: None,
@@ -172,6 +190,13 @@ impl Line {
 
     fn log(&self, outcome: Outcome, status: Option<u16>) {
         let now = Instant::now();
+        self.metrics.ended(Ended {
+            hook: self.hook.as_deref(),
+            outcome,
+            class: self.class,
+            secret: self.secret,
+            ack: self.received.filter(|_| outcome.is_ack()).map(|received| now - received),
+        });
         let verify_ms = self.verified.map(|at| millis(self.started, at));
         let render_ms = self.verified.zip(self.rendered).map(|(from, to)| millis(from, to));
         let send_ms = self.rendered.map(|from| millis(from, self.sent.unwrap_or(now)));
@@ -185,6 +210,7 @@ impl Line {
                     event = self.event.as_deref(),
                     delivery = self.delivery.as_deref(),
                     outcome = outcome.as_str(),
+                    class = self.class,
                     reason = self.reason.as_deref(),
                     status,
                     attempts = self.attempts,
@@ -209,7 +235,8 @@ impl Line {
             | Outcome::Rejected
             | Outcome::Refused
             | Outcome::Unprocessable
-            | Outcome::TooLarge => line!(warn),
+            | Outcome::TooLarge
+            | Outcome::Limited => line!(warn),
             Outcome::Dead | Outcome::Unavailable | Outcome::Cancelled => line!(error),
         }
     }
@@ -255,8 +282,8 @@ mod tests {
         let out = log.clone();
         let subscriber = tracing_subscriber::fmt().json().with_writer(move || out.clone()).finish();
         tracing::subscriber::with_default(subscriber, || {
-            Line::new("answered").write(Outcome::Accepted, 200);
-            drop(Line::new("given up"));
+            Line::new("answered", &Metrics::off()).write(Outcome::Accepted, 200);
+            drop(Line::new("given up", &Metrics::off()));
         });
         let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
         let outcomes: Vec<_> =

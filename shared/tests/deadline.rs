@@ -3,74 +3,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod stalled;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use hookmq_shared::clock::{Clock, Random};
-use hookmq_shared::config::{Config, Reading, Samples};
-use hookmq_shared::context::Context;
-use hookmq_shared::env::Env;
-use hookmq_shared::gateway::Gateway;
-use hookmq_shared::host::Service as _;
-use hookmq_shared::http::Request;
-use hookmq_shared::message::Message;
-use hookmq_shared::queue::{Class, EnvProblem, Queue, Receipt, SendError, Vendor};
 use hookmq_shared::source::{preset_info, preset_names};
-use tokio::time::{Instant, sleep_until};
-
-/// Takes all the time that it is given, and stores nothing.
-#[derive(Clone)]
-struct Stalled;
-
-impl Queue for Stalled {
-    const VENDOR: Vendor = Vendor::Tdmq;
-
-    async fn send(&self, _: &Message, deadline: Instant) -> Result<Receipt, SendError> {
-        sleep_until(deadline).await;
-        Err(SendError {
-            class: Class::Transient,
-            code: None,
-            detail: "stalled".to_owned(),
-            request_id: None,
-            retry_after: None,
-            attempts: 1,
-            maybe_stored: true,
-        })
-    }
-
-    fn problems(&self) -> Vec<EnvProblem> {
-        Vec::new()
-    }
-
-    async fn prewarm(&self) {}
-}
-
-/// How long the sender of a hook with this deadline waits for an answer, and its status.
-async fn answer(deadline: Duration, spill: Option<&str>) -> (Duration, u16) {
-    let token = "a-token-of-the-deadline-tests";
-    let hooks = format!(
-        "[hooks.h]\nsource = \"bearer\"\nsecrets = [\"plain:{token}\"]\ntopic = \"a/b/c\"\ndeadline = \"{}ms\"\n",
-        deadline.as_millis()
-    );
-    let env = Env::of(spill.map(|url| ("SPILL_URL", url)));
-    let config = Config::parse("hooks", &hooks, Reading::new(&env, Samples::Accepted));
-    let context = Context { env, clock: Clock::system(), random: Random::system() };
-    let gateway = Gateway::new(config, Stalled, context);
-    let received = Instant::now();
-    let request = Request {
-        method: "POST".into(),
-        path: "/h".into(),
-        raw_query: String::new(),
-        headers: [("authorization", format!("Bearer {token}"))].into_iter().collect(),
-        body: format!("{deadline:?}").into(),
-        request_id: "r".into(),
-        received,
-        source_ip: None,
-        deadline: None,
-    };
-    let status = gateway.call(request).await.status;
-    (received.elapsed(), status)
-}
+use stalled::answer;
 
 #[tokio::test(start_paused = true)]
 async fn every_preset_is_answered_within_its_senders_deadline() {

@@ -9,7 +9,9 @@ use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use hookmq_shared::clock::{Clock, Random};
+use base64::Engine as _;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
+use hookmq_shared::clock::{Clock, Random, Timestamp};
 use hookmq_shared::config::{Config, Reading, Samples};
 use hookmq_shared::context::Context;
 use hookmq_shared::env::Env;
@@ -20,11 +22,11 @@ use hookmq_shared::queue::tdmq::Client;
 use hookmq_shared::secret::Secret;
 use hookmq_shared::source::{Draft, Settings, Source};
 use queue_support::{Server, ok};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
-use source_common::{RSA_KEY, params_for};
+use source_common::{RSA_KEY, custom, params_for, settings};
 
 const OTHER_KEY: &str = include_str!("vectors/keys/rsa_other.pem");
 const STORED: &str = r#"{"Response":{"MessageId":"71:11:0:0","ErrorMsg":"","RequestId":"r-1"}}"#;
@@ -33,6 +35,10 @@ const STORED: &str = r#"{"Response":{"MessageId":"71:11:0:0","ErrorMsg":"","Requ
 #[derive(Clone)]
 enum Step {
     Answer(u16, String),
+    /// The host of that name answers so, the others fail.
+    Only(&'static str, String),
+    /// Says nothing before that many requests are there, then answers them all.
+    Together(usize, String),
     /// Says nothing until the other side gives up.
     Hang,
     Close,
@@ -53,7 +59,12 @@ impl Providers {
         ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let ca = CertifiedIssuer::self_signed(ca, KeyPair::generate().unwrap()).unwrap();
         let key = KeyPair::generate().unwrap();
-        let hosts = ["sns.us-east-1.amazonaws.com", "sns.us-west-2.amazonaws.com", "www.googleapis.com"];
+        let hosts = [
+            "sns.us-east-1.amazonaws.com",
+            "sns.us-west-2.amazonaws.com",
+            "www.googleapis.com",
+            "mnstest.oss-cn-hangzhou.aliyuncs.com",
+        ];
         let leaf = CertificateParams::new(hosts.map(str::to_owned)).unwrap().signed_by(&key, &ca).unwrap();
         let dir = tempfile::tempdir().unwrap();
         let ca_file = dir.path().join("ca.pem");
@@ -103,19 +114,52 @@ fn serve(stream: TcpStream, config: Arc<ServerConfig>, seen: &Mutex<Vec<String>>
         let mut words = request.split(' ');
         assert_eq!(words.next(), Some("GET"));
         seen.lock().unwrap().push(format!("{host}{}", words.next().unwrap()));
-        match step {
-            Step::Answer(status, body) => {
+        let answer = match step {
+            Step::Only(only, body) if *only == host => Some((200, body.as_str())),
+            Step::Only(..) => Some((500, "")),
+            Step::Answer(status, body) => Some((*status, body.as_str())),
+            Step::Together(count, body) => {
+                while seen.lock().unwrap().len() < *count {
+                    std::thread::sleep(std::time::Duration::from_millis(1));
+                }
+                Some((200, body.as_str()))
+            }
+            Step::Hang | Step::Close => None,
+        };
+        match (answer, step) {
+            (Some((status, body)), _) => {
                 let head = format!(
                     "HTTP/1.1 {status} X\r\nlocation: /elsewhere\r\ncontent-length: {}\r\n\r\n",
                     body.len()
                 );
                 stream.get_mut().write_all((head + body).as_bytes()).unwrap();
             }
-            Step::Hang => drop(stream.read(&mut [0])),
-            Step::Close => return,
+            (None, Step::Hang) => drop(stream.read(&mut [0])),
+            (None, _) => return,
         }
     }
 }
+
+/// A hook with two senders, each of which publishes its keys.
+const EITHER: &str = r#"
+[hooks.either]
+topic = "a/b/c"
+deadline = "2s"
+[hooks.either.verify]
+kind = "any"
+[[hooks.either.verify.verify]]
+kind = "jwt"
+algorithm = "RS256"
+from = "header:X-One"
+secrets = []
+jwks = "https://sns.us-east-1.amazonaws.com/keys"
+[[hooks.either.verify.verify]]
+kind = "jwt"
+algorithm = "RS256"
+from = "header:X-Two"
+secrets = []
+jwks = "https://www.googleapis.com/keys"
+"#;
 
 struct World {
     providers: Providers,
@@ -126,8 +170,13 @@ struct World {
 impl World {
     /// A gateway with a hook for each of the presets, without any key; the queue stores all it gets.
     async fn start(step: Step) -> Self {
+        Self::at(Clock::system(), step).await
+    }
+
+    /// The same, where it is that time.
+    async fn at(clock: Clock, step: Step) -> Self {
         let providers = Providers::start(step);
-        let queue = Server::start(vec![ok(STORED); 8]).await;
+        let queue = Server::start(vec![ok(STORED); 12]).await;
         let env = Env::of([
             ("TENCENTCLOUD_SECRET_ID", "id"),
             ("TENCENTCLOUD_SECRET_KEY", "key"),
@@ -144,16 +193,17 @@ impl World {
                  params = {{ {params} }}\n"
             )
         };
-        let hooks = ["aws-sns", "google-pubsub"].map(hook).concat();
+        let hooks = ["aws-sns", "google-pubsub", "aliyun-mns"].map(hook).concat() + EITHER;
         let config = Config::parse("hooks.toml", &hooks, Reading::new(&env, Samples::Accepted));
         assert!(config.mistakes.iter().all(|mistake| !mistake.to_string().contains("error")));
-        let context = Context { env, clock: Clock::system(), random: Random::system() };
+        let context = Context { env, clock, random: Random::system() };
         let gateway = Gateway::new(config, Client::new(context.clone()), context);
         Self { providers, queue, gateway }
     }
 
     async fn deliver(&self, request: &Request) -> Response {
-        self.gateway.call(request.clone()).await
+        // Signing with SHA-1 takes its time: none of it is the request's.
+        self.gateway.call(Request { received: tokio::time::Instant::now(), ..request.clone() }).await
     }
 
     fn stored(&self) -> usize {
@@ -161,11 +211,21 @@ impl World {
     }
 }
 
-/// A request of the preset signed now, its JSON body as the function changes it before.
-fn signed(preset: &str, change: impl FnOnce(&mut Value)) -> Request {
+fn signer(preset: &str) -> Source {
     let settings =
         Settings { secrets: vec![Secret::new(RSA_KEY)], params: params_for(preset), ..Settings::default() };
-    let signer = Source::preset(preset, settings).unwrap();
+    Source::preset(preset, settings).unwrap()
+}
+
+/// A push of Alibaba Cloud MNS, signed now.
+fn pushed() -> Request {
+    let draft = Draft { path: "/aliyun-mns".into(), ..Draft::default() };
+    signer("aliyun-mns").sign(draft, 0, Clock::system().now(), &Random::system()).unwrap()
+}
+
+/// A request of the preset signed now, its JSON body as the function changes it before.
+fn signed(preset: &str, change: impl FnOnce(&mut Value)) -> Request {
+    let signer = signer(preset);
     let now = Clock::system().now();
     let sample = signer.sign(Draft::default(), 0, now, &Random::system()).unwrap();
     let mut body: Value = serde_json::from_slice(&sample.body).unwrap();
@@ -175,7 +235,8 @@ fn signed(preset: &str, change: impl FnOnce(&mut Value)) -> Request {
 }
 
 fn certificate(key: &str) -> String {
-    CertificateParams::new(Vec::new()).unwrap().self_signed(&KeyPair::from_pem(key).unwrap()).unwrap().pem()
+    let params = CertificateParams::new(Vec::new()).unwrap();
+    params.self_signed(&KeyPair::from_pem(key).unwrap()).unwrap().pem()
 }
 
 const CERTIFICATE: &str = "sns.us-east-1.amazonaws.com/SimpleNotificationService-0123456789abcdef.pem";
@@ -233,6 +294,42 @@ async fn a_failure_to_fetch_is_not_the_senders_fault() {
     }
 }
 
+/// The signature is right, so nobody but the provider, or a clock, can be wrong.
+#[tokio::test]
+async fn an_expired_certificate_is_not_the_senders_fault() {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1));
+    let old = params.self_signed(&KeyPair::from_pem(RSA_KEY).unwrap()).unwrap().pem();
+    let world = World::start(Step::Answer(200, old)).await;
+    let answer = world.deliver(&signed("aws-sns", |_| {})).await;
+    assert_eq!((answer.status, answer.header("retry-after")), (503, Some("5")));
+    let mut forged = signed("aws-sns", |_| {});
+    forged.body = String::from_utf8_lossy(&forged.body).replace("Hello from SNS", "Bye from SNS").into();
+    assert_eq!(world.deliver(&forged).await.status, 401);
+    assert_eq!(world.stored(), 0);
+}
+
+#[tokio::test]
+async fn a_forgery_has_the_status_that_its_sender_knows() {
+    let world = World::start(Step::Answer(200, certificate(OTHER_KEY))).await;
+    let answer = world.deliver(&pushed()).await;
+    assert_eq!((answer.status, answer.header("www-authenticate")), (403, None));
+    assert!(answer.body.contains("urn:hookmq:problem:forbidden"), "{}", answer.body);
+    let unsigned = Request { headers: [("date", "x")].into_iter().collect(), ..pushed() };
+    assert_eq!(world.deliver(&unsigned).await.status, 403);
+    // A fault of ours is none of the request.
+    let down = World::start(Step::Answer(500, String::new())).await;
+    assert_eq!(down.deliver(&pushed()).await.status, 503);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_wrong_is_not_the_senders_fault() {
+    let world =
+        World::at(Clock::fixed(Timestamp::from_unix(0)), Step::Answer(200, certificate(RSA_KEY))).await;
+    assert_eq!(world.deliver(&signed("aws-sns", |_| {})).await.status, 503);
+    assert_eq!((world.providers.seen().len(), world.stored()), (0, 0));
+}
+
 #[tokio::test]
 async fn what_is_not_authentic_is_fetched_for_in_vain_or_not_at_all() {
     let world = World::start(Step::Answer(200, certificate(OTHER_KEY))).await;
@@ -288,4 +385,48 @@ async fn an_unknown_key_id_fetches_once_and_is_refused() {
         assert_eq!(world.deliver(&request).await.status, 401);
     }
     assert_eq!(world.providers.seen(), ["www.googleapis.com/oauth2/v3/certs"]);
+}
+
+/// Where one sender's host is down, the other's deliveries still come in.
+#[tokio::test]
+async fn each_of_several_verifiers_has_its_own_document() {
+    let table = "kind = \"jwt\"\nalgorithm = \"RS256\"\nfrom = \"header:X-Two\"";
+    let signer = custom(table, settings(&json!([RSA_KEY]))).unwrap();
+    let (now, random) = (Clock::system().now(), Random::system());
+    let draft = Draft { path: "/either".to_owned(), ..Draft::default() };
+    let mut request = signer.sign(draft, 0, now, &random).unwrap();
+    request.headers.push("X-One", request.headers.one("x-two").unwrap().to_vec());
+    // The modulus of 2048 bits stands between its sign and the exponent.
+    let pem = signer.public_key(0).unwrap();
+    let text: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+    let der = BASE64_STANDARD.decode(text).unwrap();
+    let n = BASE64_URL_SAFE_NO_PAD.encode(&der[der.len() - 5 - 256..der.len() - 5]);
+    let keys = json!({ "keys": [{ "kty": "RSA", "n": n, "e": "AQAB" }] }).to_string();
+    let world = World::start(Step::Only("www.googleapis.com", keys.clone())).await;
+    assert_eq!(world.deliver(&request).await.status, 200);
+    assert_eq!(world.providers.seen(), ["sns.us-east-1.amazonaws.com/keys", "www.googleapis.com/keys"]);
+    assert_eq!(world.stored(), 1);
+    // Neither has the key, and one may have it when it is up again.
+    let world = World::start(Step::Only("www.googleapis.com", r#"{"keys":[]}"#.to_owned())).await;
+    assert_eq!(world.deliver(&request).await.status, 503);
+    let world = World::start(Step::Answer(200, r#"{"keys":[]}"#.to_owned())).await;
+    assert_eq!(world.deliver(&request).await.status, 401);
+}
+
+/// Eight are fetched at a time; who comes then waits for its turn, and is not sent away.
+#[tokio::test]
+async fn many_certificates_are_fetched_in_turn() {
+    let world = World::start(Step::Together(8, certificate(RSA_KEY))).await;
+    let calls = (0..12).map(|number| {
+        let gateway = world.gateway.clone();
+        let request = signed("aws-sns", |body| {
+            body["SigningCertURL"] =
+                json!(format!("https://sns.us-west-2.amazonaws.com/SimpleNotificationService-{number}.pem"));
+        });
+        tokio::spawn(async move { gateway.call(request).await.status })
+    });
+    for call in calls.collect::<Vec<_>>() {
+        assert_eq!(call.await.unwrap(), 200);
+    }
+    assert_eq!(world.providers.seen().len(), 12);
 }

@@ -256,6 +256,8 @@ async fn probes_are_answered_by_the_host() {
         let answer = exchange(&mut stream, format!("POST /_/{path} HTTP/1.1\r\n\r\n").as_bytes()).await;
         assert_eq!((answer.status, answer.header("allow")), (405, Some("GET, HEAD")));
     }
+    let answer = exchange(&mut stream, b"GET /_/metrics HTTP/1.1\r\n\r\n").await;
+    assert_eq!((answer.status, answer.problem().as_str()), (404, "no-such-hook"), "nothing is counted here");
     double.is_ready.store(false, Ordering::Relaxed);
     assert_eq!(exchange(&mut stream, b"GET /_/health HTTP/1.1\r\n\r\n").await.status, 200);
     let answer = exchange(&mut stream, b"GET /_/ready HTTP/1.1\r\n\r\n").await;
@@ -277,6 +279,93 @@ async fn a_connection_over_the_limit_waits_for_another_to_end() {
     assert_eq!(double.requests().len(), 2);
     drop(first);
     assert_eq!(read_answer(&mut second).await.unwrap().status, 200);
+}
+
+/// A server of these limits, on which one request with a body of 40 bytes is in flight.
+async fn busy(limits: Limits) -> (SocketAddr, Double, TcpStream) {
+    let double = Double::new(MAX_BODY);
+    let (address, _) = start_with(&double, limits, oneshot::channel().1).await;
+    let mut busy = TcpStream::connect(address).await.unwrap();
+    let request = format!("POST /wait HTTP/1.1\r\nContent-Length: 40\r\n\r\n{}", "x".repeat(40));
+    busy.write_all(request.as_bytes()).await.unwrap();
+    double.waiting.notified().await;
+    (address, double, busy)
+}
+
+async fn answer_of(address: SocketAddr, request: &str) -> Option<(u16, bool)> {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let answer = exchange(&mut stream, request.as_bytes()).await;
+    if answer.status == 503 {
+        assert_eq!((answer.problem().as_str(), answer.header("retry-after")), ("unavailable", Some("5")));
+        assert_eq!(answer.header("connection"), Some("close"));
+        return is_closed(&mut stream).await.then_some((503, true));
+    }
+    Some((answer.status, false))
+}
+
+const SERVED: Option<(u16, bool)> = Some((200, false));
+const REFUSED: Option<(u16, bool)> = Some((503, true));
+
+#[tokio::test]
+async fn a_request_that_finds_no_room_is_refused_unread() {
+    let (address, double, mut first) = busy(Limits { requests: 1, ..Limits::default() }).await;
+    // The announced body is never sent.
+    let second = "POST /a HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n";
+    assert_eq!(answer_of(address, second).await, REFUSED);
+    for probe in ["health", "ready"] {
+        let probe = format!("GET /_/{probe} HTTP/1.1\r\n\r\n");
+        assert_eq!(answer_of(address, &probe).await, SERVED, "there is always room for a probe");
+    }
+    assert_eq!(double.requests().len(), 1);
+    double.go.notify_one();
+    assert_eq!(read_answer(&mut first).await.unwrap().status, 200);
+    assert_eq!(answer_of(address, "POST /a HTTP/1.1\r\nContent-Length: 2\r\n\r\nhi").await, SERVED);
+}
+
+#[tokio::test]
+async fn a_body_that_finds_no_room_is_refused() {
+    let (address, double, mut first) = busy(Limits { body_bytes: MAX_BODY, ..Limits::default() }).await;
+    let announced = "POST /a HTTP/1.1\r\nContent-Length: 25\r\n\r\n";
+    assert_eq!(answer_of(address, announced).await, REFUSED);
+    let chunks = |second: usize| {
+        let (one, two) = ("x".repeat(16), "y".repeat(second));
+        format!(
+            "POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n10\r\n{one}\r\n{second:x}\r\n{two}\r\n"
+        )
+    };
+    assert_eq!(answer_of(address, &chunks(9)).await, REFUSED);
+    assert_eq!(double.requests().len(), 1);
+    assert_eq!(answer_of(address, &(chunks(8) + "0\r\n\r\n")).await, SERVED);
+    let fits = format!("POST /a HTTP/1.1\r\nContent-Length: 24\r\n\r\n{}", "x".repeat(24));
+    assert_eq!(answer_of(address, &fits).await, SERVED);
+    double.go.notify_one();
+    assert_eq!(read_answer(&mut first).await.unwrap().status, 200);
+    let all = format!("POST /a HTTP/1.1\r\nContent-Length: {MAX_BODY}\r\n\r\n{}", "x".repeat(MAX_BODY));
+    assert_eq!(answer_of(address, &all).await, SERVED);
+}
+
+#[tokio::test]
+async fn the_largest_body_fits_by_itself() {
+    let double = Double::new(MAX_BODY);
+    let limits = Limits { body_bytes: 1, ..Limits::default() };
+    let (address, _) = start_with(&double, limits, oneshot::channel().1).await;
+    let all = format!("POST /a HTTP/1.1\r\nContent-Length: {MAX_BODY}\r\n\r\n{}", "x".repeat(MAX_BODY));
+    assert_eq!(answer_of(address, &all).await, SERVED);
+}
+
+#[tokio::test]
+async fn a_sender_that_goes_away_gives_its_room_back() {
+    let double = Double::new(MAX_BODY);
+    let limits = Limits { requests: 1, body_bytes: MAX_BODY, ..Limits::default() };
+    let (address, server) = start_with(&double, limits, oneshot::channel().1).await;
+    let mut gone = TcpStream::connect(address).await.unwrap();
+    gone.write_all(b"POST /a HTTP/1.1\r\nContent-Length: 64\r\n\r\nhal").await.unwrap();
+    while answer_of(address, "GET /a HTTP/1.1\r\n\r\n").await == SERVED {}
+    drop(gone);
+    while answer_of(address, "GET /a HTTP/1.1\r\n\r\n").await == REFUSED {}
+    let all = format!("POST /a HTTP/1.1\r\nContent-Length: {MAX_BODY}\r\n\r\n{}", "x".repeat(MAX_BODY));
+    assert_eq!(answer_of(address, &all).await, SERVED);
+    server.abort();
 }
 
 #[tokio::test]

@@ -9,11 +9,11 @@ use hookmq_shared::clock::Timestamp;
 use hookmq_shared::delivery::{Coverage, Delivery};
 use hookmq_shared::http::{Request, Response};
 use hookmq_shared::reader::{Mistakes, Table};
-use hookmq_shared::source::{Draft, Outcome, Rejection, Settings, Source, Step, Verdict};
+use hookmq_shared::source::{Draft, Outcome, Rejection, Settings, Source, Step, Verdict, preset_info};
 use serde_json::{Value, json};
 use source_common::{
-    NOW, custom, handshake, load, pair, params_of_vectors, query, random, rejection, request, sample,
-    settings, sign,
+    NOW, custom, handshake, load, pair, params_for, params_of_vectors, query, random, rejection, request,
+    sample, secret_for, settings, sign,
 };
 use toml::de::DeTable;
 
@@ -31,9 +31,9 @@ fn vectors(name: &str, secret: &str) -> Source {
 }
 
 fn other(name: &str, key: &str, value: &str) -> Source {
-    let mut params = source_common::params_for(name);
+    let mut params = params_for(name);
     params.insert(key.to_owned(), value.to_owned());
-    let secret = source_common::secret_for(name);
+    let secret = secret_for(name);
     Source::preset(name, Settings { params, ..settings(&json!([secret])) }).unwrap()
 }
 
@@ -187,7 +187,7 @@ fn wechats_echo_is_signed() {
         .cloned();
     let mut get = request("GET", &json!([]), Vec::new());
     get.raw_query = query(case.unwrap()["url"].as_str().unwrap());
-    let params = source_common::params_for("wechat-mp-secure");
+    let params = params_for("wechat-mp-secure");
     let source =
         Source::preset("wechat-mp-secure", Settings { params, ..settings(&json!(["tok"])) }).unwrap();
     assert_eq!(handshake(&source, get.clone()).body, "8837492");
@@ -195,8 +195,9 @@ fn wechats_echo_is_signed() {
     assert_eq!(rejection(&source, get), Rejection::NoMatch);
 }
 
-/// What `DingTalk` does with an answer: it is signed and encrypted as an event is.
-fn opened(source: &Source, answer: &Response) -> String {
+/// What `DingTalk` does with an answer: it is signed and encrypted as an event is. Sent back to us, it is
+/// none.
+fn opened(source: &Source, name: &str, secret: &str, answer: &Response) -> String {
     assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")));
     let answer: Value = serde_json::from_str(&answer.body).unwrap();
     let text = |name: &str| answer[name].as_str().unwrap();
@@ -204,7 +205,13 @@ fn opened(source: &Source, answer: &Response) -> String {
     let mut request = request("POST", &json!([]), body.into_bytes());
     let (signature, timestamp, nonce) = (text("msg_signature"), text("timeStamp"), text("nonce"));
     request.raw_query = format!("signature={signature}&timestamp={timestamp}&nonce={nonce}");
-    String::from_utf8(delivery(source, request).body.to_vec()).unwrap()
+    assert_eq!(rejection(source, request.clone()), Rejection::NoDelivery);
+    let dingtalk = preset_info("dingtalk").unwrap().data;
+    let (_, table) = dingtalk.split_once("[verify]").unwrap();
+    let table = table.split_once("[params").unwrap().0;
+    let params = if name == "vectors" { params_of_vectors("dingtalk") } else { params_for("dingtalk") };
+    let sender = custom(table, Settings { params, ..settings(&json!([secret])) }).unwrap();
+    String::from_utf8(delivery(&sender, request).body.to_vec()).unwrap()
 }
 
 #[test]
@@ -212,11 +219,11 @@ fn dingtalk_is_answered_in_its_cipher() {
     let source = vectors("dingtalk", "mryue");
     let body = STANDARD.decode(load("dingtalk")["handshake"][0]["body_b64"].as_str().unwrap()).unwrap();
     let answer = handshake(&source, sign(&source, &String::from_utf8(body).unwrap()));
-    assert_eq!(opened(&source, &answer), "success");
+    assert_eq!(opened(&source, "vectors", "mryue", &answer), "success");
 
     let (source, mut first) = sample("dingtalk");
     let ack = source.ack("accepted", &first);
-    assert_eq!(opened(&source, &ack), "success");
+    assert_eq!(opened(&source, "sample", &secret_for("dingtalk"), &ack), "success");
     assert_eq!(source.ack("ignored", &first), ack);
     first.id.push('x');
     assert_ne!(source.ack("accepted", &first).body, ack.body);
@@ -224,7 +231,7 @@ fn dingtalk_is_answered_in_its_cipher() {
 
 #[test]
 fn after_a_rotation_the_matching_secret_decrypts_and_answers() {
-    let secrets = json!(["the new secret of this hook", source_common::secret_for("feishu")]);
+    let secrets = json!(["the new secret of this hook", secret_for("feishu")]);
     let (_, signer) = pair("feishu");
     let both = Source::preset("feishu", settings(&secrets)).unwrap();
     let request = signer.sign(Draft::default(), 0, NOW, &random()).unwrap();
@@ -233,10 +240,11 @@ fn after_a_rotation_the_matching_secret_decrypts_and_answers() {
     assert_eq!((delivery.secret, delivery.event.as_deref()), (Some(1), Some("im.message.receive_v1")));
 
     let (_, signer) = pair("dingtalk");
-    let params = source_common::params_for("dingtalk");
+    let params = params_for("dingtalk");
     let both = Source::preset("dingtalk", Settings { params, ..settings(&secrets) }).unwrap();
     let old = self::delivery(&both, signer.sign(Draft::default(), 0, NOW, &random()).unwrap());
-    assert_eq!(opened(&signer, &both.ack("accepted", &old)), "success");
+    let ack = both.ack("accepted", &old);
+    assert_eq!(opened(&signer, "sample", &secret_for("dingtalk"), &ack), "success");
 }
 
 /// The mistakes of a table that ends with this line.
@@ -250,6 +258,15 @@ fn mistakes(line: &str) -> Vec<String> {
     let table = Table::new(&mistakes, "verify", 0, document.get_ref());
     assert!(Source::custom(table, settings(&json!(["correct horse battery"]))).is_err());
     mistakes.into_sorted().iter().map(|m| format!("{}: {}: {}", m.line, m.key, m.message)).collect()
+}
+
+/// Where a request may come without ciphertext, a signature of the ciphertext alone covers nothing.
+#[test]
+fn what_need_not_be_encrypted_is_signed_whole() {
+    const CBC: &str = r#"alg = "aes-256-cbc", key = "sha256(secret)", iv = "key", pad = 32"#;
+    let line = format!("decrypt = {{ {CBC}, ciphertext = \"xml:Encrypt\", optional = true }}");
+    let want = "5: verify.decrypt: a request without ciphertext is taken too: sign \"{body}\", or leave optional out";
+    assert_eq!(mistakes(&line), [want]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod source_common;
 
 use hookmq_shared::delivery::Coverage;
 use hookmq_shared::reader::{Mistakes, Table};
-use hookmq_shared::source::{BuildError, Settings, Source, Verdict};
+use hookmq_shared::source::{BuildError, Rejection, Settings, Source, Verdict};
 use serde_json::json;
 use source_common::{NOW, custom, load, pair, params_for, request, settings};
 use toml::de::DeTable;
@@ -266,8 +266,9 @@ fn what_is_no_secret_is_never_a_key() {
             Source::preset(name, Settings { url: url(), params, ..settings(&secrets) })
                 .map_or_else(|e| errors(Err(e)), |_| vec![])
         };
-        // These fetch their keys.
-        if ["aliyun-mns", "aws-sns", "google-pubsub", "huawei-smn", "paypal"].contains(&name) {
+        let table = source_common::verify(name);
+        let fetches_keys = table["jwks"].is_string() || table["key_source"]["cert_url"].is_string();
+        if fetches_keys {
             assert_eq!(with(name, json!([])), [""; 0], "{name}");
         } else {
             assert_eq!(
@@ -276,7 +277,7 @@ fn what_is_no_secret_is_never_a_key() {
                 "{name}"
             );
         }
-        for blank in ["", " ", "\t\n"] {
+        for blank in ["", " ", "\t\n", "\0\0\0", "\u{feff}", "\u{a0}\u{3000}", "\u{200b}\r\n"] {
             let found = with(name, json!([source_common::secret_for(name), blank]));
             assert_eq!(found, ["secrets[1]: is empty: set it, or take it out of the list"], "{name}");
         }
@@ -294,6 +295,9 @@ fn what_is_no_secret_is_never_a_key() {
         ("sendgrid", "-----BEGIN PUBLIC KEY-----"),
         ("discord", "0000000000000000000000000000000000000000000000000000000000000000"),
         ("basic", "dXNlcg=="),
+        ("basic", "::"),
+        ("basic", " : "),
+        ("basic", "Og=="),
         ("basic", "user"),
         ("adyen-header", "zz"),
         ("adyen-header", "44782DEF547AAA06C910C43932B1EB0C71FC68D9D0C057550C48EC2ACF6BA05"),
@@ -343,6 +347,8 @@ fn warnings_tell_what_is_weak() {
         SOUND.replace("\nsigned", "\nkey = { encoding = \"base64\", strip_prefix = \"whsec_\" }\nsigned");
     let short = warnings(&encoded, "whsec_AAECAwQFBgcICQoLDA0O");
     assert_eq!(short, ["secrets[0] is under 16 bytes: use a longer one"], "of the key, not of its text");
+    let zeros = warnings(&encoded, "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
+    assert_eq!(zeros, ["secrets[0] is under 16 bytes: use a longer one"], "the same as an empty key");
     assert_eq!(warnings(&encoded, "whsec_AAECAwQFBgcICQoLDA0ODw=="), [""; 0]);
     let sha1 = SOUND.replace("sha256", "sha1").replace(", \".\", \"{body}\"", "");
     assert_eq!(
@@ -431,6 +437,21 @@ fn an_expiry_lies_ahead_and_not_too_far() {
         };
         assert_eq!(found, want, "{millis}");
     }
+}
+
+/// Signatures may stand in a body of megabytes, and are no longer than a header field for that.
+#[test]
+fn a_field_of_signatures_is_no_longer_than_a_header() {
+    let table = "kind = \"hmac\"\nhash = \"sha256\"\nsigned = [\"{header:T}\"]\n\
+                 signature = { from = \"json:s\", format = \"kv\", sep = \",\", take = \"v\", encoding = \"hex\" }";
+    let source = custom(table, settings(&json!(["correct horse battery"]))).unwrap();
+    let check = |pairs: usize| {
+        let body = json!({ "s": format!("v={}{}", "00".repeat(32), ",a=b".repeat(pairs)) }).to_string();
+        let request = request("POST", &json!([["T", "1"]]), body.into_bytes());
+        source_common::rejection(&source, request)
+    };
+    assert_eq!(check(8_000), Rejection::NoMatch);
+    assert_eq!(check(8_200), Rejection::Malformed("json:s".into()));
 }
 
 #[test]

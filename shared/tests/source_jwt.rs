@@ -10,7 +10,7 @@ use hookmq_shared::http::{Headers, Request};
 use hookmq_shared::source::{Draft, Settings, Source, Verdict};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use source_common::{NOW, RSA_KEY, custom, pair, params_for, random, request, settings};
+use source_common::{NOW, RSA_KEY, check_with, custom, pair, params_for, random, request, settings};
 
 const OTHER_KEY: &str = include_str!("vectors/keys/rsa_other.pem");
 const SHORT_KEY: &str = include_str!("vectors/keys/rsa_1024.pem");
@@ -41,7 +41,7 @@ fn with_header(request: &Request, header: &Value) -> Request {
 }
 
 fn outcome(source: &Source, request: &Request, document: Option<&str>) -> &'static str {
-    match source.check_with("h", request.clone(), NOW, document.map(str::as_bytes)) {
+    match check_with(source, request.clone(), NOW, document.map(str::as_bytes)) {
         Verdict::Verified(_) => "verified",
         Verdict::Rejected(rejection) => rejection.as_str(),
         Verdict::Fetch(address, _) => {
@@ -89,6 +89,8 @@ fn published_keys_are_asked_for_and_chosen() {
         // Keys for something else, of something else, or none that can be read, do not count.
         let symmetric = json!({ "kty": "oct", "k": "c2VjcmV0" });
         assert_eq!(check(&[symmetric.clone(), of(&[])]), "verified");
+        let odd = [json!({}), json!(1), json!({ "kty": "RSA", "kid": 1 }), json!({ "kty": ["EC"] })];
+        assert_eq!(check(&[&odd[..], &[of(&[])]].concat()), "verified", "one broken key is none");
         for keys in [
             vec![],
             vec![symmetric],
@@ -98,7 +100,7 @@ fn published_keys_are_asked_for_and_chosen() {
             vec![of(&[("n", "!"), ("x", "!")])],
             vec![of(&[("n", ""), ("x", "")])],
         ] {
-            assert_eq!(check(&keys), "fetch", "{keys:?}: another document may hold it");
+            assert_eq!(check(&keys), "unknown_key", "{keys:?}");
         }
         for garbage in ["", "[]", "{}", "<html>", r#"{"keys":{}}"#] {
             assert_eq!(outcome(&source, &request, Some(garbage)), "unusable", "{garbage}");
@@ -111,7 +113,7 @@ fn published_keys_are_asked_for_and_chosen() {
     let named = with_header(&request, &json!({ "alg": "RS256", "kid": "b" }));
     let keys = |ids: [&str; 2]| set(&ids.map(|id| jwk("RS256", RSA_KEY, &[("kid", id)])));
     assert_eq!(outcome(&source, &named, Some(&keys(["a", "b"]))), "no_match");
-    assert_eq!(outcome(&source, &named, Some(&keys(["a", "c"]))), "fetch");
+    assert_eq!(outcome(&source, &named, Some(&keys(["a", "c"]))), "unknown_key");
 }
 
 #[test]
@@ -232,11 +234,11 @@ proptest! {
         for token in [token, encoded.join("."), odd] {
             let request = request("POST", &json!([["X-Token", token]]), Vec::new());
             for source in [&published, &shared] {
-                let verdict = source.check_with("h", request.clone(), NOW, Some(&document));
+                let verdict = check_with(source, request.clone(), NOW, Some(&document));
                 prop_assert!(!matches!(verdict, Verdict::Verified(_)));
             }
         }
-        let verdict = published.check_with("h", signed("RS256", RSA_KEY), NOW, Some(&document));
+        let verdict = check_with(&published, signed("RS256", RSA_KEY), NOW, Some(&document));
         prop_assert!(!matches!(verdict, Verdict::Verified(_)));
     }
 }

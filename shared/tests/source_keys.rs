@@ -10,7 +10,7 @@ use hookmq_shared::source::{Draft, Outcome, Rejection, Settings, Source, Step, V
 use proptest::prelude::*;
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use serde_json::{Value, json};
-use source_common::{NOW, RSA_KEY, custom, load, pair, params_for, random, settings};
+use source_common::{NOW, RSA_KEY, check_with, custom, load, of_case, pair, params_for, random, settings};
 
 const OTHER_KEY: &str = include_str!("vectors/keys/rsa_other.pem");
 const SHORT_KEY: &str = include_str!("vectors/keys/rsa_1024.pem");
@@ -41,7 +41,7 @@ fn altered(request: &Request, member: &str, value: &str) -> Request {
 }
 
 fn outcome(source: &Source, request: Request, now: Timestamp, document: Option<&str>) -> String {
-    match source.check_with("h", request, now, document.map(str::as_bytes)) {
+    match check_with(source, request, now, document.map(str::as_bytes)) {
         Verdict::Verified(delivery) => format!("verified by {:?}", delivery.secret),
         Verdict::Rejected(rejection) => rejection.as_str().to_owned(),
         Verdict::Fetch(address, _) => format!("fetch {address}"),
@@ -78,7 +78,12 @@ fn keys_are_written_in_every_usual_form() {
 #[test]
 fn what_is_no_rsa_key_of_2048_bits_is_refused() {
     let sign = |key: &str| with("aws-sns", &[key]).unwrap_err();
-    assert_eq!(sign(SHORT_KEY), "secrets[0]: is a key of 1024 bits: it takes 2048 at least");
+    assert_eq!(sign(SHORT_KEY), "secrets[0]: is a key of 1024 bits: it takes 2048 to 8192");
+    // A modulus of 8193 bits, and the exponent 3: with such a key nothing could be verified.
+    let modulus = [&[2, 0x82, 4, 1, 1][..], &[0xff; 1024]].concat();
+    let long = [&[0x30, 0x82, 4, 8][..], &modulus, &[2, 1, 3]].concat();
+    let long = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, long);
+    assert_eq!(sign(&long), "secrets[0]: is a key of 8193 bits: it takes 2048 to 8192");
     for key in [
         P256_KEY,
         "key",
@@ -129,7 +134,10 @@ fn a_certificate_is_asked_for_and_used() {
     assert_eq!(check(&certificate(OTHER_KEY, (2020, 2040))), "no_match");
     assert_eq!(check(&certificate(RSA_KEY, (2020, 2025))), "expired");
     assert_eq!(check(&certificate(RSA_KEY, (2026, 2040))), "expired", "not valid yet");
-    for garbage in ["", "<html>", &certificate(P256_KEY, (2020, 2040)), "-----BEGIN CERTIFICATE-----"] {
+    // A bare key says neither whose it is nor for how long.
+    let bare = pair("aws-sns").1.public_key(0).unwrap();
+    let garbage = ["", "<html>", &certificate(P256_KEY, (2020, 2040)), "-----BEGIN CERTIFICATE-----", &bare];
+    for garbage in garbage {
         assert_eq!(check(garbage), format!("unusable {address}"), "{garbage}");
     }
     // A configured certificate takes its place, and its dates count as well.
@@ -163,7 +171,7 @@ fn nothing_is_fetched_for_a_request_that_is_wrong_already() {
 fn only_allowed_addresses_are_fetched() {
     let file = load("cert_url_allow");
     let mut seen = 0;
-    for case in file["cases"].as_array().unwrap().iter().filter(|case| case["provider"] != "aliyun_mns") {
+    for case in file["cases"].as_array().unwrap() {
         let (provider, url) =
             (case["provider"].as_str().unwrap().replace('_', "-"), case["url"].as_str().unwrap());
         let source = with(&provider, &[]).unwrap();
@@ -171,20 +179,48 @@ fn only_allowed_addresses_are_fetched() {
         match provider.as_str() {
             "aws-sns" => request = altered(&request, "SigningCertURL", url),
             "huawei-smn" => request = altered(&request, "signing_cert_url", url),
-            _ => {
-                let others = request.headers.iter().filter(|(name, _)| *name != "paypal-cert-url");
-                let others =
-                    others.map(|(name, value)| (name.to_owned(), bytes::Bytes::copy_from_slice(value)));
-                request.headers = others.collect();
-                request.headers.push("paypal-cert-url", url.to_owned());
+            "aliyun-mns" => {
+                let url = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, url);
+                set_header(&mut request, "x-mns-signing-cert-url", url);
             }
+            _ => set_header(&mut request, "paypal-cert-url", url.to_owned()),
         }
         // The one that is undecided names a region that is none.
         let want = if case["allow"] == true { format!("fetch {url}") } else { "not_allowed".to_owned() };
         assert_eq!(outcome(&source, request, NOW, None), want, "{provider}");
         seen += 1;
     }
-    assert_eq!(seen, 20);
+    assert_eq!(seen, 23);
+}
+
+fn set_header(request: &mut Request, name: &str, value: String) {
+    let others = request.headers.iter().filter(|(other, _)| *other != name);
+    let others = others.map(|(name, value)| (name.to_owned(), bytes::Bytes::copy_from_slice(value)));
+    request.headers = others.collect();
+    request.headers.push(name, value);
+}
+
+/// Anybody can have a bucket of that name, and put a certificate into it.
+#[test]
+fn no_object_store_is_the_service() {
+    let source = with("huawei-smn", &[]).unwrap();
+    for host in [
+        "smn.obs.myhuaweicloud.com",
+        "smn.obs.myhuaweicloud.eu",
+        "smn.obs.otc.t-systems.com",
+        "smn.obs-website.otc.t-systems.com",
+        "smn.cn-north-4.obs.myhuaweicloud.com",
+    ] {
+        let request =
+            altered(&signed("huawei-smn"), "signing_cert_url", &format!("https://{host}/smn/SMN_x.pem"));
+        assert_eq!(outcome(&source, request, NOW, None), "not_allowed", "{host}");
+    }
+    for region in ["cn-north-4.myhuaweicloud.com", "af-south-1.myhuaweicloud.com", "eu-nl.otc.t-systems.com"]
+    {
+        let url = format!("https://smn.{region}/smn/SMN_x.pem");
+        let request = altered(&signed("huawei-smn"), "signing_cert_url", &url);
+        assert_eq!(outcome(&source, request, NOW, None), format!("fetch {url}"));
+    }
 }
 
 #[test]
@@ -229,20 +265,59 @@ fn an_empty_subject_is_signed_as_a_line_or_left_out() {
     assert_eq!(outcome(&verifier, with_line, NOW, None), "verified by Some(0)");
 }
 
+/// A confirmation signs its address and token; in a notification they are anybody's.
+#[test]
+fn mns_names_a_message_in_a_header_or_in_its_body() {
+    let header = |request: &Request| {
+        let mut named =
+            request.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("x-mns-message-id"));
+        named.next().map(|(_, value)| String::from_utf8(value.to_vec()).unwrap())
+    };
+    let (request, settings) = of_case(&load("aliyun_mns")["cases"][0]);
+    let source = Source::preset("aliyun-mns", settings).unwrap();
+    let (verifier, signer) = pair("aliyun-mns");
+    let made = |body: &'static str| {
+        let draft = Draft { body: Some(body.into()), ..Draft::default() };
+        (verifier.clone(), signer.sign(draft, 0, NOW, &random()).unwrap())
+    };
+    for ((source, request), of_body) in [
+        ((source, request), Some("1")),
+        (made(r#"{"MessageId":"5F29","Message":"hello"}"#), Some("5F29")),
+        // The simplified format.
+        (made("any text <"), None),
+    ] {
+        let of_header = header(&request);
+        assert_eq!(of_header.is_some(), of_body.is_none());
+        match source.check("h", request, NOW) {
+            Verdict::Verified(delivery) => {
+                assert_eq!(Some(delivery.id.as_str()), of_body.or(of_header.as_deref()));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
 #[test]
 fn only_what_is_signed_travels_on() {
-    let (verifier, _) = pair("aws-sns");
-    let request = altered(&signed("aws-sns"), "UnsubscribeURL", "https://evil.example/");
-    match verifier.check("h", altered(&request, "Extra", "x"), NOW) {
-        Verdict::Verified(delivery) => {
-            let body: Value = serde_json::from_slice(&delivery.body).unwrap();
-            let mut names: Vec<&str> = body.as_object().unwrap().keys().map(String::as_str).collect();
-            names.sort_unstable();
-            let signed = ["Message", "MessageId", "Signature", "SignatureVersion", "SigningCertURL"];
-            assert_eq!(names, [&signed[..], &["Subject", "Timestamp", "TopicArn", "Type"]].concat());
-        }
-        other => panic!("{other:?}"),
-    }
+    let signed_of = |preset: &str, unsigned: &[(&str, &str)]| {
+        let (verifier, _) = pair(preset);
+        let add = |request, (member, value): &(&str, &str)| altered(&request, member, value);
+        let request = unsigned.iter().fold(signed(preset), add);
+        let Verdict::Verified(delivery) = verifier.check("h", request, NOW) else { panic!("{preset}") };
+        let body: Value = serde_json::from_slice(&delivery.body).unwrap();
+        let mut names: Vec<String> = body.as_object().unwrap().keys().cloned().collect();
+        names.sort_unstable();
+        names.join(" ")
+    };
+    let evil = "https://evil.example/";
+    assert_eq!(
+        signed_of("aws-sns", &[("UnsubscribeURL", evil), ("SubscribeURL", evil), ("Token", "t"), ("X", "x")]),
+        "Message MessageId Signature SignatureVersion SigningCertURL Subject Timestamp TopicArn Type"
+    );
+    assert_eq!(
+        signed_of("huawei-smn", &[("unsubscribe_url", evil), ("subscribe_url", evil)]),
+        "message message_id signature signature_version signing_cert_url subject timestamp topic_urn type"
+    );
 }
 
 #[test]
@@ -313,11 +388,11 @@ proptest! {
         damaged[place] = flip;
         let (source, request) = (fetching(), signed("aws-sns"));
         for document in [&bytes[..], &damaged] {
-            let verdict = source.check_with("h", request.clone(), NOW, Some(document));
+            let verdict = check_with(&source, request.clone(), NOW, Some(document));
             prop_assert!(!matches!(verdict, Verdict::Fetch(..) | Verdict::Confirm(..)));
         }
         prop_assert!(!matches!(
-            source.check_with("h", request.clone(), NOW, Some(&bytes)),
+            check_with(&source, request.clone(), NOW, Some(&bytes)),
             Verdict::Verified(_)
         ));
     }

@@ -273,11 +273,67 @@ fn every_mistake_is_told() {
     }
 }
 
+/// A member whose name has a dot is signed, and what the path leads to is not.
+#[test]
+fn a_case_is_chosen_by_what_is_signed() {
+    let table = "kind = \"hmac\"\nhash = \"sha256\"\nsignature = { from = \"header:S\", encoding = \"hex\" }\n\
+                 signed = { by = \"json:a.b\", cases = { x = [\"{fieldlines:a.b}\"] } }";
+    let want = "4: verify.signed: json:a.b chooses the case, so sign it in each: one could pass for another";
+    assert_eq!(mistakes(table, &[KEY]), want);
+}
+
+/// Everybody knows a public key: as the token of another verifier it would let everybody in.
+#[test]
+fn a_public_key_is_nobodys_secret() {
+    let signer = Source::preset("sendgrid", settings(&json!([P256_KEY]))).unwrap();
+    let key = signer.public_key(0).unwrap();
+    let ecdsa = |secrets: &str| hmac(secrets).replace("hmac", "ecdsa");
+    for rule in ["any", "all"] {
+        for other in [token(", secrets = [0]"), hmac(", secrets = [0]")] {
+            let text = several(rule, &[&ecdsa(", secrets = [0]"), &other]);
+            let want =
+                "secrets[0]: is the public key of one verifier and the secret of another: give each its own";
+            assert_eq!(mistakes(&text, &[&key]), want);
+        }
+    }
+    let keys = [ecdsa(", secrets = [0]"), ecdsa(", secrets = [0, 1]"), token(", secrets = [2]")];
+    let text = several("any", &keys.each_ref().map(String::as_str));
+    assert!(custom(&text, settings(&json!([key, key, TOKEN]))).is_ok());
+    // In a form that nobody writes a secret in.
+    let pem = format!("-----BEGIN PUBLIC KEY-----\n{key}\n-----END PUBLIC KEY-----\n");
+    let set = r#" {"keys":[{"kty":"EC","crv":"P-256","x":"AA","y":"AA"}]}"#;
+    let hs256 = r#"{ kind = "jwt", algorithm = "HS256", from = "header:T" }"#;
+    for member in [&token(""), &hmac(""), hs256] {
+        for key in [pem.as_str(), set] {
+            let found = mistakes(&several("all", &[NETWORK, member]), &[key]);
+            let want = "secrets[0]: is a public key, or one in PEM, which is no shared secret: who knows it could sign with it";
+            assert_eq!(found, want, "{member}");
+        }
+    }
+}
+
+#[test]
+fn a_verifier_whose_keys_are_published_has_those_that_it_names() {
+    let jwt = |secrets: &str| {
+        let from = r#"from = "header:T", jwks = "https://keys.example.com/x""#;
+        format!(r#"{{ kind = "jwt", algorithm = "ES256", {from}, secrets = {secrets} }}"#)
+    };
+    let found =
+        |secrets: &str| mistakes_of_settings(&several("all", &[&jwt(secrets), &token(", secrets = [0]")]));
+    assert_eq!(found("[]"), "");
+    assert_eq!(found("[1]"), "secrets: one of the verifiers has none: name one that is there");
+}
+
+/// What is wrong with the settings of a sound table, whose one secret is a token.
+fn mistakes_of_settings(text: &str) -> String {
+    custom(text, settings(&json!([TOKEN]))).map_or_else(|errors| errors[0].to_string(), |_| String::new())
+}
+
 #[test]
 fn every_item_must_hold_the_token() {
     let (source, signer) = pair("ms-graph");
     let request = signer.sign(Draft::default(), 0, NOW, &random()).unwrap();
-    let secret = source_common::secret_for("ms-graph");
+    let secret = &*source_common::secret_for("ms-graph");
     let text = String::from_utf8(request.body.to_vec()).unwrap();
     assert_eq!(text.matches(secret).count(), 2);
     let delivery = check(&source, &request).unwrap();

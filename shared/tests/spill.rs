@@ -228,13 +228,18 @@ async fn what_cannot_be_a_message_is_kept_for_somebody_to_look_at<Q: Queue>(queu
 }
 
 async fn a_body_too_large_is_referred_to<Q: Queue>(queue: fn(Context) -> Q) {
-    let house = House::start("", queue).await;
     let body = format!("{{\"x\":\"{}\"}}", "y".repeat(5 << 20));
-    assert_eq!(house.send("1", body.clone()).await, 200);
-    let event: Value = serde_json::from_str(&house.world.message().text).unwrap();
-    assert!(event.get("data").is_none() && event.get("data_base64").is_none());
-    let path = event["dataref"].as_str().unwrap().strip_prefix("file://").unwrap();
-    assert_eq!(std::fs::read(path).unwrap(), body.as_bytes());
+    for mode in ["", "spill = \"always\""] {
+        let house = House::start(mode, queue).await;
+        assert_eq!(house.send("1", body.clone()).await, 200);
+        // What was spilled first is found to be too large by the redriver.
+        let summary = house.redrive(queue, Options::default()).await;
+        assert_eq!((summary.sent, summary.left()), (usize::from(!mode.is_empty()), 0), "{summary:?}");
+        let event: Value = serde_json::from_str(&house.world.message().text).unwrap();
+        assert!(event.get("data").is_none() && event.get("data_base64").is_none());
+        let path = event["dataref"].as_str().unwrap().strip_prefix("file://").unwrap();
+        assert_eq!(std::fs::read(path).unwrap(), body.as_bytes());
+    }
 
     let house = House::start("oversize = \"reject\"", queue).await;
     assert_eq!(house.send("1", body).await, 413);

@@ -120,7 +120,6 @@ async fn names_that_lead_elsewhere_are_refused() {
         assert!(refused(store.get(name, soon()).await.unwrap_err()), "{name}");
         assert!(refused(store.head(name, soon()).await.unwrap_err()), "{name}");
         assert!(refused(store.delete(name, soon()).await.unwrap_err()), "{name}");
-        assert!(refused(store.list("", Some(name), soon()).await.unwrap_err()), "{name}");
     }
     for prefix in ["../", "/", "a/../", ".tmp"] {
         assert!(matches!(store.list(prefix, None, soon()).await, Err(StoreError::Name(_))), "{prefix}");
@@ -282,10 +281,10 @@ async fn sizes_have_a_limit() {
     assert_eq!(store.put_new("most", most.clone(), soon()).await, Ok(Written::Created));
     assert_eq!(store.get("most", soon()).await, Ok(Some(most)));
     let over = Bytes::from(vec![b'x'; MAX_OBJECT + 1]);
-    assert_eq!(store.put_new("over", over.clone(), soon()).await, Err(StoreError::TooLarge(MAX_OBJECT + 1)));
-    assert_eq!(store.put("over", over.clone(), soon()).await, Err(StoreError::TooLarge(MAX_OBJECT + 1)));
+    assert_eq!(store.put_new("over", over.clone(), soon()).await, Err(StoreError::TooLarge));
+    assert_eq!(store.put("over", over.clone(), soon()).await, Err(StoreError::TooLarge));
     fs::write(dir.path().join("over"), over).unwrap();
-    assert_eq!(store.get("over", soon()).await, Err(StoreError::TooLarge(MAX_OBJECT + 1)));
+    assert_eq!(store.get("over", soon()).await, Err(StoreError::TooLarge));
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::keeping::{self, Keeping};
+use super::rate::{self, Rate};
 use super::{Reading, Rotation, keys};
 use crate::message::{Format, Place, Placeholder, Recipe, Template};
 use crate::queue::Vendor;
@@ -25,12 +26,16 @@ pub struct Hook {
     pub source: Rotation,
     /// The value of `Allow`.
     pub methods: &'static str,
+    /// The status of a request that is not authentic.
+    pub refusal: u16,
     /// The answer must be out within this time.
     pub deadline: Duration,
     /// Largest body, in bytes.
     pub max_body: usize,
     /// What becomes of deliveries that the queue does not take.
     pub keeping: Keeping,
+    /// How many verified deliveries it takes; `None`: all.
+    pub rate: Option<Rate>,
     type_prefix: Option<String>,
     events: Option<Vec<String>>,
     tdmq: Option<Template>,
@@ -122,6 +127,7 @@ pub(super) fn read(name: &At<&str>, path: &str, table: &Table<'_>, with: Reading
     if max_body == 0 {
         table.error("max_body", "a hook that takes no body takes no delivery");
     }
+    let rate = rate::read(table);
     let keeping = keeping::read(table, with.env, format, keys.as_ref().map(|(source, _)| &**source));
     let (tdmq, rocketmq) = topics?;
     let (source, rotation) = keys?;
@@ -158,10 +164,12 @@ pub(super) fn read(name: &At<&str>, path: &str, table: &Table<'_>, with: Reading
         path: path.to_owned(),
         deadline: deadline.unwrap_or_else(|| source.deadline()),
         methods: source.methods(),
+        refusal: source.refusal_status(),
         type_prefix: source.type_prefix().map(str::to_owned),
         source: rotation,
         max_body,
         keeping,
+        rate,
         events,
         tdmq,
         rocketmq,

@@ -7,6 +7,7 @@ mod hook;
 mod keeping;
 mod keys;
 mod published;
+mod rate;
 mod rotation;
 mod syntax;
 
@@ -22,6 +23,7 @@ use crate::secret::Secret;
 pub use hook::Hook;
 pub use keeping::{Keeping, Mode, Oversize};
 pub use published::is_published;
+pub use rate::{Excess, Rate};
 pub use rotation::Rotation;
 
 /// The workspace's own `hooks.toml` at build time: SAM's build copies only the binary.
@@ -197,6 +199,11 @@ impl Config {
     /// The sound hooks.
     pub fn hooks(&self) -> impl Iterator<Item = &Hook> {
         self.hooks.iter().filter_map(|entry| entry.hook.as_ref())
+    }
+
+    /// The names of all hooks, the sound and the broken.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.hooks.iter().map(|entry| entry.name.as_str())
     }
 
     /// The hook of that name, if it is sound.

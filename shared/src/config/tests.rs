@@ -80,7 +80,6 @@ fn every_mistake_is_named_with_its_line() {
         (r#""env:GITHUB_SECRET""#, r#""plain:""#, &[(4, "empty")]),
         (r#""env:GITHUB_SECRET""#, r#""plain: ""#, &[(4, "empty")]),
         (r#""env:GITHUB_SECRET""#, r#""file:/no/such/file""#, &[(4, "cannot read /no/such/file")]),
-        (r#""env:GITHUB_SECRET""#, r#""ssm:/a/b""#, &[(4, "not supported by this version")]),
         ("events  = [\"push\", \"release\"]", "events = []", &[(6, "would drop every delivery")]),
         ("webhooks_github", "rmq_sys_x", &[(5, "hooks.github.topic.rocketmq")]),
         ("pulsar-demo/webhooks/github", "pulsar-demo//github", &[(5, "hooks.github.topic.tdmq")]),
@@ -254,6 +253,38 @@ fn lines_of_a_variable_count_from_its_first() {
     let env = Env::of([("HOOKS", "\n\n[hooks.a]\nfoo = 1\n")]);
     let found = errors(&Config::load(Reading::new(&env, Samples::Refused)));
     assert!(found.iter().any(|m| m.starts_with("HOOKS:4: error: hooks.a.foo: unknown key")), "{found:?}");
+}
+
+#[test]
+fn a_rate_is_a_number_in_a_time() {
+    let with = |rate: &str| {
+        let text = format!("[hooks.h]\nsource = \"none\"\ntopic = \"t-1\"\n{rate}");
+        let config = parse(&text);
+        (config.hook("h").map(|hook| hook.rate), errors(&config))
+    };
+    let rate = |limit, seconds, excess| Some(Rate { limit, per: Duration::from_secs(seconds), excess });
+    for (text, expected) in [
+        ("", None),
+        ("rate = { limit = 50 }", rate(50, 1, Excess::Unavailable)),
+        ("rate = { limit = 1, per = \"1h\", status = 429 }", rate(1, 3600, Excess::TooManyRequests)),
+        ("[hooks.h.rate]\nlimit = 1000000\nper = 60\nstatus = 503", rate(1_000_000, 60, Excess::Unavailable)),
+    ] {
+        assert_eq!(with(text), (Some(expected), Vec::new()), "{text}");
+    }
+    for (text, key) in [
+        ("rate = \"50/s\"", "rate"),
+        ("rate = {}", "rate.limit"),
+        ("rate = { limit = 0 }", "rate.limit"),
+        ("rate = { limit = -1 }", "rate.limit"),
+        ("rate = { limit = 1000001 }", "rate.limit"),
+        ("rate = { limit = 5, per = \"999ms\" }", "rate.per"),
+        ("rate = { limit = 5, per = \"61m\" }", "rate.per"),
+        ("rate = { limit = 5, status = 500 }", "rate.status"),
+        ("rate = { limit = 5, burst = 10 }", "rate.burst"),
+    ] {
+        let (hook, errors) = with(text);
+        assert!(hook.is_none() && errors[0].contains(&format!("hooks.h.{key}:")), "{text}: {errors:?}");
+    }
 }
 
 #[test]

@@ -8,27 +8,37 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::clock::Timestamp;
 use crate::config::{Config, Hook, Lookup};
 use crate::context::Context;
 use crate::delivery::Delivery;
 use crate::fetch::Fetcher;
-use crate::forward::{Fate, Forwarder};
+use crate::forward::{Fate, Forwarder, UNRENDERABLE};
 use crate::host::Service;
 use crate::http::{MAX_HEADER_BYTES, MAX_HEADERS, Request, Response};
 use crate::message::Recipe;
+use crate::metrics::Metrics;
 use crate::problem::Problem;
 use crate::quarantine::Quarantine;
 use crate::queue::{Class, Queue, Receipt, SendError};
+use crate::rate::Rates;
 use crate::secret::Resolver;
 use crate::source::Source;
 use crate::spill::Spill;
 use crate::telemetry::{Line, Outcome};
 pub(crate) use readmit::Readmission;
-use verify::{Refused, Verified};
+use verify::{Refused, Verified, Why};
 
 /// Seconds after which a sender may try again when a person must act first, and when not.
 const RETRY_AFTER_REPAIR: u32 = 60;
 const RETRY_AFTER: u32 = 5;
+
+/// 2025-01-01, before this program was written. A clock that says less is wrong, and would make every
+/// signature one from the future: a 401 for a fault of ours.
+const EARLIEST: Timestamp = Timestamp::from_unix(1_735_689_600);
+
+/// The class of what is wrong in our own configuration, as that of a send.
+const CONFIG: &str = Class::Config.as_str();
 
 /// Bytes of the longest event that is logged.
 const MAX_LOGGED_EVENT: usize = 256;
@@ -45,6 +55,8 @@ struct Inner<Q> {
     context: Context,
     fetcher: Fetcher,
     resolver: Resolver,
+    rates: Rates,
+    metrics: Metrics,
 }
 
 impl<Q> Clone for Gateway<Q> {
@@ -56,6 +68,12 @@ impl<Q> Clone for Gateway<Q> {
 impl<Q: Queue> Gateway<Q> {
     /// Puts the parts together and logs every mistake in them; it serves what it can.
     pub fn new(config: Config, queue: Q, context: Context) -> Self {
+        let metrics = Metrics::from_env(&context, config.names());
+        Self::with_metrics(config, queue, context, metrics)
+    }
+
+    /// As [`new`](Self::new), and counts where it is told to.
+    pub fn with_metrics(config: Config, queue: Q, context: Context, metrics: Metrics) -> Self {
         for mistake in &config.mistakes {
             match mistake.severity {
                 crate::config::Severity::Error => tracing::error!(%mistake, "configuration"),
@@ -64,50 +82,63 @@ impl<Q: Queue> Gateway<Q> {
         }
         let (spill, quarantine) = (Spill::from_env(&context), Quarantine::from_env(&context));
         let stores = spill.as_ref().err().into_iter().chain(quarantine.as_ref().err());
-        for problem in config.problems.iter().chain(&queue.problems()).chain(stores) {
+        let store = spill.iter().flatten().find_map(|spill| spill.store().problem());
+        for problem in config.problems.iter().chain(&queue.problems()).chain(stores).chain(&store) {
             tracing::error!(%problem, "configuration");
         }
         let (fetcher, resolver) = (Fetcher::new(&context.env), Resolver::new(&context.env));
         // Without the store, what it should have taken is answered 503: nothing is lost.
         let forwarder = Forwarder { queue, spill: spill.unwrap_or(None), context: context.clone() };
         let quarantine = quarantine.unwrap_or(None);
-        Self(Arc::new(Inner { config, forwarder, quarantine, context, fetcher, resolver }))
+        let rates = Rates::default();
+        Self(Arc::new(Inner { config, forwarder, quarantine, context, fetcher, resolver, rates, metrics }))
     }
 
     /// Answers a request, and tells the line how it went.
     async fn answer(&self, mut request: Request, line: &mut Line) -> (Outcome, Response) {
         let Inner { config, quarantine, context, .. } = &*self.0;
         let request_id = std::mem::take(&mut request.request_id);
-        let refuse = |outcome, problem: Problem| (outcome, problem.response(&request_id));
-        let ours = |retry_after| refuse(Outcome::Unavailable, Problem::Unavailable { retry_after });
+        let answer = |outcome, problem: Problem| (outcome, problem.response(&request_id));
+        let refuse = |line: &mut Line, problem: Problem| {
+            line.class = Some(problem.name());
+            answer(Outcome::Refused, problem)
+        };
+        let ours = |line: &mut Line, why: Why, retry_after| {
+            why.tell(line);
+            answer(Outcome::Unavailable, Problem::Unavailable { retry_after })
+        };
 
         let hook = match config.lookup(&request.path) {
             Lookup::Hook(hook) => hook,
-            Lookup::Unknown => return refuse(Outcome::Refused, Problem::NotFound),
+            Lookup::Unknown => return refuse(line, Problem::NotFound),
             Lookup::Broken(name) => {
                 line.hook = Some(name.to_owned());
-                line.reason = Some("the hook's configuration has errors".to_owned());
-                return ours(RETRY_AFTER_REPAIR);
+                let why = Why(CONFIG, "the hook's configuration has errors".to_owned());
+                return ours(line, why, RETRY_AFTER_REPAIR);
             }
         };
         line.hook = Some(hook.name.clone());
         let Some(recipe) = hook.recipe(Q::VENDOR, &config.source_uri) else {
-            line.reason = Some(format!("the hook has no topic for {}", Q::VENDOR.as_str()));
-            return ours(RETRY_AFTER_REPAIR);
+            let why = Why(CONFIG, format!("the hook has no topic for {}", Q::VENDOR.as_str()));
+            return ours(line, why, RETRY_AFTER_REPAIR);
         };
         let allowed = hook.methods;
         if !allowed.split(", ").any(|method| method == request.method) {
-            return refuse(Outcome::Refused, Problem::MethodNotAllowed(allowed));
+            return refuse(line, Problem::MethodNotAllowed(allowed));
         }
         if request.headers.len() > MAX_HEADERS || request.headers.size() > MAX_HEADER_BYTES {
-            return refuse(Outcome::Refused, Problem::HeadersTooLarge);
+            return refuse(line, Problem::HeadersTooLarge);
         }
         if request.body.len() > hook.max_body {
-            return refuse(Outcome::Refused, Problem::TooLarge);
+            return refuse(line, Problem::TooLarge);
+        }
+        let now = context.clock.now();
+        if now < EARLIEST {
+            let why = Why("clock", "the clock of this machine is wrong".to_owned());
+            return ours(line, why, RETRY_AFTER);
         }
         let deadline = deadline(hook, &request);
 
-        let now = context.clock.now();
         // Verification takes the request; its parts are shared, not copied.
         let copy = quarantine.as_ref().filter(|_| hook.keeping.quarantine).zip(Some(request.clone()));
         let verified = self.verify(hook, request, now, deadline).await;
@@ -115,28 +146,27 @@ impl<Q: Queue> Gateway<Q> {
         let (delivery, source) = match verified {
             Ok(Verified::Delivery(delivery, source)) => (delivery, source),
             Ok(Verified::Handshake(response)) => return (Outcome::Handshake, response),
-            Err(Refused::Rejected(reason)) => {
-                line.reason = Some(reason);
+            Err(Refused::Rejected(why)) => {
+                why.tell(line);
                 if let Some((quarantine, request)) = copy {
                     quarantine.keep(Q::VENDOR, &hook.name, request, now, deadline).await;
                 }
-                return refuse(Outcome::Rejected, Problem::Unauthorized);
+                let forbids = hook.refusal == 403;
+                let problem = if forbids { Problem::Forbidden } else { Problem::Unauthorized };
+                return answer(Outcome::Rejected, problem);
             }
-            Err(Refused::Handshake(status, reason)) => {
-                line.reason = Some(reason);
+            Err(Refused::Handshake(status, why)) => {
+                why.tell(line);
                 let problem =
                     if status == 403 { Problem::Forbidden } else { Problem::MethodNotAllowed(allowed) };
-                return refuse(Outcome::Rejected, problem);
+                return answer(Outcome::Rejected, problem);
             }
-            Err(Refused::Unavailable(reason)) => {
-                line.reason = Some(reason);
-                return ours(RETRY_AFTER);
-            }
+            Err(Refused::Unavailable(why)) => return ours(line, why, RETRY_AFTER),
         };
         let (outcome, settled) = self.settle((hook, &source), &recipe, &delivery, deadline, line).await;
         match settled {
             Ok(ack) => (outcome, ack),
-            Err(problem) => refuse(outcome, problem),
+            Err(problem) => answer(outcome, problem),
         }
     }
 
@@ -157,24 +187,32 @@ impl<Q: Queue> Gateway<Q> {
         if !hook.wants(delivery.event.as_deref()) {
             return (Outcome::Ignored, Ok(source.ack("ignored", delivery)));
         }
+        if let Some(rate) = hook.rate
+            && let Err(wait) = self.0.rates.take(&hook.name, rate.allowance())
+        {
+            Why("rate", format!("more than the hook's {rate}")).tell(line);
+            return (Outcome::Limited, Err(rate.problem(wait)));
+        }
         let accepted = || source.ack("accepted", delivery);
         match self.0.forwarder.forward(hook, recipe, delivery, deadline, line).await {
             Fate::Queued(receipt) => (Outcome::Accepted, Ok(with_receipt(accepted(), receipt, line))),
             Fate::Repeated(_) => (Outcome::Repeated, Ok(accepted())),
             Fate::Spilled(_, error) => {
-                if let Some(error) = error {
-                    note(error, line);
+                match error {
+                    Some(error) => note(error, line),
+                    None => line.class = Some("always"),
                 }
                 (Outcome::Spilled, Ok(accepted()))
             }
-            Fate::Dead(_, failure) => {
+            Fate::Dead(_, class, failure) => {
+                line.class = Some(class);
                 line.reason = Some(format!("{}: {}", failure.errorclass, failure.errormessage));
                 line.attempts = failure.errorattempts;
                 line.code = failure.errorcode;
                 (Outcome::Dead, Ok(accepted()))
             }
             Fate::Unrenderable(error) => {
-                line.reason = Some(error.to_string());
+                Why(UNRENDERABLE, error.to_string()).tell(line);
                 (Outcome::Unprocessable, Err(Problem::Unprocessable))
             }
             Fate::Refused(error) => {
@@ -189,7 +227,8 @@ impl<Q: Queue> Gateway<Q> {
 
 impl<Q: Queue> Service for Gateway<Q> {
     async fn call(&self, request: Request) -> Response {
-        let mut line = Line::new(&request.request_id);
+        let mut line = Line::new(&request.request_id, &self.0.metrics);
+        line.received = Some(request.received);
         let (outcome, response) = self.answer(request, &mut line).await;
         line.write(outcome, response.status);
         response
@@ -201,6 +240,10 @@ impl<Q: Queue> Service for Gateway<Q> {
 
     fn is_ready(&self) -> bool {
         self.0.config.hooks().any(|hook| hook.recipe(Q::VENDOR, "").is_some())
+    }
+
+    fn metrics(&self) -> Option<&Metrics> {
+        Some(&self.0.metrics)
     }
 
     async fn prewarm(&self) {
@@ -249,6 +292,7 @@ fn problem(error: &SendError) -> Problem {
 }
 
 fn note(error: SendError, line: &mut Line) {
+    line.class = Some(error.class.as_str());
     line.reason = Some(error.to_string());
     line.attempts = error.attempts;
     line.maybe_stored = error.maybe_stored;

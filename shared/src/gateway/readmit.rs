@@ -2,8 +2,8 @@
 
 use tokio::time::Instant;
 
-use super::verify::{Refused, Verified};
-use super::{Gateway, Inner};
+use super::verify::{Refused, Verified, Why};
+use super::{CONFIG, Gateway, Inner};
 use crate::quarantine::Refused as Quarantined;
 use crate::queue::Queue;
 use crate::telemetry::{Line, Outcome};
@@ -23,14 +23,14 @@ impl<Q: Queue> Gateway<Q> {
     pub(crate) async fn readmit(&self, quarantined: Quarantined, deadline: Instant) -> Readmission {
         let Inner { config, context, .. } = &*self.0;
         let request_id = context.random.uuid();
-        let mut line = Line::new(&request_id);
+        let mut line = Line::new(&request_id, &self.0.metrics);
         line.hook = Some(quarantined.hook.clone());
         let recipe = config.hook(&quarantined.hook).and_then(|hook| {
             let recipe = hook.recipe(Q::VENDOR, &config.source_uri)?;
             Some((hook, recipe))
         });
         let Some((hook, recipe)) = recipe else {
-            line.reason = Some("there is no sound hook of this name".to_owned());
+            Why(CONFIG, "there is no sound hook of this name".to_owned()).tell(&mut line);
             line.write(Outcome::Unavailable, 503);
             return Readmission::Unavailable;
         };
@@ -48,13 +48,13 @@ impl<Q: Queue> Gateway<Q> {
                 line.write(Outcome::Handshake, response.status);
                 Readmission::Accepted
             }
-            Err(Refused::Rejected(reason) | Refused::Handshake(_, reason)) => {
-                line.reason = Some(reason);
+            Err(Refused::Rejected(why) | Refused::Handshake(_, why)) => {
+                why.tell(&mut line);
                 line.write(Outcome::Rejected, 401);
                 Readmission::Rejected
             }
-            Err(Refused::Unavailable(reason)) => {
-                line.reason = Some(reason);
+            Err(Refused::Unavailable(why)) => {
+                why.tell(&mut line);
                 line.write(Outcome::Unavailable, 503);
                 Readmission::Unavailable
             }

@@ -8,10 +8,11 @@ use super::{Gateway, Inner};
 use crate::clock::Timestamp;
 use crate::config::Hook;
 use crate::delivery::Delivery;
-use crate::fetch::Document;
+use crate::fetch::{Collected, FetchError};
 use crate::http::{Request, Response};
 use crate::queue::Queue;
 use crate::source::{Address, Rejection, Source, Verdict};
+use crate::telemetry::Line;
 
 /// What a request that is not refused is.
 pub(super) enum Verified {
@@ -20,19 +21,36 @@ pub(super) enum Verified {
     Handshake(Response),
 }
 
-/// Why a request goes no further, for the log.
+/// What explains an outcome: in one word of a fixed set, and in a sentence.
+pub(super) struct Why(pub(super) &'static str, pub(super) String);
+
+impl Why {
+    pub(super) fn tell(self, line: &mut Line) {
+        let Self(class, reason) = self;
+        line.class = Some(class);
+        line.reason = Some(reason);
+    }
+}
+
+/// A published key, or a confirmation, could not be fetched.
+const FETCH: &str = "fetch";
+
+/// A secret could not be had.
+const SECRET: &str = "secret";
+
+/// Why a request goes no further.
 pub(super) enum Refused {
     /// The sender's fault.
-    Rejected(String),
+    Rejected(Why),
     /// A handshake that is not allowed, for senders that want this status.
-    Handshake(u16, String),
+    Handshake(u16, Why),
     /// Ours, or that of whoever publishes the keys.
-    Unavailable(String),
+    Unavailable(Why),
 }
 
 impl<Q: Queue> Gateway<Q> {
-    /// Verifies, and does what verification asks for on the way: fetches a key, once at most, calls the
-    /// address of a confirmation, and reads the hook's secrets anew where none of them matches.
+    /// Verifies, and does what verification asks for on the way: fetches keys, calls the address of a
+    /// confirmation, and reads the hook's secrets anew where none of them matches.
     pub(super) async fn verify(
         &self,
         hook: &Hook,
@@ -41,14 +59,15 @@ impl<Q: Queue> Gateway<Q> {
         deadline: Instant,
     ) -> Result<Verified, Refused> {
         let Inner { fetcher, resolver, .. } = &*self.0;
-        let failed = |address: &Address, error| Refused::Unavailable(format!("{address}: {error}"));
-        let mut document: Option<Document> = None;
+        let failed = |address: &Address, error: &FetchError| {
+            Refused::Unavailable(Why(FETCH, format!("{address}: {error}")))
+        };
+        let mut collected = Collected::default();
         let ready = hook.source.ready(resolver, deadline).await;
-        let mut source = ready.map_err(Refused::Unavailable)?;
+        let mut source = ready.map_err(|reason| Refused::Unavailable(Why(SECRET, reason)))?;
         loop {
-            let bytes = document.as_ref().map(|document| document.bytes.as_ref());
             let mut back = None;
-            match source.examine(&hook.name, request, now, bytes, &mut back) {
+            match source.examine(&hook.name, request, now, collected.fetched(), &mut back) {
                 Verdict::Verified(delivery) => return Ok(Verified::Delivery(delivery, source)),
                 Verdict::Handshake(response) => return Ok(Verified::Handshake(response)),
                 Verdict::Rejected(rejection) => {
@@ -59,29 +78,30 @@ impl<Q: Queue> Gateway<Q> {
                         (source, request) = (other, again);
                         continue;
                     }
-                    let reason = rejection.to_string();
+                    let why = Why(rejection.as_str(), rejection.to_string());
                     return Err(match rejection {
-                        Rejection::Refused(status) => Refused::Handshake(status, reason),
-                        _ => Refused::Rejected(reason),
+                        Rejection::Refused(status) => Refused::Handshake(status, why),
+                        // The signature is right: our clock or somebody's certificate is not.
+                        Rejection::Expired => Refused::Unavailable(why),
+                        _ => Refused::Rejected(why),
                     });
                 }
                 Verdict::Fetch(address, again) => {
-                    let found = fetcher.document(&address, document.as_ref(), deadline).await;
-                    document = found.map_err(|error| failed(&address, error))?;
-                    if document.is_none() {
-                        return Err(Refused::Rejected("the key is none of the published ones".to_owned()));
-                    }
+                    collected.fetch(fetcher, address, deadline).await;
                     request = *again;
                 }
                 Verdict::Unusable(address) => {
+                    if let Some(error) = collected.failure(&address) {
+                        return Err(failed(&address, error));
+                    }
                     fetcher.forget(&address);
-                    return Err(Refused::Unavailable(format!("there is no key at {address}")));
+                    return Err(failed(&address, &FetchError::NoKey));
                 }
                 Verdict::Confirm(address, response) => {
                     let confirmed = fetcher.confirm(&address, deadline).await;
                     return confirmed
                         .map(|()| Verified::Handshake(response))
-                        .map_err(|e| failed(&address, e));
+                        .map_err(|e| failed(&address, &e));
                 }
             }
         }

@@ -1,5 +1,6 @@
 //! The redriver's host: on Lambda a schedule's events, elsewhere a clock of its own and an HTTP server
-//! for the platform's probes and for a run at any time (`POST /`).
+//! for the platform's probes and for a run at any time: `POST /` of what is due, `POST /?now=1` of
+//! everything that waits.
 
 use std::future::Future;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::{HostError, Service, lambda, log_panics, poll, start};
 use crate::env::Env;
 use crate::http::{Request, Response};
+use crate::metrics::Metrics;
 use crate::problem::Problem;
 use crate::queue::EnvProblem;
 use crate::redrive;
@@ -23,18 +25,35 @@ const LONGEST: Duration = Duration::from_secs(50);
 /// Seconds after which a run that failed may be asked for again.
 const RETRY_AFTER: u32 = 60;
 
+/// What a run takes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// What is due.
+    Due,
+    /// Also what failed a while ago and would be left alone for longer.
+    All,
+}
+
 /// Work that is done again and again.
 pub(super) trait Job: Clone + Send + Sync + 'static {
     /// Works until `deadline` at most. What was done, for whoever asked; an error if it could not be.
-    fn run(&self, deadline: Instant) -> impl Future<Output = Result<Value, String>> + Send;
+    fn run(&self, scope: Scope, deadline: Instant) -> impl Future<Output = Result<Value, String>> + Send;
+
+    /// What its runs are counted in.
+    fn metrics(&self) -> &Metrics;
 }
 
 impl Job for redrive::Job {
-    async fn run(&self, deadline: Instant) -> Result<Value, String> {
-        let report = self.run(&redrive::Options::default(), deadline).await;
+    async fn run(&self, scope: Scope, deadline: Instant) -> Result<Value, String> {
+        let options = redrive::Options { now: scope == Scope::All, ..redrive::Options::default() };
+        let report = self.run(&options, deadline).await;
         // A report serialises without fail.
         let value = serde_json::to_value(&report).unwrap_or_default();
         if report.is_whole() { Ok(value) } else { Err(value.to_string()) }
+    }
+
+    fn metrics(&self) -> &Metrics {
+        self.metrics()
     }
 }
 
@@ -72,11 +91,11 @@ async fn repeat<J: Job>(job: J, every: Duration) {
     loop {
         ticks.tick().await;
         // What went wrong is in the log, and the next run is due soon.
-        let _ = job.run(Instant::now() + LONGEST).await;
+        let _ = job.run(Scope::Due, Instant::now() + LONGEST).await;
     }
 }
 
-/// `POST /` runs the job once.
+/// `POST /` runs the job once; with `?now=1` for whoever has just mended what was broken.
 #[derive(Clone)]
 struct OnDemand<J>(J);
 
@@ -88,7 +107,12 @@ impl<J: Job> Service for OnDemand<J> {
         if request.method != "POST" {
             return Problem::MethodNotAllowed("POST").response(&request.request_id);
         }
-        match self.0.run(Instant::now() + LONGEST).await {
+        let scope = match request.raw_query.as_str() {
+            "" => Scope::Due,
+            "now=1" => Scope::All,
+            _ => return Problem::Malformed.response(&request.request_id),
+        };
+        match self.0.run(scope, Instant::now() + LONGEST).await {
             Ok(report) => Response::new(200, "application/json", report.to_string()),
             Err(_) => Problem::Unavailable { retry_after: RETRY_AFTER }.response(&request.request_id),
         }
@@ -102,11 +126,65 @@ impl<J: Job> Service for OnDemand<J> {
     fn is_ready(&self) -> bool {
         true
     }
+
+    fn metrics(&self) -> Option<&Metrics> {
+        Some(self.0.metrics())
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use crate::http::Headers;
+
     use super::*;
+
+    /// Notes what it was asked for.
+    #[derive(Clone)]
+    struct Noting(Arc<Mutex<Vec<Scope>>>, Metrics);
+
+    impl Job for Noting {
+        async fn run(&self, scope: Scope, _: Instant) -> Result<Value, String> {
+            self.0.lock().unwrap().push(scope);
+            Ok(Value::Null)
+        }
+
+        fn metrics(&self) -> &Metrics {
+            &self.1
+        }
+    }
+
+    #[tokio::test]
+    async fn a_run_on_demand_takes_what_is_due_or_all() {
+        let job = Noting(Arc::default(), Metrics::off());
+        let answer = |method: &str, path: &str, raw_query: &str| {
+            let request = Request {
+                method: method.into(),
+                path: path.into(),
+                raw_query: raw_query.into(),
+                headers: Headers::default(),
+                body: bytes::Bytes::new(),
+                request_id: String::new(),
+                received: Instant::now(),
+                source_ip: None,
+                deadline: None,
+            };
+            let demand = OnDemand(job.clone());
+            async move { demand.call(request).await.status }
+        };
+        for (method, path, query, status) in [
+            ("POST", "/", "", 200),
+            ("POST", "/", "now=1", 200),
+            ("POST", "/", "now=0", 400),
+            ("POST", "/", "dead=1", 400),
+            ("GET", "/", "now=1", 405),
+            ("POST", "/else", "", 404),
+        ] {
+            assert_eq!(answer(method, path, query).await, status, "{method} {path}?{query}");
+        }
+        assert_eq!(*job.0.lock().unwrap(), [Scope::Due, Scope::All]);
+    }
 
     #[test]
     fn the_interval_is_checked() {

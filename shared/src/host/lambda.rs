@@ -11,14 +11,16 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
-use super::job::Job;
+use super::job::{Job, Scope};
 use super::trigger::{self, Answer, EventError, Invocation};
 use super::{HostError, Service, call};
 use crate::clock::Timestamp;
 use crate::context::Context;
 use crate::env::Env;
+use crate::problem::Problem;
 
-pub(super) const RUNTIME_API: &str = "AWS_LAMBDA_RUNTIME_API";
+/// Tells a Lambda runtime from anything else.
+pub(crate) const RUNTIME_API: &str = "AWS_LAMBDA_RUNTIME_API";
 
 /// Kept back from the invocation's time for the way of the answer: serialising and logging it on
 /// the 7 % of a CPU that a 128 MB function gets, and the runtime API's round trip. An answer that
@@ -51,7 +53,7 @@ pub(super) async fn run_job<J: Job>(job: J, context: &Context) -> Result<(), Hos
         async move {
             let deadline = deadline(event.context.deadline, context.clock.now());
             let deadline = deadline.unwrap_or_else(|| Instant::now() + DEFAULT_JOB);
-            job.run(deadline).await.map_err(|error_message| Diagnostic {
+            job.run(Scope::Due, deadline).await.map_err(|error_message| Diagnostic {
                 error_type: "Redrive.Failed".to_owned(),
                 error_message,
             })
@@ -100,7 +102,13 @@ async fn handle<S: Service>(
     let incoming = trigger::read(event.get(), invocation)?;
     let response = match incoming.request {
         Ok(request) => call(service, request).await,
-        Err(refusal) => refusal,
+        Err(refusal) => {
+            // The one thing that makes an event's request unreadable.
+            if let Some(metrics) = service.metrics() {
+                metrics.refused(Problem::Malformed);
+            }
+            refusal
+        }
     };
     Ok(incoming.trigger.answer(&response))
 }

@@ -13,6 +13,7 @@
 mod job;
 mod lambda;
 mod poll;
+mod room;
 pub mod server;
 pub mod trigger;
 
@@ -28,10 +29,13 @@ use crate::config::{Config, Reading, Samples};
 use crate::context::Context;
 use crate::gateway::Gateway;
 use crate::http::{Request, Response};
+use crate::metrics::Metrics;
 use crate::problem::Problem;
 use crate::queue::Queue;
 use crate::telemetry;
 pub use job::redrive;
+pub(crate) use lambda::RUNTIME_API;
+pub(crate) use room::InFlight;
 
 /// What a host serves: the gateway, or a test's double.
 pub trait Service: Clone + Send + Sync + 'static {
@@ -43,6 +47,11 @@ pub trait Service: Clone + Send + Sync + 'static {
 
     /// Whether requests can be served: at least one hook is sound.
     fn is_ready(&self) -> bool;
+
+    /// What its requests are counted in; the host counts those that it refuses itself.
+    fn metrics(&self) -> Option<&Metrics> {
+        None
+    }
 
     /// Opens the connections that the first request will need.
     fn prewarm(&self) -> impl Future<Output = ()> + Send {

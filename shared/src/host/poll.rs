@@ -24,7 +24,7 @@ use http::{HeaderMap, Method};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use super::job::Job;
+use super::job::{Job, Scope};
 use super::trigger::{self, Dialect, EventError, Invocation, is_uuid};
 use super::{HostError, Service, call};
 use crate::context::Context;
@@ -142,7 +142,7 @@ pub(super) async fn run_job<J: Job>(job: J, platform: Platform, context: &Contex
     poll(platform, context, |event| {
         let job = job.clone();
         async move {
-            let done = job.run(event.deadline).await;
+            let done = job.run(Scope::Due, event.deadline).await;
             done.map(|report| report.to_string()).map_err(|error| ("Redrive.Failed", error))
         }
     })

@@ -7,10 +7,10 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{Method, StatusCode};
 use http_body::Body as _;
-use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -20,11 +20,15 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::room::{InFlight, Place, Room};
 use super::{HostError, Service, call, header_map, refuse};
 use crate::clock::Random;
 use crate::context::Context;
+use crate::env::Env;
 use crate::http::{MAX_HEADER_BYTES, MAX_HEADERS, Request, Response};
 use crate::problem::Problem;
+use crate::queue::EnvProblem;
+use crate::reader::parse_size;
 
 const DEFAULT_LISTEN: &str = "127.0.0.1:9000";
 
@@ -41,6 +45,11 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct Limits {
     /// Connections served at a time; more wait in the system's backlog.
     pub connections: usize,
+    /// Requests in flight; one more is a 503, its body unread.
+    pub requests: usize,
+    /// Bytes of bodies held at a time; a body that does not fit is a 503. The largest body that the
+    /// service takes always fits by itself.
+    pub body_bytes: usize,
     /// Header fields of a request; more are a 431.
     pub headers: usize,
     /// Bytes of the target and all header names and values; more are a 431.
@@ -58,12 +67,36 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 1024,
+            requests: 256,
+            body_bytes: 64 * 1024 * 1024,
             headers: MAX_HEADERS,
             head_bytes: MAX_HEADER_BYTES,
             head_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(20),
             drain: Duration::from_secs(10),
         }
+    }
+}
+
+impl Limits {
+    /// With `MAX_IN_FLIGHT` and `MAX_IN_FLIGHT_BYTES`. What is wrong with them is logged as an error, and
+    /// the default counts: a server that does not start serves nobody.
+    fn from_env(env: &Env) -> Self {
+        let mut limits = Self::default();
+        let read = |variable, message: &str, limit: &mut usize, parse: fn(&str) -> Option<usize>| {
+            let Some(text) = env.get(variable) else { return };
+            if let Some(n) = parse(&text).filter(|n| *n > 0) {
+                *limit = n;
+            } else {
+                let problem = EnvProblem { variable, message: message.to_owned() };
+                tracing::error!(%problem, "configuration");
+            }
+        };
+        let is_no_number = "is no number of requests from 1";
+        read("MAX_IN_FLIGHT", is_no_number, &mut limits.requests, |text| text.parse().ok());
+        let is_no_size = "is no size such as \"64MiB\"";
+        read("MAX_IN_FLIGHT_BYTES", is_no_size, &mut limits.body_bytes, parse_size);
+        limits
     }
 }
 
@@ -103,7 +136,9 @@ impl Server {
             .half_close(true);
         let drain = self.limits.drain;
         let slots = Arc::new(Semaphore::new(self.limits.connections));
-        let handler = Arc::new(Handler { service, random, limits: self.limits });
+        let bytes = self.limits.body_bytes.max(service.max_body());
+        let room = Room::new(InFlight { requests: self.limits.requests, bytes });
+        let handler = Arc::new(Handler { service, random, limits: self.limits, room });
         let connections = GracefulShutdown::new();
         let mut shutdown = pin!(shutdown);
         loop {
@@ -145,7 +180,7 @@ impl Server {
 /// Serves on `LISTEN` until SIGTERM or SIGINT.
 pub(super) async fn run<S: Service>(service: S, context: &Context) -> Result<(), HostError> {
     let address = context.env.get("LISTEN").unwrap_or_else(|| DEFAULT_LISTEN.to_owned());
-    let server = Server::bind(&address, Limits::default()).await?;
+    let server = Server::bind(&address, Limits::from_env(&context.env)).await?;
     let stop = stop_signal().map_err(HostError::Signal)?;
     tracing::info!(address = %server.local_addr(), "listening");
     server.serve(service, context.random.clone(), stop).await;
@@ -179,21 +214,57 @@ struct Handler<S> {
     service: S,
     random: Random,
     limits: Limits,
+    room: Room,
 }
+
+/// Seconds after which a sender that found no room may come again.
+const FULL_RETRY_AFTER: u32 = 5;
+
+const FULL: Problem = Problem::Unavailable { retry_after: FULL_RETRY_AFTER };
 
 impl<S: Service> Handler<S> {
     async fn answer(&self, request: http::Request<Incoming>, peer: IpAddr) -> http::Response<Full<Bytes>> {
         let (request_id, received) = (self.random.uuid(), Instant::now());
         let response = match request.uri().path() {
-            "/_/health" => probe(request.method(), true, &request_id),
-            "/_/ready" => probe(request.method(), self.service.is_ready(), &request_id),
-            _ => match self.read(request, peer, &request_id, received).await {
-                Ok(request) => call(&self.service, request).await,
+            // There is always room for these.
+            "/_/health" => probe(request.method(), &request_id, || Ok(healthy())),
+            "/_/ready" => probe(request.method(), &request_id, || self.ready()),
+            "/_/metrics" => probe(request.method(), &request_id, || self.metrics()),
+            _ => match self.serve(request, peer, &request_id, received).await {
+                Ok(response) => response,
                 // What is left of the request is not read, so the connection ends here.
-                Err(problem) => refuse(problem, &request_id).with("connection", "close"),
+                Err(problem) => {
+                    if let Some(metrics) = self.service.metrics() {
+                        metrics.refused(problem);
+                    }
+                    refuse(problem, &request_id).with("connection", "close")
+                }
             },
         };
         into_http(response)
+    }
+
+    fn ready(&self) -> Result<Response, Problem> {
+        let not_yet = Problem::Unavailable { retry_after: PROBE_RETRY_AFTER };
+        if self.service.is_ready() { Ok(healthy()) } else { Err(not_yet) }
+    }
+
+    fn metrics(&self) -> Result<Response, Problem> {
+        let text = self.service.metrics().and_then(|metrics| metrics.text(self.room.held()));
+        text.map(|text| Response::new(200, EXPOSITION, text)).ok_or(Problem::NotFound)
+    }
+
+    /// A request keeps its place until it is answered: its body is held as long.
+    async fn serve(
+        &self,
+        request: http::Request<Incoming>,
+        peer: IpAddr,
+        request_id: &str,
+        received: Instant,
+    ) -> Result<Response, Problem> {
+        let mut place = self.room.enter().ok_or(FULL)?;
+        let request = self.read(request, peer, request_id, received, &mut place).await?;
+        Ok(call(&self.service, request).await)
     }
 
     async fn read(
@@ -202,6 +273,7 @@ impl<S: Service> Handler<S> {
         peer: IpAddr,
         request_id: &str,
         received: Instant,
+        place: &mut Place<'_>,
     ) -> Result<Request, Problem> {
         let (head, body) = request.into_parts();
         let headers: crate::http::Headers =
@@ -215,7 +287,7 @@ impl<S: Service> Handler<S> {
             path: head.uri.path().to_owned(),
             raw_query: head.uri.query().unwrap_or_default().to_owned(),
             headers,
-            body: self.body(body).await?,
+            body: self.body(body, place).await?,
             request_id: request_id.to_owned(),
             received,
             source_ip: Some(peer),
@@ -223,33 +295,62 @@ impl<S: Service> Handler<S> {
         })
     }
 
-    /// Reads the body; nothing of one whose `Content-Length` says that it is too large.
-    async fn body(&self, body: Incoming) -> Result<Bytes, Problem> {
-        let max = self.service.max_body();
-        if usize::try_from(body.size_hint().lower()).map_or(true, |length| length > max) {
+    /// Reads the body; nothing of one whose `Content-Length` says that it is too large, or that there
+    /// is no room for it.
+    async fn body(&self, body: Incoming, place: &mut Place<'_>) -> Result<Bytes, Problem> {
+        let announced = usize::try_from(body.size_hint().lower()).map_err(|_| Problem::TooLarge)?;
+        if announced > self.service.max_body() {
             return Err(Problem::TooLarge);
         }
-        match timeout(self.limits.body_timeout, Limited::new(body, max).collect()).await {
-            Ok(Ok(body)) => Ok(body.to_bytes()),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Problem::TooLarge),
-            Ok(Err(_)) => Err(Problem::Malformed),
-            Err(_) => Err(Problem::Timeout),
+        if !place.reserve(announced) {
+            return Err(FULL);
         }
+        let read = timeout(self.limits.body_timeout, self.collect(body, announced, place)).await;
+        read.unwrap_or(Err(Problem::Timeout))
+    }
+
+    /// A body without a `Content-Length` takes its room as it comes.
+    async fn collect(
+        &self,
+        mut body: Incoming,
+        announced: usize,
+        place: &mut Place<'_>,
+    ) -> Result<Bytes, Problem> {
+        let max = self.service.max_body();
+        let (mut collected, mut reserved) = (BytesMut::with_capacity(announced), announced);
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame.map_err(|_| Problem::Malformed)?.into_data() else { continue };
+            let length = collected.len() + data.len();
+            if length > max {
+                return Err(Problem::TooLarge);
+            }
+            if length > reserved {
+                if !place.reserve(length - reserved) {
+                    return Err(FULL);
+                }
+                reserved = length;
+            }
+            collected.extend_from_slice(&data);
+        }
+        Ok(collected.freeze())
     }
 }
 
 /// Seconds until a probe that was told "not ready" should ask again.
 const PROBE_RETRY_AFTER: u32 = 5;
 
-fn probe(method: &Method, is_well: bool, request_id: &str) -> Response {
+/// Prometheus' text exposition format.
+const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+fn healthy() -> Response {
+    Response::new(200, "application/json", r#"{"status":"ok"}"#)
+}
+
+fn probe(method: &Method, request_id: &str, answer: impl FnOnce() -> Result<Response, Problem>) -> Response {
     if !matches!(*method, Method::GET | Method::HEAD) {
         return Problem::MethodNotAllowed("GET, HEAD").response(request_id);
     }
-    if is_well {
-        Response::new(200, "application/json", r#"{"status":"ok"}"#)
-    } else {
-        Problem::Unavailable { retry_after: PROBE_RETRY_AFTER }.response(request_id)
-    }
+    answer().unwrap_or_else(|problem| problem.response(request_id))
 }
 
 fn into_http(response: Response) -> http::Response<Full<Bytes>> {
@@ -258,4 +359,25 @@ fn into_http(response: Response) -> http::Response<Full<Bytes>> {
     *answer.status_mut() = StatusCode::from_u16(response.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     *answer.headers_mut() = headers;
     answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_come_from_the_environment() {
+        let of = |requests: &str, bytes: &str| {
+            let env = Env::of([("MAX_IN_FLIGHT", requests), ("MAX_IN_FLIGHT_BYTES", bytes)]);
+            let Limits { requests, body_bytes, .. } = Limits::from_env(&env);
+            (requests, body_bytes)
+        };
+        let default = (256, 64 << 20);
+        assert_eq!(of("", ""), default);
+        assert_eq!(of("8", "2MiB"), (8, 2 << 20));
+        assert_eq!(of("1", "1000"), (1, 1000));
+        for (requests, bytes) in [("0", "0"), ("-1", "-1"), ("many", "much"), ("1.5", "1GB")] {
+            assert_eq!(of(requests, bytes), default, "{requests} {bytes}");
+        }
+    }
 }

@@ -5,11 +5,11 @@
 //! store encrypts by itself, and its content is never shown: it can be verified again, nothing else.
 //! Anybody can make requests that fail, so they are limited in number and size.
 
-mod limit;
 mod seal;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -18,9 +18,9 @@ use crate::clock::Timestamp;
 use crate::context::Context;
 use crate::http::{Headers, Request};
 use crate::queue::{EnvProblem, Vendor};
+use crate::rate::{Allowance, Rates};
 use crate::spill::{Folder, base64_bytes, digest, rfc3339};
 use crate::store::{Store, StoreError};
-use limit::Limit;
 use seal::Key;
 
 const URL: &str = "QUARANTINE_URL";
@@ -28,6 +28,9 @@ const KEY: &str = "QUARANTINE_KEY";
 
 /// Bytes of a body that is kept at most.
 const MAX_BODY: usize = 1024 * 1024;
+
+/// Requests of a hook that are kept after a quiet minute, and then one a second.
+const KEPT: Allowance = Allowance { burst: 60, every: Duration::from_secs(1) };
 
 /// A refused request as it was received.
 #[derive(Serialize, Deserialize)]
@@ -56,7 +59,7 @@ pub struct Quarantine(Arc<Inner>);
 struct Inner {
     store: Store,
     key: Key,
-    limit: Limit,
+    rates: Rates,
 }
 
 impl Quarantine {
@@ -65,7 +68,7 @@ impl Quarantine {
         let Some(url) = context.env.get(URL) else { return Ok(None) };
         let store = Store::open(URL, &url, context)?;
         let key = Key::from_env(KEY, &context.env)?;
-        Ok(Some(Self(Arc::new(Inner { store, key, limit: Limit::default() }))))
+        Ok(Some(Self(Arc::new(Inner { store, key, rates: Rates::default() }))))
     }
 
     /// Keeps a request. What is over the limits is dropped, and a failure costs nothing but the copy:
@@ -78,7 +81,7 @@ impl Quarantine {
         received_at: Timestamp,
         deadline: Instant,
     ) {
-        if request.body.len() > MAX_BODY || !self.0.limit.admits(hook) {
+        if request.body.len() > MAX_BODY || self.0.rates.take(hook, KEPT).is_err() {
             return;
         }
         let Request { method, path, raw_query, headers, body, source_ip, .. } = request;

@@ -142,7 +142,7 @@ impl From<TransportError> for Failure {
 }
 
 /// A code or id of the vendor's, fit for a log line and a header; `None` when there is nothing left.
-pub(super) fn id(text: &str) -> Option<String> {
+pub(crate) fn id(text: &str) -> Option<String> {
     let id: String = text.trim().chars().filter(char::is_ascii_graphic).take(MAX_ID).collect();
     (!id.is_empty()).then_some(id)
 }
@@ -150,7 +150,7 @@ pub(super) fn id(text: &str) -> Option<String> {
 /// Text of the vendor's, fit for a log: short, without control characters, `secrets`, or the value of
 /// a header that carries a credential (the gateway of DMS prints the whole canonical request when a
 /// signature is wrong).
-pub(super) fn clean(text: &str, secrets: &[&str]) -> String {
+pub(crate) fn clean(text: &str, secrets: &[&str]) -> String {
     let mut text: String = text.chars().take(16 * MAX_TEXT).collect();
     for secret in secrets.iter().filter(|s| !s.is_empty()) {
         text = text.replace(secret, "<secret>");
@@ -172,7 +172,8 @@ pub(super) fn clean(text: &str, secrets: &[&str]) -> String {
 /// Where the value of the next credential header in `lower` stands, searching from `from`: after the
 /// colon, up to what ends a line in the texts that quote headers.
 fn next_credential(lower: &str, from: usize) -> Option<(usize, usize)> {
-    const HEADERS: [&str; 4] = ["x-security-token:", "x-auth-token:", "x-tc-token:", "authorization:"];
+    // `x-amz-security-token:` ends like another one.
+    const HEADERS: [&str; 4] = ["security-token:", "x-auth-token:", "x-tc-token:", "authorization:"];
     let rest = lower.get(from..)?;
     let start = HEADERS.iter().filter_map(|name| Some(rest.find(name)? + name.len())).min()?;
     let length = rest.get(start..)?.find(['|', '\n', '\r', '"']);

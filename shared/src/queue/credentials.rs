@@ -20,21 +20,46 @@ pub struct Credentials {
 }
 
 /// Variables that belong together: id, key and token of one set are never mixed with another's.
-pub(super) struct Family {
+pub(crate) struct Family {
     pub id: &'static str,
     pub key: &'static str,
     pub token: Option<&'static str>,
 }
 
+/// Tencent Cloud's: the names of its SDKs, then those that the serverless platform (SCF) puts into a
+/// function's environment and renews there.
+pub(crate) const TENCENT: [Family; 2] = [
+    Family {
+        id: "TENCENTCLOUD_SECRET_ID",
+        key: "TENCENTCLOUD_SECRET_KEY",
+        token: Some("TENCENTCLOUD_TOKEN"),
+    },
+    Family {
+        id: "TENCENTCLOUD_SECRETID",
+        key: "TENCENTCLOUD_SECRETKEY",
+        token: Some("TENCENTCLOUD_SESSIONTOKEN"),
+    },
+];
+
+/// Huawei's SDKs', then those of the Open Telekom Cloud's.
+pub(crate) const HUAWEI: [Family; 2] = [
+    Family {
+        id: "HUAWEICLOUD_SDK_AK",
+        key: "HUAWEICLOUD_SDK_SK",
+        token: Some("HUAWEICLOUD_SDK_SECURITY_TOKEN"),
+    },
+    Family { id: "OTC_SDK_AK", key: "OTC_SDK_SK", token: None },
+];
+
 impl Family {
-    pub(super) fn variables(&self) -> impl Iterator<Item = &'static str> {
+    pub(crate) fn variables(&self) -> impl Iterator<Item = &'static str> {
         [self.id, self.key].into_iter().chain(self.token)
     }
 }
 
 /// Variables whose values are secrets, or references to secrets.
 #[derive(Clone, Copy)]
-pub(super) struct Keyring<'k> {
+pub(crate) struct Keyring<'k> {
     env: &'k Env,
     vault: &'k Vault,
     /// Whether what was not read yet is taken for good.
@@ -44,7 +69,7 @@ pub(super) struct Keyring<'k> {
 impl<'k> Keyring<'k> {
     /// For a send: what only a running function can read is read before, where it is due. `refused` if
     /// the vendor did not take the last one.
-    pub(super) async fn read(
+    pub(crate) async fn read(
         env: &'k Env,
         vault: &'k Vault,
         variables: impl IntoIterator<Item = &'static str>,
@@ -58,7 +83,7 @@ impl<'k> Keyring<'k> {
     }
 
     /// For finding problems before there is anything to send.
-    pub(super) const fn trusting(env: &'k Env, vault: &'k Vault) -> Self {
+    pub(crate) const fn trusting(env: &'k Env, vault: &'k Vault) -> Self {
         Self { env, vault, trusting: true }
     }
 
@@ -85,7 +110,7 @@ impl<'k> Keyring<'k> {
 
 impl Credentials {
     /// The first of `families` of which the id or the key is set; `None` when there is none.
-    pub(super) fn from_env(keys: Keyring<'_>, families: &[Family]) -> Result<Option<Self>, EnvProblem> {
+    pub(crate) fn from_env(keys: Keyring<'_>, families: &[Family]) -> Result<Option<Self>, EnvProblem> {
         let env = keys.env;
         let is_set = |f: &&Family| env.get(f.id).is_some() || env.get(f.key).is_some();
         let Some(family) = families.iter().find(is_set) else { return Ok(None) };
@@ -108,16 +133,16 @@ impl Credentials {
     }
 
     /// The token as text.
-    pub(super) fn token(&self) -> Option<&str> {
+    pub(crate) fn token(&self) -> Option<&str> {
         self.token.as_ref().and_then(Secret::expose_str)
     }
 
     /// What must not stand in an error.
-    pub(super) fn secrets(&self) -> [&str; 2] {
+    pub(crate) fn secrets(&self) -> [&str; 2] {
         [self.key.expose_str().unwrap_or_default(), self.token().unwrap_or_default()]
     }
 
-    pub(super) fn fingerprint(&self) -> Fingerprint {
+    pub(crate) fn fingerprint(&self) -> Fingerprint {
         let [key, token] = self.secrets();
         fingerprint(&[&self.id, key, token])
     }

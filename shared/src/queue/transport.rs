@@ -42,8 +42,14 @@ const MAX_IDLE: usize = 8;
 pub(super) const USER_AGENT: &str = concat!("hookmq-", env!("CARGO_PKG_VERSION"));
 
 /// Headers whose values are never printed.
-const SENSITIVE: [&str; 5] =
-    ["authorization", "x-auth-token", "x-aws-parameters-secrets-token", "x-security-token", "x-tc-token"];
+const SENSITIVE: [&str; 6] = [
+    "authorization",
+    "x-amz-security-token",
+    "x-auth-token",
+    "x-aws-parameters-secrets-token",
+    "x-security-token",
+    "x-tc-token",
+];
 
 /// One request of one attempt.
 pub(crate) struct Call<'a> {
@@ -103,7 +109,7 @@ impl Transport {
     }
 
     /// Opens a connection for the next [`send`](Self::send). Failure is no error: that will try again.
-    pub(super) async fn prewarm(&self, endpoint: &Endpoint) {
+    pub(crate) async fn prewarm(&self, endpoint: &Endpoint) {
         if let Ok(sender) = self.connect(endpoint).await {
             self.put_back(endpoint, sender);
         }

@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use crate::clock::Timestamp;
-use crate::config::Config;
+use crate::config::{Config, Oversize};
 use crate::context::Context;
 use crate::message::Message;
 use crate::queue::{Class, EnvProblem, Queue, Rest, SendError, Vendor};
@@ -35,6 +35,9 @@ const RESERVE: Duration = Duration::from_secs(2);
 
 /// One send gets this at most: the others wait for its place.
 const SEND: Duration = Duration::from_secs(15);
+
+/// One delivery gets this at most, the store's calls included, which try again until then.
+const ONE: Duration = Duration::from_secs(30);
 
 /// Failures in a row after which the vendor is left alone until the next run.
 const ENOUGH: u32 = 5;
@@ -61,6 +64,13 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self { vendor: None, hook: None, since: None, dead: false, now: false, concurrency: 8, rate: 100 }
+    }
+}
+
+impl Options {
+    /// Whether a run with these looks at everything that waits.
+    pub const fn is_all(&self) -> bool {
+        self.vendor.is_none() && self.hook.is_none() && self.since.is_none() && !self.dead
     }
 }
 
@@ -236,6 +246,7 @@ impl<Q: Queue> Redriver<Q> {
     }
 
     async fn one(&self, entry: &Entry, is_delayed: bool, options: &Options, deadline: Instant) -> Done {
+        let deadline = deadline.min(Instant::now() + ONE);
         let done = self.redrive(entry, is_delayed, options, deadline).await;
         done.unwrap_or_else(|error| {
             tracing::error!(object = entry.name, %error, "redrive");
@@ -283,7 +294,13 @@ impl<Q: Queue> Redriver<Q> {
         }
         let Some(message) = self.message(&record) else { return Ok(Done::Waiting) };
         let until = (deadline.checked_sub(RESERVE).unwrap_or(deadline)).min(Instant::now() + SEND);
-        match queue.send(&message, until).await {
+        let mut sent = queue.send(&message, until).await;
+        if sent.as_ref().is_err_and(|error| error.class == Class::TooLarge)
+            && let Some(message) = self.refer(&record, deadline).await?
+        {
+            sent = queue.send(&message, until).await;
+        }
+        match sent {
             Ok(receipt) => {
                 if dedupe.is_some() {
                     spill.mark_sent(Q::VENDOR, &record.delivery, &receipt, deadline).await;
@@ -308,6 +325,19 @@ impl<Q: Queue> Redriver<Q> {
             let hook = config.hook(&record.delivery.hook)?;
             hook.recipe(Q::VENDOR, &config.source_uri)?.render(&record.delivery).ok()
         })
+    }
+
+    /// The message that refers to the body, once that is safe, where the hook allows it: what is spilled
+    /// first was tried by nobody, and nobody noticed that it is too large.
+    async fn refer(&self, record: &Record, deadline: Instant) -> Result<Option<Message>, StoreError> {
+        let Inner { spill, config, .. } = &*self.0;
+        let hook = config.hook(&record.delivery.hook);
+        let hook = hook.filter(|hook| hook.keeping.oversize == Oversize::Reference);
+        let Some(recipe) = hook.and_then(|hook| hook.recipe(Q::VENDOR, &config.source_uri)) else {
+            return Ok(None);
+        };
+        let dataref = spill.claim(Q::VENDOR, &record.delivery, deadline).await?;
+        Ok(recipe.refer(&record.delivery, &dataref).ok())
     }
 
     async fn failed(

@@ -6,7 +6,7 @@ mod vault;
 use std::fmt;
 use std::path::PathBuf;
 
-use subtle::ConstantTimeEq;
+use subtle::{Choice, ConstantTimeEq as _, ConstantTimeGreater as _};
 use zeroize::Zeroizing;
 
 use crate::env::Env;
@@ -37,9 +37,15 @@ impl Secret {
         std::str::from_utf8(&self.0).ok()
     }
 
-    /// Nothing but white space, which must never be used as a key.
+    /// Nothing that can be seen (white space, control characters, a byte-order mark), which must never be
+    /// used as a key.
     pub fn is_blank(&self) -> bool {
-        self.0.iter().all(u8::is_ascii_whitespace)
+        let is_unseen = |c: char| {
+            c.is_whitespace()
+                || c.is_control()
+                || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}')
+        };
+        self.expose_str().is_some_and(|text| text.chars().all(is_unseen))
     }
 }
 
@@ -56,6 +62,33 @@ impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("<secret>")
     }
+}
+
+/// Pieces in their order, a secret among them: time tells how long they are, and neither what the secret
+/// begins with nor where it stands.
+pub(crate) fn sorted<'p>(pieces: &[&'p [u8]]) -> Vec<&'p [u8]> {
+    let mut sorted = vec![&[][..]; pieces.len()];
+    for (i, piece) in pieces.iter().enumerate() {
+        let place = pieces.iter().enumerate().map(|(j, other)| {
+            // Of equal ones the first comes first.
+            let is_first =
+                is_before(other, piece) | (!is_before(piece, other) & Choice::from(u8::from(j < i)));
+            usize::from(is_first.unwrap_u8())
+        });
+        if let Some(slot) = sorted.get_mut(place.sum::<usize>()) {
+            *slot = piece;
+        }
+    }
+    sorted
+}
+
+fn is_before(a: &[u8], b: &[u8]) -> Choice {
+    let (mut is_less, mut is_equal) = (Choice::from(0), Choice::from(1));
+    for (x, y) in a.iter().zip(b) {
+        is_less |= is_equal & y.ct_gt(x);
+        is_equal &= x.ct_eq(y);
+    }
+    is_less | (is_equal & Choice::from(u8::from(a.len() < b.len())))
 }
 
 /// A reference to a secret, as written in `hooks.toml` or in a credential variable.
@@ -252,6 +285,12 @@ mod tests {
         let env = Env::of([("E", "  ")]);
         assert_eq!(SecretRef::parse("plain: ").unwrap().resolve(&env), Err(SecretError::Empty));
         assert_eq!(SecretRef::parse("env:E").unwrap().resolve(&env), Err(SecretError::Unset("E".into())));
+        for blank in ["", "\r\n", "\0", "\u{feff}", "\u{feff}\n", "\u{a0}\u{3000}", "\u{200b}"] {
+            assert!(Secret::new(blank).is_blank(), "{blank:?}");
+        }
+        for key in [&b"0"[..], b" a ", "\u{feff}k".as_bytes(), &[0xff], &[0, 0xff, 0]] {
+            assert!(!Secret::new(key).is_blank(), "{key:?}");
+        }
     }
 
     #[test]
@@ -264,6 +303,16 @@ mod tests {
         }
         let missing = SecretRef::File(dir.path().join("none")).resolve(&Env::process());
         assert!(matches!(missing, Err(SecretError::File(_, std::io::ErrorKind::NotFound))));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn pieces_are_sorted_as_ever(pieces in proptest::collection::vec("[ab]{0,3}|\\PC{0,3}", 0..6)) {
+            let pieces: Vec<&[u8]> = pieces.iter().map(String::as_bytes).collect();
+            let mut want = pieces.clone();
+            want.sort_unstable();
+            proptest::prop_assert_eq!(sorted(&pieces), want);
+        }
     }
 
     #[test]

@@ -5,9 +5,17 @@ use crate::http::Response;
 use crate::json;
 use crate::reader::Table;
 
+/// How deliveries are answered.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ack {
+    stored: Stored,
+    /// The status for what is not authentic, where the sender wants another than 401.
+    refuse: Option<u16>,
+}
+
 /// The answer to a delivery that is stored, or dropped on purpose.
 #[derive(Clone, Debug, Default)]
-pub(super) enum Ack {
+enum Stored {
     /// `{"status":"accepted","id":"…"}`
     #[default]
     Contract,
@@ -19,38 +27,46 @@ pub(super) enum Ack {
 
 impl Ack {
     /// Reads `ack = { status = 204 }`, `ack = { status = 200, type = "text/plain", body = "success" }` or
-    /// `ack = { encrypted = "success" }`.
+    /// `ack = { encrypted = "success" }`; each may say `refuse = 403`.
     pub(super) fn read(table: Table<'_>) -> Self {
-        if let Some(at) = table.str("encrypted") {
-            table.finish();
-            return Self::Encrypted(at.value.to_owned());
+        let refuse = table.number("refuse").and_then(|at| u16::try_from(at.value).ok());
+        if table.has("refuse") && refuse != Some(403) {
+            table.error("refuse", "write refuse = 403, or leave it out for 401");
         }
-        let status = status(&table);
-        let (content_type, body) = (table.str("type"), table.str("body"));
+        let stored = if let Some(at) = table.str("encrypted") {
+            Stored::Encrypted(at.value.to_owned())
+        } else {
+            let text = |key| table.str(key).map_or("", |at| at.value).to_owned();
+            Stored::Fixed(Response::new(status(&table), &text("type"), text("body")))
+        };
         table.finish();
-        let text = |at: Option<crate::reader::At<&str>>| at.map_or("", |at| at.value).to_owned();
-        Self::Fixed(Response::new(status, &text(content_type), text(body)))
+        Self { stored, refuse }
     }
 
     pub(super) const fn status(&self) -> u16 {
-        match self {
-            Self::Fixed(response) => response.status,
-            Self::Contract | Self::Encrypted(_) => 200,
+        match &self.stored {
+            Stored::Fixed(response) => response.status,
+            Stored::Contract | Stored::Encrypted(_) => 200,
         }
+    }
+
+    /// The status for what is not authentic.
+    pub(super) fn refusal(&self) -> u16 {
+        self.refuse.unwrap_or(401)
     }
 
     /// The text to be encrypted, if it is.
     pub(super) fn encrypted(&self) -> Option<&str> {
-        match self {
-            Self::Encrypted(text) => Some(text),
-            Self::Contract | Self::Fixed(_) => None,
+        match &self.stored {
+            Stored::Encrypted(text) => Some(text),
+            Stored::Contract | Stored::Fixed(_) => None,
         }
     }
 
     pub(super) fn response(&self, status: &str, id: &str) -> Response {
-        match self {
-            Self::Fixed(response) => response.clone(),
-            Self::Contract | Self::Encrypted(_) => {
+        match &self.stored {
+            Stored::Fixed(response) => response.clone(),
+            Stored::Contract | Stored::Encrypted(_) => {
                 let mut body = r#"{"status":"#.to_owned();
                 json::write_string(&mut body, status);
                 body.push_str(r#","id":"#);
@@ -74,4 +90,32 @@ pub(super) fn status(table: &Table<'_>) -> u16 {
 /// The key `type`, where the answer has a body.
 pub(super) fn content_type(table: &Table<'_>) -> String {
     grammar::text(table, "type", "\"application/json\"").unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use toml::de::DeTable;
+
+    use super::*;
+    use crate::reader::Mistakes;
+
+    fn read(text: &str) -> (Ack, Vec<String>) {
+        let mistakes = Mistakes::new("x.toml", text);
+        let document = DeTable::parse(text).unwrap();
+        let ack = Ack::read(Table::new(&mistakes, "ack", 0, document.get_ref()));
+        (ack, mistakes.into_sorted().iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn what_is_not_authentic_has_one_of_two_statuses() {
+        assert_eq!(Ack::default().refusal(), 401);
+        for (text, want) in [("status = 204", 401), ("status = 204\nrefuse = 403", 403)] {
+            let (ack, mistakes) = read(text);
+            assert_eq!((ack.refusal(), ack.status(), mistakes.len()), (want, 204, 0));
+        }
+        for wrong in ["401", "404", "200", "503", "65939"] {
+            let (_, mistakes) = read(&format!("encrypted = \"success\"\nrefuse = {wrong}"));
+            assert!(mistakes[0].contains("write refuse = 403"), "{mistakes:?}");
+        }
+    }
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use bytes::Bytes;
+
 use crate::reader::Table;
 
 /// An `https` address without user, port or fragment, in its plainest form.
@@ -18,7 +20,7 @@ const MAX_ADDRESS: usize = 2048;
 impl Address {
     /// Reads `https://host/path?query`; `None` for everything else, and for what two readers could read
     /// in two ways.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let rest = text.strip_prefix("https://").filter(|_| text.len() <= MAX_ADDRESS)?;
         let (host, target) = rest.split_at(rest.find('/')?);
         let is_host_byte = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.".contains(&b);
@@ -54,6 +56,18 @@ impl fmt::Debug for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Address({self})")
     }
+}
+
+/// What was fetched from an address. It is the word of that address alone: a verifier that asked for
+/// another one never sees it.
+#[derive(Clone, Debug)]
+pub struct Fetched {
+    /// Where it was asked for.
+    pub address: Address,
+    /// What was there; `None` if it could not be had.
+    pub document: Option<Bytes>,
+    /// Whether a newer one cannot be had now: a key that is not in it is then unknown.
+    pub is_latest: bool,
 }
 
 /// `allow = ["sns.??-*.amazonaws.com/SimpleNotificationService-*.pem"]`: which hosts and paths may be

@@ -63,7 +63,7 @@ impl Answer {
         for part in &self.body {
             let value = part.value(view, secret)?;
             match part {
-                Part::Field(_) if is_json => json::write_string(&mut body, &value),
+                Part::Field(_) | Part::Decrypted if is_json => json::write_string(&mut body, &value),
                 _ => body.push_str(&value),
             }
         }
@@ -130,4 +130,23 @@ impl Part {
 pub(super) fn is_token(value: &[u8]) -> bool {
     let is_plain = |b: &u8| b.is_ascii_alphanumeric() || b"+/=_-".contains(b);
     (1..=128).contains(&value.len()) && value.iter().all(is_plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use toml::de::DeTable;
+
+    use super::super::field::tests::request;
+    use super::*;
+    use crate::reader::Mistakes;
+
+    #[test]
+    fn what_is_decrypted_is_a_string_in_json() {
+        let text = "status = 200\ntype = \"application/json\"\nbody = ['{\"a\":', \"{decrypted}\", \"}\"]";
+        let (mistakes, document) = (Mistakes::new("x.toml", text), DeTable::parse(text).unwrap());
+        let answer = Answer::read(&Table::new(&mistakes, "", 0, document.get_ref()));
+        let request = request("", &[], "");
+        let view = View { plaintext: Some(b"\",\"b\":\""), ..View::of(&request, None) };
+        assert_eq!(answer.response(&view, None).unwrap().body, r#"{"a":"\",\"b\":\""}"#);
+    }
 }

@@ -75,7 +75,7 @@ impl Blueprint {
             };
             errors.extend(added.err().map(|message| error(format!("secrets[{i}]"), message)));
         }
-        if errors.is_empty() && !scheme.has_keys() {
+        if errors.is_empty() && !scheme.has_keys(secrets.len()) {
             errors.push(error("secrets", "one of the verifiers has none: name one that is there"));
         }
         for param in known.iter().filter(|param| param.required && !params.contains_key(&param.name)) {

@@ -2,11 +2,11 @@
 
 use ring::digest::{Context, SHA256};
 
-use super::address::Address;
+use super::address::{Address, Fetched};
 use super::field::{Field, View};
 use super::handshake::Greeting;
 use super::keep;
-use super::proof::{Proof, Refusal};
+use super::proof::{Proof, Refusal, Whose};
 use super::{Rejection, Source, Step, Verified, decrypt, encoding};
 use crate::clock::Timestamp;
 use crate::delivery::Delivery;
@@ -24,10 +24,10 @@ pub enum Verdict {
     Confirm(Address, Response),
     /// The key that decides is published at this address: fetch it and ask
     /// [`check_with`](Source::check_with) again. The address is the source's own, or one that it
-    /// allows, of a request that is right otherwise. Asked again with a document, it is not the right
-    /// one, or no longer.
+    /// allows, of a request that is right otherwise. Asked for once more, what was fetched is not the
+    /// right one, or no longer; it is not asked for again if that was the latest.
     Fetch(Address, Box<Request>),
-    /// The document that was fetched from there holds no key at all.
+    /// What was fetched from there holds no key at all, or nothing could be fetched.
     Unusable(Address),
     /// Not authentic.
     Rejected(Rejection),
@@ -36,18 +36,12 @@ pub enum Verdict {
 impl Source {
     /// Verifies a request. The body travels on without being copied.
     pub fn check(&self, hook: &str, request: Request, now: Timestamp) -> Verdict {
-        self.check_with(hook, request, now, None)
+        self.check_with(hook, request, now, &[])
     }
 
-    /// As [`check`](Self::check), with the document that was asked for.
-    pub fn check_with(
-        &self,
-        hook: &str,
-        request: Request,
-        now: Timestamp,
-        document: Option<&[u8]>,
-    ) -> Verdict {
-        self.examine(hook, request, now, document, &mut None)
+    /// As [`check`](Self::check), with what was asked for.
+    pub fn check_with(&self, hook: &str, request: Request, now: Timestamp, fetched: &[Fetched]) -> Verdict {
+        self.examine(hook, request, now, fetched, &mut None)
     }
 
     /// As [`check_with`](Self::check_with); a request that is rejected is put back, for another try with
@@ -57,13 +51,13 @@ impl Source {
         hook: &str,
         request: Request,
         now: Timestamp,
-        document: Option<&[u8]>,
+        fetched: &[Fetched],
         back: &mut Option<Request>,
     ) -> Verdict {
-        let authentic = match self.verify(&request, now, document) {
-            Ok(Passed::Handshake(Greeting { response, confirm, note })) => {
+        let authentic = match self.verify(&request, now, fetched) {
+            Ok(Passed::Handshake(Greeting { response, confirm, note, shown })) => {
                 if let Some(note) = note {
-                    tracing::warn!(hook, "{note}");
+                    tracing::warn!(hook, shown, "{note}");
                 }
                 return match confirm {
                     Some(address) => Verdict::Confirm(address, response),
@@ -79,32 +73,39 @@ impl Source {
             }
         };
         let Authentic { proof, id, event, subject, plaintext } = authentic;
-        let tokens = &proof.tokens;
-        let headers = keep::headers(&request.headers, tokens, |name| self.reads_token_from(name));
+        let view = View::of(&request, self.url.as_deref());
+        let tokens = self.scheme.tokens(&view, Whose::Ours);
+        let members = self.scheme.kept_members(&proof, &view);
+        let headers = tokens.headers(&request.headers, |name| self.reads_token_from(name));
         let mut types = headers.iter().filter(|(name, _)| name == "content-type");
         let content_type = types.next().map(|(_, value)| value.clone()).filter(|_| types.next().is_none());
-        let members = self.scheme.kept_members(&proof);
+        // Consumers tell repeats by the id: what stands in place of a token would make all of them one.
+        let is_id = |id: &String| {
+            (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic()) && !tokens.are_in(id)
+        };
+        let id = id.filter(is_id);
+        let mask = |text| tokens.mask_text(text);
+        let (event, subject, query) = (event.map(mask), subject.map(mask), mask(request.raw_query.clone()));
         let (body, content_type, original) = if let Some(event) = plaintext {
             let content_type = decrypt::media_type(&event).to_owned();
             (event.into(), Some(content_type), Some(request.body))
-        } else if members.is_empty() {
-            (keep::body(request.body, tokens), content_type, None)
         } else {
-            (keep::members(&request.body, &members), content_type, None)
+            let body = tokens.body(request.body);
+            let body = match members {
+                Some(members) => keep::members(&body, &members),
+                None => body,
+            };
+            (body, content_type, None)
         };
-        let mask = |text| keep::mask(text, tokens);
-        let id = id
-            .map(mask)
-            .filter(|id| (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic()));
         Verdict::Verified(Box::new(Delivery {
             hook: hook.to_owned(),
             source: self.preset.map(str::to_owned),
             id_from_provider: id.is_some(),
             id: id.unwrap_or_else(|| content_id(hook, &body)),
-            event: event.map(mask),
-            subject: subject.map(mask),
+            event,
+            subject,
             received_at: now,
-            query: if tokens.is_empty() { request.raw_query } else { String::new() },
+            query,
             headers,
             content_type,
             body,
@@ -121,10 +122,10 @@ impl Source {
         &self,
         request: &Request,
         now: Timestamp,
-        document: Option<&[u8]>,
+        fetched: &[Fetched],
     ) -> Result<Passed<'_>, Refusal> {
         let at = |step| move |rejection| (step, rejection);
-        let view = View { document, ..View::of(request, self.url.as_deref()) };
+        let view = View { fetched, ..View::of(request, self.url.as_deref()) };
         if let Some(greeting) = self.early_handshake(&view, now).map_err(at(Step::Handshake))? {
             return Ok(Passed::Handshake(greeting));
         }
@@ -135,6 +136,9 @@ impl Source {
         let proof = self.scheme.prove(&view, now)?;
         let view = View { pairs: &proof.pairs, ..view };
         let plaintext = self.decrypt(None, &view, proof.secret).map_err(at(Step::Decrypt))?;
+        if plaintext.as_deref().is_some_and(|plaintext| self.is_own_answer(plaintext)) {
+            return Err((Step::Decrypt, Rejection::NoDelivery));
+        }
         let view = View { plaintext: plaintext.as_deref(), ..view };
         let greeting = self.late_handshake(&view, proof.secret, now).map_err(at(Step::Handshake))?;
         if let Some(greeting) = greeting {

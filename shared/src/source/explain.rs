@@ -5,7 +5,9 @@ use std::fmt;
 use super::check::Passed;
 use super::field::View;
 use super::grammar::Scheme;
+use super::keep::Tokens;
 use super::kinds::Kind;
+use super::proof::Whose;
 use super::{Rejection, Source};
 use crate::clock::Timestamp;
 use crate::http::Request;
@@ -80,7 +82,8 @@ pub struct Explanation {
     pub kind: &'static str,
     /// What became of the request.
     pub outcome: Outcome,
-    /// What the sender should have signed, where all parts of it are there; a secret in it is masked.
+    /// What the sender should have signed, where all parts of it are there; secrets and tokens in it are
+    /// masked.
     pub signed: Option<Vec<u8>>,
     /// What each of several verifiers says by itself.
     pub verifiers: Vec<Explanation>,
@@ -89,39 +92,43 @@ pub struct Explanation {
 impl Source {
     /// Verifies as [`check`](Self::check) does, and tells how it went. Never holds a secret or token.
     pub fn explain(&self, request: &Request, now: Timestamp) -> Explanation {
-        let outcome = match self.verify(request, now, None) {
+        let outcome = match self.verify(request, now, &[]) {
             Ok(Passed::Delivery(authentic)) => Outcome::Verified(authentic.proof.secret),
             Ok(Passed::Handshake(greeting)) => Outcome::Handshake(greeting.response.status),
             Err((step, rejection)) => Outcome::Rejected(step, rejection),
         };
         let view = View::of(request, self.url.as_deref());
+        let mut hidden = self.scheme.tokens(&view, Whose::Anybodys);
+        hidden.hide(&self.secrets);
         let verifiers = match &self.scheme.kind {
             Kind::Several(several) => {
-                several.members.iter().map(|member| member.explain(&view, now)).collect()
+                several.members.iter().map(|member| member.explain(&view, now, &hidden)).collect()
             }
             _ => Vec::new(),
         };
-        Explanation { kind: self.scheme.kind.as_str(), outcome, signed: self.scheme.signed(&view), verifiers }
+        let signed = self.scheme.signed(&view, &hidden);
+        Explanation { kind: self.scheme.kind.as_str(), outcome, signed, verifiers }
     }
 }
 
 impl Scheme {
-    fn explain(&self, view: &View<'_>, now: Timestamp) -> Explanation {
+    fn explain(&self, view: &View<'_>, now: Timestamp, hidden: &Tokens) -> Explanation {
         let outcome = match self.prove(view, now) {
             Ok(proof) => Outcome::Verified(proof.secret),
             Err((step, rejection)) => Outcome::Rejected(step, rejection),
         };
-        Explanation { kind: self.kind.as_str(), outcome, signed: self.signed(view), verifiers: Vec::new() }
+        let signed = self.signed(view, hidden);
+        Explanation { kind: self.kind.as_str(), outcome, signed, verifiers: Vec::new() }
     }
 
     /// What was signed; of several items, of the first.
-    fn signed(&self, view: &View<'_>) -> Option<Vec<u8>> {
+    fn signed(&self, view: &View<'_>, hidden: &Tokens) -> Option<Vec<u8>> {
         let Kind::Signed(kind) = &self.kind else { return None };
         let items = self.items.as_ref().and_then(|items| items.items(view).ok()).unwrap_or_default();
         let view = View { item: items.first().copied().unwrap_or_default(), ..*view };
         let given = kind.signature.given(&view).unwrap_or_default();
         let message = kind.template.fill(&View { pairs: &given.pairs, ..view }).ok()?;
-        Some(message.to_bytes(b"<secret>").into_owned())
+        Some(hidden.mask(message.to_bytes(b"<secret>").into_owned()))
     }
 }
 

@@ -8,10 +8,11 @@ use std::ops::Range;
 use percent_encoding::percent_decode;
 use serde_json::value::RawValue;
 
-use super::xml::{self, XmlError};
+use super::address::{Address, Fetched};
 use super::{Rejection, decrypt};
 use crate::http::Request;
 use crate::json::{self, JsonError};
+use crate::xml::{self, XmlError};
 
 /// A place in a request.
 #[derive(Clone, Debug)]
@@ -44,8 +45,8 @@ pub(super) struct View<'v> {
     pub(super) pairs: &'v [(String, String)],
     /// The JSON text of one item, a part of the body.
     pub(super) item: &'v [u8],
-    /// The certificate or key set that was fetched for this request.
-    pub(super) document: Option<&'v [u8]>,
+    /// The certificates and key sets that were fetched for this request.
+    pub(super) fetched: &'v [Fetched],
     /// The decrypted event, once it is.
     pub(super) plaintext: Option<&'v [u8]>,
 }
@@ -53,7 +54,12 @@ pub(super) struct View<'v> {
 impl<'v> View<'v> {
     /// Of a request as it came.
     pub(super) const fn of(request: &'v Request, url: Option<&'v str>) -> Self {
-        Self { request, url, pairs: &[], item: &[], document: None, plaintext: None }
+        Self { request, url, pairs: &[], item: &[], fetched: &[], plaintext: None }
+    }
+
+    /// What was fetched from that address.
+    pub(super) fn fetched_from(&self, address: &Address) -> Option<&'v Fetched> {
+        self.fetched.iter().find(|fetched| fetched.address == *address)
     }
 }
 
@@ -179,17 +185,6 @@ impl Field {
             Some(_) => Err(Rejection::Ambiguous(self.to_string())),
             None => Ok(first),
         }
-    }
-
-    /// The value with its escapes, where the place has escapes of its own.
-    pub(super) fn spelling<'v>(&self, view: &View<'v>) -> Option<&'v [u8]> {
-        let (text, name) = match self {
-            Self::Query(name) => (view.request.raw_query.as_bytes(), name),
-            Self::Form(name) => (&*view.request.body, name),
-            _ => return None,
-        };
-        let (_, span) = values(text, name).next()?;
-        text.get(span)
     }
 
     /// Where the value stands in the body (or the decrypted event), and what must stand there in its

@@ -6,6 +6,7 @@ use super::kinds::{Algorithm, KeyError, Kind, WORDS, Word};
 use super::window::Window;
 use super::{Params, Rejection};
 use crate::delivery::Coverage;
+use crate::json;
 use crate::reader::{At, Table};
 use crate::secret::Secret;
 
@@ -131,14 +132,24 @@ impl Scheme {
     /// Makes keys of the hook's secret of that number; whether any verifier takes it.
     pub(super) fn add_key(&mut self, number: usize, secret: &Secret) -> Result<bool, KeyError> {
         if let Kind::Several(several) = &mut self.kind {
-            let mut is_taken = false;
+            // As a public key, as a secret.
+            let mut is_taken = [false; 2];
             for member in &mut several.members {
-                is_taken |= member.add_key(number, secret)?;
+                is_taken[usize::from(member.kind.takes_public_keys())] |= member.add_key(number, secret)?;
             }
-            return Ok(is_taken);
+            if is_taken == [true; 2] {
+                let message =
+                    "is the public key of one verifier and the secret of another: give each its own";
+                return Err(message.to_owned());
+            }
+            return Ok(is_taken != [false; 2]);
         }
         let is_own = self.own_secrets.as_ref().is_none_or(|own| own.contains(&number));
         if is_own && self.kind.takes_secrets() {
+            if !self.kind.takes_public_keys() && is_published(secret) {
+                let message = "is a public key, or one in PEM, which is no shared secret: who knows it could sign with it";
+                return Err(message.to_owned());
+            }
             self.kind.add_key(secret)?;
             self.keys.push(number);
             return Ok(true);
@@ -146,9 +157,14 @@ impl Scheme {
         Ok(false)
     }
 
-    /// Whether there are secrets for every verifier that takes some.
-    pub(super) fn has_keys(&self) -> bool {
-        self.verifiers().iter().all(|verifier| !verifier.kind.needs_secrets() || !verifier.keys.is_empty())
+    /// Whether there are secrets for every verifier that takes some, and every one that it names among
+    /// that many: a verifier whose keys are published must not fetch them where it has one of its own.
+    pub(super) fn has_keys(&self, secrets: usize) -> bool {
+        self.verifiers().iter().all(|verifier| {
+            let mut own = verifier.own_secrets.iter().flatten();
+            own.all(|number| *number < secrets)
+                && (!verifier.kind.needs_secrets() || !verifier.keys.is_empty())
+        })
     }
 
     /// Which of the hook's secrets made the key of that number.
@@ -219,7 +235,14 @@ impl Scheme {
                 table.error(key, "nothing is decrypted here: add decrypt = { … }, or name another field");
             }
         } else if self.coverage() != Coverage::Body {
-            table.error("decrypt", "the ciphertext must be signed: add it, or \"{body}\", to signed");
+            let signs =
+                |d: &Decrypt| matches!(&self.kind, Kind::Signed(s) if s.template.covers(&d.ciphertext));
+            let message = if self.decrypt.as_ref().is_some_and(signs) {
+                "a request without ciphertext is taken too: sign \"{body}\", or leave optional out"
+            } else {
+                "the ciphertext must be signed: add it, or \"{body}\", to signed"
+            };
+            table.error("decrypt", message);
         }
     }
 
@@ -273,6 +296,13 @@ impl Pin {
         let pinned = self.values.iter().any(|allowed| *allowed.as_bytes() == *value);
         if pinned { Ok(()) } else { Err(Rejection::Pinned(self.from.to_string())) }
     }
+}
+
+/// Whether a secret is of a form in which keys are published: PEM, or a JWK Set (RFC 7517 5).
+fn is_published(secret: &Secret) -> bool {
+    let text = secret.expose().trim_ascii_start();
+    let is_set = || json::members(text).is_ok_and(|members| members.iter().any(|(name, _)| name == "keys"));
+    text.starts_with(b"-----BEGIN ") || (text.starts_with(b"{") && is_set())
 }
 
 /// The name in `{param:NAME}`, which may have text around it.

@@ -25,7 +25,7 @@ pub(super) struct Handshake {
     /// Fields that must be there, and that must not.
     present: Vec<Field>,
     absent: Vec<Field>,
-    /// A parameter without which this is no handshake.
+    /// A parameter that must be "true" for this to be a handshake.
     enabled_by: Option<String>,
     token: Option<Token>,
     origin: Option<Token>,
@@ -35,8 +35,10 @@ pub(super) struct Handshake {
     reply: Reply,
     /// The address to call, and what may be called. Never without a verified signature.
     confirm: Option<(Field, Allow)>,
-    /// What the operator should be told of it.
+    /// What the operator should be told of it, and the field that goes with it: a value that only the
+    /// sender knows and only a person can pass on. Never without `enabled_by`.
     note: Option<String>,
+    shows: Option<Field>,
 }
 
 /// A field that must hold the parameter: as `token`, or one of the hook's secrets where there is no
@@ -69,6 +71,8 @@ pub(super) struct Greeting<'s> {
     /// The address that must be called before it is given.
     pub(super) confirm: Option<Address>,
     pub(super) note: Option<&'s str>,
+    /// What the operator is shown beside the note.
+    pub(super) shown: Option<String>,
 }
 
 /// Bytes of an encrypted challenge at most.
@@ -94,6 +98,10 @@ impl Handshake {
         if confirm.is_some() && (table.has("before_verify") || table.has("signed")) {
             table.error("confirm", "nothing is called that a request without a signature names");
         }
+        let shows = table.has("shows").then(|| grammar::field(&table, "shows", "\"json:token\"")).flatten();
+        if shows.is_some() && !(table.has("enabled_by") && table.has("note")) {
+            table.error("shows", "only with note, and with enabled_by: anybody can send a value to be shown");
+        }
         let handshake = Self {
             before_verify: table.bool("before_verify").is_some_and(|at| at.value),
             method: text("method"),
@@ -111,6 +119,7 @@ impl Handshake {
             },
             confirm,
             note: text("note"),
+            shows,
         };
         table.finish();
         handshake
@@ -119,7 +128,7 @@ impl Handshake {
     /// Whether the request is this handshake, as far as can be told without decrypting it.
     fn may_match(&self, view: &View<'_>, params: &Params) -> bool {
         self.method.as_ref().is_none_or(|method| view.request.method == *method)
-            && self.enabled_by.as_ref().is_none_or(|param| params.contains_key(param))
+            && self.enabled_by.as_ref().is_none_or(|param| is_on(params.get(param)))
             && self.present.iter().all(|field| !matches!(field.read_optional(view), Ok(None)))
             && self.absent.iter().all(|field| matches!(field.read_optional(view), Ok(None)))
             && self.has_values(view, false)
@@ -140,6 +149,17 @@ impl Handshake {
         let Some((from, allow)) = &self.confirm else { return Ok(None) };
         let address = Address::parse(&from.read_text(view)?).filter(|address| allow.permits(address, true));
         address.map(Some).ok_or_else(|| Rejection::NotAllowed(from.to_string()))
+    }
+
+    /// The value for the operator's eyes.
+    fn shown(&self, view: &View<'_>) -> Result<Option<String>, Rejection> {
+        let Some(from) = &self.shows else { return Ok(None) };
+        let value = from.read_text(view)?;
+        // Nothing that could be taken for another part of a log.
+        if !is_token(value.as_bytes()) {
+            return Err(Rejection::Malformed(from.to_string()));
+        }
+        Ok(Some(value.into_owned()))
     }
 
     fn reads_plaintext(&self) -> bool {
@@ -170,6 +190,10 @@ impl Handshake {
         }
         Ok(())
     }
+}
+
+fn is_on(param: Option<&Secret>) -> bool {
+    param.is_some_and(|value| value.expose_str() == Some("true"))
 }
 
 impl Token {
@@ -237,6 +261,16 @@ impl Source {
         is_token(body) && self.profile.handshakes.iter().any(Handshake::is_oracle)
     }
 
+    /// Whether a decrypted text is one that we encrypt and sign for who is verified: such an answer is
+    /// of the same form as an event, and whoever sees it could send it back as one, again and again.
+    pub(super) fn is_own_answer(&self, plaintext: &[u8]) -> bool {
+        let replies = self.profile.handshakes.iter().filter_map(|handshake| match &handshake.reply {
+            Reply::Encrypted(text) => Some(text.as_str()),
+            Reply::Open(_) => None,
+        });
+        replies.chain(self.profile.ack.encrypted()).any(|own| own.as_bytes() == plaintext)
+    }
+
     fn greet<'s>(
         &'s self,
         handshake: &'s Handshake,
@@ -253,7 +287,8 @@ impl Source {
             }
         };
         let confirm = handshake.confirmation(view)?;
-        Ok(Greeting { response, confirm, note: handshake.note.as_deref() })
+        let shown = handshake.shown(view)?;
+        Ok(Greeting { response, confirm, note: handshake.note.as_deref(), shown })
     }
 
     fn prove(&self, proof: &Proof, view: &View<'_>, now: Timestamp) -> Result<Option<usize>, Rejection> {
@@ -285,5 +320,28 @@ impl Source {
         let decrypt = self.scheme.decrypt.as_ref()?;
         let open = |secret| decrypt.open(&decrypt.ciphertext, view, Some(secret)).ok().flatten();
         if view.request.body.len() > MAX_SEALED { None } else { self.secrets.iter().find_map(open) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use toml::de::DeTable;
+
+    use super::*;
+    use crate::reader::Mistakes;
+
+    #[test]
+    fn a_value_is_shown_only_while_it_is_waited_for() {
+        let mistakes = |more: &str| {
+            let text = format!("before_verify = true\nstatus = 200\nshows = \"json:token\"\n{more}");
+            let mistakes = Mistakes::new("x.toml", &text);
+            let document = DeTable::parse(&text).unwrap();
+            Handshake::read(Table::new(&mistakes, "handshake", 0, document.get_ref()));
+            mistakes.into_sorted().iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(mistakes("enabled_by = \"setup\"\nnote = \"x\""), [""; 0]);
+        for more in ["note = \"x\"", "enabled_by = \"setup\""] {
+            assert!(mistakes(more)[0].contains("only with note, and with enabled_by"), "{more}");
+        }
     }
 }

@@ -47,6 +47,8 @@ pub struct Info {
     pub methods: &'static str,
     /// The answer to a delivery.
     pub ack: Response,
+    /// The status for what is not authentic.
+    pub refusal: u16,
     /// The preset itself, in TOML.
     pub data: &'static str,
 }
@@ -75,6 +77,7 @@ pub fn preset_info(name: &str) -> Result<Info, BuildError> {
         deadline: profile.deadline,
         methods: profile.methods,
         ack: profile.ack.response("accepted", "…"),
+        refusal: profile.ack.refusal(),
         data,
     })
 }

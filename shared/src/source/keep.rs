@@ -5,12 +5,10 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::field::{Field, View};
+use super::mask::{VERIFIED, masked};
 use crate::http::Headers;
 use crate::json;
 use crate::secret::Secret;
-
-/// Stands where a token stood.
-pub(super) const VERIFIED: &str = "[verified]";
 
 /// Whether a header field holds a credential: it is never kept, in no message, log or template.
 ///
@@ -49,59 +47,81 @@ fn is_hop_by_hop(name: &str) -> bool {
     NAMES.iter().any(|n| name.eq_ignore_ascii_case(n))
 }
 
-/// A token that was read.
-pub(super) struct Seen {
-    /// The token, and how it is spelt where it was read: a query has escapes, and copies of it keep them.
-    pub(super) spellings: [String; 2],
-    /// Where it stands in the body, and what must stand there in its stead.
-    pub(super) spans: Vec<(Range<usize>, String)>,
+/// The tokens in a request, and where they were read.
+#[derive(Default)]
+pub(super) struct Tokens {
+    texts: Vec<Secret>,
+    /// Where they stand in the body, and what must stand there in their stead.
+    spans: Vec<(Range<usize>, String)>,
 }
 
-impl Seen {
-    pub(super) fn of(from: &Field, view: &View<'_>, token: &Secret) -> Self {
-        let spelling = from.spelling(view).unwrap_or(token.expose());
-        Self {
-            spellings: [token.expose(), spelling].map(text),
-            spans: from.span(view, VERIFIED).into_iter().collect(),
+/// Shorter tokens are replaced in the body only where they were read: everywhere else they may be mere
+/// chance.
+const MIN_COPY: usize = 8;
+
+impl Tokens {
+    /// Adds a token that was read at that place, in every form of it that is known.
+    pub(super) fn add(&mut self, from: &Field, view: &View<'_>, forms: impl IntoIterator<Item = Secret>) {
+        for token in forms {
+            // Names are text.
+            let as_text = token.expose_str().is_none().then(|| Secret::new(text(token.expose())));
+            self.texts.extend([Some(token), as_text].into_iter().flatten());
         }
+        let span = from.span(view, VERIFIED);
+        // Two verifiers may read one place.
+        self.spans.extend(span.filter(|(span, _)| self.spans.iter().all(|(known, _)| known != span)));
+    }
+
+    /// Adds secrets that must not be shown, wherever they stand.
+    pub(super) fn hide(&mut self, secrets: &[Secret]) {
+        self.texts.extend(secrets.iter().filter(|secret| is_copied(secret)).cloned());
+    }
+
+    /// The bytes with every token replaced.
+    pub(super) fn mask(&self, bytes: Vec<u8>) -> Vec<u8> {
+        masked(&bytes, &self.texts).unwrap_or(bytes)
+    }
+
+    /// The text with every token replaced.
+    pub(super) fn mask_text(&self, text: String) -> String {
+        masked(text.as_bytes(), &self.texts).map_or(text, |bytes| self::text(&bytes))
+    }
+
+    /// Whether there is a token in the text.
+    pub(super) fn are_in(&self, text: &str) -> bool {
+        masked(text.as_bytes(), &self.texts).is_some()
+    }
+
+    /// The header fields that may be kept. A token is replaced wherever else it stands too: gateways
+    /// copy the original address or credentials into fields of their own.
+    pub(super) fn headers(
+        &self,
+        headers: &Headers,
+        holds_token: impl Fn(&str) -> bool,
+    ) -> Vec<(String, String)> {
+        let kept = headers.iter().filter(|(name, _)| !is_credential_header(name) && !is_hop_by_hop(name));
+        kept.map(|(name, value)| {
+            let value =
+                if holds_token(name) { VERIFIED.to_owned() } else { text(&self.mask(value.to_vec())) };
+            (name.to_owned(), value)
+        })
+        .collect()
+    }
+
+    /// The body, tokens inside of it replaced: where they were read, and every copy of them.
+    pub(super) fn body(mut self, body: Bytes) -> Bytes {
+        self.spans.sort_unstable_by_key(|(span, _)| span.start);
+        let body = if self.spans.is_empty() { body } else { replaced(&body, &self.spans) };
+        masked(&body, self.texts.iter().filter(|token| is_copied(token))).map_or(body, Bytes::from)
     }
 }
 
-/// The header fields that may be kept. A token is replaced wherever else it stands too: gateways copy
-/// the original address or credentials into fields of their own.
-pub(super) fn headers(
-    headers: &Headers,
-    tokens: &[Seen],
-    holds_token: impl Fn(&str) -> bool,
-) -> Vec<(String, String)> {
-    let kept = headers.iter().filter(|(name, _)| !is_credential_header(name) && !is_hop_by_hop(name));
-    kept.map(|(name, value)| {
-        let value = if holds_token(name) { VERIFIED.to_owned() } else { mask(text(value), tokens) };
-        (name.to_owned(), value)
-    })
-    .collect()
-}
-
-/// The text, tokens in it replaced.
-pub(super) fn mask(text: String, tokens: &[Seen]) -> String {
-    tokens.iter().flat_map(|token| &token.spellings).fold(text, |text, spelling| {
-        if text.contains(spelling) { text.replace(spelling, VERIFIED) } else { text }
-    })
-}
-
-/// Shorter tokens are replaced where they were read only: everywhere else they may be mere chance.
-const MIN_COPY: usize = 8;
-
-/// The body, tokens inside of it replaced: where they were read, and every copy of them.
-pub(super) fn body(body: Bytes, tokens: &[Seen]) -> Bytes {
-    let mut spans: Vec<&(Range<usize>, String)> = tokens.iter().flat_map(|token| &token.spans).collect();
-    spans.sort_unstable_by_key(|(span, _)| span.start);
-    let body = if spans.is_empty() { body } else { replaced(&body, &spans) };
-    tokens.iter().flat_map(|token| &token.spellings).fold(body, |body, token| without(body, token.as_bytes()))
+fn is_copied(token: &Secret) -> bool {
+    token.expose().len() >= MIN_COPY
 }
 
 /// The body with other text in these places, which are in order.
-fn replaced(body: &[u8], spans: &[&(Range<usize>, String)]) -> Bytes {
+fn replaced(body: &[u8], spans: &[(Range<usize>, String)]) -> Bytes {
     let mut kept = Vec::with_capacity(body.len());
     let mut end = 0;
     for (span, instead) in spans {
@@ -111,35 +131,6 @@ fn replaced(body: &[u8], spans: &[&(Range<usize>, String)]) -> Bytes {
     }
     kept.extend_from_slice(body.get(end..).unwrap_or_default());
     kept.into()
-}
-
-/// The body with every copy of `token` replaced.
-fn without(body: Bytes, token: &[u8]) -> Bytes {
-    if token.len() < MIN_COPY || find(&body, token).is_none() {
-        return body;
-    }
-    let (mut kept, mut rest) = (Vec::with_capacity(body.len()), &body[..]);
-    while let Some(at) = find(rest, token) {
-        let (before, from) = rest.split_at(at);
-        kept.extend_from_slice(before);
-        kept.extend_from_slice(VERIFIED.as_bytes());
-        rest = from.get(token.len()..).unwrap_or_default();
-    }
-    kept.extend_from_slice(rest);
-    kept.into()
-}
-
-/// Where `token` first stands in `body`. Looks for its first byte only, most of the way.
-fn find(body: &[u8], token: &[u8]) -> Option<usize> {
-    let first = token.first()?;
-    let mut at = 0;
-    loop {
-        at += body.get(at..)?.iter().position(|byte| byte == first)?;
-        if body.get(at..)?.starts_with(token) {
-            return Some(at);
-        }
-        at += 1;
-    }
 }
 
 /// A JSON object of these members of the body, which are strings: what a signature does not cover
@@ -172,8 +163,8 @@ mod tests {
     #[test]
     fn copies_of_a_token_in_the_body_are_replaced() {
         let masked = |token: &str, text: &'static str| {
-            let token = Seen { spellings: [token.to_owned(), token.to_owned()], spans: Vec::new() };
-            body(Bytes::from_static(text.as_bytes()), &[token])
+            let tokens = Tokens { texts: vec![Secret::new(token)], spans: Vec::new() };
+            tokens.body(Bytes::from_static(text.as_bytes()))
         };
         let text = r#"{"a":"s3cret-token","b":["s3cret-tokens3cret-token"]}"#;
         assert_eq!(masked("s3cret-token", text), r#"{"a":"[verified]","b":["[verified][verified]"]}"#);

@@ -178,6 +178,11 @@ impl Key {
         (algorithm == alg_id::RSA_ENCRYPTION.as_ref()).then_some(Family::Rsa(bits))
     }
 
+    /// Whether it is that of a certificate, which says until when it is valid.
+    pub(super) const fn is_certificate(&self) -> bool {
+        self.validity.is_some()
+    }
+
     /// Whether it may be used at that time.
     pub(super) fn is_valid(&self, now: Timestamp) -> bool {
         self.validity.is_none_or(|(from, until)| (from..=until).contains(&now))

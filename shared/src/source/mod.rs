@@ -86,6 +86,7 @@ mod info;
 mod keep;
 mod key;
 mod kinds;
+mod mask;
 mod parts;
 mod presets;
 mod proof;
@@ -97,7 +98,6 @@ mod signature;
 mod tamper;
 mod template;
 mod window;
-mod xml;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -106,11 +106,11 @@ use crate::delivery::{Coverage, Delivery};
 use crate::http::Response;
 use crate::reader::Table;
 use crate::secret::Secret;
-pub use address::Address;
+pub use address::{Address, Fetched};
 pub(crate) use blueprint::Blueprint;
 pub use check::Verdict;
 pub use explain::{Explanation, Outcome, Step};
-use field::Field;
+use field::{Field, View};
 use grammar::Scheme;
 pub use info::{Info, preset_info};
 pub use keep::is_credential_header;
@@ -200,6 +200,12 @@ impl Source {
     /// The status of that answer.
     pub const fn ack_status(&self) -> u16 {
         self.profile.ack.status()
+    }
+
+    /// The status for what is not authentic: 401, or 403 where the sender tells that apart from other
+    /// failures.
+    pub fn refusal_status(&self) -> u16 {
+        self.profile.ack.refusal()
     }
 
     /// Whether deliveries are decrypted: what a [`Delivery`] holds is then not what was received.
@@ -301,7 +307,10 @@ impl Scheme {
             }
             // What travels on of an encrypted event is what stands in the ciphertext.
             Kind::Signed(signed)
-                if self.decrypt.as_ref().is_some_and(|d| signed.template.covers(&d.ciphertext)) =>
+                if self
+                    .decrypt
+                    .as_ref()
+                    .is_some_and(|d| !d.optional && signed.template.covers(&d.ciphertext)) =>
             {
                 Coverage::Body
             }
@@ -320,33 +329,30 @@ impl Scheme {
         }
     }
 
-    /// The members of a JSON body that are kept, where only some are signed: these, and those that
-    /// say how they are signed. Empty where the whole body is kept.
-    fn signed_members(&self) -> Vec<&str> {
-        let Kind::Signed(signed) = &self.kind else { return Vec::new() };
-        let mut members: Vec<&str> = signed.template.members().collect();
-        if !members.is_empty() {
-            let pins = self.require.iter().map(|pin| &pin.from);
-            let key = if let Algorithm::Rsa(rsa) = &signed.algorithm { rsa.named_by() } else { None };
-            let how = pins.chain([&signed.signature.from]).chain(key);
-            members.extend(
-                how.filter_map(
-                    |field| if let Field::Json(path) = field { Some(path.as_str()) } else { None },
-                ),
-            );
-        }
-        members
+    /// The members of a JSON body that are kept, where this request signs only some: these, and those
+    /// that say how they are signed. `None` where the whole body is kept.
+    fn signed_members(&self, view: &View<'_>) -> Option<Vec<&str>> {
+        let Kind::Signed(signed) = &self.kind else { return None };
+        let mut members = signed.template.members(view)?;
+        let pins = self.require.iter().map(|pin| &pin.from);
+        let key = if let Algorithm::Rsa(rsa) = &signed.algorithm { rsa.named_by() } else { None };
+        let how = pins.chain([&signed.signature.from]).chain(key);
+        members.extend(
+            how.filter_map(|field| if let Field::Json(path) = field { Some(path.as_str()) } else { None }),
+        );
+        Some(members)
     }
 
     /// As [`signed_members`](Self::signed_members), of those verifiers that accepted a request: all,
     /// or the one that did. Where one of them signs the whole body, the whole body is kept.
-    fn kept_members(&self, proof: &Proof) -> Vec<&str> {
+    fn kept_members(&self, proof: &Proof, view: &View<'_>) -> Option<Vec<&str>> {
         let accepted = match proof.verifier {
             Some(number) => self.verifiers().get(number..=number).unwrap_or_default(),
             None => self.verifiers(),
         };
-        let signed = accepted.iter().filter(|verifier| verifier.coverage() == Coverage::Body);
-        signed.map(Self::signed_members).min_by_key(|members| !members.is_empty()).unwrap_or_default()
+        let mut signed = accepted.iter().filter(|verifier| verifier.coverage() == Coverage::Body);
+        let first = signed.next()?.signed_members(view)?;
+        signed.all(|verifier| verifier.signed_members(view).is_some()).then_some(first)
     }
 
     fn needs_url(&self) -> bool {

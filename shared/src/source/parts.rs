@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::Rejection;
 use super::field::{Field, View, pairs};
-use crate::json::{self, JsonError};
+use crate::json::{self, JsonError, MAX_PARTS};
 
 /// `{crc32(body)}`, `{fieldlines:a,b?,c}`, `{canon_headers:prefix}`, `{sorted_pairs:dropped}`,
 /// `{sorted_form}`, `{json:a?}`.
@@ -53,6 +53,7 @@ impl Compound {
         let (kind, names) = text.split_once(':').filter(|(_, names)| !names.is_empty())?;
         let list = || names.split(',').map(str::trim).filter(|name| !name.is_empty());
         match kind {
+            "fieldlines" if list().next().is_none() => None,
             "fieldlines" => Some(Self::FieldLines(list().map(Line::parse).collect())),
             "canon_headers" => Some(Self::CanonHeaders(names.to_ascii_lowercase())),
             "sorted_pairs" => Some(Self::SortedPairs(list().map(str::to_owned).collect())),
@@ -68,7 +69,10 @@ impl Compound {
     /// Whether a change of this place is noticed.
     pub(super) fn covers(&self, field: &Field) -> bool {
         match (self, field) {
-            (Self::FieldLines(lines), Field::Json(path)) => lines.iter().any(|line| line.name == *path),
+            // A line's name is a member's, dots and all; a path with dots leads to another place.
+            (Self::FieldLines(lines), Field::Json(path)) => {
+                !path.contains('.') && lines.iter().any(|line| line.name == *path)
+            }
             (Self::SortedPairs(dropped), Field::Form(name)) => !dropped.contains(name),
             (Self::SortedForm, Field::Form(_)) => true,
             (Self::Optional(signed), field) => signed.is(field),
@@ -101,7 +105,7 @@ impl Compound {
             Self::FieldLines(lines) => field_lines(lines, &view.request.body, empty).map(Cow::Owned),
             Self::CanonHeaders(prefix) => canon_headers(prefix, view).map(Cow::Owned),
             Self::SortedPairs(dropped) => sorted_pairs(dropped, &view.request.body).map(Cow::Owned),
-            Self::SortedForm => Ok(sorted_form(&view.request.body).into()),
+            Self::SortedForm => sorted_form(&view.request.body).map(Cow::Owned),
             Self::Optional(field) => field.read_or_empty(view),
         }
     }
@@ -147,19 +151,32 @@ fn canon_headers(prefix: &str, view: &View<'_>) -> Result<Vec<u8>, Rejection> {
     let named = view.request.headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value));
     let mut fields: Vec<_> = named.filter(|(name, _)| name.starts_with(prefix)).collect();
     fields.sort_unstable();
-    if let Some(twice) = fields.windows(2).find(|two| two[0].0 == two[1].0) {
-        return Err(Rejection::Ambiguous(format!("header:{}", twice[0].0)));
+    if fields.windows(2).any(|two| two[0].0 == two[1].0) {
+        return Err(Rejection::Ambiguous(format!("a header field {prefix}*")));
     }
     let lines = fields.iter().flat_map(|(name, value)| [name.as_bytes(), b":", value, b"\n"]);
     Ok(lines.collect::<Vec<_>>().concat())
 }
 
-fn sorted_pairs(dropped: &[String], form: &[u8]) -> Result<Vec<u8>, Rejection> {
-    let is_dropped = |name: &[u8]| dropped.iter().any(|d| d.as_bytes() == name);
-    let mut pairs: Vec<_> = pairs(form).filter(|(name, _)| !is_dropped(name)).collect();
+/// A name and a value.
+type Pair<'f> = (Cow<'f, [u8]>, Cow<'f, [u8]>);
+
+/// The pairs of a form, sorted. A body of megabytes could hold millions, and a list of those takes many
+/// times its size: more than any sender has are refused.
+fn sorted(form: &[u8]) -> Result<Vec<Pair<'_>>, Rejection> {
+    let mut pairs: Vec<_> = pairs(form).take(MAX_PARTS + 1).collect();
+    if pairs.len() > MAX_PARTS {
+        return Err(Rejection::Malformed("the form body".to_owned()));
+    }
     pairs.sort_unstable();
-    if let Some(twice) = pairs.windows(2).find(|two| two[0].0 == two[1].0) {
-        return Err(Rejection::Ambiguous(format!("form:{}", String::from_utf8_lossy(&twice[0].0))));
+    Ok(pairs)
+}
+
+fn sorted_pairs(dropped: &[String], form: &[u8]) -> Result<Vec<u8>, Rejection> {
+    let mut pairs = sorted(form)?;
+    pairs.retain(|(name, _)| !dropped.iter().any(|dropped| dropped.as_bytes() == &**name));
+    if pairs.windows(2).any(|two| two[0].0 == two[1].0) {
+        return Err(Rejection::Ambiguous("a form field".to_owned()));
     }
     let pairs = pairs.iter().map(|(name, value)| [name.as_ref(), b"=", value.as_ref()].concat());
     Ok(pairs.collect::<Vec<_>>().join(b"&".as_slice()))
@@ -168,18 +185,33 @@ fn sorted_pairs(dropped: &[String], form: &[u8]) -> Result<Vec<u8>, Rejection> {
 /// As [Twilio] signs forms.
 ///
 /// [Twilio]: https://www.twilio.com/docs/usage/webhooks/webhooks-security
-fn sorted_form(form: &[u8]) -> Vec<u8> {
-    let mut pairs: Vec<_> = pairs(form).collect();
-    pairs.sort_unstable();
+fn sorted_form(form: &[u8]) -> Result<Vec<u8>, Rejection> {
+    let mut pairs = sorted(form)?;
     pairs.dedup();
-    pairs.iter().flat_map(|(name, value)| [name.as_ref(), value.as_ref()]).collect::<Vec<_>>().concat()
+    Ok(pairs.iter().flat_map(|(name, value)| [name.as_ref(), value.as_ref()]).collect::<Vec<_>>().concat())
 }
 
 fn crc32(bytes: &[u8]) -> u32 {
-    const POLYNOMIAL: u32 = 0xedb8_8320;
-    let step = |crc: u32| (0..8).fold(crc, |c, _| (c >> 1) ^ (POLYNOMIAL & 0_u32.wrapping_sub(c & 1)));
-    !bytes.iter().fold(u32::MAX, |crc, byte| step(crc ^ u32::from(*byte)))
+    let step = |crc: u32, byte: &u8| CRC_OF_BYTE[usize::from(crc.to_le_bytes()[0] ^ byte)] ^ (crc >> 8);
+    !bytes.iter().fold(u32::MAX, step)
 }
+
+/// A byte at a time: whoever sends megabytes makes us do this before anything is verified.
+const CRC_OF_BYTE: [u32; 256] = {
+    const POLYNOMIAL: u32 = 0xedb8_8320;
+    let mut table = [0; 256];
+    let (mut place, mut byte) = (0, 0_u32);
+    while place < table.len() {
+        let (mut crc, mut bit) = (byte, 0);
+        while bit < 8 {
+            crc = (crc >> 1) ^ (POLYNOMIAL & 0_u32.wrapping_sub(crc & 1));
+            bit += 1;
+        }
+        table[place] = crc;
+        (place, byte) = (place + 1, byte + 1);
+    }
+    table
+};
 
 #[cfg(test)]
 mod tests {
@@ -196,6 +228,8 @@ mod tests {
     #[test]
     fn crc32_is_that_of_zip() {
         assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
+        let bytes: Vec<u8> = (0..=255).collect();
+        assert_eq!(crc32(&bytes), 0x2905_8c73);
         assert_eq!(fill("crc32(body)", &[], "").as_deref(), Ok("0"));
     }
 
@@ -203,6 +237,7 @@ mod tests {
     fn lines_are_of_strings_that_are_there_once() {
         let part = "fieldlines:m,id,s?";
         assert_eq!(fill(part, &[], r#"{"id":"1","m":"a\nb","x":2}"#).as_deref(), Ok("m\na\nb\nid\n1\n"));
+        assert!(["fieldlines:", "fieldlines:, ,"].into_iter().all(|none| Compound::parse(none).is_none()));
         assert_eq!(fill(part, &[], r#"{"m":"a","id":"1","s":"t"}"#).as_deref(), Ok("m\na\nid\n1\ns\nt\n"));
         assert_eq!(fill(part, &[], r#"{"m":"a","id":"1","s":""}"#).as_deref(), Ok("m\na\nid\n1\n"));
         for (body, want) in [
@@ -231,6 +266,28 @@ mod tests {
         assert_eq!(fill("sorted_pairs:sign", &[], "a=1&a=1"), Err("ambiguous"));
         assert_eq!(fill("sorted_form", &[], "b=%2B+x&B=&a=2&a=1&a=2&c").as_deref(), Ok("Ba1a2b+ xc"));
         assert_eq!(fill("sorted_form", &[], "").as_deref(), Ok(""));
+    }
+
+    /// What a stranger sends is not for the log, and a list of it not for our memory.
+    #[test]
+    fn neither_names_nor_numbers_of_fields_are_the_senders_choice() {
+        let long = "x".repeat(100_000);
+        for (part, headers, body) in [
+            ("sorted_pairs:sign", &[][..], format!("{long}=1&{long}=2")),
+            ("canon_headers:x", &[(long.as_str(), "1"), (&long, "2")], String::new()),
+        ] {
+            let request = request("", headers, &body);
+            let rejection = Compound::parse(part).unwrap().fill(&View::of(&request, None), Empty::LeftOut);
+            let text = rejection.unwrap_err().to_string();
+            assert!(text.ends_with("is given more than once") && text.len() < 100, "{}", text.len());
+        }
+        for part in ["sorted_form", "sorted_pairs:sign"] {
+            let form = |count: usize| {
+                let pairs: Vec<String> = (0..count).map(|i| format!("{i}=")).collect();
+                fill(part, &[], &pairs.join("&")).map(drop)
+            };
+            assert_eq!((form(MAX_PARTS), form(MAX_PARTS + 1)), (Ok(()), Err("malformed")), "{part}");
+        }
     }
 
     #[test]

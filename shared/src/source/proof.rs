@@ -4,8 +4,8 @@ use super::Rejection;
 use super::explain::Step;
 use super::field::View;
 use super::grammar::Scheme;
-use super::keep::Seen;
-use super::kinds::{Kind, Passed};
+use super::keep::Tokens;
+use super::kinds::Kind;
 use super::signature::Given;
 use super::template::Message;
 use crate::clock::Timestamp;
@@ -17,8 +17,6 @@ pub(super) struct Proof {
     pub(super) secret: Option<usize>,
     /// Which of the verifiers of `kind = "any"`, counted from 0.
     pub(super) verifier: Option<usize>,
-    /// The tokens in the request, which must not be kept.
-    pub(super) tokens: Vec<Seen>,
     /// The pairs of a `kv` signature.
     pub(super) pairs: Vec<(String, String)>,
 }
@@ -28,20 +26,9 @@ pub(super) type Refusal = (Step, Rejection);
 
 impl Proof {
     /// Both are needed; the first secret is the one that is told.
-    pub(super) fn and(mut self, other: Self) -> Self {
+    pub(super) fn and(mut self, other: &Self) -> Self {
         self.secret = self.secret.or(other.secret);
-        self.see(other.tokens);
         self
-    }
-
-    /// Adds tokens.
-    pub(super) fn see(&mut self, tokens: Vec<Seen>) {
-        for token in tokens {
-            match self.tokens.iter_mut().find(|seen| seen.spellings == token.spellings) {
-                Some(seen) => seen.spans.extend(token.spans),
-                None => self.tokens.push(token),
-            }
-        }
     }
 }
 
@@ -53,7 +40,7 @@ impl Scheme {
         for item in items.items(view).map_err(|rejection| (Step::Items, rejection))? {
             let next = self.prove_one(&View { item, ..*view }, now)?;
             proof = Some(match proof {
-                Some(proof) => proof.and(next),
+                Some(proof) => proof.and(&next),
                 None => next,
             });
         }
@@ -80,11 +67,7 @@ impl Scheme {
             Kind::Token(kind) => {
                 let value = kind.given(&view).map_err(at(Step::Token))?;
                 let secret = kind.verify(&value).ok_or((Step::Token, Rejection::NoMatch))?;
-                Proof {
-                    secret: self.secret_of(secret),
-                    tokens: vec![Seen::of(&kind.from, &view, &value)],
-                    ..Proof::default()
-                }
+                Proof { secret: self.secret_of(secret), ..Proof::default() }
             }
             Kind::Signed(kind) => {
                 let message = kind.template.fill(&view).map_err(at(Step::Signed))?;
@@ -106,18 +89,13 @@ impl Scheme {
                 Proof { secret: secret.and_then(|secret| self.secret_of(secret)), ..Proof::default() }
             }
             Kind::Jwt(kind) => {
-                let passed = kind.verify(&view, now);
-                let Passed { secret, token } = passed.map_err(|rejection| match rejection {
+                let secret = kind.verify(&view, now).map_err(|rejection| match rejection {
                     Rejection::NoMatch | Rejection::Fetch(_) | Rejection::Unusable(_) => {
                         (rejection.step(), rejection)
                     }
                     other => (Step::Token, other),
                 })?;
-                Proof {
-                    secret: secret.and_then(|secret| self.secret_of(secret)),
-                    tokens: token.iter().map(|token| Seen::of(&kind.from, &view, token)).collect(),
-                    ..Proof::default()
-                }
+                Proof { secret: secret.and_then(|secret| self.secret_of(secret)), ..Proof::default() }
             }
             Kind::Several(several) => several.prove(&view, now)?,
         };
@@ -126,5 +104,48 @@ impl Scheme {
         }
         proof.pairs = given.pairs;
         Ok(proof)
+    }
+}
+
+/// Which tokens are looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// Those that a verifier takes, whether or not it accepts the request.
+    Ours,
+    /// Whatever stands in their places: a wrong token may be right elsewhere.
+    Anybodys,
+}
+
+impl Scheme {
+    /// The tokens in a request, which must not be kept.
+    pub(super) fn tokens(&self, view: &View<'_>, whose: Whose) -> Tokens {
+        let mut tokens = Tokens::default();
+        for verifier in self.verifiers() {
+            let items = verifier.items.as_ref().map(|items| items.items(view).unwrap_or_default());
+            for item in items.unwrap_or_else(|| vec![&[]]) {
+                verifier.add_token(&View { item, ..*view }, whose, &mut tokens);
+            }
+        }
+        tokens
+    }
+
+    fn add_token(&self, view: &View<'_>, whose: Whose, tokens: &mut Tokens) {
+        match &self.kind {
+            Kind::Token(token) => {
+                let given = token.given(view).ok();
+                let is_ours = given.as_ref().is_some_and(|given| token.verify(given).is_some());
+                match given {
+                    Some(given) if is_ours => tokens.add(&token.from, view, token.forms(given)),
+                    _ if whose == Whose::Ours => {}
+                    Some(given) => tokens.add(&token.from, view, [given]),
+                    None => {
+                        let value = token.from.read(view).map(crate::secret::Secret::new);
+                        tokens.add(&token.from, view, value);
+                    }
+                }
+            }
+            Kind::Jwt(jwt) if !jwt.covers_body() => tokens.add(&jwt.from, view, jwt.given(view)),
+            _ => {}
+        }
     }
 }

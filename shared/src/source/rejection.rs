@@ -106,6 +106,11 @@ impl Rejection {
         }
     }
 
+    /// Whether it is not certain, as a key is missing.
+    pub(super) const fn is_open(&self) -> bool {
+        matches!(self, Self::Fetch(_) | Self::Unusable(_))
+    }
+
     /// A stable name for logs and metrics.
     pub const fn as_str(&self) -> &'static str {
         match self {

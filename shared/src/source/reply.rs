@@ -6,6 +6,7 @@ use super::Source;
 use super::encoding::to_hex;
 use crate::clock::Timestamp;
 use crate::http::Response;
+use crate::secret::sorted;
 
 impl Source {
     /// `text`, encrypted and signed with the secret that the request was. `context` tells one answer
@@ -24,10 +25,9 @@ impl Source {
             |label: &[u8]| decrypt.derive(Some(token), &[label, timestamp.as_bytes(), context].concat());
         let nonce = to_hex(derive(b"nonce")?.first_chunk::<8>()?);
         let sealed = decrypt.seal(text.as_bytes(), None, Some(token), derive(b"frame")?)?;
-        let mut parts = [token.expose(), timestamp.as_bytes(), nonce.as_bytes(), sealed.as_bytes()];
-        parts.sort_unstable();
+        let parts = [token.expose(), timestamp.as_bytes(), nonce.as_bytes(), sealed.as_bytes()];
         let mut hash = Context::new(&SHA1_FOR_LEGACY_USE_ONLY);
-        for part in parts {
+        for part in sorted(&parts) {
             hash.update(part);
         }
         let signature = to_hex(hash.finish().as_ref());

@@ -5,6 +5,7 @@ use super::encoding::Encoding;
 use super::field::{Field, View};
 use super::grammar;
 use super::rejection::MAX_SIGNATURES;
+use crate::http::MAX_HEADER_BYTES;
 use crate::reader::Table;
 
 /// `signature = { from, prefix?, format?, encoding }`.
@@ -25,6 +26,9 @@ enum Format {
     /// Items `key=value`, of which those of key `take` are signatures.
     Kv { sep: String, take: String, single: Vec<String> },
 }
+
+/// Bytes of a field that holds signatures at most: what a header field can have.
+const MAX_TEXT: usize = MAX_HEADER_BYTES;
 
 /// What a request gives as signatures.
 #[derive(Debug, Default)]
@@ -75,11 +79,16 @@ impl Signature {
 
     /// The signatures of a request.
     pub(super) fn given(&self, view: &View<'_>) -> Result<Given, Rejection> {
-        let text = self.from.read_text(view)?;
+        self.parse(&self.from.read_text(view)?)
+    }
+
+    /// The signatures in the text that carries them.
+    pub(super) fn parse(&self, text: &str) -> Result<Given, Rejection> {
         let malformed = || Rejection::Malformed(self.from.to_string());
+        let text = Some(text).filter(|text| text.len() <= MAX_TEXT).ok_or_else(malformed)?;
         let text = match &self.prefix {
-            Some(prefix) => prefix.strip(&text).ok_or_else(malformed)?,
-            None => &text,
+            Some(prefix) => prefix.strip(text).ok_or_else(malformed)?,
+            None => text,
         };
         let mut given = Given::default();
         let mut add = |encoded: &str| {

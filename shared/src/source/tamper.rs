@@ -82,7 +82,7 @@ impl Source {
     ) -> Result<Request, SignError> {
         let impossible = || SignError::Tamper(tamper);
         let verifier = self.verifier().ok_or_else(impossible)?;
-        let is_refused = |request: &Request| verifier.verify(request, now, None).is_err();
+        let is_refused = |request: &Request| verifier.verify(request, now, &[]).is_err();
         let request = match tamper {
             Tamper::Body if self.scheme.coverage() != Coverage::Body => return Err(impossible()),
             Tamper::Body => {

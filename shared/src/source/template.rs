@@ -7,6 +7,7 @@ use super::field::{Field, View};
 use super::parts::{Compound, Empty};
 use super::{Params, grammar};
 use crate::reader::{At, Strings, Table};
+use crate::secret::sorted;
 
 /// `signed = ["v0:", "{header:X-Timestamp}", ":", "{body}"]`,
 /// `signed = { sort = true, parts = […] }`, or, where the kind of request decides,
@@ -149,11 +150,15 @@ impl Template {
         self.all_parts().any(|part| matches!(part, Part::Compound(Compound::Crc32)))
     }
 
-    /// The members of the JSON body that are signed, if only some are.
-    pub(super) fn members(&self) -> impl Iterator<Item = &str> {
+    /// The members of the JSON body that this request signs, if it signs only some.
+    pub(super) fn members(&self, view: &View<'_>) -> Option<Vec<&str>> {
+        // A request of no case is never accepted, and nothing of it would be kept.
+        let parts = self.case(view).unwrap_or_default();
+        let has_lines = |part: &Part| matches!(part, Part::Compound(Compound::FieldLines(_)));
         let compounds =
-            self.all_parts().filter_map(|part| if let Part::Compound(c) = part { Some(c) } else { None });
-        compounds.flat_map(Compound::members)
+            parts.iter().filter_map(|part| if let Part::Compound(c) = part { Some(c) } else { None });
+        (parts.is_empty() || parts.iter().any(has_lines))
+            .then(|| compounds.flat_map(Compound::members).collect())
     }
 
     /// The places that the template reads one by one.
@@ -208,11 +213,11 @@ impl Template {
                 Part::Field(field) => Piece::Bytes(field.read(view)?),
                 Part::Compound(compound) => Piece::Bytes(compound.fill(view, empty)?),
                 Part::Param(name) => return Err(Rejection::Missing(format!("param:{name}"))),
-                Part::PathQuery => Piece::Bytes(with_query(&request.path, &request.raw_query)),
+                Part::PathQuery => Piece::Bytes(with_query(&request.path, &request.raw_query)?),
                 Part::Url => {
                     let url = view.url.ok_or_else(|| Rejection::Missing("url".to_owned()))?;
                     let base = url.split_once('?').map_or(url, |(base, _)| base);
-                    Piece::Bytes(with_query(base, &request.raw_query))
+                    Piece::Bytes(with_query(base, &request.raw_query)?)
                 }
             })
         };
@@ -228,8 +233,16 @@ impl Template {
     }
 }
 
-fn with_query<'v>(base: &'v str, query: &str) -> Cow<'v, [u8]> {
-    if query.is_empty() { base.as_bytes().into() } else { format!("{base}?{query}").into_bytes().into() }
+/// An address with its query. What no query can hold (RFC 3986 3.4) is refused: where the body is signed
+/// right behind, its beginning could otherwise be moved into the query, which does not travel on.
+fn with_query<'v>(base: &'v str, query: &str) -> Result<Cow<'v, [u8]>, Rejection> {
+    if query.contains(['"', '<', '>', '{', '}']) {
+        Err(Rejection::Malformed("the query".to_owned()))
+    } else if query.is_empty() {
+        Ok(base.as_bytes().into())
+    } else {
+        Ok(format!("{base}?{query}").into_bytes().into())
+    }
 }
 
 impl Part {
@@ -268,11 +281,11 @@ impl Message<'_> {
             Piece::Bytes(bytes) => bytes.as_ref(),
             Piece::Secret => secret,
         });
-        let mut pieces: Vec<&[u8]> = pieces.collect();
         if self.sort {
-            pieces.sort_unstable();
+            sorted(&pieces.collect::<Vec<_>>()).into_iter().for_each(&mut sink);
+        } else {
+            pieces.for_each(&mut sink);
         }
-        pieces.into_iter().for_each(&mut sink);
     }
 
     /// The signed bytes in one piece.

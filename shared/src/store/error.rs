@@ -10,9 +10,9 @@ pub enum StoreError {
     /// A name that is not of the kind that this store takes: our own mistake.
     #[error("{0:?} is no object's name")]
     Name(String),
-    /// An object of so many bytes is over [`MAX_OBJECT`].
-    #[error("{0} bytes are over the {MAX_OBJECT} of an object")]
-    TooLarge(usize),
+    /// An object over [`MAX_OBJECT`], or over what the store takes.
+    #[error("the object is over {MAX_OBJECT} bytes, or over what the store takes")]
+    TooLarge,
     /// No connection, a broken one, or a store that says it cannot serve now.
     #[error("the store cannot be reached: {0}")]
     Unreachable(String),

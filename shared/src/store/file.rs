@@ -364,7 +364,7 @@ fn read(path: &Path) -> Result<Option<Bytes>, StoreError> {
         Ok(bytes)
     };
     match read() {
-        Ok(bytes) if bytes.len() > MAX_OBJECT => Err(StoreError::TooLarge(bytes.len())),
+        Ok(bytes) if bytes.len() > MAX_OBJECT => Err(StoreError::TooLarge),
         Ok(bytes) => Ok(Some(bytes.into())),
         Err(error) if is_absent(&error) => Ok(None),
         Err(error) => Err(StoreError::io("read an object", &error)),

@@ -15,6 +15,7 @@ mod disk;
 mod error;
 mod file;
 mod name;
+pub mod s3;
 mod walk;
 
 use std::fmt;
@@ -28,6 +29,7 @@ use crate::context::Context;
 use crate::queue::EnvProblem;
 pub use error::StoreError;
 use file::FileStore;
+use s3::S3Store;
 
 /// Bytes of one object at most: the largest delivery is far below it, its envelope included.
 pub const MAX_OBJECT: usize = 32 * 1024 * 1024;
@@ -42,6 +44,7 @@ pub struct Store(Kind);
 #[derive(Clone)]
 enum Kind {
     File(Arc<FileStore>),
+    S3(Arc<S3Store>),
 }
 
 /// What became of a new object. It is durable either way.
@@ -83,6 +86,10 @@ impl Store {
                 let store = FileStore::open(rest, context).map_err(problem)?;
                 Ok(Self(Kind::File(Arc::new(store))))
             }
+            Some(("s3", rest)) => {
+                let store = S3Store::open(variable, rest, context)?;
+                Ok(Self(Kind::S3(Arc::new(store))))
+            }
             _ => Err(problem("is no store's URL: write it as s3://bucket/prefix or file:///dir".to_owned())),
         }
     }
@@ -93,6 +100,7 @@ impl Store {
         check_put(name, &bytes)?;
         match &self.0 {
             Kind::File(store) => store.put_new(name, bytes, deadline).await,
+            Kind::S3(store) => store.put(name, bytes, true, deadline).await,
         }
     }
 
@@ -101,6 +109,7 @@ impl Store {
         check_put(name, &bytes)?;
         match &self.0 {
             Kind::File(store) => store.put(name, bytes, deadline).await,
+            Kind::S3(store) => store.put(name, bytes, false, deadline).await.map(drop),
         }
     }
 
@@ -109,6 +118,7 @@ impl Store {
         name::check(name)?;
         match &self.0 {
             Kind::File(store) => store.get(name, deadline).await,
+            Kind::S3(store) => store.get(name, deadline).await,
         }
     }
 
@@ -117,6 +127,7 @@ impl Store {
         name::check(name)?;
         match &self.0 {
             Kind::File(store) => store.head(name, deadline).await,
+            Kind::S3(store) => store.head(name, deadline).await,
         }
     }
 
@@ -125,12 +136,13 @@ impl Store {
         name::check(name)?;
         match &self.0 {
             Kind::File(store) => store.delete(name, deadline).await,
+            Kind::S3(store) => store.delete(name, deadline).await,
         }
     }
 
     /// A page of the objects whose names begin with `prefix` (a text, not a folder: `spill/a` finds
-    /// `spill/ab/c` too), after the name that [`Page::next`] of the last page gave. What is written or
-    /// deleted meanwhile may be listed or not.
+    /// `spill/ab/c` too), after what [`Page::next`] of the last page gave. What is written or deleted
+    /// meanwhile may be listed or not; what has no name of ours is passed over.
     pub async fn list(
         &self,
         prefix: &str,
@@ -138,9 +150,9 @@ impl Store {
         deadline: Instant,
     ) -> Result<Page, StoreError> {
         name::check_prefix(prefix)?;
-        after.map_or(Ok(()), name::check)?;
         match &self.0 {
             Kind::File(store) => store.list(prefix, after, deadline).await,
+            Kind::S3(store) => store.list(prefix, after, deadline).await,
         }
     }
 
@@ -148,14 +160,25 @@ impl Store {
     pub fn address(&self, name: &str) -> String {
         match &self.0 {
             Kind::File(store) => format!("{store}/{name}"),
+            Kind::S3(store) => format!("{store}/{name}"),
         }
     }
 
     /// Opens the connection that the first call will use; a folder has none. Failure is no error.
-    #[expect(clippy::unused_async, reason = "a folder has nothing to wait for")]
     pub async fn prewarm(&self) {
         match &self.0 {
             Kind::File(_) => {}
+            Kind::S3(store) => store.prewarm().await,
+        }
+    }
+
+    /// What is missing or wrong with the credentials, which [`open`](Self::open) does not look at
+    /// because they may change while the function is warm. For the log at start; a call fails as
+    /// [`StoreError::Config`].
+    pub fn problem(&self) -> Option<EnvProblem> {
+        match &self.0 {
+            Kind::File(_) => None,
+            Kind::S3(store) => store.problem(),
         }
     }
 }
@@ -165,13 +188,14 @@ impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Kind::File(store) => write!(f, "Store({store})"),
+            Kind::S3(store) => write!(f, "Store({store})"),
         }
     }
 }
 
 fn check_put(name: &str, bytes: &Bytes) -> Result<(), StoreError> {
     if bytes.len() > MAX_OBJECT {
-        return Err(StoreError::TooLarge(bytes.len()));
+        return Err(StoreError::TooLarge);
     }
     name::check(name)
 }

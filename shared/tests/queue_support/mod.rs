@@ -172,7 +172,7 @@ async fn read_request(connection: usize, stream: &mut BufReader<TcpStream>) -> O
         headers.push((name.to_owned(), value.to_owned()));
     }
     let mut seen = Seen { connection, line, headers, body: String::new() };
-    let mut body = vec![0; seen.header("content-length")?.parse().ok()?];
+    let mut body = vec![0; seen.header("content-length").unwrap_or("0").parse().ok()?];
     stream.read_exact(&mut body).await.ok()?;
     seen.body = String::from_utf8(body).unwrap();
     Some(seen)

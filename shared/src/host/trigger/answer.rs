@@ -26,12 +26,11 @@ pub enum Answer {
 /// All four members must be there for `FunctionGraph`.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "named as the platforms name them")]
 pub struct Plain {
-    pub is_base64_encoded: bool,
-    pub status_code: u16,
-    pub headers: BTreeMap<&'static str, String>,
-    pub body: String,
+    is_base64_encoded: bool,
+    status_code: u16,
+    headers: BTreeMap<&'static str, String>,
+    body: String,
 }
 
 impl Trigger {

@@ -15,7 +15,7 @@ use crate::env::Env;
 use crate::message::Message;
 use crate::queue::answer::{Accepted, Failure};
 use crate::queue::breaker::Fingerprint;
-use crate::queue::credentials::{Credentials, Family, Keyring};
+use crate::queue::credentials::{Credentials, Family, HUAWEI, Keyring};
 use crate::queue::endpoint::Endpoint;
 use crate::queue::retry::{Attempt, Courier, Identity, Outgoing};
 use crate::queue::transport::{Call, Transport, headers};
@@ -23,16 +23,6 @@ use crate::queue::{Class, EnvProblem, Queue, Receipt, SendError, Vendor};
 use crate::secret::Vault;
 
 const CONTENT_TYPE: &str = "application/json";
-
-/// The names of Huawei's SDKs, then those of the Open Telekom Cloud's.
-const FAMILIES: [Family; 2] = [
-    Family {
-        id: "HUAWEICLOUD_SDK_AK",
-        key: "HUAWEICLOUD_SDK_SK",
-        token: Some("HUAWEICLOUD_SDK_SECURITY_TOKEN"),
-    },
-    Family { id: "OTC_SDK_AK", key: "OTC_SDK_SK", token: None },
-];
 
 /// Sends messages to DMS for RocketMQ. Clones share connections, circuits, the IAM token and the
 /// clock's offset.
@@ -121,7 +111,7 @@ impl Outgoing for Sending<'_> {
 
     async fn config(&self, refused: bool, deadline: Instant) -> Result<Config, EnvProblem> {
         let Inner { env, vault, .. } = self.client;
-        let variables = FAMILIES.iter().flat_map(Family::variables).chain(Login::SECRETS);
+        let variables = HUAWEI.iter().flat_map(Family::variables).chain(Login::SECRETS);
         let keys = Keyring::read(env, vault, variables, refused, deadline).await;
         if let Some(problem) = self.client.transport.problem() {
             return Err(problem.clone());
@@ -219,7 +209,7 @@ fn instance(env: &Env) -> Result<String, EnvProblem> {
 fn auth(keys: Keyring<'_>) -> Result<Auth, EnvProblem> {
     let env = keys.env();
     let project = project(env)?;
-    if let Some(credentials) = Credentials::from_env(keys, &FAMILIES)? {
+    if let Some(credentials) = Credentials::from_env(keys, &HUAWEI)? {
         let project = project.ok_or_else(|| EnvProblem {
             variable: "HUAWEICLOUD_SDK_PROJECT_ID",
             message: "and OS_PROJECT_ID are not set".to_owned(),

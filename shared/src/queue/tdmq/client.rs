@@ -12,7 +12,7 @@ use crate::env::Env;
 use crate::message::Message;
 use crate::queue::answer::{Accepted, Failure};
 use crate::queue::breaker::Fingerprint;
-use crate::queue::credentials::{Credentials, Family, Keyring};
+use crate::queue::credentials::{Credentials, Family, Keyring, TENCENT};
 use crate::queue::endpoint::Endpoint;
 use crate::queue::retry::{Attempt, Courier, Identity, Outgoing};
 use crate::queue::transport::{Call, Transport, USER_AGENT, headers};
@@ -24,21 +24,6 @@ const CONTENT_TYPE: &str = "application/json; charset=utf-8";
 
 /// Most bytes of an answer: they are a few hundred.
 const MAX_ANSWER: usize = 1 << 20;
-
-/// The names of the SDKs, then those that the serverless platform (SCF) puts into a function's
-/// environment and renews there.
-const FAMILIES: [Family; 2] = [
-    Family {
-        id: "TENCENTCLOUD_SECRET_ID",
-        key: "TENCENTCLOUD_SECRET_KEY",
-        token: Some("TENCENTCLOUD_TOKEN"),
-    },
-    Family {
-        id: "TENCENTCLOUD_SECRETID",
-        key: "TENCENTCLOUD_SECRETKEY",
-        token: Some("TENCENTCLOUD_SESSIONTOKEN"),
-    },
-];
 
 /// Sends messages to TDMQ for Pulsar. Clones share connections, circuits and the clock's offset.
 #[derive(Clone)]
@@ -117,7 +102,7 @@ impl Outgoing for Sending<'_> {
 
     async fn config(&self, refused: bool, deadline: Instant) -> Result<Config, EnvProblem> {
         let Inner { env, vault, .. } = self.client;
-        let variables = FAMILIES.iter().flat_map(Family::variables);
+        let variables = TENCENT.iter().flat_map(Family::variables);
         let keys = Keyring::read(env, vault, variables, refused, deadline).await;
         if let Some(problem) = self.client.transport.problem() {
             return Err(problem.clone());
@@ -196,7 +181,7 @@ fn auto_timeout(env: &Env) -> Result<bool, EnvProblem> {
 }
 
 fn credentials(keys: Keyring<'_>) -> Result<Credentials, EnvProblem> {
-    Credentials::from_env(keys, &FAMILIES)?.ok_or_else(|| EnvProblem {
+    Credentials::from_env(keys, &TENCENT)?.ok_or_else(|| EnvProblem {
         variable: "TENCENTCLOUD_SECRET_ID",
         message: "and TENCENTCLOUD_SECRET_KEY are not set".to_owned(),
     })

@@ -59,14 +59,6 @@ const LEEWAY: Duration = Duration::from_secs(60);
 /// No token of a sender is longer.
 const MAX_TOKEN: usize = 16 * 1024;
 
-/// What became of the token.
-pub(in crate::source) struct Passed {
-    /// Which of the secrets verified it; none if it was a published key.
-    pub(in crate::source) secret: Option<usize>,
-    /// The token, if it is a credential: one that is bound to its body is a signature.
-    pub(in crate::source) token: Option<Secret>,
-}
-
 impl Jwt {
     pub(super) fn read(table: &Table<'_>) -> Option<Self> {
         let algorithms =
@@ -119,12 +111,6 @@ impl Jwt {
 
     /// Takes a key: the shared secret, or PEM, or a JWK Set as text.
     pub(super) fn add_key(&mut self, secret: &Secret) -> Result<(), KeyError> {
-        let is_pem = secret.expose().trim_ascii_start().starts_with(b"-----BEGIN ");
-        if self.algorithm == Algorithm::Hs256 && is_pem {
-            return Err(
-                "is a key in PEM, which is no shared secret: who knows it could sign with it".to_owned()
-            );
-        }
         let key = match self.algorithm {
             Algorithm::Hs256 => Some(JwtKey::Shared(hmac::Key::new(hmac::HMAC_SHA256, secret.expose()))),
             _ => secret.expose_str().and_then(|text| self.public(text)).map(JwtKey::Public),
@@ -150,11 +136,14 @@ impl Jwt {
     }
 
     fn fits(&self, key: &Key) -> bool {
-        match (self.algorithm, key.family()) {
-            (Algorithm::Rs256, Some(Family::Rsa(bits))) => bits >= 2048,
-            (Algorithm::Es256, Some(Family::P256)) => true,
-            _ => false,
-        }
+        matches!(
+            (self.algorithm, key.family()),
+            (Algorithm::Rs256, Some(Family::Rsa(2048..=8192))) | (Algorithm::Es256, Some(Family::P256))
+        )
+    }
+
+    pub(super) const fn takes_public_keys(&self) -> bool {
+        !matches!(self.algorithm, Algorithm::Hs256)
     }
 
     /// Whether keys can come from elsewhere.
@@ -175,8 +164,20 @@ impl Jwt {
         self.claims.iter_mut().flat_map(|(_, values)| values).for_each(|value| grammar::bind(value, params));
     }
 
-    /// Verifies the token, then what it claims.
-    pub(in crate::source) fn verify(&self, view: &View<'_>, now: Timestamp) -> Result<Passed, Rejection> {
+    /// The token of a request, if it looks like one.
+    pub(in crate::source) fn given(&self, view: &View<'_>) -> Option<Secret> {
+        let value = self.from.read_text(view).ok()?;
+        let token = self.prefix.as_ref().map_or(Some(&*value), |prefix| prefix.strip(&value))?;
+        (token.split('.').count() == 3).then(|| Secret::new(token))
+    }
+
+    /// Verifies the token, then what it claims. Tells which of the secrets made it; none if it was a
+    /// published key.
+    pub(in crate::source) fn verify(
+        &self,
+        view: &View<'_>,
+        now: Timestamp,
+    ) -> Result<Option<usize>, Rejection> {
         let malformed = || Rejection::Malformed(self.from.to_string());
         let value = self.from.read_text(view)?;
         let token = match &self.prefix {
@@ -206,8 +207,7 @@ impl Jwt {
         self.check_times(&payload, now)?;
         self.check_claims(&payload)?;
         self.check_body(&payload, &view.request.body)?;
-        let token = (!self.covers_body()).then(|| Secret::new(token));
-        Ok(Passed { secret: secret?, token })
+        secret
     }
 
     fn find_key(
@@ -226,14 +226,20 @@ impl Jwt {
             }
         };
         if let (Some(jwks), true) = (&self.jwks, self.keys.is_empty()) {
-            let document = view.document.ok_or_else(|| Rejection::Fetch(jwks.clone()))?;
-            let keys = self.published(document, kid).ok_or_else(|| Rejection::Unusable(jwks.clone()))?;
-            if keys.is_empty() {
-                // It may have been published since.
-                return Err(Rejection::Fetch(jwks.clone()));
+            let fetched = view.fetched_from(jwks).ok_or_else(|| Rejection::Fetch(jwks.clone()))?;
+            let keys = fetched.document.as_ref().and_then(|document| self.published(document, kid));
+            let keys = keys.ok_or_else(|| Rejection::Unusable(jwks.clone()))?;
+            // An id names one key for good; without one, any key may have been replaced.
+            let is_final = fetched.is_latest || (kid.is_some() && !keys.is_empty());
+            let is_unknown = keys.is_empty();
+            if keys.into_iter().any(|key| verifies(&JwtKey::Public(key))) {
+                return Ok(None);
             }
-            let found = keys.into_iter().any(|key| verifies(&JwtKey::Public(key)));
-            return if found { Ok(None) } else { Err(Rejection::NoMatch) };
+            return Err(match (is_final, is_unknown) {
+                (false, _) => Rejection::Fetch(jwks.clone()),
+                (true, true) => Rejection::UnknownKey(self.from.to_string()),
+                (true, false) => Rejection::NoMatch,
+            });
         }
         self.keys.iter().position(verifies).map(Some).ok_or(Rejection::NoMatch)
     }
@@ -243,6 +249,9 @@ impl Jwt {
     /// [RFC 7517]: https://www.rfc-editor.org/rfc/rfc7517#section-5
     fn published(&self, document: &[u8], kid: Option<&str>) -> Option<Vec<Key>> {
         let Jwks { keys } = serde_json::from_slice(document).ok()?;
+        // What is no key of a kind that is known here is none (RFC 7517 5).
+        let keys: Vec<Jwk<'_>> =
+            keys.into_iter().filter_map(|key| serde_json::from_str(key.get()).ok()).collect();
         let named = keys.iter().filter(|key| kid.is_none() || key.kid.as_deref() == kid);
         let keys = named.filter_map(|key| key.read(self.algorithm)).filter(|key| self.fits(key));
         Some(keys.take(MAX_SIGNATURES).collect())
@@ -384,7 +393,7 @@ fn numeric_date(text: &str) -> Option<Timestamp> {
 #[derive(Deserialize)]
 struct Jwks<'a> {
     #[serde(borrow)]
-    keys: Vec<Jwk<'a>>,
+    keys: Vec<&'a json::RawValue>,
 }
 
 /// A key of any type; a symmetric one is never read.

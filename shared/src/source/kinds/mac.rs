@@ -44,8 +44,10 @@ impl Mac {
         Ok(())
     }
 
+    /// Without the zeros at the end: a key is filled up with zeros (RFC 2104 2), so they add nothing.
     pub(super) fn key_length(&self, secret: &Secret) -> usize {
-        self.form.decode(secret).map_or(0, |key| key.expose().len())
+        let length = |key: Secret| key.expose().iter().rposition(|b| *b != 0).map_or(0, |last| last + 1);
+        self.form.decode(secret).map_or(0, length)
     }
 
     pub(super) const fn warning(&self) -> Option<&'static str> {

@@ -14,7 +14,7 @@ mod token;
 use digest::Digest;
 use ecdsa::Ecdsa;
 use ed25519::Ed25519;
-pub(super) use jwt::{Jwt, Passed};
+pub(super) use jwt::Jwt;
 use mac::Mac;
 use network::Network;
 pub(super) use rsa::Rsa;
@@ -196,6 +196,18 @@ impl Kind {
         }
     }
 
+    /// Whether its secrets are public keys; those of the others must be known to nobody.
+    pub(super) const fn takes_public_keys(&self) -> bool {
+        match self {
+            Self::None | Self::Token(_) | Self::Network(_) | Self::Several(_) => false,
+            Self::Jwt(jwt) => jwt.takes_public_keys(),
+            Self::Signed(signed) => match signed.algorithm {
+                Algorithm::Mac(_) | Algorithm::Digest(_) => false,
+                Algorithm::Ed25519(_) | Algorithm::Ecdsa(_) | Algorithm::Rsa(_) => true,
+            },
+        }
+    }
+
     /// Makes a key of a secret that is not blank; several verifiers take theirs one by one.
     pub(super) fn add_key(&mut self, secret: &Secret) -> Result<(), KeyError> {
         match self {
@@ -333,7 +345,8 @@ impl KeyForm {
         let text = secret.expose_str().ok_or_else(form)?;
         let bare = self.strip_prefix.as_deref().and_then(|prefix| text.strip_prefix(prefix)).unwrap_or(text);
         let key = Secret::new(self.encoding.decode_key(bare).ok_or_else(form)?);
-        if key.expose().is_empty() { Err(form()) } else { Ok(key) }
+        let is_empty = key.expose().is_empty() || (self.encoding == Encoding::Utf8 && key.is_blank());
+        if is_empty { Err(form()) } else { Ok(key) }
     }
 
     /// The text form of a key's bytes.

@@ -55,6 +55,9 @@ impl Cidr {
         let wrong = || format!("{text:?} is no network: write \"203.0.113.0/24\" or \"2001:db8::/32\"");
         let (address, prefix) = text.split_once('/').map_or((text, None), |(a, p)| (a, Some(p)));
         let address: IpAddr = address.parse().map_err(|_| wrong())?;
+        if address.to_canonical() != address {
+            return Err(format!("{text:?} is an IPv4 address in IPv6: write \"203.0.113.0/24\""));
+        }
         let width = width(address);
         let prefix = match prefix {
             None => width,
@@ -130,6 +133,8 @@ mod tests {
             ("::/0", "everybody"),
             ("203.0.113.1/24", "bits beyond"),
             ("2001:db8::1/64", "bits beyond"),
+            ("::ffff:203.0.113.0/120", "IPv4 address in IPv6"),
+            ("::ffff:203.0.113.1", "IPv4 address in IPv6"),
         ] {
             assert!(Cidr::parse(text).unwrap_err().contains(want), "{text}");
         }

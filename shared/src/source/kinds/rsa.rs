@@ -4,7 +4,7 @@ use super::KeyError;
 use crate::clock::Timestamp;
 use crate::reader::Table;
 use crate::secret::Secret;
-use crate::source::address::{Address, Allow};
+use crate::source::address::{Address, Allow, Fetched};
 use crate::source::encoding::Encoding;
 use crate::source::field::{Field, View};
 use crate::source::key::{Family, Key, RSA_SHA1, RSA_SHA256, Verifier};
@@ -37,8 +37,9 @@ enum Which {
     Certificate { from: Field, base64: bool, allow: Allow },
 }
 
-/// Shorter keys can be factored.
+/// Shorter keys can be factored; of longer ones `ring` verifies nothing.
 const MIN_BITS: usize = 2048;
+const MAX_BITS: usize = 8192;
 
 impl Rsa {
     pub(super) fn read(table: &Table<'_>) -> Option<Self> {
@@ -54,9 +55,9 @@ impl Rsa {
     pub(super) fn add_key(&mut self, secret: &Secret) -> Result<(), KeyError> {
         let key = secret.expose_str().and_then(Key::read);
         match key.as_ref().and_then(Key::family) {
-            Some(Family::Rsa(MIN_BITS..)) => self.keys.extend(key),
+            Some(Family::Rsa(MIN_BITS..=MAX_BITS)) => self.keys.extend(key),
             Some(Family::Rsa(bits)) => {
-                return Err(format!("is a key of {bits} bits: it takes {MIN_BITS} at least"));
+                return Err(format!("is a key of {bits} bits: it takes {MIN_BITS} to {MAX_BITS}"));
             }
             _ => return Err("is no RSA public key or certificate: give it as PEM".to_owned()),
         }
@@ -111,46 +112,62 @@ impl Rsa {
         view: &View<'_>,
         now: Timestamp,
     ) -> Result<Option<usize>, Rejection> {
-        let fetched;
-        let (keys, only) = match &self.which {
-            Which::Any => (self.keys.as_slice(), None),
+        let message = message.to_bytes(&[]);
+        let by = |keys: &[Key], only| self.signer(keys, only, &message, signatures, now);
+        match &self.which {
+            Which::Any => by(&self.keys, None).map(Some),
             Which::Named { from, ids } => {
                 let id = from.read(view)?;
                 let number = ids.iter().position(|known| known.as_bytes() == &*id);
-                (self.keys.as_slice(), Some(number.ok_or_else(|| Rejection::UnknownKey(from.to_string()))?))
+                let number = number.ok_or_else(|| Rejection::UnknownKey(from.to_string()))?;
+                by(&self.keys, Some(number)).map(Some)
             }
             Which::Certificate { from, base64, allow } => {
                 let address = address(from, *base64, view)?;
                 if !allow.permits(&address, false) {
                     return Err(Rejection::NotAllowed(from.to_string()));
                 }
-                if self.keys.is_empty() {
-                    fetched = [Self::certificate(address, view)?];
-                    (fetched.as_slice(), None)
-                } else {
-                    (self.keys.as_slice(), None)
+                if !self.keys.is_empty() {
+                    return by(&self.keys, None).map(Some);
+                }
+                let Some(fetched) = view.fetched_from(&address) else {
+                    return Err(Rejection::Fetch(address));
+                };
+                let Some(key) = certificate(fetched) else { return Err(Rejection::Unusable(address)) };
+                match by(&[key], None) {
+                    Ok(_) => Ok(None),
+                    // A newer one may have taken its place.
+                    Err(_) if !fetched.is_latest => Err(Rejection::Fetch(address)),
+                    Err(rejection) => Err(rejection),
                 }
             }
-        };
+        }
+    }
+
+    /// Which of the keys made one of the signatures. A certificate that was renewed has the key of the
+    /// old one: it is expired only if none of them is valid.
+    fn signer(
+        &self,
+        keys: &[Key],
+        only: Option<usize>,
+        message: &[u8],
+        signatures: &[Vec<u8>],
+        now: Timestamp,
+    ) -> Result<usize, Rejection> {
         let verifier: Verifier = match self.hash {
             Hash::Sha1 => RSA_SHA1,
             Hash::Sha256 => RSA_SHA256,
         };
-        let message = message.to_bytes(&[]);
-        let is_by = |key: &Key| signatures.iter().any(|signature| key.verify(verifier, &message, signature));
-        let mut tried = keys.iter().enumerate().filter(|(i, _)| only.is_none_or(|only| *i == only));
-        let (number, key) = tried.find(|(_, key)| is_by(key)).ok_or(Rejection::NoMatch)?;
-        if !key.is_valid(now) {
-            return Err(Rejection::Expired);
+        let mut found = Rejection::NoMatch;
+        for (number, key) in keys.iter().enumerate().filter(|(i, _)| only.is_none_or(|only| *i == only)) {
+            if signatures.iter().any(|signature| key.verify(verifier, message, signature)) {
+                if key.is_valid(now) {
+                    return Ok(number);
+                }
+                found = Rejection::Expired;
+            }
         }
-        Ok((!self.keys.is_empty()).then_some(number))
-    }
-
-    fn certificate(address: Address, view: &View<'_>) -> Result<Key, Rejection> {
-        let Some(document) = view.document else { return Err(Rejection::Fetch(address)) };
-        let key = std::str::from_utf8(document).ok().and_then(Key::read);
-        let key = key.filter(|key| matches!(key.family(), Some(Family::Rsa(MIN_BITS..))));
-        key.ok_or(Rejection::Unusable(address))
+        Err(found)
     }
 
     pub(super) fn sign(&self, message: &Message<'_>, key: usize) -> Option<Vec<u8>> {
@@ -205,6 +222,14 @@ impl Which {
         table.finish();
         which
     }
+}
+
+/// The key of a certificate that was fetched.
+fn certificate(fetched: &Fetched) -> Option<Key> {
+    let text = std::str::from_utf8(fetched.document.as_ref()?).ok()?;
+    let is_good =
+        |key: &Key| key.is_certificate() && matches!(key.family(), Some(Family::Rsa(MIN_BITS..=MAX_BITS)));
+    Key::read(text).filter(is_good)
 }
 
 fn address(from: &Field, base64: bool, view: &View<'_>) -> Result<Address, Rejection> {

@@ -53,30 +53,38 @@ impl Several {
 
     pub(in crate::source) fn prove(&self, view: &View<'_>, now: Timestamp) -> Result<Proof, Refusal> {
         match self.rule {
-            Rule::All => {
-                let proofs = self.members.iter().map(|member| member.prove(view, now));
-                let proofs = proofs.collect::<Result<Vec<_>, _>>()?;
-                Ok(proofs.into_iter().reduce(Proof::and).unwrap_or_default())
-            }
+            Rule::All => self.all(view, now),
             Rule::Any => self.any(view, now),
         }
     }
 
-    /// The first that accepts counts. Tokens of the others are secrets too, so they are found as well.
-    fn any(&self, view: &View<'_>, now: Timestamp) -> Result<Proof, Refusal> {
-        let mut found: Option<Proof> = None;
-        let mut rejections = Vec::new();
-        for (number, member) in self.members.iter().enumerate() {
-            match (&mut found, member.prove(view, now)) {
-                (None, Ok(proof)) => found = Some(Proof { verifier: Some(number), ..proof }),
-                (Some(found), Ok(proof)) => found.see(proof.tokens),
-                (_, Err((_, rejection))) => rejections.push(rejection),
+    /// One that refuses counts before one that cannot tell yet: nothing is fetched for a request that
+    /// is refused in any case.
+    fn all(&self, view: &View<'_>, now: Timestamp) -> Result<Proof, Refusal> {
+        let (mut proof, mut open) = (Proof::default(), None);
+        for member in &self.members {
+            match member.prove(view, now) {
+                Ok(next) => proof = proof.and(&next),
+                Err(refusal) if refusal.1.is_open() => open = open.or(Some(refusal)),
+                Err(refusal) => return Err(refusal),
             }
         }
-        // One that cannot tell yet may still accept.
-        let is_open =
-            |rejection: &Rejection| matches!(rejection, Rejection::Fetch(_) | Rejection::Unusable(_));
-        let open = rejections.iter().position(is_open).map(|i| (Step::Key, rejections.swap_remove(i)));
-        found.ok_or_else(|| open.unwrap_or((Step::Any, Rejection::NoVerifier(rejections))))
+        open.map_or(Ok(proof), Err)
+    }
+
+    /// The first that accepts counts.
+    fn any(&self, view: &View<'_>, now: Timestamp) -> Result<Proof, Refusal> {
+        let mut rejections = Vec::new();
+        for (number, member) in self.members.iter().enumerate() {
+            match member.prove(view, now) {
+                Ok(proof) => return Ok(Proof { verifier: Some(number), ..proof }),
+                Err((_, rejection)) => rejections.push(rejection),
+            }
+        }
+        // One that cannot tell yet may still accept; one for which nothing is left to fetch, at last.
+        let is_fetch = |rejection: &Rejection| matches!(rejection, Rejection::Fetch(_));
+        let open = rejections.iter().position(is_fetch).or(rejections.iter().position(Rejection::is_open));
+        let open = open.map(|number| (Step::Key, rejections.swap_remove(number)));
+        Err(open.unwrap_or((Step::Any, Rejection::NoVerifier(rejections))))
     }
 }

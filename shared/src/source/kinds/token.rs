@@ -13,6 +13,9 @@ use crate::source::field::{Field, View};
 use crate::source::grammar;
 use crate::source::signature::Prefix;
 
+/// A shorter password may stand somewhere by chance.
+const MIN_PASSWORD: usize = 8;
+
 /// A token in `from`, after a `prefix`.
 ///
 /// The prefix `Basic ` makes the secret `user:password` or its base64 ([RFC 7617]).
@@ -40,8 +43,13 @@ impl Token {
     }
 
     pub(super) fn add_key(&mut self, secret: &Secret) -> Result<(), KeyError> {
+        let is_empty = |pair: &[u8]| pair.iter().all(|b| *b == b':' || b.is_ascii_whitespace());
         let key = if !self.is_basic() {
             secret.clone()
+        } else if is_empty(secret.expose())
+            || STANDARD.decode(secret.expose()).is_ok_and(|pair| is_empty(&pair))
+        {
+            return Err("has neither a user nor a password".to_owned());
         } else if secret.expose().contains(&b':') {
             Secret::new(STANDARD.encode(secret.expose()))
         } else if STANDARD.decode(secret.expose()).is_ok_and(|pair| pair.contains(&b':')) {
@@ -59,6 +67,16 @@ impl Token {
         let Some(prefix) = &self.prefix else { return Ok(Secret::new(value)) };
         let token = std::str::from_utf8(&value).ok().and_then(|text| prefix.strip(text));
         token.map(Secret::new).ok_or_else(|| Rejection::Malformed(self.from.to_string()))
+    }
+
+    /// The token and, of Basic authentication, the credentials in it: every form that a copy may have.
+    pub(in crate::source) fn forms(&self, token: Secret) -> Vec<Secret> {
+        let pair = if self.is_basic() { STANDARD.decode(token.expose()).ok().map(Secret::new) } else { None };
+        let password = pair.as_ref().and_then(|pair| {
+            let start = pair.expose().iter().position(|b| *b == b':')? + 1;
+            pair.expose().get(start..).filter(|password| password.len() >= MIN_PASSWORD).map(Secret::new)
+        });
+        [Some(token), pair, password].into_iter().flatten().collect()
     }
 
     /// Which secret the token is.

@@ -1,4 +1,5 @@
-//! One field of an XML body: elements, text, CDATA and the five named entities.
+//! XML as far as webhooks and object stores write it: elements, text, CDATA and the five named
+//! entities.
 //!
 //! Everything else that XML has is refused rather than understood: document types, other entities,
 //! comments and processing instructions. What verifies here and what reads elsewhere must see the
@@ -8,7 +9,7 @@ use std::ops::Range;
 
 /// Why a field cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum XmlError {
+pub(crate) enum XmlError {
     /// Not XML, or of a kind that is refused.
     Invalid,
     /// An element on the way is there twice: which one counts is anybody's guess.
@@ -17,17 +18,17 @@ pub(super) enum XmlError {
 
 /// The text of an element.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Found {
-    pub(super) text: String,
+pub(crate) struct Found {
+    pub(crate) text: String,
     /// Where its content stands, tags left out.
-    pub(super) span: Range<usize>,
+    pub(crate) span: Range<usize>,
 }
 
 /// Elements inside one another at most: beyond any sender.
 const MAX_DEPTH: usize = 32;
 
 /// The element at `path` (`a.b`: names below the root), if it is there and holds only text.
-pub(super) fn find(body: &[u8], path: &str) -> Result<Option<Found>, XmlError> {
+pub(crate) fn find(body: &[u8], path: &str) -> Result<Option<Found>, XmlError> {
     let text = std::str::from_utf8(body).map_err(|_| XmlError::Invalid)?;
     let mut search =
         Search { steps: path.split('.').collect(), seen: vec![false; path.split('.').count()], on_path: 0 };
@@ -72,22 +73,73 @@ pub(super) fn find(body: &[u8], path: &str) -> Result<Option<Found>, XmlError> {
                     break;
                 }
             }
-            Token::Text(text) if inside => {
-                if let Some(found) = &mut found {
+            Token::Text(text) => {
+                let text = unescape(text)?;
+                if let Some(found) = found.as_mut().filter(|_| inside) {
                     found.text.push_str(&text);
                 }
             }
-            Token::Text(_) => {}
+            Token::Data(text) => {
+                if let Some(found) = found.as_mut().filter(|_| inside) {
+                    found.text.push_str(text);
+                }
+            }
         }
     }
-    if !scanner.rest().bytes().all(is_space) {
-        return Err(XmlError::Invalid);
-    }
+    scanner.end()?;
     Ok(found.filter(|_| is_text))
 }
 
+/// An element below the root, as it is written.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Child<'t> {
+    pub(crate) name: &'t str,
+    /// Its tags included: XML of its own.
+    pub(crate) outer: &'t str,
+    pub(crate) inner: &'t str,
+}
+
+/// The root's name and the elements right below it, in order. Text is not looked at: an entity that is
+/// refused elsewhere may stand in one that nobody reads.
+pub(crate) fn children(text: &str) -> Result<(&str, Vec<Child<'_>>), XmlError> {
+    let (mut root, mut children) = ("", Vec::new());
+    let mut open: Vec<&str> = Vec::new();
+    let (mut outer, mut inner) = (0, 0);
+    let mut scanner = Scanner { text, at: 0 };
+    scanner.declaration()?;
+    loop {
+        let before = scanner.at;
+        let (name, end) = match scanner.next(open.is_empty())? {
+            Token::Start { name, closed } => {
+                match open.len() {
+                    0 => root = name,
+                    1 => (outer, inner) = (before, scanner.at),
+                    MAX_DEPTH => return Err(XmlError::Invalid),
+                    _ => {}
+                }
+                if !closed {
+                    open.push(name);
+                    continue;
+                }
+                (name, inner)
+            }
+            Token::End(name) if open.pop() == Some(name) => (name, before),
+            Token::End(_) => return Err(XmlError::Invalid),
+            Token::Text(_) | Token::Data(_) => continue,
+        };
+        if open.is_empty() {
+            break;
+        } else if open.len() == 1 {
+            let part = |range| text.get(range).unwrap_or_default();
+            children.push(Child { name, outer: part(outer..scanner.at), inner: part(inner..end) });
+        }
+    }
+    scanner.end()?;
+    Ok((root, children))
+}
+
 /// Writes `text` as the content of an element.
-pub(super) fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
@@ -120,9 +172,15 @@ impl Search<'_> {
 }
 
 enum Token<'t> {
-    Start { name: &'t str, closed: bool },
+    Start {
+        name: &'t str,
+        closed: bool,
+    },
     End(&'t str),
-    Text(String),
+    /// With its entities.
+    Text(&'t str),
+    /// CDATA, which has none.
+    Data(&'t str),
 }
 
 struct Scanner<'t> {
@@ -183,7 +241,7 @@ impl<'t> Scanner<'t> {
             return if self.skip(">") { Ok(Token::End(name)) } else { Err(XmlError::Invalid) };
         }
         if !before_root && self.skip("<![CDATA[") {
-            return self.until("]]>").map(|text| Token::Text(text.to_owned()));
+            return self.until("]]>").map(Token::Data);
         }
         if self.skip("<") {
             let name = self.name()?;
@@ -193,7 +251,12 @@ impl<'t> Scanner<'t> {
         let rest = self.rest();
         let text = rest.split_once('<').map(|(text, _)| text).ok_or(XmlError::Invalid)?;
         self.at += text.len();
-        unescape(text).map(Token::Text)
+        Ok(Token::Text(text))
+    }
+
+    /// After the root there may be nothing.
+    fn end(&self) -> Result<(), XmlError> {
+        if self.rest().bytes().all(is_space) { Ok(()) } else { Err(XmlError::Invalid) }
     }
 
     /// Attributes, which no field is read from, and the end of the tag: whether it closes the element.
@@ -218,7 +281,8 @@ impl<'t> Scanner<'t> {
     }
 }
 
-fn unescape(text: &str) -> Result<String, XmlError> {
+/// Text with its entities resolved.
+pub(crate) fn unescape(text: &str) -> Result<String, XmlError> {
     let mut parts = text.split('&');
     let mut out = parts.next().unwrap_or_default().to_owned();
     for part in parts {
@@ -329,11 +393,50 @@ mod tests {
         assert_eq!(get(&format!("<x><a>{}</a></x>", escape(odd)), "a"), Ok(Some(odd.into())));
     }
 
+    #[test]
+    fn children_are_listed_as_written() {
+        let body = "<?xml version=\"1.0\"?>\n<L xmlns=\"u\"><N>a&#39;</N> <C><K>1</K><E/></C><C/><X/ ></L>";
+        assert_eq!(children(body), Err(XmlError::Invalid));
+        let body = body.replace("<X/ >", "<N><![CDATA[<]]></N >");
+        let (root, list) = children(&body).unwrap();
+        let seen: Vec<_> = list.iter().map(|c| (c.name, c.outer, c.inner)).collect();
+        assert_eq!(root, "L");
+        assert_eq!(
+            seen,
+            [
+                ("N", "<N>a&#39;</N>", "a&#39;"),
+                ("C", "<C><K>1</K><E/></C>", "<K>1</K><E/>"),
+                ("C", "<C/>", ""),
+                ("N", "<N><![CDATA[<]]></N >", "<![CDATA[<]]>"),
+            ]
+        );
+        let (root, list) = children(list[1].outer).unwrap();
+        assert_eq!((root, list.len(), list[0].inner, list[1].inner), ("C", 2, "1", ""));
+        assert_eq!(children("<a/>"), Ok(("a", Vec::new())));
+        for body in [
+            "",
+            "<a>",
+            "<a></b>",
+            "<a><b></a></b>",
+            "<a/><a/>",
+            "<a/>x",
+            "<!DOCTYPE a><a/>",
+            "<a><!-- --></a>",
+        ] {
+            assert_eq!(children(body), Err(XmlError::Invalid), "{body}");
+        }
+        assert_eq!(children(&"<a>".repeat(100_000)), Err(XmlError::Invalid));
+    }
+
     proptest::proptest! {
         #[test]
         fn no_text_panics(body in "(<|>|/|x|a|&|;|amp|lt| |=|\"|'|<!\\[CDATA\\[|\\]\\]>|é|<x>|</x>){0,30}") {
             let _ = get(&body, "a.x");
             let _ = get(&format!("<x>{body}</x>"), "a");
+            if let Ok((_, list)) = children(&body) {
+                // Each child is XML of its own.
+                proptest::prop_assert!(list.iter().all(|child| children(child.outer).is_ok()));
+            }
         }
     }
 }

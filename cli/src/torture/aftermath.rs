@@ -1,0 +1,130 @@
+//! After the faults: what waits is sent, by its senders and by a redriver.
+
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hookmq_shared::clock::{Clock, Random};
+use hookmq_shared::config::{Config, Reading, Samples};
+use hookmq_shared::context::Context;
+use hookmq_shared::env::Env;
+use hookmq_shared::redrive::{Job, Options};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::conductor::redrive;
+use super::harvest::objects;
+use super::processes::Process;
+use super::sender::Sender;
+use super::world::{World, environment};
+use super::{Fallible, Spilling};
+
+/// Runs of the redriver after which no fewer wait, and it is given up.
+const VAIN: u32 = 3;
+
+/// For one run over `dead/`.
+const RUN: Duration = Duration::from_secs(50);
+
+/// Ends the faults, with fresh processes: a circuit that is open for five minutes would be. Where there
+/// were none, nothing is killed either.
+pub(super) async fn calm(world: &Arc<World>) -> Fallible<()> {
+    world.conductor.lock().await.end(world).await?;
+    world.is_calm.store(true, Ordering::Relaxed);
+    if world.asked.faults.is_none() {
+        return Ok(());
+    }
+    world.note_kill(|| {
+        world.redrivers.iter().for_each(Process::kill);
+        Ok(())
+    })?;
+    for number in 0..world.forwarders.len() {
+        world.restart_forwarder(number, None)?;
+    }
+    for forwarder in &world.forwarders {
+        forwarder.is_up().await?;
+    }
+    Ok(())
+}
+
+/// Has the senders that send again do so until each has an answer; how many never had one.
+pub(super) async fn settle(world: &Arc<World>, senders: usize) -> Fallible<Vec<u64>> {
+    let left: VecDeque<(usize, u64)> = std::mem::take(&mut *world.unsettled()).into();
+    let left = Arc::new(Mutex::new(left));
+    let mut tasks = JoinSet::new();
+    for number in 0..senders {
+        let (world, left) = (Arc::clone(world), Arc::clone(&left));
+        tasks.spawn(async move {
+            let mut sender = Sender::new(world, number);
+            let mut given_up = Vec::new();
+            loop {
+                let next = left.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+                let Some((line, number)) = next else { return Ok::<_, super::Failed>(given_up) };
+                if !sender.send_again(line, number).await? {
+                    given_up.push(number);
+                }
+            }
+        });
+    }
+    let mut given_up = Vec::new();
+    while let Some(done) = tasks.join_next().await {
+        given_up.extend(done??);
+    }
+    Ok(given_up)
+}
+
+/// Has a redriver send everything that waits, and then what lies in `dead/`.
+pub(super) async fn drain(world: &World) -> Fallible<()> {
+    if world.asked.spilling == Spilling::Never {
+        return Ok(());
+    }
+    let redriver = match world.redrivers.first() {
+        Some(first) if world.asked.faults.is_none() => first,
+        _ => {
+            world.last_redriver.restart()?;
+            world.last_redriver.is_up().await?;
+            &world.last_redriver
+        }
+    };
+    let waiting = || objects(&world.site.store(), "spill").len();
+    let (mut left, mut vain) = (waiting(), 0);
+    // Once more when nothing waits: what is known of deliveries that are gone goes with the next run.
+    loop {
+        let done = redrive(redriver).await;
+        world.harvest();
+        let now = waiting();
+        match done {
+            Ok(()) if left == 0 => break,
+            Ok(()) => eprintln!("  {left} waited, {now} left"),
+            Err(error) => eprintln!("  {error}"),
+        }
+        vain = if now < left { 0 } else { vain + 1 };
+        if vain == VAIN {
+            break;
+        }
+        left = now;
+    }
+    redriver.kill();
+    raise_the_dead(world).await
+}
+
+/// As `hookmq redrive --dead` does.
+async fn raise_the_dead(world: &World) -> Fallible<()> {
+    let env = Env::of(environment(&world.asked, &world.site, &world.emulator, 0));
+    let config = Config::load(Reading::new(&env, Samples::Refused));
+    let context = Context { env, clock: Clock::system(), random: Random::system() };
+    let job = Job::new(config, &context)?;
+    let options = Options { dead: true, now: true, rate: 1000, ..Options::default() };
+    let dead = || objects(&world.site.store(), "dead").len();
+    let mut left = dead();
+    loop {
+        drop(job.run(&options, Instant::now() + RUN).await);
+        world.harvest();
+        let now = dead();
+        // Those that no message can be made of stay.
+        if now >= left {
+            return Ok(());
+        }
+        left = now;
+    }
+}

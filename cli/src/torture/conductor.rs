@@ -1,0 +1,220 @@
+//! Carries the plan out, step by step, as the deliveries go by.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hookmq_shared::http::{Headers, Request};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::connection::Connection;
+use super::plan::{Action, Step};
+use super::processes::Process;
+use super::world::World;
+use super::{Fallible, hooks};
+
+/// A running function finds a new secret when a request does not match, and looks once in 30 seconds: a
+/// sender that changes to it later than that is never refused.
+const NEW_SECRET: Duration = Duration::from_secs(33);
+
+/// For one run of a redriver, which ends by itself after 50 seconds.
+const RUN: Duration = Duration::from_secs(70);
+
+pub(super) struct Conductor {
+    steps: VecDeque<Step>,
+    /// Number of the vendor's key that is used.
+    key: usize,
+    /// What happens a little later.
+    later: JoinSet<()>,
+    /// Runs that redrivers were told to make, and senders that change to a new secret.
+    runs: JoinSet<()>,
+}
+
+impl Conductor {
+    pub(super) fn new(steps: VecDeque<Step>) -> Self {
+        Self { steps, key: 0, later: JoinSet::new(), runs: JoinSet::new() }
+    }
+
+    /// Does everything that comes before the delivery of that number.
+    pub(super) fn reach(&mut self, number: u64, world: &Arc<World>) -> Fallible<()> {
+        while self.steps.front().is_some_and(|step| step.at <= number)
+            && let Some(step) = self.steps.pop_front()
+        {
+            if let Some(fault) = step.action.fault() {
+                *world.troubles().counts.entry(fault).or_default() += 1;
+            }
+            self.perform(step.action, world)?;
+        }
+        while self.later.try_join_next().is_some() {}
+        while self.runs.try_join_next().is_some() {}
+        Ok(())
+    }
+
+    fn perform(&mut self, action: Action, world: &Arc<World>) -> Fallible<()> {
+        let site = &world.site;
+        match action {
+            Action::Vendor(_, faults) => world.emulator.set_faults(faults),
+            Action::KillForwarder(number, after) => {
+                self.later(world, after, move |world| world.restart_forwarder(number, None));
+            }
+            Action::KillRedriver(number, after) => self.later(world, after, move |world| {
+                let Some(redriver) = world.redrivers.get(number % world.redrivers.len().max(1)) else {
+                    return Ok(());
+                };
+                world.note_kill(|| redriver.restart())
+            }),
+            Action::Freeze(number, time) => {
+                let world = Arc::clone(world);
+                self.later.spawn(async move {
+                    let from = world.watch.now();
+                    let frozen = world.forwarder(number).freeze(Duration::from_millis(time)).await;
+                    world.troubles().freezes.push((from, world.watch.now()));
+                    world.note_failure(frozen);
+                });
+            }
+            Action::StoreFails => {
+                site.break_store()?;
+                world.troubles().store.push((world.watch.now(), u64::MAX));
+            }
+            Action::StoreWorks => Self::mend_store(world)?,
+            Action::StoreFull(number, blocks) => world.restart_forwarder(number, Some(blocks))?,
+            Action::RotateSecrets { live } => self.rotate_secrets(live, world)?,
+            Action::RotateKey => self.rotate_key(world)?,
+            Action::WrongKey => site.use_wrong_key(self.key)?,
+            Action::Redrive => {
+                for number in 0..world.redrivers.len() {
+                    let world = Arc::clone(world);
+                    // It may be killed meanwhile, or busy.
+                    self.runs.spawn(async move { drop(redrive(&world.redrivers[number]).await) });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn later(
+        &mut self,
+        world: &Arc<World>,
+        millis: u64,
+        action: impl FnOnce(&World) -> io::Result<()> + Send + 'static,
+    ) {
+        let world = Arc::clone(world);
+        self.later.spawn(async move {
+            sleep(Duration::from_millis(millis)).await;
+            let done = action(&world);
+            world.note_failure(done);
+        });
+    }
+
+    fn mend_store(world: &World) -> io::Result<()> {
+        world.site.mend_store()?;
+        let now = world.watch.now();
+        world.troubles().store.iter_mut().for_each(|span| span.1 = span.1.min(now));
+        Ok(())
+    }
+
+    fn rotate_key(&mut self, world: &World) -> io::Result<()> {
+        self.key += 1;
+        world.site.use_key(self.key)
+    }
+
+    /// The functions get the next generation of secrets, and the senders change to it after them.
+    fn rotate_secrets(&mut self, live: bool, world: &Arc<World>) -> io::Result<()> {
+        // One rotation after the other.
+        if world.is_rotating.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
+        let next = world.signers().len() as u64;
+        world.site.write_secrets(next)?;
+        if !live {
+            for number in 0..world.forwarders.len() {
+                world.restart_forwarder(number, None)?;
+            }
+            world.change_secrets(next);
+            return Ok(());
+        }
+        let world = Arc::clone(world);
+        self.runs.spawn(async move {
+            sleep(NEW_SECRET).await;
+            world.change_secrets(next);
+        });
+        Ok(())
+    }
+
+    /// Ends all faults: what is to happen a little later happens first.
+    pub(super) async fn end(&mut self, world: &World) -> Fallible<()> {
+        self.steps.clear();
+        while self.later.join_next().await.is_some() {}
+        self.runs.shutdown().await;
+        world.emulator.set_faults(Vec::new());
+        Self::mend_store(world)?;
+        self.rotate_key(world)?;
+        Ok(())
+    }
+}
+
+impl World {
+    /// Kills a forwarder and starts it again; with a limit, its disk is full from then on.
+    pub(super) fn restart_forwarder(&self, number: usize, blocks: Option<u64>) -> io::Result<()> {
+        let number = number % self.forwarders.len();
+        let forwarder = &self.forwarders[number];
+        self.note_kill(|| match blocks {
+            Some(blocks) => forwarder.restart_with_full_disk(blocks),
+            None => forwarder.restart(),
+        })?;
+        let now = self.watch.now();
+        let mut troubles = self.troubles();
+        if let Some(since) = troubles.full.remove(&number) {
+            troubles.store.push((since, now));
+        }
+        if blocks.is_some() {
+            troubles.full.insert(number, now);
+        }
+        Ok(())
+    }
+
+    /// From here on, senders sign with that generation.
+    fn change_secrets(&self, generation: u64) {
+        let signers = hooks::signers(self.asked.vendor, self.asked.seed, generation);
+        self.signers.write().unwrap_or_else(PoisonError::into_inner).push(signers);
+        self.is_rotating.store(false, Ordering::Relaxed);
+    }
+
+    pub(super) fn note_kill(&self, kill: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        let from = self.watch.now();
+        kill()?;
+        self.troubles().kills.push((from, self.watch.now()));
+        Ok(())
+    }
+
+    fn note_failure(&self, done: io::Result<()>) {
+        if let Err(error) = done {
+            self.troubles().failures.push(error.to_string());
+        }
+    }
+}
+
+/// Tells a redriver to send everything that waits.
+pub(super) async fn redrive(redriver: &Process) -> Fallible<()> {
+    let request = Request {
+        method: "POST".to_owned(),
+        path: "/".to_owned(),
+        raw_query: "now=1".to_owned(),
+        headers: Headers::new(),
+        body: Bytes::new(),
+        request_id: String::new(),
+        received: Instant::now(),
+        source_ip: None,
+        deadline: None,
+    };
+    let answer = async { Connection::open(redriver.address).await?.exchange(request).await };
+    let answer = timeout(RUN, answer).await??;
+    if answer.status != 200 {
+        return Err(format!("{} answered {}", redriver.name, answer.status).into());
+    }
+    Ok(())
+}

@@ -1,0 +1,170 @@
+//! What goes wrong at the vendor: each kind of fault as the emulator's.
+
+use hookmq_emulator::{Fault, FaultKind, Vendor as Service};
+use hookmq_shared::queue::Vendor;
+use http::{HeaderMap, HeaderValue, StatusCode};
+
+use super::hooks::HOOKS;
+use super::rng::Rng;
+
+/// The kinds, and how often each is drawn.
+pub(super) const VENDOR_FAULTS: &[(&str, u64)] = &[
+    ("latency", 5),
+    ("stall", 3),
+    ("throttle", 4),
+    ("transient", 5),
+    ("ambiguous", 6),
+    ("permanent", 4),
+    ("config", 2),
+    ("auth", 1),
+    ("auth-refresh", 2),
+    ("permission", 2),
+    ("quota", 1),
+    ("too-large", 1),
+    ("cut-before", 5),
+    ("cut-after", 6),
+    ("truncated", 4),
+    ("lying", 5),
+    ("clock", 3),
+];
+
+/// One to three faults of this kind, and requests that go well between them.
+pub(super) fn draw(name: &str, vendor: Vendor, rng: &mut Rng) -> Vec<Fault> {
+    let service = match vendor {
+        Vendor::Tdmq => Service::Tdmq,
+        Vendor::Rocketmq => Service::Rocketmq,
+    };
+    let mut plan = Vec::new();
+    for _ in 0..rng.range(1, 3) {
+        if let Some(kind) = kind(name, vendor, rng) {
+            let is_of_iam = matches!(kind, FaultKind::ExpireTokens | FaultKind::OutdateTokens);
+            let fault = Fault::new(kind).times(times(name, rng));
+            let fault = if is_of_iam { fault } else { fault.vendor(service) };
+            plan.push(match name {
+                // These stop a topic for half a minute: one of them, not every one after the other.
+                "config" | "permission" => match rng.pick(HOOKS, |hook| hook.share) {
+                    Some(hook) => fault.topic(hook.topic(vendor)),
+                    None => fault,
+                },
+                _ => fault,
+            });
+        }
+        plan.push(Fault::new(FaultKind::Pass).vendor(service).times(rng.range(1, 8)));
+    }
+    plan
+}
+
+/// How many requests it hits.
+fn times(name: &str, rng: &mut Rng) -> u64 {
+    let most = match name {
+        // Each of them stops more than itself.
+        "auth" | "config" | "permission" => 1,
+        // Each of them holds a request up.
+        "stall" => 8,
+        "latency" | "clock" => 60,
+        _ => 20,
+    };
+    rng.range(1, most)
+}
+
+fn kind(name: &str, vendor: Vendor, rng: &mut Rng) -> Option<FaultKind> {
+    use Vendor::{Rocketmq, Tdmq};
+    let error = |code: &str, status, message: &str, stored| FaultKind::Error {
+        code: code.to_owned(),
+        status: StatusCode::from_u16(status).ok(),
+        message: (!message.is_empty()).then(|| message.to_owned()),
+        headers: HeaderMap::new(),
+        stored,
+    };
+    let is_one = rng.happens(500);
+    Some(match (name, vendor) {
+        ("latency", _) => FaultKind::LatencyMs(rng.range(1, 900)),
+        ("stall", _) if is_one => FaultKind::LatencyMs(rng.range(1500, 4000)),
+        ("stall", _) => FaultKind::Hang,
+        ("throttle", _) => FaultKind::Throttle,
+        ("transient", Tdmq) => error("InternalError", 200, "", false),
+        ("transient", Rocketmq) => error("DMS.00500000", 500, "", false),
+        ("ambiguous", Tdmq) => error("FailedOperation.SendMessageTimeoutError", 200, "", is_one),
+        ("ambiguous", Rocketmq) => error("APIG.0203", 504, "", is_one),
+        ("permanent", Tdmq) => error("InvalidParameter", 200, "", false),
+        ("permanent", Rocketmq) => error("DMS.00400002", 400, "", false),
+        ("config", Tdmq) => error("InvalidParameterValue.TopicNotFound", 200, "", false),
+        ("config", Rocketmq) => error("DMS.00400876", 400, "", false),
+        ("auth", Tdmq) => error("AuthFailure.SignatureFailure", 200, "", false),
+        ("auth", Rocketmq) => error("APIG.0301", 401, "verify aksk signature fail", false),
+        ("auth-refresh", Tdmq) => error("AuthFailure.TokenFailure", 200, "", false),
+        ("auth-refresh", Rocketmq) if is_one => FaultKind::OutdateTokens,
+        ("auth-refresh", Rocketmq) => FaultKind::ExpireTokens,
+        ("permission", Tdmq) => error("UnauthorizedOperation", 200, "", false),
+        ("permission", Rocketmq) => error("DMS.00403002", 403, "", false),
+        ("quota", Tdmq) => error("ResourceUnavailable.FundRequired", 200, "", false),
+        ("quota", Rocketmq) => error("DMS.00500987", 500, "", false),
+        ("too-large", Tdmq) => error("FailedOperation.MaxMessageSizeError", 200, "", false),
+        ("too-large", Rocketmq) => error("DMS.10540011", 400, "", false),
+        ("cut-before", _) => {
+            if is_one {
+                FaultKind::Reset
+            } else {
+                FaultKind::Close
+            }
+        }
+        ("cut-after", _) => {
+            if is_one {
+                FaultKind::StoredReset
+            } else {
+                FaultKind::StoredNoAnswer
+            }
+        }
+        ("truncated", _) if is_one => FaultKind::SlowBodyMs(rng.range(50, 3000)),
+        ("truncated", _) => FaultKind::Truncate,
+        ("lying", _) => lie(vendor, rng),
+        ("clock", _) => {
+            let off = rng.range(400, 7200).cast_signed();
+            FaultKind::ClockOffsetS(if is_one { off } else { -off })
+        }
+        _ => return None,
+    })
+}
+
+/// Answers that are none of the API's, or say nothing.
+fn lie(vendor: Vendor, rng: &mut Rng) -> FaultKind {
+    let raw = |status, body: &str| FaultKind::Raw {
+        status,
+        content_type: HeaderValue::from_static("text/html"),
+        body: body.to_owned(),
+    };
+    match (rng.range(0, 6), vendor) {
+        (0, _) => raw(StatusCode::OK, "<html>all is well</html>"),
+        (1, _) => raw(StatusCode::OK, ""),
+        (2, _) => raw(StatusCode::BAD_GATEWAY, "<html>"),
+        (3, _) => FaultKind::Redirect(HeaderValue::from_static("https://example.invalid/")),
+        (4, Vendor::Tdmq) => FaultKind::ErrorMsg("send failed".to_owned()),
+        (5, Vendor::Tdmq) => FaultKind::Legacy("InternalError".to_owned()),
+        _ => FaultKind::NoId,
+    }
+}
+
+/// Whether a request that met this fault and was stored may have stayed without an answer that says so.
+pub(super) fn hides_a_receipt(fault: &str) -> bool {
+    matches!(
+        fault,
+        "latency_ms" | "error" | "stored_reset" | "stored_no_answer" | "truncate" | "slow_body_ms"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_makes_faults_for_both_vendors() {
+        for (name, weight) in VENDOR_FAULTS {
+            for vendor in [Vendor::Tdmq, Vendor::Rocketmq] {
+                let mut rng = Rng::of(1, *weight);
+                let drawn: Vec<Fault> = (0..20).flat_map(|_| draw(name, vendor, &mut rng)).collect();
+                assert!(drawn.iter().any(|fault| fault.fault != FaultKind::Pass), "{name}");
+                assert!(drawn.iter().all(|fault| fault.times > 0), "{name} would never end");
+            }
+        }
+    }
+}

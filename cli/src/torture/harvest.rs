@@ -1,0 +1,141 @@
+//! What is in the queue, and in `dead/`, read as a consumer reads it, and entered in the ledger.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hookmq_emulator::{SeenRequest, StoredMessage};
+use hookmq_shared::json;
+use hookmq_shared::spill::Record;
+
+use super::faults::hides_a_receipt;
+use super::hooks::{HOOKS, Hook, Scheme};
+use super::ledger::{Ledger, Stored, Watch, key};
+
+/// Requests of the functions to the vendor, and how many of them met which fault.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Met {
+    pub(super) requests: u64,
+    pub(super) faulty: u64,
+    pub(super) by_fault: BTreeMap<String, u64>,
+}
+
+impl Met {
+    fn note(&mut self, request: &SeenRequest) {
+        self.requests += 1;
+        let faults: Vec<&String> = request.faults.iter().filter(|name| *name != "pass").collect();
+        self.faulty += u64::from(!faults.is_empty());
+        for fault in faults {
+            *self.by_fault.entry(fault.clone()).or_default() += 1;
+        }
+    }
+}
+
+/// Enters what the emulator handed over.
+pub(super) fn enter(
+    (messages, requests): (Vec<StoredMessage>, Vec<SeenRequest>),
+    store: &Path,
+    watch: &Watch,
+    ledger: &mut Ledger,
+    met: &mut Met,
+) {
+    for request in &requests {
+        met.note(request);
+    }
+    let stored = requests.iter().filter(|request| request.stored);
+    for (message, request) in messages.iter().zip(stored) {
+        let at = watch.at(i64::try_from(message.received_at_ms).unwrap_or(i64::MAX));
+        let stored = Stored {
+            at,
+            message_id: key(&[message.message_id.as_bytes()]),
+            is_hidden: request.faults.iter().any(|fault| hides_a_receipt(fault)),
+        };
+        match read(message, store) {
+            Ok(Found { hook, id, body }) => match ledger.find(&hook, &id, &body) {
+                Some(line) => line.stored.push(stored),
+                None => ledger.stray(&hook, &id),
+            },
+            Err(why) => ledger.unknown.push(format!("{} {}: {why}", message.topic, message.message_id)),
+        }
+    }
+}
+
+struct Found {
+    hook: String,
+    id: String,
+    body: Vec<u8>,
+}
+
+/// As a consumer reads a message.
+fn read(message: &StoredMessage, store: &Path) -> Result<Found, &'static str> {
+    let hook = HOOKS.iter().find(|hook| message.topic.ends_with(hook.name)).ok_or("nobody's topic")?;
+    let text = message.text.as_bytes();
+    if hook.scheme == Scheme::Own {
+        return Ok(Found { hook: hook.name.to_owned(), id: String::new(), body: text.to_owned() });
+    }
+    let field = |name| json::text(text, name).ok().flatten().map(std::borrow::Cow::into_owned);
+    let id = field("id").ok_or("no event")?;
+    if field("source") != Some(format!("/hooks/{}", hook.name)) {
+        return Err("the event has another source than its topic");
+    }
+    if message.properties.get("CE_id").is_some_and(|property| *property != id) {
+        return Err("the property CE_id is not the event's id");
+    }
+    let is_json = field("datacontenttype").is_some_and(|kind| kind == "application/json");
+    let body = match (field("dataref"), field("data_base64")) {
+        (Some(address), None) => referred(&address, store).ok_or("what it refers to is not there")?,
+        (None, Some(data)) => STANDARD.decode(data).map_err(|_| "no base64")?,
+        // Of JSON the white space around it belongs to the body, and what reads it leaves it out.
+        (None, None) if is_json => verbatim(&message.text).ok_or("no data")?.as_bytes().to_owned(),
+        (None, None) => field("data").ok_or("no data")?.into_bytes(),
+        (Some(_), Some(_)) => return Err("two bodies"),
+    };
+    Ok(Found { hook: hook.name.to_owned(), id, body })
+}
+
+/// The text of the last member, which is `data`.
+fn verbatim(envelope: &str) -> Option<&str> {
+    // No string before it can hold this: its quotes would be escaped.
+    let (_, data) = envelope.split_once("\",\"data\":")?;
+    data.strip_suffix('}')
+}
+
+/// A body that lies in the store.
+fn referred(address: &str, store: &Path) -> Option<Vec<u8>> {
+    let (_, name) = address.split_once("/store/")?;
+    std::fs::read(store.join(name)).ok()
+}
+
+/// Names of the files in a part of the store, and in the folders in it.
+pub(super) fn objects(store: &Path, part: &str) -> Vec<std::path::PathBuf> {
+    let (mut folders, mut files) = (vec![store.join(part)], Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_dir() { folders.push(path) } else { files.push(path) }
+        }
+    }
+    files
+}
+
+/// Enters what lies in `dead/`; how many of them could have been sent.
+pub(super) fn enter_dead(store: &Path, ledger: &mut Ledger) -> usize {
+    let mut sendable = 0;
+    for path in objects(store, "dead") {
+        let record = std::fs::read(&path).ok().and_then(|bytes| Record::parse(&bytes).ok());
+        let Some(record) = record else {
+            ledger.corrupt.push(path.display().to_string());
+            continue;
+        };
+        sendable += usize::from(record.message.is_some());
+        let delivery = &record.delivery;
+        let is_own = |hook: &&Hook| hook.name == delivery.hook && hook.scheme == Scheme::Own;
+        let id = if HOOKS.iter().any(|hook| is_own(&hook)) { "" } else { &delivery.id };
+        match ledger.find(&delivery.hook, id, &delivery.body) {
+            Some(line) => line.is_dead = true,
+            None => ledger.stray(&delivery.hook, id),
+        }
+    }
+    sendable
+}

@@ -1,0 +1,264 @@
+//! `hookmq torture`: what was acknowledged is in the queue, whatever goes wrong.
+//!
+//! Senders keep a ledger of what they were told; the functions run as real processes, which are killed
+//! and started again; the emulator is the vendor, the store is a folder, and both fail by a plan that is
+//! drawn from a seed. Afterwards the ledger is compared with the queue.
+//!
+//! ```text
+//! plan ─► conductor ─┬─► emulator's faults, kills, store, keys, secrets
+//! seed ─► senders ───┴─► forwarders ─► emulator ─► harvest ─► ledger ─► verdict
+//!            └──────────────── what was answered ─────────────┘
+//! ```
+
+mod aftermath;
+mod causes;
+mod conductor;
+mod connection;
+mod deliveries;
+mod faults;
+mod harvest;
+mod hooks;
+mod ledger;
+mod plan;
+mod processes;
+mod rng;
+mod sender;
+mod site;
+mod verdict;
+mod world;
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use hookmq_shared::queue::Vendor;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use crate::{Exit, complain};
+use plan::Faults;
+use sender::Sender;
+use verdict::Verdict;
+use world::{Asked, World};
+
+type Failed = Box<dyn Error + Send + Sync>;
+type Fallible<T> = Result<T, Failed>;
+
+/// Processes that senders send to.
+const FORWARDERS: usize = 2;
+/// Processes that send what waits.
+const REDRIVERS: usize = 2;
+
+/// Between two looks at the queue and the processes, and ticks from one line of progress to the next.
+const TICK: Duration = Duration::from_millis(200);
+const TICKS: u64 = 25;
+
+/// When deliveries go to the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Spilling {
+    /// When the queue did not take them
+    OnFailure,
+    /// First of all
+    Always,
+    /// There is no store
+    Never,
+}
+
+impl Spilling {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::OnFailure => "on-failure",
+            Self::Always => "always",
+            Self::Never => "never",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Which {
+    Tdmq,
+    Rocketmq,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Deliveries, some forged ones among them
+    #[arg(long, value_name = "N")]
+    deliveries: u64,
+    /// What goes wrong: none, vendor, kills, store, all, or a list of faults
+    #[arg(long, value_name = "PLAN", value_parser = Faults::parse, default_value = "all")]
+    faults: Faults,
+    /// Deliveries and plan are drawn from it
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    seed: u64,
+    /// When deliveries go to the store
+    #[arg(long, value_enum, default_value = "on-failure")]
+    spill: Spilling,
+    /// The queue's vendor
+    #[arg(long, value_enum, default_value = "tdmq")]
+    vendor: Which,
+    /// Senders
+    #[arg(long, value_name = "K", default_value_t = 24)]
+    concurrency: usize,
+    /// Keep everything in this folder, which must be new: configuration, plan, store and logs
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
+    /// The forwarder's binary; default: `tdmq` or `rocketmq` beside this one
+    #[arg(long, value_name = "PATH")]
+    forwarder: Option<PathBuf>,
+    /// The redriver's binary; default: `redrive` beside this one
+    #[arg(long, value_name = "PATH")]
+    redriver: Option<PathBuf>,
+}
+
+pub(crate) async fn run(args: Args) -> Exit {
+    let senders = args.concurrency.max(1);
+    let asked = match asked(args) {
+        Ok(asked) => asked,
+        Err(error) => {
+            complain(error);
+            return Exit::Configuration;
+        }
+    };
+    match torture(asked, senders).await {
+        Ok(true) => Exit::Good,
+        Ok(false) => Exit::Bad,
+        Err(error) => {
+            complain(error);
+            Exit::Bad
+        }
+    }
+}
+
+/// Checks that there is something to run.
+fn asked(args: Args) -> Result<Asked, String> {
+    let vendor = match args.vendor {
+        Which::Tdmq => Vendor::Tdmq,
+        Which::Rocketmq => Vendor::Rocketmq,
+    };
+    let beside = |name: &str| {
+        let exe = std::env::current_exe().map_err(|e| format!("cannot find my own folder: {e}"))?;
+        Ok::<_, String>(exe.with_file_name(name).with_extension(std::env::consts::EXE_EXTENSION))
+    };
+    let find = |given: Option<PathBuf>, package: &str| {
+        let path = given.map_or_else(|| beside(package), Ok)?;
+        let missing = || {
+            let release =
+                if path.components().any(|c| c.as_os_str() == "release") { " --release" } else { "" };
+            format!("{} is not there: cargo build{release} -p {package}", path.display())
+        };
+        if path.is_file() { Ok(path) } else { Err(missing()) }
+    };
+    let folder = || std::env::temp_dir().join(format!("hookmq-torture-{}", std::process::id()));
+    Ok(Asked {
+        deliveries: args.deliveries,
+        faults: args.faults,
+        seed: args.seed,
+        spilling: args.spill,
+        vendor,
+        forwarder: find(args.forwarder, vendor.as_str())?,
+        redriver: find(args.redriver, "redrive")?,
+        keep: args.keep.is_some(),
+        folder: args.keep.unwrap_or_else(folder),
+    })
+}
+
+/// Whether every promise held.
+async fn torture(asked: Asked, senders: usize) -> Fallible<bool> {
+    let began = Instant::now();
+    let world = Arc::new(World::build(asked).await?);
+    let verdict = tokio::select! {
+        verdict = experiment(&world, senders) => verdict,
+        // The processes must not outlive it.
+        _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
+    };
+    let took = began.elapsed().as_secs();
+    if let Ok(verdict) = &verdict {
+        println!("{}{verdict}", heading(&world, took));
+    }
+    let holds = verdict.as_ref().is_ok_and(Verdict::holds);
+    end(&world, holds);
+    verdict.map(|verdict| verdict.holds())
+}
+
+async fn experiment(world: &Arc<World>, senders: usize) -> Fallible<Verdict> {
+    for process in world.forwarders.iter().chain(&world.redrivers) {
+        process.restart()?;
+    }
+    for process in world.forwarders.iter().chain(&world.redrivers) {
+        process.is_up().await?;
+    }
+    let mut tasks = JoinSet::new();
+    for number in 0..senders {
+        tasks.spawn(Sender::new(Arc::clone(world), number).run());
+    }
+    watch(world, tasks).await?;
+    eprintln!("  faults end");
+    aftermath::calm(world).await?;
+    let given_up = aftermath::settle(world, senders).await?;
+    aftermath::drain(world).await?;
+    world.forwarders.iter().for_each(processes::Process::kill);
+    world.harvest();
+    Ok(Verdict::of(world, &given_up))
+}
+
+/// Harvests, looks after the processes and tells how far it is until the senders are done.
+async fn watch(world: &World, mut senders: JoinSet<Fallible<()>>) -> Fallible<()> {
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticked: u64 = 0;
+    loop {
+        tokio::select! {
+            done = senders.join_next() => match done {
+                Some(done) => done??,
+                None => return Ok(()),
+            },
+            _ = ticks.tick() => {
+                world.harvest();
+                for process in world.forwarders.iter().chain(&world.redrivers) {
+                    process.look_after()?;
+                }
+                ticked += 1;
+                if ticked.is_multiple_of(TICKS) {
+                    let sent = world.next.load(Ordering::Relaxed).min(world.asked.deliveries);
+                    let faults: u64 = world.troubles().counts.values().sum();
+                    eprintln!("  {sent} of {} deliveries, {faults} faults", world.asked.deliveries);
+                }
+            }
+        }
+    }
+}
+
+fn heading(world: &World, took: u64) -> String {
+    let Asked { seed, vendor, spilling, deliveries, .. } = &world.asked;
+    let (troubles, met) = (world.troubles(), world.met().clone());
+    let total: u64 = troubles.counts.values().sum();
+    let counts: Vec<_> = troubles.counts.iter().map(|(name, count)| format!("{name} {count}")).collect();
+    let by_fault: Vec<_> = met.by_fault.iter().map(|(name, count)| format!("{name} {count}")).collect();
+    format!(
+        "seed {seed}, {}, spill {}: {deliveries} deliveries in {took} s\n\
+         faults     {total}: {}\n\
+         vendor     {} requests, {} of them met a fault: {}\n",
+        vendor.as_str(),
+        spilling.as_str(),
+        counts.join(", "),
+        met.requests,
+        met.faulty,
+        by_fault.join(", "),
+    )
+}
+
+/// Removes the folder, unless somebody should look into it.
+fn end(world: &World, holds: bool) {
+    let folder: &Path = &world.site.folder;
+    for process in world.forwarders.iter().chain(&world.redrivers).chain([&world.last_redriver]) {
+        process.kill();
+    }
+    if world.asked.keep || !holds {
+        eprintln!("  see {}", folder.display());
+    } else if let Err(error) = std::fs::remove_dir_all(folder) {
+        complain(format_args!("{}: {error}", folder.display()));
+    }
+}

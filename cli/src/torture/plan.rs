@@ -1,0 +1,241 @@
+//! The plan of faults: which, in which order, before which delivery. A seed gives the same plan; when
+//! exactly each of them hits what is under way is real time's, and differs from run to run.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::fmt;
+
+use hookmq_emulator::Fault;
+use hookmq_shared::queue::Vendor;
+
+use super::faults::{self, VENDOR_FAULTS};
+use super::rng::Rng;
+use super::{FORWARDERS, REDRIVERS, Spilling};
+
+/// Deliveries from one step to the next.
+const STEP: (u64, u64) = (4, 36);
+
+/// Faults of processes, and how often each is drawn.
+const KILLS: &[(&str, u64)] = &[("kill-forwarder", 14), ("kill-redriver", 12), ("freeze", 3)];
+/// Those of the store.
+const STORE: &[(&str, u64)] = &[("store-failing", 5), ("store-full", 4)];
+/// Those of keys and secrets.
+const KEYS: &[(&str, u64)] = &[("rotate-key", 3), ("wrong-key", 2), ("rotate-secret", 3)];
+/// What is on all the time: a second redriver that gets in the first one's way; senders that hang up.
+const STANDING: &[&str] = &["two-redrivers", "impatient"];
+
+fn names() -> Vec<&'static str> {
+    let drawn = [VENDOR_FAULTS, KEYS, KILLS, STORE].concat();
+    drawn.into_iter().map(|(name, _)| name).chain(STANDING.iter().copied()).collect()
+}
+
+/// Names of faults and of groups of them that `--faults` takes.
+fn known() -> String {
+    format!("none, vendor, kills, store, all, or a list of {}", names().join(", "))
+}
+
+/// Which faults a run has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Faults(BTreeSet<&'static str>);
+
+impl Faults {
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let mut set = BTreeSet::new();
+        let mut add = |group: &'static [(&'static str, u64)]| set.extend(group.iter().map(|(name, _)| *name));
+        match text {
+            "none" => {}
+            "vendor" => {
+                add(VENDOR_FAULTS);
+                set.extend(["rotate-key", "wrong-key"]);
+            }
+            "kills" => {
+                add(KILLS);
+                set.extend(STANDING);
+            }
+            "store" => {
+                add(STORE);
+                set.insert("two-redrivers");
+            }
+            "all" => {
+                [VENDOR_FAULTS, KEYS, KILLS, STORE].into_iter().for_each(add);
+                set.extend(STANDING);
+            }
+            list => {
+                for name in list.split(',').map(str::trim) {
+                    let found = names().into_iter().find(|known| *known == name);
+                    set.insert(found.ok_or_else(|| format!("no fault {name}: write {}", known()))?);
+                }
+            }
+        }
+        Ok(Self(set))
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.contains(name)
+    }
+
+    pub(super) fn is_none(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether the vendor, or what is on the way there, fails by plan.
+    pub(super) fn has_vendor_faults(&self) -> bool {
+        VENDOR_FAULTS.iter().any(|(name, _)| self.has(name))
+    }
+}
+
+/// Something that happens.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Action {
+    /// The vendor's faults, instead of those before.
+    Vendor(&'static str, Vec<Fault>),
+    /// A forwarder is killed after so many milliseconds, and started again.
+    KillForwarder(usize, u64),
+    KillRedriver(usize, u64),
+    /// A forwarder stands still for so many milliseconds.
+    Freeze(usize, u64),
+    StoreFails,
+    StoreWorks,
+    /// A forwarder is started again with a store that takes files up to so many blocks only.
+    StoreFull(usize, u64),
+    /// The webhook secrets' next generation; with new processes, or for the running ones to find.
+    RotateSecrets {
+        live: bool,
+    },
+    /// The vendor's next key.
+    RotateKey,
+    /// A key that the vendor does not know.
+    WrongKey,
+    /// The redrivers are told to send everything that waits.
+    Redrive,
+}
+
+/// Happens before the delivery of this number is sent.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Step {
+    pub(super) at: u64,
+    pub(super) action: Action,
+}
+
+/// All steps in order.
+pub(super) fn draw(
+    seed: u64,
+    deliveries: u64,
+    vendor: Vendor,
+    spilling: Spilling,
+    faults: &Faults,
+) -> VecDeque<Step> {
+    let mut rng = Rng::of(seed, 0);
+    let with_store = spilling != Spilling::Never;
+    let mut choices: Vec<(&str, u64)> = [VENDOR_FAULTS, KEYS, KILLS]
+        .concat()
+        .into_iter()
+        .chain(if with_store { STORE } else { &[] }.iter().copied())
+        .filter(|(name, _)| faults.has(name) && (with_store || *name != "kill-redriver"))
+        .collect();
+    if !choices.is_empty() && with_store {
+        let all: u64 = choices.iter().map(|(_, weight)| weight).sum();
+        choices.push(("redrive", all / 10 + 1));
+    }
+    let (mut at, mut steps) = (0, Vec::new());
+    while let Some((name, _)) = rng.pick(&choices, |(_, weight)| *weight) {
+        at += rng.range(STEP.0, STEP.1);
+        if at >= deliveries {
+            break;
+        }
+        let forwarder = usize::try_from(rng.next()).unwrap_or_default() % FORWARDERS;
+        let redriver = usize::try_from(rng.next()).unwrap_or_default() % REDRIVERS;
+        let mended = at + rng.range(3, 60);
+        let action = match *name {
+            "kill-forwarder" => Action::KillForwarder(forwarder, rng.range(0, 60)),
+            "kill-redriver" => Action::KillRedriver(redriver, rng.range(0, 400)),
+            "freeze" => Action::Freeze(forwarder, rng.range(50, 1500)),
+            "store-failing" => {
+                steps.push(Step { at: mended, action: Action::StoreWorks });
+                Action::StoreFails
+            }
+            "store-full" => Action::StoreFull(forwarder, rng.range(0, 6)),
+            "rotate-secret" => Action::RotateSecrets { live: rng.happens(500) },
+            "rotate-key" => Action::RotateKey,
+            "wrong-key" => {
+                steps.push(Step { at: mended, action: Action::RotateKey });
+                Action::WrongKey
+            }
+            "redrive" => Action::Redrive,
+            name => Action::Vendor(name, faults::draw(name, vendor, &mut rng)),
+        };
+        steps.push(Step { at, action });
+    }
+    steps.sort_by_key(|step| step.at);
+    steps.into()
+}
+
+impl Action {
+    /// The fault that it is; `None` for what mends.
+    pub(super) fn fault(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Vendor(name, _) => name,
+            Self::KillForwarder(..) => "kill-forwarder",
+            Self::KillRedriver(..) => "kill-redriver",
+            Self::Freeze(..) => "freeze",
+            Self::StoreFails => "store-failing",
+            Self::StoreFull(..) => "store-full",
+            Self::RotateSecrets { .. } => "rotate-secret",
+            Self::RotateKey => "rotate-key",
+            Self::WrongKey => "wrong-key",
+            Self::StoreWorks | Self::Redrive => return None,
+        })
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:>8} ", self.at)?;
+        match &self.action {
+            Action::Vendor(name, faults) => {
+                let faults = serde_json::to_string(faults).unwrap_or_default();
+                write!(f, "{name} {faults}")
+            }
+            other => write!(f, "{other:?}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(seed: u64, faults: &str, spilling: Spilling) -> VecDeque<Step> {
+        draw(seed, 20_000, Vendor::Tdmq, spilling, &Faults::parse(faults).unwrap())
+    }
+
+    #[test]
+    fn a_seed_gives_the_same_plan_and_another_seed_another() {
+        let one = plan(1, "all", Spilling::OnFailure);
+        assert_eq!(one, plan(1, "all", Spilling::OnFailure));
+        assert_ne!(one, plan(2, "all", Spilling::OnFailure));
+        assert!(one.len() > 900, "{}", one.len());
+        assert!(one.iter().zip(one.iter().skip(1)).all(|(a, b)| a.at <= b.at));
+    }
+
+    #[test]
+    fn every_fault_of_a_plan_happens_and_no_other() {
+        let all: BTreeSet<_> = [VENDOR_FAULTS, KEYS, KILLS, STORE].concat().iter().map(|(n, _)| *n).collect();
+        let met = |faults, spilling| {
+            plan(1, faults, spilling).iter().filter_map(|step| step.action.fault()).collect::<BTreeSet<_>>()
+        };
+        assert_eq!(met("all", Spilling::OnFailure), all);
+        assert_eq!(met("clock, freeze", Spilling::Always), BTreeSet::from(["clock", "freeze"]));
+        assert!(!met("all", Spilling::Never).contains("store-full"));
+        assert!(plan(1, "none", Spilling::OnFailure).is_empty());
+        assert!(plan(1, "two-redrivers", Spilling::OnFailure).is_empty());
+        assert!(Faults::parse("clock,sulk").unwrap_err().contains("sulk"));
+    }
+
+    #[test]
+    fn what_breaks_is_mended() {
+        let steps = plan(5, "store-failing,wrong-key", Spilling::OnFailure);
+        let count = |action: &Action| steps.iter().filter(|step| step.action == *action).count();
+        assert_eq!(count(&Action::StoreFails), count(&Action::StoreWorks));
+        assert_eq!(count(&Action::WrongKey), count(&Action::RotateKey));
+    }
+}

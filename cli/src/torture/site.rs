@@ -1,0 +1,161 @@
+//! The folder that everything of a run lies in: configuration, secrets, keys, store, logs.
+//!
+//! ```text
+//! hooks.toml             as the functions read it
+//! secrets/HOOK.new .old  what verifies, two generations
+//! keys/id keys/key       what signs at the vendor; read by the functions with each attempt
+//! store                  a link: to `good`, or to `broken`, which is no folder
+//! good/                  the store itself
+//! logs/                  with --keep
+//! ```
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use hookmq_emulator::{Config as EmulatorConfig, HuaweiCredential, TencentCredential};
+use hookmq_shared::queue::Vendor;
+
+use super::hooks::{self, HOOKS};
+use super::rng::Rng;
+use super::{Fallible, Spilling};
+
+/// A key pair of the vendor's.
+#[derive(Clone)]
+struct Key {
+    id: String,
+    secret: String,
+}
+
+pub(super) struct Site {
+    pub(super) folder: PathBuf,
+    seed: u64,
+    keys: Vec<Key>,
+    /// Whether somebody wants to read the logs.
+    has_logs: bool,
+}
+
+impl Site {
+    /// Makes the folder, which must be new or empty, with `keys` key pairs that the vendor knows.
+    pub(super) fn build(folder: &Path, seed: u64, keys: usize, has_logs: bool) -> Fallible<Self> {
+        fs::create_dir_all(folder)?;
+        if fs::read_dir(folder)?.next().is_some() {
+            return Err(format!("{} is not empty", folder.display()).into());
+        }
+        for part in ["secrets", "keys", "good", "logs"] {
+            fs::create_dir(folder.join(part))?;
+        }
+        fs::write(folder.join("broken"), "no folder")?;
+        let folder = folder.canonicalize()?;
+        let key = |number| Key {
+            id: format!("AKIDhookmqTorture{number:06}"),
+            secret: Rng::of(seed, u64::MAX - number).hex(16),
+        };
+        let site = Self { folder, seed, keys: (0..keys as u64).map(key).collect(), has_logs };
+        site.mend_store()?;
+        site.use_key(0)?;
+        Ok(site)
+    }
+
+    pub(super) fn path(&self, part: &str) -> PathBuf {
+        self.folder.join(part)
+    }
+
+    /// The store's folder, whatever the functions see in its place.
+    pub(super) fn store(&self) -> PathBuf {
+        self.path("good")
+    }
+
+    /// A file for a process's output.
+    pub(super) fn log(&self, name: &str) -> Option<PathBuf> {
+        self.has_logs.then(|| self.path("logs").join(format!("{name}.log")))
+    }
+
+    pub(super) fn write_hooks(&self, vendor: Vendor, spilling: Spilling, deadline: &str) -> Fallible<()> {
+        let text = hooks::file(vendor, &self.path("secrets"), spilling, deadline);
+        Ok(fs::write(self.path("hooks.toml"), text)?)
+    }
+
+    /// Configures this generation of webhook secrets and the one before it.
+    pub(super) fn write_secrets(&self, generation: u64) -> io::Result<()> {
+        for hook in HOOKS {
+            for (kind, generation) in [("new", generation), ("old", generation - 1)] {
+                let path = self.path("secrets").join(format!("{}.{kind}", hook.name));
+                replace(&path, &hook.secret(self.seed, generation))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What the vendor knows.
+    pub(super) fn emulator(&self) -> EmulatorConfig {
+        let tdmq = |key: &Key| TencentCredential {
+            secret_id: key.id.clone(),
+            secret_key: key.secret.clone(),
+            token: None,
+        };
+        let dms = |key: &Key| HuaweiCredential {
+            access_key: key.id.clone(),
+            secret_key: key.secret.clone(),
+            security_token: None,
+        };
+        EmulatorConfig {
+            tdmq: self.keys.iter().map(tdmq).collect(),
+            dms: self.keys.iter().map(dms).collect(),
+            ..EmulatorConfig::default()
+        }
+    }
+
+    /// Has the functions use the key of this number.
+    pub(super) fn use_key(&self, number: usize) -> io::Result<()> {
+        let Some(Key { id, secret }) = self.keys.get(number) else {
+            return Err(io::Error::other("the plan has more keys than the vendor"));
+        };
+        self.write_key(id, secret)
+    }
+
+    /// Has them use it with another secret, which the vendor refuses.
+    pub(super) fn use_wrong_key(&self, number: usize) -> io::Result<()> {
+        self.keys.get(number).map_or(Ok(()), |key| self.write_key(&key.id, "not-the-secret-of-this-key"))
+    }
+
+    /// The secret first: whoever reads in between has the old id, with a secret that is not its own, and
+    /// locks (at DMS) a key that is not used any more.
+    fn write_key(&self, id: &str, secret: &str) -> io::Result<()> {
+        replace(&self.path("keys/key"), secret)?;
+        replace(&self.path("keys/id"), id)
+    }
+
+    /// From here on, nothing can be read or written there.
+    pub(super) fn break_store(&self) -> io::Result<()> {
+        self.point_store("broken")
+    }
+
+    pub(super) fn mend_store(&self) -> io::Result<()> {
+        self.point_store("good")
+    }
+
+    /// At once, so that nobody sees a store that is not there and makes a new one.
+    fn point_store(&self, to: &str) -> io::Result<()> {
+        let next = self.path("store.next");
+        link(Path::new(to), &next)?;
+        fs::rename(next, self.path("store"))
+    }
+}
+
+#[cfg(unix)]
+fn link(to: &Path, at: &Path) -> io::Result<()> {
+    std::os::unix::fs::symlink(to, at)
+}
+
+#[cfg(not(unix))]
+fn link(_: &Path, _: &Path) -> io::Result<()> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "the experiment needs a Unix system"))
+}
+
+/// Replaces a file as a whole.
+fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let next = path.with_extension("next");
+    fs::write(&next, text)?;
+    fs::rename(next, path)
+}

@@ -1,0 +1,197 @@
+//! Whether every promise held.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::Spilling;
+use super::causes::{Cause, causes};
+use super::harvest;
+use super::hooks::{HOOKS, Shape};
+use super::ledger::{Key, Ledger, Line, Moment, Outcome};
+use super::world::World;
+
+/// Examples of what broke a promise.
+const EXAMPLES: usize = 3;
+
+/// A promise, and what broke it.
+struct Promise {
+    name: &'static str,
+    broken: usize,
+    examples: Vec<String>,
+}
+
+/// What a run came to.
+pub(super) struct Verdict {
+    genuine: usize,
+    forged: usize,
+    acknowledged: usize,
+    in_queue: usize,
+    dead: usize,
+    not_acknowledged: usize,
+    by_answer: BTreeMap<String, usize>,
+    /// Milliseconds to the latest answer.
+    latest: Moment,
+    duplicates: BTreeMap<Cause, usize>,
+    promises: Vec<Promise>,
+}
+
+impl Verdict {
+    pub(super) fn holds(&self) -> bool {
+        self.promises.iter().all(|promise| promise.broken == 0)
+    }
+
+    /// Judges a run that is over; `given_up` are deliveries whose senders never had an answer.
+    pub(super) fn of(world: &World, given_up: &[u64]) -> Self {
+        let store = world.site.store();
+        let mut ledger = world.ledger();
+        let sendable = harvest::enter_dead(&store, &mut ledger);
+        let waiting = ["spill", "retry"].map(|part| harvest::objects(&store, part));
+        let ended = world.forwarders.iter().chain(&world.redrivers).map(|process| process.ended() as usize);
+        let ended: usize = ended.sum();
+        let failures = world.troubles().failures.clone();
+
+        let mut verdict = Self::count(world, &ledger);
+        let listed = |list: &[String]| list.iter().take(EXAMPLES).cloned().collect();
+        let waiting: Vec<_> = waiting.iter().flatten().map(|path| path.display().to_string()).collect();
+        verdict.promise("altered", ledger.altered.len(), listed(&ledger.altered));
+        verdict.promise("unknown ids", ledger.unknown.len(), listed(&ledger.unknown));
+        verdict.promise("left in spill", waiting.len(), listed(&waiting));
+        verdict.promise("left in dead", sendable, Vec::new());
+        verdict.promise("broken objects", ledger.corrupt.len(), listed(&ledger.corrupt));
+        let given_up: Vec<_> = given_up.iter().map(ToString::to_string).collect();
+        verdict.promise("given up", given_up.len(), listed(&given_up));
+        verdict.promise("crashes", ended, Vec::new());
+        verdict.promise("failures of the experiment", failures.len(), listed(&failures));
+        verdict
+    }
+
+    fn promise(&mut self, name: &'static str, broken: usize, examples: Vec<String>) {
+        self.promises.push(Promise { name, broken, examples });
+    }
+
+    fn count(world: &World, ledger: &Ledger) -> Self {
+        let mut verdict = Self {
+            genuine: 0,
+            forged: 0,
+            acknowledged: 0,
+            in_queue: 0,
+            dead: 0,
+            not_acknowledged: 0,
+            by_answer: BTreeMap::new(),
+            latest: 0,
+            duplicates: BTreeMap::new(),
+            promises: Vec::new(),
+        };
+        let troubles = world.troubles();
+        let mut broken: BTreeMap<&'static str, Vec<String>> = BTreeMap::new();
+        for line in &ledger.lines {
+            let hook = &HOOKS[line.place];
+            let mut breaks = |promise| {
+                broken.entry(promise).or_default().push(format!("{} {}", hook.name, line.number));
+            };
+            verdict.note_answers(line);
+            if line.is_forged {
+                verdict.forged += 1;
+                if line.is_acknowledged() || !line.stored.is_empty() || line.is_dead {
+                    breaks(FORGED);
+                }
+                continue;
+            }
+            verdict.genuine += 1;
+            verdict.acknowledged += usize::from(line.is_acknowledged());
+            match (line.is_acknowledged(), line.stored.is_empty(), line.is_dead) {
+                (true, false, _) => verdict.in_queue += 1,
+                (true, true, true) => verdict.dead += 1,
+                (true, true, false) => breaks(LOST),
+                (false, ..) => verdict.not_acknowledged += 1,
+            }
+            if line.attempts.iter().any(|attempt| !has_receipt(line, attempt.outcome)) {
+                breaks(RECEIPTS);
+            }
+            if !line.attempts.iter().all(|attempt| may_be(world, hook.shape, attempt.outcome)) {
+                breaks(ANSWERS);
+            }
+            for cause in causes(line, world.knows_repeats(hook), &troubles) {
+                match cause.filter(|_| !world.asked.faults.is_none()) {
+                    Some(cause) => *verdict.duplicates.entry(cause).or_default() += 1,
+                    None => breaks(DUPLICATES),
+                }
+            }
+        }
+        for promise in [LOST, FORGED, RECEIPTS, ANSWERS, DUPLICATES] {
+            let examples = broken.remove(promise).unwrap_or_default();
+            verdict.promise(promise, examples.len(), examples.into_iter().take(EXAMPLES).collect());
+        }
+        verdict
+    }
+
+    fn note_answers(&mut self, line: &Line) {
+        let who = if line.is_forged { "forged" } else { "genuine" };
+        for attempt in &line.attempts {
+            let answer = match attempt.outcome {
+                Outcome::Queued(_) => "2xx with a receipt".to_owned(),
+                Outcome::Kept => "2xx without".to_owned(),
+                Outcome::Refused(status) => status.to_string(),
+                Outcome::None => "none".to_owned(),
+            };
+            if attempt.outcome != Outcome::None {
+                self.latest = self.latest.max(attempt.to.saturating_sub(attempt.from));
+            }
+            *self.by_answer.entry(format!("{who} {answer}")).or_default() += 1;
+        }
+    }
+}
+
+const LOST: &str = "lost";
+const FORGED: &str = "forged";
+const RECEIPTS: &str = "false receipts";
+const ANSWERS: &str = "wrong answers";
+const DUPLICATES: &str = "duplicates that are not allowed";
+
+/// Whether the message that the answer names is in the queue.
+fn has_receipt(line: &Line, outcome: Outcome) -> bool {
+    let is_there = |id: Key| line.stored.iter().any(|stored| stored.message_id == id);
+    match outcome {
+        Outcome::Queued(id) => is_there(id),
+        _ => true,
+    }
+}
+
+/// Whether a genuine delivery may be answered so.
+fn may_be(world: &World, shape: Shape, outcome: Outcome) -> bool {
+    let (faults, is_off) = (&world.asked.faults, world.asked.spilling == Spilling::Never);
+    match outcome {
+        Outcome::Queued(_) => true,
+        Outcome::Kept => !is_off,
+        Outcome::Refused(413) => faults.has("too-large") || (shape == Shape::Large && is_off),
+        Outcome::Refused(422) => shape == Shape::Unfit && is_off,
+        Outcome::Refused(status) => status == 503 && !faults.is_none(),
+        Outcome::None => !faults.is_none(),
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { genuine, forged, acknowledged, in_queue, dead, not_acknowledged, .. } = self;
+        writeln!(f, "sent       {genuine} genuine deliveries, {forged} forged")?;
+        let answers: Vec<_> =
+            self.by_answer.iter().map(|(answer, count)| format!("{answer} {count}")).collect();
+        writeln!(f, "answers    {}; the latest after {} ms", answers.join(", "), self.latest)?;
+        writeln!(f, "not acknowledged {not_acknowledged}")?;
+        write!(f, "acknowledged {acknowledged} | in queue {in_queue} | dead, kept {dead}")?;
+        for Promise { name, broken, .. } in self.promises.iter().filter(|p| p.name != DUPLICATES) {
+            write!(f, " | {name} {broken}")?;
+        }
+        let allowed: usize = self.duplicates.values().sum();
+        let not_allowed = self.promises.iter().find(|p| p.name == DUPLICATES).map_or(0, |p| p.broken);
+        write!(f, " | duplicates {} (allowed {allowed}", allowed + not_allowed)?;
+        for (number, (cause, count)) in self.duplicates.iter().enumerate() {
+            write!(f, "{} {} {count}", if number == 0 { ":" } else { "," }, cause.as_str())?;
+        }
+        writeln!(f, ")")?;
+        for Promise { name, broken, examples } in self.promises.iter().filter(|promise| promise.broken > 0) {
+            writeln!(f, "BROKEN: {name} {broken}, such as {}", examples.join("; "))?;
+        }
+        write!(f, "{}", if self.holds() { "HELD" } else { "BROKEN" })
+    }
+}

@@ -1,0 +1,207 @@
+//! Everything that a run consists of, as its parts see it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+
+use hookmq_emulator::{Emulator, sample};
+use hookmq_shared::queue::Vendor;
+use hookmq_shared::source::Source;
+
+use super::conductor::Conductor;
+use super::harvest::{self, Met};
+use super::hooks::{self, Hook};
+use super::ledger::{Ledger, Moment, Watch};
+use super::plan::{self, Action, Faults};
+use super::processes::{Process, free_ports};
+use super::site::Site;
+use super::{FORWARDERS, Fallible, REDRIVERS, Spilling};
+
+/// Generations of webhook secrets at the start: one that is never configured, one that is not any more,
+/// and the two that are.
+const GENERATIONS: u64 = 4;
+
+/// What a run is asked to be.
+pub(super) struct Asked {
+    pub(super) deliveries: u64,
+    pub(super) faults: Faults,
+    pub(super) seed: u64,
+    pub(super) spilling: Spilling,
+    pub(super) vendor: Vendor,
+    pub(super) forwarder: PathBuf,
+    pub(super) redriver: PathBuf,
+    pub(super) folder: PathBuf,
+    /// Whether the folder stays, with logs.
+    pub(super) keep: bool,
+}
+
+/// A time in which something was broken.
+pub(super) type Span = (Moment, Moment);
+
+/// What was broken, and when.
+#[derive(Debug, Default)]
+pub(super) struct Troubles {
+    /// By fault.
+    pub(super) counts: BTreeMap<&'static str, u64>,
+    pub(super) kills: Vec<Span>,
+    pub(super) freezes: Vec<Span>,
+    pub(super) store: Vec<Span>,
+    /// Forwarders whose disk is full, and since when.
+    pub(super) full: BTreeMap<usize, Moment>,
+    /// What the experiment itself could not do.
+    pub(super) failures: Vec<String>,
+}
+
+pub(super) struct World {
+    pub(super) asked: Asked,
+    pub(super) site: Site,
+    pub(super) emulator: Emulator,
+    pub(super) forwarders: Vec<Process>,
+    pub(super) redrivers: Vec<Process>,
+    /// The one that sends the rest after the faults.
+    pub(super) last_redriver: Process,
+    pub(super) watch: Watch,
+    pub(super) signers: RwLock<Vec<Vec<Arc<Source>>>>,
+    pub(super) next: AtomicU64,
+    pub(super) conductor: tokio::sync::Mutex<Conductor>,
+    /// Whether functions have secrets that senders will change to.
+    pub(super) is_rotating: AtomicBool,
+    /// Whether the faults are over.
+    pub(super) is_calm: AtomicBool,
+    ledger: Mutex<Ledger>,
+    met: Mutex<Met>,
+    troubles: Mutex<Troubles>,
+    unsettled: Mutex<Vec<(usize, u64)>>,
+}
+
+impl World {
+    /// Makes everything and starts the emulator; no process yet.
+    pub(super) async fn build(asked: Asked) -> Fallible<Self> {
+        let Asked { seed, deliveries, vendor, spilling, .. } = asked;
+        let steps = plan::draw(seed, deliveries, vendor, spilling, &asked.faults);
+        let uses_key = |action: &Action| matches!(action, Action::RotateKey);
+        // One to begin with, one for each change, and one for the time after the faults.
+        let keys = steps.iter().filter(|step| uses_key(&step.action)).count() + 2;
+        let site = Site::build(&asked.folder, seed, keys, asked.keep)?;
+        let text: Vec<String> = steps.iter().map(ToString::to_string).collect();
+        std::fs::write(site.path("plan.txt"), text.join("\n"))?;
+        // Short, so that a vendor that stalls does not hold the run up; without such faults long, so that
+        // a busy machine makes none.
+        let deadline = if asked.faults.has_vendor_faults() { "1500ms" } else { "20s" };
+        site.write_hooks(vendor, spilling, deadline)?;
+        site.write_secrets(GENERATIONS - 1)?;
+        let emulator = Emulator::start(([127, 0, 0, 1], 0).into(), site.emulator()).await?;
+
+        let ports = free_ports(FORWARDERS + REDRIVERS + 1)?;
+        let process = |name: String, binary: &PathBuf, number: usize, every: &str, port: u16| {
+            let mut env = environment(&asked, &site, &emulator, number);
+            env.push(("REDRIVE_EVERY".to_owned(), every.to_owned()));
+            let log = site.log(&name);
+            Process::new(name, binary.clone(), env, log, port)
+        };
+        let (mut forwarders, mut redrivers) = (Vec::new(), Vec::new());
+        for (number, port) in (0..FORWARDERS).zip(&ports) {
+            forwarders.push(process(format!("forwarder-{number}"), &asked.forwarder, number, "1", *port));
+        }
+        let count = match (spilling, asked.faults.has("two-redrivers")) {
+            (Spilling::Never, _) => 0,
+            (_, true) => REDRIVERS,
+            (_, false) => 1,
+        };
+        for (number, port) in (0..count).zip(ports.iter().skip(FORWARDERS)) {
+            redrivers.push(process(format!("redriver-{number}"), &asked.redriver, number, "1", *port));
+        }
+        let port = ports.last().copied().unwrap_or_default();
+        let last_redriver = process("redriver-last".to_owned(), &asked.redriver, 0, "86400", port);
+        Ok(Self {
+            signers: RwLock::new((0..GENERATIONS).map(|g| hooks::signers(vendor, seed, g)).collect()),
+            conductor: Conductor::new(steps).into(),
+            watch: Watch::start(),
+            next: AtomicU64::new(0),
+            is_rotating: AtomicBool::new(false),
+            is_calm: AtomicBool::new(false),
+            ledger: Mutex::default(),
+            met: Mutex::default(),
+            troubles: Mutex::default(),
+            unsettled: Mutex::default(),
+            asked,
+            site,
+            emulator,
+            forwarders,
+            redrivers,
+            last_redriver,
+        })
+    }
+
+    /// Enters what came into the queue since the last time.
+    pub(super) fn harvest(&self) {
+        let taken = self.emulator.take();
+        harvest::enter(taken, &self.site.store(), &self.watch, &mut self.ledger(), &mut self.met());
+    }
+
+    /// Whether deliveries of this hook that were sent are marked.
+    pub(super) fn knows_repeats(&self, hook: &Hook) -> bool {
+        hook.dedupe && self.asked.spilling != Spilling::Never
+    }
+
+    /// One of the forwarders; the numbers go round.
+    pub(super) fn forwarder(&self, number: usize) -> &Process {
+        &self.forwarders[number % self.forwarders.len()]
+    }
+
+    pub(super) fn signers(&self) -> RwLockReadGuard<'_, Vec<Vec<Arc<Source>>>> {
+        self.signers.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn met(&self) -> MutexGuard<'_, Met> {
+        self.met.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn troubles(&self) -> MutexGuard<'_, Troubles> {
+        self.troubles.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Deliveries whose senders will send them again: their lines and numbers.
+    pub(super) fn unsettled(&self) -> MutexGuard<'_, Vec<(usize, u64)>> {
+        self.unsettled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a function's process is given. At DMS every other one uses a token instead of a key.
+pub(super) fn environment(
+    asked: &Asked,
+    site: &Site,
+    emulator: &Emulator,
+    number: usize,
+) -> Vec<(String, String)> {
+    let file = |name: &str| format!("file:{}", site.path(name).display());
+    let mut env = vec![
+        ("HOOKS_FILE", site.path("hooks.toml").display().to_string()),
+        ("TDMQ_ENDPOINT", emulator.url()),
+        ("TENCENTCLOUD_REGION", "ap-guangzhou".to_owned()),
+        ("TENCENTCLOUD_SECRET_ID", file("keys/id")),
+        ("TENCENTCLOUD_SECRET_KEY", file("keys/key")),
+        ("ROCKETMQ_ENDPOINT", emulator.url()),
+        ("ROCKETMQ_INSTANCE_ID", sample::INSTANCE_ID.to_owned()),
+        ("HUAWEICLOUD_SDK_PROJECT_ID", sample::PROJECT_ID.to_owned()),
+        ("LOG_LEVEL", if asked.keep { "info" } else { "error" }.to_owned()),
+    ];
+    if number.is_multiple_of(2) {
+        env.push(("HUAWEICLOUD_SDK_AK", file("keys/id")));
+        env.push(("HUAWEICLOUD_SDK_SK", file("keys/key")));
+    } else {
+        env.push(("OS_AUTH_URL", emulator.url()));
+        env.push(("OS_USERNAME", sample::USERNAME.to_owned()));
+        env.push(("OS_PASSWORD", sample::PASSWORD.to_owned()));
+        env.push(("OS_USER_DOMAIN_NAME", sample::DOMAIN.to_owned()));
+    }
+    if asked.spilling != Spilling::Never {
+        env.push(("SPILL_URL", format!("file://{}", site.path("store").display())));
+    }
+    env.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}

@@ -1,0 +1,155 @@
+//! CloudWatch's embedded metric format: a JSON line of which CloudWatch Logs makes metrics.
+//! (Amazon CloudWatch User Guide, "Specification: Embedded metric format")
+//!
+//! A line stands by itself: what the log's formatter writes has its fields elsewhere. Each pair of a
+//! metric and a set of dimensions is a metric that is paid for, so the sets are few.
+
+use std::io::Write as _;
+
+use serde_json::{Map, Value, json};
+
+use super::Ended;
+use crate::clock::Clock;
+use crate::queue::Vendor;
+use crate::redrive::Summary;
+use crate::telemetry::Outcome;
+
+pub(super) struct Emf {
+    namespace: String,
+    clock: Clock,
+    level: String,
+    out: Box<dyn Fn(&str) + Send + Sync>,
+}
+
+/// One line being written.
+struct Document<'n> {
+    namespace: &'n str,
+    root: Map<String, Value>,
+    directives: Vec<Value>,
+}
+
+impl Emf {
+    /// Under Lambda's JSON format a line is dropped whose level is below the function's, and one
+    /// without a level and a timestamp counts as `INFO`: so each has the function's own level.
+    pub(super) fn new(
+        namespace: &str,
+        clock: Clock,
+        level: &str,
+        out: impl Fn(&str) + Send + Sync + 'static,
+    ) -> Self {
+        let level = if level.is_empty() { "INFO".to_owned() } else { level.to_ascii_uppercase() };
+        Self { namespace: namespace.to_owned(), clock, level, out: Box::new(out) }
+    }
+
+    pub(super) fn ended(&self, ended: Ended<'_>) {
+        let Ended { hook, outcome, class, secret, ack } = ended;
+        let mut document = Document::new(&self.namespace);
+        document.set("Hook", hook.unwrap_or_default());
+        document.set("Outcome", outcome.as_str());
+        let mut by: Vec<&[&str]> = vec![&["Hook", "Outcome"], &["Hook"], &[]];
+        if let Some(class) = class {
+            document.set("Class", class);
+            by.push(&["Hook", "Outcome", "Class"]);
+        }
+        document.metrics(&by, &[("Deliveries", "Count", json!(1))]);
+        let mut metrics = Vec::new();
+        if let Some(name) = metric(outcome) {
+            metrics.push((name, "Count", json!(1)));
+        }
+        // Spilled or not: nothing gets into the queue until somebody corrects it.
+        if matches!(class, Some("auth" | "auth_refresh" | "permission" | "config" | "quota")) {
+            metrics.push(("SetupFailures", "Count", json!(1)));
+        }
+        if let Some(ack) = ack {
+            let millis = (ack.as_secs_f64() * 1e6).round() / 1e3;
+            metrics.push(("AckMilliseconds", "Milliseconds", json!(millis)));
+        }
+        document.metrics(&[&["Hook"], &[]], &metrics);
+        if let Some(secret) = secret {
+            document.set("Secret", secret.to_string());
+            document.metrics(&[&["Hook", "Secret"]], &[("SecretMatches", "Count", json!(1))]);
+        }
+        self.write(document);
+    }
+
+    pub(super) fn redriven(&self, vendor: Vendor, summary: Option<&Summary>, is_all: bool) {
+        let mut document = Document::new(&self.namespace);
+        document.set("Vendor", vendor.as_str());
+        let mut metrics = vec![("RedriveErrors", "Count", json!(u8::from(summary.is_none())))];
+        if let Some(summary) = summary {
+            metrics.extend([
+                ("Redriven", "Count", json!(summary.sent)),
+                ("Dead", "Count", json!(summary.dead)),
+                ("RedriveFailed", "Count", json!(summary.failed)),
+            ]);
+            if is_all {
+                metrics.extend([
+                    ("SpillDepth", "Count", json!(summary.left())),
+                    ("SpillOldestAgeSeconds", "Seconds", json!(summary.oldest_age_s.unwrap_or(0))),
+                ]);
+            }
+        }
+        document.metrics(&[&["Vendor"], &[]], &metrics);
+        self.write(document);
+    }
+
+    fn write(&self, mut document: Document<'_>) {
+        let now = self.clock.now();
+        document.set("timestamp", now.rfc3339());
+        document.set("level", self.level.as_str());
+        let directives = std::mem::take(&mut document.directives);
+        document.set("_aws", json!({ "Timestamp": now.unix_millis(), "CloudWatchMetrics": directives }));
+        (self.out)(&Value::Object(document.root).to_string());
+    }
+}
+
+impl<'n> Document<'n> {
+    fn new(namespace: &'n str) -> Self {
+        Self { namespace, root: Map::new(), directives: Vec::new() }
+    }
+
+    fn set(&mut self, name: &str, value: impl Into<Value>) {
+        self.root.insert(name.to_owned(), value.into());
+    }
+
+    /// Metrics with their units and values, each by each of these sets of dimensions.
+    fn metrics(&mut self, by: &[&[&str]], metrics: &[(&str, &str, Value)]) {
+        if metrics.is_empty() {
+            return;
+        }
+        let definitions: Vec<Value> =
+            metrics.iter().map(|(name, unit, _)| json!({ "Name": name, "Unit": unit })).collect();
+        self.directives
+            .push(json!({ "Namespace": self.namespace, "Dimensions": by, "Metrics": definitions }));
+        for (name, _, value) in metrics {
+            self.set(name, value.clone());
+        }
+    }
+}
+
+/// The outcomes that alarms ask for have a metric of their own; the others are in `Deliveries`.
+const fn metric(outcome: Outcome) -> Option<&'static str> {
+    match outcome {
+        Outcome::Accepted => Some("Accepted"),
+        Outcome::Spilled => Some("Spilled"),
+        Outcome::Dead => Some("Dead"),
+        Outcome::Rejected => Some("Rejected"),
+        Outcome::Limited => Some("Limited"),
+        Outcome::Unavailable | Outcome::Cancelled => Some("Unavailable"),
+        Outcome::Repeated
+        | Outcome::Ignored
+        | Outcome::Handshake
+        | Outcome::Refused
+        | Outcome::Unprocessable
+        | Outcome::TooLarge => None,
+    }
+}
+
+/// One write, so that no other line gets in between.
+pub(super) fn to_stdout(line: &str) {
+    // A log that cannot be written must not cost the answer.
+    let _ = std::io::stdout().write_all(format!("{line}\n").as_bytes());
+}
+
+#[cfg(test)]
+mod tests;

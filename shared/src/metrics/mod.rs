@@ -1,0 +1,207 @@
+//! Numbers for alarms and dashboards, of what the log tells one by one.
+//!
+//! ```text
+//! telemetry::Line ──┐              ┌─► emf          on Lambda: a line on standard output for each
+//! host ─────────────┼─► Metrics ───┤
+//! redrive::Job ─────┘              └─► registry ─► prometheus     elsewhere: GET /_/metrics
+//! ```
+//!
+//! Labels are few and known beforehand: hooks of the configuration, outcomes, classes, the numbers of
+//! secrets, vendors. Nothing of a request is among them, so nobody can make new ones.
+
+mod emf;
+mod prometheus;
+mod registry;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::context::Context;
+use crate::host::{InFlight, RUNTIME_API};
+use crate::problem::Problem;
+use crate::queue::{EnvProblem, Vendor};
+use crate::redrive::Summary;
+use crate::telemetry::Outcome;
+use emf::Emf;
+use registry::Registry;
+
+const VARIABLE: &str = "METRICS";
+
+/// The hook of a request that none of the configured hooks was asked for.
+const NO_HOOK: &str = "-";
+
+/// The numbers of one function; clones share them.
+#[derive(Clone)]
+pub struct Metrics(Arc<Inner>);
+
+struct Inner {
+    /// Sorted.
+    hooks: Vec<String>,
+    sink: Sink,
+}
+
+enum Sink {
+    Off,
+    Registry(Registry),
+    Emf(Emf),
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0.sink {
+            Sink::Off => "Metrics(off)",
+            Sink::Registry(_) => "Metrics(registry)",
+            Sink::Emf(_) => "Metrics(emf)",
+        })
+    }
+}
+
+/// CloudWatch's namespace where `METRICS_NAMESPACE` names none: two deployments of one account want one
+/// each.
+const NAMESPACE: &str = "hookmq";
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ended<'e> {
+    pub(crate) hook: Option<&'e str>,
+    pub(crate) outcome: Outcome,
+    /// What explains the outcome: an error's class, a rejection's name, a problem's name.
+    pub(crate) class: Option<&'static str>,
+    /// Which of the hook's secrets matched, counted from 0.
+    pub(crate) secret: Option<usize>,
+    /// From the request's first byte to its answer, where that is the ack of a delivery.
+    pub(crate) ack: Option<Duration>,
+}
+
+impl Metrics {
+    /// Nothing is counted.
+    pub fn off() -> Self {
+        Self(Arc::new(Inner { hooks: Vec::new(), sink: Sink::Off }))
+    }
+
+    /// Counted, for [`text`](Self::text).
+    pub fn counted<'h>(hooks: impl IntoIterator<Item = &'h str>) -> Self {
+        Self::new(hooks, Sink::Registry(Registry::default()))
+    }
+
+    /// Each is handed to `out` as a line in CloudWatch's embedded metric format, without a line end.
+    /// `level` is the level that the line says it has: Lambda drops lines below the function's.
+    pub fn embedded<'h>(
+        hooks: impl IntoIterator<Item = &'h str>,
+        namespace: &str,
+        clock: Clock,
+        level: &str,
+        out: impl Fn(&str) + Send + Sync + 'static,
+    ) -> Self {
+        Self::new(hooks, Sink::Emf(Emf::new(namespace, clock, level, out)))
+    }
+
+    /// As the environment wants it: nothing with `METRICS=off`, lines on standard output on Lambda,
+    /// counters elsewhere. Anything else in `METRICS` is logged as an error.
+    pub fn from_env<'h>(context: &Context, hooks: impl IntoIterator<Item = &'h str>) -> Self {
+        let env = &context.env;
+        match env.get(VARIABLE).as_deref() {
+            Some("off") => return Self::off(),
+            None | Some("on") => {}
+            Some(_) => {
+                let message = "is neither \"on\" nor \"off\"".to_owned();
+                let problem = EnvProblem { variable: VARIABLE, message };
+                tracing::error!(%problem, "configuration");
+            }
+        }
+        if env.get(RUNTIME_API).is_none() {
+            return Self::counted(hooks);
+        }
+        let level = env.get("AWS_LAMBDA_LOG_LEVEL").unwrap_or_default();
+        let namespace = env.get("METRICS_NAMESPACE").unwrap_or_else(|| NAMESPACE.to_owned());
+        Self::embedded(hooks, &namespace, context.clock.clone(), &level, emf::to_stdout)
+    }
+
+    fn new<'h>(hooks: impl IntoIterator<Item = &'h str>, sink: Sink) -> Self {
+        let mut hooks: Vec<String> =
+            hooks.into_iter().filter(|name| is_name(name)).map(str::to_owned).collect();
+        hooks.sort();
+        if let Sink::Registry(registry) = &sink {
+            registry.begin(hooks.len());
+        }
+        Self(Arc::new(Inner { hooks, sink }))
+    }
+
+    /// A request ended.
+    pub(crate) fn ended(&self, ended: Ended<'_>) {
+        let hook =
+            ended.hook.and_then(|hook| self.0.hooks.binary_search_by(|name| name.as_str().cmp(hook)).ok());
+        match &self.0.sink {
+            Sink::Off => {}
+            Sink::Registry(registry) => registry.ended(hook, ended),
+            Sink::Emf(emf) => {
+                let hook = hook.and_then(|at| self.0.hooks.get(at)).map_or(NO_HOOK, String::as_str);
+                emf.ended(Ended { hook: Some(hook), ..ended });
+            }
+        }
+    }
+
+    /// The host refused a request before it reached a hook.
+    pub(crate) fn refused(&self, problem: Problem) {
+        let outcome = if problem.status() == 503 { Outcome::Unavailable } else { Outcome::Refused };
+        self.ended(Ended { hook: None, outcome, class: Some(problem.name()), secret: None, ack: None });
+    }
+
+    /// A run of the redriver ended, or could not begin. `is_all`: it looked at all that is spilled.
+    pub(crate) fn redriven(&self, vendor: Vendor, summary: Option<&Summary>, is_all: bool) {
+        match &self.0.sink {
+            Sink::Off => {}
+            Sink::Registry(registry) => registry.redriven(vendor, summary, is_all),
+            Sink::Emf(emf) => emf.redriven(vendor, summary, is_all),
+        }
+    }
+
+    /// All counters, and what the host holds now, as Prometheus text; `None` where nothing is counted.
+    pub(crate) fn text(&self, held: InFlight) -> Option<String> {
+        match &self.0.sink {
+            Sink::Registry(registry) => {
+                Some(registry.read(|counts| prometheus::render(&self.0.hooks, counts, held)))
+            }
+            Sink::Off | Sink::Emf(_) => None,
+        }
+    }
+}
+
+/// A broken hook may have any name; only such as a sound one has becomes a label.
+fn is_name(name: &str) -> bool {
+    (1..=63).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        && name != NO_HOOK
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::Env;
+
+    #[test]
+    fn the_environment_decides() {
+        let of = |vars: &[(&str, &str)]| {
+            let context = Context { env: Env::of(vars.iter().copied()), ..Context::system() };
+            format!("{:?}", Metrics::from_env(&context, ["a"]))
+        };
+        let lambda = (RUNTIME_API, "127.0.0.1:9001");
+        assert_eq!(of(&[]), "Metrics(registry)");
+        assert_eq!(of(&[lambda]), "Metrics(emf)");
+        assert_eq!(of(&[lambda, ("METRICS", "on")]), "Metrics(emf)");
+        assert_eq!(of(&[("METRICS", "no")]), "Metrics(registry)", "a wrong value hides nothing");
+        for vars in [vec![("METRICS", "off")], vec![lambda, ("METRICS", "off")]] {
+            assert_eq!(of(&vars), "Metrics(off)");
+        }
+        assert_eq!(Metrics::off().text(InFlight::default()), None);
+    }
+
+    #[test]
+    fn only_sound_names_become_labels() {
+        let long = "x".repeat(64);
+        let metrics = Metrics::counted(["b", "a-1", "-", "", "B", "a b", "a\"b", "ä", &long]);
+        assert_eq!(metrics.0.hooks, ["a-1", "b"]);
+    }
+}

@@ -1,0 +1,212 @@
+//! Prometheus' text exposition format, version 0.0.4.
+
+use std::fmt::{Display, Write as _};
+
+use super::NO_HOOK;
+use super::registry::{BOUNDS, Counts, Histogram};
+use crate::host::InFlight;
+
+/// The text, families in a fixed order; one without a sample is left out.
+pub(super) fn render(hooks: &[String], counts: &Counts, in_flight: InFlight) -> String {
+    let hook = |at: &Option<usize>| at.and_then(|at| hooks.get(at)).map_or(NO_HOOK, String::as_str);
+    let mut text = Text(String::new());
+
+    let samples = counts.deliveries.iter().map(|((at, outcome, class), n)| {
+        (vec![("hook", hook(at)), ("outcome", *outcome), ("class", *class)], *n)
+    });
+    text.family("hookmq_deliveries_total", "counter", "Requests, by how they ended and why.", samples);
+
+    let numbered: Vec<_> =
+        counts.secrets.iter().map(|((at, secret), n)| (hook(at), secret.to_string(), *n)).collect();
+    let samples = numbered.iter().map(|(hook, secret, n)| (vec![("hook", *hook), ("secret", secret)], *n));
+    let help = "Verified requests, by the number of the secret that matched, from 0.";
+    text.family("hookmq_secret_matches_total", "counter", help, samples);
+
+    if !counts.acks.is_empty() {
+        let name = "hookmq_ack_seconds";
+        text.head(name, "histogram", "Seconds from a request's first byte to the ack of its delivery.");
+        for (at, histogram) in &counts.acks {
+            text.histogram(name, ("hook", hook(at)), histogram);
+        }
+    }
+
+    let by_vendor = |(labels, n): (&(&'static str, &'static str), &u64)| {
+        (vec![("vendor", labels.0), ("result", labels.1)], *n)
+    };
+    let help = "Runs of the redriver, by whether they could begin.";
+    text.family("hookmq_redrive_runs_total", "counter", help, counts.runs.iter().map(by_vendor));
+    let help = "Spilled deliveries that the redriver tried, by what became of them.";
+    text.family("hookmq_redriven_total", "counter", help, counts.redriven.iter().map(by_vendor));
+
+    let depths = counts.spilled.iter().map(|(vendor, left)| (vec![("vendor", *vendor)], left.depth));
+    text.family("hookmq_spill_depth", "gauge", "Deliveries that the redriver's last run left.", depths);
+    let ages = counts.spilled.iter().map(|(vendor, left)| (vec![("vendor", *vendor)], left.oldest_age_s));
+    let help = "Age of the oldest of them, 0 if there is none.";
+    text.family("hookmq_spill_oldest_age_seconds", "gauge", help, ages);
+
+    let one = |n| std::iter::once((Vec::new(), n));
+    text.family("hookmq_requests_in_flight", "gauge", "Requests being served.", one(in_flight.requests));
+    let help = "Bytes reserved for the bodies of requests being served.";
+    text.family("hookmq_body_bytes_in_flight", "gauge", help, one(in_flight.bytes));
+    text.0
+}
+
+type Labels<'l> = Vec<(&'static str, &'l str)>;
+
+struct Text(String);
+
+impl Text {
+    fn family<'l, N: Display>(
+        &mut self,
+        name: &str,
+        kind: &str,
+        help: &str,
+        samples: impl Iterator<Item = (Labels<'l>, N)>,
+    ) {
+        let mut samples = samples.peekable();
+        if samples.peek().is_some() {
+            self.head(name, kind, help);
+        }
+        for (labels, value) in samples {
+            self.sample(name, &labels, value);
+        }
+    }
+
+    fn head(&mut self, name: &str, kind: &str, help: &str) {
+        self.line(format_args!("# HELP {name} {help}\n# TYPE {name} {kind}"));
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+        self.0.push_str(name);
+        for (i, (label, text)) in labels.iter().enumerate() {
+            self.0.push_str(if i == 0 { "{" } else { "," });
+            self.0.push_str(label);
+            self.0.push_str("=\"");
+            escape(&mut self.0, text);
+            self.0.push('"');
+        }
+        if !labels.is_empty() {
+            self.0.push('}');
+        }
+        self.line(format_args!(" {value}"));
+    }
+
+    /// Buckets count what is within their bound, not only what is within theirs and over the one before.
+    fn histogram(&mut self, name: &str, label: (&'static str, &str), histogram: &Histogram) {
+        let bucket = format!("{name}_bucket");
+        let mut within = 0;
+        for (bound, n) in BOUNDS.iter().zip(histogram.within) {
+            within += n;
+            let seconds = std::time::Duration::from_millis(*bound).as_secs_f64().to_string();
+            self.sample(&bucket, &[label, ("le", &seconds)], within);
+        }
+        self.sample(&bucket, &[label, ("le", "+Inf")], histogram.count);
+        self.sample(&format!("{name}_sum"), &[label], histogram.sum.as_secs_f64());
+        self.sample(&format!("{name}_count"), &[label], histogram.count);
+    }
+
+    fn line(&mut self, line: std::fmt::Arguments<'_>) {
+        // Writing to a string never fails.
+        let _ = writeln!(self.0, "{line}");
+    }
+}
+
+fn escape(out: &mut String, value: &str) {
+    for c in value.chars() {
+        match c {
+            '\\' => out.push_str("\\\\"),
+            '"' => out.push_str("\\\""),
+            '\n' => out.push_str("\\n"),
+            c => out.push(c),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::{Ended, Metrics};
+    use super::*;
+    use crate::queue::Vendor;
+    use crate::redrive::Summary;
+    use crate::telemetry::Outcome;
+
+    fn ended(hook: &str, outcome: Outcome) -> Ended<'_> {
+        Ended { hook: Some(hook), outcome, class: None, secret: None, ack: None }
+    }
+
+    #[test]
+    fn everything_that_was_counted_is_told() {
+        let metrics = Metrics::counted(["a", "b"]);
+        for millis in [20, 700] {
+            let ack = Some(Duration::from_millis(millis));
+            metrics.ended(Ended { secret: Some(1), ack, ..ended("b", Outcome::Accepted) });
+        }
+        metrics.ended(Ended { class: Some("no_match"), ..ended("b", Outcome::Rejected) });
+        metrics.ended(ended("c", Outcome::Refused));
+        let summary =
+            Summary { found: 9, sent: 4, dead: 1, failed: 2, oldest_age_s: Some(77), ..Summary::default() };
+        metrics.redriven(Vendor::Tdmq, Some(&summary), true);
+        metrics.redriven(Vendor::Rocketmq, None, true);
+        metrics.redriven(Vendor::Tdmq, Some(&Summary { sent: 1, ..Summary::default() }), false);
+        let text = metrics.text(InFlight { requests: 3, bytes: 4096 }).unwrap();
+        let expected = r#"# HELP hookmq_deliveries_total Requests, by how they ended and why.
+# TYPE hookmq_deliveries_total counter
+hookmq_deliveries_total{hook="-",outcome="refused",class=""} 1
+hookmq_deliveries_total{hook="a",outcome="accepted",class=""} 0
+hookmq_deliveries_total{hook="b",outcome="accepted",class=""} 2
+hookmq_deliveries_total{hook="b",outcome="rejected",class="no_match"} 1
+# HELP hookmq_secret_matches_total Verified requests, by the number of the secret that matched, from 0.
+# TYPE hookmq_secret_matches_total counter
+hookmq_secret_matches_total{hook="b",secret="1"} 2
+# HELP hookmq_ack_seconds Seconds from a request's first byte to the ack of its delivery.
+# TYPE hookmq_ack_seconds histogram
+hookmq_ack_seconds_bucket{hook="b",le="0.005"} 0
+hookmq_ack_seconds_bucket{hook="b",le="0.01"} 0
+hookmq_ack_seconds_bucket{hook="b",le="0.025"} 1
+hookmq_ack_seconds_bucket{hook="b",le="0.05"} 1
+hookmq_ack_seconds_bucket{hook="b",le="0.1"} 1
+hookmq_ack_seconds_bucket{hook="b",le="0.25"} 1
+hookmq_ack_seconds_bucket{hook="b",le="0.5"} 1
+hookmq_ack_seconds_bucket{hook="b",le="1"} 2
+hookmq_ack_seconds_bucket{hook="b",le="3"} 2
+hookmq_ack_seconds_bucket{hook="b",le="5"} 2
+hookmq_ack_seconds_bucket{hook="b",le="10"} 2
+hookmq_ack_seconds_bucket{hook="b",le="30"} 2
+hookmq_ack_seconds_bucket{hook="b",le="+Inf"} 2
+hookmq_ack_seconds_sum{hook="b"} 0.72
+hookmq_ack_seconds_count{hook="b"} 2
+# HELP hookmq_redrive_runs_total Runs of the redriver, by whether they could begin.
+# TYPE hookmq_redrive_runs_total counter
+hookmq_redrive_runs_total{vendor="rocketmq",result="failed"} 1
+hookmq_redrive_runs_total{vendor="tdmq",result="done"} 2
+# HELP hookmq_redriven_total Spilled deliveries that the redriver tried, by what became of them.
+# TYPE hookmq_redriven_total counter
+hookmq_redriven_total{vendor="tdmq",result="dead"} 1
+hookmq_redriven_total{vendor="tdmq",result="failed"} 2
+hookmq_redriven_total{vendor="tdmq",result="repeated"} 0
+hookmq_redriven_total{vendor="tdmq",result="sent"} 5
+# HELP hookmq_spill_depth Deliveries that the redriver's last run left.
+# TYPE hookmq_spill_depth gauge
+hookmq_spill_depth{vendor="tdmq"} 4
+# HELP hookmq_spill_oldest_age_seconds Age of the oldest of them, 0 if there is none.
+# TYPE hookmq_spill_oldest_age_seconds gauge
+hookmq_spill_oldest_age_seconds{vendor="tdmq"} 77
+# HELP hookmq_requests_in_flight Requests being served.
+# TYPE hookmq_requests_in_flight gauge
+hookmq_requests_in_flight 3
+# HELP hookmq_body_bytes_in_flight Bytes reserved for the bodies of requests being served.
+# TYPE hookmq_body_bytes_in_flight gauge
+hookmq_body_bytes_in_flight 4096
+"#;
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_label_cannot_break_out() {
+        let mut text = Text(String::new());
+        text.sample("n", &[("l", "a\"b\\c\nd")], 1);
+        assert_eq!(text.0, "n{l=\"a\\\"b\\\\c\\nd\"} 1\n");
+    }
+}

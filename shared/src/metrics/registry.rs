@@ -1,0 +1,125 @@
+//! Counters of one process.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::Ended;
+use crate::queue::Vendor;
+use crate::redrive::Summary;
+use crate::telemetry::Outcome;
+
+/// Upper bounds of the time to an ack, in milliseconds. Senders' own time-outs are among them: 3 s is
+/// Slack's, 5 s that of many, 10 s GitHub's.
+pub(super) const BOUNDS: [u64; 12] = [5, 10, 25, 50, 100, 250, 500, 1000, 3000, 5000, 10_000, 30_000];
+
+/// A hook's place in the list of names; `None` for a request that reached none.
+type Hook = Option<usize>;
+
+/// Shared by all requests; each takes it for a few instructions.
+#[derive(Debug, Default)]
+pub(super) struct Registry(Mutex<Counts>);
+
+/// Everything that is counted.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    /// By hook, outcome and class.
+    pub(super) deliveries: BTreeMap<(Hook, &'static str, &'static str), u64>,
+    /// By hook and the secret's number.
+    pub(super) secrets: BTreeMap<(Hook, usize), u64>,
+    /// By hook.
+    pub(super) acks: BTreeMap<Hook, Histogram>,
+    /// By vendor and what became of a spilled delivery.
+    pub(super) redriven: BTreeMap<(&'static str, &'static str), u64>,
+    /// By vendor and whether the run could begin.
+    pub(super) runs: BTreeMap<(&'static str, &'static str), u64>,
+    /// What the last run left, by vendor.
+    pub(super) spilled: BTreeMap<&'static str, Spilled>,
+}
+
+/// How long acks took.
+#[derive(Debug, Default)]
+pub(super) struct Histogram {
+    /// How many were within each of [`BOUNDS`] and over the one before.
+    pub(super) within: [u64; BOUNDS.len()],
+    pub(super) count: u64,
+    pub(super) sum: Duration,
+}
+
+/// What waits in the spill store.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Spilled {
+    pub(super) depth: usize,
+    pub(super) oldest_age_s: u64,
+}
+
+impl Registry {
+    /// Each hook starts with a zero, so that its first delivery is an increase.
+    pub(super) fn begin(&self, hooks: usize) {
+        let mut counts = self.counts();
+        for hook in 0..hooks {
+            counts.deliveries.insert((Some(hook), Outcome::Accepted.as_str(), ""), 0);
+        }
+    }
+
+    pub(super) fn ended(&self, hook: Hook, ended: Ended<'_>) {
+        let Ended { outcome, class, secret, ack, .. } = ended;
+        let mut counts = self.counts();
+        *counts.deliveries.entry((hook, outcome.as_str(), class.unwrap_or_default())).or_default() += 1;
+        if let Some(secret) = secret {
+            *counts.secrets.entry((hook, secret)).or_default() += 1;
+        }
+        if let Some(ack) = ack {
+            counts.acks.entry(hook).or_default().add(ack);
+        }
+    }
+
+    pub(super) fn redriven(&self, vendor: Vendor, summary: Option<&Summary>, is_all: bool) {
+        let vendor = vendor.as_str();
+        let mut counts = self.counts();
+        let result = if summary.is_some() { "done" } else { "failed" };
+        *counts.runs.entry((vendor, result)).or_default() += 1;
+        let Some(summary) = summary else { return };
+        let Summary { sent, repeated, dead, failed, oldest_age_s, .. } = *summary;
+        for (result, n) in [("sent", sent), ("repeated", repeated), ("dead", dead), ("failed", failed)] {
+            *counts.redriven.entry((vendor, result)).or_default() += n as u64;
+        }
+        if is_all {
+            let depth = summary.left();
+            counts.spilled.insert(vendor, Spilled { depth, oldest_age_s: oldest_age_s.unwrap_or(0) });
+        }
+    }
+
+    pub(super) fn read<T>(&self, read: impl FnOnce(&Counts) -> T) -> T {
+        read(&self.counts())
+    }
+
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Histogram {
+    fn add(&mut self, took: Duration) {
+        if let Some(at) = BOUNDS.iter().position(|bound| took <= Duration::from_millis(*bound)) {
+            self.within[at] += 1;
+        }
+        self.count += 1;
+        self.sum += took;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bound_belongs_to_its_bucket() {
+        let mut histogram = Histogram::default();
+        for millis in [0, 5, 6, 30_000, 30_001] {
+            histogram.add(Duration::from_millis(millis));
+        }
+        assert_eq!(histogram.within, [2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+        assert_eq!((histogram.count, histogram.sum), (5, Duration::from_millis(60_012)));
+    }
+}

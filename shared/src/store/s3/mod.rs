@@ -1,0 +1,369 @@
+//! A bucket as a store: Amazon S3, and what speaks its protocol (Tencent's COS, Huawei's OBS, and more).
+//!
+//! Requests are signed here and go over the queues' own transport: no second HTTP or TLS stack, and
+//! nothing of it is made before the first call. Both store kinds together are 72 kB of a zipped
+//! forwarder; a library that only signs URLs and reads listings would be 204 kB, and 42 crates.
+//!
+//! A new object is written with `If-None-Match: *`. A store that does not know the condition (it says
+//! so, or it ignores it) replaces what is there; that is harmless, because a name is made of what it
+//! names, and the answer is then [`Written::Created`]. A write is believed when the answer is 200 and
+//! has an `ETag`; the body's digests are in the signed headers, so that a store refuses what was cut
+//! short or altered on the way.
+//!
+//! Every request may be repeated, and is until the deadline: after a broken connection, a server's
+//! fault or throttling, with full jitter. A clock that the store says is wrong is corrected once, by
+//! its own, for the rest of the process.
+//!
+//! Without `s3:ListBucket` a missing object looks like a forbidden one.
+
+mod answer;
+mod listing;
+mod settings;
+pub mod sign;
+
+use std::fmt;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::Duration;
+
+use base64::Engine as _;
+use bytes::Bytes;
+use http::Method;
+use md5::{Digest as _, Md5};
+use tokio::time::{Instant, sleep};
+
+use super::{Entry, MAX_OBJECT, MAX_PAGE, Page, StoreError, Written};
+use crate::clock::Timestamp;
+use crate::context::Context;
+use crate::queue::EnvProblem;
+use crate::queue::answer::Answer;
+use crate::queue::credentials::{Credentials, Family, Keyring};
+use crate::queue::digest::{hex, sha256};
+use crate::queue::transport::{Call, Transport, headers};
+use crate::secret::Vault;
+use answer::{Failure, Next};
+use settings::Settings;
+
+/// An attempt gets at most this, even if there is more time: enough for the largest object at a
+/// megabyte a second, and no more for a connection that went silent.
+const MAX_ATTEMPT: Duration = Duration::from_secs(35);
+
+/// An attempt gets at least this, if there is as much.
+const MIN_SHARE: Duration = Duration::from_secs(1);
+
+/// With less time than this an attempt cannot end, so it is not begun.
+const MIN_ATTEMPT: Duration = Duration::from_millis(50);
+
+/// First and last range of waiting times.
+const BASE: Duration = Duration::from_millis(50);
+const MAX_WAIT: Duration = Duration::from_secs(5);
+
+/// A store's time further away than this is no clock that runs wrong, it is no clock.
+const MAX_OFFSET: i64 = 24 * 60 * 60 * 1000;
+
+/// Bytes of an answer without an object at most: a listing is a megabyte, keys of the longest kind.
+const MAX_ANSWER: usize = 4 * 1024 * 1024;
+
+/// Objects asked for, as text.
+const PAGE: &str = "1000";
+const _: () = assert!(MAX_PAGE == 1000);
+
+pub(super) struct S3Store {
+    settings: Settings,
+    context: Context,
+    /// Credentials that are references.
+    vault: Vault,
+    transport: OnceLock<Transport>,
+    /// Milliseconds that the store's clock is ahead of ours.
+    offset: AtomicI64,
+    /// The store has said that it does not know the condition of a new object.
+    is_unconditional: AtomicBool,
+}
+
+/// A request, but for time and signature.
+struct Request<'a> {
+    method: Method,
+    /// Behind the prefix; empty for the bucket itself.
+    name: &'a str,
+    query: &'a [(&'a str, &'a str)],
+    body: Bytes,
+    /// Only if there is no object of that name.
+    is_new: bool,
+    /// Bytes of the answer's body at most.
+    limit: usize,
+}
+
+/// How an attempt was made.
+struct Sent {
+    /// It had the condition of a new object.
+    is_conditional: bool,
+}
+
+impl S3Store {
+    pub(super) fn open(variable: &'static str, rest: &str, context: &Context) -> Result<Self, EnvProblem> {
+        Ok(Self {
+            settings: Settings::read(variable, rest, &context.env)?,
+            vault: Vault::new(&context.env),
+            context: context.clone(),
+            transport: OnceLock::new(),
+            offset: AtomicI64::new(0),
+            is_unconditional: AtomicBool::new(false),
+        })
+    }
+
+    /// What is missing or wrong with the credentials now. The transport is not made for this: what is
+    /// wrong with it is wrong with the queue's too.
+    pub(super) fn problem(&self) -> Option<EnvProblem> {
+        self.settings.credentials(Keyring::trusting(&self.context.env, &self.vault)).err()
+    }
+
+    pub(super) async fn put(
+        &self,
+        name: &str,
+        body: Bytes,
+        is_new: bool,
+        deadline: Instant,
+    ) -> Result<Written, StoreError> {
+        let request = Request { method: Method::PUT, name, query: &[], body, is_new, limit: MAX_ANSWER };
+        let read = |answer: &Answer, sent: &Sent| match answer.status {
+            200 if answer.header("etag").is_some_and(|tag| !tag.trim().is_empty()) => {
+                Some(Ok(Written::Created))
+            }
+            200 => Some(Err(corrupt("a write was answered without an ETag"))),
+            412 if sent.is_conditional => Some(Ok(Written::Existed)),
+            _ => None,
+        };
+        self.call(&request, read, deadline).await
+    }
+
+    pub(super) async fn get(&self, name: &str, deadline: Instant) -> Result<Option<Bytes>, StoreError> {
+        let request = Request { limit: MAX_OBJECT, ..Request::of(Method::GET, name) };
+        let read = |answer: &Answer, _: &Sent| match answer.status {
+            // The end of a body without a length is the end of the connection, whoever ended it.
+            200 if is_whole(answer) => Some(Ok(Some(answer.body.clone()))),
+            200 => Some(Err(corrupt("an object came with another length than it has, or without one"))),
+            404 if is_no_such_key(answer) => Some(Ok(None)),
+            _ => None,
+        };
+        self.call(&request, read, deadline).await
+    }
+
+    pub(super) async fn head(&self, name: &str, deadline: Instant) -> Result<Option<Entry>, StoreError> {
+        let read = |answer: &Answer, _: &Sent| match answer.status {
+            200 => Some(
+                entry(name, answer)
+                    .map(Some)
+                    .ok_or_else(|| corrupt("an object was described without its length or its time")),
+            ),
+            // There is no body that could tell a missing object from a missing bucket.
+            404 => Some(Ok(None)),
+            _ => None,
+        };
+        self.call(&Request::of(Method::HEAD, name), read, deadline).await
+    }
+
+    pub(super) async fn delete(&self, name: &str, deadline: Instant) -> Result<(), StoreError> {
+        let read = |answer: &Answer, _: &Sent| match answer.status {
+            200 | 204 => Some(Ok(())),
+            404 if is_no_such_key(answer) => Some(Ok(())),
+            _ => None,
+        };
+        self.call(&Request::of(Method::DELETE, name), read, deadline).await
+    }
+
+    pub(super) async fn list(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        deadline: Instant,
+    ) -> Result<Page, StoreError> {
+        let own = &self.settings.prefix;
+        let marker = after.map(|after| format!("{own}{after}"));
+        let keys = format!("{own}{prefix}");
+        let mut query = vec![("max-keys", PAGE), ("prefix", &keys)];
+        query.extend(marker.as_deref().map(|marker| ("marker", marker)));
+        let read = |answer: &Answer, _: &Sent| match answer.status {
+            200 if !is_whole(answer) => Some(Err(corrupt("a listing was cut short"))),
+            200 => {
+                let page = listing::read(&answer.body, own, prefix, after);
+                // It would come out the same.
+                Some(page.map_err(|why| Failure::last(StoreError::Corrupt(why))))
+            }
+            _ => None,
+        };
+        self.call(&Request { query: &query, ..Request::of(Method::GET, "") }, read, deadline).await
+    }
+
+    pub(super) async fn prewarm(&self) {
+        self.transport().prewarm(&self.settings.endpoint).await;
+    }
+
+    /// Sends a request until `read` takes an answer (for what, is in it), or until there is nothing more
+    /// to try in time.
+    async fn call<T>(
+        &self,
+        request: &Request<'_>,
+        read: impl Fn(&Answer, &Sent) -> Option<Result<T, Failure>>,
+        deadline: Instant,
+    ) -> Result<T, StoreError> {
+        let (mut attempts, mut is_fresh) = (0_u32, false);
+        let (mut is_corrected, mut is_renewed) = (false, false);
+        let mut last = StoreError::TimedOut;
+        loop {
+            let Some(until) = attempt_deadline(deadline) else { return Err(last) };
+            let credentials = self.credentials(false, until).await?;
+            attempts += 1;
+            let is_conditional = request.is_new && !self.is_unconditional.load(Ordering::Relaxed);
+            let sent = Sent { is_conditional };
+            let failure = match self.attempt(request, &sent, &credentials, is_fresh, until).await {
+                Ok(answer) => match read(&answer, &sent) {
+                    Some(Ok(done)) => return Ok(done),
+                    Some(Err(failure)) => failure,
+                    None => Failure::of(&answer, &credentials.secrets()),
+                },
+                Err(failure) => failure,
+            };
+            last = failure.error;
+            is_fresh = false;
+            match failure.next {
+                Next::Again(asked) => {
+                    let asked = asked.unwrap_or_default();
+                    let remaining = deadline.saturating_duration_since(Instant::now());
+                    let Some(room) = remaining.checked_sub(asked.saturating_add(MIN_ATTEMPT)) else {
+                        return Err(last);
+                    };
+                    let range = BASE.saturating_mul(1 << (attempts - 1).min(16)).min(MAX_WAIT);
+                    sleep(asked + self.context.random.up_to(range.min(room))).await;
+                    // Whatever broke this attempt may have broken the other idle connections too.
+                    is_fresh = true;
+                }
+                Next::ByClock(theirs) if !is_corrected && self.learn_offset(theirs) => is_corrected = true,
+                Next::WithOtherCredentials if !is_renewed && self.has_other(&credentials, deadline).await => {
+                    is_renewed = true;
+                }
+                Next::Unconditionally if is_conditional => {
+                    self.is_unconditional.store(true, Ordering::Relaxed);
+                }
+                _ => return Err(last),
+            }
+        }
+    }
+
+    async fn attempt(
+        &self,
+        request: &Request<'_>,
+        sent: &Sent,
+        credentials: &Credentials,
+        is_fresh: bool,
+        deadline: Instant,
+    ) -> Result<Answer, Failure> {
+        let transport = self.transport();
+        if let Some(problem) = transport.problem() {
+            return Err(Failure::last(StoreError::Config(problem.to_string())));
+        }
+        let Settings { endpoint, region, base, prefix, .. } = &self.settings;
+        let key = if request.name.is_empty() { "" } else { prefix.as_str() };
+        let path = sign::path(&format!("{base}/{key}{}", request.name));
+        let query = sign::query(request.query);
+        let now = self.context.clock.now().shifted(self.offset.load(Ordering::Relaxed));
+        let (date, payload) = (now.basic(), hex(&sha256(&request.body)));
+        // Buckets that lock their objects ask for it; every store checks it.
+        let md5 = base64::engine::general_purpose::STANDARD.encode(Md5::digest(&request.body));
+        let mut fields = vec![("x-amz-content-sha256", payload.as_str()), ("x-amz-date", &date)];
+        fields.extend(credentials.token().map(|token| ("x-amz-security-token", token)));
+        if request.method == Method::PUT {
+            fields.push(("content-md5", &md5));
+        }
+        if sent.is_conditional {
+            fields.push(("if-none-match", "*"));
+        }
+        let signed: Vec<_> = fields.iter().copied().chain([("host", endpoint.host())]).collect();
+        let method = request.method.as_str();
+        let head = sign::Head { method, path: &path, query: &query, headers: &signed, payload: &payload };
+        let signature = sign::sign(&head, credentials, region, now);
+        fields.push(("authorization", &signature.authorization));
+        let target = if query.is_empty() { path } else { format!("{path}?{query}") };
+        let call = Call {
+            method: request.method.clone(),
+            endpoint,
+            target: &target,
+            headers: headers(fields),
+            body: request.body.clone(),
+            limit: request.limit,
+            deadline,
+            fresh: is_fresh,
+        };
+        transport.send(call).await.map_err(|error| Failure::transport(&error, request.limit))
+    }
+
+    fn transport(&self) -> &Transport {
+        self.transport.get_or_init(|| Transport::new(&self.context.env))
+    }
+
+    async fn credentials(&self, refused: bool, deadline: Instant) -> Result<Credentials, StoreError> {
+        let variables = self.settings.families().flat_map(Family::variables);
+        let keys = Keyring::read(&self.context.env, &self.vault, variables, refused, deadline).await;
+        self.settings.credentials(keys).map_err(|problem| StoreError::Config(problem.to_string()))
+    }
+
+    /// Whether the environment has been given other credentials meanwhile.
+    async fn has_other(&self, used: &Credentials, deadline: Instant) -> bool {
+        let now = self.credentials(true, deadline).await;
+        now.is_ok_and(|now| now.fingerprint() != used.fingerprint())
+    }
+
+    /// Takes the store's clock for the process's signatures, if it says so and is plausible.
+    fn learn_offset(&self, theirs: Option<Timestamp>) -> bool {
+        let ours = self.context.clock.now().unix_millis();
+        let offset = theirs.map(|theirs| theirs.unix_millis().saturating_sub(ours));
+        let offset = offset.filter(|offset| offset.abs() <= MAX_OFFSET);
+        offset.inspect(|offset| self.offset.store(*offset, Ordering::Relaxed)).is_some()
+    }
+}
+
+impl<'a> Request<'a> {
+    const fn of(method: Method, name: &'a str) -> Self {
+        Self { method, name, query: &[], body: Bytes::new(), is_new: false, limit: MAX_ANSWER }
+    }
+}
+
+/// The bucket and prefix as a URL.
+impl fmt::Display for S3Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.settings.fmt(f)
+    }
+}
+
+fn corrupt(why: &str) -> Failure {
+    Failure::again(StoreError::Corrupt(why.to_owned()))
+}
+
+/// Whether an answer says how long its body is, and is right.
+fn is_whole(answer: &Answer) -> bool {
+    match answer.header("content-length") {
+        Some(length) => length.parse() == Ok(answer.body.len()),
+        None => {
+            answer.header("transfer-encoding").is_some_and(|coding| coding.eq_ignore_ascii_case("chunked"))
+        }
+    }
+}
+
+/// Anything else that is not found is the bucket, or no store at all.
+fn is_no_such_key(answer: &Answer) -> bool {
+    Failure::of(answer, &[]).code.as_deref() == Some("NoSuchKey")
+}
+
+fn entry(name: &str, answer: &Answer) -> Option<Entry> {
+    let size = answer.header("content-length")?.parse().ok()?;
+    let modified = Timestamp::parse_http_date(answer.header("last-modified")?)?;
+    Some(Entry { name: name.to_owned(), size, modified })
+}
+
+/// Two thirds of what remains, so that an attempt on a connection that went silent leaves time for
+/// another one.
+fn attempt_deadline(deadline: Instant) -> Option<Instant> {
+    let now = Instant::now();
+    let remaining = deadline.saturating_duration_since(now);
+    let share = (remaining * 2 / 3).clamp(MIN_SHARE, MAX_ATTEMPT);
+    (remaining >= MIN_ATTEMPT).then(|| now + share.min(remaining))
+}

@@ -1,0 +1,389 @@
+//! Which bucket, where, and with which credentials.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use crate::env::Env;
+use crate::queue::EnvProblem;
+use crate::queue::credentials::{Credentials, Family, HUAWEI, Keyring, TENCENT};
+use crate::queue::endpoint::Endpoint;
+
+/// Bytes of a prefix at most: with a name of as many, S3's limit of 1024 is kept.
+const MAX_PREFIX: usize = 500;
+
+/// What S3-compatible servers call their region that have only one.
+const DEFAULT_REGION: &str = "us-east-1";
+
+static OWN: [Family; 1] =
+    [Family { id: "S3_ACCESS_KEY_ID", key: "S3_SECRET_ACCESS_KEY", token: Some("S3_SESSION_TOKEN") }];
+
+static AWS: [Family; 1] =
+    [Family { id: "AWS_ACCESS_KEY_ID", key: "AWS_SECRET_ACCESS_KEY", token: Some("AWS_SESSION_TOKEN") }];
+
+/// A bucket and the way to it. It holds no credentials: those are read for each call.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub(super) bucket: String,
+    /// Empty, or with a slash at its end.
+    pub(super) prefix: String,
+    /// The bucket's own host, or the store's.
+    pub(super) endpoint: Endpoint,
+    /// What stands before an object's key: the bucket, where it is not in the host.
+    pub(super) base: String,
+    pub(super) region: String,
+    vendor: Vendor,
+}
+
+/// Whose credentials a store takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Vendor {
+    Tencent,
+    Huawei,
+    Other,
+}
+
+impl Settings {
+    /// Reads the URL after `s3:`, and the environment.
+    pub(super) fn read(variable: &'static str, rest: &str, env: &Env) -> Result<Self, EnvProblem> {
+        let wrong = |message: &str| EnvProblem { variable, message: message.to_owned() };
+        let rest = rest.strip_prefix("//").ok_or_else(|| wrong(NOT_A_URL))?;
+        let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        if !is_bucket(bucket) {
+            return Err(wrong(NOT_A_URL));
+        }
+        let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
+        let is_segment = |s: &str| {
+            !matches!(s, "" | "." | "..")
+                && s.bytes().all(|b| b"-._".contains(&b) || b.is_ascii_alphanumeric())
+        };
+        if prefix.len() > MAX_PREFIX || !(prefix.is_empty() || prefix.split('/').all(is_segment)) {
+            return Err(wrong("has a prefix that is not of letters, digits, '.', '-', '_' and single '/'"));
+        }
+        let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
+        let place = match env.get("S3_ENDPOINT") {
+            Some(endpoint) => at_endpoint(&endpoint, bucket, env)?,
+            None => at_aws(bucket, env)?,
+        };
+        let (endpoint, is_in_host, region) = place;
+        let base = if is_in_host { String::new() } else { format!("/{bucket}") };
+        let is_of = |domain: &str| endpoint.host().ends_with(domain);
+        let vendor = if is_of(".myqcloud.com") || is_of(".tencentcos.cn") {
+            Vendor::Tencent
+        } else if is_of(".myhuaweicloud.com") || is_of(".myhuaweicloud.eu") || is_of(".t-systems.com") {
+            Vendor::Huawei
+        } else {
+            Vendor::Other
+        };
+        Ok(Self { bucket: bucket.to_owned(), prefix, endpoint, base, region, vendor })
+    }
+
+    /// Where credentials may be. On the store of a vendor its own come before AWS's: inside of Lambda
+    /// those are always set, and are nothing that another vendor should get to see.
+    pub(super) fn families(&self) -> impl Iterator<Item = &'static Family> + use<> {
+        let vendors: &[Family] = match self.vendor {
+            Vendor::Tencent => &TENCENT,
+            Vendor::Huawei => &HUAWEI,
+            Vendor::Other => &[],
+        };
+        OWN.iter().chain(vendors).chain(&AWS)
+    }
+
+    /// The credentials as they are now.
+    pub(super) fn credentials(&self, keys: Keyring<'_>) -> Result<Credentials, EnvProblem> {
+        for family in self.families() {
+            if let Some(credentials) = Credentials::from_env(keys, std::slice::from_ref(family))? {
+                return Ok(credentials);
+            }
+        }
+        let message = "is not set, nor are AWS_ACCESS_KEY_ID or the vendor's own: set it and \
+                       S3_SECRET_ACCESS_KEY, or give the function a role";
+        Err(EnvProblem { variable: "S3_ACCESS_KEY_ID", message: message.to_owned() })
+    }
+}
+
+/// The URL.
+impl fmt::Display for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "s3://{}/{}", self.bucket, self.prefix.trim_end_matches('/'))
+    }
+}
+
+const NOT_A_URL: &str = "is no bucket's URL: write it as s3://bucket or s3://bucket/prefix";
+
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html>
+fn is_bucket(name: &str) -> bool {
+    let is_taken = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-');
+    let is_end = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphanumeric);
+    let bytes = name.as_bytes();
+    (3..=63).contains(&name.len())
+        && bytes.iter().all(|b| is_taken(*b))
+        && is_end(bytes.first())
+        && is_end(bytes.last())
+        && !name.contains("..")
+        && name.parse::<IpAddr>().is_err()
+}
+
+/// Endpoint, whether the bucket is in its host, and region.
+type Place = (Endpoint, bool, String);
+
+fn at_aws(bucket: &str, env: &Env) -> Result<Place, EnvProblem> {
+    let wrong = |message: String| EnvProblem { variable: "S3_REGION", message };
+    let region = region(env, None)?.ok_or_else(|| {
+        wrong("is not set, nor is AWS_REGION: set it to the bucket's, such as eu-central-1".to_owned())
+    })?;
+    let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+    // The certificate is for one label before the region.
+    let is_in_host = !bucket.contains('.') && !env.is_on("S3_FORCE_PATH_STYLE");
+    let bucket = if is_in_host { format!("{bucket}.") } else { String::new() };
+    let endpoint = Endpoint::parse(&format!("https://{bucket}s3.{region}.{domain}"), false);
+    Ok((endpoint.map_err(|e| wrong(e.to_string()))?, is_in_host, region))
+}
+
+fn at_endpoint(endpoint: &str, bucket: &str, env: &Env) -> Result<Place, EnvProblem> {
+    let wrong = |e: crate::queue::endpoint::EndpointError| EnvProblem {
+        variable: "S3_ENDPOINT",
+        message: e.to_string(),
+    };
+    let endpoint = Endpoint::parse(endpoint, env.is_on("ALLOW_HTTP_ENDPOINTS")).map_err(wrong)?;
+    let host = endpoint.host().to_owned();
+    let region = region(env, region_of(&host))?.unwrap_or_else(|| DEFAULT_REGION.to_owned());
+    // Consoles show a bucket's own domain, which is as good.
+    if host.starts_with(&format!("{bucket}.")) {
+        return Ok((endpoint, true, region));
+    }
+    // Only a domain with names below it can have the bucket for one.
+    let is_domain = !host.starts_with('[') && !endpoint.is_loopback() && is_name(&host);
+    if bucket.contains('.') || !is_domain || env.is_on("S3_FORCE_PATH_STYLE") {
+        return Ok((endpoint, false, region));
+    }
+    let scheme = if endpoint.is_https() { "https" } else { "http" };
+    // Plain HTTP was allowed above, or it would have been refused.
+    let endpoint = Endpoint::parse(&format!("{scheme}://{bucket}.{host}"), true).map_err(wrong)?;
+    Ok((endpoint, true, region))
+}
+
+/// Whether a host (with its port) is a name of several labels.
+fn is_name(host: &str) -> bool {
+    let name = host.split_once(':').map_or(host, |(name, _)| name);
+    name.contains('.') && name.parse::<IpAddr>().is_err()
+}
+
+/// `S3_REGION`, else what the endpoint says, else what AWS's tools go by.
+fn region(env: &Env, of_host: Option<&str>) -> Result<Option<String>, EnvProblem> {
+    const VARIABLES: [&str; 2] = ["AWS_REGION", "AWS_DEFAULT_REGION"];
+    let get = |variable| env.get(variable).map(|region| (variable, region));
+    let found = get("S3_REGION")
+        .or_else(|| of_host.map(|region| ("S3_ENDPOINT", region.to_owned())))
+        .or_else(|| VARIABLES.into_iter().find_map(get));
+    match found {
+        Some((variable, region)) if !is_region(&region) => {
+            let message = "is no region's name, such as eu-central-1".to_owned();
+            Err(EnvProblem { variable, message })
+        }
+        found => Ok(found.map(|(_, region)| region)),
+    }
+}
+
+fn is_region(region: &str) -> bool {
+    let is_taken = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-');
+    (1..=63).contains(&region.len())
+        && region.bytes().all(is_taken)
+        && !region.starts_with('-')
+        && !region.ends_with('-')
+}
+
+/// The label after the service's, where vendors put the region: `s3.eu-west-1.…`,
+/// `s3.dualstack.eu-west-1.…`, `cos.ap-guangzhou.…`, `obs.eu-de.…`.
+fn region_of(host: &str) -> Option<&str> {
+    const SERVICES: [&str; 5] = ["s3", "s3-fips", "cos", "cos-internal", "obs"];
+    let mut labels = host.split('.').skip_while(|label| !SERVICES.contains(label));
+    let mut next = labels.nth(1)?;
+    if next == "dualstack" {
+        next = labels.next()?;
+    }
+    (next.contains('-') && is_region(next)).then_some(next)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(url: &str, vars: &[(&str, &str)]) -> Result<Settings, EnvProblem> {
+        Settings::read("SPILL_URL", url.strip_prefix("s3:").unwrap(), &Env::of(vars.iter().copied()))
+    }
+
+    #[test]
+    fn buckets_are_where_their_vendors_have_them() {
+        for (url, vars, want) in [
+            (
+                "s3://b-1",
+                &[("S3_REGION", "eu-west-1")][..],
+                ("https://b-1.s3.eu-west-1.amazonaws.com", "", "eu-west-1"),
+            ),
+            (
+                "s3://b-1/",
+                &[("AWS_REGION", "eu-west-1")],
+                ("https://b-1.s3.eu-west-1.amazonaws.com", "", "eu-west-1"),
+            ),
+            (
+                "s3://b.1",
+                &[("AWS_DEFAULT_REGION", "eu-west-1")],
+                ("https://s3.eu-west-1.amazonaws.com", "/b.1", "eu-west-1"),
+            ),
+            (
+                "s3://b-1",
+                &[("S3_REGION", "cn-north-1"), ("AWS_REGION", "x")],
+                ("https://b-1.s3.cn-north-1.amazonaws.com.cn", "", "cn-north-1"),
+            ),
+            (
+                "s3://b-1",
+                &[("S3_REGION", "eu-west-1"), ("S3_FORCE_PATH_STYLE", "1")],
+                ("https://s3.eu-west-1.amazonaws.com", "/b-1", "eu-west-1"),
+            ),
+            (
+                "s3://hooks-1250000000",
+                &[("S3_ENDPOINT", "https://cos.ap-guangzhou.myqcloud.com"), ("AWS_REGION", "eu-west-1")],
+                ("https://hooks-1250000000.cos.ap-guangzhou.myqcloud.com", "", "ap-guangzhou"),
+            ),
+            (
+                "s3://hooks-1250000000",
+                &[("S3_ENDPOINT", "https://hooks-1250000000.cos.ap-guangzhou.myqcloud.com")],
+                ("https://hooks-1250000000.cos.ap-guangzhou.myqcloud.com", "", "ap-guangzhou"),
+            ),
+            (
+                "s3://hooks-1",
+                &[("S3_ENDPOINT", "https://cos-internal.ap-guangzhou.tencentcos.cn")],
+                ("https://hooks-1.cos-internal.ap-guangzhou.tencentcos.cn", "", "ap-guangzhou"),
+            ),
+            (
+                "s3://hooks",
+                &[("S3_ENDPOINT", "https://obs.eu-de.otc.t-systems.com")],
+                ("https://hooks.obs.eu-de.otc.t-systems.com", "", "eu-de"),
+            ),
+            (
+                "s3://hooks",
+                &[("S3_ENDPOINT", "https://s3.dualstack.eu-west-1.amazonaws.com")],
+                ("https://hooks.s3.dualstack.eu-west-1.amazonaws.com", "", "eu-west-1"),
+            ),
+            (
+                "s3://hooks",
+                &[("S3_ENDPOINT", "https://store.example:9000"), ("AWS_REGION", "eu-west-1")],
+                ("https://hooks.store.example:9000", "", "eu-west-1"),
+            ),
+            (
+                "s3://hooks",
+                &[("S3_ENDPOINT", "http://127.0.0.1:9000")],
+                ("http://127.0.0.1:9000", "/hooks", "us-east-1"),
+            ),
+            (
+                "s3://hooks",
+                &[("S3_ENDPOINT", "https://[2001:db8::1]:9")],
+                ("https://[2001:db8::1]:9", "/hooks", "us-east-1"),
+            ),
+            (
+                "s3://hooks",
+                &[("S3_ENDPOINT", "https://10.0.0.1")],
+                ("https://10.0.0.1", "/hooks", "us-east-1"),
+            ),
+            (
+                "s3://hooks",
+                &[("S3_ENDPOINT", "http://localhost:9")],
+                ("http://localhost:9", "/hooks", "us-east-1"),
+            ),
+            (
+                "s3://hooks",
+                &[("S3_ENDPOINT", "http://minio:9000"), ("ALLOW_HTTP_ENDPOINTS", "1")],
+                ("http://minio:9000", "/hooks", "us-east-1"),
+            ),
+            (
+                "s3://hooks",
+                &[
+                    ("S3_ENDPOINT", "http://store.example"),
+                    ("ALLOW_HTTP_ENDPOINTS", "1"),
+                    ("S3_REGION", "a-b"),
+                ],
+                ("http://hooks.store.example", "", "a-b"),
+            ),
+        ] {
+            let settings = read(url, vars).unwrap_or_else(|e| panic!("{url} {vars:?}: {e}"));
+            let endpoint = settings.endpoint.to_string();
+            assert_eq!(
+                (endpoint.as_str(), settings.base.as_str(), settings.region.as_str()),
+                want,
+                "{vars:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_of_the_variable_that_it_is_in() {
+        let region = ("S3_REGION", "eu-west-1");
+        for (url, vars, variable) in [
+            ("s3://b-1", &[][..], "S3_REGION"),
+            ("s3://b-1", &[("S3_REGION", "eu.west")], "S3_REGION"),
+            ("s3://b-1", &[("AWS_REGION", "evil.example/")], "AWS_REGION"),
+            ("s3://b-1", &[("S3_ENDPOINT", "http://store.example")], "S3_ENDPOINT"),
+            ("s3://b-1", &[("S3_ENDPOINT", "https://store.example/x")], "S3_ENDPOINT"),
+            ("s3://b-1", &[("S3_ENDPOINT", "store.example")], "S3_ENDPOINT"),
+            ("s3:b-1", &[region], "SPILL_URL"),
+            ("s3://", &[region], "SPILL_URL"),
+            ("s3:///p", &[region], "SPILL_URL"),
+            ("s3://ab", &[region], "SPILL_URL"),
+            ("s3://B-1", &[region], "SPILL_URL"),
+            ("s3://b..1", &[region], "SPILL_URL"),
+            ("s3://b-1-", &[region], "SPILL_URL"),
+            ("s3://10.0.0.1", &[region], "SPILL_URL"),
+            ("s3://user:secret@b-1", &[region], "SPILL_URL"),
+            ("s3://b-1:9000/p", &[region], "SPILL_URL"),
+            ("s3://b-1//p", &[region], "SPILL_URL"),
+            ("s3://b-1/p/../q", &[region], "SPILL_URL"),
+            ("s3://b-1/p?x", &[region], "SPILL_URL"),
+            ("s3://b-1/p q", &[region], "SPILL_URL"),
+        ] {
+            let problem = read(url, vars).unwrap_err();
+            assert_eq!(problem.variable, variable, "{url} {vars:?}");
+            assert!(!problem.message.contains("secret"), "{problem}");
+        }
+        assert_eq!(read("s3://b-1/A_b/c.d-e/", &[region]).unwrap().to_string(), "s3://b-1/A_b/c.d-e");
+    }
+
+    #[test]
+    fn credentials_are_of_one_family_and_the_vendors_first() {
+        let all = [
+            ("AWS_ACCESS_KEY_ID", "aws"),
+            ("AWS_SECRET_ACCESS_KEY", "k"),
+            ("AWS_SESSION_TOKEN", "t"),
+            ("TENCENTCLOUD_SECRETID", "tencent"),
+            ("TENCENTCLOUD_SECRETKEY", "k"),
+            ("OTC_SDK_AK", "huawei"),
+            ("OTC_SDK_SK", "k"),
+        ];
+        let found = |settings: &Settings, env: &Env| {
+            settings.credentials(Keyring::trusting(env, &crate::secret::Vault::new(env)))
+        };
+        let id = |endpoint: &str, more: &[(&str, &str)]| {
+            let settings = read("s3://hooks", &[("S3_ENDPOINT", endpoint)]).unwrap();
+            let found = found(&settings, &Env::of(all.iter().chain(more).copied())).unwrap();
+            (found.id, found.token.is_some())
+        };
+        let [cos, obs, other] = [
+            "https://cos.ap-guangzhou.myqcloud.com",
+            "https://obs.eu-de.otc.t-systems.com",
+            "https://10.0.0.1",
+        ];
+        assert_eq!(id(cos, &[]), ("tencent".to_owned(), false));
+        assert_eq!(id(obs, &[]), ("huawei".to_owned(), false));
+        assert_eq!(id(other, &[]), ("aws".to_owned(), true));
+        let own = [("S3_ACCESS_KEY_ID", "own"), ("S3_SECRET_ACCESS_KEY", "k")];
+        for endpoint in [cos, obs, other] {
+            assert_eq!(id(endpoint, &own), ("own".to_owned(), false));
+        }
+        let settings = read("s3://hooks", &[("S3_ENDPOINT", cos)]).unwrap();
+        let aws = found(&settings, &Env::of(all.into_iter().take(3))).unwrap();
+        assert_eq!(aws.id, "aws");
+        let problem = found(&settings, &Env::of([("A", "b")])).unwrap_err();
+        assert_eq!(problem.variable, "S3_ACCESS_KEY_ID");
+        let half = found(&settings, &Env::of([("S3_ACCESS_KEY_ID", "own")])).unwrap_err();
+        assert_eq!(half.variable, "S3_SECRET_ACCESS_KEY");
+    }
+}
