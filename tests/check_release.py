@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Each forwarder's release build: under 2 MB zipped, and free of the crates that cost cold start.
+"""Each function's release build: under 2 MB zipped, and free of the crates that cost cold start.
 
-Run after `cargo build --release -p tdmq -p rocketmq`.
+Run after `cargo build --release -p tdmq -p rocketmq -p redrive`.
 """
 import io
 import json
@@ -13,7 +13,7 @@ import zipfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-FUNCTIONS = ["tdmq", "rocketmq"]
+FUNCTIONS = ["tdmq", "rocketmq", "redrive"]
 MAX_ZIP = 2_000_000
 MAX_CRATES = 120
 

@@ -9,7 +9,7 @@ const DOCUMENT: &str = include_str!("../../docs/security.md");
 /// Looks at a secret's form when the source is made, at a switch, or for a colon: nothing that a sender
 /// gives is compared.
 const FORM: &[&str] = &[
-    "is_published(secret.expose())",
+    "is_published(value.expose())",
     "bytes.expose().len() == KEY_LENGTH",
     "key.expose().len() != KEY_LENGTH",
     "rposition(|b| *b != 0)",
@@ -64,7 +64,7 @@ fn the_document_names_every_comparison() {
 fn a_secret_has_one_equality() {
     let files = files();
     let code = |name: &str| &files.iter().find(|(file, _)| file == name).unwrap().1;
-    let secret = code("secret.rs");
+    let secret = code("secret/mod.rs");
     let (before, _) = secret.split_once("pub struct Secret(").unwrap();
     assert_eq!(
         before.lines().last(),

@@ -131,8 +131,8 @@ def copy_sources() -> None:
 
 
 def build() -> None:
-    packages = [argument for name in FUNCTIONS for argument in ("-p", name)]
-    # In the same target directory: what does not differ is not built again.
+    # With hookmq and in its target directory: the dependencies are built already.
+    packages = [argument for name in ["hookmq-cli", *FUNCTIONS] for argument in ("-p", name)]
     subprocess.run(["cargo", "build", "--quiet", "--target-dir", support.TARGET, *packages], cwd=SOURCES, check=True)
     BINARIES.mkdir(parents=True, exist_ok=True)
     for name in FUNCTIONS:

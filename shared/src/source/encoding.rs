@@ -1,15 +1,8 @@
 //! How keys and signatures are written as text.
 
 use base64::Engine as _;
-use base64::alphabet;
-use base64::engine::DecodePaddingMode;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD, URL_SAFE};
-
-/// Padding as senders and consoles have it: there, or not.
-const ANY_PADDING: GeneralPurposeConfig =
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
-const STANDARD_ANY: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, ANY_PADDING);
-const URL_SAFE_ANY: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, ANY_PADDING);
+use base64::engine::GeneralPurpose;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 
 /// A text form of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,14 +28,14 @@ impl Encoding {
             Self::Hex => hex(text),
             Self::Base64 => STANDARD.decode(text).ok(),
             Self::Base64Hex => hex(std::str::from_utf8(&STANDARD.decode(text).ok()?).ok()?),
-            Self::Base64Url => URL_SAFE_ANY.decode(text).ok(),
+            Self::Base64Url => any_padding(text, &URL_SAFE, &URL_SAFE_NO_PAD),
         }
     }
 
     /// As [`decode`](Self::decode), for a key: consoles show base64 keys without padding too.
     pub(super) fn decode_key(self, text: &str) -> Option<Vec<u8>> {
         match self {
-            Self::Base64 => STANDARD_ANY.decode(text).ok(),
+            Self::Base64 => any_padding(text, &STANDARD, &STANDARD_NO_PAD),
             _ => self.decode(text),
         }
     }
@@ -68,6 +61,11 @@ impl Encoding {
             Self::Base64Url => "base64url",
         }
     }
+}
+
+/// Padding as senders and consoles have it: all of it, or none.
+fn any_padding(text: &str, padded: &GeneralPurpose, unpadded: &GeneralPurpose) -> Option<Vec<u8>> {
+    if text.ends_with('=') { padded.decode(text).ok() } else { unpadded.decode(text).ok() }
 }
 
 /// Lower-case hexadecimal.
@@ -108,7 +106,13 @@ mod tests {
         }
         assert_eq!(Encoding::Base64Url.decode("_-8"), Some(vec![255, 239]));
         assert_eq!(Encoding::Base64Url.decode("_-8="), Some(vec![255, 239]));
-        assert_eq!(Encoding::Base64.decode_key("/+8"), Some(vec![255, 239]));
+        for bad in ["_-9", "/+8", "_-8==", "vA=", "vA===", "="] {
+            assert_eq!(Encoding::Base64Url.decode(bad), None, "{bad}");
+        }
+        for key in ["/+8", "/+8="] {
+            assert_eq!(Encoding::Base64.decode_key(key), Some(vec![255, 239]));
+        }
+        assert_eq!(Encoding::Base64.decode_key("vA="), None);
     }
 
     #[test]

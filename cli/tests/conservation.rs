@@ -1,0 +1,67 @@
+//! A short conservation experiment with the real binaries: `hookmq torture` over three seeds. Longer runs,
+//! and the proof that it can fail, are in `tests/conservation`.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::Path;
+use std::process::{Command, Output};
+use std::thread;
+
+const HOOKMQ: &str = env!("CARGO_BIN_EXE_hookmq");
+
+/// Builds the functions beside `hookmq`: a test of the workspace builds their tests only. Together with
+/// `hookmq`, so that the dependencies are those that its own build has.
+fn build_functions() {
+    let folder = Path::new(HOOKMQ).parent().unwrap();
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--quiet", "-p", "hookmq-cli", "-p", "tdmq", "-p", "rocketmq", "-p", "redrive"]);
+    // What tells about this package would have others built anew.
+    let of_this =
+        |name: &str| ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|prefix| name.starts_with(prefix));
+    for (name, _) in std::env::vars().filter(|(name, _)| of_this(name)) {
+        cargo.env_remove(name);
+    }
+    cargo.arg("--manifest-path").arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"));
+    cargo.arg("--target-dir").arg(folder.parent().unwrap());
+    if folder.ends_with("release") {
+        cargo.arg("--release");
+    }
+    assert!(cargo.status().unwrap().success());
+}
+
+fn torture(arguments: &[&str]) -> Output {
+    let mut hookmq = Command::new(HOOKMQ);
+    hookmq.args(["torture", "--deliveries", "300", "--concurrency", "12"]).args(arguments);
+    hookmq.output().unwrap()
+}
+
+#[test]
+fn what_was_acknowledged_is_in_the_queue() {
+    build_functions();
+    let runs = [
+        ["--seed", "1", "--faults", "all", "--vendor", "tdmq", "--spill", "on-failure"],
+        ["--seed", "2", "--faults", "all", "--vendor", "rocketmq", "--spill", "on-failure"],
+        ["--seed", "3", "--faults", "all", "--vendor", "tdmq", "--spill", "never"],
+    ];
+    let runs = runs.map(|run| thread::spawn(move || (run, torture(&run))));
+    for (run, output) in runs.map(|run| run.join().unwrap()) {
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            output.status.success() && text.ends_with("HELD\n"),
+            "{run:?}\n{text}{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let faults = text.lines().find(|line| line.starts_with("faults")).unwrap();
+        assert!(faults.contains("kill-forwarder"), "{faults}");
+    }
+}
+
+#[test]
+fn what_cannot_begin_says_why() {
+    let without = torture(&["--forwarder", "/nowhere/tdmq"]);
+    assert_eq!(without.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&without.stderr).contains("cargo build -p tdmq"));
+    let unknown = torture(&["--faults", "clock,sulk"]);
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&unknown.stderr).contains("no fault sulk"));
+}
