@@ -23,7 +23,7 @@ pub enum Answer {
     Plain(Plain),
 }
 
-/// All four members must be there for `FunctionGraph`.
+/// All four members must be there for FunctionGraph.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Plain {

@@ -39,7 +39,7 @@ pub enum Dialect {
     Aws,
     /// Tencent SCF: function URL, or API Gateway with integrated response.
     Scf,
-    /// Huawei Cloud and OTC `FunctionGraph`: APIG.
+    /// Huawei Cloud and OTC FunctionGraph: APIG.
     FunctionGraph,
 }
 
@@ -58,7 +58,7 @@ pub enum Trigger {
         /// The target group's attribute `lambda.multi_value_headers.enabled`.
         multi_value: bool,
     },
-    /// SCF's and `FunctionGraph`'s: every header has one value.
+    /// SCF's and FunctionGraph's: every header has one value.
     Plain,
 }
 
