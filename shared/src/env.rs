@@ -5,25 +5,50 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 type Read = dyn Fn(&str) -> Option<String> + Send + Sync;
 
-/// Reads environment variables.
+/// Reads environment variables; clones share what is lent to one of them.
 #[derive(Clone)]
-pub struct Env(Arc<Read>);
+pub struct Env {
+    read: Arc<Read>,
+    /// What the platform handed over beside the environment.
+    lent: Arc<RwLock<BTreeMap<&'static str, String>>>,
+}
 
 impl Env {
     /// The process's own environment: the one place that reads it.
     pub fn process() -> Self {
         #[expect(clippy::disallowed_methods, reason = "the one call behind the injected environment")]
-        Self(Arc::new(|name| std::env::var(name).ok()))
+        Self::new(|name| std::env::var(name).ok())
     }
 
     /// Fixed variables, for tests and the demo.
     pub fn of<N: Into<String>, V: Into<String>>(vars: impl IntoIterator<Item = (N, V)>) -> Self {
         let vars: BTreeMap<String, String> = vars.into_iter().map(|(n, v)| (n.into(), v.into())).collect();
-        Self(Arc::new(move |name| vars.get(name).cloned()))
+        Self::new(move |name| vars.get(name).cloned())
+    }
+
+    fn new(read: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
+        Self { read: Arc::new(read), lent: Arc::default() }
+    }
+
+    /// Takes variables that a platform hands over with each event (FunctionGraph's temporary
+    /// credentials), in the place of those lent before. They belong together: where the environment
+    /// itself has one of them, none is taken.
+    pub(crate) fn lend<const N: usize>(&self, variables: [(&'static str, Option<String>); N]) {
+        let is_set = |name: &str| (self.read)(name).is_some_and(|value| !value.trim().is_empty());
+        if variables.iter().any(|(name, _)| is_set(name)) {
+            return;
+        }
+        let mut lent = self.lent.write().unwrap_or_else(PoisonError::into_inner);
+        for (name, value) in variables {
+            match value {
+                Some(value) => drop(lent.insert(name, value)),
+                None => drop(lent.remove(name)),
+            }
+        }
     }
 
     /// The variable's value; unset, empty and blank are the same, surrounding blanks are not part of it.
@@ -33,7 +58,8 @@ impl Env {
 
     /// As [`get`](Self::get), surrounding blanks and line ends included: for a text with line numbers.
     pub fn text(&self, name: &str) -> Option<String> {
-        (self.0)(name).filter(|value| !value.trim().is_empty())
+        let lent = || self.lent.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
+        (self.read)(name).filter(|value| !value.trim().is_empty()).or_else(lent)
     }
 
     /// Whether a switch is on: `1` or `true`.
@@ -60,6 +86,12 @@ mod tests {
         assert_eq!(env.text("B"), None);
         assert_eq!(env.get("B"), None);
         assert_eq!(env.get("Z"), None);
+        env.lend([("Z", Some("lent".to_owned())), ("Y", None)]);
+        assert_eq!(env.clone().get("Z").as_deref(), Some("lent"));
+        env.lend([("Z", None), ("Y", Some("y".to_owned()))]);
+        assert_eq!((env.get("Z"), env.get("Y").as_deref()), (None, Some("y")));
+        env.lend([("Y", Some("other".to_owned())), ("A", None)]);
+        assert_eq!(env.get("Y").as_deref(), Some("y"), "A is the environment's own, so none is taken");
         assert!(env.is_on("C") && env.is_on("D") && !env.is_on("E") && !env.is_on("Z"));
     }
 }

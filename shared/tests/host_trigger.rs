@@ -8,7 +8,7 @@ use aws_lambda_events::apigw::{ApiGatewayProxyResponse, ApiGatewayV2httpResponse
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use hookmq_shared::clock::Timestamp;
-use hookmq_shared::host::trigger::{EventError, Incoming, Invocation, Trigger, read};
+use hookmq_shared::host::trigger::{Dialect, EventError, Incoming, Invocation, Trigger, read, read_as};
 use hookmq_shared::http::{Request, Response};
 use hookmq_shared::secret::Secret;
 use hookmq_shared::source::{Settings, Source, Verdict};
@@ -236,13 +236,20 @@ proptest! {
     /// trigger can read.
     #[test]
     fn no_event_panics(event in event()) {
-        if let Ok(incoming) = read_event(&event) {
+        for dialect in [Dialect::Aws, Dialect::Scf, Dialect::FunctionGraph] {
+            let invocation = Invocation { request_id: INVOCATION_ID.to_owned(), deadline: None };
+            let Ok(incoming) = read_as(dialect, &event, invocation) else { continue };
             let response = incoming.request.map_or_else(|refusal| refusal, |r| Response::new(200, "text/plain", r.path));
             let answer = serde_json::to_string(&incoming.trigger.answer(&response)).unwrap();
             match incoming.trigger {
                 Trigger::HttpApi => drop(serde_json::from_str::<ApiGatewayV2httpResponse>(&answer).unwrap()),
                 Trigger::RestApi { .. } => drop(serde_json::from_str::<ApiGatewayProxyResponse>(&answer).unwrap()),
                 Trigger::Alb { .. } => drop(serde_json::from_str::<AlbTargetGroupResponse>(&answer).unwrap()),
+                Trigger::Plain => {
+                    let answer: Value = serde_json::from_str(&answer).unwrap();
+                    prop_assert!(answer["headers"].as_object().unwrap().values().all(Value::is_string));
+                    prop_assert!(answer["statusCode"].is_u64() && answer["body"].is_string());
+                }
             }
         }
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::{HostError, Service, lambda, log_panics, start};
+use super::{HostError, Service, lambda, log_panics, poll, start};
 use crate::env::Env;
 use crate::http::{Request, Response};
 use crate::metrics::Metrics;
@@ -64,6 +64,9 @@ pub async fn redrive() -> Result<(), HostError> {
     let job = redrive::Job::new(config, &context)?;
     if context.env.get(lambda::RUNTIME_API).is_some() {
         return lambda::run_job(job, &context).await;
+    }
+    if let Some(platform) = poll::Platform::of(&context.env)? {
+        return poll::run_job(job, platform, &context).await;
     }
     let every = every(&context.env)?;
     tokio::select! {

@@ -1,8 +1,10 @@
-//! Hosts: where requests come from. On Lambda a trigger's event, elsewhere HTTP/1.1.
+//! Hosts: where requests come from. In a cloud's function runtime a trigger's event, elsewhere HTTP/1.1.
+//! One binary serves all: the environment says where it is.
 //!
 //! ```text
-//! AWS_LAMBDA_RUNTIME_API set ─► lambda ─► trigger ─┐
-//! otherwise ──────────────────► server ────────────┴─► Request ─► Service ─► Response
+//! AWS_LAMBDA_RUNTIME_API set ──────────────► lambda ─┬► trigger ─┐
+//! SCF_RUNTIME_API or RUNTIME_API_ADDR set ─► poll ───┘           │
+//! otherwise ───────────────────────────────► server ─────────────┴─► Request ─► Service ─► Response
 //! ```
 //!
 //! A host reads and answers; it decides nothing about hooks. What it refuses by itself (broken
@@ -10,6 +12,7 @@
 
 mod job;
 mod lambda;
+mod poll;
 mod room;
 pub mod server;
 pub mod trigger;
@@ -73,6 +76,9 @@ pub enum HostError {
     /// The Lambda runtime API went away, which ends the sandbox.
     #[error("the Lambda runtime stopped")]
     Runtime(#[source] lambda_runtime::Error),
+    /// The platform's runtime interface is not there any more; the platform starts another process.
+    #[error("the platform's runtime interface cannot be reached")]
+    Unreachable,
     /// User action: correct the variable; a redriver without a store has nothing to do.
     #[error(transparent)]
     Store(#[from] crate::queue::EnvProblem),
@@ -110,15 +116,16 @@ fn start() -> (Config, Context) {
     (Config::load(Reading::new(&context.env, samples)), context)
 }
 
-/// Serves until the platform ends it: Lambda's events where a Lambda runtime is in the environment,
+/// Serves until the platform ends it: events where a cloud's function runtime is in the environment,
 /// otherwise HTTP on `LISTEN` (default `127.0.0.1:9000`) until SIGTERM or SIGINT.
 pub async fn serve<S: Service>(service: S, context: &Context) -> Result<(), HostError> {
     log_panics();
-    // The other clouds' event runtimes are recognised by a variable of theirs in the same way.
     if context.env.get(lambda::RUNTIME_API).is_some() {
-        lambda::run(service, context).await
-    } else {
-        server::run(service, context).await
+        return lambda::run(service, context).await;
+    }
+    match poll::Platform::of(&context.env)? {
+        Some(platform) => poll::run(service, platform, context).await,
+        None => server::run(service, context).await,
     }
 }
 

@@ -1,5 +1,7 @@
 //! Answers in the trigger's own form.
 
+use std::collections::BTreeMap;
+
 use aws_lambda_events::alb::AlbTargetGroupResponse;
 use aws_lambda_events::apigw::{ApiGatewayProxyResponse, ApiGatewayV2httpResponse};
 use aws_lambda_events::encodings::Body;
@@ -18,6 +20,17 @@ pub enum Answer {
     HttpApi(ApiGatewayV2httpResponse),
     RestApi(ApiGatewayProxyResponse),
     Alb(AlbTargetGroupResponse),
+    Plain(Plain),
+}
+
+/// All four members must be there for FunctionGraph.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Plain {
+    is_base64_encoded: bool,
+    status_code: u16,
+    headers: BTreeMap<&'static str, String>,
+    body: String,
 }
 
 impl Trigger {
@@ -39,6 +52,17 @@ impl Trigger {
                 (answer.status_code, answer.body) = (status_code, body);
                 (answer.headers, answer.multi_value_headers) = split(headers, multi_value);
                 Answer::RestApi(answer)
+            }
+            Self::Plain => {
+                // As elsewhere, what is no header field is left out.
+                let is_field = |value: &str| value.bytes().all(|b| (b' '..=b'~').contains(&b));
+                let fields = response.headers.iter().filter(|(_, value)| is_field(value)).cloned();
+                Answer::Plain(Plain {
+                    is_base64_encoded: false,
+                    status_code: status.as_u16(),
+                    headers: fields.collect(),
+                    body: response.body.clone(),
+                })
             }
             Self::Alb { multi_value } => {
                 let mut answer = AlbTargetGroupResponse::default();

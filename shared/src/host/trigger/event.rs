@@ -21,6 +21,8 @@ pub(super) struct Event {
     pub multi_value_headers: Option<Pairs<Vec<String>>>,
     pub query_string_parameters: Option<Pairs<String>>,
     pub multi_value_query_string_parameters: Option<Pairs<Vec<String>>>,
+    /// SCF.
+    pub query_string: Option<Pairs<String>>,
     /// Every trigger.
     pub headers: Option<Pairs<String>>,
     pub body: Option<String>,
@@ -42,6 +44,8 @@ pub(super) struct RequestContext {
     pub request_id: Option<String>,
     pub stage: Option<String>,
     pub path: Option<String>,
+    /// SCF's API Gateway: who called.
+    pub source_ip: Option<String>,
 }
 
 #[derive(serde::Deserialize)]

@@ -1,10 +1,12 @@
-//! Lambda's HTTP triggers: what an event means, and how it wants to be answered.
+//! HTTP triggers of functions: what an event means, and how it wants to be answered.
 //!
 //! | trigger | event | recognised by |
 //! | --- | --- | --- |
 //! | HTTP API, function URL | payload 2.0 | `requestContext.http` |
 //! | REST API, HTTP API with payload 1.0 | payload 1.0 | `httpMethod`, `path` |
 //! | ALB | single- or multi-value headers | `requestContext.elb` |
+//! | SCF's function URL and API Gateway | single values, `queryString` | the host: SCF's runtime |
+//! | FunctionGraph's APIG | single values, base64 by default | the host: FunctionGraph's runtime |
 //!
 //! Formats: [payload 2.0 and 1.0][gw], [ALB][alb].
 //!
@@ -30,6 +32,17 @@ use super::refuse;
 use crate::http::{Headers, Request, Response};
 use crate::problem::Problem;
 
+/// The cloud whose triggers an event is one of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// AWS Lambda.
+    Aws,
+    /// Tencent SCF: function URL, or API Gateway with integrated response.
+    Scf,
+    /// Huawei Cloud and OTC FunctionGraph: APIG.
+    FunctionGraph,
+}
+
 /// A trigger, as far as its form of answer goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trigger {
@@ -45,6 +58,8 @@ pub enum Trigger {
         /// The target group's attribute `lambda.multi_value_headers.enabled`.
         multi_value: bool,
     },
+    /// SCF's and FunctionGraph's: every header has one value.
+    Plain,
 }
 
 /// What the platform says about an event beside it.
@@ -81,7 +96,7 @@ pub enum EventError {
         column: usize,
     },
     /// User action: remove the trigger, or let it call another function.
-    #[error("{0} is no HTTP request: this function serves API Gateway, function URLs and ALB")]
+    #[error("{0} is no HTTP request: this function serves HTTP triggers (API gateways, function URLs, ALB)")]
     NotHttp(&'static str),
 }
 
@@ -98,20 +113,25 @@ impl EventError {
 /// Reads an event. The trigger is told apart from the event itself, and the base64 flag is believed:
 /// nothing is guessed.
 pub fn read(event: &str, invocation: Invocation) -> Result<Incoming, EventError> {
+    read_as(Dialect::Aws, event, invocation)
+}
+
+/// As [`read`], of a cloud's own triggers.
+pub fn read_as(dialect: Dialect, event: &str, invocation: Invocation) -> Result<Incoming, EventError> {
     // Checked because a record may be written as a JSON array, too.
     if !event.starts_with('{') {
         return Err(EventError::NotJson);
     }
     let event: Event =
         serde_json::from_str(event).map_err(|e| EventError::Broken { line: e.line(), column: e.column() })?;
-    request(event, invocation)
+    request(dialect, event, invocation)
 }
 
-fn request(mut event: Event, invocation: Invocation) -> Result<Incoming, EventError> {
+fn request(dialect: Dialect, mut event: Event, invocation: Invocation) -> Result<Incoming, EventError> {
     let context = event.request_context.take().unwrap_or_default();
     let multi_value = event.multi_value_headers.is_some();
     let (trigger, method, path, raw_query) = match (&context.http, &event) {
-        (Some(http), Event { raw_path: Some(path), raw_query_string, .. }) => (
+        (Some(http), Event { raw_path: Some(path), raw_query_string, .. }) if dialect == Dialect::Aws => (
             Trigger::HttpApi,
             http.method.clone(),
             path.clone(),
@@ -119,9 +139,12 @@ fn request(mut event: Event, invocation: Invocation) -> Result<Incoming, EventEr
         ),
         (_, Event { http_method: Some(method), path: Some(path), .. }) => {
             // An ALB hands names and values over as they came, API Gateway decodes them.
-            let is_alb = context.elb.is_some();
-            let trigger =
-                if is_alb { Trigger::Alb { multi_value } } else { Trigger::RestApi { multi_value } };
+            let is_alb = dialect == Dialect::Aws && context.elb.is_some();
+            let trigger = match dialect {
+                Dialect::Aws if is_alb => Trigger::Alb { multi_value },
+                Dialect::Aws => Trigger::RestApi { multi_value },
+                Dialect::Scf | Dialect::FunctionGraph => Trigger::Plain,
+            };
             (trigger, method.clone(), path.clone(), query::rebuild(&event, is_alb))
         }
         _ => return Err(EventError::NotHttp(kind(&event))),
@@ -133,7 +156,7 @@ fn request(mut event: Event, invocation: Invocation) -> Result<Incoming, EventEr
     let request = match body(event.body.take(), event.is_base64_encoded) {
         Some(body) => Ok(Request {
             method,
-            path: without_stage(path, &context),
+            path: if dialect == Dialect::Aws { without_stage(path, &context) } else { path },
             raw_query,
             headers: headers(event),
             body,
@@ -153,6 +176,8 @@ fn source_ip(trigger: Trigger, context: &RequestContext) -> Option<IpAddr> {
     let text = match trigger {
         Trigger::HttpApi => context.http.as_ref()?.source_ip.as_deref(),
         Trigger::RestApi { .. } => context.identity.as_ref()?.source_ip.as_deref(),
+        // SCF's API Gateway says it; its function URL and FunctionGraph have it in a header only.
+        Trigger::Plain => context.source_ip.as_deref(),
         Trigger::Alb { .. } => None,
     };
     text?.parse().ok()

@@ -20,8 +20,10 @@ pub(super) fn rebuild(event: &Event, is_encoded: bool) -> String {
                 .iter()
                 .flat_map(|(name, values)| values.iter().map(move |value| (name.as_str(), value.as_str())))
                 .collect(),
-            (None, Some(single)) => single.0.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect(),
-            (None, None) => Vec::new(),
+            (None, single) => {
+                let single = event.query_string.as_ref().or(single.as_ref());
+                single.iter().flat_map(|map| &map.0).map(|(n, v)| (n.as_str(), v.as_str())).collect()
+            }
         };
     let encode = |text| -> Cow<'_, str> {
         if is_encoded { Cow::Borrowed(text) } else { utf8_percent_encode(text, ENCODED).into() }

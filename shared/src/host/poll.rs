@@ -1,0 +1,275 @@
+//! Cloud runtimes that a function polls over HTTP: an event, an answer, the next event.
+//!
+//! | | Tencent SCF | Huawei Cloud and OTC FunctionGraph |
+//! |---|---|---|
+//! | recognised by | `SCF_RUNTIME_API`, `SCF_RUNTIME_API_PORT` | `RUNTIME_API_ADDR` |
+//! | ready | `POST /runtime/init/ready` | – |
+//! | next event | `GET /runtime/invocation/next` | `GET /v1/runtime/invocation/request` |
+//! | answer | `POST /runtime/invocation/response` | `POST /v1/runtime/invocation/response/{id}` |
+//! | failure | `POST /runtime/invocation/error` | `POST /v1/runtime/invocation/error/{id}` |
+//! | request id | header `request_id` | header `X-Cff-Request-Id` |
+//! | time | header `time_limit_in_ms` | variable `RUNTIME_TIMEOUT`, in seconds |
+//! | credentials | environment | headers `X-CFF-…`, with each event |
+//!
+//! Formats: [SCF's custom runtime][scf], [FunctionGraph's][fg].
+//!
+//! [scf]: https://www.tencentcloud.com/document/product/583/38129
+//! [fg]: https://docs.otc.t-systems.com/function-graph/umn/
+
+use std::future::Future;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method};
+use serde_json::json;
+use tokio::time::{Instant, sleep};
+
+use super::job::{Job, Scope};
+use super::trigger::{self, Dialect, EventError, Invocation, is_uuid};
+use super::{HostError, Service, call};
+use crate::context::Context;
+use crate::env::Env;
+use crate::queue::endpoint::Endpoint;
+use crate::queue::transport::{Call, Transport, headers};
+
+/// The platform keeps a function frozen for as long as it likes between two events.
+const FOREVER: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// For an answer to be taken.
+const TAKEN: Duration = Duration::from_secs(10);
+
+/// A body of 6 MB as base64 in JSON, with room.
+const MAX_EVENT: usize = 16 * 1024 * 1024;
+
+/// As FunctionGraph's own samples wait before they ask again.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// So many failed polls in a row are no hiccup: the process ends, and the platform starts another.
+const ENOUGH: u32 = 200;
+
+/// Kept back from the time that the platform gives, for the way of the answer.
+const ANSWER_RESERVE: Duration = Duration::from_millis(300);
+
+/// Where the platform does not say how long an invocation may take.
+const DEFAULT_TIME: Duration = Duration::from_secs(3);
+
+/// One cloud's interface.
+#[derive(Clone, Debug)]
+pub(super) struct Platform {
+    dialect: Dialect,
+    endpoint: Endpoint,
+    /// As `RUNTIME_TIMEOUT` says.
+    time: Option<Duration>,
+}
+
+/// What came with an event, and what it is worth.
+struct Event {
+    id: String,
+    body: Bytes,
+    deadline: Instant,
+}
+
+impl Platform {
+    /// The platform whose variables are set; `None` outside of both.
+    pub(super) fn of(env: &Env) -> Result<Option<Self>, HostError> {
+        let (dialect, variable, address) = match (env.get("SCF_RUNTIME_API"), env.get("RUNTIME_API_ADDR")) {
+            (Some(host), _) => {
+                let port = env.get("SCF_RUNTIME_API_PORT");
+                let port = port.ok_or(HostError::Environment("SCF_RUNTIME_API_PORT"))?;
+                (Dialect::Scf, "SCF_RUNTIME_API", format!("{host}:{port}"))
+            }
+            (None, Some(address)) => (Dialect::FunctionGraph, "RUNTIME_API_ADDR", address),
+            (None, None) => return Ok(None),
+        };
+        // The platform's own interface, on this machine or in its sandbox' network.
+        let endpoint = Endpoint::parse(&format!("http://{address}"), true)
+            .map_err(|_| HostError::Environment(variable))?;
+        let seconds = env.get("RUNTIME_TIMEOUT").and_then(|text| text.parse().ok());
+        Ok(Some(Self { dialect, endpoint, time: seconds.map(Duration::from_secs) }))
+    }
+
+    const fn next(&self) -> &'static str {
+        match self.dialect {
+            Dialect::FunctionGraph => "/v1/runtime/invocation/request",
+            _ => "/runtime/invocation/next",
+        }
+    }
+
+    fn done(&self, outcome: &str, id: &str) -> String {
+        match self.dialect {
+            Dialect::FunctionGraph => format!("/v1/runtime/invocation/{outcome}/{id}"),
+            _ => format!("/runtime/invocation/{outcome}"),
+        }
+    }
+
+    /// What the headers of an event say; `None` without an id that an answer could be sent under.
+    fn event(&self, headers: &HeaderMap, body: Bytes) -> Option<Event> {
+        let text = |name: &str| headers.get(name)?.to_str().ok();
+        let id = match self.dialect {
+            Dialect::FunctionGraph => text("x-cff-request-id")?,
+            _ => text("request_id").unwrap_or_default(),
+        };
+        let is_plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        if !id.bytes().all(is_plain) || (id.is_empty() && self.dialect == Dialect::FunctionGraph) {
+            return None;
+        }
+        let limit = text("time_limit_in_ms").and_then(|text| text.parse().ok()).map(Duration::from_millis);
+        let time = limit.or(self.time).unwrap_or(DEFAULT_TIME);
+        let deadline = Instant::now() + time.saturating_sub(ANSWER_RESERVE);
+        Some(Event { id: id.to_owned(), body, deadline })
+    }
+}
+
+/// What becomes of an event: the answer's JSON, or a function error.
+type Answered = Result<String, (&'static str, String)>;
+
+/// Serves events until the platform ends the process.
+pub(super) async fn run<S: Service>(
+    service: S,
+    platform: Platform,
+    context: &Context,
+) -> Result<(), HostError> {
+    let dialect = platform.dialect;
+    poll(platform, context, |event| {
+        let service = service.clone();
+        async move { answer(&service, dialect, &event, context).await }
+    })
+    .await
+}
+
+/// Runs a job with each event: a timer's says nothing.
+pub(super) async fn run_job<J: Job>(job: J, platform: Platform, context: &Context) -> Result<(), HostError> {
+    poll(platform, context, |event| {
+        let job = job.clone();
+        async move {
+            let done = job.run(Scope::Due, event.deadline).await;
+            done.map(|report| report.to_string()).map_err(|error| ("Redrive.Failed", error))
+        }
+    })
+    .await
+}
+
+async fn answer<S: Service>(service: &S, dialect: Dialect, event: &Event, context: &Context) -> Answered {
+    let text = std::str::from_utf8(&event.body).map_err(|_| failure(EventError::NotJson))?;
+    let request_id = if is_uuid(&event.id) { event.id.clone() } else { context.random.uuid() };
+    let invocation = Invocation { request_id, deadline: Some(event.deadline) };
+    let incoming = trigger::read_as(dialect, text.trim_start(), invocation).map_err(failure)?;
+    let response = match incoming.request {
+        Ok(request) => call(service, request).await,
+        Err(refusal) => refusal,
+    };
+    // An answer serialises without fail.
+    Ok(serde_json::to_string(&incoming.trigger.answer(&response)).unwrap_or_default())
+}
+
+fn failure(error: EventError) -> (&'static str, String) {
+    (error.error_type(), error.to_string())
+}
+
+/// One event after the other: SCF's answers name none, and both freeze what runs beside one.
+async fn poll<F: Future<Output = Answered>>(
+    platform: Platform,
+    context: &Context,
+    handle: impl Fn(Event) -> F,
+) -> Result<(), HostError> {
+    let transport = Transport::new(&Env::of::<&str, &str>([]));
+    let client = Client { transport, platform };
+    if client.platform.dialect == Dialect::Scf {
+        client.ready().await;
+    }
+    let mut failures = 0;
+    while failures < ENOUGH {
+        let Some((headers, body)) = client.next().await else {
+            failures += 1;
+            sleep(PAUSE).await;
+            continue;
+        };
+        failures = 0;
+        credentials(client.platform.dialect, &headers, &context.env);
+        let Some(event) = client.platform.event(&headers, body) else {
+            tracing::error!("the platform sent an event without an id");
+            sleep(PAUSE).await;
+            continue;
+        };
+        let id = event.id.clone();
+        let (path, body) = match handle(event).await {
+            Ok(answer) => (client.platform.done("response", &id), answer),
+            Err((error_type, message)) => {
+                tracing::error!(request_id = id, error_type, message, "the event failed");
+                let error = json!({"errorType": error_type, "errorMessage": message});
+                (client.platform.done("error", &id), error.to_string())
+            }
+        };
+        client.post(&path, body).await;
+    }
+    Err(HostError::Unreachable)
+}
+
+/// FunctionGraph hands the agency's temporary credentials over with each event: they are the
+/// environment's from then on, unless that has its own.
+fn credentials(dialect: Dialect, headers: &HeaderMap, env: &Env) {
+    if dialect != Dialect::FunctionGraph {
+        return;
+    }
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let names = ["x-cff-access-key", "x-cff-secret-key", "x-cff-security-token"];
+    if let [Some(access_key), Some(secret_key), token] = names.map(text) {
+        env.lend([
+            ("HUAWEICLOUD_SDK_AK", Some(access_key)),
+            ("HUAWEICLOUD_SDK_SK", Some(secret_key)),
+            ("HUAWEICLOUD_SDK_SECURITY_TOKEN", token),
+        ]);
+    }
+}
+
+struct Client {
+    transport: Transport,
+    platform: Platform,
+}
+
+impl Client {
+    async fn ready(&self) {
+        self.post("/runtime/init/ready", " ".to_owned()).await;
+    }
+
+    /// The next event's headers and body.
+    async fn next(&self) -> Option<(HeaderMap, Bytes)> {
+        let answer = self.send(Method::GET, self.platform.next(), Bytes::new(), FOREVER).await?;
+        Some((answer.headers, answer.body))
+    }
+
+    /// A failure is logged and nothing else: the platform has given the event up by then.
+    async fn post(&self, path: &str, body: String) {
+        self.send(Method::POST, path, body.into(), TAKEN).await;
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+        patience: Duration,
+    ) -> Option<crate::queue::answer::Answer> {
+        let call = Call {
+            method,
+            endpoint: &self.platform.endpoint,
+            target: path,
+            headers: headers([("content-type", "application/json")]),
+            body,
+            limit: MAX_EVENT,
+            deadline: Instant::now() + patience,
+            fresh: false,
+        };
+        match self.transport.send(call).await {
+            Ok(answer) if answer.is_2xx() => Some(answer),
+            Ok(answer) => {
+                tracing::warn!(status = answer.status, path, "the platform refuses");
+                None
+            }
+            Err(error) => {
+                tracing::warn!(%error, path, "the platform cannot be reached");
+                None
+            }
+        }
+    }
+}
