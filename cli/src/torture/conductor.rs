@@ -2,13 +2,12 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use hookmq_shared::http::{Headers, Request};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::connection::Connection;
@@ -32,11 +31,13 @@ pub(super) struct Conductor {
     later: JoinSet<()>,
     /// Runs that redrivers were told to make, and senders that change to a new secret.
     runs: JoinSet<()>,
+    /// The last such change.
+    change: Option<AbortHandle>,
 }
 
 impl Conductor {
     pub(super) fn new(steps: VecDeque<Step>) -> Self {
-        Self { steps, key: 0, later: JoinSet::new(), runs: JoinSet::new() }
+        Self { steps, key: 0, later: JoinSet::new(), runs: JoinSet::new(), change: None }
     }
 
     /// Does everything that comes before the delivery of that number.
@@ -44,17 +45,20 @@ impl Conductor {
         while self.steps.front().is_some_and(|step| step.at <= number)
             && let Some(step) = self.steps.pop_front()
         {
-            if let Some(fault) = step.action.fault() {
+            let fault = step.action.fault();
+            if self.perform(step.action, world)?
+                && let Some(fault) = fault
+            {
                 *world.troubles().counts.entry(fault).or_default() += 1;
             }
-            self.perform(step.action, world)?;
         }
         while self.later.try_join_next().is_some() {}
         while self.runs.try_join_next().is_some() {}
         Ok(())
     }
 
-    fn perform(&mut self, action: Action, world: &Arc<World>) -> Fallible<()> {
+    /// Whether it was done.
+    fn perform(&mut self, action: Action, world: &Arc<World>) -> Fallible<bool> {
         let site = &world.site;
         match action {
             Action::Vendor(_, faults) => world.emulator.set_faults(faults),
@@ -82,7 +86,7 @@ impl Conductor {
             }
             Action::StoreWorks => Self::mend_store(world)?,
             Action::StoreFull(number, blocks) => world.restart_forwarder(number, Some(blocks))?,
-            Action::RotateSecrets { live } => self.rotate_secrets(live, world)?,
+            Action::RotateSecrets { live } => return Ok(self.rotate_secrets(live, world)?),
             Action::RotateKey => self.rotate_key(world)?,
             Action::WrongKey => site.use_wrong_key(self.key)?,
             Action::Redrive => {
@@ -93,7 +97,7 @@ impl Conductor {
                 }
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     fn later(
@@ -122,27 +126,31 @@ impl Conductor {
         world.site.use_key(self.key)
     }
 
-    /// The functions get the next generation of secrets, and the senders change to it after them.
-    fn rotate_secrets(&mut self, live: bool, world: &Arc<World>) -> io::Result<()> {
-        // One rotation after the other.
-        if world.is_rotating.swap(true, Ordering::Relaxed) {
-            return Ok(());
+    /// The functions get the next generation of secrets, and the senders change to it after them. Whether
+    /// they do: while the last generation is still to be found, only new processes get another.
+    fn rotate_secrets(&mut self, live: bool, world: &Arc<World>) -> io::Result<bool> {
+        let is_changing = self.change.as_ref().is_some_and(|change| !change.is_finished());
+        if live && is_changing {
+            return Ok(false);
         }
         let next = world.signers().len() as u64;
         world.site.write_secrets(next)?;
-        if !live {
-            for number in 0..world.forwarders.len() {
-                world.restart_forwarder(number, None)?;
-            }
-            world.change_secrets(next);
-            return Ok(());
+        if live {
+            let world = Arc::clone(world);
+            self.change = Some(self.runs.spawn(async move {
+                sleep(NEW_SECRET).await;
+                world.change_secrets(next);
+            }));
+            return Ok(true);
         }
-        let world = Arc::clone(world);
-        self.runs.spawn(async move {
-            sleep(NEW_SECRET).await;
-            world.change_secrets(next);
-        });
-        Ok(())
+        if let Some(change) = self.change.take() {
+            change.abort();
+        }
+        for number in 0..world.forwarders.len() {
+            world.restart_forwarder(number, None)?;
+        }
+        world.change_secrets(next);
+        Ok(true)
     }
 
     /// Ends all faults: what is to happen a little later happens first.
@@ -181,7 +189,6 @@ impl World {
     fn change_secrets(&self, generation: u64) {
         let signers = hooks::signers(self.asked.vendor, self.asked.seed, generation);
         self.signers.write().unwrap_or_else(PoisonError::into_inner).push(signers);
-        self.is_rotating.store(false, Ordering::Relaxed);
     }
 
     pub(super) fn note_kill(&self, kill: impl FnOnce() -> io::Result<()>) -> io::Result<()> {

@@ -25,7 +25,8 @@ const MAX_BODY: u64 = 2000;
 pub(super) enum Forgery {
     /// Changed, stale, or signed with a secret that nobody has.
     Tampered(Tamper),
-    /// Signed with the secret that the last rotation took away.
+    /// Signed with a secret that a rotation took away; not the last one, because a running function looks
+    /// for another secret only when a request does not match.
     Outdated,
     /// Signed with a secret that was never configured.
     Foreign,
@@ -75,7 +76,7 @@ impl Delivery {
         let generation = match self.forgery {
             Some(Forgery::Foreign) => signers.first(),
             // The newest and the one before it are configured.
-            Some(Forgery::Outdated) => signers.iter().nth_back(2),
+            Some(Forgery::Outdated) => signers.iter().nth_back(3),
             _ => signers.last(),
         };
         let source = generation.and_then(|sources| sources.get(self.place)).ok_or(SignError::NoSecret(0))?;

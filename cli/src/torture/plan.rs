@@ -154,7 +154,7 @@ pub(super) fn draw(
                 Action::StoreFails
             }
             "store-full" => Action::StoreFull(forwarder, rng.range(0, 6)),
-            "rotate-secret" => Action::RotateSecrets { live: rng.happens(500) },
+            "rotate-secret" => Action::RotateSecrets { live: rng.happens(250) },
             "rotate-key" => Action::RotateKey,
             "wrong-key" => {
                 steps.push(Step { at: mended, action: Action::RotateKey });

@@ -18,9 +18,9 @@ use super::processes::{Process, free_ports};
 use super::site::Site;
 use super::{FORWARDERS, Fallible, REDRIVERS, Spilling};
 
-/// Generations of webhook secrets at the start: one that is never configured, one that is not any more,
+/// Generations of webhook secrets at the start: one that is never configured, two that are not any more,
 /// and the two that are.
-const GENERATIONS: u64 = 4;
+const GENERATIONS: u64 = 5;
 
 /// What a run is asked to be.
 pub(super) struct Asked {
@@ -65,8 +65,6 @@ pub(super) struct World {
     pub(super) signers: RwLock<Vec<Vec<Arc<Source>>>>,
     pub(super) next: AtomicU64,
     pub(super) conductor: tokio::sync::Mutex<Conductor>,
-    /// Whether functions have secrets that senders will change to.
-    pub(super) is_rotating: AtomicBool,
     /// Whether the faults are over.
     pub(super) is_calm: AtomicBool,
     ledger: Mutex<Ledger>,
@@ -119,7 +117,6 @@ impl World {
             conductor: Conductor::new(steps).into(),
             watch: Watch::start(),
             next: AtomicU64::new(0),
-            is_rotating: AtomicBool::new(false),
             is_calm: AtomicBool::new(false),
             ledger: Mutex::default(),
             met: Mutex::default(),
