@@ -210,7 +210,8 @@ fn no_object_store_is_the_service() {
             altered(&signed("huawei-smn"), "signing_cert_url", &format!("https://{host}/smn/SMN_x.pem"));
         assert_eq!(outcome(&source, request, NOW, None), "not_allowed", "{host}");
     }
-    for region in ["cn-north-4.myhuaweicloud.com", "af-south-1.myhuaweicloud.com", "eu-nl.otc.t-systems.com"] {
+    for region in ["cn-north-4.myhuaweicloud.com", "af-south-1.myhuaweicloud.com", "eu-nl.otc.t-systems.com"]
+    {
         let url = format!("https://smn.{region}/smn/SMN_x.pem");
         let request = altered(&signed("huawei-smn"), "signing_cert_url", &url);
         assert_eq!(outcome(&source, request, NOW, None), format!("fetch {url}"));
