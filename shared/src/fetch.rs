@@ -65,6 +65,8 @@ pub(crate) struct Document {
 #[derive(Default)]
 struct State {
     found: Option<Document>,
+    /// What was found before that, for the case that it is of no use.
+    before: Option<Document>,
     /// The last attempt and how it failed, if it did.
     tried: Option<(Instant, Option<FetchError>)>,
 }
@@ -159,16 +161,19 @@ impl Fetcher {
         let mut state = slot.state();
         state.tried = Some((at, fetched.as_ref().err().cloned()));
         let document = Document { bytes: fetched?, at };
-        state.found = Some(document.clone());
+        state.before = state.found.replace(document.clone());
         Ok(Some(document))
     }
 
-    /// Forgets a document that is of no use to anybody; it counts as a failure.
+    /// Forgets a document that is of no use to anybody; it counts as a failure, and the one before it, if
+    /// there is one, is used again.
     pub(crate) fn forget(&self, address: &Address) {
         let slot = self.slot(address);
         // Who is fetching brings another one.
         if let Ok(_fetching) = slot.fetching.try_lock() {
-            *slot.state() = State { found: None, tried: Some((Instant::now(), Some(FetchError::NoKey))) };
+            let mut state = slot.state();
+            state.found = state.before.take();
+            state.tried = Some((Instant::now(), Some(FetchError::NoKey)));
         }
     }
 
@@ -305,6 +310,24 @@ mod tests {
         assert!(timeout(soon, wait).await.is_err());
         assert!(!other.is_finished());
         other.abort();
+    }
+
+    /// A provider's error page takes the place of no key.
+    #[tokio::test(start_paused = true)]
+    async fn a_document_of_no_use_gives_way_to_the_one_before() {
+        let (fetcher, address) = (Fetcher::new(&Env::of::<&str, &str>([])), address());
+        let limit = Instant::now() + Duration::from_secs(3600);
+        let good = async || Ok(Bytes::from_static(b"key"));
+        let first = fetcher.document_by(&address, None, limit, good).await.unwrap().unwrap();
+        advance(PAUSE_AFTER_SUCCESS).await;
+        let page = async || Ok(Bytes::from_static(b"<html>"));
+        fetcher.document_by(&address, Some(&first), limit, page).await.unwrap();
+        fetcher.forget(&address);
+        let again = fetcher.document_by(&address, None, limit, async || panic!()).await;
+        assert_eq!(again.unwrap().unwrap().bytes, first.bytes);
+        fetcher.forget(&address);
+        let none = fetcher.document_by(&address, None, limit, async || panic!()).await;
+        assert_eq!(none.unwrap_err(), FetchError::NoKey);
     }
 
     #[tokio::test(start_paused = true)]
