@@ -38,11 +38,11 @@ pub(crate) fn sabotaged(safeguard: &str) -> bool {
         }
 """),
     # The delivery leaves the store before the queue has it.
-    ("shared/src/redrive/mod.rs", "        match queue.send(&message, until).await {\n", """\
+    ("shared/src/redrive/mod.rs", "        let mut sent = queue.send(&message, until).await;\n", """\
         if crate::sabotaged("delete-before-receipt") {
             self.delete(entry, retry.as_deref(), deadline).await?;
         }
-        match queue.send(&message, until).await {
+        let mut sent = queue.send(&message, until).await;
 """),
     # A delivery counts as sent before it is.
     ("shared/src/spill/mod.rs", "    /// Marks a delivery as sent; takes the receipt as proof.", """\
@@ -131,16 +131,16 @@ def copy_sources() -> None:
 
 
 def build() -> None:
-    # With hookmq and in its target directory: the dependencies are built already.
-    packages = [argument for name in ["hookmq-cli", *FUNCTIONS] for argument in ("-p", name)]
-    subprocess.run(["cargo", "build", "--quiet", "--target-dir", support.TARGET, *packages], cwd=SOURCES, check=True)
+    """In a target directory of its own: two copies of a workspace share the names of what they build."""
+    target = HOME / "target"
+    packages = [argument for name in FUNCTIONS for argument in ("-p", name)]
+    subprocess.run(["cargo", "build", "--quiet", "--target-dir", target, *packages], cwd=SOURCES, check=True)
     BINARIES.mkdir(parents=True, exist_ok=True)
     for name in FUNCTIONS:
         # One that a run before left behind may still be executed.
         (BINARIES / name).unlink(missing_ok=True)
-        shutil.copy(support.binary(name), BINARIES / name)
-    # Back to what is shipped.
-    support.cargo_build("hookmq-cli", *FUNCTIONS)
+        shutil.copy(target / "debug" / name, BINARIES / name)
+    support.cargo_build("hookmq-cli", "tdmq", "rocketmq", "redrive")
 
 
 def wrapped(name: str, safeguard: str | None) -> pathlib.Path:
