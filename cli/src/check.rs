@@ -5,7 +5,7 @@ use std::path::Path;
 use hookmq_shared::config::{Config, Reading, Samples};
 use hookmq_shared::context::Context;
 use hookmq_shared::quarantine::Quarantine;
-use hookmq_shared::queue::{Queue, Vendor, rocketmq, tdmq};
+use hookmq_shared::queue::{Client, Queue as _, Target, Vendor};
 use hookmq_shared::spill::Spill;
 
 use crate::Exit;
@@ -32,23 +32,34 @@ pub(crate) fn run(file: Option<&Path>) -> Exit {
     for problem in &config.problems {
         println!("environment: error: {problem}");
     }
-    let tdmq = tdmq::Client::new(context.clone()).problems();
-    let rocketmq = rocketmq::Client::new(context.clone()).problems();
-    for (vendor, problems) in [(Vendor::Tdmq, tdmq), (Vendor::Rocketmq, rocketmq)] {
-        // Only a function sends, and it has an environment of its own: here this is worth knowing
-        // where some of it is set.
-        let uses = config.hooks().filter(|hook| hook.recipe(vendor, "").is_some()).count();
-        if uses > 0 {
-            for problem in problems {
-                println!("environment: note: {}: {problem}", vendor.as_str());
-            }
+    let mut errors = config.has_errors();
+    // Only a function sends, and it has an environment of its own: what is wrong with this one is worth
+    // knowing where some of it is set. What a target sets itself is the file's.
+    for target in targets(&config) {
+        let own = Context { env: config.env_of(&target, &context.env), ..context.clone() };
+        for problem in Client::new(target.vendor(), own).problems() {
+            let is_files = config.is_own(&target, &problem);
+            errors |= is_files;
+            let place = if is_files { "error" } else { "environment: note" };
+            println!("{place}: {}", config.locate(&target, &problem));
         }
     }
     let stores = [Spill::from_env(&context).err(), Quarantine::from_env(&context).err()];
     for problem in stores.into_iter().flatten() {
         println!("environment: note: {problem}");
     }
-    let errors = config.has_errors();
     println!("{} sound hook(s){}", config.hooks().count(), if errors { ", and errors" } else { "" });
     if errors { Exit::Configuration } else { Exit::Good }
+}
+
+/// Every target that a hook's deliveries may go to, and those that no hook names.
+fn targets(config: &Config) -> Vec<Target> {
+    let named = config.targets.iter().map(|named| named.target.clone());
+    let used = |vendor: &Vendor| {
+        let target = Target::from(*vendor);
+        config
+            .hooks()
+            .any(|hook| hook.targets(*vendor).contains(&target) && hook.recipe(&target, "").is_some())
+    };
+    Vendor::ALL.into_iter().filter(used).map(Target::from).chain(named).collect()
 }

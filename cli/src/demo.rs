@@ -17,7 +17,7 @@ use hookmq_shared::gateway::Gateway;
 use hookmq_shared::host::server::{Limits, Server};
 use hookmq_shared::host::trigger::{self, Invocation};
 use hookmq_shared::http::{Headers, Request};
-use hookmq_shared::queue::{Queue, rocketmq, tdmq};
+use hookmq_shared::queue;
 use hookmq_shared::source::{Draft, Source, Verdict, preset_info};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -80,17 +80,16 @@ struct Forwarder {
 }
 
 impl Forwarder {
-    async fn start<Q: Queue>(
-        vendor: Vendor,
-        base_path: &'static str,
-        emulator: &Emulator,
-        queue: impl FnOnce(Context) -> Q,
-    ) -> Fallible<Self> {
+    async fn start(queue: queue::Vendor, emulator: &Emulator) -> Fallible<Self> {
+        let (vendor, base_path) = match queue {
+            queue::Vendor::Tdmq => (Vendor::Tdmq, "/tdmq"),
+            queue::Vendor::Rocketmq => (Vendor::Rocketmq, "/rocketmq"),
+        };
         let base = [("BASE_PATH", base_path.to_owned())];
         let env = Env::of(vendor_env(&emulator.url()).into_iter().chain(base));
         let config = Config::parse("samples", &samples::hooks(), Reading::new(&env, Samples::Accepted));
         let context = Context { env, clock: Clock::system(), random: Random::system() };
-        let gateway = Gateway::new(config, queue(context.clone()), context);
+        let gateway = Gateway::connect(config, queue, &context);
         let server = Server::bind("127.0.0.1:0", Limits::default()).await?;
         let address = server.local_addr();
         let (stop, stopped) = oneshot::channel();
@@ -145,8 +144,8 @@ impl House {
     async fn start() -> Fallible<Self> {
         let emulator = Emulator::start(([127, 0, 0, 1], 0).into(), EmulatorConfig::default()).await?;
         let forwarders = [
-            Forwarder::start(Vendor::Tdmq, "/tdmq", &emulator, tdmq::Client::new).await?,
-            Forwarder::start(Vendor::Rocketmq, "/rocketmq", &emulator, rocketmq::Client::new).await?,
+            Forwarder::start(queue::Vendor::Tdmq, &emulator).await?,
+            Forwarder::start(queue::Vendor::Rocketmq, &emulator).await?,
         ];
         Ok(Self { emulator, forwarders })
     }

@@ -10,9 +10,9 @@ use hookmq_shared::config::{Config, Reading, Samples};
 use hookmq_shared::context::Context;
 use hookmq_shared::gateway::Gateway;
 use hookmq_shared::quarantine::Quarantine;
-use hookmq_shared::queue::{Queue, Vendor, rocketmq, tdmq};
+use hookmq_shared::queue::Vendor;
 use hookmq_shared::reader::parse_duration;
-use hookmq_shared::redrive::{Job, Options, VendorReport, list_quarantined, reverify};
+use hookmq_shared::redrive::{Job, Options, TargetReport, list_quarantined, reverify};
 use hookmq_shared::store::Entry;
 use tokio::time::Instant;
 
@@ -29,6 +29,9 @@ pub(crate) struct Args {
     /// Only what is for this vendor
     #[arg(long)]
     vendor: Option<VendorName>,
+    /// Only what is for this target of hooks.toml
+    #[arg(long, value_name = "NAME")]
+    target: Option<String>,
     /// Only this hook's
     #[arg(long, value_name = "NAME")]
     hook: Option<String>,
@@ -67,6 +70,15 @@ enum VendorName {
     Rocketmq,
 }
 
+impl VendorName {
+    const fn vendor(self) -> Vendor {
+        match self {
+            Self::Tdmq => Vendor::Tdmq,
+            Self::Rocketmq => Vendor::Rocketmq,
+        }
+    }
+}
+
 fn since(text: &str) -> Result<Duration, String> {
     parse_duration(text).ok_or_else(|| "write a time such as 30m or 24h".to_owned())
 }
@@ -94,10 +106,8 @@ impl Args {
             Timestamp::from_unix_millis(context.clock.now().unix_millis().saturating_sub(millis))
         };
         Options {
-            vendor: self.vendor.map(|vendor| match vendor {
-                VendorName::Tdmq => Vendor::Tdmq,
-                VendorName::Rocketmq => Vendor::Rocketmq,
-            }),
+            vendor: self.vendor.map(VendorName::vendor),
+            target: self.target.clone(),
             hook: self.hook.clone(),
             since: self.since.map(before),
             dead: self.dead,
@@ -140,18 +150,18 @@ async fn spilled(args: &Args, options: &Options, config: Config, context: &Conte
     }
     let report = job.run(options, deadline).await;
     let mut is_done = true;
-    for (vendor, report) in [(Vendor::Tdmq, report.tdmq), (Vendor::Rocketmq, report.rocketmq)] {
-        if options.vendor.is_some_and(|only| only != vendor) {
-            continue;
-        }
+    if report.0.is_empty() {
+        return Err("there is no such target: hooks.toml names them".into());
+    }
+    for (target, report) in report.0 {
         match report {
-            VendorReport::Done(summary) => {
+            TargetReport::Done(summary) => {
                 is_done &= summary.left() == 0;
-                println!("{:<8} {}", vendor.as_str(), serde_json::to_string(&summary)?);
+                println!("{target:<8} {}", serde_json::to_string(&summary)?);
             }
-            VendorReport::Error(error) => {
+            TargetReport::Error(error) => {
                 is_done = false;
-                println!("{:<8} {error}", vendor.as_str());
+                println!("{target:<8} {error}");
             }
         }
     }
@@ -163,30 +173,20 @@ async fn quarantine(args: &Args, options: &Options, config: Config, context: &Co
     let quarantine = Quarantine::from_env(context)?.ok_or("QUARANTINE_URL is not set")?;
     if !args.reverify {
         let deadline = Instant::now() + LONGEST;
-        let mut entries = list_quarantined::<tdmq::Client>(&quarantine, options, deadline).await?;
-        entries.extend(list_quarantined::<rocketmq::Client>(&quarantine, options, deadline).await?);
+        let mut entries = Vec::new();
+        for vendor in
+            Vendor::ALL.into_iter().filter(|vendor| options.vendor.is_none_or(|only| only == *vendor))
+        {
+            entries.extend(list_quarantined(vendor, &quarantine, options, deadline).await?);
+        }
         print_entries(&entries);
         return Ok(Exit::Good);
     }
-    match args.vendor {
-        None => Err("say whose with --vendor: one function's hooks, secrets and queue".into()),
-        Some(VendorName::Tdmq) => readmit(tdmq::Client::new, &quarantine, options, config, context).await,
-        Some(VendorName::Rocketmq) => {
-            readmit(rocketmq::Client::new, &quarantine, options, config, context).await
-        }
-    }
-}
-
-async fn readmit<Q: Queue>(
-    queue: fn(Context) -> Q,
-    quarantine: &Quarantine,
-    options: &Options,
-    config: Config,
-    context: &Context,
-) -> Fallible<Exit> {
-    let gateway = Gateway::new(config, queue(context.clone()), context.clone());
-    let done = reverify(&gateway, quarantine, options, Instant::now() + LONGEST).await?;
-    println!("{:<8} {}", Q::VENDOR.as_str(), serde_json::to_string(&done)?);
+    let vendor =
+        args.vendor.ok_or("say whose with --vendor: one function's hooks, secrets and queue")?.vendor();
+    let gateway = Gateway::connect(config, vendor, context);
+    let done = reverify(&gateway, &quarantine, options, Instant::now() + LONGEST).await?;
+    println!("{:<8} {}", vendor.as_str(), serde_json::to_string(&done)?);
     Ok(if done.failed + done.unreadable == 0 { Exit::Good } else { Exit::Bad })
 }
 

@@ -15,6 +15,8 @@ pub struct Env {
     read: Arc<Read>,
     /// What the platform handed over beside the environment.
     lent: Arc<RwLock<BTreeMap<&'static str, String>>>,
+    /// What stands in the place of the environment's.
+    own: Arc<BTreeMap<&'static str, Option<String>>>,
 }
 
 impl Env {
@@ -31,7 +33,13 @@ impl Env {
     }
 
     fn new(read: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
-        Self { read: Arc::new(read), lent: Arc::default() }
+        Self { read: Arc::new(read), lent: Arc::default(), own: Arc::default() }
+    }
+
+    /// The same environment with some variables of its own: `None` is unset.
+    #[must_use]
+    pub fn with(&self, own: BTreeMap<&'static str, Option<String>>) -> Self {
+        Self { own: Arc::new(own), ..self.clone() }
     }
 
     /// Takes variables that a platform hands over with each event (FunctionGraph's temporary
@@ -58,6 +66,9 @@ impl Env {
 
     /// As [`get`](Self::get), surrounding blanks and line ends included: for a text with line numbers.
     pub fn text(&self, name: &str) -> Option<String> {
+        if let Some(own) = self.own.get(name) {
+            return own.clone().filter(|value| !value.trim().is_empty());
+        }
         let lent = || self.lent.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
         (self.read)(name).filter(|value| !value.trim().is_empty()).or_else(lent)
     }
@@ -92,6 +103,9 @@ mod tests {
         assert_eq!((env.get("Z"), env.get("Y").as_deref()), (None, Some("y")));
         env.lend([("Y", Some("other".to_owned())), ("A", None)]);
         assert_eq!(env.get("Y").as_deref(), Some("y"), "A is the environment's own, so none is taken");
+        let other = env.with(BTreeMap::from([("A", Some("z".to_owned())), ("Y", None), ("C", None)]));
+        assert_eq!((other.get("A").as_deref(), other.get("Y"), other.get("C")), (Some("z"), None, None));
+        assert!(other.is_on("D"), "the rest is the environment's");
         assert!(env.is_on("C") && env.is_on("D") && !env.is_on("E") && !env.is_on("Z"));
     }
 }

@@ -16,9 +16,8 @@ use crate::config::{Hook, Mode, Oversize};
 use crate::context::Context;
 use crate::delivery::Delivery;
 use crate::message::{Message, Recipe, Unrenderable};
-use crate::queue::{Class, Queue, Receipt, Rest, SendError};
+use crate::queue::{Class, Queue, Receipt, Rest, SendError, Target};
 use crate::spill::{Failure, Folder, Kept, Record, Sent, Spill};
-use crate::telemetry::Line;
 
 /// The class of a delivery that no message can be made of.
 pub(crate) const UNRENDERABLE: &str = "unrenderable";
@@ -40,28 +39,38 @@ pub(crate) enum Fate {
     Unrenderable(Unrenderable),
 }
 
-/// Sends to one queue, and to the store what that does not take.
+/// When things were done.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Times {
+    /// The message was made.
+    pub(crate) rendered: Option<Instant>,
+    /// Sending was over, without success.
+    pub(crate) sent: Option<Instant>,
+}
+
+/// Sends to one target, and to the store what that does not take.
 #[derive(Debug)]
 pub(crate) struct Forwarder<Q> {
+    pub(crate) target: Target,
     pub(crate) queue: Q,
     pub(crate) spill: Option<Spill>,
     pub(crate) context: Context,
 }
 
 impl<Q: Queue> Forwarder<Q> {
-    /// Finds a place for the delivery before `deadline`, and tells the line when things were done.
+    /// Finds a place for the delivery before `deadline`, and notes when things were done.
     pub(crate) async fn forward(
         &self,
         hook: &Hook,
         recipe: &Recipe<'_>,
         delivery: &Delivery,
         deadline: Instant,
-        line: &mut Line,
+        times: &mut Times,
     ) -> Fate {
         let keeping = hook.keeping;
         let spill = self.spill.as_ref().filter(|_| keeping.spill != Mode::Never);
         if let Some((marks, window)) = self.spill.as_ref().zip(keeping.dedupe)
-            && let Some(sent) = marks.was_sent(Q::VENDOR, delivery, window, self.budget(deadline)).await
+            && let Some(sent) = marks.was_sent(&self.target, delivery, window, self.budget(deadline)).await
         {
             return Fate::Repeated(sent);
         }
@@ -69,12 +78,12 @@ impl<Q: Queue> Forwarder<Q> {
             Ok(message) => message,
             Err(error) => return self.bury_unrenderable(spill, delivery, error, deadline).await,
         };
-        line.rendered();
+        times.rendered = Some(Instant::now());
         if keeping.spill == Mode::Always
             && let Some(spill) = spill
         {
             let failure = Failure::other("always", "", self.context.clock.now());
-            let record = Record::new(Q::VENDOR, delivery, Some(message.clone()), failure);
+            let record = Record::new(&self.target, delivery, Some(message.clone()), failure);
             match spill.keep(Folder::Spill, &record, self.budget(deadline)).await {
                 Ok(kept) => return Fate::Spilled(kept, None),
                 // The queue may take it all the same.
@@ -94,7 +103,7 @@ impl<Q: Queue> Forwarder<Q> {
             }
             Err(error) => (message, error),
         };
-        line.sent();
+        times.sent = Some(Instant::now());
         let folder = match error.class.rest() {
             Rest::Wait => Folder::Spill,
             Rest::Dead => Folder::Dead,
@@ -102,7 +111,7 @@ impl<Q: Queue> Forwarder<Q> {
         };
         let Some(spill) = spill else { return Fate::Refused(error) };
         let failure = Failure::of_send(&error, self.context.clock.now());
-        let record = Record::new(Q::VENDOR, delivery, Some(message), failure);
+        let record = Record::new(&self.target, delivery, Some(message), failure);
         match spill.keep(folder, &record, deadline).await {
             Ok(kept) if folder == Folder::Dead => Fate::Dead(kept, error.class.as_str(), record.error),
             Ok(kept) => Fate::Spilled(kept, Some(error)),
@@ -121,7 +130,7 @@ impl<Q: Queue> Forwarder<Q> {
 
     async fn queued(&self, hook: &Hook, delivery: &Delivery, receipt: Receipt, deadline: Instant) -> Fate {
         if let Some(spill) = self.spill.as_ref().filter(|_| hook.keeping.dedupe.is_some()) {
-            spill.mark_sent(Q::VENDOR, delivery, &receipt, deadline).await;
+            spill.mark_sent(&self.target, delivery, &receipt, deadline).await;
         }
         Fate::Queued(receipt)
     }
@@ -134,7 +143,7 @@ impl<Q: Queue> Forwarder<Q> {
         deadline: Instant,
     ) -> Result<Message, SendError> {
         let Some(spill) = &self.spill else { return Err(SendError::ours("there is no store")) };
-        let stored = spill.claim(Q::VENDOR, delivery, deadline).await;
+        let stored = spill.claim(&self.target, delivery, deadline).await;
         let dataref = stored.map_err(|error| SendError::ours(format!("the body: {error}")))?;
         recipe.refer(delivery, &dataref).map_err(|error| SendError::ours(error.to_string()))
     }
@@ -148,7 +157,7 @@ impl<Q: Queue> Forwarder<Q> {
     ) -> Fate {
         let Some(spill) = spill else { return Fate::Unrenderable(error) };
         let failure = Failure::other(UNRENDERABLE, &error, self.context.clock.now());
-        let record = Record::new(Q::VENDOR, delivery, None, failure);
+        let record = Record::new(&self.target, delivery, None, failure);
         match spill.keep(Folder::Dead, &record, deadline).await {
             Ok(kept) => Fate::Dead(kept, UNRENDERABLE, record.error),
             // A store that fails is our fault, and no 422 then.

@@ -131,11 +131,13 @@ pub struct Line {
     pub maybe_stored: bool,
     /// When the request began to arrive; none if no sender waits for the answer.
     pub received: Option<Instant>,
+    /// When the message was made.
+    pub rendered: Option<Instant>,
+    /// When sending was over, without success.
+    pub sent: Option<Instant>,
     metrics: Metrics,
     started: Instant,
     verified: Option<Instant>,
-    rendered: Option<Instant>,
-    sent: Option<Instant>,
     is_written: bool,
 }
 
@@ -169,16 +171,6 @@ impl Line {
     /// Verification is over.
     pub fn verified(&mut self) {
         self.verified = Some(Instant::now());
-    }
-
-    /// The message is made.
-    pub fn rendered(&mut self) {
-        self.rendered = Some(Instant::now());
-    }
-
-    /// Sending is over, without success.
-    pub fn sent(&mut self) {
-        self.sent = Some(Instant::now());
     }
 
     /// Writes the line: information when all is well, a warning when the request is at fault, an

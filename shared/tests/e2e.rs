@@ -15,7 +15,7 @@ use hookmq_emulator::{Fault, FaultKind};
 use hookmq_shared::clock::{Clock, Random};
 use hookmq_shared::context::Context;
 use hookmq_shared::http::{Headers, Request};
-use hookmq_shared::queue::{Queue, Vendor, rocketmq, tdmq};
+use hookmq_shared::queue::{Vendor, rocketmq, tdmq};
 use hookmq_shared::secret::Secret;
 use hookmq_shared::source::{Draft, Settings, Source, Verdict, preset_info, preset_names};
 use proptest::prelude::*;
@@ -23,7 +23,7 @@ use proptest::strategy::ValueTree as _;
 use proptest::test_runner::{Config as Cases, TestRunner};
 use serde_json::Value;
 use source_common::{other_secret_for, params_for, reads_body, secret_for};
-use world::{Answer, VENDOR_SECRETS, World, assert_never_written, is_written, topic};
+use world::{Answer, VENDOR_SECRETS, Vendored, World, assert_never_written, is_written, topic};
 
 const TOKEN: &str = "a-token-of-the-end-to-end-tests";
 const SECRET: &str = "a-secret-of-the-end-to-end-tests";
@@ -57,7 +57,7 @@ both_vendors!(
     a_refused_key_is_left_alone,
 );
 
-fn hook<Q: Queue>(name: &str, rest: &str) -> String {
+fn hook<Q: Vendored>(name: &str, rest: &str) -> String {
     let topic = topic(Q::VENDOR);
     format!(
         "[hooks.{name}]\nsource = \"bearer\"\nsecrets = [\"plain:{TOKEN}\"]\ntopic = \"{topic}\"\n{rest}\n"
@@ -87,7 +87,7 @@ fn signer(preset: &str, secret: &str) -> Source {
 /// Where the senders that sign it send to.
 const URL: &str = "https://hooks.example.com/h";
 
-async fn every_source_is_carried<Q: Queue>(queue: fn(Context) -> Q) {
+async fn every_source_is_carried<Q: Vendored>(queue: fn(Context) -> Q) {
     let mut signers = Vec::new();
     for preset in preset_names() {
         let (secret, signing) = secrets(preset);
@@ -164,7 +164,7 @@ fn forge(preset: &str, request: &Request, signs_bytes: bool) -> Request {
     stranger.sign(draft, 0, Clock::system().now(), &Random::system()).unwrap()
 }
 
-async fn every_body_is_carried<Q: Queue>(queue: fn(Context) -> Q) {
+async fn every_body_is_carried<Q: Vendored>(queue: fn(Context) -> Q) {
     let hooks = hook::<Q>("enveloped", "") + &hook::<Q>("raw", "format = \"raw\"");
     let world = World::start(&hooks, queue).await;
     let text = ".{0,80}".prop_map(String::into_bytes);
@@ -219,7 +219,7 @@ fn body_of(envelope: &str, sent: &[u8]) -> Vec<u8> {
     event["data"].as_str().unwrap().as_bytes().to_vec()
 }
 
-async fn every_refusal_has_its_answer<Q: Queue>(queue: fn(Context) -> Q) {
+async fn every_refusal_has_its_answer<Q: Vendored>(queue: fn(Context) -> Q) {
     let other = match Q::VENDOR {
         Vendor::Tdmq => "other_vendor",
         Vendor::Rocketmq => "other/vendors/topic",
@@ -339,7 +339,7 @@ fn check_problem(answer: &Answer, case: &str) {
     }
 }
 
-async fn a_lost_answer_is_a_repeat_under_one_id<Q: Queue>(queue: fn(Context) -> Q) {
+async fn a_lost_answer_is_a_repeat_under_one_id<Q: Vendored>(queue: fn(Context) -> Q) {
     let world = World::start(&hook::<Q>("h", "deadline = \"3s\""), queue).await;
     for lost in [FaultKind::StoredReset, FaultKind::Truncate] {
         world.emulator.clear();
@@ -370,7 +370,7 @@ async fn a_lost_answer_is_a_repeat_under_one_id<Q: Queue>(queue: fn(Context) -> 
     assert!(ids.len() >= 2 && ids.iter().all(|id| *id == ids[0]), "{ids:?}");
 }
 
-async fn a_refused_key_is_left_alone<Q: Queue>(queue: fn(Context) -> Q) {
+async fn a_refused_key_is_left_alone<Q: Vendored>(queue: fn(Context) -> Q) {
     let world = World::start(&hook::<Q>("h", ""), queue).await;
     let (code, status) = match Q::VENDOR {
         Vendor::Tdmq => ("AuthFailure.SignatureFailure", None),

@@ -205,5 +205,5 @@ fn what_is_wrong_beside_such_a_secret_is_told_at_once() {
     let config = parse(sound);
     assert!(!config.has_errors(), "{:?}", config.mistakes);
     let hook = config.hook("a").unwrap();
-    assert!(hook.source.current().is_none() && hook.recipe(Vendor::Tdmq, "").is_some());
+    assert!(hook.source.current().is_none() && hook.recipe(&Vendor::Tdmq.into(), "").is_some());
 }

@@ -17,12 +17,12 @@ use hookmq_shared::env::Env;
 use hookmq_shared::gateway::Gateway;
 use hookmq_shared::http::Headers;
 use hookmq_shared::quarantine::Quarantine;
-use hookmq_shared::queue::{Queue, Vendor};
+use hookmq_shared::queue::Vendor;
 use hookmq_shared::redrive::{Options, Redriver, Reverified, Summary, list_quarantined, reverify};
 use hookmq_shared::spill::{Folder, Spill};
 use serde_json::Value;
 use tokio::time::Instant;
-use world::{World, assert_never_written, topic};
+use world::{Vendored, World, assert_never_written, topic};
 
 const TOKEN: &str = "a-token-of-the-spill-tests";
 
@@ -68,7 +68,7 @@ struct House {
 }
 
 impl House {
-    async fn start<Q: Queue>(rest: &str, queue: fn(Context) -> Q) -> Self {
+    async fn start<Q: Vendored>(rest: &str, queue: fn(Context) -> Q) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let url = |name: &str| format!("file://{}", dir.path().join(name).display());
         let (spill, quarantine) = (url("spill"), url("quarantine"));
@@ -115,13 +115,13 @@ impl House {
         Config::parse("hooks", &self.hooks, Reading::new(&self.world.context.env, Samples::Accepted))
     }
 
-    fn redriver<Q: Queue>(&self, queue: fn(Context) -> Q) -> Redriver<Q> {
+    fn redriver<Q: Vendored>(&self, queue: fn(Context) -> Q) -> Redriver<Q> {
         let context = self.world.context.clone();
         let spill = Spill::from_env(&context).unwrap().unwrap();
-        Redriver::new(queue(context.clone()), spill, Arc::new(self.config()), context)
+        Redriver::new(Q::VENDOR, queue(context.clone()), spill, Arc::new(self.config()), context)
     }
 
-    async fn redrive<Q: Queue>(&self, queue: fn(Context) -> Q, options: Options) -> Summary {
+    async fn redrive<Q: Vendored>(&self, queue: fn(Context) -> Q, options: Options) -> Summary {
         self.redriver(queue).run(&options, soon()).await.unwrap()
     }
 
@@ -149,7 +149,7 @@ fn now() -> Options {
 }
 
 /// An error of the vendor's by its code.
-fn error<Q: Queue>(tdmq: &str, rocketmq: (&str, u16)) -> FaultKind {
+fn error<Q: Vendored>(tdmq: &str, rocketmq: (&str, u16)) -> FaultKind {
     let (code, status) = match Q::VENDOR {
         Vendor::Tdmq => (tdmq.to_owned(), None),
         Vendor::Rocketmq => (rocketmq.0.to_owned(), http::StatusCode::from_u16(rocketmq.1).ok()),
@@ -157,7 +157,7 @@ fn error<Q: Queue>(tdmq: &str, rocketmq: (&str, u16)) -> FaultKind {
     FaultKind::Error { code, status, message: None, headers: http::HeaderMap::new(), stored: false }
 }
 
-async fn what_the_queue_does_not_take_in_time_is_sent_later<Q: Queue>(queue: fn(Context) -> Q) {
+async fn what_the_queue_does_not_take_in_time_is_sent_later<Q: Vendored>(queue: fn(Context) -> Q) {
     let house = House::start("deadline = \"1500ms\"", queue).await;
     for fault in [FaultKind::Hang, FaultKind::Reset, FaultKind::Throttle] {
         house.world.emulator.clear();
@@ -181,7 +181,7 @@ async fn what_the_queue_does_not_take_in_time_is_sent_later<Q: Queue>(queue: fn(
     assert_never_written(&[TOKEN]);
 }
 
-async fn every_class_has_its_place<Q: Queue>(queue: fn(Context) -> Q) {
+async fn every_class_has_its_place<Q: Vendored>(queue: fn(Context) -> Q) {
     let house = House::start("deadline = \"1500ms\"", queue).await;
     let permanent = error::<Q>("InvalidParameterValue", ("DMS.10540003", 400));
     let config = error::<Q>("ResourceNotFound.Topic", ("DMS.10540019", 404));
@@ -215,7 +215,7 @@ async fn every_class_has_its_place<Q: Queue>(queue: fn(Context) -> Q) {
     assert_eq!(house.send("3", "[3]").await, 413, "too large even as a reference");
 }
 
-async fn what_cannot_be_a_message_is_kept_for_somebody_to_look_at<Q: Queue>(queue: fn(Context) -> Q) {
+async fn what_cannot_be_a_message_is_kept_for_somebody_to_look_at<Q: Vendored>(queue: fn(Context) -> Q) {
     let mut house = House::start("key = \"{json:order.id}\"", queue).await;
     assert_eq!(house.send("1", "{}").await, 200);
     assert_eq!((house.names(Folder::Dead).len(), house.queued().len()), (1, 0));
@@ -227,7 +227,7 @@ async fn what_cannot_be_a_message_is_kept_for_somebody_to_look_at<Q: Queue>(queu
     assert_eq!((house.names(Folder::Dead).len(), house.queued().len()), (0, 1));
 }
 
-async fn a_body_too_large_is_referred_to<Q: Queue>(queue: fn(Context) -> Q) {
+async fn a_body_too_large_is_referred_to<Q: Vendored>(queue: fn(Context) -> Q) {
     let body = format!("{{\"x\":\"{}\"}}", "y".repeat(5 << 20));
     for mode in ["", "spill = \"always\""] {
         let house = House::start(mode, queue).await;
@@ -245,7 +245,7 @@ async fn a_body_too_large_is_referred_to<Q: Queue>(queue: fn(Context) -> Q) {
     assert_eq!(house.send("1", body).await, 413);
 }
 
-async fn a_repeat_is_not_sent_again<Q: Queue>(queue: fn(Context) -> Q) {
+async fn a_repeat_is_not_sent_again<Q: Vendored>(queue: fn(Context) -> Q) {
     let verify = "\n[hooks.h.verify]\nkind = \"token\"\nfrom = \"header:authorization\"\nprefix = \"Bearer \"\n\
                   id = \"header:x-id\"";
     let house = House::start("dedupe = \"24h\"", queue).await;
@@ -275,7 +275,7 @@ async fn a_repeat_is_not_sent_again<Q: Queue>(queue: fn(Context) -> Q) {
     assert_eq!(house.queued().len(), 4);
 }
 
-async fn always_answers_before_the_queue_has_it<Q: Queue>(queue: fn(Context) -> Q) {
+async fn always_answers_before_the_queue_has_it<Q: Vendored>(queue: fn(Context) -> Q) {
     let house = House::start("spill = \"always\"", queue).await;
     assert_eq!(house.send("1", "{}").await, 200);
     assert!(house.world.emulator.requests().is_empty());
@@ -283,7 +283,7 @@ async fn always_answers_before_the_queue_has_it<Q: Queue>(queue: fn(Context) -> 
     assert_eq!(house.queued().len(), 1);
 }
 
-async fn a_store_that_fails_is_no_store<Q: Queue>(queue: fn(Context) -> Q) {
+async fn a_store_that_fails_is_no_store<Q: Vendored>(queue: fn(Context) -> Q) {
     let house = House::start("deadline = \"1500ms\"", queue).await;
     std::fs::write(house.dir.path().join("spill"), "no folder").unwrap();
     house.fail(FaultKind::Throttle);
@@ -292,7 +292,7 @@ async fn a_store_that_fails_is_no_store<Q: Queue>(queue: fn(Context) -> Q) {
     assert_eq!(house.send("1", "{}").await, 200);
 }
 
-async fn nothing_is_deleted_without_a_receipt<Q: Queue>(queue: fn(Context) -> Q) {
+async fn nothing_is_deleted_without_a_receipt<Q: Vendored>(queue: fn(Context) -> Q) {
     let house = House::start("deadline = \"1500ms\"", queue).await;
     house.fail(FaultKind::Throttle);
     for n in 0..7 {
@@ -320,7 +320,7 @@ async fn nothing_is_deleted_without_a_receipt<Q: Queue>(queue: fn(Context) -> Q)
     assert!(broken.exists());
 }
 
-async fn two_redrivers_lose_nothing<Q: Queue>(queue: fn(Context) -> Q) {
+async fn two_redrivers_lose_nothing<Q: Vendored>(queue: fn(Context) -> Q) {
     let house = House::start("deadline = \"1500ms\"", queue).await;
     house.fail(FaultKind::Throttle);
     for n in 0..20 {
@@ -339,7 +339,7 @@ async fn two_redrivers_lose_nothing<Q: Queue>(queue: fn(Context) -> Q) {
     assert!(house.names(Folder::Spill).is_empty());
 }
 
-async fn a_refused_request_is_verified_again<Q: Queue>(queue: fn(Context) -> Q) {
+async fn a_refused_request_is_verified_again<Q: Vendored>(queue: fn(Context) -> Q) {
     let mut house = House::start("quarantine = true", queue).await;
     let live = "a-live-token-of-the-provider";
     let json = ("content-type", "application/json".to_owned());
@@ -360,7 +360,7 @@ async fn a_refused_request_is_verified_again<Q: Queue>(queue: fn(Context) -> Q) 
     let gateway = Gateway::new(house.config(), queue(context.clone()), context.clone());
     let quarantine = Quarantine::from_env(&context).unwrap().unwrap();
     let options = Options::default();
-    assert_eq!(list_quarantined::<Q>(&quarantine, &options, soon()).await.unwrap().len(), 2);
+    assert_eq!(list_quarantined(Q::VENDOR, &quarantine, &options, soon()).await.unwrap().len(), 2);
     let done = reverify(&gateway, &quarantine, &options, soon()).await.unwrap();
     assert_eq!(done, Reverified { found: 2, accepted: 1, rejected: 1, ..Reverified::default() });
     assert_eq!((house.queued()[0].1.clone(), house.queued().len()), (serde_json::json!({"n": 1}), 1));

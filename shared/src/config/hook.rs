@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use super::keeping::{self, Keeping};
 use super::rate::{self, Rate};
+use super::target::Named;
+use super::topics::{self, Topics};
 use super::{Reading, Rotation, keys};
 use crate::message::{Format, Place, Placeholder, Recipe, Template};
-use crate::queue::Vendor;
+use crate::queue::{Target, Vendor};
 use crate::reader::{At, Table};
 
 /// Largest body by default: what a synchronous Lambda invocation can carry.
@@ -38,8 +40,7 @@ pub struct Hook {
     pub rate: Option<Rate>,
     type_prefix: Option<String>,
     events: Option<Vec<String>>,
-    tdmq: Option<Template>,
-    rocketmq: Option<Template>,
+    topics: Topics,
     format: Format,
     keep_original: bool,
     key: Option<Template>,
@@ -52,15 +53,18 @@ impl Hook {
         self.events.as_ref().is_none_or(|wanted| event.is_some_and(|e| wanted.iter().any(|w| w == e)))
     }
 
-    /// How to make messages for a vendor; `None` if the hook has no topic there.
-    pub fn recipe<'h>(&'h self, vendor: Vendor, source_uri: &'h str) -> Option<Recipe<'h>> {
-        let topic = match vendor {
-            Vendor::Tdmq => self.tdmq.as_ref(),
-            Vendor::Rocketmq => self.rocketmq.as_ref(),
-        }?;
+    /// Where deliveries go that a function of this vendor receives: to its own queue, or to the targets
+    /// that the hook names.
+    pub fn targets(&self, own: Vendor) -> Vec<Target> {
+        self.topics.targets(own)
+    }
+
+    /// How to make messages for a target; `None` if the hook has no topic there.
+    pub fn recipe<'h>(&'h self, target: &Target, source_uri: &'h str) -> Option<Recipe<'h>> {
+        let topic = self.topics.of(target)?;
         Some(Recipe {
             topic,
-            is_topic: match vendor {
+            is_topic: match target.vendor() {
                 Vendor::Tdmq => |topic| Vendor::Tdmq.check_topic(topic).is_ok(),
                 Vendor::Rocketmq => |topic| Vendor::Rocketmq.check_topic(topic).is_ok(),
             },
@@ -72,6 +76,12 @@ impl Hook {
             type_prefix: self.type_prefix.as_deref(),
         })
     }
+}
+
+/// Whether this can be the name of a hook or a target: it stands in paths, labels and objects' names.
+pub(super) fn is_name(text: &str) -> bool {
+    (1..=63).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
 /// The hook's path, which a broken hook has too: it answers 503 there. `None` if nobody can tell.
@@ -94,14 +104,18 @@ pub(super) fn path(name: &At<&str>, table: &Table<'_>) -> Option<String> {
 }
 
 /// Reads the rest of the table. Mistakes go to the table; `None` if there is too little to go on.
-pub(super) fn read(name: &At<&str>, path: &str, table: &Table<'_>, with: Reading<'_>) -> Option<Hook> {
-    let well_named = (1..=63).contains(&name.value.len())
-        && name.value.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-    if !well_named {
+pub(super) fn read(
+    name: &At<&str>,
+    path: &str,
+    table: &Table<'_>,
+    with: Reading<'_>,
+    known: &[Named],
+) -> Option<Hook> {
+    if !is_name(name.value) {
         table.error("", "a hook's name is 1 to 63 of a-z, 0-9 and \"-\"");
     }
     let keys = keys::read(name.value, table, with);
-    let topics = topics(table);
+    let topics = topics::read(table, known);
     let events = table.strings("events").map(|list| {
         if list.value.is_empty() {
             table.error("events", "an empty list would drop every delivery: leave it out to take all");
@@ -129,13 +143,16 @@ pub(super) fn read(name: &At<&str>, path: &str, table: &Table<'_>, with: Reading
     }
     let rate = rate::read(table);
     let keeping = keeping::read(table, with.env, format, keys.as_ref().map(|(source, _)| &**source));
-    let (tdmq, rocketmq) = topics?;
+    let topics = topics?;
     let (source, rotation) = keys?;
     if !source.names_events() && events.is_some() {
         table.error("events", "this source names no events");
     }
-    for (at, template) in [("topic", &tdmq), ("topic", &rocketmq), ("key", &key), ("tag", &tag)] {
-        for placeholder in template.iter().flat_map(Template::placeholders) {
+    let templates = topics.templates().map(|topic| ("topic", topic));
+    for (at, template) in
+        templates.chain(key.iter().map(|t| ("key", t))).chain(tag.iter().map(|t| ("tag", t)))
+    {
+        for placeholder in template.placeholders() {
             match placeholder {
                 Placeholder::Event if !source.names_events() => {
                     table.error(at, "this source names no events: leave {event} out");
@@ -153,10 +170,10 @@ pub(super) fn read(name: &At<&str>, path: &str, table: &Table<'_>, with: Reading
     for warning in source.warnings() {
         table.warning(if table.has("verify") { "verify" } else { "source" }, warning);
     }
-    if format == Format::Raw && tdmq.is_some() {
+    if format == Format::Raw && topics.any(Vendor::Tdmq) {
         table.warning("format", "a raw TDMQ message carries no delivery id: consumers cannot tell repeats");
     }
-    if (key.is_some() || tag.is_some()) && rocketmq.is_none() && format == Format::Raw {
+    if (key.is_some() || tag.is_some()) && !topics.any(Vendor::Rocketmq) && format == Format::Raw {
         table.warning("key", "TDMQ has neither keys nor tags, and raw carries none");
     }
     Some(Hook {
@@ -171,53 +188,12 @@ pub(super) fn read(name: &At<&str>, path: &str, table: &Table<'_>, with: Reading
         keeping,
         rate,
         events,
-        tdmq,
-        rocketmq,
+        topics,
         format,
         keep_original,
         key,
         tag,
     })
-}
-
-/// The topics of both vendors. One string is TDMQ's with a `/` and RocketMQ's without.
-fn topics(table: &Table<'_>) -> Option<(Option<Template>, Option<Template>)> {
-    let durable = table.bool("durable").is_none_or(|d| d.value);
-    let read = |table: &Table<'_>, key: &'static str, vendor| {
-        let template = template(table, key, Place::Topic)?;
-        check_topic(table, key, &template, vendor, durable);
-        Some(template)
-    };
-    if table.is_str("topic") {
-        let is_tdmq = table.str("topic").is_some_and(|topic| topic.value.contains('/'));
-        return Some(if is_tdmq {
-            (read(table, "topic", Vendor::Tdmq), None)
-        } else {
-            (None, read(table, "topic", Vendor::Rocketmq))
-        });
-    }
-    if !table.has("topic") {
-        table.error("topic", "is missing: write the topic that deliveries go to");
-        return None;
-    }
-    let both = table.table("topic")?;
-    let topics = (read(&both, "tdmq", Vendor::Tdmq), read(&both, "rocketmq", Vendor::Rocketmq));
-    if !both.has("tdmq") && !both.has("rocketmq") {
-        table.error("topic", "names no topic: write { tdmq = \"…\", rocketmq = \"…\" }");
-    }
-    both.finish();
-    Some(topics)
-}
-
-fn check_topic(table: &Table<'_>, key: &'static str, topic: &Template, vendor: Vendor, durable: bool) {
-    // Stands for any value that a placeholder of a topic may have: long enough by itself.
-    let outline = topic.outline("xxx");
-    if let Err(error) = vendor.check_topic(&outline) {
-        table.error(key, error);
-    }
-    if outline.starts_with("non-persistent:") && durable {
-        table.error(key, "a non-persistent topic stores nothing: write durable = false to accept that");
-    }
 }
 
 fn template(table: &Table<'_>, key: &'static str, place: Place) -> Option<Template> {

@@ -10,13 +10,15 @@ mod published;
 mod rate;
 mod rotation;
 mod syntax;
+mod target;
+mod topics;
 
 use std::path::PathBuf;
 
 use toml::de::DeTable;
 
 use crate::env::Env;
-use crate::queue::EnvProblem;
+use crate::queue::{EnvProblem, Target};
 pub use crate::reader::{Mistake, Severity};
 use crate::reader::{Mistakes, Table};
 use crate::secret::Secret;
@@ -25,6 +27,7 @@ pub use keeping::{Keeping, Mode, Oversize};
 pub use published::is_published;
 pub use rate::{Excess, Rate};
 pub use rotation::Rotation;
+pub use target::Named;
 
 /// The workspace's own `hooks.toml` at build time: SAM's build copies only the binary.
 const BUILT_IN: &str = include_str!("../../../hooks.toml");
@@ -73,6 +76,8 @@ pub struct Config {
     pub mistakes: Vec<Mistake>,
     /// Everything wrong with the environment that concerns hooks.
     pub problems: Vec<EnvProblem>,
+    /// The sound targets of the hooks file.
+    pub targets: Vec<Named>,
     hooks: Vec<Entry>,
     /// Whether every hook's path is known; if not, an unknown path may be that of a broken hook.
     complete: bool,
@@ -127,7 +132,7 @@ impl Config {
         };
         let mistakes = Mistakes::new(name, "");
         mistakes.error(0, "", unreadable);
-        Self::new(with.env, Vec::new(), mistakes, false)
+        Self::new(with.env, Vec::new(), Vec::new(), mistakes, false)
     }
 
     /// Reads hooks from `text`; `file` is the name that mistakes are reported under.
@@ -138,6 +143,7 @@ impl Config {
         let (document, _) = DeTable::parse_recoverable(&usable.text);
         let mut hooks = Vec::new();
         let root = Table::new(&mistakes, "", 0, document.get_ref());
+        let targets = target::read_all(&root);
         let before = mistakes.errors();
         let tables = root.table("hooks").map(|table| table.named_tables()).unwrap_or_default();
         root.finish();
@@ -147,10 +153,9 @@ impl Config {
             let path = hook::path(&name, &table);
             complete &= path.is_some();
             let path = path.unwrap_or_else(|| format!("/{}", name.value));
-            let hook = hook::read(&name, &path, &table, with);
+            let hook = hook::read(&name, &path, &table, with, &targets);
             table.finish();
-            let sound =
-                mistakes.errors() == before && usable.spoiled.iter().all(|spoiled| spoiled != name.value);
+            let sound = mistakes.errors() == before && !usable.is_spoiled(name.value);
             let hook = hook.filter(|_| sound);
             hooks.push((name.offset, Entry { name: name.value.to_owned(), path, hook }));
         }
@@ -159,10 +164,10 @@ impl Config {
             mistakes.warning(0, "hooks", "there is no hook: add a [hooks.NAME] table");
         }
         let hooks = hooks.into_iter().map(|(_, entry)| entry).collect();
-        Self::new(with.env, hooks, mistakes, complete)
+        Self::new(with.env, targets, hooks, mistakes, complete)
     }
 
-    fn new(env: &Env, hooks: Vec<Entry>, mistakes: Mistakes, complete: bool) -> Self {
+    fn new(env: &Env, targets: Vec<Named>, hooks: Vec<Entry>, mistakes: Mistakes, complete: bool) -> Self {
         let base_path = env.get("BASE_PATH").unwrap_or_default();
         let base_path = base_path.trim_matches('/');
         let source_uri = env.get("SOURCE_URI").unwrap_or_default().trim_end_matches('/').to_owned();
@@ -179,6 +184,7 @@ impl Config {
             source_uri,
             mistakes: mistakes.into_sorted(),
             problems,
+            targets,
             hooks,
             complete,
         }
@@ -194,6 +200,23 @@ impl Config {
             None if self.complete => Lookup::Unknown,
             None => Lookup::Broken("?"),
         }
+    }
+
+    /// The target's own environment; that of the function for a vendor's default.
+    pub fn env_of(&self, target: &Target, env: &Env) -> Env {
+        let named = self.targets.iter().find(|named| named.target == *target);
+        named.map_or_else(|| env.clone(), |named| named.env(env))
+    }
+
+    /// What is wrong with a target's environment, under the name that the user gave it.
+    pub fn locate(&self, target: &Target, problem: &EnvProblem) -> String {
+        let named = self.targets.iter().find(|named| named.target == *target);
+        named.map_or_else(|| problem.to_string(), |named| named.locate(problem))
+    }
+
+    /// Whether that stands in the hooks file, and not in the environment.
+    pub fn is_own(&self, target: &Target, problem: &EnvProblem) -> bool {
+        self.targets.iter().any(|named| named.target == *target && named.is_own(problem))
     }
 
     /// The sound hooks.

@@ -53,12 +53,12 @@ fn the_documented_file_is_understood() {
     assert_eq!(errors(&config), [""; 0]);
     let Lookup::Hook(github) = config.lookup("/tdmq/github") else { panic!("no hook") };
     assert!(github.wants(Some("push")) && !github.wants(Some("fork")) && !github.wants(None));
-    assert!(github.recipe(Vendor::Rocketmq, "").is_some());
+    assert!(github.recipe(&Vendor::Rocketmq.into(), "").is_some());
     assert_eq!(github.deadline.as_secs(), 10);
     let Lookup::Hook(erp) = config.lookup("/tdmq/erp/orders/") else { panic!("no hook") };
     assert_eq!((erp.deadline.as_secs(), erp.max_body), (8, 512 * 1024));
-    assert_eq!(erp.recipe(Vendor::Tdmq, "").unwrap().format, Format::Raw);
-    assert!(erp.recipe(Vendor::Rocketmq, "").is_none());
+    assert_eq!(erp.recipe(&Vendor::Tdmq.into(), "").unwrap().format, Format::Raw);
+    assert!(erp.recipe(&Vendor::Rocketmq.into(), "").is_none());
     assert!(matches!(config.lookup("/tdmq/erp"), Lookup::Unknown));
     assert!(matches!(config.lookup("/tdmqgithub"), Lookup::Unknown));
     // Without the prefix too: some triggers strip it.
@@ -421,7 +421,7 @@ fn the_original_is_kept_where_there_is_one() {
     let config = hook("feishu", "");
     assert_eq!(errors(&config), [""; 0]);
     let Lookup::Hook(feishu) = config.lookup("/tdmq/h") else { panic!("no hook") };
-    assert!(feishu.recipe(Vendor::Rocketmq, "").unwrap().keep_original);
+    assert!(feishu.recipe(&Vendor::Rocketmq.into(), "").unwrap().keep_original);
     let want = "hooks.toml:5: error: hooks.h.keep_original: needs encrypted events and format = \"cloudevents\": \
                 leave it out";
     assert_eq!(errors(&hook("github", "")), [want]);

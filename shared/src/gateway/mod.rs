@@ -1,32 +1,32 @@
 //! The composition: one request's way from the host to the queue and back (contract 2.4).
 
 mod readmit;
+mod settle;
 mod verify;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use crate::clock::Timestamp;
 use crate::config::{Config, Hook, Lookup};
 use crate::context::Context;
-use crate::delivery::Delivery;
 use crate::fetch::Fetcher;
-use crate::forward::{Fate, Forwarder, UNRENDERABLE};
+use crate::forward::Forwarder;
 use crate::host::Service;
 use crate::http::{MAX_HEADER_BYTES, MAX_HEADERS, Request, Response};
-use crate::message::Recipe;
 use crate::metrics::Metrics;
 use crate::problem::Problem;
 use crate::quarantine::Quarantine;
-use crate::queue::{Class, Queue, Receipt, SendError};
+use crate::queue::{Class, Client, Queue, Target, Vendor};
 use crate::rate::Rates;
 use crate::secret::Resolver;
-use crate::source::Source;
 use crate::spill::Spill;
 use crate::telemetry::{Line, Outcome};
 pub(crate) use readmit::Readmission;
+use settle::Lane;
 use verify::{Refused, Verified, Why};
 
 /// Seconds after which a sender may try again when a person must act first, and when not.
@@ -43,14 +43,15 @@ const CONFIG: &str = Class::Config.as_str();
 /// Bytes of the longest event that is logged.
 const MAX_LOGGED_EVENT: usize = 256;
 
-/// Receives requests for one queue.
+/// Receives requests of the hooks, for the queue of one vendor or the targets that a hook names.
 #[derive(Debug)]
 pub struct Gateway<Q>(Arc<Inner<Q>>);
 
 #[derive(Debug)]
 struct Inner<Q> {
     config: Config,
-    forwarder: Forwarder<Q>,
+    own: Vendor,
+    forwarders: Vec<Forwarder<Q>>,
     quarantine: Option<Quarantine>,
     context: Context,
     fetcher: Fetcher,
@@ -66,7 +67,8 @@ impl<Q> Clone for Gateway<Q> {
 }
 
 impl<Q: Queue> Gateway<Q> {
-    /// Puts the parts together and logs every mistake in them; it serves what it can.
+    /// Puts the parts together and logs every mistake in them; it serves what it can. There is no other
+    /// target than the queue.
     pub fn new(config: Config, queue: Q, context: Context) -> Self {
         let metrics = Metrics::from_env(&context, config.names());
         Self::with_metrics(config, queue, context, metrics)
@@ -74,24 +76,72 @@ impl<Q: Queue> Gateway<Q> {
 
     /// As [`new`](Self::new), and counts where it is told to.
     pub fn with_metrics(config: Config, queue: Q, context: Context, metrics: Metrics) -> Self {
+        let own = queue.vendor();
+        Self::assemble(config, own, vec![(own.into(), queue)], context, metrics)
+    }
+
+    fn assemble(
+        config: Config,
+        own: Vendor,
+        queues: Vec<(Target, Q)>,
+        context: Context,
+        metrics: Metrics,
+    ) -> Self {
         for mistake in &config.mistakes {
             match mistake.severity {
                 crate::config::Severity::Error => tracing::error!(%mistake, "configuration"),
                 crate::config::Severity::Warning => tracing::warn!(%mistake, "configuration"),
             }
         }
+        for (target, queue) in &queues {
+            for problem in queue.problems() {
+                tracing::error!(problem = config.locate(target, &problem), "configuration");
+            }
+        }
         let (spill, quarantine) = (Spill::from_env(&context), Quarantine::from_env(&context));
         let stores = spill.as_ref().err().into_iter().chain(quarantine.as_ref().err());
         let store = spill.iter().flatten().find_map(|spill| spill.store().problem());
-        for problem in config.problems.iter().chain(&queue.problems()).chain(stores).chain(&store) {
+        for problem in config.problems.iter().chain(stores).chain(&store) {
             tracing::error!(%problem, "configuration");
         }
         let (fetcher, resolver) = (Fetcher::new(&context.env), Resolver::new(&context.env));
         // Without the store, what it should have taken is answered 503: nothing is lost.
-        let forwarder = Forwarder { queue, spill: spill.unwrap_or(None), context: context.clone() };
+        let spill = spill.unwrap_or(None);
+        let forwarder =
+            |(target, queue)| Forwarder { target, queue, spill: spill.clone(), context: context.clone() };
+        let forwarders = queues.into_iter().map(forwarder).collect();
         let quarantine = quarantine.unwrap_or(None);
         let rates = Rates::default();
-        Self(Arc::new(Inner { config, forwarder, quarantine, context, fetcher, resolver, rates, metrics }))
+        Self(Arc::new(Inner {
+            config,
+            own,
+            forwarders,
+            quarantine,
+            context,
+            fetcher,
+            resolver,
+            rates,
+            metrics,
+        }))
+    }
+
+    /// Whose queue it serves where a hook names no targets.
+    pub fn vendor(&self) -> Vendor {
+        self.0.own
+    }
+
+    /// The ways that the hook's deliveries go; what is wrong with one of them.
+    fn lanes<'g>(&'g self, hook: &'g Hook) -> Result<Vec<Lane<'g, Q>>, Why> {
+        let Inner { config, own, forwarders, .. } = &*self.0;
+        let wrong = |message| Why(CONFIG, message);
+        let lane = |target: Target| {
+            let forwarder = forwarders.iter().find(|forwarder| forwarder.target == target);
+            let forwarder = forwarder.ok_or_else(|| wrong(format!("there is no target {target} here")))?;
+            let recipe = hook.recipe(&target, &config.source_uri);
+            let recipe = recipe.ok_or_else(|| wrong(format!("the hook has no topic for {target}")))?;
+            Ok((forwarder, recipe))
+        };
+        hook.targets(*own).into_iter().map(lane).collect()
     }
 
     /// Answers a request, and tells the line how it went.
@@ -118,9 +168,9 @@ impl<Q: Queue> Gateway<Q> {
             }
         };
         line.hook = Some(hook.name.clone());
-        let Some(recipe) = hook.recipe(Q::VENDOR, &config.source_uri) else {
-            let why = Why(CONFIG, format!("the hook has no topic for {}", Q::VENDOR.as_str()));
-            return ours(line, why, RETRY_AFTER_REPAIR);
+        let lanes = match self.lanes(hook) {
+            Ok(lanes) => lanes,
+            Err(why) => return ours(line, why, RETRY_AFTER_REPAIR),
         };
         let allowed = hook.methods;
         if !allowed.split(", ").any(|method| method == request.method) {
@@ -149,7 +199,7 @@ impl<Q: Queue> Gateway<Q> {
             Err(Refused::Rejected(why)) => {
                 why.tell(line);
                 if let Some((quarantine, request)) = copy {
-                    quarantine.keep(Q::VENDOR, &hook.name, request, now, deadline).await;
+                    quarantine.keep(self.0.own, &hook.name, request, now, deadline).await;
                 }
                 let forbids = hook.refusal == 403;
                 let problem = if forbids { Problem::Forbidden } else { Problem::Unauthorized };
@@ -163,65 +213,35 @@ impl<Q: Queue> Gateway<Q> {
             }
             Err(Refused::Unavailable(why)) => return ours(line, why, RETRY_AFTER),
         };
-        let (outcome, settled) = self.settle((hook, &source), &recipe, &delivery, deadline, line).await;
+        let (outcome, settled) = self.settle((hook, &source), &lanes, &delivery, deadline, line).await;
         match settled {
             Ok(ack) => (outcome, ack),
             Err(problem) => answer(outcome, problem),
         }
     }
+}
 
-    /// Finds a place for a verified delivery: the sender's ack means that it has one.
-    async fn settle(
-        &self,
-        (hook, source): (&Hook, &Source),
-        recipe: &Recipe<'_>,
-        delivery: &Delivery,
-        deadline: Instant,
-        line: &mut Line,
-    ) -> (Outcome, Result<Response, Problem>) {
-        // The body may hold the event's name: what is no name is not logged.
-        line.event = delivery.event.clone().filter(|event| event.len() <= MAX_LOGGED_EVENT);
-        line.delivery = Some(delivery.id.clone());
-        line.secret = delivery.secret;
-        line.verifier = delivery.verifier;
-        if !hook.wants(delivery.event.as_deref()) {
-            return (Outcome::Ignored, Ok(source.ack("ignored", delivery)));
-        }
-        if let Some(rate) = hook.rate
-            && let Err(wait) = self.0.rates.take(&hook.name, rate.allowance())
-        {
-            Why("rate", format!("more than the hook's {rate}")).tell(line);
-            return (Outcome::Limited, Err(rate.problem(wait)));
-        }
-        let accepted = || source.ack("accepted", delivery);
-        match self.0.forwarder.forward(hook, recipe, delivery, deadline, line).await {
-            Fate::Queued(receipt) => (Outcome::Accepted, Ok(with_receipt(accepted(), receipt, line))),
-            Fate::Repeated(_) => (Outcome::Repeated, Ok(accepted())),
-            Fate::Spilled(_, error) => {
-                match error {
-                    Some(error) => note(error, line),
-                    None => line.class = Some("always"),
-                }
-                (Outcome::Spilled, Ok(accepted()))
-            }
-            Fate::Dead(_, class, failure) => {
-                line.class = Some(class);
-                line.reason = Some(format!("{}: {}", failure.errorclass, failure.errormessage));
-                line.attempts = failure.errorattempts;
-                line.code = failure.errorcode;
-                (Outcome::Dead, Ok(accepted()))
-            }
-            Fate::Unrenderable(error) => {
-                Why(UNRENDERABLE, error.to_string()).tell(line);
-                (Outcome::Unprocessable, Err(Problem::Unprocessable))
-            }
-            Fate::Refused(error) => {
-                let problem = problem(&error);
-                note(error, line);
-                let is_too_large = problem == Problem::TooLarge;
-                (if is_too_large { Outcome::TooLarge } else { Outcome::Unavailable }, Err(problem))
+impl Gateway<Client> {
+    /// A function's gateway: with a client for each target that its hooks name, and one for the vendor's
+    /// own queue.
+    pub fn connect(config: Config, vendor: Vendor, context: &Context) -> Self {
+        let metrics = Metrics::from_env(context, config.names());
+        let mut targets: Vec<Target> = Vec::new();
+        for target in config.hooks().flat_map(|hook| hook.targets(vendor)) {
+            if !targets.contains(&target) {
+                targets.push(target);
             }
         }
+        if targets.is_empty() {
+            targets.push(vendor.into());
+        }
+        let queue = |target: Target| {
+            let own = Context { env: config.env_of(&target, &context.env), ..context.clone() };
+            let queue = Client::new(target.vendor(), own);
+            (target, queue)
+        };
+        let queues = targets.into_iter().map(queue).collect();
+        Self::assemble(config, vendor, queues, context.clone(), metrics)
     }
 }
 
@@ -239,7 +259,7 @@ impl<Q: Queue> Service for Gateway<Q> {
     }
 
     fn is_ready(&self) -> bool {
-        self.0.config.hooks().any(|hook| hook.recipe(Q::VENDOR, "").is_some())
+        self.0.config.hooks().any(|hook| self.lanes(hook).is_ok())
     }
 
     fn metrics(&self) -> Option<&Metrics> {
@@ -247,9 +267,9 @@ impl<Q: Queue> Service for Gateway<Q> {
     }
 
     async fn prewarm(&self) {
-        let Forwarder { queue, spill, .. } = &self.0.forwarder;
-        queue.prewarm().await;
-        if let Some(spill) = spill {
+        // At once, while the function starts: connecting is waiting.
+        join_all(self.0.forwarders.iter().map(|forwarder| forwarder.queue.prewarm())).await;
+        if let Some(spill) = self.0.forwarders.first().and_then(|forwarder| forwarder.spill.as_ref()) {
             spill.prewarm().await;
         }
     }
@@ -261,41 +281,4 @@ fn deadline(hook: &Hook, request: &Request) -> Instant {
     let margin = (hook.deadline / 10).min(Duration::from_millis(500));
     let own = request.received + hook.deadline.saturating_sub(margin);
     request.deadline.map_or(own, |platform| platform.min(own))
-}
-
-/// The ack of a delivery that is in the queue names its message.
-fn with_receipt(mut ack: Response, receipt: Receipt, line: &mut Line) -> Response {
-    // The id is the vendor's text: only what may stand in a header field goes there.
-    if receipt.message_id.bytes().all(|b| b.is_ascii_graphic()) {
-        ack = ack.with("x-hookmq-message-id", receipt.message_id.clone());
-    }
-    line.attempts = receipt.attempts;
-    line.vendor_request_id = receipt.request_id;
-    line.message_id = Some(receipt.message_id);
-    ack
-}
-
-/// Contract 2.5 where nobody has the delivery: what is too large is the sender's to know; everything else is
-/// our fault or the vendor's, and is asked for again.
-fn problem(error: &SendError) -> Problem {
-    let default = match error.class {
-        Class::TooLarge => return Problem::TooLarge,
-        Class::Throttle | Class::Transient | Class::Ambiguous | Class::ClockSkew | Class::AuthRefresh => {
-            RETRY_AFTER
-        }
-        Class::Permanent | Class::Config | Class::Auth | Class::Permission | Class::Quota => {
-            RETRY_AFTER_REPAIR
-        }
-    };
-    let asked = error.retry_after.and_then(|d| u32::try_from(d.as_secs()).ok()).unwrap_or(0);
-    Problem::Unavailable { retry_after: asked.clamp(default, 3600) }
-}
-
-fn note(error: SendError, line: &mut Line) {
-    line.class = Some(error.class.as_str());
-    line.reason = Some(error.to_string());
-    line.attempts = error.attempts;
-    line.maybe_stored = error.maybe_stored;
-    line.code = error.code;
-    line.vendor_request_id = error.request_id;
 }

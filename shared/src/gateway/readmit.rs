@@ -25,11 +25,8 @@ impl<Q: Queue> Gateway<Q> {
         let request_id = context.random.uuid();
         let mut line = Line::new(&request_id, &self.0.metrics);
         line.hook = Some(quarantined.hook.clone());
-        let recipe = config.hook(&quarantined.hook).and_then(|hook| {
-            let recipe = hook.recipe(Q::VENDOR, &config.source_uri)?;
-            Some((hook, recipe))
-        });
-        let Some((hook, recipe)) = recipe else {
+        let sound = config.hook(&quarantined.hook).and_then(|hook| Some((hook, self.lanes(hook).ok()?)));
+        let Some((hook, lanes)) = sound else {
             Why(CONFIG, "there is no sound hook of this name".to_owned()).tell(&mut line);
             line.write(Outcome::Unavailable, 503);
             return Readmission::Unavailable;
@@ -39,7 +36,7 @@ impl<Q: Queue> Gateway<Q> {
         match self.verify(hook, request, received_at, deadline).await {
             Ok(Verified::Delivery(delivery, source)) => {
                 let (outcome, settled) =
-                    self.settle((hook, &source), &recipe, &delivery, deadline, &mut line).await;
+                    self.settle((hook, &source), &lanes, &delivery, deadline, &mut line).await;
                 let status = settled.as_ref().map_or_else(|problem| problem.status(), |ack| ack.status);
                 line.write(outcome, status);
                 settled.map_or(Readmission::Unavailable, |_| Readmission::Accepted)

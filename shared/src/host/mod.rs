@@ -31,7 +31,7 @@ use crate::gateway::Gateway;
 use crate::http::{Request, Response};
 use crate::metrics::Metrics;
 use crate::problem::Problem;
-use crate::queue::Queue;
+use crate::queue::Vendor;
 use crate::telemetry;
 pub use job::redrive;
 pub(crate) use lambda::RUNTIME_API;
@@ -87,13 +87,13 @@ pub enum HostError {
     Signal(#[source] io::Error),
 }
 
-/// A function, whole: `main` names the queue and calls this.
+/// A function, whole: `main` names the vendor and calls this.
 ///
 /// Mistakes in the configuration do not keep it from starting: an init that fails takes every hook
 /// down, the sound ones too.
-pub async fn run<Q: Queue>(queue: impl FnOnce(Context) -> Q) -> Result<(), HostError> {
+pub async fn run(vendor: Vendor) -> Result<(), HostError> {
     let (config, context) = start();
-    let gateway = Gateway::new(config, queue(context.clone()), context.clone());
+    let gateway = Gateway::connect(config, vendor, &context);
     if context.env.is_on("PREWARM") {
         gateway.prewarm().await;
     }

@@ -10,7 +10,6 @@ use serde_json::{Map, Value, json};
 
 use super::Ended;
 use crate::clock::Clock;
-use crate::queue::Vendor;
 use crate::redrive::Summary;
 use crate::telemetry::Outcome;
 
@@ -72,9 +71,9 @@ impl Emf {
         self.write(document);
     }
 
-    pub(super) fn redriven(&self, vendor: Vendor, summary: Option<&Summary>, is_all: bool) {
+    pub(super) fn redriven(&self, target: &str, summary: Option<&Summary>, is_all: bool) {
         let mut document = Document::new(&self.namespace);
-        document.set("Vendor", vendor.as_str());
+        document.set("Target", target);
         let mut metrics = vec![("RedriveErrors", "Count", json!(u8::from(summary.is_none())))];
         if let Some(summary) = summary {
             metrics.extend([
@@ -89,7 +88,7 @@ impl Emf {
                 ]);
             }
         }
-        document.metrics(&[&["Vendor"], &[]], &metrics);
+        document.metrics(&[&["Target"], &[]], &metrics);
         self.write(document);
     }
 

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Labels are few and known beforehand: hooks of the configuration, outcomes, classes, the numbers of
-//! secrets, vendors. Nothing of a request is among them, so nobody can make new ones.
+//! secrets, targets. Nothing of a request is among them, so nobody can make new ones.
 
 mod emf;
 mod prometheus;
@@ -21,7 +21,7 @@ use crate::clock::Clock;
 use crate::context::Context;
 use crate::host::{InFlight, RUNTIME_API};
 use crate::problem::Problem;
-use crate::queue::{EnvProblem, Vendor};
+use crate::queue::EnvProblem;
 use crate::redrive::Summary;
 use crate::telemetry::Outcome;
 use emf::Emf;
@@ -150,11 +150,11 @@ impl Metrics {
     }
 
     /// A run of the redriver ended, or could not begin. `is_all`: it looked at all that is spilled.
-    pub(crate) fn redriven(&self, vendor: Vendor, summary: Option<&Summary>, is_all: bool) {
+    pub(crate) fn redriven(&self, target: &str, summary: Option<&Summary>, is_all: bool) {
         match &self.0.sink {
             Sink::Off => {}
-            Sink::Registry(registry) => registry.redriven(vendor, summary, is_all),
-            Sink::Emf(emf) => emf.redriven(vendor, summary, is_all),
+            Sink::Registry(registry) => registry.redriven(target, summary, is_all),
+            Sink::Emf(emf) => emf.redriven(target, summary, is_all),
         }
     }
 

@@ -30,17 +30,19 @@ pub(super) fn render(hooks: &[String], counts: &Counts, in_flight: InFlight) -> 
         }
     }
 
-    let by_vendor = |(labels, n): (&(&'static str, &'static str), &u64)| {
-        (vec![("vendor", labels.0), ("result", labels.1)], *n)
-    };
+    fn by_target<'c>(counted: (&'c (String, &'static str), &u64)) -> (Labels<'c>, u64) {
+        let ((target, result), n) = counted;
+        (vec![("target", target.as_str()), ("result", *result)], *n)
+    }
     let help = "Runs of the redriver, by whether they could begin.";
-    text.family("hookmq_redrive_runs_total", "counter", help, counts.runs.iter().map(by_vendor));
+    text.family("hookmq_redrive_runs_total", "counter", help, counts.runs.iter().map(by_target));
     let help = "Spilled deliveries that the redriver tried, by what became of them.";
-    text.family("hookmq_redriven_total", "counter", help, counts.redriven.iter().map(by_vendor));
+    text.family("hookmq_redriven_total", "counter", help, counts.redriven.iter().map(by_target));
 
-    let depths = counts.spilled.iter().map(|(vendor, left)| (vec![("vendor", *vendor)], left.depth));
+    let depths = counts.spilled.iter().map(|(target, left)| (vec![("target", target.as_str())], left.depth));
     text.family("hookmq_spill_depth", "gauge", "Deliveries that the redriver's last run left.", depths);
-    let ages = counts.spilled.iter().map(|(vendor, left)| (vec![("vendor", *vendor)], left.oldest_age_s));
+    let ages =
+        counts.spilled.iter().map(|(target, left)| (vec![("target", target.as_str())], left.oldest_age_s));
     let help = "Age of the oldest of them, 0 if there is none.";
     text.family("hookmq_spill_oldest_age_seconds", "gauge", help, ages);
 
@@ -128,7 +130,6 @@ mod tests {
 
     use super::super::{Ended, Metrics};
     use super::*;
-    use crate::queue::Vendor;
     use crate::redrive::Summary;
     use crate::telemetry::Outcome;
 
@@ -147,9 +148,9 @@ mod tests {
         metrics.ended(ended("c", Outcome::Refused));
         let summary =
             Summary { found: 9, sent: 4, dead: 1, failed: 2, oldest_age_s: Some(77), ..Summary::default() };
-        metrics.redriven(Vendor::Tdmq, Some(&summary), true);
-        metrics.redriven(Vendor::Rocketmq, None, true);
-        metrics.redriven(Vendor::Tdmq, Some(&Summary { sent: 1, ..Summary::default() }), false);
+        metrics.redriven("tdmq", Some(&summary), true);
+        metrics.redriven("rocketmq", None, true);
+        metrics.redriven("tdmq", Some(&Summary { sent: 1, ..Summary::default() }), false);
         let text = metrics.text(InFlight { requests: 3, bytes: 4096 }).unwrap();
         let expected = r#"# HELP hookmq_deliveries_total Requests, by how they ended and why.
 # TYPE hookmq_deliveries_total counter
@@ -179,20 +180,20 @@ hookmq_ack_seconds_sum{hook="b"} 0.72
 hookmq_ack_seconds_count{hook="b"} 2
 # HELP hookmq_redrive_runs_total Runs of the redriver, by whether they could begin.
 # TYPE hookmq_redrive_runs_total counter
-hookmq_redrive_runs_total{vendor="rocketmq",result="failed"} 1
-hookmq_redrive_runs_total{vendor="tdmq",result="done"} 2
+hookmq_redrive_runs_total{target="rocketmq",result="failed"} 1
+hookmq_redrive_runs_total{target="tdmq",result="done"} 2
 # HELP hookmq_redriven_total Spilled deliveries that the redriver tried, by what became of them.
 # TYPE hookmq_redriven_total counter
-hookmq_redriven_total{vendor="tdmq",result="dead"} 1
-hookmq_redriven_total{vendor="tdmq",result="failed"} 2
-hookmq_redriven_total{vendor="tdmq",result="repeated"} 0
-hookmq_redriven_total{vendor="tdmq",result="sent"} 5
+hookmq_redriven_total{target="tdmq",result="dead"} 1
+hookmq_redriven_total{target="tdmq",result="failed"} 2
+hookmq_redriven_total{target="tdmq",result="repeated"} 0
+hookmq_redriven_total{target="tdmq",result="sent"} 5
 # HELP hookmq_spill_depth Deliveries that the redriver's last run left.
 # TYPE hookmq_spill_depth gauge
-hookmq_spill_depth{vendor="tdmq"} 4
+hookmq_spill_depth{target="tdmq"} 4
 # HELP hookmq_spill_oldest_age_seconds Age of the oldest of them, 0 if there is none.
 # TYPE hookmq_spill_oldest_age_seconds gauge
-hookmq_spill_oldest_age_seconds{vendor="tdmq"} 77
+hookmq_spill_oldest_age_seconds{target="tdmq"} 77
 # HELP hookmq_requests_in_flight Requests being served.
 # TYPE hookmq_requests_in_flight gauge
 hookmq_requests_in_flight 3

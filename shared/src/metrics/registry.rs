@@ -5,7 +5,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::Ended;
-use crate::queue::Vendor;
 use crate::redrive::Summary;
 use crate::telemetry::Outcome;
 
@@ -29,12 +28,12 @@ pub(super) struct Counts {
     pub(super) secrets: BTreeMap<(Hook, usize), u64>,
     /// By hook.
     pub(super) acks: BTreeMap<Hook, Histogram>,
-    /// By vendor and what became of a spilled delivery.
-    pub(super) redriven: BTreeMap<(&'static str, &'static str), u64>,
-    /// By vendor and whether the run could begin.
-    pub(super) runs: BTreeMap<(&'static str, &'static str), u64>,
-    /// What the last run left, by vendor.
-    pub(super) spilled: BTreeMap<&'static str, Spilled>,
+    /// By target and what became of a spilled delivery.
+    pub(super) redriven: BTreeMap<(String, &'static str), u64>,
+    /// By target and whether the run could begin.
+    pub(super) runs: BTreeMap<(String, &'static str), u64>,
+    /// What the last run left, by target.
+    pub(super) spilled: BTreeMap<String, Spilled>,
 }
 
 /// How long acks took.
@@ -74,19 +73,20 @@ impl Registry {
         }
     }
 
-    pub(super) fn redriven(&self, vendor: Vendor, summary: Option<&Summary>, is_all: bool) {
-        let vendor = vendor.as_str();
+    pub(super) fn redriven(&self, target: &str, summary: Option<&Summary>, is_all: bool) {
         let mut counts = self.counts();
         let result = if summary.is_some() { "done" } else { "failed" };
-        *counts.runs.entry((vendor, result)).or_default() += 1;
+        *counts.runs.entry((target.to_owned(), result)).or_default() += 1;
         let Some(summary) = summary else { return };
         let Summary { sent, repeated, dead, failed, oldest_age_s, .. } = *summary;
         for (result, n) in [("sent", sent), ("repeated", repeated), ("dead", dead), ("failed", failed)] {
-            *counts.redriven.entry((vendor, result)).or_default() += n as u64;
+            *counts.redriven.entry((target.to_owned(), result)).or_default() += n as u64;
         }
         if is_all {
             let depth = summary.left();
-            counts.spilled.insert(vendor, Spilled { depth, oldest_age_s: oldest_age_s.unwrap_or(0) });
+            counts
+                .spilled
+                .insert(target.to_owned(), Spilled { depth, oldest_age_s: oldest_age_s.unwrap_or(0) });
         }
     }
 

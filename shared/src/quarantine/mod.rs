@@ -100,7 +100,7 @@ impl Quarantine {
         };
         // Strings, numbers and lists of them serialise without fail.
         let plain = serde_json::to_vec(&refused).unwrap_or_default();
-        let name = format!("{}{}", Folder::Quarantine.prefix(vendor, Some(hook)), digest(&[&plain]));
+        let name = format!("{}{}", Folder::Quarantine.prefix(vendor.as_str(), Some(hook)), digest(&[&plain]));
         let Some(sealed) = self.0.key.seal(&name, plain) else { return };
         if let Err(error) = self.0.store.put_new(&name, sealed.into(), deadline).await {
             tracing::warn!(hook, %error, "cannot quarantine");

@@ -2,11 +2,13 @@
 
 pub mod answer;
 mod breaker;
+mod client;
 pub mod credentials;
 pub(crate) mod digest;
 pub mod endpoint;
 pub mod retry;
 pub mod rocketmq;
+mod target;
 pub mod tdmq;
 mod tls;
 pub(crate) mod transport;
@@ -18,9 +20,11 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::message::Message;
+pub use client::Client;
+pub use target::Target;
 pub use tls::{BoxError, Connector, Stream};
 
-/// A vendor whose queue a function serves.
+/// A vendor whose queues messages are sent to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Vendor {
@@ -31,6 +35,9 @@ pub enum Vendor {
 }
 
 impl Vendor {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Tdmq, Self::Rocketmq];
+
     /// As in `hooks.toml`, paths and logs.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -51,7 +58,7 @@ impl Vendor {
 /// A queue that messages can be sent to.
 pub trait Queue: Clone + Send + Sync + 'static {
     /// Whose it is.
-    const VENDOR: Vendor;
+    fn vendor(&self) -> Vendor;
 
     /// Sends one message: signs, sends, and retries by error class until `deadline`. Returns only
     /// when the vendor named the stored message, or when there is nothing more to try in time.

@@ -1,18 +1,20 @@
-//! One run over both vendors: what the scheduled function and the command line do.
+//! One run over every target: what the scheduled function and the command line do.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use serde::Serialize;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::{Options, RedriveError, Redriver, Summary};
+use super::{Options, RedriveError, Redriver, Summary, folder, list, read};
 use crate::config::Config;
 use crate::context::Context;
 use crate::metrics::Metrics;
-use crate::queue::{EnvProblem, Vendor, rocketmq, tdmq};
-use crate::spill::{Record, Spill};
+use crate::queue::{Client, EnvProblem, Target, Vendor};
+use crate::spill::{Folder, Record, Spill};
 use crate::store::{Entry, StoreError};
 
 /// Redrives everything that the store holds; clones share it.
@@ -22,8 +24,9 @@ pub struct Job(Arc<Inner>);
 struct Inner {
     /// Runs of one process do not overlap: they would send twice.
     running: Mutex<()>,
-    tdmq: Redriver<tdmq::Client>,
-    rocketmq: Redriver<rocketmq::Client>,
+    /// The environment's own targets, and those of the hooks file.
+    redrivers: Vec<Redriver<Client>>,
+    spill: Spill,
     metrics: Metrics,
 }
 
@@ -33,19 +36,15 @@ impl fmt::Debug for Job {
     }
 }
 
-/// What a run did, by vendor.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Report {
-    /// TDMQ for Pulsar.
-    pub tdmq: VendorReport,
-    /// RocketMQ.
-    pub rocketmq: VendorReport,
-}
+/// What a run did, by target.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Report(pub BTreeMap<String, TargetReport>);
 
-/// One vendor's part of a run.
+/// One target's part of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum VendorReport {
+pub enum TargetReport {
     /// It ran, which does not mean that everything was sent.
     Done(Summary),
     /// It could not begin.
@@ -53,14 +52,14 @@ pub enum VendorReport {
 }
 
 impl Report {
-    /// Whether both could run.
-    pub const fn is_whole(&self) -> bool {
-        matches!((&self.tdmq, &self.rocketmq), (VendorReport::Done(_), VendorReport::Done(_)))
+    /// Whether all could run.
+    pub fn is_whole(&self) -> bool {
+        self.0.values().all(|report| matches!(report, TargetReport::Done(_)))
     }
 }
 
 impl Job {
-    /// What the environment names; without `SPILL_URL` there is nothing to redrive.
+    /// What the environment and the hooks file name; without `SPILL_URL` there is nothing to redrive.
     pub fn new(config: Config, context: &Context) -> Result<Self, EnvProblem> {
         let spill = Spill::from_env(context)?.ok_or_else(|| EnvProblem {
             variable: "SPILL_URL",
@@ -68,29 +67,44 @@ impl Job {
         })?;
         let metrics = Metrics::from_env(context, []);
         let config = Arc::new(config);
-        let tdmq = tdmq::Client::new(context.clone());
-        let rocketmq = rocketmq::Client::new(context.clone());
-        Ok(Self(Arc::new(Inner {
-            running: Mutex::new(()),
-            tdmq: Redriver::new(tdmq, spill.clone(), Arc::clone(&config), context.clone()),
-            rocketmq: Redriver::new(rocketmq, spill, config, context.clone()),
-            metrics,
-        })))
+        let targets = Vendor::ALL.into_iter().map(Target::from);
+        let targets = targets.chain(config.targets.iter().map(|named| named.target.clone()));
+        let redriver = |target: Target| {
+            let own = Context { env: config.env_of(&target, &context.env), ..context.clone() };
+            let queue = Client::new(target.vendor(), own);
+            Redriver::new(target, queue, spill.clone(), Arc::clone(&config), context.clone())
+        };
+        let redrivers = targets.map(redriver).collect();
+        Ok(Self(Arc::new(Inner { running: Mutex::new(()), redrivers, spill, metrics })))
     }
 
-    /// Runs both until everything is sent or `deadline` is near; waits for a run that is under way.
+    /// Runs all until everything is sent or `deadline` is near; waits for a run that is under way.
     pub async fn run(&self, options: &Options, deadline: Instant) -> Report {
-        let _running = self.0.running.lock().await;
-        // Boxed: the whole way to a vendor's answer is a type too deep to lay out within another one.
-        let (tdmq, rocketmq) = tokio::join!(
-            Box::pin(self.0.tdmq.run(options, deadline)),
-            Box::pin(self.0.rocketmq.run(options, deadline))
-        );
+        let Inner { running, redrivers, metrics, .. } = &*self.0;
+        let _running = running.lock().await;
         let is_all = options.is_all();
-        for (vendor, done) in [(Vendor::Tdmq, &tdmq), (Vendor::Rocketmq, &rocketmq)] {
-            self.0.metrics.redriven(vendor, done.as_ref().ok(), is_all);
+        let due = redrivers.iter().filter(|redriver| options.takes(redriver.target()));
+        let runs = due.map(|redriver| async move {
+            let done = redriver.run(options, deadline).await;
+            (redriver.target().name().to_owned(), done)
+        });
+        // Boxed: the whole way to a vendor's answer is a type too deep to lay out within another one.
+        let mut done = join_all(runs.map(Box::pin)).await;
+        if is_all {
+            match self.strays(deadline).await {
+                Ok(strays) => {
+                    done.extend(strays.into_iter().map(|name| (name, Err(RedriveError::NoTarget))));
+                }
+                // The store's trouble is in the others' reports.
+                Err(error) => {
+                    tracing::warn!(%error, "cannot tell whether there are deliveries for other targets")
+                }
+            }
         }
-        Report { tdmq: report("tdmq", tdmq), rocketmq: report("rocketmq", rocketmq) }
+        for (target, done) in &done {
+            metrics.redriven(target, done.as_ref().ok(), is_all);
+        }
+        Report(done.into_iter().map(|(target, done)| (target.clone(), report(&target, done))).collect())
     }
 
     /// What its runs are counted in.
@@ -98,25 +112,42 @@ impl Job {
         &self.0.metrics
     }
 
-    /// What is there, oldest first of each vendor; nothing is changed.
+    /// Targets that deliveries wait for and nothing names (any more): nobody sends them.
+    async fn strays(&self, deadline: Instant) -> Result<Vec<String>, StoreError> {
+        let Inner { redrivers, spill, .. } = &*self.0;
+        let prefix = format!("{}/", Folder::Spill.as_str());
+        let mut folders = list::folders(spill.store(), &prefix, deadline).await?;
+        folders.retain(|name| redrivers.iter().all(|redriver| redriver.target().name() != name));
+        Ok(folders)
+    }
+
+    /// What is there, oldest first of each target, of those too that nothing names; nothing is changed.
     pub async fn list(&self, options: &Options, deadline: Instant) -> Result<Vec<Entry>, StoreError> {
-        let mut entries = self.0.tdmq.list(options, deadline).await?;
-        entries.extend(self.0.rocketmq.list(options, deadline).await?);
+        let mut entries = Vec::new();
+        for redriver in &self.0.redrivers {
+            entries.extend(redriver.list(options, deadline).await?);
+        }
+        if options.is_all() {
+            for stray in self.strays(deadline).await? {
+                let prefix = folder(options).prefix(&stray, None);
+                entries.extend(list::all(self.0.spill.store(), &prefix, deadline).await?);
+            }
+        }
         Ok(entries)
     }
 
-    /// Reads one of them.
+    /// Reads one of them; `None` if it is gone, or no delivery.
     pub async fn read(&self, name: &str, deadline: Instant) -> Result<Option<Record>, StoreError> {
-        self.0.tdmq.read(name, deadline).await
+        read(&self.0.spill, name, deadline).await
     }
 }
 
-fn report(vendor: &str, result: Result<Summary, RedriveError>) -> VendorReport {
+fn report(target: &str, result: Result<Summary, RedriveError>) -> TargetReport {
     match result {
         Ok(summary) => {
             let Summary { found, sent, repeated, dead, failed, waiting, corrupt, store_errors, .. } = summary;
             tracing::info!(
-                vendor,
+                to = target,
                 found,
                 sent,
                 repeated,
@@ -130,11 +161,11 @@ fn report(vendor: &str, result: Result<Summary, RedriveError>) -> VendorReport {
                 stopped = summary.stopped.as_deref(),
                 "redrive"
             );
-            VendorReport::Done(summary)
+            TargetReport::Done(summary)
         }
         Err(error) => {
-            tracing::error!(vendor, %error, "redrive");
-            VendorReport::Error(error.to_string())
+            tracing::error!(to = target, %error, "redrive");
+            TargetReport::Error(error.to_string())
         }
     }
 }
@@ -162,17 +193,17 @@ mod tests {
             job.metrics().text(InFlight::default()).unwrap()
         };
         let text = run(&Options { hook: Some("h".to_owned()), ..Options::default() }).await;
-        assert!(text.contains(r#"hookmq_redrive_runs_total{vendor="tdmq",result="done"} 1"#), "{text}");
+        assert!(text.contains(r#"hookmq_redrive_runs_total{target="tdmq",result="done"} 1"#), "{text}");
         assert!(
             !text.contains("hookmq_spill_depth"),
             "a part of the store tells nothing of its depth: {text}"
         );
         let text = run(&Options::default()).await;
-        for vendor in ["tdmq", "rocketmq"] {
+        for target in ["tdmq", "rocketmq"] {
             for sample in [
-                format!(r#"hookmq_redrive_runs_total{{vendor="{vendor}",result="done"}} 2"#),
-                format!(r#"hookmq_spill_depth{{vendor="{vendor}"}} 0"#),
-                format!(r#"hookmq_spill_oldest_age_seconds{{vendor="{vendor}"}} 0"#),
+                format!(r#"hookmq_redrive_runs_total{{target="{target}",result="done"}} 2"#),
+                format!(r#"hookmq_spill_depth{{target="{target}"}} 0"#),
+                format!(r#"hookmq_spill_oldest_age_seconds{{target="{target}"}} 0"#),
             ] {
                 assert!(text.lines().any(|line| line == sample), "{sample} in {text}");
             }
@@ -182,6 +213,6 @@ mod tests {
         let store = Spill::from_env(&context).unwrap().unwrap();
         store.store().put_new("spill/tdmq/00/11", "x".into(), deadline).await.unwrap();
         let text = run(&Options::default()).await;
-        assert!(text.contains(r#"hookmq_redrive_runs_total{vendor="tdmq",result="failed"} 1"#), "{text}");
+        assert!(text.contains(r#"hookmq_redrive_runs_total{target="tdmq",result="failed"} 1"#), "{text}");
     }
 }

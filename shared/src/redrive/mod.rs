@@ -22,11 +22,11 @@ use crate::clock::Timestamp;
 use crate::config::{Config, Oversize};
 use crate::context::Context;
 use crate::message::Message;
-use crate::queue::{Class, EnvProblem, Queue, Rest, SendError, Vendor};
+use crate::queue::{Class, EnvProblem, Queue, Rest, SendError, Target, Vendor};
 use crate::spill::{Failure, Folder, Record, Spill};
 use crate::store::{Entry, StoreError};
 use backoff::Backoff;
-pub use job::{Job, Report, VendorReport};
+pub use job::{Job, Report, TargetReport};
 pub use quarantine::{Reverified, list_quarantined, reverify};
 
 /// Nothing is begun with less time than this before the deadline, and what is under way gives the
@@ -47,6 +47,8 @@ const ENOUGH: u32 = 5;
 pub struct Options {
     /// Only this vendor's.
     pub vendor: Option<Vendor>,
+    /// Only this target's, by its name.
+    pub target: Option<String>,
     /// Only this hook's.
     pub hook: Option<String>,
     /// Only what was kept at or after this time.
@@ -63,14 +65,33 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { vendor: None, hook: None, since: None, dead: false, now: false, concurrency: 8, rate: 100 }
+        Self {
+            vendor: None,
+            target: None,
+            hook: None,
+            since: None,
+            dead: false,
+            now: false,
+            concurrency: 8,
+            rate: 100,
+        }
     }
 }
 
 impl Options {
+    /// Whether a run with these looks at the target's deliveries.
+    pub fn takes(&self, target: &Target) -> bool {
+        self.vendor.is_none_or(|only| only == target.vendor())
+            && self.target.as_deref().is_none_or(|only| only == target.name())
+    }
+
     /// Whether a run with these looks at everything that waits.
     pub const fn is_all(&self) -> bool {
-        self.vendor.is_none() && self.hook.is_none() && self.since.is_none() && !self.dead
+        self.vendor.is_none()
+            && self.target.is_none()
+            && self.hook.is_none()
+            && self.since.is_none()
+            && !self.dead
     }
 }
 
@@ -113,17 +134,21 @@ pub enum RedriveError {
     /// User action: set what is missing; until then the deliveries wait.
     #[error("{0}")]
     Environment(#[from] EnvProblem),
+    /// User action: put the target back into the hooks file, or move its deliveries by hand.
+    #[error("deliveries wait for this target, and hooks.toml has no sound [targets] table of that name")]
+    NoTarget,
     /// User action: see the store's error; until then the deliveries wait.
     #[error("cannot list the store: {0}")]
     Store(#[from] StoreError),
 }
 
-/// Redrives one vendor's deliveries; clones share everything.
+/// Redrives one target's deliveries; clones share everything.
 #[derive(Debug)]
 pub struct Redriver<Q>(Arc<Inner<Q>>);
 
 #[derive(Debug)]
 struct Inner<Q> {
+    target: Target,
     queue: Q,
     spill: Spill,
     /// For `dedupe`, and for deliveries without a message. A renamed hook still redrives.
@@ -151,27 +176,38 @@ enum Done {
 }
 
 impl<Q: Queue> Redriver<Q> {
-    /// Sends with `queue` what `spill` holds for its vendor.
-    pub fn new(queue: Q, spill: Spill, config: Arc<Config>, context: Context) -> Self {
-        Self(Arc::new(Inner { queue, spill, config, context }))
+    /// Sends with `queue` what `spill` holds for the target.
+    pub fn new(
+        target: impl Into<Target>,
+        queue: Q,
+        spill: Spill,
+        config: Arc<Config>,
+        context: Context,
+    ) -> Self {
+        Self(Arc::new(Inner { target: target.into(), queue, spill, config, context }))
+    }
+
+    /// What its deliveries are for.
+    pub fn target(&self) -> &Target {
+        &self.0.target
     }
 
     /// What is there, oldest first; nothing is changed.
     pub async fn list(&self, options: &Options, deadline: Instant) -> Result<Vec<Entry>, StoreError> {
-        if options.vendor.is_some_and(|only| only != Q::VENDOR) {
+        let target = &self.0.target;
+        if !options.takes(target) {
             return Ok(Vec::new());
         }
-        let prefix = folder(options).prefix(Q::VENDOR, options.hook.as_deref());
+        let prefix = folder(options).prefix(target.name(), options.hook.as_deref());
         let mut entries = list::all(self.0.spill.store(), &prefix, deadline).await?;
         entries.retain(|entry| options.since.is_none_or(|since| entry.modified >= since));
         list::oldest_first(&mut entries);
         Ok(entries)
     }
 
-    /// Reads one of them.
+    /// Reads one of them; `None` if it is gone, or no delivery.
     pub async fn read(&self, name: &str, deadline: Instant) -> Result<Option<Record>, StoreError> {
-        let bytes = self.0.spill.store().get(name, deadline).await?;
-        Ok(bytes.and_then(|bytes| Record::parse(&bytes).ok()))
+        read(&self.0.spill, name, deadline).await
     }
 
     /// Sends what is due until everything is sent or `deadline` is near.
@@ -230,7 +266,7 @@ impl<Q: Queue> Redriver<Q> {
         deadline: Instant,
     ) -> Result<HashSet<String>, StoreError> {
         let store = self.0.spill.store();
-        let prefix = Folder::Retry.prefix(Q::VENDOR, options.hook.as_deref());
+        let prefix = Folder::Retry.prefix(self.0.target.name(), options.hook.as_deref());
         let there: HashSet<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
         let mut delayed = HashSet::new();
         for state in list::all(store, &prefix, deadline).await? {
@@ -261,7 +297,7 @@ impl<Q: Queue> Redriver<Q> {
         options: &Options,
         deadline: Instant,
     ) -> Result<Done, StoreError> {
-        let Inner { queue, spill, config, context } = &*self.0;
+        let Inner { target, queue, spill, config, context } = &*self.0;
         let (store, now) = (spill.store(), context.clock.now());
         let retry = Folder::Retry.beside(Folder::Spill, &entry.name);
         let earlier = match &retry {
@@ -274,7 +310,12 @@ impl<Q: Queue> Redriver<Q> {
         }
         let Some(bytes) = store.get(&entry.name, deadline).await? else { return Ok(Done::Gone) };
         let record = match Record::parse(&bytes) {
-            Ok(record) if folder(options).name(record.vendor, &record.delivery) == entry.name => record,
+            Ok(record)
+                if record.target() == *target
+                    && folder(options).name(target, &record.delivery) == entry.name =>
+            {
+                record
+            }
             Ok(_) => {
                 tracing::error!(object = entry.name, "the object has another delivery's name");
                 return Ok(Done::Corrupt);
@@ -287,7 +328,7 @@ impl<Q: Queue> Redriver<Q> {
         let hook = config.hook(&record.delivery.hook);
         let dedupe = hook.and_then(|hook| hook.keeping.dedupe);
         if let Some(window) = dedupe
-            && spill.was_sent(Q::VENDOR, &record.delivery, window, deadline).await.is_some()
+            && spill.was_sent(target, &record.delivery, window, deadline).await.is_some()
         {
             self.delete(entry, retry.as_deref(), deadline).await?;
             return Ok(Done::Repeated);
@@ -303,7 +344,7 @@ impl<Q: Queue> Redriver<Q> {
         match sent {
             Ok(receipt) => {
                 if dedupe.is_some() {
-                    spill.mark_sent(Q::VENDOR, &record.delivery, &receipt, deadline).await;
+                    spill.mark_sent(target, &record.delivery, &receipt, deadline).await;
                 }
                 self.delete(entry, retry.as_deref(), deadline).await?;
                 tracing::info!(
@@ -320,23 +361,23 @@ impl<Q: Queue> Redriver<Q> {
 
     /// The message; one that could not be made before may be by now.
     fn message(&self, record: &Record) -> Option<Message> {
-        let Inner { config, .. } = &*self.0;
+        let Inner { target, config, .. } = &*self.0;
         record.message.clone().or_else(|| {
             let hook = config.hook(&record.delivery.hook)?;
-            hook.recipe(Q::VENDOR, &config.source_uri)?.render(&record.delivery).ok()
+            hook.recipe(target, &config.source_uri)?.render(&record.delivery).ok()
         })
     }
 
     /// The message that refers to the body, once that is safe, where the hook allows it: what is spilled
     /// first was tried by nobody, and nobody noticed that it is too large.
     async fn refer(&self, record: &Record, deadline: Instant) -> Result<Option<Message>, StoreError> {
-        let Inner { spill, config, .. } = &*self.0;
+        let Inner { target, spill, config, .. } = &*self.0;
         let hook = config.hook(&record.delivery.hook);
         let hook = hook.filter(|hook| hook.keeping.oversize == Oversize::Reference);
-        let Some(recipe) = hook.and_then(|hook| hook.recipe(Q::VENDOR, &config.source_uri)) else {
+        let Some(recipe) = hook.and_then(|hook| hook.recipe(target, &config.source_uri)) else {
             return Ok(None);
         };
-        let dataref = spill.claim(Q::VENDOR, &record.delivery, deadline).await?;
+        let dataref = spill.claim(target, &record.delivery, deadline).await?;
         Ok(recipe.refer(&record.delivery, &dataref).ok())
     }
 
@@ -384,6 +425,11 @@ impl<Q: Queue> Redriver<Q> {
             None => Ok(()),
         }
     }
+}
+
+async fn read(spill: &Spill, name: &str, deadline: Instant) -> Result<Option<Record>, StoreError> {
+    let bytes = spill.store().get(name, deadline).await?;
+    Ok(bytes.and_then(|bytes| Record::parse(&bytes).ok()))
 }
 
 const fn folder(options: &Options) -> Folder {

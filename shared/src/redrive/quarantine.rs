@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::{Options, list};
 use crate::gateway::{Gateway, Readmission};
 use crate::quarantine::Quarantine;
-use crate::queue::Queue;
+use crate::queue::{Queue, Vendor};
 use crate::spill::Folder;
 use crate::store::{Entry, StoreError};
 
@@ -26,13 +26,14 @@ pub struct Reverified {
     pub unreadable: usize,
 }
 
-/// What lies in quarantine, oldest first.
-pub async fn list_quarantined<Q: Queue>(
+/// What lies in quarantine of the functions of a vendor, oldest first.
+pub async fn list_quarantined(
+    vendor: Vendor,
     quarantine: &Quarantine,
     options: &Options,
     deadline: Instant,
 ) -> Result<Vec<Entry>, StoreError> {
-    let prefix = Folder::Quarantine.prefix(Q::VENDOR, options.hook.as_deref());
+    let prefix = Folder::Quarantine.prefix(vendor.as_str(), options.hook.as_deref());
     let mut entries = list::all(quarantine.store(), &prefix, deadline).await?;
     entries.retain(|entry| options.since.is_none_or(|since| entry.modified >= since));
     list::oldest_first(&mut entries);
@@ -46,7 +47,7 @@ pub async fn reverify<Q: Queue>(
     options: &Options,
     deadline: Instant,
 ) -> Result<Reverified, StoreError> {
-    let entries = list_quarantined::<Q>(quarantine, options, deadline).await?;
+    let entries = list_quarantined(gateway.vendor(), quarantine, options, deadline).await?;
     let mut done = Reverified { found: entries.len(), ..Reverified::default() };
     for entry in entries {
         let Some(refused) = quarantine.open(&entry.name, deadline).await? else {

@@ -2,12 +2,14 @@
 //! is answered, sent later under the same id ([`crate::redrive`]).
 //!
 //! ```text
-//! spill/{vendor}/{hook}/{digest}    waits for the queue          until a receipt
-//! dead/{vendor}/{hook}/{digest}     no queue will take it        until somebody has looked
-//! retry/{vendor}/{hook}/{digest}    when it is tried next        as long as spill/… is there
-//! claims/{vendor}/{hook}/{digest}   a body too large to send     as long as the topic keeps messages
-//! sent/{vendor}/{hook}/{digest}     sent already (`dedupe`)      as long as `dedupe` says
+//! spill/{target}/{hook}/{digest}    waits for the queue          until a receipt
+//! dead/{target}/{hook}/{digest}     no queue will take it        until somebody has looked
+//! retry/{target}/{hook}/{digest}    when it is tried next        as long as spill/… is there
+//! claims/{target}/{hook}/{digest}   a body too large to send     as long as the topic keeps messages
+//! sent/{target}/{hook}/{digest}     sent already (`dedupe`)      as long as `dedupe` says
 //! ```
+//!
+//! The environment's own target is named like its vendor.
 //!
 //! One object a delivery, created only if there is none of that name: the name is a digest of hook,
 //! id and body, so an object that is there already is the same delivery.
@@ -25,7 +27,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::clock::Timestamp;
 use crate::context::Context;
 use crate::delivery::Delivery;
-use crate::queue::{EnvProblem, Receipt, Vendor};
+use crate::queue::{EnvProblem, Receipt, Target};
 use crate::store::{Store, StoreError};
 use margin::Margin;
 pub use name::Folder;
@@ -84,18 +86,18 @@ impl Spill {
 
     /// Writes a delivery; it is safe when this returns.
     pub async fn keep(&self, folder: Folder, record: &Record, deadline: Instant) -> Result<Kept, StoreError> {
-        let name = folder.name(record.vendor, &record.delivery);
+        let name = folder.name(&record.target(), &record.delivery);
         self.create(&name, record.to_bytes(), deadline).await
     }
 
     /// Writes a body that is too large for a message, and tells its address.
     pub async fn claim(
         &self,
-        vendor: Vendor,
+        target: &Target,
         delivery: &Delivery,
         deadline: Instant,
     ) -> Result<String, StoreError> {
-        let name = Folder::Claims.name(vendor, delivery);
+        let name = Folder::Claims.name(target, delivery);
         self.create(&name, delivery.body.clone(), deadline).await?;
         Ok(self.0.store.address(&name))
     }
@@ -111,12 +113,12 @@ impl Spill {
     /// as no: a delivery may be sent twice, and never not at all.
     pub async fn was_sent(
         &self,
-        vendor: Vendor,
+        target: &Target,
         delivery: &Delivery,
         window: Duration,
         deadline: Instant,
     ) -> Option<Sent> {
-        let name = Folder::Sent.name(vendor, delivery);
+        let name = Folder::Sent.name(target, delivery);
         let limit = deadline.min(Instant::now() + LOOK_UP);
         let mark = match timeout_at(limit, self.0.store.get(&name, limit)).await {
             Ok(Ok(mark)) => mark?,
@@ -132,8 +134,8 @@ impl Spill {
     }
 
     /// Marks a delivery as sent; takes the receipt as proof. A failure costs a repeat, nothing else.
-    pub async fn mark_sent(&self, vendor: Vendor, delivery: &Delivery, _: &Receipt, deadline: Instant) {
-        let name = Folder::Sent.name(vendor, delivery);
+    pub async fn mark_sent(&self, target: &Target, delivery: &Delivery, _: &Receipt, deadline: Instant) {
+        let name = Folder::Sent.name(target, delivery);
         let now = self.0.context.clock.now().rfc3339();
         if let Err(error) = self.0.store.put(&name, now.into(), deadline).await {
             tracing::warn!(hook = delivery.hook, delivery = delivery.id, %error, "cannot mark it as sent");

@@ -6,7 +6,7 @@
 use ring::digest::{Context, SHA256};
 
 use crate::delivery::Delivery;
-use crate::queue::Vendor;
+use crate::queue::Target;
 use crate::queue::digest::hex;
 
 /// What is kept, each in a folder of its own.
@@ -39,17 +39,18 @@ impl Folder {
         }
     }
 
-    /// What the names of a vendor's objects begin with; of one hook's, where that is given.
-    pub fn prefix(self, vendor: Vendor, hook: Option<&str>) -> String {
-        let base = format!("{}/{}/", self.as_str(), vendor.as_str());
+    /// What the names of a target's (or, in quarantine, a vendor's) objects begin with; of one hook's, where
+    /// that is given.
+    pub fn prefix(self, of: &str, hook: Option<&str>) -> String {
+        let base = format!("{}/{of}/", self.as_str());
         hook.map_or_else(|| base.clone(), |hook| format!("{base}{hook}/"))
     }
 
     /// The name of a delivery's object.
-    pub fn name(self, vendor: Vendor, delivery: &Delivery) -> String {
+    pub fn name(self, target: &Target, delivery: &Delivery) -> String {
         let Delivery { hook, id, body, .. } = delivery;
         let digest = digest(&[hook.as_bytes(), id.as_bytes(), body]);
-        format!("{}{digest}", self.prefix(vendor, Some(hook)))
+        format!("{}{digest}", self.prefix(target.name(), Some(hook)))
     }
 
     /// The name in this folder of an object whose name in `other` this is; `None` if it is not there.
@@ -73,13 +74,14 @@ pub(crate) fn digest(parts: &[&[u8]]) -> String {
 mod tests {
     use super::*;
     use crate::message::tests::delivery;
+    use crate::queue::Vendor;
 
     #[test]
     fn a_name_tells_deliveries_apart_and_stays_in_its_folder() {
         let name = |change: fn(&mut Delivery)| {
             let mut delivery = delivery(b"{}", None);
             change(&mut delivery);
-            Folder::Spill.name(Vendor::Tdmq, &delivery)
+            Folder::Spill.name(&Vendor::Tdmq.into(), &delivery)
         };
         let plain = name(|_| {});
         assert!(plain.starts_with("spill/tdmq/github/") && plain.len() == 18 + 64, "{plain}");

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::clock::Timestamp;
 use crate::delivery::{Coverage, Delivery};
 use crate::message::Message;
-use crate::queue::{SendError, Vendor};
+use crate::queue::{SendError, Target, Vendor};
 use crate::source::Verified;
 
 /// The version of the format: another one is not guessed at.
@@ -20,7 +20,10 @@ const VERSION: u8 = 1;
 pub struct Record {
     version: u8,
     /// Whose queue it is for.
-    pub vendor: Vendor,
+    vendor: Vendor,
+    /// Which of that vendor's, where it is not the environment's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    target: Option<String>,
     /// The message; none if the delivery could not become one.
     pub message: Option<Message>,
     /// Why it lies here.
@@ -126,8 +129,15 @@ impl Failure {
 
 impl Record {
     /// Of a delivery, and the message that was made of it.
-    pub fn new(vendor: Vendor, delivery: &Delivery, message: Option<Message>, error: Failure) -> Self {
-        Self { version: VERSION, vendor, message, error, delivery: delivery.clone() }
+    pub fn new(target: &Target, delivery: &Delivery, message: Option<Message>, error: Failure) -> Self {
+        let vendor = target.vendor();
+        let named = (*target != vendor.into()).then(|| target.name().to_owned());
+        Self { version: VERSION, vendor, target: named, message, error, delivery: delivery.clone() }
+    }
+
+    /// Where it goes.
+    pub fn target(&self) -> Target {
+        self.target.as_ref().map_or_else(|| self.vendor.into(), |name| Target::named(name, self.vendor))
     }
 
     /// The object's content.
@@ -153,8 +163,8 @@ impl Record {
 /// Neither text nor body.
 impl fmt::Debug for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { vendor, error, delivery, .. } = self;
-        write!(f, "Record({} {} {}, {})", vendor.as_str(), delivery.hook, delivery.id, error.errorclass)
+        let Self { error, delivery, .. } = self;
+        write!(f, "Record({} {} {}, {})", self.target(), delivery.hook, delivery.id, error.errorclass)
     }
 }
 
@@ -228,7 +238,7 @@ mod tests {
             properties: vec![("CE_id".into(), delivery.id.clone())],
         };
         let now = Timestamp::from_unix_millis(1_760_000_000_123);
-        Record::new(Vendor::Rocketmq, &delivery, Some(message), Failure::other("always", "", now))
+        Record::new(&Vendor::Rocketmq.into(), &delivery, Some(message), Failure::other("always", "", now))
     }
 
     #[test]
@@ -236,7 +246,7 @@ mod tests {
         let record = record();
         let again = Record::parse(&record.to_bytes()).unwrap();
         assert_eq!(again.message, record.message);
-        assert_eq!((again.vendor, &again.error), (Vendor::Rocketmq, &record.error));
+        assert_eq!((again.target(), &again.error), (Vendor::Rocketmq.into(), &record.error));
         let (one, other) = (&record.delivery, &again.delivery);
         assert_eq!((&one.body, &one.original, &one.headers), (&other.body, &other.original, &other.headers));
         assert_eq!(

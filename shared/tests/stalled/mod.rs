@@ -18,7 +18,9 @@ use tokio::time::{Instant, sleep_until};
 struct Stalled;
 
 impl Queue for Stalled {
-    const VENDOR: Vendor = Vendor::Tdmq;
+    fn vendor(&self) -> Vendor {
+        Vendor::Tdmq
+    }
 
     async fn send(&self, _: &Message, deadline: Instant) -> Result<Receipt, SendError> {
         sleep_until(deadline).await;

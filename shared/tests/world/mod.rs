@@ -15,7 +15,7 @@ use hookmq_shared::env::Env;
 use hookmq_shared::gateway::Gateway;
 use hookmq_shared::host::server::{Limits, Server};
 use hookmq_shared::http::{Headers, Request};
-use hookmq_shared::queue::{Queue, Vendor};
+use hookmq_shared::queue::{Client, Queue, Vendor, rocketmq, tdmq};
 use hookmq_shared::telemetry;
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1;
@@ -93,6 +93,21 @@ impl World {
         more: &[(&str, &str)],
         queue: impl FnOnce(Context) -> Q,
     ) -> Self {
+        Self::begin(hooks, more, |config, context| Gateway::new(config, queue(context.clone()), context))
+            .await
+    }
+
+    /// A function as it is deployed, with a client for each target that its hooks name.
+    pub(crate) async fn connect(hooks: &str, more: &[(&str, &str)], vendor: Vendor) -> Self {
+        let gateway = |config, context| Gateway::<Client>::connect(config, vendor, &context);
+        Self::begin(hooks, more, gateway).await
+    }
+
+    async fn begin<Q: Queue>(
+        hooks: &str,
+        more: &[(&str, &str)],
+        gateway: impl FnOnce(Config, Context) -> Gateway<Q>,
+    ) -> Self {
         static LOG: OnceLock<()> = OnceLock::new();
         LOG.get_or_init(|| telemetry::init_to(&Env::of([("LOG_LEVEL", "debug")]), || Record));
         let emulator = Emulator::start(([127, 0, 0, 1], 0).into(), EmulatorConfig::default()).await.unwrap();
@@ -111,7 +126,7 @@ impl World {
         let env = Env::of(vendors.iter().chain(more).copied());
         let config = Config::parse("hooks.toml", hooks, Reading::new(&env, Samples::Accepted));
         let context = Context { env, clock: Clock::system(), random: Random::system() };
-        let gateway = Gateway::new(config, queue(context.clone()), context.clone());
+        let gateway = gateway(config, context.clone());
         let server = Server::bind("127.0.0.1:0", Limits::default()).await.unwrap();
         let address = server.local_addr();
         let (stop, stopped) = oneshot::channel();
@@ -168,6 +183,19 @@ impl World {
         assert_eq!(messages.len(), 1, "{messages:?}");
         messages.remove(0)
     }
+}
+
+/// A client whose vendor is known without one.
+pub(crate) trait Vendored: Queue {
+    const VENDOR: Vendor;
+}
+
+impl Vendored for tdmq::Client {
+    const VENDOR: Vendor = Vendor::Tdmq;
+}
+
+impl Vendored for rocketmq::Client {
+    const VENDOR: Vendor = Vendor::Rocketmq;
 }
 
 /// A topic that the vendor takes, as `hooks.toml` writes it.

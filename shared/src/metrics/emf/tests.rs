@@ -139,14 +139,14 @@ fn a_line_tells_what_alarms_ask_for() {
 }
 
 #[test]
-fn a_run_of_the_redriver_is_one_line_for_each_vendor() {
+fn a_run_of_the_redriver_is_one_line_for_each_target() {
     let summary =
         Summary { found: 9, sent: 4, dead: 1, failed: 2, oldest_age_s: Some(77), ..Summary::default() };
     let documents = lines("", |metrics| {
-        metrics.redriven(Vendor::Tdmq, Some(&summary), true);
-        metrics.redriven(Vendor::Rocketmq, Some(&Summary::default()), true);
-        metrics.redriven(Vendor::Tdmq, Some(&summary), false);
-        metrics.redriven(Vendor::Tdmq, None, true);
+        metrics.redriven("tdmq", Some(&summary), true);
+        metrics.redriven("rocketmq", Some(&Summary::default()), true);
+        metrics.redriven("tdmq", Some(&summary), false);
+        metrics.redriven("tdmq", None, true);
     });
     let [some, empty, part, failed] = &documents[..] else { panic!() };
     for (name, value) in [
@@ -157,8 +157,8 @@ fn a_run_of_the_redriver_is_one_line_for_each_vendor() {
         ("RedriveFailed", 2),
         ("RedriveErrors", 0),
     ] {
-        assert_eq!((&some[name], by(some, name)), (&json!(value), json!([["Vendor"], []])), "{name}");
-        assert_eq!((&empty[name], &empty["Vendor"]), (&json!(0), &json!("rocketmq")), "{name}");
+        assert_eq!((&some[name], by(some, name)), (&json!(value), json!([["Target"], []])), "{name}");
+        assert_eq!((&empty[name], &empty["Target"]), (&json!(0), &json!("rocketmq")), "{name}");
     }
     assert_eq!(
         (&part["SpillDepth"], &part["Redriven"]),

@@ -48,7 +48,9 @@ impl Client {
 }
 
 impl Queue for Client {
-    const VENDOR: Vendor = Vendor::Rocketmq;
+    fn vendor(&self) -> Vendor {
+        Vendor::Rocketmq
+    }
 
     async fn send(&self, message: &Message, deadline: Instant) -> Result<Receipt, SendError> {
         let sending = Sending { client: &self.0, body: wire::body(message)?, limit: wire::limit(message) };

@@ -47,7 +47,9 @@ impl Client {
 }
 
 impl Queue for Client {
-    const VENDOR: Vendor = Vendor::Tdmq;
+    fn vendor(&self) -> Vendor {
+        Vendor::Tdmq
+    }
 
     async fn send(&self, message: &Message, deadline: Instant) -> Result<Receipt, SendError> {
         wire::check(&message.topic, &message.text)?;

@@ -1,0 +1,315 @@
+//! `[targets.NAME]` tables: places that messages go to beside those of the environment.
+//!
+//! A target is the environment with some variables of its own, so a client reads it as it reads any
+//! other. What a target does not set is the environment's; only keys are never mixed: a target with
+//! one of them has no other.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::hook::is_name;
+use crate::env::Env;
+use crate::queue::credentials::{Family, HUAWEI, TENCENT};
+use crate::queue::{EnvProblem, Target, Vendor};
+use crate::reader::{At, Table};
+use crate::secret::SecretRef;
+
+/// A key of a target, and the variable that it stands for.
+struct Key {
+    name: &'static str,
+    variable: &'static str,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Plain,
+    /// Belongs to the credentials.
+    Login,
+    /// Belongs to them, and is written as a reference.
+    Secret,
+}
+
+const fn key(name: &'static str, variable: &'static str, kind: Kind) -> Key {
+    Key { name, variable, kind }
+}
+
+const TDMQ: [Key; 6] = [
+    key("region", "TDMQ_REGION", Kind::Plain),
+    key("endpoint", "TDMQ_ENDPOINT", Kind::Plain),
+    key("send_timeout", "TDMQ_SEND_TIMEOUT", Kind::Plain),
+    key("secret_id", TENCENT[0].id, Kind::Secret),
+    key("secret_key", TENCENT[0].key, Kind::Secret),
+    key("token", "TENCENTCLOUD_TOKEN", Kind::Secret),
+];
+
+const ROCKETMQ: [Key; 11] = [
+    key("endpoint", "ROCKETMQ_ENDPOINT", Kind::Plain),
+    key("instance", "ROCKETMQ_INSTANCE_ID", Kind::Plain),
+    key("project", "HUAWEICLOUD_SDK_PROJECT_ID", Kind::Plain),
+    key("access_key", HUAWEI[0].id, Kind::Secret),
+    key("secret_key", HUAWEI[0].key, Kind::Secret),
+    key("security_token", "HUAWEICLOUD_SDK_SECURITY_TOKEN", Kind::Secret),
+    key("auth_url", AUTH_URL, Kind::Login),
+    key("domain", "OS_USER_DOMAIN_NAME", Kind::Login),
+    key("username", "OS_USERNAME", Kind::Secret),
+    key("password", "OS_PASSWORD", Kind::Secret),
+    key("project_name", "OS_PROJECT_NAME", Kind::Plain),
+];
+
+const AUTH_URL: &str = "OS_AUTH_URL";
+
+/// A target, and what it sets.
+#[derive(Clone)]
+pub struct Named {
+    /// Where messages go.
+    pub target: Target,
+    settings: BTreeMap<&'static str, Option<String>>,
+}
+
+/// The values may be literal keys.
+impl fmt::Debug for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Named({})", self.target)
+    }
+}
+
+impl Named {
+    /// The environment of the target's client.
+    pub fn env(&self, env: &Env) -> Env {
+        env.with(self.settings.clone())
+    }
+
+    /// What is wrong with the target, under the name of its key where that is the target's own to set.
+    pub fn locate(&self, problem: &EnvProblem) -> String {
+        let name = self.target.name();
+        let key = keys(self.target.vendor()).iter().find(|key| key.variable == problem.variable);
+        match key.filter(|_| self.is_own(problem)) {
+            Some(key) => format!("targets.{name}.{} {}", key.name, problem.message),
+            None => format!("targets.{name}: {problem}"),
+        }
+    }
+
+    /// Whether what is wrong stands in the target's table, not in the environment.
+    pub fn is_own(&self, problem: &EnvProblem) -> bool {
+        self.settings.contains_key(problem.variable)
+    }
+}
+
+const fn keys(vendor: Vendor) -> &'static [Key] {
+    match vendor {
+        Vendor::Tdmq => &TDMQ,
+        Vendor::Rocketmq => &ROCKETMQ,
+    }
+}
+
+/// Every variable that credentials are read from.
+fn logins(vendor: Vendor) -> impl Iterator<Item = &'static str> {
+    let families = match vendor {
+        Vendor::Tdmq => &TENCENT,
+        Vendor::Rocketmq => &HUAWEI,
+    };
+    let own = keys(vendor).iter().filter(|key| key.kind != Kind::Plain).map(|key| key.variable);
+    families.iter().flat_map(Family::variables).chain(own)
+}
+
+/// Reads all of them; what is returned is sound.
+pub(super) fn read_all(root: &Table<'_>) -> Vec<Named> {
+    let tables = root.table("targets").map(|table| table.named_tables()).unwrap_or_default();
+    let sound = |(name, table): (At<&str>, Table<'_>)| {
+        let mistakes = table.mistakes();
+        let before = mistakes.errors();
+        let named = read(&name, &table);
+        // Without a vendor nobody knows which keys there are.
+        if named.is_some() {
+            table.finish();
+        }
+        named.filter(|_| mistakes.errors() == before)
+    };
+    tables.into_iter().filter_map(sound).collect()
+}
+
+/// Reads a table. Mistakes go to it; `None` if it is of no use.
+fn read(name: &At<&str>, table: &Table<'_>) -> Option<Named> {
+    if !is_name(name.value) {
+        table.error("", "a target's name is 1 to 63 of a-z, 0-9 and \"-\"");
+        return None;
+    }
+    if Vendor::ALL.iter().any(|vendor| vendor.as_str() == name.value) {
+        table.error("", "is the environment's own target: give this one another name");
+        return None;
+    }
+    let written = table.str("vendor").map(|vendor| vendor.value);
+    let Some(vendor) = Vendor::ALL.into_iter().find(|vendor| written == Some(vendor.as_str())) else {
+        table.error("vendor", r#"write "tdmq" or "rocketmq""#);
+        return None;
+    };
+    let mut set = Vec::new();
+    for key in keys(vendor) {
+        let Some(text) = table.str(key.name) else { continue };
+        if text.value.trim().is_empty() {
+            table.error(key.name, "is empty: leave it out to take the environment's");
+        }
+        if key.kind == Kind::Secret
+            && let Err(error) = SecretRef::parse(text.value)
+        {
+            table.error(key.name, error);
+        }
+        set.push((key, text.value.to_owned()));
+    }
+    let mut settings = BTreeMap::new();
+    if set.iter().any(|(key, _)| key.kind != Kind::Plain) {
+        settings.extend(logins(vendor).map(|variable| (variable, None)));
+    }
+    // An id wins over a name, also the environment's.
+    if set.iter().any(|(key, _)| key.name == "project_name") {
+        settings.extend(["HUAWEICLOUD_SDK_PROJECT_ID", "OS_PROJECT_ID"].map(|variable| (variable, None)));
+    }
+    settings.extend(set.into_iter().map(|(key, value)| (key.variable, Some(value))));
+    let has = |variable| settings.get(variable).is_some_and(Option::is_some);
+    if has(HUAWEI[0].id) && has(AUTH_URL) {
+        table.error("auth_url", "a target has an access key or a user, not both: leave one of them out");
+    }
+    Some(Named { target: Target::named(name.value, vendor), settings })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Reading, Samples};
+
+    fn parse(text: &str) -> Config {
+        let env = Env::of([("A", "b")]);
+        Config::parse("f", text, Reading::new(&env, Samples::Refused))
+    }
+
+    fn mistakes(text: &str) -> Vec<String> {
+        parse(text).mistakes.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn keys_are_not_mixed_with_the_environments() {
+        let env = Env::of([
+            ("TENCENTCLOUD_SECRET_ID", "a"),
+            ("TENCENTCLOUD_SECRETID", "b"),
+            ("TENCENTCLOUD_SESSIONTOKEN", "t"),
+            ("TDMQ_REGION", "r"),
+            ("TDMQ_ENDPOINT", "https://e.test"),
+            ("HUAWEICLOUD_SDK_AK", "ak"),
+            ("OTC_SDK_SK", "sk"),
+            ("OS_PASSWORD", "pw"),
+            ("OS_PROJECT_ID", "p"),
+        ]);
+        let of = |rest: &str| {
+            let config = parse(&format!("[targets.t]\n{rest}"));
+            assert_eq!(
+                config.mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().len(),
+                1,
+                "{config:?}"
+            );
+            config.targets[0].env(&env)
+        };
+        let eu = of("vendor = \"tdmq\"\nregion = \"eu-frankfurt\"");
+        assert_eq!(eu.get("TDMQ_REGION").as_deref(), Some("eu-frankfurt"));
+        assert_eq!(eu.get("TENCENTCLOUD_SECRET_ID").as_deref(), Some("a"), "its key is the environment's");
+        let own = of("vendor = \"tdmq\"\nsecret_id = \"env:X\"");
+        assert_eq!(own.get("TENCENTCLOUD_SECRET_ID").as_deref(), Some("env:X"));
+        assert_eq!(own.get("TDMQ_ENDPOINT").as_deref(), Some("https://e.test"));
+        for variable in ["TENCENTCLOUD_SECRET_KEY", "TENCENTCLOUD_SECRETID", "TENCENTCLOUD_SESSIONTOKEN"] {
+            assert_eq!(own.get(variable), None, "{variable}");
+        }
+        let login = of("vendor = \"rocketmq\"\nauth_url = \"https://iam.test/v3\"\nproject_name = \"n\"");
+        for variable in ["HUAWEICLOUD_SDK_AK", "OTC_SDK_SK", "OS_PASSWORD", "OS_PROJECT_ID"] {
+            assert_eq!(login.get(variable), None, "{variable}");
+        }
+        assert_eq!(login.get("OS_PROJECT_NAME").as_deref(), Some("n"));
+    }
+
+    #[test]
+    fn every_mistake_has_its_line() {
+        let text = r#"[targets.Eu]
+vendor = "tdmq"
+[targets.tdmq]
+vendor = "tdmq"
+[targets.a]
+region = "r"
+[targets.b]
+vendor = "kafka"
+[targets.c]
+vendor = "tdmq"
+secret_key = "hunter2"
+instance = "i"
+[targets.d]
+vendor = "rocketmq"
+access_key = "env:A"
+auth_url = "https://iam.test"
+endpoint = " "
+[hooks.h]
+source = "none"
+targets = ["a", "d", "x"]
+topic = "t-1"
+"#;
+        let found = mistakes(text);
+        for (line, key) in [
+            (1, "targets.Eu"),
+            (3, "targets.tdmq"),
+            (5, "targets.a.vendor"),
+            (8, "targets.b.vendor"),
+            (11, "targets.c.secret_key"),
+            (12, "targets.c.instance"),
+            (16, "targets.d.auth_url"),
+            (17, "targets.d.endpoint"),
+            (20, "hooks.h.targets"),
+        ] {
+            let is_there = |m: &String| m.starts_with(&format!("f:{line}: error: {key}: "));
+            assert!(found.iter().any(is_there), "{line} {key}: {found:#?}");
+        }
+        assert!(!found.concat().contains("hunter2"));
+        assert!(parse(text).targets.is_empty() && parse(text).hook("h").is_none());
+    }
+
+    #[test]
+    fn a_hook_has_a_topic_for_each_of_its_targets() {
+        let with = |rest: &str| {
+            let text = "[targets.eu]\nvendor = \"tdmq\"\n[hooks.h]\nsource = \"none\"\n";
+            let config = parse(&format!("{text}{rest}"));
+            let hook = config.hook("h").map(|hook| {
+                let topic = |target: &Target| hook.recipe(target, "").is_some();
+                let targets = hook.targets(Vendor::Rocketmq);
+                (targets.iter().all(topic), targets.iter().map(ToString::to_string).collect::<Vec<_>>())
+            });
+            (hook, config.mistakes.iter().map(ToString::to_string).collect::<String>())
+        };
+        let good = |rest: &str, targets: &[&str]| {
+            let (hook, mistakes) = with(rest);
+            let targets: Vec<_> = targets.iter().map(ToString::to_string).collect();
+            assert_eq!(hook, Some((true, targets)), "{rest}: {mistakes}");
+        };
+        let bad = |rest: &str, message: &str| {
+            let (hook, mistakes) = with(rest);
+            assert!(hook.is_none() && mistakes.contains(message), "{rest}: {mistakes}");
+        };
+        good("topic = \"t-1\"", &["rocketmq"]);
+        good("topic = \"a/b/c\"\ntargets = [\"eu\", \"tdmq\"]", &["eu", "tdmq"]);
+        good(
+            "topic = { eu = \"a/b/c\", rocketmq = \"t-1\" }\ntargets = [\"rocketmq\", \"eu\"]",
+            &["rocketmq", "eu"],
+        );
+        bad("topic = \"t-1\"\ntargets = [\"eu\"]", "names none for eu");
+        bad("topic = { eu = \"a/b/c\" }\ntargets = [\"tdmq\", \"eu\"]", "names none for tdmq");
+        bad("topic = { eu = \"a/b/c\" }", "hooks.h.topic.eu: is neither");
+        bad("topic = { eu = \"no-slash\", tdmq = \"a/b/c\" }\ntargets = [\"eu\"]", "hooks.h.topic.eu");
+        bad("topic = \"a/b/c\"\ntargets = [\"eu\", \"eu\"]", "twice");
+        bad("topic = \"a/b/c\"\ntargets = []", "sends nothing");
+        bad("topic = {}", "names no topic");
+    }
+
+    #[test]
+    fn a_slip_in_one_target_leaves_the_other_hooks() {
+        let text = "[targets.eu]\nvendor = \"tdmq\nregion = \"r\"\n\
+                    [hooks.a]\nsource = \"none\"\ntopic = \"t-1\"\n\
+                    [hooks.b]\nsource = \"none\"\ntargets = [\"eu\"]\ntopic = \"a/b/c\"\n";
+        let config = parse(text);
+        assert!(config.hook("a").is_some() && config.hook("b").is_none(), "{:?}", config.mistakes);
+    }
+}

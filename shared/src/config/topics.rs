@@ -1,0 +1,142 @@
+//! `topic` and `targets`: where a hook's deliveries go.
+
+use super::target::Named;
+use crate::message::Template;
+use crate::queue::{Target, Vendor};
+use crate::reader::{At, Table};
+
+/// Where a hook's deliveries go.
+#[derive(Debug)]
+pub(super) struct Topics {
+    /// Empty: to the queue of the function that receives them.
+    targets: Vec<Target>,
+    topics: Vec<Topic>,
+}
+
+/// The topic of a vendor's queues, or of one target.
+#[derive(Debug)]
+struct Topic {
+    of: Target,
+    /// `None`: it has mistakes.
+    template: Option<Template>,
+}
+
+impl Topics {
+    /// Where deliveries go that a function of this vendor receives.
+    pub(super) fn targets(&self, own: Vendor) -> Vec<Target> {
+        if self.targets.is_empty() { vec![own.into()] } else { self.targets.clone() }
+    }
+
+    /// The topic there.
+    pub(super) fn of(&self, target: &Target) -> Option<&Template> {
+        self.topic(target)?.template.as_ref()
+    }
+
+    /// Its own, else its vendor's.
+    fn topic(&self, target: &Target) -> Option<&Topic> {
+        let named = |name: &str| self.topics.iter().find(|topic| topic.of.name() == name);
+        named(target.name()).or_else(|| named(target.vendor().as_str()))
+    }
+
+    /// Whether any of them is the vendor's.
+    pub(super) fn any(&self, vendor: Vendor) -> bool {
+        self.topics.iter().any(|topic| topic.of.vendor() == vendor)
+    }
+
+    /// All topics.
+    pub(super) fn templates(&self) -> impl Iterator<Item = &Template> {
+        self.topics.iter().filter_map(|topic| topic.template.as_ref())
+    }
+}
+
+/// Reads both keys. Mistakes go to the table; `None` if nothing says where deliveries go.
+pub(super) fn read(table: &Table<'_>, known: &[Named]) -> Option<Topics> {
+    let targets = targets(table, known);
+    let topics = topics(table, &targets)?;
+    let topics = Topics { targets, topics };
+    for target in &topics.targets {
+        if topics.topic(target).is_none() {
+            table.error(
+                "topic",
+                format!("names none for {target}, which targets has: write {{ {target} = \"…\" }}"),
+            );
+        }
+    }
+    Some(topics)
+}
+
+fn targets(table: &Table<'_>, known: &[Named]) -> Vec<Target> {
+    let Some(names) = table.strings("targets") else { return Vec::new() };
+    if names.value.is_empty() {
+        table.error("targets", "an empty list sends nothing: leave it out for the function's own queue");
+    }
+    let mut targets: Vec<Target> = Vec::new();
+    for name in names.value {
+        let error = |message| table.error_at(name.offset, "targets", message);
+        match find(name.value, known.iter().map(|named| &named.target)) {
+            Some(target) if targets.contains(&target) => error(format!("{target} stands there twice")),
+            Some(target) => targets.push(target),
+            None => error(format!("there is no sound [targets.{}]", name.value)),
+        }
+    }
+    targets
+}
+
+/// The target of that name; the environment's own are named like their vendors.
+fn find<'t>(name: &str, mut named: impl Iterator<Item = &'t Target>) -> Option<Target> {
+    let own = Vendor::ALL.into_iter().find(|vendor| vendor.as_str() == name);
+    own.map(Target::from).or_else(|| named.find(|target| target.name() == name).cloned())
+}
+
+/// One string is TDMQ's with a `/` and RocketMQ's without; a table names vendors or targets.
+fn topics(table: &Table<'_>, targets: &[Target]) -> Option<Vec<Topic>> {
+    let durable = table.bool("durable").is_none_or(|d| d.value);
+    if table.is_str("topic") {
+        let text = table.str("topic")?;
+        let vendor = if text.value.contains('/') { Vendor::Tdmq } else { Vendor::Rocketmq };
+        return Some(vec![topic(table, "topic", vendor.into(), text, durable)]);
+    }
+    if !table.has("topic") {
+        table.error("topic", "is missing: write the topic that deliveries go to");
+        return None;
+    }
+    let each = table.table("topic")?;
+    let before = table.mistakes().errors();
+    let mut topics = Vec::new();
+    for (name, text) in each.named_strings() {
+        match find(name.value, targets.iter()) {
+            Some(of) => topics.push(topic(&each, name.value, of, text, durable)),
+            None => each.error_at(
+                name.offset,
+                name.value,
+                "is neither a vendor (tdmq, rocketmq) nor one of the hook's targets",
+            ),
+        }
+    }
+    if topics.is_empty() && table.mistakes().errors() == before {
+        table.error("topic", "names no topic: write { tdmq = \"…\", rocketmq = \"…\" }");
+    }
+    Some(topics)
+}
+
+fn topic(table: &Table<'_>, key: &str, of: Target, text: At<&str>, durable: bool) -> Topic {
+    let template = match Template::parse(text.value) {
+        Ok(template) => Some(template),
+        Err(error) => {
+            table.error_at(text.offset, key, error);
+            None
+        }
+    };
+    // Stands for any value that a placeholder of a topic may have: long enough by itself.
+    let outline = template.as_ref().map(|template| template.outline("xxx"));
+    if let Some(outline) = outline {
+        if let Err(error) = of.vendor().check_topic(&outline) {
+            table.error_at(text.offset, key, error);
+        }
+        if outline.starts_with("non-persistent:") && durable {
+            let message = "a non-persistent topic stores nothing: write durable = false to accept that";
+            table.error_at(text.offset, key, message);
+        }
+    }
+    Topic { of, template }
+}

@@ -1,0 +1,218 @@
+//! A verified delivery's end: a place at each of its targets, or no ack.
+
+use futures_util::future::join_all;
+use tokio::time::Instant;
+
+use super::verify::Why;
+use super::{Gateway, MAX_LOGGED_EVENT, RETRY_AFTER, RETRY_AFTER_REPAIR};
+use crate::config::Hook;
+use crate::delivery::Delivery;
+use crate::forward::{Fate, Forwarder, Times, UNRENDERABLE};
+use crate::http::Response;
+use crate::message::Recipe;
+use crate::problem::Problem;
+use crate::queue::{Class, Queue, SendError, Target};
+use crate::source::Source;
+use crate::telemetry::{Line, Outcome};
+
+/// One of the ways that a hook's deliveries go.
+pub(super) type Lane<'g, Q> = (&'g Forwarder<Q>, Recipe<'g>);
+
+impl<Q: Queue> Gateway<Q> {
+    /// Finds a place for the delivery on every lane: the sender's ack means that it has them all.
+    pub(super) async fn settle(
+        &self,
+        (hook, source): (&Hook, &Source),
+        lanes: &[Lane<'_, Q>],
+        delivery: &Delivery,
+        deadline: Instant,
+        line: &mut Line,
+    ) -> (Outcome, Result<Response, Problem>) {
+        // The body may hold the event's name: what is no name is not logged.
+        line.event = delivery.event.clone().filter(|event| event.len() <= MAX_LOGGED_EVENT);
+        line.delivery = Some(delivery.id.clone());
+        line.secret = delivery.secret;
+        line.verifier = delivery.verifier;
+        if !hook.wants(delivery.event.as_deref()) {
+            return (Outcome::Ignored, Ok(source.ack("ignored", delivery)));
+        }
+        if let Some(rate) = hook.rate
+            && let Err(wait) = self.0.rates.take(&hook.name, rate.allowance())
+        {
+            Why("rate", format!("more than the hook's {rate}")).tell(line);
+            return (Outcome::Limited, Err(rate.problem(wait)));
+        }
+        let ends = lanes.iter().map(|(forwarder, recipe)| async {
+            let mut times = Times::default();
+            let fate = forwarder.forward(hook, recipe, delivery, deadline, &mut times).await;
+            end_at(&forwarder.target, fate, times)
+        });
+        let ends = join_all(ends).await;
+        finish(ends, source, delivery, line)
+    }
+}
+
+/// How it went with one target.
+struct End<'t> {
+    target: &'t Target,
+    outcome: Outcome,
+    /// What its sender is told, if this is no ack.
+    problem: Option<Problem>,
+    class: Option<&'static str>,
+    reason: Option<String>,
+    code: Option<String>,
+    message_id: Option<String>,
+    vendor_request_id: Option<String>,
+    attempts: u32,
+    maybe_stored: bool,
+    times: Times,
+}
+
+fn end_at(target: &Target, fate: Fate, times: Times) -> End<'_> {
+    let mut end = End {
+        target,
+        outcome: Outcome::Accepted,
+        problem: None,
+        class: None,
+        reason: None,
+        code: None,
+        message_id: None,
+        vendor_request_id: None,
+        attempts: 0,
+        maybe_stored: false,
+        times,
+    };
+    match fate {
+        Fate::Queued(receipt) => {
+            end.attempts = receipt.attempts;
+            end.vendor_request_id = receipt.request_id;
+            end.message_id = Some(receipt.message_id);
+        }
+        Fate::Repeated(_) => end.outcome = Outcome::Repeated,
+        Fate::Spilled(_, error) => {
+            end.outcome = Outcome::Spilled;
+            match error {
+                Some(error) => end.note(error),
+                None => end.class = Some("always"),
+            }
+        }
+        Fate::Dead(_, class, failure) => {
+            end.outcome = Outcome::Dead;
+            end.class = Some(class);
+            end.reason = Some(format!("{}: {}", failure.errorclass, failure.errormessage));
+            end.attempts = failure.errorattempts;
+            end.code = failure.errorcode;
+        }
+        Fate::Unrenderable(error) => {
+            (end.outcome, end.problem) = (Outcome::Unprocessable, Some(Problem::Unprocessable));
+            (end.class, end.reason) = (Some(UNRENDERABLE), Some(error.to_string()));
+        }
+        Fate::Refused(error) => {
+            let problem = problem(&error);
+            let is_too_large = problem == Problem::TooLarge;
+            end.outcome = if is_too_large { Outcome::TooLarge } else { Outcome::Unavailable };
+            end.problem = Some(problem);
+            end.note(error);
+        }
+    }
+    end
+}
+
+impl End<'_> {
+    fn note(&mut self, error: SendError) {
+        self.class = Some(error.class.as_str());
+        self.reason = Some(error.to_string());
+        self.attempts = error.attempts;
+        self.maybe_stored = error.maybe_stored;
+        self.code = error.code;
+        self.vendor_request_id = error.request_id;
+    }
+
+    /// Of several ends, the one with the highest rank is the delivery's: what was stored only in part is
+    /// not acknowledged, and what the sender can repeat comes before what it cannot.
+    const fn rank(&self) -> u8 {
+        match self.outcome {
+            Outcome::Unavailable => 6,
+            Outcome::TooLarge => 5,
+            Outcome::Unprocessable => 4,
+            Outcome::Dead => 3,
+            Outcome::Spilled => 2,
+            Outcome::Accepted => 1,
+            _ => 0,
+        }
+    }
+
+    fn log(&self, line: &Line) {
+        let Self { target, outcome, class, attempts, .. } = self;
+        tracing::info!(
+            request_id = %line.request_id,
+            hook = line.hook.as_deref(),
+            delivery = line.delivery.as_deref(),
+            to = target.name(),
+            outcome = outcome.as_str(),
+            class,
+            reason = self.reason.as_deref(),
+            attempts,
+            message_id = self.message_id.as_deref(),
+            code = self.code.as_deref(),
+            vendor_request_id = self.vendor_request_id.as_deref(),
+            maybe_stored = self.maybe_stored.then_some(true),
+            "target"
+        );
+    }
+}
+
+/// One answer and one line for all of them. Several have a line each besides.
+fn finish(
+    ends: Vec<End<'_>>,
+    source: &Source,
+    delivery: &Delivery,
+    line: &mut Line,
+) -> (Outcome, Result<Response, Problem>) {
+    let is_one = ends.len() == 1;
+    if !is_one {
+        ends.iter().for_each(|end| end.log(line));
+    }
+    line.rendered = ends.iter().filter_map(|end| end.times.rendered).max();
+    line.sent = ends.iter().filter_map(|end| end.times.sent).max();
+    line.attempts = ends.iter().map(|end| end.attempts).sum();
+    line.maybe_stored = ends.iter().any(|end| end.maybe_stored);
+    // Only what may stand in a header field goes there: the id is the vendor's text.
+    let is_header = |id: &&String| id.bytes().all(|b| b.is_ascii_graphic());
+    let mut ack = source.ack("accepted", delivery);
+    for (target, id) in ends.iter().filter_map(|end| Some((end.target, end.message_id.as_ref()?))) {
+        if let Some(id) = Some(id).filter(is_header) {
+            let value = if is_one { id.clone() } else { format!("{target}={id}") };
+            ack = ack.with("x-hookmq-message-id", value);
+        }
+    }
+    let Some(worst) = ends.into_iter().max_by_key(End::rank) else {
+        // A hook without a lane is refused before.
+        return (Outcome::Unavailable, Err(Problem::Unavailable { retry_after: RETRY_AFTER_REPAIR }));
+    };
+    line.class = worst.class;
+    line.reason =
+        worst.reason.map(|reason| if is_one { reason } else { format!("{}: {reason}", worst.target) });
+    line.code = worst.code;
+    if is_one {
+        line.message_id = worst.message_id;
+        line.vendor_request_id = worst.vendor_request_id;
+    }
+    (worst.outcome, worst.problem.map_or(Ok(ack), Err))
+}
+
+/// Contract 2.5 where nobody has the delivery: what is too large is the sender's to know; everything else is
+/// our fault or the vendor's, and is asked for again.
+fn problem(error: &SendError) -> Problem {
+    let default = match error.class {
+        Class::TooLarge => return Problem::TooLarge,
+        Class::Throttle | Class::Transient | Class::Ambiguous | Class::ClockSkew | Class::AuthRefresh => {
+            RETRY_AFTER
+        }
+        Class::Permanent | Class::Config | Class::Auth | Class::Permission | Class::Quota => {
+            RETRY_AFTER_REPAIR
+        }
+    };
+    let asked = error.retry_after.and_then(|d| u32::try_from(d.as_secs()).ok()).unwrap_or(0);
+    Problem::Unavailable { retry_after: asked.clamp(default, 3600) }
+}

@@ -1,0 +1,56 @@
+//! A client of whichever vendor: a hook's deliveries can go to several.
+
+use tokio::time::Instant;
+
+use super::{EnvProblem, Queue, Receipt, SendError, Vendor, rocketmq, tdmq};
+use crate::context::Context;
+use crate::message::Message;
+
+/// Sends to one vendor's queues; clones share everything.
+#[derive(Clone)]
+pub enum Client {
+    /// TDMQ for Pulsar.
+    Tdmq(tdmq::Client),
+    /// DMS for RocketMQ.
+    Rocketmq(rocketmq::Client),
+}
+
+impl Client {
+    /// A client of the vendor, as the context's environment names it.
+    pub fn new(vendor: Vendor, context: Context) -> Self {
+        match vendor {
+            Vendor::Tdmq => Self::Tdmq(tdmq::Client::new(context)),
+            Vendor::Rocketmq => Self::Rocketmq(rocketmq::Client::new(context)),
+        }
+    }
+}
+
+impl Queue for Client {
+    fn vendor(&self) -> Vendor {
+        match self {
+            Self::Tdmq(client) => client.vendor(),
+            Self::Rocketmq(client) => client.vendor(),
+        }
+    }
+
+    async fn send(&self, message: &Message, deadline: Instant) -> Result<Receipt, SendError> {
+        match self {
+            Self::Tdmq(client) => client.send(message, deadline).await,
+            Self::Rocketmq(client) => client.send(message, deadline).await,
+        }
+    }
+
+    fn problems(&self) -> Vec<EnvProblem> {
+        match self {
+            Self::Tdmq(client) => client.problems(),
+            Self::Rocketmq(client) => client.problems(),
+        }
+    }
+
+    async fn prewarm(&self) {
+        match self {
+            Self::Tdmq(client) => client.prewarm().await,
+            Self::Rocketmq(client) => client.prewarm().await,
+        }
+    }
+}
