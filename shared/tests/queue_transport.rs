@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use hookmq_shared::queue::tdmq::Client;
 use hookmq_shared::queue::{Class, Queue as _, rocketmq};
-use queue_support::{Server, Wall, context, message, ok, seconds};
+use queue_support::{Server, Step, Wall, context, message, ok, seconds};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ProtocolVersion, ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion};
@@ -233,4 +233,29 @@ async fn a_connection_can_be_there_before_the_first_request() {
     assert_eq!((server.connections(), server.seen().len()), (1, 0));
     client.send(&message("a/b/c", "x"), seconds(10)).await.unwrap();
     assert_eq!(server.connections(), 1);
+}
+
+#[tokio::test]
+async fn connections_are_as_few_as_allowed() {
+    let server = Server::start((0..4).map(|_| ok(STORED))).await;
+    let one = client(&server.url, &[("MAX_CONNECTIONS", "1")]);
+    let message = message("a/b/c", "{}");
+    let send = || one.send(&message, seconds(5));
+    let all = tokio::join!(send(), send(), send(), send());
+    assert!(all.0.is_ok() && all.1.is_ok() && all.2.is_ok() && all.3.is_ok(), "{all:?}");
+    assert_eq!(server.connections(), 1);
+
+    // One that gets none was not tried, and says nothing of the endpoint.
+    let server = Server::start([Step::Hang]).await;
+    let one = client(&server.url, &[("MAX_CONNECTIONS", "1")]);
+    let deadline = seconds(1);
+    let (stuck, waiting) = tokio::join!(one.send(&message, deadline), one.send(&message, deadline));
+    let (stuck, waiting) = (stuck.unwrap_err(), waiting.unwrap_err());
+    assert_eq!((stuck.class, stuck.maybe_stored), (Class::Ambiguous, true));
+    assert_eq!((waiting.class, waiting.maybe_stored), (Class::Transient, false), "{waiting}");
+
+    for wrong in ["0", "-1", "many", "65536"] {
+        let problems = client(&server.url, &[("MAX_CONNECTIONS", wrong)]).problems();
+        assert_eq!(problems[0].variable, "MAX_CONNECTIONS", "{wrong}");
+    }
 }

@@ -171,7 +171,9 @@ fn finish(
 ) -> (Outcome, Result<Response, Problem>) {
     let is_one = ends.len() == 1;
     if !is_one {
-        ends.iter().for_each(|end| end.log(line));
+        for end in &ends {
+            end.log(line);
+        }
     }
     line.rendered = ends.iter().filter_map(|end| end.times.rendered).max();
     line.sent = ends.iter().filter_map(|end| end.times.sent).max();

@@ -30,10 +30,6 @@ pub(super) fn render(hooks: &[String], counts: &Counts, in_flight: InFlight) -> 
         }
     }
 
-    fn by_target<'c>(counted: (&'c (String, &'static str), &u64)) -> (Labels<'c>, u64) {
-        let ((target, result), n) = counted;
-        (vec![("target", target.as_str()), ("result", *result)], *n)
-    }
     let help = "Runs of the redriver, by whether they could begin.";
     text.family("hookmq_redrive_runs_total", "counter", help, counts.runs.iter().map(by_target));
     let help = "Spilled deliveries that the redriver tried, by what became of them.";
@@ -51,6 +47,11 @@ pub(super) fn render(hooks: &[String], counts: &Counts, in_flight: InFlight) -> 
     let help = "Bytes reserved for the bodies of requests being served.";
     text.family("hookmq_body_bytes_in_flight", "gauge", help, one(in_flight.bytes));
     text.0
+}
+
+fn by_target<'c>(counted: (&'c (String, &'static str), &u64)) -> (Labels<'c>, u64) {
+    let ((target, result), n) = counted;
+    (vec![("target", target.as_str()), ("result", *result)], *n)
 }
 
 type Labels<'l> = Vec<(&'static str, &'l str)>;

@@ -136,8 +136,9 @@ impl Failure {
 impl From<TransportError> for Failure {
     fn from(error: TransportError) -> Self {
         let unreachable = matches!(error, TransportError::Connect(..));
-        let class = if unreachable { Class::Transient } else { Class::Ambiguous };
-        Self { unreachable, maybe_stored: !unreachable, ..Self::new(class, clean(&error.to_string(), &[])) }
+        let unwritten = unreachable || matches!(error, TransportError::Busy);
+        let class = if unwritten { Class::Transient } else { Class::Ambiguous };
+        Self { unreachable, maybe_stored: !unwritten, ..Self::new(class, clean(&error.to_string(), &[])) }
     }
 }
 

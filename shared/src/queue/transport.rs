@@ -9,13 +9,14 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::client::conn::http1::{SendRequest, handshake};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::EnvProblem;
@@ -37,6 +38,9 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 /// Idle connections kept to one endpoint. A Lambda sandbox has one request under way and so never
 /// more than one connection; a busy HTTP host keeps a few.
 const MAX_IDLE: usize = 8;
+
+/// Connections to one endpoint at a time, by default: as many as the HTTP host takes requests.
+const MAX_CONNECTIONS: usize = 256;
 
 /// Our name, in a form that `X-TC-RequestClient` takes too.
 pub(super) const USER_AGENT: &str = concat!("hookmq-", env!("CARGO_PKG_VERSION"));
@@ -73,6 +77,9 @@ pub(crate) enum TransportError {
     /// Nothing was written: the message cannot have been stored.
     #[error("cannot connect to {0}: {1}")]
     Connect(String, String),
+    /// Nothing was written: no connection became free in time.
+    #[error("no connection became free in time: MAX_CONNECTIONS allows no more")]
+    Busy,
     /// The connection broke after writing began.
     #[error("the connection broke: {0}")]
     Broken(String),
@@ -93,14 +100,27 @@ type Idle = (Sender, Instant);
 #[derive(Clone)]
 pub(crate) struct Transport {
     connector: Result<Connector, EnvProblem>,
-    idle: Arc<Mutex<HashMap<Endpoint, Vec<Idle>>>>,
+    most: usize,
+    pools: Arc<Mutex<HashMap<Endpoint, Pool>>>,
+}
+
+/// Connections to one endpoint. Behind a network address translation they are few: each takes one of its
+/// ports, and there a connection that nobody uses is cut without a word, so none is kept for long.
+struct Pool {
+    idle: Vec<Idle>,
+    /// One for each connection that may be in use.
+    slots: Arc<Semaphore>,
 }
 
 impl Transport {
-    /// Reads `TLS_CA_FILE` and `HTTPS_PROXY`, once; what is wrong with them is
+    /// Reads `TLS_CA_FILE`, `HTTPS_PROXY` and `MAX_CONNECTIONS`, once; what is wrong with them is
     /// [`problem`](Self::problem)'s.
     pub(crate) fn new(env: &Env) -> Self {
-        Self { connector: Connector::new(env), idle: Arc::default() }
+        let (connector, most) = match most(env) {
+            Ok(most) => (Connector::new(env), most),
+            Err(problem) => (Err(problem), MAX_CONNECTIONS),
+        };
+        Self { connector, most, pools: Arc::default() }
     }
 
     /// What is wrong with the environment: no connection can be made then.
@@ -119,8 +139,11 @@ impl Transport {
     pub(crate) async fn send(&self, call: Call<'_>) -> Result<Answer, TransportError> {
         let failed = |why| TransportError::Connect(call.endpoint.to_string(), why);
         if call.fresh {
-            self.idle().remove(call.endpoint);
+            self.pool(call.endpoint, |pool| pool.idle.clear());
         }
+        let slots = self.pool(call.endpoint, |pool| Arc::clone(&pool.slots));
+        let slot = timeout_at(call.deadline, slots.acquire()).await;
+        let Ok(Ok(_slot)) = slot else { return Err(TransportError::Busy) };
         loop {
             let idle = if call.fresh { None } else { self.take(call.endpoint) };
             let reused = idle.is_some();
@@ -161,22 +184,35 @@ impl Transport {
 
     /// The connection used last, unless it has been idle for too long.
     fn take(&self, endpoint: &Endpoint) -> Option<Sender> {
-        let (sender, since) = self.idle().get_mut(endpoint)?.pop()?;
+        let (sender, since) = self.pool(endpoint, |pool| pool.idle.pop())?;
         (since.elapsed() < IDLE_TIMEOUT && !sender.is_closed()).then_some(sender)
     }
 
     fn put_back(&self, endpoint: &Endpoint, sender: Sender) {
-        let mut idle = self.idle();
-        let idle = idle.entry(endpoint.clone()).or_default();
-        idle.retain(|(sender, since)| since.elapsed() < IDLE_TIMEOUT && !sender.is_closed());
-        if idle.len() < MAX_IDLE {
-            idle.push((sender, Instant::now()));
-        }
+        self.pool(endpoint, |Pool { idle, .. }| {
+            idle.retain(|(sender, since)| since.elapsed() < IDLE_TIMEOUT && !sender.is_closed());
+            if idle.len() < MAX_IDLE {
+                idle.push((sender, Instant::now()));
+            }
+        });
     }
 
-    fn idle(&self) -> MutexGuard<'_, HashMap<Endpoint, Vec<Idle>>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    fn pool<T>(&self, endpoint: &Endpoint, with: impl FnOnce(&mut Pool) -> T) -> T {
+        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pool) = pools.get_mut(endpoint) {
+            return with(pool);
+        }
+        let pool = Pool { idle: Vec::new(), slots: Arc::new(Semaphore::new(self.most)) };
+        with(pools.entry(endpoint.clone()).or_insert(pool))
     }
+}
+
+/// `MAX_CONNECTIONS`: connections to one endpoint at a time.
+fn most(env: &Env) -> Result<usize, EnvProblem> {
+    let variable = "MAX_CONNECTIONS";
+    let Some(text) = env.get(variable) else { return Ok(MAX_CONNECTIONS) };
+    let most = text.parse().ok().filter(|most| (1..=65_535).contains(most));
+    most.ok_or_else(|| EnvProblem { variable, message: "is no number from 1 to 65535".to_owned() })
 }
 
 /// Header fields, our name among them. Values come from the environment, where they were checked, or

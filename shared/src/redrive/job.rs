@@ -97,7 +97,7 @@ impl Job {
                 }
                 // The store's trouble is in the others' reports.
                 Err(error) => {
-                    tracing::warn!(%error, "cannot tell whether there are deliveries for other targets")
+                    tracing::warn!(%error, "cannot tell whether there are deliveries for other targets");
                 }
             }
         }
