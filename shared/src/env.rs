@@ -16,6 +16,20 @@ pub struct Env {
     read: Arc<Read>,
 }
 
+/// FunctionGraph's custom runtimes have the function's variables, the encrypted ones too, as a JSON object
+/// in this one. Its documents say that they are variables of their own as well; where they are, those count.
+const USER_DATA: &str = "RUNTIME_USERDATA";
+
+/// The members that are strings.
+fn user_data(json: &str) -> BTreeMap<String, String> {
+    let members: BTreeMap<String, serde_json::Value> = serde_json::from_str(json).unwrap_or_default();
+    let text = |(name, value)| match value {
+        serde_json::Value::String(text) => Some((name, text)),
+        _ => None,
+    };
+    members.into_iter().filter_map(text).collect()
+}
+
 tokio::task_local! {
     static LENT: Lent;
 }
@@ -57,7 +71,8 @@ impl Env {
     }
 
     fn new(read: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
-        Self { read: Arc::new(read) }
+        let user = user_data(read(USER_DATA).as_deref().unwrap_or_default());
+        Self { read: Arc::new(move |name| read(name).or_else(|| user.get(name).cloned())) }
     }
 
     /// The variable's value; unset, empty and blank are the same, surrounding blanks are not part of it.
@@ -96,6 +111,15 @@ mod tests {
         assert_eq!(env.get("B"), None);
         assert_eq!(env.get("Z"), None);
         assert!(env.is_on("C") && env.is_on("D") && !env.is_on("E") && !env.is_on("Z"));
+    }
+
+    #[test]
+    fn functiongraph_may_have_the_variables_in_one_of_its_own() {
+        let env = Env::of([("RUNTIME_USERDATA", r#"{"A":"a","B":"b","N":1}"#), ("B", "own")]);
+        assert_eq!(["A", "B", "N"].map(|name| env.get(name)), [Some("a".into()), Some("own".into()), None]);
+        for nothing in ["", "null", "[]", "{"] {
+            assert_eq!(Env::of([("RUNTIME_USERDATA", nothing)]).get("A"), None, "{nothing}");
+        }
     }
 
     #[tokio::test]
