@@ -88,10 +88,10 @@ def request(port: int, method: str, path: str, body: bytes | None = None, header
 
 
 @contextlib.contextmanager
-def emulator():
-    """The emulator as a process; gives its port."""
+def emulator(**more: str):
+    """The emulator as a process, with more in its environment; gives its port."""
     port = free_port()
-    env = {"LISTEN": f"127.0.0.1:{port}", "PATH": os.environ["PATH"]}
+    env = {"LISTEN": f"127.0.0.1:{port}", "PATH": os.environ["PATH"], **more}
     with process([binary("hookmq-emulator")], env) as child:
         wait_for(port, child)
         yield port

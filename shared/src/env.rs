@@ -5,18 +5,58 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::future::Future;
+use std::sync::Arc;
 
 type Read = dyn Fn(&str) -> Option<String> + Send + Sync;
 
-/// Reads environment variables; clones share what is lent to one of them.
+/// Reads environment variables.
 #[derive(Clone)]
 pub struct Env {
     read: Arc<Read>,
-    /// What the platform handed over beside the environment.
-    lent: Arc<RwLock<BTreeMap<&'static str, String>>>,
     /// What stands in the place of the environment's.
     own: Arc<BTreeMap<&'static str, Option<String>>>,
+}
+
+/// FunctionGraph's custom runtimes have the function's variables, the encrypted ones too, as a JSON object
+/// in this one. Its documents say that they are variables of their own as well; where they are, those count.
+const USER_DATA: &str = "RUNTIME_USERDATA";
+
+/// The members that are strings.
+fn user_data(json: &str) -> BTreeMap<String, String> {
+    let members: BTreeMap<String, serde_json::Value> = serde_json::from_str(json).unwrap_or_default();
+    let text = |(name, value)| match value {
+        serde_json::Value::String(text) => Some((name, text)),
+        _ => None,
+    };
+    members.into_iter().filter_map(text).collect()
+}
+
+tokio::task_local! {
+    static LENT: Lent;
+}
+
+/// Variables that a platform hands over with one event or one request: temporary credentials.
+///
+/// Only the work on that event sees them, through every [`Env`], instead of the environment's own of
+/// these names. `None` takes a variable away: those lent together are never mixed with others.
+#[derive(Clone, Default)]
+pub(crate) struct Lent(Arc<BTreeMap<&'static str, Option<String>>>);
+
+impl Lent {
+    pub(crate) fn new<const N: usize>(variables: [(&'static str, Option<String>); N]) -> Self {
+        Self(Arc::new(variables.into()))
+    }
+
+    /// What the work in hand was lent: a task that it spawns must be lent it anew.
+    pub(crate) fn in_hand() -> Self {
+        LENT.try_with(Self::clone).unwrap_or_default()
+    }
+
+    /// Lends the variables for this work, and no longer.
+    pub(crate) async fn to<F: Future>(self, work: F) -> F::Output {
+        LENT.scope(self, work).await
+    }
 }
 
 impl Env {
@@ -33,30 +73,16 @@ impl Env {
     }
 
     fn new(read: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
-        Self { read: Arc::new(read), lent: Arc::default(), own: Arc::default() }
+        let user = user_data(read(USER_DATA).as_deref().unwrap_or_default());
+        let read = move |name: &str| read(name).or_else(|| user.get(name).cloned());
+        Self { read: Arc::new(read), own: Arc::default() }
     }
 
-    /// The same environment with some variables of its own: `None` is unset.
+    /// The same environment with some variables of its own, which count before those that are lent: `None` is
+    /// unset.
     #[must_use]
     pub fn with(&self, own: BTreeMap<&'static str, Option<String>>) -> Self {
         Self { own: Arc::new(own), ..self.clone() }
-    }
-
-    /// Takes variables that a platform hands over with each event (FunctionGraph's temporary
-    /// credentials), in the place of those lent before. They belong together: where the environment
-    /// itself has one of them, none is taken.
-    pub(crate) fn lend<const N: usize>(&self, variables: [(&'static str, Option<String>); N]) {
-        let is_set = |name: &str| (self.read)(name).is_some_and(|value| !value.trim().is_empty());
-        if variables.iter().any(|(name, _)| is_set(name)) {
-            return;
-        }
-        let mut lent = self.lent.write().unwrap_or_else(PoisonError::into_inner);
-        for (name, value) in variables {
-            match value {
-                Some(value) => drop(lent.insert(name, value)),
-                None => drop(lent.remove(name)),
-            }
-        }
     }
 
     /// The variable's value; unset, empty and blank are the same, surrounding blanks are not part of it.
@@ -66,11 +92,9 @@ impl Env {
 
     /// As [`get`](Self::get), surrounding blanks and line ends included: for a text with line numbers.
     pub fn text(&self, name: &str) -> Option<String> {
-        if let Some(own) = self.own.get(name) {
-            return own.clone().filter(|value| !value.trim().is_empty());
-        }
-        let lent = || self.lent.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
-        (self.read)(name).filter(|value| !value.trim().is_empty()).or_else(lent)
+        let lent = || LENT.try_with(|lent| lent.0.get(name).cloned()).ok().flatten();
+        let value = self.own.get(name).cloned().or_else(lent);
+        value.unwrap_or_else(|| (self.read)(name)).filter(|value| !value.trim().is_empty())
     }
 
     /// Whether a switch is on: `1` or `true`.
@@ -97,15 +121,43 @@ mod tests {
         assert_eq!(env.text("B"), None);
         assert_eq!(env.get("B"), None);
         assert_eq!(env.get("Z"), None);
-        env.lend([("Z", Some("lent".to_owned())), ("Y", None)]);
-        assert_eq!(env.clone().get("Z").as_deref(), Some("lent"));
-        env.lend([("Z", None), ("Y", Some("y".to_owned()))]);
-        assert_eq!((env.get("Z"), env.get("Y").as_deref()), (None, Some("y")));
-        env.lend([("Y", Some("other".to_owned())), ("A", None)]);
-        assert_eq!(env.get("Y").as_deref(), Some("y"), "A is the environment's own, so none is taken");
-        let other = env.with(BTreeMap::from([("A", Some("z".to_owned())), ("Y", None), ("C", None)]));
-        assert_eq!((other.get("A").as_deref(), other.get("Y"), other.get("C")), (Some("z"), None, None));
+        let other = env.with(BTreeMap::from([("A", Some("z".to_owned())), ("C", None)]));
+        assert_eq!((other.get("A").as_deref(), other.get("C")), (Some("z"), None));
         assert!(other.is_on("D"), "the rest is the environment's");
         assert!(env.is_on("C") && env.is_on("D") && !env.is_on("E") && !env.is_on("Z"));
+    }
+
+    #[test]
+    fn functiongraph_may_have_the_variables_in_one_of_its_own() {
+        let env = Env::of([("RUNTIME_USERDATA", r#"{"A":"a","B":"b","N":1}"#), ("B", "own")]);
+        assert_eq!(["A", "B", "N"].map(|name| env.get(name)), [Some("a".into()), Some("own".into()), None]);
+        for nothing in ["", "null", "[]", "{"] {
+            assert_eq!(Env::of([("RUNTIME_USERDATA", nothing)]).get("A"), None, "{nothing}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_lent_is_seen_by_the_work_it_is_lent_to() {
+        let env = Env::of([("ID", "own"), ("TOKEN", "own"), ("OTHER", "x")]);
+        let seen = async |env: &Env| ["ID", "TOKEN", "OTHER"].map(|name| env.get(name));
+        let owned = |texts: [Option<&str>; 3]| texts.map(|text| text.map(str::to_owned));
+        let lend = |id: &str| Lent::new([("ID", Some(id.to_owned())), ("TOKEN", None)]);
+        let (one, two, none) =
+            tokio::join!(lend("one").to(seen(&env)), lend("two").to(seen(&env)), seen(&env));
+        assert_eq!(one, owned([Some("one"), None, Some("x")]));
+        assert_eq!(two, owned([Some("two"), None, Some("x")]));
+        assert_eq!(none, owned([Some("own"), Some("own"), Some("x")]));
+        let target = env.with(BTreeMap::from([("ID", Some("target".to_owned())), ("TOKEN", None)]));
+        let seen = lend("one").to(seen(&target)).await;
+        assert_eq!(seen, owned([Some("target"), None, Some("x")]), "a target's key is its own");
+        let (spawned, carried) = lend("one")
+            .to(async {
+                let (env, lent, other) = (env.clone(), Lent::in_hand(), env.clone());
+                let carried = tokio::spawn(async move { lent.to(async { env.get("ID") }).await });
+                let spawned = tokio::spawn(async move { other.get("ID") });
+                (spawned.await.unwrap(), carried.await.unwrap())
+            })
+            .await;
+        assert_eq!((spawned.as_deref(), carried.as_deref()), (Some("own"), Some("one")));
     }
 }

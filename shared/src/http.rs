@@ -12,6 +12,13 @@ pub const MAX_HEADERS: usize = 100;
 /// See [`MAX_HEADERS`].
 pub const MAX_HEADER_BYTES: usize = 32 * 1024;
 
+/// Whether a header field is one in which FunctionGraph or Tencent SCF tell a function of itself, its
+/// credentials among them. A client may send such fields as well, so no sender's can be among them.
+pub(crate) fn is_platform_header(name: &str) -> bool {
+    const PREFIXES: [&str; 2] = ["x-cff-", "x-scf-"];
+    PREFIXES.iter().any(|prefix| name.get(..prefix.len()).is_some_and(|n| n.eq_ignore_ascii_case(prefix)))
+}
+
 /// Header fields in the order received, names in lower case.
 ///
 /// A gateway may hand over two fields of one name, or two spellings of one name; both are kept,
@@ -60,6 +67,13 @@ impl Headers {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Without the fields that a platform writes into a request for the function.
+    #[must_use]
+    pub(crate) fn without_platforms(mut self) -> Self {
+        self.0.retain(|(name, _)| !is_platform_header(name));
+        self
     }
 
     /// Bytes of all names and values.

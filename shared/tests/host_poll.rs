@@ -102,7 +102,7 @@ async fn scf_polls_and_answers_one_event_after_the_other() {
     let requests = double.requests();
     assert_eq!((requests[0].path.as_str(), requests[0].raw_query.as_str()), ("/tdmq/github", "k=a%20b"));
     assert_eq!((&requests[0].body[..], requests[0].source_ip), (&b"{\"n\":1}"[..], None));
-    assert!(requests[0].deadline.is_some());
+    assert!(requests[0].deadline.is_some() && requests[0].headers.all("x-scf-remote-addr").next().is_none());
     // The path has no stage in it, and the address is what the gateway itself says.
     assert_eq!((requests[1].path.as_str(), &requests[1].body[..]), ("/release/a", &b"{\"n\":1}"[..]));
     assert_eq!(requests[1].source_ip, Some([203, 0, 113, 9].into()));
@@ -123,10 +123,18 @@ async fn functiongraph_hands_over_credentials_which_go_no_further() {
     let apig = json!({
         "body": "eyJuIjoxfQ==", "isBase64Encoded": true, "httpMethod": "POST", "path": "/rocketmq/a",
         "pathParameters": {"": "a"}, "queryStringParameters": {"k": "v"},
-        "headers": {"content-type": "application/json", "x-real-ip": "203.0.113.9"},
+        "headers": {"content-type": "application/json", "x-real-ip": "203.0.113.9", "X-CFF-Access-Key": "forged"},
         "requestContext": {"apiId": "b", "requestId": "a31d3d70415214292fa8b2cade9b4538", "stage": "RELEASE"},
     });
-    let script = vec![status(500, ""), event(&[], &apig), event(&headers, &apig), ok("")];
+    let other = [("X-Cff-Request-Id", "a31d3d70-4152-4142-92fa-8b2cade9b454")];
+    let script = vec![
+        status(500, ""),
+        event(&[], &apig),
+        event(&headers, &apig),
+        ok(""),
+        event(&other, &apig),
+        ok(""),
+    ];
     let (seen, double, context) = play(script, functiongraph).await;
     assert_eq!(
         lines(&seen),
@@ -136,23 +144,31 @@ async fn functiongraph_hands_over_credentials_which_go_no_further() {
             "GET /v1/runtime/invocation/request",
             "POST /v1/runtime/invocation/response/a31d3d70-4152-4142-92fa-8b2cade9b453",
             "GET /v1/runtime/invocation/request",
+            "POST /v1/runtime/invocation/response/a31d3d70-4152-4142-92fa-8b2cade9b454",
+            "GET /v1/runtime/invocation/request",
         ],
         "a failed poll, and an event without an id, are followed by another poll"
     );
     let requests = double.requests();
-    assert_eq!(requests.len(), 1);
+    assert_eq!(requests.len(), 2);
     assert_eq!((requests[0].path.as_str(), requests[0].raw_query.as_str()), ("/rocketmq/a", "k=v"));
     assert_eq!((&requests[0].body[..], requests[0].source_ip), (&b"{\"n\":1}"[..], None));
     let answer = seen[3].json();
     for member in ["statusCode", "headers", "body", "isBase64Encoded"] {
         assert!(!answer[member].is_null(), "{member}");
     }
-    let env = |name: &str| context.env.get(name);
-    assert_eq!(env("HUAWEICLOUD_SDK_AK").as_deref(), Some("the-access-key"));
-    assert_eq!(env("HUAWEICLOUD_SDK_SK").as_deref(), Some("the-secret-key"));
-    assert_eq!(env("HUAWEICLOUD_SDK_SECURITY_TOKEN").as_deref(), Some("the-token"));
+    // Each event has its own, and nothing of them stays.
+    let lent = ["the-access-key", "the-secret-key", "the-token"].map(|value| Some(value.to_owned()));
+    assert_eq!(*double.lent.lock().unwrap(), [lent, [const { None }; 3]]);
+    assert_eq!(context.env.get("HUAWEICLOUD_SDK_AK"), None);
     let shown = format!("{:?} {}", requests[0].headers, answer);
-    assert!(!shown.contains("the-") && requests[0].headers.all("x-cff-access-key").next().is_none());
+    assert!(!shown.contains("the-"), "{shown}");
+    let names: Vec<&str> = requests[0].headers.iter().map(|(name, _)| name).collect();
+    assert_eq!(
+        names,
+        ["content-type", "x-real-ip"],
+        "what a client sends in a platform's name goes no further"
+    );
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@
 //! A host reads and answers; it decides nothing about hooks. What it refuses by itself (broken
 //! framing, wrong base64, limits) is answered in the same form as the gateway's refusals.
 
+mod handover;
 mod job;
 mod lambda;
 mod poll;

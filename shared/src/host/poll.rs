@@ -24,11 +24,12 @@ use http::{HeaderMap, Method};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
+use super::handover::CUSTOM_RUNTIME;
 use super::job::{Job, Scope};
 use super::trigger::{self, Dialect, EventError, Invocation, is_uuid};
 use super::{HostError, Service, call};
 use crate::context::Context;
-use crate::env::Env;
+use crate::env::{Env, Lent};
 use crate::queue::endpoint::Endpoint;
 use crate::queue::transport::{Call, Transport, headers};
 
@@ -185,14 +186,20 @@ async fn poll<F: Future<Output = Answered>>(
             continue;
         };
         failures = 0;
-        credentials(client.platform.dialect, &headers, &context.env);
+        let lent = match client.platform.dialect {
+            Dialect::FunctionGraph => {
+                let field = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+                CUSTOM_RUNTIME.lent(field, &context.env)
+            }
+            _ => Lent::default(),
+        };
         let Some(event) = client.platform.event(&headers, body) else {
             tracing::error!("the platform sent an event without an id");
             sleep(PAUSE).await;
             continue;
         };
         let id = event.id.clone();
-        let (path, body) = match handle(event).await {
+        let (path, body) = match lent.to(handle(event)).await {
             Ok(answer) => (client.platform.done("response", &id), answer),
             Err((error_type, message)) => {
                 tracing::error!(request_id = id, error_type, message, "the event failed");
@@ -203,23 +210,6 @@ async fn poll<F: Future<Output = Answered>>(
         client.post(&path, body).await;
     }
     Err(HostError::Unreachable)
-}
-
-/// FunctionGraph hands the agency's temporary credentials over with each event: they are the
-/// environment's from then on, unless that has its own.
-fn credentials(dialect: Dialect, headers: &HeaderMap, env: &Env) {
-    if dialect != Dialect::FunctionGraph {
-        return;
-    }
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let names = ["x-cff-access-key", "x-cff-secret-key", "x-cff-security-token"];
-    if let [Some(access_key), Some(secret_key), token] = names.map(text) {
-        env.lend([
-            ("HUAWEICLOUD_SDK_AK", Some(access_key)),
-            ("HUAWEICLOUD_SDK_SK", Some(secret_key)),
-            ("HUAWEICLOUD_SDK_SECURITY_TOKEN", token),
-        ]);
-    }
 }
 
 struct Client {

@@ -20,6 +20,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::handover::Trust;
 use super::room::{InFlight, Place, Room};
 use super::{HostError, Service, call, header_map, refuse};
 use crate::clock::Random;
@@ -106,6 +107,7 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     limits: Limits,
+    trust: Trust,
 }
 
 impl Server {
@@ -115,9 +117,16 @@ impl Server {
         let bind = async {
             let listener = TcpListener::bind(address).await?;
             let address = listener.local_addr()?;
-            Ok(Self { listener, address, limits })
+            Ok(Self { listener, address, limits, trust: Trust::default() })
         };
         bind.await.map_err(|source| HostError::Listen { address: address.to_owned(), source })
+    }
+
+    /// Believes the credentials that a cloud's platform writes into requests, as far as `FGS_TRUST_HEADERS`
+    /// and `SCF_TRUST_HEADERS` say so.
+    #[must_use]
+    pub fn trusting(self, env: &Env) -> Self {
+        Self { trust: Trust::from_env(env, self.address.ip()), ..self }
     }
 
     /// The address bound, with the port the system chose.
@@ -138,7 +147,7 @@ impl Server {
         let slots = Arc::new(Semaphore::new(self.limits.connections));
         let bytes = self.limits.body_bytes.max(service.max_body());
         let room = Room::new(InFlight { requests: self.limits.requests, bytes });
-        let handler = Arc::new(Handler { service, random, limits: self.limits, room });
+        let handler = Arc::new(Handler { service, random, limits: self.limits, room, trust: self.trust });
         let connections = GracefulShutdown::new();
         let mut shutdown = pin!(shutdown);
         loop {
@@ -180,7 +189,7 @@ impl Server {
 /// Serves on `LISTEN` until SIGTERM or SIGINT.
 pub(super) async fn run<S: Service>(service: S, context: &Context) -> Result<(), HostError> {
     let address = context.env.get("LISTEN").unwrap_or_else(|| DEFAULT_LISTEN.to_owned());
-    let server = Server::bind(&address, Limits::from_env(&context.env)).await?;
+    let server = Server::bind(&address, Limits::from_env(&context.env)).await?.trusting(&context.env);
     let stop = stop_signal().map_err(HostError::Signal)?;
     tracing::info!(address = %server.local_addr(), "listening");
     server.serve(service, context.random.clone(), stop).await;
@@ -215,6 +224,7 @@ struct Handler<S> {
     random: Random,
     limits: Limits,
     room: Room,
+    trust: Trust,
 }
 
 /// Seconds after which a sender that found no room may come again.
@@ -263,8 +273,9 @@ impl<S: Service> Handler<S> {
         received: Instant,
     ) -> Result<Response, Problem> {
         let mut place = self.room.enter().ok_or(FULL)?;
+        let lent = self.trust.lent(request.headers());
         let request = self.read(request, peer, request_id, received, &mut place).await?;
-        Ok(call(&self.service, request).await)
+        Ok(lent.to(call(&self.service, request)).await)
     }
 
     async fn read(
@@ -286,7 +297,7 @@ impl<S: Service> Handler<S> {
             method: head.method.as_str().to_owned(),
             path: head.uri.path().to_owned(),
             raw_query: head.uri.query().unwrap_or_default().to_owned(),
-            headers,
+            headers: headers.without_platforms(),
             body: self.body(body, place).await?,
             request_id: request_id.to_owned(),
             received,

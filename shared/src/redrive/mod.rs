@@ -21,6 +21,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::clock::Timestamp;
 use crate::config::{Config, Oversize};
 use crate::context::Context;
+use crate::env::Lent;
 use crate::message::Message;
 use crate::queue::{Class, EnvProblem, Queue, Rest, SendError, Target, Vendor};
 use crate::spill::{Failure, Folder, Record, Spill};
@@ -243,10 +244,10 @@ impl<Q: Queue> Redriver<Q> {
             }
             let (redriver, options) = (self.clone(), options.clone());
             let is_delayed = delayed.contains(&entry.name);
-            tasks.spawn(async move {
+            tasks.spawn(Lent::in_hand().to(async move {
                 let done = redriver.one(&entry, is_delayed, &options, deadline).await;
                 (entry.modified, done)
-            });
+            }));
         }
         while let Some(done) = tasks.join_next().await {
             run.note(done.unwrap_or((self.0.context.clock.now(), Done::Store)));

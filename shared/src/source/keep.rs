@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::field::{Field, View};
 use super::mask::{VERIFIED, masked};
-use crate::http::Headers;
+use crate::http::{Headers, is_platform_header};
 use crate::json;
 use crate::secret::Secret;
 
@@ -27,9 +27,10 @@ pub fn is_credential_header(name: &str) -> bool {
         "x-subject-token",
         "x-tc-token",
     ];
-    const PREFIXES: [&str; 3] = ["x-amzn-oidc-", "x-cff-", "x-scf-"];
-    let starts = |prefix: &&str| name.get(..prefix.len()).is_some_and(|n| n.eq_ignore_ascii_case(prefix));
-    NAMES.iter().any(|n| name.eq_ignore_ascii_case(n)) || PREFIXES.iter().any(starts)
+    const PREFIX: &str = "x-amzn-oidc-";
+    NAMES.iter().any(|n| name.eq_ignore_ascii_case(n))
+        || name.get(..PREFIX.len()).is_some_and(|n| n.eq_ignore_ascii_case(PREFIX))
+        || is_platform_header(name)
 }
 
 /// Whether a field is about the connection that brought the request (RFC 9110 7.6.1).

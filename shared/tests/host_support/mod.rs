@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
+use hookmq_shared::env::Env;
 use hookmq_shared::host::Service;
 use hookmq_shared::http::{Request, Response};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -16,6 +17,8 @@ pub(crate) struct Double(Arc<State>);
 pub(crate) struct State {
     /// What was served, in order.
     pub(crate) requests: Mutex<Vec<Request>>,
+    /// `HUAWEICLOUD_SDK_…` AK, SK and token as each of them saw it, beyond the environment.
+    pub(crate) lent: Mutex<Vec<[Option<String>; 3]>>,
     /// A request to `/wait` has come.
     pub(crate) waiting: Notify,
     /// Lets a request to `/wait` go on.
@@ -28,6 +31,7 @@ impl Double {
     pub(crate) fn new(max_body: usize) -> Self {
         Self(Arc::new(State {
             requests: Mutex::default(),
+            lent: Mutex::default(),
             waiting: Notify::new(),
             go: Notify::new(),
             is_ready: AtomicBool::new(true),
@@ -58,6 +62,9 @@ impl Service for Double {
         );
         let body = String::from_utf8_lossy(&request.body).into_owned();
         self.0.requests.lock().unwrap().push(request);
+        let nothing = Env::of::<&str, &str>([]);
+        let lent = ["AK", "SK", "SECURITY_TOKEN"].map(|name| nothing.get(&format!("HUAWEICLOUD_SDK_{name}")));
+        self.0.lent.lock().unwrap().push(lent);
         match path.as_str() {
             "/panic" => panic!("the message quotes {body}"),
             "/wait" => {

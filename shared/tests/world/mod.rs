@@ -127,7 +127,7 @@ impl World {
         let config = Config::parse("hooks.toml", hooks, Reading::new(&env, Samples::Accepted));
         let context = Context { env, clock: Clock::system(), random: Random::system() };
         let gateway = gateway(config, context.clone());
-        let server = Server::bind("127.0.0.1:0", Limits::default()).await.unwrap();
+        let server = Server::bind("127.0.0.1:0", Limits::default()).await.unwrap().trusting(&context.env);
         let address = server.local_addr();
         let (stop, stopped) = oneshot::channel();
         tokio::spawn(server.serve(gateway, Random::system(), async { drop(stopped.await) }));

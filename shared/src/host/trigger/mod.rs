@@ -194,7 +194,7 @@ fn body(text: Option<String>, is_base64: Option<bool>) -> Option<Bytes> {
 }
 
 /// Every field: `multiValueHeaders` first, then what only `headers` has (which keeps the last of
-/// several values).
+/// several values); none of a platform's own.
 fn headers(event: Event) -> Headers {
     let mut headers = Headers::new();
     let mut seen = HashSet::new();
@@ -214,7 +214,7 @@ fn headers(event: Event) -> Headers {
     if !cookies.is_empty() && headers.all("cookie").next().is_none() {
         headers.push("cookie", cookies.join("; "));
     }
-    headers
+    headers.without_platforms()
 }
 
 /// A named stage stands in front of the path in payload 2.0. A REST API takes it off and says so:

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use crate::env::Env;
 use crate::queue::EnvProblem;
-use crate::queue::credentials::{Credentials, Family, HUAWEI, Keyring, TENCENT};
+use crate::queue::credentials::{Credentials, Family, HUAWEI, Keyring, TENCENT, never};
 use crate::queue::endpoint::Endpoint;
 
 /// Bytes of a prefix at most: with a name of as many, S3's limit of 1024 is kept.
@@ -14,11 +14,19 @@ const MAX_PREFIX: usize = 500;
 /// What S3-compatible servers call their region that have only one.
 const DEFAULT_REGION: &str = "us-east-1";
 
-static OWN: [Family; 1] =
-    [Family { id: "S3_ACCESS_KEY_ID", key: "S3_SECRET_ACCESS_KEY", token: Some("S3_SESSION_TOKEN") }];
+static OWN: [Family; 1] = [Family {
+    id: "S3_ACCESS_KEY_ID",
+    key: "S3_SECRET_ACCESS_KEY",
+    token: Some("S3_SESSION_TOKEN"),
+    is_lent: never,
+}];
 
-static AWS: [Family; 1] =
-    [Family { id: "AWS_ACCESS_KEY_ID", key: "AWS_SECRET_ACCESS_KEY", token: Some("AWS_SESSION_TOKEN") }];
+static AWS: [Family; 1] = [Family {
+    id: "AWS_ACCESS_KEY_ID",
+    key: "AWS_SECRET_ACCESS_KEY",
+    token: Some("AWS_SESSION_TOKEN"),
+    is_lent: never,
+}];
 
 /// A bucket and the way to it. It holds no credentials: those are read for each call.
 #[derive(Clone, Debug)]

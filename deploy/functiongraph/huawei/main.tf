@@ -1,0 +1,251 @@
+# Webhooks to a queue on Huawei Cloud's FunctionGraph: a forwarder behind a dedicated API gateway, and
+# with `spill` a bucket for what the queue does not take in time and a function that sends it every minute.
+# docs/otc-huawei-cloud.md.
+
+locals {
+  package = var.kind == "http" ? "functiongraph-http-${var.function}" : "event-${var.function}"
+  bucket  = "${var.name}-spill-${substr(var.project_id, 0, 8)}"
+
+  # The agency's temporary keys reach a custom function with each event, an http function in each request.
+  environment = merge(
+    var.function == "rocketmq" ? {
+      HUAWEICLOUD_SDK_PROJECT_ID = var.project_id
+      ROCKETMQ_ENDPOINT          = "https://dms.${var.region}.${var.domain}"
+      ROCKETMQ_INSTANCE_ID       = var.rocketmq_instance_id
+    } : {},
+    var.spill ? { SPILL_URL = "s3://${local.bucket}", S3_ENDPOINT = "https://obs.${var.region}.${var.domain}" } : {},
+    var.environment,
+  )
+}
+
+# What the functions may do.
+
+resource "huaweicloud_identity_role" "forwarder" {
+  count       = var.spill ? 1 : 0
+  name        = "${var.name}-forwarder"
+  description = "hookmq: writes what could not be sent"
+  type        = "AX"
+  policy = jsonencode({
+    Version = "1.1"
+    Statement = [
+      { Effect = "Allow", Action = ["obs:object:PutObject"], Resource = ["OBS:*:*:object:${local.bucket}/*"] },
+      # Marks of deliveries that were sent. Without ListBucket a mark that is not there is a 403.
+      { Effect = "Allow", Action = ["obs:object:GetObject"], Resource = ["OBS:*:*:object:${local.bucket}/sent/*"] },
+      { Effect = "Allow", Action = ["obs:bucket:ListBucket"], Resource = ["OBS:*:*:bucket:${local.bucket}"] },
+    ]
+  })
+}
+
+resource "huaweicloud_identity_role" "redrive" {
+  count       = var.spill ? 1 : 0
+  name        = "${var.name}-redrive"
+  description = "hookmq: reads and deletes what was spilled"
+  type        = "AX"
+  policy = jsonencode({
+    Version = "1.1"
+    Statement = [
+      {
+        Effect   = "Allow"
+        Action   = ["obs:object:PutObject", "obs:object:GetObject", "obs:object:DeleteObject"]
+        Resource = ["OBS:*:*:object:${local.bucket}/*"]
+      },
+      { Effect = "Allow", Action = ["obs:bucket:ListBucket"], Resource = ["OBS:*:*:bucket:${local.bucket}"] },
+    ]
+  })
+}
+
+# It may take some minutes until an agency counts.
+resource "huaweicloud_identity_agency" "forwarder" {
+  name                  = "${var.name}-forwarder"
+  description           = "hookmq: sends, and writes what could not be sent"
+  delegated_domain_name = "op_svc_cff"
+  domain_roles          = huaweicloud_identity_role.forwarder[*].name
+  dynamic "project_role" {
+    for_each = var.function == "rocketmq" ? [1] : []
+    content {
+      project = var.project_name
+      roles   = var.dms_roles
+    }
+  }
+  lifecycle {
+    precondition {
+      condition     = var.spill || var.function == "rocketmq"
+      error_message = "Without spill, the tdmq function needs no agency, and an agency without roles is refused. Set spill = true."
+    }
+  }
+}
+
+resource "huaweicloud_identity_agency" "redrive" {
+  count                 = var.spill ? 1 : 0
+  name                  = "${var.name}-redrive"
+  description           = "hookmq: sends what was spilled, and deletes it then"
+  delegated_domain_name = "op_svc_cff"
+  domain_roles          = [huaweicloud_identity_role.redrive[0].name]
+  dynamic "project_role" {
+    for_each = var.function == "rocketmq" ? [1] : []
+    content {
+      project = var.project_name
+      roles   = var.dms_roles
+    }
+  }
+}
+
+# Where acknowledged deliveries wait: versioned, private, and nothing that waits expires.
+
+resource "huaweicloud_obs_bucket" "spill" {
+  count      = var.spill ? 1 : 0
+  bucket     = local.bucket
+  acl        = "private"
+  versioning = true
+  encryption = true
+  lifecycle_rule {
+    name    = "claims"
+    enabled = true
+    prefix  = "claims/"
+    expiration {
+      days = var.claim_days
+    }
+  }
+  lifecycle_rule {
+    name    = "sent"
+    enabled = true
+    prefix  = "sent/"
+    expiration {
+      days = 8
+    }
+  }
+  lifecycle_rule {
+    name    = "deleted"
+    enabled = true
+    noncurrent_version_expiration {
+      days = 30
+    }
+  }
+  lifecycle {
+    prevent_destroy = true
+  }
+}
+
+# Logs.
+
+resource "huaweicloud_lts_group" "logs" {
+  group_name  = var.name
+  ttl_in_days = var.log_days
+}
+
+resource "huaweicloud_lts_stream" "logs" {
+  group_id    = huaweicloud_lts_group.logs.id
+  stream_name = var.name
+}
+
+# The forwarder. Its secrets are stored encrypted, and the function alone sees them.
+
+resource "huaweicloud_fgs_function" "forwarder" {
+  name          = "${var.name}-${var.function}"
+  app           = "default"
+  description   = "Webhooks to a queue"
+  runtime       = var.kind == "http" ? "http" : "Custom"
+  handler       = "bootstrap"
+  code_type     = "zip"
+  code_filename = "${local.package}.zip"
+  func_code     = filebase64("${var.packages}/${local.package}.zip")
+  memory_size   = var.memory
+  timeout       = var.timeout
+  agency        = huaweicloud_identity_agency.forwarder.name
+  app_agency    = huaweicloud_identity_agency.forwarder.name
+
+  user_data           = jsonencode(merge(local.environment, var.kind == "http" ? { FGS_TRUST_HEADERS = "1" } : {}))
+  encrypted_user_data = jsonencode(merge(var.queue_secrets, var.hook_secrets))
+
+  # "Include Keys". An instance of a custom function takes one event at a time.
+  enable_auth_in_header = var.kind == "http"
+  concurrency_num       = var.kind == "http" ? var.concurrency : 1
+  max_instance_num      = tostring(var.max_instances)
+
+  enable_lts_log  = true
+  log_group_id    = huaweicloud_lts_group.logs.id
+  log_group_name  = huaweicloud_lts_group.logs.group_name
+  log_stream_id   = huaweicloud_lts_stream.logs.id
+  log_stream_name = huaweicloud_lts_stream.logs.stream_name
+}
+
+resource "huaweicloud_apig_group" "hooks" {
+  instance_id = var.gateway_id
+  name        = var.name
+  description = "Webhooks to a queue"
+}
+
+# Without authentication: each hook verifies its requests itself.
+resource "huaweicloud_fgs_function_trigger" "gateway" {
+  function_urn = huaweicloud_fgs_function.forwarder.urn
+  type         = "DEDICATEDGATEWAY"
+  status       = "ACTIVE"
+  event_data = jsonencode({
+    name         = replace(var.name, "-", "_")
+    instance_id  = var.gateway_id
+    group_id     = huaweicloud_apig_group.hooks.id
+    group_name   = huaweicloud_apig_group.hooks.name
+    env_id       = "DEFAULT_ENVIRONMENT_RELEASE_ID"
+    env_name     = "RELEASE"
+    auth         = "NONE"
+    protocol     = "HTTPS"
+    type         = 1
+    path         = "/"
+    match_mode   = "SWA"
+    req_method   = "ANY"
+    backend_type = "FUNCTION"
+    sl_domain    = local.host
+    func_info = {
+      function_urn    = huaweicloud_fgs_function.forwarder.urn
+      invocation_type = "sync"
+      version         = "latest"
+      timeout         = var.timeout * 1000
+    }
+  })
+}
+
+locals {
+  host = "${huaweicloud_apig_group.hooks.id}.apig.${var.region}.huaweicloudapis.com"
+}
+
+# The redriver: a custom function, because an http function has no timer. One at a time: two at once lose
+# nothing, but send twice.
+
+resource "huaweicloud_fgs_function" "redrive" {
+  count         = var.spill ? 1 : 0
+  name          = "${var.name}-redrive"
+  app           = "default"
+  description   = "Spilled deliveries to their queue"
+  runtime       = "Custom"
+  handler       = "bootstrap"
+  code_type     = "zip"
+  code_filename = "event-redrive.zip"
+  func_code     = filebase64("${var.packages}/event-redrive.zip")
+  memory_size   = 128
+  timeout       = 55
+  agency        = huaweicloud_identity_agency.redrive[0].name
+  app_agency    = huaweicloud_identity_agency.redrive[0].name
+
+  user_data           = jsonencode(local.environment)
+  encrypted_user_data = jsonencode(var.queue_secrets)
+  max_instance_num    = "1"
+
+  enable_lts_log  = true
+  log_group_id    = huaweicloud_lts_group.logs.id
+  log_group_name  = huaweicloud_lts_group.logs.group_name
+  log_stream_id   = huaweicloud_lts_stream.logs.id
+  log_stream_name = huaweicloud_lts_stream.logs.stream_name
+}
+
+resource "huaweicloud_fgs_function_trigger" "timer" {
+  count        = var.spill ? 1 : 0
+  function_urn = huaweicloud_fgs_function.redrive[0].urn
+  type         = "TIMER"
+  status       = "ACTIVE"
+  event_data = jsonencode({
+    name          = "every_minute"
+    schedule_type = "Rate"
+    schedule      = "1m"
+    user_event    = "redrive"
+  })
+}

@@ -1,0 +1,14 @@
+output "url" {
+  description = "A hook's address is this and its path."
+  value       = "https://${local.host}"
+}
+
+output "function" {
+  description = "The forwarder."
+  value       = huaweicloud_fgs_function.forwarder.urn
+}
+
+output "spill" {
+  description = "Where deliveries wait."
+  value       = var.spill ? "s3://${local.bucket}" : null
+}

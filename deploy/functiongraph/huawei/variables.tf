@@ -1,0 +1,139 @@
+variable "region" {
+  description = "Of the functions, their bucket and the RocketMQ instance."
+  type        = string
+  default     = "ap-southeast-3"
+}
+
+variable "domain" {
+  description = "The domain of the region's endpoints: myhuaweicloud.eu for eu-west-101."
+  type        = string
+  default     = "myhuaweicloud.com"
+}
+
+variable "name" {
+  description = "What everything is named after."
+  type        = string
+  default     = "hookmq"
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{1,30}[a-z0-9]$", var.name))
+    error_message = "3 to 32 of a-z, 0-9 and -, from a letter on, no - at the end."
+  }
+}
+
+variable "function" {
+  description = "rocketmq or tdmq: the queue that webhooks are forwarded to."
+  type        = string
+  default     = "rocketmq"
+  validation {
+    condition     = contains(["tdmq", "rocketmq"], var.function)
+    error_message = "rocketmq or tdmq."
+  }
+}
+
+variable "kind" {
+  description = "http (several requests at once in an instance) or custom (one event at a time)."
+  type        = string
+  default     = "http"
+  validation {
+    condition     = contains(["http", "custom"], var.kind)
+    error_message = "http or custom."
+  }
+}
+
+variable "packages" {
+  description = "Where deploy/package wrote its zips."
+  type        = string
+  default     = "../../../target/deploy"
+}
+
+variable "project_id" {
+  description = "The project of the RocketMQ instance: 32 hexadecimal digits, under My Credentials."
+  type        = string
+}
+
+variable "project_name" {
+  description = "The name of that project, where the agency may send."
+  type        = string
+}
+
+variable "rocketmq_instance_id" {
+  description = "The RocketMQ instance's UUID; empty for tdmq."
+  type        = string
+  default     = ""
+}
+
+variable "gateway_id" {
+  description = "The dedicated API gateway that the function is behind. It costs money by the hour, so it is not made here."
+  type        = string
+}
+
+variable "environment" {
+  description = "More variables of docs/configuration.md: TDMQ_REGION, SOURCE_URI and such. No secrets."
+  type        = map(string)
+  default     = {}
+}
+
+variable "hook_secrets" {
+  description = "The variables that hooks.toml names: GITHUB_SECRET and such. Stored encrypted in the function; readable in Terraform's state."
+  type        = map(string)
+  sensitive   = true
+}
+
+variable "queue_secrets" {
+  description = "Keys of the queue where the agency's do not do: TENCENTCLOUD_SECRET_ID and TENCENTCLOUD_SECRET_KEY for tdmq. The redriver gets them too."
+  type        = map(string)
+  sensitive   = true
+  default     = {}
+}
+
+variable "dms_roles" {
+  description = "Roles by which the agency may send. Which one is the least that suffices is not documented: docs/otc-huawei-cloud.md."
+  type        = list(string)
+  default     = ["DMS UserAccess"]
+}
+
+variable "spill" {
+  description = "Whether what the queue does not take in time is kept in a bucket and sent later."
+  type        = bool
+  default     = true
+}
+
+variable "concurrency" {
+  description = "Requests at once in one instance of an http function."
+  type        = number
+  default     = 20
+}
+
+variable "max_instances" {
+  description = "Instances of the forwarder at most."
+  type        = number
+  default     = 100
+}
+
+variable "memory" {
+  description = "MB of the forwarder."
+  type        = number
+  default     = 128
+}
+
+variable "timeout" {
+  description = "Seconds of a request: over the longest deadline of a hook, and 60 at most, which is the gateway's limit."
+  type        = number
+  default     = 30
+  validation {
+    condition     = var.timeout >= 3 && var.timeout <= 60
+    error_message = "3 to 60."
+  }
+}
+
+variable "log_days" {
+  description = "How long logs are kept."
+  type        = number
+  default     = 7
+}
+
+variable "claim_days" {
+  description = "How long bodies that messages refer to are kept: longer than the topic keeps its messages."
+  type        = number
+  default     = 30
+}

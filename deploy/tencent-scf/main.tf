@@ -1,0 +1,233 @@
+# Webhooks to a queue on Tencent SCF: a forwarder behind a function URL, and with `spill` a bucket for what the
+# queue does not take in time and a function that sends it every minute. docs/tencent-cloud.md.
+
+data "tencentcloud_user_info" "account" {}
+
+locals {
+  package     = var.kind == "web" ? "scf-web-${var.function}" : "event-${var.function}"
+  bucket      = "${var.name}-spill-${data.tencentcloud_user_info.account.app_id}"
+  bucket_path = "qcs::cos:${var.region}:uid/${data.tencentcloud_user_info.account.app_id}:${local.bucket}"
+
+  # The role's temporary credentials reach an event function in its environment, a web function in each request.
+  environment = merge(
+    { TDMQ_REGION = var.region },
+    var.spill ? { SPILL_URL = "s3://${local.bucket}", S3_ENDPOINT = "https://cos.${var.region}.myqcloud.com" } : {},
+    var.environment,
+    var.queue_secrets,
+  )
+  send = var.function == "tdmq" ? [{
+    effect   = "allow"
+    action   = ["tdmq:SendMessages"]
+    resource = var.tdmq_resources
+  }] : []
+}
+
+# What the functions may do.
+
+resource "tencentcloud_cam_role" "forwarder" {
+  name        = "${var.name}-forwarder"
+  description = "hookmq: sends, and writes what could not be sent"
+  document    = local.assumed_by_scf
+}
+
+resource "tencentcloud_cam_policy" "forwarder" {
+  name        = "${var.name}-forwarder"
+  description = "hookmq: sends, and writes what could not be sent"
+  document = jsonencode({
+    version = "2.0"
+    statement = concat(local.send, var.spill ? [
+      { effect = "allow", action = ["name/cos:PutObject"], resource = ["${local.bucket_path}/*"] },
+      # Marks of deliveries that were sent. Without GetBucket a mark that is not there is a 403.
+      { effect = "allow", action = ["name/cos:GetObject", "name/cos:HeadObject"], resource = ["${local.bucket_path}/sent/*"] },
+      { effect = "allow", action = ["name/cos:GetBucket"], resource = ["${local.bucket_path}/*"] },
+    ] : [])
+  })
+  lifecycle {
+    precondition {
+      condition     = var.spill || var.function == "tdmq"
+      error_message = "Without spill, the rocketmq function needs no role: CAM refuses an empty policy. Set spill = true."
+    }
+  }
+}
+
+resource "tencentcloud_cam_role_policy_attachment" "forwarder" {
+  role_id   = tencentcloud_cam_role.forwarder.id
+  policy_id = tencentcloud_cam_policy.forwarder.id
+}
+
+resource "tencentcloud_cam_role" "redrive" {
+  count       = var.spill ? 1 : 0
+  name        = "${var.name}-redrive"
+  description = "hookmq: sends what was spilled, and deletes it then"
+  document    = local.assumed_by_scf
+}
+
+resource "tencentcloud_cam_policy" "redrive" {
+  count       = var.spill ? 1 : 0
+  name        = "${var.name}-redrive"
+  description = "hookmq: sends what was spilled, and deletes it then"
+  document = jsonencode({
+    version = "2.0"
+    statement = concat(local.send, [{
+      effect   = "allow"
+      action   = ["name/cos:PutObject", "name/cos:GetObject", "name/cos:HeadObject", "name/cos:DeleteObject", "name/cos:GetBucket"]
+      resource = ["${local.bucket_path}/*"]
+    }])
+  })
+}
+
+resource "tencentcloud_cam_role_policy_attachment" "redrive" {
+  count     = var.spill ? 1 : 0
+  role_id   = tencentcloud_cam_role.redrive[0].id
+  policy_id = tencentcloud_cam_policy.redrive[0].id
+}
+
+locals {
+  assumed_by_scf = jsonencode({
+    version = "2.0"
+    statement = [{
+      effect    = "allow"
+      action    = "name/sts:AssumeRole"
+      principal = { service = ["scf.qcloud.com"] }
+    }]
+  })
+}
+
+# Where acknowledged deliveries wait: versioned, encrypted, private, and nothing that waits expires.
+
+resource "tencentcloud_cos_bucket" "spill" {
+  count                = var.spill ? 1 : 0
+  bucket               = local.bucket
+  acl                  = "private"
+  versioning_enable    = true
+  encryption_algorithm = "AES256"
+  lifecycle_rules {
+    id            = "claims"
+    filter_prefix = "claims/"
+    expiration {
+      days = var.claim_days
+    }
+  }
+  lifecycle_rules {
+    id            = "sent"
+    filter_prefix = "sent/"
+    expiration {
+      days = 8
+    }
+  }
+  lifecycle_rules {
+    id = "deleted"
+    non_current_expiration {
+      non_current_days = 30
+    }
+  }
+  lifecycle {
+    prevent_destroy = true
+  }
+}
+
+# Logs.
+
+resource "tencentcloud_cls_logset" "logs" {
+  logset_name = var.name
+}
+
+resource "tencentcloud_cls_topic" "logs" {
+  logset_id  = tencentcloud_cls_logset.logs.id
+  topic_name = var.name
+  period     = var.log_days
+}
+
+# The index without which CLS cannot search.
+resource "tencentcloud_cls_index" "logs" {
+  topic_id = tencentcloud_cls_topic.logs.id
+  rule {
+    full_text {
+      case_sensitive = false
+      tokenizer      = "@&?|#()='\",;:<>[]{}/ \n\t\r\\"
+      contain_z_h    = false
+    }
+  }
+}
+
+# The forwarder.
+
+resource "tencentcloud_scf_function" "forwarder" {
+  name              = "${var.name}-${var.function}"
+  description       = "Webhooks to a queue"
+  func_type         = var.kind == "web" ? "HTTP" : "Event"
+  runtime           = "CustomRuntime"
+  handler           = "index.main_handler" # Read by nobody, and required.
+  zip_file          = "${var.packages}/${local.package}.zip"
+  mem_size          = var.memory
+  timeout           = var.timeout
+  role              = tencentcloud_cam_role.forwarder.name
+  cls_logset_id     = tencentcloud_cls_logset.logs.id
+  cls_topic_id      = tencentcloud_cls_topic.logs.id
+  enable_public_net = true
+  environment = merge(
+    local.environment,
+    var.kind == "web" ? { SCF_TRUST_HEADERS = "1" } : {},
+    var.hook_secrets,
+  )
+
+  # An instance of an event function takes one event at a time.
+  dynamic "instance_concurrency_config" {
+    for_each = var.kind == "web" ? [1] : []
+    content {
+      dynamic_enabled = "FALSE"
+      max_concurrency = var.concurrency
+    }
+  }
+  depends_on = [tencentcloud_cam_role_policy_attachment.forwarder]
+}
+
+# Without authentication: each hook verifies its requests itself.
+resource "tencentcloud_scf_trigger" "url" {
+  function_name = tencentcloud_scf_function.forwarder.name
+  namespace     = "default"
+  qualifier     = "$DEFAULT"
+  type          = "http"
+  enable        = "OPEN"
+  trigger_desc = jsonencode({
+    AuthType  = "NONE"
+    NetConfig = { EnableIntranet = false, EnableExtranet = true }
+  })
+}
+
+# The redriver. One at a time: two at once lose nothing, but send twice.
+
+resource "tencentcloud_scf_function" "redrive" {
+  count             = var.spill ? 1 : 0
+  name              = "${var.name}-redrive"
+  description       = "Spilled deliveries to their queue"
+  func_type         = "Event"
+  runtime           = "CustomRuntime"
+  handler           = "index.main_handler"
+  zip_file          = "${var.packages}/event-redrive.zip"
+  mem_size          = 128
+  timeout           = 55
+  role              = tencentcloud_cam_role.redrive[0].name
+  cls_logset_id     = tencentcloud_cls_logset.logs.id
+  cls_topic_id      = tencentcloud_cls_topic.logs.id
+  enable_public_net = true
+  environment       = local.environment
+  depends_on        = [tencentcloud_cam_role_policy_attachment.redrive]
+}
+
+resource "tencentcloud_scf_reserved_concurrency_config" "redrive" {
+  count                    = var.spill ? 1 : 0
+  function_name            = tencentcloud_scf_function.redrive[0].name
+  reserved_concurrency_mem = 128
+}
+
+resource "tencentcloud_scf_trigger" "timer" {
+  count         = var.spill ? 1 : 0
+  function_name = tencentcloud_scf_function.redrive[0].name
+  namespace     = "default"
+  qualifier     = "$DEFAULT"
+  type          = "timer"
+  trigger_name  = "every-minute"
+  trigger_desc  = "0 * * * * * *"
+  enable        = "OPEN"
+}

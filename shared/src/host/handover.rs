@@ -1,0 +1,188 @@
+//! Credentials that a platform hands over in header fields, with each event or request.
+//!
+//! | | fields | believed | instead of the variables |
+//! |---|---|---|---|
+//! | FunctionGraph, custom runtime | `X-CFF-Access-Key` … | from its own interface | `HUAWEICLOUD_SDK_AK` … |
+//! | FunctionGraph, HTTP function | `X-CFF-Security-Access-Key` … | `FGS_TRUST_HEADERS`, on loopback | the same |
+//! | SCF, web function | `X-Scf-Secret-Id` … | `SCF_TRUST_HEADERS` | `TENCENTCLOUD_SECRETID` … |
+//!
+//! A client can write such fields into a request too. Believed or not, no request keeps them
+//! ([`Headers::without_platforms`](crate::http::Headers::without_platforms)).
+//!
+//! Fields: FunctionGraph's [custom runtime][fg], its [HTTP functions][fg-http].
+//!
+//! [fg]: https://docs.otc.t-systems.com/function-graph/umn/
+//! [fg-http]: https://support.huaweicloud.com/intl/en-us/usermanual-functiongraph/functiongraph_01_0395.html
+
+use std::net::IpAddr;
+
+use http::HeaderMap;
+
+use crate::env::{Env, Lent};
+use crate::queue::EnvProblem;
+
+/// One platform's way.
+#[derive(Debug)]
+pub(super) struct Handover {
+    /// Id, key and token, in lower case.
+    fields: [&'static str; 3],
+    /// What they are lent as.
+    variables: [&'static str; 3],
+    /// Keys that a person set: where there is one, nothing is lent.
+    own: &'static [&'static str],
+}
+
+const HUAWEI: [&str; 3] = ["HUAWEICLOUD_SDK_AK", "HUAWEICLOUD_SDK_SK", "HUAWEICLOUD_SDK_SECURITY_TOKEN"];
+
+const OWN_HUAWEI: &[&str] = &["HUAWEICLOUD_SDK_AK", "HUAWEICLOUD_SDK_SK", "OTC_SDK_AK", "OTC_SDK_SK"];
+
+/// FunctionGraph's custom runtime.
+pub(super) const CUSTOM_RUNTIME: Handover = Handover {
+    fields: ["x-cff-access-key", "x-cff-secret-key", "x-cff-security-token"],
+    variables: HUAWEI,
+    own: OWN_HUAWEI,
+};
+
+/// FunctionGraph's HTTP functions, with "Include Keys".
+static HTTP_FUNCTION: Handover = Handover {
+    fields: ["x-cff-security-access-key", "x-cff-security-secret-key", "x-cff-security-token"],
+    variables: HUAWEI,
+    own: OWN_HUAWEI,
+};
+
+/// SCF's web functions. The platform's own variables are those of the moment when the process began.
+static WEB_FUNCTION: Handover = Handover {
+    fields: ["x-scf-secret-id", "x-scf-secret-key", "x-scf-session-token"],
+    variables: ["TENCENTCLOUD_SECRETID", "TENCENTCLOUD_SECRETKEY", "TENCENTCLOUD_SESSIONTOKEN"],
+    own: &["TENCENTCLOUD_SECRET_ID", "TENCENTCLOUD_SECRET_KEY"],
+};
+
+impl Handover {
+    /// What is lent for one event; nothing unless id and key are there and look like what they should be.
+    pub(super) fn lent<'a>(&self, field: impl Fn(&str) -> Option<&'a str>, env: &Env) -> Lent {
+        let [id, key, token] = self.fields.map(field);
+        let (Some(id), Some(key)) = (id, key) else { return Lent::default() };
+        let has_own = self.own.iter().any(|name| env.get(name).is_some());
+        if has_own || ![id, key].into_iter().chain(token).all(is_plain) {
+            return Lent::default();
+        }
+        let owned = |value: &str| Some(value.to_owned());
+        let [id_name, key_name, token_name] = self.variables;
+        Lent::new([(id_name, owned(id)), (key_name, owned(key)), (token_name, token.and_then(owned))])
+    }
+}
+
+/// Not empty, no blanks, and no reference: a variable's `file:` or `env:` would be followed.
+fn is_plain(value: &str) -> bool {
+    !value.is_empty() && value.bytes().all(|b| b.is_ascii_graphic() && b != b':')
+}
+
+/// Whose header fields an HTTP server believes.
+#[derive(Debug, Default)]
+pub(super) struct Trust(Option<(&'static Handover, Env)>);
+
+impl Trust {
+    /// As the environment says, for a server at that address. What is wrong is logged as an error, and
+    /// no field is believed: the function still serves with the credentials of its environment.
+    pub(super) fn from_env(env: &Env, address: IpAddr) -> Self {
+        let problem = |variable, message: &str| {
+            let problem = EnvProblem { variable, message: message.to_owned() };
+            tracing::error!(%problem, "configuration");
+            Self::default()
+        };
+        match (env.is_on("FGS_TRUST_HEADERS"), env.is_on("SCF_TRUST_HEADERS")) {
+            (false, false) => Self::default(),
+            (true, true) => problem("SCF_TRUST_HEADERS", "and FGS_TRUST_HEADERS are both on: keep one"),
+            (true, false) if !address.is_loopback() => problem(
+                "FGS_TRUST_HEADERS",
+                "is for FunctionGraph, which calls 127.0.0.1:8000: set LISTEN to that, or clients could \
+                 write the headers themselves",
+            ),
+            (true, false) => Self(Some((&HTTP_FUNCTION, env.clone()))),
+            (false, true) => Self(Some((&WEB_FUNCTION, env.clone()))),
+        }
+    }
+
+    /// What a request is lent. Of a field that is there twice one is not the platform's: it counts as none.
+    pub(super) fn lent(&self, headers: &HeaderMap) -> Lent {
+        let Some((handover, env)) = &self.0 else { return Lent::default() };
+        let one = |name: &str| {
+            let mut values = headers.get_all(name).iter();
+            let value = values.next()?.to_str().ok()?;
+            values.next().is_none().then_some(value)
+        };
+        handover.lent(one, env)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOOPBACK: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+    const ANY: IpAddr = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
+
+    /// The key of that variable for a request with these fields.
+    async fn id(
+        vars: &[(&str, &str)],
+        at: IpAddr,
+        variable: &str,
+        fields: &[(&str, &str)],
+    ) -> Option<String> {
+        let env = Env::of(vars.iter().copied());
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(http::HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
+        }
+        Trust::from_env(&env, at).lent(&headers).to(async { env.get(variable) }).await
+    }
+
+    const CFF: [(&str, &str); 3] = [
+        ("X-CFF-Security-Access-Key", "id"),
+        ("X-CFF-Security-Secret-Key", "key"),
+        ("X-CFF-Security-Token", "token/+=-_"),
+    ];
+
+    #[tokio::test]
+    async fn functiongraph_is_believed_on_loopback_when_told_to() {
+        const AK: &str = "HUAWEICLOUD_SDK_AK";
+        let on = [("FGS_TRUST_HEADERS", "1")];
+        assert_eq!(id(&on, LOOPBACK, AK, &CFF).await.as_deref(), Some("id"));
+        assert_eq!(
+            id(&on, LOOPBACK, "HUAWEICLOUD_SDK_SECURITY_TOKEN", &CFF).await.as_deref(),
+            Some(CFF[2].1)
+        );
+        assert_eq!(id(&on, LOOPBACK, AK, &CFF[..2]).await.as_deref(), Some("id"), "a token is no must");
+        for (vars, at, why) in [
+            (&[][..], LOOPBACK, "not told to"),
+            (&[("FGS_TRUST_HEADERS", "0")], LOOPBACK, "told not to"),
+            (&on, ANY, "anybody can write them"),
+            (&[on[0], ("SCF_TRUST_HEADERS", "1")], LOOPBACK, "it cannot be both"),
+            (&[on[0], ("OTC_SDK_AK", "own")], LOOPBACK, "there is a key"),
+        ] {
+            assert_eq!(id(vars, at, AK, &CFF).await, None, "{why}");
+        }
+        let with = |field: (&'static str, &'static str)| [CFF[0], CFF[1], CFF[2], field];
+        assert_eq!(id(&on, LOOPBACK, AK, &with(CFF[1])).await, None, "which of two is the platform's?");
+        for wrong in ["file:/etc/passwd", "env:OTHER", "", "a b"] {
+            for n in 0..3 {
+                let mut fields = CFF;
+                fields[n].1 = wrong;
+                assert_eq!(id(&on, LOOPBACK, AK, &fields).await, None, "{wrong}");
+            }
+        }
+        assert_eq!(id(&on, LOOPBACK, AK, &CFF[1..]).await, None, "half a key is none");
+    }
+
+    #[tokio::test]
+    async fn scf_is_believed_wherever_it_listens() {
+        let fields =
+            [("X-Scf-Secret-Id", "new"), ("X-Scf-Secret-Key", "key"), ("X-Scf-Session-Token", "token")];
+        let injected = [("SCF_TRUST_HEADERS", "1"), ("TENCENTCLOUD_SECRETID", "at start")];
+        let id = async |vars: &[(&str, &str)]| id(vars, ANY, "TENCENTCLOUD_SECRETID", &fields).await;
+        assert_eq!(id(&injected).await.as_deref(), Some("new"));
+        assert_eq!(id(&injected[1..]).await.as_deref(), Some("at start"));
+        let own = [injected[0], injected[1], ("TENCENTCLOUD_SECRET_ID", "own")];
+        assert_eq!(id(&own).await.as_deref(), Some("at start"), "and the client takes a person's own first");
+    }
+}
