@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use hookmq_shared::config::{Config, Reading, Samples};
+use hookmq_shared::config::{Config, Hook, Reading, Samples};
 use hookmq_shared::context::Context;
 use hookmq_shared::quarantine::Quarantine;
 use hookmq_shared::queue::{Queue, Vendor, rocketmq, tdmq};
@@ -22,7 +22,7 @@ pub(crate) fn hooks(file: Option<&Path>, with: Reading<'_>) -> Config {
     }
 }
 
-pub(crate) fn run(file: Option<&Path>) -> Exit {
+pub(crate) fn run(file: Option<&Path>, base: Option<&str>) -> Exit {
     let context = Context::system();
     let with = Reading::new(&context.env, Samples::Refused);
     let config = hooks(file, with);
@@ -48,7 +48,42 @@ pub(crate) fn run(file: Option<&Path>) -> Exit {
     for problem in stores.into_iter().flatten() {
         println!("environment: note: {problem}");
     }
+    if let Some(base) = base {
+        print!("{}", addresses(&config, base));
+    }
     let errors = config.has_errors();
     println!("{} sound hook(s){}", config.hooks().count(), if errors { ", and errors" } else { "" });
     if errors { Exit::Configuration } else { Exit::Good }
+}
+
+/// What to enter at each provider, for a deployment with this base.
+fn addresses(config: &Config, base: &str) -> String {
+    let base = base.trim_end_matches('/');
+    let line = |hook: &Hook| {
+        let vendors = [Vendor::Tdmq, Vendor::Rocketmq].into_iter();
+        let queues = vendors.filter(|vendor| hook.recipe(*vendor, "").is_some()).map(Vendor::as_str);
+        format!("{}: {base}{} ({})\n", hook.name, hook.path, queues.collect::<Vec<_>>().join(", "))
+    };
+    config.hooks().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use hookmq_shared::env::Env;
+
+    use super::*;
+
+    #[test]
+    fn addresses_are_whole() {
+        let hooks = "[hooks.a]\nsource = \"none\"\ntopic = { tdmq = \"a/b/c\", rocketmq = \"a_b\" }\n\
+                     [hooks.b]\nsource = \"none\"\ntopic = \"a_b\"\npath = \"/b/c\"\n";
+        let env = Env::of([("", "")]);
+        let config = Config::parse("hooks.toml", hooks, Reading::new(&env, Samples::Refused));
+        for base in ["https://x.example/tdmq", "https://x.example/tdmq/"] {
+            assert_eq!(
+                addresses(&config, base),
+                "a: https://x.example/tdmq/a (tdmq, rocketmq)\nb: https://x.example/tdmq/b/c (rocketmq)\n"
+            );
+        }
+    }
 }
