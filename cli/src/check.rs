@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use hookmq_shared::config::{Config, Reading, Samples};
+use hookmq_shared::config::{Config, Hook, Reading, Samples};
 use hookmq_shared::context::Context;
 use hookmq_shared::quarantine::Quarantine;
 use hookmq_shared::queue::{Client, Queue as _, Target, Vendor};
@@ -22,7 +22,7 @@ pub(crate) fn hooks(file: Option<&Path>, with: Reading<'_>) -> Config {
     }
 }
 
-pub(crate) fn run(file: Option<&Path>) -> Exit {
+pub(crate) fn run(file: Option<&Path>, base: Option<&str>) -> Exit {
     let context = Context::system();
     let with = Reading::new(&context.env, Samples::Refused);
     let config = hooks(file, with);
@@ -48,6 +48,9 @@ pub(crate) fn run(file: Option<&Path>) -> Exit {
     for problem in stores.into_iter().flatten() {
         println!("environment: note: {problem}");
     }
+    if let Some(base) = base {
+        print!("{}", addresses(&config, base));
+    }
     println!("{} sound hook(s){}", config.hooks().count(), if errors { ", and errors" } else { "" });
     if errors { Exit::Configuration } else { Exit::Good }
 }
@@ -62,4 +65,41 @@ fn targets(config: &Config) -> Vec<Target> {
             .any(|hook| hook.targets(*vendor).contains(&target) && hook.recipe(&target, "").is_some())
     };
     Vendor::ALL.into_iter().filter(used).map(Target::from).chain(named).collect()
+}
+
+/// What to enter at each provider, for a deployment with this base.
+fn addresses(config: &Config, base: &str) -> String {
+    let base = base.trim_end_matches('/');
+    let line = |hook: &Hook| {
+        let mut queues: Vec<Target> = Vec::new();
+        for target in Vendor::ALL.into_iter().flat_map(|vendor| hook.targets(vendor)) {
+            if hook.recipe(&target, "").is_some() && !queues.contains(&target) {
+                queues.push(target);
+            }
+        }
+        let queues: Vec<&str> = queues.iter().map(Target::name).collect();
+        format!("{}: {base}{} ({})\n", hook.name, hook.path, queues.join(", "))
+    };
+    config.hooks().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use hookmq_shared::env::Env;
+
+    use super::*;
+
+    #[test]
+    fn addresses_are_whole() {
+        let hooks = "[hooks.a]\nsource = \"none\"\ntopic = { tdmq = \"a/b/c\", rocketmq = \"a_b\" }\n\
+                     [hooks.b]\nsource = \"none\"\ntopic = \"a_b\"\npath = \"/b/c\"\n";
+        let env = Env::of([("", "")]);
+        let config = Config::parse("hooks.toml", hooks, Reading::new(&env, Samples::Refused));
+        for base in ["https://x.example/tdmq", "https://x.example/tdmq/"] {
+            assert_eq!(
+                addresses(&config, base),
+                "a: https://x.example/tdmq/a (tdmq, rocketmq)\nb: https://x.example/tdmq/b/c (rocketmq)\n"
+            );
+        }
+    }
 }

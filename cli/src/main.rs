@@ -43,6 +43,9 @@ enum Command {
     Check {
         /// The file; default: what a function would read
         file: Option<PathBuf>,
+        /// Print the address of each hook of a deployment, of which this is the base: without a hook's path
+        #[arg(long, value_name = "BASE")]
+        url: Option<String>,
     },
     /// Print a request of a provider, signed now, or a deliberately broken one
     Sign(sign::Args),
@@ -81,7 +84,7 @@ async fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Demo => demo::demo().await,
         Command::Dev => demo::dev().await,
-        Command::Check { file } => check::run(file.as_deref()),
+        Command::Check { file, url } => check::run(file.as_deref(), url.as_deref()),
         Command::Sign(args) => sign::run(&args),
         Command::Send(args) => send::run(&args).await,
         Command::Sources(args) => sources::run(&args),

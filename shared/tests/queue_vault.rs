@@ -73,6 +73,26 @@ async fn they_are_read_once_and_kept_for_five_minutes() {
 }
 
 #[tokio::test]
+async fn a_variable_may_name_another_that_names_the_secret() {
+    let (server, extension) = (Server::start([ok(STORED)]).await, Extension::start().await);
+    hold(&extension, "FIRST");
+    let own = extension.vars();
+    let mut vars = vec![
+        ("TENCENTCLOUD_SECRET_ID", "env:THE_ID"),
+        ("THE_ID", "secretsmanager:tencent#id"),
+        ("TENCENTCLOUD_SECRET_KEY", "secretsmanager:tencent#key"),
+        ("TENCENTCLOUD_REGION", "ap-guangzhou"),
+        ("TDMQ_ENDPOINT", &server.url),
+    ];
+    vars.extend(own.iter().map(|(name, value)| (*name, value.as_str())));
+    let client = tdmq::Client::new(context(&vars, Wall::new().clock()));
+    assert_eq!(client.problems(), []);
+    send(&client).await.unwrap();
+    assert_eq!(ids(&server), ["FIRST"]);
+    assert_eq!(extension.seen(), ["/secretsmanager/get?secretId=tencent"]);
+}
+
+#[tokio::test]
 async fn refused_ones_are_read_anew() {
     let script = [ok(STORED), ok(REFUSED), ok(STORED), ok(REFUSED)];
     let (server, extension) = (Server::start(script).await, Extension::start().await);

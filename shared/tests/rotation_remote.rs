@@ -5,8 +5,11 @@ mod rotation_support;
 mod source_common;
 
 use hookmq_shared::config::{Config, Lookup, Reading, Samples, Severity};
+use hookmq_shared::context::Context;
 use hookmq_shared::env::Env;
+use hookmq_shared::quarantine::Quarantine;
 use hookmq_shared::queue::Vendor;
+use hookmq_shared::redrive::{Options, list_quarantined, reverify};
 use rotation_support::extension::{Extension, Held, TOKEN};
 use rotation_support::{KEY, NEW, OLD, World, github, log, pass, signed, signed_as};
 use serde_json::json;
@@ -51,6 +54,92 @@ async fn secrets_of_both_stores_are_read_by_the_first_delivery() {
         assert!(line.contains(&format!("\"secret\":{i}")), "{line}");
     }
     assert_eq!(log.len(), 3, "{log:?}");
+}
+
+#[tokio::test]
+async fn a_variable_may_hold_the_reference_in_the_secrets_place() {
+    let extension = Extension::start().await;
+    extension.secret("hookmq", text(&json!({ "GITHUB_SECRET": OLD }).to_string()));
+    extension.parameter("/token", "a-third-secret-0123456789");
+    let own = extension.vars();
+    let mut vars: Vec<(&str, &str)> = own.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    vars.extend([
+        ("GITHUB_SECRET", "secretsmanager:hookmq#GITHUB_SECRET"),
+        ("TOKEN", "ssm:/token"),
+        ("OTHER_SECRET", "secretsmanager:hookmq#OTHER_SECRET"),
+        ("PLAIN_SECRET", NEW),
+    ]);
+    let hooks = [
+        github("chained", r#""env:GITHUB_SECRET", "env:TOKEN", "env:PLAIN_SECRET""#),
+        github("chained-none", r#""env:OTHER_SECRET""#),
+        github("chained-plain", r#""env:PLAIN_SECRET""#),
+    ];
+    let world = World::with(&vars, &[], &hooks.concat()).await;
+    assert_eq!(extension.seen(), [""; 0], "the extension serves no init");
+    assert_eq!(world.deliver(&signed("chained-plain", NEW)).await, 200);
+    for secret in [OLD, "a-third-secret-0123456789", NEW] {
+        assert_eq!(world.deliver(&signed("chained", secret)).await, 200);
+    }
+    let seen = [
+        "/secretsmanager/get?secretId=hookmq",
+        "/systemsmanager/parameters/get?name=%2Ftoken&withDecryption=true",
+    ];
+    assert_eq!(extension.seen(), seen);
+    let reference = "secretsmanager:hookmq#GITHUB_SECRET";
+    assert_eq!(world.deliver(&signed("chained", reference)).await, 401, "the reference is no secret");
+
+    assert_eq!(world.deliver(&signed("chained-none", "secretsmanager:hookmq#OTHER_SECRET")).await, 503);
+    let told = "secrets[0]: hookmq has no text at \\\"OTHER_SECRET\\\"";
+    assert!(log("chained-none")[0].contains(told), "{:?}", log("chained-none"));
+    pass(31).await;
+    let both = json!({ "GITHUB_SECRET": "a-rotated-secret-0123456789", "OTHER_SECRET": NEW });
+    extension.secret("hookmq", text(&both.to_string()));
+    assert_eq!(world.deliver(&signed("chained-none", NEW)).await, 200);
+    assert_eq!(world.deliver(&signed("chained", "a-rotated-secret-0123456789")).await, 200);
+}
+
+#[tokio::test]
+async fn the_key_of_the_quarantine_is_read_when_a_request_is_refused() {
+    let extension = Extension::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let url = format!("file://{}", dir.path().display());
+    let own = extension.vars();
+    let mut vars: Vec<(&str, &str)> = own.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    vars.extend([("QUARANTINE_URL", &*url), ("QUARANTINE_KEY", "secretsmanager:hookmq#QUARANTINE_KEY")]);
+    let hooks = github("kept", &format!("\"plain:{OLD}\"")) + "quarantine = true\n";
+    let world = World::with(&vars, &[], &hooks).await;
+    assert_eq!(world.deliver(&signed("kept", OLD)).await, 200);
+    assert_eq!(extension.seen(), [""; 0], "nothing was refused");
+
+    let kept = |key: &str| {
+        let env = Env::of([("QUARANTINE_URL", &*url), ("QUARANTINE_KEY", key)]);
+        Quarantine::from_env(&Context { env, ..Context::system() }).unwrap().unwrap()
+    };
+    let key = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+    let options = Options::default();
+    let soon = || tokio::time::Instant::now() + std::time::Duration::from_secs(30);
+    let list = async || list_quarantined(Vendor::Tdmq, &kept(key), &options, soon()).await.unwrap().len();
+
+    for _ in 0..2 {
+        assert_eq!(world.deliver(&signed("kept", NEW)).await, 401, "whatever the quarantine does");
+    }
+    assert_eq!(extension.seen().len(), 1, "asked again after a pause only");
+    let told = "QUARANTINE_KEY gives no value: hookmq is refused with status 400";
+    assert!(log("kept").iter().any(|line| line.contains("cannot quarantine") && line.contains(told)));
+    assert_eq!(list().await, 0);
+
+    pass(5).await;
+    extension.secret("hookmq", text(&json!({ "QUARANTINE_KEY": key }).to_string()));
+    for _ in 0..2 {
+        assert_eq!(world.deliver(&signed("kept", NEW)).await, 401);
+    }
+    assert_eq!(extension.seen().len(), 2, "once, not once a request");
+    assert_eq!(list().await, 1, "the same request twice");
+    let done = reverify(&world.gateway, &kept(key), &options, soon()).await.unwrap();
+    assert_eq!((done.found, done.rejected, done.unreadable), (1, 1, 0), "sealed with that key");
+    let other = "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWY=";
+    let done = reverify(&world.gateway, &kept(other), &options, soon()).await.unwrap();
+    assert_eq!((done.found, done.unreadable), (1, 1));
 }
 
 #[tokio::test]

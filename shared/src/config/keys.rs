@@ -138,7 +138,8 @@ fn params(table: &Table<'_>, with: Reading<'_>, unresolved: &mut Vec<String>) ->
 
 /// An entry and its value, if it can be had now.
 fn had_now(entry: Result<Entry, SecretError>, with: Reading<'_>) -> Result<(Entry, Option<Secret>), Cause> {
-    let entry = entry?;
+    let mut entry = entry?;
+    entry.reference = entry.reference.follow(with.env)?.into_owned();
     if entry.reference.is_remote() {
         return Ok((entry, None));
     }

@@ -5,6 +5,7 @@
 //! store encrypts by itself, and its content is never shown: it can be verified again, nothing else.
 //! Anybody can make requests that fail, so they are limited in number and size.
 
+mod lock;
 mod seal;
 
 use std::net::IpAddr;
@@ -21,7 +22,7 @@ use crate::queue::{EnvProblem, Vendor};
 use crate::rate::{Allowance, Rates};
 use crate::spill::{Folder, base64_bytes, digest, rfc3339};
 use crate::store::{Store, StoreError};
-use seal::Key;
+use lock::Lock;
 
 const URL: &str = "QUARANTINE_URL";
 const KEY: &str = "QUARANTINE_KEY";
@@ -58,7 +59,7 @@ pub struct Quarantine(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     store: Store,
-    key: Key,
+    lock: Lock,
     rates: Rates,
 }
 
@@ -67,8 +68,8 @@ impl Quarantine {
     pub fn from_env(context: &Context) -> Result<Option<Self>, EnvProblem> {
         let Some(url) = context.env.get(URL) else { return Ok(None) };
         let store = Store::open(URL, &url, context)?;
-        let key = Key::from_env(KEY, &context.env)?;
-        Ok(Some(Self(Arc::new(Inner { store, key, rates: Rates::default() }))))
+        let lock = Lock::from_env(KEY, &context.env)?;
+        Ok(Some(Self(Arc::new(Inner { store, lock, rates: Rates::default() }))))
     }
 
     /// Keeps a request. What is over the limits is dropped, and a failure costs nothing but the copy:
@@ -84,6 +85,10 @@ impl Quarantine {
         if request.body.len() > MAX_BODY || self.0.rates.take(hook, KEPT).is_err() {
             return;
         }
+        let key = match self.0.lock.key(deadline).await {
+            Ok(key) => key,
+            Err(error) => return tracing::warn!(hook, %error, "cannot quarantine"),
+        };
         let Request { method, path, raw_query, headers, body, source_ip, .. } = request;
         let headers = headers
             .iter()
@@ -101,7 +106,7 @@ impl Quarantine {
         // Strings, numbers and lists of them serialise without fail.
         let plain = serde_json::to_vec(&refused).unwrap_or_default();
         let name = format!("{}{}", Folder::Quarantine.prefix(vendor.as_str(), Some(hook)), digest(&[&plain]));
-        let Some(sealed) = self.0.key.seal(&name, plain) else { return };
+        let Some(sealed) = key.seal(&name, plain) else { return };
         if let Err(error) = self.0.store.put_new(&name, sealed.into(), deadline).await {
             tracing::warn!(hook, %error, "cannot quarantine");
         }
@@ -115,7 +120,8 @@ impl Quarantine {
     /// Reads a request; `None` if it is gone, or sealed with another key.
     pub(crate) async fn open(&self, name: &str, deadline: Instant) -> Result<Option<Refused>, StoreError> {
         let Some(sealed) = self.0.store.get(name, deadline).await? else { return Ok(None) };
-        let plain = self.0.key.open(name, sealed.to_vec());
+        let key = self.0.lock.key(deadline).await.map_err(|error| StoreError::Config(error.to_string()))?;
+        let plain = key.open(name, sealed.to_vec());
         Ok(plain.and_then(|plain| serde_json::from_slice(&plain).ok()))
     }
 }

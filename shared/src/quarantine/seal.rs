@@ -7,9 +7,7 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::rand::{SecureRandom, SystemRandom};
 
-use crate::env::Env;
-use crate::queue::EnvProblem;
-use crate::secret::{Secret, SecretRef};
+use crate::secret::Secret;
 
 /// A key that seals and opens.
 pub(super) struct Key {
@@ -18,21 +16,8 @@ pub(super) struct Key {
 }
 
 impl Key {
-    /// Of the base64 of 32 bytes in `variable`, which may be a reference.
-    pub(super) fn from_env(variable: &'static str, env: &Env) -> Result<Self, EnvProblem> {
-        let wrong = |message: String| EnvProblem { variable, message };
-        let text = env.get(variable).ok_or_else(|| {
-            wrong("is not set: the quarantine needs a key, the base64 of 32 random bytes".to_owned())
-        })?;
-        let secret = SecretRef::parse_or_literal(&text)
-            .and_then(|reference| reference.resolve(env))
-            .map_err(|e| wrong(format!("gives no value: {e}")))?;
-        Self::new(&secret).ok_or_else(|| {
-            wrong("is no base64 of 32 bytes: make it with `openssl rand -base64 32`".to_owned())
-        })
-    }
-
-    fn new(secret: &Secret) -> Option<Self> {
+    /// Of the base64 of 32 bytes; `None` if it is something else.
+    pub(super) fn new(secret: &Secret) -> Option<Self> {
         let key = Secret::new(BASE64_STANDARD.decode(secret.expose()).ok()?);
         let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key.expose()).ok()?);
         Some(Self { key, random: SystemRandom::new() })
@@ -89,13 +74,10 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_key_is_named_and_not_shown() {
-        for text in ["c2hvcnQ=", "hunter2!", "env:MISSING"] {
-            let error = Key::from_env("QUARANTINE_KEY", &Env::of([("QUARANTINE_KEY", text)])).unwrap_err();
-            assert_eq!(error.variable, "QUARANTINE_KEY");
-            assert!(!error.message.contains("hunter2"), "{error}");
+    fn a_key_is_32_bytes_and_not_shown() {
+        for text in ["c2hvcnQ=", "hunter2!", ""] {
+            assert!(Key::new(&Secret::new(text)).is_none(), "{text}");
         }
-        assert!(Key::from_env("QUARANTINE_KEY", &Env::of([("A", "b")])).is_err());
         assert_eq!(format!("{:?}", key(1)), "<key>");
     }
 }

@@ -1,5 +1,7 @@
 //! Credentials from the environment.
 
+use std::borrow::Cow;
+
 use tokio::time::Instant;
 
 use super::EnvProblem;
@@ -86,8 +88,8 @@ impl<'k> Keyring<'k> {
         refused: bool,
         deadline: Instant,
     ) -> Self {
-        let reference = |variable| SecretRef::parse_or_literal(&env.get(variable)?).ok();
-        let references: Vec<SecretRef> = variables.into_iter().filter_map(reference).collect();
+        let found = variables.into_iter().filter_map(|variable| reference(env, variable));
+        let references: Vec<SecretRef> = found.filter_map(Result::ok).collect();
         vault.refresh(&references, refused, deadline).await;
         Self { env, vault, trusting: false }
     }
@@ -107,8 +109,8 @@ impl<'k> Keyring<'k> {
     }
 
     fn optional(&self, variable: &'static str) -> Result<Option<Secret>, EnvProblem> {
-        let Some(text) = self.env.get(variable) else { return Ok(None) };
-        let found = SecretRef::parse_or_literal(&text).and_then(|r| self.vault.get(&r, self.env));
+        let Some(reference) = reference(self.env, variable) else { return Ok(None) };
+        let found = reference.and_then(|reference| self.vault.get(&reference, self.env));
         match found {
             Err(SecretError::Remote(_)) if self.trusting => Ok(Some(Secret::new("unread"))),
             found => {
@@ -116,6 +118,12 @@ impl<'k> Keyring<'k> {
             }
         }
     }
+}
+
+/// The reference in a variable, if it is set.
+fn reference(env: &Env, variable: &str) -> Option<Result<SecretRef, SecretError>> {
+    let written = SecretRef::parse_or_literal(&env.get(variable)?);
+    Some(written.and_then(|written| written.follow(env).map(Cow::into_owned)))
 }
 
 impl Credentials {

@@ -3,6 +3,7 @@
 mod remote;
 mod vault;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -96,7 +97,8 @@ fn is_before(a: &[u8], b: &[u8]) -> Choice {
 pub enum SecretRef {
     /// `plain:VALUE`, or a bare value where that is allowed.
     Literal(Secret),
-    /// `env:NAME`
+    /// `env:NAME`. The variable holds the secret, or names it in a store of AWS's: see
+    /// [`follow`](Self::follow).
     Env(String),
     /// `file:PATH`; one trailing line end is not part of the secret.
     File(PathBuf),
@@ -210,6 +212,18 @@ impl SecretRef {
         }
     }
 
+    /// What an `env:` reference stands for: a variable may hold a `secretsmanager:` or `ssm:` reference in
+    /// the secret's place, so that one `hooks.toml` serves where the variable is the secret and where no
+    /// variable may be. One step, and to these stores only: any other text is the secret itself.
+    pub(crate) fn follow(&self, env: &Env) -> Result<Cow<'_, Self>, SecretError> {
+        let Self::Env(name) = self else { return Ok(Cow::Borrowed(self)) };
+        let is_remote = |text: &String| ["secretsmanager:", "ssm:"].iter().any(|kind| text.starts_with(kind));
+        match env.get(name).filter(is_remote) {
+            Some(text) => Self::parse(&text).map(Cow::Owned),
+            None => Ok(Cow::Borrowed(self)),
+        }
+    }
+
     /// Whether the value may change while the reference stays.
     pub(crate) const fn is_reference(&self) -> bool {
         !matches!(self, Self::Literal(_))
@@ -233,7 +247,7 @@ impl SecretRef {
     /// Fetches the value; not one that is remote. Empty and blank values are refused: an empty key would verify anything
     /// that is signed with the empty key.
     pub fn resolve(&self, env: &Env) -> Result<Secret, SecretError> {
-        let secret = match self {
+        let secret = match &*self.follow(env)? {
             Self::Literal(secret) => secret.clone(),
             Self::Env(name) => Secret::new(env.get(name).ok_or_else(|| SecretError::Unset(name.clone()))?),
             Self::File(path) => read_file(path)?,
@@ -291,6 +305,32 @@ mod tests {
         for key in [&b"0"[..], b" a ", "\u{feff}k".as_bytes(), &[0xff], &[0, 0xff, 0]] {
             assert!(!Secret::new(key).is_blank(), "{key:?}");
         }
+    }
+
+    #[test]
+    fn a_variable_may_name_a_secret_of_a_store_in_one_step() {
+        let env = Env::of([
+            ("S", " secretsmanager:hookmq#a "),
+            ("P", "ssm:/a"),
+            ("BROKEN", "ssm: "),
+            ("E", "env:S"),
+            ("F", "file:/etc/hostname"),
+            ("L", "ssm-like:x"),
+        ]);
+        let follow = |name: &str| SecretRef::Env(name.to_owned()).follow(&env).map(Cow::into_owned);
+        let store = SecretRef::SecretsManager { id: "hookmq".into(), json_key: Some("a".into()) };
+        assert_eq!(follow("S"), Ok(store.clone()));
+        assert_eq!(follow("P"), Ok(SecretRef::Ssm("/a".into())));
+        assert_eq!(follow("BROKEN"), Err(SecretError::NoName("ssm:")));
+        for (name, text) in [("E", "env:S"), ("F", "file:/etc/hostname"), ("L", "ssm-like:x")] {
+            assert_eq!(follow(name), Ok(SecretRef::Env(name.into())), "{text} is a secret");
+            assert_eq!(SecretRef::Env(name.into()).resolve(&env), Ok(Secret::new(text)));
+        }
+        // Never the reference's own text.
+        assert_eq!(SecretRef::Env("S".into()).resolve(&env), Err(SecretError::Remote("secretsmanager:")));
+        assert_eq!(SecretRef::Env("P".into()).resolve(&env), Err(SecretError::Remote("ssm:")));
+        assert_eq!(SecretRef::Env("BROKEN".into()).resolve(&env), Err(SecretError::NoName("ssm:")));
+        assert_eq!(*store.follow(&env).unwrap(), store);
     }
 
     #[test]

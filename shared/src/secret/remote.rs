@@ -119,6 +119,7 @@ impl Resolver {
         reference: &SecretRef,
         deadline: Instant,
     ) -> Result<Secret, SecretError> {
+        let reference = reference.follow(&self.0.env)?;
         let Some(remote) = reference.remote() else { return reference.resolve(&self.0.env) };
         let secret = remote.pick(self.fetch(&remote, deadline).await?)?;
         if secret.is_blank() { Err(SecretError::Empty) } else { Ok(secret) }

@@ -1,0 +1,98 @@
+//! The variable that names the key: read at start where that is possible, so that a wrong one is told
+//! then; with the first request to keep where only a running function can read it.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::seal::Key;
+use crate::env::Env;
+use crate::queue::EnvProblem;
+use crate::secret::{Secret, SecretError, SecretRef, Vault};
+
+/// A key, or where it is.
+#[derive(Debug)]
+pub(super) struct Lock {
+    variable: &'static str,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Known(Arc<Key>),
+    Remote(Box<Remote>),
+}
+
+#[derive(Debug)]
+struct Remote {
+    reference: SecretRef,
+    env: Env,
+    /// What is read stays for a while, and so does a failure: requests that are refused come in numbers.
+    vault: Vault,
+}
+
+impl Lock {
+    /// Of the base64 of 32 bytes in `variable`, which may be a reference.
+    pub(super) fn from_env(variable: &'static str, env: &Env) -> Result<Self, EnvProblem> {
+        let wrong = |message: &str| EnvProblem { variable, message: message.to_owned() };
+        let text = env
+            .get(variable)
+            .ok_or_else(|| wrong("is not set: the quarantine needs a key, the base64 of 32 random bytes"))?;
+        let written = SecretRef::parse_or_literal(&text).map_err(|error| none(variable, &error))?;
+        let reference = written.follow(env).map_err(|error| none(variable, &error))?.into_owned();
+        let kind = if reference.is_remote() {
+            Kind::Remote(Box::new(Remote { reference, env: env.clone(), vault: Vault::new(env) }))
+        } else {
+            let secret = reference.resolve(env).map_err(|error| none(variable, &error))?;
+            Kind::Known(Arc::new(key(variable, &secret)?))
+        };
+        Ok(Self { variable, kind })
+    }
+
+    /// The key; one of a store is read until `deadline` if it was not yet.
+    pub(super) async fn key(&self, deadline: Instant) -> Result<Arc<Key>, EnvProblem> {
+        let Remote { reference, env, vault } = match &self.kind {
+            Kind::Known(key) => return Ok(Arc::clone(key)),
+            Kind::Remote(remote) => &**remote,
+        };
+        vault.refresh(std::slice::from_ref(reference), false, deadline).await;
+        let secret = vault.get(reference, env).map_err(|error| none(self.variable, &error))?;
+        key(self.variable, &secret).map(Arc::new)
+    }
+}
+
+fn none(variable: &'static str, error: &SecretError) -> EnvProblem {
+    EnvProblem { variable, message: format!("gives no value: {error}") }
+}
+
+fn key(variable: &'static str, secret: &Secret) -> Result<Key, EnvProblem> {
+    let message = "is no base64 of 32 bytes: make it with `openssl rand -base64 32`";
+    Key::new(secret).ok_or_else(|| EnvProblem { variable, message: message.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_key_is_named_and_not_shown() {
+        for text in ["c2hvcnQ=", "hunter2!", "env:MISSING", "ssm:"] {
+            let error = Lock::from_env("QUARANTINE_KEY", &Env::of([("QUARANTINE_KEY", text)])).unwrap_err();
+            assert_eq!(error.variable, "QUARANTINE_KEY");
+            assert!(!error.message.contains("hunter2"), "{error}");
+        }
+        assert!(Lock::from_env("QUARANTINE_KEY", &Env::of([("A", "b")])).is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_of_a_store_is_read_when_it_is_needed() {
+        for env in [
+            Env::of([("QUARANTINE_KEY", "ssm:/a")]),
+            Env::of([("QUARANTINE_KEY", "env:A"), ("A", "secretsmanager:a#b")]),
+        ] {
+            let lock = Lock::from_env("QUARANTINE_KEY", &env).unwrap();
+            let error = lock.key(Instant::now() + std::time::Duration::from_secs(1)).await.unwrap_err();
+            assert!(error.to_string().contains("AWS_SESSION_TOKEN is unset"), "{error}");
+        }
+    }
+}
