@@ -52,6 +52,11 @@ pub(crate) const HUAWEI: [Family; 2] = [
 ];
 
 impl Family {
+    /// The first of `families` of which the id or the key is set.
+    pub(crate) fn set_in<'f>(env: &Env, families: &'f [Self]) -> Option<&'f Self> {
+        families.iter().find(|f| env.get(f.id).is_some() || env.get(f.key).is_some())
+    }
+
     pub(crate) fn variables(&self) -> impl Iterator<Item = &'static str> {
         [self.id, self.key].into_iter().chain(self.token)
     }
@@ -111,9 +116,7 @@ impl<'k> Keyring<'k> {
 impl Credentials {
     /// The first of `families` of which the id or the key is set; `None` when there is none.
     pub(crate) fn from_env(keys: Keyring<'_>, families: &[Family]) -> Result<Option<Self>, EnvProblem> {
-        let env = keys.env;
-        let is_set = |f: &&Family| env.get(f.id).is_some() || env.get(f.key).is_some();
-        let Some(family) = families.iter().find(is_set) else { return Ok(None) };
+        let Some(family) = Family::set_in(keys.env, families) else { return Ok(None) };
         let id = keys.required(family.id)?;
         let key = keys.required(family.key)?;
         let token = match family.token {

@@ -5,6 +5,7 @@ mod breaker;
 pub mod credentials;
 pub(crate) mod digest;
 pub mod endpoint;
+pub mod probe;
 pub mod retry;
 pub mod rocketmq;
 pub mod tdmq;
