@@ -1,6 +1,11 @@
 //! Who may send what: credentials, topics and the clock.
 
-use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration, time::SystemTime};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 /// The credentials and names of [`Config::default`]: published, so worth nothing anywhere else.
 pub mod sample {
@@ -25,6 +30,10 @@ pub mod sample {
     /// IAM password.
     pub const PASSWORD: &str = "hookmq-emulator-sample-password";
 }
+
+/// How the names begin that `hookmq check --live` asks for, a namespace of TDMQ or a topic of DMS: nobody
+/// has them, so a message to one is refused, whatever [`Topics`] says.
+pub(crate) const ABSENT: &str = "hookmq-check-";
 
 /// Regions that Tencent lists for `SendMessages`
 /// (<https://www.tencentcloud.com/document/api/1110/44129>, 2025-11-25).
@@ -58,6 +67,9 @@ pub struct Config {
     pub tdmq: Vec<TencentCredential>,
     /// Values of `X-TC-Region` that exist; any other is `UnsupportedRegion`.
     pub tdmq_regions: Vec<String>,
+    /// Regions of clusters, by the cluster's id, which is a topic's tenant: it is found in no other
+    /// region. A cluster that is not here is found in each.
+    pub tdmq_clusters: BTreeMap<String, String>,
     /// Topics that exist in TDMQ.
     pub tdmq_topics: Topics,
     /// Keys that may call DMS, all of them for [`Config::project_id`].
@@ -70,6 +82,8 @@ pub struct Config {
     pub instance_id: String,
     /// Topics that exist in that instance.
     pub rocketmq_topics: Topics,
+    /// Ids of access keys whose owners may not send.
+    pub denied: BTreeSet<String>,
     /// Users that may ask IAM for a token.
     pub iam_users: Vec<IamUser>,
     /// How long such a token lives: 24 hours at the vendor.
@@ -88,6 +102,7 @@ impl Default for Config {
                 token: None,
             }],
             tdmq_regions: TDMQ_REGIONS.map(String::from).into(),
+            tdmq_clusters: BTreeMap::new(),
             tdmq_topics: Topics::default(),
             dms: vec![HuaweiCredential {
                 access_key: sample::ACCESS_KEY.into(),
@@ -98,6 +113,7 @@ impl Default for Config {
             project_name: sample::PROJECT_NAME.into(),
             instance_id: sample::INSTANCE_ID.into(),
             rocketmq_topics: Topics::default(),
+            denied: BTreeSet::new(),
             iam_users: vec![IamUser {
                 domain: sample::DOMAIN.into(),
                 name: sample::USERNAME.into(),

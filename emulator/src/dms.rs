@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime, PrimitiveDateTime, macros::format_description};
 
 use crate::{
-    config::{Config, HuaweiCredential},
+    config::{ABSENT, Config, HuaweiCredential},
     properties,
     reply::{Call, Reply},
     sign::{Authorization, sdk_hmac},
@@ -153,6 +153,10 @@ fn authenticate(config: &Config, state: &mut State, call: &Call<'_>) -> Result<(
     let checked = check_signature(credential, &authorization, call);
     if checked.is_ok() {
         state.failures.remove(access_key);
+        if config.denied.contains(access_key) {
+            let text = "This role does not have the permissions to perform this operation.";
+            return Err(Refusal(403, "DMS.00403003", text.into()));
+        }
     } else {
         failures.in_a_row += 1;
         if failures.in_a_row > FAILURES_BEFORE_LOCK {
@@ -256,7 +260,7 @@ fn echo(request: &Value) -> Value {
     })
 }
 
-/// 3 to 64 letters, digits and `%|_-`, and not one of the system's own.
+/// 3 to 64 letters, digits and `%|_-`, and neither one of the system's own nor one that nobody has.
 fn well_formed(topic: &str) -> Option<String> {
     const SYSTEM: [&str; 10] = [
         "TBW102",
@@ -273,7 +277,8 @@ fn well_formed(topic: &str) -> Option<String> {
     let well_formed = (3..=64).contains(&topic.len())
         && topic.bytes().all(|b| b.is_ascii_alphanumeric() || b"%|_-".contains(&b))
         && !topic.starts_with("rmq_sys_")
-        && !SYSTEM.contains(&topic);
+        && !SYSTEM.contains(&topic)
+        && !topic.starts_with(ABSENT);
     well_formed.then(|| topic.to_owned())
 }
 
@@ -353,7 +358,8 @@ mod tests {
         for right in ["webhooks_github", "%RETRY%group", "a|b", &"x".repeat(64)] {
             assert!(well_formed(right).is_some(), "{right}");
         }
-        for wrong in ["", "ab", "a.b", "a b c", "rmq_sys_x", "TBW102", &"x".repeat(65)] {
+        let long = "x".repeat(65);
+        for wrong in ["", "ab", "a.b", "a b c", "rmq_sys_x", "TBW102", "hookmq-check-1", &long] {
             assert!(well_formed(wrong).is_none(), "{wrong}");
         }
     }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use crate::{
-    config::Config,
+    config::{ABSENT, Config},
     reply::{Call, Reply},
     sign::{Authorization, tc3},
     store::{State, StoredMessage, Vendor, header, kept_headers, request_id},
@@ -53,6 +53,10 @@ fn send(config: &Config, state: &mut State, call: &Call<'_>) -> Result<Reply, Re
     if payload.len() > MAX_PAYLOAD {
         let text = "the message size exceeds the upper limit of 1 MB";
         return Err(Refusal("FailedOperation.MaxMessageSizeError", text.into()));
+    }
+    if is_elsewhere(config, topic, region) {
+        let text = format!("no tenant of `{topic}` in {region}");
+        return Err(Refusal("InvalidParameter.TenantNotFound", text));
     }
     if !config.tdmq_topics.has(topic, full_name) {
         return Err(Refusal("InvalidParameterValue.TopicNotFound", format!("no topic `{topic}`")));
@@ -113,6 +117,10 @@ fn authenticate(config: &Config, call: &Call<'_>) -> Result<(), Refusal> {
     if header(headers, "x-tc-token") != credential.token.as_deref() {
         return Err(Refusal("AuthFailure.TokenFailure", "the token is missing, wrong or not due".into()));
     }
+    if config.denied.contains(secret_id) {
+        let text = "the operation `tdmq:SendMessages` is not authorized by CAM";
+        return Err(Refusal("AuthFailure.UnauthorizedOperation", text.into()));
+    }
     Ok(())
 }
 
@@ -145,7 +153,7 @@ fn parameters(body: &Value) -> Result<(&str, &str), Refusal> {
     Ok((required("Topic")?, required("Payload")?))
 }
 
-/// The full form of a topic, as Pulsar completes it; `None` where the name is malformed.
+/// The full form of a topic, as Pulsar completes it; `None` where the name is malformed or nobody has it.
 ///
 /// A segment is at most 128 letters, digits and `-_=:.`, and no segment names a partition
 /// (<https://www.tencentcloud.com/document/product/1110/42930>).
@@ -163,9 +171,18 @@ fn full_name(topic: &str) -> Option<String> {
     let segments: Vec<_> = path.split('/').collect();
     match segments.as_slice() {
         [name] if path == topic => well_formed(name).then(|| format!("persistent://public/default/{name}")),
-        [_, _, _] if segments.iter().all(|s| well_formed(s)) => Some(format!("{domain}://{path}")),
+        [_, namespace, _] if segments.iter().all(|s| well_formed(s)) && !namespace.starts_with(ABSENT) => {
+            Some(format!("{domain}://{path}"))
+        }
         _ => None,
     }
+}
+
+/// Whether the topic's cluster, which is its tenant, is in another region.
+fn is_elsewhere(config: &Config, topic: &str, region: &str) -> bool {
+    let path = topic.split_once("://").map_or(topic, |(_, path)| path);
+    let tenant = path.split('/').next().unwrap_or_default();
+    config.tdmq_clusters.get(tenant).is_some_and(|home| home != region)
 }
 
 fn response(body: &Value, outcome: &str) -> Reply {
@@ -228,6 +245,7 @@ mod tests {
             "kafka://a/b/c",
             "persistent://t",
             "t-partition-0",
+            "a/hookmq-check-1/c",
             &long,
         ] {
             assert!(full_name(wrong).is_none(), "{wrong}");

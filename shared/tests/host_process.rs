@@ -175,8 +175,8 @@ async fn invocations_run_side_by_side_where_the_platform_allows_it() {
 #[cfg(unix)]
 #[tokio::test]
 async fn a_server_says_where_it_listens_and_stops_when_told() {
-    for signal in ["-TERM", "-INT"] {
-        let mut child = start_child(&[("LISTEN", "127.0.0.1:0".to_owned())]);
+    for (signal, variable, value) in [("-TERM", "LISTEN", "127.0.0.1:0"), ("-INT", "PORT", "0")] {
+        let mut child = start_child(&[(variable, value.to_owned())]);
         let mut log = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
         let listening = log.find(|line| line.contains("listening")).unwrap();
         let line: Value = serde_json::from_str(&listening).unwrap();

@@ -64,9 +64,9 @@ pub trait Service: Clone + Send + Sync + 'static {
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
     /// User action: set `LISTEN` to an address of this machine whose port is free.
-    #[error("cannot listen on {address}: set LISTEN to a free address")]
+    #[error("cannot listen on {address}: set LISTEN (or PORT) to a free address")]
     Listen {
-        /// As `LISTEN` gave it.
+        /// As `LISTEN` or `PORT` gave it.
         address: String,
         /// The system's reason.
         source: io::Error,
@@ -118,7 +118,7 @@ fn start() -> (Config, Context) {
 }
 
 /// Serves until the platform ends it: events where a cloud's function runtime is in the environment,
-/// otherwise HTTP on `LISTEN` (default `127.0.0.1:9000`) until SIGTERM or SIGINT.
+/// otherwise HTTP on `LISTEN` or `PORT` (default `127.0.0.1:9000`) until SIGTERM or SIGINT.
 pub async fn serve<S: Service>(service: S, context: &Context) -> Result<(), HostError> {
     log_panics();
     if context.env.get(lambda::RUNTIME_API).is_some() {

@@ -186,9 +186,16 @@ impl Server {
     }
 }
 
-/// Serves on `LISTEN` until SIGTERM or SIGINT.
+/// `LISTEN`; else every interface on `PORT`, which a container platform sets to the port that it sends
+/// requests to (Knative and its like).
+fn address(env: &Env) -> String {
+    let on_port = || env.get("PORT").map(|port| format!("0.0.0.0:{port}"));
+    env.get("LISTEN").or_else(on_port).unwrap_or_else(|| DEFAULT_LISTEN.to_owned())
+}
+
+/// Serves on `LISTEN` or `PORT` until SIGTERM or SIGINT.
 pub(super) async fn run<S: Service>(service: S, context: &Context) -> Result<(), HostError> {
-    let address = context.env.get("LISTEN").unwrap_or_else(|| DEFAULT_LISTEN.to_owned());
+    let address = address(&context.env);
     let server = Server::bind(&address, Limits::from_env(&context.env)).await?.trusting(&context.env);
     let stop = stop_signal().map_err(HostError::Signal)?;
     tracing::info!(address = %server.local_addr(), "listening");
@@ -375,6 +382,23 @@ fn into_http(response: Response) -> http::Response<Full<Bytes>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_platform_names_the_port_and_listen_wins() {
+        let of = |listen: &str, port: &str| address(&Env::of([("LISTEN", listen), ("PORT", port)]));
+        assert_eq!(of("", ""), "127.0.0.1:9000");
+        assert_eq!(of("", "8080"), "0.0.0.0:8080");
+        assert_eq!(of("127.0.0.1:8000", "8080"), "127.0.0.1:8000");
+    }
+
+    #[tokio::test]
+    async fn a_port_that_is_none_is_an_error() {
+        for port in ["http", "70000"] {
+            let address = address(&Env::of([("PORT", port)]));
+            let error = Server::bind(&address, Limits::default()).await.unwrap_err();
+            assert!(error.to_string().contains(port), "{error}");
+        }
+    }
 
     #[test]
     fn limits_come_from_the_environment() {

@@ -96,6 +96,13 @@ pub struct Accepted {
     pub request_id: Option<String>,
 }
 
+/// One request that was answered.
+pub(super) struct Exchange {
+    pub answer: Answer,
+    /// What the vendor says by it.
+    pub meaning: Result<Accepted, Failure>,
+}
+
 /// One attempt that did not store the message, as far as we know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {

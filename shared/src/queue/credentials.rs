@@ -64,6 +64,11 @@ pub(crate) const HUAWEI: [Family; 2] = [
 ];
 
 impl Family {
+    /// The first of `families` of which the id or the key is set.
+    pub(crate) fn set_in<'f>(env: &Env, families: &'f [Self]) -> Option<&'f Self> {
+        families.iter().find(|f| env.get(f.id).is_some() || env.get(f.key).is_some())
+    }
+
     pub(crate) fn variables(&self) -> impl Iterator<Item = &'static str> {
         [self.id, self.key].into_iter().chain(self.token)
     }
@@ -130,8 +135,7 @@ impl Credentials {
     /// The first of `families` of which the id or the key is set; `None` when there is none.
     pub(crate) fn from_env(keys: Keyring<'_>, families: &[Family]) -> Result<Option<Self>, EnvProblem> {
         let env = keys.env;
-        let is_set = |f: &&Family| env.get(f.id).is_some() || env.get(f.key).is_some();
-        let Some(family) = families.iter().find(is_set) else {
+        let Some(family) = Family::set_in(env, families) else {
             let will_come = keys.trusting && families.iter().any(|family| (family.is_lent)(env));
             return Ok(will_come.then(|| Self {
                 id: String::new(),

@@ -79,6 +79,12 @@ impl Endpoint {
         self.authority.as_str()
     }
 
+    /// Host, without the brackets of an IPv6 address, and port: where to connect to.
+    pub(super) fn place(&self) -> (&str, u16) {
+        let port = self.authority.port_u16().unwrap_or(if self.https { 443 } else { 80 });
+        (self.authority.host().trim_matches(['[', ']']), port)
+    }
+
     /// Whether it speaks TLS.
     pub const fn is_https(&self) -> bool {
         self.https

@@ -57,12 +57,21 @@ impl Connector {
     /// Connects, with the TLS handshake done.
     pub async fn connect(&self, endpoint: &Endpoint) -> Result<Stream, BoxError> {
         match &self.tunnel {
-            Some(tunnel) if endpoint.is_https() && !endpoint.is_loopback() => {
-                tunnel.clone().call(endpoint.uri()).await
-            }
+            Some(tunnel) if is_tunnelled(endpoint) => tunnel.clone().call(endpoint.uri()).await,
             _ => self.direct.clone().call(endpoint.uri()).await,
         }
     }
+}
+
+impl Connector {
+    /// Whether a proxy is asked to connect.
+    pub(super) fn tunnels(&self, endpoint: &Endpoint) -> bool {
+        self.tunnel.is_some() && is_tunnelled(endpoint)
+    }
+}
+
+fn is_tunnelled(endpoint: &Endpoint) -> bool {
+    endpoint.is_https() && !endpoint.is_loopback()
 }
 
 fn over<T>(inner: T, tls: ClientConfig) -> HttpsConnector<T> {

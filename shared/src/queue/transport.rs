@@ -128,11 +128,16 @@ impl Transport {
         self.connector.as_ref().err()
     }
 
+    /// Whether a proxy stands between.
+    pub(super) fn tunnels(&self, endpoint: &Endpoint) -> bool {
+        self.connector.as_ref().is_ok_and(|connector| connector.tunnels(endpoint))
+    }
+
     /// Opens a connection for the next [`send`](Self::send). Failure is no error: that will try again.
-    pub(crate) async fn prewarm(&self, endpoint: &Endpoint) {
-        if let Ok(sender) = self.connect(endpoint).await {
-            self.put_back(endpoint, sender);
-        }
+    /// Whether it is open.
+    pub(crate) async fn prewarm(&self, endpoint: &Endpoint) -> bool {
+        let sender = self.connect(endpoint).await;
+        sender.map(|sender| self.put_back(endpoint, sender)).is_ok()
     }
 
     /// Sends a request and reads the whole answer.

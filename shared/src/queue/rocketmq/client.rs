@@ -1,5 +1,7 @@
 //! The client.
 
+mod probe;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,7 +15,7 @@ use crate::clock::Timestamp;
 use crate::context::Context;
 use crate::env::Env;
 use crate::message::Message;
-use crate::queue::answer::{Accepted, Failure};
+use crate::queue::answer::{Accepted, Exchange, Failure};
 use crate::queue::breaker::Fingerprint;
 use crate::queue::credentials::{Credentials, Family, HUAWEI, Keyring};
 use crate::queue::endpoint::Endpoint;
@@ -122,6 +124,13 @@ impl Outgoing for Sending<'_> {
     }
 
     async fn attempt(&self, config: &Config, attempt: Attempt) -> Result<Accepted, Failure> {
+        self.exchange(config, attempt).await?.meaning
+    }
+}
+
+impl Sending<'_> {
+    /// One request, its answer and what that means.
+    async fn exchange(&self, config: &Config, attempt: Attempt) -> Result<Exchange, Failure> {
         let Inner { transport, tokens, .. } = self.client;
         let Attempt { deadline, fresh, .. } = attempt;
         let mut token = None;
@@ -148,19 +157,18 @@ impl Outgoing for Sending<'_> {
             deadline,
             fresh,
         };
-        let mut sent = wire::read(&transport.send(call).await?, &secrets);
-        if let (Some(token), Err(failure)) = (&token, &mut sent)
+        let answer = transport.send(call).await?;
+        let mut meaning = wire::read(&answer, &secrets);
+        if let (Some(token), Err(failure)) = (&token, &mut meaning)
             && matches!(failure.class, Class::Auth | Class::AuthRefresh)
         {
             // Whatever is wrong with a token, a new one cures it or nothing does.
             failure.class = Class::AuthRefresh;
             tokens.forget(token, deadline).await;
         }
-        sent
+        Ok(Exchange { answer, meaning })
     }
-}
 
-impl Sending<'_> {
     /// The headers of a request that is signed.
     fn signed(
         &self,

@@ -79,6 +79,14 @@ impl Login {
         fingerprint(&[&url, &self.target, &self.user, self.password(), &self.domain, kind, project])
     }
 
+    pub(super) const fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    pub(super) fn user(&self) -> &str {
+        &self.user
+    }
+
     fn password(&self) -> &str {
         self.password.expose_str().unwrap_or_default()
     }

@@ -1,5 +1,7 @@
 //! The client.
 
+mod probe;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +12,7 @@ use super::wire;
 use crate::context::Context;
 use crate::env::Env;
 use crate::message::Message;
-use crate::queue::answer::{Accepted, Failure};
+use crate::queue::answer::{Accepted, Exchange, Failure};
 use crate::queue::breaker::Fingerprint;
 use crate::queue::credentials::{Credentials, Family, Keyring, TENCENT};
 use crate::queue::endpoint::Endpoint;
@@ -118,6 +120,13 @@ impl Outgoing for Sending<'_> {
     }
 
     async fn attempt(&self, config: &Config, attempt: Attempt) -> Result<Accepted, Failure> {
+        self.exchange(config, attempt).await?.meaning
+    }
+}
+
+impl Sending<'_> {
+    /// One request, its answer and what that means.
+    async fn exchange(&self, config: &Config, attempt: Attempt) -> Result<Exchange, Failure> {
         let Attempt { deadline, fresh, .. } = attempt;
         let remaining = deadline.saturating_duration_since(Instant::now());
         let send_timeout = config.auto_timeout.then(|| below(remaining)).flatten();
@@ -149,7 +158,8 @@ impl Outgoing for Sending<'_> {
             deadline,
             fresh,
         };
-        wire::read(&self.client.transport.send(call).await?, &config.credentials.secrets())
+        let answer = self.client.transport.send(call).await?;
+        Ok(Exchange { meaning: wire::read(&answer, &config.credentials.secrets()), answer })
     }
 }
 

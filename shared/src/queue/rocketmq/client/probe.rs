@@ -1,0 +1,53 @@
+//! A message to a topic that nobody has.
+
+use tokio::time::Instant;
+
+use super::{Auth, Client, Config, Sending};
+use crate::context::Context;
+use crate::queue::credentials::{Family, HUAWEI};
+use crate::queue::probe::{Access, Probe, Report, absent, message};
+use crate::queue::retry::{Attempt, Outgoing as _};
+use crate::queue::rocketmq::wire;
+use crate::queue::{EnvProblem, Vendor};
+
+/// "The topic does not exist."
+const PROOF: [&str; 1] = ["DMS.00400876"];
+
+impl Client {
+    /// Asks DMS to send to a topic that does not exist, with a new token where a user's password is
+    /// used. `context` gives the time to sign with and the name; what is missing in the environment is
+    /// an error.
+    pub async fn probe(&self, context: &Context, deadline: Instant) -> Result<Report, EnvProblem> {
+        let message = message(absent(&context.random));
+        // A topic of letters and digits and a short text are fit to be sent.
+        let body = wire::body(&message).unwrap_or_default();
+        let sending = Sending { client: &self.0, body, limit: wire::limit(&message) };
+        let config: Config = sending.config(false, deadline).await?;
+        let mut place = vec![("instance", config.instance.clone())];
+        let access = match &config.auth {
+            Auth::Key(credentials, project) => {
+                place.push(("project", project.clone()));
+                let family = Family::set_in(&self.0.env, &HUAWEI).unwrap_or(&HUAWEI[0]);
+                Access::new(family.id, &credentials.id, credentials.token.is_some())
+            }
+            Auth::Login(login) => {
+                place.push(("IAM", login.endpoint().to_string()));
+                Access::new("OS_USERNAME", login.user(), true)
+            }
+        };
+        let probe = Probe {
+            vendor: Vendor::Rocketmq,
+            transport: &self.0.transport,
+            endpoint: &config.endpoint,
+            place,
+            access,
+            asked: format!("POST …/messages to {}", message.topic),
+            proof: &PROOF,
+        };
+        let exchange = async {
+            let attempt = Attempt { now: context.clock.now(), deadline, fresh: false };
+            sending.exchange(&config, attempt).await
+        };
+        Ok(probe.ask(context, deadline, exchange).await)
+    }
+}

@@ -1,0 +1,54 @@
+//! A message to a namespace that nobody has.
+
+use tokio::time::Instant;
+
+use super::{Client, Config, Sending};
+use crate::context::Context;
+use crate::queue::credentials::{Family, TENCENT};
+use crate::queue::probe::{Access, Probe, Report, absent, message};
+use crate::queue::retry::{Attempt, Outgoing as _};
+use crate::queue::{EnvProblem, Vendor};
+
+/// "No such topic" or "no such namespace", in the words of the API and of the product; and a producer
+/// that could not be made for it, which is what the broker's client says.
+const PROOF: [&str; 8] = [
+    "FailedOperation.CreateProducerError",
+    "FailedOperation.TopicTypeError",
+    "InvalidParameterValue.TopicNotFound",
+    "ResourceNotFound.Environment",
+    "ResourceNotFound.Namespace",
+    "ResourceNotFound.Namspace", // sic
+    "ResourceNotFound.Topic",
+    "ResourceNotFound.Topics",
+];
+
+impl Client {
+    /// Asks Tencent Cloud to send to a namespace of `cluster` that does not exist. `context` gives the
+    /// time to sign with and the name; what is missing in the environment is an error.
+    pub async fn probe(
+        &self,
+        context: &Context,
+        cluster: &str,
+        deadline: Instant,
+    ) -> Result<Report, EnvProblem> {
+        let message = message(format!("{cluster}/{}/none", absent(&context.random)));
+        let sending = Sending { client: &self.0, message: &message };
+        let config: Config = sending.config(false, deadline).await?;
+        let variable = Family::set_in(&self.0.env, &TENCENT).map_or(TENCENT[0].id, |family| family.id);
+        let credentials = &config.credentials;
+        let probe = Probe {
+            vendor: Vendor::Tdmq,
+            transport: &self.0.transport,
+            endpoint: &config.endpoint,
+            place: vec![("region", config.region.clone())],
+            access: Access::new(variable, &credentials.id, credentials.token.is_some()),
+            asked: format!("SendMessages to {}", message.topic),
+            proof: &PROOF,
+        };
+        let exchange = async {
+            let attempt = Attempt { now: context.clock.now(), deadline, fresh: false };
+            sending.exchange(&config, attempt).await
+        };
+        Ok(probe.ask(context, deadline, exchange).await)
+    }
+}
