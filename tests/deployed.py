@@ -87,7 +87,8 @@ def github(rie: Rie, path: str, secret: str) -> int:
     body = b'{"zen":"Keep it logically awesome."}'
     signature = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
     headers = {"Content-Type": "application/json", "X-GitHub-Event": "push",
-               "X-GitHub-Delivery": "72d3162e-cc78-11e3-81ab-4c9367dc0958", "X-Hub-Signature-256": f"sha256={signature}"}
+               "X-GitHub-Delivery": "72d3162e-cc78-11e3-81ab-4c9367dc0958",
+               "X-Hub-Signature-256": f"sha256={signature}"}
     return rie.post(path, body, headers)[0]
 
 
