@@ -97,8 +97,7 @@ fn is_before(a: &[u8], b: &[u8]) -> Choice {
 pub enum SecretRef {
     /// `plain:VALUE`, or a bare value where that is allowed.
     Literal(Secret),
-    /// `env:NAME`. The variable holds the secret, or names it in a store of AWS's: see
-    /// [`follow`](Self::follow).
+    /// `env:NAME`. The variable holds the secret, or a `secretsmanager:` or `ssm:` reference to it.
     Env(String),
     /// `file:PATH`; one trailing line end is not part of the secret.
     File(PathBuf),
