@@ -13,6 +13,7 @@ import base64
 import contextlib
 import http.server
 import json
+import logging
 import os
 import pathlib
 import queue
@@ -437,7 +438,8 @@ def run_own(kind: str, function: str, folders: dict, record: Record) -> int:
 @contextlib.contextmanager
 def buckets():
     """An object store of its own for each run; gives what the functions need of it."""
-    server = ThreadedMotoServer("127.0.0.1", 0)
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     try:
         port = server.get_host_and_port()[1]

@@ -115,6 +115,14 @@ resource "tencentcloud_cos_bucket" "spill" {
       days = 8
     }
   }
+  # Where QUARANTINE_URL names this bucket too.
+  lifecycle_rules {
+    id            = "quarantine"
+    filter_prefix = "quarantine/"
+    expiration {
+      days = 14
+    }
+  }
   lifecycle_rules {
     id = "deleted"
     non_current_expiration {

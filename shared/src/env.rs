@@ -141,16 +141,15 @@ mod tests {
         let env = Env::of([("ID", "own"), ("TOKEN", "own"), ("OTHER", "x")]);
         let seen = async |env: &Env| ["ID", "TOKEN", "OTHER"].map(|name| env.get(name));
         let owned = |texts: [Option<&str>; 3]| texts.map(|text| text.map(str::to_owned));
-        let lend = |id: &str| Lent::new([("ID", Some(id.to_owned())), ("TOKEN", None)]);
-        let (one, two, none) =
-            tokio::join!(lend("one").to(seen(&env)), lend("two").to(seen(&env)), seen(&env));
+        let key = |id: &str| Lent::new([("ID", Some(id.to_owned())), ("TOKEN", None)]);
+        let (one, two, none) = tokio::join!(key("one").to(seen(&env)), key("two").to(seen(&env)), seen(&env));
         assert_eq!(one, owned([Some("one"), None, Some("x")]));
         assert_eq!(two, owned([Some("two"), None, Some("x")]));
         assert_eq!(none, owned([Some("own"), Some("own"), Some("x")]));
         let target = env.with(BTreeMap::from([("ID", Some("target".to_owned())), ("TOKEN", None)]));
-        let seen = lend("one").to(seen(&target)).await;
+        let seen = key("one").to(seen(&target)).await;
         assert_eq!(seen, owned([Some("target"), None, Some("x")]), "a target's key is its own");
-        let (spawned, carried) = lend("one")
+        let (spawned, carried) = key("one")
             .to(async {
                 let (env, lent, other) = (env.clone(), Lent::in_hand(), env.clone());
                 let carried = tokio::spawn(async move { lent.to(async { env.get("ID") }).await });

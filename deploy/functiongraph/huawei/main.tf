@@ -114,6 +114,15 @@ resource "huaweicloud_obs_bucket" "spill" {
       days = 8
     }
   }
+  # Where QUARANTINE_URL names this bucket too.
+  lifecycle_rule {
+    name    = "quarantine"
+    enabled = true
+    prefix  = "quarantine/"
+    expiration {
+      days = 14
+    }
+  }
   lifecycle_rule {
     name    = "deleted"
     enabled = true
