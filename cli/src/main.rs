@@ -8,6 +8,7 @@ mod batch;
 mod check;
 mod client;
 mod demo;
+mod events;
 mod redrive;
 mod samples;
 mod send;
@@ -16,6 +17,7 @@ mod sources;
 #[cfg(test)]
 mod tests;
 mod torture;
+mod trial;
 mod trigger;
 mod verify;
 
@@ -44,6 +46,8 @@ enum Command {
         /// The file; default: what a function would read
         file: Option<PathBuf>,
     },
+    /// Print the sample events, signed now, with what must become of each, as JSON lines
+    Events(events::Args),
     /// Print a request of a provider, signed now, or a deliberately broken one
     Sign(sign::Args),
     /// Send a request of a provider, signed now, or a deliberately broken one
@@ -82,6 +86,7 @@ async fn main() -> ExitCode {
         Command::Demo => demo::demo().await,
         Command::Dev => demo::dev().await,
         Command::Check { file } => check::run(file.as_deref()),
+        Command::Events(args) => events::run(&args),
         Command::Sign(args) => sign::run(&args),
         Command::Send(args) => send::run(&args).await,
         Command::Sources(args) => sources::run(&args),
