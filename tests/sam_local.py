@@ -223,17 +223,17 @@ def api(house: House) -> None:
                 answer = ask(event["requestContext"]["http"]["method"], target, event["body"].encode(), headers)
                 house.queues.check(vendor, f"{name_of(sample)} over HTTP", sample, answer)
                 count += 1
-            refused = {"stored": False}
-            house.queues.check(vendor, "an unknown hook", refused | {"status": 404},
-                        ask("POST", f"{base}/nothing", b"{}", BEARER))
-            house.queues.check(vendor, "a wrong method", refused | {"status": 405},
-                        ask("DELETE", f"{base}/bearer", b"", BEARER))
-            # The API's own answers: to a path that is none of it; and SAM's to what is no UTF-8, which AWS would
-            # hand over as base64 (the step `lambda` does).
-            house.queues.check(vendor, "a path beside the API", refused | {"status": 403}, ask("POST", "/other", b"{}", BEARER))
-            house.queues.check(vendor, "bytes through SAM's HTTP API", refused | {"status": 500},
-                        ask("POST", f"{base}/none", b"\xff\xfe\x00", {"content-type": "application/octet-stream"}))
-            count += 4
+            refused = [
+                ("an unknown hook", 404, "POST", f"{base}/nothing", b"{}", BEARER),
+                ("a wrong method", 405, "DELETE", f"{base}/bearer", b"", BEARER),
+                # The API's own answers: to a path that is none of it; and SAM's to what is no UTF-8, which AWS
+                # would hand over as base64, as the step `lambda` does.
+                ("a path beside the API", 403, "POST", "/other", b"{}", BEARER),
+                ("bytes through SAM", 500, "POST", f"{base}/none", b"\xff", {"content-type": "application/x-bytes"}),
+            ]
+            for what, status, *request in refused:
+                house.queues.check(vendor, what, {"status": status, "stored": False}, ask(*request))
+            count += len(refused)
         house.queues.settle()
     print(f"sam local start-api: {count} requests over HTTP", flush=True)
 
