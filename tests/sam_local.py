@@ -385,7 +385,8 @@ def main(steps: list[str]) -> None:
                 if step == "up":
                     return
                 house.queues.settle()
-        house.queues.check_logs(sorted(LOGS.iterdir()))
+        # SAM reads a container's log no further once it has the answer.
+        house.queues.check_logs(sorted(LOGS.iterdir()), whole=False)
 
 
 if __name__ == "__main__":
