@@ -86,13 +86,13 @@ class Rie:
 
     name = "lambda"
 
-    def __init__(self, function: str, env: dict, log: pathlib.Path, stack: contextlib.ExitStack):
+    def __init__(self, function: str, env: dict, log: pathlib.Path, stack: contextlib.ExitStack, program=None):
         self.port, runtime_port = support.free_port(), support.free_port()
         env = {**env, "AWS_LAMBDA_FUNCTION_TIMEOUT": "20", "AWS_LAMBDA_FUNCTION_NAME": function,
                "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128", "AWS_LAMBDA_FUNCTION_VERSION": "1"}
         command = [RIE, "--log-level", "error",
                    "--runtime-interface-emulator-address", f"127.0.0.1:{self.port}",
-                   "--runtime-api-address", f"127.0.0.1:{runtime_port}", support.binary(function)]
+                   "--runtime-api-address", f"127.0.0.1:{runtime_port}", program or support.binary(function)]
         child = stack.enter_context(support.process(command, env, log))
         support.wait_for(self.port, child)
 

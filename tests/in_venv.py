@@ -3,6 +3,7 @@
 
     python3 tests/in_venv.py                  all of them
     python3 tests/in_venv.py e2e_processes    one of them
+    python3 tests/in_venv.py --python         none, and prints where its Python is
 """
 import os
 import pathlib
@@ -16,7 +17,8 @@ HOME = TARGET / "venv"
 CHECKS = ["sdk_conformance", "differential", "e2e_processes", "s3_moto", "template_test", "deployed", "deploy_test"]
 
 
-def main() -> int:
+def make() -> pathlib.Path:
+    """The environment as the requirements ask for it; gives its Python."""
     python = HOME / "bin" / "python"
     requirements = ROOT / "tests" / "requirements.txt"
     stamp = HOME / "requirements.txt"
@@ -24,6 +26,14 @@ def main() -> int:
         venv.create(HOME, with_pip=True, clear=True)
         subprocess.run([python, "-m", "pip", "install", "--quiet", "-r", requirements], check=True)
         stamp.write_bytes(requirements.read_bytes())
+    return python
+
+
+def main() -> int:
+    python = make()
+    if sys.argv[1:] == ["--python"]:
+        print(python)
+        return 0
     for check in sys.argv[1:] or CHECKS:
         print(f"-- {check}", flush=True)
         subprocess.run([python, ROOT / "tests" / f"{check}.py"], check=True, cwd=ROOT)

@@ -76,9 +76,10 @@ def wait_for(port: int, child: subprocess.Popen, seconds: float = 30) -> None:
     raise AssertionError(f"nothing listens on {port}")
 
 
-def request(port: int, method: str, path: str, body: bytes | None = None, headers: dict | None = None):
+def request(port: int, method: str, path: str, body: bytes | None = None, headers: dict | None = None,
+            host: str = "127.0.0.1"):
     """Status, headers and body of one request."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection = http.client.HTTPConnection(host, port, timeout=60)
     try:
         connection.request(method, path, body, headers or {})
         answer = connection.getresponse()

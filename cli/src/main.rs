@@ -8,6 +8,7 @@ mod batch;
 mod check;
 mod client;
 mod demo;
+mod events;
 mod redrive;
 mod samples;
 mod send;
@@ -16,6 +17,7 @@ mod sources;
 #[cfg(test)]
 mod tests;
 mod torture;
+mod trial;
 mod trigger;
 mod verify;
 
@@ -47,6 +49,8 @@ enum Command {
         #[arg(long, value_name = "BASE")]
         url: Option<String>,
     },
+    /// Print the sample events, signed now, with what must become of each, as JSON lines
+    Events(events::Args),
     /// Print a request of a provider, signed now, or a deliberately broken one
     Sign(sign::Args),
     /// Send a request of a provider, signed now, or a deliberately broken one
@@ -85,6 +89,7 @@ async fn main() -> ExitCode {
         Command::Demo => demo::demo().await,
         Command::Dev => demo::dev().await,
         Command::Check { file, url } => check::run(file.as_deref(), url.as_deref()),
+        Command::Events(args) => events::run(&args),
         Command::Sign(args) => sign::run(&args),
         Command::Send(args) => send::run(&args).await,
         Command::Sources(args) => sources::run(&args),

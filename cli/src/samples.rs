@@ -127,7 +127,7 @@ macro_rules! events {
     };
 }
 
-/// The files of `events/`.
+/// The files of `events/` that are requests.
 pub(crate) const EVENTS: &[(&str, Expect, &str)] = &events![
     Stored "adyen-header-http-api.json",
     Stored "basic-http-api.json",
@@ -194,10 +194,14 @@ mod tests {
     use super::*;
     use crate::trigger::{Signed, Trigger};
 
+    /// The redriver's, which is no request.
+    const SCHEDULE: &str = "redrive-schedule.json";
+
     #[test]
     fn every_sample_is_a_presets_and_has_an_event() {
         let presets: BTreeSet<_> = preset_names().collect();
-        let files: BTreeSet<String> = EVENTS.iter().map(|(file, ..)| (*file).to_owned()).collect();
+        let requests = EVENTS.iter().map(|(file, ..)| *file);
+        let files: BTreeSet<String> = requests.chain([SCHEDULE]).map(str::to_owned).collect();
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../events");
         let present: BTreeSet<String> = std::fs::read_dir(folder)
             .unwrap()
@@ -281,14 +285,9 @@ mod tests {
     fn every_delivery_has_the_form_that_sign_prints() {
         let mut compared = 0;
         for (file, _, text) in EVENTS.iter().filter(|(_, expect, _)| *expect == Expect::Stored) {
-            let stem = file.strip_suffix(".json").unwrap();
-            let (preset, trigger) = Trigger::value_variants()
-                .iter()
-                .find_map(|trigger| {
-                    let name = trigger.to_possible_value()?.get_name().to_owned();
-                    Some((stem.strip_suffix(&format!("-{name}"))?, *trigger))
-                })
-                .unwrap();
+            let trigger = Trigger::of_event(file).unwrap();
+            let name = trigger.to_possible_value().unwrap();
+            let preset = file.strip_suffix(&format!("-{}.json", name.get_name())).unwrap();
             let signer = Sample::of(preset).unwrap().signer().unwrap();
             let draft = Draft { path: format!("/tdmq/{preset}"), ..Draft::default() };
             let at = Timestamp::from_unix(1_760_000_000);

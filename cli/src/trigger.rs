@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use clap::ValueEnum as _;
 use hookmq_shared::clock::Timestamp;
 use hookmq_shared::host::trigger::{self, Invocation};
 use hookmq_shared::http::{Headers, Request};
@@ -24,6 +25,17 @@ pub(crate) enum Trigger {
     AlbMulti,
     /// An HTTP/1.1 request
     Http,
+}
+
+impl Trigger {
+    /// That of a file of `events/`: its name ends with it.
+    pub(crate) fn of_event(file: &str) -> Option<Self> {
+        let stem = file.strip_suffix(".json")?;
+        let is_its = |trigger: &&Self| {
+            trigger.to_possible_value().is_some_and(|value| stem.ends_with(&format!("-{}", value.get_name())))
+        };
+        Self::value_variants().iter().find(is_its).copied()
+    }
 }
 
 /// What is printed.

@@ -30,6 +30,8 @@ pub struct Fault {
 pub enum FaultKind {
     /// Modifier: the answer, or the dropped connection, comes this much later. The request has taken effect.
     LatencyMs(u64),
+    /// Modifier: the answer comes once this many requests wait for theirs at the same time.
+    Gather(usize),
     /// Modifier: the emulator's clock is off by this many seconds.
     ClockOffsetS(i64),
     /// Modifier: every token issued so far expires before the request is looked at.
@@ -144,6 +146,7 @@ impl FaultKind {
 #[derive(Default)]
 pub(crate) struct Met {
     pub(crate) latency: Duration,
+    pub(crate) gather: usize,
     pub(crate) clock_offset_s: i64,
     pub(crate) expire_tokens: bool,
     pub(crate) outdate_tokens: bool,
@@ -160,6 +163,7 @@ pub(crate) fn meet(plan: &mut Vec<Fault>, vendor: Vendor, topic: Option<&str>) -
         }
         match &fault.fault {
             FaultKind::LatencyMs(ms) => met.latency = met.latency.saturating_add(Duration::from_millis(*ms)),
+            FaultKind::Gather(size) => met.gather = met.gather.max(*size),
             FaultKind::ClockOffsetS(s) => met.clock_offset_s = met.clock_offset_s.saturating_add(*s),
             FaultKind::ExpireTokens => met.expire_tokens = true,
             FaultKind::OutdateTokens => met.outdate_tokens = true,

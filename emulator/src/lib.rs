@@ -38,8 +38,8 @@
 //! | `topic` | only requests that name this topic, spelt like this; default all |
 //! | `times` | how many requests it hits, default 1; 0 or `null`: until cleared |
 //!
-//! The modifiers (`latency_ms`, `clock_offset_s`, `expire_tokens`, `outdate_tokens`) stack: a request
-//! meets all that match it. Of the other faults it meets the first that matches, so a list is a plan:
+//! The modifiers (`latency_ms`, `gather`, `clock_offset_s`, `expire_tokens`, `outdate_tokens`) stack: a
+//! request meets all that match it. Of the other faults it meets the first that matches, so a list is a plan:
 //! one entry after the other, with `pass` for a request that is to go well. Faults come before the
 //! service's own checks; only those that store a message first let the checks refuse it.
 //!
@@ -62,6 +62,7 @@ mod config;
 mod control;
 mod dms;
 mod faults;
+mod gather;
 mod iam;
 mod properties;
 mod reply;

@@ -85,6 +85,9 @@ impl Connection {
         if !verdict.latency.is_zero() {
             tokio::time::sleep(verdict.latency).await;
         }
+        if verdict.gather > 1 {
+            self.shared.gathering.wait(verdict.gather).await;
+        }
         let mut response = match verdict.ending {
             Ending::Whole(reply) => reply.whole(),
             Ending::Truncated(reply) => reply.truncated(),

@@ -13,6 +13,7 @@ use crate::{
     config::Config,
     dms,
     faults::{self, FaultKind},
+    gather::Gathering,
     iam,
     reply::{Call, Reply},
     store::{SeenRequest, State, Vendor, header},
@@ -24,6 +25,7 @@ const LAST_SECOND: i64 = 253_370_764_800;
 
 pub(crate) struct Shared {
     pub(crate) config: Config,
+    pub(crate) gathering: Gathering,
     state: Mutex<State>,
 }
 
@@ -37,10 +39,11 @@ pub(crate) struct Arrival<'a> {
     pub(crate) reused: bool,
 }
 
-/// How it ends, how much later, and what the emulator's clock said.
+/// How it ends, how much later, among how many that wait, and what the emulator's clock said.
 pub(crate) struct Verdict {
     pub(crate) ending: Ending,
     pub(crate) latency: Duration,
+    pub(crate) gather: usize,
     pub(crate) now: OffsetDateTime,
 }
 
@@ -55,7 +58,7 @@ pub(crate) enum Ending {
 
 impl Shared {
     pub(crate) fn new(config: Config) -> Self {
-        Self { config, state: Mutex::default() }
+        Self { config, gathering: Gathering::default(), state: Mutex::default() }
     }
 
     /// Never held across an `.await`.
@@ -113,7 +116,7 @@ impl Shared {
             status,
             stored,
         });
-        Verdict { ending, latency: met.latency, now }
+        Verdict { ending, latency: met.latency, gather: met.gather, now }
     }
 }
 
@@ -189,9 +192,15 @@ fn end(
             Ending::Whole(reply)
         }
         // Modifiers have done their part already.
-        None | Some(F::Pass | F::LatencyMs(_) | F::ClockOffsetS(_) | F::ExpireTokens | F::OutdateTokens) => {
-            Ending::Whole(handle())
-        }
+        None
+        | Some(
+            F::Pass
+            | F::LatencyMs(_)
+            | F::Gather(_)
+            | F::ClockOffsetS(_)
+            | F::ExpireTokens
+            | F::OutdateTokens,
+        ) => Ending::Whole(handle()),
     }
 }
 

@@ -208,6 +208,17 @@ async fn the_plan_is_set_read_and_cleared_over_http() {
 }
 
 #[tokio::test]
+async fn requests_gather_and_are_answered_together() {
+    let emulator = start().await;
+    emulator.set_faults(vec![Fault::new(FaultKind::Gather(3)).times(3)]);
+    let requests = ["one", "two", "three"].map(|payload| tdmq(&emulator, payload));
+    let [one, two, three] = &requests;
+    let answers = tokio::join!(one.send(&emulator), two.send(&emulator), three.send(&emulator));
+    assert_eq!([answers.0.code(), answers.1.code(), answers.2.code()], ["none", "none", "none"]);
+    assert!(emulator.requests().iter().all(|seen| seen.faults == ["gather"] && seen.stored));
+}
+
+#[tokio::test]
 async fn messages_and_requests_are_told_over_http_without_credentials() {
     let emulator = start().await;
     let mut stream = TcpStream::connect(emulator.addr()).await.unwrap();
