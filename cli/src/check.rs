@@ -1,4 +1,4 @@
-//! `hookmq check`: every mistake at once, each with its line.
+//! `hookmq check`: every mistake at once, each with its line; with `--live`, what each vendor says.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use hookmq_shared::quarantine::Quarantine;
 use hookmq_shared::queue::{Queue, Vendor, rocketmq, tdmq};
 use hookmq_shared::spill::Spill;
 
-use crate::Exit;
+use crate::{Exit, live};
 
 /// The file that is named, else what a function would read; where it would read the built-in file,
 /// the one of the current directory is meant.
@@ -22,7 +22,7 @@ pub(crate) fn hooks(file: Option<&Path>, with: Reading<'_>) -> Config {
     }
 }
 
-pub(crate) fn run(file: Option<&Path>) -> Exit {
+pub(crate) async fn run(file: Option<&Path>, is_live: bool) -> Exit {
     let context = Context::system();
     let with = Reading::new(&context.env, Samples::Refused);
     let config = hooks(file, with);
@@ -50,5 +50,11 @@ pub(crate) fn run(file: Option<&Path>) -> Exit {
     }
     let errors = config.has_errors();
     println!("{} sound hook(s){}", config.hooks().count(), if errors { ", and errors" } else { "" });
-    if errors { Exit::Configuration } else { Exit::Good }
+    let mut exit = Exit::Good;
+    if is_live {
+        let (told, met) = live::run(&config, &context).await;
+        print!("{told}");
+        exit = met;
+    }
+    if errors { Exit::Configuration } else { exit }
 }

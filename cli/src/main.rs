@@ -8,6 +8,7 @@ mod batch;
 mod check;
 mod client;
 mod demo;
+mod live;
 mod redrive;
 mod samples;
 mod send;
@@ -43,6 +44,9 @@ enum Command {
     Check {
         /// The file; default: what a function would read
         file: Option<PathBuf>,
+        /// Ask each vendor as well: one signed call that stores nothing, and what came back
+        #[arg(long)]
+        live: bool,
     },
     /// Print a request of a provider, signed now, or a deliberately broken one
     Sign(sign::Args),
@@ -81,7 +85,7 @@ async fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Demo => demo::demo().await,
         Command::Dev => demo::dev().await,
-        Command::Check { file } => check::run(file.as_deref()),
+        Command::Check { file, live } => check::run(file.as_deref(), live).await,
         Command::Sign(args) => sign::run(&args),
         Command::Send(args) => send::run(&args).await,
         Command::Sources(args) => sources::run(&args),
