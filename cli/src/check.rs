@@ -1,4 +1,4 @@
-//! `hookmq check`: every mistake at once, each with its line.
+//! `hookmq check`: every mistake at once, each with its line; with `--live`, what each vendor says.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use hookmq_shared::quarantine::Quarantine;
 use hookmq_shared::queue::{Client, Queue as _, Target, Vendor};
 use hookmq_shared::spill::Spill;
 
-use crate::Exit;
+use crate::{Exit, live};
 
 /// The file that is named, else what a function would read; where it would read the built-in file,
 /// the one of the current directory is meant.
@@ -22,7 +22,7 @@ pub(crate) fn hooks(file: Option<&Path>, with: Reading<'_>) -> Config {
     }
 }
 
-pub(crate) fn run(file: Option<&Path>, base: Option<&str>) -> Exit {
+pub(crate) async fn run(file: Option<&Path>, base: Option<&str>, is_live: bool) -> Exit {
     let context = Context::system();
     let with = Reading::new(&context.env, Samples::Refused);
     let config = hooks(file, with);
@@ -52,11 +52,17 @@ pub(crate) fn run(file: Option<&Path>, base: Option<&str>) -> Exit {
         print!("{}", addresses(&config, base));
     }
     println!("{} sound hook(s){}", config.hooks().count(), if errors { ", and errors" } else { "" });
-    if errors { Exit::Configuration } else { Exit::Good }
+    let mut exit = Exit::Good;
+    if is_live {
+        let (told, met) = live::run(&config, &context).await;
+        print!("{told}");
+        exit = met;
+    }
+    if errors { Exit::Configuration } else { exit }
 }
 
 /// Every target that a hook's deliveries may go to, and those that no hook names.
-fn targets(config: &Config) -> Vec<Target> {
+pub(crate) fn targets(config: &Config) -> Vec<Target> {
     let named = config.targets.iter().map(|named| named.target.clone());
     let used = |vendor: &Vendor| {
         let target = Target::from(*vendor);

@@ -9,6 +9,7 @@ mod check;
 mod client;
 mod demo;
 mod events;
+mod live;
 mod redrive;
 mod samples;
 mod send;
@@ -48,6 +49,9 @@ enum Command {
         /// Print the address of each hook of a deployment, of which this is the base: without a hook's path
         #[arg(long, value_name = "BASE")]
         url: Option<String>,
+        /// Ask each vendor as well: one signed call that stores nothing, and what came back
+        #[arg(long)]
+        live: bool,
     },
     /// Print the sample events, signed now, with what must become of each, as JSON lines
     Events(events::Args),
@@ -88,7 +92,7 @@ async fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Demo => demo::demo().await,
         Command::Dev => demo::dev().await,
-        Command::Check { file, url } => check::run(file.as_deref(), url.as_deref()),
+        Command::Check { file, url, live } => check::run(file.as_deref(), url.as_deref(), live).await,
         Command::Events(args) => events::run(&args),
         Command::Sign(args) => sign::run(&args),
         Command::Send(args) => send::run(&args).await,

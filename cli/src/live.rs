@@ -1,0 +1,366 @@
+//! `hookmq check --live`: one signed call to each vendor, which it must refuse, and exactly what it says.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use hookmq_shared::config::{Config, Hook};
+use hookmq_shared::context::Context;
+use hookmq_shared::env::Env;
+use hookmq_shared::queue::answer::Failure;
+use hookmq_shared::queue::probe::{Report, Route, Verdict};
+use hookmq_shared::queue::{Class, EnvProblem, Target, Vendor, rocketmq, tdmq};
+use tokio::time::Instant;
+
+use crate::{Exit, check};
+
+/// For one call, from the name to the answer.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// Stands for a placeholder in a topic; no topic has it.
+const OPEN: &str = "\u{0}";
+
+/// Seconds of a `Date` header that are no difference: it is cut to the second, and the answer took its time.
+const SAME_TIME: i64 = 2;
+
+/// Asks each target that the hooks send to. A vendor's own is asked where some of its variables are set.
+pub(crate) async fn run(config: &Config, context: &Context) -> (String, Exit) {
+    let (mut text, mut exits) = (String::new(), Vec::new());
+    for target in check::targets(config) {
+        let topics = topics(config, &target);
+        if topics.is_empty() {
+            let _ = writeln!(text, "{target}: not asked: no hook sends to it");
+            continue;
+        }
+        if target == target.vendor().into() && !is_set_up(&context.env, target.vendor()) {
+            let _ = writeln!(text, "{target}: not asked: none of its variables is set");
+            continue;
+        }
+        let own = Context { env: config.env_of(&target, &context.env), ..context.clone() };
+        for report in ask(target.vendor(), &topics, &own).await {
+            let (told, exit) = match report {
+                Ok(report) => (told(&target, &report), exit(&report)),
+                Err(problem) => {
+                    (format!("{target}: error: {}\n", config.locate(&target, &problem)), Exit::Configuration)
+                }
+            };
+            text += &told;
+            exits.push(exit);
+        }
+    }
+    if exits.is_empty() {
+        text += "nothing was asked: set a vendor's variables as the function has them, and give its hooks a topic\n";
+        return (text, Exit::Configuration);
+    }
+    let worst = [Exit::Configuration, Exit::Bad].into_iter().find(|exit| exits.contains(exit));
+    (text, worst.unwrap_or(Exit::Good))
+}
+
+/// Topics of the sound hooks, [`OPEN`] for what a delivery fills in.
+fn topics(config: &Config, target: &Target) -> Vec<String> {
+    let sends = |hook: &&Hook| hook.targets(target.vendor()).contains(target);
+    let topic = |hook: &Hook| Some(hook.recipe(target, "")?.topic.outline(OPEN));
+    config.hooks().filter(sends).filter_map(topic).collect()
+}
+
+fn is_set_up(env: &Env, vendor: Vendor) -> bool {
+    let variables: &[&str] = match vendor {
+        Vendor::Tdmq => &["TENCENTCLOUD_SECRET_ID", "TENCENTCLOUD_SECRETID", "TDMQ_ENDPOINT", "TDMQ_REGION"],
+        Vendor::Rocketmq => {
+            &["HUAWEICLOUD_SDK_AK", "OTC_SDK_AK", "OS_AUTH_URL", "ROCKETMQ_ENDPOINT", "ROCKETMQ_INSTANCE_ID"]
+        }
+    };
+    variables.iter().any(|variable| env.get(variable).is_some())
+}
+
+async fn ask(vendor: Vendor, topics: &[String], context: &Context) -> Vec<Result<Report, EnvProblem>> {
+    let deadline = || Instant::now() + LIMIT;
+    match vendor {
+        Vendor::Tdmq => {
+            let client = tdmq::Client::new(context.clone());
+            let mut reports = Vec::new();
+            for cluster in clusters(topics) {
+                reports.push(Box::pin(client.probe(context, &cluster, deadline())).await);
+            }
+            reports
+        }
+        Vendor::Rocketmq => {
+            let client = rocketmq::Client::new(context.clone());
+            vec![Box::pin(client.probe(context, deadline())).await]
+        }
+    }
+}
+
+/// The clusters of TDMQ topics. Where a delivery names the cluster, one that nobody has is asked for: the
+/// answer proves the key all the same.
+fn clusters(topics: &[String]) -> BTreeSet<String> {
+    let cluster = |topic: &String| {
+        let path = topic.split_once("://").map_or(topic.as_str(), |(_, path)| path);
+        path.split('/').next().filter(|cluster| !cluster.contains(OPEN)).map(str::to_owned)
+    };
+    topics.iter().map(|topic| cluster(topic).unwrap_or_else(|| "hookmq-check".to_owned())).collect()
+}
+
+const fn exit(report: &Report) -> Exit {
+    match report.verdict {
+        Verdict::Good => Exit::Good,
+        Verdict::Refused | Verdict::Unknown | Verdict::Stored => Exit::Bad,
+    }
+}
+
+fn told(target: &Target, report: &Report) -> String {
+    let place: Vec<String> = report.place.iter().map(|(name, value)| format!(", {name} {value}")).collect();
+    let mut text = format!("{target}: {}{}\n", report.endpoint, place.concat());
+    let mut line = |name: &str, value: String| {
+        let _ = writeln!(text, "  {name:<12} {value}");
+    };
+    let access = &report.access;
+    let token = if access.is_temporary { "with" } else { "without" };
+    line("credentials", format!("{} {}, {token} a token", access.variable, access.id));
+    line("asked", format!("{}, which does not exist", report.asked));
+    line("connection", connection(&report.route));
+    let took = millis(report.took);
+    match (&report.answer, report.status) {
+        (Err(failure), None) => line("answer", format!("none, after {took}: {}", failure.detail)),
+        (Err(failure), Some(status)) => {
+            line("answer", format!("HTTP {status} in {took}{}", codes(failure)));
+            line("message", failure.detail.clone());
+        }
+        (Ok(accepted), status) => {
+            let status = status.unwrap_or_default();
+            line("answer", format!("HTTP {status} in {took}, message id {}", accepted.message_id));
+        }
+    }
+    line("clock", clock(report.clock_offset));
+    let (verdict, what_to_do) = verdict(report);
+    line("verdict", verdict);
+    if !what_to_do.is_empty() {
+        line("what to do", what_to_do.to_owned());
+    }
+    text
+}
+
+fn connection(route: &Route) -> String {
+    let mut steps = Vec::new();
+    if route.is_proxied {
+        steps.push("through HTTPS_PROXY".to_owned());
+    }
+    match &route.dns {
+        Some(Ok((addresses, took))) => steps.push(format!("dns {} ({addresses} found)", millis(*took))),
+        Some(Err(why)) => steps.push(format!("dns failed: {why}")),
+        None => {}
+    }
+    match &route.tcp {
+        Some(Ok(took)) => steps.push(format!("tcp {}", millis(*took))),
+        Some(Err(why)) => steps.push(format!("tcp failed: {why}")),
+        None => {}
+    }
+    if let Some(took) = route.connection {
+        steps.push(format!("in all {}, TLS included", millis(took)));
+    }
+    if steps.is_empty() { "not made".to_owned() } else { steps.join(", ") }
+}
+
+fn millis(time: Duration) -> String {
+    format!("{} ms", time.as_millis())
+}
+
+fn codes(failure: &Failure) -> String {
+    let named = |name: &str, value: &Option<String>| {
+        value.as_ref().map(|value| format!(", {name} {value}")).unwrap_or_default()
+    };
+    named("code", &failure.code) + &named("request id", &failure.request_id)
+}
+
+fn clock(offset: Option<i64>) -> String {
+    match offset {
+        None => "unknown: the answer has no Date".to_owned(),
+        Some(offset) if offset.abs() <= SAME_TIME => "the vendor's agrees with ours".to_owned(),
+        Some(offset) if offset > 0 => format!("ours is {offset} s behind the vendor's"),
+        Some(offset) => format!("ours is {} s ahead of the vendor's", -offset),
+    }
+}
+
+/// What it means, and what to do.
+fn verdict(report: &Report) -> (String, &'static str) {
+    let class = report.answer.as_ref().err().map_or("", |failure| failure.class.as_str());
+    match report.verdict {
+        Verdict::Good => {
+            let accepted = match report.vendor {
+                Vendor::Tdmq => "signature, permission, region and cluster",
+                Vendor::Rocketmq => "signature, permission, project and instance",
+            };
+            (format!("good: {accepted} were accepted; nothing was stored"), "")
+        }
+        Verdict::Stored => (
+            "stored, against the vendor's documents: a consumer of that topic gets it".to_owned(),
+            "please report this: the credentials are good, and the documents wrong",
+        ),
+        Verdict::Refused => (format!("refused, class {class}"), advice(report)),
+        Verdict::Unknown => (format!("nothing is proven, class {class}"), advice(report)),
+    }
+}
+
+fn advice(report: &Report) -> &'static str {
+    let Err(failure) = &report.answer else { return "" };
+    match (report.vendor, failure.class) {
+        _ if failure.unreachable => {
+            "correct the endpoint, or open the way to it: name resolution, routes, firewalls, HTTPS_PROXY, TLS_CA_FILE"
+        }
+        (_, Class::Auth) => {
+            "correct the id and the key: they belong together and to this cloud. DMS locks a key for five minutes \
+             after a few failures"
+        }
+        (_, Class::AuthRefresh) => "get a new token or temporary key: this one is out of date",
+        (_, Class::ClockSkew) => {
+            "set the clock of this machine; a function corrects its signatures by the vendor's time itself"
+        }
+        (Vendor::Tdmq, Class::Permission) => {
+            "allow tdmq:SendMessages to the owner of the key (CAM); a policy for single resources must name the cluster"
+        }
+        (Vendor::Rocketmq, Class::Permission) => {
+            "give the owner of the key a role that may send to DMS for RocketMQ in this project (IAM)"
+        }
+        (Vendor::Tdmq, Class::Config) => {
+            "correct region, endpoint or cluster: a cluster is found in its own region only"
+        }
+        (Vendor::Rocketmq, Class::Config) => {
+            "correct endpoint, project or instance: an instance is found in its own project and region only"
+        }
+        (_, Class::Quota) => "look at the account: a quota is used up, or it is in arrears",
+        (_, Class::Permanent | Class::TooLarge) => "look up the code in the vendor's documents",
+        (_, Class::Throttle | Class::Transient | Class::Ambiguous) => "ask again in a while",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hookmq_emulator::{Emulator, sample};
+    use hookmq_shared::clock::{Clock, Random};
+    use hookmq_shared::config::{Reading, Samples};
+
+    use super::*;
+
+    const HOOKS: &str = r#"
+        [hooks.github]
+        source = "github"
+        secrets = ["plain:0123456789abcdef"]
+        topic = { tdmq = "pulsar-demo/webhooks/github", rocketmq = "webhooks_github" }
+        [hooks.gitlab]
+        source = "gitlab-secret-token"
+        secrets = ["plain:0123456789abcdef"]
+        topic = "persistent://pulsar-other/webhooks/{event}"
+    "#;
+
+    async fn live(variables: &[(&str, &str)]) -> (String, Exit) {
+        live_of(HOOKS, variables).await
+    }
+
+    async fn live_of(hooks: &str, variables: &[(&str, &str)]) -> (String, Exit) {
+        let env = Env::of(variables.iter().copied());
+        let context = Context { env, clock: Clock::system(), random: Random::system() };
+        let config = Config::parse("hooks.toml", hooks, Reading::new(&context.env, Samples::Refused));
+        assert!(!config.has_errors());
+        Box::pin(run(&config, &context)).await
+    }
+
+    async fn emulator() -> Emulator {
+        Emulator::start(([127, 0, 0, 1], 0).into(), hookmq_emulator::Config::default()).await.unwrap()
+    }
+
+    fn tencent(url: &str) -> [(&str, &str); 4] {
+        [
+            ("TDMQ_ENDPOINT", url),
+            ("TDMQ_REGION", "ap-guangzhou"),
+            ("TENCENTCLOUD_SECRET_ID", sample::SECRET_ID),
+            ("TENCENTCLOUD_SECRET_KEY", sample::SECRET_KEY),
+        ]
+    }
+
+    fn huawei<'a>(url: &'a str, secret_key: &'a str) -> [(&'a str, &'a str); 5] {
+        [
+            ("ROCKETMQ_ENDPOINT", url),
+            ("ROCKETMQ_INSTANCE_ID", sample::INSTANCE_ID),
+            ("HUAWEICLOUD_SDK_AK", sample::ACCESS_KEY),
+            ("HUAWEICLOUD_SDK_SK", secret_key),
+            ("HUAWEICLOUD_SDK_PROJECT_ID", sample::PROJECT_ID),
+        ]
+    }
+
+    #[tokio::test]
+    async fn everything_is_asked_and_the_worst_counts() {
+        let emulator = emulator().await;
+        let url = emulator.url();
+        let (good, wrong) = (sample::SECRET_ACCESS_KEY, "aWrongKeyOfThisTest");
+
+        let (text, exit) = live(&[&tencent(&url)[..], &huawei(&url, good)].concat()).await;
+        assert_eq!(exit, Exit::Good, "{text}");
+        // Two clusters and an instance.
+        assert_eq!(text.matches("verdict      good").count(), 3, "{text}");
+        for told in [
+            "pulsar-demo/hookmq-check-",
+            "pulsar-other/hookmq-check-",
+            "AKID…0000",
+            "DMS.00400876",
+            "HTTP 400",
+        ] {
+            assert!(text.contains(told), "{told}: {text}");
+        }
+        assert!(!text.contains(good) && !text.contains(sample::SECRET_KEY), "{text}");
+
+        let (text, exit) = live(&[&tencent(&url)[..], &huawei(&url, wrong)].concat()).await;
+        assert_eq!(exit, Exit::Bad, "{text}");
+        assert!(text.contains("class auth") && text.contains("correct the id and the key"), "{text}");
+        assert!(!text.contains(wrong), "{text}");
+
+        let (text, exit) = live(&[&tencent(&url)[..2], &huawei(&url, good)].concat()).await;
+        assert_eq!(exit, Exit::Configuration, "{text}");
+        assert!(text.contains("tdmq: error: TENCENTCLOUD_SECRET_ID"), "{text}");
+        assert!(emulator.messages().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_vendor_without_variables_is_left_alone() {
+        let emulator = emulator().await;
+        let (text, exit) = live(&tencent(&emulator.url())).await;
+        assert_eq!(exit, Exit::Good, "{text}");
+        assert!(text.contains("rocketmq: not asked"), "{text}");
+        let (text, exit) = live(&[]).await;
+        assert_eq!(exit, Exit::Configuration, "{text}");
+        assert!(text.contains("nothing was asked"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_target_is_asked_with_its_own_key() {
+        let emulator = emulator().await;
+        let url = emulator.url();
+        let hooks = format!(
+            "[targets.far]\nvendor = \"tdmq\"\nendpoint = \"{url}\"\nregion = \"eu-frankfurt\"\n\
+             secret_id = \"plain:{}\"\nsecret_key = \"env:FAR_KEY\"\n\
+             [targets.idle]\nvendor = \"rocketmq\"\n\
+             [hooks.h]\nsource = \"none\"\ntargets = [\"far\"]\ntopic = \"pulsar-far/webhooks/h\"\n",
+            sample::SECRET_ID
+        );
+        let (text, exit) = live_of(&hooks, &[("FAR_KEY", sample::SECRET_KEY)]).await;
+        assert_eq!(exit, Exit::Good, "{text}");
+        assert!(text.starts_with("far: http") && text.contains("pulsar-far/hookmq-check-"), "{text}");
+        assert!(text.contains("idle: not asked: no hook"), "{text}");
+        let (text, exit) = live_of(&hooks, &[("A", "b")]).await;
+        assert_eq!(exit, Exit::Configuration, "{text}");
+        assert!(text.contains("far: error: targets.far.secret_key gives no value"), "{text}");
+    }
+
+    #[test]
+    fn the_clock_is_told_from_our_side() {
+        assert_eq!(clock(Some(-2)), "the vendor's agrees with ours");
+        assert_eq!(clock(Some(90)), "ours is 90 s behind the vendor's");
+        assert_eq!(clock(Some(-90)), "ours is 90 s ahead of the vendor's");
+    }
+
+    #[test]
+    fn clusters_are_asked_once_each() {
+        let topics =
+            ["a/n/x", "persistent://a/n/y", "non-persistent://b/n/{}", "\u{0}/n/x"].map(String::from);
+        assert_eq!(clusters(&topics), ["a", "b", "hookmq-check"].map(String::from).into());
+    }
+}
