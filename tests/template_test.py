@@ -99,6 +99,7 @@ def check_secrets(stack: Stack) -> None:
     own = {"BASE_PATH", "QUARANTINE_URL", "QUARANTINE_KEY"}
     both = {k: v for k, v in (tdmq | rocketmq).items() if k not in own}
     assert redrive == both, "the redriver sends as the forwarders do"
+    assert tdmq.keys() == rocketmq.keys(), "any function serves a hook with targets"
     password = values["RocketmqAuth"] == "password" and values["RocketmqInstanceId"]
     assert (rocketmq["OS_AUTH_URL"] == values["IamAuthUrl"]) if password else not rocketmq["OS_AUTH_URL"]
 
@@ -436,7 +437,7 @@ def check_names(template: dict) -> None:
     """Names that stand in several places are the same in all of them."""
     functions = [r["Properties"] for r in template["Resources"].values() if r["Type"] == "AWS::Serverless::Function"]
     parts = [template["Globals"]["Function"], *functions]
-    variables = {name for part in parts for name in part["Environment"]["Variables"]}
+    variables = {name for part in parts for name in part.get("Environment", {}).get("Variables", {})}
     hooks = (support.ROOT / "hooks.toml").read_text()
     secrets = set(re.findall(r'^secrets\b.*"env:(\w+)"', hooks, re.M))
     assert secrets and secrets <= variables, f"the template does not set {secrets - variables}"
