@@ -229,7 +229,7 @@ def api(house: House) -> None:
                 # The API's own answers: to a path that is none of it; and SAM's to what is no UTF-8, which AWS
                 # would hand over as base64, as the step `lambda` does.
                 ("a path beside the API", 403, "POST", "/other", b"{}", BEARER),
-                ("bytes through SAM", 500, "POST", f"{base}/none", b"\xff", {"content-type": "application/x-bytes"}),
+                ("bytes through SAM", 502, "POST", f"{base}/none", b"\xff", {"content-type": "application/x-bytes"}),
             ]
             for what, status, *request in refused:
                 house.queues.check(vendor, what, {"status": status, "stored": False}, ask(*request))
