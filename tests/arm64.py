@@ -12,7 +12,7 @@ import sys
 import tempfile
 import zipfile
 
-from cargo_lambda import LAMBDA_GLIBC, beside, needed_glibc
+from cargo_lambda import LAMBDA_GLIBC, beside, needed_glibc, spill_store
 from e2e_processes import Rie
 from trials import FORWARDERS, SCHEDULE, fail, name_of, samples
 
@@ -38,7 +38,7 @@ def main(builds: pathlib.Path, qemu: pathlib.Path, sysroot: pathlib.Path) -> Non
     with contextlib.ExitStack() as stack:
         folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
         queues, environment = beside(stack)
-        environment |= {"ALLOW_SAMPLE_SECRETS": "1", "SPILL_URL": f"file://{folder}/spill"}
+        environment |= spill_store(stack) | {"ALLOW_SAMPLE_SECRETS": "1"}
         log = folder / "log"
         for package in [*FORWARDERS, "redrive"]:
             bootstrap = unpacked(builds, package, folder / package)

@@ -11,6 +11,8 @@ import sys
 import tempfile
 import zipfile
 
+import boto3
+
 import support
 from trials import BEARER, FORWARDERS, SCHEDULE, Queues, fail, hooks, name_of, samples
 
@@ -106,6 +108,19 @@ def beside(stack: contextlib.ExitStack) -> tuple:
     return Queues("127.0.0.1", port), environment
 
 
+def spill_store(stack: contextlib.ExitStack) -> dict:
+    """An S3 (moto) with a bucket: in a function's runtime a folder is no store."""
+    port = support.free_port()
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    support.wait_for(port, stack.enter_context(support.process(command, ENV)))
+    endpoint, region = f"http://127.0.0.1:{port}", "eu-central-1"
+    s3 = boto3.client("s3", endpoint_url=endpoint, region_name=region, aws_access_key_id="test",
+                      aws_secret_access_key="test")
+    s3.create_bucket(Bucket="hookmq-spill", CreateBucketConfiguration={"LocationConstraint": region})
+    return {"SPILL_URL": "s3://hookmq-spill", "S3_ENDPOINT": endpoint, "S3_REGION": region,
+            "S3_ACCESS_KEY_ID": "test", "S3_SECRET_ACCESS_KEY": "test"}
+
+
 def watch() -> None:
     support.cargo_build(*PACKAGES)
     with contextlib.ExitStack() as stack:
@@ -115,7 +130,7 @@ def watch() -> None:
             environment |= {"BASE_PATH": base}
             logs.append(watch_one(stack, queues, package, environment))
             queues.settle()
-        environment |= {"SPILL_URL": "file://" + stack.enter_context(tempfile.TemporaryDirectory())}
+        environment |= spill_store(stack)
         logs.append(watch_redrive(stack, environment))
         queues.check_logs(logs)
 
@@ -136,7 +151,8 @@ def watching(package: str, environment: dict, log: pathlib.Path):
 def invoke(package: str, port: int, event: pathlib.Path) -> dict:
     command = ["cargo", "lambda", "invoke", package, "--invoke-address", "127.0.0.1", "--invoke-port", str(port),
                "--data-file", str(event)]
-    done = subprocess.run(command, cwd=support.ROOT, env=ENV, capture_output=True, text=True, check=False)
+    # It waits for ever where the function's process has ended.
+    done = subprocess.run(command, cwd=support.ROOT, env=ENV, capture_output=True, text=True, check=False, timeout=300)
     if done.returncode:
         fail(f"cargo lambda invoke {package}: {done.stderr}")
     return json.loads(done.stdout)
