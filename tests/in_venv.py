@@ -13,7 +13,7 @@ import venv
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 HOME = TARGET / "venv"
-CHECKS = ["sdk_conformance", "differential", "e2e_processes", "s3_moto", "template_test"]
+CHECKS = ["sdk_conformance", "differential", "e2e_processes", "s3_moto", "template_test", "manifests"]
 
 
 def main() -> int:
