@@ -14,7 +14,9 @@ import venv
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 HOME = TARGET / "venv"
-CHECKS = ["sdk_conformance", "differential", "e2e_processes", "s3_moto", "template_test", "deployed", "deploy_test"]
+CHECKS = [
+    "sdk_conformance", "differential", "e2e_processes", "s3_moto", "template_test", "deployed", "deploy_test", "manifests",
+]
 
 
 def make() -> pathlib.Path:

@@ -118,7 +118,7 @@ fn told(target: &Target, report: &Report) -> String {
     let token = if access.is_temporary { "with" } else { "without" };
     line("credentials", format!("{} {}, {token} a token", access.variable, access.id));
     line("asked", format!("{}, which does not exist", report.asked));
-    line("connection", connection(&report.route));
+    line("connection", connection(&report.route, report.endpoint.starts_with("https")));
     let took = millis(report.took);
     match (&report.answer, report.status) {
         (Err(failure), None) => line("answer", format!("none, after {took}: {}", failure.detail)),
@@ -140,7 +140,7 @@ fn told(target: &Target, report: &Report) -> String {
     text
 }
 
-fn connection(route: &Route) -> String {
+fn connection(route: &Route, is_https: bool) -> String {
     let mut steps = Vec::new();
     if route.is_proxied {
         steps.push("through HTTPS_PROXY".to_owned());
@@ -156,7 +156,8 @@ fn connection(route: &Route) -> String {
         None => {}
     }
     if let Some(took) = route.connection {
-        steps.push(format!("in all {}, TLS included", millis(took)));
+        let tls = if is_https { ", TLS included" } else { "" };
+        steps.push(format!("in all {}{tls}", millis(took)));
     }
     if steps.is_empty() { "not made".to_owned() } else { steps.join(", ") }
 }

@@ -89,6 +89,7 @@ async fn good_credentials_are_proven_and_nothing_is_stored() {
         let failure = report.answer.as_ref().unwrap_err();
         assert_eq!(failure.code.as_deref(), Some(code));
         assert!(failure.request_id.is_some());
+        assert!(!failure.detail.contains("documentation"), "the vendor's own words: {}", failure.detail);
         assert_eq!(report.endpoint, url);
         let seen = &report.access;
         assert_eq!((seen.variable, seen.id.as_str(), seen.is_temporary), (variable, id, is_temporary));

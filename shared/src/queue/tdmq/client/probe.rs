@@ -5,8 +5,9 @@ use tokio::time::Instant;
 use super::{Client, Config, Sending};
 use crate::context::Context;
 use crate::queue::credentials::{Family, TENCENT};
-use crate::queue::probe::{Access, Probe, Report, absent, message};
+use crate::queue::probe::{Access, Probe, Report, Verdict, absent, message};
 use crate::queue::retry::{Attempt, Outgoing as _};
+use crate::queue::tdmq::error::advice;
 use crate::queue::{EnvProblem, Vendor};
 
 /// "No such topic" or "no such namespace", in the words of the API and of the product; and a producer
@@ -49,6 +50,12 @@ impl Client {
             let attempt = Attempt { now: context.clock.now(), deadline, fresh: false };
             sending.exchange(&config, attempt).await
         };
-        Ok(probe.ask(context, deadline, exchange).await)
+        let mut report = probe.ask(context, deadline, exchange).await;
+        if let (Verdict::Good, Err(failure)) = (report.verdict, &mut report.answer) {
+            // Advice for a topic that should be there.
+            let advice = advice(failure.code.as_deref().unwrap_or_default());
+            failure.detail = failure.detail.strip_suffix(advice).unwrap_or(&failure.detail).to_owned();
+        }
+        Ok(report)
     }
 }

@@ -1,0 +1,152 @@
+#!/usr/bin/env python3
+"""The container manifests: valid against Kubernetes' own schemas, as tight as they say, and true to the code.
+
+A Knative Service has no schema here: its Pod is checked as a Pod, what is left of it against the fields and
+annotations that Knative documents.
+"""
+import copy
+import pathlib
+import re
+import sys
+import tomllib
+
+import kubernetes_validate
+import yaml
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+FOLDER = ROOT / "deploy" / "container"
+KUBERNETES = "1.37"
+# https://knative.dev/docs/serving/reference/serving-api/, fields of a revision that no Pod has.
+KNATIVE_SPEC = {"containerConcurrency", "timeoutSeconds", "responseStartTimeoutSeconds", "idleTimeoutSeconds"}
+# Fields of a Pod and of a container that Knative takes without a feature flag.
+KNATIVE_POD = KNATIVE_SPEC | {"containers", "volumes", "serviceAccountName", "imagePullSecrets", "enableServiceLinks"}
+KNATIVE_CONTAINER = {
+    "name", "image", "imagePullPolicy", "command", "args", "workingDir", "env", "envFrom", "ports", "resources",
+    "livenessProbe", "readinessProbe", "startupProbe", "volumeMounts", "securityContext",
+}
+KNATIVE_SECURITY = {
+    "runAsUser", "runAsNonRoot", "readOnlyRootFilesystem", "allowPrivilegeEscalation", "capabilities", "seccompProfile",
+}
+# https://knative.dev/docs/serving/autoscaling/
+KNATIVE_ANNOTATIONS = {
+    "class": r"kpa\.autoscaling\.knative\.dev", "metric": "rps|concurrency", "target": r"[1-9]\d*",
+    "min-scale": r"\d+", "max-scale": r"\d+", "scale-down-delay": r"\d+[smh]",
+}
+PROBES = {"livenessProbe": "/_/health", "readinessProbe": "/_/ready"}
+
+
+def documents(name: str) -> list[dict]:
+    return [document for document in yaml.safe_load_all((FOLDER / name).read_text()) if document]
+
+
+def validate(document: dict) -> None:
+    kubernetes_validate.validate(document, KUBERNETES, strict=True)
+
+
+def check_pod(name: str, spec: dict) -> None:
+    """As tight as Kubernetes' restricted profile, and tighter."""
+    (container,) = spec["containers"]
+    security = spec.get("securityContext", {}) | container["securityContext"]
+    assert security["runAsNonRoot"] is True and security["runAsUser"] == 65532, name
+    assert security["readOnlyRootFilesystem"] is True, name
+    assert security["allowPrivilegeEscalation"] is False, name
+    assert security["capabilities"] == {"drop": ["ALL"]}, name
+    assert security["seccompProfile"] == {"type": "RuntimeDefault"}, name
+    assert container["command"] in (["/tdmq"], ["/rocketmq"], ["/redrive"]), name
+    for probe, path in PROBES.items():
+        assert container[probe]["httpGet"]["path"] == path, f"{name}: {probe}"
+    assert "memory" in container["resources"]["limits"], name
+    documented = set(re.findall(r"`([A-Z][A-Z0-9_]+)`", (ROOT / "docs" / "configuration.md").read_text()))
+    for variable in container["env"]:
+        assert variable["name"] in documented, f"{name}: {variable['name']} is in no documentation"
+    # What a variable or a hook names must be mounted, and no secret may stand in the environment.
+    mounts = {mount["mountPath"] for mount in container["volumeMounts"]}
+    volumes = {volume["name"] for volume in spec["volumes"]}
+    assert {mount["name"] for mount in container["volumeMounts"]} == volumes, name
+    for variable in container["env"]:
+        path = variable["value"].removeprefix("file:")
+        if path.startswith("/"):
+            assert str(pathlib.PurePath(path).parent) in mounts, f"{name}: {path} is not mounted"
+        if re.search("SECRET|KEY|TOKEN|PASSWORD", variable["name"]):
+            assert variable["value"].startswith("file:"), f"{name}: {variable['name']} is in the environment"
+
+
+def check_kubernetes() -> list[dict]:
+    found = documents("kubernetes.yaml") + documents("redrive.yaml")
+    for document in found:
+        validate(document)
+    by_kind = {}
+    for document in found:
+        by_kind.setdefault(document["kind"], []).append(document)
+    for deployment in by_kind["Deployment"]:
+        name, template = deployment["metadata"]["name"], deployment["spec"]["template"]
+        labels = template["metadata"]["labels"]
+        assert deployment["spec"]["selector"]["matchLabels"].items() <= labels.items(), name
+        check_pod(name, template["spec"])
+        grace = template["spec"]["terminationGracePeriodSeconds"]
+        sleep = template["spec"]["containers"][0].get("lifecycle", {}).get("preStop", {}).get("sleep", {})
+        # 10 s: Limits::drain of the HTTP host.
+        assert grace > sleep.get("seconds", 0) + 10, name
+    scaled = by_kind["Deployment"][0]
+    (service,), (budget,), (scaler,) = (
+        by_kind[kind] for kind in ("Service", "PodDisruptionBudget", "HorizontalPodAutoscaler")
+    )
+    labels = scaled["spec"]["template"]["metadata"]["labels"]
+    assert service["spec"]["selector"].items() <= labels.items()
+    assert budget["spec"]["selector"]["matchLabels"].items() <= labels.items()
+    assert scaler["spec"]["scaleTargetRef"]["name"] == scaled["metadata"]["name"]
+    assert budget["spec"]["minAvailable"] < scaler["spec"]["minReplicas"], "a node could never be drained"
+    assert "replicas" not in scaled["spec"], "an apply would undo what the scaler did"
+    # The metric is one that hookmq exports, and the adapter's rule names it.
+    metric = scaler["spec"]["metrics"][0]["pods"]["metric"]["name"]
+    assert f"`{metric}`" in (ROOT / "docs" / "configuration.md").read_text()
+    (rule,) = documents("prometheus-adapter.yaml")[0]["rules"]["custom"]
+    assert rule["name"]["as"] == metric and rule["seriesQuery"].startswith(metric)
+    return by_kind["ConfigMap"]
+
+
+def check_knative() -> None:
+    (service,) = documents("knative.yaml")
+    assert service["apiVersion"] == "serving.knative.dev/v1" and service["kind"] == "Service"
+    assert set(service) == {"apiVersion", "kind", "metadata", "spec"} and set(service["spec"]) == {"template"}
+    template = service["spec"]["template"]
+    for key, value in template["metadata"]["annotations"].items():
+        domain, name = key.split("/")
+        assert domain == "autoscaling.knative.dev" and re.fullmatch(KNATIVE_ANNOTATIONS[name], value), key
+    assert set(template["spec"]) <= KNATIVE_POD, set(template["spec"]) - KNATIVE_POD
+    spec = copy.deepcopy(template["spec"])
+    for field in KNATIVE_SPEC & set(spec):
+        assert isinstance(spec.pop(field), int), field
+    (container,) = spec["containers"]
+    assert set(container) <= KNATIVE_CONTAINER, set(container) - KNATIVE_CONTAINER
+    assert set(container["securityContext"]) <= KNATIVE_SECURITY
+    assert container["ports"] == [{"name": "http1", "containerPort": 8080}]
+    names = {variable["name"] for variable in container["env"]}
+    # Knative sets PORT and refuses it in a manifest; LISTEN would win over it.
+    assert not names & {"PORT", "LISTEN"}
+    check_pod("knative", spec)
+    # A name and the probes' port, which Knative fills in, make a Pod of it.
+    container["name"] = "user-container"
+    for probe in PROBES:
+        container[probe]["httpGet"]["port"] = 8080
+    validate({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, "spec": spec})
+
+
+def main() -> int:
+    (config,) = check_kubernetes()
+    check_knative()
+    hooks = tomllib.loads(config["data"]["hooks.toml"])["hooks"]
+    assert all(s.startswith("file:/etc/hookmq/secrets/") for hook in hooks.values() for s in hook["secrets"])
+    # The checks can fail.
+    broken = documents("kubernetes.yaml")[1]
+    broken["spec"]["template"]["spec"]["containers"][0]["livenesProbe"] = {}
+    try:
+        validate(broken)
+    except kubernetes_validate.ValidationError:
+        print("manifests: valid")
+        return 0
+    raise AssertionError("an unknown field passed")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
