@@ -20,7 +20,7 @@ STEPS = ["build", "glibc", "watch"]
 PACKAGES = ["tdmq", "rocketmq", "redrive"]
 # The C library of Amazon Linux 2023, and of the CentOS 7 that Tencent SCF runs functions on.
 LAMBDA_GLIBC, SCF_GLIBC = (2, 34), (2, 17)
-GLIBC_TARGET = support.TARGET / "glibc2.17"
+GLIBC_TARGET = support.TARGET / "glibc-2.17"
 ENV = {**os.environ, "PATH": f"{pathlib.Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 
 

@@ -219,7 +219,8 @@ resource "tencentcloud_scf_function" "redrive" {
   cls_logset_id     = tencentcloud_cls_logset.logs.id
   cls_topic_id      = tencentcloud_cls_topic.logs.id
   enable_public_net = true
-  environment       = local.environment
+  # The hooks' secrets too: one that is not whole has neither its dedupe nor its references to large bodies.
+  environment       = merge(local.environment, var.hook_secrets)
   depends_on        = [tencentcloud_cam_role_policy_attachment.redrive]
 }
 

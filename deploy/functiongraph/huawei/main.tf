@@ -236,7 +236,8 @@ resource "huaweicloud_fgs_function" "redrive" {
   app_agency    = huaweicloud_identity_agency.redrive[0].name
 
   user_data           = jsonencode(local.environment)
-  encrypted_user_data = jsonencode(var.queue_secrets)
+  # The hooks' secrets too: one that is not whole has neither its dedupe nor its references to large bodies.
+  encrypted_user_data = jsonencode(merge(var.queue_secrets, var.hook_secrets))
   max_instance_num    = "1"
 
   enable_lts_log  = true

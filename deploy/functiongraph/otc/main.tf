@@ -250,7 +250,8 @@ resource "opentelekomcloud_fgs_function_v2" "redrive" {
   app_agency    = opentelekomcloud_identity_agency_v3.redrive[0].name
 
   user_data           = jsonencode(local.environment)
-  encrypted_user_data = jsonencode(var.queue_secrets)
+  # The hooks' secrets too: one that is not whole has neither its dedupe nor its references to large bodies.
+  encrypted_user_data = jsonencode(merge(var.queue_secrets, var.hook_secrets))
   max_instance_num    = "1"
 
   log_group_id   = opentelekomcloud_lts_group_v2.logs.id
