@@ -98,7 +98,8 @@ pub async fn run(vendor: Vendor) -> Result<(), HostError> {
     if context.env.is_on("PREWARM") {
         gateway.prewarm().await;
     }
-    serve(gateway, &context).await
+    // Boxed: the way to either vendor is a large future.
+    Box::pin(serve(gateway, &context)).await
 }
 
 /// Starts logging and reads the configuration.
