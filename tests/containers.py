@@ -26,6 +26,7 @@ RIE = pathlib.Path(samcli.__file__).parent / f"local/rapid/aws-lambda-rie-{ARCH}
 REPOSITORY = "public.ecr.aws/lambda/provided"
 BASE_TAG, RUN_TAG = f"al2023-{ARCH}", f"al2023-rapid-{ARCH}"
 OWN_IMAGE = "hookmq-local:host"
+BRIDGE = "hookmq0"
 # On everything that is made here, so that only that is taken away again.
 LABEL = "hookmq.local"
 
@@ -63,11 +64,11 @@ def own_daemon(scratch: pathlib.Path):
     # A socket's path must be short.
     run = pathlib.Path(tempfile.mkdtemp(prefix="hookmq-docker-"))
     data, host = scratch / "docker", f"unix://{run}/docker.sock"
-    had_bridge = pathlib.Path("/sys/class/net/docker0").exists()
+    bridged = own_bridge()
     # vfs works on every file system; nothing is to lead out of here.
     command = [
         "dockerd", "--host", host, "--data-root", data, "--exec-root", run / "exec", "--pidfile", run / "pid",
-        "--storage-driver=vfs", "--ip-masq=false", "--ip6tables=false",
+        "--storage-driver=vfs", "--ip-masq=false", "--ip6tables=false", *(["--bridge", BRIDGE] if bridged else []),
     ]
     log = scratch / "dockerd.log"
     try:
@@ -82,11 +83,20 @@ def own_daemon(scratch: pathlib.Path):
         finally:
             stop(child)
     finally:
-        if not had_bridge and shutil.which("ip"):
-            subprocess.run(["ip", "link", "delete", "docker0"], stderr=subprocess.DEVNULL, check=False)
+        if bridged:
+            subprocess.run(["ip", "link", "delete", BRIDGE], check=False)
         for path in (data, run):
             unmount(path)
             shutil.rmtree(path, ignore_errors=True)
+
+
+def own_bridge() -> bool:
+    """Makes the bridge, or says that it cannot. One daemon takes docker0 from another: with `--bridge=none` it
+    deletes it."""
+    if not shutil.which("ip"):
+        return False
+    subprocess.run(["ip", "link", "delete", BRIDGE], stderr=subprocess.DEVNULL, check=False)
+    return subprocess.run(["ip", "link", "add", "name", BRIDGE, "type", "bridge"], check=False).returncode == 0
 
 
 def start(command: list, host: str, log: pathlib.Path) -> subprocess.Popen | None:
