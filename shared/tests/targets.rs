@@ -6,6 +6,7 @@ mod world;
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use hookmq_emulator::{
     Config as EmulatorConfig, Emulator, Fault, FaultKind, TencentCredential, Vendor as Queue,
 };
@@ -14,12 +15,28 @@ use hookmq_shared::context::Context;
 use hookmq_shared::http::Headers;
 use hookmq_shared::queue::Vendor;
 use hookmq_shared::redrive::{Job, Options, Report, TargetReport};
+use proptest::collection;
+use proptest::prelude::*;
+use proptest::strategy::ValueTree as _;
+use proptest::test_runner::TestRunner;
 use serde_json::Value;
 use tokio::time::Instant;
 use world::{Answer, VENDOR_SECRETS, World, assert_never_written, is_written};
 
 const TOKEN: &str = "a-token-of-the-target-tests";
 const SECOND_KEY: &str = "a-secret-key-of-the-second-cluster";
+
+/// What goes wrong with one request, stored or not.
+const FAULTS: [FaultKind; 8] = [
+    FaultKind::Pass,
+    FaultKind::Throttle,
+    FaultKind::NoId,
+    FaultKind::Reset,
+    FaultKind::Hang,
+    FaultKind::StoredReset,
+    FaultKind::StoredNoAnswer,
+    FaultKind::Truncate,
+];
 
 const HOOK: &str = "[hooks.h]\nsource = \"bearer\"\nsecrets = [\"env:A_TOKEN\"]\n";
 
@@ -159,6 +176,51 @@ async fn what_one_target_does_not_take_waits_for_that_one() {
     assert_eq!(held(&second), [at("pulsar-eu/webhooks/far", "1")]);
     assert_eq!(held(&world.emulator).len(), 1, "the other one has it already");
     assert_never_written(&[SECOND_KEY, VENDOR_SECRETS[0], VENDOR_SECRETS[1]]);
+}
+
+/// Whatever either queue does, with a store and without: what is acknowledged is in both in the end.
+#[tokio::test]
+async fn what_is_acknowledged_is_in_every_queue() {
+    let mut runner = TestRunner::deterministic();
+    let (mut acknowledged, mut refused) = (0, 0);
+    for case in 0..6 {
+        let dir = tempfile::tempdir().unwrap();
+        let store = if case % 2 == 0 { with_store(&dir) } else { String::new() };
+        let hooks = format!("{HOOK}{BOTH}deadline = \"700ms\"\n");
+        let more = [("A_TOKEN", TOKEN), ("SPILL_URL", store.as_str())];
+        let world = World::connect(&hooks, &more, Vendor::Tdmq).await;
+        let plan =
+            collection::vec((any::<bool>(), 0..FAULTS.len()), 16).new_tree(&mut runner).unwrap().current();
+        let fault = |(is_tdmq, kind): (bool, usize)| {
+            Fault::new(FAULTS[kind].clone()).vendor(if is_tdmq { Queue::Tdmq } else { Queue::Rocketmq })
+        };
+        world.emulator.set_faults(plan.into_iter().map(fault).collect());
+        let ids: Vec<String> = (0..12).map(|n| format!("{case}-{n}")).collect();
+        let answers = join_all(ids.iter().map(|id| send(&world, id))).await;
+        world.emulator.set_faults(Vec::new());
+        if !store.is_empty() {
+            let report = redrive(&hooks, &world.context).await;
+            let left = |report: &TargetReport| match report {
+                TargetReport::Done(summary) => summary.left(),
+                TargetReport::Error(error) => panic!("{error}"),
+            };
+            assert!(report.0.values().all(|report| left(report) == 0), "{report:?}");
+        }
+        let held = held(&world.emulator);
+        for (id, answer) in ids.iter().zip(&answers) {
+            let is_held = |topic: &str| held.contains(&at(topic, id));
+            match answer.status {
+                200 => assert!(
+                    is_held("webhooks_both") && is_held("pulsar-demo/webhooks/both"),
+                    "{id}: {held:?}"
+                ),
+                status => assert_eq!(status, 503, "{id}"),
+            }
+        }
+        acknowledged += answers.iter().filter(|answer| answer.status == 200).count();
+        refused += answers.iter().filter(|answer| answer.status == 503).count();
+    }
+    assert!(acknowledged > 30 && refused > 3, "{acknowledged} and {refused}: both must happen");
 }
 
 #[tokio::test]
