@@ -293,10 +293,11 @@ def start_lambda(house: House) -> None:
                 house.queues.check(vendor, name_of(sample), sample, local.invoke(function, sample["event"]))
                 count += 1
             answer = local.invoke(function, binary(FORWARDERS[vendor], anything))
-            found = house.queues.messages(vendor).get(answer["headers"].get("x-hookmq-message-id"))
+            message_id = answer["headers"].get("x-hookmq-message-id")
+            found = house.queues.messages(vendor).get(message_id)
             if not found or json.loads(found["text"]).get("data_base64") != base64.b64encode(anything).decode():
                 fail(f"bytes to {function} are not in the queue as they came")
-            house.queues.count()
+            house.queues.count(message_id)
             return count
 
         count = sum(in_pairs(all_of, [*FUNCTIONS]))
@@ -395,7 +396,7 @@ def main(steps: list[str]) -> None:
                 if step == "up":
                     return
                 house.queues.settle()
-        # SAM reads a container's log no further once it has the answer.
+        # SAM reads a container's log no further once it has the answer, and some lines twice.
         house.queues.check_logs(sorted(LOGS.iterdir()), whole=False)
 
 
