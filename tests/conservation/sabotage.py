@@ -4,7 +4,7 @@
 The sources are copied to `target/sabotage`, where each safeguard is replaced by what it is there to
 prevent, behind a variable of the environment; the functions that are shipped know nothing of it. The
 copy is built once. Without the variable, the experiment must hold; with each value of it, it must not,
-and must name the promise that is broken.
+and must name the promise that is broken. With `--dry`, only that each edit still finds its place.
 """
 import pathlib
 import shutil
@@ -29,8 +29,8 @@ pub(crate) fn sabotaged(safeguard: &str) -> bool {
 }
 """),
     # The sender is answered while the object is still being written.
-    ("shared/src/spill/mod.rs", "        let name = folder.name(record.vendor, &record.delivery);\n", """\
-        let name = folder.name(record.vendor, &record.delivery);
+    ("shared/src/spill/mod.rs", "        let name = folder.name(&record.target(), &record.delivery);\n", """\
+        let name = folder.name(&record.target(), &record.delivery);
         if crate::sabotaged("answer-before-write") {
             let (spill, bytes) = (self.clone(), record.to_bytes());
             tokio::spawn(async move { drop(spill.create(&name, bytes, deadline).await) });
@@ -46,18 +46,18 @@ pub(crate) fn sabotaged(safeguard: &str) -> bool {
 """),
     # A delivery counts as sent before it is.
     ("shared/src/spill/mod.rs", "    /// Marks a delivery as sent; takes the receipt as proof.", """\
-    pub(crate) async fn mark_early(&self, vendor: Vendor, delivery: &Delivery, deadline: Instant) {
+    pub(crate) async fn mark_early(&self, target: &Target, delivery: &Delivery, deadline: Instant) {
         let now = self.0.context.clock.now().rfc3339();
-        drop(self.0.store.put(&Folder::Sent.name(vendor, delivery), now.into(), deadline).await);
+        drop(self.0.store.put(&Folder::Sent.name(target, delivery), now.into(), deadline).await);
     }
 
     /// Marks a delivery as sent; takes the receipt as proof."""),
-    ("shared/src/forward.rs", "        line.rendered();\n", """\
-        line.rendered();
+    ("shared/src/forward.rs", "        times.rendered = Some(Instant::now());\n", """\
+        times.rendered = Some(Instant::now());
         if let Some(spill) = self.spill.as_ref().filter(|_| keeping.dedupe.is_some())
             && crate::sabotaged("mark-before-receipt")
         {
-            spill.mark_early(Q::VENDOR, delivery, deadline).await;
+            spill.mark_early(&self.target, delivery, deadline).await;
         }
 """),
     # An object is named by the id alone.
@@ -159,6 +159,9 @@ def torture(arguments: list, safeguard: str | None) -> subprocess.CompletedProce
 
 def main() -> int:
     copy_sources()
+    if sys.argv[1:] == ["--dry"]:
+        print(f"{len(EDITS)} edits find their place")
+        return 0
     build()
     for name in FUNCTIONS:
         assert b"SABOTAGE" in (BINARIES / name).read_bytes(), f"{name} is not the edited one"
