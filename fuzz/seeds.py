@@ -127,7 +127,21 @@ def certificate() -> Seeds:
 
 def hooks_file() -> Seeds:
     yield "hooks", (ROOT / "hooks.toml").read_bytes()
-    for preset in various(way)[:MOST - 1]:
+    yield "targets", b"""[targets.eu]
+vendor = "tdmq"
+region = "eu-frankfurt"
+secret_id = "env:SECRET"
+secret_key = "env:SECRET"
+[targets.otc]
+vendor = "rocketmq"
+auth_url = "https://iam.eu-de.otc.t-systems.com/v3"
+[hooks.h]
+source = "github"
+secrets = ["env:SECRET"]
+targets = ["eu", "otc", "rocketmq"]
+topic = { eu = "a/b/{event}", rocketmq = "t-1" }
+"""
+    for preset in various(way)[:MOST - 2]:
         verify = re.search(r"^\[verify\]\n.*?(?=^\[(?!verify)|\Z)", preset.read_text(), re.M | re.S)[0]
         head = '[hooks.h]\nsecrets = ["env:SECRET"]\ntopic = "t-{event}"\nkey = "{json:id}"\n'
         yield preset.stem, (head + verify.replace("[verify", "[hooks.h.verify")).encode()

@@ -3,6 +3,7 @@
 
 use hookmq_shared::config::{Config, Reading, Samples};
 use hookmq_shared::env::Env;
+use hookmq_shared::queue::{Target, Vendor};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
@@ -12,4 +13,11 @@ fuzz_target!(|text: &str| {
         assert!((1..=text.lines().count() + 1).contains(&mistake.line));
     }
     let _ = config.lookup("/github");
+    // A hook that is served goes somewhere, and has a topic there for whoever receives it.
+    for hook in config.hooks() {
+        for target in Vendor::ALL.into_iter().flat_map(|vendor| hook.targets(vendor)) {
+            let own = Vendor::ALL.map(Target::from).contains(&target);
+            assert!(own || hook.recipe(&target, "").is_some(), "{target}");
+        }
+    }
 });
