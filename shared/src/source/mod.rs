@@ -321,8 +321,11 @@ impl Scheme {
 
     /// How long after it was signed a request is taken; of several, what the rule makes of them.
     fn max_age(&self) -> Option<Duration> {
-        let mut ages =
-            self.verifiers().iter().map(|verifier| verifier.timestamp.as_ref().map(Window::max_age));
+        let age = |verifier: &Scheme| match &verifier.kind {
+            Kind::Jwt(jwt) => jwt.max_age(),
+            _ => verifier.timestamp.as_ref().map(Window::max_age),
+        };
+        let mut ages = self.verifiers().iter().map(age);
         match &self.kind {
             Kind::Several(Several { rule: Rule::All, .. }) => ages.flatten().min(),
             _ => ages.try_fold(Duration::ZERO, |oldest, age| age.map(|age| age.max(oldest))),

@@ -155,6 +155,11 @@ impl Jwt {
         self.body_hash.is_some()
     }
 
+    /// How old a token may be. One with an end (`exp`) may say less.
+    pub(in crate::source) const fn max_age(&self) -> Option<Duration> {
+        self.max_age
+    }
+
     /// The parameters that claims need.
     pub(in crate::source) fn params(&self) -> impl Iterator<Item = &str> {
         self.claims.iter().flat_map(|(_, values)| values).filter_map(|value| grammar::param(value))
