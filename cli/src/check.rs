@@ -36,7 +36,7 @@ pub(crate) async fn run(file: Option<&Path>, base: Option<&str>, is_live: bool) 
     // Only a function sends, and it has an environment of its own: what is wrong with this one is worth
     // knowing where some of it is set. What a target sets itself is the file's.
     for target in targets(&config) {
-        let own = Context { env: config.env_of(&target, &context.env), ..context.clone() };
+        let own = config.context_of(&target, &context);
         for problem in Client::new(target.vendor(), own).problems() {
             let is_files = config.is_own(&target, &problem);
             errors |= is_files;

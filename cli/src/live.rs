@@ -36,7 +36,7 @@ pub(crate) async fn run(config: &Config, context: &Context) -> (String, Exit) {
             let _ = writeln!(text, "{target}: not asked: none of its variables is set");
             continue;
         }
-        let own = Context { env: config.env_of(&target, &context.env), ..context.clone() };
+        let own = config.context_of(&target, context);
         for report in ask(target.vendor(), &topics, &own).await {
             let (told, exit) = match report {
                 Ok(report) => (told(&target, &report), exit(&report)),

@@ -17,6 +17,7 @@ use std::path::PathBuf;
 
 use toml::de::DeTable;
 
+use crate::context::Context;
 use crate::env::Env;
 use crate::queue::{EnvProblem, Target};
 pub use crate::reader::{Mistake, Severity};
@@ -202,21 +203,25 @@ impl Config {
         }
     }
 
-    /// The target's own environment; that of the function for a vendor's default.
-    pub fn env_of(&self, target: &Target, env: &Env) -> Env {
-        let named = self.targets.iter().find(|named| named.target == *target);
-        named.map_or_else(|| env.clone(), |named| named.env(env))
+    /// What the hooks file says of the target; nothing of those that are the environment's own.
+    fn named(&self, target: &Target) -> Option<&Named> {
+        self.targets.iter().find(|named| named.target == *target)
+    }
+
+    /// What the target's client is given: the function's context, with the variables that the target sets.
+    pub fn context_of(&self, target: &Target, context: &Context) -> Context {
+        let env = self.named(target).map_or_else(|| context.env.clone(), |named| named.env(&context.env));
+        Context { env, ..context.clone() }
     }
 
     /// What is wrong with a target's environment, under the name that the user gave it.
     pub fn locate(&self, target: &Target, problem: &EnvProblem) -> String {
-        let named = self.targets.iter().find(|named| named.target == *target);
-        named.map_or_else(|| problem.to_string(), |named| named.locate(problem))
+        self.named(target).map_or_else(|| problem.to_string(), |named| named.locate(problem))
     }
 
     /// Whether that stands in the hooks file, and not in the environment.
     pub fn is_own(&self, target: &Target, problem: &EnvProblem) -> bool {
-        self.targets.iter().any(|named| named.target == *target && named.is_own(problem))
+        self.named(target).is_some_and(|named| named.is_own(problem))
     }
 
     /// The sound hooks.

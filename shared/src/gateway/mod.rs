@@ -236,8 +236,7 @@ impl Gateway<Client> {
             targets.push(vendor.into());
         }
         let queue = |target: Target| {
-            let own = Context { env: config.env_of(&target, &context.env), ..context.clone() };
-            let queue = Client::new(target.vendor(), own);
+            let queue = Client::new(target.vendor(), config.context_of(&target, context));
             (target, queue)
         };
         let queues = targets.into_iter().map(queue).collect();

@@ -70,8 +70,7 @@ impl Job {
         let targets = Vendor::ALL.into_iter().map(Target::from);
         let targets = targets.chain(config.targets.iter().map(|named| named.target.clone()));
         let redriver = |target: Target| {
-            let own = Context { env: config.env_of(&target, &context.env), ..context.clone() };
-            let queue = Client::new(target.vendor(), own);
+            let queue = Client::new(target.vendor(), config.context_of(&target, context));
             Redriver::new(target, queue, spill.clone(), Arc::clone(&config), context.clone())
         };
         let redrivers = targets.map(redriver).collect();
