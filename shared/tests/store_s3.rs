@@ -13,7 +13,7 @@ use hookmq_shared::env::Env;
 use hookmq_shared::queue::credentials::Credentials;
 use hookmq_shared::secret::Secret;
 use hookmq_shared::store::s3::sign::{Head, path, query, sign};
-use hookmq_shared::store::{MAX_OBJECT, Store, StoreError, Written};
+use hookmq_shared::store::{MAX_OBJECT, MAX_PAGE, Store, StoreError, Written};
 use queue_support::{Seen, Server, Step, Wall, seconds, status};
 use tokio::time::Instant;
 
@@ -388,9 +388,9 @@ fn listing(is_truncated: bool, names: &[&str]) -> Step {
 async fn listings_go_on_where_the_last_one_ended() {
     let server = Server::start([listing(true, &["spill/a", "spill/b"]), listing(false, &["spill/c"])]).await;
     let store = open(&server, Wall::new().clock());
-    let first = store.list("spill/", None, seconds(30)).await.unwrap();
+    let first = store.list("spill/", None, MAX_PAGE, seconds(30)).await.unwrap();
     assert_eq!(first.next.as_deref(), Some("spill/b"));
-    let second = store.list("spill/", first.next.as_deref(), seconds(30)).await.unwrap();
+    let second = store.list("spill/", first.next.as_deref(), MAX_PAGE, seconds(30)).await.unwrap();
     assert_eq!((second.entries.len(), second.next), (1, None));
     assert_eq!(first.entries[0].name, "spill/a");
     let lines: Vec<_> = server.seen().into_iter().map(|seen| seen.line).collect();
@@ -416,14 +416,14 @@ async fn a_listing_that_lies_is_refused() {
     ] {
         let server = Server::start([lie]).await;
         let store = open(&server, Wall::new().clock());
-        let lied = store.list("spill/", Some("spill/a"), seconds(30)).await;
+        let lied = store.list("spill/", Some("spill/a"), MAX_PAGE, seconds(30)).await;
         assert!(matches!(&lied, Err(StoreError::Corrupt(_))), "{lied:?}");
         assert_eq!(server.seen().len(), 1);
     }
     // One that was cut short is none.
     let cut = Step::Raw("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n<ListBucketResult>".into());
     let server = Server::start([cut, listing(false, &["spill/b"])]).await;
-    let page = open(&server, Wall::new().clock()).list("spill/", None, seconds(30)).await.unwrap();
+    let page = open(&server, Wall::new().clock()).list("spill/", None, MAX_PAGE, seconds(30)).await.unwrap();
     assert_eq!(page.entries.len(), 1);
 }
 
@@ -507,7 +507,7 @@ async fn against_a_real_store() {
     assert_eq!(store.get(NAME, seconds(60)).await, Ok(None));
     assert_eq!(store.head(NAME, seconds(60)).await, Ok(None));
     assert_eq!(store.delete(NAME, seconds(60)).await, Ok(()));
-    assert!(store.list("", None, seconds(60)).await.unwrap().entries.is_empty());
+    assert!(store.list("", None, MAX_PAGE, seconds(60)).await.unwrap().entries.is_empty());
 
     assert_eq!(store.put_new(NAME, bytes("one"), seconds(60)).await, Ok(Written::Created));
     assert_eq!(store.put_new(NAME, bytes("two"), seconds(60)).await, Ok(Written::Existed));
@@ -523,14 +523,14 @@ async fn against_a_real_store() {
     assert_eq!(store.put_new("dead/big", every_byte.clone(), seconds(60)).await, Ok(Written::Created));
     assert_eq!(store.get("dead/big", seconds(60)).await, Ok(Some(every_byte)));
 
-    let left = store.list("", None, seconds(60)).await.unwrap();
+    let left = store.list("", None, MAX_PAGE, seconds(60)).await.unwrap();
     let left: Vec<_> = left.entries.iter().map(|entry| (entry.name.as_str(), entry.size)).collect();
     assert_eq!(left, [("claims/b", 0), ("dead/big", 3_000_000), (NAME, 3)]);
 
     let missing = Store::open("SPILL_URL", "s3://no-such-bucket-here", &context).unwrap();
     assert!(matches!(missing.put_new(NAME, bytes("x"), seconds(60)).await, Err(StoreError::Config(_))));
     assert!(matches!(missing.get(NAME, seconds(60)).await, Err(StoreError::Config(_))));
-    assert!(matches!(missing.list("", None, seconds(60)).await, Err(StoreError::Config(_))));
+    assert!(matches!(missing.list("", None, MAX_PAGE, seconds(60)).await, Err(StoreError::Config(_))));
 }
 
 /// As above.
@@ -546,7 +546,7 @@ async fn listings_of_a_real_store() {
     }
     let (mut listed, mut after, mut pages) = (Vec::new(), None, 0);
     loop {
-        let page = store.list("list/", after.as_deref(), seconds(60)).await.unwrap();
+        let page = store.list("list/", after.as_deref(), MAX_PAGE, seconds(60)).await.unwrap();
         listed.extend(page.entries.into_iter().map(|entry| entry.name));
         (after, pages) = (page.next, pages + 1);
         if after.is_none() {
@@ -557,5 +557,5 @@ async fn listings_of_a_real_store() {
     for name in &names {
         assert_eq!(store.delete(name, seconds(60)).await, Ok(()));
     }
-    assert!(store.list("list/", None, seconds(60)).await.unwrap().entries.is_empty());
+    assert!(store.list("list/", None, MAX_PAGE, seconds(60)).await.unwrap().entries.is_empty());
 }

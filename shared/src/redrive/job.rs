@@ -115,7 +115,7 @@ impl Job {
     async fn strays(&self, deadline: Instant) -> Result<Vec<String>, StoreError> {
         let Inner { redrivers, spill, .. } = &*self.0;
         let prefix = format!("{}/", Folder::Spill.as_str());
-        let mut folders = list::folders(spill.store(), &prefix, deadline).await?;
+        let mut folders = spill.store().folders(&prefix, deadline).await?;
         folders.retain(|name| redrivers.iter().all(|redriver| redriver.target().name() != name));
         Ok(folders)
     }

@@ -65,8 +65,12 @@ impl Spill {
     /// The store that `SPILL_URL` names, if it is set; nothing is connected to yet.
     pub fn from_env(context: &Context) -> Result<Option<Self>, EnvProblem> {
         let Some(url) = context.env.get(VARIABLE) else { return Ok(None) };
-        let store = Store::open(VARIABLE, &url, context)?;
-        Ok(Some(Self(Arc::new(Inner { store, context: context.clone(), margin: Margin::default() }))))
+        Ok(Some(Self::new(Store::open(VARIABLE, &url, context)?, context)))
+    }
+
+    /// A spill on this store.
+    pub fn new(store: Store, context: &Context) -> Self {
+        Self(Arc::new(Inner { store, context: context.clone(), margin: Margin::default() }))
     }
 
     /// The store itself.

@@ -54,6 +54,45 @@ pub(super) fn read(body: &[u8], own: &str, prefix: &str, after: Option<&str>) ->
     Ok(Page { entries, next })
 }
 
+/// Reads a page of the folders under `own` and `prefix`, and the marker of the next one.
+pub(super) fn folders(
+    body: &[u8],
+    own: &str,
+    prefix: &str,
+    marker: Option<&str>,
+) -> Result<(Vec<String>, Option<String>), String> {
+    let text = std::str::from_utf8(body).map_err(|_| NOT_A_LISTING)?;
+    let (root, children) = xml::children(text).map_err(|_| NOT_A_LISTING)?;
+    if root != "ListBucketResult" {
+        return Err(NOT_A_LISTING.to_owned());
+    }
+    let is_truncated = match field(&children, "IsTruncated")? {
+        "true" => true,
+        "false" => false,
+        _ => return Err(NOT_A_LISTING.to_owned()),
+    };
+    let (mut folders, mut last) = (Vec::new(), None::<String>);
+    for child in &children {
+        let inner = match child.name {
+            "CommonPrefixes" => "Prefix",
+            "Contents" => "Key",
+            _ => continue,
+        };
+        let Ok((_, fields)) = xml::children(child.outer) else { continue };
+        let Some(key) = field(&fields, inner).ok().and_then(|key| xml::unescape(key).ok()) else { continue };
+        let segment = key.strip_prefix(own).and_then(|name| name.strip_prefix(prefix)?.strip_suffix('/'));
+        folders.extend(segment.filter(|segment| name::is_segment(segment)).map(str::to_owned));
+        last = last.max(Some(key));
+    }
+    let own_next = children.iter().find(|child| child.name == "NextMarker");
+    let own_next = own_next.and_then(|next| xml::unescape(next.inner).ok());
+    let next = own_next.or(last).filter(|_| is_truncated);
+    if is_truncated && (next.is_none() || next.as_deref() == marker) {
+        return Err("the listing does not go on".to_owned());
+    }
+    Ok((folders, next))
+}
+
 const NOT_A_LISTING: &str = "it is no ListBucketResult";
 
 struct Object<'t> {

@@ -28,11 +28,12 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http::Method;
 use md5::{Digest as _, Md5};
 use tokio::time::{Instant, sleep};
 
-use super::{Entry, MAX_OBJECT, MAX_PAGE, Page, StoreError, Written};
+use super::{Entry, MAX_OBJECT, MAX_PAGE, ObjectStore, Page, Put, StoreError, Written};
 use crate::clock::Timestamp;
 use crate::context::Context;
 use crate::queue::EnvProblem;
@@ -63,10 +64,6 @@ const MAX_OFFSET: i64 = 24 * 60 * 60 * 1000;
 
 /// Bytes of an answer without an object at most: a listing is a megabyte, keys of the longest kind.
 const MAX_ANSWER: usize = 4 * 1024 * 1024;
-
-/// Objects asked for, as text.
-const PAGE: &str = "1000";
-const _: () = assert!(MAX_PAGE == 1000);
 
 pub(super) struct S3Store {
     settings: Settings,
@@ -111,19 +108,14 @@ impl S3Store {
         })
     }
 
-    /// What is missing or wrong with the credentials now. The transport is not made for this: what is
-    /// wrong with it is wrong with the queue's too.
-    pub(super) fn problem(&self) -> Option<EnvProblem> {
-        self.settings.credentials(Keyring::trusting(&self.context.env, &self.vault)).err()
-    }
-
-    pub(super) async fn put(
+    async fn write(
         &self,
         name: &str,
         body: Bytes,
-        is_new: bool,
+        rule: Put,
         deadline: Instant,
     ) -> Result<Written, StoreError> {
+        let is_new = rule == Put::New;
         let request = Request { method: Method::PUT, name, query: &[], body, is_new, limit: MAX_ANSWER };
         let read = |answer: &Answer, sent: &Sent| match answer.status {
             200 if answer.header("etag").is_some_and(|tag| !tag.trim().is_empty()) => {
@@ -136,7 +128,7 @@ impl S3Store {
         self.call(&request, read, deadline).await
     }
 
-    pub(super) async fn get(&self, name: &str, deadline: Instant) -> Result<Option<Bytes>, StoreError> {
+    async fn read(&self, name: &str, deadline: Instant) -> Result<Option<Bytes>, StoreError> {
         let request = Request { limit: MAX_OBJECT, ..Request::of(Method::GET, name) };
         let read = |answer: &Answer, _: &Sent| match answer.status {
             // The end of a body without a length is the end of the connection, whoever ended it.
@@ -148,7 +140,7 @@ impl S3Store {
         self.call(&request, read, deadline).await
     }
 
-    pub(super) async fn head(&self, name: &str, deadline: Instant) -> Result<Option<Entry>, StoreError> {
+    async fn look_at(&self, name: &str, deadline: Instant) -> Result<Option<Entry>, StoreError> {
         let read = |answer: &Answer, _: &Sent| match answer.status {
             200 => Some(
                 entry(name, answer)
@@ -162,7 +154,7 @@ impl S3Store {
         self.call(&Request::of(Method::HEAD, name), read, deadline).await
     }
 
-    pub(super) async fn delete(&self, name: &str, deadline: Instant) -> Result<(), StoreError> {
+    async fn remove(&self, name: &str, deadline: Instant) -> Result<(), StoreError> {
         let read = |answer: &Answer, _: &Sent| match answer.status {
             200 | 204 => Some(Ok(())),
             404 if is_no_such_key(answer) => Some(Ok(())),
@@ -171,31 +163,28 @@ impl S3Store {
         self.call(&Request::of(Method::DELETE, name), read, deadline).await
     }
 
-    pub(super) async fn list(
+    /// The body of a listing's page.
+    async fn list_once(
         &self,
         prefix: &str,
-        after: Option<&str>,
+        delimiter: &str,
+        marker: Option<&str>,
+        limit: usize,
         deadline: Instant,
-    ) -> Result<Page, StoreError> {
-        let own = &self.settings.prefix;
-        let marker = after.map(|after| format!("{own}{after}"));
-        let keys = format!("{own}{prefix}");
-        let mut query = vec![("max-keys", PAGE), ("prefix", &keys)];
-        query.extend(marker.as_deref().map(|marker| ("marker", marker)));
+    ) -> Result<Bytes, StoreError> {
+        let keys = format!("{}{prefix}", self.settings.prefix);
+        let limit = limit.to_string();
+        let mut query = vec![("max-keys", limit.as_str()), ("prefix", &keys)];
+        query.extend(marker.map(|marker| ("marker", marker)));
+        if !delimiter.is_empty() {
+            query.push(("delimiter", delimiter));
+        }
         let read = |answer: &Answer, _: &Sent| match answer.status {
             200 if !is_whole(answer) => Some(Err(corrupt("a listing was cut short"))),
-            200 => {
-                let page = listing::read(&answer.body, own, prefix, after);
-                // It would come out the same.
-                Some(page.map_err(|why| Failure::last(StoreError::Corrupt(why))))
-            }
+            200 => Some(Ok(answer.body.clone())),
             _ => None,
         };
         self.call(&Request { query: &query, ..Request::of(Method::GET, "") }, read, deadline).await
-    }
-
-    pub(super) async fn prewarm(&self) {
-        self.transport().prewarm(&self.settings.endpoint).await;
     }
 
     /// Sends a request until `read` takes an answer (for what, is in it), or until there is nothing more
@@ -318,6 +307,86 @@ impl S3Store {
         let offset = theirs.map(|theirs| theirs.unix_millis().saturating_sub(ours));
         let offset = offset.filter(|offset| offset.abs() <= MAX_OFFSET);
         offset.inspect(|offset| self.offset.store(*offset, Ordering::Relaxed)).is_some()
+    }
+}
+
+impl ObjectStore for S3Store {
+    fn put<'a>(
+        &'a self,
+        name: &'a str,
+        body: Bytes,
+        rule: Put,
+        deadline: Instant,
+    ) -> BoxFuture<'a, Result<Written, StoreError>> {
+        Box::pin(self.write(name, body, rule, deadline))
+    }
+
+    fn get<'a>(
+        &'a self,
+        name: &'a str,
+        deadline: Instant,
+    ) -> BoxFuture<'a, Result<Option<Bytes>, StoreError>> {
+        Box::pin(self.read(name, deadline))
+    }
+
+    fn head<'a>(
+        &'a self,
+        name: &'a str,
+        deadline: Instant,
+    ) -> BoxFuture<'a, Result<Option<Entry>, StoreError>> {
+        Box::pin(self.look_at(name, deadline))
+    }
+
+    fn delete<'a>(&'a self, name: &'a str, deadline: Instant) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(self.remove(name, deadline))
+    }
+
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a str>,
+        limit: usize,
+        deadline: Instant,
+    ) -> BoxFuture<'a, Result<Page, StoreError>> {
+        Box::pin(async move {
+            let own = &self.settings.prefix;
+            let marker = after.map(|after| format!("{own}{after}"));
+            let body = self.list_once(prefix, "", marker.as_deref(), limit, deadline).await?;
+            listing::read(&body, own, prefix, after).map_err(StoreError::Corrupt)
+        })
+    }
+
+    fn folders<'a>(
+        &'a self,
+        prefix: &'a str,
+        deadline: Instant,
+    ) -> BoxFuture<'a, Result<Vec<String>, StoreError>> {
+        Box::pin(async move {
+            let (mut folders, mut marker) = (Vec::new(), None::<String>);
+            loop {
+                let body = self.list_once(prefix, "/", marker.as_deref(), MAX_PAGE, deadline).await?;
+                let own = &self.settings.prefix;
+                let (more, next) =
+                    listing::folders(&body, own, prefix, marker.as_deref()).map_err(StoreError::Corrupt)?;
+                folders.extend(more);
+                marker = next;
+                if marker.is_none() {
+                    return Ok(folders);
+                }
+            }
+        })
+    }
+
+    fn prewarm(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            let _ = self.transport().prewarm(&self.settings.endpoint).await;
+        })
+    }
+
+    /// What is missing or wrong with the credentials now. The transport is not made for this: what is
+    /// wrong with it is wrong with the queue's too.
+    fn problem(&self) -> Option<EnvProblem> {
+        self.settings.credentials(Keyring::trusting(&self.context.env, &self.vault)).err()
     }
 }
 
