@@ -128,3 +128,21 @@ async fn an_object_of_the_old_form_is_sent_under_its_id() {
     assert_eq!(ids.len(), 2);
     assert!(ids.contains(&OLD_ID.to_owned()) && ids[0] != ids[1], "{ids:?}");
 }
+
+#[tokio::test]
+async fn a_delivery_without_its_id_is_no_repeat() {
+    let house = House::start("deadline = \"1500ms\"\ndedupe = \"24h\"", "id = \"header:x-id\"").await;
+    let nameless: [&[(&str, &str)]; 3] = [&[], &[], &[("x-id", "not an id")]];
+    // Two have equal bodies: what looks alike may be two.
+    for (more, body) in nameless.into_iter().zip(["{}", "{}", "[]"]) {
+        assert_eq!(house.send(more, body).await, 200);
+    }
+    assert_eq!(house.queued().len(), 3);
+
+    // The redriver does not take it for one either.
+    house.fail(FaultKind::Throttle);
+    assert_eq!(house.send(&[], "{}").await, 200);
+    house.heal();
+    assert_eq!(house.send(&[], "{}").await, 200);
+    assert_eq!((house.redrive().await, house.queued().len()), (1, 5));
+}
