@@ -15,10 +15,9 @@ use tokio::time::Instant;
 
 use super::conductor::redrive;
 use super::harvest::objects;
-use super::processes::Process;
 use super::sender::Sender;
 use super::world::{World, environment};
-use super::{Fallible, Spilling};
+use super::{Fallible, Spilling, lifecycle};
 
 /// Runs of the redriver after which no fewer wait, and it is given up.
 const VAIN: u32 = 3;
@@ -34,10 +33,11 @@ pub(super) async fn calm(world: &Arc<World>) -> Fallible<()> {
     if world.asked.faults.is_none() {
         return Ok(());
     }
-    world.note_kill(|| {
-        world.redrivers.iter().for_each(Process::kill);
-        Ok(())
-    })?;
+    world.is_stopped.store(true, Ordering::Relaxed);
+    world.stop_redrivers()?;
+    if world.asked.faults.has("lifecycle") {
+        lifecycle::expire_everything(world)?;
+    }
     for number in 0..world.forwarders.len() {
         world.restart_forwarder(number, None)?;
     }
