@@ -14,6 +14,7 @@
 mod disk;
 mod error;
 mod file;
+pub mod memory;
 mod name;
 pub mod s3;
 mod walk;
