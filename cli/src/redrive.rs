@@ -114,6 +114,7 @@ impl Args {
             now: self.now,
             concurrency: self.concurrency,
             rate: self.rate,
+            ..Options::default()
         }
     }
 }

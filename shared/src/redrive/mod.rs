@@ -9,6 +9,7 @@ mod backoff;
 mod job;
 mod list;
 mod quarantine;
+mod shard;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -29,6 +30,7 @@ use crate::store::{Entry, StoreError};
 use backoff::Backoff;
 pub use job::{Job, Report, TargetReport};
 pub use quarantine::{Reverified, list_quarantined, reverify};
+pub use shard::{Shard, ShardError};
 
 /// Nothing is begun with less time than this before the deadline, and what is under way gives the
 /// store this much of it.
@@ -62,6 +64,8 @@ pub struct Options {
     pub concurrency: usize,
     /// Sends a second: TDMQ takes 1,000 of an account, which the forwarders need too.
     pub rate: u32,
+    /// Only this share of what is there; other redrivers have the others.
+    pub shard: Shard,
 }
 
 impl Default for Options {
@@ -75,6 +79,7 @@ impl Default for Options {
             now: false,
             concurrency: 8,
             rate: 100,
+            shard: Shard::WHOLE,
         }
     }
 }
@@ -88,11 +93,18 @@ impl Options {
 
     /// Whether a run with these looks at everything that waits.
     pub const fn is_all(&self) -> bool {
-        self.vendor.is_none()
-            && self.target.is_none()
-            && self.hook.is_none()
-            && self.since.is_none()
-            && !self.dead
+        matches!(self.covers(), Some(shard) if shard.is_whole())
+    }
+
+    /// The shard that a run with these looks at everything of that waits; `None` where another option
+    /// leaves a part of it out.
+    pub const fn covers(&self) -> Option<Shard> {
+        let is_narrowed = self.vendor.is_some()
+            || self.target.is_some()
+            || self.hook.is_some()
+            || self.since.is_some()
+            || self.dead;
+        if is_narrowed { None } else { Some(self.shard) }
     }
 }
 
