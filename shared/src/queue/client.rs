@@ -40,6 +40,13 @@ impl Queue for Client {
         }
     }
 
+    fn takes(&self, message: &Message) -> Result<(), SendError> {
+        match self {
+            Self::Tdmq(client) => client.takes(message),
+            Self::Rocketmq(client) => client.takes(message),
+        }
+    }
+
     fn problems(&self) -> Vec<EnvProblem> {
         match self {
             Self::Tdmq(client) => client.problems(),

@@ -69,6 +69,10 @@ pub trait Queue: Clone + Send + Sync + 'static {
         deadline: Instant,
     ) -> impl Future<Output = Result<Receipt, SendError>> + Send;
 
+    /// Whether the queue takes a message of this topic and size, as far as that is known without asking
+    /// it: [`send`](Self::send) begins with the same question.
+    fn takes(&self, message: &Message) -> Result<(), SendError>;
+
     /// What is missing or wrong in the environment, for the log at start and for `hookmq check`.
     /// A send with problems fails as [`Class::Config`]; the function still starts.
     fn problems(&self) -> Vec<EnvProblem>;

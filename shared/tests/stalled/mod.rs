@@ -35,6 +35,10 @@ impl Queue for Stalled {
         })
     }
 
+    fn takes(&self, _: &Message) -> Result<(), SendError> {
+        Ok(())
+    }
+
     fn problems(&self) -> Vec<EnvProblem> {
         Vec::new()
     }

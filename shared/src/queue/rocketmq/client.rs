@@ -59,6 +59,10 @@ impl Queue for Client {
         self.0.courier.send(&sending, &message.topic, deadline).await
     }
 
+    fn takes(&self, message: &Message) -> Result<(), SendError> {
+        Ok(wire::check(message)?)
+    }
+
     fn problems(&self) -> Vec<EnvProblem> {
         let env = &self.0.env;
         let transport = self.0.transport.problem().cloned();

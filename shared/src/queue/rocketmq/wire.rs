@@ -52,24 +52,31 @@ pub fn check_topic(topic: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// The request's body, or what can be refused without asking.
-pub(super) fn body(message: &Message) -> Result<Bytes, Failure> {
+/// What can be refused without asking, and without making the request's body.
+pub(super) fn check(message: &Message) -> Result<(), Failure> {
     check_topic(&message.topic).map_err(|why| Failure::new(Class::Config, why))?;
-    let too_large = |what: &str, len: usize, most: usize| {
-        Err(Failure::new(Class::TooLarge, format!("{what} has {len} bytes, DMS takes {most}")))
-    };
     if message.text.is_empty() {
         return Err(Failure::new(Class::Permanent, "the message is empty, which RocketMQ refuses"));
     }
     if message.text.len() > MAX_TEXT {
-        return too_large("the message", message.text.len(), MAX_TEXT);
+        return Err(too_large("the message", message.text.len(), MAX_TEXT));
     }
+    Ok(())
+}
+
+fn too_large(what: &str, len: usize, most: usize) -> Failure {
+    Failure::new(Class::TooLarge, format!("{what} has {len} bytes, DMS takes {most}"))
+}
+
+/// The request's body, or what can be refused without asking.
+pub(super) fn body(message: &Message) -> Result<Bytes, Failure> {
+    check(message)?;
     let request =
         SendMessage { topic: &message.topic, body: &message.text, property_list: properties(message)? };
     // Strings serialise without fail.
     let body = serde_json::to_vec(&request).unwrap_or_default();
     if body.len() > MAX_BODY {
-        return too_large("the request, escaped as JSON,", body.len(), MAX_BODY);
+        return Err(too_large("the request, escaped as JSON,", body.len(), MAX_BODY));
     }
     Ok(body.into())
 }

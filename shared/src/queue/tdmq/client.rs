@@ -54,8 +54,12 @@ impl Queue for Client {
     }
 
     async fn send(&self, message: &Message, deadline: Instant) -> Result<Receipt, SendError> {
-        wire::check(&message.topic, &message.text)?;
+        self.takes(message)?;
         self.0.courier.send(&Sending { client: &self.0, message }, &message.topic, deadline).await
+    }
+
+    fn takes(&self, message: &Message) -> Result<(), SendError> {
+        Ok(wire::check(&message.topic, &message.text)?)
     }
 
     fn problems(&self) -> Vec<EnvProblem> {
