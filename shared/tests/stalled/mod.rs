@@ -22,6 +22,10 @@ impl Queue for Stalled {
         Vendor::Tdmq
     }
 
+    fn takes(&self, _: &Message) -> Result<(), SendError> {
+        Ok(())
+    }
+
     async fn send(&self, _: &Message, deadline: Instant) -> Result<Receipt, SendError> {
         sleep_until(deadline).await;
         Err(SendError {
@@ -33,10 +37,6 @@ impl Queue for Stalled {
             attempts: 1,
             maybe_stored: true,
         })
-    }
-
-    fn takes(&self, _: &Message) -> Result<(), SendError> {
-        Ok(())
     }
 
     fn problems(&self) -> Vec<EnvProblem> {
