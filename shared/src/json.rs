@@ -218,8 +218,25 @@ impl<'de> Visitor<'de> for Find<'_> {
 
 /// Writes `text` as a JSON string, quotes included.
 pub fn write_string(out: &mut String, text: &str) {
-    // A `&str` serialises to a `String` without fail: no I/O, no non-string keys.
-    out.push_str(&serde_json::to_string(text).unwrap_or_default());
+    // A `&str` serialises without fail: no I/O, no non-string keys.
+    let _ = serde_json::to_writer(Onto(out), text);
+}
+
+/// Writes JSON to the end of a text, without a copy of what is written: a body is large, and escapes make
+/// six times as much of it.
+struct Onto<'a>(&'a mut String);
+
+impl std::io::Write for Onto<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        // Of a text come whole texts: what stands between two escapes, and escapes.
+        let text = std::str::from_utf8(bytes).map_err(|_| std::io::ErrorKind::InvalidData)?;
+        self.0.push_str(text);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 
 mod cursor;
 mod job;
+mod lane;
 mod list;
 mod options;
 mod quarantine;
