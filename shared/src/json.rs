@@ -222,6 +222,16 @@ pub fn write_string(out: &mut String, text: &str) {
     let _ = serde_json::to_writer(Onto(out), text);
 }
 
+/// Bytes of `text` as a JSON string, quotes included.
+pub fn string_len(text: &str) -> usize {
+    let len = |byte: u8| match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 2,
+        0..=0x1f => 6,
+        _ => 1,
+    };
+    text.bytes().map(len).sum::<usize>() + 2
+}
+
 /// Writes JSON to the end of a text, without a copy of what is written: a body is large, and escapes make
 /// six times as much of it.
 struct Onto<'a>(&'a mut String);
@@ -257,6 +267,17 @@ mod tests {
         assert_eq!(get(body, "t").as_deref(), Some("true"));
         for path in ["z", "o", "a", "a.b", "a.b.2", "a.b.1.c.d", "n.x", "missing", "", "a.b.-1"] {
             assert_eq!(get(body, path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn strings_are_written_as_serde_writes_them_and_their_length_is_known() {
+        let all: String = (0..0x3000).filter_map(char::from_u32).collect();
+        for text in ["", "plain", "\u{1}\u{1f}\u{7f}\"\\\n\r\t\u{8}\u{c}é\u{1F600}", &all] {
+            let mut out = "before".to_owned();
+            write_string(&mut out, text);
+            assert_eq!(out, format!("before{}", serde_json::to_string(text).unwrap()));
+            assert_eq!(out.len() - "before".len(), string_len(text), "{text:?}");
         }
     }
 

@@ -225,15 +225,15 @@ impl<Q: Queue> Run<'_, Q> {
         let waiting = self.lanes.get_mut(hook).and_then(Lane::pop);
         self.advance(hook);
         let Some(waiting) = waiting else { return };
-        let Some(room) = self.redriver.0.room.take(waiting.entry.size).await else { return };
+        let Some(mut held) = self.redriver.0.room.take(waiting.entry.size).await else { return };
         self.turns.begun(hook);
         let (redriver, options) = (self.redriver.clone(), self.options.clone());
         let pace = Arc::clone(&self.pace);
         let (deadline, modified) = (self.deadline.min(Instant::now() + ONE), waiting.entry.modified);
         let task = self.tasks.spawn(Lent::in_hand().to(async move {
             let Waiting { entry, states } = waiting;
-            let done = redriver.one(&entry, &states, &options, &pace, deadline).await;
-            drop(room);
+            let done = redriver.one(&entry, &states, &options, &pace, &mut held, deadline).await;
+            drop(held);
             Ended::Delivery(hook, modified, done)
         }));
         self.owners.insert(task.id(), (hook, Some(modified)));
