@@ -139,7 +139,7 @@ class World:
 def hooks(name: str, targets: list[str] = (), **more: str) -> str:
     topic = {"tdmq": "pulsar-demo/webhooks/backlog", "rocketmq": "webhooks_backlog"}
     lines = [f"[hooks.{name}]", 'source = "bearer"', 'secrets = ["env:CONFORMANCE_TOKEN"]',
-             f'topic = {{ tdmq = "{topic["tdmq"]}", rocketmq = "{topic["rocketmq"]}" }}', 'deadline = "10s"']
+             f'topic = {{ tdmq = "{topic["tdmq"]}", rocketmq = "{topic["rocketmq"]}" }}', 'deadline = "30s"']
     lines += [f'targets = {json.dumps(list(targets))}'] if targets else []
     lines += [f"{key} = {json.dumps(value)}" for key, value in more.items()]
     for target in targets:
