@@ -77,6 +77,8 @@ pub(super) struct Walk {
     states: BTreeMap<String, Vec<State>>,
     next_states: Option<String>,
     last_state: Option<String>,
+    /// States that seem to have no delivery.
+    suspects: Vec<State>,
     has_all_states: bool,
     /// Where names have been seen out of order, nothing is concluded from what is missing.
     is_ordered: bool,
@@ -117,6 +119,7 @@ impl Walk {
             round: Round::First,
             states: BTreeMap::new(),
             last_state: None,
+            suspects: Vec::new(),
             has_all_states: options.dead,
             is_ordered: true,
             has_states: !options.dead,
@@ -170,23 +173,36 @@ impl Walk {
         for entry in page.entries {
             let Some(digest) = entry.name.strip_prefix(&self.prefix) else { continue };
             let states = self.states.remove(digest).unwrap_or_default();
-            let is_wanted =
-                self.shard.takes(digest) && self.since.is_none_or(|since| entry.modified >= since);
+            // The second round ends where the first one began.
+            let is_round = self.round == Round::Second
+                && self.is_ordered
+                && self.began.as_deref().is_some_and(|began| *entry.name > *began);
+            let is_wanted = !is_round
+                && self.shard.takes(digest)
+                && self.since.is_none_or(|since| entry.modified >= since);
             if is_wanted {
                 leaf.waiting.push(Waiting { entry, states });
             }
         }
         leaf.waiting.sort_by(|a, b| older(&a.entry, &b.entry));
-        leaf.orphans = self.orphans(last.as_deref().filter(|_| !is_end));
+        // The next page tells whether this store lists in the order of names, as the end does.
+        let suspects = self.suspects(last.as_deref().filter(|_| !is_end));
+        let earlier = std::mem::replace(&mut self.suspects, suspects);
+        if self.is_ordered {
+            leaf.orphans = earlier;
+            if is_end {
+                leaf.orphans.append(&mut self.suspects);
+            }
+        }
         self.last = last.or_else(|| self.last.take());
         self.go_on(is_end);
         Ok(leaf)
     }
 
-    /// States that no delivery between the last two pages' ends has: those before were asked for by name
-    /// a page ago, and what was written since may be this run's.
-    fn orphans(&mut self, until: Option<&str>) -> Vec<State> {
-        if !self.is_ordered || self.since.is_some() {
+    /// States that no delivery between the last two pages' ends has: of those before, the deliveries were
+    /// in hand, and what was written since may be this run's.
+    fn suspects(&mut self, until: Option<&str>) -> Vec<State> {
+        if !self.is_ordered {
             return Vec::new();
         }
         let digest = |name: &str| name.strip_prefix(&self.prefix).map(str::to_owned);
@@ -271,3 +287,7 @@ fn before(shard: Shard) -> Option<char> {
 pub(super) fn due(leaf: Leaf, now: Timestamp, everything: bool) -> (Vec<Waiting>, Vec<Waiting>) {
     leaf.waiting.into_iter().partition(|waiting| everything || waiting.is_due(now) != Some(false))
 }
+
+#[cfg(test)]
+#[path = "walk_tests.rs"]
+mod tests;

@@ -10,6 +10,7 @@ use crate::json;
 use crate::message::Message;
 use crate::queue::Class;
 use crate::queue::answer::{Accepted, Answer, Failure, clean, id};
+use crate::sabotage::{Safeguard, is_pulled};
 
 /// Largest text, in bytes of UTF-8 (DMS, "Constraints": 4 MB).
 pub const MAX_TEXT: usize = 4 << 20;
@@ -141,6 +142,10 @@ pub fn read(answer: &Answer, secrets: &[&str]) -> Result<Accepted, Failure> {
     let request_id = || get("request_id").as_deref().or_else(|| answer.header("x-request-id")).and_then(id);
 
     let foreign = || Failure { request_id: request_id(), ..answer.foreign() };
+    if answer.is_2xx() && is_pulled(Safeguard::ReceiptNamesMessage) {
+        let message_id = answer.id("msg_id").unwrap_or_else(|| "unknown".to_owned());
+        return Ok(Accepted { message_id, request_id: request_id() });
+    }
     let has = |path| answer.has(path).map_err(|_| foreign());
     let failed = has("error_code")? || has("errorCode")? || has("error")?;
     if let Some(message_id) = answer.id("msg_id").filter(|_| !failed && answer.is_2xx()) {

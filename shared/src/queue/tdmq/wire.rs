@@ -7,6 +7,7 @@ use super::error::{UNSAID, advice, classify, scope};
 use crate::json;
 use crate::queue::Class;
 use crate::queue::answer::{Accepted, Answer, Failure, Scope, clean, id};
+use crate::sabotage::{Safeguard, is_pulled};
 
 /// Largest text, in bytes of UTF-8: the documents say 1 MB.
 pub const MAX_TEXT: usize = 1 << 20;
@@ -81,6 +82,10 @@ pub fn read(answer: &Answer, secrets: &[&str]) -> Result<Accepted, Failure> {
         ..Failure::new(class, clean(text.or(code).unwrap_or("error without a code"), secrets))
     };
 
+    if answer.is_2xx() && is_pulled(Safeguard::ReceiptNamesMessage) {
+        let message_id = answer.id("Response.MessageId").unwrap_or_else(|| "unknown".to_owned());
+        return Ok(Accepted { message_id, request_id });
+    }
     let has = |path| answer.has(path).map_err(|_| answer.foreign());
     let (error, error_msg, legacy) = (has("Response.Error")?, has("Response.ErrorMsg")?, has("codeDesc")?);
     if error {
