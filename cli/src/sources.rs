@@ -132,7 +132,11 @@ fn facts(info: &Info) -> Vec<(&'static str, String)> {
     }
     let places =
         |fields: &[String]| fields.iter().map(|f| format!("`{f}`")).collect::<Vec<_>>().join(", else ");
-    let id = if info.id.is_empty() { "a hash of hook and body".to_owned() } else { places(&info.id) };
+    let id = if info.id.is_empty() {
+        "a hash of hook, event, subject and body".to_owned()
+    } else {
+        places(&info.id)
+    };
     facts.push(("id", id));
     for (label, fields) in [("event", &info.event), ("subject", &info.subject)] {
         if !fields.is_empty() {

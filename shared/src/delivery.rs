@@ -38,7 +38,8 @@ pub struct Delivery {
     pub hook: String,
     /// The preset that verified it; none for a hook's own `[verify]` table.
     pub source: Option<String>,
-    /// The provider's delivery id if it is usable as one, else made of hook and body (contract 2.6).
+    /// The provider's delivery id if it is usable as one, else made of hook, event, subject and body
+    /// (contract 2.6).
     pub id: String,
     /// Whether `id` is the provider's.
     pub id_from_provider: bool,

@@ -106,7 +106,7 @@ fn a_delivery_keeps_what_may_be_kept() {
 }
 
 #[test]
-fn an_unusable_id_is_replaced_by_one_of_hook_and_body() {
+fn an_unusable_id_is_replaced_by_one_of_the_content() {
     let (source, _) = pair("github");
     let with_id = |id: &[u8]| {
         let mut request = signed(&source, "{}");
@@ -117,8 +117,8 @@ fn an_unusable_id_is_replaced_by_one_of_hook_and_body() {
     };
     let long = "i".repeat(128);
     assert_eq!(with_id(long.as_bytes()).id, long);
-    // sha256("shop" 0x00 "{}")
-    let made = "sha256-09c809221ffcbcdac576d5053264c65f0cba10c7e4c97befa759fac95244e057";
+    // Computed elsewhere: sha256(4 "shop" 4 "push" -1 2 "{}"), the numbers as eight bytes each.
+    let made = "sha256-af33d86b535d0ddef50dce412f84d71792b32d5a6bc76aaa9d37c0aadb06df47";
     for id in [&b""[..], b"a b", b"a\n", "\u{e9}".as_bytes(), b"\xff", "i".repeat(129).as_bytes()] {
         let delivery = with_id(id);
         assert_eq!((delivery.id.as_str(), delivery.id_from_provider), (made, false));

@@ -15,10 +15,9 @@ use tokio::time::Instant;
 
 use super::conductor::redrive;
 use super::harvest::objects;
-use super::processes::Process;
 use super::sender::Sender;
 use super::world::{World, environment};
-use super::{Fallible, Spilling};
+use super::{Fallible, Spilling, lifecycle};
 
 /// Runs of the redriver after which no fewer wait, and it is given up.
 const VAIN: u32 = 3;
@@ -34,10 +33,11 @@ pub(super) async fn calm(world: &Arc<World>) -> Fallible<()> {
     if world.asked.faults.is_none() {
         return Ok(());
     }
-    world.note_kill(|| {
-        world.redrivers.iter().for_each(Process::kill);
-        Ok(())
-    })?;
+    world.is_stopped.store(true, Ordering::Relaxed);
+    world.stop_redrivers()?;
+    if world.asked.faults.has("lifecycle") {
+        lifecycle::expire_everything(world)?;
+    }
     for number in 0..world.forwarders.len() {
         world.restart_forwarder(number, None)?;
     }
@@ -114,7 +114,7 @@ async fn raise_the_dead(world: &World) -> Fallible<()> {
     let config = Config::load(Reading::new(&env, Samples::Refused));
     let context = Context { env, clock: Clock::system(), random: Random::system() };
     let job = Job::new(config, &context)?;
-    let options = Options { dead: true, now: true, rate: 1000, ..Options::default() };
+    let options = Options { dead: true, now: true, rate: Some(1000), ..Options::default() };
     let dead = || objects(&world.site.store(), "dead").len();
     let mut left = dead();
     loop {

@@ -17,6 +17,8 @@ pub(super) enum Cause {
     Freeze,
     /// Window 7: the store failed since, so that what was sent could not be marked, or not be deleted.
     Store,
+    /// The mark of a hook that knows repeats was deleted since.
+    Lifecycle,
     /// Windows 8 and 9: it lay in the store, and two had it in their hands at once.
     AtOnce,
     /// Window 1: the earlier one's receipt came too late, on a machine that is busy.
@@ -31,6 +33,7 @@ impl Cause {
             Self::Kill => "kill",
             Self::Freeze => "freeze",
             Self::Store => "store",
+            Self::Lifecycle => "lifecycle",
             Self::AtOnce => "two at once",
             Self::Late => "late receipt",
         }
@@ -76,6 +79,7 @@ fn cause(
     // Of a hook that knows repeats, requests without an answer; of others, all but the first.
     let again = |attempt: &&Attempt| attempt.from <= to && (!dedupe || attempt.outcome == Outcome::None);
     let requests = line.attempts.iter().filter(again).count().saturating_sub(usize::from(!dedupe));
+    let is_old = troubles.life.is_some_and(|life| to - from + BLUR >= life);
     let outcomes = || line.attempts.iter().map(|attempt| attempt.outcome);
     let was_in_store = outcomes().any(|outcome| !matches!(outcome, Outcome::Queued(_)));
     let was_received = outcomes().any(|outcome| outcome == Outcome::Queued(before.message_id));
@@ -89,6 +93,8 @@ fn cause(
         Some(Cause::Freeze)
     } else if overlaps(&troubles.store) {
         Some(Cause::Store)
+    } else if dedupe && (overlaps(&troubles.expiries) || is_old) {
+        Some(Cause::Lifecycle)
     } else if was_in_store && to - from < IN_HAND {
         Some(Cause::AtOnce)
     } else if to - from >= PATIENCE && !(dedupe && was_received) {
@@ -148,5 +154,8 @@ mod tests {
         let thrice = line(&[(0, Outcome::Kept)], &[(0, false), (50_000, false)]);
         let broken = Troubles { store: vec![(20_000, 30_000)], ..Troubles::default() };
         assert_eq!(of(&thrice, known, &broken), [Some(Cause::Store)]);
+        let expired = Troubles { expiries: vec![(100, 105)], ..Troubles::default() };
+        assert_eq!(of(&repeated, known, &expired), [Some(Cause::Lifecycle)]);
+        assert_eq!(of(&twice, plain, &expired), [None], "it has no mark");
     }
 }

@@ -1,11 +1,13 @@
 //! Carries the plan out, step by step, as the deliveries go by.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use hookmq_emulator::Fault;
 use hookmq_shared::http::{Headers, Request};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
@@ -14,7 +16,7 @@ use super::connection::Connection;
 use super::plan::{Action, Step};
 use super::processes::Process;
 use super::world::World;
-use super::{Fallible, hooks};
+use super::{Fallible, hooks, lifecycle};
 
 /// A running function finds a new secret when a request does not match, and looks once in 30 seconds: a
 /// sender that changes to it later than that is never refused.
@@ -27,6 +29,13 @@ pub(super) struct Conductor {
     steps: VecDeque<Step>,
     /// Number of the vendor's key that is used.
     key: usize,
+    /// The vendor's faults that end by themselves, and those that stay until they are taken away: of one
+    /// topic, by its hook's place, and of everything.
+    passing: Vec<Fault>,
+    outages: BTreeMap<usize, Fault>,
+    down: Option<Fault>,
+    /// Places of the hooks whose topic is wrong.
+    mistyped: BTreeSet<usize>,
     /// What happens a little later.
     later: JoinSet<()>,
     /// Runs that redrivers were told to make, and senders that change to a new secret.
@@ -37,7 +46,17 @@ pub(super) struct Conductor {
 
 impl Conductor {
     pub(super) fn new(steps: VecDeque<Step>) -> Self {
-        Self { steps, key: 0, later: JoinSet::new(), runs: JoinSet::new(), change: None }
+        Self {
+            steps,
+            key: 0,
+            passing: Vec::new(),
+            outages: BTreeMap::new(),
+            down: None,
+            mistyped: BTreeSet::new(),
+            later: JoinSet::new(),
+            runs: JoinSet::new(),
+            change: None,
+        }
     }
 
     /// Does everything that comes before the delivery of that number.
@@ -61,7 +80,10 @@ impl Conductor {
     fn perform(&mut self, action: Action, world: &Arc<World>) -> Fallible<bool> {
         let site = &world.site;
         match action {
-            Action::Vendor(_, faults) => world.emulator.set_faults(faults),
+            Action::Vendor(_, faults) => {
+                self.passing = faults;
+                self.set_faults(world);
+            }
             Action::KillForwarder(number, after) => {
                 self.later(world, after, move |world| world.restart_forwarder(number, None));
             }
@@ -69,6 +91,9 @@ impl Conductor {
                 let Some(redriver) = world.redrivers.get(number % world.redrivers.len().max(1)) else {
                     return Ok(());
                 };
+                if world.is_stopped.load(Ordering::Relaxed) {
+                    return Ok(());
+                }
                 world.note_kill(|| redriver.restart())
             }),
             Action::Freeze(number, time) => {
@@ -89,6 +114,35 @@ impl Conductor {
             Action::RotateSecrets { live } => return Ok(self.rotate_secrets(live, world)?),
             Action::RotateKey => self.rotate_key(world)?,
             Action::WrongKey => site.use_wrong_key(self.key)?,
+            Action::Outage(place, fault) => {
+                self.outages.insert(place, fault);
+                self.set_faults(world);
+            }
+            Action::OutageOver(place) => {
+                self.outages.remove(&place);
+                self.set_faults(world);
+            }
+            Action::Backlog(fault) => {
+                self.down = Some(fault);
+                self.set_faults(world);
+                world.is_stopped.store(true, Ordering::Relaxed);
+                world.stop_redrivers()?;
+            }
+            Action::BacklogOver => {
+                self.down = None;
+                self.set_faults(world);
+                world.is_stopped.store(false, Ordering::Relaxed);
+                world.start_redrivers()?;
+            }
+            Action::Expire => lifecycle::expire_everything(world)?,
+            Action::Mistype(place) => {
+                self.mistyped.insert(place);
+                world.configure(&self.mistyped)?;
+            }
+            Action::Correct(place) => {
+                self.mistyped.remove(&place);
+                world.configure(&self.mistyped)?;
+            }
             Action::Redrive => {
                 for number in 0..world.redrivers.len() {
                     let world = Arc::clone(world);
@@ -112,6 +166,12 @@ impl Conductor {
             let done = action(&world);
             world.note_failure(done);
         });
+    }
+
+    /// The first that matches is met, so what stays comes first.
+    fn set_faults(&self, world: &World) {
+        let staying = self.down.iter().chain(self.outages.values());
+        world.emulator.set_faults(staying.chain(&self.passing).cloned().collect());
     }
 
     fn mend_store(world: &World) -> io::Result<()> {
@@ -161,6 +221,8 @@ impl Conductor {
         world.emulator.set_faults(Vec::new());
         Self::mend_store(world)?;
         self.rotate_key(world)?;
+        // Fresh processes follow, which read it.
+        world.site.write_hooks(&world.asked, &BTreeSet::new())?;
         Ok(())
     }
 }
@@ -185,9 +247,35 @@ impl World {
         Ok(())
     }
 
+    /// Kills every redriver.
+    pub(super) fn stop_redrivers(&self) -> io::Result<()> {
+        self.note_kill(|| {
+            self.redrivers.iter().for_each(Process::kill);
+            Ok(())
+        })
+    }
+
+    /// Starts every redriver, unless none is to run.
+    pub(super) fn start_redrivers(&self) -> io::Result<()> {
+        if self.is_stopped.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.redrivers.iter().try_for_each(Process::restart)
+    }
+
+    /// Gives the functions another configuration, which they read when they start.
+    fn configure(&self, mistyped: &BTreeSet<usize>) -> io::Result<()> {
+        self.site.write_hooks(&self.asked, mistyped)?;
+        for number in 0..self.forwarders.len() {
+            self.restart_forwarder(number, None)?;
+        }
+        self.stop_redrivers()?;
+        self.start_redrivers()
+    }
+
     /// From here on, senders sign with that generation.
     fn change_secrets(&self, generation: u64) {
-        let signers = hooks::signers(self.asked.vendor, self.asked.seed, generation);
+        let signers = hooks::signers(self.asked.hooks, self.asked.vendor, self.asked.seed, generation);
         self.signers.write().unwrap_or_else(PoisonError::into_inner).push(signers);
     }
 

@@ -8,8 +8,9 @@ use hookmq_shared::http::{Headers, Request};
 use hookmq_shared::queue::Vendor;
 use hookmq_shared::source::{Draft, SignError, Source, Tamper};
 
-use super::hooks::{HOOKS, Hook, Scheme, Shape};
+use super::hooks::{Hook, Scheme, Shape};
 use super::rng::Rng;
+use super::world::Asked;
 
 /// Forged requests of a thousand.
 const FORGED: u64 = 40;
@@ -40,7 +41,7 @@ pub(super) enum Forgery {
 #[derive(Clone, Debug)]
 pub(super) struct Delivery {
     pub(super) number: u64,
-    /// Its place in [`HOOKS`].
+    /// Its place among the hooks.
     pub(super) place: usize,
     pub(super) hook: &'static Hook,
     /// Empty where the sender names none.
@@ -53,13 +54,14 @@ pub(super) struct Delivery {
 }
 
 impl Delivery {
-    pub(super) fn draw(seed: u64, vendor: Vendor, number: u64) -> Self {
+    pub(super) fn draw(asked: &Asked, number: u64) -> Self {
+        let Asked { seed, vendor, hooks, .. } = *asked;
         let mut rng = Rng::of(seed, number + 1);
-        let places: Vec<usize> = (0..HOOKS.len()).collect();
-        let place = rng.pick(&places, |place| HOOKS[*place].share).copied();
-        // The shares are of a thousand, so one is picked.
+        let places: Vec<usize> = (0..hooks.len()).collect();
+        let place = rng.pick(&places, |place| hooks[*place].share).copied();
+        // One is picked: there are hooks, and each has a share.
         let place = place.unwrap_or_default();
-        let hook = &HOOKS[place];
+        let hook = &hooks[place];
         let forgery = rng.happens(FORGED).then(|| forgery(&mut rng, hook.scheme));
         let id = match hook {
             Hook { scheme: Scheme::Own, .. } => String::new(),
@@ -168,14 +170,15 @@ mod tests {
 
     use hookmq_shared::source::Verdict;
 
-    use super::super::hooks::signers;
+    use super::super::hooks::{hooks, signers};
     use super::*;
 
     #[test]
     fn every_delivery_is_accepted_and_every_forgery_refused() {
-        let vendor = Vendor::Tdmq;
+        let asked = Asked { hooks: hooks(20), ..Asked::of(3, "none") };
         let now = Timestamp::from_unix(1_760_000_000);
-        let all: Vec<_> = (0..5).map(|generation| signers(vendor, 3, generation)).collect();
+        let all: Vec<_> =
+            (0..5).map(|generation| signers(asked.hooks, asked.vendor, 3, generation)).collect();
         let accepted = |request: &Request, place: usize| {
             // What is configured: the new secret and the old one.
             [4, 3].iter().any(|generation: &usize| {
@@ -185,8 +188,8 @@ mod tests {
         };
         let (mut bodies, mut kinds) = (HashSet::new(), HashSet::new());
         for number in 0..3000 {
-            let delivery = Delivery::draw(3, vendor, number);
-            assert_eq!(delivery.body, Delivery::draw(3, vendor, number).body);
+            let delivery = Delivery::draw(&asked, number);
+            assert_eq!(delivery.body, Delivery::draw(&asked, number).body);
             let request = delivery.sign(&all, now).unwrap();
             assert!(bodies.insert(request.body.clone()), "{number}");
             let is_genuine = matches!(delivery.forgery, None | Some(Forgery::Torn));

@@ -4,7 +4,7 @@ use hookmq_emulator::{Fault, FaultKind, Vendor as Service};
 use hookmq_shared::queue::Vendor;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-use super::hooks::HOOKS;
+use super::hooks::Hook;
 use super::rng::Rng;
 
 /// The kinds, and how often each is drawn.
@@ -29,11 +29,8 @@ pub(super) const VENDOR_FAULTS: &[(&str, u64)] = &[
 ];
 
 /// One to three faults of this kind, and requests that go well between them.
-pub(super) fn draw(name: &str, vendor: Vendor, rng: &mut Rng) -> Vec<Fault> {
-    let service = match vendor {
-        Vendor::Tdmq => Service::Tdmq,
-        Vendor::Rocketmq => Service::Rocketmq,
-    };
+pub(super) fn draw(name: &str, vendor: Vendor, hooks: &[Hook], rng: &mut Rng) -> Vec<Fault> {
+    let service = service(vendor);
     let mut plan = Vec::new();
     for _ in 0..rng.range(1, 3) {
         if let Some(kind) = kind(name, vendor, rng) {
@@ -42,7 +39,7 @@ pub(super) fn draw(name: &str, vendor: Vendor, rng: &mut Rng) -> Vec<Fault> {
             let fault = if is_of_iam { fault } else { fault.vendor(service) };
             plan.push(match name {
                 // These stop a topic for half a minute: one of them, not every one after the other.
-                "config" | "permission" => match rng.pick(HOOKS, |hook| hook.share) {
+                "config" | "permission" => match rng.pick(hooks, |hook| hook.share) {
                     Some(hook) => fault.topic(hook.topic(vendor)),
                     None => fault,
                 },
@@ -52,6 +49,37 @@ pub(super) fn draw(name: &str, vendor: Vendor, rng: &mut Rng) -> Vec<Fault> {
         plan.push(Fault::new(FaultKind::Pass).vendor(service).times(rng.range(1, 8)));
     }
     plan
+}
+
+const fn service(vendor: Vendor) -> Service {
+    match vendor {
+        Vendor::Tdmq => Service::Tdmq,
+        Vendor::Rocketmq => Service::Rocketmq,
+    }
+}
+
+/// A topic that fails until it is told not to: nobody may write to it, it is gone, or its broker is down.
+pub(super) fn outage(hook: &Hook, vendor: Vendor, rng: &mut Rng) -> Option<Fault> {
+    let name = rng.pick(&["config", "permission", "transient"], |_| 1).copied()?;
+    Some(Fault::new(kind(name, vendor, rng)?).vendor(service(vendor)).topic(hook.topic(vendor)).times(0))
+}
+
+/// The whole vendor fails until it is told not to: nothing answers, or the account has run out.
+pub(super) fn down(vendor: Vendor, rng: &mut Rng) -> Option<Fault> {
+    let name = rng.pick(&["cut-before", "quota"], |_| 1).copied()?;
+    Some(Fault::new(kind(name, vendor, rng)?).vendor(service(vendor)).times(0))
+}
+
+/// Bodies that are too large, of messages that fail as soon as they refer to them: what waits then is
+/// messages that refer.
+pub(super) fn referring(vendor: Vendor, rng: &mut Rng) -> Vec<Fault> {
+    let mut plan = Vec::new();
+    for _ in 0..rng.range(2, 4) {
+        for (name, times) in [("too-large", rng.range(1, 3)), ("quota", rng.range(2, 6))] {
+            plan.extend(kind(name, vendor, rng).map(|kind| Fault::new(kind).times(times)));
+        }
+    }
+    plan.into_iter().map(|fault| fault.vendor(service(vendor))).collect()
 }
 
 /// How many requests it hits.
@@ -86,8 +114,8 @@ fn kind(name: &str, vendor: Vendor, rng: &mut Rng) -> Option<FaultKind> {
         ("transient", Rocketmq) => error("DMS.00500000", 500, "", false),
         ("ambiguous", Tdmq) => error("FailedOperation.SendMessageTimeoutError", 200, "", is_one),
         ("ambiguous", Rocketmq) => error("APIG.0203", 504, "", is_one),
-        ("permanent", Tdmq) => error("InvalidParameter", 200, "", false),
-        ("permanent", Rocketmq) => error("DMS.00400002", 400, "", false),
+        ("permanent", Tdmq) => error("InternalError.IllegalMessage", 200, "", false),
+        ("permanent", Rocketmq) => error("DMS.10540012", 400, "", false),
         ("config", Tdmq) => error("InvalidParameterValue.TopicNotFound", 200, "", false),
         ("config", Rocketmq) => error("DMS.00400876", 400, "", false),
         ("auth", Tdmq) => error("AuthFailure.SignatureFailure", 200, "", false),
@@ -154,6 +182,7 @@ pub(super) fn hides_a_receipt(fault: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::hooks::hooks;
     use super::*;
 
     #[test]
@@ -161,7 +190,8 @@ mod tests {
         for (name, weight) in VENDOR_FAULTS {
             for vendor in [Vendor::Tdmq, Vendor::Rocketmq] {
                 let mut rng = Rng::of(1, *weight);
-                let drawn: Vec<Fault> = (0..20).flat_map(|_| draw(name, vendor, &mut rng)).collect();
+                let drawn: Vec<Fault> =
+                    (0..20).flat_map(|_| draw(name, vendor, hooks(0), &mut rng)).collect();
                 assert!(drawn.iter().any(|fault| fault.fault != FaultKind::Pass), "{name}");
                 assert!(drawn.iter().all(|fault| fault.times > 0), "{name} would never end");
             }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::UNIX_EPOCH;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,8 +11,9 @@ use hookmq_shared::json;
 use hookmq_shared::spill::Record;
 
 use super::faults::hides_a_receipt;
-use super::hooks::{HOOKS, Hook, Scheme};
-use super::ledger::{Ledger, Stored, Watch, key};
+use super::hooks::{Hook, Scheme};
+use super::ledger::{Ledger, Moment, Stored, key};
+use super::world::World;
 
 /// Requests of the functions to the vendor, and how many of them met which fault.
 #[derive(Clone, Debug, Default)]
@@ -32,11 +34,17 @@ impl Met {
     }
 }
 
+/// A message that refers to a body is sent right after the body was written, or written anew: one run over
+/// one delivery takes no longer than this. An older body could be gone before the message is.
+pub(super) const FRESH: Moment = 40_000;
+
+/// What was under way when the functions were killed can have been taken by the vendor so long before.
+const UNDER_WAY: Moment = 5_000;
+
 /// Enters what the emulator handed over.
 pub(super) fn enter(
+    world: &World,
     (messages, requests): (Vec<StoredMessage>, Vec<SeenRequest>),
-    store: &Path,
-    watch: &Watch,
     ledger: &mut Ledger,
     met: &mut Met,
 ) {
@@ -45,18 +53,24 @@ pub(super) fn enter(
     }
     let stored = requests.iter().filter(|request| request.stored);
     for (message, request) in messages.iter().zip(stored) {
-        let at = watch.at(i64::try_from(message.received_at_ms).unwrap_or(i64::MAX));
+        let at = world.watch.at(i64::try_from(message.received_at_ms).unwrap_or(i64::MAX));
         let stored = Stored {
             at,
             message_id: key(&[message.message_id.as_bytes()]),
             is_hidden: request.faults.iter().any(|fault| hides_a_receipt(fault)),
         };
-        match read(message, store) {
+        match read(message, world, at) {
             Ok(Found { hook, id, body }) => match ledger.find(&hook, &id, &body) {
                 Some(line) => line.stored.push(stored),
                 None => ledger.stray(&hook, &id),
             },
-            Err(why) => ledger.unknown.push(format!("{} {}: {why}", message.topic, message.message_id)),
+            Err(Unread::Claim(_)) if is_under_way(world, at) => {}
+            Err(Unread::Claim(why)) => {
+                ledger.claims.push(format!("{} {}: {why}", message.topic, message.message_id));
+            }
+            Err(Unread::Event(why)) => {
+                ledger.unknown.push(format!("{} {}: {why}", message.topic, message.message_id));
+            }
         }
     }
 }
@@ -67,9 +81,29 @@ struct Found {
     body: Vec<u8>,
 }
 
+/// Why a message is none of a delivery.
+enum Unread {
+    /// It is not what a function makes.
+    Event(&'static str),
+    /// What it refers to is not there, or will not be for as long as the message is.
+    Claim(&'static str),
+}
+
+impl From<&'static str> for Unread {
+    fn from(why: &'static str) -> Self {
+        Self::Event(why)
+    }
+}
+
+/// Whether the message came from a function that was killed before it could learn so, and before what the
+/// lifecycle takes was deleted: nobody was told of it, and whoever has the delivery sends it again.
+fn is_under_way(world: &World, at: Moment) -> bool {
+    world.troubles().expiries.iter().any(|(from, to)| from.saturating_sub(UNDER_WAY) <= at && at <= *to)
+}
+
 /// As a consumer reads a message.
-fn read(message: &StoredMessage, store: &Path) -> Result<Found, &'static str> {
-    let hook = HOOKS.iter().find(|hook| message.topic.ends_with(hook.name)).ok_or("nobody's topic")?;
+fn read(message: &StoredMessage, world: &World, at: Moment) -> Result<Found, Unread> {
+    let hook = world.hook_of(&message.topic).ok_or("nobody's topic")?;
     let text = message.text.as_bytes();
     if hook.scheme == Scheme::Own {
         return Ok(Found { hook: hook.name.to_owned(), id: String::new(), body: text.to_owned() });
@@ -77,19 +111,19 @@ fn read(message: &StoredMessage, store: &Path) -> Result<Found, &'static str> {
     let field = |name| json::text(text, name).ok().flatten().map(std::borrow::Cow::into_owned);
     let id = field("id").ok_or("no event")?;
     if field("source") != Some(format!("/hooks/{}", hook.name)) {
-        return Err("the event has another source than its topic");
+        return Err("the event has another source than its topic".into());
     }
     if message.properties.get("CE_id").is_some_and(|property| *property != id) {
-        return Err("the property CE_id is not the event's id");
+        return Err("the property CE_id is not the event's id".into());
     }
     let is_json = field("datacontenttype").is_some_and(|kind| kind == "application/json");
     let body = match (field("dataref"), field("data_base64")) {
-        (Some(address), None) => referred(&address, store).ok_or("what it refers to is not there")?,
+        (Some(address), None) => referred(&address, world, at).map_err(Unread::Claim)?,
         (None, Some(data)) => STANDARD.decode(data).map_err(|_| "no base64")?,
         // Of JSON the white space around it belongs to the body, and what reads it leaves it out.
         (None, None) if is_json => verbatim(&message.text).ok_or("no data")?.as_bytes().to_owned(),
         (None, None) => field("data").ok_or("no data")?.into_bytes(),
-        (Some(_), Some(_)) => return Err("two bodies"),
+        (Some(_), Some(_)) => return Err("two bodies".into()),
     };
     Ok(Found { hook: hook.name.to_owned(), id, body })
 }
@@ -102,9 +136,18 @@ fn verbatim(envelope: &str) -> Option<&str> {
 }
 
 /// A body that lies in the store.
-fn referred(address: &str, store: &Path) -> Option<Vec<u8>> {
-    let (_, name) = address.split_once("/store/")?;
-    std::fs::read(store.join(name)).ok()
+fn referred(address: &str, world: &World, at: Moment) -> Result<Vec<u8>, &'static str> {
+    let (_, name) = address.split_once("/store/").ok_or("no address in the store")?;
+    let path = world.site.store().join(name);
+    let body = std::fs::read(&path).map_err(|_| "what it refers to is not there")?;
+    let written = path.metadata().and_then(|data| data.modified()).ok();
+    let written = written.and_then(|at| i64::try_from(at.duration_since(UNIX_EPOCH).ok()?.as_millis()).ok());
+    let written = written.ok_or("what it refers to has no age")?;
+    // It may have been written anew since.
+    if world.watch.at(written).saturating_add(FRESH) < at {
+        return Err("what it refers to was not written anew");
+    }
+    Ok(body)
 }
 
 /// Names of the files in a part of the store, and in the folders in it.
@@ -120,9 +163,9 @@ pub(super) fn objects(store: &Path, part: &str) -> Vec<std::path::PathBuf> {
 }
 
 /// Enters what lies in `dead/`; how many of them could have been sent.
-pub(super) fn enter_dead(store: &Path, ledger: &mut Ledger) -> usize {
+pub(super) fn enter_dead(world: &World, ledger: &mut Ledger) -> usize {
     let mut sendable = 0;
-    for path in objects(store, "dead") {
+    for path in objects(&world.site.store(), "dead") {
         let record = std::fs::read(&path).ok().and_then(|bytes| Record::parse(&bytes).ok());
         let Some(record) = record else {
             ledger.corrupt.push(path.display().to_string());
@@ -131,7 +174,7 @@ pub(super) fn enter_dead(store: &Path, ledger: &mut Ledger) -> usize {
         sendable += usize::from(record.message.is_some());
         let delivery = &record.delivery;
         let is_own = |hook: &&Hook| hook.name == delivery.hook && hook.scheme == Scheme::Own;
-        let id = if HOOKS.iter().any(|hook| is_own(&hook)) { "" } else { &delivery.id };
+        let id = if world.asked.hooks.iter().any(|hook| is_own(&hook)) { "" } else { &delivery.id };
         match ledger.find(&delivery.hook, id, &delivery.body) {
             Some(line) => line.is_dead = true,
             None => ledger.stray(&delivery.hook, id),

@@ -1,5 +1,6 @@
 //! The senders' hooks: what they have in common with real ones, each with a trait of its own.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use hookmq_shared::source::Source;
 
 use super::Spilling;
 use super::rng::Rng;
+use super::world::Asked;
 
 /// What bodies look like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +38,7 @@ pub(super) enum Scheme {
 }
 
 /// A hook, and how its sender behaves.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Hook {
     pub(super) name: &'static str,
     pub(super) scheme: Scheme,
@@ -66,7 +68,7 @@ const PLAIN: Hook = Hook {
     with_store: "",
 };
 
-pub(super) const HOOKS: &[Hook] = &[
+const HOOKS: &[Hook] = &[
     Hook { name: "orders", share: 270, ..PLAIN },
     Hook { name: "code", share: 180, scheme: Scheme::Github, shape: Shape::Text, retries: false, ..PLAIN },
     Hook { name: "once", share: 180, dedupe: true, with_store: "dedupe = \"1h\"", ..PLAIN },
@@ -93,6 +95,45 @@ pub(super) const HOOKS: &[Hook] = &[
     Hook { name: "media", share: 4, scheme: Scheme::Github, shape: Shape::Large, ..PLAIN },
 ];
 
+/// Hooks at most.
+pub(super) const MOST: usize = 64;
+
+/// The weight of one of the further hooks; of the first ones the weights are of a thousand.
+const FURTHER: u64 = 20;
+
+/// So many hooks, each with a topic of its own: the first are those of any run, the further ones take turns
+/// in how they are signed, in what they carry, and in what is kept of them.
+pub(super) fn hooks(count: usize) -> &'static [Hook] {
+    let further = (HOOKS.len()..count.min(MOST)).map(|number| {
+        let (scheme, shape, keys) = match number % 4 {
+            0 => (Scheme::Github, Shape::Binary, ""),
+            1 => (Scheme::Own, Shape::Text, "format = \"raw\""),
+            _ => (Scheme::Standard, Shape::Json, ""),
+        };
+        let dedupe = number % 8 == 6;
+        let with_store = match number % 8 {
+            6 => "dedupe = \"1h\"",
+            3 => "spill = \"always\"",
+            _ => "",
+        };
+        let name = String::leak(format!("shop-{number:02}"));
+        Hook {
+            name,
+            scheme,
+            shape,
+            share: FURTHER,
+            retries: number % 3 > 0,
+            dedupe,
+            keys,
+            with_store,
+            ..PLAIN
+        }
+    });
+    let all: Vec<Hook> = HOOKS.iter().copied().chain(further).collect();
+    // A run's hooks live as long as the run, which is the process.
+    all.leak()
+}
+
 impl Hook {
     /// Its topic at the vendor, as messages name it.
     pub(super) fn topic(&self, vendor: Vendor) -> String {
@@ -113,7 +154,12 @@ impl Hook {
         }
     }
 
-    fn toml(&self, vendor: Vendor, secrets: &str, rest: &str) -> String {
+    /// What somebody writes who mistypes it: the vendor has no such topic.
+    fn mistyped(&self, vendor: Vendor) -> String {
+        self.topic(vendor).replace("webhooks", "webhoks")
+    }
+
+    fn toml(&self, topic: &str, secrets: &str, rest: &str) -> String {
         let Self { name, keys, .. } = self;
         let source = match self.scheme {
             Scheme::Standard => "source = \"standard-webhooks\"",
@@ -123,14 +169,15 @@ impl Hook {
                  signature = { from = \"header:X-Signature\", encoding = \"hex\" } }"
             }
         };
-        let topic = self.topic(vendor);
         format!("[hooks.{name}]\n{source}\nsecrets = [{secrets}]\ntopic = \"{topic}\"\n{keys}\n{rest}\n\n")
     }
 }
 
-/// The functions' configuration: secrets in files of `secrets`, `NAME.new` and `NAME.old`.
-pub(super) fn file(vendor: Vendor, secrets: &Path, spilling: Spilling, deadline: &str) -> String {
-    let hook = |hook: &Hook| {
+/// The functions' configuration: secrets in files of `secrets`, `NAME.new` and `NAME.old`; the topics of
+/// hooks at the places in `mistyped` are wrong.
+pub(super) fn file(asked: &Asked, secrets: &Path, mistyped: &BTreeSet<usize>) -> String {
+    let Asked { vendor, spilling, .. } = *asked;
+    let hook = |(place, hook): (usize, &Hook)| {
         let path = |kind| format!("\"file:{}\"", secrets.join(format!("{}.{kind}", hook.name)).display());
         let with_store = match spilling {
             Spilling::OnFailure => hook.with_store,
@@ -138,20 +185,21 @@ pub(super) fn file(vendor: Vendor, secrets: &Path, spilling: Spilling, deadline:
             Spilling::Always => "spill = \"always\"",
             Spilling::Never => "",
         };
-        let rest = format!("deadline = \"{deadline}\"\n{with_store}");
-        hook.toml(vendor, &format!("{}, {}", path("new"), path("old")), &rest)
+        let rest = format!("deadline = \"{}\"\n{with_store}", asked.deadline());
+        let topic = if mistyped.contains(&place) { hook.mistyped(vendor) } else { hook.topic(vendor) };
+        hook.toml(&topic, &format!("{}, {}", path("new"), path("old")), &rest)
     };
-    HOOKS.iter().map(hook).collect()
+    asked.hooks.iter().enumerate().map(hook).collect()
 }
 
 /// What signs each hook's requests in a generation of secrets.
-pub(super) fn signers(vendor: Vendor, seed: u64, generation: u64) -> Vec<Arc<Source>> {
+pub(super) fn signers(hooks: &[Hook], vendor: Vendor, seed: u64, generation: u64) -> Vec<Arc<Source>> {
     let secret = |hook: &Hook| format!("\"plain:{}\"", hook.secret(seed, generation));
-    let text: String = HOOKS.iter().map(|hook| hook.toml(vendor, &secret(hook), "")).collect();
+    let text: String = hooks.iter().map(|hook| hook.toml(&hook.topic(vendor), &secret(hook), "")).collect();
     let env = Env::of([("", "")]);
     let config = Config::parse("hooks", &text, Reading::new(&env, Samples::Refused));
     // A test holds that each of them is sound.
-    HOOKS.iter().filter_map(|hook| config.hook(hook.name)?.source.current()).collect()
+    hooks.iter().filter_map(|hook| config.hook(hook.name)?.source.current()).collect()
 }
 
 #[cfg(test)]
@@ -164,7 +212,8 @@ mod tests {
     fn every_hook_is_sound_in_every_mode() {
         let folder = std::env::temp_dir().join(format!("hookmq-torture-hooks-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
-        for hook in HOOKS {
+        let hooks = hooks(MOST);
+        for hook in hooks {
             for (kind, generation) in [("new", 1), ("old", 0)] {
                 let path = folder.join(format!("{}.{kind}", hook.name));
                 std::fs::write(path, hook.secret(7, generation)).unwrap();
@@ -175,13 +224,15 @@ mod tests {
             for spilling in [Spilling::OnFailure, Spilling::Always, Spilling::Never] {
                 let store = if spilling == Spilling::Never { "" } else { &url };
                 let env = Env::of([("SPILL_URL", store)]);
-                let text = file(vendor, &folder, spilling, "2s");
+                let asked = Asked { vendor, spilling, hooks, ..Asked::of(7, "none") };
+                let text = file(&asked, &folder, &BTreeSet::from([0, MOST - 1]));
+                assert_eq!(text.matches("webhoks").count(), 2);
                 let config = Config::parse("hooks", &text, Reading::new(&env, Samples::Refused));
                 let errors = config.mistakes.iter().filter(|mistake| mistake.severity == Severity::Error);
                 assert_eq!(errors.count(), 0, "{:?}", config.mistakes);
-                assert_eq!(config.hooks().count(), HOOKS.len());
+                assert_eq!(config.hooks().count(), MOST);
             }
-            assert_eq!(signers(vendor, 7, 0).len(), HOOKS.len());
+            assert_eq!(signers(hooks, vendor, 7, 0).len(), MOST);
         }
         std::fs::remove_dir_all(folder).unwrap();
     }

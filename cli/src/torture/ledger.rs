@@ -101,6 +101,8 @@ pub(super) struct Ledger {
     pub(super) altered: Vec<String>,
     /// Messages with an id that was never sent; examples.
     pub(super) unknown: Vec<String>,
+    /// Messages that refer to a body that is not there, or not for long enough; examples.
+    pub(super) claims: Vec<String>,
     /// Objects of the store that are no deliveries.
     pub(super) corrupt: Vec<String>,
 }

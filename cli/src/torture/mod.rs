@@ -19,6 +19,7 @@ mod faults;
 mod harvest;
 mod hooks;
 mod ledger;
+mod lifecycle;
 mod plan;
 mod processes;
 mod rng;
@@ -87,9 +88,15 @@ pub(crate) struct Args {
     /// Deliveries, some forged ones among them
     #[arg(long, value_name = "N")]
     deliveries: u64,
-    /// What goes wrong: none, vendor, kills, store, all, or a list of faults
+    /// What goes wrong: none, vendor, kills, store, days, all, or a list of faults
     #[arg(long, value_name = "PLAN", value_parser = Faults::parse, default_value = "all")]
     faults: Faults,
+    /// Deliveries from one fault to the next, about
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(5..=100_000))]
+    every: u64,
+    /// Hooks, each with a topic of its own
+    #[arg(long, value_name = "N", default_value_t = 9, value_parser = clap::value_parser!(u64).range(9..=hooks::MOST as u64))]
+    hooks: u64,
     /// Deliveries and plan are drawn from it
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
@@ -154,6 +161,8 @@ fn asked(args: Args) -> Result<Asked, String> {
     let folder = || std::env::temp_dir().join(format!("hookmq-torture-{}", std::process::id()));
     Ok(Asked {
         deliveries: args.deliveries,
+        every: args.every,
+        hooks: hooks::hooks(usize::try_from(args.hooks).unwrap_or_default()),
         faults: args.faults,
         seed: args.seed,
         spilling: args.spill,
@@ -217,6 +226,9 @@ async fn watch(world: &World, mut senders: JoinSet<Fallible<()>>) -> Fallible<()
             },
             _ = ticks.tick() => {
                 world.harvest();
+                if ticked.is_multiple_of(TICKS) && world.asked.faults.has("lifecycle") {
+                    lifecycle::expire_old(world)?;
+                }
                 for process in world.forwarders.iter().chain(&world.redrivers) {
                     process.look_after()?;
                 }

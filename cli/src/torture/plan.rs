@@ -5,14 +5,11 @@ use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 
 use hookmq_emulator::Fault;
-use hookmq_shared::queue::Vendor;
 
 use super::faults::{self, VENDOR_FAULTS};
 use super::rng::Rng;
+use super::world::Asked;
 use super::{FORWARDERS, REDRIVERS, Spilling};
-
-/// Deliveries from one step to the next.
-const STEP: (u64, u64) = (4, 36);
 
 /// Faults of processes, and how often each is drawn.
 const KILLS: &[(&str, u64)] = &[("kill-forwarder", 14), ("kill-redriver", 12), ("freeze", 3)];
@@ -20,17 +17,26 @@ const KILLS: &[(&str, u64)] = &[("kill-forwarder", 14), ("kill-redriver", 12), (
 const STORE: &[(&str, u64)] = &[("store-failing", 5), ("store-full", 4)];
 /// Those of keys and secrets.
 const KEYS: &[(&str, u64)] = &[("rotate-key", 3), ("wrong-key", 2), ("rotate-secret", 3)];
+/// Those of many days, in short: a topic that is out of order for long, a store whose lifecycle deletes,
+/// a topic that somebody mistyped and corrects.
+const DAYS: &[(&str, u64)] = &[("outage", 3), ("lifecycle", 3), ("repair", 2)];
+/// So much waits that a redriver has long to do. Not drawn: it comes once in so many deliveries, and once
+/// in shorter runs.
+const BACKLOG: &str = "backlog";
+const BACKLOG_EVERY: u64 = 50_000;
+/// Deliveries of a backlog at most.
+const BACKLOG_SIZE: u64 = 5_000;
 /// What is on all the time: a second redriver that gets in the first one's way; senders that hang up.
 const STANDING: &[&str] = &["two-redrivers", "impatient"];
 
 fn names() -> Vec<&'static str> {
-    let drawn = [VENDOR_FAULTS, KEYS, KILLS, STORE].concat();
-    drawn.into_iter().map(|(name, _)| name).chain(STANDING.iter().copied()).collect()
+    let drawn = [VENDOR_FAULTS, KEYS, KILLS, STORE, DAYS].concat();
+    drawn.into_iter().map(|(name, _)| name).chain([BACKLOG]).chain(STANDING.iter().copied()).collect()
 }
 
 /// Names of faults and of groups of them that `--faults` takes.
 fn known() -> String {
-    format!("none, vendor, kills, store, all, or a list of {}", names().join(", "))
+    format!("none, vendor, kills, store, days, all, or a list of {}", names().join(", "))
 }
 
 /// Which faults a run has.
@@ -55,9 +61,14 @@ impl Faults {
                 add(STORE);
                 set.insert("two-redrivers");
             }
+            "days" => {
+                add(DAYS);
+                set.insert(BACKLOG);
+            }
             "all" => {
-                [VENDOR_FAULTS, KEYS, KILLS, STORE].into_iter().for_each(add);
+                [VENDOR_FAULTS, KEYS, KILLS, STORE, DAYS].into_iter().for_each(add);
                 set.extend(STANDING);
+                set.insert(BACKLOG);
             }
             list => {
                 for name in list.split(',').map(str::trim) {
@@ -79,7 +90,8 @@ impl Faults {
 
     /// Whether the vendor, or what is on the way there, fails by plan.
     pub(super) fn has_vendor_faults(&self) -> bool {
-        VENDOR_FAULTS.iter().any(|(name, _)| self.has(name))
+        let with_them = [BACKLOG, "outage", "lifecycle"];
+        VENDOR_FAULTS.iter().map(|(name, _)| *name).chain(with_them).any(|name| self.has(name))
     }
 }
 
@@ -107,6 +119,17 @@ pub(super) enum Action {
     WrongKey,
     /// The redrivers are told to send everything that waits.
     Redrive,
+    /// The topic of the hook at that place fails; and does not any more.
+    Outage(usize, Fault),
+    OutageOver(usize),
+    /// The vendor fails, and no redriver runs; and they do again.
+    Backlog(Fault),
+    BacklogOver,
+    /// The functions are killed, and everything that a lifecycle may delete is deleted before they start.
+    Expire,
+    /// The hook at that place gets a topic that does not exist; and its own again.
+    Mistype(usize),
+    Correct(usize),
 }
 
 /// Happens before the delivery of this number is sent.
@@ -117,28 +140,30 @@ pub(super) struct Step {
 }
 
 /// All steps in order.
-pub(super) fn draw(
-    seed: u64,
-    deliveries: u64,
-    vendor: Vendor,
-    spilling: Spilling,
-    faults: &Faults,
-) -> VecDeque<Step> {
+pub(super) fn draw(asked: &Asked) -> VecDeque<Step> {
+    let Asked { seed, deliveries, every, vendor, spilling, hooks, faults, .. } = asked;
+    let (seed, deliveries, vendor) = (*seed, *deliveries, *vendor);
     let mut rng = Rng::of(seed, 0);
-    let with_store = spilling != Spilling::Never;
-    let mut choices: Vec<(&str, u64)> = [VENDOR_FAULTS, KEYS, KILLS]
+    let with_store = *spilling != Spilling::Never;
+    let mut choices: Vec<(&str, u64)> = [VENDOR_FAULTS, KEYS, KILLS, DAYS]
         .concat()
         .into_iter()
         .chain(if with_store { STORE } else { &[] }.iter().copied())
-        .filter(|(name, _)| faults.has(name) && (with_store || *name != "kill-redriver"))
+        .filter(|(name, _)| {
+            faults.has(name) && (with_store || !["kill-redriver", "lifecycle"].contains(name))
+        })
         .collect();
     if !choices.is_empty() && with_store {
         let all: u64 = choices.iter().map(|(_, weight)| weight).sum();
         choices.push(("redrive", all / 10 + 1));
     }
     let (mut at, mut steps) = (0, Vec::new());
+    if faults.has(BACKLOG) && with_store {
+        backlogs(asked, &mut rng, &mut steps);
+    }
+    let places: Vec<_> = hooks.iter().enumerate().collect();
     while let Some((name, _)) = rng.pick(&choices, |(_, weight)| *weight) {
-        at += rng.range(STEP.0, STEP.1);
+        at += rng.range(every / 5, every * 9 / 5).max(1);
         if at >= deliveries {
             break;
         }
@@ -161,12 +186,40 @@ pub(super) fn draw(
                 Action::WrongKey
             }
             "redrive" => Action::Redrive,
-            name => Action::Vendor(name, faults::draw(name, vendor, &mut rng)),
+            "outage" => {
+                let Some((place, hook)) = rng.pick(&places, |_| 1).copied() else { break };
+                let Some(fault) = faults::outage(hook, vendor, &mut rng) else { break };
+                steps.push(Step { at: at + rng.range(20, 400), action: Action::OutageOver(place) });
+                Action::Outage(place, fault)
+            }
+            "lifecycle" => {
+                steps.push(Step { at: mended, action: Action::Expire });
+                Action::Vendor("lifecycle", faults::referring(vendor, &mut rng))
+            }
+            "repair" => {
+                let Some((place, _)) = rng.pick(&places, |(_, hook)| hook.share).copied() else { break };
+                steps.push(Step { at: at + rng.range(20, 400), action: Action::Correct(place) });
+                Action::Mistype(place)
+            }
+            name => Action::Vendor(name, faults::draw(name, vendor, hooks, &mut rng)),
         };
         steps.push(Step { at, action });
     }
     steps.sort_by_key(|step| step.at);
     steps.into()
+}
+
+/// Backlogs, spread over the run.
+fn backlogs(asked: &Asked, rng: &mut Rng, steps: &mut Vec<Step>) {
+    let count = asked.deliveries / BACKLOG_EVERY + 1;
+    let each = asked.deliveries / count;
+    let size = (each / 4).min(BACKLOG_SIZE);
+    for number in 0..count {
+        let Some(fault) = faults::down(asked.vendor, rng) else { return };
+        let at = number * each + rng.range(0, each / 2);
+        steps.push(Step { at, action: Action::Backlog(fault) });
+        steps.push(Step { at: at + size, action: Action::BacklogOver });
+    }
 }
 
 impl Action {
@@ -182,7 +235,15 @@ impl Action {
             Self::RotateSecrets { .. } => "rotate-secret",
             Self::RotateKey => "rotate-key",
             Self::WrongKey => "wrong-key",
-            Self::StoreWorks | Self::Redrive => return None,
+            Self::Outage(..) => "outage",
+            Self::Backlog(_) => BACKLOG,
+            Self::Mistype(_) => "repair",
+            Self::StoreWorks
+            | Self::Redrive
+            | Self::OutageOver(_)
+            | Self::BacklogOver
+            | Self::Expire
+            | Self::Correct(_) => return None,
         })
     }
 }
@@ -205,7 +266,7 @@ mod tests {
     use super::*;
 
     fn plan(seed: u64, faults: &str, spilling: Spilling) -> VecDeque<Step> {
-        draw(seed, 20_000, Vendor::Tdmq, spilling, &Faults::parse(faults).unwrap())
+        draw(&Asked { deliveries: 20_000, spilling, ..Asked::of(seed, faults) })
     }
 
     #[test]
@@ -219,13 +280,16 @@ mod tests {
 
     #[test]
     fn every_fault_of_a_plan_happens_and_no_other() {
-        let all: BTreeSet<_> = [VENDOR_FAULTS, KEYS, KILLS, STORE].concat().iter().map(|(n, _)| *n).collect();
+        let all = [VENDOR_FAULTS, KEYS, KILLS, STORE, DAYS].concat();
+        let all: BTreeSet<_> = all.iter().map(|(name, _)| *name).chain([BACKLOG]).collect();
         let met = |faults, spilling| {
             plan(1, faults, spilling).iter().filter_map(|step| step.action.fault()).collect::<BTreeSet<_>>()
         };
         assert_eq!(met("all", Spilling::OnFailure), all);
         assert_eq!(met("clock, freeze", Spilling::Always), BTreeSet::from(["clock", "freeze"]));
-        assert!(!met("all", Spilling::Never).contains("store-full"));
+        let without = met("all", Spilling::Never);
+        assert!(!["store-full", "lifecycle", BACKLOG].iter().any(|name| without.contains(name)));
+        assert!(without.contains("repair"));
         assert!(plan(1, "none", Spilling::OnFailure).is_empty());
         assert!(plan(1, "two-redrivers", Spilling::OnFailure).is_empty());
         assert!(Faults::parse("clock,sulk").unwrap_err().contains("sulk"));
@@ -237,5 +301,22 @@ mod tests {
         let count = |action: &Action| steps.iter().filter(|step| step.action == *action).count();
         assert_eq!(count(&Action::StoreFails), count(&Action::StoreWorks));
         assert_eq!(count(&Action::WrongKey), count(&Action::RotateKey));
+        let steps = plan(5, "days", Spilling::OnFailure);
+        let count = |is_it: fn(&Action) -> bool| steps.iter().filter(|step| is_it(&step.action)).count();
+        let pairs: [(fn(&Action) -> bool, fn(&Action) -> bool); 4] = [
+            (|a| matches!(a, Action::Outage(..)), |a| matches!(a, Action::OutageOver(_))),
+            (|a| matches!(a, Action::Mistype(_)), |a| matches!(a, Action::Correct(_))),
+            (|a| matches!(a, Action::Vendor("lifecycle", _)), |a| matches!(a, Action::Expire)),
+            (|a| matches!(a, Action::Backlog(_)), |a| matches!(a, Action::BacklogOver)),
+        ];
+        for (breaks, mends) in pairs {
+            assert!(count(breaks) > 0 && count(breaks) == count(mends));
+        }
+    }
+
+    #[test]
+    fn faults_are_as_far_apart_as_is_asked() {
+        let steps = draw(&Asked { deliveries: 100_000, every: 100, ..Asked::of(1, "vendor") });
+        assert!((900..1200).contains(&steps.len()), "{}", steps.len());
     }
 }

@@ -54,7 +54,7 @@ impl Sender {
                 return Ok(());
             }
             conductor.lock().await.reach(number, &world)?;
-            let delivery = Delivery::draw(asked.seed, asked.vendor, number);
+            let delivery = Delivery::draw(asked, number);
             self.send(delivery).await?;
         }
     }
@@ -81,7 +81,7 @@ impl Sender {
     /// Sends what was not acknowledged before, until it is.
     pub(super) async fn send_again(&mut self, line: usize, number: u64) -> Fallible<bool> {
         let asked = &self.world.asked;
-        let mut delivery = Delivery::draw(asked.seed, asked.vendor, number);
+        let mut delivery = Delivery::draw(asked, number);
         self.deliver(&mut delivery, line, LAST_TRIES).await
     }
 

@@ -9,16 +9,17 @@
 //! logs/                  with --keep
 //! ```
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use hookmq_emulator::{Config as EmulatorConfig, HuaweiCredential, TencentCredential};
-use hookmq_shared::queue::Vendor;
+use hookmq_emulator::{Config as EmulatorConfig, HuaweiCredential, TencentCredential, Topics};
 
-use super::hooks::{self, HOOKS};
+use super::Fallible;
+use super::hooks::{self, Hook};
 use super::rng::Rng;
-use super::{Fallible, Spilling};
+use super::world::Asked;
 
 /// A key pair of the vendor's.
 #[derive(Clone)]
@@ -30,6 +31,8 @@ struct Key {
 pub(super) struct Site {
     pub(super) folder: PathBuf,
     seed: u64,
+    hooks: &'static [Hook],
+    topics: Vec<String>,
     keys: Vec<Key>,
     /// Whether somebody wants to read the logs.
     has_logs: bool,
@@ -37,7 +40,9 @@ pub(super) struct Site {
 
 impl Site {
     /// Makes the folder, which must be new or empty, with `keys` key pairs that the vendor knows.
-    pub(super) fn build(folder: &Path, seed: u64, keys: usize, has_logs: bool) -> Fallible<Self> {
+    pub(super) fn build(asked: &Asked, keys: usize) -> Fallible<Self> {
+        let Asked { folder, seed, hooks, vendor, keep: has_logs, .. } = asked;
+        let (seed, hooks, has_logs) = (*seed, *hooks, *has_logs);
         fs::create_dir_all(folder)?;
         if fs::read_dir(folder)?.next().is_some() {
             return Err(format!("{} is not empty", folder.display()).into());
@@ -51,7 +56,9 @@ impl Site {
             id: format!("AKIDhookmqTorture{number:06}"),
             secret: Rng::of(seed, u64::MAX - number).hex(16),
         };
-        let site = Self { folder, seed, keys: (0..keys as u64).map(key).collect(), has_logs };
+        let topics = hooks.iter().map(|hook| hook.topic(*vendor)).collect();
+        let keys = (0..keys as u64).map(key).collect();
+        let site = Self { folder, seed, hooks, topics, keys, has_logs };
         site.mend_store()?;
         site.use_key(0)?;
         Ok(site)
@@ -71,14 +78,14 @@ impl Site {
         self.has_logs.then(|| self.path("logs").join(format!("{name}.log")))
     }
 
-    pub(super) fn write_hooks(&self, vendor: Vendor, spilling: Spilling, deadline: &str) -> Fallible<()> {
-        let text = hooks::file(vendor, &self.path("secrets"), spilling, deadline);
-        Ok(fs::write(self.path("hooks.toml"), text)?)
+    /// Configures the hooks; those at the places in `mistyped` with a topic that does not exist.
+    pub(super) fn write_hooks(&self, asked: &Asked, mistyped: &BTreeSet<usize>) -> io::Result<()> {
+        replace(&self.path("hooks.toml"), &hooks::file(asked, &self.path("secrets"), mistyped))
     }
 
     /// Configures this generation of webhook secrets and the one before it.
     pub(super) fn write_secrets(&self, generation: u64) -> io::Result<()> {
-        for hook in HOOKS {
+        for hook in self.hooks {
             for (kind, generation) in [("new", generation), ("old", generation - 1)] {
                 let path = self.path("secrets").join(format!("{}.{kind}", hook.name));
                 replace(&path, &hook.secret(self.seed, generation))?;
@@ -102,6 +109,8 @@ impl Site {
         EmulatorConfig {
             tdmq: self.keys.iter().map(tdmq).collect(),
             dms: self.keys.iter().map(dms).collect(),
+            tdmq_topics: Topics::only(self.topics.iter().cloned()),
+            rocketmq_topics: Topics::only(self.topics.iter().cloned()),
             ..EmulatorConfig::default()
         }
     }

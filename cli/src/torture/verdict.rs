@@ -6,7 +6,7 @@ use std::fmt;
 use super::Spilling;
 use super::causes::{Cause, causes};
 use super::harvest;
-use super::hooks::{HOOKS, Shape};
+use super::hooks::Shape;
 use super::ledger::{Key, Ledger, Line, Moment, Outcome};
 use super::world::World;
 
@@ -44,7 +44,7 @@ impl Verdict {
     pub(super) fn of(world: &World, given_up: &[u64]) -> Self {
         let store = world.site.store();
         let mut ledger = world.ledger();
-        let sendable = harvest::enter_dead(&store, &mut ledger);
+        let sendable = harvest::enter_dead(world, &mut ledger);
         let waiting = ["spill", "retry"].map(|part| harvest::objects(&store, part));
         let ended = world.forwarders.iter().chain(&world.redrivers).map(|process| process.ended() as usize);
         let ended: usize = ended.sum();
@@ -55,6 +55,7 @@ impl Verdict {
         let waiting: Vec<_> = waiting.iter().flatten().map(|path| path.display().to_string()).collect();
         verdict.promise("altered", ledger.altered.len(), listed(&ledger.altered));
         verdict.promise("unknown ids", ledger.unknown.len(), listed(&ledger.unknown));
+        verdict.promise("missing claims", ledger.claims.len(), listed(&ledger.claims));
         verdict.promise("left in spill", waiting.len(), listed(&waiting));
         verdict.promise("left in dead", sendable, Vec::new());
         verdict.promise("broken objects", ledger.corrupt.len(), listed(&ledger.corrupt));
@@ -85,7 +86,7 @@ impl Verdict {
         let troubles = world.troubles();
         let mut broken: BTreeMap<&'static str, Vec<String>> = BTreeMap::new();
         for line in &ledger.lines {
-            let hook = &HOOKS[line.place];
+            let hook = &world.asked.hooks[line.place];
             let mut breaks = |promise| {
                 broken.entry(promise).or_default().push(format!("{} {}", hook.name, line.number));
             };
@@ -163,7 +164,9 @@ fn may_be(world: &World, shape: Shape, outcome: Outcome) -> bool {
     match outcome {
         Outcome::Queued(_) => true,
         Outcome::Kept => !is_off,
-        Outcome::Refused(413) => faults.has("too-large") || (shape == Shape::Large && is_off),
+        Outcome::Refused(413) => {
+            faults.has("too-large") || faults.has("lifecycle") || (shape == Shape::Large && is_off)
+        }
         Outcome::Refused(422) => shape == Shape::Unfit && is_off,
         Outcome::Refused(status) => status == 503 && !faults.is_none(),
         Outcome::None => !faults.is_none(),

@@ -1,6 +1,6 @@
 //! Everything that a run consists of, as its parts see it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
@@ -16,7 +16,7 @@ use super::ledger::{Ledger, Moment, Watch};
 use super::plan::{self, Action, Faults};
 use super::processes::{Process, free_ports};
 use super::site::Site;
-use super::{FORWARDERS, Fallible, REDRIVERS, Spilling};
+use super::{FORWARDERS, Fallible, REDRIVERS, Spilling, lifecycle};
 
 /// Generations of webhook secrets at the start: one that is never configured, two that are not any more,
 /// and the two that are.
@@ -25,6 +25,9 @@ const GENERATIONS: u64 = 5;
 /// What a run is asked to be.
 pub(super) struct Asked {
     pub(super) deliveries: u64,
+    /// Deliveries from one fault to the next, about.
+    pub(super) every: u64,
+    pub(super) hooks: &'static [Hook],
     pub(super) faults: Faults,
     pub(super) seed: u64,
     pub(super) spilling: Spilling,
@@ -34,6 +37,32 @@ pub(super) struct Asked {
     pub(super) folder: PathBuf,
     /// Whether the folder stays, with logs.
     pub(super) keep: bool,
+}
+
+impl Asked {
+    /// Of a hook, for the answer. Short, so that a vendor that stalls does not hold the run up; without
+    /// such faults long, so that a busy machine makes none.
+    pub(super) fn deadline(&self) -> &'static str {
+        if self.faults.has_vendor_faults() { "1500ms" } else { "20s" }
+    }
+
+    /// What tests ask for.
+    #[cfg(test)]
+    pub(super) fn of(seed: u64, faults: &str) -> Self {
+        Self {
+            deliveries: 0,
+            every: 20,
+            hooks: hooks::hooks(0),
+            faults: Faults::parse(faults).unwrap(),
+            seed,
+            spilling: Spilling::OnFailure,
+            vendor: Vendor::Tdmq,
+            forwarder: PathBuf::new(),
+            redriver: PathBuf::new(),
+            folder: PathBuf::new(),
+            keep: false,
+        }
+    }
 }
 
 /// A time in which something was broken.
@@ -47,6 +76,10 @@ pub(super) struct Troubles {
     pub(super) kills: Vec<Span>,
     pub(super) freezes: Vec<Span>,
     pub(super) store: Vec<Span>,
+    /// When the store's lifecycle took everything: from when no function runs until they run again.
+    pub(super) expiries: Vec<Span>,
+    /// How long a mark of `dedupe` lives, where a lifecycle takes what is old.
+    pub(super) life: Option<Moment>,
     /// Forwarders whose disk is full, and since when.
     pub(super) full: BTreeMap<usize, Moment>,
     /// What the experiment itself could not do.
@@ -65,6 +98,8 @@ pub(super) struct World {
     pub(super) signers: RwLock<Vec<Vec<Arc<Source>>>>,
     pub(super) next: AtomicU64,
     pub(super) conductor: tokio::sync::Mutex<Conductor>,
+    /// Whether no redriver is to run.
+    pub(super) is_stopped: AtomicBool,
     /// Whether the faults are over.
     pub(super) is_calm: AtomicBool,
     ledger: Mutex<Ledger>,
@@ -76,18 +111,15 @@ pub(super) struct World {
 impl World {
     /// Makes everything and starts the emulator; no process yet.
     pub(super) async fn build(asked: Asked) -> Fallible<Self> {
-        let Asked { seed, deliveries, vendor, spilling, .. } = asked;
-        let steps = plan::draw(seed, deliveries, vendor, spilling, &asked.faults);
+        let Asked { seed, vendor, spilling, hooks, .. } = asked;
+        let steps = plan::draw(&asked);
         let uses_key = |action: &Action| matches!(action, Action::RotateKey);
         // One to begin with, one for each change, and one for the time after the faults.
         let keys = steps.iter().filter(|step| uses_key(&step.action)).count() + 2;
-        let site = Site::build(&asked.folder, seed, keys, asked.keep)?;
+        let site = Site::build(&asked, keys)?;
         let text: Vec<String> = steps.iter().map(ToString::to_string).collect();
         std::fs::write(site.path("plan.txt"), text.join("\n"))?;
-        // Short, so that a vendor that stalls does not hold the run up; without such faults long, so that
-        // a busy machine makes none.
-        let deadline = if asked.faults.has_vendor_faults() { "1500ms" } else { "20s" };
-        site.write_hooks(vendor, spilling, deadline)?;
+        site.write_hooks(&asked, &BTreeSet::new())?;
         site.write_secrets(GENERATIONS - 1)?;
         let emulator = Emulator::start(([127, 0, 0, 1], 0).into(), site.emulator()).await?;
 
@@ -110,17 +142,19 @@ impl World {
         for (number, port) in (0..count).zip(ports.iter().skip(FORWARDERS)) {
             redrivers.push(process(format!("redriver-{number}"), &asked.redriver, number, "1", *port));
         }
+        let life = asked.faults.has("lifecycle").then_some(lifecycle::LIFE);
         let port = ports.last().copied().unwrap_or_default();
         let last_redriver = process("redriver-last".to_owned(), &asked.redriver, 0, "86400", port);
         Ok(Self {
-            signers: RwLock::new((0..GENERATIONS).map(|g| hooks::signers(vendor, seed, g)).collect()),
+            signers: RwLock::new((0..GENERATIONS).map(|g| hooks::signers(hooks, vendor, seed, g)).collect()),
             conductor: Conductor::new(steps).into(),
             watch: Watch::start(),
             next: AtomicU64::new(0),
+            is_stopped: AtomicBool::new(false),
             is_calm: AtomicBool::new(false),
             ledger: Mutex::default(),
             met: Mutex::default(),
-            troubles: Mutex::default(),
+            troubles: Mutex::new(Troubles { life, ..Troubles::default() }),
             unsettled: Mutex::default(),
             asked,
             site,
@@ -133,8 +167,15 @@ impl World {
 
     /// Enters what came into the queue since the last time.
     pub(super) fn harvest(&self) {
+        // Whoever holds the ledger knows that what was taken is entered.
+        let mut ledger = self.ledger();
         let taken = self.emulator.take();
-        harvest::enter(taken, &self.site.store(), &self.watch, &mut self.ledger(), &mut self.met());
+        harvest::enter(self, taken, &mut ledger, &mut self.met());
+    }
+
+    /// The hook whose topic this is.
+    pub(super) fn hook_of(&self, topic: &str) -> Option<&'static Hook> {
+        self.asked.hooks.iter().find(|hook| hook.topic(self.asked.vendor) == topic)
     }
 
     /// Whether deliveries of this hook that were sent are marked.

@@ -1,5 +1,7 @@
 //! Whole listings.
 
+use std::cmp::Ordering;
+
 use tokio::time::Instant;
 
 use crate::store::{Entry, MAX_PAGE, Store, StoreError};
@@ -19,5 +21,10 @@ pub(super) async fn all(store: &Store, prefix: &str, deadline: Instant) -> Resul
 
 /// In the order in which they were written.
 pub(super) fn oldest_first(entries: &mut [Entry]) {
-    entries.sort_by(|a, b| (a.modified, &a.name).cmp(&(b.modified, &b.name)));
+    entries.sort_by(older);
+}
+
+/// Which of two was written first.
+pub(super) fn older(one: &Entry, other: &Entry) -> Ordering {
+    (one.modified, &one.name).cmp(&(other.modified, &other.name))
 }

@@ -11,6 +11,7 @@ use super::{Rejection, Source, Step, Verified, decrypt, encoding};
 use crate::clock::Timestamp;
 use crate::delivery::Delivery;
 use crate::http::{Request, Response};
+use crate::sabotage::{Safeguard, is_pulled};
 
 /// What a source makes of a request.
 #[derive(Clone, Debug)]
@@ -101,7 +102,7 @@ impl Source {
             hook: hook.to_owned(),
             source: self.preset.map(str::to_owned),
             id_from_provider: id.is_some(),
-            id: id.unwrap_or_else(|| content_id(hook, &body)),
+            id: id.unwrap_or_else(|| content_id(hook, event.as_deref(), subject.as_deref(), &body)),
             event,
             subject,
             received_at: now,
@@ -180,11 +181,76 @@ pub(super) fn first(fields: &[Field], view: &View<'_>) -> Result<Option<String>,
     Ok(None)
 }
 
-/// The id of a delivery that its sender does not name: the same for the same body (contract 2.6).
-fn content_id(hook: &str, body: &[u8]) -> String {
+/// The id of a delivery that its sender does not name: made of what makes its message differ, so that a
+/// retry has the same one (contract 2.6). The query is no part of it: senders put a new timestamp and
+/// signature there for each retry, and a message holds nothing of it.
+fn content_id(hook: &str, event: Option<&str>, subject: Option<&str>, body: &[u8]) -> String {
     let mut context = Context::new(&SHA256);
-    for part in [hook.as_bytes(), &[0], body] {
-        context.update(part);
+    // The length before each part keeps bytes of one from passing for bytes of the next; no part has the
+    // length that stands for an absent one.
+    let (event, subject) = if is_pulled(Safeguard::IdOfAll) { (None, None) } else { (event, subject) };
+    let parts = [Some(hook.as_bytes()), event.map(str::as_bytes), subject.map(str::as_bytes), Some(body)];
+    for part in parts {
+        context.update(&part.map_or(u64::MAX, |part| part.len() as u64).to_be_bytes());
+        context.update(part.unwrap_or_default());
     }
     format!("sha256-{}", encoding::to_hex(context.finish().as_ref()))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn each_part_makes_another_id() {
+        let plain = ("h", Some("e"), Some("s"), "b");
+        let others = [
+            ("i", Some("e"), Some("s"), "b"),
+            ("h", Some("f"), Some("s"), "b"),
+            ("h", Some("e"), Some("t"), "b"),
+            ("h", Some("e"), Some("s"), "c"),
+            ("h", Some(""), Some("s"), "b"),
+            ("h", None, Some("s"), "b"),
+            ("h", Some("e"), Some(""), "b"),
+            ("h", Some("e"), None, "b"),
+            ("h", Some("s"), Some("e"), "b"),
+        ];
+        let id = |(hook, event, subject, body): (&str, Option<&str>, Option<&str>, &str)| {
+            content_id(hook, event, subject, body.as_bytes())
+        };
+        let ids: std::collections::BTreeSet<String> = others.into_iter().chain([plain]).map(id).collect();
+        assert_eq!(ids.len(), 1 + others.len());
+        assert!(ids.iter().all(|id| id.len() == 7 + 64 && id.starts_with("sha256-")));
+    }
+
+    /// A part of a text between two of its places.
+    fn cut(text: &str, ends: (usize, usize), is_there: bool) -> Option<&str> {
+        is_there.then(|| &text[ends.0..ends.1])
+    }
+
+    proptest! {
+        /// Bytes that move between hook, event, subject and body, or a part that comes or goes.
+        #[test]
+        fn the_parts_cannot_be_shifted(
+            text in "[a\\x00\\xff]{0,24}",
+            one in any::<[prop::sample::Index; 3]>(),
+            other in any::<[prop::sample::Index; 3]>(),
+            there in any::<[bool; 4]>(),
+        ) {
+            let places: Vec<usize> = (0..=text.len()).filter(|&at| text.is_char_boundary(at)).collect();
+            let parts = |at: [prop::sample::Index; 3], event, subject| {
+                let mut at = at.map(|index| *index.get(&places));
+                at.sort_unstable();
+                let hook = &text[..at[0]];
+                (hook, cut(&text, (at[0], at[1]), event), cut(&text, (at[1], at[2]), subject), &text[at[2]..])
+            };
+            let (one, other) = (parts(one, there[0], there[1]), parts(other, there[2], there[3]));
+            let id = |(hook, event, subject, body): (&str, Option<&str>, Option<&str>, &str)| {
+                content_id(hook, event, subject, body.as_bytes())
+            };
+            prop_assert_eq!(id(one) == id(other), one == other, "{:?} {:?}", one, other);
+        }
+    }
 }
