@@ -1,5 +1,5 @@
 //! A bucket as an object store: signatures, requests, and every way in which a store can fail.
-//! `tests/s3_moto.py` runs the ignored test against an S3 of its own.
+//! `tests/s3_moto.py` and `tests/s3_versitygw.py` run the ignored tests against an S3 of their own.
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 mod queue_support;
@@ -569,7 +569,7 @@ async fn what_is_missing_in_the_environment_is_told() {
 /// Every call, against the store that `SPILL_URL` and `S3_ENDPOINT` name; it must be empty. What is left
 /// there at the end is looked at by the script that runs it.
 #[tokio::test]
-#[ignore = "needs an S3: tests/s3_moto.py"]
+#[ignore = "needs an S3: tests/s3_moto.py, tests/s3_versitygw.py"]
 async fn against_a_real_store() {
     let context = Context::system();
     let url = context.env.get("SPILL_URL").expect("SPILL_URL is set by the script");
@@ -606,7 +606,7 @@ async fn against_a_real_store() {
 
 /// As above.
 #[tokio::test]
-#[ignore = "needs an S3: tests/s3_moto.py"]
+#[ignore = "needs an S3: tests/s3_moto.py, tests/s3_versitygw.py"]
 async fn listings_of_a_real_store() {
     let context = Context::system();
     let url = context.env.get("SPILL_URL").expect("SPILL_URL is set by the script");

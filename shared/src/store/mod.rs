@@ -16,6 +16,7 @@ mod error;
 mod file;
 pub mod memory;
 mod name;
+mod names;
 pub mod s3;
 mod walk;
 
