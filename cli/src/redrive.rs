@@ -56,12 +56,18 @@ pub(crate) struct Args {
     /// Verify them with today's secrets, as of their receipt, and send those that pass
     #[arg(long, requires = "quarantine")]
     reverify: bool,
-    /// Sends at a time
-    #[arg(long, default_value_t = 8)]
+    /// Sends of one target at a time
+    #[arg(long, default_value_t = 32)]
     concurrency: usize,
-    /// Sends a second at most
-    #[arg(long, default_value_t = 100)]
-    rate: u32,
+    /// Sends of one target a second at most; by default what its vendor takes
+    #[arg(long)]
+    rate: Option<u32>,
+    /// Make each message anew by today's hooks.toml, whatever failed
+    #[arg(long)]
+    render: bool,
+    /// Only the delivery of this id
+    #[arg(long, value_name = "ID")]
+    id: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -114,6 +120,9 @@ impl Args {
             now: self.now,
             concurrency: self.concurrency,
             rate: self.rate,
+            render: self.render,
+            id: self.id.clone(),
+            ..Options::default()
         }
     }
 }

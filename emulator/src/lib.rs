@@ -43,6 +43,10 @@
 //! one entry after the other, with `pass` for a request that is to go well. Faults come before the
 //! service's own checks; only those that store a message first let the checks refuse it.
 //!
+//! # A store
+//!
+//! [`S3`] is a bucket on an address of its own, for those who keep deliveries in one.
+//!
 //! # Example
 //!
 //! ```
@@ -66,6 +70,7 @@ mod gather;
 mod iam;
 mod properties;
 mod reply;
+mod s3;
 mod server;
 mod service;
 mod sign;
@@ -79,6 +84,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 
 pub use config::{Clock, Config, HuaweiCredential, IamUser, TencentCredential, Topics, sample};
 pub use faults::{Fault, FaultKind};
+pub use s3::{Conditions, ListingOrder, S3, S3Calls, S3Config, S3Object};
 use service::Shared;
 pub use store::{SeenRequest, StoredMessage, Vendor};
 

@@ -13,13 +13,13 @@
 //! [`delivery::Delivery`] (it is verified), only a queue client can make a [`queue::Receipt`]
 //! (it is stored), and only a receipt becomes a 2xx.
 
+pub mod carry;
 pub mod clock;
 pub mod config;
 pub mod context;
 pub mod delivery;
 pub mod env;
 mod fetch;
-mod forward;
 pub mod gateway;
 pub mod host;
 pub mod http;
@@ -32,6 +32,7 @@ pub mod queue;
 mod rate;
 pub mod reader;
 pub mod redrive;
+pub mod sabotage;
 pub mod secret;
 pub mod source;
 pub mod spill;

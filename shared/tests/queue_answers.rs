@@ -1,9 +1,9 @@
 //! Every response fixture and every error code: class, retry, and whether the message may be stored.
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
-use hookmq_shared::queue::answer::{Accepted, Answer, Failure};
+use hookmq_shared::queue::answer::{Accepted, Answer, Failure, Scope};
 use hookmq_shared::queue::retry::Retry;
-use hookmq_shared::queue::{rocketmq, tdmq};
+use hookmq_shared::queue::{Class, rocketmq, tdmq};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -80,6 +80,13 @@ fn every_code_is_of_its_class() {
         assert_eq!(failure.maybe_stored, row["may_have_been_sent"] != "no", "{status} {code}");
         assert_eq!(failure.code.as_deref(), code.as_str(), "{status} {code}");
         assert_eq!(failure.request_id.as_deref(), Some("r-1"), "{status} {code}");
+        assert_eq!(failure.scope == Scope::Api, row["everywhere"].as_bool().unwrap(), "{status} {code}");
+        let is_final = matches!(failure.class, Class::Permanent | Class::TooLarge);
+        assert_eq!(
+            is_final,
+            row["about_message"].as_bool().unwrap(),
+            "{status} {code}: only the message's own"
+        );
         checked += 1;
     };
     for row in file["tencent"]["codes"].as_array().unwrap() {
@@ -112,6 +119,9 @@ fn a_message_id_needs_a_status_of_success_and_no_error() {
         (200, r#"{"Response":{"Error":null,"Error":{"Code":"X"},"MessageId":"1:2:3"}}"#, "ambiguous"),
         (200, r#"{"Response":{"MessageId":false,"RequestId":"r"}}"#, "ambiguous"),
         (200, r#"{"Response":{"MessageId":0,"RequestId":"r"}}"#, "ambiguous"),
+        (200, r#"{"Response":{"MessageId":-7,"RequestId":"r"}}"#, "ambiguous"),
+        (200, r#"{"Response":{"MessageId":0.0,"RequestId":"r"}}"#, "ambiguous"),
+        (200, r#"{"Response":{"MessageId":[7],"RequestId":"r"}}"#, "ambiguous"),
         (200, r#"{"Response":{"MessageId":"1:2:3","MessageId":"","RequestId":"r"}}"#, "ambiguous"),
         (200, r#"{"Response":{"MessageId":"1:2:3","ErrorMsg":"failed","ErrorMsg":""}}"#, "ambiguous"),
         (200, r#"{"Response":{"MessageId":"1:2:3","ErrorMsg":{"text":"failed"}}}"#, "transient"),
@@ -120,7 +130,14 @@ fn a_message_id_needs_a_status_of_success_and_no_error() {
         (200, "null", "ambiguous"),
         (200, r#"{"code":0,"codeDesc":"Success"}"#, "ambiguous"),
         (429, "slow down", "throttle"),
+        (402, "<html>", "quota"),
+        (407, "<html>", "config"),
+        (409, "<html>", "transient"),
         (413, "<html>", "too_large"),
+        (414, "<html>", "config"),
+        (423, "<html>", "transient"),
+        (431, "", "config"),
+        (494, "<html>", "config"),
         (504, "", "ambiguous"),
         (403, "<html>", "transient"),
     ] {
@@ -143,6 +160,7 @@ fn a_message_id_needs_a_status_of_success_and_no_error() {
         (200, r#"{"msg_id":0}"#, "ambiguous"),
         (200, "{}", "ambiguous"),
         (200, "", "ambiguous"),
+        (200, r#"{"code":0,"message":"success"}"#, "ambiguous"),
         (400, r#"{"code":"DMS.00400017","message":"m"}"#, "transient"),
         (403, "<html>", "transient"),
         (401, "<html>", "auth"),

@@ -188,7 +188,7 @@ async fn a_message_may_be_echoed_with_every_character_escaped() {
     let endless = format!(r#"{{"body":"{}","msg_id":"M1"}}"#, "x".repeat(1 << 20));
     let server = Server::start(vec![ok(&endless); 50]).await;
     let error = client(&server.url, &KEY).send(&hello(), seconds(1)).await.unwrap_err();
-    assert_eq!((error.class, error.maybe_stored), (Class::Ambiguous, true));
+    assert_eq!((error.class, error.maybe_stored, error.attempts), (Class::Config, true, 2));
 }
 
 #[tokio::test(start_paused = true)]
@@ -322,7 +322,12 @@ mod token_route {
             (status(404, "<html>"), Class::Config, 1..=1),
             (status(429, "{}"), Class::Throttle, 2..=5),
             (status(500, "{}"), Class::Transient, 3..=9),
-            (status(201, "{}"), Class::Transient, 3..=9),
+            (status(302, "<html>"), Class::Transient, 3..=9),
+            (status(300, r#"{"versions":{}}"#), Class::Config, 1..=1),
+            (status(301, "<html>"), Class::Config, 1..=1),
+            (status(410, "<html>"), Class::Config, 1..=1),
+            (status(423, "<html>"), Class::Transient, 3..=9),
+            (status(201, "{}"), Class::Config, 1..=1),
             (Step::Drop, Class::Transient, 3..=9),
             (Step::Hang, Class::Transient, 2..=9),
         ] {
@@ -332,7 +337,21 @@ mod token_route {
             assert_eq!((error.class, error.maybe_stored), (class, false), "{error}");
             assert!(attempts.contains(&error.attempts), "{error:?}");
             assert!(!error.detail.contains("pass word ü"), "{error}");
+            let address = format!("{}/v3/auth/tokens", iam.url);
+            assert!(class != Class::Config || error.detail.contains(&address), "{error}");
             assert_eq!(dms.connections(), 0);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_address_of_iam_is_taken_as_it_is_met() {
+        for path in ["", "/", "/v3", "/v3/", "/v3/auth/tokens", "/v3/auth/tokens/", "/auth/tokens"] {
+            let iam = Server::start([granted("T1", TOMORROW)]).await;
+            let dms = Server::start([ok(STORED)]).await;
+            let mut vars = login(&iam);
+            vars[0].1 = format!("{}{path}", iam.url);
+            client_of(&dms, &vars, &Wall::new()).send(&hello(), seconds(9)).await.unwrap();
+            assert_eq!(iam.seen()[0].line, "POST /v3/auth/tokens?nocatalog=1 HTTP/1.1", "{path}");
         }
     }
 

@@ -183,7 +183,7 @@ async fn what_the_queue_does_not_take_in_time_is_sent_later<Q: Vendored>(queue: 
 
 async fn every_class_has_its_place<Q: Vendored>(queue: fn(Context) -> Q) {
     let house = House::start("deadline = \"1500ms\"", queue).await;
-    let permanent = error::<Q>("InvalidParameterValue", ("DMS.10540003", 400));
+    let permanent = error::<Q>("InternalError.IllegalMessage", ("DMS.10540012", 400));
     let config = error::<Q>("ResourceNotFound.Topic", ("DMS.10540019", 404));
     let large = error::<Q>("FailedOperation.MaxMessageSizeError", ("DMS.10540011", 400));
     house.fail(permanent);
@@ -199,7 +199,7 @@ async fn every_class_has_its_place<Q: Vendored>(queue: fn(Context) -> Q) {
     assert_eq!(house.send("2", "[2]").await, 200);
     assert_eq!((house.names(Folder::Spill).len(), house.names(Folder::Dead).len()), (1, 0));
     // What turns out to be permanent while it waits is buried, its attempts counted.
-    house.fail(error::<Q>("InvalidParameterValue", ("DMS.10540003", 400)));
+    house.fail(error::<Q>("InternalError.IllegalMessage", ("DMS.10540012", 400)));
     let summary = house.redrive(queue, Options::default()).await;
     assert_eq!((summary.dead, summary.left()), (1, 0), "{summary:?}");
     let redriver = house.redriver(queue);
@@ -212,7 +212,10 @@ async fn every_class_has_its_place<Q: Vendored>(queue: fn(Context) -> Q) {
     // The topic's circuit is open, so another house.
     let house = House::start("deadline = \"1500ms\"", queue).await;
     house.fail(large);
-    assert_eq!(house.send("3", "[3]").await, 413, "too large even as a reference");
+    // What is small is not believed to be too large: no reference would be smaller.
+    assert_eq!(house.send("3", "[3]").await, 200);
+    assert_eq!((house.names(Folder::Spill).len(), house.names(Folder::Claims).len()), (1, 0));
+    assert!(house.names(Folder::Dead).is_empty());
 }
 
 async fn what_cannot_be_a_message_is_kept_for_somebody_to_look_at<Q: Vendored>(queue: fn(Context) -> Q) {
@@ -299,18 +302,19 @@ async fn nothing_is_deleted_without_a_receipt<Q: Vendored>(queue: fn(Context) ->
         assert_eq!(house.send("1", format!("[{n}]")).await, 200);
     }
     house.fail(FaultKind::NoId);
-    let options = Options { rate: 1000, concurrency: 1, ..Options::default() };
+    let options = Options { rate: Some(1000), concurrency: 1, ..Options::default() };
     let deadline = Instant::now() + Duration::from_secs(5);
     let summary = house.redriver(queue).run(&options, deadline).await.unwrap();
     assert_eq!((summary.sent, summary.left()), (0, 7), "{summary:?}");
     assert!(summary.failed > 0 && summary.stopped.is_some() && summary.oldest_age_s.is_some());
     assert_eq!(house.names(Folder::Spill).len(), 7);
-    assert_eq!(house.names(Folder::Retry).len(), summary.failed);
+    let tried = house.names(Folder::Retry).len();
+    assert!(tried > 0 && tried <= summary.failed, "{tried}: {summary:?}");
     house.heal();
-    // What failed is not due yet; the rest is sent.
+    // What was tried is not due yet; the rest is sent.
     let rest = house.redrive(queue, Options::default()).await;
-    assert_eq!((rest.sent, rest.waiting), (7 - summary.failed, summary.failed), "{rest:?}");
-    assert_eq!(house.redrive(queue, now()).await.sent, summary.failed);
+    assert_eq!((rest.sent, rest.waiting), (7 - tried, tried), "{rest:?}");
+    assert_eq!(house.redrive(queue, now()).await.sent, tried);
     assert!(house.names(Folder::Spill).is_empty() && house.names(Folder::Retry).is_empty());
     assert_eq!(house.queued().len(), 7);
     // An object that is none is left where it is.
@@ -328,7 +332,7 @@ async fn two_redrivers_lose_nothing<Q: Vendored>(queue: fn(Context) -> Q) {
     }
     house.heal();
     let (one, other) = (house.redriver(queue), house.redriver(queue));
-    let options = Options { rate: 10_000, ..Options::default() };
+    let options = Options { rate: Some(10_000), ..Options::default() };
     let (one, other) = tokio::join!(one.run(&options, soon()), other.run(&options, soon()));
     let (one, other) = (one.unwrap(), other.unwrap());
     assert!(one.sent + other.sent >= 20 && one.store_errors + other.store_errors == 0, "{one:?} {other:?}");

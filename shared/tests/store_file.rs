@@ -40,7 +40,7 @@ fn touch(root: &Path, name: &str) {
 async fn names(store: &Store, prefix: &str) -> Vec<String> {
     let (mut names, mut after) = (Vec::new(), None);
     loop {
-        let Page { entries, next } = store.list(prefix, after.as_deref(), soon()).await.unwrap();
+        let Page { entries, next } = store.list(prefix, after.as_deref(), MAX_PAGE, soon()).await.unwrap();
         names.extend(entries.into_iter().map(|entry| entry.name));
         match next {
             Some(_) => after = next,
@@ -56,7 +56,7 @@ async fn an_object_is_written_once_read_replaced_and_deleted() {
     let store = open(&root);
     assert_eq!(store.get(NAME, soon()).await, Ok(None));
     assert_eq!(store.head(NAME, soon()).await, Ok(None));
-    assert_eq!(store.list("", None, soon()).await, Ok(Page::default()));
+    assert_eq!(store.list("", None, MAX_PAGE, soon()).await, Ok(Page::default()));
     assert_eq!(store.delete(NAME, soon()).await, Ok(()));
     assert!(!root.exists(), "nothing is made before it is written to");
 
@@ -122,7 +122,10 @@ async fn names_that_lead_elsewhere_are_refused() {
         assert!(refused(store.delete(name, soon()).await.unwrap_err()), "{name}");
     }
     for prefix in ["../", "/", "a/../", ".tmp"] {
-        assert!(matches!(store.list(prefix, None, soon()).await, Err(StoreError::Name(_))), "{prefix}");
+        assert!(
+            matches!(store.list(prefix, None, MAX_PAGE, soon()).await, Err(StoreError::Name(_))),
+            "{prefix}"
+        );
     }
     assert_eq!(fs::read_to_string(dir.path().join("outside")).unwrap(), "secret");
     assert!(!root.exists());
@@ -145,7 +148,7 @@ async fn a_listing_is_in_the_order_of_a_buckets() {
     }
     for after in ["a", "a-c", "b/a-z", "b/a/z", "b/b", "b0", "zz"] {
         let want: Vec<&str> = all.iter().filter(|name| **name > after).copied().collect();
-        let page = store.list("", Some(after), soon()).await.unwrap();
+        let page = store.list("", Some(after), MAX_PAGE, soon()).await.unwrap();
         let got: Vec<&str> = page.entries.iter().map(|entry| entry.name.as_str()).collect();
         assert_eq!(got, want, "{after}");
         assert_eq!(page.next, None);
@@ -161,7 +164,7 @@ async fn pages_together_hold_every_object_once() {
         touch(dir.path(), name);
     }
     all.sort_unstable();
-    let page = store.list("spill/", None, soon()).await.unwrap();
+    let page = store.list("spill/", None, MAX_PAGE, soon()).await.unwrap();
     assert_eq!(page.entries.len(), MAX_PAGE);
     assert_eq!(page.next.as_ref(), Some(&all[MAX_PAGE - 1]));
     assert_eq!(names(&store, "spill/").await, all);
@@ -169,7 +172,7 @@ async fn pages_together_hold_every_object_once() {
     // A page's last object may be gone before the next page is asked for.
     let next = page.next.unwrap();
     store.delete(&next, soon()).await.unwrap();
-    let page = store.list("spill/", Some(&next), soon()).await.unwrap();
+    let page = store.list("spill/", Some(&next), MAX_PAGE, soon()).await.unwrap();
     assert_eq!(page.entries[0].name, all[MAX_PAGE]);
 
     // Exactly a page is the last one.
@@ -177,7 +180,7 @@ async fn pages_together_hold_every_object_once() {
         fs::remove_file(dir.path().join(name)).unwrap();
     }
     touch(dir.path(), &next);
-    let page = store.list("", None, soon()).await.unwrap();
+    let page = store.list("", None, MAX_PAGE, soon()).await.unwrap();
     assert_eq!((page.entries.len(), page.next), (MAX_PAGE, None));
 }
 
@@ -292,7 +295,7 @@ async fn past_the_deadline_nothing_is_waited_for() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
     touch(dir.path(), "a");
-    assert_eq!(store.list("", None, Instant::now()).await, Err(StoreError::TimedOut));
+    assert_eq!(store.list("", None, MAX_PAGE, Instant::now()).await, Err(StoreError::TimedOut));
     assert_eq!(store.put_new(NAME, bytes("x"), Instant::now()).await, Err(StoreError::TimedOut));
     assert!(StoreError::TimedOut.is_retryable());
 }

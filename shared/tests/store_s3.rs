@@ -13,7 +13,7 @@ use hookmq_shared::env::Env;
 use hookmq_shared::queue::credentials::Credentials;
 use hookmq_shared::secret::Secret;
 use hookmq_shared::store::s3::sign::{Head, path, query, sign};
-use hookmq_shared::store::{MAX_OBJECT, Store, StoreError, Written};
+use hookmq_shared::store::{MAX_OBJECT, MAX_PAGE, Store, StoreError, Written};
 use queue_support::{Seen, Server, Step, Wall, seconds, status};
 use tokio::time::Instant;
 
@@ -175,6 +175,66 @@ async fn a_store_without_conditions_is_written_to_without() {
 }
 
 #[tokio::test]
+async fn a_condition_that_is_refused_is_left_out() {
+    const BODY: &str = "<?xml version=\"1.0\"?><Error><Code>InvalidArgument</Code><Message>header If-None-Match is \
+                        not supported</Message></Error>";
+    let server = Server::start([status(400, BODY), etag(), etag()]).await;
+    let store = open(&server, Wall::new().clock());
+    for _ in 0..2 {
+        assert_eq!(store.put_new(NAME, bytes("a"), seconds(30)).await, Ok(Written::Created));
+    }
+    assert_eq!(has_condition(&server.seen()), [true, false, false], "once is enough");
+
+    // What is refused without the condition too was not refused because of it.
+    let server = Server::start([status(400, BODY), status(400, BODY), etag()]).await;
+    let store = open(&server, Wall::new().clock());
+    let error = store.put_new(NAME, bytes("a"), seconds(30)).await.unwrap_err();
+    assert!(matches!(error, StoreError::Other(_)), "{error}");
+    assert_eq!(store.put_new(NAME, bytes("a"), seconds(30)).await, Ok(Written::Created));
+    assert_eq!(has_condition(&server.seen()), [true, false, true]);
+    server.then([status(400, BODY)]);
+    assert!(matches!(store.put(NAME, bytes("a"), seconds(30)).await, Err(StoreError::Other(_))));
+    assert_eq!(server.seen().len(), 4, "there is nothing to leave out");
+}
+
+/// What is there already may be what a store is in conflict with, for as long as it is asked.
+#[tokio::test]
+async fn a_conflict_that_does_not_end_is_looked_into() {
+    let found = || Step::Raw("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n".into());
+    for code in ["ConcurrentModification", "OperationAborted", ""] {
+        let server = Server::start([error(409, code), found()]).await;
+        let store = open(&server, Wall::new().clock());
+        let soon = Instant::now() + Duration::from_millis(900);
+        assert_eq!(store.put_new(NAME, bytes("a"), soon).await, Ok(Written::Existed), "{code}");
+        assert!(server.seen()[1].line.starts_with("HEAD "));
+        for absent in [status(404, ""), status(403, "")] {
+            server.then([error(409, code), absent]);
+            let soon = Instant::now() + Duration::from_millis(900);
+            let error = store.put_new(NAME, bytes("a"), soon).await.unwrap_err();
+            assert!(matches!(error, StoreError::Unreachable(_)), "{error:?}");
+        }
+        // A write that replaces is not done because something is there.
+        let before = server.seen().len();
+        server.then([error(409, code)]);
+        let soon = Instant::now() + Duration::from_millis(900);
+        assert!(store.put(NAME, bytes("a"), soon).await.is_err(), "{code}");
+        assert_eq!(server.seen().len(), before + 1);
+    }
+}
+
+/// A store that lists in another order than S3 strands nothing.
+#[tokio::test]
+async fn a_listing_in_an_order_of_its_own_is_taken_as_it_comes() {
+    let server = Server::start([listing(true, &["spill/c", "spill/a"]), listing(false, &["spill/b"])]).await;
+    let store = open(&server, Wall::new().clock());
+    let first = store.list("spill/", None, MAX_PAGE, seconds(30)).await.unwrap();
+    let names: Vec<_> = first.entries.iter().map(|entry| entry.name.as_str()).collect();
+    assert_eq!((names, first.next.as_deref()), (vec!["spill/a", "spill/c"], Some("pre/fix/spill/a")));
+    let second = store.list("spill/", first.next.as_deref(), MAX_PAGE, seconds(30)).await.unwrap();
+    assert_eq!((second.entries.len(), second.next), (1, None));
+}
+
+#[tokio::test]
 async fn what_may_pass_is_tried_again_until_it_does() {
     let slow = Step::Answer(
         503,
@@ -185,6 +245,11 @@ async fn what_may_pass_is_tried_again_until_it_does() {
         slow,
         error(409, "ConditionalRequestConflict"),
         error(409, "OperationAborted"),
+        error(409, "ConcurrentModification"),
+        status(409, ""),
+        status(408, ""),
+        status(423, "locked"),
+        status(425, "too early"),
         error(500, "InternalError"),
         error(400, "RequestTimeout"),
         error(400, "BadDigest"),
@@ -234,7 +299,7 @@ async fn what_will_not_pass_is_not_tried_again_and_tells_what_it_is() {
         (error(403, "QuotaExceeded"), |e| matches!(e, Full(_))),
         (status(507, ""), |e| matches!(e, Full(_))),
         (error(400, "EntityTooLarge"), |e| matches!(e, TooLarge)),
-        (error(400, "InvalidRequest"), |e| matches!(e, Other(_))),
+        (error(418, "InvalidRequest"), |e| matches!(e, Other(_))),
         (status(204, ""), |e| matches!(e, Other(_))),
     ];
     for (step, is) in cases {
@@ -346,13 +411,20 @@ async fn head_and_delete_tell_what_is_there() {
     let head = |fields: &str| Step::Raw(format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n"));
     let length = "Content-Length: 77";
     let modified = "Last-Modified: Tue, 14 Nov 2023 22:13:20 GMT";
-    let server =
-        Server::start([head(modified), head(&format!("{length}\r\n{modified}")), status(404, "")]).await;
+    let server = Server::start([
+        head(modified),
+        head(&format!("{length}\r\n{modified}")),
+        head(length),
+        status(404, ""),
+    ])
+    .await;
     let store = open(&server, Wall::new().clock());
     let entry = store.head(NAME, seconds(30)).await.unwrap().unwrap();
     assert_eq!((entry.name.as_str(), entry.size, entry.modified.unix()), (NAME, 77, 1_700_000_000));
+    let entry = store.head(NAME, seconds(30)).await.unwrap().unwrap();
+    assert_eq!((entry.size, entry.modified.unix()), (77, 0), "without a time it is there all the same");
     assert_eq!(store.head(NAME, seconds(30)).await, Ok(None));
-    assert_eq!(server.seen().len(), 3, "one without a length is asked for again");
+    assert_eq!(server.seen().len(), 4, "one without a length is asked for again");
 
     server.then([
         Step::Raw("HTTP/1.1 204 No Content\r\n\r\n".into()),
@@ -367,7 +439,7 @@ async fn head_and_delete_tell_what_is_there() {
     }
     assert!(matches!(store.delete(NAME, seconds(30)).await, Err(StoreError::Denied(_))));
     assert!(matches!(store.delete(NAME, seconds(30)).await, Err(StoreError::Config(_))));
-    assert_eq!(server.seen()[3].line, "DELETE /hooks/pre/fix/spill/tdmq/github/00ff HTTP/1.1");
+    assert_eq!(server.seen()[4].line, "DELETE /hooks/pre/fix/spill/tdmq/github/00ff HTTP/1.1");
 }
 
 fn listing(is_truncated: bool, names: &[&str]) -> Step {
@@ -388,9 +460,9 @@ fn listing(is_truncated: bool, names: &[&str]) -> Step {
 async fn listings_go_on_where_the_last_one_ended() {
     let server = Server::start([listing(true, &["spill/a", "spill/b"]), listing(false, &["spill/c"])]).await;
     let store = open(&server, Wall::new().clock());
-    let first = store.list("spill/", None, seconds(30)).await.unwrap();
-    assert_eq!(first.next.as_deref(), Some("spill/b"));
-    let second = store.list("spill/", first.next.as_deref(), seconds(30)).await.unwrap();
+    let first = store.list("spill/", None, MAX_PAGE, seconds(30)).await.unwrap();
+    assert_eq!(first.next.as_deref(), Some("pre/fix/spill/b"));
+    let second = store.list("spill/", first.next.as_deref(), MAX_PAGE, seconds(30)).await.unwrap();
     assert_eq!((second.entries.len(), second.next), (1, None));
     assert_eq!(first.entries[0].name, "spill/a");
     let lines: Vec<_> = server.seen().into_iter().map(|seen| seen.line).collect();
@@ -406,7 +478,6 @@ async fn listings_go_on_where_the_last_one_ended() {
 #[tokio::test]
 async fn a_listing_that_lies_is_refused() {
     for lie in [
-        listing(false, &["dead/a"]),
         listing(true, &[]),
         listing(true, &["spill/a"]), // again and again
         status(200, "<html>login</html>"),
@@ -416,14 +487,14 @@ async fn a_listing_that_lies_is_refused() {
     ] {
         let server = Server::start([lie]).await;
         let store = open(&server, Wall::new().clock());
-        let lied = store.list("spill/", Some("spill/a"), seconds(30)).await;
+        let lied = store.list("spill/", Some("pre/fix/spill/a"), MAX_PAGE, seconds(30)).await;
         assert!(matches!(&lied, Err(StoreError::Corrupt(_))), "{lied:?}");
         assert_eq!(server.seen().len(), 1);
     }
     // One that was cut short is none.
     let cut = Step::Raw("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n<ListBucketResult>".into());
     let server = Server::start([cut, listing(false, &["spill/b"])]).await;
-    let page = open(&server, Wall::new().clock()).list("spill/", None, seconds(30)).await.unwrap();
+    let page = open(&server, Wall::new().clock()).list("spill/", None, MAX_PAGE, seconds(30)).await.unwrap();
     assert_eq!(page.entries.len(), 1);
 }
 
@@ -507,7 +578,7 @@ async fn against_a_real_store() {
     assert_eq!(store.get(NAME, seconds(60)).await, Ok(None));
     assert_eq!(store.head(NAME, seconds(60)).await, Ok(None));
     assert_eq!(store.delete(NAME, seconds(60)).await, Ok(()));
-    assert!(store.list("", None, seconds(60)).await.unwrap().entries.is_empty());
+    assert!(store.list("", None, MAX_PAGE, seconds(60)).await.unwrap().entries.is_empty());
 
     assert_eq!(store.put_new(NAME, bytes("one"), seconds(60)).await, Ok(Written::Created));
     assert_eq!(store.put_new(NAME, bytes("two"), seconds(60)).await, Ok(Written::Existed));
@@ -523,14 +594,14 @@ async fn against_a_real_store() {
     assert_eq!(store.put_new("dead/big", every_byte.clone(), seconds(60)).await, Ok(Written::Created));
     assert_eq!(store.get("dead/big", seconds(60)).await, Ok(Some(every_byte)));
 
-    let left = store.list("", None, seconds(60)).await.unwrap();
+    let left = store.list("", None, MAX_PAGE, seconds(60)).await.unwrap();
     let left: Vec<_> = left.entries.iter().map(|entry| (entry.name.as_str(), entry.size)).collect();
     assert_eq!(left, [("claims/b", 0), ("dead/big", 3_000_000), (NAME, 3)]);
 
     let missing = Store::open("SPILL_URL", "s3://no-such-bucket-here", &context).unwrap();
     assert!(matches!(missing.put_new(NAME, bytes("x"), seconds(60)).await, Err(StoreError::Config(_))));
     assert!(matches!(missing.get(NAME, seconds(60)).await, Err(StoreError::Config(_))));
-    assert!(matches!(missing.list("", None, seconds(60)).await, Err(StoreError::Config(_))));
+    assert!(matches!(missing.list("", None, MAX_PAGE, seconds(60)).await, Err(StoreError::Config(_))));
 }
 
 /// As above.
@@ -546,7 +617,7 @@ async fn listings_of_a_real_store() {
     }
     let (mut listed, mut after, mut pages) = (Vec::new(), None, 0);
     loop {
-        let page = store.list("list/", after.as_deref(), seconds(60)).await.unwrap();
+        let page = store.list("list/", after.as_deref(), MAX_PAGE, seconds(60)).await.unwrap();
         listed.extend(page.entries.into_iter().map(|entry| entry.name));
         (after, pages) = (page.next, pages + 1);
         if after.is_none() {
@@ -557,5 +628,5 @@ async fn listings_of_a_real_store() {
     for name in &names {
         assert_eq!(store.delete(name, seconds(60)).await, Ok(()));
     }
-    assert!(store.list("list/", None, seconds(60)).await.unwrap().entries.is_empty());
+    assert!(store.list("list/", None, MAX_PAGE, seconds(60)).await.unwrap().entries.is_empty());
 }

@@ -114,7 +114,7 @@ async fn raise_the_dead(world: &World) -> Fallible<()> {
     let config = Config::load(Reading::new(&env, Samples::Refused));
     let context = Context { env, clock: Clock::system(), random: Random::system() };
     let job = Job::new(config, &context)?;
-    let options = Options { dead: true, now: true, rate: 1000, ..Options::default() };
+    let options = Options { dead: true, now: true, rate: Some(1000), ..Options::default() };
     let dead = || objects(&world.site.store(), "dead").len();
     let (mut left, mut vain) = (dead(), 0);
     // Those that no message can be made of stay.

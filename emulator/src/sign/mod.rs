@@ -2,6 +2,7 @@
 //! shares nothing with this, so that one misreading of a specification cannot hide on both sides.
 
 pub(crate) mod sdk_hmac;
+pub(crate) mod sigv4;
 pub(crate) mod tc3;
 
 use std::fmt::Write as _;
@@ -69,7 +70,7 @@ fn hmac_sha256(key: &[u8], data: &str) -> Vec<u8> {
     mac.finalize().into_bytes().to_vec()
 }
 
-fn sha256_hex(data: &[u8]) -> String {
+pub(crate) fn sha256_hex(data: &[u8]) -> String {
     hex(&Sha256::digest(data))
 }
 

@@ -11,7 +11,7 @@ use crate::source::Source;
 const MAX_DEDUPE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// When a delivery goes to the spill store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mode {
     /// When the queue did not take it in time.
     OnFailure,

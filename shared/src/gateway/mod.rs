@@ -10,17 +10,17 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
+use crate::carry::Carrier;
 use crate::clock::Timestamp;
 use crate::config::{Config, Hook, Lookup};
 use crate::context::Context;
 use crate::fetch::Fetcher;
-use crate::forward::Forwarder;
 use crate::host::Service;
 use crate::http::{MAX_HEADER_BYTES, MAX_HEADERS, Request, Response};
 use crate::metrics::Metrics;
 use crate::problem::Problem;
 use crate::quarantine::Quarantine;
-use crate::queue::{Class, Client, Queue, Target, Vendor};
+use crate::queue::{Class, Client, EnvProblem, Queue, Target, Vendor};
 use crate::rate::Rates;
 use crate::secret::Resolver;
 use crate::spill::Spill;
@@ -51,13 +51,40 @@ pub struct Gateway<Q>(Arc<Inner<Q>>);
 struct Inner<Q> {
     config: Config,
     own: Vendor,
-    forwarders: Vec<Forwarder<Q>>,
+    carriers: Vec<Carrier<Q>>,
     quarantine: Option<Quarantine>,
     context: Context,
     fetcher: Fetcher,
     resolver: Resolver,
     rates: Rates,
     metrics: Metrics,
+}
+
+/// Where a gateway keeps what it cannot pass on.
+#[derive(Debug, Default)]
+pub struct Stores {
+    /// For deliveries; without it, what the queue does not take is answered 503.
+    pub spill: Option<Spill>,
+    /// For requests that failed verification.
+    pub quarantine: Option<Quarantine>,
+    /// What is wrong with those that are not there.
+    pub problems: Vec<EnvProblem>,
+}
+
+impl Stores {
+    /// The stores that the environment names.
+    pub fn from_env(context: &Context) -> Self {
+        let mut problems = Vec::new();
+        let spill = Spill::from_env(context).unwrap_or_else(|problem| {
+            problems.push(problem);
+            None
+        });
+        let quarantine = Quarantine::from_env(context).unwrap_or_else(|problem| {
+            problems.push(problem);
+            None
+        });
+        Self { spill, quarantine, problems }
+    }
 }
 
 impl<Q> Clone for Gateway<Q> {
@@ -77,13 +104,16 @@ impl<Q: Queue> Gateway<Q> {
     /// As [`new`](Self::new), and counts where it is told to.
     pub fn with_metrics(config: Config, queue: Q, context: Context, metrics: Metrics) -> Self {
         let own = queue.vendor();
-        Self::assemble(config, own, vec![(own.into(), queue)], context, metrics)
+        let stores = Stores::from_env(&context);
+        Self::assemble(config, own, vec![(own.into(), queue)], stores, context, metrics)
     }
 
-    fn assemble(
+    /// Puts parts together that are there already: a queue for each target, and the stores.
+    pub fn assemble(
         config: Config,
         own: Vendor,
         queues: Vec<(Target, Q)>,
+        stores: Stores,
         context: Context,
         metrics: Metrics,
     ) -> Self {
@@ -98,24 +128,20 @@ impl<Q: Queue> Gateway<Q> {
                 tracing::error!(problem = config.locate(target, &problem), "configuration");
             }
         }
-        let (spill, quarantine) = (Spill::from_env(&context), Quarantine::from_env(&context));
-        let stores = spill.as_ref().err().into_iter().chain(quarantine.as_ref().err());
-        let store = spill.iter().flatten().find_map(|spill| spill.store().problem());
-        for problem in config.problems.iter().chain(stores).chain(&store) {
+        let Stores { spill, quarantine, problems } = stores;
+        let store = spill.iter().find_map(|spill| spill.store().problem());
+        for problem in config.problems.iter().chain(&problems).chain(&store) {
             tracing::error!(%problem, "configuration");
         }
         let (fetcher, resolver) = (Fetcher::new(&context.env), Resolver::new(&context.env));
-        // Without the store, what it should have taken is answered 503: nothing is lost.
-        let spill = spill.unwrap_or(None);
-        let forwarder =
-            |(target, queue)| Forwarder { target, queue, spill: spill.clone(), context: context.clone() };
-        let forwarders = queues.into_iter().map(forwarder).collect();
-        let quarantine = quarantine.unwrap_or(None);
+        let carrier =
+            |(target, queue)| Carrier { target, queue, spill: spill.clone(), context: context.clone() };
+        let carriers = queues.into_iter().map(carrier).collect();
         let rates = Rates::default();
         Self(Arc::new(Inner {
             config,
             own,
-            forwarders,
+            carriers,
             quarantine,
             context,
             fetcher,
@@ -132,14 +158,14 @@ impl<Q: Queue> Gateway<Q> {
 
     /// The ways that the hook's deliveries go; what is wrong with one of them.
     fn lanes<'g>(&'g self, hook: &'g Hook) -> Result<Vec<Lane<'g, Q>>, Why> {
-        let Inner { config, own, forwarders, .. } = &*self.0;
+        let Inner { config, own, carriers, .. } = &*self.0;
         let wrong = |message| Why(CONFIG, message);
         let lane = |target: Target| {
-            let forwarder = forwarders.iter().find(|forwarder| forwarder.target == target);
-            let forwarder = forwarder.ok_or_else(|| wrong(format!("there is no target {target} here")))?;
+            let carrier = carriers.iter().find(|carrier| carrier.target == target);
+            let carrier = carrier.ok_or_else(|| wrong(format!("there is no target {target} here")))?;
             let recipe = hook.recipe(&target, &config.source_uri);
             let recipe = recipe.ok_or_else(|| wrong(format!("the hook has no topic for {target}")))?;
-            Ok((forwarder, recipe))
+            Ok((carrier, recipe))
         };
         hook.targets(*own).into_iter().map(lane).collect()
     }
@@ -240,7 +266,8 @@ impl Gateway<Client> {
             (target, queue)
         };
         let queues = targets.into_iter().map(queue).collect();
-        Self::assemble(config, vendor, queues, context.clone(), metrics)
+        let stores = Stores::from_env(context);
+        Self::assemble(config, vendor, queues, stores, context.clone(), metrics)
     }
 }
 
@@ -267,8 +294,8 @@ impl<Q: Queue> Service for Gateway<Q> {
 
     async fn prewarm(&self) {
         // At once, while the function starts: connecting is waiting.
-        join_all(self.0.forwarders.iter().map(|forwarder| forwarder.queue.prewarm())).await;
-        if let Some(spill) = self.0.forwarders.first().and_then(|forwarder| forwarder.spill.as_ref()) {
+        join_all(self.0.carriers.iter().map(|carrier| carrier.queue.prewarm())).await;
+        if let Some(spill) = self.0.carriers.first().and_then(|carrier| carrier.spill.as_ref()) {
             spill.prewarm().await;
         }
     }

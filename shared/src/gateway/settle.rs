@@ -5,9 +5,9 @@ use tokio::time::Instant;
 
 use super::verify::Why;
 use super::{Gateway, MAX_LOGGED_EVENT, RETRY_AFTER, RETRY_AFTER_REPAIR};
+use crate::carry::{Cargo, Carrier, Fate, Load, Report, UNRENDERABLE};
 use crate::config::Hook;
 use crate::delivery::Delivery;
-use crate::forward::{Fate, Forwarder, Times, UNRENDERABLE};
 use crate::http::Response;
 use crate::message::Recipe;
 use crate::problem::Problem;
@@ -16,7 +16,7 @@ use crate::source::Source;
 use crate::telemetry::{Line, Outcome};
 
 /// One of the ways that a hook's deliveries go.
-pub(super) type Lane<'g, Q> = (&'g Forwarder<Q>, Recipe<'g>);
+pub(super) type Lane<'g, Q> = (&'g Carrier<Q>, Recipe<'g>);
 
 impl<Q: Queue> Gateway<Q> {
     /// Finds a place for the delivery on every lane: the sender's ack means that it has them all.
@@ -42,10 +42,14 @@ impl<Q: Queue> Gateway<Q> {
             Why("rate", format!("more than the hook's {rate}")).tell(line);
             return (Outcome::Limited, Err(rate.problem(wait)));
         }
-        let ends = lanes.iter().map(|(forwarder, recipe)| async {
-            let mut times = Times::default();
-            let fate = forwarder.forward(hook, recipe, delivery, deadline, &mut times).await;
-            end_at(&forwarder.target, fate, times)
+        let ends = lanes.iter().map(|(carrier, recipe)| async {
+            let cargo = Cargo {
+                load: Load::Sender(delivery),
+                hook: Some(hook),
+                recipe: Some(recipe.clone()),
+                deadline,
+            };
+            end_at(&carrier.target, carrier.carry(cargo).await)
         });
         let ends = join_all(ends).await;
         finish(ends, source, delivery, line)
@@ -65,10 +69,12 @@ struct End<'t> {
     vendor_request_id: Option<String>,
     attempts: u32,
     maybe_stored: bool,
-    times: Times,
+    rendered: Option<Instant>,
+    sent: Option<Instant>,
 }
 
-fn end_at(target: &Target, fate: Fate, times: Times) -> End<'_> {
+fn end_at(target: &Target, report: Report) -> End<'_> {
+    let Report { fate, rendered, sent, .. } = report;
     let mut end = End {
         target,
         outcome: Outcome::Accepted,
@@ -80,7 +86,8 @@ fn end_at(target: &Target, fate: Fate, times: Times) -> End<'_> {
         vendor_request_id: None,
         attempts: 0,
         maybe_stored: false,
-        times,
+        rendered,
+        sent,
     };
     match fate {
         Fate::Queued(receipt) => {
@@ -107,12 +114,17 @@ fn end_at(target: &Target, fate: Fate, times: Times) -> End<'_> {
             (end.outcome, end.problem) = (Outcome::Unprocessable, Some(Problem::Unprocessable));
             (end.class, end.reason) = (Some(UNRENDERABLE), Some(error.to_string()));
         }
-        Fate::Refused(error) => {
+        Fate::Refused(error) | Fate::Failed(error) | Fate::Held(error) => {
             let problem = problem(&error);
             let is_too_large = problem == Problem::TooLarge;
             end.outcome = if is_too_large { Outcome::TooLarge } else { Outcome::Unavailable };
             end.problem = Some(problem);
             end.note(error);
+        }
+        // Ends of deliveries that come from the store, not from a sender.
+        Fate::NoMessage | Fate::StoreFailed(_) => {
+            let problem = Problem::Unavailable { retry_after: RETRY_AFTER };
+            (end.outcome, end.problem) = (Outcome::Unavailable, Some(problem));
         }
     }
     end
@@ -175,8 +187,8 @@ fn finish(
             end.log(line);
         }
     }
-    line.rendered = ends.iter().filter_map(|end| end.times.rendered).max();
-    line.sent = ends.iter().filter_map(|end| end.times.sent).max();
+    line.rendered = ends.iter().filter_map(|end| end.rendered).max();
+    line.sent = ends.iter().filter_map(|end| end.sent).max();
     line.attempts = ends.iter().map(|end| end.attempts).sum();
     line.maybe_stored = ends.iter().any(|end| end.maybe_stored);
     // Only what may stand in a header field goes there: the id is the vendor's text.

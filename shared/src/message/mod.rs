@@ -13,6 +13,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::delivery::Delivery;
+use crate::json;
 pub use template::{Place, Placeholder, RenderError, Template, TemplateError};
 
 /// How the body is carried.
@@ -46,6 +47,37 @@ pub struct Message {
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Message({} to {}, {} bytes)", self.id, self.topic, self.text.len())
+    }
+}
+
+/// The property that says where the body is; messages have it for every queue.
+const DATAREF: &str = "CE_dataref";
+
+impl Message {
+    /// Where the body is, of a message that refers to it.
+    pub fn dataref(&self) -> Option<&str> {
+        let found = self.properties.iter().find(|(name, _)| name == DATAREF);
+        found.map(|(_, address)| address.as_str())
+    }
+
+    /// The same message, which refers to `dataref`. One that carries its body is left as it is.
+    #[must_use]
+    pub fn referring_to(&self, dataref: &str) -> Self {
+        let mut message = self.clone();
+        let Some(old) = self.dataref().filter(|old| *old != dataref) else { return message };
+        let member = |address: &str| {
+            let mut member = ",\"dataref\":".to_owned();
+            json::write_string(&mut member, address);
+            member
+        };
+        // The first one is the attribute: in the values before it quotes are escaped.
+        message.text = self.text.replacen(&member(old), &member(dataref), 1);
+        for (name, value) in &mut message.properties {
+            if name == DATAREF {
+                dataref.clone_into(value);
+            }
+        }
+        message
     }
 }
 
@@ -213,6 +245,19 @@ pub(crate) mod tests {
         assert_eq!(property("CE_partitionkey"), Some("1"));
         assert_eq!(property("CE_webhookheaders"), None);
         assert_eq!(message.properties.len(), 11);
+    }
+
+    #[test]
+    fn a_reference_can_be_moved() {
+        let mut event = delivery(br#"{"a":1}"#, Some("application/json"));
+        event.event = Some(r#"x","dataref":"file:///a"#.into());
+        let topic = Template::parse("t").unwrap();
+        let recipe = recipe(&topic, Format::CloudEvents);
+        let message = recipe.refer(&event, "file:///a").unwrap();
+        assert_eq!(message.dataref(), Some("file:///a"));
+        assert_eq!(message.referring_to("s3://b/\"c"), recipe.refer(&event, "s3://b/\"c").unwrap());
+        let whole = recipe.render(&event).unwrap();
+        assert_eq!((whole.dataref(), whole.referring_to("s3://b/c")), (None, whole.clone()));
     }
 
     #[test]

@@ -16,8 +16,8 @@ const MAX_TEXT: usize = 512;
 /// Characters of an id or code kept.
 const MAX_ID: usize = 256;
 
-/// Longest wait that a vendor is believed to mean.
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+/// Longest wait that a vendor is believed to mean: what waits is tried once an hour at least.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
 
 /// A vendor's HTTP answer, read to its end.
 #[derive(Clone, Debug, Default)]
@@ -56,10 +56,12 @@ impl Answer {
         matches!(self.status, 200..300)
     }
 
-    /// The id at `path`: a string, as the documents say. `false` or `0` names no stored message.
+    /// The id at `path`: a string, as the documents say, or a number. `false` and `0` name no stored
+    /// message.
     pub(super) fn id(&self, path: &str) -> Option<String> {
-        let raw = json::find(&self.body, path).ok().flatten()?;
-        id(&serde_json::from_str::<String>(raw.get()).ok()?)
+        let raw = json::find(&self.body, path).ok().flatten()?.get();
+        let is_number = raw.parse().is_ok_and(|number: f64| number > 0.0);
+        if is_number { id(raw) } else { id(&serde_json::from_str::<String>(raw).ok()?) }
     }
 
     /// Whether anything but `null` and a blank string is at `path`. A body that is no JSON or gives the
@@ -72,19 +74,42 @@ impl Answer {
     /// The failure that an answer is whose body is not the API's: it comes from something on the
     /// way, and only statuses that mean the same from anybody are believed.
     pub(super) fn foreign(&self) -> Failure {
-        let class = match self.status {
-            200..300 | 408 | 504 => Class::Ambiguous,
-            401 => Class::Auth,
-            413 | 414 | 494 => Class::TooLarge,
-            429 => Class::Throttle,
-            _ => Class::Transient,
+        let unread = self.is_2xx();
+        let (class, scope) = match self.status {
+            200..300 | 408 | 504 => (Class::Ambiguous, Scope::Topic),
+            401 => (Class::Auth, Scope::Topic),
+            402 => (Class::Quota, Scope::Topic),
+            // The proxy's own log-in.
+            407 => (Class::Config, Scope::Api),
+            413 => (Class::TooLarge, Scope::Topic),
+            status if is_about_head(status) => (Class::Config, Scope::Api),
+            429 => (Class::Throttle, Scope::Topic),
+            _ => (Class::Transient, Scope::Topic),
+        };
+        let detail = match self.coding() {
+            Some(coding) => {
+                let coding = clean(coding, &[]);
+                format!(
+                    "status {}, and the answer is compressed ({coding}), which was not asked for",
+                    self.status
+                )
+            }
+            None => format!("status {} with a body that is not the API's", self.status),
         };
         Failure {
             maybe_stored: class == Class::Ambiguous || self.status >= 500,
             retry_after: self.retry_after(),
-            ..Failure::new(class, format!("status {} with a body that is not the API's", self.status))
+            scope,
+            unread,
+            ..Failure::new(class, detail)
         }
     }
+}
+
+/// Whether a status is about the address or the header fields of a request: those are of one size
+/// whatever the message, so no message is too large by it.
+pub(super) const fn is_about_head(status: u16) -> bool {
+    matches!(status, 414 | 431 | 494)
 }
 
 /// The vendor named the stored message.
@@ -101,6 +126,15 @@ pub(super) struct Exchange {
     pub answer: Answer,
     /// What the vendor says by it.
     pub meaning: Result<Accepted, Failure>,
+}
+
+/// How far the cause of a failure reaches, where the next message meets it too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Messages to the same topic; what is not known for certain reaches no further.
+    Topic,
+    /// Messages to any topic.
+    Api,
 }
 
 /// One attempt that did not store the message, as far as we know.
@@ -122,6 +156,10 @@ pub struct Failure {
     pub server_time: Option<Timestamp>,
     /// Whether no connection could be made.
     pub unreachable: bool,
+    /// Which messages will meet the same.
+    pub scope: Scope,
+    /// Whether it may be a success that we cannot read: an answer came, and what it says is lost.
+    pub unread: bool,
 }
 
 impl Failure {
@@ -136,6 +174,8 @@ impl Failure {
             maybe_stored: false,
             server_time: None,
             unreachable: false,
+            scope: Scope::Topic,
+            unread: false,
         }
     }
 }
@@ -145,7 +185,9 @@ impl From<TransportError> for Failure {
         let unreachable = matches!(error, TransportError::Connect(..));
         let unwritten = unreachable || matches!(error, TransportError::Busy);
         let class = if unwritten { Class::Transient } else { Class::Ambiguous };
-        Self { unreachable, maybe_stored: !unwritten, ..Self::new(class, clean(&error.to_string(), &[])) }
+        let unread = matches!(error, TransportError::TooLong(_) | TransportError::Unreadable(_));
+        let failure = Self::new(class, clean(&error.to_string(), &[]));
+        Self { unreachable, unread, maybe_stored: !unwritten, ..failure }
     }
 }
 
@@ -228,6 +270,7 @@ mod tests {
         assert_eq!(answer(&[("retry-after", " 7 ")]), Some(Duration::from_secs(7)));
         assert_eq!(answer(&[("retry-after", then), ("date", now)]), Some(Duration::from_secs(30)));
         assert_eq!(answer(&[("retry-after", now), ("date", then)]), Some(Duration::ZERO));
+        assert_eq!(answer(&[("retry-after", "86400")]), Some(MAX_RETRY_AFTER));
         assert_eq!(answer(&[("retry-after", then)]), None);
         assert_eq!(answer(&[("retry-after", "soon")]), None);
     }

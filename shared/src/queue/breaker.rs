@@ -1,6 +1,6 @@
 //! Circuits: what is known to fail is not tried again for a while.
 //!
-//! A circuit is as narrow as its cause: one key, one topic, one endpoint. While it is open, sends end
+//! A circuit is as narrow as its cause: one key, one topic, one API, one endpoint. While it is open, sends end
 //! at once with the failure that opened it. When its time is over, one send is the probe; the others
 //! go on ending at once until the probe tells. DMS locks a key for five minutes after five failed
 //! signatures in a row, so a wrong key must not be tried with every delivery.
@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Class;
-use super::answer::Failure;
+use super::answer::{Failure, Scope};
 use super::endpoint::Endpoint;
 
 /// A little over the time for which DMS locks a key.
@@ -23,6 +23,10 @@ const SHORT_OPEN: Duration = Duration::from_secs(30);
 
 /// Failed connections in a row that open an endpoint's circuit.
 const UNREACHABLE: u32 = 3;
+
+/// Answers of success in a row that name no message, until an API's circuit opens: each may be a copy of
+/// a message, the second confirms that it is a habit.
+const UNREAD: u32 = 2;
 
 /// Long enough to spare a dead endpoint, short enough for one that restarts.
 const ENDPOINT_OPEN: Duration = Duration::from_secs(5);
@@ -38,15 +42,46 @@ pub(super) type Fingerprint = [u8; 32];
 pub(super) enum Circuit {
     Key(Fingerprint),
     Topic(String),
+    /// What the endpoint says, to whatever message.
+    Api(Endpoint),
+    /// That it can be reached.
     Endpoint(Endpoint),
+}
+
+/// What a send goes over: all that may be broken for the next one, too.
+#[derive(Clone, Debug)]
+pub(super) struct Way {
+    pub key: Fingerprint,
+    pub topic: String,
+    pub endpoint: Endpoint,
+}
+
+impl Way {
+    /// All of its circuits.
+    pub(super) fn circuits(&self) -> [Circuit; 4] {
+        let [key, topic, api] = self.told();
+        [key, topic, api, Circuit::Endpoint(self.endpoint.clone())]
+    }
+
+    /// Those that an answer opens.
+    pub(super) fn told(&self) -> [Circuit; 3] {
+        [Circuit::Key(self.key), Circuit::Topic(self.topic.clone()), Circuit::Api(self.endpoint.clone())]
+    }
 }
 
 struct State {
     until: Instant,
     probing: bool,
-    /// Failed connections in a row, for an endpoint.
-    unreachable: u32,
+    /// What opens the circuit once there are enough in a row; `None` where one was enough.
+    count: Option<Count>,
     why: Failure,
+}
+
+/// Failures that prove nothing one by one.
+#[derive(Clone, Copy)]
+struct Count {
+    seen: u32,
+    enough: u32,
 }
 
 /// The circuits of one client.
@@ -79,44 +114,57 @@ impl Breaker {
         Ok(Permit { breaker: self, probed })
     }
 
-    /// The failure that opened `key`'s circuit after the send was admitted.
-    pub(super) fn opened(&self, key: Fingerprint) -> Option<Failure> {
+    /// The failure that opened one of `circuits` after the send was admitted.
+    pub(super) fn opened(&self, circuits: &[Circuit]) -> Option<Failure> {
         let now = Instant::now();
-        self.states().get(&Circuit::Key(key)).filter(|state| state.until > now).map(|s| s.refusal(now))
+        let states = self.states();
+        let open = |state: &&State| state.is_broken() && state.until > now;
+        circuits.iter().filter_map(|c| states.get(c)).find(open).map(|state| state.refusal(now))
     }
 
-    /// A message was stored: all of `circuits` work.
-    pub(super) fn close(&self, circuits: &[Circuit]) {
+    /// A message was stored: all of `way` works.
+    pub(super) fn close(&self, way: &Way) {
         let mut states = self.states();
-        for circuit in circuits {
-            states.remove(circuit);
-        }
-    }
-
-    /// Whether an attempt reached `endpoint`, which decides over its circuit.
-    pub(super) fn reached(&self, endpoint: &Endpoint, failure: &Failure) {
-        let circuit = Circuit::Endpoint(endpoint.clone());
-        let mut states = self.states();
-        if !failure.unreachable {
+        for circuit in way.circuits() {
             states.remove(&circuit);
-            return;
-        }
-        let now = Instant::now();
-        let state = states.entry(circuit).or_insert_with(|| State::new(now, failure));
-        state.unreachable += 1;
-        if state.is_broken() {
-            state.until = now + ENDPOINT_OPEN;
         }
     }
 
-    /// A send over `key` and `topic` ended with `failure`, which opens a circuit if it is of a kind
-    /// that the next send would meet again.
-    pub(super) fn failed(&self, key: Fingerprint, topic: &str, failure: &Failure) {
+    /// What an attempt over `endpoint` met, which decides over the endpoint's circuits: whether it was
+    /// reached, and whether its answers can be read. If they cannot, for the second time in a row, what
+    /// to tell instead of `failure`.
+    pub(super) fn reached(&self, endpoint: &Endpoint, failure: &Failure) -> Option<Failure> {
+        let mut states = self.states();
+        let circuit = Circuit::Endpoint(endpoint.clone());
+        if failure.unreachable {
+            count(&mut states, circuit, UNREACHABLE, ENDPOINT_OPEN, failure);
+            return None;
+        }
+        states.remove(&circuit);
+        let circuit = Circuit::Api(endpoint.clone());
+        if failure.unread {
+            let unreadable = unreadable(failure);
+            return count(&mut states, circuit, UNREAD, SHORT_OPEN, &unreadable).then_some(unreadable);
+        }
+        // The API's own words can be read again; what anybody else says of it proves nothing.
+        if failure.code.is_some() && states.get(&circuit).is_some_and(|state| state.count.is_some()) {
+            states.remove(&circuit);
+        }
+        None
+    }
+
+    /// A send over `way` ended with `failure`, which opens a circuit if it is of a kind that the next
+    /// send would meet again.
+    pub(super) fn failed(&self, way: &Way, failure: &Failure) {
+        let [key, topic, api] = way.told();
         let (circuit, open) = match failure.class {
             // A clock that cannot be corrected fails signatures like a wrong key does.
-            Class::Auth | Class::ClockSkew => (Circuit::Key(key), AUTH_OPEN),
-            Class::AuthRefresh => (Circuit::Key(key), SHORT_OPEN),
-            Class::Config | Class::Permission => (Circuit::Topic(topic.to_owned()), SHORT_OPEN),
+            Class::Auth | Class::ClockSkew => (key, AUTH_OPEN),
+            Class::AuthRefresh => (key, SHORT_OPEN),
+            Class::Config | Class::Permission | Class::Quota if failure.scope == Scope::Api => {
+                (api, SHORT_OPEN)
+            }
+            Class::Config | Class::Permission | Class::Quota => (topic, SHORT_OPEN),
             _ => return,
         };
         let now = Instant::now();
@@ -133,7 +181,7 @@ impl Breaker {
 
 impl State {
     fn new(until: Instant, why: &Failure) -> Self {
-        Self { until, probing: false, unreachable: 0, why: why.clone() }
+        Self { until, probing: false, count: None, why: why.clone() }
     }
 
     /// Why nothing is sent over it now.
@@ -147,10 +195,40 @@ impl State {
         }
     }
 
-    /// Not so after a connection or two that could not be made.
+    /// Not so after a connection or two that could not be made, or one answer that could not be read.
     fn is_broken(&self) -> bool {
-        self.unreachable == 0 || self.unreachable >= UNREACHABLE
+        self.count.is_none_or(|count| count.seen >= count.enough)
     }
+}
+
+/// Counts one more failure in a row towards `circuit`, which opens with enough of them. Whether it did.
+fn count(
+    states: &mut HashMap<Circuit, State>,
+    circuit: Circuit,
+    enough: u32,
+    open: Duration,
+    failure: &Failure,
+) -> bool {
+    let now = Instant::now();
+    let state = states
+        .entry(circuit)
+        .or_insert_with(|| State { count: Some(Count { seen: 0, enough }), ..State::new(now, failure) });
+    if let Some(count) = &mut state.count {
+        count.seen = count.seen.saturating_add(1);
+    }
+    let is_broken = state.is_broken();
+    if is_broken {
+        state.until = now + open;
+        state.why = failure.clone();
+    }
+    is_broken
+}
+
+/// What it is when answers of success cannot be read time after time: something stands between that a
+/// person has to look at, and each further attempt would be a further copy.
+fn unreadable(failure: &Failure) -> Failure {
+    let detail = format!("messages may be stored, but the answers cannot be read: {}", failure.detail);
+    Failure { class: Class::Config, detail, scope: Scope::Api, ..failure.clone() }
 }
 
 /// A probe that ended, however it ended, makes room for the next one.
@@ -171,6 +249,11 @@ mod tests {
 
     use super::*;
 
+    fn way(topic: &str) -> Way {
+        let endpoint = Endpoint::parse("https://a.example", false).unwrap();
+        Way { key: [1; 32], topic: topic.into(), endpoint }
+    }
+
     fn failure(class: Class) -> Failure {
         Failure { maybe_stored: true, ..Failure::new(class, "why") }
     }
@@ -179,7 +262,7 @@ mod tests {
     async fn a_key_is_left_alone_and_then_probed_once() {
         let breaker = Breaker::default();
         let key = [Circuit::Key([1; 32]), Circuit::Topic("t".into())];
-        breaker.failed([1; 32], "t", &failure(Class::Auth));
+        breaker.failed(&way("t"), &failure(Class::Auth));
         advance(Duration::from_secs(300)).await;
         let refused = breaker.admit(&key).err().unwrap();
         assert_eq!((refused.class, refused.maybe_stored), (Class::Auth, false));
@@ -191,13 +274,13 @@ mod tests {
         assert!(breaker.admit(&key).is_err(), "one probe at a time");
         drop(probe);
         let probe = breaker.admit(&key).ok().unwrap();
-        breaker.failed([1; 32], "t", &failure(Class::Auth));
+        breaker.failed(&way("t"), &failure(Class::Auth));
         drop(probe);
         assert!(breaker.admit(&key).is_err(), "a failed probe opens the circuit again");
 
         advance(AUTH_OPEN).await;
         let probe = breaker.admit(&key).ok().unwrap();
-        breaker.close(&key);
+        breaker.close(&way("t"));
         drop(probe);
         assert!(breaker.admit(&key).is_ok() && breaker.admit(&key).is_ok());
     }
@@ -214,16 +297,17 @@ mod tests {
             (Permission, false, true),
             (Permanent, false, false),
             (TooLarge, false, false),
-            (Quota, false, false),
+            (Quota, false, true),
             (ClockSkew, true, false),
             (Throttle, false, false),
             (Transient, false, false),
             (Ambiguous, false, false),
         ] {
             let breaker = Breaker::default();
-            breaker.failed([1; 32], "t", &failure(class));
+            breaker.failed(&way("t"), &failure(class));
             assert_eq!(breaker.admit(&[Circuit::Key([1; 32])]).is_err(), key, "{class:?}");
             assert_eq!(breaker.admit(&[Circuit::Topic("t".into())]).is_err(), topic, "{class:?}");
+            assert!(breaker.admit(&way("other").told()[1..]).is_ok(), "{class:?}: one topic's is no other's");
             advance(if class == ClockSkew { AUTH_OPEN } else { SHORT_OPEN }).await;
             assert!(breaker.admit(&[Circuit::Key([1; 32]), Circuit::Topic("t".into())]).is_ok());
         }
@@ -235,7 +319,11 @@ mod tests {
         let endpoint = Endpoint::parse("https://a.example", false).unwrap();
         let circuit = [Circuit::Endpoint(endpoint.clone())];
         let dead = Failure { unreachable: true, ..failure(Class::Transient) };
-        let unreachable = |times| (0..times).for_each(|_| breaker.reached(&endpoint, &dead));
+        let unreachable = |times| {
+            for _ in 0..times {
+                assert_eq!(breaker.reached(&endpoint, &dead), None);
+            }
+        };
         unreachable(2);
         breaker.reached(&endpoint, &failure(Class::Ambiguous));
         unreachable(2);
@@ -247,5 +335,44 @@ mod tests {
         unreachable(1);
         drop(probe);
         assert!(breaker.admit(&circuit).is_err(), "one failed probe is enough");
+    }
+    #[tokio::test(start_paused = true)]
+    async fn what_is_the_same_for_all_topics_stops_all_of_them() {
+        for class in [Class::Config, Class::Permission, Class::Quota] {
+            let breaker = Breaker::default();
+            breaker.failed(&way("t"), &Failure { scope: Scope::Api, ..failure(class) });
+            assert!(breaker.admit(&way("other").circuits()).is_err(), "{class:?}");
+            // What another send meets meanwhile does not close it.
+            let code = Some("InternalError".to_owned());
+            breaker.reached(&way("t").endpoint, &Failure { code, ..failure(Class::Transient) });
+            assert!(breaker.opened(&way("other").told()).is_some(), "{class:?}");
+            advance(SHORT_OPEN).await;
+            assert!(breaker.admit(&way("other").circuits()).is_ok(), "{class:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn answers_that_cannot_be_read_count_in_a_row() {
+        let breaker = Breaker::default();
+        let Way { endpoint, .. } = way("t");
+        let unread = Failure { unread: true, ..failure(Class::Ambiguous) };
+        let cut = failure(Class::Ambiguous);
+        let readable = Failure { code: Some("X".to_owned()), ..failure(Class::Transient) };
+        assert_eq!(breaker.reached(&endpoint, &unread), None);
+        breaker.reached(&endpoint, &readable);
+        assert_eq!(breaker.reached(&endpoint, &unread), None, "not in a row");
+        breaker.reached(&endpoint, &cut);
+        assert!(breaker.admit(&way("t").circuits()).is_ok());
+        let told = breaker.reached(&endpoint, &unread).unwrap();
+        assert_eq!((told.class, told.scope, told.maybe_stored), (Class::Config, Scope::Api, true));
+        let refused = breaker.admit(&way("other").circuits()).err().unwrap();
+        assert_eq!((refused.class, refused.maybe_stored), (Class::Config, false));
+        advance(SHORT_OPEN).await;
+        let probe = breaker.admit(&way("t").circuits()).ok().unwrap();
+        assert!(breaker.reached(&endpoint, &unread).is_some(), "one failed probe is enough");
+        drop(probe);
+        assert!(breaker.admit(&way("t").circuits()).is_err());
+        breaker.close(&way("t"));
+        assert!(breaker.admit(&way("t").circuits()).is_ok());
     }
 }

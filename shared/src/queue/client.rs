@@ -33,6 +33,13 @@ impl Queue for Client {
         }
     }
 
+    fn takes(&self, message: &Message) -> Result<(), SendError> {
+        match self {
+            Self::Tdmq(client) => client.takes(message),
+            Self::Rocketmq(client) => client.takes(message),
+        }
+    }
+
     async fn send(&self, message: &Message, deadline: Instant) -> Result<Receipt, SendError> {
         match self {
             Self::Tdmq(client) => client.send(message, deadline).await,

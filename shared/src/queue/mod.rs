@@ -6,6 +6,7 @@ mod client;
 pub mod credentials;
 pub(crate) mod digest;
 pub mod endpoint;
+mod plain;
 pub mod probe;
 pub mod retry;
 pub mod rocketmq;
@@ -61,6 +62,11 @@ pub trait Queue: Clone + Send + Sync + 'static {
     /// Whose it is.
     fn vendor(&self) -> Vendor;
 
+    /// Whether the queue may take the message: what [`send`](Self::send) looks at first, without asking
+    /// anybody. [`Class::TooLarge`] where the message has to be another one; a message that only refers
+    /// to its body never is too large for the vendor's own limits.
+    fn takes(&self, message: &Message) -> Result<(), SendError>;
+
     /// Sends one message: signs, sends, and retries by error class until `deadline`. Returns only
     /// when the vendor named the stored message, or when there is nothing more to try in time.
     fn send(
@@ -110,15 +116,17 @@ pub struct Receipt {
 pub enum Class {
     /// Larger than the queue takes. User action: lower `max_body`, or use the claim check.
     TooLarge,
-    /// The vendor refuses this message or request. User action: look at the code in the log.
+    /// The vendor refuses this message, and would take another one. User action: look at the code in
+    /// the log.
     Permanent,
-    /// Topic, instance, project, region or endpoint is wrong. User action: correct the configuration.
+    /// Topic, instance, project, region, endpoint or something on the way is wrong, or what the vendor
+    /// refuses may well be the same in every message. User action: correct the configuration.
     Config,
     /// The credentials are wrong or locked. User action: correct them; the client stops using them.
     Auth,
     /// The credentials may not do this. User action: grant the permission.
     Permission,
-    /// A quota is used up or the account is in arrears. User action: raise it, or pay.
+    /// A quota is used up, a disk is full, or the account is in arrears. User action: raise it, or pay.
     Quota,
     /// The token or temporary key is out of date; retried once with a new one.
     AuthRefresh,

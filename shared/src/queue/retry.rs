@@ -7,6 +7,7 @@
 //! | `auth` | once, if the credentials have changed meanwhile |
 //! | `auth_refresh`, `clock_skew` | once, signed afresh |
 //! | `throttle`, `transient`, `ambiguous` | until the deadline |
+//! | `ambiguous` where an answer came that cannot be read | once; then it is `config` |
 //!
 //! Waiting times are drawn from the whole of a doubling range ("full jitter"), so that functions
 //! which failed together do not come back together.
@@ -18,11 +19,13 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::answer::{Accepted, Failure};
-use super::breaker::{Breaker, Circuit, Fingerprint};
+use super::breaker::{Breaker, Circuit, Fingerprint, Way};
 use super::endpoint::Endpoint;
 use super::{Class, EnvProblem, Receipt, SendError, Stored};
 use crate::clock::Timestamp;
 use crate::context::Context;
+use crate::env::Env;
+use crate::reader::parse_size;
 
 /// An attempt gets at most this, even if there is more time: a vendor that did not answer by then
 /// answers the next attempt sooner.
@@ -42,6 +45,10 @@ const THROTTLE_BASE: Duration = Duration::from_secs(1);
 
 /// Last range.
 const MAX_WAIT: Duration = Duration::from_secs(10);
+
+/// A smaller request is too large for nobody, a message that refers to its body least of all: whoever
+/// says so has a limit that somebody set wrong.
+const NEVER_TOO_LARGE: usize = 64 << 10;
 
 /// A vendor's time further away than this is no clock that runs wrong, it is no clock.
 const MAX_OFFSET: i64 = 24 * 60 * 60 * 1000;
@@ -101,6 +108,9 @@ pub(super) trait Outgoing {
         deadline: Instant,
     ) -> impl Future<Output = Result<Self::Config, EnvProblem>> + Send;
 
+    /// Bytes of the message in the request.
+    fn size(&self) -> usize;
+
     /// Signs and sends once.
     fn attempt(
         &self,
@@ -130,7 +140,8 @@ impl Courier {
         deadline: Instant,
     ) -> Result<Receipt, SendError> {
         let mut config = message.config(false, deadline).await?;
-        let mut permits = vec![self.breaker.admit(&circuits(&config, topic))?];
+        let mut way = way(&config, topic);
+        let mut permits = vec![self.breaker.admit(&way.circuits())?];
         let (mut attempts, mut maybe_stored) = (0, false);
         let (mut met, mut is_last) = (Vec::new(), false);
         let mut last: Option<Failure> = None;
@@ -146,15 +157,17 @@ impl Courier {
                 // Whatever broke the last attempt may have broken the other idle connections too.
                 fresh: last.is_some_and(|f| matches!(f.class, Class::Transient | Class::Ambiguous)),
             };
-            let failure = match message.attempt(&config, attempt).await {
+            let mut failure = match message.attempt(&config, attempt).await {
                 Ok(Accepted { message_id, request_id }) => {
-                    self.breaker.close(&circuits(&config, topic));
+                    self.breaker.close(&way);
                     return Ok(Receipt { message_id, request_id, attempts, _stored: Stored(()) });
                 }
-                Err(failure) => failure,
+                Err(failure) => bounded(failure, message.size()),
             };
             maybe_stored |= failure.maybe_stored;
-            self.breaker.reached(config.endpoint(), &failure);
+            if let Some(unreadable) = self.breaker.reached(&way.endpoint, &failure) {
+                failure = unreadable;
+            }
             self.learn_offset(&failure);
 
             let refused = matches!(failure.class, Class::Auth | Class::AuthRefresh);
@@ -172,7 +185,7 @@ impl Courier {
             let Some((next, room)) = next.ok().filter(again).zip(room) else {
                 // What another signature may cure proves nothing until that one has failed too.
                 if !first || failure.class.retry() != Retry::Once {
-                    self.breaker.failed(config.key(), topic, &failure);
+                    self.breaker.failed(&way, &failure);
                 }
                 return Err(error(failure, attempts, maybe_stored));
             };
@@ -181,13 +194,14 @@ impl Courier {
                 permits.push(admitted.map_err(|f| error(f, attempts, maybe_stored))?);
             }
             config = next;
+            way = self::way(&config, topic);
             met.push(failure.class);
             last = Some(failure);
             // A range that passes the deadline is cut to what is left of it, for one attempt more.
             is_last = range > room;
             sleep(asked + self.context.random.up_to(range.min(room))).await;
-            // Another send may have learned meanwhile that the key is wrong or locked.
-            if let Some(failure) = self.breaker.opened(config.key()) {
+            // Another send may have learned meanwhile that the key is locked, or what else is wrong.
+            if let Some(failure) = self.breaker.opened(&way.told()) {
                 return Err(error(failure, attempts, maybe_stored));
             }
         }
@@ -225,12 +239,31 @@ fn waits(failure: &Failure, attempts: u32) -> (Duration, Duration) {
     (failure.retry_after.unwrap_or_default(), range)
 }
 
-fn circuits<C: Identity>(config: &C, topic: &str) -> [Circuit; 3] {
-    [
-        Circuit::Key(config.key()),
-        Circuit::Topic(topic.to_owned()),
-        Circuit::Endpoint(config.endpoint().clone()),
-    ]
+/// Most bytes of a message: `most`, or fewer where `variable` says so. What is never too large stays so.
+pub(super) fn limit(env: &Env, variable: &'static str, most: usize) -> Result<usize, EnvProblem> {
+    let Some(text) = env.get(variable) else { return Ok(most) };
+    let limit = parse_size(&text).filter(|limit| (NEVER_TOO_LARGE..=most).contains(limit));
+    limit.ok_or_else(|| EnvProblem {
+        variable,
+        message: format!("is no size from 64KiB to {}MiB", most >> 20),
+    })
+}
+
+fn way<C: Identity>(config: &C, topic: &str) -> Way {
+    Way { key: config.key(), topic: topic.to_owned(), endpoint: config.endpoint().clone() }
+}
+
+/// The failure of a request with a message of `size` bytes, which "too large" is believed of only if it
+/// can be the message's.
+fn bounded(failure: Failure, size: usize) -> Failure {
+    if failure.class != Class::TooLarge || size >= NEVER_TOO_LARGE {
+        return failure;
+    }
+    let detail = format!(
+        "{size} bytes are refused as too large, so a limit of the vendor's or of a proxy is set too low: {}",
+        failure.detail
+    );
+    Failure { class: Class::Config, detail, ..failure }
 }
 
 fn error(failure: Failure, attempts: u32, maybe_stored: bool) -> SendError {

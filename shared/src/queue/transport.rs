@@ -9,13 +9,14 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::io::ErrorKind;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
-use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::client::conn::http1::{Builder, SendRequest};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -41,6 +42,10 @@ const MAX_IDLE: usize = 8;
 
 /// Connections to one endpoint at a time, by default: as many as the HTTP host takes requests.
 const MAX_CONNECTIONS: usize = 256;
+
+/// Header fields of an answer: ten times those that any of the vendors writes. What is over hyper's
+/// hundred would be an answer that nobody reads, and a copy of the message each time.
+const MAX_FIELDS: usize = 1000;
 
 /// Our name, in a form that `X-TC-RequestClient` takes too.
 pub(super) const USER_AGENT: &str = concat!("hookmq-", env!("CARGO_PKG_VERSION"));
@@ -86,6 +91,9 @@ pub(crate) enum TransportError {
     /// No complete answer in time, after writing began.
     #[error("no answer in time")]
     TimedOut,
+    /// An answer that is no HTTP: whatever it says is lost.
+    #[error("the answer cannot be read: {0}")]
+    Unreadable(String),
     /// An answer so long that it is none of the API's.
     #[error("the answer is over {0} bytes")]
     TooLong(usize),
@@ -179,7 +187,7 @@ impl Transport {
         let connecting = async {
             let connector = self.connector.as_ref().map_err(ToString::to_string)?;
             let stream = connector.connect(endpoint).await.map_err(|e| chain(&*e))?;
-            let (sender, connection) = handshake(stream).await.map_err(|e| e.to_string())?;
+            let (sender, connection) = protocol().handshake(stream).await.map_err(|e| e.to_string())?;
             // Its errors reach the request that is under way; between requests they are nobody's.
             tokio::spawn(async move { drop(connection.await) });
             Ok(sender)
@@ -210,6 +218,18 @@ impl Transport {
         let pool = Pool { idle: Vec::new(), slots: Arc::new(Semaphore::new(self.most)) };
         with(pools.entry(endpoint.clone()).or_insert(pool))
     }
+}
+
+/// HTTP/1.1 as it is met: a field of the head that is written against the rules, which proxies do, is no
+/// reason to lose what the answer says.
+fn protocol() -> Builder {
+    let mut builder = Builder::new();
+    builder
+        .max_headers(MAX_FIELDS)
+        .allow_spaces_after_header_name_in_responses(true)
+        .allow_obsolete_multiline_headers_in_responses(true)
+        .ignore_invalid_headers_in_responses(true);
+    builder
 }
 
 /// `MAX_CONNECTIONS`: connections to one endpoint at a time.
@@ -258,17 +278,26 @@ async fn exchange(
 ) -> Result<Answer, Interrupted> {
     let response = sender.try_send_request(request).await.map_err(|mut e| match e.take_message() {
         Some(_) => Interrupted::Unwritten,
+        None if e.error().is_parse() => Interrupted::Failed(TransportError::Unreadable(chain(e.error()))),
         None => Interrupted::Failed(TransportError::Broken(chain(e.error()))),
     })?;
     let (head, body) = response.into_parts();
     let body = Limited::new(body, limit).collect().await.map_err(|e| {
         Interrupted::Failed(if e.is::<LengthLimitError>() {
             TransportError::TooLong(limit)
+        } else if is_malformed(&*e) {
+            TransportError::Unreadable(chain(&*e))
         } else {
             TransportError::Broken(chain(&*e))
         })
     })?;
     Ok(Answer { status: head.status.as_u16(), headers: head.headers, body: body.to_bytes() })
+}
+
+/// Whether a body came and breaks the rules (its chunks have no length), rather than broke off.
+fn is_malformed(error: &(dyn std::error::Error + 'static)) -> bool {
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<std::io::Error>());
+    cause.is_some_and(|io| matches!(io.kind(), ErrorKind::InvalidInput | ErrorKind::InvalidData))
 }
 
 /// An error and its causes, each once.

@@ -9,7 +9,8 @@ use serde::Serialize;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::{Options, RedriveError, Redriver, Summary, folder, list, read};
+use super::room::Room;
+use super::{Options, RedriveError, Redriver, Summary, list, read};
 use crate::config::Config;
 use crate::context::Context;
 use crate::metrics::Metrics;
@@ -66,12 +67,13 @@ impl Job {
             message: "is not set: name the store that the forwarders spill to".to_owned(),
         })?;
         let metrics = Metrics::from_env(context, []);
-        let config = Arc::new(config);
+        let (config, room) = (Arc::new(config), Room::default());
         let targets = Vendor::ALL.into_iter().map(Target::from);
         let targets = targets.chain(config.targets.iter().map(|named| named.target.clone()));
         let redriver = |target: Target| {
             let queue = Client::new(target.vendor(), config.context_of(&target, context));
-            Redriver::new(target, queue, spill.clone(), Arc::clone(&config), context.clone())
+            let (spill, config, room) = (spill.clone(), Arc::clone(&config), room.clone());
+            Redriver::sharing(target, queue, spill, config, context.clone(), room)
         };
         let redrivers = targets.map(redriver).collect();
         Ok(Self(Arc::new(Inner { running: Mutex::new(()), redrivers, spill, metrics })))
@@ -115,7 +117,7 @@ impl Job {
     async fn strays(&self, deadline: Instant) -> Result<Vec<String>, StoreError> {
         let Inner { redrivers, spill, .. } = &*self.0;
         let prefix = format!("{}/", Folder::Spill.as_str());
-        let mut folders = list::folders(spill.store(), &prefix, deadline).await?;
+        let mut folders = spill.store().folders(&prefix, deadline).await?;
         folders.retain(|name| redrivers.iter().all(|redriver| redriver.target().name() != name));
         Ok(folders)
     }
@@ -128,7 +130,7 @@ impl Job {
         }
         if options.is_all() {
             for stray in self.strays(deadline).await? {
-                let prefix = folder(options).prefix(&stray, None);
+                let prefix = options.folder().prefix(&stray, None);
                 entries.extend(list::all(self.0.spill.store(), &prefix, deadline).await?);
             }
         }

@@ -1,14 +1,16 @@
 //! Whole listings.
 
+use std::cmp::Ordering;
+
 use tokio::time::Instant;
 
-use crate::store::{Entry, Store, StoreError};
+use crate::store::{Entry, MAX_PAGE, Store, StoreError};
 
 /// Everything whose name begins with `prefix`: oldest first is not an order that stores know.
 pub(super) async fn all(store: &Store, prefix: &str, deadline: Instant) -> Result<Vec<Entry>, StoreError> {
     let (mut entries, mut after) = (Vec::new(), None);
     loop {
-        let page = store.list(prefix, after.as_deref(), deadline).await?;
+        let page = store.list(prefix, after.as_deref(), MAX_PAGE, deadline).await?;
         entries.extend(page.entries);
         match page.next {
             Some(next) => after = Some(next),
@@ -17,30 +19,12 @@ pub(super) async fn all(store: &Store, prefix: &str, deadline: Instant) -> Resul
     }
 }
 
-/// The first segments of the names under `prefix`, with one listing for each.
-pub(super) async fn folders(
-    store: &Store,
-    prefix: &str,
-    deadline: Instant,
-) -> Result<Vec<String>, StoreError> {
-    let (mut folders, mut after) = (Vec::new(), None);
-    loop {
-        let page = store.list(prefix, after.as_deref(), deadline).await?;
-        let first = page.entries.first().and_then(|entry| entry.name.strip_prefix(prefix));
-        if let Some((folder, _)) = first.and_then(|rest| rest.split_once('/')) {
-            folders.push(folder.to_owned());
-            // The character that follows the slash: behind everything in that folder.
-            after = Some(format!("{prefix}{folder}0"));
-        } else {
-            match page.next {
-                Some(next) => after = Some(next),
-                None => return Ok(folders),
-            }
-        }
-    }
-}
-
 /// In the order in which they were written.
 pub(super) fn oldest_first(entries: &mut [Entry]) {
-    entries.sort_by(|a, b| (a.modified, &a.name).cmp(&(b.modified, &b.name)));
+    entries.sort_by(older);
+}
+
+/// Which of two was written first.
+pub(super) fn older(one: &Entry, other: &Entry) -> Ordering {
+    (one.modified, &one.name).cmp(&(other.modified, &other.name))
 }

@@ -34,12 +34,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use percent_encoding::percent_decode_str;
 use tokio::time::{Instant, timeout_at};
 
 use super::disk::{self, Identity};
-use super::walk::Walk;
-use super::{Entry, MAX_OBJECT, Page, StoreError, Written};
+use super::walk::{self, Walk};
+use super::{Entry, MAX_OBJECT, ObjectStore, Page, Put, StoreError, Written};
 use crate::clock::Timestamp;
 use crate::context::Context;
 use crate::env::Env;
@@ -65,7 +66,10 @@ const MOUNTS: &str = "/mnt/";
 
 type Link = fn(&Path, &Path) -> io::Result<()>;
 
-pub(super) struct FileStore {
+/// The store: what runs on a thread of its own keeps it.
+pub(super) struct FileStore(Arc<Folder>);
+
+struct Folder {
     root: PathBuf,
     context: Context,
     /// Folders that this process has synced the names of, all the way down.
@@ -77,16 +81,89 @@ pub(super) struct FileStore {
     link: Link,
 }
 
-/// Whether a name that is taken is an error.
-#[derive(Clone, Copy)]
-enum Name {
-    New,
-    Any,
-}
-
 impl FileStore {
     /// Reads the URL after `file:`; what is wrong with it.
     pub(super) fn open(rest: &str, context: &Context) -> Result<Self, String> {
+        Ok(Self(Arc::new(Folder::open(rest, context)?)))
+    }
+
+    /// Runs what blocks on a thread for it, with the path of an object.
+    fn run<'a, T: Send + 'static>(
+        &'a self,
+        name: &str,
+        deadline: Instant,
+        job: impl FnOnce(&Folder, &Path) -> Result<T, StoreError> + Send + 'static,
+    ) -> BoxFuture<'a, Result<T, StoreError>> {
+        let (folder, path) = (Arc::clone(&self.0), self.0.root.join(name));
+        Box::pin(async move {
+            let job = tokio::task::spawn_blocking(move || job(&folder, &path));
+            let done = timeout_at(deadline, job).await.map_err(|_| StoreError::TimedOut)?;
+            done.unwrap_or_else(|error| Err(StoreError::Other(error.to_string())))
+        })
+    }
+}
+
+impl ObjectStore for FileStore {
+    fn put<'a>(
+        &'a self,
+        name: &'a str,
+        bytes: Bytes,
+        rule: Put,
+        deadline: Instant,
+    ) -> BoxFuture<'a, Result<Written, StoreError>> {
+        self.run(name, deadline, move |folder, path| folder.write(path, &bytes, rule, deadline))
+    }
+
+    fn get<'a>(
+        &'a self,
+        name: &'a str,
+        deadline: Instant,
+    ) -> BoxFuture<'a, Result<Option<Bytes>, StoreError>> {
+        self.run(name, deadline, |_, path| read(path))
+    }
+
+    fn head<'a>(
+        &'a self,
+        name: &'a str,
+        deadline: Instant,
+    ) -> BoxFuture<'a, Result<Option<Entry>, StoreError>> {
+        let named = name.to_owned();
+        self.run(name, deadline, move |_, path| entry(named, path))
+    }
+
+    fn delete<'a>(&'a self, name: &'a str, deadline: Instant) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.run(name, deadline, |_, path| match fs::remove_file(path) {
+            Ok(()) => sync(path),
+            Err(error) if is_absent(&error) => Ok(()),
+            Err(error) => Err(StoreError::io("delete an object", &error)),
+        })
+    }
+
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a str>,
+        limit: usize,
+        deadline: Instant,
+    ) -> BoxFuture<'a, Result<Page, StoreError>> {
+        let walk = Walk::new(prefix, after, limit, deadline);
+        self.run("", deadline, move |folder, root| {
+            folder.clean();
+            walk.page(root)
+        })
+    }
+
+    fn folders<'a>(
+        &'a self,
+        prefix: &'a str,
+        deadline: Instant,
+    ) -> BoxFuture<'a, Result<Vec<String>, StoreError>> {
+        self.run(prefix, deadline, move |_, path| walk::folders(path, deadline))
+    }
+}
+
+impl Folder {
+    fn open(rest: &str, context: &Context) -> Result<Self, String> {
         let root = root(rest, &context.env)?;
         Ok(Self {
             root,
@@ -98,81 +175,8 @@ impl FileStore {
         })
     }
 
-    pub(super) async fn put_new(
-        self: &Arc<Self>,
-        name: &str,
-        bytes: Bytes,
-        deadline: Instant,
-    ) -> Result<Written, StoreError> {
-        self.run(name, deadline, move |store, path| store.write(path, &bytes, Name::New, deadline)).await
-    }
-
-    pub(super) async fn put(
-        self: &Arc<Self>,
-        name: &str,
-        bytes: Bytes,
-        deadline: Instant,
-    ) -> Result<(), StoreError> {
-        self.run(name, deadline, move |store, path| store.write(path, &bytes, Name::Any, deadline))
-            .await
-            .map(drop)
-    }
-
-    pub(super) async fn get(
-        self: &Arc<Self>,
-        name: &str,
-        deadline: Instant,
-    ) -> Result<Option<Bytes>, StoreError> {
-        self.run(name, deadline, |_, path| read(path)).await
-    }
-
-    pub(super) async fn head(
-        self: &Arc<Self>,
-        name: &str,
-        deadline: Instant,
-    ) -> Result<Option<Entry>, StoreError> {
-        let named = name.to_owned();
-        self.run(name, deadline, move |_, path| entry(named, path)).await
-    }
-
-    pub(super) async fn delete(self: &Arc<Self>, name: &str, deadline: Instant) -> Result<(), StoreError> {
-        let delete = |_: &Self, path: &Path| match fs::remove_file(path) {
-            Ok(()) => sync(path),
-            Err(error) if is_absent(&error) => Ok(()),
-            Err(error) => Err(StoreError::io("delete an object", &error)),
-        };
-        self.run(name, deadline, delete).await
-    }
-
-    pub(super) async fn list(
-        self: &Arc<Self>,
-        prefix: &str,
-        after: Option<&str>,
-        deadline: Instant,
-    ) -> Result<Page, StoreError> {
-        let walk = Walk::new(prefix, after, deadline);
-        self.run("", deadline, move |store, root| {
-            store.clean();
-            walk.page(root)
-        })
-        .await
-    }
-
-    /// Runs what blocks on a thread for it, with the path of an object.
-    async fn run<T: Send + 'static>(
-        self: &Arc<Self>,
-        name: &str,
-        deadline: Instant,
-        job: impl FnOnce(&Self, &Path) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let (store, path) = (Arc::clone(self), self.root.join(name));
-        let job = tokio::task::spawn_blocking(move || job(&store, &path));
-        let done = timeout_at(deadline, job).await.map_err(|_| StoreError::TimedOut)?;
-        done.unwrap_or_else(|error| Err(StoreError::Other(error.to_string())))
-    }
-
-    fn write(&self, path: &Path, bytes: &[u8], name: Name, deadline: Instant) -> Result<Written, StoreError> {
-        let write = || self.write_once(path, bytes, name, deadline);
+    fn write(&self, path: &Path, bytes: &[u8], rule: Put, deadline: Instant) -> Result<Written, StoreError> {
+        let write = || self.write_once(path, bytes, rule, deadline);
         let written = match write() {
             // Somebody has removed a folder that was there.
             Err(Failed::Io(error)) if error.kind() == ErrorKind::NotFound => write(),
@@ -188,22 +192,16 @@ impl FileStore {
         })
     }
 
-    fn write_once(
-        &self,
-        path: &Path,
-        bytes: &[u8],
-        name: Name,
-        deadline: Instant,
-    ) -> Result<Written, Failed> {
+    fn write_once(&self, path: &Path, bytes: &[u8], rule: Put, deadline: Instant) -> Result<Written, Failed> {
         let folder = path.parent().unwrap_or(&self.root);
         self.make_folder(folder)?;
         let temporary = self.temporary(bytes)?;
         if Instant::now() >= deadline {
             return Err(Failed::Late); // Its caller has given up, and may have written something else.
         }
-        let written = match name {
-            Name::New => self.give_new_name(&temporary.0, path)?,
-            Name::Any => fs::rename(&temporary.0, path).map(|()| Written::Created)?,
+        let written = match rule {
+            Put::New => self.give_new_name(&temporary.0, path)?,
+            Put::Replace => fs::rename(&temporary.0, path).map(|()| Written::Created)?,
         };
         disk::sync_folder(folder)?;
         Ok(written)
@@ -293,7 +291,7 @@ impl FileStore {
 /// The folder as a URL.
 impl fmt::Display for FileStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "file://{}", self.root.display())
+        write!(f, "file://{}", self.0.root.display())
     }
 }
 
@@ -392,7 +390,7 @@ fn sync(path: &Path) -> Result<(), StoreError> {
     }
 }
 
-fn is_absent(error: &io::Error) -> bool {
+pub(super) fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 

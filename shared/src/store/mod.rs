@@ -14,14 +14,17 @@
 mod disk;
 mod error;
 mod file;
+pub mod memory;
 mod name;
 pub mod s3;
 mod walk;
 
 use std::fmt;
+use std::future::ready;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
 use crate::clock::Timestamp;
@@ -37,15 +40,78 @@ pub const MAX_OBJECT: usize = 32 * 1024 * 1024;
 /// Objects on one [`Page`] at most.
 pub const MAX_PAGE: usize = 1000;
 
-/// One object store: cheap to clone, and without any effect until it is used.
-#[derive(Clone)]
-pub struct Store(Kind);
-
-#[derive(Clone)]
-enum Kind {
-    File(Arc<FileStore>),
-    S3(Arc<S3Store>),
+/// Whether a write may replace what has its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Put {
+    /// What is there already is left as it is.
+    New,
+    /// What is there already is replaced.
+    Replace,
 }
+
+/// What a [`Store`] stands on. Names, prefixes and sizes are checked before it is called, so it sees
+/// only such as are ours. Its [`Display`](fmt::Display) is its URL without a credential: the address of
+/// an object is that, a slash and the object's name.
+pub trait ObjectStore: fmt::Display + Send + Sync + 'static {
+    /// Writes an object: durable when this returns. [`Written::Existed`] answers [`Put::New`] alone.
+    fn put<'a>(
+        &'a self,
+        name: &'a str,
+        bytes: Bytes,
+        rule: Put,
+        deadline: Instant,
+    ) -> BoxFuture<'a, Result<Written, StoreError>>;
+
+    /// An object's bytes; `None` if there is none of that name.
+    fn get<'a>(
+        &'a self,
+        name: &'a str,
+        deadline: Instant,
+    ) -> BoxFuture<'a, Result<Option<Bytes>, StoreError>>;
+
+    /// Size and time of an object; `None` if there is none of that name.
+    fn head<'a>(
+        &'a self,
+        name: &'a str,
+        deadline: Instant,
+    ) -> BoxFuture<'a, Result<Option<Entry>, StoreError>>;
+
+    /// Removes an object. One that is not there is no error.
+    fn delete<'a>(&'a self, name: &'a str, deadline: Instant) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// At most `limit` of the objects whose names begin with `prefix`, and where to go on: `after` is
+    /// [`Page::next`] of an earlier page.
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a str>,
+        limit: usize,
+        deadline: Instant,
+    ) -> BoxFuture<'a, Result<Page, StoreError>>;
+
+    /// The first segments of the names below `prefix`, which is empty or ends with a slash, that have
+    /// another segment behind; each once.
+    fn folders<'a>(
+        &'a self,
+        prefix: &'a str,
+        deadline: Instant,
+    ) -> BoxFuture<'a, Result<Vec<String>, StoreError>>;
+
+    /// Opens the connection that the first call will use, if there is such a thing.
+    fn prewarm(&self) -> BoxFuture<'_, ()> {
+        Box::pin(ready(()))
+    }
+
+    /// What is known to be wrong with the credentials now.
+    fn problem(&self) -> Option<EnvProblem> {
+        None
+    }
+}
+
+/// One object store: cheap to clone, and without any effect until it is used. What it stands on, nobody
+/// else knows.
+#[derive(Clone)]
+pub struct Store(Arc<dyn ObjectStore>);
 
 /// What became of a new object. It is durable either way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,24 +138,24 @@ pub struct Entry {
 pub struct Page {
     /// In the order of their names' bytes.
     pub entries: Vec<Entry>,
-    /// What to list after for the next page; `None` at the end. A page that has one may be empty.
+    /// What to hand back for the next page, which only the store that gave it can read; `None` at the
+    /// end. A page that has one may be empty.
     pub next: Option<String>,
 }
 
 impl Store {
+    /// A store that stands on `store`.
+    pub fn new(store: impl ObjectStore) -> Self {
+        Self(Arc::new(store))
+    }
+
     /// Reads `s3://bucket/prefix` or `file:///dir`; `variable` is the environment variable that the
     /// URL comes from. Nothing is opened, created or connected to.
     pub fn open(variable: &'static str, url: &str, context: &Context) -> Result<Self, EnvProblem> {
         let problem = |message: String| EnvProblem { variable, message };
         match url.split_once(':') {
-            Some(("file", rest)) => {
-                let store = FileStore::open(rest, context).map_err(problem)?;
-                Ok(Self(Kind::File(Arc::new(store))))
-            }
-            Some(("s3", rest)) => {
-                let store = S3Store::open(variable, rest, context)?;
-                Ok(Self(Kind::S3(Arc::new(store))))
-            }
+            Some(("file", rest)) => FileStore::open(rest, context).map(Self::new).map_err(problem),
+            Some(("s3", rest)) => S3Store::open(variable, rest, context).map(Self::new),
             _ => Err(problem("is no store's URL: write it as s3://bucket/prefix or file:///dir".to_owned())),
         }
     }
@@ -98,98 +164,79 @@ impl Store {
     /// there already is left as it is.
     pub async fn put_new(&self, name: &str, bytes: Bytes, deadline: Instant) -> Result<Written, StoreError> {
         check_put(name, &bytes)?;
-        match &self.0 {
-            Kind::File(store) => store.put_new(name, bytes, deadline).await,
-            Kind::S3(store) => store.put(name, bytes, true, deadline).await,
-        }
+        self.0.put(name, bytes, Put::New, deadline).await
     }
 
     /// Writes an object, or replaces the one of that name: durable when this returns.
     pub async fn put(&self, name: &str, bytes: Bytes, deadline: Instant) -> Result<(), StoreError> {
         check_put(name, &bytes)?;
-        match &self.0 {
-            Kind::File(store) => store.put(name, bytes, deadline).await,
-            Kind::S3(store) => store.put(name, bytes, false, deadline).await.map(drop),
-        }
+        self.0.put(name, bytes, Put::Replace, deadline).await.map(drop)
     }
 
     /// An object's bytes; `None` if there is none of that name.
     pub async fn get(&self, name: &str, deadline: Instant) -> Result<Option<Bytes>, StoreError> {
         name::check(name)?;
-        match &self.0 {
-            Kind::File(store) => store.get(name, deadline).await,
-            Kind::S3(store) => store.get(name, deadline).await,
-        }
+        self.0.get(name, deadline).await
     }
 
     /// Size and time of an object; `None` if there is none of that name.
     pub async fn head(&self, name: &str, deadline: Instant) -> Result<Option<Entry>, StoreError> {
         name::check(name)?;
-        match &self.0 {
-            Kind::File(store) => store.head(name, deadline).await,
-            Kind::S3(store) => store.head(name, deadline).await,
-        }
+        self.0.head(name, deadline).await
     }
 
     /// Removes an object. One that is not there is no error.
     pub async fn delete(&self, name: &str, deadline: Instant) -> Result<(), StoreError> {
         name::check(name)?;
-        match &self.0 {
-            Kind::File(store) => store.delete(name, deadline).await,
-            Kind::S3(store) => store.delete(name, deadline).await,
-        }
+        self.0.delete(name, deadline).await
     }
 
-    /// A page of the objects whose names begin with `prefix` (a text, not a folder: `spill/a` finds
-    /// `spill/ab/c` too), after what [`Page::next`] of the last page gave. What is written or deleted
-    /// meanwhile may be listed or not; what has no name of ours is passed over.
+    /// At most `limit` (1 to [`MAX_PAGE`]) of the objects whose names begin with `prefix` (a text, not a
+    /// folder: `spill/a` finds `spill/ab/c` too), after what [`Page::next`] of the last page gave. What is
+    /// written or deleted meanwhile may be listed or not; what has no name of ours is passed over.
     pub async fn list(
         &self,
         prefix: &str,
         after: Option<&str>,
+        limit: usize,
         deadline: Instant,
     ) -> Result<Page, StoreError> {
         name::check_prefix(prefix)?;
-        match &self.0 {
-            Kind::File(store) => store.list(prefix, after, deadline).await,
-            Kind::S3(store) => store.list(prefix, after, deadline).await,
-        }
+        self.0.list(prefix, after, limit.clamp(1, MAX_PAGE), deadline).await
+    }
+
+    /// The first segments of the names below `prefix` (empty, or a name and a slash) that have another
+    /// segment behind: in order, each once. A folder whose objects are gone may be among them.
+    pub async fn folders(&self, prefix: &str, deadline: Instant) -> Result<Vec<String>, StoreError> {
+        name::check_folder(prefix)?;
+        let mut folders = self.0.folders(prefix, deadline).await?;
+        folders.sort_unstable();
+        folders.dedup();
+        Ok(folders)
     }
 
     /// The object's URL, for whoever may read the store.
     pub fn address(&self, name: &str) -> String {
-        match &self.0 {
-            Kind::File(store) => format!("{store}/{name}"),
-            Kind::S3(store) => format!("{store}/{name}"),
-        }
+        format!("{}/{name}", self.0)
     }
 
     /// Opens the connection that the first call will use; a folder has none. Failure is no error.
     pub async fn prewarm(&self) {
-        match &self.0 {
-            Kind::File(_) => {}
-            Kind::S3(store) => store.prewarm().await,
-        }
+        self.0.prewarm().await;
     }
 
     /// What is missing or wrong with the credentials, which [`open`](Self::open) does not look at
     /// because they may change while the function is warm. For the log at start; a call fails as
     /// [`StoreError::Config`].
     pub fn problem(&self) -> Option<EnvProblem> {
-        match &self.0 {
-            Kind::File(_) => None,
-            Kind::S3(store) => store.problem(),
-        }
+        self.0.problem()
     }
 }
 
 /// The URL, which never holds a credential.
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Kind::File(store) => write!(f, "Store({store})"),
-            Kind::S3(store) => write!(f, "Store({store})"),
-        }
+        write!(f, "Store({})", self.0)
     }
 }
 

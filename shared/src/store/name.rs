@@ -21,6 +21,12 @@ pub(super) fn check_prefix(prefix: &str) -> Result<(), StoreError> {
     if is_folder && is_rest { Ok(()) } else { Err(StoreError::Name(shown(prefix))) }
 }
 
+/// Whether this is a folder that names can be in: with its slash, or empty.
+pub(super) fn check_folder(folder: &str) -> Result<(), StoreError> {
+    let is_folder = folder.is_empty() || folder.strip_suffix('/').is_some_and(is_name);
+    if is_folder { Ok(()) } else { Err(StoreError::Name(shown(folder))) }
+}
+
 pub(super) fn is_name(name: &str) -> bool {
     name.len() <= MAX_NAME && name.split('/').all(is_segment)
 }

@@ -33,6 +33,8 @@ pub enum Step {
     Hang,
     /// Writes these bytes and closes.
     Raw(String),
+    /// The same for bytes that are no text.
+    Bytes(Vec<u8>),
     /// Writes the head and then the body, byte by byte, this far apart.
     Slow(String, Duration),
     /// Answers with this body after a while.
@@ -47,6 +49,12 @@ pub fn ok(body: &str) -> Step {
 /// A status and a body.
 pub fn status(status: u16, body: &str) -> Step {
     Step::Answer(status, Vec::new(), body.to_owned())
+}
+
+/// An answer whose head and body are these bytes; the head has its length already.
+pub fn answer(status: u16, fields: &str, body: &[u8]) -> Step {
+    let head = format!("HTTP/1.1 {status} X\r\n{fields}Content-Length: {}\r\n\r\n", body.len());
+    Step::Bytes([head.as_bytes(), body].concat())
 }
 
 /// A request as the server saw it.
@@ -137,6 +145,10 @@ async fn serve(
             Step::Hang => std::future::pending().await,
             Step::Raw(bytes) => {
                 stream.write_all(bytes.as_bytes()).await.unwrap();
+                return;
+            }
+            Step::Bytes(bytes) => {
+                stream.write_all(&bytes).await.unwrap();
                 return;
             }
             Step::Late(body, after) => {

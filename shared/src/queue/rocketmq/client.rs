@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::iam::{Login, Tokens, is_project_id};
 use super::sign::{Head, sign};
-use super::wire;
+use super::wire::{self, Limit};
 use crate::clock::Timestamp;
 use crate::context::Context;
 use crate::env::Env;
@@ -19,7 +19,7 @@ use crate::queue::answer::{Accepted, Exchange, Failure};
 use crate::queue::breaker::Fingerprint;
 use crate::queue::credentials::{Credentials, Family, HUAWEI, Keyring};
 use crate::queue::endpoint::Endpoint;
-use crate::queue::retry::{Attempt, Courier, Identity, Outgoing};
+use crate::queue::retry::{Attempt, Courier, Identity, Outgoing, limit};
 use crate::queue::transport::{Call, Transport, headers};
 use crate::queue::{Class, EnvProblem, Queue, Receipt, SendError, Vendor};
 use crate::secret::Vault;
@@ -54,8 +54,15 @@ impl Queue for Client {
         Vendor::Rocketmq
     }
 
+    fn takes(&self, message: &Message) -> Result<(), SendError> {
+        wire::check(message, max_message(&self.0.env)?)?;
+        Ok(())
+    }
+
     async fn send(&self, message: &Message, deadline: Instant) -> Result<Receipt, SendError> {
-        let sending = Sending { client: &self.0, body: wire::body(message)?, limit: wire::limit(message) };
+        let properties = wire::check(message, max_message(&self.0.env)?)?;
+        let body = wire::body(message, &properties);
+        let sending = Sending { client: &self.0, body, limit: wire::limit(message) };
         self.0.courier.send(&sending, &message.topic, deadline).await
     }
 
@@ -66,6 +73,7 @@ impl Queue for Client {
             transport,
             endpoint(env).err(),
             instance(env).err(),
+            max_message(env).err(),
             auth(Keyring::trusting(env, &self.0.vault)).err(),
         ];
         all.into_iter().flatten().collect()
@@ -123,6 +131,10 @@ impl Outgoing for Sending<'_> {
         Ok(Config { endpoint: endpoint(env)?, instance: instance(env)?, auth: auth(keys)? })
     }
 
+    fn size(&self) -> usize {
+        self.body.len()
+    }
+
     async fn attempt(&self, config: &Config, attempt: Attempt) -> Result<Accepted, Failure> {
         self.exchange(config, attempt).await?.meaning
     }
@@ -157,7 +169,7 @@ impl Sending<'_> {
             deadline,
             fresh,
         };
-        let answer = transport.send(call).await?;
+        let answer = transport.send(call).await?.inflated(self.limit);
         let mut meaning = wire::read(&answer, &secrets);
         if let (Some(token), Err(failure)) = (&token, &mut meaning)
             && matches!(failure.class, Class::Auth | Class::AuthRefresh)
@@ -213,6 +225,13 @@ fn instance(env: &Env) -> Result<String, EnvProblem> {
         variable,
         message: "is not an instance's id: a UUID, on the instance's page".to_owned(),
     })
+}
+
+/// Most bytes of a message: the vendor's limit for the text, or the instance's own for all of it.
+fn max_message(env: &Env) -> Result<Limit, EnvProblem> {
+    let variable = "ROCKETMQ_MAX_MESSAGE";
+    let most = limit(env, variable, wire::MAX_TEXT)?;
+    Ok(if env.get(variable).is_some() { Limit::Message(most) } else { Limit::Text(most) })
 }
 
 /// An access key where there is one, else a user name and a password.

@@ -1,9 +1,14 @@
 //! What the error codes of DMS and of the API gateway before it mean for us.
 //!
+//! A message that is refused for good lies in `dead/` until somebody sees it, so a code is `permanent`
+//! only if it is about this message and no other: about characters of its body. What else a 4xx says of
+//! a request is the same for the next message, or nobody knows, and then it waits.
+//!
 //! <https://docs.otc.t-systems.com/distributed-message-service-rocketmq/api-ref/appendix/error_codes.html>,
 //! <https://docs.otc.t-systems.com/api-gateway/umn/published_api_calling/error_codes.html>
 
 use crate::queue::Class;
+use crate::queue::answer::{Scope, is_about_head};
 
 /// A class, and whether the message may have been stored all the same.
 type Kind = (Class, bool);
@@ -12,8 +17,8 @@ const SAFE: bool = false;
 
 /// Codes whose HTTP status would mislead, sorted. Huawei Cloud writes `APIGW.` for `APIG.`.
 #[rustfmt::skip]
-const CODES: [(&str, Kind); 27] = {
-    use Class::{Auth, AuthRefresh, Config, Permission, Quota, Throttle, TooLarge, Transient};
+const CODES: [(&str, Kind); 44] = {
+    use Class::{Auth, AuthRefresh, Config, Permanent, Permission, Quota, Throttle, TooLarge, Transient};
     [
         ("APIG.0103", (Config, SAFE)),
         ("APIG.0104", (Transient, SAFE)),
@@ -23,27 +28,77 @@ const CODES: [(&str, Kind); 27] = {
         ("APIG.0501", (Quota, SAFE)),
         ("APIG.0502", (Permission, SAFE)),
         ("APIG.0613", (Transient, SAFE)),
+        ("DMS.00400005", (Permanent, SAFE)),
         ("DMS.00400017", (Transient, SAFE)),
         ("DMS.00400026", (Transient, SAFE)),
+        ("DMS.00400035", (Quota, SAFE)),
+        ("DMS.00400039", (Quota, SAFE)),
+        ("DMS.00400052", (Transient, SAFE)),
         ("DMS.00400055", (Transient, SAFE)),
+        ("DMS.00400085", (Permanent, SAFE)),
+        ("DMS.00400099", (Transient, SAFE)),
         ("DMS.00400107", (Quota, SAFE)),
         ("DMS.00400108", (Transient, SAFE)),
-        ("DMS.00400876", (Config, SAFE)),
+        ("DMS.00400133", (Quota, SAFE)),
+        ("DMS.00400134", (Quota, SAFE)),
         ("DMS.00400973", (Throttle, SAFE)),
-        ("DMS.00400975", (Config, SAFE)),
+        ("DMS.00404029", (Quota, SAFE)),
+        ("DMS.00500033", (Transient, SAFE)),
         ("DMS.00500960", (Auth, SAFE)),
+        ("DMS.00500980", (Transient, SAFE)),
+        ("DMS.00500982", (Quota, SAFE)),
         ("DMS.00500986", (Permission, SAFE)),
         ("DMS.00500987", (Quota, SAFE)),
         ("DMS.00501001", (Transient, SAFE)),
         ("DMS.00501118", (Quota, SAFE)),
+        ("DMS.10240009", (Permanent, SAFE)),
+        ("DMS.10240019", (Quota, SAFE)),
+        ("DMS.10240020", (Quota, SAFE)),
+        ("DMS.10240032", (Transient, SAFE)),
         ("DMS.10240101", (AuthRefresh, SAFE)),
         ("DMS.10240102", (AuthRefresh, SAFE)),
         ("DMS.10240104", (Config, SAFE)),
         ("DMS.10240407", (Throttle, SAFE)),
         ("DMS.10540011", (TooLarge, SAFE)),
+        ("DMS.10540012", (Permanent, SAFE)),
+        ("DMS.111400860", (Quota, SAFE)),
         ("DMS.111501025", (Throttle, SAFE)),
+        ("DMS.111501026", (Quota, SAFE)),
     ]
 };
+
+/// Codes about what stands in every request alike, whatever its topic: address, protocol, project,
+/// instance, the account. Sorted.
+const EVERYWHERE: [&str; 21] = [
+    "APIG.0101",
+    "APIG.0103",
+    "APIG.0105",
+    "APIG.0204",
+    "APIG.0205",
+    "APIG.0310",
+    "APIG.0607",
+    "DMS.00400002",
+    "DMS.00400007",
+    "DMS.00400008",
+    "DMS.00400030",
+    "DMS.00400061",
+    "DMS.00404001",
+    "DMS.00404022",
+    "DMS.00500986",
+    "DMS.00500987",
+    "DMS.10240005",
+    "DMS.10240104",
+    "DMS.10240306",
+    "DMS.10240312",
+    "DMS.10240406",
+];
+
+/// Which messages meet the same error.
+pub(super) fn scope(status: u16, code: &str) -> Scope {
+    let is_about_address = matches!(status, 405 | 407) || is_about_head(status);
+    let is_listed = EVERYWHERE.binary_search(&&*code.replace("APIGW.", "APIG.")).is_ok();
+    if is_about_address || is_listed { Scope::Api } else { Scope::Topic }
+}
 
 /// The class of an error, and whether the message may have been stored all the same. Unknown codes
 /// are of their HTTP status's kind; an error under a status of success is of the kind of the status
@@ -56,12 +111,14 @@ pub fn classify(status: u16, code: &str, text: &str) -> (Class, bool) {
     let status = if status < 300 { status_in(&code).unwrap_or(status) } else { status };
     let class = match status {
         401 => unauthorized(text),
+        402 => Class::Quota,
         403 => Class::Permission,
-        404 => Class::Config,
         408 | 504 => Class::Ambiguous,
-        413 | 414 | 494 => Class::TooLarge,
+        // A conflict, a lock and "too early" pass by nature.
+        409 | 423 | 425 => Class::Transient,
+        413 => Class::TooLarge,
         429 => Class::Throttle,
-        400..=499 | 501 => Class::Permanent,
+        400..=499 | 501 => Class::Config,
         _ => Class::Transient,
     };
     let maybe_stored =
@@ -95,24 +152,31 @@ mod tests {
     #[test]
     fn the_table_is_sorted_for_its_search() {
         assert!(CODES.is_sorted_by(|a, b| a.0 < b.0));
+        assert!(EVERYWHERE.is_sorted());
     }
 
     #[test]
     fn unknown_codes_are_of_their_status() {
         for (status, class, maybe) in [
-            (400, Class::Permanent, false),
+            (400, Class::Config, false),
             (401, Class::Auth, false),
             (403, Class::Permission, false),
             (404, Class::Config, false),
-            (405, Class::Permanent, false),
+            (405, Class::Config, false),
             (408, Class::Ambiguous, true),
-            (409, Class::Permanent, false),
+            (402, Class::Quota, false),
+            (407, Class::Config, false),
+            (409, Class::Transient, false),
             (413, Class::TooLarge, false),
-            (414, Class::TooLarge, false),
+            (414, Class::Config, false),
+            (418, Class::Config, false),
+            (423, Class::Transient, false),
+            (425, Class::Transient, false),
             (429, Class::Throttle, false),
-            (494, Class::TooLarge, false),
+            (431, Class::Config, false),
+            (494, Class::Config, false),
             (500, Class::Transient, true),
-            (501, Class::Permanent, false),
+            (501, Class::Config, false),
             (502, Class::Transient, true),
             (503, Class::Transient, true),
             (504, Class::Ambiguous, true),
@@ -122,7 +186,7 @@ mod tests {
             assert_eq!(classify(status, "DMS.99999999", "new"), (class, maybe), "{status}");
         }
         assert_eq!(classify(200, "DMS.00404022", ""), (Class::Config, false));
-        assert_eq!(classify(200, "DMS.00400002", ""), (Class::Permanent, false));
+        assert_eq!(classify(200, "DMS.00400002", ""), (Class::Config, false));
         assert_eq!(classify(200, "401", ""), (Class::Auth, false));
     }
 

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::clock::Timestamp;
 use crate::json;
-use crate::queue::answer::{Answer, Failure, clean, id};
+use crate::queue::answer::{Answer, Failure, Scope, clean, id};
 use crate::queue::breaker::Fingerprint;
 use crate::queue::credentials::{Keyring, fingerprint};
 use crate::queue::endpoint::Endpoint;
@@ -55,6 +55,8 @@ impl Login {
         let (endpoint, path) =
             Endpoint::parse_with_path(&plain(variable)?, env.is_on("ALLOW_HTTP_ENDPOINTS"))
                 .map_err(|e| EnvProblem { variable, message: e.to_string() })?;
+        // Some write down the token API's own address.
+        let path = path.strip_suffix("/auth/tokens").unwrap_or(&path);
         let version = if path.ends_with("/v3") { "" } else { "/v3" };
         let text = |variable| {
             let not_text = || EnvProblem { variable, message: "is not UTF-8".to_owned() };
@@ -174,13 +176,14 @@ async fn fetch(transport: &Transport, login: &Login, deadline: Instant) -> Resul
         let failure = Failure::from(error);
         // Whatever became of this request, no message was in it.
         let detail = format!("IAM: {}", failure.detail);
-        Failure { class: Class::Transient, detail, maybe_stored: false, ..failure }
+        Failure { class: Class::Transient, detail, maybe_stored: false, unread: false, ..failure }
     })?;
-    read(&answer, login)
+    read(&answer.inflated(MAX_ANSWER), login)
 }
 
 /// Reads the answer to a token request.
 fn read(answer: &Answer, login: &Login) -> Result<Token, Failure> {
+    let answer = &*answer.in_utf8();
     let get = |path| json::text(&answer.body, path).ok().flatten().map(std::borrow::Cow::into_owned);
     let token = answer.header("x-subject-token").filter(|_| answer.is_2xx());
     let expires = get("token.expires_at").and_then(|text| Timestamp::parse_rfc3339(&text));
@@ -191,22 +194,29 @@ fn read(answer: &Answer, login: &Login) -> Result<Token, Failure> {
         return Ok(Token { value: Secret::new(value), project_id, login: login.fingerprint(), expires });
     }
     let class = match answer.status {
-        400 | 404 | 405 => Class::Config,
         401 => Class::Auth,
+        402 => Class::Quota,
         403 => Class::Permission,
         429 => Class::Throttle,
+        // What passes by nature; 302, 303 and 307 are a redirect for a while.
+        302 | 303 | 307 | 408 | 409 | 423 | 425 => Class::Transient,
+        // The address is another one for good, has no version, or is no token API's.
+        200..=499 | 501 => Class::Config,
         _ => Class::Transient,
     };
     let text = get("error.message").or_else(|| get("error_msg")).unwrap_or_default();
     let detail = format!(
-        "IAM gave no token of the project: status {} {}",
+        "IAM gave no token of the project: status {} of {}{} {}",
         answer.status,
+        login.endpoint,
+        login.target,
         clean(&text, &[login.password()])
     );
     Err(Failure {
         code: get("error.code").or_else(|| get("error_code")).as_deref().and_then(id),
         request_id: answer.header("x-request-id").and_then(id),
         retry_after: answer.retry_after(),
+        scope: if class == Class::Config { Scope::Api } else { Scope::Topic },
         ..Failure::new(class, detail.trim())
     })
 }

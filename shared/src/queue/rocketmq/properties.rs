@@ -14,7 +14,7 @@ use crate::queue::answer::Failure;
 const MAX_VALUE: usize = 16 * 1024;
 
 /// Largest encoded string of all, in bytes: the broker counts it in a signed 16-bit number.
-const MAX_ALL: usize = 32_767;
+pub(super) const MAX_ALL: usize = 32_767;
 
 /// One property.
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -23,14 +23,22 @@ pub(super) struct Property<'a> {
     value: String,
 }
 
+impl Property<'_> {
+    /// Bytes of its encoded form, with both separators.
+    pub(super) fn size(&self) -> usize {
+        self.name.len() + self.value.len() + 2
+    }
+}
+
 /// The message's properties: its keys, its tag, and its attributes. The broker drops properties
-/// without a value, so they are left out.
+/// without a value, so they are left out. Too many or too long ones are no matter of size that a
+/// reference to the body would mend: the message with one would have the same.
 pub(super) fn properties(message: &Message) -> Result<Vec<Property<'_>>, Failure> {
     let refuse = |name: &str, why: &str| Failure::new(Class::Permanent, format!("property {name} {why}"));
     let mut list = Vec::new();
     let mut add = |name, value: String| {
         if value.len() > MAX_VALUE {
-            return Err(Failure::new(Class::TooLarge, format!("property {name} is over {MAX_VALUE} bytes")));
+            return Err(refuse(name, &format!("is over {MAX_VALUE} bytes")));
         }
         if value.contains(char::is_control) {
             return Err(refuse(name, "has control characters"));
@@ -63,10 +71,10 @@ pub(super) fn properties(message: &Message) -> Result<Vec<Property<'_>>, Failure
         add(name, value.clone())?;
     }
 
-    let all: usize = list.iter().map(|p| p.name.len() + p.value.len() + 2).sum();
+    let all: usize = list.iter().map(Property::size).sum();
     if all > MAX_ALL {
         return Err(Failure::new(
-            Class::TooLarge,
+            Class::Permanent,
             format!("the properties have {all} bytes, over {MAX_ALL}"),
         ));
     }
@@ -124,11 +132,11 @@ mod tests {
         let value = |len: usize| "x".repeat(len);
         let class = |list: &[(&'static str, &str)]| class(None, None, list);
         assert_eq!(class(&[("a", &value(MAX_VALUE))]), None);
-        assert_eq!(class(&[("a", &value(MAX_VALUE + 1))]), Some(Class::TooLarge));
+        assert_eq!(class(&[("a", &value(MAX_VALUE + 1))]), Some(Class::Permanent));
         let used = "KEYS".len() + "evt_1".len() + 2;
         let rest = MAX_ALL - used - MAX_VALUE - 6;
         assert_eq!(class(&[("a", &value(MAX_VALUE)), ("b", &value(rest))]), None);
-        assert_eq!(class(&[("a", &value(MAX_VALUE)), ("b", &value(rest + 1))]), Some(Class::TooLarge));
+        assert_eq!(class(&[("a", &value(MAX_VALUE)), ("b", &value(rest + 1))]), Some(Class::Permanent));
     }
 
     #[test]

@@ -3,13 +3,14 @@
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::error::classify;
-use super::properties::{Property, properties};
+use super::error::{classify, scope};
+use super::properties::{MAX_ALL as MAX_PROPERTIES, Property, properties};
 use crate::clock::Timestamp;
 use crate::json;
 use crate::message::Message;
 use crate::queue::Class;
 use crate::queue::answer::{Accepted, Answer, Failure, clean, id};
+use crate::sabotage::{Safeguard, is_pulled};
 
 /// Largest text, in bytes of UTF-8 (DMS, "Constraints": 4 MB).
 pub const MAX_TEXT: usize = 4 << 20;
@@ -35,7 +36,7 @@ const SYSTEM_PREFIXES: [&str; 3] = ["rmq_sys_", "%retry%", "%dlq%"];
 struct SendMessage<'a> {
     topic: &'a str,
     body: &'a str,
-    property_list: Vec<Property<'a>>,
+    property_list: &'a [Property<'a>],
 }
 
 /// Whether a topic can exist on DMS: 3 to 64 letters, digits, `%`, `|`, `_` and `-`, and none of
@@ -52,26 +53,78 @@ pub fn check_topic(topic: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// The request's body, or what can be refused without asking.
-pub(super) fn body(message: &Message) -> Result<Bytes, Failure> {
+/// What a message may have, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Limit {
+    /// Of its text: what DMS documents.
+    Text(usize),
+    /// Of all that a broker stores: text, topic, properties and its own fields.
+    Message(usize),
+}
+
+/// What a broker adds to a message of its own (`MessageDecoder`): 91 bytes of fixed fields, and more
+/// with addresses of IPv6 and properties that it sets.
+const BROKERS_OWN: usize = 512;
+
+/// What can be refused without asking; else the properties.
+pub(super) fn check(message: &Message, limit: Limit) -> Result<Vec<Property<'_>>, Failure> {
     check_topic(&message.topic).map_err(|why| Failure::new(Class::Config, why))?;
     let too_large = |what: &str, len: usize, most: usize| {
         Err(Failure::new(Class::TooLarge, format!("{what} has {len} bytes, DMS takes {most}")))
     };
-    if message.text.is_empty() {
+    let text = message.text.len();
+    if text == 0 {
         return Err(Failure::new(Class::Permanent, "the message is empty, which RocketMQ refuses"));
     }
-    if message.text.len() > MAX_TEXT {
-        return too_large("the message", message.text.len(), MAX_TEXT);
+    let properties = properties(message)?;
+    let (what, len, most) = match limit {
+        Limit::Text(most) => ("the message", text, most),
+        Limit::Message(most) => {
+            let beside: usize = properties.iter().map(Property::size).sum();
+            (
+                "the message, all that the broker stores with it,",
+                text + beside + message.topic.len() + BROKERS_OWN,
+                most,
+            )
+        }
+    };
+    if len > most {
+        return too_large(what, len, most);
     }
-    let request =
-        SendMessage { topic: &message.topic, body: &message.text, property_list: properties(message)? };
+    // JSON needs six bytes at most for one, so most texts need no counting.
+    if 6 * (text + MAX_PROPERTIES) > MAX_BODY {
+        let mut counter = Counter(0);
+        // Strings serialise without fail, and counting does not fail either.
+        let _ = serde_json::to_writer(&mut counter, &request(message, &properties));
+        if counter.0 > MAX_BODY {
+            return too_large("the request, escaped as JSON,", counter.0, MAX_BODY);
+        }
+    }
+    Ok(properties)
+}
+
+/// The request's body.
+pub(super) fn body(message: &Message, properties: &[Property<'_>]) -> Bytes {
     // Strings serialise without fail.
-    let body = serde_json::to_vec(&request).unwrap_or_default();
-    if body.len() > MAX_BODY {
-        return too_large("the request, escaped as JSON,", body.len(), MAX_BODY);
+    serde_json::to_vec(&request(message, properties)).unwrap_or_default().into()
+}
+
+fn request<'a>(message: &'a Message, properties: &'a [Property<'a>]) -> SendMessage<'a> {
+    SendMessage { topic: &message.topic, body: &message.text, property_list: properties }
+}
+
+/// Counts what is written.
+struct Counter(usize);
+
+impl std::io::Write for Counter {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
     }
-    Ok(body.into())
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Most bytes of an answer to `message`: DMS echoes text and properties, and may escape every
@@ -83,11 +136,16 @@ pub(super) fn limit(message: &Message) -> usize {
 /// Reads an answer; only a message id under a status of success is one. The body that it echoes is
 /// passed over, not built. `secrets` are kept out of the error.
 pub fn read(answer: &Answer, secrets: &[&str]) -> Result<Accepted, Failure> {
+    let answer = &*answer.in_utf8();
     let get = |path| json::text(&answer.body, path).ok().flatten().filter(|text| !text.trim().is_empty());
     let first = |paths: &[&'static str]| paths.iter().find_map(|path| get(path));
     let request_id = || get("request_id").as_deref().or_else(|| answer.header("x-request-id")).and_then(id);
 
     let foreign = || Failure { request_id: request_id(), ..answer.foreign() };
+    if answer.is_2xx() && is_pulled(Safeguard::ReceiptNamesMessage) {
+        let message_id = answer.id("msg_id").unwrap_or_else(|| "unknown".to_owned());
+        return Ok(Accepted { message_id, request_id: request_id() });
+    }
     let has = |path| answer.has(path).map_err(|_| foreign());
     let failed = has("error_code")? || has("errorCode")? || has("error")?;
     if let Some(message_id) = answer.id("msg_id").filter(|_| !failed && answer.is_2xx()) {
@@ -99,12 +157,19 @@ pub fn read(answer: &Answer, secrets: &[&str]) -> Result<Accepted, Failure> {
         return Err(foreign());
     }
     let (code, text) = (code.as_deref().unwrap_or_default().trim(), text.as_deref().unwrap_or_default());
-    let (class, maybe_stored) = classify(answer.status, code, text);
+    let (mut class, maybe_stored) = classify(answer.status, code, text);
+    // A success by its status, without any error that we know, and without an id.
+    let unread = answer.is_2xx() && !failed && class == Class::Transient && maybe_stored;
+    if unread {
+        class = Class::Ambiguous;
+    }
     Err(Failure {
         code: id(code),
         request_id: request_id(),
         retry_after: answer.retry_after(),
         maybe_stored,
+        scope: scope(answer.status, code),
+        unread,
         server_time: Some(()).filter(|()| class == Class::ClockSkew).and_then(|()| server_time(answer, text)),
         ..Failure::new(class, clean(if text.is_empty() { code } else { text }, secrets))
     })

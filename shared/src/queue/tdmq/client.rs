@@ -16,7 +16,7 @@ use crate::queue::answer::{Accepted, Exchange, Failure};
 use crate::queue::breaker::Fingerprint;
 use crate::queue::credentials::{Credentials, Family, Keyring, TENCENT};
 use crate::queue::endpoint::Endpoint;
-use crate::queue::retry::{Attempt, Courier, Identity, Outgoing};
+use crate::queue::retry::{Attempt, Courier, Identity, Outgoing, limit};
 use crate::queue::transport::{Call, Transport, USER_AGENT, headers};
 use crate::queue::{EnvProblem, Queue, Receipt, SendError, Vendor};
 use crate::secret::Vault;
@@ -53,8 +53,12 @@ impl Queue for Client {
         Vendor::Tdmq
     }
 
+    fn takes(&self, message: &Message) -> Result<(), SendError> {
+        Ok(wire::check(&message.topic, &message.text, max_message(&self.0.env)?)?)
+    }
+
     async fn send(&self, message: &Message, deadline: Instant) -> Result<Receipt, SendError> {
-        wire::check(&message.topic, &message.text)?;
+        self.takes(message)?;
         self.0.courier.send(&Sending { client: &self.0, message }, &message.topic, deadline).await
     }
 
@@ -66,6 +70,7 @@ impl Queue for Client {
             endpoint(env).err(),
             region(env).err(),
             auto_timeout(env).err(),
+            max_message(env).err(),
             credentials(Keyring::trusting(env, &self.0.vault)).err(),
         ];
         all.into_iter().flatten().collect()
@@ -119,6 +124,10 @@ impl Outgoing for Sending<'_> {
         })
     }
 
+    fn size(&self) -> usize {
+        self.message.text.len()
+    }
+
     async fn attempt(&self, config: &Config, attempt: Attempt) -> Result<Accepted, Failure> {
         self.exchange(config, attempt).await?.meaning
     }
@@ -158,7 +167,7 @@ impl Sending<'_> {
             deadline,
             fresh,
         };
-        let answer = self.client.transport.send(call).await?;
+        let answer = self.client.transport.send(call).await?.inflated(MAX_ANSWER);
         Ok(Exchange { meaning: wire::read(&answer, &config.credentials.secrets()), answer })
     }
 }
@@ -190,6 +199,11 @@ fn auto_timeout(env: &Env) -> Result<bool, EnvProblem> {
         Some("off") => Ok(false),
         Some(_) => Err(EnvProblem { variable, message: "is neither auto nor off".to_owned() }),
     }
+}
+
+/// Most bytes of a text: the vendor's limit, or a lower one of the cluster.
+fn max_message(env: &Env) -> Result<usize, EnvProblem> {
+    limit(env, "TDMQ_MAX_MESSAGE", wire::MAX_TEXT)
 }
 
 fn credentials(keys: Keyring<'_>) -> Result<Credentials, EnvProblem> {

@@ -1,9 +1,15 @@
 //! What Tencent's error codes mean for us.
 //!
+//! A message that is refused for good lies in `dead/` until somebody sees it, so a code is `permanent`
+//! only if it is about this message and no other. `InvalidParameterValue` and its like are said of a
+//! wrong region as well as of anything else, and the text that tells them apart is no contract; of what
+//! a request holds, only the text is the message's own, and that has codes of its own. So they wait.
+//!
 //! <https://www.tencentcloud.com/document/api/1110/44129> (the API's own),
 //! <https://trtc.io/document/34270> (common to all products).
 
 use crate::queue::Class;
+use crate::queue::answer::Scope;
 
 /// A class, and whether the message may have been stored all the same.
 type Kind = (Class, bool);
@@ -13,20 +19,20 @@ const MAYBE: bool = true;
 
 /// Sorted. A code that is not listed is of its family's kind: the part before the first dot.
 #[rustfmt::skip]
-const CODES: [(&str, Kind); 50] = {
+const CODES: [(&str, Kind); 45] = {
     use Class::{Ambiguous, Auth, AuthRefresh, ClockSkew, Config, Permanent, Permission, Quota, Throttle, TooLarge, Transient};
     [
-        ("ActionOffline", (Permanent, SAFE)),
+        ("ActionOffline", (Config, SAFE)),
         ("AuthFailure", (Auth, SAFE)),
         ("AuthFailure.SignatureExpire", (ClockSkew, SAFE)),
         ("AuthFailure.TokenFailure", (AuthRefresh, SAFE)),
         ("AuthFailure.UnauthorizedOperation", (Permission, SAFE)),
-        ("DryRunOperation", (Permanent, SAFE)),
+        ("DryRunOperation", (Config, SAFE)),
         ("FailedOperation", (Transient, MAYBE)),
         ("FailedOperation.CreateProducerError", (Transient, SAFE)),
         ("FailedOperation.CreatePulsarClientError", (Transient, SAFE)),
         ("FailedOperation.MaxMessageSizeError", (TooLarge, SAFE)),
-        ("FailedOperation.MessageIDError", (Permanent, SAFE)),
+        ("FailedOperation.MessageIDError", (Config, SAFE)),
         ("FailedOperation.ReceiveError", (Transient, SAFE)),
         ("FailedOperation.ReceiveTimeout", (Transient, SAFE)),
         ("FailedOperation.SendMessageTimeoutError", (Ambiguous, MAYBE)),
@@ -35,39 +41,54 @@ const CODES: [(&str, Kind); 50] = {
         ("FailedOperation.TopicTypeError", (Config, SAFE)),
         ("InternalError", (Transient, MAYBE)),
         ("InternalError.IllegalMessage", (Permanent, SAFE)),
-        ("InvalidAction", (Permanent, SAFE)),
-        ("InvalidParameter", (Permanent, SAFE)),
-        ("InvalidParameter.TenantNotFound", (Config, SAFE)),
-        ("InvalidParameter.TokenNotFound", (Config, SAFE)),
-        ("InvalidParameterValue", (Permanent, SAFE)),
-        ("InvalidParameterValue.TopicNotFound", (Config, SAFE)),
-        ("InvalidRequest", (Permanent, SAFE)),
+        ("InvalidAction", (Config, SAFE)),
+        ("InvalidParameter", (Config, SAFE)),
+        ("InvalidParameterValue", (Config, SAFE)),
+        ("InvalidRequest", (Config, SAFE)),
         ("IpInBlacklist", (Permission, SAFE)),
         ("IpNotInWhitelist", (Permission, SAFE)),
         ("LimitExceeded", (Quota, SAFE)),
-        ("MissingParameter", (Permanent, SAFE)),
+        ("MissingParameter", (Config, SAFE)),
         ("NoSuchProduct", (Config, SAFE)),
-        ("NoSuchVersion", (Permanent, SAFE)),
-        ("OperationDenied.ConsumerRunning", (Permanent, SAFE)),
-        ("OperationDenied.DefaultEnvironment", (Permanent, SAFE)),
+        ("NoSuchVersion", (Config, SAFE)),
+        ("OperationDenied", (Config, SAFE)),
         ("RequestLimitExceeded", (Throttle, SAFE)),
         ("RequestSizeLimitExceeded", (TooLarge, SAFE)),
         ("ResourceInUse", (Transient, SAFE)),
         ("ResourceInsufficient", (Transient, SAFE)),
         ("ResourceNotFound", (Config, SAFE)),
         ("ResourceUnavailable", (Transient, SAFE)),
-        ("ResourceUnavailable.CreateFailed", (Permanent, SAFE)),
         ("ResourceUnavailable.FundRequired", (Quota, SAFE)),
         ("ResourcesSoldOut", (Quota, SAFE)),
         ("ResponseSizeLimitExceeded", (Ambiguous, MAYBE)),
         ("ServiceUnavailable", (Transient, MAYBE)),
         ("UnauthorizedOperation", (Permission, SAFE)),
-        ("UnknownParameter", (Permanent, SAFE)),
-        ("UnsupportedOperation", (Permanent, SAFE)),
-        ("UnsupportedProtocol", (Permanent, SAFE)),
+        ("UnknownParameter", (Config, SAFE)),
+        ("UnsupportedOperation", (Config, SAFE)),
+        ("UnsupportedProtocol", (Config, SAFE)),
         ("UnsupportedRegion", (Config, SAFE)),
     ]
 };
+
+/// Codes about what stands in every request alike, whatever its topic: host, action, version, protocol,
+/// region. Sorted.
+const EVERYWHERE: [&str; 6] = [
+    "ActionOffline",
+    "InvalidAction",
+    "NoSuchProduct",
+    "NoSuchVersion",
+    "UnsupportedProtocol",
+    "UnsupportedRegion",
+];
+
+/// The code of a request that was executed and whose answer is too long to be given.
+pub(super) const UNSAID: &str = "ResponseSizeLimitExceeded";
+
+/// Which messages meet the same error.
+pub(super) fn scope(code: &str) -> Scope {
+    let is_listed = EVERYWHERE.binary_search(&code.split('.').next().unwrap_or_default()).is_ok();
+    if is_listed { Scope::Api } else { Scope::Topic }
+}
 
 /// The class of an error code, and whether the message may have been stored all the same. A family
 /// that nobody knows is taken for a passing fault.
@@ -104,6 +125,10 @@ mod tests {
     #[test]
     fn the_table_is_sorted_for_its_search() {
         assert!(CODES.is_sorted_by(|a, b| a.0 < b.0));
+        assert!(EVERYWHERE.is_sorted());
+        for code in EVERYWHERE {
+            assert_eq!(classify(code), (Class::Config, SAFE), "{code}");
+        }
     }
 
     #[test]

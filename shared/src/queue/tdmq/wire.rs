@@ -3,10 +3,11 @@
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::error::{advice, classify};
+use super::error::{UNSAID, advice, classify, scope};
 use crate::json;
 use crate::queue::Class;
-use crate::queue::answer::{Accepted, Answer, Failure, clean, id};
+use crate::queue::answer::{Accepted, Answer, Failure, Scope, clean, id};
+use crate::sabotage::{Safeguard, is_pulled};
 
 /// Largest text, in bytes of UTF-8: the documents say 1 MB.
 pub const MAX_TEXT: usize = 1 << 20;
@@ -53,11 +54,11 @@ pub fn check_topic(topic: &str) -> Result<(), String> {
         .to_owned())
 }
 
-/// What can be refused without asking.
-pub(super) fn check(topic: &str, text: &str) -> Result<(), Failure> {
+/// What can be refused without asking, where a text may have `most` bytes.
+pub(super) fn check(topic: &str, text: &str, most: usize) -> Result<(), Failure> {
     check_topic(topic).map_err(|why| Failure::new(Class::Config, why))?;
-    if text.len() > MAX_TEXT {
-        let detail = format!("the message has {} bytes, TDMQ takes {MAX_TEXT}", text.len());
+    if text.len() > most {
+        let detail = format!("the message has {} bytes, TDMQ takes {most}", text.len());
         return Err(Failure::new(Class::TooLarge, detail));
     }
     Ok(())
@@ -67,6 +68,7 @@ pub(super) fn check(topic: &str, text: &str) -> Result<(), Failure> {
 /// without a code, and an answer without a message id and without an error proves nothing.
 /// `secrets` are kept out of the error.
 pub fn read(answer: &Answer, secrets: &[&str]) -> Result<Accepted, Failure> {
+    let answer = &*answer.in_utf8();
     let get = |path| json::text(&answer.body, path).ok().flatten().filter(|text| !text.trim().is_empty());
     let request_id = get("Response.RequestId").and_then(|text| id(&text));
     let failure = |(class, maybe_stored), code: Option<&str>, text: Option<&str>| Failure {
@@ -74,10 +76,16 @@ pub fn read(answer: &Answer, secrets: &[&str]) -> Result<Accepted, Failure> {
         request_id: request_id.clone(),
         retry_after: answer.retry_after(),
         maybe_stored,
+        scope: code.map_or(Scope::Topic, scope),
+        unread: code == Some(UNSAID),
         server_time: answer.date().filter(|_| class == Class::ClockSkew),
         ..Failure::new(class, clean(text.or(code).unwrap_or("error without a code"), secrets))
     };
 
+    if answer.is_2xx() && is_pulled(Safeguard::ReceiptNamesMessage) {
+        let message_id = answer.id("Response.MessageId").unwrap_or_else(|| "unknown".to_owned());
+        return Ok(Accepted { message_id, request_id });
+    }
     let has = |path| answer.has(path).map_err(|_| answer.foreign());
     let (error, error_msg, legacy) = (has("Response.Error")?, has("Response.ErrorMsg")?, has("codeDesc")?);
     if error {
@@ -95,11 +103,10 @@ pub fn read(answer: &Answer, secrets: &[&str]) -> Result<Accepted, Failure> {
     }
     match answer.id("Response.MessageId") {
         Some(message_id) if answer.is_2xx() => Ok(Accepted { message_id, request_id }),
-        None if answer.is_2xx() && request_id.is_some() => Err(failure(
-            (Class::Ambiguous, true),
-            None,
-            Some("the answer has neither a message id nor an error"),
-        )),
+        None if answer.is_2xx() && request_id.is_some() => {
+            let text = "the answer has neither a message id nor an error";
+            Err(Failure { unread: true, ..failure((Class::Ambiguous, true), None, Some(text)) })
+        }
         _ => Err(answer.foreign()),
     }
 }

@@ -5,14 +5,19 @@ use std::time::Duration;
 
 use super::*;
 use crate::clock::{Clock, Random};
+use crate::store::Store;
 
 const NAME: &str = "spill/tdmq/a/00";
 
-fn store(root: &Path, link: Link) -> Arc<FileStore> {
+fn store(root: &Path, link: Link) -> Store {
+    Store::new(FileStore(Arc::new(folder(root, link))))
+}
+
+fn folder(root: &Path, link: Link) -> Folder {
     let context = Context { env: Env::of([("", "")]), clock: Clock::system(), random: Random::from_fn(|| 7) };
-    let mut store = FileStore::open(&format!("//{}", root.display()), &context).unwrap();
-    store.link = link;
-    Arc::new(store)
+    let mut folder = Folder::open(&format!("//{}", root.display()), &context).unwrap();
+    folder.link = link;
+    folder
 }
 
 fn soon() -> Instant {
@@ -69,10 +74,10 @@ async fn a_failure_leaves_nothing_and_tells_what_it_is() {
 #[test]
 fn a_write_past_its_deadline_gives_no_name() {
     let dir = tempfile::tempdir().unwrap();
-    let store = store(dir.path(), |from, to| fs::hard_link(from, to));
+    let folder = folder(dir.path(), |from, to| fs::hard_link(from, to));
     let path = dir.path().join(NAME);
-    for name in [Name::New, Name::Any] {
-        let late = store.write(&path, b"one", name, Instant::now());
+    for rule in [Put::New, Put::Replace] {
+        let late = folder.write(&path, b"one", rule, Instant::now());
         assert_eq!(late, Err(StoreError::TimedOut));
         assert!(!path.exists());
     }

@@ -18,6 +18,8 @@ pub(super) struct Failure {
     pub(super) next: Next,
     /// The error's code, if the answer has one.
     pub(super) code: Option<String>,
+    /// The store is busy with the same object.
+    pub(super) is_conflict: bool,
 }
 
 /// Whether another attempt may do better, and what it must do otherwise. Every request is one that may
@@ -39,11 +41,11 @@ pub(super) enum Next {
 impl Failure {
     /// A failure that another attempt may not meet.
     pub(super) const fn again(error: StoreError) -> Self {
-        Self { error, next: Next::Again(None), code: None }
+        Self { error, next: Next::Again(None), code: None, is_conflict: false }
     }
 
     pub(super) const fn last(error: StoreError) -> Self {
-        Self { error, next: Next::Stop, code: None }
+        Self { error, next: Next::Stop, code: None, is_conflict: false }
     }
 
     /// What an answer says that is no success. `secrets` are kept out of the text.
@@ -61,7 +63,7 @@ impl Failure {
         }
         let kind = Kind::of(code.as_deref().unwrap_or_default(), answer.status);
         let (error, next) = kind.means(text, answer);
-        Self { error, next, code }
+        Self { error, next, code, is_conflict: answer.status == 409 }
     }
 
     /// No answer.
@@ -131,7 +133,8 @@ impl Kind {
             429 => Self::Throttled,
             501 => Self::NotImplemented,
             507 => Self::Full,
-            408 | 500..=599 => Self::Unavailable,
+            // A conflict, a lock and what is too early pass, whatever else the store says about them.
+            408 | 409 | 423 | 425 | 500..=599 => Self::Unavailable,
             _ => Self::Other,
         }
     }
@@ -148,6 +151,8 @@ impl Kind {
             Self::Full => (StoreError::Full(text), Next::Stop),
             Self::TooLarge => (StoreError::TooLarge, Next::Stop),
             Self::NotImplemented => (StoreError::Other(text), Next::Unconditionally),
+            // The condition is the one thing of ours that a store may not take.
+            Self::Other if answer.status == 400 => (StoreError::Other(text), Next::Unconditionally),
             Self::Other => (StoreError::Other(text), Next::Stop),
         }
     }

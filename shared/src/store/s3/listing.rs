@@ -3,93 +3,122 @@
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjects.html>: the first version, with
 //! `marker`, which every S3-compatible store has and OBS has alone for its parallel file systems. No
 //! `encoding-type` is asked for: our keys need none, and OBS then reads its own marker wrongly.
+//!
+//! What was written must be found again, however the store lists it: in an order of its own, with
+//! entries between that nobody can read, with more than was asked for. What is refused is an answer that
+//! is no listing, and one that does not go on: it would be followed for ever.
 
 use crate::clock::Timestamp;
-use crate::store::{Entry, MAX_PAGE, Page, name};
-use crate::xml::{self, Child, XmlError};
-
-/// Reads a page of the keys that begin with `own`, which the entries' names leave out, and `prefix`, and
-/// that come after `after`. What is wrong with it, if it is not what was asked for: a listing that repeats itself
-/// would be followed for ever.
-pub(super) fn read(body: &[u8], own: &str, prefix: &str, after: Option<&str>) -> Result<Page, String> {
-    let text = std::str::from_utf8(body).map_err(|_| NOT_A_LISTING)?;
-    let (root, children) = xml::children(text).map_err(|_| NOT_A_LISTING)?;
-    if root != "ListBucketResult" {
-        return Err(NOT_A_LISTING.to_owned());
-    }
-    let mut entries = Vec::new();
-    let mut is_truncated = None;
-    let mut last = after.map(|after| format!("{own}{after}"));
-    let mut count = 0;
-    for child in &children {
-        match child.name {
-            "IsTruncated" if is_truncated.is_some() => return Err(NOT_A_LISTING.to_owned()),
-            "IsTruncated" => {
-                is_truncated = Some(match child.inner {
-                    "true" => true,
-                    "false" => false,
-                    _ => return Err(NOT_A_LISTING.to_owned()),
-                });
-            }
-            "Contents" => {
-                count += 1;
-                let object = Object::read(child)?;
-                if object.key.strip_prefix(own).is_none_or(|name| !name.starts_with(prefix)) {
-                    return Err("the listing has a key that was not asked for".to_owned());
-                }
-                if last.as_ref().is_some_and(|last| object.key <= *last) {
-                    return Err("the listing is not in order, or begins where the last one did".to_owned());
-                }
-                entries.extend(object.entry(own)?);
-                last = Some(object.key);
-            }
-            _ => {}
-        }
-    }
-    let is_truncated = is_truncated.ok_or(NOT_A_LISTING)?;
-    if count > MAX_PAGE || (is_truncated && count == 0) {
-        return Err(format!("the listing has {count} objects on a page and says that it goes on"));
-    }
-    let next = last.filter(|_| is_truncated).map(|key| key.get(own.len()..).unwrap_or_default().to_owned());
-    Ok(Page { entries, next })
-}
+use crate::store::{Entry, Page, name};
+use crate::xml::{self, Child};
 
 const NOT_A_LISTING: &str = "it is no ListBucketResult";
 
-struct Object<'t> {
-    key: String,
-    fields: Vec<Child<'t>>,
+/// A page as the store gave it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Listing {
+    /// Objects whose names are ours, in the names' order, and where to go on.
+    pub(super) page: Page,
+    /// Folders right below what was asked for, if it was asked with a delimiter.
+    pub(super) folders: Vec<String>,
+    /// Entries that could not be read, or not wholly.
+    pub(super) unreadable: usize,
 }
 
-impl<'t> Object<'t> {
-    fn read(child: &Child<'t>) -> Result<Self, String> {
-        let unreadable = |_: XmlError| "the listing has a key that cannot be read".to_owned();
-        let (_, fields) = xml::children(child.outer).map_err(unreadable)?;
-        let key = xml::unescape(field(&fields, "Key")?).map_err(unreadable)?;
-        Ok(Self { key, fields })
+/// Reads a page of the keys that begin with `own`, which the entries' names leave out, and `prefix`;
+/// `marker` is the one that was sent. What is wrong with it, if it cannot be used.
+pub(super) fn read(body: &[u8], own: &str, prefix: &str, marker: Option<&str>) -> Result<Listing, String> {
+    // A key that is no UTF-8 is not ours, and is no reason to miss the others.
+    let text = String::from_utf8_lossy(body);
+    let (root, children) = xml::children(&text).map_err(|_| NOT_A_LISTING)?;
+    if root != "ListBucketResult" {
+        return Err(NOT_A_LISTING.to_owned());
     }
-
-    /// What it tells of the object, if that is one of ours.
-    fn entry(&self, own: &str) -> Result<Option<Entry>, String> {
-        let name = self.key.get(own.len()..).unwrap_or_default();
-        if !name::is_name(name) {
-            return Ok(None);
+    let is_truncated = match one(&children, "IsTruncated").ok_or(NOT_A_LISTING)? {
+        "true" => true,
+        "false" => false,
+        _ => return Err(NOT_A_LISTING.to_owned()),
+    };
+    let (mut entries, mut folders, mut unreadable) = (Vec::new(), Vec::new(), 0);
+    let (mut last, mut last_folder) = (None, None);
+    for child in &children {
+        let key_name = match child.name {
+            "Contents" => "Key",
+            // Some say in this way that there are none.
+            "CommonPrefixes" if child.inner.is_empty() => continue,
+            "CommonPrefixes" => "Prefix",
+            _ => continue,
+        };
+        let fields = xml::children(child.outer).map(|(_, fields)| fields).unwrap_or_default();
+        let Some(key) = one(&fields, key_name).and_then(key) else {
+            unreadable += 1;
+            continue;
+        };
+        let rest = key.strip_prefix(own).filter(|name| name.starts_with(prefix));
+        unreadable += usize::from(rest.is_none());
+        if child.name == "CommonPrefixes" {
+            let segment = rest.and_then(|name| name.get(prefix.len()..)?.strip_suffix('/'));
+            folders.extend(segment.filter(|segment| name::is_segment(segment)).map(str::to_owned));
+            last_folder = Some(key);
+        } else {
+            if let Some(name) = rest.filter(|name| name::is_name(name)) {
+                let (entry, is_whole) = entry(name, &fields);
+                unreadable += usize::from(!is_whole);
+                entries.push(entry);
+            }
+            last = Some(key);
         }
-        let wrong = |field: &str| format!("the listing has an object whose {field} cannot be read");
-        let size = field(&self.fields, "Size")?.parse().map_err(|_| wrong("Size"))?;
-        let modified = Timestamp::parse_rfc3339(field(&self.fields, "LastModified")?);
-        let modified = modified.ok_or_else(|| wrong("LastModified"))?;
-        Ok(Some(Entry { name: name.to_owned(), size, modified }))
     }
+    entries.sort_unstable_by(|a: &Entry, b| a.name.cmp(&b.name));
+    entries.dedup_by(|a, b| a.name == b.name);
+    let next = if is_truncated {
+        // Its own token, else the last key as it came. Objects and folders come apart, so the last of both
+        // is told by the order that such a store has.
+        let own_token = one(&children, "NextMarker").and_then(key).filter(|next| !next.is_empty());
+        let next = own_token.or_else(|| last.max(last_folder));
+        if next.is_none() || next.as_deref() == marker {
+            return Err("the listing says that it goes on, and does not".to_owned());
+        }
+        next
+    } else {
+        None
+    };
+    Ok(Listing { page: Page { entries, next }, folders, unreadable })
+}
+
+/// What is told of an object, and whether all of it could be read: an object that is there is not
+/// hidden by what is said about it.
+fn entry(name: &str, fields: &[Child<'_>]) -> (Entry, bool) {
+    let size = one(fields, "Size").and_then(|size| size.parse().ok());
+    let modified = one(fields, "LastModified").and_then(Timestamp::parse_rfc3339);
+    let is_whole = size.is_some() && modified.is_some();
+    let modified = modified.unwrap_or(Timestamp::from_unix(0));
+    (Entry { name: name.to_owned(), size: size.unwrap_or_default(), modified }, is_whole)
 }
 
 /// The content of a field that is there once.
-fn field<'t>(fields: &[Child<'t>], name: &str) -> Result<&'t str, String> {
+fn one<'t>(fields: &[Child<'t>], name: &str) -> Option<&'t str> {
     let mut found = fields.iter().filter(|field| field.name == name);
     match (found.next(), found.next()) {
-        (Some(field), None) => Ok(field.inner),
-        _ => Err(format!("the listing has an object without one {name}")),
+        (Some(field), None) => Some(field.inner),
+        _ => None,
     }
+}
+
+/// A key's text. Stores write a character as its number where XML has no other way.
+fn key(raw: &str) -> Option<String> {
+    let mut parts = Some(raw).filter(|raw| !raw.contains('<'))?.split("&#");
+    let mut key = xml::unescape(parts.next()?).ok()?;
+    for part in parts {
+        let (number, rest) = part.split_once(';')?;
+        let code = match number.strip_prefix('x') {
+            Some(number) => u32::from_str_radix(number, 16),
+            None => number.parse(),
+        };
+        key.push(char::from_u32(code.ok()?)?);
+        key.push_str(&xml::unescape(rest).ok()?);
+    }
+    Some(key)
 }
 
 #[cfg(test)]
@@ -114,31 +143,99 @@ mod tests {
         page.entries.iter().map(|entry| entry.name.as_str()).collect()
     }
 
+    fn listing(body: &str, prefix: &str, marker: Option<&str>) -> Listing {
+        read(body.as_bytes(), "p/", prefix, marker).unwrap()
+    }
+
     #[test]
     fn a_page_is_read() {
         let body = page("true", &["p/a/0", "p/a/1"]);
-        let read_page = read(body.as_bytes(), "p/", "", None).unwrap();
-        assert_eq!(names(&read_page), ["a/0", "a/1"]);
-        assert_eq!(read_page.next.as_deref(), Some("a/1"));
-        assert_eq!(read_page.entries[0].size, 7);
-        assert_eq!(read_page.entries[0].modified, Timestamp::from_unix(1_700_000_000));
-        assert_eq!(read(body.as_bytes(), "p/", "a/", None), Ok(read_page));
-        assert!(read(body.as_bytes(), "p/", "b", None).is_err());
+        let found = listing(&body, "", None);
+        assert_eq!(names(&found.page), ["a/0", "a/1"]);
+        assert_eq!((found.page.next.as_deref(), found.unreadable), (Some("p/a/1"), 0));
+        assert_eq!(found.page.entries[0].size, 7);
+        assert_eq!(found.page.entries[0].modified, Timestamp::from_unix(1_700_000_000));
+        assert_eq!(listing(&body, "a/", None), found);
         let body = page("false", &[]);
-        assert_eq!(read(body.as_bytes(), "", "", Some("a")), Ok(Page::default()));
+        assert_eq!(read(body.as_bytes(), "", "", Some("a")).unwrap().page, Page::default());
     }
 
     #[test]
     fn what_is_not_ours_is_passed_over_but_goes_on_from() {
-        let body = page("true", &["p/", "p/.x", "p/B", "p/a", "p/a b&amp;c"]);
-        let page = read(body.as_bytes(), "p/", "", None).unwrap();
-        assert_eq!(names(&page), ["a"]);
-        assert_eq!(page.next.as_deref(), Some("a b&c"));
+        let body = page("true", &["p/", "p/.x", "p/B", "p/a", "p/a b&amp;c&#13;&#x41;"]);
+        let found = listing(&body, "", None);
+        assert_eq!((names(&found.page), found.unreadable), (vec!["a"], 0));
+        assert_eq!(found.page.next.as_deref(), Some("p/a b&c\rA"));
     }
 
     #[test]
-    fn a_listing_that_cannot_be_is_refused() {
-        let sizes = |text: &str, with: &str| page("false", &["p/a"]).replace(text, with);
+    fn an_order_of_its_own_is_taken_as_it_comes() {
+        let body = page("true", &["p/c", "p/a", "p/b", "p/a"]);
+        for marker in [None, Some("p/d"), Some("p/0"), Some("p/c")] {
+            let found = listing(&body, "", marker);
+            assert_eq!(names(&found.page), ["a", "b", "c"]);
+            assert_eq!(found.page.next.as_deref(), Some("p/a"), "the last one as it came");
+        }
+        let own = body.replace("<Contents>", "<NextMarker>token&amp;1</NextMarker><Contents>");
+        let own = own.replacen("<NextMarker>token&amp;1</NextMarker>", "", 3);
+        assert_eq!(listing(&own, "", Some("p/a")).page.next.as_deref(), Some("token&1"));
+        // A token that is none.
+        let empty = own.replace("token&amp;1", "");
+        assert_eq!(listing(&empty, "", None).page.next.as_deref(), Some("p/a"));
+    }
+
+    #[test]
+    fn a_listing_that_does_not_go_on_is_refused() {
+        let body = page("true", &["p/a", "p/b"]);
+        assert!(read(body.as_bytes(), "p/", "", Some("p/b")).is_err());
+        let own = body.replace("<IsTruncated>", "<NextMarker>t</NextMarker><IsTruncated>");
+        assert!(read(own.as_bytes(), "p/", "", Some("t")).is_err());
+        assert!(read(page("true", &[]).as_bytes(), "p/", "", None).is_err());
+        // An empty page is none at the end of the world.
+        let empty = page("true", &[]).replace("<IsTruncated>", "<NextMarker>t</NextMarker><IsTruncated>");
+        assert_eq!(
+            listing(&empty, "", Some("s")).page,
+            Page { next: Some("t".to_owned()), ..Page::default() }
+        );
+    }
+
+    #[test]
+    fn one_entry_that_cannot_be_read_hides_none() {
+        let with = |text: &str, with: &str| page("false", &["p/a", "p/b"]).replacen(text, with, 1);
+        for (body, want, unreadable) in [
+            (with("<Key>p/a", "<Key>q/a"), &["b"][..], 1),
+            (with("<Key>p/a", "<Key>p/&bogus;"), &["b"], 1),
+            (with("<Key>p/a", "<Key>p/&#xffffffff;"), &["b"], 1),
+            (with("<Key>p/a", "<Key>p/<x>y</x>"), &["b"], 1),
+            (with("<Key>p/a</Key>", ""), &["b"], 1),
+            (with("<Key>p/a</Key>", "<Key>p/a</Key><Key>p/c</Key>"), &["b"], 1),
+            (with("<Size>7</Size>", "<Size>-7</Size>"), &["a", "b"], 1),
+            (with("<Size>7</Size>", ""), &["a", "b"], 1),
+            (with("2023-11-14T22:13:20.000Z", "yesterday"), &["a", "b"], 1),
+            (with("<LastModified>2023-11-14T22:13:20.000Z</LastModified>", ""), &["a", "b"], 1),
+        ] {
+            let found = listing(&body, "", None);
+            assert_eq!((names(&found.page), found.unreadable), (want.to_vec(), unreadable), "{body}");
+        }
+        let found = listing(&with("2023-11-14T22:13:20.000Z", "yesterday"), "", None);
+        assert_eq!(found.page.entries[0].modified, Timestamp::from_unix(0));
+        let body = page("false", &["p/a", "p/\u{1}"]).replace('\u{1}', "\u{e000}").into_bytes();
+        let body: Vec<u8> = body.into_iter().map(|b| if b == 0xee { 0xff } else { b }).collect();
+        assert_eq!(names(&read(&body, "p/", "", None).unwrap().page), ["a"]);
+    }
+
+    #[test]
+    fn folders_are_told_from_objects() {
+        let common = |folder: &str| format!("<CommonPrefixes><Prefix>{folder}</Prefix></CommonPrefixes>");
+        let folders = common("p/x/b/") + &common("p/x/A/") + &common("p/x/c/") + &common("q/");
+        let body = page("true", &["p/x/a"]).replace("<CommonPrefixes/>", &folders);
+        let found = listing(&body, "x/", None);
+        assert_eq!(found.folders, ["b", "c"]);
+        assert_eq!((names(&found.page), found.page.next.as_deref()), (vec!["x/a"], Some("q/")));
+    }
+
+    #[test]
+    fn what_is_no_listing_is_refused() {
         for body in [
             String::new(),
             "{}".to_owned(),
@@ -146,31 +243,12 @@ mod tests {
             "<ListBucketResult></ListBucketResult>".to_owned(),
             "<Error><IsTruncated>false</IsTruncated></Error>".to_owned(),
             page("maybe", &["p/a"]),
-            page("true", &[]),
-            page("false", &["p/b", "p/a"]),
-            page("false", &["p/a", "p/a"]),
-            page("false", &["a"]),
-            page("false", &["q/a"]),
-            page("false", &["p/&#97;"]),
             page("false", &["p/a"]).replace("</ListBucketResult>", ""),
-            sizes("<Size>7</Size>", "<Size>-7</Size>"),
-            sizes("<Size>7</Size>", "<Size></Size>"),
-            sizes("<Size>7</Size>", ""),
-            sizes("<Key>p/a</Key>", "<Key>p/a</Key><Key>p/b</Key>"),
-            sizes("<Key>p/a</Key>", ""),
-            sizes("2023-11-14T22:13:20.000Z", "yesterday"),
-            sizes("</ListBucketResult>", "<IsTruncated>false</IsTruncated></ListBucketResult>"),
+            page("false", &["p/a"])
+                .replace("</ListBucketResult>", "<IsTruncated>false</IsTruncated></ListBucketResult>"),
         ] {
             assert!(read(body.as_bytes(), "p/", "", None).is_err(), "{body}");
         }
-        let body = page("true", &["p/a", "p/b"]);
-        for after in ["a", "b", "c"] {
-            assert!(read(body.as_bytes(), "p/", "", Some(after)).is_err(), "{after}");
-        }
         assert!(read(b"\xff", "p/", "", None).is_err());
-        let many: Vec<String> = (0..=MAX_PAGE).map(|n| format!("p/{n:05}")).collect();
-        let many: Vec<&str> = many.iter().map(String::as_str).collect();
-        assert!(read(page("false", &many).as_bytes(), "p/", "", None).is_err());
-        assert!(read(page("false", &many[1..]).as_bytes(), "p/", "", None).is_ok());
     }
 }

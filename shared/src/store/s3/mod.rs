@@ -5,13 +5,14 @@
 //! forwarder; a library that only signs URLs and reads listings would be 204 kB, and 42 crates.
 //!
 //! A new object is written with `If-None-Match: *`. A store that does not know the condition (it says
-//! so, or it ignores it) replaces what is there; that is harmless, because a name is made of what it
-//! names, and the answer is then [`Written::Created`]. A write is believed when the answer is 200 and
+//! so, it refuses the request and takes it without, or it ignores it) replaces what is there; that is
+//! harmless, because a name is made of what it names, and the answer is then [`Written::Created`]. A write is believed when the answer is 200 and
 //! has an `ETag`; the body's digests are in the signed headers, so that a store refuses what was cut
 //! short or altered on the way.
 //!
 //! Every request may be repeated, and is until the deadline: after a broken connection, a server's
-//! fault or throttling, with full jitter. A clock that the store says is wrong is corrected once, by
+//! fault, throttling, or a refusal that passes by nature (a conflict, a lock), with full jitter. Where a
+//! conflict about a new object does not end, it is looked whether the object is there. A clock that the store says is wrong is corrected once, by
 //! its own, for the rest of the process.
 //!
 //! Without `s3:ListBucket` a missing object looks like a forbidden one.
@@ -28,11 +29,12 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http::Method;
 use md5::{Digest as _, Md5};
 use tokio::time::{Instant, sleep};
 
-use super::{Entry, MAX_OBJECT, MAX_PAGE, Page, StoreError, Written};
+use super::{Entry, MAX_OBJECT, MAX_PAGE, ObjectStore, Page, Put, StoreError, Written};
 use crate::clock::Timestamp;
 use crate::context::Context;
 use crate::queue::EnvProblem;
@@ -42,6 +44,7 @@ use crate::queue::digest::{hex, sha256};
 use crate::queue::transport::{Call, Transport, headers};
 use crate::secret::Vault;
 use answer::{Failure, Next};
+use listing::Listing;
 use settings::Settings;
 
 /// An attempt gets at most this, even if there is more time: enough for the largest object at a
@@ -63,10 +66,6 @@ const MAX_OFFSET: i64 = 24 * 60 * 60 * 1000;
 
 /// Bytes of an answer without an object at most: a listing is a megabyte, keys of the longest kind.
 const MAX_ANSWER: usize = 4 * 1024 * 1024;
-
-/// Objects asked for, as text.
-const PAGE: &str = "1000";
-const _: () = assert!(MAX_PAGE == 1000);
 
 pub(super) struct S3Store {
     settings: Settings,
@@ -111,32 +110,39 @@ impl S3Store {
         })
     }
 
-    /// What is missing or wrong with the credentials now. The transport is not made for this: what is
-    /// wrong with it is wrong with the queue's too.
-    pub(super) fn problem(&self) -> Option<EnvProblem> {
-        self.settings.credentials(Keyring::trusting(&self.context.env, &self.vault)).err()
-    }
-
-    pub(super) async fn put(
+    async fn write(
         &self,
         name: &str,
         body: Bytes,
-        is_new: bool,
+        rule: Put,
         deadline: Instant,
     ) -> Result<Written, StoreError> {
+        let is_new = rule == Put::New;
         let request = Request { method: Method::PUT, name, query: &[], body, is_new, limit: MAX_ANSWER };
-        let read = |answer: &Answer, sent: &Sent| match answer.status {
-            200 if answer.header("etag").is_some_and(|tag| !tag.trim().is_empty()) => {
-                Some(Ok(Written::Created))
+        let is_in_conflict = AtomicBool::new(false);
+        let read = |answer: &Answer, sent: &Sent| {
+            is_in_conflict.store(answer.status == 409 && sent.is_conditional, Ordering::Relaxed);
+            match answer.status {
+                200 if answer.header("etag").is_some_and(|tag| !tag.trim().is_empty()) => {
+                    Some(Ok(Written::Created))
+                }
+                200 => Some(Err(corrupt("a write was answered without an ETag"))),
+                412 if sent.is_conditional => Some(Ok(Written::Existed)),
+                _ => None,
             }
-            200 => Some(Err(corrupt("a write was answered without an ETag"))),
-            412 if sent.is_conditional => Some(Ok(Written::Existed)),
-            _ => None,
         };
-        self.call(&request, read, deadline).await
+        let written = self.call(&request, read, deadline).await;
+        // A conflict that does not end may be with the object that is there.
+        if written.is_err()
+            && is_in_conflict.load(Ordering::Relaxed)
+            && let Ok(Some(_)) = self.look_at(name, deadline).await
+        {
+            return Ok(Written::Existed);
+        }
+        written
     }
 
-    pub(super) async fn get(&self, name: &str, deadline: Instant) -> Result<Option<Bytes>, StoreError> {
+    async fn read(&self, name: &str, deadline: Instant) -> Result<Option<Bytes>, StoreError> {
         let request = Request { limit: MAX_OBJECT, ..Request::of(Method::GET, name) };
         let read = |answer: &Answer, _: &Sent| match answer.status {
             // The end of a body without a length is the end of the connection, whoever ended it.
@@ -148,12 +154,12 @@ impl S3Store {
         self.call(&request, read, deadline).await
     }
 
-    pub(super) async fn head(&self, name: &str, deadline: Instant) -> Result<Option<Entry>, StoreError> {
+    async fn look_at(&self, name: &str, deadline: Instant) -> Result<Option<Entry>, StoreError> {
         let read = |answer: &Answer, _: &Sent| match answer.status {
             200 => Some(
                 entry(name, answer)
                     .map(Some)
-                    .ok_or_else(|| corrupt("an object was described without its length or its time")),
+                    .ok_or_else(|| corrupt("an object was described without its length")),
             ),
             // There is no body that could tell a missing object from a missing bucket.
             404 => Some(Ok(None)),
@@ -162,7 +168,7 @@ impl S3Store {
         self.call(&Request::of(Method::HEAD, name), read, deadline).await
     }
 
-    pub(super) async fn delete(&self, name: &str, deadline: Instant) -> Result<(), StoreError> {
+    async fn remove(&self, name: &str, deadline: Instant) -> Result<(), StoreError> {
         let read = |answer: &Answer, _: &Sent| match answer.status {
             200 | 204 => Some(Ok(())),
             404 if is_no_such_key(answer) => Some(Ok(())),
@@ -171,31 +177,39 @@ impl S3Store {
         self.call(&Request::of(Method::DELETE, name), read, deadline).await
     }
 
-    pub(super) async fn list(
+    /// A page of a listing, with folders if there is a delimiter.
+    async fn list_once(
         &self,
         prefix: &str,
-        after: Option<&str>,
+        delimiter: &str,
+        marker: Option<&str>,
+        limit: usize,
         deadline: Instant,
-    ) -> Result<Page, StoreError> {
+    ) -> Result<Listing, StoreError> {
         let own = &self.settings.prefix;
-        let marker = after.map(|after| format!("{own}{after}"));
         let keys = format!("{own}{prefix}");
-        let mut query = vec![("max-keys", PAGE), ("prefix", &keys)];
-        query.extend(marker.as_deref().map(|marker| ("marker", marker)));
+        let limit = limit.to_string();
+        let mut query = vec![("max-keys", limit.as_str()), ("prefix", &keys)];
+        query.extend(marker.map(|marker| ("marker", marker)));
+        if !delimiter.is_empty() {
+            query.push(("delimiter", delimiter));
+        }
         let read = |answer: &Answer, _: &Sent| match answer.status {
             200 if !is_whole(answer) => Some(Err(corrupt("a listing was cut short"))),
-            200 => {
-                let page = listing::read(&answer.body, own, prefix, after);
-                // It would come out the same.
-                Some(page.map_err(|why| Failure::last(StoreError::Corrupt(why))))
-            }
+            // It would come out the same.
+            200 => Some(
+                listing::read(&answer.body, own, prefix, marker)
+                    .map_err(|why| Failure::last(StoreError::Corrupt(why))),
+            ),
             _ => None,
         };
-        self.call(&Request { query: &query, ..Request::of(Method::GET, "") }, read, deadline).await
-    }
-
-    pub(super) async fn prewarm(&self) {
-        self.transport().prewarm(&self.settings.endpoint).await;
+        let request = Request { query: &query, ..Request::of(Method::GET, "") };
+        let listing = self.call(&request, read, deadline).await?;
+        if listing.unreadable > 0 {
+            let entries = listing.unreadable;
+            tracing::warn!(store = %self, prefix, entries, "the listing has entries that cannot be read");
+        }
+        Ok(listing)
     }
 
     /// Sends a request until `read` takes an answer (for what, is in it), or until there is nothing more
@@ -208,16 +222,22 @@ impl S3Store {
     ) -> Result<T, StoreError> {
         let (mut attempts, mut is_fresh) = (0_u32, false);
         let (mut is_corrected, mut is_renewed) = (false, false);
+        let mut is_conditional = request.is_new && !self.is_unconditional.load(Ordering::Relaxed);
         let mut last = StoreError::TimedOut;
         loop {
             let Some(until) = attempt_deadline(deadline) else { return Err(last) };
             let credentials = self.credentials(false, until).await?;
             attempts += 1;
-            let is_conditional = request.is_new && !self.is_unconditional.load(Ordering::Relaxed);
             let sent = Sent { is_conditional };
             let failure = match self.attempt(request, &sent, &credentials, is_fresh, until).await {
                 Ok(answer) => match read(&answer, &sent) {
-                    Some(Ok(done)) => return Ok(done),
+                    Some(Ok(done)) => {
+                        // It was the condition that it did not take.
+                        if request.is_new && !is_conditional {
+                            self.is_unconditional.store(true, Ordering::Relaxed);
+                        }
+                        return Ok(done);
+                    }
                     Some(Err(failure)) => failure,
                     None => Failure::of(&answer, &credentials.secrets()),
                 },
@@ -229,7 +249,8 @@ impl S3Store {
                 Next::Again(asked) => {
                     let asked = asked.unwrap_or_default();
                     let remaining = deadline.saturating_duration_since(Instant::now());
-                    let Some(room) = remaining.checked_sub(asked.saturating_add(MIN_ATTEMPT)) else {
+                    let reserve = if failure.is_conflict { MIN_SHARE } else { MIN_ATTEMPT };
+                    let Some(room) = remaining.checked_sub(asked.saturating_add(reserve)) else {
                         return Err(last);
                     };
                     let range = BASE.saturating_mul(1 << (attempts - 1).min(16)).min(MAX_WAIT);
@@ -241,9 +262,7 @@ impl S3Store {
                 Next::WithOtherCredentials if !is_renewed && self.has_other(&credentials, deadline).await => {
                     is_renewed = true;
                 }
-                Next::Unconditionally if is_conditional => {
-                    self.is_unconditional.store(true, Ordering::Relaxed);
-                }
+                Next::Unconditionally if is_conditional => is_conditional = false,
                 _ => return Err(last),
             }
         }
@@ -321,6 +340,78 @@ impl S3Store {
     }
 }
 
+impl ObjectStore for S3Store {
+    fn put<'a>(
+        &'a self,
+        name: &'a str,
+        body: Bytes,
+        rule: Put,
+        deadline: Instant,
+    ) -> BoxFuture<'a, Result<Written, StoreError>> {
+        Box::pin(self.write(name, body, rule, deadline))
+    }
+
+    fn get<'a>(
+        &'a self,
+        name: &'a str,
+        deadline: Instant,
+    ) -> BoxFuture<'a, Result<Option<Bytes>, StoreError>> {
+        Box::pin(self.read(name, deadline))
+    }
+
+    fn head<'a>(
+        &'a self,
+        name: &'a str,
+        deadline: Instant,
+    ) -> BoxFuture<'a, Result<Option<Entry>, StoreError>> {
+        Box::pin(self.look_at(name, deadline))
+    }
+
+    fn delete<'a>(&'a self, name: &'a str, deadline: Instant) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(self.remove(name, deadline))
+    }
+
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a str>,
+        limit: usize,
+        deadline: Instant,
+    ) -> BoxFuture<'a, Result<Page, StoreError>> {
+        Box::pin(async move { Ok(self.list_once(prefix, "", after, limit, deadline).await?.page) })
+    }
+
+    fn folders<'a>(
+        &'a self,
+        prefix: &'a str,
+        deadline: Instant,
+    ) -> BoxFuture<'a, Result<Vec<String>, StoreError>> {
+        Box::pin(async move {
+            let (mut folders, mut marker) = (Vec::new(), None::<String>);
+            loop {
+                let listing = self.list_once(prefix, "/", marker.as_deref(), MAX_PAGE, deadline).await?;
+                folders.extend(listing.folders);
+                marker = listing.page.next;
+                if marker.is_none() {
+                    return Ok(folders);
+                }
+            }
+        })
+    }
+
+    fn prewarm(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            let _ = self.transport().prewarm(&self.settings.endpoint).await;
+        })
+    }
+
+    /// What is missing or wrong with the credentials now. The transport is not made for this: what is
+    /// wrong with it is wrong with the queue's too.
+    fn problem(&self) -> Option<EnvProblem> {
+        self.settings.credentials(Keyring::trusting(&self.context.env, &self.vault)).err()
+    }
+}
+
 impl<'a> Request<'a> {
     const fn of(method: Method, name: &'a str) -> Self {
         Self { method, name, query: &[], body: Bytes::new(), is_new: false, limit: MAX_ANSWER }
@@ -353,10 +444,11 @@ fn is_no_such_key(answer: &Answer) -> bool {
     Failure::of(answer, &[]).code.as_deref() == Some("NoSuchKey")
 }
 
+/// An object without a time that can be read is there all the same.
 fn entry(name: &str, answer: &Answer) -> Option<Entry> {
     let size = answer.header("content-length")?.parse().ok()?;
-    let modified = Timestamp::parse_http_date(answer.header("last-modified")?)?;
-    Some(Entry { name: name.to_owned(), size, modified })
+    let modified = answer.header("last-modified").and_then(Timestamp::parse_http_date);
+    Some(Entry { name: name.to_owned(), size, modified: modified.unwrap_or(Timestamp::from_unix(0)) })
 }
 
 /// Two thirds of what remains, so that an attempt on a connection that went silent leaves time for

@@ -7,7 +7,7 @@ use crate::context::Context;
 use crate::queue::credentials::{Family, HUAWEI};
 use crate::queue::probe::{Access, Probe, Report, absent, message};
 use crate::queue::retry::{Attempt, Outgoing as _};
-use crate::queue::rocketmq::wire;
+use crate::queue::rocketmq::wire::{self, Limit};
 use crate::queue::{EnvProblem, Vendor};
 
 /// "The topic does not exist."
@@ -20,7 +20,8 @@ impl Client {
     pub async fn probe(&self, context: &Context, deadline: Instant) -> Result<Report, EnvProblem> {
         let message = message(absent(&context.random));
         // A topic of letters and digits and a short text are fit to be sent.
-        let body = wire::body(&message).unwrap_or_default();
+        let properties = wire::check(&message, Limit::Text(wire::MAX_TEXT)).unwrap_or_default();
+        let body = wire::body(&message, &properties);
         let sending = Sending { client: &self.0, body, limit: wire::limit(&message) };
         let config: Config = sending.config(false, deadline).await?;
         let mut place = vec![("instance", config.instance.clone())];

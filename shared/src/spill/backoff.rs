@@ -1,34 +1,35 @@
-//! When a delivery that waits is tried next, in an object beside it: a back-off that outlives the
-//! invocation.
+//! What is known of a delivery that was tried in vain, in an object beside it: a back-off that outlives
+//! the invocation.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::{Failure, rfc3339};
 use crate::clock::{Random, Timestamp};
-use crate::spill::{Failure, rfc3339};
+use crate::sabotage::{Safeguard, is_pulled};
 
 /// The wait after the first run that failed; it doubles with each.
 const BASE: Duration = Duration::from_secs(60);
 
 /// The longest wait: a vendor that is well again gets everything within this time.
-const MOST: Duration = Duration::from_secs(60 * 60);
+pub(crate) const MOST: Duration = Duration::from_secs(60 * 60);
 
 /// What is known of a delivery that was tried in vain.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Backoff {
+pub struct Backoff {
     /// Runs that failed.
-    runs: u32,
+    pub(crate) runs: u32,
     /// Not to be tried before.
     #[serde(with = "rfc3339")]
-    pub(super) next: Timestamp,
+    pub next: Timestamp,
     /// All attempts so far.
-    pub(super) error: Failure,
+    pub error: Failure,
 }
 
 impl Backoff {
     /// After one more run that failed; `earlier` is what was known, `asked` what the vendor asked for.
-    pub(super) fn after(
+    pub(crate) fn after(
         earlier: Option<&Self>,
         error: Failure,
         asked: Option<Duration>,
@@ -38,15 +39,17 @@ impl Backoff {
         let wait = BASE.saturating_mul(1 << (runs - 1).min(16)).min(MOST);
         // Spread, so that what failed together does not come back together.
         let wait = (wait / 2 + random.up_to(wait / 2)).max(asked.unwrap_or_default());
+        let wait = if is_pulled(Safeguard::WaitIsClamped) { wait } else { wait.min(MOST) };
         let wait = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
         Self { runs, next: error.errorlasttime.shifted(wait), error }
     }
 
-    pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
+    /// Reads an object's content; `None` if it is none.
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
         serde_json::from_slice(bytes).ok()
     }
 
-    pub(super) fn to_bytes(&self) -> bytes::Bytes {
+    pub(crate) fn to_bytes(&self) -> bytes::Bytes {
         // Strings and numbers serialise without fail.
         serde_json::to_vec(self).unwrap_or_default().into()
     }
@@ -72,6 +75,8 @@ mod tests {
         }
         let asked = Backoff::after(None, error(), Some(Duration::from_secs(900)), &random);
         assert_eq!(asked.next.unix() - now.unix(), 900);
+        let asked = Backoff::after(None, error(), Some(Duration::from_secs(24 * 3600)), &random);
+        assert_eq!(asked.next.unix() - now.unix(), 3600, "whatever the vendor asks for");
         assert!(Backoff::parse(b"{").is_none());
     }
 }

@@ -1,0 +1,119 @@
+//! What S3 checks before it does anything: who asks, when, and whether the body is what was signed.
+
+use std::time::{Duration, SystemTime};
+
+use http::HeaderMap;
+use md5::{Digest as _, Md5};
+use time::{
+    OffsetDateTime, PrimitiveDateTime, format_description::BorrowedFormatItem, macros::format_description,
+};
+
+use super::{Call, Refusal, S3Config};
+use crate::sign::{Authorization, hex, sha256_hex, sigv4};
+
+/// How far a client's clock may be off.
+const MAX_SKEW: Duration = Duration::from_secs(15 * 60);
+
+const BASIC: &[BorrowedFormatItem<'_>] = format_description!("[year][month][day]T[hour][minute][second]Z");
+
+pub(super) fn check(config: &S3Config, call: &Call<'_>) -> Result<(), Refusal> {
+    let headers = &call.head.headers;
+    let denied = |text: &str| Refusal::new(403, "AccessDenied", text);
+    let field = |name: &str| text(headers, name);
+    let authorization = field("authorization").ok_or_else(|| denied("the request is not signed"))?;
+    let authorization = Authorization::parse(authorization, sigv4::ALGORITHM, "Credential");
+    let malformed = |text: &str| Refusal::new(400, "AuthorizationHeaderMalformed", text);
+    let authorization = authorization.ok_or_else(|| malformed("it is no Authorization header"))?;
+    let (id, scope) = authorization.key.split_once('/').ok_or_else(|| malformed("it has no scope"))?;
+    if id != config.access_key {
+        return Err(Refusal::new(403, "InvalidAccessKeyId", "there is no such access key"));
+    }
+    let time = field("x-amz-date").ok_or_else(|| denied("the request has no x-amz-date"))?;
+    let at = PrimitiveDateTime::parse(time, BASIC).map_err(|_| denied("x-amz-date is no time"))?;
+    if scope != format!("{}/{}/s3/aws4_request", &time[..8], config.region) {
+        let text = format!("the scope is wrong; expecting {}", config.region);
+        return Err(Refusal::new(400, "AuthorizationHeaderMalformed", text));
+    }
+    if distance(at.assume_utc().into(), (config.clock)()) > MAX_SKEW {
+        return Err(Refusal::new(403, "RequestTimeTooSkewed", "the clocks are too far apart"));
+    }
+    let payload = field("x-amz-content-sha256")
+        .ok_or_else(|| Refusal::new(400, "InvalidRequest", "Missing required header x-amz-content-sha256"))?;
+    // What AWS asks for is the host and its own headers; a digest that is not signed proves nothing.
+    let must = |name: &str| name == "host" || name == "content-md5" || name.starts_with("x-amz-");
+    if let Some(name) =
+        headers.keys().map(http::HeaderName::as_str).find(|n| must(n) && !authorization.signs(n))
+    {
+        return Err(denied(&format!("the header {name} was not signed")));
+    }
+    let uri = &call.head.uri;
+    let canonical = sigv4::canonical_request(
+        &call.head.method,
+        uri.path(),
+        uri.query().unwrap_or_default(),
+        headers,
+        authorization.signed_headers,
+        payload,
+    );
+    let to_sign = canonical.map(|canonical| sigv4::string_to_sign(time, scope, &canonical));
+    let is_right =
+        |to_sign: &String| sigv4::signature(&config.secret_key, scope, to_sign) == authorization.signature;
+    if !to_sign.as_ref().is_some_and(is_right) {
+        return Err(Refusal::new(403, "SignatureDoesNotMatch", "the signature is another one"));
+    }
+    if payload != sha256_hex(&call.body) {
+        return Err(Refusal::new(400, "XAmzContentSHA256Mismatch", "the body has another digest"));
+    }
+    let md5 = field("content-md5").map(|given| decode(given).ok_or(given));
+    match md5 {
+        Some(Ok(given)) if given != Md5::digest(&call.body).as_slice() => {
+            Err(Refusal::new(400, "BadDigest", "the body has another Content-MD5"))
+        }
+        Some(Err(_)) => Err(Refusal::new(400, "InvalidDigest", "the Content-MD5 is none")),
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn md5_hex(bytes: &[u8]) -> String {
+    hex(&Md5::digest(bytes))
+}
+
+fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers.get(name)?.to_str().ok()
+}
+
+fn distance(a: SystemTime, b: SystemTime) -> Duration {
+    a.duration_since(b).or_else(|_| b.duration_since(a)).unwrap_or_default()
+}
+
+/// Base64 of the usual alphabet, with its padding.
+fn decode(text: &str) -> Option<Vec<u8>> {
+    let digit = |b: u8| match b {
+        b'A'..=b'Z' => Some(u32::from(b - b'A')),
+        b'a'..=b'z' => Some(u32::from(b - b'a') + 26),
+        b'0'..=b'9' => Some(u32::from(b - b'0') + 52),
+        b'+' => Some(62),
+        b'/' => Some(63),
+        _ => None,
+    };
+    let mut bytes = Vec::new();
+    for chunk in text.as_bytes().chunks(4) {
+        let padding = chunk.iter().rev().take_while(|b| **b == b'=').count();
+        if chunk.len() != 4 || padding > 2 {
+            return None;
+        }
+        let mut bits = 0;
+        for b in &chunk[..4 - padding] {
+            bits = bits << 6 | digit(*b)?;
+        }
+        bits <<= 6 * padding;
+        bytes.extend_from_slice(&bits.to_be_bytes()[1..4 - padding]);
+    }
+    Some(bytes)
+}
+
+/// Milliseconds of RFC 3339.
+pub(super) fn rfc3339(at: SystemTime) -> String {
+    let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+    OffsetDateTime::from(at).format(&format).unwrap_or_default()
+}

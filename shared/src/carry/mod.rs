@@ -1,0 +1,478 @@
+//! One way to carry a delivery to its queue: from a sender, from `spill/`, or from `dead/`.
+//!
+//! [`Course`] decides, [`Carrier`] does. What is accepted is proven: by the vendor's receipt, by the mark
+//! of an earlier one, or by the store's confirmation.
+//!
+//! | The queue's answer | From a sender, with a store | Without | From `spill/` | From `dead/` |
+//! |---|---|---|---|---|
+//! | a receipt | accepted | accepted | deleted | deleted |
+//! | too large | a message that refers to the body, or refused | refused | the same, or `dead/` | the same, or stays |
+//! | never as it is | `dead/`, accepted | refused | `dead/` | stays |
+//! | not now, or nobody knows | `spill/`, accepted | refused | stays, tried later | stays |
+//!
+//! A stored message whose failure is one that a person corrects in the configuration is made anew by
+//! today's hook before it is given up on.
+
+mod course;
+mod pace;
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::config::{Hook, Mode, Oversize};
+use crate::context::Context;
+use crate::delivery::Delivery;
+use crate::message::{Message, Recipe, Unrenderable};
+use crate::queue::{Class, Queue, Receipt, SendError, Target};
+use crate::sabotage::{Safeguard, is_pulled};
+use crate::spill::{Backoff, Failure, Folder, Kept, Marked, Record, Spill, State};
+use crate::store::StoreError;
+pub use course::{Course, End, Form, Origin, Outcome, Rendered, Sent, Step, Terms};
+pub(crate) use pace::Pace;
+
+/// What a stored delivery leaves the store of its time.
+pub(crate) const RESERVE: Duration = Duration::from_secs(2);
+
+/// One send of a stored delivery gets this at most: the others wait for its place.
+const SEND: Duration = Duration::from_secs(15);
+
+/// The class of a delivery that no message can be made of.
+pub(crate) const UNRENDERABLE: &str = "unrenderable";
+
+/// What became of a delivery.
+#[derive(Debug)]
+pub(crate) enum Fate {
+    /// The queue has it.
+    Queued(Receipt),
+    /// It was sent before.
+    Repeated(Marked),
+    /// It waits for the queue; the error, if that was tried.
+    Spilled(Kept, Option<SendError>),
+    /// It lies where somebody must look at it: the failure's class, and the failure.
+    Dead(Kept, &'static str, Failure),
+    /// Nobody has it, and its sender keeps it.
+    Refused(SendError),
+    /// Nobody has it, and no message can be made of it.
+    Unrenderable(Unrenderable),
+    /// It stays in the store: it was tried in vain.
+    Failed(SendError),
+    /// It stays in the store, untried: what it shares with others is known to fail.
+    Held(SendError),
+    /// It stays in the store: no message can be made of it today.
+    NoMessage,
+    /// It stays in the store, which failed.
+    StoreFailed(StoreError),
+}
+
+/// How a delivery was carried.
+#[derive(Debug)]
+pub(crate) struct Report {
+    pub(crate) fate: Fate,
+    /// When the message was made.
+    pub(crate) rendered: Option<Instant>,
+    /// When sending was over, without success.
+    pub(crate) sent: Option<Instant>,
+    /// When a waiting delivery that failed is tried next.
+    pub(crate) next: Option<crate::clock::Timestamp>,
+}
+
+/// What is carried, and by when.
+pub(crate) struct Cargo<'a> {
+    pub(crate) load: Load<'a>,
+    /// Today's hook; `None` if it is gone.
+    pub(crate) hook: Option<&'a Hook>,
+    /// How the hook makes messages for the target.
+    pub(crate) recipe: Option<Recipe<'a>>,
+    /// Until when everything must be done.
+    pub(crate) deadline: Instant,
+}
+
+/// A delivery, and where it comes from.
+pub(crate) enum Load<'a> {
+    /// Of a sender that waits.
+    Sender(&'a Delivery),
+    /// Of the store.
+    Stored(Box<Stored<'a>>),
+}
+
+/// A delivery of the store.
+pub(crate) struct Stored<'a> {
+    pub(crate) folder: Folder,
+    /// The object's name.
+    pub(crate) name: &'a str,
+    pub(crate) record: Record,
+    /// The objects that say when it is tried next.
+    pub(crate) states: &'a [State],
+    /// Whether the message is made anew, whatever failed.
+    pub(crate) render: bool,
+    pub(crate) pace: &'a Pace,
+}
+
+/// Carries deliveries to one target.
+#[derive(Debug)]
+pub(crate) struct Carrier<Q> {
+    pub(crate) target: Target,
+    pub(crate) queue: Q,
+    pub(crate) spill: Option<Spill>,
+    pub(crate) context: Context,
+}
+
+impl<Q: Queue> Carrier<Q> {
+    /// Takes the delivery to a place that keeps it, or leaves it where it is.
+    pub(crate) async fn carry(&self, cargo: Cargo<'_>) -> Report {
+        let course = Course::new(self.terms(&cargo));
+        let trip = Trip {
+            carrier: self,
+            cargo,
+            made: None,
+            marked: None,
+            receipt: None,
+            error: None,
+            store_error: None,
+            unrenderable: None,
+            kept: None,
+            failure: None,
+            report: Report { fate: Fate::NoMessage, rendered: None, sent: None, next: None },
+        };
+        trip.take(course).await
+    }
+
+    fn terms(&self, cargo: &Cargo<'_>) -> Terms {
+        let keeping = cargo.hook.map(|hook| hook.keeping);
+        let has_store = self.spill.is_some();
+        let (origin, stored, render_first) = match &cargo.load {
+            Load::Sender(_) => {
+                let spill = keeping.map_or(Mode::Never, |keeping| keeping.spill);
+                let spill = if has_store { spill } else { Mode::Never };
+                (Origin::Sender { spill }, None, false)
+            }
+            Load::Stored(stored) => {
+                let origin = if stored.folder == Folder::Dead { Origin::Dead } else { Origin::Spill };
+                let form = stored.record.message.as_ref().map(Message::form);
+                (origin, form, stored.render || stored.is_corrected_in_hooks())
+            }
+        };
+        let has_hook = cargo.recipe.is_some();
+        let is_named = cargo.load.delivery().id_from_provider || is_pulled(Safeguard::DedupeByProvidersId);
+        let dedupe = has_store && is_named && keeping.is_some_and(|keeping| keeping.dedupe.is_some());
+        let may_refer =
+            has_store && has_hook && keeping.is_some_and(|keeping| keeping.oversize == Oversize::Reference);
+        Terms { origin, stored, has_hook, render_first, dedupe, may_refer }
+    }
+}
+
+impl Load<'_> {
+    fn delivery(&self) -> &Delivery {
+        match self {
+            Self::Sender(delivery) => delivery,
+            Self::Stored(stored) => &stored.record.delivery,
+        }
+    }
+}
+
+impl Stored<'_> {
+    /// Whether what failed last is corrected in the hooks file; one without a message waits for that.
+    fn is_corrected_in_hooks(&self) -> bool {
+        let class = self.record.error.errorclass.as_str();
+        let corrected = [Class::Config, Class::Permission, Class::Permanent];
+        !is_pulled(Safeguard::RenderAnew)
+            && (class == UNRENDERABLE || corrected.iter().any(|known| known.as_str() == class))
+    }
+}
+
+impl Message {
+    /// How it carries its body.
+    pub(crate) fn form(&self) -> Form {
+        if self.dataref().is_some() { Form::Referring } else { Form::Whole }
+    }
+}
+
+/// One delivery under way: what the steps have brought so far.
+struct Trip<'a, Q> {
+    carrier: &'a Carrier<Q>,
+    cargo: Cargo<'a>,
+    /// The message that was made last.
+    made: Option<Message>,
+    marked: Option<Marked>,
+    receipt: Option<Receipt>,
+    error: Option<SendError>,
+    store_error: Option<StoreError>,
+    unrenderable: Option<Unrenderable>,
+    kept: Option<Kept>,
+    failure: Option<Failure>,
+    report: Report,
+}
+
+impl<Q: Queue> Trip<'_, Q> {
+    async fn take(mut self, mut course: Course) -> Report {
+        loop {
+            let outcome = match course.step() {
+                Step::LookUp => Outcome::Found(self.look_up().await),
+                Step::Render => Outcome::Rendered(self.render()),
+                Step::Refer => Outcome::Done(self.refer(course.sends_stored()).await),
+                Step::Send(_) => Outcome::Sent(self.send(course.sends_stored()).await),
+                Step::Mark => Outcome::Done(self.mark().await),
+                Step::Spill => Outcome::Done(self.keep(Folder::Spill).await),
+                Step::Bury => Outcome::Done(self.keep(Folder::Dead).await),
+                Step::Postpone => Outcome::Done(self.postpone().await),
+                Step::Delete => Outcome::Done(self.delete().await),
+                Step::End(end) => return self.end(end),
+            };
+            course = course.after(outcome);
+        }
+    }
+
+    fn stored(&self) -> Option<&Stored<'_>> {
+        match &self.cargo.load {
+            Load::Sender(_) => None,
+            Load::Stored(stored) => Some(stored),
+        }
+    }
+
+    /// Until when the queue may be tried now, so that there is time for the store after it.
+    fn send_by(&self) -> Instant {
+        let deadline = self.cargo.deadline;
+        match (&self.cargo.load, &self.carrier.spill) {
+            (Load::Sender(_), Some(spill)) => spill.budget(deadline),
+            (Load::Sender(_), None) => deadline,
+            (Load::Stored(_), _) => {
+                deadline.checked_sub(RESERVE).unwrap_or(deadline).min(Instant::now() + SEND)
+            }
+        }
+    }
+
+    async fn look_up(&mut self) -> bool {
+        let Carrier { target, spill, .. } = self.carrier;
+        let window = self.cargo.hook.and_then(|hook| hook.keeping.dedupe);
+        let Some((spill, window)) = spill.as_ref().zip(window) else { return false };
+        let delivery = self.cargo.load.delivery();
+        self.marked = spill.was_sent(target, delivery, window, self.send_by()).await;
+        self.marked.is_some()
+    }
+
+    fn render(&mut self) -> Rendered {
+        let Some(recipe) = &self.cargo.recipe else { return Rendered::Failed };
+        let message = match recipe.render(self.cargo.load.delivery()) {
+            Ok(message) => message,
+            Err(error) => {
+                self.unrenderable = Some(error);
+                return Rendered::Failed;
+            }
+        };
+        self.report.rendered = Some(Instant::now());
+        if let Err(error) = self.carrier.queue.takes(&message)
+            && error.class == Class::TooLarge
+        {
+            self.error = Some(error);
+            return Rendered::TooLarge;
+        }
+        let as_stored = self.stored().is_some_and(|stored| stored.record.message.as_ref() == Some(&message));
+        self.made = Some(message);
+        Rendered::Made { as_stored }
+    }
+
+    /// Writes the body that the message refers to, as old as the message from now on, and makes the
+    /// message refer to it.
+    async fn refer(&mut self, sends_stored: bool) -> bool {
+        let Carrier { target, spill, .. } = self.carrier;
+        let Some(spill) = spill else { return false };
+        let delivery = self.cargo.load.delivery();
+        let dataref = match spill.claim(target, delivery, self.cargo.deadline).await {
+            Ok(dataref) => dataref,
+            Err(error) => {
+                self.store_error = Some(error);
+                return false;
+            }
+        };
+        let message = if sends_stored {
+            // The address is another one where the store has moved.
+            let message = self.stored().and_then(|stored| stored.record.message.as_ref());
+            message.map(|message| message.referring_to(&dataref)).ok_or(Unrenderable::Reference)
+        } else {
+            let recipe = self.cargo.recipe.as_ref().ok_or(Unrenderable::Reference);
+            recipe.and_then(|recipe| recipe.refer(delivery, &dataref))
+        };
+        match message {
+            Ok(message) => {
+                self.made = Some(message);
+                // Its size is no failure any more.
+                self.error = self.error.take().filter(|error| error.class != Class::TooLarge);
+                true
+            }
+            Err(error) => {
+                self.unrenderable = Some(error);
+                false
+            }
+        }
+    }
+
+    async fn send(&mut self, sends_stored: bool) -> Sent {
+        let whole = self.stored().and_then(|stored| stored.record.message.as_ref());
+        // A stored message that refers was made to refer to where its body is now.
+        let stored = whole.filter(|message| sends_stored && message.form() == Form::Whole);
+        let Some(message) = stored.or(self.made.as_ref()) else {
+            return Sent::Failed { class: Class::Config, tried: false };
+        };
+        let sabotaged = is_pulled(Safeguard::MessageAsStored) && self.stored().is_some();
+        let tidy = sabotaged.then(|| Message { text: message.text.replace('\n', ""), ..message.clone() });
+        let message = tidy.as_ref().unwrap_or(message);
+        let form = message.form();
+        if is_pulled(Safeguard::MarkAfterReceipt)
+            && let Some(spill) = &self.carrier.spill
+            && self.cargo.hook.is_some_and(|hook| hook.keeping.dedupe.is_some())
+        {
+            let delivery = self.cargo.load.delivery();
+            spill.mark(&self.carrier.target, delivery, self.cargo.deadline).await;
+        }
+        let pace = self.stored().map(|stored| stored.pace);
+        if let Some(pace) = pace {
+            pace.wait().await;
+        }
+        if is_pulled(Safeguard::SendOnce) {
+            drop(self.carrier.queue.send(message, self.send_by()).await);
+        }
+        let sent = self.carrier.queue.send(message, self.send_by()).await;
+        let attempts = sent.as_ref().map_or_else(|error| error.attempts, |receipt| receipt.attempts);
+        if let Some(pace) = pace {
+            pace.took(attempts);
+        }
+        match sent {
+            Ok(receipt) => {
+                self.receipt = Some(receipt);
+                Sent::Stored
+            }
+            Err(mut error) => {
+                self.report.sent = Some(Instant::now());
+                if error.class == Class::TooLarge && form == Form::Referring {
+                    // It holds little more than an address: the limit is wrong, not the message.
+                    error.class = Class::Config;
+                }
+                let failed = Sent::Failed { class: error.class, tried: error.attempts > 0 };
+                self.error = Some(error);
+                failed
+            }
+        }
+    }
+
+    async fn mark(&mut self) -> bool {
+        let Carrier { target, spill, .. } = self.carrier;
+        let (Some(spill), Some(receipt)) = (spill, &self.receipt) else { return false };
+        spill.mark_sent(target, self.cargo.load.delivery(), receipt, self.cargo.deadline).await;
+        true
+    }
+
+    async fn keep(&mut self, folder: Folder) -> bool {
+        let failure = self.failure_now().await;
+        let Carrier { target, spill, .. } = self.carrier;
+        let Some(spill) = spill else { return false };
+        let stored = self.stored().and_then(|stored| stored.record.message.clone());
+        let message = self.made.clone().or(stored);
+        let record = Record::new(target, self.cargo.load.delivery(), message, failure);
+        // What is spilled first leaves time for the queue, which may take it where the store does not.
+        let is_first = self.error.is_none() && folder == Folder::Spill;
+        let deadline = if is_first { self.send_by() } else { self.cargo.deadline };
+        let kept = spill.keep(folder, &record, deadline).await;
+        self.failure = Some(record.error);
+        match kept {
+            Ok(kept) => self.kept = Some(kept),
+            Err(error) => self.store_error = Some(error),
+        }
+        self.kept.is_some()
+    }
+
+    /// What is written down of the failure: attempts add up, the first time stays.
+    async fn failure_now(&self) -> Failure {
+        let now = self.carrier.context.clock.now();
+        let failure = match (&self.error, &self.unrenderable) {
+            (Some(error), _) => Failure::of_send(error, now),
+            (None, Some(error)) => Failure::other(UNRENDERABLE, error, now),
+            (None, None) => Failure::other("always", "", now),
+        };
+        match self.stored() {
+            Some(stored) => {
+                let earlier = self.earlier(stored).await;
+                failure.after(earlier.as_ref().map_or(&stored.record.error, |earlier| &earlier.error))
+            }
+            None => failure,
+        }
+    }
+
+    /// What the last run that failed wrote down. It is history: where it cannot be read, it begins anew.
+    async fn earlier(&self, stored: &Stored<'_>) -> Option<Backoff> {
+        let spill = self.carrier.spill.as_ref()?;
+        spill.backoff(stored.states, self.cargo.deadline).await.ok().flatten()
+    }
+
+    async fn postpone(&mut self) -> bool {
+        let Carrier { spill, context, .. } = self.carrier;
+        let (Some(spill), Some(error), Some(stored)) = (spill, &self.error, self.stored()) else {
+            return false;
+        };
+        let earlier = self.earlier(stored).await;
+        let failure = Failure::of_send(error, context.clock.now());
+        let known = earlier.as_ref().map_or(&stored.record.error, |earlier| &earlier.error);
+        let backoff =
+            Backoff::after(earlier.as_ref(), failure.after(known), error.retry_after, &context.random);
+        let written = spill.postpone(stored.name, &backoff, stored.states, self.cargo.deadline).await;
+        self.report.next = Some(backoff.next);
+        self.confirmed(written)
+    }
+
+    async fn delete(&mut self) -> bool {
+        let (Some(spill), Some(stored)) = (&self.carrier.spill, self.stored()) else { return false };
+        let deleted = spill.remove(stored.name, stored.states, self.cargo.deadline).await;
+        self.confirmed(deleted)
+    }
+
+    fn confirmed(&mut self, done: Result<(), StoreError>) -> bool {
+        done.map_err(|error| self.store_error = Some(error)).is_ok()
+    }
+
+    fn end(self, end: End) -> Report {
+        let Self { marked, receipt, error, store_error, unrenderable, kept, failure, mut report, .. } = self;
+        // Why nobody has it, of whatever went wrong on the way.
+        let refusal = |error: Option<SendError>, store: Option<StoreError>| match (error, store) {
+            (Some(error), Some(store)) if error.class == Class::TooLarge => {
+                // The size was no reason: the body could not be kept elsewhere.
+                SendError::ours(format!("{}; the body: {store}", error.detail))
+            }
+            (Some(error), Some(store)) => SendError { detail: format!("{}; {store}", error.detail), ..error },
+            (Some(error), None) => error,
+            (None, Some(store)) => SendError::ours(
+                unrenderable
+                    .as_ref()
+                    .map_or_else(|| format!("the store: {store}"), |error| format!("{error}; {store}")),
+            ),
+            (None, None) => SendError::ours("no step of the way was taken"),
+        };
+        let lost = |why: &str| Fate::Refused(SendError::ours(why));
+        report.fate = match end {
+            End::Queued => receipt.map_or_else(|| lost("there is no receipt"), Fate::Queued),
+            End::Repeated => marked.map_or_else(|| lost("there is no mark"), Fate::Repeated),
+            End::Spilled { tried } => kept.map_or_else(
+                || lost("the store confirmed nothing"),
+                |kept| Fate::Spilled(kept, error.filter(|_| tried)),
+            ),
+            End::Dead { unrenderable: is_unrenderable } => match (kept, failure) {
+                (Some(kept), Some(failure)) => {
+                    let class = error.map_or(UNRENDERABLE, |error| error.class.as_str());
+                    Fate::Dead(kept, if is_unrenderable { UNRENDERABLE } else { class }, failure)
+                }
+                _ => lost("the store confirmed nothing"),
+            },
+            End::Refused => Fate::Refused(refusal(error, store_error)),
+            End::Unrenderable => unrenderable.map_or_else(|| lost("no message was made"), Fate::Unrenderable),
+            End::Failed | End::Held | End::NoMessage | End::StoreFailed => match (end, error, store_error) {
+                (End::Failed, Some(error), _) => Fate::Failed(error),
+                (End::Held, Some(error), _) => Fate::Held(error),
+                (_, _, Some(store)) => Fate::StoreFailed(store),
+                _ => Fate::NoMessage,
+            },
+        };
+        report
+    }
+}
+
+#[cfg(test)]
+mod tests;

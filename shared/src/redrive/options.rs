@@ -1,0 +1,161 @@
+//! What a run takes on, and what it did.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::shard::Shard;
+use crate::clock::Timestamp;
+use crate::queue::{EnvProblem, Target, Vendor};
+use crate::spill::Folder;
+use crate::store::StoreError;
+
+/// Sends at a time of one target, by default.
+const CONCURRENCY: usize = 32;
+
+/// Different reasons that a summary tells.
+const MAX_REASONS: usize = 20;
+
+/// What is redriven, and how fast.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Only this vendor's.
+    pub vendor: Option<Vendor>,
+    /// Only this target's, by its name.
+    pub target: Option<String>,
+    /// Only this hook's.
+    pub hook: Option<String>,
+    /// Only the delivery of this id.
+    pub id: Option<String>,
+    /// Only what was kept at or after this time.
+    pub since: Option<Timestamp>,
+    /// What lies in `dead/` instead of what waits in `spill/`.
+    pub dead: bool,
+    /// Also what is not due yet.
+    pub now: bool,
+    /// Messages made anew by today's hooks, whatever failed.
+    pub render: bool,
+    /// Sends of one target at a time.
+    pub concurrency: usize,
+    /// Sends of one target a second; `None` for what its vendor takes. Shards divide it among them.
+    pub rate: Option<u32>,
+    /// Only this share of what is there; other redrivers have the others.
+    pub shard: Shard,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            vendor: None,
+            target: None,
+            hook: None,
+            id: None,
+            since: None,
+            dead: false,
+            now: false,
+            render: false,
+            concurrency: CONCURRENCY,
+            rate: None,
+            shard: Shard::WHOLE,
+        }
+    }
+}
+
+impl Options {
+    /// Whether a run with these looks at the target's deliveries.
+    pub fn takes(&self, target: &Target) -> bool {
+        self.vendor.is_none_or(|only| only == target.vendor())
+            && self.target.as_deref().is_none_or(|only| only == target.name())
+    }
+
+    /// Whether a run with these looks at everything that waits.
+    pub const fn is_all(&self) -> bool {
+        matches!(self.covers(), Some(shard) if shard.is_whole())
+    }
+
+    /// The shard that a run with these looks at everything of that waits; `None` where another option
+    /// leaves a part of it out.
+    pub const fn covers(&self) -> Option<Shard> {
+        let is_narrowed = self.vendor.is_some()
+            || self.target.is_some()
+            || self.hook.is_some()
+            || self.id.is_some()
+            || self.since.is_some()
+            || self.dead;
+        if is_narrowed { None } else { Some(self.shard) }
+    }
+
+    /// The folder that a run with these takes from.
+    pub(super) const fn folder(&self) -> Folder {
+        if self.dead { Folder::Dead } else { Folder::Spill }
+    }
+
+    /// Sends a second of this run for a target of that vendor.
+    pub(super) fn pace(&self, vendor: Vendor) -> u32 {
+        let whole = self.rate.unwrap_or_else(|| vendor.sends_a_second());
+        (whole / self.shard.of()).max(1)
+    }
+}
+
+/// What a run did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// Deliveries that it came across in the store.
+    pub found: usize,
+    /// Sent, and deleted from the store.
+    pub sent: usize,
+    /// Sent before, by the mark of a hook with `dedupe`, and deleted.
+    pub repeated: usize,
+    /// Moved to `dead/`.
+    pub dead: usize,
+    /// Tried in vain.
+    pub failed: usize,
+    /// Not due yet, or not begun before the run ended.
+    pub waiting: usize,
+    /// Objects that are no deliveries, or no whole ones; they stay.
+    pub corrupt: usize,
+    /// Failures of the store.
+    pub store_errors: usize,
+    /// Whether there is more in the store than it came across.
+    pub more: bool,
+    /// Age in seconds of the oldest delivery that is left.
+    pub oldest_age_s: Option<u64>,
+    /// When the first delivery that is left is tried next, if all that is left waits for its time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+    /// Why deliveries are left, and how many for each reason; the first reasons that the run met.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub reasons: BTreeMap<String, usize>,
+    /// Why the run ended before its work did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<String>,
+}
+
+impl Summary {
+    /// Deliveries that it came across and left in the store.
+    pub const fn left(&self) -> usize {
+        self.found.saturating_sub(self.sent + self.repeated + self.dead)
+    }
+
+    /// Counts one more delivery that is left for this reason.
+    pub(super) fn blame(&mut self, hook: &str, why: &dyn std::fmt::Display) {
+        let reason = format!("{hook}: {why}");
+        if self.reasons.len() < MAX_REASONS || self.reasons.contains_key(&reason) {
+            *self.reasons.entry(reason).or_default() += 1;
+        }
+    }
+}
+
+/// Why a run could not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum RedriveError {
+    /// User action: set what is missing; until then the deliveries wait.
+    #[error("{0}")]
+    Environment(#[from] EnvProblem),
+    /// User action: put the target back into the hooks file, or move its deliveries by hand.
+    #[error("deliveries wait for this target, and hooks.toml has no sound [targets] table of that name")]
+    NoTarget,
+    /// User action: see the store's error; until then the deliveries wait.
+    #[error("cannot list the store: {0}")]
+    Store(#[from] StoreError),
+}

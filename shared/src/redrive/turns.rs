@@ -1,0 +1,291 @@
+//! Whose turn it is: hooks take turns, and a failure stops what shares its cause and nothing else.
+//!
+//! Nothing here waits or sends: a run asks what to do next, and tells what came of it. So does the model
+//! of the whole program.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::queue::Class;
+use crate::sabotage::{Safeguard, is_pulled};
+
+/// Failures in a row after which a hook is left alone for a while.
+const ENOUGH: u32 = 5;
+
+/// The first and the longest rest of a hook, and the target's where nobody says how long.
+const REST: Duration = Duration::from_secs(1);
+const MAX_REST: Duration = Duration::from_secs(10);
+
+/// What a failure stops: whatever shares its cause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stops {
+    /// The hook, whose topic or whose deliveries fail.
+    Hook,
+    /// The target for a while: nobody answers there, or it asks for fewer requests.
+    TargetForAWhile,
+    /// The target, until somebody corrects its key or its clock.
+    Target,
+}
+
+impl Stops {
+    /// What a failure of this class stops; `tried` unless a circuit held the delivery back.
+    pub fn of(class: Class, tried: bool) -> Self {
+        if is_pulled(Safeguard::FailureStopsItsCause) {
+            return Self::Target;
+        }
+        match class {
+            Class::Auth | Class::AuthRefresh | Class::ClockSkew => Self::Target,
+            Class::Throttle => Self::TargetForAWhile,
+            // No circuit of a topic opens for these: it is the endpoint's.
+            Class::Transient | Class::Ambiguous if !tried => Self::TargetForAWhile,
+            Class::Transient
+            | Class::Ambiguous
+            | Class::TooLarge
+            | Class::Permanent
+            | Class::Config
+            | Class::Permission
+            | Class::Quota => Self::Hook,
+        }
+    }
+}
+
+/// What came of a delivery, as far as turns are concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Came {
+    /// It is done: sent, or where it need not be sent from.
+    Through,
+    /// It failed, or was held back.
+    Not {
+        /// What that stops.
+        stops: Stops,
+        /// For how long, if the vendor or the circuit said so.
+        asked: Option<Duration>,
+    },
+    /// It says nothing about its hook: it was gone, or is not due.
+    Nothing,
+}
+
+/// What to do now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// A delivery of this hook is due.
+    Of(usize),
+    /// Nothing before this time, unless a delivery under way ends.
+    Rest(Instant),
+    /// Nothing, unless a delivery under way ends.
+    Nothing,
+    /// Nothing more in this run.
+    Over(Class),
+}
+
+/// A hook's share in a run.
+#[derive(Clone, Copy, Debug, Default)]
+struct Share {
+    /// Whether it has something to send, or may have.
+    has_more: bool,
+    in_flight: usize,
+    /// Failures in a row.
+    streak: u32,
+    has_succeeded: bool,
+    rest_until: Option<Instant>,
+}
+
+/// The turns of one target's hooks.
+#[derive(Debug)]
+pub struct Turns {
+    shares: Vec<Share>,
+    /// Whose turn it was last.
+    last: usize,
+    /// Deliveries at a time.
+    most: usize,
+    in_flight: usize,
+    rest_until: Option<Instant>,
+    over: Option<Class>,
+}
+
+impl Turns {
+    /// Of so many hooks, `most` deliveries at a time.
+    pub fn new(hooks: usize, most: usize) -> Self {
+        let share = Share { has_more: true, ..Share::default() };
+        Self {
+            shares: vec![share; hooks],
+            last: hooks.saturating_sub(1),
+            most: most.max(1),
+            in_flight: 0,
+            rest_until: None,
+            over: None,
+        }
+    }
+
+    /// What to do at `now`.
+    pub fn next(&mut self, now: Instant) -> Turn {
+        if let Some(class) = self.over {
+            return Turn::Over(class);
+        }
+        if self.in_flight >= self.most {
+            return Turn::Nothing;
+        }
+        if let Some(until) = self.rest_until.filter(|until| *until > now) {
+            return if self.shares.iter().any(|share| share.has_more) {
+                Turn::Rest(until)
+            } else {
+                Turn::Nothing
+            };
+        }
+        let count = self.shares.len();
+        let mut wake: Option<Instant> = None;
+        for step in 1..=count {
+            let at = (self.last + step) % count;
+            let Some(share) = self.shares.get(at).filter(|share| share.has_more) else { continue };
+            if let Some(until) = share.rest_until.filter(|until| *until > now) {
+                wake = Some(wake.map_or(until, |wake| wake.min(until)));
+            } else if share.in_flight < share.most(self.most) {
+                self.last = at;
+                return Turn::Of(at);
+            }
+        }
+        wake.map_or(Turn::Nothing, Turn::Rest)
+    }
+
+    /// A delivery of the hook is under way.
+    pub fn begun(&mut self, hook: usize) {
+        self.in_flight += 1;
+        if let Some(share) = self.shares.get_mut(hook) {
+            share.in_flight += 1;
+        }
+    }
+
+    /// A delivery of the hook has ended at `now`; its class, if it failed.
+    pub fn ended(&mut self, hook: usize, came: Came, class: Option<Class>, now: Instant) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        let Some(share) = self.shares.get_mut(hook) else { return };
+        share.in_flight = share.in_flight.saturating_sub(1);
+        match came {
+            Came::Nothing => {}
+            Came::Through => {
+                *share = Share { streak: 0, has_succeeded: true, rest_until: None, ..*share };
+            }
+            Came::Not { stops, asked } => {
+                share.streak = share.streak.saturating_add(1);
+                match stops {
+                    Stops::Hook => share.rest(now),
+                    Stops::TargetForAWhile => {
+                        share.rest(now);
+                        let until = now + asked.unwrap_or(REST).clamp(REST, MAX_REST);
+                        self.rest_until = Some(self.rest_until.map_or(until, |known| known.max(until)));
+                    }
+                    Stops::Target => self.over = class.or(self.over),
+                }
+            }
+        }
+    }
+
+    /// The hook has nothing more to send in this run.
+    pub fn exhausted(&mut self, hook: usize) {
+        if let Some(share) = self.shares.get_mut(hook) {
+            share.has_more = false;
+        }
+    }
+
+    /// Whether all hooks are exhausted.
+    pub fn is_done(&self) -> bool {
+        self.shares.iter().all(|share| !share.has_more)
+    }
+}
+
+impl Share {
+    /// Deliveries of this hook at a time, of `most` in all: one where the last one failed, few before one
+    /// has been sent, so that a hook whose sends hang leaves room for the others.
+    const fn most(&self, most: usize) -> usize {
+        match (self.streak, self.has_succeeded) {
+            (0, true) => most,
+            (0, false) => most.div_ceil(8),
+            _ => 1,
+        }
+    }
+
+    /// Leaves the hook alone after enough failures, twice as long each time.
+    fn rest(&mut self, now: Instant) {
+        if let Some(more) = self.streak.checked_sub(ENOUGH) {
+            self.rest_until = Some(now + REST.saturating_mul(1 << more.min(8)).min(MAX_REST));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FAILED: Came = Came::Not { stops: Stops::Hook, asked: None };
+
+    /// Plays `rounds` turns, each of which ends at once as `came` says for its hook.
+    fn play(turns: &mut Turns, rounds: usize, now: Instant, came: impl Fn(usize) -> Came) -> Vec<usize> {
+        let mut played = Vec::new();
+        for _ in 0..rounds {
+            let Turn::Of(hook) = turns.next(now) else { break };
+            turns.begun(hook);
+            turns.ended(hook, came(hook), Some(Class::Config), now);
+            played.push(hook);
+        }
+        played
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn hooks_take_turns_and_a_failing_one_costs_the_others_nothing() {
+        let (mut turns, now) = (Turns::new(3, 8), Instant::now());
+        assert_eq!(play(&mut turns, 6, now, |_| Came::Through), [0, 1, 2, 0, 1, 2]);
+        let came = |hook| if hook == 1 { FAILED } else { Came::Through };
+        let played = play(&mut turns, 100, now, came);
+        assert_eq!(played.iter().filter(|hook| **hook == 1).count(), ENOUGH as usize);
+        // It is asked again after its rest, once.
+        let played = play(&mut turns, 10, now + REST, came);
+        assert_eq!(played.iter().filter(|hook| **hook == 1).count(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hook_whose_sends_hang_leaves_room() {
+        let (mut turns, now) = (Turns::new(2, 16), Instant::now());
+        // Hook 0 never comes back; hook 1 is sent at once.
+        let mut sent = 0;
+        for _ in 0..200 {
+            match turns.next(now) {
+                Turn::Of(0) => turns.begun(0),
+                Turn::Of(hook) => {
+                    turns.begun(hook);
+                    turns.ended(hook, Came::Through, None, now);
+                    sent += 1;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        assert!(sent >= 198, "{sent}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_all_share_stops_all() {
+        let (mut turns, now) = (Turns::new(2, 8), Instant::now());
+        let asked = Some(Duration::from_secs(5));
+        turns.begun(0);
+        turns.ended(0, Came::Not { stops: Stops::TargetForAWhile, asked }, Some(Class::Throttle), now);
+        assert_eq!(turns.next(now), Turn::Rest(now + Duration::from_secs(5)));
+        assert_eq!(turns.next(now + Duration::from_secs(5)), Turn::Of(0));
+        turns.ended(0, Came::Not { stops: Stops::Target, asked: None }, Some(Class::Auth), now);
+        assert_eq!(turns.next(now + Duration::from_secs(60)), Turn::Over(Class::Auth));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_is_known() {
+        let (mut turns, now) = (Turns::new(2, 1), Instant::now());
+        assert_eq!(turns.next(now), Turn::Of(0));
+        turns.begun(0);
+        assert_eq!(turns.next(now), Turn::Nothing, "one at a time");
+        turns.ended(0, Came::Nothing, None, now);
+        turns.exhausted(1);
+        assert_eq!(turns.next(now), Turn::Of(0));
+        turns.exhausted(0);
+        assert!(turns.is_done());
+        assert_eq!(turns.next(now), Turn::Nothing);
+        assert_eq!(Turns::new(0, 8).next(now), Turn::Nothing);
+    }
+}

@@ -1,0 +1,293 @@
+//! One hook's deliveries, page by page: what is due is known from the listing.
+//!
+//! Two listings are read side by side, of the deliveries and of their states in `retry/`, whose names
+//! begin alike. Stores list in the order of names, and then each state meets its delivery; where one lists
+//! in another order, a state that comes too early is remembered, and one that comes too late costs a send
+//! before its time.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use tokio::time::Instant;
+
+use super::list::older;
+use super::options::Options;
+use super::shard::Shard;
+use crate::clock::Timestamp;
+use crate::sabotage::{Safeguard, is_pulled};
+use crate::spill::{Folder, State};
+use crate::store::{Entry, Store, StoreError};
+
+/// States that are remembered before their deliveries are listed.
+const MAX_STATES: usize = 20_000;
+
+/// States without a delivery that are removed with one page.
+const MAX_ORPHANS: usize = 50;
+
+/// A delivery as the listings tell it.
+#[derive(Clone, Debug)]
+pub struct Waiting {
+    /// Its object.
+    pub entry: Entry,
+    /// What is known of when it is tried next.
+    pub states: Vec<State>,
+}
+
+impl Waiting {
+    /// Whether it may be tried now; `None` if only the content of its state says so.
+    pub fn is_due(&self, now: Timestamp) -> Option<bool> {
+        self.states.iter().max().map_or(Some(true), |newest| newest.is_due(now))
+    }
+
+    /// When it is tried next, if it was tried in vain and its state's name says so.
+    pub fn next(&self) -> Option<Timestamp> {
+        self.states.iter().max().and_then(|newest| newest.next)
+    }
+}
+
+/// How far a walk is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Round {
+    /// From where it began to the end.
+    First,
+    /// From the beginning to where it began.
+    Second,
+    Over,
+}
+
+/// The way through one hook's deliveries.
+#[derive(Debug)]
+pub(super) struct Walk {
+    pub(super) hook: String,
+    prefix: String,
+    retry_prefix: String,
+    shard: Shard,
+    since: Option<Timestamp>,
+    /// Deliveries of the page in hand that are still to be handled, oldest first.
+    pub(super) ready: VecDeque<Waiting>,
+    /// What the page in hand was listed after, and what the next one is.
+    page: Option<String>,
+    next: Option<String>,
+    /// What the shard's first name comes after.
+    start: Option<String>,
+    /// Where the walk began, if not at the beginning: it goes round to there.
+    began: Option<String>,
+    round: Round,
+    /// The last name of the page before.
+    last: Option<String>,
+    states: BTreeMap<String, Vec<State>>,
+    next_states: Option<String>,
+    last_state: Option<String>,
+    /// States that seem to have no delivery.
+    suspects: Vec<State>,
+    has_all_states: bool,
+    /// Where names have been seen out of order, nothing is concluded from what is missing.
+    is_ordered: bool,
+    has_states: bool,
+}
+
+/// A page of a walk.
+#[derive(Debug, Default)]
+pub(super) struct Leaf {
+    pub(super) waiting: Vec<Waiting>,
+    /// States whose deliveries are gone.
+    orphans: Vec<State>,
+}
+
+impl Walk {
+    /// Through a hook's deliveries for the target, after `cursor`.
+    pub(super) fn new(target: &str, hook: &str, options: &Options, cursor: Option<&str>) -> Self {
+        let folder = options.folder();
+        let prefix = folder.prefix(target, Some(hook));
+        let start = before(options.shard).map(|digit| format!("{prefix}{digit}zzz"));
+        let began = cursor.map(|cursor| format!("{prefix}{cursor}"));
+        let page = began.clone().or_else(|| start.clone());
+        let retry_prefix = Folder::Retry.prefix(target, Some(hook));
+        let next_states = page.as_ref().map(|page| page.replacen(&prefix, &retry_prefix, 1));
+        Self {
+            hook: hook.to_owned(),
+            retry_prefix,
+            shard: options.shard,
+            since: options.since,
+            ready: VecDeque::new(),
+            next: page.clone(),
+            next_states,
+            last: page.clone(),
+            page,
+            prefix,
+            start,
+            began,
+            round: Round::First,
+            states: BTreeMap::new(),
+            last_state: None,
+            suspects: Vec::new(),
+            has_all_states: options.dead,
+            is_ordered: true,
+            has_states: !options.dead,
+        }
+    }
+
+    /// Where the next run goes on: at the page in hand. `None` if this one has been everywhere.
+    pub(super) fn cursor(&self) -> Option<String> {
+        if self.is_over() && self.ready.is_empty() {
+            return None;
+        }
+        let page = if is_pulled(Safeguard::CursorPassesHandled) { &self.next } else { &self.page };
+        page.as_deref().and_then(|page| page.strip_prefix(&self.prefix)).map(str::to_owned)
+    }
+
+    /// Whether everything has been listed.
+    pub(super) const fn is_over(&self) -> bool {
+        matches!(self.round, Round::Over)
+    }
+
+    /// The next page with something on it; an empty one at the end.
+    pub(super) async fn turn(
+        &mut self,
+        store: &Store,
+        limit: usize,
+        deadline: Instant,
+    ) -> Result<Leaf, StoreError> {
+        let mut leaf = Leaf::default();
+        while leaf.waiting.is_empty() && leaf.orphans.is_empty() && !self.is_over() {
+            leaf = self.page(store, limit, deadline).await?;
+        }
+        for orphan in leaf.orphans.iter().take(MAX_ORPHANS) {
+            // Its delivery was sent; a failure leaves it for the next run.
+            let _ = store.delete(&orphan.name, deadline).await;
+        }
+        Ok(leaf)
+    }
+
+    async fn page(&mut self, store: &Store, limit: usize, deadline: Instant) -> Result<Leaf, StoreError> {
+        let page = store.list(&self.prefix, self.next.as_deref(), limit, deadline).await?;
+        let (last, is_end) = (page.entries.last().map(|entry| entry.name.clone()), page.next.is_none());
+        if let (Some(first), Some(before)) = (page.entries.first(), &self.last) {
+            self.is_ordered &= first.name > *before;
+        }
+        if self.has_states {
+            let until = last.as_deref().filter(|_| !is_end);
+            self.read_states(store, until, limit, deadline).await?;
+        }
+        self.page = std::mem::replace(&mut self.next, page.next);
+        let mut leaf = Leaf::default();
+        for entry in page.entries {
+            let Some(digest) = entry.name.strip_prefix(&self.prefix) else { continue };
+            let states = self.states.remove(digest).unwrap_or_default();
+            // The second round ends where the first one began.
+            let is_round = self.round == Round::Second
+                && self.is_ordered
+                && self.began.as_deref().is_some_and(|began| *entry.name > *began);
+            let is_wanted = !is_round
+                && self.shard.takes(digest)
+                && self.since.is_none_or(|since| entry.modified >= since);
+            if is_wanted {
+                leaf.waiting.push(Waiting { entry, states });
+            }
+        }
+        leaf.waiting.sort_by(|a, b| older(&a.entry, &b.entry));
+        // The next page tells whether this store lists in the order of names, as the end does.
+        let suspects = self.suspects(last.as_deref().filter(|_| !is_end));
+        let earlier = std::mem::replace(&mut self.suspects, suspects);
+        if self.is_ordered {
+            leaf.orphans = earlier;
+            if is_end {
+                leaf.orphans.append(&mut self.suspects);
+            }
+        }
+        self.last = last.or_else(|| self.last.take());
+        self.go_on(is_end);
+        Ok(leaf)
+    }
+
+    /// States that no delivery between the last two pages' ends has: of those before, the deliveries were
+    /// in hand, and what was written since may be this run's.
+    fn suspects(&mut self, until: Option<&str>) -> Vec<State> {
+        if !self.is_ordered {
+            return Vec::new();
+        }
+        let digest = |name: &str| name.strip_prefix(&self.prefix).map(str::to_owned);
+        let (after, until) = (self.last.as_deref().and_then(digest), until.and_then(digest));
+        let is_behind = |name: &str| until.as_deref().is_none_or(|until| name <= until);
+        let passed: Vec<String> = self.states.keys().filter(|name| is_behind(name)).cloned().collect();
+        let mut orphans = Vec::new();
+        for name in passed {
+            let states = self.states.remove(&name).unwrap_or_default();
+            if after.as_deref().is_none_or(|after| name.as_str() > after) && self.shard.takes(&name) {
+                orphans.extend(states);
+            }
+        }
+        orphans
+    }
+
+    /// Reads states up to that of the delivery `until`; all that are left without one.
+    async fn read_states(
+        &mut self,
+        store: &Store,
+        until: Option<&str>,
+        limit: usize,
+        deadline: Instant,
+    ) -> Result<(), StoreError> {
+        let until = until.and_then(|name| name.strip_prefix(&self.prefix)).map(str::to_owned);
+        let is_enough = |last: &Option<String>| match (&until, last) {
+            (Some(until), Some(last)) => last > until,
+            _ => false,
+        };
+        while !self.has_all_states && !is_enough(&self.last_state) && self.states.len() < MAX_STATES {
+            let page = store.list(&self.retry_prefix, self.next_states.as_deref(), limit, deadline).await?;
+            for entry in page.entries {
+                let Some(rest) = entry.name.strip_prefix(&self.retry_prefix) else { continue };
+                let digest = rest.split('.').next().unwrap_or(rest).to_owned();
+                self.last_state = Some(digest.clone());
+                self.states.entry(digest).or_default().push(State::read(&entry.name));
+            }
+            self.next_states = page.next;
+            self.has_all_states = self.next_states.is_none();
+        }
+        Ok(())
+    }
+
+    /// Round once more to where the walk began, or over.
+    fn go_on(&mut self, is_end: bool) {
+        let digest = |name: &str| name.strip_prefix(&self.prefix).map(str::to_owned);
+        let passed = self.last.as_deref().and_then(digest);
+        let is_past_shard = self.is_ordered
+            && passed
+                .as_deref()
+                .zip(self.shard.range().1)
+                .is_some_and(|(last, end)| last >= end.to_string().as_str());
+        let is_round = self.round == Round::Second
+            && self.is_ordered
+            && self.last.as_deref().zip(self.began.as_deref()).is_some_and(|(last, began)| last >= began);
+        if is_end || is_past_shard {
+            let goes_round = self.began.is_some() && self.round == Round::First;
+            if goes_round && !is_pulled(Safeguard::CursorPassesHandled) {
+                self.round = Round::Second;
+                (self.next, self.last) = (self.start.clone(), self.start.clone());
+                self.next_states =
+                    self.start.as_ref().map(|start| start.replacen(&self.prefix, &self.retry_prefix, 1));
+                self.last_state = None;
+                self.has_all_states = !self.has_states;
+                self.states.clear();
+            } else {
+                self.round = Round::Over;
+            }
+        } else if is_round {
+            self.round = Round::Over;
+        }
+    }
+}
+
+/// The digit before the first one of a shard.
+fn before(shard: Shard) -> Option<char> {
+    let first = shard.range().0.to_digit(16)?;
+    char::from_digit(first.checked_sub(1)?, 16)
+}
+
+/// Moves what is due to the front of the run, oldest first, and tells of the rest.
+pub(super) fn due(leaf: Leaf, now: Timestamp, everything: bool) -> (Vec<Waiting>, Vec<Waiting>) {
+    leaf.waiting.into_iter().partition(|waiting| everything || waiting.is_due(now) != Some(false))
+}
+
+#[cfg(test)]
+#[path = "walk_tests.rs"]
+mod tests;

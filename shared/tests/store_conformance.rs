@@ -1,0 +1,83 @@
+//! One table of promises for every store: in memory, a folder, a bucket, and what an operator's bucket
+//! may be like. `tests/s3_moto.py` and `tests/s3_versitygw.py` name others, in `STORE_CONFORMANCE_URL`.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, a panic is the report")]
+
+mod store_promises;
+
+use hookmq_emulator::{Conditions, ListingOrder, S3, S3Config, sample};
+use hookmq_shared::clock::{Clock, Random};
+use hookmq_shared::context::Context;
+use hookmq_shared::env::Env;
+use hookmq_shared::store::Store;
+use hookmq_shared::store::memory::{MemoryStore, Order};
+use store_promises::Tried;
+
+fn context(vars: &[(&str, &str)]) -> Context {
+    let env = Env::of(vars.iter().map(|(name, value)| (*name, *value)));
+    Context { env, clock: Clock::system(), random: Random::system() }
+}
+
+#[tokio::test]
+async fn a_store_in_memory() {
+    for (order, has_conditions) in [(Order::Names, true), (Order::Own, true), (Order::Names, false)] {
+        let memory = MemoryStore::new(Clock::system());
+        memory.set_order(order);
+        memory.set_conditions(has_conditions);
+        let open = || Store::new(memory.clone());
+        let is_ordered = order == Order::Names;
+        Tried { open: &open, at: "", has_conditions, is_ordered }.keeps_every_promise().await;
+    }
+}
+
+#[tokio::test]
+async fn a_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    for at in ["", "run/"] {
+        let url = format!("file://{}/store{}", dir.path().display(), at.len());
+        let open = || Store::open("SPILL_URL", &url, &context(&[])).unwrap();
+        Tried { open: &open, at, has_conditions: true, is_ordered: true }.keeps_every_promise().await;
+    }
+}
+
+#[tokio::test]
+async fn a_bucket() {
+    use Conditions::{Ignored, Kept, NotImplemented, Refused};
+    for (conditions, order) in [
+        (Kept, ListingOrder::Keys),
+        (Kept, ListingOrder::Own),
+        (Ignored, ListingOrder::Keys),
+        (NotImplemented, ListingOrder::Keys),
+        (Refused, ListingOrder::Keys),
+    ] {
+        let config = S3Config { conditions, order, ..S3Config::default() };
+        let bucket = S3::start(([127, 0, 0, 1], 0).into(), config).await.unwrap();
+        let endpoint = bucket.url();
+        let context = context(&[
+            ("S3_ENDPOINT", &endpoint),
+            ("S3_REGION", "eu-central-1"),
+            ("S3_ACCESS_KEY_ID", sample::ACCESS_KEY),
+            ("S3_SECRET_ACCESS_KEY", sample::SECRET_ACCESS_KEY),
+        ]);
+        for (url, at) in [("s3://hooks", ""), ("s3://hooks/Pre_1/fix", "run/")] {
+            let open = || Store::open("SPILL_URL", url, &context).unwrap();
+            let has_conditions = conditions == Kept;
+            let is_ordered = order == ListingOrder::Keys;
+            Tried { open: &open, at, has_conditions, is_ordered }.keeps_every_promise().await;
+        }
+    }
+}
+
+/// Whatever store the environment names.
+#[tokio::test]
+async fn a_store_of_somebody_elses() {
+    let context = Context::system();
+    let Some(url) = context.env.get("STORE_CONFORMANCE_URL") else {
+        println!(
+            "skipped: STORE_CONFORMANCE_URL names no store; tests/s3_moto.py and tests/s3_versitygw.py do"
+        );
+        return;
+    };
+    let open = || Store::open("STORE_CONFORMANCE_URL", &url, &context).unwrap();
+    let at = format!("conformance-{:016x}/", context.random.next_u64());
+    Tried { open: &open, at: &at, has_conditions: true, is_ordered: true }.keeps_every_promise().await;
+}
