@@ -215,7 +215,9 @@ fn backlogs(asked: &Asked, rng: &mut Rng, steps: &mut Vec<Step>) {
     let each = asked.deliveries / count;
     let size = (each / 4).min(BACKLOG_SIZE);
     for number in 0..count {
-        let Some(fault) = faults::down(asked.vendor, rng) else { return };
+        let Some((fault, is_slow)) = faults::down(asked.vendor, rng) else { return };
+        // Where each delivery waits for its deadline, as many would take hours of a long run.
+        let size = if is_slow { size / 10 } else { size };
         let at = number * each + rng.range(0, each / 2);
         steps.push(Step { at, action: Action::Backlog(fault) });
         steps.push(Step { at: at + size, action: Action::BacklogOver });
