@@ -297,19 +297,20 @@ mod tests {
 
     #[test]
     fn what_breaks_is_mended() {
+        type IsIt = fn(&Action) -> bool;
         let steps = plan(5, "store-failing,wrong-key", Spilling::OnFailure);
         let count = |action: &Action| steps.iter().filter(|step| step.action == *action).count();
         assert_eq!(count(&Action::StoreFails), count(&Action::StoreWorks));
         assert_eq!(count(&Action::WrongKey), count(&Action::RotateKey));
         let steps = plan(5, "days", Spilling::OnFailure);
-        let count = |is_it: fn(&Action) -> bool| steps.iter().filter(|step| is_it(&step.action)).count();
-        let pairs: [(fn(&Action) -> bool, fn(&Action) -> bool); 4] = [
-            (|a| matches!(a, Action::Outage(..)), |a| matches!(a, Action::OutageOver(_))),
-            (|a| matches!(a, Action::Mistype(_)), |a| matches!(a, Action::Correct(_))),
-            (|a| matches!(a, Action::Vendor("lifecycle", _)), |a| matches!(a, Action::Expire)),
-            (|a| matches!(a, Action::Backlog(_)), |a| matches!(a, Action::BacklogOver)),
+        let count = |is_it: IsIt| steps.iter().filter(|step| is_it(&step.action)).count();
+        let pairs: [[IsIt; 2]; 4] = [
+            [|a| matches!(a, Action::Outage(..)), |a| matches!(a, Action::OutageOver(_))],
+            [|a| matches!(a, Action::Mistype(_)), |a| matches!(a, Action::Correct(_))],
+            [|a| matches!(a, Action::Vendor("lifecycle", _)), |a| matches!(a, Action::Expire)],
+            [|a| matches!(a, Action::Backlog(_)), |a| matches!(a, Action::BacklogOver)],
         ];
-        for (breaks, mends) in pairs {
+        for [breaks, mends] in pairs {
             assert!(count(breaks) > 0 && count(breaks) == count(mends));
         }
     }
