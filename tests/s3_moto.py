@@ -65,7 +65,7 @@ def make_bucket(s3, kind: str) -> str:
 
 
 def run_client(endpoint: str, bucket: str, test: str) -> None:
-    s3_store.cargo_test(server_of(endpoint, bucket), PREFIX, "store_s3", test, "--ignored")
+    s3_store.cargo_test(server_of(endpoint, bucket), PREFIX, "store_s3_real", test, "--ignored")
 
 
 def server_of(endpoint: str, bucket: str) -> s3_store.Server:

@@ -61,7 +61,7 @@ def main() -> None:
             s3.create_bucket(Bucket="hooks", CreateBucketConfiguration={"LocationConstraint": REGION})
             tried = s3_store.Server(endpoint, "hooks", REGION, ACCESS_KEY, SECRET_KEY)
             s3_store.check_promises(tried)
-            s3_store.cargo_test(tried, "listings", "store_s3", "listings_of_a_real_store", "--ignored")
+            s3_store.cargo_test(tried, "listings", "store_s3_real", "listings_of_a_real_store", "--ignored")
             s3_store.check_deliveries(tried)
 
 

@@ -288,6 +288,10 @@ impl Tried<'_> {
         assert_eq!(store.put_new(&name, bytes("x"), late).await, Err(StoreError::TimedOut));
         assert_eq!(store.put(&name, bytes("x"), late).await, Err(StoreError::TimedOut));
         assert_eq!(store.list(&self.name("late/"), None, 1, late).await, Err(StoreError::TimedOut));
+        assert_eq!(store.get(&name, late).await, Err(StoreError::TimedOut));
+        assert_eq!(store.head(&name, late).await, Err(StoreError::TimedOut));
+        assert_eq!(store.delete(&name, late).await, Err(StoreError::TimedOut));
+        assert_eq!(store.folders(&self.name("late/"), late).await, Err(StoreError::TimedOut));
         assert_eq!(store.get(&name, soon()).await, Ok(None));
     }
 }
