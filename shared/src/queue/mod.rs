@@ -26,6 +26,10 @@ pub use client::Client;
 pub use target::Target;
 pub use tls::{BoxError, Connector, Stream};
 
+/// No queue takes a larger text, in bytes.
+pub const MAX_TEXT: usize =
+    if tdmq::MAX_TEXT > rocketmq::MAX_TEXT { tdmq::MAX_TEXT } else { rocketmq::MAX_TEXT };
+
 /// A vendor whose queues messages are sent to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -8,6 +8,7 @@
 
 mod cursor;
 mod job;
+mod lane;
 mod list;
 mod options;
 mod quarantine;
@@ -31,7 +32,7 @@ use crate::store::{Entry, StoreError};
 pub use job::{Job, Report, TargetReport};
 pub use options::{Options, RedriveError, Summary};
 pub use quarantine::{Reverified, list_quarantined, reverify};
-use room::Room;
+use room::{Held, Room};
 pub use shard::{Shard, ShardError};
 pub use walk::Waiting;
 
@@ -149,9 +150,10 @@ impl<Q: Queue> Redriver<Q> {
         states: &[State],
         options: &Options,
         pace: &Pace,
+        held: &mut Held,
         deadline: Instant,
     ) -> Done {
-        let done = self.carry(entry, states, options, pace, deadline).await;
+        let done = self.carry(entry, states, options, pace, held, deadline).await;
         done.unwrap_or_else(|error| {
             tracing::error!(object = entry.name, %error, "redrive");
             Done::Store(error)
@@ -164,6 +166,7 @@ impl<Q: Queue> Redriver<Q> {
         states: &[State],
         options: &Options,
         pace: &Pace,
+        held: &mut Held,
         deadline: Instant,
     ) -> Result<Done, StoreError> {
         let Inner { carrier, spill, config, context, .. } = &*self.0;
@@ -198,6 +201,7 @@ impl<Q: Queue> Redriver<Q> {
         if options.id.as_ref().is_some_and(|id| *id != record.delivery.id) {
             return Ok(Done::Passed);
         }
+        held.keep_for(&record);
         let (name, id) = (record.delivery.hook.clone(), record.delivery.id.clone());
         let hook = config.hook(&name);
         let recipe = hook.and_then(|hook| hook.recipe(&carrier.target, &config.source_uri));

@@ -5,7 +5,7 @@
 //! in another order, a state that comes too early is remembered, and one that comes too late costs a send
 //! before its time.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use tokio::time::Instant;
 
@@ -57,14 +57,11 @@ enum Round {
 /// The way through one hook's deliveries.
 #[derive(Debug)]
 pub(super) struct Walk {
-    pub(super) hook: String,
     prefix: String,
     retry_prefix: String,
     shard: Shard,
     since: Option<Timestamp>,
-    /// Deliveries of the page in hand that are still to be handled, oldest first.
-    pub(super) ready: VecDeque<Waiting>,
-    /// What the page in hand was listed after, and what the next one is.
+    /// What the last page was listed after, and what the next one is.
     page: Option<String>,
     next: Option<String>,
     /// What the shard's first name comes after.
@@ -104,11 +101,9 @@ impl Walk {
         let retry_prefix = Folder::Retry.prefix(target, Some(hook));
         let next_states = page.as_ref().map(|page| page.replacen(&prefix, &retry_prefix, 1));
         Self {
-            hook: hook.to_owned(),
             retry_prefix,
             shard: options.shard,
             since: options.since,
-            ready: VecDeque::new(),
             next: page.clone(),
             next_states,
             last: page.clone(),
@@ -126,11 +121,8 @@ impl Walk {
         }
     }
 
-    /// Where the next run goes on: at the page in hand. `None` if this one has been everywhere.
-    pub(super) fn cursor(&self) -> Option<String> {
-        if self.is_over() && self.ready.is_empty() {
-            return None;
-        }
+    /// What the last page was listed after: where a run goes on that handles it.
+    pub(super) fn place(&self) -> Option<String> {
         let page = if is_pulled(Safeguard::CursorPassesHandled) { &self.next } else { &self.page };
         page.as_deref().and_then(|page| page.strip_prefix(&self.prefix)).map(str::to_owned)
     }
