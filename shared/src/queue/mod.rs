@@ -214,18 +214,6 @@ pub struct SendError {
 }
 
 impl SendError {
-    /// The failure of a message that only refers to its body: nothing about it can be made smaller, so
-    /// a limit that it passes is one that somebody set too low.
-    #[must_use]
-    pub fn of_reference(self) -> Self {
-        if self.class != Class::TooLarge {
-            return self;
-        }
-        let detail =
-            format!("a message that only refers to its body is refused as too large: {}", self.detail);
-        Self { class: Class::Config, detail, ..self }
-    }
-
     /// A failure of ours, before or beside the sending: nothing reached the queue, and the sender is
     /// asked to come again.
     pub(crate) fn ours(detail: impl Into<String>) -> Self {

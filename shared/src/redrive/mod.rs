@@ -27,7 +27,7 @@ use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::context::Context;
 use crate::queue::{Queue, SendError, Target};
-use crate::spill::{Record, Spill, State, is_due};
+use crate::spill::{Folder, Record, Spill, State, is_due};
 use crate::store::{Entry, StoreError};
 pub use job::{Job, Report, TargetReport};
 pub use options::{Options, RedriveError, Summary};
@@ -124,13 +124,23 @@ impl<Q: Queue> Redriver<Q> {
         read(&self.0.spill, name, deadline).await
     }
 
-    /// The names of the hooks that have something in the folder, of those that the options name.
+    /// The names of the hooks that have something in the folder, of those that the options name; with
+    /// those of which there are states alone, which a redriver has left that was overtaken by another.
     async fn hooks(&self, options: &Options, deadline: Instant) -> Result<Vec<String>, StoreError> {
         if let Some(hook) = &options.hook {
             return Ok(vec![hook.clone()]);
         }
-        let prefix = options.folder().prefix(self.target().name(), None);
-        self.0.spill.store().folders(&prefix, deadline).await
+        let folders = async |folder: Folder| {
+            let prefix = folder.prefix(self.target().name(), None);
+            self.0.spill.store().folders(&prefix, deadline).await
+        };
+        let mut hooks = folders(options.folder()).await?;
+        if options.covers().is_some() {
+            hooks.extend(folders(Folder::Retry).await?);
+            hooks.sort_unstable();
+            hooks.dedup();
+        }
+        Ok(hooks)
     }
 
     /// Carries one delivery of the store.

@@ -2,8 +2,8 @@
 //!
 //! An object is written to a file of its own in `.tmp`, synced, and then given its name: by a hard
 //! link when it must be new, which fails if the name is taken, or by a rename when it may replace.
-//! After that the folder is synced, and so was each folder above it since this process began. What a
-//! crash of the machine leaves, step by step:
+//! After that the folder is synced, and so was each folder above it, up to the root of the file system,
+//! since this process began. What a crash of the machine leaves, step by step (`power.rs` tries them all):
 //!
 //! | Crash after | What is left | Answered |
 //! |---|---|---|
@@ -96,6 +96,9 @@ impl<D: Disk> FileStore<D> {
     ) -> BoxFuture<'a, Result<T, StoreError>> {
         let (folder, path) = (Arc::clone(&self.0), self.0.root.join(name));
         Box::pin(async move {
+            if Instant::now() >= deadline {
+                return Err(StoreError::TimedOut); // Whether it would have been quick is not left to luck.
+            }
             let job = tokio::task::spawn_blocking(move || job(&folder, &path));
             let done = timeout_at(deadline, job).await.map_err(|_| StoreError::TimedOut)?;
             done.unwrap_or_else(|error| Err(StoreError::Other(error.to_string())))
