@@ -165,7 +165,9 @@ impl<Q: Queue> Run<'_, Q> {
                     self.stop("what is left rests for longer than this run");
                 }
                 Turn::Rest(until) => {
+                    // In order, so that equal runs go equally.
                     tokio::select! {
+                        biased;
                         () = sleep_until(until) => {}
                         Some(ended) = self.tasks.join_next_with_id() => self.note(ended),
                     }
