@@ -33,6 +33,13 @@ const LISTINGS: usize = 8;
 /// How often a run writes down where it is.
 const EVERY: Duration = Duration::from_secs(10);
 
+/// A delivery under way.
+struct InHand {
+    hook: usize,
+    modified: Timestamp,
+    name: String,
+}
+
 /// A run under way.
 struct Run<'a, Q> {
     redriver: &'a Redriver<Q>,
@@ -43,9 +50,9 @@ struct Run<'a, Q> {
     limit: usize,
     turns: Turns,
     pace: Arc<Pace>,
-    tasks: JoinSet<(usize, Timestamp, Done)>,
-    /// Whose the tasks are, for those that end without a word.
-    owners: HashMap<Id, (usize, Timestamp)>,
+    tasks: JoinSet<Done>,
+    /// What each task has in hand.
+    in_hand: HashMap<Id, InHand>,
     summary: Summary,
     oldest: Option<Timestamp>,
     next: Option<Timestamp>,
@@ -81,7 +88,7 @@ impl<Q: Queue> Redriver<Q> {
             pace: Arc::new(Pace::new(options.pace(carrier.target.vendor()))),
             walks,
             tasks: JoinSet::new(),
-            owners: HashMap::new(),
+            in_hand: HashMap::new(),
             summary: Summary::default(),
             oldest: None,
             next: None,
@@ -193,36 +200,37 @@ impl<Q: Queue> Run<'_, Q> {
             }
             return;
         };
+        // A store that lists in an order of its own may tell of a delivery twice.
+        if self.in_hand.values().any(|other| other.name == waiting.entry.name) {
+            self.summary.found -= 1;
+            return;
+        }
         let Some(room) = self.redriver.0.room.take(waiting.entry.size).await else { return };
         self.turns.begun(hook);
         let (redriver, options) = (self.redriver.clone(), self.options.clone());
         let pace = Arc::clone(&self.pace);
-        let (deadline, modified) = (self.deadline.min(Instant::now() + ONE), waiting.entry.modified);
+        let deadline = self.deadline.min(Instant::now() + ONE);
+        let (modified, name) = (waiting.entry.modified, waiting.entry.name.clone());
         let task = self.tasks.spawn(Lent::in_hand().to(async move {
             let Waiting { entry, states } = waiting;
             let done = redriver.one(&entry, &states, &options, &pace, deadline).await;
             drop(room);
-            (hook, modified, done)
+            done
         }));
-        self.owners.insert(task.id(), (hook, modified));
+        self.in_hand.insert(task.id(), InHand { hook, modified, name });
     }
 
     fn stop(&mut self, why: &str) {
         self.summary.stopped = Some(why.to_owned());
     }
 
-    fn note(&mut self, ended: Result<(Id, (usize, Timestamp, Done)), tokio::task::JoinError>) {
-        let (hook, at, done) = match ended {
-            Ok((id, ended)) => {
-                self.owners.remove(&id);
-                ended
-            }
+    fn note(&mut self, ended: Result<(Id, Done), tokio::task::JoinError>) {
+        let (id, done) = match ended {
+            Ok(ended) => ended,
             // A panic: the delivery is where it was.
-            Err(error) => {
-                let Some((hook, at)) = self.owners.remove(&error.id()) else { return };
-                (hook, at, Done::Store(StoreError::Other("the work on it was cut off".to_owned())))
-            }
+            Err(error) => (error.id(), Done::Store(StoreError::Other("the work on it was cut off".to_owned()))),
         };
+        let Some(InHand { hook, modified: at, .. }) = self.in_hand.remove(&id) else { return };
         let came = came(&done);
         let class = match &done {
             Done::Failed(error, _) | Done::Held(error) => Some(error.class),

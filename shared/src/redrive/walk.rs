@@ -170,8 +170,9 @@ impl Walk {
         for entry in page.entries {
             let Some(digest) = entry.name.strip_prefix(&self.prefix) else { continue };
             let states = self.states.remove(digest).unwrap_or_default();
-            let is_wanted =
-                self.shard.takes(digest) && self.since.is_none_or(|since| entry.modified >= since);
+            let is_wanted = self.shard.takes(digest)
+                && self.since.is_none_or(|since| entry.modified >= since)
+                && !self.was_met(&entry.name);
             if is_wanted {
                 leaf.waiting.push(Waiting { entry, states });
             }
@@ -181,6 +182,14 @@ impl Walk {
         self.last = last.or_else(|| self.last.take());
         self.go_on(is_end);
         Ok(leaf)
+    }
+
+    /// Whether the first round has come across it: the last page of the second one reaches beyond the name at
+    /// which the walk began.
+    fn was_met(&self, name: &str) -> bool {
+        self.round == Round::Second
+            && self.is_ordered
+            && self.began.as_deref().is_some_and(|began| name > began)
     }
 
     /// States that no delivery between the last two pages' ends has: those before were asked for by name
@@ -270,4 +279,38 @@ fn before(shard: Shard) -> Option<char> {
 /// Moves what is due to the front of the run, oldest first, and tells of the rest.
 pub(super) fn due(leaf: Leaf, now: Timestamp, everything: bool) -> (Vec<Waiting>, Vec<Waiting>) {
     leaf.waiting.into_iter().partition(|waiting| everything || waiting.is_due(now) != Some(false))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::store::memory::MemoryStore;
+
+    /// A run that goes round comes to the page on which it began from the other side: what it has handled
+    /// there, or has in hand, is no more its business.
+    #[tokio::test(start_paused = true)]
+    async fn a_walk_that_goes_round_meets_each_delivery_once() {
+        let memory = MemoryStore::new(Clock::fixed(Timestamp::from_unix(1_760_000_000)));
+        let name = |number: usize| format!("{number:02x}{}", "0".repeat(62));
+        for number in 0..40 {
+            memory.insert(&format!("spill/tdmq/h/{}", name(number)), "x".into());
+        }
+        let store = Store::new(memory);
+        let deadline = Instant::now() + Duration::from_secs(60);
+        for (began, limit) in [(5, 4), (17, 8), (38, 16), (39, 1000), (0, 3)] {
+            let mut walk = Walk::new("tdmq", "h", &Options::default(), Some(&name(began)));
+            let mut met: Vec<String> = Vec::new();
+            while !walk.is_over() {
+                let leaf = walk.turn(&store, limit, deadline).await.unwrap();
+                met.extend(leaf.waiting.into_iter().map(|waiting| waiting.entry.name));
+            }
+            met.sort_unstable();
+            let all = met.len();
+            met.dedup();
+            assert_eq!((all, met.len()), (40, 40), "from {began} on, {limit} a page");
+        }
+    }
 }
