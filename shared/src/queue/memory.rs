@@ -15,7 +15,7 @@ use super::breaker::Fingerprint;
 use super::endpoint::Endpoint;
 use super::retry::{Attempt, Courier, Identity, Outgoing};
 use super::transport::TransportError;
-use super::{Class, EnvProblem, Queue, Receipt, SendError, Vendor, rocketmq, tdmq};
+use super::{EnvProblem, Queue, Receipt, SendError, Vendor, rocketmq, tdmq};
 use crate::clock::Timestamp;
 use crate::context::Context;
 use crate::message::Message;
@@ -192,23 +192,6 @@ impl Outgoing for Sending<'_> {
         let timed_out = |_| Err(TransportError::TimedOut.into());
         timeout_at(attempt.deadline, exchange).await.unwrap_or_else(timed_out)
     }
-}
-
-impl Class {
-    /// All of them.
-    pub const ALL: [Self; 11] = [
-        Self::TooLarge,
-        Self::Permanent,
-        Self::Config,
-        Self::Auth,
-        Self::Permission,
-        Self::Quota,
-        Self::AuthRefresh,
-        Self::ClockSkew,
-        Self::Throttle,
-        Self::Transient,
-        Self::Ambiguous,
-    ];
 }
 
 #[cfg(test)]

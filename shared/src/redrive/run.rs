@@ -10,13 +10,13 @@ use tokio::time::{Instant, sleep_until};
 
 use super::cursor::Cursor;
 use super::lane::Lane;
-use super::turns::{Came, Stops, Turn, Turns};
+use super::turns::{Came, Turn, Turns};
 use super::walk::{Leaf, Waiting, Walk, due};
 use super::{Done, Inner, Options, RedriveError, Redriver, Summary};
-use crate::carry::{Pace, RESERVE};
+use crate::carry::{End, Pace, RESERVE};
 use crate::clock::Timestamp;
 use crate::env::Lent;
-use crate::queue::{Queue, Vendor};
+use crate::queue::{Queue, SendError, Vendor};
 use crate::store::{MAX_PAGE, StoreError};
 
 /// One delivery gets this at most, the store's calls included, which try again until then.
@@ -368,10 +368,11 @@ impl<Q: Queue> Run<'_, Q> {
 }
 
 fn came(done: &Done) -> Came {
+    let of = |end, error: &SendError| Came::of(end, Some(error.class), error.retry_after);
     match done {
         Done::Sent | Done::Repeated | Done::Dead => Came::Through,
-        Done::Failed(error, _) => Came::Not { stops: Stops::of(error.class, true), asked: error.retry_after },
-        Done::Held(error) => Came::Not { stops: Stops::of(error.class, false), asked: error.retry_after },
+        Done::Failed(error, _) => of(End::Failed, error),
+        Done::Held(error) => of(End::Held, error),
         Done::Early(_) | Done::NoMessage | Done::Passed | Done::Gone | Done::Corrupt | Done::Store(_) => {
             Came::Nothing
         }
