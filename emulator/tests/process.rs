@@ -67,7 +67,8 @@ async fn what_is_counted_need_not_be_kept_and_a_store_stands_beside() {
     for id in ["one", "two", "one"] {
         let path = dms_path(hookmq_emulator::sample::PROJECT_ID, hookmq_emulator::sample::INSTANCE_ID);
         let message = json!({"topic": "topic", "body": json!({"id": id}).to_string()}).to_string();
-        let send = Outgoing::new("POST", &path, message).header("Host", vendor).header("X-Auth-Token", &token);
+        let send =
+            Outgoing::new("POST", &path, message).header("Host", vendor).header("X-Auth-Token", &token);
         assert_eq!(send.send_over(&mut stream).await.unwrap().status, 200);
     }
     let get = async |addr: &str, method: &str, path: &str, body: &str| {
