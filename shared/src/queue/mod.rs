@@ -6,6 +6,7 @@ mod client;
 pub mod credentials;
 pub(crate) mod digest;
 pub mod endpoint;
+pub mod memory;
 mod plain;
 pub mod probe;
 pub mod retry;

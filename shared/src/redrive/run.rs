@@ -45,8 +45,8 @@ struct Run<'a, Q> {
     turns: Turns,
     pace: Arc<Pace>,
     tasks: JoinSet<Ended>,
-    /// Whose the tasks are, for those that end without a word: with a time, a delivery's.
-    owners: HashMap<Id, (usize, Option<Timestamp>)>,
+    /// Whose the tasks are, for those that end without a word: with a time and a name, a delivery's.
+    owners: HashMap<Id, (usize, Option<(Timestamp, String)>)>,
     /// Hooks whose next page is to be listed, and how many are being listed.
     asking: VecDeque<usize>,
     listing: usize,
@@ -231,7 +231,9 @@ impl<Q: Queue> Run<'_, Q> {
                     self.stop(Stopped::Resting);
                 }
                 Turn::Rest(until) => {
+                    // In order, so that equal runs go equally.
                     tokio::select! {
+                        biased;
                         () = sleep_until(until) => {}
                         Some(ended) = self.tasks.join_next_with_id() => self.ended(ended),
                     }
@@ -250,18 +252,27 @@ impl<Q: Queue> Run<'_, Q> {
         let waiting = self.lanes.get_mut(hook).and_then(Lane::pop);
         self.advance(hook);
         let Some(waiting) = waiting else { return };
+        // A store that lists in an order of its own may tell of a delivery twice.
+        let is_same = |other: &Option<(Timestamp, String)>| {
+            other.as_ref().is_some_and(|(_, name)| *name == waiting.entry.name)
+        };
+        if self.owners.values().any(|(_, other)| is_same(other)) {
+            self.summary.found -= 1;
+            return;
+        }
         let Some(mut held) = self.redriver.0.room.take(waiting.entry.size).await else { return };
         self.turns.begun(hook);
         let (redriver, options) = (self.redriver.clone(), self.options.clone());
         let pace = Arc::clone(&self.pace);
-        let (deadline, modified) = (self.options.soon(self.deadline), waiting.entry.modified);
+        let deadline = self.options.soon(self.deadline);
+        let (modified, name) = (waiting.entry.modified, waiting.entry.name.clone());
         let task = self.tasks.spawn(Lent::in_hand().to(async move {
             let Waiting { entry, states } = waiting;
             let done = redriver.one(&entry, &states, &options, &pace, &mut held, deadline).await;
             drop(held);
             Ended::Delivery(hook, modified, done)
         }));
-        self.owners.insert(task.id(), (hook, Some(modified)));
+        self.owners.insert(task.id(), (hook, Some((modified, name))));
     }
 
     /// Nothing more is begun; the first reason is the one that is told.
@@ -295,7 +306,7 @@ impl<Q: Queue> Run<'_, Q> {
             Err(error) => {
                 let cut_off = StoreError::Other("the work on it was cut off".to_owned());
                 match self.owners.remove(&error.id()) {
-                    Some((hook, Some(at))) => self.note(hook, at, Done::Store(cut_off)),
+                    Some((hook, Some((at, _)))) => self.note(hook, at, Done::Store(cut_off)),
                     Some((hook, None)) => self.listed(hook, None, Err(cut_off), Duration::ZERO),
                     None => {}
                 }

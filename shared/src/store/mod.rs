@@ -92,6 +92,12 @@ pub trait ObjectStore: fmt::Display + Send + Sync + 'static {
         deadline: Instant,
     ) -> BoxFuture<'a, Result<Page, StoreError>>;
 
+    /// What to list after for the names that come after this one, in a store that lists in the order of
+    /// names; a token like those of its pages.
+    fn after(&self, name: &str) -> String {
+        name.to_owned()
+    }
+
     /// The first segments of the names below `prefix`, which is empty or ends with a slash, that have
     /// another segment behind; each once.
     fn folders<'a>(
@@ -213,6 +219,11 @@ impl Store {
     ) -> Result<Page, StoreError> {
         name::check_prefix(prefix)?;
         self.0.list(prefix, after, limit.clamp(1, MAX_PAGE), deadline).await
+    }
+
+    /// What to list after for the names that come after this one, if the store lists in the order of names.
+    pub fn after(&self, name: &str) -> String {
+        self.0.after(name)
     }
 
     /// The first segments of the names below `prefix` (empty, or a name and a slash) that have another
