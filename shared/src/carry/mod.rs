@@ -15,6 +15,7 @@
 
 mod course;
 mod facts;
+mod foresee;
 mod pace;
 
 use std::time::Duration;
@@ -31,6 +32,7 @@ use crate::spill::{Backoff, Failure, Folder, Kept, Marked, Record, Spill, State}
 use crate::store::StoreError;
 pub use course::{Course, End, Form, Origin, Outcome, Rendered, Sent, Step, Terms};
 pub use facts::{Facts, Kept as KeptFacts, UNRENDERABLE};
+pub(crate) use foresee::Foreseen;
 pub(crate) use pace::Pace;
 
 /// What a stored delivery leaves the store of its time.
@@ -121,20 +123,7 @@ impl<Q: Queue> Carrier<Q> {
     /// Takes the delivery to a place that keeps it, or leaves it where it is.
     pub(crate) async fn carry(&self, cargo: Cargo<'_>) -> Report {
         let course = Course::new(self.terms(&cargo));
-        let trip = Trip {
-            carrier: self,
-            cargo,
-            made: None,
-            marked: None,
-            receipt: None,
-            error: None,
-            store_error: None,
-            unrenderable: None,
-            kept: None,
-            failure: None,
-            report: Report { fate: Fate::NoMessage, rendered: None, sent: None, next: None },
-        };
-        trip.take(course).await
+        Trip::new(self, cargo).take(course).await
     }
 
     fn terms(&self, cargo: &Cargo<'_>) -> Terms {
@@ -189,7 +178,23 @@ struct Trip<'a, Q> {
     report: Report,
 }
 
-impl<Q: Queue> Trip<'_, Q> {
+impl<'a, Q: Queue> Trip<'a, Q> {
+    fn new(carrier: &'a Carrier<Q>, cargo: Cargo<'a>) -> Self {
+        Self {
+            carrier,
+            cargo,
+            made: None,
+            marked: None,
+            receipt: None,
+            error: None,
+            store_error: None,
+            unrenderable: None,
+            kept: None,
+            failure: None,
+            report: Report { fate: Fate::NoMessage, rendered: None, sent: None, next: None },
+        }
+    }
+
     async fn take(mut self, mut course: Course) -> Report {
         loop {
             let outcome = match course.step() {

@@ -201,6 +201,7 @@ mod tests {
     use super::*;
     use crate::clock::{Clock, Random};
     use crate::env::Env;
+    use crate::queue::Class;
 
     /// Gives its replies in their order, and counts the attempts.
     struct Scripted(Mutex<Vec<What>>);

@@ -25,21 +25,21 @@ const MAX_ORPHANS: usize = 50;
 
 /// A delivery as the listings tell it.
 #[derive(Clone, Debug)]
-pub struct Waiting {
+pub(super) struct Waiting {
     /// Its object.
-    pub entry: Entry,
+    pub(super) entry: Entry,
     /// What is known of when it is tried next.
-    pub states: Vec<State>,
+    pub(super) states: Vec<State>,
 }
 
 impl Waiting {
     /// Whether it may be tried now; `None` if only the content of its state says so.
-    pub fn is_due(&self, now: Timestamp) -> Option<bool> {
+    pub(super) fn is_due(&self, now: Timestamp) -> Option<bool> {
         self.states.iter().max().map_or(Some(true), |newest| newest.is_due(now))
     }
 
     /// When it is tried next, if it was tried in vain and its state's name says so.
-    pub fn next(&self) -> Option<Timestamp> {
+    pub(super) fn next(&self) -> Option<Timestamp> {
         self.states.iter().max().and_then(|newest| newest.next)
     }
 }
@@ -164,13 +164,24 @@ impl Walk {
         limit: usize,
         deadline: Instant,
     ) -> Result<Leaf, StoreError> {
-        let mut leaf = Leaf::default();
-        while leaf.waiting.is_empty() && leaf.orphans.is_empty() && !self.is_over() {
-            leaf = self.page(store, limit, deadline).await?;
-        }
+        let leaf = self.peek(store, limit, deadline).await?;
         for orphan in leaf.orphans.iter().take(MAX_ORPHANS) {
             // Its delivery was sent; a failure leaves it for the next run.
             let _ = store.delete(&orphan.name, deadline).await;
+        }
+        Ok(leaf)
+    }
+
+    /// As [`turn`](Self::turn), and nothing in the store is changed.
+    pub(super) async fn peek(
+        &mut self,
+        store: &Store,
+        limit: usize,
+        deadline: Instant,
+    ) -> Result<Leaf, StoreError> {
+        let mut leaf = Leaf::default();
+        while leaf.waiting.is_empty() && leaf.orphans.is_empty() && !self.is_over() {
+            leaf = self.page(store, limit, deadline).await?;
         }
         Ok(leaf)
     }
