@@ -84,13 +84,11 @@ impl Queue for MemoryQueue {
         if said.is_stored {
             messages.push(message.clone());
         }
-        match said.error {
-            Some(error) => Err(error),
-            None => {
-                let message_id = format!("memory-{}", messages.len());
-                Ok(Receipt { message_id, request_id: None, attempts: 1, _stored: Stored(()) })
-            }
+        if let Some(error) = said.error {
+            return Err(error);
         }
+        let message_id = format!("memory-{}", messages.len());
+        Ok(Receipt { message_id, request_id: None, attempts: 1, _stored: Stored(()) })
     }
 
     fn problems(&self) -> Vec<EnvProblem> {
