@@ -49,7 +49,11 @@ impl Terms {
             }
             Some(kept) => {
                 let origin = if kept.folder == Folder::Dead { Origin::Dead } else { Origin::Spill };
-                (origin, kept.message, kept.render || is_corrected_in_hooks(kept.errorclass))
+                // Whoever sends what lies in `dead/` has corrected something: the class that came last may
+                // hide another one.
+                let is_corrected = origin == Origin::Dead || is_corrected_in_hooks(kept.errorclass);
+                let is_corrected = is_corrected && !is_pulled(Safeguard::RenderAnew);
+                (origin, kept.message, kept.render || is_corrected)
             }
         };
         let is_named = facts.id_from_provider || is_pulled(Safeguard::DedupeByProvidersId);
@@ -63,6 +67,5 @@ impl Terms {
 /// Whether what failed last is corrected in the hooks file; a delivery without a message waits for that.
 fn is_corrected_in_hooks(errorclass: &str) -> bool {
     let mut corrected = Class::ALL.into_iter().filter(|class| class.is_corrected_in_hooks());
-    !is_pulled(Safeguard::RenderAnew)
-        && (errorclass == UNRENDERABLE || corrected.any(|class| class.as_str() == errorclass))
+    errorclass == UNRENDERABLE || corrected.any(|class| class.as_str() == errorclass)
 }

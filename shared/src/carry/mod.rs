@@ -240,6 +240,10 @@ impl<Q: Queue> Trip<'_, Q> {
         let Some(recipe) = &self.cargo.recipe else { return Rendered::Failed };
         let message = match recipe.render(self.cargo.load.delivery()) {
             Ok(message) => message,
+            Err(error @ Unrenderable::TooLarge(_)) => {
+                self.error = Some(SendError { class: Class::TooLarge, ..SendError::ours(error.to_string()) });
+                return Rendered::TooLarge;
+            }
             Err(error) => {
                 self.unrenderable = Some(error);
                 return Rendered::Failed;
@@ -353,8 +357,8 @@ impl<Q: Queue> Trip<'_, Q> {
         let failure = self.failure_now().await;
         let Carrier { target, spill, .. } = self.carrier;
         let Some(spill) = spill else { return false };
-        let stored = self.stored().and_then(|stored| stored.record.message.clone());
-        let message = self.made.clone().or(stored);
+        let stored = self.stored().and_then(|stored| stored.record.message.as_ref());
+        let message = self.made.as_ref().or(stored).cloned();
         let record = Record::new(target, self.cargo.load.delivery(), message, failure);
         // What is spilled first leaves time for the queue, which may take it where the store does not.
         let is_first = self.error.is_none() && folder == Folder::Spill;

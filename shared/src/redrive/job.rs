@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::room::Room;
-use super::{Options, RedriveError, Redriver, Summary, list, read};
+use super::{Options, RedriveError, Redriver, Shard, Summary, list, read};
 use crate::config::Config;
 use crate::context::Context;
 use crate::metrics::Metrics;
@@ -29,6 +29,7 @@ struct Inner {
     redrivers: Vec<Redriver<Client>>,
     spill: Spill,
     metrics: Metrics,
+    shard: Shard,
 }
 
 impl fmt::Debug for Job {
@@ -66,7 +67,8 @@ impl Job {
             variable: "SPILL_URL",
             message: "is not set: name the store that the forwarders spill to".to_owned(),
         })?;
-        let metrics = Metrics::from_env(context, []);
+        let shard = Shard::from_env(&context.env)?;
+        let metrics = Metrics::of_redriver(context, shard);
         let (config, room) = (Arc::new(config), Room::default());
         let targets = Vendor::ALL.into_iter().map(Target::from);
         let targets = targets.chain(config.targets.iter().map(|named| named.target.clone()));
@@ -76,14 +78,14 @@ impl Job {
             Redriver::sharing(target, queue, spill, config, context.clone(), room)
         };
         let redrivers = targets.map(redriver).collect();
-        Ok(Self(Arc::new(Inner { running: Mutex::new(()), redrivers, spill, metrics })))
+        Ok(Self(Arc::new(Inner { running: Mutex::new(()), redrivers, spill, metrics, shard })))
     }
 
     /// Runs all until everything is sent or `deadline` is near; waits for a run that is under way.
     pub async fn run(&self, options: &Options, deadline: Instant) -> Report {
         let Inner { running, redrivers, metrics, .. } = &*self.0;
         let _running = running.lock().await;
-        let is_all = options.is_all();
+        let covers = options.covers();
         let due = redrivers.iter().filter(|redriver| options.takes(redriver.target()));
         let runs = due.map(|redriver| async move {
             let done = redriver.run(options, deadline).await;
@@ -91,7 +93,8 @@ impl Job {
         });
         // Boxed: the whole way to a vendor's answer is a type too deep to lay out within another one.
         let mut done = join_all(runs.map(Box::pin)).await;
-        if is_all {
+        // Their folders are no shard's more than another's: one says so, and not each.
+        if covers.is_some_and(Shard::is_first) {
             match self.strays(deadline).await {
                 Ok(strays) => {
                     done.extend(strays.into_iter().map(|name| (name, Err(RedriveError::NoTarget))));
@@ -103,9 +106,14 @@ impl Job {
             }
         }
         for (target, done) in &done {
-            metrics.redriven(target, done.as_ref().ok(), is_all);
+            metrics.redriven(target, done.as_ref().ok(), covers);
         }
         Report(done.into_iter().map(|(target, done)| (target.clone(), report(&target, done))).collect())
+    }
+
+    /// The share that `REDRIVE_SHARD` gives this process: what a run is of where nothing else is asked for.
+    pub fn shard(&self) -> Shard {
+        self.0.shard
     }
 
     /// What its runs are counted in.
@@ -209,9 +217,16 @@ mod tests {
                 assert!(text.lines().any(|line| line == sample), "{sample} in {text}");
             }
         }
-        // Something waits, and there are no credentials to send it with.
+        // Shards' runs that find what belongs to no target: one says so.
         let deadline = Instant::now() + Duration::from_secs(60);
         let store = Spill::from_env(&context).unwrap().unwrap();
+        store.store().put_new("spill/gone/00/11", "x".into(), deadline).await.unwrap();
+        for (shard, is_told) in [("0/1", true), ("0/2", true), ("1/2", false)] {
+            let shard = Shard::parse(shard).unwrap();
+            let report = job.run(&Options { shard, ..Options::default() }, deadline).await;
+            assert_eq!(report.0.contains_key("gone"), is_told, "{shard}");
+        }
+        // Something waits, and there are no credentials to send it with.
         store.store().put_new("spill/tdmq/00/11", "x".into(), deadline).await.unwrap();
         let text = run(&Options::default()).await;
         assert!(text.contains(r#"hookmq_redrive_runs_total{target="tdmq",result="failed"} 1"#), "{text}");

@@ -8,6 +8,7 @@
 
 mod cursor;
 mod job;
+mod lane;
 mod list;
 mod options;
 mod quarantine;
@@ -26,12 +27,12 @@ use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::context::Context;
 use crate::queue::{Queue, SendError, Target};
-use crate::spill::{Record, Spill, State, is_due};
+use crate::spill::{Folder, Record, Spill, State, is_due};
 use crate::store::{Entry, StoreError};
 pub use job::{Job, Report, TargetReport};
 pub use options::{Options, RedriveError, Summary};
 pub use quarantine::{Reverified, list_quarantined, reverify};
-use room::Room;
+use room::{Held, Room};
 pub use shard::{Shard, ShardError};
 pub use walk::Waiting;
 
@@ -123,13 +124,23 @@ impl<Q: Queue> Redriver<Q> {
         read(&self.0.spill, name, deadline).await
     }
 
-    /// The names of the hooks that have something in the folder, of those that the options name.
+    /// The names of the hooks that have something in the folder, of those that the options name; with
+    /// those of which there are states alone, which a redriver has left that was overtaken by another.
     async fn hooks(&self, options: &Options, deadline: Instant) -> Result<Vec<String>, StoreError> {
         if let Some(hook) = &options.hook {
             return Ok(vec![hook.clone()]);
         }
-        let prefix = options.folder().prefix(self.target().name(), None);
-        self.0.spill.store().folders(&prefix, deadline).await
+        let folders = async |folder: Folder| {
+            let prefix = folder.prefix(self.target().name(), None);
+            self.0.spill.store().folders(&prefix, deadline).await
+        };
+        let mut hooks = folders(options.folder()).await?;
+        if options.covers().is_some() {
+            hooks.extend(folders(Folder::Retry).await?);
+            hooks.sort_unstable();
+            hooks.dedup();
+        }
+        Ok(hooks)
     }
 
     /// Carries one delivery of the store.
@@ -139,9 +150,10 @@ impl<Q: Queue> Redriver<Q> {
         states: &[State],
         options: &Options,
         pace: &Pace,
+        held: &mut Held,
         deadline: Instant,
     ) -> Done {
-        let done = self.carry(entry, states, options, pace, deadline).await;
+        let done = self.carry(entry, states, options, pace, held, deadline).await;
         done.unwrap_or_else(|error| {
             tracing::error!(object = entry.name, %error, "redrive");
             Done::Store(error)
@@ -154,6 +166,7 @@ impl<Q: Queue> Redriver<Q> {
         states: &[State],
         options: &Options,
         pace: &Pace,
+        held: &mut Held,
         deadline: Instant,
     ) -> Result<Done, StoreError> {
         let Inner { carrier, spill, config, context, .. } = &*self.0;
@@ -188,6 +201,7 @@ impl<Q: Queue> Redriver<Q> {
         if options.id.as_ref().is_some_and(|id| *id != record.delivery.id) {
             return Ok(Done::Passed);
         }
+        held.keep_for(&record);
         let (name, id) = (record.delivery.hook.clone(), record.delivery.id.clone());
         let hook = config.hook(&name);
         let recipe = hook.and_then(|hook| hook.recipe(&carrier.target, &config.source_uri));

@@ -1,6 +1,6 @@
 //! A run: from the listings to the last delivery under way.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,8 +9,9 @@ use tokio::task::{Id, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
 use super::cursor::Cursor;
+use super::lane::Lane;
 use super::turns::{Came, Turn, Turns};
-use super::walk::{Waiting, Walk, due};
+use super::walk::{Leaf, Waiting, Walk, due};
 use super::{Done, Inner, Options, RedriveError, Redriver, Summary};
 use crate::carry::{End, Pace, RESERVE};
 use crate::clock::Timestamp;
@@ -21,13 +22,13 @@ use crate::store::{MAX_PAGE, StoreError};
 /// One delivery gets this at most, the store's calls included, which try again until then.
 const ONE: Duration = Duration::from_secs(30);
 
-/// Deliveries on the pages in hand of all hooks together, about.
+/// Deliveries on the pages of all hooks together, about: of each the one in hand and the next.
 const IN_HAND: usize = 2000;
 
 /// The smallest page.
 const MIN_PAGE: usize = 50;
 
-/// First pages that are asked for at a time.
+/// Pages that are asked for at a time.
 const LISTINGS: usize = 8;
 
 /// How often a run writes down where it is.
@@ -38,19 +39,28 @@ struct Run<'a, Q> {
     redriver: &'a Redriver<Q>,
     options: &'a Options,
     deadline: Instant,
-    walks: Vec<Walk>,
+    lanes: Vec<Lane>,
     /// Entries a page.
     limit: usize,
     turns: Turns,
     pace: Arc<Pace>,
-    tasks: JoinSet<(usize, Timestamp, Done)>,
-    /// Whose the tasks are, for those that end without a word.
-    owners: HashMap<Id, (usize, Timestamp)>,
+    tasks: JoinSet<Ended>,
+    /// Whose the tasks are, for those that end without a word: with a time and a name, a delivery's.
+    owners: HashMap<Id, (usize, Option<(Timestamp, String)>)>,
+    /// Hooks whose next page is to be listed, and how many are being listed.
+    asking: VecDeque<usize>,
+    listing: usize,
     summary: Summary,
     oldest: Option<Timestamp>,
     next: Option<Timestamp>,
     cursor: Cursor,
     written: Instant,
+}
+
+/// What a task comes back with.
+enum Ended {
+    Delivery(usize, Timestamp, Done),
+    Page(usize, Box<Walk>, Result<Leaf, StoreError>),
 }
 
 impl<Q: Queue> Redriver<Q> {
@@ -67,21 +77,23 @@ impl<Q: Queue> Redriver<Q> {
         } else {
             Cursor::default()
         };
-        let walk = |hook: &String| {
+        let lane = |hook: &String| {
             let cursor = cursor.hooks.get(hook).map(String::as_str);
-            Walk::new(carrier.target.name(), hook, options, cursor)
+            Lane::new(hook, Walk::new(carrier.target.name(), hook, options, cursor))
         };
-        let walks: Vec<Walk> = hooks.iter().map(walk).collect();
+        let lanes: Vec<Lane> = hooks.iter().map(lane).collect();
         let mut run = Run {
             redriver: self,
             options,
             deadline,
-            limit: (IN_HAND / walks.len().max(1)).clamp(MIN_PAGE, MAX_PAGE),
-            turns: Turns::new(walks.len(), options.concurrency),
+            limit: (IN_HAND / 2 / lanes.len().max(1)).clamp(MIN_PAGE, MAX_PAGE),
+            turns: Turns::new(lanes.len(), options.concurrency),
             pace: Arc::new(Pace::new(options.pace(carrier.target.vendor()))),
-            walks,
+            lanes,
             tasks: JoinSet::new(),
             owners: HashMap::new(),
+            asking: VecDeque::new(),
+            listing: 0,
             summary: Summary::default(),
             oldest: None,
             next: None,
@@ -109,52 +121,81 @@ impl<Q: Queue> Run<'_, Q> {
         let (limit, deadline) = (self.limit, self.deadline);
         let store = self.redriver.0.spill.store();
         let mut leaves = Vec::new();
-        for walks in self.walks.chunks_mut(LISTINGS) {
-            leaves.extend(join_all(walks.iter_mut().map(|walk| walk.turn(store, limit, deadline))).await);
+        for lanes in self.lanes.chunks_mut(LISTINGS) {
+            let walks = lanes.iter_mut().filter_map(Lane::walk);
+            leaves.extend(join_all(walks.map(|walk| walk.turn(store, limit, deadline))).await);
         }
         for (hook, leaf) in leaves.into_iter().enumerate() {
-            self.take(hook, leaf?);
+            self.take(hook, None, leaf?);
         }
         Ok(())
     }
 
-    /// Goes on with the hook's next page.
-    async fn turn_page(&mut self, hook: usize) {
-        let store = self.redriver.0.spill.store();
-        let Some(walk) = self.walks.get_mut(hook) else { return };
-        match walk.turn(store, self.limit, self.deadline).await {
-            Ok(leaf) => self.take(hook, leaf),
+    /// Has the next pages listed of the hooks that ask for it, some at a time.
+    fn list_ahead(&mut self) {
+        while self.listing < LISTINGS && self.summary.stopped.is_none() {
+            let Some(hook) = self.asking.pop_front() else { return };
+            let Some(mut walk) = self.lanes.get_mut(hook).and_then(Lane::lend) else { continue };
+            let (redriver, limit, deadline) = (self.redriver.clone(), self.limit, self.deadline);
+            let task = self.tasks.spawn(Lent::in_hand().to(async move {
+                let leaf = walk.turn(redriver.0.spill.store(), limit, deadline).await;
+                Ended::Page(hook, Box::new(walk), leaf)
+            }));
+            self.owners.insert(task.id(), (hook, None));
+            self.listing += 1;
+        }
+    }
+
+    /// The hook's next page has been listed.
+    fn listed(&mut self, hook: usize, walk: Option<Walk>, leaf: Result<Leaf, StoreError>) {
+        self.listing -= 1;
+        match leaf {
+            Ok(leaf) => self.take(hook, walk, leaf),
+            // Without its walk the hook is asked no more.
             Err(error) => {
-                tracing::error!(hook = walk.hook, %error, "cannot go on listing");
+                let name = self.lanes.get(hook).map_or("", |lane| &lane.hook).to_owned();
+                tracing::error!(hook = name, %error, "cannot go on listing");
                 self.summary.store_errors += 1;
                 self.summary.more = true;
-                self.summary.blame(&walk.hook, &error);
-                self.turns.exhausted(hook);
+                self.summary.blame(&name, &error);
             }
         }
     }
 
-    /// Takes a page in hand: what is not due is counted, and left alone.
-    fn take(&mut self, hook: usize, leaf: super::walk::Leaf) {
+    /// Takes a page: what is not due is counted, and left alone.
+    fn take(&mut self, hook: usize, walk: Option<Walk>, leaf: Leaf) {
         let now = self.redriver.0.context.clock.now();
         self.summary.found += leaf.waiting.len();
         let (ready, early) = due(leaf, now, self.options.now || self.options.dead);
         for waiting in early {
             self.wait(waiting.entry.modified, waiting.next());
         }
-        if let Some(walk) = self.walks.get_mut(hook) {
-            walk.ready.extend(ready);
-            if walk.ready.is_empty() && walk.is_over() {
-                self.turns.exhausted(hook);
-            }
+        if let Some(lane) = self.lanes.get_mut(hook) {
+            lane.arrived(walk, ready);
+        }
+        self.advance(hook);
+    }
+
+    /// Goes on with the hook's next page if the one in hand is done.
+    fn advance(&mut self, hook: usize) {
+        let Some(lane) = self.lanes.get_mut(hook) else { return };
+        if lane.advance() {
+            self.turns.found(hook);
+        } else {
+            self.turns.exhausted(hook);
+        }
+        if lane.asks() {
+            self.asking.push_back(hook);
         }
     }
 
     async fn work(&mut self) {
         loop {
             while let Some(ended) = self.tasks.try_join_next_with_id() {
-                self.note(ended);
+                self.ended(ended);
             }
+            self.list_ahead();
+            self.write_cursor_at_times().await;
             let now = Instant::now();
             let turn = if self.summary.stopped.is_some() { Turn::Nothing } else { self.turns.next(now) };
             let is_late = self.deadline.saturating_duration_since(now) < RESERVE * 2;
@@ -165,69 +206,83 @@ impl<Q: Queue> Run<'_, Q> {
                     self.stop("what is left rests for longer than this run");
                 }
                 Turn::Rest(until) => {
+                    // In order, so that equal runs go equally.
                     tokio::select! {
+                        biased;
                         () = sleep_until(until) => {}
-                        Some(ended) = self.tasks.join_next_with_id() => self.note(ended),
+                        Some(ended) = self.tasks.join_next_with_id() => self.ended(ended),
                     }
                 }
                 Turn::Of(hook) => self.serve(hook).await,
                 Turn::Nothing => match self.tasks.join_next_with_id().await {
-                    Some(ended) => self.note(ended),
+                    Some(ended) => self.ended(ended),
                     None => return,
                 },
             }
         }
     }
 
-    /// Begins the hook's next delivery, or goes on with its next page.
+    /// Begins the hook's next delivery.
     async fn serve(&mut self, hook: usize) {
-        let Some(walk) = self.walks.get_mut(hook) else { return };
-        let Some(waiting) = walk.ready.pop_front() else {
-            if walk.is_over() {
-                self.turns.exhausted(hook);
-            } else {
-                self.turn_page(hook).await;
-                self.write_cursor_at_times().await;
-            }
-            return;
+        let waiting = self.lanes.get_mut(hook).and_then(Lane::pop);
+        self.advance(hook);
+        let Some(waiting) = waiting else { return };
+        // A store that lists in an order of its own may tell of a delivery twice.
+        let is_same = |other: &Option<(Timestamp, String)>| {
+            other.as_ref().is_some_and(|(_, name)| *name == waiting.entry.name)
         };
-        let Some(room) = self.redriver.0.room.take(waiting.entry.size).await else { return };
+        if self.owners.values().any(|(_, other)| is_same(other)) {
+            self.summary.found -= 1;
+            return;
+        }
+        let Some(mut held) = self.redriver.0.room.take(waiting.entry.size).await else { return };
         self.turns.begun(hook);
         let (redriver, options) = (self.redriver.clone(), self.options.clone());
         let pace = Arc::clone(&self.pace);
-        let (deadline, modified) = (self.deadline.min(Instant::now() + ONE), waiting.entry.modified);
+        let deadline = self.deadline.min(Instant::now() + ONE);
+        let (modified, name) = (waiting.entry.modified, waiting.entry.name.clone());
         let task = self.tasks.spawn(Lent::in_hand().to(async move {
             let Waiting { entry, states } = waiting;
-            let done = redriver.one(&entry, &states, &options, &pace, deadline).await;
-            drop(room);
-            (hook, modified, done)
+            let done = redriver.one(&entry, &states, &options, &pace, &mut held, deadline).await;
+            drop(held);
+            Ended::Delivery(hook, modified, done)
         }));
-        self.owners.insert(task.id(), (hook, modified));
+        self.owners.insert(task.id(), (hook, Some((modified, name))));
     }
 
     fn stop(&mut self, why: &str) {
         self.summary.stopped = Some(why.to_owned());
     }
 
-    fn note(&mut self, ended: Result<(Id, (usize, Timestamp, Done)), tokio::task::JoinError>) {
-        let (hook, at, done) = match ended {
+    fn ended(&mut self, ended: Result<(Id, Ended), tokio::task::JoinError>) {
+        match ended {
             Ok((id, ended)) => {
                 self.owners.remove(&id);
-                ended
+                match ended {
+                    Ended::Delivery(hook, at, done) => self.note(hook, at, done),
+                    Ended::Page(hook, walk, leaf) => self.listed(hook, Some(*walk), leaf),
+                }
             }
-            // A panic: the delivery is where it was.
+            // A panic: the delivery is where it was, and the page was not listed.
             Err(error) => {
-                let Some((hook, at)) = self.owners.remove(&error.id()) else { return };
-                (hook, at, Done::Store(StoreError::Other("the work on it was cut off".to_owned())))
+                let cut_off = StoreError::Other("the work on it was cut off".to_owned());
+                match self.owners.remove(&error.id()) {
+                    Some((hook, Some((at, _)))) => self.note(hook, at, Done::Store(cut_off)),
+                    Some((hook, None)) => self.listed(hook, None, Err(cut_off)),
+                    None => {}
+                }
             }
-        };
+        }
+    }
+
+    fn note(&mut self, hook: usize, at: Timestamp, done: Done) {
         let came = came(&done);
         let class = match &done {
             Done::Failed(error, _) | Done::Held(error) => Some(error.class),
             _ => None,
         };
         self.turns.ended(hook, came, class, Instant::now());
-        let name = self.walks.get(hook).map_or_else(String::new, |walk| walk.hook.clone());
+        let name = self.lanes.get(hook).map_or_else(String::new, |lane| lane.hook.clone());
         match done {
             Done::Sent => self.summary.sent += 1,
             Done::Repeated | Done::Gone => self.summary.repeated += 1,
@@ -284,8 +339,8 @@ impl<Q: Queue> Run<'_, Q> {
     /// Writes down where the hooks are. A failure costs the next run its place.
     async fn write_cursor(&mut self) {
         self.written = Instant::now();
-        let place = |walk: &Walk| Some((walk.hook.clone(), walk.cursor()?));
-        let cursor = Cursor { hooks: self.walks.iter().filter_map(place).collect() };
+        let place = |lane: &Lane| Some((lane.hook.clone(), lane.cursor()?));
+        let cursor = Cursor { hooks: self.lanes.iter().filter_map(place).collect() };
         if cursor == self.cursor {
             return;
         }
@@ -298,9 +353,9 @@ impl<Q: Queue> Run<'_, Q> {
     }
 
     fn end(mut self) -> Summary {
-        for walk in std::mem::take(&mut self.walks) {
-            self.summary.more |= !walk.is_over();
-            for waiting in walk.ready {
+        for lane in std::mem::take(&mut self.lanes) {
+            self.summary.more |= !lane.is_over();
+            for waiting in lane.left() {
                 self.wait(waiting.entry.modified, waiting.next());
             }
         }

@@ -198,10 +198,17 @@ impl Turns {
         }
     }
 
-    /// The hook has nothing more to send in this run.
+    /// The hook has nothing more to send: in this run, or until something is [`found`](Self::found).
     pub fn exhausted(&mut self, hook: usize) {
         if let Some(share) = self.shares.get_mut(hook) {
             share.has_more = false;
+        }
+    }
+
+    /// The hook has something to send again: its next page has come.
+    pub fn found(&mut self, hook: usize) {
+        if let Some(share) = self.shares.get_mut(hook) {
+            share.has_more = true;
         }
     }
 

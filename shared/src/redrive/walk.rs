@@ -5,7 +5,7 @@
 //! in another order, a state that comes too early is remembered, and one that comes too late costs a send
 //! before its time.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use tokio::time::Instant;
 
@@ -54,28 +54,52 @@ enum Round {
     Over,
 }
 
+/// Where a listing goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Next {
+    /// After this digest; at the beginning without one.
+    After(Option<String>),
+    /// By the token of the last page.
+    By(String),
+    /// Nowhere: it has ended.
+    End,
+}
+
+impl Next {
+    fn of(token: Option<String>) -> Self {
+        token.map_or(Self::End, Self::By)
+    }
+
+    /// The token for a listing of what begins with `prefix`.
+    fn token(&self, store: &Store, prefix: &str) -> Option<String> {
+        match self {
+            Self::After(digest) => digest.as_ref().map(|digest| store.after(&format!("{prefix}{digest}"))),
+            Self::By(token) => Some(token.clone()),
+            Self::End => None,
+        }
+    }
+}
+
 /// The way through one hook's deliveries.
 #[derive(Debug)]
 pub(super) struct Walk {
-    pub(super) hook: String,
     prefix: String,
     retry_prefix: String,
     shard: Shard,
     since: Option<Timestamp>,
-    /// Deliveries of the page in hand that are still to be handled, oldest first.
-    pub(super) ready: VecDeque<Waiting>,
-    /// What the page in hand was listed after, and what the next one is.
+    /// The digest that the last page was listed after.
     page: Option<String>,
-    next: Option<String>,
-    /// What the shard's first name comes after.
+    /// Where the listings go on, by the store's own tokens; a round that begins has none yet.
+    next: Next,
+    next_states: Next,
+    /// What the shard's first digest comes after.
     start: Option<String>,
     /// Where the walk began, if not at the beginning: it goes round to there.
     began: Option<String>,
     round: Round,
-    /// The last name of the page before.
+    /// The last digest of the page before.
     last: Option<String>,
     states: BTreeMap<String, Vec<State>>,
-    next_states: Option<String>,
     last_state: Option<String>,
     /// States that seem to have no delivery.
     suspects: Vec<State>,
@@ -98,19 +122,15 @@ impl Walk {
     pub(super) fn new(target: &str, hook: &str, options: &Options, cursor: Option<&str>) -> Self {
         let folder = options.folder();
         let prefix = folder.prefix(target, Some(hook));
-        let start = before(options.shard).map(|digit| format!("{prefix}{digit}zzz"));
-        let began = cursor.map(|cursor| format!("{prefix}{cursor}"));
+        let start = before(options.shard).map(|digit| format!("{digit}zzz"));
+        let began = cursor.map(str::to_owned);
         let page = began.clone().or_else(|| start.clone());
-        let retry_prefix = Folder::Retry.prefix(target, Some(hook));
-        let next_states = page.as_ref().map(|page| page.replacen(&prefix, &retry_prefix, 1));
         Self {
-            hook: hook.to_owned(),
-            retry_prefix,
+            retry_prefix: Folder::Retry.prefix(target, Some(hook)),
             shard: options.shard,
             since: options.since,
-            ready: VecDeque::new(),
-            next: page.clone(),
-            next_states,
+            next: Next::After(page.clone()),
+            next_states: Next::After(page.clone()),
             last: page.clone(),
             page,
             prefix,
@@ -126,13 +146,10 @@ impl Walk {
         }
     }
 
-    /// Where the next run goes on: at the page in hand. `None` if this one has been everywhere.
-    pub(super) fn cursor(&self) -> Option<String> {
-        if self.is_over() && self.ready.is_empty() {
-            return None;
-        }
-        let page = if is_pulled(Safeguard::CursorPassesHandled) { &self.next } else { &self.page };
-        page.as_deref().and_then(|page| page.strip_prefix(&self.prefix)).map(str::to_owned)
+    /// What the last page was listed after: where a run goes on that handles it.
+    pub(super) fn place(&self) -> Option<String> {
+        let page = if is_pulled(Safeguard::CursorPassesHandled) { &self.last } else { &self.page };
+        page.clone()
     }
 
     /// Whether everything has been listed.
@@ -159,16 +176,20 @@ impl Walk {
     }
 
     async fn page(&mut self, store: &Store, limit: usize, deadline: Instant) -> Result<Leaf, StoreError> {
-        let page = store.list(&self.prefix, self.next.as_deref(), limit, deadline).await?;
-        let (last, is_end) = (page.entries.last().map(|entry| entry.name.clone()), page.next.is_none());
-        if let (Some(first), Some(before)) = (page.entries.first(), &self.last) {
-            self.is_ordered &= first.name > *before;
+        let token = self.next.token(store, &self.prefix);
+        let page = store.list(&self.prefix, token.as_deref(), limit, deadline).await?;
+        let digest = |entry: Option<&Entry>| entry?.name.strip_prefix(&self.prefix).map(str::to_owned);
+        let (first, last) = (digest(page.entries.first()), digest(page.entries.last()));
+        let is_end = page.next.is_none();
+        if let (Some(first), Some(before)) = (&first, &self.last) {
+            self.is_ordered &= first > before;
         }
         if self.has_states {
             let until = last.as_deref().filter(|_| !is_end);
             self.read_states(store, until, limit, deadline).await?;
         }
-        self.page = std::mem::replace(&mut self.next, page.next);
+        self.page.clone_from(&self.last);
+        self.next = Next::of(page.next);
         let mut leaf = Leaf::default();
         for entry in page.entries {
             let Some(digest) = entry.name.strip_prefix(&self.prefix) else { continue };
@@ -176,7 +197,7 @@ impl Walk {
             // The second round ends where the first one began.
             let is_round = self.round == Round::Second
                 && self.is_ordered
-                && self.began.as_deref().is_some_and(|began| *entry.name > *began);
+                && self.began.as_deref().is_some_and(|began| digest > began);
             let is_wanted = !is_round
                 && self.shard.takes(digest)
                 && self.since.is_none_or(|since| entry.modified >= since);
@@ -205,14 +226,13 @@ impl Walk {
         if !self.is_ordered {
             return Vec::new();
         }
-        let digest = |name: &str| name.strip_prefix(&self.prefix).map(str::to_owned);
-        let (after, until) = (self.last.as_deref().and_then(digest), until.and_then(digest));
-        let is_behind = |name: &str| until.as_deref().is_none_or(|until| name <= until);
+        let after = self.last.as_deref();
+        let is_behind = |name: &str| until.is_none_or(|until| name <= until);
         let passed: Vec<String> = self.states.keys().filter(|name| is_behind(name)).cloned().collect();
         let mut orphans = Vec::new();
         for name in passed {
             let states = self.states.remove(&name).unwrap_or_default();
-            if after.as_deref().is_none_or(|after| name.as_str() > after) && self.shard.takes(&name) {
+            if after.is_none_or(|after| name.as_str() > after) && self.shard.takes(&name) {
                 orphans.extend(states);
             }
         }
@@ -227,31 +247,30 @@ impl Walk {
         limit: usize,
         deadline: Instant,
     ) -> Result<(), StoreError> {
-        let until = until.and_then(|name| name.strip_prefix(&self.prefix)).map(str::to_owned);
-        let is_enough = |last: &Option<String>| match (&until, last) {
-            (Some(until), Some(last)) => last > until,
+        let is_enough = |last: &Option<String>| match (until, last) {
+            (Some(until), Some(last)) => last.as_str() > until,
             _ => false,
         };
         while !self.has_all_states && !is_enough(&self.last_state) && self.states.len() < MAX_STATES {
-            let page = store.list(&self.retry_prefix, self.next_states.as_deref(), limit, deadline).await?;
+            let token = self.next_states.token(store, &self.retry_prefix);
+            let page = store.list(&self.retry_prefix, token.as_deref(), limit, deadline).await?;
             for entry in page.entries {
                 let Some(rest) = entry.name.strip_prefix(&self.retry_prefix) else { continue };
                 let digest = rest.split('.').next().unwrap_or(rest).to_owned();
                 self.last_state = Some(digest.clone());
                 self.states.entry(digest).or_default().push(State::read(&entry.name));
             }
-            self.next_states = page.next;
-            self.has_all_states = self.next_states.is_none();
+            self.next_states = Next::of(page.next);
+            self.has_all_states = self.next_states == Next::End;
         }
         Ok(())
     }
 
     /// Round once more to where the walk began, or over.
     fn go_on(&mut self, is_end: bool) {
-        let digest = |name: &str| name.strip_prefix(&self.prefix).map(str::to_owned);
-        let passed = self.last.as_deref().and_then(digest);
         let is_past_shard = self.is_ordered
-            && passed
+            && self
+                .last
                 .as_deref()
                 .zip(self.shard.range().1)
                 .is_some_and(|(last, end)| last >= end.to_string().as_str());
@@ -262,9 +281,9 @@ impl Walk {
             let goes_round = self.began.is_some() && self.round == Round::First;
             if goes_round && !is_pulled(Safeguard::CursorPassesHandled) {
                 self.round = Round::Second;
-                (self.next, self.last) = (self.start.clone(), self.start.clone());
-                self.next_states =
-                    self.start.as_ref().map(|start| start.replacen(&self.prefix, &self.retry_prefix, 1));
+                self.next = Next::After(self.start.clone());
+                self.next_states = Next::After(self.start.clone());
+                self.last = self.start.clone();
                 self.last_state = None;
                 self.has_all_states = !self.has_states;
                 self.states.clear();

@@ -45,7 +45,7 @@ async fn through(
             break;
         }
     }
-    (all, walk.cursor())
+    (all, Some(walk).filter(|walk| !walk.is_over()).and_then(|walk| walk.place()))
 }
 
 fn walk(options: &Options, cursor: Option<&str>) -> Walk {

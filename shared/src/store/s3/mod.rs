@@ -371,6 +371,10 @@ impl ObjectStore for S3Store {
         Box::pin(self.remove(name, deadline))
     }
 
+    fn after(&self, name: &str) -> String {
+        format!("{}{name}", self.settings.prefix)
+    }
+
     fn list<'a>(
         &'a self,
         prefix: &'a str,
