@@ -170,9 +170,9 @@ impl System {
     fn act(&self, state: &mut State, action: Action) {
         let setting = *self.setting(state);
         match action {
-            Action::Request(of) => self.request(state, &setting, of),
+            Action::Request(of) => Self::request(state, &setting, of),
             Action::Effect(who, choice) => self.effect(state, &setting, who, choice),
-            Action::Take(slot, of, choice) => self.take(state, &setting, slot, of, choice),
+            Action::Take(slot, of, choice) => Self::take(state, &setting, slot, of, choice),
             Action::Crash(who) => {
                 state.left.crashes -= 1;
                 match who {
@@ -240,7 +240,7 @@ impl System {
             && (!is_known || (is_settled && is_alone))
     }
 
-    fn request(&self, state: &mut State, setting: &Setting, of: u8) {
+    fn request(state: &mut State, setting: &Setting, of: u8) {
         let hook = state.hook_of(of.into());
         let Some(thing) = state.things.get_mut(usize::from(of)) else { return };
         if thing.is_begun {
@@ -290,7 +290,7 @@ impl System {
         Ride { oracle: &self.oracle, setting, ahead: state.ahead, object, trip }.go(choice)
     }
 
-    fn take(&self, state: &mut State, setting: &Setting, slot: u8, of: u8, choice: Choice) {
+    fn take(state: &mut State, setting: &Setting, slot: u8, of: u8, choice: Choice) {
         let things = state.things;
         let hook = |run: &Run| if HOOKS[usize::from(of)] == 0 { run.hook } else { Condition::Sound };
         let Some(run) = &mut state.runs[usize::from(slot)] else { return };

@@ -10,6 +10,8 @@
 //! the steps *do* ([`trip`]); a test holds that against the real driver, effect by effect.
 //!
 //! The explorer itself is a dependency of the tests and the example only.
+#![expect(clippy::struct_excessive_bools, reason = "a state is made of facts, each of its own")]
+#![expect(clippy::trivially_copy_pass_by_ref, reason = "a setting is as small as it is by chance")]
 
 mod actions;
 mod oracle;

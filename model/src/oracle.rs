@@ -219,10 +219,10 @@ fn deliveries(named: bool) -> Identities {
     let name = |delivery: &Delivery| Folder::Spill.name(&target, delivery);
     let (first, again) = (all(NOW), all(NOW.shifted(HOUR)));
     let is_one = first.iter().zip(&again).all(|(one, two)| one.id == two.id && name(one) == name(two));
-    let names = first.each_ref().map(name);
-    let place = |of: &String| names.iter().position(|name| name == of).unwrap_or_default();
+    let objects = first.each_ref().map(name);
+    let place = |of: &String| objects.iter().position(|object| object == of).unwrap_or_default();
     // Three of them: the position is a byte.
-    Identities { names: names.each_ref().map(|name| u8::try_from(place(name)).unwrap_or_default()), is_one }
+    Identities { names: objects.each_ref().map(|of| u8::try_from(place(of)).unwrap_or_default()), is_one }
 }
 
 fn admits_forgeries() -> bool {

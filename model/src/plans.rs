@@ -48,6 +48,7 @@ impl Plan {
                 Left { requests: 1, deads: 1, removals: 1, jumps: 0, forgeries: 1, ..one },
             ),
             plan("a clock that jumps", A, 1, 1, Left { jumps: 1, crashes: 0, ..one }),
+            plan("two faults", A, 1, 1, Left { faults: 2, crashes: 0, ..one }),
             plan("two redrivers", A, 2, 1, one),
             plan("a sender that does not wait for its answer", A, 1, 2, Left { requests: 1, ..one }),
             plan("two hooks", A | B, 1, 1, Left { crashes: 0, ..one }),
@@ -75,10 +76,12 @@ impl Plan {
             .collect();
         let one = Left { faults: 1, ..NONE };
         vec![
-            plan("one delivery", A, 1, 1, one).with(all),
-            plan("a crash", A, 1, 1, Left { crashes: 1, deads: 1, ..NONE }).with(corrected.clone()),
-            plan("two hooks", A | B, 1, 1, NONE).with(corrected.clone()),
-            plan("two redrivers", A, 2, 1, NONE).with(corrected),
+            plan("one delivery", A, 1, 1, Left { crashes: 1, forgeries: 1, ..one }).with(all),
+            plan("an operator", A, 1, 1, Left { deads: 1, removals: 1, ..one }).with(corrected.clone()),
+            plan("a sender that sends again", A, 1, 2, Left { requests: 1, ..one }).with(corrected.clone()),
+            plan("two redrivers", A, 2, 1, one).with(corrected.clone()),
+            plan("two hooks", A | B, 1, 1, one).with(corrected.clone()),
+            plan("two deliveries that look alike", B | B2, 1, 1, NONE).with(corrected),
         ]
     }
 
@@ -98,11 +101,11 @@ impl Plan {
         let typo = Setting { begins: Condition::Typo, ..setting };
         let nameless = Setting { named: false, ..setting };
         let (settings, things, left) = match safeguard {
-            Safeguard::AnswerAfterWrite
-            | Safeguard::Delete
-            | Safeguard::ReceiptNamesMessage
-            | Safeguard::HeldIsNoFailure => (vec![setting], A, fault),
-            Safeguard::StoreFailureIsFailure
+            Safeguard::AnswerAfterWrite | Safeguard::Delete | Safeguard::ReceiptNamesMessage => {
+                (vec![setting], A, fault)
+            }
+            Safeguard::HeldIsNoFailure
+            | Safeguard::StoreFailureIsFailure
             | Safeguard::DeleteAfterReceipt
             | Safeguard::DeadBeforeDelete
             | Safeguard::MarkAfterReceipt
@@ -110,8 +113,8 @@ impl Plan {
             Safeguard::DedupeByProvidersId => (vec![nameless], A, Left { requests: 1, ..fault }),
             Safeguard::ClaimRenewed | Safeguard::ClaimReplaced => (vec![large], A, fault),
             Safeguard::RenderAnew => (vec![typo], A, fault),
-            Safeguard::NameOfAll => (vec![setting], B | B2, fault),
-            Safeguard::IdOfAll => (vec![nameless], B | B2, fault),
+            Safeguard::NameOfAll => (vec![setting], B | B2, two),
+            Safeguard::IdOfAll => (vec![nameless], B | B2, two),
             Safeguard::Verification => (vec![setting], A, Left { forgeries: 1, ..NONE }),
             Safeguard::FailureStopsItsCause => (vec![typo], A | B, fault),
             Safeguard::MessageAsStored | Safeguard::SendOnce | Safeguard::CursorPassesHandled => return None,

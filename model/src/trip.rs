@@ -272,17 +272,14 @@ impl Ride<'_> {
             (false, _, Condition::Typo) => Some(false),
             (true, None, _) | (false, _, Condition::Misfit | Condition::Gone) => None,
         };
-        let is_done = match is_sound.filter(|_| is_confirmed) {
-            Some(is_sound) => {
-                trip.made = Some(Made { form: Form::Referring, is_sound });
-                trip.error = trip.error.filter(|class| *class != Class::TooLarge);
-                true
-            }
-            None => {
-                trip.unrenderable |= is_confirmed;
-                false
-            }
-        };
+        let made = is_sound.filter(|_| is_confirmed);
+        if let Some(is_sound) = made {
+            trip.made = Some(Made { form: Form::Referring, is_sound });
+            trip.error = trip.error.filter(|class| *class != Class::TooLarge);
+        } else {
+            trip.unrenderable |= is_confirmed;
+        }
+        let is_done = made.is_some();
         self.go_on(Outcome::Done(is_done));
     }
 

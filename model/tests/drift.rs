@@ -97,18 +97,18 @@ fn play(
     faults: usize,
     tell: &mut impl FnMut(Scene, Seen, State),
 ) {
-    let begin = State { hook: scene.hook, ..*state };
+    let before = State { hook: scene.hook, ..*state };
     let action = match scene.phase {
         Phase::Request => Action::Request(0),
         Phase::Redrive => Action::Redrive,
         Phase::Dead => Action::Dead,
     };
     let mut actions = Vec::new();
-    system.actions(&begin, &mut actions);
+    system.actions(&before, &mut actions);
     if !actions.contains(&action) {
         return;
     }
-    let Some(begun) = system.after(&begin, action) else { return };
+    let Some(begun) = system.after(&before, action) else { return };
     let seen = Seen { effects: Vec::new(), is_acked: None, objects: String::new(), queued: 0 };
     branch(system, begun, scene.clone(), seen, faults, tell);
 }
@@ -164,7 +164,7 @@ fn branch(
         if let Some(effect) = effect {
             scene.choices.push(choice);
             let is_stored = match choice {
-                Choice::Well => takes(system.setting(&state), &effect),
+                Choice::Well => takes(*system.setting(&state), &effect),
                 Choice::StoredBut(_) => true,
                 _ => false,
             };
@@ -178,7 +178,7 @@ fn branch(
 }
 
 /// Whether the vendor stores such a message where nothing goes wrong.
-fn takes(setting: &Setting, send: &str) -> bool {
+fn takes(setting: Setting, send: &str) -> bool {
     send.starts_with("send")
         && send.ends_with("true")
         && !(setting.body == Body::TooLargeForVendor && send.starts_with("send Whole"))
@@ -223,7 +223,7 @@ impl World {
         let asked = Arc::clone(&script);
         memory.set_faults(move |operation, name| fault(&asked, operation, name));
         let asked = Arc::clone(&script);
-        let queue = ToldQueue::new(Vendor::Tdmq, MOST, move |message| answer(&asked, &setting, message));
+        let queue = ToldQueue::new(Vendor::Tdmq, MOST, move |message| answer(&asked, setting, message));
         Self { clock, store: Store::new(memory.clone()), memory, queue, script, context, setting }
     }
 
@@ -339,7 +339,7 @@ fn fault(script: &Mutex<Script>, operation: Operation, name: &str) -> Fault {
     }
 }
 
-fn answer(script: &Mutex<Script>, setting: &Setting, message: &Message) -> Said {
+fn answer(script: &Mutex<Script>, setting: Setting, message: &Message) -> Said {
     let label = send_label(made(message));
     let choice = script.lock().unwrap().next(label.clone());
     match choice {

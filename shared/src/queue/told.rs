@@ -1,7 +1,8 @@
-//! A queue in memory that answers as it is told to: for the model and tests, never for deliveries.
+//! A queue whose every send comes to what it is told to: for the model's tests, never for deliveries.
 //!
 //! It stores what it is told to store, whatever it says. It has no circuits and tries nothing again: what
-//! a whole send of a client came to is decided for each call.
+//! a whole send of a client came to is decided for each call. The one that behaves as a vendor's client does is
+//! [`super::memory`].
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -84,13 +85,11 @@ impl Queue for ToldQueue {
         if said.is_stored {
             messages.push(message.clone());
         }
-        match said.error {
-            Some(error) => Err(error),
-            None => {
-                let message_id = format!("memory-{}", messages.len());
-                Ok(Receipt { message_id, request_id: None, attempts: 1, _stored: Stored(()) })
-            }
+        if let Some(error) = said.error {
+            return Err(error);
         }
+        let message_id = format!("memory-{}", messages.len());
+        Ok(Receipt { message_id, request_id: None, attempts: 1, _stored: Stored(()) })
     }
 
     fn problems(&self) -> Vec<EnvProblem> {
