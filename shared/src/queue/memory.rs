@@ -237,7 +237,7 @@ mod tests {
     fn queue(replies: Vec<What>, limits: Limits) -> MemoryQueue {
         let now = Timestamp::from_unix(1_760_000_000);
         let env = Env::of([("", "")]);
-        let context = Context { env, clock: Clock::fixed(now), random: Random::from_fn(|| 0) };
+        let context = Context { env, clock: Clock::fixed(now), random: Random::from_fn(|| 50_000_000) };
         let endpoint = Endpoint::parse("https://vendor.test", false).unwrap();
         let broker = Scripted(Mutex::new(replies));
         MemoryQueue::new(Vendor::Tdmq, endpoint, limits, Arc::default(), context, broker)
