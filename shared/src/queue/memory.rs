@@ -220,7 +220,7 @@ mod tests {
     fn queue(replies: Vec<What>, limits: Limits) -> MemoryQueue {
         let now = Timestamp::from_unix(1_760_000_000);
         let env = Env::of([("", "")]);
-        let context = Context { env, clock: Clock::fixed(now), random: Random::from_fn(|| 0) };
+        let context = Context { env, clock: Clock::fixed(now), random: Random::from_fn(|| 50_000_000) };
         let endpoint = Endpoint::parse("https://vendor.test", false).unwrap();
         let broker = Scripted(Mutex::new(replies));
         MemoryQueue::new(Vendor::Tdmq, endpoint, limits, Arc::default(), context, broker)
@@ -261,5 +261,43 @@ mod tests {
         assert_eq!((error.class, error.attempts), (Class::TooLarge, 1));
         let error = queue.send(&message(100), deadline).await.unwrap_err();
         assert_eq!(error.class, Class::Config, "so small a message is too large for nobody");
+    }
+
+    /// Answers what names `a` so that nobody can read it, and refuses everything else in the API's own words.
+    struct Garbling(Arc<AtomicU64>);
+
+    impl Broker for Garbling {
+        fn way(&self, _: &Try<'_>) -> Duration {
+            Duration::from_millis(1)
+        }
+
+        fn take(&self, attempt: &Try<'_>) -> Reply {
+            let refusal = r#"{"Response":{"Error":{"Code":"InternalError.IllegalMessage","Message":"m"},"RequestId":"r"}}"#;
+            let is_garbled = attempt.message.id == "a";
+            self.0.fetch_add(u64::from(is_garbled), Ordering::Relaxed);
+            Reply { after: Duration::ZERO, what: answer(if is_garbled { "<html>" } else { refusal }) }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_send_whose_answers_cannot_be_read_ends_whatever_others_are_told() {
+        let copies = Arc::new(AtomicU64::new(0));
+        let mut queue = queue(Vec::new(), LIMITS);
+        if let Some(inner) = Arc::get_mut(&mut queue.0) {
+            inner.broker = Box::new(Garbling(Arc::clone(&copies)));
+        }
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let of = |id: &str| Message { id: id.into(), ..message(10) };
+        let others = async {
+            while Instant::now() < deadline {
+                let _ = queue.send(&of("b"), deadline).await;
+                sleep(Duration::from_millis(3)).await;
+            }
+        };
+        let a = of("a");
+        let (sent, ()) = tokio::join!(queue.send(&a, deadline), others);
+        let error = sent.unwrap_err();
+        assert_eq!((error.class, error.attempts, copies.load(Ordering::Relaxed)), (Class::Config, 2, 2));
+        assert!(error.maybe_stored);
     }
 }
