@@ -68,7 +68,7 @@ def without_message(name: str, content: bytes) -> bytes:
 RAW = {"format": "raw"}
 # What somebody corrects in the configuration: a redriver makes the message anew.
 TDMQ_TOPIC, DMS_TOPIC = "InvalidParameterValue.TopicNotFound", "DMS.00400876"
-NEVER = {"fault": {"error": {"code": "DMS.00400002", "status": 400}}, "times": 0}
+NEVER = {"fault": {"error": {"code": "DMS.10540012", "status": 400}}, "times": 0}
 SHAPES = [
     Shape("6 MiB of escapes", escapes(6 * MIB)),
     Shape("6 MiB of escapes, made anew", escapes(6 * MIB), code=TDMQ_TOPIC),

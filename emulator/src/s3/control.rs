@@ -1,5 +1,7 @@
 //! What the bucket holds and was asked for, and a way to fill it fast: for whoever runs the server.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use http::{Method, Response};
 use http_body_util::Full;
@@ -14,7 +16,11 @@ pub(super) fn handle(call: &Call<'_>) -> Response<Full<Bytes>> {
     let mut state = call.shared.state();
     match (call.head.uri.path(), &call.head.method) {
         ("/_/counts", &Method::GET) => {
-            let counts = json!({"calls": state.calls, "objects": state.objects.len()});
+            let mut objects = BTreeMap::<&str, u64>::new();
+            for key in state.objects.keys() {
+                *objects.entry(key.split('/').next().unwrap_or_default()).or_default() += 1;
+            }
+            let counts = json!({"calls": state.calls, "objects": objects});
             response(200, "application/json", counts.to_string().into())
         }
         ("/_/objects", &Method::POST) => {

@@ -4,7 +4,7 @@
 //! `PUT` (with `If-None-Match: *`), `GET`, `HEAD`, `DELETE` of `/{bucket}/{key}`, and `ListObjects` in its
 //! first version (`prefix`, `marker`, `max-keys`, `delimiter`). Whatever else is asked for is answered
 //! 501, so that nobody relies on what is not there. Who runs it may also `GET /_/counts` (requests by kind, and
-//! objects) and `POST /_/objects` (one a line: key, tab, content), unsigned: no bucket is called `_`. Signature, time, and both digests of a body are
+//! objects by the first segment of their keys) and `POST /_/objects` (one a line: key, tab, content), unsigned: no bucket is called `_`. Signature, time, and both digests of a body are
 //! checked, the signature with other code than the clients sign with.
 
 mod check;

@@ -38,9 +38,10 @@ const READY_TIMEOUT: Duration = Duration::from_millis(50);
 /// Shorter than the servers' own limits, so that an idle connection is seldom one they gave up.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Idle connections kept to one endpoint. A Lambda sandbox has one request under way and so never
-/// more than one connection; a busy HTTP host keeps a few.
-const MAX_IDLE: usize = 8;
+/// Idle connections kept to one endpoint. A Lambda sandbox has one request under way and so never more than
+/// one connection; a redriver has so many sends at a time, and with fewer would open a connection for every
+/// third of them. None is kept for long.
+const MAX_IDLE: usize = 32;
 
 /// Connections to one endpoint at a time, by default: as many as the HTTP host takes requests.
 const MAX_CONNECTIONS: usize = 256;

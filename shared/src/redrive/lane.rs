@@ -39,7 +39,7 @@ impl Lane {
         self.walk.take()
     }
 
-    /// Gets it back, with what was listed.
+    /// Gets it back with what is due of the page; without it, that is the page of a walk that was never lent.
     pub(super) fn arrived(&mut self, walk: Option<Walk>, ready: Vec<Waiting>) {
         let place = walk.as_ref().or(self.walk.as_ref()).and_then(Walk::place);
         self.walk = walk.or_else(|| self.walk.take());
@@ -82,5 +82,50 @@ impl Lane {
     /// What is left of it, at the end of the run.
     pub(super) fn left(self) -> impl Iterator<Item = Waiting> {
         self.in_hand.ready.into_iter().chain(self.ahead.into_iter().flat_map(|sheet| sheet.ready))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::redrive::Options;
+    use crate::store::Entry;
+
+    fn waiting(name: &str) -> Waiting {
+        let entry = Entry { name: name.to_owned(), size: 1, modified: Timestamp::from_unix(0) };
+        Waiting { entry, states: Vec::new() }
+    }
+
+    fn walk(after: &str) -> Walk {
+        Walk::new("tdmq", "hook", &Options::default(), Some(after).filter(|after| !after.is_empty()))
+    }
+
+    #[test]
+    fn the_next_page_is_asked_for_at_once_and_the_next_run_begins_at_the_one_in_hand() {
+        let mut lane = Lane::new("hook", walk("1"));
+        lane.arrived(None, vec![waiting("2")]);
+        assert!(lane.advance() && lane.asks());
+        assert!(!lane.asks(), "once");
+        assert!(lane.lend().is_some() && lane.lend().is_none() && !lane.is_over());
+        lane.arrived(Some(walk("3")), vec![waiting("4")]);
+        assert_eq!(lane.cursor().as_deref(), Some("1"), "what was listed ahead is not handled yet");
+        assert!(!lane.asks(), "one page ahead is enough");
+        assert!(lane.pop().is_some() && lane.advance());
+        assert_eq!(lane.cursor().as_deref(), Some("3"));
+        assert!(lane.asks());
+        assert_eq!(lane.left().count(), 1);
+    }
+
+    #[test]
+    fn a_page_with_nothing_to_send_is_passed() {
+        let mut lane = Lane::new("hook", walk("1"));
+        lane.arrived(None, Vec::new());
+        assert!(!lane.advance() && lane.asks());
+        assert_eq!(lane.cursor().as_deref(), Some("1"));
+        let back = lane.lend();
+        assert!(!lane.advance() && !lane.asks(), "it is being listed");
+        lane.arrived(back, Vec::new());
+        assert!(!lane.advance() && lane.asks());
     }
 }
