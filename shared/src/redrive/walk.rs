@@ -25,21 +25,21 @@ const MAX_ORPHANS: usize = 50;
 
 /// A delivery as the listings tell it.
 #[derive(Clone, Debug)]
-pub(super) struct Waiting {
+pub struct Waiting {
     /// Its object.
-    pub(super) entry: Entry,
+    pub entry: Entry,
     /// What is known of when it is tried next.
-    pub(super) states: Vec<State>,
+    pub states: Vec<State>,
 }
 
 impl Waiting {
     /// Whether it may be tried now; `None` if only the content of its state says so.
-    pub(super) fn is_due(&self, now: Timestamp) -> Option<bool> {
+    pub fn is_due(&self, now: Timestamp) -> Option<bool> {
         self.states.iter().max().map_or(Some(true), |newest| newest.is_due(now))
     }
 
     /// When it is tried next, if it was tried in vain and its state's name says so.
-    pub(super) fn next(&self) -> Option<Timestamp> {
+    pub fn next(&self) -> Option<Timestamp> {
         self.states.iter().max().and_then(|newest| newest.next)
     }
 }
