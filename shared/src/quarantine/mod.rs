@@ -67,9 +67,13 @@ impl Quarantine {
     /// The store that `QUARANTINE_URL` names, if it is set.
     pub fn from_env(context: &Context) -> Result<Option<Self>, EnvProblem> {
         let Some(url) = context.env.get(URL) else { return Ok(None) };
-        let store = Store::open(URL, &url, context)?;
+        Self::new(Store::open(URL, &url, context)?, context).map(Some)
+    }
+
+    /// A quarantine on this store, sealed with the environment's key.
+    pub fn new(store: Store, context: &Context) -> Result<Self, EnvProblem> {
         let lock = Lock::from_env(KEY, &context.env)?;
-        Ok(Some(Self(Arc::new(Inner { store, lock, rates: Rates::default() }))))
+        Ok(Self(Arc::new(Inner { store, lock, rates: Rates::default() })))
     }
 
     /// Keeps a request. What is over the limits is dropped, and a failure costs nothing but the copy:

@@ -26,7 +26,7 @@ const UNREACHABLE: u32 = 3;
 
 /// Answers of success in a row that name no message, until an API's circuit opens: each may be a copy of
 /// a message, the second confirms that it is a habit.
-const UNREAD: u32 = 2;
+pub(super) const UNREAD: u32 = 2;
 
 /// Long enough to spare a dead endpoint, short enough for one that restarts.
 const ENDPOINT_OPEN: Duration = Duration::from_secs(5);
@@ -226,7 +226,7 @@ fn count(
 
 /// What it is when answers of success cannot be read time after time: something stands between that a
 /// person has to look at, and each further attempt would be a further copy.
-fn unreadable(failure: &Failure) -> Failure {
+pub(super) fn unreadable(failure: &Failure) -> Failure {
     let detail = format!("messages may be stored, but the answers cannot be read: {}", failure.detail);
     Failure { class: Class::Config, detail, scope: Scope::Api, ..failure.clone() }
 }

@@ -6,6 +6,7 @@ mod client;
 pub mod credentials;
 pub(crate) mod digest;
 pub mod endpoint;
+pub mod memory;
 mod plain;
 pub mod probe;
 pub mod retry;
@@ -13,6 +14,7 @@ pub mod rocketmq;
 mod target;
 pub mod tdmq;
 mod tls;
+pub mod told;
 pub(crate) mod transport;
 
 use std::future::Future;
@@ -145,6 +147,21 @@ pub enum Class {
 }
 
 impl Class {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::TooLarge,
+        Self::Permanent,
+        Self::Config,
+        Self::Auth,
+        Self::Permission,
+        Self::Quota,
+        Self::AuthRefresh,
+        Self::ClockSkew,
+        Self::Throttle,
+        Self::Transient,
+        Self::Ambiguous,
+    ];
+
     /// As `error_codes.json`, logs and documents spell it.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -19,7 +19,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::answer::{Accepted, Failure};
-use super::breaker::{Breaker, Circuit, Fingerprint, Way};
+use super::breaker::{Breaker, Circuit, Fingerprint, UNREAD, Way, unreadable};
 use super::endpoint::Endpoint;
 use super::{Class, EnvProblem, Receipt, SendError, Stored};
 use crate::clock::Timestamp;
@@ -142,7 +142,7 @@ impl Courier {
         let mut config = message.config(false, deadline).await?;
         let mut way = way(&config, topic);
         let mut permits = vec![self.breaker.admit(&way.circuits())?];
-        let (mut attempts, mut maybe_stored) = (0, false);
+        let (mut attempts, mut unread, mut maybe_stored) = (0, 0, false);
         let (mut met, mut is_last) = (Vec::new(), false);
         let mut last: Option<Failure> = None;
         loop {
@@ -165,8 +165,12 @@ impl Courier {
                 Err(failure) => bounded(failure, message.size()),
             };
             maybe_stored |= failure.maybe_stored;
+            unread += u32::from(failure.unread);
             if let Some(unreadable) = self.breaker.reached(&way.endpoint, &failure) {
                 failure = unreadable;
+            } else if failure.unread && unread >= UNREAD {
+                // What others were told meanwhile was readable, and each further attempt is a further copy.
+                failure = unreadable(&failure);
             }
             self.learn_offset(&failure);
 

@@ -10,17 +10,17 @@ use tokio::time::{Instant, sleep_until};
 
 use super::cursor::Cursor;
 use super::lane::Lane;
-use super::turns::{Came, Stops, Turn, Turns};
+use super::turns::{Came, Turn, Turns};
 use super::walk::{Leaf, Waiting, Walk, due};
-use super::{Done, Inner, Options, RedriveError, Redriver, Summary};
-use crate::carry::{Pace, RESERVE};
+use super::{Done, Inner, Options, RedriveError, Redriver, Stopped, Summary};
+use crate::carry::{End, Pace, RESERVE};
 use crate::clock::Timestamp;
 use crate::env::Lent;
-use crate::queue::{Queue, Vendor};
+use crate::queue::{Queue, SendError, Vendor};
 use crate::store::{MAX_PAGE, StoreError};
 
-/// One delivery gets this at most, the store's calls included, which try again until then.
-const ONE: Duration = Duration::from_secs(30);
+/// Deliveries in a row that the store did not answer for, after which it is taken for gone.
+const SILENCE: u32 = 3;
 
 /// Deliveries on the pages of all hooks together, about: of each the one in hand and the next.
 const IN_HAND: usize = 2000;
@@ -45,8 +45,8 @@ struct Run<'a, Q> {
     turns: Turns,
     pace: Arc<Pace>,
     tasks: JoinSet<Ended>,
-    /// Whose the tasks are, for those that end without a word: with a time, a delivery's.
-    owners: HashMap<Id, (usize, Option<Timestamp>)>,
+    /// Whose the tasks are, for those that end without a word: with a time and a name, a delivery's.
+    owners: HashMap<Id, (usize, Option<(Timestamp, String)>)>,
     /// Hooks whose next page is to be listed, and how many are being listed.
     asking: VecDeque<usize>,
     listing: usize,
@@ -55,25 +55,40 @@ struct Run<'a, Q> {
     next: Option<Timestamp>,
     cursor: Cursor,
     written: Instant,
+    /// Deliveries in a row that the store did not answer for.
+    silent: u32,
+    observe: &'a (dyn Fn(&Summary) + Sync),
 }
 
 /// What a task comes back with.
 enum Ended {
     Delivery(usize, Timestamp, Done),
-    Page(usize, Box<Walk>, Result<Leaf, StoreError>),
+    /// With the time that it took.
+    Page(usize, Box<Walk>, Result<Leaf, StoreError>, Duration),
 }
 
 impl<Q: Queue> Redriver<Q> {
     /// Sends what is due until everything is sent or `deadline` is near.
     pub async fn run(&self, options: &Options, deadline: Instant) -> Result<Summary, RedriveError> {
+        self.run_observed(options, deadline, &|_| ()).await
+    }
+
+    /// As [`run`](Self::run), and `observe` is told what has been done whenever that is more.
+    pub async fn run_observed(
+        &self,
+        options: &Options,
+        deadline: Instant,
+        observe: &(dyn Fn(&Summary) + Sync),
+    ) -> Result<Summary, RedriveError> {
         if !options.takes(self.target()) {
             return Ok(Summary::default());
         }
-        let hooks = self.hooks(options, deadline).await?;
+        let hooks = self.hooks(options, options.soon(deadline)).await?;
         let Inner { carrier, spill, .. } = &*self.0;
         let is_all = options.covers().is_some();
         let cursor = if is_all && !hooks.is_empty() {
-            Cursor::read(spill.store(), carrier.target.name(), options.shard, deadline).await
+            let soon = options.soon(deadline);
+            Cursor::read(spill.store(), carrier.target.name(), options.shard, soon).await
         } else {
             Cursor::default()
         };
@@ -99,6 +114,8 @@ impl<Q: Queue> Redriver<Q> {
             next: None,
             cursor,
             written: Instant::now(),
+            silent: 0,
+            observe,
         };
         run.first_pages().await?;
         // A vendor that is not used needs no credentials.
@@ -108,7 +125,7 @@ impl<Q: Queue> Redriver<Q> {
             return Err(problem.into());
         }
         run.work().await;
-        if is_all {
+        if is_all && !matches!(run.summary.stopped, Some(Stopped::Store(_))) {
             run.write_cursor().await;
         }
         Ok(run.end())
@@ -118,10 +135,11 @@ impl<Q: Queue> Redriver<Q> {
 impl<Q: Queue> Run<'_, Q> {
     /// Each hook's first page, several at a time; a store that cannot be listed ends the run here.
     async fn first_pages(&mut self) -> Result<(), StoreError> {
-        let (limit, deadline) = (self.limit, self.deadline);
+        let (limit, deadline, options) = (self.limit, self.deadline, self.options);
         let store = self.redriver.0.spill.store();
         let mut leaves = Vec::new();
         for lanes in self.lanes.chunks_mut(LISTINGS) {
+            let deadline = options.soon(deadline);
             let walks = lanes.iter_mut().filter_map(Lane::walk);
             leaves.extend(join_all(walks.map(|walk| walk.turn(store, limit, deadline))).await);
         }
@@ -136,10 +154,12 @@ impl<Q: Queue> Run<'_, Q> {
         while self.listing < LISTINGS && self.summary.stopped.is_none() {
             let Some(hook) = self.asking.pop_front() else { return };
             let Some(mut walk) = self.lanes.get_mut(hook).and_then(Lane::lend) else { continue };
-            let (redriver, limit, deadline) = (self.redriver.clone(), self.limit, self.deadline);
+            let (redriver, limit) = (self.redriver.clone(), self.limit);
+            let deadline = self.options.soon(self.deadline);
             let task = self.tasks.spawn(Lent::in_hand().to(async move {
+                let begun = Instant::now();
                 let leaf = walk.turn(redriver.0.spill.store(), limit, deadline).await;
-                Ended::Page(hook, Box::new(walk), leaf)
+                Ended::Page(hook, Box::new(walk), leaf, begun.elapsed())
             }));
             self.owners.insert(task.id(), (hook, None));
             self.listing += 1;
@@ -147,7 +167,7 @@ impl<Q: Queue> Run<'_, Q> {
     }
 
     /// The hook's next page has been listed.
-    fn listed(&mut self, hook: usize, walk: Option<Walk>, leaf: Result<Leaf, StoreError>) {
+    fn listed(&mut self, hook: usize, walk: Option<Walk>, leaf: Result<Leaf, StoreError>, took: Duration) {
         self.listing -= 1;
         match leaf {
             Ok(leaf) => self.take(hook, walk, leaf),
@@ -158,6 +178,10 @@ impl<Q: Queue> Run<'_, Q> {
                 self.summary.store_errors += 1;
                 self.summary.more = true;
                 self.summary.blame(&name, &error);
+                // One that was asked at the end of the run's time may have been about to answer.
+                if error.is_silence() && took >= self.options.patience / 2 {
+                    self.stop(Stopped::Store(error));
+                }
             }
         }
     }
@@ -187,6 +211,7 @@ impl<Q: Queue> Run<'_, Q> {
         if lane.asks() {
             self.asking.push_back(hook);
         }
+        (self.observe)(&self.summary);
     }
 
     async fn work(&mut self) {
@@ -200,13 +225,15 @@ impl<Q: Queue> Run<'_, Q> {
             let turn = if self.summary.stopped.is_some() { Turn::Nothing } else { self.turns.next(now) };
             let is_late = self.deadline.saturating_duration_since(now) < RESERVE * 2;
             match turn {
-                Turn::Over(class) => self.stop(class.as_str()),
-                Turn::Of(_) | Turn::Rest(_) if is_late => self.stop("no time left"),
+                Turn::Over(class) => self.stop(Stopped::Class(class)),
+                Turn::Of(_) | Turn::Rest(_) if is_late => self.stop(Stopped::NoTime),
                 Turn::Rest(until) if until + RESERVE * 2 > self.deadline && self.tasks.is_empty() => {
-                    self.stop("what is left rests for longer than this run");
+                    self.stop(Stopped::Resting);
                 }
                 Turn::Rest(until) => {
+                    // In order, so that equal runs go equally.
                     tokio::select! {
+                        biased;
                         () = sleep_until(until) => {}
                         Some(ended) = self.tasks.join_next_with_id() => self.ended(ended),
                     }
@@ -225,22 +252,45 @@ impl<Q: Queue> Run<'_, Q> {
         let waiting = self.lanes.get_mut(hook).and_then(Lane::pop);
         self.advance(hook);
         let Some(waiting) = waiting else { return };
+        // A store that lists in an order of its own may tell of a delivery twice.
+        let is_same = |other: &Option<(Timestamp, String)>| {
+            other.as_ref().is_some_and(|(_, name)| *name == waiting.entry.name)
+        };
+        if self.owners.values().any(|(_, other)| is_same(other)) {
+            self.summary.found -= 1;
+            return;
+        }
         let Some(mut held) = self.redriver.0.room.take(waiting.entry.size).await else { return };
         self.turns.begun(hook);
         let (redriver, options) = (self.redriver.clone(), self.options.clone());
         let pace = Arc::clone(&self.pace);
-        let (deadline, modified) = (self.deadline.min(Instant::now() + ONE), waiting.entry.modified);
+        let deadline = self.options.soon(self.deadline);
+        let (modified, name) = (waiting.entry.modified, waiting.entry.name.clone());
         let task = self.tasks.spawn(Lent::in_hand().to(async move {
             let Waiting { entry, states } = waiting;
             let done = redriver.one(&entry, &states, &options, &pace, &mut held, deadline).await;
             drop(held);
             Ended::Delivery(hook, modified, done)
         }));
-        self.owners.insert(task.id(), (hook, Some(modified)));
+        self.owners.insert(task.id(), (hook, Some((modified, name))));
     }
 
-    fn stop(&mut self, why: &str) {
-        self.summary.stopped = Some(why.to_owned());
+    /// Nothing more is begun; the first reason is the one that is told.
+    fn stop(&mut self, why: Stopped) {
+        self.summary.stopped.get_or_insert(why);
+    }
+
+    /// Whether the store is still there, by what came of a delivery.
+    fn listen(&mut self, done: &Done) {
+        match done {
+            Done::Store(error) if error.is_silence() => {
+                self.silent += 1;
+                if self.silent >= SILENCE {
+                    self.stop(Stopped::Store(error.clone()));
+                }
+            }
+            _ => self.silent = 0,
+        }
     }
 
     fn ended(&mut self, ended: Result<(Id, Ended), tokio::task::JoinError>) {
@@ -249,15 +299,15 @@ impl<Q: Queue> Run<'_, Q> {
                 self.owners.remove(&id);
                 match ended {
                     Ended::Delivery(hook, at, done) => self.note(hook, at, done),
-                    Ended::Page(hook, walk, leaf) => self.listed(hook, Some(*walk), leaf),
+                    Ended::Page(hook, walk, leaf, took) => self.listed(hook, Some(*walk), leaf, took),
                 }
             }
             // A panic: the delivery is where it was, and the page was not listed.
             Err(error) => {
                 let cut_off = StoreError::Other("the work on it was cut off".to_owned());
                 match self.owners.remove(&error.id()) {
-                    Some((hook, Some(at))) => self.note(hook, at, Done::Store(cut_off)),
-                    Some((hook, None)) => self.listed(hook, None, Err(cut_off)),
+                    Some((hook, Some((at, _)))) => self.note(hook, at, Done::Store(cut_off)),
+                    Some((hook, None)) => self.listed(hook, None, Err(cut_off), Duration::ZERO),
                     None => {}
                 }
             }
@@ -265,6 +315,7 @@ impl<Q: Queue> Run<'_, Q> {
     }
 
     fn note(&mut self, hook: usize, at: Timestamp, done: Done) {
+        self.listen(&done);
         let came = came(&done);
         let class = match &done {
             Done::Failed(error, _) | Done::Held(error) => Some(error.class),
@@ -302,6 +353,7 @@ impl<Q: Queue> Run<'_, Q> {
                 self.left(at);
             }
         }
+        (self.observe)(&self.summary);
     }
 
     /// A delivery is left that was not tried.
@@ -334,8 +386,8 @@ impl<Q: Queue> Run<'_, Q> {
             return;
         }
         let Inner { carrier, spill, .. } = &*self.redriver.0;
-        let target = carrier.target.name();
-        match cursor.write(spill.store(), target, self.options.shard, self.deadline).await {
+        let (target, soon) = (carrier.target.name(), self.options.soon(self.deadline));
+        match cursor.write(spill.store(), target, self.options.shard, soon).await {
             Ok(()) => self.cursor = cursor,
             Err(error) => tracing::warn!(to = target, %error, "cannot write down where the run ended"),
         }
@@ -357,10 +409,11 @@ impl<Q: Queue> Run<'_, Q> {
 }
 
 fn came(done: &Done) -> Came {
+    let of = |end, error: &SendError| Came::of(end, Some(error.class), error.retry_after);
     match done {
         Done::Sent | Done::Repeated | Done::Dead => Came::Through,
-        Done::Failed(error, _) => Came::Not { stops: Stops::of(error.class, true), asked: error.retry_after },
-        Done::Held(error) => Came::Not { stops: Stops::of(error.class, false), asked: error.retry_after },
+        Done::Failed(error, _) => of(End::Failed, error),
+        Done::Held(error) => of(End::Held, error),
         Done::Early(_) | Done::NoMessage | Done::Passed | Done::Gone | Done::Corrupt | Done::Store(_) => {
             Came::Nothing
         }

@@ -164,13 +164,24 @@ impl Walk {
         limit: usize,
         deadline: Instant,
     ) -> Result<Leaf, StoreError> {
-        let mut leaf = Leaf::default();
-        while leaf.waiting.is_empty() && leaf.orphans.is_empty() && !self.is_over() {
-            leaf = self.page(store, limit, deadline).await?;
-        }
+        let leaf = self.peek(store, limit, deadline).await?;
         for orphan in leaf.orphans.iter().take(MAX_ORPHANS) {
             // Its delivery was sent; a failure leaves it for the next run.
             let _ = store.delete(&orphan.name, deadline).await;
+        }
+        Ok(leaf)
+    }
+
+    /// As [`turn`](Self::turn), and nothing in the store is changed.
+    pub(super) async fn peek(
+        &mut self,
+        store: &Store,
+        limit: usize,
+        deadline: Instant,
+    ) -> Result<Leaf, StoreError> {
+        let mut leaf = Leaf::default();
+        while leaf.waiting.is_empty() && leaf.orphans.is_empty() && !self.is_over() {
+            leaf = self.page(store, limit, deadline).await?;
         }
         Ok(leaf)
     }

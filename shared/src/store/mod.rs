@@ -111,6 +111,11 @@ pub trait ObjectStore: fmt::Display + Send + Sync + 'static {
         Box::pin(ready(()))
     }
 
+    /// Where it is: its URL, and the address that is connected to, if there is one.
+    fn place(&self) -> String {
+        self.to_string()
+    }
+
     /// What is known to be wrong with the credentials now.
     fn problem(&self) -> Option<EnvProblem> {
         None
@@ -234,6 +239,11 @@ impl Store {
     /// The object's URL, for whoever may read the store.
     pub fn address(&self, name: &str) -> String {
         format!("{}/{name}", self.0)
+    }
+
+    /// Where the store is, for whoever looks why it does not answer: its URL and its endpoint.
+    pub fn place(&self) -> String {
+        self.0.place()
     }
 
     /// Opens the connection that the first call will use; a folder has none. Failure is no error.

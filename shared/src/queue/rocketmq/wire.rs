@@ -103,6 +103,11 @@ pub(super) fn check(message: &Message, limit: Limit) -> Result<Vec<Property<'_>>
     Ok(properties)
 }
 
+/// Whether a text of `most` bytes, and what goes with it, can be sent.
+pub(in crate::queue) fn fits(message: &Message, most: usize) -> Result<(), Failure> {
+    check(message, Limit::Text(most)).map(drop)
+}
+
 /// The request's body.
 pub(super) fn body(message: &Message, properties: &[Property<'_>]) -> Bytes {
     // Strings serialise without fail.

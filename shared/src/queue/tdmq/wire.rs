@@ -55,7 +55,7 @@ pub fn check_topic(topic: &str) -> Result<(), String> {
 }
 
 /// What can be refused without asking, where a text may have `most` bytes.
-pub(super) fn check(topic: &str, text: &str, most: usize) -> Result<(), Failure> {
+pub(in crate::queue) fn check(topic: &str, text: &str, most: usize) -> Result<(), Failure> {
     check_topic(topic).map_err(|why| Failure::new(Class::Config, why))?;
     if text.len() > most {
         let detail = format!("the message has {} bytes, TDMQ takes {most}", text.len());

@@ -409,6 +409,10 @@ impl ObjectStore for S3Store {
         })
     }
 
+    fn place(&self) -> String {
+        format!("{self} at {}", self.settings.endpoint)
+    }
+
     /// What is missing or wrong with the credentials now. The transport is not made for this: what is
     /// wrong with it is wrong with the queue's too.
     fn problem(&self) -> Option<EnvProblem> {

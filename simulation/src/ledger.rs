@@ -1,0 +1,234 @@
+//! What was sent, what was promised about it, and what came of it.
+
+use std::collections::BTreeSet;
+
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use hookmq_shared::message::Message;
+use serde::Deserialize;
+
+use crate::hooks::{Content, TARGETS, hook, name, number_in};
+use crate::world::{ByDigest, CLAIMS_LIVE, MINUTE, SECOND, State, World, short};
+
+/// A message is in a claim's company for so long: what lies between its writing and the send.
+const AT_ONCE: u64 = 2 * MINUTE;
+
+/// Something in hand when another one is done may be done as much later.
+const IN_HAND: u64 = 60 * SECOND;
+
+/// Windows 1 to 6 and 9: an attempt whose answer was lost, or another request of the sender. Each is counted where
+/// it comes about.
+const EXCUSED: &str = "a repeat that was announced";
+
+/// All deliveries, by number.
+#[derive(Default)]
+pub(crate) struct Ledger {
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) by_digest: ByDigest,
+    /// Acknowledged, and not in the queue yet: number and lane.
+    pub(crate) open: BTreeSet<(u32, u8)>,
+}
+
+/// A delivery.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Entry {
+    pub(crate) place: u8,
+    pub(crate) is_forged: bool,
+    pub(crate) is_acked: bool,
+    /// Whether an answer of its requests was lost, or none was an ack.
+    pub(crate) requests: u16,
+    pub(crate) lanes: [Lane; 2],
+}
+
+/// One of its ways.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Lane {
+    pub(crate) copies: u8,
+    /// Copies more that are explained.
+    pub(crate) excuses: u8,
+    pub(crate) last: u64,
+    /// When it was kept in `spill/` last.
+    pub(crate) spilled: u64,
+    /// When an attempt to send it began last.
+    pub(crate) tried: u64,
+    /// Whether an attempt met a topic that is not there.
+    pub(crate) was_mistyped: bool,
+}
+
+/// A copy that arrived.
+pub(crate) struct Copy {
+    pub(crate) number: u32,
+    pub(crate) lane: usize,
+    pub(crate) count: u8,
+}
+
+#[derive(Deserialize)]
+struct Envelope<'e> {
+    id: String,
+    source: String,
+    r#type: String,
+    data_base64: Option<String>,
+    dataref: Option<String>,
+    #[serde(borrow)]
+    data: Option<&'e serde_json::value::RawValue>,
+}
+
+/// What a message says it carries.
+struct Carried {
+    id: String,
+    hook: Option<String>,
+    is_second: bool,
+    body: Vec<u8>,
+}
+
+impl Ledger {
+    pub(crate) fn entry(&mut self, number: u32) -> Option<&mut Entry> {
+        self.entries.get_mut(number as usize)
+    }
+
+    /// The delivery that an object is named after, and its lane.
+    pub(crate) fn named(&self, object: &str) -> Option<(u32, usize)> {
+        let target = object.split('/').nth(1)?;
+        let target = TARGETS.iter().position(|known| *known == target)?;
+        let digest = object.rsplit('/').next()?;
+        let number = *self.by_digest.get(&short(digest))?;
+        let place = usize::from(self.entries.get(number as usize)?.place);
+        let lane = hook(place).lanes.iter().position(|lane| *lane == target)?;
+        Some((number, lane))
+    }
+}
+
+impl Entry {
+    pub(crate) fn lane(&mut self, lane: usize) -> &mut Lane {
+        &mut self.lanes[lane.min(1)]
+    }
+}
+
+impl World {
+    /// The consumer: checks a message that the vendor stores, and counts the copy.
+    pub(crate) fn consume(
+        &self,
+        state: &mut State,
+        target: usize,
+        message: &Message,
+    ) -> Result<Copy, String> {
+        let carried = self.carried(message)?;
+        let marked = number_in(&carried.body).ok_or("altered: the body holds no number")?;
+        let entries = &state.ledger.entries;
+        let place = entries.get(marked as usize).ok_or("a body that nobody sent")?.place;
+        let traits = hook(usize::from(place));
+        let number = if traits.twins && carried.is_second { marked | 1 } else { marked };
+        let entry = *entries.get(number as usize).ok_or("a body that nobody sent")?;
+        if entry.is_forged {
+            return Err(format!("forged: request {number} is in the queue"));
+        }
+        let content = Content::of(self.plan.seed, number, usize::from(place));
+        if content.body != carried.body {
+            return Err(format!("altered: the body of {number}"));
+        }
+        let names = [false, true].map(|is_renamed| name(usize::from(place), is_renamed));
+        let known = names.iter().find(|name| carried.hook.as_ref().is_none_or(|hook| hook == *name));
+        let known = known.ok_or_else(|| format!("altered: {number} of hook {:?}", carried.hook))?;
+        if carried.id != content.id(known) || message.id != carried.id {
+            return Err(format!("unknown id: {number} has {}", carried.id));
+        }
+        let lane = traits.lanes.iter().position(|lane| *lane == target);
+        let lane = lane.ok_or_else(|| format!("{number} is in the queue of another target"))?;
+        if content.is_hopeless && message.text.contains("poison") {
+            return Err(format!("{number} was taken although nobody takes it"));
+        }
+        let now = self.now();
+        let excuse = self.excuse(state, &entry, lane, now);
+        if let Err(()) = excuse {
+            let Lane { copies, last, .. } = entry.lanes[lane.min(1)];
+            return Err(format!(
+                "a repeat without a cause: copy {} of {number} (hook {place}, target {target}) {} s after the last",
+                copies + 1,
+                now.saturating_sub(last) / SECOND
+            ));
+        }
+        if let Ok(Some(window)) = excuse {
+            state.meet(window);
+        }
+        let entry = state.ledger.entry(number).ok_or("no entry")?;
+        let slot = entry.lane(lane);
+        if excuse == Ok(Some(EXCUSED)) {
+            slot.excuses -= 1;
+        }
+        slot.copies = slot.copies.saturating_add(1);
+        slot.last = now;
+        let (count, was_mistyped) = (slot.copies, slot.was_mistyped);
+        if was_mistyped && count == 1 {
+            state.meet("rendered anew");
+        }
+        state.ledger.open.remove(&(number, u8::try_from(lane).unwrap_or_default()));
+        Ok(Copy { number, lane, count })
+    }
+
+    /// Why there may be one more copy: the window that it came through.
+    fn excuse(
+        &self,
+        state: &State,
+        entry: &Entry,
+        lane: usize,
+        now: u64,
+    ) -> Result<Option<&'static str>, ()> {
+        let Lane { copies, excuses, last, .. } = entry.lanes[lane.min(1)];
+        if copies == 0 {
+            return Ok(None);
+        }
+        let overlaps = |end: u64, slack: u64| end.saturating_add(slack) >= last;
+        if excuses > 0 {
+            return Ok(Some(EXCUSED));
+        }
+        if overlaps(state.last_kill, 0) {
+            return Ok(Some("window 7: killed between receipt and deletion"));
+        }
+        if overlaps(state.last_store_trouble, 0) {
+            return Ok(Some("window 7: the deletion failed"));
+        }
+        if (state.overlaps > 0 || overlaps(state.last_overlap, IN_HAND))
+            && now.saturating_sub(last) <= 3 * IN_HAND
+        {
+            return Ok(Some("window 8: two redrivers"));
+        }
+        Err(())
+    }
+
+    fn carried(&self, message: &Message) -> Result<Carried, String> {
+        if !message.text.starts_with("{\"specversion\":\"1.0\"") {
+            let body = message.text.clone().into_bytes();
+            return Ok(Carried { id: message.id.clone(), hook: None, is_second: false, body });
+        }
+        let envelope: Envelope<'_> =
+            serde_json::from_str(&message.text).map_err(|error| format!("altered: no envelope: {error}"))?;
+        let body = if let Some(address) = &envelope.dataref {
+            let name = address.strip_prefix("memory://store/").ok_or("a claim is elsewhere")?;
+            let claim =
+                self.store.object(name).ok_or_else(|| format!("lost: the claim {name} is not there"))?;
+            let age = self.timestamp().unix_millis() - claim.modified.unix_millis();
+            if u64::try_from(age).unwrap_or_default() > AT_ONCE {
+                return Err(format!(
+                    "lost: the claim {name} will not live as long as its message: it is {} min old, of {}",
+                    age / 60_000,
+                    CLAIMS_LIVE / MINUTE
+                ));
+            }
+            claim.bytes.to_vec()
+        } else if let Some(text) = &envelope.data_base64 {
+            BASE64_STANDARD.decode(text).map_err(|_| "altered: no base64".to_owned())?
+        } else {
+            let data = envelope.data.ok_or("altered: there is no data")?.get();
+            if data.starts_with('"') {
+                let text: String = serde_json::from_str(data).map_err(|_| "altered: no text".to_owned())?;
+                text.into_bytes()
+            } else {
+                // White space around is the body's too.
+                let at = message.text.find(",\"data\":").ok_or("altered: there is no data")? + 8;
+                let end = message.text.len() - 1;
+                message.text.get(at..end).ok_or("altered: cut off")?.as_bytes().to_vec()
+            }
+        };
+        let hook = envelope.source.rsplit('/').next().map(str::to_owned);
+        Ok(Carried { id: envelope.id, hook, is_second: envelope.r#type.ends_with(".b"), body })
+    }
+}

@@ -1,0 +1,89 @@
+//! `cargo run --release -p simulation -- --seed S --days D`: the last line is the count of deliveries and the
+//! hash of the log.
+#![expect(clippy::print_stdout, reason = "what is printed is what it is for")]
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Parser;
+use simulation::{Plan, Report, run};
+
+/// Plays days of operation, and says whether every promise held.
+#[derive(Parser)]
+struct Asked {
+    /// Makes everything; equal seeds make equal runs
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Virtual days
+    #[arg(long, default_value_t = 28)]
+    days: u64,
+    /// Virtual hours, instead of days
+    #[arg(long)]
+    hours: Option<u64>,
+    /// Deliveries a virtual day
+    #[arg(long, default_value_t = 36_000)]
+    per_day: u64,
+    /// Virtual seconds between one fault and the next
+    #[arg(long, default_value_t = 600)]
+    gap: u64,
+    /// Runs with this seed and so many after it
+    #[arg(long, default_value_t = 1)]
+    seeds: u64,
+    /// A short run need not meet everything
+    #[arg(long)]
+    short: bool,
+    /// The program's log, on standard error
+    #[arg(long)]
+    log: bool,
+    /// The story of the delivery with this number, on standard error
+    #[arg(long)]
+    tell: Option<u32>,
+    /// Pulls a safeguard, which must be noticed; "all": one after another
+    #[cfg(sabotage)]
+    #[arg(long)]
+    sabotage: Option<String>,
+}
+
+fn main() -> ExitCode {
+    let asked = Asked::parse();
+    #[cfg(sabotage)]
+    if let Some(name) = &asked.sabotage {
+        return sabotage::all(name, asked.seed);
+    }
+    let hours = asked.hours.unwrap_or(asked.days * 24);
+    let (mut is_held, mut last) = (true, String::new());
+    for seed in asked.seed..asked.seed + asked.seeds {
+        #[expect(clippy::disallowed_methods, reason = "how long it takes is no part of the run")]
+        let begun = Instant::now();
+        let report = run(Plan {
+            seed,
+            hours,
+            per_day: asked.per_day,
+            gap: asked.gap,
+            shows: asked.log,
+            tells: asked.tell,
+        });
+        is_held &= tell(&report, asked.short, seed, begun);
+        last = format!("deliveries {} hash {:016x}", report.deliveries, report.hash);
+    }
+    println!("{last}");
+    if is_held { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn tell(report: &Report, is_short: bool, seed: u64, begun: Instant) -> bool {
+    for (what, count) in &report.met {
+        println!("{count:>9} {what}");
+    }
+    println!("seed {seed}: {} virtual hours in {:.1} s", report.hours, begun.elapsed().as_secs_f64());
+    for broken in &report.broken {
+        println!("BROKEN: {broken}");
+    }
+    let missing = report.missing();
+    if !missing.is_empty() {
+        println!("{}: {}", if is_short { "not met" } else { "NOT MET" }, missing.join("; "));
+    }
+    report.broken.is_empty() && (is_short || missing.is_empty())
+}
+
+#[cfg(sabotage)]
+mod sabotage;

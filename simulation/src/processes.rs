@@ -1,0 +1,308 @@
+//! Forwarders and redrivers: they start with nothing in memory, die at any call, and are replaced one by one.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use hookmq_shared::config::Config;
+use hookmq_shared::gateway::{Gateway, Stores};
+use hookmq_shared::metrics::Metrics;
+use hookmq_shared::quarantine::Quarantine;
+use hookmq_shared::queue::Class;
+use hookmq_shared::queue::memory::MemoryQueue;
+use hookmq_shared::queue::{Target, Vendor};
+use hookmq_shared::redrive::{Options, RedriveError, Redriver, Shard, Stopped, Summary};
+use hookmq_shared::spill::Spill;
+use tokio::time::{Instant, sleep};
+
+use crate::hooks::Version;
+use crate::world::{MINUTE, Process, SECOND, World};
+
+/// Forwarders.
+pub(crate) const FORWARDERS: usize = 4;
+
+/// Redrivers at most, each with a shard.
+pub(crate) const REDRIVERS: usize = 8;
+
+/// A run of the redriver gets so long, and begins each minute.
+const RUN: Duration = Duration::from_secs(55);
+
+/// A forwarder that serves.
+#[derive(Clone)]
+pub(crate) struct Forwarder {
+    pub(crate) gateway: Gateway<MemoryQueue>,
+    pub(crate) process: Arc<Process>,
+}
+
+/// All processes.
+pub(crate) struct Fleet {
+    forwarders: Mutex<Vec<Option<Forwarder>>>,
+    redrivers: Mutex<Vec<Option<Arc<Process>>>>,
+    /// The version that each of them runs, forwarders first.
+    adopted: Mutex<Vec<u64>>,
+}
+
+impl Fleet {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            forwarders: Mutex::new(vec![None; FORWARDERS]),
+            redrivers: Mutex::new(vec![None; REDRIVERS]),
+            adopted: Mutex::new(vec![0; FORWARDERS + REDRIVERS]),
+        })
+    }
+
+    pub(crate) fn forwarder(&self, slot: usize) -> Option<Forwarder> {
+        lock(&self.forwarders).get(slot).cloned().flatten()
+    }
+
+    /// A process of chance, if it is alive.
+    pub(crate) fn any(&self, at: usize) -> Option<Arc<Process>> {
+        match at.checked_sub(FORWARDERS) {
+            None => self.forwarder(at).map(|forwarder| forwarder.process),
+            Some(at) => lock(&self.redrivers).get(at).cloned().flatten(),
+        }
+    }
+
+    /// Whether all run this version.
+    pub(crate) fn is_at(&self, version: u64) -> bool {
+        lock(&self.adopted).iter().all(|adopted| *adopted >= version)
+    }
+
+    fn adopt(&self, slot: usize, version: u64) {
+        if let Some(adopted) = lock(&self.adopted).get_mut(slot) {
+            *adopted = version;
+        }
+    }
+
+    /// Starts all of them.
+    pub(crate) fn start(self: &Arc<Self>, world: &Arc<World>) {
+        for slot in 0..FORWARDERS {
+            tokio::spawn(forwarder(Arc::clone(world), Arc::clone(self), slot));
+        }
+        for slot in 0..REDRIVERS {
+            tokio::spawn(redriver(Arc::clone(world), Arc::clone(self), slot));
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A gateway, as a new process has it.
+pub(crate) fn gateway(world: &Arc<World>, version: &Version, process: &Arc<Process>) -> Gateway<MemoryQueue> {
+    let context = world.context(process);
+    let config = version.config(world.plan.seed, &context.env);
+    let queues = targets(&config).into_iter().enumerate();
+    let queues = queues.filter_map(|(at, target)| Some((target, world.queue(at, process)?))).collect();
+    let spill = Spill::new(world.store_of(process), &context);
+    // The key is one of 32 bytes.
+    let quarantine = Quarantine::new(world.store_of(process), &context).ok();
+    let stores = Stores { spill: Some(spill), quarantine, problems: Vec::new() };
+    Gateway::assemble(config, Vendor::Tdmq, queues, stores, context, Metrics::off())
+}
+
+fn targets(config: &Config) -> Vec<Target> {
+    let named = config.targets.iter().map(|named| named.target.clone());
+    Vendor::ALL.into_iter().map(Target::from).chain(named).collect()
+}
+
+/// The redrivers of a process.
+pub(crate) fn redrivers(
+    world: &Arc<World>,
+    version: &Version,
+    process: &Arc<Process>,
+) -> Vec<Redriver<MemoryQueue>> {
+    let context = world.context(process);
+    let config = Arc::new(version.config(world.plan.seed, &context.env));
+    let redriver = |(at, target): (usize, Target)| {
+        let spill = Spill::new(world.store_of(process), &context);
+        Some(Redriver::new(target, world.queue(at, process)?, spill, Arc::clone(&config), context.clone()))
+    };
+    targets(&config).into_iter().enumerate().filter_map(redriver).collect()
+}
+
+/// One place for a forwarder.
+async fn forwarder(world: Arc<World>, fleet: Arc<Fleet>, slot: usize) {
+    loop {
+        let version = Arc::clone(&world.state().version);
+        let process = world.process(false);
+        let gateway = gateway(&world, &version, &process);
+        if let Some(place) = lock(&fleet.forwarders).get_mut(slot) {
+            *place = Some(Forwarder { gateway, process: Arc::clone(&process) });
+        }
+        fleet.adopt(slot, version.number);
+        let is_dead = tokio::select! {
+            biased;
+            () = process.died() => true,
+            () = wish(&world, version.number) => false,
+        };
+        // One that is replaced still ends what it has begun.
+        if is_dead {
+            if let Some(place) = lock(&fleet.forwarders).get_mut(slot) {
+                *place = None;
+            }
+            let pause = world.state().rng.range(100, 30 * SECOND);
+            sleep(Duration::from_millis(pause)).await;
+        }
+    }
+}
+
+/// Waits until there is a new version, and for the turn of this process.
+async fn wish(world: &World, version: u64) {
+    world.wishes.passes(version).await;
+    let pause = world.state().rng.range(0, 5 * MINUTE);
+    sleep(Duration::from_millis(pause)).await;
+}
+
+/// One place for a redriver.
+async fn redriver(world: Arc<World>, fleet: Arc<Fleet>, slot: usize) {
+    loop {
+        let (version, shards) = {
+            let state = world.state();
+            (Arc::clone(&state.version), state.shards)
+        };
+        fleet.adopt(FORWARDERS + slot, version.number);
+        if slot >= shards {
+            wish(&world, version.number).await;
+            continue;
+        }
+        let process = world.process(true);
+        if let Some(place) = lock(&fleet.redrivers).get_mut(slot) {
+            *place = Some(Arc::clone(&process));
+        }
+        let is_dead = tokio::select! {
+            biased;
+            () = process.died() => true,
+            () = serve(&world, &version, &process, (slot, shards)) => false,
+        };
+        if let Some(place) = lock(&fleet.redrivers).get_mut(slot) {
+            *place = None;
+        }
+        if is_dead {
+            let pause = world.state().rng.range(100, 2 * MINUTE);
+            sleep(Duration::from_millis(pause)).await;
+        }
+    }
+}
+
+/// Runs each minute, until there is a new version.
+async fn serve(
+    world: &Arc<World>,
+    version: &Version,
+    process: &Arc<Process>,
+    (slot, shards): (usize, usize),
+) {
+    let redrivers = redrivers(world, version, process);
+    // A number below one of 1, 2, 4 and 8.
+    let shard = Shard::parse(&format!("{slot}/{shards}")).unwrap_or_default();
+    let options = Options { shard, ..Options::default() };
+    while world.wishes.value() <= version.number {
+        let now = world.now();
+        let off = world.state().redrivers_off.saturating_sub(now);
+        if off > 0 {
+            tokio::select! {
+                biased;
+                () = sleep(Duration::from_millis(off)) => {}
+                () = world.wishes.passes(version.number) => return,
+            }
+            continue;
+        }
+        run(world, process, &redrivers, &options).await;
+        let pause = MINUTE - (world.now() + slot as u64 * 7 * SECOND) % MINUTE;
+        sleep(Duration::from_millis(pause)).await;
+    }
+    let pause = world.state().rng.range(0, 5 * MINUTE);
+    sleep(Duration::from_millis(pause)).await;
+}
+
+/// One run over all targets.
+pub(crate) async fn run(
+    world: &Arc<World>,
+    process: &Arc<Process>,
+    redrivers: &[Redriver<MemoryQueue>],
+    options: &Options,
+) {
+    process.began.store(world.now(), Ordering::Relaxed);
+    let deadline = Instant::now() + RUN;
+    let runs = redrivers.iter().map(|redriver| async {
+        let before = before(world, redriver.target().name(), options);
+        let done = redriver.run(options, deadline).await;
+        after(world, redriver.target().name(), options, &before, done);
+    });
+    join_all(runs.map(Box::pin)).await;
+}
+
+/// What waits for a run that goes on where another one ended.
+fn before(world: &World, target: &str, options: &Options) -> Option<BTreeSet<String>> {
+    let shard = options.covers()?;
+    let cursor = world.store.object(&format!("retry/{target}/cursor.{}-{}", shard.index(), shard.of()))?;
+    let is_used = String::from_utf8_lossy(&cursor.bytes).contains(':');
+    let names = world.store.names(&format!("spill/{target}/")).into_iter();
+    let digest = |name: &String| name.rsplit('/').next().unwrap_or_default().to_owned();
+    is_used.then(|| names.filter(|name| shard.takes(&digest(name))).collect())
+}
+
+/// What a run says of itself.
+fn after(
+    world: &World,
+    target: &str,
+    options: &Options,
+    before: &Option<BTreeSet<String>>,
+    done: Result<Summary, RedriveError>,
+) {
+    let now = world.now();
+    let mut state = world.state();
+    let Ok(summary) = done else {
+        state.meet("redriver store failed");
+        return;
+    };
+    let Summary { found, sent, repeated, dead, failed, store_errors, more, reasons, stopped, .. } = summary;
+    for (what, count) in [
+        ("redriver sent", sent),
+        ("redriver repeated", repeated),
+        ("redriver dead", dead),
+        ("redriver failed", failed),
+        ("redriver store failed", store_errors),
+    ] {
+        if count > 0 {
+            state.meet(what);
+        }
+    }
+    if reasons.keys().any(|reason| reason.contains("not tried again for")) {
+        state.meet("redriver held");
+    }
+    if reasons.keys().any(|reason| reason.contains("no message can be made")) {
+        state.meet("redriver no message");
+    }
+    state.log(b'r', found as u64, sent as u64 | (failed as u64) << 32);
+    if let Some(why) = &stopped {
+        let is_shared = match why {
+            Stopped::Class(class) => matches!(class, Class::Auth | Class::AuthRefresh | Class::ClockSkew),
+            Stopped::NoTime | Stopped::Resting | Stopped::Store(_) => true,
+        };
+        if !is_shared {
+            state.broke(format!("a failure stopped what does not share its cause: {target}, {why}"));
+            world.stop();
+        }
+    }
+    let is_whole = !more && stopped.is_none() && store_errors == 0 && state.last_store_trouble < now;
+    if let Some(before) = before
+        && is_whole
+    {
+        state.meet("second round");
+        let shard = options.shard;
+        let is_left = |name: &&String| {
+            shard.takes(name.rsplit('/').next().unwrap_or_default()) && world.store.object(name).is_some()
+        };
+        let left = before.iter().filter(is_left).count();
+        if left > found {
+            state.broke(format!(
+                "passed over: {left} were there all the time, and a whole run met {found} ({target})"
+            ));
+            world.stop();
+        }
+    }
+}

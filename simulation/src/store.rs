@@ -1,0 +1,230 @@
+//! The store as one process reaches it: what each call says of the program is noticed here.
+
+use std::fmt;
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use hookmq_shared::store::memory::{Fault, FaultKind, MemoryStore, Operation};
+use hookmq_shared::store::{Entry, ObjectStore, Page, Put, Store, StoreError, Written};
+use tokio::time::Instant;
+
+use crate::hooks::{Content, hook};
+use crate::world::{MINUTE, Process, SECOND, StoreMode, World, mixed, short};
+
+/// The store of one process.
+struct Seen {
+    world: Arc<World>,
+    process: Arc<Process>,
+}
+
+impl World {
+    pub(crate) fn store_of(self: &Arc<Self>, process: &Arc<Process>) -> Store {
+        Store::new(Seen { world: Arc::clone(self), process: Arc::clone(process) })
+    }
+
+    /// What goes wrong with the store is decided here, for all processes.
+    pub(crate) fn begin_faults(self: &Arc<Self>) {
+        let world = Arc::downgrade(self);
+        self.store.set_faults(move |operation, _| {
+            world.upgrade().map_or_else(Fault::default, |world| world.fault(operation))
+        });
+    }
+
+    fn fault(&self, operation: Operation) -> Fault {
+        let now = self.now();
+        let mut state = self.state();
+        let delay = Duration::from_millis(state.rng.range(1, 15));
+        let Some((mode, until)) = state.store_mode else { return Fault::slow(delay) };
+        if until <= now {
+            state.store_mode = None;
+            return Fault::slow(delay);
+        }
+        let is_write = matches!(operation, Operation::Put | Operation::PutNew);
+        let unreachable = StoreError::Unreachable("reset".to_owned());
+        let kind = match mode {
+            StoreMode::Unreachable => FaultKind::Fails(unreachable),
+            StoreMode::Full if is_write => FaultKind::Fails(StoreError::Full("no room".to_owned())),
+            StoreMode::Denied => FaultKind::Fails(StoreError::Denied("not for this key".to_owned())),
+            StoreMode::Lies if state.rng.happens(700) => FaultKind::Lies(unreachable),
+            StoreMode::Late if (is_write || operation == Operation::Delete) && state.rng.happens(700) => {
+                FaultKind::Late(Duration::from_millis(state.rng.range(1, 60_000)))
+            }
+            StoreMode::Slow => {
+                return Fault::slow(Duration::from_millis(state.rng.range(50, 6000)));
+            }
+            StoreMode::Full | StoreMode::Lies | StoreMode::Late => FaultKind::None,
+        };
+        Fault { delay, kind }
+    }
+}
+
+impl Seen {
+    /// A call, in whose middle the process may die.
+    async fn call<T>(
+        &self,
+        operation: Operation,
+        name: &str,
+        call: BoxFuture<'_, Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let crash = self.world.crashes(&self.process);
+        if crash == Some(false) {
+            return pending().await;
+        }
+        self.before(operation, name);
+        let done = call.await;
+        {
+            let now = self.world.now();
+            let mut state = self.world.state();
+            if self.world.plan.tells.is_some()
+                && let Some((number, _)) = state.ledger.named(name.split('.').next().unwrap_or_default())
+            {
+                let told = done.as_ref().map_or_else(ToString::to_string, |_| "done".to_owned());
+                let what =
+                    || format!("process {}: {operation:?} {name}: {told}, crash {crash:?}", self.process.id);
+                self.world.tell(number, what);
+            }
+            state.log(operation as u8, mixed(name), now ^ u64::from(done.is_ok()) << 50);
+        }
+        if crash.is_some() { pending().await } else { done }
+    }
+
+    fn memory(&self) -> &MemoryStore {
+        &self.world.store
+    }
+
+    /// Notices what the call says.
+    fn before(&self, operation: Operation, name: &str) {
+        let now = self.world.now();
+        let folder = name.split('/').next().unwrap_or_default();
+        let mut state = self.world.state();
+        let state = &mut *state;
+        let digest = name.rsplit('/').next().unwrap_or_default();
+        match (operation, folder) {
+            (Operation::PutNew, "spill" | "dead") => {
+                state.meet(if folder == "spill" { "step spill" } else { "step bury" });
+                if folder == "spill"
+                    && let Some((number, lane)) = state.ledger.named(name)
+                    && let Some(entry) = state.ledger.entry(number)
+                {
+                    entry.lane(lane).spilled = now;
+                }
+            }
+            (Operation::Put, "claims") => {
+                state.meet("step refer");
+                if !state.claims.insert(short(digest)) && self.memory().object(name).is_none() {
+                    state.meet("claim renewed after expiry");
+                }
+            }
+            (Operation::Put, "sent") => state.meet("step mark"),
+            (Operation::Get, "sent") => {
+                state.meet("step look up");
+                if let Some((number, _)) = state.ledger.named(name)
+                    && let Some(entry) = state.ledger.entry(number)
+                {
+                    let place = usize::from(entry.place);
+                    if hook(place).anonymous
+                        && Content::of(self.world.plan.seed, number, place).own_id.is_none()
+                    {
+                        state.broke(format!("marks of an id that is no provider's are asked for: {number}"));
+                        self.world.stop();
+                    }
+                }
+            }
+            (Operation::Put, "retry") if name.contains("/cursor.") => state.meet("cursor written"),
+            (Operation::Put, "retry") => {
+                state.meet("step postpone");
+                let of = name.split('.').next().unwrap_or_default();
+                if let Some((number, lane)) = state.ledger.named(of)
+                    && let Some(entry) = state.ledger.entry(number)
+                {
+                    let tried = entry.lane(lane).tried;
+                    if tried < self.process.began() && tried > 0 || tried == 0 {
+                        let told = format!("what was not tried is counted as a failure: {number}");
+                        state.broke(told);
+                        self.world.stop();
+                    }
+                }
+            }
+            (Operation::Get, "retry") if name.contains("/cursor.") => {
+                if self.memory().object(name).is_some() {
+                    state.meet("cursor used");
+                }
+            }
+            (Operation::Get, "retry") if !digest.contains('.') => state.meet("old-form state read"),
+            (Operation::Delete, "spill") => {
+                state.meet("step delete");
+                state.removed.insert(digest.to_owned(), now);
+                if state.removed.len() > 4000 {
+                    state.removed.retain(|_, at| *at + 10 * MINUTE > now);
+                }
+            }
+            (Operation::Delete, "retry") => {
+                let digest = digest.split('.').next().unwrap_or_default();
+                if state.removed.get(digest).is_some_and(|at| at + 5 * SECOND < now) {
+                    state.meet("orphan state removed");
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+impl ObjectStore for Seen {
+    fn put<'a>(
+        &'a self,
+        name: &'a str,
+        bytes: Bytes,
+        rule: Put,
+        deadline: Instant,
+    ) -> BoxFuture<'a, Result<Written, StoreError>> {
+        let operation = if rule == Put::New { Operation::PutNew } else { Operation::Put };
+        Box::pin(self.call(operation, name, self.memory().put(name, bytes, rule, deadline)))
+    }
+
+    fn get<'a>(
+        &'a self,
+        name: &'a str,
+        deadline: Instant,
+    ) -> BoxFuture<'a, Result<Option<Bytes>, StoreError>> {
+        Box::pin(self.call(Operation::Get, name, self.memory().get(name, deadline)))
+    }
+
+    fn head<'a>(
+        &'a self,
+        name: &'a str,
+        deadline: Instant,
+    ) -> BoxFuture<'a, Result<Option<Entry>, StoreError>> {
+        Box::pin(self.call(Operation::Head, name, self.memory().head(name, deadline)))
+    }
+
+    fn delete<'a>(&'a self, name: &'a str, deadline: Instant) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(self.call(Operation::Delete, name, self.memory().delete(name, deadline)))
+    }
+
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a str>,
+        limit: usize,
+        deadline: Instant,
+    ) -> BoxFuture<'a, Result<Page, StoreError>> {
+        Box::pin(self.call(Operation::List, prefix, self.memory().list(prefix, after, limit, deadline)))
+    }
+
+    fn folders<'a>(
+        &'a self,
+        prefix: &'a str,
+        deadline: Instant,
+    ) -> BoxFuture<'a, Result<Vec<String>, StoreError>> {
+        Box::pin(self.call(Operation::Folders, prefix, self.memory().folders(prefix, deadline)))
+    }
+}
+
+impl fmt::Display for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.memory().fmt(f)
+    }
+}

@@ -1,0 +1,165 @@
+//! A run from its beginning to the verdict.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hookmq_shared::spill::Record;
+use tokio::time::sleep;
+
+use crate::conductor::{conduct, look, mend, watch};
+use crate::hooks::{Content, Shape, TARGETS, hook};
+use crate::observe::Counts;
+use crate::people::{Pens, generate, operate, visit};
+use crate::processes::Fleet;
+use crate::world::{HOUR, MINUTE, World};
+use crate::{Plan, Report, report};
+
+/// What must come about in a run of some length, or it has proven too little.
+pub const REQUIRED: &[&str] = &[
+    "window 1: cut off after it was stored",
+    "window 2: the vendor does not know",
+    "window 3: the sender tries again",
+    "window 4: no answer",
+    "window 5: sent again after an ack",
+    "window 6: took effect, and says that it did not",
+    "window 7: killed between receipt and deletion",
+    "window 7: the deletion failed",
+    "window 8: two redrivers",
+    "window 9: waits, and is sent again",
+    "two unread copies",
+    "class too_large",
+    "class permanent",
+    "class config",
+    "class auth",
+    "class permission",
+    "class quota",
+    "class auth_refresh",
+    "class clock_skew",
+    "class throttle",
+    "class transient",
+    "class ambiguous",
+    "outcome accepted",
+    "outcome repeated",
+    "outcome spilled tried",
+    "outcome spilled untried",
+    "outcome dead unrenderable",
+    "outcome dead refused",
+    "outcome unavailable",
+    "outcome unprocessable",
+    "outcome too_large",
+    "outcome rejected",
+    "redriver sent",
+    "redriver repeated",
+    "redriver dead",
+    "redriver failed",
+    "redriver held",
+    "redriver no message",
+    "redriver store failed",
+    "step look up",
+    "step refer",
+    "step mark",
+    "step spill",
+    "step bury",
+    "step postpone",
+    "step delete",
+    "claim renewed after expiry",
+    "rendered anew",
+    "cursor written",
+    "cursor used",
+    "second round",
+    "orphan state removed",
+    "old-form state read",
+    "shards changed with work left",
+    "quarantine verified again",
+    "forged request refused",
+    "kill of a forwarder",
+    "kill of a redriver",
+    "clock jump",
+    "redrivers off",
+    "burst",
+    "typo",
+    "rotation of secrets",
+    "wrong key",
+];
+
+/// Everything waits for so long at most, once nothing is wrong.
+const DRAIN: u64 = 3 * HOUR;
+
+/// The longest that senders try again, and a little more.
+const PATIENCE: u64 = 100;
+
+pub(crate) async fn play(plan: Plan, counts: Counts) -> Report {
+    let world = World::new(plan, counts);
+    let (fleet, pens) = (Fleet::new(), Pens::new(plan.seed));
+    world.begin_faults();
+    fleet.start(&world);
+    tokio::spawn(watch(Arc::clone(&world)));
+    tokio::spawn(operate(Arc::clone(&world), (24 * HOUR).min(plan.hours * HOUR / 4)));
+    tokio::spawn(conduct(Arc::clone(&world), Arc::clone(&fleet), Arc::clone(&pens)));
+    let whole = async {
+        generate(Arc::clone(&world), Arc::clone(&fleet), pens).await;
+        // The conductor's last fault.
+        sleep(Duration::from_millis(world.plan.gap * 2000 + MINUTE)).await;
+        mend(&world, &fleet).await;
+        for _ in 0..PATIENCE {
+            if world.state().open_senders == 0 {
+                break;
+            }
+            sleep(Duration::from_millis(HOUR)).await;
+        }
+        for _ in 0..2 {
+            visit(&world).await;
+            sleep(Duration::from_millis(DRAIN / 2)).await;
+        }
+        look(&world);
+        judge(&world);
+    };
+    tokio::select! {
+        biased;
+        () = world.over() => {}
+        () = whole => {}
+    }
+    report(&world)
+}
+
+/// What is left, when all is said and done.
+fn judge(world: &World) {
+    let left = world.store.names("spill/");
+    if let Some(first) = left.first() {
+        world.broke(format!("left in spill: {}, such as {first}", left.len()));
+    }
+    for name in world.store.names("dead/") {
+        let Some(object) = world.store.object(&name) else { continue };
+        let record = match Record::parse(&object.bytes) {
+            Ok(record) => record,
+            Err(error) => return world.broke(format!("broken object: {name}: {error}")),
+        };
+        let Some((number, _)) = world.state().ledger.named(&name) else {
+            return world.broke(format!("unknown: {name} is in dead/"));
+        };
+        let place =
+            world.state().ledger.entries.get(number as usize).map_or(0, |entry| usize::from(entry.place));
+        let content = Content::of(world.plan.seed, number, place);
+        if *record.delivery.body != *content.body {
+            return world.broke(format!("altered: the body of {number} in dead/"));
+        }
+        let traits = hook(place);
+        let is_allowed = content.is_hopeless || (traits.rejects && traits.shape == Shape::Middle);
+        if !is_allowed {
+            return world.broke(format!(
+                "left in dead: {number} of hook {place}, although its message is sound: {} {}",
+                record.error.errorclass, record.error.errormessage
+            ));
+        }
+    }
+    let open: Vec<(u32, u8)> = world.state().ledger.open.iter().copied().collect();
+    for (number, lane) in open {
+        let place =
+            world.state().ledger.entries.get(number as usize).map_or(0, |entry| usize::from(entry.place));
+        let content = Content::of(world.plan.seed, number, place);
+        let target = hook(place).lanes.get(usize::from(lane)).copied().unwrap_or_default();
+        if world.is_waiting(&content, TARGETS[target]) || !world.is_kept(&content, TARGETS[target]) {
+            return world.broke(format!("not sent: {number} of hook {place}"));
+        }
+    }
+}
