@@ -49,8 +49,9 @@ class Built:
         if options.ci:
             # What is shipped, where `scripts/cargo-lambda build` has been; else built now.
             self.emulator = support.binary("hookmq-emulator")
-            shipped = (support.TARGET / "lambda/redrive/bootstrap.zip").exists()
-            support.cargo_build("hookmq-emulator", "tdmq", "rocketmq", *([] if shipped else ["redrive"]))
+            functions = [name for name in ("redrive", "tdmq", "rocketmq")
+                         if not (support.TARGET / "lambda" / name / "bootstrap.zip").exists()]
+            support.cargo_build("hookmq-emulator", *functions)
         elif not options.no_build:
             packages = ["hookmq-emulator"] + ([] if options.functions else ["redrive", "tdmq", "rocketmq"])
             named = [argument for package in packages for argument in ("-p", package)]
@@ -60,13 +61,13 @@ class Built:
     def function(self, name: str, under: pathlib.Path) -> pathlib.Path:
         if not self.is_ci:
             return self.dir / name
-        shipped = support.TARGET / "lambda" / name / "bootstrap.zip"
-        if name != "redrive" or not shipped.exists():
+        shipped, to = support.TARGET / "lambda" / name / "bootstrap.zip", under / f"of-{name}"
+        if not shipped.exists():
             return support.binary(name)
         with zipfile.ZipFile(shipped) as archive:
-            archive.extract("bootstrap", under)
-        (under / "bootstrap").chmod(0o755)
-        return under / "bootstrap"
+            archive.extract("bootstrap", to)
+        (to / "bootstrap").chmod(0o755)
+        return to / "bootstrap"
 
 
 @contextlib.contextmanager
@@ -158,7 +159,7 @@ def hooks(name: str, targets: list[str] = (), **more: str) -> str:
 
 def spilled(built: Built, under: pathlib.Path, hooks_toml: str, hook: str, bodies, vendor: str = "tdmq",
             faults=({"fault": {"error": {"code": "InternalError"}}, "times": 0},), content_type="text/plain"):
-    """What a forwarder spills of these bodies: names and contents."""
+    """What a forwarder spills of these bodies: names and contents. Claims are written anew by each send."""
     store = under / "spilled"
     shutil.rmtree(store, ignore_errors=True)
     (store / "store").mkdir(parents=True)
@@ -174,7 +175,7 @@ def spilled(built: Built, under: pathlib.Path, hooks_toml: str, hook: str, bodie
                 assert status == 200, (status, text)
     root = store / "store"
     names = [str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()]
-    return {name: (root / name).read_bytes() for name in names if name.split("/")[0] in ("spill", "claims")}
+    return {name: (root / name).read_bytes() for name in names if name.startswith("spill/")}
 
 
 def name_of(target: str, hook: str, delivery_id: str, body: bytes) -> str:
