@@ -55,6 +55,7 @@ impl Broker for Vendors {
             && let Some(entry) = state.ledger.entry(number)
         {
             entry.lane(lane).tried = now;
+            entry.lane(lane).is_mistyped = attempt.message.topic.contains("hoks");
         }
         Duration::from_millis(state.rng.range(1, 20))
     }
@@ -75,7 +76,12 @@ impl Broker for Vendors {
             What::Silence => 3,
         };
         if let Some((number, _)) = lane_of(state, self.target, attempt.message) {
-            let what = || format!("process {} sends it to target {}: {what:?} after {after:?}, crash {crash:?}", self.process.id, self.target);
+            let what = || {
+                format!(
+                    "process {} sends it to target {}: {what:?} after {after:?}, crash {crash:?}",
+                    self.process.id, self.target
+                )
+            };
             self.world.tell(number, what);
         }
         state.log(b'q', crate::world::mixed(&attempt.message.id), self.world.now() ^ told << 48);
@@ -124,7 +130,9 @@ impl Vendors {
             return answer;
         }
         let place = place_of(message);
-        if let Some((class, _)) = place.and_then(|place| state.hook_modes.get(&place)).filter(|mode| mode.1 > now) {
+        if let Some((class, _)) =
+            place.and_then(|place| state.hook_modes.get(&place)).filter(|mode| mode.1 > now)
+        {
             let class = *class;
             return What::Answer(codes::error(vendor, class, moment, &mut state.rng));
         }

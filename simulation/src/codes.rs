@@ -9,7 +9,9 @@ use crate::rng::Rng;
 /// The answer to a message that is stored under this id.
 pub(crate) fn stored(vendor: Vendor, id: &str) -> Answer {
     match vendor {
-        Vendor::Tdmq => answer(200, format!("{{\"Response\":{{\"MessageId\":\"{id}\",\"RequestId\":\"r\"}}}}")),
+        Vendor::Tdmq => {
+            answer(200, format!("{{\"Response\":{{\"MessageId\":\"{id}\",\"RequestId\":\"r\"}}}}"))
+        }
         Vendor::Rocketmq => answer(200, format!("{{\"msg_id\":\"{id}\",\"queue_id\":1}}")),
     }
 }
@@ -19,11 +21,19 @@ pub(crate) fn error(vendor: Vendor, class: Class, now: Timestamp, rng: &mut Rng)
     let mut answer = match vendor {
         Vendor::Tdmq => {
             let code = rng.pick(tdmq(class));
-            answer(200, format!("{{\"Response\":{{\"Error\":{{\"Code\":\"{code}\",\"Message\":\"m\"}},\"RequestId\":\"r\"}}}}"))
+            answer(
+                200,
+                format!(
+                    "{{\"Response\":{{\"Error\":{{\"Code\":\"{code}\",\"Message\":\"m\"}},\"RequestId\":\"r\"}}}}"
+                ),
+            )
         }
         Vendor::Rocketmq => {
             let (status, code, text) = rng.pick(rocketmq(class));
-            answer(status, format!("{{\"error_code\":\"{code}\",\"error_msg\":\"{text}\",\"request_id\":\"r\"}}"))
+            answer(
+                status,
+                format!("{{\"error_code\":\"{code}\",\"error_msg\":\"{text}\",\"request_id\":\"r\"}}"),
+            )
         }
     };
     let mut header = |name: &'static str, text: String| {
@@ -70,7 +80,9 @@ const fn tdmq(class: Class) -> &'static [&'static str] {
     match class {
         Class::TooLarge => &["FailedOperation.MaxMessageSizeError", "RequestSizeLimitExceeded"],
         Class::Permanent => &["InternalError.IllegalMessage"],
-        Class::Config => &["ResourceNotFound", "InvalidParameterValue.TopicNotFound", "FailedOperation.TopicTypeError"],
+        Class::Config => {
+            &["ResourceNotFound", "InvalidParameterValue.TopicNotFound", "FailedOperation.TopicTypeError"]
+        }
         Class::Auth => &["AuthFailure.SignatureFailure", "AuthFailure.SecretIdNotFound"],
         Class::Permission => &["AuthFailure.UnauthorizedOperation", "UnauthorizedOperation"],
         Class::Quota => &["LimitExceeded", "ResourceUnavailable.FundRequired"],
@@ -121,6 +133,9 @@ mod tests {
             assert!(rocketmq::wire::read(&everywhere(Vendor::Rocketmq), &[]).unwrap_err().everywhere);
         }
         assert_eq!(tdmq::wire::read(&stored(Vendor::Tdmq, "1:0:1"), &[]).unwrap().message_id, "1:0:1");
-        assert_eq!(rocketmq::wire::read(&stored(Vendor::Rocketmq, "1:0:1"), &[]).unwrap().message_id, "1:0:1");
+        assert_eq!(
+            rocketmq::wire::read(&stored(Vendor::Rocketmq, "1:0:1"), &[]).unwrap().message_id,
+            "1:0:1"
+        );
     }
 }

@@ -31,7 +31,6 @@ pub(crate) async fn conduct(world: Arc<World>, fleet: Arc<Fleet>, pens: Arc<Pens
         // Each kind comes about early, and then by chance.
         let kind = if step <= 12 { step } else { world.state().rng.range(0, 18) };
         match kind {
-            1 => vendor(&world, None),
             2 => store(&world),
             3 => hook_fails(&world),
             4 => deploy(&world, &fleet).await,
@@ -64,8 +63,14 @@ fn vendor(world: &World, mode: Option<Mode>) {
         return;
     }
     let draw = state.rng.below(20);
-    let class = [Class::Quota, Class::Throttle, Class::Transient, Class::Ambiguous, Class::AuthRefresh, Class::ClockSkew]
-        [state.rng.below(6)];
+    let class = [
+        Class::Quota,
+        Class::Throttle,
+        Class::Transient,
+        Class::Ambiguous,
+        Class::AuthRefresh,
+        Class::ClockSkew,
+    ][state.rng.below(6)];
     let mode = mode.unwrap_or(match draw {
         0..3 => Mode::Refuses,
         3 => Mode::Hangs(false),
@@ -128,7 +133,13 @@ fn hook_fails(world: &World) {
     let (now, most) = (world.now(), most(world));
     let mut state = world.state();
     let place = state.rng.below(HOOKS);
-    let class = state.rng.pick(&[Class::Permission, Class::Permission, Class::Quota, Class::Config, Class::Permanent]);
+    let class = state.rng.pick(&[
+        Class::Permission,
+        Class::Permission,
+        Class::Quota,
+        Class::Config,
+        Class::Permanent,
+    ]);
     let until = now + span(&mut state, most);
     state.hook_modes.insert(place, (class, until));
     let trouble = &mut state.hook_trouble[place];
@@ -164,7 +175,8 @@ fn jump(world: &Arc<World>, fleet: &Arc<Fleet>) {
         let hour = 3_600_000_i64;
         let offset = state.rng.pick(&[hour, -hour, 24 * 366 * hour, -24 * 300 * hour, 2 * hour]);
         let until = now + span(&mut state, HOUR);
-        (state.rng.below(FORWARDERS + REDRIVERS), offset, until)
+        // Any forwarder, or the first redrivers, which are always there.
+        (state.rng.below(FORWARDERS + 2), offset, until)
     };
     let Some(process) = fleet.any(at) else { return };
     process.offset.store(offset, Ordering::Relaxed);
@@ -273,8 +285,8 @@ async fn deploy(world: &Arc<World>, fleet: &Arc<Fleet>) {
             state.meet(if left > 0 { "shards changed with work left" } else { "shards changed" });
         }
         version.is_renamed |= now > part;
-        version.is_removed |= now > part && world.store.count(&format!("spill/rocketmq/{}", "h23")) > 0
-            || now > 2 * part;
+        version.is_removed |=
+            now > part && world.store.count(&format!("spill/rocketmq/{}", "h23")) > 0 || now > 2 * part;
     }
     release(world, fleet, version).await;
     if let Some(wait) = follow_up {

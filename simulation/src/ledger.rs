@@ -50,8 +50,9 @@ pub(crate) struct Lane {
     pub(crate) spilled: u64,
     /// When an attempt to send it began last.
     pub(crate) tried: u64,
-    /// Whether an attempt met a topic that is not there.
+    /// Whether an attempt met a topic that is not there, and whether the last one did.
     pub(crate) was_mistyped: bool,
+    pub(crate) is_mistyped: bool,
 }
 
 /// A copy that arrived.
@@ -105,7 +106,12 @@ impl Entry {
 
 impl World {
     /// The consumer: checks a message that the vendor stores, and counts the copy.
-    pub(crate) fn consume(&self, state: &mut State, target: usize, message: &Message) -> Result<Copy, String> {
+    pub(crate) fn consume(
+        &self,
+        state: &mut State,
+        target: usize,
+        message: &Message,
+    ) -> Result<Copy, String> {
         let carried = self.carried(message)?;
         let marked = number_in(&carried.body).ok_or("altered: the body holds no number")?;
         let entries = &state.ledger.entries;
@@ -132,7 +138,7 @@ impl World {
             return Err(format!("{number} was taken although nobody takes it"));
         }
         let now = self.now();
-        let excuse = self.excuse(state, &entry, lane, now);
+        let excuse = excuse(state, &entry, lane, now);
         if let Err(()) = excuse {
             let Lane { copies, last, .. } = entry.lanes[lane.min(1)];
             return Err(format!(
@@ -159,28 +165,6 @@ impl World {
         Ok(Copy { number, lane, count })
     }
 
-    /// Why there may be one more copy: the window that it came through.
-    fn excuse(&self, state: &State, entry: &Entry, lane: usize, now: u64) -> Result<Option<&'static str>, ()> {
-        let Lane { copies, excuses, last, .. } = entry.lanes[lane.min(1)];
-        if copies == 0 {
-            return Ok(None);
-        }
-        let overlaps = |end: u64, slack: u64| end.saturating_add(slack) >= last;
-        if excuses > 0 {
-            return Ok(Some(EXCUSED));
-        }
-        if overlaps(state.last_kill, 0) {
-            return Ok(Some("window 7: killed between receipt and deletion"));
-        }
-        if overlaps(state.last_store_trouble, 0) {
-            return Ok(Some("window 7: the deletion failed"));
-        }
-        if (state.overlaps > 0 || overlaps(state.last_overlap, IN_HAND)) && now.saturating_sub(last) <= 3 * IN_HAND {
-            return Ok(Some("window 8: two redrivers"));
-        }
-        Err(())
-    }
-
     fn carried(&self, message: &Message) -> Result<Carried, String> {
         if !message.text.starts_with("{\"specversion\":\"1.0\"") {
             let body = message.text.clone().into_bytes();
@@ -190,7 +174,8 @@ impl World {
             serde_json::from_str(&message.text).map_err(|error| format!("altered: no envelope: {error}"))?;
         let body = if let Some(address) = &envelope.dataref {
             let name = address.strip_prefix("memory://store/").ok_or("a claim is elsewhere")?;
-            let claim = self.store.object(name).ok_or_else(|| format!("lost: the claim {name} is not there"))?;
+            let claim =
+                self.store.object(name).ok_or_else(|| format!("lost: the claim {name} is not there"))?;
             let age = self.timestamp().unix_millis() - claim.modified.unix_millis();
             if u64::try_from(age).unwrap_or_default() > AT_ONCE {
                 return Err(format!(
@@ -215,6 +200,35 @@ impl World {
             }
         };
         let hook = envelope.source.rsplit('/').next().map(str::to_owned);
-        Ok(Carried { id: envelope.id, hook, is_second: envelope.r#type.ends_with(".b"), body })
+        Ok(Carried {
+            id: envelope.id,
+            hook,
+            is_second: envelope.r#type.rsplit('.').next() == Some("b"),
+            body,
+        })
     }
+}
+
+/// Why there may be one more copy: the window that it came through.
+fn excuse(state: &State, entry: &Entry, lane: usize, now: u64) -> Result<Option<&'static str>, ()> {
+    let Lane { copies, excuses, last, .. } = entry.lanes[lane.min(1)];
+    if copies == 0 {
+        return Ok(None);
+    }
+    let overlaps = |end: u64, slack: u64| end.saturating_add(slack) >= last;
+    if excuses > 0 {
+        return Ok(Some(EXCUSED));
+    }
+    if overlaps(state.last_kill, 0) {
+        return Ok(Some("window 7: killed between receipt and deletion"));
+    }
+    if overlaps(state.last_store_trouble, 0) {
+        return Ok(Some("window 7: the deletion failed"));
+    }
+    if (state.overlaps > 0 || overlaps(state.last_overlap, IN_HAND))
+        && now.saturating_sub(last) <= 3 * IN_HAND
+    {
+        return Ok(Some("window 8: two redrivers"));
+    }
+    Err(())
 }

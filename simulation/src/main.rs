@@ -55,7 +55,14 @@ fn main() -> ExitCode {
     for seed in asked.seed..asked.seed + asked.seeds {
         #[expect(clippy::disallowed_methods, reason = "how long it takes is no part of the run")]
         let begun = Instant::now();
-        let report = run(Plan { seed, hours, per_day: asked.per_day, gap: asked.gap, shows: asked.log, tells: asked.tell });
+        let report = run(Plan {
+            seed,
+            hours,
+            per_day: asked.per_day,
+            gap: asked.gap,
+            shows: asked.log,
+            tells: asked.tell,
+        });
         is_held &= tell(&report, asked.short, seed, begun);
         last = format!("deliveries {} hash {:016x}", report.deliveries, report.hash);
     }

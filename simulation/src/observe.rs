@@ -88,7 +88,11 @@ impl Subscriber for Observer {
                     let tried = if told.class.as_deref() == Some("always") { "untried" } else { "tried" };
                     count(format!("outcome spilled {tried}"));
                 } else if outcome == "dead" {
-                    let why = if told.class.as_deref() == Some("unrenderable") { "unrenderable" } else { "refused" };
+                    let why = if told.class.as_deref() == Some("unrenderable") {
+                        "unrenderable"
+                    } else {
+                        "refused"
+                    };
                     count(format!("outcome dead {why}"));
                 } else {
                     count(format!("outcome {outcome}"));

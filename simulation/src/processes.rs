@@ -109,7 +109,11 @@ fn targets(config: &Config) -> Vec<Target> {
 }
 
 /// The redrivers of a process.
-pub(crate) fn redrivers(world: &Arc<World>, version: &Version, process: &Arc<Process>) -> Vec<Redriver<MemoryQueue>> {
+pub(crate) fn redrivers(
+    world: &Arc<World>,
+    version: &Version,
+    process: &Arc<Process>,
+) -> Vec<Redriver<MemoryQueue>> {
     let context = world.context(process);
     let config = Arc::new(version.config(world.plan.seed, &context.env));
     let redriver = |(at, target): (usize, Target)| {
@@ -225,7 +229,7 @@ pub(crate) async fn run(
     let runs = redrivers.iter().map(|redriver| async {
         let before = before(world, redriver.target().name(), options);
         let done = redriver.run(options, deadline).await;
-        after(world, redriver.target().name(), options, &before, done);
+        after(world, redriver.target().name(), options, before.as_ref(), done);
     });
     join_all(runs.map(Box::pin)).await;
 }
@@ -233,6 +237,10 @@ pub(crate) async fn run(
 /// What waits for a run that goes on where another one ended.
 fn before(world: &World, target: &str, options: &Options) -> Option<BTreeSet<String>> {
     let shard = options.covers()?;
+    // It costs a listing, so now and then is enough.
+    if !(world.now() / MINUTE).is_multiple_of(4) {
+        return None;
+    }
     let cursor = world.store.object(&format!("retry/{target}/cursor.{}-{}", shard.index(), shard.of()))?;
     let is_used = String::from_utf8_lossy(&cursor.bytes).contains(':');
     let names = world.store.names(&format!("spill/{target}/")).into_iter();
@@ -245,7 +253,7 @@ fn after(
     world: &World,
     target: &str,
     options: &Options,
-    before: &Option<BTreeSet<String>>,
+    before: Option<&BTreeSet<String>>,
     done: Result<Summary, RedriveError>,
 ) {
     let now = world.now();
@@ -291,7 +299,9 @@ fn after(
         };
         let left = before.iter().filter(is_left).count();
         if left > found {
-            state.broke(format!("passed over: {left} were there all the time, and a whole run met {found} ({target})"));
+            state.broke(format!(
+                "passed over: {left} were there all the time, and a whole run met {found} ({target})"
+            ));
             world.stop();
         }
     }

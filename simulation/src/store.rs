@@ -82,7 +82,8 @@ impl Seen {
                 && let Some((number, _)) = state.ledger.named(name.split('.').next().unwrap_or_default())
             {
                 let told = done.as_ref().map_or_else(ToString::to_string, |_| "done".to_owned());
-                let what = || format!("process {}: {operation:?} {name}: {told}, crash {crash:?}", self.process.id);
+                let what =
+                    || format!("process {}: {operation:?} {name}: {told}, crash {crash:?}", self.process.id);
                 self.world.tell(number, what);
             }
             state.log(operation as u8, mixed(name), now ^ u64::from(done.is_ok()) << 50);
@@ -139,19 +140,29 @@ impl Seen {
                 if let Some((number, lane)) = state.ledger.named(of)
                     && let Some(entry) = state.ledger.entry(number)
                 {
+                    let (place, is_mistyped) = (usize::from(entry.place), entry.lane(lane).is_mistyped);
                     let tried = entry.lane(lane).tried;
                     if tried < self.process.began() && tried > 0 || tried == 0 {
                         let told = format!("what was not tried is counted as a failure: {number}");
                         state.broke(told);
                         self.world.stop();
                     }
+                    let is_corrected = state.hook_trouble[place].saturating_add(10 * MINUTE) < now;
+                    if is_mistyped && is_corrected && !hook(place).is_removed {
+                        let told = format!(
+                            "an old message was given up on, although its hook was corrected: {number}"
+                        );
+                        state.broke(told);
+                        self.world.stop();
+                    }
                 }
             }
-            (Operation::Get, "retry") if name.contains("/cursor.") => {
-                if self.memory().object(name).is_some() {
-                    state.meet("cursor used");
-                }
+            (Operation::Get, "retry")
+                if name.contains("/cursor.") && self.memory().object(name).is_some() =>
+            {
+                state.meet("cursor used");
             }
+            (Operation::Get, "retry") if name.contains("/cursor.") => {}
             (Operation::Get, "retry") if !digest.contains('.') => state.meet("old-form state read"),
             (Operation::Delete, "spill") => {
                 state.meet("step delete");
@@ -183,11 +194,19 @@ impl ObjectStore for Seen {
         Box::pin(self.call(operation, name, self.memory().put(name, bytes, rule, deadline)))
     }
 
-    fn get<'a>(&'a self, name: &'a str, deadline: Instant) -> BoxFuture<'a, Result<Option<Bytes>, StoreError>> {
+    fn get<'a>(
+        &'a self,
+        name: &'a str,
+        deadline: Instant,
+    ) -> BoxFuture<'a, Result<Option<Bytes>, StoreError>> {
         Box::pin(self.call(Operation::Get, name, self.memory().get(name, deadline)))
     }
 
-    fn head<'a>(&'a self, name: &'a str, deadline: Instant) -> BoxFuture<'a, Result<Option<Entry>, StoreError>> {
+    fn head<'a>(
+        &'a self,
+        name: &'a str,
+        deadline: Instant,
+    ) -> BoxFuture<'a, Result<Option<Entry>, StoreError>> {
         Box::pin(self.call(Operation::Head, name, self.memory().head(name, deadline)))
     }
 
@@ -205,7 +224,11 @@ impl ObjectStore for Seen {
         Box::pin(self.call(Operation::List, prefix, self.memory().list(prefix, after, limit, deadline)))
     }
 
-    fn folders<'a>(&'a self, prefix: &'a str, deadline: Instant) -> BoxFuture<'a, Result<Vec<String>, StoreError>> {
+    fn folders<'a>(
+        &'a self,
+        prefix: &'a str,
+        deadline: Instant,
+    ) -> BoxFuture<'a, Result<Vec<String>, StoreError>> {
         Box::pin(self.call(Operation::Folders, prefix, self.memory().folders(prefix, deadline)))
     }
 }

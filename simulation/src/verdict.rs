@@ -108,7 +108,7 @@ pub(crate) async fn play(plan: Plan, counts: Counts) -> Report {
             sleep(Duration::from_millis(HOUR)).await;
         }
         for _ in 0..2 {
-            visit(&world).await;
+            visit(&world, false).await;
             sleep(Duration::from_millis(DRAIN / 2)).await;
         }
         look(&world);
@@ -137,7 +137,8 @@ fn judge(world: &World) {
         let Some((number, _)) = world.state().ledger.named(&name) else {
             return world.broke(format!("unknown: {name} is in dead/"));
         };
-        let place = world.state().ledger.entries.get(number as usize).map_or(0, |entry| usize::from(entry.place));
+        let place =
+            world.state().ledger.entries.get(number as usize).map_or(0, |entry| usize::from(entry.place));
         let content = Content::of(world.plan.seed, number, place);
         if *record.delivery.body != *content.body {
             return world.broke(format!("altered: the body of {number} in dead/"));
@@ -153,7 +154,8 @@ fn judge(world: &World) {
     }
     let open: Vec<(u32, u8)> = world.state().ledger.open.iter().copied().collect();
     for (number, lane) in open {
-        let place = world.state().ledger.entries.get(number as usize).map_or(0, |entry| usize::from(entry.place));
+        let place =
+            world.state().ledger.entries.get(number as usize).map_or(0, |entry| usize::from(entry.place));
         let content = Content::of(world.plan.seed, number, place);
         let target = hook(place).lanes.get(usize::from(lane)).copied().unwrap_or_default();
         if world.is_waiting(&content, TARGETS[target]) || !world.is_kept(&content, TARGETS[target]) {

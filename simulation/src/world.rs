@@ -147,7 +147,8 @@ impl World {
         let start = Instant::now();
         let clock = Clock::from_fn(move || moment(start, 0));
         let store = MemoryStore::new(clock);
-        let rule = |prefix: &str, age: u64| Expiry { prefix: prefix.to_owned(), age: Duration::from_millis(age) };
+        let rule =
+            |prefix: &str, age: u64| Expiry { prefix: prefix.to_owned(), age: Duration::from_millis(age) };
         store.set_rules(vec![
             rule("claims/", CLAIMS_LIVE),
             rule("sent/", 26 * HOUR),
@@ -330,9 +331,8 @@ fn moment(start: Instant, offset: i64) -> Timestamp {
 
 /// A number that stands for a text.
 pub(crate) fn mixed(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+    text.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// The places by digest: the first sixteen hex digits.

@@ -310,7 +310,9 @@ impl<Q: Queue> Trip<'_, Q> {
     async fn send(&mut self, sends_stored: bool) -> Sent {
         let whole = self.stored().and_then(|stored| stored.record.message.as_ref());
         // A stored message that refers was made to refer to where its body is now.
-        let stored = whole.filter(|message| sends_stored && message.form() == Form::Whole);
+        let is_ready =
+            |message: &&Message| message.form() == Form::Whole || is_pulled(Safeguard::ClaimRenewed);
+        let stored = whole.filter(is_ready).filter(|_| sends_stored);
         let Some(message) = stored.or(self.made.as_ref()) else {
             return Sent::Failed { class: Class::Config, tried: false };
         };

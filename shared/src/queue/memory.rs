@@ -171,8 +171,7 @@ impl Outgoing for Sending<'_> {
 
     async fn attempt(&self, config: &Config, attempt: Attempt) -> Result<Accepted, Failure> {
         let Inner { vendor, broker, .. } = self.inner;
-        let shown =
-            Try { message: self.message, signed: attempt.now, key: config.key, send: self.send };
+        let shown = Try { message: self.message, signed: attempt.now, key: config.key, send: self.send };
         let exchange = async {
             sleep(broker.way(&shown)).await;
             let Reply { after, what } = broker.take(&shown);

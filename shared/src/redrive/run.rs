@@ -228,7 +228,9 @@ impl<Q: Queue> Run<'_, Q> {
         let (id, done) = match ended {
             Ok(ended) => ended,
             // A panic: the delivery is where it was.
-            Err(error) => (error.id(), Done::Store(StoreError::Other("the work on it was cut off".to_owned()))),
+            Err(error) => {
+                (error.id(), Done::Store(StoreError::Other("the work on it was cut off".to_owned())))
+            }
         };
         let Some(InHand { hook, modified: at, .. }) = self.in_hand.remove(&id) else { return };
         let came = came(&done);
