@@ -110,6 +110,55 @@ def check_module(folder: str, provider: str, schema: dict) -> int:
     return count
 
 
+# The text by which each cloud's timer names the shard, the name that tells timers apart, and how many may run.
+SHARDS = {
+    "tencent-scf": ("custom_argument", "trigger_name", "reserved_concurrency_mem", "128 * var.redrive_shards"),
+    "functiongraph/otc": ("user_event", "name", "max_instance_num", "tostring(var.redrive_shards)"),
+    "functiongraph/huawei": ("user_event", "name", "max_instance_num", "tostring(var.redrive_shards)"),
+}
+SHARD = re.compile(r"(\d)/([1248])")
+
+
+def check_texts(where: str, texts: list[str]) -> None:
+    """These triggers' shards: each once, and together the whole."""
+    assert all(SHARD.fullmatch(text) for text in texts), f"{where}: {texts}"
+    assert texts == [f"{index}/{len(texts)}" for index in range(len(texts))], f"{where}: {texts}"
+
+
+def check_shards(folder: str, text: str) -> None:
+    """A timer for each shard, room for each, and no memory but what was measured."""
+    argument, name, limit, room = SHARDS[folder]
+    blocks = {kind: re.search(rf'^resource "\w*{kind}\w*" "{label}" {{\n(.*?)^}}', text, re.M | re.S)[1]
+              for kind, label in (("_trigger", "timer"), ("_function", "redrive"))}
+    value = lambda block, key: re.search(rf"^ *{key} *= (.*)$", block, re.M)[1]
+    timer, function = blocks["_trigger"], blocks["_function"]
+    assert value(timer, "count") == "var.spill ? var.redrive_shards : 0", folder
+    for shards in (1, 2, 4, 8):
+        put = lambda index: lambda text: (text.strip('"').replace("${count.index}", str(index))
+                                          .replace("${var.redrive_shards}", str(shards)))
+        of_each = [[put(index)(value(timer, key)) for index in range(shards)] for key in (argument, name)]
+        check_texts(folder, of_each[0])
+        assert len(set(of_each[1])) == shards, f"{folder}: timers of one name"
+    assert value(text, limit) == room or value(function, limit) == room, f"{folder}: {limit}"
+    assert re.search(r"^ *mem(?:ory)?_size *= 128$", function, re.M), f"{folder}: more memory than the redriver needs"
+    assert int(value(function, "timeout")) < 60, f"{folder}: a run ends before the next of its shard"
+    variables = (DEPLOY / folder / "variables.tf").read_text()
+    (variable,) = re.findall(r'^variable "redrive_shards" {\n(.*?)^}', variables, re.M | re.S)
+    assert "contains([1, 2, 4, 8], var.redrive_shards)" in variable and value(variable, "default") == "1", folder
+
+
+def check_bucket(folder: str, text: str) -> None:
+    """What was acknowledged is encrypted where it lies."""
+    bucket = re.search(r'^resource "\w+_bucket" "spill" {\n(.*?)^}', text, re.M | re.S)[1]
+    assert re.search(r'encryption_algorithm *= "AES256"|^ *encryption *= true$|"server_side_encryption" {', bucket,
+                     re.M), f"{folder}: the bucket is not encrypted"
+    assert re.search(r"^ *versioning(_enable)? *= true$", bucket, re.M) and "prevent_destroy = true" in bucket, folder
+    if folder == "functiongraph/otc":
+        variables = (DEPLOY / folder / "variables.tf").read_text()
+        (variable,) = re.findall(r'^variable "kms_id" {\n(.*?)^}', variables, re.M | re.S)
+        assert "default" not in variable.replace("no default", ""), f"{folder}: unencrypted, and nobody decided it"
+
+
 # The component's inputs and triggers: https://cloud.tencent.com/document/product/1154/39271
 INPUTS = {
     "name", "namespace", "role", "enableRoleAuth", "src", "handler", "runtime", "region", "description",
@@ -132,6 +181,16 @@ def check_serverless(path: pathlib.Path) -> None:
             assert not set(trigger["parameters"]) - TRIGGERS[kind], (path, kind)
     for name, value in inputs["environment"]["variables"].items():
         assert not re.search("SECRET|KEY|TOKEN", name) or value.startswith("${env:"), f"{path}: {name} in the open"
+    timers = [event["timer"]["parameters"] for event in inputs["events"] if "timer" in event]
+    if path.is_relative_to(DEPLOY / "tencent-scf" / "redrive"):
+        shards = path.parent.name if path.parent.name.isdigit() else "1"
+        check_texts(str(path), [timer["argument"] for timer in timers])
+        assert len(timers) == int(shards) == len({timer["name"] for timer in timers}), path
+        assert all(timer["enable"] is True for timer in timers) and inputs["memorySize"] == 128, path
+        # The same function, whatever their number.
+        one = yaml.safe_load((DEPLOY / "tencent-scf" / "redrive" / "serverless.yml").read_text())
+        same = {key: value for key, value in inputs.items() if key not in ("events", "src")}
+        assert same == {key: one["inputs"][key] for key in same} and document["name"] == one["name"], path
     source = (path.parent / inputs["src"].replace("${env:FUNCTION}", "tdmq")).resolve()
     assert source.parent == support.ROOT / "target" / "deploy", source
 
@@ -142,6 +201,14 @@ def check_descriptions() -> None:
     manifests = sorted((DEPLOY / "tencent-scf").rglob("serverless.yml"))
     for path in manifests:
         check_serverless(path)
+    assert len(manifests) == 5, manifests
+    for folder in MODULES:
+        text = (DEPLOY / folder / "main.tf").read_text()
+        check_shards(folder, text)
+        check_bucket(folder, text)
+    for platform in (Scf, FunctionGraph):
+        event = json.loads((platform.events / "timer.json").read_text())
+        check_texts(str(platform.events), [event.get("Message", event.get("user_event"))])
     # Every variable that is set is one that is documented, or a hook's.
     documented = set(re.findall(r"`([A-Z][A-Z0-9_]+)`", (support.ROOT / "docs/configuration.md").read_text()))
     hooks = set(re.findall(r'"env:(\w+)"', (support.ROOT / "hooks.toml").read_text()))
@@ -201,12 +268,12 @@ class Runtime(http.server.ThreadingHTTPServer):
         self.events, self.answered = queue.Queue(), queue.Queue()
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
-    def invoke(self, event: dict, headers: dict) -> dict:
-        """What the function answers to an event; its error is one of this test, too."""
+    def invoke(self, event: dict, headers: dict, kind: str = "response") -> dict:
+        """What the function answers to an event; its error is one of this test, too, unless that is what it wants."""
         self.events.put((json.dumps(event).encode(), headers))
         path, body = self.answered.get(timeout=60)
-        kind = next((kind for kind, form in self.answers.items() if re.fullmatch(form, path)), None)
-        assert self.is_ready and kind == "response", (path, body)
+        found = next((kind for kind, form in self.answers.items() if re.fullmatch(form, path)), None)
+        assert self.is_ready and found == kind, (path, body)
         return json.loads(body)
 
 
@@ -240,6 +307,7 @@ class Scf:
     """https://www.tencentcloud.com/document/product/583/38129"""
 
     events = DEPLOY / "tencent-scf" / "events"
+    text = "Message"
 
     def __init__(self):
         answers = {kind: f"/runtime/invocation/{kind}" for kind in ("response", "error")}
@@ -252,16 +320,17 @@ class Scf:
             "TENCENTCLOUD_SECRETID": id_, "TENCENTCLOUD_SECRETKEY": key, "TENCENTCLOUD_SESSIONTOKEN": token,
         }
 
-    def invoke(self, event: dict) -> dict:
+    def invoke(self, event: dict, kind: str = "response") -> dict:
         headers = {"request_id": "c6af9ac6-7b61-41e6-9a41-93e8deadbeef", "memory_limit_in_mb": "128",
                    "time_limit_in_ms": "30000"}
-        return self.runtime.invoke(event, headers)
+        return self.runtime.invoke(event, headers, kind)
 
 
 class FunctionGraph:
     """https://docs.otc.t-systems.com/function-graph/umn/"""
 
     events = DEPLOY / "functiongraph" / "events"
+    text = "user_event"
 
     def __init__(self):
         answers = {kind: f"/v1/runtime/invocation/{kind}/[0-9a-f-]+" for kind in ("response", "error")}
@@ -270,13 +339,13 @@ class FunctionGraph:
     def env(self) -> dict:
         return {"RUNTIME_API_ADDR": f"127.0.0.1:{self.runtime.server_port}", "RUNTIME_TIMEOUT": "30"}
 
-    def invoke(self, event: dict) -> dict:
+    def invoke(self, event: dict, kind: str = "response") -> dict:
         access_key, secret_key, token = HUAWEI_KEY
         return self.runtime.invoke(event, {
             "X-Cff-Request-Id": "a31d3d70-4152-4142-92fa-8b2cade9b453", "X-CFF-Invoke-Type": "Sync",
             "X-CFF-Access-Key": access_key, "X-CFF-Secret-Key": secret_key, "X-CFF-Security-Token": token,
             "X-CFF-Auth-Token": IAM_TOKEN,
-        })
+        }, kind)
 
 
 @contextlib.contextmanager
@@ -352,6 +421,12 @@ def run_events(platform, function: str, folders: dict, record: Record, s3: dict)
         redriver = type(platform)()
         env = environment(port, **redriver.env(), **s3)
         stack.enter_context(support.process([folders["event-redrive"] / "bootstrap"], env, record.log))
+        # A text that names no shard runs nothing, least of all the whole.
+        for wrong in ("8/8", "all", '{"shard":"1/3"}'):
+            told = redriver.invoke(timer(redriver) | {redriver.text: wrong}, "error")
+            record.shown.append(json.dumps(told))
+            assert told["errorType"] == "Redrive.NoShard" and "names no shard" in told["errorMessage"], told
+            assert len(support.messages(port)) == count, wrong
         report = redriver.invoke(timer(redriver))
         record.shown.append(json.dumps(report))
         assert report[function]["done"]["sent"] == 1, report

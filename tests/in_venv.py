@@ -15,7 +15,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 HOME = TARGET / "venv"
 CHECKS = [
-    "sdk_conformance", "differential", "e2e_processes", "s3_moto", "template_test", "deployed", "deploy_test", "manifests",
+    "sdk_conformance", "differential", "e2e_processes", "s3_moto", "s3_versitygw", "template_test", "deployed",
+    "deploy_test", "manifests",
 ]
 
 

@@ -57,13 +57,19 @@ def check_pod(name: str, spec: dict) -> None:
         assert container[probe]["httpGet"]["path"] == path, f"{name}: {probe}"
     assert "memory" in container["resources"]["limits"], name
     documented = set(re.findall(r"`([A-Z][A-Z0-9_]+)`", (ROOT / "docs" / "configuration.md").read_text()))
-    for variable in container["env"]:
+    given = [variable for variable in container["env"] if "value" in variable]
+    # What Kubernetes fills in is for others' values only, and stands before them.
+    for at, variable in enumerate(container["env"]):
+        if variable not in given:
+            users = [other for other in container["env"][at:] if f"$({variable['name']})" in other.get("value", "")]
+            assert users, f"{name}: nothing uses {variable['name']}"
+    for variable in given:
         assert variable["name"] in documented, f"{name}: {variable['name']} is in no documentation"
     # What a variable or a hook names must be mounted, and no secret may stand in the environment.
     mounts = {mount["mountPath"] for mount in container["volumeMounts"]}
     volumes = {volume["name"] for volume in spec["volumes"]}
     assert {mount["name"] for mount in container["volumeMounts"]} == volumes, name
-    for variable in container["env"]:
+    for variable in given:
         path = variable["value"].removeprefix("file:")
         if path.startswith("/"):
             assert str(pathlib.PurePath(path).parent) in mounts, f"{name}: {path} is not mounted"
@@ -71,14 +77,73 @@ def check_pod(name: str, spec: dict) -> None:
             assert variable["value"].startswith("file:"), f"{name}: {variable['name']} is in the environment"
 
 
+def check_redrive(found: list[dict]) -> None:
+    """One Pod for each shard, and nobody in the cluster who starts a run but who may."""
+    by_kind = {document["kind"]: document for document in found}
+    assert set(by_kind) == {"StatefulSet", "Service", "NetworkPolicy"} and len(found) == 3, by_kind.keys()
+    pods = by_kind["StatefulSet"]
+    spec, labels = pods["spec"], pods["spec"]["template"]["metadata"]["labels"]
+    assert spec["selector"]["matchLabels"] == labels, "each policy and Service below is about these Pods"
+    (container,) = spec["template"]["spec"]["containers"]
+    env = {variable["name"]: variable for variable in container["env"]}
+    field = env["POD_INDEX"]["valueFrom"]["fieldRef"]["fieldPath"]
+    assert field == "metadata.labels['apps.kubernetes.io/pod-index']", field
+    index, shards = env["REDRIVE_SHARD"]["value"].split("/")
+    assert index == "$(POD_INDEX)" and int(shards) in (1, 2, 4, 8), env["REDRIVE_SHARD"]
+    assert spec["replicas"] == int(shards), "a shard that no Pod has is never sent"
+    assert spec["podManagementPolicy"] == "Parallel" and spec["template"]["spec"]["terminationGracePeriodSeconds"] >= 60
+    service = by_kind["Service"]
+    assert spec["serviceName"] == service["metadata"]["name"] and service["spec"]["clusterIP"] == "None"
+    assert service["spec"]["selector"] == labels
+    policy = by_kind["NetworkPolicy"]["spec"]
+    assert policy["podSelector"] == {"matchLabels": labels} and policy["policyTypes"] == ["Ingress"]
+    for rule in policy["ingress"]:
+        assert rule.get("from") and rule.get("ports"), "a rule without these lets everybody in"
+        for peer in rule["from"]:
+            assert peer.keys() == {"namespaceSelector", "podSelector"}, peer
+            assert all(selector.get("matchLabels") for selector in peer.values()), "an empty selector is everybody"
+        assert rule["ports"] == [{"protocol": "TCP", "port": "http"}]
+    assert container["ports"] == [{"name": "http", "containerPort": 8080}]
+
+
+def check_breaks() -> None:
+    """Each of these was, or would be, applied without a word."""
+    def broken(change) -> list[dict]:
+        found = {document["kind"]: document for document in documents("redrive.yaml")}
+        change(found)
+        return list(found.values())
+
+    env = lambda found: found["StatefulSet"]["spec"]["template"]["spec"]["containers"][0]["env"]
+    ingress = lambda found: found["NetworkPolicy"]["spec"]["ingress"][0]
+    for name, change in {
+        "no policy": lambda found: found.pop("NetworkPolicy"),
+        "a policy for other Pods": lambda found: found["NetworkPolicy"]["spec"].update(podSelector={"matchLabels": {"a": "b"}}),
+        "a policy for everybody": lambda found: ingress(found).pop("from"),
+        "a policy for a whole namespace": lambda found: ingress(found)["from"][0].pop("podSelector"),
+        "a policy for all namespaces": lambda found: ingress(found)["from"][0].update(namespaceSelector={}),
+        "more shards than Pods": lambda found: env(found)[2].update(value="$(POD_INDEX)/4"),
+        "more Pods than shards": lambda found: found["StatefulSet"]["spec"].update(replicas=2),
+        "a number that is none": lambda found: (env(found)[2].update(value="$(POD_INDEX)/3"),
+                                                found["StatefulSet"]["spec"].update(replicas=3)),
+        "each Pod the first shard": lambda found: env(found)[2].update(value="0/1"),
+    }.items():
+        check_redrive(documents("redrive.yaml"))
+        try:
+            check_redrive(broken(change))
+        except (AssertionError, KeyError, ValueError):
+            continue
+        raise AssertionError(f"{name}: nothing noticed")
+
+
 def check_kubernetes() -> list[dict]:
+    check_redrive(documents("redrive.yaml"))
     found = documents("kubernetes.yaml") + documents("redrive.yaml")
     for document in found:
         validate(document)
     by_kind = {}
     for document in found:
         by_kind.setdefault(document["kind"], []).append(document)
-    for deployment in by_kind["Deployment"]:
+    for deployment in by_kind["Deployment"] + by_kind["StatefulSet"]:
         name, template = deployment["metadata"]["name"], deployment["spec"]["template"]
         labels = template["metadata"]["labels"]
         assert deployment["spec"]["selector"]["matchLabels"].items() <= labels.items(), name
@@ -88,7 +153,7 @@ def check_kubernetes() -> list[dict]:
         # 10 s: Limits::drain of the HTTP host.
         assert grace > sleep.get("seconds", 0) + 10, name
     scaled = by_kind["Deployment"][0]
-    (service,), (budget,), (scaler,) = (
+    (service, _), (budget,), (scaler,) = (
         by_kind[kind] for kind in ("Service", "PodDisruptionBudget", "HorizontalPodAutoscaler")
     )
     labels = scaled["spec"]["template"]["metadata"]["labels"]
@@ -134,6 +199,7 @@ def check_knative() -> None:
 
 def main() -> int:
     (config,) = check_kubernetes()
+    check_breaks()
     check_knative()
     hooks = tomllib.loads(config["data"]["hooks.toml"])["hooks"]
     assert all(s.startswith("file:/etc/hookmq/secrets/") for hook in hooks.values() for s in hook["secrets"])

@@ -3,13 +3,12 @@
 
 1. Buckets of every kind are made with boto3: plain, versioned, encrypted, with locked objects. The
    client's ignored tests run on them; boto3 then looks at what it left.
-2. moto checks no signatures. Each request that it got is signed again by botocore, and the two
+2. The table of promises that every store is held to, and deliveries that are spilled and redriven.
+3. moto checks no signatures. Each request that it got is signed again by botocore, and the two
    signatures must be equal.
 """
 import datetime
 import hashlib
-import os
-import subprocess
 import threading
 import urllib.parse
 
@@ -21,7 +20,7 @@ from botocore.credentials import Credentials
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
-import support
+import s3_store
 
 REGION = "eu-central-1"
 ACCESS_KEY, SECRET_KEY, TOKEN = "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "session/token+1="
@@ -66,15 +65,11 @@ def make_bucket(s3, kind: str) -> str:
 
 
 def run_client(endpoint: str, bucket: str, test: str) -> None:
-    """A test of the client's own, with nothing else of ours in its environment."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "S3_"))}
-    env |= {
-        "SPILL_URL": f"s3://{bucket}/{PREFIX}", "S3_ENDPOINT": endpoint, "AWS_REGION": REGION,
-        "AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY, "AWS_SESSION_TOKEN": TOKEN,
-    }
-    command = ["cargo", "test", "--quiet", "-p", "hookmq-shared", "--test", "store_s3", "--",
-               "--ignored", "--exact", test]
-    subprocess.run(command, cwd=support.ROOT, env=env, check=True)
+    s3_store.cargo_test(server_of(endpoint, bucket), PREFIX, "store_s3_real", test, "--ignored")
+
+
+def server_of(endpoint: str, bucket: str) -> s3_store.Server:
+    return s3_store.Server(endpoint, bucket, REGION, ACCESS_KEY, SECRET_KEY, TOKEN)
 
 
 def check_bucket(s3, bucket: str, kind: str) -> None:
@@ -139,6 +134,8 @@ def main() -> None:
             check_bucket(s3, bucket, kind)
             print(f"{bucket}: every call as it should be")
         run_client(endpoint, f"hookmq-{KINDS[0]}", "listings_of_a_real_store")
+        s3_store.check_promises(server_of(endpoint, f"hookmq-{KINDS[0]}"))
+        s3_store.check_deliveries(server_of(endpoint, f"hookmq-{KINDS[0]}"))
         assert len(recorder.seen) > 2000, "a page has 1000"
         methods = {method for method, _, _ in recorder.seen}
         assert methods == {"PUT", "GET", "HEAD", "DELETE"}, methods

@@ -15,6 +15,7 @@ from samcli.lib.providers.api_provider import ApiProvider
 from samcli.lib.providers.sam_function_provider import SamFunctionProvider
 from samcli.lib.providers.sam_stack_provider import SamLocalStackProvider
 
+import alarms
 import cloudformation
 import support
 from cloudformation import Stack
@@ -47,7 +48,10 @@ CASES = {
         "RocketmqAuth": "password", "IamAuthUrl": "https://iam.example/v3", "IamUsername": "u",
         "IamUserDomainName": "d", "AlarmTopicArn": TOPIC, "RedriveMinutes": "5", "Architecture": "x86_64",
         "LogRetentionDays": "90", "ThrottlingRate": "7", "ThrottlingBurst": "9", "LogLevel": "WARN",
+        "RedriveShards": "4",
     },
+    "two shards": DEPLOYED | {"RedriveShards": "2"},
+    "eight shards": DEPLOYED | {"RedriveShards": "8", "RedriveMinutes": "60"},
 }
 PATHS = {"Tdmq": "tdmq", "Rocketmq": "rocketmq"}
 FUNCTIONS = {f"{name}Function" for name in (*PATHS, "Redrive")}
@@ -67,14 +71,31 @@ def check_functions(stack: Stack) -> None:
         group = stack.properties(logging["LogGroup"].strip("<>"))
         assert group["LogGroupName"].startswith("/aws/lambda/hookmq-"), name
         reserved = None if values["ReservedConcurrency"] == "0" else values["ReservedConcurrency"]
-        reserved = 1 if name == "RedriveFunction" else reserved
+        reserved = values["RedriveShards"] if name == "RedriveFunction" else reserved
         assert function.get("ReservedConcurrentExecutions") == reserved, name
     groups = stack.of_type("AWS::Logs::LogGroup")
     assert all(group["RetentionInDays"] == values["LogRetentionDays"] for group in groups.values())
-    schedule, = stack.of_type("AWS::Scheduler::Schedule").values()
-    minutes = int(values["RedriveMinutes"])
-    assert schedule["ScheduleExpression"] == ("rate(1 minute)" if minutes == 1 else f"rate({minutes} minutes)")
-    assert schedule["Target"]["Arn"] == "<RedriveFunction.Arn>"
+
+
+def check_schedules(stack: Stack) -> None:
+    """One for each shard, and none else: together they run the whole, and no two of them the same."""
+    minutes, shards = int(stack.values["RedriveMinutes"]), int(stack.values["RedriveShards"])
+    schedules = stack.of_type("AWS::Scheduler::Schedule")
+    assert len(schedules) == shards, set(schedules)
+    for index in range(shards):
+        schedule = schedules[f"RedriveSchedule{index}"]
+        assert schedule["ScheduleExpression"] == ("rate(1 minute)" if minutes == 1 else f"rate({minutes} minutes)")
+        assert schedule["FlexibleTimeWindow"] == {"Mode": "OFF"} and "State" not in schedule
+        target = schedule["Target"]
+        assert target["Arn"] == "<RedriveFunction.Arn>" and target["RoleArn"] == "<RedriveScheduleRole.Arn>"
+        assert json.loads(target["Input"]) == {"shard": f"{index}/{shards}"}, target
+        # The next run is the repetition.
+        assert target["RetryPolicy"] == {"MaximumRetryAttempts": 0}
+    function = stack.properties("RedriveFunction")
+    assert int(function["ReservedConcurrentExecutions"]) == shards, "a run of each shard at a time"
+    assert function["Timeout"] < 60, "a run ends before the next of its shard"
+    once = stack.properties("RedriveFunctionEventInvokeConfig")
+    assert once["MaximumRetryAttempts"] == 0 and once["MaximumEventAgeInSeconds"] == 60
 
 
 def check_secrets(stack: Stack) -> None:
@@ -160,7 +181,7 @@ def check_roles(stack: Stack) -> None:
             plain("s3:ListBucket", "<SpillBucket.Arn>"),
             *(plain(f"s3:{action}", "<SpillBucket.Arn>/*") for action in ("GetObject", "PutObject", "DeleteObject")),
         }),
-        "RedriveFunctionScheduleRole": ("scheduler.amazonaws.com", {
+        "RedriveScheduleRole": ("scheduler.amazonaws.com", {
             plain("lambda:InvokeFunction", "<RedriveFunction.Arn>"),
         }),
     }
@@ -172,6 +193,9 @@ def check_roles(stack: Stack) -> None:
     for name, role in roles.items():
         service, granted = expected[name]
         trust, = role["AssumeRolePolicyDocument"]["Statement"]
+        # Schedules of other accounts, too, come as this service.
+        source = {"StringEquals": {"aws:SourceAccount": "123456789012"}} if name == "RedriveScheduleRole" else None
+        assert trust.get("Condition") == source, name
         assert trust["Effect"] == "Allow" and trust["Principal"] in ({"Service": service}, {"Service": [service]})
         found = statements(stack, role)
         assert found == granted, (name, found ^ granted)
@@ -324,7 +348,7 @@ def written_metrics() -> set:
 
 
 AWS_METRICS = {
-    "AWS/Lambda": {"Errors", "Throttles", "Duration"},
+    "AWS/Lambda": {"Errors", "Throttles", "Duration", "Invocations"},
     "AWS/ApiGateway": {"Count", "4xx", "5xx", "Latency"},
 }
 
@@ -335,12 +359,16 @@ def check_alarms(stack: Stack, written: set) -> None:
     found = set()
     for name, alarm in stack.of_type("AWS::CloudWatch::Alarm").items():
         assert alarm["MetricName"] in metrics[alarm["Namespace"]], f"{name}: nobody writes {alarm['MetricName']}"
-        assert alarm["TreatMissingData"] == "notBreaching" and alarm["AlarmDescription"], name
+        is_absence = re.fullmatch(r"RedriveMissing\dAlarm|RedriveInvocationsAlarm", name)
+        assert alarm["TreatMissingData"] == ("breaching" if is_absence else "notBreaching"), name
+        assert alarm["AlarmDescription"], name
+        assert alarms.is_allowed(alarm), f"{name}: CloudWatch refuses its periods"
         assert ("Statistic" in alarm) != ("ExtendedStatistic" in alarm), name
         topic = [stack.values["AlarmTopicArn"]] if stack.values["AlarmTopicArn"] else None
         assert alarm.get("AlarmActions") == alarm.get("OKActions") == topic, name
         dimensions = {one["Name"]: one["Value"] for one in alarm.get("Dimensions", [])}
-        needed = {"hookmq": None, "AWS/Lambda": "FunctionName", "AWS/ApiGateway": "ApiId"}[alarm["Namespace"]]
+        own = "Shard" if name.startswith("RedriveMissing") else None
+        needed = {"hookmq": own, "AWS/Lambda": "FunctionName", "AWS/ApiGateway": "ApiId"}[alarm["Namespace"]]
         assert set(dimensions) == ({needed} if needed else set()), name
         found.add((alarm["MetricName"], *dimensions.values()))
         if alarm["MetricName"] == "Duration":
@@ -348,8 +376,11 @@ def check_alarms(stack: Stack, written: set) -> None:
     needed = {(name,) for name in ("SpillOldestAgeSeconds", "Dead", "SetupFailures", "Rejected", "Unavailable",
                                    "RedriveErrors")}
     forwarders = [f"<{name}Function>" for name in PATHS]
-    needed |= {(metric, function) for metric in AWS_METRICS["AWS/Lambda"] for function in forwarders}
-    needed |= {("Errors", "<RedriveFunction>")} | ({("5xx", "<HttpApi>")} if is_api else set())
+    needed |= {(metric, function) for metric in ("Errors", "Throttles", "Duration") for function in forwarders}
+    needed |= {(metric, "<RedriveFunction>") for metric in ("Errors", "Throttles", "Invocations")}
+    shards = int(stack.values["RedriveShards"])
+    needed |= {("RedriveErrors", f"{index}/{shards}") for index in range(shards)}
+    needed |= ({("5xx", "<HttpApi>")} if is_api else set())
     assert found == needed, found ^ needed
 
 
@@ -367,7 +398,11 @@ def check_dashboard(stack: Stack, written: set) -> None:
         for metric in widget["properties"].get("metrics", []):
             if isinstance(metric[0], dict):
                 expression = metric[0]["expression"]
-                namespace, name = re.search(r'\{"(.+?)",Hook,\w+\} MetricName="(\w+)"', expression).groups()
+                namespace, by, name = re.search(r'\{"(.+?)",([\w,]+)\} MetricName="(\w+)"', expression).groups()
+                # A shard's depth has a series of its own, so that no part is taken for the whole.
+                parts = "Target" if stack.values["RedriveShards"] == "1" else "Target,Shard"
+                assert by in ({parts} if name == "SpillDepth" else {"Hook,Outcome", "Hook,Secret"}), expression
+                assert name != "SpillDepth" or expression.startswith("SUM(SEARCH("), expression
             else:
                 namespace, name, *dimensions = metric
                 values = [one for one in dimensions if isinstance(one, str)][1::2]
@@ -383,6 +418,66 @@ def check_dashboard(stack: Stack, written: set) -> None:
     assert all(re.search(rf"\b{field}\b", line) for field in fields), fields
     for group in re.findall(r"SOURCE '(.*?)'", query):
         assert group.strip("<>") in stack.of_type("AWS::Logs::LogGroup"), group
+
+
+def check_breaks() -> None:
+    """What the checks are for: each of these is a template that would be deployed and fail in silence."""
+    def broken(values: dict, change) -> Stack:
+        stack = Stack(DEPLOYED | values)
+        change(stack)
+        return stack
+
+    def put(name: str, **properties):
+        return lambda stack: stack.properties(name).update(properties)
+
+    def without(name: str):
+        return lambda stack: stack.resources.pop(name)
+
+    def one_for_all(stack: Stack) -> None:
+        for index in range(4):
+            stack.properties(f"RedriveMissing{index}Alarm")["Dimensions"] = []
+
+    four = {"RedriveShards": "4"}
+    written = written_metrics()
+    shape = lambda stack: check_alarms(stack, written)
+    # As it was: two periods of five minutes for every interval, and no data is good.
+    before = {"Period": "300", "EvaluationPeriods": "2"}
+    cases = [
+        ("a shard that nobody runs", four, without("RedriveSchedule3"), check_schedules),
+        ("the same shard twice", four, lambda stack: stack.properties("RedriveSchedule3")["Target"].update(
+            Input='{"shard":"2/4"}'), check_schedules),
+        ("a share of another number", four, lambda stack: stack.properties("RedriveSchedule0")["Target"].update(
+            Input='{"shard":"0/2"}'), check_schedules),
+        ("room for one", four, put("RedriveFunction", ReservedConcurrentExecutions=1), check_schedules),
+        ("runs that overlap", {}, put("RedriveFunction", Timeout=70), check_schedules),
+        ("errors each half hour", {"RedriveMinutes": "30"}, put("RedriveAlarm", DatapointsToAlarm=None, **before),
+         alarms.check),
+        ("crashes each hour", {"RedriveMinutes": "60"}, put("RedriveFunctionAlarm", DatapointsToAlarm=None, **before),
+         alarms.check),
+        ("an old delivery each half hour", {"RedriveMinutes": "30"},
+         put("SpillAgeAlarm", Period="300", EvaluationPeriods="1"), alarms.check),
+        ("silence that is good", {}, put("RedriveMissing0Alarm", TreatMissingData="notBreaching"), alarms.check),
+        ("no invocations that are good", {}, put("RedriveInvocationsAlarm", TreatMissingData="missing"), alarms.check),
+        ("silence each hour, after five minutes", {"RedriveMinutes": "60"},
+         put("RedriveMissing0Alarm", Period="300", EvaluationPeriods="1"), alarms.check),
+        ("a minute's silence", {}, put("RedriveMissing0Alarm", Period="60"), alarms.check),
+        ("a minute without invocations", {}, put("RedriveInvocationsAlarm", Period="60"), alarms.check),
+        ("one error", {"RedriveMinutes": "5"}, put("RedriveAlarm", DatapointsToAlarm=1), alarms.check),
+        ("one alarm for all shards", four, one_for_all, alarms.check),
+        ("a shard without an alarm", four, without("RedriveMissing2Alarm"), shape),
+        ("an alarm on a shard that is not there", four, lambda stack: stack.properties("RedriveMissing2Alarm").update(
+            Dimensions=[{"Name": "Shard", "Value": "2/8"}]), shape),
+        ("more than a day", {"RedriveMinutes": "60"}, put("RedriveAlarm", Period="1500"), shape),
+    ]
+    for name, values, change, check in cases:
+        stack = broken(values, change)
+        check(Stack(DEPLOYED | values))
+        try:
+            check(stack)
+        except (AssertionError, KeyError):
+            continue
+        raise AssertionError(f"{name}: nothing noticed")
+    print(f"template.yaml: {len(cases)} ways to break the redriver's schedules and alarms, all noticed")
 
 
 def check_rules() -> None:
@@ -470,19 +565,31 @@ def main() -> None:
     check_names(template)
     check_rules()
     check_local()
-    for name in ("http-api", "canary"):
+    for name in ("http-api", "canary", "eight shards"):
         lint(Stack(CASES[name]).template)
     for name, values in CASES.items():
         stack = Stack(values)
         check_functions(stack)
+        check_schedules(stack)
         check_secrets(stack)
         check_roles(stack)
         check_entry(stack)
         check_deployment(stack)
         check_buckets(stack)
         check_alarms(stack, written)
+        alarms.check(stack)
         check_dashboard(stack, written)
         print(f"template.yaml, {name}: {len(stack.resources)} resources")
+
+
+    check_breaks()
+    minutes = template["Parameters"]["RedriveMinutes"]
+    intervals = range(minutes["MinValue"], minutes["MaxValue"] + 1)
+    for interval in intervals:
+        stack = Stack(DEPLOYED | {"RedriveMinutes": str(interval), "RedriveShards": "12488421"[interval % 8]})
+        check_alarms(stack, written)
+        alarms.check(stack)
+    print(f"template.yaml: the redriver's alarms with each of {len(intervals)} intervals")
 
 
 if __name__ == "__main__":

@@ -223,10 +223,11 @@ fn advice(report: &Report) -> &'static str {
             "give the owner of the key a role that may send to DMS for RocketMQ in this project (IAM)"
         }
         (Vendor::Tdmq, Class::Config) => {
-            "correct region, endpoint or cluster: a cluster is found in its own region only"
+            "correct region, endpoint or cluster (a cluster is found in its own region only), or look up the code"
         }
         (Vendor::Rocketmq, Class::Config) => {
-            "correct endpoint, project or instance: an instance is found in its own project and region only"
+            "correct endpoint, project or instance (an instance is found in its own project and region only), or look up \
+             the code"
         }
         (_, Class::Quota) => "look at the account: a quota is used up, or it is in arrears",
         (_, Class::Permanent | Class::TooLarge) => "look up the code in the vendor's documents",

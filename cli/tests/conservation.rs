@@ -39,8 +39,8 @@ fn torture(arguments: &[&str]) -> Output {
 fn what_was_acknowledged_is_in_the_queue() {
     build_functions();
     let runs = [
-        ["--seed", "1", "--faults", "all", "--vendor", "tdmq", "--spill", "on-failure"],
-        ["--seed", "2", "--faults", "all", "--vendor", "rocketmq", "--spill", "on-failure"],
+        ["--seed", "1", "--faults", "all", "--vendor", "tdmq", "--hooks", "20"],
+        ["--seed", "2", "--faults", "all", "--vendor", "rocketmq", "--hooks", "9"],
         ["--seed", "3", "--faults", "all", "--vendor", "tdmq", "--spill", "never"],
     ];
     let runs = runs.map(|run| thread::spawn(move || (run, torture(&run))));
@@ -53,6 +53,26 @@ fn what_was_acknowledged_is_in_the_queue() {
         );
         let faults = text.lines().find(|line| line.starts_with("faults")).unwrap();
         assert!(faults.contains("kill-forwarder"), "{faults}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_log_that_cannot_be_written_ends_no_function() {
+    build_functions();
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    for name in ["tdmq", "rocketmq", "redrive"] {
+        let mut function = Command::new(Path::new(HOOKMQ).with_file_name(name));
+        // A configuration that is not there is told, and so is the address.
+        let store = concat!("file://", env!("CARGO_TARGET_TMPDIR"), "/full-log");
+        let env = [("LISTEN", "127.0.0.1:0"), ("HOOKS_FILE", "/nowhere/hooks.toml"), ("SPILL_URL", store)];
+        function.env_clear().envs(env);
+        let mut function = function.stdout(full()).stderr(full()).spawn().unwrap();
+        thread::sleep(std::time::Duration::from_millis(500));
+        let ended = function.try_wait().unwrap();
+        function.kill().unwrap();
+        function.wait().unwrap();
+        assert_eq!(ended, None, "{name}");
     }
 }
 

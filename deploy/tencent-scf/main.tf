@@ -203,7 +203,8 @@ resource "tencentcloud_scf_trigger" "url" {
   })
 }
 
-# The redriver. One at a time: two at once lose nothing, but send twice.
+# The redriver. One of each shard at a time: two at once lose nothing, but send twice. A run ends before the next
+# of its shard is due.
 
 resource "tencentcloud_scf_function" "redrive" {
   count             = var.spill ? 1 : 0
@@ -227,16 +228,18 @@ resource "tencentcloud_scf_function" "redrive" {
 resource "tencentcloud_scf_reserved_concurrency_config" "redrive" {
   count                    = var.spill ? 1 : 0
   function_name            = tencentcloud_scf_function.redrive[0].name
-  reserved_concurrency_mem = 128
+  reserved_concurrency_mem = 128 * var.redrive_shards
 }
 
+# One for each shard, which the event's Message names.
 resource "tencentcloud_scf_trigger" "timer" {
-  count         = var.spill ? 1 : 0
-  function_name = tencentcloud_scf_function.redrive[0].name
-  namespace     = "default"
-  qualifier     = "$DEFAULT"
-  type          = "timer"
-  trigger_name  = "every-minute"
-  trigger_desc  = "0 * * * * * *"
-  enable        = "OPEN"
+  count           = var.spill ? var.redrive_shards : 0
+  function_name   = tencentcloud_scf_function.redrive[0].name
+  namespace       = "default"
+  qualifier       = "$DEFAULT"
+  type            = "timer"
+  trigger_name    = "every-minute-${count.index}"
+  trigger_desc    = "0 * * * * * *"
+  custom_argument = "${count.index}/${var.redrive_shards}"
+  enable          = "OPEN"
 }

@@ -71,6 +71,16 @@ variable "spill" {
   default     = true
 }
 
+variable "redrive_shards" {
+  description = "Redrivers side by side, each with a share of what waits and of its queue's pace: 1, 2, 4 or 8."
+  type        = number
+  default     = 1
+  validation {
+    condition     = contains([1, 2, 4, 8], var.redrive_shards)
+    error_message = "1, 2, 4 or 8."
+  }
+}
+
 variable "concurrency" {
   description = "Requests at once in one instance of a web function."
   type        = number

@@ -90,6 +90,9 @@ pub struct Config {
     pub token_ttl: Duration,
     /// The emulator's clock; `clock_offset_s` faults are added to it.
     pub clock: Clock,
+    /// Whether messages and requests are kept. Without them a long run takes little memory; they are
+    /// counted either way.
+    pub keeps: bool,
 }
 
 impl Default for Config {
@@ -121,6 +124,7 @@ impl Default for Config {
             }],
             token_ttl: Duration::from_secs(24 * 60 * 60),
             clock: Arc::new(system_clock),
+            keeps: true,
         }
     }
 }

@@ -6,7 +6,12 @@ use http::{HeaderValue, Method, StatusCode, header::ALLOW, request};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::{faults::Fault, reply::Reply, service::Shared, store::Vendor};
+use crate::{
+    faults::Fault,
+    reply::Reply,
+    service::Shared,
+    store::{Counts, Vendor},
+};
 
 pub(crate) fn handle(shared: &Shared, head: &request::Parts, body: &[u8]) -> Reply {
     let mut state = shared.state();
@@ -29,6 +34,11 @@ pub(crate) fn handle(shared: &Shared, head: &request::Parts, body: &[u8]) -> Rep
             state.requests.clear();
             found(&state.requests)
         }
+        ("/_/counts", "GET") => found(&state.counts),
+        ("/_/counts", "DELETE") => {
+            state.counts = Counts::default();
+            found(&state.counts)
+        }
         ("/_/faults", "GET") => found(&state.faults),
         ("/_/faults", "PUT") => match serde_json::from_slice::<Vec<Fault>>(body) {
             Ok(plan) => {
@@ -41,7 +51,7 @@ pub(crate) fn handle(shared: &Shared, head: &request::Parts, body: &[u8]) -> Rep
             state.faults.clear();
             found(&state.faults)
         }
-        ("/_/messages" | "/_/requests", _) => not_allowed(method, "GET, DELETE"),
+        ("/_/messages" | "/_/requests" | "/_/counts", _) => not_allowed(method, "GET, DELETE"),
         ("/_/faults", _) => not_allowed(method, "GET, PUT, DELETE"),
         _ => failed(StatusCode::NOT_FOUND, &format!("nothing is served at {path}")),
     }
@@ -51,6 +61,7 @@ fn about() -> Reply {
     let text = "hookmq emulator of TDMQ, DMS and IAM\n\n\
                 GET    /_/messages   what is stored\n\
                 GET    /_/requests   what was asked\n\
+                GET    /_/counts     how much of both\n\
                 PUT    /_/faults     what goes wrong next\n\
                 DELETE any of them   forgets it\n";
     Reply::new(StatusCode::OK, HeaderValue::from_static("text/plain; charset=utf-8"), text, "about")

@@ -9,6 +9,7 @@
 //! | `POST /v3/auth/tokens` | IAM: a token for user, password and project |
 //! | `GET`, `DELETE /_/messages` | the [messages](StoredMessage) that are stored, oldest first |
 //! | `GET`, `DELETE /_/requests` | `counts` by service and the [requests](SeenRequest) seen, oldest first |
+//! | `GET`, `DELETE /_/counts` | how many requests, messages, and different deliveries among these |
 //! | `GET`, `PUT`, `DELETE /_/faults` | the fault plan |
 //!
 //! Signatures, times, temporary tokens, topics, sizes and message properties are checked as the

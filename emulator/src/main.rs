@@ -4,18 +4,42 @@
 //! forwarders read, each with the sample's value as default: `TENCENTCLOUD_SECRET_ID`, `…_SECRET_KEY`,
 //! `…_TOKEN`; `HUAWEICLOUD_SDK_AK`, `…_SK`, `…_SECURITY_TOKEN`, `…_PROJECT_ID`; `ROCKETMQ_INSTANCE_ID`;
 //! `OS_USER_DOMAIN_NAME`, `OS_USERNAME`, `OS_PASSWORD`, `OS_PROJECT_NAME`. `MISSING_TOPICS` lists topics
-//! that do not exist, separated by commas.
+//! that do not exist, separated by commas. `KEEP_MESSAGES=0`: messages and requests are counted, and not
+//! kept.
+//!
+//! `S3_LISTEN` is where an S3 listens too, and the second line then `s3 http://ADDRESS:PORT`; the sample's
+//! access key has its bucket `hooks`. Each page of a listing takes `S3_PAGE_MS` milliseconds besides, any
+//! other request `S3_REQUEST_MS`.
 
-use std::{error::Error, future, io::Write as _};
+use std::{error::Error, future, io::Write as _, time::Duration};
 
-use hookmq_emulator::{Config, Emulator, HuaweiCredential, IamUser, TencentCredential, Topics, sample};
+use hookmq_emulator::{
+    Config, Emulator, HuaweiCredential, IamUser, S3, S3Config, TencentCredential, Topics, sample,
+};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let listen = variable("LISTEN").unwrap_or_else(|| "127.0.0.1:0".to_owned()).parse()?;
     let emulator = Emulator::start(listen, config()).await?;
     writeln!(std::io::stdout(), "listening {}", emulator.url())?;
+    let _s3 = match variable("S3_LISTEN") {
+        Some(listen) => {
+            let s3 = S3::start(listen.parse()?, s3_config()?).await?;
+            writeln!(std::io::stdout(), "s3 {}", s3.url())?;
+            Some(s3)
+        }
+        None => None,
+    };
     future::pending().await
+}
+
+fn s3_config() -> Result<S3Config, Box<dyn Error>> {
+    let millis = |name| variable(name).map_or(Ok(0), |text| text.parse()).map(Duration::from_millis);
+    Ok(S3Config {
+        page_delay: millis("S3_PAGE_MS")?,
+        request_delay: millis("S3_REQUEST_MS")?,
+        ..S3Config::default()
+    })
 }
 
 fn config() -> Config {
@@ -43,6 +67,7 @@ fn config() -> Config {
             name: or("OS_USERNAME", sample::USERNAME),
             password: or("OS_PASSWORD", sample::PASSWORD),
         }],
+        keeps: variable("KEEP_MESSAGES").is_none_or(|keep| keep != "0"),
         ..Config::default()
     }
 }

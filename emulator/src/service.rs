@@ -100,6 +100,14 @@ impl Shared {
         });
 
         let (outcome, status) = ending.summary();
+        state.counts.request(connection);
+        if stored {
+            state.counts.message((vendor, topic, delivery_id.as_deref()), received_at_ms);
+        }
+        if !self.config.keeps {
+            state.messages.clear();
+            return Verdict { ending, latency: met.latency, gather: met.gather, now };
+        }
         let signed_at = header(&head.headers, "x-tc-timestamp").or(header(&head.headers, "x-sdk-date"));
         state.requests.push(SeenRequest {
             vendor,

@@ -1,7 +1,7 @@
 //! What the emulator remembers: messages, requests, tokens, failures.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     hash::{BuildHasher, Hasher, RandomState},
 };
 
@@ -87,10 +87,48 @@ pub(crate) struct Failures {
     pub(crate) locked_until: Option<OffsetDateTime>,
 }
 
+/// What is counted of messages and requests, whether they are kept or not.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Counts {
+    /// Requests to the three services.
+    pub(crate) requests: u64,
+    /// The number of the last connection that any of them came over.
+    pub(crate) connections: u64,
+    /// Messages that were stored.
+    pub(crate) messages: u64,
+    /// Different deliveries among them, told apart by vendor, topic and delivery id.
+    pub(crate) deliveries: u64,
+    /// When the first message was stored, and the last one, in milliseconds since the Unix epoch.
+    pub(crate) first_ms: Option<u64>,
+    pub(crate) last_ms: Option<u64>,
+    /// Hashes of the deliveries: two that hash alike would look like a repetition, and never hide a loss.
+    #[serde(skip)]
+    seen: HashSet<u64>,
+    #[serde(skip)]
+    hasher: RandomState,
+}
+
+impl Counts {
+    pub(crate) fn request(&mut self, connection: u64) {
+        self.requests += 1;
+        self.connections = self.connections.max(connection);
+    }
+
+    pub(crate) fn message(&mut self, delivery: (Vendor, Option<&str>, Option<&str>), at_ms: u64) {
+        self.messages += 1;
+        if self.seen.insert(self.hasher.hash_one(delivery)) {
+            self.deliveries += 1;
+        }
+        self.first_ms.get_or_insert(at_ms);
+        self.last_ms = Some(at_ms);
+    }
+}
+
 #[derive(Default)]
 pub(crate) struct State {
     pub(crate) messages: Vec<StoredMessage>,
     pub(crate) requests: Vec<SeenRequest>,
+    pub(crate) counts: Counts,
     pub(crate) faults: Vec<Fault>,
     pub(crate) tokens: HashMap<String, Token>,
     pub(crate) failures: HashMap<String, Failures>,

@@ -218,8 +218,35 @@ impl<'de> Visitor<'de> for Find<'_> {
 
 /// Writes `text` as a JSON string, quotes included.
 pub fn write_string(out: &mut String, text: &str) {
-    // A `&str` serialises to a `String` without fail: no I/O, no non-string keys.
-    out.push_str(&serde_json::to_string(text).unwrap_or_default());
+    // A `&str` serialises without fail: no I/O, no non-string keys.
+    let _ = serde_json::to_writer(Onto(out), text);
+}
+
+/// Bytes of `text` as a JSON string, quotes included.
+pub fn string_len(text: &str) -> usize {
+    let len = |byte: u8| match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 2,
+        0..=0x1f => 6,
+        _ => 1,
+    };
+    text.bytes().map(len).sum::<usize>() + 2
+}
+
+/// Writes JSON to the end of a text, without a copy of what is written: a body is large, and escapes make
+/// six times as much of it.
+struct Onto<'a>(&'a mut String);
+
+impl std::io::Write for Onto<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        // Of a text come whole texts: what stands between two escapes, and escapes.
+        let text = std::str::from_utf8(bytes).map_err(|_| std::io::ErrorKind::InvalidData)?;
+        self.0.push_str(text);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -240,6 +267,17 @@ mod tests {
         assert_eq!(get(body, "t").as_deref(), Some("true"));
         for path in ["z", "o", "a", "a.b", "a.b.2", "a.b.1.c.d", "n.x", "missing", "", "a.b.-1"] {
             assert_eq!(get(body, path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn strings_are_written_as_serde_writes_them_and_their_length_is_known() {
+        let all: String = (0..0x3000).filter_map(char::from_u32).collect();
+        for text in ["", "plain", "\u{1}\u{1f}\u{7f}\"\\\n\r\t\u{8}\u{c}é\u{1F600}", &all] {
+            let mut out = "before".to_owned();
+            write_string(&mut out, text);
+            assert_eq!(out, format!("before{}", serde_json::to_string(text).unwrap()));
+            assert_eq!(out.len() - "before".len(), string_len(text), "{text:?}");
         }
     }
 

@@ -110,7 +110,7 @@ impl Safeguard {
 /// Whether this safeguard is pulled: never in what is shipped.
 #[cfg(not(sabotage))]
 #[inline]
-pub(crate) const fn is_pulled(_: Safeguard) -> bool {
+pub const fn is_pulled(_: Safeguard) -> bool {
     false
 }
 
@@ -130,7 +130,8 @@ mod pulled {
         PULLED.store(safeguard.map_or(0, |safeguard| safeguard as u8), Ordering::SeqCst);
     }
 
-    pub(crate) fn is_pulled(safeguard: Safeguard) -> bool {
+    /// Whether this safeguard is pulled.
+    pub fn is_pulled(safeguard: Safeguard) -> bool {
         if PULLED.load(Ordering::SeqCst) == UNREAD {
             #[expect(clippy::disallowed_methods, reason = "no shipped build has this line")]
             let name = std::env::var("SABOTAGE").unwrap_or_default();
@@ -141,9 +142,7 @@ mod pulled {
 }
 
 #[cfg(sabotage)]
-pub(crate) use pulled::is_pulled;
-#[cfg(sabotage)]
-pub use pulled::pull;
+pub use pulled::{is_pulled, pull};
 
 #[cfg(test)]
 mod tests {

@@ -21,6 +21,9 @@ pub fn init_to(env: &Env, out: impl for<'w> MakeWriter<'w> + Send + Sync + 'stat
         .with_max_level(level.as_deref().map_or(LevelFilter::INFO, parse_level))
         .with_target(false)
         .with_writer(out)
+        // What cannot be written would be told to standard error, which ends the process where that
+        // cannot be written either: a full disk under the log would lose more than the log.
+        .log_internal_errors(false)
         .with_ansi(false);
     let plain = format.is_some_and(|f| f.eq_ignore_ascii_case("text"));
     // An error means that a subscriber is set already.

@@ -1,7 +1,7 @@
 //! Every response fixture and every error code: class, retry, and whether the message may be stored.
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
-use hookmq_shared::queue::answer::{Accepted, Answer, Failure};
+use hookmq_shared::queue::answer::{Accepted, Answer, Failure, Scope};
 use hookmq_shared::queue::retry::Retry;
 use hookmq_shared::queue::{Class, rocketmq, tdmq};
 use proptest::prelude::*;
@@ -80,7 +80,7 @@ fn every_code_is_of_its_class() {
         assert_eq!(failure.maybe_stored, row["may_have_been_sent"] != "no", "{status} {code}");
         assert_eq!(failure.code.as_deref(), code.as_str(), "{status} {code}");
         assert_eq!(failure.request_id.as_deref(), Some("r-1"), "{status} {code}");
-        assert_eq!(failure.everywhere, row["everywhere"].as_bool().unwrap(), "{status} {code}");
+        assert_eq!(failure.scope == Scope::Api, row["everywhere"].as_bool().unwrap(), "{status} {code}");
         let is_final = matches!(failure.class, Class::Permanent | Class::TooLarge);
         assert_eq!(
             is_final,

@@ -8,7 +8,7 @@ mod queue_support;
 use std::time::Duration;
 
 use hookmq_shared::message::Message;
-use hookmq_shared::queue::{Class, Queue as _, Receipt, SendError, rocketmq, tdmq};
+use hookmq_shared::queue::{Class, Client, Queue, Receipt, SendError, rocketmq, tdmq};
 use queue_support::{Server, Step, Wall, answer, context, message, ok, seconds, status};
 use serde_json::json;
 use tokio::time::advance;
@@ -63,7 +63,7 @@ fn dms(url: &str) -> rocketmq::Client {
     dms_with(url, &[])
 }
 
-async fn to(client: &impl hookmq_shared::queue::Queue, topic: &str) -> Result<Receipt, SendError> {
+async fn to(client: &impl Queue, topic: &str) -> Result<Receipt, SendError> {
     client.send(&message(topic, "x"), seconds(9)).await
 }
 
@@ -194,7 +194,7 @@ async fn too_large_is_believed_of_large_messages_only() {
 /// V6: the message is stored, and the answer says so somehow.
 #[tokio::test(start_paused = true)]
 async fn a_receipt_is_read_wherever_it_can_be() {
-    let many: String = (0..900).map(|n| format!("X-Field-{n}: {n}\r\n")).collect();
+    let many = (0..900).map(|n| format!("X-Field-{n}: {n}\r\n")).collect::<Vec<_>>().concat();
     let bytes = STORED.as_bytes();
     let gbk = b"{\"Response\":{\"MessageId\":\"71:11:0:0\",\"RequestId\":\"r-1\",\"Note\":\"\xb7\xfe\xce\xf1\x95\x5c\"}}";
     let number = br#"{"Response":{"MessageId":711100,"RequestId":"r-1"}}"#;
@@ -357,4 +357,34 @@ async fn a_vendor_asks_for_an_hour_at_most() {
     let server = Server::start([asked]).await;
     let error = to(&tdmq(&server.url), TOPIC).await.unwrap_err();
     assert_eq!(error.retry_after, Some(Duration::from_secs(3600)));
+}
+
+/// What `send` looks at first, asked for alone: before a body is put into a store for its sake.
+#[tokio::test(start_paused = true)]
+async fn a_message_is_weighed_without_asking_anybody() {
+    let server = Server::start([]).await;
+    let class = |client: &Client, topic: &str, text: &str| {
+        client.takes(&message(topic, text)).err().map(|error| (error.class, error.attempts))
+    };
+    let refused = |class| Some((class, 0));
+    let tencent = Client::Tdmq(tdmq(&server.url));
+    let huawei = Client::Rocketmq(dms(&server.url));
+    for (client, topic, most) in [(&tencent, TOPIC, 1 << 20), (&huawei, "test-001", 4 << 20)] {
+        assert_eq!(class(client, topic, "x"), None);
+        assert_eq!(class(client, topic, &"x".repeat(most)), None);
+        assert_eq!(class(client, topic, &"x".repeat(most + 1)), refused(Class::TooLarge));
+        assert_eq!(class(client, "no topic", "x"), refused(Class::Config));
+    }
+    assert_eq!(class(&huawei, "test-001", ""), refused(Class::Permanent));
+    // Escapes count where the whole request has a limit.
+    assert_eq!(class(&huawei, "test-001", &"\u{1}".repeat(3 << 20)), refused(Class::TooLarge));
+    // A reference to the body would have the same properties.
+    let subject = vec![("CE_subject".into(), "x".repeat(20_000))];
+    let error = huawei.takes(&Message { properties: subject, ..message("test-001", "x") }).unwrap_err();
+    assert_eq!(error.class, Class::Permanent);
+
+    let wrong = tdmq_with(&server.url, &[("TDMQ_MAX_MESSAGE", "x")]);
+    let error = wrong.takes(&message(TOPIC, "x")).unwrap_err();
+    assert!(error.class == Class::Config && error.detail.starts_with("TDMQ_MAX_MESSAGE"), "{error}");
+    assert_eq!(server.connections(), 0);
 }

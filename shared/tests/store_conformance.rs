@@ -4,13 +4,16 @@
 
 mod store_promises;
 
+use std::time::Duration;
+
 use hookmq_emulator::{Conditions, ListingOrder, S3, S3Config, sample};
-use hookmq_shared::clock::{Clock, Random};
+use hookmq_shared::clock::{Clock, Random, Timestamp};
 use hookmq_shared::context::Context;
 use hookmq_shared::env::Env;
-use hookmq_shared::store::Store;
 use hookmq_shared::store::memory::{MemoryStore, Order};
+use hookmq_shared::store::{Store, Written};
 use store_promises::Tried;
+use tokio::time::Instant;
 
 fn context(vars: &[(&str, &str)]) -> Context {
     let env = Env::of(vars.iter().map(|(name, value)| (*name, *value)));
@@ -65,6 +68,44 @@ async fn a_bucket() {
             Tried { open: &open, at, has_conditions, is_ordered }.keeps_every_promise().await;
         }
     }
+}
+
+/// The bucket that the tests stand on is one that looks at what it is sent.
+#[tokio::test]
+async fn a_bucket_refuses_what_is_not_for_it() {
+    let config = S3Config { page_delay: Duration::from_millis(100), ..S3Config::default() };
+    let bucket = S3::start(([127, 0, 0, 1], 0).into(), config).await.unwrap();
+    let endpoint = bucket.url();
+    let open = |url: &str, region: &str, secret: &str, clock: Clock| {
+        let vars = [
+            ("S3_ENDPOINT", endpoint.as_str()),
+            ("S3_REGION", region),
+            ("S3_ACCESS_KEY_ID", sample::ACCESS_KEY),
+            ("S3_SECRET_ACCESS_KEY", secret),
+        ];
+        let context = Context { clock, ..context(&vars) };
+        Store::open("SPILL_URL", url, &context).unwrap()
+    };
+    let soon = || Instant::now() + Duration::from_secs(30);
+    let (region, secret) = ("eu-central-1", sample::SECRET_ACCESS_KEY);
+    for (store, want) in [
+        (open("s3://hooks", region, "another", Clock::system()), "SignatureDoesNotMatch"),
+        (open("s3://hooks", "eu-west-1", secret, Clock::system()), "AuthorizationHeaderMalformed"),
+        (open("s3://others", region, secret, Clock::system()), "NoSuchBucket"),
+    ] {
+        let error = store.put_new("a", "x".into(), soon()).await.unwrap_err();
+        assert!(error.to_string().contains(want), "{error}");
+    }
+    assert_eq!(bucket.count(), 0);
+    // A clock that is an hour off is corrected by the bucket's own.
+    let hour = |now: Timestamp| now.shifted(3_600_000);
+    let store = open("s3://hooks/p", region, secret, Clock::from_fn(move || hour(Clock::system().now())));
+    assert_eq!(store.put_new("a", "x".into(), soon()).await, Ok(Written::Created));
+    assert_eq!(bucket.object("p/a").unwrap().bytes, "x");
+    let begun = Instant::now();
+    assert_eq!(store.list("", None, 10, soon()).await.unwrap().entries.len(), 1);
+    assert!(begun.elapsed() >= Duration::from_millis(100), "a page takes what it is said to");
+    assert_eq!((bucket.calls().put, bucket.calls().list), (1, 1));
 }
 
 /// Whatever store the environment names.

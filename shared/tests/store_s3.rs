@@ -1,5 +1,4 @@
 //! A bucket as an object store: signatures, requests, and every way in which a store can fail.
-//! `tests/s3_moto.py` runs the ignored test against an S3 of its own.
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 mod queue_support;
@@ -564,69 +563,4 @@ async fn what_is_missing_in_the_environment_is_told() {
     }
     let over = Bytes::from(vec![b'x'; MAX_OBJECT + 1]);
     assert_eq!(store.put_new(NAME, over, seconds(30)).await, Err(StoreError::TooLarge));
-}
-
-/// Every call, against the store that `SPILL_URL` and `S3_ENDPOINT` name; it must be empty. What is left
-/// there at the end is looked at by the script that runs it.
-#[tokio::test]
-#[ignore = "needs an S3: tests/s3_moto.py"]
-async fn against_a_real_store() {
-    let context = Context::system();
-    let url = context.env.get("SPILL_URL").expect("SPILL_URL is set by the script");
-    let store = Store::open("SPILL_URL", &url, &context).unwrap();
-    assert_eq!(store.problem(), None);
-    assert_eq!(store.get(NAME, seconds(60)).await, Ok(None));
-    assert_eq!(store.head(NAME, seconds(60)).await, Ok(None));
-    assert_eq!(store.delete(NAME, seconds(60)).await, Ok(()));
-    assert!(store.list("", None, MAX_PAGE, seconds(60)).await.unwrap().entries.is_empty());
-
-    assert_eq!(store.put_new(NAME, bytes("one"), seconds(60)).await, Ok(Written::Created));
-    assert_eq!(store.put_new(NAME, bytes("two"), seconds(60)).await, Ok(Written::Existed));
-    assert_eq!(store.get(NAME, seconds(60)).await, Ok(Some(bytes("one"))));
-    let entry = store.head(NAME, seconds(60)).await.unwrap().unwrap();
-    assert_eq!((entry.name.as_str(), entry.size), (NAME, 3));
-    assert!((context.clock.now().unix() - entry.modified.unix()).abs() < 3600);
-
-    assert_eq!(store.put("claims/b", bytes("two"), seconds(60)).await, Ok(()));
-    assert_eq!(store.put("claims/b", Bytes::new(), seconds(60)).await, Ok(()));
-    assert_eq!(store.get("claims/b", seconds(60)).await, Ok(Some(Bytes::new())));
-    let every_byte: Bytes = (0..=255_u8).cycle().take(3_000_000).collect();
-    assert_eq!(store.put_new("dead/big", every_byte.clone(), seconds(60)).await, Ok(Written::Created));
-    assert_eq!(store.get("dead/big", seconds(60)).await, Ok(Some(every_byte)));
-
-    let left = store.list("", None, MAX_PAGE, seconds(60)).await.unwrap();
-    let left: Vec<_> = left.entries.iter().map(|entry| (entry.name.as_str(), entry.size)).collect();
-    assert_eq!(left, [("claims/b", 0), ("dead/big", 3_000_000), (NAME, 3)]);
-
-    let missing = Store::open("SPILL_URL", "s3://no-such-bucket-here", &context).unwrap();
-    assert!(matches!(missing.put_new(NAME, bytes("x"), seconds(60)).await, Err(StoreError::Config(_))));
-    assert!(matches!(missing.get(NAME, seconds(60)).await, Err(StoreError::Config(_))));
-    assert!(matches!(missing.list("", None, MAX_PAGE, seconds(60)).await, Err(StoreError::Config(_))));
-}
-
-/// As above.
-#[tokio::test]
-#[ignore = "needs an S3: tests/s3_moto.py"]
-async fn listings_of_a_real_store() {
-    let context = Context::system();
-    let url = context.env.get("SPILL_URL").expect("SPILL_URL is set by the script");
-    let store = Store::open("SPILL_URL", &url, &context).unwrap();
-    let names: Vec<String> = (0..1003).map(|n| format!("list/{n:04x}")).collect();
-    for name in &names {
-        store.put(name, bytes("x"), seconds(60)).await.unwrap();
-    }
-    let (mut listed, mut after, mut pages) = (Vec::new(), None, 0);
-    loop {
-        let page = store.list("list/", after.as_deref(), MAX_PAGE, seconds(60)).await.unwrap();
-        listed.extend(page.entries.into_iter().map(|entry| entry.name));
-        (after, pages) = (page.next, pages + 1);
-        if after.is_none() {
-            break;
-        }
-    }
-    assert_eq!((listed == names, pages), (true, 2));
-    for name in &names {
-        assert_eq!(store.delete(name, seconds(60)).await, Ok(()));
-    }
-    assert!(store.list("list/", None, MAX_PAGE, seconds(60)).await.unwrap().entries.is_empty());
 }

@@ -113,6 +113,8 @@ const fn rocketmq(class: Class) -> &'static [(u16, &'static str, &'static str)] 
 
 #[cfg(test)]
 mod tests {
+    use hookmq_shared::queue::answer::Scope;
+
     use super::*;
     use hookmq_shared::queue::{rocketmq, tdmq};
 
@@ -129,8 +131,10 @@ mod tests {
             }
             assert!(tdmq::wire::read(&lie(Vendor::Tdmq, &mut rng), &[]).unwrap_err().unread);
             assert!(rocketmq::wire::read(&lie(Vendor::Rocketmq, &mut rng), &[]).unwrap_err().unread);
-            assert!(tdmq::wire::read(&everywhere(Vendor::Tdmq), &[]).unwrap_err().everywhere);
-            assert!(rocketmq::wire::read(&everywhere(Vendor::Rocketmq), &[]).unwrap_err().everywhere);
+            assert!(tdmq::wire::read(&everywhere(Vendor::Tdmq), &[]).unwrap_err().scope == Scope::Api);
+            assert!(
+                rocketmq::wire::read(&everywhere(Vendor::Rocketmq), &[]).unwrap_err().scope == Scope::Api
+            );
         }
         assert_eq!(tdmq::wire::read(&stored(Vendor::Tdmq, "1:0:1"), &[]).unwrap().message_id, "1:0:1");
         assert_eq!(

@@ -10,9 +10,10 @@ use hookmq_shared::config::Config;
 use hookmq_shared::gateway::{Gateway, Stores};
 use hookmq_shared::metrics::Metrics;
 use hookmq_shared::quarantine::Quarantine;
+use hookmq_shared::queue::Class;
 use hookmq_shared::queue::memory::MemoryQueue;
 use hookmq_shared::queue::{Target, Vendor};
-use hookmq_shared::redrive::{Options, RedriveError, Redriver, Shard, Summary};
+use hookmq_shared::redrive::{Options, RedriveError, Redriver, Shard, Stopped, Summary};
 use hookmq_shared::spill::Spill;
 use tokio::time::{Instant, sleep};
 
@@ -282,7 +283,10 @@ fn after(
     }
     state.log(b'r', found as u64, sent as u64 | (failed as u64) << 32);
     if let Some(why) = &stopped {
-        let is_shared = ["auth", "auth_refresh", "clock_skew"].contains(&why.as_str()) || why.contains(' ');
+        let is_shared = match why {
+            Stopped::Class(class) => matches!(class, Class::Auth | Class::AuthRefresh | Class::ClockSkew),
+            Stopped::NoTime | Stopped::Resting | Stopped::Store(_) => true,
+        };
         if !is_shared {
             state.broke(format!("a failure stopped what does not share its cause: {target}, {why}"));
             world.stop();

@@ -20,6 +20,8 @@ RUNS = [
     ("tdmq", "vendor", "on-failure"),
     ("rocketmq", "kills", "on-failure"),
     ("tdmq", "store", "always"),
+    ("tdmq", "days", "on-failure"),
+    ("rocketmq", "days", "always"),
     ("tdmq", "none", "on-failure"),
     ("rocketmq", "none", "always"),
 ]

@@ -116,15 +116,14 @@ async fn raise_the_dead(world: &World) -> Fallible<()> {
     let job = Job::new(config, &context)?;
     let options = Options { dead: true, now: true, rate: Some(1000), ..Options::default() };
     let dead = || objects(&world.site.store(), "dead").len();
-    let mut left = dead();
-    loop {
+    let (mut left, mut vain) = (dead(), 0);
+    // Those that no message can be made of stay.
+    while vain < VAIN {
         drop(job.run(&options, Instant::now() + RUN).await);
         world.harvest();
         let now = dead();
-        // Those that no message can be made of stay.
-        if now >= left {
-            return Ok(());
-        }
+        vain = if now < left { 0 } else { vain + 1 };
         left = now;
     }
+    Ok(())
 }

@@ -64,10 +64,12 @@ pub(super) fn outage(hook: &Hook, vendor: Vendor, rng: &mut Rng) -> Option<Fault
     Some(Fault::new(kind(name, vendor, rng)?).vendor(service(vendor)).topic(hook.topic(vendor)).times(0))
 }
 
-/// The whole vendor fails until it is told not to: nothing answers, or the account has run out.
-pub(super) fn down(vendor: Vendor, rng: &mut Rng) -> Option<Fault> {
+/// The whole vendor fails until it is told not to: the account has run out, or nothing answers; and whether
+/// that holds a delivery up until its deadline.
+pub(super) fn down(vendor: Vendor, rng: &mut Rng) -> Option<(Fault, bool)> {
     let name = rng.pick(&["cut-before", "quota"], |_| 1).copied()?;
-    Some(Fault::new(kind(name, vendor, rng)?).vendor(service(vendor)).times(0))
+    let fault = Fault::new(kind(name, vendor, rng)?).vendor(service(vendor)).times(0);
+    Some((fault, name == "cut-before"))
 }
 
 /// Bodies that are too large, of messages that fail as soon as they refer to them: what waits then is

@@ -61,7 +61,7 @@ pub(super) fn enter(
         };
         match read(message, world, at) {
             Ok(Found { hook, id, body }) => match ledger.find(&hook, &id, &body) {
-                Some(line) => line.stored.push(stored),
+                Some(line) => line.enter(stored),
                 None => ledger.stray(&hook, &id),
             },
             Err(Unread::Claim(_)) if is_under_way(world, at) => {}

@@ -224,7 +224,7 @@ mod tests {
             for spilling in [Spilling::OnFailure, Spilling::Always, Spilling::Never] {
                 let store = if spilling == Spilling::Never { "" } else { &url };
                 let env = Env::of([("SPILL_URL", store)]);
-                let asked = Asked { vendor, spilling, hooks, ..Asked::of(7, "none") };
+                let asked = Asked { hooks, spilling, vendor, ..Asked::of(7, "none") };
                 let text = file(&asked, &folder, &BTreeSet::from([0, MOST - 1]));
                 assert_eq!(text.matches("webhoks").count(), 2);
                 let config = Config::parse("hooks", &text, Reading::new(&env, Samples::Refused));

@@ -84,6 +84,13 @@ pub(super) struct Line {
 }
 
 impl Line {
+    /// Enters a message of it. Most have one, as most have one attempt: room for more would be most of a
+    /// long run's memory.
+    pub(super) fn enter(&mut self, stored: Stored) {
+        self.stored.reserve_exact(1);
+        self.stored.push(stored);
+    }
+
     pub(super) fn is_acknowledged(&self) -> bool {
         self.attempts.iter().any(|a| matches!(a.outcome, Outcome::Queued(_) | Outcome::Kept))
     }
@@ -127,6 +134,7 @@ impl Ledger {
 
     pub(super) fn note(&mut self, line: usize, attempt: Attempt) {
         if let Some(line) = self.lines.get_mut(line) {
+            line.attempts.reserve_exact(1);
             line.attempts.push(attempt);
         }
     }

@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -35,8 +35,8 @@ struct State {
     child: Option<Child>,
     /// Processes so far: tells one from the next.
     started: u64,
-    /// How often it ended without being told to.
-    ended: u32,
+    /// How it ended, each time without being told to.
+    ended: Vec<ExitStatus>,
 }
 
 impl Process {
@@ -107,17 +107,15 @@ impl Process {
     pub(super) fn look_after(&self) -> io::Result<()> {
         let mut state = self.state();
         let Some(child) = state.child.as_mut() else { return Ok(()) };
-        if child.try_wait()?.is_none() {
-            return Ok(());
-        }
-        state.ended += 1;
+        let Some(status) = child.try_wait()? else { return Ok(()) };
+        state.ended.push(status);
         drop(state);
         self.restart()
     }
 
-    /// How often it ended without being told to.
-    pub(super) fn ended(&self) -> u32 {
-        self.state().ended
+    /// How it ended, each time without being told to.
+    pub(super) fn ended(&self) -> Vec<String> {
+        self.state().ended.iter().map(|status| format!("{}: {status}", self.name)).collect()
     }
 
     /// Waits until it takes connections.

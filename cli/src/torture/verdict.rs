@@ -8,6 +8,7 @@ use super::causes::{Cause, causes};
 use super::harvest;
 use super::hooks::Shape;
 use super::ledger::{Key, Ledger, Line, Moment, Outcome};
+use super::processes::Process;
 use super::world::World;
 
 /// Examples of what broke a promise.
@@ -46,8 +47,8 @@ impl Verdict {
         let mut ledger = world.ledger();
         let sendable = harvest::enter_dead(world, &mut ledger);
         let waiting = ["spill", "retry"].map(|part| harvest::objects(&store, part));
-        let ended = world.forwarders.iter().chain(&world.redrivers).map(|process| process.ended() as usize);
-        let ended: usize = ended.sum();
+        let ended: Vec<_> =
+            world.forwarders.iter().chain(&world.redrivers).flat_map(Process::ended).collect();
         let failures = world.troubles().failures.clone();
 
         let mut verdict = Self::count(world, &ledger);
@@ -61,7 +62,7 @@ impl Verdict {
         verdict.promise("broken objects", ledger.corrupt.len(), listed(&ledger.corrupt));
         let given_up: Vec<_> = given_up.iter().map(ToString::to_string).collect();
         verdict.promise("given up", given_up.len(), listed(&given_up));
-        verdict.promise("crashes", ended, Vec::new());
+        verdict.promise("crashes", ended.len(), listed(&ended));
         verdict.promise("failures of the experiment", failures.len(), listed(&failures));
         verdict
     }

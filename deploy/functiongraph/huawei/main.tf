@@ -90,7 +90,7 @@ resource "huaweicloud_identity_agency" "redrive" {
   }
 }
 
-# Where acknowledged deliveries wait: versioned, private, and nothing that waits expires.
+# Where acknowledged deliveries wait: versioned, encrypted, private, and nothing that waits expires.
 
 resource "huaweicloud_obs_bucket" "spill" {
   count      = var.spill ? 1 : 0
@@ -217,8 +217,8 @@ locals {
   host = "${huaweicloud_apig_group.hooks.id}.apig.${var.region}.huaweicloudapis.com"
 }
 
-# The redriver: a custom function, because an http function has no timer. One at a time: two at once lose
-# nothing, but send twice.
+# The redriver: a custom function, because an http function has no timer. One of each shard at a time: two at once
+# lose nothing, but send twice. A run ends before the next of its shard is due.
 
 resource "huaweicloud_fgs_function" "redrive" {
   count         = var.spill ? 1 : 0
@@ -238,7 +238,7 @@ resource "huaweicloud_fgs_function" "redrive" {
   user_data           = jsonencode(local.environment)
   # The hooks' secrets too: one that is not whole has neither its dedupe nor its references to large bodies.
   encrypted_user_data = jsonencode(merge(var.queue_secrets, var.hook_secrets))
-  max_instance_num    = "1"
+  max_instance_num    = tostring(var.redrive_shards)
 
   enable_lts_log  = true
   log_group_id    = huaweicloud_lts_group.logs.id
@@ -247,15 +247,16 @@ resource "huaweicloud_fgs_function" "redrive" {
   log_stream_name = huaweicloud_lts_stream.logs.stream_name
 }
 
+# One for each shard, which the event's user_event names.
 resource "huaweicloud_fgs_function_trigger" "timer" {
-  count        = var.spill ? 1 : 0
+  count        = var.spill ? var.redrive_shards : 0
   function_urn = huaweicloud_fgs_function.redrive[0].urn
   type         = "TIMER"
   status       = "ACTIVE"
   event_data = jsonencode({
-    name          = "every_minute"
+    name          = "every_minute_${count.index}"
     schedule_type = "Rate"
     schedule      = "1m"
-    user_event    = "redrive"
+    user_event    = "${count.index}/${var.redrive_shards}"
   })
 }

@@ -6,6 +6,8 @@ locals {
   package = var.kind == "http" ? "functiongraph-http-${var.function}" : "event-${var.function}"
   bucket  = "${var.name}-spill-${substr(var.project_id, 0, 8)}"
 
+  is_encrypted = var.spill && var.kms_id != ""
+
   # The agency's temporary keys reach a custom function with each event, an http function in each request.
   environment = merge(
     var.function == "rocketmq" ? {
@@ -80,6 +82,14 @@ resource "opentelekomcloud_identity_agency_v3" "forwarder" {
       roles        = [project_role.value.display_name]
     }
   }
+  # Who writes into the bucket uses its key.
+  dynamic "project_role" {
+    for_each = local.is_encrypted ? [1] : []
+    content {
+      project = var.region
+      roles   = var.kms_roles
+    }
+  }
   lifecycle {
     precondition {
       condition     = var.spill || var.function == "rocketmq"
@@ -104,15 +114,30 @@ resource "opentelekomcloud_identity_agency_v3" "redrive" {
     all_projects = true
     roles        = [opentelekomcloud_identity_role_v3.redrive[0].display_name]
   }
+  dynamic "project_role" {
+    for_each = local.is_encrypted ? [1] : []
+    content {
+      project = var.region
+      roles   = var.kms_roles
+    }
+  }
 }
 
-# Where acknowledged deliveries wait: versioned, private, and nothing that waits expires.
+# Where acknowledged deliveries wait: versioned, encrypted, private, and nothing that waits expires.
 
 resource "opentelekomcloud_obs_bucket" "spill" {
   count      = var.spill ? 1 : 0
   bucket     = local.bucket
   acl        = "private"
   versioning = true
+  # OBS of this cloud encrypts by a key that is named, and by no other way.
+  dynamic "server_side_encryption" {
+    for_each = var.kms_id == "" ? [] : [1]
+    content {
+      algorithm  = "kms"
+      kms_key_id = var.kms_id
+    }
+  }
   lifecycle_rule {
     name    = "claims"
     enabled = true
@@ -231,8 +256,8 @@ locals {
   host = "${opentelekomcloud_apigw_group_v2.hooks.id}.apic.${var.region}.otc.t-systems.com"
 }
 
-# The redriver: a custom function, because an http function has no timer. One at a time: two at once lose
-# nothing, but send twice.
+# The redriver: a custom function, because an http function has no timer. One of each shard at a time: two at once
+# lose nothing, but send twice. A run ends before the next of its shard is due.
 
 resource "opentelekomcloud_fgs_function_v2" "redrive" {
   count         = var.spill ? 1 : 0
@@ -252,7 +277,7 @@ resource "opentelekomcloud_fgs_function_v2" "redrive" {
   user_data           = jsonencode(local.environment)
   # The hooks' secrets too: one that is not whole has neither its dedupe nor its references to large bodies.
   encrypted_user_data = jsonencode(merge(var.queue_secrets, var.hook_secrets))
-  max_instance_num    = "1"
+  max_instance_num    = tostring(var.redrive_shards)
 
   log_group_id   = opentelekomcloud_lts_group_v2.logs.id
   log_group_name = opentelekomcloud_lts_group_v2.logs.group_name
@@ -260,15 +285,16 @@ resource "opentelekomcloud_fgs_function_v2" "redrive" {
   log_topic_name = opentelekomcloud_lts_stream_v2.logs.stream_name
 }
 
+# One for each shard, which the event's user_event names.
 resource "opentelekomcloud_fgs_trigger_v2" "timer" {
-  count        = var.spill ? 1 : 0
+  count        = var.spill ? var.redrive_shards : 0
   function_urn = opentelekomcloud_fgs_function_v2.redrive[0].urn
   type         = "TIMER"
   status       = "ACTIVE"
   event_data = jsonencode({
-    name          = "every_minute"
+    name          = "every_minute_${count.index}"
     schedule_type = "Rate"
     schedule      = "1m"
-    user_event    = "redrive"
+    user_event    = "${count.index}/${var.redrive_shards}"
   })
 }

@@ -92,6 +92,28 @@ variable "spill" {
   default     = true
 }
 
+variable "kms_id" {
+  description = "The KMS key that encrypts the bucket: one of the region's own project (eu-de), because OBS takes no other. It has no default, so that nobody leaves the bucket unencrypted unawares: \"\" says so on purpose."
+  type        = string
+  nullable    = false
+}
+
+variable "kms_roles" {
+  description = "Roles by which the agencies may use that key, in the region's own project. Which one is the least that suffices was not tried: docs/otc-huawei-cloud.md."
+  type        = list(string)
+  default     = ["KMS Administrator"]
+}
+
+variable "redrive_shards" {
+  description = "Redrivers side by side, each with a share of what waits and of its queue's pace: 1, 2, 4 or 8."
+  type        = number
+  default     = 1
+  validation {
+    condition     = contains([1, 2, 4, 8], var.redrive_shards)
+    error_message = "1, 2, 4 or 8."
+  }
+}
+
 variable "concurrency" {
   description = "Requests at once in one instance of an http function."
   type        = number

@@ -30,7 +30,7 @@ pub(super) fn check(config: &S3Config, call: &Call<'_>) -> Result<(), Refusal> {
     }
     let time = field("x-amz-date").ok_or_else(|| denied("the request has no x-amz-date"))?;
     let at = PrimitiveDateTime::parse(time, BASIC).map_err(|_| denied("x-amz-date is no time"))?;
-    if scope != format!("{}/{}/s3/aws4_request", &time[..8], config.region) {
+    if scope != format!("{}/{}/s3/aws4_request", time.get(..8).unwrap_or_default(), config.region) {
         let text = format!("the scope is wrong; expecting {}", config.region);
         return Err(Refusal::new(400, "AuthorizationHeaderMalformed", text));
     }
@@ -116,4 +116,114 @@ fn decode(text: &str) -> Option<Vec<u8>> {
 pub(super) fn rfc3339(at: SystemTime) -> String {
     let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
     OffsetDateTime::from(at).format(&format).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use bytes::Bytes;
+    use http::{HeaderValue, Request};
+
+    use super::*;
+    use crate::s3::Shared;
+
+    const MD5: &str = "DMF1ucDxtqgxw5niaXcmYQ==";
+
+    /// What a request is made of before it is signed, and what is changed after.
+    #[derive(Clone, Copy)]
+    struct Made<'m> {
+        secret: &'m str,
+        scope: &'m str,
+        signed: &'m str,
+        change: Change,
+    }
+
+    type Change = fn(&mut HeaderMap, &mut Bytes);
+
+    fn code(made: &Made<'_>) -> Option<&'static str> {
+        let clock: crate::Clock = Arc::new(|| SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000));
+        let config = S3Config { clock, ..S3Config::default() };
+        let shared = Shared { config, state: Mutex::default() };
+        let mut body = Bytes::from_static(b"a");
+        let digest = sha256_hex(&body);
+        let request =
+            Request::put("/hooks/a/b?x=1%2F2").header("host", "localhost").header("content-md5", MD5);
+        let request =
+            request.header("x-amz-content-sha256", &digest).header("x-amz-date", "20231114T221320Z");
+        let (mut head, ()) = request.body(()).unwrap().into_parts();
+        let canonical = sigv4::canonical_request(
+            &head.method,
+            "/hooks/a/b",
+            "x=1%2F2",
+            &head.headers,
+            made.signed,
+            &digest,
+        );
+        let scope = format!("{}/s3/aws4_request", made.scope);
+        let to_sign = sigv4::string_to_sign("20231114T221320Z", &scope, &canonical.unwrap());
+        let signature = sigv4::signature(made.secret, &scope, &to_sign);
+        let value = format!(
+            "AWS4-HMAC-SHA256 Credential={}/{scope},SignedHeaders={},Signature={signature}",
+            shared.config.access_key, made.signed
+        );
+        head.headers.insert("authorization", HeaderValue::from_str(&value).unwrap());
+        (made.change)(&mut head.headers, &mut body);
+        let call = Call { shared: &shared, head: &head, query: Vec::new(), body };
+        check(&shared.config, &call).err().map(|refusal| refusal.code)
+    }
+
+    #[test]
+    fn whatever_is_not_as_it_was_signed_is_refused() {
+        let all = "content-md5;host;x-amz-content-sha256;x-amz-date";
+        let sound = Made {
+            secret: crate::sample::SECRET_ACCESS_KEY,
+            scope: "20231114/eu-central-1",
+            signed: all,
+            change: |_, _| {},
+        };
+        assert_eq!(code(&sound), None);
+        assert_eq!(code(&Made { secret: "another", ..sound }), Some("SignatureDoesNotMatch"));
+        for scope in ["20231114/eu-west-1", "20231113/eu-central-1"] {
+            assert_eq!(code(&Made { scope, ..sound }), Some("AuthorizationHeaderMalformed"), "{scope}");
+        }
+        for signed in ["host;x-amz-content-sha256;x-amz-date", "content-md5;host;x-amz-date"] {
+            assert_eq!(code(&Made { signed, ..sound }), Some("AccessDenied"), "{signed}");
+        }
+        let changes: [(Change, &str); 8] = [
+            (|_, body| *body = Bytes::from_static(b"b"), "XAmzContentSHA256Mismatch"),
+            (
+                |headers, _| drop(headers.insert("content-md5", HeaderValue::from_static("x"))),
+                "SignatureDoesNotMatch",
+            ),
+            (
+                |headers, _| drop(headers.insert("host", HeaderValue::from_static("b"))),
+                "SignatureDoesNotMatch",
+            ),
+            (
+                |headers, _| drop(headers.insert("x-amz-meta-a", HeaderValue::from_static("b"))),
+                "AccessDenied",
+            ),
+            (|headers, _| drop(headers.remove("authorization")), "AccessDenied"),
+            (|headers, _| drop(headers.remove("x-amz-date")), "AccessDenied"),
+            (|headers, _| drop(headers.remove("x-amz-content-sha256")), "InvalidRequest"),
+            (
+                |headers, _| drop(headers.insert("authorization", HeaderValue::from_static("Bearer x"))),
+                "AuthorizationHeaderMalformed",
+            ),
+        ];
+        for (at, (change, want)) in changes.into_iter().enumerate() {
+            assert_eq!(code(&Made { change, ..sound }), Some(want), "{at}");
+        }
+    }
+
+    #[test]
+    fn base64_is_read() {
+        assert_eq!(decode(MD5).unwrap(), Md5::digest(b"a").as_slice());
+        assert_eq!(decode("YWI="), Some(b"ab".to_vec()));
+        assert_eq!(decode("YWJj"), Some(b"abc".to_vec()));
+        for wrong in ["Y", "YW", "Y===", "Y*==", "=YWI"] {
+            assert_eq!(decode(wrong), None, "{wrong}");
+        }
+    }
 }

@@ -3,10 +3,12 @@
 //!
 //! `PUT` (with `If-None-Match: *`), `GET`, `HEAD`, `DELETE` of `/{bucket}/{key}`, and `ListObjects` in its
 //! first version (`prefix`, `marker`, `max-keys`, `delimiter`). Whatever else is asked for is answered
-//! 501, so that nobody relies on what is not there. Signature, time, and both digests of a body are
+//! 501, so that nobody relies on what is not there. Who runs it may also `GET /_/counts` (requests by kind, and
+//! objects by the first segment of their keys) and `POST /_/objects` (one a line: key, tab, content), unsigned: no bucket is called `_`. Signature, time, and both digests of a body are
 //! checked, the signature with other code than the clients sign with.
 
 mod check;
+mod control;
 mod listing;
 
 use std::{
@@ -23,6 +25,7 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use percent_encoding::percent_decode_str;
+use serde::Serialize;
 use tokio::{
     net::{TcpListener, TcpStream},
     task::{JoinHandle, JoinSet},
@@ -52,6 +55,8 @@ pub struct S3Config {
     pub order: ListingOrder,
     /// What each page of a listing takes besides.
     pub page_delay: Duration,
+    /// What any other request takes besides.
+    pub request_delay: Duration,
 }
 
 /// What a store makes of a conditional write.
@@ -77,7 +82,7 @@ pub enum ListingOrder {
 }
 
 /// Requests that were answered, refused ones included.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct S3Calls {
     /// `PUT`.
     pub put: u64,
@@ -132,6 +137,7 @@ impl Default for S3Config {
             conditions: Conditions::Kept,
             order: ListingOrder::Keys,
             page_delay: Duration::ZERO,
+            request_delay: Duration::ZERO,
         }
     }
 }
@@ -208,9 +214,14 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
     let body = body.map_err(|_| io::Error::from(io::ErrorKind::UnexpectedEof))?.to_bytes();
     let call =
         Call { shared: &shared, head: &head, query: query(head.uri.query().unwrap_or_default()), body };
+    if head.uri.path().starts_with(control::PATH) {
+        return Ok(control::handle(&call));
+    }
     let done = check::check(&shared.config, &call).and_then(|()| call.run());
-    if done.as_ref().is_ok_and(|done| done.is_page) && !shared.config.page_delay.is_zero() {
-        tokio::time::sleep(shared.config.page_delay).await;
+    let is_page = done.as_ref().is_ok_and(|done| done.is_page);
+    let delay = if is_page { shared.config.page_delay } else { shared.config.request_delay };
+    if !delay.is_zero() {
+        tokio::time::sleep(delay).await;
     }
     let mut response = done.map_or_else(|refusal| refusal.response(), |done| done.response);
     let date = httpdate::fmt_http_date((shared.config.clock)());

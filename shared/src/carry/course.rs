@@ -175,6 +175,13 @@ pub struct Course {
     then: End,
 }
 
+impl End {
+    /// Whether a sender whose delivery ended so is told that it is accepted.
+    pub const fn is_accepted(self) -> bool {
+        matches!(self, Self::Queued | Self::Repeated | Self::Spilled { .. } | Self::Dead { .. })
+    }
+}
+
 impl Class {
     /// Whether a person corrects it in the configuration of the hook: a message that failed so is made
     /// anew by today's.

@@ -14,13 +14,15 @@
 //! today's hook before it is given up on.
 
 mod course;
+mod facts;
+mod foresee;
 mod pace;
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::config::{Hook, Mode, Oversize};
+use crate::config::Hook;
 use crate::context::Context;
 use crate::delivery::Delivery;
 use crate::message::{Message, Recipe, Unrenderable};
@@ -29,6 +31,8 @@ use crate::sabotage::{Safeguard, is_pulled};
 use crate::spill::{Backoff, Failure, Folder, Kept, Marked, Record, Spill, State};
 use crate::store::StoreError;
 pub use course::{Course, End, Form, Origin, Outcome, Rendered, Sent, Step, Terms};
+pub use facts::{Facts, Kept as KeptFacts, UNRENDERABLE};
+pub(crate) use foresee::Foreseen;
 pub(crate) use pace::Pace;
 
 /// What a stored delivery leaves the store of its time.
@@ -36,9 +40,6 @@ pub(crate) const RESERVE: Duration = Duration::from_secs(2);
 
 /// One send of a stored delivery gets this at most: the others wait for its place.
 const SEND: Duration = Duration::from_secs(15);
-
-/// The class of a delivery that no message can be made of.
-pub(crate) const UNRENDERABLE: &str = "unrenderable";
 
 /// What became of a delivery.
 #[derive(Debug)]
@@ -122,43 +123,26 @@ impl<Q: Queue> Carrier<Q> {
     /// Takes the delivery to a place that keeps it, or leaves it where it is.
     pub(crate) async fn carry(&self, cargo: Cargo<'_>) -> Report {
         let course = Course::new(self.terms(&cargo));
-        let trip = Trip {
-            carrier: self,
-            cargo,
-            made: None,
-            marked: None,
-            receipt: None,
-            error: None,
-            store_error: None,
-            unrenderable: None,
-            kept: None,
-            failure: None,
-            report: Report { fate: Fate::NoMessage, rendered: None, sent: None, next: None },
-        };
-        trip.take(course).await
+        Trip::new(self, cargo).take(course).await
     }
 
     fn terms(&self, cargo: &Cargo<'_>) -> Terms {
-        let keeping = cargo.hook.map(|hook| hook.keeping);
-        let has_store = self.spill.is_some();
-        let (origin, stored, render_first) = match &cargo.load {
-            Load::Sender(_) => {
-                let spill = keeping.map_or(Mode::Never, |keeping| keeping.spill);
-                let spill = if has_store { spill } else { Mode::Never };
-                (Origin::Sender { spill }, None, false)
-            }
-            Load::Stored(stored) => {
-                let origin = if stored.folder == Folder::Dead { Origin::Dead } else { Origin::Spill };
-                let form = stored.record.message.as_ref().map(Message::form);
-                (origin, form, stored.render || stored.is_corrected_in_hooks())
-            }
+        let stored = match &cargo.load {
+            Load::Sender(_) => None,
+            Load::Stored(stored) => Some(KeptFacts {
+                folder: stored.folder,
+                message: stored.record.message.as_ref().map(Message::form),
+                errorclass: &stored.record.error.errorclass,
+                render: stored.render,
+            }),
         };
-        let has_hook = cargo.recipe.is_some();
-        let is_named = cargo.load.delivery().id_from_provider || is_pulled(Safeguard::DedupeByProvidersId);
-        let dedupe = has_store && is_named && keeping.is_some_and(|keeping| keeping.dedupe.is_some());
-        let may_refer =
-            has_store && has_hook && keeping.is_some_and(|keeping| keeping.oversize == Oversize::Reference);
-        Terms { origin, stored, has_hook, render_first, dedupe, may_refer }
+        Terms::of(&Facts {
+            stored,
+            keeping: cargo.hook.map(|hook| hook.keeping),
+            has_recipe: cargo.recipe.is_some(),
+            has_store: self.spill.is_some(),
+            id_from_provider: cargo.load.delivery().id_from_provider,
+        })
     }
 }
 
@@ -168,16 +152,6 @@ impl Load<'_> {
             Self::Sender(delivery) => delivery,
             Self::Stored(stored) => &stored.record.delivery,
         }
-    }
-}
-
-impl Stored<'_> {
-    /// Whether what failed last is corrected in the hooks file; one without a message waits for that.
-    fn is_corrected_in_hooks(&self) -> bool {
-        let class = self.record.error.errorclass.as_str();
-        let corrected = [Class::Config, Class::Permission, Class::Permanent];
-        !is_pulled(Safeguard::RenderAnew)
-            && (class == UNRENDERABLE || corrected.iter().any(|known| known.as_str() == class))
     }
 }
 
@@ -204,7 +178,23 @@ struct Trip<'a, Q> {
     report: Report,
 }
 
-impl<Q: Queue> Trip<'_, Q> {
+impl<'a, Q: Queue> Trip<'a, Q> {
+    fn new(carrier: &'a Carrier<Q>, cargo: Cargo<'a>) -> Self {
+        Self {
+            carrier,
+            cargo,
+            made: None,
+            marked: None,
+            receipt: None,
+            error: None,
+            store_error: None,
+            unrenderable: None,
+            kept: None,
+            failure: None,
+            report: Report { fate: Fate::NoMessage, rendered: None, sent: None, next: None },
+        }
+    }
+
     async fn take(mut self, mut course: Course) -> Report {
         loop {
             let outcome = match course.step() {
@@ -255,6 +245,10 @@ impl<Q: Queue> Trip<'_, Q> {
         let Some(recipe) = &self.cargo.recipe else { return Rendered::Failed };
         let message = match recipe.render(self.cargo.load.delivery()) {
             Ok(message) => message,
+            Err(error @ Unrenderable::TooLarge(_)) => {
+                self.error = Some(SendError { class: Class::TooLarge, ..SendError::ours(error.to_string()) });
+                return Rendered::TooLarge;
+            }
             Err(error) => {
                 self.unrenderable = Some(error);
                 return Rendered::Failed;
@@ -310,9 +304,9 @@ impl<Q: Queue> Trip<'_, Q> {
     async fn send(&mut self, sends_stored: bool) -> Sent {
         let whole = self.stored().and_then(|stored| stored.record.message.as_ref());
         // A stored message that refers was made to refer to where its body is now.
-        let is_ready =
+        let is_as_stored =
             |message: &&Message| message.form() == Form::Whole || is_pulled(Safeguard::ClaimRenewed);
-        let stored = whole.filter(is_ready).filter(|_| sends_stored);
+        let stored = whole.filter(|_| sends_stored).filter(is_as_stored);
         let Some(message) = stored.or(self.made.as_ref()) else {
             return Sent::Failed { class: Class::Config, tried: false };
         };
@@ -368,8 +362,8 @@ impl<Q: Queue> Trip<'_, Q> {
         let failure = self.failure_now().await;
         let Carrier { target, spill, .. } = self.carrier;
         let Some(spill) = spill else { return false };
-        let stored = self.stored().and_then(|stored| stored.record.message.clone());
-        let message = self.made.clone().or(stored);
+        let stored = self.stored().and_then(|stored| stored.record.message.as_ref());
+        let message = self.made.as_ref().or(stored).cloned();
         let record = Record::new(target, self.cargo.load.delivery(), message, failure);
         // What is spilled first leaves time for the queue, which may take it where the store does not.
         let is_first = self.error.is_none() && folder == Folder::Spill;

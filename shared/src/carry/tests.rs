@@ -1,20 +1,7 @@
 //! Every course that there is, to its end.
 
 use super::*;
-
-const CLASSES: [Class; 11] = [
-    Class::TooLarge,
-    Class::Permanent,
-    Class::Config,
-    Class::Auth,
-    Class::Permission,
-    Class::Quota,
-    Class::AuthRefresh,
-    Class::ClockSkew,
-    Class::Throttle,
-    Class::Transient,
-    Class::Ambiguous,
-];
+use crate::config::Mode;
 
 fn all_terms() -> Vec<Terms> {
     let modes = [Mode::OnFailure, Mode::Always, Mode::Never];
@@ -51,7 +38,7 @@ fn outcomes(step: Step) -> Vec<Outcome> {
         .into(),
         Step::Send(_) => {
             let failed = |class| [true, false].map(|tried| Outcome::Sent(Sent::Failed { class, tried }));
-            CLASSES.into_iter().flat_map(failed).chain([Outcome::Sent(Sent::Stored)]).collect()
+            Class::ALL.into_iter().flat_map(failed).chain([Outcome::Sent(Sent::Stored)]).collect()
         }
         _ => vec![Outcome::Done(true), Outcome::Done(false)],
     }
@@ -139,7 +126,7 @@ fn what_is_corrected_in_the_hooks_file_is_made_anew_before_it_is_given_up() {
         dedupe: false,
         may_refer: false,
     };
-    for class in CLASSES {
+    for class in Class::ALL {
         let failed = |tried| Outcome::Sent(Sent::Failed { class, tried });
         for tried in [true, false] {
             let course = Course::new(terms).after(failed(tried));

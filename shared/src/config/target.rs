@@ -34,18 +34,20 @@ const fn key(name: &'static str, variable: &'static str, kind: Kind) -> Key {
     Key { name, variable, kind }
 }
 
-const TDMQ: [Key; 6] = [
+const TDMQ: [Key; 7] = [
     key("region", "TDMQ_REGION", Kind::Plain),
     key("endpoint", "TDMQ_ENDPOINT", Kind::Plain),
     key("send_timeout", "TDMQ_SEND_TIMEOUT", Kind::Plain),
+    key("max_message", "TDMQ_MAX_MESSAGE", Kind::Plain),
     key("secret_id", TENCENT[0].id, Kind::Secret),
     key("secret_key", TENCENT[0].key, Kind::Secret),
     key("token", "TENCENTCLOUD_TOKEN", Kind::Secret),
 ];
 
-const ROCKETMQ: [Key; 11] = [
+const ROCKETMQ: [Key; 12] = [
     key("endpoint", "ROCKETMQ_ENDPOINT", Kind::Plain),
     key("instance", "ROCKETMQ_INSTANCE_ID", Kind::Plain),
+    key("max_message", "ROCKETMQ_MAX_MESSAGE", Kind::Plain),
     key("project", "HUAWEICLOUD_SDK_PROJECT_ID", Kind::Plain),
     key("access_key", HUAWEI[0].id, Kind::Secret),
     key("secret_key", HUAWEI[0].key, Kind::Secret),

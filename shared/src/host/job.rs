@@ -1,10 +1,11 @@
 //! The redriver's host: on Lambda a schedule's events, elsewhere a clock of its own and an HTTP server
 //! for the platform's probes and for a run at any time: `POST /` of what is due, `POST /?now=1` of
-//! everything that waits.
+//! everything that waits, `POST /?shard=3/8` of a share of it.
 
 use std::future::Future;
 use std::time::Duration;
 
+use percent_encoding::percent_decode_str;
 use serde_json::Value;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -14,7 +15,7 @@ use crate::http::{Request, Response};
 use crate::metrics::Metrics;
 use crate::problem::Problem;
 use crate::queue::EnvProblem;
-use crate::redrive;
+use crate::redrive::{self, Shard, ShardError};
 
 /// How often the store is looked at where nobody else schedules it.
 const EVERY: Duration = Duration::from_secs(60);
@@ -34,18 +35,37 @@ pub(super) enum Scope {
     All,
 }
 
+/// What somebody asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Order {
+    pub(super) scope: Scope,
+    /// `None`: the process' own share.
+    pub(super) shard: Option<Shard>,
+}
+
+impl Order {
+    /// Of what is due, as a clock asks.
+    pub(super) const fn due(shard: Option<Shard>) -> Self {
+        Self { scope: Scope::Due, shard }
+    }
+}
+
 /// Work that is done again and again.
 pub(super) trait Job: Clone + Send + Sync + 'static {
     /// Works until `deadline` at most. What was done, for whoever asked; an error if it could not be.
-    fn run(&self, scope: Scope, deadline: Instant) -> impl Future<Output = Result<Value, String>> + Send;
+    fn run(&self, order: Order, deadline: Instant) -> impl Future<Output = Result<Value, String>> + Send;
 
     /// What its runs are counted in.
     fn metrics(&self) -> &Metrics;
 }
 
 impl Job for redrive::Job {
-    async fn run(&self, scope: Scope, deadline: Instant) -> Result<Value, String> {
-        let options = redrive::Options { now: scope == Scope::All, ..redrive::Options::default() };
+    async fn run(&self, order: Order, deadline: Instant) -> Result<Value, String> {
+        let options = redrive::Options {
+            now: order.scope == Scope::All,
+            shard: order.shard.unwrap_or_else(|| self.shard()),
+            ..redrive::Options::default()
+        };
         let report = self.run(&options, deadline).await;
         // A report serialises without fail.
         let value = serde_json::to_value(&report).unwrap_or_default();
@@ -91,11 +111,12 @@ async fn repeat<J: Job>(job: J, every: Duration) {
     loop {
         ticks.tick().await;
         // What went wrong is in the log, and the next run is due soon.
-        let _ = job.run(Scope::Due, Instant::now() + LONGEST).await;
+        let _ = job.run(Order::due(None), Instant::now() + LONGEST).await;
     }
 }
 
-/// `POST /` runs the job once; with `?now=1` for whoever has just mended what was broken.
+/// `POST /` runs the job once; with `now=1` for whoever has just mended what was broken, with `shard=3/8` for
+/// another share than the process' own.
 #[derive(Clone)]
 struct OnDemand<J>(J);
 
@@ -107,12 +128,14 @@ impl<J: Job> Service for OnDemand<J> {
         if request.method != "POST" {
             return Problem::MethodNotAllowed("POST").response(&request.request_id);
         }
-        let scope = match request.raw_query.as_str() {
-            "" => Scope::Due,
-            "now=1" => Scope::All,
-            _ => return Problem::Malformed.response(&request.request_id),
+        let order = match order(&request.raw_query) {
+            Ok(order) => order,
+            Err(error) => {
+                tracing::warn!(request_id = request.request_id, %error, "refused");
+                return Problem::Malformed.response(&request.request_id);
+            }
         };
-        match self.0.run(scope, Instant::now() + LONGEST).await {
+        match self.0.run(order, Instant::now() + LONGEST).await {
             Ok(report) => Response::new(200, "application/json", report.to_string()),
             Err(_) => Problem::Unavailable { retry_after: RETRY_AFTER }.response(&request.request_id),
         }
@@ -132,21 +155,58 @@ impl<J: Job> Service for OnDemand<J> {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::sync::{Arc, Mutex};
+/// Why a query asks for no run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+enum OrderError {
+    /// User action: write what is known.
+    #[error("the query holds something else than now=1 and shard=3/8, or one of them twice: leave it out")]
+    Unknown,
+    /// User action: as the error says.
+    #[error("the query's shard {0}")]
+    Shard(#[from] ShardError),
+}
 
-    use crate::http::Headers;
+/// What a query asks for: `now=1` and `shard=3/8`, each once at most.
+fn order(query: &str) -> Result<Order, OrderError> {
+    let mut order = Order::due(None);
+    for part in query.split('&').filter(|_| !query.is_empty()) {
+        match part.split_once('=') {
+            Some(("now", "1")) if order.scope == Scope::Due => order.scope = Scope::All,
+            Some(("shard", text)) if order.shard.is_none() => {
+                let text = percent_decode_str(text).decode_utf8().map_err(|_| ShardError::Form)?;
+                order.shard = Some(Shard::parse(&text)?);
+            }
+            _ => return Err(OrderError::Unknown),
+        }
+    }
+    Ok(order)
+}
+
+#[cfg(test)]
+pub(super) mod doubles {
+    use std::sync::{Arc, Mutex};
 
     use super::*;
 
     /// Notes what it was asked for.
     #[derive(Clone)]
-    struct Noting(Arc<Mutex<Vec<Scope>>>, Metrics);
+    pub(in crate::host) struct Noting(Arc<Mutex<Vec<Order>>>, Metrics);
+
+    impl Default for Noting {
+        fn default() -> Self {
+            Self(Arc::default(), Metrics::off())
+        }
+    }
+
+    impl Noting {
+        pub(in crate::host) fn orders(&self) -> Vec<Order> {
+            self.0.lock().unwrap().clone()
+        }
+    }
 
     impl Job for Noting {
-        async fn run(&self, scope: Scope, _: Instant) -> Result<Value, String> {
-            self.0.lock().unwrap().push(scope);
+        async fn run(&self, order: Order, _: Instant) -> Result<Value, String> {
+            self.0.lock().unwrap().push(order);
             Ok(Value::Null)
         }
 
@@ -154,10 +214,18 @@ mod tests {
             &self.1
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::http::Headers;
+
+    use super::doubles::Noting;
+    use super::*;
 
     #[tokio::test]
     async fn a_run_on_demand_takes_what_is_due_or_all() {
-        let job = Noting(Arc::default(), Metrics::off());
+        let job = Noting::default();
         let answer = |method: &str, path: &str, raw_query: &str| {
             let request = Request {
                 method: method.into(),
@@ -178,12 +246,33 @@ mod tests {
             ("POST", "/", "now=1", 200),
             ("POST", "/", "now=0", 400),
             ("POST", "/", "dead=1", 400),
+            ("POST", "/", "shard=3/8", 200),
+            ("POST", "/", "now=1&shard=0%2F1", 200),
+            ("POST", "/", "shard=1/2&now=1", 200),
+            ("POST", "/", "shard=", 400),
+            ("POST", "/", "shard=8/8", 400),
+            ("POST", "/", "shard=%ff", 400),
+            ("POST", "/", "shard=0/2&shard=1/2", 400),
+            ("POST", "/", "now=1&now=1", 400),
+            ("POST", "/", "now=1&", 400),
+            ("POST", "/", "&", 400),
             ("GET", "/", "now=1", 405),
             ("POST", "/else", "", 404),
         ] {
             assert_eq!(answer(method, path, query).await, status, "{method} {path}?{query}");
         }
-        assert_eq!(*job.0.lock().unwrap(), [Scope::Due, Scope::All]);
+        let shard = |text| Some(Shard::parse(text).unwrap());
+        assert_eq!(
+            job.orders(),
+            [
+                Order::due(None),
+                Order { scope: Scope::All, shard: None },
+                Order::due(shard("3/8")),
+                Order { scope: Scope::All, shard: shard("0/1") },
+                Order { scope: Scope::All, shard: shard("1/2") },
+            ],
+            "what cannot be read runs nothing, and never all"
+        );
     }
 
     #[test]

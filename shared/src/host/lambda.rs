@@ -11,8 +11,9 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
-use super::job::{Job, Scope};
-use super::trigger::{self, Answer, EventError, Invocation};
+use super::job::Job;
+use super::timer;
+use super::trigger::{self, Answer, Dialect, EventError, Invocation};
 use super::{HostError, Service, call};
 use crate::clock::Timestamp;
 use crate::context::Context;
@@ -44,17 +45,20 @@ pub(super) async fn run<S: Service>(service: S, context: &Context) -> Result<(),
     lambda_runtime::run_concurrent(handler).await.map_err(HostError::Runtime)
 }
 
-/// Runs a job with each event, whatever the event says: a schedule's says nothing.
+/// Runs a job with each event: a schedule's may name a shard.
 pub(super) async fn run_job<J: Job>(job: J, context: &Context) -> Result<(), HostError> {
     check_environment(&context.env)?;
     let context = context.clone();
     let handler = service_fn(move |event: LambdaEvent<Payload>| {
         let (job, context) = (job.clone(), context.clone());
         async move {
-            let deadline = deadline(event.context.deadline, context.clock.now());
+            let (Payload(event), lambda) = event.into_parts();
+            let deadline = deadline(lambda.deadline, context.clock.now());
             let deadline = deadline.unwrap_or_else(|| Instant::now() + DEFAULT_JOB);
-            job.run(Scope::Due, deadline).await.map_err(|error_message| Diagnostic {
-                error_type: "Redrive.Failed".to_owned(),
+            let event = event.as_deref().map(RawValue::get);
+            let done = timer::run(&job, Dialect::Aws, event, deadline).await;
+            done.map_err(|(error_type, error_message)| Diagnostic {
+                error_type: error_type.to_owned(),
                 error_message,
             })
         }

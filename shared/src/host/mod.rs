@@ -16,6 +16,7 @@ mod lambda;
 mod poll;
 mod room;
 pub mod server;
+mod timer;
 pub mod trigger;
 
 use std::future::{Future, poll_fn};

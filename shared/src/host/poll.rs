@@ -25,7 +25,8 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use super::handover::CUSTOM_RUNTIME;
-use super::job::{Job, Scope};
+use super::job::Job;
+use super::timer;
 use super::trigger::{self, Dialect, EventError, Invocation, is_uuid};
 use super::{HostError, Service, call};
 use crate::context::Context;
@@ -138,13 +139,14 @@ pub(super) async fn run<S: Service>(
     .await
 }
 
-/// Runs a job with each event: a timer's says nothing.
+/// Runs a job with each event: a timer's may name a shard.
 pub(super) async fn run_job<J: Job>(job: J, platform: Platform, context: &Context) -> Result<(), HostError> {
+    let dialect = platform.dialect;
     poll(platform, context, |event| {
         let job = job.clone();
         async move {
-            let done = job.run(Scope::Due, event.deadline).await;
-            done.map(|report| report.to_string()).map_err(|error| ("Redrive.Failed", error))
+            let text = std::str::from_utf8(&event.body).ok();
+            timer::run(&job, dialect, text, event.deadline).await.map(|report| report.to_string())
         }
     })
     .await

@@ -77,8 +77,20 @@ impl Attributes {
         self.0.into_iter().map(|(attribute, value)| (Cow::Borrowed(name(attribute)), value)).collect()
     }
 
-    /// The whole event as one JSON object, with the encrypted body as it was received if asked for.
-    pub(super) fn envelope(&self, delivery: &Delivery, original: Option<&[u8]>) -> String {
+    /// The whole event as one JSON object, with the encrypted body as it was received if asked for. Where
+    /// these take more than `most` bytes, how many.
+    pub(super) fn envelope(
+        &self,
+        delivery: &Delivery,
+        original: Option<&[u8]>,
+        most: usize,
+    ) -> Result<String, usize> {
+        let is_elsewhere = self.0.iter().any(|(name, _)| *name == "dataref");
+        let data = Some(Data::of(delivery)).filter(|_| !is_elsewhere);
+        let least = data.as_ref().map_or(0, |data| data.least(delivery)) + original.map_or(0, base64_len);
+        if least > most {
+            return Err(least);
+        }
         let mut out = String::with_capacity(delivery.body.len() + 1024);
         let mut separator = '{';
         let mut member = |out: &mut String, name: &str| {
@@ -97,31 +109,39 @@ impl Attributes {
             member(&mut out, "webhookoriginal");
             base64_string(&mut out, original);
         }
-        let is_elsewhere = self.0.iter().any(|(name, _)| *name == "dataref");
-        match Data::of(delivery) {
-            _ if is_elsewhere => {}
-            Data::Json(text) => {
+        match data {
+            None => {}
+            Some(Data::Json(text)) => {
                 member(&mut out, "data");
                 out.push_str(text);
             }
-            Data::Text(text) => {
+            Some(Data::Text(text)) => {
                 member(&mut out, "data");
                 json::write_string(&mut out, text);
             }
-            Data::Binary => {
+            Some(Data::Binary) => {
                 member(&mut out, "data_base64");
                 base64_string(&mut out, &delivery.body);
             }
         }
         out.push('}');
-        out
+        Ok(out)
     }
+}
+
+const fn base64_len(bytes: &[u8]) -> usize {
+    bytes.len().div_ceil(3) * 4
 }
 
 fn base64_string(out: &mut String, bytes: &[u8]) {
     out.push('"');
     STANDARD.encode_string(bytes, out);
     out.push('"');
+}
+
+/// Bytes that the body takes in the envelope, and the encrypted one.
+pub(super) fn least(delivery: &Delivery, original: Option<&[u8]>) -> usize {
+    Data::of(delivery).least(delivery) + original.map_or(0, base64_len)
 }
 
 /// How a body travels inside the envelope.
@@ -138,6 +158,15 @@ impl<'d> Data<'d> {
             Ok(text) if is_json && json::is_valid(text) => Self::Json(text),
             Ok(text) if !is_json => Self::Text(text),
             _ => Self::Binary,
+        }
+    }
+
+    /// The bytes that it takes in the envelope.
+    fn least(&self, delivery: &Delivery) -> usize {
+        match self {
+            Self::Json(text) => text.len(),
+            Self::Text(text) => json::string_len(text),
+            Self::Binary => base64_len(&delivery.body),
         }
     }
 }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::delivery::Delivery;
 use crate::json;
+use crate::queue::MAX_TEXT;
 pub use template::{Place, Placeholder, RenderError, Template, TemplateError};
 
 /// How the body is carried.
@@ -121,6 +122,9 @@ pub enum Unrenderable {
     /// A body that is carried as it is cannot be an address instead.
     #[error("format = \"raw\" cannot refer to a body elsewhere: use format = \"cloudevents\"")]
     Reference,
+    /// No queue takes a message of this size, so none is made: it would take memory for nothing.
+    #[error("the message would have {0} bytes, and no queue takes more than {MAX_TEXT}")]
+    TooLarge(usize),
     /// Neither queue takes an empty message.
     #[error("format = \"raw\" cannot carry an empty body: use format = \"cloudevents\"")]
     Empty,
@@ -138,6 +142,11 @@ impl Recipe<'_> {
         self.message(delivery, Some(dataref))
     }
 
+    /// Bytes that a message has at least which carries this delivery's body, and the encrypted one.
+    pub(crate) fn least(delivery: &Delivery, has_original: bool) -> usize {
+        envelope::least(delivery, delivery.original.as_deref().filter(|_| has_original))
+    }
+
     fn message(&self, delivery: &Delivery, dataref: Option<&str>) -> Result<Message, Unrenderable> {
         let topic = self.topic.render(delivery, Place::Topic)?;
         if !(self.is_topic)(&topic) {
@@ -150,7 +159,9 @@ impl Recipe<'_> {
                 .map_err(Unrenderable::Attribute)?;
         let original = delivery.original.as_deref().filter(|_| self.keep_original && dataref.is_none());
         let text = match self.format {
-            Format::CloudEvents => attributes.envelope(delivery, original),
+            Format::CloudEvents => {
+                attributes.envelope(delivery, original, MAX_TEXT).map_err(Unrenderable::TooLarge)?
+            }
             Format::Raw if dataref.is_some() => return Err(Unrenderable::Reference),
             Format::Raw => match std::str::from_utf8(&delivery.body) {
                 Ok("") => return Err(Unrenderable::Empty),
@@ -325,6 +336,25 @@ pub(crate) mod tests {
             |text| recipe(&Template::parse(text).unwrap(), Format::Raw).render(&event).map(|m| m.topic);
         assert_eq!(topic("t-{event}"), Ok("t-push".to_owned()));
         assert_eq!(topic("topic-{event}"), Err(Unrenderable::Topic));
+    }
+
+    #[test]
+    fn what_no_queue_takes_is_not_made() {
+        let made = |body: &[u8], kind| render(&delivery(body, Some(kind)), Format::CloudEvents);
+        let fits = vec![1; MAX_TEXT / 6 - 1];
+        let text = made(&fits, "text/plain").unwrap().text;
+        assert!(text.len() > MAX_TEXT, "with the attributes");
+        let all = [b"1".repeat(MAX_TEXT + 1), vec![1; MAX_TEXT / 6 + 1], vec![0xff; MAX_TEXT / 4 * 3 + 1]];
+        for (body, kind) in all.iter().zip(["application/json", "text/plain", "text/plain"]) {
+            let Err(Unrenderable::TooLarge(bytes)) = made(body, kind) else { panic!("{kind}") };
+            assert!((MAX_TEXT + 1..MAX_TEXT + 10).contains(&bytes), "{bytes}");
+            let least = Recipe::least(&delivery(body, Some(kind)), true);
+            assert_eq!(least, bytes);
+        }
+        // Where the body is elsewhere, its size is nobody's trouble.
+        let topic = Template::parse("t").unwrap();
+        let event = delivery(&all[1], Some("text/plain"));
+        assert!(recipe(&topic, Format::CloudEvents).refer(&event, "s3://b/c").is_ok());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::Ended;
 use crate::clock::Clock;
-use crate::redrive::Summary;
+use crate::redrive::{Shard, Summary};
 use crate::telemetry::Outcome;
 
 pub(super) struct Emf {
@@ -71,24 +71,36 @@ impl Emf {
         self.write(document);
     }
 
-    pub(super) fn redriven(&self, target: &str, summary: Option<&Summary>, is_all: bool) {
+    /// `RedriveErrors` has a datum for each run of each shard, so that one that does not run is missed.
+    pub(super) fn redriven(&self, target: &str, summary: Option<&Summary>, covers: Option<Shard>) {
         let mut document = Document::new(&self.namespace);
         document.set("Target", target);
-        let mut metrics = vec![("RedriveErrors", "Count", json!(u8::from(summary.is_none())))];
+        let mut by: Vec<&[&str]> = vec![&["Target"], &[]];
+        if let Some(shard) = covers {
+            document.set("Shard", shard.to_string());
+            by.push(&["Shard"]);
+        }
+        document.metrics(&by, &[("RedriveErrors", "Count", json!(u8::from(summary.is_none())))]);
         if let Some(summary) = summary {
-            metrics.extend([
+            let mut metrics = Vec::from([
                 ("Redriven", "Count", json!(summary.sent)),
                 ("Dead", "Count", json!(summary.dead)),
                 ("RedriveFailed", "Count", json!(summary.failed)),
             ]);
-            if is_all {
-                metrics.extend([
-                    ("SpillDepth", "Count", json!(summary.left())),
-                    ("SpillOldestAgeSeconds", "Seconds", json!(summary.oldest_age_s.unwrap_or(0))),
-                ]);
+            if let Some(shard) = covers {
+                // The oldest of all is the maximum of the shards'; how many there are is their sum, which
+                // no statistic of one metric is: a part of a depth has its own.
+                let age = json!(summary.oldest_age_s.unwrap_or(0));
+                metrics.push(("SpillOldestAgeSeconds", "Seconds", age));
+                let depth = ("SpillDepth", "Count", json!(summary.left()));
+                if shard.is_whole() {
+                    metrics.push(depth);
+                } else {
+                    document.metrics(&[&["Target", "Shard"]], &[depth]);
+                }
             }
+            document.metrics(&[&["Target"], &[]], &metrics);
         }
-        document.metrics(&[&["Target"], &[]], &metrics);
         self.write(document);
     }
 

@@ -22,7 +22,7 @@ use crate::context::Context;
 use crate::host::{InFlight, RUNTIME_API};
 use crate::problem::Problem;
 use crate::queue::EnvProblem;
-use crate::redrive::Summary;
+use crate::redrive::{Shard, Summary};
 use crate::telemetry::Outcome;
 use emf::Emf;
 use registry::Registry;
@@ -101,6 +101,15 @@ impl Metrics {
     /// As the environment wants it: nothing with `METRICS=off`, lines on standard output on Lambda,
     /// counters elsewhere. Anything else in `METRICS` is logged as an error.
     pub fn from_env<'h>(context: &Context, hooks: impl IntoIterator<Item = &'h str>) -> Self {
+        Self::of(context, hooks, Registry::default())
+    }
+
+    /// The same for a redriver, whose process has this shard.
+    pub(crate) fn of_redriver(context: &Context, shard: Shard) -> Self {
+        Self::of(context, [], Registry::of(shard))
+    }
+
+    fn of<'h>(context: &Context, hooks: impl IntoIterator<Item = &'h str>, registry: Registry) -> Self {
         let env = &context.env;
         match env.get(VARIABLE).as_deref() {
             Some("off") => return Self::off(),
@@ -112,7 +121,7 @@ impl Metrics {
             }
         }
         if env.get(RUNTIME_API).is_none() {
-            return Self::counted(hooks);
+            return Self::new(hooks, Sink::Registry(registry));
         }
         let level = env.get("AWS_LAMBDA_LOG_LEVEL").unwrap_or_default();
         let namespace = env.get("METRICS_NAMESPACE").unwrap_or_else(|| NAMESPACE.to_owned());
@@ -149,12 +158,13 @@ impl Metrics {
         self.ended(Ended { hook: None, outcome, class: Some(problem.name()), secret: None, ack: None });
     }
 
-    /// A run of the redriver ended, or could not begin. `is_all`: it looked at all that is spilled.
-    pub(crate) fn redriven(&self, target: &str, summary: Option<&Summary>, is_all: bool) {
+    /// A run of the redriver ended, or could not begin. `covers`: the shard of which it looked at all that
+    /// is spilled; what is left of a part of one says nothing of what is left.
+    pub(crate) fn redriven(&self, target: &str, summary: Option<&Summary>, covers: Option<Shard>) {
         match &self.0.sink {
             Sink::Off => {}
-            Sink::Registry(registry) => registry.redriven(target, summary, is_all),
-            Sink::Emf(emf) => emf.redriven(target, summary, is_all),
+            Sink::Registry(registry) => registry.redriven(target, summary, covers),
+            Sink::Emf(emf) => emf.redriven(target, summary, covers),
         }
     }
 

@@ -35,10 +35,18 @@ pub(super) fn render(hooks: &[String], counts: &Counts, in_flight: InFlight) -> 
     let help = "Spilled deliveries that the redriver tried, by what became of them.";
     text.family("hookmq_redriven_total", "counter", help, counts.redriven.iter().map(by_target));
 
-    let depths = counts.spilled.iter().map(|(target, left)| (vec![("target", target.as_str())], left.depth));
+    let shard = counts.shard.to_string();
+    let of = |target| {
+        let mut labels = vec![("target", target)];
+        // The whole needs no name, and its series keep theirs.
+        if !counts.shard.is_whole() {
+            labels.push(("shard", shard.as_str()));
+        }
+        labels
+    };
+    let depths = counts.spilled.iter().map(|(target, left)| (of(target.as_str()), left.depth));
     text.family("hookmq_spill_depth", "gauge", "Deliveries that the redriver's last run left.", depths);
-    let ages =
-        counts.spilled.iter().map(|(target, left)| (vec![("target", target.as_str())], left.oldest_age_s));
+    let ages = counts.spilled.iter().map(|(target, left)| (of(target.as_str()), left.oldest_age_s));
     let help = "Age of the oldest of them, 0 if there is none.";
     text.family("hookmq_spill_oldest_age_seconds", "gauge", help, ages);
 
@@ -131,7 +139,9 @@ mod tests {
 
     use super::super::{Ended, Metrics};
     use super::*;
-    use crate::redrive::Summary;
+    use crate::context::Context;
+    use crate::env::Env;
+    use crate::redrive::{Shard, Summary};
     use crate::telemetry::Outcome;
 
     fn ended(hook: &str, outcome: Outcome) -> Ended<'_> {
@@ -149,9 +159,9 @@ mod tests {
         metrics.ended(ended("c", Outcome::Refused));
         let summary =
             Summary { found: 9, sent: 4, dead: 1, failed: 2, oldest_age_s: Some(77), ..Summary::default() };
-        metrics.redriven("tdmq", Some(&summary), true);
-        metrics.redriven("rocketmq", None, true);
-        metrics.redriven("tdmq", Some(&Summary { sent: 1, ..Summary::default() }), false);
+        metrics.redriven("tdmq", Some(&summary), Some(Shard::WHOLE));
+        metrics.redriven("rocketmq", None, Some(Shard::WHOLE));
+        metrics.redriven("tdmq", Some(&Summary { sent: 1, ..Summary::default() }), None);
         let text = metrics.text(InFlight { requests: 3, bytes: 4096 }).unwrap();
         let expected = r#"# HELP hookmq_deliveries_total Requests, by how they ended and why.
 # TYPE hookmq_deliveries_total counter
@@ -203,6 +213,35 @@ hookmq_requests_in_flight 3
 hookmq_body_bytes_in_flight 4096
 "#;
         assert_eq!(text, expected);
+    }
+
+    /// Whichever comes first: a process' own shard has the gauge, and no run of another takes it.
+    #[test]
+    fn a_part_never_stands_for_another() {
+        let left = |found| Summary { found, oldest_age_s: Some(60), ..Summary::default() };
+        let shard = |text: &str| Shard::parse(text).unwrap();
+        for (own, labels) in [("0/1", ""), ("3/8", ",shard=\"3/8\""), ("0/8", ",shard=\"0/8\"")] {
+            let metrics = Metrics::of_redriver(
+                &Context { env: Env::of::<&str, &str>([]), ..Context::system() },
+                shard(own),
+            );
+            for (at, covers) in ["4/8", own, "0/1", "3/8", "0/8", "1/2"].into_iter().enumerate() {
+                // The own one's is 2 in the end.
+                let found = if covers == own { 2 } else { 100 + at };
+                metrics.redriven("tdmq", Some(&left(found)), Some(shard(covers)));
+            }
+            metrics.redriven("tdmq", Some(&left(7)), None);
+            let text = metrics.text(InFlight::default()).unwrap();
+            let gauges: Vec<&str> = text.lines().filter(|line| line.starts_with("hookmq_spill_")).collect();
+            assert_eq!(
+                gauges,
+                [
+                    format!("hookmq_spill_depth{{target=\"tdmq\"{labels}}} 2"),
+                    format!("hookmq_spill_oldest_age_seconds{{target=\"tdmq\"{labels}}} 60"),
+                ]
+            );
+            assert!(text.contains("hookmq_redrive_runs_total{target=\"tdmq\",result=\"done\"} 7"), "{text}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::Ended;
-use crate::redrive::Summary;
+use crate::redrive::{Shard, Summary};
 use crate::telemetry::Outcome;
 
 /// Upper bounds of the time to an ack, in milliseconds. Senders' own time-outs are among them: 3 s is
@@ -32,8 +32,10 @@ pub(super) struct Counts {
     pub(super) redriven: BTreeMap<(String, &'static str), u64>,
     /// By target and whether the run could begin.
     pub(super) runs: BTreeMap<(String, &'static str), u64>,
-    /// What the last run left, by target.
+    /// What the last run left of this process' shard, by target.
     pub(super) spilled: BTreeMap<String, Spilled>,
+    /// The process': several processes' gauges are told apart by it, and add up.
+    pub(super) shard: Shard,
 }
 
 /// How long acks took.
@@ -53,6 +55,11 @@ pub(super) struct Spilled {
 }
 
 impl Registry {
+    /// Of a process that has this shard.
+    pub(super) fn of(shard: Shard) -> Self {
+        Self(Mutex::new(Counts { shard, ..Counts::default() }))
+    }
+
     /// Each hook starts with a zero, so that its first delivery is an increase.
     pub(super) fn begin(&self, hooks: usize) {
         let mut counts = self.counts();
@@ -73,7 +80,9 @@ impl Registry {
         }
     }
 
-    pub(super) fn redriven(&self, target: &str, summary: Option<&Summary>, is_all: bool) {
+    /// The gauges are of the process' own shard: somebody may ask for a run of another at any time, and what
+    /// that left is another process' to tell.
+    pub(super) fn redriven(&self, target: &str, summary: Option<&Summary>, covers: Option<Shard>) {
         let mut counts = self.counts();
         let result = if summary.is_some() { "done" } else { "failed" };
         *counts.runs.entry((target.to_owned(), result)).or_default() += 1;
@@ -82,7 +91,7 @@ impl Registry {
         for (result, n) in [("sent", sent), ("repeated", repeated), ("dead", dead), ("failed", failed)] {
             *counts.redriven.entry((target.to_owned(), result)).or_default() += n as u64;
         }
-        if is_all {
+        if covers == Some(counts.shard) {
             let depth = summary.left();
             counts
                 .spilled

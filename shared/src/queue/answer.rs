@@ -75,16 +75,16 @@ impl Answer {
     /// way, and only statuses that mean the same from anybody are believed.
     pub(super) fn foreign(&self) -> Failure {
         let unread = self.is_2xx();
-        let (class, everywhere) = match self.status {
-            200..300 | 408 | 504 => (Class::Ambiguous, false),
-            401 => (Class::Auth, false),
-            402 => (Class::Quota, false),
+        let (class, scope) = match self.status {
+            200..300 | 408 | 504 => (Class::Ambiguous, Scope::Topic),
+            401 => (Class::Auth, Scope::Topic),
+            402 => (Class::Quota, Scope::Topic),
             // The proxy's own log-in.
-            407 => (Class::Config, true),
-            413 => (Class::TooLarge, false),
-            status if is_about_head(status) => (Class::Config, true),
-            429 => (Class::Throttle, false),
-            _ => (Class::Transient, false),
+            407 => (Class::Config, Scope::Api),
+            413 => (Class::TooLarge, Scope::Topic),
+            status if is_about_head(status) => (Class::Config, Scope::Api),
+            429 => (Class::Throttle, Scope::Topic),
+            _ => (Class::Transient, Scope::Topic),
         };
         let detail = match self.coding() {
             Some(coding) => {
@@ -99,7 +99,7 @@ impl Answer {
         Failure {
             maybe_stored: class == Class::Ambiguous || self.status >= 500,
             retry_after: self.retry_after(),
-            everywhere,
+            scope,
             unread,
             ..Failure::new(class, detail)
         }
@@ -128,6 +128,15 @@ pub(super) struct Exchange {
     pub meaning: Result<Accepted, Failure>,
 }
 
+/// How far the cause of a failure reaches, where the next message meets it too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Messages to the same topic; what is not known for certain reaches no further.
+    Topic,
+    /// Messages to any topic.
+    Api,
+}
+
 /// One attempt that did not store the message, as far as we know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
@@ -147,8 +156,8 @@ pub struct Failure {
     pub server_time: Option<Timestamp>,
     /// Whether no connection could be made.
     pub unreachable: bool,
-    /// Whether every message meets the same, whatever its topic.
-    pub everywhere: bool,
+    /// Which messages will meet the same.
+    pub scope: Scope,
     /// Whether it may be a success that we cannot read: an answer came, and what it says is lost.
     pub unread: bool,
 }
@@ -165,7 +174,7 @@ impl Failure {
             maybe_stored: false,
             server_time: None,
             unreachable: false,
-            everywhere: false,
+            scope: Scope::Topic,
             unread: false,
         }
     }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Class;
-use super::answer::Failure;
+use super::answer::{Failure, Scope};
 use super::endpoint::Endpoint;
 
 /// A little over the time for which DMS locks a key.
@@ -161,7 +161,9 @@ impl Breaker {
             // A clock that cannot be corrected fails signatures like a wrong key does.
             Class::Auth | Class::ClockSkew => (key, AUTH_OPEN),
             Class::AuthRefresh => (key, SHORT_OPEN),
-            Class::Config | Class::Permission | Class::Quota if failure.everywhere => (api, SHORT_OPEN),
+            Class::Config | Class::Permission | Class::Quota if failure.scope == Scope::Api => {
+                (api, SHORT_OPEN)
+            }
             Class::Config | Class::Permission | Class::Quota => (topic, SHORT_OPEN),
             _ => return,
         };
@@ -226,7 +228,7 @@ fn count(
 /// person has to look at, and each further attempt would be a further copy.
 pub(super) fn unreadable(failure: &Failure) -> Failure {
     let detail = format!("messages may be stored, but the answers cannot be read: {}", failure.detail);
-    Failure { class: Class::Config, detail, everywhere: true, ..failure.clone() }
+    Failure { class: Class::Config, detail, scope: Scope::Api, ..failure.clone() }
 }
 
 /// A probe that ended, however it ended, makes room for the next one.
@@ -338,7 +340,7 @@ mod tests {
     async fn what_is_the_same_for_all_topics_stops_all_of_them() {
         for class in [Class::Config, Class::Permission, Class::Quota] {
             let breaker = Breaker::default();
-            breaker.failed(&way("t"), &Failure { everywhere: true, ..failure(class) });
+            breaker.failed(&way("t"), &Failure { scope: Scope::Api, ..failure(class) });
             assert!(breaker.admit(&way("other").circuits()).is_err(), "{class:?}");
             // What another send meets meanwhile does not close it.
             let code = Some("InternalError".to_owned());
@@ -362,7 +364,7 @@ mod tests {
         breaker.reached(&endpoint, &cut);
         assert!(breaker.admit(&way("t").circuits()).is_ok());
         let told = breaker.reached(&endpoint, &unread).unwrap();
-        assert_eq!((told.class, told.everywhere, told.maybe_stored), (Class::Config, true, true));
+        assert_eq!((told.class, told.scope, told.maybe_stored), (Class::Config, Scope::Api, true));
         let refused = breaker.admit(&way("other").circuits()).err().unwrap();
         assert_eq!((refused.class, refused.maybe_stored), (Class::Config, false));
         advance(SHORT_OPEN).await;

@@ -15,7 +15,7 @@ use super::breaker::Fingerprint;
 use super::endpoint::Endpoint;
 use super::retry::{Attempt, Courier, Identity, Outgoing};
 use super::transport::TransportError;
-use super::{Class, EnvProblem, Queue, Receipt, SendError, Vendor, rocketmq, tdmq};
+use super::{EnvProblem, Queue, Receipt, SendError, Vendor, rocketmq, tdmq};
 use crate::clock::Timestamp;
 use crate::context::Context;
 use crate::message::Message;
@@ -194,23 +194,6 @@ impl Outgoing for Sending<'_> {
     }
 }
 
-impl Class {
-    /// All of them.
-    pub const ALL: [Self; 11] = [
-        Self::TooLarge,
-        Self::Permanent,
-        Self::Config,
-        Self::Auth,
-        Self::Permission,
-        Self::Quota,
-        Self::AuthRefresh,
-        Self::ClockSkew,
-        Self::Throttle,
-        Self::Transient,
-        Self::Ambiguous,
-    ];
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
@@ -218,6 +201,7 @@ mod tests {
     use super::*;
     use crate::clock::{Clock, Random};
     use crate::env::Env;
+    use crate::queue::Class;
 
     /// Gives its replies in their order, and counts the attempts.
     struct Scripted(Mutex<Vec<What>>);

@@ -14,6 +14,7 @@ pub mod rocketmq;
 mod target;
 pub mod tdmq;
 mod tls;
+pub mod told;
 pub(crate) mod transport;
 
 use std::future::Future;
@@ -26,6 +27,10 @@ use crate::message::Message;
 pub use client::Client;
 pub use target::Target;
 pub use tls::{BoxError, Connector, Stream};
+
+/// No queue takes a larger text, in bytes.
+pub const MAX_TEXT: usize =
+    if tdmq::MAX_TEXT > rocketmq::MAX_TEXT { tdmq::MAX_TEXT } else { rocketmq::MAX_TEXT };
 
 /// A vendor whose queues messages are sent to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -142,6 +147,21 @@ pub enum Class {
 }
 
 impl Class {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::TooLarge,
+        Self::Permanent,
+        Self::Config,
+        Self::Auth,
+        Self::Permission,
+        Self::Quota,
+        Self::AuthRefresh,
+        Self::ClockSkew,
+        Self::Throttle,
+        Self::Transient,
+        Self::Ambiguous,
+    ];
+
     /// As `error_codes.json`, logs and documents spell it.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -211,18 +231,6 @@ pub struct SendError {
 }
 
 impl SendError {
-    /// The failure of a message that only refers to its body: nothing about it can be made smaller, so
-    /// a limit that it passes is one that somebody set too low.
-    #[must_use]
-    pub fn of_reference(self) -> Self {
-        if self.class != Class::TooLarge {
-            return self;
-        }
-        let detail =
-            format!("a message that only refers to its body is refused as too large: {}", self.detail);
-        Self { class: Class::Config, detail, ..self }
-    }
-
     /// A failure of ours, before or beside the sending: nothing reached the queue, and the sender is
     /// asked to come again.
     pub(crate) fn ours(detail: impl Into<String>) -> Self {

@@ -161,6 +161,14 @@ mod tests {
         for end in 0..whole.len() {
             assert_eq!(answer(&whole[..end]).inflated(99).body, whole[..end], "{end}");
         }
+        // Whatever is changed in it, it is one of the two and no panic.
+        for at in 0..whole.len() {
+            for bit in 0..8 {
+                let mut changed = whole.clone();
+                changed[at] ^= 1 << bit;
+                assert!(answer(&changed).inflated(99).body.len() <= 99.max(whole.len()));
+            }
+        }
     }
 
     #[test]

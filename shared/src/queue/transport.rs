@@ -15,7 +15,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
+use http_body::Body as _;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -23,7 +25,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::EnvProblem;
 use super::answer::Answer;
 use super::endpoint::Endpoint;
-use super::tls::Connector;
+use super::tls::{BoxError, Connector};
 use crate::env::Env;
 
 /// DNS, TCP and TLS together.
@@ -36,9 +38,10 @@ const READY_TIMEOUT: Duration = Duration::from_millis(50);
 /// Shorter than the servers' own limits, so that an idle connection is seldom one they gave up.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Idle connections kept to one endpoint. A Lambda sandbox has one request under way and so never
-/// more than one connection; a busy HTTP host keeps a few.
-const MAX_IDLE: usize = 8;
+/// Idle connections kept to one endpoint. A Lambda sandbox has one request under way and so never more than
+/// one connection; a redriver has so many sends at a time, and with fewer would open a connection for every
+/// third of them. None is kept for long.
+const MAX_IDLE: usize = 32;
 
 /// Connections to one endpoint at a time, by default: as many as the HTTP host takes requests.
 const MAX_CONNECTIONS: usize = 256;
@@ -282,7 +285,7 @@ async fn exchange(
         None => Interrupted::Failed(TransportError::Broken(chain(e.error()))),
     })?;
     let (head, body) = response.into_parts();
-    let body = Limited::new(body, limit).collect().await.map_err(|e| {
+    let body = whole(body, limit).await.map_err(|e| {
         Interrupted::Failed(if e.is::<LengthLimitError>() {
             TransportError::TooLong(limit)
         } else if is_malformed(&*e) {
@@ -291,7 +294,20 @@ async fn exchange(
             TransportError::Broken(chain(&*e))
         })
     })?;
-    Ok(Answer { status: head.status.as_u16(), headers: head.headers, body: body.to_bytes() })
+    Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
+}
+
+/// Reads a body as it comes, into memory of its size: a large one is never there twice.
+async fn whole(body: Incoming, limit: usize) -> Result<Bytes, BoxError> {
+    // Memory that nothing is written to is none, whatever length an answer says it has.
+    let length = usize::try_from(body.size_hint().lower()).unwrap_or(limit).min(limit);
+    let (mut body, mut bytes) = (Limited::new(body, limit), Vec::with_capacity(length));
+    while let Some(frame) = body.frame().await {
+        if let Ok(data) = frame?.into_data() {
+            bytes.extend_from_slice(&data);
+        }
+    }
+    Ok(bytes.into())
 }
 
 /// Whether a body came and breaks the rules (its chunks have no length), rather than broke off.

@@ -10,13 +10,14 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::room::Room;
-use super::{Options, RedriveError, Redriver, Summary, list, read};
+use super::{Options, RedriveError, Redriver, Shard, Summary};
+use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::context::Context;
 use crate::metrics::Metrics;
-use crate::queue::{Client, EnvProblem, Target, Vendor};
-use crate::spill::{Folder, Record, Spill};
-use crate::store::{Entry, StoreError};
+use crate::queue::{Client, EnvProblem, Queue as _, Target, Vendor};
+use crate::spill::Spill;
+use crate::store::{Store, StoreError};
 
 /// Redrives everything that the store holds; clones share it.
 #[derive(Clone)]
@@ -28,7 +29,11 @@ struct Inner {
     /// The environment's own targets, and those of the hooks file.
     redrivers: Vec<Redriver<Client>>,
     spill: Spill,
+    /// Memory that the redrivers share.
+    room: Room,
+    clock: Clock,
     metrics: Metrics,
+    shard: Shard,
 }
 
 impl fmt::Debug for Job {
@@ -49,7 +54,7 @@ pub enum TargetReport {
     /// It ran, which does not mean that everything was sent.
     Done(Summary),
     /// It could not begin.
-    Error(String),
+    Error(RedriveError),
 }
 
 impl Report {
@@ -66,7 +71,8 @@ impl Job {
             variable: "SPILL_URL",
             message: "is not set: name the store that the forwarders spill to".to_owned(),
         })?;
-        let metrics = Metrics::from_env(context, []);
+        let shard = Shard::from_env(&context.env)?;
+        let metrics = Metrics::of_redriver(context, shard);
         let (config, room) = (Arc::new(config), Room::default());
         let targets = Vendor::ALL.into_iter().map(Target::from);
         let targets = targets.chain(config.targets.iter().map(|named| named.target.clone()));
@@ -76,25 +82,51 @@ impl Job {
             Redriver::sharing(target, queue, spill, config, context.clone(), room)
         };
         let redrivers = targets.map(redriver).collect();
-        Ok(Self(Arc::new(Inner { running: Mutex::new(()), redrivers, spill, metrics })))
+        let clock = context.clock.clone();
+        Ok(Self(Arc::new(Inner { running: Mutex::new(()), redrivers, spill, room, clock, metrics, shard })))
+    }
+
+    /// Why nothing can be sent to a target, by the targets' names: what is missing in the environment.
+    pub fn problems(&self, options: &Options) -> Vec<(&str, EnvProblem)> {
+        let redrivers = self.0.redrivers.iter().filter(|redriver| options.takes(redriver.target()));
+        let first = |redriver: &Redriver<Client>| redriver.0.carrier.queue.problems().into_iter().next();
+        redrivers.filter_map(|redriver| Some((redriver.target().name(), first(redriver)?))).collect()
+    }
+
+    /// The store that everything lies in.
+    pub fn store(&self) -> &Store {
+        self.0.spill.store()
     }
 
     /// Runs all until everything is sent or `deadline` is near; waits for a run that is under way.
     pub async fn run(&self, options: &Options, deadline: Instant) -> Report {
+        self.run_observed(options, deadline, &|_, _| ()).await
+    }
+
+    /// As [`run`](Self::run), and `observe` is told what has been done for a target whenever that is more.
+    pub async fn run_observed(
+        &self,
+        options: &Options,
+        deadline: Instant,
+        observe: &(dyn Fn(&Target, &Summary) + Sync),
+    ) -> Report {
         let Inner { running, redrivers, metrics, .. } = &*self.0;
         let _running = running.lock().await;
-        let is_all = options.is_all();
+        let covers = options.covers();
         let due = redrivers.iter().filter(|redriver| options.takes(redriver.target()));
         let runs = due.map(|redriver| async move {
-            let done = redriver.run(options, deadline).await;
+            let target = redriver.target();
+            let done = redriver.run_observed(options, deadline, &|summary| observe(target, summary)).await;
             (redriver.target().name().to_owned(), done)
         });
         // Boxed: the whole way to a vendor's answer is a type too deep to lay out within another one.
         let mut done = join_all(runs.map(Box::pin)).await;
-        if is_all {
-            match self.strays(deadline).await {
+        // Their folders are no shard's more than another's: one says so, and not each. Who asks for one by
+        // name is told of it.
+        if covers.is_some_and(Shard::is_first) || options.target.is_some() {
+            match self.strays(options, deadline).await {
                 Ok(strays) => {
-                    done.extend(strays.into_iter().map(|name| (name, Err(RedriveError::NoTarget))));
+                    done.extend(strays.into_iter().map(|(n, hooks)| (n, Err(RedriveError::NoTarget(hooks)))));
                 }
                 // The store's trouble is in the others' reports.
                 Err(error) => {
@@ -103,9 +135,14 @@ impl Job {
             }
         }
         for (target, done) in &done {
-            metrics.redriven(target, done.as_ref().ok(), is_all);
+            metrics.redriven(target, done.as_ref().ok(), covers);
         }
         Report(done.into_iter().map(|(target, done)| (target.clone(), report(&target, done))).collect())
+    }
+
+    /// The share that `REDRIVE_SHARD` gives this process: what a run is of where nothing else is asked for.
+    pub fn shard(&self) -> Shard {
+        self.0.shard
     }
 
     /// What its runs are counted in.
@@ -113,33 +150,51 @@ impl Job {
         &self.0.metrics
     }
 
-    /// Targets that deliveries wait for and nothing names (any more): nobody sends them.
-    async fn strays(&self, deadline: Instant) -> Result<Vec<String>, StoreError> {
+    /// Targets that deliveries are for and nothing names (any more), with the hooks that they are of:
+    /// nobody sends them.
+    pub(super) async fn strays(
+        &self,
+        options: &Options,
+        deadline: Instant,
+    ) -> Result<Vec<(String, Vec<String>)>, StoreError> {
         let Inner { redrivers, spill, .. } = &*self.0;
-        let prefix = format!("{}/", Folder::Spill.as_str());
-        let mut folders = spill.store().folders(&prefix, deadline).await?;
-        folders.retain(|name| redrivers.iter().all(|redriver| redriver.target().name() != name));
-        Ok(folders)
-    }
-
-    /// What is there, oldest first of each target, of those too that nothing names; nothing is changed.
-    pub async fn list(&self, options: &Options, deadline: Instant) -> Result<Vec<Entry>, StoreError> {
-        let mut entries = Vec::new();
-        for redriver in &self.0.redrivers {
-            entries.extend(redriver.list(options, deadline).await?);
+        let folder = options.folder();
+        // What no table names has no vendor either.
+        if options.vendor.is_some() {
+            return Ok(Vec::new());
         }
-        if options.is_all() {
-            for stray in self.strays(deadline).await? {
-                let prefix = options.folder().prefix(&stray, None);
-                entries.extend(list::all(self.0.spill.store(), &prefix, deadline).await?);
+        let prefix = format!("{}/", folder.as_str());
+        let mut names = spill.store().folders(&prefix, options.soon(deadline)).await?;
+        names.retain(|name| {
+            options.target.as_ref().is_none_or(|only| only == name)
+                && redrivers.iter().all(|redriver| redriver.target().name() != name)
+        });
+        let mut strays = Vec::new();
+        for name in names {
+            let prefix = folder.prefix(&name, None);
+            let mut hooks = spill.store().folders(&prefix, options.soon(deadline)).await?;
+            hooks.retain(|hook| options.hook.as_ref().is_none_or(|only| only == hook));
+            if !hooks.is_empty() {
+                strays.push((name, hooks));
             }
         }
-        Ok(entries)
+        Ok(strays)
     }
 
-    /// Reads one of them; `None` if it is gone, or no delivery.
-    pub async fn read(&self, name: &str, deadline: Instant) -> Result<Option<Record>, StoreError> {
-        read(&self.0.spill, name, deadline).await
+    pub(super) fn spill(&self) -> &Spill {
+        &self.0.spill
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+
+    pub(super) fn room(&self) -> &Room {
+        &self.0.room
+    }
+
+    pub(super) fn redrivers(&self) -> &[Redriver<Client>] {
+        &self.0.redrivers
     }
 }
 
@@ -159,14 +214,14 @@ fn report(target: &str, result: Result<Summary, RedriveError>) -> TargetReport {
                 store_errors,
                 left = summary.left(),
                 oldest_age_s = summary.oldest_age_s,
-                stopped = summary.stopped.as_deref(),
+                stopped = summary.stopped.as_ref().map(tracing::field::display),
                 "redrive"
             );
             TargetReport::Done(summary)
         }
         Err(error) => {
             tracing::error!(to = target, %error, "redrive");
-            TargetReport::Error(error.to_string())
+            TargetReport::Error(error)
         }
     }
 }
@@ -176,7 +231,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::clock::{Clock, Random};
+    use crate::clock::Random;
     use crate::config::{Reading, Samples};
     use crate::env::Env;
     use crate::host::InFlight;
@@ -209,9 +264,16 @@ mod tests {
                 assert!(text.lines().any(|line| line == sample), "{sample} in {text}");
             }
         }
-        // Something waits, and there are no credentials to send it with.
+        // Shards' runs that find what belongs to no target: one says so.
         let deadline = Instant::now() + Duration::from_secs(60);
         let store = Spill::from_env(&context).unwrap().unwrap();
+        store.store().put_new("spill/gone/00/11", "x".into(), deadline).await.unwrap();
+        for (shard, is_told) in [("0/1", true), ("0/2", true), ("1/2", false)] {
+            let shard = Shard::parse(shard).unwrap();
+            let report = job.run(&Options { shard, ..Options::default() }, deadline).await;
+            assert_eq!(report.0.contains_key("gone"), is_told, "{shard}");
+        }
+        // Something waits, and there are no credentials to send it with.
         store.store().put_new("spill/tdmq/00/11", "x".into(), deadline).await.unwrap();
         let text = run(&Options::default()).await;
         assert!(text.contains(r#"hookmq_redrive_runs_total{target="tdmq",result="failed"} 1"#), "{text}");

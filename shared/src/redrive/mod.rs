@@ -8,8 +8,10 @@
 
 mod cursor;
 mod job;
+mod lane;
 mod list;
 mod options;
+mod pages;
 mod quarantine;
 mod room;
 mod run;
@@ -26,12 +28,14 @@ use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::context::Context;
 use crate::queue::{Queue, SendError, Target};
-use crate::spill::{Record, Spill, State, is_due};
+use crate::spill::{Folder, Record, Spill, State, is_due};
 use crate::store::{Entry, StoreError};
 pub use job::{Job, Report, TargetReport};
-pub use options::{Options, RedriveError, Summary};
-pub use quarantine::{Reverified, list_quarantined, reverify};
-use room::Room;
+pub use list::probe;
+pub use options::{Options, RedriveError, Stopped, Summary};
+pub use pages::{Found, Known, Pages, Plan, Sight};
+pub use quarantine::{Reverified, list_quarantined, reverify, reverify_observed};
+use room::{Held, Room};
 pub use shard::{Shard, ShardError};
 pub use walk::Waiting;
 
@@ -112,7 +116,7 @@ impl<Q: Queue> Redriver<Q> {
             return Ok(Vec::new());
         }
         let prefix = options.folder().prefix(target.name(), options.hook.as_deref());
-        let mut entries = list::all(self.0.spill.store(), &prefix, deadline).await?;
+        let mut entries = list::all(self.0.spill.store(), &prefix, options, deadline).await?;
         entries.retain(|entry| options.since.is_none_or(|since| entry.modified >= since));
         list::oldest_first(&mut entries);
         Ok(entries)
@@ -123,13 +127,23 @@ impl<Q: Queue> Redriver<Q> {
         read(&self.0.spill, name, deadline).await
     }
 
-    /// The names of the hooks that have something in the folder, of those that the options name.
+    /// The names of the hooks that have something in the folder, of those that the options name; with
+    /// those of which there are states alone, which a redriver has left that was overtaken by another.
     async fn hooks(&self, options: &Options, deadline: Instant) -> Result<Vec<String>, StoreError> {
         if let Some(hook) = &options.hook {
             return Ok(vec![hook.clone()]);
         }
-        let prefix = options.folder().prefix(self.target().name(), None);
-        self.0.spill.store().folders(&prefix, deadline).await
+        let folders = async |folder: Folder| {
+            let prefix = folder.prefix(self.target().name(), None);
+            self.0.spill.store().folders(&prefix, deadline).await
+        };
+        let mut hooks = folders(options.folder()).await?;
+        if options.covers().is_some() {
+            hooks.extend(folders(Folder::Retry).await?);
+            hooks.sort_unstable();
+            hooks.dedup();
+        }
+        Ok(hooks)
     }
 
     /// Carries one delivery of the store.
@@ -139,9 +153,10 @@ impl<Q: Queue> Redriver<Q> {
         states: &[State],
         options: &Options,
         pace: &Pace,
+        held: &mut Held,
         deadline: Instant,
     ) -> Done {
-        let done = self.carry(entry, states, options, pace, deadline).await;
+        let done = self.carry(entry, states, options, pace, held, deadline).await;
         done.unwrap_or_else(|error| {
             tracing::error!(object = entry.name, %error, "redrive");
             Done::Store(error)
@@ -154,9 +169,10 @@ impl<Q: Queue> Redriver<Q> {
         states: &[State],
         options: &Options,
         pace: &Pace,
+        held: &mut Held,
         deadline: Instant,
     ) -> Result<Done, StoreError> {
-        let Inner { carrier, spill, config, context, .. } = &*self.0;
+        let Inner { carrier, spill, context, .. } = &*self.0;
         // Only an object of the first releases says inside when its delivery is tried next.
         if !options.now
             && let Some(State { next: None, .. }) = states.iter().max()
@@ -166,34 +182,21 @@ impl<Q: Queue> Redriver<Q> {
             return Ok(Done::Early(backoff.next));
         }
         let Some(bytes) = spill.store().get(&entry.name, deadline).await? else { return Ok(Done::Gone) };
-        let parsed = Record::parse(&bytes);
+        let parsed = self.record(entry, &bytes, options);
         drop(bytes);
-        let folder = options.folder();
         let record = match parsed {
-            Ok(record)
-                if record.target() == carrier.target
-                    && folder.name(&carrier.target, &record.delivery) == entry.name =>
-            {
-                record
-            }
-            Ok(_) => {
-                tracing::error!(object = entry.name, "the object has another delivery's name");
-                return Ok(Done::Corrupt);
-            }
+            Ok(record) => record,
             Err(error) => {
-                tracing::error!(object = entry.name, %error, "redrive");
+                tracing::error!(object = entry.name, error, "redrive");
                 return Ok(Done::Corrupt);
             }
         };
         if options.id.as_ref().is_some_and(|id| *id != record.delivery.id) {
             return Ok(Done::Passed);
         }
+        held.keep_for(&record);
         let (name, id) = (record.delivery.hook.clone(), record.delivery.id.clone());
-        let hook = config.hook(&name);
-        let recipe = hook.and_then(|hook| hook.recipe(&carrier.target, &config.source_uri));
-        let stored = Stored { folder, name: &entry.name, record, states, render: options.render, pace };
-        let cargo = Cargo { load: Load::Stored(Box::new(stored)), hook, recipe, deadline };
-        let report = carrier.carry(cargo).await;
+        let report = carrier.carry(self.cargo(entry, record, states, options, pace, deadline)).await;
         Ok(match report.fate {
             Fate::Queued(receipt) => {
                 tracing::info!(hook = name, delivery = id, message_id = receipt.message_id, "redriven");
@@ -213,6 +216,35 @@ impl<Q: Queue> Redriver<Q> {
             Fate::NoMessage | Fate::Unrenderable(_) | Fate::Spilled(..) => Done::NoMessage,
             Fate::StoreFailed(error) => Done::Store(error),
         })
+    }
+
+    /// Reads the delivery of that object; what is wrong with it.
+    fn record(&self, entry: &Entry, bytes: &[u8], options: &Options) -> Result<Record, String> {
+        let record = Record::parse(bytes).map_err(|error| error.to_string())?;
+        let target = self.target();
+        if record.target() == *target && options.folder().name(target, &record.delivery) == entry.name {
+            Ok(record)
+        } else {
+            Err("the object has another delivery's name".to_owned())
+        }
+    }
+
+    /// A delivery with today's hook: what is carried, and what a dry run tells of.
+    fn cargo<'a>(
+        &'a self,
+        entry: &'a Entry,
+        record: Record,
+        states: &'a [State],
+        options: &Options,
+        pace: &'a Pace,
+        deadline: Instant,
+    ) -> Cargo<'a> {
+        let Inner { carrier, config, .. } = &*self.0;
+        let hook = config.hook(&record.delivery.hook);
+        let recipe = hook.and_then(|hook| hook.recipe(&carrier.target, &config.source_uri));
+        let (folder, render) = (options.folder(), options.render);
+        let stored = Stored { folder, name: &entry.name, record, states, render, pace };
+        Cargo { load: Load::Stored(Box::new(stored)), hook, recipe, deadline }
     }
 }
 

@@ -1,17 +1,23 @@
 //! What a run takes on, and what it did.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
 
 use serde::Serialize;
+use tokio::time::Instant;
 
 use super::shard::Shard;
 use crate::clock::Timestamp;
-use crate::queue::{EnvProblem, Target, Vendor};
+use crate::queue::{Class, EnvProblem, Target, Vendor};
 use crate::spill::Folder;
 use crate::store::StoreError;
 
 /// Sends at a time of one target, by default.
 const CONCURRENCY: usize = 32;
+
+/// What a call of the store, or the whole of a delivery, gets by default: a store that is this slow is gone.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Different reasons that a summary tells.
 const MAX_REASONS: usize = 20;
@@ -41,6 +47,9 @@ pub struct Options {
     pub rate: Option<u32>,
     /// Only this share of what is there; other redrivers have the others.
     pub shard: Shard,
+    /// What a page of a listing, or the whole of a delivery, gets at most: the store tries again until
+    /// then, and one that does not answer ends the run.
+    pub patience: Duration,
 }
 
 impl Default for Options {
@@ -57,6 +66,7 @@ impl Default for Options {
             concurrency: CONCURRENCY,
             rate: None,
             shard: Shard::WHOLE,
+            patience: PATIENCE,
         }
     }
 }
@@ -83,6 +93,11 @@ impl Options {
             || self.since.is_some()
             || self.dead;
         if is_narrowed { None } else { Some(self.shard) }
+    }
+
+    /// Until when a call of the store may take that begins now.
+    pub(super) fn soon(&self, deadline: Instant) -> Instant {
+        deadline.min(Instant::now() + self.patience)
     }
 
     /// The folder that a run with these takes from.
@@ -128,7 +143,37 @@ pub struct Summary {
     pub reasons: BTreeMap<String, usize>,
     /// Why the run ended before its work did.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub stopped: Option<String>,
+    pub stopped: Option<Stopped>,
+}
+
+/// Why a run ended before its work did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// What all the target's deliveries share is wrong. User action: correct the key, or the clock.
+    Class(Class),
+    /// The run's time was over. Another run goes on.
+    NoTime,
+    /// What is left is left alone for longer than the run lasts.
+    Resting,
+    /// The store does not answer any more. User action: see its error; what is left waits there.
+    Store(StoreError),
+}
+
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Class(class) => f.write_str(class.as_str()),
+            Self::NoTime => f.write_str("no time left"),
+            Self::Resting => f.write_str("what is left rests for longer than this run"),
+            Self::Store(error) => write!(f, "the store has stopped answering: {error}"),
+        }
+    }
+}
+
+impl Serialize for Stopped {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
 }
 
 impl Summary {
@@ -147,15 +192,28 @@ impl Summary {
 }
 
 /// Why a run could not begin.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RedriveError {
     /// User action: set what is missing; until then the deliveries wait.
     #[error("{0}")]
     Environment(#[from] EnvProblem),
     /// User action: put the target back into the hooks file, or move its deliveries by hand.
-    #[error("deliveries wait for this target, and hooks.toml has no sound [targets] table of that name")]
-    NoTarget,
+    #[error(
+        "deliveries of {} wait for this target, and hooks.toml has no sound [targets] table of that name",
+        hooks(.0)
+    )]
+    NoTarget(Vec<String>),
     /// User action: see the store's error; until then the deliveries wait.
     #[error("cannot list the store: {0}")]
     Store(#[from] StoreError),
+}
+
+impl Serialize for RedriveError {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+fn hooks(names: &[String]) -> String {
+    if names.is_empty() { "some hook".to_owned() } else { format!("the hooks {}", names.join(", ")) }
 }

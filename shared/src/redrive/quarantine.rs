@@ -34,7 +34,7 @@ pub async fn list_quarantined(
     deadline: Instant,
 ) -> Result<Vec<Entry>, StoreError> {
     let prefix = Folder::Quarantine.prefix(vendor.as_str(), options.hook.as_deref());
-    let mut entries = list::all(quarantine.store(), &prefix, deadline).await?;
+    let mut entries = list::all(quarantine.store(), &prefix, options, deadline).await?;
     entries.retain(|entry| options.since.is_none_or(|since| entry.modified >= since));
     list::oldest_first(&mut entries);
     Ok(entries)
@@ -47,16 +47,29 @@ pub async fn reverify<Q: Queue>(
     options: &Options,
     deadline: Instant,
 ) -> Result<Reverified, StoreError> {
+    reverify_observed(gateway, quarantine, options, deadline, &|_| ()).await
+}
+
+/// As [`reverify`], and `observe` is told what has been done whenever that is more.
+pub async fn reverify_observed<Q: Queue>(
+    gateway: &Gateway<Q>,
+    quarantine: &Quarantine,
+    options: &Options,
+    deadline: Instant,
+    observe: &(dyn Fn(&Reverified) + Sync),
+) -> Result<Reverified, StoreError> {
     let entries = list_quarantined(gateway.vendor(), quarantine, options, deadline).await?;
     let mut done = Reverified { found: entries.len(), ..Reverified::default() };
     for entry in entries {
-        let Some(refused) = quarantine.open(&entry.name, deadline).await? else {
+        observe(&done);
+        let soon = options.soon(deadline);
+        let Some(refused) = quarantine.open(&entry.name, soon).await? else {
             done.unreadable += 1;
             continue;
         };
-        match gateway.readmit(refused, deadline).await {
+        match gateway.readmit(refused, soon).await {
             Readmission::Accepted => {
-                quarantine.store().delete(&entry.name, deadline).await?;
+                quarantine.store().delete(&entry.name, options.soon(deadline)).await?;
                 done.accepted += 1;
             }
             Readmission::Rejected => done.rejected += 1,

@@ -2,52 +2,105 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Bytes of stored objects that are in hand at a time, of all targets together. One of them takes some
-/// three times its size at most while it is sent: the object, the delivery in it, and the request.
-const BYTES: u32 = 16 << 20;
+use crate::delivery::Delivery;
+use crate::json;
+use crate::message::Recipe;
+use crate::queue::MAX_TEXT;
+use crate::spill::Record;
+
+/// Bytes that the deliveries in hand may take, of all targets together. The shipped function has 128 MB, of
+/// which the process itself, its connections and the pages in hand take some fifteen.
+const BYTES: u64 = 56 << 20;
 
 /// One place: with it a small delivery's own needs are counted, which its size does not tell.
-const PLACE: u32 = 16 << 10;
+const PLACE: u64 = 64 << 10;
+
+/// Places that a small delivery takes.
+const FEW: usize = 16;
+
+/// What a message takes at most while it is sent: its text, the request, and an answer that echoes it.
+const MESSAGE: u64 = 28 << 20;
 
 /// Room that the redrivers of one process share.
 #[derive(Clone, Debug)]
 pub(super) struct Room(Arc<Semaphore>);
 
+/// What a delivery in hand has of it, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Held(OwnedSemaphorePermit);
+
 impl Default for Room {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(places(u64::from(BYTES)) as usize)))
+        Self(Arc::new(Semaphore::new(places(BYTES) as usize)))
     }
 }
 
 impl Room {
-    /// Waits until there is room for an object of this size; one that is larger than all the room has it
-    /// alone.
-    pub(super) async fn take(&self, size: u64) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.0).acquire_many_owned(places(size)).await.ok()
+    /// Waits until there is room for an object of this size, whatever is in it; one that needs more than
+    /// all the room has it alone.
+    pub(super) async fn take(&self, size: u64) -> Option<Held> {
+        // The object and what is read of it. Three quarters of one without a message are body: if that is
+        // control characters, a text has six times as many bytes, and the request and its echo seven.
+        let need = size.saturating_mul(2).saturating_add(size.saturating_mul(16).min(MESSAGE));
+        Arc::clone(&self.0).acquire_many_owned(places(need)).await.ok().map(Held)
     }
 }
 
-fn places(size: u64) -> u32 {
-    let size = u32::try_from(size).unwrap_or(u32::MAX).clamp(1, BYTES);
-    size.div_ceil(PLACE)
+impl Held {
+    /// Gives back what the record does not need: now it is known what is in the object. Little is not worth
+    /// a look.
+    pub(super) fn keep_for(&mut self, record: &Record) {
+        if self.0.num_permits() > FEW {
+            self.keep(footprint(record));
+        }
+    }
+
+    fn keep(&mut self, bytes: usize) {
+        let needed = places(u64::try_from(bytes).unwrap_or(u64::MAX)) as usize;
+        let rest = self.0.num_permits().saturating_sub(needed);
+        drop(self.0.split(rest));
+    }
+}
+
+/// What a record takes until its delivery is sent or put elsewhere.
+fn footprint(record: &Record) -> usize {
+    let Delivery { body, original, .. } = &record.delivery;
+    let text = record.message.as_ref().map_or("", |message| &message.text);
+    // The request and its echo hold the text as a JSON string.
+    let stored = json::string_len(text).saturating_mul(2);
+    // The message may be made anew, with or without what was encrypted; not above what a queue takes. Of
+    // what is escaped already, no more than twice as much is made.
+    let least = [true, false].map(|has_original| Recipe::least(&record.delivery, has_original));
+    let anew = least.into_iter().find(|least| *least <= MAX_TEXT).unwrap_or_default().saturating_mul(5);
+    let own = body.len() + original.as_ref().map_or(0, Bytes::len) + text.len();
+    own.saturating_add(stored.max(anew))
+}
+
+fn places(bytes: u64) -> u32 {
+    // As many as there are at most, which are few.
+    u32::try_from(bytes.clamp(1, BYTES).div_ceil(PLACE)).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::*;
 
     #[tokio::test]
     async fn bytes_count_and_one_always_fits() {
         let room = Room::default();
-        let huge = room.take(u64::MAX).await.unwrap();
-        assert!(futures_util::FutureExt::now_or_never(room.take(1)).is_none());
-        drop(huge);
-        let half = room.take(8 << 20).await;
-        let small: Vec<_> =
-            (0..64).map(|_| futures_util::FutureExt::now_or_never(room.take(128 << 10))).collect();
-        assert!(small.iter().all(Option::is_some) && half.is_some());
-        assert!(futures_util::FutureExt::now_or_never(room.take(1)).is_none());
+        let mut huge = room.take(u64::MAX).await.unwrap();
+        assert!(room.take(1).now_or_never().is_none());
+        huge.keep(8 << 20);
+        let small: Vec<_> = (0..32).map(|_| room.take(64 << 10).now_or_never()).collect();
+        assert!(small.iter().all(Option::is_some), "what is not needed is for others");
+        huge.keep(usize::MAX);
+        assert!(room.take(1 << 20).now_or_never().is_none(), "and does not come back");
+        drop((huge, small));
+        assert!(room.take(u64::MAX).now_or_never().is_some());
     }
 }

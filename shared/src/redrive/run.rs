@@ -1,6 +1,6 @@
 //! A run: from the listings to the last delivery under way.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,91 +9,113 @@ use tokio::task::{Id, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
 use super::cursor::Cursor;
-use super::turns::{Came, Stops, Turn, Turns};
-use super::walk::{Waiting, Walk, due};
-use super::{Done, Inner, Options, RedriveError, Redriver, Summary};
-use crate::carry::{Pace, RESERVE};
+use super::lane::Lane;
+use super::turns::{Came, Turn, Turns};
+use super::walk::{Leaf, Waiting, Walk, due};
+use super::{Done, Inner, Options, RedriveError, Redriver, Stopped, Summary};
+use crate::carry::{End, Pace, RESERVE};
 use crate::clock::Timestamp;
 use crate::env::Lent;
-use crate::queue::{Queue, Vendor};
+use crate::queue::{Queue, SendError, Vendor};
 use crate::store::{MAX_PAGE, StoreError};
 
-/// One delivery gets this at most, the store's calls included, which try again until then.
-const ONE: Duration = Duration::from_secs(30);
+/// Deliveries in a row that the store did not answer for, after which it is taken for gone.
+const SILENCE: u32 = 3;
 
-/// Deliveries on the pages in hand of all hooks together, about.
+/// Deliveries on the pages of all hooks together, about: of each the one in hand and the next.
 const IN_HAND: usize = 2000;
 
 /// The smallest page.
 const MIN_PAGE: usize = 50;
 
-/// First pages that are asked for at a time.
+/// Pages that are asked for at a time.
 const LISTINGS: usize = 8;
 
 /// How often a run writes down where it is.
 const EVERY: Duration = Duration::from_secs(10);
-
-/// A delivery under way.
-struct InHand {
-    hook: usize,
-    modified: Timestamp,
-    name: String,
-}
 
 /// A run under way.
 struct Run<'a, Q> {
     redriver: &'a Redriver<Q>,
     options: &'a Options,
     deadline: Instant,
-    walks: Vec<Walk>,
+    lanes: Vec<Lane>,
     /// Entries a page.
     limit: usize,
     turns: Turns,
     pace: Arc<Pace>,
-    tasks: JoinSet<Done>,
-    /// What each task has in hand.
-    in_hand: HashMap<Id, InHand>,
+    tasks: JoinSet<Ended>,
+    /// Whose the tasks are, for those that end without a word: with a time and a name, a delivery's.
+    owners: HashMap<Id, (usize, Option<(Timestamp, String)>)>,
+    /// Hooks whose next page is to be listed, and how many are being listed.
+    asking: VecDeque<usize>,
+    listing: usize,
     summary: Summary,
     oldest: Option<Timestamp>,
     next: Option<Timestamp>,
     cursor: Cursor,
     written: Instant,
+    /// Deliveries in a row that the store did not answer for.
+    silent: u32,
+    observe: &'a (dyn Fn(&Summary) + Sync),
+}
+
+/// What a task comes back with.
+enum Ended {
+    Delivery(usize, Timestamp, Done),
+    /// With the time that it took.
+    Page(usize, Box<Walk>, Result<Leaf, StoreError>, Duration),
 }
 
 impl<Q: Queue> Redriver<Q> {
     /// Sends what is due until everything is sent or `deadline` is near.
     pub async fn run(&self, options: &Options, deadline: Instant) -> Result<Summary, RedriveError> {
+        self.run_observed(options, deadline, &|_| ()).await
+    }
+
+    /// As [`run`](Self::run), and `observe` is told what has been done whenever that is more.
+    pub async fn run_observed(
+        &self,
+        options: &Options,
+        deadline: Instant,
+        observe: &(dyn Fn(&Summary) + Sync),
+    ) -> Result<Summary, RedriveError> {
         if !options.takes(self.target()) {
             return Ok(Summary::default());
         }
-        let hooks = self.hooks(options, deadline).await?;
+        let hooks = self.hooks(options, options.soon(deadline)).await?;
         let Inner { carrier, spill, .. } = &*self.0;
         let is_all = options.covers().is_some();
         let cursor = if is_all && !hooks.is_empty() {
-            Cursor::read(spill.store(), carrier.target.name(), options.shard, deadline).await
+            let soon = options.soon(deadline);
+            Cursor::read(spill.store(), carrier.target.name(), options.shard, soon).await
         } else {
             Cursor::default()
         };
-        let walk = |hook: &String| {
+        let lane = |hook: &String| {
             let cursor = cursor.hooks.get(hook).map(String::as_str);
-            Walk::new(carrier.target.name(), hook, options, cursor)
+            Lane::new(hook, Walk::new(carrier.target.name(), hook, options, cursor))
         };
-        let walks: Vec<Walk> = hooks.iter().map(walk).collect();
+        let lanes: Vec<Lane> = hooks.iter().map(lane).collect();
         let mut run = Run {
             redriver: self,
             options,
             deadline,
-            limit: (IN_HAND / walks.len().max(1)).clamp(MIN_PAGE, MAX_PAGE),
-            turns: Turns::new(walks.len(), options.concurrency),
+            limit: (IN_HAND / 2 / lanes.len().max(1)).clamp(MIN_PAGE, MAX_PAGE),
+            turns: Turns::new(lanes.len(), options.concurrency),
             pace: Arc::new(Pace::new(options.pace(carrier.target.vendor()))),
-            walks,
+            lanes,
             tasks: JoinSet::new(),
-            in_hand: HashMap::new(),
+            owners: HashMap::new(),
+            asking: VecDeque::new(),
+            listing: 0,
             summary: Summary::default(),
             oldest: None,
             next: None,
             cursor,
             written: Instant::now(),
+            silent: 0,
+            observe,
         };
         run.first_pages().await?;
         // A vendor that is not used needs no credentials.
@@ -103,7 +125,7 @@ impl<Q: Queue> Redriver<Q> {
             return Err(problem.into());
         }
         run.work().await;
-        if is_all {
+        if is_all && !matches!(run.summary.stopped, Some(Stopped::Store(_))) {
             run.write_cursor().await;
         }
         Ok(run.end())
@@ -113,133 +135,194 @@ impl<Q: Queue> Redriver<Q> {
 impl<Q: Queue> Run<'_, Q> {
     /// Each hook's first page, several at a time; a store that cannot be listed ends the run here.
     async fn first_pages(&mut self) -> Result<(), StoreError> {
-        let (limit, deadline) = (self.limit, self.deadline);
+        let (limit, deadline, options) = (self.limit, self.deadline, self.options);
         let store = self.redriver.0.spill.store();
         let mut leaves = Vec::new();
-        for walks in self.walks.chunks_mut(LISTINGS) {
-            leaves.extend(join_all(walks.iter_mut().map(|walk| walk.turn(store, limit, deadline))).await);
+        for lanes in self.lanes.chunks_mut(LISTINGS) {
+            let deadline = options.soon(deadline);
+            let walks = lanes.iter_mut().filter_map(Lane::walk);
+            leaves.extend(join_all(walks.map(|walk| walk.turn(store, limit, deadline))).await);
         }
         for (hook, leaf) in leaves.into_iter().enumerate() {
-            self.take(hook, leaf?);
+            self.take(hook, None, leaf?);
         }
         Ok(())
     }
 
-    /// Goes on with the hook's next page.
-    async fn turn_page(&mut self, hook: usize) {
-        let store = self.redriver.0.spill.store();
-        let Some(walk) = self.walks.get_mut(hook) else { return };
-        match walk.turn(store, self.limit, self.deadline).await {
-            Ok(leaf) => self.take(hook, leaf),
+    /// Has the next pages listed of the hooks that ask for it, some at a time.
+    fn list_ahead(&mut self) {
+        while self.listing < LISTINGS && self.summary.stopped.is_none() {
+            let Some(hook) = self.asking.pop_front() else { return };
+            let Some(mut walk) = self.lanes.get_mut(hook).and_then(Lane::lend) else { continue };
+            let (redriver, limit) = (self.redriver.clone(), self.limit);
+            let deadline = self.options.soon(self.deadline);
+            let task = self.tasks.spawn(Lent::in_hand().to(async move {
+                let begun = Instant::now();
+                let leaf = walk.turn(redriver.0.spill.store(), limit, deadline).await;
+                Ended::Page(hook, Box::new(walk), leaf, begun.elapsed())
+            }));
+            self.owners.insert(task.id(), (hook, None));
+            self.listing += 1;
+        }
+    }
+
+    /// The hook's next page has been listed.
+    fn listed(&mut self, hook: usize, walk: Option<Walk>, leaf: Result<Leaf, StoreError>, took: Duration) {
+        self.listing -= 1;
+        match leaf {
+            Ok(leaf) => self.take(hook, walk, leaf),
+            // Without its walk the hook is asked no more.
             Err(error) => {
-                tracing::error!(hook = walk.hook, %error, "cannot go on listing");
+                let name = self.lanes.get(hook).map_or("", |lane| &lane.hook).to_owned();
+                tracing::error!(hook = name, %error, "cannot go on listing");
                 self.summary.store_errors += 1;
                 self.summary.more = true;
-                self.summary.blame(&walk.hook, &error);
-                self.turns.exhausted(hook);
+                self.summary.blame(&name, &error);
+                // One that was asked at the end of the run's time may have been about to answer.
+                if error.is_silence() && took >= self.options.patience / 2 {
+                    self.stop(Stopped::Store(error));
+                }
             }
         }
     }
 
-    /// Takes a page in hand: what is not due is counted, and left alone.
-    fn take(&mut self, hook: usize, leaf: super::walk::Leaf) {
+    /// Takes a page: what is not due is counted, and left alone.
+    fn take(&mut self, hook: usize, walk: Option<Walk>, leaf: Leaf) {
         let now = self.redriver.0.context.clock.now();
         self.summary.found += leaf.waiting.len();
         let (ready, early) = due(leaf, now, self.options.now || self.options.dead);
         for waiting in early {
             self.wait(waiting.entry.modified, waiting.next());
         }
-        if let Some(walk) = self.walks.get_mut(hook) {
-            walk.ready.extend(ready);
-            if walk.ready.is_empty() && walk.is_over() {
-                self.turns.exhausted(hook);
-            }
+        if let Some(lane) = self.lanes.get_mut(hook) {
+            lane.arrived(walk, ready);
         }
+        self.advance(hook);
+    }
+
+    /// Goes on with the hook's next page if the one in hand is done.
+    fn advance(&mut self, hook: usize) {
+        let Some(lane) = self.lanes.get_mut(hook) else { return };
+        if lane.advance() {
+            self.turns.found(hook);
+        } else {
+            self.turns.exhausted(hook);
+        }
+        if lane.asks() {
+            self.asking.push_back(hook);
+        }
+        (self.observe)(&self.summary);
     }
 
     async fn work(&mut self) {
         loop {
             while let Some(ended) = self.tasks.try_join_next_with_id() {
-                self.note(ended);
+                self.ended(ended);
             }
+            self.list_ahead();
+            self.write_cursor_at_times().await;
             let now = Instant::now();
             let turn = if self.summary.stopped.is_some() { Turn::Nothing } else { self.turns.next(now) };
             let is_late = self.deadline.saturating_duration_since(now) < RESERVE * 2;
             match turn {
-                Turn::Over(class) => self.stop(class.as_str()),
-                Turn::Of(_) | Turn::Rest(_) if is_late => self.stop("no time left"),
+                Turn::Over(class) => self.stop(Stopped::Class(class)),
+                Turn::Of(_) | Turn::Rest(_) if is_late => self.stop(Stopped::NoTime),
                 Turn::Rest(until) if until + RESERVE * 2 > self.deadline && self.tasks.is_empty() => {
-                    self.stop("what is left rests for longer than this run");
+                    self.stop(Stopped::Resting);
                 }
                 Turn::Rest(until) => {
                     // In order, so that equal runs go equally.
                     tokio::select! {
                         biased;
                         () = sleep_until(until) => {}
-                        Some(ended) = self.tasks.join_next_with_id() => self.note(ended),
+                        Some(ended) = self.tasks.join_next_with_id() => self.ended(ended),
                     }
                 }
                 Turn::Of(hook) => self.serve(hook).await,
                 Turn::Nothing => match self.tasks.join_next_with_id().await {
-                    Some(ended) => self.note(ended),
+                    Some(ended) => self.ended(ended),
                     None => return,
                 },
             }
         }
     }
 
-    /// Begins the hook's next delivery, or goes on with its next page.
+    /// Begins the hook's next delivery.
     async fn serve(&mut self, hook: usize) {
-        let Some(walk) = self.walks.get_mut(hook) else { return };
-        let Some(waiting) = walk.ready.pop_front() else {
-            if walk.is_over() {
-                self.turns.exhausted(hook);
-            } else {
-                self.turn_page(hook).await;
-                self.write_cursor_at_times().await;
-            }
-            return;
-        };
+        let waiting = self.lanes.get_mut(hook).and_then(Lane::pop);
+        self.advance(hook);
+        let Some(waiting) = waiting else { return };
         // A store that lists in an order of its own may tell of a delivery twice.
-        if self.in_hand.values().any(|other| other.name == waiting.entry.name) {
+        let is_same = |other: &Option<(Timestamp, String)>| {
+            other.as_ref().is_some_and(|(_, name)| *name == waiting.entry.name)
+        };
+        if self.owners.values().any(|(_, other)| is_same(other)) {
             self.summary.found -= 1;
             return;
         }
-        let Some(room) = self.redriver.0.room.take(waiting.entry.size).await else { return };
+        let Some(mut held) = self.redriver.0.room.take(waiting.entry.size).await else { return };
         self.turns.begun(hook);
         let (redriver, options) = (self.redriver.clone(), self.options.clone());
         let pace = Arc::clone(&self.pace);
-        let deadline = self.deadline.min(Instant::now() + ONE);
+        let deadline = self.options.soon(self.deadline);
         let (modified, name) = (waiting.entry.modified, waiting.entry.name.clone());
         let task = self.tasks.spawn(Lent::in_hand().to(async move {
             let Waiting { entry, states } = waiting;
-            let done = redriver.one(&entry, &states, &options, &pace, deadline).await;
-            drop(room);
-            done
+            let done = redriver.one(&entry, &states, &options, &pace, &mut held, deadline).await;
+            drop(held);
+            Ended::Delivery(hook, modified, done)
         }));
-        self.in_hand.insert(task.id(), InHand { hook, modified, name });
+        self.owners.insert(task.id(), (hook, Some((modified, name))));
     }
 
-    fn stop(&mut self, why: &str) {
-        self.summary.stopped = Some(why.to_owned());
+    /// Nothing more is begun; the first reason is the one that is told.
+    fn stop(&mut self, why: Stopped) {
+        self.summary.stopped.get_or_insert(why);
     }
 
-    fn note(&mut self, ended: Result<(Id, Done), tokio::task::JoinError>) {
-        let (id, done) = match ended {
-            Ok(ended) => ended,
-            // A panic: the delivery is where it was.
-            Err(error) => {
-                (error.id(), Done::Store(StoreError::Other("the work on it was cut off".to_owned())))
+    /// Whether the store is still there, by what came of a delivery.
+    fn listen(&mut self, done: &Done) {
+        match done {
+            Done::Store(error) if error.is_silence() => {
+                self.silent += 1;
+                if self.silent >= SILENCE {
+                    self.stop(Stopped::Store(error.clone()));
+                }
             }
-        };
-        let Some(InHand { hook, modified: at, .. }) = self.in_hand.remove(&id) else { return };
+            _ => self.silent = 0,
+        }
+    }
+
+    fn ended(&mut self, ended: Result<(Id, Ended), tokio::task::JoinError>) {
+        match ended {
+            Ok((id, ended)) => {
+                self.owners.remove(&id);
+                match ended {
+                    Ended::Delivery(hook, at, done) => self.note(hook, at, done),
+                    Ended::Page(hook, walk, leaf, took) => self.listed(hook, Some(*walk), leaf, took),
+                }
+            }
+            // A panic: the delivery is where it was, and the page was not listed.
+            Err(error) => {
+                let cut_off = StoreError::Other("the work on it was cut off".to_owned());
+                match self.owners.remove(&error.id()) {
+                    Some((hook, Some((at, _)))) => self.note(hook, at, Done::Store(cut_off)),
+                    Some((hook, None)) => self.listed(hook, None, Err(cut_off), Duration::ZERO),
+                    None => {}
+                }
+            }
+        }
+    }
+
+    fn note(&mut self, hook: usize, at: Timestamp, done: Done) {
+        self.listen(&done);
         let came = came(&done);
         let class = match &done {
             Done::Failed(error, _) | Done::Held(error) => Some(error.class),
             _ => None,
         };
         self.turns.ended(hook, came, class, Instant::now());
-        let name = self.walks.get(hook).map_or_else(String::new, |walk| walk.hook.clone());
+        let name = self.lanes.get(hook).map_or_else(String::new, |lane| lane.hook.clone());
         match done {
             Done::Sent => self.summary.sent += 1,
             Done::Repeated | Done::Gone => self.summary.repeated += 1,
@@ -270,6 +353,7 @@ impl<Q: Queue> Run<'_, Q> {
                 self.left(at);
             }
         }
+        (self.observe)(&self.summary);
     }
 
     /// A delivery is left that was not tried.
@@ -296,23 +380,23 @@ impl<Q: Queue> Run<'_, Q> {
     /// Writes down where the hooks are. A failure costs the next run its place.
     async fn write_cursor(&mut self) {
         self.written = Instant::now();
-        let place = |walk: &Walk| Some((walk.hook.clone(), walk.cursor()?));
-        let cursor = Cursor { hooks: self.walks.iter().filter_map(place).collect() };
+        let place = |lane: &Lane| Some((lane.hook.clone(), lane.cursor()?));
+        let cursor = Cursor { hooks: self.lanes.iter().filter_map(place).collect() };
         if cursor == self.cursor {
             return;
         }
         let Inner { carrier, spill, .. } = &*self.redriver.0;
-        let target = carrier.target.name();
-        match cursor.write(spill.store(), target, self.options.shard, self.deadline).await {
+        let (target, soon) = (carrier.target.name(), self.options.soon(self.deadline));
+        match cursor.write(spill.store(), target, self.options.shard, soon).await {
             Ok(()) => self.cursor = cursor,
             Err(error) => tracing::warn!(to = target, %error, "cannot write down where the run ended"),
         }
     }
 
     fn end(mut self) -> Summary {
-        for walk in std::mem::take(&mut self.walks) {
-            self.summary.more |= !walk.is_over();
-            for waiting in walk.ready {
+        for lane in std::mem::take(&mut self.lanes) {
+            self.summary.more |= !lane.is_over();
+            for waiting in lane.left() {
                 self.wait(waiting.entry.modified, waiting.next());
             }
         }
@@ -325,10 +409,11 @@ impl<Q: Queue> Run<'_, Q> {
 }
 
 fn came(done: &Done) -> Came {
+    let of = |end, error: &SendError| Came::of(end, Some(error.class), error.retry_after);
     match done {
         Done::Sent | Done::Repeated | Done::Dead => Came::Through,
-        Done::Failed(error, _) => Came::Not { stops: Stops::of(error.class, true), asked: error.retry_after },
-        Done::Held(error) => Came::Not { stops: Stops::of(error.class, false), asked: error.retry_after },
+        Done::Failed(error, _) => of(End::Failed, error),
+        Done::Held(error) => of(End::Held, error),
         Done::Early(_) | Done::NoMessage | Done::Passed | Done::Gone | Done::Corrupt | Done::Store(_) => {
             Came::Nothing
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::carry::End;
 use crate::queue::Class;
 use crate::sabotage::{Safeguard, is_pulled};
 
@@ -64,6 +65,22 @@ pub enum Came {
     },
     /// It says nothing about its hook: it was gone, or is not due.
     Nothing,
+}
+
+impl Came {
+    /// What the end of a course says of its hook; with the class of what failed, and the wait that the
+    /// vendor or the circuit asked for.
+    pub fn of(end: End, class: Option<Class>, asked: Option<Duration>) -> Self {
+        let is_tried = match end {
+            End::Queued | End::Repeated | End::Dead { .. } => return Self::Through,
+            End::Failed => true,
+            End::Held => false,
+            End::Spilled { .. } | End::Refused | End::Unrenderable | End::NoMessage | End::StoreFailed => {
+                return Self::Nothing;
+            }
+        };
+        class.map_or(Self::Nothing, |class| Self::Not { stops: Stops::of(class, is_tried), asked })
+    }
 }
 
 /// What to do now.
@@ -181,10 +198,17 @@ impl Turns {
         }
     }
 
-    /// The hook has nothing more to send in this run.
+    /// The hook has nothing more to send: in this run, or until something is [`found`](Self::found).
     pub fn exhausted(&mut self, hook: usize) {
         if let Some(share) = self.shares.get_mut(hook) {
             share.has_more = false;
+        }
+    }
+
+    /// The hook has something to send again: its next page has come.
+    pub fn found(&mut self, hook: usize) {
+        if let Some(share) = self.shares.get_mut(hook) {
+            share.has_more = true;
         }
     }
 

@@ -5,7 +5,7 @@
 //! in another order, a state that comes too early is remembered, and one that comes too late costs a send
 //! before its time.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use tokio::time::Instant;
 
@@ -54,29 +54,55 @@ enum Round {
     Over,
 }
 
+/// Where a listing goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Next {
+    /// After this digest; at the beginning without one.
+    After(Option<String>),
+    /// By the token of the last page.
+    By(String),
+    /// Nowhere: it has ended.
+    End,
+}
+
+impl Next {
+    fn of(token: Option<String>) -> Self {
+        token.map_or(Self::End, Self::By)
+    }
+
+    /// The token for a listing of what begins with `prefix`.
+    fn token(&self, store: &Store, prefix: &str) -> Option<String> {
+        match self {
+            Self::After(digest) => digest.as_ref().map(|digest| store.after(&format!("{prefix}{digest}"))),
+            Self::By(token) => Some(token.clone()),
+            Self::End => None,
+        }
+    }
+}
+
 /// The way through one hook's deliveries.
 #[derive(Debug)]
 pub(super) struct Walk {
-    pub(super) hook: String,
     prefix: String,
     retry_prefix: String,
     shard: Shard,
     since: Option<Timestamp>,
-    /// Deliveries of the page in hand that are still to be handled, oldest first.
-    pub(super) ready: VecDeque<Waiting>,
-    /// What the page in hand was listed after, and what the next one is.
+    /// The digest that the last page was listed after.
     page: Option<String>,
-    next: Option<String>,
-    /// What the shard's first name comes after.
+    /// Where the listings go on, by the store's own tokens; a round that begins has none yet.
+    next: Next,
+    next_states: Next,
+    /// What the shard's first digest comes after.
     start: Option<String>,
     /// Where the walk began, if not at the beginning: it goes round to there.
     began: Option<String>,
     round: Round,
-    /// The last name of the page before.
+    /// The last digest of the page before.
     last: Option<String>,
     states: BTreeMap<String, Vec<State>>,
-    next_states: Option<String>,
     last_state: Option<String>,
+    /// States that seem to have no delivery.
+    suspects: Vec<State>,
     has_all_states: bool,
     /// Where names have been seen out of order, nothing is concluded from what is missing.
     is_ordered: bool,
@@ -96,19 +122,15 @@ impl Walk {
     pub(super) fn new(target: &str, hook: &str, options: &Options, cursor: Option<&str>) -> Self {
         let folder = options.folder();
         let prefix = folder.prefix(target, Some(hook));
-        let start = before(options.shard).map(|digit| format!("{prefix}{digit}zzz"));
-        let began = cursor.map(|cursor| format!("{prefix}{cursor}"));
+        let start = before(options.shard).map(|digit| format!("{digit}zzz"));
+        let began = cursor.map(str::to_owned);
         let page = began.clone().or_else(|| start.clone());
-        let retry_prefix = Folder::Retry.prefix(target, Some(hook));
-        let next_states = page.as_ref().map(|page| page.replacen(&prefix, &retry_prefix, 1));
         Self {
-            hook: hook.to_owned(),
-            retry_prefix,
+            retry_prefix: Folder::Retry.prefix(target, Some(hook)),
             shard: options.shard,
             since: options.since,
-            ready: VecDeque::new(),
-            next: page.clone(),
-            next_states,
+            next: Next::After(page.clone()),
+            next_states: Next::After(page.clone()),
             last: page.clone(),
             page,
             prefix,
@@ -117,19 +139,17 @@ impl Walk {
             round: Round::First,
             states: BTreeMap::new(),
             last_state: None,
+            suspects: Vec::new(),
             has_all_states: options.dead,
             is_ordered: true,
             has_states: !options.dead,
         }
     }
 
-    /// Where the next run goes on: at the page in hand. `None` if this one has been everywhere.
-    pub(super) fn cursor(&self) -> Option<String> {
-        if self.is_over() && self.ready.is_empty() {
-            return None;
-        }
-        let page = if is_pulled(Safeguard::CursorPassesHandled) { &self.next } else { &self.page };
-        page.as_deref().and_then(|page| page.strip_prefix(&self.prefix)).map(str::to_owned)
+    /// What the last page was listed after: where a run goes on that handles it.
+    pub(super) fn place(&self) -> Option<String> {
+        let page = if is_pulled(Safeguard::CursorPassesHandled) { &self.last } else { &self.page };
+        page.clone()
     }
 
     /// Whether everything has been listed.
@@ -144,10 +164,7 @@ impl Walk {
         limit: usize,
         deadline: Instant,
     ) -> Result<Leaf, StoreError> {
-        let mut leaf = Leaf::default();
-        while leaf.waiting.is_empty() && leaf.orphans.is_empty() && !self.is_over() {
-            leaf = self.page(store, limit, deadline).await?;
-        }
+        let leaf = self.peek(store, limit, deadline).await?;
         for orphan in leaf.orphans.iter().take(MAX_ORPHANS) {
             // Its delivery was sent; a failure leaves it for the next run.
             let _ = store.delete(&orphan.name, deadline).await;
@@ -155,57 +172,78 @@ impl Walk {
         Ok(leaf)
     }
 
+    /// As [`turn`](Self::turn), and nothing in the store is changed.
+    pub(super) async fn peek(
+        &mut self,
+        store: &Store,
+        limit: usize,
+        deadline: Instant,
+    ) -> Result<Leaf, StoreError> {
+        let mut leaf = Leaf::default();
+        while leaf.waiting.is_empty() && leaf.orphans.is_empty() && !self.is_over() {
+            leaf = self.page(store, limit, deadline).await?;
+        }
+        Ok(leaf)
+    }
+
     async fn page(&mut self, store: &Store, limit: usize, deadline: Instant) -> Result<Leaf, StoreError> {
-        let page = store.list(&self.prefix, self.next.as_deref(), limit, deadline).await?;
-        let (last, is_end) = (page.entries.last().map(|entry| entry.name.clone()), page.next.is_none());
-        if let (Some(first), Some(before)) = (page.entries.first(), &self.last) {
-            self.is_ordered &= first.name > *before;
+        let token = self.next.token(store, &self.prefix);
+        let page = store.list(&self.prefix, token.as_deref(), limit, deadline).await?;
+        let digest = |entry: Option<&Entry>| entry?.name.strip_prefix(&self.prefix).map(str::to_owned);
+        let (first, last) = (digest(page.entries.first()), digest(page.entries.last()));
+        let is_end = page.next.is_none();
+        if let (Some(first), Some(before)) = (&first, &self.last) {
+            self.is_ordered &= first > before;
         }
         if self.has_states {
             let until = last.as_deref().filter(|_| !is_end);
             self.read_states(store, until, limit, deadline).await?;
         }
-        self.page = std::mem::replace(&mut self.next, page.next);
+        self.page.clone_from(&self.last);
+        self.next = Next::of(page.next);
         let mut leaf = Leaf::default();
         for entry in page.entries {
             let Some(digest) = entry.name.strip_prefix(&self.prefix) else { continue };
             let states = self.states.remove(digest).unwrap_or_default();
-            let is_wanted = self.shard.takes(digest)
-                && self.since.is_none_or(|since| entry.modified >= since)
-                && !self.was_met(&entry.name);
+            // The second round ends where the first one began.
+            let is_round = self.round == Round::Second
+                && self.is_ordered
+                && self.began.as_deref().is_some_and(|began| digest > began);
+            let is_wanted = !is_round
+                && self.shard.takes(digest)
+                && self.since.is_none_or(|since| entry.modified >= since);
             if is_wanted {
                 leaf.waiting.push(Waiting { entry, states });
             }
         }
         leaf.waiting.sort_by(|a, b| older(&a.entry, &b.entry));
-        leaf.orphans = self.orphans(last.as_deref().filter(|_| !is_end));
+        // The next page tells whether this store lists in the order of names, as the end does.
+        let suspects = self.suspects(last.as_deref().filter(|_| !is_end));
+        let earlier = std::mem::replace(&mut self.suspects, suspects);
+        if self.is_ordered {
+            leaf.orphans = earlier;
+            if is_end {
+                leaf.orphans.append(&mut self.suspects);
+            }
+        }
         self.last = last.or_else(|| self.last.take());
         self.go_on(is_end);
         Ok(leaf)
     }
 
-    /// Whether the first round has come across it: the last page of the second one reaches beyond the name at
-    /// which the walk began.
-    fn was_met(&self, name: &str) -> bool {
-        self.round == Round::Second
-            && self.is_ordered
-            && self.began.as_deref().is_some_and(|began| name > began)
-    }
-
-    /// States that no delivery between the last two pages' ends has: those before were asked for by name
-    /// a page ago, and what was written since may be this run's.
-    fn orphans(&mut self, until: Option<&str>) -> Vec<State> {
-        if !self.is_ordered || self.since.is_some() {
+    /// States that no delivery between the last two pages' ends has: of those before, the deliveries were
+    /// in hand, and what was written since may be this run's.
+    fn suspects(&mut self, until: Option<&str>) -> Vec<State> {
+        if !self.is_ordered {
             return Vec::new();
         }
-        let digest = |name: &str| name.strip_prefix(&self.prefix).map(str::to_owned);
-        let (after, until) = (self.last.as_deref().and_then(digest), until.and_then(digest));
-        let is_behind = |name: &str| until.as_deref().is_none_or(|until| name <= until);
+        let after = self.last.as_deref();
+        let is_behind = |name: &str| until.is_none_or(|until| name <= until);
         let passed: Vec<String> = self.states.keys().filter(|name| is_behind(name)).cloned().collect();
         let mut orphans = Vec::new();
         for name in passed {
             let states = self.states.remove(&name).unwrap_or_default();
-            if after.as_deref().is_none_or(|after| name.as_str() > after) && self.shard.takes(&name) {
+            if after.is_none_or(|after| name.as_str() > after) && self.shard.takes(&name) {
                 orphans.extend(states);
             }
         }
@@ -220,31 +258,30 @@ impl Walk {
         limit: usize,
         deadline: Instant,
     ) -> Result<(), StoreError> {
-        let until = until.and_then(|name| name.strip_prefix(&self.prefix)).map(str::to_owned);
-        let is_enough = |last: &Option<String>| match (&until, last) {
-            (Some(until), Some(last)) => last > until,
+        let is_enough = |last: &Option<String>| match (until, last) {
+            (Some(until), Some(last)) => last.as_str() > until,
             _ => false,
         };
         while !self.has_all_states && !is_enough(&self.last_state) && self.states.len() < MAX_STATES {
-            let page = store.list(&self.retry_prefix, self.next_states.as_deref(), limit, deadline).await?;
+            let token = self.next_states.token(store, &self.retry_prefix);
+            let page = store.list(&self.retry_prefix, token.as_deref(), limit, deadline).await?;
             for entry in page.entries {
                 let Some(rest) = entry.name.strip_prefix(&self.retry_prefix) else { continue };
                 let digest = rest.split('.').next().unwrap_or(rest).to_owned();
                 self.last_state = Some(digest.clone());
                 self.states.entry(digest).or_default().push(State::read(&entry.name));
             }
-            self.next_states = page.next;
-            self.has_all_states = self.next_states.is_none();
+            self.next_states = Next::of(page.next);
+            self.has_all_states = self.next_states == Next::End;
         }
         Ok(())
     }
 
     /// Round once more to where the walk began, or over.
     fn go_on(&mut self, is_end: bool) {
-        let digest = |name: &str| name.strip_prefix(&self.prefix).map(str::to_owned);
-        let passed = self.last.as_deref().and_then(digest);
         let is_past_shard = self.is_ordered
-            && passed
+            && self
+                .last
                 .as_deref()
                 .zip(self.shard.range().1)
                 .is_some_and(|(last, end)| last >= end.to_string().as_str());
@@ -255,9 +292,9 @@ impl Walk {
             let goes_round = self.began.is_some() && self.round == Round::First;
             if goes_round && !is_pulled(Safeguard::CursorPassesHandled) {
                 self.round = Round::Second;
-                (self.next, self.last) = (self.start.clone(), self.start.clone());
-                self.next_states =
-                    self.start.as_ref().map(|start| start.replacen(&self.prefix, &self.retry_prefix, 1));
+                self.next = Next::After(self.start.clone());
+                self.next_states = Next::After(self.start.clone());
+                self.last = self.start.clone();
                 self.last_state = None;
                 self.has_all_states = !self.has_states;
                 self.states.clear();
@@ -282,35 +319,5 @@ pub(super) fn due(leaf: Leaf, now: Timestamp, everything: bool) -> (Vec<Waiting>
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::clock::Clock;
-    use crate::store::memory::MemoryStore;
-
-    /// A run that goes round comes to the page on which it began from the other side: what it has handled
-    /// there, or has in hand, is no more its business.
-    #[tokio::test(start_paused = true)]
-    async fn a_walk_that_goes_round_meets_each_delivery_once() {
-        let memory = MemoryStore::new(Clock::fixed(Timestamp::from_unix(1_760_000_000)));
-        let name = |number: usize| format!("{number:02x}{}", "0".repeat(62));
-        for number in 0..40 {
-            memory.insert(&format!("spill/tdmq/h/{}", name(number)), "x".into());
-        }
-        let store = Store::new(memory);
-        let deadline = Instant::now() + Duration::from_secs(60);
-        for (began, limit) in [(5, 4), (17, 8), (38, 16), (39, 1000), (0, 3)] {
-            let mut walk = Walk::new("tdmq", "h", &Options::default(), Some(&name(began)));
-            let mut met: Vec<String> = Vec::new();
-            while !walk.is_over() {
-                let leaf = walk.turn(&store, limit, deadline).await.unwrap();
-                met.extend(leaf.waiting.into_iter().map(|waiting| waiting.entry.name));
-            }
-            met.sort_unstable();
-            let all = met.len();
-            met.dedup();
-            assert_eq!((all, met.len()), (40, 40), "from {began} on, {limit} a page");
-        }
-    }
-}
+#[path = "walk_tests.rs"]
+mod tests;

@@ -36,12 +36,16 @@ impl Backoff {
         random: &Random,
     ) -> Self {
         let runs = earlier.map_or(0, |earlier| earlier.runs).saturating_add(1);
-        let wait = BASE.saturating_mul(1 << (runs - 1).min(16)).min(MOST);
+        let wait = i64::try_from(Self::wait(runs, asked, random).as_millis()).unwrap_or(i64::MAX);
+        Self { runs, next: error.errorlasttime.shifted(wait), error }
+    }
+
+    /// The wait after so many runs that failed (one at least); `asked` is what the vendor asked for.
+    pub fn wait(runs: u32, asked: Option<Duration>, random: &Random) -> Duration {
+        let wait = BASE.saturating_mul(1 << runs.saturating_sub(1).min(16)).min(MOST);
         // Spread, so that what failed together does not come back together.
         let wait = (wait / 2 + random.up_to(wait / 2)).max(asked.unwrap_or_default());
-        let wait = if is_pulled(Safeguard::WaitIsClamped) { wait } else { wait.min(MOST) };
-        let wait = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
-        Self { runs, next: error.errorlasttime.shifted(wait), error }
+        if is_pulled(Safeguard::WaitIsClamped) { wait } else { wait.min(MOST) }
     }
 
     /// Reads an object's content; `None` if it is none.

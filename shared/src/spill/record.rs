@@ -187,36 +187,62 @@ pub(crate) mod rfc3339 {
 
 /// Bytes as base64.
 pub(crate) mod base64_bytes {
-    use base64::prelude::{BASE64_STANDARD as STANDARD, Engine as _};
-    use serde::de::Error as _;
+    use std::fmt;
 
-    use super::{Bytes, Deserialize as _, Deserializer, Serializer};
+    use base64::display::Base64Display;
+    use base64::prelude::{BASE64_STANDARD as STANDARD, Engine as _};
+    use serde::de::{Error, Visitor};
+
+    use super::{Bytes, Deserialize, Deserializer, Serializer};
 
     pub(crate) fn serialize<S: Serializer>(bytes: &Bytes, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(&STANDARD.encode(bytes))
+        to.collect_str(&Base64Display::new(bytes, &STANDARD))
     }
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Bytes, D::Error> {
-        let text = String::deserialize(from)?;
-        STANDARD.decode(text).map(Bytes::from).map_err(|_| D::Error::custom("no base64"))
+        Decoded::deserialize(from).map(|Decoded(bytes)| bytes)
+    }
+
+    /// Bytes that were written as base64. They are decoded where the text stands: a body can be large, and
+    /// a redriver has little memory.
+    pub(super) struct Decoded(pub(super) Bytes);
+
+    impl<'de> Deserialize<'de> for Decoded {
+        fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+            struct Text;
+
+            impl Visitor<'_> for Text {
+                type Value = Decoded;
+
+                fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    f.write_str("base64")
+                }
+
+                fn visit_str<E: Error>(self, text: &str) -> Result<Decoded, E> {
+                    let bytes = STANDARD.decode(text).map_err(|_| E::custom("no base64"))?;
+                    Ok(Decoded(bytes.into()))
+                }
+            }
+
+            from.deserialize_str(Text)
+        }
     }
 }
 
 mod base64_optional {
-    use base64::prelude::{BASE64_STANDARD as STANDARD, Engine as _};
-    use serde::de::Error as _;
-
-    use super::{Bytes, Deserialize as _, Deserializer, Serialize as _, Serializer};
+    use super::base64_bytes::{self, Decoded};
+    use super::{Bytes, Deserialize as _, Deserializer, Serializer};
 
     #[expect(clippy::ref_option, reason = "the signature that serde asks for")]
     pub(super) fn serialize<S: Serializer>(bytes: &Option<Bytes>, to: S) -> Result<S::Ok, S::Error> {
-        bytes.as_ref().map(|bytes| STANDARD.encode(bytes)).serialize(to)
+        match bytes {
+            Some(bytes) => base64_bytes::serialize(bytes, to),
+            None => to.serialize_none(),
+        }
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Bytes>, D::Error> {
-        let text = Option::<String>::deserialize(from)?;
-        let decode = |text| STANDARD.decode(text).map(Bytes::from).map_err(|_| D::Error::custom("no base64"));
-        text.map(decode).transpose()
+        Ok(Option::<Decoded>::deserialize(from)?.map(|Decoded(bytes)| bytes))
     }
 }
 

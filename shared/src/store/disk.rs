@@ -1,54 +1,196 @@
-//! What the file store needs of the operating system beyond the standard library's common ground.
+//! What the folder store needs of a file system: [`Real`] is the operating system's. A test's keeps what
+//! is durable apart from what is not, and cuts the power.
 
-use std::fs::{DirBuilder, File, Metadata, OpenOptions};
-use std::io::{self, ErrorKind};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::path::Path;
+
+use crate::clock::Timestamp;
 
 /// What tells one file or folder from another that has its name later.
 pub(super) type Identity = (u64, u64);
 
-/// Creates a file that is not there, readable by its owner alone.
-pub(super) fn new_file(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
+/// What has a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    File,
+    Folder,
+    /// A link, a pipe, a device.
+    Other,
 }
 
-/// Creates a folder, open to its owner alone, unless something of that name is there.
-pub(super) fn new_folder(path: &Path) -> io::Result<()> {
-    #[cfg_attr(not(unix), expect(unused_mut, reason = "modes are Unix's"))]
-    let mut builder = DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    match builder.create(path) {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-        other => other,
+/// What is told of a file or a folder.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Found {
+    pub(super) kind: Kind,
+    pub(super) size: u64,
+    pub(super) modified: Option<Timestamp>,
+    pub(super) identity: Identity,
+}
+
+/// The operations that the store is made of, each one a place where a crash can come between.
+pub(super) trait Disk: Send + Sync + 'static {
+    /// An open file.
+    type File;
+
+    /// Creates a file that is not there, readable by its owner alone.
+    fn create(&self, path: &Path) -> io::Result<Self::File>;
+
+    fn write(&self, file: &mut Self::File, bytes: &[u8]) -> io::Result<()>;
+
+    /// Makes a file's bytes durable; its name is another matter.
+    fn sync(&self, file: &mut Self::File) -> io::Result<()>;
+
+    /// Gives a file another name, which must be free.
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Gives a file another name instead of the one it has, taken or not.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// Creates a folder, open to its owner alone, unless something of that name is there.
+    fn make_folder(&self, path: &Path) -> io::Result<()>;
+
+    /// Makes the names in a folder durable. A file system that cannot says so and is believed to need
+    /// none (network file systems and FUSE, whose server does it on its own).
+    fn sync_folder(&self, path: &Path) -> io::Result<()>;
+
+    /// Shows what is in a folder to `each`, in any order, until that has seen enough and says `false`.
+    /// Names that are no text are left out.
+    fn read_folder(&self, path: &Path, each: &mut dyn FnMut(&str, Kind) -> bool) -> io::Result<()>;
+
+    /// What has this name; of a link, the link.
+    fn look(&self, path: &Path) -> io::Result<Found>;
+
+    /// What has this name; of a link, what it leads to.
+    fn follow(&self, path: &Path) -> io::Result<Found>;
+
+    /// The first bytes of a file.
+    fn read(&self, path: &Path, limit: usize) -> io::Result<Vec<u8>>;
+}
+
+/// The file system of the operating system.
+pub(super) struct Real {
+    /// The hard link, which a test takes away.
+    pub(super) link: fn(&Path, &Path) -> io::Result<()>,
+}
+
+impl Default for Real {
+    fn default() -> Self {
+        Self { link: |from, to| fs::hard_link(from, to) }
     }
 }
 
-/// Makes the names in a folder durable. A file system that cannot says so and is believed to need
-/// none (network file systems and FUSE, whose server does it on its own).
-pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
-    if cfg!(not(unix)) {
-        return Ok(()); // A folder cannot be opened as a file there.
+impl Disk for Real {
+    type File = File;
+
+    fn create(&self, path: &Path) -> io::Result<File> {
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        options.open(path)
     }
-    match File::open(path)?.sync_all() {
-        Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => Ok(()),
-        other => other,
+
+    fn write(&self, file: &mut File, bytes: &[u8]) -> io::Result<()> {
+        file.write_all(bytes)
+    }
+
+    fn sync(&self, file: &mut File) -> io::Result<()> {
+        file.sync_all()
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        (self.link)(from, to)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn make_folder(&self, path: &Path) -> io::Result<()> {
+        #[cfg_attr(not(unix), expect(unused_mut, reason = "modes are Unix's"))]
+        let mut builder = DirBuilder::new();
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        match builder.create(path) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+            other => other,
+        }
+    }
+
+    fn sync_folder(&self, path: &Path) -> io::Result<()> {
+        if cfg!(not(unix)) {
+            return Ok(()); // A folder cannot be opened as a file there.
+        }
+        match File::open(path)?.sync_all() {
+            Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => Ok(()),
+            other => other,
+        }
+    }
+
+    fn read_folder(&self, path: &Path, each: &mut dyn FnMut(&str, Kind) -> bool) -> io::Result<()> {
+        for file in fs::read_dir(path)? {
+            let file = file?;
+            // What cannot be told apart is gone meanwhile, or is told apart when it is looked at.
+            let kind = file.file_type().map_or(Kind::File, kind);
+            if file.file_name().to_str().is_some_and(|name| !each(name, kind)) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn look(&self, path: &Path) -> io::Result<Found> {
+        fs::symlink_metadata(path).map(|metadata| found(&metadata))
+    }
+
+    fn follow(&self, path: &Path) -> io::Result<Found> {
+        fs::metadata(path).map(|metadata| found(&metadata))
+    }
+
+    fn read(&self, path: &Path, limit: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        File::open(path)?.take(limit as u64).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+}
+
+fn kind(of: fs::FileType) -> Kind {
+    if of.is_file() {
+        Kind::File
+    } else if of.is_dir() {
+        Kind::Folder
+    } else {
+        Kind::Other
+    }
+}
+
+fn found(metadata: &Metadata) -> Found {
+    let since = metadata.modified().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+    let modified = since.and_then(|since| i64::try_from(since.as_millis()).ok());
+    Found {
+        kind: kind(metadata.file_type()),
+        size: metadata.len(),
+        modified: modified.map(Timestamp::from_unix_millis),
+        identity: identity(metadata),
     }
 }
 
 #[cfg(unix)]
-pub(super) fn identity(metadata: &Metadata) -> Identity {
+fn identity(metadata: &Metadata) -> Identity {
     use std::os::unix::fs::MetadataExt as _;
     (metadata.dev(), metadata.ino())
 }
 
 /// Good enough to see that a folder was made again.
 #[cfg(not(unix))]
-pub(super) fn identity(metadata: &Metadata) -> Identity {
+fn identity(metadata: &Metadata) -> Identity {
     let created = metadata.created().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
     created.map_or((0, 0), |at| (at.as_secs(), u64::from(at.subsec_nanos())))
 }

@@ -45,6 +45,11 @@ impl StoreError {
         matches!(self, Self::Unreachable(_) | Self::TimedOut | Self::Throttled(_) | Self::Corrupt(_))
     }
 
+    /// Whether nobody answered: what is asked next will not be answered either.
+    pub const fn is_silence(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::TimedOut)
+    }
+
     /// An operation of the file system that failed.
     pub(super) fn io(doing: &str, error: &io::Error) -> Self {
         let text = format!("cannot {doing}: {error}");

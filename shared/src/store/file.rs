@@ -2,8 +2,8 @@
 //!
 //! An object is written to a file of its own in `.tmp`, synced, and then given its name: by a hard
 //! link when it must be new, which fails if the name is taken, or by a rename when it may replace.
-//! After that the folder is synced, and so was each folder above it since this process began. What a
-//! crash of the machine leaves, step by step:
+//! After that the folder is synced, and so was each folder above it, up to the root of the file system,
+//! since this process began. What a crash of the machine leaves, step by step (`power.rs` tries them all):
 //!
 //! | Crash after | What is left | Answered |
 //! |---|---|---|
@@ -27,8 +27,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::fs::{self, File};
-use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -38,8 +37,8 @@ use futures_util::future::BoxFuture;
 use percent_encoding::percent_decode_str;
 use tokio::time::{Instant, timeout_at};
 
-use super::disk::{self, Identity};
-use super::walk::{self, Walk};
+use super::disk::{self, Disk, Found, Identity, Kind, Real};
+use super::walk::{self, Place, Walks};
 use super::{Entry, MAX_OBJECT, ObjectStore, Page, Put, StoreError, Written};
 use crate::clock::Timestamp;
 use crate::context::Context;
@@ -64,12 +63,11 @@ const RUNTIMES: [&str; 3] = ["AWS_LAMBDA_RUNTIME_API", "SCF_RUNTIME_API", "RUNTI
 /// The only place that a function runtime mounts file systems at that stay.
 const MOUNTS: &str = "/mnt/";
 
-type Link = fn(&Path, &Path) -> io::Result<()>;
-
 /// The store: what runs on a thread of its own keeps it.
-pub(super) struct FileStore(Arc<Folder>);
+pub(super) struct FileStore<D: Disk = Real>(Arc<Folder<D>>);
 
-struct Folder {
+struct Folder<D> {
+    disk: D,
     root: PathBuf,
     context: Context,
     /// Folders that this process has synced the names of, all the way down.
@@ -77,25 +75,30 @@ struct Folder {
     /// Temporary files made.
     count: AtomicU64,
     is_cleaned: AtomicBool,
-    /// The hard link, which a test takes away.
-    link: Link,
+    walks: Walks,
 }
 
 impl FileStore {
     /// Reads the URL after `file:`; what is wrong with it.
     pub(super) fn open(rest: &str, context: &Context) -> Result<Self, String> {
-        Ok(Self(Arc::new(Folder::open(rest, context)?)))
+        let root = root(rest, &context.env)?;
+        Ok(Self(Arc::new(Folder::new(Real::default(), root, context))))
     }
+}
 
+impl<D: Disk> FileStore<D> {
     /// Runs what blocks on a thread for it, with the path of an object.
     fn run<'a, T: Send + 'static>(
         &'a self,
         name: &str,
         deadline: Instant,
-        job: impl FnOnce(&Folder, &Path) -> Result<T, StoreError> + Send + 'static,
+        job: impl FnOnce(&Folder<D>, &Path) -> Result<T, StoreError> + Send + 'static,
     ) -> BoxFuture<'a, Result<T, StoreError>> {
         let (folder, path) = (Arc::clone(&self.0), self.0.root.join(name));
         Box::pin(async move {
+            if Instant::now() >= deadline {
+                return Err(StoreError::TimedOut); // Whether it would have been quick is not left to luck.
+            }
             let job = tokio::task::spawn_blocking(move || job(&folder, &path));
             let done = timeout_at(deadline, job).await.map_err(|_| StoreError::TimedOut)?;
             done.unwrap_or_else(|error| Err(StoreError::Other(error.to_string())))
@@ -103,7 +106,7 @@ impl FileStore {
     }
 }
 
-impl ObjectStore for FileStore {
+impl<D: Disk> ObjectStore for FileStore<D> {
     fn put<'a>(
         &'a self,
         name: &'a str,
@@ -119,7 +122,7 @@ impl ObjectStore for FileStore {
         name: &'a str,
         deadline: Instant,
     ) -> BoxFuture<'a, Result<Option<Bytes>, StoreError>> {
-        self.run(name, deadline, |_, path| read(path))
+        self.run(name, deadline, |folder, path| read(&folder.disk, path))
     }
 
     fn head<'a>(
@@ -128,15 +131,11 @@ impl ObjectStore for FileStore {
         deadline: Instant,
     ) -> BoxFuture<'a, Result<Option<Entry>, StoreError>> {
         let named = name.to_owned();
-        self.run(name, deadline, move |_, path| entry(named, path))
+        self.run(name, deadline, move |folder, path| entry(&folder.disk, named, path))
     }
 
     fn delete<'a>(&'a self, name: &'a str, deadline: Instant) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.run(name, deadline, |_, path| match fs::remove_file(path) {
-            Ok(()) => sync(path),
-            Err(error) if is_absent(&error) => Ok(()),
-            Err(error) => Err(StoreError::io("delete an object", &error)),
-        })
+        self.run(name, deadline, Folder::delete)
     }
 
     fn list<'a>(
@@ -146,10 +145,10 @@ impl ObjectStore for FileStore {
         limit: usize,
         deadline: Instant,
     ) -> BoxFuture<'a, Result<Page, StoreError>> {
-        let walk = Walk::new(prefix, after, limit, deadline);
-        self.run("", deadline, move |folder, root| {
+        let (prefix, after) = (prefix.to_owned(), after.map(str::to_owned));
+        self.run("", deadline, move |folder, _| {
             folder.clean();
-            walk.page(root)
+            folder.walks.page(&folder.place(deadline), &prefix, after.as_deref(), limit)
         })
     }
 
@@ -158,21 +157,39 @@ impl ObjectStore for FileStore {
         prefix: &'a str,
         deadline: Instant,
     ) -> BoxFuture<'a, Result<Vec<String>, StoreError>> {
-        self.run(prefix, deadline, move |_, path| walk::folders(path, deadline))
+        let prefix = prefix.to_owned();
+        self.run("", deadline, move |folder, _| walk::folders(&folder.place(deadline), &prefix))
     }
 }
 
-impl Folder {
-    fn open(rest: &str, context: &Context) -> Result<Self, String> {
-        let root = root(rest, &context.env)?;
-        Ok(Self {
+impl<D: Disk> Folder<D> {
+    fn new(disk: D, root: PathBuf, context: &Context) -> Self {
+        Self {
+            disk,
             root,
             context: context.clone(),
             known: Mutex::default(),
             count: AtomicU64::new(0),
             is_cleaned: AtomicBool::new(false),
-            link: |from, to| fs::hard_link(from, to),
-        })
+            walks: Walks::default(),
+        }
+    }
+
+    fn place(&self, deadline: Instant) -> Place<'_, D> {
+        Place { disk: &self.disk, root: &self.root, deadline }
+    }
+
+    fn delete(&self, path: &Path) -> Result<(), StoreError> {
+        match self.disk.remove(path) {
+            Ok(()) => {}
+            Err(error) if is_absent(&error) => return Ok(()),
+            Err(error) => return Err(StoreError::io("delete an object", &error)),
+        }
+        match self.disk.sync_folder(path.parent().unwrap_or(path)) {
+            // The folder is gone too.
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            other => other.map_err(|error| StoreError::io("sync a folder", &error)),
+        }
     }
 
     fn write(&self, path: &Path, bytes: &[u8], rule: Put, deadline: Instant) -> Result<Written, StoreError> {
@@ -200,29 +217,29 @@ impl Folder {
             return Err(Failed::Late); // Its caller has given up, and may have written something else.
         }
         let written = match rule {
-            Put::New => self.give_new_name(&temporary.0, path)?,
-            Put::Replace => fs::rename(&temporary.0, path).map(|()| Written::Created)?,
+            Put::New => self.give_new_name(&temporary.path, path)?,
+            Put::Replace => self.disk.rename(&temporary.path, path).map(|()| Written::Created)?,
         };
-        disk::sync_folder(folder)?;
+        self.disk.sync_folder(folder)?;
         Ok(written)
     }
 
     fn give_new_name(&self, temporary: &Path, path: &Path) -> Result<Written, Failed> {
-        let taken = |existing: &fs::Metadata| {
-            if existing.is_file() { Ok(Written::Existed) } else { Err(Failed::NotAFile) }
+        let taken = |existing: &Found| {
+            if existing.kind == Kind::File { Ok(Written::Existed) } else { Err(Failed::NotAFile) }
         };
-        match (self.link)(temporary, path) {
+        match self.disk.link(temporary, path) {
             Ok(()) => Ok(Written::Created),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                let existing = fs::symlink_metadata(path)?;
+                let existing = self.disk.look(path)?;
                 // A link over the network that was asked for twice is refused though it was made.
-                let is_ours = disk::identity(&existing) == disk::identity(&fs::metadata(temporary)?);
+                let is_ours = existing.identity == self.disk.look(temporary)?.identity;
                 taken(&existing).map(|written| if is_ours { Written::Created } else { written })
             }
-            Err(error) if disk::has_no_links(&error) => match fs::symlink_metadata(path) {
+            Err(error) if disk::has_no_links(&error) => match self.disk.look(path) {
                 Ok(existing) => taken(&existing),
                 Err(error) if error.kind() == ErrorKind::NotFound => {
-                    Ok(fs::rename(temporary, path).map(|()| Written::Created)?)
+                    Ok(self.disk.rename(temporary, path).map(|()| Written::Created)?)
                 }
                 Err(error) => Err(error.into()),
             },
@@ -231,16 +248,16 @@ impl Folder {
     }
 
     /// A file with these bytes, durable, without a name that lasts.
-    fn temporary(&self, bytes: &[u8]) -> io::Result<Temporary> {
+    fn temporary(&self, bytes: &[u8]) -> io::Result<Temporary<'_, D>> {
         let folder = self.root.join(TEMPORARY);
         self.make_folder(&folder)?;
         let count = self.count.fetch_add(1, Ordering::Relaxed);
         let unique = format!("{}-{count}-{:016x}", std::process::id(), self.context.random.next_u64());
         let path = folder.join(unique);
-        let mut file = disk::new_file(&path)?;
-        let temporary = Temporary(path);
-        file.write_all(bytes)?;
-        file.sync_all()?;
+        let mut file = self.disk.create(&path)?;
+        let temporary = Temporary { disk: &self.disk, path };
+        self.disk.write(&mut file, bytes)?;
+        self.disk.sync(&mut file)?;
         Ok(temporary)
     }
 
@@ -248,19 +265,65 @@ impl Folder {
     /// once, because another process may have made them a moment ago.
     fn make_folder(&self, folder: &Path) -> io::Result<()> {
         let known = |folder: &Path| self.known().get(folder).copied();
-        let is_there = |identity| fs::metadata(folder).is_ok_and(|m| disk::identity(&m) == identity);
+        let is_there = |identity| self.disk.follow(folder).is_ok_and(|found| found.identity == identity);
         if known(folder).is_some_and(is_there) {
             return Ok(());
         }
-        make_root(&self.root)?;
+        self.make_root()?;
         let mut at = self.root.clone();
         for segment in folder.strip_prefix(&self.root).into_iter().flat_map(Path::iter) {
             let parent = at.clone();
             at.push(segment);
-            disk::new_folder(&at)?;
-            disk::sync_folder(&parent)?;
+            self.disk.make_folder(&at)?;
+            self.disk.sync_folder(&parent)?;
         }
-        let identity = disk::identity(&fs::metadata(folder)?);
+        self.know(folder)
+    }
+
+    /// Removes temporary files that a crash left behind. Should one be in use all the same, its writer
+    /// finds it gone when it gives the name, and fails; after that the file has its name, and keeps it.
+    fn clean(&self) {
+        let (folder, now) = (self.root.join(TEMPORARY), self.context.clock.now());
+        let mut files = Vec::new();
+        let read = self.disk.read_folder(&folder, &mut |name, kind| {
+            files.extend((kind == Kind::File).then(|| folder.join(name)));
+            files.len() < MAX_CLEANED
+        });
+        drop(read); // What cannot be read is cleaned another time.
+        for file in files {
+            let Ok(Found { modified: Some(modified), .. }) = self.disk.look(&file) else { continue };
+            if now.unix_millis().saturating_sub(modified.unix_millis()) > STALE {
+                drop(self.disk.remove(&file));
+            }
+        }
+    }
+
+    /// Makes the store's own folder and those above it. The names of those that are there are synced too,
+    /// as far as we may, once: another process may have made them and not got any further.
+    fn make_root(&self) -> io::Result<()> {
+        let found = |path: &Path| self.disk.follow(path).ok().filter(|found| found.kind == Kind::Folder);
+        let known = self.known().get(&self.root).copied();
+        if known.is_some() && found(&self.root).map(|found| found.identity) == known {
+            return Ok(());
+        }
+        let mut ancestors: Vec<&Path> = self.root.ancestors().collect();
+        ancestors.reverse();
+        for (parent, folder) in ancestors.iter().zip(ancestors.iter().skip(1)) {
+            let is_there = found(folder).is_some();
+            if !is_there {
+                self.disk.make_folder(folder)?;
+            }
+            match self.disk.sync_folder(parent) {
+                Err(error) if is_there && is_not_ours(&error) => {}
+                other => other?,
+            }
+        }
+        self.know(&self.root)
+    }
+
+    /// Remembers a folder as durable.
+    fn know(&self, folder: &Path) -> io::Result<()> {
+        let identity = self.disk.follow(folder)?.identity;
         let mut known = self.known();
         if known.len() >= MAX_KNOWN {
             known.clear();
@@ -269,27 +332,13 @@ impl Folder {
         Ok(())
     }
 
-    /// Removes temporary files that a crash left behind. Should one be in use all the same, its writer
-    /// finds it gone when it gives the name, and fails; after that the file has its name, and keeps it.
-    fn clean(&self) {
-        let Ok(files) = fs::read_dir(self.root.join(TEMPORARY)) else { return };
-        let now = self.context.clock.now();
-        for file in files.flatten().take(MAX_CLEANED) {
-            let Ok(metadata) = file.metadata() else { continue };
-            let age = modified(&metadata).map(|at| now.unix_millis().saturating_sub(at.unix_millis()));
-            if metadata.is_file() && age.is_some_and(|age| age > STALE) {
-                drop(fs::remove_file(file.path()));
-            }
-        }
-    }
-
     fn known(&self) -> std::sync::MutexGuard<'_, HashMap<PathBuf, Identity>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The folder as a URL.
-impl fmt::Display for FileStore {
+impl<D: Disk> fmt::Display for FileStore<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "file://{}", self.0.root.display())
     }
@@ -309,11 +358,14 @@ impl From<io::Error> for Failed {
 }
 
 /// A file that goes with its owner; once renamed, there is nothing to go.
-struct Temporary(PathBuf);
+struct Temporary<'d, D: Disk> {
+    disk: &'d D,
+    path: PathBuf,
+}
 
-impl Drop for Temporary {
+impl<D: Disk> Drop for Temporary<'_, D> {
     fn drop(&mut self) {
-        drop(fs::remove_file(&self.0));
+        drop(self.disk.remove(&self.path));
     }
 }
 
@@ -338,30 +390,11 @@ fn root(rest: &str, env: &Env) -> Result<PathBuf, String> {
     Ok(PathBuf::from(path))
 }
 
-/// Makes the store's own folder. If it is there already, the name is synced as far as we may.
-fn make_root(root: &Path) -> io::Result<()> {
-    let parent = root.parent().unwrap_or(root);
-    if root.is_dir() {
-        drop(disk::sync_folder(parent));
-        return Ok(());
-    }
-    if !parent.is_dir() {
-        make_root(parent)?;
-    }
-    disk::new_folder(root)?;
-    disk::sync_folder(parent)
-}
-
-fn read(path: &Path) -> Result<Option<Bytes>, StoreError> {
-    if entry(String::new(), path)?.is_none() {
+fn read<D: Disk>(disk: &D, path: &Path) -> Result<Option<Bytes>, StoreError> {
+    if entry(disk, String::new(), path)?.is_none() {
         return Ok(None);
     }
-    let read = || {
-        let mut bytes = Vec::new();
-        File::open(path)?.take(MAX_OBJECT as u64 + 1).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    match read() {
+    match disk.read(path, MAX_OBJECT + 1) {
         Ok(bytes) if bytes.len() > MAX_OBJECT => Err(StoreError::TooLarge),
         Ok(bytes) => Ok(Some(bytes.into())),
         Err(error) if is_absent(&error) => Ok(None),
@@ -370,11 +403,11 @@ fn read(path: &Path) -> Result<Option<Bytes>, StoreError> {
 }
 
 /// What is at `path`, if it is an object: folders, links and pipes are none.
-pub(super) fn entry(name: String, path: &Path) -> Result<Option<Entry>, StoreError> {
-    match fs::symlink_metadata(path) {
-        Ok(metadata) if metadata.is_file() => {
-            let modified = modified(&metadata).unwrap_or(Timestamp::from_unix(0));
-            Ok(Some(Entry { name, size: metadata.len(), modified }))
+pub(super) fn entry<D: Disk>(disk: &D, name: String, path: &Path) -> Result<Option<Entry>, StoreError> {
+    match disk.look(path) {
+        Ok(found) if found.kind == Kind::File => {
+            let modified = found.modified.unwrap_or(Timestamp::from_unix(0));
+            Ok(Some(Entry { name, size: found.size, modified }))
         }
         Ok(_) => Ok(None),
         Err(error) if is_absent(&error) => Ok(None),
@@ -382,22 +415,20 @@ pub(super) fn entry(name: String, path: &Path) -> Result<Option<Entry>, StoreErr
     }
 }
 
-fn sync(path: &Path) -> Result<(), StoreError> {
-    match disk::sync_folder(path.parent().unwrap_or(path)) {
-        // The folder is gone too.
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        other => other.map_err(|error| StoreError::io("sync a folder", &error)),
-    }
+/// Whether a folder is one that we could not have made a name in.
+fn is_not_ours(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
 }
 
 pub(super) fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
-fn modified(metadata: &fs::Metadata) -> Option<Timestamp> {
-    let since = metadata.modified().ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
-    i64::try_from(since.as_millis()).ok().map(Timestamp::from_unix_millis)
-}
-
+#[cfg(test)]
+mod listings;
+#[cfg(test)]
+mod power;
+#[cfg(test)]
+mod simulated;
 #[cfg(test)]
 mod tests;

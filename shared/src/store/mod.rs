@@ -1,8 +1,10 @@
 //! Objects that outlive the function: spilled, dead and quarantined deliveries, and claims.
 //!
-//! A [`Store`] is a folder (`file:///dir`, for a mounted file system or one machine) or a bucket
-//! (`s3://bucket/prefix`). Both keep the same promise: when [`Store::put_new`] returns, the object is
-//! durable, whether this call or an earlier one wrote it; an object is there wholly or not at all.
+//! A [`Store`] is a folder (`file:///dir`, for a mounted file system or one machine), a bucket
+//! (`s3://bucket/prefix`), or whatever else is an [`ObjectStore`]: [`memory`] has one that fails as it is
+//! told to, for simulations. All keep the same promises, and nobody can tell which one it is. When
+//! [`Store::put_new`] returns, the object is durable, whether this call or an earlier one wrote it; an
+//! object is there wholly or not at all; a listing finds whatever could be written.
 //!
 //! Names are our own, lower-case letters, digits, `.`, `-` and `/`; whatever else a caller hands over
 //! is refused, so that no name leads out of the folder or the prefix.
@@ -16,6 +18,7 @@ mod error;
 mod file;
 pub mod memory;
 mod name;
+mod names;
 pub mod s3;
 mod walk;
 
@@ -89,6 +92,12 @@ pub trait ObjectStore: fmt::Display + Send + Sync + 'static {
         deadline: Instant,
     ) -> BoxFuture<'a, Result<Page, StoreError>>;
 
+    /// What to list after for the names that come after this one, in a store that lists in the order of
+    /// names; a token like those of its pages.
+    fn after(&self, name: &str) -> String {
+        name.to_owned()
+    }
+
     /// The first segments of the names below `prefix`, which is empty or ends with a slash, that have
     /// another segment behind; each once.
     fn folders<'a>(
@@ -100,6 +109,11 @@ pub trait ObjectStore: fmt::Display + Send + Sync + 'static {
     /// Opens the connection that the first call will use, if there is such a thing.
     fn prewarm(&self) -> BoxFuture<'_, ()> {
         Box::pin(ready(()))
+    }
+
+    /// Where it is: its URL, and the address that is connected to, if there is one.
+    fn place(&self) -> String {
+        self.to_string()
     }
 
     /// What is known to be wrong with the credentials now.
@@ -136,7 +150,8 @@ pub struct Entry {
 /// A part of a listing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
-    /// In the order of their names' bytes.
+    /// In the order of their names' bytes. The pages of a folder follow each other in that order; those of
+    /// a bucket that lists in an order of its own do not.
     pub entries: Vec<Entry>,
     /// What to hand back for the next page, which only the store that gave it can read; `None` at the
     /// end. A page that has one may be empty.
@@ -193,7 +208,8 @@ impl Store {
 
     /// At most `limit` (1 to [`MAX_PAGE`]) of the objects whose names begin with `prefix` (a text, not a
     /// folder: `spill/a` finds `spill/ab/c` too), after what [`Page::next`] of the last page gave. What is
-    /// written or deleted meanwhile may be listed or not; what has no name of ours is passed over.
+    /// written or deleted meanwhile may be listed or not; what has no name of ours is passed over. An object
+    /// whose size or time cannot be read is there with size 0, or with the time 0, which is before all others.
     pub async fn list(
         &self,
         prefix: &str,
@@ -203,6 +219,11 @@ impl Store {
     ) -> Result<Page, StoreError> {
         name::check_prefix(prefix)?;
         self.0.list(prefix, after, limit.clamp(1, MAX_PAGE), deadline).await
+    }
+
+    /// What to list after for the names that come after this one, if the store lists in the order of names.
+    pub fn after(&self, name: &str) -> String {
+        self.0.after(name)
     }
 
     /// The first segments of the names below `prefix` (empty, or a name and a slash) that have another
@@ -218,6 +239,11 @@ impl Store {
     /// The object's URL, for whoever may read the store.
     pub fn address(&self, name: &str) -> String {
         format!("{}/{name}", self.0)
+    }
+
+    /// Where the store is, for whoever looks why it does not answer: its URL and its endpoint.
+    pub fn place(&self) -> String {
+        self.0.place()
     }
 
     /// Opens the connection that the first call will use; a folder has none. Failure is no error.

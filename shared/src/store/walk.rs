@@ -1,141 +1,275 @@
 //! The objects of a folder, in the order that a bucket lists them in.
+//!
+//! A page is a part of a walk, which reads each folder once. What is left of it is kept for the next page,
+//! which is asked for with the last name of this one. Should nobody know of such a walk, or not any more,
+//! it begins anew behind that name: nothing is lost by forgetting one but the time to read the folder.
 
-use std::fs;
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::disk::{Disk, Kind};
 use super::file::{entry, is_absent};
-use super::{MAX_PAGE, Page, StoreError, name};
+use super::names::Names;
+use super::{Entry, Page, StoreError, name};
+use crate::clock::Timestamp;
 
-/// A walk for one page. The next page's begins anew: nothing is kept open between two calls.
-pub(super) struct Walk {
+/// Bytes of names that a walk keeps of a folder, and that all kept walks have together: some 800,000
+/// digests. A larger folder is read more than once.
+const MAX_BYTES: usize = 32 << 20;
+
+/// Walks kept at a time.
+const MAX_WALKS: usize = 8;
+
+/// A walk that nobody has asked for in so long is forgotten: what was written since is not in it.
+const MAX_AGE: Duration = Duration::from_secs(120);
+
+/// The walks that have more pages.
+pub(super) struct Walks {
+    kept: Mutex<Vec<Walk>>,
+    pub(super) max_bytes: usize,
+}
+
+/// Where a walk is, and what it may use.
+pub(super) struct Place<'a, D> {
+    pub(super) disk: &'a D,
+    pub(super) root: &'a Path,
+    pub(super) deadline: Instant,
+}
+
+struct Walk {
     prefix: String,
-    after: Option<String>,
-    limit: usize,
-    deadline: Instant,
-    /// One more than a page, which tells that there is another.
-    found: Vec<String>,
+    /// What it began behind.
+    from: Option<String>,
+    /// The last name that it gave.
+    last: Option<String>,
+    /// The name after that one.
+    ahead: Option<String>,
+    /// The folders that it is in, each in the one before it.
+    inside: Vec<Folder>,
+    is_begun: bool,
+    max_bytes: usize,
+    touched: Instant,
+}
+
+struct Folder {
+    /// Empty, or with a slash at its end.
+    path: String,
+    names: Names,
+}
+
+impl Default for Walks {
+    fn default() -> Self {
+        Self { kept: Mutex::default(), max_bytes: MAX_BYTES }
+    }
+}
+
+impl Walks {
+    /// A page behind `after`, from the walk that gave that name if there still is one.
+    pub(super) fn page<D: Disk>(
+        &self,
+        place: &Place<'_, D>,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page, StoreError> {
+        let known = after.and_then(|after| self.take(prefix, after));
+        let mut walk = known.unwrap_or_else(|| Walk::new(prefix, after, self.max_bytes));
+        let page = walk.page(place, limit)?;
+        if page.next.is_some() {
+            self.keep(walk);
+        }
+        Ok(page)
+    }
+
+    fn take(&self, prefix: &str, after: &str) -> Option<Walk> {
+        let mut kept = self.kept();
+        kept.retain(|walk| walk.touched.elapsed() < MAX_AGE);
+        let is_it = |walk: &Walk| walk.prefix == prefix && walk.last.as_deref() == Some(after);
+        let at = kept.iter().position(is_it)?;
+        Some(kept.remove(at))
+    }
+
+    fn keep(&self, walk: Walk) {
+        let mut kept = self.kept();
+        kept.push(walk);
+        // The new one stays, whatever its size: it is the one that is worked on.
+        let mut size: usize = kept.iter().map(Walk::size).sum();
+        while kept.len() > 1 && (kept.len() > MAX_WALKS || size > self.max_bytes * 3 / 2) {
+            size = size.saturating_sub(kept.remove(0).size());
+        }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Vec<Walk>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Walk {
-    pub(super) fn new(prefix: &str, after: Option<&str>, limit: usize, deadline: Instant) -> Self {
-        let after = after.map(str::to_owned);
-        Self { prefix: prefix.to_owned(), after, limit, deadline, found: Vec::new() }
-    }
-
-    pub(super) fn page(mut self, root: &Path) -> Result<Page, StoreError> {
-        self.enter(root, "")?;
-        let has_more = self.found.len() > self.limit;
-        self.found.truncate(self.limit);
-        let next = self.found.last().filter(|_| has_more).cloned();
-        let mut entries = Vec::with_capacity(self.found.len());
-        for name in self.found {
-            let path = root.join(&name);
-            entries.extend(entry(name, &path)?); // Unless it was deleted meanwhile.
+    fn new(prefix: &str, after: Option<&str>, max_bytes: usize) -> Self {
+        Self {
+            prefix: prefix.to_owned(),
+            from: after.map(str::to_owned),
+            last: None,
+            ahead: None,
+            inside: Vec::new(),
+            is_begun: false,
+            max_bytes,
+            touched: Instant::now(),
         }
-        Ok(Page { entries, next })
     }
 
-    /// Adds the objects in `folder` (empty, or ending with a slash) and those below.
-    fn enter(&mut self, root: &Path, folder: &str) -> Result<(), StoreError> {
-        let failed = |error: std::io::Error| StoreError::io("list a folder", &error);
-        let files = match fs::read_dir(root.join(folder)) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-            other => other.map_err(failed)?,
-        };
-        // With its slash, a folder's place among the files is that of the names in it.
-        let (mut objects, mut folders) = (Vec::new(), Vec::new());
-        for file in files {
-            let file = file.map_err(failed)?;
-            if Instant::now() >= self.deadline {
+    fn page<D: Disk>(&mut self, place: &Place<'_, D>, limit: usize) -> Result<Page, StoreError> {
+        if !self.is_begun {
+            self.is_begun = true;
+            let end = self.prefix.rfind('/').map_or(0, |slash| slash + 1);
+            let folder = self.prefix.get(..end).unwrap_or_default().to_owned();
+            self.enter(place, folder, None)?;
+        }
+        let (mut entries, mut count, mut unreadable) = (Vec::new(), 0, 0_usize);
+        while count < limit {
+            let name = match self.ahead.take() {
+                Some(name) => Some(name),
+                None => self.next(place)?,
+            };
+            let Some(name) = name else { break };
+            if Instant::now() >= place.deadline {
                 return Err(StoreError::TimedOut);
             }
-            let (segment, kind) = (file.file_name(), file.file_type().map_err(failed)?);
-            let Some(segment) = segment.to_str().filter(|segment| name::is_segment(segment)) else {
-                continue;
-            };
-            let name = format!("{folder}{segment}");
-            let is_object = kind.is_file() && name::is_name(&name);
-            if is_object && self.wants(&name) {
-                objects.push(name);
-                // A folder of a million files takes the memory of a page.
-                if objects.len() > 8 * MAX_PAGE {
-                    objects.sort_unstable();
-                    objects.truncate(MAX_PAGE + 1);
+            // What cannot be looked at is there, and hides no other. What is gone meanwhile is not.
+            let found = entry(place.disk, name.clone(), &place.root.join(&name));
+            unreadable += usize::from(found.is_err());
+            entries.extend(found.unwrap_or_else(|_| {
+                Some(Entry { name: name.clone(), size: 0, modified: Timestamp::from_unix(0) })
+            }));
+            self.last = Some(name);
+            count += 1;
+        }
+        if unreadable > 0 {
+            tracing::warn!(
+                prefix = self.prefix,
+                entries = unreadable,
+                "the folder has files that cannot be looked at"
+            );
+        }
+        if count == limit {
+            self.ahead = self.next(place)?;
+        }
+        self.touched = Instant::now();
+        Ok(Page { entries, next: self.last.clone().filter(|_| self.ahead.is_some()) })
+    }
+
+    /// The next object's name.
+    fn next<D: Disk>(&mut self, place: &Place<'_, D>) -> Result<Option<String>, StoreError> {
+        loop {
+            let Some(folder) = self.inside.last_mut() else { return Ok(None) };
+            match folder.names.next() {
+                Some(name) if name.ends_with('/') => {
+                    let path = format!("{}{name}", folder.path);
+                    self.enter(place, path, None)?;
                 }
-            } else if kind.is_dir() && self.wants_below(&format!("{name}/")) {
-                folders.push(name + "/");
+                Some(name) => return Ok(Some(format!("{}{name}", folder.path))),
+                None => {
+                    let Some(done) = self.inside.pop() else { return Ok(None) };
+                    if let Some(cut) = done.names.is_cut_behind() {
+                        let behind = cut.clone();
+                        self.enter(place, done.path, Some(&behind))?;
+                    }
+                }
             }
         }
-        objects.append(&mut folders);
-        objects.sort_unstable();
-        for name in objects {
-            if self.found.len() > self.limit {
-                break;
-            } else if name.ends_with('/') {
-                self.enter(root, &name)?;
-            } else {
-                self.found.push(name);
+    }
+
+    /// Reads a folder: what is in it behind that name.
+    fn enter<D: Disk>(
+        &mut self,
+        place: &Place<'_, D>,
+        path: String,
+        behind: Option<&str>,
+    ) -> Result<(), StoreError> {
+        let mut names = Names::new(self.max_bytes);
+        look(place, &path, &mut |segment, kind| {
+            let name = format!("{path}{segment}");
+            let is_behind = |text: &str| behind.is_none_or(|behind| text.get(path.len()..) > Some(behind));
+            match kind {
+                Kind::File if name::is_name(&name) && self.wants(&name) && is_behind(&name) => {
+                    names.push(segment, false);
+                }
+                Kind::Folder => {
+                    let name = name + "/";
+                    if self.wants_below(&name) && is_behind(&name) {
+                        names.push(segment, true);
+                    }
+                }
+                _ => {}
             }
-        }
+            Ok(true)
+        })?;
+        names.sort();
+        self.inside.push(Folder { path, names });
         Ok(())
     }
 
     fn wants(&self, name: &str) -> bool {
-        name.starts_with(&self.prefix) && self.after.as_deref().is_none_or(|after| name > after)
+        name.starts_with(&self.prefix) && self.from.as_deref().is_none_or(|from| name > from)
     }
 
     fn wants_below(&self, folder: &str) -> bool {
         let is_in = folder.starts_with(&self.prefix) || self.prefix.starts_with(folder);
-        is_in && self.after.as_deref().is_none_or(|after| folder > after || after.starts_with(folder))
+        is_in && self.from.as_deref().is_none_or(|from| folder > from || from.starts_with(folder))
+    }
+
+    fn size(&self) -> usize {
+        self.inside.iter().map(|folder| folder.names.size()).sum()
     }
 }
 
 /// The folders in a folder that an object is below.
-pub(super) fn folders(path: &Path, deadline: Instant) -> Result<Vec<String>, StoreError> {
-    let mut folders = Vec::new();
-    look(path, deadline, &mut |segment, is_folder| {
-        if is_folder && holds_any(&path.join(segment), deadline)? {
-            folders.push(segment.to_owned());
+pub(super) fn folders<D: Disk>(place: &Place<'_, D>, path: &str) -> Result<Vec<String>, StoreError> {
+    let mut found = Vec::new();
+    look(place, path, &mut |segment, kind| {
+        if kind == Kind::Folder && holds_any(place, &format!("{path}{segment}/"))? {
+            found.push(segment.to_owned());
         }
         Ok(true)
     })?;
-    Ok(folders)
+    Ok(found)
 }
 
-fn holds_any(path: &Path, deadline: Instant) -> Result<bool, StoreError> {
+fn holds_any<D: Disk>(place: &Place<'_, D>, path: &str) -> Result<bool, StoreError> {
     let mut is_found = false;
-    look(path, deadline, &mut |segment, is_folder| {
-        is_found = !is_folder || holds_any(&path.join(segment), deadline)?;
+    look(place, path, &mut |segment, kind| {
+        is_found = kind == Kind::File || holds_any(place, &format!("{path}{segment}/"))?;
         Ok(!is_found)
     })?;
     Ok(is_found)
 }
 
-/// Shows `each` the segments in a folder that are of the store, and whether they are folders, until it
-/// has seen enough.
-fn look(
-    path: &Path,
-    deadline: Instant,
-    each: &mut dyn FnMut(&str, bool) -> Result<bool, StoreError>,
+/// Shows `each` the files and folders in a folder whose names are the store's, until it has seen enough.
+fn look<D: Disk>(
+    place: &Place<'_, D>,
+    path: &str,
+    each: &mut dyn FnMut(&str, Kind) -> Result<bool, StoreError>,
 ) -> Result<(), StoreError> {
-    let failed = |error: std::io::Error| StoreError::io("list a folder", &error);
-    let files = match fs::read_dir(path) {
-        Err(error) if is_absent(&error) => return Ok(()),
-        other => other.map_err(failed)?,
-    };
-    for file in files {
-        let file = file.map_err(failed)?;
-        if Instant::now() >= deadline {
-            return Err(StoreError::TimedOut);
+    let mut failed = None;
+    let read = place.disk.read_folder(&place.root.join(path), &mut |segment, kind| {
+        if Instant::now() >= place.deadline {
+            failed = Some(StoreError::TimedOut);
+            return false;
         }
-        let (segment, kind) = (file.file_name(), file.file_type().map_err(failed)?);
-        let segment = segment.to_str().filter(|segment| name::is_segment(segment));
-        let Some(segment) = segment.filter(|_| kind.is_dir() || kind.is_file()) else { continue };
-        if !each(segment, kind.is_dir())? {
-            break;
+        if kind == Kind::Other || !name::is_segment(segment) {
+            return true;
         }
+        each(segment, kind).unwrap_or_else(|error| {
+            failed = Some(error);
+            false
+        })
+    });
+    match (failed, read) {
+        (Some(error), _) => Err(error),
+        (None, Err(error)) if !is_absent(&error) => Err(StoreError::io("list a folder", &error)),
+        _ => Ok(()),
     }
-    Ok(())
 }

@@ -39,6 +39,7 @@ impl Tried<'_> {
         self.of_many_writers_one_creates().await;
         self.a_reader_sees_one_write_or_the_other().await;
         self.pages_hold_every_object_once().await;
+        self.a_listing_begins_after_any_name().await;
         self.a_prefix_is_a_text().await;
         self.a_listing_goes_on_whatever_is_deleted().await;
         self.folders_are_those_with_objects().await;
@@ -225,6 +226,21 @@ impl Tried<'_> {
         assert_eq!((page.entries.len(), page.next), (24, None), "there is no empty page behind a full one");
     }
 
+    async fn a_listing_begins_after_any_name(&self) {
+        if !self.is_ordered {
+            return;
+        }
+        let (store, prefix) = (self.store(), self.name("after/"));
+        let all: Vec<String> = (0..16).map(|n| format!("{prefix}{n:x}0")).collect();
+        self.fill(&all).await;
+        for (after, left) in [("", 16), ("00", 15), ("3zzz", 12), ("b", 5), ("f0", 0), ("zzz", 0)] {
+            let token = store.after(&format!("{prefix}{after}"));
+            let page = store.list(&prefix, Some(&token), MAX_PAGE, soon()).await.unwrap();
+            let names: Vec<_> = page.entries.into_iter().map(|entry| entry.name).collect();
+            assert_eq!(names, all[16 - left..], "{after}");
+        }
+    }
+
     async fn a_prefix_is_a_text(&self) {
         let prefix = self.name("prefix/");
         let mut all: Vec<String> = ["a", "a-b", "a.b", "ab", "b/c", "b-c", "b0", "b/a/z", "b/a.z", "c/d/e/f"]
@@ -288,6 +304,10 @@ impl Tried<'_> {
         assert_eq!(store.put_new(&name, bytes("x"), late).await, Err(StoreError::TimedOut));
         assert_eq!(store.put(&name, bytes("x"), late).await, Err(StoreError::TimedOut));
         assert_eq!(store.list(&self.name("late/"), None, 1, late).await, Err(StoreError::TimedOut));
+        assert_eq!(store.get(&name, late).await, Err(StoreError::TimedOut));
+        assert_eq!(store.head(&name, late).await, Err(StoreError::TimedOut));
+        assert_eq!(store.delete(&name, late).await, Err(StoreError::TimedOut));
+        assert_eq!(store.folders(&self.name("late/"), late).await, Err(StoreError::TimedOut));
         assert_eq!(store.get(&name, soon()).await, Ok(None));
     }
 }

@@ -143,20 +143,15 @@ fn a_run_of_the_redriver_is_one_line_for_each_target() {
     let summary =
         Summary { found: 9, sent: 4, dead: 1, failed: 2, oldest_age_s: Some(77), ..Summary::default() };
     let documents = lines("", |metrics| {
-        metrics.redriven("tdmq", Some(&summary), true);
-        metrics.redriven("rocketmq", Some(&Summary::default()), true);
-        metrics.redriven("tdmq", Some(&summary), false);
-        metrics.redriven("tdmq", None, true);
+        metrics.redriven("tdmq", Some(&summary), Some(Shard::WHOLE));
+        metrics.redriven("rocketmq", Some(&Summary::default()), Some(Shard::WHOLE));
+        metrics.redriven("tdmq", Some(&summary), None);
+        metrics.redriven("tdmq", None, Some(Shard::WHOLE));
     });
     let [some, empty, part, failed] = &documents[..] else { panic!() };
-    for (name, value) in [
-        ("SpillDepth", 4),
-        ("SpillOldestAgeSeconds", 77),
-        ("Redriven", 4),
-        ("Dead", 1),
-        ("RedriveFailed", 2),
-        ("RedriveErrors", 0),
-    ] {
+    for (name, value) in
+        [("SpillDepth", 4), ("SpillOldestAgeSeconds", 77), ("Redriven", 4), ("Dead", 1), ("RedriveFailed", 2)]
+    {
         assert_eq!((&some[name], by(some, name)), (&json!(value), json!([["Target"], []])), "{name}");
         assert_eq!((&empty[name], &empty["Target"]), (&json!(0), &json!("rocketmq")), "{name}");
     }
@@ -170,6 +165,31 @@ fn a_run_of_the_redriver_is_one_line_for_each_target() {
         (&json!(1), &Value::Null),
         "unknown is not 0"
     );
+    for (document, errors) in [(some, 0), (empty, 0), (failed, 1)] {
+        assert_eq!((&document["RedriveErrors"], &document["Shard"]), (&json!(errors), &json!("0/1")));
+        assert_eq!(by(document, "RedriveErrors"), json!([["Target"], [], ["Shard"]]), "a run that is missed");
+    }
+    assert_eq!(by(part, "RedriveErrors"), json!([["Target"], []]), "no shard ran");
+}
+
+/// Age: the maximum over all of them. Depth: the sum, which needs a series for each.
+#[test]
+fn a_shards_depth_is_never_taken_for_that_of_all() {
+    let summary = Summary { found: 9, oldest_age_s: Some(77), ..Summary::default() };
+    let shards = ["3/8", "0/8"].map(|text| Shard::parse(text).unwrap());
+    let documents = lines("", |metrics| {
+        for shard in shards {
+            metrics.redriven("tdmq", Some(&summary), Some(shard));
+        }
+    });
+    for (document, shard) in documents.iter().zip(shards) {
+        assert_eq!((&document["Shard"], &document["SpillDepth"]), (&json!(shard.to_string()), &json!(9)));
+        assert_eq!(by(document, "SpillDepth"), json!([["Target", "Shard"]]));
+        for name in ["SpillOldestAgeSeconds", "Redriven", "Dead", "RedriveFailed"] {
+            assert_eq!(by(document, name), json!([["Target"], []]), "{name}");
+        }
+        assert_eq!(by(document, "RedriveErrors"), json!([["Target"], [], ["Shard"]]));
+    }
 }
 
 #[test]

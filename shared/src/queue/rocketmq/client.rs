@@ -61,7 +61,7 @@ impl Queue for Client {
 
     async fn send(&self, message: &Message, deadline: Instant) -> Result<Receipt, SendError> {
         let properties = wire::check(message, max_message(&self.0.env)?)?;
-        let body = wire::body(message, properties);
+        let body = wire::body(message, &properties);
         let sending = Sending { client: &self.0, body, limit: wire::limit(message) };
         self.0.courier.send(&sending, &message.topic, deadline).await
     }

@@ -8,7 +8,7 @@
 //! <https://docs.otc.t-systems.com/api-gateway/umn/published_api_calling/error_codes.html>
 
 use crate::queue::Class;
-use crate::queue::answer::is_about_head;
+use crate::queue::answer::{Scope, is_about_head};
 
 /// A class, and whether the message may have been stored all the same.
 type Kind = (Class, bool);
@@ -93,10 +93,11 @@ const EVERYWHERE: [&str; 21] = [
     "DMS.10240406",
 ];
 
-/// Whether a message to any other topic meets the same error.
-pub(super) fn is_everywhere(status: u16, code: &str) -> bool {
+/// Which messages meet the same error.
+pub(super) fn scope(status: u16, code: &str) -> Scope {
     let is_about_address = matches!(status, 405 | 407) || is_about_head(status);
-    is_about_address || EVERYWHERE.binary_search(&&*code.replace("APIGW.", "APIG.")).is_ok()
+    let is_listed = EVERYWHERE.binary_search(&&*code.replace("APIGW.", "APIG.")).is_ok();
+    if is_about_address || is_listed { Scope::Api } else { Scope::Topic }
 }
 
 /// The class of an error, and whether the message may have been stored all the same. Unknown codes

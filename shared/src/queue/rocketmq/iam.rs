@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::clock::Timestamp;
 use crate::json;
-use crate::queue::answer::{Answer, Failure, clean, id};
+use crate::queue::answer::{Answer, Failure, Scope, clean, id};
 use crate::queue::breaker::Fingerprint;
 use crate::queue::credentials::{Keyring, fingerprint};
 use crate::queue::endpoint::Endpoint;
@@ -216,7 +216,7 @@ fn read(answer: &Answer, login: &Login) -> Result<Token, Failure> {
         code: get("error.code").or_else(|| get("error_code")).as_deref().and_then(id),
         request_id: answer.header("x-request-id").and_then(id),
         retry_after: answer.retry_after(),
-        everywhere: class == Class::Config,
+        scope: if class == Class::Config { Scope::Api } else { Scope::Topic },
         ..Failure::new(class, detail.trim())
     })
 }

@@ -12,4 +12,4 @@ pub mod sign;
 pub mod wire;
 
 pub use client::Client;
-pub use wire::check_topic;
+pub use wire::{MAX_TEXT, check_topic};

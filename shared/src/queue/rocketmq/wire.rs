@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::error::{classify, is_everywhere};
+use super::error::{classify, scope};
 use super::properties::{MAX_ALL as MAX_PROPERTIES, Property, properties};
 use crate::clock::Timestamp;
 use crate::json;
@@ -109,9 +109,9 @@ pub(in crate::queue) fn fits(message: &Message, most: usize) -> Result<(), Failu
 }
 
 /// The request's body.
-pub(super) fn body(message: &Message, properties: Vec<Property<'_>>) -> Bytes {
+pub(super) fn body(message: &Message, properties: &[Property<'_>]) -> Bytes {
     // Strings serialise without fail.
-    serde_json::to_vec(&request(message, &properties)).unwrap_or_default().into()
+    serde_json::to_vec(&request(message, properties)).unwrap_or_default().into()
 }
 
 fn request<'a>(message: &'a Message, properties: &'a [Property<'a>]) -> SendMessage<'a> {
@@ -173,7 +173,7 @@ pub fn read(answer: &Answer, secrets: &[&str]) -> Result<Accepted, Failure> {
         request_id: request_id(),
         retry_after: answer.retry_after(),
         maybe_stored,
-        everywhere: is_everywhere(answer.status, code),
+        scope: scope(answer.status, code),
         unread,
         server_time: Some(()).filter(|()| class == Class::ClockSkew).and_then(|()| server_time(answer, text)),
         ..Failure::new(class, clean(if text.is_empty() { code } else { text }, secrets))

@@ -9,6 +9,7 @@
 //! <https://trtc.io/document/34270> (common to all products).
 
 use crate::queue::Class;
+use crate::queue::answer::Scope;
 
 /// A class, and whether the message may have been stored all the same.
 type Kind = (Class, bool);
@@ -83,9 +84,10 @@ const EVERYWHERE: [&str; 6] = [
 /// The code of a request that was executed and whose answer is too long to be given.
 pub(super) const UNSAID: &str = "ResponseSizeLimitExceeded";
 
-/// Whether a message to any other topic meets the same error.
-pub(super) fn is_everywhere(code: &str) -> bool {
-    EVERYWHERE.binary_search(&code.split('.').next().unwrap_or_default()).is_ok()
+/// Which messages meet the same error.
+pub(super) fn scope(code: &str) -> Scope {
+    let is_listed = EVERYWHERE.binary_search(&code.split('.').next().unwrap_or_default()).is_ok();
+    if is_listed { Scope::Api } else { Scope::Topic }
 }
 
 /// The class of an error code, and whether the message may have been stored all the same. A family

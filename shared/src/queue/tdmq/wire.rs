@@ -3,10 +3,10 @@
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::error::{UNSAID, advice, classify, is_everywhere};
+use super::error::{UNSAID, advice, classify, scope};
 use crate::json;
 use crate::queue::Class;
-use crate::queue::answer::{Accepted, Answer, Failure, clean, id};
+use crate::queue::answer::{Accepted, Answer, Failure, Scope, clean, id};
 use crate::sabotage::{Safeguard, is_pulled};
 
 /// Largest text, in bytes of UTF-8: the documents say 1 MB.
@@ -76,7 +76,7 @@ pub fn read(answer: &Answer, secrets: &[&str]) -> Result<Accepted, Failure> {
         request_id: request_id.clone(),
         retry_after: answer.retry_after(),
         maybe_stored,
-        everywhere: code.is_some_and(is_everywhere),
+        scope: code.map_or(Scope::Topic, scope),
         unread: code == Some(UNSAID),
         server_time: answer.date().filter(|_| class == Class::ClockSkew),
         ..Failure::new(class, clean(text.or(code).unwrap_or("error without a code"), secrets))

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use std::fs;
+
 use super::*;
 use crate::clock::{Clock, Random};
 use crate::store::Store;
@@ -13,11 +15,11 @@ fn store(root: &Path, link: Link) -> Store {
     Store::new(FileStore(Arc::new(folder(root, link))))
 }
 
-fn folder(root: &Path, link: Link) -> Folder {
+type Link = fn(&Path, &Path) -> io::Result<()>;
+
+fn folder(root: &Path, link: Link) -> Folder<Real> {
     let context = Context { env: Env::of([("", "")]), clock: Clock::system(), random: Random::from_fn(|| 7) };
-    let mut folder = Folder::open(&format!("//{}", root.display()), &context).unwrap();
-    folder.link = link;
-    folder
+    Folder::new(Real { link }, root.to_owned(), &context)
 }
 
 fn soon() -> Instant {

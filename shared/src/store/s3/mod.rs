@@ -371,6 +371,10 @@ impl ObjectStore for S3Store {
         Box::pin(self.remove(name, deadline))
     }
 
+    fn after(&self, name: &str) -> String {
+        format!("{}{name}", self.settings.prefix)
+    }
+
     fn list<'a>(
         &'a self,
         prefix: &'a str,
@@ -403,6 +407,10 @@ impl ObjectStore for S3Store {
         Box::pin(async {
             let _ = self.transport().prewarm(&self.settings.endpoint).await;
         })
+    }
+
+    fn place(&self) -> String {
+        format!("{self} at {}", self.settings.endpoint)
     }
 
     /// What is missing or wrong with the credentials now. The transport is not made for this: what is

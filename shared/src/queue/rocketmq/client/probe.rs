@@ -21,7 +21,7 @@ impl Client {
         let message = message(absent(&context.random));
         // A topic of letters and digits and a short text are fit to be sent.
         let properties = wire::check(&message, Limit::Text(wire::MAX_TEXT)).unwrap_or_default();
-        let body = wire::body(&message, properties);
+        let body = wire::body(&message, &properties);
         let sending = Sending { client: &self.0, body, limit: wire::limit(&message) };
         let config: Config = sending.config(false, deadline).await?;
         let mut place = vec![("instance", config.instance.clone())];

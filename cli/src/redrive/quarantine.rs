@@ -1,0 +1,71 @@
+//! Requests that failed verification: names, times and sizes. Their content may hold a live token and is
+//! never shown.
+
+use hookmq_shared::config::Config;
+use hookmq_shared::context::Context;
+use hookmq_shared::gateway::Gateway;
+use hookmq_shared::quarantine::Quarantine;
+use hookmq_shared::queue::Vendor;
+use hookmq_shared::redrive::{Options, list_quarantined, reverify_observed};
+use hookmq_shared::store::Entry;
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::progress::Progress;
+use super::store::{self, Trouble};
+use super::{Args, Fallible, LONGEST, output};
+use crate::{Exit, complain};
+
+pub(super) async fn run(args: &Args, options: &Options, config: Config, context: &Context) -> Fallible<Exit> {
+    let quarantine = Quarantine::from_env(context)?.ok_or("QUARANTINE_URL is not set")?;
+    let trouble = |error| Trouble::of(quarantine.store(), error);
+    store::ask(quarantine.store(), args.patience(), &|words| complain(words)).await?;
+    let deadline = Instant::now() + LONGEST;
+    if !args.reverify {
+        let is_wanted = |vendor: &Vendor| options.vendor.is_none_or(|only| only == *vendor);
+        let mut count = 0;
+        for vendor in Vendor::ALL.into_iter().filter(is_wanted) {
+            let entries = list_quarantined(vendor, &quarantine, options, deadline).await.map_err(trouble)?;
+            count += entries.len();
+            let lines: String = entries.iter().map(|entry| line(entry, args.json)).collect();
+            if !output::write(&lines)? {
+                return Ok(Exit::Good);
+            }
+        }
+        if !args.json {
+            output::write(&format!("{count} {}\n", if count == 1 { "request" } else { "requests" }))?;
+        }
+        return Ok(Exit::Good);
+    }
+    let vendor =
+        args.vendor.ok_or("say whose with --vendor: one function's hooks, secrets and queue")?.vendor();
+    let gateway = Gateway::connect(config, vendor, context);
+    let progress = Progress::begin(!args.json);
+    let observe = |done: &_| progress.verified(done);
+    let done = reverify_observed(&gateway, &quarantine, options, deadline, &observe).await;
+    progress.end();
+    let done = done.map_err(trouble)?;
+    if args.json {
+        output::write(&format!("{}\n", json!({ vendor.as_str(): { "done": &done } })))?;
+    } else {
+        output::write(&format!(
+            "{}: {} in quarantine: {} accepted, {} still not authentic, {} not decided, {} unreadable\n",
+            vendor.as_str(),
+            done.found,
+            done.accepted,
+            done.rejected,
+            done.failed,
+            done.unreadable
+        ))?;
+    }
+    Ok(if done.failed + done.unreadable == 0 { Exit::Good } else { Exit::Bad })
+}
+
+fn line(entry: &Entry, is_json: bool) -> String {
+    let Entry { name, size, modified } = entry;
+    if is_json {
+        format!("{}\n", json!({ "object": name, "size": size, "kept": modified.rfc3339() }))
+    } else {
+        format!("{} {size:>9} {name}\n", modified.rfc3339())
+    }
+}

@@ -1,0 +1,100 @@
+//! What a run did, in plain words, and the exit code that follows from it.
+
+use std::fmt::Write as _;
+
+use hookmq_shared::clock::Timestamp;
+use hookmq_shared::redrive::{Options, Report, Stopped, Summary, TargetReport};
+
+use super::output::clean;
+use super::show::span;
+use super::store::what_to_check;
+use crate::Exit;
+
+/// Whether all is done, something is left, or something has to be corrected first.
+pub(super) fn exit(report: &Report) -> Exit {
+    let of = |report: &TargetReport| match report {
+        // Whatever could not begin is corrected by somebody: the environment, hooks.toml, or the store.
+        TargetReport::Error(_) | TargetReport::Done(Summary { stopped: Some(Stopped::Store(_)), .. }) => {
+            Exit::Configuration
+        }
+        TargetReport::Done(summary) if summary.left() > 0 || summary.more => Exit::Bad,
+        TargetReport::Done(_) => Exit::Good,
+    };
+    let all: Vec<Exit> = report.0.values().map(of).collect();
+    let worst = [Exit::Configuration, Exit::Bad].into_iter().find(|exit| all.contains(exit));
+    worst.unwrap_or(Exit::Good)
+}
+
+/// A paragraph for each target that had something.
+pub(super) fn words(report: &Report, options: &Options, now: Timestamp, place: &str) -> String {
+    let mut text = String::new();
+    for (target, report) in &report.0 {
+        match report {
+            TargetReport::Done(summary) => {
+                text.push_str(&target_words(&clean(target), summary, options, now, place));
+            }
+            TargetReport::Error(error) => {
+                // A `String` takes everything.
+                let _ = writeln!(text, "{}: nothing was sent: {}", clean(target), clean(&error.to_string()));
+            }
+        }
+    }
+    text
+}
+
+fn target_words(target: &str, summary: &Summary, options: &Options, now: Timestamp, place: &str) -> String {
+    let folder = if options.dead { "dead/" } else { "spill/" };
+    if summary.found == 0 && summary.stopped.is_none() && !summary.more {
+        return format!("{target}: nothing in {folder}\n");
+    }
+    let mut text = format!("{target}: {} found in {folder}", summary.found);
+    // A `String` takes everything.
+    for (number, what) in [
+        (summary.sent, "sent"),
+        (summary.repeated, "sent before and removed"),
+        (summary.dead, "moved to dead/"),
+        (summary.failed, "failed"),
+        (summary.waiting, "left for later"),
+        (summary.corrupt, "not readable"),
+        (summary.store_errors, "met a failure of the store"),
+    ] {
+        if number > 0 {
+            let _ = write!(text, ", {number} {what}");
+        }
+    }
+    text.push('\n');
+    let mut add = |line: &str| {
+        let _ = writeln!(text, "  {line}");
+    };
+    for (reason, number) in &summary.reasons {
+        add(&clean(&format!("{number} x {reason}")));
+    }
+    if let Some(next) = &summary.next {
+        let wait = Timestamp::parse_rfc3339(next).map(|at| format!(" (in {})", span(now, at)));
+        let wait = wait.unwrap_or_default();
+        add(&format!("the first of what is left is due at {next}{wait}: --now sends it at once"));
+    } else if summary.waiting > 0 && !options.now && !options.dead {
+        add("what is left for later is not due yet, or was not begun: --now takes it all");
+    }
+    match &summary.stopped {
+        None => {}
+        Some(Stopped::Class(class)) => {
+            add(&format!("ended early: {} is wrong for all of the target's deliveries", class.as_str()));
+        }
+        Some(Stopped::Store(error)) => {
+            add(&clean(&format!("ended early: {place} has stopped answering: {error}")));
+            add(what_to_check(place).trim_start_matches("hookmq: "));
+        }
+        Some(stopped @ (Stopped::NoTime | Stopped::Resting)) => add(&format!("ended early: {stopped}")),
+    }
+    if summary.more {
+        add("there is more in the store than this run came to: run it once more");
+    }
+    if summary.dead > 0 {
+        add("what no queue takes: hookmq redrive --dead --list");
+    }
+    if summary.corrupt > 0 {
+        add("what cannot be read stays where it is: hookmq redrive --list names it");
+    }
+    text
+}

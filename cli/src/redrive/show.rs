@@ -1,0 +1,277 @@
+//! `--list` and `--dry-run`: what is there, page by page. Never a body, a header field or a query.
+
+use std::fmt::Write as _;
+
+use hookmq_shared::clock::Timestamp;
+use hookmq_shared::context::Context;
+use hookmq_shared::redrive::{Found, Job, Known, Options, Plan, Sight};
+use hookmq_shared::spill::Failure;
+use hookmq_shared::store::StoreError;
+use serde::Serialize;
+use tokio::time::Instant;
+
+use super::output::{clean, visible, write};
+use crate::Exit;
+
+/// What is told, and how.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Form {
+    pub(super) is_json: bool,
+    /// What a run would do with each.
+    pub(super) has_plan: bool,
+    /// Of `dead/`, where nothing is tried by itself.
+    pub(super) is_dead: bool,
+}
+
+/// What was come across.
+#[derive(Debug, Default)]
+struct Count {
+    deliveries: usize,
+    early: usize,
+    sent: usize,
+    stays: usize,
+    repeats: usize,
+    buried: usize,
+    unreadable: usize,
+}
+
+/// Prints all that the options name.
+pub(super) async fn all(
+    job: &Job,
+    options: &Options,
+    form: Form,
+    context: &Context,
+    deadline: Instant,
+) -> Result<Exit, StoreError> {
+    let failed = |error: std::io::Error| StoreError::Other(format!("cannot write what it holds: {error}"));
+    let mut pages = job.pages(options, form.has_plan, deadline).await?;
+    let mut count = Count::default();
+    while let Some(page) = pages.next(deadline).await? {
+        let now = context.clock.now();
+        let mut text = String::new();
+        for sight in &page {
+            if count.deliveries + count.unreadable == 0 && !form.is_json {
+                text.push_str(HEAD);
+            }
+            count.add(sight);
+            text.push_str(&if form.is_json { line(sight, now) } else { words(sight, form, now) });
+        }
+        // Nobody reads any more.
+        if !write(&visible(&text)).map_err(failed)? {
+            return Ok(Exit::Good);
+        }
+    }
+    if !form.is_json {
+        let mut end = count.words(form);
+        if form.has_plan && count.sent > 0 {
+            for (target, problem) in job.problems(options) {
+                let _ = writeln!(end, "{target}: nothing can be sent to it: {problem}");
+            }
+        }
+        write(&visible(&end)).map_err(failed)?;
+    }
+    Ok(Exit::Good)
+}
+
+impl Count {
+    fn add(&mut self, sight: &Sight) {
+        let Found::Delivery(known) = &sight.found else {
+            self.unreadable += 1;
+            return;
+        };
+        self.deliveries += 1;
+        self.early += usize::from(known.next.is_some());
+        match &known.plan {
+            Some(Plan::Send { .. }) => self.sent += 1,
+            Some(Plan::Repeat) => self.repeats += 1,
+            Some(Plan::Bury(_)) => self.buried += 1,
+            Some(Plan::Stay(_) | Plan::NoTarget) => self.stays += 1,
+            Some(Plan::Early(_)) | None => {}
+        }
+    }
+
+    fn words(&self, form: Form) -> String {
+        let Self { deliveries, early, sent, stays, repeats, buried, unreadable } = *self;
+        let mut text = format!("{deliveries} {}", if deliveries == 1 { "delivery" } else { "deliveries" });
+        // A `String` takes everything.
+        let mut and = |number: usize, what: &str| {
+            if number > 0 {
+                let _ = write!(text, ", {number} {what}");
+            }
+        };
+        if form.has_plan {
+            and(sent, "would be sent");
+            and(repeats, "would be removed, sent before");
+            and(buried, "would go to dead/");
+            and(stays, "would stay");
+        }
+        if !form.is_dead {
+            and(early, "not due yet (--now takes them too)");
+        }
+        if unreadable > 0 {
+            let _ = write!(text, ", and {unreadable} that cannot be read");
+        }
+        text.push('\n');
+        text
+    }
+}
+
+const HEAD: &str = "AGE   TARGET       HOOK             EVENT                    TRIES NEXT    ID\n";
+
+fn words(sight: &Sight, form: Form, now: Timestamp) -> String {
+    let Sight { object, target, hook, found, kept, .. } = sight;
+    let (target, hook) = (clean(target), clean(hook));
+    match found {
+        Found::Unreadable(why) => {
+            let age = span(*kept, now);
+            format!("{age:<5} {target:<12} {hook:<16} cannot be read: {}: {}\n", clean(object), clean(why))
+        }
+        Found::Delivery(known) => {
+            let Known { id, event, received, failure, next, plan } = &**known;
+            let next = match next {
+                _ if form.is_dead => "by hand".to_owned(),
+                None => "now".to_owned(),
+                Some(next) => format!("in {}", span(now, *next)),
+            };
+            let (age, tries) = (span(*received, now), failure.errorattempts);
+            let event = event.as_deref().map_or_else(|| "-".to_owned(), clean);
+            let mut text =
+                format!("{age:<5} {target:<12} {hook:<16} {event:<24} {tries:>5} {next:<7} {}\n", clean(id));
+            // A `String` takes everything.
+            let _ = writeln!(text, "      {}", reason(failure));
+            if let Some(plan) = plan {
+                let _ = writeln!(text, "      -> {}", clean(&told(plan, now)));
+            }
+            text
+        }
+    }
+}
+
+/// Why a delivery lies where it lies.
+fn reason(failure: &Failure) -> String {
+    let Failure { errorclass, errorcode, errormessage, .. } = failure;
+    if errorclass == "always" {
+        return "its hook keeps all first (spill = \"always\")".to_owned();
+    }
+    let code = errorcode.as_ref().map(|code| format!(" {code}")).unwrap_or_default();
+    clean(&format!("{errorclass}{code}: {errormessage}"))
+}
+
+fn told(plan: &Plan, now: Timestamp) -> String {
+    match plan {
+        Plan::Send { topic, is_new, refers, instead } => {
+            let mut text = format!("to {topic}, ");
+            text.push_str(if *is_new { "made anew by hooks.toml" } else { "the message as it is stored" });
+            if *refers {
+                text.push_str(", which refers to its body (written anew)");
+            }
+            if let Some(why) = instead {
+                let _ = write!(text, "; hooks.toml makes no other: {why}");
+            }
+            text
+        }
+        Plan::Repeat => "removed: it was sent before".to_owned(),
+        Plan::Bury(why) => format!("to dead/: {why}"),
+        Plan::Stay(why) => format!("stays, no message can be made of it: {why}"),
+        Plan::Early(next) => {
+            format!("stays until {} (in {}); --now sends it", next.rfc3339(), span(now, *next))
+        }
+        Plan::NoTarget => "stays: hooks.toml has no sound [targets] table of that name".to_owned(),
+    }
+}
+
+/// A time between two, in its largest unit.
+pub(super) fn span(from: Timestamp, to: Timestamp) -> String {
+    let seconds = to.unix().saturating_sub(from.unix()).max(0);
+    match seconds {
+        0..120 => format!("{seconds}s"),
+        120..7200 => format!("{}m", seconds / 60),
+        7200..172_800 => format!("{}h", seconds / 3600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
+/// A line of JSON, as `docs/delivery-semantics.md` describes it.
+#[derive(Serialize)]
+struct Line<'a> {
+    object: &'a str,
+    target: &'a str,
+    hook: &'a str,
+    size: u64,
+    kept: String,
+    #[serde(flatten)]
+    delivery: Option<Delivery<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unreadable: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Delivery<'a> {
+    id: &'a str,
+    event: Option<&'a str>,
+    received: String,
+    age_s: i64,
+    class: &'a str,
+    code: Option<&'a str>,
+    message: &'a str,
+    attempts: u32,
+    first: String,
+    last: String,
+    next: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plan: Option<Action<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "do", rename_all = "lowercase")]
+enum Action<'a> {
+    Send { topic: &'a str, made: &'a str, refers: bool, instead: Option<&'a str> },
+    Remove,
+    Bury { why: &'a str },
+    Stay { why: &'a str },
+    Wait { until: String },
+}
+
+impl<'a> From<&'a Plan> for Action<'a> {
+    fn from(plan: &'a Plan) -> Self {
+        match plan {
+            Plan::Send { topic, is_new, refers, instead } => {
+                let made = if *is_new { "anew" } else { "stored" };
+                Self::Send { topic, made, refers: *refers, instead: instead.as_deref() }
+            }
+            Plan::Repeat => Self::Remove,
+            Plan::Bury(why) => Self::Bury { why },
+            Plan::Stay(why) => Self::Stay { why },
+            Plan::Early(next) => Self::Wait { until: next.rfc3339() },
+            Plan::NoTarget => Self::Stay { why: "no target of that name" },
+        }
+    }
+}
+
+fn line(sight: &Sight, now: Timestamp) -> String {
+    let Sight { object, target, hook, size, kept, found } = sight;
+    let (delivery, unreadable) = match found {
+        Found::Unreadable(why) => (None, Some(why.as_str())),
+        Found::Delivery(known) => {
+            let Known { id, event, received, failure, next, plan } = &**known;
+            let delivery = Delivery {
+                id,
+                event: event.as_deref(),
+                received: received.rfc3339(),
+                age_s: now.unix().saturating_sub(received.unix()),
+                class: &failure.errorclass,
+                code: failure.errorcode.as_deref(),
+                message: &failure.errormessage,
+                attempts: failure.errorattempts,
+                first: failure.errorfirsttime.rfc3339(),
+                last: failure.errorlasttime.rfc3339(),
+                next: next.map(Timestamp::rfc3339),
+                plan: plan.as_ref().map(Action::from),
+            };
+            (Some(delivery), None)
+        }
+    };
+    let line = Line { object, target, hook, size: *size, kept: kept.rfc3339(), delivery, unreadable };
+    // Strings and numbers serialise without fail.
+    serde_json::to_string(&line).unwrap_or_default() + "\n"
+}

@@ -1,0 +1,101 @@
+//! Explores the model to its end: `cargo run --profile proof -p hookmq-model --example explore`.
+//!
+//! `-- small` explores what the tests do. In a build with `--cfg sabotage`, `-- --sabotage all`, or the
+//! name of a safeguard, pulls one at a time and looks for what breaks.
+#![expect(clippy::print_stdout, reason = "a program for a terminal")]
+
+#[path = "../checker/mod.rs"]
+mod checker;
+
+use std::process::ExitCode;
+
+use checker::{Found, explore};
+use hookmq_model::Plan;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let is_kept = match args.as_slice() {
+        [] => all(Plan::large()),
+        ["small"] => all(Plan::small()),
+        ["--sabotage", name] => sabotage(name),
+        _ => {
+            println!("usage: explore [small | --sabotage all | --sabotage NAME]");
+            false
+        }
+    };
+    if is_kept { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Explores all plans; whether every promise is kept.
+fn all(plans: Vec<Plan>) -> bool {
+    let (mut states, mut seconds, mut is_kept) = (0, 0.0, true);
+    for plan in plans {
+        let name = plan.name;
+        let found = explore(plan);
+        println!(
+            "{name}: {} states, {} with repeats, depth {}, {:.1} s",
+            found.states, found.reached, found.depth, found.seconds
+        );
+        tell(&found);
+        states += found.states;
+        seconds += found.seconds;
+        is_kept &= found.broken.is_empty();
+    }
+    println!(
+        "{states} states in {seconds:.1} s: {}",
+        if is_kept { "every promise is kept" } else { "BROKEN" }
+    );
+    is_kept
+}
+
+fn tell(found: &Found) {
+    for (promise, history) in &found.broken {
+        println!("  broken: {promise}");
+        for step in history {
+            println!("    {step}");
+        }
+    }
+}
+
+/// Pulls safeguards, one at a time; whether each is missed within ten seconds.
+#[cfg(sabotage)]
+fn sabotage(name: &str) -> bool {
+    use hookmq_model::seen_by;
+    use hookmq_shared::sabotage::{Safeguard, pull};
+
+    const ENOUGH: f64 = 10.0;
+    let chosen = |safeguard: &Safeguard| name == "all" || safeguard.as_str() == name;
+    let mut are_missed = name == "all" || Safeguard::named(name).is_some();
+    for safeguard in Safeguard::ALL.into_iter().filter(chosen) {
+        let Some(plan) = Plan::against(safeguard) else {
+            println!("{}: not seen by the model: {}", safeguard.as_str(), seen_by(safeguard));
+            continue;
+        };
+        pull(Some(safeguard));
+        let found = explore(plan);
+        pull(None);
+        let what = found.broken.first().map_or("NOTHING FOUND", |(promise, _)| *promise);
+        let steps = found.broken.first().map_or(0, |(_, history)| history.len() - 1);
+        println!(
+            "{}: {:.2} s, {} states, {steps} steps: {what}",
+            safeguard.as_str(),
+            found.seconds,
+            found.states
+        );
+        if name != "all" {
+            tell(&found);
+        }
+        are_missed &= !found.broken.is_empty() && found.seconds < ENOUGH;
+    }
+    are_missed
+}
+
+/// There is nothing to pull.
+#[cfg(not(sabotage))]
+fn sabotage(_: &str) -> bool {
+    println!(
+        "this build has no sabotage: build with RUSTFLAGS=\"--cfg sabotage\", as scripts/sabotage-model does"
+    );
+    false
+}

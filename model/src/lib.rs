@@ -1,0 +1,30 @@
+//! A model of everything that can become of a delivery.
+//!
+//! Senders, forwarders, redrivers, the store, the vendor, the clock and an operator take turns in every
+//! order, each may fail, lie or die between any two effects, and after each step every promise must hold.
+//! What is decided is decided by the code that is shipped: the steps of a delivery
+//! ([`Course`](hookmq_shared::carry::Course), [`Terms::of`](hookmq_shared::carry::Terms::of)), whose turn
+//! it is ([`Turns`](hookmq_shared::redrive::turns::Turns)), what is due
+//! ([`Waiting::is_due`](hookmq_shared::redrive::Waiting::is_due)), how long a wait is, what an answer
+//! proves, what is authentic, and what an object's name is ([`Oracle`]). What is left to the model is what
+//! the steps *do* ([`trip`]); a test holds that against the real driver, effect by effect.
+//!
+//! The explorer itself is a dependency of the tests and the example only.
+#![expect(clippy::struct_excessive_bools, reason = "a state is made of facts, each of its own")]
+#![expect(clippy::trivially_copy_pass_by_ref, reason = "a setting is as small as it is by chance")]
+
+mod actions;
+mod oracle;
+mod plans;
+mod promises;
+mod setting;
+pub mod state;
+pub mod trip;
+
+pub use actions::{Action, Limits, System, Who};
+pub use oracle::Oracle;
+pub use plans::{Plan, seen_by};
+pub use promises::{PROMISES, Promise, ROUNDS};
+pub use setting::{Body, Condition, Setting};
+pub use state::{Form, State, Trip};
+pub use trip::{Choice, Effect};

@@ -1,0 +1,249 @@
+//! What the code that is shipped says, asked once.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use hookmq_shared::carry::{Course, End, Facts, KeptFacts, Outcome, Terms};
+use hookmq_shared::clock::{Random, Timestamp};
+use hookmq_shared::delivery::Delivery;
+use hookmq_shared::queue::answer::Answer;
+use hookmq_shared::queue::{Class, Vendor, tdmq};
+use hookmq_shared::redrive::Waiting;
+use hookmq_shared::redrive::turns::{Came, Stops};
+use hookmq_shared::secret::Secret;
+use hookmq_shared::source::{Draft, Settings, Source, Tamper, Verdict};
+use hookmq_shared::spill::{Backoff, Folder, State as RetryState};
+use hookmq_shared::store::Entry;
+
+use crate::setting::{Condition, Setting};
+use crate::state::{From, Kept, THINGS, retry};
+
+const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);
+const HOUR: i64 = 60 * 60 * 1000;
+
+/// What the code that is shipped says of everything that the model asks it about.
+#[derive(Debug)]
+pub struct Oracle {
+    /// One class of each kind that is treated alike.
+    pub classes: Vec<Class>,
+    /// What a success without a message's name is; `None` for a receipt.
+    pub unread: Option<Class>,
+    /// Whether a forged request is a delivery.
+    pub admits_forgeries: bool,
+    /// Whether a retry is the delivery that it repeats.
+    pub is_one: bool,
+    /// Which object each delivery has, of providers that name them and of others.
+    names: [[u8; THINGS]; 2],
+    /// What is due, by the bits of its states and by whether the clock is ahead.
+    due: [[bool; 2]; 16],
+    /// The wait, by whether the vendor asked for a day and by whether the clock is ahead.
+    waits: [[u8; 2]; 2],
+}
+
+impl Oracle {
+    /// Asks.
+    ///
+    /// # Panics
+    ///
+    /// If a sample cannot be signed or a wait is none that the model knows: it has to be changed then.
+    pub fn new() -> Self {
+        let (named, nameless) = (deliveries(true), deliveries(false));
+        let mut classes: Vec<Class> = Vec::new();
+        for class in Class::ALL {
+            if !classes.iter().any(|known| is_alike(*known, class)) {
+                classes.push(class);
+            }
+        }
+        Self {
+            classes,
+            unread: unread(),
+            admits_forgeries: admits_forgeries(),
+            is_one: named.is_one && nameless.is_one,
+            names: [nameless.names, named.names],
+            due: std::array::from_fn(|states| [is_due(states, 0), is_due(states, retry::AHEAD)]),
+            waits: [false, true].map(|asks| [0, retry::AHEAD].map(|ahead| wait(asks, ahead))),
+        }
+    }
+
+    /// Which object the delivery has.
+    pub fn name(&self, setting: &Setting, of: usize) -> usize {
+        let names = self.names[usize::from(setting.named)];
+        names.get(of).copied().unwrap_or_default().into()
+    }
+
+    /// Whether what has these states may be tried.
+    pub fn is_due(&self, states: u8, ahead: bool) -> bool {
+        self.due[usize::from(states & 15)][usize::from(ahead)]
+    }
+
+    /// When it is tried next, as a bit of [`retry`].
+    pub const fn wait(&self, asks: bool, ahead: bool) -> u8 {
+        self.waits[asks as usize][ahead as usize]
+    }
+
+    /// The terms of a delivery, by the rule of the real driver.
+    pub fn course(setting: &Setting, hook: Condition, from: From, kept: Option<&Kept>) -> Course {
+        let has_hook = hook != Condition::Gone;
+        let stored = kept.map(|kept| KeptFacts {
+            folder: if from == From::Dead { Folder::Dead } else { Folder::Spill },
+            message: kept.message.map(|made| made.form),
+            errorclass: kept.cause.as_str(),
+            render: false,
+        });
+        Course::new(Terms::of(&Facts {
+            stored,
+            keeping: has_hook.then(|| setting.keeping()),
+            has_recipe: has_hook,
+            has_store: true,
+            id_from_provider: setting.named,
+        }))
+    }
+
+    /// Whether a run ends with this: what failed is the same for everything that it sends.
+    pub fn is_over(end: End, class: Option<Class>) -> bool {
+        matches!(Came::of(end, class, None), Came::Not { stops: Stops::Target, .. })
+    }
+}
+
+impl Default for Oracle {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Whether nothing that decides tells the two apart: asked of every decision about a class.
+fn is_alike(one: Class, other: Class) -> bool {
+    let of = |class: Class| {
+        let stops = [true, false].map(|tried| Stops::of(class, tried));
+        (class.rest(), class.is_corrected_in_hooks(), stops, ends(class))
+    };
+    of(one) == of(other)
+}
+
+/// What a course does after a failure of this class, of every origin and form.
+fn ends(class: Class) -> Vec<hookmq_shared::carry::Step> {
+    use hookmq_shared::carry::{Form, Origin, Sent, Step};
+    use hookmq_shared::config::Mode;
+    let senders = [Mode::OnFailure, Mode::Always, Mode::Never].map(|spill| Origin::Sender { spill });
+    let mut steps = Vec::new();
+    for origin in senders.into_iter().chain([Origin::Spill, Origin::Dead]) {
+        for may_refer in [true, false] {
+            for form in [Form::Whole, Form::Referring] {
+                let stored = (!matches!(origin, Origin::Sender { .. })).then_some(form);
+                let terms =
+                    Terms { origin, stored, has_hook: true, render_first: false, dedupe: false, may_refer };
+                let mut course = Course::new(terms);
+                // Up to the first send.
+                for _ in 0..8 {
+                    course = course.after(match course.step() {
+                        Step::Send(_) => break,
+                        Step::Spill => Outcome::Done(false),
+                        Step::Render => {
+                            Outcome::Rendered(hookmq_shared::carry::Rendered::Made { as_stored: false })
+                        }
+                        _ => Outcome::Done(true),
+                    });
+                }
+                for tried in [true, false] {
+                    steps.push(course.after(Outcome::Sent(Sent::Failed { class, tried })).step());
+                }
+            }
+        }
+    }
+    steps
+}
+
+fn is_due(states: usize, ahead: i64) -> bool {
+    let name = "spill/tdmq/h/00";
+    let state = |(bit, hours): (u8, i64)| {
+        let at = NOW.shifted(hours * HOUR).unix_millis();
+        (states & usize::from(bit) != 0).then(|| RetryState::read(&format!("retry/tdmq/h/00.{at:013}.1")))
+    };
+    let waiting = Waiting {
+        entry: Entry { name: name.to_owned(), size: 1, modified: NOW },
+        states: retry::ALL.into_iter().filter_map(state).collect(),
+    };
+    waiting.is_due(NOW.shifted(ahead * HOUR)) != Some(false)
+}
+
+/// A wait as the real back-off has it, rounded up to the hours that the model tells apart. The run that a
+/// wait belongs to is not known to the model, so all of them must come to the same.
+fn wait(asks: bool, ahead: i64) -> u8 {
+    let asked = asks.then_some(Duration::from_secs(24 * 60 * 60));
+    let draws = [0, u64::MAX / 2, u64::MAX - 1];
+    let waits = (1..20).flat_map(|runs| {
+        draws.map(|bits| Backoff::wait(runs, asked, &Random::from_fn(move || bits)).as_secs_f64())
+    });
+    let longest = waits.fold(0.0, f64::max);
+    let is_day = longest > 60.0 * 60.0;
+    match (is_day, ahead) {
+        (true, _) => retry::DAY,
+        (false, 0) => retry::HOUR,
+        (false, _) => retry::FAR,
+    }
+}
+
+fn unread() -> Option<Class> {
+    let body = Bytes::from_static(b"{\"Response\":{\"RequestId\":\"r\"}}");
+    let answer = Answer { status: 200, body, ..Answer::default() };
+    tdmq::wire::read(&answer, &[]).err().map(|failure| failure.class)
+}
+
+struct Identities {
+    names: [u8; THINGS],
+    is_one: bool,
+}
+
+/// Deliveries of hook `a` and `b`: those of `b` share their id where the provider gives one, as those of
+/// a batch do, and their body where it gives none.
+fn deliveries(named: bool) -> Identities {
+    let source = source(if named { "github" } else { "buildkite" });
+    let make = |hook: &str, id: &str, event: &str, body: &str, at: Timestamp| {
+        let draft = Draft {
+            body: Some(body.to_owned().into()),
+            event: Some(event.to_owned()),
+            id: named.then(|| id.to_owned()),
+            ..Draft::default()
+        };
+        sign(&source, hook, draft, at)
+    };
+    let second = if named { ("push", "{\"n\":2}") } else { ("pull", "{\"n\":1}") };
+    let all = |at| {
+        [
+            make("a", "a-1", "push", "{\"n\":1}", at),
+            make("b", "b-1", "push", "{\"n\":1}", at),
+            make("b", "b-1", second.0, second.1, at),
+        ]
+    };
+    let target = Vendor::Tdmq.into();
+    let name = |delivery: &Delivery| Folder::Spill.name(&target, delivery);
+    let (first, again) = (all(NOW), all(NOW.shifted(HOUR)));
+    let is_one = first.iter().zip(&again).all(|(one, two)| one.id == two.id && name(one) == name(two));
+    let objects = first.each_ref().map(name);
+    let place = |of: &String| objects.iter().position(|object| object == of).unwrap_or_default();
+    // Three of them: the position is a byte.
+    Identities { names: objects.each_ref().map(|of| u8::try_from(place(of)).unwrap_or_default()), is_one }
+}
+
+fn admits_forgeries() -> bool {
+    let source = source("github");
+    let draft = Draft { tamper: Some(Tamper::Signature), ..Draft::default() };
+    let random = Random::from_fn(|| 7);
+    let Ok(request) = source.sign(draft, 0, NOW, &random) else { return true };
+    matches!(source.check("a", request, NOW), Verdict::Verified(_))
+}
+
+fn source(preset: &str) -> Source {
+    let secrets = vec![Secret::new("a secret that the model signs with")];
+    let settings = Settings { secrets, ..Settings::default() };
+    Source::preset(preset, settings).unwrap_or_else(|errors| panic!("{preset}: {errors:?}"))
+}
+
+fn sign(source: &Source, hook: &str, draft: Draft, at: Timestamp) -> Delivery {
+    let random = Random::from_fn(|| 7);
+    let request = source.sign(draft, 0, at, &random).unwrap_or_else(|error| panic!("{error}"));
+    match source.check(hook, request, at) {
+        Verdict::Verified(delivery) => *delivery,
+        other => panic!("{other:?}"),
+    }
+}

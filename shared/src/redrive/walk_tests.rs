@@ -1,0 +1,172 @@
+//! Walks over stores in memory.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::*;
+use crate::clock::Clock;
+use crate::store::memory::{MemoryStore, Order};
+
+const NOW: Timestamp = Timestamp::from_unix(1_760_000_000);
+
+fn soon() -> Instant {
+    Instant::now() + Duration::from_secs(60)
+}
+
+fn digest(n: u32) -> String {
+    // Spread over all first digits.
+    format!("{:08x}{n:056x}", n.wrapping_mul(2_654_435_761))
+}
+
+async fn store_of(count: u32) -> (Store, MemoryStore) {
+    let memory = MemoryStore::new(Clock::fixed(NOW));
+    let store = Store::new(memory.clone());
+    for n in 0..count {
+        put(&store, &format!("spill/tdmq/h/{}", digest(n))).await;
+    }
+    (store, memory)
+}
+
+async fn put(store: &Store, name: &str) {
+    store.put(name, "x".into(), soon()).await.unwrap();
+}
+
+/// Every delivery of a walk, and where it would go on after `pages` of them.
+async fn through(
+    store: &Store,
+    mut walk: Walk,
+    limit: usize,
+    pages: usize,
+) -> (Vec<Waiting>, Option<String>) {
+    let mut all = Vec::new();
+    for _ in 0..pages {
+        all.extend(walk.turn(store, limit, soon()).await.unwrap().waiting);
+        if walk.is_over() {
+            break;
+        }
+    }
+    (all, Some(walk).filter(|walk| !walk.is_over()).and_then(|walk| walk.place()))
+}
+
+fn walk(options: &Options, cursor: Option<&str>) -> Walk {
+    Walk::new("tdmq", "h", options, cursor)
+}
+
+fn names(all: &[Waiting]) -> BTreeSet<&str> {
+    all.iter().map(|waiting| waiting.entry.name.as_str()).collect()
+}
+
+#[tokio::test]
+async fn every_delivery_is_met_once_from_wherever_a_walk_begins() {
+    let (store, _) = store_of(100).await;
+    let options = Options::default();
+    for cursor in [None, Some(digest(3)), Some(digest(50)), Some("zzz".to_owned()), Some("0".to_owned())] {
+        for limit in [1, 7, 100, 1000] {
+            let (all, cursor) = through(&store, walk(&options, cursor.as_deref()), limit, 1000).await;
+            assert_eq!((names(&all).len(), cursor), (100, None), "{limit}");
+            assert_eq!(all.len(), 100, "with pages of {limit}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_ends_early_is_gone_on_with() {
+    let (store, _) = store_of(100).await;
+    let options = Options::default();
+    let (mut cursor, mut met) = (None, BTreeSet::new());
+    for _ in 0..12 {
+        let (all, next) = through(&store, walk(&options, cursor.as_deref()), 10, 2).await;
+        // What the last page of a run held was not handled.
+        met.extend(all.iter().take(10).map(|waiting| waiting.entry.name.clone()));
+        cursor = next;
+    }
+    assert_eq!(met.len(), 100);
+}
+
+#[tokio::test]
+async fn shards_are_disjoint_and_together_the_whole() {
+    let (store, memory) = store_of(200).await;
+    for of in [1, 2, 4, 8] {
+        let mut met = Vec::new();
+        for index in 0..of {
+            let shard = Shard::parse(&format!("{index}/{of}")).unwrap();
+            let options = Options { shard, ..Options::default() };
+            for (cursor, order) in [(None, Order::Names), (Some(digest(77)), Order::Own)] {
+                memory.set_order(order);
+                let (all, _) = through(&store, walk(&options, cursor.as_deref()), 1000, 1000).await;
+                if order == Order::Names {
+                    met.extend(all.iter().map(|waiting| waiting.entry.name.clone()));
+                } else {
+                    assert!(
+                        all.iter()
+                            .all(|waiting| { shard.takes(waiting.entry.name.rsplit('/').next().unwrap()) })
+                    );
+                }
+            }
+            memory.set_order(Order::Names);
+        }
+        assert_eq!((met.len(), met.iter().collect::<BTreeSet<_>>().len()), (200, 200), "{of}");
+    }
+}
+
+#[tokio::test]
+async fn states_meet_their_deliveries_and_those_without_one_go() {
+    let (store, memory) = store_of(100).await;
+    let time = NOW.unix_millis() + 60_000;
+    for n in 0..100 {
+        if n % 3 == 0 {
+            put(&store, &format!("retry/tdmq/h/{}.{time}.1", digest(n))).await;
+        }
+        if n % 9 == 0 {
+            put(&store, &format!("retry/tdmq/h/{}.{}.2", digest(n), time + 1)).await;
+        }
+        if n % 10 == 1 {
+            put(&store, &format!("retry/tdmq/h/{}", digest(n))).await;
+        }
+    }
+    for n in 1000..1020 {
+        put(&store, &format!("retry/tdmq/h/{}.{time}.1", digest(n))).await;
+    }
+    put(&store, "retry/tdmq/cursor.0-1").await;
+    let options = Options::default();
+    for limit in [1000, 7] {
+        let (all, _) = through(&store, walk(&options, None), limit, 1000).await;
+        for waiting in &all {
+            let n = (0..100).find(|n| waiting.entry.name.ends_with(&digest(*n))).unwrap();
+            let newest = (n % 3 == 0).then(|| time + i64::from(n % 9 == 0));
+            assert_eq!(waiting.next().map(Timestamp::unix_millis), newest, "{n}");
+            let is_due = match newest {
+                Some(_) => Some(false),
+                None if n % 10 == 1 => None,
+                None => Some(true),
+            };
+            assert_eq!(waiting.is_due(NOW), is_due, "{n}");
+        }
+        assert_eq!(all.len(), 100);
+        let page = store.list("retry/", None, 1000, soon()).await.unwrap();
+        assert_eq!(page.entries.len(), 34 + 12 + 10 + 1, "what has no delivery is gone, the rest is not");
+    }
+    // A store with an order of its own: nothing is concluded from what is missing.
+    memory.set_order(Order::Own);
+    put(&store, &format!("retry/tdmq/h/{}.{time}.1", digest(2000))).await;
+    let (all, _) = through(&store, walk(&options, None), 7, 1000).await;
+    assert_eq!(names(&all).len(), 100);
+    let page = store.list("retry/", None, 1000, soon()).await.unwrap();
+    assert_eq!(page.entries.len(), 58);
+}
+
+#[tokio::test]
+async fn a_state_written_meanwhile_is_no_orphan() {
+    let (store, _) = store_of(30).await;
+    let options = Options::default();
+    let mut walk = walk(&options, None);
+    while !walk.is_over() {
+        for waiting in walk.turn(&store, 4, soon()).await.unwrap().waiting {
+            // It has been tried in vain, while the walk goes on.
+            let state = waiting.entry.name.replacen("spill", "retry", 1);
+            put(&store, &format!("{state}.{}.1", NOW.unix_millis() + 60_000)).await;
+        }
+    }
+    let page = store.list("retry/", None, 1000, soon()).await.unwrap();
+    assert_eq!(page.entries.len(), 30);
+}

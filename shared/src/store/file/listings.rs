@@ -1,0 +1,89 @@
+//! Listings of a folder, by what they cost.
+
+use std::time::Duration;
+
+use super::simulated::{NOW, Sabotage, Simulated};
+use super::*;
+use crate::clock::Clock;
+
+const ROOT: &str = "/mnt/spill";
+
+fn soon() -> Instant {
+    Instant::now() + Duration::from_secs(600)
+}
+
+fn folder(disk: &Simulated) -> Folder<Simulated> {
+    let random = crate::clock::Random::from_fn(|| 7);
+    let context = Context { env: Env::of([("", "")]), clock: Clock::fixed(NOW), random };
+    Folder::new(disk.clone(), PathBuf::from(ROOT), &context)
+}
+
+fn fill(store: &Folder<Simulated>, names: &[String]) {
+    for name in names {
+        store.write(&Path::new(ROOT).join(name), b"x", Put::New, soon()).unwrap();
+    }
+}
+
+/// One file that cannot be looked at is there, and hides no other.
+#[test]
+fn a_file_that_cannot_be_looked_at_hides_none() {
+    let disk = Simulated::new(Sabotage::None, usize::MAX);
+    let store = folder(&disk);
+    fill(&store, &["a", "b", "c"].map(|name| format!("spill/{name}")));
+    disk.spoil(&Path::new(ROOT).join("spill/b"));
+    let page = store.walks.page(&store.place(soon()), "spill/", None, 10).unwrap();
+    let found: Vec<_> = page.entries.iter().map(|entry| (entry.name.as_str(), entry.size)).collect();
+    assert_eq!(found, [("spill/a", 1), ("spill/b", 0), ("spill/c", 1)]);
+}
+
+/// A folder of several pages is read once, however it is listed.
+#[test]
+fn a_folder_is_read_once_for_all_its_pages() {
+    let disk = Simulated::new(Sabotage::None, usize::MAX);
+    let mut store = folder(&disk);
+    let digest = |n: u32| format!("{n:08x}").repeat(8);
+    let mut names: Vec<String> = (0..40).map(|n| format!("spill/t/b/{}", digest(n * 7919))).collect();
+    names.extend((0..40).map(|n| format!("spill/t/a/{n}-{}", digest(n))));
+    names.extend((0..20).map(|n| format!("spill/t/{n}")));
+    fill(&store, &names);
+    names.sort_unstable();
+    let list = |store: &Folder<Simulated>, prefix: &str, limit: usize| {
+        let (mut found, mut after, mut pages) = (Vec::new(), None, 0);
+        loop {
+            let page = store.walks.page(&store.place(soon()), prefix, after.as_deref(), limit).unwrap();
+            found.extend(page.entries.into_iter().map(|entry| entry.name));
+            (after, pages) = (page.next, pages + 1);
+            if after.is_none() {
+                return (found, pages);
+            }
+        }
+    };
+    let reads =
+        || ["spill", "spill/t", "spill/t/a", "spill/t/b"].map(|at| disk.reads(&format!("{ROOT}/{at}")));
+
+    assert_eq!(list(&store, "spill/", 10), (names.clone(), 10));
+    assert_eq!(reads(), [1, 1, 1, 1]);
+    let of_b: Vec<String> = names.iter().filter(|name| name.starts_with("spill/t/b/")).cloned().collect();
+    assert_eq!(list(&store, "spill/t/b/", 4), (of_b.clone(), 10));
+    assert_eq!(reads(), [1, 1, 1, 2], "nor is what is beside it");
+
+    // With less room the walk begins anew behind what it had, and does so as seldom as it can.
+    store.walks.max_bytes = 600;
+    assert_eq!(list(&store, "spill/t/b/", 4), (of_b.clone(), 10));
+    assert_eq!(reads(), [1, 1, 1, 5], "15 of 40 names at a time");
+
+    // A token that no walk knows is as good: that of another handle, or one that was forgotten.
+    store.walks.max_bytes = 1 << 20;
+    let place = store.place(soon());
+    let first = store.walks.page(&place, "spill/t/b/", None, 4).unwrap();
+    let second = store.walks.page(&place, "spill/t/b/", first.next.as_deref(), 4).unwrap();
+    let again = store.walks.page(&place, "spill/t/b/", first.next.as_deref(), 4).unwrap();
+    assert_eq!(second, again);
+    assert_eq!(reads(), [1, 1, 1, 7]);
+    // Walks beside one another do not disturb each other.
+    let other = store.walks.page(&place, "spill/t/a/", None, 4).unwrap();
+    let third = store.walks.page(&place, "spill/t/b/", again.next.as_deref(), 4).unwrap();
+    assert_eq!(third.entries[0].name, of_b[8]);
+    let fourth = store.walks.page(&place, "spill/t/a/", other.next.as_deref(), 4).unwrap();
+    assert_eq!((fourth.entries.len(), reads()), (4, [1, 1, 2, 7]));
+}
