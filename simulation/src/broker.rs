@@ -55,6 +55,7 @@ impl Broker for Vendors {
             && let Some(entry) = state.ledger.entry(number)
         {
             entry.lane(lane).tried = now;
+            entry.lane(lane).is_mistyped = false;
         }
         Duration::from_millis(state.rng.range(1, 20))
     }
@@ -124,7 +125,8 @@ impl Vendors {
             if let Some((number, lane)) = known
                 && let Some(entry) = state.ledger.entry(number)
             {
-                entry.lane(lane).was_mistyped = true;
+                let slot = entry.lane(lane);
+                (slot.was_mistyped, slot.is_mistyped) = (true, true);
             }
             return answer;
         }

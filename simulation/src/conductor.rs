@@ -31,7 +31,6 @@ pub(crate) async fn conduct(world: Arc<World>, fleet: Arc<Fleet>, pens: Arc<Pens
         // Each kind comes about early, and then by chance.
         let kind = if step <= 12 { step } else { world.state().rng.range(0, 18) };
         match kind {
-            1 => vendor(&world, None),
             2 => store(&world),
             3 => hook_fails(&world),
             4 => deploy(&world, &fleet).await,
@@ -176,7 +175,8 @@ fn jump(world: &Arc<World>, fleet: &Arc<Fleet>) {
         let hour = 3_600_000_i64;
         let offset = state.rng.pick(&[hour, -hour, 24 * 366 * hour, -24 * 300 * hour, 2 * hour]);
         let until = now + span(&mut state, HOUR);
-        (state.rng.below(FORWARDERS + REDRIVERS), offset, until)
+        // Any forwarder, or the first redrivers, which are always there.
+        (state.rng.below(FORWARDERS + 2), offset, until)
     };
     let Some(process) = fleet.any(at) else { return };
     process.offset.store(offset, Ordering::Relaxed);

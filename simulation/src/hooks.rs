@@ -178,7 +178,7 @@ pub(crate) struct Version {
 
 /// The hook's secret of a generation.
 fn secret(seed: u64, place: usize, generation: u64) -> String {
-    let mut rng = Rng::of(seed ^ 0x5ec2e7, generation * 64 + place as u64);
+    let mut rng = Rng::of(seed ^ 0x005e_c2e7, generation * 64 + place as u64);
     let hex = format!("{:016x}{:016x}{:016x}", rng.next(), rng.next(), rng.next());
     // Hex digits are base64 too.
     if hook(place).scheme == Scheme::Standard { format!("whsec_{hex}") } else { hex }
@@ -252,7 +252,7 @@ pub(crate) fn signers(seed: u64, generation: u64) -> Vec<Arc<Source>> {
 pub(crate) struct Content {
     pub(crate) place: usize,
     pub(crate) body: Vec<u8>,
-    content_type: &'static str,
+    media_type: &'static str,
     pub(crate) event: String,
     /// The provider's id.
     pub(crate) own_id: Option<String>,
@@ -272,7 +272,7 @@ impl Content {
             + match hook.shape {
                 Shape::Large => 4200,
                 // With the envelope over 3072 and below 4096 bytes.
-                Shape::Middle if number % 2 == 0 => 2700,
+                Shape::Middle if number.is_multiple_of(2) => 2700,
                 _ => 0,
             };
         let odd = rng.pick(&["1.0", "1e400", "\"\\u00e9\\/\"", "{\"a\":1,\"a\":2}", "[ ]", "\"\u{1F600}\""]);
@@ -313,7 +313,7 @@ impl Content {
             false => Some(format!("id-{number}")),
         };
         let is_hopeless = is_poison || is_unfit;
-        Self { place, body, content_type, event, own_id, is_hopeless }
+        Self { place, body, media_type: content_type, event, own_id, is_hopeless }
     }
 
     /// The id that its messages must have, of a hook of that name.
@@ -355,7 +355,7 @@ impl Content {
     ) -> Option<Request> {
         let hook = hook(self.place);
         let mut headers = Headers::new();
-        headers.push("content-type", self.content_type);
+        headers.push("content-type", self.media_type);
         if hook.scheme == Scheme::Own {
             headers.push("x-event", self.event.clone());
         }
@@ -382,11 +382,8 @@ impl Content {
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(64), |mut hex, byte| {
-        // Strings are written to without fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    let digit = |n: u8| char::from(if n < 10 { b'0' + n } else { b'a' + n - 10 });
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// The number that a body holds.

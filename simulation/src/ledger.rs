@@ -50,8 +50,9 @@ pub(crate) struct Lane {
     pub(crate) spilled: u64,
     /// When an attempt to send it began last.
     pub(crate) tried: u64,
-    /// Whether an attempt met a topic that is not there.
+    /// Whether an attempt met a topic that is not there, and whether the last one did.
     pub(crate) was_mistyped: bool,
+    pub(crate) is_mistyped: bool,
 }
 
 /// A copy that arrived.
@@ -137,7 +138,7 @@ impl World {
             return Err(format!("{number} was taken although nobody takes it"));
         }
         let now = self.now();
-        let excuse = self.excuse(state, &entry, lane, now);
+        let excuse = excuse(state, &entry, lane, now);
         if let Err(()) = excuse {
             let Lane { copies, last, .. } = entry.lanes[lane.min(1)];
             return Err(format!(
@@ -162,36 +163,6 @@ impl World {
         }
         state.ledger.open.remove(&(number, u8::try_from(lane).unwrap_or_default()));
         Ok(Copy { number, lane, count })
-    }
-
-    /// Why there may be one more copy: the window that it came through.
-    fn excuse(
-        &self,
-        state: &State,
-        entry: &Entry,
-        lane: usize,
-        now: u64,
-    ) -> Result<Option<&'static str>, ()> {
-        let Lane { copies, excuses, last, .. } = entry.lanes[lane.min(1)];
-        if copies == 0 {
-            return Ok(None);
-        }
-        let overlaps = |end: u64, slack: u64| end.saturating_add(slack) >= last;
-        if excuses > 0 {
-            return Ok(Some(EXCUSED));
-        }
-        if overlaps(state.last_kill, 0) {
-            return Ok(Some("window 7: killed between receipt and deletion"));
-        }
-        if overlaps(state.last_store_trouble, 0) {
-            return Ok(Some("window 7: the deletion failed"));
-        }
-        if (state.overlaps > 0 || overlaps(state.last_overlap, IN_HAND))
-            && now.saturating_sub(last) <= 3 * IN_HAND
-        {
-            return Ok(Some("window 8: two redrivers"));
-        }
-        Err(())
     }
 
     fn carried(&self, message: &Message) -> Result<Carried, String> {
@@ -229,6 +200,35 @@ impl World {
             }
         };
         let hook = envelope.source.rsplit('/').next().map(str::to_owned);
-        Ok(Carried { id: envelope.id, hook, is_second: envelope.r#type.ends_with(".b"), body })
+        Ok(Carried {
+            id: envelope.id,
+            hook,
+            is_second: envelope.r#type.rsplit('.').next() == Some("b"),
+            body,
+        })
     }
+}
+
+/// Why there may be one more copy: the window that it came through.
+fn excuse(state: &State, entry: &Entry, lane: usize, now: u64) -> Result<Option<&'static str>, ()> {
+    let Lane { copies, excuses, last, .. } = entry.lanes[lane.min(1)];
+    if copies == 0 {
+        return Ok(None);
+    }
+    let overlaps = |end: u64, slack: u64| end.saturating_add(slack) >= last;
+    if excuses > 0 {
+        return Ok(Some(EXCUSED));
+    }
+    if overlaps(state.last_kill, 0) {
+        return Ok(Some("window 7: killed between receipt and deletion"));
+    }
+    if overlaps(state.last_store_trouble, 0) {
+        return Ok(Some("window 7: the deletion failed"));
+    }
+    if (state.overlaps > 0 || overlaps(state.last_overlap, IN_HAND))
+        && now.saturating_sub(last) <= 3 * IN_HAND
+    {
+        return Ok(Some("window 8: two redrivers"));
+    }
+    Err(())
 }

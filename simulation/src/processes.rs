@@ -230,7 +230,7 @@ pub(crate) async fn run(
     let runs = redrivers.iter().map(|redriver| async {
         let before = before(world, redriver.target().name(), options);
         let done = redriver.run(options, deadline).await;
-        after(world, redriver.target().name(), options, &before, done);
+        after(world, redriver.target().name(), options, before.as_ref(), done);
     });
     join_all(runs.map(Box::pin)).await;
 }
@@ -238,6 +238,10 @@ pub(crate) async fn run(
 /// What waits for a run that goes on where another one ended.
 fn before(world: &World, target: &str, options: &Options) -> Option<BTreeSet<String>> {
     let shard = options.covers()?;
+    // It costs a listing, so now and then is enough.
+    if !(world.now() / MINUTE).is_multiple_of(4) {
+        return None;
+    }
     let cursor = world.store.object(&format!("retry/{target}/cursor.{}-{}", shard.index(), shard.of()))?;
     let is_used = String::from_utf8_lossy(&cursor.bytes).contains(':');
     let names = world.store.names(&format!("spill/{target}/")).into_iter();
@@ -250,7 +254,7 @@ fn after(
     world: &World,
     target: &str,
     options: &Options,
-    before: &Option<BTreeSet<String>>,
+    before: Option<&BTreeSet<String>>,
     done: Result<Summary, RedriveError>,
 ) {
     let now = world.now();

@@ -28,7 +28,7 @@ fn is_noticed(safeguard: Safeguard, seed: u64) -> bool {
     let begun = Instant::now();
     pull(Some(safeguard));
     for seed in seed.. {
-        let report = run(Plan { seed, hours: 8, per_day: 36_000, gap: 120, shows: false, tells: None });
+        let report = run(Plan { seed, hours: 4, per_day: 36_000, gap: 60, shows: false, tells: None });
         let took = begun.elapsed();
         if let Some(broken) = report.broken.first() {
             println!("{:24} {:5.2} s  {broken}", safeguard.as_str(), took.as_secs_f64());

@@ -140,19 +140,29 @@ impl Seen {
                 if let Some((number, lane)) = state.ledger.named(of)
                     && let Some(entry) = state.ledger.entry(number)
                 {
+                    let (place, is_mistyped) = (usize::from(entry.place), entry.lane(lane).is_mistyped);
                     let tried = entry.lane(lane).tried;
                     if tried < self.process.began() && tried > 0 || tried == 0 {
                         let told = format!("what was not tried is counted as a failure: {number}");
                         state.broke(told);
                         self.world.stop();
                     }
+                    let is_corrected = state.hook_trouble[place].saturating_add(10 * MINUTE) < now;
+                    if is_mistyped && is_corrected && !hook(place).is_removed {
+                        let told = format!(
+                            "an old message was given up on, although its hook was corrected: {number}"
+                        );
+                        state.broke(told);
+                        self.world.stop();
+                    }
                 }
             }
-            (Operation::Get, "retry") if name.contains("/cursor.") => {
-                if self.memory().object(name).is_some() {
-                    state.meet("cursor used");
-                }
+            (Operation::Get, "retry")
+                if name.contains("/cursor.") && self.memory().object(name).is_some() =>
+            {
+                state.meet("cursor used");
             }
+            (Operation::Get, "retry") if name.contains("/cursor.") => {}
             (Operation::Get, "retry") if !digest.contains('.') => state.meet("old-form state read"),
             (Operation::Delete, "spill") => {
                 state.meet("step delete");

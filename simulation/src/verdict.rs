@@ -108,7 +108,7 @@ pub(crate) async fn play(plan: Plan, counts: Counts) -> Report {
             sleep(Duration::from_millis(HOUR)).await;
         }
         for _ in 0..2 {
-            visit(&world).await;
+            visit(&world, false).await;
             sleep(Duration::from_millis(DRAIN / 2)).await;
         }
         look(&world);
