@@ -66,8 +66,8 @@ pub(super) trait Disk: Send + Sync + 'static {
     /// What has this name; of a link, what it leads to.
     fn follow(&self, path: &Path) -> io::Result<Found>;
 
-    /// The first bytes of a file.
-    fn read(&self, path: &Path, limit: usize) -> io::Result<Vec<u8>>;
+    /// The first bytes of a file, in the memory that is given and what more it takes.
+    fn read(&self, path: &Path, limit: usize, memory: Vec<u8>) -> io::Result<Vec<u8>>;
 }
 
 /// The file system of the operating system.
@@ -154,8 +154,8 @@ impl Disk for Real {
         fs::metadata(path).map(|metadata| found(&metadata))
     }
 
-    fn read(&self, path: &Path, limit: usize) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
+    fn read(&self, path: &Path, limit: usize, memory: Vec<u8>) -> io::Result<Vec<u8>> {
+        let mut bytes = memory;
         File::open(path)?.take(limit as u64).read_to_end(&mut bytes)?;
         Ok(bytes)
     }

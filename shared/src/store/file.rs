@@ -54,6 +54,10 @@ const STALE: i64 = 24 * 60 * 60 * 1000;
 /// Temporary files looked at in one go.
 const MAX_CLEANED: usize = 1000;
 
+/// Larger files are read into memory that the calling thread has asked for: an allocator keeps for each
+/// thread what that gave back, and a redriver has little memory for all of them.
+const LARGE: usize = 64 << 10;
+
 /// Folders remembered as durable. There are a few for each hook.
 const MAX_KNOWN: usize = 4096;
 
@@ -122,7 +126,16 @@ impl<D: Disk> ObjectStore for FileStore<D> {
         name: &'a str,
         deadline: Instant,
     ) -> BoxFuture<'a, Result<Option<Bytes>, StoreError>> {
-        self.run(name, deadline, |folder, path| read(&folder.disk, path))
+        Box::pin(async move {
+            match self.run(name, deadline, |folder, path| read(&folder.disk, path)).await? {
+                Content::Absent => Ok(None),
+                Content::Read(bytes) => Ok(Some(bytes)),
+                Content::Large(size) => {
+                    let memory = Vec::with_capacity(size + 1);
+                    self.run(name, deadline, |folder, path| read_into(&folder.disk, path, memory)).await
+                }
+            }
+        })
     }
 
     fn head<'a>(
@@ -390,11 +403,25 @@ fn root(rest: &str, env: &Env) -> Result<PathBuf, String> {
     Ok(PathBuf::from(path))
 }
 
-fn read<D: Disk>(disk: &D, path: &Path) -> Result<Option<Bytes>, StoreError> {
-    if entry(disk, String::new(), path)?.is_none() {
-        return Ok(None);
+/// A file to read.
+enum Content {
+    Absent,
+    Read(Bytes),
+    /// It has so many bytes.
+    Large(usize),
+}
+
+fn read<D: Disk>(disk: &D, path: &Path) -> Result<Content, StoreError> {
+    let Some(entry) = entry(disk, String::new(), path)? else { return Ok(Content::Absent) };
+    let size = usize::try_from(entry.size).unwrap_or(usize::MAX).min(MAX_OBJECT);
+    if size > LARGE {
+        return Ok(Content::Large(size));
     }
-    match disk.read(path, MAX_OBJECT + 1) {
+    Ok(read_into(disk, path, Vec::with_capacity(size + 1))?.map_or(Content::Absent, Content::Read))
+}
+
+fn read_into<D: Disk>(disk: &D, path: &Path, memory: Vec<u8>) -> Result<Option<Bytes>, StoreError> {
+    match disk.read(path, MAX_OBJECT + 1, memory) {
         Ok(bytes) if bytes.len() > MAX_OBJECT => Err(StoreError::TooLarge),
         Ok(bytes) => Ok(Some(bytes.into())),
         Err(error) if is_absent(&error) => Ok(None),

@@ -83,7 +83,7 @@ fn learn(known: &mut BTreeMap<&'static str, Known>, step: Step, done: Option<Wri
 fn wrong(disk: &Simulated, known: &BTreeMap<&'static str, Known>, survives: Survives) -> Option<String> {
     let folder = folder(disk.crash(survives), 99);
     for (name, known) in known {
-        let found = read(&folder.disk, &path(name)).unwrap();
+        let found = read_into(&folder.disk, &path(name), Vec::new()).unwrap();
         let found = found.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
         match &found {
             None if known.is_promised => return Some(format!("{name} was confirmed and is gone")),

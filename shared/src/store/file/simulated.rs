@@ -413,7 +413,7 @@ impl Disk for Simulated {
         self.look(path)
     }
 
-    fn read(&self, path: &Path, limit: usize) -> io::Result<Vec<u8>> {
+    fn read(&self, path: &Path, limit: usize, _: Vec<u8>) -> io::Result<Vec<u8>> {
         self.run(false, |state| {
             let ino = state.find(path)?;
             match &state.nodes[&ino] {
