@@ -143,7 +143,7 @@ impl Vendors {
         if message.text.len() > MOST {
             return says(Class::TooLarge);
         }
-        let copy = match world.consume(state, *target, message) {
+        let copy = match world.consume(state, *target, message, (self.process.id, self.process.is_redriver)) {
             Ok(copy) => copy,
             Err(broken) => {
                 state.broke(broken);

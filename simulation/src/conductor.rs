@@ -41,7 +41,7 @@ pub(crate) async fn conduct(world: Arc<World>, fleet: Arc<Fleet>, pens: Arc<Pens
             9 => rest(&world),
             10 => vendor(&world, Some(Mode::Lies(true))),
             11 | 12 => kill(&world, &fleet),
-            13 => light(&world, &fleet),
+            13 | 16 | 17 => light(&world, &fleet),
             14 | 15 => {
                 tokio::spawn(deploy_alone(Arc::clone(&world), Arc::clone(&fleet)));
             }

@@ -46,6 +46,8 @@ pub(crate) struct Lane {
     /// Copies more that are explained.
     pub(crate) excuses: u8,
     pub(crate) last: u64,
+    /// The process that sent the last copy, and whether that is a redriver.
+    pub(crate) by: (u32, bool),
     /// When it was kept in `spill/` last.
     pub(crate) spilled: u64,
     /// When an attempt to send it began last.
@@ -111,6 +113,7 @@ impl World {
         state: &mut State,
         target: usize,
         message: &Message,
+        by: (u32, bool),
     ) -> Result<Copy, String> {
         let carried = self.carried(message)?;
         let marked = number_in(&carried.body).ok_or("altered: the body holds no number")?;
@@ -138,7 +141,7 @@ impl World {
             return Err(format!("{number} was taken although nobody takes it"));
         }
         let now = self.now();
-        let excuse = excuse(state, &entry, lane, now);
+        let excuse = excuse(state, &entry, lane, by, now);
         if let Err(()) = excuse {
             let Lane { copies, last, .. } = entry.lanes[lane.min(1)];
             return Err(format!(
@@ -156,7 +159,7 @@ impl World {
             slot.excuses -= 1;
         }
         slot.copies = slot.copies.saturating_add(1);
-        slot.last = now;
+        (slot.last, slot.by) = (now, by);
         let (count, was_mistyped) = (slot.copies, slot.was_mistyped);
         if was_mistyped && count == 1 {
             state.meet("rendered anew");
@@ -210,25 +213,38 @@ impl World {
 }
 
 /// Why there may be one more copy: the window that it came through.
-fn excuse(state: &State, entry: &Entry, lane: usize, now: u64) -> Result<Option<&'static str>, ()> {
-    let Lane { copies, excuses, last, .. } = entry.lanes[lane.min(1)];
+fn excuse(
+    state: &State,
+    entry: &Entry,
+    lane: usize,
+    by: (u32, bool),
+    now: u64,
+) -> Result<Option<&'static str>, ()> {
+    let Lane { copies, excuses, last, by: before, .. } = entry.lanes[lane.min(1)];
     if copies == 0 {
         return Ok(None);
     }
     let overlaps = |end: u64, slack: u64| end.saturating_add(slack) >= last;
+    let is_other_redriver = before.1 && by.1 && before.0 != by.0;
+    let is_overlap = (state.overlaps > 0 || overlaps(state.last_overlap, IN_HAND))
+        && now.saturating_sub(last) <= 3 * IN_HAND;
+    if is_other_redriver && is_overlap {
+        return Ok(Some("window 8: two redrivers"));
+    }
+    if before.1 && before.0 != by.0 && overlaps(state.last_kill, 0) {
+        return Ok(Some("window 7: killed between receipt and deletion"));
+    }
     if excuses > 0 {
         return Ok(Some(EXCUSED));
     }
     if overlaps(state.last_kill, 0) {
-        return Ok(Some("window 7: killed between receipt and deletion"));
+        return Ok(Some("window 4: killed before the answer"));
     }
     if overlaps(state.last_store_trouble, 0) {
         return Ok(Some("window 7: the deletion failed"));
     }
-    if (state.overlaps > 0 || overlaps(state.last_overlap, IN_HAND))
-        && now.saturating_sub(last) <= 3 * IN_HAND
-    {
-        return Ok(Some("window 8: two redrivers"));
+    if is_overlap {
+        return Ok(Some("window 9: sender and redriver"));
     }
     Err(())
 }

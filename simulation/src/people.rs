@@ -335,6 +335,8 @@ pub(crate) async fn visit(world: &Arc<World>, is_hurried: bool) {
         if options.now && !is_hurried {
             continue;
         }
+        // Together with the redriver of the first shard, as a person who does not know the clock may be.
+        sleep(Duration::from_millis(MINUTE - world.now() % MINUTE)).await;
         world.overlap(true);
         run(world, &process, &redrivers, &options).await;
         world.overlap(false);

@@ -94,7 +94,7 @@ pub(crate) async fn play(plan: Plan, counts: Counts) -> Report {
     world.begin_faults();
     fleet.start(&world);
     tokio::spawn(watch(Arc::clone(&world)));
-    tokio::spawn(operate(Arc::clone(&world), (24 * HOUR).min(plan.hours * HOUR / 4)));
+    tokio::spawn(operate(Arc::clone(&world), (24 * HOUR).min(plan.hours * HOUR / 6)));
     tokio::spawn(conduct(Arc::clone(&world), Arc::clone(&fleet), Arc::clone(&pens)));
     let whole = async {
         generate(Arc::clone(&world), Arc::clone(&fleet), pens).await;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::carry::End;
-use crate::queue::Class;
+use crate::queue::{Class, Rest};
 use crate::sabotage::{Safeguard, is_pulled};
 
 /// Failures in a row after which a hook is left alone for a while.
@@ -79,6 +79,9 @@ impl Came {
                 return Self::Nothing;
             }
         };
+        // What is wrong with one message alone says nothing of the next one.
+        let class =
+            class.filter(|class| class.rest() == Rest::Wait || is_pulled(Safeguard::FailureStopsItsCause));
         class.map_or(Self::Nothing, |class| Self::Not { stops: Stops::of(class, is_tried), asked })
     }
 }
@@ -311,5 +314,18 @@ mod tests {
         assert!(turns.is_done());
         assert_eq!(turns.next(now), Turn::Nothing);
         assert_eq!(Turns::new(0, 8).next(now), Turn::Nothing);
+    }
+
+    /// In `dead/` there may be many that no vendor takes in front of one that was buried by mistake.
+    #[tokio::test(start_paused = true)]
+    async fn what_is_wrong_with_one_message_stops_no_other() {
+        for class in [Class::Permanent, Class::TooLarge] {
+            let (mut turns, now) = (Turns::new(1, 8), Instant::now());
+            let came = Came::of(End::Failed, Some(class), None);
+            assert_eq!(play(&mut turns, 100, now, |_| came).len(), 100, "{class:?}");
+        }
+        let (mut turns, now) = (Turns::new(1, 8), Instant::now());
+        let came = Came::of(End::Failed, Some(Class::Config), None);
+        assert_eq!(play(&mut turns, 100, now, |_| came).len(), ENOUGH as usize);
     }
 }
