@@ -107,12 +107,18 @@ resource "tencentcloud_cos_bucket" "spill" {
     expiration {
       days = var.claim_days
     }
+    non_current_expiration {
+      non_current_days = 1
+    }
   }
   lifecycle_rules {
     id            = "sent"
     filter_prefix = "sent/"
     expiration {
       days = 8
+    }
+    non_current_expiration {
+      non_current_days = 1
     }
   }
   # Where QUARANTINE_URL names this bucket too.
@@ -123,10 +129,26 @@ resource "tencentcloud_cos_bucket" "spill" {
       days = 14
     }
   }
+  # What was deleted by mistake can be had again for a month; of what is written again and again, a day is kept.
   lifecycle_rules {
-    id = "deleted"
+    id            = "deleted"
+    filter_prefix = "spill/"
     non_current_expiration {
       non_current_days = 30
+    }
+  }
+  lifecycle_rules {
+    id            = "dead"
+    filter_prefix = "dead/"
+    non_current_expiration {
+      non_current_days = 30
+    }
+  }
+  lifecycle_rules {
+    id            = "states"
+    filter_prefix = "retry/"
+    non_current_expiration {
+      non_current_days = 1
     }
   }
   lifecycle {

@@ -145,6 +145,9 @@ resource "opentelekomcloud_obs_bucket" "spill" {
     expiration {
       days = var.claim_days
     }
+    noncurrent_version_expiration {
+      days = 1
+    }
   }
   lifecycle_rule {
     name    = "sent"
@@ -152,6 +155,9 @@ resource "opentelekomcloud_obs_bucket" "spill" {
     prefix  = "sent/"
     expiration {
       days = 8
+    }
+    noncurrent_version_expiration {
+      days = 1
     }
   }
   # Where QUARANTINE_URL names this bucket too.
@@ -163,11 +169,29 @@ resource "opentelekomcloud_obs_bucket" "spill" {
       days = 14
     }
   }
+  # What was deleted by mistake can be had again for a month; of what is written again and again, a day is kept.
   lifecycle_rule {
     name    = "deleted"
     enabled = true
+    prefix  = "spill/"
     noncurrent_version_expiration {
       days = 30
+    }
+  }
+  lifecycle_rule {
+    name    = "dead"
+    enabled = true
+    prefix  = "dead/"
+    noncurrent_version_expiration {
+      days = 30
+    }
+  }
+  lifecycle_rule {
+    name    = "states"
+    enabled = true
+    prefix  = "retry/"
+    noncurrent_version_expiration {
+      days = 1
     }
   }
   lifecycle {
