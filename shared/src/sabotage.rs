@@ -1,7 +1,7 @@
 //! Safeguards that a proof can pull, to show that it would notice.
 //!
 //! A build with `--cfg sabotage` has all of them, and a name chooses at run time which one is pulled:
-//! `SABOTAGE=claim-not-renewed` in a process's environment, [`pull`] in a test. Any other build has none:
+//! `SABOTAGE=claim-renewed` in a process's environment, [`pull`] in a test. Any other build has none:
 //! [`is_pulled`] is then a constant, and nothing of this module is left in what is shipped.
 
 /// A safeguard.
@@ -135,7 +135,10 @@ mod pulled {
         if PULLED.load(Ordering::SeqCst) == UNREAD {
             #[expect(clippy::disallowed_methods, reason = "no shipped build has this line")]
             let name = std::env::var("SABOTAGE").unwrap_or_default();
-            pull(Safeguard::named(&name));
+            let safeguard = Safeguard::named(&name);
+            // A trial that pulls nothing would prove nothing.
+            assert!(name.is_empty() || safeguard.is_some(), "SABOTAGE names no safeguard: {name}");
+            pull(safeguard);
         }
         PULLED.load(Ordering::SeqCst) == safeguard as u8
     }

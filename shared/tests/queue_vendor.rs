@@ -67,7 +67,7 @@ async fn to(client: &impl Queue, topic: &str) -> Result<Receipt, SendError> {
     client.send(&message(topic, "x"), seconds(9)).await
 }
 
-/// V4: what is wrong with the request's frame is the same for each message.
+/// What is wrong with the request's frame is the same for each message.
 #[tokio::test(start_paused = true)]
 async fn tencents_refusal_of_the_frame_waits_and_opens_a_circuit() {
     for (code, text, everywhere) in [
@@ -138,7 +138,7 @@ async fn what_a_person_corrects_at_dms_waits_and_opens_a_circuit() {
     }
 }
 
-/// V5: nobody's answer about the head or the address is about the body.
+/// Nobody's answer about the head or the address is about the body.
 #[tokio::test(start_paused = true)]
 async fn a_head_that_is_too_large_is_no_large_message() {
     for (code, class) in [
@@ -191,7 +191,7 @@ async fn too_large_is_believed_of_large_messages_only() {
     }
 }
 
-/// V6: the message is stored, and the answer says so somehow.
+/// The message is stored, and the answer says so somehow.
 #[tokio::test(start_paused = true)]
 async fn a_receipt_is_read_wherever_it_can_be() {
     let many = (0..900).map(|n| format!("X-Field-{n}: {n}\r\n")).collect::<Vec<_>>().concat();
@@ -226,7 +226,7 @@ async fn a_receipt_is_read_wherever_it_can_be() {
     }
 }
 
-/// V6: nine copies, and nine more at each run.
+/// Nine copies, and nine more at each run.
 #[tokio::test(start_paused = true)]
 async fn an_unreadable_receipt_costs_two_copies_and_then_one_for_each_probe() {
     let huge = format!(r#"{{"Response":{{"MessageId":"7","Note":"{}"}}}}"#, "x".repeat(1 << 20));
@@ -315,7 +315,7 @@ async fn an_error_whose_text_is_not_utf_8_is_read_by_its_code() {
     assert_eq!((error.class, error.code.as_deref()), (Class::Config, Some("DMS.00400876")));
 }
 
-/// V23: a broker whose limit is lower than the vendor's.
+/// A broker whose limit is lower than the vendor's.
 #[tokio::test(start_paused = true)]
 async fn a_brokers_own_limit_waits_and_can_be_set() {
     let text = "CODE: 13 DESC: the message is illegal, maybe msg body or properties length not matched. \

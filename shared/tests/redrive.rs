@@ -257,7 +257,7 @@ fn end(topic: &str) -> &str {
     topic.rsplit('/').next().unwrap()
 }
 
-/// Row 1 of the audit of the promise: a claim that is gone, in `spill/` and in `dead/`. Before, the message
+/// A claim that is gone, in `spill/` and in `dead/`. Before, the message
 /// was sent as it was stored, referring to nothing, and the only copy of the body was deleted.
 async fn a_message_that_refers_renews_its_claim<Q: Vendored>(queue: fn(Context) -> Q) {
     let body = format!("{{\"x\":\"{}\"}}", "y".repeat(5 << 20));
@@ -281,7 +281,7 @@ async fn a_message_that_refers_renews_its_claim<Q: Vendored>(queue: fn(Context) 
     }
 }
 
-/// Row 2. Before, five failures in a row of one hook ended the run of its whole target, each run anew.
+/// Before, five failures in a row of one hook ended the run of its whole target, each run anew.
 async fn a_hook_that_cannot_be_sent_costs_the_others_nothing<Q: Vendored>(queue: fn(Context) -> Q) {
     let bad = typo(Q::VENDOR);
     let rest = format!("spill = \"always\"\ntopic = \"{bad}\"");
@@ -298,7 +298,7 @@ async fn a_hook_that_cannot_be_sent_costs_the_others_nothing<Q: Vendored>(queue:
     assert!(summary.reasons.keys().all(|why| why.starts_with("bad: config: ")), "{:?}", summary.reasons);
 }
 
-/// Row 3, `config` in `spill/`. Before, the stored topic was sent to, for ever.
+/// A topic that was corrected: `config` in `spill/`. Before, the stored topic was sent to, for ever.
 async fn a_corrected_topic_sends_what_waits<Q: Vendored>(queue: fn(Context) -> Q) {
     let (bad, good) = (typo(Q::VENDOR), topic(Q::VENDOR));
     let rest = format!("deadline = \"1s\"\ntopic = \"{bad}\"");
@@ -312,7 +312,7 @@ async fn a_corrected_topic_sends_what_waits<Q: Vendored>(queue: fn(Context) -> Q
     assert_eq!(yard.queued(end(good)).len(), 3);
 }
 
-/// Row 3, `spill = "always"`: nothing had failed yet when the topic was wrong.
+/// With `spill = "always"` nothing had failed yet when the topic was wrong.
 async fn a_corrected_topic_sends_what_was_kept_first<Q: Vendored>(queue: fn(Context) -> Q) {
     let (bad, good) = (typo(Q::VENDOR), topic(Q::VENDOR));
     let rest = format!("spill = \"always\"\ntopic = \"{bad}\"");
@@ -328,7 +328,7 @@ async fn a_corrected_topic_sends_what_was_kept_first<Q: Vendored>(queue: fn(Cont
     assert_eq!((yard.count("spill"), yard.count("retry")), (0, 0));
 }
 
-/// Row 3, `dead/`: of a template, and of a refusal. Before, the old message was sent again.
+/// The same in `dead/`: of a template, and of a refusal. Before, the old message was sent again.
 async fn what_was_buried_is_sent_once_its_cause_is_mended<Q: Vendored>(queue: fn(Context) -> Q) {
     let (bad, good) = (typo(Q::VENDOR), topic(Q::VENDOR));
     let rest = format!("deadline = \"1s\"\ntopic = \"{bad}\"");
@@ -381,7 +381,7 @@ async fn all_is_made_anew_if_that_is_asked_for<Q: Vendored>(queue: fn(Context) -
     }
 }
 
-/// Row 4. Before, what was not due or no delivery was read, and took the pace of a send.
+/// Before, what was not due or no delivery was read, and took the pace of a send.
 async fn what_is_not_due_and_what_is_no_delivery_stop_nothing<Q: Vendored>(queue: fn(Context) -> Q) {
     let yard = Yard::start(&[("h", "spill = \"always\"")], queue).await;
     let vendor = Q::VENDOR.as_str();
@@ -402,7 +402,7 @@ async fn what_is_not_due_and_what_is_no_delivery_stop_nothing<Q: Vendored>(queue
     assert_eq!(yard.count("spill"), 3300);
 }
 
-/// Row 15. Before, a vendor's `Retry-After` of a day was a wait of a day, and a wrong clock's of a year.
+/// Before, a vendor's `Retry-After` of a day was a wait of a day, and a wrong clock's of a year.
 async fn a_wait_is_an_hour_at_most<Q: Vendored>(queue: fn(Context) -> Q) {
     let yard = Yard::start(&[("h", "spill = \"always\"")], queue).await;
     yard.accept("h", ["[1]".to_owned()]).await;

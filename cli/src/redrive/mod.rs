@@ -63,7 +63,7 @@ pub(crate) struct Args {
     /// Tell what a run would do with each delivery, and why it is there; change nothing
     #[arg(long)]
     dry_run: bool,
-    /// What lies in dead/, which no run sends by itself, instead of what waits in spill/
+    /// What lies in dead/, which no run sends by itself, made anew by today's hooks.toml
     #[arg(long)]
     dead: bool,
     /// Also what was tried in vain and is not due yet

@@ -1,4 +1,4 @@
-//! Spilled deliveries to their queue: scheduled, oldest first, deleted only after a receipt.
+//! Spilled deliveries to their queue: scheduled, page by page, deleted only after a receipt.
 
 use hookmq_shared::host::{self, HostError};
 

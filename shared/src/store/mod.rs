@@ -10,8 +10,8 @@
 //! is refused, so that no name leads out of the folder or the prefix.
 //!
 //! A time-out says nothing about a write: it may still take effect, as one that was cut off by a broken
-//! connection may have. Objects are named after what they hold, so a write that comes late repeats what
-//! another one wrote.
+//! connection may have. Most objects are named after what they hold, so a write that comes late repeats what
+//! another one wrote; the others are times and hints, of which an older one costs a repeat.
 
 mod disk;
 mod error;
