@@ -34,14 +34,13 @@ pub(crate) async fn conduct(world: Arc<World>, fleet: Arc<Fleet>, pens: Arc<Pens
             2 => store(&world),
             3 => hook_fails(&world),
             4 => deploy(&world, &fleet).await,
-            5 => jump(&world, &fleet),
+            5 | 12 => jump(&world, &fleet),
             6 => wrong_key(&world),
             7 => burst(&world, &fleet, &pens),
             8 => old_form(&world),
             9 => rest(&world),
             10 => vendor(&world, Some(Mode::Lies(true))),
             11 => kill(&world, &fleet),
-            12 => jump(&world, &fleet),
             13 | 16 | 17 => light(&world, &fleet),
             14 | 15 => {
                 tokio::spawn(deploy_alone(Arc::clone(&world), Arc::clone(&fleet)));
