@@ -34,13 +34,13 @@ pub(crate) async fn conduct(world: Arc<World>, fleet: Arc<Fleet>, pens: Arc<Pens
             2 => store(&world),
             3 => hook_fails(&world),
             4 => deploy(&world, &fleet).await,
-            5 => jump(&world, &fleet),
+            5 | 12 => jump(&world, &fleet),
             6 => wrong_key(&world),
             7 => burst(&world, &fleet, &pens),
             8 => old_form(&world),
             9 => rest(&world),
             10 => vendor(&world, Some(Mode::Lies(true))),
-            11 | 12 => kill(&world, &fleet),
+            11 => kill(&world, &fleet),
             13 | 16 | 17 => light(&world, &fleet),
             14 | 15 => {
                 tokio::spawn(deploy_alone(Arc::clone(&world), Arc::clone(&fleet)));
@@ -173,10 +173,12 @@ fn jump(world: &Arc<World>, fleet: &Arc<Fleet>) {
     let (at, offset, until) = {
         let mut state = world.state();
         let hour = 3_600_000_i64;
-        let offset = state.rng.pick(&[hour, -hour, 24 * 366 * hour, -24 * 300 * hour, 2 * hour]);
+        let offset = state.rng.pick(&[hour, -hour, 24 * 366 * hour, 24 * 366 * hour, -24 * 300 * hour]);
         let until = now + span(&mut state, HOUR);
-        // Any forwarder, or the first redrivers, which are always there.
-        (state.rng.below(FORWARDERS + 2), offset, until)
+        // Any forwarder, or one of the first redrivers, which are there most of the time.
+        let is_redriver = state.rng.happens(600);
+        let at = if is_redriver { FORWARDERS + state.rng.below(2) } else { state.rng.below(FORWARDERS) };
+        (at, offset, until)
     };
     let Some(process) = fleet.any(at) else { return };
     process.offset.store(offset, Ordering::Relaxed);

@@ -229,10 +229,42 @@ pub(crate) async fn run(
     let deadline = Instant::now() + RUN;
     let runs = redrivers.iter().map(|redriver| async {
         let before = before(world, redriver.target().name(), options);
+        let target = redriver.target().name();
+        let far = far(world, target, options);
         let done = redriver.run(options, deadline).await;
-        after(world, redriver.target().name(), options, before.as_ref(), done);
+        let is_whole = after(world, target, options, before.as_ref(), done);
+        if is_whole && process.offset.load(Ordering::Relaxed) == 0 {
+            still_far(world, process, &far);
+        }
     });
     join_all(runs.map(Box::pin)).await;
+}
+
+/// States that say of a time further away than any wait, which no clock that is right has written.
+fn far(world: &World, target: &str, options: &Options) -> Vec<String> {
+    let (now, hour) = (world.timestamp().unix_millis(), 3_600_000);
+    if world.state().last_jump == 0 || options.covers().is_none() {
+        return Vec::new();
+    }
+    let time = |name: &str| name.rsplit('.').nth(1)?.parse::<i64>().ok();
+    let mut names = world.store.names(&format!("retry/{target}/"));
+    let is_ours = |name: &str| options.shard.takes(name.rsplit('/').next().unwrap_or_default());
+    names.retain(|name| time(name).is_some_and(|time| time > now + hour + hour / 20) && is_ours(name));
+    names
+}
+
+/// A run that held nothing back has tried what such states are of.
+fn still_far(world: &World, process: &Process, far: &[String]) {
+    for name in far.iter().filter(|name| world.store.object(name).is_some()) {
+        let of = name.split('.').next().unwrap_or_default().replacen("retry/", "spill/", 1);
+        let mut state = world.state();
+        let Some((number, lane)) = state.ledger.named(&of) else { continue };
+        let tried = state.ledger.entry(number).map_or(0, |entry| entry.lane(lane).tried);
+        if tried < process.began() && world.store.object(&of).is_some() {
+            state.broke(format!("a wait longer than any is waited for: {name}"));
+            world.stop();
+        }
+    }
 }
 
 /// What waits for a run that goes on where another one ended.
@@ -249,19 +281,19 @@ fn before(world: &World, target: &str, options: &Options) -> Option<BTreeSet<Str
     is_used.then(|| names.filter(|name| shard.takes(&digest(name))).collect())
 }
 
-/// What a run says of itself.
+/// What a run says of itself; whether it got round, and held nothing back.
 fn after(
     world: &World,
     target: &str,
     options: &Options,
     before: Option<&BTreeSet<String>>,
     done: Result<Summary, RedriveError>,
-) {
+) -> bool {
     let now = world.now();
     let mut state = world.state();
     let Ok(summary) = done else {
         state.meet("redriver store failed");
-        return;
+        return false;
     };
     let Summary { found, sent, repeated, dead, failed, store_errors, more, reasons, stopped, .. } = summary;
     for (what, count) in [
@@ -275,7 +307,8 @@ fn after(
             state.meet(what);
         }
     }
-    if reasons.keys().any(|reason| reason.contains("not tried again for")) {
+    let is_held = reasons.keys().any(|reason| reason.contains("not tried again for"));
+    if is_held {
         state.meet("redriver held");
     }
     if reasons.keys().any(|reason| reason.contains("no message can be made")) {
@@ -309,4 +342,5 @@ fn after(
             world.stop();
         }
     }
+    is_whole && !is_held
 }
