@@ -169,6 +169,15 @@ async fn spilled(args: &Args, options: &Options, config: Config, context: &Conte
     if report.0.is_empty() {
         return Err("there is no such target: hooks.toml names them".into());
     }
+    if let Some(id) = &args.id
+        && report::is_empty(&report)
+    {
+        let (folder, other) =
+            if args.dead { ("dead/", "spill/, without --dead") } else { ("spill/", "dead/, with --dead") };
+        return Err(
+            format!("no delivery in {folder} has the id {id}: it may lie in {other}, or be sent").into()
+        );
+    }
     let text = if args.json {
         serde_json::to_string(&report)? + "\n"
     } else {

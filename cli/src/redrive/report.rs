@@ -25,6 +25,12 @@ pub(super) fn exit(report: &Report) -> Exit {
     worst.unwrap_or(Exit::Good)
 }
 
+/// Whether every target could run and came across nothing.
+pub(super) fn is_empty(report: &Report) -> bool {
+    let is_none = |report: &TargetReport| matches!(report, TargetReport::Done(summary) if summary.found == 0);
+    report.0.values().all(is_none)
+}
+
 /// A paragraph for each target that had something.
 pub(super) fn words(report: &Report, options: &Options, now: Timestamp, place: &str) -> String {
     let mut text = String::new();

@@ -194,6 +194,14 @@ impl<Q: Queue> Redriver<Q> {
         if options.id.as_ref().is_some_and(|id| *id != record.delivery.id) {
             return Ok(Done::Passed);
         }
+        let newest = states.iter().max();
+        if options.id.is_some()
+            && !options.now
+            && let Some(next) = newest.and_then(|newest| newest.next)
+            && !is_due(next, context.clock.now())
+        {
+            return Ok(Done::Early(next));
+        }
         held.keep_for(&record);
         let (name, id) = (record.delivery.hook.clone(), record.delivery.id.clone());
         let report = carrier.carry(self.cargo(entry, record, states, options, pace, deadline)).await;

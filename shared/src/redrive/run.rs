@@ -19,6 +19,9 @@ use crate::env::Lent;
 use crate::queue::{Queue, SendError, Vendor};
 use crate::store::{MAX_PAGE, StoreError};
 
+/// A run that has waited so long since a delivery went through ends: the next one tries again.
+const MAX_RESTED: Duration = Duration::from_secs(20);
+
 /// Deliveries in a row that the store did not answer for, after which it is taken for gone.
 const SILENCE: u32 = 3;
 
@@ -57,6 +60,8 @@ struct Run<'a, Q> {
     written: Instant,
     /// Deliveries in a row that the store did not answer for.
     silent: u32,
+    /// Time without anything under way, since a delivery went through.
+    rested: Duration,
     observe: &'a (dyn Fn(&Summary) + Sync),
 }
 
@@ -115,6 +120,7 @@ impl<Q: Queue> Redriver<Q> {
             cursor,
             written: Instant::now(),
             silent: 0,
+            rested: Duration::ZERO,
             observe,
         };
         run.first_pages().await?;
@@ -190,7 +196,9 @@ impl<Q: Queue> Run<'_, Q> {
     fn take(&mut self, hook: usize, walk: Option<Walk>, leaf: Leaf) {
         let now = self.redriver.0.context.clock.now();
         self.summary.found += leaf.waiting.len();
-        let (ready, early) = due(leaf, now, self.options.now || self.options.dead);
+        // Whose id it has is known once it is read.
+        let everything = self.options.now || self.options.dead || self.options.id.is_some();
+        let (ready, early) = due(leaf, now, everything);
         for waiting in early {
             self.wait(waiting.entry.modified, waiting.next());
         }
@@ -227,7 +235,7 @@ impl<Q: Queue> Run<'_, Q> {
             match turn {
                 Turn::Over(class) => self.stop(Stopped::Class(class)),
                 Turn::Of(_) | Turn::Rest(_) if is_late => self.stop(Stopped::NoTime),
-                Turn::Rest(until) if until + RESERVE * 2 > self.deadline && self.tasks.is_empty() => {
+                Turn::Rest(until) if self.tasks.is_empty() && self.has_rested_enough(until, now) => {
                     self.stop(Stopped::Resting);
                 }
                 Turn::Rest(until) => {
@@ -245,6 +253,14 @@ impl<Q: Queue> Run<'_, Q> {
                 },
             }
         }
+    }
+
+    /// Whether nothing but waiting is left: the next delivery is due after the run's time, or the run has
+    /// waited long enough since one went through. A run by hand has an hour, and whoever started it
+    /// wants to know what is wrong.
+    fn has_rested_enough(&mut self, until: Instant, now: Instant) -> bool {
+        self.rested += until.saturating_duration_since(now);
+        until + RESERVE * 2 > self.deadline || self.rested > MAX_RESTED
     }
 
     /// Begins the hook's next delivery.
@@ -317,6 +333,9 @@ impl<Q: Queue> Run<'_, Q> {
     fn note(&mut self, hook: usize, at: Timestamp, done: Done) {
         self.listen(&done);
         let came = came(&done);
+        if came == Came::Through {
+            self.rested = Duration::ZERO;
+        }
         let class = match &done {
             Done::Failed(error, _) | Done::Held(error) => Some(error.class),
             _ => None,
@@ -430,3 +449,7 @@ impl Vendor {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "run_tests.rs"]
+mod tests;

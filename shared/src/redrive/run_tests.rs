@@ -1,0 +1,77 @@
+//! Runs over a store and a queue in memory.
+
+use bytes::Bytes;
+
+use super::*;
+use crate::clock::{Clock, Random};
+use crate::config::{Config, Reading, Samples};
+use crate::context::Context;
+use crate::env::Env;
+use crate::message::tests::delivery;
+use crate::queue::{Class, Target};
+use crate::queue::told::{Said, ToldQueue};
+use crate::spill::{Failure, Folder, Record, Spill};
+use crate::store::Store;
+use crate::store::memory::MemoryStore;
+
+const NOW: Timestamp = Timestamp::from_unix(1_760_000_000);
+
+/// A redriver whose queue says this of every message, and so many deliveries that wait.
+async fn waiting(count: usize, said: Said) -> (Redriver<ToldQueue>, MemoryStore) {
+    let context =
+        Context { env: Env::of::<&str, &str>([]), clock: Clock::fixed(NOW), random: Random::from_fn(|| 7) };
+    let memory = MemoryStore::new(context.clock.clone());
+    let spill = Spill::new(Store::new(memory.clone()), &context);
+    let hooks = "[hooks.github]\nsource = \"none\"\ntopic = \"a/b/c\"\n";
+    let config = Config::parse("hooks", hooks, Reading::new(&context.env, Samples::Accepted));
+    let target = Target::from(Vendor::Tdmq);
+    let recipe = config.hook("github").unwrap().recipe(&target, "").unwrap();
+    for n in 0..count {
+        let mut delivery = delivery(b"{}", None);
+        delivery.id = format!("id-{n}");
+        delivery.body = Bytes::from(format!("[{n}]"));
+        let message = recipe.render(&delivery).unwrap();
+        let failure = Failure::other("always", "", NOW);
+        let record = Record::new(&target, &delivery, Some(message), failure);
+        let soon = Instant::now() + Duration::from_secs(60);
+        spill.keep(Folder::Spill, &record, soon).await.unwrap();
+    }
+    let queue = ToldQueue::new(Vendor::Tdmq, 1 << 20, move |_| said.clone());
+    (Redriver::new(target, queue, spill, Arc::new(config), context), memory)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_of_an_hour_does_not_wait_for_one_in_which_nothing_goes_through() {
+    for (class, tried) in [
+        (Class::Transient, true),
+        (Class::Transient, false),
+        (Class::Throttle, true),
+        (Class::Config, true),
+        (Class::Config, false),
+    ] {
+        let (redriver, memory) = waiting(200, Said::failed(class, tried)).await;
+        let begun = Instant::now();
+        let summary = redriver.run(&Options::default(), begun + Duration::from_secs(3600)).await.unwrap();
+        assert!(begun.elapsed() < Duration::from_secs(60), "{class:?} {tried}: {:?}", begun.elapsed());
+        assert!(matches!(summary.stopped, Some(Stopped::Resting)), "{class:?} {tried}: {summary:?}");
+        assert_eq!((summary.sent, summary.left(), memory.count("spill/")), (0, 200, 200));
+        assert_eq!(summary.failed > 0, tried, "{summary:?}");
+        assert_eq!(memory.count("retry/tdmq/github/"), summary.failed);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_id_is_found_among_those_that_wait_and_nothing_else_is_counted() {
+    let (redriver, memory) = waiting(9, Said::failed(Class::Transient, true)).await;
+    let soon = || Instant::now() + Duration::from_secs(600);
+    redriver.run(&Options::default(), soon()).await.unwrap();
+    let tried = memory.count("retry/tdmq/github/");
+    assert!(tried > 0);
+    let one = |id: &str| Options { id: Some(id.to_owned()), ..Options::default() };
+    for n in 0..9 {
+        let summary = redriver.run(&one(&format!("id-{n}")), soon()).await.unwrap();
+        assert_eq!((summary.found, summary.waiting + summary.failed), (1, 1), "{n}: {summary:?}");
+    }
+    let summary = redriver.run(&one("nonsense"), soon()).await.unwrap();
+    assert_eq!((summary.found, summary.waiting, summary.failed), (0, 0, 0), "{summary:?}");
+}
