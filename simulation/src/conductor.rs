@@ -9,6 +9,7 @@ use tokio::time::sleep;
 
 use crate::broker::span;
 use crate::hooks::{HOOKS, TARGETS, Version, hook};
+use crate::ledger::Paths;
 use crate::people::{Pens, send};
 use crate::processes::{FORWARDERS, Fleet, REDRIVERS};
 use crate::world::{HOUR, MINUTE, Mode, OPEN_END, SECOND, StoreMode, World};
@@ -371,20 +372,31 @@ pub(crate) async fn watch(world: Arc<World>) {
 
 pub(crate) fn look(world: &World) {
     let now = world.now();
-    let open: Vec<(u32, u8)> = world.state().ledger.open.iter().copied().collect();
-    for (number, lane) in open {
+    let open: Vec<((u32, u8), Paths)> = {
+        let mut state = world.state();
+        if now % HOUR < 10 * MINUTE {
+            let buried = std::mem::take(&mut state.ledger.buried);
+            state.ledger.open.extend(buried);
+        }
+        state.ledger.open.iter().map(|(key, paths)| (*key, Arc::clone(paths))).collect()
+    };
+    for ((number, at), paths) in open {
         let Some(entry) = world.state().ledger.entries.get(number as usize).copied() else { continue };
-        let (place, lane) = (usize::from(entry.place), usize::from(lane));
-        let traits = hook(place);
-        let Some(target) = traits.lanes.get(lane).copied() else { continue };
-        let content = crate::hooks::Content::of(world.plan.seed, number, place);
-        if !world.is_kept(&content, TARGETS[target]) {
+        let (place, lane) = (usize::from(entry.place), usize::from(at));
+        let Some(target) = hook(place).lanes.get(lane).copied() else { continue };
+        let waits = world.has("spill", &paths);
+        if !waits && !world.has("dead", &paths) {
             world.broke(format!(
                 "lost: {number} of hook {place} was acknowledged, and is neither in the queue nor in the store"
             ));
             return;
         }
-        let waits = world.is_waiting(&content, TARGETS[target]);
+        if !waits {
+            let mut state = world.state();
+            state.ledger.open.remove(&(number, at));
+            state.ledger.buried.insert((number, at), paths);
+            continue;
+        }
         let state = world.state();
         let quiet = [
             state.trouble,
@@ -396,7 +408,7 @@ pub(crate) fn look(world: &World) {
         let since = quiet.into_iter().max().unwrap_or_default();
         let is_late = since.saturating_add(BOUND) < now;
         drop(state);
-        if waits && is_late {
+        if is_late {
             world.broke(format!(
                 "stranded: {number} of hook {place} has waited for {} min although nothing is wrong with it",
                 (now - since) / MINUTE

@@ -1,6 +1,7 @@
 //! What was sent, what was promised about it, and what came of it.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use hookmq_shared::message::Message;
@@ -19,13 +20,18 @@ const IN_HAND: u64 = 60 * SECOND;
 /// it comes about.
 const EXCUSED: &str = "a repeat that was announced";
 
+/// Where a delivery's object may be, below the folder.
+pub(crate) type Paths = Arc<[String]>;
+
 /// All deliveries, by number.
 #[derive(Default)]
 pub(crate) struct Ledger {
     pub(crate) entries: Vec<Entry>,
     pub(crate) by_digest: ByDigest,
     /// Acknowledged, and not in the queue yet: number and lane.
-    pub(crate) open: BTreeSet<(u32, u8)>,
+    pub(crate) open: BTreeMap<(u32, u8), Paths>,
+    /// Of these, what lies in `dead/`: most of it will for ever.
+    pub(crate) buried: BTreeMap<(u32, u8), Paths>,
 }
 
 /// A delivery.
@@ -164,7 +170,9 @@ impl World {
         if was_mistyped && count == 1 {
             state.meet("rendered anew");
         }
-        state.ledger.open.remove(&(number, u8::try_from(lane).unwrap_or_default()));
+        let key = (number, u8::try_from(lane).unwrap_or_default());
+        state.ledger.open.remove(&key);
+        state.ledger.buried.remove(&key);
         Ok(Copy { number, lane, count })
     }
 

@@ -11,7 +11,7 @@ use hookmq_shared::source::{Source, Tamper};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::hooks::{Content, HOOKS, Scheme, Shape, TARGETS, hook, name, signers};
-use crate::ledger::Entry;
+use crate::ledger::{Entry, Paths};
 use crate::processes::{FORWARDERS, Fleet, gateway, redrivers, run};
 use crate::world::{HOUR, MINUTE, SECOND, World, short};
 
@@ -272,13 +272,14 @@ impl Sender<'_> {
             if entry.lanes[at.min(1)].copies > 0 {
                 continue;
             }
-            if !world.is_kept(content, TARGETS[*lane]) {
+            let paths = World::paths(content, TARGETS[*lane]);
+            if !world.has("spill", &paths) && !world.has("dead", &paths) {
                 return Err(format!(
                     "lost: {number} of hook {place} was acknowledged, and neither queue nor store has it ({})",
                     TARGETS[*lane]
                 ));
             }
-            state.ledger.open.insert((number, u8::try_from(at).unwrap_or_default()));
+            state.ledger.open.insert((number, u8::try_from(at).unwrap_or_default()), paths);
         }
         if let Some(entry) = state.ledger.entry(number) {
             entry.is_acked = true;
@@ -288,25 +289,19 @@ impl Sender<'_> {
 }
 
 impl World {
-    /// Whether the store has the delivery, waiting or dead.
-    pub(crate) fn is_kept(&self, content: &Content, target: &str) -> bool {
-        self.is_in(&["spill", "dead"], content, target)
+    /// Where the delivery's object may be, below the folder: under either name of its hook.
+    pub(crate) fn paths(content: &Content, target: &str) -> Paths {
+        let count = if hook(content.place).is_renamed { 2 } else { 1 };
+        let path = |is_renamed: bool| {
+            let hook = name(content.place, is_renamed);
+            format!("{target}/{hook}/{}", content.digest(&hook))
+        };
+        [false, true].into_iter().take(count).map(path).collect()
     }
 
-    /// Whether it waits in the store.
-    pub(crate) fn is_waiting(&self, content: &Content, target: &str) -> bool {
-        self.is_in(&["spill"], content, target)
-    }
-
-    fn is_in(&self, folders: &[&str], content: &Content, target: &str) -> bool {
-        let traits = hook(content.place);
-        [false, true].iter().take(if traits.is_renamed { 2 } else { 1 }).any(|is_renamed| {
-            let hook = name(content.place, *is_renamed);
-            let digest = content.digest(&hook);
-            folders
-                .iter()
-                .any(|folder| self.store.object(&format!("{folder}/{target}/{hook}/{digest}")).is_some())
-        })
+    /// Whether the folder has it.
+    pub(crate) fn has(&self, folder: &str, paths: &Paths) -> bool {
+        paths.iter().any(|path| self.store.object(&format!("{folder}/{path}")).is_some())
     }
 }
 

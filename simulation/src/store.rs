@@ -166,10 +166,11 @@ impl Seen {
             (Operation::Get, "retry") if !digest.contains('.') => state.meet("old-form state read"),
             (Operation::Delete, "spill") => {
                 state.meet("step delete");
-                state.removed.insert(digest.to_owned(), now);
-                if state.removed.len() > 4000 {
-                    state.removed.retain(|_, at| *at + 10 * MINUTE > now);
+                // Those of a while ago say nothing any more.
+                if state.removed.len() > 20_000 {
+                    state.removed.clear();
                 }
+                state.removed.insert(digest.to_owned(), now);
             }
             (Operation::Delete, "retry") => {
                 let digest = digest.split('.').next().unwrap_or_default();

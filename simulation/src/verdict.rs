@@ -7,7 +7,7 @@ use hookmq_shared::spill::Record;
 use tokio::time::sleep;
 
 use crate::conductor::{conduct, look, mend, watch};
-use crate::hooks::{Content, Shape, TARGETS, hook};
+use crate::hooks::{Content, Shape, hook};
 use crate::observe::Counts;
 use crate::people::{Pens, generate, operate, visit};
 use crate::processes::Fleet;
@@ -152,14 +152,14 @@ fn judge(world: &World) {
             ));
         }
     }
-    let open: Vec<(u32, u8)> = world.state().ledger.open.iter().copied().collect();
-    for (number, lane) in open {
-        let place =
-            world.state().ledger.entries.get(number as usize).map_or(0, |entry| usize::from(entry.place));
-        let content = Content::of(world.plan.seed, number, place);
-        let target = hook(place).lanes.get(usize::from(lane)).copied().unwrap_or_default();
-        if world.is_waiting(&content, TARGETS[target]) || !world.is_kept(&content, TARGETS[target]) {
-            return world.broke(format!("not sent: {number} of hook {place}"));
+    let mut state = world.state();
+    let buried = std::mem::take(&mut state.ledger.buried);
+    state.ledger.open.extend(buried);
+    let open = std::mem::take(&mut state.ledger.open);
+    drop(state);
+    for ((number, _), paths) in open {
+        if !world.has("dead", &paths) {
+            return world.broke(format!("not sent: {number}"));
         }
     }
 }
