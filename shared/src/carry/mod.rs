@@ -359,7 +359,7 @@ impl<'a, Q: Queue> Trip<'a, Q> {
     }
 
     async fn keep(&mut self, folder: Folder) -> bool {
-        let failure = self.failure_now().await;
+        let (failure, _) = self.failure_now().await;
         let Carrier { target, spill, .. } = self.carrier;
         let Some(spill) = spill else { return false };
         let stored = self.stored().and_then(|stored| stored.record.message.as_ref());
@@ -378,7 +378,8 @@ impl<'a, Q: Queue> Trip<'a, Q> {
     }
 
     /// What is written down of the failure: attempts add up, the first time stays.
-    async fn failure_now(&self) -> Failure {
+    /// With it, what the last run that failed wrote down.
+    async fn failure_now(&self) -> (Failure, Option<Backoff>) {
         let now = self.carrier.context.clock.now();
         let failure = match (&self.error, &self.unrenderable) {
             (Some(error), _) => Failure::of_send(error, now),
@@ -388,9 +389,10 @@ impl<'a, Q: Queue> Trip<'a, Q> {
         match self.stored() {
             Some(stored) => {
                 let earlier = self.earlier(stored).await;
-                failure.after(earlier.as_ref().map_or(&stored.record.error, |earlier| &earlier.error))
+                let known = earlier.as_ref().map_or(&stored.record.error, |earlier| &earlier.error);
+                (failure.after(known), earlier)
             }
-            None => failure,
+            None => (failure, None),
         }
     }
 
@@ -405,11 +407,8 @@ impl<'a, Q: Queue> Trip<'a, Q> {
         let (Some(spill), Some(error), Some(stored)) = (spill, &self.error, self.stored()) else {
             return false;
         };
-        let earlier = self.earlier(stored).await;
-        let failure = Failure::of_send(error, context.clock.now());
-        let known = earlier.as_ref().map_or(&stored.record.error, |earlier| &earlier.error);
-        let backoff =
-            Backoff::after(earlier.as_ref(), failure.after(known), error.retry_after, &context.random);
+        let (failure, earlier) = self.failure_now().await;
+        let backoff = Backoff::after(earlier.as_ref(), failure, error.retry_after, &context.random);
         let written = spill.postpone(stored.name, &backoff, stored.states, self.cargo.deadline).await;
         self.report.next = Some(backoff.next);
         self.confirmed(written)
