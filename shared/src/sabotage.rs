@@ -1,7 +1,7 @@
 //! Safeguards that a proof can pull, to show that it would notice.
 //!
 //! A build with `--cfg sabotage` has all of them, and a name chooses at run time which one is pulled:
-//! `SABOTAGE=claim-renewed` in a process's environment, [`pull`] in a test. Any other build has none:
+//! `SABOTAGE=claim-renewed` in a process's environment, `pull` in a test. Any other build has none:
 //! [`is_pulled`] is then a constant, and nothing of this module is left in what is shipped.
 
 /// A safeguard.

@@ -1,6 +1,6 @@
 //! One way to carry a delivery to its queue: from a sender, from `spill/`, or from `dead/`.
 //!
-//! [`Course`] decides, [`Carrier`] does. What is accepted is proven: by the vendor's receipt, by the mark
+//! [`Course`] decides, `Carrier` does. What is accepted is proven: by the vendor's receipt, by the mark
 //! of an earlier one, or by the store's confirmation.
 //!
 //! | The queue's answer | From a sender, with a store | Without | From `spill/` | From `dead/` |
