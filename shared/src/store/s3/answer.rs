@@ -72,6 +72,7 @@ impl Failure {
             TransportError::TooLong(_) if limit == MAX_OBJECT => Self::last(StoreError::TooLarge),
             TransportError::TimedOut => Self::again(StoreError::TimedOut),
             TransportError::TooLong(_) => Self::last(StoreError::Corrupt(error.to_string())),
+            TransportError::Unusable(..) => Self::last(StoreError::Config(clean(&error.to_string(), &[]))),
             _ => Self::again(StoreError::Unreachable(clean(&error.to_string(), &[]))),
         }
     }
