@@ -175,7 +175,7 @@ mod tests {
         ] {
             match wrapped(error.clone()) {
                 ConnectError::Lasting(text) => assert!(text.contains(words), "{text}"),
-                other => panic!("{error}: {other:?}"),
+                passing @ ConnectError::Passing(_) => panic!("{error}: {passing:?}"),
             }
         }
     }

@@ -89,7 +89,9 @@ impl Names {
     pub(super) async fn resolve(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
         let with_port = |addresses: &[SocketAddr]| {
             let mut addresses = addresses.to_vec();
-            addresses.iter_mut().for_each(|address| address.set_port(port));
+            for address in &mut addresses {
+                address.set_port(port);
+            }
             addresses
         };
         if let Ok(ip) = host.parse::<IpAddr>() {

@@ -103,12 +103,16 @@ async fn as_many_are_kept_as_were_in_use_lately() {
     for _ in 0..200 {
         busy.push(pools.make(&endpoint(0)).await.unwrap().connection);
     }
-    busy.drain(..).for_each(|connection| pools.put_back(&endpoint(0), connection));
+    for connection in busy {
+        pools.put_back(&endpoint(0), connection);
+    }
     assert_eq!(idle(&pools), 200);
     // Only twenty of them are needed from now on.
     for _ in 0..30 {
         let busy: Vec<_> = (0..20).map(|_| pools.take(&endpoint(0)).unwrap()).collect();
-        busy.into_iter().for_each(|connection| pools.put_back(&endpoint(0), connection));
+        for connection in busy {
+            pools.put_back(&endpoint(0), connection);
+        }
         advance(Duration::from_secs(1)).await;
     }
     assert_eq!(idle(&pools), 20);

@@ -57,7 +57,7 @@ fn told(failures: &[String]) -> String {
     let told = failures.iter().take(MAX_TOLD).map(String::as_str).collect::<Vec<_>>().join("; ");
     match failures.len() {
         0 => "the name has no address".to_owned(),
-        ..=MAX_TOLD => told,
+        1..=MAX_TOLD => told,
         number => format!("{told}; and {} more", number - MAX_TOLD),
     }
 }

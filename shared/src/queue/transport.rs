@@ -8,6 +8,7 @@
 //! connection never began to write.
 
 use std::io::ErrorKind;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -29,13 +30,13 @@ use super::tls::{BoxError, Connector};
 use crate::env::Env;
 use crate::reader::parse_duration;
 
-/// How long a request waits for its connection at least, name, TCP, TLS and a proxy together, unless
-/// `CONNECT_TIMEOUT` says otherwise.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// How long a request waits for its connection, name, TCP, TLS and a proxy together, unless
+/// `CONNECT_TIMEOUT` says otherwise: half of its time, but as long as a proxy or a far line may need, and no
+/// longer than it takes to know that another attempt is better.
+const PATIENCE: RangeInclusive<Duration> = Duration::from_secs(3)..=Duration::from_secs(5);
 
 /// What `CONNECT_TIMEOUT` may be.
-const MIN_PATIENCE: Duration = Duration::from_millis(100);
-const MAX_PATIENCE: Duration = Duration::from_secs(60);
+const SETTABLE: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(60);
 
 /// How long a connection may be in the making, for whoever waits for it by then: a name server that answers
 /// only half of what it is asked takes fifteen seconds.
@@ -164,7 +165,7 @@ impl Transport {
     /// Opens a connection for the next [`send`](Self::send). Failure is no error: that will try again.
     /// Whether it is open.
     pub(crate) async fn prewarm(&self, endpoint: &Endpoint) -> bool {
-        let made = timeout(self.patience.unwrap_or(PATIENCE), self.pools.make(endpoint)).await;
+        let made = timeout(self.patience.unwrap_or(*PATIENCE.start()), self.pools.make(endpoint)).await;
         made.is_ok_and(|made| made.map(|made| self.pools.put_back(endpoint, made.connection)).is_ok())
     }
 
@@ -210,10 +211,10 @@ impl Transport {
         }
     }
 
-    /// How long a request waits for a connection: half of its time, and three seconds if it has them.
+    /// How long a request that began then waits for a connection.
     fn patience(&self, begun: Instant, deadline: Instant) -> Duration {
         let half = deadline.saturating_duration_since(begun) / 2;
-        self.patience.unwrap_or_else(|| half.max(PATIENCE))
+        self.patience.unwrap_or_else(|| half.clamp(*PATIENCE.start(), *PATIENCE.end()))
     }
 }
 
@@ -253,7 +254,7 @@ fn limits(env: &Env) -> Result<(usize, Option<Duration>), EnvProblem> {
         })?,
     };
     let Some(text) = env.get("CONNECT_TIMEOUT") else { return Ok((most, None)) };
-    let patience = parse_duration(&text).filter(|patience| (MIN_PATIENCE..=MAX_PATIENCE).contains(patience));
+    let patience = parse_duration(&text).filter(|patience| SETTABLE.contains(patience));
     let patience = patience.ok_or_else(|| EnvProblem {
         variable: "CONNECT_TIMEOUT",
         message: "is no duration from 100ms to 1m".to_owned(),
