@@ -304,6 +304,20 @@ async fn a_connection_can_be_there_before_the_first_request() {
     assert_eq!(server.connections(), 1);
 }
 
+/// A pool of a fixed size would open and close what is above it for one send each.
+#[tokio::test]
+async fn as_many_connections_are_kept_as_were_in_use() {
+    const AT_ONCE: usize = 60;
+    let server = Server::start((0..3 * AT_ONCE).map(|_| ok(STORED))).await;
+    let (client, message) = (client(&server.url, &[]), message("a/b/c", "{}"));
+    for _ in 0..3 {
+        let sends = (0..AT_ONCE).map(|_| client.send(&message, seconds(60)));
+        let sent = futures_util::future::join_all(sends).await;
+        assert!(sent.iter().all(Result::is_ok), "{sent:?}");
+    }
+    assert_eq!(server.connections(), AT_ONCE);
+}
+
 #[tokio::test]
 async fn connections_are_as_few_as_allowed() {
     let server = Server::start((0..4).map(|_| ok(STORED))).await;

@@ -157,7 +157,7 @@ impl Transport {
         self.connector.as_ref().err()
     }
 
-    /// Opens connections without a request; `None` if the environment is wrong.
+    /// The maker of connections, for measuring the way; `None` if the environment is wrong.
     pub(super) fn connector(&self) -> Option<&Connector> {
         self.connector.as_ref().ok()
     }

@@ -158,3 +158,19 @@ impl Kind {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_repetition_mends_ends_at_once() {
+        let error = TransportError::Unusable("https://s3.test".to_owned(), "its certificate …".to_owned());
+        let failure = Failure::transport(&error, 1);
+        assert_eq!(failure.next, Next::Stop);
+        let text = "https://s3.test cannot be used: its certificate …".to_owned();
+        assert_eq!(failure.error, StoreError::Config(text));
+        let error = TransportError::Connect("https://s3.test".to_owned(), "refused".to_owned());
+        assert_eq!(Failure::transport(&error, 1).next, Next::Again(None));
+    }
+}
