@@ -20,6 +20,7 @@ pub mod context;
 pub mod delivery;
 pub mod env;
 mod fetch;
+mod files;
 pub mod gateway;
 pub mod host;
 pub mod http;

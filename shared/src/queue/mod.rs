@@ -6,9 +6,13 @@ mod client;
 pub mod credentials;
 pub(crate) mod digest;
 pub mod endpoint;
+mod fault;
 pub mod memory;
+mod names;
 mod plain;
+mod pool;
 pub mod probe;
+mod race;
 pub mod retry;
 pub mod rocketmq;
 mod target;
@@ -16,6 +20,7 @@ pub mod tdmq;
 mod tls;
 pub mod told;
 pub(crate) mod transport;
+mod tunnel;
 
 use std::future::Future;
 use std::time::Duration;
@@ -25,6 +30,7 @@ use tokio::time::Instant;
 
 use crate::message::Message;
 pub use client::Client;
+pub use fault::ConnectError;
 pub use target::Target;
 pub use tls::{BoxError, Connector, Stream};
 
