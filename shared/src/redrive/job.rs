@@ -137,6 +137,9 @@ impl Job {
         for (target, done) in &done {
             metrics.redriven(target, done.as_ref().ok(), covers);
         }
+        if let Some(shard) = covers {
+            ended(shard, done.iter().all(|(_, done)| done.is_ok()));
+        }
         Report(done.into_iter().map(|(target, done)| (target.clone(), report(&target, done))).collect())
     }
 
@@ -198,6 +201,17 @@ impl Job {
     }
 }
 
+/// The line that alarms on the log count, where the platform's log is all that they can count: one for each run
+/// of a whole shard. Each text is one word for whatever cuts a line into words, so a search finds it and nothing else.
+fn ended(shard: Shard, is_whole: bool) {
+    let run = format!("redrive_run_{}_of_{}", shard.index(), shard.of());
+    if is_whole {
+        tracing::info!(run, result = "redrive_done", "run");
+    } else {
+        tracing::error!(run, result = "redrive_failed", "run");
+    }
+}
+
 fn report(target: &str, result: Result<Summary, RedriveError>) -> TargetReport {
     match result {
         Ok(summary) => {
@@ -235,6 +249,35 @@ mod tests {
     use crate::config::{Reading, Samples};
     use crate::env::Env;
     use crate::host::InFlight;
+
+    /// Alarms of `deploy/` search for these words.
+    #[test]
+    fn a_run_of_a_shard_is_a_line_that_a_search_finds() {
+        let log = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let out = Arc::clone(&log);
+        let write = move |bytes: &[u8]| out.lock().unwrap().extend_from_slice(bytes);
+        struct Out<F>(F);
+        impl<F: Fn(&[u8])> std::io::Write for Out<F> {
+            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+                (self.0)(bytes);
+                Ok(bytes.len())
+            }
+
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let subscriber = tracing_subscriber::fmt().json().with_writer(move || Out(write.clone())).finish();
+        tracing::subscriber::with_default(subscriber, || {
+            ended(Shard::WHOLE, true);
+            ended(Shard::parse("3/8").unwrap(), false);
+        });
+        let text = String::from_utf8(log.lock().unwrap().clone()).unwrap();
+        let [done, failed] = text.lines().collect::<Vec<_>>()[..] else { panic!("{text}") };
+        assert!(done.contains(r#""run":"redrive_run_0_of_1","result":"redrive_done""#), "{done}");
+        assert!(done.contains("INFO") && failed.contains("ERROR"), "{text}");
+        assert!(failed.contains(r#""run":"redrive_run_3_of_8","result":"redrive_failed""#), "{failed}");
+    }
 
     #[tokio::test]
     async fn every_run_is_counted() {
