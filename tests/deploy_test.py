@@ -153,6 +153,13 @@ def check_bucket(folder: str, text: str) -> None:
     assert re.search(r'encryption_algorithm *= "AES256"|^ *encryption *= true$|"server_side_encryption" {', bucket,
                      re.M), f"{folder}: the bucket is not encrypted"
     assert re.search(r"^ *versioning(_enable)? *= true$", bucket, re.M) and "prevent_destroy = true" in bucket, folder
+    # Whoever spills may write the probe too.
+    writes = re.findall(r'PutObject[^\n]*\n?[^\n]*?[rR]esource *= *\[?"([^"\]]*)"', text)
+    assert len(writes) == 2 and all(resource.endswith("/*") for resource in writes), f"{folder}: {writes}"
+    # The probe is written at each start: a day of it is enough, and nothing else that is kept goes so soon.
+    rules = re.findall(r"^  lifecycle_rules? {\n(.*?)^  }", bucket, re.M | re.S)
+    (probe,) = (rule for rule in rules if '"probe/"' in rule)
+    assert re.findall(r"^ +(?:non_current_)?days *= (\d+)$", probe, re.M) == ["1", "1"], f"{folder}: {probe}"
     if folder == "functiongraph/otc":
         variables = (DEPLOY / folder / "variables.tf").read_text()
         (variable,) = re.findall(r'^variable "kms_id" {\n(.*?)^}', variables, re.M | re.S)

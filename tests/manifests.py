@@ -150,6 +150,14 @@ def check_rules(groups: list[dict], replicas: int) -> None:
     pods = re.fullmatch(r"\(count\(sum by \(instance\) \(increase\(hookmq_redrive_runs_total\[15m\]\)\) > 0\)"
                         r" or vector\(0\)\) < (\d)", silent["expr"])
     assert pods and int(pods[1]) == replicas, "a shard that is silent is hidden by the others"
+    for name, rule in rules.items():
+        # What nobody verified rings its own, but for what no request brings about.
+        outcomes = re.findall(r'outcome=~?"([\w|]+)"', rule["expr"])
+        unverified = {"rejected", "unverified", "refused"} & set("|".join(outcomes).split("|"))
+        is_ours = 'class=~"secret|clock"' in rule["expr"]
+        assert bool(unverified and not is_ours) == name.startswith("HookmqStrangers"), f"{name}: strangers ring it"
+        told = rule["labels"]["severity"] == "warning"
+        assert told == name.startswith("HookmqStrangers") == rule["annotations"]["summary"].startswith("Strangers"), name
     assert 'result="failed"' in rules["HookmqRedriveFails"]["expr"] and "HookmqSpillOld" in rules
 
 

@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::context::Context;
 use crate::metrics::Metrics;
 use crate::queue::{Client, EnvProblem, Queue as _, Target, Vendor};
-use crate::spill::Spill;
+use crate::spill::{Spill, StoreProbe};
 use crate::store::{Store, StoreError};
 
 /// Redrives everything that the store holds; clones share it.
@@ -184,7 +184,14 @@ impl Job {
         Ok(strays)
     }
 
-    pub(super) fn spill(&self) -> &Spill {
+    /// Tries the store with a write, if it was not.
+    pub(crate) async fn try_store(&self) {
+        if self.0.spill.probed() == StoreProbe::Untried {
+            self.0.spill.probe(&self.0.metrics).await;
+        }
+    }
+
+    pub(crate) fn spill(&self) -> &Spill {
         &self.0.spill
     }
 
