@@ -267,15 +267,26 @@ fn millis(from: Instant, to: Instant) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod doubles {
+    use std::io::Write;
     use std::sync::{Arc, Mutex};
 
-    use super::*;
-
+    /// Keeps what is logged.
     #[derive(Clone, Default)]
-    struct Log(Arc<Mutex<Vec<u8>>>);
+    pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
-    impl std::io::Write for Log {
+    impl Log {
+        /// What was logged while this ran, as JSON lines.
+        pub(crate) fn of(run: impl FnOnce()) -> String {
+            let log = Self::default();
+            let out = log.clone();
+            let subscriber = tracing_subscriber::fmt().json().with_writer(move || out.clone()).finish();
+            tracing::subscriber::with_default(subscriber, run);
+            String::from_utf8(log.0.lock().unwrap().clone()).unwrap()
+        }
+    }
+
+    impl Write for Log {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
             self.0.lock().unwrap().extend_from_slice(bytes);
             Ok(bytes.len())
@@ -285,20 +296,22 @@ mod tests {
             Ok(())
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::doubles::Log;
+    use super::*;
 
     #[test]
     fn every_request_has_one_line() {
-        let log = Log::default();
-        let out = log.clone();
-        let subscriber = tracing_subscriber::fmt().json().with_writer(move || out.clone()).finish();
-        tracing::subscriber::with_default(subscriber, || {
+        let text = Log::of(|| {
             Line::new("answered", &Metrics::off()).write(Outcome::Accepted, 200);
             drop(Line::new("given up", &Metrics::off()));
             let mut verified = Line::new("given up later", &Metrics::off());
             verified.delivery = Some("id".to_owned());
             drop(verified);
         });
-        let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
         let outcomes: Vec<_> = ["accepted", "unverified", r#""outcome":"cancelled""#]
             .iter()
             .map(|outcome| text.matches(outcome).count())

@@ -260,26 +260,10 @@ mod tests {
     /// Alarms of `deploy/` search for these words.
     #[test]
     fn a_run_of_a_shard_is_a_line_that_a_search_finds() {
-        let log = Arc::new(std::sync::Mutex::new(Vec::new()));
-        let out = Arc::clone(&log);
-        let write = move |bytes: &[u8]| out.lock().unwrap().extend_from_slice(bytes);
-        struct Out<F>(F);
-        impl<F: Fn(&[u8])> std::io::Write for Out<F> {
-            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-                (self.0)(bytes);
-                Ok(bytes.len())
-            }
-
-            fn flush(&mut self) -> std::io::Result<()> {
-                Ok(())
-            }
-        }
-        let subscriber = tracing_subscriber::fmt().json().with_writer(move || Out(write.clone())).finish();
-        tracing::subscriber::with_default(subscriber, || {
+        let text = crate::telemetry::doubles::Log::of(|| {
             ended(Shard::WHOLE, true);
             ended(Shard::parse("3/8").unwrap(), false);
         });
-        let text = String::from_utf8(log.lock().unwrap().clone()).unwrap();
         let [done, failed] = text.lines().collect::<Vec<_>>()[..] else { panic!("{text}") };
         assert!(done.contains(r#""run":"redrive_run_0_of_1","result":"redrive_done""#), "{done}");
         assert!(done.contains("INFO") && failed.contains("ERROR"), "{text}");
