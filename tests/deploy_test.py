@@ -215,7 +215,8 @@ def check_alarms(folder: str, text: str) -> None:
         if "_ces_alarmrule" not in kind:
             continue
         assert value(block, "namespace") == "SYS.FunctionGraph", f"{folder}: {name}"
-        assert re.search(r'name *= "package-functionname"\n *value *= "default-\${\w+\.redrive\[0\]\.name}"', block), name
+        own = r'name *= "package-functionname"\n *value *= "default-\${\w+\.redrive\[0\]\.name}"'
+        assert re.search(own, block), f"{folder}: {name} looks at another function"
         assert block.count("for_each = var.alarm_topic ==") == 2, f"{folder}: {name} tells nobody"
         seconds = int(value(block, "period")) * int(re.findall(r"^ +count *= (\d)$", block, re.M)[0])
         metrics[value(block, "metric_name")] = (value(block, "comparison_operator"), seconds)

@@ -156,8 +156,8 @@ def check_rules(groups: list[dict], replicas: int) -> None:
         unverified = {"rejected", "unverified", "refused"} & set("|".join(outcomes).split("|"))
         is_ours = 'class=~"secret|clock"' in rule["expr"]
         assert bool(unverified and not is_ours) == name.startswith("HookmqStrangers"), f"{name}: strangers ring it"
-        told = rule["labels"]["severity"] == "warning"
-        assert told == name.startswith("HookmqStrangers") == rule["annotations"]["summary"].startswith("Strangers"), name
+        says = rule["annotations"]["summary"].startswith("Strangers")
+        assert (rule["labels"]["severity"] == "warning") == name.startswith("HookmqStrangers") == says, name
     assert 'result="failed"' in rules["HookmqRedriveFails"]["expr"] and "HookmqSpillOld" in rules
 
 
