@@ -59,8 +59,8 @@ def check_block(where: str, body: dict, schema: dict, blocks: dict) -> None:
     """The arguments of a block, and of the blocks in it."""
     dynamic = {unquoted(name): content for part in body.get("dynamic", []) for name, content in part.items()
                if not name.startswith("__")}
-    names = {name for name in body if not name.startswith("__")} - META | set(dynamic)
     known = {*schema["required"], *schema["optional"]}
+    names = {name for name in body if not name.startswith("__")} - (META - known) | set(dynamic)
     assert not names - known - set(blocks), f"{where} has no {names - known - set(blocks)}"
     missing = set(schema["required"]) - names
     assert not missing, f"{where} needs {missing}"
@@ -153,10 +153,97 @@ def check_bucket(folder: str, text: str) -> None:
     assert re.search(r'encryption_algorithm *= "AES256"|^ *encryption *= true$|"server_side_encryption" {', bucket,
                      re.M), f"{folder}: the bucket is not encrypted"
     assert re.search(r"^ *versioning(_enable)? *= true$", bucket, re.M) and "prevent_destroy = true" in bucket, folder
+    # Whoever spills may write the probe too.
+    writes = re.findall(r'PutObject[^\n]*\n?[^\n]*?[rR]esource *= *\[?"([^"\]]*)"', text)
+    assert len(writes) == 2 and all(resource.endswith("/*") for resource in writes), f"{folder}: {writes}"
+    # The probe is written at each start: a day of it is enough, and nothing else that is kept goes so soon.
+    rules = re.findall(r"^  lifecycle_rules? {\n(.*?)^  }", bucket, re.M | re.S)
+    (probe,) = (rule for rule in rules if '"probe/"' in rule)
+    assert re.findall(r"^ +(?:non_current_)?days *= (\d+)$", probe, re.M) == ["1", "1"], f"{folder}: {probe}"
     if folder == "functiongraph/otc":
         variables = (DEPLOY / folder / "variables.tf").read_text()
         (variable,) = re.findall(r'^variable "kms_id" {\n(.*?)^}', variables, re.M | re.S)
         assert "default" not in variable.replace("no default", ""), f"{folder}: unencrypted, and nobody decided it"
+
+
+# Of the log's line for a run (shared/src/redrive/job.rs): what alarms on a log search for.
+RUN = "redrive_run_${count.index}_of_${var.redrive_shards}"
+FAILED = "redrive_failed"
+# The variable of each module that names who is told.
+TOLD = {"tencent-scf": "cls_notices", "functiongraph/otc": "alarm_topic", "functiongraph/huawei": "alarm_topic"}
+
+
+def check_alarms(folder: str, text: str) -> None:
+    """Silence rings for each shard, whatever the reason; so does a redriver that fails or is not invoked."""
+    found = re.findall(r'^resource "(\w+)" "(\w+)" {\n(.*?)^}', text, re.M | re.S)
+    value = lambda block, key: (re.findall(rf"^ *{key} *= (.*)$", block, re.M) or [""])[0].strip('"')
+    searches = {}
+    for kind, name, block in found:
+        if "_cls_alarm" in kind:
+            word, sql = value(block, "query").split(" | ")
+            operator, number = re.fullmatch(r"\$1\.runs (<|>=) (\d)", value(block, "condition")).groups()
+            assert sql == "select count(*) as runs", f"{folder}: {name}"
+            minutes = -int(value(block, "start_time_offset"))
+            assert value(block, "alarm_notice_ids") == "var.cls_notices", f"{folder}: {name} tells nobody"
+            often = value(block, "time")
+        elif "_lts_keywords_alarm_rule" in kind:
+            word, operator, number = (value(block, key) for key in ("keywords?", "condition", "number"))
+            assert value(block, "search_time_range_unit") == "minute", f"{folder}: {name}"
+            minutes = int(value(block, "search_time_range"))
+            assert '"notification_rule" {' in block, f"{folder}: {name} tells nobody"
+            assert re.search(r'send_notifications *= var\.alarm_topic != ""', block), f"{folder}: {name} tells nobody"
+            often = value(block, "fixed_rate")
+        else:
+            continue
+        assert int(often) <= 5, f"{folder}: {name} looks every {often} minutes only"
+        searches[word] = (operator, int(number), minutes, value(block, "count"))
+    operator, number, minutes, count = searches[RUN]
+    # Three intervals, and a quarter of an hour at least.
+    assert (operator, number) == ("<", 1) and minutes >= 15, f"{folder}: silence does not ring"
+    # Never without a shard's own where there are redrivers at all, but for CLS, which refuses one that tells nobody.
+    assert re.fullmatch(r"(var\.spill|local\.alarms) \? var\.redrive_shards : 0", count), f"{folder}: {count}"
+    assert ("local.alarms" in count) == (folder == "tencent-scf"), folder
+    operator, number, minutes, _ = searches[FAILED]
+    assert operator == ">=" and 1 <= number <= minutes, f"{folder}: a redriver that fails does not ring"
+    variables = (DEPLOY / folder / "variables.tf").read_text()
+    (told,) = re.findall(rf'^variable "{TOLD[folder]}" {{\n(.*?)^}}', variables, re.M | re.S)
+    assert value(told, "default") in ("", "[]"), f"{folder}: nobody has to be told"
+    if folder == "tencent-scf":
+        return
+    metrics = {}
+    for kind, name, block in found:
+        if "_ces_alarmrule" not in kind:
+            continue
+        assert value(block, "namespace") == "SYS.FunctionGraph", f"{folder}: {name}"
+        own = r'name *= "package-functionname"\n *value *= "default-\${\w+\.redrive\[0\]\.name}"'
+        assert re.search(own, block), f"{folder}: {name} looks at another function"
+        assert block.count("for_each = var.alarm_topic ==") == 2, f"{folder}: {name} tells nobody"
+        seconds = int(value(block, "period")) * int(re.findall(r"^ +count *= (\d)$", block, re.M)[0])
+        metrics[value(block, "metric_name")] = (value(block, "comparison_operator"), seconds)
+    assert metrics.keys() == {"count", "failcount"}, f"{folder}: {metrics}"
+    assert metrics["count"] == ("<", 900) and metrics["failcount"] == (">=", 900), f"{folder}: {metrics}"
+
+
+def check_alarm_breaks() -> None:
+    """Each of these leaves somebody who waits untold."""
+    for folder in MODULES:
+        text = (DEPLOY / folder / "alarms.tf").read_text()
+        blocks = re.findall(r'^resource "\w+" "\w+" {\n.*?^}\n', text, re.M | re.S)
+        changes = {f"without {block.split(chr(34))[3]}": (block, "") for block in blocks}
+        changes |= {
+            "one alarm for all shards": ("redrive_run_${count.index}_of", "redrive_run_0_of"),
+            "an alarm for one shard": ("? var.redrive_shards :", "? 1 :"),
+            "five minutes": ('search_time_range      = 15' if folder != "tencent-scf" else "start_time_offset = -15",
+                             'search_time_range      = 5' if folder != "tencent-scf" else "start_time_offset = -5"),
+        }
+        check_alarms(folder, text)
+        for name, (old, new) in changes.items():
+            assert old in text, f"{folder}: {name}"
+            try:
+                check_alarms(folder, text.replace(old, new))
+            except (AssertionError, KeyError, AttributeError, ValueError):
+                continue
+            raise AssertionError(f"{folder}: {name}: nothing noticed")
 
 
 # The component's inputs and triggers: https://cloud.tencent.com/document/product/1154/39271
@@ -206,6 +293,9 @@ def check_descriptions() -> None:
         text = (DEPLOY / folder / "main.tf").read_text()
         check_shards(folder, text)
         check_bucket(folder, text)
+    check_alarm_breaks()
+    job = (support.ROOT / "shared/src/redrive/job.rs").read_text()
+    assert f'"{FAILED}"' in job and '"redrive_run_{}_of_{}"' in job, "alarms search for what nobody logs"
     for platform in (Scf, FunctionGraph):
         event = json.loads((platform.events / "timer.json").read_text())
         check_texts(str(platform.events), [event.get("Message", event.get("user_event"))])

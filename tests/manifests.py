@@ -135,6 +135,51 @@ def check_breaks() -> None:
         raise AssertionError(f"{name}: nothing noticed")
 
 
+def check_rules(groups: list[dict], replicas: int) -> None:
+    """The redriver's silence rings, each shard's; and nothing waits for a metric that nobody exports."""
+    rules = {rule["alert"]: rule for group in groups for rule in group["rules"]}
+    exported = (ROOT / "shared" / "src" / "metrics" / "prometheus.rs").read_text()
+    for name, rule in rules.items():
+        metrics = set(re.findall(r"hookmq_\w+", rule["expr"]))
+        assert metrics and all(f'"{metric}"' in exported for metric in metrics), f"{name}: {metrics}"
+        assert rule["annotations"]["summary"] and rule["labels"]["severity"], name
+        assert rule["expr"].count("(") == rule["expr"].count(")"), name
+    absent, silent = rules["HookmqRedriveAbsent"], rules["HookmqRedriveSilent"]
+    assert absent["expr"] == "absent(hookmq_redrive_runs_total)" and absent["for"] == "15m"
+    # Without the zero there would be no series to compare where no Pod ran.
+    pods = re.fullmatch(r"\(count\(sum by \(instance\) \(increase\(hookmq_redrive_runs_total\[15m\]\)\) > 0\)"
+                        r" or vector\(0\)\) < (\d)", silent["expr"])
+    assert pods and int(pods[1]) == replicas, "a shard that is silent is hidden by the others"
+    for name, rule in rules.items():
+        # What nobody verified rings its own, but for what no request brings about.
+        outcomes = re.findall(r'outcome=~?"([\w|]+)"', rule["expr"])
+        unverified = {"rejected", "unverified", "refused"} & set("|".join(outcomes).split("|"))
+        is_ours = 'class=~"secret|clock"' in rule["expr"]
+        assert bool(unverified and not is_ours) == name.startswith("HookmqStrangers"), f"{name}: strangers ring it"
+        says = rule["annotations"]["summary"].startswith("Strangers")
+        assert (rule["labels"]["severity"] == "warning") == name.startswith("HookmqStrangers") == says, name
+    assert 'result="failed"' in rules["HookmqRedriveFails"]["expr"] and "HookmqSpillOld" in rules
+
+
+def check_rule_breaks(groups: list[dict], replicas: int) -> None:
+    check_rules(groups, replicas)
+    rules = lambda groups: {rule["alert"]: rule for group in groups for rule in group["rules"]}
+    for name, change in {
+        "no silence": lambda groups: groups[0]["rules"].pop(1),
+        "no absence": lambda groups: groups[0]["rules"].pop(0),
+        "a metric that nobody exports": lambda groups: groups[0]["rules"][0].update(expr="absent(hookmq_runs_total)"),
+        "no zero": lambda groups: rules(groups)["HookmqRedriveSilent"].update(
+            expr=rules(groups)["HookmqRedriveSilent"]["expr"].replace(" or vector(0)", "")),
+    }.items():
+        broken = copy.deepcopy(groups)
+        change(broken)
+        try:
+            check_rules(broken, replicas)
+        except (AssertionError, KeyError):
+            continue
+        raise AssertionError(f"{name}: nothing noticed")
+
+
 def check_kubernetes() -> list[dict]:
     check_redrive(documents("redrive.yaml"))
     found = documents("kubernetes.yaml") + documents("redrive.yaml")
@@ -167,6 +212,7 @@ def check_kubernetes() -> list[dict]:
     assert f"`{metric}`" in (ROOT / "docs" / "configuration.md").read_text()
     (rule,) = documents("prometheus-adapter.yaml")[0]["rules"]["custom"]
     assert rule["name"]["as"] == metric and rule["seriesQuery"].startswith(metric)
+    check_rule_breaks(documents("prometheus-rules.yaml")[0]["groups"], by_kind["StatefulSet"][0]["spec"]["replicas"])
     return by_kind["ConfigMap"]
 
 

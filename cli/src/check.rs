@@ -4,8 +4,9 @@ use std::path::Path;
 
 use hookmq_shared::config::{Config, Hook, Reading, Samples};
 use hookmq_shared::context::Context;
+use hookmq_shared::env::Env;
 use hookmq_shared::quarantine::Quarantine;
-use hookmq_shared::queue::{Client, Queue as _, Target, Vendor};
+use hookmq_shared::queue::{Client, EnvProblem, Queue as _, Target, Vendor};
 use hookmq_shared::spill::Spill;
 
 use crate::{Exit, live};
@@ -33,20 +34,23 @@ pub(crate) async fn run(file: Option<&Path>, base: Option<&str>, is_live: bool) 
         println!("environment: error: {problem}");
     }
     let mut errors = config.has_errors();
-    // Only a function sends, and it has an environment of its own: what is wrong with this one is worth
-    // knowing where some of it is set. What a target sets itself is the file's.
+    // Only a function sends, and it has an environment of its own: what is missing in this one is worth
+    // knowing where some of it is set. What is set and wrong is wrong there too, and what a target sets itself
+    // is the file's.
     for target in targets(&config) {
         let own = config.context_of(&target, &context);
-        for problem in Client::new(target.vendor(), own).problems() {
-            let is_files = config.is_own(&target, &problem);
-            errors |= is_files;
-            let place = if is_files { "error" } else { "environment: note" };
+        for problem in Client::new(target.vendor(), own.clone()).problems() {
+            let place = if config.is_own(&target, &problem) { "error" } else { place(&own.env, &problem) };
+            errors |= place != NOTE;
             println!("{place}: {}", config.locate(&target, &problem));
         }
     }
-    let stores = [Spill::from_env(&context).err(), Quarantine::from_env(&context).err()];
-    for problem in stores.into_iter().flatten() {
-        println!("environment: note: {problem}");
+    let (spill, quarantine) = (Spill::from_env(&context), Quarantine::from_env(&context));
+    let key = spill.as_ref().ok().and_then(|spill| spill.as_ref()?.store().problem());
+    for problem in [spill.err(), key, quarantine.err()].into_iter().flatten() {
+        let place = place(&context.env, &problem);
+        errors |= place != NOTE;
+        println!("{place}: {problem}");
     }
     if let Some(base) = base {
         print!("{}", addresses(&config, base));
@@ -59,6 +63,14 @@ pub(crate) async fn run(file: Option<&Path>, base: Option<&str>, is_live: bool) 
         exit = met;
     }
     if errors { Exit::Configuration } else { exit }
+}
+
+const NOTE: &str = "environment: note";
+
+/// What a problem of the environment is: what is not set is for whoever sets it to know, what is set and
+/// wrong is a mistake.
+fn place(env: &Env, problem: &EnvProblem) -> &'static str {
+    if env.get(problem.variable).is_some() { "environment: error" } else { NOTE }
 }
 
 /// Every target that a hook's deliveries may go to, and those that no hook names.
@@ -91,8 +103,6 @@ fn addresses(config: &Config, base: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use hookmq_shared::env::Env;
-
     use super::*;
 
     #[test]

@@ -1,4 +1,7 @@
-//! `hookmq check --live`: one signed call to each vendor, which it must refuse, and exactly what it says.
+//! `hookmq check --live`: one signed call to each vendor, which it must refuse, and exactly what it says; a small
+//! object for each store.
+
+mod store;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -47,6 +50,10 @@ pub(crate) async fn run(config: &Config, context: &Context) -> (String, Exit) {
             text += &told;
             exits.push(exit);
         }
+    }
+    for (told, exit) in store::run(context).await {
+        text += &told;
+        exits.push(exit);
     }
     if exits.is_empty() {
         text += "nothing was asked: set a vendor's variables as the function has them, and give its hooks a topic\n";

@@ -49,7 +49,8 @@ enum Command {
         /// Print the address of each hook of a deployment, of which this is the base: without a hook's path
         #[arg(long, value_name = "BASE")]
         url: Option<String>,
-        /// Ask each vendor as well: one signed call that stores nothing, and what came back
+        /// Ask each vendor as well: one signed call that stores nothing, and what came back. Try each store: a small
+        /// object is written, and read and deleted where that is allowed
         #[arg(long)]
         live: bool,
     },

@@ -121,6 +121,17 @@ resource "tencentcloud_cos_bucket" "spill" {
       non_current_days = 1
     }
   }
+  # What each start tries the bucket with.
+  lifecycle_rules {
+    id            = "probe"
+    filter_prefix = "probe/"
+    expiration {
+      days = 1
+    }
+    non_current_expiration {
+      non_current_days = 1
+    }
+  }
   # Where QUARANTINE_URL names this bucket too.
   lifecycle_rules {
     id            = "quarantine"

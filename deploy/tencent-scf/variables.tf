@@ -110,3 +110,9 @@ variable "claim_days" {
   type        = number
   default     = 30
 }
+
+variable "cls_notices" {
+  description = "CLS notices (notice-…) that tell somebody that the redriver is silent or fails. CLS takes no alarm without one, so without them there are no alarms."
+  type        = list(string)
+  default     = []
+}

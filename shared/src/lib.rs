@@ -27,6 +27,7 @@ pub mod http;
 pub mod json;
 pub mod message;
 pub mod metrics;
+pub mod platform;
 pub mod problem;
 pub mod quarantine;
 pub mod queue;

@@ -70,10 +70,13 @@ pub enum Outcome {
     TooLarge,
     /// Verified, and over the hook's rate: the sender is asked to try again.
     Limited,
-    /// Not stored: our fault, or the vendor's. The sender is asked to try again.
+    /// Verified, and not stored: our fault, or the vendor's. The sender is asked to try again.
     Unavailable,
-    /// Given up in the middle, by a panic or the end of the process: nobody was told, and a message
-    /// that was on its way may be stored.
+    /// Not stored, and nobody knows whose it is, because it could not be verified: a key that it names, or a
+    /// secret of ours, could not be had. Anybody may have sent it, who is asked to try again.
+    Unverified,
+    /// Verified, and given up in the middle, by a panic or the end of the process: nobody was told, and a
+    /// message that was on its way may be stored.
     Cancelled,
 }
 
@@ -93,6 +96,7 @@ impl Outcome {
             Self::TooLarge => "too_large",
             Self::Limited => "limited",
             Self::Unavailable => "unavailable",
+            Self::Unverified => "unverified",
             Self::Cancelled => "cancelled",
         }
     }
@@ -102,6 +106,9 @@ impl Outcome {
         matches!(self, Self::Accepted | Self::Spilled | Self::Dead | Self::Repeated | Self::Ignored)
     }
 }
+
+/// The class of a request that was given up before it was verified.
+const GIVEN_UP: &str = "cancelled";
 
 /// What one request's log line tells. Filled in on the way, written once at the end.
 #[derive(Debug)]
@@ -231,7 +238,8 @@ impl Line {
             | Outcome::Refused
             | Outcome::Unprocessable
             | Outcome::TooLarge
-            | Outcome::Limited => line!(warn),
+            | Outcome::Limited
+            | Outcome::Unverified => line!(warn),
             Outcome::Dead | Outcome::Unavailable | Outcome::Cancelled => line!(error),
         }
     }
@@ -240,7 +248,14 @@ impl Line {
 /// A line is written even if its request is given up in the middle.
 impl Drop for Line {
     fn drop(&mut self) {
-        if !self.is_written {
+        if self.is_written {
+            return;
+        }
+        // Only a verified request has a delivery.
+        if self.delivery.is_none() {
+            self.class = Some(GIVEN_UP);
+            self.log(Outcome::Unverified, None);
+        } else {
             self.log(Outcome::Cancelled, None);
         }
     }
@@ -252,15 +267,26 @@ fn millis(from: Instant, to: Instant) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod doubles {
+    use std::io::Write;
     use std::sync::{Arc, Mutex};
 
-    use super::*;
-
+    /// Keeps what is logged.
     #[derive(Clone, Default)]
-    struct Log(Arc<Mutex<Vec<u8>>>);
+    pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
-    impl std::io::Write for Log {
+    impl Log {
+        /// What was logged while this ran, as JSON lines.
+        pub(crate) fn of(run: impl FnOnce()) -> String {
+            let log = Self::default();
+            let out = log.clone();
+            let subscriber = tracing_subscriber::fmt().json().with_writer(move || out.clone()).finish();
+            tracing::subscriber::with_default(subscriber, run);
+            String::from_utf8(log.0.lock().unwrap().clone()).unwrap()
+        }
+    }
+
+    impl Write for Log {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
             self.0.lock().unwrap().extend_from_slice(bytes);
             Ok(bytes.len())
@@ -270,20 +296,27 @@ mod tests {
             Ok(())
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::doubles::Log;
+    use super::*;
 
     #[test]
     fn every_request_has_one_line() {
-        let log = Log::default();
-        let out = log.clone();
-        let subscriber = tracing_subscriber::fmt().json().with_writer(move || out.clone()).finish();
-        tracing::subscriber::with_default(subscriber, || {
+        let text = Log::of(|| {
             Line::new("answered", &Metrics::off()).write(Outcome::Accepted, 200);
             drop(Line::new("given up", &Metrics::off()));
+            let mut verified = Line::new("given up later", &Metrics::off());
+            verified.delivery = Some("id".to_owned());
+            drop(verified);
         });
-        let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-        let outcomes: Vec<_> =
-            ["accepted", "cancelled"].iter().map(|outcome| text.matches(outcome).count()).collect();
-        assert_eq!((text.lines().count(), outcomes), (2, vec![1, 1]), "{text}");
+        let outcomes: Vec<_> = ["accepted", "unverified", r#""outcome":"cancelled""#]
+            .iter()
+            .map(|outcome| text.matches(outcome).count())
+            .collect();
+        assert_eq!((text.lines().count(), outcomes), (3, vec![1, 1, 1]), "{text}");
     }
 
     #[test]

@@ -9,8 +9,10 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use hookmq_emulator::{Fault, FaultKind};
-use hookmq_shared::clock::Clock;
+use hookmq_shared::clock::{Clock, Random};
 use hookmq_shared::config::{Config, Reading, Samples};
+use hookmq_shared::context::Context;
+use hookmq_shared::env::Env;
 use hookmq_shared::gateway::Gateway;
 use hookmq_shared::host::Service as _;
 use hookmq_shared::http::{Headers, Request};
@@ -110,7 +112,7 @@ async fn every_request_is_counted_once() {
             (r#"{hook="-",outcome="refused",class="no-such-hook"}"#, "2"),
             (r#"{hook="-",outcome="refused",class="too-large"}"#, "1"),
             (r#"{hook="broken",outcome="accepted",class=""}"#, "0"),
-            (r#"{hook="broken",outcome="unavailable",class="config"}"#, "1"),
+            (r#"{hook="broken",outcome="unverified",class="config"}"#, "1"),
             (r#"{hook="shop",outcome="accepted",class=""}"#, "3"),
             (r#"{hook="shop",outcome="refused",class="method-not-allowed"}"#, "1"),
             (r#"{hook="shop",outcome="refused",class="too-large"}"#, "1"),
@@ -119,6 +121,7 @@ async fn every_request_is_counted_once() {
         ]
     );
     let of = |sample: &str| samples.get(sample).map(String::as_str);
+    assert_eq!(of(r#"hookmq_broken_hooks{hook="broken"}"#), Some("1"));
     // The one that was verified and not stored matched a secret, too.
     assert_eq!(of(r#"hookmq_secret_matches_total{hook="shop",secret="0"}"#), Some("3"));
     assert_eq!(of(r#"hookmq_secret_matches_total{hook="shop",secret="1"}"#), Some("1"));
@@ -172,15 +175,133 @@ async fn every_request_writes_one_line_on_lambda() {
     assert_eq!(
         told,
         [
+            // As the process began.
+            ["broken", "", "", ""],
             ["shop", "accepted", "", "1"],
             ["shop", "rejected", "no_match", ""],
             ["-", "refused", "no-such-hook", ""]
         ]
     );
-    assert!(lines[0]["AckMilliseconds"].as_f64().unwrap() > 0.0 && lines[1]["AckMilliseconds"].is_null());
+    assert!(lines[1]["AckMilliseconds"].as_f64().unwrap() > 0.0 && lines[2]["AckMilliseconds"].is_null());
     let text = format!("{lines:?}");
     for secret in TOKENS.iter().chain(&["forged", "no\"where"]) {
         assert!(!text.contains(secret), "{text}");
     }
     assert!(gateway.metrics().is_some_and(|metrics| format!("{metrics:?}").contains("emf")));
+}
+
+/// A function of TDMQ whose environment reaches nobody, and what it counts, in CloudWatch's format.
+struct Counting {
+    gateway: Gateway<tdmq::Client>,
+    lines: Arc<Mutex<Vec<Value>>>,
+}
+
+impl Counting {
+    fn new(hooks: &str) -> Self {
+        let env = Env::of([
+            ("TENCENTCLOUD_SECRET_ID", "id"),
+            ("TENCENTCLOUD_SECRET_KEY", "key"),
+            ("TENCENTCLOUD_REGION", "ap-guangzhou"),
+            ("TDMQ_ENDPOINT", "https://127.0.0.1:9"),
+            ("HTTPS_PROXY", "http://127.0.0.1:9"),
+        ]);
+        let config = Config::parse("hooks", hooks, Reading::new(&env, Samples::Accepted));
+        let context = Context { env, clock: Clock::system(), random: Random::system() };
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let out = Arc::clone(&lines);
+        let metrics = Metrics::embedded(config.names(), "space", Clock::system(), "", move |line| {
+            out.lock().unwrap().push(serde_json::from_str::<Value>(line).unwrap());
+        });
+        let gateway = Gateway::with_metrics(config, tdmq::Client::new(context.clone()), context, metrics);
+        Self { gateway, lines }
+    }
+
+    async fn send(&self, method: &str, path: &str, headers: Headers, body: String) -> u16 {
+        let request = Request {
+            method: method.into(),
+            path: path.into(),
+            raw_query: String::new(),
+            headers,
+            body: body.into(),
+            request_id: "8476a536-e9f4-11e8-9739-2dfe598c3fcd".into(),
+            received: Instant::now(),
+            source_ip: None,
+            deadline: None,
+        };
+        self.gateway.call(request).await.status
+    }
+
+    /// The sum of a metric, as an alarm sees it.
+    fn sum(&self, metric: &str) -> u64 {
+        self.lines.lock().unwrap().iter().filter_map(|line| line[metric].as_u64()).sum()
+    }
+
+    /// Those that roll a deployment back or report an outage.
+    fn outage(&self) -> [u64; 3] {
+        ["Unavailable", "SetupFailures", "NotReady"].map(|metric| self.sum(metric))
+    }
+}
+
+/// What a stranger can do to a sound deployment rings alarms of its own, and none of an outage.
+#[tokio::test]
+async fn strangers_ring_no_alarm_of_an_outage() {
+    let [token, _] = TOKENS;
+    let counting = Counting::new(&format!(
+        "[hooks.q]\nsource = \"bearer\"\nsecrets = [\"plain:{token}\"]\ntopic = {{ rocketmq = \"webhooks\" }}\n\
+         [hooks.either]\nsource = \"slack\"\nsecrets = [\"plain:{token}\"]\ntopic = {{ rocketmq = \"webhooks\" }}\n\
+         [hooks.sns]\nsource = \"aws-sns\"\ntopic = \"a/b/c\"\ndeadline = \"2s\"\n\
+         params = {{ topic = \"arn:aws:sns:eu-central-1:123456789012:t\" }}\n"
+    ));
+    // A hook whose topic is another vendor's, as each is at one of two functions.
+    for (method, path, body) in [
+        ("GET", "/q", ""),
+        ("POST", "/q", "{}"),
+        ("HEAD", "/q", ""),
+        ("POST", "/either", "{}"),
+        // Slack's challenge is not signed by everybody who can write one.
+        ("POST", "/either", r#"{"type":"url_verification","challenge":"x"}"#),
+    ] {
+        let status = counting.send(method, path, Headers::new(), body.to_owned()).await;
+        assert!(matches!(status, 401 | 405 | 503), "{method} {path}: {status}");
+        assert_eq!(counting.send("POST", path, headers("forged"), body.to_owned()).await, 401);
+    }
+    // Messages that name a certificate each, of regions that there are and that there are not.
+    for kind in ["Notification", "SubscriptionConfirmation", "UnsubscribeConfirmation"] {
+        for (n, host) in [
+            "sns.ab-7.amazonaws.com",
+            "sns.eu-central-1.amazonaws.com",
+            "sns.cn-north-1.amazonaws.com.cn",
+            "example.com",
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let body = serde_json::json!({
+                "Type": kind, "MessageId": "1", "TopicArn": "arn:aws:sns:eu-central-1:123456789012:t",
+                "Message": "x", "Token": "x", "SubscribeURL": format!("https://{host}/?x"),
+                "Timestamp": Clock::system().now().rfc3339(), "SignatureVersion": "2", "Signature": "eA==",
+                "SigningCertURL": format!("https://{host}/SimpleNotificationService-{n}.pem"),
+            });
+            let status = counting.send("POST", "/sns", Headers::new(), body.to_string()).await;
+            assert!(matches!(status, 401 | 503), "{kind} {host}: {status}");
+        }
+    }
+    assert_eq!(counting.outage(), [0, 0, 0]);
+    assert!(counting.sum("Unverified") > 0 && counting.sum("Rejected") > 0, "alarms of their own see them");
+    // One whose sender is genuine is not served there, and that is an outage.
+    assert_eq!(counting.send("POST", "/q", headers(token), "{}".to_owned()).await, 503);
+    assert_eq!(counting.outage(), [1, 1, 0]);
+}
+
+/// A hook that is broken is told when the process begins, without a request and by none.
+#[tokio::test]
+async fn a_broken_hook_rings_before_anybody_asks() {
+    let counting = Counting::new(&hooks());
+    assert_eq!(counting.outage(), [0, 0, 1]);
+    assert_eq!(counting.lines.lock().unwrap()[0]["Hook"], "broken");
+    assert_eq!(counting.send("POST", "/broken", Headers::new(), "{}".to_owned()).await, 503);
+    assert_eq!(counting.outage(), [0, 0, 1], "and strangers ring nothing else");
+    // Where nothing of the file can be read, one says so.
+    assert_eq!(Counting::new("[hooks").outage(), [0, 0, 1]);
+    assert_eq!(Counting::new("").outage(), [0, 0, 0]);
 }

@@ -120,6 +120,18 @@ resource "huaweicloud_obs_bucket" "spill" {
       days = 1
     }
   }
+  # What each start tries the bucket with.
+  lifecycle_rule {
+    name    = "probe"
+    enabled = true
+    prefix  = "probe/"
+    expiration {
+      days = 1
+    }
+    noncurrent_version_expiration {
+      days = 1
+    }
+  }
   # Where QUARANTINE_URL names this bucket too.
   lifecycle_rule {
     name    = "quarantine"

@@ -147,3 +147,21 @@ variable "claim_days" {
   type        = number
   default     = 30
 }
+
+variable "alarm_topic" {
+  description = "URN of the SMN topic that the redriver's alarms tell: urn:smn:REGION:PROJECT:NAME. Without it they ring in the console alone."
+  type        = string
+  default     = ""
+}
+
+variable "alarm_user" {
+  description = "Whoever the alarms on the log notify as: the name of the IAM user that made the topic. Needed with alarm_topic."
+  type        = string
+  default     = ""
+}
+
+variable "alarm_template" {
+  description = "LTS's message template for those notifications; the built-in one by default."
+  type        = string
+  default     = "keywords_template"
+}

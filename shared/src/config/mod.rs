@@ -234,6 +234,12 @@ impl Config {
         self.hooks.iter().map(|entry| entry.name.as_str())
     }
 
+    /// The names of the broken hooks; `-` where not even the names are known.
+    pub fn broken(&self) -> impl Iterator<Item = &str> {
+        let named = self.hooks.iter().filter(|entry| entry.hook.is_none()).map(|entry| entry.name.as_str());
+        named.chain((!self.complete && self.hooks.is_empty()).then_some("-"))
+    }
+
     /// The hook of that name, if it is sound.
     pub fn hook(&self, name: &str) -> Option<&Hook> {
         self.hooks().find(|hook| hook.name == name)

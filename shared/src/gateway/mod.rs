@@ -18,12 +18,13 @@ use crate::fetch::Fetcher;
 use crate::host::Service;
 use crate::http::{MAX_HEADER_BYTES, MAX_HEADERS, Request, Response};
 use crate::metrics::Metrics;
+use crate::platform::Platform;
 use crate::problem::Problem;
 use crate::quarantine::Quarantine;
 use crate::queue::{Class, Client, EnvProblem, Queue, Target, Vendor};
 use crate::rate::Rates;
 use crate::secret::Resolver;
-use crate::spill::Spill;
+use crate::spill::{Spill, StoreProbe, Trial};
 use crate::telemetry::{Line, Outcome};
 pub(crate) use readmit::Readmission;
 use settle::Lane;
@@ -58,6 +59,8 @@ struct Inner<Q> {
     resolver: Resolver,
     rates: Rates,
     metrics: Metrics,
+    /// Of a function alone: elsewhere the host's beginning tries the store.
+    trial: Option<Arc<Trial>>,
 }
 
 /// Where a gateway keeps what it cannot pass on.
@@ -133,7 +136,13 @@ impl<Q: Queue> Gateway<Q> {
         for problem in config.problems.iter().chain(&problems).chain(&store) {
             tracing::error!(%problem, "configuration");
         }
+        metrics.broken(config.broken());
+        if spill.is_none() && Spill::is_named(&context.env) {
+            metrics.probed(Some(CONFIG));
+        }
         let (fetcher, resolver) = (Fetcher::new(&context.env), Resolver::new(&context.env));
+        let is_frozen = Platform::of(&context.env).freezes();
+        let trial = spill.clone().filter(|_| is_frozen).map(|spill| Trial::new(spill, metrics.clone()));
         let carrier =
             |(target, queue)| Carrier { target, queue, spill: spill.clone(), context: context.clone() };
         let carriers = queues.into_iter().map(carrier).collect();
@@ -148,7 +157,12 @@ impl<Q: Queue> Gateway<Q> {
             resolver,
             rates,
             metrics,
+            trial,
         }))
+    }
+
+    fn spill(&self) -> Option<&Spill> {
+        self.0.carriers.first().and_then(|carrier| carrier.spill.as_ref())
     }
 
     /// Whose queue it serves where a hook names no targets.
@@ -179,9 +193,14 @@ impl<Q: Queue> Gateway<Q> {
             line.class = Some(problem.name());
             answer(Outcome::Refused, problem)
         };
-        let ours = |line: &mut Line, why: Why, retry_after| {
+        let unavailable = |line: &mut Line, why: Why, retry_after| {
             why.tell(line);
             answer(Outcome::Unavailable, Problem::Unavailable { retry_after })
+        };
+        // Whoever sent it: it counts as nobody's, so that strangers ring no alarm of an outage.
+        let unverified = |line: &mut Line, why: Why, retry_after| {
+            why.tell(line);
+            answer(Outcome::Unverified, Problem::Unavailable { retry_after })
         };
 
         let hook = match config.lookup(&request.path) {
@@ -190,14 +209,11 @@ impl<Q: Queue> Gateway<Q> {
             Lookup::Broken(name) => {
                 line.hook = Some(name.to_owned());
                 let why = Why(CONFIG, "the hook's configuration has errors".to_owned());
-                return ours(line, why, RETRY_AFTER_REPAIR);
+                return unverified(line, why, RETRY_AFTER_REPAIR);
             }
         };
         line.hook = Some(hook.name.clone());
-        let lanes = match self.lanes(hook) {
-            Ok(lanes) => lanes,
-            Err(why) => return ours(line, why, RETRY_AFTER_REPAIR),
-        };
+        let lanes = self.lanes(hook);
         let allowed = hook.methods;
         if !allowed.split(", ").any(|method| method == request.method) {
             return refuse(line, Problem::MethodNotAllowed(allowed));
@@ -211,18 +227,24 @@ impl<Q: Queue> Gateway<Q> {
         let now = context.clock.now();
         if now < EARLIEST {
             let why = Why("clock", "the clock of this machine is wrong".to_owned());
-            return ours(line, why, RETRY_AFTER);
+            return unverified(line, why, RETRY_AFTER);
         }
         let deadline = deadline(hook, &request);
 
         // Verification takes the request; its parts are shared, not copied.
         let copy = quarantine.as_ref().filter(|_| hook.keeping.quarantine).zip(Some(request.clone()));
-        let verified = self.verify(hook, request, now, deadline).await;
+        let verified = self.verify(hook, request, now, deadline, lanes.is_ok()).await;
         line.verified();
-        let (delivery, source) = match verified {
-            Ok(Verified::Delivery(delivery, source)) => (delivery, source),
-            Ok(Verified::Handshake(response)) => return (Outcome::Handshake, response),
-            Err(Refused::Rejected(why)) => {
+        let (delivery, source, lanes) = match (verified, lanes) {
+            (Ok(Verified::Delivery(delivery, source)), Ok(lanes)) => (delivery, source, lanes),
+            (Ok(Verified::Handshake(response)), Ok(_)) => return (Outcome::Handshake, response),
+            // Its sender was given an address at which nobody serves it.
+            (Ok(Verified::Delivery(delivery, _)), Err(why)) => {
+                line.delivery = Some(delivery.id.clone());
+                return unavailable(line, why, RETRY_AFTER_REPAIR);
+            }
+            (Ok(Verified::Handshake(_)), Err(why)) => return unverified(line, why, RETRY_AFTER_REPAIR),
+            (Err(Refused::Rejected(why)), _) => {
                 why.tell(line);
                 if let Some((quarantine, request)) = copy {
                     quarantine.keep(self.0.own, &hook.name, request, now, deadline).await;
@@ -231,13 +253,14 @@ impl<Q: Queue> Gateway<Q> {
                 let problem = if forbids { Problem::Forbidden } else { Problem::Unauthorized };
                 return answer(Outcome::Rejected, problem);
             }
-            Err(Refused::Handshake(status, why)) => {
+            (Err(Refused::Handshake(status, why)), _) => {
                 why.tell(line);
                 let problem =
                     if status == 403 { Problem::Forbidden } else { Problem::MethodNotAllowed(allowed) };
                 return answer(Outcome::Rejected, problem);
             }
-            Err(Refused::Unavailable(why)) => return ours(line, why, RETRY_AFTER),
+            (Err(Refused::Unverified(why)), _) => return unverified(line, why, RETRY_AFTER),
+            (Err(Refused::Unavailable(why)), _) => return unavailable(line, why, RETRY_AFTER),
         };
         let (outcome, settled) = self.settle((hook, &source), &lanes, &delivery, deadline, line).await;
         match settled {
@@ -295,9 +318,22 @@ impl<Q: Queue> Service for Gateway<Q> {
     async fn prewarm(&self) {
         // At once, while the function starts: connecting is waiting.
         join_all(self.0.carriers.iter().map(|carrier| carrier.queue.prewarm())).await;
-        if let Some(spill) = self.0.carriers.first().and_then(|carrier| carrier.spill.as_ref()) {
+        if let Some(spill) = self.spill() {
             spill.prewarm().await;
         }
+    }
+
+    async fn begin(&self) {
+        if self.0.trial.is_none()
+            && let Some(spill) = self.spill()
+        {
+            spill.probe(&self.0.metrics).await;
+        }
+    }
+
+    fn store(&self) -> Option<StoreProbe> {
+        let is_wrong = || Spill::is_named(&self.0.context.env).then_some(StoreProbe::Failed(CONFIG));
+        self.spill().map(Spill::probed).or_else(is_wrong)
     }
 }
 

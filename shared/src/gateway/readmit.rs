@@ -28,12 +28,12 @@ impl<Q: Queue> Gateway<Q> {
         let sound = config.hook(&quarantined.hook).and_then(|hook| Some((hook, self.lanes(hook).ok()?)));
         let Some((hook, lanes)) = sound else {
             Why(CONFIG, "there is no sound hook of this name".to_owned()).tell(&mut line);
-            line.write(Outcome::Unavailable, 503);
+            line.write(Outcome::Unverified, 503);
             return Readmission::Unavailable;
         };
         let received_at = quarantined.received_at;
         let request = quarantined.into_request(request_id);
-        match self.verify(hook, request, received_at, deadline).await {
+        match self.verify(hook, request, received_at, deadline, true).await {
             Ok(Verified::Delivery(delivery, source)) => {
                 let (outcome, settled) =
                     self.settle((hook, &source), &lanes, &delivery, deadline, &mut line).await;
@@ -49,6 +49,11 @@ impl<Q: Queue> Gateway<Q> {
                 why.tell(&mut line);
                 line.write(Outcome::Rejected, 401);
                 Readmission::Rejected
+            }
+            Err(Refused::Unverified(why)) => {
+                why.tell(&mut line);
+                line.write(Outcome::Unverified, 503);
+                Readmission::Unavailable
             }
             Err(Refused::Unavailable(why)) => {
                 why.tell(&mut line);

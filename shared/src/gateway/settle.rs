@@ -42,6 +42,7 @@ impl<Q: Queue> Gateway<Q> {
             Why("rate", format!("more than the hook's {rate}")).tell(line);
             return (Outcome::Limited, Err(rate.problem(wait)));
         }
+        let _beside = self.0.trial.as_ref().map(|trial| trial.beside());
         let ends = lanes.iter().map(|(carrier, recipe)| async {
             let cargo = Cargo {
                 load: Load::Sender(delivery),

@@ -44,27 +44,29 @@ pub(super) enum Refused {
     Rejected(Why),
     /// A handshake that is not allowed, for senders that want this status.
     Handshake(u16, Why),
-    /// Ours, or that of whoever publishes the keys.
+    /// Ours, or that of whoever publishes the keys: it is not known whose the request is.
+    Unverified(Why),
+    /// Ours, or the provider's: what was asked for is authentic, and could not be done.
     Unavailable(Why),
 }
 
 impl<Q: Queue> Gateway<Q> {
     /// Verifies, and does what verification asks for on the way: fetches keys, calls the address of a
-    /// confirmation, and reads the hook's secrets anew where none of them matches.
+    /// confirmation, and reads the hook's secrets anew where none of them matches. A confirmation is passed
+    /// over where the hook is not served: nothing must follow it here.
     pub(super) async fn verify(
         &self,
         hook: &Hook,
         mut request: Request,
         now: Timestamp,
         deadline: Instant,
+        is_served: bool,
     ) -> Result<Verified, Refused> {
         let Inner { fetcher, resolver, .. } = &*self.0;
-        let failed = |address: &Address, error: &FetchError| {
-            Refused::Unavailable(Why(FETCH, format!("{address}: {error}")))
-        };
+        let failed = |address: &Address, error: &FetchError| Why(FETCH, format!("{address}: {error}"));
         let mut collected = Collected::default();
         let ready = hook.source.ready(resolver, deadline).await;
-        let mut source = ready.map_err(|reason| Refused::Unavailable(Why(SECRET, reason)))?;
+        let mut source = ready.map_err(|reason| Refused::Unverified(Why(SECRET, reason)))?;
         loop {
             let mut back = None;
             match source.examine(&hook.name, request, now, collected.fetched(), &mut back) {
@@ -82,7 +84,7 @@ impl<Q: Queue> Gateway<Q> {
                     return Err(match rejection {
                         Rejection::Refused(status) => Refused::Handshake(status, why),
                         // The signature is right: our clock or somebody's certificate is not.
-                        Rejection::Expired => Refused::Unavailable(why),
+                        Rejection::Expired => Refused::Unverified(why),
                         _ => Refused::Rejected(why),
                     });
                 }
@@ -92,16 +94,17 @@ impl<Q: Queue> Gateway<Q> {
                 }
                 Verdict::Unusable(address) => {
                     if let Some(error) = collected.failure(&address) {
-                        return Err(failed(&address, error));
+                        return Err(Refused::Unverified(failed(&address, error)));
                     }
                     fetcher.forget(&address);
-                    return Err(failed(&address, &FetchError::NoKey));
+                    return Err(Refused::Unverified(failed(&address, &FetchError::NoKey)));
                 }
+                Verdict::Confirm(_, response) if !is_served => return Ok(Verified::Handshake(response)),
                 Verdict::Confirm(address, response) => {
                     let confirmed = fetcher.confirm(&address, deadline).await;
                     return confirmed
                         .map(|()| Verified::Handshake(response))
-                        .map_err(|e| failed(&address, &e));
+                        .map_err(|e| Refused::Unavailable(failed(&address, &e)));
                 }
             }
         }

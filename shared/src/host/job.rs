@@ -16,6 +16,7 @@ use crate::metrics::Metrics;
 use crate::problem::Problem;
 use crate::queue::EnvProblem;
 use crate::redrive::{self, Shard, ShardError};
+use crate::spill::StoreProbe;
 
 /// How often the store is looked at where nobody else schedules it.
 const EVERY: Duration = Duration::from_secs(60);
@@ -57,6 +58,11 @@ pub(super) trait Job: Clone + Send + Sync + 'static {
 
     /// What its runs are counted in.
     fn metrics(&self) -> &Metrics;
+
+    /// What is known of its store.
+    fn store(&self) -> Option<StoreProbe> {
+        None
+    }
 }
 
 impl Job for redrive::Job {
@@ -66,7 +72,8 @@ impl Job for redrive::Job {
             shard: order.shard.unwrap_or_else(|| self.shard()),
             ..redrive::Options::default()
         };
-        let report = self.run(&options, deadline).await;
+        // Beside the first run, and not before it: here are the credentials, and nothing freezes it.
+        let ((), report) = futures_util::join!(self.try_store(), self.run(&options, deadline));
         // A report serialises without fail.
         let value = serde_json::to_value(&report).unwrap_or_default();
         if report.is_whole() { Ok(value) } else { Err(value.to_string()) }
@@ -74,6 +81,10 @@ impl Job for redrive::Job {
 
     fn metrics(&self) -> &Metrics {
         self.metrics()
+    }
+
+    fn store(&self) -> Option<StoreProbe> {
+        Some(self.spill().probed())
     }
 }
 
@@ -152,6 +163,10 @@ impl<J: Job> Service for OnDemand<J> {
 
     fn metrics(&self) -> Option<&Metrics> {
         Some(self.0.metrics())
+    }
+
+    fn store(&self) -> Option<StoreProbe> {
+        self.0.store()
     }
 }
 

@@ -34,6 +34,7 @@ use crate::http::{Request, Response};
 use crate::metrics::Metrics;
 use crate::problem::Problem;
 use crate::queue::Vendor;
+use crate::spill::StoreProbe;
 use crate::telemetry;
 pub use job::redrive;
 pub(crate) use lambda::RUNTIME_API;
@@ -52,6 +53,16 @@ pub trait Service: Clone + Send + Sync + 'static {
 
     /// What its requests are counted in; the host counts those that it refuses itself.
     fn metrics(&self) -> Option<&Metrics> {
+        None
+    }
+
+    /// What a process does once as it begins, beside its requests, where nobody freezes it.
+    fn begin(&self) -> impl Future<Output = ()> + Send {
+        async {}
+    }
+
+    /// What is known of its spill store, if it has one.
+    fn store(&self) -> Option<StoreProbe> {
         None
     }
 

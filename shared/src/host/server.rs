@@ -30,6 +30,7 @@ use crate::http::{MAX_HEADER_BYTES, MAX_HEADERS, Request, Response};
 use crate::problem::Problem;
 use crate::queue::EnvProblem;
 use crate::reader::parse_size;
+use crate::spill::StoreProbe;
 
 const DEFAULT_LISTEN: &str = "127.0.0.1:9000";
 
@@ -199,7 +200,10 @@ pub(super) async fn run<S: Service>(service: S, context: &Context) -> Result<(),
     let server = Server::bind(&address, Limits::from_env(&context.env)).await?.trusting(&context.env);
     let stop = stop_signal().map_err(HostError::Signal)?;
     tracing::info!(address = %server.local_addr(), "listening");
+    let begun = service.clone();
+    let begun = tokio::spawn(async move { begun.begin().await });
     server.serve(service, context.random.clone(), stop).await;
+    begun.abort();
     Ok(())
 }
 
@@ -263,7 +267,7 @@ impl<S: Service> Handler<S> {
 
     fn ready(&self) -> Result<Response, Problem> {
         let not_yet = Problem::Unavailable { retry_after: PROBE_RETRY_AFTER };
-        if self.service.is_ready() { Ok(healthy()) } else { Err(not_yet) }
+        if self.service.is_ready() { Ok(ready(self.service.store())) } else { Err(not_yet) }
     }
 
     fn metrics(&self) -> Result<Response, Problem> {
@@ -362,6 +366,18 @@ const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 fn healthy() -> Response {
     Response::new(200, "application/json", r#"{"status":"ok"}"#)
+}
+
+/// Tells of the spill store too. Its failure takes no instance out: the queue may be well.
+fn ready(store: Option<StoreProbe>) -> Response {
+    let mut body = serde_json::json!({ "status": "ok" });
+    if let Some(store) = store {
+        body["store"] = store.as_str().into();
+    }
+    if let Some(StoreProbe::Failed(class)) = store {
+        body["store_problem"] = class.into();
+    }
+    Response::new(200, "application/json", body.to_string())
 }
 
 fn probe(method: &Method, request_id: &str, answer: impl FnOnce() -> Result<Response, Problem>) -> Response {

@@ -55,9 +55,17 @@ impl Emf {
         if let Some(name) = metric(outcome) {
             metrics.push((name, "Count", json!(1)));
         }
-        // Spilled or not: nothing gets into the queue until somebody corrects it.
-        if matches!(class, Some("auth" | "auth_refresh" | "permission" | "config" | "quota")) {
-            metrics.push(("SetupFailures", "Count", json!(1)));
+        match (outcome, class) {
+            // What nobody can verify is ours here, whoever asked: no request brings it about.
+            (Outcome::Unverified, Some("secret" | "clock")) => {
+                metrics.push(("NotReady", "Count", json!(1)));
+            }
+            (Outcome::Unverified, _) => {}
+            // Spilled or not: nothing gets into the queue until somebody corrects it.
+            (_, Some("auth" | "auth_refresh" | "permission" | "config" | "quota")) => {
+                metrics.push(("SetupFailures", "Count", json!(1)));
+            }
+            _ => {}
         }
         if let Some(ack) = ack {
             let millis = (ack.as_secs_f64() * 1e6).round() / 1e3;
@@ -68,6 +76,24 @@ impl Emf {
             document.set("Secret", secret.to_string());
             document.metrics(&[&["Hook", "Secret"]], &[("SecretMatches", "Count", json!(1))]);
         }
+        self.write(document);
+    }
+
+    /// A hook that this process cannot serve.
+    pub(super) fn broken(&self, hook: &str) {
+        let mut document = Document::new(&self.namespace);
+        document.set("Hook", hook);
+        document.metrics(&[&["Hook"], &[]], &[("NotReady", "Count", json!(1))]);
+        self.write(document);
+    }
+
+    /// A probe of the spill store; 0 for one that worked.
+    pub(super) fn probed(&self, failed: Option<&'static str>) {
+        let mut document = Document::new(&self.namespace);
+        if let Some(class) = failed {
+            document.set("Class", class);
+        }
+        document.metrics(&[&[]], &[("StoreProbeFailures", "Count", json!(u8::from(failed.is_some())))]);
         self.write(document);
     }
 
@@ -147,6 +173,7 @@ const fn metric(outcome: Outcome) -> Option<&'static str> {
         Outcome::Rejected => Some("Rejected"),
         Outcome::Limited => Some("Limited"),
         Outcome::Unavailable | Outcome::Cancelled => Some("Unavailable"),
+        Outcome::Unverified => Some("Unverified"),
         Outcome::Repeated
         | Outcome::Ignored
         | Outcome::Handshake

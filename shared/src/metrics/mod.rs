@@ -154,8 +154,31 @@ impl Metrics {
 
     /// The host refused a request before it reached a hook.
     pub(crate) fn refused(&self, problem: Problem) {
-        let outcome = if problem.status() == 503 { Outcome::Unavailable } else { Outcome::Refused };
+        let outcome = if problem.status() == 503 { Outcome::Unverified } else { Outcome::Refused };
         self.ended(Ended { hook: None, outcome, class: Some(problem.name()), secret: None, ack: None });
+    }
+
+    /// The process begins with hooks whose configuration is wrong, by their names. Counted here and not with
+    /// their requests, which anybody may send.
+    pub(crate) fn broken<'h>(&self, hooks: impl Iterator<Item = &'h str>) {
+        for hook in hooks {
+            let at = self.0.hooks.binary_search_by(|name| name.as_str().cmp(hook)).ok();
+            let hook = at.and_then(|at| self.0.hooks.get(at)).map_or(NO_HOOK, String::as_str);
+            match &self.0.sink {
+                Sink::Off => {}
+                Sink::Registry(registry) => registry.broken(hook),
+                Sink::Emf(emf) => emf.broken(hook),
+            }
+        }
+    }
+
+    /// The spill store was tried: the class of the error, if it failed.
+    pub(crate) fn probed(&self, failed: Option<&'static str>) {
+        match &self.0.sink {
+            Sink::Off => {}
+            Sink::Registry(registry) => registry.probed(failed),
+            Sink::Emf(emf) => emf.probed(failed),
+        }
     }
 
     /// A run of the redriver ended, or could not begin. `covers`: the shard of which it looked at all that

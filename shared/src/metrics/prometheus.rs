@@ -30,6 +30,17 @@ pub(super) fn render(hooks: &[String], counts: &Counts, in_flight: InFlight) -> 
         }
     }
 
+    let broken = counts.broken.iter().map(|(hook, n)| (vec![("hook", hook.as_str())], *n));
+    let help = "Hooks that this process cannot serve, because their configuration is wrong.";
+    text.family("hookmq_broken_hooks", "gauge", help, broken);
+
+    let probes = counts.probes.iter().map(|(class, n)| {
+        let result = if class.is_empty() { "worked" } else { "failed" };
+        (vec![("result", result), ("class", *class)], *n)
+    });
+    let help = "Probes of the spill store, by whether it took what was written to it, and why not.";
+    text.family("hookmq_store_probes_total", "counter", help, probes);
+
     let help = "Runs of the redriver, by whether they could begin.";
     text.family("hookmq_redrive_runs_total", "counter", help, counts.runs.iter().map(by_target));
     let help = "Spilled deliveries that the redriver tried, by what became of them.";

@@ -28,6 +28,10 @@ pub(super) struct Counts {
     pub(super) secrets: BTreeMap<(Hook, usize), u64>,
     /// By hook.
     pub(super) acks: BTreeMap<Hook, Histogram>,
+    /// How many hooks the process cannot serve, by name.
+    pub(super) broken: BTreeMap<String, u64>,
+    /// Probes of the spill store, by the class of what they met; empty for those that worked.
+    pub(super) probes: BTreeMap<&'static str, u64>,
     /// By target and what became of a spilled delivery.
     pub(super) redriven: BTreeMap<(String, &'static str), u64>,
     /// By target and whether the run could begin.
@@ -78,6 +82,14 @@ impl Registry {
         if let Some(ack) = ack {
             counts.acks.entry(hook).or_default().add(ack);
         }
+    }
+
+    pub(super) fn broken(&self, hook: &str) {
+        *self.counts().broken.entry(hook.to_owned()).or_default() += 1;
+    }
+
+    pub(super) fn probed(&self, failed: Option<&'static str>) {
+        *self.counts().probes.entry(failed.unwrap_or_default()).or_default() += 1;
     }
 
     /// The gauges are of the process' own shard: somebody may ask for a run of another at any time, and what

@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::context::Context;
 use crate::metrics::Metrics;
 use crate::queue::{Client, EnvProblem, Queue as _, Target, Vendor};
-use crate::spill::Spill;
+use crate::spill::{Spill, StoreProbe};
 use crate::store::{Foreign, Store, StoreError};
 
 /// Redrives everything that the store holds; clones share it.
@@ -156,6 +156,9 @@ impl Job {
         for (target, done) in &done {
             metrics.redriven(target, done.as_ref().ok(), covers);
         }
+        if let Some(shard) = covers {
+            ended(shard, done.iter().all(|(_, done)| done.is_ok()));
+        }
         Report(done.into_iter().map(|(target, done)| (target.clone(), report(&target, done))).collect())
     }
 
@@ -232,7 +235,14 @@ impl Job {
         Ok(Unknown::hook(options, known))
     }
 
-    pub(super) fn spill(&self) -> &Spill {
+    /// Tries the store with a write, if it was not.
+    pub(crate) async fn try_store(&self) {
+        if self.0.spill.probed() == StoreProbe::Untried {
+            self.0.spill.probe(&self.0.metrics).await;
+        }
+    }
+
+    pub(crate) fn spill(&self) -> &Spill {
         &self.0.spill
     }
 
@@ -246,6 +256,17 @@ impl Job {
 
     pub(super) fn redrivers(&self) -> &[Redriver<Client>] {
         &self.0.redrivers
+    }
+}
+
+/// The line that alarms on the log count, where the platform's log is all that they can count: one for each run
+/// of a whole shard. Each text is one word for whatever cuts a line into words, so a search finds it and nothing else.
+fn ended(shard: Shard, is_whole: bool) {
+    let run = format!("redrive_run_{}_of_{}", shard.index(), shard.of());
+    if is_whole {
+        tracing::info!(run, result = "redrive_done", "run");
+    } else {
+        tracing::error!(run, result = "redrive_failed", "run");
     }
 }
 
@@ -289,6 +310,19 @@ mod tests {
     use crate::config::{Reading, Samples};
     use crate::env::Env;
     use crate::host::InFlight;
+
+    /// Alarms of `deploy/` search for these words.
+    #[test]
+    fn a_run_of_a_shard_is_a_line_that_a_search_finds() {
+        let text = crate::telemetry::doubles::Log::of(|| {
+            ended(Shard::WHOLE, true);
+            ended(Shard::parse("3/8").unwrap(), false);
+        });
+        let [done, failed] = text.lines().collect::<Vec<_>>()[..] else { panic!("{text}") };
+        assert!(done.contains(r#""run":"redrive_run_0_of_1","result":"redrive_done""#), "{done}");
+        assert!(done.contains("INFO") && failed.contains("ERROR"), "{text}");
+        assert!(failed.contains(r#""run":"redrive_run_3_of_8","result":"redrive_failed""#), "{failed}");
+    }
 
     #[tokio::test]
     async fn every_run_is_counted() {

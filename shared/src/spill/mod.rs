@@ -7,6 +7,7 @@
 //! retry/{target}/{hook}/{digest}.…  when it is tried next        as long as spill/… is there
 //! claims/{target}/{hook}/{digest}   a body too large to send     as long as the topic keeps messages
 //! sent/{target}/{hook}/{digest}     sent already (`dedupe`)      as long as `dedupe` says
+//! probe/store                       the store, tried             a day
 //! ```
 //!
 //! The environment's own target is named like its vendor.
@@ -18,6 +19,7 @@
 mod backoff;
 mod margin;
 mod name;
+mod probe;
 mod record;
 mod state;
 
@@ -30,6 +32,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::clock::Timestamp;
 use crate::context::Context;
 use crate::delivery::Delivery;
+use crate::env::Env;
 use crate::queue::{EnvProblem, Receipt, Target};
 use crate::sabotage::{Safeguard, is_pulled};
 use crate::store::{Store, StoreError};
@@ -37,6 +40,9 @@ pub use backoff::Backoff;
 use margin::Margin;
 pub use name::Folder;
 pub(crate) use name::digest;
+use probe::Known;
+pub(crate) use probe::Trial;
+pub use probe::{PROBE, StoreProbe};
 pub use record::{Failure, Record, RecordError};
 pub(crate) use record::{base64_bytes, rfc3339};
 pub use state::State;
@@ -66,6 +72,7 @@ struct Inner {
     store: Store,
     context: Context,
     margin: Margin,
+    known: Known,
 }
 
 impl Spill {
@@ -75,9 +82,19 @@ impl Spill {
         Ok(Some(Self::new(Store::open(VARIABLE, &url, context)?, context)))
     }
 
+    /// Whether the environment names a store, rightly or not.
+    pub(crate) fn is_named(env: &Env) -> bool {
+        env.get(VARIABLE).is_some()
+    }
+
     /// A spill on this store.
     pub fn new(store: Store, context: &Context) -> Self {
-        Self(Arc::new(Inner { store, context: context.clone(), margin: Margin::default() }))
+        Self(Arc::new(Inner {
+            store,
+            context: context.clone(),
+            margin: Margin::default(),
+            known: Known::default(),
+        }))
     }
 
     /// The store itself.
@@ -126,6 +143,7 @@ impl Spill {
             self.0.store.put(&name, delivery.body.clone(), deadline).await
         };
         self.0.margin.learn(started.elapsed());
+        self.0.known.learn(&written);
         written.map(|()| self.0.store.address(&name))
     }
 
@@ -166,6 +184,7 @@ impl Spill {
         let started = Instant::now();
         let written = self.0.store.put_new(name, bytes, deadline).await;
         self.0.margin.learn(started.elapsed());
+        self.0.known.learn(&written);
         written.map(|_| Kept(()))
     }
 

@@ -45,6 +45,22 @@ impl StoreError {
         matches!(self, Self::Unreachable(_) | Self::TimedOut | Self::Throttled(_) | Self::Corrupt(_))
     }
 
+    /// The kind of failure, in one word.
+    pub const fn class(&self) -> &'static str {
+        match self {
+            Self::Name(_) => "name",
+            Self::TooLarge => "too_large",
+            Self::Unreachable(_) => "unreachable",
+            Self::TimedOut => "timed_out",
+            Self::Full(_) => "full",
+            Self::Denied(_) => "denied",
+            Self::Config(_) => "config",
+            Self::Throttled(_) => "throttled",
+            Self::Corrupt(_) => "corrupt",
+            Self::Other(_) => "other",
+        }
+    }
+
     /// Whether nobody answered: what is asked next will not be answered either.
     pub const fn is_silence(&self) -> bool {
         matches!(self, Self::Unreachable(_) | Self::TimedOut)

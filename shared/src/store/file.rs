@@ -44,6 +44,7 @@ use crate::clock::Timestamp;
 use crate::context::Context;
 use crate::env::Env;
 use crate::files::{OBJECTS, Undone};
+use crate::platform;
 
 /// Where files are written before they have a name; no object's name begins with a dot.
 pub(super) const TEMPORARY: &str = ".tmp";
@@ -61,12 +62,6 @@ const LARGE: usize = 64 << 10;
 
 /// Folders remembered as durable. There are a few for each hook.
 const MAX_KNOWN: usize = 4096;
-
-/// Variables that a cloud's function runtime sets: a file there is gone with the sandbox.
-const RUNTIMES: [&str; 3] = ["AWS_LAMBDA_RUNTIME_API", "SCF_RUNTIME_API", "RUNTIME_API_ADDR"];
-
-/// The only place that a function runtime mounts file systems at that stay.
-const MOUNTS: &str = "/mnt/";
 
 /// The store: what runs on a thread of its own keeps it.
 pub(super) struct FileStore<D: Disk = Real>(Arc<Folder<D>>);
@@ -423,13 +418,7 @@ fn root(rest: &str, env: &Env) -> Result<PathBuf, String> {
     if path.is_empty() || path.split('/').skip(1).any(|s| matches!(s, "" | "." | "..") || s.contains('\0')) {
         return Err(format!("{WRONG} without . and .."));
     }
-    let is_mounted = path.starts_with(MOUNTS);
-    if !is_mounted && let Some(runtime) = RUNTIMES.into_iter().find(|name| env.get(name).is_some()) {
-        return Err(format!(
-            "names a folder that is gone with the function ({runtime} is set, so this is one): use a bucket, \
-             or a file system mounted under /mnt"
-        ));
-    }
+    platform::keeps(env, path).map_err(|fleeting| fleeting.to_string())?;
     Ok(PathBuf::from(path))
 }
 

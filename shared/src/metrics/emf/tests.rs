@@ -9,7 +9,7 @@ use crate::problem::Problem;
 
 const NOW: i64 = 1_700_000_000_123;
 
-const OUTCOMES: [Outcome; 13] = [
+const OUTCOMES: [Outcome; 14] = [
     Outcome::Accepted,
     Outcome::Spilled,
     Outcome::Dead,
@@ -22,6 +22,7 @@ const OUTCOMES: [Outcome; 13] = [
     Outcome::TooLarge,
     Outcome::Limited,
     Outcome::Unavailable,
+    Outcome::Unverified,
     Outcome::Cancelled,
 ];
 
@@ -135,7 +136,30 @@ fn a_line_tells_what_alarms_ask_for() {
     assert_eq!(cancelled["Unavailable"], 1, "nobody was told: it must alarm");
     assert_eq!((&refused["Hook"], &refused["Refused"]), (&json!("-"), &Value::Null));
     assert_eq!((&malformed["Hook"], &malformed["Class"]), (&json!("-"), &json!("malformed-request")));
-    assert_eq!((&full["Outcome"], &full["Unavailable"]), (&json!("unavailable"), &json!(1)));
+    assert_eq!((&full["Outcome"], &full["Unverified"]), (&json!("unverified"), &json!(1)));
+    assert_eq!(full["Unavailable"], Value::Null, "nobody knows whose it was");
+}
+
+/// What nobody verified is in no metric of an outage, but for what no request can bring about.
+#[test]
+fn strangers_have_metrics_of_their_own() {
+    let classes = ["config", "auth", "auth_refresh", "permission", "quota", "fetch", "expired", "cancelled"];
+    let documents = lines("", |metrics| {
+        for class in classes.into_iter().chain(["secret", "clock"]) {
+            metrics.ended(Ended { class: Some(class), ..ended(Outcome::Unverified) });
+        }
+        metrics.broken(["a", "nobody's"].into_iter());
+    });
+    for (at, document) in documents.iter().enumerate() {
+        let is_ours = at >= classes.len();
+        assert_eq!(document["NotReady"].as_u64(), is_ours.then_some(1), "{document}");
+        for metric in ["Unavailable", "SetupFailures", "Rejected"] {
+            assert_eq!(document[metric], Value::Null, "{document}");
+        }
+    }
+    assert_eq!(by(&documents[0], "Unverified"), json!([["Hook"], []]));
+    let hooks: Vec<&Value> = documents.iter().rev().take(2).map(|document| &document["Hook"]).collect();
+    assert_eq!(hooks, ["-", "a"]);
 }
 
 #[test]

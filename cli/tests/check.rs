@@ -1,0 +1,93 @@
+//! `hookmq check`: what is wrong ends with an error, and `--live` tries the stores.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::process::Command;
+
+const HOOKS: &str = "[hooks.h]\nsource = \"none\"\ntopic = \"pulsar-demo/webhooks/h\"\n";
+
+/// The exit code, and what was printed.
+fn check(arguments: &[&str], variables: &[(&str, &str)]) -> (i32, String) {
+    let done = Command::new(env!("CARGO_BIN_EXE_hookmq"))
+        .arg("check")
+        .args(arguments)
+        .env_clear()
+        .env("HOOKS", HOOKS)
+        .envs(variables.iter().copied())
+        .output()
+        .unwrap();
+    (done.status.code().unwrap(), String::from_utf8(done.stdout).unwrap())
+}
+
+#[test]
+fn what_is_set_and_wrong_is_an_error_and_what_is_missing_a_note() {
+    let (code, text) = check(&[], &[]);
+    assert_eq!(code, 0, "{text}");
+    for (variable, value) in [
+        ("SPILL_URL", "gs://bucket/x"),
+        ("SPILL_URL", "/a/folder"),
+        ("SPILL_URL", "file://relative"),
+        ("SPILL_URL", "s3://"),
+        ("QUARANTINE_URL", "ftp://x"),
+        ("TDMQ_ENDPOINT", "nonsense"),
+        ("TDMQ_REGION", "not a region"),
+        ("TENCENTCLOUD_SECRET_ID", "file:/no/such/file"),
+        ("HTTPS_PROXY", "socks5://x"),
+    ] {
+        let (code, text) = check(&[], &[(variable, value)]);
+        assert_eq!(code, 2, "{variable}={value}: {text}");
+        assert!(text.contains(&format!("environment: error: {variable}")), "{variable}={value}: {text}");
+    }
+    // The function has a region of its own.
+    let (code, text) = check(&[], &[("SPILL_URL", "s3://bucket")]);
+    assert!(code == 0 && text.contains("environment: note: S3_REGION"), "{text}");
+}
+
+#[test]
+fn a_folder_is_refused_where_it_goes_with_the_process() {
+    let url = ("SPILL_URL", "file:///var/hookmq");
+    for marker in
+        ["AWS_LAMBDA_FUNCTION_NAME", "SCF_FUNCTIONNAME", "RUNTIME_FUNC_NAME", "K_SERVICE", "CLOUD_RUN_JOB"]
+    {
+        let (code, text) = check(&[], &[url, (marker, "x")]);
+        assert!(
+            code == 2 && text.contains("environment: error: SPILL_URL names a folder that is gone"),
+            "{text}"
+        );
+        assert!(text.contains(marker), "{text}");
+        let (code, text) = check(&[], &[url, (marker, "x"), ("DURABLE_FOLDER", "/var/hookmq")]);
+        assert_eq!(code, 0, "{marker}: {text}");
+    }
+}
+
+#[test]
+fn the_store_is_tried_live() {
+    let folder = tempfile::tempdir().unwrap();
+    let good = format!("file://{}", folder.path().display());
+    let (code, text) = check(&["--live"], &[("SPILL_URL", &good)]);
+    assert_eq!(code, 0, "{text}");
+    for told in ["SPILL_URL: file://", "write", "read         as it was written", "delete       done", "good"]
+    {
+        assert!(text.contains(told), "{told}: {text}");
+    }
+    assert!(!folder.path().join("probe/store").exists());
+    // A file in the way, and a place where nothing can be written.
+    let file = folder.path().join("file");
+    std::fs::write(&file, "x").unwrap();
+    for bad in [format!("file://{}/x", file.display()), "file:///proc/hookmq".to_owned()] {
+        let (code, text) = check(&["--live"], &[("SPILL_URL", &bad)]);
+        assert!(code == 1 && text.contains("write        failed:"), "{bad}: {text}");
+    }
+    // A bucket that nobody serves.
+    let (code, text) = check(
+        &["--live"],
+        &[
+            ("SPILL_URL", "s3://bucket"),
+            ("S3_REGION", "eu-central-1"),
+            ("S3_ENDPOINT", "http://127.0.0.1:9"),
+            ("ALLOW_HTTP_ENDPOINTS", "1"),
+            ("S3_ACCESS_KEY_ID", "id"),
+            ("S3_SECRET_ACCESS_KEY", "key"),
+        ],
+    );
+    assert!(code == 1 && text.contains("write        failed: the store cannot be reached"), "{text}");
+}

@@ -1,0 +1,56 @@
+# What tells somebody that the redriver is silent or fails. Both count words of its log, on CLS's own clock: a search
+# that finds nothing is a count of 0, so missing data rings. CLS takes no alarm without a notice: where `cls_notices`
+# is empty there are none, and docs/tencent-cloud.md says what to look at instead.
+
+locals {
+  alarms = var.spill && length(var.cls_notices) > 0
+}
+
+# One for each shard, because the others' runs would hide that one is not worked on. It runs each minute; a run
+# may begin late and its log may come late, so 15 minutes without one are silence.
+resource "tencentcloud_cls_alarm" "redrive_silent" {
+  count            = local.alarms ? var.redrive_shards : 0
+  name             = "${var.name}-redrive-silent-${count.index}"
+  alarm_notice_ids = var.cls_notices
+  condition        = "$1.runs < 1"
+  trigger_count    = 1
+  alarm_period     = 60
+  message_template = "No run of hookmq's redriver of shard ${count.index}/${var.redrive_shards} has ended for 15 minutes: its share of what was acknowledged waits."
+  status           = true
+  alarm_targets {
+    logset_id         = tencentcloud_cls_logset.logs.id
+    topic_id          = tencentcloud_cls_topic.logs.id
+    number            = 1
+    query             = "redrive_run_${count.index}_of_${var.redrive_shards} | select count(*) as runs"
+    start_time_offset = -15
+    end_time_offset   = 0
+  }
+  monitor_time {
+    type = "Period"
+    time = 5
+  }
+}
+
+# The next run may mend one, so two of them ring. A run that crashed or was cut has no line: the alarm above is its.
+resource "tencentcloud_cls_alarm" "redrive_fails" {
+  count            = local.alarms ? 1 : 0
+  name             = "${var.name}-redrive-fails"
+  alarm_notice_ids = var.cls_notices
+  condition        = "$1.runs >= 2"
+  trigger_count    = 1
+  alarm_period     = 60
+  message_template = "hookmq's redriver cannot do its work: see what its log says in front of redrive_failed."
+  status           = true
+  alarm_targets {
+    logset_id         = tencentcloud_cls_logset.logs.id
+    topic_id          = tencentcloud_cls_topic.logs.id
+    number            = 1
+    query             = "redrive_failed | select count(*) as runs"
+    start_time_offset = -15
+    end_time_offset   = 0
+  }
+  monitor_time {
+    type = "Period"
+    time = 5
+  }
+}

@@ -1,0 +1,163 @@
+//! Where the process runs, as far as its environment tells, and what a folder is worth there.
+//!
+//! | Platform | Variables that it sets | What of the file system outlives the process |
+//! |---|---|---|
+//! | AWS Lambda | `AWS_LAMBDA_…` | what is mounted below `/mnt` |
+//! | Tencent SCF, event and web functions | `SCF_…` | the same |
+//! | FunctionGraph, event and HTTP functions | `RUNTIME_…` | the same |
+//! | Knative, Cloud Run | `K_…`, `CLOUD_RUN_…` | volumes, wherever they are mounted |
+//! | any other | none of these | everything |
+//!
+//! A folder that the person who mounted it names in `DURABLE_FOLDER` is taken for durable everywhere.
+
+use crate::env::Env;
+
+/// The folder that somebody vouches for.
+const VOUCHED: &str = "DURABLE_FOLDER";
+
+/// The only place that a function runtime mounts file systems at that stay.
+const MOUNTS: &str = "/mnt";
+
+/// Variables of function platforms, any of which tells. A web or HTTP function is called without its
+/// platform's runtime interface, so that one alone does not.
+const FUNCTIONS: [&str; 10] = [
+    "AWS_LAMBDA_RUNTIME_API",
+    "AWS_LAMBDA_FUNCTION_NAME",
+    "SCF_RUNTIME_API",
+    "SCF_FUNCTIONNAME",
+    "SCF_FUNCTIONVERSION",
+    "SCF_NAMESPACE",
+    "RUNTIME_API_ADDR",
+    "RUNTIME_FUNC_NAME",
+    "RUNTIME_FUNC_VERSION",
+    "RUNTIME_CODE_ROOT",
+];
+
+/// Ours, which are set in such functions and make no sense elsewhere.
+const SWITCHES: [&str; 2] = ["SCF_TRUST_HEADERS", "FGS_TRUST_HEADERS"];
+
+/// Variables of platforms that start and end containers as requests come.
+const CONTAINERS: [&str; 5] =
+    ["K_SERVICE", "K_REVISION", "K_CONFIGURATION", "CLOUD_RUN_JOB", "CLOUD_RUN_EXECUTION"];
+
+/// What starts the process, and ends it when it likes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Platform {
+    /// A cloud's functions: between two requests the process may be frozen for as long as the platform
+    /// likes. It holds the variable that tells.
+    Function(&'static str),
+    /// Containers that come and go with requests. It holds the variable that tells.
+    Container(&'static str),
+    /// A machine, or a container that stays.
+    Machine,
+}
+
+/// Why what is written into a folder may be gone with the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fleeting {
+    /// User action: name a bucket, or a mounted file system.
+    #[error(
+        "names a folder that is gone with the function ({0} is set, so this is one): use a bucket, or a file \
+         system mounted under /mnt"
+    )]
+    Function(&'static str),
+    /// User action: name a bucket, or say which folder is a volume.
+    #[error(
+        "names a folder that is gone with the container ({0} is set, so the platform ends it when it likes): \
+         use a bucket, or a volume that stays, and name its folder in DURABLE_FOLDER"
+    )]
+    Container(&'static str),
+}
+
+impl Platform {
+    /// The platform that the environment tells of.
+    pub fn of(env: &Env) -> Self {
+        let is_set = |name: &&'static str| env.get(name).is_some();
+        let function = FUNCTIONS.into_iter().find(is_set);
+        let function = function.or_else(|| SWITCHES.into_iter().find(|name| env.is_on(name)));
+        match (function, CONTAINERS.into_iter().find(is_set)) {
+            (Some(variable), _) => Self::Function(variable),
+            (None, Some(variable)) => Self::Container(variable),
+            (None, None) => Self::Machine,
+        }
+    }
+
+    /// Whether the process may be frozen between two requests.
+    pub const fn freezes(self) -> bool {
+        matches!(self, Self::Function(_))
+    }
+}
+
+/// Whether what is written below this folder, an absolute path without a slash at its end, outlives the
+/// process.
+pub fn keeps(env: &Env, folder: &str) -> Result<(), Fleeting> {
+    let is_below = |mount: &str| {
+        let rest = folder.strip_prefix(mount.trim_end_matches('/'));
+        mount.starts_with('/') && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    // The whole of a file system is a volume nowhere.
+    let is_vouched = env.get(VOUCHED).is_some_and(|mount| mount.len() > 1 && is_below(&mount));
+    match Platform::of(env) {
+        _ if is_vouched => Ok(()),
+        Platform::Machine => Ok(()),
+        Platform::Function(_) if is_below(MOUNTS) && folder != MOUNTS => Ok(()),
+        Platform::Function(variable) => Err(Fleeting::Function(variable)),
+        Platform::Container(variable) => Err(Fleeting::Container(variable)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_of_every_platform_is_known() {
+        for (variables, platform) in [
+            (&[][..], Platform::Machine),
+            (&[("KUBERNETES_SERVICE_HOST", "10.0.0.1"), ("PORT", "8080")], Platform::Machine),
+            (&[("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001")], Platform::Function("AWS_LAMBDA_RUNTIME_API")),
+            // Behind a web adapter.
+            (&[("AWS_LAMBDA_FUNCTION_NAME", "f")], Platform::Function("AWS_LAMBDA_FUNCTION_NAME")),
+            (&[("SCF_RUNTIME_API", "169.254.0.1")], Platform::Function("SCF_RUNTIME_API")),
+            (&[("SCF_FUNCTIONNAME", "f")], Platform::Function("SCF_FUNCTIONNAME")),
+            (&[("SCF_NAMESPACE", "default")], Platform::Function("SCF_NAMESPACE")),
+            (&[("SCF_TRUST_HEADERS", "1")], Platform::Function("SCF_TRUST_HEADERS")),
+            (&[("SCF_TRUST_HEADERS", "0")], Platform::Machine),
+            (&[("RUNTIME_API_ADDR", "127.0.0.1:1")], Platform::Function("RUNTIME_API_ADDR")),
+            (&[("RUNTIME_FUNC_NAME", "f")], Platform::Function("RUNTIME_FUNC_NAME")),
+            (&[("RUNTIME_CODE_ROOT", "/opt/function/code")], Platform::Function("RUNTIME_CODE_ROOT")),
+            (&[("FGS_TRUST_HEADERS", "true")], Platform::Function("FGS_TRUST_HEADERS")),
+            (&[("K_SERVICE", "s"), ("K_REVISION", "s-1")], Platform::Container("K_SERVICE")),
+            (&[("CLOUD_RUN_JOB", "j")], Platform::Container("CLOUD_RUN_JOB")),
+            (&[("CLOUD_RUN_EXECUTION", "j-1")], Platform::Container("CLOUD_RUN_EXECUTION")),
+        ] {
+            assert_eq!(Platform::of(&Env::of(variables.iter().copied())), platform, "{variables:?}");
+        }
+    }
+
+    #[test]
+    fn a_folder_is_durable_where_something_outlives_the_process() {
+        let function = ("SCF_FUNCTIONNAME", "f");
+        let container = ("K_SERVICE", "s");
+        let vouched = |folder| ("DURABLE_FOLDER", folder);
+        for (variables, folder, is_kept) in [
+            (&[][..], "/tmp/x", true),
+            (&[function], "/tmp/x", false),
+            (&[function], "/mnt/efs/x", true),
+            (&[function], "/mnt/../tmp", true), // No folder of ours has such a part: the URL is refused before.
+            (&[function], "/mnt", false),
+            (&[function], "/mntx/y", false),
+            (&[function, vouched("/data")], "/data/spill", true),
+            (&[container], "/mnt/x", false),
+            (&[container, vouched("/data")], "/data", true),
+            (&[container, vouched("/data/")], "/data/spill", true),
+            (&[container, vouched("/data")], "/database", false),
+            (&[container, vouched("/")], "/data", false),
+            (&[container, vouched("data")], "/data", false),
+            (&[container, vouched("1")], "/data", false),
+        ] {
+            let env = Env::of(variables.iter().copied());
+            assert_eq!(keeps(&env, folder).is_ok(), is_kept, "{variables:?} {folder}");
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! The store, tried before it is needed: one small object of a fixed name, written over.
+//!
+//! | | When | |
+//! |---|---|---|
+//! | HTTP host | it begins | |
+//! | redriver | its first run begins | |
+//! | function | beside the second delivery's call of the queue | again beside the next, if a freeze cut it |
+//!
+//! Nothing waits for it, and no answer depends on it. What real writes meet is known in the same place.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::Spill;
+use crate::env::Lent;
+use crate::metrics::Metrics;
+use crate::store::StoreError;
+
+/// The object's name.
+pub const PROBE: &str = "probe/store";
+
+/// For the write.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What is known of whether the store takes what is written to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StoreProbe {
+    /// Nothing was written yet.
+    #[default]
+    Untried,
+    /// The last write was confirmed.
+    Worked,
+    /// The last write was not: the error's class ([`StoreError::class`]).
+    Failed(&'static str),
+}
+
+impl StoreProbe {
+    /// In one word: `untried`, `worked` or `failed`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Untried => "untried",
+            Self::Worked => "worked",
+            Self::Failed(_) => "failed",
+        }
+    }
+}
+
+/// What the last write met.
+#[derive(Debug, Default)]
+pub(super) struct Known(Mutex<StoreProbe>);
+
+impl Known {
+    pub(super) fn get(&self) -> StoreProbe {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An object that is too large says nothing of the store.
+    pub(super) fn learn<T>(&self, written: &Result<T, StoreError>) {
+        let probe = match written {
+            Ok(_) => StoreProbe::Worked,
+            Err(StoreError::TooLarge | StoreError::Name(_)) => return,
+            Err(error) => StoreProbe::Failed(error.class()),
+        };
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = probe;
+    }
+}
+
+impl Spill {
+    /// What is known of whether the store takes what is written to it.
+    pub fn probed(&self) -> StoreProbe {
+        self.0.known.get()
+    }
+
+    /// Writes the probe, tells the log, and counts it.
+    pub(crate) async fn probe(&self, metrics: &Metrics) {
+        let written = self.write_probe().await;
+        self.tell(&written, metrics);
+    }
+
+    async fn write_probe(&self) -> Result<(), StoreError> {
+        let now = self.0.context.clock.now().rfc3339();
+        self.0.store.put(PROBE, Bytes::from(now), Instant::now() + PATIENCE).await
+    }
+
+    fn tell(&self, written: &Result<(), StoreError>, metrics: &Metrics) {
+        self.0.known.learn(written);
+        let store = self.0.store.place();
+        match written {
+            Ok(()) => tracing::info!(store, "the spill store takes what is written to it"),
+            Err(error) => tracing::warn!(
+                store, class = error.class(), %error,
+                "the spill store does not take what is written to it: what the queue does not take either is refused"
+            ),
+        }
+        metrics.probed(written.as_ref().err().map(StoreError::class));
+    }
+}
+
+/// A function's probe. Such a process may be frozen whenever no delivery is under way, and what fails
+/// after that failed by it.
+#[derive(Debug)]
+pub(crate) struct Trial {
+    spill: Spill,
+    metrics: Metrics,
+    begun: AtomicU64,
+    under_way: AtomicU64,
+    /// How often no delivery was under way any more.
+    rests: AtomicU64,
+    is_running: AtomicBool,
+}
+
+/// A delivery whose queue is being called.
+pub(crate) struct Beside<'t>(&'t Trial);
+
+impl Trial {
+    pub(crate) fn new(spill: Spill, metrics: Metrics) -> Arc<Self> {
+        Arc::new(Self {
+            spill,
+            metrics,
+            begun: AtomicU64::new(0),
+            under_way: AtomicU64::new(0),
+            rests: AtomicU64::new(0),
+            is_running: AtomicBool::new(false),
+        })
+    }
+
+    /// A delivery's queue is about to be called: from the second on, the store is tried beside it until it
+    /// is known. The first has enough to do.
+    pub(crate) fn beside(self: &Arc<Self>) -> Beside<'_> {
+        self.under_way.fetch_add(1, Ordering::AcqRel);
+        let is_first = self.begun.fetch_add(1, Ordering::AcqRel) == 0;
+        let is_due = !is_first && self.spill.probed() == StoreProbe::Untried;
+        if is_due && !self.is_running.swap(true, Ordering::AcqRel) {
+            let trial = Arc::clone(self);
+            // With the credentials of this event, which a task does not inherit.
+            tokio::spawn(Lent::in_hand().to(async move { trial.run().await }));
+        }
+        Beside(self)
+    }
+
+    async fn run(&self) {
+        let rests = self.rests.load(Ordering::Acquire);
+        let written = self.spill.write_probe().await;
+        let may_be_cut = rests != self.rests.load(Ordering::Acquire);
+        match &written {
+            Err(error) if may_be_cut => tracing::debug!(%error, "the store's probe was cut"),
+            _ if self.spill.probed() != StoreProbe::Untried => {} // A real write was quicker.
+            _ => self.spill.tell(&written, &self.metrics),
+        }
+        self.is_running.store(false, Ordering::Release);
+    }
+}
+
+impl Drop for Beside<'_> {
+    fn drop(&mut self) {
+        if self.0.under_way.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.rests.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "probe_tests.rs"]
+mod tests;

@@ -1,0 +1,148 @@
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::*;
+use crate::clock::Clock;
+use crate::context::Context;
+use crate::host::InFlight;
+use crate::store::Store;
+use crate::store::memory::{Fault, FaultKind, MemoryStore, Operation};
+
+fn spill() -> (Spill, MemoryStore, Metrics) {
+    let memory = MemoryStore::new(Clock::system());
+    let spill = Spill::new(Store::new(memory.clone()), &Context::system());
+    (spill, memory, Metrics::counted([]))
+}
+
+/// A fault of each write.
+fn faulty(memory: &MemoryStore, fault: Fault) {
+    memory.set_faults(move |operation, _| match operation {
+        Operation::Put => fault.clone(),
+        _ => Fault::default(),
+    });
+}
+
+fn slow(delay: Duration, kind: FaultKind) -> Fault {
+    Fault { delay, kind }
+}
+
+/// The probes counted: those that worked, and those that failed.
+fn counted(metrics: &Metrics) -> [bool; 2] {
+    let text = metrics.text(InFlight::default()).unwrap();
+    ["worked", "failed"]
+        .map(|result| text.contains(&format!("hookmq_store_probes_total{{result=\"{result}\"")))
+}
+
+/// A delivery whose queue takes so long.
+async fn deliver(trial: &Arc<Trial>, takes: Duration) {
+    let _beside = trial.beside();
+    sleep(takes).await;
+}
+
+const QUICK: Duration = Duration::from_millis(20);
+const LONG: Duration = Duration::from_secs(1);
+
+#[tokio::test(start_paused = true)]
+async fn one_object_of_one_name_is_written_over() {
+    let (spill, memory, metrics) = spill();
+    assert_eq!(spill.probed(), StoreProbe::Untried);
+    spill.probe(&metrics).await;
+    spill.probe(&metrics).await;
+    assert_eq!((spill.probed(), memory.names("")), (StoreProbe::Worked, vec![PROBE.to_owned()]));
+    assert_eq!((memory.calls(Operation::Put), memory.calls(Operation::PutNew)), (2, 0));
+    assert_eq!(counted(&metrics), [true, false]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_fails_is_told_by_its_class_and_ends() {
+    for (fault, class) in [
+        (Fault::denied(), "denied"),
+        (Fault::full(), "full"),
+        (slow(Duration::ZERO, FaultKind::Fails(StoreError::Config("x".to_owned()))), "config"),
+        (slow(Duration::from_secs(3600), FaultKind::None), "timed_out"),
+    ] {
+        let (spill, memory, metrics) = spill();
+        faulty(&memory, fault);
+        let begun = Instant::now();
+        spill.probe(&metrics).await;
+        assert_eq!(spill.probed(), StoreProbe::Failed(class));
+        assert!(begun.elapsed() <= PATIENCE && counted(&metrics) == [false, true], "{class}");
+        let text = metrics.text(InFlight::default()).unwrap();
+        assert!(text.contains(&format!("class=\"{class}\"")), "{text}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_function_tries_once_beside_its_second_delivery() {
+    let (spill, memory, metrics) = spill();
+    let trial = Trial::new(spill.clone(), metrics.clone());
+    deliver(&trial, LONG).await;
+    assert_eq!((memory.calls(Operation::Put), spill.probed()), (0, StoreProbe::Untried));
+    for _ in 0..5 {
+        deliver(&trial, LONG).await;
+    }
+    assert_eq!((memory.calls(Operation::Put), spill.probed()), (1, StoreProbe::Worked));
+    assert_eq!(counted(&metrics), [true, false]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_holds_no_answer_back() {
+    let (spill, memory, metrics) = spill();
+    faulty(&memory, slow(Duration::from_secs(3600), FaultKind::None));
+    let trial = Trial::new(spill, metrics);
+    for _ in 0..10 {
+        let begun = Instant::now();
+        deliver(&trial, QUICK).await;
+        assert_eq!(begun.elapsed(), QUICK);
+    }
+}
+
+/// After an answer the process may be frozen: what fails then says nothing, and is tried again.
+#[tokio::test(start_paused = true)]
+async fn one_that_a_freeze_cut_counts_for_nothing() {
+    let (spill, memory, metrics) = spill();
+    let trial = Trial::new(spill.clone(), metrics.clone());
+    let broken = FaultKind::Fails(StoreError::Unreachable("the connection was closed".to_owned()));
+    faulty(&memory, slow(LONG, broken));
+    deliver(&trial, QUICK).await;
+    for tries in 1..=3 {
+        deliver(&trial, QUICK).await;
+        sleep(2 * LONG).await; // Frozen, and then it goes on.
+        assert_eq!((memory.calls(Operation::Put), spill.probed()), (tries, StoreProbe::Untried));
+    }
+    assert_eq!(counted(&metrics), [false, false]);
+    // A write that is confirmed after all was written.
+    faulty(&memory, slow(LONG, FaultKind::None));
+    deliver(&trial, QUICK).await;
+    sleep(2 * LONG).await;
+    assert_eq!((spill.probed(), counted(&metrics)), (StoreProbe::Worked, [true, false]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_fails_while_a_delivery_is_under_way_failed() {
+    let (spill, memory, metrics) = spill();
+    let trial = Trial::new(spill.clone(), metrics.clone());
+    faulty(&memory, slow(QUICK, FaultKind::Fails(StoreError::Denied("x".to_owned()))));
+    // One of several that ends leaves the process awake.
+    let (first, second) = (trial.beside(), trial.beside());
+    drop(first);
+    sleep(LONG).await;
+    drop(second);
+    assert_eq!((spill.probed(), counted(&metrics)), (StoreProbe::Failed("denied"), [false, true]));
+    deliver(&trial, LONG).await;
+    assert_eq!(memory.calls(Operation::Put), 1, "once a sandbox");
+}
+
+/// A delivery that had to be kept has tried the store already, for better or worse.
+#[tokio::test(start_paused = true)]
+async fn a_real_write_is_a_trial_too() {
+    let (spill, _, metrics) = spill();
+    let deadline = Instant::now() + LONG;
+    spill.create("spill/tdmq/h/00", "x".into(), deadline).await.unwrap();
+    assert_eq!(spill.probed(), StoreProbe::Worked);
+    let trial = Trial::new(spill, metrics.clone());
+    deliver(&trial, LONG).await;
+    deliver(&trial, LONG).await;
+    assert_eq!(counted(&metrics), [false, false]);
+}
