@@ -1,5 +1,7 @@
 //! How a hook's source is made of its secrets.
 
+use std::fmt;
+
 use tokio::time::Instant;
 
 use super::{Samples, is_published};
@@ -18,6 +20,16 @@ pub(super) enum Cause {
     /// The source takes text there.
     #[error("is not UTF-8 text")]
     NotText,
+}
+
+impl Cause {
+    /// Whether the place of the secret was read, and holds none.
+    fn is_gone(&self) -> bool {
+        match self {
+            Self::Secret(error) => error.is_gone(),
+            Self::Sample | Self::NotText => true,
+        }
+    }
 }
 
 /// Which secret of a hook cannot be used.
@@ -110,34 +122,60 @@ impl Plan {
         Ok((values, source))
     }
 
-    /// The values now, where any differs, and the source that they make. One that cannot be had or is of
-    /// no use stays as it was.
-    pub(super) async fn renew(&self, old: &[Secret], from: &Resolver, limit: Instant) -> Option<(Vec<Secret>, Source)> {
+    /// Reads the values again. One that cannot be had or is of no use stays as it was, and is a failure.
+    pub(super) async fn renew(&self, old: &[Secret], from: &Resolver, limit: Instant) -> Renewal {
         let hook = &self.hook;
+        let mut failure: Option<Failure> = None;
+        let mut failed = |error: &dyn fmt::Display, is_gone: bool| {
+            tracing::warn!(hook, %error, "a secret cannot be read anew: the old one stays for now");
+            let worse = failure.as_ref().is_none_or(|known| is_gone && !known.is_gone);
+            if worse {
+                failure = Some(Failure { reason: error.to_string(), is_gone });
+            }
+        };
         let mut values = old.to_vec();
         for (entry, value) in self.entries.iter().zip(&mut values) {
             match self.resolve(entry, from, limit).await {
                 Ok(new) => *value = new,
-                Err(error) => tracing::warn!(hook, %error, "a secret cannot be read anew: the old one stays"),
+                Err(error) => failed(&error, error.cause.is_gone()),
             }
         }
-        while values != old {
+        let mut changed = None;
+        while values != old && changed.is_none() {
             let errors = match self.build(&values) {
-                Ok(source) => return Some((values, source)),
+                Ok(source) => {
+                    changed = Some((values, source));
+                    break;
+                }
                 Err(errors) => errors,
             };
             let before = values.clone();
             for error in errors {
-                tracing::warn!(hook, %error, "a new secret is of no use: the old one stays");
+                failed(&error, true);
                 let at = self.entries.iter().position(|entry| entry.key == error.key);
                 if let Some((value, old)) = at.and_then(|at| values.get_mut(at).zip(old.get(at))) {
                     *value = old.clone();
                 }
             }
             if values == before {
-                return None;
+                break;
             }
         }
-        None
+        Renewal { changed, failure }
     }
+}
+
+/// What became of reading the values again.
+pub(super) struct Renewal {
+    /// The values now, where any differs, and the source that they make.
+    pub(super) changed: Option<(Vec<Secret>, Source)>,
+    /// Why one of them is still the old one.
+    pub(super) failure: Option<Failure>,
+}
+
+/// Why a value could not be read again.
+pub(super) struct Failure {
+    pub(super) reason: String,
+    /// Whether its place was read, and holds no secret, or none that is of use.
+    pub(super) is_gone: bool,
 }

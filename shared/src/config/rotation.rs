@@ -1,10 +1,19 @@
-//! A hook's source, and its secrets read anew when none of them matches a request.
+//! A hook's source, and its secrets read anew: when none of them matches a request, and when it is time.
 //!
 //! ```text
 //! refused, and another secret could be the cure ─► read anew ─► changed and sound ─► verified once more
 //!                                                     │ once in 30 s         │ no
 //!                                                     └───────── 401 ◄───────┘
+//!
+//! age of what was read   0 ────────── 2 min ───────────────── 4 min ──────────────── 10 min, 60 min ───►
+//! a delivery             uses it      reads beside its send   reads before it is     503
+//!                                                             verified, once; uses
+//!                                                             it if that fails
 //! ```
+//!
+//! So a secret that was replaced is refused four minutes later at the latest, whether anybody asks for the new
+//! one or not. What cannot be read any more is used for ten minutes where the place is empty, and for an hour
+//! where nobody can tell.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -12,7 +21,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
-use super::plan::Plan;
+use super::plan::{Plan, Renewal};
 use crate::secret::{Resolver, Secret};
 use crate::source::Source;
 
@@ -24,6 +33,20 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(5);
 
 /// Reading all of them takes no longer; the delivery's deadline if that is earlier.
 const TIMEOUT: Duration = Duration::from_secs(3);
+
+/// From this age on a delivery reads them anew beside its send.
+const DUE: Duration = Duration::from_secs(120);
+
+/// From this age on nothing is verified with them before they were read anew. A minute, for which the AWS
+/// extension keeps them, and this are five.
+const STALE: Duration = Duration::from_secs(240);
+
+/// They are used up to this age where the place of one was read and holds no secret that is of use: that of a
+/// leaked one may be deleted, and that of a new one be written a moment later.
+const GONE: Duration = Duration::from_secs(600);
+
+/// They are used up to this age where one cannot be read: what keeps it may be out of order.
+const UNREAD: Duration = Duration::from_secs(3600);
 
 /// A hook's source, which changes when its secrets do.
 #[derive(Debug)]
@@ -39,19 +62,41 @@ enum Kind {
 #[derive(Debug)]
 struct Changing {
     plan: Plan,
-    /// `None` until secrets that only a running function can read were read.
-    current: RwLock<Option<Arc<Source>>>,
+    current: RwLock<Current>,
     read: Mutex<Read>,
+}
+
+/// What requests are verified with.
+#[derive(Clone, Debug)]
+struct Current {
+    /// `None` until secrets that only a running function can read were read.
+    source: Option<Arc<Source>>,
+    /// When all of its secrets were read last.
+    read: Instant,
+    /// No request is verified with it from then on.
+    until: Instant,
 }
 
 /// What was read.
 #[derive(Debug, Default)]
 struct Read {
     values: Vec<Secret>,
-    /// When they were read last, or that was tried.
+    /// When reading them was tried last.
     tried: Option<Instant>,
-    /// Why there are none.
+    /// Why there are none, or none that may be used any longer.
     failure: String,
+}
+
+impl Current {
+    /// Of secrets that were read now.
+    fn now(source: Option<Arc<Source>>) -> Self {
+        let read = Instant::now();
+        Self { source, read, until: read + STALE }
+    }
+
+    fn usable(&self) -> Option<Arc<Source>> {
+        self.source.clone().filter(|_| Instant::now() < self.until)
+    }
 }
 
 impl Rotation {
@@ -61,28 +106,30 @@ impl Rotation {
             return Self(Kind::Fixed(source));
         }
         let read = Mutex::new(Read { values, ..Read::default() });
-        Self(Kind::Changing(Box::new(Changing { plan, current: RwLock::new(Some(source)), read })))
+        let current = RwLock::new(Current::now(Some(source)));
+        Self(Kind::Changing(Box::new(Changing { plan, current, read })))
     }
 
     /// Of a source that is made when the first request needs it.
     pub(super) fn late(plan: Plan) -> Self {
-        Self(Kind::Changing(Box::new(Changing { plan, current: RwLock::default(), read: Mutex::default() })))
+        let current = RwLock::new(Current::now(None));
+        Self(Kind::Changing(Box::new(Changing { plan, current, read: Mutex::default() })))
     }
 
     /// The source as it is now; `None` while secrets that only a running function can read were not read.
     pub fn current(&self) -> Option<Arc<Source>> {
         match &self.0 {
             Kind::Fixed(source) => Some(Arc::clone(source)),
-            Kind::Changing(changing) => changing.current(),
+            Kind::Changing(changing) => changing.current().source,
         }
     }
 
-    /// The source, for which the secrets are read if they were not yet; else why not, which is never the
-    /// sender's fault.
+    /// The source, for which the secrets are read if they were not yet, or not for long; else why not, which
+    /// is never the sender's fault.
     pub(crate) async fn ready(&self, from: &Resolver, deadline: Instant) -> Result<Arc<Source>, String> {
         match &self.0 {
             Kind::Fixed(source) => Ok(Arc::clone(source)),
-            Kind::Changing(changing) => match changing.current() {
+            Kind::Changing(changing) => match changing.current().usable() {
                 Some(source) => Ok(source),
                 None => changing.load(from, deadline).await,
             },
@@ -102,27 +149,51 @@ impl Rotation {
             Kind::Changing(changing) => changing.other(than, from, deadline).await,
         }
     }
+
+    /// Reads the secrets anew if it is time, so that no request has to wait for that. It may be given up at
+    /// any point.
+    pub(crate) async fn freshen(&self, from: &Resolver, deadline: Instant) {
+        if let Kind::Changing(changing) = &self.0 {
+            changing.freshen(from, deadline).await;
+        }
+    }
 }
 
 impl Changing {
-    fn current(&self) -> Option<Arc<Source>> {
+    fn current(&self) -> Current {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, current: Current) {
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = current;
     }
 
     async fn load(&self, from: &Resolver, deadline: Instant) -> Result<Arc<Source>, String> {
         let limit = deadline.min(Instant::now() + TIMEOUT);
         let late = || "the secrets could not be read in time".to_owned();
         let mut read = timeout_at(limit, self.read.lock()).await.map_err(|_| late())?;
-        if let Some(source) = self.current() {
+        let current = self.current();
+        if let Some(source) = current.usable() {
             return Ok(source);
         }
-        if read.tried.is_some_and(|at| at.elapsed() < PAUSE_AFTER_FAILURE) {
+        // Those that were read, and have grown old since, were of use when they were tried last.
+        let is_tried = |at: Instant| at.elapsed() < PAUSE_AFTER_FAILURE && !read.failure.is_empty();
+        if read.tried.is_some_and(is_tried) {
             return Err(read.failure.clone());
         }
         // Before the attempt, which may be given up in the middle.
-        *read = Read { tried: Some(Instant::now()), failure: late(), ..Read::default() };
+        read.tried = Some(Instant::now());
+        read.failure = late();
+        if current.source.is_some() {
+            self.renew(&mut read, from, deadline).await;
+            return self.current().usable().ok_or_else(|| read.failure.clone());
+        }
         match self.plan.load(from, limit).await {
-            Ok((values, source)) => Ok(self.set(&mut read, values, source)),
+            Ok((values, source)) => {
+                let source = self.made(&mut read, values, source);
+                self.set(Current::now(Some(Arc::clone(&source))));
+                Ok(source)
+            }
             Err(error) => {
                 read.failure.clone_from(&error);
                 Err(error)
@@ -133,29 +204,63 @@ impl Changing {
     async fn other(&self, than: &Arc<Source>, from: &Resolver, deadline: Instant) -> Option<Arc<Source>> {
         let limit = deadline.min(Instant::now() + TIMEOUT);
         let mut read = timeout_at(limit, self.read.lock()).await.ok()?;
-        let current = self.current()?;
+        let current = self.current().source?;
         if !Arc::ptr_eq(&current, than) {
             return Some(current);
         }
         if read.tried.is_some_and(|at| at.elapsed() < PAUSE) {
             return None;
         }
-        // Before the attempt, as above.
         read.tried = Some(Instant::now());
-        let (values, source) = self.plan.renew(&read.values, from, limit).await?;
-        let hook = &self.plan.hook;
-        tracing::info!(hook, "the secrets were read anew and have changed");
-        Some(self.set(&mut read, values, source))
+        self.renew(&mut read, from, deadline).await;
+        self.current().source.filter(|current| !Arc::ptr_eq(current, than))
     }
 
-    fn set(&self, read: &mut Read, values: Vec<Secret>, source: Source) -> Arc<Source> {
+    async fn freshen(&self, from: &Resolver, deadline: Instant) {
+        if self.current().read.elapsed() < DUE {
+            return;
+        }
+        let Ok(mut read) = self.read.try_lock() else { return };
+        if read.tried.is_none_or(|at| at.elapsed() >= PAUSE) {
+            read.tried = Some(Instant::now());
+            self.renew(&mut read, from, deadline).await;
+        }
+    }
+
+    /// Reads the values that there are again: they are used for as long as what comes of it allows.
+    async fn renew(&self, read: &mut Read, from: &Resolver, deadline: Instant) {
+        let hook = &self.plan.hook;
+        let before = self.current();
+        let limit = deadline.min(Instant::now() + TIMEOUT);
+        let Renewal { changed, failure } = self.plan.renew(&read.values, from, limit).await;
+        let source = match changed {
+            Some((values, source)) => {
+                tracing::info!(hook, "the secrets were read anew and have changed");
+                Some(self.made(read, values, source))
+            }
+            None => before.source,
+        };
+        let Some(failure) = failure else {
+            read.failure.clear();
+            return self.set(Current::now(source));
+        };
+        read.failure = failure.reason;
+        let until = match failure.is_gone {
+            true => before.read + GONE,
+            // Whoever sends a request slowly leaves no time to read them, which says nothing of them.
+            false if Instant::now() >= deadline => before.until,
+            false => before.read + UNREAD,
+        };
+        self.set(Current { source, until, ..before });
+    }
+
+    /// A source of values that were read.
+    fn made(&self, read: &mut Read, values: Vec<Secret>, source: Source) -> Arc<Source> {
         let hook = &self.plan.hook;
         for warning in source.short_secrets() {
             tracing::warn!(hook, "{warning}");
         }
-        let source = Arc::new(source);
         read.values = values;
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&source));
-        source
+        Arc::new(source)
     }
 }

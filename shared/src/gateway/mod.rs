@@ -4,6 +4,7 @@ mod readmit;
 mod settle;
 mod verify;
 
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -239,7 +240,8 @@ impl<Q: Queue> Gateway<Q> {
             }
             Err(Refused::Unavailable(why)) => return ours(line, why, RETRY_AFTER),
         };
-        let (outcome, settled) = self.settle((hook, &source), &lanes, &delivery, deadline, line).await;
+        let settled = self.settle((hook, &source), &lanes, &delivery, deadline, line);
+        let (outcome, settled) = beside(settled, hook.source.freshen(&self.0.resolver, deadline)).await;
         match settled {
             Ok(ack) => (outcome, ack),
             Err(problem) => answer(outcome, problem),
@@ -298,6 +300,20 @@ impl<Q: Queue> Service for Gateway<Q> {
         if let Some(spill) = self.0.carriers.first().and_then(|carrier| carrier.spill.as_ref()) {
             spill.prewarm().await;
         }
+    }
+}
+
+/// Does the first, and as much of the second as is done meanwhile: where a function is frozen once it has
+/// answered, nothing can be left for later.
+async fn beside<T>(first: impl Future<Output = T>, second: impl Future<Output = ()>) -> T {
+    let second = async {
+        second.await;
+        pending().await
+    };
+    tokio::select! {
+        biased;
+        done = first => done,
+        done = second => done,
     }
 }
 
