@@ -272,8 +272,13 @@ impl<'a, Q: Queue> Trip<'a, Q> {
         let Carrier { target, spill, .. } = self.carrier;
         let Some(spill) = spill else { return false };
         let delivery = self.cargo.load.delivery();
-        let dataref = match spill.claim(target, delivery, self.cargo.deadline).await {
-            Ok(dataref) => dataref,
+        let stored = self.stored().and_then(|stored| stored.record.message.as_ref()).filter(|_| sends_stored);
+        let with_original = match stored {
+            Some(message) => message.originalref().is_some(),
+            None => self.cargo.recipe.as_ref().is_some_and(|recipe| recipe.keeps_original_of(delivery)),
+        };
+        let claim = match spill.claim(target, delivery, with_original, self.cargo.deadline).await {
+            Ok(claim) => claim,
             Err(error) => {
                 self.store_error = Some(error);
                 return false;
@@ -281,11 +286,10 @@ impl<'a, Q: Queue> Trip<'a, Q> {
         };
         let message = if sends_stored {
             // The address is another one where the store has moved.
-            let message = self.stored().and_then(|stored| stored.record.message.as_ref());
-            message.map(|message| message.referring_to(&dataref)).ok_or(Unrenderable::Reference)
+            stored.map(|message| message.referring_to(&claim)).ok_or(Unrenderable::Reference)
         } else {
             let recipe = self.cargo.recipe.as_ref().ok_or(Unrenderable::Reference);
-            recipe.and_then(|recipe| recipe.refer(delivery, &dataref))
+            recipe.and_then(|recipe| recipe.refer(delivery, &claim))
         };
         match message {
             Ok(message) => {
