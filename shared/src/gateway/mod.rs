@@ -1,5 +1,6 @@
 //! The composition: one request's way from the host to the queue and back (contract 2.4).
 
+mod copies;
 mod readmit;
 mod settle;
 mod verify;
@@ -26,6 +27,7 @@ use crate::rate::Rates;
 use crate::secret::Resolver;
 use crate::spill::Spill;
 use crate::telemetry::{Line, Outcome};
+use copies::Copies;
 pub(crate) use readmit::Readmission;
 use settle::Lane;
 use verify::{Refused, Verified, Why};
@@ -58,6 +60,7 @@ struct Inner<Q> {
     fetcher: Fetcher,
     resolver: Resolver,
     rates: Rates,
+    copies: Copies,
     metrics: Metrics,
 }
 
@@ -148,6 +151,7 @@ impl<Q: Queue> Gateway<Q> {
             fetcher,
             resolver,
             rates,
+            copies: Copies::default(),
             metrics,
         }))
     }

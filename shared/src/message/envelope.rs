@@ -94,7 +94,9 @@ impl Attributes {
         if least > most {
             return Err(least);
         }
-        let mut out = String::with_capacity(delivery.body.len() + 1024);
+        // Large ones are made in one piece.
+        let headers: usize = delivery.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let mut out = String::with_capacity(least + 2 * headers + 2048);
         let mut separator = '{';
         let mut member = |out: &mut String, name: &str| {
             out.push(separator);
