@@ -23,7 +23,9 @@ impl Service for Echo {
     async fn call(&self, request: Request) -> Response {
         assert!(request.headers.len() <= MAX_HEADERS && request.headers.size() <= MAX_HEADER_BYTES);
         assert!(request.body.len() <= self.max_body());
-        assert!(!request.path.contains(['?', ' ', '\r', '\n']) && !request.raw_query.contains([' ', '\r', '\n']));
+        assert!(
+            !request.path.contains(['?', ' ', '\r', '\n']) && !request.raw_query.contains([' ', '\r', '\n'])
+        );
         for (name, value) in request.headers.iter() {
             assert!(!name.is_empty() && !name.bytes().any(|b| b.is_ascii_uppercase() || b <= b' '));
             assert!(!value.iter().any(|b| matches!(b, b'\r' | b'\n' | 0)));
@@ -72,7 +74,8 @@ fuzz_target!(|bytes: &[u8]| {
         runtime.block_on(async {
             let answer = ask(*address, bytes).await;
             assert!(answer.is_empty() || answer.starts_with(b"HTTP/1."));
-            let health = ask(*address, b"GET /_/health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+            let health =
+                ask(*address, b"GET /_/health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
             assert!(health.starts_with(b"HTTP/1.1 200"));
         });
     });

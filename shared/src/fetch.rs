@@ -298,7 +298,8 @@ mod tests {
         for number in 0..1000 {
             let address = Address::parse(&format!("https://keys.example.com/{number}")).unwrap();
             let found = number % 2 == 0;
-            let get = async || if found { Ok(Bytes::from_static(b"1")) } else { Err(FetchError::Status(404)) };
+            let get =
+                async || if found { Ok(Bytes::from_static(b"1")) } else { Err(FetchError::Status(404)) };
             drop(fetcher.document_by(&address, None, limit, get).await);
             assert!(fetcher.slots().len() <= MAX_ADDRESSES, "{number}");
         }

@@ -164,14 +164,14 @@ async fn a_replaced_secret_is_refused_on_a_busy_hook() {
 async fn a_parameter_and_one_of_two_secrets_grow_old_too() {
     let feishu = "[hooks.old-token]\nsource = \"feishu\"\ntopic = \"a/b/c\"\nsecrets = [\"plain:an-encrypt-key-01234\"]\n\
                   params = { verification_token = \"file:DIR/token\" }\n";
-    let hooks = [feishu, &github("old-second", r#""plain:another-secret-0123456789", "file:DIR/token""#)].concat();
+    let hooks =
+        [feishu, &github("old-second", r#""plain:another-secret-0123456789", "file:DIR/token""#)].concat();
     let world = World::start(&[("token", OLD)], &hooks).await;
     world.write("token", NEW);
     pass(240).await;
     let body = format!(r#"{{"challenge":"c-1","token":"{OLD}","type":"url_verification"}}"#);
     let headers = serde_json::json!([["content-type", "application/json"]]);
-    let challenge =
-        Request { path: "/old-token".to_owned(), ..request("POST", &headers, body.into_bytes()) };
+    let challenge = Request { path: "/old-token".to_owned(), ..request("POST", &headers, body.into_bytes()) };
     assert_eq!(world.deliver(&challenge).await, 401);
     assert_eq!(world.deliver(&signed("old-second", OLD)).await, 401);
     assert_eq!(world.deliver(&signed("old-second", "another-secret-0123456789")).await, 200);
@@ -180,7 +180,8 @@ async fn a_parameter_and_one_of_two_secrets_grow_old_too() {
 /// Deleting the file of a leaked secret ends it, and so does whatever else leaves none there.
 #[tokio::test]
 async fn a_secret_that_is_gone_is_used_for_ten_minutes() {
-    for (hook, left) in [("gone", None), ("blank", Some(" ")), ("sample", Some("hookmq-sample-bearer-token"))] {
+    for (hook, left) in [("gone", None), ("blank", Some(" ")), ("sample", Some("hookmq-sample-bearer-token"))]
+    {
         let world = World::start(&[("s", OLD)], &github(hook, r#""file:DIR/s""#)).await;
         match left {
             None => std::fs::remove_file(world.path("s")).unwrap(),

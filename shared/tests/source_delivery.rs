@@ -105,7 +105,6 @@ fn a_delivery_keeps_what_may_be_kept() {
     }
 }
 
-
 /// Also where another hook's source names them, and where a sender has both.
 #[test]
 fn no_credential_of_any_source_or_platform_is_kept() {
@@ -124,12 +123,14 @@ fn no_credential_of_any_source_or_platform_is_kept() {
     for name in credentials.split_whitespace().chain(signatures.split_whitespace()) {
         request.headers.push(name, "a-live-credential");
     }
-    request.raw_query = "a=b&token=live&ACCESS%5ftoken=live&api_key=live&code=live&sig=1&flag&secret=".to_owned();
+    request.raw_query =
+        "a=b&token=live&ACCESS%5ftoken=live&api_key=live&code=live&sig=1&flag&secret=".to_owned();
     let delivery = delivery(&source, request);
     let kept: Vec<String> = delivery.headers[4..].iter().map(|(name, _)| name.clone()).collect();
     let want: Vec<String> = signatures.split_whitespace().map(str::to_ascii_lowercase).collect();
     assert_eq!(kept, want);
-    let query = "a=b&token=[removed]&ACCESS%5ftoken=[removed]&api_key=[removed]&code=[removed]&sig=1&flag&secret=";
+    let query =
+        "a=b&token=[removed]&ACCESS%5ftoken=[removed]&api_key=[removed]&code=[removed]&sig=1&flag&secret=";
     assert_eq!(delivery.query, query);
 }
 

@@ -9,8 +9,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use hookmq_shared::delivery::{Coverage, Delivery};
 use hookmq_shared::http::{Headers, Request};
-use hookmq_shared::source::{Draft, Rejection, Settings, SignError, Source, Verdict, preset_info, preset_names};
-use source_common::{NOW, custom, file_of, load, pair, random, reads_body, secret_for, settings, stranger, verify};
+use hookmq_shared::source::{
+    Draft, Rejection, Settings, SignError, Source, Verdict, preset_info, preset_names,
+};
+use source_common::{
+    NOW, custom, file_of, load, pair, random, reads_body, secret_for, settings, stranger, verify,
+};
 
 fn sign(source: &Source, draft: Draft) -> Request {
     source.sign(draft, 0, NOW, &random()).unwrap()
@@ -188,11 +192,9 @@ fn nothing_signed_is_moved_into_the_query() {
             if name.is_empty() { custom(&table, settings) } else { Source::preset(name, settings) }.unwrap()
         };
         let (address, path) = ("https://example.com/h", "/h");
-        for (query, body) in [
-            ("a=1", r#"[{"a":"b"},{"subscriptionType":"c"}]"#),
-            ("a=1", "x=1&y=2&z=[3]."),
-            ("", "?x=1.&y=2"),
-        ] {
+        for (query, body) in
+            [("a=1", r#"[{"a":"b"},{"subscriptionType":"c"}]"#), ("a=1", "x=1&y=2&z=[3]."), ("", "?x=1.&y=2")]
+        {
             let url = if query.is_empty() { address.to_owned() } else { format!("{address}?{query}") };
             let verifier = source(&url);
             let headers = [("X-T", "t")].into_iter().collect();
@@ -239,7 +241,8 @@ fn a_query_that_ends_the_text_or_its_line_is_the_senders() {
             "kind = \"hmac\"\nhash = \"sha256\"\nsignature = {{ from = \"header:X-S\", encoding = \"hex\" }}\nsigned = {signed}"
         );
         let url = Some("https://example.com/h".to_owned());
-        let source = custom(&table, Settings { url, ..settings(&serde_json::json!(["a-key-of-custom"])) }).unwrap();
+        let source =
+            custom(&table, Settings { url, ..settings(&serde_json::json!(["a-key-of-custom"])) }).unwrap();
         let headers = [("X-T", "t")].into_iter().collect();
         let draft = Draft { path: "/h".into(), raw_query: "b=2".into(), headers, ..Draft::default() };
         let request = sign(&source, draft);
@@ -252,7 +255,10 @@ fn a_query_that_ends_the_text_or_its_line_is_the_senders() {
 #[test]
 fn nothing_signed_is_moved_behind_the_address() {
     let url = "https://example.com/h";
-    for (name, body) in [("trello", "x https://example.com/h?y=1&z="), ("trello", "https://example.com/h?https://example.com/h?")] {
+    for (name, body) in [
+        ("trello", "x https://example.com/h?y=1&z="),
+        ("trello", "https://example.com/h?https://example.com/h?"),
+    ] {
         let settings = Settings { url: Some(url.into()), ..settings(&serde_json::json!([secret_for(name)])) };
         let source = Source::preset(name, settings).unwrap();
         let draft = Draft { path: "/h".into(), body: Some(body.into()), ..Draft::default() };

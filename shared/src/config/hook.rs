@@ -7,9 +7,9 @@ use super::rate::{self, Rate};
 use super::target::Named;
 use super::topics::{self, Topics};
 use super::{Reading, Rotation, keys};
+use crate::delivery::Delivery;
 use crate::message::{Format, Place, Placeholder, Recipe, Template};
 use crate::queue::{Target, Vendor};
-use crate::delivery::Delivery;
 use crate::reader::{At, Table};
 use crate::source;
 
@@ -65,7 +65,9 @@ impl HeaderNames {
         let name = text.to_ascii_lowercase();
         match name.strip_suffix('*') {
             Some(start) if is_name(start) => Ok(Self::StartingWith(start.to_owned())),
-            _ if source::is_credential_header(&name) => Err("is a credential, which never leaves: leave it out"),
+            _ if source::is_credential_header(&name) => {
+                Err("is a credential, which never leaves: leave it out")
+            }
             None if !name.is_empty() && is_name(&name) => Ok(Self::One(name)),
             _ => Err(r#"write header fields' names, or their start and a *: ["content-type", "x-github-*"]"#),
         }

@@ -111,7 +111,11 @@ impl Plan {
     }
 
     /// All values, and the source that they make; else why there is none.
-    pub(super) async fn load(&self, from: &Resolver, limit: Instant) -> Result<(Vec<Secret>, Source), String> {
+    pub(super) async fn load(
+        &self,
+        from: &Resolver,
+        limit: Instant,
+    ) -> Result<(Vec<Secret>, Source), String> {
         let mut values = Vec::new();
         for entry in &self.entries {
             values.push(self.resolve(entry, from, limit).await.map_err(|error| error.to_string())?);

@@ -397,7 +397,11 @@ pub(crate) mod tests {
         // Where the body is elsewhere, its size is nobody's trouble.
         let topic = Template::parse("t").unwrap();
         let event = delivery(&all[1], Some("text/plain"));
-        assert!(recipe(&topic, Format::CloudEvents).refer(&event, &Claim { body: "s3://b/c".into(), original: None }).is_ok());
+        assert!(
+            recipe(&topic, Format::CloudEvents)
+                .refer(&event, &Claim { body: "s3://b/c".into(), original: None })
+                .is_ok()
+        );
     }
 
     #[test]

@@ -117,8 +117,8 @@ fn ends_with(word: &str, end: &str) -> bool {
 mod tests {
     use super::super::field::Field;
     use super::super::kinds::Kind;
-    use super::super::presets::Preset;
     use super::super::preset_names;
+    use super::super::presets::Preset;
     use super::*;
 
     /// `build.rs` reads the files as text: what it finds is what the parsed presets say.
@@ -151,7 +151,12 @@ mod tests {
             list.sort();
             list.dedup();
         }
-        assert_eq!((found.0, found.1), (TOKEN_HEADERS.iter().map(|s| (*s).to_owned()).collect(),
-            TOKEN_QUERIES.iter().map(|s| (*s).to_owned()).collect()));
+        assert_eq!(
+            (found.0, found.1),
+            (
+                TOKEN_HEADERS.iter().map(|s| (*s).to_owned()).collect(),
+                TOKEN_QUERIES.iter().map(|s| (*s).to_owned()).collect()
+            )
+        );
     }
 }

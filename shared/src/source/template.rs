@@ -246,7 +246,9 @@ impl Template {
         let is_apart = match next {
             _ if self.sort => parts.len() == 1,
             None => !matches!(before, Some(Part::Body)),
-            Some(Part::Literal(text)) => text.contains(|c: char| c.is_ascii_control() || NO_QUERY.contains(&c)),
+            Some(Part::Literal(text)) => {
+                text.contains(|c: char| c.is_ascii_control() || NO_QUERY.contains(&c))
+            }
             Some(_) => false,
         };
         if is_known || is_apart || ["GET", "HEAD"].contains(&request.method.as_str()) {
