@@ -12,7 +12,7 @@ const TOKEN_HEADERS: &[&str] = include!(concat!(env!("OUT_DIR"), "/token_headers
 /// The query parameters likewise.
 const TOKEN_QUERIES: &[&str] = include!(concat!(env!("OUT_DIR"), "/token_queries.rs"));
 
-/// Header fields whose names do not say so: of Azure's functions, RapidAPI and API Gateway of Huawei Cloud.
+/// Header fields whose names do not say so: of Azure's functions, `RapidAPI` and API Gateway of Huawei Cloud.
 const HEADERS: [&str; 3] = ["x-apig-appcode", "x-functions-key", "x-rapidapi-key"];
 
 /// What load balancers of AWS tell of who is logged in.
@@ -95,10 +95,10 @@ fn is_named_credential(name: &str) -> bool {
         let word_is = |known: &str| word.eq_ignore_ascii_case(known);
         // That of a repeated request, which is the sender's id of it.
         let is_id = before.eq_ignore_ascii_case("idempotency");
-        let follows = |known: &&str| before.eq_ignore_ascii_case(known);
+        let follows = |known: &str| before.eq_ignore_ascii_case(known);
         is_credential |= !is_id
             && (WORDS.iter().any(|known| ends_with(word, known))
-                || (word_is("key") && KEYS.iter().any(|known| follows(&known))));
+                || (word_is("key") && KEYS.iter().any(|known| follows(known))));
         before = word;
     }
     is_credential && !NONE.iter().any(|last| before.eq_ignore_ascii_case(last))
