@@ -162,9 +162,41 @@ def vendor_answer() -> Seeds:
             yield answer["name"], bytes([statuses.index(status)]) + body.encode()
 
 
+def head() -> Seeds:
+    long = b"x" * 33_000
+    for number, text in enumerate([
+        b"POST /h?a=1&b HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}",
+        b"POST /h HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+        b"POST /h HTTP/1.0\r\nX-A: 1\r\nx-a:\t2 \r\nX-Latin: caf\xe9\r\n\r\n",
+        b"POST /h HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+        b"POST /h HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST /h HTTP/1.1\r\nX-Folded: a\r\n b\r\n\r\n",
+        b"GET /_/ready HTTP/1.1\r\nHost: a\r\n\r\nGET /_/metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"POST http://a/h HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n{}",
+        b"POST /h HTTP/1.1\r\n" + b"".join(b"X-%d: 1\r\n" % i for i in range(120)) + b"\r\n",
+        b"POST /h HTTP/1.1\r\nX-Long: " + long + b"\r\n\r\n",
+        b"POST /h HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n\r\n",
+    ]):
+        yield str(number), text
+
+
+def mask() -> Seeds:
+    for number, text in enumerate([
+        "s3cret-token\nanother\n{\"a\":\"s3cret-token\",\"b\":\"s3cret-tokens3cret-token another\"}",
+        "a b+c\né😀x\na=a+b%2Bc&b=a%20b%2bc&c=\\u00e9\\ud83d\\ude00x",
+        "<&'>\n%41\n<a>&lt;&amp;&apos;&gt;</a>%2541%41",
+        "aaaaaaab\naab\naaaaaaaaaaaaab%61%61\\u0061&amp;aab",
+        "\\\"\n\\\n\\\\\\\"\\\\",
+    ]):
+        yield str(number), text.encode()
+
+
 def main() -> None:
     for target in [request, signature, json_field, form, xml, certificate, encrypted, hooks_file, trigger_event,
-                   vendor_answer]:
+                   vendor_answer, head, mask]:
         folder = CORPUS / target.__name__
         folder.mkdir(parents=True, exist_ok=True)
         for file in folder.iterdir():

@@ -1,5 +1,6 @@
-//! Lists the presets, so that a new one is a file and nothing else.
+//! Lists the presets, and the places in which they find tokens, so that a new one is a file and nothing else.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fmt::Write as _;
 use std::io;
@@ -39,8 +40,7 @@ impl fmt::Display for Failure {
 
 fn main() -> ExitCode {
     println!("cargo::rerun-if-changed={FOLDER}");
-    let saved = told("CARGO_MANIFEST_DIR").and_then(|package| save(&list(&package.join(FOLDER))?));
-    match saved {
+    match told("CARGO_MANIFEST_DIR").and_then(|package| run(&package.join(FOLDER))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             println!("cargo::error={failure}");
@@ -49,8 +49,15 @@ fn main() -> ExitCode {
     }
 }
 
-/// A Rust expression: the names, sorted, each with the text of its file.
-fn list(folder: &Path) -> Result<String, Failure> {
+fn run(folder: &Path) -> Result<(), Failure> {
+    let presets = presets(folder)?;
+    save("presets.rs", &list(&presets))?;
+    save("token_headers.rs", &tokens(&presets, "header:")?)?;
+    save("token_queries.rs", &tokens(&presets, "query:")?)
+}
+
+/// The names, sorted, each with the path of its file.
+fn presets(folder: &Path) -> Result<Vec<(String, String)>, Failure> {
     let unread = |error| Failure::Read(folder.to_owned(), error);
     let mut presets = Vec::new();
     for entry in folder.read_dir().map_err(unread)? {
@@ -68,12 +75,37 @@ fn list(folder: &Path) -> Result<String, Failure> {
         return Err(Failure::Empty(folder.to_owned()));
     }
     presets.sort();
+    Ok(presets)
+}
+
+/// A Rust expression: the names, each with the text of its file.
+fn list(presets: &[(String, String)]) -> String {
     let mut list = "&[\n".to_owned();
     for (name, path) in presets {
         // To a String this cannot fail.
         let _ = writeln!(list, "    ({name:?}, include_str!({path:?})),");
     }
-    Ok(list + "]\n")
+    list + "]\n"
+}
+
+/// A Rust expression: the fields of this kind, sorted and in lower case, in which a preset finds a token. The
+/// files are read line by line, as they are written; a test of the crate compares with what they say.
+fn tokens(presets: &[(String, String)], kind: &str) -> Result<String, Failure> {
+    let mut fields = BTreeSet::new();
+    for (_, path) in presets {
+        let text = std::fs::read_to_string(path).map_err(|error| Failure::Read(path.into(), error))?;
+        for table in text.split("\n[") {
+            let lines = table.lines().map(|line| line.replace(' ', ""));
+            let is_token = table.lines().any(|line| line.replace(' ', "") == "kind=\"token\"");
+            for line in lines {
+                let own = line.strip_prefix("from=\"").filter(|_| is_token);
+                let from = own.or_else(|| line.strip_prefix("token={from=\""));
+                let name = from.and_then(|from| from.strip_prefix(kind)?.split('"').next());
+                fields.extend(name.map(str::to_ascii_lowercase));
+            }
+        }
+    }
+    Ok(format!("&{:?}\n", fields.into_iter().collect::<Vec<_>>()))
 }
 
 fn is_name(name: &str) -> bool {
@@ -81,8 +113,8 @@ fn is_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(known)
 }
 
-fn save(list: &str) -> Result<(), Failure> {
-    let path = told("OUT_DIR")?.join("presets.rs");
+fn save(name: &str, list: &str) -> Result<(), Failure> {
+    let path = told("OUT_DIR")?.join(name);
     std::fs::write(&path, list).map_err(|error| Failure::Write(path, error))
 }
 

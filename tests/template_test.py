@@ -55,7 +55,7 @@ CASES = {
 }
 PATHS = {"Tdmq": "tdmq", "Rocketmq": "rocketmq"}
 FUNCTIONS = {f"{name}Function" for name in (*PATHS, "Redrive")}
-SECRET = re.compile(r"SECRET|KEY|TOKEN|PASSWORD|_AK$|_SK$")
+SECRET = re.compile(r"SECRET\b|SECRET_|KEY|TOKEN|PASSWORD|_AK$|_SK$")
 
 
 def check_functions(stack: Stack) -> None:
@@ -114,6 +114,8 @@ def check_secrets(stack: Stack) -> None:
                 want = f"secretsmanager:{values['SecretName']}#{variable}" if variable in needed else ""
                 assert value == want, (name, variable, value)
                 seen.add(variable)
+        kept = [function["Environment"]["Variables"][f"{of}_TTL"] for of in ("SECRETS_MANAGER", "SSM_PARAMETER_STORE")]
+        assert kept == ["60", "60"], "a minute, and four of the function: docs/aws.md gives the sum"
     assert needed <= seen, needed - seen
     tdmq, rocketmq, redrive = (stack.properties(f"{name}Function")["Environment"]["Variables"]
                                for name in ("Tdmq", "Rocketmq", "Redrive"))

@@ -49,7 +49,8 @@ pub struct Delivery {
     pub subject: Option<String>,
     /// When we received it.
     pub received_at: Timestamp,
-    /// The query, which some schemes sign; tokens in it replaced by `[verified]`.
+    /// The query, which some schemes sign; tokens in it replaced by `[verified]`, other credentials by
+    /// `[removed]`.
     pub query: String,
     /// Header fields that may be kept: no credentials, tokens replaced by `[verified]`.
     pub headers: Vec<(String, String)>,

@@ -290,6 +290,21 @@ mod tests {
         Address::parse("https://keys.example.com/x").unwrap()
     }
 
+    /// A sender chooses among the names on an allowed host.
+    #[tokio::test(start_paused = true)]
+    async fn addresses_without_end_are_not_remembered() {
+        let fetcher = Fetcher::new(&Env::of::<&str, &str>([]));
+        let limit = Instant::now() + Duration::from_secs(3600);
+        for number in 0..1000 {
+            let address = Address::parse(&format!("https://keys.example.com/{number}")).unwrap();
+            let found = number % 2 == 0;
+            let get =
+                async || if found { Ok(Bytes::from_static(b"1")) } else { Err(FetchError::Status(404)) };
+            drop(fetcher.document_by(&address, None, limit, get).await);
+            assert!(fetcher.slots().len() <= MAX_ADDRESSES, "{number}");
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn what_is_known_is_there_while_another_is_fetched() {
         let (fetcher, address) = (Fetcher::new(&Env::of::<&str, &str>([])), address());

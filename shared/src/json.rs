@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use bytes::Bytes;
 use serde::Deserialize as _;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 pub use serde_json::value::RawValue;
@@ -220,6 +221,13 @@ impl<'de> Visitor<'de> for Find<'_> {
 pub fn write_string(out: &mut String, text: &str) {
     // A `&str` serialises without fail: no I/O, no non-string keys.
     let _ = serde_json::to_writer(Onto(out), text);
+}
+
+/// A value of strings, numbers and lists of them as JSON. Where so many bytes suffice it is in memory once.
+pub(crate) fn to_bytes(value: &impl serde::Serialize, expected: usize) -> Bytes {
+    let mut out = Vec::with_capacity(expected);
+    // Those serialise without fail.
+    if serde_json::to_writer(&mut out, value).is_err() { Bytes::new() } else { out.into() }
 }
 
 /// Bytes of `text` as a JSON string, quotes included.

@@ -134,3 +134,68 @@ async fn one_of_several_verifiers_gets_its_new_secret() {
     assert_eq!(world.deliver(&with("x-a", "the-first-token-0123")).await, 200);
     assert_eq!(world.deliver(&with("x-b", OLD)).await, 401);
 }
+
+/// Nobody is refused, so nothing else asks for the new secret.
+#[tokio::test]
+async fn a_replaced_secret_is_refused_on_a_quiet_hook() {
+    for (hook, quiet) in [("quiet-5", 240), ("quiet-60", 3600), ("quiet-days", 200_000)] {
+        let world = World::start(&[("s", OLD)], &github(hook, r#""file:DIR/s""#)).await;
+        assert_eq!(world.deliver(&signed(hook, OLD)).await, 200);
+        world.write("s", NEW);
+        pass(quiet).await;
+        assert_eq!(world.deliver(&signed(hook, OLD)).await, 401, "{hook}");
+        assert_eq!(world.deliver(&signed(hook, NEW)).await, 200, "{hook}");
+    }
+}
+
+#[tokio::test]
+async fn a_replaced_secret_is_refused_on_a_busy_hook() {
+    let world = World::start(&[("s", OLD)], &github("busy", r#""file:DIR/s""#)).await;
+    world.write("s", NEW);
+    let mut accepted = 0;
+    while world.deliver(&signed("busy", OLD)).await == 200 {
+        accepted += 10;
+        pass(10).await;
+    }
+    assert!((110..=160).contains(&accepted), "read beside a delivery after two minutes: {accepted}");
+}
+
+#[tokio::test]
+async fn a_parameter_and_one_of_two_secrets_grow_old_too() {
+    let feishu = "[hooks.old-token]\nsource = \"feishu\"\ntopic = \"a/b/c\"\nsecrets = [\"plain:an-encrypt-key-01234\"]\n\
+                  params = { verification_token = \"file:DIR/token\" }\n";
+    let hooks =
+        [feishu, &github("old-second", r#""plain:another-secret-0123456789", "file:DIR/token""#)].concat();
+    let world = World::start(&[("token", OLD)], &hooks).await;
+    world.write("token", NEW);
+    pass(240).await;
+    let body = format!(r#"{{"challenge":"c-1","token":"{OLD}","type":"url_verification"}}"#);
+    let headers = serde_json::json!([["content-type", "application/json"]]);
+    let challenge = Request { path: "/old-token".to_owned(), ..request("POST", &headers, body.into_bytes()) };
+    assert_eq!(world.deliver(&challenge).await, 401);
+    assert_eq!(world.deliver(&signed("old-second", OLD)).await, 401);
+    assert_eq!(world.deliver(&signed("old-second", "another-secret-0123456789")).await, 200);
+}
+
+/// Deleting the file of a leaked secret ends it, and so does whatever else leaves none there.
+#[tokio::test]
+async fn a_secret_that_is_gone_is_used_for_ten_minutes() {
+    for (hook, left) in [("gone", None), ("blank", Some(" ")), ("sample", Some("hookmq-sample-bearer-token"))]
+    {
+        let world = World::start(&[("s", OLD)], &github(hook, r#""file:DIR/s""#)).await;
+        match left {
+            None => std::fs::remove_file(world.path("s")).unwrap(),
+            Some(text) => world.write("s", text),
+        }
+        pass(500).await;
+        assert_eq!(world.deliver(&signed(hook, OLD)).await, 200, "{hook}: somebody may be about to write it");
+        pass(101).await;
+        assert_eq!(world.deliver(&signed(hook, OLD)).await, 503, "{hook}");
+        world.write("s", NEW);
+        assert_eq!(world.deliver(&signed(hook, NEW)).await, 503, "{hook}: it was read a moment ago");
+        pass(5).await;
+        assert_eq!(world.deliver(&signed(hook, OLD)).await, 401, "{hook}");
+        assert_eq!(world.deliver(&signed(hook, NEW)).await, 200, "{hook}");
+        assert!(log(hook).iter().any(|line| line.contains("the old one stays for now")), "{hook}");
+    }
+}

@@ -300,3 +300,43 @@ fn what_is_wrong_beside_such_a_secret_is_told_at_once() {
     let hook = config.hook("a").unwrap();
     assert!(hook.source.current().is_none() && hook.recipe(&Vendor::Tdmq.into(), "").is_some());
 }
+
+#[tokio::test]
+async fn what_the_extension_gives_grows_old() {
+    let extension = Extension::start().await;
+    extension.secret("s", text(OLD));
+    let world = world(&extension, &github("aging", r#""secretsmanager:s""#)).await;
+    assert_eq!(world.deliver(&signed("aging", OLD)).await, 200);
+    extension.secret("s", text(NEW));
+    pass(240).await;
+    assert_eq!(world.deliver(&signed("aging", OLD)).await, 401);
+    // An outage of what keeps it is no reason to lose deliveries for an hour.
+    for trouble in [Held::Answer(500, String::new()), Held::Answer(400, String::new())] {
+        extension.secret("s", text(NEW));
+        pass(240).await;
+        assert_eq!(world.deliver(&signed("aging", NEW)).await, 200);
+        extension.secret("s", trouble);
+        pass(3599).await;
+        assert_eq!(world.deliver(&signed("aging", NEW)).await, 200);
+        pass(2).await;
+        assert_eq!(world.deliver(&signed("aging", NEW)).await, 503);
+        pass(5).await;
+    }
+}
+
+/// Its sender must not be able to keep an old secret in use.
+#[tokio::test]
+async fn a_request_that_comes_slowly_leaves_the_secrets_as_old_as_they_are() {
+    let extension = Extension::start().await;
+    extension.secret("s", text(OLD));
+    let world = world(&extension, &github("slowly", r#""secretsmanager:s""#)).await;
+    assert_eq!(world.deliver(&signed("slowly", OLD)).await, 200);
+    extension.secret("s", Held::Silence);
+    pass(240).await;
+    let deadline = Some(tokio::time::Instant::now() + std::time::Duration::from_millis(200));
+    let slow = hookmq_shared::http::Request { deadline, ..signed("slowly", OLD) };
+    assert_eq!(world.deliver(&slow).await, 503);
+    extension.secret("s", text(NEW));
+    pass(5).await;
+    assert_eq!(world.deliver(&signed("slowly", OLD)).await, 401);
+}

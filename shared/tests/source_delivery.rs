@@ -105,6 +105,35 @@ fn a_delivery_keeps_what_may_be_kept() {
     }
 }
 
+/// Also where another hook's source names them, and where a sender has both.
+#[test]
+fn no_credential_of_any_source_or_platform_is_kept() {
+    let (source, _) = pair("github");
+    let credentials = "X-Gitlab-Token X-Telegram-Bot-Api-Secret-Token X-Buildkite-Token X-Codeup-Token X-Gitee-Token \
+        X-Repo-Token X-Webhook-Secret X-Hook-Secret Authorization Proxy-Authorization Cookie Cookie2 Set-Cookie \
+        X-Serverless-Authorization X-Original-Authorization X-Forwarded-Access-Token X-Forwarded-Id-Token \
+        X-Goog-Iap-Jwt-Assertion X-Goog-Channel-Token X-Goog-Api-Key X-Ms-Token-Aad-Access-Token \
+        X-Ms-Token-Aad-Id-Token X-Amzn-Oidc-Data X-Amzn-Oidc-Accesstoken X-Amz-Security-Token \
+        Cf-Access-Jwt-Assertion Cf-Access-Client-Secret X-Functions-Key X-RapidAPI-Key Ocp-Apim-Subscription-Key \
+        X-Api-Key Apikey X-ApiKey Api-Key X-Access-Key X-Auth-Key X-Vault-Token X-Csrf-Token X-Auth-Token \
+        X_Auth_Token X-Acme-AccessToken X-User-Password X-Shop-Passphrase X-Client-Credentials X-Apig-Appcode";
+    let signatures = "X-Hub-Signature X-Authorization-Digest I-Twilio-Idempotency-Token Idempotency-Key X-Event-Key \
+        Paypal-Auth-Algo X-Token-Signature X-Forwarded-For X-Forwarded-User Host X-Request-Id X-Monkey";
+    let mut request = signed(&source, "{}");
+    for name in credentials.split_whitespace().chain(signatures.split_whitespace()) {
+        request.headers.push(name, "a-live-credential");
+    }
+    request.raw_query =
+        "a=b&token=live&ACCESS%5ftoken=live&api_key=live&code=live&sig=1&flag&secret=".to_owned();
+    let delivery = delivery(&source, request);
+    let kept: Vec<String> = delivery.headers[4..].iter().map(|(name, _)| name.clone()).collect();
+    let want: Vec<String> = signatures.split_whitespace().map(str::to_ascii_lowercase).collect();
+    assert_eq!(kept, want);
+    let query =
+        "a=b&token=[removed]&ACCESS%5ftoken=[removed]&api_key=[removed]&code=[removed]&sig=1&flag&secret=";
+    assert_eq!(delivery.query, query);
+}
+
 #[test]
 fn an_unusable_id_is_replaced_by_one_of_the_content() {
     let (source, _) = pair("github");

@@ -9,8 +9,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use hookmq_shared::delivery::{Coverage, Delivery};
 use hookmq_shared::http::{Headers, Request};
-use hookmq_shared::source::{Draft, Rejection, SignError, Source, Verdict, preset_info, preset_names};
-use source_common::{NOW, custom, file_of, load, pair, random, reads_body, settings, stranger, verify};
+use hookmq_shared::source::{
+    Draft, Rejection, Settings, SignError, Source, Verdict, preset_info, preset_names,
+};
+use source_common::{
+    NOW, custom, file_of, load, pair, random, reads_body, secret_for, settings, stranger, verify,
+};
 
 fn sign(source: &Source, draft: Draft) -> Request {
     source.sign(draft, 0, NOW, &random()).unwrap()
@@ -167,21 +171,102 @@ fn urls_and_methods_are_signed_as_configured() {
     }
 }
 
-/// Where the body is signed right behind the address, its beginning is no query.
+/// Where something is signed right behind the address, no part of it is a query.
 #[test]
-fn a_body_is_not_moved_into_the_query() {
-    for name in ["square", "hubspot-v2", "hubspot-v3", "appwrite"] {
-        let (verifier, signer) = pair(name);
-        let body = r#"[{"a":"b"},{"subscriptionType":"c"}]"#;
-        let draft = Draft { body: Some(body.into()), raw_query: "a=1".into(), ..Draft::default() };
-        let request = sign(&signer, draft);
-        assert_eq!(delivery(&verifier, request.clone()).body, body, "{name}");
-        for cut in 2..=body.len() {
-            let (query, rest) = body.split_at(cut);
-            let raw_query = format!("a=1{query}");
-            let moved = Request { raw_query, body: rest.to_owned().into(), ..request.clone() };
-            assert!(is_rejected(&verifier, moved), "{name}: {query}");
+fn nothing_signed_is_moved_into_the_query() {
+    let presets = ["square", "hubspot-v2", "hubspot-v3", "appwrite", "twilio-form"].map(|name| (name, ""));
+    let tables = [
+        r#"["{url}", "{body}"]"#,
+        r#"["{url}", ".", "{body}"]"#,
+        r#"["{path_query}", "{body}"]"#,
+        r#"["{url}", "", "{header:X-T}", "{body}"]"#,
+        r#"["{header:X-T}", "{url}", "{sorted_form}"]"#,
+    ];
+    for (name, signed) in presets.into_iter().chain(tables.map(|table| ("", table))) {
+        let source = |url: &str| {
+            let secret = if name.is_empty() { "a-key-of-custom-tables" } else { &secret_for(name) };
+            let settings = Settings { url: Some(url.to_owned()), ..settings(&serde_json::json!([secret])) };
+            let table = format!(
+                "kind = \"hmac\"\nhash = \"sha256\"\nsignature = {{ from = \"header:X-S\", encoding = \"hex\" }}\nsigned = {signed}"
+            );
+            if name.is_empty() { custom(&table, settings) } else { Source::preset(name, settings) }.unwrap()
+        };
+        let (address, path) = ("https://example.com/h", "/h");
+        for (query, body) in
+            [("a=1", r#"[{"a":"b"},{"subscriptionType":"c"}]"#), ("a=1", "x=1&y=2&z=[3]."), ("", "?x=1.&y=2")]
+        {
+            let url = if query.is_empty() { address.to_owned() } else { format!("{address}?{query}") };
+            let verifier = source(&url);
+            let headers = [("X-T", "t")].into_iter().collect();
+            let draft = Draft {
+                path: path.into(),
+                body: Some(body.into()),
+                raw_query: query.into(),
+                headers,
+                ..Draft::default()
+            };
+            let request = sign(&verifier, draft.clone());
+            assert_eq!(delivery(&verifier, request.clone()).body, body, "{name} {signed}");
+            for cut in 1..=body.len() {
+                let (start, rest) = body.split_at(cut);
+                let start = if query.is_empty() { start.trim_start_matches('?') } else { start };
+                for more in [start.to_owned(), format!(".{start}"), format!("t{start}"), form_text(start)] {
+                    let raw_query = format!("{query}{more}");
+                    let moved = Request { raw_query, body: rest.to_owned().into(), ..request.clone() };
+                    assert!(is_rejected(&verifier, moved), "{name} {signed}: {query}{more}");
+                }
+            }
+            // Signed by the sender all the same.
+            let other = sign(&source(&format!("{address}?b=2")), Draft { raw_query: "b=2".into(), ..draft });
+            assert!(is_rejected(&verifier, other), "{name} {signed}: another query");
         }
+    }
+}
+
+/// Names and values of a form, as Twilio signs them.
+fn form_text(form: &str) -> String {
+    form.replace(['=', '&'], "")
+}
+
+/// Where the end of the address can be told, its query may be any that is signed.
+#[test]
+fn a_query_that_ends_the_text_or_its_line_is_the_senders() {
+    for signed in [
+        r#"["{url}"]"#,
+        r#"["{header:X-T}", "{url}"]"#,
+        r#"["{url}", "\n", "{body}"]"#,
+        r#"["{path_query}", " ", "{body}"]"#,
+    ] {
+        let table = format!(
+            "kind = \"hmac\"\nhash = \"sha256\"\nsignature = {{ from = \"header:X-S\", encoding = \"hex\" }}\nsigned = {signed}"
+        );
+        let url = Some("https://example.com/h".to_owned());
+        let source =
+            custom(&table, Settings { url, ..settings(&serde_json::json!(["a-key-of-custom"])) }).unwrap();
+        let headers = [("X-T", "t")].into_iter().collect();
+        let draft = Draft { path: "/h".into(), raw_query: "b=2".into(), headers, ..Draft::default() };
+        let request = sign(&source, draft);
+        assert!(matches!(source.check("h", request.clone(), NOW), Verdict::Verified(_)), "{signed}");
+        assert!(is_rejected(&source, Request { raw_query: "b=3".into(), ..request }), "{signed}");
+    }
+}
+
+/// A body that is signed in front of the address does not end in it.
+#[test]
+fn nothing_signed_is_moved_behind_the_address() {
+    let url = "https://example.com/h";
+    for (name, body) in [
+        ("trello", "x https://example.com/h?y=1&z="),
+        ("trello", "https://example.com/h?https://example.com/h?"),
+    ] {
+        let settings = Settings { url: Some(url.into()), ..settings(&serde_json::json!([secret_for(name)])) };
+        let source = Source::preset(name, settings).unwrap();
+        let draft = Draft { path: "/h".into(), body: Some(body.into()), ..Draft::default() };
+        let request = sign(&source, draft);
+        assert!(!is_rejected(&source, request.clone()));
+        let (start, rest) = body.split_once(url).unwrap();
+        let raw_query = format!("{}{url}", rest.trim_start_matches('?'));
+        assert!(is_rejected(&source, Request { raw_query, body: start.to_owned().into(), ..request }));
     }
 }
 
@@ -319,7 +404,16 @@ fn no_signed_parameter_is_flipped_dropped_doubled_or_emptied() {
         ("wecom", "nonce=12", &["msg_signature", "timestamp", "nonce"]),
         ("dingtalk", "nonce=12", &["signature", "timestamp", "nonce"]),
     ] {
-        let (verifier, signer) = pair(name);
+        let (verifier, signer) = match name {
+            // A form is signed right behind the address, so its query is the configured one.
+            "twilio-form" => {
+                let url = Some("https://example.com/h?a=1".to_owned());
+                let secrets = settings(&serde_json::json!([secret_for(name)]));
+                let source = Source::preset(name, Settings { url, ..secrets }).unwrap();
+                (source.clone(), source)
+            }
+            _ => pair(name),
+        };
         let request = sign(&signer, Draft { raw_query: query.into(), ..Draft::default() });
         let pairs: Vec<(&str, &str)> =
             request.raw_query.split('&').map(|pair| pair.split_once('=').unwrap()).collect();

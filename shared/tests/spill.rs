@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hookmq_emulator::{Fault, FaultKind};
+use hookmq_shared::clock::{Clock, Random};
 use hookmq_shared::config::{Config, Reading, Samples};
 use hookmq_shared::context::Context;
 use hookmq_shared::env::Env;
@@ -19,6 +20,8 @@ use hookmq_shared::http::Headers;
 use hookmq_shared::quarantine::Quarantine;
 use hookmq_shared::queue::Vendor;
 use hookmq_shared::redrive::{Options, QuarantinePages, Redriver, Reverified, Summary, reverify};
+use hookmq_shared::secret::Secret;
+use hookmq_shared::source::{Draft, Settings, Source};
 use hookmq_shared::spill::{Folder, Spill};
 use serde_json::Value;
 use tokio::time::Instant;
@@ -52,6 +55,7 @@ both_vendors!(
     every_class_has_its_place,
     what_cannot_be_a_message_is_kept_for_somebody_to_look_at,
     a_body_too_large_is_referred_to,
+    an_encrypted_body_too_large_is_referred_to_as_well,
     a_repeat_is_not_sent_again,
     always_answers_before_the_queue_has_it,
     a_store_that_fails_is_no_store,
@@ -69,6 +73,11 @@ struct House {
 
 impl House {
     async fn start<Q: Vendored>(rest: &str, queue: fn(Context) -> Q) -> Self {
+        Self::of(&format!("source = \"bearer\"\nsecrets = [\"env:A_TOKEN\"]\n{rest}\n"), &[], queue).await
+    }
+
+    /// One whose hook is this, with further variables.
+    async fn of<Q: Vendored>(hook: &str, vars: &[(&str, &str)], queue: fn(Context) -> Q) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let url = |name: &str| format!("file://{}", dir.path().join(name).display());
         let (spill, quarantine) = (url("spill"), url("quarantine"));
@@ -79,10 +88,8 @@ impl House {
             ("QUARANTINE_KEY", key),
             ("A_TOKEN", TOKEN),
         ];
-        let topic = topic(Q::VENDOR);
-        let hooks = format!(
-            "[hooks.h]\nsource = \"bearer\"\nsecrets = [\"env:A_TOKEN\"]\ntopic = \"{topic}\"\n{rest}\n"
-        );
+        let more = [&more, vars].concat();
+        let hooks = format!("[hooks.h]\ntopic = \"{}\"\n{hook}", topic(Q::VENDOR));
         Self { world: World::start_with(&hooks, &more, queue).await, dir, hooks }
     }
 
@@ -246,6 +253,45 @@ async fn a_body_too_large_is_referred_to<Q: Vendored>(queue: fn(Context) -> Q) {
 
     let house = House::start("oversize = \"reject\"", queue).await;
     assert_eq!(house.send("1", body).await, 413);
+}
+
+async fn an_encrypted_body_too_large_is_referred_to_as_well<Q: Vendored>(queue: fn(Context) -> Q) {
+    const AES_KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY";
+    const LIMITS: [(&str, &str); 2] = [("TDMQ_MAX_MESSAGE", "64KiB"), ("ROCKETMQ_MAX_MESSAGE", "64KiB")];
+    let text = "y".repeat(48 << 10);
+    let params = vec![("aes_key", AES_KEY), ("receiver", "corp-1")];
+    let dingtalk = ("dingtalk", params.clone(), format!(r#"{{"EventType":"x","text":"{text}"}}"#));
+    let wecom = ("wecom", params, format!("<xml><MsgType>text</MsgType><Content>{text}</Content></xml>"));
+    for (preset, params, body) in [dingtalk, wecom] {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let settings = Settings {
+            secrets: vec![Secret::new(TOKEN)],
+            params: params.iter().map(owned).collect(),
+            ..Settings::default()
+        };
+        let draft = Draft { path: "/h".into(), body: Some(body.clone().into()), ..Draft::default() };
+        let signer = Source::preset(preset, settings).unwrap();
+        let request = signer.sign(draft, 0, Clock::system().now(), &Random::system()).unwrap();
+        let params: Vec<String> = params.iter().map(|(n, v)| format!("{n} = \"plain:{v}\"")).collect();
+        let hook = format!(
+            "source = \"{preset}\"\nsecrets = [\"env:A_TOKEN\"]\nparams = {{ {} }}\ndeadline = \"60s\"\n",
+            params.join(", ")
+        );
+        for (mode, kept) in [("", true), ("spill = \"always\"\n", true), ("", false)] {
+            let house = House::of(&format!("{hook}{mode}keep_original = {kept}\n"), &LIMITS, queue).await;
+            assert_eq!(house.world.deliver(&request).await.status, 200, "{preset}");
+            house.redrive(queue, Options::default()).await;
+            let event: Value = serde_json::from_str(&house.world.message().text).unwrap();
+            let read = |name: &str| {
+                let path = event[name].as_str()?.strip_prefix("file://").unwrap();
+                Some(std::fs::read(path).unwrap())
+            };
+            assert!(read("dataref").is_none_or(|read| read == body.as_bytes()), "{preset} {mode}");
+            let original = read("webhookoriginalref");
+            assert_eq!(original.is_some(), kept, "{preset} {mode}: {:?}", event["dataref"]);
+            assert!(original.is_none_or(|read| read == request.body), "{preset} {mode}");
+        }
+    }
 }
 
 async fn a_repeat_is_not_sent_again<Q: Vendored>(queue: fn(Context) -> Q) {

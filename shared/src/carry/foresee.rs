@@ -4,7 +4,6 @@
 
 use super::{Cargo, Carrier, Course, End, Form, Outcome, Step, Trip};
 use crate::queue::Queue;
-use crate::spill::Folder;
 
 /// What would be done first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,8 +73,9 @@ impl<Q: Queue> Trip<'_, Q> {
     fn referring(&self) -> Result<Option<String>, String> {
         let (Some(recipe), Some(spill)) = (&self.cargo.recipe, &self.carrier.spill) else { return Ok(None) };
         let delivery = self.cargo.load.delivery();
-        let address = spill.store().address(&Folder::Claims.name(&self.carrier.target, delivery));
-        let message = recipe.refer(delivery, &address).map_err(|error| error.to_string())?;
+        let with_original = recipe.keeps_original_of(delivery);
+        let claim = spill.claim_of(&self.carrier.target, delivery, with_original);
+        let message = recipe.refer(delivery, &claim).map_err(|error| error.to_string())?;
         Ok(Some(message.topic))
     }
 

@@ -78,6 +78,12 @@ pub(crate) struct Report {
     pub(crate) next: Option<crate::clock::Timestamp>,
 }
 
+impl Report {
+    pub(crate) const fn of(fate: Fate) -> Self {
+        Self { fate, rendered: None, sent: None, next: None }
+    }
+}
+
 /// What is carried, and by when.
 pub(crate) struct Cargo<'a> {
     pub(crate) load: Load<'a>,
@@ -191,7 +197,7 @@ impl<'a, Q: Queue> Trip<'a, Q> {
             unrenderable: None,
             kept: None,
             failure: None,
-            report: Report { fate: Fate::NoMessage, rendered: None, sent: None, next: None },
+            report: Report::of(Fate::NoMessage),
         }
     }
 
@@ -272,8 +278,13 @@ impl<'a, Q: Queue> Trip<'a, Q> {
         let Carrier { target, spill, .. } = self.carrier;
         let Some(spill) = spill else { return false };
         let delivery = self.cargo.load.delivery();
-        let dataref = match spill.claim(target, delivery, self.cargo.deadline).await {
-            Ok(dataref) => dataref,
+        let stored = self.stored().and_then(|stored| stored.record.message.as_ref()).filter(|_| sends_stored);
+        let with_original = match stored {
+            Some(message) => message.originalref().is_some(),
+            None => self.cargo.recipe.as_ref().is_some_and(|recipe| recipe.keeps_original_of(delivery)),
+        };
+        let claim = match spill.claim(target, delivery, with_original, self.cargo.deadline).await {
+            Ok(claim) => claim,
             Err(error) => {
                 self.store_error = Some(error);
                 return false;
@@ -281,11 +292,10 @@ impl<'a, Q: Queue> Trip<'a, Q> {
         };
         let message = if sends_stored {
             // The address is another one where the store has moved.
-            let message = self.stored().and_then(|stored| stored.record.message.as_ref());
-            message.map(|message| message.referring_to(&dataref)).ok_or(Unrenderable::Reference)
+            stored.map(|message| message.referring_to(&claim)).ok_or(Unrenderable::Reference)
         } else {
             let recipe = self.cargo.recipe.as_ref().ok_or(Unrenderable::Reference);
-            recipe.and_then(|recipe| recipe.refer(delivery, &dataref))
+            recipe.and_then(|recipe| recipe.refer(delivery, &claim))
         };
         match message {
             Ok(message) => {
@@ -362,14 +372,18 @@ impl<'a, Q: Queue> Trip<'a, Q> {
         let (failure, _) = self.failure_now().await;
         let Carrier { target, spill, .. } = self.carrier;
         let Some(spill) = spill else { return false };
-        let stored = self.stored().and_then(|stored| stored.record.message.as_ref());
-        let message = self.made.as_ref().or(stored).cloned();
+        // One that was made is lent, not copied: it may be large.
+        let made = self.made.take();
+        let is_made = made.is_some();
+        let stored = || self.stored().and_then(|stored| stored.record.message.clone());
+        let message = made.or_else(stored);
         let record = Record::new(target, self.cargo.load.delivery(), message, failure);
         // What is spilled first leaves time for the queue, which may take it where the store does not.
         let is_first = self.error.is_none() && folder == Folder::Spill;
         let deadline = if is_first { self.send_by() } else { self.cargo.deadline };
         let kept = spill.keep(folder, &record, deadline).await;
         self.failure = Some(record.error);
+        self.made = record.message.filter(|_| is_made);
         match kept {
             Ok(kept) => self.kept = Some(kept),
             Err(error) => self.store_error = Some(error),

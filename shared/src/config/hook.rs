@@ -7,9 +7,11 @@ use super::rate::{self, Rate};
 use super::target::Named;
 use super::topics::{self, Topics};
 use super::{Reading, Rotation, keys};
+use crate::delivery::Delivery;
 use crate::message::{Format, Place, Placeholder, Recipe, Template};
 use crate::queue::{Target, Vendor};
 use crate::reader::{At, Table};
+use crate::source;
 
 /// Largest body by default: what a synchronous Lambda invocation can carry.
 pub(super) const MAX_BODY: usize = 6 * 1024 * 1024;
@@ -42,12 +44,56 @@ pub struct Hook {
     events: Option<Vec<String>>,
     topics: Topics,
     format: Format,
+    keep_headers: Option<Vec<HeaderNames>>,
     keep_original: bool,
     key: Option<Template>,
     tag: Option<Template>,
 }
 
+/// An entry of `keep_headers`, in lower case.
+#[derive(Debug)]
+enum HeaderNames {
+    One(String),
+    /// `x-github-*`
+    StartingWith(String),
+}
+
+impl HeaderNames {
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        let is_name =
+            |name: &str| name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'+-.^_`|~".contains(&b));
+        let name = text.to_ascii_lowercase();
+        match name.strip_suffix('*') {
+            Some(start) if is_name(start) => Ok(Self::StartingWith(start.to_owned())),
+            _ if source::is_credential_header(&name) => {
+                Err("is a credential, which never leaves: leave it out")
+            }
+            None if !name.is_empty() && is_name(&name) => Ok(Self::One(name)),
+            _ => Err(r#"write header fields' names, or their start and a *: ["content-type", "x-github-*"]"#),
+        }
+    }
+
+    fn has(&self, name: &str) -> bool {
+        match self {
+            Self::One(known) => name.eq_ignore_ascii_case(known),
+            Self::StartingWith(start) => {
+                name.get(..start.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(start))
+            }
+        }
+    }
+}
+
 impl Hook {
+    /// Whether this header field of a delivery travels on. That of a trace is an attribute of the message.
+    fn keeps_header(&self, name: &str) -> bool {
+        name.eq_ignore_ascii_case("traceparent") || keeps(self.keep_headers.as_deref(), name)
+    }
+
+    /// The delivery without the header fields that its consumers are not to see.
+    pub(crate) fn trim(&self, delivery: &mut Delivery) {
+        delivery.headers.retain(|(name, _)| self.keeps_header(name));
+    }
+
     /// Whether deliveries of this event are forwarded; others are acknowledged and dropped.
     pub fn wants(&self, event: Option<&str>) -> bool {
         self.events.as_ref().is_none_or(|wanted| event.is_some_and(|e| wanted.iter().any(|w| w == e)))
@@ -130,6 +176,12 @@ pub(super) fn read(
             Format::CloudEvents
         }
     };
+    let keep_headers = table.strings("keep_headers").map(|list| {
+        let read = |at: &At<&str>| {
+            HeaderNames::parse(at.value).map_err(|message| table.error_at(at.offset, "keep_headers", message))
+        };
+        list.value.iter().filter_map(|at| read(at).ok()).collect::<Vec<_>>()
+    });
     let keep_original = table.bool("keep_original").is_some_and(|at| at.value);
     let key = template(table, "key", Place::Key);
     let tag = template(table, "tag", Place::Tag);
@@ -159,6 +211,9 @@ pub(super) fn read(
                 }
                 Placeholder::Header(name) if source.reads_token_from(name) => {
                     table.error(at, format!("{placeholder} is the token, which never leaves"));
+                }
+                Placeholder::Header(name) if !keeps(keep_headers.as_deref(), name) => {
+                    table.error(at, format!("{placeholder} is not in keep_headers: add it there"));
                 }
                 _ => {}
             }
@@ -190,10 +245,15 @@ pub(super) fn read(
         events,
         topics,
         format,
+        keep_headers,
         keep_original,
         key,
         tag,
     })
+}
+
+fn keeps(kept: Option<&[HeaderNames]>, name: &str) -> bool {
+    kept.is_none_or(|kept| kept.iter().any(|names| names.has(name)))
 }
 
 fn template(table: &Table<'_>, key: &'static str, place: Place) -> Option<Template> {

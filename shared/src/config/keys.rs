@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::Reading;
-use super::rotation::{Cause, Entry, Plan, Rotation, Slot};
+use super::plan::{Cause, Entry, Plan, Slot};
+use super::{Reading, Rotation};
 use crate::reader::Table;
 use crate::secret::{Secret, SecretError, SecretRef};
 use crate::source::{Blueprint, BuildError, Source, preset_info};

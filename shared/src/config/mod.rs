@@ -6,6 +6,7 @@
 mod hook;
 mod keeping;
 mod keys;
+mod plan;
 mod published;
 mod rate;
 mod rotation;

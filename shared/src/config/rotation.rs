@@ -1,10 +1,19 @@
-//! A hook's source, and its secrets read anew when none of them matches a request.
+//! A hook's source, and its secrets read anew: when none of them matches a request, and when it is time.
 //!
 //! ```text
 //! refused, and another secret could be the cure ─► read anew ─► changed and sound ─► verified once more
 //!                                                     │ once in 30 s         │ no
 //!                                                     └───────── 401 ◄───────┘
+//!
+//! age of what was read   0 ────────── 2 min ───────────────── 4 min ──────────────── 10 min, 60 min ───►
+//! a delivery             uses it      reads beside its send   reads before it is     503
+//!                                                             verified, once; uses
+//!                                                             it if that fails
 //! ```
+//!
+//! So a secret that was replaced is refused four minutes later at the latest, whether anybody asks for the new
+//! one or not. What cannot be read any more is used for ten minutes where the place is empty, and for an hour
+//! where nobody can tell.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -12,9 +21,9 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Samples, is_published};
-use crate::secret::{Resolver, Secret, SecretError, SecretRef};
-use crate::source::{Blueprint, BuildError, Settings, Source};
+use super::plan::{Plan, Renewal};
+use crate::secret::{Resolver, Secret};
+use crate::source::Source;
 
 /// References are read anew no sooner than this: forged requests must not hammer what keeps the secrets.
 const PAUSE: Duration = Duration::from_secs(30);
@@ -25,141 +34,19 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(5);
 /// Reading all of them takes no longer; the delivery's deadline if that is earlier.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Why a secret cannot be used. None of these holds its value.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Cause {
-    /// It cannot be had.
-    #[error(transparent)]
-    Secret(#[from] SecretError),
-    /// It is one of this repository's.
-    #[error("this is a sample secret that everybody knows: set one of your own")]
-    Sample,
-    /// The source takes text there.
-    #[error("is not UTF-8 text")]
-    NotText,
-}
+/// From this age on a delivery reads them anew beside its send.
+const DUE: Duration = Duration::from_secs(120);
 
-/// Which secret of a hook cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{key}: {cause}")]
-pub(super) struct LoadError {
-    /// `secrets[0]` or `params.NAME`.
-    pub(super) key: String,
-    /// Why.
-    pub(super) cause: Cause,
-}
+/// From this age on nothing is verified with them before they were read anew. A minute, for which the AWS
+/// extension keeps them, and this are five.
+const STALE: Duration = Duration::from_secs(240);
 
-/// What a secret is for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Slot {
-    Secret,
-    /// A parameter, by name.
-    Param(String),
-}
+/// They are used up to this age where the place of one was read and holds no secret that is of use: that of a
+/// leaked one may be deleted, and that of a new one be written a moment later.
+const GONE: Duration = Duration::from_secs(600);
 
-/// One of `secrets` or `params`.
-#[derive(Clone, Debug)]
-pub(super) struct Entry {
-    /// `secrets[0]` or `params.NAME`, as a [`BuildError`] has it.
-    pub(super) key: String,
-    pub(super) slot: Slot,
-    pub(super) reference: SecretRef,
-}
-
-impl Entry {
-    /// Refuses what must never be a secret.
-    pub(super) fn check(&self, value: Secret, samples: Samples) -> Result<Secret, Cause> {
-        match self.slot {
-            Slot::Secret if samples == Samples::Refused && is_published(value.expose()) => Err(Cause::Sample),
-            Slot::Param(_) if value.expose_str().is_none() => Err(Cause::NotText),
-            _ => Ok(value),
-        }
-    }
-}
-
-/// How a hook's source is made.
-#[derive(Debug)]
-pub(super) struct Plan {
-    pub(super) hook: String,
-    pub(super) blueprint: Blueprint,
-    pub(super) entries: Vec<Entry>,
-    pub(super) url: Option<String>,
-    pub(super) samples: Samples,
-}
-
-impl Plan {
-    /// The source with these values, one for each entry.
-    fn build(&self, values: &[Secret]) -> Result<Source, Vec<BuildError>> {
-        self.build_of(self.entries.iter().zip(values))
-    }
-
-    /// The source with these entries' values.
-    pub(super) fn build_of<'v>(
-        &self,
-        values: impl IntoIterator<Item = (&'v Entry, &'v Secret)>,
-    ) -> Result<Source, Vec<BuildError>> {
-        let mut settings = Settings { url: self.url.clone(), ..Settings::default() };
-        for (entry, value) in values {
-            match &entry.slot {
-                Slot::Secret => settings.secrets.push(value.clone()),
-                Slot::Param(name) => {
-                    let text = value.expose_str().unwrap_or_default();
-                    settings.params.insert(name.clone(), text.to_owned());
-                }
-            }
-        }
-        self.blueprint.clone().build(settings)
-    }
-
-    async fn resolve(&self, entry: &Entry, from: &Resolver, limit: Instant) -> Result<Secret, LoadError> {
-        let found = from.resolve(&entry.reference, limit).await.map_err(Cause::from);
-        let sound = found.and_then(|value| entry.check(value, self.samples));
-        sound.map_err(|cause| LoadError { key: entry.key.clone(), cause })
-    }
-
-    /// All values, and the source that they make; else why there is none.
-    async fn load(&self, from: &Resolver, limit: Instant) -> Result<(Vec<Secret>, Source), String> {
-        let mut values = Vec::new();
-        for entry in &self.entries {
-            values.push(self.resolve(entry, from, limit).await.map_err(|error| error.to_string())?);
-        }
-        let told =
-            |errors: Vec<BuildError>| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-        let source = self.build(&values).map_err(told)?;
-        Ok((values, source))
-    }
-
-    /// The values now, where any differs, and the source that they make. One that cannot be had or is of
-    /// no use stays as it was.
-    async fn renew(&self, old: &[Secret], from: &Resolver, limit: Instant) -> Option<(Vec<Secret>, Source)> {
-        let hook = &self.hook;
-        let mut values = old.to_vec();
-        for (entry, value) in self.entries.iter().zip(&mut values) {
-            match self.resolve(entry, from, limit).await {
-                Ok(new) => *value = new,
-                Err(error) => tracing::warn!(hook, %error, "a secret cannot be read anew: the old one stays"),
-            }
-        }
-        while values != old {
-            let errors = match self.build(&values) {
-                Ok(source) => return Some((values, source)),
-                Err(errors) => errors,
-            };
-            let before = values.clone();
-            for error in errors {
-                tracing::warn!(hook, %error, "a new secret is of no use: the old one stays");
-                let at = self.entries.iter().position(|entry| entry.key == error.key);
-                if let Some((value, old)) = at.and_then(|at| values.get_mut(at).zip(old.get(at))) {
-                    *value = old.clone();
-                }
-            }
-            if values == before {
-                return None;
-            }
-        }
-        None
-    }
-}
+/// They are used up to this age where one cannot be read: what keeps it may be out of order.
+const UNREAD: Duration = Duration::from_secs(3600);
 
 /// A hook's source, which changes when its secrets do.
 #[derive(Debug)]
@@ -175,19 +62,41 @@ enum Kind {
 #[derive(Debug)]
 struct Changing {
     plan: Plan,
-    /// `None` until secrets that only a running function can read were read.
-    current: RwLock<Option<Arc<Source>>>,
+    current: RwLock<Current>,
     read: Mutex<Read>,
+}
+
+/// What requests are verified with.
+#[derive(Clone, Debug)]
+struct Current {
+    /// `None` until secrets that only a running function can read were read.
+    source: Option<Arc<Source>>,
+    /// When all of its secrets were read last.
+    read: Instant,
+    /// No request is verified with it from then on.
+    until: Instant,
 }
 
 /// What was read.
 #[derive(Debug, Default)]
 struct Read {
     values: Vec<Secret>,
-    /// When they were read last, or that was tried.
+    /// When reading them was tried last.
     tried: Option<Instant>,
-    /// Why there are none.
+    /// Why there are none, or none that may be used any longer.
     failure: String,
+}
+
+impl Current {
+    /// Of secrets that were read now.
+    fn now(source: Option<Arc<Source>>) -> Self {
+        let read = Instant::now();
+        Self { source, read, until: read + STALE }
+    }
+
+    fn usable(&self) -> Option<Arc<Source>> {
+        self.source.clone().filter(|_| Instant::now() < self.until)
+    }
 }
 
 impl Rotation {
@@ -197,28 +106,30 @@ impl Rotation {
             return Self(Kind::Fixed(source));
         }
         let read = Mutex::new(Read { values, ..Read::default() });
-        Self(Kind::Changing(Box::new(Changing { plan, current: RwLock::new(Some(source)), read })))
+        let current = RwLock::new(Current::now(Some(source)));
+        Self(Kind::Changing(Box::new(Changing { plan, current, read })))
     }
 
     /// Of a source that is made when the first request needs it.
     pub(super) fn late(plan: Plan) -> Self {
-        Self(Kind::Changing(Box::new(Changing { plan, current: RwLock::default(), read: Mutex::default() })))
+        let current = RwLock::new(Current::now(None));
+        Self(Kind::Changing(Box::new(Changing { plan, current, read: Mutex::default() })))
     }
 
     /// The source as it is now; `None` while secrets that only a running function can read were not read.
     pub fn current(&self) -> Option<Arc<Source>> {
         match &self.0 {
             Kind::Fixed(source) => Some(Arc::clone(source)),
-            Kind::Changing(changing) => changing.current(),
+            Kind::Changing(changing) => changing.current().source,
         }
     }
 
-    /// The source, for which the secrets are read if they were not yet; else why not, which is never the
-    /// sender's fault.
+    /// The source, for which the secrets are read if they were not yet, or not for long; else why not, which
+    /// is never the sender's fault.
     pub(crate) async fn ready(&self, from: &Resolver, deadline: Instant) -> Result<Arc<Source>, String> {
         match &self.0 {
             Kind::Fixed(source) => Ok(Arc::clone(source)),
-            Kind::Changing(changing) => match changing.current() {
+            Kind::Changing(changing) => match changing.current().usable() {
                 Some(source) => Ok(source),
                 None => changing.load(from, deadline).await,
             },
@@ -238,27 +149,51 @@ impl Rotation {
             Kind::Changing(changing) => changing.other(than, from, deadline).await,
         }
     }
+
+    /// Reads the secrets anew if it is time, so that no request has to wait for that. It may be given up at
+    /// any point.
+    pub(crate) async fn freshen(&self, from: &Resolver, deadline: Instant) {
+        if let Kind::Changing(changing) = &self.0 {
+            changing.freshen(from, deadline).await;
+        }
+    }
 }
 
 impl Changing {
-    fn current(&self) -> Option<Arc<Source>> {
+    fn current(&self) -> Current {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, current: Current) {
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = current;
     }
 
     async fn load(&self, from: &Resolver, deadline: Instant) -> Result<Arc<Source>, String> {
         let limit = deadline.min(Instant::now() + TIMEOUT);
         let late = || "the secrets could not be read in time".to_owned();
         let mut read = timeout_at(limit, self.read.lock()).await.map_err(|_| late())?;
-        if let Some(source) = self.current() {
+        let current = self.current();
+        if let Some(source) = current.usable() {
             return Ok(source);
         }
-        if read.tried.is_some_and(|at| at.elapsed() < PAUSE_AFTER_FAILURE) {
+        // Those that were read, and have grown old since, were of use when they were tried last.
+        let is_tried = |at: Instant| at.elapsed() < PAUSE_AFTER_FAILURE && !read.failure.is_empty();
+        if read.tried.is_some_and(is_tried) {
             return Err(read.failure.clone());
         }
         // Before the attempt, which may be given up in the middle.
-        *read = Read { tried: Some(Instant::now()), failure: late(), ..Read::default() };
+        read.tried = Some(Instant::now());
+        read.failure = late();
+        if current.source.is_some() {
+            self.renew(&mut read, from, deadline).await;
+            return self.current().usable().ok_or_else(|| read.failure.clone());
+        }
         match self.plan.load(from, limit).await {
-            Ok((values, source)) => Ok(self.set(&mut read, values, source)),
+            Ok((values, source)) => {
+                let source = self.made(&mut read, values, source);
+                self.set(Current::now(Some(Arc::clone(&source))));
+                Ok(source)
+            }
             Err(error) => {
                 read.failure.clone_from(&error);
                 Err(error)
@@ -269,29 +204,63 @@ impl Changing {
     async fn other(&self, than: &Arc<Source>, from: &Resolver, deadline: Instant) -> Option<Arc<Source>> {
         let limit = deadline.min(Instant::now() + TIMEOUT);
         let mut read = timeout_at(limit, self.read.lock()).await.ok()?;
-        let current = self.current()?;
+        let current = self.current().source?;
         if !Arc::ptr_eq(&current, than) {
             return Some(current);
         }
         if read.tried.is_some_and(|at| at.elapsed() < PAUSE) {
             return None;
         }
-        // Before the attempt, as above.
         read.tried = Some(Instant::now());
-        let (values, source) = self.plan.renew(&read.values, from, limit).await?;
-        let hook = &self.plan.hook;
-        tracing::info!(hook, "the secrets were read anew and have changed");
-        Some(self.set(&mut read, values, source))
+        self.renew(&mut read, from, deadline).await;
+        self.current().source.filter(|current| !Arc::ptr_eq(current, than))
     }
 
-    fn set(&self, read: &mut Read, values: Vec<Secret>, source: Source) -> Arc<Source> {
+    async fn freshen(&self, from: &Resolver, deadline: Instant) {
+        if self.current().read.elapsed() < DUE {
+            return;
+        }
+        let Ok(mut read) = self.read.try_lock() else { return };
+        if read.tried.is_none_or(|at| at.elapsed() >= PAUSE) {
+            read.tried = Some(Instant::now());
+            self.renew(&mut read, from, deadline).await;
+        }
+    }
+
+    /// Reads the values that there are again: they are used for as long as what comes of it allows.
+    async fn renew(&self, read: &mut Read, from: &Resolver, deadline: Instant) {
+        let hook = &self.plan.hook;
+        let before = self.current();
+        let limit = deadline.min(Instant::now() + TIMEOUT);
+        let Renewal { changed, failure } = self.plan.renew(&read.values, from, limit).await;
+        let source = match changed {
+            Some((values, source)) => {
+                tracing::info!(hook, "the secrets were read anew and have changed");
+                Some(self.made(read, values, source))
+            }
+            None => before.source,
+        };
+        let Some(failure) = failure else {
+            read.failure.clear();
+            return self.set(Current::now(source));
+        };
+        read.failure = failure.reason;
+        let until = match failure.is_gone {
+            true => before.read + GONE,
+            // Whoever sends a request slowly leaves no time to read them, which says nothing of them.
+            false if Instant::now() >= deadline => before.until,
+            false => before.read + UNREAD,
+        };
+        self.set(Current { source, until, ..before });
+    }
+
+    /// A source of values that were read.
+    fn made(&self, read: &mut Read, values: Vec<Secret>, source: Source) -> Arc<Source> {
         let hook = &self.plan.hook;
         for warning in source.short_secrets() {
             tracing::warn!(hook, "{warning}");
         }
-        let source = Arc::new(source);
         read.values = values;
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&source));
-        source
+        Arc::new(source)
     }
 }

@@ -427,3 +427,39 @@ fn the_original_is_kept_where_there_is_one() {
     assert_eq!(errors(&hook("github", "")), [want]);
     assert_eq!(errors(&hook("feishu", "format = \"raw\"")), [want]);
 }
+
+#[test]
+fn header_fields_are_kept_by_name_or_start() {
+    let hook = |rest: &str| {
+        let text = format!(
+            "[hooks.h]\nsource = \"github\"\nsecrets = [\"plain:a-secret-of-sixteen\"]\ntopic = \"topic\"\n{rest}\n"
+        );
+        parse(&text)
+    };
+    let kept = |rest: &str| {
+        let config = hook(rest);
+        assert_eq!(errors(&config), [""; 0]);
+        let Lookup::Hook(hook) = config.lookup("/tdmq/h") else { panic!("no hook") };
+        let mut delivery = crate::message::tests::delivery(b"{}", None);
+        let names = ["traceparent", "content-type", "x-github-event", "x-githu", "x-forwarded-for", "host"];
+        delivery.headers = names.iter().map(|name| ((*name).to_owned(), "1".to_owned())).collect();
+        hook.trim(&mut delivery);
+        delivery.headers.into_iter().map(|(name, _)| name).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(kept(""), "traceparent content-type x-github-event x-githu x-forwarded-for host");
+    assert_eq!(kept("keep_headers = []"), "traceparent");
+    assert_eq!(
+        kept("keep_headers = [\"X-GitHub-*\", \"Content-Type\"]\nkey = \"{header:X-GitHub-Event}\""),
+        "traceparent content-type x-github-event"
+    );
+    for (rest, want) in [
+        ("keep_headers = [\"x-*-y\"]", "keep_headers: write header fields' names"),
+        ("keep_headers = [\"\"]", "keep_headers: write header fields' names"),
+        ("keep_headers = [\"Cookie\"]", "keep_headers: is a credential, which never leaves"),
+        ("keep_headers = [\"x-gitlab-token\"]", "keep_headers: is a credential, which never leaves"),
+        ("keep_headers = [\"host\"]\nkey = \"{header:X-One}\"", "key: {header:X-One} is not in keep_headers"),
+    ] {
+        let errors = errors(&hook(rest));
+        assert!(errors.len() == 1 && errors[0].contains(want), "{rest}: {errors:?}");
+    }
+}

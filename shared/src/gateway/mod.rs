@@ -1,9 +1,11 @@
 //! The composition: one request's way from the host to the queue and back (contract 2.4).
 
+mod copies;
 mod readmit;
 mod settle;
 mod verify;
 
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +28,7 @@ use crate::rate::Rates;
 use crate::secret::Resolver;
 use crate::spill::{Spill, StoreProbe, Trial};
 use crate::telemetry::{Line, Outcome};
+use copies::Copies;
 pub(crate) use readmit::Readmission;
 use settle::Lane;
 use verify::{Refused, Verified, Why};
@@ -58,6 +61,7 @@ struct Inner<Q> {
     fetcher: Fetcher,
     resolver: Resolver,
     rates: Rates,
+    copies: Copies,
     metrics: Metrics,
     /// Of a function alone: elsewhere the host's beginning tries the store.
     trial: Option<Arc<Trial>>,
@@ -156,6 +160,7 @@ impl<Q: Queue> Gateway<Q> {
             fetcher,
             resolver,
             rates,
+            copies: Copies::default(),
             metrics,
             trial,
         }))
@@ -262,7 +267,8 @@ impl<Q: Queue> Gateway<Q> {
             (Err(Refused::Unverified(why)), _) => return unverified(line, why, RETRY_AFTER),
             (Err(Refused::Unavailable(why)), _) => return unavailable(line, why, RETRY_AFTER),
         };
-        let (outcome, settled) = self.settle((hook, &source), &lanes, &delivery, deadline, line).await;
+        let settled = self.settle((hook, &source), &lanes, &delivery, deadline, line);
+        let (outcome, settled) = beside(settled, hook.source.freshen(&self.0.resolver, deadline)).await;
         match settled {
             Ok(ack) => (outcome, ack),
             Err(problem) => answer(outcome, problem),
@@ -334,6 +340,20 @@ impl<Q: Queue> Service for Gateway<Q> {
     fn store(&self) -> Option<StoreProbe> {
         let is_wrong = || Spill::is_named(&self.0.context.env).then_some(StoreProbe::Failed(CONFIG));
         self.spill().map(Spill::probed).or_else(is_wrong)
+    }
+}
+
+/// Does the first, and as much of the second as is done meanwhile: where a function is frozen once it has
+/// answered, nothing can be left for later.
+async fn beside<T>(first: impl Future<Output = T>, second: impl Future<Output = ()>) -> T {
+    let second = async {
+        second.await;
+        pending().await
+    };
+    tokio::select! {
+        biased;
+        done = first => done,
+        done = second => done,
     }
 }
 

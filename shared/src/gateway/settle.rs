@@ -3,6 +3,7 @@
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
+use super::copies::weight;
 use super::verify::Why;
 use super::{Gateway, MAX_LOGGED_EVENT, RETRY_AFTER, RETRY_AFTER_REPAIR};
 use crate::carry::{Cargo, Carrier, Fate, Load, Report, UNRENDERABLE};
@@ -44,6 +45,11 @@ impl<Q: Queue> Gateway<Q> {
         }
         let _beside = self.0.trial.as_ref().map(|trial| trial.beside());
         let ends = lanes.iter().map(|(carrier, recipe)| async {
+            let weight = weight(delivery, recipe, carrier.spill.is_some());
+            let Some(_held) = self.0.copies.hold(weight, deadline).await else {
+                let error = SendError::ours("other large deliveries take the memory");
+                return end_at(&carrier.target, Report::of(Fate::Held(error)));
+            };
             let cargo = Cargo {
                 load: Load::Sender(delivery),
                 hook: Some(hook),

@@ -70,7 +70,10 @@ impl<Q: Queue> Gateway<Q> {
         loop {
             let mut back = None;
             match source.examine(&hook.name, request, now, collected.fetched(), &mut back) {
-                Verdict::Verified(delivery) => return Ok(Verified::Delivery(delivery, source)),
+                Verdict::Verified(mut delivery) => {
+                    hook.trim(&mut delivery);
+                    return Ok(Verified::Delivery(delivery, source));
+                }
                 Verdict::Handshake(response) => return Ok(Verified::Handshake(response)),
                 Verdict::Rejected(rejection) => {
                     if rejection.is_of_secrets()

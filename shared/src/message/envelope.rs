@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::{Claim, DATAREF, ORIGINALREF};
 use crate::delivery::Delivery;
 use crate::json;
 
@@ -25,7 +26,7 @@ impl Attributes {
         source_uri: &str,
         type_prefix: Option<&str>,
         key: Option<&str>,
-        dataref: Option<&str>,
+        claim: Option<&Claim>,
     ) -> Result<Self, &'static str> {
         let hook = &delivery.hook;
         let prefix = type_prefix.map_or_else(|| format!("webhook.{hook}"), str::to_owned);
@@ -51,7 +52,8 @@ impl Attributes {
         optional("webhookverified", Some(delivery.coverage.as_str()));
         optional("traceparent", traceparent(delivery));
         optional("partitionkey", key);
-        optional("dataref", dataref);
+        optional(DATAREF, claim.map(|claim| claim.body.as_str()));
+        optional(ORIGINALREF, claim.and_then(|claim| claim.original.as_deref()));
         match list.iter().find(|(_, v)| v.len() > MAX_ATTRIBUTE || v.chars().any(char::is_control)) {
             Some((name, _)) => Err(name),
             None => Ok(Self(list)),
@@ -71,7 +73,8 @@ impl Attributes {
             "webhooksource" => "CE_webhooksource",
             "webhookverified" => "CE_webhookverified",
             "traceparent" => "CE_traceparent",
-            "dataref" => "CE_dataref",
+            DATAREF => "CE_dataref",
+            ORIGINALREF => "CE_webhookoriginalref",
             _ => "CE_partitionkey",
         };
         self.0.into_iter().map(|(attribute, value)| (Cow::Borrowed(name(attribute)), value)).collect()
@@ -85,13 +88,15 @@ impl Attributes {
         original: Option<&[u8]>,
         most: usize,
     ) -> Result<String, usize> {
-        let is_elsewhere = self.0.iter().any(|(name, _)| *name == "dataref");
+        let is_elsewhere = self.0.iter().any(|(name, _)| *name == DATAREF);
         let data = Some(Data::of(delivery)).filter(|_| !is_elsewhere);
         let least = data.as_ref().map_or(0, |data| data.least(delivery)) + original.map_or(0, base64_len);
         if least > most {
             return Err(least);
         }
-        let mut out = String::with_capacity(delivery.body.len() + 1024);
+        // Large ones are made in one piece.
+        let headers: usize = delivery.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let mut out = String::with_capacity(least + 2 * headers + 2048);
         let mut separator = '{';
         let mut member = |out: &mut String, name: &str| {
             out.push(separator);

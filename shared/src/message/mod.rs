@@ -51,34 +51,62 @@ impl fmt::Debug for Message {
     }
 }
 
-/// The property that says where the body is; messages have it for every queue.
-const DATAREF: &str = "CE_dataref";
+/// The attributes that say where the body is, and the encrypted one. Each is a property for every queue.
+const DATAREF: &str = "dataref";
+const ORIGINALREF: &str = "webhookoriginalref";
+
+/// Where that is to which a message refers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The address of the body.
+    pub body: String,
+    /// That of the encrypted body as it was received, for a hook with `keep_original`.
+    pub original: Option<String>,
+}
 
 impl Message {
     /// Where the body is, of a message that refers to it.
     pub fn dataref(&self) -> Option<&str> {
-        let found = self.properties.iter().find(|(name, _)| name == DATAREF);
+        self.reference(DATAREF)
+    }
+
+    /// Where the encrypted body is, of a message that refers to it.
+    pub fn originalref(&self) -> Option<&str> {
+        self.reference(ORIGINALREF)
+    }
+
+    fn reference(&self, attribute: &str) -> Option<&str> {
+        let is_it = |name: &str| name.strip_prefix("CE_").is_some_and(|name| name == attribute);
+        let found = self.properties.iter().find(|(name, _)| is_it(name));
         found.map(|(_, address)| address.as_str())
     }
 
-    /// The same message, which refers to `dataref`. One that carries its body is left as it is.
+    /// The same message, which refers to these. One that carries its body is left as it is.
     #[must_use]
-    pub fn referring_to(&self, dataref: &str) -> Self {
+    pub fn referring_to(&self, claim: &Claim) -> Self {
         let mut message = self.clone();
-        let Some(old) = self.dataref().filter(|old| *old != dataref) else { return message };
+        message.refer_by(DATAREF, &claim.body);
+        if let Some(original) = &claim.original {
+            message.refer_by(ORIGINALREF, original);
+        }
+        message
+    }
+
+    fn refer_by(&mut self, attribute: &str, address: &str) {
+        let Some(old) = self.reference(attribute).filter(|old| *old != address) else { return };
         let member = |address: &str| {
-            let mut member = ",\"dataref\":".to_owned();
+            let mut member = format!(",\"{attribute}\":");
             json::write_string(&mut member, address);
             member
         };
         // The first one is the attribute: in the values before it quotes are escaped.
-        message.text = self.text.replacen(&member(old), &member(dataref), 1);
-        for (name, value) in &mut message.properties {
-            if name == DATAREF {
-                dataref.clone_into(value);
+        self.text = self.text.replacen(&member(old), &member(address), 1);
+        let property = format!("CE_{attribute}");
+        for (name, value) in &mut self.properties {
+            if *name == property {
+                address.clone_into(value);
             }
         }
-        message
     }
 }
 
@@ -138,8 +166,13 @@ impl Recipe<'_> {
 
     /// Makes a message that says where the body is instead of carrying it (CloudEvents' `dataref`,
     /// the claim check): one that every queue takes, however large the body.
-    pub fn refer(&self, delivery: &Delivery, dataref: &str) -> Result<Message, Unrenderable> {
-        self.message(delivery, Some(dataref))
+    pub fn refer(&self, delivery: &Delivery, claim: &Claim) -> Result<Message, Unrenderable> {
+        self.message(delivery, Some(claim))
+    }
+
+    /// Whether the encrypted body travels along.
+    pub fn keeps_original_of(&self, delivery: &Delivery) -> bool {
+        self.keep_original && delivery.original.is_some()
     }
 
     /// Bytes that a message has at least which carries this delivery's body, and the encrypted one.
@@ -147,7 +180,7 @@ impl Recipe<'_> {
         envelope::least(delivery, delivery.original.as_deref().filter(|_| has_original))
     }
 
-    fn message(&self, delivery: &Delivery, dataref: Option<&str>) -> Result<Message, Unrenderable> {
+    fn message(&self, delivery: &Delivery, claim: Option<&Claim>) -> Result<Message, Unrenderable> {
         let topic = self.topic.render(delivery, Place::Topic)?;
         if !(self.is_topic)(&topic) {
             return Err(Unrenderable::Topic);
@@ -155,14 +188,14 @@ impl Recipe<'_> {
         let key = self.key.map(|t| t.render(delivery, Place::Key)).transpose()?;
         let tag = self.tag.map(|t| t.render(delivery, Place::Tag)).transpose()?;
         let attributes =
-            envelope::Attributes::new(delivery, self.source_uri, self.type_prefix, key.as_deref(), dataref)
+            envelope::Attributes::new(delivery, self.source_uri, self.type_prefix, key.as_deref(), claim)
                 .map_err(Unrenderable::Attribute)?;
-        let original = delivery.original.as_deref().filter(|_| self.keep_original && dataref.is_none());
+        let original = delivery.original.as_deref().filter(|_| self.keep_original && claim.is_none());
         let text = match self.format {
             Format::CloudEvents => {
                 attributes.envelope(delivery, original, MAX_TEXT).map_err(Unrenderable::TooLarge)?
             }
-            Format::Raw if dataref.is_some() => return Err(Unrenderable::Reference),
+            Format::Raw if claim.is_some() => return Err(Unrenderable::Reference),
             Format::Raw => match std::str::from_utf8(&delivery.body) {
                 Ok("") => return Err(Unrenderable::Empty),
                 Ok(text) => text.to_owned(),
@@ -264,11 +297,21 @@ pub(crate) mod tests {
         event.event = Some(r#"x","dataref":"file:///a"#.into());
         let topic = Template::parse("t").unwrap();
         let recipe = recipe(&topic, Format::CloudEvents);
-        let message = recipe.refer(&event, "file:///a").unwrap();
-        assert_eq!(message.dataref(), Some("file:///a"));
-        assert_eq!(message.referring_to("s3://b/\"c"), recipe.refer(&event, "s3://b/\"c").unwrap());
-        let whole = recipe.render(&event).unwrap();
-        assert_eq!((whole.dataref(), whole.referring_to("s3://b/c")), (None, whole.clone()));
+        for originals in [None, Some(("file:///o", "s3://o/\"p"))] {
+            let claim = |body: &str, original: Option<&str>| Claim {
+                body: body.to_owned(),
+                original: original.map(str::to_owned),
+            };
+            let (old, new) = originals.unzip();
+            let message = recipe.refer(&event, &claim("file:///a", old)).unwrap();
+            assert_eq!((message.dataref(), message.originalref()), (Some("file:///a"), old));
+            let moved = claim("s3://b/\"c", new);
+            assert_eq!(message.referring_to(&moved), recipe.refer(&event, &moved).unwrap());
+            let envelope: Value = serde_json::from_str(&message.text).unwrap();
+            assert_eq!(envelope["webhookoriginalref"].as_str(), old);
+            let whole = recipe.render(&event).unwrap();
+            assert_eq!((whole.dataref(), whole.referring_to(&moved)), (None, whole.clone()));
+        }
     }
 
     #[test]
@@ -354,7 +397,11 @@ pub(crate) mod tests {
         // Where the body is elsewhere, its size is nobody's trouble.
         let topic = Template::parse("t").unwrap();
         let event = delivery(&all[1], Some("text/plain"));
-        assert!(recipe(&topic, Format::CloudEvents).refer(&event, "s3://b/c").is_ok());
+        assert!(
+            recipe(&topic, Format::CloudEvents)
+                .refer(&event, &Claim { body: "s3://b/c".into(), original: None })
+                .is_ok()
+        );
     }
 
     #[test]

@@ -34,6 +34,9 @@ const ENDPOINT_OPEN: Duration = Duration::from_secs(5);
 /// How long a circuit that nobody used again is remembered.
 const FORGET: Duration = Duration::from_secs(600);
 
+/// Circuits remembered at most: a topic's name may be made of what a sender writes.
+const MAX_CIRCUITS: usize = 1024;
+
 /// A digest of credentials: tells one set from another and nothing more.
 pub(super) type Fingerprint = [u8; 32];
 
@@ -171,11 +174,23 @@ impl Breaker {
         let mut states = self.states();
         // Topics and keys come and go; what nobody asks for any more is dropped here.
         states.retain(|_, state| now < state.until + FORGET);
+        if states.len() >= MAX_CIRCUITS && !states.contains_key(&circuit) {
+            make_room(&mut states);
+        }
         states.insert(circuit, State { until: now + open, ..State::new(now, failure) });
     }
 
     fn states(&self) -> MutexGuard<'_, HashMap<Circuit, State>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Forgets the topic that would be tried next of all: it costs one failure more.
+fn make_room(states: &mut HashMap<Circuit, State>) {
+    let topics = states.iter().filter(|(circuit, _)| matches!(circuit, Circuit::Topic(_)));
+    let first = topics.min_by_key(|(_, state)| state.until).map(|(circuit, _)| circuit.clone());
+    if let Some(first) = first {
+        states.remove(&first);
     }
 }
 
@@ -284,6 +299,23 @@ mod tests {
         breaker.close(&way("t"));
         drop(probe);
         assert!(breaker.admit(&key).is_ok() && breaker.admit(&key).is_ok());
+    }
+
+    /// A topic such as `orders-{json:shop}` has as many names as a sender likes.
+    #[tokio::test(start_paused = true)]
+    async fn senders_cannot_make_circuits_without_end() {
+        let breaker = Breaker::default();
+        let first = Way { key: [2; 32], ..way("0") };
+        breaker.failed(&first, &failure(Class::Auth));
+        for number in 0..3 * MAX_CIRCUITS {
+            breaker.failed(&way(&number.to_string()), &failure(Class::Config));
+            advance(Duration::from_millis(1)).await;
+        }
+        assert_eq!(breaker.states().len(), MAX_CIRCUITS);
+        let is_open = |circuit| breaker.admit(&[circuit]).is_err();
+        assert!(is_open(Circuit::Key([2; 32])), "what no sender names stays");
+        let newest = (3 * MAX_CIRCUITS - 1).to_string();
+        assert!(is_open(Circuit::Topic(newest)) && !is_open(Circuit::Topic("0".into())));
     }
 
     #[tokio::test(start_paused = true)]

@@ -179,6 +179,32 @@ pub enum SecretError {
     },
 }
 
+impl SecretError {
+    /// Whether the place of the secret was read, and holds none. Where the place is not reached, or does not
+    /// say, it may be there still.
+    pub(crate) const fn is_gone(&self) -> bool {
+        match self {
+            Self::File(_, kind) => matches!(kind, std::io::ErrorKind::NotFound),
+            Self::Unset(_)
+            | Self::FileTooLarge(_)
+            | Self::Empty
+            | Self::NotAnObject(_)
+            | Self::NoMember { .. } => true,
+            Self::NotAReference
+            | Self::NoName(_)
+            | Self::Remote(_)
+            | Self::NotInLambda
+            | Self::Port
+            | Self::NoExtension(_)
+            | Self::NotReady
+            | Self::Refused(..)
+            | Self::Failed(..)
+            | Self::NoAnswer(..)
+            | Self::NotUnderstood(_) => false,
+        }
+    }
+}
+
 impl SecretRef {
     /// Reads a reference of `hooks.toml`, where a literal needs `plain:`.
     pub fn parse(text: &str) -> Result<Self, SecretError> {

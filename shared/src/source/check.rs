@@ -3,6 +3,7 @@
 use ring::digest::{Context, SHA256};
 
 use super::address::{Address, Fetched};
+use super::credential::without_credentials;
 use super::field::{Field, View};
 use super::handshake::Greeting;
 use super::keep;
@@ -86,7 +87,8 @@ impl Source {
         };
         let id = id.filter(is_id);
         let mask = |text| tokens.mask_text(text);
-        let (event, subject, query) = (event.map(mask), subject.map(mask), mask(request.raw_query.clone()));
+        let query = without_credentials(&request.raw_query).into_owned();
+        let (event, subject, query) = (event.map(mask), subject.map(mask), mask(query));
         let (body, content_type, original) = if let Some(event) = plaintext {
             let content_type = decrypt::media_type(&event).to_owned();
             (event.into(), Some(content_type), Some(request.body))

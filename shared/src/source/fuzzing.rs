@@ -8,11 +8,16 @@ use super::key::{Key, RSA_SHA256};
 use super::presets::Preset;
 use super::rejection;
 use super::signature::{Given, Signature};
-use super::{Params, Rejection, der};
+use super::{Params, Rejection, der, mask};
 use crate::clock::Timestamp;
 use crate::http::Request;
 use crate::reader::{Mistakes, Table};
 use crate::secret::Secret;
+
+/// A text without these secrets, in any spelling of an address, JSON or XML.
+pub fn masked(text: &[u8], secrets: &[Secret]) -> Option<Vec<u8>> {
+    mask::masked(text, secrets)
+}
 
 /// Signatures of one request at most.
 pub const MAX_SIGNATURES: usize = rejection::MAX_SIGNATURES;

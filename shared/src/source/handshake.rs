@@ -79,6 +79,12 @@ pub(super) struct Greeting<'s> {
 const MAX_SEALED: usize = 4096;
 
 impl Handshake {
+    /// Where the sender's token stands.
+    #[cfg(test)]
+    pub(super) fn token_from(&self) -> Option<&Field> {
+        self.token.as_ref().map(|token| &token.from)
+    }
+
     /// Reads an entry of `[[handshake]]`.
     pub(super) fn read(table: Table<'_>) -> Self {
         let text = |key| table.str(key).map(|at| at.value.to_owned());

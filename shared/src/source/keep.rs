@@ -1,37 +1,17 @@
 //! What of a request is kept in a delivery.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use bytes::Bytes;
+use ring::digest::{SHA256, digest};
 
+use super::credential::{is_credential_header, is_of_every_request};
 use super::field::{Field, View};
 use super::mask::{VERIFIED, masked};
-use crate::http::{Headers, is_platform_header};
+use crate::http::Headers;
 use crate::json;
 use crate::secret::Secret;
-
-/// Whether a header field holds a credential: it is never kept, in no message, log or template.
-///
-/// Beside HTTP's own these are the fields by which Lambda, Tencent SCF, Huawei's functions, load
-/// balancers and API gateways hand credentials to a function, or are handed them by a caller.
-pub fn is_credential_header(name: &str) -> bool {
-    const NAMES: [&str; 10] = [
-        "authorization",
-        "cookie",
-        "proxy-authorization",
-        "x-amz-security-token",
-        "x-api-key",
-        "x-apig-appcode",
-        "x-auth-token",
-        "x-security-token",
-        "x-subject-token",
-        "x-tc-token",
-    ];
-    const PREFIX: &str = "x-amzn-oidc-";
-    NAMES.iter().any(|n| name.eq_ignore_ascii_case(n))
-        || name.get(..PREFIX.len()).is_some_and(|n| n.eq_ignore_ascii_case(PREFIX))
-        || is_platform_header(name)
-}
 
 /// Whether a field is about the connection that brought the request (RFC 9110 7.6.1).
 fn is_hop_by_hop(name: &str) -> bool {
@@ -52,6 +32,8 @@ fn is_hop_by_hop(name: &str) -> bool {
 #[derive(Default)]
 pub(super) struct Tokens {
     texts: Vec<Secret>,
+    /// Their hashes: each is looked for once, of however many items it is the token.
+    known: HashSet<Vec<u8>>,
     /// Where they stand in the body, and what must stand there in their stead.
     spans: Vec<(Range<usize>, String)>,
 }
@@ -66,16 +48,20 @@ impl Tokens {
         for token in forms {
             // Names are text.
             let as_text = token.expose_str().is_none().then(|| Secret::new(text(token.expose())));
-            self.texts.extend([Some(token), as_text].into_iter().flatten());
+            [Some(token), as_text].into_iter().flatten().for_each(|token| self.look_for(token));
         }
-        let span = from.span(view, VERIFIED);
-        // Two verifiers may read one place.
-        self.spans.extend(span.filter(|(span, _)| self.spans.iter().all(|(known, _)| known != span)));
+        self.spans.extend(from.span(view, VERIFIED));
     }
 
     /// Adds secrets that must not be shown, wherever they stand.
     pub(super) fn hide(&mut self, secrets: &[Secret]) {
-        self.texts.extend(secrets.iter().filter(|secret| is_copied(secret)).cloned());
+        secrets.iter().filter(|secret| is_copied(secret)).for_each(|secret| self.look_for(secret.clone()));
+    }
+
+    fn look_for(&mut self, token: Secret) {
+        if self.known.insert(digest(&SHA256, token.expose()).as_ref().to_vec()) {
+            self.texts.push(token);
+        }
     }
 
     /// The bytes with every token replaced.
@@ -93,25 +79,32 @@ impl Tokens {
         masked(text.as_bytes(), &self.texts).is_some()
     }
 
-    /// The header fields that may be kept. A token is replaced wherever else it stands too: gateways
-    /// copy the original address or credentials into fields of their own.
+    /// The header fields that may be kept; that of the token itself says that it was verified. A token is
+    /// replaced wherever else it stands too: gateways copy the original address or credentials into fields
+    /// of their own.
     pub(super) fn headers(
         &self,
         headers: &Headers,
         holds_token: impl Fn(&str) -> bool,
     ) -> Vec<(String, String)> {
-        let kept = headers.iter().filter(|(name, _)| !is_credential_header(name) && !is_hop_by_hop(name));
-        kept.map(|(name, value)| {
-            let value =
-                if holds_token(name) { VERIFIED.to_owned() } else { text(&self.mask(value.to_vec())) };
-            (name.to_owned(), value)
-        })
-        .collect()
+        let kept = |(name, value): (&str, &[u8])| {
+            let value = if holds_token(name) && !is_of_every_request(name) {
+                VERIFIED.to_owned()
+            } else if is_credential_header(name) || is_hop_by_hop(name) {
+                return None;
+            } else {
+                text(&self.mask(value.to_vec()))
+            };
+            Some((name.to_owned(), value))
+        };
+        headers.iter().filter_map(kept).collect()
     }
 
     /// The body, tokens inside of it replaced: where they were read, and every copy of them.
     pub(super) fn body(mut self, body: Bytes) -> Bytes {
-        self.spans.sort_unstable_by_key(|(span, _)| span.start);
+        self.spans.sort_unstable_by_key(|(span, _)| (span.start, span.end));
+        // Two verifiers may read one place.
+        self.spans.dedup_by(|(span, _), (before, _)| span == before);
         let body = if self.spans.is_empty() { body } else { replaced(&body, &self.spans) };
         masked(&body, self.texts.iter().filter(|token| is_copied(token))).map_or(body, Bytes::from)
     }
@@ -161,10 +154,31 @@ pub(super) fn text(value: &[u8]) -> String {
 mod tests {
     use super::*;
 
+    /// 4,000 items, each with the token: each was compared with each.
+    #[test]
+    fn a_token_is_looked_for_once() {
+        let items: Vec<String> =
+            (0..4000).map(|i| format!(r#"{{"id":"{i}","state":"s3cret-token"}}"#)).collect();
+        let body = format!(r#"{{"value":[{}]}}"#, items.join(","));
+        let request = super::super::field::tests::request("", &[], &body);
+        let view = View::of(&request, None);
+        let (list, from) = (Field::parse("json:value").unwrap(), Field::parse("item:state").unwrap());
+        let mut tokens = Tokens::default();
+        for item in list.items(&view).unwrap() {
+            for _ in 0..2 {
+                tokens.add(&from, &View { item, ..view }, [Secret::new("s3cret-token")]);
+            }
+        }
+        tokens.hide(&[Secret::new("s3cret-token"), Secret::new("another-one")]);
+        assert_eq!((tokens.texts.len(), tokens.spans.len()), (2, 8000));
+        let kept = tokens.body(request.body);
+        assert_eq!(kept, body.replace("s3cret-token", "[verified]"));
+    }
+
     #[test]
     fn copies_of_a_token_in_the_body_are_replaced() {
         let masked = |token: &str, text: &'static str| {
-            let tokens = Tokens { texts: vec![Secret::new(token)], spans: Vec::new() };
+            let tokens = Tokens { texts: vec![Secret::new(token)], ..Tokens::default() };
             tokens.body(Bytes::from_static(text.as_bytes()))
         };
         let text = r#"{"a":"s3cret-token","b":["s3cret-tokens3cret-token"]}"#;

@@ -1,83 +1,161 @@
 //! Finding copies of a secret, however they are spelt.
 
+use std::ops::Range;
+
+use memchr::memchr;
+use memchr::memmem;
+
 use crate::secret::Secret;
 
 /// Stands where a token stood.
 pub(super) const VERIFIED: &str = "[verified]";
 
-/// The text with every copy of the secrets replaced; `None` if it holds none.
+/// The text with every copy of the secrets replaced; `None` if it holds none. For each of the secrets it is
+/// read once for each spelling that stands in it, however often a copy begins.
 pub(super) fn masked<'s>(text: &[u8], secrets: impl IntoIterator<Item = &'s Secret>) -> Option<Vec<u8>> {
-    let secrets: Vec<&[u8]> = secrets.into_iter().map(Secret::expose).filter(|s| !s.is_empty()).collect();
-    // A copy begins with its first byte or with an escape: most of a text is passed over by that.
-    let mut begins = [false; 256];
-    for first in secrets.iter().filter_map(|secret| secret.first()).chain(b"%\\&+") {
-        begins[usize::from(*first)] = true;
+    let mut copies = Vec::new();
+    for secret in secrets.into_iter().map(Secret::expose).filter(|secret| !secret.is_empty()) {
+        copies.extend(memmem::find_iter(text, secret).map(|at| at..at + secret.len()));
+        for spelling in Spelling::ALL {
+            if spelling.stands_in(text, secret) {
+                spelling.find(text, secret, &mut copies);
+            }
+        }
     }
-    let mut out: Option<Vec<u8>> = None;
-    let (mut kept, mut at) = (0, 0);
-    while let Some(next) = text.get(at..).and_then(|t| t.iter().position(|b| begins[usize::from(*b)])) {
-        at += next;
-        let rest = text.get(at..).unwrap_or_default();
-        let Some(length) = secrets.iter().filter_map(|secret| copy(rest, secret)).max() else {
-            at += 1;
-            continue;
-        };
-        let out = out.get_or_insert_with(|| Vec::with_capacity(text.len()));
-        out.extend_from_slice(text.get(kept..at).unwrap_or_default());
-        out.extend_from_slice(VERIFIED.as_bytes());
-        at += length;
-        kept = at;
+    if copies.is_empty() {
+        return None;
     }
-    if let Some(out) = &mut out {
-        out.extend_from_slice(text.get(kept..).unwrap_or_default());
+    copies.sort_unstable_by_key(|copy| (copy.start, copy.end));
+    let mut out = Vec::with_capacity(text.len());
+    // Nothing of a copy is left, also where another one begins inside of it.
+    let mut at = 0;
+    for Range { start, end } in copies {
+        if start >= at {
+            out.extend_from_slice(text.get(at..start).unwrap_or_default());
+            out.extend_from_slice(VERIFIED.as_bytes());
+        }
+        at = at.max(end);
     }
-    out
+    out.extend_from_slice(text.get(at..).unwrap_or_default());
+    Some(out)
 }
 
-/// How many bytes at the start of the text are a copy of the secret.
-fn copy(text: &[u8], secret: &[u8]) -> Option<usize> {
-    Spelling::ALL.iter().filter_map(|spelling| spelling.copy(text, secret)).max()
-}
-
-/// How a value is written where it stands: one way for all of it.
+/// How a value is written where it stands, beside as it is: one way for all of it.
 #[derive(Clone, Copy)]
 enum Spelling {
-    Plain,
-    /// In an address or a form.
+    /// In an address.
     Url,
+    /// In a form: as in an address, but that a blank is a plus.
+    Form,
     Json,
     Xml,
 }
 
-impl Spelling {
-    const ALL: [Self; 4] = [Self::Plain, Self::Url, Self::Json, Self::Xml];
+/// Bytes that stand for themselves or are written as an escape, and the length of what is written.
+struct Unit {
+    bytes: [u8; 4],
+    count: usize,
+    length: usize,
+}
 
-    fn copy(self, text: &[u8], secret: &[u8]) -> Option<usize> {
-        let (mut at, mut missing) = (0, secret);
-        while let Some(next) = missing.first() {
-            let rest = text.get(at..)?;
-            let (character, length) = match (self, rest.first()?) {
-                (Self::Url, b'%') => (u32::from(hex(rest.get(1..3)?)?), 3),
-                (Self::Url, b'+') if *next == b' ' => (u32::from(b' '), 1),
-                (Self::Json, b'\\') => {
-                    let (character, length) = json(rest)?;
-                    let mut bytes = [0; 4];
-                    missing = missing.strip_prefix(character.encode_utf8(&mut bytes).as_bytes())?;
-                    at += length;
-                    continue;
-                }
-                (Self::Xml, b'&') => xml(rest)?,
-                (_, byte) => (u32::from(*byte), 1),
-            };
-            if character != u32::from(*next) {
-                return None;
-            }
-            missing = missing.get(1..)?;
-            at += length;
-        }
-        Some(at)
+impl Unit {
+    fn of(character: char, length: usize) -> Self {
+        let mut bytes = [0; 4];
+        let count = character.encode_utf8(&mut bytes).len();
+        Self { bytes, count, length }
+    }
+
+    const fn byte(byte: u8, length: usize) -> Self {
+        Self { bytes: [byte, 0, 0, 0], count: 1, length }
     }
 }
+
+impl Spelling {
+    const ALL: [Self; 4] = [Self::Url, Self::Form, Self::Json, Self::Xml];
+
+    /// Whether the secret may be there, written in another way than as it is.
+    fn stands_in(self, text: &[u8], secret: &[u8]) -> bool {
+        match self {
+            Self::Url => memchr(b'%', text).is_some(),
+            Self::Form => memchr(b' ', secret).is_some() && memchr(b'+', text).is_some(),
+            Self::Json => memchr(b'\\', text).is_some(),
+            Self::Xml => memchr(b'&', text).is_some(),
+        }
+    }
+
+    /// What is written at the start of the text, which is not empty.
+    fn unit(self, text: &[u8]) -> Unit {
+        let first = text.first().copied().unwrap_or_default();
+        let escape = match (self, first) {
+            (Self::Url | Self::Form, b'%') => text.get(1..3).and_then(hex).map(|byte| Unit::byte(byte, 3)),
+            (Self::Form, b'+') => Some(Unit::byte(b' ', 1)),
+            (Self::Json, b'\\') => json(text).map(|(character, length)| Unit::of(character, length)),
+            (Self::Xml, b'&') => xml(text).map(|(character, length)| Unit::of(character, length)),
+            _ => None,
+        };
+        // What is no escape stands for itself.
+        escape.unwrap_or(Unit::byte(first, 1))
+    }
+
+    /// Adds the copies of the secret that are written so (Knuth, Morris and Pratt).
+    fn find(self, text: &[u8], secret: &[u8], copies: &mut Vec<Range<usize>>) {
+        let borders = borders(secret);
+        // Where the latest bytes began, as many as a copy has.
+        let mut starts = vec![0; secret.len()];
+        let (mut at, mut count, mut matched) = (0, 0, 0);
+        while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
+            step();
+            let unit = self.unit(rest);
+            let end = at + unit.length;
+            for byte in unit.bytes.iter().take(unit.count) {
+                if let Some(slot) = starts.get_mut(count % secret.len()) {
+                    *slot = at;
+                }
+                count += 1;
+                matched = advance(secret, &borders, matched, *byte);
+                if matched == secret.len() {
+                    copies.extend(starts.get(count % secret.len()).map(|start| *start..end));
+                    matched = 0;
+                }
+            }
+            at = end;
+        }
+    }
+}
+
+/// For each byte of the pattern, how long the pattern's longest start is that ends there too.
+fn borders(pattern: &[u8]) -> Vec<usize> {
+    let mut borders = vec![0; pattern.len()];
+    let mut matched = 0;
+    for (at, byte) in pattern.iter().enumerate().skip(1) {
+        matched = advance(pattern, &borders, matched, *byte);
+        if let Some(border) = borders.get_mut(at) {
+            *border = matched;
+        }
+    }
+    borders
+}
+
+/// How much of the pattern ends with the next byte, where so much of it ended with the one before.
+fn advance(pattern: &[u8], borders: &[usize], mut matched: usize, byte: u8) -> usize {
+    loop {
+        step();
+        if pattern.get(matched) == Some(&byte) {
+            return matched + 1;
+        }
+        match matched.checked_sub(1).and_then(|last| borders.get(last)) {
+            Some(shorter) => matched = *shorter,
+            None => return 0,
+        }
+    }
+}
+
+/// Counted by a test: the work grows with the text and no faster.
+#[cfg(not(test))]
+const fn step() {}
+
+#[cfg(test)]
+use tests::step;
 
 /// The character that an escape of JSON stands for (RFC 8259 7), and the length of the escape.
 fn json(text: &[u8]) -> Option<(char, usize)> {
@@ -106,11 +184,11 @@ fn json(text: &[u8]) -> Option<(char, usize)> {
 }
 
 /// The character that an entity of XML stands for, and the length of the entity.
-fn xml(text: &[u8]) -> Option<(u32, usize)> {
+fn xml(text: &[u8]) -> Option<(char, usize)> {
     const ENTITIES: [(&[u8], char); 5] =
         [(b"&amp;", '&'), (b"&lt;", '<'), (b"&gt;", '>'), (b"&quot;", '"'), (b"&apos;", '\'')];
     let (entity, character) = ENTITIES.iter().find(|(entity, _)| text.starts_with(entity))?;
-    Some((u32::from(*character), entity.len()))
+    Some((*character, entity.len()))
 }
 
 /// The byte that two hexadecimal digits stand for.
@@ -124,7 +202,19 @@ fn hex(digits: &[u8]) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
+    use proptest::prop_assert;
+
     use super::*;
+
+    thread_local! {
+        static STEPS: Cell<usize> = const { Cell::new(0) };
+    }
+
+    pub(super) fn step() {
+        STEPS.set(STEPS.get() + 1);
+    }
 
     fn masked(text: &str, secrets: &[&str]) -> Option<String> {
         let secrets: Vec<Secret> = secrets.iter().map(|secret| Secret::new(*secret)).collect();
@@ -140,6 +230,8 @@ mod tests {
             ("abc", &["d"], None),
             ("aaa", &["aa"], Some("[verified]a")),
             ("xabcdx", &["abc", "abcd"], Some("x[verified]x")),
+            // A copy that begins inside of another one does not show its end.
+            ("xabcdex", &["abc", "bcde"], Some("x[verified]x")),
             ("verified", &["e", "i"], Some("v[verified]r[verified]f[verified][verified]d")),
         ] {
             assert_eq!(masked(text, secrets).as_deref(), want, "{text}");
@@ -178,7 +270,55 @@ mod tests {
         }
     }
 
+    /// Texts in which a copy begins almost everywhere, in every spelling, of secrets that begin like that
+    /// again and again.
+    #[test]
+    fn the_work_is_linear_in_the_text() {
+        let ab = "ab".repeat(2000);
+        for (secret, part) in [
+            ("s3cret-token-0123456789", "s3cret-token-012345678 "),
+            ("s3cret-token-0123456789", "s3cret-token-0123456789"),
+            ("s3cret token 0123456789", "s3cret+token+%30%31&amp;\\u0030"),
+            ("aaaaaaaaaaaaaaaaaaaaaaab", "a"),
+            ("aaaaaaaaaaaaaaaaaaaaaaab", "%61\\u0061&"),
+            (&ab, "ab"),
+            (&format!("{ab}c"), "%61%62"),
+            (&format!("{ab}c"), "\\\\"),
+        ] {
+            for size in [1_000, 10_000, 100_000] {
+                let text = part.repeat(size / part.len() + 1);
+                STEPS.set(0);
+                drop(masked(&text, &[secret]));
+                // The secret itself is read first.
+                let most = 13 * text.len() + 8 * secret.len();
+                assert!(STEPS.get() <= most, "{secret:.20} in {size} of {part:.20}: {} steps", STEPS.get());
+            }
+        }
+    }
+
     proptest::proptest! {
+        /// No other way of looking finds a copy that this one does not.
+        #[test]
+        fn every_copy_is_found(
+            text in "[ab%61+\\\\u0&;mp]{0,12}",
+            secret in "[ab +&]{1,4}",
+            how in 0_usize..4,
+            tail in "[ab%+]{0,4}",
+        ) {
+            let copy: String = secret.chars().map(|c| match how {
+                0 => format!("%{:02x}", u32::from(c)),
+                1 if c == ' ' => "+".to_owned(),
+                1 if c == '+' => "%2B".to_owned(),
+                2 => format!("\\u{:04x}", u32::from(c)),
+                3 if c == '&' => "&amp;".to_owned(),
+                _ => c.to_string(),
+            }).collect();
+            // What stands before must not be half of an escape.
+            let text = text.replace(['%', '\\', '&'], "x");
+            prop_assert!(masked(&format!("{text}{copy}{tail}"), &[&secret]).is_some(), "{} {}", text, copy);
+        }
+
+
         #[test]
         fn nothing_else_is_changed(text in "[ab%6+\\\\u0&;é]{0,40}", secret in "[ab%+é]{1,4}") {
             let found = masked(&text, &[&secret]);

@@ -6,6 +6,7 @@ use super::Rejection;
 use super::field::{Field, View};
 use super::parts::{Compound, Empty};
 use super::{Params, grammar};
+use crate::http::Request;
 use crate::reader::{At, Strings, Table};
 use crate::secret::sorted;
 
@@ -203,7 +204,8 @@ impl Template {
 
     fn fill_with<'v>(&'v self, view: &View<'v>, empty: Empty) -> Result<Message<'v>, Rejection> {
         let bytes = |text: &'v str| Piece::Bytes(text.as_bytes().into());
-        let piece = |part: &'v Part| {
+        let parts = self.case(view)?;
+        let piece = |(at, part): (usize, &'v Part)| {
             let request = view.request;
             Ok(match part {
                 Part::Literal(text) => bytes(text),
@@ -213,16 +215,46 @@ impl Template {
                 Part::Field(field) => Piece::Bytes(field.read(view)?),
                 Part::Compound(compound) => Piece::Bytes(compound.fill(view, empty)?),
                 Part::Param(name) => return Err(Rejection::Missing(format!("param:{name}"))),
-                Part::PathQuery => Piece::Bytes(with_query(&request.path, &request.raw_query)?),
+                Part::PathQuery => {
+                    let signed = with_query(&request.path, &request.raw_query)?;
+                    let is_known = match view.url {
+                        Some(url) => url.as_bytes().ends_with(&signed),
+                        None => request.raw_query.is_empty() && !request.path.ends_with('/'),
+                    };
+                    self.admit(is_known, parts, at, request)?;
+                    Piece::Bytes(signed)
+                }
                 Part::Url => {
                     let url = view.url.ok_or_else(|| Rejection::Missing("url".to_owned()))?;
-                    let base = url.split_once('?').map_or(url, |(base, _)| base);
+                    let (base, query) = url.split_once('?').unwrap_or((url, ""));
+                    self.admit(query == request.raw_query, parts, at, request)?;
                     Piece::Bytes(with_query(base, &request.raw_query)?)
                 }
             })
         };
-        let pieces = self.case(view)?.iter().map(piece).collect::<Result<_, _>>()?;
+        let pieces = parts.iter().enumerate().map(piece).collect::<Result<_, _>>()?;
         Ok(Message { pieces, sort: self.sort })
+    }
+
+    /// Refuses an address that is not the configured one where its end cannot be told from what is signed
+    /// beside it: bytes of the body could be moved into the query, which does not travel on. A GET has no
+    /// body, and is no delivery.
+    fn admit(&self, is_known: bool, parts: &[Part], at: usize, request: &Request) -> Result<(), Rejection> {
+        let is_filled = |part: &&Part| !matches!(part, Part::Literal(text) if text.is_empty());
+        let next = parts.iter().skip(at + 1).find(is_filled);
+        let before = parts.iter().take(at).rfind(is_filled);
+        let is_apart = match next {
+            _ if self.sort => parts.len() == 1,
+            None => !matches!(before, Some(Part::Body)),
+            Some(Part::Literal(text)) => {
+                text.contains(|c: char| c.is_ascii_control() || NO_QUERY.contains(&c))
+            }
+            Some(_) => false,
+        };
+        if is_known || is_apart || ["GET", "HEAD"].contains(&request.method.as_str()) {
+            return Ok(());
+        }
+        Err(Rejection::Pinned("the query".to_owned()))
     }
 
     fn case(&self, view: &View<'_>) -> Result<&[Part], Rejection> {
@@ -233,10 +265,12 @@ impl Template {
     }
 }
 
-/// An address with its query. What no query can hold (RFC 3986 3.4) is refused: where the body is signed
-/// right behind, its beginning could otherwise be moved into the query, which does not travel on.
+/// What neither a query can hold nor a request line.
+const NO_QUERY: [char; 6] = ['"', '<', '>', '{', '}', ' '];
+
+/// An address with its query. What no query can hold (RFC 3986 3.4) is refused.
 fn with_query<'v>(base: &'v str, query: &str) -> Result<Cow<'v, [u8]>, Rejection> {
-    if query.contains(['"', '<', '>', '{', '}']) {
+    if query.contains(NO_QUERY) {
         Err(Rejection::Malformed("the query".to_owned()))
     } else if query.is_empty() {
         Ok(base.as_bytes().into())

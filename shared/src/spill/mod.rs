@@ -33,6 +33,7 @@ use crate::clock::Timestamp;
 use crate::context::Context;
 use crate::delivery::Delivery;
 use crate::env::Env;
+use crate::message::Claim;
 use crate::queue::{EnvProblem, Receipt, Target};
 use crate::sabotage::{Safeguard, is_pulled};
 use crate::store::{Store, StoreError};
@@ -127,14 +128,35 @@ impl Spill {
         }
     }
 
-    /// Writes a body that a message refers to, and tells its address. One that is there is written again:
-    /// the store's lifecycle counts from now on.
+    /// Writes a body that a message refers to, and the encrypted one if it refers to that too, and tells
+    /// their addresses. What is there is written again: the store's lifecycle counts from now on.
     pub async fn claim(
         &self,
         target: &Target,
         delivery: &Delivery,
+        with_original: bool,
         deadline: Instant,
-    ) -> Result<String, StoreError> {
+    ) -> Result<Claim, StoreError> {
+        if let Some(original) = original_of(delivery).filter(|_| with_original) {
+            self.claim_body(target, &original, deadline).await?;
+        }
+        self.claim_body(target, delivery, deadline).await?;
+        Ok(self.claim_of(target, delivery, with_original))
+    }
+
+    /// Where that is, or will be, to which a message of the delivery refers.
+    pub fn claim_of(&self, target: &Target, delivery: &Delivery, with_original: bool) -> Claim {
+        let address = |delivery: &Delivery| self.0.store.address(&Folder::Claims.name(target, delivery));
+        let original = original_of(delivery).filter(|_| with_original);
+        Claim { body: address(delivery), original: original.as_ref().map(address) }
+    }
+
+    async fn claim_body(
+        &self,
+        target: &Target,
+        delivery: &Delivery,
+        deadline: Instant,
+    ) -> Result<(), StoreError> {
         let name = Folder::Claims.name(target, delivery);
         let started = Instant::now();
         let written = if is_pulled(Safeguard::ClaimReplaced) {
@@ -144,7 +166,7 @@ impl Spill {
         };
         self.0.margin.learn(started.elapsed());
         self.0.known.learn(&written);
-        written.map(|()| self.0.store.address(&name))
+        written
     }
 
     /// What is known of a delivery that was tried in vain, from the newest of its states.
@@ -224,4 +246,10 @@ impl Spill {
             tracing::warn!(hook = delivery.hook, delivery = delivery.id, %error, "cannot mark it as sent");
         }
     }
+}
+
+/// The delivery as if the encrypted body were its body.
+fn original_of(delivery: &Delivery) -> Option<Delivery> {
+    let body = delivery.original.clone()?;
+    Some(Delivery { body, original: None, ..delivery.clone() })
 }

@@ -19,6 +19,8 @@ pub enum Held {
     Binary(Vec<u8>),
     /// An answer as it is: what goes wrong.
     Answer(u16, String),
+    /// No answer at all.
+    Silence,
 }
 
 #[derive(Default)]
@@ -92,6 +94,9 @@ async fn serve(stream: TcpStream, state: Arc<Mutex<State>>) {
             }
         }
         let (status, body) = answer(&head, &mut state.lock().unwrap());
+        if status == 0 {
+            std::future::pending::<()>().await;
+        }
         let head = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n", body.len());
         stream.write_all((head + &body).as_bytes()).await.unwrap();
     }
@@ -126,6 +131,7 @@ fn answer(head: &str, state: &mut State) -> (u16, String) {
     };
     match key.as_ref().and_then(|key| Some((key.0, state.held.get(key)?.clone()))) {
         Some((_, Held::Answer(status, body))) => (status, body),
+        Some((_, Held::Silence)) => (0, String::new()),
         Some(("parameter", Held::Text(value))) => {
             let parameter = json!({ "Name": key.unwrap().1, "Type": "SecureString", "Value": value });
             (200, json!({ "Parameter": parameter, "ResultMetadata": {} }).to_string())

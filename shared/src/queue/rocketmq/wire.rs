@@ -110,8 +110,7 @@ pub(in crate::queue) fn fits(message: &Message, most: usize) -> Result<(), Failu
 
 /// The request's body.
 pub(super) fn body(message: &Message, properties: &[Property<'_>]) -> Bytes {
-    // Strings serialise without fail.
-    serde_json::to_vec(&request(message, properties)).unwrap_or_default().into()
+    json::to_bytes(&request(message, properties), json::string_len(&message.text) + MAX_PROPERTIES)
 }
 
 fn request<'a>(message: &'a Message, properties: &'a [Property<'a>]) -> SendMessage<'a> {

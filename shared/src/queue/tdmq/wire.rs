@@ -35,8 +35,7 @@ struct SendMessages<'a> {
 
 /// The request's body. `send_timeout` is in seconds.
 pub(super) fn body(topic: &str, text: &str, send_timeout: Option<u64>) -> Bytes {
-    // Strings and a number serialise without fail.
-    serde_json::to_vec(&SendMessages { topic, payload: text, send_timeout }).unwrap_or_default().into()
+    json::to_bytes(&SendMessages { topic, payload: text, send_timeout }, json::string_len(text) + MAX_TOPIC)
 }
 
 /// Whether a topic has one of the documented forms: `tenant/namespace/topic`, with or without
