@@ -14,7 +14,6 @@ mod handover;
 mod job;
 mod lambda;
 mod poll;
-mod room;
 pub mod server;
 mod timer;
 pub mod trigger;
@@ -37,7 +36,7 @@ use crate::queue::Vendor;
 use crate::telemetry;
 pub use job::redrive;
 pub(crate) use lambda::RUNTIME_API;
-pub(crate) use room::InFlight;
+pub(crate) use server::InFlight;
 
 /// What a host serves: the gateway, or a test's double.
 pub trait Service: Clone + Send + Sync + 'static {

@@ -1,5 +1,7 @@
 //! The HTTP/1.1 server, where no cloud runtime is in the environment.
 
+mod room;
+
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
@@ -21,7 +23,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::handover::Trust;
-use super::room::{InFlight, Place, Room};
+use room::{Place, Room};
 use super::{HostError, Service, call, header_map, refuse};
 use crate::clock::Random;
 use crate::context::Context;
@@ -30,6 +32,8 @@ use crate::http::{MAX_HEADER_BYTES, MAX_HEADERS, Request, Response};
 use crate::problem::Problem;
 use crate::queue::EnvProblem;
 use crate::reader::parse_size;
+
+pub(crate) use room::InFlight;
 
 const DEFAULT_LISTEN: &str = "127.0.0.1:9000";
 
