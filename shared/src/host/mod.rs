@@ -43,6 +43,13 @@ pub trait Service: Clone + Send + Sync + 'static {
     /// Answers one request. Never fails: what goes wrong is an answer too.
     fn call(&self, request: Request) -> impl Future<Output = Response> + Send;
 
+    /// Answers a request of which only the head has come, if nothing in its body could change the answer: no
+    /// such route, a method that it does not take, more bytes announced than it takes. `head` has no body.
+    fn turns_away(&self, head: &Request, announced: usize) -> Option<Response> {
+        let _ = (head, announced);
+        None
+    }
+
     /// The largest body any hook takes, in bytes: an HTTP server reads no further.
     fn max_body(&self) -> usize;
 

@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::message::Message;
+pub(crate) use transport::most as max_connections;
 pub use client::Client;
 pub use target::Target;
 pub use tls::{BoxError, Connector, Stream};

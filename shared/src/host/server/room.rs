@@ -1,16 +1,16 @@
-//! How much one server holds at a time: requests in flight, and the bytes of their bodies.
+//! How much one server holds at a time: requests being served, and the bytes of bodies.
 //!
-//! What does not fit is refused at once: a queue in front of the server's own would only make each
-//! delivery later than its sender waits.
+//! A request takes its place when it has arrived whole. What does not fit then is refused at once: a queue in
+//! front of the server's own would only make each delivery later than its sender waits.
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// What is held now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct InFlight {
-    /// Requests that were begun and not answered.
+    /// Requests that arrived whole and are not answered.
     pub(crate) requests: usize,
-    /// Bytes reserved for their bodies.
+    /// Bytes of bodies, those that are arriving among them.
     pub(crate) bytes: usize,
 }
 
@@ -22,12 +22,16 @@ pub(super) struct Room {
     bytes: Semaphore,
 }
 
-/// One request's part, given back when it is dropped.
+/// A served request's place, given back when it is dropped.
 #[derive(Debug)]
-pub(super) struct Place<'r> {
+pub(super) struct Place<'r>(#[expect(dead_code, reason = "held, not read")] SemaphorePermit<'r>);
+
+/// One body's bytes, given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Held<'r> {
     room: &'r Room,
-    _request: SemaphorePermit<'r>,
-    bytes: Option<SemaphorePermit<'r>>,
+    bytes: usize,
+    permit: Option<SemaphorePermit<'r>>,
 }
 
 impl Room {
@@ -42,8 +46,17 @@ impl Room {
 
     /// A place for one more request, if there is one.
     pub(super) fn enter(&self) -> Option<Place<'_>> {
-        let request = self.requests.try_acquire().ok()?;
-        Some(Place { room: self, _request: request, bytes: None })
+        self.requests.try_acquire().ok().map(Place)
+    }
+
+    /// Of a body of which nothing has come yet.
+    pub(super) const fn nothing(&self) -> Held<'_> {
+        Held { room: self, bytes: 0, permit: None }
+    }
+
+    /// What there is room for.
+    pub(super) const fn most(&self) -> InFlight {
+        self.most
     }
 
     /// What is held now.
@@ -55,16 +68,34 @@ impl Room {
     }
 }
 
-impl Place<'_> {
-    /// Reserves more bytes for the request's body; whether there was room for them.
-    pub(super) fn reserve(&mut self, bytes: usize) -> bool {
-        let Ok(bytes) = u32::try_from(bytes) else { return false };
-        let Ok(more) = self.room.bytes.try_acquire_many(bytes) else { return false };
-        match &mut self.bytes {
-            Some(held) => held.merge(more),
-            None => self.bytes = Some(more),
-        }
+impl<'r> Held<'r> {
+    /// How many.
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Takes more, if there are so many.
+    pub(super) fn take(&mut self, bytes: usize) -> bool {
+        let Ok(n) = u32::try_from(bytes) else { return false };
+        let Ok(more) = self.room.bytes.try_acquire_many(n) else { return false };
+        self.add(more);
         true
+    }
+
+    /// Takes more, as soon as there are so many.
+    pub(super) async fn wait_for(&mut self, bytes: usize) -> bool {
+        let Ok(n) = u32::try_from(bytes) else { return false };
+        let Ok(more) = self.room.bytes.acquire_many(n).await else { return false };
+        self.add(more);
+        true
+    }
+
+    fn add(&mut self, more: SemaphorePermit<'r>) {
+        self.bytes += more.num_permits();
+        match &mut self.permit {
+            Some(held) => held.merge(more),
+            None => self.permit = Some(more),
+        }
     }
 }
 
@@ -72,19 +103,20 @@ impl Place<'_> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn what_is_given_back_can_be_had_again() {
+    #[tokio::test]
+    async fn what_is_given_back_can_be_had_again() {
         let room = Room::new(InFlight { requests: 2, bytes: 10 });
-        let mut first = room.enter().unwrap();
-        let mut second = room.enter().unwrap();
-        assert!(room.enter().is_none());
-        assert!(first.reserve(4) && first.reserve(3) && !second.reserve(4) && second.reserve(3));
+        let (first, second) = (room.enter().unwrap(), room.enter());
+        assert!(second.is_some() && room.enter().is_none());
+        let (mut one, mut other) = (room.nothing(), room.nothing());
+        assert!(one.take(4) && one.take(3) && !other.take(4) && other.take(3));
+        assert_eq!((one.bytes(), other.bytes()), (7, 3));
         assert_eq!(room.held(), InFlight { requests: 2, bytes: 10 });
         drop(first);
-        assert_eq!(room.held(), InFlight { requests: 1, bytes: 3 });
-        assert!(second.reserve(7) && !second.reserve(1) && second.reserve(0));
-        assert!(room.enter().is_some_and(|mut third| !third.reserve(usize::MAX)));
-        drop(second);
+        assert_eq!(room.held(), InFlight { requests: 1, bytes: 10 });
+        let (waited, ()) = tokio::join!(other.wait_for(7), async { drop(one) });
+        assert!(waited && !other.take(1) && other.take(0) && !other.take(usize::MAX));
+        drop((other, second));
         assert_eq!(room.held(), InFlight::default());
     }
 }
