@@ -28,6 +28,7 @@ use ::http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::config::{Config, Reading, Samples};
 use crate::context::Context;
+use crate::env::Env;
 use crate::gateway::Gateway;
 use crate::http::{Request, Response};
 use crate::metrics::Metrics;
@@ -36,7 +37,6 @@ use crate::queue::Vendor;
 use crate::telemetry;
 pub use job::redrive;
 pub(crate) use lambda::RUNTIME_API;
-pub(crate) use server::InFlight;
 
 /// What a host serves: the gateway, or a test's double.
 pub trait Service: Clone + Send + Sync + 'static {
@@ -112,7 +112,7 @@ pub async fn run(vendor: Vendor) -> Result<(), HostError> {
 /// Starts logging and reads the configuration.
 fn start() -> (Config, Context) {
     let context = Context::system();
-    telemetry::init(&context.env);
+    if is_server(&context.env) { telemetry::init_queued(&context.env) } else { telemetry::init(&context.env) }
     // `sam local` says so itself; any other local run must.
     let is_local = ["AWS_SAM_LOCAL", "ALLOW_SAMPLE_SECRETS"].iter().any(|name| context.env.is_on(name));
     let samples = if is_local { Samples::Accepted } else { Samples::Refused };
@@ -123,6 +123,12 @@ fn start() -> (Config, Context) {
         tracing::warn!("plain HTTP endpoints are allowed: messages and signatures can be read on the way");
     }
     (Config::load(Reading::new(&context.env, samples)), context)
+}
+
+/// Whether there is no function runtime in the environment.
+fn is_server(env: &Env) -> bool {
+    // What is wrong with a platform's variables is said where they are used.
+    env.get(lambda::RUNTIME_API).is_none() && matches!(poll::Platform::of(env), Ok(None))
 }
 
 /// Serves until the platform ends it: events where a cloud's function runtime is in the environment,

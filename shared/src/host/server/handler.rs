@@ -22,6 +22,7 @@ use crate::clock::Random;
 use crate::host::handover::Trust;
 use crate::host::{Service, call, header_map, refuse};
 use crate::http::{Request, Response};
+use crate::metrics::Figures;
 use crate::problem::Problem;
 use crate::stopping::Stopping;
 
@@ -101,7 +102,18 @@ impl<S: Service> Handler<S> {
     }
 
     fn metrics(&self) -> Result<Response, Problem> {
-        let text = self.service.metrics().and_then(|metrics| metrics.text(self.room.held()));
+        let (held, most) = (self.room.held(), self.room.most());
+        let figures = Figures {
+            requests: held.requests,
+            bytes: held.bytes,
+            connections: self.connections.count(),
+            most_requests: most.requests,
+            most_bytes: most.bytes,
+            most_connections: self.limits.connections,
+            not_served: self.counts.read(),
+            log_lines_dropped: crate::telemetry::dropped(),
+        };
+        let text = self.service.metrics().and_then(|metrics| metrics.text(&figures));
         text.map(|text| Response::new(200, EXPOSITION, text)).ok_or(Problem::NotFound)
     }
 

@@ -35,11 +35,11 @@ use super::{HostError, Service};
 use crate::clock::Random;
 use crate::context::Context;
 use crate::env::Env;
+use crate::telemetry;
 use connections::Connections;
 use handler::Handler;
 pub use limits::Limits;
-pub(crate) use room::InFlight;
-use room::Room;
+use room::{InFlight, Room};
 pub use stop::Stop;
 use stop::{Phase, stop_signal};
 use unspoken::Counts;
@@ -62,6 +62,9 @@ const SWEEP: Duration = Duration::from_millis(500);
 
 /// What is kept of the drain for the last answers to be written.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
+
+/// For the log's reader to take what is written at the end.
+const LAST_LINES: Duration = Duration::from_millis(200);
 
 /// A bound server.
 #[derive(Debug)]
@@ -222,6 +225,7 @@ pub(super) async fn run<S: Service>(service: S, context: &Context) -> Result<(),
     let stop = stop_signal().map_err(HostError::Signal)?;
     tracing::info!(address = %server.local_addr(), "listening");
     server.serve_until(service, context.random.clone(), stop).await;
+    telemetry::flush(LAST_LINES);
     Ok(())
 }
 

@@ -7,11 +7,11 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// What is held now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct InFlight {
+pub(super) struct InFlight {
     /// Requests that arrived whole and are not answered.
-    pub(crate) requests: usize,
+    pub(super) requests: usize,
     /// Bytes of bodies, those that are arriving among them.
-    pub(crate) bytes: usize,
+    pub(super) bytes: usize,
 }
 
 /// The room of one server.
