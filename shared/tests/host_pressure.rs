@@ -180,11 +180,8 @@ async fn a_route_is_looked_up_before_the_body() {
     let (address, double) = start(Limits::default()).await;
     let mut stream = send(address, b"POST /unknown HTTP/1.1\r\nContent-Length: 5\r\n\r\n").await;
     assert_eq!(read_answer(&mut stream).await.unwrap().status, 404);
-    let mut asks = send(
-        address,
-        b"POST /unknown HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n",
-    )
-    .await;
+    let mut asks =
+        send(address, b"POST /unknown HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n").await;
     assert_eq!(read_answer(&mut asks).await.unwrap().status, 404, "it is not told to go on");
     // Without a body the connection is good for more.
     let mut stream = TcpStream::connect(address).await.unwrap();

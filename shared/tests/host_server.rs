@@ -287,7 +287,10 @@ async fn the_longest_idle_connection_gives_way_to_a_new_one() {
     let mut served = Vec::new();
     for path in ["/1", "/2", "/3"] {
         let mut stream = TcpStream::connect(address).await.unwrap();
-        assert_eq!(exchange(&mut stream, format!("GET {path} HTTP/1.1\r\n\r\n").as_bytes()).await.status, 200);
+        assert_eq!(
+            exchange(&mut stream, format!("GET {path} HTTP/1.1\r\n\r\n").as_bytes()).await.status,
+            200
+        );
         served.push(stream);
     }
     assert!(is_closed(&mut served[0]).await);
@@ -375,9 +378,11 @@ async fn a_sender_that_goes_away_gives_its_room_back() {
     let (address, _) = start_with(&double, limits, oneshot::channel().1).await;
     for _ in 0..3 {
         let mut gone = TcpStream::connect(address).await.unwrap();
-        gone.write_all(format!("POST /a HTTP/1.1\r\nContent-Length: 64\r\n\r\n{}", "x".repeat(63)).as_bytes())
-            .await
-            .unwrap();
+        gone.write_all(
+            format!("POST /a HTTP/1.1\r\nContent-Length: 64\r\n\r\n{}", "x".repeat(63)).as_bytes(),
+        )
+        .await
+        .unwrap();
     }
     let all = format!("POST /a HTTP/1.1\r\nContent-Length: {MAX_BODY}\r\n\r\n{}", "x".repeat(MAX_BODY));
     while answer_of(address, &all).await == REFUSED {}

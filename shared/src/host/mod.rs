@@ -112,7 +112,11 @@ pub async fn run(vendor: Vendor) -> Result<(), HostError> {
 /// Starts logging and reads the configuration.
 fn start() -> (Config, Context) {
     let context = Context::system();
-    if is_server(&context.env) { telemetry::init_queued(&context.env) } else { telemetry::init(&context.env) }
+    if is_server(&context.env) {
+        telemetry::init_queued(&context.env)
+    } else {
+        telemetry::init(&context.env)
+    }
     // `sam local` says so itself; any other local run must.
     let is_local = ["AWS_SAM_LOCAL", "ALLOW_SAMPLE_SECRETS"].iter().any(|name| context.env.is_on(name));
     let samples = if is_local { Samples::Accepted } else { Samples::Refused };

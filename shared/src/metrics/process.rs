@@ -19,8 +19,12 @@ impl Process {
     /// As it is now.
     pub(super) fn now() -> Self {
         let text = |path| fs::read_to_string(path).unwrap_or_default();
-        let process =
-            Self::of(&text("/proc/self/stat"), &text("/proc/stat"), &text("/proc/self/status"), &text("/proc/self/limits"));
+        let process = Self::of(
+            &text("/proc/self/stat"),
+            &text("/proc/stat"),
+            &text("/proc/self/status"),
+            &text("/proc/self/limits"),
+        );
         // The folder that is read is one of them.
         let open = fs::read_dir("/proc/self/fd").ok().map(|all| all.count().saturating_sub(1));
         let open_fds = open.and_then(|n| u32::try_from(n).ok()).map(f64::from);
@@ -54,7 +58,8 @@ mod tests {
     fn what_proc_tells_is_read() {
         let stat = "7 (a b) c) S 1 7 7 0 -1 4194560 1 0 0 0 250 50 0 0 20 0 1 0 12345 1 2 3";
         let status = "Name:\tx\nVmRSS:\t    1024 kB\n";
-        let limits = "Limit  Soft  Hard\nMax open files            1024                 4096                 files\n";
+        let limits =
+            "Limit  Soft  Hard\nMax open files            1024                 4096                 files\n";
         let process = Process::of(stat, "cpu 1 2\nbtime 1700000000\n", status, limits);
         assert_eq!(
             process,

@@ -24,10 +24,10 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::message::Message;
-pub(crate) use transport::most as max_connections;
 pub use client::Client;
 pub use target::Target;
 pub use tls::{BoxError, Connector, Stream};
+pub(crate) use transport::most as max_connections;
 
 /// No queue takes a larger text, in bytes.
 pub const MAX_TEXT: usize =

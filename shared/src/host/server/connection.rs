@@ -87,9 +87,8 @@ async fn speak<S: Service>(
     conn: &Arc<Conn>,
 ) -> End {
     let peer = conn.peer();
-    let answer = service_fn(|request| async move {
-        Ok::<_, Infallible>(handler.answer(request, peer, conn).await)
-    });
+    let answer =
+        service_fn(|request| async move { Ok::<_, Infallible>(handler.answer(request, peer, conn).await) });
     let mut http = pin!(http.serve_connection(TokioIo::new(wire), answer));
     let mut phase = handler.phase.clone();
     let mut over = handler.phase.clone();

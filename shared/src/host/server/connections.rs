@@ -233,7 +233,8 @@ impl Inner {
     fn head_grows(&mut self, id: u64, bytes: usize, now: Instant) {
         self.head_bytes += bytes;
         if self.head_bytes > HEAD_BYTES {
-            let heads = |facts: &Facts| (facts.state == State::Head).then(|| facts.rank(now, false)).flatten();
+            let heads =
+                |facts: &Facts| (facts.state == State::Head).then(|| facts.rank(now, false)).flatten();
             let weakest = self.ranked(heads).into_iter().min().map_or(id, |(_, id)| id);
             self.tell(weakest, Told::Full);
         }

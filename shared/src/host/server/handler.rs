@@ -76,15 +76,18 @@ impl<S: Service> Handler<S> {
             "/_/health" => probe(&head.method, &request_id, || Ok(healthy())),
             "/_/ready" => probe(&head.method, &request_id, || self.ready()),
             "/_/metrics" => probe(&head.method, &request_id, || self.metrics()),
-            _ => match self.serve(head, (&mut body, &mut has_come), peer, (&request_id, received), conn).await {
-                Ok(response) => response,
-                Err(problem) => {
-                    if let Some(metrics) = self.service.metrics() {
-                        metrics.refused(problem);
+            _ => {
+                match self.serve(head, (&mut body, &mut has_come), peer, (&request_id, received), conn).await
+                {
+                    Ok(response) => response,
+                    Err(problem) => {
+                        if let Some(metrics) = self.service.metrics() {
+                            metrics.refused(problem);
+                        }
+                        refuse(problem, &request_id).with("connection", "close")
                     }
-                    refuse(problem, &request_id).with("connection", "close")
                 }
-            },
+            }
         };
         // What is left of the request is not read, so the connection ends here.
         if !has_come {

@@ -158,8 +158,8 @@ fn raise_descriptors() -> Option<usize> {
     // None is "unlimited" in both.
     let wanted = maximum.unwrap_or(ENOUGH_DESCRIPTORS).min(ENOUGH_DESCRIPTORS);
     let current = current?;
-    let raised = current < wanted
-        && setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum }).is_ok();
+    let raised =
+        current < wanted && setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum }).is_ok();
     usize::try_from(if raised { wanted } else { current }).ok()
 }
 

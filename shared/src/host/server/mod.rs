@@ -133,7 +133,10 @@ impl Server {
         let accepting = accept(&listener, &handler);
         let leave = async {
             if stop.await == Stop::Leaving {
-                tracing::info!(seconds = limits.leave.as_secs(), "stopping: not ready any more, still answering");
+                tracing::info!(
+                    seconds = limits.leave.as_secs(),
+                    "stopping: not ready any more, still answering"
+                );
                 phase.send_replace(Phase::Leaving);
                 sleep(limits.leave).await;
             }

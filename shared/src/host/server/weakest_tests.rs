@@ -90,8 +90,14 @@ async fn a_share_counts_among_equals_only() {
 #[tokio::test]
 async fn each_state_has_its_time() {
     let now = Instant::now() + secs(1000);
-    let times =
-        Times { idle: secs(100), head: secs(30), body: secs(20), linger: secs(15), unhurried: secs(8), least: 1000 };
+    let times = Times {
+        idle: secs(100),
+        head: secs(30),
+        body: secs(20),
+        linger: secs(15),
+        unhurried: secs(8),
+        least: 1000,
+    };
     let is_overdue = |state, age, bytes| facts(now, state, secs(age), bytes).is_overdue(now, &times);
     for (state, last, bytes) in [
         (State::New, 99, 0),
