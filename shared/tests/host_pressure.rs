@@ -117,6 +117,16 @@ async fn senders_that_never_read_their_answers_make_way() {
 }
 
 #[tokio::test]
+async fn an_answer_that_is_not_taken_is_not_kept_for_ever() {
+    let (address, _) = start(Limits { linger: Duration::from_millis(500), ..Limits::default() }).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = b"GET /unknown HTTP/1.1\r\n\r\n".repeat(1000);
+    // As an idle one it would be kept for minutes: it takes no more, and in the end it is closed.
+    while stream.write_all(&request).await.is_ok() {}
+    assert_eq!(health(address).await, 200);
+}
+
+#[tokio::test]
 async fn an_answer_before_the_bodys_end_arrives_at_a_sender_that_writes_all_first() {
     let (address, double) = start(Limits::default()).await;
     for size in [7 << 20, 31 << 20] {

@@ -33,7 +33,7 @@ pub(super) enum State {
     Service,
     /// It has been served, and nothing more has come.
     Idle,
-    /// It has been answered, and brings what nobody reads any more.
+    /// It has been answered, and brings what nobody reads any more, or does not take its answer.
     Linger,
 }
 
