@@ -134,7 +134,7 @@ impl<S: Service> Handler<S> {
         conn: &Conn,
     ) -> Result<Response, Problem> {
         let lent = self.trust.lent(&head.headers);
-        let mut request = self.head(head, peer, request_id, received)?;
+        let mut request = self.head(&head, peer, request_id, received)?;
         let announced = usize::try_from(body.size_hint().lower()).map_err(|_| Problem::TooLarge)?;
         if let Some(response) = self.service.turns_away(&request, announced) {
             return Ok(response);
@@ -142,10 +142,10 @@ impl<S: Service> Handler<S> {
         if announced > self.service.max_body() {
             return Err(Problem::TooLarge);
         }
-        let mut held = self.room.nothing();
+        let mut bytes = self.room.nothing();
         request.body = tokio::select! {
             biased;
-            read = self.body(body, announced, &mut held, conn) => read?,
+            read = self.body(body, announced, &mut bytes, conn) => read?,
             told = conn.told() => {
                 return Err(if told == Told::Late { Problem::Timeout } else { FULL });
             }
@@ -168,7 +168,7 @@ impl<S: Service> Handler<S> {
 
     fn head(
         &self,
-        head: http::request::Parts,
+        head: &http::request::Parts,
         peer: IpAddr,
         request_id: &str,
         received: Instant,

@@ -116,9 +116,8 @@ impl Facts {
         let younger = u64::MAX - u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
         let (tier, measure) = match self.state {
             State::Service => return None,
-            State::Idle if age < GRACE => (3, 0),
+            State::New | State::Idle if age < GRACE => (3, 0),
             State::Idle => (1, 0),
-            State::New if age < GRACE => (3, 0),
             _ if age < GRACE => (4, 0),
             _ if rate < BRISK => (0, rate),
             _ => (2, rate),
