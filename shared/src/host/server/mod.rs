@@ -47,9 +47,9 @@ use unspoken::{Counts, Unspoken};
 const DEFAULT_LISTEN: &str = "127.0.0.1:9000";
 
 /// Hyper's own limits lie above ours, so that what lies between is answered with a problem document;
-/// beyond them hyper answers a bare 431 and closes.
+/// beyond them hyper answers a bare 431 and closes. Each connection on which something arrives may have so much memory.
 const PARSED_HEADERS: usize = 1000;
-const PARSED_HEAD_BYTES: usize = 64 * 1024;
+const PARSED_HEAD_BYTES: usize = 40 * 1024;
 
 /// A pause after a failed accept: out of file descriptors, trying again at once would only spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
