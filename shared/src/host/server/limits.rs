@@ -8,8 +8,9 @@ use crate::http::{MAX_HEADER_BYTES, MAX_HEADERS};
 use crate::queue::{EnvProblem, max_connections};
 use crate::reader::parse_size;
 
-/// Connections are held up to this number, however many descriptors there are: each has a buffer.
-const MOST_CONNECTIONS: usize = 2048;
+/// Connections are held up to this number, however many descriptors there are: each has buffers, and a container
+/// of 256 MiB has room for no more of them.
+const MOST_CONNECTIONS: usize = 1024;
 
 /// More descriptors than this are not asked of the system.
 const ENOUGH_DESCRIPTORS: u64 = 16 * 1024;
