@@ -88,7 +88,7 @@ async fn every_request_is_counted_once() {
     }
     assert_eq!(world.send("PUT", "/shop", &headers(new), "").await.status, 405);
     assert_eq!(world.send("POST", "/shop", &headers(new), vec![b'x'; 1001]).await.status, 413);
-    // Larger than any hook takes: the host's own refusal.
+    // Larger than any hook takes: its body is not read.
     assert_eq!(world.send("POST", "/shop", &headers(new), vec![b'x'; 7 << 20]).await.status, 413);
     let refuse = FaultKind::Error {
         code: "UnauthorizedOperation".to_owned(),
@@ -101,6 +101,7 @@ async fn every_request_is_counted_once() {
     assert_eq!(world.send("POST", "/shop", &headers(new), "{}").await.status, 503);
 
     let samples = scrape(&world).await;
+    assert_eq!(samples[r#"hookmq_send_seconds_count{target="tdmq"}"#], "4", "three receipts and a refusal");
     let mut counted: Vec<(&str, &str)> = samples
         .iter()
         .filter_map(|(sample, n)| Some((sample.strip_prefix("hookmq_deliveries_total")?, n.as_str())))
@@ -110,12 +111,11 @@ async fn every_request_is_counted_once() {
         counted,
         [
             (r#"{hook="-",outcome="refused",class="no-such-hook"}"#, "2"),
-            (r#"{hook="-",outcome="refused",class="too-large"}"#, "1"),
             (r#"{hook="broken",outcome="accepted",class=""}"#, "0"),
             (r#"{hook="broken",outcome="unverified",class="config"}"#, "1"),
             (r#"{hook="shop",outcome="accepted",class=""}"#, "3"),
             (r#"{hook="shop",outcome="refused",class="method-not-allowed"}"#, "1"),
-            (r#"{hook="shop",outcome="refused",class="too-large"}"#, "1"),
+            (r#"{hook="shop",outcome="refused",class="too-large"}"#, "2"),
             (r#"{hook="shop",outcome="rejected",class="no_match"}"#, "1"),
             (r#"{hook="shop",outcome="unavailable",class="permission"}"#, "1"),
         ]

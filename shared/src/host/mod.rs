@@ -14,7 +14,6 @@ mod handover;
 mod job;
 mod lambda;
 mod poll;
-mod room;
 pub mod server;
 mod timer;
 pub mod trigger;
@@ -29,6 +28,7 @@ use ::http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::config::{Config, Reading, Samples};
 use crate::context::Context;
+use crate::env::Env;
 use crate::gateway::Gateway;
 use crate::http::{Request, Response};
 use crate::metrics::Metrics;
@@ -38,12 +38,18 @@ use crate::spill::StoreProbe;
 use crate::telemetry;
 pub use job::redrive;
 pub(crate) use lambda::RUNTIME_API;
-pub(crate) use room::InFlight;
 
 /// What a host serves: the gateway, or a test's double.
 pub trait Service: Clone + Send + Sync + 'static {
     /// Answers one request. Never fails: what goes wrong is an answer too.
     fn call(&self, request: Request) -> impl Future<Output = Response> + Send;
+
+    /// Answers a request of which only the head has come, if nothing in its body could change the answer: no
+    /// such route, a method that it does not take, more bytes announced than it takes. `head` has no body.
+    fn turns_away(&self, head: &Request, announced: usize) -> Option<Response> {
+        let _ = (head, announced);
+        None
+    }
 
     /// The largest body any hook takes, in bytes: an HTTP server reads no further.
     fn max_body(&self) -> usize;
@@ -117,7 +123,11 @@ pub async fn run(vendor: Vendor) -> Result<(), HostError> {
 /// Starts logging and reads the configuration.
 fn start() -> (Config, Context) {
     let context = Context::system();
-    telemetry::init(&context.env);
+    if is_server(&context.env) {
+        telemetry::init_queued(&context.env);
+    } else {
+        telemetry::init(&context.env);
+    }
     // `sam local` says so itself; any other local run must.
     let is_local = ["AWS_SAM_LOCAL", "ALLOW_SAMPLE_SECRETS"].iter().any(|name| context.env.is_on(name));
     let samples = if is_local { Samples::Accepted } else { Samples::Refused };
@@ -128,6 +138,12 @@ fn start() -> (Config, Context) {
         tracing::warn!("plain HTTP endpoints are allowed: messages and signatures can be read on the way");
     }
     (Config::load(Reading::new(&context.env, samples)), context)
+}
+
+/// Whether there is no function runtime in the environment.
+fn is_server(env: &Env) -> bool {
+    // What is wrong with a platform's variables is said where they are used.
+    env.get(lambda::RUNTIME_API).is_none() && matches!(poll::Platform::of(env), Ok(None))
 }
 
 /// Serves until the platform ends it: events where a cloud's function runtime is in the environment,

@@ -32,6 +32,8 @@ pub(super) struct Counts {
     pub(super) broken: BTreeMap<String, u64>,
     /// Probes of the spill store, by the class of what they met; empty for those that worked.
     pub(super) probes: BTreeMap<&'static str, u64>,
+    /// By target.
+    pub(super) sends: BTreeMap<String, Histogram>,
     /// By target and what became of a spilled delivery.
     pub(super) redriven: BTreeMap<(String, &'static str), u64>,
     /// By target and whether the run could begin.
@@ -42,7 +44,7 @@ pub(super) struct Counts {
     pub(super) shard: Shard,
 }
 
-/// How long acks took.
+/// How long something took.
 #[derive(Debug, Default)]
 pub(super) struct Histogram {
     /// How many were within each of [`BOUNDS`] and over the one before.
@@ -90,6 +92,10 @@ impl Registry {
 
     pub(super) fn probed(&self, failed: Option<&'static str>) {
         *self.counts().probes.entry(failed.unwrap_or_default()).or_default() += 1;
+    }
+
+    pub(super) fn sent(&self, target: &str, took: Duration) {
+        self.counts().sends.entry(target.to_owned()).or_default().add(took);
     }
 
     /// The gauges are of the process' own shard: somebody may ask for a run of another at any time, and what

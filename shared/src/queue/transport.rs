@@ -244,15 +244,17 @@ fn protocol() -> Builder {
     builder
 }
 
+/// `MAX_CONNECTIONS`: connections to one endpoint at a time.
+pub(crate) fn most(env: &Env) -> Result<usize, EnvProblem> {
+    let variable = "MAX_CONNECTIONS";
+    let Some(text) = env.get(variable) else { return Ok(MAX_CONNECTIONS) };
+    let most = text.parse().ok().filter(|most| (1..=65_535).contains(most));
+    most.ok_or_else(|| EnvProblem { variable, message: "is no number from 1 to 65535".to_owned() })
+}
+
 /// `MAX_CONNECTIONS` and `CONNECT_TIMEOUT`.
 fn limits(env: &Env) -> Result<(usize, Option<Duration>), EnvProblem> {
-    let most = match env.get("MAX_CONNECTIONS") {
-        None => MAX_CONNECTIONS,
-        Some(text) => text.parse().ok().filter(|most| (1..=65_535).contains(most)).ok_or_else(|| {
-            let message = "is no number from 1 to 65535".to_owned();
-            EnvProblem { variable: "MAX_CONNECTIONS", message }
-        })?,
-    };
+    let most = most(env)?;
     let Some(text) = env.get("CONNECT_TIMEOUT") else { return Ok((most, None)) };
     let patience = parse_duration(&text).filter(|patience| SETTABLE.contains(patience));
     let patience = patience.ok_or_else(|| EnvProblem {

@@ -5,7 +5,7 @@ use tokio::time::sleep;
 use super::*;
 use crate::clock::Clock;
 use crate::context::Context;
-use crate::host::InFlight;
+use crate::metrics::Figures;
 use crate::store::Store;
 use crate::store::memory::{Fault, FaultKind, MemoryStore, Operation};
 
@@ -29,7 +29,7 @@ fn slow(delay: Duration, kind: FaultKind) -> Fault {
 
 /// The probes counted: those that worked, and those that failed.
 fn counted(metrics: &Metrics) -> [bool; 2] {
-    let text = metrics.text(InFlight::default()).unwrap();
+    let text = metrics.text(&Figures::default()).unwrap();
     ["worked", "failed"]
         .map(|result| text.contains(&format!("hookmq_store_probes_total{{result=\"{result}\"")))
 }
@@ -68,7 +68,7 @@ async fn what_fails_is_told_by_its_class_and_ends() {
         spill.probe(&metrics).await;
         assert_eq!(spill.probed(), StoreProbe::Failed(class));
         assert!(begun.elapsed() <= PATIENCE && counted(&metrics) == [false, true], "{class}");
-        let text = metrics.text(InFlight::default()).unwrap();
+        let text = metrics.text(&Figures::default()).unwrap();
         assert!(text.contains(&format!("class=\"{class}\"")), "{text}");
     }
 }
