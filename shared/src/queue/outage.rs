@@ -98,7 +98,7 @@ impl Outages {
         let number = self.probes;
         for (_, line) in self.on(way) {
             if let Some(gap) = line.gap.as_mut().filter(|gap| !gap.is_probed(now) && now >= gap.until) {
-                gap.probe = Some((number, now));
+                (gap.probe, gap.newest) = (Some((number, now)), now);
             }
         }
         Ok(Some(number))
@@ -165,7 +165,7 @@ impl Outages {
             {
                 changes.push(Change::Slowed(rate));
             }
-            line.probe_failed(leave, &way.topic, failure, now);
+            line.probe_failed(leave, &way.topic, failure, (begun, now));
             let counts = match reach {
                 Reach::Topic => !is_wide,
                 Reach::Key => is_throttled && (is_wide || !is_explained),
@@ -239,6 +239,8 @@ struct Gap {
     wait: Duration,
     /// The last probe that is under way, and when it began.
     probe: Option<(u64, Instant)>,
+    /// When the newest probe began, or the circuit opened.
+    newest: Instant,
     /// The topic of the failure that came last.
     topic: String,
     why: Failure,
@@ -272,10 +274,22 @@ impl Line {
         counts().sum::<u32>() - counts().max().unwrap_or_default() >= OTHERS
     }
 
-    /// If this was the last probe: the next one is a while away.
-    fn probe_failed(&mut self, leave: Leave, topic: &str, failure: &Failure, now: Instant) {
+    /// If this was the last probe, or tells as much as one would: the next one is a while away.
+    fn probe_failed(
+        &mut self,
+        leave: Leave,
+        topic: &str,
+        failure: &Failure,
+        (begun, now): (Instant, Instant),
+    ) {
         let Some(gap) = &mut self.gap else { return };
-        if gap.probe.take_if(|(number, _)| Some(*number) == leave).is_some() {
+        let is_last = match gap.probe {
+            Some((number, _)) => Some(number) == leave,
+            // One that no circuit holds back, because there is no store.
+            None => begun >= gap.newest,
+        };
+        if is_last {
+            gap.probe = None;
             gap.wait = (gap.wait * 2).min(MAX_WAIT);
             gap.until = now + gap.wait.max(asked(failure));
             topic.clone_into(&mut gap.topic);
@@ -287,7 +301,7 @@ impl Line {
 impl Gap {
     fn new(topic: &str, why: &Failure, now: Instant) -> Self {
         let until = now + FIRST_WAIT.max(asked(why));
-        Self { until, wait: FIRST_WAIT, probe: None, topic: topic.to_owned(), why: why.clone() }
+        Self { until, wait: FIRST_WAIT, probe: None, newest: now, topic: topic.to_owned(), why: why.clone() }
     }
 
     /// Whether another one has to end first.
