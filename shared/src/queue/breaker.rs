@@ -334,7 +334,8 @@ impl State {
 /// Why nothing is sent for `wait`, where `why` has opened a circuit.
 pub(super) fn refusal(why: &Failure, wait: Duration) -> Failure {
     Failure {
-        detail: format!("not tried again for {} s after: {}", wait.as_secs(), why.detail),
+        // Without the time, which is a field: what is written down of it is read later.
+        detail: format!("not tried again so soon after: {}", why.detail),
         retry_after: Some(wait),
         maybe_stored: false,
         ..why.clone()

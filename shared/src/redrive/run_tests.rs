@@ -69,6 +69,21 @@ async fn a_run_of_an_hour_does_not_wait_for_one_in_which_nothing_goes_through() 
     }
 }
 
+/// When the first of what is left is due is told only where all of it waits for a time: what a circuit held
+/// back is due at once.
+#[tokio::test(start_paused = true)]
+async fn what_was_held_back_waits_for_no_time() {
+    for (are_held, is_told) in [([false, false], true), ([false, true], false), ([true, true], false)] {
+        let mut answers = are_held.into_iter();
+        let say = move |_: &Message| Said::failed(Class::Config, !answers.next().unwrap_or(true));
+        let (redriver, _memory) = waiting_for(2, say).await;
+        let summary =
+            redriver.run(&Options::default(), Instant::now() + Duration::from_secs(3600)).await.unwrap();
+        assert_eq!((summary.left(), summary.stopped.as_ref()), (2, None), "{are_held:?}: {summary:?}");
+        assert_eq!(summary.next.is_some(), is_told, "{are_held:?}: {summary:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn one_id_is_found_among_those_that_wait_and_nothing_else_is_counted() {
     let (redriver, memory) = waiting(9, Said::failed(Class::Transient, true)).await;
