@@ -152,6 +152,7 @@ pub enum Lock {
 
 /// One attempt that did not store the message, as far as we know.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Failure {
     /// What decides everything.
     pub class: Class,

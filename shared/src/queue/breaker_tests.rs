@@ -64,7 +64,7 @@ async fn a_refused_key_costs_seconds_where_nothing_is_locked() {
                 // Others have shared its failure.
                 breaker.failed(&way("t"), &Failure { lock, ..failure(class) });
                 breaker.failed(&way("t"), &Failure { lock, ..failure(class) });
-                advance(open - seconds(1)).await;
+                advance(open.saturating_sub(seconds(1))).await;
                 assert!(!admits(&breaker, &way("t")), "{lock:?} {class:?}");
                 advance(seconds(1)).await;
                 assert!(admits(&breaker, &way("t")), "{lock:?} {class:?}");

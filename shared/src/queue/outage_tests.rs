@@ -148,7 +148,7 @@ async fn probes_are_one_at_a_time_and_further_apart_each_time() {
     play.pass(MAX_WAIT);
     let probe = play.outages.admit(&way("t"), Effort::Brief, play.now).unwrap();
     assert!(probe.is_some());
-    assert!(!play.pass(HOLD - MILLI).attempt("t", None));
+    assert!(!play.pass(HOLD.saturating_sub(MILLI)).attempt("t", None));
     assert!(play.pass(MILLI).attempt("t", Some(&met)));
     // The old one proves nothing that the new one does not.
     play.pass(MAX_WAIT);
@@ -233,7 +233,7 @@ async fn a_vendors_wait_is_kept_for_some_seconds() {
     let mut play = Play::new();
     let met = Failure { retry_after: Some(Duration::from_secs(3600)), ..failure(Class::Throttle) };
     play.begun("t", 3, &met);
-    assert!(!play.pass(MAX_ASKED - MILLI).attempt("t", None));
+    assert!(!play.pass(MAX_ASKED.saturating_sub(MILLI)).attempt("t", None));
     assert!(play.pass(MILLI).attempt("t", None));
 }
 

@@ -1,4 +1,5 @@
 //! A forwarder with a store, and a vendor that has outages, in tokio's time.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -196,7 +197,7 @@ pub(crate) struct Answered {
 }
 
 impl House {
-    /// Of a hook for each of three topics, and one, `events`, whose topics are its events.
+    /// With a hook for each of three topics.
     pub(crate) fn new(vars: &[(&str, &str)], rest: &str) -> Self {
         let url = [("SPILL_URL", "file:///unused")];
         let env = Env::of(url.into_iter().chain(vars.iter().copied()));
@@ -212,12 +213,10 @@ impl House {
             Timestamp::from_unix(1_760_000_000).shifted(millis)
         });
         let context = Context { env: env.clone(), clock: clock.clone(), random };
-        let mut hooks = String::new();
-        for name in ["a", "b", "c"] {
-            hooks += &format!(
-                "[hooks.{name}]\nsource = \"none\"\ntopic = \"t/n/{name}\"\ndeadline = \"10s\"\n{rest}\n"
-            );
-        }
+        let hook = |name| {
+            format!("[hooks.{name}]\nsource = \"none\"\ntopic = \"t/n/{name}\"\ndeadline = \"10s\"\n{rest}\n")
+        };
+        let hooks = ["a", "b", "c"].map(hook).concat();
         let config = Config::parse("hooks", &hooks, Reading::new(&env, Samples::Accepted));
         assert!(config.hook("a").is_some(), "{:?}", config.mistakes);
         let decide: Arc<Mutex<Box<Decide>>> = Arc::new(Mutex::new(Box::new(|_| stored())));

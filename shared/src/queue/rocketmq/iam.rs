@@ -178,7 +178,7 @@ async fn fetch(transport: &Transport, login: &Login, deadline: Instant) -> Resul
         let detail = format!("IAM: {}", failure.detail);
         let (maybe_stored, unread, timed_out) = (false, false, false);
         let (class, scope) = (Class::Transient, Scope::Api);
-        Failure { class, detail, maybe_stored, unread, timed_out, scope, ..failure }
+        Failure { class, detail, maybe_stored, scope, unread, timed_out, ..failure }
     })?;
     read(&answer.inflated(MAX_ANSWER), login)
 }
