@@ -101,7 +101,7 @@ impl Oracle {
 
     /// Whether a run ends with this: what failed is the same for everything that it sends.
     pub fn is_over(end: End, class: Option<Class>) -> bool {
-        matches!(Came::of(end, class, None), Came::Not { stops: Stops::Target, .. })
+        matches!(Came::of(end, class, None, None), Came::Not { stops: Stops::Target, .. })
     }
 }
 
@@ -114,7 +114,7 @@ impl Default for Oracle {
 /// Whether nothing that decides tells the two apart: asked of every decision about a class.
 fn is_alike(one: Class, other: Class) -> bool {
     let of = |class: Class| {
-        let stops = [true, false].map(|tried| Stops::of(class, tried));
+        let stops = [true, false].map(|tried| Stops::of(class, tried, None));
         (class.rest(), class.is_corrected_in_hooks(), stops, ends(class))
     };
     of(one) == of(other)

@@ -130,7 +130,7 @@ fn run(system: &System, state: &mut State) {
             let told = system.ride(state, &setting, &mut trip, Choice::Well);
             state.things[usize::from(kept.of)].is_queued |= told.is_queued;
         }
-        let came = trip.end().map_or(Came::Nothing, |end| Came::of(end, trip.error, None));
+        let came = trip.end().map_or(Came::Nothing, |end| Came::of(end, trip.error, None, None));
         turns.ended(hook, came, trip.error, now);
     }
 }

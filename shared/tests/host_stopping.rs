@@ -15,7 +15,7 @@ use hookmq_shared::gateway::Gateway;
 use hookmq_shared::host::Service;
 use hookmq_shared::host::server::{Limits, Server, Stop};
 use hookmq_shared::message::Message;
-use hookmq_shared::queue::{EnvProblem, Queue, Receipt, SendError, Vendor};
+use hookmq_shared::queue::{EnvProblem, Queue, Receipt, SendError, Until, Vendor};
 use host_support::{Double, exchange, read_answer};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
@@ -120,7 +120,7 @@ impl Queue for Late {
 
     async fn prewarm(&self) {}
 
-    async fn send(&self, _: &Message, _: Instant) -> Result<Receipt, SendError> {
+    async fn send(&self, _: &Message, _: impl Into<Until> + Send) -> Result<Receipt, SendError> {
         std::future::pending().await
     }
 }

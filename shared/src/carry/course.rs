@@ -11,7 +11,7 @@
 //! 3. a sender's delivery ends as accepted only with a receipt, a mark, or a confirmed write.
 
 use crate::config::Mode;
-use crate::queue::{Class, Rest};
+use crate::queue::{Class, Effort, Rest};
 use crate::sabotage::{Safeguard, is_pulled};
 
 /// How a message carries its body.
@@ -171,6 +171,8 @@ pub struct Course {
     has_rendered: bool,
     /// The last send that failed.
     failed: Option<(Class, bool)>,
+    /// Whether the store did not take it.
+    unkept: bool,
     /// What is to be done once the delivery is where it goes.
     then: End,
 }
@@ -201,6 +203,7 @@ impl Course {
             form: Form::Whole,
             has_rendered: false,
             failed: None,
+            unkept: false,
             then: End::Queued,
         };
         if terms.dedupe { course } else { course.prepare() }
@@ -214,6 +217,17 @@ impl Course {
     /// Whether the message to send is the stored one; else it is the one that was made last.
     pub const fn sends_stored(&self) -> bool {
         matches!(self.made, Some(Made::Stored))
+    }
+
+    /// How much is tried to send it: little where a store takes what the queue does not, and everything once the
+    /// store has not.
+    pub const fn effort(&self) -> Effort {
+        match self.terms.origin {
+            Origin::Sender { spill: Mode::Never } => Effort::Whole,
+            Origin::Sender { .. } if self.unkept => Effort::Last,
+            Origin::Sender { .. } => Effort::Brief,
+            Origin::Spill | Origin::Dead => Effort::Patient,
+        }
     }
 
     /// Goes on after the step, by what it came to. An outcome of another step's kind ends the course
@@ -367,12 +381,13 @@ impl Course {
         }
     }
 
-    const fn spilled(self, is_kept: bool) -> Self {
+    fn spilled(self, is_kept: bool) -> Self {
         match (is_kept, self.failed) {
             (true, None) => self.end(End::Spilled { tried: false }),
             (true, Some(_)) => self.end(End::Spilled { tried: true }),
-            // The queue may take it all the same.
-            (false, None) => self.to(Step::Send(self.form)),
+            // The queue may take it all the same, or by now.
+            (false, None) => Self { unkept: true, ..self }.to(Step::Send(self.form)),
+            (false, Some(_)) if !self.unkept => Self { unkept: true, ..self }.ready(),
             (false, Some(_)) => self.end(End::Refused),
         }
     }

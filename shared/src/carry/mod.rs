@@ -20,13 +20,13 @@ mod pace;
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::config::Hook;
 use crate::context::Context;
 use crate::delivery::Delivery;
 use crate::message::{Message, Recipe, Unrenderable};
-use crate::queue::{Class, Queue, Receipt, SendError, Target};
+use crate::queue::{Class, Effort, Queue, Receipt, SendError, Target, Until};
 use crate::sabotage::{Safeguard, is_pulled};
 use crate::spill::{Backoff, Failure, Folder, Kept, Marked, Record, Spill, State};
 use crate::stopping::Stopping;
@@ -38,6 +38,9 @@ pub(crate) use pace::Pace;
 
 /// What a stored delivery leaves the store of its time.
 pub(crate) const RESERVE: Duration = Duration::from_secs(2);
+
+/// Between two writes of a delivery that nobody else takes.
+const AGAIN: Duration = Duration::from_millis(250);
 
 /// One send of a stored delivery gets this at most: the others wait for its place.
 const SEND: Duration = Duration::from_secs(15);
@@ -217,10 +220,10 @@ impl<'a, Q: Queue> Trip<'a, Q> {
                 Step::LookUp => Outcome::Found(self.look_up().await),
                 Step::Render => Outcome::Rendered(self.render()),
                 Step::Refer => Outcome::Done(self.refer(course.sends_stored()).await),
-                Step::Send(_) => Outcome::Sent(self.send(course.sends_stored()).await),
+                Step::Send(_) => Outcome::Sent(self.send(course.sends_stored(), course.effort()).await),
                 Step::Mark => Outcome::Done(self.mark().await),
-                Step::Spill => Outcome::Done(self.keep(Folder::Spill).await),
-                Step::Bury => Outcome::Done(self.keep(Folder::Dead).await),
+                Step::Spill => Outcome::Done(self.keep(Folder::Spill, course.effort()).await),
+                Step::Bury => Outcome::Done(self.keep(Folder::Dead, course.effort()).await),
                 Step::Postpone => Outcome::Done(self.postpone().await),
                 Step::Delete => Outcome::Done(self.delete().await),
                 Step::End(end) => return self.end(end),
@@ -326,7 +329,7 @@ impl<'a, Q: Queue> Trip<'a, Q> {
         }
     }
 
-    async fn send(&mut self, sends_stored: bool) -> Sent {
+    async fn send(&mut self, sends_stored: bool, effort: Effort) -> Sent {
         let whole = self.stored().and_then(|stored| stored.record.message.as_ref());
         // A stored message that refers was made to refer to where its body is now.
         let is_as_stored =
@@ -351,9 +354,10 @@ impl<'a, Q: Queue> Trip<'a, Q> {
             pace.wait().await;
         }
         if is_pulled(Safeguard::SendOnce) {
-            drop(self.carrier.queue.send(message, self.send_by()).await);
+            let until = Until { deadline: self.send_by(), effort };
+            drop(self.carrier.queue.send(message, until).await);
         }
-        let sent = self.send_in_time(message).await;
+        let sent = self.send_in_time(message, effort).await;
         let attempts = sent.as_ref().map_or_else(|error| error.attempts, |receipt| receipt.attempts);
         if let Some(pace) = pace {
             pace.took(attempts);
@@ -369,6 +373,11 @@ impl<'a, Q: Queue> Trip<'a, Q> {
                     // It holds little more than an address: the limit is wrong, not the message.
                     error.class = Class::Config;
                 }
+                if let Some(earlier) = self.error.as_ref().filter(|_| effort == Effort::Last) {
+                    // Of the same message, which the store has not taken in between.
+                    error.attempts += earlier.attempts;
+                    error.maybe_stored |= earlier.maybe_stored;
+                }
                 let failed = Sent::Failed { class: error.class, tried: error.attempts > 0 };
                 self.error = Some(error);
                 failed
@@ -377,14 +386,15 @@ impl<'a, Q: Queue> Trip<'a, Q> {
     }
 
     /// Sends; where the process is told to end meanwhile, what is left of the time is for the store.
-    async fn send_in_time(&self, message: &Message) -> Result<Receipt, SendError> {
+    async fn send_in_time(&self, message: &Message, effort: Effort) -> Result<Receipt, SendError> {
+        let until = Until { deadline: self.send_by(), effort };
         let stopped = async {
             Stopping::in_hand().announced().await;
             sleep_until(self.send_by()).await;
         };
         tokio::select! {
             biased;
-            sent = self.carrier.queue.send(message, self.send_by()) => sent,
+            sent = self.carrier.queue.send(message, until) => sent,
             () = stopped => Err(SendError {
                 class: Class::Ambiguous,
                 attempts: 1,
@@ -401,7 +411,7 @@ impl<'a, Q: Queue> Trip<'a, Q> {
         true
     }
 
-    async fn keep(&mut self, folder: Folder) -> bool {
+    async fn keep(&mut self, folder: Folder, effort: Effort) -> bool {
         let (failure, _) = self.failure_now().await;
         let Carrier { target, spill, .. } = self.carrier;
         let Some(spill) = spill else { return false };
@@ -411,10 +421,16 @@ impl<'a, Q: Queue> Trip<'a, Q> {
         let stored = || self.stored().and_then(|stored| stored.record.message.clone());
         let message = made.or_else(stored);
         let record = Record::new(target, self.cargo.load.delivery(), message, failure);
-        // What is spilled first leaves time for the queue, which may take it where the store does not.
-        let is_first = self.error.is_none() && folder == Folder::Spill;
-        let deadline = if is_first { self.send_by() } else { self.deadline() };
-        let kept = spill.keep(folder, &record, deadline).await;
+        let mut kept = spill.keep(folder, &record, self.keep_by(folder, effort)).await;
+        while let Err(error) = &kept
+            && effort == Effort::Last
+            && error.is_retryable()
+            && self.deadline().saturating_duration_since(Instant::now()) > AGAIN
+        {
+            // Nobody else takes it.
+            sleep(AGAIN).await;
+            kept = spill.keep(folder, &record, self.deadline()).await;
+        }
         self.failure = Some(record.error);
         self.made = record.message.filter(|_| is_made);
         match kept {
@@ -422,6 +438,20 @@ impl<'a, Q: Queue> Trip<'a, Q> {
             Err(error) => self.store_error = Some(error),
         }
         self.kept.is_some()
+    }
+
+    /// Until when the store may be tried now. The queue may take what the store does not, and has its time too: as
+    /// usual where it was not tried, half of what is left where it was.
+    fn keep_by(&self, folder: Folder, effort: Effort) -> Instant {
+        let deadline = self.deadline();
+        match (folder, effort, &self.error) {
+            (Folder::Spill, Effort::Brief, None) => self.send_by(),
+            (Folder::Spill, Effort::Brief, Some(_)) => {
+                let left = deadline.saturating_duration_since(Instant::now());
+                deadline.checked_sub(left / 2).unwrap_or(deadline)
+            }
+            _ => deadline,
+        }
     }
 
     /// What is written down of the failure: attempts add up, the first time stays.

@@ -160,6 +160,7 @@ impl<Q: Queue> Gateway<Q> {
             }
         }
         for (target, queue) in &queues {
+            metrics.watch(target, queue);
             for problem in queue.problems() {
                 tracing::error!(problem = config.locate(target, &problem), "configuration");
             }

@@ -16,14 +16,14 @@ mod prometheus;
 mod registry;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::context::Context;
 use crate::host::RUNTIME_API;
 use crate::problem::Problem;
-use crate::queue::EnvProblem;
+use crate::queue::{EnvProblem, Open, Queue, Target};
 use crate::redrive::{Shard, Summary};
 use crate::telemetry::Outcome;
 use emf::Emf;
@@ -44,7 +44,11 @@ struct Inner {
     /// Sorted.
     hooks: Vec<String>,
     sink: Sink,
+    /// Targets, and who tells how many of their circuits are open.
+    circuits: Mutex<Vec<(String, Box<Circuits>)>>,
 }
+
+type Circuits = dyn Fn() -> Open + Send + Sync;
 
 enum Sink {
     Off,
@@ -82,7 +86,7 @@ pub(crate) struct Ended<'e> {
 impl Metrics {
     /// Nothing is counted.
     pub fn off() -> Self {
-        Self(Arc::new(Inner { hooks: Vec::new(), sink: Sink::Off }))
+        Self(Arc::new(Inner { hooks: Vec::new(), sink: Sink::Off, circuits: Mutex::default() }))
     }
 
     /// Counted, for the HTTP host to show.
@@ -139,7 +143,14 @@ impl Metrics {
         if let Sink::Registry(registry) = &sink {
             registry.begin(hooks.len());
         }
-        Self(Arc::new(Inner { hooks, sink }))
+        Self(Arc::new(Inner { hooks, sink, circuits: Mutex::default() }))
+    }
+
+    /// Tells how many circuits of this target's queue are open, from now on.
+    pub(crate) fn watch<Q: Queue>(&self, target: &Target, queue: &Q) {
+        let queue = queue.clone();
+        let mut circuits = self.0.circuits.lock().unwrap_or_else(PoisonError::into_inner);
+        circuits.push((target.name().to_owned(), Box::new(move || queue.open())));
     }
 
     /// A request ended.
@@ -206,7 +217,10 @@ impl Metrics {
     pub(crate) fn text(&self, figures: &Figures) -> Option<String> {
         match &self.0.sink {
             Sink::Registry(registry) => {
-                let counted = registry.read(|counts| prometheus::render(&self.0.hooks, counts, figures));
+                let circuits = self.0.circuits.lock().unwrap_or_else(PoisonError::into_inner);
+                let open: Vec<_> = circuits.iter().map(|(target, open)| (target.as_str(), open())).collect();
+                let counted =
+                    registry.read(|counts| prometheus::render(&self.0.hooks, counts, &open, figures));
                 Some(counted + &prometheus::process(&Process::now()))
             }
             Sink::Off | Sink::Emf(_) => None,

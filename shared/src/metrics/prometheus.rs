@@ -6,9 +6,10 @@ use super::NO_HOOK;
 use super::figures::Figures;
 use super::process::Process;
 use super::registry::{BOUNDS, Counts, Histogram};
+use crate::queue::{Open, Reach};
 
 /// The text, families in a fixed order; one without a sample is left out.
-pub(super) fn render(hooks: &[String], counts: &Counts, figures: &Figures) -> String {
+pub(super) fn render(hooks: &[String], counts: &Counts, open: &[(&str, Open)], figures: &Figures) -> String {
     let hook = |at: &Option<usize>| at.and_then(|at| hooks.get(at)).map_or(NO_HOOK, String::as_str);
     let mut text = Text(String::new());
 
@@ -48,6 +49,13 @@ pub(super) fn render(hooks: &[String], counts: &Counts, figures: &Figures) -> St
             text.histogram(name, ("target", target), histogram);
         }
     }
+    let circuits = open.iter().flat_map(|(target, open)| {
+        let of =
+            move |(reach, n): (Reach, usize)| (vec![("target", *target), ("circuit", reach.as_str())], n);
+        open.by_reach().map(of)
+    });
+    let help = "Circuits that are open: what is not sent for a while, because it fails.";
+    text.family("hookmq_open_circuits", "gauge", help, circuits);
 
     let help = "Runs of the redriver, by whether they could begin.";
     text.family("hookmq_redrive_runs_total", "counter", help, counts.runs.iter().map(by_target));
@@ -326,6 +334,26 @@ hookmq_log_lines_dropped_total 1
             );
             assert!(text.contains("hookmq_redrive_runs_total{target=\"tdmq\",result=\"done\"} 7"), "{text}");
         }
+    }
+
+    /// Which topic it is would be a label that a message can choose.
+    #[test]
+    fn circuits_are_told_by_target_and_reach() {
+        let open = [("eu", Open { topic: 2, key: 0, endpoint: 1 }), ("tdmq", Open::default())];
+        let text = render(&[], &Counts::default(), &open, &Figures::default());
+        let lines: Vec<&str> =
+            text.lines().filter_map(|line| line.strip_prefix("hookmq_open_circuits")).collect();
+        assert_eq!(
+            lines,
+            [
+                r#"{target="eu",circuit="topic"} 2"#,
+                r#"{target="eu",circuit="key"} 0"#,
+                r#"{target="eu",circuit="endpoint"} 1"#,
+                r#"{target="tdmq",circuit="topic"} 0"#,
+                r#"{target="tdmq",circuit="key"} 0"#,
+                r#"{target="tdmq",circuit="endpoint"} 0"#,
+            ]
+        );
     }
 
     #[test]

@@ -101,6 +101,7 @@ impl Answer {
             retry_after: self.retry_after(),
             scope,
             unread,
+            timed_out: matches!(self.status, 408 | 504),
             ..Failure::new(class, detail)
         }
     }
@@ -137,8 +138,21 @@ pub enum Scope {
     Api,
 }
 
+/// What somebody locks who is refused too often, and so how soon a refused key is tried again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Lock {
+    /// Nothing: a new key may not be known everywhere yet.
+    #[default]
+    Nothing,
+    /// The key, after a few refusals: the API gateway of DMS.
+    Key,
+    /// The user, after a few logins in some minutes: IAM.
+    User,
+}
+
 /// One attempt that did not store the message, as far as we know.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Failure {
     /// What decides everything.
     pub class: Class,
@@ -160,6 +174,10 @@ pub struct Failure {
     pub scope: Scope,
     /// Whether it may be a success that we cannot read: an answer came, and what it says is lost.
     pub unread: bool,
+    /// Whether nobody said in time what became of the message: another attempt may well be another copy.
+    pub timed_out: bool,
+    /// What is locked after a few such failures, if it is about the key.
+    pub lock: Lock,
 }
 
 impl Failure {
@@ -176,6 +194,8 @@ impl Failure {
             unreachable: false,
             scope: Scope::Topic,
             unread: false,
+            timed_out: false,
+            lock: Lock::Nothing,
         }
     }
 }
@@ -193,8 +213,9 @@ impl From<TransportError> for Failure {
         // Whatever the message, the endpoint would be the same.
         let scope = if lasts { Scope::Api } else { Scope::Topic };
         let unread = matches!(error, TransportError::TooLong(_) | TransportError::Unreadable(_));
+        let timed_out = matches!(error, TransportError::TimedOut);
         let failure = Self::new(class, clean(&error.to_string(), &[]));
-        Self { unreachable, unread, scope, maybe_stored: !unwritten, ..failure }
+        Self { unreachable, unread, timed_out, scope, maybe_stored: !unwritten, ..failure }
     }
 }
 

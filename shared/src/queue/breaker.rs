@@ -1,9 +1,11 @@
 //! Circuits: what is known to fail is not tried again for a while.
 //!
-//! A circuit is as narrow as its cause: one key, one topic, one API, one endpoint. While it is open, sends end
-//! at once with the failure that opened it. When its time is over, one send is the probe; the others
-//! go on ending at once until the probe tells. DMS locks a key for five minutes after five failed
-//! signatures in a row, so a wrong key must not be tried with every delivery.
+//! A circuit is as narrow as its cause: one key, one topic, one API, one endpoint. What an answer says of all
+//! that comes after it (a key is refused, a topic does not exist) opens its circuit at once and for a time; while
+//! it is open, sends end at once with the failure that opened it. When its time is over, one send is the probe;
+//! the others go on ending at once until the probe tells. DMS locks a key for five minutes after five failed
+//! signatures in a row, so a wrong key must not be tried with every delivery. What is an outage, attempts tell
+//! together: [`Outages`].
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,44 +13,34 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Class;
-use super::answer::{Failure, Scope};
+use super::answer::{Failure, Lock, Scope};
 use super::endpoint::Endpoint;
+use super::outage::{Change, Leave, MOST, Outages};
+use super::{Class, Effort, Open, Reach};
 
 /// A little over the time for which DMS locks a key.
 const AUTH_OPEN: Duration = Duration::from_secs(310);
 
-/// For what somebody corrects by hand: soon enough that the correction is noticed.
+/// For what somebody corrects by hand, or what passes once it is known everywhere: soon enough that it is noticed.
 const SHORT_OPEN: Duration = Duration::from_secs(30);
-
-/// Failed connections in a row that open an endpoint's circuit.
-const UNREACHABLE: u32 = 3;
 
 /// Answers of success in a row that name no message, until an API's circuit opens: each may be a copy of
 /// a message, the second confirms that it is a habit.
 pub(super) const UNREAD: u32 = 2;
 
-/// Long enough to spare a dead endpoint, short enough for one that restarts.
-const ENDPOINT_OPEN: Duration = Duration::from_secs(5);
-
 /// How long a circuit that nobody used again is remembered.
 const FORGET: Duration = Duration::from_secs(600);
-
-/// Circuits remembered at most: a topic's name may be made of what a sender writes.
-const MAX_CIRCUITS: usize = 1024;
 
 /// A digest of credentials: tells one set from another and nothing more.
 pub(super) type Fingerprint = [u8; 32];
 
-/// What can be broken on its own.
+/// What an answer can say is broken.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Circuit {
     Key(Fingerprint),
     Topic(String),
     /// What the endpoint says, to whatever message.
     Api(Endpoint),
-    /// That it can be reached.
-    Endpoint(Endpoint),
 }
 
 /// What a send goes over: all that may be broken for the next one, too.
@@ -60,184 +52,300 @@ pub(super) struct Way {
 }
 
 impl Way {
-    /// All of its circuits.
-    pub(super) fn circuits(&self) -> [Circuit; 4] {
-        let [key, topic, api] = self.told();
-        [key, topic, api, Circuit::Endpoint(self.endpoint.clone())]
-    }
-
-    /// Those that an answer opens.
-    pub(super) fn told(&self) -> [Circuit; 3] {
-        [Circuit::Key(self.key), Circuit::Topic(self.topic.clone()), Circuit::Api(self.endpoint.clone())]
+    /// What an answer can say is broken.
+    fn told(&self) -> [Circuit; 3] {
+        [Circuit::Api(self.endpoint.clone()), Circuit::Key(self.key), Circuit::Topic(self.topic.clone())]
     }
 }
 
 struct State {
     until: Instant,
     probing: bool,
-    /// What opens the circuit once there are enough in a row; `None` where one was enough.
-    count: Option<Count>,
+    /// Answers in a row that could not be read; `None` where one answer was enough.
+    unread: Option<u32>,
+    /// How often in a row it was opened.
+    times: u32,
     why: Failure,
 }
 
-/// Failures that prove nothing one by one.
-#[derive(Clone, Copy)]
-struct Count {
-    seen: u32,
-    enough: u32,
+#[derive(Default)]
+struct States {
+    told: HashMap<Circuit, State>,
+    outages: Outages,
 }
 
 /// The circuits of one client.
 #[derive(Default)]
-pub(super) struct Breaker(Mutex<HashMap<Circuit, State>>);
+pub(super) struct Breaker(Mutex<States>);
 
 /// Leave to send; the probe of each circuit whose time is over.
 pub(super) struct Permit<'a> {
     breaker: &'a Breaker,
     probed: Vec<Circuit>,
+    probe: Option<(Way, Leave)>,
+}
+
+impl Permit<'_> {
+    /// Which probe of an outage its attempts are.
+    pub(super) fn leave(&self) -> Leave {
+        self.probe.as_ref().and_then(|(_, leave)| *leave)
+    }
 }
 
 impl Breaker {
-    /// Leave to send over all of `circuits`, or the failure that opened one of them.
-    pub(super) fn admit(&self, circuits: &[Circuit]) -> Result<Permit<'_>, Failure> {
+    /// Leave to send over `way`, or the failure that opened one of its circuits.
+    pub(super) fn admit(&self, way: &Way, effort: Effort) -> Result<Permit<'_>, Failure> {
         let now = Instant::now();
         let mut states = self.states();
-        let known = || circuits.iter().filter(|c| states.get(c).is_some_and(State::is_broken));
-        for state in known().filter_map(|c| states.get(c)) {
+        let probed = states.admit(&way.told(), now)?;
+        let leave = match states.outages.admit(way, effort, now) {
+            Ok(leave) => leave,
+            Err(failure) => {
+                states.release(&probed);
+                return Err(failure);
+            }
+        };
+        let probe = leave.is_some().then(|| (way.clone(), leave));
+        Ok(Permit { breaker: self, probed, probe })
+    }
+
+    /// Leave to go on with another key.
+    pub(super) fn admit_key(&self, key: Fingerprint) -> Result<Permit<'_>, Failure> {
+        let probed = self.states().admit(&[Circuit::Key(key)], Instant::now())?;
+        Ok(Permit { breaker: self, probed, probe: None })
+    }
+
+    /// The failure with which an answer opened one of the circuits of `way` after the send was admitted.
+    pub(super) fn opened(&self, way: &Way) -> Option<Failure> {
+        let now = Instant::now();
+        let states = self.states();
+        let told = way.told();
+        let mut known = told.iter().filter_map(|circuit| states.told.get(circuit));
+        known.find(|state| state.is_open(now)).map(|state| state.refusal(now))
+    }
+
+    /// Whether there is an outage on `way`.
+    pub(super) fn is_out(&self, way: &Way) -> bool {
+        self.states().outages.open_on(way).is_some()
+    }
+
+    /// The widest circuit of `way` that is open.
+    pub(super) fn reach(&self, way: &Way) -> Option<Reach> {
+        let now = Instant::now();
+        let mut states = self.states();
+        let holds = |state: &State| state.is_open(now) || (state.is_broken() && state.probing);
+        let told = way.told();
+        let told =
+            told.iter().find(|circuit| states.told.get(circuit).is_some_and(holds)).map(Circuit::reach);
+        let outage = states.outages.open_on(way);
+        told.into_iter().chain(outage).max()
+    }
+
+    /// A message was stored: all of `way` works.
+    pub(super) fn close(&self, way: &Way) {
+        let now = Instant::now();
+        let mut states = self.states();
+        let mut changes = states.outages.sound(way, true, now);
+        for circuit in way.told() {
+            if states.told.remove(&circuit).is_some_and(|state| state.is_broken()) {
+                changes.push(Change::Closed(circuit.reach()));
+            }
+        }
+        drop(states);
+        tell(way, &changes);
+    }
+
+    /// Whether what an attempt over `way` met can be read. If it cannot, for the second time in a row, what
+    /// to tell instead of `failure`.
+    pub(super) fn reached(&self, way: &Way, failure: &Failure) -> Option<Failure> {
+        if failure.unreachable {
+            return None;
+        }
+        let mut states = self.states();
+        let circuit = Circuit::Api(way.endpoint.clone());
+        if !failure.unread {
+            // The API's own words can be read again; what anybody else says of it proves nothing.
+            if failure.code.is_some() && states.told.get(&circuit).is_some_and(|state| state.unread.is_some())
+            {
+                states.told.remove(&circuit);
+            }
+            return None;
+        }
+        let now = Instant::now();
+        let new = || State { unread: Some(0), ..State::new(now, failure) };
+        let state = states.told.entry(circuit).or_insert_with(new);
+        if let Some(unread) = &mut state.unread {
+            *unread = unread.saturating_add(1);
+        }
+        if !state.is_broken() {
+            return None;
+        }
+        let unreadable = unreadable(failure);
+        let is_new = state.unread == Some(UNREAD);
+        (state.until, state.why) = (now + SHORT_OPEN, unreadable.clone());
+        drop(states);
+        if is_new {
+            tell(way, &[Change::Opened(Reach::Endpoint, unreadable.clone())]);
+        }
+        Some(unreadable)
+    }
+
+    /// An attempt over `way` has failed, which was begun at `begun`: what that says of an outage.
+    pub(super) fn attempted(&self, way: &Way, leave: Leave, begun: Instant, failure: &Failure) {
+        let now = Instant::now();
+        let mut states = self.states();
+        let changes = match failure.class {
+            Class::Throttle | Class::Transient | Class::Ambiguous => {
+                states.outages.failed(way, leave, failure, (begun, now))
+            }
+            // Who refuses a message is there.
+            Class::Permanent | Class::TooLarge => states.outages.sound(way, false, now),
+            _ => {
+                states.outages.leave(way, leave);
+                Vec::new()
+            }
+        };
+        drop(states);
+        tell(way, &changes);
+    }
+
+    /// A send over `way` ended with `failure`, which opens a circuit if it is of a kind that the next
+    /// send would meet again.
+    pub(super) fn failed(&self, way: &Way, failure: &Failure) {
+        let [api, key, topic] = way.told();
+        let circuit = match failure.class {
+            // A clock that cannot be corrected fails signatures like a wrong key does.
+            Class::Auth | Class::ClockSkew | Class::AuthRefresh => key,
+            Class::Config | Class::Permission | Class::Quota if failure.scope == Scope::Api => api,
+            Class::Config | Class::Permission | Class::Quota => topic,
+            _ => return,
+        };
+        let reach = circuit.reach();
+        let now = Instant::now();
+        let mut states = self.states();
+        // Topics and keys come and go; what nobody asks for any more is dropped here.
+        states.told.retain(|_, state| now < state.until + FORGET);
+        if states.told.len() >= MOST
+            && let Some(oldest) =
+                // Of topics, which a sender may name: it costs one failure more.
+                states
+                    .told
+                    .iter()
+                    .filter(|(c, _)| matches!(c, Circuit::Topic(_)))
+                    .min_by_key(|(_, state)| state.until)
+                    .map(|(c, _)| c.clone())
+        {
+            states.told.remove(&oldest);
+        }
+        let known = states.told.get(&circuit).filter(|state| state.is_broken());
+        let is_new = known.is_none();
+        // Those that failed together were refused once.
+        let times = known.map_or(1, |state| state.times.saturating_add(u32::from(state.until <= now)));
+        let until = now + open_for(failure, times);
+        states.told.insert(circuit, State { until, times, ..State::new(now, failure) });
+        drop(states);
+        if is_new {
+            tell(way, &[Change::Opened(reach, failure.clone())]);
+        }
+    }
+
+    /// How many circuits are open.
+    pub(super) fn open(&self) -> Open {
+        let now = Instant::now();
+        let states = self.states();
+        let mut open = states.outages.open(now);
+        for (circuit, state) in &states.told {
+            if state.is_broken() && now < state.until + FORGET {
+                match circuit.reach() {
+                    Reach::Topic => open.topic += 1,
+                    Reach::Key => open.key += 1,
+                    Reach::Endpoint => open.endpoint += 1,
+                }
+            }
+        }
+        open
+    }
+
+    fn states(&self) -> MutexGuard<'_, States> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl States {
+    /// Leave to send over all of `circuits`: those whose probe it is.
+    fn admit(&mut self, circuits: &[Circuit], now: Instant) -> Result<Vec<Circuit>, Failure> {
+        let known = || circuits.iter().filter(|c| self.told.get(c).is_some_and(State::is_broken));
+        for state in known().filter_map(|c| self.told.get(c)) {
             if state.until > now || state.probing {
                 return Err(state.refusal(now));
             }
         }
         let probed: Vec<Circuit> = known().cloned().collect();
         for circuit in &probed {
-            if let Some(state) = states.get_mut(circuit) {
+            if let Some(state) = self.told.get_mut(circuit) {
                 state.probing = true;
             }
         }
-        Ok(Permit { breaker: self, probed })
+        Ok(probed)
     }
 
-    /// The failure that opened one of `circuits` after the send was admitted.
-    pub(super) fn opened(&self, circuits: &[Circuit]) -> Option<Failure> {
-        let now = Instant::now();
-        let states = self.states();
-        let open = |state: &&State| state.is_broken() && state.until > now;
-        circuits.iter().filter_map(|c| states.get(c)).find(open).map(|state| state.refusal(now))
-    }
-
-    /// A message was stored: all of `way` works.
-    pub(super) fn close(&self, way: &Way) {
-        let mut states = self.states();
-        for circuit in way.circuits() {
-            states.remove(&circuit);
-        }
-    }
-
-    /// What an attempt over `endpoint` met, which decides over the endpoint's circuits: whether it was
-    /// reached, and whether its answers can be read. If they cannot, for the second time in a row, what
-    /// to tell instead of `failure`.
-    pub(super) fn reached(&self, endpoint: &Endpoint, failure: &Failure) -> Option<Failure> {
-        let mut states = self.states();
-        let circuit = Circuit::Endpoint(endpoint.clone());
-        if failure.unreachable {
-            count(&mut states, circuit, UNREACHABLE, ENDPOINT_OPEN, failure);
-            return None;
-        }
-        states.remove(&circuit);
-        let circuit = Circuit::Api(endpoint.clone());
-        if failure.unread {
-            let unreadable = unreadable(failure);
-            return count(&mut states, circuit, UNREAD, SHORT_OPEN, &unreadable).then_some(unreadable);
-        }
-        // The API's own words can be read again; what anybody else says of it proves nothing.
-        if failure.code.is_some() && states.get(&circuit).is_some_and(|state| state.count.is_some()) {
-            states.remove(&circuit);
-        }
-        None
-    }
-
-    /// A send over `way` ended with `failure`, which opens a circuit if it is of a kind that the next
-    /// send would meet again.
-    pub(super) fn failed(&self, way: &Way, failure: &Failure) {
-        let [key, topic, api] = way.told();
-        let (circuit, open) = match failure.class {
-            // A clock that cannot be corrected fails signatures like a wrong key does.
-            Class::Auth | Class::ClockSkew => (key, AUTH_OPEN),
-            Class::AuthRefresh => (key, SHORT_OPEN),
-            Class::Config | Class::Permission | Class::Quota if failure.scope == Scope::Api => {
-                (api, SHORT_OPEN)
+    fn release(&mut self, probed: &[Circuit]) {
+        for circuit in probed {
+            if let Some(state) = self.told.get_mut(circuit) {
+                state.probing = false;
             }
-            Class::Config | Class::Permission | Class::Quota => (topic, SHORT_OPEN),
-            _ => return,
-        };
-        let now = Instant::now();
-        let mut states = self.states();
-        // Topics and keys come and go; what nobody asks for any more is dropped here.
-        states.retain(|_, state| now < state.until + FORGET);
-        if states.len() >= MAX_CIRCUITS && !states.contains_key(&circuit) {
-            make_room(&mut states);
         }
-        states.insert(circuit, State { until: now + open, ..State::new(now, failure) });
-    }
-
-    fn states(&self) -> MutexGuard<'_, HashMap<Circuit, State>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Forgets the topic that would be tried next of all: it costs one failure more.
-fn make_room(states: &mut HashMap<Circuit, State>) {
-    let topics = states.iter().filter(|(circuit, _)| matches!(circuit, Circuit::Topic(_)));
-    let first = topics.min_by_key(|(_, state)| state.until).map(|(circuit, _)| circuit.clone());
-    if let Some(first) = first {
-        states.remove(&first);
+/// For how long a failure opens its circuit that has done so `times` times in a row.
+const fn open_for(failure: &Failure, times: u32) -> Duration {
+    match (failure.class, failure.lock) {
+        (Class::Auth | Class::ClockSkew, Lock::Key) => AUTH_OPEN,
+        (Class::Auth | Class::ClockSkew, Lock::User) if times > 1 => AUTH_OPEN,
+        _ => SHORT_OPEN,
+    }
+}
+
+impl Circuit {
+    const fn reach(&self) -> Reach {
+        match self {
+            Self::Key(_) => Reach::Key,
+            Self::Topic(_) => Reach::Topic,
+            Self::Api(_) => Reach::Endpoint,
+        }
     }
 }
 
 impl State {
     fn new(until: Instant, why: &Failure) -> Self {
-        Self { until, probing: false, count: None, why: why.clone() }
+        Self { until, probing: false, unread: None, times: 0, why: why.clone() }
     }
 
     /// Why nothing is sent over it now.
     fn refusal(&self, now: Instant) -> Failure {
-        let wait = self.until.saturating_duration_since(now);
-        Failure {
-            // Without the time, which is a field: what is written down of it is read later.
-            detail: format!("not tried again so soon after: {}", self.why.detail),
-            retry_after: Some(wait),
-            maybe_stored: false,
-            ..self.why.clone()
-        }
+        refusal(&self.why, self.until.saturating_duration_since(now))
     }
 
-    /// Not so after a connection or two that could not be made, or one answer that could not be read.
+    /// Not so after one answer that could not be read.
     fn is_broken(&self) -> bool {
-        self.count.is_none_or(|count| count.seen >= count.enough)
+        self.unread.is_none_or(|unread| unread >= UNREAD)
+    }
+
+    fn is_open(&self, now: Instant) -> bool {
+        self.is_broken() && self.until > now
     }
 }
 
-/// Counts one more failure in a row towards `circuit`, which opens with enough of them. Whether it did.
-fn count(
-    states: &mut HashMap<Circuit, State>,
-    circuit: Circuit,
-    enough: u32,
-    open: Duration,
-    failure: &Failure,
-) -> bool {
-    let now = Instant::now();
-    let state = states
-        .entry(circuit)
-        .or_insert_with(|| State { count: Some(Count { seen: 0, enough }), ..State::new(now, failure) });
-    if let Some(count) = &mut state.count {
-        count.seen = count.seen.saturating_add(1);
+/// Why nothing is sent for `wait`, where `why` has opened a circuit.
+pub(super) fn refusal(why: &Failure, wait: Duration) -> Failure {
+    Failure {
+        // Without the time, which is a field: what is written down of it is read later.
+        detail: format!("not tried again so soon after: {}", why.detail),
+        retry_after: Some(wait),
+        maybe_stored: false,
+        ..why.clone()
     }
-    let is_broken = state.is_broken();
-    if is_broken {
-        state.until = now + open;
-        state.why = failure.clone();
-    }
-    is_broken
 }
 
 /// What it is when answers of success cannot be read time after time: something stands between that a
@@ -247,165 +355,41 @@ pub(super) fn unreadable(failure: &Failure) -> Failure {
     Failure { class: Class::Config, detail, scope: Scope::Api, ..failure.clone() }
 }
 
+/// A line of the log for each.
+fn tell(way: &Way, changes: &[Change]) {
+    let host = way.endpoint.host();
+    for change in changes {
+        let topic = |reach: &Reach| (*reach == Reach::Topic).then_some(way.topic.as_str());
+        match change {
+            Change::Opened(reach, why) => {
+                let (class, code) = (why.class.as_str(), why.code.as_deref());
+                let (circuit, topic, reason) = (reach.as_str(), topic(reach), &why.detail);
+                tracing::warn!(circuit, topic, host, class, code, reason, "circuit opened");
+            }
+            Change::Closed(reach) => {
+                tracing::info!(circuit = reach.as_str(), topic = topic(reach), host, "circuit closed");
+            }
+            Change::Slowed(rate) => {
+                tracing::warn!(topic = way.topic, host, rate, "the queue asks for fewer messages");
+            }
+        }
+    }
+}
+
 /// A probe that ended, however it ended, makes room for the next one.
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
+        if self.probed.is_empty() && self.probe.is_none() {
+            return;
+        }
         let mut states = self.breaker.states();
-        for circuit in &self.probed {
-            if let Some(state) = states.get_mut(circuit) {
-                state.probing = false;
-            }
+        states.release(&self.probed);
+        if let Some((way, leave)) = &self.probe {
+            states.outages.leave(way, *leave);
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::time::advance;
-
-    use super::*;
-
-    fn way(topic: &str) -> Way {
-        let endpoint = Endpoint::parse("https://a.example", false).unwrap();
-        Way { key: [1; 32], topic: topic.into(), endpoint }
-    }
-
-    fn failure(class: Class) -> Failure {
-        Failure { maybe_stored: true, ..Failure::new(class, "why") }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_key_is_left_alone_and_then_probed_once() {
-        let breaker = Breaker::default();
-        let key = [Circuit::Key([1; 32]), Circuit::Topic("t".into())];
-        breaker.failed(&way("t"), &failure(Class::Auth));
-        advance(Duration::from_secs(300)).await;
-        let refused = breaker.admit(&key).err().unwrap();
-        assert_eq!((refused.class, refused.maybe_stored), (Class::Auth, false));
-        assert_eq!(refused.retry_after, Some(Duration::from_secs(10)));
-        assert!(breaker.admit(&[Circuit::Key([2; 32]), Circuit::Topic("t".into())]).is_ok());
-
-        advance(Duration::from_secs(10)).await;
-        let probe = breaker.admit(&key).ok().unwrap();
-        assert!(breaker.admit(&key).is_err(), "one probe at a time");
-        drop(probe);
-        let probe = breaker.admit(&key).ok().unwrap();
-        breaker.failed(&way("t"), &failure(Class::Auth));
-        drop(probe);
-        assert!(breaker.admit(&key).is_err(), "a failed probe opens the circuit again");
-
-        advance(AUTH_OPEN).await;
-        let probe = breaker.admit(&key).ok().unwrap();
-        breaker.close(&way("t"));
-        drop(probe);
-        assert!(breaker.admit(&key).is_ok() && breaker.admit(&key).is_ok());
-    }
-
-    /// A topic such as `orders-{json:shop}` has as many names as a sender likes.
-    #[tokio::test(start_paused = true)]
-    async fn senders_cannot_make_circuits_without_end() {
-        let breaker = Breaker::default();
-        let first = Way { key: [2; 32], ..way("0") };
-        breaker.failed(&first, &failure(Class::Auth));
-        for number in 0..3 * MAX_CIRCUITS {
-            breaker.failed(&way(&number.to_string()), &failure(Class::Config));
-            advance(Duration::from_millis(1)).await;
-        }
-        assert_eq!(breaker.states().len(), MAX_CIRCUITS);
-        let is_open = |circuit| breaker.admit(&[circuit]).is_err();
-        assert!(is_open(Circuit::Key([2; 32])), "what no sender names stays");
-        let newest = (3 * MAX_CIRCUITS - 1).to_string();
-        assert!(is_open(Circuit::Topic(newest)) && !is_open(Circuit::Topic("0".into())));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn only_what_will_fail_again_opens_a_circuit() {
-        use Class::{
-            Ambiguous, AuthRefresh, ClockSkew, Config, Permanent, Permission, Quota, Throttle, TooLarge,
-            Transient,
-        };
-        for (class, key, topic) in [
-            (AuthRefresh, true, false),
-            (Config, false, true),
-            (Permission, false, true),
-            (Permanent, false, false),
-            (TooLarge, false, false),
-            (Quota, false, true),
-            (ClockSkew, true, false),
-            (Throttle, false, false),
-            (Transient, false, false),
-            (Ambiguous, false, false),
-        ] {
-            let breaker = Breaker::default();
-            breaker.failed(&way("t"), &failure(class));
-            assert_eq!(breaker.admit(&[Circuit::Key([1; 32])]).is_err(), key, "{class:?}");
-            assert_eq!(breaker.admit(&[Circuit::Topic("t".into())]).is_err(), topic, "{class:?}");
-            assert!(breaker.admit(&way("other").told()[1..]).is_ok(), "{class:?}: one topic's is no other's");
-            advance(if class == ClockSkew { AUTH_OPEN } else { SHORT_OPEN }).await;
-            assert!(breaker.admit(&[Circuit::Key([1; 32]), Circuit::Topic("t".into())]).is_ok());
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_dead_endpoint_is_spared_for_seconds() {
-        let breaker = Breaker::default();
-        let endpoint = Endpoint::parse("https://a.example", false).unwrap();
-        let circuit = [Circuit::Endpoint(endpoint.clone())];
-        let dead = Failure { unreachable: true, ..failure(Class::Transient) };
-        let unreachable = |times| {
-            for _ in 0..times {
-                assert_eq!(breaker.reached(&endpoint, &dead), None);
-            }
-        };
-        unreachable(2);
-        breaker.reached(&endpoint, &failure(Class::Ambiguous));
-        unreachable(2);
-        assert!(breaker.admit(&circuit).is_ok(), "only failures in a row count");
-        unreachable(1);
-        assert!(breaker.admit(&circuit).is_err());
-        advance(ENDPOINT_OPEN).await;
-        let probe = breaker.admit(&circuit).ok().unwrap();
-        unreachable(1);
-        drop(probe);
-        assert!(breaker.admit(&circuit).is_err(), "one failed probe is enough");
-    }
-    #[tokio::test(start_paused = true)]
-    async fn what_is_the_same_for_all_topics_stops_all_of_them() {
-        for class in [Class::Config, Class::Permission, Class::Quota] {
-            let breaker = Breaker::default();
-            breaker.failed(&way("t"), &Failure { scope: Scope::Api, ..failure(class) });
-            assert!(breaker.admit(&way("other").circuits()).is_err(), "{class:?}");
-            // What another send meets meanwhile does not close it.
-            let code = Some("InternalError".to_owned());
-            breaker.reached(&way("t").endpoint, &Failure { code, ..failure(Class::Transient) });
-            assert!(breaker.opened(&way("other").told()).is_some(), "{class:?}");
-            advance(SHORT_OPEN).await;
-            assert!(breaker.admit(&way("other").circuits()).is_ok(), "{class:?}");
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn answers_that_cannot_be_read_count_in_a_row() {
-        let breaker = Breaker::default();
-        let Way { endpoint, .. } = way("t");
-        let unread = Failure { unread: true, ..failure(Class::Ambiguous) };
-        let cut = failure(Class::Ambiguous);
-        let readable = Failure { code: Some("X".to_owned()), ..failure(Class::Transient) };
-        assert_eq!(breaker.reached(&endpoint, &unread), None);
-        breaker.reached(&endpoint, &readable);
-        assert_eq!(breaker.reached(&endpoint, &unread), None, "not in a row");
-        breaker.reached(&endpoint, &cut);
-        assert!(breaker.admit(&way("t").circuits()).is_ok());
-        let told = breaker.reached(&endpoint, &unread).unwrap();
-        assert_eq!((told.class, told.scope, told.maybe_stored), (Class::Config, Scope::Api, true));
-        let refused = breaker.admit(&way("other").circuits()).err().unwrap();
-        assert_eq!((refused.class, refused.maybe_stored), (Class::Config, false));
-        advance(SHORT_OPEN).await;
-        let probe = breaker.admit(&way("t").circuits()).ok().unwrap();
-        assert!(breaker.reached(&endpoint, &unread).is_some(), "one failed probe is enough");
-        drop(probe);
-        assert!(breaker.admit(&way("t").circuits()).is_err());
-        breaker.close(&way("t"));
-        assert!(breaker.admit(&way("t").circuits()).is_ok());
-    }
-}
+#[path = "breaker_tests.rs"]
+mod tests;

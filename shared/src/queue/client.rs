@@ -1,8 +1,6 @@
 //! A client of whichever vendor: a hook's deliveries can go to several.
 
-use tokio::time::Instant;
-
-use super::{EnvProblem, Queue, Receipt, SendError, Vendor, rocketmq, tdmq};
+use super::{EnvProblem, Open, Queue, Receipt, SendError, Until, Vendor, rocketmq, tdmq};
 use crate::context::Context;
 use crate::message::Message;
 
@@ -40,10 +38,10 @@ impl Queue for Client {
         }
     }
 
-    async fn send(&self, message: &Message, deadline: Instant) -> Result<Receipt, SendError> {
+    async fn send(&self, message: &Message, until: impl Into<Until> + Send) -> Result<Receipt, SendError> {
         match self {
-            Self::Tdmq(client) => client.send(message, deadline).await,
-            Self::Rocketmq(client) => client.send(message, deadline).await,
+            Self::Tdmq(client) => client.send(message, until).await,
+            Self::Rocketmq(client) => client.send(message, until).await,
         }
     }
 
@@ -51,6 +49,13 @@ impl Queue for Client {
         match self {
             Self::Tdmq(client) => client.problems(),
             Self::Rocketmq(client) => client.problems(),
+        }
+    }
+
+    fn open(&self) -> Open {
+        match self {
+            Self::Tdmq(client) => client.open(),
+            Self::Rocketmq(client) => client.open(),
         }
     }
 

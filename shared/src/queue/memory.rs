@@ -15,7 +15,7 @@ use super::breaker::Fingerprint;
 use super::endpoint::Endpoint;
 use super::retry::{Attempt, Courier, Identity, Outgoing};
 use super::transport::TransportError;
-use super::{EnvProblem, Queue, Receipt, SendError, Vendor, rocketmq, tdmq};
+use super::{EnvProblem, Open, Queue, Receipt, SendError, Until, Vendor, rocketmq, tdmq};
 use crate::clock::Timestamp;
 use crate::context::Context;
 use crate::message::Message;
@@ -121,14 +121,18 @@ impl Queue for MemoryQueue {
         Ok(self.check(message)?)
     }
 
-    async fn send(&self, message: &Message, deadline: Instant) -> Result<Receipt, SendError> {
+    async fn send(&self, message: &Message, until: impl Into<Until> + Send) -> Result<Receipt, SendError> {
         self.check(message)?;
         let send = self.0.sends.fetch_add(1, Ordering::Relaxed);
-        self.0.courier.send(&Sending { inner: &self.0, message, send }, &message.topic, deadline).await
+        self.0.courier.send(&Sending { inner: &self.0, message, send }, &message.topic, until.into()).await
     }
 
     fn problems(&self) -> Vec<EnvProblem> {
-        Vec::new()
+        self.0.courier.problem().cloned().into_iter().collect()
+    }
+
+    fn open(&self) -> Open {
+        self.0.courier.open()
     }
 
     async fn prewarm(&self) {}

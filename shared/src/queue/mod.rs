@@ -7,8 +7,10 @@ pub mod credentials;
 pub(crate) mod digest;
 pub mod endpoint;
 mod fault;
+mod flow;
 pub mod memory;
 mod names;
+mod outage;
 mod plain;
 mod pool;
 pub mod probe;
@@ -80,12 +82,12 @@ pub trait Queue: Clone + Send + Sync + 'static {
     /// to its body never is too large for the vendor's own limits.
     fn takes(&self, message: &Message) -> Result<(), SendError>;
 
-    /// Sends one message: signs, sends, and retries by error class until `deadline`. Returns only
-    /// when the vendor named the stored message, or when there is nothing more to try in time.
+    /// Sends one message: signs, sends, and retries by error class as long as `until` says. Returns only
+    /// when the vendor named the stored message, or when there is nothing more to try.
     fn send(
         &self,
         message: &Message,
-        deadline: Instant,
+        until: impl Into<Until> + Send,
     ) -> impl Future<Output = Result<Receipt, SendError>> + Send;
 
     /// What is missing or wrong in the environment, for the log at start and for `hookmq check`.
@@ -95,6 +97,91 @@ pub trait Queue: Clone + Send + Sync + 'static {
     /// Opens the connection that the first send will use; no request is made. Failure is no error:
     /// the send will connect again.
     fn prewarm(&self) -> impl Future<Output = ()> + Send;
+
+    /// How many circuits are open now.
+    fn open(&self) -> Open {
+        Open::default()
+    }
+}
+
+/// How long one message is tried.
+#[derive(Clone, Copy, Debug)]
+pub struct Until {
+    /// When to give up, whatever the effort.
+    pub deadline: Instant,
+    /// How much is tried before that.
+    pub effort: Effort,
+}
+
+/// A message that nobody else takes: tried to the deadline.
+impl From<Instant> for Until {
+    fn from(deadline: Instant) -> Self {
+        Self { deadline, effort: Effort::Whole }
+    }
+}
+
+/// How much is tried for one message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effort {
+    /// Two attempts, and none where a circuit is open: a store takes what the queue does not.
+    Brief,
+    /// To the deadline; an outage in which the endpoint answers holds nothing back, because there is no store.
+    Whole,
+    /// To the deadline, whatever outage there is: the store has not taken it either.
+    Last,
+    /// To the deadline; what a circuit holds back stays where it is stored.
+    Patient,
+}
+
+impl Effort {
+    /// Whether a send is held back by the circuit of an outage that `why` has opened.
+    const fn heeds(self, why: &answer::Failure) -> bool {
+        match self {
+            Self::Brief | Self::Patient => true,
+            Self::Whole => why.unreachable,
+            Self::Last => false,
+        }
+    }
+}
+
+/// How far the cause of a failure reaches: which circuit is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reach {
+    /// Messages to the same topic.
+    Topic,
+    /// Whatever the same key signs.
+    Key,
+    /// Whatever goes to the same endpoint.
+    Endpoint,
+}
+
+impl Reach {
+    /// As logs and metrics spell it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Topic => "topic",
+            Self::Key => "key",
+            Self::Endpoint => "endpoint",
+        }
+    }
+}
+
+/// How many circuits of a client are open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Open {
+    /// Of topics.
+    pub topic: usize,
+    /// Of keys.
+    pub key: usize,
+    /// Of endpoints.
+    pub endpoint: usize,
+}
+
+impl Open {
+    /// By how far they reach.
+    pub const fn by_reach(self) -> [(Reach, usize); 3] {
+        [(Reach::Topic, self.topic), (Reach::Key, self.key), (Reach::Endpoint, self.endpoint)]
+    }
 }
 
 /// Something missing or wrong in the environment.
@@ -235,6 +322,9 @@ pub struct SendError {
     pub attempts: u32,
     /// Whether any attempt may have been stored all the same.
     pub maybe_stored: bool,
+    /// The widest circuit on the message's way that is open now: what shares the failure's cause. `None` if no
+    /// other message is known to meet it.
+    pub reach: Option<Reach>,
 }
 
 impl SendError {
@@ -249,6 +339,7 @@ impl SendError {
             retry_after: None,
             attempts: 0,
             maybe_stored: false,
+            reach: None,
         }
     }
 }

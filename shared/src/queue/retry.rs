@@ -9,6 +9,9 @@
 //! | `throttle`, `transient`, `ambiguous` | until the deadline |
 //! | `ambiguous` where an answer came that cannot be read | once; then it is `config` |
 //!
+//! Where there is a store ([`Effort::Brief`]) an attempt more is begun only soon after the first, and never after a
+//! time-out, throttling, or where a circuit is open: the store's write costs less than any wait.
+//!
 //! Waiting times are drawn from the whole of a doubling range ("full jitter"), so that functions
 //! which failed together do not come back together.
 
@@ -19,13 +22,13 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::answer::{Accepted, Failure};
-use super::breaker::{Breaker, Circuit, Fingerprint, UNREAD, Way, unreadable};
+use super::breaker::{Breaker, Fingerprint, Permit, UNREAD, Way, unreadable};
 use super::endpoint::Endpoint;
-use super::{Class, EnvProblem, Receipt, SendError, Stored};
+use super::{Class, Effort, EnvProblem, Open, Receipt, SendError, Stored, Until};
 use crate::clock::Timestamp;
 use crate::context::Context;
 use crate::env::Env;
-use crate::reader::parse_size;
+use crate::reader::{parse_duration, parse_size};
 
 /// An attempt gets at most this, even if there is more time: a vendor that did not answer by then
 /// answers the next attempt sooner.
@@ -33,6 +36,9 @@ const MAX_ATTEMPT: Duration = Duration::from_secs(10);
 
 /// An attempt gets at least this, if there is as much.
 const MIN_SHARE: Duration = Duration::from_secs(1);
+
+/// The longest wait for what nobody else takes: queue and store may be back any moment.
+const LAST_WAIT: Duration = Duration::from_secs(1);
 
 /// With less time than this an attempt cannot end, so it is not begun.
 const MIN_ATTEMPT: Duration = Duration::from_millis(100);
@@ -45,6 +51,11 @@ const THROTTLE_BASE: Duration = Duration::from_secs(1);
 
 /// Last range.
 const MAX_WAIT: Duration = Duration::from_secs(10);
+
+/// Attempts for one message where there is a store, and when the last one begins, counted from the first.
+const ATTEMPTS: u32 = 2;
+const WITHIN: Duration = Duration::from_millis(1500);
+const MAX_WITHIN: Duration = Duration::from_secs(60);
 
 /// A smaller request is too large for nobody, a message that refers to its body least of all: whoever
 /// says so has a limit that somebody set wrong.
@@ -123,13 +134,48 @@ pub(super) trait Outgoing {
 pub(super) struct Courier {
     context: Context,
     breaker: Breaker,
+    brief: Result<Brief, EnvProblem>,
     /// Milliseconds that the vendor's clock is ahead of ours.
     offset: AtomicI64,
 }
 
+/// What is tried for a message that there is a store for.
+#[derive(Clone, Copy, Debug)]
+struct Brief {
+    attempts: u32,
+    within: Duration,
+}
+
+impl Brief {
+    /// `QUEUE_ATTEMPTS` and `QUEUE_RETRY_WITHIN`.
+    fn from_env(env: &Env) -> Result<Self, EnvProblem> {
+        let wrong = |variable, message: &str| EnvProblem { variable, message: message.to_owned() };
+        let variable = "QUEUE_ATTEMPTS";
+        let attempts = env.get(variable).map_or(Some(ATTEMPTS), |text| text.parse().ok());
+        let attempts = attempts.filter(|attempts| (1..=10).contains(attempts));
+        let attempts = attempts.ok_or_else(|| wrong(variable, "is no number from 1 to 10"))?;
+        let variable = "QUEUE_RETRY_WITHIN";
+        let within = env.get(variable).map_or(Some(WITHIN), |text| parse_duration(&text));
+        let within = within.filter(|within| (Duration::from_millis(1)..=MAX_WITHIN).contains(within));
+        let within = within.ok_or_else(|| wrong(variable, "is no time from 1ms to 60s, such as 1500ms"))?;
+        Ok(Self { attempts, within })
+    }
+}
+
 impl Courier {
     pub(super) fn new(context: Context) -> Self {
-        Self { context, breaker: Breaker::default(), offset: AtomicI64::new(0) }
+        let brief = Brief::from_env(&context.env);
+        Self { context, breaker: Breaker::default(), brief, offset: AtomicI64::new(0) }
+    }
+
+    /// What is wrong with the environment: nothing is sent then.
+    pub(super) fn problem(&self) -> Option<&EnvProblem> {
+        self.brief.as_ref().err()
+    }
+
+    /// How many circuits are open.
+    pub(super) fn open(&self) -> Open {
+        self.breaker.open()
     }
 
     /// Sends `message` to `topic`; see the module's documentation.
@@ -137,18 +183,23 @@ impl Courier {
         &self,
         message: &M,
         topic: &str,
-        deadline: Instant,
+        until: Until,
     ) -> Result<Receipt, SendError> {
+        let Until { deadline, effort } = until;
+        let brief = self.brief.clone()?;
         let mut config = message.config(false, deadline).await?;
         let mut way = way(&config, topic);
-        let mut permits = vec![self.breaker.admit(&way.circuits())?];
+        let admitted = self.breaker.admit(&way, effort);
+        let mut permits = vec![admitted.map_err(|failure| self.failed(&way, failure, 0, false))?];
+        let leave = permits.first().and_then(Permit::leave);
+        let begun = Instant::now();
         let (mut attempts, mut unread, mut maybe_stored) = (0, 0, false);
         let (mut met, mut is_last) = (Vec::new(), false);
         let mut last: Option<Failure> = None;
         loop {
             let Some(attempt_deadline) = attempt_deadline(deadline) else {
                 let none = || Failure::new(Class::Transient, "no time left before the deadline");
-                return Err(error(last.unwrap_or_else(none), attempts, maybe_stored));
+                return Err(self.failed(&way, last.unwrap_or_else(none), attempts, maybe_stored));
             };
             attempts += 1;
             let attempt = Attempt {
@@ -157,6 +208,7 @@ impl Courier {
                 // Whatever broke the last attempt may have broken the other idle connections too.
                 fresh: last.is_some_and(|f| matches!(f.class, Class::Transient | Class::Ambiguous)),
             };
+            let attempted = Instant::now();
             let mut failure = match message.attempt(&config, attempt).await {
                 Ok(Accepted { message_id, request_id }) => {
                     self.breaker.close(&way);
@@ -166,20 +218,26 @@ impl Courier {
             };
             maybe_stored |= failure.maybe_stored;
             unread += u32::from(failure.unread);
-            if let Some(unreadable) = self.breaker.reached(&way.endpoint, &failure) {
+            if let Some(unreadable) = self.breaker.reached(&way, &failure) {
                 failure = unreadable;
             } else if failure.unread && unread >= UNREAD {
                 // What others were told meanwhile was readable, and each further attempt is a further copy.
                 failure = unreadable(&failure);
             }
+            self.breaker.attempted(&way, leave, attempted, &failure);
             self.learn_offset(&failure);
 
             let refused = matches!(failure.class, Class::Auth | Class::AuthRefresh);
             let next = message.config(refused, deadline).await;
             let first = !met.contains(&failure.class);
-            let (asked, range) = waits(&failure, attempts);
-            let remaining = deadline.saturating_duration_since(Instant::now());
-            let room = remaining.checked_sub(asked.saturating_add(MIN_ATTEMPT)).filter(|_| !is_last);
+            let (asked, mut range) = waits(&failure, attempts);
+            let end = match effort {
+                Effort::Brief if self.is_enough(brief, &way, &failure, attempts) => None,
+                Effort::Brief => Some(deadline.min(begun + brief.within)),
+                Effort::Whole | Effort::Last | Effort::Patient => deadline.checked_sub(MIN_ATTEMPT),
+            };
+            let remaining = end.and_then(|end| end.checked_duration_since(Instant::now()));
+            let room = remaining.and_then(|left| left.checked_sub(asked)).filter(|_| !is_last);
             let again = |next: &M::Config| match failure.class.retry() {
                 Retry::Never => false,
                 Retry::IfCredentialsChanged => first && next.key() != config.key(),
@@ -191,24 +249,44 @@ impl Courier {
                 if !first || failure.class.retry() != Retry::Once {
                     self.breaker.failed(&way, &failure);
                 }
-                return Err(error(failure, attempts, maybe_stored));
+                return Err(self.failed(&way, failure, attempts, maybe_stored));
             };
             if next.key() != config.key() {
-                let admitted = self.breaker.admit(&[Circuit::Key(next.key())]);
-                permits.push(admitted.map_err(|f| error(f, attempts, maybe_stored))?);
+                let admitted = self.breaker.admit_key(next.key());
+                permits.push(admitted.map_err(|f| self.failed(&way, f, attempts, maybe_stored))?);
             }
             config = next;
             way = self::way(&config, topic);
             met.push(failure.class);
-            last = Some(failure);
             // A range that passes the deadline is cut to what is left of it, for one attempt more.
-            is_last = range > room;
+            if effort == Effort::Last {
+                range = range.min(LAST_WAIT);
+            } else {
+                is_last = range > room;
+            }
             sleep(asked + self.context.random.up_to(range.min(room))).await;
             // Another send may have learned meanwhile that the key is locked, or what else is wrong.
-            if let Some(failure) = self.breaker.opened(&way.told()) {
-                return Err(error(failure, attempts, maybe_stored));
+            if let Some(failure) = self.breaker.opened(&way) {
+                return Err(self.failed(&way, failure, attempts, maybe_stored));
             }
+            if effort == Effort::Brief && self.breaker.is_out(&way) {
+                return Err(self.failed(&way, failure, attempts, maybe_stored));
+            }
+            last = Some(failure);
         }
+    }
+
+    /// Whether the store takes the message rather than another attempt.
+    fn is_enough(&self, brief: Brief, way: &Way, failure: &Failure, attempts: u32) -> bool {
+        attempts >= brief.attempts
+            || failure.timed_out
+            || failure.class == Class::Throttle
+            || self.breaker.is_out(way)
+    }
+
+    /// What a send over `way` ends with.
+    fn failed(&self, way: &Way, failure: Failure, attempts: u32, maybe_stored: bool) -> SendError {
+        SendError { reach: self.breaker.reach(way), ..error(failure, attempts, maybe_stored) }
     }
 
     /// Takes the vendor's clock for the process's signatures, if it says so and is plausible.
@@ -272,7 +350,7 @@ fn bounded(failure: Failure, size: usize) -> Failure {
 
 fn error(failure: Failure, attempts: u32, maybe_stored: bool) -> SendError {
     let Failure { class, code, detail, request_id, retry_after, .. } = failure;
-    SendError { class, code, detail, request_id, retry_after, attempts, maybe_stored }
+    SendError { class, code, detail, request_id, retry_after, attempts, maybe_stored, reach: None }
 }
 
 /// A failure before any attempt.

@@ -7,9 +7,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::time::Instant;
-
-use super::{Class, EnvProblem, Queue, Receipt, SendError, Stored, Vendor};
+use super::{Class, EnvProblem, Queue, Receipt, SendError, Stored, Until, Vendor};
 use crate::message::Message;
 
 /// The queue; clones share it.
@@ -78,7 +76,7 @@ impl Queue for ToldQueue {
         Err(SendError { class: Class::TooLarge, ..SendError::ours("more than the queue takes") })
     }
 
-    async fn send(&self, message: &Message, _: Instant) -> Result<Receipt, SendError> {
+    async fn send(&self, message: &Message, _: impl Into<Until> + Send) -> Result<Receipt, SendError> {
         self.takes(message)?;
         let said = (self.0.answer.lock().unwrap_or_else(PoisonError::into_inner))(message);
         let mut messages = self.0.messages.lock().unwrap_or_else(PoisonError::into_inner);

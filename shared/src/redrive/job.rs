@@ -90,7 +90,10 @@ impl Job {
             let (spill, config, room) = (spill.clone(), Arc::clone(&config), room.clone());
             Redriver::sharing(target, queue, spill, config, context.clone(), room)
         };
-        let redrivers = targets.map(redriver).collect();
+        let redrivers: Vec<Redriver<Client>> = targets.map(redriver).collect();
+        for redriver in &redrivers {
+            metrics.watch(redriver.target(), &redriver.0.carrier.queue);
+        }
         let clock = context.clock.clone();
         Ok(Self(Arc::new(Inner { running: Mutex::new(()), redrivers, spill, room, clock, metrics, shard })))
     }

@@ -440,7 +440,7 @@ impl<Q: Queue> Run<'_, Q> {
 }
 
 fn came(done: &Done) -> Came {
-    let of = |end, error: &SendError| Came::of(end, Some(error.class), error.retry_after);
+    let of = |end, error: &SendError| Came::of(end, Some(error.class), error.reach, error.retry_after);
     match done {
         Done::Sent | Done::Repeated | Done::Dead => Came::Through,
         Done::Failed(error, _) => of(End::Failed, error),

@@ -8,11 +8,15 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::carry::End;
-use crate::queue::{Class, Rest};
+use crate::queue::{Class, Reach, Rest};
 use crate::sabotage::{Safeguard, is_pulled};
 
 /// Failures in a row after which a hook is left alone for a while.
 const ENOUGH: u32 = 5;
+
+/// Deliveries in a row that a topic's circuit holds back, after which their hook rests: each costs a read of the
+/// store, and behind them there may be others, for other topics.
+const HELD_ENOUGH: u32 = 64;
 
 /// The first and the longest rest of a hook, and the target's where nobody says how long.
 const REST: Duration = Duration::from_secs(1);
@@ -21,7 +25,9 @@ const MAX_REST: Duration = Duration::from_secs(10);
 /// What a failure stops: whatever shares its cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Stops {
-    /// The hook, whose topic or whose deliveries fail.
+    /// Deliveries to the same topic: its circuit holds them back, and no others.
+    Topic,
+    /// The hook, whose deliveries fail.
     Hook,
     /// The target for a while: nobody answers there, or it asks for fewer requests.
     TargetForAWhile,
@@ -30,23 +36,28 @@ pub enum Stops {
 }
 
 impl Stops {
-    /// What a failure of this class stops; `tried` unless a circuit held the delivery back.
-    pub fn of(class: Class, tried: bool) -> Self {
+    /// What a failure of this class stops; `tried` unless a circuit held the delivery back, and how far that
+    /// circuit reaches if it is open.
+    pub fn of(class: Class, tried: bool, reach: Option<Reach>) -> Self {
         if is_pulled(Safeguard::FailureStopsItsCause) {
             return Self::Target;
         }
-        match class {
-            Class::Auth | Class::AuthRefresh | Class::ClockSkew => Self::Target,
-            Class::Throttle => Self::TargetForAWhile,
-            // No circuit of a topic opens for these: it is the endpoint's.
-            Class::Transient | Class::Ambiguous if !tried => Self::TargetForAWhile,
-            Class::Transient
-            | Class::Ambiguous
-            | Class::TooLarge
-            | Class::Permanent
-            | Class::Config
-            | Class::Permission
-            | Class::Quota => Self::Hook,
+        match (class, reach) {
+            (Class::Auth | Class::AuthRefresh | Class::ClockSkew, _) => Self::Target,
+            (_, Some(Reach::Topic)) => Self::Topic,
+            (_, Some(Reach::Key | Reach::Endpoint)) | (Class::Throttle, None) => Self::TargetForAWhile,
+            // What held it back is not known.
+            (Class::Transient | Class::Ambiguous, None) if !tried => Self::TargetForAWhile,
+            (
+                Class::Transient
+                | Class::Ambiguous
+                | Class::TooLarge
+                | Class::Permanent
+                | Class::Config
+                | Class::Permission
+                | Class::Quota,
+                None,
+            ) => Self::Hook,
         }
     }
 }
@@ -68,9 +79,9 @@ pub enum Came {
 }
 
 impl Came {
-    /// What the end of a course says of its hook; with the class of what failed, and the wait that the
-    /// vendor or the circuit asked for.
-    pub fn of(end: End, class: Option<Class>, asked: Option<Duration>) -> Self {
+    /// What the end of a course says of its hook; with the class of what failed, how far the open circuit reaches,
+    /// and the wait that the vendor or the circuit asked for.
+    pub fn of(end: End, class: Option<Class>, reach: Option<Reach>, asked: Option<Duration>) -> Self {
         let is_tried = match end {
             End::Queued | End::Repeated | End::Dead { .. } => return Self::Through,
             End::Failed => true,
@@ -82,7 +93,7 @@ impl Came {
         // What is wrong with one message alone says nothing of the next one.
         let class =
             class.filter(|class| class.rest() == Rest::Wait || is_pulled(Safeguard::FailureStopsItsCause));
-        class.map_or(Self::Nothing, |class| Self::Not { stops: Stops::of(class, is_tried), asked })
+        class.map_or(Self::Nothing, |class| Self::Not { stops: Stops::of(class, is_tried, reach), asked })
     }
 }
 
@@ -107,6 +118,8 @@ struct Share {
     in_flight: usize,
     /// Failures in a row.
     streak: u32,
+    /// Of those that a topic's circuit explains.
+    held: u32,
     has_succeeded: bool,
     rest_until: Option<Instant>,
 }
@@ -184,12 +197,13 @@ impl Turns {
         match came {
             Came::Nothing => {}
             Came::Through => {
-                *share = Share { streak: 0, has_succeeded: true, rest_until: None, ..*share };
+                *share = Share { streak: 0, held: 0, has_succeeded: true, rest_until: None, ..*share };
             }
+            Came::Not { stops: Stops::Topic, .. } => share.hold(now),
             Came::Not { stops, asked } => {
                 share.streak = share.streak.saturating_add(1);
                 match stops {
-                    Stops::Hook => share.rest(now),
+                    Stops::Topic | Stops::Hook => share.rest(now),
                     Stops::TargetForAWhile => {
                         share.rest(now);
                         let until = now + asked.unwrap_or(REST).clamp(REST, MAX_REST);
@@ -229,6 +243,15 @@ impl Share {
             (0, true) => most,
             (0, false) => most.div_ceil(8),
             _ => 1,
+        }
+    }
+
+    /// Leaves the hook alone for a moment after many of one topic, and then goes on behind them.
+    fn hold(&mut self, now: Instant) {
+        self.held = self.held.saturating_add(1);
+        if self.held >= HELD_ENOUGH {
+            self.held = 0;
+            self.rest_until = Some(now + REST);
         }
     }
 
@@ -321,11 +344,36 @@ mod tests {
     async fn what_is_wrong_with_one_message_stops_no_other() {
         for class in [Class::Permanent, Class::TooLarge] {
             let (mut turns, now) = (Turns::new(1, 8), Instant::now());
-            let came = Came::of(End::Failed, Some(class), None);
+            let came = Came::of(End::Failed, Some(class), None, None);
             assert_eq!(play(&mut turns, 100, now, |_| came).len(), 100, "{class:?}");
         }
         let (mut turns, now) = (Turns::new(1, 8), Instant::now());
-        let came = Came::of(End::Failed, Some(Class::Config), None);
+        let came = Came::of(End::Failed, Some(Class::Config), None, None);
         assert_eq!(play(&mut turns, 100, now, |_| came).len(), ENOUGH as usize);
+    }
+
+    /// The topic's circuit is what stops it: what lies behind it, for other topics, has its turn.
+    #[tokio::test(start_paused = true)]
+    async fn what_a_topic_shares_stops_no_other_topic_of_its_hook() {
+        for (class, tried) in [(Class::Config, false), (Class::Transient, false), (Class::Transient, true)] {
+            let end = if tried { End::Failed } else { End::Held };
+            let of = |reach| Came::of(end, Some(class), reach, None);
+            let (mut turns, mut now) = (Turns::new(1, 8), Instant::now());
+            let mut played = 0;
+            // A thousand of the bad topic lie in front.
+            while played < 1000 {
+                played += play(&mut turns, 1000 - played, now, |_| of(Some(Reach::Topic))).len();
+                now += REST;
+            }
+            assert!(turns.next(now) == Turn::Of(0) && now.elapsed().is_zero());
+            let took = 1000 / HELD_ENOUGH;
+            assert!(now - Instant::now() <= REST * (took + 1), "{class:?}: {:?}", now - Instant::now());
+            assert_eq!(play(&mut turns, 50, now, |_| Came::Through).len(), 50);
+            // What all topics share rests the target.
+            for reach in [Reach::Key, Reach::Endpoint] {
+                let mut turns = Turns::new(2, 8);
+                assert_eq!(play(&mut turns, 9, now, |_| of(Some(reach))).len(), 1, "{class:?}");
+            }
+        }
     }
 }

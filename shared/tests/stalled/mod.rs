@@ -10,7 +10,7 @@ use hookmq_shared::gateway::Gateway;
 use hookmq_shared::host::Service as _;
 use hookmq_shared::http::Request;
 use hookmq_shared::message::Message;
-use hookmq_shared::queue::{Class, EnvProblem, Queue, Receipt, SendError, Vendor};
+use hookmq_shared::queue::{Class, EnvProblem, Queue, Receipt, SendError, Until, Vendor};
 use tokio::time::{Instant, sleep_until};
 
 /// Takes all the time that it is given, and stores nothing.
@@ -26,8 +26,8 @@ impl Queue for Stalled {
         Ok(())
     }
 
-    async fn send(&self, _: &Message, deadline: Instant) -> Result<Receipt, SendError> {
-        sleep_until(deadline).await;
+    async fn send(&self, _: &Message, until: impl Into<Until> + Send) -> Result<Receipt, SendError> {
+        sleep_until(until.into().deadline).await;
         Err(SendError {
             class: Class::Transient,
             code: None,
@@ -36,6 +36,7 @@ impl Queue for Stalled {
             retry_after: None,
             attempts: 1,
             maybe_stored: true,
+            reach: None,
         })
     }
 

@@ -21,7 +21,7 @@ use crate::queue::credentials::{Credentials, Family, HUAWEI, Keyring};
 use crate::queue::endpoint::Endpoint;
 use crate::queue::retry::{Attempt, Courier, Identity, Outgoing, limit};
 use crate::queue::transport::{Call, Transport, headers};
-use crate::queue::{Class, EnvProblem, Queue, Receipt, SendError, Vendor};
+use crate::queue::{Class, EnvProblem, Open, Queue, Receipt, SendError, Until, Vendor};
 use crate::secret::Vault;
 
 const CONTENT_TYPE: &str = "application/json";
@@ -59,11 +59,11 @@ impl Queue for Client {
         Ok(())
     }
 
-    async fn send(&self, message: &Message, deadline: Instant) -> Result<Receipt, SendError> {
+    async fn send(&self, message: &Message, until: impl Into<Until> + Send) -> Result<Receipt, SendError> {
         let properties = wire::check(message, max_message(&self.0.env)?)?;
         let body = wire::body(message, &properties);
         let sending = Sending { client: &self.0, body, limit: wire::limit(message) };
-        self.0.courier.send(&sending, &message.topic, deadline).await
+        self.0.courier.send(&sending, &message.topic, until.into()).await
     }
 
     fn problems(&self) -> Vec<EnvProblem> {
@@ -71,12 +71,17 @@ impl Queue for Client {
         let transport = self.0.transport.problem().cloned();
         let all = [
             transport,
+            self.0.courier.problem().cloned(),
             endpoint(env).err(),
             instance(env).err(),
             max_message(env).err(),
             auth(Keyring::trusting(env, &self.0.vault)).err(),
         ];
         all.into_iter().flatten().collect()
+    }
+
+    fn open(&self) -> Open {
+        self.0.courier.open()
     }
 
     async fn prewarm(&self) {

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::clock::Timestamp;
 use crate::json;
-use crate::queue::answer::{Answer, Failure, Scope, clean, id};
+use crate::queue::answer::{Answer, Failure, Lock, Scope, clean, id};
 use crate::queue::breaker::Fingerprint;
 use crate::queue::credentials::{Keyring, fingerprint};
 use crate::queue::endpoint::Endpoint;
@@ -177,7 +177,8 @@ async fn fetch(transport: &Transport, login: &Login, deadline: Instant) -> Resul
         // Whatever became of this request, no message was in it.
         let detail = format!("IAM: {}", failure.detail);
         let class = if failure.class == Class::Config { Class::Config } else { Class::Transient };
-        Failure { class, detail, maybe_stored: false, unread: false, ..failure }
+        let (maybe_stored, unread, timed_out) = (false, false, false);
+        Failure { class, detail, maybe_stored, scope: Scope::Api, unread, timed_out, ..failure }
     })?;
     read(&answer.inflated(MAX_ANSWER), login)
 }
@@ -217,7 +218,9 @@ fn read(answer: &Answer, login: &Login) -> Result<Token, Failure> {
         code: get("error.code").or_else(|| get("error_code")).as_deref().and_then(id),
         request_id: answer.header("x-request-id").and_then(id),
         retry_after: answer.retry_after(),
-        scope: if class == Class::Config { Scope::Api } else { Scope::Topic },
+        // No topic was named.
+        scope: Scope::Api,
+        lock: Lock::User,
         ..Failure::new(class, detail.trim())
     })
 }

@@ -9,7 +9,7 @@ use crate::clock::Timestamp;
 use crate::json;
 use crate::message::Message;
 use crate::queue::Class;
-use crate::queue::answer::{Accepted, Answer, Failure, clean, id};
+use crate::queue::answer::{Accepted, Answer, Failure, Lock, clean, id};
 use crate::sabotage::{Safeguard, is_pulled};
 
 /// Largest text, in bytes of UTF-8 (DMS, "Constraints": 4 MB).
@@ -145,7 +145,7 @@ pub fn read(answer: &Answer, secrets: &[&str]) -> Result<Accepted, Failure> {
     let first = |paths: &[&'static str]| paths.iter().find_map(|path| get(path));
     let request_id = || get("request_id").as_deref().or_else(|| answer.header("x-request-id")).and_then(id);
 
-    let foreign = || Failure { request_id: request_id(), ..answer.foreign() };
+    let foreign = || Failure { request_id: request_id(), lock: Lock::Key, ..answer.foreign() };
     if answer.is_2xx() && is_pulled(Safeguard::ReceiptNamesMessage) {
         let message_id = answer.id("msg_id").unwrap_or_else(|| "unknown".to_owned());
         return Ok(Accepted { message_id, request_id: request_id() });
@@ -174,6 +174,8 @@ pub fn read(answer: &Answer, secrets: &[&str]) -> Result<Accepted, Failure> {
         maybe_stored,
         scope: scope(answer.status, code),
         unread,
+        timed_out: class == Class::Ambiguous && !unread,
+        lock: Lock::Key,
         server_time: Some(()).filter(|()| class == Class::ClockSkew).and_then(|()| server_time(answer, text)),
         ..Failure::new(class, clean(if text.is_empty() { code } else { text }, secrets))
     })

@@ -18,7 +18,7 @@ use crate::queue::credentials::{Credentials, Family, Keyring, TENCENT};
 use crate::queue::endpoint::Endpoint;
 use crate::queue::retry::{Attempt, Courier, Identity, Outgoing, limit};
 use crate::queue::transport::{Call, Transport, USER_AGENT, headers};
-use crate::queue::{EnvProblem, Queue, Receipt, SendError, Vendor};
+use crate::queue::{EnvProblem, Open, Queue, Receipt, SendError, Until, Vendor};
 use crate::secret::Vault;
 
 const DEFAULT_ENDPOINT: &str = "https://tdmq.tencentcloudapi.com";
@@ -57,9 +57,9 @@ impl Queue for Client {
         Ok(wire::check(&message.topic, &message.text, max_message(&self.0.env)?)?)
     }
 
-    async fn send(&self, message: &Message, deadline: Instant) -> Result<Receipt, SendError> {
+    async fn send(&self, message: &Message, until: impl Into<Until> + Send) -> Result<Receipt, SendError> {
         self.takes(message)?;
-        self.0.courier.send(&Sending { client: &self.0, message }, &message.topic, deadline).await
+        self.0.courier.send(&Sending { client: &self.0, message }, &message.topic, until.into()).await
     }
 
     fn problems(&self) -> Vec<EnvProblem> {
@@ -67,6 +67,7 @@ impl Queue for Client {
         let transport = self.0.transport.problem().cloned();
         let all = [
             transport,
+            self.0.courier.problem().cloned(),
             endpoint(env).err(),
             region(env).err(),
             auto_timeout(env).err(),
@@ -74,6 +75,10 @@ impl Queue for Client {
             credentials(Keyring::trusting(env, &self.0.vault)).err(),
         ];
         all.into_iter().flatten().collect()
+    }
+
+    fn open(&self) -> Open {
+        self.0.courier.open()
     }
 
     async fn prewarm(&self) {

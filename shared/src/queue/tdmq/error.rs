@@ -35,7 +35,7 @@ const CODES: [(&str, Kind); 45] = {
         ("FailedOperation.MessageIDError", (Config, SAFE)),
         ("FailedOperation.ReceiveError", (Transient, SAFE)),
         ("FailedOperation.ReceiveTimeout", (Transient, SAFE)),
-        ("FailedOperation.SendMessageTimeoutError", (Ambiguous, MAYBE)),
+        (TIMED_OUT, (Ambiguous, MAYBE)),
         ("FailedOperation.SendMsg", (Ambiguous, MAYBE)),
         ("FailedOperation.SendMsgFailed", (Ambiguous, MAYBE)),
         ("FailedOperation.TopicTypeError", (Config, SAFE)),
@@ -80,6 +80,9 @@ const EVERYWHERE: [&str; 6] = [
     "UnsupportedProtocol",
     "UnsupportedRegion",
 ];
+
+/// The code of a message whose broker has not answered in time.
+pub(super) const TIMED_OUT: &str = "FailedOperation.SendMessageTimeoutError";
 
 /// The code of a request that was executed and whose answer is too long to be given.
 pub(super) const UNSAID: &str = "ResponseSizeLimitExceeded";

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::error::{UNSAID, advice, classify, scope};
+use super::error::{TIMED_OUT, UNSAID, advice, classify, scope};
 use crate::json;
 use crate::queue::Class;
 use crate::queue::answer::{Accepted, Answer, Failure, Scope, clean, id};
@@ -77,6 +77,7 @@ pub fn read(answer: &Answer, secrets: &[&str]) -> Result<Accepted, Failure> {
         maybe_stored,
         scope: code.map_or(Scope::Topic, scope),
         unread: code == Some(UNSAID),
+        timed_out: code == Some(TIMED_OUT),
         server_time: answer.date().filter(|_| class == Class::ClockSkew),
         ..Failure::new(class, clean(text.or(code).unwrap_or("error without a code"), secrets))
     };

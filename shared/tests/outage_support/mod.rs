@@ -1,0 +1,327 @@
+//! A forwarder with a store, and a vendor that has outages, in tokio's time.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use hookmq_shared::clock::{Clock, Random, Timestamp};
+use hookmq_shared::config::{Config, Reading, Samples};
+use hookmq_shared::context::Context;
+use hookmq_shared::env::Env;
+use hookmq_shared::gateway::{Gateway, Stores};
+use hookmq_shared::host::Service as _;
+use hookmq_shared::http::Request;
+use hookmq_shared::metrics::Metrics;
+use hookmq_shared::queue::Vendor;
+use hookmq_shared::queue::answer::Answer;
+use hookmq_shared::queue::endpoint::Endpoint;
+use hookmq_shared::queue::memory::{Broker, Limits, MemoryQueue, Reply, Try, What};
+use hookmq_shared::spill::{Record, Spill};
+use hookmq_shared::store::Store;
+use hookmq_shared::store::memory::{Fault, MemoryStore};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, sleep_until};
+
+/// What a write to the store takes.
+pub(crate) const WRITE: Duration = Duration::from_millis(4);
+
+/// What an attempt takes that is answered at once.
+pub(crate) const ANSWER: Duration = Duration::from_millis(10);
+
+/// What the vendor does with an attempt, by its topic.
+type Decide = dyn FnMut(&str) -> (Duration, What) + Send;
+
+struct Vendors {
+    decide: Arc<Mutex<Box<Decide>>>,
+    asked: Arc<Mutex<Vec<Asked>>>,
+}
+
+/// An attempt that reached the vendor.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    pub(crate) at: Instant,
+    pub(crate) topic: String,
+    pub(crate) id: String,
+    pub(crate) is_stored: bool,
+}
+
+impl Broker for Vendors {
+    fn way(&self, _: &Try<'_>) -> Duration {
+        ANSWER / 2
+    }
+
+    fn take(&self, attempt: &Try<'_>) -> Reply {
+        let topic = attempt.message.topic.clone();
+        let (after, what) = (self.decide.lock().unwrap())(&topic);
+        let is_stored =
+            matches!(&what, What::Answer(answer) if answer.body.windows(9).any(|w| w == b"MessageId"));
+        let id = attempt.message.id.clone();
+        self.asked.lock().unwrap().push(Asked { at: Instant::now(), topic, id, is_stored });
+        Reply { after, what }
+    }
+}
+
+/// An answer, as TDMQ gives it.
+pub(crate) fn said(status: u16, body: &str) -> (Duration, What) {
+    let answer = Answer { status, body: body.to_owned().into(), ..Answer::default() };
+    (ANSWER / 2, What::Answer(answer))
+}
+
+/// An error of TDMQ's.
+pub(crate) fn error(code: &str) -> (Duration, What) {
+    said(200, &format!(r#"{{"Response":{{"Error":{{"Code":"{code}","Message":"m"}},"RequestId":"r"}}}}"#))
+}
+
+/// The message is stored.
+pub(crate) fn stored() -> (Duration, What) {
+    said(200, r#"{"Response":{"MessageId":"1:2:3:4","RequestId":"r"}}"#)
+}
+
+/// A kind of outage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    InternalError,
+    Unavailable,
+    UnknownCode,
+    BadGateway,
+    Error500,
+    Error503,
+    Throttled,
+    Throttled429,
+    ThrottledUin,
+    SlowTimeOut,
+    GatewayTimeOut,
+    SendFailed,
+    Hangs,
+    AnswersLate,
+    HangsForSome,
+    Resets,
+    ResetsLate,
+    Refused,
+    NoRoute,
+    NoName,
+}
+
+impl Kind {
+    /// What an outage can be; each kind in three shapes at least.
+    pub(crate) const ALL: [Self; 20] = [
+        Self::InternalError,
+        Self::Unavailable,
+        Self::UnknownCode,
+        Self::BadGateway,
+        Self::Error500,
+        Self::Error503,
+        Self::Throttled,
+        Self::Throttled429,
+        Self::ThrottledUin,
+        Self::SlowTimeOut,
+        Self::GatewayTimeOut,
+        Self::SendFailed,
+        Self::Hangs,
+        Self::AnswersLate,
+        Self::HangsForSome,
+        Self::Resets,
+        Self::ResetsLate,
+        Self::Refused,
+        Self::NoRoute,
+        Self::NoName,
+    ];
+
+    /// One of each kind.
+    pub(crate) const FEW: [Self; 6] =
+        [Self::InternalError, Self::BadGateway, Self::Throttled, Self::Hangs, Self::Resets, Self::Refused];
+
+    /// Whether no connection can be made.
+    pub(crate) const fn is_unreachable(self) -> bool {
+        matches!(self, Self::Refused | Self::NoRoute | Self::NoName)
+    }
+
+    /// What an attempt meets.
+    pub(crate) fn met(self) -> (Duration, What) {
+        let seconds = Duration::from_secs;
+        match self {
+            Self::InternalError => error("InternalError"),
+            Self::Unavailable => error("ServiceUnavailable"),
+            Self::UnknownCode => error("SomethingNew.Entirely"),
+            Self::BadGateway => said(502, "<html>Bad Gateway</html>"),
+            Self::Error500 => said(500, "internal server error"),
+            Self::Error503 => said(503, "{}"),
+            Self::Throttled => error("RequestLimitExceeded"),
+            Self::Throttled429 => said(429, "slow down"),
+            Self::ThrottledUin => error("RequestLimitExceeded.UinLimitExceeded"),
+            Self::SlowTimeOut => (seconds(3), error("FailedOperation.SendMessageTimeoutError").1),
+            Self::GatewayTimeOut => (seconds(5), said(504, "<html>").1),
+            Self::SendFailed => error("FailedOperation.SendMsgFailed"),
+            Self::Hangs => (Duration::ZERO, What::Silence),
+            Self::AnswersLate => (seconds(12), stored().1),
+            Self::HangsForSome => (seconds(60), What::Cut),
+            Self::Resets => (Duration::ZERO, What::Cut),
+            Self::ResetsLate => (seconds(2), What::Cut),
+            Self::Refused => (Duration::ZERO, What::Refused),
+            Self::NoRoute => (seconds(3), What::Refused),
+            Self::NoName => (seconds(1), What::Refused),
+        }
+    }
+
+    /// Whether an attempt that met it may have stored its message, and whoever sends it again makes two.
+    pub(crate) const fn is_time_out(self) -> bool {
+        matches!(
+            self,
+            Self::SlowTimeOut | Self::GatewayTimeOut | Self::Hangs | Self::AnswersLate | Self::HangsForSome
+        )
+    }
+
+    /// Whether the vendor asks for fewer requests.
+    pub(crate) const fn is_throttling(self) -> bool {
+        matches!(self, Self::Throttled | Self::Throttled429 | Self::ThrottledUin)
+    }
+}
+
+/// A forwarder, its vendor and its store.
+#[derive(Clone)]
+pub(crate) struct House {
+    gateway: Gateway<MemoryQueue>,
+    decide: Arc<Mutex<Box<Decide>>>,
+    asked: Arc<Mutex<Vec<Asked>>>,
+    pub(crate) store: MemoryStore,
+    sent: Arc<AtomicU64>,
+    clock: Clock,
+}
+
+/// How a delivery was answered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Answered {
+    pub(crate) status: u16,
+    pub(crate) took: Duration,
+}
+
+impl House {
+    /// With a hook for each of three topics.
+    pub(crate) fn new(vars: &[(&str, &str)], rest: &str) -> Self {
+        let url = [("SPILL_URL", "file:///unused")];
+        let env = Env::of(url.into_iter().chain(vars.iter().copied()));
+        let seed = AtomicU64::new(1);
+        let random = Random::from_fn(move || {
+            let next = seed.load(Ordering::Relaxed).wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            seed.store(next, Ordering::Relaxed);
+            next >> 16
+        });
+        let begun = Instant::now();
+        let clock = Clock::from_fn(move || {
+            let millis = i64::try_from(begun.elapsed().as_millis()).unwrap();
+            Timestamp::from_unix(1_760_000_000).shifted(millis)
+        });
+        let context = Context { env: env.clone(), clock: clock.clone(), random };
+        let hook = |name| {
+            format!("[hooks.{name}]\nsource = \"none\"\ntopic = \"t/n/{name}\"\ndeadline = \"10s\"\n{rest}\n")
+        };
+        let hooks = ["a", "b", "c"].map(hook).concat();
+        let config = Config::parse("hooks", &hooks, Reading::new(&env, Samples::Accepted));
+        assert!(config.hook("a").is_some(), "{:?}", config.mistakes);
+        let decide: Arc<Mutex<Box<Decide>>> = Arc::new(Mutex::new(Box::new(|_| stored())));
+        let asked = Arc::default();
+        let endpoint = Endpoint::parse("https://vendor.test", false).unwrap();
+        let limits = Limits { most: 1 << 20, scale: 1 };
+        let broker = Vendors { decide: Arc::clone(&decide), asked: Arc::clone(&asked) };
+        let queue = MemoryQueue::new(Vendor::Tdmq, endpoint, limits, Arc::default(), context.clone(), broker);
+        let store = MemoryStore::new(clock.clone());
+        store.set_faults(|_, _| Fault::slow(WRITE));
+        let spill = Spill::new(Store::new(store.clone()), &context);
+        let stores = Stores { spill: Some(spill), quarantine: None, problems: Vec::new() };
+        let queues = vec![(Vendor::Tdmq.into(), queue)];
+        let gateway = Gateway::assemble(config, Vendor::Tdmq, queues, stores, context, Metrics::off());
+        Self { gateway, decide, asked, store, sent: Arc::default(), clock }
+    }
+
+    /// What the vendor does from now on.
+    pub(crate) fn vendor(&self, decide: impl FnMut(&str) -> (Duration, What) + Send + 'static) {
+        *self.decide.lock().unwrap() = Box::new(decide);
+    }
+
+    /// All attempts that the vendor has seen since it was asked last.
+    pub(crate) fn asked(&self) -> Vec<Asked> {
+        std::mem::take(&mut self.asked.lock().unwrap())
+    }
+
+    /// One delivery.
+    pub(crate) async fn deliver(&self, hook: &str) -> Answered {
+        let n = self.sent.fetch_add(1, Ordering::Relaxed);
+        let begun = Instant::now();
+        let request = Request {
+            method: "POST".into(),
+            path: format!("/{hook}"),
+            raw_query: String::new(),
+            headers: [("content-type", "application/json")].into_iter().collect(),
+            body: format!("{{\"n\":{n}}}").into(),
+            request_id: "r".into(),
+            received: begun,
+            source_ip: None,
+            deadline: None,
+        };
+        let status = self.gateway.call(request).await.status;
+        Answered { status, took: begun.elapsed() }
+    }
+
+    /// So many at once.
+    pub(crate) async fn burst(&self, hook: &str, count: usize) -> Vec<Answered> {
+        let all: Vec<_> = (0..count)
+            .map(|_| {
+                let (house, hook) = (self.clone(), hook.to_owned());
+                tokio::spawn(async move { house.deliver(&hook).await })
+            })
+            .collect();
+        let mut answers = Vec::new();
+        for one in all {
+            answers.push(one.await.unwrap());
+        }
+        answers
+    }
+
+    /// So many a second for so long; the answers to all of them, in their order.
+    pub(crate) async fn stream(&self, hook: &str, rate: u32, time: Duration) -> Vec<Answered> {
+        let mut answers = Vec::new();
+        for one in self.stream_on(hook, rate, time).await {
+            answers.push(one.await.unwrap());
+        }
+        answers
+    }
+
+    /// As [`stream`](Self::stream); nobody waits for those that are under way in the end.
+    pub(crate) async fn stream_on(&self, hook: &str, rate: u32, time: Duration) -> Vec<JoinHandle<Answered>> {
+        let (begun, mut all) = (Instant::now(), Vec::new());
+        let every = Duration::from_secs(1) / rate;
+        for n in 0.. {
+            let at = begun + every * n;
+            if at >= begun + time {
+                break;
+            }
+            sleep_until(at).await;
+            let (house, hook) = (self.clone(), hook.to_owned());
+            all.push(tokio::spawn(async move { house.deliver(&hook).await }));
+        }
+        all
+    }
+
+    /// How many that were received since then are spilled.
+    pub(crate) fn spilled_since(&self, since: Instant) -> usize {
+        let since = self.clock.now().unix_millis() - i64::try_from(since.elapsed().as_millis()).unwrap();
+        let names = self.store.names("spill/");
+        let record = |name: &String| Record::parse(&self.store.object(name)?.bytes).ok();
+        let received =
+            names.iter().filter_map(record).map(|record| record.delivery.received_at.unix_millis());
+        received.filter(|at| *at > since).count()
+    }
+}
+
+/// The median.
+pub(crate) fn median(answers: &[Answered]) -> Duration {
+    let mut times: Vec<Duration> = answers.iter().map(|answer| answer.took).collect();
+    times.sort();
+    times[times.len() / 2]
+}
+
+/// A pause.
+pub(crate) async fn pause(time: Duration) {
+    sleep(time).await;
+}
