@@ -14,6 +14,7 @@
 //! (it is stored), and only a receipt becomes a 2xx.
 
 pub mod carry;
+mod cidr;
 pub mod clock;
 pub mod config;
 pub mod context;
