@@ -37,6 +37,13 @@ impl Cidr {
         Ok(Self { address, host })
     }
 
+    /// Whether any of its addresses is loopback or private: then it may hold whatever stands before this machine.
+    pub(crate) fn is_own(self) -> bool {
+        OWN.iter()
+            .filter_map(|text| Self::parse(text).ok())
+            .any(|own| own.contains(self.address) || self.contains(own.address))
+    }
+
     /// Its first address.
     pub(crate) const fn first(self) -> IpAddr {
         self.address
@@ -48,6 +55,21 @@ impl Cidr {
         width(address) == width(self.address) && bits(address) >> self.host == bits(self.address) >> self.host
     }
 }
+
+/// Addresses that belong to no sender out there: this machine, and networks that are private (RFC 1918, 4193, 6598)
+/// or end at the next router.
+const OWN: [&str; 10] = [
+    "0.0.0.0/8",
+    "10.0.0.0/8",
+    "100.64.0.0/10",
+    "127.0.0.0/8",
+    "169.254.0.0/16",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "::/127",
+    "fc00::/7",
+    "fe80::/10",
+];
 
 const fn width(address: IpAddr) -> u32 {
     if address.is_ipv4() { 32 } else { 128 }
@@ -82,6 +104,23 @@ mod tests {
                 assert!(network.contains(address.parse().unwrap()), "{cidr} {address}");
             }
             assert!(!network.contains(outside.parse().unwrap()), "{cidr} {outside}");
+        }
+    }
+
+    #[test]
+    fn what_overlaps_a_private_network_is_our_own() {
+        for own in
+            ["127.0.0.1", "10.1.0.0/16", "172.31.255.255", "192.168.0.0/15", "128.0.0.0/1", "100.100.0.0/16"]
+        {
+            assert!(Cidr::parse(own).unwrap().is_own(), "{own}");
+        }
+        for own in ["::1", "fd12::/16", "fe80::1", "8000::/1", "f000::/4"] {
+            assert!(Cidr::parse(own).unwrap().is_own(), "{own}");
+        }
+        for foreign in
+            ["203.0.113.0/24", "172.32.0.0/16", "11.0.0.0/8", "2001:db8::/32", "2000::/3", "100.128.0.0/16"]
+        {
+            assert!(!Cidr::parse(foreign).unwrap().is_own(), "{foreign}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! The composition: one request's way from the host to the queue and back (contract 2.4).
 
 mod readmit;
+mod ready;
 mod settle;
 mod verify;
 
@@ -22,10 +23,12 @@ use crate::problem::Problem;
 use crate::quarantine::Quarantine;
 use crate::queue::{Class, Client, EnvProblem, Queue, Target, Vendor};
 use crate::rate::Rates;
+use crate::readiness::Readiness;
 use crate::secret::Resolver;
 use crate::spill::Spill;
 use crate::telemetry::{Line, Outcome};
 pub(crate) use readmit::Readmission;
+use ready::Footing;
 use settle::Lane;
 use verify::{Refused, Verified, Why};
 
@@ -58,6 +61,7 @@ struct Inner<Q> {
     resolver: Resolver,
     rates: Rates,
     metrics: Metrics,
+    footing: Footing,
 }
 
 /// Where a gateway keeps what it cannot pass on.
@@ -128,6 +132,7 @@ impl<Q: Queue> Gateway<Q> {
                 tracing::error!(problem = config.locate(target, &problem), "configuration");
             }
         }
+        let footing = Footing::new(&config, &stores, &context.env);
         let Stores { spill, quarantine, problems } = stores;
         let store = spill.iter().find_map(|spill| spill.store().problem());
         for problem in config.problems.iter().chain(&problems).chain(&store) {
@@ -148,6 +153,7 @@ impl<Q: Queue> Gateway<Q> {
             resolver,
             rates,
             metrics,
+            footing,
         }))
     }
 
@@ -284,8 +290,8 @@ impl<Q: Queue> Service for Gateway<Q> {
         self.0.config.max_body()
     }
 
-    fn is_ready(&self) -> bool {
-        self.0.config.hooks().any(|hook| self.lanes(hook).is_ok())
+    fn readiness(&self) -> Readiness {
+        self.readiness()
     }
 
     fn metrics(&self) -> Option<&Metrics> {

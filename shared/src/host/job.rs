@@ -15,6 +15,7 @@ use crate::http::{Request, Response};
 use crate::metrics::Metrics;
 use crate::problem::Problem;
 use crate::queue::EnvProblem;
+use crate::readiness::Readiness;
 use crate::redrive::{self, Shard, ShardError};
 
 /// How often the store is looked at where nobody else schedules it.
@@ -57,6 +58,9 @@ pub(super) trait Job: Clone + Send + Sync + 'static {
 
     /// What its runs are counted in.
     fn metrics(&self) -> &Metrics;
+
+    /// Whether a run can do anything, as far as that is known without asking anybody.
+    fn readiness(&self) -> Readiness;
 }
 
 impl Job for redrive::Job {
@@ -75,11 +79,16 @@ impl Job for redrive::Job {
     fn metrics(&self) -> &Metrics {
         self.metrics()
     }
+
+    fn readiness(&self) -> Readiness {
+        self.readiness()
+    }
 }
 
 /// The scheduled function, whole: sends what the forwarders spilled.
 pub async fn redrive() -> Result<(), HostError> {
-    let (config, context) = start();
+    // Nobody is let in by the hooks: they only say how messages are made.
+    let (config, context) = start(|_| false);
     log_panics();
     let job = redrive::Job::new(config, &context)?;
     if context.env.get(lambda::RUNTIME_API).is_some() {
@@ -146,8 +155,8 @@ impl<J: Job> Service for OnDemand<J> {
         64 * 1024
     }
 
-    fn is_ready(&self) -> bool {
-        true
+    fn readiness(&self) -> Readiness {
+        self.0.readiness()
     }
 
     fn metrics(&self) -> Option<&Metrics> {
@@ -212,6 +221,10 @@ pub(super) mod doubles {
 
         fn metrics(&self) -> &Metrics {
             &self.1
+        }
+
+        fn readiness(&self) -> Readiness {
+            true.into()
         }
     }
 }

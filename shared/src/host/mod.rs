@@ -29,11 +29,13 @@ use ::http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::config::{Config, Reading, Samples};
 use crate::context::Context;
+use crate::env::Env;
 use crate::gateway::Gateway;
 use crate::http::{Request, Response};
 use crate::metrics::Metrics;
 use crate::problem::Problem;
 use crate::queue::Vendor;
+use crate::readiness::Readiness;
 use crate::telemetry;
 pub use job::redrive;
 pub(crate) use lambda::RUNTIME_API;
@@ -47,8 +49,8 @@ pub trait Service: Clone + Send + Sync + 'static {
     /// The largest body any hook takes, in bytes: an HTTP server reads no further.
     fn max_body(&self) -> usize;
 
-    /// Whether requests can be served: at least one hook is sound.
-    fn is_ready(&self) -> bool;
+    /// Whether requests can be served, as far as that is known without asking anybody.
+    fn readiness(&self) -> Readiness;
 
     /// What its requests are counted in; the host counts those that it refuses itself.
     fn metrics(&self) -> Option<&Metrics> {
@@ -94,7 +96,7 @@ pub enum HostError {
 /// Mistakes in the configuration do not keep it from starting: an init that fails takes every hook
 /// down, the sound ones too.
 pub async fn run(vendor: Vendor) -> Result<(), HostError> {
-    let (config, context) = start();
+    let (config, context) = start(is_over_http);
     let gateway = Gateway::connect(config, vendor, &context);
     if context.env.is_on("PREWARM") {
         gateway.prewarm().await;
@@ -103,8 +105,13 @@ pub async fn run(vendor: Vendor) -> Result<(), HostError> {
     Box::pin(serve(gateway, &context)).await
 }
 
+/// Whether requests come over HTTP: no cloud's function runtime is in the environment.
+pub(crate) fn is_over_http(env: &Env) -> bool {
+    env.get(RUNTIME_API).is_none() && !poll::is_here(env)
+}
+
 /// Starts logging and reads the configuration.
-fn start() -> (Config, Context) {
+fn start(over_http: impl FnOnce(&Env) -> bool) -> (Config, Context) {
     let context = Context::system();
     telemetry::init(&context.env);
     // `sam local` says so itself; any other local run must.
@@ -116,7 +123,8 @@ fn start() -> (Config, Context) {
     if context.env.is_on("ALLOW_HTTP_ENDPOINTS") {
         tracing::warn!("plain HTTP endpoints are allowed: messages and signatures can be read on the way");
     }
-    (Config::load(Reading::new(&context.env, samples)), context)
+    let over_http = over_http(&context.env);
+    (Config::load(Reading { over_http, ..Reading::new(&context.env, samples) }), context)
 }
 
 /// Serves until the platform ends it: events where a cloud's function runtime is in the environment,

@@ -26,6 +26,7 @@ use super::{HostError, Service, call, header_map, refuse};
 use crate::clock::Random;
 use crate::context::Context;
 use crate::env::Env;
+use crate::hops::Hops;
 use crate::http::{MAX_HEADER_BYTES, MAX_HEADERS, Request, Response};
 use crate::problem::Problem;
 use crate::queue::EnvProblem;
@@ -108,6 +109,7 @@ pub struct Server {
     address: SocketAddr,
     limits: Limits,
     trust: Trust,
+    hops: Hops,
 }
 
 impl Server {
@@ -117,16 +119,18 @@ impl Server {
         let bind = async {
             let listener = TcpListener::bind(address).await?;
             let address = listener.local_addr()?;
-            Ok(Self { listener, address, limits, trust: Trust::default() })
+            Ok(Self { listener, address, limits, trust: Trust::default(), hops: Hops::default() })
         };
         bind.await.map_err(|source| HostError::Listen { address: address.to_owned(), source })
     }
 
     /// Believes the credentials that a cloud's platform writes into requests, as far as `FGS_TRUST_HEADERS`
-    /// and `SCF_TRUST_HEADERS` say so.
+    /// and `SCF_TRUST_HEADERS` say so, and what proxies write of the sender, as far as `TRUST_PROXIES` does.
     #[must_use]
     pub fn trusting(self, env: &Env) -> Self {
-        Self { trust: Trust::from_env(env, self.address.ip()), ..self }
+        // What is wrong is the configuration's to tell.
+        let hops = Hops::from_env(env).unwrap_or_default();
+        Self { trust: Trust::from_env(env, self.address.ip()), hops, ..self }
     }
 
     /// The address bound, with the port the system chose.
@@ -147,7 +151,14 @@ impl Server {
         let slots = Arc::new(Semaphore::new(self.limits.connections));
         let bytes = self.limits.body_bytes.max(service.max_body());
         let room = Room::new(InFlight { requests: self.limits.requests, bytes });
-        let handler = Arc::new(Handler { service, random, limits: self.limits, room, trust: self.trust });
+        let handler = Arc::new(Handler {
+            service,
+            random,
+            limits: self.limits,
+            room,
+            trust: self.trust,
+            hops: self.hops,
+        });
         let connections = GracefulShutdown::new();
         let mut shutdown = pin!(shutdown);
         loop {
@@ -232,6 +243,7 @@ struct Handler<S> {
     limits: Limits,
     room: Room,
     trust: Trust,
+    hops: Hops,
 }
 
 /// Seconds after which a sender that found no room may come again.
@@ -245,7 +257,9 @@ impl<S: Service> Handler<S> {
         let response = match request.uri().path() {
             // There is always room for these.
             "/_/health" => probe(request.method(), &request_id, || Ok(healthy())),
-            "/_/ready" => probe(request.method(), &request_id, || self.ready()),
+            "/_/ready" => {
+                probe(request.method(), &request_id, || Ok(self.service.readiness().response(&request_id)))
+            }
             "/_/metrics" => probe(request.method(), &request_id, || self.metrics()),
             _ => match self.serve(request, peer, &request_id, received).await {
                 Ok(response) => response,
@@ -259,11 +273,6 @@ impl<S: Service> Handler<S> {
             },
         };
         into_http(response)
-    }
-
-    fn ready(&self) -> Result<Response, Problem> {
-        let not_yet = Problem::Unavailable { retry_after: PROBE_RETRY_AFTER };
-        if self.service.is_ready() { Ok(healthy()) } else { Err(not_yet) }
     }
 
     fn metrics(&self) -> Result<Response, Problem> {
@@ -308,7 +317,7 @@ impl<S: Service> Handler<S> {
             body: self.body(body, place).await?,
             request_id: request_id.to_owned(),
             received,
-            source_ip: Some(peer),
+            source_ip: self.hops.sender(peer, &head.headers),
             deadline: None,
         })
     }
@@ -353,9 +362,6 @@ impl<S: Service> Handler<S> {
         Ok(collected.freeze())
     }
 }
-
-/// Seconds until a probe that was told "not ready" should ask again.
-const PROBE_RETRY_AFTER: u32 = 5;
 
 /// Prometheus' text exposition format.
 const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";

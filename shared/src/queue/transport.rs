@@ -10,7 +10,7 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::io::ErrorKind;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -49,6 +49,9 @@ const MAX_CONNECTIONS: usize = 256;
 /// Header fields of an answer: ten times those that any of the vendors writes. What is over hyper's
 /// hundred would be an answer that nobody reads, and a copy of the message each time.
 const MAX_FIELDS: usize = 1000;
+
+/// What a [`Transport`] reads of the environment.
+pub(crate) const VARIABLES: [&str; 3] = ["TLS_CA_FILE", "HTTPS_PROXY", "MAX_CONNECTIONS"];
 
 /// Our name, in a form that `X-TC-RequestClient` takes too.
 pub(super) const USER_AGENT: &str = concat!("hookmq-", env!("CARGO_PKG_VERSION"));
@@ -110,7 +113,8 @@ type Idle = (Sender, Instant);
 /// Connections to the vendors; clones share them.
 #[derive(Clone)]
 pub(crate) struct Transport {
-    connector: Result<Connector, EnvProblem>,
+    env: Env,
+    connector: Arc<RwLock<Result<Connector, EnvProblem>>>,
     most: usize,
     pools: Arc<Mutex<HashMap<Endpoint, Pool>>>,
 }
@@ -124,24 +128,37 @@ struct Pool {
 }
 
 impl Transport {
-    /// Reads `TLS_CA_FILE`, `HTTPS_PROXY` and `MAX_CONNECTIONS`, once; what is wrong with them is
+    /// Reads `TLS_CA_FILE`, `HTTPS_PROXY` and `MAX_CONNECTIONS`; what is wrong with them is
     /// [`problem`](Self::problem)'s.
     pub(crate) fn new(env: &Env) -> Self {
         let (connector, most) = match most(env) {
             Ok(most) => (Connector::new(env), most),
             Err(problem) => (Err(problem), MAX_CONNECTIONS),
         };
-        Self { connector, most, pools: Arc::default() }
+        let connector = Arc::new(RwLock::new(connector));
+        Self { env: env.clone(), connector, most, pools: Arc::default() }
     }
 
     /// What is wrong with the environment: no connection can be made then.
-    pub(crate) fn problem(&self) -> Option<&EnvProblem> {
-        self.connector.as_ref().err()
+    pub(crate) fn problem(&self) -> Option<EnvProblem> {
+        self.connector().err()
+    }
+
+    /// Read anew while it is of no use: a file may have been mended.
+    fn connector(&self) -> Result<Connector, EnvProblem> {
+        let made = self.connector.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if made.is_ok() {
+            return made;
+        }
+        let made = most(&self.env).and_then(|_| Connector::new(&self.env))?;
+        tracing::info!("what was wrong with connections is mended");
+        *self.connector.write().unwrap_or_else(PoisonError::into_inner) = Ok(made.clone());
+        Ok(made)
     }
 
     /// Whether a proxy stands between.
     pub(super) fn tunnels(&self, endpoint: &Endpoint) -> bool {
-        self.connector.as_ref().is_ok_and(|connector| connector.tunnels(endpoint))
+        self.connector().is_ok_and(|connector| connector.tunnels(endpoint))
     }
 
     /// Opens a connection for the next [`send`](Self::send). Failure is no error: that will try again.
@@ -188,7 +205,7 @@ impl Transport {
 
     fn connect(&self, endpoint: &Endpoint) -> impl Future<Output = Result<Sender, String>> {
         let connecting = async {
-            let connector = self.connector.as_ref().map_err(ToString::to_string)?;
+            let connector = self.connector().map_err(|problem| problem.to_string())?;
             let stream = connector.connect(endpoint).await.map_err(|e| chain(&*e))?;
             let (sender, connection) = protocol().handshake(stream).await.map_err(|e| e.to_string())?;
             // Its errors reach the request that is under way; between requests they are nobody's.

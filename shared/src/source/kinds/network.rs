@@ -37,6 +37,11 @@ impl Network {
         if is_in { Ok(()) } else { Err(Rejection::Pinned(place())) }
     }
 
+    /// Whether it lets in what may be a proxy of ours rather than a sender.
+    pub(in crate::source) fn is_own(&self) -> bool {
+        self.cidrs.iter().any(|cidr| cidr.is_own())
+    }
+
     /// An address that is let in.
     pub(in crate::source) fn sample(&self) -> Option<IpAddr> {
         self.cidrs.first().map(|cidr| cidr.first())
