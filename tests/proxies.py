@@ -173,7 +173,7 @@ def proxy(name: str, block: str, both: list[Instance], scratch: pathlib.Path):
                         for part in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
         user = "user root;\n" if os.geteuid() == 0 else ""
         block = block.replace("listen 80;", f"listen 127.0.0.1:{port};")
-        file.write_text(f"{user}daemon off;\npid {folder}/pid;\nerror_log {folder}/log;\nevents {{}}\n"
+        file.write_text(f"{user}daemon off;\npid {folder}/pid;\nerror_log {folder}/log;\nevents {{ worker_connections 4096; }}\n"
                         f"http {{\naccess_log off;\n{paths}{block}}}\n")
         command = ["nginx", "-e", folder / "log", "-p", folder, "-c", file]
     elif name == "haproxy":
