@@ -39,6 +39,7 @@ pub mod sabotage;
 pub mod secret;
 pub mod source;
 pub mod spill;
+mod stopping;
 pub mod store;
 pub mod telemetry;
 mod xml;

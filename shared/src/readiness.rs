@@ -65,6 +65,11 @@ impl Trouble {
         Self { hook: None, target: None, variable: None, problem }
     }
 
+    /// Others are to take what comes.
+    const fn stopping() -> Self {
+        Self::of("stopping")
+    }
+
     /// The hooks file has mistakes.
     pub(crate) const fn file() -> Self {
         Self::of("the hooks file has errors")
@@ -91,6 +96,11 @@ impl Readiness {
     /// Ready or not, and what there is to tell.
     pub(crate) fn new(is_ready: bool, troubles: impl IntoIterator<Item = Trouble>) -> Self {
         Self { is_ready, troubles: troubles.into_iter().collect() }
+    }
+
+    /// Of a process that was told to stop, whatever else there is.
+    pub(crate) fn stopping() -> Self {
+        Self::new(false, [Trouble::stopping()])
     }
 
     /// Whether requests may come.

@@ -208,6 +208,7 @@ async fn what_is_not_http_is_a_400() {
 async fn a_head_that_does_not_end_is_closed() {
     let (mut stream, double) = connect().await;
     stream.write_all(b"POST /a HTTP/1.1\r\nX-A: ").await.unwrap();
+    assert_eq!(read_answer(&mut stream).await.unwrap().status, 408);
     assert!(is_closed(&mut stream).await);
     let (mut idle, _) = connect().await;
     assert_eq!(exchange(&mut idle, b"GET /a HTTP/1.1\r\n\r\n").await.status, 200);
@@ -268,19 +269,23 @@ async fn probes_are_answered_by_the_host() {
 }
 
 #[tokio::test]
-async fn a_connection_over_the_limit_waits_for_another_to_end() {
+async fn the_longest_idle_connection_gives_way_to_a_new_one() {
     let double = Double::new(MAX_BODY);
-    let limits = Limits { connections: 1, ..Limits::default() };
+    let limits = Limits { connections: 2, ..Limits::default() };
     let (address, _) = start_with(&double, limits, oneshot::channel().1).await;
-    let mut first = TcpStream::connect(address).await.unwrap();
-    assert_eq!(exchange(&mut first, b"GET /1 HTTP/1.1\r\n\r\n").await.status, 200);
-    let mut second = TcpStream::connect(address).await.unwrap();
-    second.write_all(b"GET /2 HTTP/1.1\r\n\r\n").await.unwrap();
-    // The first is served on, so the server had its chance to serve the second.
-    assert_eq!(exchange(&mut first, b"GET /3 HTTP/1.1\r\n\r\n").await.status, 200);
-    assert_eq!(double.requests().len(), 2);
-    drop(first);
-    assert_eq!(read_answer(&mut second).await.unwrap().status, 200);
+    let mut served = Vec::new();
+    for path in ["/1", "/2", "/3"] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        assert_eq!(
+            exchange(&mut stream, format!("GET {path} HTTP/1.1\r\n\r\n").as_bytes()).await.status,
+            200
+        );
+        served.push(stream);
+    }
+    assert!(is_closed(&mut served[0]).await);
+    for stream in &mut served[1..] {
+        assert_eq!(exchange(stream, b"GET /4 HTTP/1.1\r\n\r\n").await.status, 200);
+    }
 }
 
 /// A server of these limits, on which one request with a body of 40 bytes is in flight.
@@ -309,11 +314,12 @@ const SERVED: Option<(u16, bool)> = Some((200, false));
 const REFUSED: Option<(u16, bool)> = Some((503, true));
 
 #[tokio::test]
-async fn a_request_that_finds_no_room_is_refused_unread() {
+async fn a_request_that_finds_no_room_is_refused() {
     let (address, double, mut first) = busy(Limits { requests: 1, ..Limits::default() }).await;
-    // The announced body is never sent.
-    let second = "POST /a HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n";
-    assert_eq!(answer_of(address, second).await, REFUSED);
+    assert_eq!(answer_of(address, "POST /a HTTP/1.1\r\nContent-Length: 2\r\n\r\nhi").await, REFUSED);
+    // One that has not arrived needs no place yet, and has one when it has.
+    let mut slow = TcpStream::connect(address).await.unwrap();
+    slow.write_all(b"POST /a HTTP/1.1\r\nContent-Length: 2\r\n\r\nh").await.unwrap();
     for probe in ["health", "ready"] {
         let probe = format!("GET /_/{probe} HTTP/1.1\r\n\r\n");
         assert_eq!(answer_of(address, &probe).await, SERVED, "there is always room for a probe");
@@ -321,14 +327,15 @@ async fn a_request_that_finds_no_room_is_refused_unread() {
     assert_eq!(double.requests().len(), 1);
     double.go.notify_one();
     assert_eq!(read_answer(&mut first).await.unwrap().status, 200);
+    assert_eq!(exchange(&mut slow, b"i").await.status, 200);
     assert_eq!(answer_of(address, "POST /a HTTP/1.1\r\nContent-Length: 2\r\n\r\nhi").await, SERVED);
 }
 
 #[tokio::test]
 async fn a_body_that_finds_no_room_is_refused() {
     let (address, double, mut first) = busy(Limits { body_bytes: MAX_BODY, ..Limits::default() }).await;
-    let announced = "POST /a HTTP/1.1\r\nContent-Length: 25\r\n\r\n";
-    assert_eq!(answer_of(address, announced).await, REFUSED);
+    let body = |n: usize| format!("POST /a HTTP/1.1\r\nContent-Length: {n}\r\n\r\n{}", "x".repeat(n));
+    assert_eq!(answer_of(address, &body(25)).await, REFUSED, "what is being served does not give way");
     let chunks = |second: usize| {
         let (one, two) = ("x".repeat(16), "y".repeat(second));
         format!(
@@ -338,12 +345,10 @@ async fn a_body_that_finds_no_room_is_refused() {
     assert_eq!(answer_of(address, &chunks(9)).await, REFUSED);
     assert_eq!(double.requests().len(), 1);
     assert_eq!(answer_of(address, &(chunks(8) + "0\r\n\r\n")).await, SERVED);
-    let fits = format!("POST /a HTTP/1.1\r\nContent-Length: 24\r\n\r\n{}", "x".repeat(24));
-    assert_eq!(answer_of(address, &fits).await, SERVED);
+    assert_eq!(answer_of(address, &body(24)).await, SERVED);
     double.go.notify_one();
     assert_eq!(read_answer(&mut first).await.unwrap().status, 200);
-    let all = format!("POST /a HTTP/1.1\r\nContent-Length: {MAX_BODY}\r\n\r\n{}", "x".repeat(MAX_BODY));
-    assert_eq!(answer_of(address, &all).await, SERVED);
+    assert_eq!(answer_of(address, &body(MAX_BODY)).await, SERVED);
 }
 
 #[tokio::test]
@@ -359,15 +364,18 @@ async fn the_largest_body_fits_by_itself() {
 async fn a_sender_that_goes_away_gives_its_room_back() {
     let double = Double::new(MAX_BODY);
     let limits = Limits { requests: 1, body_bytes: MAX_BODY, ..Limits::default() };
-    let (address, server) = start_with(&double, limits, oneshot::channel().1).await;
-    let mut gone = TcpStream::connect(address).await.unwrap();
-    gone.write_all(b"POST /a HTTP/1.1\r\nContent-Length: 64\r\n\r\nhal").await.unwrap();
-    while answer_of(address, "GET /a HTTP/1.1\r\n\r\n").await == SERVED {}
-    drop(gone);
-    while answer_of(address, "GET /a HTTP/1.1\r\n\r\n").await == REFUSED {}
+    let (address, _) = start_with(&double, limits, oneshot::channel().1).await;
+    for _ in 0..3 {
+        let mut gone = TcpStream::connect(address).await.unwrap();
+        gone.write_all(
+            format!("POST /a HTTP/1.1\r\nContent-Length: 64\r\n\r\n{}", "x".repeat(63)).as_bytes(),
+        )
+        .await
+        .unwrap();
+    }
     let all = format!("POST /a HTTP/1.1\r\nContent-Length: {MAX_BODY}\r\n\r\n{}", "x".repeat(MAX_BODY));
-    assert_eq!(answer_of(address, &all).await, SERVED);
-    server.abort();
+    while answer_of(address, &all).await == REFUSED {}
+    assert_eq!(double.requests().len(), 1);
 }
 
 #[tokio::test]

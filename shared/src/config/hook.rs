@@ -178,7 +178,7 @@ pub(super) fn read(
     if let Some(doubt) = doubted_peers(&source, with.env) {
         if with.over_http {
             table.error(verifier, doubt);
-        } else if host::is_over_http(with.env) {
+        } else if host::is_server(with.env) {
             table.warning(verifier, format!("on the HTTP host this hook is broken: {doubt}"));
         }
     }

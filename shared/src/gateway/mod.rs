@@ -91,6 +91,37 @@ impl Stores {
     }
 }
 
+/// A hook, and the ways that its deliveries go.
+type Admitted<'g, Q> = (&'g Hook, Vec<Lane<'g, Q>>);
+
+/// Why a request gets no further than its head.
+struct Unadmitted<'g> {
+    hook: Option<&'g str>,
+    outcome: Outcome,
+    problem: Problem,
+    why: Option<Why>,
+}
+
+impl<'g> Unadmitted<'g> {
+    const fn refused(hook: Option<&'g str>, problem: Problem) -> Self {
+        Self { hook, outcome: Outcome::Refused, problem, why: None }
+    }
+
+    const fn ours(hook: &'g str, why: Why, retry_after: u32) -> Self {
+        let problem = Problem::Unavailable { retry_after };
+        Self { hook: Some(hook), outcome: Outcome::Unavailable, problem, why: Some(why) }
+    }
+
+    fn tell(self, line: &mut Line) -> (Outcome, Problem) {
+        line.hook = self.hook.map(str::to_owned);
+        match self.why {
+            Some(why) => why.tell(line),
+            None => line.class = Some(self.problem.name()),
+        }
+        (self.outcome, self.problem)
+    }
+}
+
 impl<Q> Clone for Gateway<Q> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
@@ -176,49 +207,51 @@ impl<Q: Queue> Gateway<Q> {
         hook.targets(*own).into_iter().map(lane).collect()
     }
 
-    /// Answers a request, and tells the line how it went.
-    async fn answer(&self, mut request: Request, line: &mut Line) -> (Outcome, Response) {
-        let Inner { config, quarantine, context, .. } = &*self.0;
-        let request_id = std::mem::take(&mut request.request_id);
-        let answer = |outcome, problem: Problem| (outcome, problem.response(&request_id));
-        let refuse = |line: &mut Line, problem: Problem| {
-            line.class = Some(problem.name());
-            answer(Outcome::Refused, problem)
-        };
-        let ours = |line: &mut Line, why: Why, retry_after| {
-            why.tell(line);
-            answer(Outcome::Unavailable, Problem::Unavailable { retry_after })
-        };
-
+    /// The hook and its lanes, for a request whose body is so long: all that is known before it has come.
+    fn admit(&self, request: &Request, length: usize) -> Result<Admitted<'_, Q>, Unadmitted<'_>> {
+        let Inner { config, context, .. } = &*self.0;
         let hook = match config.lookup(&request.path) {
             Lookup::Hook(hook) => hook,
-            Lookup::Unknown => return refuse(line, Problem::NotFound),
+            Lookup::Unknown => return Err(Unadmitted::refused(None, Problem::NotFound)),
             Lookup::Broken(name) => {
-                line.hook = Some(name.to_owned());
                 let why = Why(CONFIG, "the hook's configuration has errors".to_owned());
-                return ours(line, why, RETRY_AFTER_REPAIR);
+                return Err(Unadmitted::ours(name, why, RETRY_AFTER_REPAIR));
+            }
+        };
+        let name = hook.name.as_str();
+        let lanes = self.lanes(hook).map_err(|why| Unadmitted::ours(name, why, RETRY_AFTER_REPAIR))?;
+        let refused = |problem| Err(Unadmitted::refused(Some(name), problem));
+        if !hook.methods.split(", ").any(|method| method == request.method) {
+            return refused(Problem::MethodNotAllowed(hook.methods));
+        }
+        if request.headers.len() > MAX_HEADERS || request.headers.size() > MAX_HEADER_BYTES {
+            return refused(Problem::HeadersTooLarge);
+        }
+        if length > hook.max_body {
+            return refused(Problem::TooLarge);
+        }
+        if context.clock.now() < EARLIEST {
+            let why = Why("clock", "the clock of this machine is wrong".to_owned());
+            return Err(Unadmitted::ours(name, why, RETRY_AFTER));
+        }
+        Ok((hook, lanes))
+    }
+
+    /// Answers a request, and tells the line how it went.
+    async fn answer(&self, mut request: Request, line: &mut Line) -> (Outcome, Response) {
+        let Inner { quarantine, context, .. } = &*self.0;
+        let request_id = std::mem::take(&mut request.request_id);
+        let answer = |outcome, problem: Problem| (outcome, problem.response(&request_id));
+        let (hook, lanes) = match self.admit(&request, request.body.len()) {
+            Ok(admitted) => admitted,
+            Err(unadmitted) => {
+                let (outcome, problem) = unadmitted.tell(line);
+                return answer(outcome, problem);
             }
         };
         line.hook = Some(hook.name.clone());
-        let lanes = match self.lanes(hook) {
-            Ok(lanes) => lanes,
-            Err(why) => return ours(line, why, RETRY_AFTER_REPAIR),
-        };
         let allowed = hook.methods;
-        if !allowed.split(", ").any(|method| method == request.method) {
-            return refuse(line, Problem::MethodNotAllowed(allowed));
-        }
-        if request.headers.len() > MAX_HEADERS || request.headers.size() > MAX_HEADER_BYTES {
-            return refuse(line, Problem::HeadersTooLarge);
-        }
-        if request.body.len() > hook.max_body {
-            return refuse(line, Problem::TooLarge);
-        }
         let now = context.clock.now();
-        if now < EARLIEST {
-            let why = Why("clock", "the clock of this machine is wrong".to_owned());
-            return ours(line, why, RETRY_AFTER);
-        }
         let deadline = deadline(hook, &request);
 
         // Verification takes the request; its parts are shared, not copied.
@@ -243,7 +276,10 @@ impl<Q: Queue> Gateway<Q> {
                     if status == 403 { Problem::Forbidden } else { Problem::MethodNotAllowed(allowed) };
                 return answer(Outcome::Rejected, problem);
             }
-            Err(Refused::Unavailable(why)) => return ours(line, why, RETRY_AFTER),
+            Err(Refused::Unavailable(why)) => {
+                why.tell(line);
+                return answer(Outcome::Unavailable, Problem::Unavailable { retry_after: RETRY_AFTER });
+            }
         };
         let (outcome, settled) = self.settle((hook, &source), &lanes, &delivery, deadline, line).await;
         match settled {
@@ -284,6 +320,15 @@ impl<Q: Queue> Service for Gateway<Q> {
         let (outcome, response) = self.answer(request, &mut line).await;
         line.write(outcome, response.status);
         response
+    }
+
+    fn turns_away(&self, head: &Request, announced: usize) -> Option<Response> {
+        let unadmitted = self.admit(head, announced).err()?;
+        let mut line = Line::new(&head.request_id, &self.0.metrics);
+        line.received = Some(head.received);
+        let (outcome, problem) = unadmitted.tell(&mut line);
+        line.write(outcome, problem.status());
+        Some(problem.response(&head.request_id))
     }
 
     fn max_body(&self) -> usize {

@@ -131,11 +131,8 @@ struct OnDemand<J>(J);
 
 impl<J: Job> Service for OnDemand<J> {
     async fn call(&self, request: Request) -> Response {
-        if request.path != "/" {
-            return Problem::NotFound.response(&request.request_id);
-        }
-        if request.method != "POST" {
-            return Problem::MethodNotAllowed("POST").response(&request.request_id);
+        if let Some(response) = self.turns_away(&request, request.body.len()) {
+            return response;
         }
         let order = match order(&request.raw_query) {
             Ok(order) => order,
@@ -148,6 +145,15 @@ impl<J: Job> Service for OnDemand<J> {
             Ok(report) => Response::new(200, "application/json", report.to_string()),
             Err(_) => Problem::Unavailable { retry_after: RETRY_AFTER }.response(&request.request_id),
         }
+    }
+
+    fn turns_away(&self, head: &Request, _: usize) -> Option<Response> {
+        let problem = match (head.path.as_str(), head.method.as_str()) {
+            ("/", "POST") => return None,
+            ("/", _) => Problem::MethodNotAllowed("POST"),
+            _ => Problem::NotFound,
+        };
+        Some(problem.response(&head.request_id))
     }
 
     /// A run takes no body.

@@ -14,7 +14,6 @@ mod handover;
 mod job;
 mod lambda;
 mod poll;
-mod room;
 pub mod server;
 mod timer;
 pub mod trigger;
@@ -39,12 +38,18 @@ use crate::readiness::Readiness;
 use crate::telemetry;
 pub use job::redrive;
 pub(crate) use lambda::RUNTIME_API;
-pub(crate) use room::InFlight;
 
 /// What a host serves: the gateway, or a test's double.
 pub trait Service: Clone + Send + Sync + 'static {
     /// Answers one request. Never fails: what goes wrong is an answer too.
     fn call(&self, request: Request) -> impl Future<Output = Response> + Send;
+
+    /// Answers a request of which only the head has come, if nothing in its body could change the answer: no
+    /// such route, a method that it does not take, more bytes announced than it takes. `head` has no body.
+    fn turns_away(&self, head: &Request, announced: usize) -> Option<Response> {
+        let _ = (head, announced);
+        None
+    }
 
     /// The largest body any hook takes, in bytes: an HTTP server reads no further.
     fn max_body(&self) -> usize;
@@ -96,7 +101,7 @@ pub enum HostError {
 /// Mistakes in the configuration do not keep it from starting: an init that fails takes every hook
 /// down, the sound ones too.
 pub async fn run(vendor: Vendor) -> Result<(), HostError> {
-    let (config, context) = start(is_over_http);
+    let (config, context) = start(is_server);
     let gateway = Gateway::connect(config, vendor, &context);
     if context.env.is_on("PREWARM") {
         gateway.prewarm().await;
@@ -105,15 +110,14 @@ pub async fn run(vendor: Vendor) -> Result<(), HostError> {
     Box::pin(serve(gateway, &context)).await
 }
 
-/// Whether requests come over HTTP: no cloud's function runtime is in the environment.
-pub(crate) fn is_over_http(env: &Env) -> bool {
-    env.get(RUNTIME_API).is_none() && !poll::is_here(env)
-}
-
 /// Starts logging and reads the configuration.
 fn start(over_http: impl FnOnce(&Env) -> bool) -> (Config, Context) {
     let context = Context::system();
-    telemetry::init(&context.env);
+    if is_server(&context.env) {
+        telemetry::init_queued(&context.env)
+    } else {
+        telemetry::init(&context.env)
+    }
     // `sam local` says so itself; any other local run must.
     let is_local = ["AWS_SAM_LOCAL", "ALLOW_SAMPLE_SECRETS"].iter().any(|name| context.env.is_on(name));
     let samples = if is_local { Samples::Accepted } else { Samples::Refused };
@@ -125,6 +129,12 @@ fn start(over_http: impl FnOnce(&Env) -> bool) -> (Config, Context) {
     }
     let over_http = over_http(&context.env);
     (Config::load(Reading { over_http, ..Reading::new(&context.env, samples) }), context)
+}
+
+/// Whether there is no function runtime in the environment.
+pub(crate) fn is_server(env: &Env) -> bool {
+    // What is wrong with a platform's variables is said where they are used.
+    env.get(lambda::RUNTIME_API).is_none() && matches!(poll::Platform::of(env), Ok(None))
 }
 
 /// Serves until the platform ends it: events where a cloud's function runtime is in the environment,

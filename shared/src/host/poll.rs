@@ -71,11 +71,6 @@ struct Event {
     deadline: Instant,
 }
 
-/// Whether one of them is here.
-pub(super) fn is_here(env: &Env) -> bool {
-    ["SCF_RUNTIME_API", "RUNTIME_API_ADDR"].iter().any(|variable| env.get(variable).is_some())
-}
-
 impl Platform {
     /// The platform whose variables are set; `None` outside of both.
     pub(super) fn of(env: &Env) -> Result<Option<Self>, HostError> {

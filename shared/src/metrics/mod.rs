@@ -10,6 +10,8 @@
 //! secrets, targets. Nothing of a request is among them, so nobody can make new ones.
 
 mod emf;
+mod figures;
+mod process;
 mod prometheus;
 mod registry;
 
@@ -19,12 +21,14 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::context::Context;
-use crate::host::{InFlight, RUNTIME_API};
+use crate::host::RUNTIME_API;
 use crate::problem::Problem;
 use crate::queue::EnvProblem;
 use crate::redrive::{Shard, Summary};
 use crate::telemetry::Outcome;
 use emf::Emf;
+pub(crate) use figures::Figures;
+use process::Process;
 use registry::Registry;
 
 const VARIABLE: &str = "METRICS";
@@ -174,10 +178,11 @@ impl Metrics {
     }
 
     /// All counters, and what the host holds now, as Prometheus text; `None` where nothing is counted.
-    pub(crate) fn text(&self, held: InFlight) -> Option<String> {
+    pub(crate) fn text(&self, figures: &Figures) -> Option<String> {
         match &self.0.sink {
             Sink::Registry(registry) => {
-                Some(registry.read(|counts| prometheus::render(&self.0.hooks, counts, held)))
+                let counted = registry.read(|counts| prometheus::render(&self.0.hooks, counts, figures));
+                Some(counted + &prometheus::process(&Process::now()))
             }
             Sink::Off | Sink::Emf(_) => None,
         }
@@ -210,7 +215,7 @@ mod tests {
         for vars in [vec![("METRICS", "off")], vec![lambda, ("METRICS", "off")]] {
             assert_eq!(of(&vars), "Metrics(off)");
         }
-        assert_eq!(Metrics::off().text(InFlight::default()), None);
+        assert_eq!(Metrics::off().text(&Figures::default()), None);
     }
 
     #[test]

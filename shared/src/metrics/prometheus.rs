@@ -3,11 +3,12 @@
 use std::fmt::{Display, Write as _};
 
 use super::NO_HOOK;
+use super::figures::Figures;
+use super::process::Process;
 use super::registry::{BOUNDS, Counts, Histogram};
-use crate::host::InFlight;
 
 /// The text, families in a fixed order; one without a sample is left out.
-pub(super) fn render(hooks: &[String], counts: &Counts, in_flight: InFlight) -> String {
+pub(super) fn render(hooks: &[String], counts: &Counts, figures: &Figures) -> String {
     let hook = |at: &Option<usize>| at.and_then(|at| hooks.get(at)).map_or(NO_HOOK, String::as_str);
     let mut text = Text(String::new());
 
@@ -50,10 +51,48 @@ pub(super) fn render(hooks: &[String], counts: &Counts, in_flight: InFlight) -> 
     let help = "Age of the oldest of them, 0 if there is none.";
     text.family("hookmq_spill_oldest_age_seconds", "gauge", help, ages);
 
-    let one = |n| std::iter::once((Vec::new(), n));
-    text.family("hookmq_requests_in_flight", "gauge", "Requests being served.", one(in_flight.requests));
-    let help = "Bytes reserved for the bodies of requests being served.";
-    text.family("hookmq_body_bytes_in_flight", "gauge", help, one(in_flight.bytes));
+    host(&mut text, figures);
+    text.0
+}
+
+fn one<N>(n: N) -> std::iter::Once<(Labels<'static>, N)> {
+    std::iter::once((Vec::new(), n))
+}
+
+/// What the host holds, and may hold.
+fn host(text: &mut Text, figures: &Figures) {
+    text.family("hookmq_requests_in_flight", "gauge", "Requests being served.", one(figures.requests));
+    let help = "Bytes of bodies that are held, those that are arriving among them.";
+    text.family("hookmq_body_bytes_in_flight", "gauge", help, one(figures.bytes));
+    text.family("hookmq_connections", "gauge", "Connections of senders.", one(figures.connections));
+    let limits = [
+        ("requests", figures.most_requests),
+        ("body_bytes", figures.most_bytes),
+        ("connections", figures.most_connections),
+    ];
+    let limits = limits.into_iter().map(|(limit, n)| (vec![("limit", limit)], n));
+    text.family("hookmq_limit", "gauge", "What the host holds at most.", limits);
+    let help = "Connections that HTTP did not serve, by what they look like or why.";
+    let kinds = figures.not_served.iter().map(|(kind, n)| (vec![("kind", *kind)], *n));
+    text.family("hookmq_not_served_total", "counter", help, kinds);
+    let help = "Log lines that nobody took in time.";
+    text.family("hookmq_log_lines_dropped_total", "counter", help, one(figures.log_lines_dropped));
+}
+
+/// What every exporter tells of its process, as far as the system tells it.
+pub(super) fn process(process: &Process) -> String {
+    let mut text = Text(String::new());
+    let build = vec![("version", env!("CARGO_PKG_VERSION"))];
+    text.family("hookmq_build_info", "gauge", "The version that runs.", std::iter::once((build, 1)));
+    let mut told = |name, kind, help, value: Option<f64>| {
+        text.family(name, kind, help, value.into_iter().flat_map(one));
+    };
+    let help = "Seconds since the Unix epoch when the process started.";
+    told("process_start_time_seconds", "gauge", help, process.started);
+    told("process_cpu_seconds_total", "counter", "Seconds of processor time.", process.cpu);
+    told("process_resident_memory_bytes", "gauge", "Bytes of memory in use.", process.resident);
+    told("process_open_fds", "gauge", "Open file descriptors.", process.open_fds);
+    told("process_max_fds", "gauge", "Most open file descriptors.", process.max_fds);
     text.0
 }
 
@@ -162,7 +201,18 @@ mod tests {
         metrics.redriven("tdmq", Some(&summary), Some(Shard::WHOLE));
         metrics.redriven("rocketmq", None, Some(Shard::WHOLE));
         metrics.redriven("tdmq", Some(&Summary { sent: 1, ..Summary::default() }), None);
-        let text = metrics.text(InFlight { requests: 3, bytes: 4096 }).unwrap();
+        let text = metrics
+            .text(&Figures {
+                requests: 3,
+                bytes: 4096,
+                connections: 5,
+                most_requests: 256,
+                most_bytes: 1 << 26,
+                most_connections: 640,
+                not_served: vec![("tls", 2)],
+                log_lines_dropped: 1,
+            })
+            .unwrap();
         let expected = r#"# HELP hookmq_deliveries_total Requests, by how they ended and why.
 # TYPE hookmq_deliveries_total counter
 hookmq_deliveries_total{hook="-",outcome="refused",class=""} 1
@@ -208,11 +258,27 @@ hookmq_spill_oldest_age_seconds{target="tdmq"} 77
 # HELP hookmq_requests_in_flight Requests being served.
 # TYPE hookmq_requests_in_flight gauge
 hookmq_requests_in_flight 3
-# HELP hookmq_body_bytes_in_flight Bytes reserved for the bodies of requests being served.
+# HELP hookmq_body_bytes_in_flight Bytes of bodies that are held, those that are arriving among them.
 # TYPE hookmq_body_bytes_in_flight gauge
 hookmq_body_bytes_in_flight 4096
+# HELP hookmq_connections Connections of senders.
+# TYPE hookmq_connections gauge
+hookmq_connections 5
+# HELP hookmq_limit What the host holds at most.
+# TYPE hookmq_limit gauge
+hookmq_limit{limit="requests"} 256
+hookmq_limit{limit="body_bytes"} 67108864
+hookmq_limit{limit="connections"} 640
+# HELP hookmq_not_served_total Connections that HTTP did not serve, by what they look like or why.
+# TYPE hookmq_not_served_total counter
+hookmq_not_served_total{kind="tls"} 2
+# HELP hookmq_log_lines_dropped_total Log lines that nobody took in time.
+# TYPE hookmq_log_lines_dropped_total counter
+hookmq_log_lines_dropped_total 1
 "#;
-        assert_eq!(text, expected);
+        let (counted, of_process) = text.split_at(text.find("# HELP hookmq_build_info").unwrap());
+        assert_eq!(counted, expected);
+        assert!(of_process.contains("\nhookmq_build_info{version=\""), "{of_process}");
     }
 
     /// Whichever comes first: a process' own shard has the gauge, and no run of another takes it.
@@ -231,7 +297,7 @@ hookmq_body_bytes_in_flight 4096
                 metrics.redriven("tdmq", Some(&left(found)), Some(shard(covers)));
             }
             metrics.redriven("tdmq", Some(&left(7)), None);
-            let text = metrics.text(InFlight::default()).unwrap();
+            let text = metrics.text(&Figures::default()).unwrap();
             let gauges: Vec<&str> = text.lines().filter(|line| line.starts_with("hookmq_spill_")).collect();
             assert_eq!(
                 gauges,

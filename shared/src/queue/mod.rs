@@ -27,6 +27,7 @@ use crate::message::Message;
 pub use client::Client;
 pub use target::Target;
 pub use tls::{BoxError, Connector, Stream};
+pub(crate) use transport::most as max_connections;
 
 /// No queue takes a larger text, in bytes.
 pub const MAX_TEXT: usize =

@@ -253,7 +253,7 @@ fn protocol() -> Builder {
 }
 
 /// `MAX_CONNECTIONS`: connections to one endpoint at a time.
-fn most(env: &Env) -> Result<usize, EnvProblem> {
+pub(crate) fn most(env: &Env) -> Result<usize, EnvProblem> {
     let variable = "MAX_CONNECTIONS";
     let Some(text) = env.get(variable) else { return Ok(MAX_CONNECTIONS) };
     let most = text.parse().ok().filter(|most| (1..=65_535).contains(most));

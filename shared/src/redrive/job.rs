@@ -261,7 +261,7 @@ mod tests {
     use crate::clock::Random;
     use crate::config::{Reading, Samples};
     use crate::env::Env;
-    use crate::host::InFlight;
+    use crate::metrics::Figures;
 
     #[test]
     fn it_is_ready_while_it_can_send_to_one_or_to_all() {
@@ -300,7 +300,7 @@ mod tests {
         let run = async |options: &Options| {
             let deadline = Instant::now() + Duration::from_secs(60);
             job.run(options, deadline).await;
-            job.metrics().text(InFlight::default()).unwrap()
+            job.metrics().text(&Figures::default()).unwrap()
         };
         let text = run(&Options { hook: Some("h".to_owned()), ..Options::default() }).await;
         assert!(text.contains(r#"hookmq_redrive_runs_total{target="tdmq",result="done"} 1"#), "{text}");

@@ -77,6 +77,11 @@ impl Service for Double {
         Response::new(200, "application/json", text).with("x-double", "1")
     }
 
+    fn turns_away(&self, head: &Request, _: usize) -> Option<Response> {
+        let is_unknown = head.path.starts_with("/unknown");
+        is_unknown.then(|| Response::new(404, "text/plain", "unknown").with("x-double", "1"))
+    }
+
     fn max_body(&self) -> usize {
         self.0.max_body
     }

@@ -1,16 +1,28 @@
 //! Logs: JSON, one line a delivery, never a secret, a body or a signature.
 
+mod queue;
+
 use tokio::time::Instant;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::env::Env;
 use crate::metrics::{Ended, Metrics};
+use queue::Queue;
+pub(crate) use queue::{dropped, flush};
 
 /// Starts logging to standard output. Lambda's own settings win over `LOG_LEVEL` and `LOG_FORMAT`.
 /// Called once by each binary; a second call changes nothing.
 pub fn init(env: &Env) {
     init_to(env, std::io::stdout);
+}
+
+/// As [`init`], for a server: it serves on while nobody reads its log.
+pub(crate) fn init_queued(env: &Env) {
+    match Queue::to_stdout() {
+        Some(queue) => init_to(env, queue),
+        None => init(env),
+    }
 }
 
 /// As [`init`], to another place.

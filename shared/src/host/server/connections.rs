@@ -1,0 +1,367 @@
+//! All connections of one server, with what each of them is doing, so that there is always room for one more.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+use super::weakest::{Facts, Flow, Rank, State, Times, share};
+
+/// Connections over the limit that are taken while every other one is being served.
+const SPARE: usize = 64;
+
+/// Of connections that dawdle, this part of all is closed at once: looking for the weakest costs a look at each.
+const BATCH: usize = 64;
+
+/// Bytes of heads that are arriving, in all. Most heads arrive in one piece and are none of these.
+const HEAD_BYTES: usize = 16 * 1024 * 1024;
+
+/// Why a connection has to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    /// Its time is over.
+    Late,
+    /// Others need its room.
+    Full,
+    /// Others need the bytes of its body.
+    Bytes,
+}
+
+/// The connections of one server.
+#[derive(Debug)]
+pub(super) struct Connections {
+    most: usize,
+    inner: Mutex<Inner>,
+    /// One has ended.
+    ended: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    next: u64,
+    entries: HashMap<u64, Entry>,
+    /// Connections of each peer that were not told to end.
+    peers: HashMap<IpAddr, usize>,
+    live: usize,
+    head_bytes: usize,
+}
+
+#[derive(Debug)]
+struct Entry {
+    facts: Facts,
+    /// Bytes that came while a request was being served: they are of the next one.
+    ahead: u64,
+    told: watch::Sender<Option<Told>>,
+}
+
+/// One connection's entry, which goes with it.
+#[derive(Debug)]
+pub(super) struct Conn {
+    all: Arc<Connections>,
+    id: u64,
+    peer: IpAddr,
+    told: watch::Receiver<Option<Told>>,
+    /// It ends unless more has come than was read.
+    is_closing: AtomicBool,
+    /// It was answered before its request had come.
+    is_unread: AtomicBool,
+}
+
+impl Connections {
+    /// Room for so many.
+    pub(super) fn new(most: usize) -> Arc<Self> {
+        Arc::new(Self { most, inner: Mutex::default(), ended: Notify::new() })
+    }
+
+    /// Enters one more. Where there is no room, the weakest is told to end; `None` if none can.
+    pub(super) fn enter(self: &Arc<Self>, peer: IpAddr) -> Option<Arc<Conn>> {
+        let now = Instant::now();
+        let mut inner = self.inner();
+        if inner.live >= self.most && !inner.make_room(self.most, now) && inner.live >= self.most + SPARE {
+            return None;
+        }
+        let id = inner.next;
+        inner.next += 1;
+        let (told, receiver) = watch::channel(None);
+        let facts = Facts { peer, state: State::New, flow: Flow::new(now), held: 0 };
+        inner.entries.insert(id, Entry { facts, ahead: 0, told });
+        inner.count(peer);
+        drop(inner);
+        let (is_closing, is_unread) = (AtomicBool::new(false), AtomicBool::new(false));
+        Some(Arc::new(Conn { all: Arc::clone(self), id, peer, told: receiver, is_closing, is_unread }))
+    }
+
+    /// Tells those to end whose time is over.
+    pub(super) fn sweep(&self, times: &Times) {
+        let now = Instant::now();
+        let mut inner = self.inner();
+        let overdue = |(id, entry): (&u64, &Entry)| {
+            (entry.told.borrow().is_none() && entry.facts.is_overdue(now, times)).then_some(*id)
+        };
+        let overdue: Vec<u64> = inner.entries.iter().filter_map(overdue).collect();
+        for id in overdue {
+            inner.tell(id, Told::Late);
+        }
+    }
+
+    /// Makes room for more bytes of a body of `asker`; whether there will be some soon.
+    pub(super) fn make_bytes(&self, mut needed: usize, room: usize, asker: &Conn) -> bool {
+        let now = Instant::now();
+        let mut inner = self.inner();
+        let mut by_peer: HashMap<IpAddr, usize> = HashMap::new();
+        for entry in inner.entries.values() {
+            *by_peer.entry(entry.facts.peer).or_default() += entry.facts.held;
+        }
+        let most = share(room, by_peer.len());
+        let is_over = |facts: &Facts| by_peer.get(&facts.peer).is_some_and(|held| *held > most);
+        let rank = |facts: &Facts| facts.rank_of_bytes(now, is_over(facts));
+        let mut ranked = inner.ranked(rank);
+        ranked.sort_unstable();
+        let mut given = Vec::new();
+        for (_, id) in ranked {
+            if needed == 0 || id == asker.id {
+                break;
+            }
+            needed = needed.saturating_sub(inner.entries.get(&id).map_or(0, |entry| entry.facts.held));
+            given.push(id);
+        }
+        // Those that were told before give theirs back as well.
+        let leaving = inner.entries.values().filter(|entry| entry.told.borrow().is_some());
+        needed = needed.saturating_sub(leaving.map(|entry| entry.facts.held).sum());
+        if needed > 0 {
+            return false;
+        }
+        for id in given {
+            inner.tell(id, Told::Bytes);
+        }
+        true
+    }
+
+    /// There are fewer descriptors than was thought: the weakest gives its own back.
+    pub(super) fn shrink(&self) {
+        self.inner().make_room(self.most, Instant::now());
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.inner().entries.len()
+    }
+
+    /// Waits until there are none.
+    pub(super) async fn gone(&self) {
+        loop {
+            let ended = self.ended.notified();
+            if self.count() == 0 {
+                return;
+            }
+            ended.await;
+        }
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn count(&mut self, peer: IpAddr) {
+        self.live += 1;
+        *self.peers.entry(peer).or_default() += 1;
+    }
+
+    fn discount(&mut self, peer: IpAddr) {
+        self.live = self.live.saturating_sub(1);
+        if let Some(n) = self.peers.get_mut(&peer) {
+            *n -= 1;
+            if *n == 0 {
+                self.peers.remove(&peer);
+            }
+        }
+    }
+
+    /// Those that can give way, with their ranks.
+    fn ranked(&self, rank: impl Fn(&Facts) -> Option<Rank>) -> Vec<(Rank, u64)> {
+        let rank = |(id, entry): (&u64, &Entry)| {
+            let is_here = entry.told.borrow().is_none();
+            is_here.then(|| rank(&entry.facts)).flatten().map(|rank| (rank, *id))
+        };
+        self.entries.iter().filter_map(rank).collect()
+    }
+
+    fn make_room(&mut self, most: usize, now: Instant) -> bool {
+        let fair = share(most, self.peers.len());
+        let is_over = |facts: &Facts| self.peers.get(&facts.peer).is_some_and(|n| *n > fair);
+        let mut ranked = self.ranked(|facts| facts.rank(now, is_over(facts)));
+        let batch = (most / BATCH).min(ranked.len().saturating_sub(1));
+        if ranked.is_empty() {
+            return false;
+        }
+        let (before, (_, weakest), _) = ranked.select_nth_unstable(batch);
+        let weakest = *weakest;
+        // Only what dawdles goes by the dozen; otherwise the very weakest.
+        let mut goes: Vec<u64> =
+            before.iter().filter(|((tier, ..), _)| *tier == 0).map(|(_, id)| *id).collect();
+        if goes.is_empty() {
+            goes.push(before.iter().min().map_or(weakest, |(_, id)| *id));
+        }
+        for id in goes {
+            self.tell(id, Told::Full);
+        }
+        true
+    }
+
+    fn tell(&mut self, id: u64, told: Told) {
+        let Some(entry) = self.entries.get(&id) else { return };
+        let peer = entry.facts.peer;
+        if entry.told.send_replace(Some(told)).is_none() {
+            self.discount(peer);
+        }
+    }
+
+    /// A head is read, or grows no more.
+    fn head_ends(&mut self, id: u64) {
+        let Some(entry) = self.entries.get_mut(&id).filter(|entry| entry.facts.state == State::Head) else {
+            return;
+        };
+        let held = std::mem::take(&mut entry.facts.held);
+        self.head_bytes = self.head_bytes.saturating_sub(held);
+    }
+
+    fn head_grows(&mut self, id: u64, bytes: usize, now: Instant) {
+        self.head_bytes += bytes;
+        if self.head_bytes > HEAD_BYTES {
+            let heads =
+                |facts: &Facts| (facts.state == State::Head).then(|| facts.rank(now, false)).flatten();
+            let weakest = self.ranked(heads).into_iter().min().map_or(id, |(_, id)| id);
+            self.tell(weakest, Told::Full);
+        }
+    }
+}
+
+impl Conn {
+    fn with<T>(&self, change: impl FnOnce(&mut Entry, Instant) -> T) -> Option<T> {
+        self.all.inner().entries.get_mut(&self.id).map(|entry| change(entry, Instant::now()))
+    }
+
+    /// Bytes came.
+    pub(super) fn arrived(&self, bytes: usize) {
+        let (now, mut inner) = (Instant::now(), self.all.inner());
+        let Some(entry) = inner.entries.get_mut(&self.id) else { return };
+        let facts = &mut entry.facts;
+        if matches!(facts.state, State::New | State::Idle) {
+            (facts.state, facts.flow) = (State::Head, Flow::new(now));
+        }
+        if facts.state == State::Service {
+            entry.ahead += bytes as u64;
+            return;
+        }
+        facts.flow.add(bytes as u64, now);
+        if facts.state == State::Head {
+            facts.held += bytes;
+            inner.head_grows(self.id, bytes, now);
+        }
+    }
+
+    /// What it does from now on.
+    pub(super) fn goes_to(&self, state: State) {
+        self.all.inner().head_ends(self.id);
+        self.with(|entry, now| {
+            match state {
+                State::Idle if entry.ahead > 0 => {
+                    let mut flow = Flow::new(now);
+                    flow.add(std::mem::take(&mut entry.ahead), now);
+                    (entry.facts.state, entry.facts.flow) = (State::Head, flow);
+                    return;
+                }
+                State::Idle | State::Linger => entry.facts.flow = Flow::new(now),
+                _ => {}
+            }
+            entry.facts.state = state;
+        });
+    }
+
+    /// So many bytes of a body are held for it now.
+    pub(super) fn holds(&self, bytes: usize) {
+        self.with(|entry, _| entry.facts.held = bytes);
+    }
+
+    /// What it does.
+    pub(super) fn state(&self) -> State {
+        self.with(|entry, _| entry.facts.state).unwrap_or(State::Idle)
+    }
+
+    /// How long it has done so.
+    pub(super) fn age(&self) -> std::time::Duration {
+        self.with(|entry, now| entry.facts.flow.age(now)).unwrap_or_default()
+    }
+
+    /// Waits until it is told to end.
+    pub(super) async fn told(&self) -> Told {
+        let mut told = self.told.clone();
+        // The sender is in the entry, which is there as long as this is.
+        let value = told.wait_for(Option::is_some).await.ok().and_then(|told| *told);
+        value.unwrap_or(Told::Full)
+    }
+
+    /// Whether it was told to end, and why.
+    pub(super) fn was_told(&self, why: Told) -> bool {
+        *self.told.borrow() == Some(why)
+    }
+
+    /// Who is at the other end.
+    pub(super) const fn peer(&self) -> IpAddr {
+        self.peer
+    }
+
+    /// It was answered before its request had come.
+    pub(super) fn leaves_unread(&self) {
+        self.is_unread.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_unread(&self) -> bool {
+        self.is_unread.load(Ordering::Relaxed)
+    }
+
+    /// It is to end unless something has come that was not read yet.
+    pub(super) fn close_if_quiet(&self) {
+        self.is_closing.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.is_closing.load(Ordering::Relaxed)
+    }
+
+    /// Something has come meanwhile: it goes on.
+    pub(super) fn spare(&self) {
+        self.is_closing.store(false, Ordering::Relaxed);
+        let mut inner = self.all.inner();
+        let Some(entry) = inner.entries.get_mut(&self.id) else { return };
+        if matches!(entry.facts.state, State::New | State::Idle) {
+            (entry.facts.state, entry.facts.flow) = (State::Head, Flow::new(Instant::now()));
+        }
+        if entry.told.send_replace(None).is_some() {
+            inner.count(self.peer);
+        }
+    }
+}
+
+impl Drop for Conn {
+    fn drop(&mut self) {
+        let mut inner = self.all.inner();
+        inner.head_ends(self.id);
+        if let Some(entry) = inner.entries.remove(&self.id)
+            && entry.told.borrow().is_none()
+        {
+            inner.discount(self.peer);
+        }
+        drop(inner);
+        self.all.ended.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+#[path = "connections_tests.rs"]
+mod tests;

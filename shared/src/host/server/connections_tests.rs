@@ -1,0 +1,111 @@
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use tokio::time::advance;
+
+use super::*;
+
+const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+fn is_told(conn: &Conn) -> bool {
+    conn.told.borrow().is_some()
+}
+
+#[tokio::test(start_paused = true)]
+async fn there_is_always_room_for_one_more() {
+    let all = Connections::new(2);
+    let idle = all.enter(PEER).unwrap();
+    idle.arrived(10);
+    idle.goes_to(State::Service);
+    idle.goes_to(State::Idle);
+    let slow = all.enter(PEER).unwrap();
+    slow.arrived(1);
+    advance(Duration::from_secs(5)).await;
+    let third = all.enter(PEER).unwrap();
+    assert_eq!([&idle, &slow, &third].map(|c| is_told(c)), [false, true, false]);
+    // It has not ended yet, and is counted no more.
+    third.goes_to(State::Service);
+    let fourth = all.enter(PEER).unwrap();
+    assert_eq!([&idle, &third, &fourth].map(|c| is_told(c)), [true, false, false]);
+    assert_eq!(idle.told().await, Told::Full);
+    drop((idle, slow));
+    assert_eq!(all.count(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_served_never_gives_way() {
+    let all = Connections::new(1);
+    let served: Vec<_> = (0..=SPARE)
+        .map(|_| {
+            let conn = all.enter(PEER).unwrap();
+            conn.goes_to(State::Service);
+            conn
+        })
+        .collect();
+    assert!(all.enter(PEER).is_none());
+    served[0].goes_to(State::Idle);
+    let more = all.enter(PEER).unwrap();
+    assert!(is_told(&served[0]));
+    drop((served, more));
+    all.gone().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_on_which_something_has_come_is_spared() {
+    let all = Connections::new(1);
+    let first = all.enter(PEER).unwrap();
+    first.arrived(1);
+    first.goes_to(State::Idle);
+    let _second = all.enter(PEER).unwrap();
+    assert!(is_told(&first));
+    first.spare();
+    assert_eq!((is_told(&first), first.state()), (false, State::Head));
+}
+
+#[tokio::test(start_paused = true)]
+async fn bytes_that_came_early_begin_the_next_request() {
+    let all = Connections::new(1);
+    let conn = all.enter(PEER).unwrap();
+    conn.arrived(9);
+    conn.goes_to(State::Service);
+    conn.arrived(5);
+    conn.goes_to(State::Idle);
+    assert_eq!(conn.state(), State::Head);
+}
+
+#[tokio::test(start_paused = true)]
+async fn half_arrived_bodies_make_room_for_one_that_comes_faster() {
+    let all = Connections::new(9);
+    let body = |bytes: usize| {
+        let conn = all.enter(PEER).unwrap();
+        conn.arrived(bytes);
+        conn.goes_to(State::Body);
+        conn.holds(bytes);
+        conn
+    };
+    let stalled: Vec<_> = (0..4).map(|_| body(25)).collect();
+    advance(Duration::from_secs(2)).await;
+    let genuine = body(1);
+    assert!(all.make_bytes(30, 100, &genuine));
+    assert_eq!(stalled.iter().filter(|conn| is_told(conn)).count(), 2);
+    assert!(all.make_bytes(30, 100, &genuine), "those two are about to give theirs back");
+    assert_eq!(stalled.iter().filter(|conn| is_told(conn)).count(), 4, "and whoever asks again needs more");
+    assert!(!all.make_bytes(101, 100, &genuine));
+    assert!(!is_told(&genuine));
+}
+
+#[tokio::test(start_paused = true)]
+async fn heads_are_bounded_together() {
+    let all = Connections::new(9);
+    let first = all.enter(PEER).unwrap();
+    first.arrived(HEAD_BYTES / 2);
+    advance(Duration::from_secs(3)).await;
+    let second = all.enter(PEER).unwrap();
+    second.arrived(HEAD_BYTES / 2);
+    assert!(!is_told(&first));
+    second.arrived(1);
+    assert!(is_told(&first) && !is_told(&second));
+    drop(first);
+    second.goes_to(State::Service);
+    assert_eq!(all.inner().head_bytes, 0);
+}

@@ -1,0 +1,245 @@
+//! One request's way through the server: probes, routes and limits, the body, the service.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::{Method, StatusCode};
+use http_body::Body as _;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::connections::{Conn, Connections, Told};
+use super::limits::Limits;
+use super::room::{Held, Room};
+use super::stop::Phase;
+use super::unspoken::Counts;
+use super::weakest::State;
+use crate::clock::Random;
+use crate::hops::Hops;
+use crate::host::handover::Trust;
+use crate::host::{Service, call, header_map, refuse};
+use crate::http::{Request, Response};
+use crate::metrics::Figures;
+use crate::problem::Problem;
+use crate::readiness::Readiness;
+use crate::stopping::Stopping;
+
+/// Seconds after which a sender that found no room may come again.
+const FULL_RETRY_AFTER: u32 = 5;
+
+const FULL: Problem = Problem::Unavailable { retry_after: FULL_RETRY_AFTER };
+
+/// Bodies that give way give their bytes back within this time.
+const GIVEN_BACK: Duration = Duration::from_secs(1);
+
+/// A body's first piece of memory, whatever is announced.
+const FIRST_PIECE: usize = 64 * 1024;
+
+/// Prometheus' text exposition format.
+const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// What all requests of one server share.
+pub(super) struct Handler<S> {
+    pub(super) service: S,
+    pub(super) random: Random,
+    pub(super) limits: Limits,
+    pub(super) room: Room,
+    pub(super) trust: Trust,
+    pub(super) hops: Hops,
+    pub(super) connections: Arc<Connections>,
+    pub(super) counts: Counts,
+    pub(super) phase: watch::Receiver<Phase>,
+    pub(super) stopping: Stopping,
+}
+
+impl<S: Service> Handler<S> {
+    pub(super) async fn answer(
+        &self,
+        request: http::Request<Incoming>,
+        peer: IpAddr,
+        conn: &Conn,
+    ) -> http::Response<Full<Bytes>> {
+        let (request_id, received) = (self.random.uuid(), Instant::now());
+        let (head, mut body) = request.into_parts();
+        conn.goes_to(State::Body);
+        let response = match head.uri.path() {
+            // There is always room for these.
+            "/_/health" => probe(&head.method, &request_id, || Ok(healthy())),
+            "/_/ready" => probe(&head.method, &request_id, || Ok(self.readiness().response(&request_id))),
+            "/_/metrics" => probe(&head.method, &request_id, || self.metrics()),
+            _ => match self.serve(head, &mut body, peer, (&request_id, received), conn).await {
+                Ok(response) => response,
+                Err(problem) => {
+                    if let Some(metrics) = self.service.metrics() {
+                        metrics.refused(problem);
+                    }
+                    refuse(problem, &request_id).with("connection", "close")
+                }
+            },
+        };
+        // What is left of the request is not read, so the connection ends here.
+        let is_unread = !body.is_end_stream();
+        if is_unread {
+            conn.leaves_unread();
+        }
+        conn.goes_to(State::Idle);
+        let is_last = is_unread || *self.phase.borrow() != Phase::Serving;
+        into_http(if is_last && response.header("connection").is_none() {
+            response.with("connection", "close")
+        } else {
+            response
+        })
+    }
+
+    fn readiness(&self) -> Readiness {
+        let is_serving = *self.phase.borrow() == Phase::Serving;
+        if is_serving { self.service.readiness() } else { Readiness::stopping() }
+    }
+
+    fn metrics(&self) -> Result<Response, Problem> {
+        let (held, most) = (self.room.held(), self.room.most());
+        let figures = Figures {
+            requests: held.requests,
+            bytes: held.bytes,
+            connections: self.connections.count(),
+            most_requests: most.requests,
+            most_bytes: most.bytes,
+            most_connections: self.limits.connections,
+            not_served: self.counts.read(),
+            log_lines_dropped: crate::telemetry::dropped(),
+        };
+        let text = self.service.metrics().and_then(|metrics| metrics.text(&figures));
+        text.map(|text| Response::new(200, EXPOSITION, text)).ok_or(Problem::NotFound)
+    }
+
+    /// A request keeps its place until it is answered: its body is held as long.
+    async fn serve(
+        &self,
+        head: http::request::Parts,
+        body: &mut Incoming,
+        peer: IpAddr,
+        (request_id, received): (&str, Instant),
+        conn: &Conn,
+    ) -> Result<Response, Problem> {
+        let lent = self.trust.lent(&head.headers);
+        let mut request = self.head(head, peer, request_id, received)?;
+        let announced = usize::try_from(body.size_hint().lower()).map_err(|_| Problem::TooLarge)?;
+        if let Some(response) = self.service.turns_away(&request, announced) {
+            return Ok(response);
+        }
+        if announced > self.service.max_body() {
+            return Err(Problem::TooLarge);
+        }
+        let mut held = self.room.nothing();
+        request.body = tokio::select! {
+            biased;
+            read = self.body(body, announced, &mut held, conn) => read?,
+            told = conn.told() => {
+                return Err(if told == Told::Late { Problem::Timeout } else { FULL });
+            }
+        };
+        let _place = self.room.enter().ok_or(FULL)?;
+        conn.goes_to(State::Service);
+        let answer = lent.to(self.stopping.clone().to(call(&self.service, request)));
+        tokio::select! {
+            response = answer => Ok(response),
+            () = self.last_call() => Err(FULL),
+        }
+    }
+
+    /// Waits until what is not answered has to be refused.
+    async fn last_call(&self) {
+        let end = self.stopping.announced().await;
+        sleep_until(end).await;
+    }
+
+    fn head(
+        &self,
+        head: http::request::Parts,
+        peer: IpAddr,
+        request_id: &str,
+        received: Instant,
+    ) -> Result<Request, Problem> {
+        let source_ip = self.hops.sender(peer, &head.headers);
+        let headers: crate::http::Headers =
+            head.headers.iter().map(|(n, v)| (n.as_str(), Bytes::copy_from_slice(v.as_bytes()))).collect();
+        let target = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
+        if headers.len() > self.limits.headers || headers.size() + target > self.limits.head_bytes {
+            return Err(Problem::HeadersTooLarge);
+        }
+        Ok(Request {
+            method: head.method.as_str().to_owned(),
+            path: head.uri.path().to_owned(),
+            raw_query: head.uri.query().unwrap_or_default().to_owned(),
+            headers: headers.without_platforms(),
+            body: Bytes::new(),
+            request_id: request_id.to_owned(),
+            received,
+            source_ip,
+            deadline: None,
+        })
+    }
+
+    /// Reads the body, which takes its room and its memory as it comes, whatever is announced.
+    async fn body(
+        &self,
+        body: &mut Incoming,
+        announced: usize,
+        held: &mut Held<'_>,
+        conn: &Conn,
+    ) -> Result<Bytes, Problem> {
+        let max = self.service.max_body();
+        let mut collected = BytesMut::with_capacity(announced.min(FIRST_PIECE));
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame.map_err(|_| Problem::Malformed)?.into_data() else { continue };
+            if collected.len() + data.len() > max {
+                return Err(Problem::TooLarge);
+            }
+            self.reserve(held, data.len(), conn).await?;
+            conn.holds(held.bytes());
+            if collected.capacity() - collected.len() < data.len() {
+                let rest = announced.saturating_sub(collected.len()).min(collected.len());
+                collected.reserve(rest.max(data.len()));
+            }
+            collected.extend_from_slice(&data);
+        }
+        Ok(collected.freeze())
+    }
+
+    /// Room for more bytes. Where there is none, the bodies that bring least give way.
+    async fn reserve(&self, held: &mut Held<'_>, bytes: usize, conn: &Conn) -> Result<(), Problem> {
+        if held.take(bytes) {
+            return Ok(());
+        }
+        if !self.connections.make_bytes(bytes, self.room.most().bytes, conn) {
+            return Err(FULL);
+        }
+        match timeout(GIVEN_BACK, held.wait_for(bytes)).await {
+            Ok(true) => Ok(()),
+            Ok(false) | Err(_) => Err(FULL),
+        }
+    }
+}
+
+fn healthy() -> Response {
+    Response::new(200, "application/json", r#"{"status":"ok"}"#)
+}
+
+fn probe(method: &Method, request_id: &str, answer: impl FnOnce() -> Result<Response, Problem>) -> Response {
+    if !matches!(*method, Method::GET | Method::HEAD) {
+        return Problem::MethodNotAllowed("GET, HEAD").response(request_id);
+    }
+    answer().unwrap_or_else(|problem| problem.response(request_id))
+}
+
+fn into_http(response: Response) -> http::Response<Full<Bytes>> {
+    let headers = header_map(&response);
+    let mut answer = http::Response::new(Full::from(response.body));
+    *answer.status_mut() = StatusCode::from_u16(response.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *answer.headers_mut() = headers;
+    answer
+}

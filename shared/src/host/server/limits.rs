@@ -1,0 +1,220 @@
+//! What one server takes, and how the environment sets it.
+
+use std::time::Duration;
+
+use super::weakest::Times;
+use crate::env::Env;
+use crate::http::{MAX_HEADER_BYTES, MAX_HEADERS};
+use crate::queue::{EnvProblem, max_connections};
+use crate::reader::parse_size;
+
+/// Connections are held up to this number, however many descriptors there are: each has a buffer.
+const MOST_CONNECTIONS: usize = 2048;
+
+/// More descriptors than this are not asked of the system.
+const ENOUGH_DESCRIPTORS: u64 = 16 * 1024;
+
+/// Descriptors kept for the store, files of secrets, the log and the listener, beside those of
+/// `MAX_CONNECTIONS`.
+const KEPT: usize = 128;
+
+/// What one server takes.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Connections held at a time; for one more the weakest gives way.
+    pub connections: usize,
+    /// Requests served at a time; one more that has arrived whole is a 503.
+    pub requests: usize,
+    /// Bytes of bodies held at a time, counted as they come; when they run out, the body that brings least
+    /// gives way. The largest body that the service takes always fits by itself.
+    pub body_bytes: usize,
+    /// Header fields of a request; more are a 431.
+    pub headers: usize,
+    /// Bytes of the target and all header names and values; more are a 431.
+    pub head_bytes: usize,
+    /// For a connection between two requests, and before the first; then it is closed.
+    pub idle_timeout: Duration,
+    /// For a request's head, from its first byte; then the connection is closed.
+    pub head_timeout: Duration,
+    /// For a whole request; then it is a 408.
+    pub body_timeout: Duration,
+    /// For a sender to end what it still sends when it has its answer.
+    pub linger: Duration,
+    /// The first part of a request's time, in which it may come as slowly as it likes.
+    pub unhurried: Duration,
+    /// Bytes a second after that.
+    pub least_rate: u64,
+    /// After the signal to stop, requests are still taken for so long, each answer the last of its connection.
+    pub leave: Duration,
+    /// Then those in flight are answered within this time.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 1024,
+            requests: 256,
+            body_bytes: 64 * 1024 * 1024,
+            headers: MAX_HEADERS,
+            head_bytes: MAX_HEADER_BYTES,
+            // Longer than any balancer's: ALB 60 s, nginx 75 s, Go 90 s, Google's 600 s. Whoever closes first
+            // may cut a request that is on its way.
+            idle_timeout: Duration::from_secs(620),
+            head_timeout: Duration::from_secs(30),
+            body_timeout: Duration::from_secs(20),
+            linger: Duration::from_secs(15),
+            unhurried: Duration::from_secs(8),
+            least_rate: 1024,
+            leave: Duration::from_secs(3),
+            drain: Duration::from_secs(6),
+        }
+    }
+}
+
+impl Limits {
+    /// As the environment sets them. What is wrong there is logged as an error, and the default counts: a
+    /// server that does not start serves nobody.
+    pub(super) fn from_env(env: &Env) -> Self {
+        Self::of(env, raise_descriptors())
+    }
+
+    fn of(env: &Env, descriptors: Option<usize>) -> Self {
+        let mut limits = Self::default();
+        read(env, "MAX_IN_FLIGHT", "is no number of requests from 1", &mut limits.requests, positive);
+        let is_no_size = "is no size such as \"64MiB\"";
+        read(env, "MAX_IN_FLIGHT_BYTES", is_no_size, &mut limits.body_bytes, |text| {
+            parse_size(text).filter(|n| *n > 0)
+        });
+        let of_seconds = |from, to| {
+            move |text: &str| {
+                let seconds = text.parse().ok().filter(|n| (from..=to).contains(n));
+                seconds.map(Duration::from_secs)
+            }
+        };
+        let is_no_idle = "is no number of seconds from 1 to 86400";
+        read(env, "IDLE_TIMEOUT", is_no_idle, &mut limits.idle_timeout, of_seconds(1, 86_400));
+        let is_no_time = "is no number of seconds from 0 to 600";
+        read(env, "DRAIN_AFTER", is_no_time, &mut limits.leave, of_seconds(0, 600));
+        let is_no_drain = "is no number of seconds from 1 to 600";
+        read(env, "DRAIN_WITHIN", is_no_drain, &mut limits.drain, of_seconds(1, 600));
+
+        let room = descriptors.map(|all| {
+            // What is wrong with the variable is said where the connections are made.
+            let kept = max_connections(env).unwrap_or(0).saturating_add(KEPT).min(all / 2);
+            all.saturating_sub(kept).max(1)
+        });
+        limits.connections = room.unwrap_or(limits.connections).min(MOST_CONNECTIONS);
+        read(env, "MAX_ACCEPTED", "is no number of connections from 1", &mut limits.connections, positive);
+        if let Some(room) = room.filter(|room| *room < limits.connections) {
+            tracing::warn!(
+                wanted = limits.connections,
+                taken = room,
+                "fewer connections are taken than MAX_ACCEPTED says: the limit of open files leaves no more"
+            );
+            limits.connections = room;
+        }
+        limits
+    }
+
+    pub(super) fn times(&self) -> Times {
+        Times {
+            idle: self.idle_timeout,
+            head: self.head_timeout,
+            body: self.body_timeout,
+            linger: self.linger,
+            unhurried: self.unhurried,
+            least: self.least_rate,
+        }
+    }
+}
+
+fn positive(text: &str) -> Option<usize> {
+    text.parse().ok().filter(|n| *n > 0)
+}
+
+fn read<T>(
+    env: &Env,
+    variable: &'static str,
+    message: &str,
+    limit: &mut T,
+    parse: impl Fn(&str) -> Option<T>,
+) {
+    let Some(text) = env.get(variable) else { return };
+    if let Some(value) = parse(&text) {
+        *limit = value;
+    } else {
+        let problem = EnvProblem { variable, message: message.to_owned() };
+        tracing::error!(%problem, "configuration");
+    }
+}
+
+/// Takes as many descriptors as the system gives without being asked for privileges; how many there are, if
+/// they are counted here.
+#[cfg(unix)]
+fn raise_descriptors() -> Option<usize> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    // None is "unlimited" in both.
+    let wanted = maximum.unwrap_or(ENOUGH_DESCRIPTORS).min(ENOUGH_DESCRIPTORS);
+    let current = current?;
+    let raised =
+        current < wanted && setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum }).is_ok();
+    usize::try_from(if raised { wanted } else { current }).ok()
+}
+
+#[cfg(not(unix))]
+const fn raise_descriptors() -> Option<usize> {
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_come_from_the_environment() {
+        let of = |requests: &str, bytes: &str| {
+            let env = Env::of([("MAX_IN_FLIGHT", requests), ("MAX_IN_FLIGHT_BYTES", bytes)]);
+            let Limits { requests, body_bytes, .. } = Limits::of(&env, None);
+            (requests, body_bytes)
+        };
+        let default = (256, 64 << 20);
+        assert_eq!(of("", ""), default);
+        assert_eq!(of("8", "2MiB"), (8, 2 << 20));
+        assert_eq!(of("1", "1000"), (1, 1000));
+        for (requests, bytes) in [("0", "0"), ("-1", "-1"), ("many", "much"), ("1.5", "1GB")] {
+            assert_eq!(of(requests, bytes), default, "{requests} {bytes}");
+        }
+    }
+
+    #[test]
+    fn times_are_whole_seconds() {
+        let of = |variable, text: &str| {
+            let limits = Limits::of(&Env::of([(variable, text)]), None);
+            [limits.idle_timeout, limits.leave, limits.drain].map(|time| time.as_secs())
+        };
+        assert_eq!(of("NONE", ""), [620, 3, 6]);
+        assert_eq!(of("IDLE_TIMEOUT", "75"), [75, 3, 6]);
+        assert_eq!(of("DRAIN_AFTER", "0"), [620, 0, 6]);
+        assert_eq!(of("DRAIN_WITHIN", "20"), [620, 3, 20]);
+        for (variable, wrong) in [("IDLE_TIMEOUT", "0"), ("DRAIN_WITHIN", "0"), ("DRAIN_AFTER", "3s")] {
+            assert_eq!(of(variable, wrong), [620, 3, 6], "{variable}");
+        }
+    }
+
+    #[test]
+    fn descriptors_are_kept_for_what_is_called() {
+        let of = |vars: &[(&str, &str)], descriptors| {
+            Limits::of(&Env::of(vars.iter().copied()), descriptors).connections
+        };
+        assert_eq!(of(&[], None), 1024);
+        assert_eq!(of(&[], Some(1024)), 1024 - 256 - KEPT);
+        assert_eq!(of(&[], Some(256)), 128, "half at least");
+        assert_eq!(of(&[], Some(1 << 20)), MOST_CONNECTIONS);
+        assert_eq!(of(&[("MAX_CONNECTIONS", "16")], Some(1024)), 1024 - 16 - KEPT);
+        assert_eq!(of(&[("MAX_ACCEPTED", "50")], Some(1024)), 50);
+        assert_eq!(of(&[("MAX_ACCEPTED", "5000")], Some(1 << 14)), 5000);
+        assert_eq!(of(&[("MAX_ACCEPTED", "5000")], Some(1024)), 640, "there are no more");
+    }
+}

@@ -1,0 +1,260 @@
+//! The HTTP/1.1 server, where no cloud runtime is in the environment.
+//!
+//! ```text
+//! Server ─► connection ─► wire          one task each: the socket, HTTP, what is left of it afterwards
+//!               │  └────► Connections   what each is doing, and which one gives way ([`weakest`])
+//!               └► Handler              probes, routes and limits, the body, the service
+//! ```
+//!
+//! A route, its methods and limits are looked up before a body is awaited; a request takes its place when it
+//! has arrived whole. There is always room for one more connection, so a probe always gets in.
+
+mod connection;
+mod connections;
+mod handler;
+mod limits;
+mod room;
+mod stop;
+mod unspoken;
+mod weakest;
+mod wire;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use tokio::net::{TcpListener, TcpSocket, lookup_host};
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+
+use super::handover::Trust;
+use super::{HostError, Service};
+use crate::clock::Random;
+use crate::context::Context;
+use crate::env::Env;
+use crate::hops::Hops;
+use crate::telemetry;
+use connections::Connections;
+use handler::Handler;
+pub use limits::Limits;
+use room::{InFlight, Room};
+pub use stop::Stop;
+use stop::{Phase, stop_signal};
+use unspoken::Counts;
+
+const DEFAULT_LISTEN: &str = "127.0.0.1:9000";
+
+/// Hyper's own limits lie above ours, so that what lies between is answered with a problem document;
+/// beyond them hyper answers a bare 431 and closes.
+const PARSED_HEADERS: usize = 1000;
+const PARSED_HEAD_BYTES: usize = 64 * 1024;
+
+/// A pause after a failed accept: out of file descriptors, trying again at once would only spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Connections that wait to be accepted; the system may allow fewer.
+const BACKLOG: u32 = 4096;
+
+/// How often it is looked for connections whose time is over.
+const SWEEP: Duration = Duration::from_millis(500);
+
+/// What is kept of the drain for the last answers to be written.
+const LAST_ANSWERS: Duration = Duration::from_millis(500);
+
+/// For the log's reader to take what is written at the end.
+const LAST_LINES: Duration = Duration::from_millis(200);
+
+/// A bound server.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    limits: Limits,
+    trust: Trust,
+    hops: Hops,
+}
+
+impl Server {
+    /// Binds `address` (`host:port`; port 0 for any free one). From here on connections are taken;
+    /// they are answered from [`serve`](Self::serve) on.
+    pub async fn bind(address: &str, limits: Limits) -> Result<Self, HostError> {
+        let bind = async {
+            let listener = listen(address).await?;
+            let address = listener.local_addr()?;
+            Ok(Self { listener, address, limits, trust: Trust::default(), hops: Hops::default() })
+        };
+        bind.await.map_err(|source| HostError::Listen { address: address.to_owned(), source })
+    }
+
+    /// Believes the credentials that a cloud's platform writes into requests, as far as `FGS_TRUST_HEADERS`
+    /// and `SCF_TRUST_HEADERS` say so, and what proxies write of the sender, as far as `TRUST_PROXIES` does.
+    #[must_use]
+    pub fn trusting(self, env: &Env) -> Self {
+        // What is wrong is the configuration's to tell.
+        let hops = Hops::from_env(env).unwrap_or_default();
+        Self { trust: Trust::from_env(env, self.address.ip()), hops, ..self }
+    }
+
+    /// The address bound, with the port the system chose.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `shutdown`, then lets requests in flight finish for at most `Limits::drain`.
+    pub async fn serve<S: Service>(self, service: S, random: Random, shutdown: impl Future<Output = ()>) {
+        let stop = async {
+            shutdown.await;
+            Stop::Now
+        };
+        self.serve_until(service, random, stop).await;
+    }
+
+    /// As [`serve`](Self::serve); with [`Stop::Leaving`] it first says that it is not ready, and serves on for
+    /// `Limits::leave`.
+    pub async fn serve_until<S: Service>(self, service: S, random: Random, stop: impl Future<Output = Stop>) {
+        let Self { listener, limits, trust, hops, .. } = self;
+        let (phase, phases) = watch::channel(Phase::Serving);
+        let (end, ends) = watch::channel(None);
+        let connections = Connections::new(limits.connections);
+        let bytes = limits.body_bytes.max(service.max_body());
+        let handler = Arc::new(Handler {
+            room: Room::new(InFlight { requests: limits.requests, bytes }),
+            connections: Arc::clone(&connections),
+            counts: Counts::default(),
+            stopping: crate::stopping::Stopping::new(ends),
+            phase: phases,
+            limits: limits.clone(),
+            service,
+            random,
+            trust,
+            hops,
+        });
+        let accepting = accept(&listener, &handler);
+        let leave = async {
+            if stop.await == Stop::Leaving {
+                tracing::info!(
+                    seconds = limits.leave.as_secs(),
+                    "stopping: not ready any more, still answering"
+                );
+                phase.send_replace(Phase::Leaving);
+                sleep(limits.leave).await;
+            }
+        };
+        let sweeping = async {
+            let times = limits.times();
+            let mut ticks = interval(SWEEP);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                ticks.tick().await;
+                connections.sweep(&times);
+            }
+        };
+        let mut sweeping = pin!(sweeping);
+        tokio::select! {
+            () = leave => {}
+            () = accepting => {}
+            () = &mut sweeping => {}
+        }
+        // What is here already is taken; whoever comes later is told by the closed port.
+        let _ = timeout(Duration::ZERO, accept(&listener, &handler)).await;
+        drop(listener);
+        let last = limits.drain.checked_sub(LAST_ANSWERS).unwrap_or(limits.drain / 2);
+        end.send_replace(Some(Instant::now() + last));
+        phase.send_replace(Phase::Draining);
+        tokio::select! {
+            over = timeout(limits.drain, connections.gone()) => if over.is_err() {
+                tracing::warn!("stopped with requests in flight");
+            },
+            () = &mut sweeping => {}
+        }
+        phase.send_replace(Phase::Over);
+    }
+}
+
+/// Takes connections for ever.
+async fn accept<S: Service>(listener: &TcpListener, handler: &Arc<Handler<S>>) {
+    let mut http = http1::Builder::new();
+    // Heads have a time of their own here, which an idle connection does not use up.
+    http.header_read_timeout(None)
+        .max_headers(PARSED_HEADERS)
+        .max_buf_size(PARSED_HEAD_BYTES)
+        // A sender that closes its side after the request still gets the answer.
+        .half_close(true);
+    let http = Arc::new(http);
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                if let Some(conn) = handler.connections.enter(peer.ip()) {
+                    tokio::spawn(connection::serve(Arc::clone(handler), Arc::clone(&http), stream, conn));
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                handler.connections.shrink();
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// The first address of that name that can be had.
+async fn listen(address: &str) -> std::io::Result<TcpListener> {
+    let mut problem = std::io::Error::from(std::io::ErrorKind::InvalidInput);
+    for address in lookup_host(address).await? {
+        let bound = (|| {
+            let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+            #[cfg(unix)]
+            socket.set_reuseaddr(true)?;
+            socket.bind(address)?;
+            socket.listen(BACKLOG)
+        })();
+        match bound {
+            Ok(listener) => return Ok(listener),
+            Err(error) => problem = error,
+        }
+    }
+    Err(problem)
+}
+
+/// `LISTEN`; else every interface on `PORT`, which a container platform sets to the port that it sends
+/// requests to (Knative and its like).
+fn address(env: &Env) -> String {
+    let on_port = || env.get("PORT").map(|port| format!("0.0.0.0:{port}"));
+    env.get("LISTEN").or_else(on_port).unwrap_or_else(|| DEFAULT_LISTEN.to_owned())
+}
+
+/// Serves on `LISTEN` or `PORT` until SIGTERM or SIGINT.
+pub(super) async fn run<S: Service>(service: S, context: &Context) -> Result<(), HostError> {
+    let address = address(&context.env);
+    let server = Server::bind(&address, Limits::from_env(&context.env)).await?.trusting(&context.env);
+    let stop = stop_signal().map_err(HostError::Signal)?;
+    tracing::info!(address = %server.local_addr(), "listening");
+    server.serve_until(service, context.random.clone(), stop).await;
+    telemetry::flush(LAST_LINES);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_platform_names_the_port_and_listen_wins() {
+        let of = |listen: &str, port: &str| address(&Env::of([("LISTEN", listen), ("PORT", port)]));
+        assert_eq!(of("", ""), "127.0.0.1:9000");
+        assert_eq!(of("", "8080"), "0.0.0.0:8080");
+        assert_eq!(of("127.0.0.1:8000", "8080"), "127.0.0.1:8000");
+    }
+
+    #[tokio::test]
+    async fn a_port_that_is_none_is_an_error() {
+        for port in ["http", "70000"] {
+            let address = address(&Env::of([("PORT", port)]));
+            let error = Server::bind(&address, Limits::default()).await.unwrap_err();
+            assert!(error.to_string().contains(port), "{error}");
+        }
+    }
+}

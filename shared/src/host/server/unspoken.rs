@@ -1,0 +1,162 @@
+//! What is refused before it is a request: other protocols on the port, broken and endless heads. Each leaves
+//! a count, and a line a minute and kind that names what it looks like.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// One line of each kind in this time.
+const EVERY: Duration = Duration::from_secs(60);
+
+/// How many of a connection's first bytes are looked at.
+pub(super) const LOOKED_AT: usize = 16;
+
+/// What it looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unspoken {
+    /// A TLS handshake.
+    Tls,
+    /// HTTP/2 without an upgrade.
+    Http2,
+    /// The PROXY protocol, as text.
+    ProxyV1,
+    /// The PROXY protocol, in its binary form.
+    ProxyV2,
+    /// A head larger than is parsed at all.
+    HeadTooLarge,
+    /// Something that is no HTTP/1.1 request.
+    Malformed,
+    /// A head that did not arrive in time.
+    HeadTimeout,
+    /// A request that was given up half arrived, or a connection that was closed, for the room of others.
+    GaveWay,
+}
+
+impl Unspoken {
+    pub(super) const ALL: [Self; 8] = [
+        Self::Tls,
+        Self::Http2,
+        Self::ProxyV1,
+        Self::ProxyV2,
+        Self::HeadTooLarge,
+        Self::Malformed,
+        Self::HeadTimeout,
+        Self::GaveWay,
+    ];
+
+    /// What cannot be parsed, by how the connection began.
+    pub(super) fn of(first: &[u8]) -> Self {
+        const V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
+        match first {
+            [0x16, 0x03, ..] => Self::Tls,
+            _ if first.starts_with(b"PRI * HTTP/2") => Self::Http2,
+            _ if first.starts_with(b"PROXY ") => Self::ProxyV1,
+            _ if first.starts_with(V2) => Self::ProxyV2,
+            _ => Self::Malformed,
+        }
+    }
+
+    /// The value of the metric's label.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Tls => "tls",
+            Self::Http2 => "http2",
+            Self::ProxyV1 => "proxy_v1",
+            Self::ProxyV2 => "proxy_v2",
+            Self::HeadTooLarge => "head_too_large",
+            Self::Malformed => "malformed",
+            Self::HeadTimeout => "head_timeout",
+            Self::GaveWay => "gave_way",
+        }
+    }
+
+    const fn hint(self) -> &'static str {
+        match self {
+            Self::Tls => "this looks like TLS: this port speaks plain HTTP/1.1, so let the proxy end TLS",
+            Self::Http2 => "this looks like HTTP/2: this port speaks HTTP/1.1 only",
+            Self::ProxyV1 | Self::ProxyV2 => {
+                "this looks like the PROXY protocol, which this port does not speak: switch it off at the proxy"
+            }
+            Self::HeadTooLarge => "a request's head is larger than is read",
+            Self::Malformed => "this is no HTTP/1.1 request",
+            Self::HeadTimeout => "a request's head did not arrive in time",
+            Self::GaveWay => "connections were closed for the room of others: more come than are taken",
+        }
+    }
+}
+
+/// Counts of one server.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    by_kind: [AtomicU64; Unspoken::ALL.len()],
+    /// Of each kind: when it was last written, and its count then.
+    written: Mutex<[Option<(Instant, u64)>; Unspoken::ALL.len()]>,
+}
+
+impl Counts {
+    /// One more; whether a line was written for it.
+    pub(super) fn add(&self, kind: Unspoken) -> bool {
+        let at = kind as usize;
+        let count = self.by_kind[at].fetch_add(1, Ordering::Relaxed) + 1;
+        let now = Instant::now();
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = match written[at] {
+            Some((last, _)) if now.saturating_duration_since(last) < EVERY => return false,
+            Some((_, count)) => count,
+            None => 0,
+        };
+        written[at] = Some((now, count));
+        drop(written);
+        tracing::warn!(
+            kind = kind.as_str(),
+            since_last_line = count - before,
+            hint = kind.hint(),
+            "not served"
+        );
+        true
+    }
+
+    /// All kinds with their counts.
+    pub(super) fn read(&self) -> Vec<(&'static str, u64)> {
+        let count = |kind: Unspoken| (kind.as_str(), self.by_kind[kind as usize].load(Ordering::Relaxed));
+        Unspoken::ALL.map(count).to_vec()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    #[test]
+    fn the_first_bytes_tell_the_protocol() {
+        for (first, kind) in [
+            (b"\x16\x03\x01\x02\x00\x01".as_slice(), Unspoken::Tls),
+            (b"PRI * HTTP/2.0\r\n", Unspoken::Http2),
+            (b"PROXY TCP4 192.0", Unspoken::ProxyV1),
+            (b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00", Unspoken::ProxyV2),
+            (b"\x16", Unspoken::Malformed),
+            (b"PROXYTCP4", Unspoken::Malformed),
+            (b"", Unspoken::Malformed),
+        ] {
+            assert_eq!(Unspoken::of(first), kind, "{}", first.escape_ascii());
+        }
+        for (at, kind) in Unspoken::ALL.into_iter().enumerate() {
+            assert_eq!(kind as usize, at);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn there_is_one_line_a_minute_and_kind() {
+        let counts = Counts::default();
+        assert!(counts.add(Unspoken::Tls));
+        assert!(!counts.add(Unspoken::Tls));
+        assert!(counts.add(Unspoken::Http2));
+        advance(EVERY).await;
+        assert!(counts.add(Unspoken::Tls));
+        assert_eq!(counts.read()[..3], [("tls", 3), ("http2", 1), ("proxy_v1", 0)]);
+    }
+}

@@ -1,0 +1,173 @@
+//! A log that waits for nobody: lines are handed to a thread that writes them. What does not fit while the
+//! log's reader stands still is dropped and counted.
+//!
+//! For servers only. A function's sandbox is frozen when its answer is out, and a line that was not written
+//! by then would come an event late or never.
+
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::Duration;
+
+use tracing_subscriber::fmt::MakeWriter;
+
+/// Bytes of lines that wait to be written.
+const ROOM: usize = 4 * 1024 * 1024;
+
+/// The process's.
+static QUEUE: OnceLock<Queue> = OnceLock::new();
+
+/// Lines that did not fit.
+static DROPPED: AtomicU64 = AtomicU64::new(0);
+
+/// How many lines did not fit, in all.
+pub(crate) fn dropped() -> u64 {
+    DROPPED.load(Ordering::Relaxed)
+}
+
+/// Waits until what was logged is written, for so long at most.
+pub(crate) fn flush(most: Duration) {
+    if let Some(queue) = QUEUE.get() {
+        queue.flush(most);
+    }
+}
+
+enum Item {
+    Line(Vec<u8>),
+    /// Everything before it is written.
+    Mark(Sender<()>),
+}
+
+/// Lines on their way to one writer.
+#[derive(Clone, Debug)]
+pub(super) struct Queue {
+    lines: Sender<Item>,
+    waiting: Arc<AtomicUsize>,
+    room: usize,
+    dropped: &'static AtomicU64,
+}
+
+impl Queue {
+    /// The process's, to standard output; `None` if there can be no thread for it.
+    pub(super) fn to_stdout() -> Option<Self> {
+        let queue = Self::new(io::stdout(), ROOM, &DROPPED).ok()?;
+        Some(QUEUE.get_or_init(|| queue).clone())
+    }
+
+    fn new(out: impl Write + Send + 'static, room: usize, dropped: &'static AtomicU64) -> io::Result<Self> {
+        let ((lines, taken), waiting) = (channel(), Arc::<AtomicUsize>::default());
+        let written = Arc::clone(&waiting);
+        thread::Builder::new().name("log".to_owned()).spawn(move || write(&taken, &written, out, dropped))?;
+        Ok(Self { lines, waiting, room, dropped })
+    }
+
+    fn flush(&self, most: Duration) {
+        let (mark, passed) = channel();
+        if self.lines.send(Item::Mark(mark)).is_ok() {
+            // Whether it came or not, there is no more time.
+            let _ = passed.recv_timeout(most);
+        }
+    }
+
+    fn put(&self, line: &[u8]) {
+        let before = self.waiting.fetch_add(line.len(), Ordering::Relaxed);
+        let fits = before + line.len() <= self.room;
+        if !(fits && self.lines.send(Item::Line(line.to_vec())).is_ok()) {
+            self.waiting.fetch_sub(line.len(), Ordering::Relaxed);
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+fn write(lines: &Receiver<Item>, waiting: &AtomicUsize, mut out: impl Write, dropped: &AtomicU64) {
+    let mut told = 0;
+    while let Ok(item) = lines.recv() {
+        match item {
+            // A line that cannot be written is lost: there is no other place to say so.
+            Item::Line(line) => {
+                let _ = out.write_all(&line);
+                waiting.fetch_sub(line.len(), Ordering::Relaxed);
+                let count = dropped.load(Ordering::Relaxed);
+                if count > told && waiting.load(Ordering::Relaxed) == 0 {
+                    tracing::warn!(lines = count - told, "log lines were dropped: their reader stood still");
+                    told = count;
+                }
+            }
+            Item::Mark(mark) => {
+                let _ = out.flush();
+                // Whoever asked may have gone.
+                let _ = mark.send(());
+            }
+        }
+    }
+}
+
+impl Write for &Queue {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.put(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'q> MakeWriter<'q> for Queue {
+    type Writer = &'q Self;
+
+    fn make_writer(&'q self) -> &'q Self {
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{SyncSender, sync_channel};
+
+    use super::*;
+
+    /// A reader that takes a line when it is told to.
+    struct Reader(Receiver<()>, Sender<Vec<u8>>);
+
+    impl Write for Reader {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            // A test that is over tells nothing any more.
+            let _ = self.0.recv();
+            let _ = self.1.send(bytes.to_vec());
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn reader() -> (Reader, SyncSender<()>, Receiver<Vec<u8>>) {
+        let ((go, told), (put, written)) = (sync_channel(100), channel());
+        (Reader(told, put), go, written)
+    }
+
+    #[test]
+    fn a_reader_that_stands_still_keeps_nobody() {
+        static LOST: AtomicU64 = AtomicU64::new(0);
+        let (reader, go, written) = reader();
+        let queue = Queue::new(reader, 30, &LOST).unwrap();
+        for n in 0..5 {
+            (&queue).write_all(format!("line {n:4}\n").as_bytes()).unwrap();
+        }
+        assert_eq!(LOST.load(Ordering::Relaxed), 2, "there is room for three");
+        queue.flush(Duration::ZERO);
+        for _ in 0..3 {
+            go.send(()).unwrap();
+        }
+        let lines: Vec<_> = (0..3).map(|_| String::from_utf8(written.recv().unwrap()).unwrap()).collect();
+        assert_eq!(lines, ["line    0\n", "line    1\n", "line    2\n"]);
+        queue.flush(Duration::from_secs(60));
+        go.send(()).unwrap();
+        (&queue).write_all(b"again\n").unwrap();
+        assert_eq!(written.recv().unwrap(), b"again\n");
+    }
+}

@@ -1,0 +1,226 @@
+//! What strangers do to the HTTP host, over real sockets: none of it is in the way of a genuine request.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod host_support;
+
+use std::future::pending;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use hookmq_shared::clock::Random;
+use hookmq_shared::host::server::{Limits, Server};
+use host_support::{Answer, Double, exchange, read_answer};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+const MAX_BODY: usize = 6 << 20;
+
+async fn start(limits: Limits) -> (SocketAddr, Double) {
+    let double = Double::new(MAX_BODY);
+    let server = Server::bind("127.0.0.1:0", limits).await.unwrap();
+    let address = server.local_addr();
+    tokio::spawn(server.serve(double.clone(), Random::system(), pending()));
+    (address, double)
+}
+
+async fn send(address: SocketAddr, bytes: &[u8]) -> TcpStream {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(bytes).await.unwrap();
+    stream
+}
+
+/// A genuine delivery on a connection of its own.
+async fn genuine(address: SocketAddr) -> u16 {
+    let body = "x".repeat(2000);
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!("POST /a HTTP/1.1\r\nContent-Length: 2000\r\n\r\n{body}");
+    exchange(&mut stream, request.as_bytes()).await.status
+}
+
+async fn health(address: SocketAddr) -> u16 {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    exchange(&mut stream, b"GET /_/health HTTP/1.1\r\n\r\n").await.status
+}
+
+/// Writes everything before it reads anything, as many senders and proxies do.
+async fn write_all_first(address: SocketAddr, head: &str, body: &[u8]) -> Option<Answer> {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(head.as_bytes()).await.ok()?;
+    for piece in body.chunks(64 * 1024) {
+        stream.write_all(piece).await.ok()?;
+    }
+    read_answer(&mut stream).await
+}
+
+#[tokio::test]
+async fn announced_bodies_that_do_not_come_block_nobody() {
+    let (address, _) = start(Limits::default()).await;
+    let mut held = Vec::new();
+    for _ in 0..300 {
+        held.push(send(address, b"POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 6000000\r\n\r\n").await);
+    }
+    assert_eq!((genuine(address).await, health(address).await), (200, 200));
+}
+
+#[tokio::test]
+async fn half_arrived_bodies_block_nobody() {
+    let limits = Limits { requests: 8, body_bytes: MAX_BODY, ..Limits::default() };
+    let (address, _) = start(limits).await;
+    let mut held = Vec::new();
+    let head = format!("POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: {MAX_BODY}\r\n\r\n");
+    for part in [MAX_BODY - 1, 1_000_000, 500_000, MAX_BODY - 1] {
+        let mut stream = send(address, head.as_bytes()).await;
+        // Whoever has to give way is answered, and writes no more.
+        let _ = stream.write_all(&vec![b'x'; part]).await;
+        held.push(stream);
+        assert_eq!(genuine(address).await, 200, "beside {}", held.len());
+    }
+    // The last one holds everything, and was there for a while.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let whole = vec![b'x'; MAX_BODY];
+    let answer = write_all_first(address, &head, &whole).await.unwrap();
+    assert_eq!(answer.status, 200);
+    let refused = read_answer(held.last_mut().unwrap()).await.unwrap();
+    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("5")));
+}
+
+#[tokio::test]
+async fn idle_and_slow_connections_make_way_for_a_probe() {
+    let (address, _) = start(Limits { connections: 64, ..Limits::default() }).await;
+    let mut held = Vec::new();
+    for n in 0..200 {
+        let part: &[u8] = match n % 4 {
+            0 => b"",
+            1 => b"POST /a HT",
+            2 => b"POST /a HTTP/1.1\r\nContent-Length: 9\r\n\r\nhal",
+            _ => b"GET /unknown HTTP/1.1\r\n\r\n",
+        };
+        held.push(send(address, part).await);
+    }
+    for _ in 0..20 {
+        assert_eq!((health(address).await, genuine(address).await), (200, 200));
+    }
+}
+
+#[tokio::test]
+async fn senders_that_never_read_their_answers_make_way() {
+    let (address, _) = start(Limits { connections: 8, ..Limits::default() }).await;
+    let mut held = Vec::new();
+    for _ in 0..16 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let pipelined = "GET /unknown HTTP/1.1\r\n\r\n".repeat(40_000);
+        let write = stream.write_all(pipelined.as_bytes());
+        let _ = tokio::time::timeout(Duration::from_millis(100), write).await;
+        held.push(stream);
+    }
+    assert_eq!((health(address).await, genuine(address).await), (200, 200));
+}
+
+#[tokio::test]
+async fn an_answer_before_the_bodys_end_arrives_at_a_sender_that_writes_all_first() {
+    let (address, double) = start(Limits::default()).await;
+    for size in [7 << 20, 31 << 20] {
+        let body = vec![b'x'; size];
+        let mut chunked = Vec::new();
+        for piece in body.chunks(1 << 20) {
+            chunked.extend_from_slice(format!("{:x}\r\n", piece.len()).as_bytes());
+            chunked.extend_from_slice(piece);
+            chunked.extend_from_slice(b"\r\n");
+        }
+        chunked.extend_from_slice(b"0\r\n\r\n");
+        let many = "X-A: 1\r\n".repeat(101);
+        for (path, fields, status) in [
+            ("/a", "", 413),
+            ("/unknown", "", 404),
+            ("/_/health", "", 405),
+            ("/_/ready", "", 405),
+            ("/_/metrics", "", 405),
+            ("/a", many.as_str(), 431),
+        ] {
+            let head = format!("POST {path} HTTP/1.1\r\n{fields}Content-Length: {size}\r\n\r\n");
+            let answer = write_all_first(address, &head, &body).await;
+            let status_and_close = |answer: Option<Answer>| {
+                answer.map(|answer| (answer.status, answer.header("connection").map(str::to_owned)))
+            };
+            let wanted = Some((status, Some("close".to_owned())));
+            assert_eq!(status_and_close(answer), wanted, "{path} of {size}");
+            let head = format!("POST {path} HTTP/1.1\r\n{fields}Transfer-Encoding: chunked\r\n\r\n");
+            let answer = write_all_first(address, &head, &chunked).await;
+            assert_eq!(status_and_close(answer), wanted, "{path} of {size}, chunked");
+        }
+    }
+    let head = format!("POST /a HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: {}\r\n\r\n", 7 << 20);
+    let answer = write_all_first(address, &head, &vec![b'x'; 7 << 20]).await.unwrap();
+    assert_eq!(answer.status, 413, "also where it does not wait to be told");
+    assert!(double.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_503_and_a_408_arrive_as_well() {
+    let (address, double) = start(Limits { requests: 1, ..Limits::default() }).await;
+    let mut first = send(address, b"GET /wait HTTP/1.1\r\n\r\n").await;
+    double.waiting.notified().await;
+    let body = vec![b'x'; 5 << 20];
+    let head = format!("POST /a HTTP/1.1\r\nContent-Length: {}\r\n\r\n", body.len());
+    assert_eq!(write_all_first(address, &head, &body).await.unwrap().status, 503);
+    double.go.notify_one();
+    assert_eq!(read_answer(&mut first).await.unwrap().status, 200);
+
+    let limits = Limits { body_timeout: Duration::from_millis(300), ..Limits::default() };
+    let (address, _) = start(limits).await;
+    let mut slow = send(address, head.as_bytes()).await;
+    slow.write_all(&body[..1 << 20]).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+    slow.write_all(&body[1 << 20..]).await.unwrap();
+    assert_eq!(read_answer(&mut slow).await.unwrap().status, 408);
+}
+
+#[tokio::test]
+async fn a_route_is_looked_up_before_the_body() {
+    let (address, double) = start(Limits::default()).await;
+    let mut stream = send(address, b"POST /unknown HTTP/1.1\r\nContent-Length: 5\r\n\r\n").await;
+    assert_eq!(read_answer(&mut stream).await.unwrap().status, 404);
+    let mut asks =
+        send(address, b"POST /unknown HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n").await;
+    assert_eq!(read_answer(&mut asks).await.unwrap().status, 404, "it is not told to go on");
+    // Without a body the connection is good for more.
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    for _ in 0..2 {
+        let answer = exchange(&mut stream, b"GET /unknown HTTP/1.1\r\n\r\n").await;
+        assert_eq!((answer.status, answer.header("connection")), (404, None));
+    }
+    assert!(double.requests().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_connection_outlives_any_balancers() {
+    let (address, _) = start(Limits::default()).await;
+    for idle in [30, 60, 75, 90, 600] {
+        let mut used = TcpStream::connect(address).await.unwrap();
+        assert_eq!(exchange(&mut used, b"GET /a HTTP/1.1\r\n\r\n").await.status, 200);
+        let mut unused = TcpStream::connect(address).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(idle)).await;
+        for stream in [&mut used, &mut unused] {
+            assert_eq!(exchange(stream, b"GET /b HTTP/1.1\r\n\r\n").await.status, 200, "after {idle} s");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_idle_time_is_settable_and_not_the_heads() {
+    let seconds = Duration::from_secs;
+    let limits = Limits { idle_timeout: seconds(5), ..Limits::default() };
+    let (address, _) = start(limits).await;
+    let mut idle = TcpStream::connect(address).await.unwrap();
+    assert_eq!(exchange(&mut idle, b"GET /a HTTP/1.1\r\n\r\n").await.status, 200);
+    assert_eq!(idle.read(&mut [0; 9]).await.unwrap(), 0);
+    // A head has its own time, and at the beginning it may be as slow as it likes.
+    let mut slow = send(address, b"GET /a HT").await;
+    tokio::time::sleep(seconds(7)).await;
+    assert_eq!(exchange(&mut slow, b"TP/1.1\r\n\r\n").await.status, 200);
+    // Then a rate is asked for.
+    let mut slower = send(address, b"GET /a HT").await;
+    let before = tokio::time::Instant::now();
+    assert_eq!(read_answer(&mut slower).await.unwrap().status, 408);
+    assert!(before.elapsed() < seconds(12), "{:?}", before.elapsed());
+}
