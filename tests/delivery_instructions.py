@@ -31,7 +31,8 @@ def instructions(binary: str, emulator: int, spill: str | None, deliveries: int)
     """Those of a whole run with so many deliveries."""
     port = support.free_port()
     env = {
-        "LISTEN": f"127.0.0.1:{port}", "HOOKS": HOOKS, "TDMQ_ENDPOINT": f"http://127.0.0.1:{emulator}",
+        "LISTEN": f"127.0.0.1:{port}", "DRAIN_AFTER": "0", "HOOKS": HOOKS,
+        "TDMQ_ENDPOINT": f"http://127.0.0.1:{emulator}",
         "TENCENTCLOUD_SECRET_ID": support.SECRET_ID, "TENCENTCLOUD_SECRET_KEY": support.SECRET_KEY,
         "TENCENTCLOUD_REGION": "ap-guangzhou",
     }

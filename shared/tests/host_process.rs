@@ -14,7 +14,8 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use hookmq_shared::context::Context;
-use hookmq_shared::host::serve;
+use hookmq_shared::host::{run, serve};
+use hookmq_shared::queue::Vendor;
 use host_support::{Double, exchange};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
@@ -23,6 +24,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
@@ -33,9 +35,20 @@ async fn child() {
     serve(Double::new(1024), &Context::system()).await.unwrap();
 }
 
+/// A function as it is deployed.
+#[tokio::test]
+#[ignore = "started by the other tests, in a process of its own"]
+async fn function() {
+    run(Vendor::Tdmq).await.unwrap();
+}
+
 fn start_child(env: &[(&str, String)]) -> Child {
+    start("child", env)
+}
+
+fn start(entry: &str, env: &[(&str, String)]) -> Child {
     Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "child", "--ignored", "--nocapture"])
+        .args(["--exact", entry, "--ignored", "--nocapture"])
         .env_remove("AWS_LAMBDA_RUNTIME_API")
         .envs(env.iter().map(|(name, value)| (name, value)))
         .stdout(Stdio::piped())
@@ -187,5 +200,67 @@ async fn a_server_says_where_it_listens_and_stops_when_told() {
         assert!(told.success());
         let status = tokio::task::spawn_blocking(move || child.wait().unwrap()).await.unwrap();
         assert!(status.success(), "{signal}: {status}");
+    }
+}
+
+/// A function on HTTP, with nobody at its log yet.
+async fn start_server() -> (Child, String) {
+    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string();
+    let hooks = "[hooks.a]\nsource = \"none\"\ntopic = \"a/b/c\"\n".to_owned();
+    let child = start("function", &[("LISTEN", free.clone()), ("HOOKS", hooks)]);
+    while TcpStream::connect(&free).await.is_err() {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    (child, free)
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_log_that_nobody_reads_keeps_nobody() {
+    let (child, address) = start_server().await;
+    let mut stream = TcpStream::connect(&address).await.unwrap();
+    // Far more lines than a pipe holds.
+    for n in 0..1000 {
+        let answer = exchange(&mut stream, b"GET /unknown HTTP/1.1\r\n\r\n").await;
+        assert_eq!(answer.status, 404, "{n}");
+    }
+    assert_eq!(exchange(&mut stream, b"GET /_/health HTTP/1.1\r\n\r\n").await.status, 200);
+    let mut child = child;
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn what_http_refuses_is_counted_and_named_once_a_minute() {
+    let (child, address) = start_server().await;
+    let endless = format!("GET /a HTTP/1.1\r\nX-A: {}", "x".repeat(130 * 1024));
+    let kinds: [(&str, &[u8], &str); 6] = [
+        ("tls", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "looks like TLS"),
+        ("http2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "looks like HTTP/2"),
+        ("proxy_v1", b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\nGET / HTTP/1.1\r\n\r\n", "looks like the PROXY"),
+        ("proxy_v2", b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c", "looks like the PROXY"),
+        ("malformed", b"POST /a b HTTP/1.1\r\n\r\n", "no HTTP/1.1 request"),
+        ("head_too_large", endless.as_bytes(), "larger than is read"),
+    ];
+    for _ in 0..2 {
+        for (kind, bytes, _) in &kinds {
+            let mut stream = TcpStream::connect(&address).await.unwrap();
+            stream.write_all(bytes).await.unwrap();
+            let mut answer = Vec::new();
+            assert!(stream.read_to_end(&mut answer).await.is_ok(), "{kind} is not reset");
+        }
+    }
+    let mut stream = TcpStream::connect(&address).await.unwrap();
+    let metrics = exchange(&mut stream, b"GET /_/metrics HTTP/1.1\r\n\r\n").await.body;
+    let log = log_of(child);
+    for (kind, _, hint) in kinds {
+        let sample = format!("hookmq_not_served_total{{kind=\"{kind}\"}} 2\n");
+        assert!(metrics.contains(&sample), "{sample} in {metrics}");
+        let lines = log.lines().filter(|line| line.contains(&format!("\"kind\":\"{kind}\"")));
+        assert_eq!(lines.filter(|line| line.contains(hint)).count(), 1, "{kind} in {log}");
+    }
+    for name in ["process_start_time_seconds", "process_open_fds", "hookmq_limit{limit=\"connections\"}"] {
+        assert!(metrics.contains(&format!("\n{name} ")), "{name} in {metrics}");
     }
 }

@@ -130,6 +130,17 @@ async fn a_body_over_the_limit_is_refused() {
 }
 
 #[tokio::test]
+async fn a_chunked_request_leaves_the_connection_open() {
+    let (mut stream, double) = connect().await;
+    for _ in 0..2 {
+        let chunked = b"POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n";
+        let answer = exchange(&mut stream, chunked).await;
+        assert_eq!((answer.status, answer.header("connection")), (200, None));
+    }
+    assert_eq!(double.requests().len(), 2);
+}
+
+#[tokio::test]
 async fn a_body_of_6_mb_arrives() {
     let double = Double::new(8 << 20);
     let (address, _) = start_with(&double, Limits::default(), oneshot::channel().1).await;

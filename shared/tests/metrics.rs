@@ -99,6 +99,7 @@ async fn every_request_is_counted_once() {
     assert_eq!(world.send("POST", "/shop", &headers(new), "{}").await.status, 503);
 
     let samples = scrape(&world).await;
+    assert_eq!(samples[r#"hookmq_send_seconds_count{target="tdmq"}"#], "4", "three receipts and a refusal");
     let mut counted: Vec<(&str, &str)> = samples
         .iter()
         .filter_map(|(sample, n)| Some((sample.strip_prefix("hookmq_deliveries_total")?, n.as_str())))

@@ -20,7 +20,7 @@ mod pace;
 
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use crate::config::Hook;
 use crate::context::Context;
@@ -29,6 +29,7 @@ use crate::message::{Message, Recipe, Unrenderable};
 use crate::queue::{Class, Queue, Receipt, SendError, Target};
 use crate::sabotage::{Safeguard, is_pulled};
 use crate::spill::{Backoff, Failure, Folder, Kept, Marked, Record, Spill, State};
+use crate::stopping::Stopping;
 use crate::store::StoreError;
 pub use course::{Course, End, Form, Origin, Outcome, Rendered, Sent, Step, Terms};
 pub use facts::{Facts, Kept as KeptFacts, UNRENDERABLE};
@@ -76,6 +77,17 @@ pub(crate) struct Report {
     pub(crate) sent: Option<Instant>,
     /// When a waiting delivery that failed is tried next.
     pub(crate) next: Option<crate::clock::Timestamp>,
+}
+
+impl Report {
+    /// How long the queue was waited for, if it was asked.
+    pub(crate) fn sending(&self, now: Instant) -> Option<Duration> {
+        let until = match &self.fate {
+            Fate::Queued(_) => now,
+            _ => self.sent?,
+        };
+        self.rendered.map(|from| until.saturating_duration_since(from))
+    }
 }
 
 /// What is carried, and by when.
@@ -220,9 +232,14 @@ impl<'a, Q: Queue> Trip<'a, Q> {
         }
     }
 
+    /// Until when everything must be done; sooner where the process ends.
+    fn deadline(&self) -> Instant {
+        Stopping::in_hand().cut(self.cargo.deadline)
+    }
+
     /// Until when the queue may be tried now, so that there is time for the store after it.
     fn send_by(&self) -> Instant {
-        let deadline = self.cargo.deadline;
+        let deadline = self.deadline();
         match (&self.cargo.load, &self.carrier.spill) {
             (Load::Sender(_), Some(spill)) => spill.budget(deadline),
             (Load::Sender(_), None) => deadline,
@@ -272,7 +289,7 @@ impl<'a, Q: Queue> Trip<'a, Q> {
         let Carrier { target, spill, .. } = self.carrier;
         let Some(spill) = spill else { return false };
         let delivery = self.cargo.load.delivery();
-        let dataref = match spill.claim(target, delivery, self.cargo.deadline).await {
+        let dataref = match spill.claim(target, delivery, self.deadline()).await {
             Ok(dataref) => dataref,
             Err(error) => {
                 self.store_error = Some(error);
@@ -319,7 +336,7 @@ impl<'a, Q: Queue> Trip<'a, Q> {
             && self.cargo.hook.is_some_and(|hook| hook.keeping.dedupe.is_some())
         {
             let delivery = self.cargo.load.delivery();
-            spill.mark(&self.carrier.target, delivery, self.cargo.deadline).await;
+            spill.mark(&self.carrier.target, delivery, self.deadline()).await;
         }
         let pace = self.stored().map(|stored| stored.pace);
         if let Some(pace) = pace {
@@ -328,7 +345,7 @@ impl<'a, Q: Queue> Trip<'a, Q> {
         if is_pulled(Safeguard::SendOnce) {
             drop(self.carrier.queue.send(message, self.send_by()).await);
         }
-        let sent = self.carrier.queue.send(message, self.send_by()).await;
+        let sent = self.send_in_time(message).await;
         let attempts = sent.as_ref().map_or_else(|error| error.attempts, |receipt| receipt.attempts);
         if let Some(pace) = pace {
             pace.took(attempts);
@@ -351,10 +368,28 @@ impl<'a, Q: Queue> Trip<'a, Q> {
         }
     }
 
+    /// Sends; where the process is told to end meanwhile, what is left of the time is for the store.
+    async fn send_in_time(&self, message: &Message) -> Result<Receipt, SendError> {
+        let stopped = async {
+            Stopping::in_hand().announced().await;
+            sleep_until(self.send_by()).await;
+        };
+        tokio::select! {
+            biased;
+            sent = self.carrier.queue.send(message, self.send_by()) => sent,
+            () = stopped => Err(SendError {
+                class: Class::Ambiguous,
+                attempts: 1,
+                maybe_stored: true,
+                ..SendError::ours("the process ends before the queue has answered")
+            }),
+        }
+    }
+
     async fn mark(&mut self) -> bool {
         let Carrier { target, spill, .. } = self.carrier;
         let (Some(spill), Some(receipt)) = (spill, &self.receipt) else { return false };
-        spill.mark_sent(target, self.cargo.load.delivery(), receipt, self.cargo.deadline).await;
+        spill.mark_sent(target, self.cargo.load.delivery(), receipt, self.deadline()).await;
         true
     }
 
@@ -367,7 +402,7 @@ impl<'a, Q: Queue> Trip<'a, Q> {
         let record = Record::new(target, self.cargo.load.delivery(), message, failure);
         // What is spilled first leaves time for the queue, which may take it where the store does not.
         let is_first = self.error.is_none() && folder == Folder::Spill;
-        let deadline = if is_first { self.send_by() } else { self.cargo.deadline };
+        let deadline = if is_first { self.send_by() } else { self.deadline() };
         let kept = spill.keep(folder, &record, deadline).await;
         self.failure = Some(record.error);
         match kept {
@@ -399,7 +434,7 @@ impl<'a, Q: Queue> Trip<'a, Q> {
     /// What the last run that failed wrote down. It is history: where it cannot be read, it begins anew.
     async fn earlier(&self, stored: &Stored<'_>) -> Option<Backoff> {
         let spill = self.carrier.spill.as_ref()?;
-        spill.backoff(stored.states, self.cargo.deadline).await.ok().flatten()
+        spill.backoff(stored.states, self.deadline()).await.ok().flatten()
     }
 
     async fn postpone(&mut self) -> bool {
@@ -409,14 +444,14 @@ impl<'a, Q: Queue> Trip<'a, Q> {
         };
         let (failure, earlier) = self.failure_now().await;
         let backoff = Backoff::after(earlier.as_ref(), failure, error.retry_after, &context.random);
-        let written = spill.postpone(stored.name, &backoff, stored.states, self.cargo.deadline).await;
+        let written = spill.postpone(stored.name, &backoff, stored.states, self.deadline()).await;
         self.report.next = Some(backoff.next);
         self.confirmed(written)
     }
 
     async fn delete(&mut self) -> bool {
         let (Some(spill), Some(stored)) = (&self.carrier.spill, self.stored()) else { return false };
-        let deleted = spill.remove(stored.name, stored.states, self.cargo.deadline).await;
+        let deleted = spill.remove(stored.name, stored.states, self.deadline()).await;
         self.confirmed(deleted)
     }
 

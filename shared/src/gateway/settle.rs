@@ -49,7 +49,11 @@ impl<Q: Queue> Gateway<Q> {
                 recipe: Some(recipe.clone()),
                 deadline,
             };
-            end_at(&carrier.target, carrier.carry(cargo).await)
+            let report = carrier.carry(cargo).await;
+            if let Some(took) = report.sending(Instant::now()) {
+                self.0.metrics.sent(carrier.target.name(), took);
+            }
+            end_at(&carrier.target, report)
         });
         let ends = join_all(ends).await;
         finish(ends, source, delivery, line)

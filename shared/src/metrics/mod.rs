@@ -156,6 +156,13 @@ impl Metrics {
         }
     }
 
+    /// A target's queue answered after so long, or was given up on: all attempts together.
+    pub(crate) fn sent(&self, target: &str, took: Duration) {
+        if let Sink::Registry(registry) = &self.0.sink {
+            registry.sent(target, took);
+        }
+    }
+
     /// The host refused a request before it reached a hook.
     pub(crate) fn refused(&self, problem: Problem) {
         let outcome = if problem.status() == 503 { Outcome::Unavailable } else { Outcome::Refused };

@@ -31,6 +31,14 @@ pub(super) fn render(hooks: &[String], counts: &Counts, figures: &Figures) -> St
         }
     }
 
+    if !counts.sends.is_empty() {
+        let name = "hookmq_send_seconds";
+        text.head(name, "histogram", "Seconds that a target's queue was waited for, all attempts together.");
+        for (target, histogram) in &counts.sends {
+            text.histogram(name, ("target", target), histogram);
+        }
+    }
+
     let help = "Runs of the redriver, by whether they could begin.";
     text.family("hookmq_redrive_runs_total", "counter", help, counts.runs.iter().map(by_target));
     let help = "Spilled deliveries that the redriver tried, by what became of them.";

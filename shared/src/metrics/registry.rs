@@ -28,6 +28,8 @@ pub(super) struct Counts {
     pub(super) secrets: BTreeMap<(Hook, usize), u64>,
     /// By hook.
     pub(super) acks: BTreeMap<Hook, Histogram>,
+    /// By target.
+    pub(super) sends: BTreeMap<String, Histogram>,
     /// By target and what became of a spilled delivery.
     pub(super) redriven: BTreeMap<(String, &'static str), u64>,
     /// By target and whether the run could begin.
@@ -38,7 +40,7 @@ pub(super) struct Counts {
     pub(super) shard: Shard,
 }
 
-/// How long acks took.
+/// How long something took.
 #[derive(Debug, Default)]
 pub(super) struct Histogram {
     /// How many were within each of [`BOUNDS`] and over the one before.
@@ -78,6 +80,10 @@ impl Registry {
         if let Some(ack) = ack {
             counts.acks.entry(hook).or_default().add(ack);
         }
+    }
+
+    pub(super) fn sent(&self, target: &str, took: Duration) {
+        self.counts().sends.entry(target.to_owned()).or_default().add(took);
     }
 
     /// The gauges are of the process' own shard: somebody may ask for a run of another at any time, and what

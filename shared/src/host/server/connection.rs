@@ -48,7 +48,7 @@ pub(super) async fn serve<S: Service>(
     let mut wire = Wire::new(stream, Arc::clone(&conn));
     let end = speak(&handler, &http, &mut wire, &conn).await;
     let kind = match &end {
-        End::Http(Ok(())) => None,
+        End::Http(Ok(())) => conn.was_told(Told::Full).then_some(Unspoken::GaveWay),
         End::Http(Err(error)) if error.is_parse_too_large() => Some(Unspoken::HeadTooLarge),
         End::Http(Err(error)) if error.is_parse() => Some(wire.looks_like()),
         End::Http(Err(error)) => {

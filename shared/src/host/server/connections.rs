@@ -252,7 +252,7 @@ impl Conn {
         let Some(entry) = inner.entries.get_mut(&self.id) else { return };
         let facts = &mut entry.facts;
         if matches!(facts.state, State::New | State::Idle) {
-            (facts.state, facts.flow) = (State::Head, Flow::new(now));
+            (facts.state, facts.flow, facts.held) = (State::Head, Flow::new(now), 0);
         }
         if facts.state == State::Service {
             entry.ahead += bytes as u64;
@@ -269,6 +269,9 @@ impl Conn {
     pub(super) fn goes_to(&self, state: State) {
         self.all.inner().head_ends(self.id);
         self.with(|entry, now| {
+            if matches!(state, State::Idle | State::Linger) {
+                entry.facts.held = 0;
+            }
             match state {
                 State::Idle if entry.ahead > 0 => {
                     let mut flow = Flow::new(now);

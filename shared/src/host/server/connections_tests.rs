@@ -106,6 +106,12 @@ async fn heads_are_bounded_together() {
     second.arrived(1);
     assert!(is_told(&first) && !is_told(&second));
     drop(first);
+    second.goes_to(State::Body);
+    second.holds(5000);
+    second.goes_to(State::Service);
+    second.goes_to(State::Idle);
+    second.arrived(7);
+    assert_eq!(all.inner().head_bytes, 7);
     second.goes_to(State::Service);
     assert_eq!(all.inner().head_bytes, 0);
 }

@@ -36,6 +36,9 @@ const FULL: Problem = Problem::Unavailable { retry_after: FULL_RETRY_AFTER };
 /// Bodies that give way give their bytes back within this time.
 const GIVEN_BACK: Duration = Duration::from_secs(1);
 
+/// What has not ended at the end that it was told is refused this much later.
+const LAST_CALL: Duration = Duration::from_millis(200);
+
 /// A body's first piece of memory, whatever is announced.
 const FIRST_PIECE: usize = 64 * 1024;
 
@@ -66,12 +69,14 @@ impl<S: Service> Handler<S> {
         let (request_id, received) = (self.random.uuid(), Instant::now());
         let (head, mut body) = request.into_parts();
         conn.goes_to(State::Body);
+        // A chunked body does not know its end before it is read.
+        let mut has_come = body.is_end_stream();
         let response = match head.uri.path() {
             // There is always room for these.
             "/_/health" => probe(&head.method, &request_id, || Ok(healthy())),
             "/_/ready" => probe(&head.method, &request_id, || Ok(self.readiness().response(&request_id))),
             "/_/metrics" => probe(&head.method, &request_id, || self.metrics()),
-            _ => match self.serve(head, &mut body, peer, (&request_id, received), conn).await {
+            _ => match self.serve(head, (&mut body, &mut has_come), peer, (&request_id, received), conn).await {
                 Ok(response) => response,
                 Err(problem) => {
                     if let Some(metrics) = self.service.metrics() {
@@ -82,12 +87,11 @@ impl<S: Service> Handler<S> {
             },
         };
         // What is left of the request is not read, so the connection ends here.
-        let is_unread = !body.is_end_stream();
-        if is_unread {
+        if !has_come {
             conn.leaves_unread();
         }
         conn.goes_to(State::Idle);
-        let is_last = is_unread || *self.phase.borrow() != Phase::Serving;
+        let is_last = !has_come || *self.phase.borrow() != Phase::Serving;
         into_http(if is_last && response.header("connection").is_none() {
             response.with("connection", "close")
         } else {
@@ -120,7 +124,7 @@ impl<S: Service> Handler<S> {
     async fn serve(
         &self,
         head: http::request::Parts,
-        body: &mut Incoming,
+        (body, has_come): (&mut Incoming, &mut bool),
         peer: IpAddr,
         (request_id, received): (&str, Instant),
         conn: &Conn,
@@ -142,6 +146,7 @@ impl<S: Service> Handler<S> {
                 return Err(if told == Told::Late { Problem::Timeout } else { FULL });
             }
         };
+        *has_come = true;
         let _place = self.room.enter().ok_or(FULL)?;
         conn.goes_to(State::Service);
         let answer = lent.to(self.stopping.clone().to(call(&self.service, request)));
@@ -154,7 +159,7 @@ impl<S: Service> Handler<S> {
     /// Waits until what is not answered has to be refused.
     async fn last_call(&self) {
         let end = self.stopping.announced().await;
-        sleep_until(end).await;
+        sleep_until(end + LAST_CALL).await;
     }
 
     fn head(

@@ -43,7 +43,7 @@ pub use limits::Limits;
 use room::{InFlight, Room};
 pub use stop::Stop;
 use stop::{Phase, stop_signal};
-use unspoken::Counts;
+use unspoken::{Counts, Unspoken};
 
 const DEFAULT_LISTEN: &str = "127.0.0.1:9000";
 
@@ -63,6 +63,9 @@ const SWEEP: Duration = Duration::from_millis(500);
 
 /// What is kept of the drain for the last answers to be written.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
+
+/// For connections that the system has made already to be taken, before the port is closed.
+const LAST_ACCEPTS: Duration = Duration::from_millis(50);
 
 /// For the log's reader to take what is written at the end.
 const LAST_LINES: Duration = Duration::from_millis(200);
@@ -159,7 +162,7 @@ impl Server {
             () = &mut sweeping => {}
         }
         // What is here already is taken; whoever comes later is told by the closed port.
-        let _ = timeout(Duration::ZERO, accept(&listener, &handler)).await;
+        let _ = timeout(LAST_ACCEPTS, accept(&listener, &handler)).await;
         drop(listener);
         let last = limits.drain.checked_sub(LAST_ANSWERS).unwrap_or(limits.drain / 2);
         end.send_replace(Some(Instant::now() + last));
@@ -192,7 +195,8 @@ async fn accept<S: Service>(listener: &TcpListener, handler: &Arc<Handler<S>>) {
                 }
             }
             Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
+                tracing::debug!(%error, "cannot accept a connection");
+                handler.counts.add(Unspoken::NotAccepted);
                 handler.connections.shrink();
                 sleep(ACCEPT_PAUSE).await;
             }

@@ -32,10 +32,12 @@ pub(super) enum Unspoken {
     HeadTimeout,
     /// A request that was given up half arrived, or a connection that was closed, for the room of others.
     GaveWay,
+    /// The system gave no descriptor for it.
+    NotAccepted,
 }
 
 impl Unspoken {
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::Tls,
         Self::Http2,
         Self::ProxyV1,
@@ -44,6 +46,7 @@ impl Unspoken {
         Self::Malformed,
         Self::HeadTimeout,
         Self::GaveWay,
+        Self::NotAccepted,
     ];
 
     /// What cannot be parsed, by how the connection began.
@@ -69,6 +72,7 @@ impl Unspoken {
             Self::Malformed => "malformed",
             Self::HeadTimeout => "head_timeout",
             Self::GaveWay => "gave_way",
+            Self::NotAccepted => "not_accepted",
         }
     }
 
@@ -82,6 +86,7 @@ impl Unspoken {
             Self::HeadTooLarge => "a request's head is larger than is read",
             Self::Malformed => "this is no HTTP/1.1 request",
             Self::HeadTimeout => "a request's head did not arrive in time",
+            Self::NotAccepted => "the system gives no more connections: raise the limit of open files",
             Self::GaveWay => "connections were closed for the room of others: more come than are taken",
         }
     }
