@@ -317,7 +317,10 @@ def json_of(size: int) -> bytes:
 
 
 class Load:
-    """Genuine deliveries at a rate, each with an id of its own, until it is told to end."""
+    """Genuine deliveries at a rate, each with an id of its own, until it is told to end. On a machine that is too slow
+    for the rate they are fewer, and not late: nothing must fail for that."""
+
+    MOST = 48
 
     def __init__(self, port: int, rate: int):
         self.client, self.rate = Client(port), rate
@@ -338,12 +341,13 @@ class Load:
             due = int((time.monotonic() - begin) * self.rate)
             # After a stall it goes on at its rate.
             due = min(due, self.count + self.rate // 10 + 1)
-            while self.count < due:
+            while self.count < due and len(under_way) < self.MOST:
                 task = asyncio.ensure_future(self.one(f"load-{self.client.port}-{self.count}", body))
                 under_way.add(task)
                 task.add_done_callback(under_way.discard)
                 self.count += 1
             await asyncio.sleep(0.005)
+        self.seconds = time.monotonic() - begin
         while under_way:
             await asyncio.wait(under_way)
 
@@ -382,9 +386,8 @@ def latency(emulator: int, milliseconds: int) -> None:
 # What is tried.
 
 
-async def strangers(port: int, seconds: float, may_close: bool) -> list[str]:
-    """Requests without a signature that are too large, wrong, or both, beside genuine deliveries. `may_close`: what
-    the proxy itself refuses may end without its answer."""
+async def strangers(port: int, seconds: float, lenient: str) -> list[str]:
+    """Requests without a signature that are too large, wrong, or both, beside genuine deliveries."""
     big, small = b"x" * (7 * MIB), b"x" * 900_000
     tries = [("/github", big, False, {413}), ("/github", big, True, {413}), ("/nothing", big, False, {404, 413}),
              ("/nothing", big, True, {404, 413}), ("/_/health", small, False, {404, 405}),
@@ -400,7 +403,7 @@ async def strangers(port: int, seconds: float, may_close: bool) -> list[str]:
                         status, _ = await Client(port).once("POST", path, body, chunked=chunked, all_first=all_first)
                     except Wrong as error:
                         status = str(error)
-                    if status not in wanted and not (may_close and path.startswith("/_/") and status == CLOSED):
+                    if status not in wanted and not (status == CLOSED and may_close(lenient, path, all_first)):
                         how = f"{len(body)} bytes{' in chunks' if chunked else ''}{', written first' if all_first else ''}"
                         wrong.append(f"{path}, {how}: {status}")
         await asyncio.sleep(seconds * 2 / 3)
@@ -433,7 +436,13 @@ async def bursts(port: int, size: int) -> list[str]:
     return wrong
 
 
-async def edges(port: int) -> list[str]:
+def may_close(proxy: str, path: str, all_first: bool) -> bool:
+    """Where a proxy ends the connection with its sender's body unread, which is not ours to mend: HAProxy where it
+    refuses by itself, Caddy where it has passed an answer on before the body's end."""
+    return proxy == "haproxy" and path.startswith("/_/") or proxy == "caddy" and all_first
+
+
+async def edges(port: int, lenient: str) -> list[str]:
     """Bodies just below and above what a hook takes, and what is let through."""
     wrong = []
 
@@ -452,7 +461,8 @@ async def edges(port: int) -> list[str]:
             await expect(f"{size} bytes{how}", wanted, sending)
         for size in (LIMIT + 1, LINGER - 1024):
             sending = Client(port).once("POST", "/github", b"x" * size, chunked=chunked, all_first=True)
-            await expect(f"{size} bytes{how}, written first", {413}, sending)
+            wanted = {413, CLOSED} if may_close(lenient, "/github", True) else {413}
+            await expect(f"{size} bytes{how}, written first", wanted, sending)
         # What the proxy refuses is its own to answer: nobody else must suffer from it.
         for size in (LINGER + 1, LINGER + 8 * MIB):
             sending = Client(port).once("POST", "/github", b"x" * size, chunked=chunked, all_first=True)
@@ -543,10 +553,10 @@ def main() -> int:
         for program, which, block in configurations + naive:
             title = f"{program} ({which})"
             if due("strangers"):
-                may_close = (program, which) == ("haproxy", "document")
+                lenient = program if which == "document" else ""
                 with pair() as both:
                     note(f"strangers, {title}",
-                         run(both, block, program, lambda port: strangers(port, 2 if short else 12, may_close)))
+                         run(both, block, program, lambda port: strangers(port, 2 if short else 12, lenient)))
             if due("bursts"):
                 latency(emulator, 400)
                 for size in (60_000,) if short else (60_000, 600_000):
@@ -559,7 +569,7 @@ def main() -> int:
                 spill = scratch / f"spill-{program}"
                 spill.mkdir()
                 with pair(SPILL_URL=f"file://{spill}") as both:
-                    note(f"edges, {title}", run(both, block, program, edges))
+                    note(f"edges, {title}", run(both, block, program, lambda port: edges(port, program)))
             if due("outside"):
                 with pair() as both:
                     note(f"outside, {title}", run(both, block, program, lambda port: outside(program, port)))
@@ -576,10 +586,12 @@ def main() -> int:
                     if load.errors and how == signal.SIGTERM:
                         found.append(f"{load.told()} of {load.count}")
                     note(f"restarts with {how.name}, {title}", found)
-                    table.append((program, how.name, load.count, load.told() or 0, len(gone), repeats, load.p99()))
+                    table.append((program, how.name, load.count, round(load.count / load.seconds), load.told() or 0, len(gone),
+                                  repeats, load.p99()))
                 latency(emulator, 0)
     if table:
-        print("| Proxy | Signal | Sent | Errors | Acknowledged and lost | Repeats | p99 ms |\n|---|---|---:|---|---:|---:|---:|")
+        print("| Proxy | Signal | Sent | A second | Errors | Acknowledged and lost | Repeats | p99 ms |\n"
+              "|---|---|---:|---:|---|---:|---:|---:|")
         for row in table:
             print("| " + " | ".join(map(str, row)) + " |")
     for each in wrong:
