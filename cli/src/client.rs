@@ -20,7 +20,8 @@ const MAX_ANSWER: usize = 1024 * 1024;
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub status: StatusCode,
-    pub message_id: Option<String>,
+    /// The queue's, one for each target that has stored it.
+    pub message_ids: Vec<String>,
     pub body: Bytes,
 }
 
@@ -53,9 +54,9 @@ pub(crate) async fn exchange(
     }
     let answer = sender.send_request(request.body(Full::new(body))?).await?;
     let status = answer.status();
-    let message_id = answer.headers().get("x-hookmq-message-id");
-    let message_id = message_id.and_then(|id| id.to_str().ok()).map(str::to_owned);
+    let ids = answer.headers().get_all("x-hookmq-message-id").iter();
+    let message_ids = ids.filter_map(|id| id.to_str().ok()).map(str::to_owned).collect();
     let body = Limited::new(answer.into_body(), MAX_ANSWER).collect().await?.to_bytes();
     driver.abort();
-    Ok(Answer { status, message_id, body })
+    Ok(Answer { status, message_ids, body })
 }

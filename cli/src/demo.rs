@@ -44,11 +44,14 @@ pub(crate) async fn dev() -> Exit {
         let house = House::start().await?;
         println!("console http://{}", house.emulator.addr());
         house.print_forwarders();
-        println!("\nto run a function of your own build against this emulator:");
+        let verdict = house.send_all().await?;
+        // Last, where they are still on the screen.
+        println!(
+            "\nto run a function of your own build against this emulator, paste into another terminal:\n"
+        );
         for (name, value) in vendor_env(&house.emulator.url()) {
             println!("export {name}={value}");
         }
-        let verdict = house.send_all().await?;
         println!("\nCtrl-C to stop");
         tokio::signal::ctrl_c().await?;
         house.stop().await;
@@ -196,7 +199,7 @@ impl House {
         let before = Instant::now();
         let answer = client::send(forwarder.address, method, &target, headers, body.clone()).await?;
         let took = before.elapsed();
-        let message = answer.message_id.as_ref().and_then(|id| {
+        let message = answer.message_ids.first().and_then(|id| {
             let all = self.emulator.messages();
             all.into_iter().find(|m| m.vendor == forwarder.vendor && m.message_id == *id)
         });

@@ -28,7 +28,7 @@ pub(crate) struct Args {
     public_url: Option<String>,
 }
 
-/// Prints the answer: its status on the first line, then its body.
+/// Prints the answer: its status, the ids that the queue gave its messages, and its body.
 pub(crate) async fn run(args: &Args) -> Exit {
     let (endpoint, target) = match address(&args.url) {
         Ok(address) => address,
@@ -47,7 +47,7 @@ pub(crate) async fn run(args: &Args) -> Exit {
     };
     match timeout(PATIENCE, exchange(&endpoint, request)).await {
         Ok(Ok(answer)) => {
-            println!("{}\n{}", answer.status, String::from_utf8_lossy(&answer.body));
+            println!("{}", told(&answer));
             if answer.status.is_success() { Exit::Good } else { Exit::Bad }
         }
         Ok(Err(error)) => {
@@ -59,6 +59,14 @@ pub(crate) async fn run(args: &Args) -> Exit {
             Exit::Bad
         }
     }
+}
+
+fn told(answer: &Answer) -> String {
+    let Answer { status, message_ids, body } = answer;
+    let status = [status.to_string()].into_iter();
+    let lines = status.chain(message_ids.iter().map(|id| format!("X-Hookmq-Message-Id: {id}")));
+    let lines: Vec<String> = lines.chain([String::from_utf8_lossy(body).into_owned()]).collect();
+    lines.join("\n")
 }
 
 /// Where to connect, and the path and query to ask for.
@@ -75,4 +83,21 @@ async fn exchange(endpoint: &Endpoint, request: Request) -> Result<Answer, Box<d
     let query = if request.raw_query.is_empty() { String::new() } else { format!("?{}", request.raw_query) };
     let target = format!("{}{query}", request.path);
     client::exchange(stream, endpoint.host(), &request.method, &target, &request.headers, request.body).await
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+
+    use super::*;
+
+    #[test]
+    fn the_ids_of_the_messages_are_told() {
+        let ids = ["tdmq=1:0:7", "eu=9"];
+        let mut answer = Answer { status: StatusCode::OK, message_ids: Vec::new(), body: "{}".into() };
+        assert_eq!(told(&answer), "200 OK\n{}", "the store has it");
+        answer.message_ids = ids.map(str::to_owned).into();
+        let lines = "X-Hookmq-Message-Id: tdmq=1:0:7\nX-Hookmq-Message-Id: eu=9\n";
+        assert_eq!(told(&answer), format!("200 OK\n{lines}{{}}"));
+    }
 }

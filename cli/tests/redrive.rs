@@ -69,6 +69,10 @@ impl Yard {
         fs::write(self.hooks(), hooks).unwrap();
     }
 
+    fn store(&self) -> PathBuf {
+        self.dir.path().join("store")
+    }
+
     fn hooks(&self) -> PathBuf {
         self.dir.path().join("hooks.toml")
     }
@@ -176,7 +180,6 @@ async fn what_waits_is_told_and_then_sent() {
     let id = lines[0]["id"].as_str().unwrap();
     assert_eq!(yard.redrive(&format!("--list --json --id {id} --target tdmq")).await.json().len(), 1);
     assert!(yard.redrive("--list --json --id of-nobody").await.json().is_empty());
-    assert_eq!(yard.redrive("--list --json --hook other").await.out, "");
     let mut found = 0;
     for shard in 0..4 {
         found += yard.redrive(&format!("--list --json --shard {shard}/4")).await.json().len();
@@ -190,7 +193,7 @@ async fn what_waits_is_told_and_then_sent() {
         assert!(failed.out.contains(word), "{word} in {}", failed.out);
     }
     let dry = yard.redrive("--dry-run").await;
-    assert!(dry.out.contains("stays until ") && dry.out.contains("2 not due yet"), "{}", dry.out);
+    assert!(dry.out.contains("stays until ") && dry.out.contains("2 not due yet (--now"), "{}", dry.out);
 
     // The hook is corrected: what would be sent is what is sent.
     yard.emulator.set_faults(Vec::new());
@@ -200,6 +203,7 @@ async fn what_waits_is_told_and_then_sent() {
         assert!(dry.out.contains(topic), "{topic} in {}", dry.out);
     }
     assert!(yard.topics().is_empty() && dry.out.contains("2 would be sent"), "{}", dry.out);
+    assert!(dry.out.ends_with(", 2 not due yet\n"), "--now is given already: {}", dry.out);
     let plans = yard.redrive("--dry-run --now --json").await.json();
     assert_eq!((&plans[0]["plan"]["do"], &plans[0]["plan"]["made"]), (&"send".into(), &"anew".into()));
     let done = yard.redrive("--now --json").await;
@@ -241,7 +245,9 @@ async fn what_is_buried_says_why() {
         "{}",
         dry.out
     );
-    assert_eq!(yard.redrive("--dead").await.code, Some(1));
+    let dead = yard.redrive("--dead").await;
+    assert_eq!(dead.code, Some(1));
+    assert!(dead.out.contains("1 not tried") && !dead.out.contains("later"), "{}", dead.out);
     yard.write(&keyed.replace("{json:order.id}", "{id}"));
     let dry = yard.redrive("--dead --dry-run").await;
     assert!(dry.out.contains("to pulsar-demo/webhooks/webhooks, made anew"), "{}", dry.out);
@@ -268,9 +274,166 @@ async fn a_target_that_is_gone_is_told() {
     }
     let told = yard.redrive("--dry-run").await;
     assert!(told.out.contains("eu ") && told.out.contains("no sound [targets] table"), "{}", told.out);
-    let told = yard.redrive("--target nowhere").await;
-    assert_eq!(told.code, Some(2));
-    assert!(told.err.contains("no such target"), "{}", told.err);
+    // What lies there under a name that is not its own is no delivery, there either.
+    let folder = yard.store().join("spill/eu/erp");
+    let name = fs::read_dir(&folder).unwrap().next().unwrap().unwrap().path();
+    fs::rename(&name, folder.join("0".repeat(64))).unwrap();
+    let told = yard.redrive("--list").await;
+    assert!(told.out.contains("cannot be read: ") && told.out.contains("another delivery's"), "{told:?}");
+}
+
+/// Before, a name that was mistyped found nothing, which looked like nothing to do.
+#[tokio::test]
+async fn a_name_that_nobody_knows_is_an_error() {
+    let yard = Yard::start(&hooks(OLD)).await;
+    yard.fail();
+    yard.accept("erp", "{}".to_owned()).await;
+    yard.write("[hooks.shop]\nsource = \"none\"\ntopic = \"pulsar-demo/webhooks/webhooks\"\n");
+    for arguments in ["", "--list", "--dry-run", "--dead", "--dead --list", "--list --target tdmq"] {
+        let told = yard.redrive(&format!("{arguments} --hook nonesuch")).await;
+        assert_eq!((told.code, &*told.out), (Some(2), ""), "{arguments}: {told:?}");
+        assert!(told.err.contains("there is no hook nonesuch: ") && told.err.contains("shop"), "{told:?}");
+    }
+    for arguments in ["", "--list", "--dry-run", "--dead --list"] {
+        let told = yard.redrive(&format!("{arguments} --target nowhere")).await;
+        assert_eq!((told.code, &*told.out), (Some(2), ""), "{arguments}: {told:?}");
+        assert!(told.err.contains("there is no target nowhere: ") && told.err.contains("tdmq"), "{told:?}");
+    }
+    // One that hooks.toml names has nothing; one that is gone from there has deliveries.
+    assert_eq!(yard.redrive("--list --hook shop").await.out, "0 deliveries\n");
+    let told = yard.redrive("--list --hook erp").await;
+    assert!(told.code == Some(0) && told.out.ends_with("2 deliveries\n"), "{told:?}");
+
+    let told = yard.redrive("--hook nonesuch --json").await;
+    assert!(told.json()[0]["error"].as_str().unwrap().contains("no hook nonesuch"), "{told:?}");
+    for wrong in ["--patience 0s", "--concurrency 0", "--rate 0"] {
+        let told = yard.redrive(wrong).await;
+        assert!(told.code == Some(2) && told.out.is_empty() && !told.err.is_empty(), "{wrong}: {told:?}");
+    }
+}
+
+/// A folder that is not there held "nothing", be it mistyped or not mounted.
+#[tokio::test]
+async fn a_folder_that_nobody_has_written_to_is_an_error() {
+    let mut yard = Yard::start(&hooks(OLD)).await;
+    let store = yard.store();
+    yard.vars.extend([
+        ("QUARANTINE_URL", format!("file://{}", store.display())),
+        ("QUARANTINE_KEY", "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=".to_owned()),
+    ]);
+    let commands = ["", "--list", "--dry-run", "--dead", "--json", "--quarantine"];
+    let all_say = async |words: [String; 2]| {
+        for command in commands {
+            let told = yard.redrive(command).await;
+            assert_eq!(told.code, Some(2), "{command}: {told:?}");
+            assert!(words.iter().all(|words| told.err.contains(words.as_str())), "{command}: {told:?}");
+            assert_eq!(told.out.contains("\"error\""), command == "--json", "{command}: {told:?}");
+        }
+    };
+    let place = store.display().to_string();
+    all_say([place.clone(), "no forwarder has written there".to_owned()]).await;
+    fs::write(&store, "x").unwrap();
+    all_say([place, "is no folder".to_owned()]).await;
+    fs::remove_file(&store).unwrap();
+    fs::create_dir(&store).unwrap();
+    for folder in ["spill", "dead", "quarantine"] {
+        fs::write(store.join(folder), "x").unwrap();
+    }
+    all_say([store.display().to_string(), "is no folder".to_owned()]).await;
+    // A forwarder that has had nothing to spill has made the folder at most.
+    for folder in ["spill", "dead", "quarantine"] {
+        fs::remove_file(store.join(folder)).unwrap();
+    }
+    for command in commands {
+        let told = yard.redrive(command).await;
+        assert_eq!((told.code, &*told.err), (Some(0), ""), "{command}: {told:?}");
+    }
+}
+
+/// What nobody sends must not be taken for nothing.
+#[cfg(unix)]
+#[tokio::test]
+async fn what_hookmq_has_not_written_is_counted() {
+    use std::os::unix::ffi::OsStrExt as _;
+
+    let yard = Yard::start(&hooks(OLD)).await;
+    yard.fail();
+    yard.accept("erp", "{}".to_owned()).await;
+    let (spill, hook) = (yard.store().join("spill"), yard.store().join("spill/tdmq/erp"));
+    let delivery = fs::read_dir(&hook).unwrap().next().unwrap().unwrap().path();
+    std::os::unix::fs::symlink(&delivery, hook.join("1".repeat(64))).unwrap();
+    fs::copy(&delivery, hook.join("A".repeat(64))).unwrap();
+    fs::copy(&delivery, hook.join(std::ffi::OsStr::from_bytes(b"\xff"))).unwrap();
+    fs::create_dir(spill.join("tdmq/ERP")).unwrap();
+    for odd in ["note", "tdmq/note.txt", "tdmq/.DS_Store"] {
+        fs::write(spill.join(odd), "x").unwrap();
+    }
+    let told = yard.redrive("--list --target tdmq").await;
+    assert!(told.out.ends_with("1 delivery\n") && told.err.starts_with("hookmq: 6 entries "), "{told:?}");
+    for command in ["--list", "--list --json", "--dry-run"] {
+        let told = yard.redrive(command).await;
+        assert!(told.err.starts_with("hookmq: 7 entries in the store are not hookmq's"), "{told:?}");
+    }
+    let run = yard.redrive("--json").await.json();
+    let foreign = |target: &str| run[0][target]["done"]["foreign"].clone();
+    assert_eq!((foreign("tdmq"), foreign("rocketmq")), (6.into(), 0.into()), "{run:?}");
+    let run = yard.redrive("").await;
+    assert!(run.out.contains("6 besides that hookmq has not written"), "{run:?}");
+}
+
+/// Some vendors' texts name the code as well. What a circuit holds back is told with the reason, and not with
+/// seconds that are over when somebody reads them.
+#[tokio::test]
+async fn a_reason_is_told_once() {
+    let yard = Yard::start(&hooks(OLD)).await;
+    let codes = ["ResourceNotFound.Topic", "DMS.10540019"];
+    let fault = |code: &str, status, vendor| {
+        let status = http::StatusCode::from_u16(status).unwrap();
+        let kind: FaultKind = serde_json::from_value(
+            serde_json::json!({ "error": { "code": code, "status": status.as_u16() } }),
+        )
+        .unwrap();
+        Fault::new(kind).vendor(vendor).times(0)
+    };
+    yard.emulator.set_faults(vec![fault(codes[0], 200, Queue::Tdmq), fault(codes[1], 404, Queue::Rocketmq)]);
+    for n in 0..3 {
+        yard.accept("erp", format!("[{n}]")).await;
+    }
+    let list = yard.redrive("--list").await.out;
+    for line in list.lines().filter(|line| line.starts_with("      ")) {
+        assert_eq!(codes.iter().map(|code| line.matches(code).count()).sum::<usize>(), 1, "{list}");
+    }
+    let run = yard.redrive("").await.out;
+    for line in run.lines().filter(|line| line.contains(" x erp: ")) {
+        assert_eq!(codes.iter().map(|code| line.matches(code).count()).sum::<usize>(), 1, "{run}");
+        assert!(!line.contains(" s after: "), "{run}");
+    }
+    assert!(run.contains("not tried again so soon after: "), "{run}");
+}
+
+/// Before, a dry run did not say why the stored message is what would be sent.
+#[tokio::test]
+async fn a_hook_that_is_gone_is_told_with_what_is_sent_instead() {
+    let yard = Yard::start(&hooks(OLD)).await;
+    yard.fail();
+    yard.accept("erp", "{}".to_owned()).await;
+    let topic = |target: &str| {
+        let topic = if target == "tdmq" { "pulsar-demo/webhooks/webhooks" } else { "webhooks_test" };
+        format!("[hooks.erp]\nsource = \"none\"\ntargets = [\"{target}\"]\ntopic = \"{topic}\"\n")
+    };
+    let gone = topic("tdmq").replace("hooks.erp", "hooks.other");
+    for (hooks, target, why) in [
+        (gone, "rocketmq", "hooks.toml has no sound hook erp"),
+        (topic("tdmq"), "rocketmq", "the hook erp of hooks.toml has no topic for this target"),
+        (topic("rocketmq"), "tdmq", "the hook erp of hooks.toml has no topic for this target"),
+    ] {
+        yard.write(&hooks);
+        for more in ["", "--render"] {
+            let told = yard.redrive(&format!("--dry-run --json --target {target} {more}")).await;
+            let plan = &told.json()[0]["plan"];
+            assert_eq!((&plan["made"], &plan["instead"]), (&"stored".into(), &why.into()), "{told:?}");
+        }
+    }
 }
 
 /// Before, each of these hung for an hour without a word.
@@ -292,8 +455,13 @@ async fn a_store_that_does_not_answer_ends_every_command() {
         ["", "--list", "--dry-run", "--dead --list", "--json", "--quarantine", "--quarantine --reverify"];
     for command in commands {
         let told = redrive(&vars, dir.path().to_owned(), &format!("{command} --patience 500ms")).await;
-        assert_eq!((told.code, told.out.as_str()), (Some(2), ""), "{command}: {told:?}");
-        for words in [&endpoint, "does not answer yet: trying again", "check S3_ENDPOINT and S3_REGION"] {
+        assert_eq!(told.code, Some(2), "{command}: {told:?}");
+        assert_eq!(told.out.is_empty(), command != "--json", "{command}: {told:?}");
+        for words in [
+            &endpoint,
+            "does not answer yet: trying again for 0.4 s",
+            "hookmq: check S3_ENDPOINT and S3_REGION",
+        ] {
             assert!(told.err.contains(words), "{words} of {command}: {}", told.err);
         }
     }

@@ -9,7 +9,7 @@ use hookmq_shared::context::Context;
 use hookmq_shared::env::Env;
 use hookmq_shared::quarantine::Quarantine;
 use hookmq_shared::queue::Vendor;
-use hookmq_shared::redrive::{Options, list_quarantined, reverify};
+use hookmq_shared::redrive::{Options, QuarantinePages, reverify};
 use rotation_support::extension::{Extension, Held, TOKEN};
 use rotation_support::{KEY, NEW, OLD, World, github, log, pass, signed, signed_as};
 use serde_json::json;
@@ -118,7 +118,11 @@ async fn the_key_of_the_quarantine_is_read_when_a_request_is_refused() {
     let key = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
     let options = Options::default();
     let soon = || tokio::time::Instant::now() + std::time::Duration::from_secs(30);
-    let list = async || list_quarantined(Vendor::Tdmq, &kept(key), &options, soon()).await.unwrap().len();
+    let list = async || {
+        let quarantine = kept(key);
+        let mut pages = QuarantinePages::new(Vendor::Tdmq, &quarantine, &options);
+        pages.next(soon()).await.unwrap().unwrap().len()
+    };
 
     for _ in 0..2 {
         assert_eq!(world.deliver(&signed("kept", NEW)).await, 401, "whatever the quarantine does");

@@ -18,7 +18,7 @@ use hookmq_shared::gateway::Gateway;
 use hookmq_shared::http::Headers;
 use hookmq_shared::quarantine::Quarantine;
 use hookmq_shared::queue::Vendor;
-use hookmq_shared::redrive::{Options, Redriver, Reverified, Summary, list_quarantined, reverify};
+use hookmq_shared::redrive::{Options, QuarantinePages, Redriver, Reverified, Summary, reverify};
 use hookmq_shared::spill::{Folder, Spill};
 use serde_json::Value;
 use tokio::time::Instant;
@@ -364,7 +364,8 @@ async fn a_refused_request_is_verified_again<Q: Vendored>(queue: fn(Context) -> 
     let gateway = Gateway::new(house.config(), queue(context.clone()), context.clone());
     let quarantine = Quarantine::from_env(&context).unwrap().unwrap();
     let options = Options::default();
-    assert_eq!(list_quarantined(Q::VENDOR, &quarantine, &options, soon()).await.unwrap().len(), 2);
+    let mut pages = QuarantinePages::new(Q::VENDOR, &quarantine, &options);
+    assert_eq!(pages.next(soon()).await.unwrap().unwrap().len(), 2);
     let done = reverify(&gateway, &quarantine, &options, soon()).await.unwrap();
     assert_eq!(done, Reverified { found: 2, accepted: 1, rejected: 1, ..Reverified::default() });
     assert_eq!((house.queued()[0].1.clone(), house.queued().len()), (serde_json::json!({"n": 1}), 1));

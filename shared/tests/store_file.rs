@@ -40,7 +40,8 @@ fn touch(root: &Path, name: &str) {
 async fn names(store: &Store, prefix: &str) -> Vec<String> {
     let (mut names, mut after) = (Vec::new(), None);
     loop {
-        let Page { entries, next } = store.list(prefix, after.as_deref(), MAX_PAGE, soon()).await.unwrap();
+        let Page { entries, next, .. } =
+            store.list(prefix, after.as_deref(), MAX_PAGE, soon()).await.unwrap();
         names.extend(entries.into_iter().map(|entry| entry.name));
         match next {
             Some(_) => after = next,

@@ -10,7 +10,7 @@ use hookmq_shared::queue::memory::{Broker, Limits, MemoryQueue, Reply, Try, What
 use hookmq_shared::queue::{Class, Vendor};
 
 use crate::codes;
-use crate::hooks::TARGETS;
+use crate::hooks::{FIRST_OF_TWO, SECOND_OF_TWO, TARGETS};
 use crate::ledger::Copy;
 use crate::world::{MINUTE, Mode, Process, SECOND, State, World};
 
@@ -195,6 +195,10 @@ fn lane_of(state: &State, target: usize, message: &Message) -> Option<(u32, usiz
     let number = message.id.strip_prefix("id-").and_then(|id| id.parse().ok());
     let number = number.or_else(|| marked(message))?;
     let place = usize::from(state.ledger.entries.get(number as usize)?.place);
+    let (number, place) = match place_of(message) {
+        Some(SECOND_OF_TWO) if place == FIRST_OF_TWO => (number | 1, SECOND_OF_TWO),
+        _ => (number, place),
+    };
     let lane = crate::hooks::hook(place).lanes.iter().position(|lane| *lane == target)?;
     Some((number, lane))
 }

@@ -123,10 +123,6 @@ fn store(world: &World) {
     // What comes late comes a minute late.
     state.last_store_trouble = state.last_store_trouble.max(until + 2 * MINUTE);
     state.trouble = state.trouble.max(until + 2 * MINUTE);
-    state.meet(match mode {
-        StoreMode::Lies | StoreMode::Late => "window 6: took effect, and says that it did not",
-        _ => "store fails",
-    });
 }
 
 /// The vendor refuses one hook's messages.

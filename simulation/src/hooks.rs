@@ -71,6 +71,8 @@ pub(crate) struct Hook {
     pub(crate) anonymous: bool,
     /// Whether two events have one body.
     pub(crate) twins: bool,
+    /// Whether its sender's events are configured for the next hook too, or for the one before.
+    pub(crate) is_shared: bool,
     pub(crate) by_event: bool,
     pub(crate) is_never_spilled: bool,
     pub(crate) rejects: bool,
@@ -89,6 +91,7 @@ const PLAIN: Hook = Hook {
     batches: false,
     anonymous: false,
     twins: false,
+    is_shared: false,
     by_event: false,
     is_never_spilled: false,
     rejects: false,
@@ -97,6 +100,17 @@ const PLAIN: Hook = Hook {
     keys: "",
 };
 
+/// The two hooks that one sender's events are configured for.
+pub(crate) const FIRST_OF_TWO: usize = 47;
+pub(crate) const SECOND_OF_TWO: usize = FIRST_OF_TWO + 1;
+
+impl Hook {
+    /// Whether its deliveries come in twos, of which the first one has an even number.
+    pub(crate) const fn is_paired(&self) -> bool {
+        self.twins || self.is_shared
+    }
+}
+
 /// The hook at this place.
 pub(crate) fn hook(place: usize) -> Hook {
     let always = "spill = \"always\"";
@@ -104,6 +118,7 @@ pub(crate) fn hook(place: usize) -> Hook {
     match place {
         22 => Hook { is_renamed: true, ..PLAIN },
         23 => Hook { is_removed: true, lanes: &[1], ..PLAIN },
+        FIRST_OF_TWO | SECOND_OF_TWO => Hook { is_shared: true, ..PLAIN },
         _ => match place % 25 {
             1 => Hook { scheme: Scheme::Github, shape: Shape::Text, retries: false, ..PLAIN },
             2 => dedupe,
@@ -263,7 +278,7 @@ pub(crate) struct Content {
 impl Content {
     pub(crate) fn of(seed: u64, number: u32, place: usize) -> Self {
         let hook = hook(place);
-        let marked = if hook.twins { number & !1 } else { number };
+        let marked = if hook.is_paired() { number & !1 } else { number };
         let mut rng = Rng::of(seed ^ 0xb0d7, u64::from(marked));
         let is_other = number % 2 == 1;
         let is_poison = hook.shape == Shape::Poison && rng.happens(125);
@@ -310,7 +325,7 @@ impl Content {
         let own_id = match hook.batches {
             _ if is_nameless => None,
             true => Some(format!("batch-{}", number / BATCH)),
-            false => Some(format!("id-{number}")),
+            false => Some(format!("id-{marked}")),
         };
         let is_hopeless = is_poison || is_unfit;
         Self { place, body, media_type: content_type, event, own_id, is_hopeless }

@@ -7,7 +7,7 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use hookmq_shared::message::Message;
 use serde::Deserialize;
 
-use crate::hooks::{Content, TARGETS, hook, name, number_in};
+use crate::hooks::{Content, SECOND_OF_TWO, TARGETS, hook, name, number_in};
 use crate::world::{ByDigest, CLAIMS_LIVE, MINUTE, SECOND, State, World, short};
 
 /// A message is in a claim's company for so long: what lies between its writing and the send.
@@ -126,8 +126,11 @@ impl World {
         let entries = &state.ledger.entries;
         let place = entries.get(marked as usize).ok_or("a body that nobody sent")?.place;
         let traits = hook(usize::from(place));
-        let number = if traits.twins && carried.is_second { marked | 1 } else { marked };
+        let is_for_second = traits.is_shared && carried.hook == Some(name(SECOND_OF_TWO, false));
+        let is_second = traits.twins && carried.is_second || is_for_second;
+        let number = if is_second { marked | 1 } else { marked };
         let entry = *entries.get(number as usize).ok_or("a body that nobody sent")?;
+        let place = entry.place;
         if entry.is_forged {
             return Err(format!("forged: request {number} is in the queue"));
         }
@@ -167,8 +170,13 @@ impl World {
         slot.copies = slot.copies.saturating_add(1);
         (slot.last, slot.by) = (now, by);
         let (count, was_mistyped) = (slot.copies, slot.was_mistyped);
-        if was_mistyped && count == 1 {
+        let is_first = count == 1;
+        if was_mistyped && is_first {
             state.meet("rendered anew");
+        }
+        let other = state.ledger.entry(number ^ 1).map(|other| other.lane(lane).copies);
+        if traits.is_shared && is_first && other > Some(0) {
+            state.meet("window 10: one event for two hooks");
         }
         let key = (number, u8::try_from(lane).unwrap_or_default());
         state.ledger.open.remove(&key);

@@ -10,7 +10,9 @@ use hookmq_shared::redrive::{Options, reverify};
 use hookmq_shared::source::{Source, Tamper};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::hooks::{Content, HOOKS, Scheme, Shape, TARGETS, hook, name, signers};
+use crate::hooks::{
+    Content, FIRST_OF_TWO, HOOKS, SECOND_OF_TWO, Scheme, Shape, TARGETS, hook, name, signers,
+};
 use crate::ledger::{Entry, Paths};
 use crate::processes::{FORWARDERS, Fleet, gateway, redrivers, run};
 use crate::world::{HOUR, MINUTE, SECOND, World, short};
@@ -67,17 +69,23 @@ pub(crate) async fn generate(world: Arc<World>, fleet: Arc<Fleet>, pens: Arc<Pen
     }
 }
 
-/// Begins to send one delivery of the hook; twins come in twos.
+/// Begins to send one delivery of the hook, or two that belong together.
 pub(crate) fn send(world: &Arc<World>, fleet: &Arc<Fleet>, pens: &Arc<Pens>, place: usize) {
     let is_removed = world.state().version.is_removed && hook(place).is_removed;
     if is_removed {
         return;
     }
-    let count = if hook(place).twins { 2 } else { 1 };
-    if hook(place).twins && world.state().ledger.entries.len() % 2 == 1 {
+    let traits = hook(place);
+    if traits.is_paired() && world.state().ledger.entries.len() % 2 == 1 {
         begin(world, fleet, pens, 0);
     }
-    for _ in 0..count {
+    if traits.is_shared {
+        begin(world, fleet, pens, FIRST_OF_TWO);
+        begin(world, fleet, pens, SECOND_OF_TWO);
+        return;
+    }
+    begin(world, fleet, pens, place);
+    if traits.twins {
         begin(world, fleet, pens, place);
     }
 }
@@ -85,7 +93,7 @@ pub(crate) fn send(world: &Arc<World>, fleet: &Arc<Fleet>, pens: &Arc<Pens>, pla
 fn begin(world: &Arc<World>, fleet: &Arc<Fleet>, pens: &Arc<Pens>, place: usize) {
     let mut state = world.state();
     let Ok(number) = u32::try_from(state.ledger.entries.len()) else { return };
-    let is_forged = state.rng.happens(40) && !hook(place).twins;
+    let is_forged = state.rng.happens(40) && !hook(place).is_paired();
     let entry = Entry { place: u8::try_from(place).unwrap_or_default(), is_forged, ..Entry::default() };
     state.ledger.entries.push(entry);
     state.open_senders += 1;

@@ -307,7 +307,7 @@ fn after(
             state.meet(what);
         }
     }
-    let is_held = reasons.keys().any(|reason| reason.contains("not tried again for"));
+    let is_held = reasons.keys().any(|reason| reason.contains("not tried again so soon after"));
     if is_held {
         state.meet("redriver held");
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use hookmq_shared::store::memory::{Fault, FaultKind, MemoryStore, Operation};
-use hookmq_shared::store::{Entry, ObjectStore, Page, Put, Store, StoreError, Written};
+use hookmq_shared::store::{Entry, Folders, ObjectStore, Page, Put, Store, StoreError, Written};
 use tokio::time::Instant;
 
 use crate::hooks::{Content, hook};
@@ -28,12 +28,12 @@ impl World {
     /// What goes wrong with the store is decided here, for all processes.
     pub(crate) fn begin_faults(self: &Arc<Self>) {
         let world = Arc::downgrade(self);
-        self.store.set_faults(move |operation, _| {
-            world.upgrade().map_or_else(Fault::default, |world| world.fault(operation))
+        self.store.set_faults(move |operation, name| {
+            world.upgrade().map_or_else(Fault::default, |world| world.fault(operation, name))
         });
     }
 
-    fn fault(&self, operation: Operation) -> Fault {
+    fn fault(&self, operation: Operation, name: &str) -> Fault {
         let now = self.now();
         let mut state = self.state();
         let delay = Duration::from_millis(state.rng.range(1, 15));
@@ -53,10 +53,19 @@ impl World {
                 FaultKind::Late(Duration::from_millis(state.rng.range(1, 60_000)))
             }
             StoreMode::Slow => {
+                state.meet(mode.name());
                 return Fault::slow(Duration::from_millis(state.rng.range(50, 6000)));
             }
-            StoreMode::Full | StoreMode::Lies | StoreMode::Late => FaultKind::None,
+            StoreMode::Full | StoreMode::Lies | StoreMode::Late => return Fault::slow(delay),
         };
+        // What was met is what a call has met: a mode alone has done nothing yet.
+        state.meet(mode.name());
+        if matches!(mode, StoreMode::Lies | StoreMode::Late)
+            && operation == Operation::PutNew
+            && name.starts_with("spill/")
+        {
+            state.meet("window 6: took effect, and says that it did not");
+        }
         Fault { delay, kind }
     }
 }
@@ -229,7 +238,7 @@ impl ObjectStore for Seen {
         &'a self,
         prefix: &'a str,
         deadline: Instant,
-    ) -> BoxFuture<'a, Result<Vec<String>, StoreError>> {
+    ) -> BoxFuture<'a, Result<Folders, StoreError>> {
         Box::pin(self.call(Operation::Folders, prefix, self.memory().folders(prefix, deadline)))
     }
 }

@@ -62,6 +62,20 @@ pub(crate) enum StoreMode {
     Late,
 }
 
+impl StoreMode {
+    /// What a call has met, on the list of what must be.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Unreachable => "store unreachable",
+            Self::Full => "store full",
+            Self::Denied => "store denied",
+            Self::Slow => "store slow",
+            Self::Lies => "store says no to what it did",
+            Self::Late => "store late",
+        }
+    }
+}
+
 /// All that changes.
 pub(crate) struct State {
     pub(crate) rng: Rng,

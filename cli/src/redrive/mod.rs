@@ -11,6 +11,7 @@ mod store;
 mod tests;
 
 use std::error::Error;
+use std::num::NonZero;
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -20,6 +21,7 @@ use hookmq_shared::context::Context;
 use hookmq_shared::queue::Vendor;
 use hookmq_shared::reader::parse_duration;
 use hookmq_shared::redrive::{Job, Options, Shard};
+use serde_json::json;
 use tokio::time::Instant;
 
 use crate::{Exit, check, complain};
@@ -52,7 +54,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ID")]
     id: Option<String>,
     /// Only what was kept within this time, such as 30m or 24h
-    #[arg(long, value_name = "TIME", value_parser = since)]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     since: Option<Duration>,
     /// Only this share of what is there, such as 3/8: the fourth of eight
     #[arg(long, value_name = "N/OF", value_parser = Shard::parse, default_value = "0/1", hide_default_value = true)]
@@ -78,17 +80,17 @@ pub(crate) struct Args {
     /// Verify them with today's secrets, as of their receipt, and send those that pass
     #[arg(long, requires = "quarantine")]
     reverify: bool,
-    /// Print JSON: an object a line for --list and --dry-run, one object for a run
+    /// Print JSON: an object a line for --list and --dry-run, one object for a run or an error
     #[arg(long)]
     json: bool,
     /// Sends of one target at a time
-    #[arg(long, default_value_t = 32)]
-    concurrency: usize,
+    #[arg(long, default_value = "32")]
+    concurrency: NonZero<usize>,
     /// Sends of one target a second at most; by default what its vendor takes
     #[arg(long)]
-    rate: Option<u32>,
+    rate: Option<NonZero<u32>>,
     /// How long a store that does not answer is waited for
-    #[arg(long, value_name = "TIME", value_parser = since, default_value = "10s")]
+    #[arg(long, value_name = "TIME", value_parser = patience, default_value = "10s")]
     patience: Duration,
 }
 
@@ -107,8 +109,14 @@ impl VendorName {
     }
 }
 
-fn since(text: &str) -> Result<Duration, String> {
+fn time(text: &str) -> Result<Duration, String> {
     parse_duration(text).ok_or_else(|| "write a time such as 30m or 24h".to_owned())
+}
+
+/// No store answers at once.
+fn patience(text: &str) -> Result<Duration, String> {
+    let some = parse_duration(text).filter(|time| !time.is_zero());
+    some.ok_or_else(|| "write a time over 0, such as 10s or 500ms".to_owned())
 }
 
 /// Exit codes as `--help` tells them.
@@ -122,7 +130,15 @@ pub(crate) async fn run(args: &Args) -> Exit {
         spilled(args, &options, config(), &context).await
     };
     done.unwrap_or_else(|error| {
-        complain(error);
+        let told = error.to_string();
+        told.lines().for_each(complain);
+        if args.json {
+            // Whoever reads what is printed learns of it there.
+            let line = json!({ "error": told.lines().collect::<Vec<_>>().join("; ") });
+            if let Err(error) = output::write(&output::visible(&format!("{line}\n"))) {
+                complain(error);
+            }
+        }
         Exit::Configuration
     })
 }
@@ -142,8 +158,8 @@ impl Args {
             dead: self.dead,
             now: self.now,
             render: self.render,
-            concurrency: self.concurrency,
-            rate: self.rate,
+            concurrency: self.concurrency.get(),
+            rate: self.rate.map(NonZero::get),
             shard: self.shard,
             ..Options::default()
         }
@@ -156,19 +172,21 @@ impl Args {
 
 async fn spilled(args: &Args, options: &Options, config: Config, context: &Context) -> Fallible<Exit> {
     let job = Job::new(config, context)?;
-    store::ask(job.store(), args.patience(), &|words| complain(words)).await?;
+    store::ask(job.store(), options.folder(), args.patience(), &|words| complain(words)).await?;
     let deadline = Instant::now() + LONGEST;
+    let trouble = |error| Trouble::of(job.store(), error);
+    if let Some(unknown) = job.unknown(options, deadline).await.map_err(trouble)? {
+        return Err(unknown.into());
+    }
     if args.list || args.dry_run {
-        let form = show::Form { is_json: args.json, has_plan: args.dry_run, is_dead: args.dead };
-        let shown = show::all(&job, options, form, context, deadline).await;
-        return shown.map_err(|error| Trouble::of(job.store(), error).into());
+        let form =
+            show::Form { is_json: args.json, has_plan: args.dry_run, is_dead: args.dead, is_now: args.now };
+        return Ok(show::all(&job, options, form, context, deadline).await.map_err(trouble)?);
     }
     let progress = Progress::begin(!args.json);
-    let report = job.run_observed(options, deadline, &|target, summary| progress.tell(target, summary)).await;
+    let observe = |target: &_, summary: &_, is_listed| progress.tell(target, summary, is_listed);
+    let report = job.run_observed(options, deadline, &observe).await;
     progress.end();
-    if report.0.is_empty() {
-        return Err("there is no such target: hooks.toml names them".into());
-    }
     if let Some(id) = &args.id
         && report::is_empty(&report)
     {

@@ -50,7 +50,8 @@ pub(super) fn words(report: &Report, options: &Options, now: Timestamp, place: &
 
 fn target_words(target: &str, summary: &Summary, options: &Options, now: Timestamp, place: &str) -> String {
     let folder = if options.dead { "dead/" } else { "spill/" };
-    if summary.found == 0 && summary.stopped.is_none() && !summary.more {
+    let is_empty = summary.found + summary.foreign == 0;
+    if is_empty && summary.stopped.is_none() && !summary.more {
         return format!("{target}: nothing in {folder}\n");
     }
     let mut text = format!("{target}: {} found in {folder}", summary.found);
@@ -60,9 +61,11 @@ fn target_words(target: &str, summary: &Summary, options: &Options, now: Timesta
         (summary.repeated, "sent before and removed"),
         (summary.dead, "moved to dead/"),
         (summary.failed, "failed"),
-        (summary.waiting, "left for later"),
+        // What lies in dead/ is tried by hand alone.
+        (summary.waiting, if options.dead { "not tried" } else { "left for later" }),
         (summary.corrupt, "not readable"),
         (summary.store_errors, "met a failure of the store"),
+        (summary.foreign, "besides that hookmq has not written"),
     ] {
         if number > 0 {
             let _ = write!(text, ", {number} {what}");
@@ -80,7 +83,7 @@ fn target_words(target: &str, summary: &Summary, options: &Options, now: Timesta
         let wait = wait.unwrap_or_default();
         add(&format!("the first of what is left is due at {next}{wait}: --now sends it at once"));
     } else if summary.waiting > 0 && !options.now && !options.dead {
-        add("what is left for later is not due yet, or was not begun: --now takes it all");
+        add("what is left for later was held back or not begun, or is not due yet, which --now takes too");
     }
     match &summary.stopped {
         None => {}
@@ -89,7 +92,7 @@ fn target_words(target: &str, summary: &Summary, options: &Options, now: Timesta
         }
         Some(Stopped::Store(error)) => {
             add(&clean(&format!("ended early: {place} has stopped answering: {error}")));
-            add(what_to_check(place).trim_start_matches("hookmq: "));
+            add(what_to_check(place));
         }
         Some(stopped @ (Stopped::NoTime | Stopped::Resting)) => add(&format!("ended early: {stopped}")),
     }
@@ -101,6 +104,9 @@ fn target_words(target: &str, summary: &Summary, options: &Options, now: Timesta
     }
     if summary.corrupt > 0 {
         add("what cannot be read stays where it is: hookmq redrive --list names it");
+    }
+    if summary.foreign > 0 {
+        add("what is no object of hookmq's is nobody's delivery: hookmq redrive --list names the first");
     }
     text
 }

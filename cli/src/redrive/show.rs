@@ -6,21 +6,24 @@ use hookmq_shared::clock::Timestamp;
 use hookmq_shared::context::Context;
 use hookmq_shared::redrive::{Found, Job, Known, Options, Plan, Sight};
 use hookmq_shared::spill::Failure;
-use hookmq_shared::store::StoreError;
+use hookmq_shared::store::{Foreign, StoreError};
 use serde::Serialize;
 use tokio::time::Instant;
 
 use super::output::{clean, visible, write};
-use crate::Exit;
+use crate::{Exit, complain};
 
 /// What is told, and how.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(super) struct Form {
     pub(super) is_json: bool,
     /// What a run would do with each.
     pub(super) has_plan: bool,
     /// Of `dead/`, where nothing is tried by itself.
     pub(super) is_dead: bool,
+    /// Whether what is not due is taken all the same.
+    pub(super) is_now: bool,
 }
 
 /// What was come across.
@@ -70,7 +73,21 @@ pub(super) async fn all(
         }
         write(&visible(&end)).map_err(failed)?;
     }
+    if let Some(words) = foreign(pages.foreign()) {
+        complain(words);
+    }
     Ok(Exit::Good)
+}
+
+/// What is told of entries that are no objects, if there are any.
+pub(super) fn foreign(found: &Foreign) -> Option<String> {
+    let example = clean(found.example.as_deref()?);
+    let (entries, are) = if found.count == 1 { ("entry", "is") } else { ("entries", "are") };
+    Some(format!(
+        "{} {entries} in the store {are} not hookmq's and passed over (links, or names that it gives to \
+         nothing), such as {example}",
+        found.count
+    ))
 }
 
 impl Count {
@@ -106,7 +123,7 @@ impl Count {
             and(stays, "would stay");
         }
         if !form.is_dead {
-            and(early, "not due yet (--now takes them too)");
+            and(early, if form.is_now { "not due yet" } else { "not due yet (--now takes them too)" });
         }
         if unreadable > 0 {
             let _ = write!(text, ", and {unreadable} that cannot be read");
@@ -153,7 +170,9 @@ fn reason(failure: &Failure) -> String {
     if errorclass == "always" {
         return "its hook keeps all first (spill = \"always\")".to_owned();
     }
-    let code = errorcode.as_ref().map(|code| format!(" {code}")).unwrap_or_default();
+    // Most of the messages name it themselves.
+    let code = errorcode.as_ref().filter(|code| !errormessage.contains(code.as_str()));
+    let code = code.map(|code| format!(" {code}")).unwrap_or_default();
     clean(&format!("{errorclass}{code}: {errormessage}"))
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use hookmq_shared::redrive::probe;
+use hookmq_shared::spill::Folder;
 use hookmq_shared::store::{Store, StoreError};
 use tokio::time::{Instant, sleep};
 
@@ -60,23 +61,29 @@ impl std::error::Error for Trouble {}
 /// What somebody looks at whose store does not answer.
 pub(super) fn what_to_check(place: &str) -> &'static str {
     if place.starts_with("file:") {
-        "hookmq: check that the folder's file system is mounted, and that it answers"
+        "check that the folder's file system is mounted, and that it answers"
     } else {
-        "hookmq: check S3_ENDPOINT and S3_REGION, the network (DNS, firewall, HTTPS_PROXY), the store itself, \
+        "check S3_ENDPOINT and S3_REGION, the network (DNS, firewall, HTTPS_PROXY), the store itself, \
          and the credentials"
     }
 }
 
 /// Waits for the store's first answer.
-pub(super) async fn ask(store: &Store, patience: Patience, say: &dyn Fn(&str)) -> Result<(), Trouble> {
+pub(super) async fn ask(
+    store: &Store,
+    folder: Folder,
+    patience: Patience,
+    say: &dyn Fn(&str),
+) -> Result<(), Trouble> {
     let Patience { notice, all } = patience;
-    let asked = probe(store, Instant::now() + all);
+    let asked = probe(store, folder, Instant::now() + all);
     tokio::pin!(asked);
     let answer = tokio::select! {
         answer = &mut asked => answer,
         () = sleep(notice) => {
-            let left = all.saturating_sub(notice).as_secs_f32();
-            say(&format!("{} does not answer yet: trying again for {left:.0} s", store.place()));
+            // Most are whole seconds.
+            let left = (all.saturating_sub(notice).as_secs_f64() * 10.0).ceil() / 10.0;
+            say(&format!("{} does not answer yet: trying again for {left} s", store.place()));
             asked.await
         }
     };

@@ -7,6 +7,7 @@ use std::time::Duration;
 use hookmq_shared::clock::{Clock, Random};
 use hookmq_shared::context::Context;
 use hookmq_shared::env::Env;
+use hookmq_shared::spill::Folder;
 use hookmq_shared::store::Store;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -29,7 +30,7 @@ fn bucket(at: SocketAddr) -> Store {
 async fn asked(at: SocketAddr, patience: Duration) -> (Vec<String>, Result<(), Trouble>) {
     let said = Mutex::new(Vec::new());
     let say = |words: &str| said.lock().unwrap().push(words.to_owned());
-    let answer = ask(&bucket(at), Patience::of(patience), &say).await;
+    let answer = ask(&bucket(at), Folder::Spill, Patience::of(patience), &say).await;
     (said.into_inner().unwrap(), answer)
 }
 

@@ -46,16 +46,13 @@ impl<Q: Queue> Carrier<Q> {
 
 impl<Q: Queue> Trip<'_, Q> {
     fn foreseen(self, step: Step, sends_stored: bool) -> Foreseen {
-        let instead = self.unrenderable.as_ref().map(ToString::to_string);
+        let instead = self.unrenderable.as_ref().map(ToString::to_string).or_else(|| self.no_recipe());
         let form = match step {
             Step::Send(form) => form,
             Step::Refer => Form::Referring,
             Step::Delete => return Foreseen::Repeat,
             Step::Bury => return Foreseen::Bury(self.why()),
-            Step::End(End::NoMessage) if instead.is_none() => {
-                let hook = &self.cargo.load.delivery().hook;
-                return Foreseen::Stay(format!("hooks.toml has no hook {hook} with a topic for this target"));
-            }
+            Step::End(End::NoMessage) => return Foreseen::Stay(instead.unwrap_or_else(|| self.why())),
             _ => return Foreseen::Stay(self.why()),
         };
         let stored = self.stored().and_then(|stored| stored.record.message.as_ref());
@@ -80,6 +77,17 @@ impl<Q: Queue> Trip<'_, Q> {
         let address = spill.store().address(&Folder::Claims.name(&self.carrier.target, delivery));
         let message = recipe.refer(delivery, &address).map_err(|error| error.to_string())?;
         Ok(Some(message.topic))
+    }
+
+    /// Why there is no hook that makes a message.
+    fn no_recipe(&self) -> Option<String> {
+        let Cargo { load, hook, recipe, .. } = &self.cargo;
+        let name = &load.delivery().hook;
+        match (hook, recipe) {
+            (_, Some(_)) => None,
+            (None, None) => Some(format!("hooks.toml has no sound hook {name}")),
+            (Some(_), None) => Some(format!("the hook {name} of hooks.toml has no topic for this target")),
+        }
     }
 
     fn why(&self) -> String {

@@ -188,7 +188,8 @@ impl State {
     fn refusal(&self, now: Instant) -> Failure {
         let wait = self.until.saturating_duration_since(now);
         Failure {
-            detail: format!("not tried again for {} s after: {}", wait.as_secs(), self.why.detail),
+            // Without the time, which is a field: what is written down of it is read later.
+            detail: format!("not tried again so soon after: {}", self.why.detail),
             retry_after: Some(wait),
             maybe_stored: false,
             ..self.why.clone()

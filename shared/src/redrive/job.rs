@@ -1,6 +1,6 @@
 //! One run over every target: what the scheduled function and the command line do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::room::Room;
-use super::{Options, RedriveError, Redriver, Shard, Summary};
+use super::{Options, RedriveError, Redriver, Shard, Summary, Unknown};
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::context::Context;
@@ -18,7 +18,7 @@ use crate::metrics::Metrics;
 use crate::queue::{Client, EnvProblem, Queue as _, Target, Vendor};
 use crate::readiness::{Readiness, Rule, Trouble};
 use crate::spill::Spill;
-use crate::store::{Store, StoreError};
+use crate::store::{Foreign, Store, StoreError};
 
 /// Redrives everything that the store holds; clones share it.
 #[derive(Clone)]
@@ -43,6 +43,15 @@ impl fmt::Debug for Job {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Job")
     }
+}
+
+/// What lies in a folder and no redriver sends.
+#[derive(Debug, Default)]
+pub(super) struct Strays {
+    /// Targets that deliveries are for and nothing names (any more), with the hooks that they are of.
+    pub(super) targets: Vec<(String, Vec<String>)>,
+    /// What lies beside the targets' folders, and beside those of the hooks of these targets.
+    pub(super) foreign: Foreign,
 }
 
 /// What a run did, by target.
@@ -127,15 +136,16 @@ impl Job {
 
     /// Runs all until everything is sent or `deadline` is near; waits for a run that is under way.
     pub async fn run(&self, options: &Options, deadline: Instant) -> Report {
-        self.run_observed(options, deadline, &|_, _| ()).await
+        self.run_observed(options, deadline, &|_, _, _| ()).await
     }
 
-    /// As [`run`](Self::run), and `observe` is told what has been done for a target whenever that is more.
+    /// As [`run`](Self::run), and `observe` is told what has been done for a target whenever that is more, and
+    /// whether all of it has been listed.
     pub async fn run_observed(
         &self,
         options: &Options,
         deadline: Instant,
-        observe: &(dyn Fn(&Target, &Summary) + Sync),
+        observe: &(dyn Fn(&Target, &Summary, bool) + Sync),
     ) -> Report {
         let Inner { running, redrivers, metrics, .. } = &*self.0;
         let _running = running.lock().await;
@@ -143,7 +153,10 @@ impl Job {
         let due = redrivers.iter().filter(|redriver| options.takes(redriver.target()));
         let runs = due.map(|redriver| async move {
             let target = redriver.target();
-            let done = redriver.run_observed(options, deadline, &|summary| observe(target, summary)).await;
+            let told = |summary: &Summary, is_listed| observe(target, summary, is_listed);
+            told(&Summary::default(), false);
+            let done = redriver.run_observed(options, deadline, &told).await;
+            told(done.as_ref().unwrap_or(&Summary::default()), true);
             (redriver.target().name().to_owned(), done)
         });
         // Boxed: the whole way to a vendor's answer is a type too deep to lay out within another one.
@@ -152,8 +165,14 @@ impl Job {
         // name is told of it.
         if covers.is_some_and(Shard::is_first) || options.target.is_some() {
             match self.strays(options, deadline).await {
-                Ok(strays) => {
-                    done.extend(strays.into_iter().map(|(n, hooks)| (n, Err(RedriveError::NoTarget(hooks)))));
+                Ok(Strays { targets, foreign }) => {
+                    if let Some(example) = foreign.example {
+                        let entries = foreign.count;
+                        tracing::warn!(entries, example, "the store holds what is no object of ours");
+                    }
+                    done.extend(
+                        targets.into_iter().map(|(name, hooks)| (name, Err(RedriveError::NoTarget(hooks)))),
+                    );
                 }
                 // The store's trouble is in the others' reports.
                 Err(error) => {
@@ -177,35 +196,67 @@ impl Job {
         &self.0.metrics
     }
 
-    /// Targets that deliveries are for and nothing names (any more), with the hooks that they are of:
-    /// nobody sends them.
-    pub(super) async fn strays(
-        &self,
-        options: &Options,
-        deadline: Instant,
-    ) -> Result<Vec<(String, Vec<String>)>, StoreError> {
+    /// What nobody sends.
+    pub(super) async fn strays(&self, options: &Options, deadline: Instant) -> Result<Strays, StoreError> {
         let Inner { redrivers, spill, .. } = &*self.0;
         let folder = options.folder();
+        let mut strays = Strays::default();
         // What no table names has no vendor either.
         if options.vendor.is_some() {
-            return Ok(Vec::new());
+            return Ok(strays);
         }
         let prefix = format!("{}/", folder.as_str());
-        let mut names = spill.store().folders(&prefix, options.soon(deadline)).await?;
-        names.retain(|name| {
+        let mut found = spill.store().folders(&prefix, options.soon(deadline)).await?;
+        found.names.retain(|name| {
             options.target.as_ref().is_none_or(|only| only == name)
                 && redrivers.iter().all(|redriver| redriver.target().name() != name)
         });
-        let mut strays = Vec::new();
-        for name in names {
+        let is_narrowed = options.target.is_some() || options.hook.is_some();
+        strays.foreign = Some(found.foreign).filter(|_| !is_narrowed).unwrap_or_default();
+        for name in found.names {
             let prefix = folder.prefix(&name, None);
-            let mut hooks = spill.store().folders(&prefix, options.soon(deadline)).await?;
-            hooks.retain(|hook| options.hook.as_ref().is_none_or(|only| only == hook));
-            if !hooks.is_empty() {
-                strays.push((name, hooks));
+            let mut found = spill.store().folders(&prefix, options.soon(deadline)).await?;
+            found.names.retain(|hook| options.hook.as_ref().is_none_or(|only| only == hook));
+            if options.hook.is_none() {
+                strays.foreign.join(found.foreign);
+            }
+            if !found.names.is_empty() {
+                strays.targets.push((name, found.names));
             }
         }
         Ok(strays)
+    }
+
+    /// The target or the hook that the options ask for, if neither hooks.toml nor the store has one of that
+    /// name: whoever asks has mistyped it, and would be told that there is nothing.
+    pub async fn unknown(&self, options: &Options, deadline: Instant) -> Result<Option<Unknown>, StoreError> {
+        let redrivers = &self.0.redrivers;
+        let is_named = |redriver: &Redriver<Client>| options.takes(redriver.target());
+        if let Some(target) = &options.target
+            && !redrivers.iter().any(is_named)
+        {
+            let all = Options { target: None, hook: None, ..options.clone() };
+            let mut known: BTreeSet<String> =
+                self.strays(&all, deadline).await?.targets.into_iter().map(|(name, _)| name).collect();
+            if !known.contains(target) {
+                let names = redrivers.iter().map(Redriver::target).filter(|target| all.takes(target));
+                known.extend(names.map(|target| target.name().to_owned()));
+                return Ok(Some(Unknown::Target(target.clone(), known)));
+            }
+        }
+        let Some(hook) = &options.hook else { return Ok(None) };
+        let config = redrivers.first().map(|redriver| &redriver.0.config);
+        if config.is_some_and(|config| config.names().any(|name| name == hook)) {
+            return Ok(None);
+        }
+        let all = Options { hook: None, ..options.clone() };
+        let mut known: BTreeSet<String> =
+            config.iter().flat_map(|config| config.names()).map(str::to_owned).collect();
+        for redriver in redrivers.iter().filter(|redriver| is_named(redriver)) {
+            known.extend(redriver.hooks(&all, options.soon(deadline)).await?.0);
+        }
+        known.extend(self.strays(&all, deadline).await?.targets.into_iter().flat_map(|(_, hooks)| hooks));
+        Ok(Unknown::hook(options, known))
     }
 
     pub(super) fn spill(&self) -> &Spill {
@@ -228,7 +279,9 @@ impl Job {
 fn report(target: &str, result: Result<Summary, RedriveError>) -> TargetReport {
     match result {
         Ok(summary) => {
-            let Summary { found, sent, repeated, dead, failed, waiting, corrupt, store_errors, .. } = summary;
+            let Summary {
+                found, sent, repeated, dead, failed, waiting, corrupt, store_errors, foreign, ..
+            } = summary;
             tracing::info!(
                 to = target,
                 found,
@@ -239,6 +292,7 @@ fn report(target: &str, result: Result<Summary, RedriveError>) -> TargetReport {
                 waiting,
                 corrupt,
                 store_errors,
+                foreign,
                 left = summary.left(),
                 oldest_age_s = summary.oldest_age_s,
                 stopped = summary.stopped.as_ref().map(tracing::field::display),

@@ -5,15 +5,17 @@ use std::cmp::Ordering;
 use tokio::time::Instant;
 
 use super::Options;
+use crate::spill::Folder;
 use crate::store::{Entry, MAX_PAGE, Store, StoreError};
 
-/// A name that no object begins with: whatever the store holds, its listing is short.
-const NOTHING: &str = "spill/-.-";
+/// What no object's name has behind that of its folder: whatever the store holds, the listing is short.
+const NOTHING: &str = "-.-";
 
-/// Asks the store one question that costs it nothing: whether it answers by `deadline`, before anything
-/// is begun that may take long.
-pub async fn probe(store: &Store, deadline: Instant) -> Result<(), StoreError> {
-    store.list(NOTHING, None, 1, deadline).await.map(drop)
+/// Asks the store what costs it nothing: whether there is a place for what lies in the folder, and whether it
+/// answers by `deadline`, before anything is begun that may take long.
+pub async fn probe(store: &Store, folder: Folder, deadline: Instant) -> Result<(), StoreError> {
+    store.find(folder.as_str(), deadline).await?;
+    store.list(&format!("{}/{NOTHING}", folder.as_str()), None, 1, deadline).await.map(drop)
 }
 
 /// Everything whose name begins with `prefix`: oldest first is not an order that stores know.

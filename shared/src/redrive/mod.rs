@@ -29,12 +29,12 @@ use crate::config::Config;
 use crate::context::Context;
 use crate::queue::{Queue, SendError, Target};
 use crate::spill::{Folder, Record, Spill, State, is_due};
-use crate::store::{Entry, StoreError};
+use crate::store::{Entry, Folders, Foreign, StoreError};
 pub use job::{Job, Report, TargetReport};
 pub use list::probe;
-pub use options::{Options, RedriveError, Stopped, Summary};
+pub use options::{Options, RedriveError, Stopped, Summary, Unknown};
 pub use pages::{Found, Known, Pages, Plan, Sight};
-pub use quarantine::{Reverified, list_quarantined, reverify, reverify_observed};
+pub use quarantine::{QuarantinePages, Reverified, reverify, reverify_observed};
 use room::{Held, Room};
 pub use shard::{Shard, ShardError};
 pub use walk::Waiting;
@@ -128,22 +128,27 @@ impl<Q: Queue> Redriver<Q> {
     }
 
     /// The names of the hooks that have something in the folder, of those that the options name; with
-    /// those of which there are states alone, which a redriver has left that was overtaken by another.
-    async fn hooks(&self, options: &Options, deadline: Instant) -> Result<Vec<String>, StoreError> {
+    /// those of which there are states alone, which a redriver has left that was overtaken by another. And
+    /// what lies beside the hooks' folders.
+    async fn hooks(
+        &self,
+        options: &Options,
+        deadline: Instant,
+    ) -> Result<(Vec<String>, Foreign), StoreError> {
         if let Some(hook) = &options.hook {
-            return Ok(vec![hook.clone()]);
+            return Ok((vec![hook.clone()], Foreign::default()));
         }
         let folders = async |folder: Folder| {
             let prefix = folder.prefix(self.target().name(), None);
             self.0.spill.store().folders(&prefix, deadline).await
         };
-        let mut hooks = folders(options.folder()).await?;
+        let Folders { names: mut hooks, foreign } = folders(options.folder()).await?;
         if options.covers().is_some() {
-            hooks.extend(folders(Folder::Retry).await?);
+            hooks.extend(folders(Folder::Retry).await?.names);
             hooks.sort_unstable();
             hooks.dedup();
         }
-        Ok(hooks)
+        Ok((hooks, foreign))
     }
 
     /// Carries one delivery of the store.
@@ -228,13 +233,13 @@ impl<Q: Queue> Redriver<Q> {
 
     /// Reads the delivery of that object; what is wrong with it.
     fn record(&self, entry: &Entry, bytes: &[u8], options: &Options) -> Result<Record, String> {
-        let record = Record::parse(bytes).map_err(|error| error.to_string())?;
-        let target = self.target();
-        if record.target() == *target && options.folder().name(target, &record.delivery) == entry.name {
-            Ok(record)
-        } else {
-            Err("the object has another delivery's name".to_owned())
-        }
+        named(entry, bytes, options).and_then(|record| {
+            if record.target() == *self.target() {
+                Ok(record)
+            } else {
+                Err("the object is for a target of another vendor".to_owned())
+            }
+        })
     }
 
     /// A delivery with today's hook: what is carried, and what a dry run tells of.
@@ -253,6 +258,16 @@ impl<Q: Queue> Redriver<Q> {
         let (folder, render) = (options.folder(), options.render);
         let stored = Stored { folder, name: &entry.name, record, states, render, pace };
         Cargo { load: Load::Stored(Box::new(stored)), hook, recipe, deadline }
+    }
+}
+
+/// Reads a delivery whose object has that name, whatever target that is; what is wrong with it.
+fn named(entry: &Entry, bytes: &[u8], options: &Options) -> Result<Record, String> {
+    let record = Record::parse(bytes).map_err(|error| error.to_string())?;
+    if options.folder().name(&record.target(), &record.delivery) == entry.name {
+        Ok(record)
+    } else {
+        Err("the object has another delivery's name".to_owned())
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a run takes on, and what it did.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -101,7 +101,7 @@ impl Options {
     }
 
     /// The folder that a run with these takes from.
-    pub(super) const fn folder(&self) -> Folder {
+    pub const fn folder(&self) -> Folder {
         if self.dead { Folder::Dead } else { Folder::Spill }
     }
 
@@ -131,6 +131,8 @@ pub struct Summary {
     pub corrupt: usize,
     /// Failures of the store.
     pub store_errors: usize,
+    /// What lies among the objects and is none: links, and names that no object has.
+    pub foreign: usize,
     /// Whether there is more in the store than it came across.
     pub more: bool,
     /// Age in seconds of the oldest delivery that is left.
@@ -189,6 +191,30 @@ impl Summary {
             *self.reasons.entry(reason).or_default() += 1;
         }
     }
+}
+
+/// A name that was asked for and nobody knows, with those that are known.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unknown {
+    /// User action: write the name as hooks.toml or the store has it.
+    #[error("there is no target {0}: hooks.toml and the store have {known}", known = listed(.1))]
+    Target(String, BTreeSet<String>),
+    /// User action: as with a target.
+    #[error("there is no hook {0}: hooks.toml and the store have {known}", known = listed(.1))]
+    Hook(String, BTreeSet<String>),
+}
+
+impl Unknown {
+    /// Whether the options ask for a hook that is not among the known ones.
+    pub fn hook(options: &Options, known: BTreeSet<String>) -> Option<Self> {
+        let name = options.hook.as_ref().filter(|name| !known.contains(*name))?;
+        Some(Self::Hook(name.clone(), known))
+    }
+}
+
+fn listed(names: &BTreeSet<String>) -> String {
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
 /// Why a run could not begin.

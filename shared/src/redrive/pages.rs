@@ -9,12 +9,12 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::time::Instant;
 
 use super::walk::{Waiting, Walk};
-use super::{Job, Options, Redriver};
+use super::{Job, Options, Redriver, named};
 use crate::carry::{Foreseen, Form, Pace};
 use crate::clock::Timestamp;
 use crate::queue::{Client, Queue};
 use crate::spill::{Failure, Record, is_due};
-use crate::store::{MAX_PAGE, StoreError};
+use crate::store::{Foreign, MAX_PAGE, StoreError};
 
 /// Deliveries that are read at a time.
 const AT_A_TIME: usize = 16;
@@ -104,6 +104,7 @@ pub struct Pages<'a> {
     /// What is still to be gone through.
     hooks: VecDeque<Hook<'a>>,
     walk: Option<(Walk, Hook<'a>)>,
+    foreign: Foreign,
 }
 
 impl Job {
@@ -114,22 +115,30 @@ impl Job {
         has_plan: bool,
         deadline: Instant,
     ) -> Result<Pages<'a>, StoreError> {
-        let mut hooks = VecDeque::new();
+        let (mut hooks, mut foreign) = (VecDeque::new(), Foreign::default());
         for redriver in self.redrivers().iter().filter(|redriver| options.takes(redriver.target())) {
             let name = redriver.target().name();
-            let found = redriver.hooks(options, options.soon(deadline)).await?;
+            let (found, beside) = redriver.hooks(options, options.soon(deadline)).await?;
+            foreign.join(beside);
             let hook = |hook| Hook { target: name.to_owned(), name: hook, redriver: Some(redriver) };
             hooks.extend(found.into_iter().map(hook));
         }
-        for (target, found) in self.strays(options, deadline).await? {
+        let strays = self.strays(options, deadline).await?;
+        foreign.join(strays.foreign);
+        for (target, found) in strays.targets {
             let hook = |hook| Hook { target: target.clone(), name: hook, redriver: None };
             hooks.extend(found.into_iter().map(hook));
         }
-        Ok(Pages { job: self, options, has_plan, hooks, walk: None })
+        Ok(Pages { job: self, options, has_plan, hooks, walk: None, foreign })
     }
 }
 
 impl Pages<'_> {
+    /// What has been come across that is no object.
+    pub const fn foreign(&self) -> &Foreign {
+        &self.foreign
+    }
+
     /// The next page, oldest first: one hook's for one target. It may be empty; `None` at the end.
     pub async fn next(&mut self, deadline: Instant) -> Result<Option<Vec<Sight>>, StoreError> {
         let store = self.job.store();
@@ -144,6 +153,7 @@ impl Pages<'_> {
                 continue;
             }
             let leaf = walk.peek(store, MAX_PAGE, self.options.soon(deadline)).await?;
+            self.foreign.join(leaf.foreign);
             let page = Page { job: self.job, options: self.options, has_plan: self.has_plan, hook, deadline };
             let seen = stream::iter(leaf.waiting).map(|waiting| page.see(waiting)).buffered(AT_A_TIME);
             let seen: Vec<Option<Sight>> = seen.try_collect().await?;
@@ -172,7 +182,7 @@ impl Page<'_> {
             Ok(Some(bytes)) => {
                 let record = match self.hook.redriver {
                     Some(redriver) => redriver.record(entry, &bytes, self.options),
-                    None => Record::parse(&bytes).map_err(|error| error.to_string()),
+                    None => named(entry, &bytes, self.options),
                 };
                 drop(bytes);
                 match record {

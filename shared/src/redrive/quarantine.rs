@@ -9,12 +9,12 @@ use crate::gateway::{Gateway, Readmission};
 use crate::quarantine::Quarantine;
 use crate::queue::{Queue, Vendor};
 use crate::spill::Folder;
-use crate::store::{Entry, StoreError};
+use crate::store::{Entry, Foreign, MAX_PAGE, Store, StoreError};
 
 /// What a run did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Reverified {
-    /// Requests in quarantine when it began.
+    /// Requests that it came across in quarantine.
     pub found: usize,
     /// Authentic by today's secrets: accepted, and deleted.
     pub accepted: usize,
@@ -24,20 +24,62 @@ pub struct Reverified {
     pub failed: usize,
     /// Gone, or sealed with another key.
     pub unreadable: usize,
+    /// What lies among them and is no object.
+    pub foreign: usize,
 }
 
-/// What lies in quarantine of the functions of a vendor, oldest first.
-pub async fn list_quarantined(
-    vendor: Vendor,
-    quarantine: &Quarantine,
-    options: &Options,
-    deadline: Instant,
-) -> Result<Vec<Entry>, StoreError> {
-    let prefix = Folder::Quarantine.prefix(vendor.as_str(), options.hook.as_deref());
-    let mut entries = list::all(quarantine.store(), &prefix, options, deadline).await?;
-    entries.retain(|entry| options.since.is_none_or(|since| entry.modified >= since));
-    list::oldest_first(&mut entries);
-    Ok(entries)
+/// The way through what lies in quarantine of a vendor's functions: a million requests take the memory of
+/// a page.
+#[derive(Debug)]
+pub struct QuarantinePages<'a> {
+    store: &'a Store,
+    options: &'a Options,
+    prefix: String,
+    /// Where the listing goes on; at its beginning and at its end there is nothing to say.
+    next: Option<String>,
+    is_over: bool,
+    foreign: Foreign,
+}
+
+impl<'a> QuarantinePages<'a> {
+    /// From its beginning.
+    pub fn new(vendor: Vendor, quarantine: &'a Quarantine, options: &'a Options) -> Self {
+        let prefix = Folder::Quarantine.prefix(vendor.as_str(), options.hook.as_deref());
+        Self {
+            store: quarantine.store(),
+            options,
+            prefix,
+            next: None,
+            is_over: false,
+            foreign: Foreign::default(),
+        }
+    }
+
+    /// The next page, oldest first. It may be empty; `None` at the end.
+    pub async fn next(&mut self, deadline: Instant) -> Result<Option<Vec<Entry>>, StoreError> {
+        if self.is_over {
+            return Ok(None);
+        }
+        let soon = self.options.soon(deadline);
+        let page = self.store.list(&self.prefix, self.next.as_deref(), MAX_PAGE, soon).await?;
+        self.is_over = page.next.is_none();
+        self.next = page.next;
+        self.foreign.join(page.foreign);
+        let mut entries = page.entries;
+        entries.retain(|entry| self.options.since.is_none_or(|since| entry.modified >= since));
+        list::oldest_first(&mut entries);
+        Ok(Some(entries))
+    }
+
+    /// Whether everything has been listed.
+    pub const fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// What has been come across that is no object.
+    pub const fn foreign(&self) -> &Foreign {
+        &self.foreign
+    }
 }
 
 /// Verifies each again and forwards those that pass, as if they had just come in.
@@ -47,34 +89,69 @@ pub async fn reverify<Q: Queue>(
     options: &Options,
     deadline: Instant,
 ) -> Result<Reverified, StoreError> {
-    reverify_observed(gateway, quarantine, options, deadline, &|_| ()).await
+    reverify_observed(gateway, quarantine, options, deadline, &|_, _| ()).await
 }
 
-/// As [`reverify`], and `observe` is told what has been done whenever that is more.
+/// As [`reverify`], and `observe` is told what has been done whenever that is more, and whether everything
+/// has been listed.
 pub async fn reverify_observed<Q: Queue>(
     gateway: &Gateway<Q>,
     quarantine: &Quarantine,
     options: &Options,
     deadline: Instant,
-    observe: &(dyn Fn(&Reverified) + Sync),
+    observe: &(dyn Fn(&Reverified, bool) + Sync),
 ) -> Result<Reverified, StoreError> {
-    let entries = list_quarantined(gateway.vendor(), quarantine, options, deadline).await?;
-    let mut done = Reverified { found: entries.len(), ..Reverified::default() };
-    for entry in entries {
-        observe(&done);
-        let soon = options.soon(deadline);
-        let Some(refused) = quarantine.open(&entry.name, soon).await? else {
-            done.unreadable += 1;
-            continue;
-        };
-        match gateway.readmit(refused, soon).await {
-            Readmission::Accepted => {
-                quarantine.store().delete(&entry.name, options.soon(deadline)).await?;
-                done.accepted += 1;
+    let mut pages = QuarantinePages::new(gateway.vendor(), quarantine, options);
+    let mut done = Reverified::default();
+    while let Some(entries) = pages.next(deadline).await? {
+        done.found += entries.len();
+        for entry in entries {
+            observe(&done, pages.is_over());
+            let soon = options.soon(deadline);
+            let Some(refused) = quarantine.open(&entry.name, soon).await? else {
+                done.unreadable += 1;
+                continue;
+            };
+            match gateway.readmit(refused, soon).await {
+                Readmission::Accepted => {
+                    quarantine.store().delete(&entry.name, options.soon(deadline)).await?;
+                    done.accepted += 1;
+                }
+                Readmission::Rejected => done.rejected += 1,
+                Readmission::Unavailable => done.failed += 1,
             }
-            Readmission::Rejected => done.rejected += 1,
-            Readmission::Unavailable => done.failed += 1,
         }
     }
+    done.foreign = pages.foreign().count;
     Ok(done)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::{Clock, Random};
+    use crate::context::Context;
+    use crate::env::Env;
+    use crate::store::memory::{MemoryStore, Operation};
+
+    #[tokio::test]
+    async fn a_quarantine_is_listed_page_by_page() {
+        let key = ("QUARANTINE_KEY", "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=");
+        let (clock, random) = (Clock::system(), Random::system());
+        let context = Context { env: Env::of([key]), clock: clock.clone(), random };
+        let memory = MemoryStore::new(clock);
+        for n in 0..MAX_PAGE + 5 {
+            memory.insert(&format!("quarantine/tdmq/h/{n:08}"), "x".into());
+        }
+        let quarantine = Quarantine::new(Store::new(memory.clone()), &context).unwrap();
+        let options = Options::default();
+        let mut pages = QuarantinePages::new(Vendor::Tdmq, &quarantine, &options);
+        let soon = || Instant::now() + Duration::from_secs(60);
+        assert_eq!(pages.next(soon()).await.unwrap().map(|page| page.len()), Some(MAX_PAGE));
+        assert_eq!((memory.calls(Operation::List), pages.is_over()), (1, false), "no more than is shown");
+        assert_eq!(pages.next(soon()).await.unwrap().map(|page| page.len()), Some(5));
+        assert!(pages.is_over() && pages.next(soon()).await.unwrap().is_none());
+    }
 }

@@ -56,13 +56,15 @@ struct Run<'a, Q> {
     summary: Summary,
     oldest: Option<Timestamp>,
     next: Option<Timestamp>,
+    /// Whether something is left that waits for no time.
+    has_untimed: bool,
     cursor: Cursor,
     written: Instant,
     /// Deliveries in a row that the store did not answer for.
     silent: u32,
     /// Time without anything under way, since a delivery went through.
     rested: Duration,
-    observe: &'a (dyn Fn(&Summary) + Sync),
+    observe: &'a (dyn Fn(&Summary, bool) + Sync),
 }
 
 /// What a task comes back with.
@@ -75,20 +77,21 @@ enum Ended {
 impl<Q: Queue> Redriver<Q> {
     /// Sends what is due until everything is sent or `deadline` is near.
     pub async fn run(&self, options: &Options, deadline: Instant) -> Result<Summary, RedriveError> {
-        self.run_observed(options, deadline, &|_| ()).await
+        self.run_observed(options, deadline, &|_, _| ()).await
     }
 
-    /// As [`run`](Self::run), and `observe` is told what has been done whenever that is more.
+    /// As [`run`](Self::run), and `observe` is told what has been done whenever that is more, and whether
+    /// everything has been listed.
     pub async fn run_observed(
         &self,
         options: &Options,
         deadline: Instant,
-        observe: &(dyn Fn(&Summary) + Sync),
+        observe: &(dyn Fn(&Summary, bool) + Sync),
     ) -> Result<Summary, RedriveError> {
         if !options.takes(self.target()) {
             return Ok(Summary::default());
         }
-        let hooks = self.hooks(options, options.soon(deadline)).await?;
+        let (hooks, foreign) = self.hooks(options, options.soon(deadline)).await?;
         let Inner { carrier, spill, .. } = &*self.0;
         let is_all = options.covers().is_some();
         let cursor = if is_all && !hooks.is_empty() {
@@ -114,9 +117,10 @@ impl<Q: Queue> Redriver<Q> {
             owners: HashMap::new(),
             asking: VecDeque::new(),
             listing: 0,
-            summary: Summary::default(),
+            summary: Summary { foreign: foreign.count, ..Summary::default() },
             oldest: None,
             next: None,
+            has_untimed: false,
             cursor,
             written: Instant::now(),
             silent: 0,
@@ -196,6 +200,7 @@ impl<Q: Queue> Run<'_, Q> {
     fn take(&mut self, hook: usize, walk: Option<Walk>, leaf: Leaf) {
         let now = self.redriver.0.context.clock.now();
         self.summary.found += leaf.waiting.len();
+        self.summary.foreign += leaf.foreign.count;
         // Whose id it has is known once it is read.
         let everything = self.options.now || self.options.dead || self.options.id.is_some();
         let (ready, early) = due(leaf, now, everything);
@@ -219,7 +224,11 @@ impl<Q: Queue> Run<'_, Q> {
         if lane.asks() {
             self.asking.push_back(hook);
         }
-        (self.observe)(&self.summary);
+        self.tell();
+    }
+
+    fn tell(&self) {
+        (self.observe)(&self.summary, self.lanes.iter().all(Lane::is_over));
     }
 
     async fn work(&mut self) {
@@ -370,9 +379,10 @@ impl<Q: Queue> Run<'_, Q> {
                 self.summary.store_errors += 1;
                 self.summary.blame(&name, &error);
                 self.left(at);
+                self.next_at(None);
             }
         }
-        (self.observe)(&self.summary);
+        self.tell();
     }
 
     /// A delivery is left that was not tried.
@@ -386,7 +396,9 @@ impl<Q: Queue> Run<'_, Q> {
         self.oldest = Some(self.oldest.map_or(at, |oldest| oldest.min(at)));
     }
 
+    /// A delivery is left until then; without a time, until somebody tries again.
     fn next_at(&mut self, next: Option<Timestamp>) {
+        self.has_untimed |= next.is_none();
         self.next = [self.next, next].into_iter().flatten().min();
     }
 
@@ -421,7 +433,7 @@ impl<Q: Queue> Run<'_, Q> {
         }
         let now = self.redriver.0.context.clock.now().unix();
         self.summary.oldest_age_s = self.oldest.map(|at| u64::try_from(now - at.unix()).unwrap_or(0));
-        let is_all_early = self.summary.stopped.is_none() && !self.summary.more;
+        let is_all_early = self.summary.stopped.is_none() && !self.summary.more && !self.has_untimed;
         self.summary.next = self.next.filter(|_| is_all_early).map(Timestamp::rfc3339);
         self.summary
     }

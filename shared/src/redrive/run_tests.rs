@@ -18,6 +18,14 @@ const NOW: Timestamp = Timestamp::from_unix(1_760_000_000);
 
 /// A redriver whose queue says this of every message, and so many deliveries that wait.
 async fn waiting(count: usize, said: Said) -> (Redriver<ToldQueue>, MemoryStore) {
+    waiting_for(count, move || said.clone()).await
+}
+
+/// The same, of a queue that says something else each time.
+async fn waiting_for(
+    count: usize,
+    mut say: impl FnMut() -> Said + Send + 'static,
+) -> (Redriver<ToldQueue>, MemoryStore) {
     let context =
         Context { env: Env::of::<&str, &str>([]), clock: Clock::fixed(NOW), random: Random::from_fn(|| 7) };
     let memory = MemoryStore::new(context.clock.clone());
@@ -36,7 +44,7 @@ async fn waiting(count: usize, said: Said) -> (Redriver<ToldQueue>, MemoryStore)
         let soon = Instant::now() + Duration::from_secs(60);
         spill.keep(Folder::Spill, &record, soon).await.unwrap();
     }
-    let queue = ToldQueue::new(Vendor::Tdmq, 1 << 20, move |_| said.clone());
+    let queue = ToldQueue::new(Vendor::Tdmq, 1 << 20, move |_| say());
     (Redriver::new(target, queue, spill, Arc::new(config), context), memory)
 }
 
@@ -57,6 +65,21 @@ async fn a_run_of_an_hour_does_not_wait_for_one_in_which_nothing_goes_through() 
         assert_eq!((summary.sent, summary.left(), memory.count("spill/")), (0, 200, 200));
         assert_eq!(summary.failed > 0, tried, "{summary:?}");
         assert_eq!(memory.count("retry/tdmq/github/"), summary.failed);
+    }
+}
+
+/// When the first of what is left is due is told only where all of it waits for a time: what a circuit held
+/// back is due at once.
+#[tokio::test(start_paused = true)]
+async fn what_was_held_back_waits_for_no_time() {
+    for (are_held, is_told) in [([false, false], true), ([false, true], false), ([true, true], false)] {
+        let mut answers = are_held.into_iter();
+        let say = move || Said::failed(Class::Config, !answers.next().unwrap_or(true));
+        let (redriver, _memory) = waiting_for(2, say).await;
+        let summary =
+            redriver.run(&Options::default(), Instant::now() + Duration::from_secs(3600)).await.unwrap();
+        assert_eq!((summary.left(), summary.stopped.as_ref()), (2, None), "{are_held:?}: {summary:?}");
+        assert_eq!(summary.next.is_some(), is_told, "{are_held:?}: {summary:?}");
     }
 }
 

@@ -15,7 +15,7 @@ use super::shard::Shard;
 use crate::clock::Timestamp;
 use crate::sabotage::{Safeguard, is_pulled};
 use crate::spill::{Folder, State};
-use crate::store::{Entry, Store, StoreError};
+use crate::store::{Entry, Foreign, Store, StoreError};
 
 /// States that are remembered before their deliveries are listed.
 const MAX_STATES: usize = 20_000;
@@ -115,6 +115,8 @@ pub(super) struct Leaf {
     pub(super) waiting: Vec<Waiting>,
     /// States whose deliveries are gone.
     orphans: Vec<State>,
+    /// What was listed besides and is no object.
+    pub(super) foreign: Foreign,
 }
 
 impl Walk {
@@ -181,7 +183,9 @@ impl Walk {
     ) -> Result<Leaf, StoreError> {
         let mut leaf = Leaf::default();
         while leaf.waiting.is_empty() && leaf.orphans.is_empty() && !self.is_over() {
+            let foreign = std::mem::take(&mut leaf.foreign);
             leaf = self.page(store, limit, deadline).await?;
+            leaf.foreign.join(foreign);
         }
         Ok(leaf)
     }
@@ -201,7 +205,7 @@ impl Walk {
         }
         self.page.clone_from(&self.last);
         self.next = Next::of(page.next);
-        let mut leaf = Leaf::default();
+        let mut leaf = Leaf { foreign: page.foreign, ..Leaf::default() };
         for entry in page.entries {
             let Some(digest) = entry.name.strip_prefix(&self.prefix) else { continue };
             let states = self.states.remove(digest).unwrap_or_default();

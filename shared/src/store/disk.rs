@@ -57,7 +57,7 @@ pub(super) trait Disk: Send + Sync + 'static {
     fn sync_folder(&self, path: &Path) -> io::Result<()>;
 
     /// Shows what is in a folder to `each`, in any order, until that has seen enough and says `false`.
-    /// Names that are no text are left out.
+    /// A name that is no text is shown with another character in the place of what is none.
     fn read_folder(&self, path: &Path, each: &mut dyn FnMut(&str, Kind) -> bool) -> io::Result<()>;
 
     /// What has this name; of a link, the link.
@@ -139,7 +139,7 @@ impl Disk for Real {
             let file = file?;
             // What cannot be told apart is gone meanwhile, or is told apart when it is looked at.
             let kind = file.file_type().map_or(Kind::File, kind);
-            if file.file_name().to_str().is_some_and(|name| !each(name, kind)) {
+            if !each(&file.file_name().to_string_lossy(), kind) {
                 break;
             }
         }

@@ -39,13 +39,13 @@ use tokio::time::{Instant, timeout_at};
 
 use super::disk::{self, Disk, Found, Identity, Kind, Real};
 use super::walk::{self, Place, Walks};
-use super::{Entry, MAX_OBJECT, ObjectStore, Page, Put, StoreError, Written};
+use super::{Entry, Folders, MAX_OBJECT, ObjectStore, Page, Put, StoreError, Written};
 use crate::clock::Timestamp;
 use crate::context::Context;
 use crate::env::Env;
 
 /// Where files are written before they have a name; no object's name begins with a dot.
-const TEMPORARY: &str = ".tmp";
+pub(super) const TEMPORARY: &str = ".tmp";
 
 /// A temporary file of this age is nobody's: no write takes longer than a function may run, a quarter
 /// of an hour. The rest is for clocks that differ.
@@ -169,9 +169,13 @@ impl<D: Disk> ObjectStore for FileStore<D> {
         &'a self,
         prefix: &'a str,
         deadline: Instant,
-    ) -> BoxFuture<'a, Result<Vec<String>, StoreError>> {
+    ) -> BoxFuture<'a, Result<Folders, StoreError>> {
         let prefix = prefix.to_owned();
         self.run("", deadline, move |folder, _| walk::folders(&folder.place(deadline), &prefix))
+    }
+
+    fn find<'a>(&'a self, folder: &'a str, deadline: Instant) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.run(folder, deadline, Folder::find)
     }
 }
 
@@ -190,6 +194,32 @@ impl<D: Disk> Folder<D> {
 
     fn place(&self, deadline: Instant) -> Place<'_, D> {
         Place { disk: &self.disk, root: &self.root, deadline }
+    }
+
+    /// Whether the store's folder is there, and nothing else is in the place of the one at `path`.
+    fn find(&self, path: &Path) -> Result<(), StoreError> {
+        let no_folder = |path: &Path| format!("{} is no folder", path.display());
+        let found = |path: &Path| match self.disk.follow(path) {
+            Ok(found) => Ok(Some(found.kind)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) if is_absent(&error) => Err(StoreError::Config(no_folder(path))),
+            Err(error) => Err(StoreError::io("look for the folder", &error)),
+        };
+        match found(&self.root)? {
+            Some(Kind::Folder) => {}
+            Some(_) => return Err(StoreError::Config(no_folder(&self.root))),
+            None => {
+                let root = self.root.display();
+                return Err(StoreError::Config(format!(
+                    "no forwarder has written there, {root} does not exist"
+                )));
+            }
+        }
+        // One that is not there yet is made by the first write.
+        match found(path)? {
+            None | Some(Kind::Folder) => Ok(()),
+            Some(_) => Err(StoreError::Config(no_folder(path))),
+        }
     }
 
     fn delete(&self, path: &Path) -> Result<(), StoreError> {

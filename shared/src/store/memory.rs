@@ -19,7 +19,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::time::{Instant, sleep_until};
 
-use super::{Entry, ObjectStore, Page, Put, StoreError, Written};
+use super::{Entry, Folders, Foreign, ObjectStore, Page, Put, StoreError, Written};
 use crate::clock::{Clock, Timestamp};
 
 /// The store; clones share it.
@@ -362,8 +362,11 @@ impl ObjectStore for MemoryStore {
         &'a self,
         prefix: &'a str,
         deadline: Instant,
-    ) -> BoxFuture<'a, Result<Vec<String>, StoreError>> {
-        Box::pin(self.call(Operation::Folders, prefix, deadline, None, move |state, _| state.folders(prefix)))
+    ) -> BoxFuture<'a, Result<Folders, StoreError>> {
+        Box::pin(self.call(Operation::Folders, prefix, deadline, None, move |state, _| {
+            // Nobody else can write into it.
+            Folders { names: state.folders(prefix), foreign: Foreign::default() }
+        }))
     }
 }
 
@@ -507,7 +510,7 @@ impl State {
 fn page<'s>(mut found: impl Iterator<Item = (&'s Arc<str>, &'s Object)>, limit: usize) -> Page {
     let entries: Vec<_> = found.by_ref().take(limit).map(|(name, object)| object.entry(name)).collect();
     let last = entries.last().map(|entry| entry.name.clone());
-    Page { entries, next: last.filter(|_| found.next().is_some()) }
+    Page { entries, next: last.filter(|_| found.next().is_some()), foreign: Foreign::default() }
 }
 
 fn millis(duration: Duration) -> i64 {

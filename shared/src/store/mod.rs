@@ -16,6 +16,7 @@
 mod disk;
 mod error;
 mod file;
+mod foreign;
 pub mod memory;
 mod name;
 mod names;
@@ -35,6 +36,7 @@ use crate::context::Context;
 use crate::queue::EnvProblem;
 pub use error::StoreError;
 use file::FileStore;
+pub use foreign::Foreign;
 use s3::S3Store;
 
 /// Bytes of one object at most: the largest delivery is far below it, its envelope included.
@@ -104,7 +106,14 @@ pub trait ObjectStore: fmt::Display + Send + Sync + 'static {
         &'a self,
         prefix: &'a str,
         deadline: Instant,
-    ) -> BoxFuture<'a, Result<Vec<String>, StoreError>>;
+    ) -> BoxFuture<'a, Result<Folders, StoreError>>;
+
+    /// Whether the place is there in which the objects of that folder lie, as far as can be told without
+    /// asking for an object; a bucket says so by each answer.
+    fn find<'a>(&'a self, folder: &'a str, deadline: Instant) -> BoxFuture<'a, Result<(), StoreError>> {
+        let _ = (folder, deadline);
+        Box::pin(ready(Ok(())))
+    }
 
     /// Opens the connection that the first call will use, if there is such a thing.
     fn prewarm(&self) -> BoxFuture<'_, ()> {
@@ -156,6 +165,17 @@ pub struct Page {
     /// What to hand back for the next page, which only the store that gave it can read; `None` at the
     /// end. A page that has one may be empty.
     pub next: Option<String>,
+    /// What is on the page and is no object.
+    pub foreign: Foreign,
+}
+
+/// The folders in a folder.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Folders {
+    /// Their names, in order, each once.
+    pub names: Vec<String>,
+    /// What is beside them, objects too: where only folders belong, none of it is seen by anybody.
+    pub foreign: Foreign,
 }
 
 impl Store {
@@ -208,7 +228,8 @@ impl Store {
 
     /// At most `limit` (1 to [`MAX_PAGE`]) of the objects whose names begin with `prefix` (a text, not a
     /// folder: `spill/a` finds `spill/ab/c` too), after what [`Page::next`] of the last page gave. What is
-    /// written or deleted meanwhile may be listed or not; what has no name of ours is passed over. An object
+    /// written or deleted meanwhile may be listed or not; what has no name of ours is counted and passed over,
+    /// by a folder where the listing begins at its beginning. An object
     /// whose size or time cannot be read is there with size 0, or with the time 0, which is before all others.
     pub async fn list(
         &self,
@@ -228,12 +249,19 @@ impl Store {
 
     /// The first segments of the names below `prefix` (empty, or a name and a slash) that have another
     /// segment behind: in order, each once. A folder whose objects are gone may be among them.
-    pub async fn folders(&self, prefix: &str, deadline: Instant) -> Result<Vec<String>, StoreError> {
+    pub async fn folders(&self, prefix: &str, deadline: Instant) -> Result<Folders, StoreError> {
         name::check_folder(prefix)?;
         let mut folders = self.0.folders(prefix, deadline).await?;
-        folders.sort_unstable();
-        folders.dedup();
+        folders.names.sort_unstable();
+        folders.names.dedup();
         Ok(folders)
+    }
+
+    /// Whether the place is there in which the objects of that folder (one segment) lie: not so if nobody
+    /// has written to a folder of the file system yet, or if it is a file.
+    pub async fn find(&self, folder: &str, deadline: Instant) -> Result<(), StoreError> {
+        name::check(folder)?;
+        self.0.find(folder, deadline).await
     }
 
     /// The object's URL, for whoever may read the store.

@@ -11,9 +11,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::disk::{Disk, Kind};
-use super::file::{entry, is_absent};
+use super::file::{TEMPORARY, entry, is_absent};
 use super::names::Names;
-use super::{Entry, Page, StoreError, name};
+use super::{Entry, Folders, Foreign, Page, StoreError, name};
 use crate::clock::Timestamp;
 
 /// Bytes of names that a walk keeps of a folder, and that all kept walks have together: some 800,000
@@ -49,6 +49,8 @@ struct Walk {
     ahead: Option<String>,
     /// The folders that it is in, each in the one before it.
     inside: Vec<Folder>,
+    /// What was come across and not told yet.
+    foreign: Foreign,
     is_begun: bool,
     max_bytes: usize,
     touched: Instant,
@@ -115,6 +117,7 @@ impl Walk {
             last: None,
             ahead: None,
             inside: Vec::new(),
+            foreign: Foreign::default(),
             is_begun: false,
             max_bytes,
             touched: Instant::now(),
@@ -158,7 +161,8 @@ impl Walk {
             self.ahead = self.next(place)?;
         }
         self.touched = Instant::now();
-        Ok(Page { entries, next: self.last.clone().filter(|_| self.ahead.is_some()) })
+        let foreign = std::mem::take(&mut self.foreign);
+        Ok(Page { entries, next: self.last.clone().filter(|_| self.ahead.is_some()), foreign })
     }
 
     /// The next object's name.
@@ -190,8 +194,16 @@ impl Walk {
         behind: Option<&str>,
     ) -> Result<(), StoreError> {
         let mut names = Names::new(self.max_bytes);
+        // Each is told once: by the walk from the beginning, when a folder is read for the first time.
+        let mut foreign = (self.from.is_none() && behind.is_none()).then(Foreign::default);
         look(place, &path, &mut |segment, kind| {
             let name = format!("{path}{segment}");
+            if !is_ours(segment, kind) {
+                if let Some(foreign) = foreign.as_mut().filter(|_| name.starts_with(&self.prefix)) {
+                    foreign.add(&name);
+                }
+                return Ok(true);
+            }
             let is_behind = |text: &str| behind.is_none_or(|behind| text.get(path.len()..) > Some(behind));
             match kind {
                 Kind::File if name::is_name(&name) && self.wants(&name) && is_behind(&name) => {
@@ -208,6 +220,7 @@ impl Walk {
             Ok(true)
         })?;
         names.sort();
+        self.foreign.join(foreign.unwrap_or_default());
         self.inside.push(Folder { path, names });
         Ok(())
     }
@@ -226,12 +239,14 @@ impl Walk {
     }
 }
 
-/// The folders in a folder that an object is below.
-pub(super) fn folders<D: Disk>(place: &Place<'_, D>, path: &str) -> Result<Vec<String>, StoreError> {
-    let mut found = Vec::new();
+/// The folders in a folder that something is below.
+pub(super) fn folders<D: Disk>(place: &Place<'_, D>, path: &str) -> Result<Folders, StoreError> {
+    let mut found = Folders::default();
     look(place, path, &mut |segment, kind| {
-        if kind == Kind::Folder && holds_any(place, &format!("{path}{segment}/"))? {
-            found.push(segment.to_owned());
+        if kind != Kind::Folder || !is_ours(segment, kind) {
+            found.foreign.add(&format!("{path}{segment}"));
+        } else if holds_any(place, &format!("{path}{segment}/"))? {
+            found.names.push(segment.to_owned());
         }
         Ok(true)
     })?;
@@ -241,13 +256,21 @@ pub(super) fn folders<D: Disk>(place: &Place<'_, D>, path: &str) -> Result<Vec<S
 fn holds_any<D: Disk>(place: &Place<'_, D>, path: &str) -> Result<bool, StoreError> {
     let mut is_found = false;
     look(place, path, &mut |segment, kind| {
-        is_found = kind == Kind::File || holds_any(place, &format!("{path}{segment}/"))?;
+        // What is foreign is told by a listing, which somebody has to ask for.
+        is_found = kind != Kind::Folder
+            || !is_ours(segment, kind)
+            || holds_any(place, &format!("{path}{segment}/"))?;
         Ok(!is_found)
     })?;
     Ok(is_found)
 }
 
-/// Shows `each` the files and folders in a folder whose names are the store's, until it has seen enough.
+/// Whether it may be an object, or a folder of objects.
+fn is_ours(segment: &str, kind: Kind) -> bool {
+    kind != Kind::Other && name::is_segment(segment)
+}
+
+/// Shows `each` what is in a folder, but for the store's temporary files, until it has seen enough.
 fn look<D: Disk>(
     place: &Place<'_, D>,
     path: &str,
@@ -259,7 +282,7 @@ fn look<D: Disk>(
             failed = Some(StoreError::TimedOut);
             return false;
         }
-        if kind == Kind::Other || !name::is_segment(segment) {
+        if path.is_empty() && segment == TEMPORARY {
             return true;
         }
         each(segment, kind).unwrap_or_else(|error| {

@@ -9,7 +9,7 @@
 //! is no listing, and one that does not go on: it would be followed for ever.
 
 use crate::clock::Timestamp;
-use crate::store::{Entry, Page, name};
+use crate::store::{Entry, Foreign, Page, name};
 use crate::xml::{self, Child};
 
 const NOT_A_LISTING: &str = "it is no ListBucketResult";
@@ -40,7 +40,7 @@ pub(super) fn read(body: &[u8], own: &str, prefix: &str, marker: Option<&str>) -
         _ => return Err(NOT_A_LISTING.to_owned()),
     };
     let (mut entries, mut folders, mut unreadable) = (Vec::new(), Vec::new(), 0);
-    let (mut last, mut last_folder) = (None, None);
+    let (mut last, mut last_folder, mut foreign) = (None, None, Foreign::default());
     for child in &children {
         let key_name = match child.name {
             "Contents" => "Key",
@@ -58,13 +58,20 @@ pub(super) fn read(body: &[u8], own: &str, prefix: &str, marker: Option<&str>) -
         unreadable += usize::from(rest.is_none());
         if child.name == "CommonPrefixes" {
             let segment = rest.and_then(|name| name.get(prefix.len()..)?.strip_suffix('/'));
-            folders.extend(segment.filter(|segment| name::is_segment(segment)).map(str::to_owned));
+            match (segment.filter(|segment| name::is_segment(segment)), rest) {
+                (Some(segment), _) => folders.push(segment.to_owned()),
+                (None, Some(name)) => foreign.add(name),
+                (None, None) => {}
+            }
             last_folder = Some(key);
         } else {
             if let Some(name) = rest.filter(|name| name::is_name(name)) {
                 let (entry, is_whole) = entry(name, &fields);
                 unreadable += usize::from(!is_whole);
                 entries.push(entry);
+            } else if let Some(name) = rest.filter(|name| !name.is_empty() && !name.ends_with('/')) {
+                // Consoles mark a folder by an empty object that ends with its slash.
+                foreign.add(name);
             }
             last = Some(key);
         }
@@ -83,7 +90,7 @@ pub(super) fn read(body: &[u8], own: &str, prefix: &str, marker: Option<&str>) -
     } else {
         None
     };
-    Ok(Listing { page: Page { entries, next }, folders, unreadable })
+    Ok(Listing { page: Page { entries, next, foreign }, folders, unreadable })
 }
 
 /// What is told of an object, and whether all of it could be read: an object that is there is not
@@ -165,6 +172,8 @@ mod tests {
         let body = page("true", &["p/", "p/.x", "p/B", "p/a", "p/a b&amp;c&#13;&#x41;"]);
         let found = listing(&body, "", None);
         assert_eq!((names(&found.page), found.unreadable), (vec!["a"], 0));
+        let example = Some(".x".to_owned());
+        assert_eq!(found.page.foreign, Foreign { count: 3, example }, "a folder's mark is nobody's mistake");
         assert_eq!(found.page.next.as_deref(), Some("p/a b&c\rA"));
     }
 
@@ -231,6 +240,7 @@ mod tests {
         let body = page("true", &["p/x/a"]).replace("<CommonPrefixes/>", &folders);
         let found = listing(&body, "x/", None);
         assert_eq!(found.folders, ["b", "c"]);
+        assert_eq!(found.page.foreign, Foreign { count: 1, example: Some("x/A/".to_owned()) });
         assert_eq!((names(&found.page), found.page.next.as_deref()), (vec!["x/a"], Some("q/")));
     }
 

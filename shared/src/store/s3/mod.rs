@@ -34,7 +34,7 @@ use http::Method;
 use md5::{Digest as _, Md5};
 use tokio::time::{Instant, sleep};
 
-use super::{Entry, MAX_OBJECT, MAX_PAGE, ObjectStore, Page, Put, StoreError, Written};
+use super::{Entry, Folders, MAX_OBJECT, MAX_PAGE, ObjectStore, Page, Put, StoreError, Written};
 use crate::clock::Timestamp;
 use crate::context::Context;
 use crate::queue::EnvProblem;
@@ -389,12 +389,14 @@ impl ObjectStore for S3Store {
         &'a self,
         prefix: &'a str,
         deadline: Instant,
-    ) -> BoxFuture<'a, Result<Vec<String>, StoreError>> {
+    ) -> BoxFuture<'a, Result<Folders, StoreError>> {
         Box::pin(async move {
-            let (mut folders, mut marker) = (Vec::new(), None::<String>);
+            let (mut folders, mut marker) = (Folders::default(), None::<String>);
             loop {
                 let listing = self.list_once(prefix, "/", marker.as_deref(), MAX_PAGE, deadline).await?;
-                folders.extend(listing.folders);
+                folders.names.extend(listing.folders);
+                folders.foreign.join(listing.page.foreign);
+                listing.page.entries.iter().for_each(|entry| folders.foreign.add(&entry.name));
                 marker = listing.page.next;
                 if marker.is_none() {
                     return Ok(folders);
