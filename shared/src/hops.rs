@@ -61,7 +61,8 @@ impl Hops {
         // A proxy that writes one of the fields lets the other one through as anybody wrote it. So where both are
         // there, they have to agree.
         let fields = |name| headers.contains_key(name).then(|| headers.get_all(name).iter().rev());
-        let plain = fields("x-forwarded-for").map(|lines| foreign(lines, plain, is_trusted));
+        let plain =
+            fields("x-forwarded-for").map(|lines| foreign(lines, |line| Some(plain(line)), is_trusted));
         let forwarded = fields("forwarded").map(|lines| foreign(lines, forwarded, is_trusted));
         match (plain, forwarded) {
             (Some(one), Some(other)) => one.filter(|_| one == other),
@@ -88,8 +89,8 @@ fn foreign<'h>(
 }
 
 /// The hops of a line of `X-Forwarded-For`.
-fn plain(line: &str) -> Option<Vec<&str>> {
-    Some(line.split(',').map(str::trim).collect())
+fn plain(line: &str) -> Vec<&str> {
+    line.split(',').map(str::trim).collect()
 }
 
 /// The hops of a line of `Forwarded` (RFC 7239): of each element the one `for`. A line that does not keep to the
