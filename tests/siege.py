@@ -13,6 +13,7 @@ if memory grows beyond what a container of 256 MiB has; what takes time is told 
 """
 import argparse
 import asyncio
+import collections
 import contextlib
 import hashlib
 import hmac
@@ -20,6 +21,7 @@ import json
 import multiprocessing
 import os
 import random
+import re
 import resource
 import socket
 import struct
@@ -27,6 +29,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 
 import support
 
@@ -107,7 +110,7 @@ class Hostile:
 
     async def pipelined(self, loop, sock):
         async with asyncio.timeout(20):
-            await loop.sock_sendall(sock, b"GET /nothing HTTP/1.1\r\nHost: h\r\n\r\n" * 500)
+            await loop.sock_sendall(sock, b"GET /nothing HTTP/1.1\r\nHost: h\r\n\r\n" * 50)
             await asyncio.sleep(20)
 
     async def http2(self, loop, sock):
@@ -153,6 +156,8 @@ class Hostile:
 
 
 def besiege(port, addresses, end, connections, report):
+    # They would be other machines: what they cost is not to be taken from the forwarder.
+    os.nice(10)
     hostile = Hostile(port, addresses, end)
     asyncio.run(hostile.run(connections))
     report.put({"opened": hostile.opened, "failed": hostile.failed, "most_open": hostile.most_open})
@@ -251,21 +256,24 @@ def resident(pid: int) -> int:
 
 
 def siege(options, one_address: bool, seconds: float) -> bool:
-    folder = "release" if options.release else "debug"
     port = support.free_port()
     vendor = support.free_port()
     addresses = ["127.0.0.1"] if one_address else [f"127.0.{a}.{b}" for a in range(1, 9) for b in range(1, 251)]
     env = {
         "LISTEN": f"127.0.0.1:{port}", "HOOKS": HOOKS, "TDMQ_ENDPOINT": f"http://127.0.0.1:{vendor}",
         "TENCENTCLOUD_SECRET_ID": support.SECRET_ID, "TENCENTCLOUD_SECRET_KEY": support.SECRET_KEY,
-        "TENCENTCLOUD_REGION": "ap-guangzhou", "LOG_LEVEL": "warn",
+        "TENCENTCLOUD_REGION": "ap-guangzhou", "LOG_LEVEL": "warn", "DRAIN_AFTER": "0",
     }
     if options.accepted:
         env["MAX_ACCEPTED"] = str(options.accepted)
+    vendors = {"LISTEN": f"127.0.0.1:{vendor}"}
+    is_compared = seconds * options.rate <= MOST_COMPARED
+    if not is_compared:
+        vendors["KEEP_MESSAGES"] = "0"
     with tempfile.TemporaryFile() as log, \
-            support.process([support.TARGET / folder / "hookmq-emulator"], {"LISTEN": f"127.0.0.1:{vendor}"}) as first:
+            support.process([options.emulator], vendors) as first:
         support.wait_for(vendor, first)
-        server = subprocess.Popen([support.TARGET / folder / "tdmq"], env=env, stdout=log, stderr=subprocess.STDOUT)
+        server = subprocess.Popen([options.forwarder], env=env, stdout=log, stderr=subprocess.STDOUT)
         try:
             support.wait_for(port, server)
             end = time.time() + seconds
@@ -282,6 +290,9 @@ def siege(options, one_address: bool, seconds: float) -> bool:
             for child in [*halves, sender]:
                 child.join(60)
             metrics = support.request(port, "GET", "/_/metrics")[2].decode()
+            # Of its one busy thread: a machine that is too small for all of this is told from a slow forwarder.
+            with open(f"/proc/{server.pid}/schedstat") as stat:
+                used, waited = (int(nanoseconds) / 1e9 for nanoseconds in stat.read().split()[:2])
         finally:
             server.terminate()
             server.wait(30)
@@ -292,21 +303,26 @@ def siege(options, one_address: bool, seconds: float) -> bool:
             failures.append(f"{genuine['lost_count']} genuine requests lost or refused: {genuine['lost']}")
         if max(sizes) > MOST_RESIDENT:
             failures.append(f"{max(sizes)} bytes resident")
-        if genuine["sent"] <= MOST_COMPARED:
+        if is_compared:
             stored = len({message["text"] for message in support.messages(vendor)})
             if stored != genuine["sent"]:
                 failures.append(f"{stored} of {genuine['sent']} are at the vendor")
         middle = max(sizes[:len(sizes) // 2])
-        print(f"{'one address' if one_address else 'other addresses'}, {seconds:.0f} s, {folder}: "
+        print(f"{'one address' if one_address else 'other addresses'}, {seconds:.0f} s: "
               f"{sum(report['opened'] for report in hostile)} hostile connections opened, "
               f"{sum(report['most_open'] for report in hostile)} at a time at most")
         print(f"  {genuine['sent']} deliveries, {genuine['lost_count']} lost or refused (probes among them); "
               f"ms at p50, p99, most: {genuine['delivery_ms']}")
         print(f"  {genuine['probes']} probes; ms at p50, p99, most: {genuine['probe_ms']}")
-        print(f"  resident at most {middle / 1e6:.0f} MB in the first half, {max(sizes) / 1e6:.0f} MB in all")
+        print(f"  {used:.1f} s of a processor, and {waited:.1f} s waiting for one; resident at most {middle / 1e6:.0f} MB in the first half, {max(sizes) / 1e6:.0f} MB in all")
         for line in metrics.splitlines():
             if line.startswith(("hookmq_not_served_total", "hookmq_connections", "process_open_fds")):
                 print(f"  {line}")
+        if failures:
+            log.seek(0)
+            reasons = collections.Counter(
+                re.sub(rb"[0-9]+", b"N", match[1]) for match in re.finditer(rb'"reason":"([^"]*)"', log.read()))
+            print(f"  in the log: {reasons.most_common(5)}")
         for failure in failures:
             print(f"FAILED: {failure}")
         return not failures
@@ -329,15 +345,23 @@ def main() -> None:
         raised = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
         options.connections = min(options.connections, 2 * (raised - 200))
+    built = support.TARGET / ("release" if options.release else "debug")
+    options.forwarder, options.emulator = built / "tdmq", built / "hookmq-emulator"
     if not options.no_build:
         kind = ["--release"] if options.release else []
         subprocess.run(["cargo", "build", "--quiet", *kind, "-p", "tdmq", "-p", "hookmq-emulator"],
                        cwd=support.ROOT, check=True)
-    if options.ci:
-        options.connections, options.rate = min(options.connections, 4000), min(options.rate, 50)
-        good = [siege(options, one_address, 15) for one_address in (False, True)]
-    else:
-        good = [siege(options, options.one_address, options.minutes * 60)]
+    with tempfile.TemporaryDirectory() as folder:
+        shipped = support.TARGET / "lambda" / "tdmq" / "bootstrap.zip"
+        if options.ci and shipped.exists():
+            # What is shipped, where `scripts/cargo-lambda build` has been.
+            options.forwarder = zipfile.ZipFile(shipped).extract("bootstrap", folder)
+            os.chmod(options.forwarder, 0o755)
+        if options.ci:
+            options.connections, options.rate = min(options.connections, 4000), min(options.rate, 50)
+            good = [siege(options, one_address, 15) for one_address in (False, True)]
+        else:
+            good = [siege(options, options.one_address, options.minutes * 60)]
     sys.exit(0 if all(good) else 1)
 
 

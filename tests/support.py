@@ -108,6 +108,8 @@ def forwarder_env(vendor_port: int, **more: str) -> dict:
     return {
         "PATH": os.environ["PATH"],
         "HOOKS": HOOKS,
+        # No balancer has to notice that it stops.
+        "DRAIN_AFTER": "0",
         "CONFORMANCE_TOKEN": TOKEN,
         "TENCENTCLOUD_SECRET_ID": SECRET_ID,
         "TENCENTCLOUD_SECRET_KEY": SECRET_KEY,

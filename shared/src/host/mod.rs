@@ -114,9 +114,9 @@ pub async fn run(vendor: Vendor) -> Result<(), HostError> {
 fn start(over_http: impl FnOnce(&Env) -> bool) -> (Config, Context) {
     let context = Context::system();
     if is_server(&context.env) {
-        telemetry::init_queued(&context.env)
+        telemetry::init_queued(&context.env);
     } else {
-        telemetry::init(&context.env)
+        telemetry::init(&context.env);
     }
     // `sam local` says so itself; any other local run must.
     let is_local = ["AWS_SAM_LOCAL", "ALLOW_SAMPLE_SECRETS"].iter().any(|name| context.env.is_on(name));

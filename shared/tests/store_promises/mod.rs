@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use hookmq_shared::store::{MAX_OBJECT, MAX_PAGE, Store, StoreError, Written};
+use hookmq_shared::store::{Folders, MAX_OBJECT, MAX_PAGE, Store, StoreError, Written};
 use tokio::time::Instant;
 
 /// A store to be tried, and where its kinds differ.

@@ -48,7 +48,6 @@ pub(super) async fn serve<S: Service>(
     let mut wire = Wire::new(stream, Arc::clone(&conn));
     let end = speak(&handler, &http, &mut wire, &conn).await;
     let kind = match &end {
-        End::Http(Ok(())) => conn.was_told(Told::Full).then_some(Unspoken::GaveWay),
         End::Http(Err(error)) if error.is_parse_too_large() => Some(Unspoken::HeadTooLarge),
         End::Http(Err(error)) if error.is_parse() => Some(wire.looks_like()),
         End::Http(Err(error)) => {
@@ -57,7 +56,7 @@ pub(super) async fn serve<S: Service>(
         }
         End::Head(Told::Late) => Some(Unspoken::HeadTimeout),
         End::Head(Told::Full | Told::Bytes) => Some(Unspoken::GaveWay),
-        End::Closed => conn.was_told(Told::Full).then_some(Unspoken::GaveWay),
+        End::Http(Ok(())) | End::Closed => conn.was_told(Told::Full).then_some(Unspoken::GaveWay),
     };
     if let Some(kind) = kind {
         handler.counts.add(kind);
@@ -145,6 +144,6 @@ async fn leaves(conn: &Conn, phase: &mut watch::Receiver<Phase>) {
 /// Waits for that phase; for ever, if the server is gone without reaching it.
 async fn reached(phase: &mut watch::Receiver<Phase>, wanted: Phase) {
     if phase.wait_for(|phase| *phase as u8 >= wanted as u8).await.is_err() {
-        pending().await
+        pending::<()>().await;
     }
 }

@@ -286,6 +286,15 @@ impl Conn {
         });
     }
 
+    /// Its answer finds no way out, or finds one again: whoever does not read is as good as gone.
+    pub(super) fn sticks(&self, is_stuck: bool) {
+        match (self.state(), is_stuck) {
+            (State::Idle, true) => self.goes_to(State::Linger),
+            (State::Linger, false) => self.goes_to(State::Idle),
+            _ => {}
+        }
+    }
+
     /// So many bytes of a body are held for it now.
     pub(super) fn holds(&self, bytes: usize) {
         self.with(|entry, _| entry.facts.held = bytes);

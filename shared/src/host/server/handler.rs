@@ -76,15 +76,18 @@ impl<S: Service> Handler<S> {
             "/_/health" => probe(&head.method, &request_id, || Ok(healthy())),
             "/_/ready" => probe(&head.method, &request_id, || Ok(self.readiness().response(&request_id))),
             "/_/metrics" => probe(&head.method, &request_id, || self.metrics()),
-            _ => match self.serve(head, (&mut body, &mut has_come), peer, (&request_id, received), conn).await {
-                Ok(response) => response,
-                Err(problem) => {
-                    if let Some(metrics) = self.service.metrics() {
-                        metrics.refused(problem);
+            _ => {
+                match self.serve(head, (&mut body, &mut has_come), peer, (&request_id, received), conn).await
+                {
+                    Ok(response) => response,
+                    Err(problem) => {
+                        if let Some(metrics) = self.service.metrics() {
+                            metrics.refused(problem);
+                        }
+                        refuse(problem, &request_id).with("connection", "close")
                     }
-                    refuse(problem, &request_id).with("connection", "close")
                 }
-            },
+            }
         };
         // What is left of the request is not read, so the connection ends here.
         if !has_come {
@@ -130,7 +133,7 @@ impl<S: Service> Handler<S> {
         conn: &Conn,
     ) -> Result<Response, Problem> {
         let lent = self.trust.lent(&head.headers);
-        let mut request = self.head(head, peer, request_id, received)?;
+        let mut request = self.head(&head, peer, request_id, received)?;
         let announced = usize::try_from(body.size_hint().lower()).map_err(|_| Problem::TooLarge)?;
         if let Some(response) = self.service.turns_away(&request, announced) {
             return Ok(response);
@@ -138,10 +141,10 @@ impl<S: Service> Handler<S> {
         if announced > self.service.max_body() {
             return Err(Problem::TooLarge);
         }
-        let mut held = self.room.nothing();
+        let mut bytes = self.room.nothing();
         request.body = tokio::select! {
             biased;
-            read = self.body(body, announced, &mut held, conn) => read?,
+            read = self.body(body, announced, &mut bytes, conn) => read?,
             told = conn.told() => {
                 return Err(if told == Told::Late { Problem::Timeout } else { FULL });
             }
@@ -164,7 +167,7 @@ impl<S: Service> Handler<S> {
 
     fn head(
         &self,
-        head: http::request::Parts,
+        head: &http::request::Parts,
         peer: IpAddr,
         request_id: &str,
         received: Instant,

@@ -14,6 +14,9 @@ use tokio::time::Instant;
 /// Whatever is younger is given the chance to arrive.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// A genuine sender writes as soon as it is connected: where nothing has come after this, nothing is likely to.
+const GRACE_OF_NOTHING: Duration = Duration::from_millis(500);
+
 /// A sender that brings more bytes a second than this is not slow: idle connections go before it.
 const BRISK: u64 = 64 * 1024;
 
@@ -33,7 +36,7 @@ pub(super) enum State {
     Service,
     /// It has been served, and nothing more has come.
     Idle,
-    /// It has been answered, and brings what nobody reads any more.
+    /// It has been answered, and brings what nobody reads any more, or does not take its answer.
     Linger,
 }
 
@@ -116,10 +119,11 @@ impl Facts {
         let younger = u64::MAX - u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
         let (tier, measure) = match self.state {
             State::Service => return None,
-            State::Idle if age < GRACE => (3, 0),
+            State::New if age >= GRACE_OF_NOTHING => (0, 0),
+            State::New => (3, 0),
+            State::Idle if age < GRACE => (4, 0),
             State::Idle => (1, 0),
-            State::New if age < GRACE => (3, 0),
-            _ if age < GRACE => (4, 0),
+            _ if age < GRACE => (5, 0),
             _ if rate < BRISK => (0, rate),
             _ => (2, rate),
         };

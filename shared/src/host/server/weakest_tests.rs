@@ -39,8 +39,11 @@ async fn what_brings_least_goes_first_then_the_longest_idle() {
         facts(now, State::New, Duration::from_millis(10), 0),
         facts(now, State::Body, Duration::from_millis(10), 100),
         facts(now, State::Idle, Duration::from_millis(900), 0),
+        facts(now, State::Head, Duration::from_millis(5), 100),
     ];
-    assert_eq!(order(now, Facts::rank, &of), [7, 6, 8, 4, 5, 3, 2, 1, 11, 9, 10]);
+    let unused = facts(now, State::New, Duration::from_millis(600), 0);
+    assert!(unused.rank(now, false) < of[3].rank(now, false), "nothing is less than an idle one has brought");
+    assert_eq!(order(now, Facts::rank, &of), [7, 6, 8, 4, 5, 3, 2, 1, 9, 11, 10, 12]);
 }
 
 #[tokio::test]

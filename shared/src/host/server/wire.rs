@@ -102,6 +102,15 @@ impl Wire {
         poll_fn(|cx| Pin::new(&mut self.stream).poll_shutdown(cx)).await
     }
 
+    /// Notes whether the other side takes its answers.
+    fn noted(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if written.is_pending() != self.is_stuck {
+            self.is_stuck = written.is_pending();
+            self.conn.sticks(self.is_stuck);
+        }
+        written
+    }
+
     /// Whether bytes are here that nobody has read.
     fn has_more(&self) -> bool {
         #[cfg(unix)]
@@ -145,8 +154,7 @@ impl AsyncRead for Wire {
 impl AsyncWrite for Wire {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.is_stuck = written.is_pending();
-        written
+        self.noted(written)
     }
 
     fn poll_write_vectored(
@@ -155,8 +163,7 @@ impl AsyncWrite for Wire {
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bytes);
-        self.is_stuck = written.is_pending();
-        written
+        self.noted(written)
     }
 
     fn is_write_vectored(&self) -> bool {
