@@ -143,7 +143,7 @@ mod tests {
         Hops::from_env(&Env::of([(VARIABLE, text)])).unwrap()
     }
 
-    /// Who sent a request with these fields by way of 10.0.0.1, where 10.0.0.0/8 and fd00::/8 are trusted.
+    /// Who sent a request with these fields by way of 10.0.0.1, where `10.0.0.0/8` and `fd00::/8` are trusted.
     fn sender(fields: &[(&str, &str)]) -> Option<String> {
         let mut headers = HeaderMap::new();
         for (name, value) in fields {

@@ -132,9 +132,10 @@ impl Readiness {
             }
             return response;
         }
-        let body = match self.troubles.is_empty() {
-            true => r#"{"status":"ok"}"#.to_owned(),
-            false => format!(r#"{{"status":"ok","problems":{problems}}}"#),
+        let body = if self.troubles.is_empty() {
+            r#"{"status":"ok"}"#.to_owned()
+        } else {
+            format!(r#"{{"status":"ok","problems":{problems}}}"#)
         };
         Response::new(200, "application/json", body)
     }
