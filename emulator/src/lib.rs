@@ -79,7 +79,7 @@ mod store;
 mod tdmq;
 mod wire;
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{io, net::SocketAddr, sync::Arc, sync::atomic::Ordering};
 
 use tokio::{net::TcpListener, task::JoinHandle};
 
@@ -133,6 +133,12 @@ impl Emulator {
     pub fn take(&self) -> (Vec<StoredMessage>, Vec<SeenRequest>) {
         let mut state = self.shared.state();
         (std::mem::take(&mut state.messages), std::mem::take(&mut state.requests))
+    }
+
+    /// Returns the number of connections that are open: when every client is gone and it is zero, all that
+    /// they sent has been stored.
+    pub fn open_connections(&self) -> usize {
+        self.shared.open.load(Ordering::Relaxed)
     }
 
     /// Replaces the fault plan.

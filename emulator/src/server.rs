@@ -42,7 +42,12 @@ pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
         match listener.accept().await {
             Ok((stream, _)) => {
                 number += 1;
-                connections.spawn(serve_connection(stream, number, Arc::clone(&shared)));
+                let open = Open::of(&shared);
+                let served = serve_connection(stream, number, Arc::clone(&shared));
+                connections.spawn(async move {
+                    served.await;
+                    drop(open);
+                });
             }
             // Out of descriptors, or a client gone again: neither lasts.
             Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
@@ -59,6 +64,22 @@ async fn serve_connection(stream: TcpStream, number: u64, shared: Arc<Shared>) {
     let service = service_fn(move |request| Arc::clone(&connection).answer(request));
     // An error is a client that left, or a fault that dropped it.
     let _ = http1::Builder::new().header_read_timeout(None).serve_connection(io, service).await;
+}
+
+/// One of the open connections, until it is dropped.
+struct Open(Arc<Shared>);
+
+impl Open {
+    fn of(shared: &Arc<Shared>) -> Self {
+        shared.open.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(shared))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 struct Connection {

@@ -1,7 +1,7 @@
 //! What becomes of one request: its faults, its effect, its ending and its record.
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError, atomic::AtomicUsize},
     time::{Duration, UNIX_EPOCH},
 };
 
@@ -26,6 +26,8 @@ const LAST_SECOND: i64 = 253_370_764_800;
 pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) gathering: Gathering,
+    /// Connections that are served, or wait for it.
+    pub(crate) open: AtomicUsize,
     state: Mutex<State>,
 }
 
@@ -58,7 +60,7 @@ pub(crate) enum Ending {
 
 impl Shared {
     pub(crate) fn new(config: Config) -> Self {
-        Self { config, gathering: Gathering::default(), state: Mutex::default() }
+        Self { config, gathering: Gathering::default(), open: AtomicUsize::new(0), state: Mutex::default() }
     }
 
     /// Never held across an `.await`.

@@ -97,7 +97,7 @@ fn cause(
         Some(Cause::Lifecycle)
     } else if was_in_store && to - from < IN_HAND {
         Some(Cause::AtOnce)
-    } else if to - from >= PATIENCE && !(dedupe && was_received) {
+    } else if (to - from >= PATIENCE || overlaps(&troubles.busy)) && !(dedupe && was_received) {
         Some(Cause::Late)
     } else {
         None
@@ -154,6 +154,9 @@ mod tests {
         let thrice = line(&[(0, Outcome::Kept)], &[(0, false), (50_000, false)]);
         let broken = Troubles { store: vec![(20_000, 30_000)], ..Troubles::default() };
         assert_eq!(of(&thrice, known, &broken), [Some(Cause::Store)]);
+        let busy = Troubles { busy: vec![(12, 18)], ..Troubles::default() };
+        assert_eq!(of(&twice, plain, &busy), [Some(Cause::Late)], "the vendor was late itself");
+        assert_eq!(of(&repeated, known, &busy), [None], "the mark was there");
         let expired = Troubles { expiries: vec![(100, 105)], ..Troubles::default() };
         assert_eq!(of(&repeated, known, &expired), [Some(Cause::Lifecycle)]);
         assert_eq!(of(&twice, plain, &expired), [None], "it has no mark");

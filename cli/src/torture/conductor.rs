@@ -163,7 +163,9 @@ impl Conductor {
         let world = Arc::clone(world);
         self.later.spawn(async move {
             sleep(Duration::from_millis(millis)).await;
+            let stage = world.stage();
             let done = action(&world);
+            drop(stage);
             world.note_failure(done);
         });
     }

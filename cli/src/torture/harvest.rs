@@ -66,7 +66,14 @@ pub(super) fn enter(
             },
             Err(Unread::Claim(_)) if is_under_way(world, at) => {}
             Err(Unread::Claim(why)) => {
-                ledger.claims.push(format!("{} {}: {why}", message.topic, message.message_id));
+                let expiries = &world.troubles().expiries;
+                let last = expiries.iter().rev().find(|span| span.0 <= at);
+                ledger.claims.push(format!(
+                    "{} {}, stored {at} and read {}, what was old deleted {last:?}: {why}",
+                    message.topic,
+                    message.message_id,
+                    world.watch.now()
+                ));
             }
             Err(Unread::Event(why)) => {
                 ledger.unknown.push(format!("{} {}: {why}", message.topic, message.message_id));

@@ -22,18 +22,27 @@ const PARTS: [&str; 3] = ["claims", "sent", "quarantine"];
 /// What is as old goes while the functions run, in milliseconds: more than [`FRESH`](super::harvest::FRESH).
 pub(super) const LIFE: Moment = 90_000;
 
-/// For the vendor to notice that those who sent to it are gone.
-const SETTLE: Duration = Duration::from_millis(150);
+/// Between two looks at whether the vendor has noticed that those who sent to it are gone: it stores what it
+/// was sent before.
+const LOOK: Duration = Duration::from_millis(20);
+const LOOKS: u32 = 500;
 
 /// Kills the functions, has everything read that was sent, deletes all that a lifecycle may delete, and
 /// starts the functions again.
 pub(super) fn expire_everything(world: &World) -> io::Result<()> {
+    let _stage = world.stage();
     let from = world.watch.now();
     world.note_kill(|| {
         world.forwarders.iter().chain(&world.redrivers).for_each(Process::kill);
         Ok(())
     })?;
-    thread::sleep(SETTLE);
+    // The first look is late enough for what the system took for it before they were killed.
+    for _ in 0..LOOKS {
+        thread::sleep(LOOK);
+        if world.emulator.open_connections() == 0 {
+            break;
+        }
+    }
     world.harvest();
     // Known before it is done: what is read from here on may miss its claim.
     world.troubles().expiries.push((from, world.watch.now()));
@@ -48,6 +57,8 @@ pub(super) fn expire_everything(world: &World) -> io::Result<()> {
 /// Deletes what has been there for long.
 pub(super) fn expire_old(world: &World) -> io::Result<()> {
     world.harvest();
+    // What is taken by mistake is put back; nobody looks for it meanwhile.
+    let _ledger = world.ledger();
     delete(world, Duration::from_millis(LIFE))
 }
 

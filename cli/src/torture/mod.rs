@@ -36,7 +36,7 @@ use std::time::Duration;
 
 use hookmq_shared::queue::Vendor;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use crate::{Exit, complain};
 use plan::Faults;
@@ -55,6 +55,9 @@ const REDRIVERS: usize = 2;
 /// Between two looks at the queue and the processes, and ticks from one line of progress to the next.
 const TICK: Duration = Duration::from_millis(200);
 const TICKS: u64 = 25;
+
+/// Between two looks at whether this process is late.
+const BEAT: Duration = Duration::from_millis(50);
 
 /// When deliveries go to the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -178,11 +181,13 @@ fn asked(args: Args) -> Result<Asked, String> {
 async fn torture(asked: Asked, senders: usize) -> Fallible<bool> {
     let began = Instant::now();
     let world = Arc::new(World::build(asked).await?);
+    let delays = tokio::spawn(look_for_delays(Arc::clone(&world)));
     let verdict = tokio::select! {
         verdict = experiment(&world, senders) => verdict,
         // The processes must not outlive it.
         _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
     };
+    delays.abort();
     let took = began.elapsed().as_secs();
     if let Ok(verdict) = &verdict {
         println!("{}{verdict}", heading(&world, took));
@@ -190,6 +195,18 @@ async fn torture(asked: Asked, senders: usize) -> Fallible<bool> {
     let holds = verdict.as_ref().is_ok_and(Verdict::holds);
     end(&world, holds);
     verdict.map(|verdict| verdict.holds())
+}
+
+/// Notes when this process was late, which the vendor's emulator then was too.
+async fn look_for_delays(world: Arc<World>) {
+    loop {
+        let from = world.watch.now();
+        sleep(BEAT).await;
+        let to = world.watch.now();
+        if u128::from(to - from) > 3 * BEAT.as_millis() {
+            world.troubles().busy.push((from, to));
+        }
+    }
 }
 
 async fn experiment(world: &Arc<World>, senders: usize) -> Fallible<Verdict> {

@@ -7,12 +7,15 @@ use super::Spilling;
 use super::causes::{Cause, causes};
 use super::harvest;
 use super::hooks::Shape;
-use super::ledger::{Key, Ledger, Line, Moment, Outcome};
+use super::ledger::{Attempt, Key, Ledger, Line, Moment, Outcome};
 use super::processes::Process;
-use super::world::World;
+use super::world::{Span, Troubles, World};
 
 /// Examples of what broke a promise.
 const EXAMPLES: usize = 3;
+
+/// What was broken so long before or after may have to do with it, in milliseconds.
+const AROUND: Moment = 2000;
 
 /// A promise, and what broke it.
 struct Promise {
@@ -89,7 +92,12 @@ impl Verdict {
         for line in &ledger.lines {
             let hook = &world.asked.hooks[line.place];
             let mut breaks = |promise| {
-                broken.entry(promise).or_default().push(format!("{} {}", hook.name, line.number));
+                let examples = broken.entry(promise).or_default();
+                examples.push(if examples.len() < EXAMPLES {
+                    evidence(hook.name, line, &troubles)
+                } else {
+                    String::new()
+                });
             };
             verdict.note_answers(line);
             if line.is_forged {
@@ -150,6 +158,39 @@ const RECEIPTS: &str = "false receipts";
 const ANSWERS: &str = "wrong answers";
 const DUPLICATES: &str = "duplicates that are not allowed";
 
+/// All that is known of a delivery, and what was broken meanwhile: moments are milliseconds since the run began.
+fn evidence(hook: &str, line: &Line, troubles: &Troubles) -> String {
+    let mut told = vec![format!("{hook} {}", line.number)];
+    for Attempt { from, to, outcome } in &line.attempts {
+        let outcome = match outcome {
+            Outcome::Queued(_) => "queued".to_owned(),
+            other => format!("{other:?}"),
+        };
+        told.push(format!("asked {from}-{to} {outcome}"));
+    }
+    for stored in &line.stored {
+        told.push(format!("stored {}{}", stored.at, if stored.is_hidden { " in secret" } else { "" }));
+    }
+    if line.is_dead {
+        told.push("in dead/".to_owned());
+    }
+    let moments = || {
+        let asked = line.attempts.iter().flat_map(|attempt| [attempt.from, attempt.to]);
+        asked.chain(line.stored.iter().map(|stored| stored.at))
+    };
+    let (from, to) = (moments().min().unwrap_or_default(), moments().max().unwrap_or_default());
+    let kinds =
+        [("killed", &troubles.kills), ("frozen", &troubles.freezes), ("store broken", &troubles.store)];
+    for (what, spans) in kinds.into_iter().chain([("expired", &troubles.expiries)]) {
+        let near =
+            |span: &&Span| span.0 <= to.saturating_add(AROUND) && span.1.saturating_add(AROUND) >= from;
+        for span in spans.iter().filter(near) {
+            told.push(format!("{what} {}-{}", span.0, span.1));
+        }
+    }
+    told.join(", ")
+}
+
 /// Whether the message that the answer names is in the queue.
 fn has_receipt(line: &Line, outcome: Outcome) -> bool {
     let is_there = |id: Key| line.stored.iter().any(|stored| stored.message_id == id);
@@ -194,7 +235,7 @@ impl fmt::Display for Verdict {
         }
         writeln!(f, ")")?;
         for Promise { name, broken, examples } in self.promises.iter().filter(|promise| promise.broken > 0) {
-            writeln!(f, "BROKEN: {name} {broken}, such as {}", examples.join("; "))?;
+            writeln!(f, "BROKEN: {name} {broken}, such as\n  {}", examples.join("\n  "))?;
         }
         write!(f, "{}", if self.holds() { "HELD" } else { "BROKEN" })
     }

@@ -76,6 +76,8 @@ pub(super) struct Troubles {
     pub(super) kills: Vec<Span>,
     pub(super) freezes: Vec<Span>,
     pub(super) store: Vec<Span>,
+    /// When the experiment itself was late, and the vendor with it, whose emulator is a part of it.
+    pub(super) busy: Vec<Span>,
     /// When the store's lifecycle took everything: from when no function runs until they run again.
     pub(super) expiries: Vec<Span>,
     /// How long a mark of `dedupe` lives, where a lifecycle takes what is old.
@@ -102,6 +104,7 @@ pub(super) struct World {
     pub(super) is_stopped: AtomicBool,
     /// Whether the faults are over.
     pub(super) is_calm: AtomicBool,
+    stage: Mutex<()>,
     ledger: Mutex<Ledger>,
     met: Mutex<Met>,
     troubles: Mutex<Troubles>,
@@ -152,6 +155,7 @@ impl World {
             next: AtomicU64::new(0),
             is_stopped: AtomicBool::new(false),
             is_calm: AtomicBool::new(false),
+            stage: Mutex::default(),
             ledger: Mutex::default(),
             met: Mutex::default(),
             troubles: Mutex::new(Troubles { life, ..Troubles::default() }),
@@ -163,6 +167,12 @@ impl World {
             redrivers,
             last_redriver,
         })
+    }
+
+    /// Held by whoever ends and starts processes beside the conductor's own steps, so that nothing runs again
+    /// in the middle of a step that needs all of them gone.
+    pub(super) fn stage(&self) -> MutexGuard<'_, ()> {
+        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Enters what came into the queue since the last time.
