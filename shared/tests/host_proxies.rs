@@ -1,4 +1,5 @@
 //! Hooks that believe who connects, on the HTTP host: behind a proxy that is the proxy, unless it is named.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod host_support;
 
