@@ -149,7 +149,9 @@ class Instance:
 
 @contextlib.contextmanager
 def instances(binary: pathlib.Path, scratch: pathlib.Path, vendor: int, **more: str):
-    env = support.forwarder_env(vendor, HOOKS=HOOKS, SECRET=SECRET, TRUST_PROXIES="127.0.0.1", READY="all", **more)
+    # The defaults for stopping, which other checks do without.
+    own = {"DRAIN_AFTER": "3", "DRAIN_WITHIN": "6", "TRUST_PROXIES": "127.0.0.1", "READY": "all"}
+    env = support.forwarder_env(vendor, HOOKS=HOOKS, SECRET=SECRET, **own | more)
     both = [Instance(binary, env, scratch) for _ in BACKENDS]
     try:
         yield both
