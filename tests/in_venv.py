@@ -16,7 +16,7 @@ TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 HOME = TARGET / "venv"
 CHECKS = [
     "sdk_conformance", "differential", "e2e_processes", "s3_moto", "s3_versitygw", "template_test", "deployed",
-    "deploy_test", "manifests",
+    "deploy_test", "manifests", "networks",
 ]
 
 

@@ -208,6 +208,7 @@ fn advice(report: &Report) -> &'static str {
         _ if failure.unreachable => {
             "correct the endpoint, or open the way to it: name resolution, routes, firewalls, HTTPS_PROXY, TLS_CA_FILE"
         }
+        (_, Class::Config) if report.status.is_none() => "what the answer's line says",
         (_, Class::Auth) => {
             "correct the id and the key: they belong together and to this cloud. DMS locks a key for five minutes \
              after a few failures"
@@ -330,6 +331,17 @@ mod tests {
         let (text, exit) = live(&[]).await;
         assert_eq!(exit, Exit::Configuration, "{text}");
         assert!(text.contains("nothing was asked"), "{text}");
+    }
+
+    /// What no repetition mends on the way is told with what to do, and is no matter of regions.
+    #[tokio::test]
+    async fn a_way_that_cannot_be_gone_says_why() {
+        let emulator = emulator().await;
+        let url = emulator.url().replace("http://", "https://");
+        let (text, exit) = live(&tencent(&url)).await;
+        assert_eq!(exit, Exit::Bad, "{text}");
+        assert!(text.contains("class config") && text.contains("it does not speak TLS"), "{text}");
+        assert!(!text.contains("region, endpoint or cluster"), "{text}");
     }
 
     #[tokio::test]

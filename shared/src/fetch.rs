@@ -186,7 +186,7 @@ impl Fetcher {
         // In turn: whoever asks for many addresses must not keep the others out.
         let permit = timeout_at(limit, self.0.under_way.acquire()).await;
         let _permit = permit.map_err(|_| FetchError::Busy)?.map_err(|_| FetchError::Busy)?;
-        let transport = self.0.transport.get_or_init(|| Transport::new(&self.0.env));
+        let transport = self.0.transport.get_or_init(|| Transport::to_strangers(&self.0.env));
         if let Some(problem) = transport.problem() {
             return Err(FetchError::Environment(problem.to_string()));
         }

@@ -21,6 +21,7 @@ pub mod context;
 pub mod delivery;
 pub mod env;
 mod fetch;
+mod files;
 pub mod gateway;
 mod hops;
 pub mod host;

@@ -239,7 +239,7 @@ fn certificate(key: &str) -> String {
     params.self_signed(&KeyPair::from_pem(key).unwrap()).unwrap().pem()
 }
 
-const CERTIFICATE: &str = "sns.us-east-1.amazonaws.com/SimpleNotificationService-0123456789abcdef.pem";
+const CERTIFICATE: &str = "sns.us-west-2.amazonaws.com/SimpleNotificationService-0123456789abcdef.pem";
 
 #[tokio::test]
 async fn a_certificate_is_fetched_once() {
@@ -341,6 +341,7 @@ async fn what_is_not_authentic_is_fetched_for_in_vain_or_not_at_all() {
             "SigningCertURL",
             "https://sns.us-east-1.amazonaws.com.evil.example/SimpleNotificationService-0.pem",
         ),
+        ("SigningCertURL", "https://sns.us-east-1.amazonaws.com/SimpleNotificationService-0.pem"),
         ("TopicArn", "arn:aws:sns:us-west-2:999999999999:Other"),
     ] {
         let request = signed("aws-sns", |_| {});

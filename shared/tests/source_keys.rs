@@ -5,12 +5,14 @@ mod source_common;
 
 use hookmq_shared::clock::Timestamp;
 use hookmq_shared::http::Request;
+use hookmq_shared::reader::{Mistakes, Table};
 use hookmq_shared::secret::Secret;
 use hookmq_shared::source::{Draft, Outcome, Rejection, Settings, Source, Step, Verdict};
 use proptest::prelude::*;
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use serde_json::{Value, json};
 use source_common::{NOW, RSA_KEY, check_with, custom, load, of_case, pair, params_for, random, settings};
+use toml::de::DeTable;
 
 const OTHER_KEY: &str = include_str!("vectors/keys/rsa_other.pem");
 const SHORT_KEY: &str = include_str!("vectors/keys/rsa_1024.pem");
@@ -126,7 +128,7 @@ fn a_key_is_chosen_among_the_configured_ones() {
 #[test]
 fn a_certificate_is_asked_for_and_used() {
     let (source, request) = (fetching(), signed("aws-sns"));
-    let address = "https://sns.us-east-1.amazonaws.com/SimpleNotificationService-0123456789abcdef.pem";
+    let address = "https://sns.us-west-2.amazonaws.com/SimpleNotificationService-0123456789abcdef.pem";
     let check = |document: &str| outcome(&source, request.clone(), NOW, Some(document));
     assert_eq!(outcome(&source, request.clone(), NOW, None), format!("fetch {address}"));
     assert_eq!(check(&certificate(RSA_KEY, (2020, 2040))), "verified by None");
@@ -174,8 +176,11 @@ fn only_allowed_addresses_are_fetched() {
     for case in file["cases"].as_array().unwrap() {
         let (provider, url) =
             (case["provider"].as_str().unwrap().replace('_', "-"), case["url"].as_str().unwrap());
-        let source = with(&provider, &[]).unwrap();
-        let mut request = signed(&provider);
+        // A message of the region that the address is of: it is another question whose that is.
+        let (source, mut request) = match region(url) {
+            Some(region) if case["allow"] == true => of_region(&provider, region),
+            _ => (with(&provider, &[]).unwrap(), signed(&provider)),
+        };
         match provider.as_str() {
             "aws-sns" => request = altered(&request, "SigningCertURL", url),
             "huawei-smn" => request = altered(&request, "signing_cert_url", url),
@@ -200,6 +205,128 @@ fn set_header(request: &mut Request, name: &str, value: String) {
     request.headers.push(name, value);
 }
 
+/// The region in an address of SNS or SMN.
+fn region(url: &str) -> Option<&str> {
+    url.strip_prefix("https://s")?.split('.').nth(1)
+}
+
+/// A source of a topic of that region, without a key, and a message of that topic.
+fn of_region(preset: &str, region: &str) -> (Source, Request) {
+    let (member, topic) = match preset {
+        "aws-sns" => ("TopicArn", format!("arn:aws:sns:{region}:123456789012:MyTopic")),
+        _ => ("topic_urn", format!("urn:smn:{region}:0a419ac94f80f2c62f14c01e34:test")),
+    };
+    let params = [("topic".to_owned(), topic.clone())].into_iter().collect();
+    let source = Source::preset(preset, Settings { params, ..Settings::default() }).unwrap();
+    (source, altered(&signed(preset), member, &topic))
+}
+
+/// Who knows a topic's name could else have any number of hosts looked up and called.
+#[test]
+fn nothing_is_fetched_from_another_region_than_the_topics() {
+    for (preset, member, region, own, others) in [
+        (
+            "aws-sns",
+            "SigningCertURL",
+            "eu-central-1",
+            &["sns.eu-central-1.amazonaws.com/SimpleNotificationService-0.pem"][..],
+            &[
+                "sns.eu-central-2.amazonaws.com/SimpleNotificationService-0.pem",
+                "sns.us-east-1.amazonaws.com/SimpleNotificationService-0.pem",
+                "sns.eu-central-1x.amazonaws.com/SimpleNotificationService-0.pem",
+                "sns.xx-made-up.amazonaws.com/SimpleNotificationService-0.pem",
+                "sns.amazonaws.com/SimpleNotificationService-0.pem",
+                "sns.{region}.amazonaws.com/SimpleNotificationService-0.pem",
+            ][..],
+        ),
+        (
+            "huawei-smn",
+            "signing_cert_url",
+            "eu-de",
+            &[
+                "smn.eu-de.otc.t-systems.com/smn/SMN_0.pem",
+                "smn.eu-de.myhuaweicloud.com/smn/SMN_eu-de_0.pem",
+                "console.otc.t-systems.com/smn/SMN_eu-de_0.pem",
+            ],
+            &[
+                "smn.eu-nl.otc.t-systems.com/smn/SMN_0.pem",
+                "smn.cn-north-4.myhuaweicloud.com/smn/SMN_eu-de_0.pem",
+                "console.otc.t-systems.com/smn/SMN_eu-nl_0.pem",
+                "console.huaweicloud.com/smn/SMN_0.pem",
+            ],
+        ),
+    ] {
+        let (source, request) = of_region(preset, region);
+        let fetched = |host_and_path: &str| {
+            let url = format!("https://{host_and_path}");
+            (outcome(&source, altered(&request, member, &url), NOW, None), url)
+        };
+        for own in own {
+            let (outcome, url) = fetched(own);
+            assert_eq!(outcome, format!("fetch {url}"));
+        }
+        for other in others {
+            assert_eq!(fetched(other).0, "not_allowed", "{other}");
+        }
+        // A topic whose region is none, or could mean anything in a pattern, has no certificate at all.
+        for wrong in ["*", "s3-eu-west-1", "obs", "", "eu-central-1.evil", "EU-de"] {
+            let (source, request) = of_region(preset, wrong);
+            let url = format!("https://{}", own[0].replace(region, wrong));
+            assert_eq!(
+                outcome(&source, altered(&request, member, &url), NOW, None),
+                "not_allowed",
+                "{wrong:?}"
+            );
+        }
+    }
+}
+
+/// Where the key is configured, nothing is fetched, and the address says nothing.
+#[test]
+fn a_configured_key_has_no_region() {
+    let (verifier, _) = pair("aws-sns");
+    for region in ["us-east-1", "us-west-2"] {
+        let url = format!("https://sns.{region}.amazonaws.com/SimpleNotificationService-0.pem");
+        let request = altered(&signed("aws-sns"), "SigningCertURL", &url);
+        assert_eq!(outcome(&verifier, request, NOW, None), "verified by Some(0)");
+    }
+    let bucket = "https://sns.s3-ap-southeast-2.amazonaws.com/SimpleNotificationService-0.pem";
+    let request = altered(&signed("aws-sns"), "SigningCertURL", bucket);
+    assert_eq!(outcome(&verifier, request, NOW, None), "not_allowed");
+}
+
+#[test]
+fn a_region_and_its_place_belong_together() {
+    let table = |source: &str| {
+        format!(
+            "kind = \"rsa\"\nhash = \"sha256\"\nsigned = [\"{{body}}\"]\n\
+             signature = {{ from = \"header:S\", encoding = \"base64\" }}\n\
+             key_source = {{ cert_url = \"header:C\", {source} }}"
+        )
+    };
+    let errors = |source: &str| {
+        let text = table(source);
+        let mistakes = Mistakes::new("hooks.toml", &text);
+        let document = DeTable::parse(&text).unwrap();
+        let built =
+            Source::custom(Table::new(&mistakes, "verify", 0, document.get_ref()), settings(&json!([])));
+        drop(built);
+        mistakes.into_sorted().iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    };
+    let region = r#"region = { from = "header:R", part = 1 }"#;
+    assert_eq!(errors(&format!(r#"{region}, allow = ["a.{{region}}.example.com/"]"#)), "");
+    for wrong in [
+        r#"allow = ["a.{region}.example.com/"]"#.to_owned(),
+        format!(r#"{region}, allow = ["a.example.com/"]"#),
+        r#"region = { from = "header:R" }, allow = ["a.{region}.example.com/"]"#.to_owned(),
+        r#"region = { from = "header:R", part = 0 }, allow = ["a.{region}.example.com/"]"#.to_owned(),
+        format!(r#"{region}, allow = ["a.{{region}}.com/"]"#),
+        format!(r#"{region}, allow = ["a.{{region}}/"]"#),
+    ] {
+        assert_ne!(errors(&wrong), "", "{wrong}");
+    }
+}
+
 /// Anybody can have a bucket of that name, and put a certificate into it.
 #[test]
 fn no_object_store_is_the_service() {
@@ -215,10 +342,11 @@ fn no_object_store_is_the_service() {
             altered(&signed("huawei-smn"), "signing_cert_url", &format!("https://{host}/smn/SMN_x.pem"));
         assert_eq!(outcome(&source, request, NOW, None), "not_allowed", "{host}");
     }
-    for region in ["cn-north-4.myhuaweicloud.com", "af-south-1.myhuaweicloud.com", "eu-nl.otc.t-systems.com"]
+    for domain in ["cn-north-4.myhuaweicloud.com", "af-south-1.myhuaweicloud.com", "eu-nl.otc.t-systems.com"]
     {
-        let url = format!("https://smn.{region}/smn/SMN_x.pem");
-        let request = altered(&signed("huawei-smn"), "signing_cert_url", &url);
+        let url = format!("https://smn.{domain}/smn/SMN_x.pem");
+        let (source, request) = of_region("huawei-smn", region(&url).unwrap());
+        let request = altered(&request, "signing_cert_url", &url);
         assert_eq!(outcome(&source, request, NOW, None), format!("fetch {url}"));
     }
 }
@@ -352,9 +480,14 @@ fn a_subscription_is_confirmed_by_a_call_to_the_provider() {
         // Changed after it was signed, or of a host that is none of the provider's.
         let other = address.replace("token=t", "token=u").replace("Token=t", "Token=u");
         assert_eq!(outcome(&verifier, altered(&good, url, &other), NOW, None), "no_match");
-        for evil in
-            ["https://evil.example/", "http://169.254.169.254/", "https://sns.amazonaws.com.evil.example/"]
-        {
+        for evil in [
+            "https://evil.example/",
+            "http://169.254.169.254/",
+            "https://sns.amazonaws.com.evil.example/",
+            "https://sns.us-east-1.amazonaws.com/?Action=ConfirmSubscription&Token=t",
+            "https://smn.eu-nl.otc.t-systems.com/smn/subscription/confirm?token=t",
+            "https://cn-north-4-console.huaweicloud.com/smn/subscription/confirm?token=t",
+        ] {
             assert_eq!(outcome(&verifier, sign(evil), NOW, None), "not_allowed", "{evil}");
         }
         // Without a key nothing is called: it is fetched first.

@@ -24,8 +24,8 @@ fn nothing_goes_twice_where_nothing_goes_wrong() {
     let of = |what: &str| report.met.get(what).copied().unwrap_or_default();
     // What the operator tries again out of dead/ fails again, and nothing else does.
     assert_eq!(of("answer 503") + of("outcome spilled tried"), 0, "{:#?}", report.met);
-    let repeats =
-        report.met.keys().filter(|what| what.starts_with("window 7") || what.starts_with("window 8"));
+    // An operator's run beside the schedule's may send what both have in hand (window 8); no other run does.
+    let repeats = report.met.keys().filter(|what| what.starts_with("window 7"));
     assert_eq!(repeats.count(), 0, "{:#?}", report.met);
     assert!(of("outcome accepted") > 1000 && of("redriver sent") > 0, "{:#?}", report.met);
 }

@@ -183,11 +183,18 @@ impl Failure {
 impl From<TransportError> for Failure {
     fn from(error: TransportError) -> Self {
         let unreachable = matches!(error, TransportError::Connect(..));
-        let unwritten = unreachable || matches!(error, TransportError::Busy);
-        let class = if unwritten { Class::Transient } else { Class::Ambiguous };
+        let lasts = matches!(error, TransportError::Unusable(..));
+        let unwritten = unreachable || lasts || matches!(error, TransportError::Busy);
+        let class = match unwritten {
+            true if lasts => Class::Config,
+            true => Class::Transient,
+            false => Class::Ambiguous,
+        };
+        // Whatever the message, the endpoint would be the same.
+        let scope = if lasts { Scope::Api } else { Scope::Topic };
         let unread = matches!(error, TransportError::TooLong(_) | TransportError::Unreadable(_));
         let failure = Self::new(class, clean(&error.to_string(), &[]));
-        Self { unreachable, unread, maybe_stored: !unwritten, ..failure }
+        Self { unreachable, unread, scope, maybe_stored: !unwritten, ..failure }
     }
 }
 

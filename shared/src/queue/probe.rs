@@ -9,12 +9,12 @@
 use std::future::Future;
 use std::time::Duration;
 
-use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, timeout_at};
 
 use super::Vendor;
 use super::answer::{Accepted, Exchange, Failure};
 use super::endpoint::Endpoint;
+use super::tls::{Connector, connect_to};
 use super::transport::Transport;
 use crate::clock::Random;
 use crate::context::Context;
@@ -163,9 +163,10 @@ pub(super) fn message(topic: String) -> Message {
 }
 
 async fn route(transport: &Transport, endpoint: &Endpoint, deadline: Instant) -> Route {
-    let mut route = Route { is_proxied: transport.tunnels(endpoint), ..Route::default() };
-    if !route.is_proxied {
-        let (dns, tcp) = reach(endpoint, deadline).await;
+    let is_proxied = transport.connector().is_some_and(|connector| connector.tunnels(endpoint));
+    let mut route = Route { is_proxied, ..Route::default() };
+    if let Some(connector) = transport.connector().filter(|_| !route.is_proxied) {
+        let (dns, tcp) = reach(&connector, endpoint, deadline).await;
         (route.dns, route.tcp) = (Some(dns), tcp);
     }
     if route.is_proxied || matches!(route.tcp, Some(Ok(_))) {
@@ -178,20 +179,24 @@ async fn route(transport: &Transport, endpoint: &Endpoint, deadline: Instant) ->
 type Dns = Result<(usize, Duration), String>;
 
 /// Resolves the name and connects once, without TLS and without a request.
-async fn reach(endpoint: &Endpoint, deadline: Instant) -> (Dns, Option<Result<Duration, String>>) {
+async fn reach(
+    connector: &Connector,
+    endpoint: &Endpoint,
+    deadline: Instant,
+) -> (Dns, Option<Result<Duration, String>>) {
     let late = || "no answer in time".to_owned();
     let limit = deadline.min(Instant::now() + STEP);
     let started = Instant::now();
-    let addresses: Vec<_> = match timeout_at(limit, lookup_host(endpoint.place())).await {
+    let addresses = match timeout_at(limit, connector.resolve(endpoint)).await {
         Err(_) => return (Err(late()), None),
-        Ok(Err(error)) => return (Err(error.to_string()), None),
-        Ok(Ok(found)) => found.collect(),
+        Ok(Err(error)) => return (Err(error), None),
+        Ok(Ok(found)) => found,
     };
     let dns = (addresses.len(), started.elapsed());
     let started = Instant::now();
-    let tcp = match timeout_at(limit, TcpStream::connect(&*addresses)).await {
+    let tcp = match timeout_at(limit, connect_to(&addresses)).await {
         Err(_) => Err(late()),
-        Ok(connected) => connected.map(|_| started.elapsed()).map_err(|error| error.to_string()),
+        Ok(connected) => connected.map(|_| started.elapsed()),
     };
     (Ok(dns), Some(tcp))
 }

@@ -1,23 +1,27 @@
 //! Opening connections: TCP, TLS, and a proxy where there is one.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use base64::Engine as _;
-use http::{HeaderValue, Uri};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use http::Uri;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::rt::TokioIo;
-use percent_encoding::percent_decode_str;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
-use tower_service::Service as _;
+use tower_service::Service;
 
 use super::EnvProblem;
 use super::endpoint::Endpoint;
+use super::fault::ConnectError;
+use super::names::Names;
+use super::race::race;
+use super::tunnel::Proxy;
 use crate::env::Env;
 
 /// An open connection.
@@ -34,39 +38,49 @@ fn crypto() -> CryptoProvider {
 /// Opens connections as the environment says (`TLS_CA_FILE`, `HTTPS_PROXY`).
 #[derive(Clone)]
 pub struct Connector {
-    direct: HttpsConnector<HttpConnector>,
+    direct: HttpsConnector<Tcp>,
     /// Only for `https`, and never for loopback.
-    tunnel: Option<HttpsConnector<Tunnel<HttpConnector>>>,
+    tunnel: Option<HttpsConnector<Tcp>>,
+    names: Names,
 }
 
 impl Connector {
     /// Reads the environment; what is wrong with it.
     pub fn new(env: &Env) -> Result<Self, EnvProblem> {
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        // Without it, a request in two writes waits for a delayed acknowledgement: 40 ms.
-        tcp.set_nodelay(true);
-        let tls = tls_config(env)?;
-        let tunnel = match env.get("HTTPS_PROXY") {
-            Some(url) => Some(tunnel(&url, tcp.clone())?),
-            None => None,
+        Self::over(env, Names::chosen())
+    }
+
+    /// The same, for names of a kind of their own.
+    pub(crate) fn over(env: &Env, names: Names) -> Result<Self, EnvProblem> {
+        let tls = Arc::new(tls_config(env)?);
+        let proxy = env.get("HTTPS_PROXY").map(|url| Proxy::parse(&url)).transpose()?;
+        let connector = |proxy| {
+            let tcp = Tcp { names: names.clone(), proxy };
+            let builder = HttpsConnectorBuilder::new().with_tls_config(ClientConfig::clone(&tls));
+            builder.https_or_http().enable_http1().wrap_connector(tcp)
         };
-        Ok(Self { tunnel: tunnel.map(|tunnel| over(tunnel, tls.clone())), direct: over(tcp, tls) })
+        let tunnel = proxy.map(|proxy| connector(Some(Arc::new(proxy))));
+        Ok(Self { direct: connector(None), tunnel, names })
     }
 
     /// Connects, with the TLS handshake done.
-    pub async fn connect(&self, endpoint: &Endpoint) -> Result<Stream, BoxError> {
-        match &self.tunnel {
-            Some(tunnel) if is_tunnelled(endpoint) => tunnel.clone().call(endpoint.uri()).await,
-            _ => self.direct.clone().call(endpoint.uri()).await,
-        }
+    pub async fn connect(&self, endpoint: &Endpoint) -> Result<Stream, ConnectError> {
+        let connector = match &self.tunnel {
+            Some(tunnel) if is_tunnelled(endpoint) => tunnel,
+            _ => &self.direct,
+        };
+        connector.clone().call(endpoint.uri()).await.map_err(ConnectError::of)
     }
-}
 
-impl Connector {
     /// Whether a proxy is asked to connect.
     pub(super) fn tunnels(&self, endpoint: &Endpoint) -> bool {
         self.tunnel.is_some() && is_tunnelled(endpoint)
+    }
+
+    /// The addresses that a connection would be made to.
+    pub(super) async fn resolve(&self, endpoint: &Endpoint) -> Result<Vec<SocketAddr>, String> {
+        let (host, port) = endpoint.place();
+        self.names.resolve(host, port).await
     }
 }
 
@@ -74,8 +88,50 @@ fn is_tunnelled(endpoint: &Endpoint) -> bool {
     endpoint.is_https() && !endpoint.is_loopback()
 }
 
-fn over<T>(inner: T, tls: ClientConfig) -> HttpsConnector<T> {
-    HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(inner)
+/// Opens what TLS is spoken over, if it is.
+#[derive(Clone)]
+struct Tcp {
+    names: Names,
+    proxy: Option<Arc<Proxy>>,
+}
+
+impl Service<Uri> for Tcp {
+    type Response = TokioIo<TcpStream>;
+    type Error = ConnectError;
+    type Future = BoxFuture<'static, Result<Self::Response, ConnectError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let Self { names, proxy } = self.clone();
+        async move {
+            let host = uri.host().unwrap_or_default();
+            let default_port = if uri.scheme_str() == Some("https") { 443 } else { 80 };
+            let port = uri.port_u16().unwrap_or(default_port);
+            let stream = match proxy {
+                Some(proxy) => proxy.connect(&names, host, port).await?,
+                None => connect(&names, host.trim_matches(['[', ']']), port).await?,
+            };
+            Ok(TokioIo::new(stream))
+        }
+        .boxed()
+    }
+}
+
+/// A connection to one of a host's addresses.
+pub(super) async fn connect(names: &Names, host: &str, port: u16) -> Result<TcpStream, ConnectError> {
+    let addresses = names.resolve(host, port).await.map_err(ConnectError::Passing)?;
+    connect_to(&addresses).await.map_err(ConnectError::Passing)
+}
+
+/// A connection to one of several addresses.
+pub(super) async fn connect_to(addresses: &[SocketAddr]) -> Result<TcpStream, String> {
+    let stream = race(addresses, TcpStream::connect).await?;
+    // Without it, a request in two writes waits for a delayed acknowledgement: 40 ms.
+    stream.set_nodelay(true).map_err(|error| error.to_string())?;
+    Ok(stream)
 }
 
 /// TLS 1.2 and 1.3; the web's roots, and those of `TLS_CA_FILE`.
@@ -99,25 +155,4 @@ fn tls_config(env: &Env) -> Result<ClientConfig, EnvProblem> {
         .with_safe_default_protocol_versions()
         .map_err(|e| EnvProblem { variable: "TLS_CA_FILE", message: format!("is of no use: {e}") })?;
     Ok(config.with_root_certificates(roots).with_no_client_auth())
-}
-
-/// `http://[user:password@]host:port`, with or without the scheme.
-fn tunnel(url: &str, tcp: HttpConnector) -> Result<Tunnel<HttpConnector>, EnvProblem> {
-    let wrong = || EnvProblem {
-        variable: "HTTPS_PROXY",
-        message: "is not a proxy's URL: write it as http://[user:password@]host:port".to_owned(),
-    };
-    let url = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
-    let uri: Uri = url.parse().map_err(|_| wrong())?;
-    let authority = uri.authority().filter(|_| uri.scheme_str() == Some("http")).ok_or_else(wrong)?;
-    let (user, host) = match authority.as_str().rsplit_once('@') {
-        Some((user, host)) => (Some(user), host),
-        None => (None, authority.as_str()),
-    };
-    let tunnel = Tunnel::new(format!("http://{host}").parse().map_err(|_| wrong())?, tcp);
-    let Some(user) = user else { return Ok(tunnel) };
-    let decoded: Vec<u8> = percent_decode_str(user).collect();
-    let basic = base64::engine::general_purpose::STANDARD.encode(decoded);
-    let value = HeaderValue::try_from(format!("Basic {basic}")).map_err(|_| wrong())?;
-    Ok(tunnel.with_auth(value))
 }

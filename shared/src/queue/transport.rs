@@ -7,41 +7,45 @@
 //! Redirects are answers like any other; nothing is retried here except a request that a dead idle
 //! connection never began to write.
 
-use std::collections::HashMap;
-use std::future::Future;
 use std::io::ErrorKind;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::ops::RangeInclusive;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use http_body::Body as _;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, SendRequest};
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::EnvProblem;
 use super::answer::Answer;
 use super::endpoint::Endpoint;
+use super::fault::{ConnectError, chain};
+use super::names::Names;
+use super::pool::{Connection, Pools};
 use super::tls::{BoxError, Connector};
 use crate::env::Env;
+use crate::reader::parse_duration;
 
-/// DNS, TCP and TLS together.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long a request waits for its connection, name, TCP, TLS and a proxy together, unless
+/// `CONNECT_TIMEOUT` says otherwise: half of its time, but as long as a proxy or a far line may need, and no
+/// longer than it takes to know that another attempt is better.
+const PATIENCE: RangeInclusive<Duration> = Duration::from_secs(3)..=Duration::from_secs(5);
+
+/// What `CONNECT_TIMEOUT` may be.
+const SETTABLE: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(60);
+
+/// How long a connection may be in the making, for whoever waits for it by then: a name server that answers
+/// only half of what it is asked takes fifteen seconds.
+const MAKING: Duration = Duration::from_secs(30);
 
 /// For an idle connection to be ready for a request. One that was answered before it had written all
 /// of the last request may never be.
 const READY_TIMEOUT: Duration = Duration::from_millis(50);
-
-/// Shorter than the servers' own limits, so that an idle connection is seldom one they gave up.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// Idle connections kept to one endpoint. A Lambda sandbox has one request under way and so never more than
-/// one connection; a redriver has so many sends at a time, and with fewer would open a connection for every
-/// third of them. None is kept for long.
-const MAX_IDLE: usize = 32;
 
 /// Connections to one endpoint at a time, by default: as many as the HTTP host takes requests.
 const MAX_CONNECTIONS: usize = 256;
@@ -51,7 +55,7 @@ const MAX_CONNECTIONS: usize = 256;
 const MAX_FIELDS: usize = 1000;
 
 /// What a [`Transport`] reads of the environment.
-pub(crate) const VARIABLES: [&str; 3] = ["TLS_CA_FILE", "HTTPS_PROXY", "MAX_CONNECTIONS"];
+pub(crate) const VARIABLES: [&str; 4] = ["TLS_CA_FILE", "HTTPS_PROXY", "MAX_CONNECTIONS", "CONNECT_TIMEOUT"];
 
 /// Our name, in a form that `X-TC-RequestClient` takes too.
 pub(super) const USER_AGENT: &str = concat!("hookmq-", env!("CARGO_PKG_VERSION"));
@@ -88,6 +92,9 @@ pub(crate) enum TransportError {
     /// Nothing was written: the message cannot have been stored.
     #[error("cannot connect to {0}: {1}")]
     Connect(String, String),
+    /// Nothing was written, and no repetition mends why.
+    #[error("{0} cannot be used: {1}")]
+    Unusable(String, String),
     /// Nothing was written: no connection became free in time.
     #[error("no connection became free in time: MAX_CONNECTIONS allows no more")]
     Busy,
@@ -107,137 +114,149 @@ pub(crate) enum TransportError {
 
 type Sender = SendRequest<Full<Bytes>>;
 
-/// An idle connection and since when.
-type Idle = (Sender, Instant);
+impl Connection for Sender {
+    fn is_closed(&self) -> bool {
+        Self::is_closed(self)
+    }
+}
 
 /// Connections to the vendors; clones share them.
 #[derive(Clone)]
 pub(crate) struct Transport {
-    env: Env,
-    connector: Arc<RwLock<Result<Connector, EnvProblem>>>,
-    most: usize,
-    pools: Arc<Mutex<HashMap<Endpoint, Pool>>>,
-}
-
-/// Connections to one endpoint. Behind a network address translation they are few: each takes one of its
-/// ports, and there a connection that nobody uses is cut without a word, so none is kept for long.
-struct Pool {
-    idle: Vec<Idle>,
-    /// One for each connection that may be in use.
-    slots: Arc<Semaphore>,
+    opener: Opener,
+    /// How long a connection is waited for, where that is set.
+    patience: Option<Duration>,
+    pools: Pools<Sender>,
 }
 
 impl Transport {
-    /// Reads `TLS_CA_FILE`, `HTTPS_PROXY` and `MAX_CONNECTIONS`; what is wrong with them is
-    /// [`problem`](Self::problem)'s.
+    /// Reads `TLS_CA_FILE`, `HTTPS_PROXY`, `MAX_CONNECTIONS` and `CONNECT_TIMEOUT`; what is wrong with
+    /// them is [`problem`](Self::problem)'s.
     pub(crate) fn new(env: &Env) -> Self {
-        let (connector, most) = match most(env) {
-            Ok(most) => (Connector::new(env), most),
-            Err(problem) => (Err(problem), MAX_CONNECTIONS),
+        Self::over(env, Names::chosen())
+    }
+
+    /// The same, for names that messages bring along.
+    pub(crate) fn to_strangers(env: &Env) -> Self {
+        Self::over(env, Names::brought())
+    }
+
+    fn over(env: &Env, names: Names) -> Self {
+        let (most, patience) = limits(env).unwrap_or((MAX_CONNECTIONS, None));
+        let opener = Opener::new(env, names);
+        let making = patience.unwrap_or_default().max(MAKING);
+        let known = opener.clone();
+        let connect = move |endpoint: &Endpoint| {
+            let (connector, endpoint) = (known.connector(), endpoint.clone());
+            async move { connect(connector, &endpoint).await }.boxed()
         };
-        let connector = Arc::new(RwLock::new(connector));
-        Self { env: env.clone(), connector, most, pools: Arc::default() }
+        Self { opener, patience, pools: Pools::new(Box::new(connect), most, making) }
     }
 
     /// What is wrong with the environment: no connection can be made then.
     pub(crate) fn problem(&self) -> Option<EnvProblem> {
-        self.connector().err()
+        self.opener.connector().err()
     }
 
-    /// Read anew while it is of no use: a file may have been mended.
-    fn connector(&self) -> Result<Connector, EnvProblem> {
-        let made = self.connector.read().unwrap_or_else(PoisonError::into_inner).clone();
-        if made.is_ok() {
-            return made;
-        }
-        let made = most(&self.env).and_then(|_| Connector::new(&self.env))?;
-        tracing::info!("what was wrong with connections is mended");
-        *self.connector.write().unwrap_or_else(PoisonError::into_inner) = Ok(made.clone());
-        Ok(made)
-    }
-
-    /// Whether a proxy stands between.
-    pub(super) fn tunnels(&self, endpoint: &Endpoint) -> bool {
-        self.connector().is_ok_and(|connector| connector.tunnels(endpoint))
+    /// The maker of connections, for measuring the way; `None` if the environment is wrong.
+    pub(super) fn connector(&self) -> Option<Connector> {
+        self.opener.connector().ok()
     }
 
     /// Opens a connection for the next [`send`](Self::send). Failure is no error: that will try again.
     /// Whether it is open.
     pub(crate) async fn prewarm(&self, endpoint: &Endpoint) -> bool {
-        let sender = self.connect(endpoint).await;
-        sender.map(|sender| self.put_back(endpoint, sender)).is_ok()
+        let made = timeout(self.patience.unwrap_or(*PATIENCE.start()), self.pools.make(endpoint)).await;
+        made.is_ok_and(|made| made.map(|made| self.pools.put_back(endpoint, made.connection)).is_ok())
     }
 
     /// Sends a request and reads the whole answer.
     pub(crate) async fn send(&self, call: Call<'_>) -> Result<Answer, TransportError> {
         let failed = |why| TransportError::Connect(call.endpoint.to_string(), why);
         if call.fresh {
-            self.pool(call.endpoint, |pool| pool.idle.clear());
+            self.pools.forget(call.endpoint);
         }
-        let slots = self.pool(call.endpoint, |pool| Arc::clone(&pool.slots));
+        let slots = self.pools.slots(call.endpoint);
         let slot = timeout_at(call.deadline, slots.acquire()).await;
         let Ok(Ok(_slot)) = slot else { return Err(TransportError::Busy) };
+        let begun = Instant::now();
         loop {
-            let idle = if call.fresh { None } else { self.take(call.endpoint) };
-            let reused = idle.is_some();
-            let mut sender = if let Some(mut sender) = idle {
+            let idle = if call.fresh { None } else { self.pools.take(call.endpoint) };
+            let (mut sender, is_new) = if let Some(mut sender) = idle {
                 let until = call.deadline.min(Instant::now() + READY_TIMEOUT);
                 match timeout_at(until, sender.ready()).await {
-                    Ok(Ok(())) => sender,
+                    Ok(Ok(())) => (sender, false),
                     _ => continue, // closed while idle, or busy
                 }
             } else {
-                let connected = timeout_at(call.deadline, self.connect(call.endpoint)).await;
-                connected.unwrap_or_else(|_| Err("timed out".to_owned())).map_err(failed)?
+                let until = call.deadline.min(begun + self.patience(begun, call.deadline));
+                let made = timeout_at(until, self.pools.make(call.endpoint)).await;
+                match made.map_err(|_| failed("timed out".to_owned()))? {
+                    Ok(made) => (made.connection, made.begun >= begun),
+                    Err(ConnectError::Passing(why)) => return Err(failed(why)),
+                    Err(ConnectError::Lasting(why)) => {
+                        return Err(TransportError::Unusable(call.endpoint.to_string(), why));
+                    }
+                }
             };
             let answer = timeout_at(call.deadline, exchange(&mut sender, request(&call), call.limit)).await;
             match answer.map_err(|_| TransportError::TimedOut)? {
                 Ok(answer) => {
-                    self.put_back(call.endpoint, sender);
+                    self.pools.put_back(call.endpoint, sender);
                     return Ok(answer);
                 }
-                Err(Interrupted::Unwritten) if reused => {} // closed while idle
+                Err(Interrupted::Unwritten) if !is_new => {} // closed while nobody used it
                 Err(Interrupted::Unwritten) => return Err(failed("closed at once".to_owned())),
                 Err(Interrupted::Failed(error)) => return Err(error),
             }
         }
     }
 
-    fn connect(&self, endpoint: &Endpoint) -> impl Future<Output = Result<Sender, String>> {
-        let connecting = async {
-            let connector = self.connector().map_err(|problem| problem.to_string())?;
-            let stream = connector.connect(endpoint).await.map_err(|e| chain(&*e))?;
-            let (sender, connection) = protocol().handshake(stream).await.map_err(|e| e.to_string())?;
-            // Its errors reach the request that is under way; between requests they are nobody's.
-            tokio::spawn(async move { drop(connection.await) });
-            Ok(sender)
-        };
-        async { timeout(CONNECT_TIMEOUT, connecting).await.unwrap_or_else(|_| Err("timed out".to_owned())) }
+    /// How long a request that began then waits for a connection.
+    fn patience(&self, begun: Instant, deadline: Instant) -> Duration {
+        let half = deadline.saturating_duration_since(begun) / 2;
+        self.patience.unwrap_or_else(|| half.clamp(*PATIENCE.start(), *PATIENCE.end()))
+    }
+}
+
+/// The maker of connections, read anew while it is of no use: a file may have been mended.
+#[derive(Clone)]
+struct Opener {
+    env: Env,
+    names: Names,
+    made: Arc<RwLock<Result<Connector, EnvProblem>>>,
+}
+
+impl Opener {
+    fn new(env: &Env, names: Names) -> Self {
+        let made = limits(env).and_then(|_| Connector::over(env, names.clone()));
+        Self { env: env.clone(), names, made: Arc::new(RwLock::new(made)) }
     }
 
-    /// The connection used last, unless it has been idle for too long.
-    fn take(&self, endpoint: &Endpoint) -> Option<Sender> {
-        let (sender, since) = self.pool(endpoint, |pool| pool.idle.pop())?;
-        (since.elapsed() < IDLE_TIMEOUT && !sender.is_closed()).then_some(sender)
-    }
-
-    fn put_back(&self, endpoint: &Endpoint, sender: Sender) {
-        self.pool(endpoint, |Pool { idle, .. }| {
-            idle.retain(|(sender, since)| since.elapsed() < IDLE_TIMEOUT && !sender.is_closed());
-            if idle.len() < MAX_IDLE {
-                idle.push((sender, Instant::now()));
-            }
-        });
-    }
-
-    fn pool<T>(&self, endpoint: &Endpoint, with: impl FnOnce(&mut Pool) -> T) -> T {
-        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(pool) = pools.get_mut(endpoint) {
-            return with(pool);
+    fn connector(&self) -> Result<Connector, EnvProblem> {
+        let made = self.made.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if made.is_ok() {
+            return made;
         }
-        let pool = Pool { idle: Vec::new(), slots: Arc::new(Semaphore::new(self.most)) };
-        with(pools.entry(endpoint.clone()).or_insert(pool))
+        let made = limits(&self.env).and_then(|_| Connector::over(&self.env, self.names.clone()))?;
+        tracing::info!("what was wrong with connections is mended");
+        *self.made.write().unwrap_or_else(PoisonError::into_inner) = Ok(made.clone());
+        Ok(made)
     }
+}
+
+/// Opens a connection, ready for a request.
+async fn connect(
+    connector: Result<Connector, EnvProblem>,
+    endpoint: &Endpoint,
+) -> Result<Sender, ConnectError> {
+    let connector = connector.map_err(|problem| ConnectError::Lasting(problem.to_string()))?;
+    let stream = connector.connect(endpoint).await?;
+    let handshake = protocol().handshake(stream).await;
+    let (sender, connection) = handshake.map_err(|error| ConnectError::Passing(error.to_string()))?;
+    // Its errors reach the request that is under way; between requests they are nobody's.
+    tokio::spawn(async move { drop(connection.await) });
+    Ok(sender)
 }
 
 /// HTTP/1.1 as it is met: a field of the head that is written against the rules, which proxies do, is no
@@ -258,6 +277,18 @@ pub(crate) fn most(env: &Env) -> Result<usize, EnvProblem> {
     let Some(text) = env.get(variable) else { return Ok(MAX_CONNECTIONS) };
     let most = text.parse().ok().filter(|most| (1..=65_535).contains(most));
     most.ok_or_else(|| EnvProblem { variable, message: "is no number from 1 to 65535".to_owned() })
+}
+
+/// `MAX_CONNECTIONS` and `CONNECT_TIMEOUT`.
+fn limits(env: &Env) -> Result<(usize, Option<Duration>), EnvProblem> {
+    let most = most(env)?;
+    let Some(text) = env.get("CONNECT_TIMEOUT") else { return Ok((most, None)) };
+    let patience = parse_duration(&text).filter(|patience| SETTABLE.contains(patience));
+    let patience = patience.ok_or_else(|| EnvProblem {
+        variable: "CONNECT_TIMEOUT",
+        message: "is no duration from 100ms to 1m".to_owned(),
+    })?;
+    Ok((most, Some(patience)))
 }
 
 /// Header fields, our name among them. Values come from the environment, where they were checked, or
@@ -331,18 +362,4 @@ async fn whole(body: Incoming, limit: usize) -> Result<Bytes, BoxError> {
 fn is_malformed(error: &(dyn std::error::Error + 'static)) -> bool {
     let cause = error.source().and_then(|cause| cause.downcast_ref::<std::io::Error>());
     cause.is_some_and(|io| matches!(io.kind(), ErrorKind::InvalidInput | ErrorKind::InvalidData))
-}
-
-/// An error and its causes, each once.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }

@@ -20,6 +20,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{Secret, SecretError, SecretRef};
 use crate::env::Env;
+use crate::files::{SECRETS, Undone};
 use crate::json;
 use crate::queue::answer::Answer;
 use crate::queue::endpoint::Endpoint;
@@ -120,9 +121,22 @@ impl Resolver {
         deadline: Instant,
     ) -> Result<Secret, SecretError> {
         let reference = reference.follow(&self.0.env)?;
-        let Some(remote) = reference.remote() else { return reference.resolve(&self.0.env) };
+        let Some(remote) = reference.remote() else {
+            return self.local(reference.into_owned(), deadline).await;
+        };
         let secret = remote.pick(self.fetch(&remote, deadline).await?)?;
         if secret.is_blank() { Err(SecretError::Empty) } else { Ok(secret) }
+    }
+
+    /// The value of a reference that is not remote: of a file on a thread for it, since a disk may hang.
+    async fn local(&self, reference: SecretRef, deadline: Instant) -> Result<Secret, SecretError> {
+        let SecretRef::File(path) = &reference else { return reference.resolve(&self.0.env) };
+        let (name, env) = (path.display().to_string(), self.0.env.clone());
+        match SECRETS.run(deadline, move || reference.resolve(&env)).await {
+            Ok(read) => read,
+            Err(Undone::TimedOut) => Err(SecretError::File(name, std::io::ErrorKind::TimedOut)),
+            Err(Undone::Broken(_)) => Err(SecretError::File(name, std::io::ErrorKind::Other)),
+        }
     }
 
     /// Asks the extension, while it starts more than once. The whole secret, a member of which may be

@@ -4,6 +4,8 @@ use std::fmt;
 
 use bytes::Bytes;
 
+use super::field::{Field, View};
+use super::grammar;
 use crate::reader::Table;
 
 /// An `https` address without user, port or fragment, in its plainest form.
@@ -70,11 +72,30 @@ pub struct Fetched {
     pub is_latest: bool,
 }
 
-/// `allow = ["sns.??-*.amazonaws.com/SimpleNotificationService-*.pem"]`: which hosts and paths may be
-/// called. `*` is any number of letters, digits, `-` and `_`, `?` is one letter; neither stands for a
-/// dot or a slash.
+/// `allow = ["certs.??-*.example.com/*.pem"]`: which hosts and paths may be called. `*` is any number of
+/// letters, digits, `-` and `_`, `?` is one letter; neither stands for a dot or a slash. `{region}` is the
+/// region of what the message is about: of `region = { from = "json:TopicArn", part = 4 }` the fourth part
+/// between colons. Where a service has a host for each region, nothing is to come from another one.
 #[derive(Clone, Debug)]
-pub(super) struct Allow(Vec<(String, String)>);
+pub(super) struct Allow {
+    /// Hosts and paths.
+    patterns: Vec<(String, String)>,
+    region: Option<Region>,
+}
+
+/// Where a message names its region.
+#[derive(Clone, Debug)]
+struct Region {
+    from: Field,
+    /// Which of the parts between colons it is, from 1 on.
+    part: usize,
+}
+
+/// What stands for the region in a pattern.
+const REGION: &str = "{region}";
+
+/// What a region looks like: no name that could be a bucket's, or that means anything in a pattern.
+const ANY_REGION: &str = "??-*";
 
 impl Allow {
     pub(super) fn read(table: &Table<'_>) -> Option<Self> {
@@ -90,7 +111,7 @@ impl Allow {
             let domain: Vec<&str> = host.rsplit('.').take(2).collect();
             // A pattern that lets whole domains in would let anybody's in.
             let is_fixed = domain.len() == 2
-                && domain.iter().all(|label| !label.is_empty() && !label.contains(['*', '?']));
+                && domain.iter().all(|label| !label.is_empty() && !label.contains(['*', '?', '{']));
             if path.is_empty() || !is_fixed || at.value.contains([':', '@']) {
                 table.error_at(
                     at.offset,
@@ -101,17 +122,55 @@ impl Allow {
             }
             allowed.push((host.to_owned(), path.to_owned()));
         }
-        Some(Self(allowed))
+        let region = table.table("region").map(Region::read);
+        let is_named = allowed.iter().any(|(host, path)| host.contains(REGION) || path.contains(REGION));
+        if is_named != table.has("region") {
+            table.error("region", format!("{REGION} and region = {{ from, part }} belong together"));
+            return None;
+        }
+        match region {
+            Some(None) => None, // It has said why.
+            region => Some(Self { patterns: allowed, region: region.flatten() }),
+        }
     }
 
-    /// Whether the address may be called; `with_query` if it may have one.
-    pub(super) fn permits(&self, address: &Address, with_query: bool) -> bool {
+    /// Whether the address may be called for the request; `with_query` if it may have one. Without a request,
+    /// whether there may be one for which it is called.
+    pub(super) fn permits(&self, address: &Address, with_query: bool, view: Option<&View<'_>>) -> bool {
         let (path, query) =
             address.target.split_once('?').map_or((address.target.as_str(), None), |(p, q)| (p, Some(q)));
-        let fits = |(host, allowed): &(String, String)| {
-            matches(host.as_bytes(), address.host.as_bytes()) && matches(allowed.as_bytes(), path.as_bytes())
+        let region = match (&self.region, view) {
+            (Some(region), Some(view)) => region.of(view),
+            _ => Some(ANY_REGION.to_owned()),
         };
-        (with_query || query.is_none()) && self.0.iter().any(fits)
+        let Some(region) = region else { return false };
+        let fits =
+            |pattern: &str, text: &str| matches(pattern.replace(REGION, &region).as_bytes(), text.as_bytes());
+        let is_one = |(host, allowed): &(String, String)| fits(host, &address.host) && fits(allowed, path);
+        (with_query || query.is_none()) && self.patterns.iter().any(is_one)
+    }
+}
+
+impl Region {
+    fn read(table: Table<'_>) -> Option<Self> {
+        let from = grammar::field(&table, "from", "\"json:TopicArn\"");
+        let part =
+            table.number("part").and_then(|at| usize::try_from(at.value).ok()).filter(|part| *part > 0);
+        if part.is_none() {
+            table.error("part", "missing: write part = 4 for the fourth part between colons");
+        }
+        table.finish();
+        Some(Self { from: from?, part: part? })
+    }
+
+    /// The region that a message names.
+    fn of(&self, view: &View<'_>) -> Option<String> {
+        let text = self.from.read_text(view).ok()?;
+        let region = text.split(':').nth(self.part - 1)?;
+        let is_region = region.len() <= 32
+            && region.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            && matches(ANY_REGION.as_bytes(), region.as_bytes());
+        is_region.then(|| region.to_owned())
     }
 }
 

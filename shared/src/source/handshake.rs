@@ -147,7 +147,8 @@ impl Handshake {
     /// The address that must be called before it is answered.
     fn confirmation(&self, view: &View<'_>) -> Result<Option<Address>, Rejection> {
         let Some((from, allow)) = &self.confirm else { return Ok(None) };
-        let address = Address::parse(&from.read_text(view)?).filter(|address| allow.permits(address, true));
+        let address =
+            Address::parse(&from.read_text(view)?).filter(|address| allow.permits(address, true, Some(view)));
         address.map(Some).ok_or_else(|| Rejection::NotAllowed(from.to_string()))
     }
 

@@ -42,6 +42,8 @@
 //! ```toml
 //! key_source = { key_id = "header:X-Key-Id", keys = ["ID"] }       # an id for each of the secrets
 //! key_source = { cert_url = "json:CertURL", allow = ["certs.??-*.example.com/*.pem"] }
+//! # Only from the region that the message is of: the fourth part of `arn:aws:sns:REGION:…`.
+//! key_source = { cert_url = "json:CertURL", region = { from = "json:TopicArn", part = 4 }, allow = ["certs.{region}.example.com/*.pem"] }
 //! ```
 //!
 //! A `jwt` is a token whose algorithm is configured, never its own choice:

@@ -35,7 +35,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use percent_encoding::percent_decode_str;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::disk::{self, Disk, Found, Identity, Kind, Real};
 use super::walk::{self, Place, Walks};
@@ -43,6 +43,7 @@ use super::{Entry, Folders, MAX_OBJECT, ObjectStore, Page, Put, StoreError, Writ
 use crate::clock::Timestamp;
 use crate::context::Context;
 use crate::env::Env;
+use crate::files::{OBJECTS, Undone};
 
 /// Where files are written before they have a name; no object's name begins with a dot.
 pub(super) const TEMPORARY: &str = ".tmp";
@@ -100,12 +101,11 @@ impl<D: Disk> FileStore<D> {
     ) -> BoxFuture<'a, Result<T, StoreError>> {
         let (folder, path) = (Arc::clone(&self.0), self.0.root.join(name));
         Box::pin(async move {
-            if Instant::now() >= deadline {
-                return Err(StoreError::TimedOut); // Whether it would have been quick is not left to luck.
+            match OBJECTS.run(deadline, move || job(&folder, &path)).await {
+                Ok(done) => done,
+                Err(Undone::TimedOut) => Err(StoreError::TimedOut),
+                Err(Undone::Broken(why)) => Err(StoreError::Other(why)),
             }
-            let job = tokio::task::spawn_blocking(move || job(&folder, &path));
-            let done = timeout_at(deadline, job).await.map_err(|_| StoreError::TimedOut)?;
-            done.unwrap_or_else(|error| Err(StoreError::Other(error.to_string())))
         })
     }
 }

@@ -176,7 +176,8 @@ async fn fetch(transport: &Transport, login: &Login, deadline: Instant) -> Resul
         let failure = Failure::from(error);
         // Whatever became of this request, no message was in it.
         let detail = format!("IAM: {}", failure.detail);
-        Failure { class: Class::Transient, detail, maybe_stored: false, unread: false, ..failure }
+        let class = if failure.class == Class::Config { Class::Config } else { Class::Transient };
+        Failure { class, detail, maybe_stored: false, unread: false, ..failure }
     })?;
     read(&answer.inflated(MAX_ANSWER), login)
 }

@@ -124,10 +124,11 @@ impl Rsa {
             }
             Which::Certificate { from, base64, allow } => {
                 let address = address(from, *base64, view)?;
-                if !allow.permits(&address, false) {
+                let fetching = self.keys.is_empty().then_some(view);
+                if !allow.permits(&address, false, fetching) {
                     return Err(Rejection::NotAllowed(from.to_string()));
                 }
-                if !self.keys.is_empty() {
+                if fetching.is_none() {
                     return by(&self.keys, None).map(Some);
                 }
                 let Some(fetched) = view.fetched_from(&address) else {

@@ -72,6 +72,7 @@ impl Failure {
             TransportError::TooLong(_) if limit == MAX_OBJECT => Self::last(StoreError::TooLarge),
             TransportError::TimedOut => Self::again(StoreError::TimedOut),
             TransportError::TooLong(_) => Self::last(StoreError::Corrupt(error.to_string())),
+            TransportError::Unusable(..) => Self::last(StoreError::Config(clean(&error.to_string(), &[]))),
             _ => Self::again(StoreError::Unreachable(clean(&error.to_string(), &[]))),
         }
     }
@@ -155,5 +156,21 @@ impl Kind {
             Self::Other if answer.status == 400 => (StoreError::Other(text), Next::Unconditionally),
             Self::Other => (StoreError::Other(text), Next::Stop),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_repetition_mends_ends_at_once() {
+        let error = TransportError::Unusable("https://s3.test".to_owned(), "its certificate …".to_owned());
+        let failure = Failure::transport(&error, 1);
+        assert_eq!(failure.next, Next::Stop);
+        let text = "https://s3.test cannot be used: its certificate …".to_owned();
+        assert_eq!(failure.error, StoreError::Config(text));
+        let error = TransportError::Connect("https://s3.test".to_owned(), "refused".to_owned());
+        assert_eq!(Failure::transport(&error, 1).next, Next::Again(None));
     }
 }
