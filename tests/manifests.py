@@ -77,6 +77,23 @@ def check_pod(name: str, spec: dict) -> None:
             assert variable["value"].startswith("file:"), f"{name}: {variable['name']} is in the environment"
 
 
+# Seconds from SIGTERM to the end, at most, by default: answering on, and then the drain (docs/configuration.md).
+STOPPING = {"DRAIN_AFTER": 3, "DRAIN_WITHIN": 6}
+
+
+def check_rollout(name: str, spec: dict, config: dict, grace: int) -> None:
+    """A rollout with a mistake stops at its first Pod, each Pod has its own rollout's file, and none is cut off."""
+    (container,) = spec["containers"]
+    env = {variable["name"]: variable.get("value") for variable in container["env"]}
+    assert env.get("READY") == "all", f"{name}: a mistake would not stop the rollout"
+    named = [volume["configMap"]["name"] for volume in spec["volumes"] if "configMap" in volume]
+    assert named == [config["metadata"]["name"]], f"{name}: {named}"
+    assert config.get("immutable") is True and re.fullmatch(r"hookmq-[1-9]\d*", named[0]), f"{name}: {named}"
+    sleep = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
+    stopping = sum(int(env.get(variable, seconds)) for variable, seconds in STOPPING.items())
+    assert grace > sleep + stopping, f"{name}: {grace} s are not more than {sleep} s and {stopping} s"
+
+
 def check_redrive(found: list[dict]) -> None:
     """One Pod for each shard, and nobody in the cluster who starts a run but who may."""
     by_kind = {document["kind"]: document for document in found}
@@ -180,7 +197,31 @@ def check_rule_breaks(groups: list[dict], replicas: int) -> None:
         raise AssertionError(f"{name}: nothing noticed")
 
 
-def check_kubernetes() -> list[dict]:
+def check_rollout_breaks(config: dict) -> None:
+    """Each of these would be applied without a word."""
+    spec = documents("kubernetes.yaml")[1]["spec"]["template"]["spec"]
+    check_rollout("sound", spec, config, 15)
+    env = lambda spec: spec["containers"][0]["env"]
+    for name, change in {
+        "any hook is enough": lambda spec, config: env(spec)[-1].update(value="any"),
+        "nothing is asked for": lambda spec, config: env(spec).pop(),
+        "a file that changes": lambda spec, config: config.pop("immutable"),
+        "another rollout's file": lambda spec, config: config["metadata"].update(name="hookmq-2"),
+        "a file without a number": lambda spec, config: (config["metadata"].update(name="hookmq"),
+                                                         spec["volumes"][0]["configMap"].update(name="hookmq")),
+        "a longer drain": lambda spec, config: env(spec).append({"name": "DRAIN_WITHIN", "value": "7"}),
+        "a longer sleep": lambda spec, config: spec["containers"][0]["lifecycle"]["preStop"]["sleep"].update(seconds=6),
+    }.items():
+        broken = copy.deepcopy((spec, config))
+        change(*broken)
+        try:
+            check_rollout(name, *broken, 15)
+        except AssertionError:
+            continue
+        raise AssertionError(f"{name}: nothing noticed")
+
+
+def check_kubernetes() -> dict:
     check_redrive(documents("redrive.yaml"))
     found = documents("kubernetes.yaml") + documents("redrive.yaml")
     for document in found:
@@ -193,10 +234,8 @@ def check_kubernetes() -> list[dict]:
         labels = template["metadata"]["labels"]
         assert deployment["spec"]["selector"]["matchLabels"].items() <= labels.items(), name
         check_pod(name, template["spec"])
-        grace = template["spec"]["terminationGracePeriodSeconds"]
-        sleep = template["spec"]["containers"][0].get("lifecycle", {}).get("preStop", {}).get("sleep", {})
-        # 10 s: Limits::drain of the HTTP host.
-        assert grace > sleep.get("seconds", 0) + 10, name
+        (config,) = by_kind["ConfigMap"]
+        check_rollout(name, template["spec"], config, template["spec"]["terminationGracePeriodSeconds"])
     scaled = by_kind["Deployment"][0]
     (service, _), (budget,), (scaler,) = (
         by_kind[kind] for kind in ("Service", "PodDisruptionBudget", "HorizontalPodAutoscaler")
@@ -213,10 +252,10 @@ def check_kubernetes() -> list[dict]:
     (rule,) = documents("prometheus-adapter.yaml")[0]["rules"]["custom"]
     assert rule["name"]["as"] == metric and rule["seriesQuery"].startswith(metric)
     check_rule_breaks(documents("prometheus-rules.yaml")[0]["groups"], by_kind["StatefulSet"][0]["spec"]["replicas"])
-    return by_kind["ConfigMap"]
+    return config
 
 
-def check_knative() -> None:
+def check_knative(config: dict) -> None:
     (service,) = documents("knative.yaml")
     assert service["apiVersion"] == "serving.knative.dev/v1" and service["kind"] == "Service"
     assert set(service) == {"apiVersion", "kind", "metadata", "spec"} and set(service["spec"]) == {"template"}
@@ -236,6 +275,8 @@ def check_knative() -> None:
     # Knative sets PORT and refuses it in a manifest; LISTEN would win over it.
     assert not names & {"PORT", "LISTEN"}
     check_pod("knative", spec)
+    # https://knative.dev/docs/serving/configuration/config-defaults/: the grace is the revision's time-out.
+    check_rollout("knative", spec, config, template["spec"]["timeoutSeconds"])
     # A name and the probes' port, which Knative fills in, make a Pod of it.
     container["name"] = "user-container"
     for probe in PROBES:
@@ -244,9 +285,10 @@ def check_knative() -> None:
 
 
 def main() -> int:
-    (config,) = check_kubernetes()
+    config = check_kubernetes()
     check_breaks()
-    check_knative()
+    check_rollout_breaks(config)
+    check_knative(config)
     hooks = tomllib.loads(config["data"]["hooks.toml"])["hooks"]
     assert all(s.startswith("file:/etc/hookmq/secrets/") for hook in hooks.values() for s in hook["secrets"])
     # The checks can fail.

@@ -130,6 +130,7 @@ fn source(args: &Args) -> Result<Arc<Source>, Vec<String>> {
         env: &env,
         samples: Samples::Accepted,
         secrets: if secrets.is_empty() { None } else { Some(&secrets) },
+        over_http: false,
     };
     let config = check::hooks(args.hooks.as_deref(), with);
     let hook = config.hook(name).ok_or_else(|| {

@@ -116,9 +116,9 @@ pub struct Request {
     pub request_id: String,
     /// When it began to arrive: all time limits count from here.
     pub received: Instant,
-    /// Who connected, as the platform or the socket says it, and never from a header field, which
-    /// anybody can write. `None` where the trigger does not say (an ALB puts it in a header only).
-    /// Behind a proxy it is the proxy.
+    /// Who connected, as the platform or the socket says it, and never from a header field, which anybody can
+    /// write, unless a proxy named in `TRUST_PROXIES` wrote it. `None` where the trigger does not say (an ALB puts
+    /// it in a header only), or nobody can tell.
     pub source_ip: Option<IpAddr>,
     /// When the platform will stop waiting for (or running) us; `None` if it does not say.
     pub deadline: Option<Instant>,

@@ -14,6 +14,7 @@
 //! (it is stored), and only a receipt becomes a 2xx.
 
 pub mod carry;
+mod cidr;
 pub mod clock;
 pub mod config;
 pub mod context;
@@ -22,6 +23,7 @@ pub mod env;
 mod fetch;
 mod files;
 pub mod gateway;
+mod hops;
 pub mod host;
 pub mod http;
 pub mod json;
@@ -33,6 +35,7 @@ pub mod quarantine;
 pub mod queue;
 mod rate;
 pub mod reader;
+pub mod readiness;
 pub mod redrive;
 pub mod sabotage;
 pub mod secret;

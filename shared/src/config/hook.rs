@@ -8,10 +8,13 @@ use super::target::Named;
 use super::topics::{self, Topics};
 use super::{Reading, Rotation, keys};
 use crate::delivery::Delivery;
+use crate::env::Env;
+use crate::hops::Hops;
+use crate::host;
 use crate::message::{Format, Place, Placeholder, Recipe, Template};
 use crate::queue::{Target, Vendor};
 use crate::reader::{At, Table};
-use crate::source;
+use crate::source::{self, Peers, Source};
 
 /// Largest body by default: what a synchronous Lambda invocation can carry.
 pub(super) const MAX_BODY: usize = 6 * 1024 * 1024;
@@ -222,9 +225,11 @@ pub(super) fn read(
     if keep_original && (!source.decrypts() || format == Format::Raw) {
         table.error("keep_original", "needs encrypted events and format = \"cloudevents\": leave it out");
     }
+    let verifier = if table.has("verify") { "verify" } else { "source" };
     for warning in source.warnings() {
-        table.warning(if table.has("verify") { "verify" } else { "source" }, warning);
+        table.warning(verifier, warning);
     }
+    check_peers(&source, table, verifier, with);
     if format == Format::Raw && topics.any(Vendor::Tdmq) {
         table.warning("format", "a raw TDMQ message carries no delivery id: consumers cannot tell repeats");
     }
@@ -254,6 +259,29 @@ pub(super) fn read(
 
 fn keeps(kept: Option<&[HeaderNames]>, name: &str) -> bool {
     kept.is_none_or(|kept| kept.iter().any(|names| names.has(name)))
+}
+
+/// Complains of a hook whose senders are told by addresses that are not theirs.
+fn check_peers(source: &Source, table: &Table<'_>, verifier: &'static str, with: Reading<'_>) {
+    let Some(doubt) = doubted_peers(source, with.env) else { return };
+    if with.over_http {
+        table.error(verifier, doubt);
+    } else if host::is_server(with.env) {
+        table.warning(verifier, format!("on the HTTP host this hook is broken: {doubt}"));
+    }
+}
+
+/// Why the address of whoever connects says nothing of the sender, over HTTP.
+fn doubted_peers(source: &Source, env: &Env) -> Option<&'static str> {
+    let peers = source.networks()?;
+    match Hops::from_env(env) {
+        Err(_) => Some("TRUST_PROXIES, which its networks need, is wrong"),
+        Ok(Hops::Unknown) if peers == Peers::Own => Some(
+            "its networks are private or this machine's own, as a proxy's is, and then everybody is let in: set \
+             TRUST_PROXIES to the proxies' addresses, or to \"none\" where senders connect themselves",
+        ),
+        Ok(_) => None,
+    }
 }
 
 fn template(table: &Table<'_>, key: &'static str, place: Place) -> Option<Template> {

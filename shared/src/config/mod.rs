@@ -20,9 +20,11 @@ use toml::de::DeTable;
 
 use crate::context::Context;
 use crate::env::Env;
+use crate::hops::Hops;
 use crate::queue::{EnvProblem, Target};
 pub use crate::reader::{Mistake, Severity};
 use crate::reader::{Mistakes, Table};
+use crate::readiness::Rule;
 use crate::secret::Secret;
 pub use hook::Hook;
 pub use keeping::{Keeping, Mode, Oversize};
@@ -58,12 +60,15 @@ pub struct Reading<'r> {
     pub samples: Samples,
     /// Take the place of every hook's own: the command line's `--secret`.
     pub secrets: Option<&'r [Secret]>,
+    /// Whether requests will come over HTTP, where a proxy may stand between: then a hook that believes the
+    /// address of whoever connects is broken until `TRUST_PROXIES` says who that is. Elsewhere it is warned of.
+    pub over_http: bool,
 }
 
 impl<'r> Reading<'r> {
     /// As a function reads it.
     pub fn new(env: &'r Env, samples: Samples) -> Self {
-        Self { env, samples, secrets: None }
+        Self { env, samples, secrets: None, over_http: false }
     }
 }
 
@@ -174,6 +179,8 @@ impl Config {
         let base_path = base_path.trim_matches('/');
         let source_uri = env.get("SOURCE_URI").unwrap_or_default().trim_end_matches('/').to_owned();
         let mut problems = Vec::new();
+        problems.extend(Rule::from_env(env).err());
+        problems.extend(Hops::from_env(env).err());
         let (mut hooks, mut complete) = (hooks, complete);
         if source_uri.len() > MAX_SOURCE_URI || !source_uri.bytes().all(|b| b.is_ascii_graphic()) {
             let message = format!("is no URI of {MAX_SOURCE_URI} bytes at most: no message can carry it");

@@ -2,6 +2,7 @@
 
 mod copies;
 mod readmit;
+mod ready;
 mod settle;
 mod verify;
 
@@ -25,11 +26,13 @@ use crate::problem::Problem;
 use crate::quarantine::Quarantine;
 use crate::queue::{Class, Client, EnvProblem, Queue, Target, Vendor};
 use crate::rate::Rates;
+use crate::readiness::Readiness;
 use crate::secret::Resolver;
 use crate::spill::{Spill, StoreProbe, Trial};
 use crate::telemetry::{Line, Outcome};
 use copies::Copies;
 pub(crate) use readmit::Readmission;
+use ready::Footing;
 use settle::Lane;
 use verify::{Refused, Verified, Why};
 
@@ -65,6 +68,7 @@ struct Inner<Q> {
     metrics: Metrics,
     /// Of a function alone: elsewhere the host's beginning tries the store.
     trial: Option<Arc<Trial>>,
+    footing: Footing,
 }
 
 /// Where a gateway keeps what it cannot pass on.
@@ -165,6 +169,7 @@ impl<Q: Queue> Gateway<Q> {
                 tracing::error!(problem = config.locate(target, &problem), "configuration");
             }
         }
+        let footing = Footing::new(&config, &stores, &context.env);
         let Stores { spill, quarantine, problems } = stores;
         let store = spill.iter().find_map(|spill| spill.store().problem());
         for problem in config.problems.iter().chain(&problems).chain(&store) {
@@ -193,11 +198,18 @@ impl<Q: Queue> Gateway<Q> {
             copies: Copies::default(),
             metrics,
             trial,
+            footing,
         }))
     }
 
     fn spill(&self) -> Option<&Spill> {
         self.0.carriers.first().and_then(|carrier| carrier.spill.as_ref())
+    }
+
+    /// What is known of the spill store, if there is to be one.
+    pub fn store(&self) -> Option<StoreProbe> {
+        let is_wrong = || Spill::is_named(&self.0.context.env).then_some(StoreProbe::Failed(CONFIG));
+        self.spill().map(Spill::probed).or_else(is_wrong)
     }
 
     /// Whose queue it serves where a hook names no targets.
@@ -361,8 +373,8 @@ impl<Q: Queue> Service for Gateway<Q> {
         self.0.config.max_body()
     }
 
-    fn is_ready(&self) -> bool {
-        self.0.config.hooks().any(|hook| self.lanes(hook).is_ok())
+    fn readiness(&self) -> Readiness {
+        self.readiness()
     }
 
     fn metrics(&self) -> Option<&Metrics> {
@@ -383,11 +395,6 @@ impl<Q: Queue> Service for Gateway<Q> {
         {
             spill.probe(&self.0.metrics).await;
         }
-    }
-
-    fn store(&self) -> Option<StoreProbe> {
-        let is_wrong = || Spill::is_named(&self.0.context.env).then_some(StoreProbe::Failed(CONFIG));
-        self.spill().map(Spill::probed).or_else(is_wrong)
     }
 }
 

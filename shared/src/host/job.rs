@@ -15,8 +15,8 @@ use crate::http::{Request, Response};
 use crate::metrics::Metrics;
 use crate::problem::Problem;
 use crate::queue::EnvProblem;
+use crate::readiness::Readiness;
 use crate::redrive::{self, Shard, ShardError};
-use crate::spill::StoreProbe;
 
 /// How often the store is looked at where nobody else schedules it.
 const EVERY: Duration = Duration::from_secs(60);
@@ -59,10 +59,8 @@ pub(super) trait Job: Clone + Send + Sync + 'static {
     /// What its runs are counted in.
     fn metrics(&self) -> &Metrics;
 
-    /// What is known of its store.
-    fn store(&self) -> Option<StoreProbe> {
-        None
-    }
+    /// Whether a run can do anything, as far as that is known without asking anybody.
+    fn readiness(&self) -> Readiness;
 }
 
 impl Job for redrive::Job {
@@ -83,14 +81,15 @@ impl Job for redrive::Job {
         self.metrics()
     }
 
-    fn store(&self) -> Option<StoreProbe> {
-        Some(self.spill().probed())
+    fn readiness(&self) -> Readiness {
+        self.readiness()
     }
 }
 
 /// The scheduled function, whole: sends what the forwarders spilled.
 pub async fn redrive() -> Result<(), HostError> {
-    let (config, context) = start();
+    // Nobody is let in by the hooks: they only say how messages are made.
+    let (config, context) = start(|_| false);
     log_panics();
     let job = redrive::Job::new(config, &context)?;
     if context.env.get(lambda::RUNTIME_API).is_some() {
@@ -163,16 +162,12 @@ impl<J: Job> Service for OnDemand<J> {
         64 * 1024
     }
 
-    fn is_ready(&self) -> bool {
-        true
+    fn readiness(&self) -> Readiness {
+        self.0.readiness()
     }
 
     fn metrics(&self) -> Option<&Metrics> {
         Some(self.0.metrics())
-    }
-
-    fn store(&self) -> Option<StoreProbe> {
-        self.0.store()
     }
 }
 
@@ -233,6 +228,10 @@ pub(super) mod doubles {
 
         fn metrics(&self) -> &Metrics {
             &self.1
+        }
+
+        fn readiness(&self) -> Readiness {
+            true.into()
         }
     }
 }

@@ -34,7 +34,7 @@ use crate::http::{Request, Response};
 use crate::metrics::Metrics;
 use crate::problem::Problem;
 use crate::queue::Vendor;
-use crate::spill::StoreProbe;
+use crate::readiness::Readiness;
 use crate::telemetry;
 pub use job::redrive;
 pub(crate) use lambda::RUNTIME_API;
@@ -54,8 +54,8 @@ pub trait Service: Clone + Send + Sync + 'static {
     /// The largest body any hook takes, in bytes: an HTTP server reads no further.
     fn max_body(&self) -> usize;
 
-    /// Whether requests can be served: at least one hook is sound.
-    fn is_ready(&self) -> bool;
+    /// Whether requests can be served, as far as that is known without asking anybody.
+    fn readiness(&self) -> Readiness;
 
     /// What its requests are counted in; the host counts those that it refuses itself.
     fn metrics(&self) -> Option<&Metrics> {
@@ -65,11 +65,6 @@ pub trait Service: Clone + Send + Sync + 'static {
     /// What a process does once as it begins, beside its requests, where nobody freezes it.
     fn begin(&self) -> impl Future<Output = ()> + Send {
         async {}
-    }
-
-    /// What is known of its spill store, if it has one.
-    fn store(&self) -> Option<StoreProbe> {
-        None
     }
 
     /// Opens the connections that the first request will need.
@@ -111,7 +106,7 @@ pub enum HostError {
 /// Mistakes in the configuration do not keep it from starting: an init that fails takes every hook
 /// down, the sound ones too.
 pub async fn run(vendor: Vendor) -> Result<(), HostError> {
-    let (config, context) = start();
+    let (config, context) = start(is_server);
     let gateway = Gateway::connect(config, vendor, &context);
     if context.env.is_on("PREWARM") {
         gateway.prewarm().await;
@@ -121,7 +116,7 @@ pub async fn run(vendor: Vendor) -> Result<(), HostError> {
 }
 
 /// Starts logging and reads the configuration.
-fn start() -> (Config, Context) {
+fn start(over_http: impl FnOnce(&Env) -> bool) -> (Config, Context) {
     let context = Context::system();
     if is_server(&context.env) {
         telemetry::init_queued(&context.env);
@@ -137,11 +132,12 @@ fn start() -> (Config, Context) {
     if context.env.is_on("ALLOW_HTTP_ENDPOINTS") {
         tracing::warn!("plain HTTP endpoints are allowed: messages and signatures can be read on the way");
     }
-    (Config::load(Reading::new(&context.env, samples)), context)
+    let over_http = over_http(&context.env);
+    (Config::load(Reading { over_http, ..Reading::new(&context.env, samples) }), context)
 }
 
 /// Whether there is no function runtime in the environment.
-fn is_server(env: &Env) -> bool {
+pub(crate) fn is_server(env: &Env) -> bool {
     // What is wrong with a platform's variables is said where they are used.
     env.get(lambda::RUNTIME_API).is_none() && matches!(poll::Platform::of(env), Ok(None))
 }

@@ -213,6 +213,11 @@ impl Metrics {
         }
     }
 
+    /// Whether they are kept at all: where not, not even their labels are anybody's to know.
+    pub(crate) fn are_on(&self) -> bool {
+        !matches!(self.0.sink, Sink::Off)
+    }
+
     /// All counters, and what the host holds now, as Prometheus text; `None` where nothing is counted.
     pub(crate) fn text(&self, figures: &Figures) -> Option<String> {
         match &self.0.sink {

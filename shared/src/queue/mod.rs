@@ -178,6 +178,11 @@ pub struct Open {
 }
 
 impl Open {
+    /// Returns the number of all of them.
+    pub const fn count(self) -> usize {
+        self.topic + self.key + self.endpoint
+    }
+
     /// By how far they reach.
     pub const fn by_reach(self) -> [(Reach, usize); 3] {
         [(Reach::Topic, self.topic), (Reach::Key, self.key), (Reach::Endpoint, self.endpoint)]

@@ -166,7 +166,7 @@ async fn route(transport: &Transport, endpoint: &Endpoint, deadline: Instant) ->
     let is_proxied = transport.connector().is_some_and(|connector| connector.tunnels(endpoint));
     let mut route = Route { is_proxied, ..Route::default() };
     if let Some(connector) = transport.connector().filter(|_| !route.is_proxied) {
-        let (dns, tcp) = reach(connector, endpoint, deadline).await;
+        let (dns, tcp) = reach(&connector, endpoint, deadline).await;
         (route.dns, route.tcp) = (Some(dns), tcp);
     }
     if route.is_proxied || matches!(route.tcp, Some(Ok(_))) {

@@ -9,6 +9,7 @@
 
 use std::io::ErrorKind;
 use std::ops::RangeInclusive;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -52,6 +53,9 @@ const MAX_CONNECTIONS: usize = 256;
 /// Header fields of an answer: ten times those that any of the vendors writes. What is over hyper's
 /// hundred would be an answer that nobody reads, and a copy of the message each time.
 const MAX_FIELDS: usize = 1000;
+
+/// What a [`Transport`] reads of the environment.
+pub(crate) const VARIABLES: [&str; 4] = ["TLS_CA_FILE", "HTTPS_PROXY", "MAX_CONNECTIONS", "CONNECT_TIMEOUT"];
 
 /// Our name, in a form that `X-TC-RequestClient` takes too.
 pub(super) const USER_AGENT: &str = concat!("hookmq-", env!("CARGO_PKG_VERSION"));
@@ -119,14 +123,14 @@ impl Connection for Sender {
 /// Connections to the vendors; clones share them.
 #[derive(Clone)]
 pub(crate) struct Transport {
-    connector: Result<Connector, EnvProblem>,
+    opener: Opener,
     /// How long a connection is waited for, where that is set.
     patience: Option<Duration>,
     pools: Pools<Sender>,
 }
 
 impl Transport {
-    /// Reads `TLS_CA_FILE`, `HTTPS_PROXY`, `MAX_CONNECTIONS` and `CONNECT_TIMEOUT`, once; what is wrong with
+    /// Reads `TLS_CA_FILE`, `HTTPS_PROXY`, `MAX_CONNECTIONS` and `CONNECT_TIMEOUT`; what is wrong with
     /// them is [`problem`](Self::problem)'s.
     pub(crate) fn new(env: &Env) -> Self {
         Self::over(env, Names::chosen())
@@ -138,28 +142,25 @@ impl Transport {
     }
 
     fn over(env: &Env, names: Names) -> Self {
-        let (limits, connector) = match limits(env) {
-            Ok(limits) => (limits, Connector::over(env, names)),
-            Err(problem) => ((MAX_CONNECTIONS, None), Err(problem)),
-        };
-        let (most, patience) = limits;
+        let (most, patience) = limits(env).unwrap_or((MAX_CONNECTIONS, None));
+        let opener = Opener::new(env, names);
         let making = patience.unwrap_or_default().max(MAKING);
-        let known = connector.clone();
+        let known = opener.clone();
         let connect = move |endpoint: &Endpoint| {
-            let (connector, endpoint) = (known.clone(), endpoint.clone());
+            let (connector, endpoint) = (known.connector(), endpoint.clone());
             async move { connect(connector, &endpoint).await }.boxed()
         };
-        Self { connector, patience, pools: Pools::new(Box::new(connect), most, making) }
+        Self { opener, patience, pools: Pools::new(Box::new(connect), most, making) }
     }
 
     /// What is wrong with the environment: no connection can be made then.
-    pub(crate) fn problem(&self) -> Option<&EnvProblem> {
-        self.connector.as_ref().err()
+    pub(crate) fn problem(&self) -> Option<EnvProblem> {
+        self.opener.connector().err()
     }
 
     /// The maker of connections, for measuring the way; `None` if the environment is wrong.
-    pub(super) fn connector(&self) -> Option<&Connector> {
-        self.connector.as_ref().ok()
+    pub(super) fn connector(&self) -> Option<Connector> {
+        self.opener.connector().ok()
     }
 
     /// Opens a connection for the next [`send`](Self::send). Failure is no error: that will try again.
@@ -215,6 +216,32 @@ impl Transport {
     fn patience(&self, begun: Instant, deadline: Instant) -> Duration {
         let half = deadline.saturating_duration_since(begun) / 2;
         self.patience.unwrap_or_else(|| half.clamp(*PATIENCE.start(), *PATIENCE.end()))
+    }
+}
+
+/// The maker of connections, read anew while it is of no use: a file may have been mended.
+#[derive(Clone)]
+struct Opener {
+    env: Env,
+    names: Names,
+    made: Arc<RwLock<Result<Connector, EnvProblem>>>,
+}
+
+impl Opener {
+    fn new(env: &Env, names: Names) -> Self {
+        let made = limits(env).and_then(|_| Connector::over(env, names.clone()));
+        Self { env: env.clone(), names, made: Arc::new(RwLock::new(made)) }
+    }
+
+    fn connector(&self) -> Result<Connector, EnvProblem> {
+        let made = self.made.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if made.is_ok() {
+            return made;
+        }
+        let made = limits(&self.env).and_then(|_| Connector::over(&self.env, self.names.clone()))?;
+        tracing::info!("what was wrong with connections is mended");
+        *self.made.write().unwrap_or_else(PoisonError::into_inner) = Ok(made.clone());
+        Ok(made)
     }
 }
 

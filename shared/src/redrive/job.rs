@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::context::Context;
 use crate::metrics::Metrics;
 use crate::queue::{Client, EnvProblem, Queue as _, Target, Vendor};
+use crate::readiness::{Readiness, Rule, Trouble};
 use crate::spill::{Spill, StoreProbe};
 use crate::store::{Foreign, Store, StoreError};
 
@@ -34,6 +35,8 @@ struct Inner {
     clock: Clock,
     metrics: Metrics,
     shard: Shard,
+    rule: Rule,
+    has_errors: bool,
 }
 
 impl fmt::Debug for Job {
@@ -82,6 +85,8 @@ impl Job {
         })?;
         let shard = Shard::from_env(&context.env)?;
         let metrics = Metrics::of_redriver(context, shard);
+        // A wrong value is among the configuration's errors.
+        let (rule, has_errors) = (Rule::from_env(&context.env).unwrap_or(Rule::All), config.has_errors());
         let (config, room) = (Arc::new(config), Room::default());
         let targets = Vendor::ALL.into_iter().map(Target::from);
         let targets = targets.chain(config.targets.iter().map(|named| named.target.clone()));
@@ -95,7 +100,9 @@ impl Job {
             metrics.watch(redriver.target(), &redriver.0.carrier.queue);
         }
         let clock = context.clock.clone();
-        Ok(Self(Arc::new(Inner { running: Mutex::new(()), redrivers, spill, room, clock, metrics, shard })))
+        let running = Mutex::new(());
+        let inner = Inner { running, redrivers, spill, room, clock, metrics, shard, rule, has_errors };
+        Ok(Self(Arc::new(inner)))
     }
 
     /// Why nothing can be sent to a target, by the targets' names: what is missing in the environment.
@@ -103,6 +110,28 @@ impl Job {
         let redrivers = self.0.redrivers.iter().filter(|redriver| options.takes(redriver.target()));
         let first = |redriver: &Redriver<Client>| redriver.0.carrier.queue.problems().into_iter().next();
         redrivers.filter_map(|redriver| Some((redriver.target().name(), first(redriver)?))).collect()
+    }
+
+    /// Whether a run can send anything, as far as that is known without asking anybody: of the environment's own
+    /// targets one is enough, since few have both.
+    pub(crate) fn readiness(&self) -> Readiness {
+        let Inner { redrivers, spill, metrics, rule, has_errors, .. } = &*self.0;
+        let store = spill.store().problem().map(|problem| Trouble::setting(None, problem.variable));
+        let targets: Vec<_> = redrivers
+            .iter()
+            .map(|redriver| (redriver.target(), redriver.0.carrier.queue.problems().into_iter().next()))
+            .collect();
+        let can_send = targets.iter().any(|(_, problem)| problem.is_none());
+        let is_own = |target: &Target| Vendor::ALL.into_iter().any(|vendor| Target::from(vendor) == *target);
+        let lacking = targets.iter().filter(|(target, _)| !can_send || !is_own(target));
+        let lacking = lacking
+            .filter_map(|(target, problem)| Some(Trouble::setting(Some(target), problem.as_ref()?.variable)));
+        let file = has_errors.then(Trouble::file);
+        let can_run = can_send && store.is_none();
+        let queues = redrivers.iter().map(|redriver| (redriver.target(), redriver.0.carrier.queue.open()));
+        let told = Readiness::judge(*rule, can_run, lacking.chain(store).chain(file));
+        let told = told.with_state(Some(spill.probed()), queues);
+        if metrics.are_on() { told } else { told.without_names() }
     }
 
     /// The store that everything lies in.
@@ -325,6 +354,33 @@ mod tests {
         assert!(done.contains(r#""run":"redrive_run_0_of_1","result":"redrive_done""#), "{done}");
         assert!(done.contains("INFO") && failed.contains("ERROR"), "{text}");
         assert!(failed.contains(r#""run":"redrive_run_3_of_8","result":"redrive_failed""#), "{failed}");
+    }
+
+    #[test]
+    fn it_is_ready_while_it_can_send_to_one_or_to_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let url = format!("file://{}", dir.path().display());
+        let ready = |hooks: &str, more: &[(&str, &str)]| {
+            let tencent = [("TENCENTCLOUD_SECRET_ID", "id"), ("TENCENTCLOUD_SECRET_KEY", "0123456789abcdef")];
+            let own = [("TDMQ_REGION", "r"), ("SPILL_URL", url.as_str())];
+            let env = Env::of(tencent.into_iter().chain(own).chain(more.iter().copied()));
+            let context = Context { env, ..Context::system() };
+            let config = Config::parse("hooks", hooks, Reading::new(&context.env, Samples::Refused));
+            Job::new(config, &context).unwrap().readiness().is_ready()
+        };
+        let all = ("READY", "all");
+        assert!(ready("", &[]) && ready("", &[all]), "one vendor is enough");
+        assert!(!ready("", &[("TDMQ_REGION", " ")]), "nothing can be sent");
+        assert!(
+            !ready("", &[("SPILL_URL", "s3://bucket"), ("S3_REGION", "r"), ("S3_ACCESS_KEY_ID", "id")]),
+            "no store"
+        );
+        let broken = "[hooks.h]\nsource = \"nonesuch\"\ntopic = \"t-1\"\n";
+        let target = "[targets.eu]\nvendor = \"tdmq\"\nsecret_id = \"file:/nowhere\"\n";
+        for hooks in [broken, target] {
+            assert!(ready(hooks, &[]) && !ready(hooks, &[all]), "{hooks}");
+        }
+        assert!(!ready("", &[("READY", "some")]));
     }
 
     #[tokio::test]

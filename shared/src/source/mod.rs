@@ -300,6 +300,26 @@ impl Source {
     }
 }
 
+impl Source {
+    /// Whom it lets in by address, if that counts at all.
+    pub(crate) fn networks(&self) -> Option<Peers> {
+        let peers = |verifier: &Scheme| match &verifier.kind {
+            Kind::Network(network) => Some(if network.is_own() { Peers::Own } else { Peers::Foreign }),
+            _ => None,
+        };
+        self.scheme.verifiers().iter().filter_map(peers).max()
+    }
+}
+
+/// Whom a source lets in by address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Peers {
+    /// Addresses of the internet.
+    Foreign,
+    /// Also private or loopback addresses, which a proxy of ours may have.
+    Own,
+}
+
 impl Scheme {
     fn coverage(&self) -> Coverage {
         match &self.kind {

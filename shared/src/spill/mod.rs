@@ -50,7 +50,7 @@ pub use state::State;
 pub(crate) use state::is_due;
 
 /// The variable that names the store.
-const VARIABLE: &str = "SPILL_URL";
+pub(crate) const VARIABLE: &str = "SPILL_URL";
 
 /// Looking up whether a delivery was sent already gets this much at most: sending it twice is allowed,
 /// sending it late is not.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use hookmq_shared::env::Env;
 use hookmq_shared::host::Service;
 use hookmq_shared::http::{Request, Response};
+use hookmq_shared::readiness::Readiness;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -85,8 +86,8 @@ impl Service for Double {
         self.0.max_body
     }
 
-    fn is_ready(&self) -> bool {
-        self.0.is_ready.load(Ordering::Relaxed)
+    fn readiness(&self) -> Readiness {
+        self.0.is_ready.load(Ordering::Relaxed).into()
     }
 }
 

@@ -19,21 +19,19 @@ use super::stop::Phase;
 use super::unspoken::Counts;
 use super::weakest::State;
 use crate::clock::Random;
+use crate::hops::Hops;
 use crate::host::handover::Trust;
 use crate::host::{Service, call, header_map, refuse};
 use crate::http::{Request, Response};
 use crate::metrics::Figures;
 use crate::problem::Problem;
-use crate::spill::StoreProbe;
+use crate::readiness::Readiness;
 use crate::stopping::Stopping;
 
 /// Seconds after which a sender that found no room may come again.
 const FULL_RETRY_AFTER: u32 = 5;
 
 const FULL: Problem = Problem::Unavailable { retry_after: FULL_RETRY_AFTER };
-
-/// Seconds until a probe that was told "not ready" should ask again.
-const PROBE_RETRY_AFTER: u32 = 5;
 
 /// Bodies that give way give their bytes back within this time.
 const GIVEN_BACK: Duration = Duration::from_secs(1);
@@ -54,6 +52,7 @@ pub(super) struct Handler<S> {
     pub(super) limits: Limits,
     pub(super) room: Room,
     pub(super) trust: Trust,
+    pub(super) hops: Hops,
     pub(super) connections: Arc<Connections>,
     pub(super) counts: Counts,
     pub(super) phase: watch::Receiver<Phase>,
@@ -75,7 +74,7 @@ impl<S: Service> Handler<S> {
         let response = match head.uri.path() {
             // There is always room for these.
             "/_/health" => probe(&head.method, &request_id, || Ok(healthy())),
-            "/_/ready" => probe(&head.method, &request_id, || self.ready()),
+            "/_/ready" => probe(&head.method, &request_id, || Ok(self.readiness().response(&request_id))),
             "/_/metrics" => probe(&head.method, &request_id, || self.metrics()),
             _ => {
                 match self.serve(head, (&mut body, &mut has_come), peer, (&request_id, received), conn).await
@@ -103,10 +102,9 @@ impl<S: Service> Handler<S> {
         })
     }
 
-    fn ready(&self) -> Result<Response, Problem> {
-        let not_yet = Problem::Unavailable { retry_after: PROBE_RETRY_AFTER };
+    fn readiness(&self) -> Readiness {
         let is_serving = *self.phase.borrow() == Phase::Serving;
-        if is_serving && self.service.is_ready() { Ok(ready(self.service.store())) } else { Err(not_yet) }
+        if is_serving { self.service.readiness() } else { Readiness::stopping() }
     }
 
     fn metrics(&self) -> Result<Response, Problem> {
@@ -174,6 +172,7 @@ impl<S: Service> Handler<S> {
         request_id: &str,
         received: Instant,
     ) -> Result<Request, Problem> {
+        let source_ip = self.hops.sender(peer, &head.headers);
         let headers: crate::http::Headers =
             head.headers.iter().map(|(n, v)| (n.as_str(), Bytes::copy_from_slice(v.as_bytes()))).collect();
         let target = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
@@ -188,7 +187,7 @@ impl<S: Service> Handler<S> {
             body: Bytes::new(),
             request_id: request_id.to_owned(),
             received,
-            source_ip: Some(peer),
+            source_ip,
             deadline: None,
         })
     }
@@ -236,18 +235,6 @@ impl<S: Service> Handler<S> {
 
 fn healthy() -> Response {
     Response::new(200, "application/json", r#"{"status":"ok"}"#)
-}
-
-/// Tells of the spill store too. Its failure takes no instance out: the queue may be well.
-fn ready(store: Option<StoreProbe>) -> Response {
-    let mut body = serde_json::json!({ "status": "ok" });
-    if let Some(store) = store {
-        body["store"] = store.as_str().into();
-    }
-    if let Some(StoreProbe::Failed(class)) = store {
-        body["store_problem"] = class.into();
-    }
-    Response::new(200, "application/json", body.to_string())
 }
 
 fn probe(method: &Method, request_id: &str, answer: impl FnOnce() -> Result<Response, Problem>) -> Response {

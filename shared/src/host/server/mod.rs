@@ -35,6 +35,7 @@ use super::{HostError, Service};
 use crate::clock::Random;
 use crate::context::Context;
 use crate::env::Env;
+use crate::hops::Hops;
 use crate::telemetry;
 use connections::Connections;
 use handler::Handler;
@@ -76,6 +77,7 @@ pub struct Server {
     address: SocketAddr,
     limits: Limits,
     trust: Trust,
+    hops: Hops,
 }
 
 impl Server {
@@ -85,16 +87,18 @@ impl Server {
         let bind = async {
             let listener = listen(address).await?;
             let address = listener.local_addr()?;
-            Ok(Self { listener, address, limits, trust: Trust::default() })
+            Ok(Self { listener, address, limits, trust: Trust::default(), hops: Hops::default() })
         };
         bind.await.map_err(|source| HostError::Listen { address: address.to_owned(), source })
     }
 
     /// Believes the credentials that a cloud's platform writes into requests, as far as `FGS_TRUST_HEADERS`
-    /// and `SCF_TRUST_HEADERS` say so.
+    /// and `SCF_TRUST_HEADERS` say so, and what proxies write of the sender, as far as `TRUST_PROXIES` does.
     #[must_use]
     pub fn trusting(self, env: &Env) -> Self {
-        Self { trust: Trust::from_env(env, self.address.ip()), ..self }
+        // What is wrong is the configuration's to tell.
+        let hops = Hops::from_env(env).unwrap_or_default();
+        Self { trust: Trust::from_env(env, self.address.ip()), hops, ..self }
     }
 
     /// The address bound, with the port the system chose.
@@ -114,7 +118,7 @@ impl Server {
     /// As [`serve`](Self::serve); with [`Stop::Leaving`] it first says that it is not ready, and serves on for
     /// `Limits::leave`.
     pub async fn serve_until<S: Service>(self, service: S, random: Random, stop: impl Future<Output = Stop>) {
-        let Self { listener, limits, trust, .. } = self;
+        let Self { listener, limits, trust, hops, .. } = self;
         let (phase, phases) = watch::channel(Phase::Serving);
         let (end, ends) = watch::channel(None);
         let connections = Connections::new(limits.connections);
@@ -129,6 +133,7 @@ impl Server {
             service,
             random,
             trust,
+            hops,
         });
         let accepting = accept(&listener, &handler);
         let leave = async {

@@ -64,7 +64,7 @@ impl Queue for Client {
 
     fn problems(&self) -> Vec<EnvProblem> {
         let env = &self.0.env;
-        let transport = self.0.transport.problem().cloned();
+        let transport = self.0.transport.problem();
         let all = [
             transport,
             self.0.courier.problem().cloned(),
@@ -119,7 +119,7 @@ impl Outgoing for Sending<'_> {
         let variables = TENCENT.iter().flat_map(Family::variables);
         let keys = Keyring::read(env, vault, variables, refused, deadline).await;
         if let Some(problem) = self.client.transport.problem() {
-            return Err(problem.clone());
+            return Err(problem);
         }
         Ok(Config {
             endpoint: endpoint(env)?,

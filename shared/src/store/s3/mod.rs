@@ -41,7 +41,7 @@ use crate::queue::EnvProblem;
 use crate::queue::answer::Answer;
 use crate::queue::credentials::{Credentials, Family, Keyring};
 use crate::queue::digest::{hex, sha256};
-use crate::queue::transport::{Call, Transport, headers};
+use crate::queue::transport::{self, Call, Transport, headers};
 use crate::secret::Vault;
 use answer::{Failure, Next};
 use listing::Listing;
@@ -415,10 +415,12 @@ impl ObjectStore for S3Store {
         format!("{self} at {}", self.settings.endpoint)
     }
 
-    /// What is missing or wrong with the credentials now. The transport is not made for this: what is
-    /// wrong with it is wrong with the queue's too.
+    /// What is missing or wrong now. The transport is not made for this unless a variable of its own is set.
     fn problem(&self) -> Option<EnvProblem> {
-        self.settings.credentials(Keyring::trusting(&self.context.env, &self.vault)).err()
+        let env = &self.context.env;
+        let is_set = transport::VARIABLES.iter().any(|variable| env.get(variable).is_some());
+        let transport = is_set.then(|| self.transport().problem()).flatten();
+        transport.or_else(|| self.settings.credentials(Keyring::trusting(env, &self.vault)).err())
     }
 }
 

@@ -1,0 +1,255 @@
+//! Who sent a request, where proxies stand before the HTTP host (`TRUST_PROXIES`).
+//!
+//! A connection from a trusted proxy is believed as far as that proxy can know: the address that it adds to
+//! `X-Forwarded-For` or `Forwarded` is the one that connected to it. If that is a trusted proxy too, the one before
+//! counts, and so on from right to left. What stands to the left of the first foreign address was written by whoever
+//! is at that address, and is worth nothing.
+//!
+//! ```text
+//! X-Forwarded-For: 203.0.113.9 (claimed), 198.51.100.1, 10.0.0.2     from 10.0.0.1     TRUST_PROXIES=10.0.0.0/8
+//!                                         └ the sender  └ trusted         └ trusted
+//! ```
+//!
+//! In doubt there is no address, and then no network lets the request in.
+
+use std::net::{IpAddr, SocketAddr};
+
+use http::HeaderMap;
+
+use crate::cidr::Cidr;
+use crate::env::Env;
+use crate::queue::EnvProblem;
+
+const VARIABLE: &str = "TRUST_PROXIES";
+
+/// What stands between senders and the HTTP host.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Hops {
+    /// Nobody said: whoever connects counts as the sender, which behind a proxy it is not.
+    #[default]
+    Unknown,
+    /// Nothing: whoever connects is the sender.
+    None,
+    /// Proxies at these addresses, or nothing.
+    At(Vec<Cidr>),
+}
+
+impl Hops {
+    /// As `TRUST_PROXIES` says; what is wrong with it.
+    pub(crate) fn from_env(env: &Env) -> Result<Self, EnvProblem> {
+        let Some(text) = env.get(VARIABLE) else { return Ok(Self::Unknown) };
+        if text.eq_ignore_ascii_case("none") {
+            return Ok(Self::None);
+        }
+        let wrong = |message| EnvProblem { variable: VARIABLE, message };
+        let parts = text.split(|c: char| c == ',' || c.is_whitespace()).filter(|part| !part.is_empty());
+        let ranges: Result<Vec<_>, _> = parts.map(Cidr::parse).collect();
+        match ranges {
+            Ok(ranges) if !ranges.is_empty() => Ok(Self::At(ranges)),
+            Ok(_) => Err(wrong("names no proxy: write \"10.0.0.0/8, 192.0.2.1\" or \"none\"".to_owned())),
+            Err(error) => Err(wrong(format!("holds something that is no proxy's address: {error}"))),
+        }
+    }
+
+    /// Who sent a request that came from `peer`; `None` where nobody can tell.
+    pub(crate) fn sender(&self, peer: IpAddr, headers: &HeaderMap) -> Option<IpAddr> {
+        let Self::At(trusted) = self else { return Some(peer) };
+        let is_trusted = |address: IpAddr| trusted.iter().any(|range| range.contains(address));
+        if !is_trusted(peer) {
+            return Some(peer);
+        }
+        // A proxy that writes one of the fields lets the other one through as anybody wrote it. So where both are
+        // there, they have to agree.
+        let fields = |name| headers.contains_key(name).then(|| headers.get_all(name).iter().rev());
+        let plain =
+            fields("x-forwarded-for").map(|lines| foreign(lines, |line| Some(plain(line)), is_trusted));
+        let forwarded = fields("forwarded").map(|lines| foreign(lines, forwarded, is_trusted));
+        match (plain, forwarded) {
+            (Some(one), Some(other)) => one.filter(|_| one == other),
+            (one, other) => one.or(other).flatten(),
+        }
+    }
+}
+
+/// The last address that is not trusted. `lines`: the field's lines, the last one first; `read`: the hops of a line.
+fn foreign<'h>(
+    lines: impl Iterator<Item = &'h http::HeaderValue>,
+    read: impl Fn(&str) -> Option<Vec<&str>>,
+    is_trusted: impl Fn(IpAddr) -> bool,
+) -> Option<IpAddr> {
+    for line in lines {
+        for hop in read(line.to_str().ok()?)?.into_iter().rev() {
+            let address = address(hop)?;
+            if !is_trusted(address) {
+                return Some(address);
+            }
+        }
+    }
+    None
+}
+
+/// The hops of a line of `X-Forwarded-For`.
+fn plain(line: &str) -> Vec<&str> {
+    line.split(',').map(str::trim).collect()
+}
+
+/// The hops of a line of `Forwarded` (RFC 7239): of each element the one `for`. A line that does not keep to the
+/// grammar has none: a quotation mark that a sender left open would swallow what the proxy wrote behind it.
+fn forwarded(line: &str) -> Option<Vec<&str>> {
+    let mut hops = Vec::new();
+    let mut rest = line;
+    loop {
+        let mut hop = None;
+        loop {
+            let (name, after) = rest.split_once('=')?;
+            let (value, after) = match after.strip_prefix('"') {
+                Some(quoted) => quoted.split_once('"')?,
+                None => after.split_at(after.find([',', ';']).unwrap_or(after.len())),
+            };
+            // An escaped quotation mark would end the value elsewhere.
+            if value.contains(['\\', '"']) {
+                return None;
+            }
+            if name.trim().eq_ignore_ascii_case("for") && hop.replace(value.trim()).is_some() {
+                return None;
+            }
+            rest = after.trim_start();
+            match rest.strip_prefix(';') {
+                Some(next) => rest = next,
+                None => break,
+            }
+        }
+        hops.push(hop?);
+        match rest.strip_prefix(',') {
+            Some(next) => rest = next,
+            None => return rest.is_empty().then_some(hops),
+        }
+    }
+}
+
+/// An address, with or without brackets and port.
+fn address(text: &str) -> Option<IpAddr> {
+    let bare = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok().map(IpAddr::V6);
+    let with_port = || text.parse().ok().map(|address: SocketAddr| address.ip());
+    let address = text.parse().ok().or_else(with_port).or_else(bare)?;
+    Some(address.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hops(text: &str) -> Hops {
+        Hops::from_env(&Env::of([(VARIABLE, text)])).unwrap()
+    }
+
+    /// Who sent a request with these fields by way of 10.0.0.1, where `10.0.0.0/8` and `fd00::/8` are trusted.
+    fn sender(fields: &[(&str, &str)]) -> Option<String> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(http::HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
+        }
+        let sender = hops("10.0.0.0/8 fd00::/8").sender("10.0.0.1".parse().unwrap(), &headers);
+        sender.map(|address| address.to_string())
+    }
+
+    #[test]
+    fn the_variable_names_ranges_or_nobody() {
+        let of = |text: &str| Hops::from_env(&Env::of([(VARIABLE, text)]));
+        assert_eq!(of(""), Ok(Hops::Unknown));
+        assert_eq!(of(" None "), Ok(Hops::None));
+        let ranges = ["10.0.0.0/8", "2001:db8::1"].map(|text| Cidr::parse(text).unwrap());
+        for text in ["10.0.0.0/8,2001:db8::1", "10.0.0.0/8 , 2001:db8::1,", "10.0.0.0/8 2001:db8::1"] {
+            assert_eq!(of(text), Ok(Hops::At(ranges.to_vec())), "{text}");
+        }
+        for wrong in ["proxy.example", "none, 10.0.0.1", "10.0.0.1/8", "0.0.0.0/0", ",", "10.0.0.1:80", "*"] {
+            assert_eq!(of(wrong).unwrap_err().variable, VARIABLE, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn whoever_is_not_trusted_is_the_sender_whatever_it_writes() {
+        let mut headers = HeaderMap::new();
+        headers.append("x-forwarded-for", "203.0.113.9".parse().unwrap());
+        headers.append("forwarded", "for=203.0.113.9".parse().unwrap());
+        for (text, peer) in
+            [("", "10.0.0.1"), ("none", "10.0.0.1"), ("10.0.0.0/8", "192.0.2.1"), ("::1", "127.0.0.1")]
+        {
+            let peer = peer.parse().unwrap();
+            assert_eq!(hops(text).sender(peer, &headers), Some(peer), "{text}");
+        }
+        let mapped = "::ffff:10.0.0.1".parse().unwrap();
+        assert_eq!(hops("10.0.0.1").sender(mapped, &headers), "203.0.113.9".parse().ok());
+    }
+
+    #[test]
+    fn the_last_foreign_address_counts() {
+        let (plain, forwarded) = ("X-Forwarded-For", "Forwarded");
+        for (fields, want) in [
+            (&[(plain, "192.0.2.1")][..], "192.0.2.1"),
+            (&[(plain, "203.0.113.9, 192.0.2.1")], "192.0.2.1"),
+            (&[(plain, "203.0.113.9,192.0.2.1 , 10.9.9.9,10.0.0.2")], "192.0.2.1"),
+            (&[(plain, "203.0.113.9"), (plain, "192.0.2.1")], "192.0.2.1"),
+            (&[(plain, "203.0.113.9"), (plain, "192.0.2.1"), (plain, "10.0.0.2")], "192.0.2.1"),
+            (&[(plain, "unknown, nonsense, 192.0.2.1")], "192.0.2.1"),
+            (&[(plain, "192.0.2.1:4711")], "192.0.2.1"),
+            (&[(plain, "2001:db8::1")], "2001:db8::1"),
+            (&[(plain, "[2001:db8::1]")], "2001:db8::1"),
+            (&[(plain, "[2001:db8::1]:4711, fd00::1")], "2001:db8::1"),
+            (&[(plain, "::ffff:192.0.2.1, ::ffff:10.0.0.2")], "192.0.2.1"),
+            (&[(forwarded, "for=192.0.2.1")], "192.0.2.1"),
+            (
+                &[(forwarded, "for=203.0.113.9;by=_x, For=\"192.0.2.1:4711\";proto=https ; by=10.0.0.1")],
+                "192.0.2.1",
+            ),
+            (&[(forwarded, "proto=http;for=\"[2001:db8:cafe::17]:4711\"")], "2001:db8:cafe::17"),
+            (&[(forwarded, "for=203.0.113.9"), (forwarded, "for=192.0.2.1, for=10.0.0.2")], "192.0.2.1"),
+            // What a sender left open ends with its line.
+            (&[(forwarded, "for=\"203.0.113.9"), (forwarded, "for=192.0.2.1")], "192.0.2.1"),
+            (&[(plain, "203.0.113.9, 192.0.2.1"), (forwarded, "for=192.0.2.1")], "192.0.2.1"),
+        ] {
+            assert_eq!(sender(fields).as_deref(), Some(want), "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn in_doubt_there_is_no_address() {
+        let (plain, forwarded) = ("X-Forwarded-For", "Forwarded");
+        for fields in [
+            &[][..],
+            &[("X-Real-IP", "203.0.113.9")],
+            &[(plain, "")],
+            &[(plain, "10.0.0.2")],
+            &[(plain, "203.0.113.9,")],
+            &[(plain, "203.0.113.9, unknown")],
+            &[(plain, "203.0.113.9, unknown, 10.0.0.2")],
+            &[(plain, "203.0.113.9"), (plain, "")],
+            &[(plain, "203.0.113.9:x")],
+            &[(plain, "203.0.113.9:99999")],
+            &[(plain, "[203.0.113.9]")],
+            &[(plain, "2001:db8::1%eth0")],
+            &[(plain, "\"203.0.113.9\"")],
+            &[(plain, "203.0.113.09")],
+            &[(forwarded, "203.0.113.9")],
+            &[(forwarded, "by=203.0.113.9")],
+            &[(forwarded, "for=203.0.113.9, by=10.0.0.1")],
+            &[(forwarded, "for=203.0.113.9;for=192.0.2.1")],
+            &[(forwarded, "for=203.0.113.9,")],
+            &[(forwarded, "for=203.0.113.9;")],
+            &[(forwarded, "for=unknown")],
+            &[(forwarded, "for=_hidden")],
+            &[(forwarded, "for=203.0.113.9, for=\"192.0.2.1")],
+            // Left open, so that what the proxy writes behind it is within the marks.
+            &[(forwarded, "for=203.0.113.9, host=\", for=192.0.2.1;host=\"h\"")],
+            &[(forwarded, "for=203.0.113.9, host=\"\\\", for=192.0.2.1;host=\"h\"")],
+            &[(forwarded, "for=\"203.0.113.9\"x")],
+            // One of them is the proxy's, and nobody knows which.
+            &[(plain, "203.0.113.9"), (forwarded, "for=192.0.2.1")],
+            &[(plain, "192.0.2.1"), (forwarded, "for=203.0.113.9")],
+            &[(plain, "192.0.2.1"), (forwarded, "")],
+            &[(plain, "10.0.0.2"), (forwarded, "for=10.0.0.2")],
+        ] {
+            assert_eq!(sender(fields), None, "{fields:?}");
+        }
+    }
+}
