@@ -95,7 +95,7 @@ async fn one_that_refuses_takes_no_instance_out() {
     house.store.set_faults(|_, _| Fault::denied());
     house.gateway.begin().await;
     assert_eq!(house.gateway.store(), Some(StoreProbe::Failed("denied")));
-    assert!(house.gateway.is_ready());
+    assert!(house.gateway.readiness().is_ready());
     assert_eq!(house.deliver(TOKEN).await, 200);
 }
 

@@ -4,6 +4,7 @@
 //! refused, and another secret could be the cure ─► read anew ─► changed and sound ─► verified once more
 //!                                                     │ once in 30 s         │ no
 //!                                                     └───────── 401 ◄───────┘
+//!                                                     503 where it cannot be read: there may be a newer one
 //!
 //! age of what was read   0 ────────── 2 min ───────────────── 4 min ──────────────── 10 min, 60 min ───►
 //! a delivery             uses it      reads beside its send   reads before it is     503
@@ -83,8 +84,22 @@ struct Read {
     values: Vec<Secret>,
     /// When reading them was tried last.
     tried: Option<Instant>,
-    /// Why there are none, or none that may be used any longer.
+    /// When that was begun last beside a delivery, which may have ended first.
+    asked: Option<Instant>,
+    /// Why not all of them could be read then; empty if they were.
     failure: String,
+}
+
+impl Read {
+    /// Notes the attempt before it is made: it may be given up in the middle.
+    fn begin(&mut self) {
+        self.tried = Some(Instant::now());
+        self.failure = late();
+    }
+}
+
+fn late() -> String {
+    "the secrets could not be read in time".to_owned()
 }
 
 impl Current {
@@ -137,15 +152,16 @@ impl Rotation {
     }
 
     /// Another source than this one, which refused a request for want of a secret: the secrets are read
-    /// anew unless that was tried a moment ago. One request reads them, the others wait for it.
+    /// anew unless that was done a moment ago. One request reads them, the others wait for it. Fails where
+    /// they cannot be read now: there may be another that the sender used already.
     pub(crate) async fn other(
         &self,
         than: &Arc<Source>,
         from: &Resolver,
         deadline: Instant,
-    ) -> Option<Arc<Source>> {
+    ) -> Result<Option<Arc<Source>>, String> {
         match &self.0 {
-            Kind::Fixed(_) => None,
+            Kind::Fixed(_) => Ok(None),
             Kind::Changing(changing) => changing.other(than, from, deadline).await,
         }
     }
@@ -170,7 +186,6 @@ impl Changing {
 
     async fn load(&self, from: &Resolver, deadline: Instant) -> Result<Arc<Source>, String> {
         let limit = deadline.min(Instant::now() + TIMEOUT);
-        let late = || "the secrets could not be read in time".to_owned();
         let mut read = timeout_at(limit, self.read.lock()).await.map_err(|_| late())?;
         let current = self.current();
         if let Some(source) = current.usable() {
@@ -181,9 +196,7 @@ impl Changing {
         if read.tried.is_some_and(is_tried) {
             return Err(read.failure.clone());
         }
-        // Before the attempt, which may be given up in the middle.
-        read.tried = Some(Instant::now());
-        read.failure = late();
+        read.begin();
         if current.source.is_some() {
             self.renew(&mut read, from, deadline).await;
             return self.current().usable().ok_or_else(|| read.failure.clone());
@@ -191,6 +204,7 @@ impl Changing {
         match self.plan.load(from, limit).await {
             Ok((values, source)) => {
                 let source = self.made(&mut read, values, source);
+                read.failure.clear();
                 self.set(Current::now(Some(Arc::clone(&source))));
                 Ok(source)
             }
@@ -201,19 +215,26 @@ impl Changing {
         }
     }
 
-    async fn other(&self, than: &Arc<Source>, from: &Resolver, deadline: Instant) -> Option<Arc<Source>> {
+    async fn other(
+        &self,
+        than: &Arc<Source>,
+        from: &Resolver,
+        deadline: Instant,
+    ) -> Result<Option<Arc<Source>>, String> {
         let limit = deadline.min(Instant::now() + TIMEOUT);
-        let mut read = timeout_at(limit, self.read.lock()).await.ok()?;
-        let current = self.current().source?;
-        if !Arc::ptr_eq(&current, than) {
-            return Some(current);
+        let mut read = timeout_at(limit, self.read.lock()).await.map_err(|_| late())?;
+        let other = || self.current().source.filter(|current| !Arc::ptr_eq(current, than));
+        if let Some(other) = other() {
+            return Ok(Some(other));
         }
-        if read.tried.is_some_and(|at| at.elapsed() < PAUSE) {
-            return None;
+        if read.tried.is_none_or(|at| at.elapsed() >= PAUSE) {
+            read.begin();
+            self.renew(&mut read, from, deadline).await;
         }
-        read.tried = Some(Instant::now());
-        self.renew(&mut read, from, deadline).await;
-        self.current().source.filter(|current| !Arc::ptr_eq(current, than))
+        match other() {
+            None if !read.failure.is_empty() => Err(read.failure.clone()),
+            other => Ok(other),
+        }
     }
 
     async fn freshen(&self, from: &Resolver, deadline: Instant) {
@@ -221,9 +242,12 @@ impl Changing {
             return;
         }
         let Ok(mut read) = self.read.try_lock() else { return };
-        if read.tried.is_none_or(|at| at.elapsed() >= PAUSE) {
-            read.tried = Some(Instant::now());
+        let is_due = |at: Option<Instant>| at.is_none_or(|at| at.elapsed() >= PAUSE);
+        if is_due(read.tried) && is_due(read.asked) {
+            // One that is given up has told nothing, and is no reason to ask again with each delivery.
+            read.asked = Some(Instant::now());
             self.renew(&mut read, from, deadline).await;
+            read.tried = read.asked;
         }
     }
 

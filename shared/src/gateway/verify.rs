@@ -78,10 +78,14 @@ impl<Q: Queue> Gateway<Q> {
                 Verdict::Rejected(rejection) => {
                     if rejection.is_of_secrets()
                         && let Some(again) = back
-                        && let Some(other) = hook.source.other(&source, resolver, deadline).await
                     {
-                        (source, request) = (other, again);
-                        continue;
+                        // Whether the sender has a newer one nobody knows: it is to come again.
+                        let unread = |reason| Refused::Unverified(Why(SECRET, reason));
+                        let other = hook.source.other(&source, resolver, deadline).await.map_err(unread)?;
+                        if let Some(other) = other {
+                            (source, request) = (other, again);
+                            continue;
+                        }
                     }
                     let why = Why(rejection.as_str(), rejection.to_string());
                     return Err(match rejection {

@@ -20,6 +20,9 @@ pub enum Rejection {
     /// A field has a value other than the pinned ones.
     #[error("{0} has none of the values that the source requires")]
     Pinned(String),
+    /// The query is another than the configured address has, where what is signed would not tell it from the body.
+    #[error("the query is not that of `url`: give `url` with the query that the sender calls")]
+    OtherQuery,
     /// More signatures than any sender has keys.
     #[error("more than {MAX_SIGNATURES} signatures are given")]
     TooManySignatures,
@@ -94,6 +97,7 @@ impl Rejection {
             | Self::Ambiguous(_)
             | Self::Malformed(_)
             | Self::Pinned(_)
+            | Self::OtherQuery
             | Self::TooManySignatures
             | Self::NotAllowed(_)
             | Self::Fetch(_)
@@ -118,6 +122,7 @@ impl Rejection {
             Self::Ambiguous(_) => "ambiguous",
             Self::Malformed(_) => "malformed",
             Self::Pinned(_) => "pinned",
+            Self::OtherQuery => "other_query",
             Self::TooManySignatures => "too_many_signatures",
             Self::NoMatch => "no_match",
             Self::UnknownKey(_) => "unknown_key",

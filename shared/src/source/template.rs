@@ -254,7 +254,7 @@ impl Template {
         if is_known || is_apart || ["GET", "HEAD"].contains(&request.method.as_str()) {
             return Ok(());
         }
-        Err(Rejection::Pinned("the query".to_owned()))
+        Err(Rejection::OtherQuery)
     }
 
     fn case(&self, view: &View<'_>) -> Result<&[Part], Rejection> {
