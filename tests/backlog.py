@@ -2,7 +2,7 @@
 """Redrivers as processes before a backlog: how fast, with how many calls of the store, in how much memory.
 
     python3 tests/backlog.py                                # 10^5 deliveries, 1 and 8 redrivers, folder and S3
-    python3 tests/backlog.py --objects 1000000              # hours before a slow disk, 2 GB of memory for the S3
+    python3 tests/backlog.py --objects 1000000              # 17 minutes a line, 3 GB of memory for the S3
     python3 tests/backlog.py --memory                       # the bodies that hurt; fails above 100 MB resident
     python3 tests/backlog.py --ci                           # both, small: never fails on time
 
@@ -240,11 +240,14 @@ class Redriver(threading.Thread):
     def ask(self) -> dict:
         connection = support.http.client.HTTPConnection("127.0.0.1", self.port, timeout=180)
         try:
-            connection.request("POST", self.path)
-            answer = connection.getresponse()
-            text = answer.read()
-            assert answer.status == 200, (answer.status, text)
-            return json.loads(text)
+            while True:
+                connection.request("POST", self.path)
+                answer = connection.getresponse()
+                text = answer.read()
+                if answer.status == 200:
+                    return json.loads(text)
+                # The run of its own that it begins with was not over in time.
+                assert answer.status == 503 and not self.reports, (answer.status, text)
         finally:
             connection.close()
 

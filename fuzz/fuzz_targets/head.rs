@@ -10,6 +10,7 @@ use hookmq_shared::clock::Random;
 use hookmq_shared::host::Service;
 use hookmq_shared::host::server::{Limits, Server};
 use hookmq_shared::http::{MAX_HEADER_BYTES, MAX_HEADERS, Request, Response};
+use hookmq_shared::readiness::Readiness;
 use libfuzzer_sys::fuzz_target;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -37,8 +38,8 @@ impl Service for Echo {
         1024
     }
 
-    fn is_ready(&self) -> bool {
-        true
+    fn readiness(&self) -> Readiness {
+        true.into()
     }
 }
 

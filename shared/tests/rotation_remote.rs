@@ -340,3 +340,32 @@ async fn a_request_that_comes_slowly_leaves_the_secrets_as_old_as_they_are() {
     pass(5).await;
     assert_eq!(world.deliver(&signed("slowly", OLD)).await, 401);
 }
+
+/// One failed reading is no leave to use an old secret for long.
+#[tokio::test]
+async fn a_secret_that_could_not_be_read_once_is_read_again() {
+    let extension = Extension::start().await;
+    extension.secret("s", text(OLD));
+    let world = world(&extension, &github("again", r#""secretsmanager:s""#)).await;
+    assert_eq!(world.deliver(&signed("again", OLD)).await, 200);
+    extension.secret("s", Held::Answer(500, String::new()));
+    pass(241).await;
+    assert_eq!(world.deliver(&signed("again", OLD)).await, 200, "nobody can tell");
+    extension.secret("s", text(NEW));
+    pass(31).await;
+    assert_eq!(world.deliver(&signed("again", OLD)).await, 401);
+    assert_eq!(world.deliver(&signed("again", NEW)).await, 200);
+}
+
+/// Whoever sends it slowly: secrets that can be read are, whatever is left of the deadline.
+#[tokio::test]
+async fn a_forged_request_that_comes_slowly_is_a_401() {
+    let extension = Extension::start().await;
+    extension.secret("s", text(OLD));
+    let world = world(&extension, &github("forged", r#""secretsmanager:s""#)).await;
+    assert_eq!(world.deliver(&signed("forged", OLD)).await, 200);
+    pass(31).await;
+    let deadline = Some(tokio::time::Instant::now() - std::time::Duration::from_secs(1));
+    let slow = hookmq_shared::http::Request { deadline, ..signed("forged", "forged-0123456789") };
+    assert_eq!(world.deliver(&slow).await, 401);
+}

@@ -8,8 +8,8 @@
 //!
 //! age of what was read   0 ────────── 2 min ───────────────── 4 min ──────────────── 10 min, 60 min ───►
 //! a delivery             uses it      reads beside its send   reads before it is     503
-//!                                                             verified, once; uses
-//!                                                             it if that fails
+//!                                                             verified, every 30 s;
+//!                                                             uses it if that fails
 //! ```
 //!
 //! So a secret that was replaced is refused four minutes later at the latest, whether anybody asks for the new
@@ -32,8 +32,11 @@ const PAUSE: Duration = Duration::from_secs(30);
 /// Secrets without which nothing can be verified are tried again sooner.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(5);
 
-/// Reading all of them takes no longer; the delivery's deadline if that is earlier.
+/// Reading all of them takes no longer; the delivery's deadline if that is earlier…
 const TIMEOUT: Duration = Duration::from_secs(3);
+
+/// …but for this: how slowly a sender sends says nothing of what keeps the secrets.
+const LEAST: Duration = Duration::from_secs(1);
 
 /// From this age on a delivery reads them anew beside its send.
 const DUE: Duration = Duration::from_secs(120);
@@ -74,6 +77,8 @@ struct Current {
     source: Option<Arc<Source>>,
     /// When all of its secrets were read last.
     read: Instant,
+    /// From then on it is read anew before a request is verified with it.
+    again: Instant,
     /// No request is verified with it from then on.
     until: Instant,
 }
@@ -98,6 +103,12 @@ impl Read {
     }
 }
 
+/// When reading them is given up for a request with that deadline.
+fn limit(deadline: Instant) -> Instant {
+    let now = Instant::now();
+    deadline.clamp(now + LEAST, now + TIMEOUT)
+}
+
 fn late() -> String {
     "the secrets could not be read in time".to_owned()
 }
@@ -106,10 +117,15 @@ impl Current {
     /// Of secrets that were read now.
     fn now(source: Option<Arc<Source>>) -> Self {
         let read = Instant::now();
-        Self { source, read, until: read + STALE }
+        Self { source, read, again: read + STALE, until: read + STALE }
     }
 
     fn usable(&self) -> Option<Arc<Source>> {
+        self.spare().filter(|_| Instant::now() < self.again)
+    }
+
+    /// As [`usable`](Self::usable), where reading it anew has failed or is under way.
+    fn spare(&self) -> Option<Arc<Source>> {
         self.source.clone().filter(|_| Instant::now() < self.until)
     }
 }
@@ -185,8 +201,13 @@ impl Changing {
     }
 
     async fn load(&self, from: &Resolver, deadline: Instant) -> Result<Arc<Source>, String> {
-        let limit = deadline.min(Instant::now() + TIMEOUT);
-        let mut read = timeout_at(limit, self.read.lock()).await.map_err(|_| late())?;
+        let limit = limit(deadline);
+        let spare = self.current().spare();
+        let mut read = match (self.read.try_lock(), spare) {
+            (Ok(read), _) => read,
+            (Err(_), Some(spare)) => return Ok(spare),
+            (Err(_), None) => timeout_at(limit, self.read.lock()).await.map_err(|_| late())?,
+        };
         let current = self.current();
         if let Some(source) = current.usable() {
             return Ok(source);
@@ -194,12 +215,12 @@ impl Changing {
         // Those that were read, and have grown old since, were of use when they were tried last.
         let is_tried = |at: Instant| at.elapsed() < PAUSE_AFTER_FAILURE && !read.failure.is_empty();
         if read.tried.is_some_and(is_tried) {
-            return Err(read.failure.clone());
+            return current.spare().ok_or_else(|| read.failure.clone());
         }
         read.begin();
         if current.source.is_some() {
             self.renew(&mut read, from, deadline).await;
-            return self.current().usable().ok_or_else(|| read.failure.clone());
+            return self.current().spare().ok_or_else(|| read.failure.clone());
         }
         match self.plan.load(from, limit).await {
             Ok((values, source)) => {
@@ -221,8 +242,7 @@ impl Changing {
         from: &Resolver,
         deadline: Instant,
     ) -> Result<Option<Arc<Source>>, String> {
-        let limit = deadline.min(Instant::now() + TIMEOUT);
-        let mut read = timeout_at(limit, self.read.lock()).await.map_err(|_| late())?;
+        let mut read = timeout_at(limit(deadline), self.read.lock()).await.map_err(|_| late())?;
         let other = || self.current().source.filter(|current| !Arc::ptr_eq(current, than));
         if let Some(other) = other() {
             return Ok(Some(other));
@@ -254,8 +274,8 @@ impl Changing {
     /// Reads the values that there are again: they are used for as long as what comes of it allows.
     async fn renew(&self, read: &mut Read, from: &Resolver, deadline: Instant) {
         let hook = &self.plan.hook;
-        let before = self.current();
-        let limit = deadline.min(Instant::now() + TIMEOUT);
+        let (before, began) = (self.current(), Instant::now());
+        let limit = limit(deadline);
         let Renewal { changed, failure } = self.plan.renew(&read.values, from, limit).await;
         let source = match changed {
             Some((values, source)) => {
@@ -269,13 +289,14 @@ impl Changing {
             return self.set(Current::now(source));
         };
         read.failure = failure.reason;
-        let until = match failure.is_gone {
-            true => before.read + GONE,
-            // Whoever sends a request slowly leaves no time to read them, which says nothing of them.
-            false if Instant::now() >= deadline => before.until,
-            false => before.read + UNREAD,
-        };
-        self.set(Current { source, until, ..before });
+        // Who left too little time for it has learned nothing of them.
+        if !failure.is_gone && Instant::now() >= limit && limit < began + TIMEOUT {
+            return self.set(Current { source, ..before });
+        }
+        let age = if failure.is_gone { GONE } else { UNREAD };
+        // Soon, so that one that has changed meanwhile is noticed, whoever asks for it.
+        let (again, until) = (Instant::now() + PAUSE, before.read + age);
+        self.set(Current { source, again, until, ..before });
     }
 
     /// A source of values that were read.

@@ -373,6 +373,13 @@ impl<Q: Queue> Service for Gateway<Q> {
         self.0.config.max_body()
     }
 
+    fn max_body_of(&self, head: &Request) -> usize {
+        match self.0.config.lookup(&head.path) {
+            Lookup::Hook(hook) => hook.max_body,
+            Lookup::Unknown | Lookup::Broken(_) => self.max_body(),
+        }
+    }
+
     fn readiness(&self) -> Readiness {
         self.readiness()
     }

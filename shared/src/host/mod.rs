@@ -51,8 +51,14 @@ pub trait Service: Clone + Send + Sync + 'static {
         None
     }
 
-    /// The largest body any hook takes, in bytes: an HTTP server reads no further.
+    /// The largest body any hook takes, in bytes.
     fn max_body(&self) -> usize;
+
+    /// The largest body that a request with this head may have, in bytes: an HTTP server reads no further.
+    fn max_body_of(&self, head: &Request) -> usize {
+        let _ = head;
+        self.max_body()
+    }
 
     /// Whether requests can be served, as far as that is known without asking anybody.
     fn readiness(&self) -> Readiness;

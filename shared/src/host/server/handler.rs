@@ -142,17 +142,27 @@ impl<S: Service> Handler<S> {
             return Err(Problem::TooLarge);
         }
         let mut bytes = self.room.nothing();
-        request.body = tokio::select! {
+        let max = self.service.max_body_of(&request);
+        let read = tokio::select! {
             biased;
-            read = self.body(body, announced, &mut bytes, conn) => read?,
+            read = self.body(body, (announced, max), &mut bytes, conn) => read,
             told = conn.told() => {
                 return Err(if told == Told::Late { Problem::Timeout } else { FULL });
             }
         };
+        request.body = match read {
+            Ok(read) => read,
+            // Told of the hook, as if it had been announced.
+            Err(Problem::TooLarge) => {
+                return self.service.turns_away(&request, usize::MAX).ok_or(Problem::TooLarge);
+            }
+            Err(problem) => return Err(problem),
+        };
         *has_come = true;
         let _place = self.room.enter().ok_or(FULL)?;
         conn.goes_to(State::Service);
-        let answer = lent.to(self.stopping.clone().to(call(&self.service, request)));
+        // On the heap, once: each layer around it would copy it, and it is large.
+        let answer = lent.to(self.stopping.clone().to(Box::pin(call(&self.service, request))));
         tokio::select! {
             response = answer => Ok(response),
             () = self.last_call() => Err(FULL),
@@ -196,11 +206,10 @@ impl<S: Service> Handler<S> {
     async fn body(
         &self,
         body: &mut Incoming,
-        announced: usize,
+        (announced, max): (usize, usize),
         held: &mut Held<'_>,
         conn: &Conn,
     ) -> Result<Bytes, Problem> {
-        let max = self.service.max_body();
         let mut collected = BytesMut::with_capacity(announced.min(FIRST_PIECE));
         while let Some(frame) = body.frame().await {
             let Ok(data) = frame.map_err(|_| Problem::Malformed)?.into_data() else { continue };
