@@ -36,13 +36,17 @@ const PAUSE_AFTER_SUCCESS: Duration = Duration::from_secs(60);
 const MAX_ADDRESSES: usize = 64;
 const MAX_UNDER_WAY: usize = 8;
 
+/// Requests that wait for a document at most, whatever it is: nobody knows yet whether they are genuine, and
+/// each holds one of the server's places.
+const MAX_WAITING: usize = 32;
+
 /// Why nothing was fetched: never the sender's fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum FetchError {
     /// `TLS_CA_FILE` or `HTTPS_PROXY` is wrong.
     #[error("{0}")]
     Environment(String),
-    #[error("{MAX_UNDER_WAY} requests are under way already")]
+    #[error("{MAX_WAITING} requests wait for a document already")]
     Busy,
     #[error("no answer in time")]
     TimedOut,
@@ -112,6 +116,7 @@ struct Inner {
     transport: OnceLock<Transport>,
     slots: Mutex<HashMap<Address, Slot>>,
     under_way: Semaphore,
+    waiting: Semaphore,
 }
 
 impl Fetcher {
@@ -121,6 +126,7 @@ impl Fetcher {
             transport: OnceLock::new(),
             slots: Mutex::default(),
             under_way: Semaphore::new(MAX_UNDER_WAY),
+            waiting: Semaphore::new(MAX_WAITING),
         }))
     }
 
@@ -147,6 +153,7 @@ impl Fetcher {
         if let Some(known) = slot.state().known(than) {
             return known;
         }
+        let _waiting = self.0.waiting.try_acquire().map_err(|_| FetchError::Busy)?;
         let _fetching = timeout_at(limit, slot.fetching.lock()).await.map_err(|_| FetchError::TimedOut)?;
         // Somebody else may have fetched it meanwhile.
         if let Some(known) = slot.state().known(than) {
@@ -179,6 +186,7 @@ impl Fetcher {
 
     /// Calls an address for the sake of the call: its answer is not read by anybody.
     pub(crate) async fn confirm(&self, address: &Address, deadline: Instant) -> Result<(), FetchError> {
+        let _waiting = self.0.waiting.try_acquire().map_err(|_| FetchError::Busy)?;
         self.get(address, deadline.min(Instant::now() + TIMEOUT)).await.map(drop)
     }
 

@@ -13,16 +13,26 @@ const TOKEN_HEADERS: &[&str] = include!(concat!(env!("OUT_DIR"), "/token_headers
 const TOKEN_QUERIES: &[&str] = include!(concat!(env!("OUT_DIR"), "/token_queries.rs"));
 
 /// Header fields whose names do not say so: of Azure's functions, `RapidAPI` and API Gateway of Huawei Cloud.
-const HEADERS: [&str; 3] = ["x-apig-appcode", "x-functions-key", "x-rapidapi-key"];
+const HEADERS: [&str; 6] = [
+    "key",
+    "x-apig-appcode",
+    "x-forwarded-client-cert",
+    "x-functions-key",
+    "x-ms-client-principal",
+    "x-rapidapi-key",
+];
 
 /// What load balancers of AWS tell of who is logged in.
 const PREFIX: &str = "x-amzn-oidc-";
 
 /// Query parameters that are told by no word of [`WORDS`].
-const QUERIES: [&str; 5] = ["auth", "key", "pass", "pin", "pwd"];
+const QUERIES: [&str; 5] = ["key", "session", "sid", "ticket", "x-amz-signature"];
+
+/// The last words of names that are a credential, of header fields and of query parameters.
+const LAST: [&str; 8] = ["auth", "authentication", "bearer", "otp", "pass", "pin", "pw", "pwd"];
 
 /// How the word of a name ends that is a credential, in the singular.
-const WORDS: [&str; 13] = [
+const WORDS: [&str; 15] = [
     "apikey",
     "assertion",
     "authorization",
@@ -36,10 +46,27 @@ const WORDS: [&str; 13] = [
     "secret",
     "token",
     "accesskey",
+    "accesskeyid",
+    "saml",
 ];
 
 /// Words before `key` that make a credential of it; other keys are names of things.
-const KEYS: [&str; 7] = ["access", "api", "auth", "private", "secret", "service", "subscription"];
+const KEYS: [&str; 14] = [
+    "access",
+    "admin",
+    "api",
+    "app",
+    "application",
+    "auth",
+    "encryption",
+    "master",
+    "private",
+    "secret",
+    "service",
+    "signing",
+    "subscription",
+    "webhook",
+];
 
 /// The last words of names that are about a credential, or signed with one, and are none.
 const NONE: [&str; 4] = ["algorithm", "digest", "sig", "signature"];
@@ -101,6 +128,7 @@ fn is_named_credential(name: &str) -> bool {
                 || (word_is("key") && KEYS.iter().any(|known| follows(known))));
         before = word;
     }
+    is_credential |= LAST.iter().any(|last| before.eq_ignore_ascii_case(last));
     is_credential && !NONE.iter().any(|last| before.eq_ignore_ascii_case(last))
 }
 

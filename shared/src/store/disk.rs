@@ -4,6 +4,7 @@
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::path::Path;
+use std::time::{Duration, UNIX_EPOCH};
 
 use crate::clock::Timestamp;
 
@@ -48,6 +49,9 @@ pub(super) trait Disk: Send + Sync + 'static {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
     fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// Makes a file as old as if it had been written at that time.
+    fn touch(&self, path: &Path, at: Timestamp) -> io::Result<()>;
 
     /// Creates a folder, open to its owner alone, unless something of that name is there.
     fn make_folder(&self, path: &Path) -> io::Result<()>;
@@ -113,6 +117,13 @@ impl Disk for Real {
         fs::remove_file(path)
     }
 
+    fn touch(&self, path: &Path, at: Timestamp) -> io::Result<()> {
+        let since = Duration::from_millis(u64::try_from(at.unix_millis()).unwrap_or_default());
+        let file = OpenOptions::new().write(true).open(path)?;
+        file.set_modified(UNIX_EPOCH + since)?;
+        file.sync_all()
+    }
+
     fn make_folder(&self, path: &Path) -> io::Result<()> {
         #[cfg_attr(not(unix), expect(unused_mut, reason = "modes are Unix's"))]
         let mut builder = DirBuilder::new();
@@ -172,7 +183,7 @@ fn kind(of: fs::FileType) -> Kind {
 }
 
 fn found(metadata: &Metadata) -> Found {
-    let since = metadata.modified().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+    let since = metadata.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
     let modified = since.and_then(|since| i64::try_from(since.as_millis()).ok());
     Found {
         kind: kind(metadata.file_type()),
@@ -191,7 +202,7 @@ fn identity(metadata: &Metadata) -> Identity {
 /// Good enough to see that a folder was made again.
 #[cfg(not(unix))]
 fn identity(metadata: &Metadata) -> Identity {
-    let created = metadata.created().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+    let created = metadata.created().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
     created.map_or((0, 0), |at| (at.as_secs(), u64::from(at.subsec_nanos())))
 }
 

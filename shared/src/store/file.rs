@@ -250,7 +250,14 @@ impl<D: Disk> Folder<D> {
     fn write_once(&self, path: &Path, bytes: &[u8], rule: Put, deadline: Instant) -> Result<Written, Failed> {
         let folder = path.parent().unwrap_or(&self.root);
         self.make_folder(folder)?;
-        let temporary = self.temporary(bytes)?;
+        let temporary = match self.temporary(bytes) {
+            // What is there already needs no room to be written again.
+            Err(error) if rule == Put::Replace && is_full(&error) && self.holds(path, bytes) => {
+                self.disk.touch(path, self.context.clock.now())?;
+                return Ok(Written::Created);
+            }
+            temporary => temporary?,
+        };
         if Instant::now() >= deadline {
             return Err(Failed::Late); // Its caller has given up, and may have written something else.
         }
@@ -260,6 +267,13 @@ impl<D: Disk> Folder<D> {
         };
         self.disk.sync_folder(folder)?;
         Ok(written)
+    }
+
+    /// Whether the object is there, with these bytes.
+    fn holds(&self, path: &Path, bytes: &[u8]) -> bool {
+        let is_alike = |found: Found| found.kind == Kind::File && found.size == bytes.len() as u64;
+        self.disk.look(path).is_ok_and(is_alike)
+            && self.disk.read(path, bytes.len() + 1, Vec::new()).is_ok_and(|held| held == bytes)
     }
 
     fn give_new_name(&self, temporary: &Path, path: &Path) -> Result<Written, Failed> {
@@ -393,6 +407,11 @@ impl From<io::Error> for Failed {
     fn from(error: io::Error) -> Self {
         Self::Io(error)
     }
+}
+
+/// Whether there is no room for a file.
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge)
 }
 
 /// A file that goes with its owner; once renamed, there is nothing to go.

@@ -39,8 +39,8 @@ const GIVEN_BACK: Duration = Duration::from_secs(1);
 /// What has not ended at the end that it was told is refused this much later.
 const LAST_CALL: Duration = Duration::from_millis(200);
 
-/// A body's first piece of memory, whatever is announced.
-const FIRST_PIECE: usize = 64 * 1024;
+/// A body's first piece of memory, whatever is announced: many may begin and bring nothing.
+const FIRST_PIECE: usize = 4 * 1024;
 
 /// Prometheus' text exposition format.
 const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -219,7 +219,9 @@ impl<S: Service> Handler<S> {
             self.reserve(held, data.len(), conn).await?;
             conn.holds(held.bytes());
             if collected.capacity() - collected.len() < data.len() {
-                let rest = announced.saturating_sub(collected.len()).min(collected.len());
+                // A quarter more, so that what is held is little more than what is counted.
+                let more = (collected.len() / 4).max(FIRST_PIECE);
+                let rest = announced.saturating_sub(collected.len()).min(more);
                 collected.reserve(rest.max(data.len()));
             }
             collected.extend_from_slice(&data);

@@ -123,7 +123,8 @@ impl Facts {
             State::New => (3, 0),
             State::Idle if age < GRACE => (4, 0),
             State::Idle => (1, 0),
-            _ if age < GRACE => (5, 0),
+            // What has brought more is nearer to its end: a flood of beginnings does not push it out.
+            _ if age < GRACE => (5, u64::from(self.flow.bytes.max(1).ilog2())),
             _ if rate < BRISK => (0, rate),
             _ => (2, rate),
         };

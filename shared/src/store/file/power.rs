@@ -160,6 +160,24 @@ fn what_was_confirmed_survives_a_power_cut_anywhere() {
     assert!(all > 150, "the power was cut {all} times");
 }
 
+/// A claim is written anew before each send, and a full disk must not keep it from what frees the disk.
+#[test]
+fn what_is_there_already_is_written_again_on_a_full_disk() {
+    let disk = Simulated::new(Sabotage::None, usize::MAX);
+    let store = folder(disk.clone(), 1);
+    assert!(run(&store, PutNew(A, "one")).is_some());
+    disk.fill();
+    let put = |name, text: &str, rule| store.write(&path(name), text.as_bytes(), rule, soon());
+    assert_eq!(put(A, "one", Put::Replace), Ok(Written::Created));
+    assert_eq!(disk.touched(), 1, "it is as young as if it had been written");
+    for (name, text, rule) in
+        [(A, "two", Put::Replace), (A, "three", Put::Replace), (B, "one", Put::Replace), (B, "one", Put::New)]
+    {
+        assert!(matches!(put(name, text, rule), Err(StoreError::Full(_))), "{name} {text}");
+    }
+    assert_eq!(disk.touched(), 1);
+}
+
 /// Two processes, whose operations come in any order, and what each of them was told.
 fn two_writers(
     sabotage: Sabotage,

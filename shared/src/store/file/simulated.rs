@@ -58,6 +58,10 @@ struct State {
     reads: BTreeMap<String, usize>,
     /// What cannot be looked at: a bad sector.
     bad: Option<Ino>,
+    /// Whether there is no room for another byte.
+    is_full: bool,
+    /// Files that were made as old as new ones.
+    touched: usize,
     turns: Option<Turns>,
 }
 
@@ -127,6 +131,8 @@ impl Simulated {
             power,
             reads: BTreeMap::new(),
             bad: None,
+            is_full: false,
+            touched: 0,
             turns: None,
         };
         Self::of(state)
@@ -167,6 +173,16 @@ impl Simulated {
     pub(super) fn spoil(&self, path: &Path) {
         let mut state = self.state();
         state.bad = Some(state.find(path).unwrap());
+    }
+
+    /// From now on there is no room for another byte.
+    pub(super) fn fill(&self) {
+        self.state().is_full = true;
+    }
+
+    /// How many files were touched.
+    pub(super) fn touched(&self) -> usize {
+        self.state().touched
     }
 
     /// The file system that is found when the power is back.
@@ -301,6 +317,9 @@ impl Disk for Simulated {
 
     fn write(&self, file: &mut Ino, more: &[u8]) -> io::Result<()> {
         self.run(true, |state| {
+            if state.is_full {
+                return Err(ErrorKind::StorageFull.into());
+            }
             let Some(Node::File { bytes, is_synced }) = state.nodes.get_mut(file) else { unreachable!() };
             bytes.extend_from_slice(more);
             *is_synced = false;
@@ -393,6 +412,13 @@ impl Disk for Simulated {
         // Not in the order that is wanted.
         found.iter().rev().all(|(name, kind)| each(name, *kind));
         Ok(())
+    }
+
+    fn touch(&self, path: &Path, _: Timestamp) -> io::Result<()> {
+        self.run(true, |state| {
+            state.touched += 1;
+            state.find(path).map(drop)
+        })
     }
 
     fn look(&self, path: &Path) -> io::Result<Found> {
