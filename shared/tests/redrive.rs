@@ -521,7 +521,7 @@ async fn a_store_that_falls_silent_ends_the_run<Q: Vendored>(queue: fn(Context) 
         assert!(error.is_silence(), "{error}");
         assert!(summary.sent > 5 && summary.left() > 100, "{summary:?}");
         let told = serde_json::to_value(&summary).unwrap()["stopped"].as_str().unwrap().to_owned();
-        assert!(told.starts_with("the store has stopped answering: "), "{told}");
+        assert!(told.starts_with("the store fails: "), "{told}");
         yard.memory.clear_faults();
         assert_eq!(yard.redrive(&now()).await.left(), 0);
     }

@@ -91,7 +91,7 @@ fn target_words(target: &str, summary: &Summary, options: &Options, now: Timesta
             add(&format!("ended early: {} is wrong for all of the target's deliveries", class.as_str()));
         }
         Some(Stopped::Store(error)) => {
-            add(&clean(&format!("ended early: {place} has stopped answering: {error}")));
+            add(&clean(&format!("ended early: {place} fails: {error}")));
             add(what_to_check(place));
         }
         Some(stopped @ (Stopped::NoTime | Stopped::Resting)) => add(&format!("ended early: {stopped}")),

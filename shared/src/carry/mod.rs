@@ -80,11 +80,13 @@ pub(crate) struct Report {
     pub(crate) sent: Option<Instant>,
     /// When a waiting delivery that failed is tried next.
     pub(crate) next: Option<crate::clock::Timestamp>,
+    /// Whether the queue has what the store did not let go: the next run sends it again.
+    pub(crate) is_undeleted: bool,
 }
 
 impl Report {
     pub(crate) const fn of(fate: Fate) -> Self {
-        Self { fate, rendered: None, sent: None, next: None }
+        Self { fate, rendered: None, sent: None, next: None, is_undeleted: false }
     }
 
     /// How long the queue was waited for, if it was asked.
@@ -503,6 +505,7 @@ impl<'a, Q: Queue> Trip<'a, Q> {
 
     fn end(self, end: End) -> Report {
         let Self { marked, receipt, error, store_error, unrenderable, kept, failure, mut report, .. } = self;
+        report.is_undeleted = end == End::StoreFailed && receipt.is_some();
         // Why nobody has it, of whatever went wrong on the way.
         let refusal = |error: Option<SendError>, store: Option<StoreError>| match (error, store) {
             (Some(error), Some(store)) if error.class == Class::TooLarge => {

@@ -76,7 +76,8 @@ enum Done {
     /// Another redriver had it.
     Gone,
     Corrupt,
-    Store(StoreError),
+    /// The store failed; whether the queue has it all the same, so that the next run sends it again.
+    Store(StoreError, bool),
 }
 
 impl<Q: Queue> Redriver<Q> {
@@ -164,7 +165,7 @@ impl<Q: Queue> Redriver<Q> {
         let done = self.carry(entry, states, options, pace, held, deadline).await;
         done.unwrap_or_else(|error| {
             tracing::error!(object = entry.name, %error, "redrive");
-            Done::Store(error)
+            Done::Store(error, false)
         })
     }
 
@@ -227,7 +228,7 @@ impl<Q: Queue> Redriver<Q> {
             }
             Fate::Held(error) => Done::Held(error),
             Fate::NoMessage | Fate::Unrenderable(_) | Fate::Spilled(..) => Done::NoMessage,
-            Fate::StoreFailed(error) => Done::Store(error),
+            Fate::StoreFailed(error) => Done::Store(error, report.is_undeleted),
         })
     }
 

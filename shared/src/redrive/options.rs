@@ -157,7 +157,8 @@ pub enum Stopped {
     NoTime,
     /// What is left is left alone for longer than the run lasts.
     Resting,
-    /// The store does not answer any more. User action: see its error; what is left waits there.
+    /// The store does not answer any more, or does not let go what was sent, which each run would send again.
+    /// User action: see its error; what is left waits there.
     Store(StoreError),
 }
 
@@ -167,7 +168,7 @@ impl fmt::Display for Stopped {
             Self::Class(class) => f.write_str(class.as_str()),
             Self::NoTime => f.write_str("no time left"),
             Self::Resting => f.write_str("what is left fails or rests, and this run has waited long enough"),
-            Self::Store(error) => write!(f, "the store has stopped answering: {error}"),
+            Self::Store(error) => write!(f, "the store fails: {error}"),
         }
     }
 }

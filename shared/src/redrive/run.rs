@@ -305,10 +305,10 @@ impl<Q: Queue> Run<'_, Q> {
         self.summary.stopped.get_or_insert(why);
     }
 
-    /// Whether the store is still there, by what came of a delivery.
+    /// Whether the store is still there and lets go what was sent, by what came of a delivery.
     fn listen(&mut self, done: &Done) {
         match done {
-            Done::Store(error) if error.is_silence() => {
+            Done::Store(error, is_undeleted) if error.is_silence() || *is_undeleted => {
                 self.silent += 1;
                 if self.silent >= SILENCE {
                     self.stop(Stopped::Store(error.clone()));
@@ -331,7 +331,7 @@ impl<Q: Queue> Run<'_, Q> {
             Err(error) => {
                 let cut_off = StoreError::Other("the work on it was cut off".to_owned());
                 match self.owners.remove(&error.id()) {
-                    Some((hook, Some((at, _)))) => self.note(hook, at, Done::Store(cut_off)),
+                    Some((hook, Some((at, _)))) => self.note(hook, at, Done::Store(cut_off, false)),
                     Some((hook, None)) => self.listed(hook, None, Err(cut_off), Duration::ZERO),
                     None => {}
                 }
@@ -375,7 +375,7 @@ impl<Q: Queue> Run<'_, Q> {
                 self.summary.corrupt += 1;
                 self.left(at);
             }
-            Done::Store(error) => {
+            Done::Store(error, _) => {
                 self.summary.store_errors += 1;
                 self.summary.blame(&name, &error);
                 self.left(at);
@@ -445,7 +445,7 @@ fn came(done: &Done) -> Came {
         Done::Sent | Done::Repeated | Done::Dead => Came::Through,
         Done::Failed(error, _) => of(End::Failed, error),
         Done::Held(error) => of(End::Held, error),
-        Done::Early(_) | Done::NoMessage | Done::Passed | Done::Gone | Done::Corrupt | Done::Store(_) => {
+        Done::Early(_) | Done::NoMessage | Done::Passed | Done::Gone | Done::Corrupt | Done::Store(..) => {
             Came::Nothing
         }
     }

@@ -122,3 +122,20 @@ async fn a_bad_topic_leaves_the_others_of_its_hook_alone() {
         assert!(begun.elapsed() < Duration::from_secs(20), "{class:?}: {:?}", begun.elapsed());
     }
 }
+
+/// What was sent and stays would be sent again, with each run: a few copies tell that the store lets nothing go.
+#[tokio::test(start_paused = true)]
+async fn a_store_that_lets_nothing_go_is_not_sent_from() {
+    use crate::store::memory::{Fault, FaultKind, Operation};
+    let (redriver, memory) = waiting(200, Said::STORED).await;
+    memory.set_faults(|operation, _| {
+        let denied = || FaultKind::Fails(StoreError::Denied("read-only".to_owned()));
+        let kind = if operation == Operation::Delete { denied() } else { FaultKind::None };
+        Fault { kind, ..Fault::default() }
+    });
+    let summary =
+        redriver.run(&Options::default(), Instant::now() + Duration::from_secs(3600)).await.unwrap();
+    assert!(matches!(summary.stopped, Some(Stopped::Store(_))), "{summary:?}");
+    assert_eq!((summary.sent, memory.count("spill/")), (0, 200));
+    assert!(summary.store_errors < 20, "{summary:?}");
+}

@@ -16,9 +16,10 @@ use super::names::Names;
 use super::{Entry, Folders, Foreign, Page, StoreError, name};
 use crate::clock::Timestamp;
 
-/// Bytes of names that a walk keeps of a folder, and that all kept walks have together: some 800,000
-/// digests. A larger folder is read more than once.
-const MAX_BYTES: usize = 32 << 20;
+/// Bytes of names that a walk keeps of a folder, and that all kept walks have together: some 200,000
+/// digests. A larger folder is read again for each of these: while it is read, it takes some four times as much, and
+/// a redriver has 100 MB.
+const MAX_BYTES: usize = 8 << 20;
 
 /// Walks kept at a time.
 const MAX_WALKS: usize = 8;
