@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Each function's release build: under 2.2 MB zipped, free of the crates that cost cold start, and of what only
+"""Each function's release build: under 2.25 MB zipped, free of the crates that cost cold start, and of what only
 proofs may have: the safeguards that can be pulled.
 
 Run after `scripts/cargo-lambda build`: what is looked at is what is uploaded.
@@ -14,7 +14,7 @@ import zipfile
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 FUNCTIONS = ["tdmq", "rocketmq", "redrive"]
-MAX_ZIP = 2_200_000
+MAX_ZIP = 2_250_000
 MAX_CRATES = 120
 
 # A second crypto stack, a second HTTP stack, regular expressions, the system's certificate store:
