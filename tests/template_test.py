@@ -451,7 +451,7 @@ def check_dashboard(stack: Stack, written: set) -> None:
     has_api = any(namespace == "AWS/ApiGateway" for namespace, _ in shown)
     assert has_api == (stack.values["Endpoint"] == "http-api")
     query, = (widget["properties"]["query"] for widget in widgets if widget["type"] == "log")
-    line = (support.ROOT / "shared/src/telemetry.rs").read_text()
+    line = (support.ROOT / "shared/src/telemetry/mod.rs").read_text()
     fields = re.search(r"fields @timestamp, ([\w, ]+) \|", query)[1].split(", ")
     assert all(re.search(rf"\b{field}\b", line) for field in fields), fields
     for group in re.findall(r"SOURCE '(.*?)'", query):
