@@ -109,7 +109,8 @@ def http_server(answer: bytes = STORED, tls: ssl.SSLContext | None = None, heade
 
         def reply(self) -> None:
             self.rfile.read(int(self.headers.get("content-length") or 0))
-            seen[self.command] += 1
+            # The probe of the store is no delivery.
+            seen[self.command] += "/probe/" not in self.path
             self.send_response(200)
             for name, value in (headers or {}).items():
                 self.send_header(name, value)
@@ -209,7 +210,7 @@ class Forwarder:
         return len(os.listdir(f"/proc/{self.child.pid}/task"))
 
     def stored(self) -> int:
-        return sum(path.is_file() for path in (self.folder / "store").rglob("*"))
+        return sum(path.is_file() for path in (self.folder / "store").glob("spill/**/*"))
 
     def lines(self) -> list:
         """The deliveries' log lines."""
