@@ -166,12 +166,10 @@ impl Readiness {
             Told { store: store.map(StoreProbe::as_str), store_problem, open_circuits, problems: troubles };
         // Names and fixed texts serialise without fail.
         let members = serde_json::to_string(&told).unwrap_or_default();
-        let members = match &members[..] {
-            "{}" | "" => "",
-            // A comma in the place of the bracket: they follow other members.
-            _ => &members.replacen('{', ",", 1),
-        };
-        let members = members.strip_suffix('}').unwrap_or_default();
+        let members = members.strip_prefix('{').and_then(|members| members.strip_suffix('}'));
+        // They follow other members.
+        let members = members.filter(|members| !members.is_empty()).map(|members| format!(",{members}"));
+        let members = members.unwrap_or_default();
         if *is_ready {
             return Response::new(200, "application/json", format!(r#"{{"status":"ok"{members}}}"#));
         }

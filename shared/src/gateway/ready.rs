@@ -9,7 +9,7 @@ use crate::config::{Config, Hook, Mode, Oversize};
 use crate::env::Env;
 use crate::queue::{Queue, Target};
 use crate::readiness::{Readiness, Rule, Trouble};
-use crate::spill::VARIABLE as SPILL;
+use crate::spill::Spill;
 
 /// What is known at start, and stays.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ impl Footing {
         if mistakes.is_empty() && config.has_errors() {
             mistakes.push(Trouble::file());
         }
-        let lacks_spill = stores.spill.is_none() && env.get(SPILL).is_some();
+        let lacks_spill = stores.spill.is_none() && Spill::is_named(env);
         let stores = stores.problems.iter().map(|problem| problem.variable).collect();
         // A wrong rule is among the mistakes, so that nothing is ready.
         Self { rule: Rule::from_env(env).unwrap_or(Rule::All), mistakes, stores, lacks_spill }
@@ -49,7 +49,7 @@ impl<Q: Queue> Gateway<Q> {
         let footing = &inner.footing;
         let mut troubles = footing.mistakes.clone();
         troubles.extend(footing.stores.iter().map(|variable| Trouble::setting(None, variable)));
-        let spill = inner.carriers.iter().find_map(|carrier| carrier.spill.as_ref());
+        let spill = self.spill();
         let store = spill.and_then(|spill| spill.store().problem());
         troubles.extend(store.iter().map(|problem| Trouble::setting(None, problem.variable)));
         // The first of each is enough to go on.

@@ -225,18 +225,7 @@ impl Breaker {
         let mut states = self.states();
         // Topics and keys come and go; what nobody asks for any more is dropped here.
         states.told.retain(|_, state| now < state.until + FORGET);
-        if states.told.len() >= MOST
-            && let Some(oldest) =
-                // Of topics, which a sender may name: it costs one failure more.
-                states
-                    .told
-                    .iter()
-                    .filter(|(c, _)| matches!(c, Circuit::Topic(_)))
-                    .min_by_key(|(_, state)| state.until)
-                    .map(|(c, _)| c.clone())
-        {
-            states.told.remove(&oldest);
-        }
+        states.make_room();
         let known = states.told.get(&circuit).filter(|state| state.is_broken());
         let is_new = known.is_none();
         // Those that failed together were refused once.
@@ -287,6 +276,19 @@ impl States {
             }
         }
         Ok(probed)
+    }
+
+    /// Forgets the topic that would be tried next of all, if there are too many circuits: a sender may name topics,
+    /// and it costs one failure more.
+    fn make_room(&mut self) {
+        if self.told.len() < MOST {
+            return;
+        }
+        let topics = self.told.iter().filter(|(circuit, _)| matches!(circuit, Circuit::Topic(_)));
+        let first = topics.min_by_key(|(_, state)| state.until).map(|(circuit, _)| circuit.clone());
+        if let Some(first) = first {
+            self.told.remove(&first);
+        }
     }
 
     fn release(&mut self, probed: &[Circuit]) {

@@ -138,11 +138,11 @@ impl<S: Service> Handler<S> {
         if let Some(response) = self.service.turns_away(&request, announced) {
             return Ok(response);
         }
-        if announced > self.service.max_body() {
+        let max = self.service.max_body_of(&request);
+        if announced > max {
             return Err(Problem::TooLarge);
         }
         let mut bytes = self.room.nothing();
-        let max = self.service.max_body_of(&request);
         let read = tokio::select! {
             biased;
             read = self.body(body, (announced, max), &mut bytes, conn) => read,
