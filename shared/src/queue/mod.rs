@@ -30,6 +30,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use crate::env::Env;
 use crate::message::Message;
 pub use client::Client;
 pub use fault::ConnectError;
@@ -197,6 +198,21 @@ pub struct EnvProblem {
     pub variable: &'static str,
     /// What is wrong and what to do: the rest of a sentence that begins with the variable.
     pub message: String,
+}
+
+impl EnvProblem {
+    /// What a variable says as `parse` reads it, or `unset` where it says nothing; a problem with that message where it
+    /// cannot be read.
+    pub(crate) fn or_value<T>(
+        env: &Env,
+        variable: &'static str,
+        unset: T,
+        parse: impl FnOnce(&str) -> Option<T>,
+        message: impl Into<String>,
+    ) -> Result<T, Self> {
+        let Some(text) = env.get(variable) else { return Ok(unset) };
+        parse(&text).ok_or_else(|| Self { variable, message: message.into() })
+    }
 }
 
 /// Proof that a vendor's answer named a stored message; made only by the queue clients.

@@ -149,15 +149,13 @@ struct Brief {
 impl Brief {
     /// `QUEUE_ATTEMPTS` and `QUEUE_RETRY_WITHIN`.
     fn from_env(env: &Env) -> Result<Self, EnvProblem> {
-        let wrong = |variable, message: &str| EnvProblem { variable, message: message.to_owned() };
-        let variable = "QUEUE_ATTEMPTS";
-        let attempts = env.get(variable).map_or(Some(ATTEMPTS), |text| text.parse().ok());
-        let attempts = attempts.filter(|attempts| (1..=10).contains(attempts));
-        let attempts = attempts.ok_or_else(|| wrong(variable, "is no number from 1 to 10"))?;
-        let variable = "QUEUE_RETRY_WITHIN";
-        let within = env.get(variable).map_or(Some(WITHIN), |text| parse_duration(&text));
-        let within = within.filter(|within| (Duration::from_millis(1)..=MAX_WITHIN).contains(within));
-        let within = within.ok_or_else(|| wrong(variable, "is no time from 1ms to 60s, such as 1500ms"))?;
+        let count = |text: &str| text.parse().ok().filter(|attempts| (1..=10).contains(attempts));
+        let is_no_count = "is no number from 1 to 10";
+        let attempts = EnvProblem::or_value(env, "QUEUE_ATTEMPTS", ATTEMPTS, count, is_no_count)?;
+        let range = Duration::from_millis(1)..=MAX_WITHIN;
+        let time = |text: &str| parse_duration(text).filter(|within| range.contains(within));
+        let is_no_time = "is no time from 1ms to 60s, such as 1500ms";
+        let within = EnvProblem::or_value(env, "QUEUE_RETRY_WITHIN", WITHIN, time, is_no_time)?;
         Ok(Self { attempts, within })
     }
 }
@@ -323,12 +321,8 @@ fn waits(failure: &Failure, attempts: u32) -> (Duration, Duration) {
 
 /// Most bytes of a message: `most`, or fewer where `variable` says so. What is never too large stays so.
 pub(super) fn limit(env: &Env, variable: &'static str, most: usize) -> Result<usize, EnvProblem> {
-    let Some(text) = env.get(variable) else { return Ok(most) };
-    let limit = parse_size(&text).filter(|limit| (NEVER_TOO_LARGE..=most).contains(limit));
-    limit.ok_or_else(|| EnvProblem {
-        variable,
-        message: format!("is no size from 64KiB to {}MiB", most >> 20),
-    })
+    let size = |text: &str| parse_size(text).filter(|limit| (NEVER_TOO_LARGE..=most).contains(limit));
+    EnvProblem::or_value(env, variable, most, size, format!("is no size from 64KiB to {}MiB", most >> 20))
 }
 
 fn way<C: Identity>(config: &C, topic: &str) -> Way {

@@ -273,22 +273,16 @@ fn protocol() -> Builder {
 
 /// `MAX_CONNECTIONS`: connections to one endpoint at a time.
 pub(crate) fn most(env: &Env) -> Result<usize, EnvProblem> {
-    let variable = "MAX_CONNECTIONS";
-    let Some(text) = env.get(variable) else { return Ok(MAX_CONNECTIONS) };
-    let most = text.parse().ok().filter(|most| (1..=65_535).contains(most));
-    most.ok_or_else(|| EnvProblem { variable, message: "is no number from 1 to 65535".to_owned() })
+    let count = |text: &str| text.parse().ok().filter(|most| (1..=65_535).contains(most));
+    EnvProblem::or_value(env, "MAX_CONNECTIONS", MAX_CONNECTIONS, count, "is no number from 1 to 65535")
 }
 
 /// `MAX_CONNECTIONS` and `CONNECT_TIMEOUT`.
 fn limits(env: &Env) -> Result<(usize, Option<Duration>), EnvProblem> {
     let most = most(env)?;
-    let Some(text) = env.get("CONNECT_TIMEOUT") else { return Ok((most, None)) };
-    let patience = parse_duration(&text).filter(|patience| SETTABLE.contains(patience));
-    let patience = patience.ok_or_else(|| EnvProblem {
-        variable: "CONNECT_TIMEOUT",
-        message: "is no duration from 100ms to 1m".to_owned(),
-    })?;
-    Ok((most, Some(patience)))
+    let time = |text: &str| parse_duration(text).filter(|patience| SETTABLE.contains(patience)).map(Some);
+    let is_no_time = "is no duration from 100ms to 1m";
+    Ok((most, EnvProblem::or_value(env, "CONNECT_TIMEOUT", None, time, is_no_time)?))
 }
 
 /// Header fields, our name among them. Values come from the environment, where they were checked, or

@@ -134,19 +134,16 @@ fn positive(text: &str) -> Option<usize> {
     text.parse().ok().filter(|n| *n > 0)
 }
 
-fn read<T>(
+fn read<T: Copy>(
     env: &Env,
     variable: &'static str,
     message: &str,
     limit: &mut T,
     parse: impl Fn(&str) -> Option<T>,
 ) {
-    let Some(text) = env.get(variable) else { return };
-    if let Some(value) = parse(&text) {
-        *limit = value;
-    } else {
-        let problem = EnvProblem { variable, message: message.to_owned() };
-        tracing::error!(%problem, "configuration");
+    match EnvProblem::or_value(env, variable, *limit, parse, message) {
+        Ok(value) => *limit = value,
+        Err(problem) => tracing::error!(%problem, "configuration"),
     }
 }
 
