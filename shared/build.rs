@@ -1,4 +1,5 @@
-//! Lists the presets, and the places in which they find tokens, so that a new one is a file and nothing else.
+//! Lists the presets, whole and without what no function reads, and the places in which they find tokens, so that
+//! a new one is a file and nothing else.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
 fn run(folder: &Path) -> Result<(), Failure> {
     let presets = presets(folder)?;
     save("presets.rs", &list(&presets))?;
+    save("bare_presets.rs", &bare_list(&presets)?)?;
     save("token_headers.rs", &tokens(&presets, "header:")?)?;
     save("token_queries.rs", &tokens(&presets, "query:")?)
 }
@@ -86,6 +88,46 @@ fn list(presets: &[(String, String)]) -> String {
         let _ = writeln!(list, "    ({name:?}, include_str!({path:?})),");
     }
     list + "]\n"
+}
+
+/// A Rust expression: the names, each with what a function needs of the file.
+fn bare_list(presets: &[(String, String)]) -> Result<String, Failure> {
+    let mut list = "&[\n".to_owned();
+    for (name, path) in presets {
+        let text = std::fs::read_to_string(path).map_err(|error| Failure::Read(path.into(), error))?;
+        // To a String this cannot fail.
+        let _ = writeln!(list, "    ({name:?}, {:?}),", bare(&text));
+    }
+    Ok(list + "]\n")
+}
+
+/// What people alone read of a preset, before its first table.
+const ABOUT: [&str; 5] = ["about", "secret", "setup", "confidence", "evidence"];
+
+/// The text of a preset without its sample, its comments and what is about it. A test of the crate compares what
+/// is read of either.
+fn bare(text: &str) -> String {
+    let mut table = String::new();
+    let mut bare = String::new();
+    for line in text.lines() {
+        if line.starts_with('[') {
+            line.trim_matches(['[', ']']).clone_into(&mut table);
+        }
+        let (key, value) = line.split_once('=').unwrap_or((line, ""));
+        let (key, value) = (key.trim(), value.trim());
+        let is_about = table.is_empty() && ABOUT.contains(&key);
+        let is_sample = table == "sample" || table.starts_with("sample.");
+        if is_about || is_sample || key.is_empty() || key.starts_with('#') {
+            continue;
+        }
+        bare.push_str(key);
+        if !value.is_empty() {
+            bare.push('=');
+            bare.push_str(value);
+        }
+        bare.push('\n');
+    }
+    bare
 }
 
 /// A Rust expression: the fields of this kind, sorted and in lower case, in which a preset finds a token. The

@@ -6,7 +6,7 @@ use super::plan::{Cause, Entry, Plan, Slot};
 use super::{Reading, Rotation};
 use crate::reader::Table;
 use crate::secret::{Secret, SecretError, SecretRef};
-use crate::source::{Blueprint, BuildError, Source, preset_info};
+use crate::source::{Blueprint, BuildError, Source, preset_params};
 
 /// A secret, and where it is written.
 struct Had {
@@ -116,8 +116,7 @@ fn secrets(table: &Table<'_>, with: Reading<'_>, unresolved: &mut Vec<String>) -
 /// Parameters may be references too; those that are secrets must be.
 fn params(table: &Table<'_>, with: Reading<'_>, unresolved: &mut Vec<String>) -> Vec<Had> {
     let Some(params) = table.table("params") else { return Vec::new() };
-    let known = table.str("source").and_then(|source| preset_info(source.value).ok());
-    let known = known.map(|preset| preset.params).unwrap_or_default();
+    let known = table.str("source").map(|source| preset_params(source.value)).unwrap_or_default();
     let mut had = Vec::new();
     for (name, value) in params.named_strings() {
         let is_secret = known.iter().any(|param| param.secret && param.name == name.value);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::field::Field;
-use super::presets::{Param, Preset};
+use super::presets::{About, Param, Preset, preset_text};
 use super::{BuildError, error};
 use crate::delivery::Coverage;
 use crate::http::Response;
@@ -55,8 +55,11 @@ pub struct Info {
 
 /// What is known of the preset `name`; for another name, which one may be meant.
 pub fn preset_info(name: &str) -> Result<Info, BuildError> {
-    let preset = Preset::load(name).map_err(|message| error("source", message))?;
-    let Preset { name, data, about, secret, setup, confidence, evidence, params, profile, scheme } = preset;
+    let unknown = |message| error("source", message);
+    let (name, data) = preset_text(name).map_err(unknown)?;
+    let preset = Preset::parse(name, data).map_err(unknown)?;
+    let Preset { about, params, profile, scheme, .. } = preset;
+    let About { about, secret, setup, confidence, evidence } = about;
     let texts = |fields: &[Field]| fields.iter().map(ToString::to_string).collect();
     Ok(Info {
         name,

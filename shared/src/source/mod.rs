@@ -85,6 +85,7 @@ pub mod fuzzing;
 mod grammar;
 mod handshake;
 mod hash;
+#[cfg(feature = "catalog")]
 mod info;
 mod keep;
 mod key;
@@ -116,9 +117,11 @@ pub use credential::is_credential_header;
 pub use explain::{Explanation, Outcome, Step};
 use field::{Field, View};
 use grammar::Scheme;
+#[cfg(feature = "catalog")]
 pub use info::{Info, preset_info};
 use kinds::{Algorithm, Kind, Rule, Several};
 use presets::Profile;
+pub(crate) use presets::preset_params;
 pub use presets::{Param, preset_names};
 use proof::Proof;
 pub use rejection::Rejection;

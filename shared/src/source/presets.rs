@@ -1,4 +1,5 @@
-//! Providers as data: a TOML file each, read only when a hook uses it.
+//! Providers as data: a TOML file each, read only when a hook uses it. What people alone read of it, and the
+//! sample, are in the program with the feature `catalog`; a function has what it verifies and answers by.
 
 use std::time::Duration;
 
@@ -13,16 +14,22 @@ use crate::reader::{At, Mistakes, Table};
 #[derive(Clone, Debug)]
 pub(super) struct Preset {
     pub(super) name: &'static str,
-    /// The file.
-    pub(super) data: &'static str,
     pub(super) scheme: Scheme,
+    #[cfg(feature = "catalog")]
+    pub(super) about: About,
+    pub(super) params: Vec<Param>,
+    pub(super) profile: Profile,
+}
+
+/// What people read of a preset.
+#[cfg(feature = "catalog")]
+#[derive(Clone, Debug)]
+pub(super) struct About {
     pub(super) about: String,
     pub(super) secret: String,
     pub(super) setup: Option<String>,
     pub(super) confidence: String,
     pub(super) evidence: String,
-    pub(super) params: Vec<Param>,
-    pub(super) profile: Profile,
 }
 
 /// How a source behaves beside verifying.
@@ -69,7 +76,22 @@ const DEADLINE: Duration = Duration::from_secs(10);
 const METHODS: [&str; 4] = ["POST", "GET, POST", "HEAD, POST", "POST, OPTIONS"];
 
 /// The files of `presets/` by name, sorted: `build.rs` lists them.
+#[cfg(feature = "catalog")]
 const PRESETS: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/presets.rs"));
+
+/// The same without what no function reads.
+#[cfg(not(feature = "catalog"))]
+const PRESETS: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/bare_presets.rs"));
+
+/// The preset's own name and its text; the error says which one may be meant.
+pub(super) fn preset_text(name: &str) -> Result<(&'static str, &'static str), String> {
+    PRESETS.iter().find(|(known, _)| *known == name).copied().ok_or_else(|| unknown(name))
+}
+
+/// The parameters of the preset `name`, if there is one.
+pub(crate) fn preset_params(name: &str) -> Vec<Param> {
+    Preset::load(name).map(|preset| preset.params).unwrap_or_default()
+}
 
 /// The names of all presets, sorted.
 pub fn preset_names() -> impl Iterator<Item = &'static str> {
@@ -79,9 +101,7 @@ pub fn preset_names() -> impl Iterator<Item = &'static str> {
 impl Preset {
     /// Reads the preset of that name; the error says which one may be meant.
     pub(super) fn load(name: &str) -> Result<Self, String> {
-        let Some((name, text)) = PRESETS.iter().find(|(n, _)| *n == name) else {
-            return Err(unknown(name));
-        };
+        let (name, text) = preset_text(name)?;
         Self::parse(name, text)
     }
 
@@ -89,29 +109,38 @@ impl Preset {
     pub(super) fn parse(name: &'static str, text: &'static str) -> Result<Self, String> {
         let mistakes = Mistakes::new(format!("{name}.toml"), text);
         let preset = match DeTable::parse(text) {
-            Ok(doc) => Self::read(name, text, Table::new(&mistakes, "", 0, doc.get_ref())),
+            Ok(doc) => Self::read(name, Table::new(&mistakes, "", 0, doc.get_ref())),
             Err(error) => return Err(error.to_string()),
         };
         let mistakes: Vec<String> = mistakes.into_sorted().iter().map(ToString::to_string).collect();
         preset.filter(|_| mistakes.is_empty()).ok_or_else(|| mistakes.join("; "))
     }
 
-    fn read(name: &'static str, data: &'static str, table: Table<'_>) -> Option<Self> {
-        let text = |key| grammar::text(&table, key, "\"…\"").map(str::to_owned);
+    fn read(name: &'static str, table: Table<'_>) -> Option<Self> {
         let preset = Self {
             name,
-            data,
             scheme: table.table("verify").and_then(Scheme::read)?,
-            about: text("about")?,
-            secret: text("secret")?,
-            setup: table.str("setup").map(|at| at.value.to_owned()),
-            confidence: text("confidence")?,
-            evidence: text("evidence")?,
+            #[cfg(feature = "catalog")]
+            about: About::read(&table)?,
             params: table.table("params").as_ref().map(Param::read_all).unwrap_or_default(),
             profile: Profile::read(&table),
         };
         table.finish();
         Some(preset)
+    }
+}
+
+#[cfg(feature = "catalog")]
+impl About {
+    fn read(table: &Table<'_>) -> Option<Self> {
+        let text = |key| grammar::text(table, key, "\"…\"").map(str::to_owned);
+        Some(Self {
+            about: text("about")?,
+            secret: text("secret")?,
+            setup: table.str("setup").map(|at| at.value.to_owned()),
+            confidence: text("confidence")?,
+            evidence: text("evidence")?,
+        })
     }
 }
 
@@ -237,7 +266,7 @@ mod tests {
     fn every_preset_is_sound() {
         for name in preset_names() {
             let preset = Preset::load(name).unwrap();
-            assert!(["confirmed", "unconfirmed"].contains(&preset.confidence.as_str()), "{name}");
+            assert!(["confirmed", "unconfirmed"].contains(&preset.about.confidence.as_str()), "{name}");
             assert!(
                 preset.profile.sample.content_type != "application/json"
                     || crate::json::is_valid(&preset.profile.sample.body),
@@ -248,11 +277,32 @@ mod tests {
     }
 
     #[test]
+    fn a_function_reads_of_each_preset_what_verifies_and_answers() {
+        const BARE: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/bare_presets.rs"));
+        assert_eq!(BARE.len(), PRESETS.len());
+        for ((name, bare), (of, whole)) in BARE.iter().zip(PRESETS) {
+            assert_eq!(name, of);
+            let told = |text: &'static str| {
+                let mistakes = Mistakes::new(name.to_string(), text);
+                let document = DeTable::parse(text).unwrap();
+                let table = Table::new(&mistakes, "", 0, document.get_ref());
+                let scheme = Scheme::read(table.table("verify").unwrap()).unwrap();
+                let params = table.table("params").as_ref().map(Param::read_all);
+                let profile = Profile { sample: Sample::default(), ..Profile::read(&table) };
+                format!("{scheme:?} {params:?} {profile:?}")
+            };
+            assert_eq!(told(bare), told(whole), "{name}");
+            let kept = ["about ", "evidence", "[sample", "# "].into_iter().find(|part| bare.contains(part));
+            assert_eq!(kept, None, "{name}");
+        }
+    }
+
+    #[test]
     fn the_documented_preset_is_sound() {
         let text = include_str!("../../../docs/add-a-source.md");
         let (_, block) = text.split_once("```toml\n").unwrap();
         let preset = Preset::parse("acme", block.split_once("```").unwrap().0).unwrap();
-        assert_eq!((preset.confidence.as_str(), preset.profile.handshakes.len()), ("confirmed", 1));
+        assert_eq!((preset.about.confidence.as_str(), preset.profile.handshakes.len()), ("confirmed", 1));
         assert_eq!(preset.profile.ack.response("accepted", "1").body, "ok");
         assert!(crate::json::is_valid(&preset.profile.sample.body));
     }
