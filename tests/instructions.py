@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
 """Instructions to verify a 4 KiB body, by kind of verifier: a table for `docs/performance.md`.
 
-valgrind counts those of 11 verifications and of 1; a tenth of the difference is one verification.
+    python3 tests/instructions.py             valgrind counts those of 11 verifications and of 1
+    python3 tests/instructions.py --linear    those of heads and texts of 1, 10 and 100 kB
+
+The second fails where ten times the bytes cost more than eleven times the instructions.
 """
 import json
 import pathlib
@@ -11,34 +14,60 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TIMES = 10
+SIZES = (1_000, 10_000, 100_000)
+# A difference of fewer instructions is that of two runs.
+ONE_PAGE = 10_000
 
 
-def build() -> str:
+def build(bench: str) -> str:
     """The benchmark's program."""
-    command = ["cargo", "bench", "-p", "hookmq-shared", "--bench", "verify", "--no-run", "--message-format=json"]
+    command = ["cargo", "bench", "-p", "hookmq-shared", "--bench", bench, "--no-run", "--message-format=json"]
     out = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
     built = [message.get("executable") for message in map(json.loads, out.splitlines())]
     return next(program for program in built if program)
 
 
-def instructions(program: str, preset: str, times: int) -> int:
+def instructions(program: str, *arguments: str) -> int:
     """Those of the whole program, start included."""
     command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
-    run = subprocess.run([*command, program, "repeat", preset, str(times)], capture_output=True, text=True)
+    run = subprocess.run([*command, program, *arguments], capture_output=True, text=True)
     counted = re.search(r"Collected : (\d+)", run.stderr)
     if run.returncode or not counted:
         sys.exit(run.stderr)
     return int(counted[1])
 
 
-def main() -> None:
-    program = build()
-    kinds = subprocess.run([program, "list"], check=True, capture_output=True, text=True).stdout
+def names(program: str) -> list[str]:
+    """What the program can be asked for."""
+    return subprocess.run([program, "list"], check=True, capture_output=True, text=True).stdout.splitlines()
+
+
+def verification() -> None:
+    """A row for each kind of verifier."""
+    program = build("verify")
     print("| kind | preset | instructions |\n| --- | --- | ---: |")
-    for line in kinds.splitlines():
+    for line in names(program):
         kind, preset = line.split("\t")
-        counted = instructions(program, preset, TIMES + 1) - instructions(program, preset, 1)
-        print(f"| {kind} | {preset} | {round(counted / TIMES):,} |", flush=True)
+        more, once = (instructions(program, "repeat", preset, str(times)) for times in (TIMES + 1, 1))
+        print(f"| {kind} | {preset} | {round((more - once) / TIMES):,} |", flush=True)
+
+
+def linear() -> None:
+    """A row for each shape of what strangers choose the size of."""
+    program = build("linear")
+    print("| shape | 1 kB | 10 kB | 100 kB |\n| --- | ---: | ---: | ---: |")
+    steep = []
+    for shape in names(program):
+        none, *counted = (instructions(program, shape, str(size)) for size in (0, *SIZES))
+        costs = [count - none for count in counted]
+        print(f"| {shape} | " + " | ".join(f"{cost:,}" for cost in costs) + " |", flush=True)
+        steep += [shape for less, more in zip(costs, costs[1:]) if more > 11 * max(less, ONE_PAGE)]
+    if steep:
+        sys.exit(f"not linear: {', '.join(steep)}")
+
+
+def main() -> None:
+    linear() if sys.argv[1:] == ["--linear"] else verification()
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 //! bytes that were verified are the bytes that travel on.
 
 use std::borrow::Cow;
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use bytes::Bytes;
 use serde::Deserialize as _;
@@ -217,10 +217,52 @@ impl<'de> Visitor<'de> for Find<'_> {
     }
 }
 
-/// Writes `text` as a JSON string, quotes included.
+/// Bytes that each byte of a text takes in a JSON string beside its own: the escapes.
+static ESCAPES: [u8; 256] = {
+    let mut extra = [0; 256];
+    let mut byte = 0;
+    while byte < 0x20 {
+        extra[byte] = 5;
+        byte += 1;
+    }
+    let short = *b"\"\\\n\r\t\x08\x0c";
+    byte = 0;
+    while byte < short.len() {
+        extra[short[byte] as usize] = 1;
+        byte += 1;
+    }
+    extra
+};
+
+fn escapes(byte: u8) -> usize {
+    ESCAPES[usize::from(byte)].into()
+}
+
+/// Writes `text` as a JSON string, quotes included. A body is large, and escapes make six times as much of it, so
+/// nothing is written twice.
 pub fn write_string(out: &mut String, text: &str) {
-    // A `&str` serialises without fail: no I/O, no non-string keys.
-    let _ = serde_json::to_writer(Onto(out), text);
+    out.push('"');
+    let mut rest = text;
+    while let Some(at) = rest.bytes().position(|byte| escapes(byte) > 0) {
+        let (plain, from) = rest.split_at(at);
+        out.push_str(plain);
+        let mut chars = from.chars();
+        match chars.next().unwrap_or_default() {
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\x08' => out.push_str("\\b"),
+            '\x0c' => out.push_str("\\f"),
+            control @ '\0'..='\x1f' => {
+                // To a String this cannot fail.
+                let _ = write!(out, "\\u{:04x}", u32::from(control));
+            }
+            other => out.extend(['\\', other]),
+        }
+        rest = chars.as_str();
+    }
+    out.push_str(rest);
+    out.push('"');
 }
 
 /// A value of strings, numbers and lists of them as JSON. Where so many bytes suffice it is in memory once.
@@ -232,29 +274,7 @@ pub(crate) fn to_bytes(value: &impl serde::Serialize, expected: usize) -> Bytes 
 
 /// Bytes of `text` as a JSON string, quotes included.
 pub fn string_len(text: &str) -> usize {
-    let len = |byte: u8| match byte {
-        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 2,
-        0..=0x1f => 6,
-        _ => 1,
-    };
-    text.bytes().map(len).sum::<usize>() + 2
-}
-
-/// Writes JSON to the end of a text, without a copy of what is written: a body is large, and escapes make
-/// six times as much of it.
-struct Onto<'a>(&'a mut String);
-
-impl std::io::Write for Onto<'_> {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        // Of a text come whole texts: what stands between two escapes, and escapes.
-        let text = std::str::from_utf8(bytes).map_err(|_| std::io::ErrorKind::InvalidData)?;
-        self.0.push_str(text);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
+    text.bytes().map(escapes).sum::<usize>() + text.len() + 2
 }
 
 #[cfg(test)]

@@ -149,6 +149,17 @@ pub(super) fn least(delivery: &Delivery, original: Option<&[u8]>) -> usize {
     Data::of(delivery).least(delivery) + original.map_or(0, base64_len)
 }
 
+/// Bytes that the envelope has at most, told without a look at the body.
+pub(super) fn at_most(delivery: &Delivery, original: Option<&[u8]>) -> usize {
+    // Base64 takes four bytes for three, an escape of JSON six for one.
+    let body = if is_json(delivery) { base64_len(&delivery.body) } else { 6 * delivery.body.len() };
+    let names = [Some(&delivery.id), delivery.event.as_ref(), delivery.subject.as_ref()];
+    let names: usize = names.into_iter().flatten().map(String::len).sum();
+    let headers: usize = delivery.headers.iter().map(|(name, value)| name.len() + value.len() + 8).sum();
+    // Header fields are JSON within a JSON string, and the hook's own templates write of these.
+    body + original.map_or(0, base64_len) + 8 * (names + headers) + 2048
+}
+
 /// How a body travels inside the envelope.
 enum Data<'d> {
     Json(&'d str),
@@ -158,7 +169,7 @@ enum Data<'d> {
 
 impl<'d> Data<'d> {
     fn of(delivery: &'d Delivery) -> Self {
-        let is_json = delivery.content_type.as_deref().is_some_and(is_json_type);
+        let is_json = is_json(delivery);
         match std::str::from_utf8(&delivery.body) {
             Ok(text) if is_json && json::is_valid(text) => Self::Json(text),
             Ok(text) if !is_json => Self::Text(text),
@@ -174,6 +185,10 @@ impl<'d> Data<'d> {
             Self::Binary => base64_len(&delivery.body),
         }
     }
+}
+
+fn is_json(delivery: &Delivery) -> bool {
+    delivery.content_type.as_deref().is_some_and(is_json_type)
 }
 
 /// `application/json`, `application/problem+json; charset=utf-8` and their like.

@@ -180,6 +180,11 @@ impl Recipe<'_> {
         envelope::least(delivery, delivery.original.as_deref().filter(|_| has_original))
     }
 
+    /// Bytes that a message has at most, told without a look at the body.
+    pub(crate) fn at_most(delivery: &Delivery, has_original: bool) -> usize {
+        envelope::at_most(delivery, delivery.original.as_deref().filter(|_| has_original))
+    }
+
     fn message(&self, delivery: &Delivery, claim: Option<&Claim>) -> Result<Message, Unrenderable> {
         let topic = self.topic.render(delivery, Place::Topic)?;
         if !(self.is_topic)(&topic) {

@@ -146,7 +146,8 @@ impl Breaker {
         let now = Instant::now();
         let mut states = self.states();
         let mut changes = states.outages.sound(way, true, now);
-        for circuit in way.told() {
+        let told = if states.told.is_empty() { Vec::new() } else { way.told().into() };
+        for circuit in told {
             if states.told.remove(&circuit).is_some_and(|state| state.is_broken()) {
                 changes.push(Change::Closed(circuit.reach()));
             }

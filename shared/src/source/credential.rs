@@ -132,13 +132,15 @@ fn is_named_credential(name: &str) -> bool {
     is_credential && !NONE.iter().any(|last| before.eq_ignore_ascii_case(last))
 }
 
-/// Whether a word ends with this one, in any case, or with its plural.
+/// Whether a word ends with this one, in any case, or with its plural. It is asked of every field of every request,
+/// and most words differ in their last letter.
 fn ends_with(word: &str, end: &str) -> bool {
-    let ends = |word: &str| {
-        let start = word.len().checked_sub(end.len());
-        start.and_then(|start| word.get(start..)).is_some_and(|last| last.eq_ignore_ascii_case(end))
+    let (word, end) = (word.as_bytes(), end.as_bytes());
+    let ends = |word: &[u8]| {
+        word.last().map(u8::to_ascii_lowercase) == end.last().copied()
+            && word.len().checked_sub(end.len()).is_some_and(|start| word[start..].eq_ignore_ascii_case(end))
     };
-    ends(word) || word.strip_suffix(['s', 'S', '2']).is_some_and(ends)
+    ends(word) || matches!(word, [stem @ .., b's' | b'S' | b'2'] if ends(stem))
 }
 
 #[cfg(test)]
