@@ -94,7 +94,6 @@ async fn handle<S: Service>(
     event: LambdaEvent<Payload>,
 ) -> Result<Answer, Diagnostic> {
     let (Payload(event), lambda) = event.into_parts();
-    let event = event.ok_or(EventError::NotJson)?;
     let invocation = Invocation {
         request_id: if trigger::is_uuid(&lambda.request_id) {
             lambda.request_id
@@ -103,7 +102,10 @@ async fn handle<S: Service>(
         },
         deadline: deadline(lambda.deadline, context.clock.now()),
     };
-    let incoming = trigger::read(event.get(), invocation)?;
+    let incoming = match event {
+        Some(event) => trigger::read(event.get(), invocation)?,
+        None => trigger::unreadable(&invocation),
+    };
     let response = match incoming.request {
         Ok(request) => call(service, request).await,
         Err(refusal) => {

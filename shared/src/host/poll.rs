@@ -153,10 +153,12 @@ pub(super) async fn run_job<J: Job>(job: J, platform: Platform, context: &Contex
 }
 
 async fn answer<S: Service>(service: &S, dialect: Dialect, event: &Event, context: &Context) -> Answered {
-    let text = std::str::from_utf8(&event.body).map_err(|_| failure(EventError::NotJson))?;
     let request_id = if is_uuid(&event.id) { event.id.clone() } else { context.random.uuid() };
     let invocation = Invocation { request_id, deadline: Some(event.deadline) };
-    let incoming = trigger::read_as(dialect, text.trim_start(), invocation).map_err(failure)?;
+    let incoming = match std::str::from_utf8(&event.body) {
+        Ok(text) => trigger::read_as(dialect, text.trim_start(), invocation).map_err(failure)?,
+        Err(_) => trigger::unreadable(&invocation),
+    };
     let response = match incoming.request {
         Ok(request) => call(service, request).await,
         Err(refusal) => refusal,

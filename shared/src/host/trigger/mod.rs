@@ -127,6 +127,12 @@ pub fn read_as(dialect: Dialect, event: &str, invocation: Invocation) -> Result<
     request(dialect, event, invocation)
 }
 
+/// An event that is no text, or no JSON: gateways hand over a byte of a header field as it came, so any stranger can
+/// bring it about. It is refused like a request, because a function error rings alarms.
+pub fn unreadable(invocation: &Invocation) -> Incoming {
+    Incoming { trigger: Trigger::Plain, request: Err(refuse(Problem::Malformed, &invocation.request_id)) }
+}
+
 fn request(dialect: Dialect, mut event: Event, invocation: Invocation) -> Result<Incoming, EventError> {
     let context = event.request_context.take().unwrap_or_default();
     let multi_value = event.multi_value_headers.is_some();
