@@ -95,7 +95,8 @@ async fn start_function(
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (reports, received) = mpsc::unbounded_channel();
-    let api = Arc::new(RuntimeApi { events: Mutex::new(events.into_iter().map(Into::into).collect()), reports });
+    let api =
+        Arc::new(RuntimeApi { events: Mutex::new(events.into_iter().map(Into::into).collect()), reports });
     tokio::spawn(async move {
         loop {
             let (stream, _) = listener.accept().await.unwrap();

@@ -124,7 +124,7 @@ fn is_named_credential(name: &str) -> bool {
         let is_id = before.eq_ignore_ascii_case("idempotency");
         let follows = |known: &str| before.eq_ignore_ascii_case(known);
         is_credential |= !is_id
-            && (WORDS.iter().any(|known| ends_with(word, known))
+            && (is_credential_word(word.as_bytes())
                 || (word_is("key") && KEYS.iter().any(|known| follows(known))));
         before = word;
     }
@@ -132,15 +132,21 @@ fn is_named_credential(name: &str) -> bool {
     is_credential && !NONE.iter().any(|last| before.eq_ignore_ascii_case(last))
 }
 
-/// Whether a word ends with this one, in any case, or with its plural. It is asked of every field of every request,
-/// and most words differ in their last letter.
-fn ends_with(word: &str, end: &str) -> bool {
-    let (word, end) = (word.as_bytes(), end.as_bytes());
-    let ends = |word: &[u8]| {
-        word.last().map(u8::to_ascii_lowercase) == end.last().copied()
-            && word.len().checked_sub(end.len()).is_some_and(|start| word[start..].eq_ignore_ascii_case(end))
-    };
-    ends(word) || matches!(word, [stem @ .., b's' | b'S' | b'2'] if ends(stem))
+/// Whether the word, or what it is the plural of, ends with one of [`WORDS`], in any case. It is asked of every
+/// field of every request, and most words differ from each of them in their last letter.
+fn is_credential_word(word: &[u8]) -> bool {
+    if let [stem @ .., b's' | b'S' | b'2'] = word
+        && is_credential_word(stem)
+    {
+        return true;
+    }
+    let [.., last] = word else { return false };
+    WORDS.iter().any(|known| {
+        let known = known.as_bytes();
+        known.last() == Some(&last.to_ascii_lowercase())
+            && word.len() >= known.len()
+            && word[word.len() - known.len()..].eq_ignore_ascii_case(known)
+    })
 }
 
 #[cfg(test)]
