@@ -43,7 +43,7 @@ use super::{Entry, Folders, MAX_OBJECT, ObjectStore, Page, Put, StoreError, Writ
 use crate::clock::Timestamp;
 use crate::context::Context;
 use crate::env::Env;
-use crate::files::{OBJECTS, Undone};
+use crate::files::{Files, LISTINGS, OBJECTS, Undone};
 use crate::platform;
 
 /// Where files are written before they have a name; no object's name begins with a dot.
@@ -94,9 +94,19 @@ impl<D: Disk> FileStore<D> {
         deadline: Instant,
         job: impl FnOnce(&Folder<D>, &Path) -> Result<T, StoreError> + Send + 'static,
     ) -> BoxFuture<'a, Result<T, StoreError>> {
+        self.run_on(&OBJECTS, name, deadline, job)
+    }
+
+    fn run_on<'a, T: Send + 'static>(
+        &'a self,
+        threads: &'static Files,
+        name: &str,
+        deadline: Instant,
+        job: impl FnOnce(&Folder<D>, &Path) -> Result<T, StoreError> + Send + 'static,
+    ) -> BoxFuture<'a, Result<T, StoreError>> {
         let (folder, path) = (Arc::clone(&self.0), self.0.root.join(name));
         Box::pin(async move {
-            match OBJECTS.run(deadline, move || job(&folder, &path)).await {
+            match threads.run(deadline, move || job(&folder, &path)).await {
                 Ok(done) => done,
                 Err(Undone::TimedOut) => Err(StoreError::TimedOut),
                 Err(Undone::Broken(why)) => Err(StoreError::Other(why)),
@@ -154,7 +164,7 @@ impl<D: Disk> ObjectStore for FileStore<D> {
         deadline: Instant,
     ) -> BoxFuture<'a, Result<Page, StoreError>> {
         let (prefix, after) = (prefix.to_owned(), after.map(str::to_owned));
-        self.run("", deadline, move |folder, _| {
+        self.run_on(&LISTINGS, "", deadline, move |folder, _| {
             folder.clean();
             folder.walks.page(&folder.place(deadline), &prefix, after.as_deref(), limit)
         })
@@ -166,7 +176,7 @@ impl<D: Disk> ObjectStore for FileStore<D> {
         deadline: Instant,
     ) -> BoxFuture<'a, Result<Folders, StoreError>> {
         let prefix = prefix.to_owned();
-        self.run("", deadline, move |folder, _| walk::folders(&folder.place(deadline), &prefix))
+        self.run_on(&LISTINGS, "", deadline, move |folder, _| walk::folders(&folder.place(deadline), &prefix))
     }
 
     fn find<'a>(&'a self, folder: &'a str, deadline: Instant) -> BoxFuture<'a, Result<(), StoreError>> {
