@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::field::Field;
-use super::presets::{About, Param, Preset, preset_text};
+use super::presets::{Notes, Param, Preset, preset_text};
 use super::{BuildError, error};
 use crate::delivery::Coverage;
 use crate::http::Response;
@@ -58,8 +58,8 @@ pub fn preset_info(name: &str) -> Result<Info, BuildError> {
     let unknown = |message| error("source", message);
     let (name, data) = preset_text(name).map_err(unknown)?;
     let preset = Preset::parse(name, data).map_err(unknown)?;
-    let Preset { about, params, profile, scheme, .. } = preset;
-    let About { about, secret, setup, confidence, evidence } = about;
+    let Preset { notes, params, profile, scheme, .. } = preset;
+    let Notes { about, secret, setup, confidence, evidence } = notes;
     let texts = |fields: &[Field]| fields.iter().map(ToString::to_string).collect();
     Ok(Info {
         name,

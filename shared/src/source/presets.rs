@@ -16,7 +16,7 @@ pub(super) struct Preset {
     pub(super) name: &'static str,
     pub(super) scheme: Scheme,
     #[cfg(feature = "catalog")]
-    pub(super) about: About,
+    pub(super) notes: Notes,
     pub(super) params: Vec<Param>,
     pub(super) profile: Profile,
 }
@@ -24,7 +24,7 @@ pub(super) struct Preset {
 /// What people read of a preset.
 #[cfg(feature = "catalog")]
 #[derive(Clone, Debug)]
-pub(super) struct About {
+pub(super) struct Notes {
     pub(super) about: String,
     pub(super) secret: String,
     pub(super) setup: Option<String>,
@@ -121,7 +121,7 @@ impl Preset {
             name,
             scheme: table.table("verify").and_then(Scheme::read)?,
             #[cfg(feature = "catalog")]
-            about: About::read(&table)?,
+            notes: Notes::read(&table)?,
             params: table.table("params").as_ref().map(Param::read_all).unwrap_or_default(),
             profile: Profile::read(&table),
         };
@@ -131,7 +131,7 @@ impl Preset {
 }
 
 #[cfg(feature = "catalog")]
-impl About {
+impl Notes {
     fn read(table: &Table<'_>) -> Option<Self> {
         let text = |key| grammar::text(table, key, "\"…\"").map(str::to_owned);
         Some(Self {
@@ -266,7 +266,7 @@ mod tests {
     fn every_preset_is_sound() {
         for name in preset_names() {
             let preset = Preset::load(name).unwrap();
-            assert!(["confirmed", "unconfirmed"].contains(&preset.about.confidence.as_str()), "{name}");
+            assert!(["confirmed", "unconfirmed"].contains(&preset.notes.confidence.as_str()), "{name}");
             assert!(
                 preset.profile.sample.content_type != "application/json"
                     || crate::json::is_valid(&preset.profile.sample.body),
@@ -302,7 +302,7 @@ mod tests {
         let text = include_str!("../../../docs/add-a-source.md");
         let (_, block) = text.split_once("```toml\n").unwrap();
         let preset = Preset::parse("acme", block.split_once("```").unwrap().0).unwrap();
-        assert_eq!((preset.about.confidence.as_str(), preset.profile.handshakes.len()), ("confirmed", 1));
+        assert_eq!((preset.notes.confidence.as_str(), preset.profile.handshakes.len()), ("confirmed", 1));
         assert_eq!(preset.profile.ack.response("accepted", "1").body, "ok");
         assert!(crate::json::is_valid(&preset.profile.sample.body));
     }
