@@ -42,6 +42,22 @@ async fn health(address: SocketAddr) -> u16 {
     exchange(&mut stream, b"GET /_/health HTTP/1.1\r\n\r\n").await.status
 }
 
+#[tokio::test]
+async fn requests_that_take_every_connection_leave_probes_room() {
+    let (address, double) = start(Limits { connections: 8, ..Limits::default() }).await;
+    let mut others = Vec::new();
+    for n in 0..100 {
+        others.push(send(address, b"GET /wait HTTP/1.1\r\n\r\n").await);
+        if n < 8 {
+            double.waiting.notified().await;
+        }
+    }
+    for _ in 0..20 {
+        assert_eq!(health(address).await, 200);
+    }
+    assert_eq!(read_answer(&mut others[8]).await.unwrap().status, 503);
+}
+
 /// Writes everything before it reads anything, as many senders and proxies do.
 async fn write_all_first(address: SocketAddr, head: &str, body: &[u8]) -> Option<Answer> {
     let mut stream = TcpStream::connect(address).await.unwrap();

@@ -37,7 +37,7 @@ const FULL: Problem = Problem::Unavailable { retry_after: FULL_RETRY_AFTER };
 const GIVEN_BACK: Duration = Duration::from_secs(1);
 
 /// What has not ended at the end that it was told is refused this much later.
-const LAST_CALL: Duration = Duration::from_millis(200);
+pub(super) const LAST_CALL: Duration = Duration::from_millis(200);
 
 /// A body's first piece of memory, whatever is announced: many may begin and bring nothing.
 const FIRST_PIECE: usize = 4 * 1024;

@@ -24,7 +24,7 @@ const KEPT: usize = 128;
 pub struct Limits {
     /// Connections held at a time; for one more the weakest gives way.
     pub connections: usize,
-    /// Requests served at a time; one more that has arrived whole is a 503.
+    /// Requests served at a time, no more than connections; one more that has arrived whole is a 503.
     pub requests: usize,
     /// Bytes of bodies held at a time, counted as they come; when they run out, the body that brings least
     /// gives way. The largest body that the service takes always fits by itself.
@@ -82,7 +82,6 @@ impl Limits {
 
     fn of(env: &Env, descriptors: Option<usize>) -> Self {
         let mut limits = Self::default();
-        read(env, "MAX_IN_FLIGHT", "is no number of requests from 1", &mut limits.requests, positive);
         let is_no_size = "is no size such as \"64MiB\"";
         read(env, "MAX_IN_FLIGHT_BYTES", is_no_size, &mut limits.body_bytes, |text| {
             parse_size(text).filter(|n| *n > 0)
@@ -114,6 +113,16 @@ impl Limits {
                 "fewer connections are taken than MAX_ACCEPTED says: the limit of open files leaves no more"
             );
             limits.connections = room;
+        }
+        limits.requests = limits.requests.min(limits.connections);
+        read(env, "MAX_IN_FLIGHT", "is no number of requests from 1", &mut limits.requests, positive);
+        if limits.requests > limits.connections {
+            tracing::warn!(
+                wanted = limits.requests,
+                taken = limits.connections,
+                "fewer requests are served at a time than MAX_IN_FLIGHT says: no more connections are taken"
+            );
+            limits.requests = limits.connections;
         }
         limits
     }
@@ -214,5 +223,18 @@ mod tests {
         assert_eq!(of(&[("MAX_ACCEPTED", "50")], Some(1024)), 50);
         assert_eq!(of(&[("MAX_ACCEPTED", "5000")], Some(1 << 14)), 5000);
         assert_eq!(of(&[("MAX_ACCEPTED", "5000")], Some(1024)), 640, "there are no more");
+    }
+
+    #[test]
+    fn no_more_requests_are_served_than_there_are_connections() {
+        let of = |vars: &[(&str, &str)], descriptors| {
+            let Limits { requests, connections, .. } =
+                Limits::of(&Env::of(vars.iter().copied()), descriptors);
+            (requests, connections)
+        };
+        assert_eq!(of(&[("MAX_IN_FLIGHT", "1000")], Some(1024)), (640, 640));
+        assert_eq!(of(&[("MAX_IN_FLIGHT", "5000")], None), (1024, 1024));
+        assert_eq!(of(&[("MAX_ACCEPTED", "50")], None), (50, 50));
+        assert_eq!(of(&[], Some(300)), (150, 150));
     }
 }
