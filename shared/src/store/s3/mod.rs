@@ -316,7 +316,7 @@ impl S3Store {
     }
 
     fn transport(&self) -> &Transport {
-        self.transport.get_or_init(|| Transport::new(&self.context.env))
+        self.transport.get_or_init(|| Transport::to_store(&self.context.env))
     }
 
     async fn credentials(&self, refused: bool, deadline: Instant) -> Result<Credentials, StoreError> {
