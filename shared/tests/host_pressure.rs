@@ -5,6 +5,7 @@ mod host_support;
 
 use std::future::pending;
 use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use hookmq_shared::clock::Random;
@@ -40,6 +41,30 @@ async fn genuine(address: SocketAddr) -> u16 {
 async fn health(address: SocketAddr) -> u16 {
     let mut stream = TcpStream::connect(address).await.unwrap();
     exchange(&mut stream, b"GET /_/health HTTP/1.1\r\n\r\n").await.status
+}
+
+#[tokio::test]
+async fn whoever_asks_for_much_at_once_leaves_others_their_turn() {
+    // What is turned away leaves four times as much to do: each connection has its turn.
+    for (path, most) in [("/_/metrics", 50), ("/unknown", 200)] {
+        let (address, double) = start(Limits::default()).await;
+        let looks = || double.looks.load(Ordering::Relaxed);
+        let asks = format!("GET {path} HTTP/1.1\r\n\r\n").repeat(1000);
+        let mut others = Vec::new();
+        for _ in 0..4 {
+            let (mut answers, mut stream) = send(address, b"").await.into_split();
+            let asks = asks.clone();
+            others.push(tokio::spawn(async move { stream.write_all(asks.as_bytes()).await.unwrap() }));
+            others
+                .push(tokio::spawn(async move { while answers.read(&mut [0; 4096]).await.unwrap() > 0 {} }));
+        }
+        while looks() == 0 {
+            tokio::task::yield_now().await;
+        }
+        let before = looks();
+        assert_eq!(health(address).await, 200);
+        assert!(looks() - before < most, "{path}: {} answers meanwhile", looks() - before);
+    }
 }
 
 #[tokio::test]

@@ -9,7 +9,8 @@ use http::{Method, StatusCode};
 use http_body::Body as _;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::connections::{Conn, Connections, Told};
@@ -57,6 +58,7 @@ pub(super) struct Handler<S> {
     pub(super) counts: Counts,
     pub(super) phase: watch::Receiver<Phase>,
     pub(super) stopping: Stopping,
+    pub(super) page: Mutex<()>,
 }
 
 impl<S: Service> Handler<S> {
@@ -75,7 +77,12 @@ impl<S: Service> Handler<S> {
             // There is always room for these.
             "/_/health" => probe(&head.method, &request_id, || Ok(healthy())),
             "/_/ready" => probe(&head.method, &request_id, || Ok(self.readiness().response(&request_id))),
-            "/_/metrics" => probe(&head.method, &request_id, || self.metrics()),
+            "/_/metrics" => {
+                // A page costs more than anything else that is answered at once: one a turn, whoever asks.
+                let _page = self.page.lock().await;
+                yield_now().await;
+                probe(&head.method, &request_id, || self.metrics())
+            }
             _ => {
                 match self.serve(head, (&mut body, &mut has_come), peer, (&request_id, received), conn).await
                 {
@@ -89,6 +96,11 @@ impl<S: Service> Handler<S> {
                 }
             }
         };
+        // Where nothing was waited for, many requests that came together would be answered before anybody looks
+        // at other connections.
+        if conn.state() == State::Body {
+            yield_now().await;
+        }
         // What is left of the request is not read, so the connection ends here.
         if !has_come {
             conn.leaves_unread();

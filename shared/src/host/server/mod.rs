@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use hyper::server::conn::http1;
 use tokio::net::{TcpListener, TcpSocket, lookup_host};
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
 use super::handover::Trust;
@@ -129,6 +129,7 @@ impl Server {
             room: Room::new(InFlight { requests, bytes }),
             connections: Arc::clone(&connections),
             counts: Counts::default(),
+            page: Mutex::default(),
             stopping: crate::stopping::Stopping::new(ends),
             phase: phases,
             limits: limits.clone(),
