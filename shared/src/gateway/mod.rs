@@ -380,6 +380,12 @@ impl<Q: Queue> Service for Gateway<Q> {
         }
     }
 
+    fn endpoints(&self) -> usize {
+        let spill = self.spill().map(Spill::store);
+        let stores = spill.into_iter().chain(self.0.quarantine.as_ref().map(Quarantine::store));
+        self.0.carriers.len() + stores.filter(|store| store.connects()).count()
+    }
+
     fn readiness(&self) -> Readiness {
         self.readiness()
     }

@@ -60,6 +60,11 @@ pub trait Service: Clone + Send + Sync + 'static {
         self.max_body()
     }
 
+    /// How many endpoints it may have connections to, `MAX_CONNECTIONS` to each.
+    fn endpoints(&self) -> usize {
+        1
+    }
+
     /// Whether requests can be served, as far as that is known without asking anybody.
     fn readiness(&self) -> Readiness;
 

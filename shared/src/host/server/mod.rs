@@ -242,7 +242,8 @@ fn address(env: &Env) -> String {
 /// Serves on `LISTEN` or `PORT` until SIGTERM or SIGINT.
 pub(super) async fn run<S: Service>(service: S, context: &Context) -> Result<(), HostError> {
     let address = address(&context.env);
-    let server = Server::bind(&address, Limits::from_env(&context.env)).await?.trusting(&context.env);
+    let limits = Limits::from_env(&context.env, service.endpoints());
+    let server = Server::bind(&address, limits).await?.trusting(&context.env);
     let stop = stop_signal().map_err(HostError::Signal)?;
     tracing::info!(address = %server.local_addr(), "listening");
     let begun = service.clone();

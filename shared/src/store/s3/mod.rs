@@ -411,6 +411,10 @@ impl ObjectStore for S3Store {
         })
     }
 
+    fn connects(&self) -> bool {
+        true
+    }
+
     fn place(&self) -> String {
         format!("{self} at {}", self.settings.endpoint)
     }
