@@ -232,14 +232,16 @@ async fn a_thousand_descriptors_are_enough_for_all_that_is_kept() {
     drop(free);
     let queues =
         [TcpListener::bind("127.0.0.1:0").await.unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap()];
-    let mut hooks =
-        "[hooks.a]\nsource = \"none\"\ntopic = \"a/b/c\"\ndeadline = \"4s\"\ntargets = [\"t0\", \"t1\"]\n"
-            .to_owned();
-    for (n, queue) in queues.iter().enumerate() {
+    let target = |(n, queue): (usize, &TcpListener)| {
         let endpoint = queue.local_addr().unwrap();
-        let target = "vendor = \"tdmq\"\nregion = \"ap-guangzhou\"\nsecret_id = \"plain:id\"\nsecret_key = \"plain:key\"";
-        hooks += &format!("[targets.t{n}]\n{target}\nendpoint = \"http://{endpoint}\"\n");
-    }
+        format!(
+            "[targets.t{n}]\nvendor = \"tdmq\"\nregion = \"ap-guangzhou\"\nendpoint = \"http://{endpoint}\"\n\
+             secret_id = \"plain:id\"\nsecret_key = \"plain:key\"\n"
+        )
+    };
+    let hook =
+        "[hooks.a]\nsource = \"none\"\ntopic = \"a/b/c\"\ndeadline = \"4s\"\ntargets = [\"t0\", \"t1\"]\n";
+    let hooks = queues.iter().enumerate().map(target).chain([hook.to_owned()]).collect::<String>();
     let mut limited = Command::new("sh");
     limited.args(["-c", "ulimit -n 1024 && exec \"$0\" \"$@\""]).arg(std::env::current_exe().unwrap());
     let spill = format!("file://{}", spill.path().display());

@@ -81,10 +81,11 @@ impl Service for Double {
         Response::new(200, "application/json", text).with("x-double", "1")
     }
 
-    fn turns_away(&self, head: &Request, _: usize) -> Option<Response> {
+    fn admits(&self, head: &Request, _: usize) -> Result<usize, Response> {
         self.0.looks.fetch_add(1, Ordering::Relaxed);
         let is_unknown = head.path.starts_with("/unknown");
-        is_unknown.then(|| Response::new(404, "text/plain", "unknown").with("x-double", "1"))
+        let unknown = || Response::new(404, "text/plain", "unknown").with("x-double", "1");
+        if is_unknown { Err(unknown()) } else { Ok(self.0.max_body) }
     }
 
     fn max_body(&self) -> usize {

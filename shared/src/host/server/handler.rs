@@ -147,10 +147,10 @@ impl<S: Service> Handler<S> {
         let lent = self.trust.lent(&head.headers);
         let mut request = self.head(&head, peer, request_id, received)?;
         let announced = usize::try_from(body.size_hint().lower()).map_err(|_| Problem::TooLarge)?;
-        if let Some(response) = self.service.turns_away(&request, announced) {
-            return Ok(response);
-        }
-        let max = self.service.max_body_of(&request);
+        let max = match self.service.admits(&request, announced) {
+            Ok(max) => max,
+            Err(response) => return Ok(response),
+        };
         if announced > max {
             return Err(Problem::TooLarge);
         }
@@ -166,7 +166,7 @@ impl<S: Service> Handler<S> {
             Ok(read) => read,
             // Told of the hook, as if it had been announced.
             Err(Problem::TooLarge) => {
-                return self.service.turns_away(&request, usize::MAX).ok_or(Problem::TooLarge);
+                return self.service.admits(&request, usize::MAX).err().ok_or(Problem::TooLarge);
             }
             Err(problem) => return Err(problem),
         };
