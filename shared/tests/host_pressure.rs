@@ -67,6 +67,48 @@ async fn whoever_asks_for_much_at_once_leaves_others_their_turn() {
     }
 }
 
+/// As the system sees it: all of this is there before the server looks at any of it.
+#[tokio::test]
+async fn a_request_that_is_here_when_its_connection_is_to_give_way_is_served() {
+    use std::io::Write as _;
+    let request = format!("POST /a HTTP/1.1\r\nContent-Length: 100000\r\n\r\n{}", "x".repeat(100_000));
+    let request = request.as_bytes();
+    let limits = Limits { connections: 8, ..Limits::default() };
+    let adopted = |stream: std::net::TcpStream| {
+        stream.set_nonblocking(true).unwrap();
+        TcpStream::from_std(stream).unwrap()
+    };
+    // New ones, of which each wants the room of the one before.
+    let (address, _) = start(limits.clone()).await;
+    let new: Vec<_> = (0..40)
+        .map(|_| {
+            let mut stream = std::net::TcpStream::connect(address).unwrap();
+            stream.write_all(request).unwrap();
+            stream
+        })
+        .collect();
+    for (n, stream) in new.into_iter().enumerate() {
+        assert_eq!(read_answer(&mut adopted(stream)).await.expect("new").status, 200, "{n}");
+    }
+    // Idle ones that are used again when others come.
+    let (address, _) = start(limits).await;
+    let mut idle = Vec::new();
+    for _ in 0..8 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        assert_eq!(exchange(&mut stream, request).await.status, 200);
+        idle.push(stream);
+    }
+    let _others: Vec<_> = (0..8).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
+    let idle = idle.into_iter().map(|stream| {
+        let mut stream = stream.into_std().unwrap();
+        stream.write_all(request).unwrap();
+        stream
+    });
+    for (n, stream) in idle.collect::<Vec<_>>().into_iter().enumerate() {
+        assert_eq!(read_answer(&mut adopted(stream)).await.expect("idle").status, 200, "{n}");
+    }
+}
+
 #[tokio::test]
 async fn requests_that_take_every_connection_leave_probes_room() {
     let (address, double) = start(Limits { connections: 8, ..Limits::default() }).await;

@@ -80,13 +80,12 @@ impl Connections {
     pub(super) fn enter(self: &Arc<Self>, peer: IpAddr) -> Arc<Conn> {
         let now = Instant::now();
         let mut inner = self.inner();
-        if inner.live >= self.most {
-            inner.make_room(self.most, now);
-        }
+        // Others may have been told to end, and have gone on because something had come.
+        while inner.live >= self.most && inner.make_room(self.most, now) {}
         let id = inner.next;
         inner.next += 1;
         let (told, receiver) = watch::channel(None);
-        let facts = Facts { peer, state: State::New, flow: Flow::new(now), held: 0 };
+        let facts = Facts { peer, state: State::New, flow: Flow::new(now), held: 0, is_proven: false };
         inner.entries.insert(id, Entry { facts, ahead: 0, told });
         inner.count(peer);
         drop(inner);
@@ -200,13 +199,14 @@ impl Inner {
         self.entries.iter().filter_map(rank).collect()
     }
 
-    fn make_room(&mut self, most: usize, now: Instant) {
+    /// Whether there was one that can give way.
+    fn make_room(&mut self, most: usize, now: Instant) -> bool {
         let fair = share(most, self.peers.len());
         let is_over = |facts: &Facts| self.peers.get(&facts.peer).is_some_and(|n| *n > fair);
         let mut ranked = self.ranked(|facts| facts.rank(now, is_over(facts)));
         let batch = (most / BATCH).min(ranked.len().saturating_sub(1));
         if ranked.is_empty() {
-            return;
+            return false;
         }
         let (before, (_, weakest), _) = ranked.select_nth_unstable(batch);
         let weakest = *weakest;
@@ -219,6 +219,7 @@ impl Inner {
         for id in goes {
             self.tell(id, Told::Full);
         }
+        true
     }
 
     fn tell(&mut self, id: u64, told: Told) {
@@ -256,12 +257,13 @@ impl Conn {
 
     /// Bytes came.
     pub(super) fn arrived(&self, bytes: usize) {
+        // Whatever it was told while it was quiet.
+        if matches!(self.state(), State::New | State::Idle) {
+            self.spare();
+        }
         let (now, mut inner) = (Instant::now(), self.all.inner());
         let Some(entry) = inner.entries.get_mut(&self.id) else { return };
         let facts = &mut entry.facts;
-        if matches!(facts.state, State::New | State::Idle) {
-            (facts.state, facts.flow, facts.held) = (State::Head, Flow::new(now), 0);
-        }
         if facts.state == State::Service {
             entry.ahead += bytes as u64;
             return;
@@ -365,6 +367,11 @@ impl Conn {
         if entry.told.send_replace(None).is_some() {
             inner.count(self.peer);
         }
+    }
+
+    /// A request of it was answered with an ack.
+    pub(super) fn proves_genuine(&self) {
+        self.with(|entry, _| entry.facts.is_proven = true);
     }
 }
 

@@ -176,7 +176,12 @@ impl<S: Service> Handler<S> {
         // On the heap, once: each layer around it would copy it, and it is large.
         let answer = lent.to(self.stopping.clone().to(Box::pin(call(&self.service, request))));
         tokio::select! {
-            response = answer => Ok(response),
+            response = answer => {
+                if (200..300).contains(&response.status) {
+                    conn.proves_genuine();
+                }
+                Ok(response)
+            }
             () = self.last_call() => Err(FULL),
         }
     }
