@@ -200,10 +200,10 @@ class Forwarder:
     def __init__(self, folder: pathlib.Path, child: subprocess.Popen, port: int) -> None:
         self.folder, self.child, self.port = folder, child, port
 
-    def deliver(self, body: str = "x") -> tuple:
+    def deliver(self, body: str = "x", hook: str = "any") -> tuple:
         """Status, and the time it took."""
         begun = time.monotonic()
-        status = support.request(self.port, "POST", "/any", body.encode())[0]
+        status = support.request(self.port, "POST", f"/{hook}", body.encode())[0]
         return status, time.monotonic() - begun
 
     def threads(self) -> int:
@@ -224,7 +224,7 @@ def forwarder(binaries: pathlib.Path, deadline: str, **more: str):
     with tempfile.TemporaryDirectory() as name:
         folder, port = pathlib.Path(name), support.free_port()
         env = {
-            "HOOKS": HOOKS % deadline, "LISTEN": f"127.0.0.1:{port}", "ALLOW_HTTP_ENDPOINTS": "1",
+            "HOOKS": more.pop("HOOKS", None) or HOOKS % deadline, "LISTEN": f"127.0.0.1:{port}", "ALLOW_HTTP_ENDPOINTS": "1",
             "TDMQ_REGION": "ap-guangzhou", "TENCENTCLOUD_SECRET_ID": "AKIDexample",
             "TENCENTCLOUD_SECRET_KEY": "example",
             **{name: value.replace("FOLDER", str(folder)) for name, value in more.items()},
@@ -270,6 +270,29 @@ def silent_for_the_queue(binaries: pathlib.Path) -> str:
         expect(answers == {200: 250} and seen["PUT"] >= 250, answers, seen)
         expect(tdmq.threads() < 64, tdmq.threads(), "threads")
         return f"250 of 250 stored with {tdmq.threads()} threads"
+
+
+def silent_for_many_targets(binaries: pathlib.Path) -> str:
+    """More targets have silent names than there are threads, and the bucket's name is not known before."""
+    loopback()
+    store, seen = http_server(b"", headers={"ETag": '"x"'})
+    is_begun = threading.Event()
+    # The probe at the start learns nothing.
+    bucket = lambda kind: "127.0.0.1" if kind == 1 and is_begun.is_set() else ""
+    name_server(lambda name, kind: bucket(kind) if name.startswith("store.") else None)
+    more = {"SPILL_URL": "s3://hooks", "S3_ENDPOINT": f"http://store.test:{store}", "S3_FORCE_PATH_STYLE": "1",
+            "S3_ACCESS_KEY_ID": "a", "S3_SECRET_ACCESS_KEY": "b", "S3_REGION": "us-east-1"}
+    numbers = range(40)
+    more["HOOKS"] = "".join(
+        f'[targets.t{n}]\nvendor = "tdmq"\nregion = "ap-guangzhou"\nendpoint = "http://t{n}.test:7602"\n'
+        f'[hooks.h{n}]\nsource = "none"\ndeadline = "10s"\ntargets = ["t{n}"]\ntopic = "a/b/c"\n' for n in numbers)
+    with forwarder(binaries, "", **more) as tdmq, concurrent.futures.ThreadPoolExecutor(len(numbers)) as pool:
+        time.sleep(2)
+        is_begun.set()
+        answers = collections.Counter(pool.map(lambda n: tdmq.deliver("x", f"h{n}")[0], numbers))
+        expect(answers == {200: len(numbers)} and seen["PUT"] >= len(numbers), answers, seen)
+        expect(tdmq.threads() < 80, tdmq.threads(), "threads")
+        return f"{len(numbers)} of {len(numbers)} stored with {tdmq.threads()} threads"
 
 
 def half_a_name_server(binaries: pathlib.Path) -> str:
@@ -359,7 +382,8 @@ def unmendable_tls(binaries: pathlib.Path) -> str:
 
 
 CASES = {case.__name__: case for case in [
-    silent_name_server, silent_for_the_queue, half_a_name_server, swallowing_address, slow_connect, unmendable_tls,
+    silent_name_server, silent_for_the_queue, silent_for_many_targets, half_a_name_server, swallowing_address,
+    slow_connect, unmendable_tls,
 ]}
 
 

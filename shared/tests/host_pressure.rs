@@ -5,6 +5,7 @@ mod host_support;
 
 use std::future::pending;
 use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use hookmq_shared::clock::Random;
@@ -40,6 +41,88 @@ async fn genuine(address: SocketAddr) -> u16 {
 async fn health(address: SocketAddr) -> u16 {
     let mut stream = TcpStream::connect(address).await.unwrap();
     exchange(&mut stream, b"GET /_/health HTTP/1.1\r\n\r\n").await.status
+}
+
+#[tokio::test]
+async fn whoever_asks_for_much_at_once_leaves_others_their_turn() {
+    // What is turned away leaves four times as much to do: each connection has its turn.
+    for (path, most) in [("/_/metrics", 50), ("/unknown", 200)] {
+        let (address, double) = start(Limits::default()).await;
+        let looks = || double.looks.load(Ordering::Relaxed);
+        let asks = format!("GET {path} HTTP/1.1\r\n\r\n").repeat(1000);
+        let mut others = Vec::new();
+        for _ in 0..4 {
+            let (mut answers, mut stream) = send(address, b"").await.into_split();
+            let asks = asks.clone();
+            others.push(tokio::spawn(async move { stream.write_all(asks.as_bytes()).await.unwrap() }));
+            others
+                .push(tokio::spawn(async move { while answers.read(&mut [0; 4096]).await.unwrap() > 0 {} }));
+        }
+        while looks() == 0 {
+            tokio::task::yield_now().await;
+        }
+        let before = looks();
+        assert_eq!(health(address).await, 200);
+        assert!(looks() - before < most, "{path}: {} answers meanwhile", looks() - before);
+    }
+}
+
+/// As the system sees it: all of this is there before the server looks at any of it.
+#[tokio::test]
+async fn a_request_that_is_here_when_its_connection_is_to_give_way_is_served() {
+    use std::io::Write as _;
+    let request = format!("POST /a HTTP/1.1\r\nContent-Length: 100000\r\n\r\n{}", "x".repeat(100_000));
+    let request = request.as_bytes();
+    let limits = Limits { connections: 8, ..Limits::default() };
+    let adopted = |stream: std::net::TcpStream| {
+        stream.set_nonblocking(true).unwrap();
+        TcpStream::from_std(stream).unwrap()
+    };
+    // New ones, of which each wants the room of the one before.
+    let (address, _) = start(limits.clone()).await;
+    let new: Vec<_> = (0..40)
+        .map(|_| {
+            let mut stream = std::net::TcpStream::connect(address).unwrap();
+            stream.write_all(request).unwrap();
+            stream
+        })
+        .collect();
+    for (n, stream) in new.into_iter().enumerate() {
+        assert_eq!(read_answer(&mut adopted(stream)).await.expect("new").status, 200, "{n}");
+    }
+    // Idle ones that are used again when others come.
+    let (address, _) = start(limits).await;
+    let mut idle = Vec::new();
+    for _ in 0..8 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        assert_eq!(exchange(&mut stream, request).await.status, 200);
+        idle.push(stream);
+    }
+    let _others: Vec<_> = (0..8).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
+    let idle = idle.into_iter().map(|stream| {
+        let mut stream = stream.into_std().unwrap();
+        stream.write_all(request).unwrap();
+        stream
+    });
+    for (n, stream) in idle.collect::<Vec<_>>().into_iter().enumerate() {
+        assert_eq!(read_answer(&mut adopted(stream)).await.expect("idle").status, 200, "{n}");
+    }
+}
+
+#[tokio::test]
+async fn requests_that_take_every_connection_leave_probes_room() {
+    let (address, double) = start(Limits { connections: 8, ..Limits::default() }).await;
+    let mut others = Vec::new();
+    for n in 0..100 {
+        others.push(send(address, b"GET /wait HTTP/1.1\r\n\r\n").await);
+        if n < 8 {
+            double.waiting.notified().await;
+        }
+    }
+    for _ in 0..20 {
+        assert_eq!(health(address).await, 200);
+    }
+    assert_eq!(read_answer(&mut others[8]).await.unwrap().status, 503);
 }
 
 /// Writes everything before it reads anything, as many senders and proxies do.

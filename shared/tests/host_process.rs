@@ -13,6 +13,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use hookmq_shared::context::Context;
 use hookmq_shared::host::{run, serve};
 use hookmq_shared::queue::Vendor;
@@ -47,7 +48,11 @@ fn start_child(env: &[(&str, String)]) -> Child {
 }
 
 fn start(entry: &str, env: &[(&str, String)]) -> Child {
-    Command::new(std::env::current_exe().unwrap())
+    begin(Command::new(std::env::current_exe().unwrap()), entry, env)
+}
+
+fn begin(mut program: Command, entry: &str, env: &[(&str, String)]) -> Child {
+    program
         .args(["--exact", entry, "--ignored", "--nocapture"])
         .env_remove("AWS_LAMBDA_RUNTIME_API")
         .envs(env.iter().map(|(name, value)| (name, value)))
@@ -224,6 +229,52 @@ async fn start_server() -> (Child, String) {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
     (child, free)
+}
+
+/// Queues that take connections and never answer, as many as one may have to each, beside more senders than there
+/// is room for: there are descriptors left for the store.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_thousand_descriptors_are_enough_for_all_that_is_kept() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
+    let (spill, free) = (tempfile::tempdir().unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap());
+    let listen = free.local_addr().unwrap().to_string();
+    drop(free);
+    let queues =
+        [TcpListener::bind("127.0.0.1:0").await.unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap()];
+    let target = |(n, queue): (usize, &TcpListener)| {
+        let endpoint = queue.local_addr().unwrap();
+        format!(
+            "[targets.t{n}]\nvendor = \"tdmq\"\nregion = \"ap-guangzhou\"\nendpoint = \"http://{endpoint}\"\n\
+             secret_id = \"plain:id\"\nsecret_key = \"plain:key\"\n"
+        )
+    };
+    let hook =
+        "[hooks.a]\nsource = \"none\"\ntopic = \"a/b/c\"\ndeadline = \"4s\"\ntargets = [\"t0\", \"t1\"]\n";
+    let hooks = queues.iter().enumerate().map(target).chain([hook.to_owned()]).collect::<String>();
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "ulimit -n 1024 && exec \"$0\" \"$@\""]).arg(std::env::current_exe().unwrap());
+    let spill = format!("file://{}", spill.path().display());
+    let child =
+        begin(limited, "function", &[("LISTEN", listen.clone()), ("HOOKS", hooks), ("SPILL_URL", spill)]);
+    while TcpStream::connect(&listen).await.is_err() {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let mut idle = Vec::new();
+    for _ in 0..700 {
+        let mut stream = TcpStream::connect(&listen).await.unwrap();
+        assert_eq!(exchange(&mut stream, b"GET /_/health HTTP/1.1\r\n\r\n").await.status, 200);
+        idle.push(stream);
+    }
+    let delivery = async |_| {
+        let mut stream = TcpStream::connect(&listen).await.unwrap();
+        exchange(&mut stream, b"POST /a HTTP/1.1\r\nContent-Length: 1\r\n\r\nx").await.status
+    };
+    let answers = join_all((0..250).map(delivery)).await;
+    let log = log_of(child);
+    assert!(answers.iter().all(|status| *status == 200), "{answers:?} {log}");
 }
 
 #[cfg(unix)]

@@ -101,6 +101,42 @@ async fn what_does_not_end_is_answered_503() {
     assert!(told.elapsed() <= Duration::from_secs(9), "{:?}", told.elapsed());
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_does_not_arrive_before_the_end_is_answered_503() {
+    let (address, stop, server) = start(Double::new(64)).await;
+    let begun = async |bytes: &str| {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(bytes.as_bytes()).await.unwrap();
+        stream
+    };
+    let mut senders = Vec::new();
+    for begin in [
+        "POST /a HTTP/1.1\r\nContent-Length: 64\r\n\r\nx",
+        "POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n",
+        "POST /a HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 64\r\n\r\n",
+        "POST /a HT",
+    ] {
+        senders.push((begin, begun(begin).await));
+    }
+    let (_, asking) = &mut senders[2];
+    assert_eq!(read_answer(asking).await.unwrap().status, 100);
+    let mut trickling = begun("POST /a HTTP/1.1\r\nContent-Length: 64\r\n\r\n").await;
+    let told = Instant::now();
+    stop.send(Stop::Leaving).unwrap();
+    // As slowly as a request may come, and one byte is missing in the end.
+    for _ in 0..63 {
+        sleep(Duration::from_millis(130)).await;
+        trickling.write_all(b"x").await.unwrap();
+    }
+    senders.push(("a trickle", trickling));
+    for (begin, mut stream) in senders {
+        let answer = read_answer(&mut stream).await.expect(begin);
+        assert_eq!((answer.status, answer.header("connection")), (503, Some("close")), "{begin}");
+    }
+    server.await.unwrap();
+    assert!(told.elapsed() <= Duration::from_secs(9) + Duration::from_millis(50), "{:?}", told.elapsed());
+}
+
 /// A queue that answers far too late.
 #[derive(Clone, Debug)]
 struct Late;

@@ -4,6 +4,9 @@ mod queue_support;
 mod rotation_support;
 mod source_common;
 
+use std::time::Duration;
+
+use futures_util::future::join_all;
 use hookmq_shared::config::{Config, Lookup, Reading, Samples, Severity};
 use hookmq_shared::context::Context;
 use hookmq_shared::env::Env;
@@ -14,6 +17,7 @@ use rotation_support::extension::{Extension, Held, TOKEN};
 use rotation_support::{KEY, NEW, OLD, World, github, log, pass, signed, signed_as};
 use serde_json::json;
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 
 const ARN: &str = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:hooks/github-AbCdEf";
 
@@ -254,6 +258,39 @@ async fn a_rotated_secret_is_read_and_forged_requests_do_not_hammer_the_extensio
     extension.secret("s", Held::Answer(500, String::new()));
     assert_eq!(world.deliver(&signed("turned", OLD)).await, 503, "there may be a newer one");
     assert_eq!(world.deliver(&signed("turned", NEW)).await, 200);
+}
+
+/// Each that waits holds a place of the host's.
+#[tokio::test]
+async fn few_requests_wait_for_an_extension_that_hangs() {
+    let extension = Extension::start().await;
+    extension.secret("s", text(OLD));
+    let world = world(&extension, &github("hanging", r#""secretsmanager:s""#)).await;
+    // Nothing is known at first; then there is a secret that forged requests ask to read anew.
+    for is_known in [false, true] {
+        if is_known {
+            pass(31).await;
+            extension.secret("s", text(OLD));
+            assert_eq!(world.deliver(&signed("hanging", OLD)).await, 200);
+            pass(31).await;
+        }
+        extension.secret("s", Held::Silence);
+        tokio::time::pause();
+        let forged = signed("hanging", "forged-0123456789");
+        let calls = (0..100).map(async |_| {
+            let begun = Instant::now();
+            let status = world.deliver(&forged).await;
+            (status, begun.elapsed() < Duration::from_millis(500))
+        });
+        let answers = join_all(calls).await;
+        tokio::time::resume();
+        assert!(answers.iter().all(|(status, _)| *status == 503), "{answers:?}");
+        let at_once = answers.iter().filter(|(_, is_at_once)| *is_at_once).count();
+        assert_eq!(at_once, 67, "one reads, and 32 wait for it: {is_known}");
+    }
+    extension.secret("s", text(NEW));
+    pass(31).await;
+    assert_eq!(world.deliver(&signed("hanging", NEW)).await, 200);
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{Instant, timeout_at};
 
 use super::plan::{Plan, Renewal};
@@ -168,7 +168,7 @@ impl Rotation {
     }
 
     /// Another source than this one, which refused a request for want of a secret: the secrets are read
-    /// anew unless that was done a moment ago. One request reads them, the others wait for it. Fails where
+    /// anew unless that was done a moment ago. One request reads them, some others wait for it. Fails where
     /// they cannot be read now: there may be another that the sender used already.
     pub(crate) async fn other(
         &self,
@@ -200,13 +200,19 @@ impl Changing {
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = current;
     }
 
+    /// Waits for whoever reads them now.
+    async fn turn(&self, from: &Resolver, limit: Instant) -> Result<MutexGuard<'_, Read>, String> {
+        let _waiting = from.wait()?;
+        timeout_at(limit, self.read.lock()).await.map_err(|_| late())
+    }
+
     async fn load(&self, from: &Resolver, deadline: Instant) -> Result<Arc<Source>, String> {
         let limit = limit(deadline);
         let spare = self.current().spare();
         let mut read = match (self.read.try_lock(), spare) {
             (Ok(read), _) => read,
             (Err(_), Some(spare)) => return Ok(spare),
-            (Err(_), None) => timeout_at(limit, self.read.lock()).await.map_err(|_| late())?,
+            (Err(_), None) => self.turn(from, limit).await?,
         };
         let current = self.current();
         if let Some(source) = current.usable() {
@@ -242,7 +248,10 @@ impl Changing {
         from: &Resolver,
         deadline: Instant,
     ) -> Result<Option<Arc<Source>>, String> {
-        let mut read = timeout_at(limit(deadline), self.read.lock()).await.map_err(|_| late())?;
+        let mut read = match self.read.try_lock() {
+            Ok(read) => read,
+            Err(_) => self.turn(from, limit(deadline)).await?,
+        };
         let other = || self.current().source.filter(|current| !Arc::ptr_eq(current, than));
         if let Some(other) = other() {
             return Ok(Some(other));

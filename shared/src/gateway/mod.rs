@@ -360,24 +360,26 @@ impl<Q: Queue> Service for Gateway<Q> {
         response
     }
 
-    fn turns_away(&self, head: &Request, announced: usize) -> Option<Response> {
-        let unadmitted = self.admit(head, announced).err()?;
+    fn admits(&self, head: &Request, announced: usize) -> Result<usize, Response> {
+        let unadmitted = match self.admit(head, announced) {
+            Ok(hook) => return Ok(hook.max_body),
+            Err(unadmitted) => unadmitted,
+        };
         let mut line = Line::new(&head.request_id, &self.0.metrics);
         line.received = Some(head.received);
         let (outcome, problem) = unadmitted.tell(&mut line);
         line.write(outcome, problem.status());
-        Some(problem.response(&head.request_id))
+        Err(problem.response(&head.request_id))
     }
 
     fn max_body(&self) -> usize {
         self.0.config.max_body()
     }
 
-    fn max_body_of(&self, head: &Request) -> usize {
-        match self.0.config.lookup(&head.path) {
-            Lookup::Hook(hook) => hook.max_body,
-            Lookup::Unknown | Lookup::Broken(_) => self.max_body(),
-        }
+    fn endpoints(&self) -> usize {
+        let spill = self.spill().map(Spill::store);
+        let stores = spill.into_iter().chain(self.0.quarantine.as_ref().map(Quarantine::store));
+        self.0.carriers.len() + stores.filter(|store| store.connects()).count()
     }
 
     fn readiness(&self) -> Readiness {

@@ -132,7 +132,7 @@ struct OnDemand<J>(J);
 
 impl<J: Job> Service for OnDemand<J> {
     async fn call(&self, request: Request) -> Response {
-        if let Some(response) = self.turns_away(&request, request.body.len()) {
+        if let Err(response) = self.admits(&request, request.body.len()) {
             return response;
         }
         let order = match order(&request.raw_query) {
@@ -148,13 +148,13 @@ impl<J: Job> Service for OnDemand<J> {
         }
     }
 
-    fn turns_away(&self, head: &Request, _: usize) -> Option<Response> {
+    fn admits(&self, head: &Request, _: usize) -> Result<usize, Response> {
         let problem = match (head.path.as_str(), head.method.as_str()) {
-            ("/", "POST") => return None,
+            ("/", "POST") => return Ok(self.max_body()),
             ("/", _) => Problem::MethodNotAllowed("POST"),
             _ => Problem::NotFound,
         };
-        Some(problem.response(&head.request_id))
+        Err(problem.response(&head.request_id))
     }
 
     /// A run takes no body.

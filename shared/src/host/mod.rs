@@ -44,20 +44,20 @@ pub trait Service: Clone + Send + Sync + 'static {
     /// Answers one request. Never fails: what goes wrong is an answer too.
     fn call(&self, request: Request) -> impl Future<Output = Response> + Send;
 
-    /// Answers a request of which only the head has come, if nothing in its body could change the answer: no
-    /// such route, a method that it does not take, more bytes announced than it takes. `head` has no body.
-    fn turns_away(&self, head: &Request, announced: usize) -> Option<Response> {
+    /// The most bytes that the body of a request with this head may have: an HTTP server reads no further. Or
+    /// the answer, if nothing in the body could change it: no such route, a method that it does not take, more
+    /// bytes announced than it takes. `head` has no body.
+    fn admits(&self, head: &Request, announced: usize) -> Result<usize, Response> {
         let _ = (head, announced);
-        None
+        Ok(self.max_body())
     }
 
     /// The largest body any hook takes, in bytes.
     fn max_body(&self) -> usize;
 
-    /// The largest body that a request with this head may have, in bytes: an HTTP server reads no further.
-    fn max_body_of(&self, head: &Request) -> usize {
-        let _ = head;
-        self.max_body()
+    /// How many endpoints it may have connections to, `MAX_CONNECTIONS` to each.
+    fn endpoints(&self) -> usize {
+        1
     }
 
     /// Whether requests can be served, as far as that is known without asking anybody.

@@ -67,11 +67,17 @@ struct Known {
 }
 
 impl Names {
-    /// Names that the operator chose: of vendors, stores and proxies. The process has one, because the
-    /// queue's transport and the store's may look up the same.
+    /// Names that the operator chose, but for a store's. The process has one, because several targets may
+    /// have the same.
     pub(crate) fn chosen() -> Self {
         static CHOSEN: LazyLock<Names> = LazyLock::new(|| Names::new(system()));
         CHOSEN.clone()
+    }
+
+    /// Names of stores, and of proxies on the way to them: what the queues' name servers hold up is stored.
+    pub(crate) fn of_stores() -> Self {
+        static OF_STORES: LazyLock<Names> = LazyLock::new(|| Names::new(system()));
+        OF_STORES.clone()
     }
 
     /// Names that a message brought along: whoever sends many of them takes no thread from the others.

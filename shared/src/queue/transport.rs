@@ -136,6 +136,11 @@ impl Transport {
         Self::over(env, Names::chosen())
     }
 
+    /// The same, for a store.
+    pub(crate) fn to_store(env: &Env) -> Self {
+        Self::over(env, Names::of_stores())
+    }
+
     /// The same, for names that messages bring along.
     pub(crate) fn to_strangers(env: &Env) -> Self {
         Self::over(env, Names::brought())

@@ -16,6 +16,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::Method;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep};
 
 use super::{Secret, SecretError, SecretRef};
@@ -40,6 +41,10 @@ const MAX_ANSWER: usize = 512 * 1024;
 /// An extension that does not listen yet is given this time, and asked this often.
 const STARTING: Duration = Duration::from_secs(1);
 const AGAIN: Duration = Duration::from_millis(50);
+
+/// Requests that wait at a time for what another one reads, of all hooks together: each of them holds a place
+/// of the host's, and whoever forges them sends as many as he likes.
+const MAX_WAITING: usize = 32;
 
 /// What stands for itself in a query.
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -107,11 +112,19 @@ struct Inner {
     env: Env,
     /// Made when it is needed at first: few functions need it.
     transport: OnceLock<Transport>,
+    waiting: Semaphore,
 }
 
 impl Resolver {
     pub(crate) fn new(env: &Env) -> Self {
-        Self(Arc::new(Inner { env: env.clone(), transport: OnceLock::new() }))
+        let waiting = Semaphore::new(MAX_WAITING);
+        Self(Arc::new(Inner { env: env.clone(), transport: OnceLock::new(), waiting }))
+    }
+
+    /// A place among those who wait for what another one reads; why there is none.
+    pub(crate) fn wait(&self) -> Result<SemaphorePermit<'_>, String> {
+        let full = |_| format!("{MAX_WAITING} requests wait for secrets already");
+        self.0.waiting.try_acquire().map_err(full)
     }
 
     /// As [`SecretRef::resolve`], from the extension too, until `deadline`.

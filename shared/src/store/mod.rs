@@ -125,6 +125,11 @@ pub trait ObjectStore: fmt::Display + Send + Sync + 'static {
         self.to_string()
     }
 
+    /// Whether it is connected to.
+    fn connects(&self) -> bool {
+        false
+    }
+
     /// What is known to be wrong with the credentials now.
     fn problem(&self) -> Option<EnvProblem> {
         None
@@ -272,6 +277,11 @@ impl Store {
     /// Where the store is, for whoever looks why it does not answer: its URL and its endpoint.
     pub fn place(&self) -> String {
         self.0.place()
+    }
+
+    /// Whether it is connected to: a folder is not.
+    pub fn connects(&self) -> bool {
+        self.0.connects()
     }
 
     /// Opens the connection that the first call will use; a folder has none. Failure is no error.

@@ -1,12 +1,13 @@
 //! A service that shows what a host made of a request, and raw HTTP to talk to it.
 #![allow(dead_code, reason = "each test binary uses a part")]
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use hookmq_shared::env::Env;
 use hookmq_shared::host::Service;
 use hookmq_shared::http::{Request, Response};
+use hookmq_shared::metrics::Metrics;
 use hookmq_shared::readiness::Readiness;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -25,6 +26,8 @@ pub(crate) struct State {
     /// Lets a request to `/wait` go on.
     pub(crate) go: Notify,
     pub(crate) is_ready: AtomicBool,
+    /// How often it was asked for its metrics, or to turn a request away.
+    pub(crate) looks: AtomicUsize,
     pub(crate) max_body: usize,
 }
 
@@ -36,6 +39,7 @@ impl Double {
             waiting: Notify::new(),
             go: Notify::new(),
             is_ready: AtomicBool::new(true),
+            looks: AtomicUsize::new(0),
             max_body,
         }))
     }
@@ -77,13 +81,20 @@ impl Service for Double {
         Response::new(200, "application/json", text).with("x-double", "1")
     }
 
-    fn turns_away(&self, head: &Request, _: usize) -> Option<Response> {
+    fn admits(&self, head: &Request, _: usize) -> Result<usize, Response> {
+        self.0.looks.fetch_add(1, Ordering::Relaxed);
         let is_unknown = head.path.starts_with("/unknown");
-        is_unknown.then(|| Response::new(404, "text/plain", "unknown").with("x-double", "1"))
+        let unknown = || Response::new(404, "text/plain", "unknown").with("x-double", "1");
+        if is_unknown { Err(unknown()) } else { Ok(self.0.max_body) }
     }
 
     fn max_body(&self) -> usize {
         self.0.max_body
+    }
+
+    fn metrics(&self) -> Option<&Metrics> {
+        self.0.looks.fetch_add(1, Ordering::Relaxed);
+        None
     }
 
     fn readiness(&self) -> Readiness {

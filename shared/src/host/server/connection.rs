@@ -56,6 +56,7 @@ pub(super) async fn serve<S: Service>(
         }
         End::Head(Told::Late) => Some(Unspoken::HeadTimeout),
         End::Head(Told::Full | Told::Bytes) => Some(Unspoken::GaveWay),
+        End::Head(Told::Stopping) => None,
         End::Http(Ok(())) | End::Closed => conn.was_told(Told::Full).then_some(Unspoken::GaveWay),
     };
     if let Some(kind) = kind {

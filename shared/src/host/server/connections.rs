@@ -10,9 +10,6 @@ use tokio::time::Instant;
 
 use super::weakest::{Facts, Flow, Rank, State, Times, share};
 
-/// Connections over the limit that are taken while every other one is being served.
-const SPARE: usize = 64;
-
 /// Of connections that dawdle, this part of all is closed at once: looking for the weakest costs a look at each.
 const BATCH: usize = 64;
 
@@ -28,6 +25,8 @@ pub(super) enum Told {
     Full,
     /// Others need the bytes of its body.
     Bytes,
+    /// The server's time is over.
+    Stopping,
 }
 
 /// The connections of one server.
@@ -71,39 +70,48 @@ pub(super) struct Conn {
 }
 
 impl Connections {
-    /// Room for so many.
+    /// Room for so many, of which no more are being served at a time.
     pub(super) fn new(most: usize) -> Arc<Self> {
         Arc::new(Self { most, inner: Mutex::default(), ended: Notify::new() })
     }
 
-    /// Enters one more. Where there is no room, the weakest is told to end; `None` if none can.
-    pub(super) fn enter(self: &Arc<Self>, peer: IpAddr) -> Option<Arc<Conn>> {
+    /// Enters one more. Where there is no room, the weakest is told to end; it is one too many only while
+    /// every other one is being served.
+    pub(super) fn enter(self: &Arc<Self>, peer: IpAddr) -> Arc<Conn> {
         let now = Instant::now();
         let mut inner = self.inner();
-        if inner.live >= self.most && !inner.make_room(self.most, now) && inner.live >= self.most + SPARE {
-            return None;
-        }
+        // Others may have been told to end, and have gone on because something had come.
+        while inner.live >= self.most && inner.make_room(self.most, now) {}
         let id = inner.next;
         inner.next += 1;
         let (told, receiver) = watch::channel(None);
-        let facts = Facts { peer, state: State::New, flow: Flow::new(now), held: 0 };
+        let facts = Facts { peer, state: State::New, flow: Flow::new(now), held: 0, is_proven: false };
         inner.entries.insert(id, Entry { facts, ahead: 0, told });
         inner.count(peer);
         drop(inner);
         let (is_closing, is_unread) = (AtomicBool::new(false), AtomicBool::new(false));
-        Some(Arc::new(Conn { all: Arc::clone(self), id, peer, told: receiver, is_closing, is_unread }))
+        Arc::new(Conn { all: Arc::clone(self), id, peer, told: receiver, is_closing, is_unread })
     }
 
     /// Tells those to end whose time is over.
     pub(super) fn sweep(&self, times: &Times) {
         let now = Instant::now();
+        self.tell_those(Told::Late, |facts| facts.is_overdue(now, times));
+    }
+
+    /// Tells those to end whose request has not arrived.
+    pub(super) fn stop(&self) {
+        self.tell_those(Told::Stopping, |facts| !matches!(facts.state, State::Service | State::Linger));
+    }
+
+    fn tell_those(&self, why: Told, which: impl Fn(&Facts) -> bool) {
         let mut inner = self.inner();
-        let overdue = |(id, entry): (&u64, &Entry)| {
-            (entry.told.borrow().is_none() && entry.facts.is_overdue(now, times)).then_some(*id)
+        let those = |(id, entry): (&u64, &Entry)| {
+            (entry.told.borrow().is_none() && which(&entry.facts)).then_some(*id)
         };
-        let overdue: Vec<u64> = inner.entries.iter().filter_map(overdue).collect();
-        for id in overdue {
-            inner.tell(id, Told::Late);
+        let those: Vec<u64> = inner.entries.iter().filter_map(those).collect();
+        for id in those {
+            inner.tell(id, why);
         }
     }
 
@@ -191,6 +199,7 @@ impl Inner {
         self.entries.iter().filter_map(rank).collect()
     }
 
+    /// Whether there was one that can give way.
     fn make_room(&mut self, most: usize, now: Instant) -> bool {
         let fair = share(most, self.peers.len());
         let is_over = |facts: &Facts| self.peers.get(&facts.peer).is_some_and(|n| *n > fair);
@@ -248,12 +257,13 @@ impl Conn {
 
     /// Bytes came.
     pub(super) fn arrived(&self, bytes: usize) {
+        // Whatever it was told while it was quiet.
+        if matches!(self.state(), State::New | State::Idle) {
+            self.spare();
+        }
         let (now, mut inner) = (Instant::now(), self.all.inner());
         let Some(entry) = inner.entries.get_mut(&self.id) else { return };
         let facts = &mut entry.facts;
-        if matches!(facts.state, State::New | State::Idle) {
-            (facts.state, facts.flow, facts.held) = (State::Head, Flow::new(now), 0);
-        }
         if facts.state == State::Service {
             entry.ahead += bytes as u64;
             return;
@@ -357,6 +367,11 @@ impl Conn {
         if entry.told.send_replace(None).is_some() {
             inner.count(self.peer);
         }
+    }
+
+    /// A request of it was answered with an ack.
+    pub(super) fn proves_genuine(&self) {
+        self.with(|entry, _| entry.facts.is_proven = true);
     }
 }
 

@@ -14,18 +14,18 @@ fn is_told(conn: &Conn) -> bool {
 #[tokio::test(start_paused = true)]
 async fn there_is_always_room_for_one_more() {
     let all = Connections::new(2);
-    let idle = all.enter(PEER).unwrap();
+    let idle = all.enter(PEER);
     idle.arrived(10);
     idle.goes_to(State::Service);
     idle.goes_to(State::Idle);
-    let slow = all.enter(PEER).unwrap();
+    let slow = all.enter(PEER);
     slow.arrived(1);
     advance(Duration::from_secs(5)).await;
-    let third = all.enter(PEER).unwrap();
+    let third = all.enter(PEER);
     assert_eq!([&idle, &slow, &third].map(|c| is_told(c)), [false, true, false]);
     // It has not ended yet, and is counted no more.
     third.goes_to(State::Service);
-    let fourth = all.enter(PEER).unwrap();
+    let fourth = all.enter(PEER);
     assert_eq!([&idle, &third, &fourth].map(|c| is_told(c)), [true, false, false]);
     assert_eq!(idle.told().await, Told::Full);
     drop((idle, slow));
@@ -34,29 +34,36 @@ async fn there_is_always_room_for_one_more() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_served_never_gives_way() {
-    let all = Connections::new(1);
-    let served: Vec<_> = (0..=SPARE)
+    let all = Connections::new(8);
+    let served: Vec<_> = (0..8)
         .map(|_| {
-            let conn = all.enter(PEER).unwrap();
+            let conn = all.enter(PEER);
             conn.goes_to(State::Service);
             conn
         })
         .collect();
-    assert!(all.enter(PEER).is_none());
+    let mut more = all.enter(PEER);
+    for _ in 0..100 {
+        let next = all.enter(PEER);
+        assert!(is_told(&more) && !is_told(&next), "one more is taken, and gives way to the next");
+        more = next;
+    }
+    assert!(!served.iter().any(|conn| is_told(conn)));
     served[0].goes_to(State::Idle);
-    let more = all.enter(PEER).unwrap();
+    more.goes_to(State::Service);
+    let last = all.enter(PEER);
     assert!(is_told(&served[0]));
-    drop((served, more));
+    drop((served, more, last));
     all.gone().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn one_on_which_something_has_come_is_spared() {
     let all = Connections::new(1);
-    let first = all.enter(PEER).unwrap();
+    let first = all.enter(PEER);
     first.arrived(1);
     first.goes_to(State::Idle);
-    let _second = all.enter(PEER).unwrap();
+    let _second = all.enter(PEER);
     assert!(is_told(&first));
     first.spare();
     assert_eq!((is_told(&first), first.state()), (false, State::Head));
@@ -65,7 +72,7 @@ async fn one_on_which_something_has_come_is_spared() {
 #[tokio::test(start_paused = true)]
 async fn bytes_that_came_early_begin_the_next_request() {
     let all = Connections::new(1);
-    let conn = all.enter(PEER).unwrap();
+    let conn = all.enter(PEER);
     conn.arrived(9);
     conn.goes_to(State::Service);
     conn.arrived(5);
@@ -77,7 +84,7 @@ async fn bytes_that_came_early_begin_the_next_request() {
 async fn half_arrived_bodies_make_room_for_one_that_comes_faster() {
     let all = Connections::new(9);
     let body = |bytes: usize| {
-        let conn = all.enter(PEER).unwrap();
+        let conn = all.enter(PEER);
         conn.arrived(bytes);
         conn.goes_to(State::Body);
         conn.holds(bytes);
@@ -97,10 +104,10 @@ async fn half_arrived_bodies_make_room_for_one_that_comes_faster() {
 #[tokio::test(start_paused = true)]
 async fn heads_are_bounded_together() {
     let all = Connections::new(9);
-    let first = all.enter(PEER).unwrap();
+    let first = all.enter(PEER);
     first.arrived(HEAD_BYTES / 2);
     advance(Duration::from_secs(3)).await;
-    let second = all.enter(PEER).unwrap();
+    let second = all.enter(PEER);
     second.arrived(HEAD_BYTES / 2);
     assert!(!is_told(&first));
     second.arrived(1);

@@ -9,7 +9,8 @@ use http::{Method, StatusCode};
 use http_body::Body as _;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::connections::{Conn, Connections, Told};
@@ -37,7 +38,7 @@ const FULL: Problem = Problem::Unavailable { retry_after: FULL_RETRY_AFTER };
 const GIVEN_BACK: Duration = Duration::from_secs(1);
 
 /// What has not ended at the end that it was told is refused this much later.
-const LAST_CALL: Duration = Duration::from_millis(200);
+pub(super) const LAST_CALL: Duration = Duration::from_millis(200);
 
 /// A body's first piece of memory, whatever is announced: many may begin and bring nothing.
 const FIRST_PIECE: usize = 4 * 1024;
@@ -57,6 +58,7 @@ pub(super) struct Handler<S> {
     pub(super) counts: Counts,
     pub(super) phase: watch::Receiver<Phase>,
     pub(super) stopping: Stopping,
+    pub(super) page: Mutex<()>,
 }
 
 impl<S: Service> Handler<S> {
@@ -75,7 +77,12 @@ impl<S: Service> Handler<S> {
             // There is always room for these.
             "/_/health" => probe(&head.method, &request_id, || Ok(healthy())),
             "/_/ready" => probe(&head.method, &request_id, || Ok(self.readiness().response(&request_id))),
-            "/_/metrics" => probe(&head.method, &request_id, || self.metrics()),
+            "/_/metrics" => {
+                // A page costs more than anything else that is answered at once: one a turn, whoever asks.
+                let _page = self.page.lock().await;
+                yield_now().await;
+                probe(&head.method, &request_id, || self.metrics())
+            }
             _ => {
                 match self.serve(head, (&mut body, &mut has_come), peer, (&request_id, received), conn).await
                 {
@@ -89,6 +96,11 @@ impl<S: Service> Handler<S> {
                 }
             }
         };
+        // Where nothing was waited for, many requests that came together would be answered before anybody looks
+        // at other connections.
+        if conn.state() == State::Body {
+            yield_now().await;
+        }
         // What is left of the request is not read, so the connection ends here.
         if !has_come {
             conn.leaves_unread();
@@ -135,10 +147,10 @@ impl<S: Service> Handler<S> {
         let lent = self.trust.lent(&head.headers);
         let mut request = self.head(&head, peer, request_id, received)?;
         let announced = usize::try_from(body.size_hint().lower()).map_err(|_| Problem::TooLarge)?;
-        if let Some(response) = self.service.turns_away(&request, announced) {
-            return Ok(response);
-        }
-        let max = self.service.max_body_of(&request);
+        let max = match self.service.admits(&request, announced) {
+            Ok(max) => max,
+            Err(response) => return Ok(response),
+        };
         if announced > max {
             return Err(Problem::TooLarge);
         }
@@ -154,7 +166,7 @@ impl<S: Service> Handler<S> {
             Ok(read) => read,
             // Told of the hook, as if it had been announced.
             Err(Problem::TooLarge) => {
-                return self.service.turns_away(&request, usize::MAX).ok_or(Problem::TooLarge);
+                return self.service.admits(&request, usize::MAX).err().ok_or(Problem::TooLarge);
             }
             Err(problem) => return Err(problem),
         };
@@ -164,7 +176,12 @@ impl<S: Service> Handler<S> {
         // On the heap, once: each layer around it would copy it, and it is large.
         let answer = lent.to(self.stopping.clone().to(Box::pin(call(&self.service, request))));
         tokio::select! {
-            response = answer => Ok(response),
+            response = answer => {
+                if (200..300).contains(&response.status) {
+                    conn.proves_genuine();
+                }
+                Ok(response)
+            }
             () = self.last_call() => Err(FULL),
         }
     }

@@ -15,8 +15,8 @@ const MOST_CONNECTIONS: usize = 1024;
 /// More descriptors than this are not asked of the system.
 const ENOUGH_DESCRIPTORS: u64 = 16 * 1024;
 
-/// Descriptors kept for the store, files of secrets, the log and the listener, beside those of
-/// `MAX_CONNECTIONS`.
+/// Descriptors kept for a store's folder, files of secrets, look-ups, the log and the listener, beside
+/// `MAX_CONNECTIONS` for each endpoint.
 const KEPT: usize = 128;
 
 /// What one server takes.
@@ -24,7 +24,7 @@ const KEPT: usize = 128;
 pub struct Limits {
     /// Connections held at a time; for one more the weakest gives way.
     pub connections: usize,
-    /// Requests served at a time; one more that has arrived whole is a 503.
+    /// Requests served at a time, no more than connections; one more that has arrived whole is a 503.
     pub requests: usize,
     /// Bytes of bodies held at a time, counted as they come; when they run out, the body that brings least
     /// gives way. The largest body that the service takes always fits by itself.
@@ -74,15 +74,14 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// As the environment sets them. What is wrong there is logged as an error, and the default counts: a
+    /// As the environment sets them, beside connections to so many endpoints. What is wrong there is logged as an error, and the default counts: a
     /// server that does not start serves nobody.
-    pub(super) fn from_env(env: &Env) -> Self {
-        Self::of(env, raise_descriptors())
+    pub(super) fn from_env(env: &Env, endpoints: usize) -> Self {
+        Self::of(env, raise_descriptors(), endpoints)
     }
 
-    fn of(env: &Env, descriptors: Option<usize>) -> Self {
+    fn of(env: &Env, descriptors: Option<usize>, endpoints: usize) -> Self {
         let mut limits = Self::default();
-        read(env, "MAX_IN_FLIGHT", "is no number of requests from 1", &mut limits.requests, positive);
         let is_no_size = "is no size such as \"64MiB\"";
         read(env, "MAX_IN_FLIGHT_BYTES", is_no_size, &mut limits.body_bytes, |text| {
             parse_size(text).filter(|n| *n > 0)
@@ -102,7 +101,8 @@ impl Limits {
 
         let room = descriptors.map(|all| {
             // What is wrong with the variable is said where the connections are made.
-            let kept = max_connections(env).unwrap_or(0).saturating_add(KEPT).min(all / 2);
+            let made = max_connections(env).unwrap_or(0).saturating_mul(endpoints);
+            let kept = made.saturating_add(KEPT).min(all / 2);
             all.saturating_sub(kept).max(1)
         });
         limits.connections = room.unwrap_or(limits.connections).min(MOST_CONNECTIONS);
@@ -114,6 +114,16 @@ impl Limits {
                 "fewer connections are taken than MAX_ACCEPTED says: the limit of open files leaves no more"
             );
             limits.connections = room;
+        }
+        limits.requests = limits.requests.min(limits.connections);
+        read(env, "MAX_IN_FLIGHT", "is no number of requests from 1", &mut limits.requests, positive);
+        if limits.requests > limits.connections {
+            tracing::warn!(
+                wanted = limits.requests,
+                taken = limits.connections,
+                "fewer requests are served at a time than MAX_IN_FLIGHT says: no more connections are taken"
+            );
+            limits.requests = limits.connections;
         }
         limits
     }
@@ -174,7 +184,7 @@ mod tests {
     fn limits_come_from_the_environment() {
         let of = |requests: &str, bytes: &str| {
             let env = Env::of([("MAX_IN_FLIGHT", requests), ("MAX_IN_FLIGHT_BYTES", bytes)]);
-            let Limits { requests, body_bytes, .. } = Limits::of(&env, None);
+            let Limits { requests, body_bytes, .. } = Limits::of(&env, None, 1);
             (requests, body_bytes)
         };
         let default = (256, 64 << 20);
@@ -189,7 +199,7 @@ mod tests {
     #[test]
     fn times_are_whole_seconds() {
         let of = |variable, text: &str| {
-            let limits = Limits::of(&Env::of([(variable, text)]), None);
+            let limits = Limits::of(&Env::of([(variable, text)]), None, 1);
             [limits.idle_timeout, limits.leave, limits.drain].map(|time| time.as_secs())
         };
         assert_eq!(of("NONE", ""), [620, 3, 6]);
@@ -204,15 +214,33 @@ mod tests {
     #[test]
     fn descriptors_are_kept_for_what_is_called() {
         let of = |vars: &[(&str, &str)], descriptors| {
-            Limits::of(&Env::of(vars.iter().copied()), descriptors).connections
+            Limits::of(&Env::of(vars.iter().copied()), descriptors, 1).connections
         };
         assert_eq!(of(&[], None), 1024);
         assert_eq!(of(&[], Some(1024)), 1024 - 256 - KEPT);
         assert_eq!(of(&[], Some(256)), 128, "half at least");
         assert_eq!(of(&[], Some(1 << 20)), MOST_CONNECTIONS);
         assert_eq!(of(&[("MAX_CONNECTIONS", "16")], Some(1024)), 1024 - 16 - KEPT);
+        let of_several = |endpoints| {
+            let env = Env::of([("MAX_CONNECTIONS", "64")]);
+            Limits::of(&env, Some(1024), endpoints).connections
+        };
+        assert_eq!([0, 3, 30].map(of_several), [1024 - KEPT, 1024 - 3 * 64 - KEPT, 512]);
         assert_eq!(of(&[("MAX_ACCEPTED", "50")], Some(1024)), 50);
         assert_eq!(of(&[("MAX_ACCEPTED", "5000")], Some(1 << 14)), 5000);
         assert_eq!(of(&[("MAX_ACCEPTED", "5000")], Some(1024)), 640, "there are no more");
+    }
+
+    #[test]
+    fn no_more_requests_are_served_than_there_are_connections() {
+        let of = |vars: &[(&str, &str)], descriptors| {
+            let Limits { requests, connections, .. } =
+                Limits::of(&Env::of(vars.iter().copied()), descriptors, 1);
+            (requests, connections)
+        };
+        assert_eq!(of(&[("MAX_IN_FLIGHT", "1000")], Some(1024)), (640, 640));
+        assert_eq!(of(&[("MAX_IN_FLIGHT", "5000")], None), (1024, 1024));
+        assert_eq!(of(&[("MAX_ACCEPTED", "50")], None), (50, 50));
+        assert_eq!(of(&[], Some(300)), (150, 150));
     }
 }

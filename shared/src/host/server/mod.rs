@@ -19,7 +19,7 @@ mod unspoken;
 mod weakest;
 mod wire;
 
-use std::future::Future;
+use std::future::{Future, pending};
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -27,8 +27,8 @@ use std::time::Duration;
 
 use hyper::server::conn::http1;
 use tokio::net::{TcpListener, TcpSocket, lookup_host};
-use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+use tokio::sync::{Mutex, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
 use super::handover::Trust;
 use super::{HostError, Service};
@@ -38,7 +38,7 @@ use crate::env::Env;
 use crate::hops::Hops;
 use crate::telemetry;
 use connections::Connections;
-use handler::Handler;
+use handler::{Handler, LAST_CALL};
 pub use limits::Limits;
 use room::{InFlight, Room};
 pub use stop::Stop;
@@ -123,10 +123,13 @@ impl Server {
         let (end, ends) = watch::channel(None);
         let connections = Connections::new(limits.connections);
         let bytes = limits.body_bytes.max(service.max_body());
+        // A connection that is being served gives no way: there is always one more, for a probe.
+        let requests = limits.requests.min(limits.connections);
         let handler = Arc::new(Handler {
-            room: Room::new(InFlight { requests: limits.requests, bytes }),
+            room: Room::new(InFlight { requests, bytes }),
             connections: Arc::clone(&connections),
             counts: Counts::default(),
+            page: Mutex::default(),
             stopping: crate::stopping::Stopping::new(ends),
             phase: phases,
             limits: limits.clone(),
@@ -165,13 +168,20 @@ impl Server {
         let _ = timeout(LAST_ACCEPTS, accept(&listener, &handler)).await;
         drop(listener);
         let last = limits.drain.checked_sub(LAST_ANSWERS).unwrap_or(limits.drain / 2);
-        end.send_replace(Some(Instant::now() + last));
+        let last = Instant::now() + last;
+        end.send_replace(Some(last));
         phase.send_replace(Phase::Draining);
+        let stopping = async {
+            sleep_until(last + LAST_CALL).await;
+            connections.stop();
+            pending::<()>().await;
+        };
         tokio::select! {
             over = timeout(limits.drain, connections.gone()) => if over.is_err() {
                 tracing::warn!("stopped with requests in flight");
             },
             () = &mut sweeping => {}
+            () = stopping => {}
         }
         phase.send_replace(Phase::Over);
     }
@@ -190,9 +200,8 @@ async fn accept<S: Service>(listener: &TcpListener, handler: &Arc<Handler<S>>) {
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                if let Some(conn) = handler.connections.enter(peer.ip()) {
-                    tokio::spawn(connection::serve(Arc::clone(handler), Arc::clone(&http), stream, conn));
-                }
+                let conn = handler.connections.enter(peer.ip());
+                tokio::spawn(connection::serve(Arc::clone(handler), Arc::clone(&http), stream, conn));
             }
             Err(error) => {
                 tracing::debug!(%error, "cannot accept a connection");
@@ -233,7 +242,8 @@ fn address(env: &Env) -> String {
 /// Serves on `LISTEN` or `PORT` until SIGTERM or SIGINT.
 pub(super) async fn run<S: Service>(service: S, context: &Context) -> Result<(), HostError> {
     let address = address(&context.env);
-    let server = Server::bind(&address, Limits::from_env(&context.env)).await?.trusting(&context.env);
+    let limits = Limits::from_env(&context.env, service.endpoints());
+    let server = Server::bind(&address, limits).await?.trusting(&context.env);
     let stop = stop_signal().map_err(HostError::Signal)?;
     tracing::info!(address = %server.local_addr(), "listening");
     let begun = service.clone();

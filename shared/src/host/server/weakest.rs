@@ -1,7 +1,9 @@
 //! Which connection gives way when there is no more room, and which has had its time: decided from facts,
 //! without looking at a clock or a socket.
 //!
-//! What has brought least for its age goes first, then what has been idle longest. A request that is being
+//! What has brought least for its age goes first, then what has been idle longest; of idle ones those that have
+//! brought nothing that was of use: whoever sent a genuine request sends another, and may write it just when the
+//! connection is closed. A request that is being
 //! served never goes. What is younger than a second goes only when nothing older is left: a genuine request
 //! has arrived by then. Among equals, a peer that holds more than its share goes first; behind a balancer
 //! there is one peer, and the share binds nobody.
@@ -101,6 +103,8 @@ pub(super) struct Facts {
     pub(super) flow: Flow,
     /// Bytes of a body that are held for it.
     pub(super) held: usize,
+    /// A request of it was answered with an ack.
+    pub(super) is_proven: bool,
 }
 
 /// The place in the order of giving way: the least goes first.
@@ -120,13 +124,15 @@ impl Facts {
         let (tier, measure) = match self.state {
             State::Service => return None,
             State::New if age >= GRACE_OF_NOTHING => (0, 0),
-            State::New => (3, 0),
-            State::Idle if age < GRACE => (4, 0),
-            State::Idle => (1, 0),
+            State::New => (5, 0),
+            State::Idle => {
+                let (younger, older) = if self.is_proven { (6, 2) } else { (4, 1) };
+                (if age < GRACE { younger } else { older }, 0)
+            }
             // What has brought more is nearer to its end: a flood of beginnings does not push it out.
-            _ if age < GRACE => (5, u64::from(self.flow.bytes.max(1).ilog2())),
+            _ if age < GRACE => (7, u64::from(self.flow.bytes.max(1).ilog2())),
             _ if rate < BRISK => (0, rate),
-            _ => (2, rate),
+            _ => (3, rate),
         };
         Some((tier, u8::from(!is_over), measure, younger))
     }

@@ -13,7 +13,13 @@ fn facts(now: Instant, state: State, age: Duration, bytes: u64) -> Facts {
     for tenth in 1..=10_u32 {
         flow.add(bytes / 10, start + age * tenth / 10);
     }
-    Facts { peer: Ipv4Addr::LOCALHOST.into(), state, flow, held: usize::try_from(bytes).unwrap() }
+    Facts {
+        peer: Ipv4Addr::LOCALHOST.into(),
+        state,
+        flow,
+        held: usize::try_from(bytes).unwrap(),
+        is_proven: false,
+    }
 }
 
 fn order(now: Instant, rank: fn(&Facts, Instant, bool) -> Option<Rank>, of: &[Facts]) -> Vec<usize> {
@@ -43,7 +49,25 @@ async fn what_brings_least_goes_first_then_the_longest_idle() {
     ];
     let unused = facts(now, State::New, Duration::from_millis(600), 0);
     assert!(unused.rank(now, false) < of[3].rank(now, false), "nothing is less than an idle one has brought");
-    assert_eq!(order(now, Facts::rank, &of), [7, 6, 8, 4, 5, 3, 2, 1, 9, 11, 10, 12]);
+    assert_eq!(order(now, Facts::rank, &of), [7, 6, 8, 4, 5, 3, 2, 1, 11, 9, 10, 12]);
+}
+
+#[tokio::test]
+async fn who_was_answered_with_an_ack_stays_longer() {
+    let now = Instant::now() + secs(1000);
+    let idle = |age, is_proven| Facts { is_proven, ..facts(now, State::Idle, age, 0) };
+    let fresh = Duration::from_millis(100);
+    let of = [
+        idle(fresh, true),
+        idle(secs(600), true),
+        facts(now, State::New, fresh, 0),
+        facts(now, State::Body, fresh, 1),
+        idle(fresh, false),
+        idle(secs(2), false),
+        facts(now, State::Body, secs(5), 20 << 20),
+        Facts { is_proven: true, ..facts(now, State::Head, secs(5), 80) },
+    ];
+    assert_eq!(order(now, Facts::rank, &of), [7, 5, 1, 6, 4, 2, 0, 3]);
 }
 
 #[tokio::test]

@@ -316,7 +316,7 @@ impl S3Store {
     }
 
     fn transport(&self) -> &Transport {
-        self.transport.get_or_init(|| Transport::new(&self.context.env))
+        self.transport.get_or_init(|| Transport::to_store(&self.context.env))
     }
 
     async fn credentials(&self, refused: bool, deadline: Instant) -> Result<Credentials, StoreError> {
@@ -409,6 +409,10 @@ impl ObjectStore for S3Store {
         Box::pin(async {
             let _ = self.transport().prewarm(&self.settings.endpoint).await;
         })
+    }
+
+    fn connects(&self) -> bool {
+        true
     }
 
     fn place(&self) -> String {
