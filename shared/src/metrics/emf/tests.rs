@@ -143,7 +143,17 @@ fn a_line_tells_what_alarms_ask_for() {
 /// What nobody verified is in no metric of an outage, but for what no request can bring about.
 #[test]
 fn strangers_have_metrics_of_their_own() {
-    let classes = ["config", "auth", "auth_refresh", "permission", "quota", "fetch", "expired", "cancelled"];
+    let classes = [
+        "config",
+        "auth",
+        "auth_refresh",
+        "permission",
+        "quota",
+        "fetch",
+        "expired",
+        "cancelled",
+        "secret_unread",
+    ];
     let documents = lines("", |metrics| {
         for class in classes.into_iter().chain(["secret", "clock"]) {
             metrics.ended(Ended { class: Some(class), ..ended(Outcome::Unverified) });
