@@ -213,6 +213,13 @@ impl Metrics {
         }
     }
 
+    /// The redriver's runs are made in turn from now on, at these intervals.
+    pub(crate) fn repeats(&self, every: Duration) {
+        if let Sink::Registry(registry) = &self.0.sink {
+            registry.repeats(every);
+        }
+    }
+
     /// Whether they are kept at all: where not, not even their labels are anybody's to know.
     pub(crate) fn are_on(&self) -> bool {
         !matches!(self.0.sink, Sink::Off)
