@@ -187,7 +187,9 @@ async fn every_request_writes_one_line_on_lambda() {
             ["-", "refused", "no-such-hook", ""]
         ]
     );
-    assert!(lines[1]["AckMilliseconds"].as_f64().unwrap() > 0.0 && lines[2]["AckMilliseconds"].is_null());
+    for name in ["AckMilliseconds", "SendMilliseconds"] {
+        assert!(lines[1][name].as_f64().unwrap() > 0.0 && lines[2][name].is_null(), "{name}");
+    }
     let text = format!("{lines:?}");
     for secret in TOKENS.iter().chain(&["forged", "no\"where"]) {
         assert!(!text.contains(secret), "{text}");
@@ -302,6 +304,23 @@ async fn strangers_ring_no_alarm_of_an_outage() {
     // One whose sender is genuine is not served there, and that is an outage.
     assert_eq!(counting.send("POST", "/q", headers(token), "{}".to_owned()).await, 503);
     assert_eq!(counting.outage(), [1, 1, 0]);
+}
+
+/// On the line of each delivery stands how many circuits are open: nobody scrapes a function.
+#[tokio::test]
+async fn a_circuit_that_opens_is_told_on_lambda() {
+    let [token, _] = TOKENS;
+    let counting = Counting::new(&format!(
+        "[hooks.shop]\nsource = \"bearer\"\nsecrets = [\"plain:{token}\"]\ntopic = \"a/b/c\"\ndeadline = \"2s\"\n"
+    ));
+    let open = || counting.lines.lock().unwrap().last().unwrap()["OpenCircuits"].clone();
+    assert_eq!(counting.send("POST", "/shop", headers("forged"), "{}".to_owned()).await, 401);
+    assert_eq!(open(), 0);
+    // Its proxy refuses each connection: three failures open the endpoint's circuit.
+    while open() == 0 {
+        assert_eq!(counting.send("POST", "/shop", headers(token), "{}".to_owned()).await, 503);
+    }
+    assert_eq!((open(), counting.lines.lock().unwrap().len() > 1), (serde_json::json!(1), true));
 }
 
 /// A forged request has the secrets read again. Where that fails, those that are there verify on, so nothing

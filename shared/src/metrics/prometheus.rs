@@ -224,7 +224,7 @@ mod tests {
     use crate::telemetry::Outcome;
 
     fn ended(hook: &str, outcome: Outcome) -> Ended<'_> {
-        Ended { hook: Some(hook), outcome, class: None, secret: None, ack: None }
+        Ended { hook: Some(hook), outcome, class: None, secret: None, ack: None, send: None }
     }
 
     #[test]

@@ -92,7 +92,7 @@ impl Spill {
         match written {
             Ok(()) => tracing::info!(store, "the spill store takes what is written to it"),
             Err(error) => tracing::warn!(
-                store, class = error.class(), %error,
+                store, class = error.class(), %error, result = "store_probe_failed",
                 "the spill store does not take what is written to it: what the queue does not take either is refused"
             ),
         }
