@@ -169,6 +169,8 @@ def check_bucket(folder: str, text: str) -> None:
 # Of the log's line for a run (shared/src/redrive/job.rs): what alarms on a log search for.
 RUN = "redrive_run_${count.index}_of_${var.redrive_shards}"
 FAILED = "redrive_failed"
+# Of the spill store's probe (shared/src/spill/probe.rs), and the outcome of a request that was not verified.
+PROBED, STRANGERS = "store_probe_failed", "rejected"
 # The variable of each module that names who is told.
 TOLD = {"tencent-scf": "cls_notices", "functiongraph/otc": "alarm_topic", "functiongraph/huawei": "alarm_topic"}
 
@@ -181,7 +183,7 @@ def check_alarms(folder: str, text: str) -> None:
     for kind, name, block in found:
         if "_cls_alarm" in kind:
             word, sql = value(block, "query").split(" | ")
-            operator, number = re.fullmatch(r"\$1\.runs (<|>=) (\d)", value(block, "condition")).groups()
+            operator, number = re.fullmatch(r"\$1\.runs (<|>=) (\d+)", value(block, "condition")).groups()
             assert sql == "select count(*) as runs", f"{folder}: {name}"
             minutes = -int(value(block, "start_time_offset"))
             assert value(block, "alarm_notice_ids") == "var.cls_notices", f"{folder}: {name} tells nobody"
@@ -205,6 +207,15 @@ def check_alarms(folder: str, text: str) -> None:
     assert ("local.alarms" in count) == (folder == "tencent-scf"), folder
     operator, number, minutes, _ = searches[FAILED]
     assert operator == ">=" and 1 <= number <= minutes, f"{folder}: a redriver that fails does not ring"
+    operator, number, minutes, _ = searches[PROBED]
+    assert (operator, number) == (">=", 1) and minutes >= 15, f"{folder}: a store that takes nothing does not ring"
+    # Also where there is no redriver, and under its own name: no alarm of an outage counts what anybody can send.
+    operator, number, _, count = searches[STRANGERS]
+    assert operator == ">=" and number >= 100 and "spill" not in count and "local" not in count, f"{folder}: {count}"
+    for kind, name, block in found:
+        is_strangers = any(value(block, key).split(" | ")[0] == STRANGERS for key in ("query", "keywords?"))
+        says = "Strangers" in value(block, "message_template") + value(block, "description")
+        assert is_strangers == says == name.startswith("strangers"), f"{folder}: {name}"
     variables = (DEPLOY / folder / "variables.tf").read_text()
     (told,) = re.findall(rf'^variable "{TOLD[folder]}" {{\n(.*?)^}}', variables, re.M | re.S)
     assert value(told, "default") in ("", "[]"), f"{folder}: nobody has to be told"
@@ -295,6 +306,9 @@ def check_descriptions() -> None:
         check_bucket(folder, text)
     check_alarm_breaks()
     job = (support.ROOT / "shared/src/redrive/job.rs").read_text()
+    probe = (support.ROOT / "shared/src/spill/probe.rs").read_text()
+    outcome = (support.ROOT / "shared/src/telemetry/mod.rs").read_text()
+    assert f'result = "{PROBED}"' in probe and f'=> "{STRANGERS}"' in outcome, "alarms search for what nobody logs"
     assert f'"{FAILED}"' in job and '"redrive_run_{}_of_{}"' in job, "alarms search for what nobody logs"
     for platform in (Scf, FunctionGraph):
         event = json.loads((platform.events / "timer.json").read_text())

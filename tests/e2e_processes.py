@@ -77,7 +77,7 @@ CASES = [
     ("permanent", ROCKETMQ, [error("DMS.10540012", 400)], {503}, 1, 0),
     ("too-large-there", ROCKETMQ, [error("DMS.10540011", 400)], {503}, 1, 0),
     ("backend-timeout", ROCKETMQ, [error("APIG.0203", 504, stored=True)], {200}, 2, 2),
-    ("permission", ROCKETMQ, [error("DMS.00403002", 403)], {503}, 1, 0),
+    ("permission", ROCKETMQ, [error("DMS.00403003", 403)], {503}, 1, 0),
 ]
 
 

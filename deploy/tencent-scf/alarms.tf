@@ -1,4 +1,5 @@
-# What tells somebody that the redriver is silent or fails. Both count words of its log, on CLS's own clock: a search
+# What tells somebody that the redriver is silent or fails, that the store takes nothing, or that many requests are
+# refused. All count words of its log, on CLS's own clock: a search
 # that finds nothing is a count of 0, so missing data rings. CLS takes no alarm without a notice: where `cls_notices`
 # is empty there are none, and docs/tencent-cloud.md says what to look at instead.
 
@@ -47,6 +48,54 @@ resource "tencentcloud_cls_alarm" "redrive_fails" {
     number            = 1
     query             = "redrive_failed | select count(*) as runs"
     start_time_offset = -15
+    end_time_offset   = 0
+  }
+  monitor_time {
+    type = "Period"
+    time = 5
+  }
+}
+
+# The next outage of the queue would be one of the hooks. Each instance tries the store once.
+resource "tencentcloud_cls_alarm" "store_probe_fails" {
+  count            = local.alarms ? 1 : 0
+  name             = "${var.name}-store-probe-fails"
+  alarm_notice_ids = var.cls_notices
+  condition        = "$1.runs >= 1"
+  trigger_count    = 1
+  alarm_period     = 60
+  message_template = "The spill store does not take what is written to it: see what the log says beside store_probe_failed."
+  status           = true
+  alarm_targets {
+    logset_id         = tencentcloud_cls_logset.logs.id
+    topic_id          = tencentcloud_cls_topic.logs.id
+    number            = 1
+    query             = "store_probe_failed | select count(*) as runs"
+    start_time_offset = -15
+    end_time_offset   = 0
+  }
+  monitor_time {
+    type = "Period"
+    time = 5
+  }
+}
+
+# Anybody can make it ring.
+resource "tencentcloud_cls_alarm" "strangers_rejected" {
+  count            = length(var.cls_notices) > 0 ? 1 : 0
+  name             = "${var.name}-strangers-rejected"
+  alarm_notice_ids = var.cls_notices
+  condition        = "$1.runs >= 100"
+  trigger_count    = 1
+  alarm_period     = 60
+  message_template = "Strangers, or a wrong secret: 100 requests in five minutes failed verification."
+  status           = true
+  alarm_targets {
+    logset_id         = tencentcloud_cls_logset.logs.id
+    topic_id          = tencentcloud_cls_topic.logs.id
+    number            = 1
+    query             = "rejected | select count(*) as runs"
+    start_time_offset = -5
     end_time_offset   = 0
   }
   monitor_time {

@@ -2,12 +2,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "rotation_support/extension.rs"]
+#[allow(dead_code, unreachable_pub, reason = "shared by test files of which each uses a part")]
+mod extension;
 mod world;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
+use extension::Held;
 use hookmq_emulator::{Fault, FaultKind};
 use hookmq_shared::clock::{Clock, Random};
 use hookmq_shared::config::{Config, Reading, Samples};
@@ -182,7 +187,9 @@ async fn every_request_writes_one_line_on_lambda() {
             ["-", "refused", "no-such-hook", ""]
         ]
     );
-    assert!(lines[1]["AckMilliseconds"].as_f64().unwrap() > 0.0 && lines[2]["AckMilliseconds"].is_null());
+    for name in ["AckMilliseconds", "SendMilliseconds"] {
+        assert!(lines[1][name].as_f64().unwrap() > 0.0 && lines[2][name].is_null(), "{name}");
+    }
     let text = format!("{lines:?}");
     for secret in TOKENS.iter().chain(&["forged", "no\"where"]) {
         assert!(!text.contains(secret), "{text}");
@@ -198,13 +205,19 @@ struct Counting {
 
 impl Counting {
     fn new(hooks: &str) -> Self {
-        let env = Env::of([
+        Self::with(&[], hooks)
+    }
+
+    /// As `new`, with further variables.
+    fn with(vars: &[(&str, String)], hooks: &str) -> Self {
+        let own = [
             ("TENCENTCLOUD_SECRET_ID", "id"),
             ("TENCENTCLOUD_SECRET_KEY", "key"),
             ("TENCENTCLOUD_REGION", "ap-guangzhou"),
             ("TDMQ_ENDPOINT", "https://127.0.0.1:9"),
             ("HTTPS_PROXY", "http://127.0.0.1:9"),
-        ]);
+        ];
+        let env = Env::of(own.into_iter().chain(vars.iter().map(|(name, value)| (*name, &**value))));
         let config = Config::parse("hooks", hooks, Reading::new(&env, Samples::Accepted));
         let context = Context { env, clock: Clock::system(), random: Random::system() };
         let lines = Arc::new(Mutex::new(Vec::new()));
@@ -291,6 +304,74 @@ async fn strangers_ring_no_alarm_of_an_outage() {
     // One whose sender is genuine is not served there, and that is an outage.
     assert_eq!(counting.send("POST", "/q", headers(token), "{}".to_owned()).await, 503);
     assert_eq!(counting.outage(), [1, 1, 0]);
+}
+
+/// On the line of each delivery stands how many circuits are open: nobody scrapes a function.
+#[tokio::test]
+async fn a_circuit_that_opens_is_told_on_lambda() {
+    let [token, _] = TOKENS;
+    let counting = Counting::new(&format!(
+        "[hooks.shop]\nsource = \"bearer\"\nsecrets = [\"plain:{token}\"]\ntopic = \"a/b/c\"\ndeadline = \"2s\"\n"
+    ));
+    let open = || counting.lines.lock().unwrap().last().unwrap()["OpenCircuits"].clone();
+    assert_eq!(counting.send("POST", "/shop", headers("forged"), "{}".to_owned()).await, 401);
+    assert_eq!(open(), 0);
+    // Its proxy refuses each connection: three failures open the endpoint's circuit.
+    while open() == 0 {
+        assert_eq!(counting.send("POST", "/shop", headers(token), "{}".to_owned()).await, 503);
+    }
+    assert_eq!((open(), counting.lines.lock().unwrap().len() > 1), (serde_json::json!(1), true));
+}
+
+/// A forged request has the secrets read again. Where that fails, those that are there verify on, so nothing
+/// is out of order; where none is there, nobody can be verified, and that is an outage.
+#[tokio::test]
+async fn strangers_ring_no_alarm_by_a_secret_that_cannot_be_read_again() {
+    let [token, other] = TOKENS;
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let held = extension::Extension::start().await;
+    for name in ["one", "two"] {
+        std::fs::write(path(name), token).unwrap();
+        held.secret(name, Held::Text(other.to_owned()));
+    }
+    let hooks: String = [
+        ("file", format!("\"file:{}\"", path("one").display())),
+        ("files", format!("\"file:{}\", \"file:{}\"", path("one").display(), path("two").display())),
+        ("remote", "\"secretsmanager:one\"".to_owned()),
+        ("silent", "\"secretsmanager:two\"".to_owned()),
+        ("never", "\"secretsmanager:none\"".to_owned()),
+    ]
+    .map(|(hook, secrets)| {
+        format!("[hooks.{hook}]\nsource = \"bearer\"\nsecrets = [{secrets}]\ntopic = {{ rocketmq = \"webhooks\" }}\n")
+    })
+    .concat();
+    let counting = Counting::with(&held.vars(), &hooks);
+    let forge = async |hook: &str| {
+        counting.send("POST", &format!("/{hook}"), headers("forged"), "{}".to_owned()).await
+    };
+    // Those of the extension are read by the first request.
+    for hook in ["file", "files", "remote", "silent"] {
+        assert_eq!(forge(hook).await, 401, "{hook}");
+    }
+    std::fs::remove_file(path("one")).unwrap();
+    held.secret("one", Held::Answer(500, String::new()));
+    held.secret("two", Held::Silence);
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(31)).await;
+    tokio::time::resume();
+    for hook in ["file", "files", "remote", "silent"] {
+        // The second one while reading is not tried again yet.
+        for _ in 0..2 {
+            assert_eq!(forge(hook).await, 503, "{hook}: the sender may have a newer one");
+            assert_eq!(counting.lines.lock().unwrap().last().unwrap()["Class"], "secret_unread", "{hook}");
+        }
+    }
+    assert_eq!(counting.outage(), [0, 0, 0]);
+    assert_eq!(counting.sum("Unverified"), 8, "the alarms of strangers' requests see them");
+    assert_eq!(forge("never").await, 503);
+    assert_eq!(counting.lines.lock().unwrap().last().unwrap()["Class"], "secret");
+    assert_eq!(counting.outage(), [0, 0, 1], "there is none, whoever asks");
 }
 
 /// A hook that is broken is told when the process begins, without a request and by none.

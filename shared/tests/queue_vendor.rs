@@ -67,6 +67,41 @@ async fn to(client: &impl Queue, topic: &str) -> Result<Receipt, SendError> {
     client.send(&message(topic, "x"), seconds(9)).await
 }
 
+/// Who sends and from where, and whether the account has paid, is the same for each topic.
+#[tokio::test(start_paused = true)]
+async fn what_an_account_may_not_opens_the_circuit_of_all_topics() {
+    for (code, class, everywhere) in [
+        ("IpInBlacklist", Class::Permission, true),
+        ("IpNotInWhitelist", Class::Permission, true),
+        ("IpNotInWhitelist.SomethingNew", Class::Permission, true),
+        ("ResourceUnavailable.FundRequired", Class::Quota, true),
+        ("UnauthorizedOperation", Class::Permission, false),
+        ("LimitExceeded", Class::Quota, false),
+    ] {
+        let server = Server::start([failing(code, "m"), ok(STORED), ok(STORED)]).await;
+        let client = tdmq(&server.url);
+        assert_eq!(to(&client, TOPIC).await.unwrap_err().class, class, "{code}");
+        assert_eq!(to(&client, OTHER_TOPIC).await.is_err(), everywhere, "{code}");
+    }
+    for (status, code, class, everywhere) in [
+        (403, "DMS.00403002", Class::Permission, true),
+        (403, "DMS.10240309", Class::Permission, true),
+        (403, "DMS.10240310", Class::Permission, true),
+        (403, "DMS.00403003", Class::Permission, false),
+        (403, "APIG.0302", Class::Permission, true),
+        (403, "APIGW.0401", Class::Permission, true),
+        (403, "APIG.0402", Class::Permission, true),
+        (403, "APIG.0501", Class::Quota, true),
+        (403, "APIGW.0502", Class::Permission, true),
+        (400, "DMS.00400005", Class::Config, false),
+    ] {
+        let server = Server::start([refusing(status, code, "m"), ok(STORED_DMS), ok(STORED_DMS)]).await;
+        let client = dms(&server.url);
+        assert_eq!(to(&client, "test-001").await.unwrap_err().class, class, "{code}");
+        assert_eq!(to(&client, "test-002").await.is_err(), everywhere, "{code}");
+    }
+}
+
 /// What is wrong with the request's frame is the same for each message.
 #[tokio::test(start_paused = true)]
 async fn tencents_refusal_of_the_frame_waits_and_opens_a_circuit() {

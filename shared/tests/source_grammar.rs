@@ -235,6 +235,22 @@ fn a_token_names_nothing() {
     let table = "kind = \"token\"\nfrom = \"header:X-Token\"\nid = \"header:x-token\"";
     let want = "3: verify.id: header:X-Token is the token, which is never kept: name another field";
     assert_eq!(mistakes(table), [want]);
+    let several = "kind = \"any\"\nverify = [{ kind = \"token\", from = \"header:X-Acme\", secrets = [0] }, \
+                   { kind = \"token\", from = \"query:t\", secrets = [0] }]\nid = \"header:x-acme\"";
+    let want = "3: verify.id: header:X-Acme is the token, which is never kept: name another field";
+    assert_eq!(mistakes(several), [want]);
+    // Nor does anybody else's, whatever it is that is verified here.
+    for (key, field) in [
+        ("event", "header:X-Gitlab-Token"),
+        ("id", "header:Authorization"),
+        ("subject", "header:cookie"),
+        ("event", "query:token"),
+        ("id", "query:X-Amz-Signature"),
+    ] {
+        let found = mistakes(&format!("{SOUND}\n{key} = [\"header:X-Sound\", \"{field}\"]"));
+        let want = format!("verify.{key}: {field} is a credential, which is never kept: name another field");
+        assert!(found.len() == 1 && found[0].ends_with(&want), "{found:?}");
+    }
     let table = "kind = \"token\"\nfrom = \"sigkv:t\"\nevent = \"sigkv:e\"";
     let found = mistakes(table);
     assert!(found[0].starts_with("2: verify.from: a token is in no signature"), "{found:?}");

@@ -98,6 +98,10 @@ impl Vendors {
         let (now, moment) = (world.now(), world.timestamp());
         let mode = state.modes[*target].filter(|(_, until)| *until > now).map(|(mode, _)| mode);
         let vendor = vendor(*target);
+        // Here it happens; one that nobody met is none. What is stored all the same is met below.
+        if let Some(mode) = mode.filter(|mode| !mode.stores()) {
+            state.meet(mode.as_str());
+        }
         match mode {
             Some(Mode::Refuses) => return What::Refused,
             Some(Mode::Hangs(false)) => return What::Silence,
@@ -112,10 +116,14 @@ impl Vendors {
         }
         let mut says = |class| What::Answer(codes::error(vendor, class, moment, &mut state.rng));
         if attempt.key != state.keys[*target] {
-            return says(Class::Auth);
+            let answer = says(Class::Auth);
+            state.meet("wrong key");
+            return answer;
         }
         if (attempt.signed.unix_millis() - moment.unix_millis()).abs() > SKEW {
-            return says(Class::ClockSkew);
+            let answer = says(Class::ClockSkew);
+            state.meet("clock jump");
+            return answer;
         }
         let message = attempt.message;
         let known = lane_of(state, *target, message);
@@ -135,6 +143,7 @@ impl Vendors {
             place.and_then(|place| state.hook_modes.get(&place)).filter(|mode| mode.1 > now)
         {
             let class = *class;
+            state.meet("vendor refuses one hook");
             return What::Answer(codes::error(vendor, class, moment, &mut state.rng));
         }
         if message.text.contains("\"poison\":true") {
@@ -152,6 +161,9 @@ impl Vendors {
             }
         };
         let is_hidden = matches!(mode, Some(Mode::Hangs(_) | Mode::Cuts(_) | Mode::Lies(_) | Mode::Says(..)));
+        if let Some(mode) = mode.filter(|mode| mode.stores()) {
+            state.meet(mode.as_str());
+        }
         let Copy { number, lane, count } = copy;
         if (is_hidden || *after > IN_TIME)
             && let Some(entry) = state.ledger.entry(number)

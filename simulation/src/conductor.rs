@@ -89,17 +89,6 @@ fn vendor(world: &World, mode: Option<Mode>) {
     state.modes[target] = Some((mode, until));
     let trouble = &mut state.target_trouble[target];
     *trouble = (*trouble).max(until);
-    state.meet(match mode {
-        Mode::Refuses => "vendor refuses",
-        Mode::Hangs(_) => "vendor hangs",
-        Mode::Cuts(true) => "window 1: cut off after it was stored",
-        Mode::Cuts(false) => "vendor cuts",
-        Mode::Says(Class::Ambiguous, true) => "window 2: the vendor does not know",
-        Mode::Says(..) => "vendor says an error",
-        Mode::SaysOfAll => "vendor says an error of all",
-        Mode::Lies(_) => "vendor lies",
-        Mode::Slow => "vendor slow",
-    });
 }
 
 /// The store fails in some way.
@@ -141,7 +130,6 @@ fn hook_fails(world: &World) {
     state.hook_modes.insert(place, (class, until));
     let trouble = &mut state.hook_trouble[place];
     *trouble = (*trouble).max(until);
-    state.meet("vendor refuses one hook");
 }
 
 /// Somebody takes the key away, and later hands out the new one.
@@ -154,7 +142,6 @@ fn wrong_key(world: &Arc<World>) {
         let until = now + span(&mut state, most);
         let trouble = &mut state.target_trouble[target];
         *trouble = (*trouble).max(until);
-        state.meet("wrong key");
         (target, until, state.keys[target])
     };
     let world = Arc::clone(world);
@@ -182,7 +169,6 @@ fn jump(world: &Arc<World>, fleet: &Arc<Fleet>) {
     let mut state = world.state();
     state.last_jump = state.last_jump.max(until + MINUTE);
     state.trouble = state.trouble.max(until + MINUTE);
-    state.meet("clock jump");
     drop(state);
     tokio::spawn(async move {
         sleep(Duration::from_millis(until - now)).await;

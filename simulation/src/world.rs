@@ -50,6 +50,28 @@ pub(crate) enum Mode {
     Slow,
 }
 
+impl Mode {
+    /// Whether messages are stored, and their senders are told nothing of it.
+    pub(crate) const fn stores(self) -> bool {
+        matches!(self, Self::Hangs(true) | Self::Cuts(true) | Self::Says(_, true) | Self::Lies(true))
+    }
+
+    /// What is met where it takes effect.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Refuses => "vendor refuses",
+            Self::Hangs(_) => "vendor hangs",
+            Self::Cuts(true) => "window 1: cut off after it was stored",
+            Self::Cuts(false) => "vendor cuts",
+            Self::Says(_, true) => "window 2: the vendor does not know",
+            Self::Says(..) => "vendor says an error",
+            Self::SaysOfAll => "vendor says an error of all",
+            Self::Lies(_) => "vendor lies",
+            Self::Slow => "vendor slow",
+        }
+    }
+}
+
 /// What is wrong with the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StoreMode {

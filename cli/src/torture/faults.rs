@@ -126,7 +126,7 @@ fn kind(name: &str, vendor: Vendor, rng: &mut Rng) -> Option<FaultKind> {
         ("auth-refresh", Rocketmq) if is_one => FaultKind::OutdateTokens,
         ("auth-refresh", Rocketmq) => FaultKind::ExpireTokens,
         ("permission", Tdmq) => error("UnauthorizedOperation", 200, "", false),
-        ("permission", Rocketmq) => error("DMS.00403002", 403, "", false),
+        ("permission", Rocketmq) => error("DMS.00403003", 403, "", false),
         ("quota", Tdmq) => error("ResourceUnavailable.FundRequired", 200, "", false),
         ("quota", Rocketmq) => error("DMS.00500987", 500, "", false),
         ("too-large", Tdmq) => error("FailedOperation.MaxMessageSizeError", 200, "", false),

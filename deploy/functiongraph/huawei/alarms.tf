@@ -1,4 +1,5 @@
-# What tells somebody that the redriver is silent or fails. The alarms are there in any case; they tell somebody where
+# What tells somebody that the redriver is silent or fails, that the store takes nothing, or that many requests are
+# refused. The alarms are there in any case; they tell somebody where
 # `alarm_topic` names an SMN topic. The first two look at the platform's metrics, and may stay still where those
 # have no data at all; the others count words of the log, on LTS's own clock, so that missing data rings.
 # docs/otc-huawei-cloud.md.
@@ -137,6 +138,75 @@ resource "huaweicloud_lts_keywords_alarm_rule" "redrive_fails" {
     log_stream_id          = huaweicloud_lts_stream.logs.id
     search_time_range_unit = "minute"
     search_time_range      = 15
+  }
+  frequency {
+    type            = "FIXED_RATE"
+    fixed_rate_unit = "minute"
+    fixed_rate      = 5
+  }
+  dynamic "notification_rule" {
+    for_each = var.alarm_topic == "" ? [] : [var.alarm_topic]
+    content {
+      user_name     = var.alarm_user
+      template_name = var.alarm_template
+      language      = "en-us"
+      topics {
+        name      = local.alarm_topic_name
+        topic_urn = notification_rule.value
+      }
+    }
+  }
+}
+
+# The next outage of the queue would be one of the hooks. Each instance tries the store once.
+resource "huaweicloud_lts_keywords_alarm_rule" "store_probe_fails" {
+  count              = var.spill ? 1 : 0
+  name               = "${var.name}-store-probe-fails"
+  description        = "The spill store does not take what is written to it: see the log"
+  alarm_level        = "MAJOR"
+  send_notifications = var.alarm_topic != ""
+  keywords_requests {
+    keywords               = "store_probe_failed"
+    condition              = ">="
+    number                 = 1
+    log_group_id           = huaweicloud_lts_group.logs.id
+    log_stream_id          = huaweicloud_lts_stream.logs.id
+    search_time_range_unit = "minute"
+    search_time_range      = 15
+  }
+  frequency {
+    type            = "FIXED_RATE"
+    fixed_rate_unit = "minute"
+    fixed_rate      = 5
+  }
+  dynamic "notification_rule" {
+    for_each = var.alarm_topic == "" ? [] : [var.alarm_topic]
+    content {
+      user_name     = var.alarm_user
+      template_name = var.alarm_template
+      language      = "en-us"
+      topics {
+        name      = local.alarm_topic_name
+        topic_urn = notification_rule.value
+      }
+    }
+  }
+}
+
+# Anybody can make it ring.
+resource "huaweicloud_lts_keywords_alarm_rule" "strangers_rejected" {
+  name               = "${var.name}-strangers-rejected"
+  description        = "Strangers, or a wrong secret: 100 requests in five minutes failed verification"
+  alarm_level        = "MINOR"
+  send_notifications = var.alarm_topic != ""
+  keywords_requests {
+    keywords               = "rejected"
+    condition              = ">="
+    number                 = 100
+    log_group_id           = huaweicloud_lts_group.logs.id
+    log_stream_id          = huaweicloud_lts_stream.logs.id
+    search_time_range_unit = "minute"
+    search_time_range      = 5
   }
   frequency {
     type            = "FIXED_RATE"

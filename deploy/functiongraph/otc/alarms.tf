@@ -1,4 +1,5 @@
-# What tells somebody that the redriver is silent or fails. The alarms are there in any case; they tell somebody where
+# What tells somebody that the redriver is silent or fails, that the store takes nothing, or that many requests are
+# refused. The alarms are there in any case; they tell somebody where
 # `alarm_topic` names an SMN topic. The first two look at the platform's metrics, and may stay still where those
 # have no data at all; the others count words of the log, on LTS's own clock, so that missing data rings.
 # docs/otc-huawei-cloud.md.
@@ -132,6 +133,75 @@ resource "opentelekomcloud_lts_keywords_alarm_rule_v2" "redrive_fails" {
     log_stream_id          = opentelekomcloud_lts_stream_v2.logs.id
     search_time_range_unit = "minute"
     search_time_range      = 15
+  }
+  frequency {
+    type            = "FIXED_RATE"
+    fixed_rate_unit = "minute"
+    fixed_rate      = 5
+  }
+  dynamic "notification_rule" {
+    for_each = var.alarm_topic == "" ? [] : [var.alarm_topic]
+    content {
+      user_name = var.alarm_user
+      language  = "en-us"
+      topics {
+        name      = local.alarm_topic_name
+        topic_urn = notification_rule.value
+      }
+    }
+  }
+}
+
+# The next outage of the queue would be one of the hooks. Each instance tries the store once.
+resource "opentelekomcloud_lts_keywords_alarm_rule_v2" "store_probe_fails" {
+  count                  = var.spill ? 1 : 0
+  name                   = "${var.name}-store-probe-fails"
+  description            = "The spill store does not take what is written to it: see the log"
+  severity               = "MAJOR"
+  send_notifications     = var.alarm_topic != ""
+  notification_frequency = 60
+  keywords_requests {
+    keyword                = "store_probe_failed"
+    condition              = ">="
+    number                 = 1
+    log_group_id           = opentelekomcloud_lts_group_v2.logs.id
+    log_stream_id          = opentelekomcloud_lts_stream_v2.logs.id
+    search_time_range_unit = "minute"
+    search_time_range      = 15
+  }
+  frequency {
+    type            = "FIXED_RATE"
+    fixed_rate_unit = "minute"
+    fixed_rate      = 5
+  }
+  dynamic "notification_rule" {
+    for_each = var.alarm_topic == "" ? [] : [var.alarm_topic]
+    content {
+      user_name = var.alarm_user
+      language  = "en-us"
+      topics {
+        name      = local.alarm_topic_name
+        topic_urn = notification_rule.value
+      }
+    }
+  }
+}
+
+# Anybody can make it ring.
+resource "opentelekomcloud_lts_keywords_alarm_rule_v2" "strangers_rejected" {
+  name                   = "${var.name}-strangers-rejected"
+  description            = "Strangers, or a wrong secret: 100 requests in five minutes failed verification"
+  severity               = "MINOR"
+  send_notifications     = var.alarm_topic != ""
+  notification_frequency = 60
+  keywords_requests {
+    keyword                = "rejected"
+    condition              = ">="
+    number                 = 100
+    log_group_id           = opentelekomcloud_lts_group_v2.logs.id
+    log_stream_id          = opentelekomcloud_lts_stream_v2.logs.id
+    search_time_range_unit = "minute"
+    search_time_range      = 5
   }
   frequency {
     type            = "FIXED_RATE"

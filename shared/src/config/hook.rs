@@ -1,5 +1,6 @@
 //! One `[hooks.NAME]` table.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::keeping::{self, Keeping};
@@ -14,7 +15,7 @@ use crate::host;
 use crate::message::{Format, Place, Placeholder, Recipe, Template};
 use crate::queue::{Target, Vendor};
 use crate::reader::{At, Table};
-use crate::source::{self, Peers, Source};
+use crate::source::{self, Peers, Source, TokenNames};
 
 /// Largest body by default: what a synchronous Lambda invocation can carry.
 pub(super) const MAX_BODY: usize = 6 * 1024 * 1024;
@@ -51,6 +52,8 @@ pub struct Hook {
     keep_original: bool,
     key: Option<Template>,
     tag: Option<Template>,
+    /// Of all hooks.
+    tokens: Arc<TokenNames>,
 }
 
 /// An entry of `keep_headers`, in lower case.
@@ -92,8 +95,10 @@ impl Hook {
         name.eq_ignore_ascii_case("traceparent") || keeps(self.keep_headers.as_deref(), name)
     }
 
-    /// The delivery without the header fields that its consumers are not to see.
+    /// The delivery without the header fields that its consumers are not to see, and without other hooks'
+    /// tokens.
     pub(crate) fn trim(&self, delivery: &mut Delivery) {
+        self.tokens.strip(delivery);
         delivery.headers.retain(|(name, _)| self.keeps_header(name));
     }
 
@@ -159,6 +164,7 @@ pub(super) fn read(
     table: &Table<'_>,
     with: Reading<'_>,
     known: &[Named],
+    tokens: &Arc<TokenNames>,
 ) -> Option<Hook> {
     if !is_name(name.value) {
         table.error("", "a hook's name is 1 to 63 of a-z, 0-9 and \"-\"");
@@ -203,6 +209,11 @@ pub(super) fn read(
     if !source.names_events() && events.is_some() {
         table.error("events", "this source names no events");
     }
+    let verifier = if table.has("verify") { "verify" } else { "source" };
+    for (key, field) in source.named_by(tokens) {
+        let message = format!("{field} is another hook's token, which is never kept: name another field");
+        table.error(&format!("{verifier}.{key}"), message);
+    }
     let templates = topics.templates().map(|topic| ("topic", topic));
     for (at, template) in
         templates.chain(key.iter().map(|t| ("key", t))).chain(tag.iter().map(|t| ("tag", t)))
@@ -212,7 +223,7 @@ pub(super) fn read(
                 Placeholder::Event if !source.names_events() => {
                     table.error(at, "this source names no events: leave {event} out");
                 }
-                Placeholder::Header(name) if source.reads_token_from(name) => {
+                Placeholder::Header(name) if source.reads_token_from(name) || tokens.has_header(name) => {
                     table.error(at, format!("{placeholder} is the token, which never leaves"));
                 }
                 Placeholder::Header(name) if !keeps(keep_headers.as_deref(), name) => {
@@ -225,7 +236,6 @@ pub(super) fn read(
     if keep_original && (!source.decrypts() || format == Format::Raw) {
         table.error("keep_original", "needs encrypted events and format = \"cloudevents\": leave it out");
     }
-    let verifier = if table.has("verify") { "verify" } else { "source" };
     for warning in source.warnings() {
         table.warning(verifier, warning);
     }
@@ -254,6 +264,7 @@ pub(super) fn read(
         keep_original,
         key,
         tag,
+        tokens: Arc::clone(tokens),
     })
 }
 

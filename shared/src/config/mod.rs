@@ -15,6 +15,7 @@ mod target;
 mod topics;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use toml::de::DeTable;
 
@@ -26,6 +27,7 @@ pub use crate::reader::{Mistake, Severity};
 use crate::reader::{Mistakes, Table};
 use crate::readiness::Rule;
 use crate::secret::Secret;
+use crate::source::TokenNames;
 pub use hook::Hook;
 pub use keeping::{Keeping, Mode, Oversize};
 pub use published::is_published;
@@ -155,12 +157,13 @@ impl Config {
         let tables = root.table("hooks").map(|table| table.named_tables()).unwrap_or_default();
         root.finish();
         let mut complete = usable.is_all && mistakes.errors() == before;
+        let tokens = Arc::new(token_names(file, document.get_ref()));
         for (name, table) in tables {
             let before = mistakes.errors();
             let path = hook::path(&name, &table);
             complete &= path.is_some();
             let path = path.unwrap_or_else(|| format!("/{}", name.value));
-            let hook = hook::read(&name, &path, &table, with, &targets);
+            let hook = hook::read(&name, &path, &table, with, &targets, &tokens);
             table.finish();
             let sound = mistakes.errors() == before && !usable.is_spoiled(name.value);
             let hook = hook.filter(|_| sound);
@@ -266,6 +269,17 @@ impl Config {
     pub fn has_errors(&self) -> bool {
         !self.problems.is_empty() || self.mistakes.iter().any(|m| m.severity == Severity::Error)
     }
+}
+
+/// What the hooks' own sources call their tokens. What is wrong is told where each hook is read.
+fn token_names(file: &str, document: &DeTable<'_>) -> TokenNames {
+    let unheard = Mistakes::new(file, "");
+    let mut tokens = TokenNames::default();
+    let hooks = Table::new(&unheard, "", 0, document).table("hooks");
+    for (_, hook) in hooks.map(|table| table.named_tables()).unwrap_or_default() {
+        hook.table("verify").into_iter().for_each(|verify| tokens.learn(verify));
+    }
+    tokens
 }
 
 /// Two hooks with one path: neither is right.

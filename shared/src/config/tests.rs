@@ -463,3 +463,89 @@ fn header_fields_are_kept_by_name_or_start() {
         assert!(errors.len() == 1 && errors[0].contains(want), "{rest}: {errors:?}");
     }
 }
+
+/// A sender whose address is mistaken sends its token to another hook, which knows nothing of it: it must not be
+/// in that hook's messages.
+#[test]
+fn tokens_of_other_hooks_are_in_no_delivery() {
+    let own =
+        "[hooks.own]\nsecrets = [\"plain:a-secret-of-sixteen\"]\ntopic = \"topic\"\n[hooks.own.verify]\n";
+    let hook = |rest: &str| {
+        format!(
+            "[hooks.h]\nsource = \"github\"\nsecrets = [\"plain:a-secret-of-sixteen\"]\ntopic = \"topic\"\n{rest}\n"
+        )
+    };
+    let kept = |config: &Config, name: &str| {
+        let mut delivery = crate::message::tests::delivery(b"{}", None);
+        let fields = ["x-acme-pass-phrase-1", "x-github-event"];
+        delivery.headers = fields.iter().map(|name| ((*name).to_owned(), "1".to_owned())).collect();
+        delivery.query = "a=1&acme=2&ACME=3&b".to_owned();
+        config.hook(name).unwrap().trim(&mut delivery);
+        let names = delivery.headers.into_iter().map(|(name, _)| name).collect::<Vec<_>>().join(" ");
+        format!("{names} {}", delivery.query)
+    };
+    let whole = "x-acme-pass-phrase-1 x-github-event a=1&acme=2&ACME=3&b";
+    let header = "kind = \"token\"\nfrom = \"header:X-Acme-Pass-Phrase-1\"\n";
+    let query = "kind = \"token\"\nfrom = \"query:acme\"\n";
+    let jwt = header.replace("token", "jwt") + "algorithm = \"HS256\"\n";
+    let bound = format!("{jwt}body_hash = {{ claim = \"sha256\", encoding = \"hex\" }}\n");
+    let any = format!(
+        "kind = \"any\"\nverify = [{{ {}, secrets = [0] }}, {{ {}, secrets = [0] }}]\n",
+        header.trim().replace('\n', ", "),
+        query.trim().replace('\n', ", ")
+    );
+    let without_header = "x-github-event a=1&acme=2&ACME=3&b";
+    let without_query = "x-acme-pass-phrase-1 x-github-event a=1&acme=[removed]&ACME=[removed]&b";
+    for (verify, want) in [
+        (header, without_header),
+        (query, without_query),
+        (&jwt, without_header),
+        (&bound, whole),
+        (&any, "x-github-event a=1&acme=[removed]&ACME=[removed]&b"),
+    ] {
+        // Whichever comes first.
+        for text in [format!("{own}{verify}{}", hook("")), format!("{}{own}{verify}", hook(""))] {
+            let config = parse(&text);
+            assert_eq!(errors(&config), [""; 0], "{text}");
+            assert_eq!(kept(&config, "h"), want, "{text}");
+        }
+        // Also while the other one is broken.
+        let broken = own.replace("plain:a-secret-of-sixteen", "env:UNSET");
+        assert_eq!(kept(&parse(&format!("{broken}{verify}{}", hook(""))), "h"), want);
+    }
+    assert_eq!(kept(&parse(&hook("")), "h"), whole);
+    // What says that a token was verified is no token.
+    let config = parse(&format!("{own}{any}"));
+    let mut delivery = crate::message::tests::delivery(b"{}", None);
+    delivery.headers = vec![("x-acme-pass-phrase-1".to_owned(), "[verified]".to_owned())];
+    delivery.query = "acme=[verified]".to_owned();
+    let before = delivery.clone();
+    config.hook("own").unwrap().trim(&mut delivery);
+    assert_eq!((delivery.headers, delivery.query), (before.headers, before.query));
+}
+
+#[test]
+fn tokens_of_other_hooks_name_nothing() {
+    let own = "[hooks.own]\nsecrets = [\"plain:a-secret-of-sixteen\"]\ntopic = \"topic\"\n\
+               verify = { kind = \"any\", verify = [\n{ kind = \"token\", from = \"header:X-Acme-1\", secrets = [0] },\n\
+               { kind = \"token\", from = \"query:acme\", secrets = [0] }] }\n";
+    let hook = |key: &str, verify: &str| {
+        format!(
+            "[hooks.h]\nsecrets = [\"plain:a-secret-of-sixteen\"]\ntopic = \"topic\"\n{key}\n[hooks.h.verify]\n\
+             kind = \"hmac\"\nhash = \"sha256\"\nsignature = {{ from = \"header:X-Sig\", encoding = \"hex\" }}\n\
+             signed = [\"{{body}}\"]\n{verify}\n"
+        )
+    };
+    for (key, verify, want) in [
+        ("key = \"{header:x-acme-1}\"", "", "h.key: {header:x-acme-1} is the token, which never leaves"),
+        ("", "event = \"header:x-acme-1\"", "h.verify.event: header:x-acme-1 is another hook's token"),
+        ("", "id = [\"header:X-Id\", \"query:acme\"]", "h.verify.id: query:acme is another hook's token"),
+        ("", "subject = \"query:Acme\"", "h.verify.subject: query:Acme is another hook's token"),
+    ] {
+        for text in [hook(key, verify) + own, own.to_owned() + &hook(key, verify)] {
+            let found = errors(&parse(&text));
+            assert!(found.len() == 1 && found[0].contains(want), "{want}: {found:?}");
+        }
+        assert_eq!(errors(&parse(&hook(key, verify))), [""; 0], "alone");
+    }
+}

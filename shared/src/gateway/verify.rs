@@ -35,8 +35,12 @@ impl Why {
 /// A published key, or a confirmation, could not be fetched.
 const FETCH: &str = "fetch";
 
-/// A secret could not be had.
+/// No secret could be had, so nobody can be verified.
 const SECRET: &str = "secret";
+
+/// A request matches no secret that is there, and whether there is a newer one could not be read. Everybody
+/// can bring that about with a forged request, and nobody else is refused by it.
+const SECRET_UNREAD: &str = "secret_unread";
 
 /// Why a request goes no further.
 pub(super) enum Refused {
@@ -80,7 +84,7 @@ impl<Q: Queue> Gateway<Q> {
                         && let Some(again) = back
                     {
                         // Whether the sender has a newer one nobody knows: it is to come again.
-                        let unread = |reason| Refused::Unverified(Why(SECRET, reason));
+                        let unread = |reason| Refused::Unverified(Why(SECRET_UNREAD, reason));
                         let other = hook.source.other(&source, resolver, deadline).await.map_err(unread)?;
                         if let Some(other) = other {
                             (source, request) = (other, again);

@@ -99,6 +99,7 @@ pub async fn redrive() -> Result<(), HostError> {
         return poll::run_job(job, platform, &context).await;
     }
     let every = every(&context.env)?;
+    job.metrics().repeats(every);
     tokio::select! {
         served = super::server::run(OnDemand(job.clone()), &context) => served,
         () = repeat(job, every) => Ok(()),

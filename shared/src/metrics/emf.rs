@@ -40,8 +40,9 @@ impl Emf {
         Self { namespace: namespace.to_owned(), clock, level, out: Box::new(out) }
     }
 
-    pub(super) fn ended(&self, ended: Ended<'_>) {
-        let Ended { hook, outcome, class, secret, ack } = ended;
+    /// With how many circuits are open, which an outage opens long before anything is old.
+    pub(super) fn ended(&self, ended: Ended<'_>, open: Option<usize>) {
+        let Ended { hook, outcome, class, secret, ack, send } = ended;
         let mut document = Document::new(&self.namespace);
         document.set("Hook", hook.unwrap_or_default());
         document.set("Outcome", outcome.as_str());
@@ -67,11 +68,14 @@ impl Emf {
             }
             _ => {}
         }
-        if let Some(ack) = ack {
-            let millis = (ack.as_secs_f64() * 1e6).round() / 1e3;
-            metrics.push(("AckMilliseconds", "Milliseconds", json!(millis)));
+        for (name, took) in [("AckMilliseconds", ack), ("SendMilliseconds", send)] {
+            let Some(took) = took else { continue };
+            metrics.push((name, "Milliseconds", json!((took.as_secs_f64() * 1e6).round() / 1e3)));
         }
         document.metrics(&[&["Hook"], &[]], &metrics);
+        if let Some(open) = open {
+            document.metrics(&[&[]], &[("OpenCircuits", "Count", json!(open))]);
+        }
         if let Some(secret) = secret {
             document.set("Secret", secret.to_string());
             document.metrics(&[&["Hook", "Secret"]], &[("SecretMatches", "Count", json!(1))]);

@@ -52,7 +52,7 @@ type Circuits = dyn Fn() -> Open + Send + Sync;
 
 enum Sink {
     Off,
-    Registry(Registry),
+    Registry(Box<Registry>),
     Emf(Emf),
 }
 
@@ -81,6 +81,8 @@ pub(crate) struct Ended<'e> {
     pub(crate) secret: Option<usize>,
     /// From the request's first byte to its answer, where that is the ack of a delivery.
     pub(crate) ack: Option<Duration>,
+    /// How long the queue was waited for, of a delivery that was sent or given up on.
+    pub(crate) send: Option<Duration>,
 }
 
 impl Metrics {
@@ -91,7 +93,7 @@ impl Metrics {
 
     /// Counted, for the HTTP host to show.
     pub fn counted<'h>(hooks: impl IntoIterator<Item = &'h str>) -> Self {
-        Self::new(hooks, Sink::Registry(Registry::default()))
+        Self::new(hooks, Sink::Registry(Box::default()))
     }
 
     /// Each is handed to `out` as a line in CloudWatch's embedded metric format, without a line end.
@@ -129,7 +131,7 @@ impl Metrics {
             }
         }
         if env.get(RUNTIME_API).is_none() {
-            return Self::new(hooks, Sink::Registry(registry));
+            return Self::new(hooks, Sink::Registry(Box::new(registry)));
         }
         let level = env.get("AWS_LAMBDA_LOG_LEVEL").unwrap_or_default();
         let namespace = env.get("METRICS_NAMESPACE").unwrap_or_else(|| NAMESPACE.to_owned());
@@ -162,9 +164,17 @@ impl Metrics {
             Sink::Registry(registry) => registry.ended(hook, ended),
             Sink::Emf(emf) => {
                 let hook = hook.and_then(|at| self.0.hooks.get(at)).map_or(NO_HOOK, String::as_str);
-                emf.ended(Ended { hook: Some(hook), ..ended });
+                emf.ended(Ended { hook: Some(hook), ..ended }, self.open_circuits());
             }
         }
+    }
+
+    /// How many circuits of all targets are open; `None` where nobody is sent to.
+    fn open_circuits(&self) -> Option<usize> {
+        let circuits = self.0.circuits.lock().unwrap_or_else(PoisonError::into_inner);
+        let open =
+            circuits.iter().map(|(_, open)| open().by_reach().map(|(_, n)| n).into_iter().sum::<usize>());
+        (!circuits.is_empty()).then(|| open.sum())
     }
 
     /// A target's queue answered after so long, or was given up on: all attempts together.
@@ -177,7 +187,8 @@ impl Metrics {
     /// The host refused a request before it reached a hook.
     pub(crate) fn refused(&self, problem: Problem) {
         let outcome = if problem.status() == 503 { Outcome::Unverified } else { Outcome::Refused };
-        self.ended(Ended { hook: None, outcome, class: Some(problem.name()), secret: None, ack: None });
+        let class = Some(problem.name());
+        self.ended(Ended { hook: None, outcome, class, secret: None, ack: None, send: None });
     }
 
     /// The process begins with hooks whose configuration is wrong, by their names. Counted here and not with
@@ -210,6 +221,13 @@ impl Metrics {
             Sink::Off => {}
             Sink::Registry(registry) => registry.redriven(target, summary, covers),
             Sink::Emf(emf) => emf.redriven(target, summary, covers),
+        }
+    }
+
+    /// The redriver's runs are made in turn from now on, at these intervals.
+    pub(crate) fn repeats(&self, every: Duration) {
+        if let Sink::Registry(registry) = &self.0.sink {
+            registry.repeats(every);
         }
     }
 

@@ -5,8 +5,9 @@ use std::fmt::{Display, Write as _};
 use super::NO_HOOK;
 use super::figures::Figures;
 use super::process::Process;
-use super::registry::{BOUNDS, Counts, Histogram};
+use super::registry::{BOUNDS, Counts, Histogram, Repeats};
 use crate::queue::{Open, Reach};
+use crate::redrive::Shard;
 
 /// The text, families in a fixed order; one without a sample is left out.
 pub(super) fn render(hooks: &[String], counts: &Counts, open: &[(&str, Open)], figures: &Figures) -> String {
@@ -63,6 +64,19 @@ pub(super) fn render(hooks: &[String], counts: &Counts, open: &[(&str, Open)], f
     text.family("hookmq_redriven_total", "counter", help, counts.redriven.iter().map(by_target));
 
     let shard = counts.shard.to_string();
+    let mut repeats = |name, help, of: fn(&Repeats, Shard) -> u64| {
+        let told = counts.repeats.iter().map(|repeats| (vec![("shard", &*shard)], of(repeats, counts.shard)));
+        text.family(name, "gauge", help, told);
+    };
+    let help = "Seconds from one run of the redriver to the next.";
+    repeats("hookmq_redrive_interval_seconds", help, |repeats, _| repeats.every.as_secs());
+    let help = "Into how many shards the redrivers divide what is spilled.";
+    repeats("hookmq_redrive_shards", help, |_, shard| shard.of().into());
+    let help = "Seconds since a run of the process' shard ended, or since the process began.";
+    repeats("hookmq_redrive_since_run_seconds", help, |repeats, _| repeats.since.elapsed().as_secs());
+    let failures = counts.failures.iter().map(|(target, n)| (vec![("target", target.as_str())], *n));
+    let help = "Runs that could not begin since the last one that could.";
+    text.family("hookmq_redrive_failures_in_a_row", "gauge", help, failures);
     let of = |target| {
         let mut labels = vec![("target", target)];
         // The whole needs no name, and its series keep theirs.
@@ -206,11 +220,11 @@ mod tests {
     use super::*;
     use crate::context::Context;
     use crate::env::Env;
-    use crate::redrive::{Shard, Summary};
+    use crate::redrive::Summary;
     use crate::telemetry::Outcome;
 
     fn ended(hook: &str, outcome: Outcome) -> Ended<'_> {
-        Ended { hook: Some(hook), outcome, class: None, secret: None, ack: None }
+        Ended { hook: Some(hook), outcome, class: None, secret: None, ack: None, send: None }
     }
 
     #[test]
@@ -275,6 +289,10 @@ hookmq_redriven_total{target="tdmq",result="dead"} 1
 hookmq_redriven_total{target="tdmq",result="failed"} 2
 hookmq_redriven_total{target="tdmq",result="repeated"} 0
 hookmq_redriven_total{target="tdmq",result="sent"} 5
+# HELP hookmq_redrive_failures_in_a_row Runs that could not begin since the last one that could.
+# TYPE hookmq_redrive_failures_in_a_row gauge
+hookmq_redrive_failures_in_a_row{target="rocketmq"} 1
+hookmq_redrive_failures_in_a_row{target="tdmq"} 0
 # HELP hookmq_spill_depth Deliveries that the redriver's last run left.
 # TYPE hookmq_spill_depth gauge
 hookmq_spill_depth{target="tdmq"} 4
@@ -333,6 +351,44 @@ hookmq_log_lines_dropped_total 1
                 ]
             );
             assert!(text.contains("hookmq_redrive_runs_total{target=\"tdmq\",result=\"done\"} 7"), "{text}");
+        }
+    }
+
+    /// An alarm compares what a process tells of itself: nobody writes interval and shards once more for it.
+    #[tokio::test(start_paused = true)]
+    async fn a_redriver_tells_its_interval_and_shards() {
+        let told = |metrics: &Metrics| {
+            let text = metrics.text(&Figures::default()).unwrap();
+            let of_redrive =
+                |line: &&str| line.starts_with("hookmq_redrive_") && !line.contains("runs_total");
+            let lines: Vec<String> = text.lines().filter(of_redrive).map(str::to_owned).collect();
+            lines.join("\n")
+        };
+        let shard = |text: &str| Some(Shard::parse(text).unwrap());
+        let context = Context { env: Env::of::<&str, &str>([]), ..Context::system() };
+        let metrics = Metrics::of_redriver(&context, shard("3/8").unwrap());
+        assert_eq!(told(&metrics), "", "one run that somebody asks for is not missed");
+        metrics.repeats(Duration::from_secs(900));
+        tokio::time::advance(Duration::from_secs(70)).await;
+        let want = |since: u64| {
+            format!(
+                "hookmq_redrive_interval_seconds{{shard=\"3/8\"}} 900\nhookmq_redrive_shards{{shard=\"3/8\"}} 8\n\
+                 hookmq_redrive_since_run_seconds{{shard=\"3/8\"}} {since}"
+            )
+        };
+        assert_eq!(told(&metrics), want(70), "since it began");
+        let row = |n: u64| format!("\nhookmq_redrive_failures_in_a_row{{target=\"tdmq\"}} {n}");
+        for (summary, covers, since, failures) in [
+            (Some(Summary::default()), shard("4/8"), 140, 0),
+            (None, None, 210, 1),
+            (None, shard("3/8"), 0, 2),
+            (Some(Summary::default()), shard("3/8"), 0, 0),
+        ] {
+            metrics.redriven("tdmq", summary.as_ref(), covers);
+            if since > 0 {
+                tokio::time::advance(Duration::from_secs(70)).await;
+            }
+            assert_eq!(told(&metrics), want(since) + &row(failures));
         }
     }
 

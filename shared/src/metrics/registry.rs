@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::Ended;
 use crate::redrive::{Shard, Summary};
 use crate::telemetry::Outcome;
@@ -40,8 +42,20 @@ pub(super) struct Counts {
     pub(super) runs: BTreeMap<(String, &'static str), u64>,
     /// What the last run left of this process' shard, by target.
     pub(super) spilled: BTreeMap<String, Spilled>,
+    /// By target, how many runs could not begin since the last one that could.
+    pub(super) failures: BTreeMap<String, u64>,
+    /// `None` where runs are made on demand only: none of them is missed.
+    pub(super) repeats: Option<Repeats>,
     /// The process': several processes' gauges are told apart by it, and add up.
     pub(super) shard: Shard,
+}
+
+/// Runs that are made in turn.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Repeats {
+    pub(super) every: Duration,
+    /// When the last one of the process' shard ended; before that, when the process began.
+    pub(super) since: Instant,
 }
 
 /// How long something took.
@@ -98,18 +112,28 @@ impl Registry {
         self.counts().sends.entry(target.to_owned()).or_default().add(took);
     }
 
+    pub(super) fn repeats(&self, every: Duration) {
+        self.counts().repeats = Some(Repeats { every, since: Instant::now() });
+    }
+
     /// The gauges are of the process' own shard: somebody may ask for a run of another at any time, and what
     /// that left is another process' to tell.
     pub(super) fn redriven(&self, target: &str, summary: Option<&Summary>, covers: Option<Shard>) {
         let mut counts = self.counts();
         let result = if summary.is_some() { "done" } else { "failed" };
         *counts.runs.entry((target.to_owned(), result)).or_default() += 1;
+        let failures = counts.failures.entry(target.to_owned()).or_default();
+        *failures = if summary.is_some() { 0 } else { failures.saturating_add(1) };
+        let is_own = covers == Some(counts.shard);
+        if let Some(repeats) = counts.repeats.as_mut().filter(|_| is_own) {
+            repeats.since = Instant::now();
+        }
         let Some(summary) = summary else { return };
         let Summary { sent, repeated, dead, failed, oldest_age_s, .. } = *summary;
         for (result, n) in [("sent", sent), ("repeated", repeated), ("dead", dead), ("failed", failed)] {
             *counts.redriven.entry((target.to_owned(), result)).or_default() += n as u64;
         }
-        if covers == Some(counts.shard) {
+        if is_own {
             let depth = summary.left();
             counts
                 .spilled

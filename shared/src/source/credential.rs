@@ -4,7 +4,12 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
+use super::field::Field;
+use super::grammar::Scheme;
+use super::mask::VERIFIED;
+use crate::delivery::Delivery;
 use crate::http::is_platform_header;
+use crate::reader::Table;
 
 /// The header fields in which presets find a token: `build.rs` reads them in the presets' files.
 const TOKEN_HEADERS: &[&str] = include!(concat!(env!("OUT_DIR"), "/token_headers.rs"));
@@ -88,15 +93,23 @@ pub(super) fn is_of_every_request(name: &str) -> bool {
     NAMES.iter().any(|known| name.eq_ignore_ascii_case(known)) || is_platform_header(name)
 }
 
+/// Whether a query parameter holds a credential: as [`is_credential_header`].
+pub(super) fn is_credential_query(name: &str) -> bool {
+    is_named_credential(name)
+        || TOKEN_QUERIES.iter().chain(&QUERIES).any(|known| name.eq_ignore_ascii_case(known))
+}
+
 /// The query without the values of parameters that hold credentials.
 pub(super) fn without_credentials(query: &str) -> Cow<'_, str> {
+    without(query, is_credential_query)
+}
+
+/// The query without the values of parameters of such names. What was verified is none any more.
+fn without(query: &str, is_credential: impl Fn(&str) -> bool) -> Cow<'_, str> {
     let kept = |pair: &str| -> Option<usize> {
-        let (name, _) = pair.split_once('=').filter(|(_, value)| !value.is_empty())?;
-        let decoded = percent_decode_str(name).decode_utf8_lossy();
-        let known = TOKEN_QUERIES.iter().chain(&QUERIES);
-        let is_credential = is_named_credential(&decoded)
-            || known.into_iter().any(|known| decoded.eq_ignore_ascii_case(known));
-        is_credential.then_some(name.len() + 1)
+        let has_value = |(_, value): &(&str, &str)| !value.is_empty() && *value != VERIFIED;
+        let (name, _) = pair.split_once('=').filter(has_value)?;
+        is_credential(&percent_decode_str(name).decode_utf8_lossy()).then_some(name.len() + 1)
     };
     if query.split('&').all(|pair| kept(pair).is_none()) {
         return query.into();
@@ -112,6 +125,53 @@ pub(super) fn without_credentials(query: &str) -> Cow<'_, str> {
         }
     }
     out.into()
+}
+
+/// Where the hooks of one configuration find a token by their own sources. A sender whose address is mistaken
+/// sends its own to another hook, which knows nothing of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct TokenNames {
+    headers: Vec<String>,
+    queries: Vec<String>,
+}
+
+impl TokenNames {
+    /// Adds those of a hook's `[verify]` table, as far as that can be read; the hook may be broken otherwise.
+    pub(crate) fn learn(&mut self, verify: Table<'_>) {
+        let Some(scheme) = Scheme::read(verify) else { return };
+        for field in scheme.token_fields() {
+            match field {
+                Field::Header(name) => self.headers.push(name.clone()),
+                Field::Query(name) => self.queries.push(name.clone()),
+                _ => {}
+            }
+        }
+    }
+
+    /// Whether there is a token in this header field.
+    pub(crate) fn has_header(&self, name: &str) -> bool {
+        self.headers.iter().any(|known| name.eq_ignore_ascii_case(known))
+    }
+
+    fn has_query(&self, name: &str) -> bool {
+        self.queries.iter().any(|known| name.eq_ignore_ascii_case(known))
+    }
+
+    pub(super) fn has(&self, field: &Field) -> bool {
+        match field {
+            Field::Header(name) => self.has_header(name),
+            Field::Query(name) => self.has_query(name),
+            _ => false,
+        }
+    }
+
+    /// Takes the tokens out of a delivery of any of the hooks. Where its own stood, it says so already.
+    pub(crate) fn strip(&self, delivery: &mut Delivery) {
+        delivery.headers.retain(|(name, value)| value == VERIFIED || !self.has_header(name));
+        if let Cow::Owned(query) = without(&delivery.query, |name| self.has_query(name)) {
+            delivery.query = query;
+        }
+    }
 }
 
 /// Whether a word of the name says that it is a credential.

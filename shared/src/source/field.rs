@@ -9,6 +9,7 @@ use percent_encoding::percent_decode;
 use serde_json::value::RawValue;
 
 use super::address::{Address, Fetched};
+use super::credential::{is_credential_header, is_credential_query};
 use super::{Rejection, decrypt};
 use crate::http::Request;
 use crate::json::{self, JsonError};
@@ -82,6 +83,15 @@ impl Field {
             "xml" => Ok(Self::Xml(name)),
             "decrypted" => Ok(Self::Decrypted(name)),
             _ => Err(format!("{text:?} is no field: {FORMS}")),
+        }
+    }
+
+    /// Whether its name says that it holds a credential.
+    pub(super) fn is_credential(&self) -> bool {
+        match self {
+            Self::Header(name) => is_credential_header(name),
+            Self::Query(name) => is_credential_query(name),
+            _ => false,
         }
     }
 

@@ -129,6 +129,27 @@ impl Scheme {
         }
     }
 
+    /// Where this verifier, which is no set of them, finds a token.
+    const fn token_field(&self) -> Option<&Field> {
+        match &self.kind {
+            Kind::Token(token) => Some(&token.from),
+            Kind::Jwt(jwt) => Some(&jwt.from),
+            _ => None,
+        }
+    }
+
+    /// Where the verifiers find a token that somebody else could use. One that is bound to its body is a
+    /// signature, and no use to anybody else.
+    pub(super) fn token_fields(&self) -> impl Iterator<Item = &Field> {
+        let is_bound = |verifier: &&Self| matches!(&verifier.kind, Kind::Jwt(jwt) if jwt.covers_body());
+        self.verifiers().iter().filter(move |verifier| !is_bound(verifier)).filter_map(Self::token_field)
+    }
+
+    /// What a delivery is called by, with the key that says so.
+    pub(super) fn named(&self) -> [(&'static str, &[Field]); 3] {
+        [("id", &self.id), ("event", &self.event), ("subject", &self.subject)]
+    }
+
     /// Makes keys of the hook's secret of that number; whether any verifier takes it.
     pub(super) fn add_key(&mut self, number: usize, secret: &Secret) -> Result<bool, KeyError> {
         if let Kind::Several(several) = &mut self.kind {
@@ -179,19 +200,18 @@ impl Scheme {
 
     /// What no key can tell alone.
     fn check(&self, table: &Table<'_>) {
-        let named = [("id", &self.id), ("event", &self.event), ("subject", &self.subject)];
-        let token = match &self.kind {
-            Kind::Token(token) => Some(&token.from),
-            Kind::Jwt(jwt) => Some(&jwt.from),
-            _ => None,
-        };
-        if let Some(token) = token {
-            for (key, _) in named.iter().filter(|(_, fields)| fields.iter().any(|f| f.is(token))) {
+        let named = self.named();
+        let tokens: Vec<&Field> = self.verifiers().iter().filter_map(Self::token_field).collect();
+        for (key, field) in named.iter().flat_map(|(key, fields)| fields.iter().map(move |f| (*key, f))) {
+            if let Some(token) = tokens.iter().find(|token| field.is(token)) {
                 table.error(key, format!("{token} is the token, which is never kept: name another field"));
+            } else if field.is_credential() {
+                let message = format!("{field} is a credential, which is never kept: name another field");
+                table.error(key, message);
             }
         }
-        self.check_decrypt(table, &named.map(|(key, fields)| (key, fields.as_slice())));
-        self.check_items(table, &named.map(|(key, fields)| (key, fields.as_slice())));
+        self.check_decrypt(table, &named);
+        self.check_items(table, &named);
         let has_pairs = matches!(&self.kind, Kind::Signed(signed) if signed.signature.has_pairs());
         if has_pairs {
             return;

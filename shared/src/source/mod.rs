@@ -113,6 +113,7 @@ use crate::secret::Secret;
 pub use address::{Address, Fetched};
 pub(crate) use blueprint::Blueprint;
 pub use check::Verdict;
+pub(crate) use credential::TokenNames;
 pub use credential::is_credential_header;
 pub use explain::{Explanation, Outcome, Step};
 use field::{Field, View};
@@ -247,16 +248,15 @@ impl Source {
 
     /// Whether this header field is the token, which no template may use.
     pub fn reads_token_from(&self, header: &str) -> bool {
-        self.scheme.verifiers().iter().any(|verifier| {
-            let is_read =
-                |from: &Field| matches!(from, Field::Header(name) if name.eq_ignore_ascii_case(header));
-            match &verifier.kind {
-                Kind::Token(token) => is_read(&token.from),
-                // One that is bound to its body is a signature, and no use to anybody else.
-                Kind::Jwt(jwt) => is_read(&jwt.from) && !jwt.covers_body(),
-                _ => false,
-            }
-        })
+        let is_read = |from: &Field| matches!(from, Field::Header(name) if name.eq_ignore_ascii_case(header));
+        self.scheme.token_fields().any(is_read)
+    }
+
+    /// The fields by which a delivery is called that hold another hook's token, each with the key that says so.
+    pub(crate) fn named_by(&self, tokens: &TokenNames) -> Vec<(&'static str, String)> {
+        let named = self.scheme.named().into_iter();
+        let fields = named.flat_map(|(key, fields)| fields.iter().map(move |field| (key, field)));
+        fields.filter(|(_, field)| tokens.has(field)).map(|(key, field)| (key, field.to_string())).collect()
     }
 
     /// What an operator should know of the secrets.

@@ -92,7 +92,7 @@ impl Spill {
         match written {
             Ok(()) => tracing::info!(store, "the spill store takes what is written to it"),
             Err(error) => tracing::warn!(
-                store, class = error.class(), %error,
+                store, class = error.class(), %error, result = "store_probe_failed",
                 "the spill store does not take what is written to it: what the queue does not take either is refused"
             ),
         }
@@ -100,8 +100,8 @@ impl Spill {
     }
 }
 
-/// A function's probe. Such a process may be frozen whenever no delivery is under way, and what fails
-/// after that failed by it.
+/// A function's probe. Such a process may be frozen whenever no delivery is under way, and a connection that
+/// dies after that died by it.
 #[derive(Debug)]
 pub(crate) struct Trial {
     spill: Spill,
@@ -110,7 +110,10 @@ pub(crate) struct Trial {
     under_way: AtomicU64,
     /// How often no delivery was under way any more.
     rests: AtomicU64,
-    is_running: AtomicBool,
+    /// No other one may begin: it is under way, or has told what it met.
+    is_taken: AtomicBool,
+    /// A refusal was put down to a freeze.
+    has_excused: AtomicBool,
 }
 
 /// A delivery whose queue is being called.
@@ -124,7 +127,8 @@ impl Trial {
             begun: AtomicU64::new(0),
             under_way: AtomicU64::new(0),
             rests: AtomicU64::new(0),
-            is_running: AtomicBool::new(false),
+            is_taken: AtomicBool::new(false),
+            has_excused: AtomicBool::new(false),
         })
     }
 
@@ -134,7 +138,7 @@ impl Trial {
         self.under_way.fetch_add(1, Ordering::AcqRel);
         let is_first = self.begun.fetch_add(1, Ordering::AcqRel) == 0;
         let is_due = !is_first && self.spill.probed() == StoreProbe::Untried;
-        if is_due && !self.is_running.swap(true, Ordering::AcqRel) {
+        if is_due && !self.is_taken.swap(true, Ordering::AcqRel) {
             let trial = Arc::clone(self);
             // With the credentials of this event, which a task does not inherit.
             tokio::spawn(Lent::in_hand().to(async move { trial.run().await }));
@@ -143,15 +147,30 @@ impl Trial {
     }
 
     async fn run(&self) {
-        let rests = self.rests.load(Ordering::Acquire);
+        let clock = &self.spill.0.context.clock;
+        let (rests, begun) = (self.rests.load(Ordering::Acquire), clock.now());
         let written = self.spill.write_probe().await;
         let may_be_cut = rests != self.rests.load(Ordering::Acquire);
+        let took = clock.now().unix_millis().saturating_sub(begun.unix_millis());
         match &written {
-            Err(error) if may_be_cut => tracing::debug!(%error, "the store's probe was cut"),
+            Err(error) if may_be_cut && self.is_cut(error, took) => {
+                tracing::debug!(%error, "the store's probe was cut");
+                self.is_taken.store(false, Ordering::Release);
+            }
             _ if self.spill.probed() != StoreProbe::Untried => {} // A real write was quicker.
             _ => self.spill.tell(&written, &self.metrics),
         }
-        self.is_running.store(false, Ordering::Release);
+    }
+
+    /// Whether a freeze can be the cause of it. Of refusals only one can, after a sleep: a signature or a
+    /// credential that grew too old meanwhile. One that comes again is meant.
+    fn is_cut(&self, error: &StoreError, millis: i64) -> bool {
+        let has_slept = u128::try_from(millis).is_ok_and(|millis| millis > PATIENCE.as_millis());
+        match error {
+            StoreError::Unreachable(_) | StoreError::TimedOut | StoreError::Corrupt(_) => true,
+            StoreError::Denied(_) => has_slept && !self.has_excused.swap(true, Ordering::AcqRel),
+            _ => false,
+        }
     }
 }
 

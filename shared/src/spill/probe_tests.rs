@@ -3,15 +3,19 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::*;
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::context::Context;
 use crate::metrics::Figures;
 use crate::store::Store;
 use crate::store::memory::{Fault, FaultKind, MemoryStore, Operation};
 
 fn spill() -> (Spill, MemoryStore, Metrics) {
-    let memory = MemoryStore::new(Clock::system());
-    let spill = Spill::new(Store::new(memory.clone()), &Context::system());
+    spill_by(Clock::system())
+}
+
+fn spill_by(clock: Clock) -> (Spill, MemoryStore, Metrics) {
+    let memory = MemoryStore::new(clock.clone());
+    let spill = Spill::new(Store::new(memory.clone()), &Context { clock, ..Context::system() });
     (spill, memory, Metrics::counted([]))
 }
 
@@ -117,6 +121,68 @@ async fn one_that_a_freeze_cut_counts_for_nothing() {
     deliver(&trial, QUICK).await;
     sleep(2 * LONG).await;
     assert_eq!((spill.probed(), counted(&metrics)), (StoreProbe::Worked, [true, false]));
+}
+
+/// An answer that says what is wrong was not cut, however long ago the delivery beside it has ended.
+#[tokio::test(start_paused = true)]
+async fn an_answer_after_a_quick_delivery_is_told_once() {
+    let config = StoreError::Config("no such bucket".to_owned());
+    for (error, frozen, tries) in [
+        (StoreError::Denied("x".to_owned()), 0, 1),
+        (StoreError::Full("x".to_owned()), 0, 1),
+        (StoreError::Throttled("x".to_owned()), 0, 1),
+        (StoreError::Other("x".to_owned()), 0, 1),
+        (config.clone(), 0, 1),
+        // The answer waited for the process.
+        (config, 600, 1),
+        // What was signed before may be too old by then, or the credentials, once.
+        (StoreError::Denied("x".to_owned()), 600, 2),
+    ] {
+        let wall = Arc::new(AtomicU64::new(0));
+        let seen = Arc::clone(&wall);
+        let now = move || i64::try_from(seen.load(Ordering::SeqCst)).unwrap();
+        let (spill, memory, metrics) =
+            spill_by(Clock::from_fn(move || Timestamp::from_unix_millis(1000 * now())));
+        let trial = Trial::new(spill.clone(), metrics.clone());
+        let class = error.class();
+        faulty(&memory, slow(LONG, FaultKind::Fails(error)));
+        for _ in 0..5 {
+            deliver(&trial, QUICK).await;
+            wall.fetch_add(frozen, Ordering::SeqCst);
+            sleep(2 * LONG).await;
+        }
+        assert_eq!(spill.probed(), StoreProbe::Failed(class));
+        assert_eq!((memory.calls(Operation::Put), counted(&metrics)), (tries, [false, true]), "{class}");
+    }
+}
+
+/// A connection that died, no answer in time and half an answer are what a freeze leaves.
+#[tokio::test(start_paused = true)]
+async fn what_a_freeze_leaves_is_tried_again() {
+    for error in
+        [StoreError::Unreachable("x".to_owned()), StoreError::TimedOut, StoreError::Corrupt("x".to_owned())]
+    {
+        let (spill, memory, metrics) = spill();
+        let trial = Trial::new(spill.clone(), metrics.clone());
+        faulty(&memory, slow(LONG, FaultKind::Fails(error)));
+        for _ in 0..3 {
+            deliver(&trial, QUICK).await;
+            sleep(2 * LONG).await;
+        }
+        assert_eq!((memory.calls(Operation::Put), spill.probed()), (2, StoreProbe::Untried));
+    }
+}
+
+/// Of a delivery that is too large the store has said nothing; the probe's answer ends the trial all the same.
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_says_nothing_of_the_store_ends_the_trial_too() {
+    let (spill, memory, metrics) = spill();
+    let trial = Trial::new(spill, metrics);
+    faulty(&memory, slow(QUICK, FaultKind::Fails(StoreError::TooLarge)));
+    for _ in 0..5 {
+        deliver(&trial, LONG).await;
+    }
+    assert_eq!(memory.calls(Operation::Put), 1);
 }
 
 #[tokio::test(start_paused = true)]

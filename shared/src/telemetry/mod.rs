@@ -209,6 +209,7 @@ impl Line {
             outcome,
             class: self.class,
             secret: self.secret,
+            send: self.rendered.map(|from| self.sent.unwrap_or(now).saturating_duration_since(from)),
             ack: self.received.filter(|_| outcome.is_ack()).map(|received| now - received),
         });
         let verify_ms = self.verified.map(|at| millis(self.started, at));

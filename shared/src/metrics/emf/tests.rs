@@ -75,7 +75,7 @@ fn check(line: &str) -> Value {
 }
 
 fn ended(outcome: Outcome) -> Ended<'static> {
-    Ended { hook: Some("a"), outcome, class: None, secret: None, ack: None }
+    Ended { hook: Some("a"), outcome, class: None, secret: None, ack: None, send: None }
 }
 
 /// The dimensions by which a metric is told.
@@ -102,7 +102,8 @@ fn every_request_is_one_line() {
 #[test]
 fn a_line_tells_what_alarms_ask_for() {
     let ack = Some(Duration::from_micros(12_345));
-    let accepted = Ended { secret: Some(1), ack, ..ended(Outcome::Accepted) };
+    let send = Some(Duration::from_micros(7_891));
+    let accepted = Ended { secret: Some(1), ack, send, ..ended(Outcome::Accepted) };
     let documents = lines("", |metrics| {
         metrics.ended(accepted);
         metrics.ended(Ended { class: Some("auth"), ..ended(Outcome::Unavailable) });
@@ -125,8 +126,10 @@ fn a_line_tells_what_alarms_ask_for() {
         (&accepted["Deliveries"], &accepted["Accepted"], &accepted["AckMilliseconds"]),
         (&json!(1), &json!(1), &json!(12.345))
     );
+    assert_eq!(accepted["SendMilliseconds"], 7.891);
+    assert_eq!(accepted["OpenCircuits"], Value::Null, "nothing is sent to");
     assert_eq!(by(accepted, "Deliveries"), json!([["Hook", "Outcome"], ["Hook"], []]));
-    for name in ["Accepted", "AckMilliseconds"] {
+    for name in ["Accepted", "AckMilliseconds", "SendMilliseconds"] {
         assert_eq!(by(accepted, name), json!([["Hook"], []]), "{name}");
     }
     assert_eq!(by(accepted, "SecretMatches"), json!([["Hook", "Secret"]]));
@@ -143,7 +146,17 @@ fn a_line_tells_what_alarms_ask_for() {
 /// What nobody verified is in no metric of an outage, but for what no request can bring about.
 #[test]
 fn strangers_have_metrics_of_their_own() {
-    let classes = ["config", "auth", "auth_refresh", "permission", "quota", "fetch", "expired", "cancelled"];
+    let classes = [
+        "config",
+        "auth",
+        "auth_refresh",
+        "permission",
+        "quota",
+        "fetch",
+        "expired",
+        "cancelled",
+        "secret_unread",
+    ];
     let documents = lines("", |metrics| {
         for class in classes.into_iter().chain(["secret", "clock"]) {
             metrics.ended(Ended { class: Some(class), ..ended(Outcome::Unverified) });

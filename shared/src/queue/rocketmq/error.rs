@@ -2,7 +2,8 @@
 //!
 //! A message that is refused for good lies in `dead/` until somebody sees it, so a code is `permanent`
 //! only if it is about this message and no other: about characters of its body. What else a 4xx says of
-//! a request is the same for the next message, or nobody knows, and then it waits.
+//! a request is the same for the next message, or nobody knows, and then it waits (`DMS.00400005` says
+//! that the body is no JSON, and to check the project's id).
 //!
 //! <https://docs.otc.t-systems.com/distributed-message-service-rocketmq/api-ref/appendix/error_codes.html>,
 //! <https://docs.otc.t-systems.com/api-gateway/umn/published_api_calling/error_codes.html>
@@ -28,7 +29,7 @@ const CODES: [(&str, Kind); 44] = {
         ("APIG.0501", (Quota, SAFE)),
         ("APIG.0502", (Permission, SAFE)),
         ("APIG.0613", (Transient, SAFE)),
-        ("DMS.00400005", (Permanent, SAFE)),
+        ("DMS.00400005", (Config, SAFE)),
         ("DMS.00400017", (Transient, SAFE)),
         ("DMS.00400026", (Transient, SAFE)),
         ("DMS.00400035", (Quota, SAFE)),
@@ -67,21 +68,33 @@ const CODES: [(&str, Kind); 44] = {
     ]
 };
 
-/// Codes about what stands in every request alike, whatever its topic: address, protocol, project,
-/// instance, the account. Sorted.
-const EVERYWHERE: [&str; 21] = [
+/// Codes about what is the same of every request, whatever its topic: address, protocol, project,
+/// instance, the account, and whom the gateway lets in, which has not read the topic by then. Sorted.
+const EVERYWHERE: [&str; 35] = [
     "APIG.0101",
     "APIG.0103",
     "APIG.0105",
     "APIG.0204",
     "APIG.0205",
+    "APIG.0302",
+    "APIG.0304",
+    "APIG.0306",
     "APIG.0310",
+    "APIG.0314",
+    "APIG.0401",
+    "APIG.0402",
+    "APIG.0404",
+    "APIG.0405",
+    "APIG.0501",
+    "APIG.0502",
     "APIG.0607",
+    "APIG.0802",
     "DMS.00400002",
     "DMS.00400007",
     "DMS.00400008",
     "DMS.00400030",
     "DMS.00400061",
+    "DMS.00403002",
     "DMS.00404001",
     "DMS.00404022",
     "DMS.00500986",
@@ -89,6 +102,8 @@ const EVERYWHERE: [&str; 21] = [
     "DMS.10240005",
     "DMS.10240104",
     "DMS.10240306",
+    "DMS.10240309",
+    "DMS.10240310",
     "DMS.10240312",
     "DMS.10240406",
 ];

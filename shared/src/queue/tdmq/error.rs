@@ -70,13 +70,16 @@ const CODES: [(&str, Kind); 45] = {
     ]
 };
 
-/// Codes about what stands in every request alike, whatever its topic: host, action, version, protocol,
-/// region. Sorted.
-const EVERYWHERE: [&str; 6] = [
+/// Codes, and families of codes, about what is the same of every request, whatever its topic: host, action,
+/// version, protocol, region, the address that it comes from, and an account that has not paid. Sorted.
+const EVERYWHERE: [&str; 9] = [
     "ActionOffline",
     "InvalidAction",
+    "IpInBlacklist",
+    "IpNotInWhitelist",
     "NoSuchProduct",
     "NoSuchVersion",
+    "ResourceUnavailable.FundRequired",
     "UnsupportedProtocol",
     "UnsupportedRegion",
 ];
@@ -89,8 +92,13 @@ pub(super) const UNSAID: &str = "ResponseSizeLimitExceeded";
 
 /// Which messages meet the same error.
 pub(super) fn scope(code: &str) -> Scope {
-    let is_listed = EVERYWHERE.binary_search(&code.split('.').next().unwrap_or_default()).is_ok();
-    if is_listed { Scope::Api } else { Scope::Topic }
+    let is_listed = |code: &str| EVERYWHERE.binary_search(&code).is_ok();
+    if is_listed(code) || is_listed(family(code)) { Scope::Api } else { Scope::Topic }
+}
+
+/// The part before the first dot.
+fn family(code: &str) -> &str {
+    code.split('.').next().unwrap_or_default()
 }
 
 /// The class of an error code, and whether the message may have been stored all the same. A family
@@ -100,8 +108,7 @@ pub fn classify(code: &str) -> (Class, bool) {
         let at = CODES.binary_search_by_key(&code, |(listed, _)| *listed).ok()?;
         CODES.get(at).map(|(_, kind)| *kind)
     };
-    let family = code.split('.').next().unwrap_or_default();
-    find(code).or_else(|| find(family)).unwrap_or((Class::Transient, MAYBE))
+    find(code).or_else(|| find(family(code))).unwrap_or((Class::Transient, MAYBE))
 }
 
 /// Advice to go with the vendor's text.
@@ -130,7 +137,9 @@ mod tests {
         assert!(CODES.is_sorted_by(|a, b| a.0 < b.0));
         assert!(EVERYWHERE.is_sorted());
         for code in EVERYWHERE {
-            assert_eq!(classify(code), (Class::Config, SAFE), "{code}");
+            let (class, maybe_stored) = classify(code);
+            let is_corrected = matches!(class, Class::Config | Class::Permission | Class::Quota);
+            assert!(is_corrected && !maybe_stored, "{code}: somebody corrects it");
         }
     }
 
