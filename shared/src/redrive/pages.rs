@@ -193,10 +193,7 @@ impl Page<'_> {
                     Err(error) => Found::Unreadable(error),
                 }
             }
-            // One object may be damaged; a store that is gone or refuses is so for all of them.
-            Err(error @ (StoreError::Corrupt(_) | StoreError::TooLarge | StoreError::Other(_))) => {
-                Found::Unreadable(error.to_string())
-            }
+            Err(error) if error.is_of_one() => Found::Unreadable(error.to_string()),
             Err(error) => return Err(error),
         };
         let is_wanted = self.options.id.is_none() || matches!(found, Found::Delivery(_));

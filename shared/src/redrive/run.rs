@@ -22,8 +22,8 @@ use crate::store::{MAX_PAGE, StoreError};
 /// A run that has waited so long since a delivery went through ends: the next one tries again.
 const MAX_RESTED: Duration = Duration::from_secs(20);
 
-/// Deliveries in a row that the store did not answer for, after which it is taken for gone.
-const SILENCE: u32 = 3;
+/// Deliveries in a row that the store did not answer for or let go, after which nothing more is asked of it.
+pub(super) const SILENCE: u32 = 3;
 
 /// Deliveries on the pages of all hooks together, about: of each the one in hand and the next.
 const IN_HAND: usize = 2000;
