@@ -177,7 +177,11 @@ impl Simulated {
 
     /// From now on there is no room for another byte.
     pub(super) fn fill(&self) {
-        self.state().is_full = true;
+        // With power or without.
+        let _ = self.run(false, |state| {
+            state.is_full = true;
+            Ok(())
+        });
     }
 
     /// How many files were touched.
@@ -220,6 +224,8 @@ impl Simulated {
             }
         }
         (state.sabotage, state.operations, state.power, state.turns) = (Sabotage::None, 0, usize::MAX, None);
+        // Somebody made room meanwhile.
+        state.is_full = false;
         Self::of(state)
     }
 
