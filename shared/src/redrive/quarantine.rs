@@ -109,8 +109,7 @@ pub async fn reverify_observed<Q: Queue>(
         done.found += entries.len();
         for entry in entries {
             observe(&done, pages.is_over());
-            let soon = options.soon(deadline);
-            let refused = match quarantine.open(&entry.name, soon).await {
+            let refused = match quarantine.open(&entry.name, options.soon(deadline)).await {
                 Ok(refused) => refused,
                 Err(error) if error.is_of_one() => {
                     tracing::error!(object = entry.name, %error, "reverify");
@@ -122,7 +121,7 @@ pub async fn reverify_observed<Q: Queue>(
                 done.unreadable += 1;
                 continue;
             };
-            match gateway.readmit(refused, soon).await {
+            match gateway.readmit(refused, options.whole(deadline)).await {
                 Readmission::Accepted => {
                     match quarantine.store().delete(&entry.name, options.soon(deadline)).await {
                         Ok(()) => (done.accepted, undeleted) = (done.accepted + 1, 0),

@@ -261,8 +261,18 @@ pub(super) fn folders<D: Disk>(place: &Place<'_, D>, path: &str) -> Result<Folde
     look(place, path, &mut |segment, kind| {
         if kind != Kind::Folder || !is_ours(segment, kind) {
             found.foreign.add(&format!("{path}{segment}"));
-        } else if holds_any(place, &format!("{path}{segment}/"))? {
-            found.names.push(segment.to_owned());
+        } else {
+            let holds_any = match holds_any(place, &format!("{path}{segment}/")) {
+                // It may hold something: whoever lists it is told what is wrong with it, and of the others too.
+                Err(error) if error != StoreError::TimedOut => {
+                    tracing::error!(folder = format!("{path}{segment}"), %error, "a folder cannot be read");
+                    true
+                }
+                known => known?,
+            };
+            if holds_any {
+                found.names.push(segment.to_owned());
+            }
         }
         Ok(true)
     })?;

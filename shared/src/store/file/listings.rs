@@ -127,3 +127,19 @@ fn walks_that_take_turns_read_each_folder_once() {
     take_turns(&store);
     assert!(reads() - HOOKS <= 6 * HOOKS, "{} for {HOOKS} folders of ten pages", reads() - HOOKS);
 }
+
+/// A folder that cannot be read may hold something, and hides no other.
+#[test]
+fn a_folder_that_cannot_be_read_hides_none() {
+    for bad in ["spill/t/b", "spill/t/b/deep"] {
+        let disk = Simulated::new(Sabotage::None, usize::MAX);
+        let store = folder(&disk);
+        fill(&store, &["a/1", "b/deep/1", "c/1"].map(|name| format!("spill/t/{name}")));
+        disk.spoil(&Path::new(ROOT).join(bad));
+        let found = walk::folders(&store.place(soon()), "spill/t/").unwrap();
+        let mut names = found.names;
+        names.sort_unstable();
+        assert_eq!((names, found.foreign.count), (["a", "b", "c"].map(str::to_owned).to_vec(), 0), "{bad}");
+        assert!(walk::folders(&store.place(Instant::now()), "spill/t/").is_err(), "there is no time");
+    }
+}

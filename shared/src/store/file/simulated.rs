@@ -169,7 +169,7 @@ impl Simulated {
         self.state().reads.get(path).copied().unwrap_or_default()
     }
 
-    /// Makes a file one that cannot be looked at.
+    /// Makes a file one that cannot be looked at, or a folder one that cannot be read.
     pub(super) fn spoil(&self, path: &Path) {
         let mut state = self.state();
         state.bad = Some(state.find(path).unwrap());
@@ -406,6 +406,9 @@ impl Disk for Simulated {
         let found = self.run(false, |state| {
             *state.reads.entry(path.to_str().unwrap().trim_end_matches('/').to_owned()).or_default() += 1;
             let ino = state.find(path)?;
+            if state.bad == Some(ino) {
+                return Err(io::Error::other("bad sector"));
+            }
             let Some(Node::Folder { names, .. }) = state.nodes.get(&ino) else {
                 return Err(ErrorKind::NotADirectory.into());
             };
