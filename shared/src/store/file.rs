@@ -15,9 +15,10 @@
 //! | `.tmp` cleared | the object | then |
 //!
 //! A name is never there before its bytes are durable, so an object is there wholly or not at all.
-//! A process that finds the name taken, or on a full disk an object that holds what it would write, syncs the
-//! folder itself before it says so: who gave the name may not have got that far, and may never. A sync that fails is an error, and the name stays:
-//! another process may have found it, and vouched for it.
+//! A process that finds the name taken, or on a full disk an object that holds what it would write,
+//! syncs the folder itself before it says so: who gave the name may not have got that far, and may
+//! never. A sync that fails is an error, and the name stays: another process may have found it, and
+//! vouched for it.
 //!
 //! Where there are no hard links, a file is renamed if the name was free a moment before. Two writers
 //! at once then both write, the later one over the earlier: each was durable, and both hold what the
