@@ -36,6 +36,11 @@ impl Stopping {
         end.map_or(deadline, |end| end.min(deadline))
     }
 
+    /// Whether the end is known.
+    pub(crate) fn is_announced(&self) -> bool {
+        self.0.as_ref().is_some_and(|end| end.borrow().is_some())
+    }
+
     /// Waits until the end is known.
     pub(crate) async fn announced(&self) -> Instant {
         if let Some(end) = &self.0

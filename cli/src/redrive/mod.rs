@@ -89,7 +89,8 @@ pub(crate) struct Args {
     /// Sends of one target a second at most; by default what its vendor takes
     #[arg(long)]
     rate: Option<NonZero<u32>>,
-    /// How long a store that does not answer is waited for
+    /// How long a store that does not answer is waited for: at first, for each page of a listing and for each object;
+    /// a send to the queue has time of its own
     #[arg(long, value_name = "TIME", value_parser = patience, default_value = "10s")]
     patience: Duration,
 }
@@ -161,7 +162,7 @@ impl Args {
             concurrency: self.concurrency.get(),
             rate: self.rate.map(NonZero::get),
             shard: self.shard,
-            ..Options::default()
+            patience: self.patience,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use hookmq_shared::clock::Timestamp;
-use hookmq_shared::redrive::{Options, Report, Stopped, Summary, TargetReport};
+use hookmq_shared::redrive::{Options, RedriveError, Report, Stopped, Summary, TargetReport};
 
 use super::output::clean;
 use super::show::span;
@@ -42,6 +42,9 @@ pub(super) fn words(report: &Report, options: &Options, now: Timestamp, place: &
             TargetReport::Error(error) => {
                 // A `String` takes everything.
                 let _ = writeln!(text, "{}: nothing was sent: {}", clean(target), clean(&error.to_string()));
+                if matches!(error, RedriveError::Store(_)) {
+                    let _ = writeln!(text, "  {}: {}", clean(place), what_to_check(place));
+                }
             }
         }
     }
@@ -64,7 +67,7 @@ fn target_words(target: &str, summary: &Summary, options: &Options, now: Timesta
         // What lies in dead/ is tried by hand alone.
         (summary.waiting, if options.dead { "not tried" } else { "left for later" }),
         (summary.corrupt, "not readable"),
-        (summary.store_errors, "met a failure of the store"),
+        (summary.store_errors.saturating_sub(summary.unlisted), "met a failure of the store"),
         (summary.foreign, "besides that hookmq has not written"),
     ] {
         if number > 0 {
@@ -96,7 +99,9 @@ fn target_words(target: &str, summary: &Summary, options: &Options, now: Timesta
         }
         Some(stopped @ (Stopped::NoTime | Stopped::Resting)) => add(&format!("ended early: {stopped}")),
     }
-    if summary.more {
+    if summary.unlisted > 0 {
+        add("what waits of some hooks could not be listed, or not all of it: the reasons name them");
+    } else if summary.more {
         add("there is more in the store than this run came to: run it once more");
     }
     if summary.dead > 0 {

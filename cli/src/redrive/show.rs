@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use hookmq_shared::clock::Timestamp;
 use hookmq_shared::context::Context;
-use hookmq_shared::redrive::{Found, Job, Known, Options, Plan, Sight};
+use hookmq_shared::redrive::{Found, Job, Known, Options, Plan, Sight, Unlisted};
 use hookmq_shared::spill::Failure;
 use hookmq_shared::store::{Foreign, StoreError};
 use serde::Serialize;
@@ -76,7 +76,15 @@ pub(super) async fn all(
     if let Some(words) = foreign(pages.foreign()) {
         complain(words);
     }
-    Ok(Exit::Good)
+    for Unlisted { target, hook, error } in pages.unlisted() {
+        complain(format!(
+            "{}: what waits of {} cannot be listed: {}",
+            clean(target),
+            clean(hook),
+            clean(&error.to_string())
+        ));
+    }
+    Ok(if pages.unlisted().is_empty() { Exit::Good } else { Exit::Bad })
 }
 
 /// What is told of entries that are no objects, if there are any.

@@ -98,3 +98,16 @@ fn a_terminal_obeys_nothing_that_others_wrote() {
     assert!(!shown.chars().any(char::is_control), "{shown}");
     assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap()["x"], text);
 }
+
+#[test]
+fn patience_is_that_of_the_whole_command() {
+    #[derive(clap::Parser)]
+    struct Command {
+        #[command(flatten)]
+        args: super::Args,
+    }
+    for (words, seconds) in [(&["redrive"][..], 10), (&["redrive", "--patience", "3s"][..], 3)] {
+        let Command { args } = <Command as clap::Parser>::parse_from(words);
+        assert_eq!(args.options(&Context::system()).patience, Duration::from_secs(seconds));
+    }
+}

@@ -43,7 +43,7 @@ pub(crate) const RESERVE: Duration = Duration::from_secs(2);
 const AGAIN: Duration = Duration::from_millis(250);
 
 /// One send of a stored delivery gets this at most: the others wait for its place.
-const SEND: Duration = Duration::from_secs(15);
+pub(crate) const SEND: Duration = Duration::from_secs(15);
 
 /// What became of a delivery.
 #[derive(Debug)]
@@ -252,6 +252,8 @@ impl<'a, Q: Queue> Trip<'a, Q> {
         match (&self.cargo.load, &self.carrier.spill) {
             (Load::Sender(_), Some(spill)) => spill.budget(deadline),
             (Load::Sender(_), None) => deadline,
+            // The process ends: the queue has all the time that the store does not need.
+            (Load::Stored(_), Some(spill)) if deadline < self.cargo.deadline => spill.budget(deadline),
             (Load::Stored(_), _) => {
                 deadline.checked_sub(RESERVE).unwrap_or(deadline).min(Instant::now() + SEND)
             }

@@ -17,6 +17,7 @@ use crate::problem::Problem;
 use crate::queue::EnvProblem;
 use crate::readiness::Readiness;
 use crate::redrive::{self, Shard, ShardError};
+use crate::stopping::Stopping;
 
 /// How often the store is looked at where nobody else schedules it.
 const EVERY: Duration = Duration::from_secs(60);
@@ -100,10 +101,8 @@ pub async fn redrive() -> Result<(), HostError> {
     }
     let every = every(&context.env)?;
     job.metrics().repeats(every);
-    tokio::select! {
-        served = super::server::run(OnDemand(job.clone()), &context) => served,
-        () = repeat(job, every) => Ok(()),
-    }
+    // Boxed: a run is a large future.
+    super::server::run_beside(OnDemand(job.clone()), &context, Box::pin(repeat(job, every))).await
 }
 
 /// `REDRIVE_EVERY`: seconds between two runs, 60 by default.
@@ -116,11 +115,17 @@ fn every(env: &Env) -> Result<Duration, EnvProblem> {
     })
 }
 
+/// Runs the job again and again, until the process is to end; a run that is under way ends by itself then.
 async fn repeat<J: Job>(job: J, every: Duration) {
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let stopping = Stopping::in_hand();
     loop {
-        ticks.tick().await;
+        tokio::select! {
+            biased;
+            _ = stopping.announced() => return,
+            _ = ticks.tick() => {}
+        }
         // What went wrong is in the log, and the next run is due soon.
         let _ = job.run(Order::due(None), Instant::now() + LONGEST).await;
     }
@@ -239,10 +244,29 @@ pub(super) mod doubles {
 
 #[cfg(test)]
 mod tests {
-    use crate::http::Headers;
+    use std::sync::Arc;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpStream;
+    use tokio::sync::oneshot;
+    use tokio::task::JoinHandle;
+    use tokio::time::sleep;
 
     use super::doubles::Noting;
     use super::*;
+    use crate::clock::Random;
+    use crate::config::{Config, Reading, Samples};
+    use crate::context::Context;
+    use crate::host::server::{Limits, Server, Stop};
+    use crate::http::Headers;
+    use crate::message::Message;
+    use crate::message::tests::delivery;
+    use crate::queue::told::{Said, ToldQueue};
+    use crate::queue::{Queue, Receipt, SendError, Target, Until, Vendor};
+    use crate::redrive::Redriver;
+    use crate::spill::{Failure, Folder, Record, Spill};
+    use crate::store::Store;
+    use crate::store::memory::{Fault, MemoryStore, Operation};
 
     #[tokio::test]
     async fn a_run_on_demand_takes_what_is_due_or_all() {
@@ -303,6 +327,160 @@ mod tests {
         assert_eq!(of("5").ok(), Some(Duration::from_secs(5)));
         for wrong in ["0", "-1", "1m", "86401"] {
             assert_eq!(of(wrong).unwrap_err().variable, "REDRIVE_EVERY", "{wrong}");
+        }
+    }
+
+    /// A vendor that stores a message at once and takes its time to say so.
+    #[derive(Clone, Debug)]
+    struct Slow(ToldQueue);
+
+    impl Queue for Slow {
+        fn vendor(&self) -> Vendor {
+            Vendor::Tdmq
+        }
+
+        fn takes(&self, message: &Message) -> Result<(), SendError> {
+            self.0.takes(message)
+        }
+
+        fn problems(&self) -> Vec<EnvProblem> {
+            Vec::new()
+        }
+
+        async fn prewarm(&self) {}
+
+        async fn send(
+            &self,
+            message: &Message,
+            until: impl Into<Until> + Send,
+        ) -> Result<Receipt, SendError> {
+            let sent = self.0.send(message, until).await;
+            sleep(Duration::from_secs(3)).await;
+            sent
+        }
+    }
+
+    /// A redriver that sends one at a time.
+    #[derive(Clone)]
+    struct OneByOne {
+        redriver: Redriver<Slow>,
+        queue: ToldQueue,
+        memory: MemoryStore,
+    }
+
+    impl OneByOne {
+        async fn start(count: usize) -> Self {
+            let context = Context { env: Env::of::<&str, &str>([]), ..Context::system() };
+            let memory = MemoryStore::new(context.clock.clone());
+            let spill = Spill::new(Store::new(memory.clone()), &context);
+            let hooks = "[hooks.github]\nsource = \"none\"\ntopic = \"a/b/c\"\n";
+            let config = Config::parse("hooks", hooks, Reading::new(&context.env, Samples::Accepted));
+            let target = Target::from(Vendor::Tdmq);
+            let recipe = config.hook("github").unwrap().recipe(&target, "").unwrap();
+            for n in 0..count {
+                let mut delivery = delivery(b"{}", None);
+                delivery.id = format!("id-{n}");
+                let message = recipe.render(&delivery).unwrap();
+                let failure = Failure::other("always", "", context.clock.now());
+                let record = Record::new(&target, &delivery, Some(message), failure);
+                spill.keep(Folder::Spill, &record, Instant::now() + LONGEST).await.unwrap();
+            }
+            let queue = ToldQueue::new(Vendor::Tdmq, 1 << 20, |_| Said::STORED);
+            let redriver = Redriver::new(target, Slow(queue.clone()), spill, Arc::new(config), context);
+            Self { redriver, queue, memory }
+        }
+
+        /// What the queue has, and what the store.
+        fn count(&self) -> (usize, usize) {
+            (self.queue.messages().len(), self.memory.count("spill/"))
+        }
+
+        /// Serves until `stop`, with a clock of its own or without; when it is over.
+        async fn serve(
+            &self,
+            has_clock: bool,
+        ) -> (std::net::SocketAddr, oneshot::Sender<Stop>, JoinHandle<()>) {
+            let server = Server::bind("127.0.0.1:0", Limits::default()).await.unwrap();
+            let address = server.local_addr();
+            let (stop, stopped) = oneshot::channel();
+            let (job, every) = (self.clone(), if has_clock { EVERY } else { LONGEST * 1000 });
+            let serving = async move {
+                let stopped = async { stopped.await.unwrap() };
+                let beside = async {
+                    if has_clock {
+                        repeat(job.clone(), every).await;
+                    } else {
+                        Stopping::in_hand().announced().await;
+                    }
+                };
+                server.serve_beside(OnDemand(job.clone()), Random::system(), stopped, beside).await;
+            };
+            (address, stop, tokio::spawn(serving))
+        }
+    }
+
+    impl Job for OneByOne {
+        async fn run(&self, _: Order, deadline: Instant) -> Result<Value, String> {
+            let options = redrive::Options { concurrency: 1, ..redrive::Options::default() };
+            let done = self.redriver.run(&options, deadline).await.map_err(|error| error.to_string())?;
+            Ok(serde_json::to_value(&done).unwrap())
+        }
+
+        fn metrics(&self) -> &Metrics {
+            unreachable!()
+        }
+
+        fn readiness(&self) -> Readiness {
+            true.into()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stop_lets_what_is_under_way_end_and_begins_nothing() {
+        for (how, at) in [(Stop::Now, 1), (Stop::Leaving, 1), (Stop::Now, 4)] {
+            for has_clock in [true, false] {
+                let job = OneByOne::start(4).await;
+                let (address, stop, serving) = job.serve(has_clock).await;
+                let mut asker = TcpStream::connect(address).await.unwrap();
+                if !has_clock {
+                    asker.write_all(b"POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+                }
+                sleep(Duration::from_secs(at)).await;
+                let told = Instant::now();
+                stop.send(how).unwrap();
+                serving.await.unwrap();
+                assert!(told.elapsed() < Duration::from_secs(8), "{how:?} {at} {:?}", told.elapsed());
+                // Three seconds each; those that leave go on for three more.
+                let sent = if how == Stop::Now && at == 1 { 1 } else { 2 };
+                assert_eq!(job.count(), (sent, 4 - sent), "{how:?} {at} {has_clock}: one copy of each");
+                if !has_clock {
+                    let mut answer = [0; 12];
+                    asker.read_exact(&mut answer).await.unwrap();
+                    assert_eq!(&answer, b"HTTP/1.1 200");
+                }
+                job.run(Order::due(None), Instant::now() + LONGEST).await.unwrap();
+                assert_eq!(job.count(), (4, 0), "{how:?} {at} {has_clock}: the next process sends the rest");
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stop_does_not_wait_for_a_listing() {
+        for has_clock in [true, false] {
+            let job = OneByOne::start(1).await;
+            job.memory.set_faults(|operation, _| {
+                let delay = if operation == Operation::List { 3600 } else { 0 };
+                Fault::slow(Duration::from_secs(delay))
+            });
+            let (address, stop, serving) = job.serve(has_clock).await;
+            let mut asker = TcpStream::connect(address).await.unwrap();
+            asker.write_all(b"POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+            sleep(Duration::from_secs(1)).await;
+            let told = Instant::now();
+            stop.send(Stop::Now).unwrap();
+            serving.await.unwrap();
+            assert!(told.elapsed() < Duration::from_secs(1), "{has_clock} {:?}", told.elapsed());
+            assert_eq!(job.count(), (0, 1));
         }
     }
 }

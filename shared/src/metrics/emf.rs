@@ -110,7 +110,10 @@ impl Emf {
             document.set("Shard", shard.to_string());
             by.push(&["Shard"]);
         }
-        document.metrics(&by, &[("RedriveErrors", "Count", json!(u8::from(summary.is_none())))]);
+        document.metrics(
+            &by,
+            &[("RedriveErrors", "Count", json!(u8::from(!summary.is_some_and(Summary::is_whole))))],
+        );
         if let Some(summary) = summary {
             let mut metrics = Vec::from([
                 ("Redriven", "Count", json!(summary.sent)),

@@ -120,7 +120,7 @@ impl Registry {
     /// that left is another process' to tell.
     pub(super) fn redriven(&self, target: &str, summary: Option<&Summary>, covers: Option<Shard>) {
         let mut counts = self.counts();
-        let result = if summary.is_some() { "done" } else { "failed" };
+        let result = if summary.is_some_and(Summary::is_whole) { "done" } else { "failed" };
         *counts.runs.entry((target.to_owned(), result)).or_default() += 1;
         let failures = counts.failures.entry(target.to_owned()).or_default();
         *failures = if summary.is_some() { 0 } else { failures.saturating_add(1) };

@@ -72,7 +72,7 @@ pub enum TargetReport {
 impl Report {
     /// Whether all could run.
     pub fn is_whole(&self) -> bool {
-        self.0.values().all(|report| matches!(report, TargetReport::Done(_)))
+        self.0.values().all(|report| matches!(report, TargetReport::Done(summary) if summary.is_whole()))
     }
 }
 
@@ -83,6 +83,11 @@ impl Job {
             variable: "SPILL_URL",
             message: "is not set: name the store that the forwarders spill to".to_owned(),
         })?;
+        Self::on(spill, config, context)
+    }
+
+    /// As [`new`](Self::new), with this store.
+    pub(super) fn on(spill: Spill, config: Config, context: &Context) -> Result<Self, EnvProblem> {
         let shard = Shard::from_env(&context.env)?;
         let metrics = Metrics::of_redriver(context, shard);
         // A wrong value is among the configuration's errors.
@@ -189,7 +194,7 @@ impl Job {
             metrics.redriven(target, done.as_ref().ok(), covers);
         }
         if let Some(shard) = covers {
-            ended(shard, done.iter().all(|(_, done)| done.is_ok()));
+            ended(shard, done.iter().all(|(_, done)| done.as_ref().is_ok_and(Summary::is_whole)));
         }
         Report(done.into_iter().map(|(target, done)| (target.clone(), report(&target, done))).collect())
     }
@@ -306,7 +311,17 @@ fn report(target: &str, result: Result<Summary, RedriveError>) -> TargetReport {
     match result {
         Ok(summary) => {
             let Summary {
-                found, sent, repeated, dead, failed, waiting, corrupt, store_errors, foreign, ..
+                found,
+                sent,
+                repeated,
+                dead,
+                failed,
+                waiting,
+                corrupt,
+                store_errors,
+                unlisted,
+                foreign,
+                ..
             } = summary;
             tracing::info!(
                 to = target,
@@ -318,6 +333,7 @@ fn report(target: &str, result: Result<Summary, RedriveError>) -> TargetReport {
                 waiting,
                 corrupt,
                 store_errors,
+                unlisted,
                 foreign,
                 left = summary.left(),
                 oldest_age_s = summary.oldest_age_s,

@@ -28,11 +28,6 @@ impl Lane {
         Self { hook, in_hand: Sheet::default(), ahead: None, walk: Some(walk), is_asked: false }
     }
 
-    /// The way through its deliveries, if that is not away.
-    pub(super) fn walk(&mut self) -> Option<&mut Walk> {
-        self.walk.as_mut()
-    }
-
     /// Lends the walk to whoever lists the next page.
     pub(super) fn lend(&mut self) -> Option<Walk> {
         self.is_asked = false;

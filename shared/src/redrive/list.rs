@@ -18,6 +18,12 @@ pub async fn probe(store: &Store, folder: Folder, deadline: Instant) -> Result<(
     store.list(&format!("{}/{NOTHING}", folder.as_str()), None, 1, deadline).await.map(drop)
 }
 
+/// Whether a store that did not answer for one folder does not answer a small question either: a folder may be slow.
+pub(super) async fn is_gone(store: &Store, options: &Options, deadline: Instant) -> bool {
+    let soon = deadline.min(Instant::now() + options.patience / 5);
+    probe(store, options.folder(), soon).await.is_err()
+}
+
 /// Everything whose name begins with `prefix`: oldest first is not an order that stores know.
 pub(super) async fn all(
     store: &Store,

@@ -33,7 +33,7 @@ use crate::store::{Entry, Folders, Foreign, StoreError};
 pub use job::{Job, Report, TargetReport};
 pub use list::probe;
 pub use options::{Options, RedriveError, Stopped, Summary, Unknown};
-pub use pages::{Found, Known, Pages, Plan, Sight};
+pub use pages::{Found, Known, Pages, Plan, Sight, Unlisted};
 pub use quarantine::{QuarantinePages, Reverified, reverify, reverify_observed};
 use room::{Held, Room};
 pub use shard::{Shard, ShardError};
@@ -182,12 +182,14 @@ impl<Q: Queue> Redriver<Q> {
         // Only an object of the first releases says inside when its delivery is tried next.
         if !options.now
             && let Some(State { next: None, .. }) = states.iter().max()
-            && let Some(backoff) = spill.backoff(states, deadline).await?
+            && let Some(backoff) = spill.backoff(states, options.soon(deadline)).await?
             && !is_due(backoff.next, context.clock.now())
         {
             return Ok(Done::Early(backoff.next));
         }
-        let Some(bytes) = spill.store().get(&entry.name, deadline).await? else { return Ok(Done::Gone) };
+        let Some(bytes) = spill.store().get(&entry.name, options.soon(deadline)).await? else {
+            return Ok(Done::Gone);
+        };
         let parsed = self.record(entry, &bytes, options);
         drop(bytes);
         let record = match parsed {

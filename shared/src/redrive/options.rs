@@ -8,6 +8,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::shard::Shard;
+use crate::carry::SEND;
 use crate::clock::Timestamp;
 use crate::queue::{Class, EnvProblem, Target, Vendor};
 use crate::spill::Folder;
@@ -16,7 +17,7 @@ use crate::store::StoreError;
 /// Sends at a time of one target, by default.
 const CONCURRENCY: usize = 32;
 
-/// What a call of the store, or the whole of a delivery, gets by default: a store that is this slow is gone.
+/// What a call of the store gets by default, and the whole of a delivery: a store that is this slow is gone.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Different reasons that a summary tells.
@@ -47,8 +48,8 @@ pub struct Options {
     pub rate: Option<u32>,
     /// Only this share of what is there; other redrivers have the others.
     pub shard: Shard,
-    /// What a page of a listing, or the whole of a delivery, gets at most: the store tries again until
-    /// then, and one that does not answer ends the run.
+    /// What a page of a listing, or a delivery's object, gets at most: the store tries again until then, and one
+    /// that does not answer ends the run.
     pub patience: Duration,
 }
 
@@ -100,6 +101,12 @@ impl Options {
         deadline.min(Instant::now() + self.patience)
     }
 
+    /// Until when a delivery may take that begins now: with whatever little patience, it has time for the queue.
+    pub(super) fn whole(&self, deadline: Instant) -> Instant {
+        let whole = (self.patience + SEND).min(PATIENCE).max(self.patience);
+        deadline.min(Instant::now() + whole)
+    }
+
     /// The folder that a run with these takes from.
     pub const fn folder(&self) -> Folder {
         if self.dead { Folder::Dead } else { Folder::Spill }
@@ -131,6 +138,8 @@ pub struct Summary {
     pub corrupt: usize,
     /// Failures of the store.
     pub store_errors: usize,
+    /// Hooks that could not be listed, or not to their end: what lies there waits, and the run has failed.
+    pub unlisted: usize,
     /// What lies among the objects and is none: links, and names that no object has.
     pub foreign: usize,
     /// Whether there is more in the store than it came across.
@@ -180,6 +189,11 @@ impl Serialize for Stopped {
 }
 
 impl Summary {
+    /// Whether the run could look at everything that it was to look at.
+    pub const fn is_whole(&self) -> bool {
+        self.unlisted == 0
+    }
+
     /// Deliveries that it came across and left in the store.
     pub const fn left(&self) -> usize {
         self.found.saturating_sub(self.sent + self.repeated + self.dead)

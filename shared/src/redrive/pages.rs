@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::time::Instant;
 
+use super::list::is_gone;
 use super::walk::{Waiting, Walk};
 use super::{Job, Options, Redriver, named};
 use crate::carry::{Foreseen, Form, Pace};
@@ -105,6 +106,20 @@ pub struct Pages<'a> {
     hooks: VecDeque<Hook<'a>>,
     walk: Option<(Walk, Hook<'a>)>,
     foreign: Foreign,
+    unlisted: Vec<Unlisted>,
+    /// Whether a page of any hook has come.
+    is_answered: bool,
+}
+
+/// A hook whose deliveries for a target could not be listed, or not to their end.
+#[derive(Clone, Debug)]
+pub struct Unlisted {
+    /// The target's name.
+    pub target: String,
+    /// The hook's name.
+    pub hook: String,
+    /// Why.
+    pub error: StoreError,
 }
 
 impl Job {
@@ -129,7 +144,8 @@ impl Job {
             let hook = |hook| Hook { target: target.clone(), name: hook, redriver: None };
             hooks.extend(found.into_iter().map(hook));
         }
-        Ok(Pages { job: self, options, has_plan, hooks, walk: None, foreign })
+        let (unlisted, is_answered) = (Vec::new(), false);
+        Ok(Pages { job: self, options, has_plan, hooks, walk: None, foreign, unlisted, is_answered })
     }
 }
 
@@ -139,12 +155,21 @@ impl Pages<'_> {
         &self.foreign
     }
 
-    /// The next page, oldest first: one hook's for one target. It may be empty; `None` at the end.
+    /// What was passed over because the store could not list it.
+    pub fn unlisted(&self) -> &[Unlisted] {
+        &self.unlisted
+    }
+
+    /// The next page, oldest first: one hook's for one target. It may be empty; `None` at the end. A hook that cannot
+    /// be listed stops no other; it is an error if none can, or if the store does not answer any more.
     pub async fn next(&mut self, deadline: Instant) -> Result<Option<Vec<Sight>>, StoreError> {
         let store = self.job.store();
         loop {
             let Some((walk, hook)) = &mut self.walk else {
-                let Some(hook) = self.hooks.pop_front() else { return Ok(None) };
+                let Some(hook) = self.hooks.pop_front() else {
+                    let failed = self.unlisted.first().filter(|_| !self.is_answered);
+                    return failed.map_or(Ok(None), |failed| Err(failed.error.clone()));
+                };
                 self.walk = Some((Walk::new(&hook.target, &hook.name, self.options, None), hook));
                 continue;
             };
@@ -152,7 +177,19 @@ impl Pages<'_> {
                 self.walk = None;
                 continue;
             }
-            let leaf = walk.peek(store, MAX_PAGE, self.options.soon(deadline)).await?;
+            let leaf = match walk.peek(store, MAX_PAGE, self.options.soon(deadline)).await {
+                Ok(leaf) => leaf,
+                Err(error) => {
+                    if error.is_silence() && is_gone(store, self.options, deadline).await {
+                        return Err(error);
+                    }
+                    let Hook { target, name, .. } = &*hook;
+                    self.unlisted.push(Unlisted { target: target.clone(), hook: name.clone(), error });
+                    self.walk = None;
+                    continue;
+                }
+            };
+            self.is_answered = true;
             self.foreign.join(leaf.foreign);
             let page = Page { job: self.job, options: self.options, has_plan: self.has_plan, hook, deadline };
             let seen = stream::iter(leaf.waiting).map(|waiting| page.see(waiting)).buffered(AT_A_TIME);
@@ -193,10 +230,7 @@ impl Page<'_> {
                     Err(error) => Found::Unreadable(error),
                 }
             }
-            // One object may be damaged; a store that is gone or refuses is so for all of them.
-            Err(error @ (StoreError::Corrupt(_) | StoreError::TooLarge | StoreError::Other(_))) => {
-                Found::Unreadable(error.to_string())
-            }
+            Err(error) if error.is_of_one() => Found::Unreadable(error.to_string()),
             Err(error) => return Err(error),
         };
         let is_wanted = self.options.id.is_none() || matches!(found, Found::Delivery(_));
@@ -253,6 +287,69 @@ impl<Q: Queue> Redriver<Q> {
             Foreseen::Repeat => Plan::Repeat,
             Foreseen::Bury(why) => Plan::Bury(why),
             Foreseen::Stay(why) => Plan::Stay(why),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::{Clock, Random};
+    use crate::config::{Config, Reading, Samples};
+    use crate::context::Context;
+    use crate::env::Env;
+    use crate::spill::Spill;
+    use crate::store::Store;
+    use crate::store::memory::{Fault, FaultKind, MemoryStore, Operation};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hook_that_cannot_be_listed_hides_no_other() {
+        let (env, clock, random) = (Env::of::<&str, &str>([]), Clock::system(), Random::system());
+        let context = Context { env, clock: clock.clone(), random };
+        let faults = [
+            Fault::from(FaultKind::Fails(StoreError::Other("it cannot be read".to_owned()))),
+            Fault::slow(Duration::from_secs(3600)),
+        ];
+        // One hook of three, all of them, and the whole store, which fell silent after it was asked for the hooks.
+        for (fault, bad) in faults
+            .into_iter()
+            .flat_map(|fault| ["spill/tdmq/b/", "spill/tdmq/", ""].map(|bad| (fault.clone(), bad)))
+        {
+            let memory = MemoryStore::new(clock.clone());
+            for hook in ["a", "b", "c"] {
+                memory.insert(&format!("spill/tdmq/{hook}/00"), "{".into());
+            }
+            let config = Config::parse("hooks", "", Reading::new(&context.env, Samples::Refused));
+            let spill = Spill::new(Store::new(memory.clone()), &context);
+            let job = Job::on(spill, config, &context).unwrap();
+            let told = format!("{fault:?} {bad}");
+            memory.set_faults(move |operation, name| {
+                let is_bad = operation == Operation::List && name.starts_with(bad);
+                if is_bad { fault.clone() } else { Fault::default() }
+            });
+            let options = Options { patience: Duration::from_secs(10), ..Options::default() };
+            let deadline = Instant::now() + Duration::from_secs(3600);
+            let begun = Instant::now();
+            let mut pages = job.pages(&options, false, deadline).await.unwrap();
+            let mut met = Vec::new();
+            let end = loop {
+                match pages.next(deadline).await {
+                    Ok(Some(page)) => met.extend(page.into_iter().map(|sight| sight.hook)),
+                    Ok(None) => break true,
+                    Err(_) => break false,
+                }
+            };
+            let hooks: Vec<&str> = pages.unlisted().iter().map(|unlisted| unlisted.hook.as_str()).collect();
+            let took = begun.elapsed();
+            match bad {
+                "spill/tdmq/b/" => {
+                    assert_eq!((end, met, hooks), (true, vec!["a".into(), "c".into()], vec!["b"]));
+                }
+                _ => assert_eq!((end, met), (false, Vec::<String>::new()), "{told}"),
+            }
+            assert!(!bad.is_empty() || took <= Duration::from_secs(12), "{told}: {took:?}");
         }
     }
 }

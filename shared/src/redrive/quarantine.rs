@@ -4,6 +4,7 @@
 use serde::Serialize;
 use tokio::time::Instant;
 
+use super::run::SILENCE;
 use super::{Options, list};
 use crate::gateway::{Gateway, Readmission};
 use crate::quarantine::Quarantine;
@@ -20,9 +21,9 @@ pub struct Reverified {
     pub accepted: usize,
     /// Still not authentic.
     pub rejected: usize,
-    /// Not decided, or not stored; tried again by the next run.
+    /// Not decided, or not stored, or accepted and not deleted; tried again by the next run.
     pub failed: usize,
-    /// Gone, or sealed with another key.
+    /// Gone, damaged, or sealed with another key.
     pub unreadable: usize,
     /// What lies among them and is no object.
     pub foreign: usize,
@@ -102,20 +103,37 @@ pub async fn reverify_observed<Q: Queue>(
     observe: &(dyn Fn(&Reverified, bool) + Sync),
 ) -> Result<Reverified, StoreError> {
     let mut pages = QuarantinePages::new(gateway.vendor(), quarantine, options);
-    let mut done = Reverified::default();
+    // Those in a row that were accepted and are still there.
+    let (mut done, mut undeleted) = (Reverified::default(), 0);
     while let Some(entries) = pages.next(deadline).await? {
         done.found += entries.len();
         for entry in entries {
             observe(&done, pages.is_over());
-            let soon = options.soon(deadline);
-            let Some(refused) = quarantine.open(&entry.name, soon).await? else {
+            let refused = match quarantine.open(&entry.name, options.soon(deadline)).await {
+                Ok(refused) => refused,
+                Err(error) if error.is_of_one() => {
+                    tracing::error!(object = entry.name, %error, "reverify");
+                    None
+                }
+                Err(error) => return Err(error),
+            };
+            let Some(refused) = refused else {
                 done.unreadable += 1;
                 continue;
             };
-            match gateway.readmit(refused, soon).await {
+            match gateway.readmit(refused, options.whole(deadline)).await {
                 Readmission::Accepted => {
-                    quarantine.store().delete(&entry.name, options.soon(deadline)).await?;
-                    done.accepted += 1;
+                    match quarantine.store().delete(&entry.name, options.soon(deadline)).await {
+                        Ok(()) => (done.accepted, undeleted) = (done.accepted + 1, 0),
+                        Err(error) => {
+                            tracing::error!(object = entry.name, %error, "accepted, and not deleted");
+                            (done.failed, undeleted) = (done.failed + 1, undeleted + 1);
+                            // Each run would send it again, and all that come behind it.
+                            if undeleted >= SILENCE {
+                                return Err(error);
+                            }
+                        }
+                    }
                 }
                 Readmission::Rejected => done.rejected += 1,
                 Readmission::Unavailable => done.failed += 1,
@@ -153,5 +171,76 @@ mod tests {
         assert_eq!((memory.calls(Operation::List), pages.is_over()), (1, false), "no more than is shown");
         assert_eq!(pages.next(soon()).await.unwrap().map(|page| page.len()), Some(5));
         assert!(pages.is_over() && pages.next(soon()).await.unwrap().is_none());
+    }
+
+    /// One bad object is counted, and stops neither the others nor the next run.
+    #[tokio::test(start_paused = true)]
+    async fn what_cannot_be_read_or_deleted_stops_no_other() {
+        use crate::config::{Config, Reading, Samples};
+        use crate::gateway::Stores;
+        use crate::metrics::Metrics;
+        use crate::queue::told::{Said, ToldQueue};
+        use crate::store::memory::{Fault, FaultKind};
+
+        let env = Env::of([("QUARANTINE_KEY", "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=")]);
+        let context = Context { env, clock: Clock::system(), random: Random::system() };
+        let hooks = "[hooks.h]\nsource = \"none\"\ntopic = \"a/b/c\"\n";
+        let damaged = || StoreError::Corrupt("its bytes are not what they were".to_owned());
+        let locked = || StoreError::Denied("the object is locked".to_owned());
+        let silent = || StoreError::Unreachable("nobody is there".to_owned());
+        // What goes wrong, with how many of five, and what is counted: accepted and failed, unreadable; or an error.
+        for (operation, error, count, counted) in [
+            (Operation::Get, damaged(), 1, Some((4, 0, 1))),
+            (Operation::Get, StoreError::TooLarge, 5, Some((0, 0, 5))),
+            (Operation::Get, silent(), 1, None),
+            (Operation::Get, locked(), 1, None),
+            (Operation::Delete, locked(), 1, Some((4, 1, 0))),
+            (Operation::Delete, damaged(), 2, Some((3, 2, 0))),
+            (Operation::Delete, locked(), 5, None),
+        ] {
+            let config = Config::parse("hooks", hooks, Reading::new(&context.env, Samples::Accepted));
+            let memory = MemoryStore::new(context.clock.clone());
+            let quarantine = Quarantine::new(Store::new(memory.clone()), &context).unwrap();
+            let soon = || Instant::now() + Duration::from_secs(60);
+            for n in 0..5 {
+                let request = crate::http::Request {
+                    method: "POST".into(),
+                    path: "/h".into(),
+                    raw_query: String::new(),
+                    headers: [("content-type", "application/json")].into_iter().collect(),
+                    body: format!("[{n}]").into(),
+                    request_id: "r".into(),
+                    received: Instant::now(),
+                    source_ip: None,
+                    deadline: None,
+                };
+                quarantine.keep(Vendor::Tdmq, "h", request, context.clock.now(), soon()).await;
+            }
+            let bad: Vec<String> = memory.names("quarantine/").into_iter().take(count).collect();
+            assert_eq!((bad.len(), memory.count("quarantine/")), (count, 5));
+            let (fails, text) = (error.clone(), format!("{operation:?} {error} {count}"));
+            memory.set_faults(move |called, name| {
+                let is_bad = called == operation && bad.iter().any(|bad| bad == name);
+                let kind = if is_bad { FaultKind::Fails(fails.clone()) } else { FaultKind::None };
+                Fault { kind, ..Fault::default() }
+            });
+            let queue = ToldQueue::new(Vendor::Tdmq, 1 << 20, |_| Said::STORED);
+            let queues = vec![(Vendor::Tdmq.into(), queue)];
+            let gateway = Gateway::assemble(
+                config,
+                Vendor::Tdmq,
+                queues,
+                Stores::default(),
+                context.clone(),
+                Metrics::off(),
+            );
+            let done = reverify(&gateway, &quarantine, &Options::default(), soon()).await;
+            let seen = done.as_ref().ok().map(|done| (done.accepted, done.failed, done.unreadable));
+            assert_eq!(seen, counted, "{text}: {done:?}");
+            match counted {
+                Some((accepted, ..)) => assert_eq!(memory.count("quarantine/"), 5 - accepted, "{text}"),
+                None => assert_eq!(done, Err(error), "{text}"),
+            }
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! A run: from the listings to the last delivery under way.
 
 use std::collections::{HashMap, VecDeque};
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::cursor::Cursor;
 use super::lane::Lane;
+use super::list::is_gone;
 use super::turns::{Came, Turn, Turns};
 use super::walk::{Leaf, Waiting, Walk, due};
 use super::{Done, Inner, Options, RedriveError, Redriver, Stopped, Summary};
@@ -17,13 +19,14 @@ use crate::carry::{End, Pace, RESERVE};
 use crate::clock::Timestamp;
 use crate::env::Lent;
 use crate::queue::{Queue, SendError, Vendor};
+use crate::stopping::Stopping;
 use crate::store::{MAX_PAGE, StoreError};
 
 /// A run that has waited so long since a delivery went through ends: the next one tries again.
 const MAX_RESTED: Duration = Duration::from_secs(20);
 
-/// Deliveries in a row that the store did not answer for, after which it is taken for gone.
-const SILENCE: u32 = 3;
+/// Deliveries and pages in a row that the store did not answer for or let go, after which nothing more is asked of it.
+pub(super) const SILENCE: u32 = 3;
 
 /// Deliveries on the pages of all hooks together, about: of each the one in hand and the next.
 const IN_HAND: usize = 2000;
@@ -70,8 +73,7 @@ struct Run<'a, Q> {
 /// What a task comes back with.
 enum Ended {
     Delivery(usize, Timestamp, Done),
-    /// With the time that it took.
-    Page(usize, Box<Walk>, Result<Leaf, StoreError>, Duration),
+    Page(usize, Box<Walk>, Result<Leaf, StoreError>),
 }
 
 impl<Q: Queue> Redriver<Q> {
@@ -91,6 +93,36 @@ impl<Q: Queue> Redriver<Q> {
         if !options.takes(self.target()) {
             return Ok(Summary::default());
         }
+        // Nothing is under way before everything is listed that a run begins with.
+        let stopping = Stopping::in_hand();
+        let mut run = tokio::select! {
+            biased;
+            _ = stopping.announced() => {
+                return Ok(Summary { more: true, stopped: Some(Stopped::NoTime), ..Summary::default() });
+            }
+            run = self.begin(options, deadline, observe) => run?,
+        };
+        let carrier = &self.0.carrier;
+        // A vendor that is not used needs no credentials.
+        if run.summary.found > 0
+            && let Some(problem) = carrier.queue.problems().into_iter().next()
+        {
+            return Err(problem.into());
+        }
+        run.work().await;
+        if options.covers().is_some() && !matches!(run.summary.stopped, Some(Stopped::Store(_))) {
+            run.write_cursor().await;
+        }
+        Ok(run.end())
+    }
+
+    /// A run with the first page of each hook.
+    async fn begin<'a>(
+        &'a self,
+        options: &'a Options,
+        deadline: Instant,
+        observe: &'a (dyn Fn(&Summary, bool) + Sync),
+    ) -> Result<Run<'a, Q>, StoreError> {
         let (hooks, foreign) = self.hooks(options, options.soon(deadline)).await?;
         let Inner { carrier, spill, .. } = &*self.0;
         let is_all = options.covers().is_some();
@@ -128,33 +160,46 @@ impl<Q: Queue> Redriver<Q> {
             observe,
         };
         run.first_pages().await?;
-        // A vendor that is not used needs no credentials.
-        if run.summary.found > 0
-            && let Some(problem) = carrier.queue.problems().into_iter().next()
-        {
-            return Err(problem.into());
-        }
-        run.work().await;
-        if is_all && !matches!(run.summary.stopped, Some(Stopped::Store(_))) {
-            run.write_cursor().await;
-        }
-        Ok(run.end())
+        Ok(run)
     }
 }
 
 impl<Q: Queue> Run<'_, Q> {
-    /// Each hook's first page, several at a time; a store that cannot be listed ends the run here.
+    /// Each hook's first page, several at a time. A hook that cannot be listed stops no other; a store that answers
+    /// nobody ends the run here.
     async fn first_pages(&mut self) -> Result<(), StoreError> {
-        let (limit, deadline, options) = (self.limit, self.deadline, self.options);
+        let (limit, options) = (self.limit, self.options);
         let store = self.redriver.0.spill.store();
-        let mut leaves = Vec::new();
-        for lanes in self.lanes.chunks_mut(LISTINGS) {
-            let deadline = options.soon(deadline);
-            let walks = lanes.iter_mut().filter_map(Lane::walk);
-            leaves.extend(join_all(walks.map(|walk| walk.turn(store, limit, deadline))).await);
-        }
-        for (hook, leaf) in leaves.into_iter().enumerate() {
-            self.take(hook, None, leaf?);
+        let all: Vec<usize> = (0..self.lanes.len()).collect();
+        let mut is_answered = all.is_empty();
+        for hooks in all.chunks(LISTINGS) {
+            let deadline = options.soon(self.deadline);
+            let walks: Vec<_> =
+                hooks.iter().filter_map(|hook| Some((*hook, self.lanes.get_mut(*hook)?.lend()?))).collect();
+            let turns = walks.into_iter().map(async |(hook, mut walk)| {
+                let leaf = walk.turn(store, limit, deadline).await;
+                (hook, walk, leaf)
+            });
+            let turned = join_all(turns).await;
+            let mut failed = turned.iter().map(|(.., leaf)| leaf.as_ref().err());
+            let is_silent = failed.clone().all(|error| error.is_some_and(StoreError::is_silence));
+            is_answered |= failed.any(|error| error.is_none());
+            let error = turned.iter().rev().find_map(|(.., leaf)| leaf.as_ref().err().cloned());
+            for (hook, walk, leaf) in turned {
+                match leaf {
+                    Ok(leaf) => self.take(hook, Some(walk), leaf),
+                    Err(error) => self.unlisted(hook, &error),
+                }
+            }
+            let Some(error) = error else { continue };
+            let is_gone = is_silent && is_gone(store, options, self.deadline).await;
+            if !is_answered && (is_gone || hooks.last() == all.last()) {
+                return Err(error);
+            }
+            if is_gone {
+                self.stop(Stopped::Store(error));
+                return Ok(());
+            }
         }
         Ok(())
     }
@@ -166,10 +211,9 @@ impl<Q: Queue> Run<'_, Q> {
             let Some(mut walk) = self.lanes.get_mut(hook).and_then(Lane::lend) else { continue };
             let (redriver, limit) = (self.redriver.clone(), self.limit);
             let deadline = self.options.soon(self.deadline);
-            let task = self.tasks.spawn(Lent::in_hand().to(async move {
-                let begun = Instant::now();
+            let task = self.tasks.spawn(in_hand(async move {
                 let leaf = walk.turn(redriver.0.spill.store(), limit, deadline).await;
-                Ended::Page(hook, Box::new(walk), leaf, begun.elapsed())
+                Ended::Page(hook, Box::new(walk), leaf)
             }));
             self.owners.insert(task.id(), (hook, None));
             self.listing += 1;
@@ -177,23 +221,31 @@ impl<Q: Queue> Run<'_, Q> {
     }
 
     /// The hook's next page has been listed.
-    fn listed(&mut self, hook: usize, walk: Option<Walk>, leaf: Result<Leaf, StoreError>, took: Duration) {
+    fn listed(&mut self, hook: usize, walk: Option<Walk>, leaf: Result<Leaf, StoreError>) {
         self.listing -= 1;
         match leaf {
-            Ok(leaf) => self.take(hook, walk, leaf),
-            // Without its walk the hook is asked no more.
+            Ok(leaf) => {
+                self.silent = 0;
+                self.take(hook, walk, leaf);
+            }
             Err(error) => {
-                let name = self.lanes.get(hook).map_or("", |lane| &lane.hook).to_owned();
-                tracing::error!(hook = name, %error, "cannot go on listing");
-                self.summary.store_errors += 1;
-                self.summary.more = true;
-                self.summary.blame(&name, &error);
-                // One that was asked at the end of the run's time may have been about to answer.
-                if error.is_silence() && took >= self.options.patience / 2 {
-                    self.stop(Stopped::Store(error));
+                self.unlisted(hook, &error);
+                if error.is_silence() && !self.is_late(Instant::now()) {
+                    self.falls_silent(error);
                 }
             }
         }
+    }
+
+    /// The hook cannot be listed, or not to its end: without its walk it is asked no more.
+    fn unlisted(&mut self, hook: usize, error: &StoreError) {
+        let name = self.lanes.get(hook).map_or("", |lane| &lane.hook).to_owned();
+        tracing::error!(hook = name, %error, "cannot be listed, or not to its end");
+        self.summary.store_errors += 1;
+        self.summary.unlisted += 1;
+        self.summary.more = true;
+        self.summary.blame(&name, error);
+        self.advance(hook);
     }
 
     /// Takes a page: what is not due is counted, and left alone.
@@ -232,7 +284,17 @@ impl<Q: Queue> Run<'_, Q> {
     }
 
     async fn work(&mut self) {
+        let stopping = Stopping::in_hand();
         loop {
+            // What is under way ends by itself in time; what is only being listed is not waited for.
+            let is_told = stopping.is_announced();
+            if is_told {
+                self.stop(Stopped::NoTime);
+                self.summary.more |= self.listing > 0;
+                if self.tasks.len() <= self.listing {
+                    return;
+                }
+            }
             while let Some(ended) = self.tasks.try_join_next_with_id() {
                 self.ended(ended);
             }
@@ -240,7 +302,7 @@ impl<Q: Queue> Run<'_, Q> {
             self.write_cursor_at_times().await;
             let now = Instant::now();
             let turn = if self.summary.stopped.is_some() { Turn::Nothing } else { self.turns.next(now) };
-            let is_late = self.deadline.saturating_duration_since(now) < RESERVE * 2;
+            let is_late = self.is_late(now);
             match turn {
                 Turn::Over(class) => self.stop(Stopped::Class(class)),
                 Turn::Of(_) | Turn::Rest(_) if is_late => self.stop(Stopped::NoTime),
@@ -252,16 +314,26 @@ impl<Q: Queue> Run<'_, Q> {
                     tokio::select! {
                         biased;
                         () = sleep_until(until) => {}
+                        _ = stopping.announced() => {}
                         Some(ended) = self.tasks.join_next_with_id() => self.ended(ended),
                     }
                 }
                 Turn::Of(hook) => self.serve(hook).await,
-                Turn::Nothing => match self.tasks.join_next_with_id().await {
-                    Some(ended) => self.ended(ended),
-                    None => return,
+                Turn::Nothing => tokio::select! {
+                    biased;
+                    _ = stopping.announced(), if !is_told => {}
+                    ended = self.tasks.join_next_with_id() => match ended {
+                        Some(ended) => self.ended(ended),
+                        None => return,
+                    },
                 },
             }
         }
+    }
+
+    /// Whether there is no time to begin anything: who is asked then may be about to answer.
+    fn is_late(&self, now: Instant) -> bool {
+        self.deadline.saturating_duration_since(now) < RESERVE * 2
     }
 
     /// Whether nothing but waiting is left: the next delivery is due after the run's time, or the run has
@@ -285,13 +357,19 @@ impl<Q: Queue> Run<'_, Q> {
             self.summary.found -= 1;
             return;
         }
-        let Some(mut held) = self.redriver.0.room.take(waiting.entry.size).await else { return };
+        let stopping = Stopping::in_hand();
+        let held = tokio::select! {
+            biased;
+            _ = stopping.announced() => None,
+            held = self.redriver.0.room.take(waiting.entry.size) => held,
+        };
+        let Some(mut held) = held else { return self.wait(waiting.entry.modified, waiting.next()) };
         self.turns.begun(hook);
         let (redriver, options) = (self.redriver.clone(), self.options.clone());
         let pace = Arc::clone(&self.pace);
-        let deadline = self.options.soon(self.deadline);
+        let deadline = self.options.whole(self.deadline);
         let (modified, name) = (waiting.entry.modified, waiting.entry.name.clone());
-        let task = self.tasks.spawn(Lent::in_hand().to(async move {
+        let task = self.tasks.spawn(in_hand(async move {
             let Waiting { entry, states } = waiting;
             let done = redriver.one(&entry, &states, &options, &pace, &mut held, deadline).await;
             drop(held);
@@ -309,12 +387,17 @@ impl<Q: Queue> Run<'_, Q> {
     fn listen(&mut self, done: &Done) {
         match done {
             Done::Store(error, is_undeleted) if error.is_silence() || *is_undeleted => {
-                self.silent += 1;
-                if self.silent >= SILENCE {
-                    self.stop(Stopped::Store(error.clone()));
-                }
+                self.falls_silent(error.clone());
             }
             _ => self.silent = 0,
+        }
+    }
+
+    /// The store has not answered once more.
+    fn falls_silent(&mut self, error: StoreError) {
+        self.silent += 1;
+        if self.silent >= SILENCE {
+            self.stop(Stopped::Store(error));
         }
     }
 
@@ -324,7 +407,7 @@ impl<Q: Queue> Run<'_, Q> {
                 self.owners.remove(&id);
                 match ended {
                     Ended::Delivery(hook, at, done) => self.note(hook, at, done),
-                    Ended::Page(hook, walk, leaf, took) => self.listed(hook, Some(*walk), leaf, took),
+                    Ended::Page(hook, walk, leaf) => self.listed(hook, Some(*walk), leaf),
                 }
             }
             // A panic: the delivery is where it was, and the page was not listed.
@@ -332,7 +415,7 @@ impl<Q: Queue> Run<'_, Q> {
                 let cut_off = StoreError::Other("the work on it was cut off".to_owned());
                 match self.owners.remove(&error.id()) {
                     Some((hook, Some((at, _)))) => self.note(hook, at, Done::Store(cut_off, false)),
-                    Some((hook, None)) => self.listed(hook, None, Err(cut_off), Duration::ZERO),
+                    Some((hook, None)) => self.listed(hook, None, Err(cut_off)),
                     None => {}
                 }
             }
@@ -437,6 +520,11 @@ impl<Q: Queue> Run<'_, Q> {
         self.summary.next = self.next.filter(|_| is_all_early).map(Timestamp::rfc3339);
         self.summary
     }
+}
+
+/// What a task needs to know that the work in hand knows.
+fn in_hand<F: Future>(work: F) -> impl Future<Output = F::Output> {
+    Lent::in_hand().to(Stopping::in_hand().to(work))
 }
 
 fn came(done: &Done) -> Came {

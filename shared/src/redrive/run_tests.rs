@@ -27,16 +27,26 @@ async fn waiting_for(
     count: usize,
     said: impl FnMut(&Message) -> Said + Send + 'static,
 ) -> (Redriver<ToldQueue>, MemoryStore) {
+    waiting_of(&["github"], count, said).await
+}
+
+/// The same of each of these hooks.
+async fn waiting_of(
+    hooks: &[&str],
+    count: usize,
+    said: impl FnMut(&Message) -> Said + Send + 'static,
+) -> (Redriver<ToldQueue>, MemoryStore) {
     let context =
         Context { env: Env::of::<&str, &str>([]), clock: Clock::fixed(NOW), random: Random::from_fn(|| 7) };
     let memory = MemoryStore::new(context.clock.clone());
     let spill = Spill::new(Store::new(memory.clone()), &context);
-    let hooks = "[hooks.github]\nsource = \"none\"\ntopic = \"a/b/{id}\"\n";
-    let config = Config::parse("hooks", hooks, Reading::new(&context.env, Samples::Accepted));
+    let file = "[hooks.github]\nsource = \"none\"\ntopic = \"a/b/{id}\"\n";
+    let config = Config::parse("hooks", file, Reading::new(&context.env, Samples::Accepted));
     let target = Target::from(Vendor::Tdmq);
     let recipe = config.hook("github").unwrap().recipe(&target, "").unwrap();
-    for n in 0..count {
+    for (hook, n) in hooks.iter().flat_map(|hook| (0..count).map(move |n| (hook, n))) {
         let mut delivery = delivery(b"{}", None);
+        delivery.hook = (*hook).into();
         delivery.id = format!("id-{n}");
         delivery.body = Bytes::from(format!("[{n}]"));
         let message = recipe.render(&delivery).unwrap();
@@ -138,4 +148,77 @@ async fn a_store_that_lets_nothing_go_is_not_sent_from() {
     assert!(matches!(summary.stopped, Some(Stopped::Store(_))), "{summary:?}");
     assert_eq!((summary.sent, memory.count("spill/")), (0, 200));
     assert!(summary.store_errors < 20, "{summary:?}");
+}
+
+/// One hook's folder that cannot be listed, or takes for ever, stops no other; all that cannot are a store that fails.
+#[tokio::test(start_paused = true)]
+async fn a_hook_that_cannot_be_listed_stops_no_other() {
+    use crate::store::memory::{Fault, FaultKind, Operation};
+    let faults = [
+        Fault::from(FaultKind::Fails(StoreError::Denied("the folder is not ours".to_owned()))),
+        Fault::from(FaultKind::Fails(StoreError::Unreachable("broken off".to_owned()))),
+        Fault::slow(Duration::from_secs(3600)),
+    ];
+    let ten: Vec<String> = (0..10).map(|n| format!("hook-{n}")).collect();
+    let ten: Vec<&str> = ten.iter().map(String::as_str).collect();
+    for fault in faults {
+        // Those that are broken, of ten: also more than are listed at a time.
+        for broken in [1, 3, 9, 10] {
+            let (redriver, memory) = waiting_of(&ten, 5, |_| Said::STORED).await;
+            let (bad, fault, told) = (
+                ten.iter().map(|hook| format!("spill/tdmq/{hook}/")),
+                fault.clone(),
+                format!("{fault:?} {broken}"),
+            );
+            let bad: Vec<String> = bad.take(broken).collect();
+            memory.set_faults(move |operation, name| {
+                let is_bad = operation == Operation::List && bad.iter().any(|bad| bad == name);
+                if is_bad { fault.clone() } else { Fault::default() }
+            });
+            let begun = Instant::now();
+            let done = redriver.run(&Options::default(), begun + Duration::from_secs(3600)).await;
+            assert!(begun.elapsed() < Duration::from_secs(65), "{told}: {:?}", begun.elapsed());
+            if broken == 10 {
+                assert!(matches!(done, Err(RedriveError::Store(_))), "{told}: {done:?}");
+                continue;
+            }
+            let summary = done.unwrap();
+            assert_eq!(
+                (summary.sent, summary.stopped.as_ref()),
+                ((10 - broken) * 5, None),
+                "{told}: {summary:?}"
+            );
+            assert_eq!((summary.more, summary.store_errors), (true, broken), "{told}: {summary:?}");
+            let named = summary.reasons.keys().filter(|why| why.starts_with("hook-")).count();
+            assert_eq!(named, broken, "{told}: {summary:?}");
+            assert_eq!(serde_json::to_value(&summary).unwrap()["unlisted"], broken, "{told}: {summary:?}");
+        }
+    }
+}
+
+/// Whoever waits at a keyboard learns of a store that is gone as soon as the patience is over.
+#[tokio::test(start_paused = true)]
+async fn a_store_that_falls_silent_costs_no_more_than_the_patience() {
+    use crate::store::memory::Fault;
+    // It dies before the first page, with it, and in the middle of the deliveries.
+    for answered in [2, 3, 5, 20] {
+        let (redriver, memory) = waiting(200, Said::STORED).await;
+        let mut left = answered;
+        memory.set_faults(move |_, _| {
+            let is_silent = left == 0;
+            left -= usize::from(!is_silent);
+            Fault::slow(Duration::from_secs(if is_silent { 3600 } else { 0 }))
+        });
+        let options = Options { patience: Duration::from_secs(10), concurrency: 1, ..Options::default() };
+        let begun = Instant::now();
+        let done = redriver.run(&options, begun + Duration::from_secs(3600)).await;
+        let took = begun.elapsed();
+        let most = SILENCE * 10 + 16;
+        assert!(took <= Duration::from_secs(most.into()), "{answered}: {took:?} {done:?}");
+        let is_told = match &done {
+            Ok(summary) => matches!(summary.stopped, Some(Stopped::Store(_))),
+            Err(error) => matches!(error, RedriveError::Store(_)),
+        };
+        assert!(is_told, "{answered}: {done:?}");
+    }
 }

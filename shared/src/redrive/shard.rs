@@ -1,7 +1,7 @@
 //! A share of the store, for redrivers side by side.
 //!
-//! An object's name ends with a digest, whose first hex digit says whose it is. Each shard has a whole
-//! range of digits, so that what a listing gives in the order of names is one run for each.
+//! An object's name ends with a digest, whose first hex digit says whose it is. Each shard has as many digits as
+//! any other, and lists what begins with each of them: that is all of it, in whatever order a store lists.
 
 use std::fmt;
 use std::str::FromStr;
@@ -89,17 +89,20 @@ impl Shard {
     }
 
     /// Whether an object is its, by its digest. What begins with no hex digit is none of ours, and the
-    /// first shard's, so that somebody says so.
+    /// first shard's; only the whole [lists](Self::digits) it.
     pub fn takes(self, digest: &str) -> bool {
         let digit = digest.chars().next().and_then(|first| first.to_digit(DIGITS)).unwrap_or(0);
         digit / self.width() == self.index
     }
 
-    /// The digits that its digests begin with: the first, and the one after the last, `None` where there
-    /// is none. What begins with no hex digit is outside of this, and the first shard's all the same.
-    pub fn range(self) -> (char, Option<char>) {
+    /// How the digests begin that it has, which together are all of them: nothing in particular for the whole.
+    pub(super) fn digits(self) -> Vec<String> {
+        if self.is_whole() {
+            return vec![String::new()];
+        }
         let first = self.index * self.width();
-        (digit(first).unwrap_or('0'), digit(first + self.width()))
+        let digits = first..first + self.width();
+        digits.filter_map(|number| char::from_digit(number, DIGITS)).map(String::from).collect()
     }
 
     const fn width(self) -> u32 {
@@ -137,11 +140,6 @@ impl Serialize for Shard {
 fn number(text: &str) -> Result<u32, ShardError> {
     let is_plain = text == "0" || (!text.starts_with('0') && text.bytes().all(|b| b.is_ascii_digit()));
     text.parse().ok().filter(|_| is_plain).ok_or(ShardError::Form)
-}
-
-/// As digests write it.
-fn digit(number: u32) -> Option<char> {
-    char::from_digit(number, DIGITS)
 }
 
 #[cfg(test)]
@@ -208,17 +206,13 @@ mod tests {
     }
 
     #[test]
-    fn a_range_holds_what_is_taken() {
-        for shard in all() {
-            let (from, to) = shard.range();
-            for digit in "0123456789abcdef".chars() {
-                let is_within = digit >= from && to.is_none_or(|to| digit < to);
-                assert_eq!(is_within, shard.takes(&digit.to_string()), "{shard} {digit}");
-            }
+    fn its_digits_are_what_it_takes() {
+        for shard in all().filter(|shard| !shard.is_whole()) {
+            let taken = "0123456789abcdef".chars().map(String::from).filter(|digit| shard.takes(digit));
+            assert_eq!(shard.digits(), taken.collect::<Vec<_>>(), "{shard}");
         }
-        assert_eq!(Shard { index: 3, of: 8 }.range(), ('6', Some('8')));
-        assert_eq!(Shard { index: 1, of: 2 }.range(), ('8', None));
-        assert_eq!(Shard::WHOLE.range(), ('0', None));
+        assert_eq!(Shard { index: 3, of: 8 }.digits(), ["6", "7"]);
+        assert_eq!(Shard::WHOLE.digits(), [""]);
     }
 
     #[test]

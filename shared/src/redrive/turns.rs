@@ -29,7 +29,7 @@ pub enum Stops {
     Topic,
     /// The hook, whose deliveries fail.
     Hook,
-    /// The target for a while: nobody answers there, or it asks for fewer requests.
+    /// The target for a while: nobody answers there, or it asks all of them for fewer requests.
     TargetForAWhile,
     /// The target, until somebody corrects its key or its clock.
     Target,
@@ -45,12 +45,14 @@ impl Stops {
         match (class, reach) {
             (Class::Auth | Class::AuthRefresh | Class::ClockSkew, _) => Self::Target,
             (_, Some(Reach::Topic)) => Self::Topic,
-            (_, Some(Reach::Key | Reach::Endpoint)) | (Class::Throttle, None) => Self::TargetForAWhile,
+            (_, Some(Reach::Key | Reach::Endpoint)) => Self::TargetForAWhile,
             // What held it back is not known.
-            (Class::Transient | Class::Ambiguous, None) if !tried => Self::TargetForAWhile,
+            (Class::Transient | Class::Ambiguous | Class::Throttle, None) if !tried => Self::TargetForAWhile,
+            // Of throttling too it is not known yet whether all share it: a circuit of the key opens where they do.
             (
                 Class::Transient
                 | Class::Ambiguous
+                | Class::Throttle
                 | Class::TooLarge
                 | Class::Permanent
                 | Class::Config
@@ -203,11 +205,10 @@ impl Turns {
             Came::Not { stops, asked } => {
                 share.streak = share.streak.saturating_add(1);
                 match stops {
-                    Stops::Topic | Stops::Hook => share.rest(now),
+                    Stops::Topic | Stops::Hook => share.rest(now, asked),
                     Stops::TargetForAWhile => {
-                        share.rest(now);
-                        let until = now + asked.unwrap_or(REST).clamp(REST, MAX_REST);
-                        self.rest_until = Some(self.rest_until.map_or(until, |known| known.max(until)));
+                        share.rest(now, None);
+                        self.rest_until = self.rest_until.max(Some(now + wait(asked)));
                     }
                     Stops::Target => self.over = class.or(self.over),
                 }
@@ -255,12 +256,18 @@ impl Share {
         }
     }
 
-    /// Leaves the hook alone after enough failures, twice as long each time.
-    fn rest(&mut self, now: Instant) {
-        if let Some(more) = self.streak.checked_sub(ENOUGH) {
-            self.rest_until = Some(now + REST.saturating_mul(1 << more.min(8)).min(MAX_REST));
-        }
+    /// Leaves the hook alone for as long as is asked for, and after enough failures, twice as long each time.
+    fn rest(&mut self, now: Instant, asked: Option<Duration>) {
+        let enough = self.streak.checked_sub(ENOUGH);
+        let enough = enough.map(|more| now + REST.saturating_mul(1 << more.min(8)).min(MAX_REST));
+        let asked = asked.map(|_| now + wait(asked));
+        self.rest_until = self.rest_until.max(enough).max(asked);
     }
+}
+
+/// A rest for as long as is asked for, within reason.
+fn wait(asked: Option<Duration>) -> Duration {
+    asked.unwrap_or(REST).clamp(REST, MAX_REST)
 }
 
 #[cfg(test)]
@@ -374,6 +381,33 @@ mod tests {
                 let mut turns = Turns::new(2, 8);
                 assert_eq!(play(&mut turns, 9, now, |_| of(Some(reach))).len(), 1, "{class:?}");
             }
+        }
+    }
+
+    /// Nobody knows yet whether all share it: a circuit of the key opens where they do.
+    #[tokio::test(start_paused = true)]
+    async fn a_throttled_hook_does_not_stop_a_sound_one() {
+        let (mut turns, now) = (Turns::new(2, 8), Instant::now());
+        let asked = Some(Duration::from_secs(5));
+        let throttled = |reach| Came::of(End::Failed, Some(Class::Throttle), reach, asked);
+        let came = |hook| if hook == 0 { throttled(None) } else { Came::Through };
+        let played = play(&mut turns, 100, now, came);
+        assert_eq!(
+            played.iter().filter(|hook| **hook == 0).count(),
+            1,
+            "it rests for as long as it is asked to"
+        );
+        assert_eq!(played.len(), 100, "{played:?}");
+        let played = play(&mut turns, 100, now + Duration::from_secs(4), came);
+        assert!(!played.contains(&0), "{played:?}");
+        let played = play(&mut turns, 100, now + Duration::from_secs(5), came);
+        assert_eq!(played.iter().filter(|hook| **hook == 0).count(), 1);
+        // What held it back is not known, or is shared by all.
+        let held = Came::of(End::Held, Some(Class::Throttle), None, asked);
+        for came in [held, throttled(Some(Reach::Key)), throttled(Some(Reach::Endpoint))] {
+            let mut turns = Turns::new(2, 8);
+            assert_eq!(play(&mut turns, 9, now, |_| came).len(), 1, "{came:?}");
+            assert_eq!(turns.next(now), Turn::Rest(now + Duration::from_secs(5)), "{came:?}");
         }
     }
 }

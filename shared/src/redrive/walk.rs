@@ -4,8 +4,11 @@
 //! begin alike. Stores list in the order of names, and then each state meets its delivery; where one lists
 //! in another order, a state that comes too early is remembered, and one that comes too late costs a send
 //! before its time.
+//!
+//! Nothing is left out because of an order that is only believed in: a shard is listed by each of its digits, and
+//! a walk that goes round stops early only where pages have come in the order of names.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use tokio::time::Instant;
 
@@ -44,14 +47,26 @@ impl Waiting {
     }
 }
 
-/// How far a walk is.
+/// A listing of a walk: of the digests that begin alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Part {
+    /// How they begin; empty for all.
+    digit: String,
+    /// What it is listed after.
+    after: Option<String>,
+    /// Where it ends, if not at the end: what comes behind was met by the walk's first part.
+    until: Option<String>,
+}
+
+/// In which order a store lists, by what has been seen of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Round {
-    /// From where it began to the end.
-    First,
-    /// From the beginning to where it began.
-    Second,
-    Over,
+enum Order {
+    /// In that of names, for all that is known: no page has come behind a name yet.
+    Unknown,
+    /// Pages have come behind the names that they were listed after.
+    Names,
+    /// In another one: nothing is concluded from what is missing.
+    Own,
 }
 
 /// Where a listing goes on.
@@ -87,25 +102,22 @@ pub(super) struct Walk {
     retry_prefix: String,
     shard: Shard,
     since: Option<Timestamp>,
-    /// The digest that the last page was listed after.
+    /// What the last page was listed after, and what the next one is.
     page: Option<String>,
-    /// Where the listings go on, by the store's own tokens; a round that begins has none yet.
+    from: Option<String>,
+    /// Where the listings go on, by the store's own tokens; a part that begins has none yet.
     next: Next,
     next_states: Next,
-    /// What the shard's first digest comes after.
-    start: Option<String>,
-    /// Where the walk began, if not at the beginning: it goes round to there.
-    began: Option<String>,
-    round: Round,
-    /// The last digest of the page before.
+    /// What is still to be listed, the part in hand first.
+    parts: VecDeque<Part>,
+    /// The last digest of the part's page before.
     last: Option<String>,
     states: BTreeMap<String, Vec<State>>,
     last_state: Option<String>,
     /// States that seem to have no delivery.
     suspects: Vec<State>,
     has_all_states: bool,
-    /// Where names have been seen out of order, nothing is concluded from what is missing.
-    is_ordered: bool,
+    order: Order,
     has_states: bool,
 }
 
@@ -122,30 +134,40 @@ pub(super) struct Leaf {
 impl Walk {
     /// Through a hook's deliveries for the target, after `cursor`.
     pub(super) fn new(target: &str, hook: &str, options: &Options, cursor: Option<&str>) -> Self {
-        let folder = options.folder();
-        let prefix = folder.prefix(target, Some(hook));
-        let start = before(options.shard).map(|digit| format!("{digit}zzz"));
-        let began = cursor.map(str::to_owned);
-        let page = began.clone().or_else(|| start.clone());
-        Self {
+        let mut walk = Self {
+            prefix: options.folder().prefix(target, Some(hook)),
             retry_prefix: Folder::Retry.prefix(target, Some(hook)),
             shard: options.shard,
             since: options.since,
-            next: Next::After(page.clone()),
-            next_states: Next::After(page.clone()),
-            last: page.clone(),
-            page,
-            prefix,
-            start,
-            began,
-            round: Round::First,
+            page: cursor.map(str::to_owned),
+            from: None,
+            next: Next::End,
+            next_states: Next::End,
+            parts: parts(options.shard, cursor),
+            last: None,
             states: BTreeMap::new(),
             last_state: None,
             suspects: Vec::new(),
             has_all_states: options.dead,
-            is_ordered: true,
+            order: Order::Unknown,
             has_states: !options.dead,
-        }
+        };
+        walk.begin();
+        walk
+    }
+
+    /// Begins the part that is first now, if there is one.
+    fn begin(&mut self) {
+        let Some(Part { digit, after, .. }) = self.parts.front() else { return };
+        // Where the next run goes on that ends here: a digit comes before all that begin with it.
+        self.from = after.clone().or_else(|| Some(digit.clone()).filter(|digit| !digit.is_empty()));
+        self.last.clone_from(after);
+        self.next = Next::After(after.clone());
+        self.next_states = Next::After(after.clone());
+        self.last_state = None;
+        self.has_all_states = !self.has_states;
+        self.states.clear();
+        self.suspects.clear();
     }
 
     /// What the last page was listed after: where a run goes on that handles it.
@@ -155,8 +177,8 @@ impl Walk {
     }
 
     /// Whether everything has been listed.
-    pub(super) const fn is_over(&self) -> bool {
-        matches!(self.round, Round::Over)
+    pub(super) fn is_over(&self) -> bool {
+        self.parts.is_empty()
     }
 
     /// The next page with something on it; an empty one at the end.
@@ -191,31 +213,34 @@ impl Walk {
     }
 
     async fn page(&mut self, store: &Store, limit: usize, deadline: Instant) -> Result<Leaf, StoreError> {
+        let Some(Part { digit, until: round, .. }) = self.parts.front().cloned() else {
+            return Ok(Leaf::default());
+        };
         let token = self.next.token(store, &self.prefix);
-        let page = store.list(&self.prefix, token.as_deref(), limit, deadline).await?;
+        let prefix = format!("{}{digit}", self.prefix);
+        let page = store.list(&prefix, token.as_deref(), limit, deadline).await?;
         let digest = |entry: Option<&Entry>| entry?.name.strip_prefix(&self.prefix).map(str::to_owned);
         let (first, last) = (digest(page.entries.first()), digest(page.entries.last()));
         let is_end = page.next.is_none();
-        if let (Some(first), Some(before)) = (&first, &self.last) {
-            self.is_ordered &= first > before;
+        let behind = first.as_ref().zip(self.last.as_ref()).map(|(first, before)| first > before);
+        if behind == Some(false) || !page.entries.is_sorted_by(|one, next| one.name < next.name) {
+            self.order = Order::Own;
+        } else if behind.is_some() && self.order == Order::Unknown {
+            self.order = Order::Names;
         }
         if self.has_states {
             let until = last.as_deref().filter(|_| !is_end);
-            self.read_states(store, until, limit, deadline).await?;
+            self.read_states(store, &digit, until, limit, deadline).await?;
         }
-        self.page.clone_from(&self.last);
+        self.page.clone_from(&self.from);
         self.next = Next::of(page.next);
         let mut leaf = Leaf { foreign: page.foreign, ..Leaf::default() };
         for entry in page.entries {
             let Some(digest) = entry.name.strip_prefix(&self.prefix) else { continue };
             let states = self.states.remove(digest).unwrap_or_default();
-            // The second round ends where the first one began.
-            let is_round = self.round == Round::Second
-                && self.is_ordered
-                && self.began.as_deref().is_some_and(|began| digest > began);
-            let is_wanted = !is_round
-                && self.shard.takes(digest)
-                && self.since.is_none_or(|since| entry.modified >= since);
+            let is_met = self.order == Order::Names && round.as_deref().is_some_and(|round| digest > round);
+            let is_wanted =
+                !is_met && self.shard.takes(digest) && self.since.is_none_or(|since| entry.modified >= since);
             if is_wanted {
                 leaf.waiting.push(Waiting { entry, states });
             }
@@ -224,21 +249,26 @@ impl Walk {
         // The next page tells whether this store lists in the order of names, as the end does.
         let suspects = self.suspects(last.as_deref().filter(|_| !is_end));
         let earlier = std::mem::replace(&mut self.suspects, suspects);
-        if self.is_ordered {
+        if self.order != Order::Own {
             leaf.orphans = earlier;
             if is_end {
                 leaf.orphans.append(&mut self.suspects);
             }
         }
         self.last = last.or_else(|| self.last.take());
-        self.go_on(is_end);
+        self.from = self.last.clone().or_else(|| self.from.take());
+        let is_round = self.order == Order::Names && round.is_some() && self.last >= round;
+        if is_end || is_round {
+            self.parts.pop_front();
+            self.begin();
+        }
         Ok(leaf)
     }
 
     /// States that no delivery between the last two pages' ends has: of those before, the deliveries were
     /// in hand, and what was written since may be this run's.
     fn suspects(&mut self, until: Option<&str>) -> Vec<State> {
-        if !self.is_ordered {
+        if self.order == Order::Own {
             return Vec::new();
         }
         let after = self.last.as_deref();
@@ -258,17 +288,19 @@ impl Walk {
     async fn read_states(
         &mut self,
         store: &Store,
+        digit: &str,
         until: Option<&str>,
         limit: usize,
         deadline: Instant,
     ) -> Result<(), StoreError> {
+        let prefix = format!("{}{digit}", self.retry_prefix);
         let is_enough = |last: &Option<String>| match (until, last) {
             (Some(until), Some(last)) => last.as_str() > until,
             _ => false,
         };
         while !self.has_all_states && !is_enough(&self.last_state) && self.states.len() < MAX_STATES {
             let token = self.next_states.token(store, &self.retry_prefix);
-            let page = store.list(&self.retry_prefix, token.as_deref(), limit, deadline).await?;
+            let page = store.list(&prefix, token.as_deref(), limit, deadline).await?;
             for entry in page.entries {
                 let Some(rest) = entry.name.strip_prefix(&self.retry_prefix) else { continue };
                 let digest = rest.split('.').next().unwrap_or(rest).to_owned();
@@ -280,41 +312,25 @@ impl Walk {
         }
         Ok(())
     }
-
-    /// Round once more to where the walk began, or over.
-    fn go_on(&mut self, is_end: bool) {
-        let is_past_shard = self.is_ordered
-            && self
-                .last
-                .as_deref()
-                .zip(self.shard.range().1)
-                .is_some_and(|(last, end)| last >= end.to_string().as_str());
-        let is_round = self.round == Round::Second
-            && self.is_ordered
-            && self.last.as_deref().zip(self.began.as_deref()).is_some_and(|(last, began)| last >= began);
-        if is_end || is_past_shard {
-            let goes_round = self.began.is_some() && self.round == Round::First;
-            if goes_round && !is_pulled(Safeguard::CursorPassesHandled) {
-                self.round = Round::Second;
-                self.next = Next::After(self.start.clone());
-                self.next_states = Next::After(self.start.clone());
-                self.last = self.start.clone();
-                self.last_state = None;
-                self.has_all_states = !self.has_states;
-                self.states.clear();
-            } else {
-                self.round = Round::Over;
-            }
-        } else if is_round {
-            self.round = Round::Over;
-        }
-    }
 }
 
-/// The digit before the first one of a shard.
-fn before(shard: Shard) -> Option<char> {
-    let first = shard.range().0.to_digit(16)?;
-    char::from_digit(first.checked_sub(1)?, 16)
+/// What a walk through a shard lists that begins after `cursor`: from there on, and then round to there.
+fn parts(shard: Shard, cursor: Option<&str>) -> VecDeque<Part> {
+    let whole = |digit: &String| Part { digit: digit.clone(), after: None, until: None };
+    let digits = shard.digits();
+    let at = cursor.and_then(|cursor| digits.iter().position(|digit| cursor.starts_with(digit.as_str())));
+    let (Some(cursor), Some(at)) = (cursor, at) else { return digits.iter().map(whole).collect() };
+    let (before, behind) = digits.split_at(at);
+    let goes_round = !is_pulled(Safeguard::CursorPassesHandled);
+    let mut parts: VecDeque<Part> = behind.iter().map(whole).collect();
+    parts.extend(before.iter().filter(|_| goes_round).map(whole));
+    // A cursor that is a digit is at the beginning of it.
+    if let Some(first) = parts.front_mut().filter(|first| first.digit != cursor) {
+        let round = Part { until: Some(cursor.to_owned()), ..first.clone() };
+        first.after = Some(cursor.to_owned());
+        parts.extend(Some(round).filter(|_| goes_round));
+    }
+    parts
 }
 
 /// Moves what is due to the front of the run, oldest first, and tells of the rest.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::clock::Clock;
-use crate::store::memory::{MemoryStore, Order};
+use crate::store::memory::{self, MemoryStore};
 
 const NOW: Timestamp = Timestamp::from_unix(1_760_000_000);
 
@@ -83,29 +83,48 @@ async fn a_run_that_ends_early_is_gone_on_with() {
     assert_eq!(met.len(), 100);
 }
 
+/// Whatever order a store lists in, and wherever each shard's last run ended.
 #[tokio::test]
 async fn shards_are_disjoint_and_together_the_whole() {
     let (store, memory) = store_of(200).await;
-    for of in [1, 2, 4, 8] {
-        let mut met = Vec::new();
+    let cursors =
+        [None, Some(digest(77)), Some("0".to_owned()), Some("8".to_owned()), Some("zzz".to_owned())];
+    for order in [memory::Order::Names, memory::Order::Own] {
+        memory.set_order(order);
+        for (of, limit) in [1, 2, 4, 8].into_iter().flat_map(|of| [1, 7, 1000].map(|limit| (of, limit))) {
+            for cursor in &cursors {
+                let mut met = Vec::new();
+                for index in 0..of {
+                    let shard = Shard::parse(&format!("{index}/{of}")).unwrap();
+                    let options = Options { shard, ..Options::default() };
+                    let (all, _) = through(&store, walk(&options, cursor.as_deref()), limit, 1000).await;
+                    let names = names(&all);
+                    assert!(
+                        order == memory::Order::Own || names.len() == all.len(),
+                        "{shard} {limit} {cursor:?}: a store in the order of names tells each once"
+                    );
+                    met.extend(names.into_iter().map(str::to_owned));
+                }
+                let distinct = met.iter().collect::<BTreeSet<_>>().len();
+                assert_eq!((distinct, met.len()), (200, 200), "{order:?} {of} {limit} {cursor:?}");
+            }
+        }
+    }
+}
+
+/// A shard costs a listing for each of its digits, and the whole costs one.
+#[tokio::test]
+async fn a_walk_costs_a_listing_for_each_digit_of_its_shard() {
+    use crate::store::memory::Operation;
+    let (store, memory) = store_of(200).await;
+    for (of, digits) in [(1, 1), (2, 8), (4, 4), (8, 2)] {
         for index in 0..of {
             let shard = Shard::parse(&format!("{index}/{of}")).unwrap();
-            let options = Options { shard, ..Options::default() };
-            for (cursor, order) in [(None, Order::Names), (Some(digest(77)), Order::Own)] {
-                memory.set_order(order);
-                let (all, _) = through(&store, walk(&options, cursor.as_deref()), 1000, 1000).await;
-                if order == Order::Names {
-                    met.extend(all.iter().map(|waiting| waiting.entry.name.clone()));
-                } else {
-                    assert!(
-                        all.iter()
-                            .all(|waiting| { shard.takes(waiting.entry.name.rsplit('/').next().unwrap()) })
-                    );
-                }
-            }
-            memory.set_order(Order::Names);
+            let before = memory.calls(Operation::List);
+            through(&store, walk(&Options { shard, ..Options::default() }, None), 1000, 1000).await;
+            let lists = memory.calls(Operation::List) - before;
+            assert_eq!(lists, 2 * digits, "{shard}: of the deliveries, and of their states");
         }
-        assert_eq!((met.len(), met.iter().collect::<BTreeSet<_>>().len()), (200, 200), "{of}");
     }
 }
 
@@ -147,7 +166,7 @@ async fn states_meet_their_deliveries_and_those_without_one_go() {
         assert_eq!(page.entries.len(), 34 + 12 + 10 + 1, "what has no delivery is gone, the rest is not");
     }
     // A store with an order of its own: nothing is concluded from what is missing.
-    memory.set_order(Order::Own);
+    memory.set_order(memory::Order::Own);
     put(&store, &format!("retry/tdmq/h/{}.{time}.1", digest(2000))).await;
     let (all, _) = through(&store, walk(&options, None), 7, 1000).await;
     assert_eq!(names(&all).len(), 100);

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use super::Spill;
 use crate::env::Lent;
 use crate::metrics::Metrics;
+use crate::stopping::Stopping;
 use crate::store::StoreError;
 
 /// The object's name.
@@ -83,7 +84,8 @@ impl Spill {
 
     async fn write_probe(&self) -> Result<(), StoreError> {
         let now = self.0.context.clock.now().rfc3339();
-        self.0.store.put(PROBE, Bytes::from(now), Instant::now() + PATIENCE).await
+        let deadline = Stopping::in_hand().cut(Instant::now() + PATIENCE);
+        self.0.store.put(PROBE, Bytes::from(now), deadline).await
     }
 
     fn tell(&self, written: &Result<(), StoreError>, metrics: &Metrics) {

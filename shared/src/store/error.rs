@@ -66,6 +66,11 @@ impl StoreError {
         matches!(self, Self::Unreachable(_) | Self::TimedOut)
     }
 
+    /// Whether one object may be damaged; a store that is gone or refuses is so for all of them.
+    pub(crate) const fn is_of_one(&self) -> bool {
+        matches!(self, Self::Corrupt(_) | Self::TooLarge | Self::Other(_))
+    }
+
     /// An operation of the file system that failed.
     pub(super) fn io(doing: &str, error: &io::Error) -> Self {
         let text = format!("cannot {doing}: {error}");

@@ -15,9 +15,10 @@
 //! | `.tmp` cleared | the object | then |
 //!
 //! A name is never there before its bytes are durable, so an object is there wholly or not at all.
-//! A process that finds the name taken syncs the folder itself before it says so: who gave the name
-//! may not have got that far, and may never. A sync that fails is an error, and the name stays:
-//! another process may have found it, and vouched for it.
+//! A process that finds the name taken, or on a full disk an object that holds what it would write,
+//! syncs the folder itself before it says so: who gave the name may not have got that far, and may
+//! never. A sync that fails is an error, and the name stays: another process may have found it, and
+//! vouched for it.
 //!
 //! Where there are no hard links, a file is renamed if the name was free a moment before. Two writers
 //! at once then both write, the later one over the earlier: each was durable, and both hold what the
@@ -264,6 +265,8 @@ impl<D: Disk> Folder<D> {
             // What is there already needs no room to be written again.
             Err(error) if rule == Put::Replace && is_full(&error) && self.holds(path, bytes) => {
                 self.disk.touch(path, self.context.clock.now())?;
+                // Whoever gave it its name may not have got as far as this.
+                self.disk.sync_folder(folder)?;
                 return Ok(Written::Created);
             }
             temporary => temporary?,

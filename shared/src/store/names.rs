@@ -49,6 +49,11 @@ impl Names {
         self.index = index;
     }
 
+    /// Forgets those that were taken, and of the others all but about the first half; for names that are sorted.
+    pub(super) fn halve(&mut self) {
+        self.keep(self.left() / 2);
+    }
+
     /// Takes the next name, in order.
     pub(super) fn next(&mut self) -> Option<String> {
         let at = *self.index.get(self.next)?;
@@ -64,6 +69,12 @@ impl Names {
     /// Bytes that they take.
     pub(super) fn size(&self) -> usize {
         self.packed.len() + 4 * self.index.len()
+    }
+
+    /// Bytes of those that are still to be taken, about.
+    fn left(&self) -> usize {
+        let left = self.index.len().saturating_sub(self.next);
+        self.size().saturating_mul(left) / self.index.len().max(1)
     }
 
     fn append(&mut self, segment: &str, is_folder: bool) {
@@ -82,19 +93,26 @@ impl Names {
     /// Keeps the first ones that fit, one at least.
     fn cut(&mut self) {
         self.sort();
+        self.keep(self.budget);
+    }
+
+    /// Keeps the next ones that have so many bytes, one at least.
+    fn keep(&mut self, bytes: usize) {
         let mut kept = Self::new(self.budget);
-        let mut last = None;
-        for at in &self.index {
+        let (mut last, mut is_cut) = (None, false);
+        for at in self.index.iter().skip(self.next) {
             let name = text(&self.packed, *at);
             let is_folder = name.ends_with('/');
             let segment = name.trim_end_matches('/');
-            if last.is_some() && kept.size() + segment.len() + OVERHEAD > self.budget {
+            is_cut = last.is_some() && kept.size() + segment.len() + OVERHEAD > bytes;
+            if is_cut {
                 break;
             }
             kept.append(segment, is_folder);
             last = Some(name);
         }
-        *self = Self { cut: last, ..kept };
+        let cut = if is_cut { last } else { self.cut.take() };
+        *self = Self { cut, ..kept };
     }
 }
 

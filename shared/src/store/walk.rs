@@ -16,13 +16,16 @@ use super::names::Names;
 use super::{Entry, Folders, Foreign, Page, StoreError, name};
 use crate::clock::Timestamp;
 
-/// Bytes of names that a walk keeps of a folder, and that all kept walks have together: some 200,000
-/// digests. A larger folder is read again for each of these: while it is read, it takes some four times as much, and
-/// a redriver has 100 MB.
+/// Bytes of names that a walk keeps of a folder: some 200,000 digests. A larger folder is read again for each of
+/// these: while it is read, it takes some four times as much, and a redriver has 100 MB.
 const MAX_BYTES: usize = 8 << 20;
 
-/// Walks kept at a time.
-const MAX_WALKS: usize = 8;
+/// Bytes that all kept walks have together. Where that is too little, the largest forget their last names, and none
+/// forgets all of them.
+const MAX_KEPT: usize = 12 << 20;
+
+/// Bytes of a walk besides its names.
+const OVERHEAD: usize = 512;
 
 /// A walk that nobody has asked for in so long is forgotten: what was written since is not in it.
 const MAX_AGE: Duration = Duration::from_secs(120);
@@ -31,6 +34,7 @@ const MAX_AGE: Duration = Duration::from_secs(120);
 pub(super) struct Walks {
     kept: Mutex<Vec<Walk>>,
     pub(super) max_bytes: usize,
+    pub(super) max_kept: usize,
 }
 
 /// Where a walk is, and what it may use.
@@ -65,7 +69,7 @@ struct Folder {
 
 impl Default for Walks {
     fn default() -> Self {
-        Self { kept: Mutex::default(), max_bytes: MAX_BYTES }
+        Self { kept: Mutex::default(), max_bytes: MAX_BYTES, max_kept: MAX_KEPT }
     }
 }
 
@@ -98,10 +102,14 @@ impl Walks {
     fn keep(&self, walk: Walk) {
         let mut kept = self.kept();
         kept.push(walk);
-        // The new one stays, whatever its size: it is the one that is worked on.
-        let mut size: usize = kept.iter().map(Walk::size).sum();
-        while kept.len() > 1 && (kept.len() > MAX_WALKS || size > self.max_bytes * 3 / 2) {
-            size = size.saturating_sub(kept.remove(0).size());
+        while kept.iter().map(Walk::size).sum::<usize>() > self.max_kept {
+            let Some(largest) = kept.iter_mut().max_by_key(|walk| walk.size()) else { return };
+            let size = largest.size();
+            largest.halve();
+            if largest.size() == size {
+                // There is nothing to halve: so many walks are forgotten, the one first that was asked for first.
+                kept.remove(0);
+            }
         }
     }
 
@@ -236,7 +244,14 @@ impl Walk {
     }
 
     fn size(&self) -> usize {
-        self.inside.iter().map(|folder| folder.names.size()).sum()
+        OVERHEAD + self.inside.iter().map(|folder| folder.names.size()).sum::<usize>()
+    }
+
+    /// Forgets the last names of its largest folder, which is read again once it is there.
+    fn halve(&mut self) {
+        if let Some(folder) = self.inside.iter_mut().max_by_key(|folder| folder.names.size()) {
+            folder.names.halve();
+        }
     }
 }
 
@@ -246,8 +261,18 @@ pub(super) fn folders<D: Disk>(place: &Place<'_, D>, path: &str) -> Result<Folde
     look(place, path, &mut |segment, kind| {
         if kind != Kind::Folder || !is_ours(segment, kind) {
             found.foreign.add(&format!("{path}{segment}"));
-        } else if holds_any(place, &format!("{path}{segment}/"))? {
-            found.names.push(segment.to_owned());
+        } else {
+            let holds_any = match holds_any(place, &format!("{path}{segment}/")) {
+                // It may hold something: whoever lists it is told what is wrong with it, and of the others too.
+                Err(error) if error != StoreError::TimedOut => {
+                    tracing::error!(folder = format!("{path}{segment}"), %error, "a folder cannot be read");
+                    true
+                }
+                known => known?,
+            };
+            if holds_any {
+                found.names.push(segment.to_owned());
+            }
         }
         Ok(true)
     })?;

@@ -25,6 +25,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::maybe_done;
 use hyper::server::conn::http1;
 use tokio::net::{TcpListener, TcpSocket, lookup_host};
 use tokio::sync::{Mutex, watch};
@@ -36,6 +37,7 @@ use crate::clock::Random;
 use crate::context::Context;
 use crate::env::Env;
 use crate::hops::Hops;
+use crate::stopping::Stopping;
 use crate::telemetry;
 use connections::Connections;
 use handler::{Handler, LAST_CALL};
@@ -118,6 +120,18 @@ impl Server {
     /// As [`serve`](Self::serve); with [`Stop::Leaving`] it first says that it is not ready, and serves on for
     /// `Limits::leave`.
     pub async fn serve_until<S: Service>(self, service: S, random: Random, stop: impl Future<Output = Stop>) {
+        self.serve_beside(service, random, stop, until_told()).await;
+    }
+
+    /// As [`serve_until`](Self::serve_until), with work of its own beside the requests: it ends by itself once it is
+    /// told to, and is waited for as they are. Where it ends before, so does the server.
+    pub(super) async fn serve_beside<S: Service>(
+        self,
+        service: S,
+        random: Random,
+        stop: impl Future<Output = Stop>,
+        work: impl Future<Output = ()>,
+    ) {
         let Self { listener, limits, trust, hops, .. } = self;
         let (phase, phases) = watch::channel(Phase::Serving);
         let (end, ends) = watch::channel(None);
@@ -130,7 +144,7 @@ impl Server {
             connections: Arc::clone(&connections),
             counts: Counts::default(),
             page: Mutex::default(),
-            stopping: crate::stopping::Stopping::new(ends),
+            stopping: Stopping::new(ends),
             phase: phases,
             limits: limits.clone(),
             service,
@@ -138,6 +152,7 @@ impl Server {
             trust,
             hops,
         });
+        let mut work = pin!(maybe_done(handler.stopping.clone().to(work)));
         let accepting = accept(&listener, &handler);
         let leave = async {
             if stop.await == Stop::Leaving {
@@ -163,6 +178,7 @@ impl Server {
             () = leave => {}
             () = accepting => {}
             () = &mut sweeping => {}
+            () = &mut work => {}
         }
         // What is here already is taken; whoever comes later is told by the closed port.
         let _ = timeout(LAST_ACCEPTS, accept(&listener, &handler)).await;
@@ -176,15 +192,21 @@ impl Server {
             connections.stop();
             pending::<()>().await;
         };
+        let all = async { tokio::join!(connections.gone(), work) };
         tokio::select! {
-            over = timeout(limits.drain, connections.gone()) => if over.is_err() {
-                tracing::warn!("stopped with requests in flight");
+            over = timeout(limits.drain, all) => if over.is_err() {
+                tracing::warn!("stopped with requests or work in flight");
             },
             () = &mut sweeping => {}
             () = stopping => {}
         }
         phase.send_replace(Phase::Over);
     }
+}
+
+/// No work but that of requests.
+async fn until_told() {
+    Stopping::in_hand().announced().await;
 }
 
 /// Takes connections for ever.
@@ -241,6 +263,15 @@ fn address(env: &Env) -> String {
 
 /// Serves on `LISTEN` or `PORT` until SIGTERM or SIGINT.
 pub(super) async fn run<S: Service>(service: S, context: &Context) -> Result<(), HostError> {
+    run_beside(service, context, until_told()).await
+}
+
+/// As [`run`], with [work of its own](Server::serve_beside).
+pub(super) async fn run_beside<S: Service>(
+    service: S,
+    context: &Context,
+    work: impl Future<Output = ()>,
+) -> Result<(), HostError> {
     let address = address(&context.env);
     let limits = Limits::from_env(&context.env, service.endpoints());
     let server = Server::bind(&address, limits).await?.trusting(&context.env);
@@ -248,7 +279,7 @@ pub(super) async fn run<S: Service>(service: S, context: &Context) -> Result<(),
     tracing::info!(address = %server.local_addr(), "listening");
     let begun = service.clone();
     let begun = tokio::spawn(async move { begun.begin().await });
-    server.serve_until(service, context.random.clone(), stop).await;
+    server.serve_beside(service, context.random.clone(), stop, work).await;
     begun.abort();
     telemetry::flush(LAST_LINES);
     Ok(())

@@ -87,3 +87,59 @@ fn a_folder_is_read_once_for_all_its_pages() {
     let fourth = store.walks.page(&place, "spill/t/a/", other.next.as_deref(), 4).unwrap();
     assert_eq!((fourth.entries.len(), reads()), (4, [1, 1, 2, 7]));
 }
+
+/// As many hooks as there may be, whose listings take turns.
+#[test]
+fn walks_that_take_turns_read_each_folder_once() {
+    const HOOKS: usize = 12;
+    let disk = Simulated::new(Sabotage::None, usize::MAX);
+    let mut store = folder(&disk);
+    let hook = |hook: usize| format!("spill/t/{hook:02}/");
+    let digest = |n: u32| format!("{:08x}", n.wrapping_mul(2_654_435_761)).repeat(8);
+    for at in 0..HOOKS {
+        fill(&store, &(0..40).map(|n| hook(at) + &digest(n)).collect::<Vec<_>>());
+    }
+    let take_turns = |store: &Folder<Simulated>| {
+        let (mut found, mut after) = (vec![Vec::new(); HOOKS], vec![None; HOOKS]);
+        let mut is_first = true;
+        while is_first || after.iter().any(Option::is_some) {
+            for at in (0..HOOKS).filter(|at| is_first || after[*at].is_some()).collect::<Vec<_>>() {
+                let after: &mut Option<String> = &mut after[at];
+                let page = store.walks.page(&store.place(soon()), &hook(at), after.as_deref(), 4).unwrap();
+                found[at].extend(page.entries.into_iter().map(|entry| entry.name));
+                *after = page.next;
+            }
+            is_first = false;
+        }
+        let mut want: Vec<Vec<String>> =
+            (0..HOOKS).map(|at| (0..40).map(|n| hook(at) + &digest(n)).collect()).collect();
+        for names in &mut want {
+            names.sort_unstable();
+        }
+        assert_eq!(found, want);
+    };
+    let reads = || (0..HOOKS).map(|at| disk.reads(&format!("{ROOT}/spill/t/{at:02}"))).sum::<usize>();
+    take_turns(&store);
+    assert_eq!(reads(), HOOKS);
+    // Where there is room for a quarter of all names, each walk keeps a part of its own: none loses all of it to
+    // the others, and then reads its folder for each page.
+    store.walks.max_kept = HOOKS * (512 + 40 * 38 / 4);
+    take_turns(&store);
+    assert!(reads() - HOOKS <= 6 * HOOKS, "{} for {HOOKS} folders of ten pages", reads() - HOOKS);
+}
+
+/// A folder that cannot be read may hold something, and hides no other.
+#[test]
+fn a_folder_that_cannot_be_read_hides_none() {
+    for bad in ["spill/t/b", "spill/t/b/deep"] {
+        let disk = Simulated::new(Sabotage::None, usize::MAX);
+        let store = folder(&disk);
+        fill(&store, &["a/1", "b/deep/1", "c/1"].map(|name| format!("spill/t/{name}")));
+        disk.spoil(&Path::new(ROOT).join(bad));
+        let found = walk::folders(&store.place(soon()), "spill/t/").unwrap();
+        let mut names = found.names;
+        names.sort_unstable();
+        assert_eq!((names, found.foreign.count), (["a", "b", "c"].map(str::to_owned).to_vec(), 0), "{bad}");
+        assert!(walk::folders(&store.place(Instant::now()), "spill/t/").is_err(), "there is no time");
+    }
+}

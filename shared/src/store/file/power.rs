@@ -19,9 +19,11 @@ enum Step {
     PutNew(&'static str, &'static str),
     Put(&'static str, &'static str),
     Delete(&'static str),
+    /// From now on the disk has no room.
+    Fill,
 }
 
-use Step::{Delete, Put as Replace, PutNew};
+use Step::{Delete, Fill, Put as Replace, PutNew};
 
 /// What is known of a name.
 #[derive(Clone, Debug, Default)]
@@ -54,12 +56,16 @@ fn run(folder: &Folder<Simulated>, step: Step) -> Option<Written> {
         PutNew(name, text) => folder.write(&path(name), text.as_bytes(), Put::New, soon()).ok(),
         Replace(name, text) => folder.write(&path(name), text.as_bytes(), Put::Replace, soon()).ok(),
         Delete(name) => folder.delete(&path(name)).ok().map(|()| Written::Created),
+        Fill => {
+            folder.disk.fill();
+            None
+        }
     }
 }
 
 /// Learns from a step that one process made alone.
 fn learn(known: &mut BTreeMap<&'static str, Known>, step: Step, done: Option<Written>) {
-    let (PutNew(name, _) | Replace(name, _) | Delete(name)) = step;
+    let (PutNew(name, _) | Replace(name, _) | Delete(name)) = step else { return };
     let known = known.entry(name).or_default();
     match step {
         PutNew(_, text) => {
@@ -76,6 +82,7 @@ fn learn(known: &mut BTreeMap<&'static str, Known>, step: Step, done: Option<Wri
             known.is_promised |= done.is_some();
         }
         Delete(_) => (known.is_promised, known.last) = (false, None),
+        Fill => {}
     }
 }
 
@@ -141,12 +148,14 @@ const A: &str = "spill/tdmq/github/00ff";
 const B: &str = "spill/tdmq/stripe/00ff";
 const C: &str = "top";
 
-const SEQUENCES: [&[Step]; 5] = [
+const SEQUENCES: [&[Step]; 7] = [
     &[PutNew(A, "one"), PutNew(A, "two"), PutNew(B, "three"), PutNew(C, "four")],
     &[Replace(A, "one"), Replace(A, "a longer two"), Replace(B, ""), Replace(A, "3")],
     &[PutNew(A, "one"), Delete(A), PutNew(A, "two"), Delete(B)],
     &[PutNew(A, "one"), Replace(A, "two"), Delete(A), Replace(A, "three"), PutNew(A, "four")],
     &[Replace(A, "one"), PutNew(B, "two"), Delete(A), PutNew(C, "three"), Replace(C, "four")],
+    &[PutNew(A, "one"), Fill, Replace(A, "one"), Replace(A, "two"), PutNew(B, "three"), Replace(A, "one")],
+    &[Replace(A, "one"), Replace(A, "two"), Fill, Replace(A, "two"), Delete(A), Replace(A, "two")],
 ];
 
 #[test]
@@ -198,7 +207,7 @@ fn two_writers(
     let writers: Vec<_> = writers.collect();
     let mut known: BTreeMap<&'static str, Known> = BTreeMap::new();
     for (step, done) in writers.into_iter().flat_map(|writer| writer.join().unwrap()) {
-        let (PutNew(name, text) | Replace(name, text)) = step else { unreachable!() };
+        let (PutNew(name, text) | Replace(name, text)) = step else { continue };
         let known = known.entry(name).or_default();
         known.written.insert(text);
         known.is_promised |= done.is_some();
@@ -207,10 +216,11 @@ fn two_writers(
 }
 
 fn two_writers_everywhere(sabotage: Sabotage, seeds: u64, pauses: usize) -> Vec<String> {
-    let scripts: [[&'static [Step]; 2]; 3] = [
+    let scripts: [[&'static [Step]; 2]; 4] = [
         [&[PutNew(A, "one")], &[PutNew(A, "two")]],
         [&[PutNew(A, "one"), Replace(A, "three")], &[PutNew(A, "two")]],
         [&[Replace(A, "one")], &[PutNew(A, "two"), PutNew(B, "four")]],
+        [&[PutNew(A, "one")], &[Fill, Replace(A, "one")]],
     ];
     let mut found = Vec::new();
     for scripts in scripts {

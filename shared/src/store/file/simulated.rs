@@ -169,7 +169,7 @@ impl Simulated {
         self.state().reads.get(path).copied().unwrap_or_default()
     }
 
-    /// Makes a file one that cannot be looked at.
+    /// Makes a file one that cannot be looked at, or a folder one that cannot be read.
     pub(super) fn spoil(&self, path: &Path) {
         let mut state = self.state();
         state.bad = Some(state.find(path).unwrap());
@@ -177,7 +177,11 @@ impl Simulated {
 
     /// From now on there is no room for another byte.
     pub(super) fn fill(&self) {
-        self.state().is_full = true;
+        // With power or without.
+        let _ = self.run(false, |state| {
+            state.is_full = true;
+            Ok(())
+        });
     }
 
     /// How many files were touched.
@@ -220,6 +224,8 @@ impl Simulated {
             }
         }
         (state.sabotage, state.operations, state.power, state.turns) = (Sabotage::None, 0, usize::MAX, None);
+        // Somebody made room meanwhile.
+        state.is_full = false;
         Self::of(state)
     }
 
@@ -400,6 +406,9 @@ impl Disk for Simulated {
         let found = self.run(false, |state| {
             *state.reads.entry(path.to_str().unwrap().trim_end_matches('/').to_owned()).or_default() += 1;
             let ino = state.find(path)?;
+            if state.bad == Some(ino) {
+                return Err(io::Error::other("bad sector"));
+            }
             let Some(Node::Folder { names, .. }) = state.nodes.get(&ino) else {
                 return Err(ErrorKind::NotADirectory.into());
             };
