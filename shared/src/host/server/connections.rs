@@ -4,14 +4,19 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::weakest::{Facts, Flow, Rank, State, Times, share};
 
-/// Of connections that dawdle, this part of all is closed at once: looking for the weakest costs a look at each.
+/// Looking for the weakest costs a look at each, so this part of all is found at once. Those that dawdle are all
+/// closed; of the others each is closed when one more comes.
 const BATCH: usize = 64;
+
+/// Then it is looked for anew: meanwhile others may have become weaker.
+const LOOKED: Duration = Duration::from_millis(5);
 
 /// Bytes of heads that are arriving, in all. Most heads arrive in one piece and are none of these.
 const HEAD_BYTES: usize = 16 * 1024 * 1024;
@@ -46,6 +51,9 @@ struct Inner {
     peers: HashMap<IpAddr, usize>,
     live: usize,
     head_bytes: usize,
+    /// Those that give way next, the weakest last, and when they were.
+    weakest: Vec<(Rank, u64)>,
+    looked: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -203,23 +211,40 @@ impl Inner {
     fn make_room(&mut self, most: usize, now: Instant) -> bool {
         let fair = share(most, self.peers.len());
         let is_over = |facts: &Facts| self.peers.get(&facts.peer).is_some_and(|n| *n > fair);
-        let mut ranked = self.ranked(|facts| facts.rank(now, is_over(facts)));
-        let batch = (most / BATCH).min(ranked.len().saturating_sub(1));
-        if ranked.is_empty() {
-            return false;
+        if self.looked.is_none_or(|looked| now.saturating_duration_since(looked) >= LOOKED) {
+            self.weakest.clear();
         }
-        let (before, (_, weakest), _) = ranked.select_nth_unstable(batch);
-        let weakest = *weakest;
-        // Only what dawdles goes by the dozen; otherwise the very weakest.
-        let mut goes: Vec<u64> =
-            before.iter().filter(|((tier, ..), _)| *tier == 0).map(|(_, id)| *id).collect();
-        if goes.is_empty() {
-            goes.push(before.iter().min().map_or(weakest, |(_, id)| *id));
+        // One that has become stronger since stays.
+        let is_weak = |(rank, id): &(Rank, u64)| {
+            let entry = self.entries.get(id).filter(|entry| entry.told.borrow().is_none());
+            entry.and_then(|entry| entry.facts.rank(now, is_over(&entry.facts))).is_some_and(|is| is.0 <= rank.0)
+        };
+        while self.weakest.last().is_some_and(|weakest| !is_weak(weakest)) {
+            self.weakest.pop();
         }
-        for id in goes {
+        if self.weakest.is_empty() {
+            self.weakest = self.look(most, |facts| facts.rank(now, is_over(facts)));
+            self.looked = Some(now);
+        }
+        let Some(((tier, ..), id)) = self.weakest.pop() else { return false };
+        self.tell(id, Told::Full);
+        while tier == 0 && let Some(((0, ..), id)) = self.weakest.last().copied() {
+            self.weakest.pop();
             self.tell(id, Told::Full);
         }
         true
+    }
+
+    /// Some of the weakest, the very weakest last.
+    fn look(&self, most: usize, rank: impl Fn(&Facts) -> Option<Rank>) -> Vec<(Rank, u64)> {
+        let mut ranked = self.ranked(rank);
+        let batch = (most / BATCH).max(1).min(ranked.len());
+        if batch < ranked.len() {
+            ranked.select_nth_unstable(batch);
+            ranked.truncate(batch);
+        }
+        ranked.sort_unstable_by(|a, b| b.cmp(a));
+        ranked
     }
 
     fn tell(&mut self, id: u64, told: Told) {
