@@ -3,6 +3,7 @@
 
     python3 tests/proxies.py            ten restarts a proxy and signal: some ten minutes
     python3 tests/proxies.py --ci       under a minute
+    python3 tests/proxies.py --install  as root on Debian: installs the proxies that are missing first
     python3 tests/proxies.py --bin DIR  binaries that are built already (tdmq, hookmq-emulator)
 
 What must hold, and no matter how long anything takes:
@@ -95,10 +96,10 @@ def blocks() -> dict[str, str]:
     return dict(found)
 
 
-def install() -> list[str]:
-    """The proxies that there are, or that Debian gives."""
+def install(is_asked: bool) -> list[str]:
+    """The proxies that there are, or, where that is asked for, that Debian gives."""
     missing = [program for program in PROGRAMS if not shutil.which(program)]
-    if missing and os.geteuid() == 0 and shutil.which("apt-get"):
+    if is_asked and missing and os.geteuid() == 0 and shutil.which("apt-get"):
         env = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
         subprocess.run(["apt-get", "update", "-qq"], env=env, check=False, stdout=subprocess.DEVNULL)
         for program in missing:
@@ -106,7 +107,8 @@ def install() -> list[str]:
             subprocess.run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", program],
                            env=env | {"RUNLEVEL": "1"}, check=False, stdout=subprocess.DEVNULL)
     found = [program for program in PROGRAMS if shutil.which(program)]
-    assert {"nginx", "haproxy"} <= set(found), f"nginx and haproxy are needed, and there is {found}"
+    if not {"nginx", "haproxy"} <= set(found):
+        sys.exit("nginx and haproxy are needed: install them, or let --install do it (as root, from Debian)")
     return found
 
 
@@ -513,6 +515,7 @@ async def restarts(port: int, both: list[Instance], how: signal.Signals, times: 
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--ci", action="store_true")
+    parser.add_argument("--install", action="store_true", help="install the proxies that are missing")
     parser.add_argument("--bin", type=pathlib.Path)
     parser.add_argument("--only", choices=["strangers", "bursts", "edges", "outside", "restarts"])
     parser.add_argument("--proxy", choices=list(PROGRAMS))
@@ -521,7 +524,7 @@ def main() -> int:
         support.cargo_build("tdmq", "hookmq-emulator")
     folder = asked.bin or support.binary("tdmq").parent
     support.binary = lambda name: folder / name
-    names = [name for name in install() if asked.proxy in (None, name)]
+    names = [name for name in install(asked.install) if asked.proxy in (None, name)]
     documented = blocks()
     configurations = [(name, "document", documented[name]) for name in names]
     if asked.only in (None, "strangers", "bursts"):

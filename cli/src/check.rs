@@ -28,10 +28,10 @@ pub(crate) async fn run(file: Option<&Path>, base: Option<&str>, is_live: bool) 
     let with = Reading::new(&context.env, Samples::Refused);
     let config = hooks(file, with);
     for mistake in &config.mistakes {
-        println!("{mistake}");
+        crate::say!("{mistake}");
     }
     for problem in &config.problems {
-        println!("environment: error: {problem}");
+        crate::say!("environment: error: {problem}");
     }
     let mut errors = config.has_errors();
     // Only a function sends, and it has an environment of its own: what is missing in this one is worth
@@ -42,7 +42,7 @@ pub(crate) async fn run(file: Option<&Path>, base: Option<&str>, is_live: bool) 
         for problem in Client::new(target.vendor(), own.clone()).problems() {
             let place = if config.is_own(&target, &problem) { "error" } else { place(&own.env, &problem) };
             errors |= place != NOTE;
-            println!("{place}: {}", config.locate(&target, &problem));
+            crate::say!("{place}: {}", config.locate(&target, &problem));
         }
     }
     let (spill, quarantine) = (Spill::from_env(&context), Quarantine::from_env(&context));
@@ -50,12 +50,12 @@ pub(crate) async fn run(file: Option<&Path>, base: Option<&str>, is_live: bool) 
     for problem in [spill.err(), key, quarantine.err()].into_iter().flatten() {
         let place = place(&context.env, &problem);
         errors |= place != NOTE;
-        println!("{place}: {problem}");
+        crate::say!("{place}: {problem}");
     }
     if let Some(base) = base {
         print!("{}", addresses(&config, base));
     }
-    println!("{} sound hook(s){}", config.hooks().count(), if errors { ", and errors" } else { "" });
+    crate::say!("{} sound hook(s){}", config.hooks().count(), if errors { ", and errors" } else { "" });
     let mut exit = Exit::Good;
     if is_live {
         let (told, met) = live::run(&config, &context).await;

@@ -30,7 +30,7 @@ type Fallible<T> = Result<T, Box<dyn Error + Send + Sync>>;
 pub(crate) async fn demo() -> Exit {
     let run = async {
         let house = House::start().await?;
-        println!("emulator   {} (TDMQ, DMS and IAM)", house.emulator.url());
+        crate::say!("emulator   {} (TDMQ, DMS and IAM)", house.emulator.url());
         house.print_forwarders();
         let verdict = house.send_all().await?;
         house.stop().await;
@@ -42,17 +42,17 @@ pub(crate) async fn demo() -> Exit {
 pub(crate) async fn dev() -> Exit {
     let run = async {
         let house = House::start().await?;
-        println!("console http://{}", house.emulator.addr());
+        crate::say!("console http://{}", house.emulator.addr());
         house.print_forwarders();
         let verdict = house.send_all().await?;
         // Last, where they are still on the screen.
-        println!(
+        crate::say!(
             "\nto run a function of your own build against this emulator, paste into another terminal:\n"
         );
         for (name, value) in vendor_env(&house.emulator.url()) {
-            println!("export {name}={value}");
+            crate::say!("export {name}={value}");
         }
-        println!("\nCtrl-C to stop");
+        crate::say!("\nCtrl-C to stop");
         tokio::signal::ctrl_c().await?;
         house.stop().await;
         Ok(verdict)
@@ -143,7 +143,7 @@ impl House {
 
     fn print_forwarders(&self) {
         for Forwarder { vendor, base_path, address, .. } in &self.forwarders {
-            println!("{:<10} http://{address}{base_path}/HOOK", name(*vendor));
+            crate::say!("{:<10} http://{address}{base_path}/HOOK", name(*vendor));
         }
     }
 
@@ -156,9 +156,14 @@ impl House {
 
     /// Sends every sample and its forged twin to both forwarders, and prints a line for each.
     async fn send_all(&self) -> Fallible<bool> {
-        println!(
+        crate::say!(
             "\n{:<25} {:<46} {:<19} {:<46} {:<32} {:>8}",
-            "hook", "event", "answer", "topic", "message id", "time"
+            "hook",
+            "event",
+            "answer",
+            "topic",
+            "message id",
+            "time"
         );
         let (mut stored, mut refused, mut handshakes, mut failures) = (0, 0, 0, Vec::new());
         for (file, expect, text) in EVENTS {
@@ -169,7 +174,7 @@ impl House {
                         Ok(()) if trial.status == 401 => refused += 1,
                         Ok(()) => handshakes += 1,
                         Err(error) => {
-                            println!("  FAILED: {error}");
+                            crate::say!("  FAILED: {error}");
                             failures.push(format!("events/{file} to {}: {error}", name(forwarder.vendor)));
                         }
                     }
@@ -180,14 +185,14 @@ impl House {
         if extra > 0 {
             failures.push(format!("{extra} message(s) in the queues that nobody sent"));
         }
-        println!(
+        crate::say!(
             "\n{stored} deliveries accepted and in the queue byte for byte, {handshakes} handshakes answered, \
              {refused} forged requests refused"
         );
         for failure in &failures {
-            println!("FAILED: {failure}");
+            crate::say!("FAILED: {failure}");
         }
-        println!("{}", if failures.is_empty() { "PASS" } else { "FAIL" });
+        crate::say!("{}", if failures.is_empty() { "PASS" } else { "FAIL" });
         Ok(failures.is_empty())
     }
 
@@ -231,7 +236,7 @@ fn print_line(hook: &str, vendor: Vendor, answer: &Answer, message: Option<&Stor
         (401, _) => "forged, refused",
         _ => "not stored",
     };
-    println!(
+    crate::say!(
         "{hook:<25} {event:<46} {:<19} {:<46} {:<32} {:>5} µs",
         format!("{} {meaning}", answer.status.as_u16()),
         message.map_or_else(|| name(vendor), |m| &m.topic),

@@ -105,9 +105,18 @@ async fn main() -> ExitCode {
     .into()
 }
 
+/// Prints a line. A reader that has seen enough (`| head`) is no failure, and `println!` would panic.
+#[macro_export]
+macro_rules! say {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($text)*);
+    }};
+}
+
 /// Prints an error the way the other commands do.
 fn complain(error: impl std::fmt::Display) {
-    eprintln!("hookmq: {error}");
+    let _ = writeln!(std::io::stderr(), "hookmq: {error}");
 }
 
 /// Prints what may be long, or no text; a reader that has seen enough (`| head`) is no failure.

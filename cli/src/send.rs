@@ -47,7 +47,7 @@ pub(crate) async fn run(args: &Args) -> Exit {
     };
     match timeout(PATIENCE, exchange(&endpoint, request)).await {
         Ok(Ok(answer)) => {
-            println!("{}", told(&answer));
+            crate::say!("{}", told(&answer));
             if answer.status.is_success() { Exit::Good } else { Exit::Bad }
         }
         Ok(Err(error)) => {

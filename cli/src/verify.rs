@@ -98,7 +98,7 @@ pub(crate) fn run(args: &Args) -> Exit {
     if args.explain {
         print!("{explanation}");
     } else if let Some(verdict) = explanation.to_string().lines().next() {
-        println!("{verdict}");
+        crate::say!("{verdict}");
     }
     match explanation.outcome {
         Outcome::Rejected(..) => Exit::Bad,

@@ -190,7 +190,7 @@ async fn torture(asked: Asked, senders: usize) -> Fallible<bool> {
     delays.abort();
     let took = began.elapsed().as_secs();
     if let Ok(verdict) = &verdict {
-        println!("{}{verdict}", heading(&world, took));
+        crate::say!("{}{verdict}", heading(&world, took));
     }
     let holds = verdict.as_ref().is_ok_and(Verdict::holds);
     end(&world, holds);
