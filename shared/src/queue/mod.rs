@@ -2,6 +2,7 @@
 
 pub mod answer;
 mod breaker;
+mod ciphers;
 mod client;
 pub mod credentials;
 pub(crate) mod digest;

@@ -9,7 +9,6 @@ use futures_util::future::BoxFuture;
 use http::Uri;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::rt::TokioIo;
-use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
@@ -17,6 +16,7 @@ use tokio::net::TcpStream;
 use tower_service::Service;
 
 use super::EnvProblem;
+use super::ciphers::provider;
 use super::endpoint::Endpoint;
 use super::fault::ConnectError;
 use super::names::Names;
@@ -29,11 +29,6 @@ pub type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
 
 /// Any error of the connectors below.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
-
-/// The only crypto of the forwarders, behind one function: another one is a change here.
-fn crypto() -> CryptoProvider {
-    rustls::crypto::ring::default_provider()
-}
 
 /// Opens connections as the environment says (`TLS_CA_FILE`, `HTTPS_PROXY`).
 #[derive(Clone)]
@@ -151,7 +146,7 @@ fn tls_config(env: &Env) -> Result<ClientConfig, EnvProblem> {
             return Err(wrong(format!("names {path}, which holds no certificate: it takes PEM")));
         }
     }
-    let config = ClientConfig::builder_with_provider(Arc::new(crypto()))
+    let config = ClientConfig::builder_with_provider(Arc::new(provider()))
         .with_safe_default_protocol_versions()
         .map_err(|e| EnvProblem { variable: "TLS_CA_FILE", message: format!("is of no use: {e}") })?;
     Ok(config.with_root_certificates(roots).with_no_client_auth())
