@@ -106,12 +106,12 @@ pub async fn redrive() -> Result<(), HostError> {
 }
 
 /// `REDRIVE_EVERY`: seconds between two runs, 60 by default.
-fn every(env: &Env) -> Result<Duration, EnvProblem> {
+pub(super) fn every(env: &Env) -> Result<Duration, EnvProblem> {
     let Some(text) = env.get("REDRIVE_EVERY") else { return Ok(EVERY) };
     let seconds = text.parse().ok().filter(|seconds| (1..=86_400).contains(seconds));
     seconds.map(Duration::from_secs).ok_or_else(|| EnvProblem {
         variable: "REDRIVE_EVERY",
-        message: "is no number of seconds from 1 to 86400".to_owned(),
+        message: "is no number of seconds from 1 to 86400: write 60 for a run a minute".to_owned(),
     })
 }
 
