@@ -370,6 +370,8 @@ async fn a_file_that_hangs_keeps_no_process_from_ending() {
     }
     let log = log_of(child);
     assert!(ended, "the process is still there: {log}");
+    let listening = log.lines().find(|line| line.contains(r#""message":"listening""#)).unwrap();
+    assert!(listening.contains(r#""hooks":1,"file":"HOOKS""#), "{listening}");
 }
 
 /// What keeps a process from starting is one line of its log, in words.

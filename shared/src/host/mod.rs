@@ -16,6 +16,7 @@ mod lambda;
 mod poll;
 mod process;
 pub mod server;
+mod settings;
 mod timer;
 pub mod trigger;
 
@@ -40,6 +41,8 @@ use crate::telemetry;
 pub use job::redrive;
 pub(crate) use lambda::RUNTIME_API;
 pub use process::main;
+pub(crate) use settings::done_without;
+pub use settings::fatal;
 
 /// What a host serves: the gateway, or a test's double.
 pub trait Service: Clone + Send + Sync + 'static {
@@ -67,6 +70,11 @@ pub trait Service: Clone + Send + Sync + 'static {
 
     /// What its requests are counted in; the host counts those that it refuses itself.
     fn metrics(&self) -> Option<&Metrics> {
+        None
+    }
+
+    /// How many hooks are sound, and where they were read.
+    fn hooks(&self) -> Option<(usize, &str)> {
         None
     }
 

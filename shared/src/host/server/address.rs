@@ -25,6 +25,14 @@ pub(in crate::host) fn address(env: &Env) -> Result<String, EnvProblem> {
     Err(EnvProblem { variable: "PORT", message })
 }
 
+/// Whether only this machine can call the server there.
+pub(in crate::host) fn is_loopback(address: &str) -> bool {
+    match address.parse::<SocketAddr>() {
+        Ok(address) => address.ip().is_loopback(),
+        Err(_) => address.rsplit_once(':').is_some_and(|(name, _)| name.eq_ignore_ascii_case("localhost")),
+    }
+}
+
 fn is_port(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_digit()) && text.parse::<u16>().is_ok()
 }
@@ -112,5 +120,13 @@ mod tests {
             let problem = address(&Env::of([("PORT", port)])).unwrap_err();
             assert!(problem.to_string().starts_with("PORT is no port: write a number"), "{port}: {problem}");
         }
+    }
+
+    #[test]
+    fn only_an_address_of_this_machine_is_its_own() {
+        assert!(
+            ["127.0.0.1:80", "[::1]:80", "localhost:80", "127.9.0.1:1"].iter().all(|own| is_loopback(own))
+        );
+        assert!(["0.0.0.0:80", "[::]:80", "localhost.test:80", ""].iter().all(|other| !is_loopback(other)));
     }
 }

@@ -39,7 +39,7 @@ use crate::context::Context;
 use crate::env::Env;
 use crate::hops::Hops;
 use crate::stopping::Stopping;
-pub(super) use address::{address, refused};
+pub(super) use address::{address, is_loopback, refused};
 use connections::Connections;
 use handler::{Handler, LAST_CALL};
 pub use limits::Limits;
@@ -94,7 +94,7 @@ impl Server {
     /// and `SCF_TRUST_HEADERS` say so, and what proxies write of the sender, as far as `TRUST_PROXIES` does.
     #[must_use]
     pub fn trusting(self, env: &Env) -> Self {
-        // What is wrong is the configuration's to tell.
+        // What is wrong with any of them is the configuration's to tell.
         let hops = Hops::from_env(env).unwrap_or_default();
         Self { trust: Trust::from_env(env, self.address.ip()), hops, ..self }
     }
@@ -265,7 +265,8 @@ pub(super) async fn run_beside<S: Service>(
     let limits = Limits::from_env(&context.env, service.endpoints());
     let server = Server::bind(&address, limits).await?.trusting(&context.env);
     let stop = stop_signal().map_err(HostError::Signal)?;
-    tracing::info!(address = %server.local_addr(), "listening");
+    let (hooks, file) = service.hooks().unzip();
+    tracing::info!(address = %server.local_addr(), hooks, file, "listening");
     let begun = service.clone();
     let begun = tokio::spawn(async move { begun.begin().await });
     server.serve_beside(service, context.random.clone(), stop, work).await;
