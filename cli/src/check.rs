@@ -5,6 +5,7 @@ use std::path::Path;
 use hookmq_shared::config::{Config, Hook, Reading, Samples};
 use hookmq_shared::context::Context;
 use hookmq_shared::env::Env;
+use hookmq_shared::host;
 use hookmq_shared::quarantine::Quarantine;
 use hookmq_shared::queue::{Client, EnvProblem, Queue as _, Target, Vendor};
 use hookmq_shared::spill::Spill;
@@ -30,10 +31,11 @@ pub(crate) async fn run(file: Option<&Path>, base: Option<&str>, is_live: bool) 
     for mistake in &config.mistakes {
         crate::say!("{mistake}");
     }
-    for problem in &config.problems {
+    let fatal = host::fatal(&context.env);
+    for problem in config.problems.iter().chain(&fatal) {
         crate::say!("environment: error: {problem}");
     }
-    let mut errors = config.has_errors();
+    let mut errors = config.has_errors() || !fatal.is_empty();
     // Only a function sends, and it has an environment of its own: what is missing in this one is worth
     // knowing where some of it is set. What is set and wrong is wrong there too, and what a target sets itself
     // is the file's.

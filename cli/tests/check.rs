@@ -32,8 +32,24 @@ fn what_is_set_and_wrong_is_an_error_and_what_is_missing_a_note() {
         ("TDMQ_REGION", "not a region"),
         ("TENCENTCLOUD_SECRET_ID", "file:/no/such/file"),
         ("HTTPS_PROXY", "socks5://x"),
+        ("LISTEN", ":8080"),
+        ("PORT", "99999"),
+        ("MAX_IN_FLIGHT", "abc"),
+        ("MAX_IN_FLIGHT", "0"),
+        ("MAX_IN_FLIGHT_BYTES", "much"),
+        ("MAX_ACCEPTED", "none"),
+        ("IDLE_TIMEOUT", "5s"),
+        ("DRAIN_AFTER", "abc"),
+        ("DRAIN_WITHIN", "0"),
+        ("METRICS", "yes"),
+        ("REDRIVE_SHARD", "5/4"),
+        ("REDRIVE_EVERY", "abc"),
+        ("LOG_LEVEL", "verbose"),
+        ("LOG_FORMAT", "txt"),
+        ("SCF_TRUST_HEADERS", "1"),
     ] {
-        let (code, text) = check(&[], &[(variable, value)]);
+        let both = ("FGS_TRUST_HEADERS", if variable == "SCF_TRUST_HEADERS" { "1" } else { "" });
+        let (code, text) = check(&[], &[(variable, value), both]);
         assert_eq!(code, 2, "{variable}={value}: {text}");
         assert!(text.contains(&format!("environment: error: {variable}")), "{variable}={value}: {text}");
     }

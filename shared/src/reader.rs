@@ -91,6 +91,11 @@ impl Mistakes {
         });
     }
 
+    /// What they are in.
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
     /// How many errors there are so far: a caller compares before and after to see whether its part
     /// is sound.
     pub fn errors(&self) -> usize {

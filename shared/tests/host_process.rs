@@ -9,13 +9,14 @@ mod host_support;
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
 use hookmq_shared::context::Context;
-use hookmq_shared::host::{run, serve};
+use hookmq_shared::host::{main, redrive, run, serve};
 use hookmq_shared::queue::Vendor;
 use host_support::{Double, exchange};
 use http::{Request, Response, StatusCode};
@@ -37,10 +38,17 @@ async fn child() {
 }
 
 /// A function as it is deployed.
-#[tokio::test]
+#[test]
 #[ignore = "started by the other tests, in a process of its own"]
-async fn function() {
-    run(Vendor::Tdmq).await.unwrap();
+fn function() {
+    assert_eq!(main(run(Vendor::Tdmq)), ExitCode::SUCCESS);
+}
+
+/// The scheduled function, as it is deployed.
+#[test]
+#[ignore = "started by the other tests, in a process of its own"]
+fn redriver() {
+    assert_eq!(main(redrive()), ExitCode::SUCCESS);
 }
 
 fn start_child(env: &[(&str, String)]) -> Child {
@@ -226,7 +234,7 @@ async fn start_server() -> (Child, String) {
     let hooks = "[hooks.a]\nsource = \"none\"\ntopic = \"a/b/c\"\n".to_owned();
     let child = start("function", &[("LISTEN", free.clone()), ("HOOKS", hooks)]);
     while TcpStream::connect(&free).await.is_err() {
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
     (child, free)
 }
@@ -260,7 +268,7 @@ async fn a_thousand_descriptors_are_enough_for_all_that_is_kept() {
     let child =
         begin(limited, "function", &[("LISTEN", listen.clone()), ("HOOKS", hooks), ("SPILL_URL", spill)]);
     while TcpStream::connect(&listen).await.is_err() {
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let mut idle = Vec::new();
     for _ in 0..700 {
@@ -325,5 +333,71 @@ async fn what_http_refuses_is_counted_and_named_once_a_minute() {
     }
     for name in ["process_start_time_seconds", "process_open_fds", "hookmq_limit{limit=\"connections\"}"] {
         assert!(metrics.contains(&format!("\n{name} ")), "{name} in {metrics}");
+    }
+}
+
+/// A secret's file that never opens: what reads it cannot be called back, and the process ends all the same.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_file_that_hangs_keeps_no_process_from_ending() {
+    let dir = tempfile::tempdir().unwrap();
+    let secret = dir.path().join("secret");
+    std::fs::write(&secret, "a-secret-of-enough-bytes").unwrap();
+    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string();
+    let hooks = format!(
+        "[hooks.a]\nsource = \"bearer\"\nsecrets = [\"file:{}\"]\ntopic = \"a/b/c\"\ndeadline = \"500ms\"\n",
+        secret.display()
+    );
+    let [after, within] = [("DRAIN_AFTER", "0".to_owned()), ("DRAIN_WITHIN", "1".to_owned())];
+    let mut child = start("function", &[("LISTEN", free.clone()), ("HOOKS", hooks), after, within]);
+    while TcpStream::connect(&free).await.is_err() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    std::fs::remove_file(&secret).unwrap();
+    assert!(Command::new("mkfifo").arg(&secret).status().unwrap().success());
+    let mut stream = TcpStream::connect(&free).await.unwrap();
+    let forged = b"POST /a HTTP/1.1\r\nAuthorization: Bearer forged\r\nContent-Length: 1\r\n\r\nx";
+    assert_eq!(exchange(&mut stream, forged).await.status, 503);
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    // Far more than the process has: whoever waits for the file waits for ever.
+    let mut ended = false;
+    for _ in 0..600 {
+        ended = child.try_wait().unwrap().is_some();
+        if ended {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let log = log_of(child);
+    assert!(ended, "the process is still there: {log}");
+    let listening = log.lines().find(|line| line.contains(r#""message":"listening""#)).unwrap();
+    assert!(listening.contains(r#""hooks":1,"file":"HOOKS""#), "{listening}");
+}
+
+/// What keeps a process from starting is one line of its log, in words.
+#[tokio::test]
+async fn a_process_that_cannot_start_says_what_to_write() {
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let store = tempfile::tempdir().unwrap();
+    let spill = ("SPILL_URL", format!("file://{}", store.path().display()));
+    let of = |variable: &'static str, value: &str| vec![(variable, value.to_owned())];
+    let with_store = |variable: &'static str, value: &str| vec![spill.clone(), (variable, value.to_owned())];
+    for (entry, variables, told) in [
+        ("function", of("LISTEN", ":8080"), "LISTEN has a port and no address before it: write 0.0.0.0:8080"),
+        ("function", of("LISTEN", &address), "another process has the port"),
+        ("function", of("PORT", "99999"), "PORT is no port: write a number from 0 to 65535"),
+        ("redriver", of("SPILL_URL", ""), "SPILL_URL is not set"),
+        ("redriver", of("SPILL_URL", "gs://bucket"), "SPILL_URL "),
+        ("redriver", with_store("REDRIVE_EVERY", "abc"), "REDRIVE_EVERY is no number of seconds"),
+        ("redriver", with_store("REDRIVE_SHARD", "5/4"), "REDRIVE_SHARD names no shard"),
+    ] {
+        let done = start(entry, &variables).wait_with_output().unwrap();
+        let log = String::from_utf8(done.stdout).unwrap();
+        assert!(!done.status.success(), "{variables:?}: {log}");
+        let lines: Vec<Value> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let ends = lines.iter().find(|line| line["message"] == "the process ends").unwrap();
+        assert_eq!(ends["level"], "ERROR", "{ends}");
+        assert!(ends["error"].as_str().unwrap().contains(told), "{variables:?}: {ends}");
     }
 }

@@ -168,3 +168,30 @@ async fn a_probe_is_told_no_value_and_no_name_where_metrics_are_off() {
     let (_, told) = ready(&more[..1]).await;
     assert!(!told.to_string().contains("place"), "{told}");
 }
+
+/// Such a process serves with the default in its place: a rollout of it stops all the same.
+#[tokio::test]
+async fn a_variable_of_the_host_that_cannot_be_read_stops_a_rollout() {
+    for (variable, value) in [
+        ("MAX_IN_FLIGHT", "abc"),
+        ("MAX_IN_FLIGHT", "0"),
+        ("MAX_IN_FLIGHT_BYTES", "1GB of them"),
+        ("MAX_ACCEPTED", "-1"),
+        ("IDLE_TIMEOUT", "5s"),
+        ("DRAIN_AFTER", "601"),
+        ("DRAIN_WITHIN", "0"),
+        ("METRICS", "yes"),
+        ("LOG_LEVEL", "verbose"),
+        ("LOG_FORMAT", "txt"),
+        ("FGS_TRUST_HEADERS", "1"),
+    ] {
+        let told = json!([{"variable": variable, "problem": "missing or wrong"}]);
+        let listen = ("LISTEN", "0.0.0.0:8000");
+        assert_eq!(ready(&[(variable, value), listen]).await, (200, told.clone()), "{variable}={value}");
+        assert_eq!(
+            ready(&[(variable, value), listen, ("READY", "all")]).await,
+            (503, told),
+            "{variable}={value}"
+        );
+    }
+}

@@ -1,8 +1,9 @@
 //! Spilled deliveries to their queue: scheduled, page by page, deleted only after a receipt.
 
-use hookmq_shared::host::{self, HostError};
+use std::process::ExitCode;
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), HostError> {
-    host::redrive().await
+use hookmq_shared::host;
+
+fn main() -> ExitCode {
+    host::main(host::redrive())
 }

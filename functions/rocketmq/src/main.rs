@@ -1,9 +1,10 @@
 //! Webhooks to RocketMQ: verified, sent, and acknowledged once DMS has stored them.
 
-use hookmq_shared::host::{self, HostError};
+use std::process::ExitCode;
+
+use hookmq_shared::host;
 use hookmq_shared::queue::Vendor;
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), HostError> {
-    host::run(Vendor::Rocketmq).await
+fn main() -> ExitCode {
+    host::main(host::run(Vendor::Rocketmq))
 }

@@ -22,6 +22,7 @@ use toml::de::DeTable;
 use crate::context::Context;
 use crate::env::Env;
 use crate::hops::Hops;
+use crate::host::done_without;
 use crate::queue::{EnvProblem, Target};
 pub use crate::reader::{Mistake, Severity};
 use crate::reader::{Mistakes, Table};
@@ -81,9 +82,11 @@ pub struct Config {
     pub base_path: String,
     /// Prefix of the CloudEvents `source`.
     pub source_uri: String,
+    /// Where the hooks were read: a path, a variable, or what is built in.
+    pub file: String,
     /// Everything wrong with the hooks file.
     pub mistakes: Vec<Mistake>,
-    /// Everything wrong with the environment that concerns hooks.
+    /// Everything wrong with the environment that is not a target's or a store's, and ends no process.
     pub problems: Vec<EnvProblem>,
     /// The sound targets of the hooks file.
     pub targets: Vec<Named>,
@@ -184,6 +187,7 @@ impl Config {
         let mut problems = Vec::new();
         problems.extend(Rule::from_env(env).err());
         problems.extend(Hops::from_env(env).err());
+        problems.extend(done_without(env));
         let (mut hooks, mut complete) = (hooks, complete);
         if source_uri.len() > MAX_SOURCE_URI || !source_uri.bytes().all(|b| b.is_ascii_graphic()) {
             let message = format!("is no URI of {MAX_SOURCE_URI} bytes at most: no message can carry it");
@@ -194,6 +198,7 @@ impl Config {
         Self {
             base_path: if base_path.is_empty() { String::new() } else { format!("/{base_path}") },
             source_uri,
+            file: mistakes.file().to_owned(),
             mistakes: mistakes.into_sorted(),
             problems,
             targets,
@@ -265,9 +270,14 @@ impl Config {
         if is_whole && sound > 0 { sound } else { sound.max(hook::MAX_BODY) }
     }
 
-    /// Whether there are errors (warnings do not count).
+    /// Whether there are errors in the hooks file (warnings do not count).
+    pub(crate) fn has_mistakes(&self) -> bool {
+        self.mistakes.iter().any(|m| m.severity == Severity::Error)
+    }
+
+    /// Whether there are errors there or in the environment.
     pub fn has_errors(&self) -> bool {
-        !self.problems.is_empty() || self.mistakes.iter().any(|m| m.severity == Severity::Error)
+        !self.problems.is_empty() || self.has_mistakes()
     }
 }
 

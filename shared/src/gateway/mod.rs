@@ -376,6 +376,11 @@ impl<Q: Queue> Service for Gateway<Q> {
         self.0.config.max_body()
     }
 
+    fn hooks(&self) -> Option<(usize, &str)> {
+        let config = &self.0.config;
+        Some((config.hooks().count(), &config.file))
+    }
+
     fn endpoints(&self) -> usize {
         let spill = self.spill().map(Spill::store);
         let stores = spill.into_iter().chain(self.0.quarantine.as_ref().map(Quarantine::store));

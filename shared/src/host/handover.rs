@@ -18,6 +18,7 @@ use std::net::IpAddr;
 
 use http::HeaderMap;
 
+use super::server;
 use crate::env::{Env, Lent};
 use crate::queue::EnvProblem;
 
@@ -82,24 +83,33 @@ fn is_plain(value: &str) -> bool {
 pub(super) struct Trust(Option<(&'static Handover, Env)>);
 
 impl Trust {
-    /// As the environment says, for a server at that address. What is wrong is logged as an error, and
-    /// no field is believed: the function still serves with the credentials of its environment.
-    pub(super) fn from_env(env: &Env, address: IpAddr) -> Self {
-        let problem = |variable, message: &str| {
-            let problem = EnvProblem { variable, message: message.to_owned() };
-            tracing::error!(%problem, "configuration");
-            Self::default()
-        };
-        match (env.is_on("FGS_TRUST_HEADERS"), env.is_on("SCF_TRUST_HEADERS")) {
-            (false, false) => Self::default(),
-            (true, true) => problem("SCF_TRUST_HEADERS", "and FGS_TRUST_HEADERS are both on: keep one"),
-            (true, false) if !address.is_loopback() => problem(
+    /// What is wrong with the variables that say so.
+    pub(super) fn problem(env: &Env) -> Option<EnvProblem> {
+        // An address that is none ends the process.
+        let is_own = || server::address(env).map_or(true, |address| server::is_loopback(&address));
+        let (variable, message) = match (env.is_on("FGS_TRUST_HEADERS"), env.is_on("SCF_TRUST_HEADERS")) {
+            (true, true) => ("SCF_TRUST_HEADERS", "and FGS_TRUST_HEADERS are both on: keep one"),
+            (true, false) if !is_own() => (
                 "FGS_TRUST_HEADERS",
                 "is for FunctionGraph, which calls 127.0.0.1:8000: set LISTEN to that, or clients could \
                  write the headers themselves",
             ),
-            (true, false) => Self(Some((&HTTP_FUNCTION, env.clone()))),
+            _ => return None,
+        };
+        Some(EnvProblem { variable, message: message.to_owned() })
+    }
+
+    /// As the environment says, for a server at that address. Where that is wrong no field is believed: the
+    /// function still serves with the credentials of its environment.
+    pub(super) fn from_env(env: &Env, address: IpAddr) -> Self {
+        if Self::problem(env).is_some() {
+            return Self::default();
+        }
+        match (env.is_on("FGS_TRUST_HEADERS"), env.is_on("SCF_TRUST_HEADERS")) {
+            // A name may be another machine's all the same.
+            (true, _) if address.is_loopback() => Self(Some((&HTTP_FUNCTION, env.clone()))),
             (false, true) => Self(Some((&WEB_FUNCTION, env.clone()))),
+            _ => Self::default(),
         }
     }
 

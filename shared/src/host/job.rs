@@ -62,6 +62,11 @@ pub(super) trait Job: Clone + Send + Sync + 'static {
 
     /// Whether a run can do anything, as far as that is known without asking anybody.
     fn readiness(&self) -> Readiness;
+
+    /// How many hooks are sound, and where they were read.
+    fn hooks(&self) -> Option<(usize, &str)> {
+        None
+    }
 }
 
 impl Job for redrive::Job {
@@ -85,6 +90,10 @@ impl Job for redrive::Job {
     fn readiness(&self) -> Readiness {
         self.readiness()
     }
+
+    fn hooks(&self) -> Option<(usize, &str)> {
+        Some(self.hooks())
+    }
 }
 
 /// The scheduled function, whole: sends what the forwarders spilled.
@@ -92,6 +101,9 @@ pub async fn redrive() -> Result<(), HostError> {
     // Nobody is let in by the hooks: they only say how messages are made.
     let (config, context) = start(|_| false);
     log_panics();
+    for problem in &config.problems {
+        tracing::error!(%problem, "configuration");
+    }
     let job = redrive::Job::new(config, &context)?;
     if context.env.get(lambda::RUNTIME_API).is_some() {
         return lambda::run_job(job, &context).await;
@@ -106,12 +118,12 @@ pub async fn redrive() -> Result<(), HostError> {
 }
 
 /// `REDRIVE_EVERY`: seconds between two runs, 60 by default.
-fn every(env: &Env) -> Result<Duration, EnvProblem> {
+pub(super) fn every(env: &Env) -> Result<Duration, EnvProblem> {
     let Some(text) = env.get("REDRIVE_EVERY") else { return Ok(EVERY) };
     let seconds = text.parse().ok().filter(|seconds| (1..=86_400).contains(seconds));
     seconds.map(Duration::from_secs).ok_or_else(|| EnvProblem {
         variable: "REDRIVE_EVERY",
-        message: "is no number of seconds from 1 to 86400".to_owned(),
+        message: "is no number of seconds from 1 to 86400: write 60 for a run a minute".to_owned(),
     })
 }
 
@@ -170,6 +182,10 @@ impl<J: Job> Service for OnDemand<J> {
 
     fn readiness(&self) -> Readiness {
         self.0.readiness()
+    }
+
+    fn hooks(&self) -> Option<(usize, &str)> {
+        self.0.hooks()
     }
 
     fn metrics(&self) -> Option<&Metrics> {

@@ -14,7 +14,9 @@ mod handover;
 mod job;
 mod lambda;
 mod poll;
+mod process;
 pub mod server;
+mod settings;
 mod timer;
 pub mod trigger;
 
@@ -33,11 +35,14 @@ use crate::gateway::Gateway;
 use crate::http::{Request, Response};
 use crate::metrics::Metrics;
 use crate::problem::Problem;
-use crate::queue::Vendor;
+use crate::queue::{EnvProblem, Vendor};
 use crate::readiness::Readiness;
 use crate::telemetry;
 pub use job::redrive;
 pub(crate) use lambda::RUNTIME_API;
+pub use process::main;
+pub(crate) use settings::done_without;
+pub use settings::fatal;
 
 /// What a host serves: the gateway, or a test's double.
 pub trait Service: Clone + Send + Sync + 'static {
@@ -68,6 +73,11 @@ pub trait Service: Clone + Send + Sync + 'static {
         None
     }
 
+    /// How many hooks are sound, and where they were read.
+    fn hooks(&self) -> Option<(usize, &str)> {
+        None
+    }
+
     /// What a process does once as it begins, beside its requests, where nobody freezes it.
     fn begin(&self) -> impl Future<Output = ()> + Send {
         async {}
@@ -83,7 +93,7 @@ pub trait Service: Clone + Send + Sync + 'static {
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
     /// User action: set `LISTEN` to an address of this machine whose port is free.
-    #[error("cannot listen on {address}: set LISTEN (or PORT) to a free address")]
+    #[error("cannot listen on {address}: {}", server::refused(source))]
     Listen {
         /// As `LISTEN` or `PORT` gave it.
         address: String,
@@ -91,23 +101,30 @@ pub enum HostError {
         source: io::Error,
     },
     /// User action: start the function through a Lambda runtime or its emulator, which set it.
-    #[error("{0} is missing or wrong in the environment of a Lambda runtime")]
+    #[error(
+        "{0} is missing or wrong: a cloud's function runtime sets it, so start the function there or under an \
+         emulator of it"
+    )]
     Environment(&'static str),
     /// The Lambda runtime API went away, which ends the sandbox.
-    #[error("the Lambda runtime stopped")]
+    #[error("the Lambda runtime stopped: {0}")]
     Runtime(#[source] lambda_runtime::Error),
     /// The platform's runtime interface is not there any more; the platform starts another process.
     #[error("the platform's runtime interface cannot be reached")]
     Unreachable,
-    /// User action: correct the variable; a redriver without a store has nothing to do.
+    /// User action: correct the variable. Without an address nobody can call a server; a redriver without a store
+    /// has nothing to do.
     #[error(transparent)]
-    Store(#[from] crate::queue::EnvProblem),
+    Setting(#[from] EnvProblem),
     /// The system refuses signal handlers.
-    #[error("cannot wait for signals")]
+    #[error("cannot wait for signals: {0}")]
     Signal(#[source] io::Error),
+    /// The system refuses what every process needs; it may be short of descriptors.
+    #[error("cannot start: {0}")]
+    Start(#[source] io::Error),
 }
 
-/// A function, whole: `main` names the vendor and calls this.
+/// A function, whole, for [`main`] to run.
 ///
 /// Mistakes in the configuration do not keep it from starting: an init that fails takes every hook
 /// down, the sound ones too.

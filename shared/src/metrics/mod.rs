@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::context::Context;
+use crate::env::Env;
 use crate::host::RUNTIME_API;
 use crate::problem::Problem;
 use crate::queue::{EnvProblem, Open, Queue, Target};
@@ -32,6 +33,13 @@ use process::Process;
 use registry::Registry;
 
 const VARIABLE: &str = "METRICS";
+
+/// What is wrong with the variable; metrics are on then.
+pub(crate) fn problem(env: &Env) -> Option<EnvProblem> {
+    let is_known = |text: &str| matches!(text, "on" | "off").then_some(());
+    let message = "is neither \"on\" nor \"off\": \"on\" counts instead";
+    EnvProblem::or_value(env, VARIABLE, (), is_known, message).err()
+}
 
 /// The hook of a request that none of the configured hooks was asked for.
 const NO_HOOK: &str = "-";
@@ -109,7 +117,7 @@ impl Metrics {
     }
 
     /// As the environment wants it: nothing with `METRICS=off`, lines on standard output on Lambda,
-    /// counters elsewhere. Anything else in `METRICS` is logged as an error.
+    /// counters elsewhere.
     pub fn from_env<'h>(context: &Context, hooks: impl IntoIterator<Item = &'h str>) -> Self {
         Self::of(context, hooks, Registry::default())
     }
@@ -121,14 +129,9 @@ impl Metrics {
 
     fn of<'h>(context: &Context, hooks: impl IntoIterator<Item = &'h str>, registry: Registry) -> Self {
         let env = &context.env;
-        match env.get(VARIABLE).as_deref() {
-            Some("off") => return Self::off(),
-            None | Some("on") => {}
-            Some(_) => {
-                let message = "is neither \"on\" nor \"off\"".to_owned();
-                let problem = EnvProblem { variable: VARIABLE, message };
-                tracing::error!(%problem, "configuration");
-            }
+        // What is wrong is the configuration's to tell.
+        if env.get(VARIABLE).as_deref() == Some("off") {
+            return Self::off();
         }
         if env.get(RUNTIME_API).is_none() {
             return Self::new(hooks, Sink::Registry(Box::new(registry)));
@@ -261,7 +264,6 @@ fn is_name(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::env::Env;
 
     #[test]
     fn the_environment_decides() {

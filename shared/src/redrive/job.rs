@@ -36,7 +36,10 @@ struct Inner {
     metrics: Metrics,
     shard: Shard,
     rule: Rule,
-    has_errors: bool,
+    /// What is wrong with the configuration.
+    mistakes: Vec<Trouble>,
+    /// How many hooks are sound, and where they were read.
+    hooks: (usize, String),
 }
 
 impl fmt::Debug for Job {
@@ -91,7 +94,11 @@ impl Job {
         let shard = Shard::from_env(&context.env)?;
         let metrics = Metrics::of_redriver(context, shard);
         // A wrong value is among the configuration's errors.
-        let (rule, has_errors) = (Rule::from_env(&context.env).unwrap_or(Rule::All), config.has_errors());
+        let rule = Rule::from_env(&context.env).unwrap_or(Rule::All);
+        let file = config.has_mistakes().then(Trouble::file);
+        let settings = config.problems.iter().map(|problem| Trouble::setting(None, problem.variable));
+        let mistakes = settings.chain(file).collect();
+        let hooks = (config.hooks().count(), config.file.clone());
         let (config, room) = (Arc::new(config), Room::default());
         let targets = Vendor::ALL.into_iter().map(Target::from);
         let targets = targets.chain(config.targets.iter().map(|named| named.target.clone()));
@@ -106,7 +113,7 @@ impl Job {
         }
         let clock = context.clock.clone();
         let running = Mutex::new(());
-        let inner = Inner { running, redrivers, spill, room, clock, metrics, shard, rule, has_errors };
+        let inner = Inner { running, redrivers, spill, room, clock, metrics, shard, rule, mistakes, hooks };
         Ok(Self(Arc::new(inner)))
     }
 
@@ -120,7 +127,7 @@ impl Job {
     /// Whether a run can send anything, as far as that is known without asking anybody: of the environment's own
     /// targets one is enough, since few have both.
     pub(crate) fn readiness(&self) -> Readiness {
-        let Inner { redrivers, spill, metrics, rule, has_errors, .. } = &*self.0;
+        let Inner { redrivers, spill, metrics, rule, mistakes, .. } = &*self.0;
         let store = spill.store().problem().map(|problem| Trouble::setting(None, problem.variable));
         let targets: Vec<_> = redrivers
             .iter()
@@ -131,12 +138,17 @@ impl Job {
         let lacking = targets.iter().filter(|(target, _)| !can_send || !is_own(target));
         let lacking = lacking
             .filter_map(|(target, problem)| Some(Trouble::setting(Some(target), problem.as_ref()?.variable)));
-        let file = has_errors.then(Trouble::file);
         let can_run = can_send && store.is_none();
         let queues = redrivers.iter().map(|redriver| (redriver.target(), redriver.0.carrier.queue.open()));
-        let told = Readiness::judge(*rule, can_run, lacking.chain(store).chain(file));
+        let told = Readiness::judge(*rule, can_run, lacking.chain(store).chain(mistakes.iter().cloned()));
         let told = told.with_state(Some(spill.probed()), queues);
         if metrics.are_on() { told } else { told.without_names() }
+    }
+
+    /// How many hooks are sound, and where they were read.
+    pub(crate) fn hooks(&self) -> (usize, &str) {
+        let (count, file) = &self.0.hooks;
+        (*count, file)
     }
 
     /// The store that everything lies in.
@@ -397,6 +409,8 @@ mod tests {
             assert!(ready(hooks, &[]) && !ready(hooks, &[all]), "{hooks}");
         }
         assert!(!ready("", &[("READY", "some")]));
+        let wrong = ("DRAIN_AFTER", "abc");
+        assert!(ready("", &[wrong]) && !ready("", &[wrong, all]));
     }
 
     #[tokio::test]

@@ -8,6 +8,7 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use crate::env::Env;
 use crate::metrics::{Ended, Metrics};
+use crate::queue::EnvProblem;
 use queue::Queue;
 pub(crate) use queue::{dropped, flush};
 
@@ -30,14 +31,14 @@ pub fn init_to(env: &Env, out: impl for<'w> MakeWriter<'w> + Send + Sync + 'stat
     let level = env.get("AWS_LAMBDA_LOG_LEVEL").or_else(|| env.get("LOG_LEVEL"));
     let format = env.get("AWS_LAMBDA_LOG_FORMAT").or_else(|| env.get("LOG_FORMAT"));
     let builder = tracing_subscriber::fmt()
-        .with_max_level(level.as_deref().map_or(LevelFilter::INFO, parse_level))
+        .with_max_level(level.as_deref().and_then(parse_level).unwrap_or(LevelFilter::INFO))
         .with_target(false)
         .with_writer(out)
         // What cannot be written would be told to standard error, which ends the process where that
         // cannot be written either: a full disk under the log would lose more than the log.
         .log_internal_errors(false)
         .with_ansi(false);
-    let plain = format.is_some_and(|f| f.eq_ignore_ascii_case("text"));
+    let plain = format.is_some_and(|f| is_plain(&f) == Some(true));
     // An error means that a subscriber is set already.
     let _ = if plain {
         builder.try_init()
@@ -47,14 +48,31 @@ pub fn init_to(env: &Env, out: impl for<'w> MakeWriter<'w> + Send + Sync + 'stat
 }
 
 /// There is no level below debug: at trace the Lambda runtime logs whole events, bodies and all.
-fn parse_level(text: &str) -> LevelFilter {
-    match text.to_ascii_lowercase().as_str() {
+fn parse_level(text: &str) -> Option<LevelFilter> {
+    let level = match text.to_ascii_lowercase().as_str() {
         "trace" | "debug" => LevelFilter::DEBUG,
         "warn" | "warning" => LevelFilter::WARN,
         "error" | "fatal" | "critical" => LevelFilter::ERROR,
         "off" => LevelFilter::OFF,
-        _ => LevelFilter::INFO,
-    }
+        "info" => LevelFilter::INFO,
+        _ => return None,
+    };
+    Some(level)
+}
+
+/// Whether lines are text, and not JSON.
+fn is_plain(format: &str) -> Option<bool> {
+    let is = |name| format.eq_ignore_ascii_case(name);
+    (is("text") || is("json")).then(|| is("text"))
+}
+
+/// What is wrong with the variables. Lambda's own are Lambda's to keep.
+pub(crate) fn problems(env: &Env) -> impl Iterator<Item = EnvProblem> {
+    let is_no_level = "is none of debug, info, warn, error and off: info counts instead";
+    let level = EnvProblem::or_value(env, "LOG_LEVEL", None, |text| parse_level(text).map(Some), is_no_level);
+    let is_no_format = "is neither json nor text: json counts instead";
+    let format = EnvProblem::or_value(env, "LOG_FORMAT", None, |text| is_plain(text).map(Some), is_no_format);
+    level.err().into_iter().chain(format.err())
 }
 
 /// How a request ended, as the log counts it.
@@ -334,9 +352,10 @@ mod tests {
 
     #[test]
     fn levels_are_those_of_lambda_and_of_tracing() {
-        assert_eq!(parse_level("DEBUG"), LevelFilter::DEBUG);
-        assert_eq!(parse_level("trace"), LevelFilter::DEBUG, "bodies are never logged");
-        assert_eq!(parse_level("FATAL"), LevelFilter::ERROR);
-        assert_eq!(parse_level("nonsense"), LevelFilter::INFO);
+        assert_eq!(parse_level("DEBUG"), Some(LevelFilter::DEBUG));
+        assert_eq!(parse_level("trace"), Some(LevelFilter::DEBUG), "bodies are never logged");
+        assert_eq!(parse_level("FATAL"), Some(LevelFilter::ERROR));
+        assert_eq!(parse_level("Info"), Some(LevelFilter::INFO));
+        assert_eq!(parse_level("nonsense"), None);
     }
 }

@@ -74,39 +74,28 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// As the environment sets them, beside connections to so many endpoints. What is wrong there is logged as an error, and the default counts: a
-    /// server that does not start serves nobody.
+    /// As the environment sets them, beside connections to so many endpoints. In the place of what cannot be read
+    /// the default counts: a server that does not start serves nobody.
     pub(super) fn from_env(env: &Env, endpoints: usize) -> Self {
         Self::of(env, raise_descriptors(), endpoints)
     }
 
-    fn of(env: &Env, descriptors: Option<usize>, endpoints: usize) -> Self {
-        let mut limits = Self::default();
-        let is_no_size = "is no size such as \"64MiB\"";
-        read(env, "MAX_IN_FLIGHT_BYTES", is_no_size, &mut limits.body_bytes, |text| {
-            parse_size(text).filter(|n| *n > 0)
-        });
-        let of_seconds = |from, to| {
-            move |text: &str| {
-                let seconds = text.parse().ok().filter(|n| (from..=to).contains(n));
-                seconds.map(Duration::from_secs)
-            }
-        };
-        let is_no_idle = "is no number of seconds from 1 to 86400";
-        read(env, "IDLE_TIMEOUT", is_no_idle, &mut limits.idle_timeout, of_seconds(1, 86_400));
-        let is_no_time = "is no number of seconds from 0 to 600";
-        read(env, "DRAIN_AFTER", is_no_time, &mut limits.leave, of_seconds(0, 600));
-        let is_no_drain = "is no number of seconds from 1 to 600";
-        read(env, "DRAIN_WITHIN", is_no_drain, &mut limits.drain, of_seconds(1, 600));
+    /// What cannot be read.
+    pub(in crate::host) fn problems(env: &Env) -> Vec<EnvProblem> {
+        Asked::of(env).problems
+    }
 
+    fn of(env: &Env, descriptors: Option<usize>, endpoints: usize) -> Self {
+        // What is wrong is the configuration's to tell.
+        let Asked { mut limits, connections, requests, .. } = Asked::of(env);
         let room = descriptors.map(|all| {
             // What is wrong with the variable is said where the connections are made.
             let made = max_connections(env).unwrap_or(0).saturating_mul(endpoints);
             let kept = made.saturating_add(KEPT).min(all / 2);
             all.saturating_sub(kept).max(1)
         });
-        limits.connections = room.unwrap_or(limits.connections).min(MOST_CONNECTIONS);
-        read(env, "MAX_ACCEPTED", "is no number of connections from 1", &mut limits.connections, positive);
+        let most = room.unwrap_or(limits.connections).min(MOST_CONNECTIONS);
+        limits.connections = connections.unwrap_or(most);
         if let Some(room) = room.filter(|room| *room < limits.connections) {
             tracing::warn!(
                 wanted = limits.connections,
@@ -115,8 +104,7 @@ impl Limits {
             );
             limits.connections = room;
         }
-        limits.requests = limits.requests.min(limits.connections);
-        read(env, "MAX_IN_FLIGHT", "is no number of requests from 1", &mut limits.requests, positive);
+        limits.requests = requests.unwrap_or_else(|| limits.requests.min(limits.connections));
         if limits.requests > limits.connections {
             tracing::warn!(
                 wanted = limits.requests,
@@ -140,8 +128,41 @@ impl Limits {
     }
 }
 
-fn positive(text: &str) -> Option<usize> {
-    text.parse().ok().filter(|n| *n > 0)
+/// What the environment asks for, and what of it cannot be read.
+struct Asked {
+    limits: Limits,
+    connections: Option<usize>,
+    requests: Option<usize>,
+    problems: Vec<EnvProblem>,
+}
+
+impl Asked {
+    fn of(env: &Env) -> Self {
+        let (mut limits, mut connections, mut requests) = (Limits::default(), None, None);
+        let mut problems = Vec::new();
+        let size = |text: &str| parse_size(text).filter(|n| *n > 0);
+        let is_no_size = "is no size such as \"64MiB\", which counts instead";
+        problems.extend(read(env, "MAX_IN_FLIGHT_BYTES", is_no_size, &mut limits.body_bytes, size));
+        let seconds = |from, to| {
+            move |text: &str| {
+                let seconds = text.parse().ok().filter(|n| (from..=to).contains(n));
+                seconds.map(Duration::from_secs)
+            }
+        };
+        let is_no_idle = "is no number of seconds from 1 to 86400: 620 counts instead";
+        problems.extend(read(env, "IDLE_TIMEOUT", is_no_idle, &mut limits.idle_timeout, seconds(1, 86_400)));
+        let is_no_time = "is no number of seconds from 0 to 600: 3 counts instead";
+        problems.extend(read(env, "DRAIN_AFTER", is_no_time, &mut limits.leave, seconds(0, 600)));
+        let is_no_drain = "is no number of seconds from 1 to 600: 6 counts instead";
+        problems.extend(read(env, "DRAIN_WITHIN", is_no_drain, &mut limits.drain, seconds(1, 600)));
+        let count = |text: &str| text.parse().ok().filter(|n| *n > 0).map(Some);
+        let is_no_room =
+            "is no number of connections from 1: what the limit of open files leaves counts instead";
+        problems.extend(read(env, "MAX_ACCEPTED", is_no_room, &mut connections, count));
+        let is_no_count = "is no number of requests from 1: 256 counts instead";
+        problems.extend(read(env, "MAX_IN_FLIGHT", is_no_count, &mut requests, count));
+        Self { limits, connections, requests, problems }
+    }
 }
 
 fn read<T: Copy>(
@@ -150,11 +171,9 @@ fn read<T: Copy>(
     message: &str,
     limit: &mut T,
     parse: impl Fn(&str) -> Option<T>,
-) {
-    match EnvProblem::or_value(env, variable, *limit, parse, message) {
-        Ok(value) => *limit = value,
-        Err(problem) => tracing::error!(%problem, "configuration"),
-    }
+) -> Option<EnvProblem> {
+    let value = EnvProblem::or_value(env, variable, *limit, parse, message);
+    value.map(|value| *limit = value).err()
 }
 
 /// Takes as many descriptors as the system gives without being asked for privileges; how many there are, if

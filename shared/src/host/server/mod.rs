@@ -9,6 +9,7 @@
 //! A route, its methods and limits are looked up before a body is awaited; a request takes its place when it
 //! has arrived whole. There is always room for one more connection, so a probe always gets in.
 
+mod address;
 mod connection;
 mod connections;
 mod handler;
@@ -38,7 +39,7 @@ use crate::context::Context;
 use crate::env::Env;
 use crate::hops::Hops;
 use crate::stopping::Stopping;
-use crate::telemetry;
+pub(super) use address::{address, is_loopback, refused};
 use connections::Connections;
 use handler::{Handler, LAST_CALL};
 pub use limits::Limits;
@@ -46,8 +47,6 @@ use room::{InFlight, Room};
 pub use stop::Stop;
 use stop::{Phase, stop_signal};
 use unspoken::{Counts, Unspoken};
-
-const DEFAULT_LISTEN: &str = "127.0.0.1:9000";
 
 /// Hyper's own limits lie above ours, so that what lies between is answered with a problem document;
 /// beyond them hyper answers a bare 431 and closes. Each connection on which something arrives may have so much memory.
@@ -68,9 +67,6 @@ const LAST_ANSWERS: Duration = Duration::from_millis(500);
 
 /// For connections that the system has made already to be taken, before the port is closed.
 const LAST_ACCEPTS: Duration = Duration::from_millis(50);
-
-/// For the log's reader to take what is written at the end.
-const LAST_LINES: Duration = Duration::from_millis(200);
 
 /// A bound server.
 #[derive(Debug)]
@@ -98,7 +94,7 @@ impl Server {
     /// and `SCF_TRUST_HEADERS` say so, and what proxies write of the sender, as far as `TRUST_PROXIES` does.
     #[must_use]
     pub fn trusting(self, env: &Env) -> Self {
-        // What is wrong is the configuration's to tell.
+        // What is wrong with any of them is the configuration's to tell.
         let hops = Hops::from_env(env).unwrap_or_default();
         Self { trust: Trust::from_env(env, self.address.ip()), hops, ..self }
     }
@@ -254,13 +250,6 @@ async fn listen(address: &str) -> std::io::Result<TcpListener> {
     Err(problem)
 }
 
-/// `LISTEN`; else every interface on `PORT`, which a container platform sets to the port that it sends
-/// requests to (Knative and its like).
-fn address(env: &Env) -> String {
-    let on_port = || env.get("PORT").map(|port| format!("0.0.0.0:{port}"));
-    env.get("LISTEN").or_else(on_port).unwrap_or_else(|| DEFAULT_LISTEN.to_owned())
-}
-
 /// Serves on `LISTEN` or `PORT` until SIGTERM or SIGINT.
 pub(super) async fn run<S: Service>(service: S, context: &Context) -> Result<(), HostError> {
     run_beside(service, context, until_told()).await
@@ -272,16 +261,16 @@ pub(super) async fn run_beside<S: Service>(
     context: &Context,
     work: impl Future<Output = ()>,
 ) -> Result<(), HostError> {
-    let address = address(&context.env);
+    let address = address(&context.env)?;
     let limits = Limits::from_env(&context.env, service.endpoints());
     let server = Server::bind(&address, limits).await?.trusting(&context.env);
     let stop = stop_signal().map_err(HostError::Signal)?;
-    tracing::info!(address = %server.local_addr(), "listening");
+    let (hooks, file) = service.hooks().unzip();
+    tracing::info!(address = %server.local_addr(), hooks, file, "listening");
     let begun = service.clone();
     let begun = tokio::spawn(async move { begun.begin().await });
     server.serve_beside(service, context.random.clone(), stop, work).await;
     begun.abort();
-    telemetry::flush(LAST_LINES);
     Ok(())
 }
 
@@ -289,20 +278,19 @@ pub(super) async fn run_beside<S: Service>(
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_platform_names_the_port_and_listen_wins() {
-        let of = |listen: &str, port: &str| address(&Env::of([("LISTEN", listen), ("PORT", port)]));
-        assert_eq!(of("", ""), "127.0.0.1:9000");
-        assert_eq!(of("", "8080"), "0.0.0.0:8080");
-        assert_eq!(of("127.0.0.1:8000", "8080"), "127.0.0.1:8000");
-    }
-
     #[tokio::test]
-    async fn a_port_that_is_none_is_an_error() {
-        for port in ["http", "70000"] {
-            let address = address(&Env::of([("PORT", port)]));
-            let error = Server::bind(&address, Limits::default()).await.unwrap_err();
-            assert!(error.to_string().contains(port), "{error}");
+    async fn an_address_that_cannot_be_had_is_told_with_what_to_do() {
+        let told =
+            async |address: &str| Server::bind(address, Limits::default()).await.unwrap_err().to_string();
+        let first = Server::bind("127.0.0.1:0", Limits::default()).await.unwrap();
+        let taken = first.local_addr().to_string();
+        for (address, why) in [
+            (taken.as_str(), "another process has the port: end that one"),
+            ("192.0.2.1:0", "this machine does not have the address: set LISTEN"),
+            ("127.0.0.1:http", "set LISTEN to an address"),
+        ] {
+            let told = told(address).await;
+            assert!(told.contains(address) && told.contains(why), "{told}");
         }
     }
 }

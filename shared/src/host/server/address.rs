@@ -1,0 +1,132 @@
+//! Where the server listens, as the environment says.
+
+use std::io::{Error, ErrorKind};
+use std::net::SocketAddr;
+
+use crate::env::Env;
+use crate::queue::EnvProblem;
+
+const DEFAULT: &str = "127.0.0.1:9000";
+
+/// `LISTEN`; else every interface on `PORT`, which a container platform sets to the port that it sends
+/// requests to (Knative and its like). What is wrong with the one that counts.
+pub(in crate::host) fn address(env: &Env) -> Result<String, EnvProblem> {
+    if let Some(listen) = env.get("LISTEN") {
+        return match wrong(&listen) {
+            Some(message) => Err(EnvProblem { variable: "LISTEN", message }),
+            None => Ok(listen),
+        };
+    }
+    let Some(port) = env.get("PORT") else { return Ok(DEFAULT.to_owned()) };
+    if is_port(&port) {
+        return Ok(format!("0.0.0.0:{port}"));
+    }
+    let message = "is no port: write a number from 0 to 65535, such as 8080".to_owned();
+    Err(EnvProblem { variable: "PORT", message })
+}
+
+/// Whether only this machine can call the server there.
+pub(in crate::host) fn is_loopback(address: &str) -> bool {
+    match address.parse::<SocketAddr>() {
+        Ok(address) => address.ip().is_loopback(),
+        Err(_) => address.rsplit_once(':').is_some_and(|(name, _)| name.eq_ignore_ascii_case("localhost")),
+    }
+}
+
+fn is_port(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_digit()) && text.parse::<u16>().is_ok()
+}
+
+/// Why that is no address with a port. A name may be one: the system is asked for it later.
+fn wrong(listen: &str) -> Option<String> {
+    if listen.parse::<SocketAddr>().is_ok() {
+        return None;
+    }
+    let message = match listen.rsplit_once(':') {
+        Some(("", port)) if is_port(port) => format!(
+            "has a port and no address before it: write 0.0.0.0:{port} for every IPv4 address, or [::]:{port} \
+             for every address"
+        ),
+        _ if is_port(listen) => {
+            format!("has a port and no address before it: write 0.0.0.0:{listen}, or [::]:{listen}")
+        }
+        Some((name, port)) if is_port(port) => {
+            let is_name = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
+            if is_name {
+                return None;
+            }
+            "is no address and port: write them as in 0.0.0.0:8080, an IPv6 address in brackets as in \
+             [::1]:8080, and no http:// before them"
+                .to_owned()
+        }
+        _ => {
+            "has no port from 0 to 65535 at its end: write an address, a colon and a port, as in 0.0.0.0:8080"
+                .to_owned()
+        }
+    };
+    Some(message)
+}
+
+/// Why the system does not let the process listen there, and what to do.
+pub(in crate::host) fn refused(error: &Error) -> String {
+    match error.kind() {
+        ErrorKind::AddrInUse => {
+            "another process has the port: end that one, or set LISTEN (or PORT) to another port".to_owned()
+        }
+        ErrorKind::PermissionDenied => {
+            "this process may not have so low a port: set LISTEN (or PORT) to one from 1024 on".to_owned()
+        }
+        ErrorKind::AddrNotAvailable => {
+            "this machine does not have the address: set LISTEN to one that it has, \
+                                        or to 0.0.0.0 with the port for every one"
+                .to_owned()
+        }
+        _ => format!("{error}: set LISTEN to an address of this machine and a port"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_platform_names_the_port_and_listen_wins() {
+        let of = |listen: &str, port: &str| address(&Env::of([("LISTEN", listen), ("PORT", port)])).unwrap();
+        assert_eq!(of("", ""), "127.0.0.1:9000");
+        assert_eq!(of("", "8080"), "0.0.0.0:8080");
+        assert_eq!(of("127.0.0.1:8000", "none"), "127.0.0.1:8000");
+        for sound in ["[::]:8080", "localhost:0", "hookmq.internal:80", "0.0.0.0:65535"] {
+            assert_eq!(of(sound, ""), sound);
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_what_to_write() {
+        for (listen, told) in [
+            (":8080", "write 0.0.0.0:8080 for every IPv4 address, or [::]:8080"),
+            ("8080", "write 0.0.0.0:8080, or [::]:8080"),
+            ("::1:8080", "an IPv6 address in brackets"),
+            ("http://127.0.0.1:80", "no http://"),
+            ("127.0.0.1", "has no port from 0 to 65535"),
+            ("127.0.0.1:", "has no port from 0 to 65535"),
+            ("127.0.0.1:99999", "has no port from 0 to 65535"),
+            ("127.0.0.1:+80", "has no port from 0 to 65535"),
+        ] {
+            let problem = address(&Env::of([("LISTEN", listen)])).unwrap_err();
+            assert_eq!(problem.variable, "LISTEN");
+            assert!(problem.message.contains(told), "{listen}: {problem}");
+        }
+        for port in ["http", "70000", "-1", "+80", "tcp://10.0.0.1:80"] {
+            let problem = address(&Env::of([("PORT", port)])).unwrap_err();
+            assert!(problem.to_string().starts_with("PORT is no port: write a number"), "{port}: {problem}");
+        }
+    }
+
+    #[test]
+    fn only_an_address_of_this_machine_is_its_own() {
+        assert!(
+            ["127.0.0.1:80", "[::1]:80", "localhost:80", "127.9.0.1:1"].iter().all(|own| is_loopback(own))
+        );
+        assert!(["0.0.0.0:80", "[::]:80", "localhost.test:80", ""].iter().all(|other| !is_loopback(other)));
+    }
+}
