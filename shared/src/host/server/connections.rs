@@ -217,7 +217,9 @@ impl Inner {
         // One that has become stronger since stays.
         let is_weak = |(rank, id): &(Rank, u64)| {
             let entry = self.entries.get(id).filter(|entry| entry.told.borrow().is_none());
-            entry.and_then(|entry| entry.facts.rank(now, is_over(&entry.facts))).is_some_and(|is| is.0 <= rank.0)
+            entry
+                .and_then(|entry| entry.facts.rank(now, is_over(&entry.facts)))
+                .is_some_and(|is| is.0 <= rank.0)
         };
         while self.weakest.last().is_some_and(|weakest| !is_weak(weakest)) {
             self.weakest.pop();
@@ -228,7 +230,9 @@ impl Inner {
         }
         let Some(((tier, ..), id)) = self.weakest.pop() else { return false };
         self.tell(id, Told::Full);
-        while tier == 0 && let Some(((0, ..), id)) = self.weakest.last().copied() {
+        while tier == 0
+            && let Some(((0, ..), id)) = self.weakest.last().copied()
+        {
             self.weakest.pop();
             self.tell(id, Told::Full);
         }
