@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 
 use crate::env::Env;
@@ -40,13 +40,18 @@ const MAX_UNDER_WAY: usize = 8;
 /// each holds one of the server's places.
 const MAX_WAITING: usize = 32;
 
+/// Of these, what one hook, and one host, may hold: forged requests may name what hangs, and must leave room for
+/// the documents of the others. A sender chooses among hosts, and several hooks may name the same.
+const SHARE_UNDER_WAY: usize = 2;
+const SHARE_WAITING: usize = 8;
+
 /// Why nothing was fetched: never the sender's fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum FetchError {
     /// `TLS_CA_FILE` or `HTTPS_PROXY` is wrong.
     #[error("{0}")]
     Environment(String),
-    #[error("{MAX_WAITING} requests wait for a document already")]
+    #[error("too many requests wait for a document already")]
     Busy,
     #[error("no answer in time")]
     TimedOut,
@@ -106,6 +111,40 @@ impl Place {
 
 type Slot = Arc<Place>;
 
+/// What may be under way and wait at a time: of all, of a hook, or of a host.
+struct Share {
+    under_way: Semaphore,
+    waiting: Semaphore,
+}
+
+impl Share {
+    fn new(under_way: usize, waiting: usize) -> Arc<Self> {
+        Arc::new(Self { under_way: Semaphore::new(under_way), waiting: Semaphore::new(waiting) })
+    }
+}
+
+/// Those that a request has a part in.
+struct Shares([Arc<Share>; 3]);
+
+impl Shares {
+    /// A place among those that wait.
+    fn wait(&self) -> Result<Vec<SemaphorePermit<'_>>, FetchError> {
+        let places = self.0.iter().map(|share| share.waiting.try_acquire());
+        places.collect::<Result<_, _>>().map_err(|_| FetchError::Busy)
+    }
+
+    /// A place among those that are under way, in turn; those of all last, so that nobody waits for a share
+    /// of their own with one of these in hand.
+    async fn turn(&self, limit: Instant) -> Result<Vec<SemaphorePermit<'_>>, FetchError> {
+        let mut places = Vec::new();
+        for share in &self.0 {
+            let place = timeout_at(limit, share.under_way.acquire()).await;
+            places.push(place.map_err(|_| FetchError::Busy)?.map_err(|_| FetchError::Busy)?);
+        }
+        Ok(places)
+    }
+}
+
 /// Makes the requests and keeps what they brought; clones share it.
 #[derive(Clone)]
 pub(crate) struct Fetcher(Arc<Inner>);
@@ -115,8 +154,9 @@ struct Inner {
     /// Made when it is needed at first: few hooks need it.
     transport: OnceLock<Transport>,
     slots: Mutex<HashMap<Address, Slot>>,
-    under_way: Semaphore,
-    waiting: Semaphore,
+    all: Arc<Share>,
+    /// Of those hooks and hosts that something waits for.
+    shares: Mutex<HashMap<String, Arc<Share>>>,
 }
 
 impl Fetcher {
@@ -125,25 +165,27 @@ impl Fetcher {
             env: env.clone(),
             transport: OnceLock::new(),
             slots: Mutex::default(),
-            under_way: Semaphore::new(MAX_UNDER_WAY),
-            waiting: Semaphore::new(MAX_WAITING),
+            all: Share::new(MAX_UNDER_WAY, MAX_WAITING),
+            shares: Mutex::default(),
         }))
     }
 
-    /// The document at an address: another one than `than`, which was of no help. `None` if that was
+    /// The document at an address, for a request to a hook: another one than `than`, which was of no help. `None` if that was
     /// fetched a moment ago: then there is no other.
     pub(crate) async fn document(
         &self,
+        hook: &str,
         address: &Address,
         than: Option<&Document>,
         deadline: Instant,
     ) -> Result<Option<Document>, FetchError> {
         let limit = deadline.min(Instant::now() + TIMEOUT);
-        self.document_by(address, than, limit, async || self.get(address, limit).await).await
+        self.document_by(hook, address, than, limit, async || self.get(address, limit).await).await
     }
 
     async fn document_by(
         &self,
+        hook: &str,
         address: &Address,
         than: Option<&Document>,
         limit: Instant,
@@ -153,17 +195,16 @@ impl Fetcher {
         if let Some(known) = slot.state().known(than) {
             return known;
         }
-        let _waiting = self.0.waiting.try_acquire().map_err(|_| FetchError::Busy)?;
+        let shares = self.shares(hook, address);
+        let _waiting = shares.wait()?;
         let _fetching = timeout_at(limit, slot.fetching.lock()).await.map_err(|_| FetchError::TimedOut)?;
         // Somebody else may have fetched it meanwhile.
         if let Some(known) = slot.state().known(than) {
             return known;
         }
+        // Who has none has not even asked: it is no failure of the address.
+        let _turn = shares.turn(limit).await?;
         let fetched = get().await;
-        // The address was not even asked.
-        if let Err(FetchError::Busy) = fetched {
-            return Err(FetchError::Busy);
-        }
         let at = Instant::now();
         let mut state = slot.state();
         state.tried = Some((at, fetched.as_ref().err().cloned()));
@@ -185,15 +226,20 @@ impl Fetcher {
     }
 
     /// Calls an address for the sake of the call: its answer is not read by anybody.
-    pub(crate) async fn confirm(&self, address: &Address, deadline: Instant) -> Result<(), FetchError> {
-        let _waiting = self.0.waiting.try_acquire().map_err(|_| FetchError::Busy)?;
-        self.get(address, deadline.min(Instant::now() + TIMEOUT)).await.map(drop)
+    pub(crate) async fn confirm(
+        &self,
+        hook: &str,
+        address: &Address,
+        deadline: Instant,
+    ) -> Result<(), FetchError> {
+        let limit = deadline.min(Instant::now() + TIMEOUT);
+        let shares = self.shares(hook, address);
+        let _waiting = shares.wait()?;
+        let _turn = shares.turn(limit).await?;
+        self.get(address, limit).await.map(drop)
     }
 
     async fn get(&self, address: &Address, limit: Instant) -> Result<Bytes, FetchError> {
-        // In turn: whoever asks for many addresses must not keep the others out.
-        let permit = timeout_at(limit, self.0.under_way.acquire()).await;
-        let _permit = permit.map_err(|_| FetchError::Busy)?.map_err(|_| FetchError::Busy)?;
         let transport = self.0.transport.get_or_init(|| Transport::to_strangers(&self.0.env));
         if let Some(problem) = transport.problem() {
             return Err(FetchError::Environment(problem.to_string()));
@@ -213,6 +259,15 @@ impl Fetcher {
         };
         let answer = transport.send(call).await.map_err(|e| other(&e))?;
         if answer.is_2xx() { Ok(answer.body) } else { Err(FetchError::Status(answer.status)) }
+    }
+
+    fn shares(&self, hook: &str, address: &Address) -> Shares {
+        let mut shares = self.0.shares.lock().unwrap_or_else(PoisonError::into_inner);
+        shares.retain(|_, share| Arc::strong_count(share) > 1);
+        let mut of = |name: String| {
+            Arc::clone(shares.entry(name).or_insert_with(|| Share::new(SHARE_UNDER_WAY, SHARE_WAITING)))
+        };
+        Shares([of(format!("hook {hook}")), of(format!("host {}", address.host())), Arc::clone(&self.0.all)])
     }
 
     fn slot(&self, address: &Address) -> Slot {
@@ -254,10 +309,10 @@ impl Collected {
 
     /// Fetches what is asked for; asked for again, another one if there is one. After that it is the
     /// latest, so that no request asks for ever.
-    pub(crate) async fn fetch(&mut self, fetcher: &Fetcher, address: Address, deadline: Instant) {
+    pub(crate) async fn fetch(&mut self, fetcher: &Fetcher, hook: &str, address: Address, deadline: Instant) {
         let number = self.number(&address);
         let than = number.and_then(|number| self.found.get(number)?.as_ref().ok());
-        let found = match fetcher.document(&address, than, deadline).await {
+        let found = match fetcher.document(hook, &address, than, deadline).await {
             Ok(Some(document)) => Ok(document),
             Err(error) => Err(error),
             Ok(None) => match than {
@@ -308,7 +363,7 @@ mod tests {
             let found = number % 2 == 0;
             let get =
                 async || if found { Ok(Bytes::from_static(b"1")) } else { Err(FetchError::Status(404)) };
-            drop(fetcher.document_by(&address, None, limit, get).await);
+            drop(fetcher.document_by("h", &address, None, limit, get).await);
             assert!(fetcher.slots().len() <= MAX_ADDRESSES, "{number}");
         }
     }
@@ -318,18 +373,18 @@ mod tests {
         let (fetcher, address) = (Fetcher::new(&Env::of::<&str, &str>([])), address());
         let limit = Instant::now() + Duration::from_secs(3600);
         let bytes = async || Ok(Bytes::from_static(b"1"));
-        let first = fetcher.document_by(&address, None, limit, bytes).await.unwrap().unwrap();
+        let first = fetcher.document_by("h", &address, None, limit, bytes).await.unwrap().unwrap();
         advance(PAUSE_AFTER_SUCCESS).await;
         let (hanging, same, than) = (fetcher.clone(), address.clone(), first.clone());
         let other = tokio::spawn(async move {
-            hanging.document_by(&same, Some(&than), limit, async || pending().await).await
+            hanging.document_by("h", &same, Some(&than), limit, async || pending().await).await
         });
         tokio::task::yield_now().await;
         let soon = Duration::from_millis(1);
-        let again = timeout(soon, fetcher.document_by(&address, None, limit, async || panic!())).await;
+        let again = timeout(soon, fetcher.document_by("h", &address, None, limit, async || panic!())).await;
         assert_eq!(again.unwrap().unwrap().unwrap().bytes, first.bytes);
         // Another one is worth waiting for.
-        let wait = fetcher.document_by(&address, Some(&first), limit, async || panic!());
+        let wait = fetcher.document_by("h", &address, Some(&first), limit, async || panic!());
         assert!(timeout(soon, wait).await.is_err());
         assert!(!other.is_finished());
         other.abort();
@@ -341,15 +396,15 @@ mod tests {
         let (fetcher, address) = (Fetcher::new(&Env::of::<&str, &str>([])), address());
         let limit = Instant::now() + Duration::from_secs(3600);
         let good = async || Ok(Bytes::from_static(b"key"));
-        let first = fetcher.document_by(&address, None, limit, good).await.unwrap().unwrap();
+        let first = fetcher.document_by("h", &address, None, limit, good).await.unwrap().unwrap();
         advance(PAUSE_AFTER_SUCCESS).await;
         let page = async || Ok(Bytes::from_static(b"<html>"));
-        fetcher.document_by(&address, Some(&first), limit, page).await.unwrap();
+        fetcher.document_by("h", &address, Some(&first), limit, page).await.unwrap();
         fetcher.forget(&address);
-        let again = fetcher.document_by(&address, None, limit, async || panic!()).await;
+        let again = fetcher.document_by("h", &address, None, limit, async || panic!()).await;
         assert_eq!(again.unwrap().unwrap().bytes, first.bytes);
         fetcher.forget(&address);
-        let none = fetcher.document_by(&address, None, limit, async || panic!()).await;
+        let none = fetcher.document_by("h", &address, None, limit, async || panic!()).await;
         assert_eq!(none.unwrap_err(), FetchError::NoKey);
     }
 
@@ -357,15 +412,54 @@ mod tests {
     async fn who_had_no_turn_may_ask_again_at_once() {
         let (fetcher, address) = (Fetcher::new(&Env::of::<&str, &str>([])), address());
         let limit = Instant::now() + Duration::from_secs(3600);
-        let busy = fetcher.document_by(&address, None, limit, async || Err(FetchError::Busy)).await;
+        let shares = fetcher.shares("h", &address);
+        let mut taken = Vec::new();
+        for _ in 0..SHARE_UNDER_WAY {
+            taken.push(shares.turn(limit).await.unwrap());
+        }
+        let soon = Instant::now() + Duration::from_secs(1);
+        let busy = fetcher.document_by("h", &address, None, soon, async || panic!()).await;
         assert_eq!(busy.unwrap_err(), FetchError::Busy);
+        drop(taken);
         let bytes = async || Ok(Bytes::from_static(b"1"));
-        assert!(fetcher.document_by(&address, None, limit, bytes).await.unwrap().is_some());
+        assert!(fetcher.document_by("h", &address, None, limit, bytes).await.unwrap().is_some());
         let failed = async || Err(FetchError::Status(500));
         fetcher.forget(&address);
         advance(PAUSE_AFTER_FAILURE).await;
-        assert!(fetcher.document_by(&address, None, limit, failed).await.is_err());
-        let again = fetcher.document_by(&address, None, limit, async || panic!()).await;
+        assert!(fetcher.document_by("h", &address, None, limit, failed).await.is_err());
+        let again = fetcher.document_by("h", &address, None, limit, async || panic!()).await;
         assert_eq!(again.unwrap_err(), FetchError::Status(500));
+    }
+
+    /// A hook's forgeries name hosts that hang, of which the sender chooses; or several hooks' the same one.
+    #[tokio::test(start_paused = true)]
+    async fn who_names_what_hangs_leaves_room_for_others() {
+        for (hooks, hosts) in [(1, 40), (40, 1), (2, 2)] {
+            let fetcher = Fetcher::new(&Env::of::<&str, &str>([]));
+            let limit = Instant::now() + Duration::from_secs(5);
+            let mut hanging = tokio::task::JoinSet::new();
+            for number in 0..80 {
+                let hook = format!("hook-{}", number % hooks);
+                let host = format!("https://{}.example.com/{number}", number % hosts);
+                let (fetcher, address) = (fetcher.clone(), Address::parse(&host).unwrap());
+                hanging.spawn(async move {
+                    let get = async || pending().await;
+                    drop(fetcher.document_by(&hook, &address, None, limit, get).await);
+                });
+            }
+            for _ in 0..200 {
+                tokio::task::yield_now().await;
+            }
+            let get = async || Ok(Bytes::from_static(b"1"));
+            let soon = Instant::now() + Duration::from_secs(1);
+            let found = fetcher.document_by("other", &address(), None, soon, get).await;
+            assert!(found.is_ok(), "{hooks} hooks, {hosts} hosts: {found:?}");
+            drop(hanging);
+        }
+        let fetcher = Fetcher::new(&Env::of::<&str, &str>([]));
+        for number in 0..1000 {
+            drop(fetcher.shares(&number.to_string(), &address()));
+        }
+        assert!(fetcher.0.shares.lock().unwrap().len() <= 2);
     }
 }

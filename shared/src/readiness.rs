@@ -102,6 +102,11 @@ impl Trouble {
         Self { hook: Some(hook.to_owned()), ..Self::of("the hook has no topic here") }
     }
 
+    /// The hook refuses everything until its secrets can be read.
+    pub(crate) fn without_secrets(hook: &str) -> Self {
+        Self { hook: Some(hook.to_owned()), ..Self::of("the hook's secrets cannot be read") }
+    }
+
     /// A target, or the environment (`None`), lacks a variable or what that names.
     pub(crate) fn setting(target: Option<&Target>, variable: &'static str) -> Self {
         let target = target.map(|target| target.name().to_owned());
@@ -145,6 +150,13 @@ impl Readiness {
     ) -> Self {
         let open = queues.into_iter().map(|(target, open)| (target.name().to_owned(), open.count()));
         Self { store, open_circuits: open.filter(|(_, count)| *count > 0).collect(), ..self }
+    }
+
+    /// With troubles that are told and stand against nothing.
+    #[must_use]
+    pub(crate) fn with_told(mut self, troubles: impl IntoIterator<Item = Trouble>) -> Self {
+        self.troubles.extend(troubles);
+        self
     }
 
     /// The same without names of hooks and targets: where metrics are off, they are for nobody.

@@ -178,6 +178,13 @@ async fn a_parameter_and_one_of_two_secrets_grow_old_too() {
     assert_eq!(world.deliver(&signed("old-second", "another-secret-0123456789")).await, 200);
 }
 
+/// What `/_/ready` says is wrong.
+fn is_told(world: &World) -> bool {
+    let readiness = world.gateway.readiness();
+    assert!(readiness.is_ready(), "only a request has them read again");
+    format!("{readiness:?}").contains("the hook's secrets cannot be read")
+}
+
 /// Deleting the file of a leaked secret ends it, and so does whatever else leaves none there.
 #[tokio::test]
 async fn a_secret_that_is_gone_is_used_for_ten_minutes() {
@@ -190,13 +197,26 @@ async fn a_secret_that_is_gone_is_used_for_ten_minutes() {
         }
         pass(500).await;
         assert_eq!(world.deliver(&signed(hook, OLD)).await, 200, "{hook}: somebody may be about to write it");
+        assert!(log(hook).iter().any(|line| line.contains("the old one stays for now")), "{hook}");
+        assert!(!is_told(&world), "{hook}: it serves");
+        let before = log(hook).len();
         pass(101).await;
+        assert!(is_told(&world), "{hook}: known without a request");
         assert_eq!(world.deliver(&signed(hook, OLD)).await, 503, "{hook}");
+        pass(6).await;
+        assert_eq!(world.deliver(&signed(hook, OLD)).await, 503, "{hook}");
+        let since = log(hook).split_off(before);
+        assert!(!since.iter().any(|line| line.contains("the old one stays")), "{since:?}");
+        assert!(since.iter().any(|line| line.contains("it is not used any more")), "{since:?}");
+        let stopped = since.iter().filter(|line| line.contains("the hook serves nothing until"));
+        assert_eq!(stopped.count(), 1, "{since:?}");
         world.write("s", NEW);
         assert_eq!(world.deliver(&signed(hook, NEW)).await, 503, "{hook}: it was read a moment ago");
         pass(5).await;
         assert_eq!(world.deliver(&signed(hook, OLD)).await, 401, "{hook}");
         assert_eq!(world.deliver(&signed(hook, NEW)).await, 200, "{hook}");
-        assert!(log(hook).iter().any(|line| line.contains("the old one stays for now")), "{hook}");
+        let again = log(hook).into_iter().filter(|line| line.contains("the hook serves again"));
+        assert_eq!(again.count(), 1, "{hook}");
+        assert!(!is_told(&world), "{hook}");
     }
 }

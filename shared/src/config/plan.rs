@@ -128,14 +128,9 @@ impl Plan {
 
     /// Reads the values again. One that cannot be had or is of no use stays as it was, and is a failure.
     pub(super) async fn renew(&self, old: &[Secret], from: &Resolver, limit: Instant) -> Renewal {
-        let hook = &self.hook;
-        let mut failure: Option<Failure> = None;
+        let mut failures = Vec::new();
         let mut failed = |error: &dyn fmt::Display, is_gone: bool| {
-            tracing::warn!(hook, %error, "a secret cannot be read anew: the old one stays for now");
-            let worse = failure.as_ref().is_none_or(|known| is_gone && !known.is_gone);
-            if worse {
-                failure = Some(Failure { reason: error.to_string(), is_gone });
-            }
+            failures.push(Failure { reason: error.to_string(), is_gone });
         };
         let mut values = old.to_vec();
         for (entry, value) in self.entries.iter().zip(&mut values) {
@@ -165,7 +160,7 @@ impl Plan {
                 break;
             }
         }
-        Renewal { changed, failure }
+        Renewal { changed, failures }
     }
 }
 
@@ -173,8 +168,15 @@ impl Plan {
 pub(super) struct Renewal {
     /// The values now, where any differs, and the source that they make.
     pub(super) changed: Option<(Vec<Secret>, Source)>,
-    /// Why one of them is still the old one.
-    pub(super) failure: Option<Failure>,
+    /// Why some of them are still the old ones.
+    pub(super) failures: Vec<Failure>,
+}
+
+impl Renewal {
+    /// The one that matters: of a place that was read.
+    pub(super) fn worst(&self) -> Option<&Failure> {
+        self.failures.iter().find(|failure| failure.is_gone).or(self.failures.first())
+    }
 }
 
 /// Why a value could not be read again.

@@ -22,7 +22,7 @@ use std::time::Duration;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{Instant, timeout_at};
 
-use super::plan::{Plan, Renewal};
+use super::plan::{Failure, Plan, Renewal};
 use crate::secret::{Resolver, Secret};
 use crate::source::Source;
 
@@ -81,6 +81,8 @@ struct Current {
     again: Instant,
     /// No request is verified with it from then on.
     until: Instant,
+    /// Whether they could not be read when that was tried last.
+    is_failing: bool,
 }
 
 /// What was read.
@@ -93,6 +95,8 @@ struct Read {
     asked: Option<Instant>,
     /// Why not all of them could be read then; empty if they were.
     failure: String,
+    /// Whether it was told that the hook serves nothing.
+    is_told: bool,
 }
 
 impl Read {
@@ -117,7 +121,7 @@ impl Current {
     /// Of secrets that were read now.
     fn now(source: Option<Arc<Source>>) -> Self {
         let read = Instant::now();
-        Self { source, read, again: read + STALE, until: read + STALE }
+        Self { source, read, again: read + STALE, until: read + STALE, is_failing: false }
     }
 
     fn usable(&self) -> Option<Arc<Source>> {
@@ -127,6 +131,11 @@ impl Current {
     /// As [`usable`](Self::usable), where reading it anew has failed or is under way.
     fn spare(&self) -> Option<Arc<Source>> {
         self.source.clone().filter(|_| Instant::now() < self.until)
+    }
+
+    /// Whether nothing is verified with them until they can be read.
+    fn is_out(&self) -> bool {
+        self.is_failing && Instant::now() >= self.until
     }
 }
 
@@ -180,6 +189,16 @@ impl Rotation {
             Kind::Fixed(_) => Ok(None),
             Kind::Changing(changing) => changing.other(than, from, deadline).await,
         }
+    }
+
+    /// Whether the hook refuses everything until its secrets can be read, as far as that is known.
+    pub(crate) fn is_out(&self) -> bool {
+        let Kind::Changing(changing) = &self.0 else { return false };
+        // It may become so without a request, so whoever asks has it told.
+        if let Ok(mut read) = changing.read.try_lock() {
+            changing.tell(&mut read);
+        }
+        changing.current().is_out()
     }
 
     /// Reads the secrets anew if it is time, so that no request has to wait for that. It may be given up at
@@ -285,7 +304,9 @@ impl Changing {
         let hook = &self.plan.hook;
         let (before, began) = (self.current(), Instant::now());
         let limit = limit(deadline);
-        let Renewal { changed, failure } = self.plan.renew(&read.values, from, limit).await;
+        let renewal = self.plan.renew(&read.values, from, limit).await;
+        let failure = renewal.worst().map(|worst| (worst.reason.clone(), worst.is_gone));
+        let Renewal { changed, failures } = renewal;
         let source = match changed {
             Some((values, source)) => {
                 tracing::info!(hook, "the secrets were read anew and have changed");
@@ -293,19 +314,54 @@ impl Changing {
             }
             None => before.source,
         };
-        let Some(failure) = failure else {
+        if let Some((reason, is_gone)) = failure {
+            read.failure = reason;
+            // Who left too little time for it has learned nothing of them.
+            if !is_gone && Instant::now() >= limit && limit < began + TIMEOUT {
+                self.set(Current { source, ..before });
+            } else {
+                let age = if is_gone { GONE } else { UNREAD };
+                // Soon, so that one that has changed meanwhile is noticed, whoever asks for it.
+                let (again, until) = (Instant::now() + PAUSE, before.read + age);
+                self.set(Current { source, again, until, is_failing: true, ..before });
+            }
+        } else {
             read.failure.clear();
-            return self.set(Current::now(source));
-        };
-        read.failure = failure.reason;
-        // Who left too little time for it has learned nothing of them.
-        if !failure.is_gone && Instant::now() >= limit && limit < began + TIMEOUT {
-            return self.set(Current { source, ..before });
+            self.set(Current::now(source));
         }
-        let age = if failure.is_gone { GONE } else { UNREAD };
-        // Soon, so that one that has changed meanwhile is noticed, whoever asks for it.
-        let (again, until) = (Instant::now() + PAUSE, before.read + age);
-        self.set(Current { source, again, until, ..before });
+        let seconds = self.current().until.saturating_duration_since(Instant::now()).as_secs();
+        for Failure { reason, .. } in failures {
+            if seconds > 0 {
+                tracing::warn!(
+                    hook,
+                    error = reason,
+                    seconds,
+                    "a secret cannot be read anew: the old one stays for now, for so many seconds at most"
+                );
+            } else {
+                tracing::warn!(
+                    hook,
+                    error = reason,
+                    "a secret cannot be read anew, and the old one is too old: it is not used any more"
+                );
+            }
+        }
+        self.tell(read);
+    }
+
+    /// Tells once that the hook serves nothing, and once that it serves again.
+    fn tell(&self, read: &mut Read) {
+        let (hook, is_out) = (&self.plan.hook, self.current().is_out());
+        if is_out == read.is_told {
+            return;
+        }
+        read.is_told = is_out;
+        if is_out {
+            let error = &read.failure;
+            tracing::error!(hook, error, "the hook serves nothing until its secrets can be read");
+        } else {
+            tracing::info!(hook, "its secrets were read: the hook serves again");
+        }
     }
 
     /// A source of values that were read.

@@ -74,8 +74,13 @@ impl<Q: Queue> Gateway<Q> {
                 && (is_kept || !needs_store)
                 && !(footing.lacks_spill && wants_store(hook));
         }
+        // A request has them read again, and would not come to an instance that is not ready.
+        let unread = inner.config.hooks().filter(|hook| hook.source.is_out());
+        let unread: Vec<_> = unread.map(|hook| Trouble::without_secrets(&hook.name)).collect();
         let queues = inner.carriers.iter().map(|carrier| (&carrier.target, carrier.queue.open()));
-        let told = Readiness::judge(footing.rule, can_serve, troubles).with_state(self.store(), queues);
+        let told = Readiness::judge(footing.rule, can_serve, troubles)
+            .with_told(unread)
+            .with_state(self.store(), queues);
         if inner.metrics.are_on() { told } else { told.without_names() }
     }
 }

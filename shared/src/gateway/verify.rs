@@ -100,7 +100,7 @@ impl<Q: Queue> Gateway<Q> {
                     });
                 }
                 Verdict::Fetch(address, again) => {
-                    collected.fetch(fetcher, address, deadline).await;
+                    collected.fetch(fetcher, &hook.name, address, deadline).await;
                     request = *again;
                 }
                 Verdict::Unusable(address) => {
@@ -112,7 +112,7 @@ impl<Q: Queue> Gateway<Q> {
                 }
                 Verdict::Confirm(_, response) if !is_served => return Ok(Verified::Handshake(response)),
                 Verdict::Confirm(address, response) => {
-                    let confirmed = fetcher.confirm(&address, deadline).await;
+                    let confirmed = fetcher.confirm(&hook.name, &address, deadline).await;
                     return confirmed
                         .map(|()| Verified::Handshake(response))
                         .map_err(|e| Refused::Unavailable(failed(&address, &e)));

@@ -9,10 +9,11 @@ mod lock;
 mod seal;
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::clock::Timestamp;
@@ -32,6 +33,14 @@ const MAX_BODY: usize = 1024 * 1024;
 
 /// Requests of a hook that are kept after a quiet minute, and then one a second.
 const KEPT: Allowance = Allowance { burst: 60, every: Duration::from_secs(1) };
+
+/// Requests of the process that wait for the store at a time, and how long each waits: nobody knows whether they
+/// are genuine, and each holds one of the server's places.
+const MAX_WAITING: usize = 16;
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// That some found no place to wait is told no sooner than this after the last time.
+const TOLD: Duration = Duration::from_secs(60);
 
 /// A refused request as it was received.
 #[derive(Serialize, Deserialize)]
@@ -61,6 +70,27 @@ struct Inner {
     store: Store,
     lock: Lock,
     rates: Rates,
+    waiting: Semaphore,
+    missing: Mutex<Missing>,
+}
+
+/// Requests that were not kept because too many others waited.
+#[derive(Debug, Default)]
+struct Missing {
+    untold: u64,
+    told: Option<Instant>,
+}
+
+impl Missing {
+    /// How many there are to tell of, if it is time.
+    fn due(&mut self) -> Option<u64> {
+        let is_due = self.told.is_none_or(|told| told.elapsed() >= TOLD);
+        if self.untold == 0 || !is_due {
+            return None;
+        }
+        self.told = Some(Instant::now());
+        Some(std::mem::take(&mut self.untold))
+    }
 }
 
 impl Quarantine {
@@ -73,11 +103,17 @@ impl Quarantine {
     /// A quarantine on this store, sealed with the environment's key.
     pub fn new(store: Store, context: &Context) -> Result<Self, EnvProblem> {
         let lock = Lock::from_env(KEY, &context.env)?;
-        Ok(Self(Arc::new(Inner { store, lock, rates: Rates::default() })))
+        Ok(Self(Arc::new(Inner {
+            store,
+            lock,
+            rates: Rates::default(),
+            waiting: Semaphore::new(MAX_WAITING),
+            missing: Mutex::default(),
+        })))
     }
 
     /// Keeps a request. What is over the limits is dropped, and a failure costs nothing but the copy:
-    /// the sender is refused either way.
+    /// the sender is refused either way. So where too many wait for the store already, it is not kept.
     pub(crate) async fn keep(
         &self,
         vendor: Vendor,
@@ -89,6 +125,14 @@ impl Quarantine {
         if request.body.len() > MAX_BODY || self.0.rates.take(hook, KEPT).is_err() {
             return;
         }
+        let place = self.0.waiting.try_acquire();
+        if let Some(requests) = self.missing(place.is_err()) {
+            tracing::warn!(requests, "cannot quarantine: too many wait for the store already");
+        }
+        if place.is_err() {
+            return;
+        }
+        let deadline = deadline.min(Instant::now() + PATIENCE);
         let key = match self.0.lock.key(deadline).await {
             Ok(key) => key,
             Err(error) => return tracing::warn!(hook, %error, "cannot quarantine"),
@@ -114,6 +158,13 @@ impl Quarantine {
         if let Err(error) = self.0.store.put_new(&name, sealed.into(), deadline).await {
             tracing::warn!(hook, %error, "cannot quarantine");
         }
+    }
+
+    /// Counts one that found no place; how many did, if it is time to tell.
+    fn missing(&self, is_one: bool) -> Option<u64> {
+        let mut missing = self.0.missing.lock().unwrap_or_else(PoisonError::into_inner);
+        missing.untold += u64::from(is_one);
+        missing.due()
     }
 
     /// The store itself: names and times may be listed.
@@ -148,5 +199,60 @@ impl Refused {
             source_ip: self.source_ip,
             deadline: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::future::join_all;
+
+    use super::*;
+    use crate::clock::{Clock, Random};
+    use crate::env::Env;
+    use crate::store::memory::{Fault, MemoryStore};
+
+    fn request(number: usize) -> Request {
+        Request {
+            method: "POST".to_owned(),
+            path: "/h".to_owned(),
+            raw_query: String::new(),
+            headers: Headers::new(),
+            body: number.to_string().into(),
+            request_id: String::new(),
+            received: Instant::now(),
+            source_ip: None,
+            deadline: None,
+        }
+    }
+
+    /// Forged requests must not fill the host while the store does not answer.
+    #[tokio::test(start_paused = true)]
+    async fn few_wait_for_a_store_that_hangs_and_not_for_long() {
+        let key = ("QUARANTINE_KEY", "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=");
+        let (clock, random) = (Clock::system(), Random::system());
+        let context = Context { env: Env::of([key]), clock: clock.clone(), random };
+        let memory = MemoryStore::new(clock);
+        let quarantine = Quarantine::new(Store::new(memory.clone()), &context).unwrap();
+        let keep = |number: usize, patience: Duration| {
+            let (quarantine, hook) = (quarantine.clone(), format!("h{}", number % 5));
+            async move {
+                let began = Instant::now();
+                let (now, deadline) = (Timestamp::from_unix(1_800_000_000), began + patience);
+                quarantine.keep(Vendor::Tdmq, &hook, request(number), now, deadline).await;
+                began.elapsed()
+            }
+        };
+        memory.set_faults(|_, _| Fault::slow(Duration::from_secs(3600)));
+        let took = join_all((0..100).map(|number| keep(number, Duration::from_secs(60)))).await;
+        assert_eq!(took.iter().filter(|took| !took.is_zero()).count(), 16);
+        assert!(took.iter().all(|took| *took <= Duration::from_secs(2)), "{took:?}");
+        assert_eq!(quarantine.missing(false), None, "the first of them was told at once");
+        tokio::time::advance(TOLD).await;
+        assert_eq!((quarantine.missing(false), quarantine.missing(true)), (Some(83), None));
+        let soon = Duration::from_millis(300);
+        assert!(keep(100, soon).await <= soon + Duration::from_millis(1), "the deadline holds");
+        memory.clear_faults();
+        keep(101, soon).await;
+        assert_eq!(memory.count("quarantine/"), 1, "it is kept again at once");
     }
 }

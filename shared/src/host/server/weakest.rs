@@ -5,8 +5,9 @@
 //! brought nothing that was of use: whoever sent a genuine request sends another, and may write it just when the
 //! connection is closed. A request that is being
 //! served never goes. What is younger than a second goes only when nothing older is left: a genuine request
-//! has arrived by then. Among equals, a peer that holds more than its share goes first; behind a balancer
-//! there is one peer, and the share binds nobody.
+//! has arrived by then. But where its peer holds more than its share, it goes before anything that is of use or
+//! young of others. Among equals, too, such a peer's go first; behind a balancer there is one peer, and the share
+//! binds nobody.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -121,18 +122,20 @@ impl Facts {
     pub(super) fn rank(&self, now: Instant, is_over: bool) -> Option<Rank> {
         let (age, rate) = (self.flow.age(now), self.flow.rate(now));
         let younger = u64::MAX - u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+        // A peer that opens one after the other must not push out what others have just opened, whatever it
+        // has begun on its own. A logarithm is less than a hundred.
+        let young =
+            |tier: u8, measure| if is_over { (2, u64::from(tier) * 100 + measure) } else { (tier, measure) };
         let (tier, measure) = match self.state {
             State::Service => return None,
             State::New if age >= GRACE_OF_NOTHING => (0, 0),
-            State::New => (5, 0),
-            State::Idle => {
-                let (younger, older) = if self.is_proven { (6, 2) } else { (4, 1) };
-                (if age < GRACE { younger } else { older }, 0)
-            }
+            State::New => young(6, 0),
+            State::Idle if age < GRACE => young(if self.is_proven { 7 } else { 5 }, 0),
+            State::Idle => (if self.is_proven { 3 } else { 1 }, 0),
             // What has brought more is nearer to its end: a flood of beginnings does not push it out.
-            _ if age < GRACE => (7, u64::from(self.flow.bytes.max(1).ilog2())),
+            _ if age < GRACE => young(8, u64::from(self.flow.bytes.max(1).ilog2())),
             _ if rate < BRISK => (0, rate),
-            _ => (3, rate),
+            _ => (4, rate),
         };
         Some((tier, u8::from(!is_over), measure, younger))
     }

@@ -114,6 +114,31 @@ async fn a_share_counts_among_equals_only() {
     assert_eq!(share(4, 100), 0);
 }
 
+/// A peer that opens connection after connection, and begins a body on each, does not push out those that others
+/// have just opened.
+#[tokio::test]
+async fn of_what_is_young_that_goes_first_which_is_over_its_share() {
+    let now = Instant::now() + secs(1000);
+    let fresh = Duration::from_millis(100);
+    let young = [
+        facts(now, State::New, fresh, 0),
+        facts(now, State::Idle, fresh, 0),
+        Facts { is_proven: true, ..facts(now, State::Idle, fresh, 0) },
+        facts(now, State::Head, fresh, 20),
+        facts(now, State::Body, fresh, 60_000),
+    ];
+    let kept = Facts { is_proven: true, ..facts(now, State::Idle, secs(60), 0) };
+    let brisk = facts(now, State::Body, secs(5), 20 << 20);
+    for theirs in &young {
+        for other in young.iter().chain([&kept, &brisk]) {
+            assert!(theirs.rank(now, true) < other.rank(now, false), "{theirs:?} {other:?}");
+        }
+        for weaker in [facts(now, State::Head, secs(5), 10), facts(now, State::Idle, secs(2), 0)] {
+            assert!(weaker.rank(now, false) < theirs.rank(now, true), "{weaker:?} {theirs:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn each_state_has_its_time() {
     let now = Instant::now() + secs(1000);

@@ -88,7 +88,7 @@ pub enum EventError {
     #[error("the event is not a JSON object")]
     NotJson,
     /// User action: correct the tool that makes the event.
-    #[error("the event is broken, or has a field of the wrong type, at line {line}, column {column}")]
+    #[error("the event has a field of the wrong type, at line {line}, column {column}")]
     Broken {
         /// Counted from 1.
         line: usize,
@@ -122,13 +122,17 @@ pub fn read_as(dialect: Dialect, event: &str, invocation: Invocation) -> Result<
     if !event.starts_with('{') {
         return Err(EventError::NotJson);
     }
-    let event: Event =
-        serde_json::from_str(event).map_err(|e| EventError::Broken { line: e.line(), column: e.column() })?;
-    request(dialect, event, invocation)
+    match serde_json::from_str::<Event>(event) {
+        Ok(event) => request(dialect, event, invocation),
+        Err(error) if error.is_data() => {
+            Err(EventError::Broken { line: error.line(), column: error.column() })
+        }
+        Err(_) => Ok(unreadable(&invocation)),
+    }
 }
 
-/// An event that is no text, or no JSON: gateways hand over a byte of a header field as it came, so any stranger can
-/// bring it about. It is refused like a request, because a function error rings alarms.
+/// An event that is no text, or no JSON, or has half a character in a text (`\ud800`): gateways hand over a byte of a
+/// header field as it came, so any stranger can bring it about. It is refused like a request, because a function error rings alarms.
 pub fn unreadable(invocation: &Invocation) -> Incoming {
     Incoming { trigger: Trigger::Plain, request: Err(refuse(Problem::Malformed, &invocation.request_id)) }
 }
