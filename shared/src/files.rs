@@ -1,31 +1,39 @@
 //! Files, on threads that may block: few, and each kind of file has its own, so that a disk that hangs keeps
 //! nobody else waiting. Names are looked up elsewhere ([`names`](crate::queue)).
 
-use std::sync::OnceLock;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 
 /// Threads for one kind of file.
 pub(crate) struct Files {
     places: Semaphore,
-    own: Option<OwnThread>,
+    own: Option<OwnThreads>,
+    /// What is being read by itself, each with the one turn that there is for it.
+    alone: Mutex<BTreeMap<PathBuf, Weak<Semaphore>>>,
 }
 
-/// A runtime that has a thread for what blocks and runs nothing else; `None` where the system gives none.
-type OwnThread = OnceLock<Option<Runtime>>;
+/// A runtime that has threads for what blocks and runs nothing else; `None` where the system gives none.
+type OwnThreads = OnceLock<Option<Runtime>>;
 
 /// The stores' objects: disks gain nothing from more writers at a time, and each has memory of its own.
 pub(crate) static OBJECTS: Files = Files::of(32);
 
 /// Listings of the stores' folders. The allocator keeps some of what a thread has freed for that thread, and the
-/// names of a folder of a million take tens of megabytes while they are read: one thread reads all folders.
-pub(crate) static LISTINGS: Files = Files::of_own_thread();
+/// names of a large folder take megabytes while they are read: few threads read all folders, and more than one, since
+/// a folder may hang.
+pub(crate) static LISTINGS: Files = Files::of_own_threads();
 
-/// Secrets.
-pub(crate) static SECRETS: Files = Files::of(4);
+/// Threads for [`LISTINGS`].
+const LISTERS: usize = 4;
+
+/// Secrets: one that hangs keeps a thread, and no configuration has so many that hang.
+pub(crate) static SECRETS: Files = Files::of(64);
 
 /// Why a job was not done.
 #[derive(Debug)]
@@ -38,11 +46,15 @@ pub(crate) enum Undone {
 
 impl Files {
     const fn of(threads: usize) -> Self {
-        Self { places: Semaphore::const_new(threads), own: None }
+        Self::with(threads, None)
     }
 
-    const fn of_own_thread() -> Self {
-        Self { places: Semaphore::const_new(1), own: Some(OnceLock::new()) }
+    const fn of_own_threads() -> Self {
+        Self::with(LISTERS, Some(OnceLock::new()))
+    }
+
+    const fn with(threads: usize, own: Option<OwnThreads>) -> Self {
+        Self { places: Semaphore::const_new(threads), own, alone: Mutex::new(BTreeMap::new()) }
     }
 
     /// Runs what blocks. A job that is not over in time goes on, and keeps its thread; one that has none by
@@ -52,12 +64,47 @@ impl Files {
         deadline: Instant,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Undone> {
+        self.begin(deadline, job, None).await
+    }
+
+    /// As [`run`](Self::run), one job of that path at a time: one that hangs keeps one thread, however often it is
+    /// asked for.
+    pub(crate) async fn run_alone<T: Send + 'static>(
+        &'static self,
+        path: &Path,
+        deadline: Instant,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Undone> {
+        let turn =
+            timeout_at(deadline, self.turn(path).acquire_owned()).await.map_err(|_| Undone::TimedOut)?;
+        let turn = turn.map_err(|error| Undone::Broken(error.to_string()))?;
+        self.begin(deadline, job, Some(turn)).await
+    }
+
+    fn turn(&self, path: &Path) -> Arc<Semaphore> {
+        let mut alone = self.alone.lock().unwrap_or_else(PoisonError::into_inner);
+        // Who has the turn, or waits for it, keeps it there.
+        alone.retain(|_, turn| turn.strong_count() > 0);
+        if let Some(turn) = alone.get(path).and_then(Weak::upgrade) {
+            return turn;
+        }
+        let turn = Arc::new(Semaphore::new(1));
+        alone.insert(path.to_owned(), Arc::downgrade(&turn));
+        turn
+    }
+
+    async fn begin<T: Send + 'static>(
+        &'static self,
+        deadline: Instant,
+        job: impl FnOnce() -> T + Send + 'static,
+        turn: Option<OwnedSemaphorePermit>,
+    ) -> Result<T, Undone> {
         if Instant::now() >= deadline {
             return Err(Undone::TimedOut); // Whether it would have been quick is not left to luck.
         }
         let place = timeout_at(deadline, self.places.acquire()).await.map_err(|_| Undone::TimedOut)?;
         let place = place.map_err(|error| Undone::Broken(error.to_string()))?;
-        let own = self.own.as_ref().and_then(|own| own.get_or_init(of_one_thread).as_ref());
+        let own = self.own.as_ref().and_then(|own| own.get_or_init(own_threads).as_ref());
         let clock = Handle::current();
         let job = spawn_blocking(move || {
             let job = move || {
@@ -65,11 +112,11 @@ impl Files {
                 job()
             };
             let done = match own {
-                // This thread waits for that one: to the caller's clock it is what blocks.
+                // This thread waits for one of those: to the caller's clock it is what blocks.
                 Some(own) => own.handle().block_on(own.spawn_blocking(job)),
                 None => Ok(job()),
             };
-            drop(place);
+            drop((place, turn));
             done
         });
         let done = timeout_at(deadline, job).await.map_err(|_| Undone::TimedOut)?;
@@ -77,8 +124,8 @@ impl Files {
     }
 }
 
-fn of_one_thread() -> Option<Runtime> {
-    Builder::new_current_thread().max_blocking_threads(1).build().ok()
+fn own_threads() -> Option<Runtime> {
+    Builder::new_current_thread().max_blocking_threads(LISTERS).build().ok()
 }
 
 #[cfg(test)]
@@ -113,16 +160,37 @@ mod tests {
         assert!(matches!(FEW.run(far, || 2).await, Ok(2)));
     }
 
+    /// What hangs is asked for again and again, and keeps one thread: the others are for the others.
+    #[tokio::test]
+    async fn what_hangs_keeps_one_thread() {
+        static TWO: Files = Files::of(2);
+        let ((end, hold), bad, good) = (mpsc::channel::<()>(), Path::new("/bad"), Path::new("/good"));
+        let hangs =
+            TWO.run_alone(bad, Instant::now() + Duration::from_millis(50), move || hold.recv().is_ok());
+        assert!(matches!(hangs.await, Err(Undone::TimedOut)));
+        let far = Instant::now() + Duration::from_secs(600);
+        for _ in 0..5 {
+            let again = TWO.run_alone(bad, Instant::now() + Duration::from_millis(10), || true);
+            assert!(matches!(again.await, Err(Undone::TimedOut)));
+            assert!(matches!(TWO.run_alone(good, far, || 1).await, Ok(1)));
+        }
+        // Who still waits when it ends has its turn, and nothing is kept of any.
+        let (next, ()) = futures_util::join!(TWO.run_alone(bad, far, || 2), async { drop(end) });
+        assert!(matches!(next, Ok(2)));
+        drop(TWO.turn(good));
+        assert_eq!(TWO.alone.lock().unwrap().len(), 1);
+    }
+
     #[tokio::test(start_paused = true)]
-    async fn one_thread_lists_all_folders_by_the_callers_clock() {
+    async fn four_threads_list_all_folders_by_the_callers_clock() {
         let far = Instant::now() + Duration::from_secs(600);
         let id = || (std::thread::current().id(), Instant::now());
         let spread = join_all((0..20).map(|_| OBJECTS.run(far, id))).await;
-        assert!(spread.iter().all(Result::is_ok));
-        let listed = join_all((0..20).map(|_| LISTINGS.run(far, id))).await;
-        let [first, ..] = &listed[..] else { panic!() };
-        let (thread, now) = first.as_ref().unwrap();
-        assert!(listed.iter().all(|done| matches!(done, Ok((id, at)) if id == thread && at == now)));
-        assert_eq!(*now, Instant::now());
+        let spread: Vec<_> = spread.into_iter().map(|done| done.unwrap().0).collect();
+        let listed = join_all((0..200).map(|_| LISTINGS.run(far, id))).await;
+        let listed: Vec<_> = listed.into_iter().map(Result::unwrap).collect();
+        assert!(listed.iter().all(|(id, at)| !spread.contains(id) && *at == Instant::now()));
+        let threads: std::collections::HashSet<_> = listed.into_iter().map(|(id, _)| id).collect();
+        assert!(threads.len() <= 4, "{threads:?}");
     }
 }

@@ -55,6 +55,8 @@ pub(super) struct Strays {
     pub(super) targets: Vec<(String, Vec<String>)>,
     /// What lies beside the targets' folders, and beside those of the hooks of these targets.
     pub(super) foreign: Foreign,
+    /// Such targets whose folders cannot be read: deliveries may be in them.
+    pub(super) unlisted: Vec<(String, StoreError)>,
 }
 
 /// What a run did, by target.
@@ -187,7 +189,8 @@ impl Job {
         // name is told of it.
         if covers.is_some_and(Shard::is_first) || options.target.is_some() {
             match self.strays(options, deadline).await {
-                Ok(Strays { targets, foreign }) => {
+                Ok(Strays { targets, foreign, unlisted }) => {
+                    done.extend(unlisted.into_iter().map(|(name, error)| (name, Err(error.into()))));
                     if let Some(example) = foreign.example {
                         let entries = foreign.count;
                         tracing::warn!(entries, example, "the store holds what is no object of ours");
@@ -196,9 +199,10 @@ impl Job {
                         targets.into_iter().map(|(name, hooks)| (name, Err(RedriveError::NoTarget(hooks)))),
                     );
                 }
-                // The store's trouble is in the others' reports.
                 Err(error) => {
                     tracing::warn!(%error, "cannot tell whether there are deliveries for other targets");
+                    // Where the others' reports are good, only this one tells of the store's trouble.
+                    done.push((options.folder().as_str().to_owned(), Err(error.into())));
                 }
             }
         }
@@ -240,7 +244,13 @@ impl Job {
         strays.foreign = Some(found.foreign).filter(|_| !is_narrowed).unwrap_or_default();
         for name in found.names {
             let prefix = folder.prefix(&name, None);
-            let mut found = spill.store().folders(&prefix, options.soon(deadline)).await?;
+            let mut found = match spill.store().folders(&prefix, options.soon(deadline)).await {
+                Ok(found) => found,
+                Err(error) => {
+                    strays.unlisted.push((name, error));
+                    continue;
+                }
+            };
             found.names.retain(|hook| options.hook.as_ref().is_none_or(|only| only == hook));
             if options.hook.is_none() {
                 strays.foreign.join(found.foreign);
@@ -370,6 +380,7 @@ mod tests {
     use crate::config::{Reading, Samples};
     use crate::env::Env;
     use crate::metrics::Figures;
+    use crate::store::memory::{Fault, FaultKind, MemoryStore, Operation};
 
     /// Alarms of `deploy/` search for these words.
     #[test]
@@ -449,6 +460,19 @@ mod tests {
             let shard = Shard::parse(shard).unwrap();
             let report = job.run(&Options { shard, ..Options::default() }, deadline).await;
             assert_eq!(report.0.contains_key("gone"), is_told, "{shard}");
+        }
+        // A target's folder that cannot be read may hold deliveries.
+        let memory = MemoryStore::new(context.clock.clone());
+        for (bad, told) in [("spill/gone/", "gone"), ("spill/", "spill")] {
+            memory.insert("spill/gone/00/11", "x".into());
+            memory.set_faults(move |operation, name| match operation {
+                Operation::Folders if name == bad => FaultKind::Fails(StoreError::Denied("x".into())).into(),
+                _ => Fault::default(),
+            });
+            let spill = Spill::new(Store::new(memory.clone()), &context);
+            let config = Config::parse("hooks", "", Reading::new(&context.env, Samples::Refused));
+            let report = Job::on(spill, config, &context).unwrap().run(&Options::default(), deadline).await;
+            assert!(!report.is_whole() && report.0.contains_key(told), "{bad}: {report:?}");
         }
         // Something waits, and there are no credentials to send it with.
         store.store().put_new("spill/tdmq/00/11", "x".into(), deadline).await.unwrap();

@@ -116,7 +116,7 @@ pub struct Pages<'a> {
 pub struct Unlisted {
     /// The target's name.
     pub target: String,
-    /// The hook's name.
+    /// The hook's name; `*` if it is not even known which the target has.
     pub hook: String,
     /// Why.
     pub error: StoreError,
@@ -144,7 +144,8 @@ impl Job {
             let hook = |hook| Hook { target: target.clone(), name: hook, redriver: None };
             hooks.extend(found.into_iter().map(hook));
         }
-        let (unlisted, is_answered) = (Vec::new(), false);
+        let of_all = |(target, error)| Unlisted { target, hook: "*".to_owned(), error };
+        let (unlisted, is_answered) = (strays.unlisted.into_iter().map(of_all).collect(), false);
         Ok(Pages { job: self, options, has_plan, hooks, walk: None, foreign, unlisted, is_answered })
     }
 }

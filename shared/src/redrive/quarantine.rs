@@ -103,16 +103,23 @@ pub async fn reverify_observed<Q: Queue>(
     observe: &(dyn Fn(&Reverified, bool) + Sync),
 ) -> Result<Reverified, StoreError> {
     let mut pages = QuarantinePages::new(gateway.vendor(), quarantine, options);
-    // Those in a row that were accepted and are still there.
-    let (mut done, mut undeleted) = (Reverified::default(), 0);
+    // Those in a row that may not be read, and that were accepted and are still there.
+    let (mut done, mut denied, mut undeleted) = (Reverified::default(), 0, 0);
     while let Some(entries) = pages.next(deadline).await? {
         done.found += entries.len();
         for entry in entries {
             observe(&done, pages.is_over());
             let refused = match quarantine.open(&entry.name, options.soon(deadline)).await {
-                Ok(refused) => refused,
-                Err(error) if error.is_of_one() => {
+                Ok(refused) => {
+                    denied = 0;
+                    refused
+                }
+                Err(error) if error.is_of_one() || matches!(error, StoreError::Denied(_)) => {
                     tracing::error!(object = entry.name, %error, "reverify");
+                    denied = if error.is_of_one() { 0 } else { denied + 1 };
+                    if denied >= SILENCE {
+                        return Err(error);
+                    }
                     None
                 }
                 Err(error) => return Err(error),
@@ -193,7 +200,8 @@ mod tests {
             (Operation::Get, damaged(), 1, Some((4, 0, 1))),
             (Operation::Get, StoreError::TooLarge, 5, Some((0, 0, 5))),
             (Operation::Get, silent(), 1, None),
-            (Operation::Get, locked(), 1, None),
+            (Operation::Get, locked(), 1, Some((4, 0, 1))),
+            (Operation::Get, locked(), 3, None),
             (Operation::Delete, locked(), 1, Some((4, 1, 0))),
             (Operation::Delete, damaged(), 2, Some((3, 2, 0))),
             (Operation::Delete, locked(), 5, None),

@@ -144,8 +144,9 @@ impl Resolver {
     /// The value of a reference that is not remote: of a file on a thread for it, since a disk may hang.
     async fn local(&self, reference: SecretRef, deadline: Instant) -> Result<Secret, SecretError> {
         let SecretRef::File(path) = &reference else { return reference.resolve(&self.0.env) };
-        let (name, env) = (path.display().to_string(), self.0.env.clone());
-        match SECRETS.run(deadline, move || reference.resolve(&env)).await {
+        let (path, env) = (path.clone(), self.0.env.clone());
+        let name = path.display().to_string();
+        match SECRETS.run_alone(&path, deadline, move || reference.resolve(&env)).await {
             Ok(read) => read,
             Err(Undone::TimedOut) => Err(SecretError::File(name, std::io::ErrorKind::TimedOut)),
             Err(Undone::Broken(_)) => Err(SecretError::File(name, std::io::ErrorKind::Other)),
@@ -270,6 +271,34 @@ mod tests {
         }
         for text in ["plain", "[1]", r#"{"a":"1","a":"2"}"#] {
             assert_eq!(pick(text, Some("a")), Err(SecretError::NotAnObject("x".to_owned())), "{text}");
+        }
+    }
+
+    /// Files that hang, however often they are read, leave threads for those that do not.
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn files_that_hang_keep_no_other_waiting() {
+        let dir = tempfile::tempdir().unwrap();
+        let good = dir.path().join("good");
+        std::fs::write(&good, "a-secret").unwrap();
+        let resolver = Resolver::new(&Env::of::<&str, &str>([]));
+        let bad: Vec<_> = (0..5).map(|n| dir.path().join(format!("bad{n}"))).collect();
+        for pipe in &bad {
+            // A pipe that nobody writes to.
+            assert!(std::process::Command::new("mkfifo").arg(pipe).status().unwrap().success());
+        }
+        for _ in 0..20 {
+            let soon = Instant::now() + std::time::Duration::from_millis(10);
+            let read = bad.iter().map(|path| SecretRef::File(path.clone()));
+            let read = read.map(async |reference| resolver.resolve(&reference, soon).await);
+            for read in futures_util::future::join_all(read).await {
+                assert!(matches!(read, Err(SecretError::File(_, std::io::ErrorKind::TimedOut))), "{read:?}");
+            }
+        }
+        let soon = Instant::now() + std::time::Duration::from_secs(60);
+        assert_eq!(resolver.resolve(&SecretRef::File(good), soon).await, Ok(Secret::new("a-secret")));
+        for pipe in &bad {
+            drop(std::fs::OpenOptions::new().write(true).open(pipe)); // Whoever reads it meets its end.
         }
     }
 }

@@ -34,7 +34,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join_all};
 use percent_encoding::percent_decode_str;
 use tokio::time::Instant;
 
@@ -44,7 +44,7 @@ use super::{Entry, Folders, MAX_OBJECT, ObjectStore, Page, Put, StoreError, Writ
 use crate::clock::Timestamp;
 use crate::context::Context;
 use crate::env::Env;
-use crate::files::{Files, LISTINGS, OBJECTS, Undone};
+use crate::files::{LISTINGS, OBJECTS, Undone};
 use crate::platform;
 
 /// Where files are written before they have a name; no object's name begins with a dot.
@@ -95,25 +95,29 @@ impl<D: Disk> FileStore<D> {
         deadline: Instant,
         job: impl FnOnce(&Folder<D>, &Path) -> Result<T, StoreError> + Send + 'static,
     ) -> BoxFuture<'a, Result<T, StoreError>> {
-        self.run_on(&OBJECTS, name, deadline, job)
+        let (folder, path) = (Arc::clone(&self.0), self.0.root.join(name));
+        Box::pin(async move { finished(OBJECTS.run(deadline, move || job(&folder, &path)).await) })
     }
 
-    fn run_on<'a, T: Send + 'static>(
+    /// Runs what reads a folder, one at a time of each: one that hangs keeps one thread.
+    fn run_alone<'a, T: Send + 'static>(
         &'a self,
-        threads: &'static Files,
-        name: &str,
+        path: &str,
         deadline: Instant,
-        job: impl FnOnce(&Folder<D>, &Path) -> Result<T, StoreError> + Send + 'static,
+        job: impl FnOnce(&Folder<D>) -> Result<T, StoreError> + Send + 'static,
     ) -> BoxFuture<'a, Result<T, StoreError>> {
-        let (folder, path) = (Arc::clone(&self.0), self.0.root.join(name));
-        Box::pin(async move {
-            match threads.run(deadline, move || job(&folder, &path)).await {
-                Ok(done) => done,
-                Err(Undone::TimedOut) => Err(StoreError::TimedOut),
-                Err(Undone::Broken(why)) => Err(StoreError::Other(why)),
-            }
-        })
+        let (folder, path) = (Arc::clone(&self.0), self.0.root.join(path));
+        Box::pin(async move { finished(LISTINGS.run_alone(&path, deadline, move || job(&folder)).await) })
     }
+}
+
+fn finished<T>(done: Result<Result<T, StoreError>, Undone>) -> Result<T, StoreError> {
+    done.unwrap_or_else(|undone| {
+        Err(match undone {
+            Undone::TimedOut => StoreError::TimedOut,
+            Undone::Broken(why) => StoreError::Other(why),
+        })
+    })
 }
 
 impl<D: Disk> ObjectStore for FileStore<D> {
@@ -165,7 +169,8 @@ impl<D: Disk> ObjectStore for FileStore<D> {
         deadline: Instant,
     ) -> BoxFuture<'a, Result<Page, StoreError>> {
         let (prefix, after) = (prefix.to_owned(), after.map(str::to_owned));
-        self.run_on(&LISTINGS, "", deadline, move |folder, _| {
+        let at = prefix.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
+        self.run_alone(&at, deadline, move |folder| {
             folder.clean();
             folder.walks.page(&folder.place(deadline), &prefix, after.as_deref(), limit)
         })
@@ -176,8 +181,21 @@ impl<D: Disk> ObjectStore for FileStore<D> {
         prefix: &'a str,
         deadline: Instant,
     ) -> BoxFuture<'a, Result<Folders, StoreError>> {
-        let prefix = prefix.to_owned();
-        self.run_on(&LISTINGS, "", deadline, move |folder, _| walk::folders(&folder.place(deadline), &prefix))
+        Box::pin(async move {
+            let path = prefix.to_owned();
+            let job = move |folder: &Folder<D>| walk::folders(&folder.place(deadline), &path);
+            let mut found = self.run_alone(prefix, deadline, job).await?;
+            // What says nothing in a part of the time may hold something: a folder that hangs hides no other.
+            let soon = Instant::now() + deadline.saturating_duration_since(Instant::now()) / 5;
+            let asked = found.names.into_iter().map(async |name| {
+                let path = format!("{prefix}{name}/");
+                let job = move |folder: &Folder<D>| walk::may_hold(&folder.place(soon), &path);
+                let may_hold = self.run_alone(&format!("{prefix}{name}"), soon, job).await;
+                may_hold.unwrap_or(true).then_some(name)
+            });
+            found.names = join_all(asked).await.into_iter().flatten().collect();
+            Ok(found)
+        })
     }
 
     fn find<'a>(&'a self, folder: &'a str, deadline: Instant) -> BoxFuture<'a, Result<(), StoreError>> {

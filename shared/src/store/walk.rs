@@ -16,9 +16,9 @@ use super::names::Names;
 use super::{Entry, Folders, Foreign, Page, StoreError, name};
 use crate::clock::Timestamp;
 
-/// Bytes of names that a walk keeps of a folder: some 200,000 digests. A larger folder is read again for each of
-/// these: while it is read, it takes some four times as much, and a redriver has 100 MB.
-const MAX_BYTES: usize = 8 << 20;
+/// Bytes of names that a walk keeps of a folder: some 100,000 digests. A larger folder is read again for each of
+/// these: while it is read, it takes some four times as much, four are read at a time, and a redriver has 128 MB.
+const MAX_BYTES: usize = 4 << 20;
 
 /// Bytes that all kept walks have together. Where that is too little, the largest forget their last names, and none
 /// forgets all of them.
@@ -255,28 +255,30 @@ impl Walk {
     }
 }
 
-/// The folders in a folder that something is below.
+/// The folders in a folder, empty ones too.
 pub(super) fn folders<D: Disk>(place: &Place<'_, D>, path: &str) -> Result<Folders, StoreError> {
     let mut found = Folders::default();
     look(place, path, &mut |segment, kind| {
         if kind != Kind::Folder || !is_ours(segment, kind) {
             found.foreign.add(&format!("{path}{segment}"));
         } else {
-            let holds_any = match holds_any(place, &format!("{path}{segment}/")) {
-                // It may hold something: whoever lists it is told what is wrong with it, and of the others too.
-                Err(error) if error != StoreError::TimedOut => {
-                    tracing::error!(folder = format!("{path}{segment}"), %error, "a folder cannot be read");
-                    true
-                }
-                known => known?,
-            };
-            if holds_any {
-                found.names.push(segment.to_owned());
-            }
+            found.names.push(segment.to_owned());
         }
         Ok(true)
     })?;
     Ok(found)
+}
+
+/// Whether something is below a folder, or may be: whoever lists one that cannot be read is told what is wrong with
+/// it, and of the others too.
+pub(super) fn may_hold<D: Disk>(place: &Place<'_, D>, path: &str) -> Result<bool, StoreError> {
+    let held = holds_any(place, path);
+    if let Err(error) = &held
+        && *error != StoreError::TimedOut
+    {
+        tracing::error!(folder = path.trim_end_matches('/'), %error, "a folder cannot be read");
+    }
+    held
 }
 
 fn holds_any<D: Disk>(place: &Place<'_, D>, path: &str) -> Result<bool, StoreError> {

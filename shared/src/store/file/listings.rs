@@ -129,17 +129,42 @@ fn walks_that_take_turns_read_each_folder_once() {
 }
 
 /// A folder that cannot be read may hold something, and hides no other.
-#[test]
-fn a_folder_that_cannot_be_read_hides_none() {
+#[tokio::test]
+async fn a_folder_that_cannot_be_read_hides_none() {
     for bad in ["spill/t/b", "spill/t/b/deep"] {
         let disk = Simulated::new(Sabotage::None, usize::MAX);
         let store = folder(&disk);
         fill(&store, &["a/1", "b/deep/1", "c/1"].map(|name| format!("spill/t/{name}")));
         disk.spoil(&Path::new(ROOT).join(bad));
-        let found = walk::folders(&store.place(soon()), "spill/t/").unwrap();
+        let store = FileStore(Arc::new(store));
+        let found = store.folders("spill/t/", soon()).await.unwrap();
         let mut names = found.names;
         names.sort_unstable();
         assert_eq!((names, found.foreign.count), (["a", "b", "c"].map(str::to_owned).to_vec(), 0), "{bad}");
-        assert!(walk::folders(&store.place(Instant::now()), "spill/t/").is_err(), "there is no time");
+        assert!(store.folders("spill/t/", Instant::now()).await.is_err(), "there is no time");
     }
+}
+
+/// A folder that hangs may hold something; the others are told, listed, and asked for, run after run.
+#[tokio::test]
+async fn a_folder_that_hangs_keeps_no_other_waiting() {
+    let disk = Simulated::new(Sabotage::None, usize::MAX);
+    let store = folder(&disk);
+    fill(&store, &["a/1", "b/1", "c/1"].map(|name| format!("spill/t/{name}")));
+    store.write(&Path::new(ROOT).join("spill/t/empty/1"), b"x", Put::New, soon()).unwrap();
+    store.delete(&Path::new(ROOT).join("spill/t/empty/1")).unwrap();
+    disk.hang(Some("/mnt/spill/spill/t/b"));
+    let store = FileStore(Arc::new(store));
+    for _ in 0..6 {
+        let mut found = store.folders("spill/t/", Instant::now() + Duration::from_secs(1)).await.unwrap();
+        found.names.sort_unstable();
+        assert_eq!(found.names, ["a", "b", "c"]);
+        let hangs = store.list("spill/t/b/", None, 10, Instant::now() + Duration::from_millis(20)).await;
+        assert_eq!(hangs, Err(StoreError::TimedOut));
+        for (prefix, count) in [("spill/t/a/", 1), ("spill/t/c/", 1), ("retry/t/b/", 0), ("spill/-.-", 0)] {
+            assert_eq!(store.list(prefix, None, 10, soon()).await.unwrap().entries.len(), count);
+        }
+    }
+    disk.hang(None);
+    assert_eq!(store.list("spill/t/b/", None, 10, soon()).await.unwrap().entries.len(), 1);
 }

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io::{self, ErrorKind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use super::super::disk::{Disk, Found, Kind};
@@ -58,6 +58,8 @@ struct State {
     reads: BTreeMap<String, usize>,
     /// What cannot be looked at: a bad sector.
     bad: Option<Ino>,
+    /// A folder whose reading does not end before that is taken back.
+    hangs: Option<PathBuf>,
     /// Whether there is no room for another byte.
     is_full: bool,
     /// Files that were made as old as new ones.
@@ -131,6 +133,7 @@ impl Simulated {
             power,
             reads: BTreeMap::new(),
             bad: None,
+            hangs: None,
             is_full: false,
             touched: 0,
             turns: None,
@@ -173,6 +176,11 @@ impl Simulated {
     pub(super) fn spoil(&self, path: &Path) {
         let mut state = self.state();
         state.bad = Some(state.find(path).unwrap());
+    }
+
+    /// Reading this folder hangs; none does with `None`.
+    pub(super) fn hang(&self, path: Option<&str>) {
+        self.state().hangs = path.map(PathBuf::from);
     }
 
     /// From now on there is no room for another byte.
@@ -403,6 +411,9 @@ impl Disk for Simulated {
     }
 
     fn read_folder(&self, path: &Path, each: &mut dyn FnMut(&str, Kind) -> bool) -> io::Result<()> {
+        while self.state().hangs.as_deref().is_some_and(|bad| path.starts_with(bad)) {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
         let found = self.run(false, |state| {
             *state.reads.entry(path.to_str().unwrap().trim_end_matches('/').to_owned()).or_default() += 1;
             let ino = state.find(path)?;

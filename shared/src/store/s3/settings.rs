@@ -57,7 +57,7 @@ impl Settings {
         let rest = rest.strip_prefix("//").ok_or_else(|| wrong(NOT_A_URL))?;
         let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
         if !is_bucket(bucket) {
-            return Err(wrong(NOT_A_URL));
+            return Err(wrong(if bucket.is_empty() { NOT_A_URL } else { NOT_A_BUCKET }));
         }
         let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
         let is_segment = |s: &str| {
@@ -117,6 +117,9 @@ impl fmt::Display for Settings {
 }
 
 const NOT_A_URL: &str = "is no bucket's URL: write it as s3://bucket or s3://bucket/prefix";
+
+const NOT_A_BUCKET: &str = "names no bucket: a bucket's name is 3 to 63 lower-case letters, digits, '.' and '-', \
+                            with a letter or digit at both ends";
 
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html>
 fn is_bucket(name: &str) -> bool {
@@ -393,5 +396,16 @@ mod tests {
         assert_eq!(problem.variable, "S3_ACCESS_KEY_ID");
         let half = found(&settings, &Env::of([("S3_ACCESS_KEY_ID", "own")])).unwrap_err();
         assert_eq!(half.variable, "S3_SECRET_ACCESS_KEY");
+    }
+
+    #[test]
+    fn a_wrong_name_is_not_called_a_wrong_url() {
+        let env = Env::of([("S3_REGION", "r")]);
+        for (rest, told) in
+            [("//x/y", NOT_A_BUCKET), ("//A_b", NOT_A_BUCKET), ("//", NOT_A_URL), ("x", NOT_A_URL)]
+        {
+            let wrong = Settings::read("SPILL_URL", rest, &env).err().unwrap();
+            assert_eq!(wrong.message, told, "{rest}");
+        }
     }
 }
