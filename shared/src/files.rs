@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 
@@ -99,6 +99,18 @@ impl Files {
         job: impl FnOnce() -> T + Send + 'static,
         turn: Option<OwnedSemaphorePermit>,
     ) -> Result<T, Undone> {
+        let (told, done) = oneshot::channel();
+        self.wait(deadline, Box::new(move || drop(told.send(job()))), turn).await?;
+        done.await.map_err(|error| Undone::Broken(error.to_string()))
+    }
+
+    /// Of one type for all, since each type would bring the runtime's code for a task of its own.
+    async fn wait(
+        &'static self,
+        deadline: Instant,
+        job: Box<dyn FnOnce() + Send>,
+        turn: Option<OwnedSemaphorePermit>,
+    ) -> Result<(), Undone> {
         if Instant::now() >= deadline {
             return Err(Undone::TimedOut); // Whether it would have been quick is not left to luck.
         }
@@ -109,12 +121,14 @@ impl Files {
         let job = spawn_blocking(move || {
             let job = move || {
                 let _clock = clock.enter();
-                job()
+                job();
             };
-            let done = match own {
-                // This thread waits for one of those: to the caller's clock it is what blocks.
-                Some(own) => own.handle().block_on(own.spawn_blocking(job)),
-                None => Ok(job()),
+            // This thread waits for one of those: to the caller's clock it is what blocks.
+            let done = if let Some(own) = own {
+                own.handle().block_on(own.spawn_blocking(job))
+            } else {
+                job();
+                Ok(())
             };
             drop((place, turn));
             done

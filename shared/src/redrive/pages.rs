@@ -231,7 +231,10 @@ impl Page<'_> {
                     Err(error) => Found::Unreadable(error),
                 }
             }
-            Err(error) if error.is_of_one() => Found::Unreadable(error.to_string()),
+            // One that may not be read hides no other.
+            Err(error) if error.is_of_one() || matches!(error, StoreError::Denied(_)) => {
+                Found::Unreadable(error.to_string())
+            }
             Err(error) => return Err(error),
         };
         let is_wanted = self.options.id.is_none() || matches!(found, Found::Delivery(_));
