@@ -89,7 +89,7 @@ impl Shard {
     }
 
     /// Whether an object is its, by its digest. What begins with no hex digit is none of ours, and the
-    /// first shard's; only the whole [lists](Self::digits) it.
+    /// first shard's; only the whole lists it.
     pub fn takes(self, digest: &str) -> bool {
         let digit = digest.chars().next().and_then(|first| first.to_digit(DIGITS)).unwrap_or(0);
         digit / self.width() == self.index
