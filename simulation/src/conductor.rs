@@ -270,8 +270,11 @@ async fn deploy(world: &Arc<World>, fleet: &Arc<Fleet>) {
             state.meet(if left > 0 { "shards changed with work left" } else { "shards changed" });
         }
         version.is_renamed |= now > part;
-        version.is_removed |=
-            now > part && world.store.count(&format!("spill/rocketmq/{}", "h23")) > 0 || now > 2 * part;
+        // What was kept with a topic that is not there goes nowhere once its hook is gone, so nobody removes it then.
+        let waiting = world.store.count("spill/rocketmq/h23");
+        let is_mistyped = version.typos.iter().any(|place| hook(*place).is_removed);
+        state.keeps_hook = is_mistyped || (state.keeps_hook && waiting > 0);
+        version.is_removed |= !state.keeps_hook && (now > part && waiting > 0 || now > 2 * part);
     }
     release(world, fleet, version).await;
     if let Some(wait) = follow_up {

@@ -125,6 +125,8 @@ pub(crate) struct State {
     pub(crate) last_jump: u64,
     pub(crate) wrong_secret: BTreeMap<usize, u64>,
     pub(crate) redrivers_off: u64,
+    /// The hook that is removed one day has deliveries that were kept with a mistyped topic, or may have.
+    pub(crate) keeps_hook: bool,
     /// Copies stored in one send whose answers could not be read.
     pub(crate) unread: BTreeMap<(u32, u64), u32>,
     /// States whose deliveries were removed, and when.
@@ -214,6 +216,7 @@ impl World {
             last_jump: 0,
             wrong_secret: BTreeMap::new(),
             redrivers_off: 0,
+            keeps_hook: false,
             unread: BTreeMap::new(),
             removed: BTreeMap::new(),
             claims: BTreeSet::new(),
