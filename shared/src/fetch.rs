@@ -170,8 +170,8 @@ impl Fetcher {
         }))
     }
 
-    /// The document at an address, for a request to a hook: another one than `than`, which was of no help. `None` if that was
-    /// fetched a moment ago: then there is no other.
+    /// The document at an address, for a request to a hook: another one than `than`, which was of no help. `None` if
+    /// that was fetched a moment ago: then there is no other.
     pub(crate) async fn document(
         &self,
         hook: &str,

@@ -332,31 +332,18 @@ fn ended(shard: Shard, is_whole: bool) {
 fn report(target: &str, result: Result<Summary, RedriveError>) -> TargetReport {
     match result {
         Ok(summary) => {
-            let Summary {
-                found,
-                sent,
-                repeated,
-                dead,
-                failed,
-                waiting,
-                corrupt,
-                store_errors,
-                unlisted,
-                foreign,
-                ..
-            } = summary;
             tracing::info!(
                 to = target,
-                found,
-                sent,
-                repeated,
-                dead,
-                failed,
-                waiting,
-                corrupt,
-                store_errors,
-                unlisted,
-                foreign,
+                found = summary.found,
+                sent = summary.sent,
+                repeated = summary.repeated,
+                dead = summary.dead,
+                failed = summary.failed,
+                waiting = summary.waiting,
+                corrupt = summary.corrupt,
+                store_errors = summary.store_errors,
+                unlisted = summary.unlisted,
+                foreign = summary.foreign,
                 left = summary.left(),
                 oldest_age_s = summary.oldest_age_s,
                 stopped = summary.stopped.as_ref().map(tracing::field::display),

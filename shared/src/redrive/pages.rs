@@ -232,9 +232,7 @@ impl Page<'_> {
                 }
             }
             // One that may not be read hides no other.
-            Err(error) if error.is_of_one() || matches!(error, StoreError::Denied(_)) => {
-                Found::Unreadable(error.to_string())
-            }
+            Err(error) if error.may_be_of_one() => Found::Unreadable(error.to_string()),
             Err(error) => return Err(error),
         };
         let is_wanted = self.options.id.is_none() || matches!(found, Found::Delivery(_));

@@ -114,7 +114,7 @@ pub async fn reverify_observed<Q: Queue>(
                     denied = 0;
                     refused
                 }
-                Err(error) if error.is_of_one() || matches!(error, StoreError::Denied(_)) => {
+                Err(error) if error.may_be_of_one() => {
                     tracing::error!(object = entry.name, %error, "reverify");
                     denied = if error.is_of_one() { 0 } else { denied + 1 };
                     if denied >= SILENCE {

@@ -71,6 +71,11 @@ impl StoreError {
         matches!(self, Self::Corrupt(_) | Self::TooLarge | Self::Other(_))
     }
 
+    /// As [`is_of_one`](Self::is_of_one), or one object that nobody here may read.
+    pub(crate) const fn may_be_of_one(&self) -> bool {
+        self.is_of_one() || matches!(self, Self::Denied(_))
+    }
+
     /// An operation of the file system that failed.
     pub(super) fn io(doing: &str, error: &io::Error) -> Self {
         let text = format!("cannot {doing}: {error}");

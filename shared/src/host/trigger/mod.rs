@@ -132,7 +132,8 @@ pub fn read_as(dialect: Dialect, event: &str, invocation: Invocation) -> Result<
 }
 
 /// An event that is no text, or no JSON, or has half a character in a text (`\ud800`): gateways hand over a byte of a
-/// header field as it came, so any stranger can bring it about. It is refused like a request, because a function error rings alarms.
+/// header field as it came, so any stranger can bring it about. It is refused like a request, because a function
+/// error rings alarms.
 pub fn unreadable(invocation: &Invocation) -> Incoming {
     Incoming { trigger: Trigger::Plain, request: Err(refuse(Problem::Malformed, &invocation.request_id)) }
 }
