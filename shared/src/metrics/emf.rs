@@ -4,9 +4,10 @@
 //! A line stands by itself: what the log's formatter writes has its fields elsewhere. Each pair of a
 //! metric and a set of dimensions is a metric that is paid for, so the sets are few.
 
+use std::borrow::Cow;
 use std::io::Write as _;
 
-use serde_json::{Map, Value, json};
+use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::Ended;
 use crate::clock::Clock;
@@ -20,11 +21,55 @@ pub(super) struct Emf {
     out: Box<dyn Fn(&str) + Send + Sync>,
 }
 
-/// One line being written.
-struct Document<'n> {
-    namespace: &'n str,
-    root: Map<String, Value>,
-    directives: Vec<Value>,
+/// One line being written, as what it is: a tree of JSON costs each delivery of a function more than its signature.
+struct Document<'d> {
+    namespace: &'d str,
+    members: Vec<(&'static str, Member<'d>)>,
+    directives: Vec<Directive<'d>>,
+}
+
+#[derive(serde::Serialize)]
+#[serde(untagged)]
+enum Member<'d> {
+    Text(Cow<'d, str>),
+    Count(u64),
+    Milliseconds(f64),
+    About(About<'d>),
+}
+
+/// A set of dimensions by which a metric is told.
+type Set = &'static [&'static str];
+
+/// A metric's name, unit and value.
+type Metric = (&'static str, &'static str, Member<'static>);
+
+fn count(number: usize) -> Member<'static> {
+    Member::Count(u64::try_from(number).unwrap_or(u64::MAX))
+}
+
+const ONE: Member<'static> = Member::Count(1);
+
+#[derive(serde::Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Directive<'d> {
+    namespace: &'d str,
+    dimensions: Vec<Set>,
+    metrics: Vec<Definition>,
+}
+
+#[derive(serde::Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Definition {
+    name: &'static str,
+    unit: &'static str,
+}
+
+/// What the member `_aws` says.
+#[derive(serde::Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct About<'d> {
+    timestamp: i64,
+    cloud_watch_metrics: Vec<Directive<'d>>,
 }
 
 impl Emf {
@@ -46,39 +91,40 @@ impl Emf {
         let mut document = Document::new(&self.namespace);
         document.set("Hook", hook.unwrap_or_default());
         document.set("Outcome", outcome.as_str());
-        let mut by: Vec<&[&str]> = vec![&["Hook", "Outcome"], &["Hook"], &[]];
+        let mut by: Vec<Set> = vec![&["Hook", "Outcome"], &["Hook"], &[]];
         if let Some(class) = class {
             document.set("Class", class);
             by.push(&["Hook", "Outcome", "Class"]);
         }
-        document.metrics(&by, &[("Deliveries", "Count", json!(1))]);
+        document.metrics(&by, [("Deliveries", "Count", ONE)]);
         let mut metrics = Vec::new();
         if let Some(name) = metric(outcome) {
-            metrics.push((name, "Count", json!(1)));
+            metrics.push((name, "Count", ONE));
         }
         match (outcome, class) {
             // What nobody can verify is ours here, whoever asked: no request brings it about.
             (Outcome::Unverified, Some("secret" | "clock")) => {
-                metrics.push(("NotReady", "Count", json!(1)));
+                metrics.push(("NotReady", "Count", ONE));
             }
             (Outcome::Unverified, _) => {}
             // Spilled or not: nothing gets into the queue until somebody corrects it.
             (_, Some("auth" | "auth_refresh" | "permission" | "config" | "quota")) => {
-                metrics.push(("SetupFailures", "Count", json!(1)));
+                metrics.push(("SetupFailures", "Count", ONE));
             }
             _ => {}
         }
         for (name, took) in [("AckMilliseconds", ack), ("SendMilliseconds", send)] {
             let Some(took) = took else { continue };
-            metrics.push((name, "Milliseconds", json!((took.as_secs_f64() * 1e6).round() / 1e3)));
+            let milliseconds = (took.as_secs_f64() * 1e6).round() / 1e3;
+            metrics.push((name, "Milliseconds", Member::Milliseconds(milliseconds)));
         }
-        document.metrics(&[&["Hook"], &[]], &metrics);
+        document.metrics(&[&["Hook"], &[]], metrics);
         if let Some(open) = open {
-            document.metrics(&[&[]], &[("OpenCircuits", "Count", json!(open))]);
+            document.metrics(&[&[]], [("OpenCircuits", "Count", count(open))]);
         }
         if let Some(secret) = secret {
             document.set("Secret", secret.to_string());
-            document.metrics(&[&["Hook", "Secret"]], &[("SecretMatches", "Count", json!(1))]);
+            document.metrics(&[&["Hook", "Secret"]], [("SecretMatches", "Count", ONE)]);
         }
         self.write(document);
     }
@@ -87,7 +133,7 @@ impl Emf {
     pub(super) fn broken(&self, hook: &str) {
         let mut document = Document::new(&self.namespace);
         document.set("Hook", hook);
-        document.metrics(&[&["Hook"], &[]], &[("NotReady", "Count", json!(1))]);
+        document.metrics(&[&["Hook"], &[]], [("NotReady", "Count", ONE)]);
         self.write(document);
     }
 
@@ -97,7 +143,7 @@ impl Emf {
         if let Some(class) = failed {
             document.set("Class", class);
         }
-        document.metrics(&[&[]], &[("StoreProbeFailures", "Count", json!(u8::from(failed.is_some())))]);
+        document.metrics(&[&[]], [("StoreProbeFailures", "Count", Member::Count(failed.is_some().into()))]);
         self.write(document);
     }
 
@@ -105,69 +151,78 @@ impl Emf {
     pub(super) fn redriven(&self, target: &str, summary: Option<&Summary>, covers: Option<Shard>) {
         let mut document = Document::new(&self.namespace);
         document.set("Target", target);
-        let mut by: Vec<&[&str]> = vec![&["Target"], &[]];
+        let mut by: Vec<Set> = vec![&["Target"], &[]];
         if let Some(shard) = covers {
             document.set("Shard", shard.to_string());
             by.push(&["Shard"]);
         }
-        document.metrics(
-            &by,
-            &[("RedriveErrors", "Count", json!(u8::from(!summary.is_some_and(Summary::is_whole))))],
-        );
+        let failed = !summary.is_some_and(Summary::is_whole);
+        document.metrics(&by, [("RedriveErrors", "Count", Member::Count(failed.into()))]);
         if let Some(summary) = summary {
             let mut metrics = Vec::from([
-                ("Redriven", "Count", json!(summary.sent)),
-                ("Dead", "Count", json!(summary.dead)),
-                ("RedriveFailed", "Count", json!(summary.failed)),
+                ("Redriven", "Count", count(summary.sent)),
+                ("Dead", "Count", count(summary.dead)),
+                ("RedriveFailed", "Count", count(summary.failed)),
             ]);
             if let Some(shard) = covers {
                 // The oldest of all is the maximum of the shards'; how many there are is their sum, which
                 // no statistic of one metric is: a part of a depth has its own.
-                let age = json!(summary.oldest_age_s.unwrap_or(0));
+                let age = Member::Count(summary.oldest_age_s.unwrap_or(0));
                 metrics.push(("SpillOldestAgeSeconds", "Seconds", age));
-                let depth = ("SpillDepth", "Count", json!(summary.left()));
+                let depth = ("SpillDepth", "Count", count(summary.left()));
                 if shard.is_whole() {
                     metrics.push(depth);
                 } else {
-                    document.metrics(&[&["Target", "Shard"]], &[depth]);
+                    document.metrics(&[&["Target", "Shard"]], [depth]);
                 }
             }
-            document.metrics(&[&["Target"], &[]], &metrics);
+            document.metrics(&[&["Target"], &[]], metrics);
         }
         self.write(document);
     }
 
-    fn write(&self, mut document: Document<'_>) {
+    fn write<'d>(&'d self, mut document: Document<'d>) {
         let now = self.clock.now();
         document.set("timestamp", now.rfc3339());
-        document.set("level", self.level.as_str());
-        let directives = std::mem::take(&mut document.directives);
-        document.set("_aws", json!({ "Timestamp": now.unix_millis(), "CloudWatchMetrics": directives }));
-        (self.out)(&Value::Object(document.root).to_string());
+        document.set("level", &*self.level);
+        let cloud_watch_metrics = std::mem::take(&mut document.directives);
+        let about = About { timestamp: now.unix_millis(), cloud_watch_metrics };
+        document.members.push(("_aws", Member::About(about)));
+        // Nothing in it can fail to be written.
+        (self.out)(&serde_json::to_string(&document).unwrap_or_default());
     }
 }
 
-impl<'n> Document<'n> {
-    fn new(namespace: &'n str) -> Self {
-        Self { namespace, root: Map::new(), directives: Vec::new() }
+impl<'d> Document<'d> {
+    fn new(namespace: &'d str) -> Self {
+        Self { namespace, members: Vec::with_capacity(16), directives: Vec::with_capacity(4) }
     }
 
-    fn set(&mut self, name: &str, value: impl Into<Value>) {
-        self.root.insert(name.to_owned(), value.into());
+    fn set(&mut self, name: &'static str, value: impl Into<Cow<'d, str>>) {
+        self.members.push((name, Member::Text(value.into())));
     }
 
     /// Metrics with their units and values, each by each of these sets of dimensions.
-    fn metrics(&mut self, by: &[&[&str]], metrics: &[(&str, &str, Value)]) {
-        if metrics.is_empty() {
-            return;
+    fn metrics(&mut self, by: &[Set], metrics: impl IntoIterator<Item = Metric>) {
+        let mut definitions = Vec::new();
+        for (name, unit, value) in metrics {
+            definitions.push(Definition { name, unit });
+            self.members.push((name, value));
         }
-        let definitions: Vec<Value> =
-            metrics.iter().map(|(name, unit, _)| json!({ "Name": name, "Unit": unit })).collect();
-        self.directives
-            .push(json!({ "Namespace": self.namespace, "Dimensions": by, "Metrics": definitions }));
-        for (name, _, value) in metrics {
-            self.set(name, value.clone());
+        if !definitions.is_empty() {
+            let (namespace, dimensions) = (self.namespace, by.to_vec());
+            self.directives.push(Directive { namespace, dimensions, metrics: definitions });
         }
+    }
+}
+
+impl Serialize for Document<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut line = serializer.serialize_map(None)?;
+        for (name, value) in &self.members {
+            line.serialize_entry(name, value)?;
+        }
+        line.end()
     }
 }
 

@@ -3,6 +3,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::super::Metrics;
+use serde_json::{Value, json};
+
 use super::*;
 use crate::clock::Timestamp;
 use crate::problem::Problem;
