@@ -217,25 +217,9 @@ impl<'de> Visitor<'de> for Find<'_> {
     }
 }
 
-/// Bytes that each byte of a text takes in a JSON string beside its own: the escapes.
-static ESCAPES: [u8; 256] = {
-    let mut extra = [0; 256];
-    let mut byte = 0;
-    while byte < 0x20 {
-        extra[byte] = 5;
-        byte += 1;
-    }
-    let short = *b"\"\\\n\r\t\x08\x0c";
-    byte = 0;
-    while byte < short.len() {
-        extra[short[byte] as usize] = 1;
-        byte += 1;
-    }
-    extra
-};
-
-fn escapes(byte: u8) -> usize {
-    ESCAPES[usize::from(byte)].into()
+/// Whether a byte of a text has an escape in a JSON string.
+const fn is_escaped(byte: u8) -> bool {
+    byte < 0x20 || byte == b'"' || byte == b'\\'
 }
 
 /// Writes `text` as a JSON string, quotes included. A body is large, and escapes make six times as much of it, so
@@ -243,7 +227,7 @@ fn escapes(byte: u8) -> usize {
 pub fn write_string(out: &mut String, text: &str) {
     out.push('"');
     let mut rest = text;
-    while let Some(at) = rest.bytes().position(|byte| escapes(byte) > 0) {
+    while let Some(at) = rest.bytes().position(is_escaped) {
         let (plain, from) = rest.split_at(at);
         out.push_str(plain);
         let mut chars = from.chars();
@@ -272,9 +256,52 @@ pub(crate) fn to_bytes(value: &impl serde::Serialize, expected: usize) -> Bytes 
     if serde_json::to_writer(&mut out, value).is_err() { Bytes::new() } else { out.into() }
 }
 
-/// Bytes of `text` as a JSON string, quotes included.
+/// Bytes of `text` as a JSON string, quotes included. Messages are counted by it before they are written, so it
+/// takes eight bytes at a time.
 pub fn string_len(text: &str) -> usize {
-    text.bytes().map(escapes).sum::<usize>() + text.len() + 2
+    let (words, rest) = text.as_bytes().as_chunks::<8>();
+    let mut len = text.len() + 2;
+    // A lane of one byte counts so many words.
+    for words in words.chunks(255) {
+        let (mut escaped, mut in_six) = (0, 0);
+        for word in words.iter().map(|word| Lanes(u64::from_ne_bytes(*word))) {
+            let controls = word.below(0x20);
+            escaped += (controls | word.equal(b'"') | word.equal(b'\\')) >> 7;
+            if controls != 0 {
+                let in_two =
+                    [0x08, b'\t', b'\n', 0x0c, b'\r'].into_iter().fold(0, |all, byte| all | word.equal(byte));
+                in_six += (controls & !in_two) >> 7;
+            }
+        }
+        len += Lanes(escaped).sum() + 4 * Lanes(in_six).sum();
+    }
+    let in_two = |byte| matches!(byte, b'"' | b'\\' | 0x08 | b'\t' | b'\n' | 0x0c | b'\r');
+    len + rest.iter().map(|&byte| if in_two(byte) { 1 } else { 5 * usize::from(byte < 0x20) }).sum::<usize>()
+}
+
+/// Eight bytes. What is asked of each is answered by its highest bit; none carries into another.
+#[derive(Clone, Copy)]
+struct Lanes(u64);
+
+impl Lanes {
+    const ONES: u64 = u64::MAX / 0xff;
+    const HIGHEST: u64 = Self::ONES << 7;
+
+    /// Those that are less than `most`, which is 0x80 at most.
+    const fn below(self, most: u8) -> u64 {
+        let low = self.0 & !Self::HIGHEST;
+        !((low + Self::ONES * (0x80 - most as u64)) | self.0) & Self::HIGHEST
+    }
+
+    const fn equal(self, byte: u8) -> u64 {
+        Self(self.0 ^ (Self::ONES * byte as u64)).below(1)
+    }
+
+    const fn sum(self) -> usize {
+        let pairs = Self::ONES / 0x101;
+        let sums = (self.0 & (pairs * 0xff)) + ((self.0 >> 8) & (pairs * 0xff));
+        (sums.wrapping_mul(pairs) >> 48) as usize
+    }
 }
 
 #[cfg(test)]
@@ -301,7 +328,11 @@ mod tests {
     #[test]
     fn strings_are_written_as_serde_writes_them_and_their_length_is_known() {
         let all: String = (0..0x3000).filter_map(char::from_u32).collect();
-        for text in ["", "plain", "\u{1}\u{1f}\u{7f}\"\\\n\r\t\u{8}\u{c}é\u{1F600}", &all] {
+        let each = "\u{1}\u{1f}\u{7f}\"\\\n\r\t\u{8}\u{c}é\u{1F600}\u{80}!# ";
+        let (six, two, none) = ("\u{1f}".repeat(2100), "\n\"".repeat(1500), "\u{7f} é".repeat(999));
+        let turned: Vec<String> = (0..9).map(|n| "x".repeat(n) + &each.repeat(150)).collect();
+        let texts = ["", "plain", each, &six, &two, &none, &all].into_iter();
+        for text in texts.chain(turned.iter().map(String::as_str)) {
             let mut out = "before".to_owned();
             write_string(&mut out, text);
             assert_eq!(out, format!("before{}", serde_json::to_string(text).unwrap()));
