@@ -42,6 +42,8 @@ MOST_RESIDENT = 200_000_000
 # Memory is flat where it grows by no more than this after the middle: a fifth, and what an allocator keeps.
 MOST_GROWTH, LEAST_GROWTH = 1.2, 8_000_000
 SETTLED = 300
+# A sender keeps an idle connection for so many seconds, as Go's client does: the forwarder keeps it longer.
+KEPT = 90
 # A probe's p99.
 MOST_MS = 100
 # A look at what the vendor holds is one answer: beyond this many it is left out.
@@ -178,13 +180,22 @@ class Genuine:
         self.sent, self.lost, self.times, self.probes = 0, [], [], []
         self.idle = []
 
+    def kept(self):
+        """A connection that an earlier request left: a sender sees that one was closed before it writes on it."""
+        while self.idle:
+            reader, writer, since = self.idle.pop()
+            if not reader.at_eof() and time.monotonic() - since < KEPT:
+                return reader, writer
+            writer.close()
+        return None
+
     async def exchange(self, reader, writer, request: bytes) -> int:
         writer.write(request)
         head = await reader.readuntil(b"\r\n\r\n")
         fields = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:] if b": " in line)
         await reader.readexactly(int(fields.get(b"content-length", 0)))
         if fields.get(b"connection") != b"close":
-            self.idle.append((reader, writer))
+            self.idle.append((reader, writer, time.monotonic()))
         else:
             writer.close()
         return int(head.split()[1])
@@ -193,13 +204,8 @@ class Genuine:
         began = time.monotonic()
         try:
             async with asyncio.timeout(30):
-                pair = None
-                # A sender sees that a connection was closed before it writes; one in ten opens a new one.
-                while self.idle and number % 10 and pair is None:
-                    pair = self.idle.pop()
-                    if pair[0].at_eof():
-                        pair[1].close()
-                        pair = None
+                # One in ten opens a new one.
+                pair = self.kept() if number % 10 else None
                 if pair is None:
                     pair = await asyncio.open_connection("127.0.0.1", self.port)
                 status = await self.exchange(*pair, delivery(number))

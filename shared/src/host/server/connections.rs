@@ -54,6 +54,8 @@ struct Inner {
     /// Those that give way next, the weakest last, and when they were.
     weakest: Vec<(Rank, u64)>,
     looked: Option<Instant>,
+    /// Whether more than half of all waited for a genuine sender's next request then.
+    are_many: bool,
 }
 
 #[derive(Debug)]
@@ -213,19 +215,22 @@ impl Inner {
         let is_over = |facts: &Facts| self.peers.get(&facts.peer).is_some_and(|n| *n > fair);
         if self.looked.is_none_or(|looked| now.saturating_duration_since(looked) >= LOOKED) {
             self.weakest.clear();
+            let kept =
+                self.entries.values().filter(|e| e.facts.is_kept() && e.told.borrow().is_none()).count();
+            self.are_many = kept > most / 2;
         }
         // One that has become stronger since stays.
         let is_weak = |(rank, id): &(Rank, u64)| {
             let entry = self.entries.get(id).filter(|entry| entry.told.borrow().is_none());
             entry
-                .and_then(|entry| entry.facts.rank(now, is_over(&entry.facts)))
+                .and_then(|entry| entry.facts.rank(now, is_over(&entry.facts), self.are_many))
                 .is_some_and(|is| is.0 <= rank.0)
         };
         while self.weakest.last().is_some_and(|weakest| !is_weak(weakest)) {
             self.weakest.pop();
         }
         if self.weakest.is_empty() {
-            self.weakest = self.look(most, |facts| facts.rank(now, is_over(facts)));
+            self.weakest = self.look(most, |facts| facts.rank(now, is_over(facts), self.are_many));
             self.looked = Some(now);
         }
         let Some(((tier, ..), id)) = self.weakest.pop() else { return false };
@@ -272,7 +277,7 @@ impl Inner {
         self.head_bytes += bytes;
         if self.head_bytes > HEAD_BYTES {
             let heads =
-                |facts: &Facts| (facts.state == State::Head).then(|| facts.rank(now, false)).flatten();
+                |facts: &Facts| (facts.state == State::Head).then(|| facts.rank(now, false, false)).flatten();
             let weakest = self.ranked(heads).into_iter().min().map_or(id, |(_, id)| id);
             self.tell(weakest, Told::Full);
         }

@@ -57,6 +57,42 @@ async fn what_is_served_never_gives_way() {
     all.gone().await;
 }
 
+/// A flood of connections that are all young leaves nothing weaker than a sender's idle connection; the sender
+/// may write on it at that very moment.
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_young_ones_closes_no_sender_s_idle_connection() {
+    let all = Connections::new(8);
+    let proven = |n| {
+        let conn = all.enter(IpAddr::V4(Ipv4Addr::new(192, 0, 2, n)));
+        conn.arrived(10);
+        conn.goes_to(State::Service);
+        conn.proves_genuine();
+        conn.goes_to(State::Idle);
+        conn
+    };
+    let mut senders = Vec::from([1, 2, 3, 4].map(proven));
+    advance(Duration::from_secs(30)).await;
+    let mut strangers = Vec::new();
+    for n in 0..100 {
+        advance(Duration::from_millis(20)).await;
+        let conn = all.enter(IpAddr::V4(Ipv4Addr::new(10, 0, 0, n)));
+        if n % 2 == 0 {
+            conn.arrived(100);
+        }
+        strangers.push(conn);
+        assert_eq!(senders.iter().filter(|conn| is_told(conn)).count(), 0, "{n}");
+        strangers.retain(|conn| !is_told(conn));
+    }
+    // But they leave room for new ones: where they have more than half, the longest idle goes first.
+    drop(strangers);
+    senders.push(proven(5));
+    advance(Duration::from_secs(2)).await;
+    let young = [1, 2, 3].map(|n| all.enter(IpAddr::V4(Ipv4Addr::new(10, 1, 0, n))));
+    let one_more = all.enter(PEER);
+    assert!(is_told(&senders[0]) && !senders[1..].iter().chain(&young).any(|conn| is_told(conn)));
+    drop(one_more);
+}
+
 #[tokio::test(start_paused = true)]
 async fn one_on_which_something_has_come_is_spared() {
     let all = Connections::new(1);

@@ -3,9 +3,9 @@
 //!
 //! What has brought least for its age goes first, then what has been idle longest; of idle ones those that have
 //! brought nothing that was of use: whoever sent a genuine request sends another, and may write it just when the
-//! connection is closed. A request that is being
-//! served never goes. What is younger than a second goes only when nothing older is left: a genuine request
-//! has arrived by then. But where its peer holds more than its share, it goes before anything that is of use or
+//! connection is closed. So these go last of all, but where they have half of the room: then new ones need it more.
+//! A request that is being served never goes. What is younger than a second goes only when nothing older is left:
+//! a genuine request has arrived by then. But where its peer holds more than its share, it goes before anything that is of use or
 //! young of others. Among equals, too, such a peer's go first; behind a balancer there is one peer, and the share
 //! binds nobody.
 
@@ -117,9 +117,14 @@ pub(super) fn share(room: usize, peers: usize) -> usize {
 }
 
 impl Facts {
+    /// Whether it waits for the next request of a sender that is genuine.
+    pub(super) fn is_kept(&self) -> bool {
+        self.is_proven && self.state == State::Idle
+    }
+
     /// Where it stands when connections run out; `None` if it does not give way. `is_over`: its peer holds
-    /// more than its share.
-    pub(super) fn rank(&self, now: Instant, is_over: bool) -> Option<Rank> {
+    /// more than its share. `are_many`: those that are kept have more than half of the room.
+    pub(super) fn rank(&self, now: Instant, is_over: bool, are_many: bool) -> Option<Rank> {
         let (age, rate) = (self.flow.age(now), self.flow.rate(now));
         let younger = u64::MAX - u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
         // A peer that opens one after the other must not push out what others have just opened, whatever it
@@ -130,6 +135,7 @@ impl Facts {
             State::Service => return None,
             State::New if age >= GRACE_OF_NOTHING => (0, 0),
             State::New => young(6, 0),
+            State::Idle if self.is_proven && !is_over && !are_many => (9, 0),
             State::Idle if age < GRACE => young(if self.is_proven { 7 } else { 5 }, 0),
             State::Idle => (if self.is_proven { 3 } else { 1 }, 0),
             // What has brought more is nearer to its end: a flood of beginnings does not push it out.

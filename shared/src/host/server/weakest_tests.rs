@@ -22,6 +22,10 @@ fn facts(now: Instant, state: State, age: Duration, bytes: u64) -> Facts {
     }
 }
 
+fn rank(facts: &Facts, now: Instant, is_over: bool) -> Option<Rank> {
+    facts.rank(now, is_over, false)
+}
+
 fn order(now: Instant, rank: fn(&Facts, Instant, bool) -> Option<Rank>, of: &[Facts]) -> Vec<usize> {
     let mut ranked: Vec<_> =
         of.iter().enumerate().filter_map(|(at, f)| Some((rank(f, now, false)?, at))).collect();
@@ -48,8 +52,11 @@ async fn what_brings_least_goes_first_then_the_longest_idle() {
         facts(now, State::Head, Duration::from_millis(5), 100),
     ];
     let unused = facts(now, State::New, Duration::from_millis(600), 0);
-    assert!(unused.rank(now, false) < of[3].rank(now, false), "nothing is less than an idle one has brought");
-    assert_eq!(order(now, Facts::rank, &of), [7, 6, 8, 4, 5, 3, 2, 1, 11, 9, 10, 12]);
+    assert!(
+        unused.rank(now, false, false) < of[3].rank(now, false, false),
+        "nothing is less than an idle one has brought"
+    );
+    assert_eq!(order(now, rank, &of), [7, 6, 8, 4, 5, 3, 2, 1, 11, 9, 10, 12]);
 }
 
 #[tokio::test]
@@ -67,7 +74,9 @@ async fn who_was_answered_with_an_ack_stays_longer() {
         facts(now, State::Body, secs(5), 20 << 20),
         Facts { is_proven: true, ..facts(now, State::Head, secs(5), 80) },
     ];
-    assert_eq!(order(now, Facts::rank, &of), [7, 5, 1, 6, 4, 2, 0, 3]);
+    assert_eq!(order(now, rank, &of), [7, 5, 6, 4, 2, 3, 1, 0]);
+    let crowded = |facts: &Facts, now, is_over| facts.rank(now, is_over, true);
+    assert_eq!(order(now, crowded, &of), [7, 5, 1, 6, 4, 2, 0, 3], "new ones need the room more");
 }
 
 #[tokio::test]
@@ -79,7 +88,7 @@ async fn a_burst_that_stalls_is_slow() {
     let steady = facts(now, State::Body, secs(5), 600_000);
     for trickled in 0..4 {
         let stalled = Facts { flow: burst, held: 6 << 20, ..stalled };
-        assert!(stalled.rank(now, false) < steady.rank(now, false), "{trickled}");
+        assert!(stalled.rank(now, false, false) < steady.rank(now, false, false), "{trickled}");
         assert!(stalled.rank_of_bytes(now, false) < steady.rank_of_bytes(now, false), "{trickled}");
         burst.add(1, now - secs(4 - trickled));
     }
@@ -105,9 +114,12 @@ async fn a_share_counts_among_equals_only() {
     let now = Instant::now() + secs(1000);
     let idle = facts(now, State::Idle, secs(30), 0);
     let longer = facts(now, State::Idle, secs(60), 0);
-    assert!(idle.rank(now, true) < longer.rank(now, false));
+    assert!(idle.rank(now, true, false) < longer.rank(now, false, false));
     let slow = facts(now, State::Head, secs(5), 10);
-    assert!(slow.rank(now, false) < idle.rank(now, true), "a balancer's idle ones stay while others dawdle");
+    assert!(
+        slow.rank(now, false, false) < idle.rank(now, true, false),
+        "a balancer's idle ones stay while others dawdle"
+    );
     assert_eq!(share(1024, 1), 1024);
     assert_eq!(share(1024, 4), 256);
     assert_eq!(share(1024, 1000), 128);
@@ -131,10 +143,10 @@ async fn of_what_is_young_that_goes_first_which_is_over_its_share() {
     let brisk = facts(now, State::Body, secs(5), 20 << 20);
     for theirs in &young {
         for other in young.iter().chain([&kept, &brisk]) {
-            assert!(theirs.rank(now, true) < other.rank(now, false), "{theirs:?} {other:?}");
+            assert!(theirs.rank(now, true, false) < other.rank(now, false, false), "{theirs:?} {other:?}");
         }
         for weaker in [facts(now, State::Head, secs(5), 10), facts(now, State::Idle, secs(2), 0)] {
-            assert!(weaker.rank(now, false) < theirs.rank(now, true), "{weaker:?} {theirs:?}");
+            assert!(weaker.rank(now, false, false) < theirs.rank(now, true, false), "{weaker:?} {theirs:?}");
         }
     }
 }
