@@ -214,6 +214,41 @@ async fn what_is_no_object_is_not_listed_or_read() {
     assert_eq!(store.get("file", soon()).await, Ok(Some(bytes("file"))));
 }
 
+/// A listing follows no link, so nothing is written through one either: it would be acknowledged, and never found.
+#[cfg(unix)]
+#[tokio::test]
+async fn nothing_is_written_through_a_link() {
+    let (dir, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let store = open(dir.path());
+    assert_eq!(store.put_new("spill/a/b/before", bytes("x"), soon()).await, Ok(Written::Created));
+    let below = |path: &str| dir.path().join(path);
+    let lead = |path: &str, at: &Path| std::os::unix::fs::symlink(at, below(path)).unwrap();
+    lead("dead", elsewhere.path());
+    lead("spill/c", elsewhere.path());
+    // What was written to before is moved, and a link left in its place.
+    let moved = elsewhere.path().join("moved");
+    fs::rename(below("spill/a"), &moved).unwrap();
+    lead("spill/a", &moved);
+    for name in ["dead/x", "spill/c/x", "spill/c/d/x", "spill/a/x", "spill/a/b/x"] {
+        for written in [
+            store.put_new(name, bytes("y"), soon()).await,
+            store.put(name, bytes("y"), soon()).await.map(|()| Written::Created),
+        ] {
+            assert!(
+                matches!(&written, Err(StoreError::Config(why)) if why.contains("is a link")),
+                "{name}: {written:?}"
+            );
+        }
+    }
+    let left: Vec<_> = fs::read_dir(elsewhere.path()).unwrap().map(|file| file.unwrap().path()).collect();
+    assert_eq!(left, [moved.clone()]);
+    // The store's own folder may be one: it is followed whoever asks.
+    fs::rename(&moved, below("quarantine")).unwrap();
+    let store = open(&below("dead"));
+    assert_eq!(store.put_new("spill/a/x", bytes("x"), soon()).await, Ok(Written::Created));
+    assert_eq!(names(&store, "").await, ["spill/a/x"]);
+}
+
 #[tokio::test]
 async fn what_a_crash_left_is_removed_when_it_is_surely_nobodys() {
     let dir = tempfile::tempdir().unwrap();

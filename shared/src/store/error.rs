@@ -82,6 +82,7 @@ impl StoreError {
         match error.kind() {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => Self::Full(text),
             ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Self::Denied(text),
+            ErrorKind::NotADirectory => Self::Config(text),
             ErrorKind::TimedOut
             | ErrorKind::NotConnected
             | ErrorKind::HostUnreachable

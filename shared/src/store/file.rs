@@ -347,20 +347,36 @@ impl<D: Disk> Folder<D> {
     /// Makes a folder and those above it, and each one's name durable: of those that are there too,
     /// once, because another process may have made them a moment ago.
     fn make_folder(&self, folder: &Path) -> io::Result<()> {
+        let segments = || folder.ancestors().take_while(|at| *at != self.root && at.starts_with(&self.root));
         let known = |folder: &Path| self.known().get(folder).copied();
-        let is_there = |identity| self.disk.follow(folder).is_ok_and(|found| found.identity == identity);
-        if known(folder).is_some_and(is_there) {
+        let is_there = |at| known(at).is_some_and(|identity| self.look(at).is_ok_and(|is| is == identity));
+        if segments().all(is_there) {
             return Ok(());
         }
         self.make_root()?;
-        let mut at = self.root.clone();
-        for segment in folder.strip_prefix(&self.root).into_iter().flat_map(Path::iter) {
-            let parent = at.clone();
-            at.push(segment);
-            self.disk.make_folder(&at)?;
-            self.disk.sync_folder(&parent)?;
+        let mut segments: Vec<&Path> = segments().collect();
+        segments.reverse();
+        for at in segments {
+            self.disk.make_folder(at)?;
+            self.disk.sync_folder(at.parent().unwrap_or(&self.root))?;
+            let identity = self.look(at)?;
+            self.know(at, identity);
         }
-        self.know(folder)
+        Ok(())
+    }
+
+    /// A folder in the store's own. A listing follows no link, so what was written through one would never be
+    /// found again.
+    fn look(&self, folder: &Path) -> io::Result<Identity> {
+        let found = self.disk.look(folder)?;
+        if found.kind == Kind::Folder {
+            return Ok(found.identity);
+        }
+        let why = format!(
+            "{} is a link or a file: put the folder itself there, or mount it there",
+            folder.display()
+        );
+        Err(io::Error::new(ErrorKind::NotADirectory, why))
     }
 
     /// Removes temporary files that a crash left behind. Should one be in use all the same, its writer
@@ -401,18 +417,18 @@ impl<D: Disk> Folder<D> {
                 other => other?,
             }
         }
-        self.know(&self.root)
+        let identity = self.disk.follow(&self.root)?.identity;
+        self.know(&self.root, identity);
+        Ok(())
     }
 
     /// Remembers a folder as durable.
-    fn know(&self, folder: &Path) -> io::Result<()> {
-        let identity = self.disk.follow(folder)?.identity;
+    fn know(&self, folder: &Path, identity: Identity) {
         let mut known = self.known();
         if known.len() >= MAX_KNOWN {
             known.clear();
         }
         known.insert(folder.to_owned(), identity);
-        Ok(())
     }
 
     fn known(&self) -> std::sync::MutexGuard<'_, HashMap<PathBuf, Identity>> {
