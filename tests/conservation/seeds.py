@@ -29,7 +29,7 @@ RUNS = [
 
 
 # A run mostly waits for what it has broken to be whole again.
-AT_A_TIME = 2
+AT_A_TIME = 4
 
 
 def run(arguments: list[str]) -> bool:
