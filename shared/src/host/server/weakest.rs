@@ -5,7 +5,8 @@
 //! brought nothing that was of use: whoever sent a genuine request sends another, and may write it just when the
 //! connection is closed. So these go last of all, but where they have half of the room: then new ones need it more.
 //! A request that is being served never goes. What is younger than a second goes only when nothing older is left:
-//! a genuine request has arrived by then. But where its peer holds more than its share, it goes before anything that is of use or
+//! a genuine request has arrived by then; and what was opened or began to arrive in the last tenth of a second after
+//! the rest of it, since nobody has had the time to read it. But where its peer holds more than its share, it goes before anything that is of use or
 //! young of others. Among equals, too, such a peer's go first; behind a balancer there is one peer, and the share
 //! binds nobody.
 
@@ -19,6 +20,9 @@ const GRACE: Duration = Duration::from_secs(1);
 
 /// A genuine sender writes as soon as it is connected: where nothing has come after this, nothing is likely to.
 const GRACE_OF_NOTHING: Duration = Duration::from_millis(500);
+
+/// What is younger has hardly been read: a sender's first bytes, or its next ones, are on the way.
+const JUST_NOW: Duration = Duration::from_millis(100);
 
 /// A sender that brings more bytes a second than this is not slow: idle connections go before it.
 const BRISK: u64 = 64 * 1024;
@@ -134,12 +138,14 @@ impl Facts {
         let (tier, measure) = match self.state {
             State::Service => return None,
             State::New if age >= GRACE_OF_NOTHING => (0, 0),
-            State::New => young(6, 0),
-            State::Idle if self.is_proven && !is_over && !are_many => (9, 0),
+            State::New => young(if age < JUST_NOW { 9 } else { 6 }, 0),
+            State::Idle if self.is_proven && !is_over && !are_many => (10, 0),
             State::Idle if age < GRACE => young(if self.is_proven { 7 } else { 5 }, 0),
             State::Idle => (if self.is_proven { 3 } else { 1 }, 0),
             // What has brought more is nearer to its end: a flood of beginnings does not push it out.
-            _ if age < GRACE => young(8, u64::from(self.flow.bytes.max(1).ilog2())),
+            _ if age < GRACE => {
+                young(if age < JUST_NOW { 9 } else { 8 }, u64::from(self.flow.bytes.max(1).ilog2()))
+            }
             _ if rate < BRISK => (0, rate),
             _ => (4, rate),
         };
