@@ -4,10 +4,10 @@ use std::path::Path;
 
 use hookmq_shared::config::{Config, Hook, Reading, Samples};
 use hookmq_shared::context::Context;
-use hookmq_shared::env::Env;
+use hookmq_shared::env::{Env, EnvProblem};
 use hookmq_shared::host;
 use hookmq_shared::quarantine::Quarantine;
-use hookmq_shared::queue::{Client, EnvProblem, Queue as _, Target, Vendor};
+use hookmq_shared::queue::{Client, Queue as _, Target, Vendor};
 use hookmq_shared::spill::Spill;
 
 use crate::{Exit, live};

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use hookmq_shared::config::{Config, Hook};
 use hookmq_shared::context::Context;
-use hookmq_shared::env::Env;
-use hookmq_shared::queue::answer::Failure;
+use hookmq_shared::env::{Env, EnvProblem};
+use hookmq_shared::queue::failure::Failure;
 use hookmq_shared::queue::probe::{Report, Route, Verdict};
-use hookmq_shared::queue::{Class, EnvProblem, Target, Vendor, rocketmq, tdmq};
+use hookmq_shared::queue::{Class, Target, Vendor, rocketmq, tdmq};
 use tokio::time::Instant;
 
 use crate::{Exit, check};

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use hookmq_shared::env::Env;
 use hookmq_shared::http::Request;
-use hookmq_shared::queue::Connector;
-use hookmq_shared::queue::endpoint::Endpoint;
+use hookmq_shared::net::Connector;
+use hookmq_shared::net::endpoint::Endpoint;
 use tokio::time::timeout;
 
 use crate::client::{self, Answer};

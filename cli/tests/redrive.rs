@@ -12,9 +12,9 @@ use hookmq_shared::config::{Config, Reading, Samples};
 use hookmq_shared::context::Context;
 use hookmq_shared::env::Env;
 use hookmq_shared::gateway::Gateway;
-use hookmq_shared::host::Service as _;
 use hookmq_shared::http::Request;
 use hookmq_shared::queue::{Client, Vendor};
+use hookmq_shared::service::Service as _;
 use serde_json::Value;
 use tokio::time::Instant;
 

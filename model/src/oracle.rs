@@ -6,7 +6,7 @@ use bytes::Bytes;
 use hookmq_shared::carry::{Course, End, Facts, KeptFacts, Outcome, Terms};
 use hookmq_shared::clock::{Random, Timestamp};
 use hookmq_shared::delivery::Delivery;
-use hookmq_shared::queue::answer::Answer;
+use hookmq_shared::net::answer::Answer;
 use hookmq_shared::queue::{Class, Vendor, tdmq};
 use hookmq_shared::redrive::Waiting;
 use hookmq_shared::redrive::turns::{Came, Stops};

@@ -8,11 +8,11 @@
 use std::hint::black_box;
 
 use hookmq_shared::clock::Random;
-use hookmq_shared::host::Service;
 use hookmq_shared::host::server::{Limits, Server};
 use hookmq_shared::http::{Request, Response};
 use hookmq_shared::readiness::Readiness;
 use hookmq_shared::secret::Secret;
+use hookmq_shared::service::Service;
 use hookmq_shared::source::fuzzing::masked;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;

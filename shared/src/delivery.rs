@@ -6,7 +6,6 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
-use crate::source::Verified;
 
 /// What the source's signature covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +27,29 @@ impl Coverage {
             Self::Request => "request",
             Self::None => "none",
         }
+    }
+}
+
+/// Proof that a source verified a request; made only by [`crate::source`], and of what was verified before by the spill store.
+#[derive(Clone, Copy, Debug)]
+pub struct Verified(());
+
+impl Verified {
+    /// A source has verified it.
+    pub(crate) const fn by_source() -> Self {
+        Self(())
+    }
+
+    /// Of a delivery that was verified before it was written to the spill store, which is trusted as
+    /// the queue is.
+    pub(crate) const fn when_kept() -> Self {
+        Self(())
+    }
+
+    /// For tests of later stages.
+    #[cfg(test)]
+    pub(crate) const fn for_tests() -> Self {
+        Self(())
     }
 }
 

@@ -18,6 +18,9 @@ pub struct Env {
     own: Arc<BTreeMap<&'static str, Option<String>>>,
 }
 
+/// The address of Lambda's runtime API, by which a function knows that it is one.
+pub(crate) const RUNTIME_API: &str = "AWS_LAMBDA_RUNTIME_API";
+
 /// FunctionGraph's custom runtimes have the function's variables, the encrypted ones too, as a JSON object
 /// in this one. Its documents say that they are variables of their own as well; where they are, those count.
 const USER_DATA: &str = "RUNTIME_USERDATA";
@@ -106,6 +109,31 @@ impl Env {
 impl fmt::Debug for Env {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Env")
+    }
+}
+
+/// Something missing or wrong in the environment.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{variable} {message}")]
+pub struct EnvProblem {
+    /// The variable.
+    pub variable: &'static str,
+    /// What is wrong and what to do: the rest of a sentence that begins with the variable.
+    pub message: String,
+}
+
+impl EnvProblem {
+    /// What a variable says as `parse` reads it, or `unset` where it says nothing; a problem with that message where it
+    /// cannot be read.
+    pub(crate) fn or_value<T>(
+        env: &Env,
+        variable: &'static str,
+        unset: T,
+        parse: impl FnOnce(&str) -> Option<T>,
+        message: impl Into<String>,
+    ) -> Result<T, Self> {
+        let Some(text) = env.get(variable) else { return Ok(unset) };
+        parse(&text).ok_or_else(|| Self { variable, message: message.into() })
     }
 }
 

@@ -15,8 +15,8 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 
 use crate::env::Env;
-use crate::queue::endpoint::Endpoint;
-use crate::queue::transport::{Call, Transport, headers};
+use crate::net::endpoint::Endpoint;
+use crate::net::transport::{Call, Transport, headers};
 use crate::source::{Address, Fetched};
 
 /// From connecting to the last byte; the delivery's deadline if that is earlier.

@@ -17,8 +17,7 @@ use std::net::{IpAddr, SocketAddr};
 use http::HeaderMap;
 
 use crate::cidr::Cidr;
-use crate::env::Env;
-use crate::queue::EnvProblem;
+use crate::env::{Env, EnvProblem};
 
 const VARIABLE: &str = "TRUST_PROXIES";
 

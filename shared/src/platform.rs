@@ -10,7 +10,7 @@
 //!
 //! A folder that the person who mounted it names in `DURABLE_FOLDER` is taken for durable everywhere.
 
-use crate::env::Env;
+use crate::env::{Env, RUNTIME_API};
 
 /// The folder that somebody vouches for.
 const VOUCHED: &str = "DURABLE_FOLDER";
@@ -21,7 +21,7 @@ const MOUNTS: &str = "/mnt";
 /// Variables of function platforms, any of which tells. A web or HTTP function is called without its
 /// platform's runtime interface, so that one alone does not.
 const FUNCTIONS: [&str; 10] = [
-    "AWS_LAMBDA_RUNTIME_API",
+    RUNTIME_API,
     "AWS_LAMBDA_FUNCTION_NAME",
     "SCF_RUNTIME_API",
     "SCF_FUNCTIONNAME",
@@ -50,6 +50,12 @@ pub enum Platform {
     Container(&'static str),
     /// A machine, or a container that stays.
     Machine,
+}
+
+/// Whether there is no function runtime in the environment, so that requests come over HTTP.
+pub(crate) fn is_server(env: &Env) -> bool {
+    // What is wrong with a platform's variables is said where they are used.
+    [RUNTIME_API, "SCF_RUNTIME_API", "RUNTIME_API_ADDR"].iter().all(|name| env.get(name).is_none())
 }
 
 /// Why what is written into a folder may be gone with the process.

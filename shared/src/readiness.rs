@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::env::Env;
+use crate::env::{Env, EnvProblem};
 use crate::http::Response;
 use crate::problem::Problem;
-use crate::queue::{EnvProblem, Open, Target};
+use crate::queue::{Open, Target};
 use crate::spill::StoreProbe;
 
 const VARIABLE: &str = "READY";

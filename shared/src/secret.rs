@@ -1,8 +1,5 @@
 //! Secrets, and where they are kept.
 
-mod remote;
-mod vault;
-
 use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
@@ -11,9 +8,6 @@ use subtle::{Choice, ConstantTimeEq as _, ConstantTimeGreater as _};
 use zeroize::Zeroizing;
 
 use crate::env::Env;
-pub(crate) use remote::Resolver;
-use remote::{Remote, Store};
-pub(crate) use vault::Vault;
 
 /// Largest secret read from a file, in bytes: keys and tokens are far below it.
 const MAX_FILE: u64 = 64 * 1024;
@@ -254,19 +248,9 @@ impl SecretRef {
         !matches!(self, Self::Literal(_))
     }
 
-    /// Whether only a [`Resolver`] can fetch it.
+    /// Whether only a [`Resolver`](crate::vault::Resolver) can fetch it.
     pub(crate) fn is_remote(&self) -> bool {
-        self.remote().is_some()
-    }
-
-    fn remote(&self) -> Option<Remote<'_>> {
-        match self {
-            Self::SecretsManager { id, json_key } => {
-                Some(Remote { store: Store::SecretsManager, id, json_key: json_key.as_deref() })
-            }
-            Self::Ssm(id) => Some(Remote { store: Store::ParameterStore, id, json_key: None }),
-            Self::Literal(_) | Self::Env(_) | Self::File(_) => None,
-        }
+        matches!(self, Self::SecretsManager { .. } | Self::Ssm(_))
     }
 
     /// Fetches the value; not one that is remote. Empty and blank values are refused: an empty key would verify anything

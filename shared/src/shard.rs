@@ -8,8 +8,7 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
-use crate::env::Env;
-use crate::queue::EnvProblem;
+use crate::env::{Env, EnvProblem};
 
 /// The share of a process: of what its clock starts, and of a trigger that names none.
 const VARIABLE: &str = "REDRIVE_SHARD";

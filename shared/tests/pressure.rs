@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use hookmq_shared::config::{Config, Reading, Samples};
 use hookmq_shared::gateway::Gateway;
-use hookmq_shared::host::Service as _;
 use hookmq_shared::http::{Request, Response};
 use hookmq_shared::metrics::Metrics;
 use hookmq_shared::queue::tdmq::Client;
+use hookmq_shared::service::Service as _;
 use queue_support::{Server, Step, Wall, context, ok};
 use tokio::time::{Instant, advance};
 

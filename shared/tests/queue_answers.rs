@@ -1,7 +1,8 @@
 //! Every response fixture and every error code: class, retry, and whether the message may be stored.
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
-use hookmq_shared::queue::answer::{Accepted, Answer, Failure, Scope};
+use hookmq_shared::net::answer::Answer;
+use hookmq_shared::queue::failure::{Accepted, Failure, Scope};
 use hookmq_shared::queue::retry::Retry;
 use hookmq_shared::queue::{Class, rocketmq, tdmq};
 use proptest::prelude::*;

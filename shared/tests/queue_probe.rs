@@ -6,8 +6,9 @@ mod queue_support;
 
 use hookmq_emulator::{Config, Emulator, Fault, FaultKind, HuaweiCredential, TencentCredential, sample};
 use hookmq_shared::clock::Clock;
+use hookmq_shared::env::EnvProblem;
 use hookmq_shared::queue::probe::{Report, Verdict};
-use hookmq_shared::queue::{Class, EnvProblem, Queue as _, rocketmq, tdmq};
+use hookmq_shared::queue::{Class, Queue as _, rocketmq, tdmq};
 use queue_support::{Server, context, message, ok, seconds};
 
 const CLUSTER: &str = "pulsar-demo";

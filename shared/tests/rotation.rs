@@ -4,9 +4,9 @@ mod queue_support;
 mod rotation_support;
 mod source_common;
 
-use hookmq_shared::host::Service as _;
 use hookmq_shared::http::{Headers, Request};
 use hookmq_shared::secret::Secret;
+use hookmq_shared::service::Service as _;
 use hookmq_shared::source::{Draft, Settings, Source};
 use rotation_support::{KEY, NEW, OLD, World, github, log, pass, signed, signed_as};
 use source_common::{NOW, random, request};

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use hookmq_shared::message::Message;
-use hookmq_shared::queue::endpoint::Endpoint;
+use hookmq_shared::net::endpoint::Endpoint;
 use hookmq_shared::queue::memory::{Broker, Limits, MemoryQueue, Reply, Try, What};
 use hookmq_shared::queue::{Class, Vendor};
 

@@ -1,7 +1,7 @@
 //! What the vendors really answer, by class: read by the program's own readers.
 
 use hookmq_shared::clock::Timestamp;
-use hookmq_shared::queue::answer::Answer;
+use hookmq_shared::net::answer::Answer;
 use hookmq_shared::queue::{Class, Vendor};
 
 use crate::rng::Rng;
@@ -113,7 +113,7 @@ const fn rocketmq(class: Class) -> &'static [(u16, &'static str, &'static str)] 
 
 #[cfg(test)]
 mod tests {
-    use hookmq_shared::queue::answer::Scope;
+    use hookmq_shared::queue::failure::Scope;
 
     use super::*;
     use hookmq_shared::queue::{rocketmq, tdmq};

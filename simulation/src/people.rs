@@ -3,10 +3,10 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use hookmq_shared::host::Service as _;
 use hookmq_shared::http::{Request, Response};
 use hookmq_shared::quarantine::Quarantine;
 use hookmq_shared::redrive::{Options, reverify};
+use hookmq_shared::service::Service as _;
 use hookmq_shared::source::{Source, Tamper};
 use tokio::time::{Instant, sleep, timeout};
 

@@ -10,10 +10,10 @@ use hookmq_shared::config::Config;
 use hookmq_shared::gateway::{Gateway, Stores};
 use hookmq_shared::metrics::Metrics;
 use hookmq_shared::quarantine::Quarantine;
-use hookmq_shared::queue::Class;
 use hookmq_shared::queue::memory::MemoryQueue;
-use hookmq_shared::queue::{Target, Vendor};
-use hookmq_shared::redrive::{Options, RedriveError, Redriver, Shard, Stopped, Summary};
+use hookmq_shared::queue::{Class, Target, Vendor};
+use hookmq_shared::redrive::{Options, RedriveError, Redriver, Stopped, Summary};
+use hookmq_shared::shard::Shard;
 use hookmq_shared::spill::Spill;
 use tokio::time::{Instant, sleep};
 

@@ -20,7 +20,8 @@ use hookmq_shared::config::{Config, Reading, Samples};
 use hookmq_shared::context::Context;
 use hookmq_shared::queue::Vendor;
 use hookmq_shared::reader::parse_duration;
-use hookmq_shared::redrive::{Job, Options, Shard};
+use hookmq_shared::redrive::{Job, Options};
+use hookmq_shared::shard::Shard;
 use serde_json::json;
 use tokio::time::Instant;
 

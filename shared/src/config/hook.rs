@@ -11,8 +11,8 @@ use super::{Reading, Rotation, keys};
 use crate::delivery::Delivery;
 use crate::env::Env;
 use crate::hops::Hops;
-use crate::host;
 use crate::message::{Format, Place, Placeholder, Recipe, Template};
+use crate::platform;
 use crate::queue::{Target, Vendor};
 use crate::reader::{At, Table};
 use crate::source::{self, Peers, Source, TokenNames};
@@ -277,7 +277,7 @@ fn check_peers(source: &Source, table: &Table<'_>, verifier: &'static str, with:
     let Some(doubt) = doubted_peers(source, with.env) else { return };
     if with.over_http {
         table.error(verifier, doubt);
-    } else if host::is_server(with.env) {
+    } else if platform::is_server(with.env) {
         table.warning(verifier, format!("on the HTTP host this hook is broken: {doubt}"));
     }
 }

@@ -20,10 +20,9 @@ use std::sync::Arc;
 use toml::de::DeTable;
 
 use crate::context::Context;
-use crate::env::Env;
+use crate::env::{Env, EnvProblem};
 use crate::hops::Hops;
-use crate::host::done_without;
-use crate::queue::{EnvProblem, Target};
+use crate::queue::Target;
 pub use crate::reader::{Mistake, Severity};
 use crate::reader::{Mistakes, Table};
 use crate::readiness::Rule;
@@ -187,7 +186,6 @@ impl Config {
         let mut problems = Vec::new();
         problems.extend(Rule::from_env(env).err());
         problems.extend(Hops::from_env(env).err());
-        problems.extend(done_without(env));
         let (mut hooks, mut complete) = (hooks, complete);
         if source_uri.len() > MAX_SOURCE_URI || !source_uri.bytes().all(|b| b.is_ascii_graphic()) {
             let message = format!("is no URI of {MAX_SOURCE_URI} bytes at most: no message can carry it");

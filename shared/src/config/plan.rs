@@ -5,8 +5,9 @@ use std::fmt;
 use tokio::time::Instant;
 
 use super::{Samples, is_published};
-use crate::secret::{Resolver, Secret, SecretError, SecretRef};
+use crate::secret::{Secret, SecretError, SecretRef};
 use crate::source::{Blueprint, BuildError, Settings, Source};
+use crate::vault::Resolver;
 
 /// Why a secret cannot be used. None of these holds its value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -23,8 +23,9 @@ use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{Instant, timeout_at};
 
 use super::plan::{Failure, Plan, Renewal};
-use crate::secret::{Resolver, Secret};
+use crate::secret::Secret;
 use crate::source::Source;
+use crate::vault::Resolver;
 
 /// References are read anew no sooner than this: forged requests must not hammer what keeps the secrets.
 const PAUSE: Duration = Duration::from_secs(30);

@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::hook::is_name;
-use crate::env::Env;
+use crate::env::{Env, EnvProblem};
 use crate::queue::credentials::{Family, HUAWEI, TENCENT};
-use crate::queue::{EnvProblem, Target, Vendor};
+use crate::queue::{Target, Vendor};
 use crate::reader::{At, Table};
 use crate::secret::SecretRef;
 

@@ -4,9 +4,10 @@ use tokio::time::Instant;
 
 use super::verify::{Refused, Verified, Why};
 use super::{CONFIG, Gateway, Inner};
+use crate::outcome::Outcome;
 use crate::quarantine::Refused as Quarantined;
 use crate::queue::Queue;
-use crate::telemetry::{Line, Outcome};
+use crate::telemetry::Line;
 
 /// What became of a request that was refused once.
 pub(crate) enum Readmission {

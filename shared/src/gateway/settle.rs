@@ -11,10 +11,11 @@ use crate::config::Hook;
 use crate::delivery::Delivery;
 use crate::http::Response;
 use crate::message::Recipe;
+use crate::outcome::Outcome;
 use crate::problem::Problem;
 use crate::queue::{Class, Queue, SendError, Target};
 use crate::source::Source;
-use crate::telemetry::{Line, Outcome};
+use crate::telemetry::Line;
 
 /// One of the ways that a hook's deliveries go.
 pub(super) type Lane<'g, Q> = (&'g Carrier<Q>, Recipe<'g>);

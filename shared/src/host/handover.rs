@@ -19,8 +19,7 @@ use std::net::IpAddr;
 use http::HeaderMap;
 
 use super::server;
-use crate::env::{Env, Lent};
-use crate::queue::EnvProblem;
+use crate::env::{Env, EnvProblem, Lent};
 
 /// One platform's way.
 #[derive(Debug)]

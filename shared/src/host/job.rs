@@ -10,13 +10,13 @@ use serde_json::Value;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::{HostError, Service, lambda, log_panics, poll, start};
-use crate::env::Env;
+use crate::env::{Env, EnvProblem, RUNTIME_API};
 use crate::http::{Request, Response};
 use crate::metrics::Metrics;
 use crate::problem::Problem;
-use crate::queue::EnvProblem;
 use crate::readiness::Readiness;
-use crate::redrive::{self, Shard, ShardError};
+use crate::redrive;
+use crate::shard::{Shard, ShardError};
 use crate::stopping::Stopping;
 
 /// How often the store is looked at where nobody else schedules it.
@@ -105,7 +105,7 @@ pub async fn redrive() -> Result<(), HostError> {
         tracing::error!(%problem, "configuration");
     }
     let job = redrive::Job::new(config, &context)?;
-    if context.env.get(lambda::RUNTIME_API).is_some() {
+    if context.env.get(RUNTIME_API).is_some() {
         return lambda::run_job(job, &context).await;
     }
     if let Some(platform) = poll::Platform::of(&context.env)? {

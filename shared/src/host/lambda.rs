@@ -17,11 +17,8 @@ use super::trigger::{self, Answer, Dialect, EventError, Invocation};
 use super::{HostError, Service, call};
 use crate::clock::Timestamp;
 use crate::context::Context;
-use crate::env::Env;
+use crate::env::{Env, RUNTIME_API};
 use crate::problem::Problem;
-
-/// Tells a Lambda runtime from anything else.
-pub(crate) const RUNTIME_API: &str = "AWS_LAMBDA_RUNTIME_API";
 
 /// Kept back from the invocation's time for the way of the answer: serialising and logging it on
 /// the 7 % of a CPU that a 128 MB function gets, and the runtime API's round trip. An answer that

@@ -30,64 +30,17 @@ use ::http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::config::{Config, Reading, Samples};
 use crate::context::Context;
-use crate::env::Env;
+use crate::env::{Env, EnvProblem, RUNTIME_API};
 use crate::gateway::Gateway;
 use crate::http::{Request, Response};
-use crate::metrics::Metrics;
+use crate::platform;
 use crate::problem::Problem;
-use crate::queue::{EnvProblem, Vendor};
-use crate::readiness::Readiness;
+use crate::queue::Vendor;
+use crate::service::Service;
 use crate::telemetry;
 pub use job::redrive;
-pub(crate) use lambda::RUNTIME_API;
 pub use process::main;
-pub(crate) use settings::done_without;
-pub use settings::fatal;
-
-/// What a host serves: the gateway, or a test's double.
-pub trait Service: Clone + Send + Sync + 'static {
-    /// Answers one request. Never fails: what goes wrong is an answer too.
-    fn call(&self, request: Request) -> impl Future<Output = Response> + Send;
-
-    /// The most bytes that the body of a request with this head may have: an HTTP server reads no further. Or
-    /// the answer, if nothing in the body could change it: no such route, a method that it does not take, more
-    /// bytes announced than it takes. `head` has no body.
-    fn admits(&self, head: &Request, announced: usize) -> Result<usize, Response> {
-        let _ = (head, announced);
-        Ok(self.max_body())
-    }
-
-    /// The largest body any hook takes, in bytes.
-    fn max_body(&self) -> usize;
-
-    /// How many endpoints it may have connections to, `MAX_CONNECTIONS` to each.
-    fn endpoints(&self) -> usize {
-        1
-    }
-
-    /// Whether requests can be served, as far as that is known without asking anybody.
-    fn readiness(&self) -> Readiness;
-
-    /// What its requests are counted in; the host counts those that it refuses itself.
-    fn metrics(&self) -> Option<&Metrics> {
-        None
-    }
-
-    /// How many hooks are sound, and where they were read.
-    fn hooks(&self) -> Option<(usize, &str)> {
-        None
-    }
-
-    /// What a process does once as it begins, beside its requests, where nobody freezes it.
-    fn begin(&self) -> impl Future<Output = ()> + Send {
-        async {}
-    }
-
-    /// Opens the connections that the first request will need.
-    fn prewarm(&self) -> impl Future<Output = ()> + Send {
-        async {}
-    }
-}
+pub use settings::{done_without, fatal};
 
 /// Why a host cannot start, or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -129,7 +82,7 @@ pub enum HostError {
 /// Mistakes in the configuration do not keep it from starting: an init that fails takes every hook
 /// down, the sound ones too.
 pub async fn run(vendor: Vendor) -> Result<(), HostError> {
-    let (config, context) = start(is_server);
+    let (config, context) = start(platform::is_server);
     let gateway = Gateway::connect(config, vendor, &context);
     if context.env.is_on("PREWARM") {
         gateway.prewarm().await;
@@ -141,7 +94,7 @@ pub async fn run(vendor: Vendor) -> Result<(), HostError> {
 /// Starts logging and reads the configuration.
 fn start(over_http: impl FnOnce(&Env) -> bool) -> (Config, Context) {
     let context = Context::system();
-    if is_server(&context.env) {
+    if platform::is_server(&context.env) {
         telemetry::init_queued(&context.env);
     } else {
         telemetry::init(&context.env);
@@ -156,20 +109,16 @@ fn start(over_http: impl FnOnce(&Env) -> bool) -> (Config, Context) {
         tracing::warn!("plain HTTP endpoints are allowed: messages and signatures can be read on the way");
     }
     let over_http = over_http(&context.env);
-    (Config::load(Reading { over_http, ..Reading::new(&context.env, samples) }), context)
-}
-
-/// Whether there is no function runtime in the environment.
-pub(crate) fn is_server(env: &Env) -> bool {
-    // What is wrong with a platform's variables is said where they are used.
-    env.get(lambda::RUNTIME_API).is_none() && matches!(poll::Platform::of(env), Ok(None))
+    let mut config = Config::load(Reading { over_http, ..Reading::new(&context.env, samples) });
+    config.problems.extend(done_without(&context.env));
+    (config, context)
 }
 
 /// Serves until the platform ends it: events where a cloud's function runtime is in the environment,
 /// otherwise HTTP on `LISTEN` or `PORT` (default `127.0.0.1:9000`) until SIGTERM or SIGINT.
 pub async fn serve<S: Service>(service: S, context: &Context) -> Result<(), HostError> {
     log_panics();
-    if context.env.get(lambda::RUNTIME_API).is_some() {
+    if context.env.get(RUNTIME_API).is_some() {
         return lambda::run(service, context).await;
     }
     match poll::Platform::of(&context.env)? {

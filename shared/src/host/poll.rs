@@ -31,8 +31,8 @@ use super::trigger::{self, Dialect, EventError, Invocation, is_uuid};
 use super::{HostError, Service, call};
 use crate::context::Context;
 use crate::env::{Env, Lent};
-use crate::queue::endpoint::Endpoint;
-use crate::queue::transport::{Call, Transport, headers};
+use crate::net::endpoint::Endpoint;
+use crate::net::transport::{Call, Transport, headers};
 
 /// The platform keeps a function frozen for as long as it likes between two events.
 const FOREVER: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -243,7 +243,7 @@ impl Client {
         path: &str,
         body: Bytes,
         patience: Duration,
-    ) -> Option<crate::queue::answer::Answer> {
+    ) -> Option<crate::net::answer::Answer> {
         let call = Call {
             method,
             endpoint: &self.platform.endpoint,

@@ -1,14 +1,13 @@
 //! What is wrong with the variables of the hosts, in one place for whoever tells it.
 
 use super::{handover::Trust, job, server};
-use crate::env::Env;
-use crate::queue::EnvProblem;
-use crate::redrive::Shard;
+use crate::env::{Env, EnvProblem};
+use crate::shard::Shard;
 use crate::{metrics, telemetry};
 
 /// Variables that cannot be read, and that a process does without: a server that does not start serves nobody.
 /// They are among the [configuration's](crate::config::Config::problems) problems.
-pub(crate) fn done_without(env: &Env) -> Vec<EnvProblem> {
+pub fn done_without(env: &Env) -> Vec<EnvProblem> {
     let mut problems = server::Limits::problems(env);
     problems.extend(Trust::problem(env));
     problems.extend(metrics::problem(env));

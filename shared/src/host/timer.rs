@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::job::{Job, Order};
 use super::trigger::Dialect;
-use crate::redrive::{Shard, ShardError};
+use crate::shard::{Shard, ShardError};
 
 /// What our own timer of FunctionGraph said before there were shards.
 const BEFORE_SHARDS: &str = "redrive";

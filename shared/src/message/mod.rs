@@ -241,7 +241,7 @@ pub(crate) mod tests {
             coverage: Coverage::Body,
             secret: Some(0),
             verifier: None,
-            _verified: crate::source::Verified::for_tests(),
+            _verified: crate::delivery::Verified::for_tests(),
         }
     }
 

@@ -11,8 +11,9 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::Ended;
 use crate::clock::Clock;
-use crate::redrive::{Shard, Summary};
-use crate::telemetry::Outcome;
+use crate::outcome::Outcome;
+use crate::outcome::Summary;
+use crate::shard::Shard;
 
 pub(super) struct Emf {
     namespace: String,

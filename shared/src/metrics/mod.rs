@@ -21,12 +21,13 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::context::Context;
-use crate::env::Env;
-use crate::host::RUNTIME_API;
+use crate::env::RUNTIME_API;
+use crate::env::{Env, EnvProblem};
+use crate::outcome::Outcome;
+use crate::outcome::Summary;
 use crate::problem::Problem;
-use crate::queue::{EnvProblem, Open, Queue, Target};
-use crate::redrive::{Shard, Summary};
-use crate::telemetry::Outcome;
+use crate::queue::{Open, Queue, Target};
+use crate::shard::Shard;
 use emf::Emf;
 pub(crate) use figures::Figures;
 use process::Process;

@@ -7,7 +7,7 @@ use super::figures::Figures;
 use super::process::Process;
 use super::registry::{BOUNDS, Counts, Histogram, Repeats};
 use crate::queue::{Open, Reach};
-use crate::redrive::Shard;
+use crate::shard::Shard;
 
 /// The text, families in a fixed order; one without a sample is left out.
 pub(super) fn render(hooks: &[String], counts: &Counts, open: &[(&str, Open)], figures: &Figures) -> String {
@@ -220,8 +220,8 @@ mod tests {
     use super::*;
     use crate::context::Context;
     use crate::env::Env;
-    use crate::redrive::Summary;
-    use crate::telemetry::Outcome;
+    use crate::outcome::Outcome;
+    use crate::outcome::Summary;
 
     fn ended(hook: &str, outcome: Outcome) -> Ended<'_> {
         Ended { hook: Some(hook), outcome, class: None, secret: None, ack: None, send: None }

@@ -7,8 +7,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Ended;
-use crate::redrive::{Shard, Summary};
-use crate::telemetry::Outcome;
+use crate::outcome::Outcome;
+use crate::outcome::Summary;
+use crate::shard::Shard;
 
 /// Upper bounds of the time to an ack, in milliseconds. Senders' own time-outs are among them: 3 s is
 /// Slack's, 5 s that of many, 10 s GitHub's.

@@ -80,7 +80,7 @@ impl Endpoint {
     }
 
     /// Host, without the brackets of an IPv6 address, and port: where to connect to.
-    pub(super) fn place(&self) -> (&str, u16) {
+    pub(crate) fn place(&self) -> (&str, u16) {
         let port = self.authority.port_u16().unwrap_or(if self.https { 443 } else { 80 });
         (self.authority.host().trim_matches(['[', ']']), port)
     }
@@ -97,7 +97,7 @@ impl Endpoint {
     }
 
     /// As a URL to connect to.
-    pub(super) fn uri(&self) -> Uri {
+    pub(crate) fn uri(&self) -> Uri {
         let mut parts = http::uri::Parts::default();
         parts.scheme = Some(if self.https { Scheme::HTTPS } else { Scheme::HTTP });
         parts.authority = Some(self.authority.clone());

@@ -28,7 +28,7 @@ const TRAIL: u8 = 0x40;
 impl Answer {
     /// The answer without the compression that nobody asked for, if that is gzip or zlib and gives no
     /// more than `limit` bytes; else as it is.
-    pub(super) fn inflated(mut self, limit: usize) -> Self {
+    pub(crate) fn inflated(mut self, limit: usize) -> Self {
         let coding = self.coding().map(str::to_ascii_lowercase);
         let inflated = if self.body.starts_with(&GZIP) {
             gunzip(&self.body, limit)
@@ -45,14 +45,14 @@ impl Answer {
     }
 
     /// What `Content-Encoding` names, if that is any compression.
-    pub(super) fn coding(&self) -> Option<&str> {
+    pub(crate) fn coding(&self) -> Option<&str> {
         let coding = self.header(CONTENT_ENCODING.as_str())?.trim();
         Some(coding).filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case("identity"))
     }
 
     /// The answer with a body of UTF-8 without a byte order mark. What is not UTF-8 becomes U+FFFD, so
     /// that its neighbours can be read.
-    pub(super) fn in_utf8(&self) -> Cow<'_, Self> {
+    pub(crate) fn in_utf8(&self) -> Cow<'_, Self> {
         let body = self.body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&self.body);
         let body = match std::str::from_utf8(body) {
             Ok(_) if body.len() == self.body.len() => return Cow::Borrowed(self),

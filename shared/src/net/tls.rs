@@ -15,14 +15,13 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tower_service::Service;
 
-use super::EnvProblem;
 use super::ciphers::provider;
 use super::endpoint::Endpoint;
 use super::fault::ConnectError;
 use super::names::Names;
 use super::race::race;
 use super::tunnel::Proxy;
-use crate::env::Env;
+use crate::env::{Env, EnvProblem};
 
 /// An open connection.
 pub type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
@@ -68,12 +67,12 @@ impl Connector {
     }
 
     /// Whether a proxy is asked to connect.
-    pub(super) fn tunnels(&self, endpoint: &Endpoint) -> bool {
+    pub(crate) fn tunnels(&self, endpoint: &Endpoint) -> bool {
         self.tunnel.is_some() && is_tunnelled(endpoint)
     }
 
     /// The addresses that a connection would be made to.
-    pub(super) async fn resolve(&self, endpoint: &Endpoint) -> Result<Vec<SocketAddr>, String> {
+    pub(crate) async fn resolve(&self, endpoint: &Endpoint) -> Result<Vec<SocketAddr>, String> {
         let (host, port) = endpoint.place();
         self.names.resolve(host, port).await
     }
@@ -122,7 +121,7 @@ pub(super) async fn connect(names: &Names, host: &str, port: u16) -> Result<TcpS
 }
 
 /// A connection to one of several addresses.
-pub(super) async fn connect_to(addresses: &[SocketAddr]) -> Result<TcpStream, String> {
+pub(crate) async fn connect_to(addresses: &[SocketAddr]) -> Result<TcpStream, String> {
     let stream = race(addresses, TcpStream::connect).await?;
     // Without it, a request in two writes waits for a delayed acknowledgement: 40 ms.
     stream.set_nodelay(true).map_err(|error| error.to_string())?;

@@ -21,14 +21,13 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::EnvProblem;
 use super::answer::Answer;
 use super::endpoint::Endpoint;
 use super::fault::{ConnectError, chain};
 use super::names::Names;
 use super::pool::{Connection, Pools};
 use super::tls::{BoxError, Connector};
-use crate::env::Env;
+use crate::env::{Env, EnvProblem};
 use crate::reader::parse_duration;
 
 /// How long a request waits for its connection, name, TCP, TLS and a proxy together, unless
@@ -58,7 +57,7 @@ const MAX_FIELDS: usize = 1000;
 pub(crate) const VARIABLES: [&str; 4] = ["TLS_CA_FILE", "HTTPS_PROXY", "MAX_CONNECTIONS", "CONNECT_TIMEOUT"];
 
 /// Our name, in a form that `X-TC-RequestClient` takes too.
-pub(super) const USER_AGENT: &str = concat!("hookmq-", env!("CARGO_PKG_VERSION"));
+pub(crate) const USER_AGENT: &str = concat!("hookmq-", env!("CARGO_PKG_VERSION"));
 
 /// Headers whose values are never printed.
 const SENSITIVE: [&str; 6] = [
@@ -164,7 +163,7 @@ impl Transport {
     }
 
     /// The maker of connections, for measuring the way; `None` if the environment is wrong.
-    pub(super) fn connector(&self) -> Option<Connector> {
+    pub(crate) fn connector(&self) -> Option<Connector> {
         self.opener.connector().ok()
     }
 

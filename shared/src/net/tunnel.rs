@@ -9,10 +9,10 @@ use http::Uri;
 use percent_encoding::percent_decode_str;
 use tokio::net::TcpStream;
 
-use super::EnvProblem;
 use super::fault::ConnectError;
 use super::names::Names;
 use super::tls::connect;
+use crate::env::EnvProblem;
 
 /// Bytes of a proxy's answer to `CONNECT`.
 const MAX_HEAD: usize = 8192;

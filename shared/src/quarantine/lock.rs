@@ -6,9 +6,9 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::seal::Key;
-use crate::env::Env;
-use crate::queue::EnvProblem;
-use crate::secret::{Secret, SecretError, SecretRef, Vault};
+use crate::env::{Env, EnvProblem};
+use crate::secret::{Secret, SecretError, SecretRef};
+use crate::vault::Vault;
 
 /// A key, or where it is.
 #[derive(Debug)]

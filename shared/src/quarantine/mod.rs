@@ -18,8 +18,9 @@ use tokio::time::Instant;
 
 use crate::clock::Timestamp;
 use crate::context::Context;
+use crate::env::EnvProblem;
 use crate::http::{Headers, Request};
-use crate::queue::{EnvProblem, Vendor};
+use crate::queue::Vendor;
 use crate::rate::{Allowance, Rates};
 use crate::spill::{Folder, base64_bytes, digest, rfc3339};
 use crate::store::{Store, StoreError};

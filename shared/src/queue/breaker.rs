@@ -13,10 +13,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::answer::{Failure, Lock, Scope};
-use super::endpoint::Endpoint;
 use super::outage::{Change, Leave, MOST, Outages};
 use super::{Class, Effort, Open, Reach};
+use crate::net::endpoint::Endpoint;
+use crate::queue::failure::{Failure, Lock, Scope};
 
 /// A little over the time for which DMS locks a key.
 const AUTH_OPEN: Duration = Duration::from_secs(310);

@@ -1,7 +1,8 @@
 //! A client of whichever vendor: a hook's deliveries can go to several.
 
-use super::{EnvProblem, Open, Queue, Receipt, SendError, Until, Vendor, rocketmq, tdmq};
+use super::{Open, Queue, Receipt, SendError, Until, Vendor, rocketmq, tdmq};
 use crate::context::Context;
+use crate::env::EnvProblem;
 use crate::message::Message;
 
 /// Sends to one vendor's queues; clones share everything.

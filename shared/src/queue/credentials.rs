@@ -4,11 +4,11 @@ use std::borrow::Cow;
 
 use tokio::time::Instant;
 
-use super::EnvProblem;
 use super::breaker::Fingerprint;
-use super::digest::sha256;
-use crate::env::Env;
-use crate::secret::{Secret, SecretError, SecretRef, Vault};
+use crate::env::{Env, EnvProblem};
+use crate::net::digest::sha256;
+use crate::secret::{Secret, SecretError, SecretRef};
+use crate::vault::Vault;
 
 /// An access key: its id, its secret half, and the token of a temporary one.
 #[derive(Clone, Debug)]

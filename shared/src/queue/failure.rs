@@ -2,75 +2,12 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::HeaderMap;
-
 use super::Class;
-use super::transport::TransportError;
 use crate::clock::Timestamp;
-use crate::json::{self, JsonError};
-
-/// Characters of vendor text kept in an error.
-const MAX_TEXT: usize = 512;
-
-/// Characters of an id or code kept.
-const MAX_ID: usize = 256;
-
-/// Longest wait that a vendor is believed to mean: what waits is tried once an hour at least.
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
-
-/// A vendor's HTTP answer, read to its end.
-#[derive(Clone, Debug, Default)]
-pub struct Answer {
-    /// HTTP status.
-    pub status: u16,
-    /// Header fields.
-    pub headers: HeaderMap,
-    /// Body.
-    pub body: Bytes,
-}
+use crate::net::answer::{Answer, clean};
+use crate::net::transport::TransportError;
 
 impl Answer {
-    /// A header's value, when it is text.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name)?.to_str().ok()
-    }
-
-    /// The server's time: the `Date` header.
-    pub fn date(&self) -> Option<Timestamp> {
-        Timestamp::parse_http_date(self.header("date")?)
-    }
-
-    /// `Retry-After`: seconds, or a date, which counts from the answer's own.
-    pub fn retry_after(&self) -> Option<Duration> {
-        let value = self.header("retry-after")?.trim();
-        let seconds = value.parse().ok().or_else(|| {
-            let seconds = Timestamp::parse_http_date(value)?.unix() - self.date()?.unix();
-            Some(u64::try_from(seconds).unwrap_or(0))
-        });
-        seconds.map(|seconds| Duration::from_secs(seconds).min(MAX_RETRY_AFTER))
-    }
-
-    /// Whether the status says success.
-    pub const fn is_2xx(&self) -> bool {
-        matches!(self.status, 200..300)
-    }
-
-    /// The id at `path`: a string, as the documents say, or a number. `false` and `0` name no stored
-    /// message.
-    pub(super) fn id(&self, path: &str) -> Option<String> {
-        let raw = json::find(&self.body, path).ok().flatten()?.get();
-        let is_number = raw.parse().is_ok_and(|number: f64| number > 0.0);
-        if is_number { id(raw) } else { id(&serde_json::from_str::<String>(raw).ok()?) }
-    }
-
-    /// Whether anything but `null` and a blank string is at `path`. A body that is no JSON or gives the
-    /// field twice cannot tell.
-    pub(super) fn has(&self, path: &str) -> Result<bool, JsonError> {
-        let is_set = |raw: &str| raw != "null" && !raw.trim_matches('"').trim().is_empty();
-        Ok(json::find(&self.body, path)?.is_some_and(|raw| is_set(raw.get())))
-    }
-
     /// The failure that an answer is whose body is not the API's: it comes from something on the
     /// way, and only statuses that mean the same from anybody are believed.
     pub(super) fn foreign(&self) -> Failure {
@@ -216,90 +153,5 @@ impl From<TransportError> for Failure {
         let timed_out = matches!(error, TransportError::TimedOut);
         let failure = Self::new(class, clean(&error.to_string(), &[]));
         Self { unreachable, unread, timed_out, scope, maybe_stored: !unwritten, ..failure }
-    }
-}
-
-/// A code or id of the vendor's, fit for a log line and a header; `None` when there is nothing left.
-pub(crate) fn id(text: &str) -> Option<String> {
-    let id: String = text.trim().chars().filter(char::is_ascii_graphic).take(MAX_ID).collect();
-    (!id.is_empty()).then_some(id)
-}
-
-/// Text of the vendor's, fit for a log: short, without control characters, `secrets`, or the value of
-/// a header that carries a credential (the gateway of DMS prints the whole canonical request when a
-/// signature is wrong).
-pub(crate) fn clean(text: &str, secrets: &[&str]) -> String {
-    let mut text: String = text.chars().take(16 * MAX_TEXT).collect();
-    for secret in secrets.iter().filter(|s| !s.is_empty()) {
-        text = text.replace(secret, "<secret>");
-    }
-    // ASCII lower case keeps every byte's place.
-    let lower = text.to_ascii_lowercase();
-    let mut kept = String::new();
-    let mut from = 0;
-    while let Some((start, end)) = next_credential(&lower, from) {
-        kept.push_str(text.get(from..start).unwrap_or_default());
-        kept.push_str("<secret>");
-        from = end;
-    }
-    kept.push_str(text.get(from..).unwrap_or_default());
-    let printable = kept.trim().chars().map(|c| if c.is_control() { ' ' } else { c });
-    printable.take(MAX_TEXT).collect()
-}
-
-/// Where the value of the next credential header in `lower` stands, searching from `from`: after the
-/// colon, up to what ends a line in the texts that quote headers.
-fn next_credential(lower: &str, from: usize) -> Option<(usize, usize)> {
-    // `x-amz-security-token:` ends like another one.
-    const HEADERS: [&str; 4] = ["security-token:", "x-auth-token:", "x-tc-token:", "authorization:"];
-    let rest = lower.get(from..)?;
-    let start = HEADERS.iter().filter_map(|name| Some(rest.find(name)? + name.len())).min()?;
-    let length = rest.get(start..)?.find(['|', '\n', '\r', '"']);
-    Some((from + start, length.map_or(lower.len(), |length| from + start + length)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn credentials_are_masked() {
-        let text = "verify aksk signature fail, canonicalRequest:POST|/v2/|x-sdk-date:20240102T030405Z|\
-                    X-Security-Token:abc|def||host;x-security-token|e3b0";
-        assert_eq!(
-            clean(text, &["def"]),
-            "verify aksk signature fail, canonicalRequest:POST|/v2/|x-sdk-date:20240102T030405Z|\
-             X-Security-Token:<secret>|<secret>||host;x-security-token|e3b0"
-        );
-        assert_eq!(
-            clean("authorization: TC3 x\nnext x-tc-token:y", &[]),
-            "authorization:<secret> next x-tc-token:<secret>"
-        );
-        assert_eq!(clean("é\u{1}x", &[""]), "é x");
-        assert_eq!(clean(&"é".repeat(2000), &[]).chars().count(), MAX_TEXT);
-    }
-
-    #[test]
-    fn ids_are_one_word() {
-        assert_eq!(id(" 71:11:0:0\r\n").as_deref(), Some("71:11:0:0"));
-        assert_eq!(id(" \u{2028}\t"), None);
-    }
-
-    #[test]
-    fn retry_after_is_seconds_or_a_date() {
-        let answer = |fields: &[(&'static str, &'static str)]| {
-            let mut answer = Answer::default();
-            for (name, value) in fields {
-                answer.headers.insert(*name, value.parse().unwrap());
-            }
-            answer.retry_after()
-        };
-        let (now, then) = ("Tue, 14 Nov 2023 22:13:20 GMT", "Tue, 14 Nov 2023 22:13:50 GMT");
-        assert_eq!(answer(&[("retry-after", " 7 ")]), Some(Duration::from_secs(7)));
-        assert_eq!(answer(&[("retry-after", then), ("date", now)]), Some(Duration::from_secs(30)));
-        assert_eq!(answer(&[("retry-after", now), ("date", then)]), Some(Duration::ZERO));
-        assert_eq!(answer(&[("retry-after", "86400")]), Some(MAX_RETRY_AFTER));
-        assert_eq!(answer(&[("retry-after", then)]), None);
-        assert_eq!(answer(&[("retry-after", "soon")]), None);
     }
 }

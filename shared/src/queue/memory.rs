@@ -10,15 +10,17 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::answer::{Accepted, Answer, Failure};
 use super::breaker::Fingerprint;
-use super::endpoint::Endpoint;
 use super::retry::{Attempt, Courier, Identity, Outgoing};
-use super::transport::TransportError;
-use super::{EnvProblem, Open, Queue, Receipt, SendError, Until, Vendor, rocketmq, tdmq};
+use super::{Open, Queue, Receipt, SendError, Until, Vendor, rocketmq, tdmq};
 use crate::clock::Timestamp;
 use crate::context::Context;
+use crate::env::EnvProblem;
 use crate::message::Message;
+use crate::net::answer::Answer;
+use crate::net::endpoint::Endpoint;
+use crate::net::transport::TransportError;
+use crate::queue::failure::{Accepted, Failure};
 
 /// Who stands in a vendor's place.
 pub trait Broker: Send + Sync + 'static {

@@ -1,29 +1,18 @@
 //! Queues: one trait, one module a vendor, one classification of everything that can go wrong.
 
-pub mod answer;
 mod breaker;
-mod ciphers;
 mod client;
 pub mod credentials;
-pub(crate) mod digest;
-pub mod endpoint;
-mod fault;
+pub mod failure;
 mod flow;
 pub mod memory;
-mod names;
 mod outage;
-mod plain;
-mod pool;
 pub mod probe;
-mod race;
 pub mod retry;
 pub mod rocketmq;
 mod target;
 pub mod tdmq;
-mod tls;
 pub mod told;
-pub(crate) mod transport;
-mod tunnel;
 
 use std::future::Future;
 use std::time::Duration;
@@ -31,13 +20,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use crate::env::Env;
+use crate::env::EnvProblem;
 use crate::message::Message;
 pub use client::Client;
-pub use fault::ConnectError;
 pub use target::Target;
-pub use tls::{BoxError, Connector, Stream};
-pub(crate) use transport::most as max_connections;
 
 /// No queue takes a larger text, in bytes.
 pub const MAX_TEXT: usize =
@@ -137,7 +123,7 @@ pub enum Effort {
 
 impl Effort {
     /// Whether a send is held back by the circuit of an outage that `why` has opened.
-    const fn heeds(self, why: &answer::Failure) -> bool {
+    const fn heeds(self, why: &failure::Failure) -> bool {
         match self {
             Self::Brief | Self::Patient => true,
             Self::Whole => why.unreachable,
@@ -188,31 +174,6 @@ impl Open {
     /// By how far they reach.
     pub const fn by_reach(self) -> [(Reach, usize); 3] {
         [(Reach::Topic, self.topic), (Reach::Key, self.key), (Reach::Endpoint, self.endpoint)]
-    }
-}
-
-/// Something missing or wrong in the environment.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{variable} {message}")]
-pub struct EnvProblem {
-    /// The variable.
-    pub variable: &'static str,
-    /// What is wrong and what to do: the rest of a sentence that begins with the variable.
-    pub message: String,
-}
-
-impl EnvProblem {
-    /// What a variable says as `parse` reads it, or `unset` where it says nothing; a problem with that message where it
-    /// cannot be read.
-    pub(crate) fn or_value<T>(
-        env: &Env,
-        variable: &'static str,
-        unset: T,
-        parse: impl FnOnce(&str) -> Option<T>,
-        message: impl Into<String>,
-    ) -> Result<T, Self> {
-        let Some(text) = env.get(variable) else { return Ok(unset) };
-        parse(&text).ok_or_else(|| Self { variable, message: message.into() })
     }
 }
 

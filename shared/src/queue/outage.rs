@@ -19,11 +19,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::answer::{Failure, Scope};
 use super::breaker::{Fingerprint, Way, refusal};
-use super::endpoint::Endpoint;
 use super::flow::Flow;
 use super::{Class, Effort, Open, Reach};
+use crate::net::endpoint::Endpoint;
+use crate::queue::failure::{Failure, Scope};
 
 /// Failures in a row that open a circuit.
 const ENOUGH: u32 = 3;

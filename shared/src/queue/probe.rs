@@ -12,13 +12,13 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use super::Vendor;
-use super::answer::{Accepted, Exchange, Failure};
-use super::endpoint::Endpoint;
-use super::tls::{Connector, connect_to};
-use super::transport::Transport;
 use crate::clock::Random;
 use crate::context::Context;
 use crate::message::Message;
+use crate::net::endpoint::Endpoint;
+use crate::net::tls::{Connector, connect_to};
+use crate::net::transport::Transport;
+use crate::queue::failure::{Accepted, Exchange, Failure};
 
 /// What was asked, over which way, and what came back. Nothing in it is a secret.
 #[derive(Clone, Debug)]

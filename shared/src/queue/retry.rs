@@ -21,13 +21,13 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::answer::{Accepted, Failure};
 use super::breaker::{Breaker, Fingerprint, Permit, UNREAD, Way, unreadable};
-use super::endpoint::Endpoint;
-use super::{Class, Effort, EnvProblem, Open, Receipt, SendError, Stored, Until};
+use super::{Class, Effort, Open, Receipt, SendError, Stored, Until};
 use crate::clock::Timestamp;
 use crate::context::Context;
-use crate::env::Env;
+use crate::env::{Env, EnvProblem};
+use crate::net::endpoint::Endpoint;
+use crate::queue::failure::{Accepted, Failure};
 use crate::reader::{parse_duration, parse_size};
 
 /// An attempt gets at most this, even if there is more time: a vendor that did not answer by then

@@ -7,7 +7,8 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Class, EnvProblem, Queue, Receipt, SendError, Stored, Until, Vendor};
+use super::{Class, Queue, Receipt, SendError, Stored, Until, Vendor};
+use crate::env::EnvProblem;
 use crate::message::Message;
 
 /// The queue; clones share it.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::shard::Shard;
+use crate::shard::Shard;
 use crate::spill::Folder;
 use crate::store::{Store, StoreError};
 

@@ -10,13 +10,15 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::room::Room;
-use super::{Options, RedriveError, Redriver, Shard, Summary, Unknown};
+use super::{Options, RedriveError, Redriver, Summary, Unknown};
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::context::Context;
+use crate::env::EnvProblem;
 use crate::metrics::Metrics;
-use crate::queue::{Client, EnvProblem, Queue as _, Target, Vendor};
+use crate::queue::{Client, Queue as _, Target, Vendor};
 use crate::readiness::{Readiness, Rule, Trouble};
+use crate::shard::Shard;
 use crate::spill::{Spill, StoreProbe};
 use crate::store::{Foreign, Store, StoreError};
 

@@ -15,7 +15,6 @@ mod pages;
 mod quarantine;
 mod room;
 mod run;
-mod shard;
 pub mod turns;
 mod walk;
 
@@ -27,16 +26,17 @@ use crate::carry::{Cargo, Carrier, Fate, Load, Pace, Stored};
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::context::Context;
+pub use crate::outcome::{Stopped, Summary};
 use crate::queue::{Queue, SendError, Target};
+pub use crate::shard::{Shard, ShardError};
 use crate::spill::{Folder, Record, Spill, State, is_due};
 use crate::store::{Entry, Folders, Foreign, StoreError};
 pub use job::{Job, Report, TargetReport};
 pub use list::probe;
-pub use options::{Options, RedriveError, Stopped, Summary, Unknown};
+pub use options::{Options, RedriveError, Unknown};
 pub use pages::{Found, Known, Pages, Plan, Sight, Unlisted};
 pub use quarantine::{QuarantinePages, Reverified, reverify, reverify_observed};
 use room::{Held, Room};
-pub use shard::{Shard, ShardError};
 pub use walk::Waiting;
 
 /// Redrives one target's deliveries; clones share everything.

@@ -1,16 +1,16 @@
 //! What a run takes on, and what it did.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::shard::Shard;
 use crate::carry::SEND;
 use crate::clock::Timestamp;
-use crate::queue::{Class, EnvProblem, Target, Vendor};
+use crate::env::EnvProblem;
+use crate::queue::{Target, Vendor};
+use crate::shard::Shard;
 use crate::spill::Folder;
 use crate::store::StoreError;
 
@@ -19,9 +19,6 @@ const CONCURRENCY: usize = 32;
 
 /// What a call of the store gets by default, and the whole of a delivery: a store that is this slow is gone.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Different reasons that a summary tells.
-const MAX_REASONS: usize = 20;
 
 /// What is redriven, and how fast.
 #[derive(Clone, Debug)]
@@ -116,95 +113,6 @@ impl Options {
     pub(super) fn pace(&self, vendor: Vendor) -> u32 {
         let whole = self.rate.unwrap_or_else(|| vendor.sends_a_second());
         (whole / self.shard.of()).max(1)
-    }
-}
-
-/// What a run did.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Summary {
-    /// Deliveries that it came across in the store.
-    pub found: usize,
-    /// Sent, and deleted from the store.
-    pub sent: usize,
-    /// Sent before, by the mark of a hook with `dedupe`, and deleted.
-    pub repeated: usize,
-    /// Moved to `dead/`.
-    pub dead: usize,
-    /// Tried in vain.
-    pub failed: usize,
-    /// Not due yet, or not begun before the run ended.
-    pub waiting: usize,
-    /// Objects that are no deliveries, or no whole ones; they stay.
-    pub corrupt: usize,
-    /// Failures of the store.
-    pub store_errors: usize,
-    /// Hooks that could not be listed, or not to their end: what lies there waits, and the run has failed.
-    pub unlisted: usize,
-    /// What lies among the objects and is none: links, and names that no object has.
-    pub foreign: usize,
-    /// Whether there is more in the store than it came across.
-    pub more: bool,
-    /// Age in seconds of the oldest delivery that is left.
-    pub oldest_age_s: Option<u64>,
-    /// When the first delivery that is left is tried next, if all that is left waits for its time.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub next: Option<String>,
-    /// Why deliveries are left, and how many for each reason; the first reasons that the run met.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub reasons: BTreeMap<String, usize>,
-    /// Why the run ended before its work did.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub stopped: Option<Stopped>,
-}
-
-/// Why a run ended before its work did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Stopped {
-    /// What all the target's deliveries share is wrong. User action: correct the key, or the clock.
-    Class(Class),
-    /// The run's time was over. Another run goes on.
-    NoTime,
-    /// What is left is left alone for longer than the run lasts.
-    Resting,
-    /// The store does not answer any more, or does not let go what was sent, which each run would send again.
-    /// User action: see its error; what is left waits there.
-    Store(StoreError),
-}
-
-impl fmt::Display for Stopped {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Class(class) => f.write_str(class.as_str()),
-            Self::NoTime => f.write_str("no time left"),
-            Self::Resting => f.write_str("what is left fails or rests, and this run has waited long enough"),
-            Self::Store(error) => write!(f, "the store fails: {error}"),
-        }
-    }
-}
-
-impl Serialize for Stopped {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl Summary {
-    /// Whether the run could look at everything that it was to look at.
-    pub const fn is_whole(&self) -> bool {
-        self.unlisted == 0
-    }
-
-    /// Deliveries that it came across and left in the store.
-    pub const fn left(&self) -> usize {
-        self.found.saturating_sub(self.sent + self.repeated + self.dead)
-    }
-
-    /// Counts one more delivery that is left for this reason.
-    pub(super) fn blame(&mut self, hook: &str, why: &dyn std::fmt::Display) {
-        let reason = format!("{hook}: {why}");
-        if self.reasons.len() < MAX_REASONS || self.reasons.contains_key(&reason) {
-            *self.reasons.entry(reason).or_default() += 1;
-        }
     }
 }
 

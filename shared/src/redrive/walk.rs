@@ -14,9 +14,9 @@ use tokio::time::Instant;
 
 use super::list::older;
 use super::options::Options;
-use super::shard::Shard;
 use crate::clock::Timestamp;
 use crate::sabotage::{Safeguard, is_pulled};
+use crate::shard::Shard;
 use crate::spill::{Folder, State};
 use crate::store::{Entry, Foreign, Store, StoreError};
 

@@ -8,9 +8,9 @@ use super::field::{Field, View};
 use super::handshake::Greeting;
 use super::keep;
 use super::proof::{Proof, Refusal, Whose};
-use super::{Rejection, Source, Step, Verified, decrypt, encoding};
+use super::{Rejection, Source, Step, decrypt, encoding};
 use crate::clock::Timestamp;
-use crate::delivery::Delivery;
+use crate::delivery::{Delivery, Verified};
 use crate::http::{Request, Response};
 use crate::sabotage::{Safeguard, is_pulled};
 
@@ -116,7 +116,7 @@ impl Source {
             coverage: self.scheme.coverage(),
             secret: proof.secret,
             verifier: proof.verifier,
-            _verified: Verified(()),
+            _verified: Verified::by_source(),
         }))
     }
 

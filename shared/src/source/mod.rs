@@ -130,24 +130,6 @@ pub use sign::{Draft, SignError};
 pub use tamper::{STALE, Tamper};
 use window::Window;
 
-/// Proof that a source verified a request; made only in this module.
-#[derive(Clone, Copy, Debug)]
-pub struct Verified(());
-
-impl Verified {
-    /// Of a delivery that was verified before it was written to the spill store, which is trusted as
-    /// the queue is.
-    pub(crate) const fn when_kept() -> Self {
-        Self(())
-    }
-
-    /// For tests of later stages.
-    #[cfg(test)]
-    pub(crate) const fn for_tests() -> Self {
-        Self(())
-    }
-}
-
 /// Parameters of a preset, by name. Some are secrets, so all are kept as such.
 type Params = BTreeMap<String, Secret>;
 

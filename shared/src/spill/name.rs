@@ -6,8 +6,8 @@
 use ring::digest::{Context, SHA256};
 
 use crate::delivery::Delivery;
+use crate::net::digest::hex;
 use crate::queue::Target;
-use crate::queue::digest::hex;
 use crate::sabotage::{Safeguard, is_pulled};
 
 /// What is kept, each in a folder of its own.

@@ -7,11 +7,11 @@ use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::clock::Timestamp;
+use crate::delivery::Verified;
 use crate::delivery::{Coverage, Delivery};
 use crate::json;
 use crate::message::Message;
 use crate::queue::{SendError, Target, Vendor};
-use crate::source::Verified;
 
 /// The version of the format: another one is not guessed at.
 const VERSION: u8 = 1;

@@ -33,7 +33,7 @@ use tokio::time::Instant;
 
 use crate::clock::Timestamp;
 use crate::context::Context;
-use crate::queue::EnvProblem;
+use crate::env::EnvProblem;
 pub use error::StoreError;
 use file::FileStore;
 pub use foreign::Foreign;

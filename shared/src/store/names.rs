@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use crate::queue::digest::hex;
+use crate::net::digest::hex;
 
 /// Characters of a digest, which most names are or end with; packed it takes half of them.
 const DIGEST: usize = 64;

@@ -6,9 +6,9 @@ use tokio::time::Instant;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::env::Env;
+use crate::env::{Env, EnvProblem};
 use crate::metrics::{Ended, Metrics};
-use crate::queue::EnvProblem;
+use crate::outcome::Outcome;
 use queue::Queue;
 pub(crate) use queue::{dropped, flush};
 
@@ -73,68 +73,6 @@ pub(crate) fn problems(env: &Env) -> impl Iterator<Item = EnvProblem> {
     let is_no_format = "is neither json nor text: json counts instead";
     let format = EnvProblem::or_value(env, "LOG_FORMAT", None, |text| is_plain(text).map(Some), is_no_format);
     level.err().into_iter().chain(format.err())
-}
-
-/// How a request ended, as the log counts it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// Stored by the queue.
-    Accepted,
-    /// Stored by the spill store, for the queue later.
-    Spilled,
-    /// Stored by the spill store, for somebody to look at: the queue will not take it as it is.
-    Dead,
-    /// Sent before, and not again.
-    Repeated,
-    /// Verified, and of an event that the hook does not want.
-    Ignored,
-    /// A provider's handshake was answered.
-    Handshake,
-    /// Not authentic.
-    Rejected,
-    /// Refused before verification: no such hook, method, size.
-    Refused,
-    /// Verified, and cannot become a message.
-    Unprocessable,
-    /// Over what the queue takes.
-    TooLarge,
-    /// Verified, and over the hook's rate: the sender is asked to try again.
-    Limited,
-    /// Verified, and not stored: our fault, or the vendor's. The sender is asked to try again.
-    Unavailable,
-    /// Not stored, and nobody knows whose it is, because it could not be verified: a key that it names, or a
-    /// secret of ours, could not be had. Anybody may have sent it, who is asked to try again.
-    Unverified,
-    /// Verified, and given up in the middle, by a panic or the end of the process: nobody was told, and a
-    /// message that was on its way may be stored.
-    Cancelled,
-}
-
-impl Outcome {
-    /// As the log and the metrics spell it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Accepted => "accepted",
-            Self::Spilled => "spilled",
-            Self::Dead => "dead",
-            Self::Repeated => "repeated",
-            Self::Ignored => "ignored",
-            Self::Handshake => "handshake",
-            Self::Rejected => "rejected",
-            Self::Refused => "refused",
-            Self::Unprocessable => "unprocessable",
-            Self::TooLarge => "too_large",
-            Self::Limited => "limited",
-            Self::Unavailable => "unavailable",
-            Self::Unverified => "unverified",
-            Self::Cancelled => "cancelled",
-        }
-    }
-
-    /// Whether its answer is the ack of a delivery.
-    const fn is_ack(self) -> bool {
-        matches!(self, Self::Accepted | Self::Spilled | Self::Dead | Self::Repeated | Self::Ignored)
-    }
 }
 
 /// The class of a request that was given up before it was verified.

@@ -1,5 +1,7 @@
 //! What each send needs of the AWS extension: kept, so that no attempt waits for it.
 
+mod remote;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,9 +9,10 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use super::remote::{Remote, Resolver, Store};
-use super::{Secret, SecretError, SecretRef};
 use crate::env::Env;
+use crate::secret::{Secret, SecretError, SecretRef};
+pub(crate) use remote::Resolver;
+use remote::{Remote, Store};
 
 /// How long a value is used without asking again: as long as the extension itself keeps it by default.
 const KEPT: Duration = Duration::from_secs(300);
@@ -57,7 +60,7 @@ impl Vault {
         let is_due = |remote: &Remote<'_>| {
             self.kept().get(&key(remote)).is_none_or(|kept: &Kept| kept.is_due(refused))
         };
-        let due = || references.iter().filter_map(SecretRef::remote).filter(is_due);
+        let due = || references.iter().filter_map(Remote::of).filter(is_due);
         if due().next().is_none() {
             return;
         }
@@ -80,7 +83,7 @@ impl Vault {
 
     /// The value of a reference: of a remote one, what was read. [`SecretError::Remote`] if it was not yet.
     pub(crate) fn get(&self, reference: &SecretRef, env: &Env) -> Result<Secret, SecretError> {
-        let kept = reference.remote().and_then(|remote| {
+        let kept = Remote::of(reference).and_then(|remote| {
             let value = self.kept().get(&key(&remote))?.value.clone();
             Some(value.and_then(|secret| remote.pick(secret)))
         });

@@ -19,13 +19,13 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep};
 
-use super::{Secret, SecretError, SecretRef};
 use crate::env::Env;
 use crate::files::{SECRETS, Undone};
 use crate::json;
-use crate::queue::answer::Answer;
-use crate::queue::endpoint::Endpoint;
-use crate::queue::transport::{Call, Transport, TransportError, headers};
+use crate::net::answer::Answer;
+use crate::net::endpoint::Endpoint;
+use crate::net::transport::{Call, Transport, TransportError, headers};
+use crate::secret::{Secret, SecretError, SecretRef};
 
 /// Where the extension listens unless the variable says otherwise.
 const PORT: u16 = 2773;
@@ -64,7 +64,18 @@ pub(super) struct Remote<'r> {
     pub(super) json_key: Option<&'r str>,
 }
 
-impl Remote<'_> {
+impl<'r> Remote<'r> {
+    /// What a reference names, if it is to such a service.
+    pub(super) fn of(reference: &'r SecretRef) -> Option<Self> {
+        match reference {
+            SecretRef::SecretsManager { id, json_key } => {
+                Some(Self { store: Store::SecretsManager, id, json_key: json_key.as_deref() })
+            }
+            SecretRef::Ssm(id) => Some(Self { store: Store::ParameterStore, id, json_key: None }),
+            SecretRef::Literal(_) | SecretRef::Env(_) | SecretRef::File(_) => None,
+        }
+    }
+
     fn target(&self) -> String {
         let id = utf8_percent_encode(self.id, UNRESERVED);
         match self.store {
@@ -134,7 +145,7 @@ impl Resolver {
         deadline: Instant,
     ) -> Result<Secret, SecretError> {
         let reference = reference.follow(&self.0.env)?;
-        let Some(remote) = reference.remote() else {
+        let Some(remote) = Remote::of(&reference) else {
             return self.local(reference.into_owned(), deadline).await;
         };
         let secret = remote.pick(self.fetch(&remote, deadline).await?)?;

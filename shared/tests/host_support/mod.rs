@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use hookmq_shared::env::Env;
-use hookmq_shared::host::Service;
 use hookmq_shared::http::{Request, Response};
 use hookmq_shared::metrics::Metrics;
 use hookmq_shared::readiness::Readiness;
+use hookmq_shared::service::Service;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;

@@ -5,12 +5,12 @@ use std::time::Duration;
 use hookmq_shared::clock::{Clock, Random};
 use hookmq_shared::config::{Config, Reading, Samples};
 use hookmq_shared::context::Context;
-use hookmq_shared::env::Env;
+use hookmq_shared::env::{Env, EnvProblem};
 use hookmq_shared::gateway::Gateway;
-use hookmq_shared::host::Service as _;
 use hookmq_shared::http::Request;
 use hookmq_shared::message::Message;
-use hookmq_shared::queue::{Class, EnvProblem, Queue, Receipt, SendError, Until, Vendor};
+use hookmq_shared::queue::{Class, Queue, Receipt, SendError, Until, Vendor};
+use hookmq_shared::service::Service as _;
 use tokio::time::{Instant, sleep_until};
 
 /// Takes all the time that it is given, and stores nothing.

@@ -3,8 +3,7 @@
 use std::io::{Error, ErrorKind};
 use std::net::SocketAddr;
 
-use crate::env::Env;
-use crate::queue::EnvProblem;
+use crate::env::{Env, EnvProblem};
 
 const DEFAULT: &str = "127.0.0.1:9000";
 

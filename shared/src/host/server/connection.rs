@@ -20,7 +20,7 @@ use super::stop::Phase;
 use super::unspoken::Unspoken;
 use super::weakest::State;
 use super::wire::Wire;
-use crate::host::Service;
+use crate::service::Service;
 
 /// A request that gives way half arrived is answered within this time.
 const ANSWERED: Duration = Duration::from_secs(1);

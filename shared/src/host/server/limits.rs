@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::weakest::Times;
-use crate::env::Env;
+use crate::env::{Env, EnvProblem};
 use crate::http::{MAX_HEADER_BYTES, MAX_HEADERS};
-use crate::queue::{EnvProblem, max_connections};
+use crate::net::max_connections;
 use crate::reader::parse_size;
 
 /// Connections are held up to this number, however many descriptors there are: each has buffers, and a container

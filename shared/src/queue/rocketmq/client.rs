@@ -13,16 +13,16 @@ use super::sign::{Head, sign};
 use super::wire::{self, Limit};
 use crate::clock::Timestamp;
 use crate::context::Context;
-use crate::env::Env;
+use crate::env::{Env, EnvProblem};
 use crate::message::Message;
-use crate::queue::answer::{Accepted, Exchange, Failure};
+use crate::net::endpoint::Endpoint;
+use crate::net::transport::{Call, Transport, headers};
 use crate::queue::breaker::Fingerprint;
 use crate::queue::credentials::{Credentials, Family, HUAWEI, Keyring};
-use crate::queue::endpoint::Endpoint;
+use crate::queue::failure::{Accepted, Exchange, Failure};
 use crate::queue::retry::{Attempt, Courier, Identity, Outgoing, limit};
-use crate::queue::transport::{Call, Transport, headers};
-use crate::queue::{Class, EnvProblem, Open, Queue, Receipt, SendError, Until, Vendor};
-use crate::secret::Vault;
+use crate::queue::{Class, Open, Queue, Receipt, SendError, Until, Vendor};
+use crate::vault::Vault;
 
 const CONTENT_TYPE: &str = "application/json";
 

@@ -9,7 +9,7 @@
 //! <https://docs.otc.t-systems.com/api-gateway/umn/published_api_calling/error_codes.html>
 
 use crate::queue::Class;
-use crate::queue::answer::{Scope, is_about_head};
+use crate::queue::failure::{Scope, is_about_head};
 
 /// A class, and whether the message may have been stored all the same.
 type Kind = (Class, bool);

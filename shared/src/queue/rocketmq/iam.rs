@@ -13,13 +13,15 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
 use crate::clock::Timestamp;
+use crate::env::EnvProblem;
 use crate::json;
-use crate::queue::answer::{Answer, Failure, Lock, Scope, clean, id};
+use crate::net::answer::{Answer, clean, id};
+use crate::net::endpoint::Endpoint;
+use crate::net::transport::{Call, Transport, headers};
+use crate::queue::Class;
 use crate::queue::breaker::Fingerprint;
 use crate::queue::credentials::{Keyring, fingerprint};
-use crate::queue::endpoint::Endpoint;
-use crate::queue::transport::{Call, Transport, headers};
-use crate::queue::{Class, EnvProblem};
+use crate::queue::failure::{Failure, Lock, Scope};
 use crate::secret::Secret;
 
 /// A token is not used in the last minutes of its life, in milliseconds.

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::message::Message;
 use crate::queue::Class;
-use crate::queue::answer::Failure;
+use crate::queue::failure::Failure;
 
 /// Largest value, in bytes (DMS, "Constraints": any attribute).
 const MAX_VALUE: usize = 16 * 1024;

@@ -7,8 +7,8 @@ use std::fmt::Write as _;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 
 use crate::clock::Timestamp;
+use crate::net::digest::{hex, hmac_sha256, sha256};
 use crate::queue::credentials::Credentials;
-use crate::queue::digest::{hex, hmac_sha256, sha256};
 
 const ALGORITHM: &str = "SDK-HMAC-SHA256";
 

@@ -8,8 +8,9 @@ use super::properties::{MAX_ALL as MAX_PROPERTIES, Property, properties};
 use crate::clock::Timestamp;
 use crate::json;
 use crate::message::Message;
+use crate::net::answer::{Answer, clean, id};
 use crate::queue::Class;
-use crate::queue::answer::{Accepted, Answer, Failure, Lock, clean, id};
+use crate::queue::failure::{Accepted, Failure, Lock};
 use crate::sabotage::{Safeguard, is_pulled};
 
 /// Largest text, in bytes of UTF-8 (DMS, "Constraints": 4 MB).

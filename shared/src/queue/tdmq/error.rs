@@ -9,7 +9,7 @@
 //! <https://trtc.io/document/34270> (common to all products).
 
 use crate::queue::Class;
-use crate::queue::answer::Scope;
+use crate::queue::failure::Scope;
 
 /// A class, and whether the message may have been stored all the same.
 type Kind = (Class, bool);

@@ -5,8 +5,8 @@
 use std::fmt::Write as _;
 
 use crate::clock::Timestamp;
+use crate::net::digest::{hex, hmac_sha256, sha256};
 use crate::queue::credentials::Credentials;
-use crate::queue::digest::{hex, hmac_sha256, sha256};
 use crate::secret::Secret;
 
 const ALGORITHM: &str = "TC3-HMAC-SHA256";

@@ -5,8 +5,9 @@ use serde::Serialize;
 
 use super::error::{TIMED_OUT, UNSAID, advice, classify, scope};
 use crate::json;
+use crate::net::answer::{Answer, clean, id};
 use crate::queue::Class;
-use crate::queue::answer::{Accepted, Answer, Failure, Scope, clean, id};
+use crate::queue::failure::{Accepted, Failure, Scope};
 use crate::sabotage::{Safeguard, is_pulled};
 
 /// Largest text, in bytes of UTF-8: the documents say 1 MB.

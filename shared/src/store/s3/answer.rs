@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::queue::answer::{Answer, clean, id};
-use crate::queue::transport::TransportError;
+use crate::net::answer::{Answer, clean, id};
+use crate::net::transport::TransportError;
 use crate::store::{MAX_OBJECT, StoreError};
 use crate::xml;
 

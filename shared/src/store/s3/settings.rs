@@ -3,10 +3,9 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use crate::env::Env;
-use crate::queue::EnvProblem;
+use crate::env::{Env, EnvProblem};
+use crate::net::endpoint::Endpoint;
 use crate::queue::credentials::{Credentials, Family, HUAWEI, Keyring, TENCENT, never};
-use crate::queue::endpoint::Endpoint;
 
 /// Bytes of a prefix at most: with a name of as many, S3's limit of 1024 is kept.
 const MAX_PREFIX: usize = 500;
@@ -151,7 +150,7 @@ fn at_aws(bucket: &str, env: &Env) -> Result<Place, EnvProblem> {
 }
 
 fn at_endpoint(endpoint: &str, bucket: &str, env: &Env) -> Result<Place, EnvProblem> {
-    let wrong = |e: crate::queue::endpoint::EndpointError| EnvProblem {
+    let wrong = |e: crate::net::endpoint::EndpointError| EnvProblem {
         variable: "S3_ENDPOINT",
         message: e.to_string(),
     };
@@ -370,7 +369,7 @@ mod tests {
             ("OTC_SDK_SK", "k"),
         ];
         let found = |settings: &Settings, env: &Env| {
-            settings.credentials(Keyring::trusting(env, &crate::secret::Vault::new(env)))
+            settings.credentials(Keyring::trusting(env, &crate::vault::Vault::new(env)))
         };
         let id = |endpoint: &str, more: &[(&str, &str)]| {
             let settings = read("s3://hooks", &[("S3_ENDPOINT", endpoint)]).unwrap();

@@ -4,11 +4,12 @@ use tokio::time::Instant;
 
 use super::{Auth, Client, Config, Sending};
 use crate::context::Context;
+use crate::env::EnvProblem;
+use crate::queue::Vendor;
 use crate::queue::credentials::{Family, HUAWEI};
 use crate::queue::probe::{Access, Probe, Report, absent, message};
 use crate::queue::retry::{Attempt, Outgoing as _};
 use crate::queue::rocketmq::wire::{self, Limit};
-use crate::queue::{EnvProblem, Vendor};
 
 /// "The topic does not exist."
 const PROOF: [&str; 1] = ["DMS.00400876"];

@@ -4,11 +4,12 @@ use tokio::time::Instant;
 
 use super::{Client, Config, Sending};
 use crate::context::Context;
+use crate::env::EnvProblem;
+use crate::queue::Vendor;
 use crate::queue::credentials::{Family, TENCENT};
 use crate::queue::probe::{Access, Probe, Report, Verdict, absent, message};
 use crate::queue::retry::{Attempt, Outgoing as _};
 use crate::queue::tdmq::error::advice;
-use crate::queue::{EnvProblem, Vendor};
 
 /// "No such topic" or "no such namespace", in the words of the API and of the product; and a producer
 /// that could not be made for it, which is what the broker's client says.
