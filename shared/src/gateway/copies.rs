@@ -7,8 +7,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 use crate::delivery::Delivery;
+use crate::message::MAX_TEXT;
 use crate::message::Recipe;
-use crate::queue::MAX_TEXT;
 
 /// Bytes of all copies that exist at a time. With 64 MiB of bodies, and what the process needs itself, a
 /// function of 256 MB stays below 200.

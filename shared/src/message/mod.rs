@@ -14,8 +14,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::delivery::Delivery;
 use crate::json;
-use crate::queue::MAX_TEXT;
 pub use template::{Place, Placeholder, RenderError, Template, TemplateError};
+
+/// Upper bound on the text of a message, in bytes of UTF-8: no queue takes more.
+pub const MAX_TEXT: usize = 4 << 20;
 
 /// How the body is carried.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

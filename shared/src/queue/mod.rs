@@ -21,13 +21,12 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::env::EnvProblem;
-use crate::message::Message;
+use crate::message::{MAX_TEXT, Message};
 pub use client::Client;
 pub use target::Target;
 
-/// No queue takes a larger text, in bytes.
-pub const MAX_TEXT: usize =
-    if tdmq::MAX_TEXT > rocketmq::MAX_TEXT { tdmq::MAX_TEXT } else { rocketmq::MAX_TEXT };
+// What no message is larger than, some vendor takes, and none takes more.
+const _: () = assert!(tdmq::MAX_TEXT <= MAX_TEXT && rocketmq::MAX_TEXT == MAX_TEXT);
 
 /// A vendor whose queues messages are sent to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

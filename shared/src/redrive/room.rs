@@ -7,8 +7,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::delivery::Delivery;
 use crate::json;
+use crate::message::MAX_TEXT;
 use crate::message::Recipe;
-use crate::queue::MAX_TEXT;
 use crate::spill::Record;
 
 /// Bytes that the deliveries in hand may take, of all targets together. The shipped function has 128 MB, of
