@@ -1,6 +1,7 @@
 //! A verified webhook.
 
 use std::fmt;
+use std::ops::Deref;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -53,9 +54,9 @@ impl Verified {
     }
 }
 
-/// A request that its source verified. Only [`crate::source`] can make one: it takes a [`Verified`].
+/// Content of a [`Delivery`].
 #[derive(Clone)]
-pub struct Delivery {
+pub struct Content {
     /// Name of the hook.
     pub hook: String,
     /// The preset that verified it; none for a hook's own `[verify]` table.
@@ -88,13 +89,63 @@ pub struct Delivery {
     pub secret: Option<usize>,
     /// Which of the verifiers of `kind = "any"` accepted it, counted from 0.
     pub verifier: Option<usize>,
-    pub(crate) _verified: Verified,
+}
+
+/// A request that its source verified. Only [`crate::source`] can make one: it takes a [`Verified`].
+///
+/// It reads as its [`Content`], which nobody who holds it can change: what was verified is what travels.
+#[derive(Clone)]
+pub struct Delivery {
+    content: Content,
+    _verified: Verified,
+}
+
+impl Delivery {
+    pub(crate) const fn new(content: Content, verified: Verified) -> Self {
+        Self { content, _verified: verified }
+    }
+
+    /// Gives the content up, which is not a verified delivery any more.
+    pub fn into_content(self) -> Content {
+        self.content
+    }
+
+    /// Takes header fields out that are not to travel.
+    pub(crate) fn retain_headers(&mut self, keeps: impl Fn(&str, &str) -> bool) {
+        self.content.headers.retain(|(name, value)| keeps(name, value));
+    }
+
+    /// Takes out of the query what is not to travel: `query` is the rest of it.
+    pub(crate) fn cut_query(&mut self, query: String) {
+        self.content.query = query;
+    }
+
+    /// The same delivery as it was received, for an encrypted event: the original is its body.
+    pub(crate) fn original(&self) -> Option<Self> {
+        let body = self.content.original.clone()?;
+        let content = Content { body, original: None, ..self.content.clone() };
+        Some(Self { content, ..*self })
+    }
+
+    /// Changes the content, for tests of later stages.
+    #[cfg(test)]
+    pub(crate) fn content_mut(&mut self) -> &mut Content {
+        &mut self.content
+    }
+}
+
+impl Deref for Delivery {
+    type Target = Content;
+
+    fn deref(&self) -> &Content {
+        &self.content
+    }
 }
 
 /// No header values and no body.
 impl fmt::Debug for Delivery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { hook, id, event, coverage, secret, body, .. } = self;
+        let Content { hook, id, event, coverage, secret, body, .. } = &self.content;
         write!(f, "Delivery({hook}, {id}, {event:?}, {coverage:?} by {secret:?}, {} bytes)", body.len())
     }
 }

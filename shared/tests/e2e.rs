@@ -132,7 +132,7 @@ async fn every_source_is_carried<Q: Vendored>(queue: fn(Context) -> Q) {
                 panic!("{preset}")
             };
             body = String::from_utf8(delivery.body.to_vec()).unwrap();
-            is_json = delivery.content_type.is_some_and(|t| t.ends_with("json"));
+            is_json = delivery.content_type.clone().is_some_and(|t| t.ends_with("json"));
         }
         // A token in the body is the secret itself, which never leaves.
         let carried = if info.kind == "token" { body.replace(&secret, "[verified]") } else { body };

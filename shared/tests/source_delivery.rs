@@ -375,9 +375,10 @@ fn presets_tell_what_they_are() {
     assert!(preset_info("nope").is_err());
     let param = preset_info("feishu").unwrap().params.remove(0);
     assert_eq!((param.name.as_str(), param.required, param.secret), ("verification_token", false, true));
-    let (github, mut delivery) = sample("github");
-    delivery.id = "a\"b".into();
-    let ack = github.ack("ignored", &delivery);
+    let (github, signer) = pair("github");
+    let draft = Draft { id: Some("a\"b".to_owned()), ..Draft::default() };
+    let request = signer.sign(draft, 0, NOW, &random()).unwrap();
+    let ack = github.ack("ignored", &delivery(&github, request));
     assert_eq!((ack.status, ack.body.as_str()), (200, r#"{"status":"ignored","id":"a\"b"}"#));
 }
 

@@ -410,7 +410,7 @@ fn the_contracts_example_is_read_as_it_is_written() {
     let draft = hookmq_shared::source::Draft { event: Some("order.paid".into()), ..Default::default() };
     let request = source.sign(draft, 0, NOW, &source_common::random()).unwrap();
     let Verdict::Verified(delivery) = source.check("erp", request, NOW) else { panic!() };
-    assert_eq!((delivery.source, delivery.event.as_deref()), (None, Some("order.paid")));
+    assert_eq!((delivery.source.clone(), delivery.event.as_deref()), (None, Some("order.paid")));
     assert_eq!(delivery.coverage, Coverage::Body);
     assert!(source.names_deliveries() && source.type_prefix().is_none());
 }

@@ -59,7 +59,7 @@ fn subjects_with_equal_bodies_are_several() {
         let headers = subject.map(|subject| ("about".to_owned(), subject.to_owned())).into_iter().collect();
         deliver(&pair, Draft { headers, body: Some("{}".into()), ..Draft::default() }, NOW, &random())
     };
-    let ids = [None, Some("a"), Some("b")].map(|subject| about(subject).id);
+    let ids = [None, Some("a"), Some("b")].map(|subject| about(subject).id.clone());
     assert_eq!(ids.into_iter().collect::<BTreeSet<_>>().len(), 3);
 }
 
@@ -133,7 +133,7 @@ fn the_query_is_no_part_of_it() {
                 body: Some("<a/>".into()),
                 ..Draft::default()
             };
-            deliver(&pair, draft, at, &random).id
+            deliver(&pair, draft, at, &random).id.clone()
         });
         assert!(ids.iter().all(|id| *id == ids[0]), "{preset}: {ids:?}");
     }

@@ -38,10 +38,10 @@ impl Vector {
             Verdict::Verified(delivery) => {
                 let delivery = *delivery;
                 Some(Done::Delivery {
-                    body: delivery.body,
-                    id: delivery.id,
-                    event: delivery.event,
-                    subject: delivery.subject,
+                    body: delivery.body.clone(),
+                    id: delivery.id.clone(),
+                    event: delivery.event.clone(),
+                    subject: delivery.subject.clone(),
                     coverage: delivery.coverage,
                 })
             }

@@ -6,7 +6,7 @@ mod source_common;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
-use hookmq_shared::delivery::Delivery;
+use hookmq_shared::delivery::{Content, Delivery};
 use hookmq_shared::http::{Headers, Request};
 use hookmq_shared::message::{Format, Recipe, Template};
 use hookmq_shared::source::{Draft, Outcome, Settings, Source, Verdict};
@@ -53,7 +53,7 @@ fn shown(source: &Source, delivery: &Delivery) -> String {
             .render(delivery)
             .map(|message| format!("{message:?} {} {:?}", message.text, message.properties))
     });
-    let Delivery { id, event, subject, content_type, headers, body, .. } = delivery;
+    let Content { id, event, subject, content_type, headers, body, .. } = &**delivery;
     let named = format!("{id} {event:?} {subject:?} {content_type:?} {headers:?} {body:?} {delivery:?}");
     format!("{messages:?} {named} {:?} {source:?}", source.ack("accepted", delivery))
 }
@@ -247,7 +247,7 @@ fn a_token_of_a_verifier_that_refuses_is_found_too() {
         };
         let delivery = delivery(&source, signed(&body(TOKEN, "wrong")));
         assert_eq!(
-            (delivery.verifier, delivery.body),
+            (delivery.verifier, delivery.body.clone()),
             (Some(0), body("[verified]", "wrong").into()),
             "{token}"
         );

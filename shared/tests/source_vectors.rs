@@ -112,7 +112,7 @@ fn verdict(source: Option<&Source>, file: &Value, case: &Value) -> &'static str 
             match plaintext(file) {
                 Some(plaintext) => {
                     assert_eq!(delivery.body, plaintext);
-                    assert_eq!(delivery.original.unwrap(), body);
+                    assert_eq!(delivery.original.clone().unwrap(), body);
                 }
                 // A token in the body stays here.
                 None if case["headers"] == json!([]) => {}

@@ -99,7 +99,7 @@ impl Hook {
     /// tokens.
     pub(crate) fn trim(&self, delivery: &mut Delivery) {
         self.tokens.strip(delivery);
-        delivery.headers.retain(|(name, _)| self.keeps_header(name));
+        delivery.retain_headers(|name, _| self.keeps_header(name));
     }
 
     /// Whether deliveries of this event are forwarded; others are acknowledged and dropped.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
-use crate::delivery::Delivery;
+use crate::delivery::{Content, Delivery};
 use crate::message::MAX_TEXT;
 use crate::message::Recipe;
 
@@ -54,7 +54,7 @@ impl Copies {
 /// the request, which is the message as a JSON string and of which the client keeps one, or the record for the
 /// store, which holds body and message.
 pub(super) fn weight(delivery: &Delivery, recipe: &Recipe<'_>, has_store: bool) -> usize {
-    let Delivery { body, original, .. } = delivery;
+    let Content { body, original, .. } = &**delivery;
     let encrypted = original.as_ref().map_or(0, Bytes::len);
     let base64 = |length: usize| length.div_ceil(3) * 4;
     let keeps_original = recipe.keeps_original_of(delivery);

@@ -395,7 +395,7 @@ mod tests {
             let recipe = config.hook("github").unwrap().recipe(&target, "").unwrap();
             for n in 0..count {
                 let mut delivery = delivery(b"{}", None);
-                delivery.id = format!("id-{n}");
+                delivery.content_mut().id = format!("id-{n}");
                 let message = recipe.render(&delivery).unwrap();
                 let failure = Failure::other("always", "", context.clock.now());
                 let record = Record::new(&target, &delivery, Some(message), failure);

@@ -222,12 +222,12 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::clock::Timestamp;
-    use crate::delivery::Coverage;
+    use crate::delivery::{Content, Coverage, Verified};
 
     /// A verified GitHub push with one `X-One` and two `X-Two` fields.
     pub(crate) fn delivery(body: &[u8], content_type: Option<&str>) -> Delivery {
         let headers = [("x-one", "1"), ("x-two", "a"), ("x-two", "b")];
-        Delivery {
+        let content = Content {
             hook: "github".into(),
             source: Some("github".into()),
             id: "72d3162e".into(),
@@ -243,8 +243,8 @@ pub(crate) mod tests {
             coverage: Coverage::Body,
             secret: Some(0),
             verifier: None,
-            _verified: crate::delivery::Verified::for_tests(),
-        }
+        };
+        Delivery::new(content, Verified::for_tests())
     }
 
     fn recipe(topic: &Template, format: Format) -> Recipe<'_> {
@@ -273,8 +273,8 @@ pub(crate) mod tests {
     fn the_envelope_has_every_attribute() {
         let mut event = delivery(br#"{"a":1}"#, Some("application/json"));
         let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-        event.headers.push(("traceparent".into(), trace.into()));
-        event.subject = Some("refs/heads/main".into());
+        event.content_mut().headers.push(("traceparent".into(), trace.into()));
+        event.content_mut().subject = Some("refs/heads/main".into());
         let (topic, key) = (Template::parse("t").unwrap(), Template::parse("{json:a}").unwrap());
         let mut recipe = recipe(&topic, Format::CloudEvents);
         recipe.key = Some(&key);
@@ -301,7 +301,7 @@ pub(crate) mod tests {
     #[test]
     fn a_reference_can_be_moved() {
         let mut event = delivery(br#"{"a":1}"#, Some("application/json"));
-        event.event = Some(r#"x","dataref":"file:///a"#.into());
+        event.content_mut().event = Some(r#"x","dataref":"file:///a"#.into());
         let topic = Template::parse("t").unwrap();
         let recipe = recipe(&topic, Format::CloudEvents);
         for originals in [None, Some(("file:///o", "s3://o/\"p"))] {
@@ -326,14 +326,14 @@ pub(crate) mod tests {
         let topic = Template::parse("t").unwrap();
         let mut recipe = recipe(&topic, Format::CloudEvents);
         let mut event = delivery(b"{}", Some("application/json"));
-        event.original = Some(Bytes::from_static(b"\xff<"));
+        event.content_mut().original = Some(Bytes::from_static(b"\xff<"));
         assert!(!recipe.render(&event).unwrap().text.contains("webhookoriginal"));
         recipe.keep_original = true;
         let message = recipe.render(&event).unwrap();
         let envelope: Value = serde_json::from_str(&message.text).unwrap();
         assert_eq!((&envelope["webhookoriginal"], &envelope["data"]), (&json!("/zw="), &json!({})));
         assert!(message.properties.iter().all(|(name, _)| !name.contains("original")));
-        event.original = None;
+        event.content_mut().original = None;
         assert!(!recipe.render(&event).unwrap().text.contains("webhookoriginal"));
     }
 
@@ -366,16 +366,16 @@ pub(crate) mod tests {
             serde_json::from_str::<Value>(&text).unwrap()["type"].clone()
         };
         assert_eq!(kind(&recipe, &event), "webhook.github.push");
-        event.event = None;
+        event.content_mut().event = None;
         assert_eq!(kind(&recipe, &event), "webhook.github");
     }
 
     #[test]
     fn a_control_character_in_an_attribute_is_refused() {
         let mut event = delivery(b"{}", None);
-        event.event = Some("a\u{1}DELAY\u{2}18".into());
+        event.content_mut().event = Some("a\u{1}DELAY\u{2}18".into());
         assert_eq!(render(&event, Format::CloudEvents), Err(Unrenderable::Attribute("type")));
-        event.event = Some("x".repeat(2000));
+        event.content_mut().event = Some("x".repeat(2000));
         assert_eq!(render(&event, Format::Raw), Err(Unrenderable::Attribute("type")));
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::delivery::Delivery;
+use crate::delivery::Content;
 use crate::json;
 use crate::message::MAX_TEXT;
 use crate::message::Recipe;
@@ -67,7 +67,7 @@ impl Held {
 
 /// What a record takes until its delivery is sent or put elsewhere.
 fn footprint(record: &Record) -> usize {
-    let Delivery { body, original, .. } = &record.delivery;
+    let Content { body, original, .. } = &*record.delivery;
     let text = record.message.as_ref().map_or("", |message| &message.text);
     // The request and its echo hold the text as a JSON string.
     let stored = json::string_len(text).saturating_mul(2);

@@ -46,9 +46,9 @@ async fn waiting_of(
     let recipe = config.hook("github").unwrap().recipe(&target, "").unwrap();
     for (hook, n) in hooks.iter().flat_map(|hook| (0..count).map(move |n| (hook, n))) {
         let mut delivery = delivery(b"{}", None);
-        delivery.hook = (*hook).into();
-        delivery.id = format!("id-{n}");
-        delivery.body = Bytes::from(format!("[{n}]"));
+        delivery.content_mut().hook = (*hook).into();
+        delivery.content_mut().id = format!("id-{n}");
+        delivery.content_mut().body = Bytes::from(format!("[{n}]"));
         let message = recipe.render(&delivery).unwrap();
         let failure = Failure::other("always", "", NOW);
         let record = Record::new(&target, &delivery, Some(message), failure);

@@ -10,7 +10,7 @@ use super::keep;
 use super::proof::{Proof, Refusal, Whose};
 use super::{Rejection, Source, Step, decrypt, encoding};
 use crate::clock::Timestamp;
-use crate::delivery::{Delivery, Verified};
+use crate::delivery::{Content, Delivery, Verified};
 use crate::http::{Request, Response};
 use crate::sabotage::{Safeguard, is_pulled};
 
@@ -100,7 +100,7 @@ impl Source {
             };
             (body, content_type, None)
         };
-        Verdict::Verified(Box::new(Delivery {
+        let content = Content {
             hook: hook.to_owned(),
             source: self.preset.map(str::to_owned),
             id_from_provider: id.is_some(),
@@ -116,8 +116,8 @@ impl Source {
             coverage: self.scheme.coverage(),
             secret: proof.secret,
             verifier: proof.verifier,
-            _verified: Verified::by_source(),
-        }))
+        };
+        Verdict::Verified(Box::new(Delivery::new(content, Verified::by_source())))
     }
 
     /// The steps of [`check`](Self::check), up to what becomes a delivery.

@@ -167,9 +167,9 @@ impl TokenNames {
 
     /// Takes the tokens out of a delivery of any of the hooks. Where its own stood, it says so already.
     pub(crate) fn strip(&self, delivery: &mut Delivery) {
-        delivery.headers.retain(|(name, value)| value == VERIFIED || !self.has_header(name));
+        delivery.retain_headers(|name, value| value == VERIFIED || !self.has_header(name));
         if let Cow::Owned(query) = without(&delivery.query, |name| self.has_query(name)) {
-            delivery.query = query;
+            delivery.cut_query(query);
         }
     }
 }

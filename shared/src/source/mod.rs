@@ -106,7 +106,7 @@ mod window;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::delivery::{Coverage, Delivery};
+use crate::delivery::{Content, Coverage, Delivery};
 use crate::http::Response;
 use crate::reader::Table;
 use crate::secret::Secret;
@@ -180,7 +180,7 @@ impl Source {
 
     /// The answer to a delivery that is stored (`accepted`) or dropped on purpose (`ignored`).
     pub fn ack(&self, status: &str, delivery: &Delivery) -> Response {
-        let Delivery { id, secret, received_at, .. } = delivery;
+        let Content { id, secret, received_at, .. } = &**delivery;
         let encrypt = |text| self.encrypted(text, *secret, *received_at, id.as_bytes());
         let encrypted = self.profile.ack.encrypted().and_then(encrypt);
         encrypted.unwrap_or_else(|| self.profile.ack.response(status, id))

@@ -137,7 +137,7 @@ impl Spill {
         with_original: bool,
         deadline: Instant,
     ) -> Result<Claim, StoreError> {
-        if let Some(original) = original_of(delivery).filter(|_| with_original) {
+        if let Some(original) = delivery.original().filter(|_| with_original) {
             self.claim_body(target, &original, deadline).await?;
         }
         self.claim_body(target, delivery, deadline).await?;
@@ -147,7 +147,7 @@ impl Spill {
     /// Where that is, or will be, to which a message of the delivery refers.
     pub fn claim_of(&self, target: &Target, delivery: &Delivery, with_original: bool) -> Claim {
         let address = |delivery: &Delivery| self.0.store.address(&Folder::Claims.name(target, delivery));
-        let original = original_of(delivery).filter(|_| with_original);
+        let original = delivery.original().filter(|_| with_original);
         Claim { body: address(delivery), original: original.as_ref().map(address) }
     }
 
@@ -246,10 +246,4 @@ impl Spill {
             tracing::warn!(hook = delivery.hook, delivery = delivery.id, %error, "cannot mark it as sent");
         }
     }
-}
-
-/// The delivery as if the encrypted body were its body.
-fn original_of(delivery: &Delivery) -> Option<Delivery> {
-    let body = delivery.original.clone()?;
-    Some(Delivery { body, original: None, ..delivery.clone() })
 }

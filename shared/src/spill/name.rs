@@ -5,7 +5,7 @@
 
 use ring::digest::{Context, SHA256};
 
-use crate::delivery::Delivery;
+use crate::delivery::{Content, Delivery};
 use crate::net::digest::hex;
 use crate::queue::Target;
 use crate::sabotage::{Safeguard, is_pulled};
@@ -49,7 +49,7 @@ impl Folder {
 
     /// The name of a delivery's object.
     pub fn name(self, target: &Target, delivery: &Delivery) -> String {
-        let Delivery { hook, id, body, .. } = delivery;
+        let Content { hook, id, body, .. } = &**delivery;
         let body: &[u8] = if is_pulled(Safeguard::NameOfAll) { b"" } else { body };
         let digest = digest(&[hook.as_bytes(), id.as_bytes(), body]);
         format!("{}{digest}", self.prefix(target.name(), Some(hook)))
@@ -88,9 +88,9 @@ mod tests {
         let plain = name(|_| {});
         assert!(plain.starts_with("spill/tdmq/github/") && plain.len() == 18 + 64, "{plain}");
         for change in [
-            (|d| d.id = "../../etc/passwd".into()) as fn(&mut Delivery),
-            |d| d.body = "{} ".into(),
-            |d| d.hook = "other".into(),
+            (|d| d.content_mut().id = "../../etc/passwd".into()) as fn(&mut Delivery),
+            |d| d.content_mut().body = "{} ".into(),
+            |d| d.content_mut().hook = "other".into(),
         ] {
             let other = name(change);
             assert_ne!(other, plain);

@@ -7,8 +7,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::clock::Timestamp;
-use crate::delivery::Verified;
-use crate::delivery::{Coverage, Delivery};
+use crate::delivery::{Content, Coverage, Delivery, Verified};
 use crate::json;
 use crate::message::Message;
 use crate::queue::{SendError, Target, Vendor};
@@ -33,7 +32,7 @@ pub struct Record {
     /// Why it lies here.
     pub error: Failure,
     /// The delivery, as it was when it was verified.
-    #[serde(with = "Saved")]
+    #[serde(with = "saved")]
     pub delivery: Delivery,
 }
 
@@ -59,7 +58,7 @@ pub struct Failure {
 
 /// How a [`Delivery`] is written; outside of a record it cannot be read.
 #[derive(Serialize, Deserialize)]
-#[serde(remote = "Delivery")]
+#[serde(remote = "Content")]
 struct Saved {
     hook: String,
     source: Option<String>,
@@ -79,8 +78,21 @@ struct Saved {
     coverage: Coverage,
     secret: Option<usize>,
     verifier: Option<usize>,
-    #[serde(skip, default = "Verified::when_kept")]
-    _verified: Verified,
+}
+
+/// A delivery in a record: it was verified before it was written.
+mod saved {
+    use serde::{Deserializer, Serializer};
+
+    use super::{Delivery, Saved, Verified};
+
+    pub(super) fn serialize<S: Serializer>(delivery: &Delivery, to: S) -> Result<S::Ok, S::Error> {
+        Saved::serialize(delivery, to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Delivery, D::Error> {
+        Ok(Delivery::new(Saved::deserialize(from)?, Verified::when_kept()))
+    }
 }
 
 /// Why the content of an object is no delivery. It is left where it is: what was read may be a lie
@@ -146,7 +158,7 @@ impl Record {
 
     /// The object's content.
     pub fn to_bytes(&self) -> Bytes {
-        let Delivery { body, original, .. } = &self.delivery;
+        let Content { body, original, .. } = &*self.delivery;
         let bytes = body.len() + original.as_ref().map_or(0, Bytes::len);
         let text = self.message.as_ref().map_or(0, |message| json::string_len(&message.text));
         json::to_bytes(self, bytes.div_ceil(3) * 4 + text + AROUND)
@@ -259,8 +271,8 @@ mod tests {
 
     fn record() -> Record {
         let mut delivery = delivery(b"\xff\0{}", Some("text/plain"));
-        delivery.original = Some(Bytes::from_static(b"sealed"));
-        delivery.query = "a=b".into();
+        delivery.content_mut().original = Some(Bytes::from_static(b"sealed"));
+        delivery.content_mut().query = "a=b".into();
         let message = Message {
             id: delivery.id.clone(),
             topic: "a/b/c".into(),
