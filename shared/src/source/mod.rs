@@ -3,6 +3,7 @@
 //!
 //! One engine verifies for all providers. Everything about a provider is data: a preset under `presets/`, or
 //! a hook's own `[verify]` table in the same words:
+//!
 //! ```toml
 //! kind      = "hmac"                     # token, hmac, digest, ed25519, ecdsa, rsa, jwt, …
 //! hash      = "sha256"
@@ -65,7 +66,8 @@
 //! Request ─► unsigned handshake ─► pins ─► signature ─► timestamp ─► decryption ─► signed handshake ─► Delivery
 //! ```
 //!
-//! The raw bytes are verified, and only verified bytes are forwarded. Secrets are compared in constant time.
+//! The raw bytes are verified, and the bytes that were verified are forwarded. Secrets are compared in
+//! constant time.
 
 mod ack;
 mod address;
