@@ -5,7 +5,7 @@ use super::address::Address;
 
 /// Reason why a request is not authentic. It names places, never their contents, so it is safe to log.
 ///
-/// A sender never learns the reason: all rejections give the same answer, 401.
+/// A sender never learns the reason: a source answers all rejections of deliveries alike, with 401 or 403.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     /// A field that verification needs is missing or empty.
@@ -111,7 +111,7 @@ impl Rejection {
         }
     }
 
-    /// Returns true if the result is open, because a key could not be fetched yet.
+    /// Returns true if the result is uncertain because a key is missing: not fetched yet, or not in the document.
     pub(super) const fn is_open(&self) -> bool {
         matches!(self, Self::Fetch(_) | Self::Unusable(_))
     }
