@@ -21,7 +21,7 @@ enum Stored {
     Contract,
     /// The response that the sender asks for, the same for every delivery.
     Fixed(Response),
-    /// A text that is encrypted in the way of the sender's events.
+    /// A text that is encrypted as events are.
     Encrypted(String),
 }
 

@@ -41,7 +41,7 @@ impl Address {
         &self.host
     }
 
-    /// Returns the path and the query, as they stand in a request line.
+    /// Returns the path and the query, in the form of a request line.
     pub fn target(&self) -> &str {
         &self.target
     }

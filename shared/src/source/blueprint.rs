@@ -8,8 +8,8 @@ use super::{BuildError, Params, Settings, Source, error};
 use crate::reader::Table;
 use crate::secret::Secret;
 
-/// Parts of a source except its secrets and parameters. When those change, a clone of the blueprint is built
-/// again.
+/// Parts of a source except its secrets and parameters. When secrets or parameters change, a clone of the
+/// blueprint is built.
 #[derive(Clone, Debug)]
 pub(crate) struct Blueprint {
     preset: Option<&'static str>,

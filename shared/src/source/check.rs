@@ -1,4 +1,4 @@
-//! The way of one request through a source.
+//! Path of one request through a source.
 
 use ring::digest::{Context, SHA256};
 
@@ -36,7 +36,7 @@ pub enum Verdict {
 }
 
 impl Source {
-    /// Verifies a request. The body is handed on without a copy.
+    /// Verifies a request. The body is passed on without a copy.
     pub fn check(&self, hook: &str, request: Request, now: Timestamp) -> Verdict {
         self.check_with(hook, request, now, &[])
     }

@@ -223,7 +223,7 @@ mod tests {
     use super::super::presets::Preset;
     use super::*;
 
-    /// The tokens that `build.rs` finds in the files' text are those of the parsed presets.
+    /// The tokens that `build.rs` finds in the text of the files are the tokens of the parsed presets.
     #[test]
     fn the_tokens_of_every_preset_are_known() {
         let mut found = (Vec::new(), Vec::new());

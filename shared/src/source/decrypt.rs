@@ -1,5 +1,5 @@
 //! Encrypted events. They are decrypted only after verification, and all failures give one and the same
-//! rejection, so that nobody learns from it what is wrong with a ciphertext.
+//! rejection, so that a sender cannot learn what is wrong with a ciphertext.
 //!
 //! ```toml
 //! decrypt = { alg = "aes-256-cbc", key = "sha256(secret)", iv = "prefix", pad = 16, ciphertext = "json:encrypt" }

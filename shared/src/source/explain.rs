@@ -33,7 +33,7 @@ pub enum Step {
     BodyHash,
     /// Reading the items of the body.
     Items,
-    /// Trying several verifiers, of which one must accept.
+    /// Trying the verifiers until one accepts.
     Any,
     /// Comparing the timestamp with the window of time.
     Timestamp,

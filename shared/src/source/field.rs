@@ -278,7 +278,7 @@ fn xml_span(body: &[u8], path: &str, instead: &str) -> Option<(Range<usize>, Str
     Some((found.span, xml::escape(instead)))
 }
 
-/// The spelling of a `[verify]` table: `KIND:NAME`.
+/// Spelling of a field in a `[verify]` table: `KIND:NAME`.
 impl fmt::Display for Field {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

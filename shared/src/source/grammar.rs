@@ -44,7 +44,7 @@ impl Scheme {
         Self::read_as(table, false)
     }
 
-    /// Reads one of several verifiers. It takes no id, event or subject: only the whole source names a
+    /// Reads one of several verifiers. A member takes no id, event or subject: only the whole source names a
     /// delivery.
     pub(super) fn read_member(table: Table<'_>) -> Option<Self> {
         Self::read_as(table, true)
@@ -154,7 +154,7 @@ impl Scheme {
     /// Makes keys of the hook's secret with this number. Returns true if a verifier takes the secret.
     pub(super) fn add_key(&mut self, number: usize, secret: &Secret) -> Result<bool, KeyError> {
         if let Kind::Several(several) = &mut self.kind {
-            // First as a public key, then as a secret.
+            // Index 0: taken as a secret; index 1: taken as a public key.
             let mut is_taken = [false; 2];
             for member in &mut several.members {
                 is_taken[usize::from(member.kind.takes_public_keys())] |= member.add_key(number, secret)?;
@@ -231,8 +231,7 @@ impl Scheme {
 }
 
 impl Scheme {
-    /// Checks that the ciphertext is signed, and that no field of the decrypted event is needed for
-    /// verification.
+    /// Checks that the ciphertext is signed, and that verification needs no field of the decrypted event.
     fn check_decrypt(&self, table: &Table<'_>, named: &[(&str, &[Field])]) {
         let mut verified: Vec<(&str, &Field)> = Vec::new();
         match &self.kind {
@@ -268,7 +267,8 @@ impl Scheme {
         }
     }
 
-    /// Checks that items are verified if the body has some, and that `item:` fields occur only then.
+    /// Checks that a table with `items` verifies a part of each item, and that `item:` fields occur only in
+    /// such a table.
     fn check_items(&self, table: &Table<'_>, named: &[(&str, &[Field])]) {
         let is_item = |field: &Field| matches!(field, Field::Item(_));
         for (key, _) in named.iter().filter(|(_, fields)| fields.iter().any(is_item)) {

@@ -22,7 +22,7 @@ pub(super) struct Handshake {
     method: Option<String>,
     /// Fields with the values that they must have for the request to be this handshake.
     when: Vec<(Field, String)>,
-    /// Fields that must be present.
+    /// Fields that must be present; the fields in `absent` must be missing.
     present: Vec<Field>,
     absent: Vec<Field>,
     /// Name of a parameter that must be "true" for a request to be this handshake.
@@ -52,7 +52,7 @@ struct Token {
 /// Signature of a handshake that is not signed as deliveries are.
 #[derive(Clone, Debug)]
 struct Proof {
-    /// Place and form of the signature; `None` for those of deliveries.
+    /// Place and form of the signature; `None` if they are the same as for deliveries.
     signature: Option<Signature>,
     template: Template,
     ciphertext: Option<Field>,

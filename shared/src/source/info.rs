@@ -15,9 +15,9 @@ pub struct Info {
     pub name: &'static str,
     /// Provider of these webhooks.
     pub about: String,
-    /// Name of the value that `secrets` holds, in the provider's words.
+    /// Content of `secrets`, in the provider's words.
     pub secret: String,
-    /// Settings at the provider beside the address and the secret.
+    /// Settings to make at the provider, in addition to the address and the secret.
     pub setup: Option<String>,
     /// `kind` of its `[verify]` table.
     pub kind: &'static str,

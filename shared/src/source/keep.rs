@@ -39,7 +39,7 @@ pub(super) struct Tokens {
 }
 
 /// Lower bound on the length of a token that is replaced everywhere in the body, in bytes. A shorter token is
-/// replaced only in the place from which it was read: elsewhere its bytes may stand by chance.
+/// replaced only in the place from which it was read: elsewhere its bytes may occur by chance.
 const MIN_COPY: usize = 8;
 
 impl Tokens {

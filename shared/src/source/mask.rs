@@ -40,7 +40,8 @@ pub(super) fn masked<'s>(text: &[u8], secrets: impl IntoIterator<Item = &'s Secr
     Some(out)
 }
 
-/// Escapes of a value in its place, the same for the whole value; the plain spelling is searched for apart.
+/// Escapes of a value in its place, the same for the whole value; the plain spelling is searched for
+/// separately.
 #[derive(Clone, Copy)]
 enum Spelling {
     /// Percent-encoding, as in an address.
@@ -298,7 +299,7 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// A copy in any spelling is found, whatever surrounds it.
+        /// A copy of a secret in any spelling is found between other text.
         #[test]
         fn every_copy_is_found(
             text in "[ab%61+\\\\u0&;mp]{0,12}",

@@ -261,14 +261,15 @@ impl Source {
         fields.filter(|(_, field)| tokens.has(field)).map(|(key, field)| (key, field.to_string())).collect()
     }
 
-    /// Warns the operator about secrets whose keys are shorter than 16 bytes.
+    /// Returns a warning for each secret whose key is shorter than 16 bytes.
     pub(crate) fn short_secrets(&self) -> impl Iterator<Item = String> {
         let is_short = |(i, secret): &(usize, &Secret)| self.scheme.key_length(*i, secret) < 16;
         let short = self.secrets.iter().enumerate().filter(is_short);
         short.map(|(i, _)| format!("secrets[{i}] is under 16 bytes: use a longer one"))
     }
 
-    /// Warns the operator about outdated hashes, short secrets and parts of a request that are not covered.
+    /// Returns the warnings for the operator: outdated hashes, short secrets, parts of a request that are not
+    /// covered.
     pub fn warnings(&self) -> Vec<String> {
         let scheme = &self.scheme;
         let mut warnings: Vec<String> = scheme.warning().into_iter().map(str::to_owned).collect();
@@ -283,7 +284,7 @@ impl Source {
         }
         for verifier in scheme.verifiers() {
             let Kind::Signed(signed) = &verifier.kind else { continue };
-            // A preset hashes in the way of its provider.
+            // A preset uses the hash of its provider.
             let is_own_digest = self.preset.is_none() && matches!(signed.algorithm, Algorithm::Digest(_));
             if is_own_digest && !signed.template.ends_with_secret() {
                 let message = "who has a valid request can make one that is longer, as a plain hash goes \
@@ -394,7 +395,7 @@ impl Scheme {
 
     fn warning(&self) -> Option<&'static str> {
         match &self.kind {
-            // A network beside another verifier is what the warning asks for.
+            // A network beside another verifier already follows the advice of the warning.
             Kind::Several(Several { rule: Rule::All, members }) => {
                 let mut others = members.iter().filter(|member| !matches!(member.kind, Kind::Network(_)));
                 others.find_map(Self::warning)

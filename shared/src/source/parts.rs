@@ -269,8 +269,8 @@ mod tests {
         assert_eq!(fill("sorted_form", &[], "").as_deref(), Ok(""));
     }
 
-    /// Error messages do not repeat long names of the sender, for the log's sake, and forms with too many
-    /// pairs are refused, for the memory's sake.
+    /// Long field names of a sender do not appear in error messages, and a form with too many pairs is
+    /// refused: both limits protect the log and the memory.
     #[test]
     fn neither_names_nor_numbers_of_fields_are_the_senders_choice() {
         let long = "x".repeat(100_000);

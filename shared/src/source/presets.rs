@@ -1,5 +1,5 @@
-//! Providers as data: one TOML file each, which is read only if a hook uses it. The program has the samples
-//! and the descriptions for people only with the feature `catalog`; a function has the keys that verify and
+//! Providers as data: one TOML file each, which is read only if a hook uses it. Samples and descriptions for
+//! people are compiled in only with the feature `catalog`; a function has just the keys that verify and
 //! answer.
 
 use std::time::Duration;

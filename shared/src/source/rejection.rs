@@ -42,7 +42,7 @@ pub enum Rejection {
     /// The key must be fetched first: see [`Verdict::Fetch`](super::Verdict::Fetch).
     #[error("the key is at {0}, and nothing was fetched: give it as a secret")]
     Fetch(Address),
-    /// The fetched document holds no key: a fault of ours or of the provider, never of the sender.
+    /// The address gave no key: a fault of ours or of the provider, never of the sender.
     #[error("there is no key at {0}")]
     Unusable(Address),
     /// The timestamp is before the window of time.

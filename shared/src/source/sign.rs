@@ -1,4 +1,4 @@
-//! Requests signed in the way of the provider: the inverse of [`Source::check`], for samples and tests.
+//! Requests with a signature like the provider's: the inverse of [`Source::check`], for samples and tests.
 
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -15,7 +15,7 @@ use crate::clock::{Random, Timestamp};
 use crate::http::{Headers, Request};
 use crate::secret::Secret;
 
-/// A request to be signed; absent parts are generated in the way of the provider.
+/// A request to be signed; absent parts are generated, with the values that the provider would choose.
 #[derive(Clone, Debug, Default)]
 pub struct Draft {
     /// HTTP method; `POST` if empty.
@@ -34,7 +34,8 @@ pub struct Draft {
     pub event: Option<String>,
     /// Id of the delivery. If the place of the id is in the body, a given body must hold the same id.
     pub id: Option<String>,
-    /// Fault of a request that must be refused; only for presets.
+    /// Fault of a request that must be refused. A wrong secret, and every fault of a public-key source, needs
+    /// a preset.
     pub tamper: Option<Tamper>,
 }
 
@@ -44,7 +45,7 @@ pub enum SignError {
     /// The source has no secret with this number, or the secret cannot sign.
     #[error("there is no secret {0} to sign with")]
     NoSecret(usize),
-    /// The given body lacks a place that this provider's bodies have.
+    /// The given body lacks this field, or holds another value in its place.
     #[error("the body does not hold {0}: give a body that does, or none to sign a sample")]
     Body(String),
     /// A signed part is missing and cannot be generated.

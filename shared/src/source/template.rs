@@ -10,9 +10,9 @@ use crate::http::Request;
 use crate::reader::{At, Strings, Table};
 use crate::secret::sorted;
 
-/// The key `signed`: `signed = ["v0:", "{header:X-Timestamp}", ":", "{body}"]`, `signed = { sort = true,
-/// parts = […] }` or, if the kind of request decides, `signed = { by = "json:type", cases = { event = […],
-/// ping = […] } }`.
+/// The key `signed`, in one of three forms: `signed = ["v0:", "{header:X-Timestamp}", ":", "{body}"]`,
+/// `signed = { sort = true, parts = […] }` or, if the kind of request decides,
+/// `signed = { by = "json:type", cases = { event = […], ping = […] } }`.
 #[derive(Clone, Debug)]
 pub(super) struct Template {
     /// Field whose value selects the case; without the field there is one case.

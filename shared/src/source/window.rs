@@ -32,7 +32,7 @@ enum Unit {
 /// Default of the bound on how far ahead an expiry may be.
 const MAX_AHEAD: Duration = Duration::from_secs(3600);
 
-/// Validity of a request that we sign.
+/// Validity of a request that we sign with an expiry, if the window allows as much.
 const VALIDITY: Duration = Duration::from_secs(600);
 
 /// Default window in both directions, the one of [Standard Webhooks] and most official libraries.

@@ -82,8 +82,8 @@ mod tests {
     }
 
     /// Weak keys are refused, as they accept forged signatures: with S = 0 and R the neutral point, a
-    /// signature is valid if hash times key is neutral. For a key of order 1, 2, 4 or 8 that holds for one in
-    /// so many messages.
+    /// signature is valid if hash times key is neutral. For a key of order n (1, 2, 4 or 8) that holds for
+    /// one message in n.
     #[test]
     fn weak_keys_are_no_keys() {
         let mut forged = [0; 64];

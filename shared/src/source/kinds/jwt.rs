@@ -353,7 +353,7 @@ impl Jwt {
         [header, payload].map(|part| URL_SAFE_NO_PAD.encode(part)).join(".")
     }
 
-    /// Signs in the way of the sender, with the key of this number.
+    /// Signs the token as the sender does, with the key of this number.
     pub(in crate::source) fn sign(&self, unsigned: &str, key: usize) -> Option<Vec<u8>> {
         match self.keys.get(key)? {
             JwtKey::Shared(key) => Some(hmac::sign(key, unsigned.as_bytes()).as_ref().to_vec()),

@@ -35,7 +35,7 @@ use crate::secret::Secret;
 /// The `kind` of a `[verify]` table, with the keys made of the hook's secrets.
 #[derive(Clone, Debug)]
 pub(super) enum Kind {
-    /// No verification: an explicit choice to admit every request.
+    /// Explicit choice to admit every request without verification.
     None,
     /// A secret that is sent with the request itself.
     Token(Token),
@@ -45,7 +45,7 @@ pub(super) enum Kind {
     Jwt(Jwt),
     /// The address from which the request comes.
     Network(Network),
-    /// Several verifiers, of which one or all must accept.
+    /// A set of verifiers: one of them or all must accept.
     Several(Several),
 }
 
@@ -228,7 +228,7 @@ impl Kind {
         }
     }
 
-    /// Returns the message for a mistake that concerns all keys together.
+    /// Returns an error message if the keys do not fit together, for example with the ids of RSA keys.
     pub(super) fn complaint(&self) -> Option<String> {
         match self {
             Self::Signed(signed) => match &signed.algorithm {
@@ -251,7 +251,7 @@ impl Kind {
         }
     }
 
-    /// Warns the operator about the weaknesses of the kind.
+    /// Returns the warning about the weakness of this kind, if it has one.
     pub(super) const fn warning(&self) -> Option<&'static str> {
         match self {
             Self::None => Some("nothing is verified: anybody who knows the address is let in"),
@@ -287,7 +287,7 @@ impl Algorithm {
         secret.map(Some).ok_or(Rejection::NoMatch)
     }
 
-    /// Signs in the way of the sender, with the key of this number.
+    /// Signs the message as the sender does, with the key of this number.
     pub(super) fn sign(&self, message: &Message<'_>, key: usize) -> Option<Vec<u8>> {
         match self {
             Self::Mac(mac) => mac.sign(message, key),

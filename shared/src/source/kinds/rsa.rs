@@ -87,7 +87,7 @@ impl Rsa {
         }
     }
 
-    /// Returns the message for a number of ids that differs from the number of keys.
+    /// Returns an error message if the number of ids differs from the number of keys.
     pub(super) fn complaint(&self) -> Option<String> {
         match &self.which {
             Which::Named { ids, .. } if ids.len() != self.keys.len() => {

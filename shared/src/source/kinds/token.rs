@@ -13,7 +13,8 @@ use crate::source::field::{Field, View};
 use crate::source::grammar;
 use crate::source::signature::Prefix;
 
-/// Lower bound on the length of a password that is masked apart, in bytes; a shorter one may occur by chance.
+/// Lower bound on the length of a password that is masked by itself, in bytes; a shorter one may occur by
+/// chance.
 const MIN_PASSWORD: usize = 8;
 
 /// A token in the field `from`, after a `prefix`.
