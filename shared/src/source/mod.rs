@@ -43,7 +43,7 @@
 //! ```toml
 //! key_source = { key_id = "header:X-Key-Id", keys = ["ID"] }       # an id for each of the secrets
 //! key_source = { cert_url = "json:CertURL", allow = ["certs.??-*.example.com/*.pem"] }
-//! # Only from the region that the message is of: the fourth part of `arn:aws:sns:REGION:…`.
+//! # Only from the message's own region: the fourth part of `arn:aws:sns:REGION:…`.
 //! key_source = { cert_url = "json:CertURL", region = { from = "json:TopicArn", part = 4 }, allow = ["certs.{region}.example.com/*.pem"] }
 //! ```
 //!

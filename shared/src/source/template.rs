@@ -162,7 +162,7 @@ impl Template {
             .then(|| compounds.flat_map(Compound::members).collect())
     }
 
-    /// Returns the fields that the template reads one by one, except optional ones.
+    /// Returns the required fields that the template reads one by one.
     pub(super) fn fields(&self) -> impl Iterator<Item = &Field> {
         self.all_parts().filter_map(|part| match part {
             Part::Field(field) => Some(field),
@@ -170,7 +170,8 @@ impl Template {
         })
     }
 
-    /// Returns the fields that the template reads one by one: first the required, then the optional ones.
+    /// Returns the required [`fields`](Self::fields) of the template, then the optional ones, which may be
+    /// missing.
     pub(super) fn all_fields(&self) -> impl Iterator<Item = &Field> {
         let optional = self.all_parts().filter_map(|part| match part {
             Part::Compound(compound) => compound.optional(),
