@@ -31,23 +31,24 @@ impl Coverage {
     }
 }
 
-/// Proof that a source verified a request; made only by [`crate::source`], and of what was verified before by the spill store.
+/// Proof that a source verified a request. Only [`crate::source`] makes one, and the spill store for a delivery
+/// that was verified before it was written.
 #[derive(Clone, Copy, Debug)]
 pub struct Verified(());
 
 impl Verified {
-    /// A source has verified it.
+    /// Creates the proof for a request that a source has just verified.
     pub(crate) const fn by_source() -> Self {
         Self(())
     }
 
-    /// Of a delivery that was verified before it was written to the spill store, which is trusted as
-    /// the queue is.
+    /// Creates the proof for a delivery from the spill store: it was verified before it was written, and the
+    /// store is trusted as the queue is.
     pub(crate) const fn when_kept() -> Self {
         Self(())
     }
 
-    /// For tests of later stages.
+    /// Creates a proof without verification, for tests of later stages.
     #[cfg(test)]
     pub(crate) const fn for_tests() -> Self {
         Self(())

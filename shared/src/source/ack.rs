@@ -1,33 +1,33 @@
-//! How a sender wants to be answered.
+//! Answers that a sender wants for its deliveries.
 
 use super::grammar;
 use crate::http::Response;
 use crate::json;
 use crate::reader::Table;
 
-/// How deliveries are answered.
+/// Answer to deliveries, as the key `ack` configures it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Ack {
     stored: Stored,
-    /// The status for what is not authentic, where the sender wants another than 401.
+    /// Status for a request that is not authentic, if the sender wants another one than 401.
     refuse: Option<u16>,
 }
 
-/// The answer to a delivery that is stored, or dropped on purpose.
+/// Answer to a delivery that is stored or dropped on purpose.
 #[derive(Clone, Debug, Default)]
 enum Stored {
-    /// `{"status":"accepted","id":"…"}`
+    /// The body of the contract: `{"status":"accepted","id":"…"}`.
     #[default]
     Contract,
-    /// What the sender asks for, whatever was delivered.
+    /// The response that the sender asks for, the same for every delivery.
     Fixed(Response),
-    /// A text, encrypted as events are.
+    /// A text that is encrypted as events are.
     Encrypted(String),
 }
 
 impl Ack {
     /// Reads `ack = { status = 204 }`, `ack = { status = 200, type = "text/plain", body = "success" }` or
-    /// `ack = { encrypted = "success" }`; each may say `refuse = 403`.
+    /// `ack = { encrypted = "success" }`; each form may add `refuse = 403`.
     pub(super) fn read(table: Table<'_>) -> Self {
         let refuse = table.number("refuse").and_then(|at| u16::try_from(at.value).ok());
         if table.has("refuse") && refuse != Some(403) {
@@ -50,12 +50,12 @@ impl Ack {
         }
     }
 
-    /// The status for what is not authentic.
+    /// Returns the status for a request that is not authentic: 401 by default.
     pub(super) fn refusal(&self) -> u16 {
         self.refuse.unwrap_or(401)
     }
 
-    /// The text to be encrypted, if it is.
+    /// Returns the text of an encrypted answer, or `None` if answers are sent in the clear.
     pub(super) fn encrypted(&self) -> Option<&str> {
         match &self.stored {
             Stored::Encrypted(text) => Some(text),
@@ -78,7 +78,7 @@ impl Ack {
     }
 }
 
-/// The key `status`: 2xx, because the answer says that the delivery is safe.
+/// Reads the key `status`, which must be 2xx because the answer says that the delivery is safe.
 pub(super) fn status(table: &Table<'_>) -> u16 {
     let status = table.number("status").and_then(|at| u16::try_from(at.value).ok());
     status.filter(|status| (200..300).contains(status)).unwrap_or_else(|| {
@@ -87,7 +87,7 @@ pub(super) fn status(table: &Table<'_>) -> u16 {
     })
 }
 
-/// The key `type`, where the answer has a body.
+/// Reads the key `type`, which an answer with a body must have.
 pub(super) fn content_type(table: &Table<'_>) -> String {
     grammar::text(table, "type", "\"application/json\"").unwrap_or_default().to_owned()
 }

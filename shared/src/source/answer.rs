@@ -1,4 +1,4 @@
-//! What a handshake is answered with: fixed text, fields of the request, computed values.
+//! Answers to handshakes: fixed text, fields of the request, computed values.
 
 use ring::hmac;
 
@@ -11,7 +11,7 @@ use crate::json;
 use crate::reader::Table;
 use crate::secret::Secret;
 
-/// `status`, `headers`, `type` and `body` of a handshake.
+/// The `status`, `headers`, `type` and `body` of a handshake.
 #[derive(Clone, Debug)]
 pub(super) struct Answer {
     status: u16,
@@ -23,15 +23,15 @@ pub(super) struct Answer {
 #[derive(Clone, Debug)]
 enum Part {
     Literal(String),
-    /// Bounded; in a JSON answer it is a JSON string.
+    /// A field of the request, of bounded length; a JSON answer holds it as a JSON string.
     Field(Field),
     /// The whole decrypted text.
     Decrypted,
-    /// `{hex(hmac_sha256(FIELD))}` or `{base64(…)}`, with the hook's secret as the key.
+    /// HMAC of a field with the hook's secret as the key: `{hex(hmac_sha256(FIELD))}` or `{base64(…)}`.
     Mac(Encoding, Field),
 }
 
-/// Header fields that a handshake may be answered with.
+/// Header fields that an answer to a handshake may set.
 const HEADERS: [&str; 4] = ["allow", "webhook-allowed-origin", "webhook-allowed-rate", "x-hook-secret"];
 
 impl Answer {
@@ -52,7 +52,7 @@ impl Answer {
         Self { status, headers: headers.collect(), content_type, body }
     }
 
-    /// Whether something is computed with a secret.
+    /// Returns true if the body holds a value that is computed with a secret.
     pub(super) fn is_computed(&self) -> bool {
         self.body.iter().any(|part| matches!(part, Part::Mac(..)))
     }
@@ -68,7 +68,7 @@ impl Answer {
             }
         }
         let mut response = Response::new(self.status, &self.content_type, body);
-        // What we reflect must never be taken for a page.
+        // A browser must never take the reflected value for a page.
         if !is_json {
             response = response.with("x-content-type-options", "nosniff");
         }
@@ -77,7 +77,7 @@ impl Answer {
                 Ok(value) if value.bytes().all(|b| (b' '..=b'~').contains(&b)) => {
                     response = response.with(name, value);
                 }
-                // What was not asked for is not answered.
+                // A header field is sent only if the request holds the value for it.
                 Err(Rejection::Missing(_)) => {}
                 Ok(_) => return Err(Rejection::Malformed((*name).to_owned())),
                 Err(rejection) => return Err(rejection),
@@ -125,8 +125,9 @@ impl Part {
     }
 }
 
-/// What may be signed for who asks: `[A-Za-z0-9+/=_-]{1,128}`. An answer to any other text could be
-/// that text's valid signature, so nothing of this form is taken for a signed body either.
+/// Returns true if we may sign the text for an unverified requester: `[A-Za-z0-9+/=_-]{1,128}`. The answer to
+/// any other text could be that text's valid signature; for the same reason no text of this form is accepted
+/// as a signed body.
 pub(super) fn is_token(value: &[u8]) -> bool {
     let is_plain = |b: &u8| b.is_ascii_alphanumeric() || b"+/=_-".contains(b);
     (1..=128).contains(&value.len()) && value.iter().all(is_plain)

@@ -8,7 +8,8 @@ use super::{BuildError, Params, Settings, Source, error};
 use crate::reader::Table;
 use crate::secret::Secret;
 
-/// What a source is made of beside secrets and parameters; a clone is built each time these change.
+/// Parts of a source except its secrets and parameters. When secrets or parameters change, a clone of the
+/// blueprint is built.
 #[derive(Clone, Debug)]
 pub(crate) struct Blueprint {
     preset: Option<&'static str>,
@@ -18,37 +19,37 @@ pub(crate) struct Blueprint {
 }
 
 impl Blueprint {
-    /// As [`Source::preset`].
+    /// Loads a preset, like [`Source::preset`], but without settings.
     pub(crate) fn preset(name: &str) -> Result<Self, Vec<BuildError>> {
         let preset = Preset::load(name).map_err(|message| vec![error("source", message)])?;
         let Preset { name, scheme, profile, params, .. } = preset;
         Ok(Self { preset: Some(name), scheme, profile, params })
     }
 
-    /// As [`Source::custom`].
+    /// Reads a hook's own table, like [`Source::custom`], but without settings.
     pub(crate) fn custom(table: Table<'_>) -> Result<Self, Vec<BuildError>> {
         let scheme = Scheme::read(table).ok_or_else(Vec::new)?;
         let params = scheme.decrypt.as_ref().map(Decrypt::params).unwrap_or_default();
         Ok(Self { preset: None, scheme, profile: Profile::default(), params })
     }
 
-    /// Whether requests can be verified by secrets of the hook.
+    /// Returns true if secrets of the hook can verify requests.
     pub(crate) fn takes_secrets(&self) -> bool {
         self.scheme.kind.takes_secrets()
     }
 
-    /// Whether the source has this parameter.
+    /// Returns true if the source has a parameter of this name.
     pub(crate) fn takes_param(&self, name: &str) -> bool {
         self.params.iter().any(|param| param.name == name)
     }
 
-    /// The source without its keys, for what it tells of itself: it must verify nothing.
+    /// Builds the source without its keys, for its descriptive methods only: it must not verify a request.
     pub(crate) fn outline(&self) -> Source {
         let Self { preset, scheme, profile, .. } = self.clone();
         Source { preset, scheme, profile, secrets: Vec::new(), params: Params::new(), url: None }
     }
 
-    /// Puts the keys in; else everything that is wrong with the settings.
+    /// Adds the keys, or returns every mistake in the settings.
     pub(crate) fn build(self, settings: Settings) -> Result<Source, Vec<BuildError>> {
         let Self { preset, mut scheme, profile, params: known } = self;
         let Settings { secrets, params, url } = settings;

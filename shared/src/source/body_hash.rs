@@ -1,4 +1,4 @@
-//! Bodies that are signed by their hash.
+//! Request bodies that are signed through their hash.
 
 use super::Rejection;
 use super::encoding::Encoding;
@@ -8,7 +8,7 @@ use super::hash::Hash;
 use super::template::Template;
 use crate::reader::Table;
 
-/// `body_hash = [{ from, hash, encoding? }]`: a field that is signed and must hold the body's hash.
+/// A signed field that must hold the hash of the body: `body_hash = [{ from, hash, encoding? }]`.
 #[derive(Clone, Debug)]
 pub(super) struct BodyHash {
     pub(super) from: Field,
@@ -52,7 +52,7 @@ impl BodyHash {
         }
     }
 
-    /// What the field must hold.
+    /// Returns the text that the field must hold for this body.
     pub(super) fn text(&self, body: &[u8]) -> String {
         self.encoding.encode(&self.of(body))
     }

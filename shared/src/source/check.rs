@@ -1,4 +1,4 @@
-//! One request's way through a source.
+//! Path of one request through a source.
 
 use ring::digest::{Context, SHA256};
 
@@ -14,40 +14,40 @@ use crate::delivery::{Content, Delivery, Verified};
 use crate::http::{Request, Response};
 use crate::sabotage::{Safeguard, is_pulled};
 
-/// What a source makes of a request.
+/// Result of checking a request against a source.
 #[derive(Clone, Debug)]
 pub enum Verdict {
-    /// Not a delivery: answer this.
+    /// A handshake rather than a delivery: send this answer.
     Handshake(Response),
-    /// Authentic.
+    /// An authentic delivery.
     Verified(Box<Delivery>),
-    /// A confirmation that was asked for and verified: call this address, and answer so if that
-    /// succeeds.
+    /// A confirmation that the sender asked for, with a verified signature: call this address and send the
+    /// answer if the call succeeds.
     Confirm(Address, Response),
-    /// The key that decides is published at this address: fetch it and ask
-    /// [`check_with`](Source::check_with) again. The address is the source's own, or one that it
-    /// allows, of a request that is right otherwise. Asked for once more, what was fetched is not the
-    /// right one, or no longer; it is not asked for again if that was the latest.
+    /// The key that decides is published at this address: fetch it and call
+    /// [`check_with`](Source::check_with) again. The address belongs to the source, or the source allows it
+    /// and the rest of the request is right. A second verdict of this kind means that the fetched document is
+    /// not, or no longer, the right one; there is none if that document was the latest.
     Fetch(Address, Box<Request>),
-    /// What was fetched from there holds no key at all, or nothing could be fetched.
+    /// The document from this address holds no key, or the fetch failed.
     Unusable(Address),
-    /// Not authentic.
+    /// A request that is not authentic.
     Rejected(Rejection),
 }
 
 impl Source {
-    /// Verifies a request. The body travels on without being copied.
+    /// Verifies a request. The body is passed on without a copy.
     pub fn check(&self, hook: &str, request: Request, now: Timestamp) -> Verdict {
         self.check_with(hook, request, now, &[])
     }
 
-    /// As [`check`](Self::check), with what was asked for.
+    /// Verifies a request like [`check`](Self::check), with the documents that earlier verdicts asked for.
     pub fn check_with(&self, hook: &str, request: Request, now: Timestamp, fetched: &[Fetched]) -> Verdict {
         self.examine(hook, request, now, fetched, &mut None)
     }
 
-    /// As [`check_with`](Self::check_with); a request that is rejected is put back, for another try with
-    /// other secrets.
+    /// Verifies a request like [`check_with`](Self::check_with), and puts a rejected request into `back`, for
+    /// another attempt with other secrets.
     pub(crate) fn examine(
         &self,
         hook: &str,
@@ -81,7 +81,7 @@ impl Source {
         let headers = tokens.headers(&request.headers, |name| self.reads_token_from(name));
         let mut types = headers.iter().filter(|(name, _)| name == "content-type");
         let content_type = types.next().map(|(_, value)| value.clone()).filter(|_| types.next().is_none());
-        // Consumers tell repeats by the id: what stands in place of a token would make all of them one.
+        // Consumers detect repeats by the id: a mask in place of a token would give all deliveries one id.
         let is_id = |id: &String| {
             (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic()) && !tokens.are_in(id)
         };
@@ -120,7 +120,7 @@ impl Source {
         Verdict::Verified(Box::new(Delivery::new(content, Verified::by_source())))
     }
 
-    /// The steps of [`check`](Self::check), up to what becomes a delivery.
+    /// Runs the steps of [`check`](Self::check), up to the parts that make a delivery.
     pub(super) fn verify(
         &self,
         request: &Request,
@@ -132,7 +132,7 @@ impl Source {
         if let Some(greeting) = self.early_handshake(&view, now).map_err(at(Step::Handshake))? {
             return Ok(Passed::Handshake(greeting));
         }
-        // What we sign for anybody is nobody's signature.
+        // A text that we sign for anyone is not proof of its sender.
         if self.is_answerable(&request.body) {
             return Err((Step::Handshake, Rejection::NoDelivery));
         }
@@ -147,7 +147,7 @@ impl Source {
         if let Some(greeting) = greeting {
             return Ok(Passed::Handshake(greeting));
         }
-        // These methods are for handshakes alone.
+        // The methods GET, HEAD and OPTIONS are for handshakes alone.
         if ["GET", "HEAD", "OPTIONS"].contains(&request.method.as_str()) {
             return Err((Step::Handshake, Rejection::NoDelivery));
         }
@@ -158,13 +158,13 @@ impl Source {
     }
 }
 
-/// What a request that is not refused is.
+/// Result of verification for a request that is not refused.
 pub(super) enum Passed<'s> {
     Handshake(Greeting<'s>),
     Delivery(Authentic),
 }
 
-/// What verification learned of a delivery.
+/// Facts about a delivery that verification established.
 pub(super) struct Authentic {
     pub(super) proof: Proof,
     id: Option<String>,
@@ -173,7 +173,7 @@ pub(super) struct Authentic {
     plaintext: Option<Vec<u8>>,
 }
 
-/// The first of the fields that is there.
+/// Returns the value of the first field that the request holds, as text.
 pub(super) fn first(fields: &[Field], view: &View<'_>) -> Result<Option<String>, Rejection> {
     for field in fields {
         if let Some(value) = field.read_optional(view)? {
@@ -183,13 +183,13 @@ pub(super) fn first(fields: &[Field], view: &View<'_>) -> Result<Option<String>,
     Ok(None)
 }
 
-/// The id of a delivery that its sender does not name: made of what makes its message differ, so that a
-/// retry has the same one (contract 2.6). The query is no part of it: senders put a new timestamp and
-/// signature there for each retry, and a message holds nothing of it.
+/// Computes the id of a delivery that its sender does not name, from the parts that make its message differ,
+/// so that a retry has the same id (contract 2.6). The query is not hashed: senders put a new timestamp and
+/// signature into it for each retry, and a message holds nothing from it.
 fn content_id(hook: &str, event: Option<&str>, subject: Option<&str>, body: &[u8]) -> String {
     let mut context = Context::new(&SHA256);
-    // The length before each part keeps bytes of one from passing for bytes of the next; no part has the
-    // length that stands for an absent one.
+    // The length before each part keeps the bytes of one part from passing for bytes of the next. No part has
+    // the length that stands for an absent part.
     let (event, subject) = if is_pulled(Safeguard::IdOfAll) { (None, None) } else { (event, subject) };
     let parts = [Some(hook.as_bytes()), event.map(str::as_bytes), subject.map(str::as_bytes), Some(body)];
     for part in parts {
@@ -227,13 +227,14 @@ mod tests {
         assert!(ids.iter().all(|id| id.len() == 7 + 64 && id.starts_with("sha256-")));
     }
 
-    /// A part of a text between two of its places.
+    /// Returns the part of a text between two offsets, or `None` if the part is to be absent.
     fn cut(text: &str, ends: (usize, usize), is_there: bool) -> Option<&str> {
         is_there.then(|| &text[ends.0..ends.1])
     }
 
     proptest! {
-        /// Bytes that move between hook, event, subject and body, or a part that comes or goes.
+        /// Two deliveries have one id only if hook, event, subject and body are equal, even if bytes move
+        /// between these parts or a part comes or goes.
         #[test]
         fn the_parts_cannot_be_shifted(
             text in "[a\\x00\\xff]{0,24}",

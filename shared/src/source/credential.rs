@@ -1,4 +1,4 @@
-//! Which header fields and query parameters hold credentials, whoever's they are.
+//! Header fields and query parameters that hold credentials, of a sender or of any platform.
 
 use std::borrow::Cow;
 
@@ -11,13 +11,14 @@ use crate::delivery::Delivery;
 use crate::http::is_platform_header;
 use crate::reader::Table;
 
-/// The header fields in which presets find a token: `build.rs` reads them in the presets' files.
+/// Header fields in which presets find a token: `build.rs` reads them from the presets' files.
 const TOKEN_HEADERS: &[&str] = include!(concat!(env!("OUT_DIR"), "/token_headers.rs"));
 
-/// The query parameters likewise.
+/// Query parameters in which presets find a token, read by `build.rs` in the same way.
 const TOKEN_QUERIES: &[&str] = include!(concat!(env!("OUT_DIR"), "/token_queries.rs"));
 
-/// Header fields whose names do not say so: of Azure's functions, `RapidAPI` and API Gateway of Huawei Cloud.
+/// Header fields with a credential that their names do not reveal: those of Azure Functions, `RapidAPI` and
+/// the API Gateway of Huawei Cloud.
 const HEADERS: [&str; 6] = [
     "key",
     "x-apig-appcode",
@@ -27,16 +28,16 @@ const HEADERS: [&str; 6] = [
     "x-rapidapi-key",
 ];
 
-/// What load balancers of AWS tell of who is logged in.
+/// Prefix of the header fields in which AWS load balancers describe the logged-in user.
 const PREFIX: &str = "x-amzn-oidc-";
 
-/// Query parameters that are told by no word of [`WORDS`].
+/// Query parameters with a credential whose names contain no word of [`WORDS`].
 const QUERIES: [&str; 5] = ["key", "session", "sid", "ticket", "x-amz-signature"];
 
-/// The last words of names that are a credential, of header fields and of query parameters.
+/// Last words of the names of credentials, for header fields and query parameters.
 const LAST: [&str; 8] = ["auth", "authentication", "bearer", "otp", "pass", "pin", "pw", "pwd"];
 
-/// How the word of a name ends that is a credential, in the singular.
+/// Endings, in the singular, of a word that marks a name as a credential's.
 const WORDS: [&str; 15] = [
     "apikey",
     "assertion",
@@ -55,7 +56,7 @@ const WORDS: [&str; 15] = [
     "saml",
 ];
 
-/// Words before `key` that make a credential of it; other keys are names of things.
+/// Words before `key` that make the name a credential's; other keys are names of things.
 const KEYS: [&str; 14] = [
     "access",
     "admin",
@@ -73,13 +74,14 @@ const KEYS: [&str; 14] = [
     "webhook",
 ];
 
-/// The last words of names that are about a credential, or signed with one, and are none.
+/// Last words of names that describe a credential, or a signature made with one, but hold none.
 const NONE: [&str; 4] = ["algorithm", "digest", "sig", "signature"];
 
-/// Whether a header field holds a credential: it is never kept, in no message, log or template.
+/// Returns true if a header field holds a credential, which no message, log or template may keep.
 ///
-/// Beside HTTP's own these are the token fields of all presets, the fields by which clouds, load balancers and
-/// API gateways hand credentials to a function, or are handed them by a caller, and whatever is named so.
+/// Beside HTTP's own fields these are the token fields of all presets, the fields in which clouds, load
+/// balancers and API gateways pass credentials to a function or expect them from a caller, and every field
+/// with such a name.
 pub fn is_credential_header(name: &str) -> bool {
     is_named_credential(name)
         || TOKEN_HEADERS.iter().chain(&HEADERS).any(|known| name.eq_ignore_ascii_case(known))
@@ -87,24 +89,26 @@ pub fn is_credential_header(name: &str) -> bool {
         || is_platform_header(name)
 }
 
-/// Whether a field of HTTP or of a platform may hold a credential in any request, whatever is verified by it.
+/// Returns true if a field of HTTP or of a platform may hold a credential in any request, even one that is
+/// verified by other means.
 pub(super) fn is_of_every_request(name: &str) -> bool {
     const NAMES: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
     NAMES.iter().any(|known| name.eq_ignore_ascii_case(known)) || is_platform_header(name)
 }
 
-/// Whether a query parameter holds a credential: as [`is_credential_header`].
+/// Returns true if a query parameter holds a credential, by the same measure as [`is_credential_header`].
 pub(super) fn is_credential_query(name: &str) -> bool {
     is_named_credential(name)
         || TOKEN_QUERIES.iter().chain(&QUERIES).any(|known| name.eq_ignore_ascii_case(known))
 }
 
-/// The query without the values of parameters that hold credentials.
+/// Removes the values of parameters that hold credentials from a query.
 pub(super) fn without_credentials(query: &str) -> Cow<'_, str> {
     without(query, is_credential_query)
 }
 
-/// The query without the values of parameters of such names. What was verified is none any more.
+/// Removes the values of the parameters that `is_credential` selects by name. The mask of a verified token is
+/// kept, as it is not a credential.
 fn without(query: &str, is_credential: impl Fn(&str) -> bool) -> Cow<'_, str> {
     let kept = |pair: &str| -> Option<usize> {
         let has_value = |(_, value): &(&str, &str)| !value.is_empty() && *value != VERIFIED;
@@ -127,8 +131,9 @@ fn without(query: &str, is_credential: impl Fn(&str) -> bool) -> Cow<'_, str> {
     out.into()
 }
 
-/// Where the hooks of one configuration find a token by their own sources. A sender whose address is mistaken
-/// sends its own to another hook, which knows nothing of it.
+/// Header fields and query parameters in which the hooks of one configuration find tokens by their own
+/// `[verify]` tables. A sender with a wrong address sends its token to another hook, whose source does not
+/// know it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct TokenNames {
     headers: Vec<String>,
@@ -136,7 +141,8 @@ pub(crate) struct TokenNames {
 }
 
 impl TokenNames {
-    /// Adds those of a hook's `[verify]` table, as far as that can be read; the hook may be broken otherwise.
+    /// Adds the names from a hook's `[verify]` table, if the table can be read; the rest of the hook may be
+    /// invalid.
     pub(crate) fn learn(&mut self, verify: Table<'_>) {
         let Some(scheme) = Scheme::read(verify) else { return };
         for field in scheme.token_fields() {
@@ -148,7 +154,7 @@ impl TokenNames {
         }
     }
 
-    /// Whether there is a token in this header field.
+    /// Returns true if a hook finds its token in this header field.
     pub(crate) fn has_header(&self, name: &str) -> bool {
         self.headers.iter().any(|known| name.eq_ignore_ascii_case(known))
     }
@@ -165,7 +171,7 @@ impl TokenNames {
         }
     }
 
-    /// Takes the tokens out of a delivery of any of the hooks. Where its own stood, it says so already.
+    /// Removes the tokens of all hooks from a delivery. A token of the delivery's own hook is masked already.
     pub(crate) fn strip(&self, delivery: &mut Delivery) {
         delivery.retain_headers(|name, value| value == VERIFIED || !self.has_header(name));
         if let Cow::Owned(query) = without(&delivery.query, |name| self.has_query(name)) {
@@ -174,13 +180,13 @@ impl TokenNames {
     }
 }
 
-/// Whether a word of the name says that it is a credential.
+/// Returns true if a word of the name says that the field is a credential.
 fn is_named_credential(name: &str) -> bool {
     let mut before = "";
     let mut is_credential = false;
     for word in name.split(['-', '_', '.']) {
         let word_is = |known: &str| word.eq_ignore_ascii_case(known);
-        // That of a repeated request, which is the sender's id of it.
+        // An idempotency key is the sender's id of a repeated request, not a credential.
         let is_id = before.eq_ignore_ascii_case("idempotency");
         let follows = |known: &str| before.eq_ignore_ascii_case(known);
         is_credential |= !is_id
@@ -192,8 +198,8 @@ fn is_named_credential(name: &str) -> bool {
     is_credential && !NONE.iter().any(|last| before.eq_ignore_ascii_case(last))
 }
 
-/// Whether the word, or what it is the plural of, ends with one of [`WORDS`], in any case. It is asked of every
-/// field of every request, and most words differ from each of them in their last letter.
+/// Returns true if the word, or its singular, ends with one of [`WORDS`] in any case. The check runs on every
+/// field of every request; most words differ from every known word in the last letter.
 fn is_credential_word(word: &[u8]) -> bool {
     if let [stem @ .., b's' | b'S' | b'2'] = word
         && is_credential_word(stem)
@@ -217,7 +223,7 @@ mod tests {
     use super::super::presets::Preset;
     use super::*;
 
-    /// `build.rs` reads the files as text: what it finds is what the parsed presets say.
+    /// The tokens that `build.rs` finds in the text of the files are the tokens of the parsed presets.
     #[test]
     fn the_tokens_of_every_preset_are_known() {
         let mut found = (Vec::new(), Vec::new());

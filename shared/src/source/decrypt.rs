@@ -1,5 +1,5 @@
-//! Encrypted events: opened only after verification, and every failure is one same refusal, so that
-//! nobody learns from us what is wrong with a ciphertext.
+//! Encrypted events. They are decrypted only after verification, and all failures give one and the same
+//! rejection, so that a sender cannot learn what is wrong with a ciphertext.
 //!
 //! ```toml
 //! decrypt = { alg = "aes-256-cbc", key = "sha256(secret)", iv = "prefix", pad = 16, ciphertext = "json:encrypt" }
@@ -7,9 +7,9 @@
 //! decrypt = { alg = "aes-256-gcm", key = "utf8(apiv3_key)", ciphertext = "json:r.ciphertext", nonce = "json:r.nonce", aad = "json:r.associated_data" }
 //! ```
 //!
-//! A key is made of the secret that matched, or of the parameter in the brackets. The frame `wechat` is
-//! 16 random bytes, the message's length, the message and the receiver, which must be the parameter
-//! `receiver`. With `optional = true` a request without ciphertext is taken as it is.
+//! The key is derived from the secret that matched, or from the parameter in the brackets. The frame `wechat`
+//! is 16 random bytes, the message's length, the message and the receiver, which must equal the parameter
+//! `receiver`. With `optional = true` a request without ciphertext is accepted as it is.
 
 use aes::Aes256;
 use base64::Engine as _;
@@ -27,14 +27,14 @@ use super::{Param, Params, Rejection};
 use crate::reader::Table;
 use crate::secret::Secret;
 
-/// How an event is decrypted.
+/// Decryption of a source's events, as the key `decrypt` configures it.
 #[derive(Clone, Debug)]
 pub(super) struct Decrypt {
     cipher: Cipher,
     key: Key,
-    /// Where the ciphertext stands, in base64.
+    /// Place of the ciphertext, which is base64.
     pub(super) ciphertext: Field,
-    /// Whether a request without ciphertext is an event too.
+    /// True if a request without ciphertext is an event too.
     pub(super) optional: bool,
 }
 
@@ -42,26 +42,26 @@ pub(super) struct Decrypt {
 enum Cipher {
     Cbc {
         iv: Iv,
-        /// PKCS #7 pads to this many bytes.
+        /// Block size of the PKCS #7 padding, in bytes: 16 or 32.
         pad: u8,
         frame: Frame,
     },
-    /// The tag is the ciphertext's end.
+    /// AES-256-GCM; the tag is the end of the ciphertext.
     Gcm { nonce: Field, aad: Option<Field> },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Iv {
-    /// The ciphertext's first 16 bytes.
+    /// The first 16 bytes of the ciphertext.
     Prefix,
-    /// The key's first 16 bytes.
+    /// The first 16 bytes of the key.
     Key,
 }
 
 #[derive(Clone, Debug)]
 enum Frame {
     Plain,
-    /// With the receiver, once it is known.
+    /// `WeChat`'s frame, with the receiver once the parameter is known.
     Wechat(Option<Secret>),
 }
 
@@ -69,18 +69,19 @@ enum Frame {
 enum Key {
     /// SHA-256 of the secret that matched.
     OfSecret,
-    /// A parameter, as text or as base64; the key once it is known.
+    /// A parameter, as text or as base64, and the key once the parameter is known.
     Param { name: String, is_base64: bool, key: Option<Secret> },
 }
 
-/// What makes each ciphertext differ: initialization vector, nonce, or random bytes of the frame.
+/// Bytes that make each ciphertext differ: initialization vector, nonce, or random bytes of the frame.
 pub(super) type Salt = [u8; 16];
 
 const BLOCK: usize = 16;
 const KEY_LENGTH: usize = 32;
 const RECEIVER: &str = "receiver";
 
-/// Consoles show `WeChat`'s 43 characters without padding, and their last bits may be set.
+/// Base64 decoder for keys: consoles show `WeChat`'s 43 characters without padding, and the last bits may be
+/// set.
 const KEY_BASE64: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::STANDARD,
     GeneralPurposeConfig::new()
@@ -125,7 +126,7 @@ impl Decrypt {
         Some(Cipher::Cbc { iv: iv?, pad: pad?, frame: frame? })
     }
 
-    /// The fields that are read, beside the ciphertext.
+    /// Returns the fields that decryption reads: the ciphertext, the nonce and the additional data.
     pub(super) fn fields(&self) -> impl Iterator<Item = &Field> {
         let (nonce, aad) = match &self.cipher {
             Cipher::Gcm { nonce, aad } => (Some(nonce), aad.as_ref()),
@@ -134,7 +135,7 @@ impl Decrypt {
         std::iter::once(&self.ciphertext).chain(nonce).chain(aad)
     }
 
-    /// The field that a sender fills with a nonce, if there is one.
+    /// Returns the field that a sender fills with a nonce, if the cipher has one.
     pub(super) const fn nonce(&self) -> Option<&Field> {
         match &self.cipher {
             Cipher::Gcm { nonce, .. } => Some(nonce),
@@ -142,12 +143,12 @@ impl Decrypt {
         }
     }
 
-    /// Whether replies can be encrypted too.
+    /// Returns true if replies can be encrypted too, which needs `WeChat`'s frame.
     pub(super) const fn is_framed(&self) -> bool {
         matches!(self.cipher, Cipher::Cbc { frame: Frame::Wechat(_), .. })
     }
 
-    /// The parameters that are needed.
+    /// Returns the parameters that decryption needs.
     pub(super) fn params(&self) -> Vec<Param> {
         let key = match &self.key {
             Key::OfSecret => None,
@@ -163,7 +164,7 @@ impl Decrypt {
         key.into_iter().chain(receiver).map(param).collect()
     }
 
-    /// Makes key and receiver of the parameters that are there; else tells which one is wrong.
+    /// Sets the key and the receiver from the given parameters. The error names the parameter that is wrong.
     pub(super) fn take(&mut self, params: &Params) -> Result<(), (String, KeyError)> {
         if let Cipher::Cbc { frame: Frame::Wechat(receiver), .. } = &mut self.cipher {
             *receiver = params.get(RECEIVER).cloned();
@@ -185,7 +186,8 @@ impl Decrypt {
         Ok(())
     }
 
-    /// The event, `secret` being the one that matched; `None` where there is none and need not be.
+    /// Decrypts the event with the `secret` that matched. Returns `None` if the ciphertext is absent and
+    /// optional.
     pub(super) fn open(
         &self,
         ciphertext: &Field,
@@ -222,7 +224,7 @@ impl Decrypt {
         }
     }
 
-    /// The ciphertext's text, as the sender makes it.
+    /// Encrypts an event as the sender does. Returns the ciphertext as base64, or `None` without a key.
     pub(super) fn seal(
         &self,
         event: &[u8],
@@ -255,7 +257,7 @@ impl Decrypt {
         Some(STANDARD.encode(sealed))
     }
 
-    /// Bytes that only who holds the key can foresee, the same for the same `context`.
+    /// Derives bytes that only a holder of the key can predict. Equal contexts give equal bytes.
     pub(super) fn derive(&self, secret: Option<&Secret>, context: &[u8]) -> Option<Salt> {
         let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, self.key.bytes(secret)?.expose());
         ring::hmac::sign(&key, context).as_ref().first_chunk().copied()
@@ -288,7 +290,7 @@ impl Key {
     }
 }
 
-/// What the decrypted bytes are: senders give no type for them.
+/// Guesses the media type of the decrypted bytes, as senders give none.
 pub(super) fn media_type(event: &[u8]) -> &'static str {
     match event.trim_ascii_start().first() {
         Some(b'<') => "text/xml",
@@ -320,7 +322,7 @@ fn cbc_seal(key: &[u8], iv: &[u8], mut text: Vec<u8>, pad: u8) -> Option<Vec<u8>
     Some(text)
 }
 
-/// The length without PKCS #7 padding. Time does not tell which byte of it is wrong.
+/// Returns the length without PKCS #7 padding, in constant time: timing does not reveal the wrong byte.
 fn unpadded(text: &[u8], pad: u8) -> Option<usize> {
     let count = *text.last()?;
     let mut right = !count.ct_eq(&0) & !count.ct_gt(&pad);

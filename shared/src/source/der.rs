@@ -1,4 +1,4 @@
-//! As much of DER (X.690) as keys and the dates of certificates need.
+//! Reader and writer for the subset of DER (X.690) that keys and the dates of certificates need.
 
 use crate::clock::Timestamp;
 
@@ -8,16 +8,16 @@ pub(super) const OCTET_STRING: u8 = 0x04;
 pub(super) const SEQUENCE: u8 = 0x30;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
-/// `[0] EXPLICIT`: a certificate's version.
+/// Tag `[0] EXPLICIT`, which marks a certificate's version.
 const VERSION: u8 = 0xa0;
 
-/// Values one after the other.
+/// DER values, one after the other.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Der<'a>(pub(super) &'a [u8]);
 
 impl<'a> Der<'a> {
-    /// The next value: its tag and content. Lengths are definite, as short as can be and under 64 KiB;
-    /// tags are of one byte.
+    /// Reads the next value, and returns its tag and content. Lengths must be definite, in their shortest
+    /// form and under 64 KiB; tags must be one byte long.
     pub(super) fn next(&mut self) -> Option<(u8, &'a [u8])> {
         let (tag, rest) = self.0.split_first()?;
         let (first, rest) = rest.split_first()?;
@@ -34,18 +34,18 @@ impl<'a> Der<'a> {
         (tag & 0x1f != 0x1f).then_some((*tag, content))
     }
 
-    /// The content of the next value, which is of that tag.
+    /// Reads the next value, and returns its content if the value has this tag.
     pub(super) fn take(&mut self, tag: u8) -> Option<&'a [u8]> {
         self.next().filter(|(found, _)| *found == tag).map(|(_, content)| content)
     }
 
-    /// The one value that there is, of that tag.
+    /// Returns the content of the only value, or `None` if the tag differs or another value follows.
     pub(super) fn only(mut self, tag: u8) -> Option<&'a [u8]> {
         self.take(tag).filter(|_| self.0.is_empty())
     }
 }
 
-/// A value of that tag and content. Content is a key's: far under 64 KiB.
+/// Encodes a value with this tag. The content belongs to a key, so it is far shorter than 64 KiB.
 pub(super) fn write(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     let content = parts.concat();
     let [high, low] = u16::try_from(content.len()).unwrap_or(u16::MAX).to_be_bytes();
@@ -57,7 +57,7 @@ pub(super) fn write(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     [head, &content].concat()
 }
 
-/// From when and until when a certificate is valid ([RFC 5280] 4.1.2.5).
+/// Returns the first and the last moment at which a certificate is valid ([RFC 5280] 4.1.2.5).
 ///
 /// [RFC 5280]: https://www.rfc-editor.org/rfc/rfc5280#section-4.1.2.5
 pub(super) fn validity(certificate: &[u8]) -> Option<(Timestamp, Timestamp)> {
@@ -71,7 +71,7 @@ pub(super) fn validity(certificate: &[u8]) -> Option<(Timestamp, Timestamp)> {
     dates.0.is_empty().then_some((from, until))
 }
 
-/// `YYMMDDHHMMSSZ` or `YYYYMMDDHHMMSSZ`.
+/// Parses a `UTCTime` (`YYMMDDHHMMSSZ`) or a `GeneralizedTime` (`YYYYMMDDHHMMSSZ`).
 fn time((tag, text): (u8, &[u8])) -> Option<Timestamp> {
     let text = std::str::from_utf8(text).ok()?;
     let text = match tag {

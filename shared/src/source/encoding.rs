@@ -1,4 +1,4 @@
-//! How keys and signatures are written as text.
+//! Text forms of keys and signatures.
 
 use base64::Engine as _;
 use base64::engine::GeneralPurpose;
@@ -7,21 +7,21 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_S
 /// A text form of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Encoding {
-    /// The text itself.
+    /// UTF-8: the text itself.
     Utf8,
-    /// Hexadecimal, all lower or all upper case.
+    /// Hexadecimal digits, all in lower case or all in upper case.
     Hex,
-    /// The standard alphabet, padded.
+    /// Base64 with the standard alphabet, padded.
     Base64,
-    /// The base64 of lower-case hexadecimal text.
+    /// Base64 of lower-case hexadecimal text.
     Base64Hex,
-    /// The URL-safe alphabet, padded or not.
+    /// Base64 with the URL-safe alphabet, padded or not.
     Base64Url,
 }
 
 impl Encoding {
-    /// The bytes, when `text` is their one proper form: no white space, no stray bits, so that no two
-    /// texts stand for one signature.
+    /// Decodes `text` if its form is exact: no white space, no stray bits, no mixed case. Bytes therefore
+    /// have no second form, apart from the case of hexadecimal digits and the padding of base64url.
     pub(super) fn decode(self, text: &str) -> Option<Vec<u8>> {
         match self {
             Self::Utf8 => Some(text.as_bytes().to_vec()),
@@ -32,7 +32,7 @@ impl Encoding {
         }
     }
 
-    /// As [`decode`](Self::decode), for a key: consoles show base64 keys without padding too.
+    /// Decodes a key like [`decode`](Self::decode), and accepts base64 without padding, as consoles show it.
     pub(super) fn decode_key(self, text: &str) -> Option<Vec<u8>> {
         match self {
             Self::Base64 => any_padding(text, &STANDARD, &STANDARD_NO_PAD),
@@ -40,7 +40,7 @@ impl Encoding {
         }
     }
 
-    /// The text of `bytes`.
+    /// Encodes `bytes` as text, with the padding that the encoding has.
     pub(super) fn encode(self, bytes: &[u8]) -> String {
         match self {
             Self::Utf8 => String::from_utf8_lossy(bytes).into_owned(),
@@ -51,7 +51,7 @@ impl Encoding {
         }
     }
 
-    /// As a `[verify]` table spells it.
+    /// Returns the name of the encoding in a `[verify]` table.
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Utf8 => "utf8",
@@ -63,12 +63,12 @@ impl Encoding {
     }
 }
 
-/// Padding as senders and consoles have it: all of it, or none.
+/// Decodes base64 that has all of its padding or none, as senders and consoles write it.
 fn any_padding(text: &str, padded: &GeneralPurpose, unpadded: &GeneralPurpose) -> Option<Vec<u8>> {
     if text.ends_with('=') { padded.decode(text).ok() } else { unpadded.decode(text).ok() }
 }
 
-/// Lower-case hexadecimal.
+/// Encodes `bytes` as lower-case hexadecimal.
 pub(super) fn to_hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     bytes
@@ -78,7 +78,7 @@ pub(super) fn to_hex(bytes: &[u8]) -> String {
         .collect()
 }
 
-/// No encoder mixes cases, so mixed case is refused.
+/// Decodes hexadecimal text in one case. Mixed case is refused, because no encoder produces it.
 fn hex(text: &str) -> Option<Vec<u8>> {
     let bytes = text.as_bytes();
     let mixed = bytes.iter().any(u8::is_ascii_lowercase) && bytes.iter().any(u8::is_ascii_uppercase);

@@ -1,4 +1,4 @@
-//! Why a request is, or is not, authentic: for `hookmq verify --explain`.
+//! Explanation of a request's verification, for `hookmq verify --explain`.
 
 use std::fmt;
 
@@ -12,39 +12,39 @@ use super::{Rejection, Source};
 use crate::clock::Timestamp;
 use crate::http::Request;
 
-/// The steps of verification.
+/// A step of verification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Answering a handshake.
     Handshake,
-    /// Reading and comparing the token; for `jwt`, all that it claims.
+    /// Reading and comparing the token; for `jwt`, also checking its claims.
     Token,
-    /// Finding the key that a request names.
+    /// Finding the key that the request names.
     Key,
     /// Reading and checking the signatures.
     Signature,
-    /// Putting together what was signed.
+    /// Assembling the signed bytes.
     Signed,
-    /// Values that configuration requires.
+    /// Comparing the fields that must have configured values.
     Require,
-    /// The address that the request came from.
+    /// Checking the address from which the request came.
     Network,
-    /// The hash of the body.
+    /// Comparing the hash of the body.
     BodyHash,
     /// Reading the items of the body.
     Items,
-    /// Trying several verifiers, of which one must accept.
+    /// Trying the verifiers until one accepts.
     Any,
-    /// The window of time.
+    /// Comparing the timestamp with the window of time.
     Timestamp,
     /// Decrypting the event.
     Decrypt,
-    /// Reading the delivery's id, event and subject.
+    /// Reading the id, the event and the subject of the delivery.
     Names,
 }
 
 impl Step {
-    /// As `--explain` and logs spell it.
+    /// Returns the name of the step in logs and in the output of `--explain`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Handshake => "handshake",
@@ -64,33 +64,33 @@ impl Step {
     }
 }
 
-/// What became of a request.
+/// Result of verifying a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Authentic, by the secret of that number (counted from 0), if there are secrets.
+    /// Authentic, by the secret with this number (counted from 0); `None` if no secret took part.
     Verified(Option<usize>),
-    /// A handshake, answered with that status.
+    /// A handshake that is answered with this status.
     Handshake(u16),
-    /// Refused at that step.
+    /// A request that is refused at this step.
     Rejected(Step, Rejection),
 }
 
-/// What verification did.
+/// Account of the verification of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
-    /// The `kind` of the `[verify]` table.
+    /// `kind` of the `[verify]` table.
     pub kind: &'static str,
-    /// What became of the request.
+    /// Result for the whole request.
     pub outcome: Outcome,
-    /// What the sender should have signed, where all parts of it are there; secrets and tokens in it are
-    /// masked.
+    /// The bytes that the sender should have signed, if the request holds all their parts. Secrets and tokens
+    /// in them are masked.
     pub signed: Option<Vec<u8>>,
-    /// What each of several verifiers says by itself.
+    /// Explanation of each verifier by itself, for `kind = "any"` and `kind = "all"`.
     pub verifiers: Vec<Explanation>,
 }
 
 impl Source {
-    /// Verifies as [`check`](Self::check) does, and tells how it went. Never holds a secret or token.
+    /// Verifies a request like [`check`](Self::check), and explains the result without any secret or token.
     pub fn explain(&self, request: &Request, now: Timestamp) -> Explanation {
         let outcome = match self.verify(request, now, &[]) {
             Ok(Passed::Delivery(authentic)) => Outcome::Verified(authentic.proof.secret),
@@ -121,7 +121,7 @@ impl Scheme {
         Explanation { kind: self.kind.as_str(), outcome, signed, verifiers: Vec::new() }
     }
 
-    /// What was signed; of several items, of the first.
+    /// Returns the signed bytes with their secrets masked; for several items, those of the first item.
     fn signed(&self, view: &View<'_>, hidden: &Tokens) -> Option<Vec<u8>> {
         let Kind::Signed(kind) = &self.kind else { return None };
         let items = self.items.as_ref().and_then(|items| items.items(view).ok()).unwrap_or_default();

@@ -1,5 +1,5 @@
-//! Where a value stands in a request: `header:N`, `query:N`, `json:a.b.0.c`, `form:N`, `sigkv:k`,
-//! `xml:a.b`, `item:a.b` in one of several items, `decrypted:a.b` in a decrypted event.
+//! Places of values in a request: `header:N`, `query:N`, `json:a.b.0.c`, `form:N`, `sigkv:k`, `xml:a.b`,
+//! `item:a.b` in one of several items, `decrypted:a.b` in a decrypted event.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -18,21 +18,21 @@ use crate::xml::{self, XmlError};
 /// A place in a request.
 #[derive(Clone, Debug)]
 pub(super) enum Field {
-    /// The one header field of this name.
+    /// The only header field of this name.
     Header(String),
-    /// The one query parameter of this name, decoded.
+    /// The only query parameter of this name, decoded.
     Query(String),
     /// The scalar at this path of the JSON body.
     Json(String),
     /// The text of the element at this path below the root of the XML body.
     Xml(String),
-    /// The one field of this name in the form body, decoded.
+    /// The only field of this name in the form body, decoded.
     Form(String),
-    /// The one value of this key in a `kv` signature.
+    /// The only value of this key in a `kv` signature.
     SigKv(String),
-    /// The scalar at this path of one item, where the body holds several that are verified one by one.
+    /// The scalar at this path of one item, if the body holds several items that are verified one by one.
     Item(String),
-    /// The value at this path of the decrypted event, be that JSON or XML.
+    /// The value at this path of the decrypted event, in JSON or XML.
     Decrypted(String),
 }
 
@@ -44,28 +44,28 @@ pub(super) struct View<'v> {
     pub(super) url: Option<&'v str>,
     /// The pairs of a `kv` signature.
     pub(super) pairs: &'v [(String, String)],
-    /// The JSON text of one item, a part of the body.
+    /// JSON text of the current item, a part of the body.
     pub(super) item: &'v [u8],
-    /// The certificates and key sets that were fetched for this request.
+    /// Certificates and key sets that were fetched for this request.
     pub(super) fetched: &'v [Fetched],
-    /// The decrypted event, once it is.
+    /// The event, once it is decrypted.
     pub(super) plaintext: Option<&'v [u8]>,
 }
 
 impl<'v> View<'v> {
-    /// Of a request as it came.
+    /// Builds the view of a request as it arrived: without pairs, item, fetched documents or decrypted event.
     pub(super) const fn of(request: &'v Request, url: Option<&'v str>) -> Self {
         Self { request, url, pairs: &[], item: &[], fetched: &[], plaintext: None }
     }
 
-    /// What was fetched from that address.
+    /// Returns the document that was fetched from this address.
     pub(super) fn fetched_from(&self, address: &Address) -> Option<&'v Fetched> {
         self.fetched.iter().find(|fetched| fetched.address == *address)
     }
 }
 
 impl Field {
-    /// Reads `KIND:NAME`; the error says what is written instead.
+    /// Parses `KIND:NAME`; the error lists the valid forms.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         const FORMS: &str = "write header:NAME, query:NAME, json:a.b.0, xml:a.b, form:NAME, sigkv:KEY, item:a.b or decrypted:a.b";
         let (kind, name) = text.split_once(':').ok_or_else(|| format!("{text:?} is no field: {FORMS}"))?;
@@ -86,7 +86,7 @@ impl Field {
         }
     }
 
-    /// Whether its name says that it holds a credential.
+    /// Returns true if the name of the field says that it holds a credential.
     pub(super) fn is_credential(&self) -> bool {
         match self {
             Self::Header(name) => is_credential_header(name),
@@ -95,13 +95,14 @@ impl Field {
         }
     }
 
-    /// The value. Absent and empty are the same: neither must stand in for something signed.
+    /// Reads the value. An absent value and an empty one are the same: neither may take the place of
+    /// something signed.
     pub(super) fn read<'v>(&self, view: &View<'v>) -> Result<Cow<'v, [u8]>, Rejection> {
         self.find(view)?.ok_or_else(|| Rejection::Missing(self.to_string()))
     }
 
-    /// As [`read`](Self::read), for values that a request may lack. A body that is not JSON lacks all
-    /// JSON fields.
+    /// Reads a value that a request may lack. A body that is not JSON lacks all JSON fields; all else is as
+    /// in [`read`](Self::read).
     pub(super) fn read_optional<'v>(&self, view: &View<'v>) -> Result<Option<Cow<'v, [u8]>>, Rejection> {
         match self.find(view) {
             Err(Rejection::Malformed(_)) => Ok(None),
@@ -109,8 +110,8 @@ impl Field {
         }
     }
 
-    /// As [`read`](Self::read), where nothing is signed for what is missing or `null`. An object or an
-    /// array stands for neither.
+    /// Reads a value, or nothing if it is missing, empty or `null`. An object or an array is neither a value
+    /// nor nothing, so it is refused; all else is as in [`read`](Self::read).
     pub(super) fn read_or_empty<'v>(&self, view: &View<'v>) -> Result<Cow<'v, [u8]>, Rejection> {
         if let Some(value) = self.find(view)? {
             return Ok(value);
@@ -126,7 +127,7 @@ impl Field {
         }
     }
 
-    /// As [`read`](Self::read), as text.
+    /// Reads the value as UTF-8 text, under the rules of [`read`](Self::read).
     pub(super) fn read_text<'v>(&self, view: &View<'v>) -> Result<Cow<'v, str>, Rejection> {
         let malformed = || Rejection::Malformed(self.to_string());
         match self.read(view)? {
@@ -138,7 +139,7 @@ impl Field {
     fn find<'v>(&self, view: &View<'v>) -> Result<Option<Cow<'v, [u8]>>, Rejection> {
         let request = view.request;
         let value = match self {
-            // Not `Headers::all`: its iterator would borrow the name as long as the values.
+            // `Headers::all` is of no use here: its iterator would borrow the name as long as the values.
             Self::Header(name) => self.one(
                 request.headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.into()),
             )?,
@@ -182,7 +183,7 @@ impl Field {
         }
     }
 
-    /// The JSON texts of the items of the array at this place of the body.
+    /// Returns the JSON texts of the items in the array at this place of the body.
     pub(super) fn items<'v>(&self, view: &View<'v>) -> Result<Vec<&'v [u8]>, Rejection> {
         let Self::Json(path) = self else { return Err(Rejection::Malformed(self.to_string())) };
         let items = json::items(&view.request.body, path).map_err(|error| self.unreadable(error))?;
@@ -197,8 +198,8 @@ impl Field {
         }
     }
 
-    /// Where the value stands in the body (or the decrypted event), and what must stand there in its
-    /// stead, for a value that must not be kept.
+    /// Returns the place of a value that must not be kept, in the body or the decrypted event, and the text
+    /// to write there: `instead`, with the escapes of that format.
     pub(super) fn span(&self, view: &View<'_>, instead: &str) -> Option<(Range<usize>, String)> {
         let body = &*view.request.body;
         match self {
@@ -214,7 +215,7 @@ impl Field {
         }
     }
 
-    /// Whether both name the same place.
+    /// Returns true if both fields name the same place.
     pub(super) fn is(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Header(a), Self::Header(b)) => a.eq_ignore_ascii_case(b),
@@ -229,17 +230,17 @@ impl Field {
         }
     }
 
-    /// Whether the value is a part of the body.
+    /// Returns true if the value is a part of the body.
     pub(super) const fn in_body(&self) -> bool {
         matches!(self, Self::Json(_) | Self::Xml(_) | Self::Form(_) | Self::Item(_))
     }
 
-    /// Whether the value is a part of the decrypted event.
+    /// Returns true if the value is a part of the decrypted event.
     pub(super) const fn is_decrypted(&self) -> bool {
         matches!(self, Self::Decrypted(_))
     }
 
-    /// A body that holds nothing but this field, empty.
+    /// Builds a JSON or XML body that holds only this field, with an empty value.
     pub(super) fn wrapper(&self) -> Option<String> {
         match self {
             Self::Json(path) => Some(path.rsplit('.').fold("\"\"".to_owned(), |inner, key| {
@@ -257,7 +258,8 @@ impl Field {
     }
 }
 
-/// The place in `body` of a value in `text`, a part of it.
+/// Finds a JSON value in `text`, which is a part of `body`. Returns its place in `body` and the JSON text to
+/// write there.
 fn json_span(body: &[u8], text: &[u8], path: &str, instead: &str) -> Option<(Range<usize>, String)> {
     let raw = json::find(text, path).ok()??.get();
     let start = (raw.as_ptr() as usize).checked_sub(body.as_ptr() as usize)?;
@@ -276,7 +278,7 @@ fn xml_span(body: &[u8], path: &str, instead: &str) -> Option<(Range<usize>, Str
     Some((found.span, xml::escape(instead)))
 }
 
-/// As it is written in a `[verify]` table.
+/// Spelling of a field in a `[verify]` table: `KIND:NAME`.
 impl fmt::Display for Field {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -292,21 +294,21 @@ impl fmt::Display for Field {
     }
 }
 
-/// The decoded values of `name` in `application/x-www-form-urlencoded` text, each with the span of
-/// its encoded form.
+/// Decodes the values of `name` in `application/x-www-form-urlencoded` text, each with the span of its
+/// encoded form.
 fn values<'v>(text: &'v [u8], name: &str) -> impl Iterator<Item = (Cow<'v, [u8]>, Range<usize>)> {
     let named = encoded(text).filter(move |(key, ..)| *decode(key) == *name.as_bytes());
     named.map(|(_, value, end)| (decode(value), end - value.len()..end))
 }
 
-/// The decoded names and values of form text.
+/// Decodes the names and values of form text, without empty pairs.
 pub(super) fn pairs(text: &[u8]) -> impl Iterator<Item = (Cow<'_, [u8]>, Cow<'_, [u8]>)> {
     encoded(text)
         .filter(|(key, value, _)| !(key.is_empty() && value.is_empty()))
         .map(|(key, value, _)| (decode(key), decode(value)))
 }
 
-/// The names and values of form text as they are written, and where each pair ends.
+/// Splits form text into names and values in their encoded form, each pair with the offset of its end.
 fn encoded(text: &[u8]) -> impl Iterator<Item = (&[u8], &[u8], usize)> {
     let mut end = 0;
     text.split(|b| *b == b'&').map(move |pair| {

@@ -1,4 +1,4 @@
-//! The `[verify]` table: what every preset and every hook's own source is written in.
+//! Grammar of the `[verify]` table, in which every preset and every hook's own source is written.
 
 use super::decrypt::Decrypt;
 use super::field::{Field, View};
@@ -10,20 +10,20 @@ use crate::json;
 use crate::reader::{At, Table};
 use crate::secret::Secret;
 
-/// A `[verify]` table, read.
+/// A parsed `[verify]` table.
 #[derive(Clone, Debug)]
 pub(super) struct Scheme {
     pub(super) kind: Kind,
     pub(super) timestamp: Option<Window>,
     pub(super) require: Vec<Pin>,
     pub(super) decrypt: Option<Decrypt>,
-    /// The array in the body, each item of which is verified by itself.
+    /// Array in the body, each item of which is verified by itself.
     pub(super) items: Option<Field>,
-    /// As one of several verifiers: which of the hook's secrets are its own.
+    /// Numbers of the hook's secrets that this verifier takes, if it is one of several.
     pub(super) own_secrets: Option<Vec<usize>>,
-    /// Of each key: which of the hook's secrets it is made of.
+    /// Number of the hook's secret behind each key, in the order of the keys.
     keys: Vec<usize>,
-    /// The first that is there counts, in each of these.
+    /// Places of the delivery's id; here and in `event` and `subject` the first that is present counts.
     pub(super) id: Vec<Field>,
     pub(super) event: Vec<Field>,
     pub(super) subject: Vec<Field>,
@@ -39,12 +39,13 @@ pub(super) struct Pin {
 }
 
 impl Scheme {
-    /// Reads a whole table; `None` if anything in it is wrong, which its mistakes then tell.
+    /// Reads a whole table. Returns `None` if anything in it is wrong; the table's mistakes then say what.
     pub(super) fn read(table: Table<'_>) -> Option<Self> {
         Self::read_as(table, false)
     }
 
-    /// Reads one of several verifiers. What a delivery is called is not for one of them to say.
+    /// Reads one of several verifiers. A member takes no id, event or subject: only the whole source names a
+    /// delivery.
     pub(super) fn read_member(table: Table<'_>) -> Option<Self> {
         Self::read_as(table, true)
     }
@@ -52,7 +53,7 @@ impl Scheme {
     fn read_as(table: Table<'_>, is_member: bool) -> Option<Self> {
         let mistakes = table.mistakes();
         let before = mistakes.errors();
-        // A table of no kind has no known keys either: that one mistake is enough.
+        // A table without a valid kind has no known keys either; reporting the kind alone is enough.
         let words: Vec<_> = WORDS.into_iter().filter(|(_, word)| !is_member || word.is_single()).collect();
         let word = one_of(&table, "kind", &words)?;
         let kind = Kind::read(word, &table);
@@ -85,7 +86,7 @@ impl Scheme {
         scheme.filter(|_| mistakes.errors() == before)
     }
 
-    /// The parameters that templates and pins need, written `{param:NAME}`.
+    /// Returns the names of the parameters that templates and pins need, written `{param:NAME}`.
     pub(super) fn params(&self) -> Vec<String> {
         let pinned = self.require.iter().flat_map(|pin| &pin.values).filter_map(|value| param(value));
         let mut names: Vec<String> = pinned.map(str::to_owned).collect();
@@ -103,7 +104,7 @@ impl Scheme {
         names
     }
 
-    /// Puts the values of parameters in.
+    /// Replaces the parameters by their values.
     pub(super) fn bind(&mut self, params: &Params) {
         for value in self.require.iter_mut().flat_map(|pin| &mut pin.values) {
             bind(value, params);
@@ -121,7 +122,7 @@ impl Scheme {
         }
     }
 
-    /// The verifiers: this one, or its members.
+    /// Returns the members of a set of verifiers, or this verifier alone.
     pub(super) fn verifiers(&self) -> &[Self] {
         match &self.kind {
             Kind::Several(several) => &several.members,
@@ -129,7 +130,7 @@ impl Scheme {
         }
     }
 
-    /// Where this verifier, which is no set of them, finds a token.
+    /// Returns the field in which this single verifier finds a token.
     const fn token_field(&self) -> Option<&Field> {
         match &self.kind {
             Kind::Token(token) => Some(&token.from),
@@ -138,22 +139,22 @@ impl Scheme {
         }
     }
 
-    /// Where the verifiers find a token that somebody else could use. One that is bound to its body is a
-    /// signature, and no use to anybody else.
+    /// Returns the fields in which the verifiers find a token that somebody else could use. A JWT that covers
+    /// its body is left out: like a signature, it is useless for any other request.
     pub(super) fn token_fields(&self) -> impl Iterator<Item = &Field> {
         let is_bound = |verifier: &&Self| matches!(&verifier.kind, Kind::Jwt(jwt) if jwt.covers_body());
         self.verifiers().iter().filter(move |verifier| !is_bound(verifier)).filter_map(Self::token_field)
     }
 
-    /// What a delivery is called by, with the key that says so.
+    /// Returns the keys `id`, `event` and `subject`, each with its fields.
     pub(super) fn named(&self) -> [(&'static str, &[Field]); 3] {
         [("id", &self.id), ("event", &self.event), ("subject", &self.subject)]
     }
 
-    /// Makes keys of the hook's secret of that number; whether any verifier takes it.
+    /// Makes keys of the hook's secret with this number. Returns true if a verifier takes the secret.
     pub(super) fn add_key(&mut self, number: usize, secret: &Secret) -> Result<bool, KeyError> {
         if let Kind::Several(several) = &mut self.kind {
-            // As a public key, as a secret.
+            // Index 0: taken as a secret; index 1: taken as a public key.
             let mut is_taken = [false; 2];
             for member in &mut several.members {
                 is_taken[usize::from(member.kind.takes_public_keys())] |= member.add_key(number, secret)?;
@@ -178,8 +179,8 @@ impl Scheme {
         Ok(false)
     }
 
-    /// Whether there are secrets for every verifier that takes some, and every one that it names among
-    /// that many: a verifier whose keys are published must not fetch them where it has one of its own.
+    /// Returns true if every verifier that needs secrets has one, and every number in its `secrets` is below
+    /// `secrets`: a verifier whose keys are published must not fetch them if it names a secret of its own.
     pub(super) fn has_keys(&self, secrets: usize) -> bool {
         self.verifiers().iter().all(|verifier| {
             let mut own = verifier.own_secrets.iter().flatten();
@@ -188,17 +189,17 @@ impl Scheme {
         })
     }
 
-    /// Which of the hook's secrets made the key of that number.
+    /// Returns the number of the hook's secret that made the key with this number.
     pub(super) fn secret_of(&self, key: usize) -> Option<usize> {
         self.keys.get(key).copied()
     }
 
-    /// Which key was made of the hook's secret of that number.
+    /// Returns the number of the key that the hook's secret with this number made.
     pub(super) fn key_of(&self, secret: usize) -> Option<usize> {
         self.keys.iter().position(|number| *number == secret)
     }
 
-    /// What no key can tell alone.
+    /// Checks the rules that concern several keys of the table together.
     fn check(&self, table: &Table<'_>) {
         let named = self.named();
         let tokens: Vec<&Field> = self.verifiers().iter().filter_map(Self::token_field).collect();
@@ -230,7 +231,7 @@ impl Scheme {
 }
 
 impl Scheme {
-    /// What is encrypted must be signed, and is known only after it was verified.
+    /// Checks that the ciphertext is signed, and that verification needs no field of the decrypted event.
     fn check_decrypt(&self, table: &Table<'_>, named: &[(&str, &[Field])]) {
         let mut verified: Vec<(&str, &Field)> = Vec::new();
         match &self.kind {
@@ -266,7 +267,8 @@ impl Scheme {
         }
     }
 
-    /// Items must be read, and can be read only, where there are some.
+    /// Checks that a table with `items` verifies a part of each item, and that `item:` fields occur only in
+    /// such a table.
     fn check_items(&self, table: &Table<'_>, named: &[(&str, &[Field])]) {
         let is_item = |field: &Field| matches!(field, Field::Item(_));
         for (key, _) in named.iter().filter(|(_, fields)| fields.iter().any(is_item)) {
@@ -318,20 +320,20 @@ impl Pin {
     }
 }
 
-/// Whether a secret is of a form in which keys are published: PEM, or a JWK Set (RFC 7517 5).
+/// Returns true if a secret has a form in which keys are published: PEM, or a JWK Set (RFC 7517 5).
 fn is_published(secret: &Secret) -> bool {
     let text = secret.expose().trim_ascii_start();
     let is_set = || json::members(text).is_ok_and(|members| members.iter().any(|(name, _)| name == "keys"));
     text.starts_with(b"-----BEGIN ") || (text.starts_with(b"{") && is_set())
 }
 
-/// The name in `{param:NAME}`, which may have text around it.
+/// Returns the name in `{param:NAME}`, which may have text around it.
 pub(super) fn param(text: &str) -> Option<&str> {
     let (_, rest) = text.split_once("{param:")?;
     Some(rest.split_once('}')?.0)
 }
 
-/// Puts a parameter's value in place of `{param:NAME}`.
+/// Replaces `{param:NAME}` by the value of that parameter.
 pub(super) fn bind(text: &mut String, params: &Params) {
     let Some(name) = param(text) else { return };
     if let Some(value) = params.get(name).and_then(|value| value.expose_str()) {
@@ -339,7 +341,7 @@ pub(super) fn bind(text: &mut String, params: &Params) {
     }
 }
 
-/// A string that must be there and not be empty.
+/// Reads a string that is required and must not be empty; `example` completes the error message.
 pub(super) fn text<'a>(table: &Table<'a>, key: &'static str, example: &str) -> Option<&'a str> {
     let at = table.str(key);
     if at.is_some_and(|at| at.value.is_empty()) || !table.has(key) {
@@ -349,13 +351,13 @@ pub(super) fn text<'a>(table: &Table<'a>, key: &'static str, example: &str) -> O
     at.map(|at| at.value)
 }
 
-/// A field that must be there.
+/// Reads a required field; `example` completes the error message.
 pub(super) fn field(table: &Table<'_>, key: &'static str, example: &str) -> Option<Field> {
     let text = text(table, key, example)?;
     Field::parse(text).map_err(|message| table.error(key, message)).ok()
 }
 
-/// A field, or several of which the first that is there counts.
+/// Reads one field, or a list of fields of which the first that is present counts.
 pub(super) fn fields(table: &Table<'_>, key: &'static str) -> Vec<Field> {
     let texts = if table.is_str(key) { table.str(key).into_iter().collect() } else { strings(table, key) };
     let parse = |at: &At<&str>| {
@@ -369,7 +371,7 @@ fn strings<'a>(table: &Table<'a>, key: &'static str) -> Vec<At<&'a str>> {
     table.strings(key).map(|at| at.value).unwrap_or_default()
 }
 
-/// One of the words, which must be there.
+/// Reads a required string that must be one of the words, and returns the word's value.
 pub(super) fn one_of<T: Copy>(table: &Table<'_>, key: &'static str, words: &[(&str, T)]) -> Option<T> {
     let known = words.iter().map(|(word, _)| format!("{word:?}")).collect::<Vec<_>>().join(" or ");
     let word = text(table, key, &known)?;

@@ -1,4 +1,4 @@
-//! Requests by which a sender makes sure of us, answered without a delivery.
+//! Handshakes: requests with which a sender checks the receiver, answered without a delivery.
 
 use super::address::{Address, Allow};
 use super::answer::{Answer, is_token};
@@ -16,43 +16,43 @@ use crate::secret::Secret;
 /// One kind of handshake of a preset.
 #[derive(Clone, Debug)]
 pub(super) struct Handshake {
-    /// Whether the sender does not sign it. Then only what `token`, `origin` or the bounds allow is
-    /// answered.
+    /// True if the sender does not sign the handshake. Then `token`, `origin` or the bounds of the answer
+    /// limit what is answered.
     before_verify: bool,
     method: Option<String>,
-    /// Fields and their values, all of which must match.
+    /// Fields with the values that they must have for the request to be this handshake.
     when: Vec<(Field, String)>,
-    /// Fields that must be there, and that must not.
+    /// Fields that must be present; the fields in `absent` must be missing.
     present: Vec<Field>,
     absent: Vec<Field>,
-    /// A parameter that must be "true" for this to be a handshake.
+    /// Name of a parameter that must be "true" for a request to be this handshake.
     enabled_by: Option<String>,
     token: Option<Token>,
     origin: Option<Token>,
-    /// The status of a refusal for token or origin, where the provider asks for one of its own.
+    /// Status of a refusal for token or origin, if the provider asks for a special one.
     refuse: Option<u16>,
     proof: Option<Proof>,
     reply: Reply,
-    /// The address to call, and what may be called. Never without a verified signature.
+    /// Field with the address to call, and the addresses that may be called; needs a verified signature.
     confirm: Option<(Field, Allow)>,
-    /// What the operator should be told of it, and the field that goes with it: a value that only the
-    /// sender knows and only a person can pass on. Never without `enabled_by`.
+    /// Message to the operator; `shows` is the field whose value goes with it, which only the sender knows
+    /// and only a person can pass on. `shows` needs both `note` and `enabled_by`.
     note: Option<String>,
     shows: Option<Field>,
 }
 
-/// A field that must hold the parameter: as `token`, or one of the hook's secrets where there is no
-/// such parameter or it is not set; as `origin`, one of the names in it.
+/// A field that must hold the value of a parameter. As `token`, it falls back to the hook's secrets if the
+/// parameter is absent or not set; as `origin`, it must be one of the names in the parameter's list.
 #[derive(Clone, Debug)]
 struct Token {
     from: Field,
     param: Option<String>,
 }
 
-/// How a handshake is signed that is not signed as deliveries are.
+/// Signature of a handshake that is not signed as deliveries are.
 #[derive(Clone, Debug)]
 struct Proof {
-    /// That of deliveries, if it says nothing.
+    /// Place and form of the signature; `None` if they are the same as for deliveries.
     signature: Option<Signature>,
     template: Template,
     ciphertext: Option<Field>,
@@ -61,25 +61,25 @@ struct Proof {
 #[derive(Clone, Debug)]
 enum Reply {
     Open(Answer),
-    /// This text, encrypted as events are.
+    /// A text that is encrypted as events are.
     Encrypted(String),
 }
 
-/// A handshake's answer.
+/// Answer to a handshake, with the actions that go with it.
 pub(super) struct Greeting<'s> {
     pub(super) response: Response,
-    /// The address that must be called before it is given.
+    /// Address that must be called before the answer is sent.
     pub(super) confirm: Option<Address>,
     pub(super) note: Option<&'s str>,
-    /// What the operator is shown beside the note.
+    /// Value that the operator is shown beside the note.
     pub(super) shown: Option<String>,
 }
 
-/// Bytes of an encrypted challenge at most.
+/// Upper bound on the body of an encrypted challenge, in bytes.
 const MAX_SEALED: usize = 4096;
 
 impl Handshake {
-    /// Where the sender's token stands.
+    /// Returns the field of the sender's token.
     #[cfg(test)]
     pub(super) fn token_from(&self) -> Option<&Field> {
         self.token.as_ref().map(|token| &token.from)
@@ -131,7 +131,7 @@ impl Handshake {
         handshake
     }
 
-    /// Whether the request is this handshake, as far as can be told without decrypting it.
+    /// Returns true if the request is this handshake, as far as its undecrypted parts tell.
     fn may_match(&self, view: &View<'_>, params: &Params) -> bool {
         self.method.as_ref().is_none_or(|method| view.request.method == *method)
             && self.enabled_by.as_ref().is_none_or(|param| is_on(params.get(param)))
@@ -144,13 +144,15 @@ impl Handshake {
         self.may_match(view, params) && self.has_values(view, true)
     }
 
-    /// Whether the fields in the clear, or in the decrypted event, have the values that they must have.
+    /// Returns true if the fields have their required values: those in the clear, or those of the decrypted
+    /// event.
     fn has_values(&self, view: &View<'_>, decrypted: bool) -> bool {
         let mut fields = self.when.iter().filter(|(field, _)| field.is_decrypted() == decrypted);
         fields.all(|(field, want)| field.read(view).is_ok_and(|value| *value == *want.as_bytes()))
     }
 
-    /// The address that must be called before it is answered.
+    /// Returns the address that must be called before the handshake is answered, if there is one and it is
+    /// allowed.
     fn confirmation(&self, view: &View<'_>) -> Result<Option<Address>, Rejection> {
         let Some((from, allow)) = &self.confirm else { return Ok(None) };
         let address =
@@ -158,11 +160,11 @@ impl Handshake {
         address.map(Some).ok_or_else(|| Rejection::NotAllowed(from.to_string()))
     }
 
-    /// The value for the operator's eyes.
+    /// Returns the value that the operator is shown, if it cannot be mistaken for another part of the log.
     fn shown(&self, view: &View<'_>) -> Result<Option<String>, Rejection> {
         let Some(from) = &self.shows else { return Ok(None) };
         let value = from.read_text(view)?;
-        // Nothing that could be taken for another part of a log.
+        // The value must not look like another part of a log.
         if !is_token(value.as_bytes()) {
             return Err(Rejection::Malformed(from.to_string()));
         }
@@ -173,12 +175,12 @@ impl Handshake {
         self.when.iter().any(|(field, _)| field.is_decrypted())
     }
 
-    /// Whether this answers anybody with something made with a secret.
+    /// Returns true if the handshake answers unverified senders with a value that is computed with a secret.
     fn is_oracle(&self) -> bool {
         self.before_verify && matches!(&self.reply, Reply::Open(answer) if answer.is_computed())
     }
 
-    /// Refuses a wrong token or origin.
+    /// Checks token and origin, and refuses the request if one of them is wrong.
     fn admit(&self, view: &View<'_>, params: &Params, secrets: &[Secret]) -> Result<(), Rejection> {
         let refused = |rejection| self.refuse.map_or(rejection, Rejection::Refused);
         if let Some(token) = &self.token {
@@ -226,7 +228,7 @@ impl Proof {
 }
 
 impl Source {
-    /// Answers a handshake that is not signed, or not as deliveries are.
+    /// Answers a handshake that is unsigned, or signed in another way than deliveries are.
     pub(super) fn early_handshake(
         &self,
         view: &View<'_>,
@@ -251,7 +253,7 @@ impl Source {
         Ok(None)
     }
 
-    /// Answers a handshake that is signed as deliveries are, once that is verified.
+    /// Answers a handshake that is signed as deliveries are, after verification.
     pub(super) fn late_handshake(
         &self,
         view: &View<'_>,
@@ -263,13 +265,13 @@ impl Source {
         found.map(|handshake| self.greet(handshake, view, secret, now)).transpose()
     }
 
-    /// Whether a body could be a text that a handshake signs for anybody.
+    /// Returns true if a handshake would sign this text, sent as a body, for an unverified sender.
     pub(super) fn is_answerable(&self, body: &[u8]) -> bool {
         is_token(body) && self.profile.handshakes.iter().any(Handshake::is_oracle)
     }
 
-    /// Whether a decrypted text is one that we encrypt and sign for who is verified: such an answer is
-    /// of the same form as an event, and whoever sees it could send it back as one, again and again.
+    /// Returns true if a decrypted text is one that we encrypt and sign for verified senders. Such an answer
+    /// has the form of an event, and anyone who sees it could send it back as one, again and again.
     pub(super) fn is_own_answer(&self, plaintext: &[u8]) -> bool {
         let replies = self.profile.handshakes.iter().filter_map(|handshake| match &handshake.reply {
             Reply::Encrypted(text) => Some(text.as_str()),
@@ -310,7 +312,7 @@ impl Source {
         Ok(secret.and_then(|key| self.scheme.secret_of(key)))
     }
 
-    /// The event in `ciphertext`, or in the place where events have it.
+    /// Decrypts the event in `ciphertext`, or in the usual place of events.
     pub(super) fn decrypt(
         &self,
         ciphertext: Option<&Field>,
@@ -322,7 +324,8 @@ impl Source {
         decrypt.open(ciphertext.unwrap_or(&decrypt.ciphertext), view, secret)
     }
 
-    /// A small text that only who has a key of ours can have made; no secret has matched yet.
+    /// Decrypts a small text before any secret has matched; only a holder of one of the keys can have made
+    /// it.
     fn decrypt_unverified(&self, view: &View<'_>) -> Option<Vec<u8>> {
         let decrypt = self.scheme.decrypt.as_ref()?;
         let open = |secret| decrypt.open(&decrypt.ciphertext, view, Some(secret)).ok().flatten();

@@ -1,9 +1,9 @@
-//! Plain hashes, by name.
+//! Plain hash functions, by name.
 
 use md5::{Digest as _, Md5};
 use ring::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY, SHA256};
 
-/// `hash` of a digest, or of a body.
+/// The key `hash` of a `digest` verifier or of a body's hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Hash {
     Md5,
@@ -12,11 +12,11 @@ pub(super) enum Hash {
 }
 
 impl Hash {
-    /// How a `[verify]` table spells them.
+    /// Names of the hash functions in a `[verify]` table.
     pub(super) const WORDS: [(&str, Self); 3] =
         [("sha256", Self::Sha256), ("sha1", Self::Sha1), ("md5", Self::Md5)];
 
-    /// The hash of the bytes that `feed` hands over, piece by piece.
+    /// Computes the hash of the bytes that `feed` passes on, piece by piece.
     pub(super) fn of(self, feed: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Vec<u8> {
         let algorithm = match self {
             Self::Md5 => {

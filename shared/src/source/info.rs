@@ -1,4 +1,4 @@
-//! What is to be known of a preset: for `hookmq sources`, documentation and tests.
+//! Descriptions of presets, for `hookmq sources`, documentation and tests.
 
 use std::time::Duration;
 
@@ -8,52 +8,53 @@ use super::{BuildError, error};
 use crate::delivery::Coverage;
 use crate::http::Response;
 
-/// What is to be known of a preset.
+/// Description of a preset.
 #[derive(Clone, Debug)]
 pub struct Info {
-    /// As in `source = "…"`.
+    /// Name of the preset, as in `source = "…"`.
     pub name: &'static str,
-    /// Whose webhooks these are.
+    /// Provider of these webhooks.
     pub about: String,
-    /// What goes into `secrets`, in the provider's words.
+    /// Content of `secrets`, in the provider's words.
     pub secret: String,
-    /// What is to be set at the provider, beside the address and the secret.
+    /// Settings to make at the provider, in addition to the address and the secret.
     pub setup: Option<String>,
     /// `kind` of its `[verify]` table.
     pub kind: &'static str,
-    /// `confirmed` or `unconfirmed`.
+    /// Confidence in the scheme: `confirmed` or `unconfirmed`.
     pub confidence: String,
-    /// What the scheme is known from.
+    /// Source of the knowledge about the scheme.
     pub evidence: String,
-    /// Whether a change of the body is noticed.
+    /// True if verification notices a changed body.
     pub covers_body: bool,
-    /// Whether the hook needs its `url`, because the sender signs it.
+    /// True if the hook needs its `url`, because the sender signs it.
     pub signs_url: bool,
-    /// How old a request may be, where it says when it was signed.
+    /// Upper bound on the age of a request, if the request says when it was signed.
     pub max_age: Option<Duration>,
-    /// How far that may lie ahead of our clock.
+    /// Upper bound on how far a request's timestamp may be ahead of our clock.
     pub max_ahead: Option<Duration>,
-    /// Where the delivery's id is read; the first place that has it counts. Empty: a hash of the body.
+    /// Places of the delivery's id, of which the first that is present counts. If empty, the id is a hash of
+    /// the message.
     pub id: Vec<String>,
-    /// Where the event's name is read, likewise.
+    /// Places of the event's name, of which the first that is present counts.
     pub event: Vec<String>,
-    /// Where the subject is read, likewise.
+    /// Places of the subject, of which the first that is present counts.
     pub subject: Vec<String>,
-    /// Parameters.
+    /// Parameters that the preset takes from `params`.
     pub params: Vec<Param>,
-    /// In which the sender wants its answer.
+    /// Time within which the sender wants its answer.
     pub deadline: Duration,
-    /// The value of `Allow`.
+    /// Value of the header field `Allow`.
     pub methods: &'static str,
-    /// The answer to a delivery.
+    /// Answer to an accepted delivery.
     pub ack: Response,
-    /// The status for what is not authentic.
+    /// Status for a request that is not authentic.
     pub refusal: u16,
-    /// The preset itself, in TOML.
+    /// Text of the preset's file, in TOML.
     pub data: &'static str,
 }
 
-/// What is known of the preset `name`; for another name, which one may be meant.
+/// Returns the description of the preset `name`. The error for an unknown name suggests similar ones.
 pub fn preset_info(name: &str) -> Result<Info, BuildError> {
     let unknown = |message| error("source", message);
     let (name, data) = preset_text(name).map_err(unknown)?;

@@ -1,4 +1,4 @@
-//! What of a request is kept in a delivery.
+//! The parts of a request that a delivery keeps.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -13,7 +13,7 @@ use crate::http::Headers;
 use crate::json;
 use crate::secret::Secret;
 
-/// Whether a field is about the connection that brought the request (RFC 9110 7.6.1).
+/// Returns true if a header field concerns only the connection that carried the request (RFC 9110 7.6.1).
 fn is_hop_by_hop(name: &str) -> bool {
     const NAMES: [&str; 8] = [
         "connection",
@@ -28,32 +28,32 @@ fn is_hop_by_hop(name: &str) -> bool {
     NAMES.iter().any(|n| name.eq_ignore_ascii_case(n))
 }
 
-/// The tokens in a request, and where they were read.
+/// The tokens in a request, and the places from which they were read.
 #[derive(Default)]
 pub(super) struct Tokens {
     texts: Vec<Secret>,
-    /// Their hashes: each is looked for once, of however many items it is the token.
+    /// SHA-256 hashes of the tokens, so that a token of many items is searched for once.
     known: HashSet<Vec<u8>>,
-    /// Where they stand in the body, and what must stand there in their stead.
+    /// Places of the tokens in the body, each with its replacement.
     spans: Vec<(Range<usize>, String)>,
 }
 
-/// Shorter tokens are replaced in the body only where they were read: everywhere else they may be mere
-/// chance.
+/// Lower bound on the length of a token that is replaced everywhere in the body, in bytes. A shorter token is
+/// replaced only in the place from which it was read: elsewhere its bytes may occur by chance.
 const MIN_COPY: usize = 8;
 
 impl Tokens {
-    /// Adds a token that was read at that place, in every form of it that is known.
+    /// Adds a token that was read from this place, in all its known forms.
     pub(super) fn add(&mut self, from: &Field, view: &View<'_>, forms: impl IntoIterator<Item = Secret>) {
         for token in forms {
-            // Names are text.
+            // A delivery's names are text, so a token that is not UTF-8 is searched for in its text form too.
             let as_text = token.expose_str().is_none().then(|| Secret::new(text(token.expose())));
             [Some(token), as_text].into_iter().flatten().for_each(|token| self.look_for(token));
         }
         self.spans.extend(from.span(view, VERIFIED));
     }
 
-    /// Adds secrets that must not be shown, wherever they stand.
+    /// Adds secrets that must not be shown in any place; secrets below [`MIN_COPY`] are left out.
     pub(super) fn hide(&mut self, secrets: &[Secret]) {
         secrets.iter().filter(|secret| is_copied(secret)).for_each(|secret| self.look_for(secret.clone()));
     }
@@ -64,24 +64,24 @@ impl Tokens {
         }
     }
 
-    /// The bytes with every token replaced.
+    /// Masks every token in the bytes.
     pub(super) fn mask(&self, bytes: Vec<u8>) -> Vec<u8> {
         masked(&bytes, &self.texts).unwrap_or(bytes)
     }
 
-    /// The text with every token replaced.
+    /// Masks every token in the text.
     pub(super) fn mask_text(&self, text: String) -> String {
         masked(text.as_bytes(), &self.texts).map_or(text, |bytes| self::text(&bytes))
     }
 
-    /// Whether there is a token in the text.
+    /// Returns true if the text holds a token.
     pub(super) fn are_in(&self, text: &str) -> bool {
         masked(text.as_bytes(), &self.texts).is_some()
     }
 
-    /// The header fields that may be kept; that of the token itself says that it was verified. A token is
-    /// replaced wherever else it stands too: gateways copy the original address or credentials into fields
-    /// of their own.
+    /// Returns the header fields that may be kept. The value of the token's own field says that it was
+    /// verified. Copies of a token in other fields are masked too: gateways copy the original address or
+    /// credentials into fields of their own.
     pub(super) fn headers(
         &self,
         headers: &Headers,
@@ -100,10 +100,10 @@ impl Tokens {
         headers.iter().filter_map(kept).collect()
     }
 
-    /// The body, tokens inside of it replaced: where they were read, and every copy of them.
+    /// Masks the tokens in the body: in the places from which they were read, and in every copy.
     pub(super) fn body(mut self, body: Bytes) -> Bytes {
         self.spans.sort_unstable_by_key(|(span, _)| (span.start, span.end));
-        // Two verifiers may read one place.
+        // Two verifiers may read the same place.
         self.spans.dedup_by(|(span, _), (before, _)| span == before);
         let body = if self.spans.is_empty() { body } else { replaced(&body, &self.spans) };
         masked(&body, self.texts.iter().filter(|token| is_copied(token))).map_or(body, Bytes::from)
@@ -114,7 +114,7 @@ fn is_copied(token: &Secret) -> bool {
     token.expose().len() >= MIN_COPY
 }
 
-/// The body with other text in these places, which are in order.
+/// Replaces spans of the body, which are in order, by other text.
 fn replaced(body: &[u8], spans: &[(Range<usize>, String)]) -> Bytes {
     let mut kept = Vec::with_capacity(body.len());
     let mut end = 0;
@@ -127,8 +127,8 @@ fn replaced(body: &[u8], spans: &[(Range<usize>, String)]) -> Bytes {
     kept.into()
 }
 
-/// A JSON object of these members of the body, which are strings: what a signature does not cover
-/// does not travel on.
+/// Builds a JSON object of the kept members of the body, all of them strings: members that the signature does
+/// not cover are not forwarded.
 pub(super) fn members(body: &[u8], kept: &[&str]) -> Bytes {
     let mut text = String::from("{");
     for (key, raw) in json::members(body).unwrap_or_default() {
@@ -145,7 +145,7 @@ pub(super) fn members(body: &[u8], kept: &[&str]) -> Bytes {
     text.into()
 }
 
-/// A header value as text: UTF-8, or else Latin-1, as HTTP once had it.
+/// Converts a header value to text: UTF-8, or else Latin-1, the older charset of HTTP.
 pub(super) fn text(value: &[u8]) -> String {
     std::str::from_utf8(value).map_or_else(|_| value.iter().copied().map(char::from).collect(), str::to_owned)
 }
@@ -154,7 +154,8 @@ pub(super) fn text(value: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    /// 4,000 items, each with the token: each was compared with each.
+    /// A token that 4,000 items hold is searched for once, so the work does not grow with the square of the
+    /// items.
     #[test]
     fn a_token_is_looked_for_once() {
         let items: Vec<String> =

@@ -21,25 +21,25 @@ use super::rsa_sha1;
 use crate::clock::Timestamp;
 use crate::secret::Secret;
 
-/// How a signature is verified.
+/// Algorithm that verifies a signature.
 pub(super) type Verifier = &'static dyn SignatureVerificationAlgorithm;
 
-/// RSA, PKCS #1 v1.5, SHA-256 (RFC 8017 8.2).
+/// RSA with PKCS #1 v1.5 and SHA-256 (RFC 8017 8.2).
 pub(super) static RSA_SHA256: Verifier = webpki::ring::RSA_PKCS1_2048_8192_SHA256;
 
-/// The same with SHA-1: for senders that have nothing else.
+/// RSA with PKCS #1 v1.5 and SHA-1, for senders that support nothing newer.
 pub(super) static RSA_SHA1: Verifier = &Other {
     ring: &RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY,
     key: alg_id::RSA_ENCRYPTION,
-    // sha1WithRSAEncryption, RFC 8017 A.2.4.
+    // The identifier sha1WithRSAEncryption, RFC 8017 A.2.4.
     signature: AlgorithmIdentifier::from_slice(b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x05\x05\x00"),
 };
 
-/// ECDSA with P-256 and SHA-256, r and s one after the other (RFC 7518 3.4).
+/// ECDSA with P-256 and SHA-256, where r and s follow each other (RFC 7518 3.4).
 pub(super) static P256_FIXED: Verifier =
     &Other { ring: &ECDSA_P256_SHA256_FIXED, key: alg_id::ECDSA_P256, signature: alg_id::ECDSA_SHA256 };
 
-/// What `webpki` does not offer by itself.
+/// An algorithm of `ring` that `webpki` does not offer by itself.
 #[derive(Debug)]
 struct Other {
     ring: &'static dyn VerificationAlgorithm,
@@ -61,36 +61,36 @@ impl SignatureVerificationAlgorithm for Other {
     }
 }
 
-/// A key that verifies.
+/// A public key that verifies, with its private key if requests are signed.
 #[derive(Clone)]
 pub(super) struct Key {
     spki: SubjectPublicKeyInfoDer<'static>,
-    /// Of a certificate: from when and until when it is valid.
+    /// First and last moment of validity, for a key from a certificate.
     validity: Option<(Timestamp, Timestamp)>,
-    /// PKCS #1 for RSA, PKCS #8 for P-256; only where requests are signed.
+    /// Private key: PKCS #1 for RSA, PKCS #8 for P-256; present only if requests are signed.
     private: Option<Secret>,
 }
 
-/// What a key can be used for.
+/// Type of a key, which determines its use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Family {
-    /// With that many bits.
+    /// RSA, with the length of the modulus in bits.
     Rsa(usize),
     P256,
 }
 
-/// RFC 5480, 2: up to the uncompressed point.
+/// DER of a P-256 key up to the uncompressed point (RFC 5480, 2).
 const P256_SPKI: &[u8] = b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00";
 
 impl Key {
-    /// Reads PEM, or the base64 of DER alone: a public key (SPKI or PKCS #1), a certificate, or a private
-    /// key (PKCS #8 or PKCS #1). Of several PEM sections the first counts.
+    /// Reads PEM, or the base64 of DER alone: a public key (SPKI or PKCS #1), a certificate, or a private key
+    /// (PKCS #8 or PKCS #1). Only the first of several PEM sections counts.
     pub(super) fn read(text: &str) -> Option<Self> {
         let text = text.trim();
         if !text.starts_with("-----BEGIN ") {
             return Self::from_der(&Encoding::Base64.decode_key(text)?);
         }
-        // The reader knows no label for a bare PKCS #1 public key; what it is, the DER tells.
+        // The PEM parser has no label for a bare PKCS #1 public key; the DER tells the two forms apart.
         let text = text.replace(" RSA PUBLIC KEY-----", " PUBLIC KEY-----");
         let (_, der) = <(SectionKind, Vec<u8>)>::from_pem_slice(text.as_bytes()).ok()?;
         Self::from_der(&der)
@@ -123,14 +123,15 @@ impl Key {
         Some(Self { spki, validity: Some(der::validity(der)?), private: None })
     }
 
-    /// A modulus and an exponent, as the content of INTEGERs.
+    /// Builds a key from a modulus and an exponent, each the content of an INTEGER.
     fn from_rsa(n: &[u8], e: &[u8]) -> Self {
         let key = der::write(SEQUENCE, &[&der::write(INTEGER, &[n]), &der::write(INTEGER, &[e])]);
         let algorithm = der::write(SEQUENCE, &[alg_id::RSA_ENCRYPTION.as_ref()]);
         Self::public(der::write(SEQUENCE, &[&algorithm, &der::write(BIT_STRING, &[&[0], &key])]))
     }
 
-    /// A modulus and an exponent as a JWK has them ([RFC 7518] 6.3.1): big-endian, without a sign.
+    /// Builds a key from the modulus and the exponent of a JWK ([RFC 7518] 6.3.1), both big-endian and
+    /// unsigned.
     ///
     /// [RFC 7518]: https://www.rfc-editor.org/rfc/rfc7518#section-6.3.1
     pub(super) fn from_jwk_rsa(n: &[u8], e: &[u8]) -> Option<Self> {
@@ -143,7 +144,7 @@ impl Key {
         Some(Self::from_rsa(&integer(n)?, &integer(e)?))
     }
 
-    /// The coordinates of a point of P-256 as a JWK has them (RFC 7518 6.2.1).
+    /// Builds a P-256 key from the coordinates of a JWK (RFC 7518 6.2.1), 32 bytes each.
     pub(super) fn from_jwk_p256(x: &[u8], y: &[u8]) -> Option<Self> {
         let is_coordinate = |bytes: &[u8]| bytes.len() == 32;
         (is_coordinate(x) && is_coordinate(y)).then(|| Self::public([P256_SPKI, &[4], x, y].concat()))
@@ -162,7 +163,7 @@ impl Key {
         Some(Self { private: Some(Secret::new(pkcs8)), ..Self::public(spki) })
     }
 
-    /// What kind of key it is; `None` for those of no use here.
+    /// Returns the type of the key; `None` for a type that is of no use here.
     pub(super) fn family(&self) -> Option<Family> {
         let spki: &[u8] = &self.spki;
         if spki.strip_prefix(P256_SPKI).is_some_and(|point| point.len() == 65 && point.starts_with(&[4])) {
@@ -178,12 +179,12 @@ impl Key {
         (algorithm == alg_id::RSA_ENCRYPTION.as_ref()).then_some(Family::Rsa(bits))
     }
 
-    /// Whether it is that of a certificate, which says until when it is valid.
+    /// Returns true if the key comes from a certificate, which limits its validity.
     pub(super) const fn is_certificate(&self) -> bool {
         self.validity.is_some()
     }
 
-    /// Whether it may be used at that time.
+    /// Returns true if the key may be used at that time; only a certificate's key expires.
     pub(super) fn is_valid(&self, now: Timestamp) -> bool {
         self.validity.is_none_or(|(from, until)| (from..=until).contains(&now))
     }
@@ -193,7 +194,7 @@ impl Key {
         key.is_ok_and(|key| key.verify_signature(verifier, message, signature).is_ok())
     }
 
-    /// Signs with SHA-256, where the key is a private one.
+    /// Signs with SHA-256; returns `None` without a private key.
     pub(super) fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
         let private = self.private.as_ref()?.expose();
         if self.family()? == Family::P256 {
@@ -206,12 +207,12 @@ impl Key {
         Some(signature)
     }
 
-    /// Signs with RSA and SHA-1, where the key is a private one of RSA.
+    /// Signs with RSA and SHA-1; returns `None` without a private RSA key.
     pub(super) fn sign_sha1(&self, message: &[u8]) -> Option<Vec<u8>> {
         rsa_sha1::sign(self.private.as_ref()?.expose(), message)
     }
 
-    /// The public key of a private one, as PEM.
+    /// Returns the public key in PEM, if this key has a private one.
     pub(super) fn public_pem(&self) -> Option<String> {
         self.private.as_ref()?;
         let text = Encoding::Base64.encode(&self.spki);

@@ -1,4 +1,4 @@
-//! Finding copies of a secret, however they are spelt.
+//! Search for the copies of a secret, in every spelling.
 
 use std::ops::Range;
 
@@ -7,11 +7,11 @@ use memchr::memmem;
 
 use crate::secret::Secret;
 
-/// Stands where a token stood.
+/// Replacement for a token.
 pub(super) const VERIFIED: &str = "[verified]";
 
-/// The text with every copy of the secrets replaced; `None` if it holds none. For each of the secrets it is
-/// read once for each spelling that stands in it, however often a copy begins.
+/// Replaces every copy of the secrets in a text; returns `None` if the text holds none. The text is read once
+/// for each secret and each spelling that it may hold, however often a copy begins.
 pub(super) fn masked<'s>(text: &[u8], secrets: impl IntoIterator<Item = &'s Secret>) -> Option<Vec<u8>> {
     let mut copies = Vec::new();
     for secret in secrets.into_iter().map(Secret::expose).filter(|secret| !secret.is_empty()) {
@@ -27,7 +27,7 @@ pub(super) fn masked<'s>(text: &[u8], secrets: impl IntoIterator<Item = &'s Secr
     }
     copies.sort_unstable_by_key(|copy| (copy.start, copy.end));
     let mut out = Vec::with_capacity(text.len());
-    // Nothing of a copy is left, also where another one begins inside of it.
+    // No part of a copy is left, even if another copy begins inside of it.
     let mut at = 0;
     for Range { start, end } in copies {
         if start >= at {
@@ -40,18 +40,19 @@ pub(super) fn masked<'s>(text: &[u8], secrets: impl IntoIterator<Item = &'s Secr
     Some(out)
 }
 
-/// How a value is written where it stands, beside as it is: one way for all of it.
+/// Escapes of a value in its place, the same for the whole value; the plain spelling is searched for
+/// separately.
 #[derive(Clone, Copy)]
 enum Spelling {
-    /// In an address.
+    /// Percent-encoding, as in an address.
     Url,
-    /// In a form: as in an address, but that a blank is a plus.
+    /// Percent-encoding in a form, where a plus is a blank.
     Form,
     Json,
     Xml,
 }
 
-/// Bytes that stand for themselves or are written as an escape, and the length of what is written.
+/// Bytes of one character, plain or escaped, and the length of its spelling in the text, in bytes.
 struct Unit {
     bytes: [u8; 4],
     count: usize,
@@ -73,7 +74,7 @@ impl Unit {
 impl Spelling {
     const ALL: [Self; 4] = [Self::Url, Self::Form, Self::Json, Self::Xml];
 
-    /// Whether the secret may be there, written in another way than as it is.
+    /// Returns true if the text may hold the secret in this spelling, other than in the plain one.
     fn stands_in(self, text: &[u8], secret: &[u8]) -> bool {
         match self {
             Self::Url => memchr(b'%', text).is_some(),
@@ -83,7 +84,7 @@ impl Spelling {
         }
     }
 
-    /// What is written at the start of the text, which is not empty.
+    /// Reads the character or escape at the start of the text, which is not empty.
     fn unit(self, text: &[u8]) -> Unit {
         let first = text.first().copied().unwrap_or_default();
         let escape = match (self, first) {
@@ -93,14 +94,14 @@ impl Spelling {
             (Self::Xml, b'&') => xml(text).map(|(character, length)| Unit::of(character, length)),
             _ => None,
         };
-        // What is no escape stands for itself.
+        // A byte that begins no valid escape stands for itself.
         escape.unwrap_or(Unit::byte(first, 1))
     }
 
-    /// Adds the copies of the secret that are written so (Knuth, Morris and Pratt).
+    /// Adds the copies of the secret in this spelling (algorithm of Knuth, Morris and Pratt).
     fn find(self, text: &[u8], secret: &[u8], copies: &mut Vec<Range<usize>>) {
         let borders = borders(secret);
-        // Where the latest bytes began, as many as a copy has.
+        // Offsets of the latest bytes' beginnings, as many as a copy has bytes.
         let mut starts = vec![0; secret.len()];
         let (mut at, mut count, mut matched) = (0, 0, 0);
         while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
@@ -123,7 +124,7 @@ impl Spelling {
     }
 }
 
-/// For each byte of the pattern, how long the pattern's longest start is that ends there too.
+/// Computes, for each byte of the pattern, the length of the longest proper prefix that ends at that byte.
 fn borders(pattern: &[u8]) -> Vec<usize> {
     let mut borders = vec![0; pattern.len()];
     let mut matched = 0;
@@ -136,7 +137,8 @@ fn borders(pattern: &[u8]) -> Vec<usize> {
     borders
 }
 
-/// How much of the pattern ends with the next byte, where so much of it ended with the one before.
+/// Returns the length of the pattern's prefix that ends with the next byte, given the one that ended before
+/// it.
 fn advance(pattern: &[u8], borders: &[usize], mut matched: usize, byte: u8) -> usize {
     loop {
         step();
@@ -150,14 +152,14 @@ fn advance(pattern: &[u8], borders: &[usize], mut matched: usize, byte: u8) -> u
     }
 }
 
-/// Counted by a test: the work grows with the text and no faster.
+/// Counts one step in tests, which check that the work is linear in the text.
 #[cfg(not(test))]
 const fn step() {}
 
 #[cfg(test)]
 use tests::step;
 
-/// The character that an escape of JSON stands for (RFC 8259 7), and the length of the escape.
+/// Decodes an escape of JSON (RFC 8259 7), and returns its character and its length in bytes.
 fn json(text: &[u8]) -> Option<(char, usize)> {
     let code = |at: usize| {
         let digits = text.get(at..)?.strip_prefix(b"\\u")?.get(..4)?;
@@ -183,7 +185,7 @@ fn json(text: &[u8]) -> Option<(char, usize)> {
     Some((character, 2))
 }
 
-/// The character that an entity of XML stands for, and the length of the entity.
+/// Decodes an entity of XML, and returns its character and its length in bytes.
 fn xml(text: &[u8]) -> Option<(char, usize)> {
     const ENTITIES: [(&[u8], char); 5] =
         [(b"&amp;", '&'), (b"&lt;", '<'), (b"&gt;", '>'), (b"&quot;", '"'), (b"&apos;", '\'')];
@@ -191,7 +193,7 @@ fn xml(text: &[u8]) -> Option<(char, usize)> {
     Some((*character, entity.len()))
 }
 
-/// The byte that two hexadecimal digits stand for.
+/// Decodes two hexadecimal digits.
 fn hex(digits: &[u8]) -> Option<u8> {
     let digit = |b: &u8| char::from(*b).to_digit(16).and_then(|d| u8::try_from(d).ok());
     match digits {
@@ -230,7 +232,7 @@ mod tests {
             ("abc", &["d"], None),
             ("aaa", &["aa"], Some("[verified]a")),
             ("xabcdx", &["abc", "abcd"], Some("x[verified]x")),
-            // A copy that begins inside of another one does not show its end.
+            // A copy that begins inside of another copy does not show its end.
             ("xabcdex", &["abc", "bcde"], Some("x[verified]x")),
             ("verified", &["e", "i"], Some("v[verified]r[verified]f[verified][verified]d")),
         ] {
@@ -270,8 +272,8 @@ mod tests {
         }
     }
 
-    /// Texts in which a copy begins almost everywhere, in every spelling, of secrets that begin like that
-    /// again and again.
+    /// The work is linear in the text even if a copy begins almost everywhere, in every spelling, of secrets
+    /// whose own beginnings repeat.
     #[test]
     fn the_work_is_linear_in_the_text() {
         let ab = "ab".repeat(2000);
@@ -289,7 +291,7 @@ mod tests {
                 let text = part.repeat(size / part.len() + 1);
                 STEPS.set(0);
                 drop(masked(&text, &[secret]));
-                // The secret itself is read first.
+                // The secret itself is read first, for its borders.
                 let most = 13 * text.len() + 8 * secret.len();
                 assert!(STEPS.get() <= most, "{secret:.20} in {size} of {part:.20}: {} steps", STEPS.get());
             }
@@ -297,7 +299,7 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// No other way of looking finds a copy that this one does not.
+        /// A copy of a secret in any spelling is found between other text.
         #[test]
         fn every_copy_is_found(
             text in "[ab%61+\\\\u0&;mp]{0,12}",
@@ -313,7 +315,7 @@ mod tests {
                 3 if c == '&' => "&amp;".to_owned(),
                 _ => c.to_string(),
             }).collect();
-            // What stands before must not be half of an escape.
+            // The text before the copy must not be half of an escape.
             let text = text.replace(['%', '\\', '&'], "x");
             prop_assert!(masked(&format!("{text}{copy}{tail}"), &[&secret]).is_some(), "{} {}", text, copy);
         }
@@ -325,7 +327,7 @@ mod tests {
             proptest::prop_assert!(!text.contains(&secret) || found.is_some());
             if let Some(found) = found {
                 proptest::prop_assert!(!found.contains(&secret));
-                // What stands between the copies is in the text, in that order.
+                // The parts between the copies are in the text, in the same order.
                 let mut rest = text.as_str();
                 for part in found.split(VERIFIED) {
                     let at = rest.find(part);

@@ -1,7 +1,8 @@
-//! Sources: how a provider signs, shakes hands, names its deliveries and wants to be answered.
+//! Sources: the ways in which a provider signs, makes handshakes, names its deliveries and wants to be
+//! answered.
 //!
-//! One engine verifies; everything about a provider is data: a preset under `presets/`, or a hook's
-//! own `[verify]` table in the same words:
+//! One engine verifies for all providers. Everything about a provider is data: a preset under `presets/`, or
+//! a hook's own `[verify]` table in the same words:
 //!
 //! ```toml
 //! kind      = "hmac"                     # token, hmac, digest, ed25519, ecdsa, rsa, jwt, …
@@ -17,11 +18,11 @@
 //! decrypt   = { alg = "aes-256-cbc", key = "sha256(secret)", iv = "prefix", pad = 16, ciphertext = "json:encrypt" }
 //! ```
 //!
-//! A field is `header:NAME`, `query:NAME`, `json:a.b.0`, `xml:a.b`, `form:NAME`, in a `kv` signature
-//! `sigkv:KEY`, and of a decrypted event `decrypted:a.b`. It must be there once: what is missing, empty
-//! or doubled is refused.
+//! A field is `header:NAME`, `query:NAME`, `json:a.b.0`, `xml:a.b` or `form:NAME`; in a `kv` signature it is
+//! `sigkv:KEY`, in a decrypted event `decrypted:a.b`. It must be present exactly once: a missing, empty or
+//! repeated value is refused.
 //!
-//! What else there is, each told where it is read: a signed hash of the body (`body_hash`), a body whose
+//! Further features, each described where it is read: a signed hash of the body (`body_hash`), a body whose
 //! items are verified one by one (`items = "json:value"`, read by `item:NAME`), an expiry in place of a
 //! timestamp (`unit = "expires"`), networks (`kind = "network"`), and several verifiers on one hook:
 //!
@@ -33,20 +34,20 @@
 //! ]
 //! ```
 //!
-//! What is signed can be put together of more than fields: `{fieldlines:A,B?}` (members of a JSON body
-//! on lines; the others do not travel on), `{sorted_pairs:DROPPED}`, `{canon_headers:PREFIX}`,
-//! `{crc32(body)}`, and cases by a field's value (`signed = { by = "json:Type", cases = { … } }`).
+//! Signed bytes can consist of more than fields: `{fieldlines:A,B?}` (members of a JSON body on lines; the
+//! other members are not forwarded), `{sorted_pairs:DROPPED}`, `{canon_headers:PREFIX}`, `{crc32(body)}`, and
+//! cases that a field's value selects (`signed = { by = "json:Type", cases = { … } }`).
 //!
-//! An `rsa` key is one of the hook's secrets, or the request says which:
+//! An `rsa` key is one of the hook's secrets, or the request names it:
 //!
 //! ```toml
 //! key_source = { key_id = "header:X-Key-Id", keys = ["ID"] }       # an id for each of the secrets
 //! key_source = { cert_url = "json:CertURL", allow = ["certs.??-*.example.com/*.pem"] }
-//! # Only from the region that the message is of: the fourth part of `arn:aws:sns:REGION:…`.
+//! # Only from the message's own region: the fourth part of `arn:aws:sns:REGION:…`.
 //! key_source = { cert_url = "json:CertURL", region = { from = "json:TopicArn", part = 4 }, allow = ["certs.{region}.example.com/*.pem"] }
 //! ```
 //!
-//! A `jwt` is a token whose algorithm is configured, never its own choice:
+//! A `jwt` is a token whose algorithm is configured, never chosen by the token:
 //!
 //! ```toml
 //! kind      = "jwt"
@@ -59,13 +60,13 @@
 //! body_hash = { claim = "sha256", encoding = "hex" }
 //! ```
 //!
-//! Nothing here does I/O: what must be fetched or called is a [`Verdict`].
+//! Nothing in this module does I/O: a [`Verdict`] says what must be fetched or called.
 //!
 //! ```text
 //! Request ─► unsigned handshake ─► pins ─► signature ─► timestamp ─► decryption ─► signed handshake ─► Delivery
 //! ```
 //!
-//! The raw bytes are verified, and what is forwarded is what was verified. Secrets are compared in
+//! The raw bytes are verified, and the bytes that were verified are forwarded. Secrets are compared in
 //! constant time.
 
 mod ack;
@@ -130,27 +131,27 @@ pub use sign::{Draft, SignError};
 pub use tamper::{STALE, Tamper};
 use window::Window;
 
-/// Parameters of a preset, by name. Some are secrets, so all are kept as such.
+/// Parameters of a preset by name. Some are secrets, so all are stored as secrets.
 type Params = BTreeMap<String, Secret>;
 
-/// What a hook gives its source.
+/// Settings that a hook gives its source.
 #[derive(Clone, Default)]
 pub struct Settings {
-    /// One, or several during a rotation.
+    /// The hook's secrets: one, or several during a rotation.
     pub secrets: Vec<Secret>,
-    /// What a preset needs beside secrets: see [`Info::params`].
+    /// Parameters that a preset needs beside secrets: see [`Info::params`].
     pub params: BTreeMap<String, String>,
     /// The hook's public URL, for schemes that sign it.
     pub url: Option<String>,
 }
 
-/// One thing wrong in the settings of a hook.
+/// A mistake in the settings of a hook.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{key}: {message}")]
 pub struct BuildError {
-    /// `source`, `secrets`, `secrets[1]`, `params.topic` or `url`.
+    /// Setting with the mistake: `source`, `secrets`, `secrets[1]`, `params.topic` or `url`.
     pub key: String,
-    /// What is wrong and what to do.
+    /// Description of the mistake and of its correction.
     pub message: String,
 }
 
@@ -166,19 +167,19 @@ pub struct Source {
 }
 
 impl Source {
-    /// The preset `name`; else everything that is wrong with name and settings.
+    /// Builds a source from the preset `name`, or returns every mistake in the name and the settings.
     pub fn preset(name: &str, settings: Settings) -> Result<Self, Vec<BuildError>> {
         Blueprint::preset(name)?.build(settings)
     }
 
-    /// A hook's own `[verify]` table. What is wrong with the table goes to its mistakes, each with its
-    /// line; what is wrong with the settings is returned. Both may be: an empty error means that the
-    /// table alone is wrong.
+    /// Builds a source from a hook's own `[verify]` table. Mistakes in the table are added to the table's
+    /// list, each with its line; mistakes in the settings are returned. Both kinds can occur: an empty error
+    /// means that only the table has mistakes.
     pub fn custom(table: Table<'_>, settings: Settings) -> Result<Self, Vec<BuildError>> {
         Blueprint::custom(table)?.build(settings)
     }
 
-    /// The answer to a delivery that is stored (`accepted`) or dropped on purpose (`ignored`).
+    /// Builds the answer to a delivery that is stored (`accepted`) or dropped on purpose (`ignored`).
     pub fn ack(&self, status: &str, delivery: &Delivery) -> Response {
         let Content { id, secret, received_at, .. } = &**delivery;
         let encrypt = |text| self.encrypted(text, *secret, *received_at, id.as_bytes());
@@ -186,69 +187,71 @@ impl Source {
         encrypted.unwrap_or_else(|| self.profile.ack.response(status, id))
     }
 
-    /// The status of that answer.
+    /// Returns the status of the answer to a delivery.
     pub const fn ack_status(&self) -> u16 {
         self.profile.ack.status()
     }
 
-    /// The status for what is not authentic: 401, or 403 where the sender tells that apart from other
-    /// failures.
+    /// Returns the status for a request that is not authentic: 401, or 403 if the sender tells 403 apart from
+    /// other failures.
     pub fn refusal_status(&self) -> u16 {
         self.profile.ack.refusal()
     }
 
-    /// Whether deliveries are decrypted: what a [`Delivery`] holds is then not what was received.
+    /// Returns true if events are decrypted: the body of a [`Delivery`] is then not the received body.
     pub const fn decrypts(&self) -> bool {
         self.scheme.decrypt.is_some()
     }
 
-    /// The value of `Allow`: `POST`, or `GET, POST` and their like.
+    /// Returns the value of `Allow`, for example `POST` or `GET, POST`.
     pub const fn methods(&self) -> &'static str {
         self.profile.methods
     }
 
-    /// In which the sender wants its answer; 10 s where none is published.
+    /// Returns the time within which the sender wants its answer; 10 s if the provider publishes none.
     pub const fn deadline(&self) -> Duration {
         self.profile.deadline
     }
 
-    /// What stands before the event in an envelope's `type`, in reverse-DNS form: `com.github`.
+    /// Returns the prefix of the event in an envelope's `type`, in reverse-DNS form: `com.github`.
     pub fn type_prefix(&self) -> Option<&str> {
         self.profile.type_prefix.as_deref()
     }
 
-    /// Whether deliveries carry an id of the sender's: a redelivery can then be told from a new one
-    /// even where bodies are alike.
+    /// Returns true if the sender gives deliveries an id. A redelivery then differs from a new delivery even
+    /// if the bodies are equal.
     pub const fn names_deliveries(&self) -> bool {
         !self.scheme.id.is_empty()
     }
 
-    /// Whether deliveries name an event.
+    /// Returns true if deliveries name an event.
     pub const fn names_events(&self) -> bool {
         !self.scheme.event.is_empty()
     }
 
-    /// Whether this header field is the token, which no template may use.
+    /// Returns true if this header field holds the token, which no template may use.
     pub fn reads_token_from(&self, header: &str) -> bool {
         let is_read = |from: &Field| matches!(from, Field::Header(name) if name.eq_ignore_ascii_case(header));
         self.scheme.token_fields().any(is_read)
     }
 
-    /// The fields by which a delivery is called that hold another hook's token, each with the key that says so.
+    /// Returns the fields for id, event or subject that hold another hook's token, each with its key in the
+    /// table.
     pub(crate) fn named_by(&self, tokens: &TokenNames) -> Vec<(&'static str, String)> {
         let named = self.scheme.named().into_iter();
         let fields = named.flat_map(|(key, fields)| fields.iter().map(move |field| (key, field)));
         fields.filter(|(_, field)| tokens.has(field)).map(|(key, field)| (key, field.to_string())).collect()
     }
 
-    /// What an operator should know of the secrets.
+    /// Returns a warning for each secret whose key is shorter than 16 bytes.
     pub(crate) fn short_secrets(&self) -> impl Iterator<Item = String> {
         let is_short = |(i, secret): &(usize, &Secret)| self.scheme.key_length(*i, secret) < 16;
         let short = self.secrets.iter().enumerate().filter(is_short);
         short.map(|(i, _)| format!("secrets[{i}] is under 16 bytes: use a longer one"))
     }
 
-    /// What an operator should know: outdated hashes, short secrets, what is not covered.
+    /// Returns the warnings for the operator: outdated hashes, short secrets, parts of a request that are not
+    /// covered.
     pub fn warnings(&self) -> Vec<String> {
         let scheme = &self.scheme;
         let mut warnings: Vec<String> = scheme.warning().into_iter().map(str::to_owned).collect();
@@ -263,7 +266,7 @@ impl Source {
         }
         for verifier in scheme.verifiers() {
             let Kind::Signed(signed) = &verifier.kind else { continue };
-            // A preset hashes as its provider does.
+            // A preset uses the hash of its provider.
             let is_own_digest = self.preset.is_none() && matches!(signed.algorithm, Algorithm::Digest(_));
             if is_own_digest && !signed.template.ends_with_secret() {
                 let message = "who has a valid request can make one that is longer, as a plain hash goes \
@@ -286,7 +289,7 @@ impl Source {
 }
 
 impl Source {
-    /// Whom it lets in by address, if that counts at all.
+    /// Returns the widest kind of network that the source admits; `None` if no verifier checks addresses.
     pub(crate) fn networks(&self) -> Option<Peers> {
         let peers = |verifier: &Scheme| match &verifier.kind {
             Kind::Network(network) => Some(if network.is_own() { Peers::Own } else { Peers::Foreign }),
@@ -296,12 +299,12 @@ impl Source {
     }
 }
 
-/// Whom a source lets in by address.
+/// Kind of addresses that a source admits, from narrow to wide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Peers {
-    /// Addresses of the internet.
+    /// Addresses of the internet only.
     Foreign,
-    /// Also private or loopback addresses, which a proxy of ours may have.
+    /// Private or loopback addresses too, which a proxy of ours may have.
     Own,
 }
 
@@ -313,7 +316,7 @@ impl Scheme {
             Kind::Signed(signed) if signed.template.has_body() || !signed.body_hash.is_empty() => {
                 Coverage::Body
             }
-            // What travels on of an encrypted event is what stands in the ciphertext.
+            // The ciphertext holds everything that is forwarded of an encrypted event.
             Kind::Signed(signed)
                 if self
                     .decrypt
@@ -327,7 +330,8 @@ impl Scheme {
         }
     }
 
-    /// How long after it was signed a request is taken; of several, what the rule makes of them.
+    /// Returns how long a request is accepted after it was signed. Several verifiers give the shortest time
+    /// under `all`, the longest under `any`.
     fn max_age(&self) -> Option<Duration> {
         let age = |verifier: &Scheme| match &verifier.kind {
             Kind::Jwt(jwt) => jwt.max_age(),
@@ -340,8 +344,8 @@ impl Scheme {
         }
     }
 
-    /// The members of a JSON body that are kept, where this request signs only some: these, and those
-    /// that say how they are signed. `None` where the whole body is kept.
+    /// Returns the members of a JSON body that are kept if this request signs only some of them: the signed
+    /// members, and the members that say how they are signed. Returns `None` if the whole body is kept.
     fn signed_members(&self, view: &View<'_>) -> Option<Vec<&str>> {
         let Kind::Signed(signed) = &self.kind else { return None };
         let mut members = signed.template.members(view)?;
@@ -354,8 +358,8 @@ impl Scheme {
         Some(members)
     }
 
-    /// As [`signed_members`](Self::signed_members), of those verifiers that accepted a request: all,
-    /// or the one that did. Where one of them signs the whole body, the whole body is kept.
+    /// Returns the [`signed_members`](Self::signed_members) of the verifiers that accepted a request: all of
+    /// them, or the one that did under `any`. If one of them signs the whole body, the whole body is kept.
     fn kept_members(&self, proof: &Proof, view: &View<'_>) -> Option<Vec<&str>> {
         let accepted = match proof.verifier {
             Some(number) => self.verifiers().get(number..=number).unwrap_or_default(),
@@ -373,7 +377,7 @@ impl Scheme {
 
     fn warning(&self) -> Option<&'static str> {
         match &self.kind {
-            // A network beside another verifier is what the warning asks for.
+            // A network beside another verifier already follows the advice of the warning.
             Kind::Several(Several { rule: Rule::All, members }) => {
                 let mut others = members.iter().filter(|member| !matches!(member.kind, Kind::Network(_)));
                 others.find_map(Self::warning)
@@ -383,7 +387,7 @@ impl Scheme {
         }
     }
 
-    /// Bytes of the shortest key that the hook's secret of that number makes.
+    /// Returns the length of the shortest key that the hook's secret with this number makes, in bytes.
     fn key_length(&self, number: usize, secret: &Secret) -> usize {
         let takers = self.verifiers().iter().filter(|verifier| verifier.key_of(number).is_some());
         takers.map(|verifier| verifier.kind.key_length(secret)).min().unwrap_or(secret.expose().len())

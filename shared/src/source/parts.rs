@@ -1,4 +1,4 @@
-//! Parts of a template that are made of several values, or of all of the body.
+//! Parts of a template that combine several values or read the whole body.
 
 use std::borrow::Cow;
 
@@ -6,35 +6,35 @@ use super::Rejection;
 use super::field::{Field, View, pairs};
 use crate::json::{self, JsonError, MAX_PARTS};
 
-/// `{crc32(body)}`, `{fieldlines:a,b?,c}`, `{canon_headers:prefix}`, `{sorted_pairs:dropped}`,
-/// `{sorted_form}`, `{json:a?}`.
+/// A part with more than one value or a special form: `{crc32(body)}`, `{fieldlines:a,b?,c}`,
+/// `{canon_headers:prefix}`, `{sorted_pairs:dropped}`, `{sorted_form}`, `{json:a?}`.
 #[derive(Clone, Debug)]
 pub(super) enum Compound {
-    /// The CRC-32 of the body (ISO-HDLC, as in zip) in decimal digits. It is no hash: whoever has one
-    /// body can make another one of the same sum.
+    /// The CRC-32 of the body (ISO-HDLC, as in zip) in decimal digits. It is not a hash: anyone with one body
+    /// can make another body with the same sum.
     Crc32,
-    /// `name LF value LF` for members of the JSON body, which must be strings. One that is written with
-    /// a `?` is left out where it is missing.
+    /// `name LF value LF` for members of the JSON body, which must be strings. A member that is written with
+    /// a `?` is left out if it is missing.
     FieldLines(Vec<Line>),
-    /// `name:value LF` for the header fields whose names start with the prefix, sorted.
+    /// `name:value LF` for the header fields whose names start with the prefix, sorted by name.
     CanonHeaders(String),
-    /// `name=value&…` of the form body, decoded and sorted, without the names given here.
+    /// `name=value&…` of the form body, decoded and sorted, without the listed names.
     SortedPairs(Vec<String>),
-    /// Names and values of the form body, decoded, sorted and each pair once, with nothing between.
+    /// Names and values of the form body, decoded and sorted, with each pair once and no separators.
     SortedForm,
-    /// A field for which nothing is signed where it is missing, empty or `null`.
+    /// A field that adds nothing to the signed bytes if it is missing, empty or `null`.
     Optional(Field),
 }
 
-/// A member of the JSON body that stands on two lines.
+/// A member of the JSON body that takes two lines of the signed text.
 #[derive(Clone, Debug)]
 pub(super) struct Line {
     name: String,
     optional: bool,
 }
 
-/// What becomes of optional members that are there and empty. Documents and samples of one provider
-/// differ in it, and both mean the same.
+/// Treatment of optional members that are present and empty. Documents and samples of one provider differ in
+/// it, and both forms have the same meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Empty {
     LeftOut,
@@ -42,7 +42,7 @@ pub(super) enum Empty {
 }
 
 impl Compound {
-    /// Reads what stands between the braces; `None` if it is none of these.
+    /// Parses the text between the braces; returns `None` if it is not one of these parts.
     pub(super) fn parse(text: &str) -> Option<Self> {
         if text == "crc32(body)" {
             return Some(Self::Crc32);
@@ -61,15 +61,15 @@ impl Compound {
         }
     }
 
-    /// Whether a change of anything that the body says is noticed.
+    /// Returns true if the part covers everything that the body says.
     pub(super) const fn has_body(&self) -> bool {
         matches!(self, Self::FieldLines(_) | Self::SortedPairs(_) | Self::SortedForm)
     }
 
-    /// Whether a change of this place is noticed.
+    /// Returns true if a change of the value at this place is noticed.
     pub(super) fn covers(&self, field: &Field) -> bool {
         match (self, field) {
-            // A line's name is a member's, dots and all; a path with dots leads to another place.
+            // A line's name is the name of a member, with any dots; a path with dots leads to another place.
             (Self::FieldLines(lines), Field::Json(path)) => {
                 !path.contains('.') && lines.iter().any(|line| line.name == *path)
             }
@@ -83,18 +83,18 @@ impl Compound {
         }
     }
 
-    /// The members of the JSON body that are signed, if only some are.
+    /// Returns the members of the JSON body that are signed, if the part signs only some.
     pub(super) fn members(&self) -> impl Iterator<Item = &str> {
         let lines = if let Self::FieldLines(lines) = self { lines.as_slice() } else { &[] };
         lines.iter().map(|line| line.name.as_str())
     }
 
-    /// The field that may be missing, where it is one.
+    /// Returns the field that may be missing, if this part is one.
     pub(super) const fn optional(&self) -> Option<&Field> {
         if let Self::Optional(field) = self { Some(field) } else { None }
     }
 
-    /// Whether [`Empty`] can make a difference.
+    /// Returns true if the two forms of [`Empty`] can differ for this part.
     pub(super) fn has_optional(&self) -> bool {
         matches!(self, Self::FieldLines(lines) if lines.iter().any(|line| line.optional))
     }
@@ -118,8 +118,8 @@ impl Line {
     }
 }
 
-/// Lines can be read back in one way only: none but the first value may hold a line break, or text
-/// could move from one signed member to another.
+/// Builds the lines of signed members. They can be read back in only one way: only the first value may hold a
+/// line break, or text could move from one signed member to another.
 fn field_lines(lines: &[Line], body: &[u8], empty: Empty) -> Result<Vec<u8>, Rejection> {
     let members = json::members(body).map_err(|error| match error {
         JsonError::Duplicate => Rejection::Ambiguous("a JSON member".to_owned()),
@@ -158,11 +158,11 @@ fn canon_headers(prefix: &str, view: &View<'_>) -> Result<Vec<u8>, Rejection> {
     Ok(lines.collect::<Vec<_>>().concat())
 }
 
-/// A name and a value.
+/// A decoded name and its decoded value.
 type Pair<'f> = (Cow<'f, [u8]>, Cow<'f, [u8]>);
 
-/// The pairs of a form, sorted. A body of megabytes could hold millions, and a list of those takes many
-/// times its size: more than any sender has are refused.
+/// Decodes and sorts the pairs of a form. A body of megabytes could hold millions of pairs, and their list
+/// takes many times the size of the body, so more than [`MAX_PARTS`] pairs are refused.
 fn sorted(form: &[u8]) -> Result<Vec<Pair<'_>>, Rejection> {
     let mut pairs: Vec<_> = pairs(form).take(MAX_PARTS + 1).collect();
     if pairs.len() > MAX_PARTS {
@@ -182,7 +182,7 @@ fn sorted_pairs(dropped: &[String], form: &[u8]) -> Result<Vec<u8>, Rejection> {
     Ok(pairs.collect::<Vec<_>>().join(b"&".as_slice()))
 }
 
-/// As [Twilio] signs forms.
+/// Builds the text that [Twilio] signs for a form.
 ///
 /// [Twilio]: https://www.twilio.com/docs/usage/webhooks/webhooks-security
 fn sorted_form(form: &[u8]) -> Result<Vec<u8>, Rejection> {
@@ -196,7 +196,8 @@ fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(u32::MAX, step)
 }
 
-/// A byte at a time: whoever sends megabytes makes us do this before anything is verified.
+/// CRC of every byte value. The table handles one byte at a time, because any sender can make us compute the
+/// sum of megabytes before anything is verified.
 const CRC_OF_BYTE: [u32; 256] = {
     const POLYNOMIAL: u32 = 0xedb8_8320;
     let mut table = [0; 256];
@@ -268,7 +269,8 @@ mod tests {
         assert_eq!(fill("sorted_form", &[], "").as_deref(), Ok(""));
     }
 
-    /// What a stranger sends is not for the log, and a list of it not for our memory.
+    /// Long field names of a sender do not appear in error messages, and a form with too many pairs is
+    /// refused: both limits protect the log and the memory.
     #[test]
     fn neither_names_nor_numbers_of_fields_are_the_senders_choice() {
         let long = "x".repeat(100_000);

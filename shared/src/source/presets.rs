@@ -1,5 +1,6 @@
-//! Providers as data: a TOML file each, read only when a hook uses it. What people alone read of it, and the
-//! sample, are in the program with the feature `catalog`; a function has what it verifies and answers by.
+//! Providers as data: one TOML file each, which is read only if a hook uses it. Samples and descriptions for
+//! people are compiled in only with the feature `catalog`; a function has just the keys that verify and
+//! answer.
 
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use super::grammar::{self, Scheme};
 use super::handshake::Handshake;
 use crate::reader::{At, Mistakes, Table};
 
-/// What is known of a provider beside how it signs.
+/// A preset: the scheme of a provider, and its answers, parameters and descriptions.
 #[derive(Clone, Debug)]
 pub(super) struct Preset {
     pub(super) name: &'static str,
@@ -21,7 +22,7 @@ pub(super) struct Preset {
     pub(super) profile: Profile,
 }
 
-/// What people read of a preset.
+/// Descriptions of a preset for people.
 #[cfg(feature = "catalog")]
 #[derive(Clone, Debug)]
 pub(super) struct Notes {
@@ -32,7 +33,7 @@ pub(super) struct Notes {
     pub(super) evidence: String,
 }
 
-/// How a source behaves beside verifying.
+/// Behaviour of a source beside verification.
 #[derive(Clone, Debug)]
 pub(super) struct Profile {
     pub(super) type_prefix: Option<String>,
@@ -43,69 +44,69 @@ pub(super) struct Profile {
     pub(super) sample: Sample,
 }
 
-/// What a signed example holds, where the caller does not say.
+/// Content of a signed example, for the parts that the caller does not give.
 #[derive(Clone, Debug)]
 pub(super) struct Sample {
     pub(super) event: Option<String>,
     pub(super) content_type: String,
-    /// Header fields that nothing else makes up.
+    /// Header fields of the example that no other key of the preset sets.
     pub(super) headers: Vec<(String, String)>,
-    /// Of an encrypted event, what is encrypted.
+    /// Body of the example; for an encrypted event, the plaintext.
     pub(super) body: String,
-    /// Of an encrypted event, the body around the ciphertext, if that holds more.
+    /// Body around the ciphertext of an encrypted event, if it holds more than the ciphertext.
     pub(super) envelope: Option<String>,
 }
 
 /// A parameter that a preset takes from `params`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Param {
-    /// Its key.
+    /// Key of the parameter.
     pub name: String,
-    /// Whether the preset refuses to work without it.
+    /// True if the preset does not work without the parameter.
     pub required: bool,
-    /// Whether the value is a secret: then `hooks.toml` holds a reference to it.
+    /// True if the value is a secret: then `hooks.toml` holds a reference to it.
     pub secret: bool,
-    /// What it is.
+    /// Description of the parameter.
     pub about: String,
 }
 
-/// Used where a provider publishes none: short of what most gateways and senders allow.
+/// Deadline for an answer if the provider publishes none: shorter than most gateways and senders allow.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// What a source can be asked with: the value of `Allow`.
+/// Values of `Allow` that a preset may choose.
 const METHODS: [&str; 4] = ["POST", "GET, POST", "HEAD, POST", "POST, OPTIONS"];
 
-/// The files of `presets/` by name, sorted: `build.rs` lists them.
+/// Names and whole texts of the files in `presets/`, sorted by name; `build.rs` lists them.
 #[cfg(feature = "catalog")]
 const PRESETS: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/presets.rs"));
 
-/// The same without what no function reads.
+/// Names of the files in `presets/` and the parts of their texts that a function reads, sorted by name.
 #[cfg(not(feature = "catalog"))]
 const PRESETS: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/bare_presets.rs"));
 
-/// The preset's own name and its text; the error says which one may be meant.
+/// Returns the name and the text of a preset. The error for an unknown name suggests similar ones.
 pub(super) fn preset_text(name: &str) -> Result<(&'static str, &'static str), String> {
     PRESETS.iter().find(|(known, _)| *known == name).copied().ok_or_else(|| unknown(name))
 }
 
-/// The parameters of the preset `name`, if there is one.
+/// Returns the parameters of the preset `name`; none if the preset is unknown.
 pub(crate) fn preset_params(name: &str) -> Vec<Param> {
     Preset::load(name).map(|preset| preset.params).unwrap_or_default()
 }
 
-/// The names of all presets, sorted.
+/// Returns the names of all presets, sorted.
 pub fn preset_names() -> impl Iterator<Item = &'static str> {
     PRESETS.iter().map(|(name, _)| *name)
 }
 
 impl Preset {
-    /// Reads the preset of that name; the error says which one may be meant.
+    /// Reads the preset of this name. The error for an unknown name suggests similar ones.
     pub(super) fn load(name: &str) -> Result<Self, String> {
         let (name, text) = preset_text(name)?;
         Self::parse(name, text)
     }
 
-    /// Reads the text of a preset's file; the error names everything that is wrong in it.
+    /// Reads the text of a preset's file; the error lists every mistake in it.
     pub(super) fn parse(name: &'static str, text: &'static str) -> Result<Self, String> {
         let mistakes = Mistakes::new(format!("{name}.toml"), text);
         let preset = match DeTable::parse(text) {
@@ -161,7 +162,7 @@ impl Profile {
     }
 }
 
-/// That of a hook's own `[verify]` table.
+/// Profile of a hook's own `[verify]` table.
 impl Default for Profile {
     fn default() -> Self {
         Self {
@@ -240,7 +241,7 @@ fn unknown(name: &str) -> String {
     }
 }
 
-/// How many letters must be changed, added or left out to make `b` of `a` (Levenshtein).
+/// Returns the number of bytes to change, add or leave out to turn `a` into `b` (Levenshtein distance).
 fn distance(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.bytes().enumerate() {

@@ -1,4 +1,4 @@
-//! What proves that a request is authentic.
+//! Proof that a request is authentic.
 
 use super::Rejection;
 use super::explain::Step;
@@ -10,22 +10,22 @@ use super::signature::Given;
 use super::template::Message;
 use crate::clock::Timestamp;
 
-/// What verification found.
+/// Result of successful verification.
 #[derive(Default)]
 pub(super) struct Proof {
-    /// Which of the hook's secrets, counted from 0.
+    /// Number of the hook's secret that matched, counted from 0.
     pub(super) secret: Option<usize>,
-    /// Which of the verifiers of `kind = "any"`, counted from 0.
+    /// Number of the verifier of `kind = "any"` that accepted, counted from 0.
     pub(super) verifier: Option<usize>,
     /// The pairs of a `kv` signature.
     pub(super) pairs: Vec<(String, String)>,
 }
 
-/// Where verification ended, and why.
+/// Step at which verification ended, and the reason.
 pub(super) type Refusal = (Step, Rejection);
 
 impl Proof {
-    /// Both are needed; the first secret is the one that is told.
+    /// Combines two proofs that are both needed; the first secret of the two is reported.
     pub(super) fn and(mut self, other: &Self) -> Self {
         self.secret = self.secret.or(other.secret);
         self
@@ -44,7 +44,7 @@ impl Scheme {
                 None => next,
             });
         }
-        // Nothing would be verified of a request without items.
+        // Without items nothing of the request would be verified.
         proof.ok_or_else(|| (Step::Items, Rejection::Missing(items.to_string())))
     }
 
@@ -79,7 +79,7 @@ impl Scheme {
                 };
                 let verified = verify(&message).or_else(otherwise);
                 if let (Err(Rejection::Fetch(_)), Some(window)) = (&verified, &self.timestamp) {
-                    // Nothing is fetched for a request that is too old in any case.
+                    // A request that is too old in any case must not cause a fetch.
                     window.check(&view, now).map_err(at(Step::Timestamp))?;
                 }
                 let secret = verified.map_err(|rejection| (rejection.step(), rejection))?;
@@ -107,17 +107,17 @@ impl Scheme {
     }
 }
 
-/// Which tokens are looked for.
+/// Choice of the tokens to search for in a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Whose {
-    /// Those that a verifier takes, whether or not it accepts the request.
+    /// Tokens that a verifier knows, even if it does not accept the request.
     Ours,
-    /// Whatever stands in their places: a wrong token may be right elsewhere.
+    /// All values in the places of tokens: a token that is wrong here may be right elsewhere.
     Anybodys,
 }
 
 impl Scheme {
-    /// The tokens in a request, which must not be kept.
+    /// Collects the tokens in a request, which must not be kept.
     pub(super) fn tokens(&self, view: &View<'_>, whose: Whose) -> Tokens {
         let mut tokens = Tokens::default();
         for verifier in self.verifiers() {

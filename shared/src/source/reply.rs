@@ -1,4 +1,4 @@
-//! Encrypted answers, as `DingTalk` wants them: `{"msg_signature":…,"timeStamp":…,"nonce":…,"encrypt":…}`.
+//! Encrypted answers in the form of `DingTalk`: `{"msg_signature":…,"timeStamp":…,"nonce":…,"encrypt":…}`.
 
 use ring::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY};
 
@@ -9,8 +9,9 @@ use crate::http::Response;
 use crate::secret::sorted;
 
 impl Source {
-    /// `text`, encrypted and signed with the secret that the request was. `context` tells one answer
-    /// from another: what must not repeat is derived from it, the time and the key.
+    /// Encrypts `text` and signs it with the secret that matched the request. `context` tells one answer from
+    /// another: nonce and random bytes, which must not repeat, are derived from the context, the time and the
+    /// key.
     pub(super) fn encrypted(
         &self,
         text: &str,

@@ -1,14 +1,14 @@
-//! RSA signatures with SHA-1 (RFC 8017 8.2.1): for samples and tests of senders that have nothing
-//! else. `ring` verifies them and makes none. Not in constant time: never for a key that matters.
+//! RSA signatures with SHA-1 (RFC 8017 8.2.1), for samples and tests of senders that support nothing newer.
+//! `ring` verifies them but cannot make them. Not in constant time: never use this for a key that matters.
 
 use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 
 use super::der::{Der, INTEGER, SEQUENCE};
 
-/// The `DigestInfo` of a SHA-1 hash, up to the hash (RFC 8017 9.2).
+/// DER of the `DigestInfo` of a SHA-1 hash, up to the hash (RFC 8017 9.2).
 const DIGEST_INFO: &[u8] = b"\x30\x21\x30\x09\x06\x05\x2b\x0e\x03\x02\x1a\x05\x00\x04\x14";
 
-/// Signs with a private key in PKCS #1.
+/// Signs with a private key in PKCS #1; returns `None` if the modulus is even or not a multiple of 32 bits.
 pub(super) fn sign(private: &[u8], message: &[u8]) -> Option<Vec<u8>> {
     let mut fields = Der(Der(private).only(SEQUENCE)?);
     fields.take(INTEGER)?;
@@ -21,13 +21,13 @@ pub(super) fn sign(private: &[u8], message: &[u8]) -> Option<Vec<u8>> {
     (is_odd && n.len().is_multiple_of(4)).then(|| Modulus::new(n).power(&padded, d))
 }
 
-/// Numbers as 32-bit digits, the lowest first; as many as the modulus has.
+/// Number in 32-bit digits, lowest digit first, with as many digits as the modulus.
 type Number = Vec<u32>;
 
-/// An odd modulus, for Montgomery's multiplication.
+/// An odd modulus for Montgomery multiplication.
 struct Modulus {
     n: Number,
-    /// -1/n, modulo 2^32.
+    /// Negative inverse of n, modulo 2^32.
     inverse: u32,
 }
 
@@ -39,12 +39,12 @@ impl Modulus {
         Self { n, inverse: inverse.wrapping_neg() }
     }
 
-    /// `base` to the power of `exponent`, all big-endian and as long as the modulus or shorter.
+    /// Computes `base` to the power of `exponent`, both big-endian; `base` is at most as long as the modulus.
     fn power(&self, base: &[u8], exponent: &[u8]) -> Vec<u8> {
         let length = self.n.len();
         let mut one = vec![0; length];
         one[0] = 1;
-        // R = 2^(32 * length) is what Montgomery's form multiplies by.
+        // Montgomery form multiplies by R = 2^(32 * length).
         let twice = |x: &Number| self.add(x, x);
         let r = (0..32 * length).fold(one.clone(), |x, _| twice(&x));
         let square = (0..32 * length).fold(r.clone(), |x, _| twice(&x));
@@ -57,7 +57,7 @@ impl Modulus {
         self.multiply(&power, &one).iter().rev().flat_map(|digit| digit.to_be_bytes()).collect()
     }
 
-    /// a * b / R.
+    /// Computes a * b / R modulo n.
     fn multiply(&self, a: &Number, b: &Number) -> Number {
         let length = self.n.len();
         let mut sum = vec![0_u64; length + 2];
@@ -69,7 +69,7 @@ impl Modulus {
             }
             let value = sum[length] + carry;
             (sum[length], sum[length + 1]) = (u64::from(low(value)), value >> 32);
-            // A multiple of n makes the lowest digit zero, and it is dropped.
+            // Adding a multiple of n makes the lowest digit zero, and the digit is dropped.
             let factor = u64::from(low(sum[0]).wrapping_mul(self.inverse));
             let mut carry = 0;
             for (place, x) in self.n.iter().enumerate() {
@@ -97,7 +97,7 @@ impl Modulus {
         self.reduce(sum, carry > 0)
     }
 
-    /// Takes n off a number below 2n.
+    /// Subtracts n once from a number below 2n, if it is not below n.
     fn reduce(&self, number: Number, carry: bool) -> Number {
         if !carry && number.iter().rev().lt(self.n.iter().rev()) {
             return number;

@@ -1,4 +1,4 @@
-//! Requests signed as the provider signs them: the inverse of [`Source::check`], for samples and tests.
+//! Requests with a signature like the provider's: the inverse of [`Source::check`], for samples and tests.
 
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -15,49 +15,51 @@ use crate::clock::{Random, Timestamp};
 use crate::http::{Headers, Request};
 use crate::secret::Secret;
 
-/// A request to be signed; what is left out is made up as the provider would.
+/// A request to be signed; absent parts are generated, with the values that the provider would choose.
 #[derive(Clone, Debug, Default)]
 pub struct Draft {
-    /// `POST` if empty.
+    /// HTTP method; `POST` if empty.
     pub method: String,
-    /// Path.
+    /// Path of the request.
     pub path: String,
-    /// Query, without `?`.
+    /// Query without `?`.
     pub raw_query: String,
-    /// Header fields. One that the scheme needs, such as the timestamp, is not made up if it is here.
+    /// Header fields. A field that the scheme needs, such as the timestamp, is not generated if it is present
+    /// here.
     pub headers: Headers,
-    /// The body; without one, the provider's sample. Where events are encrypted it is the event, unless
-    /// it holds ciphertext or the provider sends events in the clear too.
+    /// Body, or `None` for the provider's sample. If events are encrypted, it is the event, unless it holds
+    /// the ciphertext or the provider sends events in the clear too.
     pub body: Option<Bytes>,
-    /// The event's name. Where the body holds it, a body of yours must hold this one.
+    /// Name of the event. If the place of the name is in the body, a given body must hold the same name.
     pub event: Option<String>,
-    /// The delivery's id, likewise.
+    /// Id of the delivery. If the place of the id is in the body, a given body must hold the same id.
     pub id: Option<String>,
-    /// What is wrong with it, for a request that must be refused; of presets only.
+    /// Fault of a request that must be refused. A wrong secret, and every fault of a public-key source, needs
+    /// a preset.
     pub tamper: Option<Tamper>,
 }
 
-/// Why a request cannot be signed.
+/// Reason why a request cannot be signed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SignError {
-    /// No secret of that number, or one that cannot sign.
+    /// The source has no secret with this number, or the secret cannot sign.
     #[error("there is no secret {0} to sign with")]
     NoSecret(usize),
-    /// The body is not one of this provider's.
+    /// The given body lacks this field, or holds another value in its place.
     #[error("the body does not hold {0}: give a body that does, or none to sign a sample")]
     Body(String),
-    /// Something that is signed cannot be made up.
+    /// A signed part is missing and cannot be generated.
     #[error("{0}: give it")]
     Incomplete(Rejection),
-    /// A request with this thing wrong would be accepted.
+    /// The source would accept a request with this fault.
     #[error("{0}")]
     Tamper(Tamper),
 }
 
 impl Source {
-    /// Makes a request that [`check`](Self::check) accepts at `now`, with the secret of that number
-    /// (counted from 0). For a public-key source that secret is the private key (of Ed25519 its 32-byte
-    /// seed, else PKCS #8), and [`public_key`](Self::public_key) is what verifies the request.
+    /// Makes a request that [`check`](Self::check) accepts at `now`, signed with the secret of that number
+    /// (counted from 0). For a public-key source that secret is the private key (for Ed25519 its 32-byte
+    /// seed, else PKCS #8), and [`public_key`](Self::public_key) verifies the request.
     ///
     /// A draft with a [`tamper`](Draft::tamper) becomes a request that is refused for that reason.
     pub fn sign(
@@ -73,7 +75,8 @@ impl Source {
         }
     }
 
-    /// As [`sign`](Self::sign); of all that can be wrong, only a signature's bit is flipped here.
+    /// Signs a draft like [`sign`](Self::sign); of all faults, only the flipped bit of a signature is applied
+    /// here.
     pub(super) fn sign_draft(
         &self,
         draft: Draft,
@@ -114,7 +117,7 @@ impl Source {
         for (name, value) in &sample.headers {
             desk.fill(&Field::Header(name.clone()), value);
         }
-        // An id of our own is a number where the sample's is one.
+        // A generated id is a number if the sample's id is one.
         let sampled = first(&self.scheme.id, &desk.view()).ok().flatten();
         let is_number = sampled.is_some_and(|id| id.bytes().all(|b| b.is_ascii_digit()));
         let own = if is_number { (random.next_u64() >> 33).to_string() } else { random.uuid() };
@@ -129,8 +132,8 @@ impl Source {
         Ok(desk.request)
     }
 
-    /// The public key that verifies what [`sign`](Self::sign) makes with that secret, written as the
-    /// source wants its secrets; `None` where the same secret signs and verifies.
+    /// Returns the public key that verifies requests from [`sign`](Self::sign) with that secret, in the form
+    /// that the source expects of its secrets. Returns `None` if the same secret signs and verifies.
     pub fn public_key(&self, secret: usize) -> Option<String> {
         let mut verifiers = self.scheme.verifiers().iter();
         verifiers.find_map(|verifier| match &verifier.kind {
@@ -142,7 +145,8 @@ impl Source {
 }
 
 impl Scheme {
-    /// The verifiers that a request must satisfy, tokens before signatures: what is signed may hold them.
+    /// Returns the verifiers that a request must satisfy, tokens before signatures: a signature may cover a
+    /// token.
     fn signers(&self, secret: usize) -> Vec<&Self> {
         let mut verifiers: Vec<&Self> = self.verifiers().iter().collect();
         if matches!(&self.kind, Kind::Several(several) if several.rule == Rule::Any) {
@@ -154,20 +158,20 @@ impl Scheme {
     }
 }
 
-/// What is escaped in a query (RFC 3986, 2.3).
+/// Characters that are escaped in a query: all but the unreserved ones (RFC 3986, 2.3).
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// A request being put together.
+/// A request under construction.
 struct Desk<'s> {
     request: Request,
-    /// Whether the body is ours to change.
+    /// True if we may change the body, because it is the sample.
     is_sample: bool,
     url: Option<&'s str>,
     pairs: Vec<(String, String)>,
-    /// The item that is written, of those at that place.
+    /// The array of items and the number of the current item.
     item: Option<(&'s Field, usize)>,
     tamper: Option<Tamper>,
-    /// The event that is to be encrypted.
+    /// The event before encryption.
     event: Option<Bytes>,
 }
 
@@ -178,12 +182,12 @@ impl<'s> Desk<'s> {
         View { item: items.unwrap_or_default(), plaintext: self.event.as_deref(), ..view }
     }
 
-    /// Whether the value of this field is ours to change: around an event, everything is.
+    /// Returns true if we may change the value of this field; everything around an encrypted event is ours.
     const fn is_ours(&self, field: &Field) -> bool {
         self.is_sample || (self.event.is_some() && !field.is_decrypted())
     }
 
-    /// Encrypts the event, if there is one.
+    /// Encrypts the event, if there is one, and writes the ciphertext and its nonce.
     fn seal(
         &mut self,
         decrypt: &Decrypt,
@@ -201,7 +205,7 @@ impl<'s> Desk<'s> {
         self.put(&decrypt.ciphertext, &sealed.ok_or(SignError::NoSecret(secret))?, true)
     }
 
-    /// Does as the sender does, for the request or for each of its items.
+    /// Adds what the verifier expects, for the request or for each of its items.
     fn satisfy(
         &mut self,
         verifier: &'s Scheme,
@@ -232,7 +236,7 @@ impl<'s> Desk<'s> {
         for pin in &verifier.require {
             self.fill(&pin.from, pin.values.first().map_or("", String::as_str));
         }
-        // Where all verifiers must accept, one with other secrets takes its first.
+        // If all verifiers must accept, a verifier with other secrets uses its first key.
         let key = || verifier.key_of(secret).or(verifier.own_secrets.as_ref().map(|_| 0));
         let no_secret = || SignError::NoSecret(secret);
         match &verifier.kind {
@@ -284,7 +288,7 @@ impl<'s> Desk<'s> {
         matches!(field.read_optional(&self.view()), Ok(Some(_)))
     }
 
-    /// Writes the value that is asked for, or else one of our own where it harms nothing.
+    /// Writes the requested value, or else a generated one if the body allows it.
     fn name(
         &mut self,
         fields: &[Field],
@@ -304,15 +308,15 @@ impl<'s> Desk<'s> {
         }
     }
 
-    /// Writes a value where there is none, or where that of a sample stands.
+    /// Writes a value if the field is absent or is a part of a sample body.
     fn fill(&mut self, field: &Field, value: &str) {
         if !self.has(field) || (self.is_ours(field) && (field.in_body() || field.is_decrypted())) {
-            // A body without the field stays without; if it is needed, signing or checking says so.
+            // A body without the field stays without it; signing or checking reports a field that is needed.
             let _ = self.put(field, value, false);
         }
     }
 
-    /// Writes a value in place of what there is. A body that is not ours changes only if it must.
+    /// Replaces the value of a field. A body that is not ours changes only if `must` is set.
     fn put(&mut self, field: &Field, value: &str, must: bool) -> Result<(), SignError> {
         let missing = || SignError::Body(field.to_string());
         let encode = |text| utf8_percent_encode(text, RESERVED).to_string();

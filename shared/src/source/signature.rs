@@ -1,4 +1,4 @@
-//! Where signatures stand in a request, and in which form.
+//! Places and forms of signatures in a request.
 
 use super::Rejection;
 use super::encoding::Encoding;
@@ -8,7 +8,7 @@ use super::rejection::MAX_SIGNATURES;
 use crate::http::MAX_HEADER_BYTES;
 use crate::reader::Table;
 
-/// `signature = { from, prefix?, format?, encoding }`.
+/// The key `signature = { from, prefix?, format?, encoding }`.
 #[derive(Clone, Debug)]
 pub(super) struct Signature {
     pub(super) from: Field,
@@ -19,23 +19,24 @@ pub(super) struct Signature {
 
 #[derive(Clone, Debug)]
 enum Format {
-    /// One signature.
+    /// One signature and nothing else.
     Raw,
-    /// Items, of which those that start with `take` are signatures.
+    /// Items; those that start with `take` are signatures.
     List { sep: String, take: String },
-    /// Items `key=value`, of which those of key `take` are signatures.
+    /// Items `key=value`; those with the key `take` are signatures, and the keys in `single` occur at most
+    /// once.
     Kv { sep: String, take: String, single: Vec<String> },
 }
 
-/// Bytes of a field that holds signatures at most: what a header field can have.
+/// Upper bound on a field with signatures, in bytes: the bound on a header field.
 const MAX_TEXT: usize = MAX_HEADER_BYTES;
 
-/// What a request gives as signatures.
+/// Signatures of a request.
 #[derive(Debug, Default)]
 pub(super) struct Given {
-    /// Decoded; at least one, at most [`MAX_SIGNATURES`].
+    /// Decoded signatures: at least one, at most [`MAX_SIGNATURES`].
     pub(super) signatures: Vec<Vec<u8>>,
-    /// The pairs of the `kv` format, for `sigkv:` fields.
+    /// Pairs of the `kv` format, for `sigkv:` fields.
     pub(super) pairs: Vec<(String, String)>,
 }
 
@@ -72,17 +73,17 @@ impl Signature {
         Some(Self { from: from?, prefix, format: format?, encoding: encoding? })
     }
 
-    /// Whether `sigkv:` fields can be read.
+    /// Returns true if the format has pairs, so that `sigkv:` fields can be read.
     pub(super) const fn has_pairs(&self) -> bool {
         matches!(self.format, Format::Kv { .. })
     }
 
-    /// The signatures of a request.
+    /// Reads the signatures of a request.
     pub(super) fn given(&self, view: &View<'_>) -> Result<Given, Rejection> {
         self.parse(&self.from.read_text(view)?)
     }
 
-    /// The signatures in the text that carries them.
+    /// Parses the signatures in the text of their field.
     pub(super) fn parse(&self, text: &str) -> Result<Given, Rejection> {
         let malformed = || Rejection::Malformed(self.from.to_string());
         let text = Some(text).filter(|text| text.len() <= MAX_TEXT).ok_or_else(malformed)?;
@@ -105,7 +106,7 @@ impl Signature {
                     if is_joined(item) {
                         return Err(Rejection::Ambiguous(self.from.to_string()));
                     }
-                    // Versions that we do not know are other ways to sign; they never count.
+                    // Unknown versions are other ways to sign; they never count.
                     if let Some(encoded) = item.strip_prefix(take.as_str()) {
                         add(encoded)?;
                     }
@@ -133,7 +134,7 @@ impl Signature {
         Ok(given)
     }
 
-    /// The text that carries one signature and, in the `kv` format, the pairs before it.
+    /// Builds the text of the field for one signature; in the `kv` format the pairs come first.
     pub(super) fn write(&self, pairs: &[(String, String)], signature: &[u8]) -> String {
         let mut text = self.prefix.as_ref().map_or_else(String::new, |prefix| prefix.0.clone());
         let encoded = self.encoding.encode(signature);
@@ -151,14 +152,14 @@ impl Signature {
     }
 }
 
-/// Whether a gateway joined two header fields of one name (`a, b`) at this item: as ambiguous as the
-/// two fields would be.
+/// Returns true if a gateway joined two header fields of one name (`a, b`) at this item, which makes the
+/// value as ambiguous as two fields.
 fn is_joined(item: &str) -> bool {
     item.ends_with(',') || item.starts_with([',', ' ', '\t']) || item.ends_with([' ', '\t'])
 }
 
-/// Text in front of a value. One that ends with a blank is an authentication scheme, whose case does
-/// not matter and which any number of blanks may follow ([RFC 9110] 11.1 and 11.4); others are exact.
+/// Text in front of a value. A prefix that ends with a blank is an authentication scheme: its case does not
+/// matter, and any number of blanks may follow ([RFC 9110] 11.1 and 11.4). Other prefixes are exact.
 ///
 /// [RFC 9110]: https://www.rfc-editor.org/rfc/rfc9110#section-11.1
 #[derive(Clone, Debug)]

@@ -1,4 +1,4 @@
-//! Requests that are broken on purpose: proof, against any deployment, that it refuses them.
+//! Requests with a deliberate fault, which show for any deployment that it refuses them.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,30 +10,31 @@ use crate::delivery::Coverage;
 use crate::http::Request;
 use crate::secret::Secret;
 
-/// One thing that is wrong in an otherwise valid request.
+/// A fault in an otherwise valid request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tamper {
     /// A bit of the body is flipped after signing.
     Body,
     /// The signature's last bit is flipped; it stays well-formed.
     Signature,
-    /// Validly signed, but [`STALE`] before the window opens.
+    /// The request is validly signed, but [`STALE`] before the window opens.
     Timestamp,
-    /// Signed with another secret of the same form.
+    /// The request is signed with another secret of the same form.
     Secret,
 }
 
-/// By how much a stale request is older than its source allows.
+/// Extra age of a stale request, beyond the age that its source allows.
 pub const STALE: Duration = Duration::from_secs(3600);
 
-/// What makes a secret another one: most forms take any digit anywhere; a few places of base64 do not.
+/// Number of characters that are changed in turn to get another valid secret: most forms accept any digit
+/// anywhere, but a few places of base64 do not.
 const TRIES: usize = 4;
 
 impl Tamper {
-    /// All of them.
+    /// All faults, in the order of their declaration.
     pub const ALL: [Self; 4] = [Self::Body, Self::Signature, Self::Timestamp, Self::Secret];
 
-    /// `body`, `signature`, `timestamp` or `secret`.
+    /// Returns the name of the fault: `body`, `signature`, `timestamp` or `secret`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Body => "body",
@@ -43,7 +44,7 @@ impl Tamper {
         }
     }
 
-    /// Why a source knows no such request.
+    /// Returns the reason why a source has no request with this fault.
     const fn impossible(self) -> &'static str {
         match self {
             Self::Body => "this source does not notice a changed body",
@@ -61,8 +62,8 @@ impl fmt::Display for Tamper {
 }
 
 impl Source {
-    /// What verifies the requests that this source signs: itself or, where a private key signs, a
-    /// source with the public keys. `None` for a public-key source that is no preset.
+    /// Builds the source that verifies the requests of this source: the same one or, if a private key signs,
+    /// a source with the public keys. Returns `None` for a public-key source that is not a preset.
     pub fn verifier(&self) -> Option<Self> {
         if self.public_key(0).is_none() {
             return Some(self.clone());
@@ -71,7 +72,8 @@ impl Source {
         self.with_secrets(keys.map(Secret::new).collect())
     }
 
-    /// Makes a request that is refused for that one reason; an error where the source has none such.
+    /// Makes a request that is refused for this fault only; returns an error if the source has no such
+    /// request.
     pub(super) fn sign_broken(
         &self,
         tamper: Tamper,
@@ -88,7 +90,7 @@ impl Source {
             Tamper::Body => {
                 let request = self.sign_draft(draft, secret, now, random)?;
                 let length = request.body.len();
-                // Some schemes leave out parts of a body.
+                // Some schemes do not cover all parts of a body, so several places are tried.
                 let places = (length / 2..length).chain(0..length / 2);
                 let mut changed = places.map(|place| {
                     let mut body = request.body.to_vec();
@@ -123,7 +125,7 @@ impl Source {
         })
     }
 
-    /// The same preset with other secrets.
+    /// Builds the same preset with other secrets.
     fn with_secrets(&self, secrets: Vec<Secret>) -> Option<Self> {
         let text = |(name, value): (&String, &Secret)| Some((name.clone(), value.expose_str()?.to_owned()));
         let params = self.params.iter().map(text).collect::<Option<_>>()?;
@@ -131,7 +133,7 @@ impl Source {
     }
 }
 
-/// Flips the lowest bit.
+/// Flips the lowest bit of the byte, if there is one.
 pub(super) fn flip(byte: Option<&mut u8>) {
     if let Some(byte) = byte {
         *byte ^= 1;

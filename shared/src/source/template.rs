@@ -1,4 +1,4 @@
-//! What is signed: literals and parts of the request, one after the other.
+//! Templates of the signed bytes: literals and parts of the request, one after the other.
 
 use std::borrow::Cow;
 
@@ -10,12 +10,12 @@ use crate::http::Request;
 use crate::reader::{At, Strings, Table};
 use crate::secret::sorted;
 
-/// `signed = ["v0:", "{header:X-Timestamp}", ":", "{body}"]`,
-/// `signed = { sort = true, parts = […] }`, or, where the kind of request decides,
+/// The key `signed`, in one of three forms: `signed = ["v0:", "{header:X-Timestamp}", ":", "{body}"]`,
+/// `signed = { sort = true, parts = […] }` or, if the kind of request decides,
 /// `signed = { by = "json:type", cases = { event = […], ping = […] } }`.
 #[derive(Clone, Debug)]
 pub(super) struct Template {
-    /// Whose value chooses the case; without it there is one.
+    /// Field whose value selects the case; without the field there is one case.
     by: Option<Field>,
     cases: Vec<(String, Vec<Part>)>,
     sort: bool,
@@ -26,17 +26,17 @@ enum Part {
     Literal(String),
     Body,
     Method,
-    /// The hook's public URL with the query as received.
+    /// The hook's public URL, with the query of the request.
     Url,
     PathQuery,
     Secret,
     Field(Field),
     Compound(Compound),
-    /// Of a preset: a parameter, until [`Template::bind`] puts its value there.
+    /// A parameter of a preset, until [`Template::bind`] replaces it by its value.
     Param(String),
 }
 
-/// A template filled in, but for the secret.
+/// The signed bytes of a request, except the secret.
 pub(super) struct Message<'v> {
     pieces: Vec<Piece<'v>>,
     sort: bool,
@@ -106,13 +106,13 @@ impl Template {
         self.cases.iter().flat_map(|(_, parts)| parts)
     }
 
-    /// The parameters that it needs.
+    /// Returns the names of the parameters that the template needs.
     pub(super) fn params(&self) -> impl Iterator<Item = &str> {
         self.all_parts()
             .filter_map(|part| if let Part::Param(name) = part { Some(name.as_str()) } else { None })
     }
 
-    /// Puts the values of parameters in.
+    /// Replaces the parameters by their values.
     pub(super) fn bind(&mut self, params: &Params) {
         for part in self.cases.iter_mut().flat_map(|(_, parts)| parts) {
             if let Part::Param(name) = part
@@ -123,7 +123,7 @@ impl Template {
         }
     }
 
-    /// Whether any change of what the body says is noticed, in every case.
+    /// Returns true if every case covers everything that the body says.
     pub(super) fn has_body(&self) -> bool {
         let has = |part: &Part| match part {
             Part::Body => true,
@@ -137,7 +137,7 @@ impl Template {
         self.all_parts().any(|part| matches!(part, Part::Secret))
     }
 
-    /// Whether nothing follows the secret.
+    /// Returns true if a case ends with the secret.
     pub(super) fn ends_with_secret(&self) -> bool {
         self.cases.iter().any(|(_, parts)| matches!(parts.last(), Some(Part::Secret)))
     }
@@ -146,14 +146,14 @@ impl Template {
         self.all_parts().any(|part| matches!(part, Part::Url))
     }
 
-    /// Whether only a checksum of the body is signed.
+    /// Returns true if a case signs a checksum of the body, which does not cover it.
     pub(super) fn has_checksum(&self) -> bool {
         self.all_parts().any(|part| matches!(part, Part::Compound(Compound::Crc32)))
     }
 
-    /// The members of the JSON body that this request signs, if it signs only some.
+    /// Returns the members of the JSON body that this request signs, if it signs only some.
     pub(super) fn members(&self, view: &View<'_>) -> Option<Vec<&str>> {
-        // A request of no case is never accepted, and nothing of it would be kept.
+        // A request without a case is never accepted, so nothing of it needs to be kept.
         let parts = self.case(view).unwrap_or_default();
         let has_lines = |part: &Part| matches!(part, Part::Compound(Compound::FieldLines(_)));
         let compounds =
@@ -162,7 +162,7 @@ impl Template {
             .then(|| compounds.flat_map(Compound::members).collect())
     }
 
-    /// The places that the template reads one by one.
+    /// Returns the required fields that the template reads one by one.
     pub(super) fn fields(&self) -> impl Iterator<Item = &Field> {
         self.all_parts().filter_map(|part| match part {
             Part::Field(field) => Some(field),
@@ -170,7 +170,8 @@ impl Template {
         })
     }
 
-    /// As [`fields`](Self::fields), with those that may be missing.
+    /// Returns the required [`fields`](Self::fields) of the template, then the optional ones, which may be
+    /// missing.
     pub(super) fn all_fields(&self) -> impl Iterator<Item = &Field> {
         let optional = self.all_parts().filter_map(|part| match part {
             Part::Compound(compound) => compound.optional(),
@@ -179,7 +180,7 @@ impl Template {
         self.fields().chain(optional)
     }
 
-    /// Whether a change of this place is noticed.
+    /// Returns true if a change of the value at this place is noticed in every case.
     pub(super) fn covers(&self, field: &Field) -> bool {
         let has = |part: &Part| match part {
             Part::Body => field.in_body(),
@@ -191,12 +192,12 @@ impl Template {
         self.cases.iter().all(|(_, parts)| parts.iter().any(has))
     }
 
-    /// Takes the parts from the request; each must be there.
+    /// Takes the parts from the request; every required part must be present.
     pub(super) fn fill<'v>(&'v self, view: &View<'v>) -> Result<Message<'v>, Rejection> {
         self.fill_with(view, Empty::LeftOut)
     }
 
-    /// The other message that the same request can stand for, if there is one: see [`Empty`].
+    /// Builds the other message that the same request can stand for, if there is one: see [`Empty`].
     pub(super) fn fill_otherwise<'v>(&'v self, view: &View<'v>) -> Option<Message<'v>> {
         let is_open = |part: &Part| matches!(part, Part::Compound(compound) if compound.has_optional());
         if self.all_parts().any(is_open) { self.fill_with(view, Empty::Signed).ok() } else { None }
@@ -236,9 +237,9 @@ impl Template {
         Ok(Message { pieces, sort: self.sort })
     }
 
-    /// Refuses an address that is not the configured one where its end cannot be told from what is signed
-    /// beside it: bytes of the body could be moved into the query, which does not travel on. A GET has no
-    /// body, and is no delivery.
+    /// Refuses an address that differs from the configured one, if its end is not separate from the signed
+    /// part beside it: bytes could then be moved from the body into the query, which is not forwarded. A GET
+    /// or HEAD request has no body and is not a delivery.
     fn admit(&self, is_known: bool, parts: &[Part], at: usize, request: &Request) -> Result<(), Rejection> {
         let is_filled = |part: &&Part| !matches!(part, Part::Literal(text) if text.is_empty());
         let next = parts.iter().skip(at + 1).find(is_filled);
@@ -265,10 +266,10 @@ impl Template {
     }
 }
 
-/// What neither a query can hold nor a request line.
+/// Characters that neither a query nor a request line can hold.
 const NO_QUERY: [char; 6] = ['"', '<', '>', '{', '}', ' '];
 
-/// An address with its query. What no query can hold (RFC 3986 3.4) is refused.
+/// Joins an address and its query; refuses a character that no query can hold (RFC 3986 3.4).
 fn with_query<'v>(base: &'v str, query: &str) -> Result<Cow<'v, [u8]>, Rejection> {
     if query.contains(NO_QUERY) {
         Err(Rejection::Malformed("the query".to_owned()))
@@ -309,7 +310,7 @@ impl Part {
 }
 
 impl Message<'_> {
-    /// Hands the signed bytes to `sink`, piece by piece: a body is not copied.
+    /// Passes the signed bytes to `sink` piece by piece, without a copy of the body.
     pub(super) fn feed(&self, secret: &[u8], mut sink: impl FnMut(&[u8])) {
         let pieces = self.pieces.iter().map(|piece| match piece {
             Piece::Bytes(bytes) => bytes.as_ref(),
@@ -322,7 +323,7 @@ impl Message<'_> {
         }
     }
 
-    /// The signed bytes in one piece.
+    /// Returns the signed bytes in one piece, with `secret` in its place.
     pub(super) fn to_bytes(&self, secret: &[u8]) -> Cow<'_, [u8]> {
         if let [Piece::Bytes(only)] = self.pieces.as_slice() {
             return Cow::Borrowed(only);

@@ -1,4 +1,4 @@
-//! The time in which a signed request is valid.
+//! Window of time in which a signed request is valid.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::grammar;
 use crate::clock::Timestamp;
 use crate::reader::Table;
 
-/// A timestamp in the request and how far it may be from now, both ways.
+/// A timestamp in the request, and its allowed distance from now in both directions.
 #[derive(Clone, Debug)]
 pub(super) struct Window {
     pub(super) from: Field,
@@ -21,23 +21,24 @@ pub(super) struct Window {
 enum Unit {
     Seconds,
     Millis,
-    /// Whichever it is: seconds have 11 digits at most until the year 5138.
+    /// Seconds or milliseconds, told apart by the length: seconds have at most 11 digits until the year 5138.
     SecondsOrMillis,
     Rfc3339,
     HttpDate,
-    /// Seconds, of the moment until which the request is valid.
+    /// Seconds, for the moment until which the request is valid.
     Expires,
 }
 
-/// How far ahead an expiry may be, where the table does not say.
+/// Default of the bound on how far ahead an expiry may be.
 const MAX_AHEAD: Duration = Duration::from_secs(3600);
 
-/// How long a request of our own is valid.
+/// Validity of a request that we sign with an expiry, if the window allows as much.
 const VALIDITY: Duration = Duration::from_secs(600);
 
-/// What [Standard Webhooks] and most official libraries use.
+/// Default window in both directions, the one of [Standard Webhooks] and most official libraries.
 ///
-/// [Standard Webhooks]: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+/// [Standard Webhooks]:
+/// https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 const TOLERANCE: Duration = Duration::from_secs(300);
 
 impl Window {
@@ -73,12 +74,12 @@ impl Window {
         }
     }
 
-    /// How long after it was made a request is taken.
+    /// Returns how long after its signing a request is accepted.
     pub(super) fn max_age(&self) -> Duration {
         if self.unit == Unit::Expires { self.future } else { self.past }
     }
 
-    /// The text of `now`, for signing.
+    /// Formats `now` for a request that we sign; for an expiry, formats the end of the request's validity.
     pub(super) fn text(&self, now: Timestamp) -> String {
         match self.unit {
             Unit::Seconds => now.unix().to_string(),
@@ -106,7 +107,7 @@ fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Digits and nothing else: what is signed is this text, so no other text may mean the same moment.
+/// Parses a number of digits only: the text itself is signed, so no other text may mean the same moment.
 fn digits(text: &str) -> Option<i64> {
     let plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     if plain { text.parse().ok() } else { None }

@@ -1,4 +1,4 @@
-//! `kind = "digest"`: a plain hash over bytes that hold the secret.
+//! The verifier `kind = "digest"`: a plain hash over bytes that hold the secret.
 
 use subtle::ConstantTimeEq as _;
 
@@ -8,7 +8,7 @@ use crate::source::grammar;
 use crate::source::hash::Hash;
 use crate::source::template::Message;
 
-/// `hash`; the secret is a part of the template.
+/// Keys of a digest verifier: `hash`; the secret is a part of the template.
 #[derive(Clone, Debug)]
 pub(in crate::source) struct Digest {
     hash: Hash,

@@ -1,4 +1,4 @@
-//! `kind = "ecdsa"`: a public key on the curve P-256 and SHA-256 (FIPS 186-5).
+//! The verifier `kind = "ecdsa"`: public keys on the curve P-256, with SHA-256 (FIPS 186-5).
 
 use ring::agreement::{ECDH_P256, EphemeralPrivateKey, UnparsedPublicKey as Point, agree_ephemeral};
 use ring::rand::SystemRandom;
@@ -14,31 +14,31 @@ use crate::source::encoding::Encoding;
 use crate::source::grammar;
 use crate::source::template::Message;
 
-/// `hash` and `scalars`; the keys are PEM or base64.
+/// Keys of an ECDSA verifier: `hash` and `scalars`; the public keys are PEM or base64.
 #[derive(Clone, Debug)]
 pub(in crate::source) struct Ecdsa {
     scalars: Scalars,
     keys: Vec<Key>,
 }
 
-/// How the two numbers of a signature, r and s, are put together.
+/// Encoding of the two numbers of a signature, r and s.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Scalars {
-    /// An ASN.1 sequence, in DER.
+    /// An ASN.1 sequence in DER.
     Der,
-    /// One after the other, 32 bytes each.
+    /// The concatenation of r and s, 32 bytes each.
     Raw,
 }
 
 #[derive(Clone, Debug)]
 struct Key {
-    /// The uncompressed point.
+    /// The public key as an uncompressed point.
     point: Vec<u8>,
-    /// The private key in PKCS #8: only where requests are signed.
+    /// Private key in PKCS #8, only where requests are signed.
     private: Option<Secret>,
 }
 
-/// A `SubjectPublicKeyInfo` of P-256, up to the uncompressed point ([RFC 5480] 2).
+/// DER of the `SubjectPublicKeyInfo` of P-256, up to the uncompressed point ([RFC 5480] 2).
 ///
 /// [RFC 5480]: https://www.rfc-editor.org/rfc/rfc5480#section-2
 const SPKI: &[u8] = b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00";
@@ -52,7 +52,7 @@ impl Ecdsa {
         hash.zip(scalars).map(|((), scalars)| Self { scalars, keys: Vec::new() })
     }
 
-    /// Takes a public key, or the private key that belongs to it.
+    /// Adds a public key, or the private key that belongs to it.
     pub(super) fn add_key(&mut self, secret: &Secret) -> Result<(), KeyError> {
         let form = || "is no P-256 public key: copy it as PEM or base64".to_owned();
         let der = pem::der(secret).ok_or_else(form)?;
@@ -69,8 +69,8 @@ impl Ecdsa {
         Ok(())
     }
 
-    /// Signatures with r or s of zero, or not below the curve's order, verify nothing (`ring` refuses
-    /// them).
+    /// Returns the index of the key that made one of the signatures. `ring` refuses signatures with r or s of
+    /// zero, or not below the order of the curve.
     pub(super) fn verify(&self, message: &Message<'_>, signatures: &[Vec<u8>]) -> Option<usize> {
         let message = message.to_bytes(&[]);
         let algorithm = match self.scalars {
@@ -83,14 +83,14 @@ impl Ecdsa {
         })
     }
 
-    /// Signs, where the key is a private one.
+    /// Signs with the private key; returns `None` without one.
     pub(super) fn sign(&self, message: &Message<'_>, key: usize) -> Option<Vec<u8>> {
         let pair = self.pair(self.keys.get(key)?.private.as_ref()?)?;
         let signature = pair.sign(&SystemRandom::new(), &message.to_bytes(&[])).ok()?;
         Some(signature.as_ref().to_vec())
     }
 
-    /// The public key of a private one, as base64.
+    /// Returns the public key as the base64 of its DER, if the key of this number has a private one.
     pub(in crate::source) fn public_key(&self, key: usize) -> Option<String> {
         let key = self.keys.get(key).filter(|key| key.private.is_some())?;
         Some(Encoding::Base64.encode(&[SPKI, &key.point].concat()))
@@ -105,8 +105,8 @@ impl Ecdsa {
     }
 }
 
-/// Whether a key can verify anything at all. A key agreement checks its peer's point; `ring` has no
-/// plainer way to ask.
+/// Returns true if the bytes are a point of P-256. A key agreement checks the point of its peer; `ring` has
+/// no more direct way to check one.
 fn is_point(point: &[u8]) -> bool {
     let private = EphemeralPrivateKey::generate(&ECDH_P256, &SystemRandom::new());
     private.is_ok_and(|private| agree_ephemeral(private, &Point::new(&ECDH_P256, point), |_| ()).is_ok())

@@ -1,4 +1,4 @@
-//! `kind = "ed25519"`: a public key (RFC 8032).
+//! The verifier `kind = "ed25519"`: signatures with a public key (RFC 8032).
 
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 
@@ -7,7 +7,7 @@ use crate::reader::Table;
 use crate::secret::Secret;
 use crate::source::template::Message;
 
-/// `key`: how the public key is written.
+/// Keys of an Ed25519 verifier: `key` gives the text form of the public keys.
 #[derive(Clone, Debug)]
 pub(in crate::source) struct Ed25519 {
     form: KeyForm,
@@ -16,8 +16,8 @@ pub(in crate::source) struct Ed25519 {
 
 const KEY_LENGTH: usize = 32;
 
-/// The points of small order, sign bit left out: for a key of these, anybody can make a signature.
-/// All zeros, the likeliest wrong key, is one of them.
+/// Points of small order without the sign bit: anyone can make a signature for a key of these. A key of
+/// zeros, the likeliest wrong key, is one of them.
 const WEAK_KEYS: [&str; 7] = [
     "0000000000000000000000000000000000000000000000000000000000000000",
     "0100000000000000000000000000000000000000000000000000000000000000",
@@ -58,13 +58,14 @@ impl Ed25519 {
         })
     }
 
-    /// Signs with the key taken as the private key's seed.
+    /// Signs with the configured key, taken as the seed of the private key.
     pub(super) fn sign(&self, message: &Message<'_>, key: usize) -> Option<Vec<u8>> {
         let pair = Ed25519KeyPair::from_seed_unchecked(self.keys.get(key)?.expose()).ok()?;
         Some(pair.sign(&message.to_bytes(&[])).as_ref().to_vec())
     }
 
-    /// The public key that verifies what [`sign`](Self::sign) makes, written as the source wants it.
+    /// Returns the public key that verifies the signatures of [`sign`](Self::sign), in the source's text
+    /// form.
     pub(in crate::source) fn public_key(&self, key: usize) -> Option<String> {
         let pair = Ed25519KeyPair::from_seed_unchecked(self.keys.get(key)?.expose()).ok()?;
         Some(self.form.encode(pair.public_key().as_ref()))
@@ -80,8 +81,9 @@ mod tests {
         Ed25519 { form: KeyForm { encoding: Encoding::Hex, strip_prefix: None }, keys: Vec::new() }
     }
 
-    /// With S = 0 and R the neutral point, what is verified is that hash times key is neutral: for a
-    /// key of order 1, 2, 4 or 8 that holds for each so many-th message, without any private key.
+    /// Weak keys are refused, as they accept forged signatures: with S = 0 and R the neutral point, a
+    /// signature is valid if hash times key is neutral. For a key of order n (1, 2, 4 or 8) that holds for
+    /// one message in n.
     #[test]
     fn weak_keys_are_no_keys() {
         let mut forged = [0; 64];

@@ -1,4 +1,4 @@
-//! `kind = "jwt"`: a signed token in compact form (RFC 7515, RFC 7519).
+//! The verifier `kind = "jwt"`: a signed token in compact form (RFC 7515, RFC 7519).
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -22,20 +22,20 @@ use crate::source::rejection::MAX_SIGNATURES;
 use crate::source::signature::Prefix;
 use crate::source::{Params, Rejection, grammar};
 
-/// Where the token is, what signs it, and what it must claim. The algorithm is configured: a token
+/// Place of the token, its algorithm and keys, and its required claims. The algorithm is configured: a token
 /// that names another one is refused.
 #[derive(Clone, Debug)]
 pub(in crate::source) struct Jwt {
     pub(in crate::source) from: Field,
     prefix: Option<Prefix>,
     algorithm: Algorithm,
-    /// Where the keys are published, unless they are configured.
+    /// Address of the published keys; configured keys take precedence.
     jwks: Option<Address>,
-    /// Claims and their values, one of which a token must have.
+    /// Required claims, each with its allowed values.
     claims: Vec<(String, Vec<String>)>,
-    /// How old a token may be by its `iat`.
+    /// Upper bound on the age of a token by its `iat`.
     max_age: Option<Duration>,
-    /// The claim that holds the SHA-256 of the body.
+    /// Claim that holds the SHA-256 of the body, and its encoding.
     body_hash: Option<(String, Encoding)>,
     keys: Vec<JwtKey>,
 }
@@ -53,10 +53,10 @@ enum JwtKey {
     Public(Key),
 }
 
-/// Clocks differ by so much (RFC 7519 4.1.4 speaks of some small leeway).
+/// Tolerated difference of the clocks (RFC 7519 4.1.4 mentions some small leeway).
 const LEEWAY: Duration = Duration::from_secs(60);
 
-/// No token of a sender is longer.
+/// Upper bound on a token, in bytes: no sender's token is longer.
 const MAX_TOKEN: usize = 16 * 1024;
 
 impl Jwt {
@@ -109,7 +109,7 @@ impl Jwt {
         })
     }
 
-    /// Takes a key: the shared secret, or PEM, or a JWK Set as text.
+    /// Adds a key: the shared secret, a public key in PEM, or the text of a JWK Set with one key.
     pub(super) fn add_key(&mut self, secret: &Secret) -> Result<(), KeyError> {
         let key = match self.algorithm {
             Algorithm::Hs256 => Some(JwtKey::Shared(hmac::Key::new(hmac::HMAC_SHA256, secret.expose()))),
@@ -146,7 +146,7 @@ impl Jwt {
         !matches!(self.algorithm, Algorithm::Hs256)
     }
 
-    /// Whether keys can come from elsewhere.
+    /// Returns true if keys can be fetched from an address.
     pub(super) const fn fetches(&self) -> bool {
         self.jwks.is_some()
     }
@@ -155,12 +155,12 @@ impl Jwt {
         self.body_hash.is_some()
     }
 
-    /// How old a token may be. One with an end (`exp`) may say less.
+    /// Returns the upper bound on the age of a token. The claim `exp` of a token may set an earlier end.
     pub(in crate::source) const fn max_age(&self) -> Option<Duration> {
         self.max_age
     }
 
-    /// The parameters that claims need.
+    /// Returns the names of the parameters that the claims need.
     pub(in crate::source) fn params(&self) -> impl Iterator<Item = &str> {
         self.claims.iter().flat_map(|(_, values)| values).filter_map(|value| grammar::param(value))
     }
@@ -169,14 +169,14 @@ impl Jwt {
         self.claims.iter_mut().flat_map(|(_, values)| values).for_each(|value| grammar::bind(value, params));
     }
 
-    /// The token of a request, if it looks like one.
+    /// Returns the token of a request if it has the three parts of a JWT.
     pub(in crate::source) fn given(&self, view: &View<'_>) -> Option<Secret> {
         let value = self.from.read_text(view).ok()?;
         let token = self.prefix.as_ref().map_or(Some(&*value), |prefix| prefix.strip(&value))?;
         (token.split('.').count() == 3).then(|| Secret::new(token))
     }
 
-    /// Verifies the token, then what it claims. Tells which of the secrets made it; none if it was a
+    /// Verifies the token, then its claims. Returns the number of the secret that made it, or `None` for a
     /// published key.
     pub(in crate::source) fn verify(
         &self,
@@ -199,7 +199,7 @@ impl Jwt {
         if algorithm != self.algorithm.as_str() {
             return Err(Rejection::Pinned(format!("{} alg", self.from)));
         }
-        // An extension that must be understood, and is not (RFC 7515 4.1.11).
+        // The header names an extension that must be understood and is not (RFC 7515 4.1.11).
         if self.raw(&header, "crit")?.is_some() {
             return Err(malformed());
         }
@@ -208,7 +208,7 @@ impl Jwt {
         if !matches!(secret, Err(Rejection::Fetch(_))) {
             secret.as_ref().map_err(Clone::clone)?;
         }
-        // Nothing is fetched for a token that would be refused in any case.
+        // A token that would be refused in any case must not cause a fetch.
         self.check_times(&payload, now)?;
         self.check_claims(&payload)?;
         self.check_body(&payload, &view.request.body)?;
@@ -234,7 +234,7 @@ impl Jwt {
             let fetched = view.fetched_from(jwks).ok_or_else(|| Rejection::Fetch(jwks.clone()))?;
             let keys = fetched.document.as_ref().and_then(|document| self.published(document, kid));
             let keys = keys.ok_or_else(|| Rejection::Unusable(jwks.clone()))?;
-            // An id names one key for good; without one, any key may have been replaced.
+            // A key id names one key for good; without an id, any key may have been replaced.
             let is_final = fetched.is_latest || (kid.is_some() && !keys.is_empty());
             let is_unknown = keys.is_empty();
             if keys.into_iter().any(|key| verifies(&JwtKey::Public(key))) {
@@ -249,12 +249,13 @@ impl Jwt {
         self.keys.iter().position(verifies).map(Some).ok_or(Rejection::NoMatch)
     }
 
-    /// The keys of a JWK Set ([RFC 7517]) that can have made the signature; `None` if it is no such set.
+    /// Returns the keys of a JWK Set ([RFC 7517]) that can have made the signature; `None` if the document is
+    /// not such a set.
     ///
     /// [RFC 7517]: https://www.rfc-editor.org/rfc/rfc7517#section-5
     fn published(&self, document: &[u8], kid: Option<&str>) -> Option<Vec<Key>> {
         let Jwks { keys } = serde_json::from_slice(document).ok()?;
-        // What is no key of a kind that is known here is none (RFC 7517 5).
+        // A member of an unknown kind is ignored (RFC 7517 5).
         let keys: Vec<Jwk<'_>> =
             keys.into_iter().filter_map(|key| serde_json::from_str(key.get()).ok()).collect();
         let named = keys.iter().filter(|key| kid.is_none() || key.kid.as_deref() == kid);
@@ -280,7 +281,7 @@ impl Jwt {
         match (self.max_age, issued) {
             (Some(_), None) => Err(self.missing("iat")),
             (Some(age), Some(at)) if at < late.shifted(-millis(age)) => Err(Rejection::Stale),
-            // What never ends and says nothing of the body would be a password.
+            // A token without an end and without a hash of the body would be a password.
             (None, _) if ends.is_none() && !self.covers_body() => Err(self.missing("exp")),
             _ => Ok(()),
         }
@@ -313,7 +314,7 @@ impl Jwt {
         Ok(members.into_iter().find(|(key, _)| key == name).map(|(_, raw)| raw))
     }
 
-    /// A text, number or boolean, as text.
+    /// Reads a member of a header or payload as text: a string, number or boolean.
     fn claim<'p>(&self, part: &'p [u8], name: &str) -> Result<Option<Cow<'p, str>>, Rejection> {
         let raw = self.raw(part, name)?;
         raw.map(|raw| json::scalar(raw.get()).ok_or_else(|| self.malformed(name))).transpose()
@@ -331,7 +332,8 @@ impl Jwt {
         Rejection::Malformed(self.place(name))
     }
 
-    /// The first two parts of a token that a sender makes at `now`.
+    /// Builds the header and the payload of a token that a sender makes at `now`, encoded and joined by a
+    /// dot.
     pub(in crate::source) fn unsigned(&self, body: &[u8], now: Timestamp) -> String {
         let mut payload = format!(r#"{{"iat":{},"exp":{}"#, now.unix(), now.unix() + 300);
         let mut add = |name: &str, value: &str| {
@@ -351,7 +353,7 @@ impl Jwt {
         [header, payload].map(|part| URL_SAFE_NO_PAD.encode(part)).join(".")
     }
 
-    /// Signs as the sender does, with the key of that number.
+    /// Signs the token as the sender does, with the key of this number.
     pub(in crate::source) fn sign(&self, unsigned: &str, key: usize) -> Option<Vec<u8>> {
         match self.keys.get(key)? {
             JwtKey::Shared(key) => Some(hmac::sign(key, unsigned.as_bytes()).as_ref().to_vec()),
@@ -359,13 +361,13 @@ impl Jwt {
         }
     }
 
-    /// The value of `from` with that token.
+    /// Builds the value of the field `from` for this token.
     pub(in crate::source) fn write(&self, unsigned: &str, signature: &[u8]) -> String {
         let prefix = self.prefix.as_ref().map_or("", |prefix| &prefix.0);
         format!("{prefix}{unsigned}.{}", URL_SAFE_NO_PAD.encode(signature))
     }
 
-    /// The public key of a private one.
+    /// Returns the public key in PEM, if the key of this number has a private one.
     pub(in crate::source) fn public_key(&self, key: usize) -> Option<String> {
         match self.keys.get(key)? {
             JwtKey::Public(key) => key.public_pem(),
@@ -384,7 +386,7 @@ impl Algorithm {
     }
 }
 
-/// A `NumericDate` (RFC 7519 2): seconds, which may have a fraction.
+/// Parses a `NumericDate` (RFC 7519 2): seconds, which may have a fraction.
 fn numeric_date(text: &str) -> Option<Timestamp> {
     let seconds: f64 = text.parse().ok()?;
     if !(0.0..1e11).contains(&seconds) {
@@ -401,7 +403,7 @@ struct Jwks<'a> {
     keys: Vec<&'a json::RawValue>,
 }
 
-/// A key of any type; a symmetric one is never read.
+/// A JSON Web Key of any type; the value of a symmetric key is never read.
 #[derive(Deserialize)]
 struct Jwk<'a> {
     #[serde(borrow)]

@@ -1,4 +1,4 @@
-//! `kind = "hmac"`: a MAC over the signed bytes (RFC 2104).
+//! The verifier `kind = "hmac"`: a MAC over the signed bytes (RFC 2104).
 
 use ring::hmac;
 use subtle::ConstantTimeEq as _;
@@ -9,12 +9,12 @@ use crate::secret::Secret;
 use crate::source::grammar;
 use crate::source::template::Message;
 
-/// `hash` and `key`.
+/// Keys of a MAC verifier: `hash` and `key`.
 #[derive(Clone, Debug)]
 pub(in crate::source) struct Mac {
     hash: Hash,
     form: KeyForm,
-    /// The MAC key, and the secret as written for templates with `{secret}`.
+    /// MAC keys, each with the secret as written, which templates with `{secret}` need.
     keys: Vec<(hmac::Key, Secret)>,
 }
 
@@ -44,7 +44,8 @@ impl Mac {
         Ok(())
     }
 
-    /// Without the zeros at the end: a key is filled up with zeros (RFC 2104 2), so they add nothing.
+    /// Returns the length of a key in bytes, without zeros at its end: HMAC pads a key with zeros (RFC 2104
+    /// 2), so they add nothing.
     pub(super) fn key_length(&self, secret: &Secret) -> usize {
         let length = |key: Secret| key.expose().iter().rposition(|b| *b != 0).map_or(0, |last| last + 1);
         self.form.decode(secret).map_or(0, length)

@@ -1,4 +1,4 @@
-//! The ways to verify: a file each.
+//! Verifiers, one file for each kind.
 
 mod digest;
 mod ecdsa;
@@ -32,24 +32,24 @@ use crate::reader::Table;
 use crate::sabotage::{Safeguard, is_pulled};
 use crate::secret::Secret;
 
-/// `kind` of a `[verify]` table, with the keys made of the hook's secrets.
+/// The `kind` of a `[verify]` table, with the keys made of the hook's secrets.
 #[derive(Clone, Debug)]
 pub(super) enum Kind {
-    /// Everything is let in, in writing.
+    /// Explicit choice to admit every request without verification.
     None,
-    /// The secret itself travels with the request.
+    /// A secret that is sent with the request itself.
     Token(Token),
-    /// The request, or parts of it, are signed.
+    /// A signature over the request, or over parts of it.
     Signed(Box<Signed>),
-    /// A signed token travels with the request.
+    /// A signed token that is sent with the request.
     Jwt(Jwt),
-    /// Who connects counts.
+    /// The address from which the request comes.
     Network(Network),
-    /// Several verifiers.
+    /// A set of verifiers: one of them or all must accept.
     Several(Several),
 }
 
-/// The value of `kind`.
+/// Value of the key `kind`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Word {
     None,
@@ -66,18 +66,18 @@ pub(super) enum Word {
 }
 
 impl Word {
-    /// Whether a request is signed.
+    /// Returns true if this kind verifies a signature over parts of the request.
     pub(super) const fn is_signed(self) -> bool {
         matches!(self, Self::Hmac | Self::Digest | Self::Ed25519 | Self::Ecdsa | Self::Rsa)
     }
 
-    /// Whether it verifies something by itself.
+    /// Returns true if this kind verifies something without other verifiers.
     pub(super) const fn is_single(self) -> bool {
         !matches!(self, Self::None | Self::Any | Self::All)
     }
 }
 
-/// How a `[verify]` table spells them.
+/// Spellings of the kinds in a `[verify]` table.
 pub(super) const WORDS: [(&str, Word); 11] = [
     ("token", Word::Token),
     ("hmac", Word::Hmac),
@@ -102,7 +102,7 @@ pub(super) struct Signed {
     pub(super) body_hash: Vec<BodyHash>,
 }
 
-/// How a signature is made of the signed bytes and a key.
+/// Algorithm that makes a signature from the signed bytes and a key.
 #[derive(Clone, Debug)]
 pub(super) enum Algorithm {
     Mac(Mac),
@@ -112,11 +112,11 @@ pub(super) enum Algorithm {
     Rsa(Rsa),
 }
 
-/// Why a secret cannot be a key; the message says what it should look like.
+/// Reason why a secret cannot be a key; the message describes the expected form.
 pub(super) type KeyError = String;
 
 impl Kind {
-    /// Reads the keys that belong to the kind.
+    /// Reads the keys of the table that belong to this kind.
     pub(super) fn read(word: Word, table: &Table<'_>) -> Option<Self> {
         match word {
             Word::None => Some(Self::None),
@@ -157,7 +157,7 @@ impl Kind {
         }
     }
 
-    /// As a `[verify]` table spells it.
+    /// Returns the name of the kind in a `[verify]` table.
     pub(super) const fn as_str(&self) -> &'static str {
         match self {
             Self::None => "none",
@@ -178,7 +178,7 @@ impl Kind {
         }
     }
 
-    /// Whether requests can be verified by a secret, or a key, of the hook's.
+    /// Returns true if a secret or key of the hook can verify requests.
     pub(super) fn takes_secrets(&self) -> bool {
         match self {
             Self::None | Self::Network(_) => false,
@@ -187,7 +187,7 @@ impl Kind {
         }
     }
 
-    /// Whether the hook must have one: not where keys are fetched.
+    /// Returns true if the hook must have a secret, which it need not if keys are fetched.
     pub(super) fn needs_secrets(&self) -> bool {
         match self {
             Self::Signed(signed) => !matches!(&signed.algorithm, Algorithm::Rsa(rsa) if rsa.fetches()),
@@ -197,7 +197,7 @@ impl Kind {
         }
     }
 
-    /// Whether its secrets are public keys; those of the others must be known to nobody.
+    /// Returns true if the secrets are public keys; the secrets of other kinds must be known to nobody else.
     pub(super) const fn takes_public_keys(&self) -> bool {
         match self {
             Self::None | Self::Token(_) | Self::Network(_) | Self::Several(_) => false,
@@ -209,7 +209,7 @@ impl Kind {
         }
     }
 
-    /// Makes a key of a secret that is not blank; several verifiers take theirs one by one.
+    /// Makes a key of a secret that is not blank. A set of verifiers takes none itself: its members do.
     pub(super) fn add_key(&mut self, secret: &Secret) -> Result<(), KeyError> {
         match self {
             Self::None | Self::Network(_) | Self::Several(_) => Ok(()),
@@ -228,7 +228,7 @@ impl Kind {
         }
     }
 
-    /// What is wrong with all keys together.
+    /// Returns an error message if the keys do not fit together, for example with the ids of RSA keys.
     pub(super) fn complaint(&self) -> Option<String> {
         match self {
             Self::Signed(signed) => match &signed.algorithm {
@@ -240,7 +240,7 @@ impl Kind {
         }
     }
 
-    /// Bytes of the key that a secret makes.
+    /// Returns the length of the key that a secret makes, in bytes.
     pub(super) fn key_length(&self, secret: &Secret) -> usize {
         match self {
             Self::Signed(signed) => match &signed.algorithm {
@@ -251,7 +251,7 @@ impl Kind {
         }
     }
 
-    /// What an operator should know of the kind.
+    /// Returns the warning about the weakness of this kind, if it has one.
     pub(super) const fn warning(&self) -> Option<&'static str> {
         match self {
             Self::None => Some("nothing is verified: anybody who knows the address is let in"),
@@ -268,7 +268,7 @@ impl Kind {
 }
 
 impl Algorithm {
-    /// Which key made one of the signatures: one of the secrets, or none of them if it was fetched.
+    /// Returns the index of the secret whose key made one of the signatures, or `None` for a fetched key.
     pub(super) fn verify(
         &self,
         message: &Message<'_>,
@@ -287,7 +287,7 @@ impl Algorithm {
         secret.map(Some).ok_or(Rejection::NoMatch)
     }
 
-    /// Signs as the sender does, with the key of that number.
+    /// Signs the message as the sender does, with the key of this number.
     pub(super) fn sign(&self, message: &Message<'_>, key: usize) -> Option<Vec<u8>> {
         match self {
             Self::Mac(mac) => mac.sign(message, key),
@@ -298,7 +298,7 @@ impl Algorithm {
         }
     }
 
-    /// The public key of the private key of that number, written as the source wants it.
+    /// Returns the public key of the private key with this number, in the text form of the source.
     pub(super) fn public_key(&self, key: usize) -> Option<String> {
         match self {
             Self::Mac(_) | Self::Digest(_) => None,
@@ -309,7 +309,7 @@ impl Algorithm {
     }
 }
 
-/// `key = { encoding, strip_prefix }`: how a secret's text becomes a key's bytes.
+/// Text form of a key: `key = { encoding, strip_prefix }` turns a secret's text into the key's bytes.
 #[derive(Clone, Debug)]
 pub(super) struct KeyForm {
     encoding: Encoding,
@@ -317,7 +317,7 @@ pub(super) struct KeyForm {
 }
 
 impl KeyForm {
-    /// Without a `key`, the text itself is the key; where a key is binary, `binary` asks for one.
+    /// Reads the key `key`. Without it the text itself is the key, unless `binary` asks for an encoding.
     fn read(table: &Table<'_>, binary: bool) -> Option<Self> {
         if !table.has("key") {
             if binary {
@@ -335,7 +335,7 @@ impl KeyForm {
         Some(Self { encoding: encoding?, strip_prefix })
     }
 
-    /// The key's bytes; a secret without the prefix is taken as it is.
+    /// Decodes the bytes of a key; the prefix is optional in the secret.
     fn decode(&self, secret: &Secret) -> Result<Secret, KeyError> {
         let form = || {
             let prefix = self.strip_prefix.as_deref().unwrap_or_default();
@@ -351,7 +351,7 @@ impl KeyForm {
         if is_empty { Err(form()) } else { Ok(key) }
     }
 
-    /// The text form of a key's bytes.
+    /// Encodes the bytes of a key as the text of a secret.
     fn encode(&self, key: &[u8]) -> String {
         self.strip_prefix.clone().unwrap_or_default() + &self.encoding.encode(key)
     }

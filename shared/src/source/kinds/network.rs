@@ -1,4 +1,4 @@
-//! `kind = "network"`: who connects, and nothing of what it sends.
+//! The verifier `kind = "network"`: only the address of the sender counts, not the content of the request.
 
 use std::net::IpAddr;
 
@@ -7,7 +7,7 @@ use crate::http::Request;
 use crate::reader::Table;
 use crate::source::Rejection;
 
-/// `cidrs`: the networks that requests may come from.
+/// Networks from which requests may come: the key `cidrs`.
 #[derive(Clone, Debug)]
 pub(in crate::source) struct Network {
     cidrs: Vec<Cidr>,
@@ -29,7 +29,7 @@ impl Network {
         (!cidrs.is_empty()).then_some(Self { cidrs })
     }
 
-    /// The address is the trigger's own word: see [`Request::source_ip`].
+    /// Checks the source address, for which only the trigger vouches: see [`Request::source_ip`].
     pub(in crate::source) fn check(&self, request: &Request) -> Result<(), Rejection> {
         let place = || "the source address".to_owned();
         let address = request.source_ip.ok_or_else(|| Rejection::Missing(place()))?;
@@ -37,12 +37,12 @@ impl Network {
         if is_in { Ok(()) } else { Err(Rejection::Pinned(place())) }
     }
 
-    /// Whether it lets in what may be a proxy of ours rather than a sender.
+    /// Returns true if a network may hold a proxy of ours rather than a sender.
     pub(in crate::source) fn is_own(&self) -> bool {
         self.cidrs.iter().any(|cidr| cidr.is_own())
     }
 
-    /// An address that is let in.
+    /// Returns an address that the verifier admits.
     pub(in crate::source) fn sample(&self) -> Option<IpAddr> {
         self.cidrs.first().map(|cidr| cidr.first())
     }

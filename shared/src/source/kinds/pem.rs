@@ -1,11 +1,11 @@
-//! Keys that are ASN.1 structures, as consoles and tools write them.
+//! Keys as ASN.1 structures, in the forms that consoles and tools write.
 
 use rustls_pki_types::pem::{PemObject as _, SectionKind};
 
 use crate::secret::Secret;
 use crate::source::encoding::Encoding;
 
-/// The DER of a key that is written as PEM ([RFC 7468]) or as the base64 of the DER alone.
+/// Returns the DER of a key that is written as PEM ([RFC 7468]) or as the base64 of the DER alone.
 ///
 /// [RFC 7468]: https://www.rfc-editor.org/rfc/rfc7468
 pub(super) fn der(key: &Secret) -> Option<Secret> {

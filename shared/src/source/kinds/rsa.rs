@@ -1,4 +1,4 @@
-//! `kind = "rsa"`: a public key, RSA with PKCS #1 v1.5 (RFC 8017 8.2).
+//! The verifier `kind = "rsa"`: public keys of RSA with PKCS #1 v1.5 (RFC 8017 8.2).
 
 use super::KeyError;
 use crate::clock::Timestamp;
@@ -11,7 +11,7 @@ use crate::source::key::{Family, Key, RSA_SHA1, RSA_SHA256, Verifier};
 use crate::source::template::Message;
 use crate::source::{Params, Rejection, grammar};
 
-/// `hash` and `key_source`. The secrets are public keys or certificates, in PEM.
+/// Keys of an RSA verifier: `hash` and `key_source`. The secrets are public keys or certificates, in PEM.
 #[derive(Clone, Debug)]
 pub(in crate::source) struct Rsa {
     hash: Hash,
@@ -25,19 +25,20 @@ enum Hash {
     Sha256,
 }
 
-/// Which key a request is verified with.
+/// Choice of the key that verifies a request.
 #[derive(Clone, Debug)]
 enum Which {
-    /// Any of the hook's.
+    /// Any key of the hook.
     Any,
-    /// That whose id the request names; `ids` are those of the hook's secrets, in their order.
+    /// The key whose id the request names; `ids` are the ids of the hook's secrets, in their order.
     Named { from: Field, ids: Vec<String> },
-    /// That of the certificate whose address the request names, if it may be called. Keys that are
-    /// configured take its place, and nothing is fetched.
+    /// The key of the certificate whose address the request names, if the address is allowed. Configured keys
+    /// take its place, and nothing is fetched.
     Certificate { from: Field, base64: bool, allow: Allow },
 }
 
-/// Shorter keys can be factored; of longer ones `ring` verifies nothing.
+/// Lower bound on a key, in bits: shorter keys can be factored. `ring` verifies nothing above the upper
+/// bound.
 const MIN_BITS: usize = 2048;
 const MAX_BITS: usize = 8192;
 
@@ -64,18 +65,18 @@ impl Rsa {
         Ok(())
     }
 
-    /// Whether keys can come from elsewhere.
+    /// Returns true if keys can be fetched from an address.
     pub(super) const fn fetches(&self) -> bool {
         matches!(self.which, Which::Certificate { .. })
     }
 
-    /// The parameters that hold ids of keys.
+    /// Returns the names of the parameters that hold ids of keys.
     pub(in crate::source) fn params(&self) -> impl Iterator<Item = &str> {
         let ids = if let Which::Named { ids, .. } = &self.which { ids.as_slice() } else { &[] };
         ids.iter().filter_map(|id| grammar::param(id))
     }
 
-    /// Puts ids of keys in: several in one parameter, with commas between them.
+    /// Replaces the parameters by ids of keys; one parameter may hold several ids, separated by commas.
     pub(in crate::source) fn bind(&mut self, params: &Params) {
         if let Which::Named { ids, .. } = &mut self.which {
             for id in ids.iter_mut() {
@@ -86,7 +87,7 @@ impl Rsa {
         }
     }
 
-    /// What is wrong with all keys together.
+    /// Returns an error message if the number of ids differs from the number of keys.
     pub(super) fn complaint(&self) -> Option<String> {
         match &self.which {
             Which::Named { ids, .. } if ids.len() != self.keys.len() => {
@@ -104,7 +105,7 @@ impl Rsa {
         }
     }
 
-    /// Which of the secrets verifies; none of them if it was a certificate that was fetched.
+    /// Returns the number of the secret that verifies a signature, or `None` for a fetched certificate.
     pub(super) fn verify(
         &self,
         message: &Message<'_>,
@@ -137,7 +138,7 @@ impl Rsa {
                 let Some(key) = certificate(fetched) else { return Err(Rejection::Unusable(address)) };
                 match by(&[key], None) {
                     Ok(_) => Ok(None),
-                    // A newer one may have taken its place.
+                    // A newer certificate may have replaced the fetched one.
                     Err(_) if !fetched.is_latest => Err(Rejection::Fetch(address)),
                     Err(rejection) => Err(rejection),
                 }
@@ -145,8 +146,8 @@ impl Rsa {
         }
     }
 
-    /// Which of the keys made one of the signatures. A certificate that was renewed has the key of the
-    /// old one: it is expired only if none of them is valid.
+    /// Returns the index of the key that made one of the signatures. A renewed certificate can have the key
+    /// of the old one, so the result is `Expired` only if no such certificate is valid.
     fn signer(
         &self,
         keys: &[Key],
@@ -179,12 +180,12 @@ impl Rsa {
         }
     }
 
-    /// The public key of a private one.
+    /// Returns the public key in PEM, if the key of this number has a private one.
     pub(in crate::source) fn public_key(&self, key: usize) -> Option<String> {
         self.keys.get(key)?.public_pem()
     }
 
-    /// The field that names a key, and a name of one, for signing.
+    /// Returns the field that names a key and the id of this key, for signing.
     pub(in crate::source) fn name(&self, key: usize) -> Option<(&Field, &str)> {
         match &self.which {
             Which::Named { from, ids } => Some((from, ids.get(key)?)),
@@ -192,7 +193,7 @@ impl Rsa {
         }
     }
 
-    /// The field that says which key it is.
+    /// Returns the field with which a request selects the key.
     pub(in crate::source) const fn named_by(&self) -> Option<&Field> {
         match &self.which {
             Which::Any => None,
@@ -225,7 +226,7 @@ impl Which {
     }
 }
 
-/// The key of a certificate that was fetched.
+/// Reads the RSA key of a fetched certificate.
 fn certificate(fetched: &Fetched) -> Option<Key> {
     let text = std::str::from_utf8(fetched.document.as_ref()?).ok()?;
     let is_good =
@@ -237,6 +238,6 @@ fn address(from: &Field, base64: bool, view: &View<'_>) -> Result<Address, Rejec
     let text = from.read_text(view)?;
     let decoded = if base64 { Encoding::Base64.decode(&text) } else { Some(text.into_owned().into_bytes()) };
     let decoded = decoded.and_then(|bytes| String::from_utf8(bytes).ok());
-    // What is no plain address is none that may be called.
+    // A text that is not a plain address cannot be an allowed one.
     decoded.and_then(|text| Address::parse(&text)).ok_or_else(|| Rejection::NotAllowed(from.to_string()))
 }

@@ -1,4 +1,4 @@
-//! `kind = "any"` and `kind = "all"`: several verifiers on one hook.
+//! Several verifiers on one hook: `kind = "any"` and `kind = "all"`.
 
 use crate::clock::Timestamp;
 use crate::delivery::Coverage;
@@ -8,16 +8,15 @@ use crate::source::grammar::Scheme;
 use crate::source::proof::{Proof, Refusal};
 use crate::source::{Rejection, Step};
 
-/// `verify`: the verifiers, each a table as for one alone. With more than one that takes secrets each
-/// says which of the hook's `secrets` are its own: a public key that one takes must never be the token
-/// of another.
+/// The verifiers in the key `verify`, each written like a single one. If more than one takes secrets, each
+/// names its own among the hook's `secrets`: a public key of one verifier must never be the token of another.
 #[derive(Clone, Debug)]
 pub(in crate::source) struct Several {
     pub(in crate::source) rule: Rule,
     pub(in crate::source) members: Vec<Scheme>,
 }
 
-/// How many of the verifiers must accept a request.
+/// Number of verifiers that must accept a request: one, or all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::source) enum Rule {
     Any,
@@ -41,7 +40,7 @@ impl Several {
         Some(Self { rule, members })
     }
 
-    /// `any` proves no more than its weakest member, `all` as much as its strongest.
+    /// Returns the coverage of the set: that of the weakest member under `any`, of the strongest under `all`.
     pub(in crate::source) fn coverage(&self) -> Coverage {
         let mut covers_body = self.members.iter().map(|member| member.coverage() == Coverage::Body);
         let is_covered = match self.rule {
@@ -58,8 +57,8 @@ impl Several {
         }
     }
 
-    /// One that refuses counts before one that cannot tell yet: nothing is fetched for a request that
-    /// is refused in any case.
+    /// Proves a request by all members. A refusal takes precedence over a key that is still missing: nothing
+    /// is fetched for a request that is refused in any case.
     fn all(&self, view: &View<'_>, now: Timestamp) -> Result<Proof, Refusal> {
         let (mut proof, mut open) = (Proof::default(), None);
         for member in &self.members {
@@ -72,7 +71,7 @@ impl Several {
         open.map_or(Ok(proof), Err)
     }
 
-    /// The first that accepts counts.
+    /// Proves a request by the first member that accepts it.
     fn any(&self, view: &View<'_>, now: Timestamp) -> Result<Proof, Refusal> {
         let mut rejections = Vec::new();
         for (number, member) in self.members.iter().enumerate() {
@@ -81,7 +80,8 @@ impl Several {
                 Err((_, rejection)) => rejections.push(rejection),
             }
         }
-        // One that cannot tell yet may still accept; one for which nothing is left to fetch, at last.
+        // A member that awaits a key may still accept, so its fetch comes first; a key that cannot be fetched
+        // is reported last.
         let is_fetch = |rejection: &Rejection| matches!(rejection, Rejection::Fetch(_));
         let open = rejections.iter().position(is_fetch).or(rejections.iter().position(Rejection::is_open));
         let open = open.map(|number| (Step::Key, rejections.swap_remove(number)));

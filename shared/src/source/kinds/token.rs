@@ -1,4 +1,4 @@
-//! `kind = "token"`: the secret itself travels with the request.
+//! The verifier `kind = "token"`: the secret itself is sent with the request.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,12 +13,13 @@ use crate::source::field::{Field, View};
 use crate::source::grammar;
 use crate::source::signature::Prefix;
 
-/// A shorter password may stand somewhere by chance.
+/// Lower bound on the length of a password that is masked by itself, in bytes; a shorter one may occur by
+/// chance.
 const MIN_PASSWORD: usize = 8;
 
-/// A token in `from`, after a `prefix`.
+/// A token in the field `from`, after a `prefix`.
 ///
-/// The prefix `Basic ` makes the secret `user:password` or its base64 ([RFC 7617]).
+/// With the prefix `Basic ` the secret is `user:password` or its base64 ([RFC 7617]).
 ///
 /// [RFC 7617]: https://www.rfc-editor.org/rfc/rfc7617
 #[derive(Clone, Debug)]
@@ -61,7 +62,7 @@ impl Token {
         Ok(())
     }
 
-    /// The token of a request, without the prefix.
+    /// Reads the token of a request, without the prefix.
     pub(in crate::source) fn given(&self, view: &View<'_>) -> Result<Secret, Rejection> {
         let value = self.from.read(view)?;
         let Some(prefix) = &self.prefix else { return Ok(Secret::new(value)) };
@@ -69,7 +70,8 @@ impl Token {
         token.map(Secret::new).ok_or_else(|| Rejection::Malformed(self.from.to_string()))
     }
 
-    /// The token and, of Basic authentication, the credentials in it: every form that a copy may have.
+    /// Returns every form that a copy of the token may have: the token and, for Basic authentication, its
+    /// credentials.
     pub(in crate::source) fn forms(&self, token: Secret) -> Vec<Secret> {
         let pair = if self.is_basic() { STANDARD.decode(token.expose()).ok().map(Secret::new) } else { None };
         let password = pair.as_ref().and_then(|pair| {
@@ -79,20 +81,20 @@ impl Token {
         [Some(token), pair, password].into_iter().flatten().collect()
     }
 
-    /// Which secret the token is.
+    /// Returns the number of the secret that equals the token.
     pub(in crate::source) fn verify(&self, given: &Secret) -> Option<usize> {
         position(&self.keys, given)
     }
 
-    /// The value that a sender with the secret of that number puts at `from`.
+    /// Builds the value that a sender with the secret of this number puts into the field `from`.
     pub(in crate::source) fn write(&self, key: usize) -> Option<String> {
         let token = self.keys.get(key)?.expose_str()?;
         Some(self.prefix.as_ref().map_or_else(String::new, |prefix| prefix.0.clone()) + token)
     }
 }
 
-/// Which of `secrets` is the given value. Hashes are compared, so that time tells neither how much of
-/// a value is right nor how long the secret is.
+/// Returns the index of the secret that equals `given`. Hashes are compared, so that timing reveals neither
+/// how much of a value is right nor the length of the secret.
 pub(in crate::source) fn position(secrets: &[Secret], given: &Secret) -> Option<usize> {
     let hash = |secret: &Secret| digest(&SHA256, secret.expose());
     let given = hash(given);
