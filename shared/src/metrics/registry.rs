@@ -10,8 +10,8 @@ use super::Ended;
 use crate::redrive::{Shard, Summary};
 use crate::telemetry::Outcome;
 
-/// Upper bounds of the histogram buckets, in milliseconds. They include common time-outs of senders: 3 s
-/// (Slack),
+/// Upper bounds of the histogram buckets, in milliseconds. They include common time-outs of senders: 3 s is
+/// Slack's, 5 s that of many, and 10 s GitHub's.
 pub(super) const BOUNDS: [u64; 12] = [5, 10, 25, 50, 100, 250, 500, 1000, 3000, 5000, 10_000, 30_000];
 
 /// Index of a hook in the list of names, or `None` for a request without a configured hook.
