@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-/// A network such as `203.0.113.0/24` or `2001:db8::/32`, or a single address.
+/// Network such as `203.0.113.0/24` or `2001:db8::/32`, or a single address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Cidr {
     address: IpAddr,
@@ -37,8 +37,8 @@ impl Cidr {
         Ok(Self { address, host })
     }
 
-    /// Returns true if the network overlaps a loopback, private or link-local network ([`OWN`]). Such a
-    /// network may contain the proxy in front of this machine.
+    /// Returns true if the network overlaps a network of [`OWN`] and so may contain the proxy in front
+    /// of this machine.
     pub(crate) fn is_own(self) -> bool {
         OWN.iter()
             .filter_map(|text| Self::parse(text).ok())

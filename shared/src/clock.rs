@@ -1,4 +1,4 @@
-//! Wall time and randomness, injected.
+//! Injected sources of wall time and randomness.
 //!
 //! Signatures, time windows and envelopes need the calendar and take a [`Clock`]. Deadlines and back-off need
 //! elapsed time only and use `tokio::time`, which tests can pause.
@@ -10,7 +10,7 @@ use std::time::Duration;
 use time::format_description::well_known::{Rfc2822, Rfc3339};
 use time::{Date, Month, OffsetDateTime, PrimitiveDateTime, Time, UtcOffset};
 
-/// A moment of UTC, in milliseconds since the Unix epoch.
+/// Moment in UTC, in milliseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp(i64);
 

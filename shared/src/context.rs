@@ -1,4 +1,4 @@
-//! The outside world, injected: environment, time and randomness.
+//! Injected dependencies on the outside world: environment, time and randomness.
 
 use crate::clock::{Clock, Random};
 use crate::env::Env;

@@ -1,4 +1,4 @@
-//! A verified webhook.
+//! Webhook request that its source has verified.
 
 use std::fmt;
 
@@ -31,7 +31,8 @@ impl Coverage {
     }
 }
 
-/// A verified request. Only [`crate::source`] can make one, because only that module can make a [`Verified`].
+/// Request that its source has verified. Only [`crate::source`] can make one, because only that module can
+/// make a [`Verified`].
 #[derive(Clone)]
 pub struct Delivery {
     /// Name of the hook that received the request.

@@ -19,7 +19,7 @@ pub(crate) struct Files {
     alone: Mutex<BTreeMap<PathBuf, Weak<Semaphore>>>,
 }
 
-/// A runtime that only provides blocking threads; `None` if the system cannot start one.
+/// Runtime that only provides blocking threads; `None` if the system cannot start one.
 type OwnThreads = OnceLock<Option<Runtime>>;
 
 /// Threads for the objects of stores. More writers at a time do not speed up a disk, and each writer holds an
@@ -41,9 +41,9 @@ pub(crate) static SECRETS: Files = Files::of(64);
 /// Reason why a job did not finish.
 #[derive(Debug)]
 pub(crate) enum Undone {
-    /// The deadline passed. The job may still run.
+    /// Passed deadline. The job may still run.
     TimedOut,
-    /// The job panicked or was cancelled.
+    /// Panic or cancellation of the job.
     Broken(String),
 }
 

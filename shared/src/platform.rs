@@ -48,20 +48,20 @@ pub enum Platform {
     Function(&'static str),
     /// Container that starts and stops as requests come. Holds the name of the variable that identifies it.
     Container(&'static str),
-    /// A machine, or a container that stays.
+    /// Machine, or container that keeps running. Its folders count as durable.
     Machine,
 }
 
 /// Reason why data in a folder may be lost with the process. Holds the variable that identifies the platform.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fleeting {
-    /// User action: name a bucket, or a mounted file system.
+    /// Folder of a function. User action: name a bucket, or a mounted file system.
     #[error(
         "names a folder that is gone with the function ({0} is set, so this is one): use a bucket, or a file \
          system mounted under /mnt"
     )]
     Function(&'static str),
-    /// User action: name a bucket, or say which folder is a volume.
+    /// Folder of a container. User action: name a bucket, or say which folder is a volume.
     #[error(
         "names a folder that is gone with the container ({0} is set, so the platform ends it when it likes): \
          use a bucket, or a volume that stays, and name its folder in DURABLE_FOLDER"

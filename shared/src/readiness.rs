@@ -96,7 +96,7 @@ impl Trouble {
         Self { hook: Some(hook.to_owned()), ..Self::of("the hook has errors") }
     }
 
-    /// Returns the problem of a hook without a topic for the process' queue.
+    /// Returns the problem of a hook without a topic for the queues of this process.
     pub(crate) fn without_topic(hook: &str) -> Self {
         Self { hook: Some(hook.to_owned()), ..Self::of("the hook has no topic here") }
     }

@@ -23,7 +23,7 @@ pub(super) const MAX_BODY: usize = 6 * 1024 * 1024;
 /// Upper bound on a hook's `deadline`: no sender and no gateway waits longer for an answer.
 const MAX_DEADLINE: Duration = Duration::from_secs(60);
 
-/// A configured endpoint.
+/// Endpoint for webhooks, as configured in the hooks file.
 #[derive(Debug)]
 pub struct Hook {
     /// Name of the hook, `[a-z0-9-]{1,63}`.

@@ -13,11 +13,11 @@ const MAX_DEDUPE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// Condition for writing a delivery to the spill store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mode {
-    /// A failure: the queue did not take the delivery in time.
+    /// Failure of the queue to take the delivery in time.
     OnFailure,
-    /// Every delivery is stored first and sent later.
+    /// Every delivery, which is stored first and sent later.
     Always,
-    /// Spilling is off.
+    /// Disabled spilling: a failed delivery is not stored.
     Never,
 }
 

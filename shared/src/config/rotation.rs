@@ -6,7 +6,7 @@
 //!                                                     └───────── 401 ◄───────┘
 //!                                                     503 where it cannot be read: there may be a newer one
 //!
-//! age of what was read   0 ────────── 2 min ───────────────── 4 min ──────────────── 10 min, 60 min ───►
+//! age of the secrets     0 ────────── 2 min ───────────────── 4 min ──────────────── 10 min, 60 min ───►
 //! a delivery             uses it      reads beside its send   reads before it is     503
 //!                                                             verified, every 30 s;
 //!                                                             uses it if that fails

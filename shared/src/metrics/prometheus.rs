@@ -1,4 +1,4 @@
-//! Prometheus' text exposition format, version 0.0.4.
+//! Renderer of metrics in Prometheus' text exposition format, version 0.0.4.
 
 use std::fmt::{Display, Write as _};
 
