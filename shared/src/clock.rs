@@ -41,7 +41,7 @@ impl Timestamp {
         Self(self.0.saturating_add(millis))
     }
 
-    /// Formats the moment as RFC 3339, such as `2026-11-22T18:30:00.123Z`, for the `time` of a CloudEvent.
+    /// Formats the moment as RFC 3339, such as `2026-11-22T18:30:00.123Z`, for the `time` of CloudEvents.
     pub fn rfc3339(self) -> String {
         let t = self.utc();
         format!(

@@ -37,7 +37,7 @@ const PAUSE_AFTER_SUCCESS: Duration = Duration::from_secs(60);
 const MAX_ADDRESSES: usize = 64;
 const MAX_UNDER_WAY: usize = 8;
 
-/// Upper bound on requests that wait for a document. Nobody knows yet if they are genuine, and each holds a
+/// Upper bound on requests that wait for a document. These requests are not verified yet, and each holds a
 /// place in the server.
 const MAX_WAITING: usize = 32;
 
@@ -294,7 +294,7 @@ impl Fetcher {
 #[derive(Default)]
 pub(crate) struct Collected {
     fetched: Vec<Fetched>,
-    /// Results of the same fetches, in the same order as `fetched`.
+    /// Results of the fetches, in the same order as `fetched`.
     found: Vec<Result<Document, FetchError>>,
 }
 

@@ -14,8 +14,8 @@ pub enum Problem {
     Malformed,
     /// Missing, wrong or stale signature (401). All three get the same answer.
     Unauthorized,
-    /// Wrong signature, or wrong token of a handshake, for senders that expect this status instead of 401
-    /// (403).
+    /// Wrong signature, or wrong token of a handshake (403), for senders that expect this status instead of
+    /// 401.
     Forbidden,
     /// Path that does not belong to a hook (404).
     NotFound,
@@ -27,7 +27,7 @@ pub enum Problem {
     TooLarge,
     /// Verified delivery that cannot become a message (422).
     Unprocessable,
-    /// Delivery over the hook's rate, for senders that want this status instead of 503 (429).
+    /// Delivery over the hook's rate (429), for senders that want this status instead of 503.
     TooManyRequests {
         /// Value of `Retry-After`, in seconds.
         retry_after: u32,

@@ -23,7 +23,7 @@ const RETRY_AFTER: u32 = 5;
 pub(crate) enum Rule {
     /// Any hook that can serve requests.
     Any,
-    /// The whole configuration, so that a rollout with a mistake stops at its first instance.
+    /// Whole configuration, so that a rollout with a mistake stops at its first instance.
     All,
 }
 

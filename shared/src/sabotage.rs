@@ -10,7 +10,7 @@
 pub enum Safeguard {
     /// Answers to senders only after the store has confirmed the write.
     AnswerAfterWrite = 1,
-    /// Failures of the store never count as confirmations.
+    /// Handling of a store's failure as a failure, never as a confirmation.
     StoreFailureIsFailure,
     /// Deletion of deliveries from the store only after a receipt.
     DeleteAfterReceipt,
@@ -22,7 +22,7 @@ pub enum Safeguard {
     MarkAfterReceipt,
     /// Detection of repeats only by ids that providers give.
     DedupeByProvidersId,
-    /// Bodies that a message refers to are written again before each send.
+    /// Rewrite of the body that a message refers to, before each send.
     ClaimRenewed,
     /// Renewal of the age of a body that is written again.
     ClaimReplaced,
@@ -40,11 +40,11 @@ pub enum Safeguard {
     MessageAsStored,
     /// Sending of each message only once in the absence of failures.
     SendOnce,
-    /// Failures stop the sends that share their cause, and no others.
+    /// Stop of the sends that share the cause of a failure, and of no others.
     FailureStopsItsCause,
-    /// Sends that were not attempted do not count as failures.
+    /// Exclusion of sends that were not attempted from the failures.
     HeldIsNoFailure,
-    /// Waits of one hour or less.
+    /// Limit of one hour on every wait.
     WaitIsClamped,
     /// Cursors that pass only objects that a run has handled.
     CursorPassesHandled,

@@ -48,9 +48,9 @@ const MAX_FILE: u64 = 1024 * 1024;
 /// Policy for the sample secrets of this repository, which are public.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Samples {
-    /// Sample secrets are errors. This holds wherever real webhooks arrive.
+    /// Refusal of sample secrets, wherever real webhooks arrive.
     Refused,
-    /// Sample secrets work, as in the demo, in tests, and in local invokes that ask for it.
+    /// Acceptance of sample secrets, in the demo, in tests, and in local invokes that ask for it.
     Accepted,
 }
 
@@ -63,8 +63,9 @@ pub struct Reading<'r> {
     pub samples: Samples,
     /// Secrets that replace those of every hook: the command line's `--secret`.
     pub secrets: Option<&'r [Secret]>,
-    /// True if requests arrive over HTTP, possibly through a proxy. A hook that checks the address of the
-    /// client is then broken until `TRUST_PROXIES` names the proxies. If false, such a hook gets a warning.
+    /// True if requests arrive over HTTP, possibly through a proxy. A hook that admits private networks, to
+    /// which a proxy may belong, is then broken until `TRUST_PROXIES` is set. If false, such a hook only gets
+    /// a warning, on an HTTP host.
     pub over_http: bool,
 }
 

@@ -27,7 +27,7 @@ pub enum Excess {
 /// Value of the key, such as `{ limit = 50, per = "1s", status = 503 }`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
-    /// Verified deliveries per [`per`](Self::per), which may also arrive at once.
+    /// Number of verified deliveries in each period. They may also arrive at once.
     pub limit: u32,
     /// Period in which `limit` deliveries are accepted.
     pub per: Duration,

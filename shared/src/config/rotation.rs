@@ -32,8 +32,8 @@ const PAUSE: Duration = Duration::from_secs(30);
 /// Minimum time between two attempts while the hook cannot verify anything without the secrets.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(5);
 
-/// Upper bound on the time for reading all secrets. A request's deadline lowers the bound to [`LEAST`] or
-/// more.
+/// Upper bound on the time for reading all secrets. A request's deadline can lower the bound, but not below
+/// [`LEAST`].
 const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Lower bound on the time for reading all secrets, because a slow sender must not make the secret store look
@@ -73,7 +73,7 @@ struct Changing {
     read: Mutex<Read>,
 }
 
-/// Source in use, with its times.
+/// Source that verifies requests, with the times at which it grows old.
 #[derive(Clone, Debug)]
 struct Current {
     /// Source for requests, or `None` until secrets that only a running function can read were read.
@@ -99,7 +99,7 @@ struct Read {
     asked: Option<Instant>,
     /// Reason why the last attempt failed, empty if it succeeded.
     failure: String,
-    /// True if the log says that the hook serves nothing.
+    /// True if the log already reports that the hook serves nothing.
     is_told: bool,
 }
 

@@ -15,7 +15,7 @@ pub(super) struct Usable<'t> {
     pub(super) text: Cow<'t, str>,
     /// Hooks and targets with a syntax error in one of their tables.
     spoiled: Vec<Owner>,
-    /// True if the whole file is usable. If false, the file may have meant to define anything more.
+    /// True if the whole file is usable. If false, the unusable part may define further hooks.
     pub(super) is_all: bool,
 }
 
@@ -23,7 +23,8 @@ pub(super) struct Usable<'t> {
 type Owner = (&'static str, String);
 
 impl Usable<'_> {
-    /// Returns true if the hook has a syntax error. A target with a syntax error is blanked out instead.
+    /// Returns true if the hook has a syntax error. Targets need no such check, because the text no longer
+    /// contains a target with a syntax error.
     pub(super) fn is_spoiled(&self, hook: &str) -> bool {
         self.spoiled.iter().any(|(section, name)| *section == "hooks" && name == hook)
     }

@@ -1,8 +1,8 @@
 //! Message destinations in addition to those of the environment: `[targets.NAME]` tables.
 //!
-//! A target is the environment with some variables replaced, so a client reads its settings as it reads any
-//! other's. The environment supplies the settings that a target leaves out. Only credentials are never mixed:
-//! a target that sets one of them takes none from the environment.
+//! A target is the environment with some variables replaced, so that a client reads its settings as usual.
+//! The environment supplies the settings that a target leaves out. Only credentials are never mixed: a target
+//! that sets one of them takes none from the environment.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -182,7 +182,7 @@ fn a_syntax_error_breaks_the_hook_it_stands_in() {
     let config = parse(&GOOD.replace("timestamp = {", "timestamp = "));
     assert!(matches!(config.lookup("/tdmq/github"), Lookup::Hook(_)), "{:?}", config.mistakes);
     assert!(matches!(config.lookup("/tdmq/erp/orders"), Lookup::Broken(_)));
-    // The rest of the file may have meant to define this path.
+    // The unusable part of the file may define this path.
     assert!(matches!(config.lookup("/tdmq/other"), Lookup::Broken(_)));
     assert!(config.mistakes.iter().any(|m| m.line == 23));
 }

@@ -128,7 +128,7 @@ fn topic(table: &Table<'_>, key: &str, of: Target, text: At<&str>, durable: bool
             None
         }
     };
-    // Stands for any value of a topic's placeholder, so it is long enough to pass the length check by itself.
+    // The text `xxx` stands for any value of a placeholder. It is long enough to be a topic by itself.
     let outline = template.as_ref().map(|template| template.outline("xxx"));
     if let Some(outline) = outline {
         if let Err(error) = of.vendor().check_topic(&outline) {

@@ -21,8 +21,8 @@ pub(super) struct Emf {
     out: Box<dyn Fn(&str) + Send + Sync>,
 }
 
-/// Metrics line under construction. It is not a JSON tree, because building a tree costs more per delivery than
-/// the signature.
+/// Metrics line under construction. It is not a JSON tree, because building a tree costs more per delivery
+/// than the signature.
 struct Document<'d> {
     namespace: &'d str,
     members: Vec<(&'static str, Member<'d>)>,

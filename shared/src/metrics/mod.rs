@@ -77,7 +77,7 @@ impl fmt::Debug for Metrics {
 /// Default namespace in CloudWatch. Set `METRICS_NAMESPACE` to separate two deployments in an account.
 const NAMESPACE: &str = "hookmq";
 
-/// Result of a request.
+/// Facts about a request that ended.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ended<'e> {
     pub(crate) hook: Option<&'e str>,

@@ -36,9 +36,9 @@ pub(super) struct Counts {
     pub(super) probes: BTreeMap<&'static str, u64>,
     /// Time spent waiting for the queue, by target.
     pub(super) sends: BTreeMap<String, Histogram>,
-    /// Spilled deliveries that were tried, by target and result.
+    /// Spilled deliveries that the redriver tried, by target and result.
     pub(super) redriven: BTreeMap<(String, &'static str), u64>,
-    /// Runs by target and result.
+    /// Runs by target and result: `done`, or `failed` if the run could not start or not list all objects.
     pub(super) runs: BTreeMap<(String, &'static str), u64>,
     /// Deliveries that the last run over the process' own shard left, by target.
     pub(super) spilled: BTreeMap<String, Spilled>,

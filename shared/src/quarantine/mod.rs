@@ -35,7 +35,7 @@ const MAX_BODY: usize = 1024 * 1024;
 const KEPT: Allowance = Allowance { burst: 60, every: Duration::from_secs(1) };
 
 /// Upper bounds on the requests of the process that wait for the store, and on the time that each waits.
-/// Nobody knows if they are genuine, and each holds a place in the server.
+/// These requests failed verification, and each holds a place in the server.
 const MAX_WAITING: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(2);
 

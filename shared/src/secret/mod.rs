@@ -137,7 +137,7 @@ pub enum SecretError {
     /// Secret in a store that only a running function can read.
     #[error("{0} is read by a running function only: use env: or file: here")]
     Remote(&'static str),
-    /// Missing token of the extension, which Lambda sets.
+    /// Missing `AWS_SESSION_TOKEN`, which Lambda sets and the extension requires.
     #[error(
         "AWS_SESSION_TOKEN is unset: secretsmanager: and ssm: are for Lambda, elsewhere use env: or file:"
     )]
@@ -237,9 +237,9 @@ impl SecretRef {
         }
     }
 
-    /// Resolves an `env:` reference whose variable holds a `secretsmanager:` or `ssm:` reference. So the same
-    /// `hooks.toml` works with the secret in the variable and with platforms that forbid this. Only a single
-    /// step to these stores is allowed; any other text is the secret itself.
+    /// Follows an `env:` reference to the `secretsmanager:` or `ssm:` reference that its variable may hold.
+    /// So the same `hooks.toml` works where a variable holds the secret and where no variable may hold one.
+    /// Only a single step to these stores is allowed; any other text is the secret itself.
     pub(crate) fn follow(&self, env: &Env) -> Result<Cow<'_, Self>, SecretError> {
         let Self::Env(name) = self else { return Ok(Cow::Borrowed(self)) };
         let is_remote = |text: &String| ["secretsmanager:", "ssm:"].iter().any(|kind| text.starts_with(kind));

@@ -21,7 +21,7 @@ const PAUSE: Duration = Duration::from_secs(30);
 /// Minimum time between two attempts to read a value that could not be read yet.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(5);
 
-/// Upper bound on the time for reading.
+/// Upper bound on the time for reading values from the extension.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Cached values of remote references. A secret is kept as a whole, so that two members of it always have the

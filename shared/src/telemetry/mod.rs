@@ -279,7 +279,7 @@ impl Line {
     }
 }
 
-/// Guarantee that the line is written even if the request is cancelled.
+/// Last chance to write the line: it records a request that was cancelled.
 impl Drop for Line {
     fn drop(&mut self) {
         if self.is_written {
