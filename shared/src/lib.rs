@@ -1,17 +1,17 @@
-//! Verified webhooks in, durable queue messages out.
+//! Gateway from verified webhooks to durable queue messages.
 //!
-//! Everything that decides anything lives here; the function crates only name a queue and call
-//! [`host::run`]. A delivery goes one way through the house:
+//! All decisions are made in this crate; the function crates only name a queue and call [`host::run`]. A
+//! delivery passes through these stages:
 //!
 //! ```text
 //! trigger event ─► Request ─► Hook ─► Source ─► Delivery ─► Message ─► Queue ─► Receipt ─► answer
 //!    host           http     config   source    delivery    message     queue              gateway
 //! ```
 //!
-//! Nothing after [`source`] knows how the request arrived or which provider sent it; nothing before
-//! [`queue`] knows the vendor. Two types carry the two promises: only a source can make a
-//! [`delivery::Delivery`] (it is verified), only a queue client can make a [`queue::Receipt`]
-//! (it is stored), and only a receipt becomes a 2xx.
+//! Code after [`source`] does not depend on how the request arrived or which provider sent it; code before
+//! [`queue`] does not depend on the vendor. Two types stand for the two guarantees: only a source can make a
+//! [`delivery::Delivery`] (the request is verified), and only a queue client can make a [`queue::Receipt`]
+//! (the message is stored). Only a receipt becomes a 2xx.
 
 pub mod carry;
 mod cidr;

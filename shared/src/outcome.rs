@@ -11,43 +11,44 @@ use crate::store::StoreError;
 /// Different reasons that a summary tells.
 const MAX_REASONS: usize = 20;
 
-/// How a request ended, as the log counts it.
+/// Result of a request, as the log counts it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Stored by the queue.
+    /// Message that the queue has stored.
     Accepted,
-    /// Stored by the spill store, for the queue later.
+    /// Delivery in the spill store, to be sent later.
     Spilled,
-    /// Stored by the spill store, for somebody to look at: the queue will not take it as it is.
+    /// Delivery in the spill store for a person to inspect, because the queue does not take it as it is.
     Dead,
-    /// Sent before, and not again.
+    /// Delivery that was sent before and is not sent again.
     Repeated,
-    /// Verified, and of an event that the hook does not want.
+    /// Verified delivery of an event that the hook does not want.
     Ignored,
-    /// A provider's handshake was answered.
+    /// Handshake of a provider, which was answered.
     Handshake,
-    /// Not authentic.
+    /// Request that is not authentic.
     Rejected,
-    /// Refused before verification: no such hook, method, size.
+    /// Request refused before verification, because of its path, its method or its size.
     Refused,
-    /// Verified, and cannot become a message.
+    /// Verified delivery that cannot become a message.
     Unprocessable,
-    /// Over what the queue takes.
+    /// Delivery over the size limit of the queue.
     TooLarge,
-    /// Verified, and over the hook's rate: the sender is asked to try again.
+    /// Verified delivery over the hook's rate. The sender is asked to try again.
     Limited,
-    /// Verified, and not stored: our fault, or the vendor's. The sender is asked to try again.
+    /// Verified delivery that could not be stored, through a fault of the service or of the vendor. The
+    /// sender is asked to try again.
     Unavailable,
-    /// Not stored, and nobody knows whose it is, because it could not be verified: a key that it names, or a
-    /// secret of ours, could not be had. Anybody may have sent it, who is asked to try again.
+    /// Request of unknown origin, which could not be verified because its key or a secret could not be read.
+    /// The sender is asked to try again.
     Unverified,
-    /// Verified, and given up in the middle, by a panic or the end of the process: nobody was told, and a
-    /// message that was on its way may be stored.
+    /// Verified delivery whose processing was cancelled, by a panic or the end of the process. The sender got
+    /// no answer, and a message that was on its way may be stored.
     Cancelled,
 }
 
 impl Outcome {
-    /// As the log and the metrics spell it.
+    /// Returns the name of the outcome in the log and the metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Accepted => "accepted",
@@ -67,7 +68,7 @@ impl Outcome {
         }
     }
 
-    /// Whether its answer is the ack of a delivery.
+    /// Returns true if the answer acknowledges a delivery.
     pub(crate) const fn is_ack(self) -> bool {
         matches!(self, Self::Accepted | Self::Spilled | Self::Dead | Self::Repeated | Self::Ignored)
     }

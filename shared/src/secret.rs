@@ -1,4 +1,4 @@
-//! Secrets, and where they are kept.
+//! Secrets and references to the places where they are stored.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,31 +9,31 @@ use zeroize::Zeroizing;
 
 use crate::env::Env;
 
-/// Largest secret read from a file, in bytes: keys and tokens are far below it.
+/// Upper bound on the size of a secret file, in bytes. Keys and tokens are far smaller.
 const MAX_FILE: u64 = 64 * 1024;
 
-/// A secret value. It is wiped when dropped, never printed, and compared in constant time.
+/// Secret value. It is wiped when dropped, never printed, and compared in constant time.
 #[derive(Clone)]
 pub struct Secret(Zeroizing<Vec<u8>>);
 
 impl Secret {
-    /// Wraps a value.
+    /// Wraps a value so that it is wiped when dropped.
     pub fn new(value: impl Into<Vec<u8>>) -> Self {
         Self(Zeroizing::new(value.into()))
     }
 
-    /// The bytes themselves: for signing, comparing and masking only.
+    /// Returns the bytes of the secret, which are for signing, comparing and masking only.
     pub fn expose(&self) -> &[u8] {
         &self.0
     }
 
-    /// The value as text, when it is UTF-8.
+    /// Returns the value as text, if it is UTF-8.
     pub fn expose_str(&self) -> Option<&str> {
         std::str::from_utf8(&self.0).ok()
     }
 
-    /// Nothing that can be seen (white space, control characters, a byte-order mark), which must never be
-    /// used as a key.
+    /// Returns true if the value is empty or has no visible character (only white space, control characters,
+    /// a byte-order mark). Such a value must never be used as a key.
     pub fn is_blank(&self) -> bool {
         let is_unseen = |c: char| {
             c.is_whitespace()
@@ -44,7 +44,7 @@ impl Secret {
     }
 }
 
-/// Constant time in the length of the values; the length itself is not hidden.
+/// Comparison in constant time for values of the same length. The length itself is not hidden.
 impl PartialEq for Secret {
     fn eq(&self, other: &Self) -> bool {
         self.0.as_slice().ct_eq(other.0.as_slice()).into()
@@ -59,13 +59,13 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Pieces in their order, a secret among them: time tells how long they are, and neither what the secret
-/// begins with nor where it stands.
+/// Sorts pieces that include a secret. The time depends on the lengths of the pieces, but not on the content
+/// or the position of the secret.
 pub(crate) fn sorted<'p>(pieces: &[&'p [u8]]) -> Vec<&'p [u8]> {
     let mut sorted = vec![&[][..]; pieces.len()];
     for (i, piece) in pieces.iter().enumerate() {
         let place = pieces.iter().enumerate().map(|(j, other)| {
-            // Of equal ones the first comes first.
+            // Equal pieces keep their order.
             let is_first =
                 is_before(other, piece) | (!is_before(piece, other) & Choice::from(u8::from(j < i)));
             usize::from(is_first.unwrap_u8())
@@ -86,96 +86,96 @@ fn is_before(a: &[u8], b: &[u8]) -> Choice {
     is_less | (is_equal & Choice::from(u8::from(a.len() < b.len())))
 }
 
-/// A reference to a secret, as written in `hooks.toml` or in a credential variable.
+/// Reference to a secret, as written in `hooks.toml` or in a credential variable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecretRef {
-    /// `plain:VALUE`, or a bare value where that is allowed.
+    /// Value itself: `plain:VALUE`, or a bare value where the configuration allows it.
     Literal(Secret),
-    /// `env:NAME`. The variable holds the secret, or a `secretsmanager:` or `ssm:` reference to it.
+    /// Variable: `env:NAME`. It holds the secret, or a `secretsmanager:` or `ssm:` reference to the secret.
     Env(String),
-    /// `file:PATH`; one trailing line end is not part of the secret.
+    /// File: `file:PATH`. A trailing line end is not part of the secret.
     File(PathBuf),
-    /// `secretsmanager:ID` or `secretsmanager:ID#json_key`, read through the AWS Parameters and Secrets
-    /// Lambda extension.
+    /// Secret of AWS Secrets Manager: `secretsmanager:ID` or `secretsmanager:ID#json_key`, read through the
+    /// AWS Parameters and Secrets Lambda extension.
     SecretsManager {
-        /// Name or ARN.
+        /// Name or ARN of the secret.
         id: String,
-        /// The key inside a secret that is a JSON object.
+        /// Key in the JSON object that the secret consists of.
         json_key: Option<String>,
     },
-    /// `ssm:NAME`, a parameter of Systems Manager, by the same way.
+    /// Parameter of Systems Manager: `ssm:NAME`, read through the same extension as Secrets Manager.
     Ssm(String),
 }
 
-/// Why a secret could not be had.
+/// Reason why a secret could not be read.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum SecretError {
-    /// A literal without `plain:`, where references are asked for.
+    /// Literal without `plain:` where a reference is required.
     #[error("write env:NAME, file:PATH or, for a literal, plain:VALUE")]
     NotAReference,
-    /// The reference names nothing.
+    /// Reference without a name.
     #[error("{0} needs a name after the colon")]
     NoName(&'static str),
-    /// The variable is unset or blank.
+    /// Variable that is unset or blank.
     #[error("environment variable {0} is unset or empty")]
     Unset(String),
-    /// The file cannot be read.
+    /// File that cannot be read.
     #[error("cannot read {0}: {1}")]
     File(String, std::io::ErrorKind),
-    /// The file is too large to be a secret.
+    /// File that is too large for a secret.
     #[error("{0} is over 64 KiB: not a secret")]
     FileTooLarge(String),
-    /// Only white space.
+    /// Value without a visible character.
     #[error("the secret is empty")]
     Empty,
-    /// A store that is read while requests wait, and this is not then.
+    /// Secret in a store that only a running function can read.
     #[error("{0} is read by a running function only: use env: or file: here")]
     Remote(&'static str),
-    /// The extension's token is missing.
+    /// Missing `AWS_SESSION_TOKEN`, which Lambda sets and the extension requires.
     #[error(
         "AWS_SESSION_TOKEN is unset: secretsmanager: and ssm: are for Lambda, elsewhere use env: or file:"
     )]
     NotInLambda,
-    /// The extension's port is none.
+    /// Invalid port number of the extension.
     #[error("PARAMETERS_SECRETS_EXTENSION_HTTP_PORT is no port: unset it, or write a number up to 65535")]
     Port,
-    /// Nothing listens at this port.
+    /// Port without a listener.
     #[error(
         "nothing answers at localhost:{0}: add the layer AWS-Parameters-and-Secrets-Lambda-Extension to the \
          function"
     )]
     NoExtension(u16),
-    /// The extension serves invocations only, and has not begun to.
+    /// Extension that is still starting. It serves invocations only.
     #[error("the AWS Parameters and Secrets extension is not ready")]
     NotReady,
-    /// The extension refuses, with this status.
+    /// Refusal by the extension, with its status.
     #[error("{0} is refused with status {1}: is the name right, and may the function's role read it?")]
     Refused(String, u16),
-    /// The extension fails, with this status.
+    /// Failure of the extension, with its status.
     #[error("{0} cannot be read: the AWS Parameters and Secrets extension answered {1}")]
     Failed(String, u16),
-    /// There is no whole answer.
+    /// Missing or incomplete answer.
     #[error("{0} cannot be read: {1}")]
     NoAnswer(String, String),
-    /// The answer is none of the extension's.
+    /// Answer that does not come from the extension.
     #[error("{0} cannot be read: what answers is not the AWS Parameters and Secrets extension")]
     NotUnderstood(String),
-    /// The reference names a member of something that has none.
+    /// Reference to a member of a secret that is not a JSON object.
     #[error("{0} is no JSON object: leave #… out of the reference")]
     NotAnObject(String),
-    /// There is no such member, or it is no string.
+    /// Missing member, or member that is not a string.
     #[error("{id} has no text at {key:?}")]
     NoMember {
-        /// Name or ARN.
+        /// Name or ARN of the secret.
         id: String,
-        /// What stands after the `#`.
+        /// Key after the `#` of the reference.
         key: String,
     },
 }
 
 impl SecretError {
-    /// Whether the place of the secret was read, and holds none. Where the place is not reached, or does not
-    /// say, it may be there still.
+    /// Returns true if the place of the secret was read and does not hold a usable secret. If the place
+    /// cannot be reached or gives an unclear answer, the secret may still exist.
     pub(crate) const fn is_gone(&self) -> bool {
         match self {
             Self::File(_, kind) => matches!(kind, std::io::ErrorKind::NotFound),
@@ -200,7 +200,7 @@ impl SecretError {
 }
 
 impl SecretRef {
-    /// Reads a reference of `hooks.toml`, where a literal needs `plain:`.
+    /// Parses a reference of `hooks.toml`, where a literal needs `plain:`.
     pub fn parse(text: &str) -> Result<Self, SecretError> {
         let named = |rest: &str, kind| match rest.trim() {
             "" => Err(SecretError::NoName(kind)),
@@ -222,7 +222,7 @@ impl SecretRef {
         }
     }
 
-    /// Reads a credential variable or a command line's value, where text that is no reference is the
+    /// Parses a credential variable or a command line's value, where text that is not a reference is the
     /// secret itself.
     pub fn parse_or_literal(text: &str) -> Result<Self, SecretError> {
         match Self::parse(text) {
@@ -231,9 +231,9 @@ impl SecretRef {
         }
     }
 
-    /// What an `env:` reference stands for: a variable may hold a `secretsmanager:` or `ssm:` reference in
-    /// the secret's place, so that one `hooks.toml` serves where the variable is the secret and where no
-    /// variable may be. One step, and to these stores only: any other text is the secret itself.
+    /// Follows an `env:` reference to the `secretsmanager:` or `ssm:` reference that its variable may hold.
+    /// So the same `hooks.toml` works where a variable holds the secret and where no variable may hold one.
+    /// Only a single step to these stores is allowed; any other text is the secret itself.
     pub(crate) fn follow(&self, env: &Env) -> Result<Cow<'_, Self>, SecretError> {
         let Self::Env(name) = self else { return Ok(Cow::Borrowed(self)) };
         let is_remote = |text: &String| ["secretsmanager:", "ssm:"].iter().any(|kind| text.starts_with(kind));
@@ -243,18 +243,18 @@ impl SecretRef {
         }
     }
 
-    /// Whether the value may change while the reference stays.
+    /// Returns true if the value can change while the reference stays the same.
     pub(crate) const fn is_reference(&self) -> bool {
         !matches!(self, Self::Literal(_))
     }
 
-    /// Whether only a [`Resolver`](crate::vault::Resolver) can fetch it.
+    /// Returns true if only a [`Resolver`](crate::vault::Resolver) can read the secret.
     pub(crate) fn is_remote(&self) -> bool {
         matches!(self, Self::SecretsManager { .. } | Self::Ssm(_))
     }
 
-    /// Fetches the value; not one that is remote. Empty and blank values are refused: an empty key would verify anything
-    /// that is signed with the empty key.
+    /// Reads the value of a reference that is not remote. Empty and blank values are refused, because an
+    /// empty key would verify any request that is signed with the empty key.
     pub fn resolve(&self, env: &Env) -> Result<Secret, SecretError> {
         let secret = match &*self.follow(env)? {
             Self::Literal(secret) => secret.clone(),
@@ -335,7 +335,7 @@ mod tests {
             assert_eq!(follow(name), Ok(SecretRef::Env(name.into())), "{text} is a secret");
             assert_eq!(SecretRef::Env(name.into()).resolve(&env), Ok(Secret::new(text)));
         }
-        // Never the reference's own text.
+        // The text of the reference is never the secret.
         assert_eq!(SecretRef::Env("S".into()).resolve(&env), Err(SecretError::Remote("secretsmanager:")));
         assert_eq!(SecretRef::Env("P".into()).resolve(&env), Err(SecretError::Remote("ssm:")));
         assert_eq!(SecretRef::Env("BROKEN".into()).resolve(&env), Err(SecretError::NoName("ssm:")));

@@ -1,8 +1,8 @@
-//! `[targets.NAME]` tables: places that messages go to beside those of the environment.
+//! Message destinations in addition to those of the environment: `[targets.NAME]` tables.
 //!
-//! A target is the environment with some variables of its own, so a client reads it as it reads any
-//! other. What a target does not set is the environment's; only keys are never mixed: a target with
-//! one of them has no other.
+//! A target is the environment with some variables replaced, so that a client reads its settings as usual.
+//! The environment supplies the settings that a target leaves out. Only credentials are never mixed: a target
+//! that sets one of them takes none from the environment.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,7 +14,7 @@ use crate::queue::{Target, Vendor};
 use crate::reader::{At, Table};
 use crate::secret::SecretRef;
 
-/// A key of a target, and the variable that it stands for.
+/// Key of a target's table, and the variable that the key sets.
 struct Key {
     name: &'static str,
     variable: &'static str,
@@ -24,9 +24,9 @@ struct Key {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Plain,
-    /// Belongs to the credentials.
+    /// Part of the credentials.
     Login,
-    /// Belongs to them, and is written as a reference.
+    /// Part of the credentials that must be written as a reference.
     Secret,
 }
 
@@ -61,15 +61,15 @@ const ROCKETMQ: [Key; 12] = [
 
 const AUTH_URL: &str = "OS_AUTH_URL";
 
-/// A target, and what it sets.
+/// Target and the variables that it sets.
 #[derive(Clone)]
 pub struct Named {
-    /// Where messages go.
+    /// Identity of the target: its name and vendor.
     pub target: Target,
     settings: BTreeMap<&'static str, Option<String>>,
 }
 
-/// The values may be literal keys.
+/// Name of the target only, since the values may be literal credentials.
 impl fmt::Debug for Named {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Named({})", self.target)
@@ -77,12 +77,12 @@ impl fmt::Debug for Named {
 }
 
 impl Named {
-    /// The environment of the target's client.
+    /// Returns the environment of the target's client.
     pub fn env(&self, env: &Env) -> Env {
         env.with(self.settings.clone())
     }
 
-    /// What is wrong with the target, under the name of its key where that is the target's own to set.
+    /// Describes a problem of the target under the name of its key, if the target sets the variable.
     pub fn locate(&self, problem: &EnvProblem) -> String {
         let name = self.target.name();
         let key = keys(self.target.vendor()).iter().find(|key| key.variable == problem.variable);
@@ -92,7 +92,7 @@ impl Named {
         }
     }
 
-    /// Whether what is wrong stands in the target's table, not in the environment.
+    /// Returns true if the problem is in the target's table, not in the environment.
     pub fn is_own(&self, problem: &EnvProblem) -> bool {
         self.settings.contains_key(problem.variable)
     }
@@ -105,7 +105,7 @@ const fn keys(vendor: Vendor) -> &'static [Key] {
     }
 }
 
-/// Every variable that credentials are read from.
+/// Returns all variables from which credentials of this vendor are read.
 fn logins(vendor: Vendor) -> impl Iterator<Item = &'static str> {
     let families = match vendor {
         Vendor::Tdmq => &TENCENT,
@@ -115,14 +115,14 @@ fn logins(vendor: Vendor) -> impl Iterator<Item = &'static str> {
     families.iter().flat_map(Family::variables).chain(own)
 }
 
-/// Reads all of them; what is returned is sound.
+/// Reads all `[targets.NAME]` tables and returns the sound targets.
 pub(super) fn read_all(root: &Table<'_>) -> Vec<Named> {
     let tables = root.table("targets").map(|table| table.named_tables()).unwrap_or_default();
     let sound = |(name, table): (At<&str>, Table<'_>)| {
         let mistakes = table.mistakes();
         let before = mistakes.errors();
         let named = read(&name, &table);
-        // Without a vendor nobody knows which keys there are.
+        // The vendor determines the known keys, so unknown keys can only be reported with a vendor.
         if named.is_some() {
             table.finish();
         }
@@ -131,7 +131,7 @@ pub(super) fn read_all(root: &Table<'_>) -> Vec<Named> {
     tables.into_iter().filter_map(sound).collect()
 }
 
-/// Reads a table. Mistakes go to it; `None` if it is of no use.
+/// Reads a target's table. Mistakes are added to the table; `None` if the name or the vendor is not valid.
 fn read(name: &At<&str>, table: &Table<'_>) -> Option<Named> {
     if !is_name(name.value) {
         table.error("", "a target's name is 1 to 63 of a-z, 0-9 and \"-\"");
@@ -163,7 +163,7 @@ fn read(name: &At<&str>, table: &Table<'_>) -> Option<Named> {
     if set.iter().any(|(key, _)| key.kind != Kind::Plain) {
         settings.extend(logins(vendor).map(|variable| (variable, None)));
     }
-    // An id wins over a name, also the environment's.
+    // An id takes precedence over a name, even the environment's id.
     if set.iter().any(|(key, _)| key.name == "project_name") {
         settings.extend(["HUAWEICLOUD_SDK_PROJECT_ID", "OS_PROJECT_ID"].map(|variable| (variable, None)));
     }

@@ -1,4 +1,4 @@
-//! Logs: JSON, one line a delivery, never a secret, a body or a signature.
+//! Logs: a JSON line per delivery, never with a secret, a body or a signature.
 
 mod queue;
 
@@ -12,13 +12,14 @@ use crate::outcome::Outcome;
 use queue::Queue;
 pub(crate) use queue::{dropped, flush};
 
-/// Starts logging to standard output. Lambda's own settings win over `LOG_LEVEL` and `LOG_FORMAT`.
-/// Called once by each binary; a second call changes nothing.
+/// Starts logging to standard output. Lambda's own settings take precedence over `LOG_LEVEL` and
+/// `LOG_FORMAT`. Each binary calls this once; a second call has no effect.
 pub fn init(env: &Env) {
     init_to(env, std::io::stdout);
 }
 
-/// As [`init`], for a server: it serves on while nobody reads its log.
+/// Starts logging for a server, through a queue, so that a stalled reader of the log does not stop the
+/// server.
 pub(crate) fn init_queued(env: &Env) {
     match Queue::to_stdout() {
         Some(queue) => init_to(env, queue),
@@ -26,7 +27,7 @@ pub(crate) fn init_queued(env: &Env) {
     }
 }
 
-/// As [`init`], to another place.
+/// Starts logging to `out` with the settings of [`init`].
 pub fn init_to(env: &Env, out: impl for<'w> MakeWriter<'w> + Send + Sync + 'static) {
     let level = env.get("AWS_LAMBDA_LOG_LEVEL").or_else(|| env.get("LOG_LEVEL"));
     let format = env.get("AWS_LAMBDA_LOG_FORMAT").or_else(|| env.get("LOG_FORMAT"));
@@ -34,12 +35,12 @@ pub fn init_to(env: &Env, out: impl for<'w> MakeWriter<'w> + Send + Sync + 'stat
         .with_max_level(level.as_deref().and_then(parse_level).unwrap_or(LevelFilter::INFO))
         .with_target(false)
         .with_writer(out)
-        // What cannot be written would be told to standard error, which ends the process where that
-        // cannot be written either: a full disk under the log would lose more than the log.
+        // By default, errors of the log are written to standard error, and the process ends if that fails
+        // too. Then a full disk under the log would lose more than the log.
         .log_internal_errors(false)
         .with_ansi(false);
     let plain = format.is_some_and(|f| is_plain(&f) == Some(true));
-    // An error means that a subscriber is set already.
+    // An error means that a subscriber is already set.
     let _ = if plain {
         builder.try_init()
     } else {
@@ -47,7 +48,8 @@ pub fn init_to(env: &Env, out: impl for<'w> MakeWriter<'w> + Send + Sync + 'stat
     };
 }
 
-/// There is no level below debug: at trace the Lambda runtime logs whole events, bodies and all.
+/// Parses a log level. Trace becomes debug, because at trace the Lambda runtime logs whole events with
+/// bodies.
 fn parse_level(text: &str) -> Option<LevelFilter> {
     let level = match text.to_ascii_lowercase().as_str() {
         "trace" | "debug" => LevelFilter::DEBUG,
@@ -60,13 +62,13 @@ fn parse_level(text: &str) -> Option<LevelFilter> {
     Some(level)
 }
 
-/// Whether lines are text, and not JSON.
+/// Returns true for plain text and false for JSON, or `None` for an unknown format.
 fn is_plain(format: &str) -> Option<bool> {
     let is = |name| format.eq_ignore_ascii_case(name);
     (is("text") || is("json")).then(|| is("text"))
 }
 
-/// What is wrong with the variables. Lambda's own are Lambda's to keep.
+/// Returns the problems of `LOG_LEVEL` and `LOG_FORMAT`. Lambda checks its own variables.
 pub(crate) fn problems(env: &Env) -> impl Iterator<Item = EnvProblem> {
     let is_no_level = "is none of debug, info, warn, error and off: info counts instead";
     let level = EnvProblem::or_value(env, "LOG_LEVEL", None, |text| parse_level(text).map(Some), is_no_level);
@@ -75,43 +77,43 @@ pub(crate) fn problems(env: &Env) -> impl Iterator<Item = EnvProblem> {
     level.err().into_iter().chain(format.err())
 }
 
-/// The class of a request that was given up before it was verified.
+/// Class of a request that was cancelled before it was verified.
 const GIVEN_UP: &str = "cancelled";
 
-/// What one request's log line tells. Filled in on the way, written once at the end.
+/// Log line of a request, filled in while the request is processed and written once at the end.
 #[derive(Debug)]
 pub struct Line {
-    /// The request's id: the `instance` of a problem answer.
+    /// Id of the request, which a problem answer has as its `instance`.
     pub request_id: String,
     /// Name of the hook, once known.
     pub hook: Option<String>,
-    /// The delivery's event.
+    /// Event of the delivery.
     pub event: Option<String>,
-    /// The delivery's id.
+    /// Id of the delivery.
     pub delivery: Option<String>,
-    /// Which of the hook's secrets matched, counted from 0.
+    /// Index of the matching secret among the hook's secrets, counted from 0.
     pub secret: Option<usize>,
-    /// Which of several verifiers accepted the request, counted from 0.
+    /// Index of the verifier that accepted the request, counted from 0, for hooks with several verifiers.
     pub verifier: Option<usize>,
-    /// What explains the outcome, in one word of a fixed set: an error's class, a rejection's name.
+    /// Explanation of the outcome as a word of a fixed set: an error's class or a rejection's name.
     pub class: Option<&'static str>,
-    /// The same in a sentence; never a value of the request.
+    /// Explanation of the outcome as a sentence, without values from the request.
     pub reason: Option<String>,
-    /// The vendor's error code.
+    /// Error code from the vendor.
     pub code: Option<String>,
-    /// The vendor's message id.
+    /// Id of the message in the vendor's queue.
     pub message_id: Option<String>,
-    /// The vendor's request id.
+    /// Id of the request to the vendor's API.
     pub vendor_request_id: Option<String>,
-    /// Attempts to send.
+    /// Number of attempts to send the message.
     pub attempts: u32,
-    /// Whether a message that was answered 503 may be stored all the same.
+    /// True if a message that was answered 503 may have been stored anyway.
     pub maybe_stored: bool,
-    /// When the request began to arrive; none if no sender waits for the answer.
+    /// Time at which the request began to arrive, or `None` if no sender waits for the answer.
     pub received: Option<Instant>,
-    /// When the message was made.
+    /// Time at which the message was rendered.
     pub rendered: Option<Instant>,
-    /// When sending was over, without success.
+    /// Time at which sending ended without success.
     pub sent: Option<Instant>,
     metrics: Metrics,
     started: Instant,
@@ -120,7 +122,7 @@ pub struct Line {
 }
 
 impl Line {
-    /// Starts the clock. What the line tells is counted in `metrics` too.
+    /// Starts a line and its clock. The outcome is also counted in `metrics`.
     pub fn new(request_id: &str, metrics: &Metrics) -> Self {
         Self {
             request_id: request_id.to_owned(),
@@ -146,13 +148,13 @@ impl Line {
         }
     }
 
-    /// Verification is over.
+    /// Records that verification has ended.
     pub fn verified(&mut self) {
         self.verified = Some(Instant::now());
     }
 
-    /// Writes the line: information when all is well, a warning when the request is at fault, an
-    /// error when we are.
+    /// Writes the line at the level info if all is well, warn if the request is at fault, and error if the
+    /// service is at fault.
     pub fn write(mut self, outcome: Outcome, status: u16) {
         self.is_written = true;
         self.log(outcome, Some(status));
@@ -214,13 +216,13 @@ impl Line {
     }
 }
 
-/// A line is written even if its request is given up in the middle.
+/// Last chance to write the line: it records a request that was cancelled.
 impl Drop for Line {
     fn drop(&mut self) {
         if self.is_written {
             return;
         }
-        // Only a verified request has a delivery.
+        // Only a verified request has a delivery id.
         if self.delivery.is_none() {
             self.class = Some(GIVEN_UP);
             self.log(Outcome::Unverified, None);
@@ -230,7 +232,7 @@ impl Drop for Line {
     }
 }
 
-/// Milliseconds, to the microsecond.
+/// Returns the milliseconds between two moments, rounded to microseconds.
 fn millis(from: Instant, to: Instant) -> f64 {
     (to.duration_since(from).as_secs_f64() * 1e6).round() / 1e3
 }
@@ -240,12 +242,12 @@ pub(crate) mod doubles {
     use std::io::Write;
     use std::sync::{Arc, Mutex};
 
-    /// Keeps what is logged.
+    /// Writer that keeps the log in memory.
     #[derive(Clone, Default)]
     pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
     impl Log {
-        /// What was logged while this ran, as JSON lines.
+        /// Returns the JSON lines that were logged while `run` ran.
         pub(crate) fn of(run: impl FnOnce()) -> String {
             let log = Self::default();
             let out = log.clone();

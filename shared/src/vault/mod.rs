@@ -1,4 +1,5 @@
-//! What each send needs of the AWS extension: kept, so that no attempt waits for it.
+//! Cache of the credentials that sends need from the AWS extension, so that an attempt does not wait for
+//! them.
 
 mod remote;
 
@@ -14,19 +15,20 @@ use crate::secret::{Secret, SecretError, SecretRef};
 pub(crate) use remote::Resolver;
 use remote::{Remote, Store};
 
-/// How long a value is used without asking again: as long as the extension itself keeps it by default.
+/// Time for which a value is used without reading it again. It equals the extension's default cache time.
 const KEPT: Duration = Duration::from_secs(300);
 
-/// One that is known is read anew no sooner than this, also when it is refused.
+/// Minimum time between two attempts to replace a known value, even if the vendor refused it.
 const PAUSE: Duration = Duration::from_secs(30);
 
-/// One that is not is tried again sooner.
+/// Minimum time between two attempts to read a value that could not be read yet.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(5);
 
-/// Reading takes no longer.
+/// Upper bound on the time for reading values from the extension.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Values of references, whole: two members of one secret are always of one version of it.
+/// Cached values of remote references. A secret is kept as a whole, so that two members of it always have the
+/// same version.
 pub(crate) struct Vault {
     resolver: Resolver,
     kept: Mutex<HashMap<(Store, String), Kept>>,
@@ -35,13 +37,14 @@ pub(crate) struct Vault {
 
 struct Kept {
     value: Result<Secret, SecretError>,
-    /// When the value was read, and when that was tried last.
+    /// Times of the last successful read and of the last attempt.
     read: Instant,
     tried: Instant,
 }
 
 impl Kept {
-    /// Whether to read it anew; `refused` if the value was of no use.
+    /// Returns true if the value should be read again. `refused` says that the vendor did not accept the
+    /// value.
     fn is_due(&self, refused: bool) -> bool {
         match self.value {
             Ok(_) => self.tried.elapsed() >= PAUSE && (refused || self.read.elapsed() >= KEPT),
@@ -55,7 +58,7 @@ impl Vault {
         Self { resolver: Resolver::new(env), kept: Mutex::default(), reading: tokio::sync::Mutex::default() }
     }
 
-    /// Reads those of the references that are remote and due. A value that cannot be read anew stays.
+    /// Reads the remote references that are due. A value stays if it cannot be read again.
     pub(crate) async fn refresh(&self, references: &[SecretRef], refused: bool, deadline: Instant) {
         let is_due = |remote: &Remote<'_>| {
             self.kept().get(&key(remote)).is_none_or(|kept: &Kept| kept.is_due(refused))
@@ -65,7 +68,7 @@ impl Vault {
             return;
         }
         let limit = deadline.min(Instant::now() + TIMEOUT);
-        // Another send may have read them meanwhile, so they are looked at again.
+        // Another send may have read some of them meanwhile, so each is checked again.
         let Ok(_reading) = timeout_at(limit, self.reading.lock()).await else { return };
         for remote in due() {
             let found = self.resolver.fetch(&remote, limit).await;
@@ -81,7 +84,8 @@ impl Vault {
         }
     }
 
-    /// The value of a reference: of a remote one, what was read. [`SecretError::Remote`] if it was not yet.
+    /// Returns the value of a reference, for a remote reference from the cache. Fails with
+    /// [`SecretError::Remote`] if a remote reference was not read yet.
     pub(crate) fn get(&self, reference: &SecretRef, env: &Env) -> Result<Secret, SecretError> {
         let kept = Remote::of(reference).and_then(|remote| {
             let value = self.kept().get(&key(&remote))?.value.clone();

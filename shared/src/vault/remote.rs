@@ -1,8 +1,8 @@
 //! Secrets Manager and Parameter Store, through the AWS Parameters and Secrets Lambda extension.
 //!
-//! The extension is a layer: it answers HTTP on loopback, calls AWS with the function's role and keeps
-//! what it read for a while (`SECRETS_MANAGER_TTL`, `SSM_PARAMETER_STORE_TTL`; 300 s by default). It
-//! serves invocations only, not a function's init.
+//! The extension is a layer. It answers HTTP on loopback, calls AWS with the function's role and caches
+//! values for a time (`SECRETS_MANAGER_TTL`, `SSM_PARAMETER_STORE_TTL`; default 300 s). It serves invocations
+//! only, not a function's initialization.
 //!
 //! - <https://docs.aws.amazon.com/secretsmanager/latest/userguide/retrieving-secrets_lambda.html>
 //! - <https://docs.aws.amazon.com/systems-manager/latest/userguide/ps-integration-lambda-extensions.html>
@@ -27,36 +27,37 @@ use crate::net::endpoint::Endpoint;
 use crate::net::transport::{Call, Transport, TransportError, headers};
 use crate::secret::{Secret, SecretError, SecretRef};
 
-/// Where the extension listens unless the variable says otherwise.
+/// Default port of the extension.
 const PORT: u16 = 2773;
 const PORT_VARIABLE: &str = "PARAMETERS_SECRETS_EXTENSION_HTTP_PORT";
 
-/// What shows the extension that it is the function who asks.
+/// Variable with the token that proves to the extension that the caller is the function.
 const TOKEN_VARIABLE: &str = "AWS_SESSION_TOKEN";
 const TOKEN_HEADER: &str = "x-aws-parameters-secrets-token";
 
-/// Bytes of an answer at most: a secret has 64 KiB, and more when its characters are escaped.
+/// Upper bound on the size of an answer, in bytes. A secret has up to 64 KiB, and more when its characters
+/// are escaped.
 const MAX_ANSWER: usize = 512 * 1024;
 
-/// An extension that does not listen yet is given this time, and asked this often.
+/// Times for an extension that does not listen yet: the total wait, and the pause between two attempts.
 const STARTING: Duration = Duration::from_secs(1);
 const AGAIN: Duration = Duration::from_millis(50);
 
-/// Requests that wait at a time for what another one reads, of all hooks together: each of them holds a place
-/// of the host's, and whoever forges them sends as many as he likes.
+/// Upper bound on requests of all hooks that wait for another request to read secrets. Each of them holds a
+/// place in the host, and an attacker can forge any number of them.
 const MAX_WAITING: usize = 32;
 
-/// What stands for itself in a query.
+/// Characters that a query may contain without escapes.
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// A service behind the extension.
+/// Service behind the extension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Store {
     SecretsManager,
     ParameterStore,
 }
 
-/// What such a reference names.
+/// Parts of a remote reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Remote<'r> {
     pub(super) store: Store,
@@ -84,7 +85,8 @@ impl<'r> Remote<'r> {
         }
     }
 
-    /// The secret in the extension's answer, which is that of `GetSecretValue` or `GetParameter`.
+    /// Extracts the secret from the extension's answer, which has the form of `GetSecretValue` or
+    /// `GetParameter`.
     fn read(&self, body: &[u8]) -> Result<Secret, SecretError> {
         let foreign = || SecretError::NotUnderstood(self.id.to_owned());
         let text = |path| {
@@ -103,7 +105,7 @@ impl<'r> Remote<'r> {
         }
     }
 
-    /// The member that the reference names of a secret that is a JSON object; else the whole.
+    /// Picks the member that the reference names, or returns the whole secret if the reference names none.
     pub(super) fn pick(&self, secret: Secret) -> Result<Secret, SecretError> {
         let Some(key) = self.json_key else { return Ok(secret) };
         let members =
@@ -115,13 +117,13 @@ impl<'r> Remote<'r> {
     }
 }
 
-/// Reads references, those of the extension too; clones share its connections.
+/// Reader of references, local and remote. Clones share its connections.
 #[derive(Clone)]
 pub(crate) struct Resolver(Arc<Inner>);
 
 struct Inner {
     env: Env,
-    /// Made when it is needed at first: few functions need it.
+    /// Transport, created on first use because few functions need it.
     transport: OnceLock<Transport>,
     waiting: Semaphore,
 }
@@ -132,13 +134,15 @@ impl Resolver {
         Self(Arc::new(Inner { env: env.clone(), transport: OnceLock::new(), waiting }))
     }
 
-    /// A place among those who wait for what another one reads; why there is none.
+    /// Takes a place among the requests that wait for another request to read secrets. Fails if all places
+    /// are taken.
     pub(crate) fn wait(&self) -> Result<SemaphorePermit<'_>, String> {
         let full = |_| format!("{MAX_WAITING} requests wait for secrets already");
         self.0.waiting.try_acquire().map_err(full)
     }
 
-    /// As [`SecretRef::resolve`], from the extension too, until `deadline`.
+    /// Reads the value of any reference by `deadline`. Empty and blank values are refused, as in
+    /// [`SecretRef::resolve`].
     pub(crate) async fn resolve(
         &self,
         reference: &SecretRef,
@@ -152,7 +156,7 @@ impl Resolver {
         if secret.is_blank() { Err(SecretError::Empty) } else { Ok(secret) }
     }
 
-    /// The value of a reference that is not remote: of a file on a thread for it, since a disk may hang.
+    /// Reads the value of a local reference. A file is read on a separate thread, since a disk may hang.
     async fn local(&self, reference: SecretRef, deadline: Instant) -> Result<Secret, SecretError> {
         let SecretRef::File(path) = &reference else { return reference.resolve(&self.0.env) };
         let (path, env) = (path.clone(), self.0.env.clone());
@@ -164,8 +168,8 @@ impl Resolver {
         }
     }
 
-    /// Asks the extension, while it starts more than once. The whole secret, a member of which may be
-    /// meant.
+    /// Reads a whole secret from the extension, even if the reference names a member. Tries again while the
+    /// extension starts.
     pub(super) async fn fetch(&self, remote: &Remote<'_>, deadline: Instant) -> Result<Secret, SecretError> {
         let started = (Instant::now() + STARTING).min(deadline);
         loop {
@@ -208,7 +212,7 @@ impl Resolver {
                 Err(SecretError::Refused(id(), answer.status))
             }
             Ok(answer) => Err(SecretError::Failed(id(), answer.status)),
-            // `TLS_CA_FILE` or `HTTPS_PROXY` is wrong.
+            // Wrong `TLS_CA_FILE` or `HTTPS_PROXY`.
             Err(error) if transport.problem().is_some() => Err(failed(&error)),
             Err(TransportError::Connect(..)) => Err(SecretError::NoExtension(port)),
             Err(error) => Err(failed(&error)),
@@ -216,7 +220,8 @@ impl Resolver {
     }
 }
 
-/// The extension's answer to who comes before it is ready; nothing else tells.
+/// Returns true if the answer says that the extension is not ready yet. The extension has no other sign for
+/// it.
 fn is_starting(answer: &Answer) -> bool {
     const WORDS: &[u8] = b"not ready to serve traffic";
     answer.status == 400 && answer.body.windows(WORDS.len()).any(|words| words == WORDS)
@@ -285,7 +290,7 @@ mod tests {
         }
     }
 
-    /// Files that hang, however often they are read, leave threads for those that do not.
+    /// Files that hang do not block other files, however often they are read.
     #[cfg(unix)]
     #[tokio::test]
     async fn files_that_hang_keep_no_other_waiting() {
@@ -295,7 +300,7 @@ mod tests {
         let resolver = Resolver::new(&Env::of::<&str, &str>([]));
         let bad: Vec<_> = (0..5).map(|n| dir.path().join(format!("bad{n}"))).collect();
         for pipe in &bad {
-            // A pipe that nobody writes to.
+            // A pipe without a writer, so that reading it hangs.
             assert!(std::process::Command::new("mkfifo").arg(pipe).status().unwrap().success());
         }
         for _ in 0..20 {
