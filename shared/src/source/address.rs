@@ -4,9 +4,9 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use super::field::{Field, View};
-use super::grammar;
 use crate::reader::Table;
+use crate::source::scheme::field::{Field, View};
+use crate::source::scheme::words;
 
 /// An `https` address without user, port or fragment, in its plainest form.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -78,7 +78,7 @@ pub struct Fetched {
 /// fourth part of that field between colons. A service with one host per region must not be answered by the
 /// host of another region.
 #[derive(Clone, Debug)]
-pub(super) struct Allow {
+pub(crate) struct Allow {
     /// Pairs of a host pattern and a path pattern.
     patterns: Vec<(String, String)>,
     region: Option<Region>,
@@ -99,7 +99,7 @@ const REGION: &str = "{region}";
 const ANY_REGION: &str = "??-*";
 
 impl Allow {
-    pub(super) fn read(table: &Table<'_>) -> Option<Self> {
+    pub(crate) fn read(table: &Table<'_>) -> Option<Self> {
         const EXAMPLE: &str = r#"allow = ["certs.example.com/*.pem"]"#;
         let list = table.strings("allow").map(|list| list.value).unwrap_or_default();
         if list.is_empty() {
@@ -137,7 +137,7 @@ impl Allow {
 
     /// Returns true if the address may be called for the request; `with_query` permits an address with a
     /// query. Without a request, returns true if some request may exist for which the address is called.
-    pub(super) fn permits(&self, address: &Address, with_query: bool, view: Option<&View<'_>>) -> bool {
+    pub(crate) fn permits(&self, address: &Address, with_query: bool, view: Option<&View<'_>>) -> bool {
         let (path, query) =
             address.target.split_once('?').map_or((address.target.as_str(), None), |(p, q)| (p, Some(q)));
         let region = match (&self.region, view) {
@@ -154,7 +154,7 @@ impl Allow {
 
 impl Region {
     fn read(table: Table<'_>) -> Option<Self> {
-        let from = grammar::field(&table, "from", "\"json:TopicArn\"");
+        let from = words::field(&table, "from", "\"json:TopicArn\"");
         let part =
             table.number("part").and_then(|at| usize::try_from(at.value).ok()).filter(|part| *part > 0);
         if part.is_none() {

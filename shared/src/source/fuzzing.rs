@@ -2,17 +2,19 @@
 
 use toml::de::DeTable;
 
-use super::decrypt::{Decrypt, Salt};
-use super::field::{Field, View};
-use super::key::{Key, RSA_SHA256};
-use super::presets::Preset;
-use super::rejection;
-use super::signature::{Given, Signature};
-use super::{Params, Rejection, der, mask};
 use crate::clock::Timestamp;
 use crate::http::Request;
 use crate::reader::{Mistakes, Table};
 use crate::secret::Secret;
+use crate::source::crypto::der;
+use crate::source::crypto::key::{Key, RSA_SHA256};
+use crate::source::presets::Preset;
+use crate::source::rejection;
+use crate::source::scheme::decrypt::{Decrypt, Salt};
+use crate::source::scheme::field::{Field, View};
+use crate::source::scheme::mask;
+use crate::source::scheme::signature::{Given, Signature};
+use crate::source::{Params, Rejection};
 
 /// Masks these secrets in a text, in any spelling of an address, a form, JSON or XML.
 pub fn masked(text: &[u8], secrets: &[Secret]) -> Option<Vec<u8>> {

@@ -1,7 +1,7 @@
 //! Reasons for refusing a request.
 
-use super::Step;
-use super::address::Address;
+use crate::source::Step;
+use crate::source::address::Address;
 
 /// Reason why a request is not authentic. It names places, never their contents, so it is safe to log.
 ///
@@ -39,7 +39,7 @@ pub enum Rejection {
     /// The address of a certificate or confirmation is not one of the allowed addresses.
     #[error("{0} names an address that must not be called")]
     NotAllowed(String),
-    /// The key must be fetched first: see [`Verdict::Fetch`](super::Verdict::Fetch).
+    /// The key must be fetched first: see [`Verdict::Fetch`](crate::source::Verdict::Fetch).
     #[error("the key is at {0}, and nothing was fetched: give it as a secret")]
     Fetch(Address),
     /// The address gave no key: a fault of ours or of the provider, never of the sender.
@@ -73,14 +73,14 @@ pub enum Rejection {
 }
 
 /// Upper bound on the signatures that are tried for one request.
-pub(super) const MAX_SIGNATURES: usize = 8;
+pub(crate) const MAX_SIGNATURES: usize = 8;
 
 /// Upper bound on the length of a reflected challenge, in bytes.
-pub(super) const MAX_CHALLENGE: usize = 1024;
+pub(crate) const MAX_CHALLENGE: usize = 1024;
 
 impl Rejection {
     /// Returns the step at which a signature is refused for this reason.
-    pub(super) const fn step(&self) -> Step {
+    pub(crate) const fn step(&self) -> Step {
         match self {
             Self::NoMatch => Step::Signature,
             _ => Step::Key,
@@ -112,7 +112,7 @@ impl Rejection {
     }
 
     /// Returns true if the result is uncertain because a key is missing: not fetched yet, or not in the document.
-    pub(super) const fn is_open(&self) -> bool {
+    pub(crate) const fn is_open(&self) -> bool {
         matches!(self, Self::Fetch(_) | Self::Unusable(_))
     }
 

@@ -2,10 +2,10 @@
 
 use crate::clock::Timestamp;
 
-pub(super) const INTEGER: u8 = 0x02;
-pub(super) const BIT_STRING: u8 = 0x03;
-pub(super) const OCTET_STRING: u8 = 0x04;
-pub(super) const SEQUENCE: u8 = 0x30;
+pub(crate) const INTEGER: u8 = 0x02;
+pub(crate) const BIT_STRING: u8 = 0x03;
+pub(crate) const OCTET_STRING: u8 = 0x04;
+pub(crate) const SEQUENCE: u8 = 0x30;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 /// Tag `[0] EXPLICIT`, which marks a certificate's version.
@@ -13,12 +13,12 @@ const VERSION: u8 = 0xa0;
 
 /// DER values, one after the other.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Der<'a>(pub(super) &'a [u8]);
+pub(crate) struct Der<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Der<'a> {
     /// Reads the next value, and returns its tag and content. Lengths must be definite, in their shortest
     /// form and under 64 KiB; tags must be one byte long.
-    pub(super) fn next(&mut self) -> Option<(u8, &'a [u8])> {
+    pub(crate) fn next(&mut self) -> Option<(u8, &'a [u8])> {
         let (tag, rest) = self.0.split_first()?;
         let (first, rest) = rest.split_first()?;
         let (length, rest) = match (first, rest) {
@@ -35,18 +35,18 @@ impl<'a> Der<'a> {
     }
 
     /// Reads the next value, and returns its content if the value has this tag.
-    pub(super) fn take(&mut self, tag: u8) -> Option<&'a [u8]> {
+    pub(crate) fn take(&mut self, tag: u8) -> Option<&'a [u8]> {
         self.next().filter(|(found, _)| *found == tag).map(|(_, content)| content)
     }
 
     /// Returns the content of the only value, or `None` if the tag differs or another value follows.
-    pub(super) fn only(mut self, tag: u8) -> Option<&'a [u8]> {
+    pub(crate) fn only(mut self, tag: u8) -> Option<&'a [u8]> {
         self.take(tag).filter(|_| self.0.is_empty())
     }
 }
 
 /// Encodes a value with this tag. The content belongs to a key, so it is far shorter than 64 KiB.
-pub(super) fn write(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+pub(crate) fn write(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     let content = parts.concat();
     let [high, low] = u16::try_from(content.len()).unwrap_or(u16::MAX).to_be_bytes();
     let head: &[u8] = match (high, low) {
@@ -60,7 +60,7 @@ pub(super) fn write(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
 /// Returns the first and the last moment at which a certificate is valid ([RFC 5280] 4.1.2.5).
 ///
 /// [RFC 5280]: https://www.rfc-editor.org/rfc/rfc5280#section-4.1.2.5
-pub(super) fn validity(certificate: &[u8]) -> Option<(Timestamp, Timestamp)> {
+pub(crate) fn validity(certificate: &[u8]) -> Option<(Timestamp, Timestamp)> {
     let mut tbs = Der(Der(Der(certificate).only(SEQUENCE)?).take(SEQUENCE)?);
     // Version, serial number, signature algorithm, issuer.
     for tag in [VERSION, INTEGER, SEQUENCE, SEQUENCE] {

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_S
 
 /// A text form of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Encoding {
+pub(crate) enum Encoding {
     /// UTF-8: the text itself.
     Utf8,
     /// Hexadecimal digits, all in lower case or all in upper case.
@@ -22,7 +22,7 @@ pub(super) enum Encoding {
 impl Encoding {
     /// Decodes `text` if its form is exact: no white space, no stray bits, no mixed case. Bytes therefore
     /// have no second form, apart from the case of hexadecimal digits and the padding of base64url.
-    pub(super) fn decode(self, text: &str) -> Option<Vec<u8>> {
+    pub(crate) fn decode(self, text: &str) -> Option<Vec<u8>> {
         match self {
             Self::Utf8 => Some(text.as_bytes().to_vec()),
             Self::Hex => hex(text),
@@ -33,7 +33,7 @@ impl Encoding {
     }
 
     /// Decodes a key like [`decode`](Self::decode), and accepts base64 without padding, as consoles show it.
-    pub(super) fn decode_key(self, text: &str) -> Option<Vec<u8>> {
+    pub(crate) fn decode_key(self, text: &str) -> Option<Vec<u8>> {
         match self {
             Self::Base64 => any_padding(text, &STANDARD, &STANDARD_NO_PAD),
             _ => self.decode(text),
@@ -41,7 +41,7 @@ impl Encoding {
     }
 
     /// Encodes `bytes` as text, with the padding that the encoding has.
-    pub(super) fn encode(self, bytes: &[u8]) -> String {
+    pub(crate) fn encode(self, bytes: &[u8]) -> String {
         match self {
             Self::Utf8 => String::from_utf8_lossy(bytes).into_owned(),
             Self::Hex => to_hex(bytes),
@@ -52,7 +52,7 @@ impl Encoding {
     }
 
     /// Returns the name of the encoding in a `[verify]` table.
-    pub(super) const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Utf8 => "utf8",
             Self::Hex => "hex",
@@ -69,7 +69,7 @@ fn any_padding(text: &str, padded: &GeneralPurpose, unpadded: &GeneralPurpose) -
 }
 
 /// Encodes `bytes` as lower-case hexadecimal.
-pub(super) fn to_hex(bytes: &[u8]) -> String {
+pub(crate) fn to_hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     bytes
         .iter()

@@ -5,7 +5,7 @@ use ring::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY, SHA256};
 
 /// The key `hash` of a `digest` verifier or of a body's hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Hash {
+pub(crate) enum Hash {
     Md5,
     Sha1,
     Sha256,
@@ -13,11 +13,11 @@ pub(super) enum Hash {
 
 impl Hash {
     /// Names of the hash functions in a `[verify]` table.
-    pub(super) const WORDS: [(&str, Self); 3] =
+    pub(crate) const WORDS: [(&str, Self); 3] =
         [("sha256", Self::Sha256), ("sha1", Self::Sha1), ("md5", Self::Md5)];
 
     /// Computes the hash of the bytes that `feed` passes on, piece by piece.
-    pub(super) fn of(self, feed: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Vec<u8> {
+    pub(crate) fn of(self, feed: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Vec<u8> {
         let algorithm = match self {
             Self::Md5 => {
                 let mut md5 = Md5::new();

@@ -15,20 +15,20 @@ use rustls_pki_types::{
 };
 use webpki::{EndEntityCert, RawPublicKeyEntity};
 
-use super::der::{self, BIT_STRING, Der, INTEGER, OCTET_STRING, SEQUENCE};
-use super::encoding::Encoding;
-use super::rsa_sha1;
 use crate::clock::Timestamp;
 use crate::secret::Secret;
+use crate::source::crypto::der::{self, BIT_STRING, Der, INTEGER, OCTET_STRING, SEQUENCE};
+use crate::source::crypto::encoding::Encoding;
+use crate::source::crypto::rsa_sha1;
 
 /// Algorithm that verifies a signature.
-pub(super) type Verifier = &'static dyn SignatureVerificationAlgorithm;
+pub(crate) type Verifier = &'static dyn SignatureVerificationAlgorithm;
 
 /// RSA with PKCS #1 v1.5 and SHA-256 (RFC 8017 8.2).
-pub(super) static RSA_SHA256: Verifier = webpki::ring::RSA_PKCS1_2048_8192_SHA256;
+pub(crate) static RSA_SHA256: Verifier = webpki::ring::RSA_PKCS1_2048_8192_SHA256;
 
 /// RSA with PKCS #1 v1.5 and SHA-1, for senders that support nothing newer.
-pub(super) static RSA_SHA1: Verifier = &Other {
+pub(crate) static RSA_SHA1: Verifier = &Other {
     ring: &RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY,
     key: alg_id::RSA_ENCRYPTION,
     // The identifier sha1WithRSAEncryption, RFC 8017 A.2.4.
@@ -36,7 +36,7 @@ pub(super) static RSA_SHA1: Verifier = &Other {
 };
 
 /// ECDSA with P-256 and SHA-256, where r and s follow each other (RFC 7518 3.4).
-pub(super) static P256_FIXED: Verifier =
+pub(crate) static P256_FIXED: Verifier =
     &Other { ring: &ECDSA_P256_SHA256_FIXED, key: alg_id::ECDSA_P256, signature: alg_id::ECDSA_SHA256 };
 
 /// An algorithm of `ring` that `webpki` does not offer by itself.
@@ -63,7 +63,7 @@ impl SignatureVerificationAlgorithm for Other {
 
 /// A public key that verifies, with its private key if requests are signed.
 #[derive(Clone)]
-pub(super) struct Key {
+pub(crate) struct Key {
     spki: SubjectPublicKeyInfoDer<'static>,
     /// First and last moment of validity, for a key from a certificate.
     validity: Option<(Timestamp, Timestamp)>,
@@ -73,7 +73,7 @@ pub(super) struct Key {
 
 /// Type of a key, which determines its use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Family {
+pub(crate) enum Family {
     /// RSA, with the length of the modulus in bits.
     Rsa(usize),
     P256,
@@ -85,7 +85,7 @@ const P256_SPKI: &[u8] = b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\
 impl Key {
     /// Reads PEM, or the base64 of DER alone: a public key (SPKI or PKCS #1), a certificate, or a private key
     /// (PKCS #8 or PKCS #1). Only the first of several PEM sections counts.
-    pub(super) fn read(text: &str) -> Option<Self> {
+    pub(crate) fn read(text: &str) -> Option<Self> {
         let text = text.trim();
         if !text.starts_with("-----BEGIN ") {
             return Self::from_der(&Encoding::Base64.decode_key(text)?);
@@ -96,7 +96,7 @@ impl Key {
         Self::from_der(&der)
     }
 
-    pub(super) fn from_der(der: &[u8]) -> Option<Self> {
+    pub(crate) fn from_der(der: &[u8]) -> Option<Self> {
         let mut fields = Der(Der(der).only(SEQUENCE)?);
         let (first, content) = fields.next()?;
         let (second, key) = fields.next()?;
@@ -134,7 +134,7 @@ impl Key {
     /// unsigned.
     ///
     /// [RFC 7518]: https://www.rfc-editor.org/rfc/rfc7518#section-6.3.1
-    pub(super) fn from_jwk_rsa(n: &[u8], e: &[u8]) -> Option<Self> {
+    pub(crate) fn from_jwk_rsa(n: &[u8], e: &[u8]) -> Option<Self> {
         let integer = |bytes: &[u8]| {
             let start = bytes.iter().position(|b| *b != 0)?;
             let digits = bytes.get(start..)?;
@@ -145,7 +145,7 @@ impl Key {
     }
 
     /// Builds a P-256 key from the coordinates of a JWK (RFC 7518 6.2.1), 32 bytes each.
-    pub(super) fn from_jwk_p256(x: &[u8], y: &[u8]) -> Option<Self> {
+    pub(crate) fn from_jwk_p256(x: &[u8], y: &[u8]) -> Option<Self> {
         let is_coordinate = |bytes: &[u8]| bytes.len() == 32;
         (is_coordinate(x) && is_coordinate(y)).then(|| Self::public([P256_SPKI, &[4], x, y].concat()))
     }
@@ -164,7 +164,7 @@ impl Key {
     }
 
     /// Returns the type of the key; `None` for a type that is of no use here.
-    pub(super) fn family(&self) -> Option<Family> {
+    pub(crate) fn family(&self) -> Option<Family> {
         let spki: &[u8] = &self.spki;
         if spki.strip_prefix(P256_SPKI).is_some_and(|point| point.len() == 65 && point.starts_with(&[4])) {
             return Some(Family::P256);
@@ -180,22 +180,22 @@ impl Key {
     }
 
     /// Returns true if the key comes from a certificate, which limits its validity.
-    pub(super) const fn is_certificate(&self) -> bool {
+    pub(crate) const fn is_certificate(&self) -> bool {
         self.validity.is_some()
     }
 
     /// Returns true if the key may be used at that time; only a certificate's key expires.
-    pub(super) fn is_valid(&self, now: Timestamp) -> bool {
+    pub(crate) fn is_valid(&self, now: Timestamp) -> bool {
         self.validity.is_none_or(|(from, until)| (from..=until).contains(&now))
     }
 
-    pub(super) fn verify(&self, verifier: Verifier, message: &[u8], signature: &[u8]) -> bool {
+    pub(crate) fn verify(&self, verifier: Verifier, message: &[u8], signature: &[u8]) -> bool {
         let key = RawPublicKeyEntity::try_from(&self.spki);
         key.is_ok_and(|key| key.verify_signature(verifier, message, signature).is_ok())
     }
 
     /// Signs with SHA-256; returns `None` without a private key.
-    pub(super) fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
+    pub(crate) fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
         let private = self.private.as_ref()?.expose();
         if self.family()? == Family::P256 {
             let signature = p256_pair(private)?.sign(&SystemRandom::new(), message).ok()?;
@@ -208,12 +208,12 @@ impl Key {
     }
 
     /// Signs with RSA and SHA-1; returns `None` without a private RSA key.
-    pub(super) fn sign_sha1(&self, message: &[u8]) -> Option<Vec<u8>> {
+    pub(crate) fn sign_sha1(&self, message: &[u8]) -> Option<Vec<u8>> {
         rsa_sha1::sign(self.private.as_ref()?.expose(), message)
     }
 
     /// Returns the public key in PEM, if this key has a private one.
-    pub(super) fn public_pem(&self) -> Option<String> {
+    pub(crate) fn public_pem(&self) -> Option<String> {
         self.private.as_ref()?;
         let text = Encoding::Base64.encode(&self.spki);
         let lines: Vec<&str> =

@@ -3,13 +3,13 @@
 
 use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 
-use super::der::{Der, INTEGER, SEQUENCE};
+use crate::source::crypto::der::{Der, INTEGER, SEQUENCE};
 
 /// DER of the `DigestInfo` of a SHA-1 hash, up to the hash (RFC 8017 9.2).
 const DIGEST_INFO: &[u8] = b"\x30\x21\x30\x09\x06\x05\x2b\x0e\x03\x02\x1a\x05\x00\x04\x14";
 
 /// Signs with a private key in PKCS #1; returns `None` if the modulus is even or not a multiple of 32 bits.
-pub(super) fn sign(private: &[u8], message: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn sign(private: &[u8], message: &[u8]) -> Option<Vec<u8>> {
     let mut fields = Der(Der(private).only(SEQUENCE)?);
     fields.take(INTEGER)?;
     let (n, _, d) = (fields.take(INTEGER)?, fields.take(INTEGER)?, fields.take(INTEGER)?);

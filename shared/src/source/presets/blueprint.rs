@@ -1,12 +1,12 @@
 //! A source without its keys.
 
-use super::decrypt::Decrypt;
-use super::grammar::Scheme;
-use super::kinds::Kind;
-use super::presets::{Param, Preset, Profile};
-use super::{BuildError, Params, Settings, Source, error};
 use crate::reader::Table;
 use crate::secret::Secret;
+use crate::source::presets::{Param, Preset, Profile};
+use crate::source::scheme::Scheme;
+use crate::source::scheme::decrypt::Decrypt;
+use crate::source::scheme::kinds::Kind;
+use crate::source::{BuildError, Params, Settings, Source, error};
 
 /// Parts of a source except its secrets and parameters. When secrets or parameters change, a clone of the
 /// blueprint is built.

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::field::Field;
-use super::presets::{Notes, Param, Preset, preset_text};
-use super::{BuildError, error};
 use crate::delivery::Coverage;
 use crate::http::Response;
+use crate::source::presets::{Notes, Param, Preset, preset_text};
+use crate::source::scheme::field::Field;
+use crate::source::{BuildError, error};
 
 /// Description of a preset.
 #[derive(Clone, Debug)]

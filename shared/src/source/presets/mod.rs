@@ -2,59 +2,63 @@
 //! people are compiled in only with the feature `catalog`; a function has just the keys that verify and
 //! answer.
 
+pub(crate) mod blueprint;
+#[cfg(feature = "catalog")]
+pub(crate) mod info;
+
 use std::time::Duration;
 
 use toml::de::DeTable;
 
-use super::ack::Ack;
-use super::grammar::{self, Scheme};
-use super::handshake::Handshake;
 use crate::reader::{At, Mistakes, Table};
+use crate::source::reply::ack::Ack;
+use crate::source::reply::handshake::Handshake;
+use crate::source::scheme::{Scheme, words};
 
 /// A preset: the scheme of a provider, and its answers, parameters and descriptions.
 #[derive(Clone, Debug)]
-pub(super) struct Preset {
-    pub(super) name: &'static str,
-    pub(super) scheme: Scheme,
+pub(crate) struct Preset {
+    pub(crate) name: &'static str,
+    pub(crate) scheme: Scheme,
     #[cfg(feature = "catalog")]
-    pub(super) notes: Notes,
-    pub(super) params: Vec<Param>,
-    pub(super) profile: Profile,
+    pub(crate) notes: Notes,
+    pub(crate) params: Vec<Param>,
+    pub(crate) profile: Profile,
 }
 
 /// Descriptions of a preset for people.
 #[cfg(feature = "catalog")]
 #[derive(Clone, Debug)]
-pub(super) struct Notes {
-    pub(super) about: String,
-    pub(super) secret: String,
-    pub(super) setup: Option<String>,
-    pub(super) confidence: String,
-    pub(super) evidence: String,
+pub(crate) struct Notes {
+    pub(crate) about: String,
+    pub(crate) secret: String,
+    pub(crate) setup: Option<String>,
+    pub(crate) confidence: String,
+    pub(crate) evidence: String,
 }
 
 /// Behaviour of a source beside verification.
 #[derive(Clone, Debug)]
-pub(super) struct Profile {
-    pub(super) type_prefix: Option<String>,
-    pub(super) deadline: Duration,
-    pub(super) methods: &'static str,
-    pub(super) ack: Ack,
-    pub(super) handshakes: Vec<Handshake>,
-    pub(super) sample: Sample,
+pub(crate) struct Profile {
+    pub(crate) type_prefix: Option<String>,
+    pub(crate) deadline: Duration,
+    pub(crate) methods: &'static str,
+    pub(crate) ack: Ack,
+    pub(crate) handshakes: Vec<Handshake>,
+    pub(crate) sample: Sample,
 }
 
 /// Content of a signed example, for the parts that the caller does not give.
 #[derive(Clone, Debug)]
-pub(super) struct Sample {
-    pub(super) event: Option<String>,
-    pub(super) content_type: String,
+pub(crate) struct Sample {
+    pub(crate) event: Option<String>,
+    pub(crate) content_type: String,
     /// Header fields of the example that no other key of the preset sets.
-    pub(super) headers: Vec<(String, String)>,
+    pub(crate) headers: Vec<(String, String)>,
     /// Body of the example; for an encrypted event, the plaintext.
-    pub(super) body: String,
+    pub(crate) body: String,
     /// Body around the ciphertext of an encrypted event, if it holds more than the ciphertext.
-    pub(super) envelope: Option<String>,
+    pub(crate) envelope: Option<String>,
 }
 
 /// A parameter that a preset takes from `params`.
@@ -85,7 +89,7 @@ const PRESETS: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/presets.rs"
 const PRESETS: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/bare_presets.rs"));
 
 /// Returns the name and the text of a preset. The error for an unknown name suggests similar ones.
-pub(super) fn preset_text(name: &str) -> Result<(&'static str, &'static str), String> {
+pub(crate) fn preset_text(name: &str) -> Result<(&'static str, &'static str), String> {
     PRESETS.iter().find(|(known, _)| *known == name).copied().ok_or_else(|| unknown(name))
 }
 
@@ -101,13 +105,13 @@ pub fn preset_names() -> impl Iterator<Item = &'static str> {
 
 impl Preset {
     /// Reads the preset of this name. The error for an unknown name suggests similar ones.
-    pub(super) fn load(name: &str) -> Result<Self, String> {
+    pub(crate) fn load(name: &str) -> Result<Self, String> {
         let (name, text) = preset_text(name)?;
         Self::parse(name, text)
     }
 
     /// Reads the text of a preset's file; the error lists every mistake in it.
-    pub(super) fn parse(name: &'static str, text: &'static str) -> Result<Self, String> {
+    pub(crate) fn parse(name: &'static str, text: &'static str) -> Result<Self, String> {
         let mistakes = Mistakes::new(format!("{name}.toml"), text);
         let preset = match DeTable::parse(text) {
             Ok(doc) => Self::read(name, Table::new(&mistakes, "", 0, doc.get_ref())),
@@ -134,7 +138,7 @@ impl Preset {
 #[cfg(feature = "catalog")]
 impl Notes {
     fn read(table: &Table<'_>) -> Option<Self> {
-        let text = |key| grammar::text(table, key, "\"…\"").map(str::to_owned);
+        let text = |key| words::text(table, key, "\"…\"").map(str::to_owned);
         Some(Self {
             about: text("about")?,
             secret: text("secret")?,
@@ -149,7 +153,7 @@ impl Profile {
     fn read(table: &Table<'_>) -> Self {
         let handshakes = table.tables("handshake").unwrap_or_default();
         let methods = METHODS.map(|methods| (methods, methods));
-        let methods = if table.has("methods") { grammar::one_of(table, "methods", &methods) } else { None };
+        let methods = if table.has("methods") { words::one_of(table, "methods", &methods) } else { None };
         let default = Self::default();
         Self {
             type_prefix: table.str("type_prefix").map(|at| at.value.to_owned()),
@@ -216,7 +220,7 @@ impl Param {
                 name: name.value.to_owned(),
                 required: is_on("required"),
                 secret: is_on("secret"),
-                about: grammar::text(&table, "about", "\"…\"").unwrap_or_default().to_owned(),
+                about: words::text(&table, "about", "\"…\"").unwrap_or_default().to_owned(),
             };
             table.finish();
             param

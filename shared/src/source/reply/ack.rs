@@ -1,13 +1,13 @@
 //! Answers that a sender wants for its deliveries.
 
-use super::grammar;
 use crate::http::Response;
 use crate::json;
 use crate::reader::Table;
+use crate::source::scheme::words;
 
 /// Answer to deliveries, as the key `ack` configures it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Ack {
+pub(crate) struct Ack {
     stored: Stored,
     /// Status for a request that is not authentic, if the sender wants another one than 401.
     refuse: Option<u16>,
@@ -28,7 +28,7 @@ enum Stored {
 impl Ack {
     /// Reads `ack = { status = 204 }`, `ack = { status = 200, type = "text/plain", body = "success" }` or
     /// `ack = { encrypted = "success" }`; each form may add `refuse = 403`.
-    pub(super) fn read(table: Table<'_>) -> Self {
+    pub(crate) fn read(table: Table<'_>) -> Self {
         let refuse = table.number("refuse").and_then(|at| u16::try_from(at.value).ok());
         if table.has("refuse") && refuse != Some(403) {
             table.error("refuse", "write refuse = 403, or leave it out for 401");
@@ -43,7 +43,7 @@ impl Ack {
         Self { stored, refuse }
     }
 
-    pub(super) const fn status(&self) -> u16 {
+    pub(crate) const fn status(&self) -> u16 {
         match &self.stored {
             Stored::Fixed(response) => response.status,
             Stored::Contract | Stored::Encrypted(_) => 200,
@@ -51,19 +51,19 @@ impl Ack {
     }
 
     /// Returns the status for a request that is not authentic: 401 by default.
-    pub(super) fn refusal(&self) -> u16 {
+    pub(crate) fn refusal(&self) -> u16 {
         self.refuse.unwrap_or(401)
     }
 
     /// Returns the text of an encrypted answer, or `None` if answers are sent in the clear.
-    pub(super) fn encrypted(&self) -> Option<&str> {
+    pub(crate) fn encrypted(&self) -> Option<&str> {
         match &self.stored {
             Stored::Encrypted(text) => Some(text),
             Stored::Contract | Stored::Fixed(_) => None,
         }
     }
 
-    pub(super) fn response(&self, status: &str, id: &str) -> Response {
+    pub(crate) fn response(&self, status: &str, id: &str) -> Response {
         match &self.stored {
             Stored::Fixed(response) => response.clone(),
             Stored::Contract | Stored::Encrypted(_) => {
@@ -79,7 +79,7 @@ impl Ack {
 }
 
 /// Reads the key `status`, which must be 2xx because the answer says that the delivery is safe.
-pub(super) fn status(table: &Table<'_>) -> u16 {
+pub(crate) fn status(table: &Table<'_>) -> u16 {
     let status = table.number("status").and_then(|at| u16::try_from(at.value).ok());
     status.filter(|status| (200..300).contains(status)).unwrap_or_else(|| {
         table.error("status", "missing or no success: write status = 200");
@@ -88,8 +88,8 @@ pub(super) fn status(table: &Table<'_>) -> u16 {
 }
 
 /// Reads the key `type`, which an answer with a body must have.
-pub(super) fn content_type(table: &Table<'_>) -> String {
-    grammar::text(table, "type", "\"application/json\"").unwrap_or_default().to_owned()
+pub(crate) fn content_type(table: &Table<'_>) -> String {
+    words::text(table, "type", "\"application/json\"").unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]

@@ -2,18 +2,19 @@
 
 use ring::hmac;
 
-use super::encoding::Encoding;
-use super::field::{Field, View};
-use super::rejection::MAX_CHALLENGE;
-use super::{Rejection, ack};
 use crate::http::Response;
 use crate::json;
 use crate::reader::Table;
 use crate::secret::Secret;
+use crate::source::Rejection;
+use crate::source::crypto::encoding::Encoding;
+use crate::source::rejection::MAX_CHALLENGE;
+use crate::source::reply::ack;
+use crate::source::scheme::field::{Field, View};
 
 /// The `status`, `headers`, `type` and `body` of a handshake.
 #[derive(Clone, Debug)]
-pub(super) struct Answer {
+pub(crate) struct Answer {
     status: u16,
     headers: Vec<(&'static str, Part)>,
     content_type: String,
@@ -35,7 +36,7 @@ enum Part {
 const HEADERS: [&str; 4] = ["allow", "webhook-allowed-origin", "webhook-allowed-rate", "x-hook-secret"];
 
 impl Answer {
-    pub(super) fn read(table: &Table<'_>) -> Self {
+    pub(crate) fn read(table: &Table<'_>) -> Self {
         let status = ack::status(table);
         let body = table.strings("body").map(|at| at.value).unwrap_or_default();
         let body: Vec<Part> = body.iter().map(|at| Part::parse(at.value)).collect();
@@ -53,11 +54,11 @@ impl Answer {
     }
 
     /// Returns true if the body holds a value that is computed with a secret.
-    pub(super) fn is_computed(&self) -> bool {
+    pub(crate) fn is_computed(&self) -> bool {
         self.body.iter().any(|part| matches!(part, Part::Mac(..)))
     }
 
-    pub(super) fn response(&self, view: &View<'_>, secret: Option<&Secret>) -> Result<Response, Rejection> {
+    pub(crate) fn response(&self, view: &View<'_>, secret: Option<&Secret>) -> Result<Response, Rejection> {
         let is_json = self.content_type == "application/json";
         let mut body = String::new();
         for part in &self.body {
@@ -128,7 +129,7 @@ impl Part {
 /// Returns true if we may sign the text for an unverified requester: `[A-Za-z0-9+/=_-]{1,128}`. The answer to
 /// any other text could be that text's valid signature; for the same reason no text of this form is accepted
 /// as a signed body.
-pub(super) fn is_token(value: &[u8]) -> bool {
+pub(crate) fn is_token(value: &[u8]) -> bool {
     let is_plain = |b: &u8| b.is_ascii_alphanumeric() || b"+/=_-".contains(b);
     (1..=128).contains(&value.len()) && value.iter().all(is_plain)
 }
@@ -137,9 +138,9 @@ pub(super) fn is_token(value: &[u8]) -> bool {
 mod tests {
     use toml::de::DeTable;
 
-    use super::super::field::tests::request;
     use super::*;
     use crate::reader::Mistakes;
+    use crate::source::scheme::field::tests::request;
 
     #[test]
     fn what_is_decrypted_is_a_string_in_json() {

@@ -2,17 +2,17 @@
 
 use ring::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY};
 
-use super::Source;
-use super::encoding::to_hex;
 use crate::clock::Timestamp;
 use crate::http::Response;
 use crate::secret::sorted;
+use crate::source::Source;
+use crate::source::crypto::encoding::to_hex;
 
 impl Source {
     /// Encrypts `text` and signs it with the secret that matched the request. `context` tells one answer from
     /// another: nonce and random bytes, which must not repeat, are derived from the context, the time and the
     /// key.
-    pub(super) fn encrypted(
+    pub(crate) fn encrypted(
         &self,
         text: &str,
         secret: Option<usize>,

@@ -1,21 +1,21 @@
 //! Handshakes: requests with which a sender checks the receiver, answered without a delivery.
 
-use super::address::{Address, Allow};
-use super::answer::{Answer, is_token};
-use super::field::{Field, View};
-use super::grammar;
-use super::kinds::{Kind, position};
-use super::signature::Signature;
-use super::template::Template;
-use super::{Params, Rejection, Source};
 use crate::clock::Timestamp;
 use crate::http::Response;
 use crate::reader::Table;
 use crate::secret::Secret;
+use crate::source::address::{Address, Allow};
+use crate::source::reply::answer::{Answer, is_token};
+use crate::source::scheme::field::{Field, View};
+use crate::source::scheme::kinds::{Kind, position};
+use crate::source::scheme::signature::Signature;
+use crate::source::scheme::template::Template;
+use crate::source::scheme::words;
+use crate::source::{Params, Rejection, Source};
 
 /// One kind of handshake of a preset.
 #[derive(Clone, Debug)]
-pub(super) struct Handshake {
+pub(crate) struct Handshake {
     /// True if the sender does not sign the handshake. Then `token`, `origin` or the bounds of the answer
     /// limit what is answered.
     before_verify: bool,
@@ -66,13 +66,13 @@ enum Reply {
 }
 
 /// Answer to a handshake, with the actions that go with it.
-pub(super) struct Greeting<'s> {
-    pub(super) response: Response,
+pub(crate) struct Greeting<'s> {
+    pub(crate) response: Response,
     /// Address that must be called before the answer is sent.
-    pub(super) confirm: Option<Address>,
-    pub(super) note: Option<&'s str>,
+    pub(crate) confirm: Option<Address>,
+    pub(crate) note: Option<&'s str>,
     /// Value that the operator is shown beside the note.
-    pub(super) shown: Option<String>,
+    pub(crate) shown: Option<String>,
 }
 
 /// Upper bound on the body of an encrypted challenge, in bytes.
@@ -81,12 +81,12 @@ const MAX_SEALED: usize = 4096;
 impl Handshake {
     /// Returns the field of the sender's token.
     #[cfg(test)]
-    pub(super) fn token_from(&self) -> Option<&Field> {
+    pub(crate) fn token_from(&self) -> Option<&Field> {
         self.token.as_ref().map(|token| &token.from)
     }
 
     /// Reads an entry of `[[handshake]]`.
-    pub(super) fn read(table: Table<'_>) -> Self {
+    pub(crate) fn read(table: Table<'_>) -> Self {
         let text = |key| table.str(key).map(|at| at.value.to_owned());
         let parse = |text| Field::parse(text).map_err(|message| table.error("when", message)).ok();
         let when = table.table("when").map(|t| t.named_strings()).unwrap_or_default();
@@ -96,7 +96,7 @@ impl Handshake {
             table.error("refuse", "write refuse = 403, or 405");
         }
         let confirm = table.table("confirm").and_then(|inner| {
-            let url = grammar::field(&inner, "url", "\"json:SubscribeURL\"");
+            let url = words::field(&inner, "url", "\"json:SubscribeURL\"");
             let allow = Allow::read(&inner);
             inner.finish();
             url.zip(allow)
@@ -104,7 +104,7 @@ impl Handshake {
         if confirm.is_some() && (table.has("before_verify") || table.has("signed")) {
             table.error("confirm", "nothing is called that a request without a signature names");
         }
-        let shows = table.has("shows").then(|| grammar::field(&table, "shows", "\"json:token\"")).flatten();
+        let shows = table.has("shows").then(|| words::field(&table, "shows", "\"json:token\"")).flatten();
         if shows.is_some() && !(table.has("enabled_by") && table.has("note")) {
             table.error("shows", "only with note, and with enabled_by: anybody can send a value to be shown");
         }
@@ -112,8 +112,8 @@ impl Handshake {
             before_verify: table.bool("before_verify").is_some_and(|at| at.value),
             method: text("method"),
             when,
-            present: grammar::fields(&table, "present"),
-            absent: grammar::fields(&table, "absent"),
+            present: words::fields(&table, "present"),
+            absent: words::fields(&table, "absent"),
             enabled_by: text("enabled_by"),
             token: table.table("token").and_then(Token::read),
             origin: table.table("origin").and_then(Token::read),
@@ -207,7 +207,7 @@ fn is_on(param: Option<&Secret>) -> bool {
 
 impl Token {
     fn read(table: Table<'_>) -> Option<Self> {
-        let from = grammar::field(&table, "from", "\"json:token\"");
+        let from = words::field(&table, "from", "\"json:token\"");
         let param = table.str("param").map(|at| at.value.to_owned());
         table.finish();
         Some(Self { from: from?, param })
@@ -218,7 +218,7 @@ impl Proof {
     fn read(table: &Table<'_>) -> Option<Self> {
         let signature = table.has("signature").then(|| table.table("signature").and_then(Signature::read));
         let ciphertext =
-            table.has("ciphertext").then(|| grammar::field(table, "ciphertext", "\"query:echostr\""));
+            table.has("ciphertext").then(|| words::field(table, "ciphertext", "\"query:echostr\""));
         Some(Self {
             signature: signature.flatten(),
             template: Template::read(table)?,
@@ -229,7 +229,7 @@ impl Proof {
 
 impl Source {
     /// Answers a handshake that is unsigned, or signed in another way than deliveries are.
-    pub(super) fn early_handshake(
+    pub(crate) fn early_handshake(
         &self,
         view: &View<'_>,
         now: Timestamp,
@@ -254,7 +254,7 @@ impl Source {
     }
 
     /// Answers a handshake that is signed as deliveries are, after verification.
-    pub(super) fn late_handshake(
+    pub(crate) fn late_handshake(
         &self,
         view: &View<'_>,
         secret: Option<usize>,
@@ -266,13 +266,13 @@ impl Source {
     }
 
     /// Returns true if a handshake would sign this text, sent as a body, for an unverified sender.
-    pub(super) fn is_answerable(&self, body: &[u8]) -> bool {
+    pub(crate) fn is_answerable(&self, body: &[u8]) -> bool {
         is_token(body) && self.profile.handshakes.iter().any(Handshake::is_oracle)
     }
 
     /// Returns true if a decrypted text is one that we encrypt and sign for verified senders. Such an answer
     /// has the form of an event, and anyone who sees it could send it back as one, again and again.
-    pub(super) fn is_own_answer(&self, plaintext: &[u8]) -> bool {
+    pub(crate) fn is_own_answer(&self, plaintext: &[u8]) -> bool {
         let replies = self.profile.handshakes.iter().filter_map(|handshake| match &handshake.reply {
             Reply::Encrypted(text) => Some(text.as_str()),
             Reply::Open(_) => None,
@@ -313,7 +313,7 @@ impl Source {
     }
 
     /// Decrypts the event in `ciphertext`, or in the usual place of events.
-    pub(super) fn decrypt(
+    pub(crate) fn decrypt(
         &self,
         ciphertext: Option<&Field>,
         view: &View<'_>,

@@ -1,24 +1,24 @@
 //! Request bodies that are signed through their hash.
 
-use super::Rejection;
-use super::encoding::Encoding;
-use super::field::{Field, View};
-use super::grammar;
-use super::hash::Hash;
-use super::template::Template;
 use crate::reader::Table;
+use crate::source::Rejection;
+use crate::source::crypto::encoding::Encoding;
+use crate::source::crypto::hash::Hash;
+use crate::source::scheme::field::{Field, View};
+use crate::source::scheme::template::Template;
+use crate::source::scheme::words;
 
 /// A signed field that must hold the hash of the body: `body_hash = [{ from, hash, encoding? }]`.
 #[derive(Clone, Debug)]
-pub(super) struct BodyHash {
-    pub(super) from: Field,
+pub(crate) struct BodyHash {
+    pub(crate) from: Field,
     hash: Hash,
     encoding: Encoding,
 }
 
 impl BodyHash {
     /// Reads the key `body_hash` of a `[verify]` table.
-    pub(super) fn read_all(table: &Table<'_>, template: &Template) -> Option<Vec<Self>> {
+    pub(crate) fn read_all(table: &Table<'_>, template: &Template) -> Option<Vec<Self>> {
         let hashes = table.tables("body_hash").unwrap_or_default();
         let hashes: Vec<Self> = hashes.into_iter().map(Self::read).collect::<Option<_>>()?;
         for BodyHash { from, .. } in hashes.iter().filter(|hash| !template.covers(&hash.from)) {
@@ -29,12 +29,12 @@ impl BodyHash {
     }
 
     fn read(table: Table<'_>) -> Option<Self> {
-        let from = grammar::field(&table, "from", "\"header:X-Content-SHA256\"");
-        let hash = grammar::one_of(&table, "hash", &Hash::WORDS);
+        let from = words::field(&table, "from", "\"header:X-Content-SHA256\"");
+        let hash = words::one_of(&table, "hash", &Hash::WORDS);
         let encodings =
             [("hex", Encoding::Hex), ("base64", Encoding::Base64), ("base64-hex", Encoding::Base64Hex)];
         let encoding = if table.has("encoding") {
-            grammar::one_of(&table, "encoding", &encodings)
+            words::one_of(&table, "encoding", &encodings)
         } else {
             Some(Encoding::Hex)
         };
@@ -42,7 +42,7 @@ impl BodyHash {
         Some(Self { from: from?, hash: hash?, encoding: encoding? })
     }
 
-    pub(super) fn check(&self, view: &View<'_>) -> Result<(), Rejection> {
+    pub(crate) fn check(&self, view: &View<'_>) -> Result<(), Rejection> {
         let given = self.encoding.decode(&self.from.read_text(view)?);
         let given = given.ok_or_else(|| Rejection::Malformed(self.from.to_string()))?;
         if given == self.of(&view.request.body) {
@@ -53,7 +53,7 @@ impl BodyHash {
     }
 
     /// Returns the text that the field must hold for this body.
-    pub(super) fn text(&self, body: &[u8]) -> String {
+    pub(crate) fn text(&self, body: &[u8]) -> String {
         self.encoding.encode(&self.of(body))
     }
 

@@ -4,12 +4,12 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
-use super::field::Field;
-use super::grammar::Scheme;
-use super::mask::VERIFIED;
 use crate::delivery::Delivery;
 use crate::http::is_platform_header;
 use crate::reader::Table;
+use crate::source::scheme::Scheme;
+use crate::source::scheme::field::Field;
+use crate::source::scheme::mask::VERIFIED;
 
 /// Header fields in which presets find a token: `build.rs` reads them from the presets' files.
 const TOKEN_HEADERS: &[&str] = include!(concat!(env!("OUT_DIR"), "/token_headers.rs"));
@@ -91,19 +91,19 @@ pub fn is_credential_header(name: &str) -> bool {
 
 /// Returns true if a field of HTTP or of a platform may hold a credential in any request, even one that is
 /// verified by other means.
-pub(super) fn is_of_every_request(name: &str) -> bool {
+pub(crate) fn is_of_every_request(name: &str) -> bool {
     const NAMES: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
     NAMES.iter().any(|known| name.eq_ignore_ascii_case(known)) || is_platform_header(name)
 }
 
 /// Returns true if a query parameter holds a credential, by the same measure as [`is_credential_header`].
-pub(super) fn is_credential_query(name: &str) -> bool {
+pub(crate) fn is_credential_query(name: &str) -> bool {
     is_named_credential(name)
         || TOKEN_QUERIES.iter().chain(&QUERIES).any(|known| name.eq_ignore_ascii_case(known))
 }
 
 /// Removes the values of parameters that hold credentials from a query.
-pub(super) fn without_credentials(query: &str) -> Cow<'_, str> {
+pub(crate) fn without_credentials(query: &str) -> Cow<'_, str> {
     without(query, is_credential_query)
 }
 
@@ -163,7 +163,7 @@ impl TokenNames {
         self.queries.iter().any(|known| name.eq_ignore_ascii_case(known))
     }
 
-    pub(super) fn has(&self, field: &Field) -> bool {
+    pub(crate) fn has(&self, field: &Field) -> bool {
         match field {
             Field::Header(name) => self.has_header(name),
             Field::Query(name) => self.has_query(name),
@@ -217,11 +217,11 @@ fn is_credential_word(word: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::field::Field;
-    use super::super::kinds::Kind;
-    use super::super::preset_names;
-    use super::super::presets::Preset;
     use super::*;
+    use crate::source::preset_names;
+    use crate::source::presets::Preset;
+    use crate::source::scheme::field::Field;
+    use crate::source::scheme::kinds::Kind;
 
     /// The tokens that `build.rs` finds in the text of the files are the tokens of the parsed presets.
     #[test]

@@ -20,22 +20,22 @@ use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use ring::digest::{SHA256, digest};
 use subtle::{ConstantTimeEq as _, ConstantTimeGreater as _};
 
-use super::field::{Field, View};
-use super::grammar;
-use super::kinds::KeyError;
-use super::{Param, Params, Rejection};
 use crate::reader::Table;
 use crate::secret::Secret;
+use crate::source::scheme::field::{Field, View};
+use crate::source::scheme::kinds::KeyError;
+use crate::source::scheme::words;
+use crate::source::{Param, Params, Rejection};
 
 /// Decryption of a source's events, as the key `decrypt` configures it.
 #[derive(Clone, Debug)]
-pub(super) struct Decrypt {
+pub(crate) struct Decrypt {
     cipher: Cipher,
     key: Key,
     /// Place of the ciphertext, which is base64.
-    pub(super) ciphertext: Field,
+    pub(crate) ciphertext: Field,
     /// True if a request without ciphertext is an event too.
-    pub(super) optional: bool,
+    pub(crate) optional: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -74,7 +74,7 @@ enum Key {
 }
 
 /// Bytes that make each ciphertext differ: initialization vector, nonce, or random bytes of the frame.
-pub(super) type Salt = [u8; 16];
+pub(crate) type Salt = [u8; 16];
 
 const BLOCK: usize = 16;
 const KEY_LENGTH: usize = 32;
@@ -91,15 +91,15 @@ const KEY_BASE64: GeneralPurpose = GeneralPurpose::new(
 
 impl Decrypt {
     /// Reads the key `decrypt` of a `[verify]` table.
-    pub(super) fn read(table: Table<'_>) -> Option<Self> {
-        let is_gcm = grammar::one_of(&table, "alg", &[("aes-256-cbc", false), ("aes-256-gcm", true)]);
+    pub(crate) fn read(table: Table<'_>) -> Option<Self> {
+        let is_gcm = words::one_of(&table, "alg", &[("aes-256-cbc", false), ("aes-256-gcm", true)]);
         let key = Key::read(&table);
-        let ciphertext = grammar::field(&table, "ciphertext", "\"json:encrypt\"");
+        let ciphertext = words::field(&table, "ciphertext", "\"json:encrypt\"");
         let optional = table.bool("optional").is_some_and(|at| at.value);
         let cipher = match is_gcm {
             Some(true) => {
-                let nonce = grammar::field(&table, "nonce", "\"json:resource.nonce\"");
-                let aad = table.has("aad").then(|| grammar::field(&table, "aad", "\"json:resource.aad\""));
+                let nonce = words::field(&table, "nonce", "\"json:resource.nonce\"");
+                let aad = table.has("aad").then(|| words::field(&table, "aad", "\"json:resource.aad\""));
                 nonce
                     .zip(aad.map_or(Some(None), |aad| aad.map(Some)))
                     .map(|(nonce, aad)| Cipher::Gcm { nonce, aad })
@@ -114,20 +114,19 @@ impl Decrypt {
     }
 
     fn read_cbc(table: &Table<'_>) -> Option<Cipher> {
-        let iv = grammar::one_of(table, "iv", &[("prefix", Iv::Prefix), ("key", Iv::Key)]);
+        let iv = words::one_of(table, "iv", &[("prefix", Iv::Prefix), ("key", Iv::Key)]);
         let pad = table.number("pad").and_then(|at| u8::try_from(at.value).ok());
         if !matches!(pad, Some(16 | 32)) {
             table.error("pad", "missing or no block size: write pad = 16, or 32");
         }
         let words = [("plain", false), ("wechat", true)];
-        let is_framed =
-            if table.has("frame") { grammar::one_of(table, "frame", &words) } else { Some(false) };
+        let is_framed = if table.has("frame") { words::one_of(table, "frame", &words) } else { Some(false) };
         let frame = is_framed.map(|is_framed| if is_framed { Frame::Wechat(None) } else { Frame::Plain });
         Some(Cipher::Cbc { iv: iv?, pad: pad?, frame: frame? })
     }
 
     /// Returns the fields that decryption reads: the ciphertext, the nonce and the additional data.
-    pub(super) fn fields(&self) -> impl Iterator<Item = &Field> {
+    pub(crate) fn fields(&self) -> impl Iterator<Item = &Field> {
         let (nonce, aad) = match &self.cipher {
             Cipher::Gcm { nonce, aad } => (Some(nonce), aad.as_ref()),
             Cipher::Cbc { .. } => (None, None),
@@ -136,7 +135,7 @@ impl Decrypt {
     }
 
     /// Returns the field that a sender fills with a nonce, if the cipher has one.
-    pub(super) const fn nonce(&self) -> Option<&Field> {
+    pub(crate) const fn nonce(&self) -> Option<&Field> {
         match &self.cipher {
             Cipher::Gcm { nonce, .. } => Some(nonce),
             Cipher::Cbc { .. } => None,
@@ -144,12 +143,12 @@ impl Decrypt {
     }
 
     /// Returns true if replies can be encrypted too, which needs `WeChat`'s frame.
-    pub(super) const fn is_framed(&self) -> bool {
+    pub(crate) const fn is_framed(&self) -> bool {
         matches!(self.cipher, Cipher::Cbc { frame: Frame::Wechat(_), .. })
     }
 
     /// Returns the parameters that decryption needs.
-    pub(super) fn params(&self) -> Vec<Param> {
+    pub(crate) fn params(&self) -> Vec<Param> {
         let key = match &self.key {
             Key::OfSecret => None,
             Key::Param { name, .. } => Some((name.as_str(), true, "the key that events are encrypted with")),
@@ -165,7 +164,7 @@ impl Decrypt {
     }
 
     /// Sets the key and the receiver from the given parameters. The error names the parameter that is wrong.
-    pub(super) fn take(&mut self, params: &Params) -> Result<(), (String, KeyError)> {
+    pub(crate) fn take(&mut self, params: &Params) -> Result<(), (String, KeyError)> {
         if let Cipher::Cbc { frame: Frame::Wechat(receiver), .. } = &mut self.cipher {
             *receiver = params.get(RECEIVER).cloned();
         }
@@ -188,7 +187,7 @@ impl Decrypt {
 
     /// Decrypts the event with the `secret` that matched. Returns `None` if the ciphertext is absent and
     /// optional.
-    pub(super) fn open(
+    pub(crate) fn open(
         &self,
         ciphertext: &Field,
         view: &View<'_>,
@@ -225,7 +224,7 @@ impl Decrypt {
     }
 
     /// Encrypts an event as the sender does. Returns the ciphertext as base64, or `None` without a key.
-    pub(super) fn seal(
+    pub(crate) fn seal(
         &self,
         event: &[u8],
         view: Option<&View<'_>>,
@@ -258,7 +257,7 @@ impl Decrypt {
     }
 
     /// Derives bytes that only a holder of the key can predict. Equal contexts give equal bytes.
-    pub(super) fn derive(&self, secret: Option<&Secret>, context: &[u8]) -> Option<Salt> {
+    pub(crate) fn derive(&self, secret: Option<&Secret>, context: &[u8]) -> Option<Salt> {
         let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, self.key.bytes(secret)?.expose());
         ring::hmac::sign(&key, context).as_ref().first_chunk().copied()
     }
@@ -266,7 +265,7 @@ impl Decrypt {
 
 impl Key {
     fn read(table: &Table<'_>) -> Option<Self> {
-        let text = grammar::text(table, "key", "\"sha256(secret)\" or \"base64(aes_key)\"")?;
+        let text = words::text(table, "key", "\"sha256(secret)\" or \"base64(aes_key)\"")?;
         let (form, name) = text.strip_suffix(')').and_then(|t| t.split_once('(')).unwrap_or_default();
         let is_param = name != "secret" && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
         let param = |is_base64| Self::Param { name: name.to_owned(), is_base64, key: None };
@@ -291,7 +290,7 @@ impl Key {
 }
 
 /// Guesses the media type of the decrypted bytes, as senders give none.
-pub(super) fn media_type(event: &[u8]) -> &'static str {
+pub(crate) fn media_type(event: &[u8]) -> &'static str {
     match event.trim_ascii_start().first() {
         Some(b'<') => "text/xml",
         Some(b'{' | b'[') => "application/json",
@@ -299,7 +298,7 @@ pub(super) fn media_type(event: &[u8]) -> &'static str {
     }
 }
 
-pub(super) fn is_xml(event: &[u8]) -> bool {
+pub(crate) fn is_xml(event: &[u8]) -> bool {
     media_type(event) == "text/xml"
 }
 

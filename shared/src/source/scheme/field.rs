@@ -8,16 +8,17 @@ use std::ops::Range;
 use percent_encoding::percent_decode;
 use serde_json::value::RawValue;
 
-use super::address::{Address, Fetched};
-use super::credential::{is_credential_header, is_credential_query};
-use super::{Rejection, decrypt};
 use crate::http::Request;
 use crate::json::{self, JsonError};
+use crate::source::Rejection;
+use crate::source::address::{Address, Fetched};
+use crate::source::scheme::credential::{is_credential_header, is_credential_query};
+use crate::source::scheme::decrypt;
 use crate::xml::{self, XmlError};
 
 /// A place in a request.
 #[derive(Clone, Debug)]
-pub(super) enum Field {
+pub(crate) enum Field {
     /// The only header field of this name.
     Header(String),
     /// The only query parameter of this name, decoded.
@@ -38,35 +39,35 @@ pub(super) enum Field {
 
 /// A request as verification sees it.
 #[derive(Clone, Copy)]
-pub(super) struct View<'v> {
-    pub(super) request: &'v Request,
+pub(crate) struct View<'v> {
+    pub(crate) request: &'v Request,
     /// The hook's public URL, for schemes that sign it.
-    pub(super) url: Option<&'v str>,
+    pub(crate) url: Option<&'v str>,
     /// The pairs of a `kv` signature.
-    pub(super) pairs: &'v [(String, String)],
+    pub(crate) pairs: &'v [(String, String)],
     /// JSON text of the current item, a part of the body.
-    pub(super) item: &'v [u8],
+    pub(crate) item: &'v [u8],
     /// Certificates and key sets that were fetched for this request.
-    pub(super) fetched: &'v [Fetched],
+    pub(crate) fetched: &'v [Fetched],
     /// The event, once it is decrypted.
-    pub(super) plaintext: Option<&'v [u8]>,
+    pub(crate) plaintext: Option<&'v [u8]>,
 }
 
 impl<'v> View<'v> {
     /// Builds the view of a request as it arrived: without pairs, item, fetched documents or decrypted event.
-    pub(super) const fn of(request: &'v Request, url: Option<&'v str>) -> Self {
+    pub(crate) const fn of(request: &'v Request, url: Option<&'v str>) -> Self {
         Self { request, url, pairs: &[], item: &[], fetched: &[], plaintext: None }
     }
 
     /// Returns the document that was fetched from this address.
-    pub(super) fn fetched_from(&self, address: &Address) -> Option<&'v Fetched> {
+    pub(crate) fn fetched_from(&self, address: &Address) -> Option<&'v Fetched> {
         self.fetched.iter().find(|fetched| fetched.address == *address)
     }
 }
 
 impl Field {
     /// Parses `KIND:NAME`; the error lists the valid forms.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         const FORMS: &str = "write header:NAME, query:NAME, json:a.b.0, xml:a.b, form:NAME, sigkv:KEY, item:a.b or decrypted:a.b";
         let (kind, name) = text.split_once(':').ok_or_else(|| format!("{text:?} is no field: {FORMS}"))?;
         if name.is_empty() || name.chars().any(|c| c.is_control() || c.is_whitespace()) {
@@ -87,7 +88,7 @@ impl Field {
     }
 
     /// Returns true if the name of the field says that it holds a credential.
-    pub(super) fn is_credential(&self) -> bool {
+    pub(crate) fn is_credential(&self) -> bool {
         match self {
             Self::Header(name) => is_credential_header(name),
             Self::Query(name) => is_credential_query(name),
@@ -97,13 +98,13 @@ impl Field {
 
     /// Reads the value. An absent value and an empty one are the same: neither may take the place of
     /// something signed.
-    pub(super) fn read<'v>(&self, view: &View<'v>) -> Result<Cow<'v, [u8]>, Rejection> {
+    pub(crate) fn read<'v>(&self, view: &View<'v>) -> Result<Cow<'v, [u8]>, Rejection> {
         self.find(view)?.ok_or_else(|| Rejection::Missing(self.to_string()))
     }
 
     /// Reads a value that a request may lack. A body that is not JSON lacks all JSON fields; all else is as
     /// in [`read`](Self::read).
-    pub(super) fn read_optional<'v>(&self, view: &View<'v>) -> Result<Option<Cow<'v, [u8]>>, Rejection> {
+    pub(crate) fn read_optional<'v>(&self, view: &View<'v>) -> Result<Option<Cow<'v, [u8]>>, Rejection> {
         match self.find(view) {
             Err(Rejection::Malformed(_)) => Ok(None),
             other => other,
@@ -112,7 +113,7 @@ impl Field {
 
     /// Reads a value, or nothing if it is missing, empty or `null`. An object or an array is neither a value
     /// nor nothing, so it is refused; all else is as in [`read`](Self::read).
-    pub(super) fn read_or_empty<'v>(&self, view: &View<'v>) -> Result<Cow<'v, [u8]>, Rejection> {
+    pub(crate) fn read_or_empty<'v>(&self, view: &View<'v>) -> Result<Cow<'v, [u8]>, Rejection> {
         if let Some(value) = self.find(view)? {
             return Ok(value);
         }
@@ -128,7 +129,7 @@ impl Field {
     }
 
     /// Reads the value as UTF-8 text, under the rules of [`read`](Self::read).
-    pub(super) fn read_text<'v>(&self, view: &View<'v>) -> Result<Cow<'v, str>, Rejection> {
+    pub(crate) fn read_text<'v>(&self, view: &View<'v>) -> Result<Cow<'v, str>, Rejection> {
         let malformed = || Rejection::Malformed(self.to_string());
         match self.read(view)? {
             Cow::Borrowed(bytes) => std::str::from_utf8(bytes).map(Cow::Borrowed).map_err(|_| malformed()),
@@ -184,7 +185,7 @@ impl Field {
     }
 
     /// Returns the JSON texts of the items in the array at this place of the body.
-    pub(super) fn items<'v>(&self, view: &View<'v>) -> Result<Vec<&'v [u8]>, Rejection> {
+    pub(crate) fn items<'v>(&self, view: &View<'v>) -> Result<Vec<&'v [u8]>, Rejection> {
         let Self::Json(path) = self else { return Err(Rejection::Malformed(self.to_string())) };
         let items = json::items(&view.request.body, path).map_err(|error| self.unreadable(error))?;
         items.ok_or_else(|| Rejection::Missing(self.to_string()))
@@ -200,7 +201,7 @@ impl Field {
 
     /// Returns the place of a value that must not be kept, in the body or the decrypted event, and the text
     /// to write there: `instead`, with the escapes of that format.
-    pub(super) fn span(&self, view: &View<'_>, instead: &str) -> Option<(Range<usize>, String)> {
+    pub(crate) fn span(&self, view: &View<'_>, instead: &str) -> Option<(Range<usize>, String)> {
         let body = &*view.request.body;
         match self {
             Self::Decrypted(path) => match view.plaintext? {
@@ -216,7 +217,7 @@ impl Field {
     }
 
     /// Returns true if both fields name the same place.
-    pub(super) fn is(&self, other: &Self) -> bool {
+    pub(crate) fn is(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Header(a), Self::Header(b)) => a.eq_ignore_ascii_case(b),
             (Self::Query(a), Self::Query(b))
@@ -231,17 +232,17 @@ impl Field {
     }
 
     /// Returns true if the value is a part of the body.
-    pub(super) const fn in_body(&self) -> bool {
+    pub(crate) const fn in_body(&self) -> bool {
         matches!(self, Self::Json(_) | Self::Xml(_) | Self::Form(_) | Self::Item(_))
     }
 
     /// Returns true if the value is a part of the decrypted event.
-    pub(super) const fn is_decrypted(&self) -> bool {
+    pub(crate) const fn is_decrypted(&self) -> bool {
         matches!(self, Self::Decrypted(_))
     }
 
     /// Builds a JSON or XML body that holds only this field, with an empty value.
-    pub(super) fn wrapper(&self) -> Option<String> {
+    pub(crate) fn wrapper(&self) -> Option<String> {
         match self {
             Self::Json(path) => Some(path.rsplit('.').fold("\"\"".to_owned(), |inner, key| {
                 let mut object = "{".to_owned();
@@ -302,7 +303,7 @@ fn values<'v>(text: &'v [u8], name: &str) -> impl Iterator<Item = (Cow<'v, [u8]>
 }
 
 /// Decodes the names and values of form text, without empty pairs.
-pub(super) fn pairs(text: &[u8]) -> impl Iterator<Item = (Cow<'_, [u8]>, Cow<'_, [u8]>)> {
+pub(crate) fn pairs(text: &[u8]) -> impl Iterator<Item = (Cow<'_, [u8]>, Cow<'_, [u8]>)> {
     encoded(text)
         .filter(|(key, value, _)| !(key.is_empty() && value.is_empty()))
         .map(|(key, value, _)| (decode(key), decode(value)))
@@ -330,7 +331,7 @@ fn decode(text: &[u8]) -> Cow<'_, [u8]> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
 
     pub(crate) fn request(query: &str, headers: &[(&str, &str)], body: &str) -> Request {

@@ -6,12 +6,12 @@ use std::ops::Range;
 use bytes::Bytes;
 use ring::digest::{SHA256, digest};
 
-use super::credential::{is_credential_header, is_of_every_request};
-use super::field::{Field, View};
-use super::mask::{VERIFIED, masked};
 use crate::http::Headers;
 use crate::json;
 use crate::secret::Secret;
+use crate::source::scheme::credential::{is_credential_header, is_of_every_request};
+use crate::source::scheme::field::{Field, View};
+use crate::source::scheme::mask::{VERIFIED, masked};
 
 /// Returns true if a header field concerns only the connection that carried the request (RFC 9110 7.6.1).
 fn is_hop_by_hop(name: &str) -> bool {
@@ -30,7 +30,7 @@ fn is_hop_by_hop(name: &str) -> bool {
 
 /// The tokens in a request, and the places from which they were read.
 #[derive(Default)]
-pub(super) struct Tokens {
+pub(crate) struct Tokens {
     texts: Vec<Secret>,
     /// SHA-256 hashes of the tokens, so that a token of many items is searched for once.
     known: HashSet<Vec<u8>>,
@@ -44,7 +44,7 @@ const MIN_COPY: usize = 8;
 
 impl Tokens {
     /// Adds a token that was read from this place, in all its known forms.
-    pub(super) fn add(&mut self, from: &Field, view: &View<'_>, forms: impl IntoIterator<Item = Secret>) {
+    pub(crate) fn add(&mut self, from: &Field, view: &View<'_>, forms: impl IntoIterator<Item = Secret>) {
         for token in forms {
             // A delivery's names are text, so a token that is not UTF-8 is searched for in its text form too.
             let as_text = token.expose_str().is_none().then(|| Secret::new(text(token.expose())));
@@ -54,7 +54,7 @@ impl Tokens {
     }
 
     /// Adds secrets that must not be shown in any place; secrets below [`MIN_COPY`] are left out.
-    pub(super) fn hide(&mut self, secrets: &[Secret]) {
+    pub(crate) fn hide(&mut self, secrets: &[Secret]) {
         secrets.iter().filter(|secret| is_copied(secret)).for_each(|secret| self.look_for(secret.clone()));
     }
 
@@ -65,24 +65,24 @@ impl Tokens {
     }
 
     /// Masks every token in the bytes.
-    pub(super) fn mask(&self, bytes: Vec<u8>) -> Vec<u8> {
+    pub(crate) fn mask(&self, bytes: Vec<u8>) -> Vec<u8> {
         masked(&bytes, &self.texts).unwrap_or(bytes)
     }
 
     /// Masks every token in the text.
-    pub(super) fn mask_text(&self, text: String) -> String {
+    pub(crate) fn mask_text(&self, text: String) -> String {
         masked(text.as_bytes(), &self.texts).map_or(text, |bytes| self::text(&bytes))
     }
 
     /// Returns true if the text holds a token.
-    pub(super) fn are_in(&self, text: &str) -> bool {
+    pub(crate) fn are_in(&self, text: &str) -> bool {
         masked(text.as_bytes(), &self.texts).is_some()
     }
 
     /// Returns the header fields that may be kept. The value of the token's own field says that it was
     /// verified. Copies of a token in other fields are masked too: gateways copy the original address or
     /// credentials into fields of their own.
-    pub(super) fn headers(
+    pub(crate) fn headers(
         &self,
         headers: &Headers,
         holds_token: impl Fn(&str) -> bool,
@@ -101,7 +101,7 @@ impl Tokens {
     }
 
     /// Masks the tokens in the body: in the places from which they were read, and in every copy.
-    pub(super) fn body(mut self, body: Bytes) -> Bytes {
+    pub(crate) fn body(mut self, body: Bytes) -> Bytes {
         self.spans.sort_unstable_by_key(|(span, _)| (span.start, span.end));
         // Two verifiers may read the same place.
         self.spans.dedup_by(|(span, _), (before, _)| span == before);
@@ -129,7 +129,7 @@ fn replaced(body: &[u8], spans: &[(Range<usize>, String)]) -> Bytes {
 
 /// Builds a JSON object of the kept members of the body, all of them strings: members that the signature does
 /// not cover are not forwarded.
-pub(super) fn members(body: &[u8], kept: &[&str]) -> Bytes {
+pub(crate) fn members(body: &[u8], kept: &[&str]) -> Bytes {
     let mut text = String::from("{");
     for (key, raw) in json::members(body).unwrap_or_default() {
         if let Some(value) = json::string(raw).filter(|_| kept.contains(&key.as_ref())) {
@@ -146,7 +146,7 @@ pub(super) fn members(body: &[u8], kept: &[&str]) -> Bytes {
 }
 
 /// Converts a header value to text: UTF-8, or else Latin-1, the older charset of HTTP.
-pub(super) fn text(value: &[u8]) -> String {
+pub(crate) fn text(value: &[u8]) -> String {
     std::str::from_utf8(value).map_or_else(|_| value.iter().copied().map(char::from).collect(), str::to_owned)
 }
 
@@ -161,7 +161,7 @@ mod tests {
         let items: Vec<String> =
             (0..4000).map(|i| format!(r#"{{"id":"{i}","state":"s3cret-token"}}"#)).collect();
         let body = format!(r#"{{"value":[{}]}}"#, items.join(","));
-        let request = super::super::field::tests::request("", &[], &body);
+        let request = crate::source::scheme::field::tests::request("", &[], &body);
         let view = View::of(&request, None);
         let (list, from) = (Field::parse("json:value").unwrap(), Field::parse("item:state").unwrap());
         let mut tokens = Tokens::default();

@@ -8,11 +8,11 @@ use memchr::memmem;
 use crate::secret::Secret;
 
 /// Replacement for a token.
-pub(super) const VERIFIED: &str = "[verified]";
+pub(crate) const VERIFIED: &str = "[verified]";
 
 /// Replaces every copy of the secrets in a text; returns `None` if the text holds none. The text is read once
 /// for each secret and each spelling that it may hold, however often a copy begins.
-pub(super) fn masked<'s>(text: &[u8], secrets: impl IntoIterator<Item = &'s Secret>) -> Option<Vec<u8>> {
+pub(crate) fn masked<'s>(text: &[u8], secrets: impl IntoIterator<Item = &'s Secret>) -> Option<Vec<u8>> {
     let mut copies = Vec::new();
     for secret in secrets.into_iter().map(Secret::expose).filter(|secret| !secret.is_empty()) {
         copies.extend(memmem::find_iter(text, secret).map(|at| at..at + secret.len()));
@@ -214,7 +214,7 @@ mod tests {
         static STEPS: Cell<usize> = const { Cell::new(0) };
     }
 
-    pub(super) fn step() {
+    pub(crate) fn step() {
         STEPS.set(STEPS.get() + 1);
     }
 

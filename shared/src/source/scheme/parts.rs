@@ -2,14 +2,14 @@
 
 use std::borrow::Cow;
 
-use super::Rejection;
-use super::field::{Field, View, pairs};
 use crate::json::{self, JsonError, MAX_PARTS};
+use crate::source::Rejection;
+use crate::source::scheme::field::{Field, View, pairs};
 
 /// A part with more than one value or a special form: `{crc32(body)}`, `{fieldlines:a,b?,c}`,
 /// `{canon_headers:prefix}`, `{sorted_pairs:dropped}`, `{sorted_form}`, `{json:a?}`.
 #[derive(Clone, Debug)]
-pub(super) enum Compound {
+pub(crate) enum Compound {
     /// The CRC-32 of the body (ISO-HDLC, as in zip) in decimal digits. It is not a hash: anyone with one body
     /// can make another body with the same sum.
     Crc32,
@@ -28,7 +28,7 @@ pub(super) enum Compound {
 
 /// A member of the JSON body that takes two lines of the signed text.
 #[derive(Clone, Debug)]
-pub(super) struct Line {
+pub(crate) struct Line {
     name: String,
     optional: bool,
 }
@@ -36,14 +36,14 @@ pub(super) struct Line {
 /// Treatment of optional members that are present and empty. Documents and samples of one provider differ in
 /// it, and both forms have the same meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Empty {
+pub(crate) enum Empty {
     LeftOut,
     Signed,
 }
 
 impl Compound {
     /// Parses the text between the braces; returns `None` if it is not one of these parts.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         if text == "crc32(body)" {
             return Some(Self::Crc32);
         }
@@ -62,12 +62,12 @@ impl Compound {
     }
 
     /// Returns true if the part covers everything that the body says.
-    pub(super) const fn has_body(&self) -> bool {
+    pub(crate) const fn has_body(&self) -> bool {
         matches!(self, Self::FieldLines(_) | Self::SortedPairs(_) | Self::SortedForm)
     }
 
     /// Returns true if a change of the value at this place is noticed.
-    pub(super) fn covers(&self, field: &Field) -> bool {
+    pub(crate) fn covers(&self, field: &Field) -> bool {
         match (self, field) {
             // A line's name is the name of a member, with any dots; a path with dots leads to another place.
             (Self::FieldLines(lines), Field::Json(path)) => {
@@ -84,22 +84,22 @@ impl Compound {
     }
 
     /// Returns the members of the JSON body that are signed, if the part signs only some.
-    pub(super) fn members(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn members(&self) -> impl Iterator<Item = &str> {
         let lines = if let Self::FieldLines(lines) = self { lines.as_slice() } else { &[] };
         lines.iter().map(|line| line.name.as_str())
     }
 
     /// Returns the field that may be missing, if this part is one.
-    pub(super) const fn optional(&self) -> Option<&Field> {
+    pub(crate) const fn optional(&self) -> Option<&Field> {
         if let Self::Optional(field) = self { Some(field) } else { None }
     }
 
     /// Returns true if the two forms of [`Empty`] can differ for this part.
-    pub(super) fn has_optional(&self) -> bool {
+    pub(crate) fn has_optional(&self) -> bool {
         matches!(self, Self::FieldLines(lines) if lines.iter().any(|line| line.optional))
     }
 
-    pub(super) fn fill<'v>(&self, view: &View<'v>, empty: Empty) -> Result<Cow<'v, [u8]>, Rejection> {
+    pub(crate) fn fill<'v>(&self, view: &View<'v>, empty: Empty) -> Result<Cow<'v, [u8]>, Rejection> {
         match self {
             Self::Crc32 => Ok(crc32(&view.request.body).to_string().into_bytes().into()),
             Self::FieldLines(lines) => field_lines(lines, &view.request.body, empty).map(Cow::Owned),
@@ -216,8 +216,8 @@ const CRC_OF_BYTE: [u32; 256] = {
 
 #[cfg(test)]
 mod tests {
-    use super::super::field::tests::request;
     use super::*;
+    use crate::source::scheme::field::tests::request;
 
     fn fill(part: &str, headers: &[(&str, &str)], body: &str) -> Result<String, &'static str> {
         let request = request("", headers, body);

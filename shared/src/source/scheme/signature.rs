@@ -1,17 +1,17 @@
 //! Places and forms of signatures in a request.
 
-use super::Rejection;
-use super::encoding::Encoding;
-use super::field::{Field, View};
-use super::grammar;
-use super::rejection::MAX_SIGNATURES;
 use crate::http::MAX_HEADER_BYTES;
 use crate::reader::Table;
+use crate::source::Rejection;
+use crate::source::crypto::encoding::Encoding;
+use crate::source::rejection::MAX_SIGNATURES;
+use crate::source::scheme::field::{Field, View};
+use crate::source::scheme::words;
 
 /// The key `signature = { from, prefix?, format?, encoding }`.
 #[derive(Clone, Debug)]
-pub(super) struct Signature {
-    pub(super) from: Field,
+pub(crate) struct Signature {
+    pub(crate) from: Field,
     prefix: Option<Prefix>,
     format: Format,
     encoding: Encoding,
@@ -33,26 +33,26 @@ const MAX_TEXT: usize = MAX_HEADER_BYTES;
 
 /// Signatures of a request.
 #[derive(Debug, Default)]
-pub(super) struct Given {
+pub(crate) struct Given {
     /// Decoded signatures: at least one, at most [`MAX_SIGNATURES`].
-    pub(super) signatures: Vec<Vec<u8>>,
+    pub(crate) signatures: Vec<Vec<u8>>,
     /// Pairs of the `kv` format, for `sigkv:` fields.
-    pub(super) pairs: Vec<(String, String)>,
+    pub(crate) pairs: Vec<(String, String)>,
 }
 
 impl Signature {
-    pub(super) fn read(table: Table<'_>) -> Option<Self> {
-        let from = grammar::field(&table, "from", "\"header:X-Signature\"");
+    pub(crate) fn read(table: Table<'_>) -> Option<Self> {
+        let from = words::field(&table, "from", "\"header:X-Signature\"");
         if let Some(Field::SigKv(_)) = from {
             table.error("from", "a signature cannot stand in itself: write header:, query:, json: or form:");
         }
         let prefix = table.str("prefix").filter(|at| !at.value.is_empty()).map(|at| Prefix(at.value.into()));
         let encodings =
             [("hex", Encoding::Hex), ("base64", Encoding::Base64), ("base64url", Encoding::Base64Url)];
-        let encoding = grammar::one_of(&table, "encoding", &encodings);
+        let encoding = words::one_of(&table, "encoding", &encodings);
         let kinds = [("raw", 0), ("list", 1), ("kv", 2)];
-        let kind = if table.has("format") { grammar::one_of(&table, "format", &kinds) } else { Some(0) };
-        let part = |key, example| grammar::text(&table, key, example);
+        let kind = if table.has("format") { words::one_of(&table, "format", &kinds) } else { Some(0) };
+        let part = |key, example| words::text(&table, key, example);
         let format = match kind {
             Some(0) => Some(Format::Raw),
             Some(1) => part("sep", "\" \"")
@@ -74,17 +74,17 @@ impl Signature {
     }
 
     /// Returns true if the format has pairs, so that `sigkv:` fields can be read.
-    pub(super) const fn has_pairs(&self) -> bool {
+    pub(crate) const fn has_pairs(&self) -> bool {
         matches!(self.format, Format::Kv { .. })
     }
 
     /// Reads the signatures of a request.
-    pub(super) fn given(&self, view: &View<'_>) -> Result<Given, Rejection> {
+    pub(crate) fn given(&self, view: &View<'_>) -> Result<Given, Rejection> {
         self.parse(&self.from.read_text(view)?)
     }
 
     /// Parses the signatures in the text of their field.
-    pub(super) fn parse(&self, text: &str) -> Result<Given, Rejection> {
+    pub(crate) fn parse(&self, text: &str) -> Result<Given, Rejection> {
         let malformed = || Rejection::Malformed(self.from.to_string());
         let text = Some(text).filter(|text| text.len() <= MAX_TEXT).ok_or_else(malformed)?;
         let text = match &self.prefix {
@@ -135,7 +135,7 @@ impl Signature {
     }
 
     /// Builds the text of the field for one signature; in the `kv` format the pairs come first.
-    pub(super) fn write(&self, pairs: &[(String, String)], signature: &[u8]) -> String {
+    pub(crate) fn write(&self, pairs: &[(String, String)], signature: &[u8]) -> String {
         let mut text = self.prefix.as_ref().map_or_else(String::new, |prefix| prefix.0.clone());
         let encoded = self.encoding.encode(signature);
         match &self.format {
@@ -163,10 +163,10 @@ fn is_joined(item: &str) -> bool {
 ///
 /// [RFC 9110]: https://www.rfc-editor.org/rfc/rfc9110#section-11.1
 #[derive(Clone, Debug)]
-pub(super) struct Prefix(pub(super) String);
+pub(crate) struct Prefix(pub(crate) String);
 
 impl Prefix {
-    pub(super) fn strip<'v>(&self, text: &'v str) -> Option<&'v str> {
+    pub(crate) fn strip<'v>(&self, text: &'v str) -> Option<&'v str> {
         let (head, rest) = text.split_at_checked(self.0.len())?;
         if self.0.ends_with(' ') {
             head.eq_ignore_ascii_case(&self.0).then(|| rest.trim_start_matches(' '))

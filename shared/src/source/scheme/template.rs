@@ -2,19 +2,20 @@
 
 use std::borrow::Cow;
 
-use super::Rejection;
-use super::field::{Field, View};
-use super::parts::{Compound, Empty};
-use super::{Params, grammar};
 use crate::http::Request;
 use crate::reader::{At, Strings, Table};
 use crate::secret::sorted;
+use crate::source::Params;
+use crate::source::Rejection;
+use crate::source::scheme::field::{Field, View};
+use crate::source::scheme::parts::{Compound, Empty};
+use crate::source::scheme::words;
 
 /// The key `signed`, in one of three forms: `signed = ["v0:", "{header:X-Timestamp}", ":", "{body}"]`,
 /// `signed = { sort = true, parts = […] }` or, if the kind of request decides,
 /// `signed = { by = "json:type", cases = { event = […], ping = […] } }`.
 #[derive(Clone, Debug)]
-pub(super) struct Template {
+pub(crate) struct Template {
     /// Field whose value selects the case; without the field there is one case.
     by: Option<Field>,
     cases: Vec<(String, Vec<Part>)>,
@@ -37,7 +38,7 @@ enum Part {
 }
 
 /// The signed bytes of a request, except the secret.
-pub(super) struct Message<'v> {
+pub(crate) struct Message<'v> {
     pieces: Vec<Piece<'v>>,
     sort: bool,
 }
@@ -49,7 +50,7 @@ enum Piece<'v> {
 
 impl Template {
     /// Reads the key `signed` of a `[verify]` table.
-    pub(super) fn read(table: &Table<'_>) -> Option<Self> {
+    pub(crate) fn read(table: &Table<'_>) -> Option<Self> {
         const EXAMPLE: &str = r#"signed = ["{header:X-Timestamp}", ".", "{body}"]"#;
         if !table.has("signed") {
             table.error("signed", format!("what the sender signs is missing: write {EXAMPLE}"));
@@ -67,7 +68,7 @@ impl Template {
             let inner = table.table("signed")?;
             template.sort = inner.bool("sort").is_some_and(|at| at.value);
             let cases: Vec<(String, _)> = if inner.has("by") {
-                template.by = grammar::field(&inner, "by", "\"json:type\"");
+                template.by = words::field(&inner, "by", "\"json:type\"");
                 let lists = inner.table("cases").map(|cases| cases.named_lists()).unwrap_or_default();
                 if lists.is_empty() {
                     inner.error("cases", r#"missing: write cases = { event = ["{body}"] }"#);
@@ -107,13 +108,13 @@ impl Template {
     }
 
     /// Returns the names of the parameters that the template needs.
-    pub(super) fn params(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn params(&self) -> impl Iterator<Item = &str> {
         self.all_parts()
             .filter_map(|part| if let Part::Param(name) = part { Some(name.as_str()) } else { None })
     }
 
     /// Replaces the parameters by their values.
-    pub(super) fn bind(&mut self, params: &Params) {
+    pub(crate) fn bind(&mut self, params: &Params) {
         for part in self.cases.iter_mut().flat_map(|(_, parts)| parts) {
             if let Part::Param(name) = part
                 && let Some(value) = params.get(name).and_then(|secret| secret.expose_str())
@@ -124,7 +125,7 @@ impl Template {
     }
 
     /// Returns true if every case covers everything that the body says.
-    pub(super) fn has_body(&self) -> bool {
+    pub(crate) fn has_body(&self) -> bool {
         let has = |part: &Part| match part {
             Part::Body => true,
             Part::Compound(compound) => compound.has_body(),
@@ -133,26 +134,26 @@ impl Template {
         self.cases.iter().all(|(_, parts)| parts.iter().any(has))
     }
 
-    pub(super) fn has_secret(&self) -> bool {
+    pub(crate) fn has_secret(&self) -> bool {
         self.all_parts().any(|part| matches!(part, Part::Secret))
     }
 
     /// Returns true if a case ends with the secret.
-    pub(super) fn ends_with_secret(&self) -> bool {
+    pub(crate) fn ends_with_secret(&self) -> bool {
         self.cases.iter().any(|(_, parts)| matches!(parts.last(), Some(Part::Secret)))
     }
 
-    pub(super) fn has_url(&self) -> bool {
+    pub(crate) fn has_url(&self) -> bool {
         self.all_parts().any(|part| matches!(part, Part::Url))
     }
 
     /// Returns true if a case signs a checksum of the body, which does not cover it.
-    pub(super) fn has_checksum(&self) -> bool {
+    pub(crate) fn has_checksum(&self) -> bool {
         self.all_parts().any(|part| matches!(part, Part::Compound(Compound::Crc32)))
     }
 
     /// Returns the members of the JSON body that this request signs, if it signs only some.
-    pub(super) fn members(&self, view: &View<'_>) -> Option<Vec<&str>> {
+    pub(crate) fn members(&self, view: &View<'_>) -> Option<Vec<&str>> {
         // A request without a case is never accepted, so nothing of it needs to be kept.
         let parts = self.case(view).unwrap_or_default();
         let has_lines = |part: &Part| matches!(part, Part::Compound(Compound::FieldLines(_)));
@@ -163,7 +164,7 @@ impl Template {
     }
 
     /// Returns the required fields that the template reads one by one.
-    pub(super) fn fields(&self) -> impl Iterator<Item = &Field> {
+    pub(crate) fn fields(&self) -> impl Iterator<Item = &Field> {
         self.all_parts().filter_map(|part| match part {
             Part::Field(field) => Some(field),
             _ => None,
@@ -172,7 +173,7 @@ impl Template {
 
     /// Returns the required [`fields`](Self::fields) of the template, then the optional ones, which may be
     /// missing.
-    pub(super) fn all_fields(&self) -> impl Iterator<Item = &Field> {
+    pub(crate) fn all_fields(&self) -> impl Iterator<Item = &Field> {
         let optional = self.all_parts().filter_map(|part| match part {
             Part::Compound(compound) => compound.optional(),
             _ => None,
@@ -181,7 +182,7 @@ impl Template {
     }
 
     /// Returns true if a change of the value at this place is noticed in every case.
-    pub(super) fn covers(&self, field: &Field) -> bool {
+    pub(crate) fn covers(&self, field: &Field) -> bool {
         let has = |part: &Part| match part {
             Part::Body => field.in_body(),
             Part::Url | Part::PathQuery => matches!(field, Field::Query(_)),
@@ -193,12 +194,12 @@ impl Template {
     }
 
     /// Takes the parts from the request; every required part must be present.
-    pub(super) fn fill<'v>(&'v self, view: &View<'v>) -> Result<Message<'v>, Rejection> {
+    pub(crate) fn fill<'v>(&'v self, view: &View<'v>) -> Result<Message<'v>, Rejection> {
         self.fill_with(view, Empty::LeftOut)
     }
 
     /// Builds the other message that the same request can stand for, if there is one: see [`Empty`].
-    pub(super) fn fill_otherwise<'v>(&'v self, view: &View<'v>) -> Option<Message<'v>> {
+    pub(crate) fn fill_otherwise<'v>(&'v self, view: &View<'v>) -> Option<Message<'v>> {
         let is_open = |part: &Part| matches!(part, Part::Compound(compound) if compound.has_optional());
         if self.all_parts().any(is_open) { self.fill_with(view, Empty::Signed).ok() } else { None }
     }
@@ -311,7 +312,7 @@ impl Part {
 
 impl Message<'_> {
     /// Passes the signed bytes to `sink` piece by piece, without a copy of the body.
-    pub(super) fn feed(&self, secret: &[u8], mut sink: impl FnMut(&[u8])) {
+    pub(crate) fn feed(&self, secret: &[u8], mut sink: impl FnMut(&[u8])) {
         let pieces = self.pieces.iter().map(|piece| match piece {
             Piece::Bytes(bytes) => bytes.as_ref(),
             Piece::Secret => secret,
@@ -324,7 +325,7 @@ impl Message<'_> {
     }
 
     /// Returns the signed bytes in one piece, with `secret` in its place.
-    pub(super) fn to_bytes(&self, secret: &[u8]) -> Cow<'_, [u8]> {
+    pub(crate) fn to_bytes(&self, secret: &[u8]) -> Cow<'_, [u8]> {
         if let [Piece::Bytes(only)] = self.pieces.as_slice() {
             return Cow::Borrowed(only);
         }

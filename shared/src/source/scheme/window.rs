@@ -2,19 +2,19 @@
 
 use std::time::Duration;
 
-use super::Rejection;
-use super::field::{Field, View};
-use super::grammar;
 use crate::clock::Timestamp;
 use crate::reader::Table;
+use crate::source::Rejection;
+use crate::source::scheme::field::{Field, View};
+use crate::source::scheme::words;
 
 /// A timestamp in the request, and its allowed distance from now in both directions.
 #[derive(Clone, Debug)]
-pub(super) struct Window {
-    pub(super) from: Field,
+pub(crate) struct Window {
+    pub(crate) from: Field,
     unit: Unit,
-    pub(super) past: Duration,
-    pub(super) future: Duration,
+    pub(crate) past: Duration,
+    pub(crate) future: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,8 +42,8 @@ const VALIDITY: Duration = Duration::from_secs(600);
 const TOLERANCE: Duration = Duration::from_secs(300);
 
 impl Window {
-    pub(super) fn read(table: Table<'_>) -> Option<Self> {
-        let from = grammar::field(&table, "from", "\"header:X-Timestamp\"");
+    pub(crate) fn read(table: Table<'_>) -> Option<Self> {
+        let from = words::field(&table, "from", "\"header:X-Timestamp\"");
         let units = [
             ("s", Unit::Seconds),
             ("ms", Unit::Millis),
@@ -52,7 +52,7 @@ impl Window {
             ("http-date", Unit::HttpDate),
             ("expires", Unit::Expires),
         ];
-        let unit = grammar::one_of(&table, "unit", &units);
+        let unit = words::one_of(&table, "unit", &units);
         let bound = |key, default| table.duration(key).map_or(default, |at| at.value);
         let (past, future) = match unit {
             Some(Unit::Expires) => (Duration::ZERO, bound("max_ahead", MAX_AHEAD)),
@@ -62,7 +62,7 @@ impl Window {
         Some(Self { from: from?, unit: unit?, past, future })
     }
 
-    pub(super) fn check(&self, view: &View<'_>, now: Timestamp) -> Result<(), Rejection> {
+    pub(crate) fn check(&self, view: &View<'_>, now: Timestamp) -> Result<(), Rejection> {
         let text = self.from.read_text(view)?;
         let at = self.unit.parse(&text).ok_or_else(|| Rejection::Malformed(self.from.to_string()))?;
         if at < now.shifted(-millis(self.past)) {
@@ -75,12 +75,12 @@ impl Window {
     }
 
     /// Returns how long after its signing a request is accepted.
-    pub(super) fn max_age(&self) -> Duration {
+    pub(crate) fn max_age(&self) -> Duration {
         if self.unit == Unit::Expires { self.future } else { self.past }
     }
 
     /// Formats `now` for a request that we sign; for an expiry, formats the end of the request's validity.
-    pub(super) fn text(&self, now: Timestamp) -> String {
+    pub(crate) fn text(&self, now: Timestamp) -> String {
         match self.unit {
             Unit::Seconds => now.unix().to_string(),
             Unit::Millis | Unit::SecondsOrMillis => now.unix_millis().to_string(),

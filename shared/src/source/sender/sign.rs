@@ -4,16 +4,16 @@ use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::time::Instant;
 
-use super::check::first;
-use super::decrypt::Decrypt;
-use super::field::{Field, View};
-use super::grammar::Scheme;
-use super::kinds::{Algorithm, Kind, Rule, Signed};
-use super::tamper::{Tamper, flip};
-use super::{Rejection, Source};
 use crate::clock::{Random, Timestamp};
 use crate::http::{Headers, Request};
 use crate::secret::Secret;
+use crate::source::scheme::Scheme;
+use crate::source::scheme::decrypt::Decrypt;
+use crate::source::scheme::field::{Field, View};
+use crate::source::scheme::kinds::{Algorithm, Kind, Rule, Signed};
+use crate::source::sender::tamper::{Tamper, flip};
+use crate::source::verify::check::first;
+use crate::source::{Rejection, Source};
 
 /// A request to be signed; absent parts are generated, with the values that the provider would choose.
 #[derive(Clone, Debug, Default)]
@@ -77,7 +77,7 @@ impl Source {
 
     /// Signs a draft like [`sign`](Self::sign); of all faults, only the flipped bit of a signature is applied
     /// here.
-    pub(super) fn sign_draft(
+    pub(crate) fn sign_draft(
         &self,
         draft: Draft,
         secret: usize,

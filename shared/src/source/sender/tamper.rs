@@ -3,12 +3,12 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::sign::{Draft, SignError};
-use super::{Settings, Source};
 use crate::clock::{Random, Timestamp};
 use crate::delivery::Coverage;
 use crate::http::Request;
 use crate::secret::Secret;
+use crate::source::sender::sign::{Draft, SignError};
+use crate::source::{Settings, Source};
 
 /// A fault in an otherwise valid request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +74,7 @@ impl Source {
 
     /// Makes a request that is refused for this fault only; returns an error if the source has no such
     /// request.
-    pub(super) fn sign_broken(
+    pub(crate) fn sign_broken(
         &self,
         tamper: Tamper,
         draft: Draft,
@@ -134,7 +134,7 @@ impl Source {
 }
 
 /// Flips the lowest bit of the byte, if there is one.
-pub(super) fn flip(byte: Option<&mut u8>) {
+pub(crate) fn flip(byte: Option<&mut u8>) {
     if let Some(byte) = byte {
         *byte ^= 1;
     }

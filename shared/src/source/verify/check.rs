@@ -2,17 +2,19 @@
 
 use ring::digest::{Context, SHA256};
 
-use super::address::{Address, Fetched};
-use super::credential::without_credentials;
-use super::field::{Field, View};
-use super::handshake::Greeting;
-use super::keep;
-use super::proof::{Proof, Refusal, Whose};
-use super::{Rejection, Source, Step, decrypt, encoding};
 use crate::clock::Timestamp;
 use crate::delivery::{Content, Delivery, Verified};
 use crate::http::{Request, Response};
 use crate::sabotage::{Safeguard, is_pulled};
+use crate::source::address::{Address, Fetched};
+use crate::source::crypto::encoding;
+use crate::source::reply::handshake::Greeting;
+use crate::source::scheme::credential::without_credentials;
+use crate::source::scheme::decrypt;
+use crate::source::scheme::field::{Field, View};
+use crate::source::scheme::keep;
+use crate::source::verify::proof::{Proof, Refusal, Whose};
+use crate::source::{Rejection, Source, Step};
 
 /// Result of checking a request against a source.
 #[derive(Clone, Debug)]
@@ -121,7 +123,7 @@ impl Source {
     }
 
     /// Runs the steps of [`check`](Self::check), up to the parts that make a delivery.
-    pub(super) fn verify(
+    pub(crate) fn verify(
         &self,
         request: &Request,
         now: Timestamp,
@@ -159,14 +161,14 @@ impl Source {
 }
 
 /// Result of verification for a request that is not refused.
-pub(super) enum Passed<'s> {
+pub(crate) enum Passed<'s> {
     Handshake(Greeting<'s>),
     Delivery(Authentic),
 }
 
 /// Facts about a delivery that verification established.
-pub(super) struct Authentic {
-    pub(super) proof: Proof,
+pub(crate) struct Authentic {
+    pub(crate) proof: Proof,
     id: Option<String>,
     event: Option<String>,
     subject: Option<String>,
@@ -174,7 +176,7 @@ pub(super) struct Authentic {
 }
 
 /// Returns the value of the first field that the request holds, as text.
-pub(super) fn first(fields: &[Field], view: &View<'_>) -> Result<Option<String>, Rejection> {
+pub(crate) fn first(fields: &[Field], view: &View<'_>) -> Result<Option<String>, Rejection> {
     for field in fields {
         if let Some(value) = field.read_optional(view)? {
             return Ok(Some(keep::text(&value)));

@@ -2,15 +2,15 @@
 
 use std::fmt;
 
-use super::check::Passed;
-use super::field::View;
-use super::grammar::Scheme;
-use super::keep::Tokens;
-use super::kinds::Kind;
-use super::proof::Whose;
-use super::{Rejection, Source};
 use crate::clock::Timestamp;
 use crate::http::Request;
+use crate::source::scheme::Scheme;
+use crate::source::scheme::field::View;
+use crate::source::scheme::keep::Tokens;
+use crate::source::scheme::kinds::Kind;
+use crate::source::verify::check::Passed;
+use crate::source::verify::proof::Whose;
+use crate::source::{Rejection, Source};
 
 /// A step of verification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,32 +1,32 @@
 //! Proof that a request is authentic.
 
-use super::Rejection;
-use super::explain::Step;
-use super::field::View;
-use super::grammar::Scheme;
-use super::keep::Tokens;
-use super::kinds::Kind;
-use super::signature::Given;
-use super::template::Message;
 use crate::clock::Timestamp;
+use crate::source::Rejection;
+use crate::source::scheme::Scheme;
+use crate::source::scheme::field::View;
+use crate::source::scheme::keep::Tokens;
+use crate::source::scheme::kinds::Kind;
+use crate::source::scheme::signature::Given;
+use crate::source::scheme::template::Message;
+use crate::source::verify::explain::Step;
 
 /// Result of successful verification.
 #[derive(Default)]
-pub(super) struct Proof {
+pub(crate) struct Proof {
     /// Number of the hook's secret that matched, counted from 0.
-    pub(super) secret: Option<usize>,
+    pub(crate) secret: Option<usize>,
     /// Number of the verifier of `kind = "any"` that accepted, counted from 0.
-    pub(super) verifier: Option<usize>,
+    pub(crate) verifier: Option<usize>,
     /// The pairs of a `kv` signature.
-    pub(super) pairs: Vec<(String, String)>,
+    pub(crate) pairs: Vec<(String, String)>,
 }
 
 /// Step at which verification ended, and the reason.
-pub(super) type Refusal = (Step, Rejection);
+pub(crate) type Refusal = (Step, Rejection);
 
 impl Proof {
     /// Combines two proofs that are both needed; the first secret of the two is reported.
-    pub(super) fn and(mut self, other: &Self) -> Self {
+    pub(crate) fn and(mut self, other: &Self) -> Self {
         self.secret = self.secret.or(other.secret);
         self
     }
@@ -34,7 +34,7 @@ impl Proof {
 
 impl Scheme {
     /// Verifies a request, or each of the items in its body.
-    pub(super) fn prove(&self, view: &View<'_>, now: Timestamp) -> Result<Proof, Refusal> {
+    pub(crate) fn prove(&self, view: &View<'_>, now: Timestamp) -> Result<Proof, Refusal> {
         let Some(items) = &self.items else { return self.prove_one(view, now) };
         let mut proof: Option<Proof> = None;
         for item in items.items(view).map_err(|rejection| (Step::Items, rejection))? {
@@ -109,7 +109,7 @@ impl Scheme {
 
 /// Choice of the tokens to search for in a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Whose {
+pub(crate) enum Whose {
     /// Tokens that a verifier knows, even if it does not accept the request.
     Ours,
     /// All values in the places of tokens: a token that is wrong here may be right elsewhere.
@@ -118,7 +118,7 @@ pub(super) enum Whose {
 
 impl Scheme {
     /// Collects the tokens in a request, which must not be kept.
-    pub(super) fn tokens(&self, view: &View<'_>, whose: Whose) -> Tokens {
+    pub(crate) fn tokens(&self, view: &View<'_>, whose: Whose) -> Tokens {
         let mut tokens = Tokens::default();
         for verifier in self.verifiers() {
             let items = verifier.items.as_ref().map(|items| items.items(view).unwrap_or_default());

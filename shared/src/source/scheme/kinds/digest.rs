@@ -4,20 +4,20 @@ use subtle::ConstantTimeEq as _;
 
 use crate::reader::Table;
 use crate::secret::Secret;
-use crate::source::grammar;
-use crate::source::hash::Hash;
-use crate::source::template::Message;
+use crate::source::crypto::hash::Hash;
+use crate::source::scheme::template::Message;
+use crate::source::scheme::words;
 
 /// Keys of a digest verifier: `hash`; the secret is a part of the template.
 #[derive(Clone, Debug)]
-pub(in crate::source) struct Digest {
+pub(crate) struct Digest {
     hash: Hash,
     keys: Vec<Secret>,
 }
 
 impl Digest {
     pub(super) fn read(table: &Table<'_>) -> Option<Self> {
-        Some(Self { hash: grammar::one_of(table, "hash", &Hash::WORDS)?, keys: Vec::new() })
+        Some(Self { hash: words::one_of(table, "hash", &Hash::WORDS)?, keys: Vec::new() })
     }
 
     pub(super) fn add_key(&mut self, secret: &Secret) {

@@ -10,13 +10,13 @@ use ring::signature::{
 use super::{KeyError, pem};
 use crate::reader::Table;
 use crate::secret::Secret;
-use crate::source::encoding::Encoding;
-use crate::source::grammar;
-use crate::source::template::Message;
+use crate::source::crypto::encoding::Encoding;
+use crate::source::scheme::template::Message;
+use crate::source::scheme::words;
 
 /// Keys of an ECDSA verifier: `hash` and `scalars`; the public keys are PEM or base64.
 #[derive(Clone, Debug)]
-pub(in crate::source) struct Ecdsa {
+pub(crate) struct Ecdsa {
     scalars: Scalars,
     keys: Vec<Key>,
 }
@@ -45,10 +45,10 @@ const SPKI: &[u8] = b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x
 
 impl Ecdsa {
     pub(super) fn read(table: &Table<'_>) -> Option<Self> {
-        let hash = grammar::one_of(table, "hash", &[("sha256", ())]);
+        let hash = words::one_of(table, "hash", &[("sha256", ())]);
         let forms = [("der", Scalars::Der), ("raw", Scalars::Raw)];
         let scalars =
-            if table.has("scalars") { grammar::one_of(table, "scalars", &forms) } else { Some(Scalars::Der) };
+            if table.has("scalars") { words::one_of(table, "scalars", &forms) } else { Some(Scalars::Der) };
         hash.zip(scalars).map(|((), scalars)| Self { scalars, keys: Vec::new() })
     }
 
@@ -91,7 +91,7 @@ impl Ecdsa {
     }
 
     /// Returns the public key as the base64 of its DER, if the key of this number has a private one.
-    pub(in crate::source) fn public_key(&self, key: usize) -> Option<String> {
+    pub(crate) fn public_key(&self, key: usize) -> Option<String> {
         let key = self.keys.get(key).filter(|key| key.private.is_some())?;
         Some(Encoding::Base64.encode(&[SPKI, &key.point].concat()))
     }

@@ -5,11 +5,11 @@ use ring::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 use super::{KeyError, KeyForm};
 use crate::reader::Table;
 use crate::secret::Secret;
-use crate::source::template::Message;
+use crate::source::scheme::template::Message;
 
 /// Keys of an Ed25519 verifier: `key` gives the text form of the public keys.
 #[derive(Clone, Debug)]
-pub(in crate::source) struct Ed25519 {
+pub(crate) struct Ed25519 {
     form: KeyForm,
     keys: Vec<Secret>,
 }
@@ -66,7 +66,7 @@ impl Ed25519 {
 
     /// Returns the public key that verifies the signatures of [`sign`](Self::sign), in the source's text
     /// form.
-    pub(in crate::source) fn public_key(&self, key: usize) -> Option<String> {
+    pub(crate) fn public_key(&self, key: usize) -> Option<String> {
         let pair = Ed25519KeyPair::from_seed_unchecked(self.keys.get(key)?.expose()).ok()?;
         Some(self.form.encode(pair.public_key().as_ref()))
     }
@@ -75,7 +75,7 @@ impl Ed25519 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::encoding::Encoding;
+    use crate::source::crypto::encoding::Encoding;
 
     fn keys() -> Ed25519 {
         Ed25519 { form: KeyForm { encoding: Encoding::Hex, strip_prefix: None }, keys: Vec::new() }

@@ -15,18 +15,19 @@ use crate::json::{self, JsonError};
 use crate::reader::Table;
 use crate::secret::Secret;
 use crate::source::address::Address;
-use crate::source::encoding::Encoding;
-use crate::source::field::{Field, View};
-use crate::source::key::{Family, Key, P256_FIXED, RSA_SHA256};
+use crate::source::crypto::encoding::Encoding;
+use crate::source::crypto::key::{Family, Key, P256_FIXED, RSA_SHA256};
 use crate::source::rejection::MAX_SIGNATURES;
-use crate::source::signature::Prefix;
-use crate::source::{Params, Rejection, grammar};
+use crate::source::scheme::field::{Field, View};
+use crate::source::scheme::signature::Prefix;
+use crate::source::scheme::words;
+use crate::source::{Params, Rejection};
 
 /// Place of the token, its algorithm and keys, and its required claims. The algorithm is configured: a token
 /// that names another one is refused.
 #[derive(Clone, Debug)]
-pub(in crate::source) struct Jwt {
-    pub(in crate::source) from: Field,
+pub(crate) struct Jwt {
+    pub(crate) from: Field,
     prefix: Option<Prefix>,
     algorithm: Algorithm,
     /// Address of the published keys; configured keys take precedence.
@@ -63,8 +64,8 @@ impl Jwt {
     pub(super) fn read(table: &Table<'_>) -> Option<Self> {
         let algorithms =
             [("RS256", Algorithm::Rs256), ("ES256", Algorithm::Es256), ("HS256", Algorithm::Hs256)];
-        let algorithm = grammar::one_of(table, "algorithm", &algorithms);
-        let from = grammar::field(table, "from", "\"header:Authorization\"");
+        let algorithm = words::one_of(table, "algorithm", &algorithms);
+        let from = words::field(table, "from", "\"header:Authorization\"");
         if let Some(Field::SigKv(_)) = from {
             table.error("from", "a token is in no signature: write header:, query:, json: or form:");
         }
@@ -91,9 +92,9 @@ impl Jwt {
         }
         let max_age = table.duration("max_age").map(|at| at.value);
         let body_hash = table.table("body_hash").and_then(|inner| {
-            let claim = grammar::text(&inner, "claim", "\"sha256\"").map(str::to_owned);
+            let claim = words::text(&inner, "claim", "\"sha256\"").map(str::to_owned);
             let encodings = [("hex", Encoding::Hex), ("base64", Encoding::Base64)];
-            let encoding = grammar::one_of(&inner, "encoding", &encodings);
+            let encoding = words::one_of(&inner, "encoding", &encodings);
             inner.finish();
             claim.zip(encoding)
         });
@@ -151,26 +152,26 @@ impl Jwt {
         self.jwks.is_some()
     }
 
-    pub(in crate::source) const fn covers_body(&self) -> bool {
+    pub(crate) const fn covers_body(&self) -> bool {
         self.body_hash.is_some()
     }
 
     /// Returns the upper bound on the age of a token. The claim `exp` of a token may set an earlier end.
-    pub(in crate::source) const fn max_age(&self) -> Option<Duration> {
+    pub(crate) const fn max_age(&self) -> Option<Duration> {
         self.max_age
     }
 
     /// Returns the names of the parameters that the claims need.
-    pub(in crate::source) fn params(&self) -> impl Iterator<Item = &str> {
-        self.claims.iter().flat_map(|(_, values)| values).filter_map(|value| grammar::param(value))
+    pub(crate) fn params(&self) -> impl Iterator<Item = &str> {
+        self.claims.iter().flat_map(|(_, values)| values).filter_map(|value| words::param(value))
     }
 
-    pub(in crate::source) fn bind(&mut self, params: &Params) {
-        self.claims.iter_mut().flat_map(|(_, values)| values).for_each(|value| grammar::bind(value, params));
+    pub(crate) fn bind(&mut self, params: &Params) {
+        self.claims.iter_mut().flat_map(|(_, values)| values).for_each(|value| words::bind(value, params));
     }
 
     /// Returns the token of a request if it has the three parts of a JWT.
-    pub(in crate::source) fn given(&self, view: &View<'_>) -> Option<Secret> {
+    pub(crate) fn given(&self, view: &View<'_>) -> Option<Secret> {
         let value = self.from.read_text(view).ok()?;
         let token = self.prefix.as_ref().map_or(Some(&*value), |prefix| prefix.strip(&value))?;
         (token.split('.').count() == 3).then(|| Secret::new(token))
@@ -178,11 +179,7 @@ impl Jwt {
 
     /// Verifies the token, then its claims. Returns the number of the secret that made it, or `None` for a
     /// published key.
-    pub(in crate::source) fn verify(
-        &self,
-        view: &View<'_>,
-        now: Timestamp,
-    ) -> Result<Option<usize>, Rejection> {
+    pub(crate) fn verify(&self, view: &View<'_>, now: Timestamp) -> Result<Option<usize>, Rejection> {
         let malformed = || Rejection::Malformed(self.from.to_string());
         let value = self.from.read_text(view)?;
         let token = match &self.prefix {
@@ -334,7 +331,7 @@ impl Jwt {
 
     /// Builds the header and the payload of a token that a sender makes at `now`, encoded and joined by a
     /// dot.
-    pub(in crate::source) fn unsigned(&self, body: &[u8], now: Timestamp) -> String {
+    pub(crate) fn unsigned(&self, body: &[u8], now: Timestamp) -> String {
         let mut payload = format!(r#"{{"iat":{},"exp":{}"#, now.unix(), now.unix() + 300);
         let mut add = |name: &str, value: &str| {
             payload.push(',');
@@ -354,7 +351,7 @@ impl Jwt {
     }
 
     /// Signs the token as the sender does, with the key of this number.
-    pub(in crate::source) fn sign(&self, unsigned: &str, key: usize) -> Option<Vec<u8>> {
+    pub(crate) fn sign(&self, unsigned: &str, key: usize) -> Option<Vec<u8>> {
         match self.keys.get(key)? {
             JwtKey::Shared(key) => Some(hmac::sign(key, unsigned.as_bytes()).as_ref().to_vec()),
             JwtKey::Public(key) => key.sign(unsigned.as_bytes()),
@@ -362,13 +359,13 @@ impl Jwt {
     }
 
     /// Builds the value of the field `from` for this token.
-    pub(in crate::source) fn write(&self, unsigned: &str, signature: &[u8]) -> String {
+    pub(crate) fn write(&self, unsigned: &str, signature: &[u8]) -> String {
         let prefix = self.prefix.as_ref().map_or("", |prefix| &prefix.0);
         format!("{prefix}{unsigned}.{}", URL_SAFE_NO_PAD.encode(signature))
     }
 
     /// Returns the public key in PEM, if the key of this number has a private one.
-    pub(in crate::source) fn public_key(&self, key: usize) -> Option<String> {
+    pub(crate) fn public_key(&self, key: usize) -> Option<String> {
         match self.keys.get(key)? {
             JwtKey::Public(key) => key.public_pem(),
             JwtKey::Shared(_) => None,

@@ -6,12 +6,12 @@ use subtle::ConstantTimeEq as _;
 use super::{KeyError, KeyForm};
 use crate::reader::Table;
 use crate::secret::Secret;
-use crate::source::grammar;
-use crate::source::template::Message;
+use crate::source::scheme::template::Message;
+use crate::source::scheme::words;
 
 /// Keys of a MAC verifier: `hash` and `key`.
 #[derive(Clone, Debug)]
-pub(in crate::source) struct Mac {
+pub(crate) struct Mac {
     hash: Hash,
     form: KeyForm,
     /// MAC keys, each with the secret as written, which templates with `{secret}` need.
@@ -28,7 +28,7 @@ enum Hash {
 impl Mac {
     pub(super) fn read(table: &Table<'_>) -> Option<Self> {
         let hashes = [("sha256", Hash::Sha256), ("sha512", Hash::Sha512), ("sha1", Hash::Sha1)];
-        let hash = grammar::one_of(table, "hash", &hashes);
+        let hash = words::one_of(table, "hash", &hashes);
         let form = KeyForm::read(table, false);
         Some(Self { hash: hash?, form: form?, keys: Vec::new() })
     }

@@ -14,27 +14,28 @@ mod token;
 use digest::Digest;
 use ecdsa::Ecdsa;
 use ed25519::Ed25519;
-pub(super) use jwt::Jwt;
+pub(crate) use jwt::Jwt;
 use mac::Mac;
 use network::Network;
-pub(super) use rsa::Rsa;
-pub(super) use several::{Rule, Several};
-pub(super) use token::{Token, position};
+pub(crate) use rsa::Rsa;
+pub(crate) use several::{Rule, Several};
+pub(crate) use token::{Token, position};
 
-use super::body_hash::BodyHash;
-use super::encoding::Encoding;
-use super::field::View;
-use super::signature::Signature;
-use super::template::{Message, Template};
-use super::{Rejection, grammar};
 use crate::clock::Timestamp;
 use crate::reader::Table;
 use crate::sabotage::{Safeguard, is_pulled};
 use crate::secret::Secret;
+use crate::source::Rejection;
+use crate::source::crypto::encoding::Encoding;
+use crate::source::scheme::body_hash::BodyHash;
+use crate::source::scheme::field::View;
+use crate::source::scheme::signature::Signature;
+use crate::source::scheme::template::{Message, Template};
+use crate::source::scheme::words;
 
 /// The `kind` of a `[verify]` table, with the keys made of the hook's secrets.
 #[derive(Clone, Debug)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// Explicit choice to admit every request without verification.
     None,
     /// A secret that is sent with the request itself.
@@ -51,7 +52,7 @@ pub(super) enum Kind {
 
 /// Value of the key `kind`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Word {
+pub(crate) enum Word {
     None,
     Token,
     Hmac,
@@ -67,18 +68,18 @@ pub(super) enum Word {
 
 impl Word {
     /// Returns true if this kind verifies a signature over parts of the request.
-    pub(super) const fn is_signed(self) -> bool {
+    pub(crate) const fn is_signed(self) -> bool {
         matches!(self, Self::Hmac | Self::Digest | Self::Ed25519 | Self::Ecdsa | Self::Rsa)
     }
 
     /// Returns true if this kind verifies something without other verifiers.
-    pub(super) const fn is_single(self) -> bool {
+    pub(crate) const fn is_single(self) -> bool {
         !matches!(self, Self::None | Self::Any | Self::All)
     }
 }
 
 /// Spellings of the kinds in a `[verify]` table.
-pub(super) const WORDS: [(&str, Word); 11] = [
+pub(crate) const WORDS: [(&str, Word); 11] = [
     ("token", Word::Token),
     ("hmac", Word::Hmac),
     ("digest", Word::Digest),
@@ -94,17 +95,17 @@ pub(super) const WORDS: [(&str, Word); 11] = [
 
 /// A signature over parts of the request.
 #[derive(Clone, Debug)]
-pub(super) struct Signed {
-    pub(super) signature: Signature,
-    pub(super) template: Template,
-    pub(super) algorithm: Algorithm,
+pub(crate) struct Signed {
+    pub(crate) signature: Signature,
+    pub(crate) template: Template,
+    pub(crate) algorithm: Algorithm,
     /// Signed fields that hold hashes of the body.
-    pub(super) body_hash: Vec<BodyHash>,
+    pub(crate) body_hash: Vec<BodyHash>,
 }
 
 /// Algorithm that makes a signature from the signed bytes and a key.
 #[derive(Clone, Debug)]
-pub(super) enum Algorithm {
+pub(crate) enum Algorithm {
     Mac(Mac),
     Digest(Digest),
     Ed25519(Ed25519),
@@ -113,11 +114,11 @@ pub(super) enum Algorithm {
 }
 
 /// Reason why a secret cannot be a key; the message describes the expected form.
-pub(super) type KeyError = String;
+pub(crate) type KeyError = String;
 
 impl Kind {
     /// Reads the keys of the table that belong to this kind.
-    pub(super) fn read(word: Word, table: &Table<'_>) -> Option<Self> {
+    pub(crate) fn read(word: Word, table: &Table<'_>) -> Option<Self> {
         match word {
             Word::None => Some(Self::None),
             Word::Token => Token::read(table).map(Self::Token),
@@ -158,7 +159,7 @@ impl Kind {
     }
 
     /// Returns the name of the kind in a `[verify]` table.
-    pub(super) const fn as_str(&self) -> &'static str {
+    pub(crate) const fn as_str(&self) -> &'static str {
         match self {
             Self::None => "none",
             Self::Token(_) => "token",
@@ -179,7 +180,7 @@ impl Kind {
     }
 
     /// Returns true if a secret or key of the hook can verify requests.
-    pub(super) fn takes_secrets(&self) -> bool {
+    pub(crate) fn takes_secrets(&self) -> bool {
         match self {
             Self::None | Self::Network(_) => false,
             Self::Token(_) | Self::Jwt(_) | Self::Signed(_) => true,
@@ -188,7 +189,7 @@ impl Kind {
     }
 
     /// Returns true if the hook must have a secret, which it need not if keys are fetched.
-    pub(super) fn needs_secrets(&self) -> bool {
+    pub(crate) fn needs_secrets(&self) -> bool {
         match self {
             Self::Signed(signed) => !matches!(&signed.algorithm, Algorithm::Rsa(rsa) if rsa.fetches()),
             Self::Jwt(jwt) => !jwt.fetches(),
@@ -198,7 +199,7 @@ impl Kind {
     }
 
     /// Returns true if the secrets are public keys; the secrets of other kinds must be known to nobody else.
-    pub(super) const fn takes_public_keys(&self) -> bool {
+    pub(crate) const fn takes_public_keys(&self) -> bool {
         match self {
             Self::None | Self::Token(_) | Self::Network(_) | Self::Several(_) => false,
             Self::Jwt(jwt) => jwt.takes_public_keys(),
@@ -210,7 +211,7 @@ impl Kind {
     }
 
     /// Makes a key of a secret that is not blank. A set of verifiers takes none itself: its members do.
-    pub(super) fn add_key(&mut self, secret: &Secret) -> Result<(), KeyError> {
+    pub(crate) fn add_key(&mut self, secret: &Secret) -> Result<(), KeyError> {
         match self {
             Self::None | Self::Network(_) | Self::Several(_) => Ok(()),
             Self::Token(token) => token.add_key(secret),
@@ -229,7 +230,7 @@ impl Kind {
     }
 
     /// Returns an error message if the keys do not fit together, for example with the ids of RSA keys.
-    pub(super) fn complaint(&self) -> Option<String> {
+    pub(crate) fn complaint(&self) -> Option<String> {
         match self {
             Self::Signed(signed) => match &signed.algorithm {
                 Algorithm::Rsa(rsa) => rsa.complaint(),
@@ -241,7 +242,7 @@ impl Kind {
     }
 
     /// Returns the length of the key that a secret makes, in bytes.
-    pub(super) fn key_length(&self, secret: &Secret) -> usize {
+    pub(crate) fn key_length(&self, secret: &Secret) -> usize {
         match self {
             Self::Signed(signed) => match &signed.algorithm {
                 Algorithm::Mac(mac) => mac.key_length(secret),
@@ -252,7 +253,7 @@ impl Kind {
     }
 
     /// Returns the warning about the weakness of this kind, if it has one.
-    pub(super) const fn warning(&self) -> Option<&'static str> {
+    pub(crate) const fn warning(&self) -> Option<&'static str> {
         match self {
             Self::None => Some("nothing is verified: anybody who knows the address is let in"),
             Self::Network(_) => Some("anybody in these networks is let in: add a token with kind = \"all\""),
@@ -269,7 +270,7 @@ impl Kind {
 
 impl Algorithm {
     /// Returns the index of the secret whose key made one of the signatures, or `None` for a fetched key.
-    pub(super) fn verify(
+    pub(crate) fn verify(
         &self,
         message: &Message<'_>,
         signatures: &[Vec<u8>],
@@ -288,7 +289,7 @@ impl Algorithm {
     }
 
     /// Signs the message as the sender does, with the key of this number.
-    pub(super) fn sign(&self, message: &Message<'_>, key: usize) -> Option<Vec<u8>> {
+    pub(crate) fn sign(&self, message: &Message<'_>, key: usize) -> Option<Vec<u8>> {
         match self {
             Self::Mac(mac) => mac.sign(message, key),
             Self::Digest(digest) => digest.sign(message, key),
@@ -299,7 +300,7 @@ impl Algorithm {
     }
 
     /// Returns the public key of the private key with this number, in the text form of the source.
-    pub(super) fn public_key(&self, key: usize) -> Option<String> {
+    pub(crate) fn public_key(&self, key: usize) -> Option<String> {
         match self {
             Self::Mac(_) | Self::Digest(_) => None,
             Self::Ed25519(ed25519) => ed25519.public_key(key),
@@ -311,7 +312,7 @@ impl Algorithm {
 
 /// Text form of a key: `key = { encoding, strip_prefix }` turns a secret's text into the key's bytes.
 #[derive(Clone, Debug)]
-pub(super) struct KeyForm {
+pub(crate) struct KeyForm {
     encoding: Encoding,
     strip_prefix: Option<String>,
 }
@@ -329,7 +330,7 @@ impl KeyForm {
         let inner = table.table("key")?;
         let text = if binary { &[][..] } else { &[("utf8", Encoding::Utf8)][..] };
         let choices = [text, &[("base64", Encoding::Base64), ("hex", Encoding::Hex)]].concat();
-        let encoding = grammar::one_of(&inner, "encoding", &choices);
+        let encoding = words::one_of(&inner, "encoding", &choices);
         let strip_prefix = inner.str("strip_prefix").map(|at| at.value.to_owned());
         inner.finish();
         Some(Self { encoding: encoding?, strip_prefix })

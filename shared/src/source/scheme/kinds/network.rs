@@ -9,7 +9,7 @@ use crate::source::Rejection;
 
 /// Networks from which requests may come: the key `cidrs`.
 #[derive(Clone, Debug)]
-pub(in crate::source) struct Network {
+pub(crate) struct Network {
     cidrs: Vec<Cidr>,
 }
 
@@ -30,7 +30,7 @@ impl Network {
     }
 
     /// Checks the source address, for which only the trigger vouches: see [`Request::source_ip`].
-    pub(in crate::source) fn check(&self, request: &Request) -> Result<(), Rejection> {
+    pub(crate) fn check(&self, request: &Request) -> Result<(), Rejection> {
         let place = || "the source address".to_owned();
         let address = request.source_ip.ok_or_else(|| Rejection::Missing(place()))?;
         let is_in = self.cidrs.iter().any(|cidr| cidr.contains(address));
@@ -38,12 +38,12 @@ impl Network {
     }
 
     /// Returns true if a network may hold a proxy of ours rather than a sender.
-    pub(in crate::source) fn is_own(&self) -> bool {
+    pub(crate) fn is_own(&self) -> bool {
         self.cidrs.iter().any(|cidr| cidr.is_own())
     }
 
     /// Returns an address that the verifier admits.
-    pub(in crate::source) fn sample(&self) -> Option<IpAddr> {
+    pub(crate) fn sample(&self) -> Option<IpAddr> {
         self.cidrs.first().map(|cidr| cidr.first())
     }
 }

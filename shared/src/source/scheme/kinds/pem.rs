@@ -3,7 +3,7 @@
 use rustls_pki_types::pem::{PemObject as _, SectionKind};
 
 use crate::secret::Secret;
-use crate::source::encoding::Encoding;
+use crate::source::crypto::encoding::Encoding;
 
 /// Returns the DER of a key that is written as PEM ([RFC 7468]) or as the base64 of the DER alone.
 ///

@@ -5,15 +5,16 @@ use crate::clock::Timestamp;
 use crate::reader::Table;
 use crate::secret::Secret;
 use crate::source::address::{Address, Allow, Fetched};
-use crate::source::encoding::Encoding;
-use crate::source::field::{Field, View};
-use crate::source::key::{Family, Key, RSA_SHA1, RSA_SHA256, Verifier};
-use crate::source::template::Message;
-use crate::source::{Params, Rejection, grammar};
+use crate::source::crypto::encoding::Encoding;
+use crate::source::crypto::key::{Family, Key, RSA_SHA1, RSA_SHA256, Verifier};
+use crate::source::scheme::field::{Field, View};
+use crate::source::scheme::template::Message;
+use crate::source::scheme::words;
+use crate::source::{Params, Rejection};
 
 /// Keys of an RSA verifier: `hash` and `key_source`. The secrets are public keys or certificates, in PEM.
 #[derive(Clone, Debug)]
-pub(in crate::source) struct Rsa {
+pub(crate) struct Rsa {
     hash: Hash,
     which: Which,
     keys: Vec<Key>,
@@ -44,7 +45,7 @@ const MAX_BITS: usize = 8192;
 
 impl Rsa {
     pub(super) fn read(table: &Table<'_>) -> Option<Self> {
-        let hash = grammar::one_of(table, "hash", &[("sha256", Hash::Sha256), ("sha1", Hash::Sha1)]);
+        let hash = words::one_of(table, "hash", &[("sha256", Hash::Sha256), ("sha1", Hash::Sha1)]);
         let which = if table.has("key_source") {
             table.table("key_source").and_then(Which::read)
         } else {
@@ -71,16 +72,16 @@ impl Rsa {
     }
 
     /// Returns the names of the parameters that hold ids of keys.
-    pub(in crate::source) fn params(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn params(&self) -> impl Iterator<Item = &str> {
         let ids = if let Which::Named { ids, .. } = &self.which { ids.as_slice() } else { &[] };
-        ids.iter().filter_map(|id| grammar::param(id))
+        ids.iter().filter_map(|id| words::param(id))
     }
 
     /// Replaces the parameters by ids of keys; one parameter may hold several ids, separated by commas.
-    pub(in crate::source) fn bind(&mut self, params: &Params) {
+    pub(crate) fn bind(&mut self, params: &Params) {
         if let Which::Named { ids, .. } = &mut self.which {
             for id in ids.iter_mut() {
-                grammar::bind(id, params);
+                words::bind(id, params);
             }
             let split = ids.iter().flat_map(|id| id.split(',').map(|id| id.trim().to_owned()));
             *ids = split.collect();
@@ -181,12 +182,12 @@ impl Rsa {
     }
 
     /// Returns the public key in PEM, if the key of this number has a private one.
-    pub(in crate::source) fn public_key(&self, key: usize) -> Option<String> {
+    pub(crate) fn public_key(&self, key: usize) -> Option<String> {
         self.keys.get(key)?.public_pem()
     }
 
     /// Returns the field that names a key and the id of this key, for signing.
-    pub(in crate::source) fn name(&self, key: usize) -> Option<(&Field, &str)> {
+    pub(crate) fn name(&self, key: usize) -> Option<(&Field, &str)> {
         match &self.which {
             Which::Named { from, ids } => Some((from, ids.get(key)?)),
             _ => None,
@@ -194,7 +195,7 @@ impl Rsa {
     }
 
     /// Returns the field with which a request selects the key.
-    pub(in crate::source) const fn named_by(&self) -> Option<&Field> {
+    pub(crate) const fn named_by(&self) -> Option<&Field> {
         match &self.which {
             Which::Any => None,
             Which::Named { from, .. } | Which::Certificate { from, .. } => Some(from),
@@ -205,12 +206,12 @@ impl Rsa {
 impl Which {
     fn read(table: Table<'_>) -> Option<Self> {
         let which = if table.has("cert_url") {
-            let from = grammar::field(&table, "cert_url", "\"header:X-Cert-Url\"");
-            let base64 = table.has("decode").then(|| grammar::one_of(&table, "decode", &[("base64", ())]));
+            let from = words::field(&table, "cert_url", "\"header:X-Cert-Url\"");
+            let base64 = table.has("decode").then(|| words::one_of(&table, "decode", &[("base64", ())]));
             let allow = Allow::read(&table);
             Some(Self::Certificate { from: from?, base64: base64.is_some(), allow: allow? })
         } else if table.has("key_id") {
-            let from = grammar::field(&table, "key_id", "\"header:X-Key-Id\"");
+            let from = words::field(&table, "key_id", "\"header:X-Key-Id\"");
             let ids = table.strings("keys").map(|list| list.value).unwrap_or_default();
             let ids: Vec<String> = ids.iter().map(|at| at.value.to_owned()).collect();
             if ids.is_empty() {

@@ -3,22 +3,22 @@
 use crate::clock::Timestamp;
 use crate::delivery::Coverage;
 use crate::reader::Table;
-use crate::source::field::View;
-use crate::source::grammar::Scheme;
-use crate::source::proof::{Proof, Refusal};
+use crate::source::scheme::Scheme;
+use crate::source::scheme::field::View;
+use crate::source::verify::proof::{Proof, Refusal};
 use crate::source::{Rejection, Step};
 
 /// The verifiers in the key `verify`, each written like a single one. If more than one takes secrets, each
 /// names its own among the hook's `secrets`: a public key of one verifier must never be the token of another.
 #[derive(Clone, Debug)]
-pub(in crate::source) struct Several {
-    pub(in crate::source) rule: Rule,
-    pub(in crate::source) members: Vec<Scheme>,
+pub(crate) struct Several {
+    pub(crate) rule: Rule,
+    pub(crate) members: Vec<Scheme>,
 }
 
 /// Number of verifiers that must accept a request: one, or all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::source) enum Rule {
+pub(crate) enum Rule {
     Any,
     All,
 }
@@ -41,7 +41,7 @@ impl Several {
     }
 
     /// Returns the coverage of the set: that of the weakest member under `any`, of the strongest under `all`.
-    pub(in crate::source) fn coverage(&self) -> Coverage {
+    pub(crate) fn coverage(&self) -> Coverage {
         let mut covers_body = self.members.iter().map(|member| member.coverage() == Coverage::Body);
         let is_covered = match self.rule {
             Rule::Any => covers_body.all(|covers| covers),
@@ -50,7 +50,7 @@ impl Several {
         if is_covered { Coverage::Body } else { Coverage::Request }
     }
 
-    pub(in crate::source) fn prove(&self, view: &View<'_>, now: Timestamp) -> Result<Proof, Refusal> {
+    pub(crate) fn prove(&self, view: &View<'_>, now: Timestamp) -> Result<Proof, Refusal> {
         match self.rule {
             Rule::All => self.all(view, now),
             Rule::Any => self.any(view, now),

@@ -9,9 +9,9 @@ use super::KeyError;
 use crate::reader::Table;
 use crate::secret::Secret;
 use crate::source::Rejection;
-use crate::source::field::{Field, View};
-use crate::source::grammar;
-use crate::source::signature::Prefix;
+use crate::source::scheme::field::{Field, View};
+use crate::source::scheme::signature::Prefix;
+use crate::source::scheme::words;
 
 /// Lower bound on the length of a password that is masked by itself, in bytes; a shorter one may occur by
 /// chance.
@@ -23,15 +23,15 @@ const MIN_PASSWORD: usize = 8;
 ///
 /// [RFC 7617]: https://www.rfc-editor.org/rfc/rfc7617
 #[derive(Clone, Debug)]
-pub(in crate::source) struct Token {
-    pub(in crate::source) from: Field,
+pub(crate) struct Token {
+    pub(crate) from: Field,
     prefix: Option<Prefix>,
     keys: Vec<Secret>,
 }
 
 impl Token {
     pub(super) fn read(table: &Table<'_>) -> Option<Self> {
-        let from = grammar::field(table, "from", "\"header:Authorization\"");
+        let from = words::field(table, "from", "\"header:Authorization\"");
         if let Some(Field::SigKv(_)) = from {
             table.error("from", "a token is in no signature: write header:, query:, json: or form:");
         }
@@ -63,7 +63,7 @@ impl Token {
     }
 
     /// Reads the token of a request, without the prefix.
-    pub(in crate::source) fn given(&self, view: &View<'_>) -> Result<Secret, Rejection> {
+    pub(crate) fn given(&self, view: &View<'_>) -> Result<Secret, Rejection> {
         let value = self.from.read(view)?;
         let Some(prefix) = &self.prefix else { return Ok(Secret::new(value)) };
         let token = std::str::from_utf8(&value).ok().and_then(|text| prefix.strip(text));
@@ -72,7 +72,7 @@ impl Token {
 
     /// Returns every form that a copy of the token may have: the token and, for Basic authentication, its
     /// credentials.
-    pub(in crate::source) fn forms(&self, token: Secret) -> Vec<Secret> {
+    pub(crate) fn forms(&self, token: Secret) -> Vec<Secret> {
         let pair = if self.is_basic() { STANDARD.decode(token.expose()).ok().map(Secret::new) } else { None };
         let password = pair.as_ref().and_then(|pair| {
             let start = pair.expose().iter().position(|b| *b == b':')? + 1;
@@ -82,12 +82,12 @@ impl Token {
     }
 
     /// Returns the number of the secret that equals the token.
-    pub(in crate::source) fn verify(&self, given: &Secret) -> Option<usize> {
+    pub(crate) fn verify(&self, given: &Secret) -> Option<usize> {
         position(&self.keys, given)
     }
 
     /// Builds the value that a sender with the secret of this number puts into the field `from`.
-    pub(in crate::source) fn write(&self, key: usize) -> Option<String> {
+    pub(crate) fn write(&self, key: usize) -> Option<String> {
         let token = self.keys.get(key)?.expose_str()?;
         Some(self.prefix.as_ref().map_or_else(String::new, |prefix| prefix.0.clone()) + token)
     }
@@ -95,7 +95,7 @@ impl Token {
 
 /// Returns the index of the secret that equals `given`. Hashes are compared, so that timing reveals neither
 /// how much of a value is right nor the length of the secret.
-pub(in crate::source) fn position(secrets: &[Secret], given: &Secret) -> Option<usize> {
+pub(crate) fn position(secrets: &[Secret], given: &Secret) -> Option<usize> {
     let hash = |secret: &Secret| digest(&SHA256, secret.expose());
     let given = hash(given);
     secrets.iter().position(|secret| bool::from(hash(secret).as_ref().ct_eq(given.as_ref())))

@@ -1,52 +1,67 @@
 //! Grammar of the `[verify]` table, in which every preset and every hook's own source is written.
 
-use super::decrypt::Decrypt;
-use super::field::{Field, View};
-use super::kinds::{Algorithm, KeyError, Kind, WORDS, Word};
-use super::window::Window;
-use super::{Params, Rejection};
+pub(crate) mod body_hash;
+mod coverage;
+pub(crate) mod credential;
+pub(crate) mod decrypt;
+pub(crate) mod field;
+pub(crate) mod keep;
+pub(crate) mod kinds;
+pub(crate) mod mask;
+pub(crate) mod parts;
+pub(crate) mod signature;
+pub(crate) mod template;
+pub(crate) mod window;
+pub(crate) mod words;
+
+use self::words::{bind, field, fields, one_of, param};
 use crate::delivery::Coverage;
 use crate::json;
 use crate::reader::{At, Table};
 use crate::secret::Secret;
+use crate::source::scheme::decrypt::Decrypt;
+use crate::source::scheme::field::{Field, View};
+use crate::source::scheme::kinds::{Algorithm, KeyError, Kind, WORDS, Word};
+use crate::source::scheme::window::Window;
+use crate::source::{Params, Rejection};
 
 /// A parsed `[verify]` table.
 #[derive(Clone, Debug)]
-pub(super) struct Scheme {
-    pub(super) kind: Kind,
-    pub(super) timestamp: Option<Window>,
-    pub(super) require: Vec<Pin>,
-    pub(super) decrypt: Option<Decrypt>,
+pub(crate) struct Scheme {
+    pub(crate) kind: Kind,
+    pub(crate) timestamp: Option<Window>,
+    pub(crate) require: Vec<Pin>,
+    pub(crate) decrypt: Option<Decrypt>,
     /// Array in the body, each item of which is verified by itself.
-    pub(super) items: Option<Field>,
+    pub(crate) items: Option<Field>,
     /// Numbers of the hook's secrets that this verifier takes, if it is one of several.
-    pub(super) own_secrets: Option<Vec<usize>>,
+    pub(crate) own_secrets: Option<Vec<usize>>,
     /// Number of the hook's secret behind each key, in the order of the keys.
     keys: Vec<usize>,
     /// Places of the delivery's id; here and in `event` and `subject` the first that is present counts.
-    pub(super) id: Vec<Field>,
-    pub(super) event: Vec<Field>,
-    pub(super) subject: Vec<Field>,
+    pub(crate) id: Vec<Field>,
+    pub(crate) event: Vec<Field>,
+    pub(crate) subject: Vec<Field>,
 }
 
 const ITEMS: &str = "\"json:items\"";
 
 /// A field whose value is set by configuration, so that no message chooses its own algorithm or key.
 #[derive(Clone, Debug)]
-pub(super) struct Pin {
-    pub(super) from: Field,
-    pub(super) values: Vec<String>,
+pub(crate) struct Pin {
+    pub(crate) from: Field,
+    pub(crate) values: Vec<String>,
 }
 
 impl Scheme {
     /// Reads a whole table. Returns `None` if anything in it is wrong; the table's mistakes then say what.
-    pub(super) fn read(table: Table<'_>) -> Option<Self> {
+    pub(crate) fn read(table: Table<'_>) -> Option<Self> {
         Self::read_as(table, false)
     }
 
     /// Reads one of several verifiers. A member takes no id, event or subject: only the whole source names a
     /// delivery.
-    pub(super) fn read_member(table: Table<'_>) -> Option<Self> {
+    pub(crate) fn read_member(table: Table<'_>) -> Option<Self> {
         Self::read_as(table, true)
     }
 
@@ -87,7 +102,7 @@ impl Scheme {
     }
 
     /// Returns the names of the parameters that templates and pins need, written `{param:NAME}`.
-    pub(super) fn params(&self) -> Vec<String> {
+    pub(crate) fn params(&self) -> Vec<String> {
         let pinned = self.require.iter().flat_map(|pin| &pin.values).filter_map(|value| param(value));
         let mut names: Vec<String> = pinned.map(str::to_owned).collect();
         match &self.kind {
@@ -105,7 +120,7 @@ impl Scheme {
     }
 
     /// Replaces the parameters by their values.
-    pub(super) fn bind(&mut self, params: &Params) {
+    pub(crate) fn bind(&mut self, params: &Params) {
         for value in self.require.iter_mut().flat_map(|pin| &mut pin.values) {
             bind(value, params);
         }
@@ -123,7 +138,7 @@ impl Scheme {
     }
 
     /// Returns the members of a set of verifiers, or this verifier alone.
-    pub(super) fn verifiers(&self) -> &[Self] {
+    pub(crate) fn verifiers(&self) -> &[Self] {
         match &self.kind {
             Kind::Several(several) => &several.members,
             _ => std::slice::from_ref(self),
@@ -141,18 +156,18 @@ impl Scheme {
 
     /// Returns the fields in which the verifiers find a token that somebody else could use. A JWT that covers
     /// its body is left out: like a signature, it is useless for any other request.
-    pub(super) fn token_fields(&self) -> impl Iterator<Item = &Field> {
+    pub(crate) fn token_fields(&self) -> impl Iterator<Item = &Field> {
         let is_bound = |verifier: &&Self| matches!(&verifier.kind, Kind::Jwt(jwt) if jwt.covers_body());
         self.verifiers().iter().filter(move |verifier| !is_bound(verifier)).filter_map(Self::token_field)
     }
 
     /// Returns the keys `id`, `event` and `subject`, each with its fields.
-    pub(super) fn named(&self) -> [(&'static str, &[Field]); 3] {
+    pub(crate) fn named(&self) -> [(&'static str, &[Field]); 3] {
         [("id", &self.id), ("event", &self.event), ("subject", &self.subject)]
     }
 
     /// Makes keys of the hook's secret with this number. Returns true if a verifier takes the secret.
-    pub(super) fn add_key(&mut self, number: usize, secret: &Secret) -> Result<bool, KeyError> {
+    pub(crate) fn add_key(&mut self, number: usize, secret: &Secret) -> Result<bool, KeyError> {
         if let Kind::Several(several) = &mut self.kind {
             // Index 0: taken as a secret; index 1: taken as a public key.
             let mut is_taken = [false; 2];
@@ -181,7 +196,7 @@ impl Scheme {
 
     /// Returns true if every verifier that needs secrets has one, and every number in its `secrets` is below
     /// `secrets`: a verifier whose keys are published must not fetch them if it names a secret of its own.
-    pub(super) fn has_keys(&self, secrets: usize) -> bool {
+    pub(crate) fn has_keys(&self, secrets: usize) -> bool {
         self.verifiers().iter().all(|verifier| {
             let mut own = verifier.own_secrets.iter().flatten();
             own.all(|number| *number < secrets)
@@ -190,12 +205,12 @@ impl Scheme {
     }
 
     /// Returns the number of the hook's secret that made the key with this number.
-    pub(super) fn secret_of(&self, key: usize) -> Option<usize> {
+    pub(crate) fn secret_of(&self, key: usize) -> Option<usize> {
         self.keys.get(key).copied()
     }
 
     /// Returns the number of the key that the hook's secret with this number made.
-    pub(super) fn key_of(&self, secret: usize) -> Option<usize> {
+    pub(crate) fn key_of(&self, secret: usize) -> Option<usize> {
         self.keys.iter().position(|number| *number == secret)
     }
 
@@ -313,7 +328,7 @@ impl Pin {
         Some(Self { from: from?, values })
     }
 
-    pub(super) fn check(&self, view: &View<'_>) -> Result<(), Rejection> {
+    pub(crate) fn check(&self, view: &View<'_>) -> Result<(), Rejection> {
         let value = self.from.read(view)?;
         let pinned = self.values.iter().any(|allowed| *allowed.as_bytes() == *value);
         if pinned { Ok(()) } else { Err(Rejection::Pinned(self.from.to_string())) }
@@ -325,59 +340,4 @@ fn is_published(secret: &Secret) -> bool {
     let text = secret.expose().trim_ascii_start();
     let is_set = || json::members(text).is_ok_and(|members| members.iter().any(|(name, _)| name == "keys"));
     text.starts_with(b"-----BEGIN ") || (text.starts_with(b"{") && is_set())
-}
-
-/// Returns the name in `{param:NAME}`, which may have text around it.
-pub(super) fn param(text: &str) -> Option<&str> {
-    let (_, rest) = text.split_once("{param:")?;
-    Some(rest.split_once('}')?.0)
-}
-
-/// Replaces `{param:NAME}` by the value of that parameter.
-pub(super) fn bind(text: &mut String, params: &Params) {
-    let Some(name) = param(text) else { return };
-    if let Some(value) = params.get(name).and_then(|value| value.expose_str()) {
-        *text = text.replace(&format!("{{param:{name}}}"), value);
-    }
-}
-
-/// Reads a string that is required and must not be empty; `example` completes the error message.
-pub(super) fn text<'a>(table: &Table<'a>, key: &'static str, example: &str) -> Option<&'a str> {
-    let at = table.str(key);
-    if at.is_some_and(|at| at.value.is_empty()) || !table.has(key) {
-        table.error(key, format!("missing: write {key} = {example}"));
-        return None;
-    }
-    at.map(|at| at.value)
-}
-
-/// Reads a required field; `example` completes the error message.
-pub(super) fn field(table: &Table<'_>, key: &'static str, example: &str) -> Option<Field> {
-    let text = text(table, key, example)?;
-    Field::parse(text).map_err(|message| table.error(key, message)).ok()
-}
-
-/// Reads one field, or a list of fields of which the first that is present counts.
-pub(super) fn fields(table: &Table<'_>, key: &'static str) -> Vec<Field> {
-    let texts = if table.is_str(key) { table.str(key).into_iter().collect() } else { strings(table, key) };
-    let parse = |at: &At<&str>| {
-        let wrong = |message| table.error_at(at.offset, key, message);
-        Field::parse(at.value).map_err(wrong).ok()
-    };
-    texts.iter().filter_map(parse).collect()
-}
-
-fn strings<'a>(table: &Table<'a>, key: &'static str) -> Vec<At<&'a str>> {
-    table.strings(key).map(|at| at.value).unwrap_or_default()
-}
-
-/// Reads a required string that must be one of the words, and returns the word's value.
-pub(super) fn one_of<T: Copy>(table: &Table<'_>, key: &'static str, words: &[(&str, T)]) -> Option<T> {
-    let known = words.iter().map(|(word, _)| format!("{word:?}")).collect::<Vec<_>>().join(" or ");
-    let word = text(table, key, &known)?;
-    let found = words.iter().find(|(w, _)| *w == word);
-    if found.is_none() {
-        table.error(key, format!("{word:?} is unknown: write {known}"));
-    }
-    found.map(|(_, value)| *value)
 }
