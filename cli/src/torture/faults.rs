@@ -64,8 +64,8 @@ pub(super) fn outage(hook: &Hook, vendor: Vendor, rng: &mut Rng) -> Option<Fault
     Some(Fault::new(kind(name, vendor, rng)?).vendor(service(vendor)).topic(hook.topic(vendor)).times(0))
 }
 
-/// Draws a lasting fault of the whole vendor: the account has run out, or there is no answer. The flag is
-/// true if each delivery then waits for its deadline.
+/// Draws a lasting fault of the whole vendor: the account has run out, or connections end without an answer.
+/// The flag is true if each delivery then waits for its deadline.
 pub(super) fn down(vendor: Vendor, rng: &mut Rng) -> Option<(Fault, bool)> {
     let name = rng.pick(&["cut-before", "quota"], |_| 1).copied()?;
     let fault = Fault::new(kind(name, vendor, rng)?).vendor(service(vendor)).times(0);

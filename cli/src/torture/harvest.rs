@@ -35,8 +35,9 @@ impl Met {
     }
 }
 
-/// A message that refers to a body is sent right after the body was written, or written anew: one run over
-/// one delivery takes no longer than this. An older body could be gone before the message is.
+/// Upper bound on the age of a referenced body when its message is sent, in milliseconds. A message is sent
+/// right after its body was written or rewritten, and one run over one delivery takes no longer than this. An
+/// older body could be deleted before the message is.
 pub(super) const FRESH: Moment = 40_000;
 
 /// Time before the kill of all functions in which the vendor may have taken a send in flight, in

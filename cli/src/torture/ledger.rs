@@ -50,7 +50,7 @@ pub(super) enum Outcome {
     Kept,
     /// An answer with any other status.
     Refused(u16),
-    /// No answer within the sender's time limit.
+    /// The request got no answer within the sender's time limit.
     None,
 }
 
