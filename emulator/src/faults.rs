@@ -39,7 +39,7 @@ pub enum FaultKind {
     ExpireTokens,
     /// Modifier: every token issued so far is refused with 401 `APIG.0307` ("the token must be updated").
     OutdateTokens,
-    /// No failure: an entry of the plan that lets one request succeed.
+    /// Placeholder: an entry of the plan that lets one request succeed.
     Pass,
     /// The rate limit refuses the request: `RequestLimitExceeded`, or 429 `APIG.0308` with `Retry-After: 1`.
     Throttle,

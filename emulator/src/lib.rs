@@ -8,8 +8,8 @@
 //! | `POST /v2/{project}/rocketmq/instances/{instance}/messages` | DMS, signed with SDK-HMAC-SHA256 (`Access=`) or with `X-Auth-Token` |
 //! | `POST /v3/auth/tokens` | IAM: a token for user, password and project |
 //! | `GET`, `DELETE /_/messages` | the stored [messages](StoredMessage), oldest first |
-//! | `GET`, `DELETE /_/requests` | `counts` by service and the [requests](SeenRequest) received, oldest first |
-//! | `GET`, `DELETE /_/counts` | the numbers of requests, messages, and different deliveries among the messages |
+//! | `GET`, `DELETE /_/requests` | `counts` by service and the [requests](SeenRequest), oldest first |
+//! | `GET`, `DELETE /_/counts` | the numbers of requests, messages and different deliveries |
 //! | `GET`, `PUT`, `DELETE /_/faults` | the fault plan |
 //!
 //! The emulator checks signatures, times, temporary tokens, topics, sizes and message properties as the

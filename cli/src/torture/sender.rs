@@ -45,7 +45,7 @@ impl Sender {
         Self { world, connection: None, forwarder: number }
     }
 
-    /// Sends deliveries until there are no more.
+    /// Sends deliveries until the run's number of them is reached.
     pub(super) async fn run(mut self) -> Fallible<()> {
         let world = Arc::clone(&self.world);
         let World { asked, next, conductor, .. } = &*world;

@@ -129,8 +129,8 @@ impl Site {
         self.keys.get(number).map_or(Ok(()), |key| self.write_key(&key.id, "not-the-secret-of-this-key"))
     }
 
-    /// Writes the secret first: a process that reads in between gets the old id with a wrong secret, and
-    /// locks (at DMS) a key that is no longer used.
+    /// Writes the key pair, the secret first. A process that reads in between gets the old id with a wrong
+    /// secret, and locks (at DMS) a key that is no longer used.
     fn write_key(&self, id: &str, secret: &str) -> io::Result<()> {
         replace(&self.path("keys/key"), secret)?;
         replace(&self.path("keys/id"), id)
