@@ -29,11 +29,11 @@ pub(crate) struct Args {
 struct Line<'a> {
     file: &'a str,
     hook: &'a str,
-    /// Set for an event that was changed after it was signed.
+    /// True for an event that was changed after it was signed.
     forged: bool,
     /// Expected HTTP status of the answer.
     status: u16,
-    /// Set if the event must be stored in the queue.
+    /// True if the event must be stored in the queue.
     stored: bool,
     /// Expected data of the stored message; empty if none is stored.
     data: &'a str,

@@ -91,7 +91,7 @@ pub struct Config {
     pub token_ttl: Duration,
     /// The emulator's clock, to which `clock_offset_s` faults are added.
     pub clock: Clock,
-    /// Set if messages and requests are kept. Without them a long run takes little memory; they are counted
+    /// True if messages and requests are kept. Without them a long run takes little memory; they are counted
     /// in either case.
     pub keeps: bool,
 }

@@ -56,7 +56,7 @@ pub enum FaultKind {
         /// Further response headers, e.g. `Retry-After`.
         #[serde(default, with = "wire::headers", skip_serializing_if = "HeaderMap::is_empty")]
         headers: HeaderMap,
-        /// Set if the message is stored all the same.
+        /// True if the message is stored all the same.
         #[serde(default)]
         stored: bool,
     },

@@ -38,7 +38,7 @@ pub(crate) struct Reply {
     pub(crate) body: Bytes,
     /// Text for the `outcome` of a [`SeenRequest`](crate::SeenRequest).
     pub(crate) outcome: String,
-    /// Set if the request took effect: a message was stored, or a token issued.
+    /// True if the request took effect: a message was stored, or a token issued.
     pub(crate) effective: bool,
 }
 

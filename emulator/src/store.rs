@@ -61,7 +61,7 @@ pub struct SeenRequest {
     pub received_at_ms: u64,
     /// Number of the connection, counted from 1.
     pub connection: u64,
-    /// Set if an earlier request used the same connection.
+    /// True if an earlier request used the same connection.
     pub reused: bool,
     /// Names of the faults that applied to the request.
     pub faults: Vec<String>,
@@ -69,14 +69,14 @@ pub struct SeenRequest {
     pub outcome: String,
     /// HTTP status of the answer; `None` if there was no answer.
     pub status: Option<u16>,
-    /// Set if a message was stored, with or without an answer.
+    /// True if a message was stored, with or without an answer.
     pub stored: bool,
 }
 
 /// A token that IAM issued.
 pub(crate) struct Token {
     pub(crate) expires_at: OffsetDateTime,
-    /// Set by a fault: the token is refused with "The token must be updated".
+    /// True by a fault: the token is refused with "The token must be updated".
     pub(crate) outdated: bool,
 }
 

@@ -177,14 +177,14 @@ fn check(vendor: &Vendor, keys: &Encryption, salt: [u8; 16], by: [u8; 2], data: 
         }
     }
 
-    // Whatever a ciphertext holds, it is that.
+    // The content of any ciphertext is found, as the vendor's documents say.
     let text = encrypted(vendor, salt, data);
     if !text.is_empty() && !matches!(vendor.cipher, Cipher::Gcm) {
         let blocks = &data[..data.len() - data.len() % 16];
         assert_eq!(opened(keys, &with(&text)).as_deref(), vendor.event(blocks));
     }
 
-    // Whatever stands in its place is an event, or refused as a ciphertext or for its place.
+    // Any body is an event, or it is rejected as a ciphertext or for its field.
     let body = request(data.to_vec());
     match (read(vendor.field, &body), keys.open(&body)) {
         (Some(Ok(_)), Ok(Some(_)) | Err(Rejection::Undecryptable)) => {}

@@ -81,7 +81,7 @@ impl System {
         Self { oracle: Oracle::new(), settings, limits, began: Instant::now() }
     }
 
-    /// A state in which nothing has happened, for each setting.
+    /// Returns the initial state of each setting.
     pub fn begin(&self) -> Vec<State> {
         let begin = |(number, setting): (u8, &Setting)| State {
             setting: number,

@@ -28,9 +28,9 @@ pub struct Oracle {
     pub classes: Vec<Class>,
     /// Class of a success that names no message; `None` if the code takes it for a receipt.
     pub unread: Option<Class>,
-    /// Set if the code accepts a forged request as a delivery.
+    /// True if the code accepts a forged request as a delivery.
     pub admits_forgeries: bool,
-    /// Set if a retry has the same id and object name as the delivery that it repeats.
+    /// True if a retry has the same id and object name as the delivery that it repeats.
     pub is_one: bool,
     /// Object of each delivery, first without provider ids, then with them.
     names: [[u8; THINGS]; 2],

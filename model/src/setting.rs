@@ -33,13 +33,13 @@ pub enum Condition {
 pub struct Setting {
     /// Mode of the spill store.
     pub mode: Mode,
-    /// Set if marks in `sent/` detect repeats.
+    /// True if marks in `sent/` detect repeats.
     pub dedupe: bool,
-    /// Set if the provider gives each delivery an id.
+    /// True if the provider gives each delivery an id.
     pub named: bool,
     /// Size of the deliveries' bodies.
     pub body: Body,
-    /// Set if a message may refer to a body that is too large.
+    /// True if a message may refer to a body that is too large.
     pub refer: bool,
     /// Initial condition of hook `a`.
     pub begins: Condition,

@@ -34,7 +34,7 @@ pub mod retry {
 pub struct Made {
     /// Whole body or reference.
     pub form: Form,
-    /// Set if the message's topic exists.
+    /// True if the message's topic exists.
     pub is_sound: bool,
 }
 
@@ -43,7 +43,7 @@ pub struct Made {
 pub enum Cause {
     /// A send failed with this class.
     Send(Class),
-    /// No message can be made of the delivery.
+    /// The delivery fits into no message.
     Unrenderable,
     /// The hook stores every delivery first; nothing failed.
     Always,
@@ -79,7 +79,7 @@ pub enum Claim {
     None,
     /// The object outlives a message that is sent now.
     Fresh,
-    /// It goes before a message that is sent now does.
+    /// The object is deleted before a message that is sent now.
     Old,
 }
 
@@ -94,17 +94,17 @@ pub struct Thing {
     pub retry: u8,
     /// Object in `claims/`.
     pub claim: Claim,
-    /// Set if `sent/` has the delivery's mark.
+    /// True if `sent/` has the delivery's mark.
     pub mark: bool,
-    /// Set once a sender has sent the delivery.
+    /// True once a sender has sent the delivery.
     pub is_begun: bool,
-    /// Set once the sender was told that the delivery is accepted.
+    /// True once the sender was told that the delivery is accepted.
     pub is_acked: bool,
-    /// Set once the queue has a message with its body.
+    /// True once the queue has a message with its body.
     pub is_queued: bool,
-    /// Set once the queue has a message whose body is deleted before it.
+    /// True once the queue has a message whose body is deleted before it.
     pub is_dangling: bool,
-    /// Set once a longer wait was written although the delivery was not tried.
+    /// True once a longer wait was written although the delivery was not tried.
     pub is_untried: bool,
 }
 
@@ -138,20 +138,20 @@ pub struct Trip {
     pub made: Option<Made>,
     /// Class of the last failure.
     pub error: Option<Class>,
-    /// Set if the vendor asked for a wait of a day.
+    /// True if the vendor asked for a wait of a day.
     pub asks: bool,
-    /// Set if a send reached the vendor.
+    /// True if a send reached the vendor.
     pub is_tried: bool,
-    /// Set if no message could be made.
+    /// True if no message could be made.
     pub unrenderable: bool,
-    /// Set if the first effect of the current step has happened.
+    /// True if the first effect of the current step has happened.
     pub is_half: bool,
 }
 
 /// A run of a redriver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Run {
-    /// Set if the run takes deliveries from `dead/`.
+    /// True if the run takes deliveries from `dead/`.
     pub dead: bool,
     /// Condition of hook `a` when the redriver read the configuration.
     pub hook: Condition,
@@ -195,9 +195,9 @@ pub struct State {
     pub runs: [Option<Run>; 2],
     /// Current condition of hook `a`.
     pub hook: Condition,
-    /// Set while the clock is far ahead.
+    /// True while the clock is far ahead.
     pub ahead: bool,
-    /// Set once an unverified request was accepted.
+    /// True once an unverified request was accepted.
     pub unverified: bool,
     /// Remaining events, failures among them.
     pub left: Left,

@@ -12,44 +12,44 @@ use crate::state::{Cause, Claim, From, Kept, Made, Thing, Trip};
 /// An atomic effect outside of the process: it happens completely or not at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Effect {
-    /// The mark is read.
+    /// A read of the mark in `sent/`.
     GetMark,
-    /// The mark is written.
+    /// A write of the mark in `sent/`.
     PutMark,
-    /// The body is written.
+    /// A write of the body to `claims/`.
     PutClaim,
-    /// A new object in `spill/`.
+    /// A new object in `spill/`, unless one exists.
     PutSpill(Kept),
-    /// A new object in `dead/`.
+    /// A new object in `dead/`, unless one exists.
     PutDead(Kept),
-    /// A new object in `retry/`.
+    /// A new object in `retry/`, for the next attempt.
     PutRetry,
-    /// An old one goes.
+    /// The deletion of an old object in `retry/`, named by its bit.
     DeleteRetry(u8),
-    /// The stored delivery goes.
+    /// The deletion of the stored delivery from `spill/` or `dead/`.
     DeleteKept,
-    /// The message is sent.
+    /// A send of the message to the queue.
     Send(Made),
-    /// There is no message to send.
+    /// A skipped send, because no message could be made.
     Nothing,
-    /// The sender is answered.
+    /// The answer to the sender, which ends the trip.
     Answer,
 }
 
-/// How an effect goes.
+/// Result of an effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Choice {
-    /// The effect does not happen, and the store reports an error.
+    /// The effect happens and is confirmed.
     Well,
-    /// The effect happens, but the store reports an error.
+    /// The effect does not happen, and the store reports an error.
     Fails,
-    /// The vendor refuses the message with this class, or (with `false`) the send is held back untried.
+    /// The effect happens, but the store reports an error.
     Lies,
-    /// The vendor stores the message, but the answer has this class.
+    /// The vendor refuses the message with this class, or (with `false`) the send is held back untried.
     Refused(Class, bool),
-    /// The vendor refuses the message with this class and asks for a wait of a day.
+    /// The vendor stores the message, but the answer has this class.
     StoredBut(Class),
-    /// The vendor stores nothing, and answers with a success that names no message.
+    /// The vendor refuses the message with this class and asks for a wait of a day.
     Asks(Class),
     /// The vendor stores nothing, and answers with a success that names no message.
     Unread,
@@ -61,7 +61,7 @@ pub struct Ride<'a> {
     pub oracle: &'a Oracle,
     /// The constant part of the state's history.
     pub setting: &'a Setting,
-    /// Set while the clock is far ahead.
+    /// True while the clock is far ahead.
     pub ahead: bool,
     /// The objects under the delivery's name.
     pub object: &'a mut Thing,
@@ -74,11 +74,11 @@ pub struct Ride<'a> {
 pub struct Told {
     /// A message with its body is stored.
     pub is_queued: bool,
-    /// A message is stored whose body is gone before it.
+    /// A message is stored whose body is missing, or will be deleted before the message is.
     pub is_dangling: bool,
-    /// A wait was written down for what was not tried.
+    /// A longer wait was written for a delivery that was not tried.
     pub is_untried: bool,
-    /// The sender was told that it is accepted.
+    /// The sender was told that the delivery is accepted.
     pub is_acked: bool,
 }
 

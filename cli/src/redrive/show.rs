@@ -19,11 +19,11 @@ use crate::{Exit, complain};
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(super) struct Form {
     pub(super) is_json: bool,
-    /// Set for `--dry-run`: the plan for each delivery is shown.
+    /// True for `--dry-run`: the plan for each delivery is shown.
     pub(super) has_plan: bool,
-    /// Set for `--dead`: the listing covers `dead/`, whose deliveries are never tried automatically.
+    /// True for `--dead`: the listing covers `dead/`, whose deliveries are never tried automatically.
     pub(super) is_dead: bool,
-    /// Set for `--now`: deliveries that are not due yet count as due.
+    /// True for `--now`: deliveries that are not due yet count as due.
     pub(super) is_now: bool,
 }
 

@@ -45,11 +45,11 @@ pub(super) struct Hook {
     pub(super) shape: Shape,
     /// Share of the deliveries, in thousandths.
     pub(super) share: u64,
-    /// Set if the sender sends unacknowledged deliveries again.
+    /// True if the sender sends unacknowledged deliveries again.
     pub(super) retries: bool,
-    /// Set if the hook recognizes repeats and does not send them again.
+    /// True if the hook recognizes repeats and does not send them again.
     pub(super) dedupe: bool,
-    /// Set if several bodies share one id.
+    /// True if several bodies share one id.
     pub(super) batches: bool,
     /// Further keys of the hook's table; `with_store` holds the keys that need a store.
     keys: &'static str,

@@ -67,7 +67,7 @@ pub(super) struct Attempt {
 pub(super) struct Stored {
     pub(super) at: Moment,
     pub(super) message_id: Key,
-    /// Set if a fault may have kept the receipt from the function.
+    /// True if a fault may have kept the receipt from the function.
     pub(super) is_hidden: bool,
 }
 
@@ -79,7 +79,7 @@ pub(super) struct Line {
     pub(super) is_forged: bool,
     pub(super) attempts: Vec<Attempt>,
     pub(super) stored: Vec<Stored>,
-    /// Set if the delivery, with equal bytes, is in `dead/` at the end.
+    /// True if the delivery, with equal bytes, is in `dead/` at the end.
     pub(super) is_dead: bool,
 }
 

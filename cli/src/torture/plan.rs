@@ -99,37 +99,37 @@ impl Faults {
 /// One action of the plan.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Action {
-    /// Replaces the vendor's passing faults.
+    /// The replacement of the vendor's passing faults, with the name of the fault.
     Vendor(&'static str, Vec<Fault>),
-    /// Kills a forwarder after this number of milliseconds and starts it again.
+    /// The kill and restart of a forwarder after this number of milliseconds.
     KillForwarder(usize, u64),
     KillRedriver(usize, u64),
-    /// Freezes a forwarder for this number of milliseconds.
+    /// The freeze of a forwarder for this number of milliseconds.
     Freeze(usize, u64),
     StoreFails,
     StoreWorks,
-    /// Restarts a forwarder with an upper bound on the size of its files, in blocks.
+    /// The restart of a forwarder with an upper bound on the size of its files, in blocks.
     StoreFull(usize, u64),
-    /// Moves on to the next generation of webhook secrets; `live` if the running processes must find it
+    /// The change to the next generation of webhook secrets; `live` if the running processes must find it
     /// themselves, else with new processes.
     RotateSecrets {
         live: bool,
     },
-    /// Moves on to the next key at the vendor.
+    /// The change to the next key at the vendor.
     RotateKey,
-    /// Uses a wrong secret for the current key, which the vendor refuses.
+    /// A wrong secret for the current key, which the vendor refuses.
     WrongKey,
-    /// Tells the redrivers to send everything that waits.
+    /// The order to all redrivers to send everything that waits.
     Redrive,
-    /// Makes the topic of the hook at this index fail, until `OutageOver`.
+    /// The failure of the topic of the hook at this index, until `OutageOver`.
     Outage(usize, Fault),
     OutageOver(usize),
-    /// Makes the vendor fail and stops all redrivers, until `BacklogOver`.
+    /// The failure of the vendor without any redriver, until `BacklogOver`.
     Backlog(Fault),
     BacklogOver,
-    /// Kills the functions, deletes everything that a lifecycle may delete, and starts them again.
+    /// The deletion of everything that a lifecycle may delete, while no function runs.
     Expire,
-    /// Gives the hook at this index a topic that does not exist, until `Correct`.
+    /// A topic that does not exist for the hook at this index, until `Correct`.
     Mistype(usize),
     Correct(usize),
 }

@@ -34,7 +34,7 @@ pub(super) struct Site {
     hooks: &'static [Hook],
     topics: Vec<String>,
     keys: Vec<Key>,
-    /// Set if the processes write logs (`--keep`).
+    /// True if the processes write logs (`--keep`).
     has_logs: bool,
 }
 

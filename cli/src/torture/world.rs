@@ -35,7 +35,7 @@ pub(super) struct Asked {
     pub(super) forwarder: PathBuf,
     pub(super) redriver: PathBuf,
     pub(super) folder: PathBuf,
-    /// Set if the folder stays after the run, with logs.
+    /// True if the folder stays after the run, with logs.
     pub(super) keep: bool,
 }
 
@@ -102,9 +102,9 @@ pub(super) struct World {
     pub(super) signers: RwLock<Vec<Vec<Arc<Source>>>>,
     pub(super) next: AtomicU64,
     pub(super) conductor: tokio::sync::Mutex<Conductor>,
-    /// Set while no redriver may run.
+    /// True while no redriver may run.
     pub(super) is_stopped: AtomicBool,
-    /// Set once the faults are over.
+    /// True once the faults are over.
     pub(super) is_calm: AtomicBool,
     stage: Mutex<()>,
     ledger: Mutex<Ledger>,
