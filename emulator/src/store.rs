@@ -76,7 +76,7 @@ pub struct SeenRequest {
 /// A token that IAM issued.
 pub(crate) struct Token {
     pub(crate) expires_at: OffsetDateTime,
-    /// True by a fault: the token is refused with "The token must be updated".
+    /// True after an `outdate_tokens` fault: the token is refused with "The token must be updated".
     pub(crate) outdated: bool,
 }
 
