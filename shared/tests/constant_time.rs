@@ -98,7 +98,7 @@ fn what_is_signed_is_sorted_by_one_function() {
     }
 }
 
-/// No statement that exposes the bytes of a secret compares, searches or orders them.
+/// Statements that expose a secret's bytes do not compare, search or order them.
 #[test]
 fn no_exposed_secret_is_compared() {
     let compare = [

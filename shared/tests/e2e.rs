@@ -32,7 +32,7 @@ fn run(test: impl Future<Output = ()>) {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
 }
 
-/// Runs each test with the clients of both vendors.
+/// A test module with each test for the clients of both vendors.
 macro_rules! both_vendors {
     ($($(#[$doc:meta])* $test:ident),* $(,)?) => {$(
         mod $test {

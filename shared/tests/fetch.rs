@@ -40,7 +40,7 @@ enum Step {
     Only(&'static str, String),
     /// An answer to all requests, once this number of them has arrived.
     Together(usize, String),
-    /// No answer, until the client gives up.
+    /// Silence, until the client gives up.
     Hang,
     Close,
 }

@@ -67,7 +67,7 @@ fn is_signed_with(request: &Seen, name: &str, token: &str) {
     assert!(!text.contains("x-cff-") && !text.contains("x-scf-") && !text.contains("iam-token"), "{text}");
 }
 
-/// Defines a test that two requests in flight at the same time are each sent with their own credentials.
+/// A test that two requests in flight at the same time are each sent with their own credentials.
 macro_rules! each_with_its_own {
     ($test:ident, $client:path, $names:expr, $vars:expr, $endpoint:literal, $answer:expr, $token:literal) => {
         #[tokio::test]
