@@ -106,7 +106,7 @@ async fn main() -> ExitCode {
     .into()
 }
 
-/// Prints a line and ignores a closed pipe (`| head`), on which `println!` would panic.
+/// A `println!` that ignores a closed pipe (`| head`) instead of panicking.
 #[macro_export]
 macro_rules! say {
     ($($text:tt)*) => {{
