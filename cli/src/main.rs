@@ -65,7 +65,7 @@ enum Command {
     Sources(sources::Args),
     /// Send the deliveries that the forwarders spilled, list them, or verify quarantined requests once more
     Redrive(redrive::Args),
-    /// Prove that every acknowledged delivery is in the queue, whatever fails on the way
+    /// Prove that every acknowledged delivery is in the queue, despite any fault on the way
     Torture(torture::Args),
     /// Verify a request as a function would: from the options, or piped in as `sign` prints it
     Verify(verify::Args),

@@ -76,7 +76,7 @@ pub struct System {
 }
 
 impl System {
-    /// Builds a system with these settings, of which only the first 256 are used.
+    /// Builds a system with these settings, at most 256: further ones are ignored.
     pub fn new(settings: Vec<Setting>, limits: Limits) -> Self {
         Self { oracle: Oracle::new(), settings, limits, began: Instant::now() }
     }

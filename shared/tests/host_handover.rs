@@ -117,7 +117,7 @@ each_with_its_own!(
 
 #[tokio::test]
 async fn a_client_cannot_hand_over_credentials() {
-    // Where nothing says that a platform writes the fields, they count for nothing and are nowhere.
+    // Unless a variable says that a platform writes the fields, they are ignored and never passed on.
     let world = World::start(HOOKS, rocketmq::Client::new).await;
     for names in [FUNCTIONGRAPH, SCF, ["X-CFF-Access-Key", "X-CFF-Secret-Key", "X-CFF-Security-Token"]] {
         assert_eq!(deliver(&world, names, "spoofed").await.status, 200);
@@ -128,7 +128,7 @@ async fn a_client_cannot_hand_over_credentials() {
         let text = format!("{} {:?} {:?}", message.text, message.properties, message.headers);
         assert!(!text.to_ascii_lowercase().contains("x-cff-") && !text.contains("spoofed-"), "{text}");
     }
-    // And without any of its own, a function has none.
+    // A function without credentials of its own then has none at all.
     let none = [("HUAWEICLOUD_SDK_AK", ""), ("HUAWEICLOUD_SDK_SK", "")];
     let world = World::start_with(HOOKS, &none, rocketmq::Client::new).await;
     assert_eq!(deliver(&world, FUNCTIONGRAPH, "spoofed").await.status, 503);

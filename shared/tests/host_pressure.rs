@@ -45,7 +45,7 @@ async fn health(address: SocketAddr) -> u16 {
 
 #[tokio::test]
 async fn whoever_asks_for_much_at_once_leaves_others_their_turn() {
-    // A refused request leaves four times as much work, so the connections take turns.
+    // Each connection has its turn; the bound on refused requests in between is four times as high.
     for (path, most) in [("/_/metrics", 50), ("/unknown", 200)] {
         let (address, double) = start(Limits::default()).await;
         let looks = || double.looks.load(Ordering::Relaxed);
@@ -162,7 +162,7 @@ async fn half_arrived_bodies_block_nobody() {
         others.push(stream);
         assert_eq!(genuine(address).await, 200, "beside {}", others.len());
     }
-    // The last connection holds all memory for a while.
+    // The last connection holds the memory for more than a second, and must then give way.
     tokio::time::sleep(Duration::from_millis(1100)).await;
     let whole = vec![b'x'; MAX_BODY];
     let answer = write_all_first(address, &head, &whole).await.unwrap();

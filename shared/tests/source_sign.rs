@@ -171,7 +171,7 @@ fn urls_and_methods_are_signed_as_configured() {
     }
 }
 
-/// The query is refused if any signed text follows the address directly, because the boundary could be moved.
+/// Signed text cannot be moved into the query, even if a scheme signs it directly after the address.
 #[test]
 fn nothing_signed_is_moved_into_the_query() {
     let presets = ["square", "hubspot-v2", "hubspot-v3", "appwrite", "twilio-form"].map(|name| (name, ""));
@@ -251,7 +251,7 @@ fn a_query_that_ends_the_text_or_its_line_is_the_senders() {
     }
 }
 
-/// A body that is signed in front of the address must not end in that address.
+/// Signed text cannot be moved behind the address, even if a scheme signs the body in front of the address.
 #[test]
 fn nothing_signed_is_moved_behind_the_address() {
     let url = "https://example.com/h";

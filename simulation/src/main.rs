@@ -8,7 +8,7 @@ use std::time::Instant;
 use clap::Parser;
 use simulation::{Plan, Report, run};
 
-/// Simulates days of operation, and prints if every promise held.
+/// A simulation of days of operation, which reports every broken promise
 #[derive(Parser)]
 struct Asked {
     /// Seed of all random numbers; equal seeds make equal runs

@@ -71,7 +71,7 @@ pub(crate) struct Args {
     /// Also deliveries that failed and are not due yet
     #[arg(long)]
     now: bool,
-    /// Build each message again by today's hooks.toml, whatever failed
+    /// Build each message again by today's hooks.toml, regardless of the failure
     #[arg(long)]
     render: bool,
     /// Requests that failed verification, instead of deliveries; with --reverify or --list

@@ -89,7 +89,8 @@ pub(super) async fn drain(world: &World) -> Fallible<()> {
     };
     let waiting = || objects(&world.site.store(), "spill").len();
     let (mut left, mut vain) = (waiting(), 0);
-    // One more run when the store is empty: the next run deletes what is known of deliveries that are gone.
+    // One more run follows when the store is empty, because it deletes the states of deliveries that are
+    // gone.
     loop {
         let done = redrive(redriver).await;
         world.harvest();

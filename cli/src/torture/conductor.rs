@@ -189,8 +189,8 @@ impl Conductor {
     }
 
     /// Gives the functions the next generation of secrets, and the senders after them; returns true if it
-    /// did. A live rotation is skipped while the last change is pending, because a running function would not
-    /// find both.
+    /// did. A live rotation is skipped while the last change is pending, because running processes may not
+    /// have found the last generation yet.
     fn rotate_secrets(&mut self, live: bool, world: &Arc<World>) -> io::Result<bool> {
         let is_changing = self.change.as_ref().is_some_and(|change| !change.is_finished());
         if live && is_changing {

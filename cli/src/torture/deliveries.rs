@@ -24,7 +24,7 @@ const MAX_BODY: u64 = 2000;
 /// The defect of a request that must be refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Forgery {
-    /// The request is changed, stale, or signed with a random secret.
+    /// The request is changed, stale, or signed with an unknown secret.
     Tampered(Tamper),
     /// The request is signed with a secret that a rotation removed. It is not the last removed secret,
     /// because a running function looks for a new secret only when a request does not match.

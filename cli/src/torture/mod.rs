@@ -1,4 +1,4 @@
-//! `hookmq torture`: proves that every acknowledged delivery is in the queue, whatever fails.
+//! `hookmq torture`: proves that every acknowledged delivery is in the queue, despite any fault.
 //!
 //! Senders keep a ledger of the answers. The functions run as real processes, which are killed and started
 //! again. The emulator is the vendor, the store is a folder, and both fail by a plan that is drawn from a

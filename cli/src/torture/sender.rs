@@ -17,7 +17,7 @@ use super::world::World;
 
 /// Requests per delivery while faults are on; unacknowledged deliveries are sent again after the faults.
 const TRIES: u32 = 4;
-/// Requests of one delivery after the faults.
+/// Requests per delivery after the faults.
 const LAST_TRIES: u32 = 40;
 
 /// Time limit for an answer, longer than any hook's deadline.

@@ -83,7 +83,7 @@ pub enum ListingOrder {
     Own,
 }
 
-/// Numbers of answered requests by kind, including refused ones.
+/// Numbers of requests with a valid signature by kind, including those refused for another reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct S3Calls {
     /// Number of `PUT` requests.
