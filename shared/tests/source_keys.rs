@@ -221,8 +221,8 @@ fn of_region(preset: &str, region: &str) -> (Source, Request) {
     (source, altered(&signed(preset), member, &topic))
 }
 
-/// Certificates are fetched from the topic's own region only; otherwise anybody who knows a topic's name could
-/// make the function call any number of hosts.
+/// Certificates are fetched from the topic's own region only; otherwise anybody who knows a topic's name
+/// could make the function call any number of hosts.
 #[test]
 fn nothing_is_fetched_from_another_region_than_the_topics() {
     for (preset, member, region, own, others) in [
