@@ -1,7 +1,7 @@
-//! `hookmq demo` and `hookmq dev`: the whole way on one machine.
+//! `hookmq demo` and `hookmq dev`: the whole path of a delivery on one machine.
 //!
-//! One emulator serves both vendors; both forwarders run as the HTTP servers that they are outside a
-//! cloud runtime. Every sample of `events/` is sent to each, and a forged twin of it.
+//! One emulator serves both vendors. Both forwarders run as HTTP servers, as they do outside a cloud runtime.
+//! Every sample of `events/` and a forged twin of it are sent to each forwarder.
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -45,7 +45,7 @@ pub(crate) async fn dev() -> Exit {
         crate::say!("console http://{}", house.emulator.addr());
         house.print_forwarders();
         let verdict = house.send_all().await?;
-        // Last, where they are still on the screen.
+        // These lines come last, so that they are still on the screen.
         crate::say!(
             "\nto run a function of your own build against this emulator, paste into another terminal:\n"
         );
@@ -71,7 +71,7 @@ fn exit(verdict: Fallible<bool>) -> Exit {
     }
 }
 
-/// A forwarder as an HTTP server.
+/// A forwarder that runs as an HTTP server on a free local port.
 struct Forwarder {
     vendor: Vendor,
     base_path: &'static str,
@@ -95,20 +95,20 @@ impl Forwarder {
         let address = server.local_addr();
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(async move {
-            // A dropped sender stops it as well.
+            // A dropped sender stops the server as well.
             server.serve(gateway, Random::system(), async { drop(stopped.await) }).await;
         });
         Ok(Self { vendor, base_path, address, stop, serving })
     }
 
-    /// Stops taking connections and lets requests in flight finish.
+    /// Stops the server: it takes no new connections, and requests in flight finish.
     async fn stop(self) {
         let _ = self.stop.send(());
         let _ = self.serving.await;
     }
 }
 
-/// What both functions need to reach the emulator.
+/// Returns the environment variables that both functions need to reach the emulator.
 fn vendor_env(url: &str) -> Vec<(&'static str, String)> {
     [
         ("TENCENTCLOUD_SECRET_ID", sample::SECRET_ID),
@@ -125,7 +125,7 @@ fn vendor_env(url: &str) -> Vec<(&'static str, String)> {
     .into()
 }
 
-/// The emulator and both forwarders.
+/// The emulator and the two forwarders that send to it.
 struct House {
     emulator: Emulator,
     forwarders: [Forwarder; 2],
@@ -154,7 +154,8 @@ impl House {
         self.emulator.stop().await;
     }
 
-    /// Sends every sample and its forged twin to both forwarders, and prints a line for each.
+    /// Sends every sample and its forged twin to both forwarders, prints a line for each, and returns true if
+    /// all went as expected.
     async fn send_all(&self) -> Fallible<bool> {
         crate::say!(
             "\n{:<25} {:<46} {:<19} {:<46} {:<32} {:>8}",
@@ -196,7 +197,7 @@ impl House {
         Ok(failures.is_empty())
     }
 
-    /// Sends one request and checks the answer and the queue.
+    /// Sends one request and checks the answer and the content of the queue.
     async fn send(&self, forwarder: &Forwarder, trial: &Trial) -> Fallible<()> {
         let Trial { hook, request, .. } = trial;
         let Request { method, raw_query, headers, body, .. } = request;
@@ -253,7 +254,7 @@ fn name(vendor: Vendor) -> &'static str {
     }
 }
 
-/// Whether the envelope carries the body, byte for byte.
+/// Checks that the envelope carries the body byte for byte, verbatim or as a JSON string.
 fn is_carried(envelope: &str, text: &str) -> Fallible<()> {
     let verbatim = format!(r#","data":{text}}}"#);
     let as_string = format!(r#","data":{}}}"#, serde_json::to_string(text)?);

@@ -1,5 +1,5 @@
-//! `hookmq check --live`: one signed call to each vendor, which it must refuse, and exactly what it says; a small
-//! object for each store.
+//! `hookmq check --live`: makes one signed call to each vendor, which it must refuse, and prints its exact
+//! answer; writes a small object to each store.
 
 mod store;
 
@@ -17,16 +17,17 @@ use tokio::time::Instant;
 
 use crate::{Exit, check};
 
-/// For one call, from the name to the answer.
+/// Time limit of one call, from name resolution to the answer.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// Stands for a placeholder in a topic; no topic has it.
+/// Stand-in for a placeholder in a topic; no real topic contains this character.
 const OPEN: &str = "\u{0}";
 
-/// Seconds of a `Date` header that are no difference: it is cut to the second, and the answer took its time.
+/// Upper bound on a clock difference that counts as none, in seconds: a `Date` header is cut to the second,
+/// and the answer takes time.
 const SAME_TIME: i64 = 2;
 
-/// Asks each target that the hooks send to. A vendor's own is asked where some of its variables are set.
+/// Asks each target that the hooks send to; a vendor's default target only if some of its variables are set.
 pub(crate) async fn run(config: &Config, context: &Context) -> (String, Exit) {
     let (mut text, mut exits) = (String::new(), Vec::new());
     for target in check::targets(config) {
@@ -63,7 +64,7 @@ pub(crate) async fn run(config: &Config, context: &Context) -> (String, Exit) {
     (text, worst.unwrap_or(Exit::Good))
 }
 
-/// Topics of the sound hooks, [`OPEN`] for what a delivery fills in.
+/// Returns the target's topics of the sound hooks, with [`OPEN`] for each part that a delivery fills in.
 fn topics(config: &Config, target: &Target) -> Vec<String> {
     let sends = |hook: &&Hook| hook.targets(target.vendor()).contains(target);
     let topic = |hook: &Hook| Some(hook.recipe(target, "")?.topic.outline(OPEN));
@@ -98,8 +99,8 @@ async fn ask(vendor: Vendor, topics: &[String], context: &Context) -> Vec<Result
     }
 }
 
-/// The clusters of TDMQ topics. Where a delivery names the cluster, one that nobody has is asked for: the
-/// answer proves the key all the same.
+/// Returns the clusters of TDMQ topics. If a delivery names the cluster, a cluster that does not exist is
+/// asked for: the answer proves the key all the same.
 fn clusters(topics: &[String]) -> BTreeSet<String> {
     let cluster = |topic: &String| {
         let path = topic.split_once("://").map_or(topic.as_str(), |(_, path)| path);
@@ -189,7 +190,7 @@ fn clock(offset: Option<i64>) -> String {
     }
 }
 
-/// What it means, and what to do.
+/// Explains the verdict of a report, and what to do.
 fn verdict(report: &Report) -> (String, &'static str) {
     let class = report.answer.as_ref().err().map_or("", |failure| failure.class.as_str());
     match report.verdict {
@@ -340,7 +341,8 @@ mod tests {
         assert!(text.contains("nothing was asked"), "{text}");
     }
 
-    /// What no repetition mends on the way is told with what to do, and is no matter of regions.
+    /// A connection failure that no retry can cure is explained with advice of its own, not with that on
+    /// regions.
     #[tokio::test]
     async fn a_way_that_cannot_be_gone_says_why() {
         let emulator = emulator().await;

@@ -1,4 +1,4 @@
-//! The command of `docs/add-a-source.md`, run as it stands there, prints what stands there.
+//! Tests of the command in `docs/add-a-source.md`: run as documented, it prints the documented output.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::fs::{self, File};

@@ -1,4 +1,4 @@
-//! What tests and people steer the emulator with: `/_/…`.
+//! The control paths `/_/…`, by which tests and people steer the emulator.
 
 use std::collections::BTreeMap;
 

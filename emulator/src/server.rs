@@ -1,4 +1,4 @@
-//! One listener for the three services and the control paths.
+//! The HTTP server for the three services and the control paths, on one listener.
 
 use std::{
     io,
@@ -29,12 +29,12 @@ use crate::{
     store::Vendor,
 };
 
-/// Bodies are kept up to here, which is more than any service takes…
+/// Upper bound on a body that is kept, in bytes; more than any service accepts.
 const KEPT_BODY: usize = 16 << 20;
-/// …and read up to here, so that a client that sends too much still gets its answer.
+/// Upper bound on a body that is read, in bytes, so that a client that sends too much still gets its answer.
 const READ_BODY: usize = 64 << 20;
 
-/// Serves until it is aborted, which drops every connection.
+/// Accepts connections until the task is aborted, which drops every connection.
 pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     let mut connections = JoinSet::new();
     let mut number = 0;
@@ -49,7 +49,7 @@ pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
                     drop(open);
                 });
             }
-            // Out of descriptors, or a client gone again: neither lasts.
+            // The process is out of descriptors, or the client is gone; neither lasts.
             Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
         }
         while connections.try_join_next().is_some() {}
@@ -62,11 +62,11 @@ async fn serve_connection(stream: TcpStream, number: u64, shared: Arc<Shared>) {
     let io = TokioIo::new(Resettable { stream, reset: Arc::clone(&reset) });
     let connection = Arc::new(Connection { number, served: AtomicU64::new(0), reset, shared });
     let service = service_fn(move |request| Arc::clone(&connection).answer(request));
-    // An error is a client that left, or a fault that dropped it.
+    // An error means that the client left, or that a fault dropped the connection.
     let _ = http1::Builder::new().header_read_timeout(None).serve_connection(io, service).await;
 }
 
-/// One of the open connections, until it is dropped.
+/// A guard that counts one open connection until it is dropped.
 struct Open(Arc<Shared>);
 
 impl Open {
@@ -127,7 +127,7 @@ impl Connection {
     }
 }
 
-/// Reads a body to its end: its bytes, as far as they are kept, and their number.
+/// Reads a body to its end; returns its bytes, empty above [`KEPT_BODY`], and their number.
 async fn read(mut body: Incoming) -> Result<(Bytes, usize), Dropped> {
     let (mut kept, mut length) = (BytesMut::new(), 0);
     while let Some(frame) = body.frame().await {
@@ -145,7 +145,7 @@ async fn read(mut body: Incoming) -> Result<(Bytes, usize), Dropped> {
     Ok((kept.freeze(), length))
 }
 
-/// A connection that can end in a reset instead of an orderly close.
+/// A TCP stream that can end in a reset instead of an orderly close.
 struct Resettable {
     stream: TcpStream,
     reset: Arc<AtomicBool>,

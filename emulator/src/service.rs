@@ -1,4 +1,4 @@
-//! What becomes of one request: its faults, its effect, its ending and its record.
+//! Handling of one request: its faults, its effect, its answer and its record.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError, atomic::AtomicUsize},
@@ -20,28 +20,28 @@ use crate::{
     tdmq,
 };
 
-/// The latest time that the emulator's clock shows: 9999-01-01, which every date format can still write.
+/// Upper bound on the emulator's clock: 9999-01-01, which every date format can still write.
 const LAST_SECOND: i64 = 253_370_764_800;
 
 pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) gathering: Gathering,
-    /// Connections that are served, or wait for it.
+    /// Number of open connections, including idle ones.
     pub(crate) open: AtomicUsize,
     state: Mutex<State>,
 }
 
-/// A request as it came off a connection.
+/// A request as it arrived on a connection.
 pub(crate) struct Arrival<'a> {
     pub(crate) head: &'a request::Parts,
-    /// Nothing if it was longer than any service takes.
+    /// The body; empty if it was longer than any service accepts.
     pub(crate) body: &'a [u8],
     pub(crate) body_length: usize,
     pub(crate) connection: u64,
     pub(crate) reused: bool,
 }
 
-/// How it ends, how much later, among how many that wait, and what the emulator's clock said.
+/// The ending of a request, its delay, the size of the group that waits with it, and the emulator's time.
 pub(crate) struct Verdict {
     pub(crate) ending: Ending,
     pub(crate) latency: Duration,
@@ -63,7 +63,7 @@ impl Shared {
         Self { config, gathering: Gathering::default(), open: AtomicUsize::new(0), state: Mutex::default() }
     }
 
-    /// Never held across an `.await`.
+    /// Locks the state; the lock is never held across an `.await`.
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -131,7 +131,7 @@ impl Shared {
 }
 
 impl Ending {
-    /// The outcome and the HTTP status for the record.
+    /// Returns the outcome and the HTTP status for the record.
     fn summary(&self) -> (String, Option<u16>) {
         match self {
             Self::Whole(reply) | Self::Truncated(reply) | Self::Slow(reply, _) => {
@@ -144,8 +144,8 @@ impl Ending {
     }
 }
 
-/// What a fault makes of a request; `handle` lets it take effect. A request that the service refuses
-/// gets that refusal, whatever was to happen after it had been stored.
+/// Applies a fault to a request; `handle` makes the request take effect. If the service refuses the request,
+/// its refusal is the answer, regardless of a fault after storing.
 fn end(
     vendor: Vendor,
     fault: Option<FaultKind>,
@@ -201,7 +201,7 @@ fn end(
             reply.headers.insert(LOCATION, location);
             Ending::Whole(reply)
         }
-        // Modifiers have done their part already.
+        // `judge` has applied the modifiers already.
         None
         | Some(
             F::Pass
@@ -214,7 +214,7 @@ fn end(
     }
 }
 
-/// The emulator's time, to the second, kept where every date format can write it.
+/// Returns the emulator's time in whole seconds, within the range that every date format can write.
 fn at(since_epoch: Duration, offset_s: i64) -> OffsetDateTime {
     let seconds = i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX).saturating_add(offset_s);
     OffsetDateTime::from_unix_timestamp(seconds.clamp(0, LAST_SECOND)).unwrap_or(OffsetDateTime::UNIX_EPOCH)

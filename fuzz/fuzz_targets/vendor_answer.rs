@@ -1,4 +1,4 @@
-//! Answers of both vendors: a byte for the status, the rest is the body.
+//! Fuzz target for answers of both vendors: one byte chooses the status, the rest is the body.
 #![no_main]
 
 use hookmq_shared::net::answer::Answer;

@@ -1,4 +1,4 @@
-//! The vendors: take messages, or do something else.
+//! The vendors, which store messages or fail in the current mode.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,19 +14,19 @@ use crate::hooks::{FIRST_OF_TWO, SECOND_OF_TWO, TARGETS};
 use crate::ledger::Copy;
 use crate::world::{MINUTE, Mode, Process, SECOND, State, World};
 
-/// What the program takes the vendor's limit for: 4096 bytes of these messages.
+/// The program's limit for a message: 4096 bytes of these small messages.
 const LIMITS: Limits = Limits { most: 128 << 10, scale: 32 };
 
-/// The vendor's own limit, in bytes of these messages.
+/// The vendor's own limit for a message, in bytes.
 const MOST: usize = 3072;
 
-/// A clock further off than this is refused.
+/// Upper bound on the difference between a request's time and the vendor's, in milliseconds.
 const SKEW: i64 = 15 * 60 * 1000;
 
-/// A receipt that is on its way for longer may come too late.
+/// Upper bound on the delay of a receipt that is certain to arrive in time.
 const IN_TIME: Duration = Duration::from_millis(40);
 
-/// One target, as one process reaches it.
+/// One target, from the view of one process.
 struct Vendors {
     world: Arc<World>,
     process: Arc<Process>,
@@ -38,7 +38,7 @@ pub(crate) const fn vendor(target: usize) -> Vendor {
 }
 
 impl World {
-    /// A process's client of the target.
+    /// Builds the process's client of the target.
     pub(crate) fn queue(self: &Arc<Self>, target: usize, process: &Arc<Process>) -> Option<MemoryQueue> {
         let endpoint = Endpoint::parse(&format!("https://{}.test", TARGETS[target]), false).ok()?;
         let broker = Vendors { world: Arc::clone(self), process: Arc::clone(process), target };
@@ -98,7 +98,7 @@ impl Vendors {
         let (now, moment) = (world.now(), world.timestamp());
         let mode = state.modes[*target].filter(|(_, until)| *until > now).map(|(mode, _)| mode);
         let vendor = vendor(*target);
-        // Here it happens; one that nobody met is none. What is stored all the same is met below.
+        // A mode counts as met when a request meets it; modes that store the message are counted below.
         if let Some(mode) = mode.filter(|mode| !mode.stores()) {
             state.meet(mode.as_str());
         }
@@ -183,7 +183,7 @@ impl Vendors {
         }
     }
 
-    /// Copies of one send whose answers cannot be read: two at most.
+    /// Counts the copies of one send whose answers cannot be read; more than two break a promise.
     fn count_unread(&self, state: &mut State, attempt: &Try<'_>, number: u32) {
         let key = (self.process.id << 2 | u32::try_from(self.target).unwrap_or_default(), attempt.send);
         let count = state.unread.entry(key).or_default();
@@ -201,9 +201,9 @@ impl Vendors {
     }
 }
 
-/// Which delivery a message is of, from its topic and body; nothing is checked.
+/// Finds the delivery and the lane of a message from its id, topic and body, without any check.
 fn lane_of(state: &State, target: usize, message: &Message) -> Option<(u32, usize)> {
-    // The quick way: most ids hold the number.
+    // Most ids contain the number, which is the fast path.
     let number = message.id.strip_prefix("id-").and_then(|id| id.parse().ok());
     let number = number.or_else(|| marked(message))?;
     let place = usize::from(state.ledger.entries.get(number as usize)?.place);
@@ -215,7 +215,7 @@ fn lane_of(state: &State, target: usize, message: &Message) -> Option<(u32, usiz
     Some((number, lane))
 }
 
-/// The number in a text, of a body that is carried in the clear; twins have the first one's.
+/// Extracts the number from a text with its body in clear; both twins carry the number of the first.
 fn marked(message: &Message) -> Option<u32> {
     let text = &message.text;
     let at = ["\"n\":", "\\\"n\\\":"].iter().find_map(|mark| Some(text.find(mark)? + mark.len()))?;
@@ -226,14 +226,14 @@ fn marked(message: &Message) -> Option<u32> {
     Some(if is_second { number | 1 } else { number })
 }
 
-/// The place of the hook that a topic is named after.
+/// Returns the index of the hook that the topic is named after.
 fn place_of(message: &Message) -> Option<usize> {
     let topic = &message.topic;
     let at = topic.rfind("/h").or_else(|| topic.rfind("_h"))? + 2;
     topic.get(at..at + 2)?.parse().ok()
 }
 
-/// A duration of chance, most of them short.
+/// Draws a duration in milliseconds, most of them short.
 pub(crate) fn span(state: &mut State, most: u64) -> u64 {
     let longest = match state.rng.below(10) {
         0 => most,

@@ -1,4 +1,4 @@
-//! What the vendors really answer, by class: read by the program's own readers.
+//! The vendors' real answers by class, which the program's own readers parse.
 
 use hookmq_shared::clock::Timestamp;
 use hookmq_shared::net::answer::Answer;
@@ -6,7 +6,7 @@ use hookmq_shared::queue::{Class, Vendor};
 
 use crate::rng::Rng;
 
-/// The answer to a message that is stored under this id.
+/// Builds the answer to a message that is stored under this id.
 pub(crate) fn stored(vendor: Vendor, id: &str) -> Answer {
     match vendor {
         Vendor::Tdmq => {
@@ -16,7 +16,7 @@ pub(crate) fn stored(vendor: Vendor, id: &str) -> Answer {
     }
 }
 
-/// An error of the class.
+/// Builds an error answer of the class.
 pub(crate) fn error(vendor: Vendor, class: Class, now: Timestamp, rng: &mut Rng) -> Answer {
     let mut answer = match vendor {
         Vendor::Tdmq => {
@@ -43,13 +43,13 @@ pub(crate) fn error(vendor: Vendor, class: Class, now: Timestamp, rng: &mut Rng)
     };
     header("date", now.http_date());
     if class == Class::Throttle && rng.happens(400) {
-        // Some ask for more than anybody should wait.
+        // Some vendors ask for a longer wait than is reasonable.
         header("retry-after", rng.pick(&["1", "2", "30", "900", "86400", "31536000"]).to_owned());
     }
     answer
 }
 
-/// An error about what stands in every request.
+/// Builds an error answer about a part that every request has.
 pub(crate) fn everywhere(vendor: Vendor) -> Answer {
     match vendor {
         Vendor::Tdmq => answer(
@@ -62,7 +62,7 @@ pub(crate) fn everywhere(vendor: Vendor) -> Answer {
     }
 }
 
-/// 200, and nothing that names a message.
+/// Builds a 200 answer that names no message.
 pub(crate) fn lie(vendor: Vendor, rng: &mut Rng) -> Answer {
     let foreign = ["", "<html>welcome</html>", "{\"status\":\"ok\"}"];
     match (rng.below(4), vendor) {
@@ -94,7 +94,7 @@ const fn tdmq(class: Class) -> &'static [&'static str] {
     }
 }
 
-/// Status, code and text.
+/// Returns the possible statuses, codes and texts of a class.
 const fn rocketmq(class: Class) -> &'static [(u16, &'static str, &'static str)] {
     match class {
         Class::TooLarge => &[(400, "DMS.10540011", "too large")],

@@ -1,4 +1,4 @@
-//! What goes wrong at the vendor: each kind of fault as the emulator's.
+//! Faults of the vendor: maps each kind of fault to faults of the emulator.
 
 use hookmq_emulator::{Fault, FaultKind, Vendor as Service};
 use hookmq_shared::queue::Vendor;
@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use super::hooks::Hook;
 use super::rng::Rng;
 
-/// The kinds, and how often each is drawn.
+/// The kinds of vendor faults, with the weight of each in the draw.
 pub(super) const VENDOR_FAULTS: &[(&str, u64)] = &[
     ("latency", 5),
     ("stall", 3),
@@ -28,7 +28,7 @@ pub(super) const VENDOR_FAULTS: &[(&str, u64)] = &[
     ("clock", 3),
 ];
 
-/// One to three faults of this kind, and requests that go well between them.
+/// Draws one to three faults of this kind, with successful requests between them.
 pub(super) fn draw(name: &str, vendor: Vendor, hooks: &[Hook], rng: &mut Rng) -> Vec<Fault> {
     let service = service(vendor);
     let mut plan = Vec::new();
@@ -38,7 +38,7 @@ pub(super) fn draw(name: &str, vendor: Vendor, hooks: &[Hook], rng: &mut Rng) ->
             let fault = Fault::new(kind).times(times(name, rng));
             let fault = if is_of_iam { fault } else { fault.vendor(service) };
             plan.push(match name {
-                // These stop a topic for half a minute: one of them, not every one after the other.
+                // These faults stop a topic for half a minute, so they hit one topic instead of all in turn.
                 "config" | "permission" => match rng.pick(hooks, |hook| hook.share) {
                     Some(hook) => fault.topic(hook.topic(vendor)),
                     None => fault,
@@ -58,22 +58,22 @@ const fn service(vendor: Vendor) -> Service {
     }
 }
 
-/// A topic that fails until it is told not to: nobody may write to it, it is gone, or its broker is down.
+/// Draws a lasting fault of one topic: writing is not permitted, the topic is gone, or its broker is down.
 pub(super) fn outage(hook: &Hook, vendor: Vendor, rng: &mut Rng) -> Option<Fault> {
     let name = rng.pick(&["config", "permission", "transient"], |_| 1).copied()?;
     Some(Fault::new(kind(name, vendor, rng)?).vendor(service(vendor)).topic(hook.topic(vendor)).times(0))
 }
 
-/// The whole vendor fails until it is told not to: the account has run out, or nothing answers; and whether
-/// that holds a delivery up until its deadline.
+/// Draws a lasting fault of the whole vendor: the account has run out, or connections end without an answer.
+/// The flag is true if each delivery then waits for its deadline.
 pub(super) fn down(vendor: Vendor, rng: &mut Rng) -> Option<(Fault, bool)> {
     let name = rng.pick(&["cut-before", "quota"], |_| 1).copied()?;
     let fault = Fault::new(kind(name, vendor, rng)?).vendor(service(vendor)).times(0);
     Some((fault, name == "cut-before"))
 }
 
-/// Bodies that are too large, of messages that fail as soon as they refer to them: what waits then is
-/// messages that refer.
+/// Draws faults that refuse a body as too large and then fail the message that refers to it, so that messages
+/// with references wait in the store.
 pub(super) fn referring(vendor: Vendor, rng: &mut Rng) -> Vec<Fault> {
     let mut plan = Vec::new();
     for _ in 0..rng.range(2, 4) {
@@ -84,12 +84,12 @@ pub(super) fn referring(vendor: Vendor, rng: &mut Rng) -> Vec<Fault> {
     plan.into_iter().map(|fault| fault.vendor(service(vendor))).collect()
 }
 
-/// How many requests it hits.
+/// Draws the number of requests that a fault hits.
 fn times(name: &str, rng: &mut Rng) -> u64 {
     let most = match name {
-        // Each of them stops more than itself.
+        // Each of these faults also stops the requests after it.
         "auth" | "config" | "permission" => 1,
-        // Each of them holds a request up.
+        // Each of these faults delays a request.
         "stall" => 8,
         "latency" | "clock" => 60,
         _ => 20,
@@ -156,7 +156,7 @@ fn kind(name: &str, vendor: Vendor, rng: &mut Rng) -> Option<FaultKind> {
     })
 }
 
-/// Answers that are none of the API's, or say nothing.
+/// Draws an answer that is not one of the API's, or that says nothing.
 fn lie(vendor: Vendor, rng: &mut Rng) -> FaultKind {
     let raw = |status, body: &str| FaultKind::Raw {
         status,
@@ -174,7 +174,7 @@ fn lie(vendor: Vendor, rng: &mut Rng) -> FaultKind {
     }
 }
 
-/// Whether a request that met this fault and was stored may have stayed without an answer that says so.
+/// Returns true if a request that was stored despite this fault may lack an answer that says so.
 pub(super) fn hides_a_receipt(fault: &str) -> bool {
     matches!(
         fault,
