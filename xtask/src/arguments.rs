@@ -12,7 +12,7 @@ usage: cargo xtask ci [STEP…] [--long] [--list]
   --long   run every step to its full size
   --list   print the steps and what each one shows
 
-Each step writes to target/xtask/STEP.log. The exit code is 1 if a step fails, and 2 for a wrong command line.";
+Each step writes to target/xtask/STEP.log. The exit code is 1 if a step fails, 2 for a wrong command line.";
 
 /// Task that the command line asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -78,8 +78,8 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Task,
     Ok(if is_list { Task::List } else { Task::Ci { names, is_long } })
 }
 
-/// Returns the named steps in the order of the table, with [`INSTALL`] if one of them waits for it; all steps if
-/// no name is given.
+/// Returns the named steps in the order of the table, with [`INSTALL`] if one of them waits for it. Without a
+/// name it returns all steps.
 pub(crate) fn select<'a>(table: &'a [Step], names: &[String]) -> Result<Vec<&'a Step>, Mistake> {
     if let Some(unknown) = names.iter().find(|name| table.iter().all(|step| step.name != **name)) {
         return Err(Mistake::Step(unknown.clone(), table.iter().map(|step| step.name).collect()));

@@ -1,5 +1,5 @@
-//! The tasks of a contributor. `cargo xtask ci` runs every step that a change must pass, in two lanes: one compiles
-//! while the other one downloads and waits. `cargo xtask ci STEP` runs one of them.
+//! The tasks of a contributor. `cargo xtask ci` runs every step that a change must pass, in two lanes: one
+//! compiles while the other one downloads and waits. `cargo xtask ci STEP` runs one step.
 //!
 //! Exit codes: 0 success, 1 a failed step, 2 a wrong command line.
 

@@ -107,7 +107,7 @@ impl Place {
 
 /// Passes the output of a process on to the terminal until the process ends.
 ///
-/// The log is read, not a pipe: a pipe would stay open for as long as any process that the step has left behind.
+/// The log is read, not a pipe: a process that the step leaves behind would keep a pipe open.
 fn follow(log: &mut File, child: &mut Child) -> io::Result<()> {
     loop {
         let has_ended = child.try_wait()?.is_some();
@@ -119,8 +119,8 @@ fn follow(log: &mut File, child: &mut Child) -> io::Result<()> {
     }
 }
 
-/// Returns true for the variables by which `cargo run` describes this package. Cargo in a step would take them for
-/// changes, and compile what is compiled already.
+/// Returns true for the variables by which `cargo run` describes this package. A build script in a step would
+/// take them for changes, and Cargo would compile what is compiled already.
 fn is_of_this_package(name: &OsStr) -> bool {
     let name = name.to_string_lossy();
     name == "CARGO" || ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|prefix| name.starts_with(prefix))

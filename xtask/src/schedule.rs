@@ -23,7 +23,7 @@ pub(crate) struct Schedule<'a> {
 }
 
 impl<'a> Schedule<'a> {
-    /// Creates a schedule of steps, of which none has started. A step does not wait for one that is not among them.
+    /// Creates a schedule of steps that have not started. No step waits for one that is not among them.
     pub(crate) fn new(steps: &'a [&'a Step]) -> Self {
         Self { steps, states: vec![State::Pending; steps.len()] }
     }
@@ -35,8 +35,8 @@ impl<'a> Schedule<'a> {
 
     /// Starts every step that may run now, and returns their positions.
     ///
-    /// After a failure nothing starts. A measurement that is ready goes first: until nothing runs it starts
-    /// neither itself nor lets another step start, because a steady stream of other steps would put it off forever.
+    /// After a failure nothing starts. A measurement that is ready goes first: it waits until nothing runs,
+    /// and no other step starts before it, because a stream of other steps would put it off until the end.
     pub(crate) fn start(&mut self) -> Vec<usize> {
         if self.states.contains(&State::Failed) || self.running().any(|step| step.alone) {
             return Vec::new();

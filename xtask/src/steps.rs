@@ -2,7 +2,7 @@
 
 use crate::step::{BUILD, INSTALL, Long, MEASURE, Step, WAIT};
 
-/// All steps. Within a lane the order is the order of execution, and every step stands below those it waits for.
+/// All steps. Within a lane they run in this order, and every step stands below those that it waits for.
 ///
 /// The measurements follow the builds that they measure at once, so that the waiting lane cannot start
 /// a long step just before them. `size` reads the builds of `lambda`, and `deploy` packages those of `glibc`:
