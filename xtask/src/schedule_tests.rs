@@ -14,6 +14,10 @@ const FEW: &[Step] = &[
     Step { name: "link", after: &["download"], ..BUILD },
     Step { name: "container", after: &["link", "install"], ..WAIT },
     Step { name: "wait", ..WAIT },
+    Step { name: "pack", after: &["wait"], ..BUILD },
+    Step { name: "ask", after: &["install"], ..WAIT },
+    Step { name: "fuzz", ..BUILD },
+    Step { name: "send", after: &["ask"], ..WAIT },
 ];
 
 /// Starts what can start and checks every rule against the steps that run then.
@@ -68,8 +72,9 @@ fn play(schedule: &Schedule<'_>, may_fail: bool) -> usize {
 #[test]
 fn every_order_keeps_the_rules_and_comes_to_its_end() {
     let steps: Vec<&Step> = FEW.iter().collect();
-    assert!(play(&Schedule::new(&steps), false) > 10);
-    assert!(play(&Schedule::new(&steps), true) > 100);
+    // Many orders are what makes this a proof.
+    assert!(play(&Schedule::new(&steps), false) > 50);
+    assert!(play(&Schedule::new(&steps), true) > 300);
 }
 
 #[test]
