@@ -24,6 +24,7 @@ const FEW: &[Step] = &[
 fn start(schedule: &mut Schedule<'_>) {
     let before = schedule.states().to_vec();
     let started = schedule.start();
+    assert_eq!(schedule.start(), [0; 0], "a step starts although nothing has ended");
     let running: Vec<&Step> = schedule.running().collect();
     assert!(running.len() < 2 || running.iter().all(|step| !step.alone), "a measurement is not alone");
     for lane in [Lane::Build, Lane::Wait] {
