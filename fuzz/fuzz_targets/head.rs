@@ -8,10 +8,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use hookmq_shared::clock::Random;
-use hookmq_shared::service::Service;
 use hookmq_shared::host::server::{Limits, Server};
 use hookmq_shared::http::{MAX_HEADER_BYTES, MAX_HEADERS, Request, Response};
 use hookmq_shared::readiness::Readiness;
+use hookmq_shared::service::Service;
 use libfuzzer_sys::fuzz_target;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
