@@ -33,7 +33,7 @@ const RETRY_AFTER: u32 = 60;
 pub(super) enum Scope {
     /// The records that are due.
     Due,
-    /// All records, also those that a recent failure delays.
+    /// All waiting records, those in back-off after a failure included.
     All,
 }
 
@@ -413,8 +413,7 @@ mod tests {
             (self.queue.messages().len(), self.memory.count("spill/"))
         }
 
-        /// Serves until `stop`, with or without a clock of its own, and returns the time at which serving
-        /// ended.
+        /// Starts a server, with or without a clock; returns its address, the sender of its stop and its task.
         async fn serve(
             &self,
             has_clock: bool,

@@ -54,7 +54,7 @@ struct Inner {
     peers: HashMap<IpAddr, usize>,
     live: usize,
     head_bytes: usize,
-    /// Candidates from the last search, the weakest last. [`looked`](Self::looked) is the time of that
+    /// Candidates from the last search, the weakest last. `looked` is the time of that
     /// search.
     weakest: Vec<(Rank, u64)>,
     looked: Option<Instant>,
