@@ -7,7 +7,7 @@ use std::future::Future;
 pub enum Stop {
     /// Stop after a while in which the server is not ready but still answers, so that balancers notice first.
     Leaving,
-    /// At once: what is in flight is answered.
+    /// Immediate stop: the requests in flight are answered.
     Now,
 }
 

@@ -31,7 +31,7 @@ const LEAST_SHARE: usize = 8;
 /// Activity of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
-    /// No byte has arrived since the connection was opened.
+    /// Open connection on which no byte has arrived yet.
     New,
     /// A request's head is arriving.
     Head,
