@@ -23,7 +23,7 @@ impl Foreign {
         self.example = self.example.take().or(other.example);
     }
 
-    /// Returns true if there are no foreign entries.
+    /// Returns true if the listing had only objects and folders of this crate.
     pub const fn is_none(&self) -> bool {
         self.count == 0
     }

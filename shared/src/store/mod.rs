@@ -69,14 +69,14 @@ pub trait ObjectStore: fmt::Display + Send + Sync + 'static {
         deadline: Instant,
     ) -> BoxFuture<'a, Result<Written, StoreError>>;
 
-    /// Reads an object's bytes; `None` if there is no object of that name.
+    /// Reads an object's bytes; `None` if no object has that name.
     fn get<'a>(
         &'a self,
         name: &'a str,
         deadline: Instant,
     ) -> BoxFuture<'a, Result<Option<Bytes>, StoreError>>;
 
-    /// Returns size and time of an object; `None` if there is no object of that name.
+    /// Returns size and time of an object; `None` if no object has that name.
     fn head<'a>(
         &'a self,
         name: &'a str,
@@ -214,13 +214,13 @@ impl Store {
         self.0.put(name, bytes, Put::Replace, deadline).await.map(drop)
     }
 
-    /// Reads an object's bytes; `None` if there is no object of that name.
+    /// Reads an object's bytes; `None` if no object has that name.
     pub async fn get(&self, name: &str, deadline: Instant) -> Result<Option<Bytes>, StoreError> {
         name::check(name)?;
         self.0.get(name, deadline).await
     }
 
-    /// Returns size and time of an object; `None` if there is no object of that name.
+    /// Returns size and time of an object; `None` if no object has that name.
     pub async fn head(&self, name: &str, deadline: Instant) -> Result<Option<Entry>, StoreError> {
         name::check(name)?;
         self.0.head(name, deadline).await

@@ -141,7 +141,7 @@ fn parse(digits: &str) -> Option<[u8; DIGEST / 2]> {
     Some(bytes)
 }
 
-/// Returns flags, text and digest of the name at `at`; empty values if there is no name.
+/// Returns flags, text and digest of the name at `at`; empty values without a name there.
 fn parts(packed: &[u8], at: u32) -> (u8, &[u8], &[u8]) {
     let rest = packed.get(at as usize..).unwrap_or_default();
     let [length, flags, rest @ ..] = rest else { return (0, &[], &[]) };

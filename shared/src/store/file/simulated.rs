@@ -60,7 +60,7 @@ struct State {
     bad: Option<Ino>,
     /// Folder whose reading does not end until this field is cleared.
     hangs: Option<PathBuf>,
-    /// True if there is no room for another byte.
+    /// True if the disk is full.
     is_full: bool,
     /// Number of touched files.
     touched: usize,
@@ -85,7 +85,7 @@ enum Node {
 #[derive(Clone)]
 struct Turns {
     schedule: Schedule,
-    /// Operations of each kind so far.
+    /// Number of turns taken so far.
     count: usize,
     is_alive: Vec<bool>,
     current: usize,
@@ -183,7 +183,7 @@ impl Simulated {
         self.state().hangs = path.map(PathBuf::from);
     }
 
-    /// Fills the disk: there is no room for another byte from now on.
+    /// Fills the disk: from now on it takes not one more byte.
     pub(super) fn fill(&self) {
         // The disk fills up with or without power.
         let _ = self.run(false, |state| {

@@ -26,7 +26,7 @@ pub(super) struct Failure {
 /// same bytes to the same name, or does not write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
-    /// No further attempt: the result would be the same.
+    /// End of the attempts: the result would be the same.
     Stop,
     /// Another attempt after a while, on a connection of its own, not before the delay that the store asks
     /// for.
