@@ -15,10 +15,6 @@
 //! Each delivery is one object, created only if no object has its name: the name is a digest of hook, id and
 //! body, so an existing object is the same delivery. A claim is written again by each send of a message that
 //! refers to it, so that it outlives that message, and not only the first attempt.
-//!
-//! One object a delivery, created only if there is none of that name: the name is a digest of hook,
-//! id and body, so an object that is there already is the same delivery. A claim is written anew by each
-//! send of a message that refers to it, so that it outlives that message, and not the first try.
 
 mod backoff;
 mod margin;

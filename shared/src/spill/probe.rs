@@ -1,4 +1,4 @@
-//! The store, tried before it is needed: one small object of a fixed name, written over.
+//! Probe of the store before it is needed: one small object of a fixed name, overwritten each time.
 //!
 //! | | When | |
 //! |---|---|---|
@@ -31,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Knowledge about the store's readiness for writes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StoreProbe {
-    /// Nothing has been written yet.
+    /// State before the first write.
     #[default]
     Untried,
     /// The last write was confirmed.
