@@ -37,7 +37,7 @@ impl Cursor {
         }
     }
 
-    /// Writes the cursor, or removes an earlier run's cursor if there is no place to go on from.
+    /// Writes the cursor, or removes an earlier run's cursor if the run has handled everything.
     pub(super) async fn write(
         &self,
         store: &Store,

@@ -75,7 +75,7 @@ enum Order {
 enum Next {
     /// After this digest; from the beginning if it is `None`.
     After(Option<String>),
-    /// At the token of the last page.
+    /// Token of the last page, as the store gave it.
     By(String),
     /// Past the end of the listing.
     End,

@@ -89,7 +89,7 @@ impl FileStore {
 }
 
 impl<D: Disk> FileStore<D> {
-    /// Runs what blocks on a thread for it, with the path of an object.
+    /// Runs a blocking job with an object's path on another thread.
     fn run<'a, T: Send + 'static>(
         &'a self,
         name: &str,
