@@ -31,7 +31,7 @@ const RETRY_AFTER: u32 = 60;
 /// Set of records that a run takes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scope {
-    /// The records that are due.
+    /// Records that are due.
     Due,
     /// All waiting records, those in back-off after a failure included.
     All,
@@ -145,8 +145,8 @@ async fn repeat<J: Job>(job: J, every: Duration) {
     }
 }
 
-/// Service that runs the job once per `POST /`: with `now=1` after an operator has corrected the cause of
-/// failures, with `shard=3/8` for another shard than the process's own.
+/// Service that runs the job once per `POST /`. `now=1` is for use after the cause of failures was corrected,
+/// `shard=3/8` for another shard than the process's own.
 #[derive(Clone)]
 struct OnDemand<J>(J);
 

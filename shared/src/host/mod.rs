@@ -110,20 +110,20 @@ pub enum HostError {
          emulator of it"
     )]
     Environment(&'static str),
-    /// The Lambda runtime API went away, which ends the sandbox.
+    /// Loss of the Lambda runtime API, which ends the sandbox.
     #[error("the Lambda runtime stopped: {0}")]
     Runtime(#[source] lambda_runtime::Error),
-    /// The platform's runtime interface is gone; the platform starts another process.
+    /// Loss of the platform's runtime interface; the platform starts another process.
     #[error("the platform's runtime interface cannot be reached")]
     Unreachable,
     /// User action: correct the variable. A server without an address is unreachable; a redriver without a
     /// store has no work.
     #[error(transparent)]
     Setting(#[from] EnvProblem),
-    /// The operating system refuses signal handlers.
+    /// Refusal of signal handlers by the operating system.
     #[error("cannot wait for signals: {0}")]
     Signal(#[source] io::Error),
-    /// The operating system refuses a resource that every process needs; it may be short of descriptors.
+    /// Refusal of a resource that every process needs; the operating system may be short of descriptors.
     #[error("cannot start: {0}")]
     Start(#[source] io::Error),
 }
@@ -190,7 +190,7 @@ fn log_panics() {
     }));
 }
 
-/// Seconds that a sender is asked to wait after a panic, whose cause may last.
+/// Delay that a sender is asked for after a panic, in seconds: its cause may last a while.
 const PANIC_RETRY_AFTER: u32 = 5;
 
 /// Calls the service. A panic becomes a 503: the sender retries, and the next request is served.

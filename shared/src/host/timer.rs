@@ -1,6 +1,6 @@
 //! Events of a schedule, which may ask the redriver for one shard in the text of their trigger.
 //!
-//! | | where the text is |
+//! | | place of the text |
 //! |---|---|
 //! | `EventBridge` Scheduler | the event itself, the schedule's `Input` |
 //! | Tencent SCF's timer | `Message`, the trigger's additional information |

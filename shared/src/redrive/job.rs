@@ -69,9 +69,9 @@ pub struct Report(pub BTreeMap<String, TargetReport>);
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TargetReport {
-    /// The run took place, which does not mean that everything was sent.
+    /// Summary of a run that took place; it need not have sent everything.
     Done(Summary),
-    /// The run could not begin.
+    /// Error of a run that could not begin.
     Error(RedriveError),
 }
 

@@ -68,17 +68,17 @@ enum Done {
     Dead,
     Failed(SendError, Option<Timestamp>),
     Held(SendError),
-    /// The delivery is not due before this time.
+    /// Delivery that is not due before this time.
     Early(Timestamp),
-    /// The current configuration cannot make a message of the delivery.
+    /// Delivery that the current configuration cannot make a message of.
     NoMessage,
-    /// The delivery has another id than the requested one.
+    /// Delivery with another id than the requested one.
     Passed,
-    /// Another redriver has already removed the object.
+    /// Object that another redriver has already removed.
     Gone,
     Corrupt,
-    /// The store failed. The flag is true if the queue has the delivery all the same, so that the next run
-    /// sends it again.
+    /// Failure of the store. The flag is true if the queue has the delivery all the same, so that the next
+    /// run sends it again.
     Store(StoreError, bool),
 }
 

@@ -26,28 +26,28 @@ const MAX_REASONS: usize = 20;
 /// Selection of the deliveries to redrive, and the speed.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Restricts the run to the targets of this vendor.
+    /// Vendor whose targets are redriven; `None` for all vendors.
     pub vendor: Option<Vendor>,
-    /// Restricts the run to the target of this name.
+    /// Name of the target that is redriven; `None` for all targets.
     pub target: Option<String>,
-    /// Restricts the run to the deliveries of this hook.
+    /// Name of the hook whose deliveries are redriven; `None` for all hooks.
     pub hook: Option<String>,
-    /// Restricts the run to the delivery with this id.
+    /// Id of the delivery that is redriven; `None` for all ids.
     pub id: Option<String>,
-    /// Restricts the run to objects written at or after this time.
+    /// Earliest time of writing of the objects that are redriven; `None` for all objects.
     pub since: Option<Timestamp>,
-    /// Takes deliveries from `dead/` instead of `spill/`.
+    /// True if deliveries are taken from `dead/` instead of `spill/`.
     pub dead: bool,
-    /// Includes deliveries that are not due yet.
+    /// True if deliveries are redriven before they are due.
     pub now: bool,
-    /// Renders every message again with the current hooks, whatever the failure was.
+    /// True if every message is rendered again with the current hooks, regardless of its failure.
     pub render: bool,
     /// Upper bound on concurrent sends per target.
     pub concurrency: usize,
     /// Upper bound on sends per second and target; `None` for the vendor's default. The shards divide it
     /// among them.
     pub rate: Option<u32>,
-    /// Restricts the run to this shard; other redrivers have the others.
+    /// Shard that is redriven; other redrivers have the other shards.
     pub shard: Shard,
     /// Time limit of a page of a listing, or of a delivery's object. The store is retried until then, and a
     /// store that does not answer ends the run.
@@ -163,15 +163,15 @@ pub struct Summary {
 /// Reasons for a run to end before its work is done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stopped {
-    /// User action: correct the key, or the clock. A cause that all deliveries of the target share fails
-    /// them.
+    /// Failure with a cause that all deliveries of the target share. User action: correct the key, or the
+    /// clock.
     Class(Class),
-    /// The time of the run was over. Another run goes on.
+    /// End of the run's time. Another run goes on.
     NoTime,
-    /// The remaining deliveries rest for longer than the run lasts.
+    /// Rest of the remaining deliveries for longer than the run lasts.
     Resting,
-    /// User action: see the store's error; the remaining deliveries wait there. The store does not answer any
-    /// more, or does not delete sent deliveries, which each run would send again.
+    /// Failure of the store: it does not answer any more, or does not delete sent deliveries, which each run
+    /// would send again. User action: see the store's error; the remaining deliveries wait there.
     Store(StoreError),
 }
 

@@ -66,7 +66,7 @@ pub struct Known {
 /// Planned action of a run for a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Plan {
-    /// Send a message.
+    /// Sending of a message.
     Send {
         /// Topic that the message goes to.
         topic: String,
@@ -77,15 +77,15 @@ pub enum Plan {
         /// Reason why the current hook cannot render a message, if the stored one is sent because of that.
         instead: Option<String>,
     },
-    /// Remove the delivery, which was sent before.
+    /// Removal of the delivery, which was sent before.
     Repeat,
-    /// Move the delivery to `dead/`, for this reason.
+    /// Move of the delivery to `dead/`, for this reason.
     Bury(String),
-    /// Leave the delivery in place, for this reason: no message can be made of it.
+    /// Retention of the delivery, for this reason: no message can be made of it.
     Stay(String),
-    /// Leave the delivery in place until this time.
+    /// Retention of the delivery until this time.
     Early(Timestamp),
-    /// Do nothing, in any run: no table of the hooks file names the delivery's target.
+    /// Retention of the delivery by every run: no table of the hooks file names its target.
     NoTarget,
 }
 

@@ -48,7 +48,7 @@ pub enum ShardError {
 }
 
 impl Shard {
-    /// The shard that is the whole store.
+    /// Shard that is the whole store.
     pub const WHOLE: Self = Self { index: 0, of: 1 };
 
     /// Parses `3/8`: the fourth of eight, since the first is `0/8`.

@@ -68,16 +68,16 @@ impl Stops {
 /// Outcome of a delivery, as far as it matters for turns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Came {
-    /// The delivery is done: it was sent, or need not be sent from here.
+    /// Completion of the delivery: it was sent, or need not be sent from here.
     Through,
-    /// The delivery failed, or was held back.
+    /// Failure of the delivery, or a hold by a circuit.
     Not {
         /// Scope of the failure.
         stops: Stops,
         /// Wait that the vendor or the circuit asked for.
         asked: Option<Duration>,
     },
-    /// The outcome says nothing about the hook: the delivery was gone, or is not due.
+    /// Outcome that says nothing about the hook: the delivery was gone, or is not due.
     Nothing,
 }
 
@@ -103,13 +103,13 @@ impl Came {
 /// Next step of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
-    /// Begin a delivery of this hook.
+    /// Beginning of a delivery of this hook.
     Of(usize),
-    /// Begin nothing before this time, unless a delivery in progress ends.
+    /// Wait until this time, or until a delivery in progress ends.
     Rest(Instant),
-    /// Begin nothing unless a delivery in progress ends.
+    /// Wait until a delivery in progress ends.
     Nothing,
-    /// Begin nothing more in this run.
+    /// End of the run: nothing more is begun.
     Over(Class),
 }
 

@@ -62,9 +62,9 @@ struct Part {
 /// Order in which a store lists, from the pages seen so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Order {
-    /// Probably the order of names: no second page has been seen yet.
+    /// Presumed order of names: no second page has been seen yet.
     Unknown,
-    /// The order of names: a page has come behind the name that it was listed after.
+    /// Order of names: a page has come behind the name that it was listed after.
     Names,
     /// Another order: nothing is concluded from missing names.
     Own,
@@ -73,11 +73,11 @@ enum Order {
 /// Position at which a listing goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Next {
-    /// After this digest; from the beginning if it is `None`.
+    /// Position after this digest; the beginning if it is `None`.
     After(Option<String>),
     /// Token of the last page, as the store gave it.
     By(String),
-    /// Past the end of the listing.
+    /// End of the listing.
     End,
 }
 

@@ -2,12 +2,12 @@
 //! the sender is answered, and sent later under the same id ([`crate::redrive`]).
 //!
 //! ```text
-//! spill/{target}/{hook}/{digest}    waits for the queue          until a receipt
-//! dead/{target}/{hook}/{digest}     no queue will take it        until somebody has looked
-//! retry/{target}/{hook}/{digest}.…  when it is tried next        as long as spill/… is there
-//! claims/{target}/{hook}/{digest}   a body too large to send     as long as the topic keeps messages
-//! sent/{target}/{hook}/{digest}     sent already (`dedupe`)      as long as `dedupe` says
-//! probe/store                       the store, tried             a day
+//! spill/{target}/{hook}/{digest}    delivery for the queue       until a receipt
+//! dead/{target}/{hook}/{digest}     refused by every queue       until a person removes it
+//! retry/{target}/{hook}/{digest}.…  time of the next attempt     as long as spill/… exists
+//! claims/{target}/{hook}/{digest}   body too large to send       as long as the topic keeps messages
+//! sent/{target}/{hook}/{digest}     mark of a sent delivery      for the time of `dedupe`
+//! probe/store                       probe of the store           for a day
 //! ```
 //!
 //! The environment's own target is named like its vendor.

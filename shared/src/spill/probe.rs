@@ -1,10 +1,10 @@
 //! Probe of the store before it is needed: one small object of a fixed name, overwritten each time.
 //!
-//! | | When | |
+//! | Process | Time of the probe | Repetition |
 //! |---|---|---|
-//! | HTTP host | it begins | |
-//! | redriver | its first run begins | |
-//! | function | beside the second delivery's call of the queue | again beside the next, if a freeze cut it |
+//! | HTTP host | at its start | |
+//! | redriver | at the start of its first run | |
+//! | function | beside the second delivery's call of the queue | beside the next one, if a freeze cut it |
 //!
 //! Nothing waits for the probe, and no answer depends on it. The outcomes of real writes are recorded in the
 //! same place.
@@ -34,9 +34,9 @@ pub enum StoreProbe {
     /// State before the first write.
     #[default]
     Untried,
-    /// The last write was confirmed.
+    /// Confirmation of the last write.
     Worked,
-    /// The last write failed, with the error's class ([`StoreError::class`]).
+    /// Failure of the last write, with the error's class ([`StoreError::class`]).
     Failed(&'static str),
 }
 

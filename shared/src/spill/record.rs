@@ -88,10 +88,10 @@ struct Saved {
 /// wrong content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
-    /// The content is not the JSON of a record, or only a part of it.
+    /// Content that is not the JSON of a record, or only a part of it.
     #[error("the object is no delivery, or not all of one")]
     Malformed,
-    /// The record was written by another version, which has this format.
+    /// Record of another version, which has this format.
     #[error("the object has format {0}: this version reads format {VERSION}")]
     Version(u8),
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! retry/{target}/{hook}/{digest}.{time}.{runs}   milliseconds since 1970, thirteen digits
-//! retry/{target}/{hook}/{digest}                 as the first releases wrote it: the time is inside
+//! retry/{target}/{hook}/{digest}                 form of the first releases: the time is inside
 //! ```
 
 use super::backoff::{Backoff, MOST};

@@ -16,23 +16,23 @@ pub enum StoreError {
     /// A failed or broken connection, or a store that reports to be unavailable.
     #[error("the store cannot be reached: {0}")]
     Unreachable(String),
-    /// The operation was not done by the deadline; it may still take effect.
+    /// Operation that was not done by the deadline; it may still take effect.
     #[error("the store did not answer in time")]
     TimedOut,
-    /// User action: free some room, or raise the quota. The store is full.
+    /// Full store. User action: free some room, or raise the quota.
     #[error("the store is full: {0}")]
     Full(String),
-    /// User action: correct the credentials, or grant them the operation. The credentials are refused, or
-    /// lack a permission.
+    /// Refused credentials, or credentials without the permission. User action: correct the credentials, or
+    /// grant them the operation.
     #[error("the store denies access: {0}")]
     Denied(String),
-    /// User action: correct the settings. Bucket, region, endpoint or credentials are missing or wrong.
+    /// Missing or wrong bucket, region, endpoint or credentials. User action: correct the settings.
     #[error("the store is not set up: {0}")]
     Config(String),
-    /// The store throttles: it got too many requests.
+    /// Throttling: the store got too many requests.
     #[error("the store asks for fewer requests: {0}")]
     Throttled(String),
-    /// The answer or the object contradicts itself, or is damaged.
+    /// Answer or object that contradicts itself, or is damaged.
     #[error("the store's answer cannot be believed: {0}")]
     Corrupt(String),
     /// Any other failure that another attempt would meet again.

@@ -5,14 +5,14 @@
 //! folder is synced. Each folder above it, up to the root of the file system, has been synced once since this
 //! process began. A crash of the machine leaves the following, step by step (`power.rs` tries every step):
 //!
-//! | Crash after | What is left | Answered |
+//! | Crash after | State after the crash | Write confirmed |
 //! |---|---|---|
 //! | folders made | empty folders, perhaps not even those | no |
-//! | file written | a file in `.tmp`, whole or not, which no listing shows and which is removed a day later | no |
-//! | file synced | the same, whole | no |
-//! | name given | the object, whole, or no object: the name may be lost, the bytes behind it are not | no |
-//! | folder synced | the object | then |
-//! | `.tmp` cleared | the object | then |
+//! | file written | a file in `.tmp`, complete or not, hidden from listings and removed a day later | no |
+//! | file synced | the same file, complete | no |
+//! | name given | the complete object, or none: the name may be lost, its bytes are not | no |
+//! | folder synced | the object | yes |
+//! | `.tmp` cleared | the object | yes |
 //!
 //! A name never exists before its bytes are durable, so an object exists completely or not at all. A process
 //! may find the name taken, or, on a full disk, an object with the same bytes. It then syncs the folder
@@ -65,7 +65,7 @@ const LARGE: usize = 64 << 10;
 /// Upper bound on the folders remembered as durable. There are a few for each hook.
 const MAX_KNOWN: usize = 4096;
 
-/// The folder store, shared with the threads that run its blocking operations.
+/// Folder store, shared with the threads that run its blocking operations.
 pub(super) struct FileStore<D: Disk = Real>(Arc<Folder<D>>);
 
 struct Folder<D> {
@@ -446,7 +446,7 @@ impl<D: Disk> fmt::Display for FileStore<D> {
 }
 
 enum Failed {
-    /// The deadline passed before the name was given.
+    /// Deadline that passed before the name was given.
     Late,
     NotAFile,
     Io(io::Error),

@@ -67,19 +67,19 @@ pub struct Fault {
 /// Ways in which a call can fail.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum FaultKind {
-    /// The call succeeds.
+    /// Success: the call has its usual effect.
     #[default]
     None,
-    /// The call fails and has no effect: the store is full, denies access, is unreachable or throttles.
+    /// Error without an effect: the store is full, denies access, is unreachable or throttles.
     Fails(StoreError),
-    /// The call takes effect and reports an error.
+    /// Error although the call takes effect.
     Lies(StoreError),
-    /// The call times out at its deadline. It takes effect after this time by the clock, before the first
-    /// call that comes after it.
+    /// Time-out at the call's deadline. The call takes effect after this time by the clock, before the first
+    /// later call.
     Late(Duration),
-    /// The call has no effect and does not end: its caller dies while it waits.
+    /// Call without an end and without an effect: its caller dies while it waits.
     Hangs,
-    /// The call takes effect and does not end.
+    /// Call without an end that takes effect.
     HangsAfter,
 }
 

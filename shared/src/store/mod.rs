@@ -1,4 +1,4 @@
-//! Objects that outlive the function: spilled, dead and quarantined deliveries, and claims.
+//! Stores of objects that outlive the function: spilled, dead and quarantined deliveries, and claims.
 //!
 //! A [`Store`] is a folder (`file:///dir`, for a mounted file system or one machine), a bucket
 //! (`s3://bucket/prefix`), or any other [`ObjectStore`]: [`memory`] has one with injected faults, for
@@ -49,9 +49,9 @@ pub const MAX_PAGE: usize = 1000;
 /// Rule of a write for an existing object of the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Put {
-    /// The existing object is kept.
+    /// Write that keeps an existing object.
     New,
-    /// The existing object is replaced.
+    /// Write that replaces an existing object.
     Replace,
 }
 
@@ -145,9 +145,9 @@ pub struct Store(Arc<dyn ObjectStore>);
 /// Outcome of a write. The object is durable either way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Written {
-    /// This call wrote the object.
+    /// Object that this call wrote.
     Created,
-    /// An object of that name existed already, and was kept.
+    /// Object that existed already under that name, and was kept.
     Existed,
 }
 

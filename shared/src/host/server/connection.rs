@@ -30,11 +30,11 @@ const YOUNG: Duration = Duration::from_secs(1);
 
 /// Ways in which HTTP ends on a connection.
 enum End {
-    /// HTTP ended by itself.
+    /// End of HTTP by itself, with or without an error.
     Http(hyper::Result<()>),
-    /// The connection was told to end in the middle of a head.
+    /// Order to end in the middle of a head.
     Head(Told),
-    /// The connection was told to end and closes.
+    /// End without a further answer, after an order to end or at the end of the server.
     Closed,
 }
 

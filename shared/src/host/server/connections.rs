@@ -27,17 +27,17 @@ const HEAD_BYTES: usize = 16 * 1024 * 1024;
 /// Reasons for a connection to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Told {
-    /// The time limit of the connection's state has passed.
+    /// Expiry of the time limit of the connection's state.
     Late,
-    /// Other connections need the room.
+    /// Need of other connections for room.
     Full,
-    /// Other requests need the bytes of the connection's body.
+    /// Need of other requests for the bytes of the connection's body.
     Bytes,
-    /// The server stops, and its time for answers is over.
+    /// Stop of the server, after its time for answers.
     Stopping,
 }
 
-/// The connections of one server, up to a fixed number.
+/// Connections of one server, up to a fixed number.
 #[derive(Debug)]
 pub(super) struct Connections {
     most: usize,

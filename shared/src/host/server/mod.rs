@@ -1,13 +1,13 @@
 //! HTTP/1.1 server, for environments without a cloud's function runtime.
 //!
 //! ```text
-//! Server ─► connection ─► wire          one task each: the socket, HTTP, what is left of it afterwards
-//!               │  └────► Connections   what each is doing, and which one gives way ([`weakest`])
+//! Server ─► connection ─► wire          one task each: the socket, HTTP, the close after HTTP
+//!               │  └────► Connections   state of each, and the choice of the weakest ([`weakest`])
 //!               └► Handler              probes, routes and limits, the body, the service
 //! ```
 //!
 //! A route, its methods and limits are looked up before a body is awaited; a request takes its place when it
-//! has arrived whole. There is always room for one more connection, so a probe always gets in.
+//! has arrived completely. There is always room for one more connection, so a probe always gets in.
 
 mod address;
 mod connection;

@@ -14,13 +14,13 @@ pub enum Stop {
 /// Phases of a server's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// The server takes connections and is ready.
+    /// Normal service: the server takes connections and is ready.
     Serving,
-    /// The server is not ready any more but still serves; each answer is the last of its connection.
+    /// Service without readiness, before the drain; each answer is the last of its connection.
     Leaving,
-    /// The server takes no more connections, and ends the quiet ones.
+    /// Drain: the server takes no more connections, and ends the quiet ones.
     Draining,
-    /// The remaining connections are dropped.
+    /// End of the drain: the remaining connections are dropped.
     Over,
 }
 

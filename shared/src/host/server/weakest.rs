@@ -33,16 +33,15 @@ const LEAST_SHARE: usize = 8;
 pub(super) enum State {
     /// Open connection on which no byte has arrived yet.
     New,
-    /// A request's head is arriving.
+    /// Arrival of a request's head.
     Head,
-    /// A request's body is arriving.
+    /// Arrival of a request's body.
     Body,
-    /// A request is being served.
+    /// Service of a request that has arrived.
     Service,
-    /// A request has been served, and no further byte has arrived.
+    /// Pause after an answered request, without a further byte.
     Idle,
-    /// The request has been answered, and the sender sends bytes that are thrown away, or does not take its
-    /// answer.
+    /// Wait after an answer for a sender that sends bytes to be thrown away, or does not take its answer.
     Linger,
 }
 
@@ -98,7 +97,7 @@ impl Flow {
     }
 }
 
-/// Facts about a connection that decide its rank.
+/// Facts about a connection that determine its rank.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Facts {
     /// Address of the peer.
@@ -135,7 +134,7 @@ impl Facts {
         let (age, rate) = (self.flow.age(now), self.flow.rate(now));
         let younger = u64::MAX - u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
         // A peer that opens one connection after the other must not push out connections that others have
-        // just opened, whatever it has begun on its own. A logarithm is less than a hundred.
+        // just opened, regardless of the requests that it has begun. A logarithm is less than a hundred.
         let young =
             |tier: u8, measure| if is_over { (2, u64::from(tier) * 100 + measure) } else { (tier, measure) };
         let (tier, measure) = match self.state {

@@ -11,11 +11,12 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 #[derive(serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Event {
-    /// Path in payload 2.0; the next two fields are also payload 2.0.
+    /// Path in payload 2.0, as are the fields `raw_query_string` and `cookies`.
     pub raw_path: Option<String>,
     pub raw_query_string: Option<String>,
     pub cookies: Option<Vec<String>>,
-    /// Method in payload 1.0 and ALB events; the next four fields have the same origin.
+    /// Method in payload 1.0 and ALB events, as are `path` and the `multi_value_…` and
+    /// `query_string_parameters` fields.
     pub http_method: Option<String>,
     pub path: Option<String>,
     pub multi_value_headers: Option<Pairs<Vec<String>>>,
@@ -23,7 +24,8 @@ pub(super) struct Event {
     pub multi_value_query_string_parameters: Option<Pairs<Vec<String>>>,
     /// Query parameters in SCF events.
     pub query_string: Option<Pairs<String>>,
-    /// Header fields, in the events of every trigger, like the three fields after them.
+    /// Header fields; like `body`, `is_base64_encoded` and `request_context` they are in the events of every
+    /// trigger.
     pub headers: Option<Pairs<String>>,
     pub body: Option<String>,
     pub is_base64_encoded: Option<bool>,

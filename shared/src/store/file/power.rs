@@ -20,7 +20,7 @@ enum Step {
     PutNew(&'static str, &'static str),
     Put(&'static str, &'static str),
     Delete(&'static str),
-    /// The disk is full from this step on.
+    /// Lack of disk space from this step on.
     Fill,
 }
 

@@ -25,11 +25,11 @@ const ROOT: Ino = 1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sabotage {
     None,
-    /// Syncing a file does nothing.
+    /// Sync of a file.
     Files,
-    /// Syncing a folder does nothing.
+    /// Sync of a folder.
     Folders,
-    /// Syncing a folder that has only folders in it does nothing.
+    /// Sync of a folder that contains folders only.
     Parents,
 }
 
@@ -110,7 +110,7 @@ impl Random {
 pub(super) enum Schedule {
     /// Random order.
     Random(Random),
-    /// The first process pauses after that many operations, until the second one has ended.
+    /// Pause of the first process after that many operations, until the second one has ended.
     Pause(usize),
 }
 

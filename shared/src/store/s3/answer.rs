@@ -84,7 +84,7 @@ impl Failure {
 enum Kind {
     Unavailable,
     Throttled,
-    /// The arrived bytes differ from the signed ones; the next attempt's bytes may arrive intact.
+    /// Difference between the arrived and the signed bytes; the next attempt's bytes may arrive intact.
     Altered,
     Skewed,
     Denied,
