@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! spill/{target}/{hook}/{digest}    delivery for the queue       until a receipt
-//! dead/{target}/{hook}/{digest}     refused by every queue       until a person removes it
+//! dead/{target}/{hook}/{digest}     refused by every queue       until an operator handles it
 //! retry/{target}/{hook}/{digest}.…  time of the next attempt     as long as spill/… exists
 //! claims/{target}/{hook}/{digest}   body too large to send       as long as the topic keeps messages
 //! sent/{target}/{hook}/{digest}     mark of a sent delivery      for the time of `dedupe`
