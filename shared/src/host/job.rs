@@ -413,7 +413,7 @@ mod tests {
             (self.queue.messages().len(), self.memory.count("spill/"))
         }
 
-        /// Starts a server, with or without a clock; returns its address, the sender of its stop and its task.
+        /// Starts a server, with or without a clock; returns its address, its stop and its task.
         async fn serve(
             &self,
             has_clock: bool,

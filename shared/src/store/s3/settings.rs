@@ -122,7 +122,8 @@ const NOT_A_URL: &str = "is no bucket's URL: write it as s3://bucket or s3://buc
 const NOT_A_BUCKET: &str = "names no bucket: a bucket's name is 3 to 63 lower-case letters, digits, '.' and '-', \
                             with a letter or digit at both ends";
 
-/// Returns true if a bucket may have this name: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html>
+/// Returns true if a bucket may have this name:
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html>
 fn is_bucket(name: &str) -> bool {
     let is_taken = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-');
     let is_end = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphanumeric);
