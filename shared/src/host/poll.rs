@@ -34,37 +34,38 @@ use crate::env::{Env, Lent};
 use crate::net::endpoint::Endpoint;
 use crate::net::transport::{Call, Transport, headers};
 
-/// The platform keeps a function frozen for as long as it likes between two events.
+/// Time-out of the poll for the next event, 30 days: the platform may freeze a function for any time between
+/// two events.
 const FOREVER: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// For an answer to be taken.
+/// Time-out of the `POST` that hands an answer to the platform.
 const TAKEN: Duration = Duration::from_secs(10);
 
-/// A body of 6 MB as base64 in JSON, with room.
+/// Upper bound on the size of an event, in bytes: a body of 6 MB as base64 in JSON, with room to spare.
 const MAX_EVENT: usize = 16 * 1024 * 1024;
 
-/// As FunctionGraph's own samples wait before they ask again.
+/// Pause after a failed poll, as long as in FunctionGraph's own samples.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// So many failed polls in a row are no hiccup: the process ends, and the platform starts another.
+/// Failed polls in a row after which the process ends, so that the platform starts another.
 const ENOUGH: u32 = 200;
 
-/// Kept back from the time that the platform gives, for the way of the answer.
+/// Time kept back from the platform's limit for the transfer of the answer.
 const ANSWER_RESERVE: Duration = Duration::from_millis(300);
 
-/// Where the platform does not say how long an invocation may take.
+/// Time limit of an invocation if the platform names none.
 const DEFAULT_TIME: Duration = Duration::from_secs(3);
 
-/// One cloud's interface.
+/// Runtime interface of one cloud.
 #[derive(Clone, Debug)]
 pub(super) struct Platform {
     dialect: Dialect,
     endpoint: Endpoint,
-    /// As `RUNTIME_TIMEOUT` says.
+    /// Time limit of an invocation from `RUNTIME_TIMEOUT`.
     time: Option<Duration>,
 }
 
-/// What came with an event, and what it is worth.
+/// Event with its id, and the time by which to answer it.
 struct Event {
     id: String,
     body: Bytes,
@@ -72,7 +73,7 @@ struct Event {
 }
 
 impl Platform {
-    /// The platform whose variables are set; `None` outside of both.
+    /// Returns the platform whose variables are set; `None` outside of both platforms.
     pub(super) fn of(env: &Env) -> Result<Option<Self>, HostError> {
         let (dialect, variable, address) = match (env.get("SCF_RUNTIME_API"), env.get("RUNTIME_API_ADDR")) {
             (Some(host), _) => {
@@ -83,7 +84,7 @@ impl Platform {
             (None, Some(address)) => (Dialect::FunctionGraph, "RUNTIME_API_ADDR", address),
             (None, None) => return Ok(None),
         };
-        // The platform's own interface, on this machine or in its sandbox' network.
+        // The endpoint is the platform's own interface, on this machine or in its sandbox's network.
         let endpoint = Endpoint::parse(&format!("http://{address}"), true)
             .map_err(|_| HostError::Environment(variable))?;
         let seconds = env.get("RUNTIME_TIMEOUT").and_then(|text| text.parse().ok());
@@ -104,7 +105,7 @@ impl Platform {
         }
     }
 
-    /// What the headers of an event say; `None` without an id that an answer could be sent under.
+    /// Builds the event from its headers and body; `None` without an id that an answer could be sent under.
     fn event(&self, headers: &HeaderMap, body: Bytes) -> Option<Event> {
         let text = |name: &str| headers.get(name)?.to_str().ok();
         let id = match self.dialect {
@@ -122,7 +123,7 @@ impl Platform {
     }
 }
 
-/// What becomes of an event: the answer's JSON, or a function error.
+/// Outcome of an event: the answer's JSON, or the type and message of a function error.
 type Answered = Result<String, (&'static str, String)>;
 
 /// Serves events until the platform ends the process.
@@ -139,7 +140,7 @@ pub(super) async fn run<S: Service>(
     .await
 }
 
-/// Runs a job with each event: a timer's may name a shard.
+/// Runs a job with each event; a timer's event may name a shard.
 pub(super) async fn run_job<J: Job>(job: J, platform: Platform, context: &Context) -> Result<(), HostError> {
     let dialect = platform.dialect;
     poll(platform, context, |event| {
@@ -163,7 +164,7 @@ async fn answer<S: Service>(service: &S, dialect: Dialect, event: &Event, contex
         Ok(request) => call(service, request).await,
         Err(refusal) => refusal,
     };
-    // An answer serialises without fail.
+    // Serialising an answer never fails.
     Ok(serde_json::to_string(&incoming.trigger.answer(&response)).unwrap_or_default())
 }
 
@@ -171,7 +172,8 @@ fn failure(error: EventError) -> (&'static str, String) {
     (error.error_type(), error.to_string())
 }
 
-/// One event after the other: SCF's answers name none, and both freeze what runs beside one.
+/// Handles one event after the other: SCF's answers name no event, and both platforms freeze work that
+/// outlasts an event.
 async fn poll<F: Future<Output = Answered>>(
     platform: Platform,
     context: &Context,
@@ -226,13 +228,13 @@ impl Client {
         self.post("/runtime/init/ready", " ".to_owned()).await;
     }
 
-    /// The next event's headers and body.
+    /// Polls for the next event's headers and body.
     async fn next(&self) -> Option<(HeaderMap, Bytes)> {
         let answer = self.send(Method::GET, self.platform.next(), Bytes::new(), FOREVER).await?;
         Some((answer.headers, answer.body))
     }
 
-    /// A failure is logged and nothing else: the platform has given the event up by then.
+    /// Posts to the platform. A failure is only logged: the platform has given the event up by then.
     async fn post(&self, path: &str, body: String) {
         self.send(Method::POST, path, body.into(), TAKEN).await;
     }

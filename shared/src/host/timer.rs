@@ -1,14 +1,14 @@
-//! What a schedule's event asks of the redriver: which shard, in the text that its trigger was given.
+//! Events of a schedule, which may ask the redriver for one shard in the text of their trigger.
 //!
-//! | | where the text is |
+//! | | place of the text |
 //! |---|---|
 //! | `EventBridge` Scheduler | the event itself, the schedule's `Input` |
 //! | Tencent SCF's timer | `Message`, the trigger's additional information |
 //! | FunctionGraph's timer | `user_event` |
 //!
-//! The text is `3/8`, or the JSON `{"shard":"3/8"}`, which may be the whole event everywhere: so a
-//! person asks. No text asks for no shard. One that names none is an error: whoever wrote it meant one, and
-//! a run of the whole would send everything as often as there are triggers.
+//! The text is `3/8`, or the JSON `{"shard":"3/8"}`. That JSON may also be the whole event on every cloud,
+//! for a run that a person starts. An empty text asks for no shard. A text that names no valid shard is an
+//! error: its author meant a shard, and a run of the whole store would send everything once per trigger.
 
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -18,21 +18,21 @@ use super::job::{Job, Order};
 use super::trigger::Dialect;
 use crate::shard::{Shard, ShardError};
 
-/// What our own timer of FunctionGraph said before there were shards.
+/// Text of this project's FunctionGraph timer from the time before shards; it asks for no shard.
 const BEFORE_SHARDS: &str = "redrive";
 
-/// Why it is not known which shard an event asks for. The event is not quoted.
+/// Errors in an event's choice of a shard. They never quote the event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 enum TimerError {
     /// User action: invoke the function with JSON.
     #[error("the event is no JSON object that can be read: write {{}} or {{\"shard\":\"3/8\"}}")]
     NotJson,
-    /// User action: as the error says, in the trigger's text.
+    /// User action: correct the trigger's text as the error says.
     #[error("the trigger's text {0}")]
     Shard(#[from] ShardError),
 }
 
-/// What matters of an event of any of the clouds.
+/// Relevant fields of an event, of all clouds.
 #[derive(Deserialize)]
 struct Asked {
     #[serde(default, deserialize_with = "present")]
@@ -42,12 +42,12 @@ struct Asked {
     user_event: Option<Value>,
 }
 
-/// Also a null: whoever writes the name means something.
+/// Deserializes a field that is present, even as null: its author means something.
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
     Value::deserialize(deserializer).map(Some)
 }
 
-/// Runs the job once, as an event asks; what went wrong is a function error's type and message.
+/// Runs the job once for an event; an error is a function error's type and message.
 pub(super) async fn run<J: Job>(
     job: &J,
     dialect: Dialect,
@@ -56,13 +56,13 @@ pub(super) async fn run<J: Job>(
 ) -> Result<Value, (&'static str, String)> {
     let asked = event.ok_or(TimerError::NotJson).and_then(|event| shard(dialect, event));
     let shard = asked.map_err(|error| ("Redrive.NoShard", error.to_string()))?;
-    // Boxed: a run is a type too deep to lay out within another one.
+    // Boxed: the future of a run is too deep a type to nest in another one.
     Box::pin(job.run(Order::due(shard), deadline)).await.map_err(|error| ("Redrive.Failed", error))
 }
 
-/// The shard that an event asks for; `None` where it asks for none.
+/// Returns the shard that an event asks for; `None` if it asks for no shard.
 fn shard(dialect: Dialect, event: &str) -> Result<Option<Shard>, TimerError> {
-    // A function may be invoked with nothing at all.
+    // A function may be invoked with an empty event.
     if event.trim().is_empty() {
         return Ok(None);
     }
@@ -86,7 +86,7 @@ fn shard(dialect: Dialect, event: &str) -> Result<Option<Shard>, TimerError> {
     }
 }
 
-/// What the text of a timer says.
+/// Parses the text of a timer; `None` if it asks for no shard.
 fn written(dialect: Dialect, text: &str) -> Result<Option<Shard>, TimerError> {
     if text.is_empty() || (dialect == Dialect::FunctionGraph && text == BEFORE_SHARDS) {
         return Ok(None);
@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn no_text_names_none() {
-        // What a schedule sends that has no Input of its own.
+        // A schedule without an `Input` of its own sends this event.
         let scheduler = r#"{"version":"0","id":"0b1f5e2c-9d0a-4c58-9a1e-3f6d7c2b8a10","detail":"{}",
             "detail-type":"Scheduled Event","source":"aws.scheduler","account":"123456789012",
             "time":"2026-11-24T08:00:00Z","region":"eu-central-1","resources":[]}"#;
@@ -167,12 +167,12 @@ mod tests {
             assert_eq!(shard(Dialect::FunctionGraph, &event), Ok(None), "{text}");
         }
         assert_eq!(shard(Dialect::FunctionGraph, &functiongraph(&json!("redrive")).to_string()), Ok(None));
-        // Another cloud's field is nobody's text.
+        // A field of another cloud is ignored.
         assert_eq!(shard(Dialect::Aws, r#"{"Message":"x","user_event":"x"}"#), Ok(None));
         assert_eq!(shard(Dialect::Scf, r#"{"user_event":"x"}"#), Ok(None));
     }
 
-    /// Never a silent run of the whole.
+    /// A wrong text never causes a silent run of the whole store.
     #[test]
     fn a_wrong_text_is_an_error_that_says_what_to_write() {
         for text in [
