@@ -37,7 +37,7 @@ const HUAWEI: [&str; 3] = ["HUAWEICLOUD_SDK_AK", "HUAWEICLOUD_SDK_SK", "HUAWEICL
 const OWN_HUAWEI: &[&str] = &["HUAWEICLOUD_SDK_AK", "HUAWEICLOUD_SDK_SK", "OTC_SDK_AK", "OTC_SDK_SK"];
 
 /// Header fields of FunctionGraph's custom runtime.
-pub(super) const CUSTOM_RUNTIME: Handover = Handover {
+pub(super) static CUSTOM_RUNTIME: Handover = Handover {
     fields: ["x-cff-access-key", "x-cff-secret-key", "x-cff-security-token"],
     variables: HUAWEI,
     own: OWN_HUAWEI,

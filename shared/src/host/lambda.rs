@@ -11,9 +11,10 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
+use super::cloud::AWS;
 use super::job::Job;
 use super::timer;
-use super::trigger::{self, Answer, Dialect, EventError, Invocation};
+use super::trigger::{self, Answer, EventError, Invocation};
 use super::{HostError, Service, call};
 use crate::clock::Timestamp;
 use crate::context::Context;
@@ -53,7 +54,7 @@ pub(super) async fn run_job<J: Job>(job: J, context: &Context) -> Result<(), Hos
             let deadline = deadline(lambda.deadline, context.clock.now());
             let deadline = deadline.unwrap_or_else(|| Instant::now() + DEFAULT_JOB);
             let event = event.as_deref().map(RawValue::get);
-            let done = timer::run(&job, Dialect::Aws, event, deadline).await;
+            let done = timer::run(&job, &AWS, event, deadline).await;
             done.map_err(|(error_type, error_message)| Diagnostic {
                 error_type: error_type.to_owned(),
                 error_message,

@@ -10,6 +10,7 @@
 //! A host reads requests and writes answers; it decides nothing about hooks. A host's own refusals (broken
 //! framing, wrong base64, limits) have the same form as the gateway's refusals.
 
+pub mod cloud;
 mod handover;
 mod job;
 mod lambda;

@@ -28,20 +28,10 @@ use tokio::time::Instant;
 pub use answer::Answer;
 use event::{Event, RequestContext};
 
+use super::cloud::{AWS, Cloud, Events};
 use super::refuse;
 use crate::http::{Headers, Request, Response};
 use crate::problem::Problem;
-
-/// Cloud that an event's trigger belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dialect {
-    /// AWS Lambda.
-    Aws,
-    /// Tencent SCF: function URL, or API Gateway with integrated response.
-    Scf,
-    /// Huawei Cloud and OTC FunctionGraph: APIG.
-    FunctionGraph,
-}
 
 /// Trigger, as far as it determines the form of the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,17 +102,17 @@ impl EventError {
 /// Reads an event of AWS. The event itself determines the trigger, and the base64 flag is believed: nothing
 /// is guessed.
 pub fn read(event: &str, invocation: Invocation) -> Result<Incoming, EventError> {
-    read_as(Dialect::Aws, event, invocation)
+    read_as(&AWS, event, invocation)
 }
 
-/// Reads an event like [`read`], but of the triggers of the cloud `dialect`.
-pub fn read_as(dialect: Dialect, event: &str, invocation: Invocation) -> Result<Incoming, EventError> {
+/// Reads an event like [`read`], but of the triggers of `cloud`.
+pub fn read_as(cloud: &Cloud, event: &str, invocation: Invocation) -> Result<Incoming, EventError> {
     // A record may be written as a JSON array too, so the first character is checked.
     if !event.starts_with('{') {
         return Err(EventError::NotJson);
     }
     match serde_json::from_str::<Event>(event) {
-        Ok(event) => request(dialect, event, invocation),
+        Ok(event) => request(cloud.events, event, invocation),
         Err(error) if error.is_data() => {
             Err(EventError::Broken { line: error.line(), column: error.column() })
         }
@@ -137,11 +127,11 @@ pub fn unreadable(invocation: &Invocation) -> Incoming {
     Incoming { trigger: Trigger::Plain, request: Err(refuse(Problem::Malformed, &invocation.request_id)) }
 }
 
-fn request(dialect: Dialect, mut event: Event, invocation: Invocation) -> Result<Incoming, EventError> {
+fn request(events: Events, mut event: Event, invocation: Invocation) -> Result<Incoming, EventError> {
     let context = event.request_context.take().unwrap_or_default();
     let multi_value = event.multi_value_headers.is_some();
     let (trigger, method, path, raw_query) = match (&context.http, &event) {
-        (Some(http), Event { raw_path: Some(path), raw_query_string, .. }) if dialect == Dialect::Aws => (
+        (Some(http), Event { raw_path: Some(path), raw_query_string, .. }) if events == Events::Aws => (
             Trigger::HttpApi,
             http.method.clone(),
             path.clone(),
@@ -149,11 +139,11 @@ fn request(dialect: Dialect, mut event: Event, invocation: Invocation) -> Result
         ),
         (_, Event { http_method: Some(method), path: Some(path), .. }) => {
             // An ALB hands names and values over as they came, API Gateway decodes them.
-            let is_alb = dialect == Dialect::Aws && context.elb.is_some();
-            let trigger = match dialect {
-                Dialect::Aws if is_alb => Trigger::Alb { multi_value },
-                Dialect::Aws => Trigger::RestApi { multi_value },
-                Dialect::Scf | Dialect::FunctionGraph => Trigger::Plain,
+            let is_alb = events == Events::Aws && context.elb.is_some();
+            let trigger = match events {
+                Events::Aws if is_alb => Trigger::Alb { multi_value },
+                Events::Aws => Trigger::RestApi { multi_value },
+                Events::Plain => Trigger::Plain,
             };
             (trigger, method.clone(), path.clone(), query::rebuild(&event, is_alb))
         }
@@ -166,7 +156,7 @@ fn request(dialect: Dialect, mut event: Event, invocation: Invocation) -> Result
     let request = match body(event.body.take(), event.is_base64_encoded) {
         Some(body) => Ok(Request {
             method,
-            path: if dialect == Dialect::Aws { without_stage(path, &context) } else { path },
+            path: if events == Events::Aws { without_stage(path, &context) } else { path },
             raw_query,
             headers: headers(event),
             body,
