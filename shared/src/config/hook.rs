@@ -13,7 +13,7 @@ use crate::env::Env;
 use crate::hops::Hops;
 use crate::message::{Format, Place, Placeholder, Recipe, Template};
 use crate::platform;
-use crate::queue::{Target, Vendor};
+use crate::queue::{Spec, Target, Vendor};
 use crate::reader::{At, Table};
 use crate::source::{self, Peers, Source, TokenNames};
 
@@ -118,10 +118,7 @@ impl Hook {
         let topic = self.topics.of(target)?;
         Some(Recipe {
             topic,
-            is_topic: match target.vendor() {
-                Vendor::Tdmq => |topic| Vendor::Tdmq.check_topic(topic).is_ok(),
-                Vendor::Rocketmq => |topic| Vendor::Rocketmq.check_topic(topic).is_ok(),
-            },
+            is_topic: target.vendor().spec().is_topic,
             format: self.format,
             keep_original: self.keep_original,
             key: self.key.as_ref(),
@@ -242,11 +239,17 @@ pub(super) fn read(
         table.warning(verifier, warning);
     }
     check_peers(&source, table, verifier, with);
-    if format == Format::Raw && topics.any(Vendor::Tdmq) {
-        table.warning("format", "a raw TDMQ message carries no delivery id: consumers cannot tell repeats");
-    }
-    if (key.is_some() || tag.is_some()) && !topics.any(Vendor::Rocketmq) && format == Format::Raw {
-        table.warning("key", "TDMQ has neither keys nor tags, and raw carries none");
+    let mut bare =
+        Vendor::ALL.into_iter().filter(|vendor| !vendor.spec().carries_attributes && topics.any(*vendor));
+    if format == Format::Raw
+        && let Some(Spec { label, .. }) = bare.next().map(Vendor::spec)
+    {
+        let message = format!("a raw {label} message carries no delivery id: consumers cannot tell repeats");
+        table.warning("format", message);
+        let carries = |vendor: Vendor| vendor.spec().carries_attributes && topics.any(vendor);
+        if (key.is_some() || tag.is_some()) && !Vendor::ALL.into_iter().any(carries) {
+            table.warning("key", format!("{label} has neither keys nor tags, and raw carries none"));
+        }
     }
     Some(Hook {
         name: name.value.to_owned(),

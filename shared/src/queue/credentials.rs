@@ -22,6 +22,7 @@ pub struct Credentials {
 }
 
 /// Variables that belong together: id, key and token of one set are never mixed with another's.
+#[derive(Debug)]
 pub(crate) struct Family {
     pub id: &'static str,
     pub key: &'static str,

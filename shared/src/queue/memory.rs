@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::breaker::Fingerprint;
 use super::retry::{Attempt, Courier, Identity, Outgoing};
-use super::{Open, Queue, Receipt, SendError, Until, Vendor, rocketmq, tdmq};
+use super::{Open, Queue, Receipt, SendError, Until, Vendor};
 use crate::clock::Timestamp;
 use crate::context::Context;
 use crate::env::EnvProblem;
@@ -107,10 +107,7 @@ impl MemoryQueue {
     fn check(&self, message: &Message) -> Result<(), Failure> {
         let Inner { vendor, limits: Limits { most, scale }, .. } = &*self.0;
         let most = most / scale.max(&1);
-        match vendor {
-            Vendor::Tdmq => tdmq::wire::check(&message.topic, &message.text, most),
-            Vendor::Rocketmq => rocketmq::wire::fits(message, most),
-        }
+        (vendor.spec().fits)(message, most)
     }
 }
 
@@ -183,10 +180,7 @@ impl Outgoing for Sending<'_> {
             let Reply { after, what } = broker.take(&shown);
             sleep(after).await;
             match what {
-                What::Answer(answer) => match vendor {
-                    Vendor::Tdmq => tdmq::wire::read(&answer, &[]),
-                    Vendor::Rocketmq => rocketmq::wire::read(&answer, &[]),
-                },
+                What::Answer(answer) => (vendor.spec().read)(&answer, &[]),
                 What::Refused => {
                     let (host, why) = (config.endpoint.host().to_owned(), "refused".to_owned());
                     Err(TransportError::Connect(host, why).into())

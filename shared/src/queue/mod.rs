@@ -10,6 +10,7 @@ mod outage;
 pub mod probe;
 pub mod retry;
 pub mod rocketmq;
+pub mod spec;
 mod target;
 pub mod tdmq;
 pub mod told;
@@ -23,6 +24,7 @@ use tokio::time::Instant;
 use crate::env::EnvProblem;
 use crate::message::{MAX_TEXT, Message};
 pub use client::Client;
+pub use spec::Spec;
 pub use target::Target;
 
 // What no message is larger than, some vendor takes, and none takes more.
@@ -39,23 +41,20 @@ pub enum Vendor {
 }
 
 impl Vendor {
-    /// All of them.
+    /// All vendors.
     pub const ALL: [Self; 2] = [Self::Tdmq, Self::Rocketmq];
 
-    /// As in `hooks.toml`, paths and logs.
-    pub const fn as_str(self) -> &'static str {
+    /// Returns the vendor's description.
+    pub fn spec(self) -> &'static Spec {
         match self {
-            Self::Tdmq => "tdmq",
-            Self::Rocketmq => "rocketmq",
+            Self::Tdmq => &tdmq::SPEC,
+            Self::Rocketmq => &rocketmq::SPEC,
         }
     }
 
-    /// Whether the vendor takes a topic of this form; what is wrong with it.
-    pub fn check_topic(self, topic: &str) -> Result<(), String> {
-        match self {
-            Self::Tdmq => tdmq::check_topic(topic),
-            Self::Rocketmq => rocketmq::check_topic(topic),
-        }
+    /// Returns the name in `hooks.toml`, paths and logs.
+    pub fn as_str(self) -> &'static str {
+        self.spec().name
     }
 }
 

@@ -211,7 +211,7 @@ fn path(project: &str, instance: &str) -> String {
 }
 
 fn endpoint(env: &Env) -> Result<Endpoint, EnvProblem> {
-    let variable = "ROCKETMQ_ENDPOINT";
+    let variable = super::ENDPOINT;
     let problem = |message| EnvProblem { variable, message };
     let unset = || problem("is not set: write it as https://dms.eu-de.otc.t-systems.com".to_owned());
     Endpoint::parse(&env.get(variable).ok_or_else(unset)?, env.is_on("ALLOW_HTTP_ENDPOINTS"))
@@ -220,7 +220,7 @@ fn endpoint(env: &Env) -> Result<Endpoint, EnvProblem> {
 
 /// The instance's id: a UUID.
 fn instance(env: &Env) -> Result<String, EnvProblem> {
-    let variable = "ROCKETMQ_INSTANCE_ID";
+    let variable = super::INSTANCE;
     let is_uuid = |text: &String| {
         let parts: Vec<&str> = text.split('-').collect();
         parts.iter().map(|part| part.len()).eq([8, 4, 4, 4, 12])
@@ -234,7 +234,7 @@ fn instance(env: &Env) -> Result<String, EnvProblem> {
 
 /// Most bytes of a message: the vendor's limit for the text, or the instance's own for all of it.
 fn max_message(env: &Env) -> Result<Limit, EnvProblem> {
-    let variable = "ROCKETMQ_MAX_MESSAGE";
+    let variable = super::MAX_MESSAGE;
     let most = limit(env, variable, wire::MAX_TEXT)?;
     Ok(if env.get(variable).is_some() { Limit::Message(most) } else { Limit::Text(most) })
 }
@@ -245,14 +245,14 @@ fn auth(keys: Keyring<'_>) -> Result<Auth, EnvProblem> {
     let project = project(env)?;
     if let Some(credentials) = Credentials::from_env(keys, &HUAWEI)? {
         let project = project.ok_or_else(|| EnvProblem {
-            variable: "HUAWEICLOUD_SDK_PROJECT_ID",
+            variable: super::PROJECT,
             message: "and OS_PROJECT_ID are not set".to_owned(),
         })?;
         return Ok(Auth::Key(credentials, project));
     }
-    if env.get("OS_AUTH_URL").is_none() {
+    if env.get(super::AUTH_URL).is_none() {
         return Err(EnvProblem {
-            variable: "HUAWEICLOUD_SDK_AK",
+            variable: HUAWEI[0].id,
             message: "and OTC_SDK_AK are not set, nor is OS_AUTH_URL for the token route".to_owned(),
         });
     }
@@ -260,7 +260,7 @@ fn auth(keys: Keyring<'_>) -> Result<Auth, EnvProblem> {
 }
 
 fn project(env: &Env) -> Result<Option<String>, EnvProblem> {
-    let set = ["HUAWEICLOUD_SDK_PROJECT_ID", "OS_PROJECT_ID"]
+    let set = [super::PROJECT, "OS_PROJECT_ID"]
         .into_iter()
         .find_map(|variable| Some((variable, env.get(variable)?)));
     match set {

@@ -53,7 +53,7 @@ impl Login {
             let missing = || EnvProblem { variable, message: "is not set".to_owned() };
             env.get(variable).ok_or_else(missing)
         };
-        let variable = "OS_AUTH_URL";
+        let variable = super::AUTH_URL;
         let (endpoint, path) =
             Endpoint::parse_with_path(&plain(variable)?, env.is_on("ALLOW_HTTP_ENDPOINTS"))
                 .map_err(|e| EnvProblem { variable, message: e.to_string() })?;

@@ -178,7 +178,7 @@ impl Sending<'_> {
 }
 
 fn endpoint(env: &Env) -> Result<Endpoint, EnvProblem> {
-    let variable = "TDMQ_ENDPOINT";
+    let variable = super::ENDPOINT;
     let text = env.get(variable).unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned());
     Endpoint::parse(&text, env.is_on("ALLOW_HTTP_ENDPOINTS"))
         .map_err(|e| EnvProblem { variable, message: e.to_string() })
@@ -187,7 +187,7 @@ fn endpoint(env: &Env) -> Result<Endpoint, EnvProblem> {
 /// The topic's region; required since the edition of 2025-11-25. A platform may have put its own
 /// into `TENCENTCLOUD_REGION`.
 fn region(env: &Env) -> Result<String, EnvProblem> {
-    let variable = "TDMQ_REGION";
+    let variable = super::REGION;
     let found = env.get(variable).or_else(|| env.get("TENCENTCLOUD_REGION"));
     let is_region = |r: &String| r.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
     found.filter(is_region).ok_or_else(|| EnvProblem {
@@ -198,7 +198,7 @@ fn region(env: &Env) -> Result<String, EnvProblem> {
 }
 
 fn auto_timeout(env: &Env) -> Result<bool, EnvProblem> {
-    let variable = "TDMQ_SEND_TIMEOUT";
+    let variable = super::SEND_TIMEOUT;
     match env.get(variable).as_deref() {
         None | Some("auto") => Ok(true),
         Some("off") => Ok(false),
@@ -208,12 +208,12 @@ fn auto_timeout(env: &Env) -> Result<bool, EnvProblem> {
 
 /// Most bytes of a text: the vendor's limit, or a lower one of the cluster.
 fn max_message(env: &Env) -> Result<usize, EnvProblem> {
-    limit(env, "TDMQ_MAX_MESSAGE", wire::MAX_TEXT)
+    limit(env, super::MAX_MESSAGE, wire::MAX_TEXT)
 }
 
 fn credentials(keys: Keyring<'_>) -> Result<Credentials, EnvProblem> {
     Credentials::from_env(keys, &TENCENT)?.ok_or_else(|| EnvProblem {
-        variable: "TENCENTCLOUD_SECRET_ID",
+        variable: TENCENT[0].id,
         message: "and TENCENTCLOUD_SECRET_KEY are not set".to_owned(),
     })
 }

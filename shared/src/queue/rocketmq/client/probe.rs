@@ -1,5 +1,7 @@
 //! A message to a topic that nobody has.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::{Auth, Client, Config, Sending};
@@ -15,6 +17,17 @@ use crate::queue::rocketmq::wire::{self, Limit};
 const PROOF: [&str; 1] = ["DMS.00400876"];
 
 impl Client {
+    /// Asks once: every topic is in the one instance.
+    pub(crate) async fn probe_all(
+        &self,
+        context: &Context,
+        _: &[String],
+        _: &str,
+        within: Duration,
+    ) -> Vec<Result<Report, EnvProblem>> {
+        vec![self.probe(context, Instant::now() + within).await]
+    }
+
     /// Asks DMS to send to a topic that does not exist, with a new token where a user's password is
     /// used. `context` gives the time to sign with and the name; what is missing in the environment is
     /// an error.

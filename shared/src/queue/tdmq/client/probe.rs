@@ -1,5 +1,8 @@
 //! A message to a namespace that nobody has.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::{Client, Config, Sending};
@@ -25,6 +28,28 @@ const PROOF: [&str; 8] = [
 ];
 
 impl Client {
+    /// Asks for each cluster of the topics. If a delivery names the cluster, a cluster that does not exist is asked
+    /// for: the answer proves the key all the same.
+    pub(crate) async fn probe_all(
+        &self,
+        context: &Context,
+        topics: &[String],
+        open: &str,
+        within: Duration,
+    ) -> Vec<Result<Report, EnvProblem>> {
+        let cluster = |topic: &String| {
+            let path = topic.split_once("://").map_or(topic.as_str(), |(_, path)| path);
+            path.split('/').next().filter(|cluster| !cluster.contains(open)).map(str::to_owned)
+        };
+        let clusters: BTreeSet<String> =
+            topics.iter().map(|topic| cluster(topic).unwrap_or_else(|| "hookmq-check".to_owned())).collect();
+        let mut reports = Vec::new();
+        for cluster in clusters {
+            reports.push(self.probe(context, &cluster, Instant::now() + within).await);
+        }
+        reports
+    }
+
     /// Asks Tencent Cloud to send to a namespace of `cluster` that does not exist. `context` gives the
     /// time to sign with and the name; what is missing in the environment is an error.
     pub async fn probe(
