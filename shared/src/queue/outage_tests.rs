@@ -279,8 +279,8 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
 }
 
 proptest! {
-    /// In any order of events, a circuit is open only after three failures that began after the last success
-    /// of all its topics, a success closes it, and probes do not overlap within the hold time.
+    /// A circuit is open only after three failures that began after the last success of all its topics, a
+    /// success closes it, and probes do not overlap within the hold time, in any order of events.
     #[test]
     fn what_is_open_has_a_reason(events in events()) {
         let mut outages = Outages::default();
