@@ -53,8 +53,8 @@ const THROTTLE_BASE: Duration = Duration::from_secs(1);
 /// Upper bound on the range of waiting times.
 const MAX_WAIT: Duration = Duration::from_secs(10);
 
-/// Default number of attempts for one message in a function with a store, and the default time after the
-/// first attempt in which the last one begins.
+/// Default of `QUEUE_ATTEMPTS`. `WITHIN` is the default of `QUEUE_RETRY_WITHIN`, the time after the first
+/// attempt in which the last one begins, and `MAX_WITHIN` the upper bound on it.
 const ATTEMPTS: u32 = 2;
 const WITHIN: Duration = Duration::from_millis(1500);
 const MAX_WITHIN: Duration = Duration::from_secs(60);
