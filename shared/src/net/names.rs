@@ -8,10 +8,9 @@
 //! | Known about a name | Result |
 //! |---|---|
 //! | an answer of the last 5 s | this answer |
-//! | a failure of the last second | the failure, or an older answer of the last 10 minutes |
-//! | an older answer, of the last 10 minutes | the answer of a new look-up if it comes within a second, else the older answer |
+//! | a failure of the last second | an answer of the last 10 minutes, else the failure |
+//! | an older answer, of the last 10 minutes | a new look-up's answer within a second, else the older one |
 //! | nothing | the answer of a look-up, without a time limit |
-//! | nothing | what a look-up gives, as soon as it does |
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};

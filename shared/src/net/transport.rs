@@ -37,7 +37,7 @@ const PATIENCE: RangeInclusive<Duration> = Duration::from_secs(3)..=Duration::fr
 /// Range of `CONNECT_TIMEOUT`.
 const SETTABLE: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(60);
 
-/// Time limit for making a connection, of which a later request may benefit: a name server that answers only
+/// Time limit for making a connection, which may serve a later request: a name server that answers only
 /// half of its questions takes fifteen seconds.
 const MAKING: Duration = Duration::from_secs(30);
 

@@ -127,7 +127,7 @@ impl Limit {
 mod tests {
     use super::*;
 
-    /// Method by which a vendor counts messages.
+    /// Counting method of a vendor.
     trait Vendor {
         /// Returns true if the vendor takes one more message at this time.
         fn takes(&mut self, now: Instant) -> bool;

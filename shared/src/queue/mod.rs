@@ -91,7 +91,7 @@ pub trait Queue: Clone + Send + Sync + 'static {
     }
 }
 
-/// Limits of the retries of one message.
+/// Limits of the attempts of one message.
 #[derive(Clone, Copy, Debug)]
 pub struct Until {
     /// Time after which no attempt is made, independent of the effort.
@@ -303,7 +303,7 @@ pub struct SendError {
     pub request_id: Option<String>,
     /// Wait until the next attempt that the vendor asked for, or that an open circuit asks for.
     pub retry_after: Option<Duration>,
-    /// Number of attempts that reached the network.
+    /// Number of attempts made; 0 if the send ended before the first one.
     pub attempts: u32,
     /// True if the message may be stored in spite of the failure, by any of the attempts.
     pub maybe_stored: bool,

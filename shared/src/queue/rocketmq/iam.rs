@@ -176,7 +176,7 @@ async fn fetch(transport: &Transport, login: &Login, deadline: Instant) -> Resul
     };
     let answer = transport.send(call).await.map_err(|error| {
         let failure = Failure::from(error);
-        // The failed request contained no message, whatever its own outcome.
+        // The failed request contained no message, so its outcome does not matter here.
         let detail = format!("IAM: {}", failure.detail);
         let class = if failure.class == Class::Config { Class::Config } else { Class::Transient };
         let (maybe_stored, unread, timed_out) = (false, false, false);
