@@ -1,4 +1,4 @@
-//! A client of whichever vendor: a hook's deliveries can go to several.
+//! Client of any vendor: a hook's deliveries can go to the queues of several vendors.
 
 use std::time::Duration;
 
@@ -8,17 +8,17 @@ use crate::context::Context;
 use crate::env::EnvProblem;
 use crate::message::Message;
 
-/// Sends to one vendor's queues; clones share everything.
+/// Client of one vendor's queues. Clones share all state.
 #[derive(Clone)]
 pub enum Client {
-    /// TDMQ for Pulsar.
+    /// Client of TDMQ for Pulsar.
     Tdmq(tdmq::Client),
-    /// DMS for RocketMQ.
+    /// Client of DMS for RocketMQ.
     Rocketmq(rocketmq::Client),
 }
 
 impl Client {
-    /// A client of the vendor, as the context's environment names it.
+    /// Creates a client of the vendor from the context's environment.
     pub fn new(vendor: Vendor, context: Context) -> Self {
         match vendor {
             Vendor::Tdmq => Self::Tdmq(tdmq::Client::new(context)),

@@ -1,8 +1,8 @@
-//! DMS for RocketMQ, on Open Telekom Cloud and Huawei Cloud: the "Sending Messages" API, version 2.
+//! Client of DMS for RocketMQ, on Open Telekom Cloud and Huawei Cloud: the "Sending Messages" API, version 2.
 //!
-//! <https://support.huaweicloud.com/intl/en-us/api-hrm/SendMessage.html>. The API makes a message id
-//! of its own with every call, so the delivery id travels as `KEYS` (which consumers can look up)
-//! and inside of the text, and a message whose fate is unknown is sent again.
+//! <https://support.huaweicloud.com/intl/en-us/api-hrm/SendMessage.html>. The API creates a new message id
+//! with every call. So the delivery id is sent in `KEYS`, which consumers can look up, and inside the text; a
+//! message with an unknown outcome is sent again.
 
 mod client;
 pub mod error;

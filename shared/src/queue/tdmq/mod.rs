@@ -1,8 +1,8 @@
-//! TDMQ for Pulsar: the `SendMessages` API, version 2020-02-17.
+//! Client of TDMQ for Pulsar: the `SendMessages` API, version 2020-02-17.
 //!
-//! <https://www.tencentcloud.com/document/api/1110/44129>. The API carries a topic and a text and
-//! nothing else: no key, no properties, no handle for idempotence. So the delivery id travels inside
-//! of the text, and a message whose fate is unknown is sent again.
+//! <https://www.tencentcloud.com/document/api/1110/44129>. The API carries only a topic and a text: it has no
+//! key, no properties, and no means of idempotence. So the delivery id is sent inside the text, and a message
+//! with an unknown outcome is sent again.
 
 mod client;
 pub mod error;
