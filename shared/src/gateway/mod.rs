@@ -211,7 +211,7 @@ impl<Q: Queue> Gateway<Q> {
         self.0.carriers.first().and_then(|carrier| carrier.spill.as_ref())
     }
 
-    /// Returns the state of the spill store as last probed, or `None` if `SPILL_URL` is not set.
+    /// Returns the state of the spill store as last probed, or `None` if no store is configured.
     pub fn store(&self) -> Option<StoreProbe> {
         let is_wrong = || Spill::is_named(&self.0.context.env).then_some(StoreProbe::Failed(CONFIG));
         self.spill().map(Spill::probed).or_else(is_wrong)
