@@ -1,4 +1,5 @@
-//! The composition: one request's way from the host to the queue and back (contract 2.4).
+//! Composition of the parts: the way of one request from the host to the queue and back. The answers are
+//! listed in `docs/configuration.md`.
 
 mod copies;
 mod readmit;
@@ -38,21 +39,22 @@ use ready::Footing;
 use settle::Lane;
 use verify::{Refused, Verified, Why};
 
-/// Seconds after which a sender may try again when a person must act first, and when not.
+/// `Retry-After` in seconds if a person must correct something first. All other refusals use `RETRY_AFTER`.
 const RETRY_AFTER_REPAIR: u32 = 60;
 const RETRY_AFTER: u32 = 5;
 
-/// 2025-01-01, before this program was written. A clock that says less is wrong, and would make every
-/// signature one from the future: a 401 for a fault of ours.
+/// Earliest plausible time: 2025-01-01, before this program was written. A clock with an earlier time is
+/// wrong: each signature would seem to come from the future, and be answered 401 for a fault of ours.
 const EARLIEST: Timestamp = Timestamp::from_unix(1_735_689_600);
 
-/// The class of what is wrong in our own configuration, as that of a send.
+/// Class of a mistake in our own configuration, the same as for a failed send.
 const CONFIG: &str = Class::Config.as_str();
 
-/// Bytes of the longest event that is logged.
+/// Upper bound on the name of an event that is logged, in bytes.
 const MAX_LOGGED_EVENT: usize = 256;
 
-/// Receives requests of the hooks, for the queue of one vendor or the targets that a hook names.
+/// Service that receives the requests of the hooks, and forwards the deliveries to the queue of one vendor
+/// or to the targets that a hook names.
 #[derive(Debug)]
 pub struct Gateway<Q>(Arc<Inner<Q>>);
 
@@ -68,24 +70,24 @@ struct Inner<Q> {
     rates: Rates,
     copies: Copies,
     metrics: Metrics,
-    /// Of a function alone: elsewhere the host's beginning tries the store.
+    /// Probe of the spill store in a function's process. Any other host probes the store when it starts.
     trial: Option<Arc<Trial>>,
     footing: Footing,
 }
 
-/// Where a gateway keeps what it cannot pass on.
+/// Stores of a gateway for deliveries and requests that it cannot pass on.
 #[derive(Debug, Default)]
 pub struct Stores {
-    /// For deliveries; without it, what the queue does not take is answered 503.
+    /// Store for deliveries; without it, a delivery that the queue does not take is answered 503.
     pub spill: Option<Spill>,
-    /// For requests that failed verification.
+    /// Store for requests that failed verification.
     pub quarantine: Option<Quarantine>,
-    /// What is wrong with those that are not there.
+    /// Problems with the settings of the stores that could not be opened.
     pub problems: Vec<EnvProblem>,
 }
 
 impl Stores {
-    /// The stores that the environment names.
+    /// Opens the stores that the environment names, and collects the problems with their settings.
     pub fn from_env(context: &Context) -> Self {
         let mut problems = Vec::new();
         let spill = Spill::from_env(context).unwrap_or_else(|problem| {
@@ -100,7 +102,7 @@ impl Stores {
     }
 }
 
-/// Why a request gets no further than its head.
+/// Refusal of a request that gets no further than its head.
 struct Unadmitted<'g> {
     hook: Option<&'g str>,
     outcome: Outcome,
@@ -113,7 +115,8 @@ impl<'g> Unadmitted<'g> {
         Self { hook, outcome: Outcome::Refused, problem, why: None }
     }
 
-    /// Whoever sent it: it counts as nobody's, so that strangers ring no alarm of an outage.
+    /// Builds the refusal for a fault of ours. The sender is unknown, so the request counts as unverified:
+    /// strangers must not trigger the alarm for an outage.
     const fn ours(hook: &'g str, why: Why, retry_after: u32) -> Self {
         let problem = Problem::Unavailable { retry_after };
         Self { hook: Some(hook), outcome: Outcome::Unverified, problem, why: Some(why) }
@@ -136,21 +139,21 @@ impl<Q> Clone for Gateway<Q> {
 }
 
 impl<Q: Queue> Gateway<Q> {
-    /// Puts the parts together and logs every mistake in them; it serves what it can. There is no other
-    /// target than the queue.
+    /// Builds a gateway with `queue` as its only target. Every mistake in the parts is logged, and all sound
+    /// hooks are served.
     pub fn new(config: Config, queue: Q, context: Context) -> Self {
         let metrics = Metrics::from_env(&context, config.names());
         Self::with_metrics(config, queue, context, metrics)
     }
 
-    /// As [`new`](Self::new), and counts where it is told to.
+    /// Builds a gateway like [`new`](Self::new), which counts in the given `metrics`.
     pub fn with_metrics(config: Config, queue: Q, context: Context, metrics: Metrics) -> Self {
         let own = queue.vendor();
         let stores = Stores::from_env(&context);
         Self::assemble(config, own, vec![(own.into(), queue)], stores, context, metrics)
     }
 
-    /// Puts parts together that are there already: a queue for each target, and the stores.
+    /// Builds a gateway from existing parts: a queue for each target, and the stores.
     pub fn assemble(
         config: Config,
         own: Vendor,
@@ -208,18 +211,18 @@ impl<Q: Queue> Gateway<Q> {
         self.0.carriers.first().and_then(|carrier| carrier.spill.as_ref())
     }
 
-    /// What is known of the spill store, if there is to be one.
+    /// Returns the state of the spill store as last probed, or `None` if no store is configured.
     pub fn store(&self) -> Option<StoreProbe> {
         let is_wrong = || Spill::is_named(&self.0.context.env).then_some(StoreProbe::Failed(CONFIG));
         self.spill().map(Spill::probed).or_else(is_wrong)
     }
 
-    /// Whose queue it serves where a hook names no targets.
+    /// Returns the vendor whose queue serves the hooks that name no targets.
     pub fn vendor(&self) -> Vendor {
         self.0.own
     }
 
-    /// The ways that the hook's deliveries go; what is wrong with one of them.
+    /// Returns one lane for each target of the hook. The error explains which target or topic is missing.
     fn lanes<'g>(&'g self, hook: &'g Hook) -> Result<Vec<Lane<'g, Q>>, Why> {
         let Inner { config, own, carriers, .. } = &*self.0;
         let wrong = |message| Why(CONFIG, message);
@@ -233,7 +236,8 @@ impl<Q: Queue> Gateway<Q> {
         hook.targets(*own).into_iter().map(lane).collect()
     }
 
-    /// The hook, for a request whose body is so long: all that is known before it has come.
+    /// Returns the hook of a request, by the request's head and the length of the body: nothing else is known
+    /// before the body has arrived. Refuses the request if the head is enough for that.
     fn admit(&self, request: &Request, length: usize) -> Result<&Hook, Unadmitted<'_>> {
         let Inner { config, context, .. } = &*self.0;
         let hook = match config.lookup(&request.path) {
@@ -262,7 +266,7 @@ impl<Q: Queue> Gateway<Q> {
         Ok(hook)
     }
 
-    /// Answers a request, and tells the line how it went.
+    /// Answers a request, and notes the details of the outcome in its log line.
     async fn answer(&self, mut request: Request, line: &mut Line) -> (Outcome, Response) {
         let Inner { quarantine, context, .. } = &*self.0;
         let request_id = std::mem::take(&mut request.request_id);
@@ -271,7 +275,7 @@ impl<Q: Queue> Gateway<Q> {
             why.tell(line);
             answer(Outcome::Unavailable, Problem::Unavailable { retry_after })
         };
-        // Whoever sent it: it counts as nobody's, so that strangers ring no alarm of an outage.
+        // The sender is unknown, so the request counts as unverified: strangers must not trigger the alarm.
         let unverified = |line: &mut Line, why: Why, retry_after| {
             why.tell(line);
             answer(Outcome::Unverified, Problem::Unavailable { retry_after })
@@ -296,7 +300,7 @@ impl<Q: Queue> Gateway<Q> {
         let (delivery, source, lanes) = match (verified, lanes) {
             (Ok(Verified::Delivery(delivery, source)), Ok(lanes)) => (delivery, source, lanes),
             (Ok(Verified::Handshake(response)), Ok(_)) => return (Outcome::Handshake, response),
-            // Its sender was given an address at which nobody serves it.
+            // The request is authentic, but the hook of its address cannot be served here.
             (Ok(Verified::Delivery(delivery, _)), Err(why)) => {
                 line.delivery = Some(delivery.id.clone());
                 return unavailable(line, why, RETRY_AFTER_REPAIR);
@@ -330,8 +334,8 @@ impl<Q: Queue> Gateway<Q> {
 }
 
 impl Gateway<Client> {
-    /// A function's gateway: with a client for each target that its hooks name, and one for the vendor's
-    /// own queue.
+    /// Builds the gateway of a function, with a client for each target of its hooks. The vendor's own queue
+    /// has a client if a hook names no targets, or if there is no sound hook.
     pub fn connect(config: Config, vendor: Vendor, context: &Context) -> Self {
         let metrics = Metrics::from_env(context, config.names());
         let mut targets: Vec<Target> = Vec::new();
@@ -398,7 +402,7 @@ impl<Q: Queue> Service for Gateway<Q> {
     }
 
     async fn prewarm(&self) {
-        // At once, while the function starts: connecting is waiting.
+        // All connect concurrently while the function starts, because connecting is mostly waiting.
         join_all(self.0.carriers.iter().map(|carrier| carrier.queue.prewarm())).await;
         if let Some(spill) = self.spill() {
             spill.prewarm().await;
@@ -414,8 +418,8 @@ impl<Q: Queue> Service for Gateway<Q> {
     }
 }
 
-/// Does the first, and as much of the second as is done meanwhile: where a function is frozen once it has
-/// answered, nothing can be left for later.
+/// Runs `first` to its end, and `second` only until then: a function may be frozen once it has answered, so
+/// no work can be left for later.
 async fn beside<T>(first: impl Future<Output = T>, second: impl Future<Output = ()>) -> T {
     let second = async {
         second.await;
@@ -428,8 +432,8 @@ async fn beside<T>(first: impl Future<Output = T>, second: impl Future<Output = 
     }
 }
 
-/// One deadline for everything: the sender's (or the hook's), the platform's, whichever is first. A
-/// tenth of the sender's, half a second at most, is left for the answer's way back.
+/// Returns the deadline for all work on a request: the sender's (or the hook's) or the platform's, whichever
+/// is earlier. A tenth of the sender's time, but at most half a second, is left for the way of the answer.
 fn deadline(hook: &Hook, request: &Request) -> Instant {
     let margin = (hook.deadline / 10).min(Duration::from_millis(500));
     let own = request.received + hook.deadline.saturating_sub(margin);

@@ -1,4 +1,4 @@
-//! A request that was refused once, and may have been right.
+//! Readmission of quarantined requests, each of which was refused once and may have been authentic.
 
 use tokio::time::Instant;
 
@@ -9,18 +9,19 @@ use crate::quarantine::Refused as Quarantined;
 use crate::queue::Queue;
 use crate::telemetry::Line;
 
-/// What became of a request that was refused once.
+/// Result of another verification of a refused request.
 pub(crate) enum Readmission {
-    /// Authentic, and safe.
+    /// Authentic request that needs nothing more: its delivery is safe or ignored, or it was a handshake.
     Accepted,
     Rejected,
-    /// Not decided, or nobody has it.
+    /// Request that could not be verified, or an authentic one whose delivery neither a queue nor a store
+    /// has.
     Unavailable,
 }
 
 impl<Q: Queue> Gateway<Q> {
-    /// Verifies a quarantined request again, as of the time at which it was received, and forwards it
-    /// if it passes.
+    /// Verifies a quarantined request again, as of the time at which it was received, and forwards its
+    /// delivery if it passes.
     pub(crate) async fn readmit(&self, quarantined: Quarantined, deadline: Instant) -> Readmission {
         let Inner { config, context, .. } = &*self.0;
         let request_id = context.random.uuid();

@@ -1,4 +1,4 @@
-//! A verified delivery's end: a place at each of its targets, or no ack.
+//! End of a verified delivery: a place at each of its targets, or no acknowledgement.
 
 use futures_util::future::join_all;
 use tokio::time::Instant;
@@ -17,11 +17,11 @@ use crate::queue::{Class, Queue, SendError, Target};
 use crate::source::Source;
 use crate::telemetry::Line;
 
-/// One of the ways that a hook's deliveries go.
+/// Way of a hook's deliveries to one target: the carrier, and the recipe for the messages.
 pub(super) type Lane<'g, Q> = (&'g Carrier<Q>, Recipe<'g>);
 
 impl<Q: Queue> Gateway<Q> {
-    /// Finds a place for the delivery on every lane: the sender's ack means that it has them all.
+    /// Takes the delivery to a safe place on every lane: an ack to the sender means that each lane has it.
     pub(super) async fn settle(
         &self,
         (hook, source): (&Hook, &Source),
@@ -30,7 +30,7 @@ impl<Q: Queue> Gateway<Q> {
         deadline: Instant,
         line: &mut Line,
     ) -> (Outcome, Result<Response, Problem>) {
-        // The body may hold the event's name: what is no name is not logged.
+        // The event's name may come from the body: a text too long for a name is not logged.
         line.event = delivery.event.clone().filter(|event| event.len() <= MAX_LOGGED_EVENT);
         line.delivery = Some(delivery.id.clone());
         line.secret = delivery.secret;
@@ -68,11 +68,11 @@ impl<Q: Queue> Gateway<Q> {
     }
 }
 
-/// How it went with one target.
+/// Result of a delivery at one target.
 struct End<'t> {
     target: &'t Target,
     outcome: Outcome,
-    /// What its sender is told, if this is no ack.
+    /// Problem that the sender is told; `None` if this target permits an ack.
     problem: Option<Problem>,
     class: Option<&'static str>,
     reason: Option<String>,
@@ -152,8 +152,9 @@ impl End<'_> {
         self.vendor_request_id = error.request_id;
     }
 
-    /// Of several ends, the one with the highest rank is the delivery's: what was stored only in part is
-    /// not acknowledged, and what the sender can repeat comes before what it cannot.
+    /// Returns the rank of a result: the highest rank of all targets decides the answer. A delivery that only
+    /// some targets have is not acknowledged, and a failure that a retry may cure outranks one that it
+    /// cannot.
     const fn rank(&self) -> u8 {
         match self.outcome {
             Outcome::Unavailable => 6,
@@ -186,7 +187,8 @@ impl End<'_> {
     }
 }
 
-/// One answer and one line for all of them. Several have a line each besides.
+/// Combines the results of all targets into one answer and one log line. If there are several targets, each
+/// also has a line of its own.
 fn finish(
     ends: Vec<End<'_>>,
     source: &Source,
@@ -203,7 +205,7 @@ fn finish(
     line.sent = ends.iter().filter_map(|end| end.sent).max();
     line.attempts = ends.iter().map(|end| end.attempts).sum();
     line.maybe_stored = ends.iter().any(|end| end.maybe_stored);
-    // Only what may stand in a header field goes there: the id is the vendor's text.
+    // The id is the vendor's text: only printable ASCII may go into a header field.
     let is_header = |id: &&String| id.bytes().all(|b| b.is_ascii_graphic());
     let mut ack = source.ack("accepted", delivery);
     for (target, id) in ends.iter().filter_map(|end| Some((end.target, end.message_id.as_ref()?))) {
@@ -213,7 +215,7 @@ fn finish(
         }
     }
     let Some(worst) = ends.into_iter().max_by_key(End::rank) else {
-        // A hook without a lane is refused before.
+        // A hook without a lane is refused earlier.
         return (Outcome::Unavailable, Err(Problem::Unavailable { retry_after: RETRY_AFTER_REPAIR }));
     };
     line.class = worst.class;
@@ -227,8 +229,9 @@ fn finish(
     (worst.outcome, worst.problem.map_or(Ok(ack), Err))
 }
 
-/// Contract 2.5 where nobody has the delivery: what is too large is the sender's to know; everything else is
-/// our fault or the vendor's, and is asked for again.
+/// Converts the error of a delivery that neither a queue nor a store has. The sender is told if the delivery
+/// is too large; every other failure is our fault or the vendor's, and the sender is asked to retry (see the
+/// table of classes in `docs/delivery-semantics.md`).
 fn problem(error: &SendError) -> Problem {
     let default = match error.class {
         Class::TooLarge => return Problem::TooLarge,

@@ -1,4 +1,4 @@
-//! Verification, with everything that it needs from outside: keys, confirmations, secrets.
+//! Verification of requests, with the keys, confirmations and secrets that it needs from outside.
 
 use std::sync::Arc;
 
@@ -14,14 +14,14 @@ use crate::queue::Queue;
 use crate::source::{Address, Rejection, Source, Verdict};
 use crate::telemetry::Line;
 
-/// What a request that is not refused is.
+/// Request that passed verification.
 pub(super) enum Verified {
-    /// With the source that verified it.
+    /// Verified delivery, with the source that verified it.
     Delivery(Box<Delivery>, Arc<Source>),
     Handshake(Response),
 }
 
-/// What explains an outcome: in one word of a fixed set, and in a sentence.
+/// Explanation of an outcome: its class, one word of a fixed set, and a sentence for the log.
 pub(super) struct Why(pub(super) &'static str, pub(super) String);
 
 impl Why {
@@ -32,32 +32,32 @@ impl Why {
     }
 }
 
-/// A published key, or a confirmation, could not be fetched.
+/// Class of a failed fetch of a published key, and of a failed confirmation.
 const FETCH: &str = "fetch";
 
-/// No secret could be had, so nobody can be verified.
+/// Class for a hook without readable secrets, for which no sender can be verified.
 const SECRET: &str = "secret";
 
-/// A request matches no secret that is there, and whether there is a newer one could not be read. Everybody
-/// can bring that about with a forged request, and nobody else is refused by it.
+/// Class for a request that matches no known secret while a newer one could not be looked up. Anyone can
+/// cause this with a forged request, but only that request is refused.
 const SECRET_UNREAD: &str = "secret_unread";
 
-/// Why a request goes no further.
+/// Refusal of a request during verification, with the explanation for the log.
 pub(super) enum Refused {
-    /// The sender's fault.
+    /// Fault of the sender.
     Rejected(Why),
-    /// A handshake that is not allowed, for senders that want this status.
+    /// Handshake that is not allowed, with the status that the sender expects.
     Handshake(u16, Why),
-    /// Ours, or that of whoever publishes the keys: it is not known whose the request is.
+    /// Fault of ours, or of the publisher of the keys: the sender of the request is not known.
     Unverified(Why),
-    /// Ours, or the provider's: what was asked for is authentic, and could not be done.
+    /// Fault of ours, or of the provider: the request is authentic, but could not be carried out.
     Unavailable(Why),
 }
 
 impl<Q: Queue> Gateway<Q> {
-    /// Verifies, and does what verification asks for on the way: fetches keys, calls the address of a
-    /// confirmation, and reads the hook's secrets anew where none of them matches. A confirmation is passed
-    /// over where the hook is not served: nothing must follow it here.
+    /// Verifies a request, and takes the steps that verification asks for: fetches keys, calls the address of
+    /// a confirmation, and reads the hook's secrets again if none of them matches. A confirmation is skipped
+    /// if the hook is not served, because deliveries that follow it could not be served here.
     pub(super) async fn verify(
         &self,
         hook: &Hook,
@@ -83,7 +83,7 @@ impl<Q: Queue> Gateway<Q> {
                     if rejection.is_of_secrets()
                         && let Some(again) = back
                     {
-                        // Whether the sender has a newer one nobody knows: it is to come again.
+                        // The sender may have a newer secret, so it must try again.
                         let unread = |reason| Refused::Unverified(Why(SECRET_UNREAD, reason));
                         let other = hook.source.other(&source, resolver, deadline).await.map_err(unread)?;
                         if let Some(other) = other {
@@ -94,7 +94,7 @@ impl<Q: Queue> Gateway<Q> {
                     let why = Why(rejection.as_str(), rejection.to_string());
                     return Err(match rejection {
                         Rejection::Refused(status) => Refused::Handshake(status, why),
-                        // The signature is right: our clock or somebody's certificate is not.
+                        // The signature is right, but our clock is wrong or a certificate has expired.
                         Rejection::Expired => Refused::Unverified(why),
                         _ => Refused::Rejected(why),
                     });
