@@ -28,7 +28,7 @@ pub enum Form {
 pub enum Origin {
     /// Sender that waits for the answer.
     Sender {
-        /// Rule for writes to the spill store; [`Mode::Never`] if there is no store.
+        /// Rule for writes to the spill store; [`Mode::Never`] without a store.
         spill: Mode,
     },
     /// Folder `spill/`, where the delivery waits for the queue.
