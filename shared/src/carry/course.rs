@@ -186,8 +186,8 @@ impl End {
 }
 
 impl Class {
-    /// Returns true if a person corrects such a failure in the hook's configuration: today's hook makes the
-    /// message again after such a failure.
+    /// Returns true if a person corrects such a failure in the hook's configuration, so that today's hook
+    /// makes the message again.
     pub const fn is_corrected_in_hooks(self) -> bool {
         matches!(self, Self::Config | Self::Permission | Self::Permanent)
     }

@@ -24,15 +24,15 @@ enum Part {
 /// Reference to a value of the delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Placeholder {
-    /// `{event}`
+    /// Name of the event: `{event}`.
     Event,
-    /// `{id}`
+    /// Id of the delivery: `{id}`.
     Id,
-    /// `{hook}`
+    /// Name of the hook: `{hook}`.
     Hook,
-    /// `{header:Name}`
+    /// Value of a header field that occurs once: `{header:Name}`.
     Header(String),
-    /// `{json:a.b.0}`
+    /// Value at a path of a JSON body: `{json:a.b.0}`.
     Json(String),
 }
 
