@@ -28,7 +28,7 @@ pub enum Form {
 pub enum Origin {
     /// Sender that waits for the answer.
     Sender {
-        /// Rule for writes to the spill store; [`Mode::Never`] if there is no store.
+        /// Rule for writes to the spill store; [`Mode::Never`] without a store.
         spill: Mode,
     },
     /// Folder `spill/`, where the delivery waits for the queue.
@@ -186,8 +186,8 @@ impl End {
 }
 
 impl Class {
-    /// Returns true if a person corrects such a failure in the hook's configuration: today's hook makes the
-    /// message again after such a failure.
+    /// Returns true if a person corrects such a failure in the hook's configuration, so that today's hook
+    /// makes the message again.
     pub const fn is_corrected_in_hooks(self) -> bool {
         matches!(self, Self::Config | Self::Permission | Self::Permanent)
     }

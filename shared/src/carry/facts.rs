@@ -64,7 +64,8 @@ impl Terms {
     }
 }
 
-/// Returns true if the last failure is corrected in the hooks file, as is a delivery without a message.
+/// Returns true if a person corrects the last failure in the hooks file. A delivery that could not become a
+/// message waits for that, too.
 fn is_corrected_in_hooks(errorclass: &str) -> bool {
     let mut corrected = Class::ALL.into_iter().filter(|class| class.is_corrected_in_hooks());
     errorclass == UNRENDERABLE || corrected.any(|class| class.as_str() == errorclass)

@@ -80,7 +80,7 @@ impl<Q: Queue> Trip<'_, Q> {
         Ok(Some(message.topic))
     }
 
-    /// Returns the reason why there is no recipe for a message, or `None` if there is one.
+    /// Returns the reason why the hook has no recipe for a message, or `None` if it has one.
     fn no_recipe(&self) -> Option<String> {
         let Cargo { load, hook, recipe, .. } = &self.cargo;
         let name = &load.delivery().hook;

@@ -275,7 +275,7 @@ impl<Q: Queue> Gateway<Q> {
             why.tell(line);
             answer(Outcome::Unavailable, Problem::Unavailable { retry_after })
         };
-        // The sender is unknown, so the request counts as unverified: strangers must not trigger the alarm.
+        // The sender is unknown, so the request is unverified: strangers must not trigger an outage alarm.
         let unverified = |line: &mut Line, why: Why, retry_after| {
             why.tell(line);
             answer(Outcome::Unverified, Problem::Unavailable { retry_after })

@@ -33,7 +33,7 @@ impl Footing {
         }
         let lacks_spill = stores.spill.is_none() && Spill::is_named(env);
         let stores = stores.problems.iter().map(|problem| problem.variable).collect();
-        // A wrong rule is among the mistakes already, so the gateway is not ready with any rule.
+        // A wrong rule is one of the mistakes, and with `All` each mistake prevents readiness.
         Self { rule: Rule::from_env(env).unwrap_or(Rule::All), mistakes, stores, lacks_spill }
     }
 }
