@@ -35,7 +35,7 @@ pub struct Hook {
     /// Value of `Allow`.
     pub methods: &'static str,
     /// Status of the answer to a request that is not authentic.
-    pub refusal: u16,
+    pub refusal: Problem,
     /// Upper bound on the time until the answer is sent.
     pub deadline: Duration,
     /// Upper bound on the size of a body, in bytes.
@@ -256,7 +256,7 @@ pub(super) fn read(
         path: path.to_owned(),
         deadline: deadline.unwrap_or_else(|| source.deadline()),
         methods: source.methods(),
-        refusal: source.refusal_status(),
+        refusal: source.refusal(),
         type_prefix: source.type_prefix().map(str::to_owned),
         source: rotation,
         max_body,

@@ -22,7 +22,9 @@ use crate::env::EnvProblem;
 use crate::fetch::Fetcher;
 use crate::http::{MAX_HEADER_BYTES, MAX_HEADERS, Request, Response};
 use crate::metrics::Metrics;
-use crate::outcome::Outcome;
+use crate::delivery::Delivery;
+use crate::outcome::{Ending, Outcome, Why};
+use crate::source::Source;
 use crate::platform::Platform;
 use crate::problem::Problem;
 use crate::quarantine::Quarantine;
@@ -37,7 +39,7 @@ use copies::Copies;
 pub(crate) use readmit::Readmission;
 use ready::Footing;
 use settle::Lane;
-use verify::{Refused, Verified, Why};
+use verify::{Refused, Verified};
 
 /// `Retry-After` in seconds if a person must correct something first. All other refusals use `RETRY_AFTER`.
 const RETRY_AFTER_REPAIR: u32 = 60;
@@ -49,9 +51,6 @@ const EARLIEST: Timestamp = Timestamp::from_unix(1_735_689_600);
 
 /// Class of a mistake in our own configuration, the same as for a failed send.
 const CONFIG: &str = Class::Config.as_str();
-
-/// Upper bound on the name of an event that is logged, in bytes.
-const MAX_LOGGED_EVENT: usize = 256;
 
 /// Service that receives the requests of the hooks, and forwards the deliveries to the queue of one vendor
 /// or to the targets that a hook names.
@@ -102,34 +101,40 @@ impl Stores {
     }
 }
 
-/// Refusal of a request that gets no further than its head.
+/// Refusal of a request by its head.
 struct Unadmitted<'g> {
     hook: Option<&'g str>,
-    outcome: Outcome,
-    problem: Problem,
-    why: Option<Why>,
+    ending: Ending,
 }
 
 impl<'g> Unadmitted<'g> {
-    const fn refused(hook: Option<&'g str>, problem: Problem) -> Self {
-        Self { hook, outcome: Outcome::Refused, problem, why: None }
+    fn refused(hook: Option<&'g str>, problem: Problem) -> Self {
+        let why = Why { class: problem.name(), reason: None };
+        Self { hook, ending: Ending::refused(Outcome::Refused, problem).because(why) }
     }
 
-    /// Builds the refusal for a fault of ours. The sender is unknown, so the request counts as unverified:
-    /// strangers must not trigger the alarm for an outage.
-    const fn ours(hook: &'g str, why: Why, retry_after: u32) -> Self {
-        let problem = Problem::Unavailable { retry_after };
-        Self { hook: Some(hook), outcome: Outcome::Unverified, problem, why: Some(why) }
+    /// Refuses a request for a fault of the service. The outcome is the one for unknown senders, so that strangers do
+    /// not trigger an alarm of an outage.
+    fn ours(hook: &'g str, why: Why, retry_after: u32) -> Self {
+        Self { hook: Some(hook), ending: unverified(why, retry_after) }
     }
+}
 
-    fn tell(self, line: &mut Line) -> (Outcome, Problem) {
-        line.hook = self.hook.map(str::to_owned);
-        match self.why {
-            Some(why) => why.tell(line),
-            None => line.class = Some(self.problem.name()),
-        }
-        (self.outcome, self.problem)
-    }
+/// Ends a request whose sender is unknown, and could not be verified through a fault of the service.
+fn unverified(why: Why, retry_after: u32) -> Ending {
+    Ending::refused(Outcome::Unverified, Problem::Unavailable { retry_after }).because(why)
+}
+
+/// Ends an authentic request that could not be served.
+fn unavailable(why: Why, retry_after: u32) -> Ending {
+    Ending::refused(Outcome::Unavailable, Problem::Unavailable { retry_after }).because(why)
+}
+
+/// Verified delivery, the source that verified it, and the hook's targets or the reason why they cannot be served.
+struct Checked<'g, Q> {
+    delivery: Box<Delivery>,
+    source: Arc<Source>,
+    lanes: Result<Vec<Lane<'g, Q>>, Why>,
 }
 
 impl<Q> Clone for Gateway<Q> {
@@ -225,7 +230,7 @@ impl<Q: Queue> Gateway<Q> {
     /// Returns one lane for each target of the hook. The error explains which target or topic is missing.
     fn lanes<'g>(&'g self, hook: &'g Hook) -> Result<Vec<Lane<'g, Q>>, Why> {
         let Inner { config, own, carriers, .. } = &*self.0;
-        let wrong = |message| Why(CONFIG, message);
+        let wrong = |message: String| Why::new(CONFIG, message);
         let lane = |target: Target| {
             let carrier = carriers.iter().find(|carrier| carrier.target == target);
             let carrier = carrier.ok_or_else(|| wrong(format!("there is no target {target} here")))?;
@@ -244,7 +249,7 @@ impl<Q: Queue> Gateway<Q> {
             Lookup::Hook(hook) => hook,
             Lookup::Unknown => return Err(Unadmitted::refused(None, Problem::NotFound)),
             Lookup::Broken(name) => {
-                let why = Why(CONFIG, "the hook's configuration has errors".to_owned());
+                let why = Why::new(CONFIG, "the hook's configuration has errors");
                 return Err(Unadmitted::ours(name, why, RETRY_AFTER_REPAIR));
             }
         };
@@ -260,75 +265,55 @@ impl<Q: Queue> Gateway<Q> {
             return refused(Problem::TooLarge);
         }
         if context.clock.now() < EARLIEST {
-            let why = Why("clock", "the clock of this machine is wrong".to_owned());
+            let why = Why::new("clock", "the clock of this machine is wrong");
             return Err(Unadmitted::ours(name, why, RETRY_AFTER));
         }
         Ok(hook)
     }
 
-    /// Answers a request, and notes the details of the outcome in its log line.
-    async fn answer(&self, mut request: Request, line: &mut Line) -> (Outcome, Response) {
-        let Inner { quarantine, context, .. } = &*self.0;
-        let request_id = std::mem::take(&mut request.request_id);
-        let answer = |outcome, problem: Problem| (outcome, problem.response(&request_id));
-        let unavailable = |line: &mut Line, why: Why, retry_after| {
-            why.tell(line);
-            answer(Outcome::Unavailable, Problem::Unavailable { retry_after })
-        };
-        // The sender is unknown, so the request is unverified: strangers must not trigger an outage alarm.
-        let unverified = |line: &mut Line, why: Why, retry_after| {
-            why.tell(line);
-            answer(Outcome::Unverified, Problem::Unavailable { retry_after })
-        };
-        let hook = match self.admit(&request, request.body.len()) {
-            Ok(hook) => hook,
-            Err(unadmitted) => {
-                let (outcome, problem) = unadmitted.tell(line);
-                return answer(outcome, problem);
-            }
-        };
-        line.hook = Some(hook.name.clone());
-        let lanes = self.lanes(hook);
-        let allowed = hook.methods;
+    /// Verifies a request of the hook. The ending is the one of a request that is not a delivery, or is refused.
+    async fn check<'g>(
+        &'g self,
+        hook: &'g Hook,
+        request: Request,
+        deadline: Instant,
+    ) -> Result<Checked<'g, Q>, Ending> {
+        let Inner { own, quarantine, context, .. } = &*self.0;
         let now = context.clock.now();
-        let deadline = deadline(hook, &request);
-
+        let lanes = self.lanes(hook);
         // Verification takes the request; its parts are shared, not copied.
         let copy = quarantine.as_ref().filter(|_| hook.keeping.quarantine).zip(Some(request.clone()));
-        let verified = self.verify(hook, request, now, deadline, lanes.is_ok()).await;
-        line.verified();
-        let (delivery, source, lanes) = match (verified, lanes) {
-            (Ok(Verified::Delivery(delivery, source)), Ok(lanes)) => (delivery, source, lanes),
-            (Ok(Verified::Handshake(response)), Ok(_)) => return (Outcome::Handshake, response),
-            // The request is authentic, but the hook of its address cannot be served here.
-            (Ok(Verified::Delivery(delivery, _)), Err(why)) => {
-                line.delivery = Some(delivery.id.clone());
-                return unavailable(line, why, RETRY_AFTER_REPAIR);
+        match (self.verify(hook, request, now, deadline, lanes.is_ok()).await, lanes) {
+            (Ok(Verified::Delivery(delivery, source)), lanes) => Ok(Checked { delivery, source, lanes }),
+            (Ok(Verified::Handshake(response)), Ok(_)) => {
+                Err(Ending::answered(Outcome::Handshake, response))
             }
-            (Ok(Verified::Handshake(_)), Err(why)) => return unverified(line, why, RETRY_AFTER_REPAIR),
-            (Err(Refused::Rejected(why)), _) => {
-                why.tell(line);
-                if let Some((quarantine, request)) = copy {
-                    quarantine.keep(self.0.own, &hook.name, request, now, deadline).await;
+            (Ok(Verified::Handshake(_)), Err(why)) => Err(unverified(why, RETRY_AFTER_REPAIR)),
+            (Err(refused), _) => {
+                if let (Refused::Rejected(_), Some((quarantine, request))) = (&refused, copy) {
+                    quarantine.keep(*own, &hook.name, request, now, deadline).await;
                 }
-                let forbids = hook.refusal == 403;
-                let problem = if forbids { Problem::Forbidden } else { Problem::Unauthorized };
-                return answer(Outcome::Rejected, problem);
+                Err(refused.ending(hook))
             }
-            (Err(Refused::Handshake(status, why)), _) => {
-                why.tell(line);
-                let problem =
-                    if status == 403 { Problem::Forbidden } else { Problem::MethodNotAllowed(allowed) };
-                return answer(Outcome::Rejected, problem);
+        }
+    }
+
+    /// Finds a place for a verified delivery at each target of its hook.
+    async fn end(
+        &self,
+        hook: &Hook,
+        checked: Checked<'_, Q>,
+        request_id: &str,
+        deadline: Instant,
+    ) -> Ending {
+        let Checked { delivery, source, lanes } = checked;
+        match lanes {
+            Ok(lanes) => {
+                let settled = self.settle((hook, &source), &lanes, &delivery, request_id, deadline);
+                beside(settled, hook.source.freshen(&self.0.resolver, deadline)).await
             }
-            (Err(Refused::Unverified(why)), _) => return unverified(line, why, RETRY_AFTER),
-            (Err(Refused::Unavailable(why)), _) => return unavailable(line, why, RETRY_AFTER),
-        };
-        let settled = self.settle((hook, &source), &lanes, &delivery, deadline, line);
-        let (outcome, settled) = beside(settled, hook.source.freshen(&self.0.resolver, deadline)).await;
-        match settled {
-            Ok(ack) => (outcome, ack),
-            Err(problem) => answer(outcome, problem),
+            // The sender was given an address at which it is not served.
+            Err(why) => unavailable(why, RETRY_AFTER_REPAIR),
         }
     }
 }
@@ -358,24 +343,38 @@ impl Gateway<Client> {
 }
 
 impl<Q: Queue> Service for Gateway<Q> {
-    async fn call(&self, request: Request) -> Response {
-        let mut line = Line::new(&request.request_id, &self.0.metrics);
-        line.received = Some(request.received);
-        let (outcome, response) = self.answer(request, &mut line).await;
-        line.write(outcome, response.status);
-        response
+    async fn call(&self, mut request: Request) -> Response {
+        let request_id = std::mem::take(&mut request.request_id);
+        let mut line = Line::new(&request_id, Some(request.received), &self.0.metrics);
+        let ending = match self.admit(&request, request.body.len()) {
+            Ok(hook) => {
+                line.of_hook(&hook.name);
+                let deadline = deadline(hook, &request);
+                let checked = self.check(hook, request, deadline).await;
+                line.verified(checked.as_ref().ok().map(|checked| &*checked.delivery));
+                match checked {
+                    Ok(checked) => self.end(hook, checked, &request_id, deadline).await,
+                    Err(ending) => ending,
+                }
+            }
+            Err(Unadmitted { hook, ending }) => {
+                hook.into_iter().for_each(|hook| line.of_hook(hook));
+                ending
+            }
+        };
+        line.write(&ending);
+        ending.answer.unwrap_or_else(|problem| problem.response(&request_id))
     }
 
     fn admits(&self, head: &Request, announced: usize) -> Result<usize, Response> {
-        let unadmitted = match self.admit(head, announced) {
+        let Unadmitted { hook, ending } = match self.admit(head, announced) {
             Ok(hook) => return Ok(hook.max_body),
             Err(unadmitted) => unadmitted,
         };
-        let mut line = Line::new(&head.request_id, &self.0.metrics);
-        line.received = Some(head.received);
-        let (outcome, problem) = unadmitted.tell(&mut line);
-        line.write(outcome, problem.status());
-        Err(problem.response(&head.request_id))
+        let mut line = Line::new(&head.request_id, Some(head.received), &self.0.metrics);
+        hook.into_iter().for_each(|hook| line.of_hook(hook));
+        line.write(&ending);
+        Err(ending.answer.unwrap_or_else(|problem| problem.response(&head.request_id)))
     }
 
     fn max_body(&self) -> usize {

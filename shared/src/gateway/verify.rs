@@ -4,32 +4,22 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::{Gateway, Inner};
+use super::{Gateway, Inner, RETRY_AFTER, unavailable, unverified};
 use crate::clock::Timestamp;
 use crate::config::Hook;
 use crate::delivery::Delivery;
 use crate::fetch::{Collected, FetchError};
 use crate::http::{Request, Response};
+use crate::outcome::{Ending, Outcome, Why};
+use crate::problem::Problem;
 use crate::queue::Queue;
 use crate::source::{Address, Rejection, Source, Verdict};
-use crate::telemetry::Line;
 
 /// Request that passed verification.
 pub(super) enum Verified {
     /// Verified delivery, with the source that verified it.
     Delivery(Box<Delivery>, Arc<Source>),
     Handshake(Response),
-}
-
-/// Explanation of an outcome: its class, one word of a fixed set, and a sentence for the log.
-pub(super) struct Why(pub(super) &'static str, pub(super) String);
-
-impl Why {
-    pub(super) fn tell(self, line: &mut Line) {
-        let Self(class, reason) = self;
-        line.class = Some(class);
-        line.reason = Some(reason);
-    }
 }
 
 /// Class of a failed fetch of a published key, and of a failed confirmation.
@@ -47,11 +37,23 @@ pub(super) enum Refused {
     /// Fault of the sender.
     Rejected(Why),
     /// Handshake that is not allowed, with the status that the sender expects.
-    Handshake(u16, Why),
+    Handshake(Problem, Why),
     /// Fault of ours, or of the publisher of the keys: the sender of the request is not known.
     Unverified(Why),
     /// Fault of ours, or of the provider: the request is authentic, but could not be carried out.
     Unavailable(Why),
+}
+
+impl Refused {
+    /// Ends the request of this hook.
+    pub(super) fn ending(self, hook: &Hook) -> Ending {
+        match self {
+            Self::Rejected(why) => Ending::refused(Outcome::Rejected, hook.refusal).because(why),
+            Self::Handshake(problem, why) => Ending::refused(Outcome::Rejected, problem).because(why),
+            Self::Unverified(why) => unverified(why, RETRY_AFTER),
+            Self::Unavailable(why) => unavailable(why, RETRY_AFTER),
+        }
+    }
 }
 
 impl<Q: Queue> Gateway<Q> {
@@ -67,10 +69,10 @@ impl<Q: Queue> Gateway<Q> {
         is_served: bool,
     ) -> Result<Verified, Refused> {
         let Inner { fetcher, resolver, .. } = &*self.0;
-        let failed = |address: &Address, error: &FetchError| Why(FETCH, format!("{address}: {error}"));
+        let failed = |address: &Address, error: &FetchError| Why::new(FETCH, format!("{address}: {error}"));
         let mut collected = Collected::default();
         let ready = hook.source.ready(resolver, deadline).await;
-        let mut source = ready.map_err(|reason| Refused::Unverified(Why(SECRET, reason)))?;
+        let mut source = ready.map_err(|reason| Refused::Unverified(Why::new(SECRET, reason)))?;
         loop {
             let mut back = None;
             match source.examine(&hook.name, request, now, collected.fetched(), &mut back) {
@@ -84,16 +86,19 @@ impl<Q: Queue> Gateway<Q> {
                         && let Some(again) = back
                     {
                         // The sender may have a newer secret, so it must try again.
-                        let unread = |reason| Refused::Unverified(Why(SECRET_UNREAD, reason));
+                        let unread = |reason| Refused::Unverified(Why::new(SECRET_UNREAD, reason));
                         let other = hook.source.other(&source, resolver, deadline).await.map_err(unread)?;
                         if let Some(other) = other {
                             (source, request) = (other, again);
                             continue;
                         }
                     }
-                    let why = Why(rejection.as_str(), rejection.to_string());
+                    let why = Why::new(rejection.as_str(), rejection.to_string());
                     return Err(match rejection {
-                        Rejection::Refused(status) => Refused::Handshake(status, why),
+                        Rejection::Refused(403) => Refused::Handshake(Problem::Forbidden, why),
+                        Rejection::Refused(_) => {
+                            Refused::Handshake(Problem::MethodNotAllowed(hook.methods), why)
+                        }
                         // The signature is right, but our clock is wrong or a certificate has expired.
                         Rejection::Expired => Refused::Unverified(why),
                         _ => Refused::Rejected(why),
