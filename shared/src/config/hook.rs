@@ -13,6 +13,7 @@ use crate::env::Env;
 use crate::hops::Hops;
 use crate::message::{Format, Place, Placeholder, Recipe, Template};
 use crate::platform;
+use crate::problem::Problem;
 use crate::queue::{Spec, Target, Vendor};
 use crate::reader::{At, Table};
 use crate::source::{self, Peers, Source, TokenNames};

@@ -18,13 +18,12 @@ use crate::carry::Carrier;
 use crate::clock::Timestamp;
 use crate::config::{Config, Hook, Lookup};
 use crate::context::Context;
+use crate::delivery::Delivery;
 use crate::env::EnvProblem;
 use crate::fetch::Fetcher;
 use crate::http::{MAX_HEADER_BYTES, MAX_HEADERS, Request, Response};
 use crate::metrics::Metrics;
-use crate::delivery::Delivery;
 use crate::outcome::{Ending, Outcome, Why};
-use crate::source::Source;
 use crate::platform::Platform;
 use crate::problem::Problem;
 use crate::quarantine::Quarantine;
@@ -32,6 +31,7 @@ use crate::queue::{Class, Client, Queue, Target, Vendor};
 use crate::rate::Rates;
 use crate::readiness::Readiness;
 use crate::service::Service;
+use crate::source::Source;
 use crate::spill::{Spill, StoreProbe, Trial};
 use crate::telemetry::Line;
 use crate::vault::Resolver;
@@ -285,9 +285,7 @@ impl<Q: Queue> Gateway<Q> {
         let copy = quarantine.as_ref().filter(|_| hook.keeping.quarantine).zip(Some(request.clone()));
         match (self.verify(hook, request, now, deadline, lanes.is_ok()).await, lanes) {
             (Ok(Verified::Delivery(delivery, source)), lanes) => Ok(Checked { delivery, source, lanes }),
-            (Ok(Verified::Handshake(response)), Ok(_)) => {
-                Err(Ending::answered(Outcome::Handshake, response))
-            }
+            (Ok(Verified::Handshake(response)), Ok(_)) => Err(Ending::answered(Outcome::Handshake, response)),
             (Ok(Verified::Handshake(_)), Err(why)) => Err(unverified(why, RETRY_AFTER_REPAIR)),
             (Err(refused), _) => {
                 if let (Refused::Rejected(_), Some((quarantine, request))) = (&refused, copy) {
@@ -299,13 +297,7 @@ impl<Q: Queue> Gateway<Q> {
     }
 
     /// Finds a place for a verified delivery at each target of its hook.
-    async fn end(
-        &self,
-        hook: &Hook,
-        checked: Checked<'_, Q>,
-        request_id: &str,
-        deadline: Instant,
-    ) -> Ending {
+    async fn end(&self, hook: &Hook, checked: Checked<'_, Q>, request_id: &str, deadline: Instant) -> Ending {
         let Checked { delivery, source, lanes } = checked;
         match lanes {
             Ok(lanes) => {

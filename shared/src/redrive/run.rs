@@ -18,7 +18,7 @@ use super::{Done, Inner, Options, RedriveError, Redriver, Stopped, Summary};
 use crate::carry::{End, Pace, RESERVE};
 use crate::clock::Timestamp;
 use crate::env::Lent;
-use crate::queue::{Queue, SendError, Vendor};
+use crate::queue::{Queue, SendError};
 use crate::stopping::Stopping;
 use crate::store::{MAX_PAGE, StoreError};
 

@@ -94,6 +94,30 @@ async fn a_flood_of_young_ones_closes_no_sender_s_idle_connection() {
     drop(one_more);
 }
 
+/// A flood whose connections all bring something at once does not push out the one that was just opened, whose first
+/// bytes are still on the way.
+#[tokio::test(start_paused = true)]
+async fn one_that_was_just_opened_has_time_for_its_first_bytes() {
+    let all = Connections::new(64);
+    let mut strangers = Vec::new();
+    let stranger = |n: u8| {
+        let conn = all.enter(IpAddr::V4(Ipv4Addr::new(10, 0, 0, n)));
+        conn.arrived(100);
+        conn
+    };
+    for n in 0..100 {
+        advance(Duration::from_millis(4)).await;
+        strangers.push(stranger(n));
+        strangers.retain(|conn| !is_told(conn));
+    }
+    let sender = all.enter(PEER);
+    for n in 100..120 {
+        advance(Duration::from_millis(4)).await;
+        strangers.push(stranger(n));
+        assert!(!is_told(&sender), "{n}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn one_on_which_something_has_come_is_spared() {
     let all = Connections::new(1);

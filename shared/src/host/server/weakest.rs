@@ -6,7 +6,8 @@
 //! and may write it just when its connection is closed. So senders' idle connections go last of all, unless
 //! they have half of the room: then new connections need it more. A request that is being served never goes.
 //! A connection younger than a second goes only when no older one is left: a genuine request has arrived by
-//! then. But if the connection's peer holds more than its share, it goes before useful or young connections
+//! then. A connection that was opened, or began to bring a request, in the last tenth of a second goes after the
+//! other young ones, because its bytes may not have been read yet. But if the connection's peer holds more than its share, it goes before useful or young connections
 //! of other peers. Among equals, too, the connections of such a peer go first; behind a balancer there is
 //! only one peer, and the share has no effect.
 
@@ -21,6 +22,9 @@ const GRACE: Duration = Duration::from_secs(1);
 /// Age after which a connection without any bytes is unlikely to bring some: a genuine sender writes as soon
 /// as it is connected.
 const GRACE_OF_NOTHING: Duration = Duration::from_millis(500);
+
+/// Age below which a connection's first bytes, or the next request's, may not have been read yet.
+const JUST_NOW: Duration = Duration::from_millis(100);
 
 /// Rate in bytes per second above which a sender is not slow: idle connections give way before it.
 const BRISK: u64 = 64 * 1024;
@@ -140,13 +144,15 @@ impl Facts {
         let (tier, measure) = match self.state {
             State::Service => return None,
             State::New if age >= GRACE_OF_NOTHING => (0, 0),
-            State::New => young(6, 0),
-            State::Idle if self.is_proven && !is_over && !are_many => (9, 0),
+            State::New => young(if age < JUST_NOW { 9 } else { 6 }, 0),
+            State::Idle if self.is_proven && !is_over && !are_many => (10, 0),
             State::Idle if age < GRACE => young(if self.is_proven { 7 } else { 5 }, 0),
             State::Idle => (if self.is_proven { 3 } else { 1 }, 0),
             // A connection that has brought more is nearer to its end: a flood of beginnings does not push it
             // out.
-            _ if age < GRACE => young(8, u64::from(self.flow.bytes.max(1).ilog2())),
+            _ if age < GRACE => {
+                young(if age < JUST_NOW { 9 } else { 8 }, u64::from(self.flow.bytes.max(1).ilog2()))
+            }
             _ if rate < BRISK => (0, rate),
             _ => (4, rate),
         };
