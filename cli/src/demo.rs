@@ -15,7 +15,7 @@ use hookmq_shared::env::Env;
 use hookmq_shared::gateway::Gateway;
 use hookmq_shared::host::server::{Limits, Server};
 use hookmq_shared::http::Request;
-use hookmq_shared::queue;
+use hookmq_shared::queue::Vendor;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;

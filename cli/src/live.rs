@@ -8,11 +8,10 @@ use std::time::Duration;
 
 use hookmq_shared::config::{Config, Hook};
 use hookmq_shared::context::Context;
-use hookmq_shared::env::{Env, EnvProblem};
+use hookmq_shared::env::Env;
 use hookmq_shared::queue::failure::Failure;
 use hookmq_shared::queue::probe::{Report, Route, Verdict};
 use hookmq_shared::queue::{Class, Client, Target, Vendor};
-use tokio::time::Instant;
 
 use crate::{Exit, check};
 
@@ -333,12 +332,5 @@ mod tests {
         assert_eq!(clock(Some(-2)), "the vendor's agrees with ours");
         assert_eq!(clock(Some(90)), "ours is 90 s behind the vendor's");
         assert_eq!(clock(Some(-90)), "ours is 90 s ahead of the vendor's");
-    }
-
-    #[test]
-    fn clusters_are_asked_once_each() {
-        let topics =
-            ["a/n/x", "persistent://a/n/y", "non-persistent://b/n/{}", "\u{0}/n/x"].map(String::from);
-        assert_eq!(clusters(&topics), ["a", "b", "hookmq-check"].map(String::from).into());
     }
 }

@@ -136,10 +136,10 @@ mod tests {
             let event = functiongraph(&text).to_string();
             assert_eq!(shard(&FUNCTION_GRAPH, &event), Ok(Some(three_of_eight())), "{text}");
         }
-        for dialect in CLOUDS {
-            assert_eq!(shard(dialect, r#"{"shard":"3/8"}"#), Ok(Some(three_of_eight())), "{dialect:?}");
+        for cloud in CLOUDS {
+            assert_eq!(shard(cloud, r#"{"shard":"3/8"}"#), Ok(Some(three_of_eight())), "{cloud:?}");
             let both = r#"{"shard":"3/8","Message":"0/2","user_event":"0/2"}"#;
-            assert_eq!(shard(dialect, both), Ok(Some(three_of_eight())), "{dialect:?}");
+            assert_eq!(shard(cloud, both), Ok(Some(three_of_eight())), "{cloud:?}");
         }
     }
 
@@ -150,8 +150,8 @@ mod tests {
             "detail-type":"Scheduled Event","source":"aws.scheduler","account":"123456789012",
             "time":"2026-11-24T08:00:00Z","region":"eu-central-1","resources":[]}"#;
         for event in ["", " ", "{}", "null", scheduler] {
-            for dialect in CLOUDS {
-                assert_eq!(shard(cloud, event), Ok(None), "{dialect:?} {event}");
+            for cloud in CLOUDS {
+                assert_eq!(shard(cloud, event), Ok(None), "{cloud:?} {event}");
             }
         }
         for text in [json!(""), json!(" "), Value::Null] {
@@ -182,8 +182,8 @@ mod tests {
             json!(["3/8"]),
             json!({"shard": "3/8"}),
         ] {
-            for (dialect, event) in [(&SCF, scf(&text)), (&FUNCTION_GRAPH, functiongraph(&text))] {
-                let error = shard(dialect, &event.to_string()).unwrap_err();
+            for (cloud, event) in [(&SCF, scf(&text)), (&FUNCTION_GRAPH, functiongraph(&text))] {
+                let error = shard(cloud, &event.to_string()).unwrap_err();
                 assert!(matches!(error, TimerError::Shard(_)), "{text}: {error}");
                 assert!(error.to_string().starts_with("the trigger's text names no shard: "), "{error}");
             }
@@ -202,7 +202,7 @@ mod tests {
             "nul",
             "{",
         ] {
-            for dialect in CLOUDS {
+            for cloud in CLOUDS {
                 let error = shard(cloud, event).unwrap_err().to_string();
                 assert!(error.contains("write"), "{event}: {error}");
             }

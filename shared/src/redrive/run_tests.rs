@@ -10,7 +10,7 @@ use crate::env::Env;
 use crate::message::Message;
 use crate::message::tests::delivery;
 use crate::queue::told::{Said, ToldQueue};
-use crate::queue::{Class, Reach, Target};
+use crate::queue::{Class, Reach, Target, Vendor};
 use crate::spill::{Failure, Folder, Record, Spill};
 use crate::store::Store;
 use crate::store::memory::MemoryStore;

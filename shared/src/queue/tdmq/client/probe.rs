@@ -37,14 +37,8 @@ impl Client {
         open: &str,
         within: Duration,
     ) -> Vec<Result<Report, EnvProblem>> {
-        let cluster = |topic: &String| {
-            let path = topic.split_once("://").map_or(topic.as_str(), |(_, path)| path);
-            path.split('/').next().filter(|cluster| !cluster.contains(open)).map(str::to_owned)
-        };
-        let clusters: BTreeSet<String> =
-            topics.iter().map(|topic| cluster(topic).unwrap_or_else(|| "hookmq-check".to_owned())).collect();
         let mut reports = Vec::new();
-        for cluster in clusters {
+        for cluster in clusters(topics, open) {
             reports.push(self.probe(context, &cluster, Instant::now() + within).await);
         }
         reports
@@ -83,5 +77,26 @@ impl Client {
             failure.detail = failure.detail.strip_suffix(advice).unwrap_or(&failure.detail).to_owned();
         }
         Ok(report)
+    }
+}
+
+/// Returns the clusters of topics; `open` stands for what a delivery fills in.
+fn clusters(topics: &[String], open: &str) -> BTreeSet<String> {
+    let cluster = |topic: &String| {
+        let path = topic.split_once("://").map_or(topic.as_str(), |(_, path)| path);
+        path.split('/').next().filter(|cluster| !cluster.contains(open)).map(str::to_owned)
+    };
+    topics.iter().map(|topic| cluster(topic).unwrap_or_else(|| "hookmq-check".to_owned())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clusters_are_asked_once_each() {
+        let topics =
+            ["a/n/x", "persistent://a/n/y", "non-persistent://b/n/{}", "\u{0}/n/x"].map(String::from);
+        assert_eq!(clusters(&topics, "\u{0}"), ["a", "b", "hookmq-check"].map(String::from).into());
     }
 }
