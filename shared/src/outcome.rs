@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
+use tokio::time::Instant;
 
+use crate::http::Response;
+use crate::problem::Problem;
 use crate::queue::Class;
 use crate::store::StoreError;
 
@@ -71,6 +74,77 @@ impl Outcome {
     /// Returns true if the answer acknowledges a delivery.
     pub(crate) const fn is_ack(self) -> bool {
         matches!(self, Self::Accepted | Self::Spilled | Self::Dead | Self::Repeated | Self::Ignored)
+    }
+}
+
+/// Explanation of an outcome.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Why {
+    /// A word of a fixed set: an error's class, or a rejection's or a problem's name.
+    pub class: &'static str,
+    /// A sentence without values from the request.
+    pub reason: Option<String>,
+}
+
+impl Why {
+    /// Explains an outcome by a class and a sentence.
+    pub fn new(class: &'static str, reason: impl Into<String>) -> Self {
+        Self { class, reason: Some(reason.into()) }
+    }
+}
+
+/// Sends of a delivery, to all of its targets together.
+#[derive(Clone, Debug, Default)]
+pub struct Sends {
+    /// Number of attempts to send the message.
+    pub attempts: u32,
+    /// True if a message that was answered 503 may have been stored anyway.
+    pub maybe_stored: bool,
+    /// Error code from the vendor.
+    pub code: Option<String>,
+    /// Id of the message in the vendor's queue.
+    pub message_id: Option<String>,
+    /// Id of the request to the vendor's API.
+    pub vendor_request_id: Option<String>,
+    /// Time at which the message was rendered.
+    pub rendered: Option<Instant>,
+    /// Time at which sending ended without success.
+    pub sent: Option<Instant>,
+}
+
+/// End of a request: what happened, why, and the answer. It is logged and counted once.
+#[derive(Debug)]
+pub struct Ending {
+    /// Result of the request.
+    pub outcome: Outcome,
+    /// Explanation of a result that needs one.
+    pub why: Option<Why>,
+    /// Sends of the delivery, if there were any.
+    pub sends: Sends,
+    /// Answer to the sender.
+    pub answer: Result<Response, Problem>,
+}
+
+impl Ending {
+    /// Ends a request with an answer.
+    pub fn answered(outcome: Outcome, answer: Response) -> Self {
+        Self { outcome, why: None, sends: Sends::default(), answer: Ok(answer) }
+    }
+
+    /// Ends a request with a problem.
+    pub fn refused(outcome: Outcome, problem: Problem) -> Self {
+        Self { outcome, why: None, sends: Sends::default(), answer: Err(problem) }
+    }
+
+    /// Explains the ending.
+    #[must_use]
+    pub fn because(self, why: Why) -> Self {
+        Self { why: Some(why), ..self }
+    }
+
+    /// Returns the HTTP status of the answer.
+    pub fn status(&self) -> u16 {
+        self.answer.as_ref().map_or_else(|problem| problem.status(), |answer| answer.status)
     }
 }
 

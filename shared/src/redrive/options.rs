@@ -113,7 +113,7 @@ impl Options {
 
     /// Returns the number of sends per second of this run for a target of that vendor, at least 1.
     pub(super) fn pace(&self, vendor: Vendor) -> u32 {
-        let whole = self.rate.unwrap_or_else(|| vendor.sends_a_second());
+        let whole = self.rate.unwrap_or_else(|| vendor.spec().sends_a_second);
         (whole / self.shard.of()).max(1)
     }
 }

@@ -543,17 +543,6 @@ fn came(done: &Done) -> Came {
     }
 }
 
-impl Vendor {
-    /// Returns the default number of messages per second of a redriver: the vendor's limit for an account,
-    /// or, if there is none documented, the capacity of its smallest instance.
-    pub(super) const fn sends_a_second(self) -> u32 {
-        match self {
-            Self::Tdmq => 1000,
-            Self::Rocketmq => 200,
-        }
-    }
-}
-
 #[cfg(test)]
 #[path = "run_tests.rs"]
 mod tests;

@@ -1,4 +1,4 @@
-//! Names of objects (contract 2.8).
+//! Names of objects (see `docs/delivery-semantics.md`).
 //!
 //! A name is a digest of hook, id and body. The id alone is not enough: it can be unsigned, shared by a batch
 //! or chosen by the sender, so that one delivery would overwrite another, or leave the folder.

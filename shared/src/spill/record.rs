@@ -40,7 +40,8 @@ pub struct Record {
 /// Reason why a delivery is stored, as CloudEvents attributes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
-    /// Class of the error (contract 2.5), `unrenderable`, or `always` if nothing failed.
+    /// Class of the error (see the table of classes in `docs/delivery-semantics.md`), `unrenderable`, or
+    /// `always` if nothing failed.
     pub errorclass: String,
     /// Error code of the vendor.
     #[serde(skip_serializing_if = "Option::is_none")]
