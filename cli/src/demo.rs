@@ -7,7 +7,7 @@ use std::error::Error;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use hookmq_emulator::{Config as EmulatorConfig, Emulator, StoredMessage, Vendor, sample};
+use hookmq_emulator::{Config as EmulatorConfig, Emulator, StoredMessage};
 use hookmq_shared::clock::{Clock, Random};
 use hookmq_shared::config::{Config, Reading, Samples};
 use hookmq_shared::context::Context;
@@ -15,7 +15,7 @@ use hookmq_shared::env::Env;
 use hookmq_shared::gateway::Gateway;
 use hookmq_shared::host::server::{Limits, Server};
 use hookmq_shared::http::Request;
-use hookmq_shared::queue;
+use hookmq_shared::queue::Vendor;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -49,7 +49,7 @@ pub(crate) async fn dev() -> Exit {
         crate::say!(
             "\nto run a function of your own build against this emulator, paste into another terminal:\n"
         );
-        for (name, value) in vendor_env(&house.emulator.url()) {
+        for (name, value) in hookmq_emulator::environment(&house.emulator.url()) {
             crate::say!("export {name}={value}");
         }
         crate::say!("\nCtrl-C to stop");
@@ -74,23 +74,20 @@ fn exit(verdict: Fallible<bool>) -> Exit {
 /// A forwarder that runs as an HTTP server on a free local port.
 struct Forwarder {
     vendor: Vendor,
-    base_path: &'static str,
+    base_path: String,
     address: SocketAddr,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<()>,
 }
 
 impl Forwarder {
-    async fn start(queue: queue::Vendor, emulator: &Emulator) -> Fallible<Self> {
-        let (vendor, base_path) = match queue {
-            queue::Vendor::Tdmq => (Vendor::Tdmq, "/tdmq"),
-            queue::Vendor::Rocketmq => (Vendor::Rocketmq, "/rocketmq"),
-        };
-        let base = [("BASE_PATH", base_path.to_owned())];
-        let env = Env::of(vendor_env(&emulator.url()).into_iter().chain(base));
+    async fn start(vendor: Vendor, emulator: &Emulator) -> Fallible<Self> {
+        let base_path = format!("/{}", vendor.as_str());
+        let base = [("BASE_PATH", base_path.clone())];
+        let env = Env::of(hookmq_emulator::environment(&emulator.url()).into_iter().chain(base));
         let config = Config::parse("samples", &samples::hooks(), Reading::new(&env, Samples::Accepted));
         let context = Context { env, clock: Clock::system(), random: Random::system() };
-        let gateway = Gateway::connect(config, queue, &context);
+        let gateway = Gateway::connect(config, vendor, &context);
         let server = Server::bind("127.0.0.1:0", Limits::default()).await?;
         let address = server.local_addr();
         let (stop, stopped) = oneshot::channel();
@@ -108,42 +105,25 @@ impl Forwarder {
     }
 }
 
-/// Returns the environment variables that both functions need to reach the emulator.
-fn vendor_env(url: &str) -> Vec<(&'static str, String)> {
-    [
-        ("TENCENTCLOUD_SECRET_ID", sample::SECRET_ID),
-        ("TENCENTCLOUD_SECRET_KEY", sample::SECRET_KEY),
-        ("TENCENTCLOUD_REGION", "ap-guangzhou"),
-        ("TDMQ_ENDPOINT", url),
-        ("HUAWEICLOUD_SDK_AK", sample::ACCESS_KEY),
-        ("HUAWEICLOUD_SDK_SK", sample::SECRET_ACCESS_KEY),
-        ("HUAWEICLOUD_SDK_PROJECT_ID", sample::PROJECT_ID),
-        ("ROCKETMQ_ENDPOINT", url),
-        ("ROCKETMQ_INSTANCE_ID", sample::INSTANCE_ID),
-    ]
-    .map(|(name, value)| (name, value.to_owned()))
-    .into()
-}
-
-/// The emulator and the two forwarders that send to it.
+/// The emulator and a forwarder for each vendor that sends to it.
 struct House {
     emulator: Emulator,
-    forwarders: [Forwarder; 2],
+    forwarders: Vec<Forwarder>,
 }
 
 impl House {
     async fn start() -> Fallible<Self> {
         let emulator = Emulator::start(([127, 0, 0, 1], 0).into(), EmulatorConfig::default()).await?;
-        let forwarders = [
-            Forwarder::start(queue::Vendor::Tdmq, &emulator).await?,
-            Forwarder::start(queue::Vendor::Rocketmq, &emulator).await?,
-        ];
+        let mut forwarders = Vec::new();
+        for vendor in Vendor::ALL {
+            forwarders.push(Forwarder::start(vendor, &emulator).await?);
+        }
         Ok(Self { emulator, forwarders })
     }
 
     fn print_forwarders(&self) {
         for Forwarder { vendor, base_path, address, .. } in &self.forwarders {
-            crate::say!("{:<10} http://{address}{base_path}/HOOK", name(*vendor));
+            crate::say!("{:<10} http://{address}{base_path}/HOOK", vendor.as_str());
         }
     }
 
@@ -176,7 +156,7 @@ impl House {
                         Ok(()) => handshakes += 1,
                         Err(error) => {
                             crate::say!("  FAILED: {error}");
-                            failures.push(format!("events/{file} to {}: {error}", name(forwarder.vendor)));
+                            failures.push(format!("events/{file} to {}: {error}", forwarder.vendor.as_str()));
                         }
                     }
                 }
@@ -207,7 +187,7 @@ impl House {
         let took = before.elapsed();
         let message = answer.message_ids.first().and_then(|id| {
             let all = self.emulator.messages();
-            all.into_iter().find(|m| m.vendor == forwarder.vendor && m.message_id == *id)
+            all.into_iter().find(|m| m.vendor.spec().name == forwarder.vendor.as_str() && m.message_id == *id)
         });
         print_line(hook, forwarder.vendor, &answer, message.as_ref(), took);
         if answer.status != trial.status {
@@ -240,18 +220,10 @@ fn print_line(hook: &str, vendor: Vendor, answer: &Answer, message: Option<&Stor
     crate::say!(
         "{hook:<25} {event:<46} {:<19} {:<46} {:<32} {:>5} µs",
         format!("{} {meaning}", answer.status.as_u16()),
-        message.map_or_else(|| name(vendor), |m| &m.topic),
+        message.map_or_else(|| vendor.as_str(), |m| &m.topic),
         message.map_or("-", |m| &m.message_id),
         took.as_micros()
     );
-}
-
-fn name(vendor: Vendor) -> &'static str {
-    match vendor {
-        Vendor::Tdmq => "tdmq",
-        Vendor::Rocketmq => "rocketmq",
-        Vendor::Iam => "iam",
-    }
 }
 
 /// Checks that the envelope carries the body byte for byte, verbatim or as a JSON string.

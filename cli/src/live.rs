@@ -3,17 +3,15 @@
 
 mod store;
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use hookmq_shared::config::{Config, Hook};
 use hookmq_shared::context::Context;
-use hookmq_shared::env::{Env, EnvProblem};
+use hookmq_shared::env::Env;
 use hookmq_shared::queue::failure::Failure;
 use hookmq_shared::queue::probe::{Report, Route, Verdict};
-use hookmq_shared::queue::{Class, Target, Vendor, rocketmq, tdmq};
-use tokio::time::Instant;
+use hookmq_shared::queue::{Class, Client, Target, Vendor};
 
 use crate::{Exit, check};
 
@@ -41,7 +39,8 @@ pub(crate) async fn run(config: &Config, context: &Context) -> (String, Exit) {
             continue;
         }
         let own = config.context_of(&target, context);
-        for report in ask(target.vendor(), &topics, &own).await {
+        let client = Client::new(target.vendor(), own.clone());
+        for report in client.probe(&own, &topics, OPEN, LIMIT).await {
             let (told, exit) = match report {
                 Ok(report) => (told(&target, &report), exit(&report)),
                 Err(problem) => {
@@ -72,41 +71,7 @@ fn topics(config: &Config, target: &Target) -> Vec<String> {
 }
 
 fn is_set_up(env: &Env, vendor: Vendor) -> bool {
-    let variables: &[&str] = match vendor {
-        Vendor::Tdmq => &["TENCENTCLOUD_SECRET_ID", "TENCENTCLOUD_SECRETID", "TDMQ_ENDPOINT", "TDMQ_REGION"],
-        Vendor::Rocketmq => {
-            &["HUAWEICLOUD_SDK_AK", "OTC_SDK_AK", "OS_AUTH_URL", "ROCKETMQ_ENDPOINT", "ROCKETMQ_INSTANCE_ID"]
-        }
-    };
-    variables.iter().any(|variable| env.get(variable).is_some())
-}
-
-async fn ask(vendor: Vendor, topics: &[String], context: &Context) -> Vec<Result<Report, EnvProblem>> {
-    let deadline = || Instant::now() + LIMIT;
-    match vendor {
-        Vendor::Tdmq => {
-            let client = tdmq::Client::new(context.clone());
-            let mut reports = Vec::new();
-            for cluster in clusters(topics) {
-                reports.push(Box::pin(client.probe(context, &cluster, deadline())).await);
-            }
-            reports
-        }
-        Vendor::Rocketmq => {
-            let client = rocketmq::Client::new(context.clone());
-            vec![Box::pin(client.probe(context, deadline())).await]
-        }
-    }
-}
-
-/// Returns the clusters of TDMQ topics. If a delivery names the cluster, a cluster that does not exist is
-/// asked for: the answer proves the key all the same.
-fn clusters(topics: &[String]) -> BTreeSet<String> {
-    let cluster = |topic: &String| {
-        let path = topic.split_once("://").map_or(topic.as_str(), |(_, path)| path);
-        path.split('/').next().filter(|cluster| !cluster.contains(OPEN)).map(str::to_owned)
-    };
-    topics.iter().map(|topic| cluster(topic).unwrap_or_else(|| "hookmq-check".to_owned())).collect()
+    vendor.spec().set_up_by.iter().any(|variable| env.get(variable).is_some())
 }
 
 const fn exit(report: &Report) -> Exit {
@@ -195,10 +160,7 @@ fn verdict(report: &Report) -> (String, &'static str) {
     let class = report.answer.as_ref().err().map_or("", |failure| failure.class.as_str());
     match report.verdict {
         Verdict::Good => {
-            let accepted = match report.vendor {
-                Vendor::Tdmq => "signature, permission, region and cluster",
-                Vendor::Rocketmq => "signature, permission, project and instance",
-            };
+            let accepted = report.vendor.spec().proves;
             (format!("good: {accepted} were accepted; nothing was stored"), "")
         }
         Verdict::Stored => (
@@ -212,35 +174,27 @@ fn verdict(report: &Report) -> (String, &'static str) {
 
 fn advice(report: &Report) -> &'static str {
     let Err(failure) = &report.answer else { return "" };
-    match (report.vendor, failure.class) {
+    if let Some(own) = (report.vendor.spec().advice)(failure.class)
+        && report.status.is_some()
+    {
+        return own;
+    }
+    match failure.class {
         _ if failure.unreachable => {
             "correct the endpoint, or open the way to it: name resolution, routes, firewalls, HTTPS_PROXY, TLS_CA_FILE"
         }
-        (_, Class::Config) if report.status.is_none() => "what the answer's line says",
-        (_, Class::Auth) => {
+        Class::Config | Class::Permission => "what the answer's line says",
+        Class::Auth => {
             "correct the id and the key: they belong together and to this cloud. DMS locks a key for five minutes \
              after a few failures"
         }
-        (_, Class::AuthRefresh) => "get a new token or temporary key: this one is out of date",
-        (_, Class::ClockSkew) => {
+        Class::AuthRefresh => "get a new token or temporary key: this one is out of date",
+        Class::ClockSkew => {
             "set the clock of this machine; a function corrects its signatures by the vendor's time itself"
         }
-        (Vendor::Tdmq, Class::Permission) => {
-            "allow tdmq:SendMessages to the owner of the key (CAM); a policy for single resources must name the cluster"
-        }
-        (Vendor::Rocketmq, Class::Permission) => {
-            "give the owner of the key a role that may send to DMS for RocketMQ in this project (IAM)"
-        }
-        (Vendor::Tdmq, Class::Config) => {
-            "correct region, endpoint or cluster (a cluster is found in its own region only), or look up the code"
-        }
-        (Vendor::Rocketmq, Class::Config) => {
-            "correct endpoint, project or instance (an instance is found in its own project and region only), or look up \
-             the code"
-        }
-        (_, Class::Quota) => "look at the account: a quota is used up, or it is in arrears",
-        (_, Class::Permanent | Class::TooLarge) => "look up the code in the vendor's documents",
-        (_, Class::Throttle | Class::Transient | Class::Ambiguous) => "ask again in a while",
+        Class::Quota => "look at the account: a quota is used up, or it is in arrears",
+        Class::Permanent | Class::TooLarge => "look up the code in the vendor's documents",
+        Class::Throttle | Class::Transient | Class::Ambiguous => "ask again in a while",
     }
 }
 
@@ -378,12 +332,5 @@ mod tests {
         assert_eq!(clock(Some(-2)), "the vendor's agrees with ours");
         assert_eq!(clock(Some(90)), "ours is 90 s behind the vendor's");
         assert_eq!(clock(Some(-90)), "ours is 90 s ahead of the vendor's");
-    }
-
-    #[test]
-    fn clusters_are_asked_once_each() {
-        let topics =
-            ["a/n/x", "persistent://a/n/y", "non-persistent://b/n/{}", "\u{0}/n/x"].map(String::from);
-        assert_eq!(clusters(&topics), ["a", "b", "hookmq-check"].map(String::from).into());
     }
 }

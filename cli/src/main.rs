@@ -27,7 +27,9 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand};
+use hookmq_shared::queue::Vendor;
 
 /// Verified webhooks in, durable queue messages out
 #[derive(Parser)]
@@ -113,6 +115,12 @@ macro_rules! say {
         use std::io::Write as _;
         let _ = writeln!(std::io::stdout(), $($text)*);
     }};
+}
+
+/// Builds the parser of a vendor's name for a command line.
+pub(crate) fn vendors() -> impl TypedValueParser<Value = Vendor> {
+    PossibleValuesParser::new(Vendor::ALL.map(Vendor::as_str))
+        .try_map(|name| Vendor::named(&name).ok_or("is not the name of a vendor"))
 }
 
 /// Prints an error to standard error with the prefix `hookmq: `, as every command does.

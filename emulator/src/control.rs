@@ -24,7 +24,7 @@ pub(crate) fn handle(shared: &Shared, head: &request::Parts, body: &[u8]) -> Rep
             found(&state.messages)
         }
         ("/_/requests", "GET") => {
-            let mut counts = BTreeMap::from([(Vendor::Tdmq, 0), (Vendor::Rocketmq, 0), (Vendor::Iam, 0_u64)]);
+            let mut counts = BTreeMap::from(Vendor::ALL.map(|vendor| (vendor, 0_u64)));
             for request in &state.requests {
                 *counts.entry(request.vendor).or_default() += 1;
             }

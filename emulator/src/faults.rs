@@ -123,8 +123,9 @@ impl Fault {
 
     fn matches(&self, vendor: Vendor, topic: Option<&str>) -> bool {
         let possible = match self.fault {
-            FaultKind::ErrorMsg(_) | FaultKind::Legacy(_) => vendor == Vendor::Tdmq,
-            FaultKind::NoId => vendor != Vendor::Iam,
+            FaultKind::ErrorMsg(_) => vendor.spec().error_msg.is_some(),
+            FaultKind::Legacy(_) => vendor.spec().legacy.is_some(),
+            FaultKind::NoId => vendor.spec().no_id.is_some(),
             _ => true,
         };
         possible

@@ -75,6 +75,7 @@ mod s3;
 mod server;
 mod service;
 mod sign;
+mod spec;
 mod store;
 mod tdmq;
 mod wire;
@@ -87,6 +88,7 @@ pub use config::{Clock, Config, HuaweiCredential, IamUser, TencentCredential, To
 pub use faults::{Fault, FaultKind};
 pub use s3::{Conditions, ListingOrder, S3, S3Calls, S3Config, S3Object};
 use service::Shared;
+pub use spec::{Known, Spec, environment};
 pub use store::{SeenRequest, StoredMessage, Vendor};
 
 /// A running emulator, which stops when it is dropped.

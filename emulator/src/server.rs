@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderValue, Method, Request, Response, header::DATE};
+use http::{HeaderValue, Request, Response, header::DATE};
 use http_body_util::BodyExt as _;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
@@ -94,11 +94,9 @@ impl Connection {
         let reused = self.served.fetch_add(1, Ordering::Relaxed) > 0;
         let (head, body) = request.into_parts();
         let (body, body_length) = read(body).await?;
-        let vendor = match head.uri.path() {
-            "/" if head.method != Method::GET => Vendor::Tdmq,
-            path if path.starts_with("/v2/") => Vendor::Rocketmq,
-            path if path.starts_with("/v3/") => Vendor::Iam,
-            _ => return Ok(control::handle(&self.shared, &head, &body).whole()),
+        let serves = |vendor: &Vendor| (vendor.spec().serves)(&head.method, head.uri.path());
+        let Some(vendor) = Vendor::ALL.into_iter().find(serves) else {
+            return Ok(control::handle(&self.shared, &head, &body).whole());
         };
 
         let arrival = Arrival { head: &head, body: &body, body_length, connection: self.number, reused };

@@ -11,13 +11,10 @@ use time::OffsetDateTime;
 
 use crate::{
     config::Config,
-    dms,
     faults::{self, FaultKind},
     gather::Gathering,
-    iam,
     reply::{Call, Reply},
     store::{SeenRequest, State, Vendor, header},
-    tdmq,
 };
 
 /// Upper bound on the emulator's clock: 9999-01-01, which every date format can still write.
@@ -71,11 +68,7 @@ impl Shared {
     pub(crate) fn judge(&self, vendor: Vendor, arrival: &Arrival<'_>) -> Verdict {
         let Arrival { head, body, body_length, connection, reused } = *arrival;
         let json = serde_json::from_slice(body).unwrap_or(Value::Null);
-        let (topic, delivery_id) = match vendor {
-            Vendor::Tdmq => tdmq::visible(&json),
-            Vendor::Rocketmq => dms::visible(&json),
-            Vendor::Iam => (None, None),
-        };
+        let (topic, delivery_id) = vendor.spec().visible.map_or((None, None), |visible| visible(&json));
         let mut state = self.state();
         let met = faults::meet(&mut state.faults, vendor, topic);
         let since_epoch = (self.config.clock)().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -91,13 +84,8 @@ impl Shared {
         let call = Call { head, body, body_length, json: &json, now, received_at_ms };
         let mut stored = false;
         let ending = end(vendor, met.action, &json, || {
-            let handle = match vendor {
-                Vendor::Tdmq => tdmq::handle,
-                Vendor::Rocketmq => dms::handle,
-                Vendor::Iam => iam::handle,
-            };
-            let reply = handle(&self.config, &mut state, &call);
-            stored = reply.effective && vendor != Vendor::Iam;
+            let reply = (vendor.spec().handle)(&self.config, &mut state, &call);
+            stored = reply.effective && vendor.is_queue();
             reply
         });
 
@@ -153,6 +141,7 @@ fn end(
     mut handle: impl FnMut() -> Reply,
 ) -> Ending {
     use FaultKind as F;
+    let spec = vendor.spec();
     let mut once_effective = |ending: fn(Reply) -> Ending| {
         let reply = handle();
         if reply.effective { ending(reply) } else { Ending::Whole(reply) }
@@ -165,11 +154,7 @@ fn end(
         Some(F::Reset) => Ending::Reset,
         Some(F::Close) => Ending::Closed,
         Some(F::Hang) => Ending::Never,
-        Some(F::Throttle) => Ending::Whole(match vendor {
-            Vendor::Tdmq => tdmq::throttled(),
-            Vendor::Rocketmq => dms::throttled(),
-            Vendor::Iam => iam::throttled(),
-        }),
+        Some(F::Throttle) => Ending::Whole((spec.throttled)()),
         Some(F::Error { code, status, message, headers, stored }) => {
             if stored {
                 let reply = handle();
@@ -179,19 +164,17 @@ fn end(
             }
             let message = message.as_deref().unwrap_or(&code);
             let failed = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            let mut reply = match vendor {
-                Vendor::Tdmq => tdmq::error(&code, message),
-                Vendor::Rocketmq => dms::error(failed, &code, message),
-                Vendor::Iam => iam::error(failed, &code, message),
-            };
+            let mut reply = (spec.error)(failed, &code, message);
             reply.status = status.unwrap_or(reply.status);
             reply.headers.extend(headers);
             Ending::Whole(reply)
         }
-        Some(F::ErrorMsg(text)) => Ending::Whole(tdmq::error_msg(&text)),
-        Some(F::Legacy(code)) => Ending::Whole(tdmq::legacy(&code)),
-        Some(F::NoId) if vendor == Vendor::Tdmq => Ending::Whole(tdmq::no_id()),
-        Some(F::NoId) => Ending::Whole(dms::no_id(request)),
+        // A plan gives these faults only to a service that has them.
+        Some(F::ErrorMsg(text)) => {
+            Ending::Whole(spec.error_msg.map_or_else(&mut handle, |error| error(&text)))
+        }
+        Some(F::Legacy(code)) => Ending::Whole(spec.legacy.map_or_else(&mut handle, |error| error(&code))),
+        Some(F::NoId) => Ending::Whole(spec.no_id.map_or_else(&mut handle, |no_id| no_id(request))),
         Some(F::Raw { status, content_type, body }) => {
             Ending::Whole(Reply::new(status, content_type, body, "raw"))
         }

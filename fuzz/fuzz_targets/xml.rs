@@ -38,7 +38,7 @@ fuzz_target!(|text: &str| {
         element = children[0];
     }
     let text: String = element.children().map(|child| child.text().expect("only text")).collect();
-    // The standard requires normalized line ends.
-    let found = String::from_utf8(found).expect("XML is UTF-8").replace("\r\n", "\n").replace('\r', "\n");
-    assert_eq!(found, text);
+    // The standard requires normalized line ends; the other parser keeps a carriage return before an entity.
+    let lines = |text: String| text.replace("\r\n", "\n").replace('\r', "\n");
+    assert_eq!(lines(String::from_utf8(found).expect("XML is UTF-8")), lines(text));
 });

@@ -63,7 +63,7 @@ pub struct Content {
     /// Name of the preset that verified the request, or `None` for a hook's own `[verify]` table.
     pub source: Option<String>,
     /// Id of the delivery: the provider's if it is usable, else a hash of hook, event, subject and body
-    /// (contract 2.6).
+    /// (see `docs/delivery-semantics.md`).
     pub id: String,
     /// True if `id` is the provider's.
     pub id_from_provider: bool,

@@ -123,13 +123,13 @@ impl fmt::Debug for Env {
 pub struct EnvProblem {
     /// The variable.
     pub variable: &'static str,
-    /// What is wrong and what to do: the rest of a sentence that begins with the variable.
+    /// Problem and correction: the rest of a sentence that begins with the variable's name.
     pub message: String,
 }
 
 impl EnvProblem {
-    /// What a variable says as `parse` reads it, or `unset` where it says nothing; a problem with that message where it
-    /// cannot be read.
+    /// Reads a variable with `parse`; an unset one gives `unset`. Fails with `message` if the value cannot be
+    /// parsed.
     pub(crate) fn or_value<T>(
         env: &Env,
         variable: &'static str,

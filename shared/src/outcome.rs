@@ -1,14 +1,17 @@
-//! How a request ended, and what a run of the redriver came to.
+//! Results of requests, and of the redriver's runs.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
+use tokio::time::Instant;
 
+use crate::http::Response;
+use crate::problem::Problem;
 use crate::queue::Class;
 use crate::store::StoreError;
 
-/// Different reasons that a summary tells.
+/// Upper bound on the different reasons in a summary.
 const MAX_REASONS: usize = 20;
 
 /// Result of a request, as the log counts it.
@@ -74,55 +77,128 @@ impl Outcome {
     }
 }
 
-/// What a run did.
+/// Explanation of an outcome.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Why {
+    /// A word of a fixed set: an error's class, or a rejection's or a problem's name.
+    pub class: &'static str,
+    /// A sentence without values from the request.
+    pub reason: Option<String>,
+}
+
+impl Why {
+    /// Explains an outcome by a class and a sentence.
+    pub fn new(class: &'static str, reason: impl Into<String>) -> Self {
+        Self { class, reason: Some(reason.into()) }
+    }
+}
+
+/// Sends of a delivery, to all of its targets together.
+#[derive(Clone, Debug, Default)]
+pub struct Sends {
+    /// Number of attempts to send the message.
+    pub attempts: u32,
+    /// True if a message that was answered 503 may have been stored anyway.
+    pub maybe_stored: bool,
+    /// Error code from the vendor.
+    pub code: Option<String>,
+    /// Id of the message in the vendor's queue.
+    pub message_id: Option<String>,
+    /// Id of the request to the vendor's API.
+    pub vendor_request_id: Option<String>,
+    /// Time at which the message was rendered.
+    pub rendered: Option<Instant>,
+    /// Time at which sending ended without success.
+    pub sent: Option<Instant>,
+}
+
+/// End of a request: what happened, why, and the answer. It is logged and counted once.
+#[derive(Debug)]
+pub struct Ending {
+    /// Result of the request.
+    pub outcome: Outcome,
+    /// Explanation of a result that needs one.
+    pub why: Option<Why>,
+    /// Sends of the delivery, if there were any.
+    pub sends: Sends,
+    /// Answer to the sender.
+    pub answer: Result<Response, Problem>,
+}
+
+impl Ending {
+    /// Ends a request with an answer.
+    pub fn answered(outcome: Outcome, answer: Response) -> Self {
+        Self { outcome, why: None, sends: Sends::default(), answer: Ok(answer) }
+    }
+
+    /// Ends a request with a problem.
+    pub fn refused(outcome: Outcome, problem: Problem) -> Self {
+        Self { outcome, why: None, sends: Sends::default(), answer: Err(problem) }
+    }
+
+    /// Explains the ending.
+    #[must_use]
+    pub fn because(self, why: Why) -> Self {
+        Self { why: Some(why), ..self }
+    }
+
+    /// Returns the HTTP status of the answer.
+    pub fn status(&self) -> u16 {
+        self.answer.as_ref().map_or_else(|problem| problem.status(), |answer| answer.status)
+    }
+}
+
+/// Counts of a run's work.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Summary {
-    /// Deliveries that it came across in the store.
+    /// Deliveries that the run found in the store.
     pub found: usize,
-    /// Sent, and deleted from the store.
+    /// Deliveries that were sent and deleted from the store.
     pub sent: usize,
-    /// Sent before, by the mark of a hook with `dedupe`, and deleted.
+    /// Deliveries that had been sent before, by the mark of a hook with `dedupe`, or were gone already; they
+    /// are deleted.
     pub repeated: usize,
-    /// Moved to `dead/`.
+    /// Deliveries that were moved to `dead/`.
     pub dead: usize,
-    /// Tried in vain.
+    /// Deliveries whose attempt failed.
     pub failed: usize,
-    /// Not due yet, or not begun before the run ended.
+    /// Deliveries that were not due yet, or not begun before the run ended.
     pub waiting: usize,
-    /// Objects that are no deliveries, or no whole ones; they stay.
+    /// Objects that are not deliveries, or incomplete ones; they stay.
     pub corrupt: usize,
     /// Failures of the store.
     pub store_errors: usize,
-    /// Hooks that could not be listed, or not to their end: what lies there waits, and the run has failed.
+    /// Hooks that could not be listed, or not to their end: their deliveries wait, and the run has failed.
     pub unlisted: usize,
-    /// What lies among the objects and is none: links, and names that no object has.
+    /// Foreign entries among the objects: links, and names that objects do not have.
     pub foreign: usize,
-    /// Whether there is more in the store than it came across.
+    /// True if the store has more than the run found.
     pub more: bool,
-    /// Age in seconds of the oldest delivery that is left.
+    /// Age of the oldest delivery that is left, in seconds.
     pub oldest_age_s: Option<u64>,
-    /// When the first delivery that is left is tried next, if all that is left waits for its time.
+    /// Earliest time of a next attempt, if everything that is left waits for a time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
-    /// Why deliveries are left, and how many for each reason; the first reasons that the run met.
+    /// Reasons for the deliveries that are left, with a count for each; the first reasons that the run met.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub reasons: BTreeMap<String, usize>,
-    /// Why the run ended before its work did.
+    /// Reason why the run ended before its work was done.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stopped: Option<Stopped>,
 }
 
-/// Why a run ended before its work did.
+/// Reasons for a run to end before its work is done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stopped {
-    /// What all the target's deliveries share is wrong. User action: correct the key, or the clock.
+    /// Failure with a cause that all deliveries of the target share. User action: correct the key, or the
+    /// clock.
     Class(Class),
-    /// The run's time was over. Another run goes on.
+    /// End of the run's time. Another run goes on.
     NoTime,
-    /// What is left is left alone for longer than the run lasts.
+    /// Rest of the remaining deliveries for longer than the run lasts.
     Resting,
-    /// The store does not answer any more, or does not let go what was sent, which each run would send again.
-    /// User action: see its error; what is left waits there.
+    /// Failure of the store: it does not answer any more, or does not delete sent deliveries, which each run
+    /// would send again. User action: see the store's error; the remaining deliveries wait there.
     Store(StoreError),
 }
 
@@ -144,12 +220,12 @@ impl Serialize for Stopped {
 }
 
 impl Summary {
-    /// Whether the run could look at everything that it was to look at.
+    /// Returns true if the run could list everything that it had to.
     pub const fn is_whole(&self) -> bool {
         self.unlisted == 0
     }
 
-    /// Deliveries that it came across and left in the store.
+    /// Returns the number of deliveries that the run found and left in the store.
     pub const fn left(&self) -> usize {
         self.found.saturating_sub(self.sent + self.repeated + self.dead)
     }

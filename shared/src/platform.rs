@@ -18,16 +18,16 @@ const VOUCHED: &str = "DURABLE_FOLDER";
 /// Only folder below which function platforms mount durable file systems.
 const MOUNTS: &str = "/mnt";
 
-/// Variables of function platforms, each of which identifies a platform. Web and HTTP functions are called
+/// Variables of the runtime interfaces that a function polls.
+const RUNTIMES: [&str; 3] = [RUNTIME_API, "SCF_RUNTIME_API", "RUNTIME_API_ADDR"];
+
+/// Further variables of function platforms, each of which identifies a platform. Web and HTTP functions are called
 /// without the platform's runtime interface, so the variables of that interface alone are not enough.
-const FUNCTIONS: [&str; 10] = [
-    RUNTIME_API,
+const FUNCTIONS: [&str; 7] = [
     "AWS_LAMBDA_FUNCTION_NAME",
-    "SCF_RUNTIME_API",
     "SCF_FUNCTIONNAME",
     "SCF_FUNCTIONVERSION",
     "SCF_NAMESPACE",
-    "RUNTIME_API_ADDR",
     "RUNTIME_FUNC_NAME",
     "RUNTIME_FUNC_VERSION",
     "RUNTIME_CODE_ROOT",
@@ -55,7 +55,7 @@ pub enum Platform {
 /// Returns true if the environment names no function runtime, so that requests come over HTTP.
 pub(crate) fn is_server(env: &Env) -> bool {
     // An invalid value of these variables is reported by the host that reads them.
-    [RUNTIME_API, "SCF_RUNTIME_API", "RUNTIME_API_ADDR"].iter().all(|name| env.get(name).is_none())
+    RUNTIMES.iter().all(|name| env.get(name).is_none())
 }
 
 /// Reason why data in a folder may be lost with the process. Holds the variable that identifies the platform.
@@ -79,7 +79,7 @@ impl Platform {
     /// Determines the platform from the environment's variables.
     pub fn of(env: &Env) -> Self {
         let is_set = |name: &&'static str| env.get(name).is_some();
-        let function = FUNCTIONS.into_iter().find(is_set);
+        let function = RUNTIMES.into_iter().chain(FUNCTIONS).find(is_set);
         let function = function.or_else(|| SWITCHES.into_iter().find(|name| env.is_on(name)));
         match (function, CONTAINERS.into_iter().find(is_set)) {
             (Some(variable), _) => Self::Function(variable),

@@ -3,7 +3,7 @@
 use crate::http::Response;
 use crate::json;
 
-/// Reason of a refusal, as the sender sees it (contract 2.4).
+/// Reason of a refusal, as the sender sees it (see `docs/configuration.md`).
 ///
 /// A sender learns the kind of problem and the request's id, and nothing else: causes are in the log. Only
 /// faults of the request are 4xx, and the 429 that a hook asks for. Each fault of the service is a 503,

@@ -1,4 +1,4 @@
-//! What a host serves.
+//! Interface of the services that a host serves.
 
 use std::future::Future;
 
@@ -6,41 +6,45 @@ use crate::http::{Request, Response};
 use crate::metrics::Metrics;
 use crate::readiness::Readiness;
 
-/// What a host serves: the gateway, or a test's double.
+/// Service behind a host: the gateway, or a test double.
 pub trait Service: Clone + Send + Sync + 'static {
-    /// Answers one request. Never fails: what goes wrong is an answer too.
+    /// Answers one request. Never fails: an error is an answer too.
     fn call(&self, request: Request) -> impl Future<Output = Response> + Send;
 
-    /// The most bytes that the body of a request with this head may have: an HTTP server reads no further. Or
-    /// the answer, if nothing in the body could change it: no such route, a method that it does not take, more
-    /// bytes announced than it takes. `head` has no body.
+    /// Returns the upper bound on the size of the body of a request with this head, in bytes; an HTTP server
+    /// reads no further. Returns the answer instead if nothing in the body could change it: an unknown route,
+    /// a method that the route does not take, or more announced bytes than the route takes. `head` has no
+    /// body.
     fn admits(&self, head: &Request, announced: usize) -> Result<usize, Response> {
         let _ = (head, announced);
         Ok(self.max_body())
     }
 
-    /// The largest body any hook takes, in bytes.
+    /// Returns the size of the largest body that any hook takes, in bytes.
     fn max_body(&self) -> usize;
 
-    /// How many endpoints it may have connections to, `MAX_CONNECTIONS` to each.
+    /// Returns the number of endpoints that the service may connect to, with up to `MAX_CONNECTIONS`
+    /// connections to each.
     fn endpoints(&self) -> usize {
         1
     }
 
-    /// Whether requests can be served, as far as that is known without asking anybody.
+    /// Returns the readiness to serve requests, from local knowledge alone: no remote call is made.
     fn readiness(&self) -> Readiness;
 
-    /// What its requests are counted in; the host counts those that it refuses itself.
+    /// Returns the metrics that count the service's requests; the host adds the requests that it refuses
+    /// itself.
     fn metrics(&self) -> Option<&Metrics> {
         None
     }
 
-    /// How many hooks are sound, and where they were read.
+    /// Returns the number of sound hooks and the file that they were read from.
     fn hooks(&self) -> Option<(usize, &str)> {
         None
     }
 
-    /// What a process does once as it begins, beside its requests, where nobody freezes it.
+    /// Does a process's one-time work at its start, concurrently with requests, on a host that does not
+    /// freeze the process.
     fn begin(&self) -> impl Future<Output = ()> + Send {
         async {}
     }

@@ -1,7 +1,8 @@
-//! A share of the store, for redrivers side by side.
+//! Shards of the store, for concurrent redrivers.
 //!
-//! An object's name ends with a digest, whose first hex digit says whose it is. Each shard has as many digits as
-//! any other, and lists what begins with each of them: that is all of it, in whatever order a store lists.
+//! An object's name ends with a digest, whose first hex digit determines the shard. All shards have the same
+//! number of digits. A shard lists the names that begin with each of its digits, so it misses none, in
+//! whatever order a store lists.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,25 +11,26 @@ use serde::Serialize;
 
 use crate::env::{Env, EnvProblem};
 
-/// The share of a process: of what its clock starts, and of a trigger that names none.
+/// Name of the variable with a process's shard, for the runs of its clock and of a trigger that names no
+/// shard.
 const VARIABLE: &str = "REDRIVE_SHARD";
 
-/// Hex digits, of which each shard has as many as any other.
+/// Number of hex digits, which all shards share equally.
 const DIGITS: u32 = 16;
 
-/// One of 1, 2, 4 or 8 shares, which are disjoint and together the whole. The whole by default.
+/// One of 1, 2, 4 or 8 shards, which are disjoint and together the whole. The default is the whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Shard {
-    /// Less than `of`.
+    /// Number of the shard, less than `of`.
     index: u32,
-    /// Divides [`DIGITS`].
+    /// Number of shards, a divisor of [`DIGITS`].
     of: u32,
 }
 
-/// Why a text names no shard. It may come from anywhere, so it is not quoted.
+/// Reason why a text does not name a shard. The text may come from anywhere, so it is not quoted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ShardError {
-    /// User action: write the shard's number and how many there are.
+    /// User action: write the shard's number and the number of shards.
     #[error(
         "names no shard: write its number, \"/\" and how many there are, as in \"3/8\", the last of which is \"7/8\""
     )]
@@ -39,16 +41,16 @@ pub enum ShardError {
     /// User action: count from 0.
     #[error("names no shard: the first of {of} is \"0/{of}\", the last \"{last}/{of}\"", last = .of.saturating_sub(1))]
     Index {
-        /// How many there are.
+        /// Number of shards in the text.
         of: u32,
     },
 }
 
 impl Shard {
-    /// All there is.
+    /// Shard that is the whole store.
     pub const WHOLE: Self = Self { index: 0, of: 1 };
 
-    /// Reads `3/8`: the fourth of eight, since the first is `0/8`.
+    /// Parses `3/8`: the fourth of eight, since the first is `0/8`.
     pub fn parse(text: &str) -> Result<Self, ShardError> {
         let (index, of) = text.split_once('/').ok_or(ShardError::Form)?;
         let (index, of) = (number(index)?, number(of)?);
@@ -61,40 +63,41 @@ impl Shard {
         Ok(Self { index, of })
     }
 
-    /// The one of a whole process, as `REDRIVE_SHARD` says; all there is without it.
+    /// Reads the shard of the process from `REDRIVE_SHARD`; the whole without it.
     pub fn from_env(env: &Env) -> Result<Self, EnvProblem> {
         let Some(text) = env.get(VARIABLE) else { return Ok(Self::WHOLE) };
         Self::parse(&text).map_err(|error| EnvProblem { variable: VARIABLE, message: error.to_string() })
     }
 
-    /// Its number, from 0 on.
+    /// Returns the shard's number, counted from 0.
     pub const fn index(self) -> u32 {
         self.index
     }
 
-    /// How many there are, by which the pace of each is divided.
+    /// Returns the number of shards, which divides the pace of each.
     pub const fn of(self) -> u32 {
         self.of
     }
 
-    /// Whether it is all there is.
+    /// Returns true if the shard is the whole store.
     pub const fn is_whole(self) -> bool {
         self.of == 1
     }
 
-    /// Whether it is the one that does what has to be done once: looks for what belongs to no target.
+    /// Returns true for the shard that does the work needed only once: the search for unknown targets.
     pub const fn is_first(self) -> bool {
         self.index == 0
     }
 
-    /// Whether an object is its, by its digest. What begins with no hex digit is none of ours, and the
-    /// first shard's; only the whole lists it.
+    /// Returns true if the object with this digest belongs to the shard. A name without a hex digit at its
+    /// start is foreign and belongs to the first shard; only the whole lists it.
     pub fn takes(self, digest: &str) -> bool {
         let digit = digest.chars().next().and_then(|first| first.to_digit(DIGITS)).unwrap_or(0);
         digit / self.width() == self.index
     }
 
-    /// How the digests begin that it has, which together are all of them: nothing in particular for the whole.
+    /// Returns the first digits of the shard's digests, which together cover all of them; one empty text for
+    /// the whole.
     pub(super) fn digits(self) -> Vec<String> {
         if self.is_whole() {
             return vec![String::new()];
@@ -135,7 +138,7 @@ impl Serialize for Shard {
     }
 }
 
-/// Digits only, and no more of them than are needed: each shard has one name.
+/// Parses a decimal number without leading zeros, so that each shard has only one name.
 fn number(text: &str) -> Result<u32, ShardError> {
     let is_plain = text == "0" || (!text.starts_with('0') && text.bytes().all(|b| b.is_ascii_digit()));
     text.parse().ok().filter(|_| is_plain).ok_or(ShardError::Form)
@@ -187,7 +190,7 @@ mod tests {
         );
     }
 
-    /// Each digit, in either case, and each name that is none of ours, is one shard's and no other's.
+    /// Each digit, in either case, and each foreign name belongs to exactly one shard.
     #[test]
     fn shards_are_disjoint_and_together_the_whole() {
         let digits = "0123456789abcdefABCDEF".chars().map(|digit| format!("{digit}0"));
@@ -219,7 +222,7 @@ mod tests {
         let of = |text: &str| Shard::from_env(&Env::of([(VARIABLE, text)]));
         assert_eq!(of("").unwrap(), Shard::WHOLE);
         assert_eq!(of("3/4").unwrap(), Shard { index: 3, of: 4 });
-        // What a Pod's label leaves where there is none.
+        // A Pod without the label leaves such a value.
         for wrong in ["/4", "$(POD_INDEX)/4", "4/4", "one"] {
             let problem = of(wrong).unwrap_err();
             assert_eq!(problem.variable, VARIABLE);

@@ -8,7 +8,8 @@ use aws_lambda_events::apigw::{ApiGatewayProxyResponse, ApiGatewayV2httpResponse
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use hookmq_shared::clock::Timestamp;
-use hookmq_shared::host::trigger::{Dialect, EventError, Incoming, Invocation, Trigger, read, read_as};
+use hookmq_shared::host::cloud::CLOUDS;
+use hookmq_shared::host::trigger::{EventError, Incoming, Invocation, Trigger, read, read_as};
 use hookmq_shared::http::{Request, Response};
 use hookmq_shared::secret::Secret;
 use hookmq_shared::source::{Settings, Source, Verdict};
@@ -261,7 +262,7 @@ proptest! {
     /// Any event leads to an error or a request, never to a panic, and the trigger can read the answer.
     #[test]
     fn no_event_panics(event in event()) {
-        for dialect in [Dialect::Aws, Dialect::Scf, Dialect::FunctionGraph] {
+        for dialect in CLOUDS {
             let invocation = Invocation { request_id: INVOCATION_ID.to_owned(), deadline: None };
             let Ok(incoming) = read_as(dialect, &event, invocation) else { continue };
             let response = incoming.request.map_or_else(|refusal| refusal, |r| Response::new(200, "text/plain", r.path));

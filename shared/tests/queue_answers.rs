@@ -28,7 +28,7 @@ fn answer(status: u16, headers: &Value, body: impl Into<bytes::Bytes>) -> Answer
     answer
 }
 
-/// Returns the retry of a class in the contract's table, by the names of the vector file.
+/// Returns the retry of a class by the table in `docs/delivery-semantics.md`, by the vector file's names.
 fn retry(class: &str) -> Retry {
     match class {
         "too_large" | "permanent" | "config" | "permission" | "quota" => Retry::Never,

@@ -14,7 +14,6 @@ use std::error::Error;
 use std::num::NonZero;
 use std::time::Duration;
 
-use clap::ValueEnum;
 use hookmq_shared::clock::Timestamp;
 use hookmq_shared::config::{Config, Reading, Samples};
 use hookmq_shared::context::Context;
@@ -43,8 +42,8 @@ Exit codes:
   2  nothing could be done: a wrong setting, or a store that does not answer")]
 pub(crate) struct Args {
     /// Only deliveries for this vendor
-    #[arg(long)]
-    vendor: Option<VendorName>,
+    #[arg(long, value_name = "VENDOR", value_parser = crate::vendors())]
+    vendor: Option<Vendor>,
     /// Only deliveries for this target of hooks.toml
     #[arg(long, value_name = "NAME")]
     target: Option<String>,
@@ -96,21 +95,6 @@ pub(crate) struct Args {
     patience: Duration,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum VendorName {
-    Tdmq,
-    Rocketmq,
-}
-
-impl VendorName {
-    const fn vendor(self) -> Vendor {
-        match self {
-            Self::Tdmq => Vendor::Tdmq,
-            Self::Rocketmq => Vendor::Rocketmq,
-        }
-    }
-}
-
 fn time(text: &str) -> Result<Duration, String> {
     parse_duration(text).ok_or_else(|| "write a time such as 30m or 24h".to_owned())
 }
@@ -152,7 +136,7 @@ impl Args {
             Timestamp::from_unix_millis(context.clock.now().unix_millis().saturating_sub(millis))
         };
         Options {
-            vendor: self.vendor.map(VendorName::vendor),
+            vendor: self.vendor,
             target: self.target.clone(),
             hook: self.hook.clone(),
             id: self.id.clone(),

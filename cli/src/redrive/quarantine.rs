@@ -49,8 +49,7 @@ pub(super) async fn run(args: &Args, options: &Options, config: Config, context:
         }
         return Ok(Exit::Good);
     }
-    let vendor =
-        args.vendor.ok_or("say whose with --vendor: one function's hooks, secrets and queue")?.vendor();
+    let vendor = args.vendor.ok_or("say whose with --vendor: one function's hooks, secrets and queue")?;
     let gateway = Gateway::connect(config, vendor, context);
     let progress = Progress::begin(!args.json);
     let observe = |done: &_, is_listed| progress.verified(done, is_listed);

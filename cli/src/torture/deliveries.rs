@@ -151,10 +151,7 @@ fn body(rng: &mut Rng, shape: Shape, vendor: Vendor, seed: u64, number: u64) -> 
             ("application/octet-stream", bytes)
         }
         Shape::Large => {
-            let length = match vendor {
-                Vendor::Tdmq => (1 << 20) + length,
-                Vendor::Rocketmq => (4 << 20) + length,
-            };
+            let length = vendor.spec().max_text + length;
             ("application/json", json("", length).into_bytes())
         }
         Shape::Unfit => {

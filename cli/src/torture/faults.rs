@@ -1,6 +1,6 @@
 //! Faults of the vendor: maps each kind of fault to faults of the emulator.
 
-use hookmq_emulator::{Fault, FaultKind, Vendor as Service};
+use hookmq_emulator::{Fault, FaultKind, Known, Vendor as Service};
 use hookmq_shared::queue::Vendor;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
@@ -51,11 +51,9 @@ pub(super) fn draw(name: &str, vendor: Vendor, hooks: &[Hook], rng: &mut Rng) ->
     plan
 }
 
-const fn service(vendor: Vendor) -> Service {
-    match vendor {
-        Vendor::Tdmq => Service::Tdmq,
-        Vendor::Rocketmq => Service::Rocketmq,
-    }
+/// Returns the emulator's service that stands in for the vendor.
+fn service(vendor: Vendor) -> Service {
+    Service::named(vendor.as_str()).unwrap_or(Service::Tdmq)
 }
 
 /// Draws a lasting fault of one topic: writing is not permitted, the topic is gone, or its broker is down.
@@ -98,57 +96,45 @@ fn times(name: &str, rng: &mut Rng) -> u64 {
 }
 
 fn kind(name: &str, vendor: Vendor, rng: &mut Rng) -> Option<FaultKind> {
-    use Vendor::{Rocketmq, Tdmq};
-    let error = |code: &str, status, message: &str, stored| FaultKind::Error {
-        code: code.to_owned(),
-        status: StatusCode::from_u16(status).ok(),
-        message: (!message.is_empty()).then(|| message.to_owned()),
-        headers: HeaderMap::new(),
-        stored,
-    };
     let is_one = rng.happens(500);
-    Some(match (name, vendor) {
-        ("latency", _) => FaultKind::LatencyMs(rng.range(1, 900)),
-        ("stall", _) if is_one => FaultKind::LatencyMs(rng.range(1500, 4000)),
-        ("stall", _) => FaultKind::Hang,
-        ("throttle", _) => FaultKind::Throttle,
-        ("transient", Tdmq) => error("InternalError", 200, "", false),
-        ("transient", Rocketmq) => error("DMS.00500000", 500, "", false),
-        ("ambiguous", Tdmq) => error("FailedOperation.SendMessageTimeoutError", 200, "", is_one),
-        ("ambiguous", Rocketmq) => error("APIG.0203", 504, "", is_one),
-        ("permanent", Tdmq) => error("InternalError.IllegalMessage", 200, "", false),
-        ("permanent", Rocketmq) => error("DMS.10540012", 400, "", false),
-        ("config", Tdmq) => error("InvalidParameterValue.TopicNotFound", 200, "", false),
-        ("config", Rocketmq) => error("DMS.00400876", 400, "", false),
-        ("auth", Tdmq) => error("AuthFailure.SignatureFailure", 200, "", false),
-        ("auth", Rocketmq) => error("APIG.0301", 401, "verify aksk signature fail", false),
-        ("auth-refresh", Tdmq) => error("AuthFailure.TokenFailure", 200, "", false),
-        ("auth-refresh", Rocketmq) if is_one => FaultKind::OutdateTokens,
-        ("auth-refresh", Rocketmq) => FaultKind::ExpireTokens,
-        ("permission", Tdmq) => error("UnauthorizedOperation", 200, "", false),
-        ("permission", Rocketmq) => error("DMS.00403003", 403, "", false),
-        ("quota", Tdmq) => error("ResourceUnavailable.FundRequired", 200, "", false),
-        ("quota", Rocketmq) => error("DMS.00500987", 500, "", false),
-        ("too-large", Tdmq) => error("FailedOperation.MaxMessageSizeError", 200, "", false),
-        ("too-large", Rocketmq) => error("DMS.10540011", 400, "", false),
-        ("cut-before", _) => {
+    let known = service(vendor).spec().errors.iter().find(|(class, _)| *class == name);
+    match known.map(|(_, known)| *known) {
+        Some(Known::Error { code, status, message, may_store }) => {
+            return Some(FaultKind::Error {
+                code: code.to_owned(),
+                status: StatusCode::from_u16(status).ok(),
+                message: (!message.is_empty()).then(|| message.to_owned()),
+                headers: HeaderMap::new(),
+                stored: may_store && is_one,
+            });
+        }
+        Some(Known::Tokens) if is_one => return Some(FaultKind::OutdateTokens),
+        Some(Known::Tokens) => return Some(FaultKind::ExpireTokens),
+        None => {}
+    }
+    Some(match name {
+        "latency" => FaultKind::LatencyMs(rng.range(1, 900)),
+        "stall" if is_one => FaultKind::LatencyMs(rng.range(1500, 4000)),
+        "stall" => FaultKind::Hang,
+        "throttle" => FaultKind::Throttle,
+        "cut-before" => {
             if is_one {
                 FaultKind::Reset
             } else {
                 FaultKind::Close
             }
         }
-        ("cut-after", _) => {
+        "cut-after" => {
             if is_one {
                 FaultKind::StoredReset
             } else {
                 FaultKind::StoredNoAnswer
             }
         }
-        ("truncated", _) if is_one => FaultKind::SlowBodyMs(rng.range(50, 3000)),
-        ("truncated", _) => FaultKind::Truncate,
-        ("lying", _) => lie(vendor, rng),
-        ("clock", _) => {
+        "truncated" if is_one => FaultKind::SlowBodyMs(rng.range(50, 3000)),
+        "truncated" => FaultKind::Truncate,
+        "lying" => lie(vendor, rng),
+        "clock" => {
             let off = rng.range(400, 7200).cast_signed();
             FaultKind::ClockOffsetS(if is_one { off } else { -off })
         }
@@ -163,13 +149,14 @@ fn lie(vendor: Vendor, rng: &mut Rng) -> FaultKind {
         content_type: HeaderValue::from_static("text/html"),
         body: body.to_owned(),
     };
-    match (rng.range(0, 6), vendor) {
-        (0, _) => raw(StatusCode::OK, "<html>all is well</html>"),
-        (1, _) => raw(StatusCode::OK, ""),
-        (2, _) => raw(StatusCode::BAD_GATEWAY, "<html>"),
-        (3, _) => FaultKind::Redirect(HeaderValue::from_static("https://example.invalid/")),
-        (4, Vendor::Tdmq) => FaultKind::ErrorMsg("send failed".to_owned()),
-        (5, Vendor::Tdmq) => FaultKind::Legacy("InternalError".to_owned()),
+    let spec = service(vendor).spec();
+    match rng.range(0, 6) {
+        0 => raw(StatusCode::OK, "<html>all is well</html>"),
+        1 => raw(StatusCode::OK, ""),
+        2 => raw(StatusCode::BAD_GATEWAY, "<html>"),
+        3 => FaultKind::Redirect(HeaderValue::from_static("https://example.invalid/")),
+        4 if spec.has_error_msg() => FaultKind::ErrorMsg("send failed".to_owned()),
+        5 if spec.has_error_msg() => FaultKind::Legacy("InternalError".to_owned()),
         _ => FaultKind::NoId,
     }
 }
@@ -190,7 +177,7 @@ mod tests {
     #[test]
     fn every_kind_makes_faults_for_both_vendors() {
         for (name, weight) in VENDOR_FAULTS {
-            for vendor in [Vendor::Tdmq, Vendor::Rocketmq] {
+            for vendor in Vendor::ALL {
                 let mut rng = Rng::of(1, *weight);
                 let drawn: Vec<Fault> =
                     (0..20).flat_map(|_| draw(name, vendor, hooks(0), &mut rng)).collect();

@@ -137,10 +137,7 @@ pub(super) fn hooks(count: usize) -> &'static [Hook] {
 impl Hook {
     /// Returns the topic at the vendor, as messages name it.
     pub(super) fn topic(&self, vendor: Vendor) -> String {
-        match vendor {
-            Vendor::Tdmq => format!("pulsar-torture/webhooks/{}", self.name),
-            Vendor::Rocketmq => format!("webhooks_{}", self.name),
-        }
+        (vendor.spec().example_topic)(self.name)
     }
 
     /// Derives the secret of this generation; each rotation has another one.
@@ -220,7 +217,7 @@ mod tests {
             }
         }
         let url = format!("file://{}", folder.display());
-        for vendor in [Vendor::Tdmq, Vendor::Rocketmq] {
+        for vendor in Vendor::ALL {
             for spilling in [Spilling::OnFailure, Spilling::Always, Spilling::Never] {
                 let store = if spilling == Spilling::Never { "" } else { &url };
                 let env = Env::of([("SPILL_URL", store)]);

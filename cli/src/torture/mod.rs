@@ -80,12 +80,6 @@ impl Spilling {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Which {
-    Tdmq,
-    Rocketmq,
-}
-
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Deliveries, including forged ones
@@ -107,8 +101,8 @@ pub(crate) struct Args {
     #[arg(long, value_enum, default_value = "on-failure")]
     spill: Spilling,
     /// The queue's vendor
-    #[arg(long, value_enum, default_value = "tdmq")]
-    vendor: Which,
+    #[arg(long, value_parser = crate::vendors(), default_value = Vendor::ALL[0].as_str())]
+    vendor: Vendor,
     /// Concurrent senders
     #[arg(long, value_name = "K", default_value_t = 24)]
     concurrency: usize,
@@ -144,10 +138,7 @@ pub(crate) async fn run(args: Args) -> Exit {
 
 /// Checks the arguments and finds the functions' binaries.
 fn asked(args: Args) -> Result<Asked, String> {
-    let vendor = match args.vendor {
-        Which::Tdmq => Vendor::Tdmq,
-        Which::Rocketmq => Vendor::Rocketmq,
-    };
+    let vendor = args.vendor;
     let beside = |name: &str| {
         let exe = std::env::current_exe().map_err(|e| format!("cannot find my own folder: {e}"))?;
         Ok::<_, String>(exe.with_file_name(name).with_extension(std::env::consts::EXE_EXTENSION))

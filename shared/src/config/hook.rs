@@ -13,7 +13,8 @@ use crate::env::Env;
 use crate::hops::Hops;
 use crate::message::{Format, Place, Placeholder, Recipe, Template};
 use crate::platform;
-use crate::queue::{Target, Vendor};
+use crate::problem::Problem;
+use crate::queue::{Spec, Target, Vendor};
 use crate::reader::{At, Table};
 use crate::source::{self, Peers, Source, TokenNames};
 
@@ -35,7 +36,7 @@ pub struct Hook {
     /// Value of `Allow`.
     pub methods: &'static str,
     /// Status of the answer to a request that is not authentic.
-    pub refusal: u16,
+    pub refusal: Problem,
     /// Upper bound on the time until the answer is sent.
     pub deadline: Duration,
     /// Upper bound on the size of a body, in bytes.
@@ -118,10 +119,7 @@ impl Hook {
         let topic = self.topics.of(target)?;
         Some(Recipe {
             topic,
-            is_topic: match target.vendor() {
-                Vendor::Tdmq => |topic| Vendor::Tdmq.check_topic(topic).is_ok(),
-                Vendor::Rocketmq => |topic| Vendor::Rocketmq.check_topic(topic).is_ok(),
-            },
+            is_topic: target.vendor().spec().is_topic,
             format: self.format,
             keep_original: self.keep_original,
             key: self.key.as_ref(),
@@ -242,18 +240,24 @@ pub(super) fn read(
         table.warning(verifier, warning);
     }
     check_peers(&source, table, verifier, with);
-    if format == Format::Raw && topics.any(Vendor::Tdmq) {
-        table.warning("format", "a raw TDMQ message carries no delivery id: consumers cannot tell repeats");
-    }
-    if (key.is_some() || tag.is_some()) && !topics.any(Vendor::Rocketmq) && format == Format::Raw {
-        table.warning("key", "TDMQ has neither keys nor tags, and raw carries none");
+    let mut bare =
+        Vendor::ALL.into_iter().filter(|vendor| !vendor.spec().carries_attributes && topics.any(*vendor));
+    if format == Format::Raw
+        && let Some(Spec { label, .. }) = bare.next().map(Vendor::spec)
+    {
+        let message = format!("a raw {label} message carries no delivery id: consumers cannot tell repeats");
+        table.warning("format", message);
+        let carries = |vendor: Vendor| vendor.spec().carries_attributes && topics.any(vendor);
+        if (key.is_some() || tag.is_some()) && !Vendor::ALL.into_iter().any(carries) {
+            table.warning("key", format!("{label} has neither keys nor tags, and raw carries none"));
+        }
     }
     Some(Hook {
         name: name.value.to_owned(),
         path: path.to_owned(),
         deadline: deadline.unwrap_or_else(|| source.deadline()),
         methods: source.methods(),
-        refusal: source.refusal_status(),
+        refusal: source.refusal(),
         type_prefix: source.type_prefix().map(str::to_owned),
         source: rotation,
         max_body,

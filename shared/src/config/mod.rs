@@ -1,4 +1,4 @@
-//! Configuration from `hooks.toml` and the environment (contract 2.2 and 2.3).
+//! Configuration from `hooks.toml` and the environment (see `docs/configuration.md`).
 //!
 //! Loading never fails. All mistakes are reported together, with file and line. A broken hook answers HTTP
 //! 503 while the sound ones serve, because a failing initialization would take every hook down.
@@ -56,7 +56,7 @@ pub enum Samples {
 /// Inputs for reading a hooks file.
 #[derive(Clone, Copy, Debug)]
 pub struct Reading<'r> {
-    /// Environment for `env:` references and the variables of contract 2.2.
+    /// Environment for `env:` references and the variables of `docs/configuration.md`.
     pub env: &'r Env,
     /// Policy for sample secrets.
     pub samples: Samples,

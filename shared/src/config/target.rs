@@ -9,57 +9,12 @@ use std::fmt;
 
 use super::hook::is_name;
 use crate::env::{Env, EnvProblem};
-use crate::queue::credentials::{Family, HUAWEI, TENCENT};
+use crate::queue::credentials::HUAWEI;
+use crate::queue::rocketmq::{AUTH_URL, PROJECT};
+use crate::queue::spec::KeyKind;
 use crate::queue::{Target, Vendor};
 use crate::reader::{At, Table};
 use crate::secret::SecretRef;
-
-/// Key of a target's table, and the variable that the key sets.
-struct Key {
-    name: &'static str,
-    variable: &'static str,
-    kind: Kind,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Plain,
-    /// Part of the credentials.
-    Login,
-    /// Part of the credentials that must be written as a reference.
-    Secret,
-}
-
-const fn key(name: &'static str, variable: &'static str, kind: Kind) -> Key {
-    Key { name, variable, kind }
-}
-
-const TDMQ: [Key; 7] = [
-    key("region", "TDMQ_REGION", Kind::Plain),
-    key("endpoint", "TDMQ_ENDPOINT", Kind::Plain),
-    key("send_timeout", "TDMQ_SEND_TIMEOUT", Kind::Plain),
-    key("max_message", "TDMQ_MAX_MESSAGE", Kind::Plain),
-    key("secret_id", TENCENT[0].id, Kind::Secret),
-    key("secret_key", TENCENT[0].key, Kind::Secret),
-    key("token", "TENCENTCLOUD_TOKEN", Kind::Secret),
-];
-
-const ROCKETMQ: [Key; 12] = [
-    key("endpoint", "ROCKETMQ_ENDPOINT", Kind::Plain),
-    key("instance", "ROCKETMQ_INSTANCE_ID", Kind::Plain),
-    key("max_message", "ROCKETMQ_MAX_MESSAGE", Kind::Plain),
-    key("project", "HUAWEICLOUD_SDK_PROJECT_ID", Kind::Plain),
-    key("access_key", HUAWEI[0].id, Kind::Secret),
-    key("secret_key", HUAWEI[0].key, Kind::Secret),
-    key("security_token", "HUAWEICLOUD_SDK_SECURITY_TOKEN", Kind::Secret),
-    key("auth_url", AUTH_URL, Kind::Login),
-    key("domain", "OS_USER_DOMAIN_NAME", Kind::Login),
-    key("username", "OS_USERNAME", Kind::Secret),
-    key("password", "OS_PASSWORD", Kind::Secret),
-    key("project_name", "OS_PROJECT_NAME", Kind::Plain),
-];
-
-const AUTH_URL: &str = "OS_AUTH_URL";
 
 /// Target and the variables that it sets.
 #[derive(Clone)]
@@ -85,7 +40,7 @@ impl Named {
     /// Describes a problem of the target under the name of its key, if the target sets the variable.
     pub fn locate(&self, problem: &EnvProblem) -> String {
         let name = self.target.name();
-        let key = keys(self.target.vendor()).iter().find(|key| key.variable == problem.variable);
+        let key = self.target.vendor().spec().target_keys.iter().find(|key| key.variable == problem.variable);
         match key.filter(|_| self.is_own(problem)) {
             Some(key) => format!("targets.{name}.{} {}", key.name, problem.message),
             None => format!("targets.{name}: {problem}"),
@@ -96,23 +51,6 @@ impl Named {
     pub fn is_own(&self, problem: &EnvProblem) -> bool {
         self.settings.contains_key(problem.variable)
     }
-}
-
-const fn keys(vendor: Vendor) -> &'static [Key] {
-    match vendor {
-        Vendor::Tdmq => &TDMQ,
-        Vendor::Rocketmq => &ROCKETMQ,
-    }
-}
-
-/// Returns all variables from which credentials of this vendor are read.
-fn logins(vendor: Vendor) -> impl Iterator<Item = &'static str> {
-    let families = match vendor {
-        Vendor::Tdmq => &TENCENT,
-        Vendor::Rocketmq => &HUAWEI,
-    };
-    let own = keys(vendor).iter().filter(|key| key.kind != Kind::Plain).map(|key| key.variable);
-    families.iter().flat_map(Family::variables).chain(own)
 }
 
 /// Reads all `[targets.NAME]` tables and returns the sound targets.
@@ -137,22 +75,22 @@ fn read(name: &At<&str>, table: &Table<'_>) -> Option<Named> {
         table.error("", "a target's name is 1 to 63 of a-z, 0-9 and \"-\"");
         return None;
     }
-    if Vendor::ALL.iter().any(|vendor| vendor.as_str() == name.value) {
+    if Vendor::named(name.value).is_some() {
         table.error("", "is the environment's own target: give this one another name");
         return None;
     }
     let written = table.str("vendor").map(|vendor| vendor.value);
-    let Some(vendor) = Vendor::ALL.into_iter().find(|vendor| written == Some(vendor.as_str())) else {
-        table.error("vendor", r#"write "tdmq" or "rocketmq""#);
+    let Some(vendor) = written.and_then(Vendor::named) else {
+        table.error("vendor", format!("write {}", Vendor::names()));
         return None;
     };
     let mut set = Vec::new();
-    for key in keys(vendor) {
+    for key in vendor.spec().target_keys {
         let Some(text) = table.str(key.name) else { continue };
         if text.value.trim().is_empty() {
             table.error(key.name, "is empty: leave it out to take the environment's");
         }
-        if key.kind == Kind::Secret
+        if key.kind == KeyKind::Secret
             && let Err(error) = SecretRef::parse(text.value)
         {
             table.error(key.name, error);
@@ -160,12 +98,12 @@ fn read(name: &At<&str>, table: &Table<'_>) -> Option<Named> {
         set.push((key, text.value.to_owned()));
     }
     let mut settings = BTreeMap::new();
-    if set.iter().any(|(key, _)| key.kind != Kind::Plain) {
-        settings.extend(logins(vendor).map(|variable| (variable, None)));
+    if set.iter().any(|(key, _)| key.kind != KeyKind::Plain) {
+        settings.extend(vendor.spec().logins().map(|variable| (variable, None)));
     }
     // An id takes precedence over a name, even the environment's id.
     if set.iter().any(|(key, _)| key.name == "project_name") {
-        settings.extend(["HUAWEICLOUD_SDK_PROJECT_ID", "OS_PROJECT_ID"].map(|variable| (variable, None)));
+        settings.extend([PROJECT, "OS_PROJECT_ID"].map(|variable| (variable, None)));
     }
     settings.extend(set.into_iter().map(|(key, value)| (key.variable, Some(value))));
     let has = |variable| settings.get(variable).is_some_and(Option::is_some);

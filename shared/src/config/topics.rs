@@ -84,8 +84,7 @@ fn targets(table: &Table<'_>, known: &[Named]) -> Vec<Target> {
 
 /// Finds a target by name. The environment's own targets are named like their vendors.
 fn find<'t>(name: &str, mut named: impl Iterator<Item = &'t Target>) -> Option<Target> {
-    let own = Vendor::ALL.into_iter().find(|vendor| vendor.as_str() == name);
-    own.map(Target::from).or_else(|| named.find(|target| target.name() == name).cloned())
+    Vendor::named(name).map(Target::from).or_else(|| named.find(|target| target.name() == name).cloned())
 }
 
 /// Reads the key `topic`. A single string is for TDMQ if it contains a `/`, else for RocketMQ. A table names
@@ -94,7 +93,13 @@ fn topics(table: &Table<'_>, targets: &[Target]) -> Option<Vec<Topic>> {
     let durable = table.bool("durable").is_none_or(|d| d.value);
     if table.is_str("topic") {
         let text = table.str("topic")?;
-        let vendor = if text.value.contains('/') { Vendor::Tdmq } else { Vendor::Rocketmq };
+        let Some(vendor) = Vendor::of_topic(text.value) else {
+            table.error(
+                "topic",
+                format!("names no vendor by its form: write {{ {} = \"…\" }}", Vendor::ALL[0].as_str()),
+            );
+            return None;
+        };
         return Some(vec![topic(table, "topic", vendor.into(), text, durable)]);
     }
     if !table.has("topic") {
@@ -131,7 +136,7 @@ fn topic(table: &Table<'_>, key: &str, of: Target, text: At<&str>, durable: bool
     // The text `xxx` stands for any value of a placeholder. It is long enough to be a topic by itself.
     let outline = template.as_ref().map(|template| template.outline("xxx"));
     if let Some(outline) = outline {
-        if let Err(error) = of.vendor().check_topic(&outline) {
+        if let Err(error) = (of.vendor().spec().check_topic)(&outline) {
             table.error_at(text.offset, key, error);
         }
         if outline.starts_with("non-persistent:") && durable {

@@ -1,4 +1,4 @@
-//! An HTTP answer, and what of its text is fit for a log.
+//! HTTP answers, and the cleaning of their text for a log.
 
 use std::time::Duration;
 
@@ -8,38 +8,38 @@ use http::HeaderMap;
 use crate::clock::Timestamp;
 use crate::json::{self, JsonError};
 
-/// Characters of vendor text kept in an error.
+/// Upper bound on the vendor's text in an error, in characters.
 const MAX_TEXT: usize = 512;
 
-/// Characters of an id or code kept.
+/// Upper bound on an id or code, in characters.
 const MAX_ID: usize = 256;
 
-/// Longest wait that a vendor is believed to mean: what waits is tried once an hour at least.
+/// Upper bound on a wait that a vendor asks for: a waiting delivery is tried at least once an hour.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
 
-/// A vendor's HTTP answer, read to its end.
+/// HTTP answer of a server, read to its end.
 #[derive(Clone, Debug, Default)]
 pub struct Answer {
-    /// HTTP status.
+    /// HTTP status code.
     pub status: u16,
-    /// Header fields.
+    /// Header fields of the answer.
     pub headers: HeaderMap,
-    /// Body.
+    /// Body, without a transfer encoding.
     pub body: Bytes,
 }
 
 impl Answer {
-    /// A header's value, when it is text.
+    /// Returns a header's value; `None` if it is missing or not text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// The server's time: the `Date` header.
+    /// Returns the server's time from the `Date` header.
     pub fn date(&self) -> Option<Timestamp> {
         Timestamp::parse_http_date(self.header("date")?)
     }
 
-    /// `Retry-After`: seconds, or a date, which counts from the answer's own.
+    /// Parses `Retry-After` and clamps it to an hour. A date counts from the answer's own `Date`.
     pub fn retry_after(&self) -> Option<Duration> {
         let value = self.header("retry-after")?.trim();
         let seconds = value.parse().ok().or_else(|| {
@@ -49,12 +49,12 @@ impl Answer {
         seconds.map(|seconds| Duration::from_secs(seconds).min(MAX_RETRY_AFTER))
     }
 
-    /// Whether the status says success.
+    /// Returns true if the status reports success.
     pub const fn is_2xx(&self) -> bool {
         matches!(self.status, 200..300)
     }
 
-    /// The id at `path`: a string, as the documents say, or a number. `false` and `0` name no stored
+    /// Returns the id at `path`: a string, as documented, or a number. `false` and `0` do not name a stored
     /// message.
     pub(crate) fn id(&self, path: &str) -> Option<String> {
         let raw = json::find(&self.body, path).ok().flatten()?.get();
@@ -62,29 +62,29 @@ impl Answer {
         if is_number { id(raw) } else { id(&serde_json::from_str::<String>(raw).ok()?) }
     }
 
-    /// Whether anything but `null` and a blank string is at `path`. A body that is no JSON or gives the
-    /// field twice cannot tell.
+    /// Returns true if `path` has a value other than `null` and a blank string. Fails if the body is not JSON
+    /// or has the field twice.
     pub(crate) fn has(&self, path: &str) -> Result<bool, JsonError> {
         let is_set = |raw: &str| raw != "null" && !raw.trim_matches('"').trim().is_empty();
         Ok(json::find(&self.body, path)?.is_some_and(|raw| is_set(raw.get())))
     }
 }
 
-/// A code or id of the vendor's, fit for a log line and a header; `None` when there is nothing left.
+/// Shortens a code or id of the vendor for a log line and a header; `None` if no printable character is left.
 pub(crate) fn id(text: &str) -> Option<String> {
     let id: String = text.trim().chars().filter(char::is_ascii_graphic).take(MAX_ID).collect();
     (!id.is_empty()).then_some(id)
 }
 
-/// Text of the vendor's, fit for a log: short, without control characters, `secrets`, or the value of
-/// a header that carries a credential (the gateway of DMS prints the whole canonical request when a
-/// signature is wrong).
+/// Cleans the vendor's text for a log: the result is short, and has no control characters, no `secrets`, and
+/// no value of a header that carries a credential (the gateway of DMS prints the whole canonical request when
+/// a signature is wrong).
 pub(crate) fn clean(text: &str, secrets: &[&str]) -> String {
     let mut text: String = text.chars().take(16 * MAX_TEXT).collect();
     for secret in secrets.iter().filter(|s| !s.is_empty()) {
         text = text.replace(secret, "<secret>");
     }
-    // ASCII lower case keeps every byte's place.
+    // Lower case in ASCII keeps the position of each byte.
     let lower = text.to_ascii_lowercase();
     let mut kept = String::new();
     let mut from = 0;
@@ -98,10 +98,10 @@ pub(crate) fn clean(text: &str, secrets: &[&str]) -> String {
     printable.take(MAX_TEXT).collect()
 }
 
-/// Where the value of the next credential header in `lower` stands, searching from `from`: after the
-/// colon, up to what ends a line in the texts that quote headers.
+/// Finds the value of the next credential header in `lower`, searching from `from`: the range from the colon
+/// to the character that ends the header in quoting texts.
 fn next_credential(lower: &str, from: usize) -> Option<(usize, usize)> {
-    // `x-amz-security-token:` ends like another one.
+    // The name `x-amz-security-token:` ends with another one of the list.
     const HEADERS: [&str; 4] = ["security-token:", "x-auth-token:", "x-tc-token:", "authorization:"];
     let rest = lower.get(from..)?;
     let start = HEADERS.iter().filter_map(|name| Some(rest.find(name)? + name.len())).min()?;

@@ -1,7 +1,7 @@
-//! What TLS needs of cryptography, and no more: a function pays for each kilobyte.
+//! Cryptography of TLS, limited to the needed parts: a function pays for each kilobyte.
 //!
-//! It is rustls' own choice for `ring` without `ChaCha20`, since every server that is called here has AES, and without
-//! keys of our own, since none asks a client for a certificate.
+//! The selection is rustls' own one for `ring`, without `ChaCha20`, since every server that is called here
+//! has AES, and without private keys, since no server asks a client for a certificate.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use rustls::sign::SigningKey;
 use rustls::{Error, SignatureScheme};
 use webpki::ring as known;
 
-/// The only cryptography of TLS in the forwarders, behind one function: another one is a change here.
+/// Builds the only cryptography of TLS in the forwarders. Another one is a change here alone.
 pub(super) fn provider() -> CryptoProvider {
     CryptoProvider {
         cipher_suites: vec![
@@ -31,7 +31,7 @@ pub(super) fn provider() -> CryptoProvider {
     }
 }
 
-/// Of certificates, and of the handshake by the scheme's name.
+/// Signature algorithms of certificates, and those of the handshake by the scheme's name.
 static SIGNATURES: WebPkiSupportedAlgorithms = WebPkiSupportedAlgorithms {
     all: &[
         known::ECDSA_P256_SHA256,
@@ -50,7 +50,7 @@ static SIGNATURES: WebPkiSupportedAlgorithms = WebPkiSupportedAlgorithms {
         known::RSA_PKCS1_2048_8192_SHA512_ABSENT_PARAMS,
     ],
     mapping: &[
-        // In TLS 1.2 a scheme's name says nothing of the curve.
+        // In TLS 1.2, a scheme's name does not fix the curve.
         (SignatureScheme::ECDSA_NISTP384_SHA384, &[known::ECDSA_P384_SHA384, known::ECDSA_P256_SHA384]),
         (SignatureScheme::ECDSA_NISTP256_SHA256, &[known::ECDSA_P256_SHA256, known::ECDSA_P384_SHA256]),
         (SignatureScheme::ED25519, &[known::ED25519]),
@@ -63,7 +63,7 @@ static SIGNATURES: WebPkiSupportedAlgorithms = WebPkiSupportedAlgorithms {
     ],
 };
 
-/// The system's source of random bytes.
+/// Random bytes of the operating system.
 #[derive(Debug)]
 struct System;
 
@@ -73,7 +73,7 @@ impl SecureRandom for System {
     }
 }
 
-/// Refuses every private key.
+/// Key provider that refuses every private key.
 #[derive(Debug)]
 struct NoKeys;
 

@@ -1,8 +1,8 @@
-//! SHA-256 and HMAC-SHA-256, in hexadecimal where the vendors want it.
+//! SHA-256 and HMAC-SHA-256, also in hexadecimal as the vendors expect them.
 
 use ring::{digest, hmac};
 
-/// Lower-case hexadecimal.
+/// Encodes bytes in lower-case hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     let digit = |n: u8| char::from(if n < 10 { b'0' + n } else { b'a' + n - 10 });
     let mut text = String::with_capacity(bytes.len() * 2);
@@ -13,14 +13,14 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     text
 }
 
-/// SHA-256 of `bytes`.
+/// Computes the SHA-256 of `bytes`.
 pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut out = [0; 32];
     out.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
     out
 }
 
-/// HMAC-SHA-256 of `text` under `key`.
+/// Computes the HMAC-SHA-256 of `text` under `key`.
 pub(crate) fn hmac_sha256(key: &[u8], text: &str) -> hmac::Tag {
     hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text.as_bytes())
 }

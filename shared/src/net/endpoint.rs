@@ -1,4 +1,4 @@
-//! Where a vendor's API is: scheme, host and port, nothing else.
+//! Endpoints of APIs: scheme, host and port, nothing else.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -6,34 +6,35 @@ use std::net::IpAddr;
 use http::Uri;
 use http::uri::{Authority, Scheme};
 
-/// Why a URL is not an endpoint.
+/// Reason for which a URL is not an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointError {
-    /// Not an absolute `http` or `https` URL.
+    /// Text that is not an absolute `http` or `https` URL.
     #[error("is not a URL: write it as https://host or https://host:port")]
     NotAUrl,
-    /// Credentials in the URL.
+    /// URL with credentials.
     #[error("has a user name in it: credentials have variables of their own")]
     UserInfo,
-    /// The clients choose path and query themselves.
+    /// URL with a path or a query, which the clients choose themselves.
     #[error("has a path or a query: only https://host or https://host:port is taken")]
     NotBare,
-    /// Requests would be readable on the way.
+    /// URL without TLS: requests would be readable on the way.
     #[error("is not https: use https, or set ALLOW_HTTP_ENDPOINTS=1 if that is meant")]
     PlainText,
 }
 
-/// An API's scheme, host and port.
+/// Scheme, host and port of an API.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Endpoint {
     https: bool,
-    /// Lower case, without the scheme's default port: byte for byte the `Host` that is signed.
+    /// Host and port in lower case, without the scheme's default port: byte for byte the `Host` that is
+    /// signed.
     authority: Authority,
 }
 
 impl Endpoint {
-    /// Reads `https://host[:port]`. Plain `http` is taken for loopback addresses, and for others
-    /// when `allow_http` is set.
+    /// Parses `https://host[:port]`. Plain `http` is taken for loopback addresses, and for others if
+    /// `allow_http` is set.
     pub fn parse(text: &str, allow_http: bool) -> Result<Self, EndpointError> {
         match Self::parse_with_path(text, allow_http)? {
             (endpoint, path) if path.is_empty() => Ok(endpoint),
@@ -41,8 +42,8 @@ impl Endpoint {
         }
     }
 
-    /// As [`parse`](Self::parse) for a URL with a path (`OS_AUTH_URL`), returned without a slash at
-    /// its end.
+    /// Parses a URL with a path like [`parse`](Self::parse) (`OS_AUTH_URL`), and returns the path without a
+    /// final slash.
     pub fn parse_with_path(text: &str, allow_http: bool) -> Result<(Self, String), EndpointError> {
         let uri: Uri = text.parse().map_err(|_| EndpointError::NotAUrl)?;
         let https = match uri.scheme() {
@@ -74,29 +75,29 @@ impl Endpoint {
         Ok((endpoint, uri.path().trim_end_matches('/').to_owned()))
     }
 
-    /// The value of the `Host` header.
+    /// Returns the value of the `Host` header.
     pub fn host(&self) -> &str {
         self.authority.as_str()
     }
 
-    /// Host, without the brackets of an IPv6 address, and port: where to connect to.
+    /// Returns host, without the brackets of an IPv6 address, and port to connect to.
     pub(crate) fn place(&self) -> (&str, u16) {
         let port = self.authority.port_u16().unwrap_or(if self.https { 443 } else { 80 });
         (self.authority.host().trim_matches(['[', ']']), port)
     }
 
-    /// Whether it speaks TLS.
+    /// Returns true if the endpoint speaks TLS.
     pub const fn is_https(&self) -> bool {
         self.https
     }
 
-    /// Whether it is this machine.
+    /// Returns true if the endpoint is on this machine.
     pub fn is_loopback(&self) -> bool {
         let host = self.authority.host().trim_matches(['[', ']']);
         host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
     }
 
-    /// As a URL to connect to.
+    /// Builds a URL to connect to.
     pub(crate) fn uri(&self) -> Uri {
         let mut parts = http::uri::Parts::default();
         parts.scheme = Some(if self.https { Scheme::HTTPS } else { Scheme::HTTP });

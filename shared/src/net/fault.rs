@@ -1,8 +1,8 @@
-//! Why no connection was made, and whether another attempt may be.
+//! Failures to connect, split into passing and lasting ones.
 //!
-//! What TLS refuses (a certificate, its name, its authority, versions and ciphers) is refused each time until
-//! somebody changes something, so it is told in words that say what to change. A name that is not found, a
-//! connection that is refused or breaks off, and a time that is over may pass.
+//! A refusal by TLS (because of a certificate, its name, its authority, versions or ciphers) repeats until an
+//! operator changes something, so its text says what to change. A name that is not found, a connection that
+//! is refused or breaks off, and a time-out may pass.
 
 use std::error::Error;
 use std::io;
@@ -12,19 +12,19 @@ use rustls::{AlertDescription as Alert, CertificateError, Error as Tls};
 use super::tls::BoxError;
 use super::tunnel::Proxy;
 
-/// Why no connection was made.
+/// Failure to make a connection.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectError {
-    /// Another attempt may succeed.
+    /// Failure after which another attempt may succeed.
     #[error("{0}")]
     Passing(String),
-    /// No repetition mends it. User action: what the text says.
+    /// Failure that each repetition would meet again. User action: as the text says.
     #[error("{0}")]
     Lasting(String),
 }
 
 impl ConnectError {
-    /// What a connector's error is.
+    /// Classifies a connector's error.
     pub(super) fn of(error: BoxError) -> Self {
         let error = match error.downcast::<Self>() {
             Ok(known) => return *known,
@@ -36,7 +36,7 @@ impl ConnectError {
         }
     }
 
-    /// The same, told of a proxy.
+    /// Adds the proxy's name to the text.
     pub(super) fn by(self, proxy: &Proxy) -> Self {
         match self {
             Self::Passing(why) => Self::Passing(format!("{proxy}: {why}")),
@@ -45,7 +45,7 @@ impl ConnectError {
     }
 }
 
-/// The error of TLS among the causes of another: those of an `io::Error` stand inside it.
+/// Finds the error of TLS among an error's causes: an `io::Error` holds its cause inside.
 fn tls_error<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e Tls> {
     if let Some(tls) = error.downcast_ref() {
         return Some(tls);
@@ -56,10 +56,10 @@ fn tls_error<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e Tls> {
     }
 }
 
-/// What is wrong and what to do; `None` if it may pass.
+/// Describes the problem and its correction; `None` if the failure may pass.
 fn remedy(error: &Tls) -> Option<String> {
     const PARAMETERS: &str = "it speaks no TLS that is spoken here: have it offer TLS 1.2 or 1.3 with ECDHE \
-                              over X25519, P-256 or P-384, and AES-GCM or ChaCha20-Poly1305";
+                              over X25519, P-256 or P-384, and AES-GCM";
     let told = |what: &str| Some(format!("{what} ({error})"));
     match error {
         Tls::InvalidCertificate(why) => Some(certificate(why)),
@@ -89,7 +89,7 @@ fn remedy(error: &Tls) -> Option<String> {
             | Alert::AccessDenied => {
                 told("it asks for a client's certificate, and there is none: use another endpoint")
             }
-            // A fault of its own, or a close.
+            // The server has a fault of its own, or closes the connection.
             _ => None,
         },
         _ => None,
@@ -132,12 +132,12 @@ fn certificate(error: &CertificateError) -> String {
     }
 }
 
-/// A name of a certificate, which comes as `DnsName("a.example")`.
+/// Extracts the name from a certificate's `DnsName("a.example")`.
 fn plain(name: &str) -> &str {
     name.split_once('"').and_then(|(_, rest)| rest.split_once('"')).map_or(name, |(name, _)| name)
 }
 
-/// An error and its causes, each once.
+/// Joins the texts of an error and its causes, each once.
 pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -155,7 +155,7 @@ pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
 mod tests {
     use super::*;
 
-    /// As the connectors wrap it.
+    /// Wraps an error as the connectors do.
     fn wrapped(error: Tls) -> ConnectError {
         let inner = io::Error::new(io::ErrorKind::InvalidData, error);
         ConnectError::of(Box::new(io::Error::other(inner)))

@@ -1,7 +1,7 @@
-//! HTTP as a client: endpoints, names, TLS, proxies, connections that are kept, and answers.
+//! HTTP client: endpoints, names, TLS, proxies, kept connections, and answers.
 //!
-//! Everything that asks somebody stands above this: the vendors, the spill store, the remote stores of secrets, key
-//! sets. It knows none of them.
+//! All callers of remote services use this module: the vendors' clients, the spill store, the remote stores
+//! of secrets, and the key sets. The module knows none of them.
 
 pub mod answer;
 mod ciphers;

@@ -1,16 +1,16 @@
-//! Addresses of names: the system's resolver, kept apart from everything else that waits.
+//! Name resolution by the system's resolver, kept apart from other blocking work.
 //!
-//! The resolver blocks for as long as it likes (5 s for each question that nobody answers, twice), and
-//! cannot be stopped. So each look-up has a thread of its own, of which there are few; a name is looked up
-//! by one of them at a time, whoever wants it; and a look-up goes on when the attempt that wanted it is
-//! over, so that its answer serves the next one.
+//! The resolver blocks for any time (5 s for each question without an answer, twice), and cannot be stopped.
+//! So each look-up has its own thread, and the number of threads is limited. A name is looked up by one
+//! thread at a time, for all that ask for it. A look-up goes on after the attempt that began it has ended, so
+//! that its answer serves the next attempt.
 //!
-//! | What is known of a name | What is given |
+//! | Known about a name | Result |
 //! |---|---|
-//! | an answer of the last 5 s | that |
-//! | a failure of the last second | that; or an older answer, of the last 10 minutes |
-//! | an older answer, of the last 10 minutes | what a new look-up gives within a second; else the older answer |
-//! | nothing | what a look-up gives, as soon as it does |
+//! | an answer of the last 5 s | this answer |
+//! | a failure of the last second | an answer of the last 10 minutes, else the failure |
+//! | an older answer, of the last 10 minutes | a new look-up's answer within a second, else the older one |
+//! | nothing | the answer of a look-up, without a time limit |
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
@@ -22,33 +22,33 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::time::{Instant, timeout_at};
 
-/// How long an answer is used without asking again: what changes its addresses is followed in seconds.
+/// Time for which an answer is used without asking again: a change of addresses takes effect in seconds.
 const FRESH: Duration = Duration::from_secs(5);
 
-/// The same for a failure: sends that fail together ask once.
+/// Time for which a failure is used without asking again: sends that fail together ask once.
 const FRESH_FAILURE: Duration = Duration::from_secs(1);
 
-/// How long an answer serves where the name server is silent or fails ([RFC 8767] would have it be days).
+/// Time for which an answer serves if the name server is silent or fails ([RFC 8767] suggests days).
 ///
 /// [RFC 8767]: https://www.rfc-editor.org/rfc/rfc8767
 const STALE: Duration = Duration::from_secs(600);
 
-/// How long a look-up is waited for where there is an older answer.
+/// Time to wait for a look-up if there is an older answer.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Look-ups at a time, and so threads.
+/// Upper bound on concurrent look-ups, and so on their threads.
 const MAX_LOOKUPS: usize = 16;
 
-/// Names remembered.
+/// Upper bound on the remembered names.
 const MAX_NAMES: usize = 128;
 
-/// A name's addresses, without a port; or why there are none.
+/// Addresses of a name, without a port; or the reason of the failure.
 type Answer = Result<Arc<[SocketAddr]>, String>;
 
-/// Asks for a name.
+/// Function that looks a name up.
 type Ask = Box<dyn Fn(String) -> BoxFuture<'static, Answer> + Send + Sync>;
 
-/// Looks names up and remembers them; clones share it.
+/// Resolver with a memory. Clones share the memory.
 #[derive(Clone)]
 pub(crate) struct Names(Arc<Inner>);
 
@@ -57,30 +57,32 @@ struct Inner {
     known: Mutex<HashMap<String, Known>>,
 }
 
-/// What is known of a name.
+/// State of one name.
 struct Known {
     answer: Option<(Arc<[SocketAddr]>, Instant)>,
     failure: Option<(String, Instant)>,
-    /// The look-up that is under way, and since when.
+    /// Look-up under way, and the time of its begin.
     asking: Option<(watch::Receiver<Option<Answer>>, Instant)>,
     used: Instant,
 }
 
 impl Names {
-    /// Names that the operator chose, but for a store's. The process has one, because several targets may
-    /// have the same.
+    /// Returns the resolver for names that the operator chose, without those of stores. The process has one,
+    /// because several targets may have the same name.
     pub(crate) fn chosen() -> Self {
         static CHOSEN: LazyLock<Names> = LazyLock::new(|| Names::new(system()));
         CHOSEN.clone()
     }
 
-    /// Names of stores, and of proxies on the way to them: what the queues' name servers hold up is stored.
+    /// Returns the resolver for stores, and for proxies on the way to them: slow name servers of the queues
+    /// do not hold it up.
     pub(crate) fn of_stores() -> Self {
         static OF_STORES: LazyLock<Names> = LazyLock::new(|| Names::new(system()));
         OF_STORES.clone()
     }
 
-    /// Names that a message brought along: whoever sends many of them takes no thread from the others.
+    /// Returns the resolver for names that come with messages: a flood of such names takes no thread from
+    /// other look-ups.
     pub(crate) fn brought() -> Self {
         static BROUGHT: LazyLock<Names> = LazyLock::new(|| Names::new(system()));
         BROUGHT.clone()
@@ -90,8 +92,8 @@ impl Names {
         Self(Arc::new(Inner { ask, known: Mutex::default() }))
     }
 
-    /// The addresses of a host. Waits for as long as the resolver does; whoever waits no longer loses
-    /// nothing.
+    /// Resolves a host. Waits as long as the resolver does; a caller that stops waiting does not end the
+    /// look-up.
     pub(super) async fn resolve(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
         let with_port = |addresses: &[SocketAddr]| {
             let mut addresses = addresses.to_vec();
@@ -103,7 +105,8 @@ impl Names {
         if let Ok(ip) = host.parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(ip, port)]);
         }
-        // This machine, whatever anybody says (RFC 6761, 6.3): plain HTTP is allowed to it.
+        // The name means this machine, independent of any name server (RFC 6761, 6.3): plain HTTP is allowed
+        // to it.
         if host == "localhost" {
             let ips = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
             return Ok(ips.map(|ip| SocketAddr::new(ip, port)).to_vec());
@@ -114,7 +117,7 @@ impl Names {
         };
         let answered = async {
             let answered = asking.wait_for(Option::is_some).await;
-            // A look-up that was given up: the process is about to end.
+            // The look-up was given up: the process is about to end.
             answered
                 .ok()
                 .and_then(|answer| answer.clone())
@@ -131,7 +134,7 @@ impl Names {
         answer.map(|addresses| with_port(&addresses)).map_err(failed)
     }
 
-    /// What is known, or a look-up that brings it.
+    /// Returns the known answer, or a look-up that will give one.
     fn begin(&self, host: &str) -> Result<Step, String> {
         let now = Instant::now();
         let mut names = self.0.known();
@@ -161,7 +164,7 @@ impl Names {
         Ok(Step::Asking(asking, older.map(|(answer, _)| (answer, since + PATIENCE))))
     }
 
-    /// Begins a look-up that goes on by itself.
+    /// Begins a look-up that goes on without its caller.
     fn ask(&self, host: &str) -> watch::Receiver<Option<Answer>> {
         let (tell, asking) = watch::channel(None);
         let looking = (self.0.ask)(host.to_owned());
@@ -183,11 +186,11 @@ impl Inner {
 
 enum Step {
     Known(Answer),
-    /// A look-up; and an older answer with the time from which it is used.
+    /// Look-up under way, and an older answer with the time from which it is used.
     Asking(watch::Receiver<Option<Answer>>, Option<(Arc<[SocketAddr]>, Instant)>),
 }
 
-/// The end of a look-up, which comes also when a runtime ends and takes the look-up with it.
+/// End of a look-up, which also comes if a runtime ends and drops the look-up.
 struct End {
     names: Names,
     host: String,
@@ -213,7 +216,7 @@ impl Drop for End {
     }
 }
 
-/// Forgets the name that was used least lately, if there are too many.
+/// Forgets the least recently used name, if there are too many.
 fn make_room(names: &mut HashMap<String, Known>) -> Result<(), String> {
     if names.len() < MAX_NAMES {
         return Ok(());
@@ -225,8 +228,8 @@ fn make_room(names: &mut HashMap<String, Known>) -> Result<(), String> {
     Ok(())
 }
 
-/// The system's resolver, on threads of its own: those of the runtime are for files, and the end of the
-/// process does not wait for these.
+/// Builds a function that asks the system's resolver on separate threads: the runtime's threads are for
+/// files, and the end of the process does not wait for the separate ones.
 fn system() -> Ask {
     let places = Arc::new(Semaphore::new(MAX_LOOKUPS));
     Box::new(move |host| {
@@ -237,7 +240,7 @@ fn system() -> Ask {
             let thread = std::thread::Builder::new().name("name".to_owned());
             let job = move || {
                 let answer = (host.as_str(), 0).to_socket_addrs();
-                // Nobody waits for it any more when the process ends.
+                // The result has no receiver any more if the process ends.
                 drop(tell.send(answer.map(Iterator::collect).map_err(|error| error.to_string())));
                 drop(place);
             };

@@ -1,4 +1,4 @@
-//! Look-ups with a resolver that does what a test says.
+//! Tests of look-ups, with resolvers that each test scripts.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -6,8 +6,8 @@ use tokio::time::{advance, sleep, timeout};
 
 use super::*;
 
-/// A resolver whose answer to a question takes the time, and is what, `answers` says; and how often it was
-/// asked.
+/// Builds a resolver that takes the time and gives the answer that `answers` says for each question, and a
+/// counter of the questions.
 fn resolver(answers: impl Fn(usize) -> (u64, Answer) + Send + Sync + 'static) -> (Names, Arc<AtomicUsize>) {
     let asked = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&asked);
@@ -70,7 +70,7 @@ async fn an_older_answer_serves_while_the_name_server_is_silent() {
     let begun = Instant::now();
     assert_eq!(ip(&names).await, Ok(1));
     assert_eq!(begun.elapsed(), PATIENCE);
-    // Who comes later waits no second time.
+    // A later caller does not wait a second time.
     assert_eq!(ip(&names).await, Ok(1));
     assert_eq!((begun.elapsed(), asked.load(Ordering::Relaxed)), (PATIENCE, 2));
     advance(Duration::from_secs(20)).await;

@@ -1,7 +1,7 @@
-//! Answers as they were meant: what something on the way did to them is undone as far as it can be.
+//! Repair of answers: undoes changes by servers on the way, as far as possible.
 //!
-//! A vendor that stored a message says so once, and an answer that cannot be read makes one copy more.
-//! So a gateway's compression, a byte order mark and text in another encoding do not hide a receipt.
+//! A vendor confirms a stored message once, and an unreadable answer causes one more copy. So a gateway's
+//! compression, a byte order mark and text in another encoding must not hide a receipt.
 
 use std::borrow::Cow;
 
@@ -11,23 +11,23 @@ use miniz_oxide::inflate::{decompress_to_vec_with_limit, decompress_to_vec_zlib_
 use super::answer::Answer;
 use crate::json;
 
-/// How every gzip stream begins: two magic bytes, and deflate as the method.
+/// First bytes of every gzip stream: two magic bytes, and deflate as the method.
 const GZIP: [u8; 3] = [0x1f, 0x8b, 8];
 
-/// What a gzip stream ends with: a checksum, and the length of what is in it.
+/// Length of the end of a gzip stream in bytes: a checksum, and the length of the content.
 const GZIP_END: usize = 8;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// The lead bytes of GBK, GB 18030, Big5 and their like begin here, and
+/// Lowest lead byte of a two-byte character in GBK, GB 18030, Big5 and similar encodings.
 const LEAD: u8 = 0x81;
 
-/// their second bytes here: a backslash can be one.
+/// Lowest second byte of a two-byte character in these encodings. A backslash can be one.
 const TRAIL: u8 = 0x40;
 
 impl Answer {
-    /// The answer without the compression that nobody asked for, if that is gzip or zlib and gives no
-    /// more than `limit` bytes; else as it is.
+    /// Undoes a compression that was not asked for, if it is gzip or zlib and the result has up to `limit`
+    /// bytes; otherwise the answer stays as it is.
     pub(crate) fn inflated(mut self, limit: usize) -> Self {
         let coding = self.coding().map(str::to_ascii_lowercase);
         let inflated = if self.body.starts_with(&GZIP) {
@@ -44,14 +44,14 @@ impl Answer {
         self
     }
 
-    /// What `Content-Encoding` names, if that is any compression.
+    /// Returns the compression that `Content-Encoding` names, if any.
     pub(crate) fn coding(&self) -> Option<&str> {
         let coding = self.header(CONTENT_ENCODING.as_str())?.trim();
         Some(coding).filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case("identity"))
     }
 
-    /// The answer with a body of UTF-8 without a byte order mark. What is not UTF-8 becomes U+FFFD, so
-    /// that its neighbours can be read.
+    /// Converts the body to UTF-8 without a byte order mark. Other bytes become U+FFFD, so that the text
+    /// around them can be read.
     pub(crate) fn in_utf8(&self) -> Cow<'_, Self> {
         let body = self.body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&self.body);
         let body = match std::str::from_utf8(body) {
@@ -63,8 +63,8 @@ impl Answer {
     }
 }
 
-/// What is in a gzip stream (RFC 1952) of one member, unless that is broken or gives more than `limit`
-/// bytes. TLS guards against changes; the length tells whether all of it is there.
+/// Unpacks a gzip stream (RFC 1952) of one member; `None` if it is broken or gives more than `limit` bytes.
+/// TLS guards against changes; the length shows that the stream is complete.
 fn gunzip(stream: &[u8], limit: usize) -> Option<Vec<u8>> {
     const CHECKSUM: u8 = 2;
     const EXTRA: u8 = 4;
@@ -91,8 +91,8 @@ fn gunzip(stream: &[u8], limit: usize) -> Option<Vec<u8>> {
     (u32::try_from(inflated.len()) == Ok(length)).then_some(inflated)
 }
 
-/// UTF-8 of what is not. Bytes that are no UTF-8 are replaced one by one; if that is no JSON, it may be
-/// because a two-byte character ends in what looks like a backslash, so they are replaced in pairs.
+/// Replaces bytes that are not UTF-8, one by one. If the result is not JSON, the second byte of a two-byte
+/// character may look like a backslash, so it replaces the bytes in pairs.
 fn mended(body: &[u8]) -> String {
     let single = String::from_utf8_lossy(body).into_owned();
     if json::is_valid(&single) {
@@ -131,7 +131,8 @@ mod tests {
 
     #[test]
     fn other_encodings_hide_nothing_that_is_ascii() {
-        // A pair that ends in a backslash before a quote, in GBK; a letter before an escaped one, in Latin-1.
+        // A pair that ends in a backslash before a quote, in GBK; a letter before an escaped quote, in
+        // Latin-1.
         for body in [&b"{\"a\":\"\x95\x5c\",\"b\":1}"[..], b"{\"a\":\"\xe9\\\"\",\"b\":1}"] {
             let answer = answer(body);
             assert_eq!(json::text(&answer.in_utf8().body, "b").unwrap().as_deref(), Some("1"), "{body:?}");
@@ -139,7 +140,7 @@ mod tests {
         assert_eq!(answer(b"\xff\xff").in_utf8().body, "\u{fffd}\u{fffd}");
     }
 
-    /// A gzip stream with every part that a head can have.
+    /// Builds a gzip stream with every part that a head can have.
     fn gzip(content: &[u8]) -> Vec<u8> {
         let length = u32::try_from(content.len()).unwrap().to_le_bytes();
         let head =
@@ -161,7 +162,7 @@ mod tests {
         for end in 0..whole.len() {
             assert_eq!(answer(&whole[..end]).inflated(99).body, whole[..end], "{end}");
         }
-        // Whatever is changed in it, it is one of the two and no panic.
+        // A change of any bit gives the original or an inflated answer, never a panic.
         for at in 0..whole.len() {
             for bit in 0..8 {
                 let mut changed = whole.clone();

@@ -1,8 +1,8 @@
-//! Connections kept, and connections in the making: pools, one for an endpoint.
+//! Pools of connections, one for each endpoint, and the making of new connections.
 //!
-//! A connection is made by a task of its own. Whoever waits for it may give up; it is made all the same, and
-//! serves the next one. Connections that are not used lie idle for a while, the one used last on top: there
-//! are as many of them as were in use at a time lately.
+//! A separate task makes each connection. A caller may stop waiting for it; the connection is made
+//! nevertheless, and serves the next caller. Unused connections stay idle for a while, the one used last on
+//! top, so that their number follows the number in use lately.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -15,37 +15,38 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::endpoint::Endpoint;
 use super::fault::ConnectError;
 
-/// Shorter than the servers' own limits, so that an idle connection is seldom one they gave up, and shorter
-/// than the time after which a network address translation cuts one without a word.
+/// Time after which an idle connection is closed. It is shorter than the servers' own limits, so that servers
+/// seldom close a connection first, and shorter than the time after which a network address translation drops
+/// it silently.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// A connection that has been in the making for so long may never be made: whoever comes then does not rely
-/// on it alone.
+/// Time after which a connection in the making may never be made: a later caller begins another one.
 const STALLED: Duration = Duration::from_secs(1);
 
-/// Endpoints whose connections are kept: messages name some of them, and nobody may name them without end.
+/// Upper bound on endpoints with kept connections. Messages can name endpoints, so the number must be
+/// limited.
 const MAX_POOLS: usize = 64;
 
-/// What can be kept.
+/// Connection that a pool can keep.
 pub(super) trait Connection: Send + 'static {
-    /// Whether it is of no use any more.
+    /// Returns true if the connection cannot be used any more.
     fn is_closed(&self) -> bool;
 }
 
-/// Makes a connection.
+/// Function that makes a connection.
 pub(super) type Connect<C> =
     Box<dyn Fn(&Endpoint) -> BoxFuture<'static, Result<C, ConnectError>> + Send + Sync>;
 
-/// A connection that was made.
+/// New connection.
 pub(super) struct Made<C> {
     pub connection: C,
-    /// When its making began.
+    /// Time at which its making began.
     pub begun: Instant,
 }
 
 type Waiting<C> = oneshot::Sender<Result<Made<C>, ConnectError>>;
 
-/// Connections to endpoints; clones share them.
+/// Pools of all endpoints. Clones share them.
 pub(super) struct Pools<C>(Arc<Inner<C>>);
 
 impl<C> Clone for Pools<C> {
@@ -56,26 +57,26 @@ impl<C> Clone for Pools<C> {
 
 struct Inner<C> {
     connect: Connect<C>,
-    /// Connections to one endpoint at a time.
+    /// Upper bound on connections to one endpoint.
     most: usize,
-    /// A connection is made within this time, or not at all.
+    /// Time limit for making a connection.
     limit: Duration,
     pools: Mutex<HashMap<Endpoint, Pool<C>>>,
 }
 
-/// Connections to one endpoint. Behind a network address translation they are few: each takes one of its
-/// ports.
+/// Connections to one endpoint. Their number is small behind a network address translation, since each takes
+/// one of its ports.
 struct Pool<C> {
-    /// Those that nobody uses, and since when: the latest last.
+    /// Idle connections with the time of their last use, the latest last.
     idle: VecDeque<(C, Instant)>,
-    /// Those who wait for a connection, the first of them first.
+    /// Callers that wait for a connection, the first of them first.
     waiting: VecDeque<Waiting<C>>,
-    /// The beginnings of those that are being made.
+    /// Begins of the connections in the making.
     making: Vec<Instant>,
-    /// One for each connection that may be in use.
+    /// Permits, one for each connection that may be in use.
     slots: Arc<Semaphore>,
     used: Instant,
-    /// Whether a task looks after the idle ones.
+    /// True if a task closes the idle connections in time.
     is_swept: bool,
 }
 
@@ -95,7 +96,7 @@ impl<C> Pool<C> {
         self.slots.available_permits() < most || !self.making.is_empty()
     }
 
-    /// Drops what has been idle for too long.
+    /// Drops connections that were idle for too long.
     fn sweep(&mut self, now: Instant) {
         while self
             .idle
@@ -112,12 +113,12 @@ impl<C: Connection> Pools<C> {
         Self(Arc::new(Inner { connect, most, limit, pools: Mutex::default() }))
     }
 
-    /// Leaves to use one connection each.
+    /// Returns the permits to use one connection each.
     pub(super) fn slots(&self, endpoint: &Endpoint) -> Arc<Semaphore> {
         self.0.with(endpoint, |pool| Arc::clone(&pool.slots))
     }
 
-    /// The connection used last, unless it has been idle for too long.
+    /// Takes the connection used last, unless it was idle for too long.
     pub(super) fn take(&self, endpoint: &Endpoint) -> Option<C> {
         self.0.with(endpoint, |pool| {
             pool.sweep(pool.used);
@@ -130,7 +131,7 @@ impl<C: Connection> Pools<C> {
         })
     }
 
-    /// Keeps a connection for the next one who needs it.
+    /// Keeps a connection for the next caller.
     pub(super) fn put_back(&self, endpoint: &Endpoint, connection: C) {
         let is_new_to_sweep = self.0.with(endpoint, |pool| {
             pool.sweep(pool.used);
@@ -145,13 +146,13 @@ impl<C: Connection> Pools<C> {
         }
     }
 
-    /// Forgets the idle connections.
+    /// Forgets the idle connections of an endpoint.
     pub(super) fn forget(&self, endpoint: &Endpoint) {
         self.0.with(endpoint, |pool| pool.idle.clear());
     }
 
-    /// A connection that nobody has used: the next that is made. One is begun for whoever asks, unless
-    /// there is one in the making that nobody waits for.
+    /// Returns a new connection, the next that is made. Begins one unless enough connections are in the
+    /// making for all waiting callers.
     pub(super) async fn make(&self, endpoint: &Endpoint) -> Result<Made<C>, ConnectError> {
         let (tell, told) = oneshot::channel();
         let begun = self.0.with(endpoint, |pool| {
@@ -177,8 +178,8 @@ impl<C: Connection> Pools<C> {
         told.await.unwrap_or_else(|_| Err(ConnectError::Passing("it was given up".to_owned())))
     }
 
-    /// Gives a connection to who has waited longest. A failure is told only if there are fewer in the making
-    /// than are waited for.
+    /// Gives a connection to the caller that waited longest. A failure is reported only if fewer connections
+    /// are in the making than callers wait.
     fn made(&self, endpoint: &Endpoint, begun: Instant, made: Result<C, ConnectError>) {
         let left = self.0.with(endpoint, |pool| {
             if let Some(number) = pool.making.iter().position(|other| *other == begun) {
@@ -216,7 +217,7 @@ impl<C> Inner<C> {
         }
         if pools.len() >= MAX_POOLS {
             let idle = pools.iter().filter(|(_, pool)| !pool.is_used(self.most));
-            // If all are in use, there are as many endpoints as requests under way.
+            // If all pools are in use, there are as many endpoints as requests under way.
             if let Some(oldest) = idle.min_by_key(|(_, pool)| pool.used).map(|(oldest, _)| oldest.clone()) {
                 pools.remove(&oldest);
             }
@@ -225,7 +226,7 @@ impl<C> Inner<C> {
     }
 }
 
-/// Drops idle connections when their time is over, until there are none.
+/// Drops the idle connections of an endpoint when their time is over, until none is left.
 async fn sweep<C>(pools: Weak<Inner<C>>, endpoint: Endpoint) {
     loop {
         let next = {

@@ -1,4 +1,4 @@
-//! Pools of connections that a test makes.
+//! Tests of pools, with connections that each test makes.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -6,7 +6,7 @@ use tokio::time::{advance, sleep, timeout};
 
 use super::*;
 
-/// A connection: its number.
+/// Connection that is only a number.
 struct Numbered(usize);
 
 impl Connection for Numbered {
@@ -17,7 +17,8 @@ impl Connection for Numbered {
 
 type Times = Arc<AtomicUsize>;
 
-/// Pools whose connections take the time, and are made or not, as `plan` says; and how many were begun.
+/// Builds pools whose connections take the time and have the result that `plan` says, and a counter of those
+/// begun.
 fn pools(
     most: usize,
     plan: impl Fn(usize) -> (u64, Result<(), ConnectError>) + Send + Sync + 'static,
@@ -58,7 +59,7 @@ async fn a_connection_being_made_goes_on_for_the_next() {
     let at = Instant::now();
     assert_eq!(made(&pools).await, Ok(0));
     assert_eq!((at.elapsed(), begun.load(Ordering::Relaxed)), (Duration::from_millis(4100), 1));
-    // One that nobody waits for at its end is kept.
+    // A connection without a caller at its end is kept.
     assert!(timeout(Duration::from_secs(1), made(&pools)).await.is_err());
     sleep(Duration::from_secs(5)).await;
     assert_eq!(pools.take(&endpoint(0)).map(|connection| connection.0), Some(1));
@@ -78,7 +79,7 @@ async fn everyone_who_waits_is_told_once() {
     let all = futures_util::future::join_all((0..20).map(|_| made(&pools))).await;
     assert_eq!(all.iter().filter(|made| made.is_ok()).count(), 10);
     assert_eq!(begun.load(Ordering::Relaxed), 20);
-    // A failure is nobody's while there is another in the making for whoever waits.
+    // A failure is not reported while another connection is in the making for the waiting callers.
     assert!(pools.0.with(&endpoint(0), |pool| pool.making.is_empty() && pool.waiting.is_empty()));
     let (pools, _) = self::pools(8, |number| if number == 0 { (2000, refused()) } else { (2500, Ok(())) });
     assert!(timeout(Duration::from_millis(1500), made(&pools)).await.is_err());
@@ -107,7 +108,7 @@ async fn as_many_are_kept_as_were_in_use_lately() {
         pools.put_back(&endpoint(0), connection);
     }
     assert_eq!(idle(&pools), 200);
-    // Only twenty of them are needed from now on.
+    // Only twenty connections are needed from now on.
     for _ in 0..30 {
         let busy: Vec<_> = (0..20).map(|_| pools.take(&endpoint(0)).unwrap()).collect();
         for connection in busy {
@@ -116,7 +117,7 @@ async fn as_many_are_kept_as_were_in_use_lately() {
         advance(Duration::from_secs(1)).await;
     }
     assert_eq!(idle(&pools), 20);
-    // And none when nobody comes any more.
+    // All connections are closed if no request comes any more.
     sleep(IDLE_TIMEOUT).await;
     sleep(Duration::from_millis(1)).await;
     assert!(pools.0.pools().values().all(|pool| pool.idle.is_empty() && !pool.is_swept));

@@ -1,5 +1,5 @@
-//! One connection to any of several addresses ([RFC 8305]): an address that swallows what it is sent costs
-//! a quarter of a second, whatever its family and wherever in the list it is.
+//! Race for one connection to any of several addresses ([RFC 8305]): an address that drops all packets costs
+//! a quarter of a second, for any family and at any position in the list.
 //!
 //! [RFC 8305]: https://www.rfc-editor.org/rfc/rfc8305
 
@@ -11,17 +11,17 @@ use std::time::Duration;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::time::{Instant, sleep_until};
 
-/// The next address is tried this long after the one before it ("Connection Attempt Delay"), or as soon as
-/// that has failed.
+/// Time after which the next address is tried ("Connection Attempt Delay"). It is tried at once if the one
+/// before has failed.
 const STAGGER: Duration = Duration::from_millis(250);
 
-/// Addresses of one name that are tried: each may hold a socket until one of them answers.
+/// Upper bound on the addresses of one name that are tried: each may hold a socket until one of them answers.
 const MAX_ADDRESSES: usize = 16;
 
-/// Failures that are told: one is seldom enough, and many say nothing more.
+/// Upper bound on the failures in an error's text: one is often too few, and many say nothing more.
 const MAX_TOLD: usize = 3;
 
-/// Connects to the first address that answers. The error names addresses and what each of them said.
+/// Connects to the first address that answers. The error lists addresses with their failures.
 pub(super) async fn race<T, F: Future<Output = io::Result<T>>>(
     addresses: &[SocketAddr],
     connect: impl Fn(SocketAddr) -> F,
@@ -62,8 +62,8 @@ fn told(failures: &[String]) -> String {
     }
 }
 
-/// The addresses in the system's order of preference, but one family after the other in turn, beginning with
-/// the family of the first (RFC 8305, 4).
+/// Orders the addresses by the system's preference, but with alternating families, beginning with the family
+/// of the first (RFC 8305, 4).
 fn interleaved(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     let is_first =
         |address: &&SocketAddr| addresses.first().is_some_and(|f| f.is_ipv4() == address.is_ipv4());
@@ -89,7 +89,7 @@ mod tests {
         texts.iter().map(|text| format!("{text}:9").parse().unwrap()).collect()
     }
 
-    /// What an address does: its last number but one says it.
+    /// Simulates an address: its digits decide on its behaviour.
     async fn act(address: SocketAddr) -> io::Result<SocketAddr> {
         match address.to_string() {
             dead if dead.contains("10.0.0.") || dead.contains("dead") => pending().await,
@@ -111,7 +111,7 @@ mod tests {
             (&["10.0.0.1", "10.0.1.1", "127.0.0.1"], 250),
             (&["10.0.1.1", "127.0.0.1"], 0),
             (&["127.0.0.1", "10.0.0.1"], 0),
-            // The one before may answer after all.
+            // The earlier address may answer after all.
             (&["10.0.2.1", "10.0.0.1"], 1000),
         ] {
             let begun = Instant::now();

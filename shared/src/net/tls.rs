@@ -1,4 +1,4 @@
-//! Opening connections: TCP, TLS, and a proxy where there is one.
+//! Opening of connections: TCP, TLS, and a proxy if one is set.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,28 +23,28 @@ use super::race::race;
 use super::tunnel::Proxy;
 use crate::env::{Env, EnvProblem};
 
-/// An open connection.
+/// Open connection, with or without TLS.
 pub type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
 
-/// Any error of the connectors below.
+/// Any error of the connectors in this module.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Opens connections as the environment says (`TLS_CA_FILE`, `HTTPS_PROXY`).
+/// Maker of connections by the environment's settings (`TLS_CA_FILE`, `HTTPS_PROXY`).
 #[derive(Clone)]
 pub struct Connector {
     direct: HttpsConnector<Tcp>,
-    /// Only for `https`, and never for loopback.
+    /// Connector through the proxy, only for `https`, and never for loopback.
     tunnel: Option<HttpsConnector<Tcp>>,
     names: Names,
 }
 
 impl Connector {
-    /// Reads the environment; what is wrong with it.
+    /// Reads the settings; fails with the problem of a wrong one.
     pub fn new(env: &Env) -> Result<Self, EnvProblem> {
         Self::over(env, Names::chosen())
     }
 
-    /// The same, for names of a kind of their own.
+    /// Reads the settings, and resolves hosts with the resolver `names`.
     pub(crate) fn over(env: &Env, names: Names) -> Result<Self, EnvProblem> {
         let tls = Arc::new(tls_config(env)?);
         let proxy = env.get("HTTPS_PROXY").map(|url| Proxy::parse(&url)).transpose()?;
@@ -57,7 +57,7 @@ impl Connector {
         Ok(Self { direct: connector(None), tunnel, names })
     }
 
-    /// Connects, with the TLS handshake done.
+    /// Connects to an endpoint, its TLS handshake included.
     pub async fn connect(&self, endpoint: &Endpoint) -> Result<Stream, ConnectError> {
         let connector = match &self.tunnel {
             Some(tunnel) if is_tunnelled(endpoint) => tunnel,
@@ -66,12 +66,12 @@ impl Connector {
         connector.clone().call(endpoint.uri()).await.map_err(ConnectError::of)
     }
 
-    /// Whether a proxy is asked to connect.
+    /// Returns true if a proxy makes the connection.
     pub(crate) fn tunnels(&self, endpoint: &Endpoint) -> bool {
         self.tunnel.is_some() && is_tunnelled(endpoint)
     }
 
-    /// The addresses that a connection would be made to.
+    /// Resolves the addresses to which a connection would be made.
     pub(crate) async fn resolve(&self, endpoint: &Endpoint) -> Result<Vec<SocketAddr>, String> {
         let (host, port) = endpoint.place();
         self.names.resolve(host, port).await
@@ -82,7 +82,7 @@ fn is_tunnelled(endpoint: &Endpoint) -> bool {
     endpoint.is_https() && !endpoint.is_loopback()
 }
 
-/// Opens what TLS is spoken over, if it is.
+/// Connector of the TCP connection below TLS or plain HTTP.
 #[derive(Clone)]
 struct Tcp {
     names: Names,
@@ -114,21 +114,21 @@ impl Service<Uri> for Tcp {
     }
 }
 
-/// A connection to one of a host's addresses.
+/// Connects to one of a host's addresses.
 pub(super) async fn connect(names: &Names, host: &str, port: u16) -> Result<TcpStream, ConnectError> {
     let addresses = names.resolve(host, port).await.map_err(ConnectError::Passing)?;
     connect_to(&addresses).await.map_err(ConnectError::Passing)
 }
 
-/// A connection to one of several addresses.
+/// Connects to the first of several addresses that answers.
 pub(crate) async fn connect_to(addresses: &[SocketAddr]) -> Result<TcpStream, String> {
     let stream = race(addresses, TcpStream::connect).await?;
-    // Without it, a request in two writes waits for a delayed acknowledgement: 40 ms.
+    // Without the option, a request in two writes waits 40 ms for a delayed acknowledgement.
     stream.set_nodelay(true).map_err(|error| error.to_string())?;
     Ok(stream)
 }
 
-/// TLS 1.2 and 1.3; the web's roots, and those of `TLS_CA_FILE`.
+/// Builds the configuration of TLS 1.2 and 1.3 with the web's root certificates, and those of `TLS_CA_FILE`.
 fn tls_config(env: &Env) -> Result<ClientConfig, EnvProblem> {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     if let Some(path) = env.get("TLS_CA_FILE") {

@@ -1,11 +1,10 @@
-//! HTTP/1.1 to a vendor: connections that outlive an invocation, and errors that tell whether the
-//! request can have arrived.
+//! HTTP/1.1 requests with connections that outlive an invocation, and with errors that tell if the request
+//! can have arrived.
 //!
-//! Written on hyper's connection rather than on a pooled client, for three things that a pool hides:
-//! the moment at which writing begins (before it, a message cannot have been stored), a connection
-//! that is new for sure (for a retry), and one that is opened without a request (`PREWARM`).
-//! Redirects are answers like any other; nothing is retried here except a request that a dead idle
-//! connection never began to write.
+//! The module uses hyper's connection rather than a pooled client, for three things that a pool hides: the
+//! moment at which writing begins (before it, a message cannot have been stored), a connection that is
+//! certainly new (for a retry), and the opening of a connection without a request (`PREWARM`). Redirects are
+//! ordinary answers. Only a request that a dead idle connection never began to write is retried here.
 
 use std::io::ErrorKind;
 use std::ops::RangeInclusive;
@@ -30,33 +29,33 @@ use super::tls::{BoxError, Connector};
 use crate::env::{Env, EnvProblem};
 use crate::reader::parse_duration;
 
-/// How long a request waits for its connection, name, TCP, TLS and a proxy together, unless
-/// `CONNECT_TIMEOUT` says otherwise: half of its time, but as long as a proxy or a far line may need, and no
-/// longer than it takes to know that another attempt is better.
+/// Lower and upper bound on the time to wait for a connection: name, TCP, TLS and a proxy together. Unless
+/// `CONNECT_TIMEOUT` is set, it is half of the request's time within these bounds: enough for a proxy or a
+/// distant server, but short enough to know that another attempt is better.
 const PATIENCE: RangeInclusive<Duration> = Duration::from_secs(3)..=Duration::from_secs(5);
 
-/// What `CONNECT_TIMEOUT` may be.
+/// Range of `CONNECT_TIMEOUT`.
 const SETTABLE: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(60);
 
-/// How long a connection may be in the making, for whoever waits for it by then: a name server that answers
-/// only half of what it is asked takes fifteen seconds.
+/// Time limit for making a connection, which may serve a later request: a name server that answers only
+/// half of its questions takes fifteen seconds.
 const MAKING: Duration = Duration::from_secs(30);
 
-/// For an idle connection to be ready for a request. One that was answered before it had written all
-/// of the last request may never be.
+/// Time limit for an idle connection to become ready for a request. A connection that was answered before the
+/// request was completely written may never become ready.
 const READY_TIMEOUT: Duration = Duration::from_millis(50);
 
-/// Connections to one endpoint at a time, by default: as many as the HTTP host takes requests.
+/// Default for the connections to one endpoint: as many as the HTTP host takes requests.
 const MAX_CONNECTIONS: usize = 256;
 
-/// Header fields of an answer: ten times those that any of the vendors writes. What is over hyper's
-/// hundred would be an answer that nobody reads, and a copy of the message each time.
+/// Upper bound on header fields of an answer, ten times those of any vendor. Beyond hyper's default of a
+/// hundred, the answer could not be read, which would make a copy of the message each time.
 const MAX_FIELDS: usize = 1000;
 
-/// What a [`Transport`] reads of the environment.
+/// Names of the variables that a [`Transport`] reads.
 pub(crate) const VARIABLES: [&str; 4] = ["TLS_CA_FILE", "HTTPS_PROXY", "MAX_CONNECTIONS", "CONNECT_TIMEOUT"];
 
-/// Our name, in a form that `X-TC-RequestClient` takes too.
+/// Name of this client, in a form that `X-TC-RequestClient` takes too.
 pub(crate) const USER_AGENT: &str = concat!("hookmq-", env!("CARGO_PKG_VERSION"));
 
 /// Headers whose values are never printed.
@@ -69,44 +68,45 @@ const SENSITIVE: [&str; 6] = [
     "x-tc-token",
 ];
 
-/// One request of one attempt.
+/// Request of one attempt.
 pub(crate) struct Call<'a> {
     pub method: http::Method,
     pub endpoint: &'a Endpoint,
-    /// Path and query.
+    /// Path and query of the request.
     pub target: &'a str,
     pub headers: HeaderMap,
     pub body: Bytes,
-    /// Most bytes of an answer's body that are read.
+    /// Upper bound on the answer's body, in bytes.
     pub limit: usize,
-    /// When the answer's last byte must have been read.
+    /// Time limit for reading the answer's last byte.
     pub deadline: Instant,
-    /// Use no connection that is open already, and forget those to this endpoint.
+    /// True if the request needs a new connection; the idle ones to this endpoint are then forgotten.
     pub fresh: bool,
 }
 
-/// Why there is no answer. None of them holds anything of the request.
+/// Failure to get an answer. It holds no part of the request.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TransportError {
-    /// Nothing was written: the message cannot have been stored.
+    /// Failed connection: no byte was written, so the message cannot have been stored.
     #[error("cannot connect to {0}: {1}")]
     Connect(String, String),
-    /// Nothing was written, and no repetition mends why.
+    /// Lasting reason against a connection: no byte was written, and each repetition would fail in the same
+    /// way.
     #[error("{0} cannot be used: {1}")]
     Unusable(String, String),
-    /// Nothing was written: no connection became free in time.
+    /// Lack of a free connection in time: no byte was written.
     #[error("no connection became free in time: MAX_CONNECTIONS allows no more")]
     Busy,
-    /// The connection broke after writing began.
+    /// Connection that broke after writing began.
     #[error("the connection broke: {0}")]
     Broken(String),
-    /// No complete answer in time, after writing began.
+    /// Missing or incomplete answer at the deadline, after writing began.
     #[error("no answer in time")]
     TimedOut,
-    /// An answer that is no HTTP: whatever it says is lost.
+    /// Answer that is not HTTP: its content is lost.
     #[error("the answer cannot be read: {0}")]
     Unreadable(String),
-    /// An answer so long that it is none of the API's.
+    /// Answer that is too long to come from the API.
     #[error("the answer is over {0} bytes")]
     TooLong(usize),
 }
@@ -119,28 +119,28 @@ impl Connection for Sender {
     }
 }
 
-/// Connections to the vendors; clones share them.
+/// Client for HTTP requests, with kept connections. Clones share them.
 #[derive(Clone)]
 pub(crate) struct Transport {
     opener: Opener,
-    /// How long a connection is waited for, where that is set.
+    /// Time to wait for a connection, if `CONNECT_TIMEOUT` is set.
     patience: Option<Duration>,
     pools: Pools<Sender>,
 }
 
 impl Transport {
-    /// Reads `TLS_CA_FILE`, `HTTPS_PROXY`, `MAX_CONNECTIONS` and `CONNECT_TIMEOUT`; what is wrong with
-    /// them is [`problem`](Self::problem)'s.
+    /// Reads `TLS_CA_FILE`, `HTTPS_PROXY`, `MAX_CONNECTIONS` and `CONNECT_TIMEOUT`;
+    /// [`problem`](Self::problem) reports wrong values.
     pub(crate) fn new(env: &Env) -> Self {
         Self::over(env, Names::chosen())
     }
 
-    /// The same, for a store.
+    /// Creates a transport to a store, with the stores' resolver.
     pub(crate) fn to_store(env: &Env) -> Self {
         Self::over(env, Names::of_stores())
     }
 
-    /// The same, for names that messages bring along.
+    /// Creates a transport to hosts that messages name, with the resolver for such names.
     pub(crate) fn to_strangers(env: &Env) -> Self {
         Self::over(env, Names::brought())
     }
@@ -157,18 +157,18 @@ impl Transport {
         Self { opener, patience, pools: Pools::new(Box::new(connect), most, making) }
     }
 
-    /// What is wrong with the environment: no connection can be made then.
+    /// Returns the problem with the environment, if there is one: no connection can be made then.
     pub(crate) fn problem(&self) -> Option<EnvProblem> {
         self.opener.connector().err()
     }
 
-    /// The maker of connections, for measuring the way; `None` if the environment is wrong.
+    /// Returns the maker of connections, to measure the route; `None` if the environment is wrong.
     pub(crate) fn connector(&self) -> Option<Connector> {
         self.opener.connector().ok()
     }
 
-    /// Opens a connection for the next [`send`](Self::send). Failure is no error: that will try again.
-    /// Whether it is open.
+    /// Opens a connection for the next [`send`](Self::send), and returns true if it is open. A failure is not
+    /// an error: `send` will connect again.
     pub(crate) async fn prewarm(&self, endpoint: &Endpoint) -> bool {
         let made = timeout(self.patience.unwrap_or(*PATIENCE.start()), self.pools.make(endpoint)).await;
         made.is_ok_and(|made| made.map(|made| self.pools.put_back(endpoint, made.connection)).is_ok())
@@ -216,14 +216,14 @@ impl Transport {
         }
     }
 
-    /// How long a request that began then waits for a connection.
+    /// Returns the time to wait for a connection, for a request that began at `begun`.
     fn patience(&self, begun: Instant, deadline: Instant) -> Duration {
         let half = deadline.saturating_duration_since(begun) / 2;
         self.patience.unwrap_or_else(|| half.clamp(*PATIENCE.start(), *PATIENCE.end()))
     }
 }
 
-/// The maker of connections, read anew while it is of no use: a file may have been mended.
+/// Maker of connections, read again while the settings are wrong: a file may have been corrected.
 #[derive(Clone)]
 struct Opener {
     env: Env,
@@ -258,13 +258,13 @@ async fn connect(
     let stream = connector.connect(endpoint).await?;
     let handshake = protocol().handshake(stream).await;
     let (sender, connection) = handshake.map_err(|error| ConnectError::Passing(error.to_string()))?;
-    // Its errors reach the request that is under way; between requests they are nobody's.
+    // The connection's errors reach the request under way; between requests they concern no request.
     tokio::spawn(async move { drop(connection.await) });
     Ok(sender)
 }
 
-/// HTTP/1.1 as it is met: a field of the head that is written against the rules, which proxies do, is no
-/// reason to lose what the answer says.
+/// Configures HTTP/1.1 with tolerance: proxies write invalid header fields, and the rest of the answer must
+/// not be lost for that.
 fn protocol() -> Builder {
     let mut builder = Builder::new();
     builder
@@ -275,13 +275,13 @@ fn protocol() -> Builder {
     builder
 }
 
-/// `MAX_CONNECTIONS`: connections to one endpoint at a time.
+/// Reads `MAX_CONNECTIONS`, the upper bound on connections to one endpoint.
 pub(crate) fn most(env: &Env) -> Result<usize, EnvProblem> {
     let count = |text: &str| text.parse().ok().filter(|most| (1..=65_535).contains(most));
     EnvProblem::or_value(env, "MAX_CONNECTIONS", MAX_CONNECTIONS, count, "is no number from 1 to 65535")
 }
 
-/// `MAX_CONNECTIONS` and `CONNECT_TIMEOUT`.
+/// Reads `MAX_CONNECTIONS` and `CONNECT_TIMEOUT`.
 fn limits(env: &Env) -> Result<(usize, Option<Duration>), EnvProblem> {
     let most = most(env)?;
     let time = |text: &str| parse_duration(text).filter(|patience| SETTABLE.contains(patience)).map(Some);
@@ -289,8 +289,8 @@ fn limits(env: &Env) -> Result<(usize, Option<Duration>), EnvProblem> {
     Ok((most, EnvProblem::or_value(env, "CONNECT_TIMEOUT", None, time, is_no_time)?))
 }
 
-/// Header fields, our name among them. Values come from the environment, where they were checked, or
-/// from answers' headers; what were no header's value would be left out.
+/// Builds header fields, the client's name included. Values come from the environment, where they were
+/// checked, or from answers' headers; an invalid value would be left out.
 pub(crate) fn headers<'a>(fields: impl IntoIterator<Item = (&'static str, &'a str)>) -> HeaderMap {
     let fields = fields.into_iter().chain([("user-agent", USER_AGENT)]);
     let value = |name, value| {
@@ -309,13 +309,13 @@ fn request(call: &Call<'_>) -> Request<Full<Bytes>> {
     if let Ok(host) = HeaderValue::from_str(call.endpoint.host()) {
         request.headers_mut().insert(http::header::HOST, host);
     }
-    // An answer that some gateway compressed would be no answer of the API's.
+    // A body that a gateway compressed could not be read as the API's.
     request.headers_mut().insert(http::header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     request
 }
 
 enum Interrupted {
-    /// Not a byte of the request was written.
+    /// Failure before the first byte of the request was written.
     Unwritten,
     Failed(TransportError),
 }
@@ -343,9 +343,9 @@ async fn exchange(
     Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
 }
 
-/// Reads a body as it comes, into memory of its size: a large one is never there twice.
+/// Reads a body piece by piece into one buffer of its size, so that a large body is never in memory twice.
 async fn whole(body: Incoming, limit: usize) -> Result<Bytes, BoxError> {
-    // Memory that nothing is written to is none, whatever length an answer says it has.
+    // Reserved but unwritten memory costs nothing, even if an answer declares a large length.
     let length = usize::try_from(body.size_hint().lower()).unwrap_or(limit).min(limit);
     let (mut body, mut bytes) = (Limited::new(body, limit), Vec::with_capacity(length));
     while let Some(frame) = body.frame().await {
@@ -356,7 +356,7 @@ async fn whole(body: Incoming, limit: usize) -> Result<Bytes, BoxError> {
     Ok(bytes.into())
 }
 
-/// Whether a body came and breaks the rules (its chunks have no length), rather than broke off.
+/// Returns true if a body breaks the rules (its chunks have no length), rather than ends early.
 fn is_malformed(error: &(dyn std::error::Error + 'static)) -> bool {
     let cause = error.source().and_then(|cause| cause.downcast_ref::<std::io::Error>());
     cause.is_some_and(|io| matches!(io.kind(), ErrorKind::InvalidInput | ErrorKind::InvalidData))

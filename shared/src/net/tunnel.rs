@@ -1,4 +1,4 @@
-//! A way through an HTTP proxy: `CONNECT`, and what proxies say to it (RFC 9110, 9.3.6).
+//! Tunnel through an HTTP proxy: `CONNECT`, and the proxy's answers to it (RFC 9110, 9.3.6).
 
 use std::fmt;
 use std::io::{self, ErrorKind};
@@ -14,19 +14,19 @@ use super::names::Names;
 use super::tls::connect;
 use crate::env::EnvProblem;
 
-/// Bytes of a proxy's answer to `CONNECT`.
+/// Upper bound on a proxy's answer to `CONNECT`, in bytes.
 const MAX_HEAD: usize = 8192;
 
-/// The proxy of `HTTPS_PROXY`.
+/// Proxy of `HTTPS_PROXY`.
 pub(super) struct Proxy {
     host: String,
     port: u16,
-    /// The value of `Proxy-Authorization`.
+    /// Value of `Proxy-Authorization`.
     login: Option<String>,
 }
 
 impl Proxy {
-    /// Reads `http://[user:password@]host:port`, with or without the scheme.
+    /// Parses `http://[user:password@]host:port`, with or without the scheme.
     pub(super) fn parse(url: &str) -> Result<Self, EnvProblem> {
         let wrong = || EnvProblem {
             variable: "HTTPS_PROXY",
@@ -43,7 +43,7 @@ impl Proxy {
         Ok(Self { host, port: authority.port_u16().unwrap_or(80), login })
     }
 
-    /// A connection through the proxy; `host` with the brackets of an IPv6 address.
+    /// Connects through the proxy; `host` has the brackets of an IPv6 address.
     pub(super) async fn connect(
         &self,
         names: &Names,
@@ -80,7 +80,7 @@ fn passing(status: u16) -> ConnectError {
     ConnectError::Passing(format!("it does not connect (status {status})"))
 }
 
-/// Without the login.
+/// Text for logs, without the login.
 impl fmt::Display for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the proxy {}:{}", self.host, self.port)
@@ -99,7 +99,8 @@ async fn write(stream: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// The head of the answer. What follows it is the other end's, which says nothing before it is spoken to.
+/// Reads the head of the answer. The bytes after it belong to the server, which sends none before the client
+/// does.
 async fn head(stream: &TcpStream) -> io::Result<Vec<u8>> {
     let (mut head, mut buffer) = (Vec::new(), [0; 1024]);
     while !head.windows(4).any(|end| end == b"\r\n\r\n") {
@@ -117,7 +118,7 @@ async fn head(stream: &TcpStream) -> io::Result<Vec<u8>> {
     Ok(head)
 }
 
-/// The status of an answer's first line.
+/// Parses the status in the first line of an answer.
 fn status(head: &[u8]) -> Option<u16> {
     let line = std::str::from_utf8(head.split(|byte| *byte == b'\r').next()?).ok()?;
     let mut words = line.split(' ');

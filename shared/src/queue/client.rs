@@ -1,21 +1,24 @@
-//! A client of whichever vendor: a hook's deliveries can go to several.
+//! Client of any vendor: a hook's deliveries can go to the queues of several vendors.
 
+use std::time::Duration;
+
+use super::probe::Report;
 use super::{Open, Queue, Receipt, SendError, Until, Vendor, rocketmq, tdmq};
 use crate::context::Context;
 use crate::env::EnvProblem;
 use crate::message::Message;
 
-/// Sends to one vendor's queues; clones share everything.
+/// Client of one vendor's queues. Clones share all state.
 #[derive(Clone)]
 pub enum Client {
-    /// TDMQ for Pulsar.
+    /// Client of TDMQ for Pulsar.
     Tdmq(tdmq::Client),
-    /// DMS for RocketMQ.
+    /// Client of DMS for RocketMQ.
     Rocketmq(rocketmq::Client),
 }
 
 impl Client {
-    /// A client of the vendor, as the context's environment names it.
+    /// Creates a client of the vendor from the context's environment.
     pub fn new(vendor: Vendor, context: Context) -> Self {
         match vendor {
             Vendor::Tdmq => Self::Tdmq(tdmq::Client::new(context)),
@@ -24,46 +27,52 @@ impl Client {
     }
 }
 
+/// Does the same with the client of whichever vendor it is.
+macro_rules! each {
+    ($client:expr, $one:ident => $done:expr) => {
+        match $client {
+            Client::Tdmq($one) => $done,
+            Client::Rocketmq($one) => $done,
+        }
+    };
+}
+
+impl Client {
+    /// Asks the vendor for what it must refuse, once for each place that the topics name; `open` stands in a topic
+    /// for what a delivery fills in.
+    pub async fn probe(
+        &self,
+        context: &Context,
+        topics: &[String],
+        open: &str,
+        within: Duration,
+    ) -> Vec<Result<Report, EnvProblem>> {
+        each!(self, client => Box::pin(client.probe_all(context, topics, open, within)).await)
+    }
+}
+
 impl Queue for Client {
     fn vendor(&self) -> Vendor {
-        match self {
-            Self::Tdmq(client) => client.vendor(),
-            Self::Rocketmq(client) => client.vendor(),
-        }
+        each!(self, client => client.vendor())
     }
 
     fn takes(&self, message: &Message) -> Result<(), SendError> {
-        match self {
-            Self::Tdmq(client) => client.takes(message),
-            Self::Rocketmq(client) => client.takes(message),
-        }
+        each!(self, client => client.takes(message))
     }
 
     async fn send(&self, message: &Message, until: impl Into<Until> + Send) -> Result<Receipt, SendError> {
-        match self {
-            Self::Tdmq(client) => client.send(message, until).await,
-            Self::Rocketmq(client) => client.send(message, until).await,
-        }
+        each!(self, client => client.send(message, until).await)
     }
 
     fn problems(&self) -> Vec<EnvProblem> {
-        match self {
-            Self::Tdmq(client) => client.problems(),
-            Self::Rocketmq(client) => client.problems(),
-        }
+        each!(self, client => client.problems())
     }
 
     fn open(&self) -> Open {
-        match self {
-            Self::Tdmq(client) => client.open(),
-            Self::Rocketmq(client) => client.open(),
-        }
+        each!(self, client => client.open())
     }
 
     async fn prewarm(&self) {
-        match self {
-            Self::Tdmq(client) => client.prewarm().await,
-            Self::Rocketmq(client) => client.prewarm().await,
-        }
+        each!(self, client => client.prewarm().await);
     }
 }

@@ -1,4 +1,4 @@
-//! What one attempt came to: a stored message, or a failure that tells what to do next.
+//! Outcome of one attempt: a stored message, or a failure that decides on the next step.
 
 use std::time::Duration;
 
@@ -8,15 +8,15 @@ use crate::net::answer::{Answer, clean};
 use crate::net::transport::TransportError;
 
 impl Answer {
-    /// The failure that an answer is whose body is not the API's: it comes from something on the
-    /// way, and only statuses that mean the same from anybody are believed.
+    /// Classifies an answer whose body does not come from the API: a proxy on the way gave it. Only statuses
+    /// that have the same meaning from every server decide on the class.
     pub(super) fn foreign(&self) -> Failure {
         let unread = self.is_2xx();
         let (class, scope) = match self.status {
             200..300 | 408 | 504 => (Class::Ambiguous, Scope::Topic),
             401 => (Class::Auth, Scope::Topic),
             402 => (Class::Quota, Scope::Topic),
-            // The proxy's own log-in.
+            // Status 407 asks for the proxy's own log-in.
             407 => (Class::Config, Scope::Api),
             413 => (Class::TooLarge, Scope::Topic),
             status if is_about_head(status) => (Class::Config, Scope::Api),
@@ -44,81 +44,81 @@ impl Answer {
     }
 }
 
-/// Whether a status is about the address or the header fields of a request: those are of one size
-/// whatever the message, so no message is too large by it.
+/// Returns true if a status is about the address or the header fields of a request. Their size does not
+/// depend on the message, so such a status does not say that the message is too large.
 pub(super) const fn is_about_head(status: u16) -> bool {
     matches!(status, 414 | 431 | 494)
 }
 
-/// The vendor named the stored message.
+/// Success of an attempt: the ids with which the vendor confirms a stored message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Accepted {
-    /// The vendor's message id.
+    /// Message id, as the vendor gives it.
     pub message_id: String,
-    /// The vendor's request id.
+    /// Request id of the vendor, if its answer names one.
     pub request_id: Option<String>,
 }
 
-/// One request that was answered.
+/// Answered request of an attempt.
 pub(super) struct Exchange {
     pub answer: Answer,
-    /// What the vendor says by it.
+    /// Meaning of the answer in the API's terms.
     pub meaning: Result<Accepted, Failure>,
 }
 
-/// How far the cause of a failure reaches, where the next message meets it too.
+/// Breadth of a failure's cause, if the next message meets the same failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// Messages to the same topic; what is not known for certain reaches no further.
+    /// Messages to the same topic, also if the breadth is not known for certain.
     Topic,
     /// Messages to any topic.
     Api,
 }
 
-/// What somebody locks who is refused too often, and so how soon a refused key is tried again.
+/// Lock-out after repeated refusals of a key; it decides how soon a refused key is tried again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Lock {
-    /// Nothing: a new key may not be known everywhere yet.
+    /// Absence of a lock-out. The key is soon tried again, because a new key may not be known everywhere yet.
     #[default]
     Nothing,
-    /// The key, after a few refusals: the API gateway of DMS.
+    /// Lock-out of the key after a few refusals, by the API gateway of DMS.
     Key,
-    /// The user, after a few logins in some minutes: IAM.
+    /// Lock-out of the user after a few logins in some minutes, by IAM.
     User,
 }
 
-/// One attempt that did not store the message, as far as we know.
+/// Failure of one attempt: it did not store the message, as far as known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Failure {
-    /// What decides everything.
+    /// Class of the failure, which decides on retry, answer and alarm.
     pub class: Class,
-    /// The vendor's error code.
+    /// Error code of the vendor, if its answer has one.
     pub code: Option<String>,
-    /// What happened: no secret, no message text.
+    /// Description of the failure, without any secret or message text.
     pub detail: String,
-    /// The vendor's request id.
+    /// Request id of the vendor, if its answer has one.
     pub request_id: Option<String>,
-    /// How long the vendor asked us to wait.
+    /// Wait until the next attempt that the vendor asked for.
     pub retry_after: Option<Duration>,
-    /// Whether the message may have been stored all the same.
+    /// True if the message may be stored in spite of the failure.
     pub maybe_stored: bool,
-    /// The vendor's time, where the failure is about ours.
+    /// Time of the vendor's clock, for a failure that this machine's clock causes.
     pub server_time: Option<Timestamp>,
-    /// Whether no connection could be made.
+    /// True if no connection could be made.
     pub unreachable: bool,
-    /// Which messages will meet the same.
+    /// Messages that will meet the same failure.
     pub scope: Scope,
-    /// Whether it may be a success that we cannot read: an answer came, and what it says is lost.
+    /// True if an answer came that cannot be read: it may have confirmed the message.
     pub unread: bool,
-    /// Whether nobody said in time what became of the message: another attempt may well be another copy.
+    /// True if no answer came in time: another attempt may well store another copy.
     pub timed_out: bool,
-    /// What is locked after a few such failures, if it is about the key.
+    /// Lock-out that a few such failures cause, if the failure is about the key.
     pub lock: Lock,
 }
 
 impl Failure {
-    /// A failure without an answer: nothing was sent.
+    /// Builds a failure without an answer: no part of the message was sent.
     pub(super) fn new(class: Class, detail: impl Into<String>) -> Self {
         Self {
             class,
@@ -147,7 +147,7 @@ impl From<TransportError> for Failure {
             true => Class::Transient,
             false => Class::Ambiguous,
         };
-        // Whatever the message, the endpoint would be the same.
+        // An unusable endpoint fails for every message.
         let scope = if lasts { Scope::Api } else { Scope::Topic };
         let unread = matches!(error, TransportError::TooLong(_) | TransportError::Unreadable(_));
         let timed_out = matches!(error, TransportError::TimedOut);

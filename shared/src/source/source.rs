@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::delivery::{Content, Coverage, Delivery};
 use crate::http::Response;
+use crate::problem::Problem;
 use crate::reader::Table;
 use crate::secret::Secret;
 use crate::source::presets::Profile;
@@ -75,10 +76,14 @@ impl Source {
         self.profile.ack.status()
     }
 
-    /// Returns the status for a request that is not authentic: 401, or 403 if the sender tells 403 apart from
-    /// other failures.
-    pub fn refusal_status(&self) -> u16 {
-        self.profile.ack.refusal()
+    /// Returns the problem of a request that is not authentic: 401, or 403 if the sender tells 403 apart from other
+    /// failures.
+    pub fn refusal(&self) -> Problem {
+        if self.profile.ack.refusal() == Problem::Forbidden.status() {
+            Problem::Forbidden
+        } else {
+            Problem::Unauthorized
+        }
     }
 
     /// Returns true if events are decrypted: the body of a [`Delivery`] is then not the received body.

@@ -6,9 +6,10 @@ use tokio::time::Instant;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
+use crate::delivery::Delivery;
 use crate::env::{Env, EnvProblem};
 use crate::metrics::{Ended, Metrics};
-use crate::outcome::Outcome;
+use crate::outcome::{Ending, Outcome, Sends, Why};
 use queue::Queue;
 pub(crate) use queue::{dropped, flush};
 
@@ -80,41 +81,20 @@ pub(crate) fn problems(env: &Env) -> impl Iterator<Item = EnvProblem> {
 /// Class of a request that was cancelled before it was verified.
 const GIVEN_UP: &str = "cancelled";
 
-/// Log line of a request, filled in while the request is processed and written once at the end.
+/// Upper bound on the length of an event that is logged, in bytes.
+const MAX_EVENT: usize = 256;
+
+/// Log line of a request, which is written once: with the request's ending, or without one if the request is given up.
 #[derive(Debug)]
 pub struct Line {
-    /// Id of the request, which a problem answer has as its `instance`.
-    pub request_id: String,
-    /// Name of the hook, once known.
-    pub hook: Option<String>,
-    /// Event of the delivery.
-    pub event: Option<String>,
-    /// Id of the delivery.
-    pub delivery: Option<String>,
-    /// Index of the matching secret among the hook's secrets, counted from 0.
-    pub secret: Option<usize>,
-    /// Index of the verifier that accepted the request, counted from 0, for hooks with several verifiers.
-    pub verifier: Option<usize>,
-    /// Explanation of the outcome as a word of a fixed set: an error's class or a rejection's name.
-    pub class: Option<&'static str>,
-    /// Explanation of the outcome as a sentence, without values from the request.
-    pub reason: Option<String>,
-    /// Error code from the vendor.
-    pub code: Option<String>,
-    /// Id of the message in the vendor's queue.
-    pub message_id: Option<String>,
-    /// Id of the request to the vendor's API.
-    pub vendor_request_id: Option<String>,
-    /// Number of attempts to send the message.
-    pub attempts: u32,
-    /// True if a message that was answered 503 may have been stored anyway.
-    pub maybe_stored: bool,
+    request_id: String,
+    hook: Option<String>,
+    event: Option<String>,
+    delivery: Option<String>,
+    secret: Option<usize>,
+    verifier: Option<usize>,
     /// Time at which the request began to arrive, or `None` if no sender waits for the answer.
-    pub received: Option<Instant>,
-    /// Time at which the message was rendered.
-    pub rendered: Option<Instant>,
-    /// Time at which sending ended without success.
-    pub sent: Option<Instant>,
+    received: Option<Instant>,
     metrics: Metrics,
     started: Instant,
     verified: Option<Instant>,
@@ -122,8 +102,9 @@ pub struct Line {
 }
 
 impl Line {
-    /// Starts a line and its clock. The outcome is also counted in `metrics`.
-    pub fn new(request_id: &str, metrics: &Metrics) -> Self {
+    /// Starts a line and its clock. The ending is also counted in `metrics`. `received` is the time at which the
+    /// request began to arrive, if a sender waits for the answer.
+    pub fn new(request_id: &str, received: Option<Instant>, metrics: &Metrics) -> Self {
         Self {
             request_id: request_id.to_owned(),
             hook: None,
@@ -131,49 +112,53 @@ impl Line {
             delivery: None,
             secret: None,
             verifier: None,
-            class: None,
-            reason: None,
-            code: None,
-            message_id: None,
-            vendor_request_id: None,
-            attempts: 0,
-            maybe_stored: false,
-            received: None,
+            received,
             metrics: metrics.clone(),
             started: Instant::now(),
             verified: None,
-            rendered: None,
-            sent: None,
             is_written: false,
         }
     }
 
-    /// Records that verification has ended.
-    pub fn verified(&mut self) {
+    /// Names the hook.
+    pub fn of_hook(&mut self, name: &str) {
+        self.hook = Some(name.to_owned());
+    }
+
+    /// Records that verification has ended, and with which delivery.
+    pub fn verified(&mut self, delivery: Option<&Delivery>) {
         self.verified = Some(Instant::now());
+        let Some(delivery) = delivery else { return };
+        // The body may hold the event's name, so an implausibly long name is not logged.
+        self.event = delivery.event.clone().filter(|event| event.len() <= MAX_EVENT);
+        self.delivery = Some(delivery.id.clone());
+        self.secret = delivery.secret;
+        self.verifier = delivery.verifier;
     }
 
     /// Writes the line at the level info if all is well, warn if the request is at fault, and error if the
     /// service is at fault.
-    pub fn write(mut self, outcome: Outcome, status: u16) {
+    pub fn write(mut self, ending: &Ending) {
         self.is_written = true;
-        self.log(outcome, Some(status));
+        self.log(ending.outcome, ending.why.as_ref(), &ending.sends, Some(ending.status()));
     }
 
-    fn log(&self, outcome: Outcome, status: Option<u16>) {
+    fn log(&self, outcome: Outcome, why: Option<&Why>, sends: &Sends, status: Option<u16>) {
         let now = Instant::now();
+        let class = why.map(|why| why.class);
+        let Sends { rendered, sent, .. } = *sends;
         self.metrics.ended(Ended {
             hook: self.hook.as_deref(),
             outcome,
-            class: self.class,
+            class,
             secret: self.secret,
-            send: self.rendered.map(|from| self.sent.unwrap_or(now).saturating_duration_since(from)),
+            send: rendered.map(|from| sent.unwrap_or(now).saturating_duration_since(from)),
             ack: self.received.filter(|_| outcome.is_ack()).map(|received| now - received),
         });
         let verify_ms = self.verified.map(|at| millis(self.started, at));
-        let render_ms = self.verified.zip(self.rendered).map(|(from, to)| millis(from, to));
-        let send_ms = self.rendered.map(|from| millis(from, self.sent.unwrap_or(now)));
-        let keep_ms = self.sent.map(|from| millis(from, now));
+        let render_ms = self.verified.zip(rendered).map(|(from, to)| millis(from, to));
+        let send_ms = rendered.map(|from| millis(from, sent.unwrap_or(now)));
+        let keep_ms = sent.map(|from| millis(from, now));
         let total_ms = millis(self.started, now);
         macro_rules! line {
             ($level:ident) => {
@@ -183,16 +168,16 @@ impl Line {
                     event = self.event.as_deref(),
                     delivery = self.delivery.as_deref(),
                     outcome = outcome.as_str(),
-                    class = self.class,
-                    reason = self.reason.as_deref(),
+                    class,
+                    reason = why.and_then(|why| why.reason.as_deref()),
                     status,
-                    attempts = self.attempts,
+                    attempts = sends.attempts,
                     secret = self.secret,
                     verifier = self.verifier,
-                    message_id = self.message_id.as_deref(),
-                    code = self.code.as_deref(),
-                    vendor_request_id = self.vendor_request_id.as_deref(),
-                    maybe_stored = self.maybe_stored.then_some(true),
+                    message_id = sends.message_id.as_deref(),
+                    code = sends.code.as_deref(),
+                    vendor_request_id = sends.vendor_request_id.as_deref(),
+                    maybe_stored = sends.maybe_stored.then_some(true),
                     verify_ms,
                     render_ms,
                     send_ms,
@@ -224,10 +209,10 @@ impl Drop for Line {
         }
         // Only a verified request has a delivery id.
         if self.delivery.is_none() {
-            self.class = Some(GIVEN_UP);
-            self.log(Outcome::Unverified, None);
+            let why = Why { class: GIVEN_UP, reason: None };
+            self.log(Outcome::Unverified, Some(&why), &Sends::default(), None);
         } else {
-            self.log(Outcome::Cancelled, None);
+            self.log(Outcome::Cancelled, None, &Sends::default(), None);
         }
     }
 }
@@ -273,14 +258,18 @@ pub(crate) mod doubles {
 mod tests {
     use super::doubles::Log;
     use super::*;
+    use crate::http::Response;
+    use crate::message::tests::delivery;
 
     #[test]
     fn every_request_has_one_line() {
         let text = Log::of(|| {
-            Line::new("answered", &Metrics::off()).write(Outcome::Accepted, 200);
-            drop(Line::new("given up", &Metrics::off()));
-            let mut verified = Line::new("given up later", &Metrics::off());
-            verified.delivery = Some("id".to_owned());
+            let line = |request_id| Line::new(request_id, None, &Metrics::off());
+            let ack = Response::new(200, "text/plain", "");
+            line("answered").write(&Ending::answered(Outcome::Accepted, ack));
+            drop(line("given up"));
+            let mut verified = line("given up later");
+            verified.verified(Some(&delivery(b"{}", None)));
             drop(verified);
         });
         let outcomes: Vec<_> = ["accepted", "unverified", r#""outcome":"cancelled""#]

@@ -66,7 +66,7 @@ pub(super) struct Remote<'r> {
 }
 
 impl<'r> Remote<'r> {
-    /// What a reference names, if it is to such a service.
+    /// Returns the parts of a reference to such a service; `None` for a local reference.
     pub(super) fn of(reference: &'r SecretRef) -> Option<Self> {
         match reference {
             SecretRef::SecretsManager { id, json_key } => {

@@ -304,7 +304,7 @@ mod tests {
 
     #[test]
     fn the_documented_preset_is_sound() {
-        let text = include_str!("../../../docs/add-a-source.md");
+        let text = include_str!("../../../../docs/add-a-source.md");
         let (_, block) = text.split_once("```toml\n").unwrap();
         let preset = Preset::parse("acme", block.split_once("```").unwrap().0).unwrap();
         assert_eq!((preset.notes.confidence.as_str(), preset.profile.handshakes.len()), ("confirmed", 1));

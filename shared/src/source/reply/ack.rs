@@ -16,7 +16,7 @@ pub(crate) struct Ack {
 /// Answer to a delivery that is stored or dropped on purpose.
 #[derive(Clone, Debug, Default)]
 enum Stored {
-    /// The body of the contract: `{"status":"accepted","id":"…"}`.
+    /// Documented body (see `docs/configuration.md`): `{"status":"accepted","id":"…"}`.
     #[default]
     Contract,
     /// The response that the sender asks for, the same for every delivery.

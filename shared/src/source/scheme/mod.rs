@@ -17,7 +17,7 @@ pub(crate) mod words;
 use self::words::{bind, field, fields, one_of, param};
 use crate::delivery::Coverage;
 use crate::json;
-use crate::reader::{At, Table};
+use crate::reader::Table;
 use crate::secret::Secret;
 use crate::source::scheme::decrypt::Decrypt;
 use crate::source::scheme::field::{Field, View};

@@ -186,8 +186,8 @@ pub(crate) fn first(fields: &[Field], view: &View<'_>) -> Result<Option<String>,
 }
 
 /// Computes the id of a delivery that its sender does not name, from the parts that make its message differ,
-/// so that a retry has the same id (contract 2.6). The query is not hashed: senders put a new timestamp and
-/// signature into it for each retry, and a message holds nothing from it.
+/// so that a retry has the same id (see `docs/delivery-semantics.md`). The query is not hashed: senders put a
+/// new timestamp and signature into it for each retry, and a message holds nothing from it.
 fn content_id(hook: &str, event: Option<&str>, subject: Option<&str>, body: &[u8]) -> String {
     let mut context = Context::new(&SHA256);
     // The length before each part keeps the bytes of one part from passing for bytes of the next. No part has

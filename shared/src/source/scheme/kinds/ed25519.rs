@@ -43,7 +43,7 @@ impl Ed25519 {
         if let Some(last) = point.last_mut() {
             *last &= 0x7f;
         }
-        if WEAK_KEYS.contains(&crate::source::encoding::to_hex(&point).as_str()) {
+        if WEAK_KEYS.contains(&crate::source::crypto::encoding::to_hex(&point).as_str()) {
             return Err("is a key that anybody can sign for: copy the sender's public key".to_owned());
         }
         self.keys.push(key);
