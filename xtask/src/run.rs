@@ -86,7 +86,9 @@ impl Place {
             if let Some(shown) = &mut shown {
                 follow(shown, &mut child)?;
             }
-            if !child.wait()?.success() {
+            let status = child.wait()?;
+            if !status.success() {
+                writeln!(log, "-- the command ended with {status}")?;
                 return Ok(false);
             }
         }
@@ -97,6 +99,8 @@ impl Place {
     fn spawn(&self, command: &str, log: &File) -> io::Result<Child> {
         let mut bash = Command::new("bash");
         bash.args(["-euo", "pipefail", "-c", command]).current_dir(&self.root);
+        // Python would keep back what it prints into a file, and lose it if it is killed.
+        bash.env("PYTHONUNBUFFERED", "1");
         bash.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log.try_clone()?);
         for (name, _) in std::env::vars_os().filter(|(name, _)| is_of_this_package(name)) {
             bash.env_remove(name);

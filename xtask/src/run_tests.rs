@@ -81,7 +81,7 @@ fn commands_run_until_one_fails_and_the_log_has_them_all() {
     // A failure inside of a pipe, and a command that would succeed behind it.
     assert!(!place.run(step, &["echo one", "false | cat", "echo three"]).unwrap());
     let log = std::fs::read_to_string(place.log(step)).unwrap();
-    assert_eq!(log, "$ echo one\none\n$ false | cat\n");
+    assert_eq!(log, "$ echo one\none\n$ false | cat\n-- the command ended with exit status: 1\n");
     std::fs::remove_dir_all(place.logs).unwrap();
 }
 
