@@ -28,7 +28,8 @@ pub(crate) fn hooks(file: Option<&Path>, with: Reading<'_>) -> Config {
 pub(crate) async fn run(file: Option<&Path>, base: Option<&str>, is_live: bool) -> Exit {
     let context = Context::system();
     let with = Reading::new(&context.env, Samples::Refused);
-    let config = hooks(file, with);
+    let mut config = hooks(file, with);
+    config.problems.extend(host::done_without(&context.env));
     for mistake in &config.mistakes {
         crate::say!("{mistake}");
     }

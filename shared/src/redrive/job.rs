@@ -412,7 +412,7 @@ mod tests {
             assert!(ready(hooks, &[]) && !ready(hooks, &[all]), "{hooks}");
         }
         assert!(!ready("", &[("READY", "some")]));
-        let wrong = ("DRAIN_AFTER", "abc");
+        let wrong = ("TRUST_PROXIES", "abc");
         assert!(ready("", &[wrong]) && !ready("", &[wrong, all]));
     }
 
