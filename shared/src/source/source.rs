@@ -23,7 +23,7 @@ pub(crate) type Params = BTreeMap<String, Secret>;
 pub struct Settings {
     /// The hook's secrets: one, or several during a rotation.
     pub secrets: Vec<Secret>,
-    /// Parameters that a preset needs beside secrets: see [`Info::params`].
+    /// Parameters that a preset needs beside secrets: see [`Param`](crate::source::Param).
     pub params: BTreeMap<String, String>,
     /// The hook's public URL, for schemes that sign it.
     pub url: Option<String>,
