@@ -93,6 +93,18 @@ impl Problem {
     }
 
     /// Builds the answer. `request_id` is the UUID that the request's log line carries too.
+    ///
+    /// ```
+    /// use hookmq_shared::problem::Problem;
+    ///
+    /// let response = Problem::Unavailable { retry_after: 5 }.response("8d7f6a52-6f3e-4e0c-9a55-1f8e6f1b0c9d");
+    /// assert_eq!((response.status, response.header("retry-after")), (503, Some("5")));
+    ///
+    /// let problem: serde_json::Value = serde_json::from_str(&response.body)?;
+    /// assert_eq!(problem["type"], "urn:hookmq:problem:unavailable");
+    /// assert_eq!(problem["instance"], "urn:uuid:8d7f6a52-6f3e-4e0c-9a55-1f8e6f1b0c9d");
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
     pub fn response(self, request_id: &str) -> Response {
         let mut body = format!(
             r#"{{"type":"urn:hookmq:problem:{}","title":"{}","status":{},"instance":"#,
