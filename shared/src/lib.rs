@@ -28,12 +28,12 @@
 //! let source = Source::preset("github", Settings { secrets, ..Settings::default() })?;
 //!
 //! let signature = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
-//! let headers = [("X-GitHub-Event", "push"), ("X-GitHub-Delivery", "42"), ("X-Hub-Signature-256", signature)];
+//! let names = ["X-GitHub-Event", "X-GitHub-Delivery", "X-Hub-Signature-256"];
 //! let request = Request {
 //!     method: "POST".to_owned(),
 //!     path: "/github".to_owned(),
 //!     raw_query: String::new(),
-//!     headers: headers.into_iter().collect(),
+//!     headers: names.into_iter().zip(["push", "42", signature]).collect(),
 //!     body: "Hello, World!".into(),
 //!     request_id: "7".to_owned(),
 //!     received: tokio::time::Instant::now(),
@@ -49,31 +49,37 @@
 //!
 //! # Tour
 //!
-//! Each module has an introduction of its own. In the order of a delivery's way:
+//! The modules on the way of a delivery, each with an introduction of its own:
 //!
-//! | Module | Main types | Purpose |
-//! | --- | --- | --- |
-//! | [`host`] | [`host::run`] | platforms, trigger events and the HTTP server |
-//! | [`service`], [`http`] | [`Service`](service::Service), [`Request`](http::Request), [`Response`](http::Response) | interface between a host and the gateway |
-//! | [`gateway`] | [`Gateway`](gateway::Gateway) | one request from the host to the queue and back |
-//! | [`config`] | [`Config`](config::Config), [`Hook`](config::Hook) | hooks, targets and secrets of `hooks.toml` |
-//! | [`source`] | [`Source`](source::Source), [`Verdict`](source::Verdict), [`Rejection`](source::Rejection) | verification, with the providers as data |
-//! | [`delivery`] | [`Delivery`](delivery::Delivery) | content of a verified request |
-//! | [`message`] | [`Recipe`](message::Recipe), [`Template`](message::Template), [`Message`](message::Message) | text, topic, key and tag of a message |
-//! | [`carry`] | [`Carrier`](carry::Carrier) | one delivery to one target, or to the store |
-//! | [`queue`] | [`Queue`](queue::Queue), [`Client`](queue::Client), [`Class`](queue::Class) | clients of the vendors, retry and circuits |
-//! | [`problem`], [`outcome`] | [`Problem`](problem::Problem), [`Ending`](outcome::Ending) | answer to a refused request, and its result in the log |
+//! - [`host`] holds the triggers of the platforms and the HTTP server; [`host::run`] is a whole function.
+//! - [`http`] has the [`Request`](http::Request) and the [`Response`](http::Response) of every trigger, and
+//!   [`service`] the interface between a host and the gateway.
+//! - [`gateway`] composes the parts: a [`Gateway`](gateway::Gateway) answers the requests of all hooks.
+//! - [`config`] reads `hooks.toml`: a [`Config`](config::Config) looks up the [`Hook`](config::Hook) of a
+//!   path.
+//! - [`source`] verifies: a [`Source`](source::Source) gives a [`Verdict`](source::Verdict), and the reason
+//!   of a refusal is a [`Rejection`](source::Rejection). Providers are data.
+//! - [`delivery`] has the content of a verified request.
+//! - [`message`] makes a [`Message`](message::Message) of it by a [`Recipe`](message::Recipe), whose topic,
+//!   key and tag are a [`Template`](message::Template) each.
+//! - [`carry`] takes one delivery to one target, or to the store.
+//! - [`queue`] holds the clients of the vendors behind the trait [`Queue`](queue::Queue), with retry and
+//!   circuits. The [`Class`](queue::Class) of a failure decides what follows.
+//! - [`outcome`] has the [`Ending`](outcome::Ending) of a request, and [`problem`] the answer to a refused
+//!   one.
 //!
-//! Beside that way:
+//! The modules beside that way:
 //!
-//! - [`store`], [`spill`] and [`redrive`] keep the deliveries that a queue does not take in time, and send them
-//!   later; [`quarantine`] keeps refused requests.
+//! - [`store`], [`spill`] and [`redrive`] keep the deliveries that a queue does not take in time, and send
+//!   them later; [`quarantine`] keeps refused requests.
 //! - [`telemetry`], [`metrics`] and [`readiness`] report what happens.
-//! - [`context`] injects environment, time and randomness ([`env`], [`clock`]); [`secret`] holds secrets and
-//!   their references; [`net`] is the HTTP client.
+//! - [`context`] injects environment, time and randomness ([`env`](mod@env), [`clock`]).
+//! - [`secret`] holds secrets and the references to their places.
+//! - [`net`] is the HTTP client, [`platform`] knows the clouds, [`reader`] and [`json`] read TOML and JSON.
+//! - [`shard`] divides the store among redrivers, and [`sabotage`] lets a test disable a safeguard.
 //!
-//! `ARCHITECTURE.md` in the repository walks one delivery through these files, and lists the floors on which the
-//! modules stand: each module imports from the floors below its own alone.
+//! `ARCHITECTURE.md` in the repository walks one delivery through these files, and shows the floors on which
+//! the modules stand: each imports from the floors below its own alone.
 
 pub mod carry;
 mod cidr;

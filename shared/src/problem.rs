@@ -97,12 +97,12 @@ impl Problem {
     /// ```
     /// use hookmq_shared::problem::Problem;
     ///
-    /// let response = Problem::Unavailable { retry_after: 5 }.response("8d7f6a52-6f3e-4e0c-9a55-1f8e6f1b0c9d");
+    /// let response = Problem::Unavailable { retry_after: 5 }.response("a-uuid");
     /// assert_eq!((response.status, response.header("retry-after")), (503, Some("5")));
     ///
     /// let problem: serde_json::Value = serde_json::from_str(&response.body)?;
     /// assert_eq!(problem["type"], "urn:hookmq:problem:unavailable");
-    /// assert_eq!(problem["instance"], "urn:uuid:8d7f6a52-6f3e-4e0c-9a55-1f8e6f1b0c9d");
+    /// assert_eq!(problem["instance"], "urn:uuid:a-uuid");
     /// # Ok::<(), serde_json::Error>(())
     /// ```
     pub fn response(self, request_id: &str) -> Response {

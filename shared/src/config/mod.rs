@@ -164,7 +164,7 @@ impl Config {
     /// secrets = ["env:STRIPE_SECRET"]
     /// topic = "tenant/webhooks/stripe"
     /// "#;
-    /// let env = Env::of([("GITHUB_SECRET", "of GitHub"), ("STRIPE_SECRET", "whsec_of_stripe")]);
+    /// let env = Env::of([("GITHUB_SECRET", "a long random text"), ("STRIPE_SECRET", "whsec_of_stripe")]);
     /// let config = Config::parse("hooks.toml", hooks, Reading::new(&env, Samples::Refused));
     ///
     /// // The mistake breaks the one hook, and the other is served.

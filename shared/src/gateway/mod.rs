@@ -172,13 +172,14 @@ impl<Q: Queue> Gateway<Q> {
     ///     fn take(&self, attempt: &Try<'_>) -> Reply {
     ///         assert_eq!(attempt.message.topic, "tenant/webhooks/push");
     ///         let body = r#"{"Response":{"MessageId":"1:2","RequestId":"r"}}"#.into();
-    ///         Reply { after: Duration::ZERO, what: What::Answer(Answer { status: 200, body, ..Answer::default() }) }
+    ///         let answer = Answer { status: 200, body, ..Answer::default() };
+    ///         Reply { after: Duration::ZERO, what: What::Answer(answer) }
     ///     }
     /// }
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let env = Env::of([("GITHUB_SECRET", "of GitHub")]);
+    /// let env = Env::of([("GITHUB_SECRET", "a long random text")]);
     /// let hooks = r#"
     ///     [hooks.github]
     ///     source = "github"
@@ -189,8 +190,9 @@ impl<Q: Queue> Gateway<Q> {
     /// let source = config.hook("github").and_then(|hook| hook.source.current()).ok_or("a broken hook")?;
     ///
     /// let context = Context { env, ..Context::system() };
-    /// let (endpoint, limits) = (Endpoint::parse("https://vendor.test", false)?, Limits { most: 1 << 20, scale: 1 });
-    /// let queue = MemoryQueue::new(Vendor::Tdmq, endpoint, limits, Default::default(), context.clone(), Storing);
+    /// let endpoint = Endpoint::parse("https://vendor.test", false)?;
+    /// let (limits, key) = (Limits { most: 1 << 20, scale: 1 }, Default::default());
+    /// let queue = MemoryQueue::new(Vendor::Tdmq, endpoint, limits, key, context.clone(), Storing);
     /// let gateway = Gateway::new(config, queue, context.clone());
     ///
     /// let draft = Draft { path: "/github".to_owned(), ..Draft::default() };

@@ -30,6 +30,28 @@ pub enum Format {
 }
 
 /// Message ready for a queue. It is stored in the same form while it waits in the spill store.
+///
+/// ```
+/// use hookmq_shared::context::Context;
+/// use hookmq_shared::message::Message;
+/// use hookmq_shared::queue::{Class, Client, Queue as _, Vendor};
+///
+/// let message = Message {
+///     id: "42".to_owned(),
+///     topic: "tenant/webhooks/orders".to_owned(),
+///     text: r#"{"order":42}"#.to_owned(),
+///     key: None,
+///     tag: None,
+///     properties: Vec::new(),
+/// };
+/// // The limits of a vendor are checked before anything is sent.
+/// let queue = Client::new(Vendor::Tdmq, Context::system());
+/// queue.takes(&message)?;
+///
+/// let large = Message { text: "a".repeat(16 << 20), ..message };
+/// assert!(queue.takes(&large).is_err_and(|error| error.class == Class::TooLarge));
+/// # Ok::<(), hookmq_shared::queue::SendError>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
     /// Id of the delivery: the same on every attempt and every redelivery.
@@ -178,7 +200,7 @@ impl Recipe<'_> {
     /// #     topic = "tenant/webhooks/{event}"
     /// #     key = "{json:repository.full_name}"
     /// # "#;
-    /// # let env = Env::of([("GITHUB_SECRET", "of GitHub")]);
+    /// # let env = Env::of([("GITHUB_SECRET", "a long random text")]);
     /// # let config = Config::parse("hooks.toml", hooks, Reading::new(&env, Samples::Refused));
     /// # let hook = config.hook("github").ok_or("a broken hook")?;
     /// # let source = hook.source.current().ok_or("no secrets")?;

@@ -67,7 +67,7 @@ impl Source {
     /// use hookmq_shared::clock::{Clock, Random};
     /// use hookmq_shared::source::{Draft, Verdict};
     /// # use hookmq_shared::{secret::Secret, source::{Settings, Source}};
-    /// # let settings = Settings { secrets: vec![Secret::new("of GitHub")], ..Settings::default() };
+    /// # let settings = Settings { secrets: vec![Secret::new("a long random text")], ..Settings::default() };
     /// # let source = Source::preset("github", settings).map_err(|mistakes| format!("{mistakes:?}"))?;
     ///
     /// let body = r#"{"zen":"Keep it logically awesome."}"#;
