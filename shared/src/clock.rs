@@ -11,6 +11,16 @@ use time::format_description::well_known::{Rfc2822, Rfc3339};
 use time::{Date, Month, OffsetDateTime, PrimitiveDateTime, Time, UtcOffset};
 
 /// Moment in UTC, in milliseconds since the Unix epoch.
+///
+/// ```
+/// use hookmq_shared::clock::Timestamp;
+///
+/// let moment = Timestamp::parse_rfc3339("2026-11-22T18:30:00.123Z").ok_or("not a time")?;
+/// assert_eq!(moment.unix_millis(), 1_795_372_200_123);
+/// assert_eq!(moment.shifted(5_000).rfc3339(), "2026-11-22T18:30:05.123Z");
+/// assert_eq!(Timestamp::parse_http_date("Sun, 22 Nov 2026 18:30:00 GMT"), Some(moment.shifted(-123)));
+/// # Ok::<(), &str>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp(i64);
 

@@ -23,6 +23,15 @@ pub(crate) fn is_platform_header(name: &str) -> bool {
 ///
 /// A gateway may pass two fields of the same name, or two spellings of a name. Both are kept, so that a
 /// verifier can refuse an ambiguous request. Values are bytes, since some senders do not send UTF-8.
+///
+/// ```
+/// use hookmq_shared::http::Headers;
+///
+/// let headers: Headers = [("X-Id", "1"), ("X-Signature", "a"), ("x-signature", "b")].into_iter().collect();
+/// assert_eq!(headers.one_str("x-id"), Some("1"));
+/// assert_eq!(headers.one("X-Signature"), None);
+/// assert_eq!(headers.all("X-Signature").count(), 2);
+/// ```
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Headers(Vec<(String, Bytes)>);
 

@@ -93,6 +93,18 @@ impl Problem {
     }
 
     /// Builds the answer. `request_id` is the UUID that the request's log line carries too.
+    ///
+    /// ```
+    /// use hookmq_shared::problem::Problem;
+    ///
+    /// let response = Problem::Unavailable { retry_after: 5 }.response("a-uuid");
+    /// assert_eq!((response.status, response.header("retry-after")), (503, Some("5")));
+    ///
+    /// let problem: serde_json::Value = serde_json::from_str(&response.body)?;
+    /// assert_eq!(problem["type"], "urn:hookmq:problem:unavailable");
+    /// assert_eq!(problem["instance"], "urn:uuid:a-uuid");
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
     pub fn response(self, request_id: &str) -> Response {
         let mut body = format!(
             r#"{{"type":"urn:hookmq:problem:{}","title":"{}","status":{},"instance":"#,

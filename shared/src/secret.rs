@@ -201,6 +201,21 @@ impl SecretError {
 
 impl SecretRef {
     /// Parses a reference of `hooks.toml`, where a literal needs `plain:`.
+    ///
+    /// ```
+    /// use hookmq_shared::env::Env;
+    /// use hookmq_shared::secret::{Secret, SecretError, SecretRef};
+    ///
+    /// let env = Env::of([("GITHUB_SECRET", "hunter2")]);
+    /// let secret = SecretRef::parse("env:GITHUB_SECRET")?.resolve(&env)?;
+    /// assert_eq!(secret, Secret::new("hunter2"));
+    /// assert_eq!(format!("{secret:?}"), "<secret>");
+    ///
+    /// assert_eq!(SecretRef::parse("hunter2"), Err(SecretError::NotAReference));
+    /// let unset = SecretRef::parse("env:STRIPE_SECRET")?.resolve(&env);
+    /// assert_eq!(unset, Err(SecretError::Unset("STRIPE_SECRET".to_owned())));
+    /// # Ok::<(), SecretError>(())
+    /// ```
     pub fn parse(text: &str) -> Result<Self, SecretError> {
         let named = |rest: &str, kind| match rest.trim() {
             "" => Err(SecretError::NoName(kind)),

@@ -23,7 +23,7 @@ const FLOORS: &[&[&str]] = &[
     &["host"],
 ];
 
-/// What opens sockets: nothing that verifies a request may know of it.
+/// Modules that open sockets. No module that verifies requests may import them, directly or through others.
 const SOCKETS: &[&str] = &["net", "vault", "fetch", "queue", "store"];
 
 fn files(dir: &Path, found: &mut Vec<PathBuf>) {
@@ -37,7 +37,7 @@ fn files(dir: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The code of a file without comments and without the tests at its end.
+/// Returns the code of a file without its comments and without the tests at its end.
 fn code(path: &Path) -> String {
     let text = std::fs::read_to_string(path).unwrap();
     let lines = text.lines().filter(|line| !line.trim_start().starts_with("//"));
@@ -50,7 +50,7 @@ fn word(text: &str) -> &str {
     &text[..end]
 }
 
-/// The modules that a text names behind `crate::`, one by one or in a list.
+/// Returns the modules that a text names behind `crate::`, one by one or in a list.
 fn imports(code: &str) -> BTreeSet<&str> {
     let mut found = BTreeSet::new();
     for (at, prefix) in code.match_indices("crate::") {
@@ -83,7 +83,7 @@ fn imports(code: &str) -> BTreeSet<&str> {
     found
 }
 
-/// Each module's imports, with the file that has them.
+/// Returns the imports of each module, with the file that has them.
 fn library() -> BTreeMap<String, BTreeMap<String, String>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut paths = Vec::new();

@@ -148,6 +148,32 @@ impl Config {
     }
 
     /// Reads hooks from `text`. `file` is the name under which mistakes are reported.
+    ///
+    /// ```
+    /// use hookmq_shared::config::{Config, Lookup, Reading, Samples};
+    /// use hookmq_shared::env::Env;
+    ///
+    /// let hooks = r#"
+    /// [hooks.github]
+    /// source = "github"
+    /// secrets = ["env:GITHUB_SECRET"]
+    /// topic = "tenant/webhooks/{event}"
+    ///
+    /// [hooks.stripe]
+    /// source = "strype"
+    /// secrets = ["env:STRIPE_SECRET"]
+    /// topic = "tenant/webhooks/stripe"
+    /// "#;
+    /// let env = Env::of([("GITHUB_SECRET", "a long random text"), ("STRIPE_SECRET", "whsec_of_stripe")]);
+    /// let config = Config::parse("hooks.toml", hooks, Reading::new(&env, Samples::Refused));
+    ///
+    /// // The mistake breaks the one hook, and the other is served.
+    /// let mistake = config.mistakes[0].to_string();
+    /// assert!(mistake.starts_with("hooks.toml:8: error: hooks.stripe.source: "), "{mistake}");
+    /// assert!(matches!(config.lookup("/github"), Lookup::Hook(hook) if hook.name == "github"));
+    /// assert!(matches!(config.lookup("/stripe"), Lookup::Broken("stripe")));
+    /// assert!(matches!(config.lookup("/gitlab"), Lookup::Unknown));
+    /// ```
     pub fn parse(file: &str, text: &str, with: Reading<'_>) -> Self {
         let mistakes = Mistakes::new(file, text);
         let usable = syntax::usable(text, &mistakes);

@@ -146,6 +146,63 @@ impl<Q> Clone for Gateway<Q> {
 impl<Q: Queue> Gateway<Q> {
     /// Builds a gateway with `queue` as its only target. Every mistake in the parts is logged, and all sound
     /// hooks are served.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use hookmq_shared::config::{Config, Reading, Samples};
+    /// use hookmq_shared::context::Context;
+    /// use hookmq_shared::env::Env;
+    /// use hookmq_shared::gateway::Gateway;
+    /// use hookmq_shared::net::answer::Answer;
+    /// use hookmq_shared::net::endpoint::Endpoint;
+    /// use hookmq_shared::queue::Vendor;
+    /// use hookmq_shared::queue::memory::{Broker, Limits, MemoryQueue, Reply, Try, What};
+    /// use hookmq_shared::service::Service as _;
+    /// use hookmq_shared::source::Draft;
+    ///
+    /// /// Vendor that stores every message.
+    /// struct Storing;
+    ///
+    /// impl Broker for Storing {
+    ///     fn way(&self, _: &Try<'_>) -> Duration {
+    ///         Duration::ZERO
+    ///     }
+    ///
+    ///     fn take(&self, attempt: &Try<'_>) -> Reply {
+    ///         assert_eq!(attempt.message.topic, "tenant/webhooks/push");
+    ///         let body = r#"{"Response":{"MessageId":"1:2","RequestId":"r"}}"#.into();
+    ///         let answer = Answer { status: 200, body, ..Answer::default() };
+    ///         Reply { after: Duration::ZERO, what: What::Answer(answer) }
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let env = Env::of([("GITHUB_SECRET", "a long random text")]);
+    /// let hooks = r#"
+    ///     [hooks.github]
+    ///     source = "github"
+    ///     secrets = ["env:GITHUB_SECRET"]
+    ///     topic = "tenant/webhooks/{event}"
+    /// "#;
+    /// let config = Config::parse("hooks.toml", hooks, Reading::new(&env, Samples::Refused));
+    /// let source = config.hook("github").and_then(|hook| hook.source.current()).ok_or("a broken hook")?;
+    ///
+    /// let context = Context { env, ..Context::system() };
+    /// let endpoint = Endpoint::parse("https://vendor.test", false)?;
+    /// let (limits, key) = (Limits { most: 1 << 20, scale: 1 }, Default::default());
+    /// let queue = MemoryQueue::new(Vendor::Tdmq, endpoint, limits, key, context.clone(), Storing);
+    /// let gateway = Gateway::new(config, queue, context.clone());
+    ///
+    /// let draft = Draft { path: "/github".to_owned(), ..Draft::default() };
+    /// let request = source.sign(draft, 0, context.clock.now(), &context.random)?;
+    /// let forged = hookmq_shared::http::Request { body: "{}".into(), ..request.clone() };
+    /// assert_eq!(gateway.call(request).await.status, 200);
+    /// assert_eq!(gateway.call(forged).await.status, 401);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn new(config: Config, queue: Q, context: Context) -> Self {
         let metrics = Metrics::from_env(&context, config.names());
         Self::with_metrics(config, queue, context, metrics)

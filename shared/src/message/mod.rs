@@ -30,6 +30,28 @@ pub enum Format {
 }
 
 /// Message ready for a queue. It is stored in the same form while it waits in the spill store.
+///
+/// ```
+/// use hookmq_shared::context::Context;
+/// use hookmq_shared::message::Message;
+/// use hookmq_shared::queue::{Class, Client, Queue as _, Vendor};
+///
+/// let message = Message {
+///     id: "42".to_owned(),
+///     topic: "tenant/webhooks/orders".to_owned(),
+///     text: r#"{"order":42}"#.to_owned(),
+///     key: None,
+///     tag: None,
+///     properties: Vec::new(),
+/// };
+/// // The limits of a vendor are checked before anything is sent.
+/// let queue = Client::new(Vendor::Tdmq, Context::system());
+/// queue.takes(&message)?;
+///
+/// let large = Message { text: "a".repeat(16 << 20), ..message };
+/// assert!(queue.takes(&large).is_err_and(|error| error.class == Class::TooLarge));
+/// # Ok::<(), hookmq_shared::queue::SendError>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
     /// Id of the delivery: the same on every attempt and every redelivery.
@@ -164,6 +186,38 @@ pub enum Unrenderable {
 
 impl Recipe<'_> {
     /// Makes a message that carries the body of the delivery.
+    ///
+    /// ```
+    /// # use hookmq_shared::clock::{Clock, Random};
+    /// # use hookmq_shared::config::{Config, Reading, Samples};
+    /// # use hookmq_shared::env::Env;
+    /// # use hookmq_shared::queue::Vendor;
+    /// # use hookmq_shared::source::{Draft, Verdict};
+    /// # let hooks = r#"
+    /// #     [hooks.github]
+    /// #     source = "github"
+    /// #     secrets = ["env:GITHUB_SECRET"]
+    /// #     topic = "tenant/webhooks/{event}"
+    /// #     key = "{json:repository.full_name}"
+    /// # "#;
+    /// # let env = Env::of([("GITHUB_SECRET", "a long random text")]);
+    /// # let config = Config::parse("hooks.toml", hooks, Reading::new(&env, Samples::Refused));
+    /// # let hook = config.hook("github").ok_or("a broken hook")?;
+    /// # let source = hook.source.current().ok_or("no secrets")?;
+    /// # let now = Clock::system().now();
+    /// # let request = source.sign(Draft::default(), 0, now, &Random::system())?;
+    /// # let Verdict::Verified(delivery) = source.check("github", request, now) else { panic!() };
+    /// // The hook has `topic = "tenant/webhooks/{event}"` and `key = "{json:repository.full_name}"`.
+    /// let recipe = hook.recipe(&Vendor::Tdmq.into(), "https://hooks.example.com").ok_or("no topic")?;
+    /// let message = recipe.render(&delivery)?;
+    /// assert_eq!(message.topic, "tenant/webhooks/push");
+    /// assert_eq!(message.key.as_deref(), Some("octocat%2Fhello-world"));
+    ///
+    /// let event: serde_json::Value = serde_json::from_str(&message.text)?;
+    /// assert_eq!((&event["type"], &event["webhookverified"]), (&"com.github.push".into(), &"body".into()));
+    /// assert_eq!(event["data"]["ref"], "refs/heads/main");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn render(&self, delivery: &Delivery) -> Result<Message, Unrenderable> {
         self.message(delivery, None)
     }

@@ -123,6 +123,19 @@ pub enum RenderError {
 
 impl Template {
     /// Parses the text of a template.
+    ///
+    /// ```
+    /// use hookmq_shared::message::{Placeholder, Template, TemplateError};
+    ///
+    /// let template = Template::parse("tenant/webhooks/orders-{event}")?;
+    /// assert_eq!(template.placeholders().collect::<Vec<_>>(), [&Placeholder::Event]);
+    /// assert_eq!(template.outline("created"), "tenant/webhooks/orders-created");
+    ///
+    /// assert_eq!(Template::parse("orders-{event"), Err(TemplateError::Brace));
+    /// let credential = Template::parse("orders-{header:Authorization}");
+    /// assert_eq!(credential, Err(TemplateError::Credential("Authorization".to_owned())));
+    /// # Ok::<(), TemplateError>(())
+    /// ```
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
         let mut parts = Vec::new();
         let mut rest = text;

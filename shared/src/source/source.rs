@@ -23,7 +23,7 @@ pub(crate) type Params = BTreeMap<String, Secret>;
 pub struct Settings {
     /// The hook's secrets: one, or several during a rotation.
     pub secrets: Vec<Secret>,
-    /// Parameters that a preset needs beside secrets: see [`Info::params`].
+    /// Parameters that a preset needs beside secrets: see [`Param`](crate::source::Param).
     pub params: BTreeMap<String, String>,
     /// The hook's public URL, for schemes that sign it.
     pub url: Option<String>,
@@ -52,6 +52,21 @@ pub struct Source {
 
 impl Source {
     /// Builds a source from the preset `name`, or returns every mistake in the name and the settings.
+    ///
+    /// ```
+    /// use hookmq_shared::secret::Secret;
+    /// use hookmq_shared::source::{Settings, Source};
+    ///
+    /// // Two secrets during a rotation: a signature by either of them is accepted.
+    /// let secrets = vec![Secret::new("whsec_new"), Secret::new("whsec_old")];
+    /// let source = Source::preset("stripe", Settings { secrets, ..Settings::default() })?;
+    /// assert_eq!((source.methods(), source.ack_status()), ("POST", 200));
+    ///
+    /// let mistakes = Source::preset("strype", Settings::default()).unwrap_err();
+    /// assert!(mistakes[0].to_string().starts_with("source: "));
+    /// assert!(mistakes[0].message.contains("stripe"));
+    /// # Ok::<(), Vec<hookmq_shared::source::BuildError>>(())
+    /// ```
     pub fn preset(name: &str, settings: Settings) -> Result<Self, Vec<BuildError>> {
         Blueprint::preset(name)?.build(settings)
     }
@@ -59,6 +74,29 @@ impl Source {
     /// Builds a source from a hook's own `[verify]` table. Mistakes in the table are added to the table's
     /// list, each with its line; mistakes in the settings are returned. Both kinds can occur: an empty error
     /// means that only the table has mistakes.
+    ///
+    /// ```
+    /// use hookmq_shared::reader::{Mistakes, Table};
+    /// use hookmq_shared::secret::Secret;
+    /// use hookmq_shared::source::{Settings, Source};
+    /// use toml::de::DeTable;
+    ///
+    /// let verify = r#"
+    ///     kind = "hmac"
+    ///     hash = "sha256"
+    ///     signature = { from = "header:X-Signature", encoding = "hex" }
+    ///     signed = ["{header:X-Timestamp}", ".", "{body}"]
+    ///     timestamp = { from = "header:X-Timestamp", unit = "s", past = "5m", future = "5m" }
+    ///     event = "header:X-Event"
+    /// "#;
+    /// let document = DeTable::parse(verify)?;
+    /// let mistakes = Mistakes::new("shop.toml", verify);
+    /// let table = Table::new(&mistakes, "verify", 0, document.get_ref());
+    /// let settings = Settings { secrets: vec![Secret::new("of the shop")], ..Settings::default() };
+    /// assert!(Source::custom(table, settings).is_ok());
+    /// assert_eq!(mistakes.errors(), 0);
+    /// # Ok::<(), toml::de::Error>(())
+    /// ```
     pub fn custom(table: Table<'_>, settings: Settings) -> Result<Self, Vec<BuildError>> {
         Blueprint::custom(table)?.build(settings)
     }

@@ -192,6 +192,30 @@ impl Store {
 
     /// Opens `s3://bucket/prefix` or `file:///dir`; `variable` is the environment variable that the URL comes
     /// from. Nothing is created and no connection is made.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use hookmq_shared::context::Context;
+    /// use hookmq_shared::store::{Store, Written};
+    /// use tokio::time::Instant;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let folder = tempfile::tempdir()?;
+    /// let url = format!("file://{}", folder.path().display());
+    /// let store = Store::open("SPILL_URL", &url, &Context::system())?;
+    ///
+    /// let deadline = Instant::now() + Duration::from_secs(5);
+    /// assert_eq!(store.put_new("orders/1", "paid".into(), deadline).await?, Written::Created);
+    /// assert_eq!(store.put_new("orders/1", "open".into(), deadline).await?, Written::Existed);
+    /// assert_eq!(store.get("orders/1", deadline).await?.as_deref(), Some(&b"paid"[..]));
+    ///
+    /// let page = store.list("orders/", None, 10, deadline).await?;
+    /// assert_eq!((page.entries[0].name.as_str(), page.entries[0].size), ("orders/1", 4));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn open(variable: &'static str, url: &str, context: &Context) -> Result<Self, EnvProblem> {
         let problem = |message: String| EnvProblem { variable, message };
         match url.split_once(':') {

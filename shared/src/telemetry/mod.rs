@@ -120,7 +120,7 @@ impl Line {
         }
     }
 
-    /// Names the hook.
+    /// Records the name of the request's hook.
     pub fn of_hook(&mut self, name: &str) {
         self.hook = Some(name.to_owned());
     }

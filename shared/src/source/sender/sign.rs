@@ -62,6 +62,24 @@ impl Source {
     /// seed, else PKCS #8), and [`public_key`](Self::public_key) verifies the request.
     ///
     /// A draft with a [`tamper`](Draft::tamper) becomes a request that is refused for that reason.
+    ///
+    /// ```
+    /// use hookmq_shared::clock::{Clock, Random};
+    /// use hookmq_shared::source::{Draft, Verdict};
+    /// # use hookmq_shared::{secret::Secret, source::{Settings, Source}};
+    /// # let settings = Settings { secrets: vec![Secret::new("a long random text")], ..Settings::default() };
+    /// # let source = Source::preset("github", settings).map_err(|mistakes| format!("{mistakes:?}"))?;
+    ///
+    /// let body = r#"{"zen":"Keep it logically awesome."}"#;
+    /// let draft = Draft { event: Some("ping".to_owned()), body: Some(body.into()), ..Draft::default() };
+    /// let now = Clock::system().now();
+    /// let request = source.sign(draft, 0, now, &Random::system())?;
+    ///
+    /// let signature = request.headers.one_str("X-Hub-Signature-256");
+    /// assert!(signature.is_some_and(|value| value.starts_with("sha256=")));
+    /// assert!(matches!(source.check("github", request, now), Verdict::Verified(_)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn sign(
         &self,
         draft: Draft,

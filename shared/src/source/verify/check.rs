@@ -39,6 +39,31 @@ pub enum Verdict {
 
 impl Source {
     /// Verifies a request. The body is passed on without a copy.
+    ///
+    /// ```
+    /// use hookmq_shared::clock::{Random, Timestamp};
+    /// use hookmq_shared::source::{Draft, Rejection, Verdict};
+    /// # use hookmq_shared::{secret::Secret, source::{Settings, Source}};
+    /// # let settings = Settings { secrets: vec![Secret::new("whsec_of_stripe")], ..Settings::default() };
+    /// # let source = Source::preset("stripe", settings).map_err(|mistakes| format!("{mistakes:?}"))?;
+    ///
+    /// let now = Timestamp::from_unix(1_760_000_000);
+    /// let request = source.sign(Draft::default(), 0, now, &Random::system())?;
+    ///
+    /// let Verdict::Verified(delivery) = source.check("shop", request.clone(), now) else {
+    ///     panic!("the request is authentic");
+    /// };
+    /// assert_eq!((delivery.hook.as_str(), delivery.event.as_deref()), ("shop", Some("invoice.paid")));
+    ///
+    /// // The same request is too old after ten minutes.
+    /// let verdict = source.check("shop", request.clone(), now.shifted(600_000));
+    /// assert!(matches!(verdict, Verdict::Rejected(Rejection::Stale)));
+    ///
+    /// let changed = hookmq_shared::http::Request { body: "{}".into(), ..request };
+    /// let verdict = source.check("shop", changed, now);
+    /// assert!(matches!(verdict, Verdict::Rejected(Rejection::NoMatch)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn check(&self, hook: &str, request: Request, now: Timestamp) -> Verdict {
         self.check_with(hook, request, now, &[])
     }
