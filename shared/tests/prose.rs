@@ -1,6 +1,7 @@
 //! The summaries of doc comments, in every Rust file of the workspace, begin as `CONTRIBUTING.md` asks.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 const OPENING: &str = "no summary begins with this word";
@@ -122,7 +123,7 @@ fn every_summary_begins_as_the_rules_ask() {
             seen += 1;
             if let Some(rule) = broken(&doc) {
                 let name = path.strip_prefix(root).unwrap().display();
-                wrong += &format!("{name}:{}: {rule}: {}\n", doc.line, doc.summary.join(" "));
+                let _ = writeln!(wrong, "{name}:{}: {rule}: {}", doc.line, doc.summary.join(" "));
             }
         }
     }

@@ -157,6 +157,21 @@ pub(super) fn path(name: &At<&str>, table: &Table<'_>) -> Option<String> {
     None
 }
 
+/// Warns of raw messages to a vendor that carries nothing beside the text; `has_attributes` if the hook has a key or
+/// a tag.
+fn warn_of_raw(table: &Table<'_>, topics: &Topics, has_attributes: bool) {
+    let mut specs = Vendor::ALL.into_iter().filter(|vendor| topics.any(*vendor)).map(Vendor::spec);
+    let carries = specs.clone().any(|spec| spec.carries_attributes);
+    let Some(Spec { label, .. }) = specs.find(|spec| !spec.carries_attributes) else { return };
+    table.warning(
+        "format",
+        format!("a raw {label} message carries no delivery id: consumers cannot tell repeats"),
+    );
+    if has_attributes && !carries {
+        table.warning("key", format!("{label} has neither keys nor tags, and raw carries none"));
+    }
+}
+
 /// Reads the rest of the table. Mistakes are added to the table; `None` if too little of the table is valid.
 pub(super) fn read(
     name: &At<&str>,
@@ -240,17 +255,8 @@ pub(super) fn read(
         table.warning(verifier, warning);
     }
     check_peers(&source, table, verifier, with);
-    let mut bare =
-        Vendor::ALL.into_iter().filter(|vendor| !vendor.spec().carries_attributes && topics.any(*vendor));
-    if format == Format::Raw
-        && let Some(Spec { label, .. }) = bare.next().map(Vendor::spec)
-    {
-        let message = format!("a raw {label} message carries no delivery id: consumers cannot tell repeats");
-        table.warning("format", message);
-        let carries = |vendor: Vendor| vendor.spec().carries_attributes && topics.any(vendor);
-        if (key.is_some() || tag.is_some()) && !Vendor::ALL.into_iter().any(carries) {
-            table.warning("key", format!("{label} has neither keys nor tags, and raw carries none"));
-        }
+    if format == Format::Raw {
+        warn_of_raw(table, &topics, key.is_some() || tag.is_some());
     }
     Some(Hook {
         name: name.value.to_owned(),
