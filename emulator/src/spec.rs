@@ -61,7 +61,7 @@ pub enum Known {
 }
 
 /// Builds an error that stores nothing.
-const fn refused(code: &'static str, status: u16, message: &'static str) -> Known {
+pub(crate) const fn refused(code: &'static str, status: u16, message: &'static str) -> Known {
     Known::Error { code, status, message, may_store: false }
 }
 
