@@ -6,12 +6,7 @@ use http::{HeaderValue, Method, StatusCode, header::ALLOW, request};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::{
-    faults::Fault,
-    reply::Reply,
-    service::Shared,
-    store::{Counts, Vendor},
-};
+use crate::{faults::Fault, reply::Reply, service::Shared, spec::Vendor, store::Counts};
 
 pub(crate) fn handle(shared: &Shared, head: &request::Parts, body: &[u8]) -> Reply {
     let mut state = shared.state();

@@ -13,7 +13,8 @@ use crate::{
     properties,
     reply::{Call, Reply},
     sign::{Authorization, sdk_hmac},
-    store::{Failures, State, StoredMessage, Vendor, header, kept_headers, random, request_id},
+    spec::Vendor,
+    store::{Failures, State, StoredMessage, header, kept_headers, random, request_id},
 };
 
 /// Upper bound on a message, in bytes.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{store::Vendor, wire};
+use crate::{spec::Vendor, wire};
 
 /// A fault, and the requests that it applies to. See the [crate's documentation](crate#faults).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -88,8 +88,8 @@ pub use config::{Clock, Config, HuaweiCredential, IamUser, TencentCredential, To
 pub use faults::{Fault, FaultKind};
 pub use s3::{Conditions, ListingOrder, S3, S3Calls, S3Config, S3Object};
 use service::Shared;
-pub use spec::{Known, Spec, environment};
-pub use store::{SeenRequest, StoredMessage, Vendor};
+pub use spec::{Known, Spec, Vendor, environment};
+pub use store::{SeenRequest, StoredMessage};
 
 /// A running emulator, which stops when it is dropped.
 pub struct Emulator {

@@ -26,7 +26,7 @@ use crate::{
     control,
     reply::{Dropped, Paced},
     service::{Arrival, Ending, Shared},
-    store::Vendor,
+    spec::Vendor,
 };
 
 /// Upper bound on a body that is kept, in bytes; more than any service accepts.

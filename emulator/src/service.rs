@@ -14,7 +14,8 @@ use crate::{
     faults::{self, FaultKind},
     gather::Gathering,
     reply::{Call, Reply},
-    store::{SeenRequest, State, Vendor, header},
+    spec::Vendor,
+    store::{SeenRequest, State, header},
 };
 
 /// Upper bound on the emulator's clock: 9999-01-01, which every date format can still write.

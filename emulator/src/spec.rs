@@ -1,11 +1,12 @@
 //! Services as data: what the server, the faults and the tools know of each.
 
 use http::{Method, StatusCode};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::config::{Config, sample};
 use crate::reply::{Call, Reply};
-use crate::store::{State, Vendor};
+use crate::store::State;
 use crate::{dms, iam, tdmq};
 
 /// Description of a service.
@@ -60,7 +61,7 @@ pub enum Known {
 }
 
 /// Builds an error that stores nothing.
-const fn refused(code: &'static str, status: u16, message: &'static str) -> Known {
+pub(crate) const fn refused(code: &'static str, status: u16, message: &'static str) -> Known {
     Known::Error { code, status, message, may_store: false }
 }
 
@@ -149,19 +150,36 @@ static IAM: Spec = Spec {
     environment: |_| Vec::new(),
 };
 
-impl Vendor {
-    /// All services.
-    pub const ALL: [Self; 3] = [Self::Tdmq, Self::Rocketmq, Self::Iam];
-
-    /// Returns the service's description.
-    pub fn spec(self) -> &'static Spec {
-        match self {
-            Self::Tdmq => &TDMQ,
-            Self::Rocketmq => &ROCKETMQ,
-            Self::Iam => &IAM,
+macro_rules! services {
+    ($($name:ident $spec:path, $about:literal;)+) => {
+        /// The service that a request is addressed to.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(rename_all = "lowercase")]
+        pub enum Vendor {
+            $(#[doc = $about] $name,)+
         }
-    }
 
+        impl Vendor {
+            /// All services.
+            pub const ALL: [Self; [$(Self::$name),+].len()] = [$(Self::$name),+];
+
+            /// Returns the service's description.
+            pub fn spec(self) -> &'static Spec {
+                match self {
+                    $(Self::$name => &$spec,)+
+                }
+            }
+        }
+    };
+}
+// The first service that serves a request's path gets the request.
+services! {
+    Tdmq TDMQ, "Tencent Cloud TDMQ for Pulsar.";
+    Rocketmq ROCKETMQ, "Huawei Cloud / OTC DMS for RocketMQ.";
+    Iam IAM, "Huawei Cloud / OTC IAM.";
+}
+
+impl Vendor {
     /// Returns the service with this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|vendor| vendor.spec().name == name)

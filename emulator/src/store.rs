@@ -6,22 +6,10 @@ use std::{
 };
 
 use http::HeaderMap;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use time::OffsetDateTime;
 
-use crate::faults::Fault;
-
-/// The service that a request is addressed to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Vendor {
-    /// Tencent Cloud TDMQ for Pulsar.
-    Tdmq,
-    /// Huawei Cloud / OTC DMS for RocketMQ.
-    Rocketmq,
-    /// Huawei Cloud / OTC IAM.
-    Iam,
-}
+use crate::{faults::Fault, spec::Vendor};
 
 /// A message as a consumer would receive it, with details of its request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -10,7 +10,8 @@ use crate::{
     config::{ABSENT, Config},
     reply::{Call, Reply},
     sign::{Authorization, tc3},
-    store::{State, StoredMessage, Vendor, header, kept_headers, request_id},
+    spec::Vendor,
+    store::{State, StoredMessage, header, kept_headers, request_id},
 };
 
 const ACTION: &str = "SendMessages";

@@ -228,9 +228,10 @@ fn dead() -> Options {
 
 /// Builds an error of the vendor with its code.
 fn error<Q: Vendored>(tdmq: &str, rocketmq: (&str, u16)) -> FaultKind {
-    let (code, status) = match Q::VENDOR {
-        Vendor::Tdmq => (tdmq.to_owned(), None),
-        Vendor::Rocketmq => (rocketmq.0.to_owned(), http::StatusCode::from_u16(rocketmq.1).ok()),
+    let (code, status) = if Q::VENDOR == Vendor::Tdmq {
+        (tdmq.to_owned(), None)
+    } else {
+        (rocketmq.0.to_owned(), http::StatusCode::from_u16(rocketmq.1).ok())
     };
     FaultKind::Error { code, status, message: None, headers: http::HeaderMap::new(), stored: false }
 }
@@ -247,10 +248,7 @@ fn never<Q: Vendored>() -> FaultKind {
 
 /// Returns a mistyped topic.
 fn typo(vendor: Vendor) -> &'static str {
-    match vendor {
-        Vendor::Tdmq => "pulsar-demo/webhoks/tset",
-        Vendor::Rocketmq => "webhoks_tset",
-    }
+    if vendor == Vendor::Tdmq { "pulsar-demo/webhoks/tset" } else { "webhoks_tset" }
 }
 
 /// Returns the last segment of a topic, which ends its full name in the queue.
@@ -416,9 +414,10 @@ async fn a_wait_is_an_hour_at_most<Q: Vendored>(queue: fn(Context) -> Q) {
     yard.accept("h", ["[1]".to_owned()]).await;
     let mut headers = http::HeaderMap::new();
     headers.insert("retry-after", http::HeaderValue::from_static("86400"));
-    let (code, status) = match Q::VENDOR {
-        Vendor::Tdmq => ("RequestLimitExceeded", None),
-        Vendor::Rocketmq => ("APIG.0308", Some(http::StatusCode::TOO_MANY_REQUESTS)),
+    let (code, status) = if Q::VENDOR == Vendor::Tdmq {
+        ("RequestLimitExceeded", None)
+    } else {
+        ("APIG.0308", Some(http::StatusCode::TOO_MANY_REQUESTS))
     };
     yard.fail(
         None,

@@ -158,9 +158,10 @@ fn now() -> Options {
 
 /// Builds an error of the vendor, by its code.
 fn error<Q: Vendored>(tdmq: &str, rocketmq: (&str, u16)) -> FaultKind {
-    let (code, status) = match Q::VENDOR {
-        Vendor::Tdmq => (tdmq.to_owned(), None),
-        Vendor::Rocketmq => (rocketmq.0.to_owned(), http::StatusCode::from_u16(rocketmq.1).ok()),
+    let (code, status) = if Q::VENDOR == Vendor::Tdmq {
+        (tdmq.to_owned(), None)
+    } else {
+        (rocketmq.0.to_owned(), http::StatusCode::from_u16(rocketmq.1).ok())
     };
     FaultKind::Error { code, status, message: None, headers: http::HeaderMap::new(), stored: false }
 }

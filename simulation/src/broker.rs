@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use hookmq_shared::message::Message;
 use hookmq_shared::net::endpoint::Endpoint;
+use hookmq_shared::queue::Class;
 use hookmq_shared::queue::memory::{Broker, Limits, MemoryQueue, Reply, Try, What};
-use hookmq_shared::queue::{Class, Vendor};
 
-use crate::codes;
+use crate::codes::{Codes, ROCKETMQ, TDMQ};
 use crate::hooks::{FIRST_OF_TWO, SECOND_OF_TWO, TARGETS};
 use crate::ledger::Copy;
 use crate::world::{MINUTE, Mode, Process, SECOND, State, World};
@@ -33,8 +33,8 @@ struct Vendors {
     target: usize,
 }
 
-pub(crate) const fn vendor(target: usize) -> Vendor {
-    if target == 1 { Vendor::Rocketmq } else { Vendor::Tdmq }
+fn codes(target: usize) -> &'static Codes {
+    if target == 1 { &ROCKETMQ } else { &TDMQ }
 }
 
 impl World {
@@ -43,7 +43,7 @@ impl World {
         let endpoint = Endpoint::parse(&format!("https://{}.test", TARGETS[target]), false).ok()?;
         let broker = Vendors { world: Arc::clone(self), process: Arc::clone(process), target };
         let (key, context) = (Arc::clone(&self.keys[target]), self.context(process));
-        Some(MemoryQueue::new(vendor(target), endpoint, LIMITS, key, context, broker))
+        Some(MemoryQueue::new(codes(target).vendor, endpoint, LIMITS, key, context, broker))
     }
 }
 
@@ -97,7 +97,7 @@ impl Vendors {
         let Self { world, target, .. } = self;
         let (now, moment) = (world.now(), world.timestamp());
         let mode = state.modes[*target].filter(|(_, until)| *until > now).map(|(mode, _)| mode);
-        let vendor = vendor(*target);
+        let codes = codes(*target);
         // A mode counts as met when a request meets it; modes that store the message are counted below.
         if let Some(mode) = mode.filter(|mode| !mode.stores()) {
             state.meet(mode.as_str());
@@ -106,15 +106,15 @@ impl Vendors {
             Some(Mode::Refuses) => return What::Refused,
             Some(Mode::Hangs(false)) => return What::Silence,
             Some(Mode::Cuts(false)) => return What::Cut,
-            Some(Mode::Lies(false)) => return What::Answer(codes::lie(vendor, &mut state.rng)),
+            Some(Mode::Lies(false)) => return What::Answer(codes.lie(&mut state.rng)),
             Some(Mode::Says(class, false)) => {
-                return What::Answer(codes::error(vendor, class, moment, &mut state.rng));
+                return What::Answer(codes.error(class, moment, &mut state.rng));
             }
-            Some(Mode::SaysOfAll) => return What::Answer(codes::everywhere(vendor)),
+            Some(Mode::SaysOfAll) => return What::Answer((codes.everywhere)()),
             Some(Mode::Slow) => *after = Duration::from_millis(state.rng.range(10, 5000)),
             Some(Mode::Hangs(true) | Mode::Cuts(true) | Mode::Lies(true) | Mode::Says(_, true)) | None => {}
         }
-        let mut says = |class| What::Answer(codes::error(vendor, class, moment, &mut state.rng));
+        let mut says = |class| What::Answer(codes.error(class, moment, &mut state.rng));
         if attempt.key != state.keys[*target] {
             let answer = says(Class::Auth);
             state.meet("wrong key");
@@ -127,7 +127,7 @@ impl Vendors {
         }
         let message = attempt.message;
         let known = lane_of(state, *target, message);
-        let mut says = |class| What::Answer(codes::error(vendor, class, moment, &mut state.rng));
+        let mut says = |class| What::Answer(codes.error(class, moment, &mut state.rng));
         if message.topic.contains("hoks") {
             let answer = says(Class::Config);
             if let Some((number, lane)) = known
@@ -144,7 +144,7 @@ impl Vendors {
         {
             let class = *class;
             state.meet("vendor refuses one hook");
-            return What::Answer(codes::error(vendor, class, moment, &mut state.rng));
+            return What::Answer(codes.error(class, moment, &mut state.rng));
         }
         if message.text.contains("\"poison\":true") {
             return says(Class::Permanent);
@@ -176,10 +176,10 @@ impl Vendors {
             Some(Mode::Cuts(_)) => What::Cut,
             Some(Mode::Lies(_)) => {
                 self.count_unread(state, attempt, number);
-                What::Answer(codes::lie(vendor, &mut state.rng))
+                What::Answer(codes.lie(&mut state.rng))
             }
-            Some(Mode::Says(class, _)) => What::Answer(codes::error(vendor, class, moment, &mut state.rng)),
-            _ => What::Answer(codes::stored(vendor, &format!("{number}:{lane}:{count}"))),
+            Some(Mode::Says(class, _)) => What::Answer(codes.error(class, moment, &mut state.rng)),
+            _ => What::Answer((codes.stored)(&format!("{number}:{lane}:{count}"))),
         }
     }
 

@@ -64,7 +64,7 @@ fn canonical_headers(
     Some(canonical)
 }
 
-fn hmac_sha256(key: &[u8], data: &str) -> Vec<u8> {
+pub(crate) fn hmac_sha256(key: &[u8], data: &str) -> Vec<u8> {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
     mac.update(data.as_bytes());
     mac.finalize().into_bytes().to_vec()

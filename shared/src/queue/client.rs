@@ -3,36 +3,42 @@
 use std::time::Duration;
 
 use super::probe::Report;
-use super::{Open, Queue, Receipt, SendError, Until, Vendor, rocketmq, tdmq};
+use super::{Open, Queue, Receipt, SendError, Until, Vendor, vendors};
 use crate::context::Context;
 use crate::env::EnvProblem;
 use crate::message::Message;
 
-/// Client of one vendor's queues. Clones share all state.
-#[derive(Clone)]
-pub enum Client {
-    /// Client of TDMQ for Pulsar.
-    Tdmq(tdmq::Client),
-    /// Client of DMS for RocketMQ.
-    Rocketmq(rocketmq::Client),
-}
-
-impl Client {
-    /// Creates a client of the vendor from the context's environment.
-    pub fn new(vendor: Vendor, context: Context) -> Self {
-        match vendor {
-            Vendor::Tdmq => Self::Tdmq(tdmq::Client::new(context)),
-            Vendor::Rocketmq => Self::Rocketmq(rocketmq::Client::new(context)),
+macro_rules! declare_client {
+    ([$($name:ident $folder:ident $about:literal,)+]) => {
+        /// Client of one vendor's queues. Clones share all state.
+        #[derive(Clone)]
+        pub enum Client {
+            $(#[doc = $about] $name(super::$folder::Client),)+
         }
-    }
+
+        impl Client {
+            /// Creates a client of the vendor from the context's environment.
+            pub fn new(vendor: Vendor, context: Context) -> Self {
+                match vendor {
+                    $(Vendor::$name => Self::$name(super::$folder::Client::new(context)),)+
+                }
+            }
+        }
+    };
 }
+vendors!(declare_client!());
 
 /// Does the same with the client of whichever vendor it is.
 macro_rules! each {
     ($client:expr, $one:ident => $done:expr) => {
+        vendors!(match_each!($client, $one => $done))
+    };
+}
+
+macro_rules! match_each {
+    ([$($name:ident $folder:ident $about:literal,)+] $client:expr, $one:ident => $done:expr) => {
         match $client {
-            Client::Tdmq($one) => $done,
-            Client::Rocketmq($one) => $done,
+            $(Client::$name($one) => $done,)+
         }
     };
 }

@@ -27,31 +27,49 @@ pub use client::Client;
 pub use spec::Spec;
 pub use target::Target;
 
-// The common upper bound on a message's text is the largest of the vendors' own bounds.
-const _: () = assert!(tdmq::MAX_TEXT <= MAX_TEXT && rocketmq::MAX_TEXT == MAX_TEXT);
-
-/// Vendor of message queues.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Vendor {
-    /// TDMQ for Pulsar, Tencent Cloud.
-    Tdmq,
-    /// DMS for RocketMQ, Open Telekom Cloud and Huawei Cloud.
-    Rocketmq,
+/// Passes the list of vendors to a macro: name in code, folder, and description. A further vendor is a line here.
+macro_rules! vendors {
+    ($then:ident!($($arguments:tt)*)) => {
+        $then! {
+            [
+                Tdmq tdmq "TDMQ for Pulsar, Tencent Cloud.",
+                Rocketmq rocketmq "DMS for RocketMQ, Open Telekom Cloud and Huawei Cloud.",
+            ]
+            $($arguments)*
+        }
+    };
 }
+use vendors;
+
+macro_rules! declare_vendors {
+    ([$($name:ident $folder:ident $about:literal,)+]) => {
+        /// Vendor of message queues.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[serde(rename_all = "lowercase")]
+        pub enum Vendor {
+            $(#[doc = $about] $name,)+
+        }
+
+        impl Vendor {
+            /// All vendors.
+            pub const ALL: [Self; [$(Self::$name),+].len()] = [$(Self::$name),+];
+
+            /// Returns the vendor's description.
+            pub fn spec(self) -> &'static Spec {
+                match self {
+                    $(Self::$name => &$folder::SPEC,)+
+                }
+            }
+        }
+
+        // The common upper bound on a message's text is the largest of the vendors' own bounds.
+        const _: () = assert!($($folder::MAX_TEXT <= MAX_TEXT)&&+);
+    };
+}
+vendors!(declare_vendors!());
+const _: () = assert!(rocketmq::MAX_TEXT == MAX_TEXT);
 
 impl Vendor {
-    /// All vendors.
-    pub const ALL: [Self; 2] = [Self::Tdmq, Self::Rocketmq];
-
-    /// Returns the vendor's description.
-    pub fn spec(self) -> &'static Spec {
-        match self {
-            Self::Tdmq => &tdmq::SPEC,
-            Self::Rocketmq => &rocketmq::SPEC,
-        }
-    }
-
     /// Returns the name in `hooks.toml`, paths and logs.
     pub fn as_str(self) -> &'static str {
         self.spec().name
