@@ -115,19 +115,19 @@ fn every_summary_begins_as_the_rules_ask() {
     let mut paths = Vec::new();
     files(root, &mut paths);
     let mut seen = 0;
-    let mut wrong = String::new();
+    let mut wrong = Vec::new();
     for path in &paths {
         let text = std::fs::read_to_string(path).unwrap();
         for doc in docs(&text) {
             seen += 1;
             if let Some(rule) = broken(&doc) {
                 let name = path.strip_prefix(root).unwrap().display();
-                wrong += &format!("{name}:{}: {rule}: {}\n", doc.line, doc.summary.join(" "));
+                wrong.push(format!("{name}:{}: {rule}: {}", doc.line, doc.summary.join(" ")));
             }
         }
     }
     assert!(paths.len() > 100 && seen > 1000, "{seen} summaries in {} files", paths.len());
-    assert!(wrong.is_empty(), "\n{wrong}");
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
 #[test]

@@ -240,17 +240,8 @@ pub(super) fn read(
         table.warning(verifier, warning);
     }
     check_peers(&source, table, verifier, with);
-    let mut bare =
-        Vendor::ALL.into_iter().filter(|vendor| !vendor.spec().carries_attributes && topics.any(*vendor));
-    if format == Format::Raw
-        && let Some(Spec { label, .. }) = bare.next().map(Vendor::spec)
-    {
-        let message = format!("a raw {label} message carries no delivery id: consumers cannot tell repeats");
-        table.warning("format", message);
-        let carries = |vendor: Vendor| vendor.spec().carries_attributes && topics.any(vendor);
-        if (key.is_some() || tag.is_some()) && !Vendor::ALL.into_iter().any(carries) {
-            table.warning("key", format!("{label} has neither keys nor tags, and raw carries none"));
-        }
+    if format == Format::Raw {
+        check_raw(table, &topics, key.is_some() || tag.is_some());
     }
     Some(Hook {
         name: name.value.to_owned(),
@@ -276,6 +267,17 @@ pub(super) fn read(
 
 fn keeps(kept: Option<&[HeaderNames]>, name: &str) -> bool {
     kept.is_none_or(|kept| kept.iter().any(|names| names.has(name)))
+}
+
+/// Reports what raw messages lose in queues that carry no attributes beside a text.
+fn check_raw(table: &Table<'_>, topics: &Topics, is_labelled: bool) {
+    let used = || Vendor::ALL.into_iter().filter(|vendor| topics.any(*vendor)).map(Vendor::spec);
+    let Some(Spec { label, .. }) = used().find(|spec| !spec.carries_attributes) else { return };
+    let message = format!("a raw {label} message carries no delivery id: consumers cannot tell repeats");
+    table.warning("format", message);
+    if is_labelled && !used().any(|spec| spec.carries_attributes) {
+        table.warning("key", format!("{label} has neither keys nor tags, and raw carries none"));
+    }
 }
 
 /// Reports a hook that identifies senders by addresses that may belong to a proxy.

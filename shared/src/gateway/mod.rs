@@ -104,19 +104,19 @@ impl Stores {
 /// Refusal of a request by its head.
 struct Unadmitted<'g> {
     hook: Option<&'g str>,
-    ending: Ending,
+    ending: Box<Ending>,
 }
 
 impl<'g> Unadmitted<'g> {
     fn refused(hook: Option<&'g str>, problem: Problem) -> Self {
         let why = Why { class: problem.name(), reason: None };
-        Self { hook, ending: Ending::refused(Outcome::Refused, problem).because(why) }
+        Self { hook, ending: Ending::refused(Outcome::Refused, problem).because(why).into() }
     }
 
-    /// Refuses a request for a fault of the service. The outcome is the one for unknown senders, so that strangers do
-    /// not trigger an alarm of an outage.
+    /// Refuses a request for a fault of the service. The outcome is the one for unknown senders, so that
+    /// strangers do not trigger an alarm of an outage.
     fn ours(hook: &'g str, why: Why, retry_after: u32) -> Self {
-        Self { hook: Some(hook), ending: unverified(why, retry_after) }
+        Self { hook: Some(hook), ending: unverified(why, retry_after).into() }
     }
 }
 
@@ -407,8 +407,10 @@ impl<Q: Queue> Service for Gateway<Q> {
                 }
             }
             Err(Unadmitted { hook, ending }) => {
-                hook.into_iter().for_each(|hook| line.of_hook(hook));
-                ending
+                if let Some(hook) = hook {
+                    line.of_hook(hook);
+                }
+                *ending
             }
         };
         line.write(&ending);
@@ -421,7 +423,9 @@ impl<Q: Queue> Service for Gateway<Q> {
             Err(unadmitted) => unadmitted,
         };
         let mut line = Line::new(&head.request_id, Some(head.received), &self.0.metrics);
-        hook.into_iter().for_each(|hook| line.of_hook(hook));
+        if let Some(hook) = hook {
+            line.of_hook(hook);
+        }
         line.write(&ending);
         Err(ending.answer.unwrap_or_else(|problem| problem.response(&head.request_id)))
     }
