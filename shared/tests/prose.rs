@@ -1,6 +1,7 @@
 //! The summaries of doc comments, in every Rust file of the workspace, begin as `CONTRIBUTING.md` asks.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 const OPENING: &str = "no summary begins with this word";
@@ -115,19 +116,19 @@ fn every_summary_begins_as_the_rules_ask() {
     let mut paths = Vec::new();
     files(root, &mut paths);
     let mut seen = 0;
-    let mut wrong = Vec::new();
+    let mut wrong = String::new();
     for path in &paths {
         let text = std::fs::read_to_string(path).unwrap();
         for doc in docs(&text) {
             seen += 1;
             if let Some(rule) = broken(&doc) {
                 let name = path.strip_prefix(root).unwrap().display();
-                wrong.push(format!("{name}:{}: {rule}: {}", doc.line, doc.summary.join(" ")));
+                let _ = writeln!(wrong, "{name}:{}: {rule}: {}", doc.line, doc.summary.join(" "));
             }
         }
     }
     assert!(paths.len() > 100 && seen > 1000, "{seen} summaries in {} files", paths.len());
-    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+    assert!(wrong.is_empty(), "\n{wrong}");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use hookmq_shared::config::{Config, Reading, Samples};
 use hookmq_shared::context::Context;
 use hookmq_shared::env::Env;
 use hookmq_shared::gateway::Gateway;
+use hookmq_shared::host;
 use hookmq_shared::host::server::{Limits, Server};
 use hookmq_shared::queue::Vendor;
 use host_support::exchange;
@@ -34,7 +35,9 @@ impl Host {
         let env = Env::of(sound.chain(more).copied());
         let context = Context { env, ..Context::system() };
         let reading = Reading { over_http: true, ..Reading::new(&context.env, Samples::Refused) };
-        let gateway = Gateway::connect(Config::load(reading), vendor, &context);
+        let mut config = Config::load(reading);
+        config.problems.extend(host::done_without(&context.env));
+        let gateway = Gateway::connect(config, vendor, &context);
         let server = Server::bind("127.0.0.1:0", Limits::default()).await.unwrap();
         let address = server.local_addr();
         tokio::spawn(server.serve(gateway, context.random.clone(), std::future::pending()));

@@ -157,6 +157,21 @@ pub(super) fn path(name: &At<&str>, table: &Table<'_>) -> Option<String> {
     None
 }
 
+/// Warns of raw messages to a vendor that carries nothing beside the text; `has_attributes` if the hook has a key or
+/// a tag.
+fn warn_of_raw(table: &Table<'_>, topics: &Topics, has_attributes: bool) {
+    let mut specs = Vendor::ALL.into_iter().filter(|vendor| topics.any(*vendor)).map(Vendor::spec);
+    let carries = specs.clone().any(|spec| spec.carries_attributes);
+    let Some(Spec { label, .. }) = specs.find(|spec| !spec.carries_attributes) else { return };
+    table.warning(
+        "format",
+        format!("a raw {label} message carries no delivery id: consumers cannot tell repeats"),
+    );
+    if has_attributes && !carries {
+        table.warning("key", format!("{label} has neither keys nor tags, and raw carries none"));
+    }
+}
+
 /// Reads the rest of the table. Mistakes are added to the table; `None` if too little of the table is valid.
 pub(super) fn read(
     name: &At<&str>,
@@ -241,7 +256,7 @@ pub(super) fn read(
     }
     check_peers(&source, table, verifier, with);
     if format == Format::Raw {
-        check_raw(table, &topics, key.is_some() || tag.is_some());
+        warn_of_raw(table, &topics, key.is_some() || tag.is_some());
     }
     Some(Hook {
         name: name.value.to_owned(),
@@ -267,17 +282,6 @@ pub(super) fn read(
 
 fn keeps(kept: Option<&[HeaderNames]>, name: &str) -> bool {
     kept.is_none_or(|kept| kept.iter().any(|names| names.has(name)))
-}
-
-/// Reports what raw messages lose in queues that carry no attributes beside a text.
-fn check_raw(table: &Table<'_>, topics: &Topics, is_labelled: bool) {
-    let used = || Vendor::ALL.into_iter().filter(|vendor| topics.any(*vendor)).map(Vendor::spec);
-    let Some(Spec { label, .. }) = used().find(|spec| !spec.carries_attributes) else { return };
-    let message = format!("a raw {label} message carries no delivery id: consumers cannot tell repeats");
-    table.warning("format", message);
-    if is_labelled && !used().any(|spec| spec.carries_attributes) {
-        table.warning("key", format!("{label} has neither keys nor tags, and raw carries none"));
-    }
 }
 
 /// Reports a hook that identifies senders by addresses that may belong to a proxy.

@@ -104,19 +104,26 @@ impl Stores {
 /// Refusal of a request by its head.
 struct Unadmitted<'g> {
     hook: Option<&'g str>,
-    ending: Box<Ending>,
+    outcome: Outcome,
+    problem: Problem,
+    why: Why,
 }
 
 impl<'g> Unadmitted<'g> {
-    fn refused(hook: Option<&'g str>, problem: Problem) -> Self {
+    const fn refused(hook: Option<&'g str>, problem: Problem) -> Self {
         let why = Why { class: problem.name(), reason: None };
-        Self { hook, ending: Ending::refused(Outcome::Refused, problem).because(why).into() }
+        Self { hook, outcome: Outcome::Refused, problem, why }
     }
 
-    /// Refuses a request for a fault of the service. The outcome is the one for unknown senders, so that
-    /// strangers do not trigger an alarm of an outage.
-    fn ours(hook: &'g str, why: Why, retry_after: u32) -> Self {
-        Self { hook: Some(hook), ending: unverified(why, retry_after).into() }
+    /// Refuses a request for a fault of the service. The outcome is the one for unknown senders, so that strangers do
+    /// not trigger an alarm of an outage.
+    const fn ours(hook: &'g str, why: Why, retry_after: u32) -> Self {
+        let problem = Problem::Unavailable { retry_after };
+        Self { hook: Some(hook), outcome: Outcome::Unverified, problem, why }
+    }
+
+    fn ending(self) -> Ending {
+        Ending::refused(self.outcome, self.problem).because(self.why)
     }
 }
 
@@ -406,11 +413,11 @@ impl<Q: Queue> Service for Gateway<Q> {
                     Err(ending) => ending,
                 }
             }
-            Err(Unadmitted { hook, ending }) => {
-                if let Some(hook) = hook {
+            Err(unadmitted) => {
+                if let Some(hook) = unadmitted.hook {
                     line.of_hook(hook);
                 }
-                *ending
+                unadmitted.ending()
             }
         };
         line.write(&ending);
@@ -418,14 +425,15 @@ impl<Q: Queue> Service for Gateway<Q> {
     }
 
     fn admits(&self, head: &Request, announced: usize) -> Result<usize, Response> {
-        let Unadmitted { hook, ending } = match self.admit(head, announced) {
+        let unadmitted = match self.admit(head, announced) {
             Ok(hook) => return Ok(hook.max_body),
             Err(unadmitted) => unadmitted,
         };
         let mut line = Line::new(&head.request_id, Some(head.received), &self.0.metrics);
-        if let Some(hook) = hook {
+        if let Some(hook) = unadmitted.hook {
             line.of_hook(hook);
         }
+        let ending = unadmitted.ending();
         line.write(&ending);
         Err(ending.answer.unwrap_or_else(|problem| problem.response(&head.request_id)))
     }

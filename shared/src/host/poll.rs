@@ -168,15 +168,15 @@ async fn poll<F: Future<Output = Answered>>(
         };
         failures = 0;
         let field = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-        let lend = |credentials: &Handover| credentials.lent(field, &context.env);
-        let credentials = client.platform.runtime.credentials.map(lend).unwrap_or_default();
+        let take = |credentials: &Handover| credentials.lent(field, &context.env);
+        let lent = client.platform.runtime.credentials.map(take).unwrap_or_default();
         let Some(event) = client.platform.event(&headers, body) else {
             tracing::error!("the platform sent an event without an id");
             sleep(PAUSE).await;
             continue;
         };
         let id = event.id.clone();
-        let (path, body) = match credentials.to(handle(event)).await {
+        let (path, body) = match lent.to(handle(event)).await {
             Ok(answer) => (client.platform.done("response", &id), answer),
             Err((error_type, message)) => {
                 tracing::error!(request_id = id, error_type, message, "the event failed");
