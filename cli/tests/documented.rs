@@ -79,8 +79,8 @@ fn prose(text: &str) -> Vec<&str> {
 
 /// Returns the targets of the relative links, with their anchors.
 ///
-/// Code between backticks is left out. That is done by paragraph, so that an unpaired backtick hides the links
-/// of its own paragraph alone.
+/// Code between backticks is left out. That is done by paragraph, so that an unpaired backtick hides the
+/// links of its own paragraph alone.
 fn links(text: &str) -> Vec<String> {
     let text = prose(text).join("\n");
     let pieces = text.split("\n\n").flat_map(|paragraph| paragraph.split('`').step_by(2));

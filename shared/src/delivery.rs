@@ -31,8 +31,8 @@ impl Coverage {
     }
 }
 
-/// Proof that a source verified a request. Only [`crate::source`] makes one, and the spill store for a delivery
-/// that was verified before it was written.
+/// Proof that a source verified a request. Only [`crate::source`] makes one, and the spill store for a
+/// delivery that was verified before it was written.
 #[derive(Clone, Copy, Debug)]
 pub struct Verified(());
 
@@ -93,11 +93,11 @@ pub struct Content {
     pub verifier: Option<usize>,
 }
 
-/// Request that its source has verified. Only [`crate::source`] can make one, because only that module can make
-/// a [`Verified`].
+/// Request that its source has verified. Only [`crate::source`] can make one, because only that module can
+/// make a [`Verified`].
 ///
-/// A delivery derefs to its [`Content`], which its holders can read and cannot change: the verified bytes are the
-/// ones that travel.
+/// A delivery derefs to its [`Content`], which its holders can read and cannot change: the verified bytes are
+/// the ones that travel.
 #[derive(Clone)]
 pub struct Delivery {
     content: Content,

@@ -21,8 +21,8 @@ const MOUNTS: &str = "/mnt";
 /// Variables of the runtime interfaces that a function polls.
 const RUNTIMES: [&str; 3] = [RUNTIME_API, "SCF_RUNTIME_API", "RUNTIME_API_ADDR"];
 
-/// Further variables of function platforms, each of which identifies a platform. Web and HTTP functions are called
-/// without the platform's runtime interface, so the variables of that interface alone are not enough.
+/// Further variables of function platforms, each of which identifies a platform. Web and HTTP functions are
+/// called without the platform's runtime interface, so the variables of that interface alone are not enough.
 const FUNCTIONS: [&str; 7] = [
     "AWS_LAMBDA_FUNCTION_NAME",
     "SCF_FUNCTIONNAME",

@@ -157,8 +157,8 @@ pub(super) fn path(name: &At<&str>, table: &Table<'_>) -> Option<String> {
     None
 }
 
-/// Warns of raw messages to a vendor that carries nothing beside the text; `has_attributes` if the hook has a key or
-/// a tag.
+/// Warns of raw messages to a vendor that carries nothing beside the text; `has_attributes` if the hook has a
+/// key or a tag.
 fn warn_of_raw(table: &Table<'_>, topics: &Topics, has_attributes: bool) {
     let mut specs = Vendor::ALL.into_iter().filter(|vendor| topics.any(*vendor)).map(Vendor::spec);
     let carries = specs.clone().any(|spec| spec.carries_attributes);

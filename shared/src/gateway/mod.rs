@@ -115,8 +115,8 @@ impl<'g> Unadmitted<'g> {
         Self { hook, outcome: Outcome::Refused, problem, why }
     }
 
-    /// Refuses a request for a fault of the service. The outcome is the one for unknown senders, so that strangers do
-    /// not trigger an alarm of an outage.
+    /// Refuses a request for a fault of the service. The outcome is the one for unknown senders, so that
+    /// strangers do not trigger an alarm of an outage.
     const fn ours(hook: &'g str, why: Why, retry_after: u32) -> Self {
         let problem = Problem::Unavailable { retry_after };
         Self { hook: Some(hook), outcome: Outcome::Unverified, problem, why }
@@ -137,7 +137,8 @@ fn unavailable(why: Why, retry_after: u32) -> Ending {
     Ending::refused(Outcome::Unavailable, Problem::Unavailable { retry_after }).because(why)
 }
 
-/// Verified delivery, the source that verified it, and the hook's targets or the reason why they cannot be served.
+/// Verified delivery, the source that verified it, and the hook's targets or the reason why they cannot be
+/// served.
 struct Checked<'g, Q> {
     delivery: Box<Delivery>,
     source: Arc<Source>,
@@ -335,7 +336,8 @@ impl<Q: Queue> Gateway<Q> {
         Ok(hook)
     }
 
-    /// Verifies a request of the hook. The ending is the one of a request that is not a delivery, or is refused.
+    /// Verifies a request of the hook. The ending is the one of a request that is not a delivery, or is
+    /// refused.
     async fn check<'g>(
         &'g self,
         hook: &'g Hook,

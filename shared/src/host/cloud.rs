@@ -1,5 +1,5 @@
-//! Clouds that run functions, as data: the form of their events, their timers, and the runtime interface that a
-//! function polls over HTTP. A new cloud is one `static` here and its place in [`CLOUDS`].
+//! Clouds that run functions, as data: the form of their events, their timers, and the runtime interface that
+//! a function polls over HTTP. A new cloud is one `static` here and its place in [`CLOUDS`].
 //!
 //! | | Tencent SCF | Huawei Cloud and OTC FunctionGraph |
 //! |---|---|---|

@@ -1,5 +1,5 @@
-//! Cloud runtimes that a function polls over HTTP: an event, an answer, the next event. [`cloud`](super::cloud) has
-//! their differences as data.
+//! Cloud runtimes that a function polls over HTTP: an event, an answer, the next event.
+//! [`cloud`](super::cloud) has their differences as data.
 
 use std::future::Future;
 use std::time::Duration;

@@ -44,8 +44,8 @@ macro_rules! match_each {
 }
 
 impl Client {
-    /// Asks the vendor for what it must refuse, once for each place that the topics name; `open` stands in a topic
-    /// for what a delivery fills in.
+    /// Asks the vendor for what it must refuse, once for each place that the topics name; `open` stands in a
+    /// topic for what a delivery fills in.
     pub async fn probe(
         &self,
         context: &Context,

@@ -1,5 +1,5 @@
-//! Vendors as data. A vendor is a folder with one [`Spec`], and [`Vendor::spec`](super::Vendor::spec) is the only
-//! place that tells one vendor from another.
+//! Vendors as data. A vendor is a folder with one [`Spec`], and [`Vendor::spec`](super::Vendor::spec) is the
+//! only place that tells one vendor from another.
 
 #[cfg(feature = "catalog")]
 use super::Class;
@@ -28,8 +28,8 @@ pub struct Spec {
     pub max_text: usize,
     /// True if messages have a key, a tag and properties beside their text.
     pub carries_attributes: bool,
-    /// Messages per second that a redriver sends by default: the vendor's limit for an account, or, if the vendor
-    /// names none, the limit of its smallest instance.
+    /// Messages per second that a redriver sends by default: the vendor's limit for an account, or, if the
+    /// vendor names none, the limit of its smallest instance.
     pub sends_a_second: u32,
     /// Keys of a `[targets.NAME]` table.
     pub(crate) target_keys: &'static [Key],

@@ -111,7 +111,8 @@ impl Rejection {
         }
     }
 
-    /// Returns true if the result is uncertain because a key is missing: not fetched yet, or not in the document.
+    /// Returns true if the result is uncertain because a key is missing: not fetched yet, or not in the
+    /// document.
     pub(crate) const fn is_open(&self) -> bool {
         matches!(self, Self::Fetch(_) | Self::Unusable(_))
     }

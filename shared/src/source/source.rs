@@ -114,8 +114,8 @@ impl Source {
         self.profile.ack.status()
     }
 
-    /// Returns the problem of a request that is not authentic: 401, or 403 if the sender tells 403 apart from other
-    /// failures.
+    /// Returns the problem of a request that is not authentic: 401, or 403 if the sender tells 403 apart from
+    /// other failures.
     pub fn refusal(&self) -> Problem {
         if self.profile.ack.refusal() == Problem::Forbidden.status() {
             Problem::Forbidden

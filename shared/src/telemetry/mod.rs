@@ -84,7 +84,8 @@ const GIVEN_UP: &str = "cancelled";
 /// Upper bound on the length of an event that is logged, in bytes.
 const MAX_EVENT: usize = 256;
 
-/// Log line of a request, which is written once: with the request's ending, or without one if the request is given up.
+/// Log line of a request, which is written once: with the request's ending, or without one if the request is
+/// given up.
 #[derive(Debug)]
 pub struct Line {
     request_id: String,
@@ -102,8 +103,8 @@ pub struct Line {
 }
 
 impl Line {
-    /// Starts a line and its clock. The ending is also counted in `metrics`. `received` is the time at which the
-    /// request began to arrive, if a sender waits for the answer.
+    /// Starts a line and its clock. The ending is also counted in `metrics`. `received` is the time at which
+    /// the request began to arrive, if a sender waits for the answer.
     pub fn new(request_id: &str, received: Option<Instant>, metrics: &Metrics) -> Self {
         Self {
             request_id: request_id.to_owned(),

@@ -94,8 +94,8 @@ async fn a_flood_of_young_ones_closes_no_sender_s_idle_connection() {
     drop(one_more);
 }
 
-/// A flood whose connections all bring something at once does not push out the one that was just opened, whose first
-/// bytes are still on the way.
+/// A flood whose connections all bring something at once does not push out the one that was just opened,
+/// whose first bytes are still on the way.
 #[tokio::test(start_paused = true)]
 async fn one_that_was_just_opened_has_time_for_its_first_bytes() {
     let all = Connections::new(64);

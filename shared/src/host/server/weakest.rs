@@ -6,10 +6,11 @@
 //! and may write it just when its connection is closed. So senders' idle connections go last of all, unless
 //! they have half of the room: then new connections need it more. A request that is being served never goes.
 //! A connection younger than a second goes only when no older one is left: a genuine request has arrived by
-//! then. A connection that was opened, or began to bring a request, in the last tenth of a second goes after the
-//! other young ones, because its bytes may not have been read yet. But if the connection's peer holds more than its share, it goes before useful or young connections
-//! of other peers. Among equals, too, the connections of such a peer go first; behind a balancer there is
-//! only one peer, and the share has no effect.
+//! then. A connection that was opened, or began to bring a request, in the last tenth of a second goes after
+//! the other young ones, because its bytes may not have been read yet. But if the connection's peer holds
+//! more than its share, it goes before useful or young connections of other peers. Among equals, too, the
+//! connections of such a peer go first; behind a balancer there is only one peer, and the share has no
+//! effect.
 
 use std::net::IpAddr;
 use std::time::Duration;

@@ -28,8 +28,8 @@ const PROOF: [&str; 8] = [
 ];
 
 impl Client {
-    /// Asks for each cluster of the topics. If a delivery names the cluster, a cluster that does not exist is asked
-    /// for: the answer proves the key all the same.
+    /// Asks for each cluster of the topics. If a delivery names the cluster, a cluster that does not exist is
+    /// asked for: the answer proves the key all the same.
     pub(crate) async fn probe_all(
         &self,
         context: &Context,
