@@ -1,9 +1,9 @@
-//! Tests of `docs/add-a-queue.md` and `docs/add-a-host.md`: each guide is followed in a copy of the workspace, file by
-//! file and edit by edit, and its commands pass there.
+//! Tests of `docs/add-a-queue.md` and `docs/add-a-host.md`: each guide is followed in a copy of the
+//! workspace, file by file and edit by edit, and its commands pass there.
 //!
-//! A block of code whose first line is a comment with a path is a new file. A block in `diff` whose first line is
-//! `+++ PATH` is an edit: its lines without `+` occur once in the file, and are replaced by its lines without `-`.
-//! Lines of `console` blocks that begin with `$ cargo` are run.
+//! A block of Rust or TOML is a new file, and its first line a comment with the path. A block of `diff` is an
+//! edit of the file that its first line names, `+++ PATH`: the lines without `+` occur once in the file, and
+//! are replaced by the lines without `-`. The commands of `console` blocks are run.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeSet;
@@ -139,16 +139,17 @@ fn put(path: &Path, text: &[u8]) {
     }
 }
 
-/// Gives the copy's crates a version of their own. In a target folder, Cargo tells crates of workspaces apart by name and
-/// version alone.
+/// Gives the copy's crates a version of their own. In a target folder, Cargo tells crates of workspaces apart
+/// by name and version alone, and would take the copy's for the workspace's own.
 fn renumbered(manifest: &str, name: &str) -> String {
     let (before, rest) = manifest.split_once("\nversion = \"").unwrap();
     let (version, after) = rest.split_once('"').unwrap();
     format!("{before}\nversion = \"{version}-{name}\"{after}")
 }
 
-/// Runs a command of Cargo in the copy, offline and with the workspace's own target folder, so that no dependency is
-/// built again. Cargo's variables of this test are removed: build scripts of dependencies look at them.
+/// Runs a command of Cargo in the copy, offline and with the workspace's own target folder, so that no
+/// dependency is built again. Cargo's variables of this test are removed, since build scripts of dependencies
+/// look at them.
 fn run(command: &str, copy: &Path) {
     let arguments = command.strip_prefix("cargo ").unwrap();
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
