@@ -27,7 +27,8 @@ pub use client::Client;
 pub use spec::Spec;
 pub use target::Target;
 
-/// Passes the list of vendors to a macro: name in code, folder, and description. A further vendor is a line here.
+/// Passes the list of vendors to a macro: name in code, folder, and description. Another vendor is a line
+/// here.
 macro_rules! vendors {
     ($then:ident!($($arguments:tt)*)) => {
         $then! {
