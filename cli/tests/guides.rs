@@ -97,7 +97,7 @@ impl Edit {
     fn read(path: String, lines: &str) -> Self {
         let side = |marks: [char; 2]| -> String {
             let kept = lines.lines().filter_map(|line| line.strip_prefix(marks));
-            kept.map(|line| format!("{line}\n")).collect()
+            kept.flat_map(|line| [line, "\n"]).collect()
         };
         Self { path, old: side([' ', '-']), new: side([' ', '+']) }
     }
