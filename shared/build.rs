@@ -1,5 +1,5 @@
-//! Lists the presets, whole and without what no function reads, and the places in which they find tokens, so that
-//! a new one is a file and nothing else.
+//! Build script that lists the presets, both whole and reduced to the keys that functions read, and the
+//! places in which presets find tokens. A new preset therefore needs one new file and no other change.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -8,15 +8,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Below the crate.
+/// Folder of the presets' files, relative to the crate.
 const FOLDER: &str = "src/source/presets";
 
-/// Why there is no list.
+/// Causes for which a list of presets cannot be generated.
 enum Failure {
     Read(PathBuf, io::Error),
-    /// A preset is named as its file is, and what a hook may write is this.
+    /// A file name that a hook could not write in `source = "…"`: the preset takes its name from the file.
     Name(PathBuf),
-    /// The list is Rust, which is UTF-8.
+    /// A path that is not UTF-8: the generated list is Rust source, which is UTF-8.
     Path(PathBuf),
     Empty(PathBuf),
     Write(PathBuf, io::Error),
@@ -58,13 +58,13 @@ fn run(folder: &Path) -> Result<(), Failure> {
     save("token_queries.rs", &tokens(&presets, "query:")?)
 }
 
-/// The names, sorted, each with the path of its file.
+/// Returns the presets' names and the paths of their files, sorted by name.
 fn presets(folder: &Path) -> Result<Vec<(String, String)>, Failure> {
     let unread = |error| Failure::Read(folder.to_owned(), error);
     let mut presets = Vec::new();
     for entry in folder.read_dir().map_err(unread)? {
         let path = entry.map_err(unread)?.path();
-        // What editors leave there for a moment is no preset.
+        // Editors leave other files there for a moment; they are not presets.
         if path.extension().is_none_or(|extension| extension != "toml") {
             continue;
         }
@@ -80,32 +80,32 @@ fn presets(folder: &Path) -> Result<Vec<(String, String)>, Failure> {
     Ok(presets)
 }
 
-/// A Rust expression: the names, each with the text of its file.
+/// Builds a Rust expression of the presets' names, each with the whole text of its file.
 fn list(presets: &[(String, String)]) -> String {
     let mut list = "&[\n".to_owned();
     for (name, path) in presets {
-        // To a String this cannot fail.
+        // Writing to a String cannot fail.
         let _ = writeln!(list, "    ({name:?}, include_str!({path:?})),");
     }
     list + "]\n"
 }
 
-/// A Rust expression: the names, each with what a function needs of the file.
+/// Builds a Rust expression of the presets' names, each with the part of its file that a function needs.
 fn bare_list(presets: &[(String, String)]) -> Result<String, Failure> {
     let mut list = "&[\n".to_owned();
     for (name, path) in presets {
         let text = std::fs::read_to_string(path).map_err(|error| Failure::Read(path.into(), error))?;
-        // To a String this cannot fail.
+        // Writing to a String cannot fail.
         let _ = writeln!(list, "    ({name:?}, {:?}),", bare(&text));
     }
     Ok(list + "]\n")
 }
 
-/// What people alone read of a preset, before its first table.
+/// Keys before a preset's first table that only people read.
 const ABOUT: [&str; 5] = ["about", "secret", "setup", "confidence", "evidence"];
 
-/// The text of a preset without its sample, its comments and what is about it. A test of the crate compares what
-/// is read of either.
+/// Reduces a preset's text to what a function reads: without comments, the sample and the [`ABOUT`] keys. A
+/// test of the crate compares what is read from the whole text and from the reduced one.
 fn bare(text: &str) -> String {
     let mut table = String::new();
     let mut bare = String::new();
@@ -130,8 +130,9 @@ fn bare(text: &str) -> String {
     bare
 }
 
-/// A Rust expression: the fields of this kind, sorted and in lower case, in which a preset finds a token. The
-/// files are read line by line, as they are written; a test of the crate compares with what they say.
+/// Builds a Rust expression of the fields of one kind in which a preset finds a token, sorted and in lower
+/// case. The files are read line by line as text; a test of the crate compares the result with the parsed
+/// presets.
 fn tokens(presets: &[(String, String)], kind: &str) -> Result<String, Failure> {
     let mut fields = BTreeSet::new();
     for (_, path) in presets {
@@ -160,7 +161,7 @@ fn save(name: &str, list: &str) -> Result<(), Failure> {
     std::fs::write(&path, list).map_err(|error| Failure::Write(path, error))
 }
 
-/// A folder, as cargo tells it.
+/// Returns a folder that cargo names in an environment variable.
 fn told(name: &'static str) -> Result<PathBuf, Failure> {
     #[expect(clippy::disallowed_methods, reason = "build scripts are told so")]
     let folder = std::env::var_os(name);

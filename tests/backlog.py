@@ -7,8 +7,8 @@
     python3 tests/backlog.py --ci                           # both, small: never fails on time
 
 A backlog is made of real objects: a forwarder whose vendor fails has spilled them, and copies with other ids lie
-under the names that these make (contract 2.8). Vendor and S3 are the emulator's. It counts what is stored, and
-different deliveries among that: none may be missing, none left in the store.
+under the names that these make (`docs/delivery-semantics.md`). Vendor and S3 are the emulator's. It counts what is
+stored, and different deliveries among that: none may be missing, none left in the store.
 """
 import argparse
 import contextlib

@@ -21,6 +21,7 @@ import sys
 import tempfile
 import threading
 import time
+import tomllib
 
 import support
 
@@ -246,7 +247,10 @@ def stand_in(scratch: pathlib.Path, binaries: pathlib.Path) -> None:
     for name in ["tdmq", "rocketmq", "redrive", "hookmq"]:
         shutil.copy2(binaries / name, root / "built" / name)
     cargo = root / "bin" / "cargo"
-    cargo.write_text("""#!/bin/sh
+    # Cargo ends where the manifest of a member is missing, whatever it is to build.
+    members = tomllib.loads((support.ROOT / "Cargo.toml").read_text())["workspace"]["members"]
+    needed = " ".join(f"{member}/Cargo.toml" for member in members)
+    cargo.write_text(f"""#!/bin/sh
 set -eu
 case "$*" in
 "build --release --locked -p tdmq -p rocketmq -p redrive") built="tdmq rocketmq redrive" ;;
@@ -254,7 +258,8 @@ case "$*" in
 *) exit 1 ;;
 esac
 for file in Cargo.toml Cargo.lock hooks.toml events/github-http-api.json shared/build.rs cli/src/main.rs \\
-    emulator/src/main.rs functions/tdmq/src/main.rs functions/rocketmq/src/main.rs functions/redrive/src/main.rs
+    emulator/src/main.rs functions/tdmq/src/main.rs functions/rocketmq/src/main.rs functions/redrive/src/main.rs \\
+    {needed}
 do
     test -f "$file"
 done

@@ -307,7 +307,7 @@ def check_descriptions() -> None:
     check_alarm_breaks()
     job = (support.ROOT / "shared/src/redrive/job.rs").read_text()
     probe = (support.ROOT / "shared/src/spill/probe.rs").read_text()
-    outcome = (support.ROOT / "shared/src/telemetry/mod.rs").read_text()
+    outcome = (support.ROOT / "shared/src/outcome.rs").read_text()
     assert f'result = "{PROBED}"' in probe and f'=> "{STRANGERS}"' in outcome, "alarms search for what nobody logs"
     assert f'"{FAILED}"' in job and '"redrive_run_{}_of_{}"' in job, "alarms search for what nobody logs"
     for platform in (Scf, FunctionGraph):

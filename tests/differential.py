@@ -3,12 +3,14 @@
 broken and odd. Every difference in their verdicts must be one of RULES, and every rule must be met.
 
     python3 tests/in_venv.py differential
+    differential.py --install                   only the JavaScript libraries, into target/npm
 """
 import base64
 import collections
 import contextlib
 import datetime
 import json
+import pathlib
 import random
 import shutil
 import subprocess
@@ -166,12 +168,12 @@ def lines(command: list, text: list) -> list:
     return found
 
 
-def javascript(cases: list) -> dict:
-    """Verdicts by case and library."""
+def modules() -> pathlib.Path | None:
+    """The folder with the JavaScript libraries, installed if need be; None without npm."""
     modules = TARGET / "npm"
     if not shutil.which("npm"):
         print("npm is not installed: the JavaScript libraries are SKIPPED (apt-get install npm)")
-        return {}
+        return None
     modules.mkdir(parents=True, exist_ok=True)
     lock = (ROOT / "tests" / "package-lock.json").read_bytes()
     stamp = modules / "installed-lock.json"
@@ -180,13 +182,24 @@ def javascript(cases: list) -> dict:
             shutil.copy(ROOT / "tests" / name, modules)
         subprocess.run(["npm", "ci", "--silent", "--ignore-scripts", "--no-audit"], cwd=modules, check=True)
         stamp.write_bytes(lock)
+    return modules
+
+
+def javascript(cases: list) -> dict:
+    """Verdicts by case and library."""
+    found = modules()
+    if not found:
+        return {}
     asked = [(number, case) for number, case in enumerate(cases) if case.source in JAVASCRIPT]
-    command = ["node", ROOT / "tests" / "differential.mjs", modules]
+    command = ["node", ROOT / "tests" / "differential.mjs", found]
     answers = lines(command, [case.js(JAVASCRIPT[case.source]) for _, case in asked])
     return {number: json.loads(answer) for (number, _), answer in zip(asked, answers)}
 
 
 def main() -> int:
+    if sys.argv[1:] == ["--install"]:
+        modules()
+        return 0
     cargo_build("hookmq-cli")
     started = time.monotonic()
     rng = random.Random(SEED)

@@ -1,7 +1,7 @@
 //! `hookmq verify --batch`: many requests in one process, for the differential tests.
 //!
-//! Reads [`Case`]s from standard input, one JSON object a line, and writes one line for each, in
-//! order: the first line that `hookmq verify` prints, or `error: ` and what is wrong with the settings.
+//! Reads [`Case`]s from standard input, one JSON object a line, and writes one line for each, in order: the
+//! first line that `hookmq verify` prints, or `error: ` and the mistake in the settings.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, Write as _};
@@ -17,7 +17,7 @@ use serde::Deserialize;
 use crate::verify::described;
 use crate::{Exit, complain};
 
-/// The arguments of `hookmq verify`, but that secrets and params are values, never references.
+/// The arguments of `hookmq verify`, except that secrets and params are values, never references.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Case {
@@ -28,9 +28,9 @@ struct Case {
     url: Option<String>,
     at: i64,
     method: Option<String>,
-    /// Names and values, in order, nothing trimmed.
+    /// Names and values in order, without any trimming.
     headers: Vec<(String, String)>,
-    /// In base64.
+    /// Body of the request, in base64.
     body: String,
 }
 

@@ -1,19 +1,20 @@
-//! `hookmq check`: every mistake at once, each with its line; with `--live`, what each vendor says.
+//! `hookmq check`: reports every mistake at once, each with its line; with `--live`, also the answer of each
+//! vendor.
 
 use std::path::Path;
 
 use hookmq_shared::config::{Config, Hook, Reading, Samples};
 use hookmq_shared::context::Context;
-use hookmq_shared::env::Env;
+use hookmq_shared::env::{Env, EnvProblem};
 use hookmq_shared::host;
 use hookmq_shared::quarantine::Quarantine;
-use hookmq_shared::queue::{Client, EnvProblem, Queue as _, Target, Vendor};
+use hookmq_shared::queue::{Client, Queue as _, Target, Vendor};
 use hookmq_shared::spill::Spill;
 
 use crate::{Exit, live};
 
-/// The file that is named, else what a function would read; where it would read the built-in file,
-/// the one of the current directory is meant.
+/// Reads the named file, else the one that a function would read; `hooks.toml` in the current directory takes
+/// the place of the built-in file.
 pub(crate) fn hooks(file: Option<&Path>, with: Reading<'_>) -> Config {
     let here = Path::new("hooks.toml");
     let is_elsewhere = ["HOOKS", "HOOKS_FILE"].iter().any(|name| with.env.get(name).is_some());
@@ -27,7 +28,8 @@ pub(crate) fn hooks(file: Option<&Path>, with: Reading<'_>) -> Config {
 pub(crate) async fn run(file: Option<&Path>, base: Option<&str>, is_live: bool) -> Exit {
     let context = Context::system();
     let with = Reading::new(&context.env, Samples::Refused);
-    let config = hooks(file, with);
+    let mut config = hooks(file, with);
+    config.problems.extend(host::done_without(&context.env));
     for mistake in &config.mistakes {
         crate::say!("{mistake}");
     }
@@ -36,9 +38,9 @@ pub(crate) async fn run(file: Option<&Path>, base: Option<&str>, is_live: bool) 
         crate::say!("environment: error: {problem}");
     }
     let mut errors = config.has_errors() || !fatal.is_empty();
-    // Only a function sends, and it has an environment of its own: what is missing in this one is worth
-    // knowing where some of it is set. What is set and wrong is wrong there too, and what a target sets itself
-    // is the file's.
+    // Only a function sends, and it has its own environment, so a variable that is missing in this one is
+    // worth a note. A variable that is set and wrong is wrong for a function too. A variable that a target's
+    // own table sets belongs to the file.
     for target in targets(&config) {
         let own = config.context_of(&target, &context);
         for problem in Client::new(target.vendor(), own.clone()).problems() {
@@ -69,13 +71,13 @@ pub(crate) async fn run(file: Option<&Path>, base: Option<&str>, is_live: bool) 
 
 const NOTE: &str = "environment: note";
 
-/// What a problem of the environment is: what is not set is for whoever sets it to know, what is set and
-/// wrong is a mistake.
+/// Returns the label of an environment problem: an error if the variable is set and wrong, a note if it is
+/// missing, because the deployment may set it.
 fn place(env: &Env, problem: &EnvProblem) -> &'static str {
     if env.get(problem.variable).is_some() { "environment: error" } else { NOTE }
 }
 
-/// Every target that a hook's deliveries may go to, and those that no hook names.
+/// Returns every target that a hook's deliveries may go to, and also the named targets that no hook uses.
 pub(crate) fn targets(config: &Config) -> Vec<Target> {
     let named = config.targets.iter().map(|named| named.target.clone());
     let used = |vendor: &Vendor| {
@@ -87,7 +89,7 @@ pub(crate) fn targets(config: &Config) -> Vec<Target> {
     Vendor::ALL.into_iter().filter(used).map(Target::from).chain(named).collect()
 }
 
-/// What to enter at each provider, for a deployment with this base.
+/// Formats the address to enter at each provider, for a deployment with this base.
 fn addresses(config: &Config, base: &str) -> String {
     let base = base.trim_end_matches('/');
     let line = |hook: &Hook| {

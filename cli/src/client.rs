@@ -1,4 +1,4 @@
-//! A plain HTTP/1.1 client: what the demo and `hookmq send` send with.
+//! A plain HTTP/1.1 client for the demo and for `hookmq send`.
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -13,19 +13,19 @@ use tokio::net::TcpStream;
 
 use hookmq_shared::http::Headers;
 
-/// Most bytes of an answer that are read.
+/// Upper bound on the body of an answer, in bytes.
 const MAX_ANSWER: usize = 1024 * 1024;
 
-/// An answer, as far as anybody looks at it.
+/// The parts of an answer that the commands use.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub status: StatusCode,
-    /// The queue's, one for each target that has stored it.
+    /// Message ids that the queue gave, one for each target that stored the message.
     pub message_ids: Vec<String>,
     pub body: Bytes,
 }
 
-/// Sends one request over a connection of its own.
+/// Sends one request over a TCP connection of its own.
 pub(crate) async fn send(
     to: SocketAddr,
     method: &str,
@@ -37,7 +37,7 @@ pub(crate) async fn send(
     exchange(stream, &to.to_string(), method, target, headers, body).await
 }
 
-/// Sends one request over that connection.
+/// Sends one request over the given stream and reads at most 1 MiB of its answer.
 pub(crate) async fn exchange(
     stream: impl Read + Write + Unpin + Send + 'static,
     host: &str,

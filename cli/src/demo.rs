@@ -1,13 +1,13 @@
-//! `hookmq demo` and `hookmq dev`: the whole way on one machine.
+//! `hookmq demo` and `hookmq dev`: the whole path of a delivery on one machine.
 //!
-//! One emulator serves both vendors; both forwarders run as the HTTP servers that they are outside a
-//! cloud runtime. Every sample of `events/` is sent to each, and a forged twin of it.
+//! One emulator serves both vendors. Both forwarders run as HTTP servers, as they do outside a cloud runtime.
+//! Every sample of `events/` and a forged twin of it are sent to each forwarder.
 
 use std::error::Error;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use hookmq_emulator::{Config as EmulatorConfig, Emulator, StoredMessage, Vendor, sample};
+use hookmq_emulator::{Config as EmulatorConfig, Emulator, StoredMessage};
 use hookmq_shared::clock::{Clock, Random};
 use hookmq_shared::config::{Config, Reading, Samples};
 use hookmq_shared::context::Context;
@@ -15,7 +15,7 @@ use hookmq_shared::env::Env;
 use hookmq_shared::gateway::Gateway;
 use hookmq_shared::host::server::{Limits, Server};
 use hookmq_shared::http::Request;
-use hookmq_shared::queue;
+use hookmq_shared::queue::Vendor;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -45,11 +45,11 @@ pub(crate) async fn dev() -> Exit {
         crate::say!("console http://{}", house.emulator.addr());
         house.print_forwarders();
         let verdict = house.send_all().await?;
-        // Last, where they are still on the screen.
+        // These lines come last, so that they are still on the screen.
         crate::say!(
             "\nto run a function of your own build against this emulator, paste into another terminal:\n"
         );
-        for (name, value) in vendor_env(&house.emulator.url()) {
+        for (name, value) in hookmq_emulator::environment(&house.emulator.url()) {
             crate::say!("export {name}={value}");
         }
         crate::say!("\nCtrl-C to stop");
@@ -71,79 +71,59 @@ fn exit(verdict: Fallible<bool>) -> Exit {
     }
 }
 
-/// A forwarder as an HTTP server.
+/// A forwarder that runs as an HTTP server on a free local port.
 struct Forwarder {
     vendor: Vendor,
-    base_path: &'static str,
+    base_path: String,
     address: SocketAddr,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<()>,
 }
 
 impl Forwarder {
-    async fn start(queue: queue::Vendor, emulator: &Emulator) -> Fallible<Self> {
-        let (vendor, base_path) = match queue {
-            queue::Vendor::Tdmq => (Vendor::Tdmq, "/tdmq"),
-            queue::Vendor::Rocketmq => (Vendor::Rocketmq, "/rocketmq"),
-        };
-        let base = [("BASE_PATH", base_path.to_owned())];
-        let env = Env::of(vendor_env(&emulator.url()).into_iter().chain(base));
+    async fn start(vendor: Vendor, emulator: &Emulator) -> Fallible<Self> {
+        let base_path = format!("/{}", vendor.as_str());
+        let base = [("BASE_PATH", base_path.clone())];
+        let env = Env::of(hookmq_emulator::environment(&emulator.url()).into_iter().chain(base));
         let config = Config::parse("samples", &samples::hooks(), Reading::new(&env, Samples::Accepted));
         let context = Context { env, clock: Clock::system(), random: Random::system() };
-        let gateway = Gateway::connect(config, queue, &context);
+        let gateway = Gateway::connect(config, vendor, &context);
         let server = Server::bind("127.0.0.1:0", Limits::default()).await?;
         let address = server.local_addr();
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(async move {
-            // A dropped sender stops it as well.
+            // A dropped sender stops the server as well.
             server.serve(gateway, Random::system(), async { drop(stopped.await) }).await;
         });
         Ok(Self { vendor, base_path, address, stop, serving })
     }
 
-    /// Stops taking connections and lets requests in flight finish.
+    /// Stops the server: it takes no new connections, and requests in flight finish.
     async fn stop(self) {
         let _ = self.stop.send(());
         let _ = self.serving.await;
     }
 }
 
-/// What both functions need to reach the emulator.
-fn vendor_env(url: &str) -> Vec<(&'static str, String)> {
-    [
-        ("TENCENTCLOUD_SECRET_ID", sample::SECRET_ID),
-        ("TENCENTCLOUD_SECRET_KEY", sample::SECRET_KEY),
-        ("TENCENTCLOUD_REGION", "ap-guangzhou"),
-        ("TDMQ_ENDPOINT", url),
-        ("HUAWEICLOUD_SDK_AK", sample::ACCESS_KEY),
-        ("HUAWEICLOUD_SDK_SK", sample::SECRET_ACCESS_KEY),
-        ("HUAWEICLOUD_SDK_PROJECT_ID", sample::PROJECT_ID),
-        ("ROCKETMQ_ENDPOINT", url),
-        ("ROCKETMQ_INSTANCE_ID", sample::INSTANCE_ID),
-    ]
-    .map(|(name, value)| (name, value.to_owned()))
-    .into()
-}
-
-/// The emulator and both forwarders.
+/// The emulator and a forwarder for each vendor that sends to it.
 struct House {
     emulator: Emulator,
-    forwarders: [Forwarder; 2],
+    forwarders: Vec<Forwarder>,
 }
 
 impl House {
     async fn start() -> Fallible<Self> {
         let emulator = Emulator::start(([127, 0, 0, 1], 0).into(), EmulatorConfig::default()).await?;
-        let forwarders = [
-            Forwarder::start(queue::Vendor::Tdmq, &emulator).await?,
-            Forwarder::start(queue::Vendor::Rocketmq, &emulator).await?,
-        ];
+        let mut forwarders = Vec::new();
+        for vendor in Vendor::ALL {
+            forwarders.push(Forwarder::start(vendor, &emulator).await?);
+        }
         Ok(Self { emulator, forwarders })
     }
 
     fn print_forwarders(&self) {
         for Forwarder { vendor, base_path, address, .. } in &self.forwarders {
-            crate::say!("{:<10} http://{address}{base_path}/HOOK", name(*vendor));
+            crate::say!("{:<10} http://{address}{base_path}/HOOK", vendor.as_str());
         }
     }
 
@@ -154,7 +134,8 @@ impl House {
         self.emulator.stop().await;
     }
 
-    /// Sends every sample and its forged twin to both forwarders, and prints a line for each.
+    /// Sends every sample and its forged twin to both forwarders, prints a line for each, and returns true if
+    /// all went as expected.
     async fn send_all(&self) -> Fallible<bool> {
         crate::say!(
             "\n{:<25} {:<46} {:<19} {:<46} {:<32} {:>8}",
@@ -175,7 +156,7 @@ impl House {
                         Ok(()) => handshakes += 1,
                         Err(error) => {
                             crate::say!("  FAILED: {error}");
-                            failures.push(format!("events/{file} to {}: {error}", name(forwarder.vendor)));
+                            failures.push(format!("events/{file} to {}: {error}", forwarder.vendor.as_str()));
                         }
                     }
                 }
@@ -196,7 +177,7 @@ impl House {
         Ok(failures.is_empty())
     }
 
-    /// Sends one request and checks the answer and the queue.
+    /// Sends one request and checks the answer and the content of the queue.
     async fn send(&self, forwarder: &Forwarder, trial: &Trial) -> Fallible<()> {
         let Trial { hook, request, .. } = trial;
         let Request { method, raw_query, headers, body, .. } = request;
@@ -206,7 +187,7 @@ impl House {
         let took = before.elapsed();
         let message = answer.message_ids.first().and_then(|id| {
             let all = self.emulator.messages();
-            all.into_iter().find(|m| m.vendor == forwarder.vendor && m.message_id == *id)
+            all.into_iter().find(|m| m.vendor.spec().name == forwarder.vendor.as_str() && m.message_id == *id)
         });
         print_line(hook, forwarder.vendor, &answer, message.as_ref(), took);
         if answer.status != trial.status {
@@ -239,21 +220,13 @@ fn print_line(hook: &str, vendor: Vendor, answer: &Answer, message: Option<&Stor
     crate::say!(
         "{hook:<25} {event:<46} {:<19} {:<46} {:<32} {:>5} µs",
         format!("{} {meaning}", answer.status.as_u16()),
-        message.map_or_else(|| name(vendor), |m| &m.topic),
+        message.map_or_else(|| vendor.as_str(), |m| &m.topic),
         message.map_or("-", |m| &m.message_id),
         took.as_micros()
     );
 }
 
-fn name(vendor: Vendor) -> &'static str {
-    match vendor {
-        Vendor::Tdmq => "tdmq",
-        Vendor::Rocketmq => "rocketmq",
-        Vendor::Iam => "iam",
-    }
-}
-
-/// Whether the envelope carries the body, byte for byte.
+/// Checks that the envelope carries the body byte for byte, verbatim or as a JSON string.
 fn is_carried(envelope: &str, text: &str) -> Fallible<()> {
     let verbatim = format!(r#","data":{text}}}"#);
     let as_string = format!(r#","data":{}}}"#, serde_json::to_string(text)?);

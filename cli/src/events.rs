@@ -1,4 +1,4 @@
-//! `hookmq events`: the sample events, signed now, with what must become of each.
+//! `hookmq events`: the sample events, signed now, with the expected result of each.
 
 use std::error::Error;
 
@@ -16,26 +16,26 @@ use crate::{Exit, complain, print};
 pub(crate) struct Args {
     /// Names of files in events/; default: all
     file: Vec<String>,
-    /// What stands before the hook's name in the request's path
+    /// Path prefix in front of the hook's name in the request
     #[arg(long, value_name = "PATH", default_value = "/tdmq")]
     base_path: String,
-    /// Print the hooks that the events are for, as TOML
+    /// Print the hooks of the sample events, as TOML
     #[arg(long, conflicts_with_all = ["file", "base_path"])]
     hooks: bool,
 }
 
-/// One line.
+/// One line of the output: a signed event and its expected result.
 #[derive(Serialize)]
 struct Line<'a> {
     file: &'a str,
     hook: &'a str,
-    /// Changed on its way.
+    /// True for an event that was changed after it was signed.
     forged: bool,
-    /// The answer's.
+    /// Expected HTTP status of the answer.
     status: u16,
-    /// Whether it must be in the queue.
+    /// True if the event must be stored in the queue.
     stored: bool,
-    /// The data of that message; for one that must not be stored nothing.
+    /// Expected data of the stored message; empty if none is stored.
     data: &'a str,
     event: Value,
 }

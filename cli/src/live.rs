@@ -1,32 +1,31 @@
-//! `hookmq check --live`: one signed call to each vendor, which it must refuse, and exactly what it says; a small
-//! object for each store.
+//! `hookmq check --live`: makes one signed call to each vendor, which it must refuse, and prints its exact
+//! answer; writes a small object to each store.
 
 mod store;
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use hookmq_shared::config::{Config, Hook};
 use hookmq_shared::context::Context;
 use hookmq_shared::env::Env;
-use hookmq_shared::queue::answer::Failure;
+use hookmq_shared::queue::failure::Failure;
 use hookmq_shared::queue::probe::{Report, Route, Verdict};
-use hookmq_shared::queue::{Class, EnvProblem, Target, Vendor, rocketmq, tdmq};
-use tokio::time::Instant;
+use hookmq_shared::queue::{Class, Client, Target, Vendor};
 
 use crate::{Exit, check};
 
-/// For one call, from the name to the answer.
+/// Time limit of one call, from name resolution to the answer.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// Stands for a placeholder in a topic; no topic has it.
+/// Stand-in for a placeholder in a topic; no real topic contains this character.
 const OPEN: &str = "\u{0}";
 
-/// Seconds of a `Date` header that are no difference: it is cut to the second, and the answer took its time.
+/// Upper bound on a clock difference that counts as none, in seconds: a `Date` header is cut to the second,
+/// and the answer takes time.
 const SAME_TIME: i64 = 2;
 
-/// Asks each target that the hooks send to. A vendor's own is asked where some of its variables are set.
+/// Asks each target that the hooks send to; a vendor's default target only if some of its variables are set.
 pub(crate) async fn run(config: &Config, context: &Context) -> (String, Exit) {
     let (mut text, mut exits) = (String::new(), Vec::new());
     for target in check::targets(config) {
@@ -40,7 +39,8 @@ pub(crate) async fn run(config: &Config, context: &Context) -> (String, Exit) {
             continue;
         }
         let own = config.context_of(&target, context);
-        for report in ask(target.vendor(), &topics, &own).await {
+        let client = Client::new(target.vendor(), own.clone());
+        for report in client.probe(&own, &topics, OPEN, LIMIT).await {
             let (told, exit) = match report {
                 Ok(report) => (told(&target, &report), exit(&report)),
                 Err(problem) => {
@@ -63,7 +63,7 @@ pub(crate) async fn run(config: &Config, context: &Context) -> (String, Exit) {
     (text, worst.unwrap_or(Exit::Good))
 }
 
-/// Topics of the sound hooks, [`OPEN`] for what a delivery fills in.
+/// Returns the target's topics of the sound hooks, with [`OPEN`] for each part that a delivery fills in.
 fn topics(config: &Config, target: &Target) -> Vec<String> {
     let sends = |hook: &&Hook| hook.targets(target.vendor()).contains(target);
     let topic = |hook: &Hook| Some(hook.recipe(target, "")?.topic.outline(OPEN));
@@ -71,41 +71,7 @@ fn topics(config: &Config, target: &Target) -> Vec<String> {
 }
 
 fn is_set_up(env: &Env, vendor: Vendor) -> bool {
-    let variables: &[&str] = match vendor {
-        Vendor::Tdmq => &["TENCENTCLOUD_SECRET_ID", "TENCENTCLOUD_SECRETID", "TDMQ_ENDPOINT", "TDMQ_REGION"],
-        Vendor::Rocketmq => {
-            &["HUAWEICLOUD_SDK_AK", "OTC_SDK_AK", "OS_AUTH_URL", "ROCKETMQ_ENDPOINT", "ROCKETMQ_INSTANCE_ID"]
-        }
-    };
-    variables.iter().any(|variable| env.get(variable).is_some())
-}
-
-async fn ask(vendor: Vendor, topics: &[String], context: &Context) -> Vec<Result<Report, EnvProblem>> {
-    let deadline = || Instant::now() + LIMIT;
-    match vendor {
-        Vendor::Tdmq => {
-            let client = tdmq::Client::new(context.clone());
-            let mut reports = Vec::new();
-            for cluster in clusters(topics) {
-                reports.push(Box::pin(client.probe(context, &cluster, deadline())).await);
-            }
-            reports
-        }
-        Vendor::Rocketmq => {
-            let client = rocketmq::Client::new(context.clone());
-            vec![Box::pin(client.probe(context, deadline())).await]
-        }
-    }
-}
-
-/// The clusters of TDMQ topics. Where a delivery names the cluster, one that nobody has is asked for: the
-/// answer proves the key all the same.
-fn clusters(topics: &[String]) -> BTreeSet<String> {
-    let cluster = |topic: &String| {
-        let path = topic.split_once("://").map_or(topic.as_str(), |(_, path)| path);
-        path.split('/').next().filter(|cluster| !cluster.contains(OPEN)).map(str::to_owned)
-    };
-    topics.iter().map(|topic| cluster(topic).unwrap_or_else(|| "hookmq-check".to_owned())).collect()
+    vendor.spec().set_up_by.iter().any(|variable| env.get(variable).is_some())
 }
 
 const fn exit(report: &Report) -> Exit {
@@ -189,15 +155,12 @@ fn clock(offset: Option<i64>) -> String {
     }
 }
 
-/// What it means, and what to do.
+/// Explains the verdict of a report, and what to do.
 fn verdict(report: &Report) -> (String, &'static str) {
     let class = report.answer.as_ref().err().map_or("", |failure| failure.class.as_str());
     match report.verdict {
         Verdict::Good => {
-            let accepted = match report.vendor {
-                Vendor::Tdmq => "signature, permission, region and cluster",
-                Vendor::Rocketmq => "signature, permission, project and instance",
-            };
+            let accepted = report.vendor.spec().proves;
             (format!("good: {accepted} were accepted; nothing was stored"), "")
         }
         Verdict::Stored => (
@@ -211,35 +174,27 @@ fn verdict(report: &Report) -> (String, &'static str) {
 
 fn advice(report: &Report) -> &'static str {
     let Err(failure) = &report.answer else { return "" };
-    match (report.vendor, failure.class) {
+    if let Some(own) = (report.vendor.spec().advice)(failure.class)
+        && report.status.is_some()
+    {
+        return own;
+    }
+    match failure.class {
         _ if failure.unreachable => {
             "correct the endpoint, or open the way to it: name resolution, routes, firewalls, HTTPS_PROXY, TLS_CA_FILE"
         }
-        (_, Class::Config) if report.status.is_none() => "what the answer's line says",
-        (_, Class::Auth) => {
+        Class::Config | Class::Permission => "what the answer's line says",
+        Class::Auth => {
             "correct the id and the key: they belong together and to this cloud. DMS locks a key for five minutes \
              after a few failures"
         }
-        (_, Class::AuthRefresh) => "get a new token or temporary key: this one is out of date",
-        (_, Class::ClockSkew) => {
+        Class::AuthRefresh => "get a new token or temporary key: this one is out of date",
+        Class::ClockSkew => {
             "set the clock of this machine; a function corrects its signatures by the vendor's time itself"
         }
-        (Vendor::Tdmq, Class::Permission) => {
-            "allow tdmq:SendMessages to the owner of the key (CAM); a policy for single resources must name the cluster"
-        }
-        (Vendor::Rocketmq, Class::Permission) => {
-            "give the owner of the key a role that may send to DMS for RocketMQ in this project (IAM)"
-        }
-        (Vendor::Tdmq, Class::Config) => {
-            "correct region, endpoint or cluster (a cluster is found in its own region only), or look up the code"
-        }
-        (Vendor::Rocketmq, Class::Config) => {
-            "correct endpoint, project or instance (an instance is found in its own project and region only), or look up \
-             the code"
-        }
-        (_, Class::Quota) => "look at the account: a quota is used up, or it is in arrears",
-        (_, Class::Permanent | Class::TooLarge) => "look up the code in the vendor's documents",
-        (_, Class::Throttle | Class::Transient | Class::Ambiguous) => "ask again in a while",
+        Class::Quota => "look at the account: a quota is used up, or it is in arrears",
+        Class::Permanent | Class::TooLarge => "look up the code in the vendor's documents",
+        Class::Throttle | Class::Transient | Class::Ambiguous => "ask again in a while",
     }
 }
 
@@ -340,7 +295,8 @@ mod tests {
         assert!(text.contains("nothing was asked"), "{text}");
     }
 
-    /// What no repetition mends on the way is told with what to do, and is no matter of regions.
+    /// A connection failure that no retry can cure is explained with advice of its own, not with that on
+    /// regions.
     #[tokio::test]
     async fn a_way_that_cannot_be_gone_says_why() {
         let emulator = emulator().await;
@@ -376,12 +332,5 @@ mod tests {
         assert_eq!(clock(Some(-2)), "the vendor's agrees with ours");
         assert_eq!(clock(Some(90)), "ours is 90 s behind the vendor's");
         assert_eq!(clock(Some(-90)), "ours is 90 s ahead of the vendor's");
-    }
-
-    #[test]
-    fn clusters_are_asked_once_each() {
-        let topics =
-            ["a/n/x", "persistent://a/n/y", "non-persistent://b/n/{}", "\u{0}/n/x"].map(String::from);
-        assert_eq!(clusters(&topics), ["a", "b", "hookmq-check"].map(String::from).into());
     }
 }

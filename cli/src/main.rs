@@ -1,6 +1,7 @@
-//! `hookmq`: try it, check a configuration, look sources up, sign, send and verify webhooks.
+//! The `hookmq` command: runs the demo, checks a configuration, looks sources up, and signs, sends and
+//! verifies webhooks.
 //!
-//! Exit codes: 0 as hoped, 1 not so (a rejected request, a failed demo), 2 a configuration error.
+//! Exit codes: 0 success, 1 a negative result (a rejected request, a failed demo), 2 a configuration error.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line prints")]
 
@@ -26,7 +27,9 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand};
+use hookmq_shared::queue::Vendor;
 
 /// Verified webhooks in, durable queue messages out
 #[derive(Parser)]
@@ -44,33 +47,33 @@ enum Command {
     Dev,
     /// Name every mistake in a hooks file
     Check {
-        /// The file; default: what a function would read
+        /// The file; default: the one that a function would read
         file: Option<PathBuf>,
-        /// Print the address of each hook of a deployment, of which this is the base: without a hook's path
+        /// Print the address of each hook of a deployment with this base address, which has no hook's path
         #[arg(long, value_name = "BASE")]
         url: Option<String>,
-        /// Ask each vendor as well: one signed call that stores nothing, and what came back. Try each store: a small
-        /// object is written, and read and deleted where that is allowed
+        /// Also ask each vendor, with one signed call that stores nothing, and print its answer. Try each
+        /// store as well: write a small object, then read and delete it where that is allowed
         #[arg(long)]
         live: bool,
     },
-    /// Print the sample events, signed now, with what must become of each, as JSON lines
+    /// Print the sample events, signed now, with the expected result of each, as JSON lines
     Events(events::Args),
     /// Print a request of a provider, signed now, or a deliberately broken one
     Sign(sign::Args),
     /// Send a request of a provider, signed now, or a deliberately broken one
     Send(send::Args),
-    /// List the providers, or tell all of one
+    /// List the providers, or print all details of one
     Sources(sources::Args),
-    /// Send what the forwarders spilled, list it, or verify what they quarantined once more
+    /// Send the deliveries that the forwarders spilled, list them, or verify quarantined requests once more
     Redrive(redrive::Args),
-    /// Prove that what is acknowledged is in the queue, whatever goes wrong on the way
+    /// Prove that every acknowledged delivery is in the queue, despite any fault on the way
     Torture(torture::Args),
-    /// Verify a request as a function would: as described, or piped in as `sign` prints it
+    /// Verify a request as a function would: from the options, or piped in as `sign` prints it
     Verify(verify::Args),
 }
 
-/// How a command ended.
+/// Result of a command, which becomes its exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Exit {
     Good,
@@ -105,7 +108,7 @@ async fn main() -> ExitCode {
     .into()
 }
 
-/// Prints a line. A reader that has seen enough (`| head`) is no failure, and `println!` would panic.
+/// A `println!` that ignores a closed pipe (`| head`) instead of panicking.
 #[macro_export]
 macro_rules! say {
     ($($text:tt)*) => {{
@@ -114,12 +117,18 @@ macro_rules! say {
     }};
 }
 
-/// Prints an error the way the other commands do.
+/// Builds the parser of a vendor's name for a command line.
+pub(crate) fn vendors() -> impl TypedValueParser<Value = Vendor> {
+    PossibleValuesParser::new(Vendor::ALL.map(Vendor::as_str))
+        .try_map(|name| Vendor::named(&name).ok_or("is not the name of a vendor"))
+}
+
+/// Prints an error to standard error with the prefix `hookmq: `, as every command does.
 fn complain(error: impl std::fmt::Display) {
     let _ = writeln!(std::io::stderr(), "hookmq: {error}");
 }
 
-/// Prints what may be long, or no text; a reader that has seen enough (`| head`) is no failure.
+/// Prints output of any length; a reader that closes the pipe early (`| head`) is not an error.
 fn print(output: &[u8]) -> Exit {
     match std::io::stdout().write_all(output) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {

@@ -1,20 +1,20 @@
 //! The sample secrets, and the sample events that are signed with them.
 //!
-//! They are published here, so they prove nothing: functions refuse them
+//! The sample secrets are published in this file, so they prove nothing: functions refuse them
 //! (`hookmq_shared::config::is_published`), the demo and local invokes accept them.
 
 use hookmq_shared::secret::Secret;
 use hookmq_shared::source::{Settings, Source};
 
-/// A preset's sample secret.
+/// Published secret of a preset, with which its sample events are signed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sample {
     pub preset: &'static str,
-    /// What stands in `secrets`; empty for `none`.
+    /// Value of the hook's `secrets`; empty for the preset `none`.
     pub secret: &'static str,
-    /// For a public-key source the private key's seed, which signs.
+    /// Seed of the private key, which signs; set for public-key sources only.
     pub seed: Option<&'static str>,
-    /// Parameters of the preset.
+    /// Names and values of the preset's parameters.
     pub params: &'static [(&'static str, &'static str)],
 }
 
@@ -80,7 +80,7 @@ impl Sample {
         SAMPLES.iter().find(|sample| sample.preset == preset)
     }
 
-    /// The source that signs as the provider does.
+    /// Builds the source that signs as the provider does.
     pub(crate) fn signer(&self) -> Option<Source> {
         let secret = self.seed.unwrap_or(self.secret);
         let secrets = if secret.is_empty() { Vec::new() } else { vec![Secret::new(secret)] };
@@ -89,13 +89,13 @@ impl Sample {
         Source::preset(self.preset, settings).ok()
     }
 
-    /// Where its provider sends to, for those that sign it.
+    /// Returns the public URL of the hook, which some providers sign.
     fn url(&self) -> String {
         format!("https://hooks.example.com/tdmq/{}", self.preset)
     }
 }
 
-/// The demo's hooks: one for each preset, named after it.
+/// Returns the TOML of the demo's hooks: one for each preset, named after it.
 pub(crate) fn hooks() -> String {
     let hook = |sample: &Sample| {
         let Sample { preset, secret, params, .. } = sample;
@@ -112,12 +112,12 @@ pub(crate) fn hooks() -> String {
     SAMPLES.iter().map(hook).collect::<Vec<_>>().concat()
 }
 
-/// What must become of a sample event.
+/// Expected result of a sample event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Expect {
-    /// It is in the queue.
+    /// The event is stored in the queue.
     Stored,
-    /// The provider's handshake is answered, and nothing is in the queue.
+    /// The provider's handshake is answered, and the queue stays empty.
     Handshake,
 }
 
@@ -127,7 +127,7 @@ macro_rules! events {
     };
 }
 
-/// The files of `events/` that are requests.
+/// The files of `events/` that are requests, with their expected results and contents.
 pub(crate) const EVENTS: &[(&str, Expect, &str)] = &events![
     Stored "adyen-header-http-api.json",
     Stored "basic-http-api.json",
@@ -194,7 +194,7 @@ mod tests {
     use super::*;
     use crate::trigger::{Signed, Trigger};
 
-    /// The redriver's, which is no request.
+    /// The redriver's timer event, which is not a request.
     const SCHEDULE: &str = "redrive-schedule.json";
 
     #[test]
@@ -219,7 +219,7 @@ mod tests {
         for Sample { secret, seed, preset, .. } in SAMPLES.iter().filter(|s| !s.secret.is_empty()) {
             assert!(is_published(secret.as_bytes()), "{preset}: {secret}");
             assert!(seed.is_none_or(|seed| is_published(seed.as_bytes())), "{preset}");
-            // Other texts that make the same key.
+            // Other spellings give the same key.
             if let Some((_, bare)) =
                 secret.split_once('_').filter(|_| *preset != "stripe" && *preset != "telegram")
             {
@@ -248,7 +248,7 @@ mod tests {
         }
     }
 
-    /// As they lie, at the moment they were signed.
+    /// Each sample event is validly signed at the time of its own timestamp.
     #[test]
     fn every_event_is_validly_signed() {
         let env = Env::of([("", "")]);
@@ -267,7 +267,8 @@ mod tests {
         }
     }
 
-    /// A value's form: what differs from one signing to the next is only named.
+    /// Returns the shape of a value, with a placeholder for each text and number, which differ between two
+    /// signings.
     fn form(value: &Value) -> Value {
         match value {
             Value::Object(members) => {
@@ -280,7 +281,7 @@ mod tests {
         }
     }
 
-    /// The files of deliveries are what `hookmq sign` prints.
+    /// The sample files of deliveries have the form that `hookmq sign` prints.
     #[test]
     fn every_delivery_has_the_form_that_sign_prints() {
         let mut compared = 0;

@@ -1,26 +1,26 @@
-//! `hookmq send`: a request of a provider, sent to an address; on demand a broken one.
+//! `hookmq send`: sends a request of a provider to an address; on demand a broken one.
 
 use std::error::Error;
 use std::time::Duration;
 
 use hookmq_shared::env::Env;
 use hookmq_shared::http::Request;
-use hookmq_shared::queue::Connector;
-use hookmq_shared::queue::endpoint::Endpoint;
+use hookmq_shared::net::Connector;
+use hookmq_shared::net::endpoint::Endpoint;
 use tokio::time::timeout;
 
 use crate::client::{self, Answer};
 use crate::sign::Recipe;
 use crate::{Exit, complain};
 
-/// For everything from connecting to the answer's last byte: as long as API gateways wait.
+/// Time limit from connecting to the last byte of the answer, the same as that of API gateways.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
     recipe: Recipe,
-    /// Where to: http or https; `HTTPS_PROXY` and `TLS_CA_FILE` count as for the functions
+    /// The address, http or https; `HTTPS_PROXY` and `TLS_CA_FILE` apply as they do to the functions
     #[arg(long, value_name = "URL")]
     url: String,
     /// The public URL, for schemes that sign it; default: --url
@@ -28,7 +28,7 @@ pub(crate) struct Args {
     public_url: Option<String>,
 }
 
-/// Prints the answer: its status, the ids that the queue gave its messages, and its body.
+/// Sends the request and prints the answer: its status, the message ids of the queue, and its body.
 pub(crate) async fn run(args: &Args) -> Exit {
     let (endpoint, target) = match address(&args.url) {
         Ok(address) => address,
@@ -69,7 +69,7 @@ fn told(answer: &Answer) -> String {
     lines.join("\n")
 }
 
-/// Where to connect, and the path and query to ask for.
+/// Splits a URL into the endpoint to connect to, and the path and query to request.
 fn address(url: &str) -> Result<(Endpoint, String), Box<dyn Error>> {
     let (url, _fragment) = url.split_once('#').unwrap_or((url, ""));
     let uri: http::Uri = url.parse()?;

@@ -1,4 +1,4 @@
-//! `hookmq sign`: a request of a provider, signed now; on demand a broken one.
+//! `hookmq sign`: prints a request of a provider, signed now; on demand a broken one.
 
 use std::io::Read as _;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use hookmq_shared::source::{Draft, Settings, Source, Tamper};
 use crate::trigger::{Signed, Trigger};
 use crate::{Exit, complain, print, verify};
 
-/// Which request: what `sign` and `send` have in common.
+/// The arguments that describe the request, common to `sign` and `send`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Recipe {
     /// The preset
@@ -30,8 +30,8 @@ pub(crate) struct Recipe {
     /// The request's body; - for standard input; default: the preset's sample
     #[arg(long, value_name = "FILE")]
     pub body: Option<PathBuf>,
-    /// Break it: flip a bit of the body or of the signature, sign it long ago (validly), or with
-    /// another secret
+    /// Break the request: flip a bit of the body or of the signature, sign it (validly) with an old
+    /// timestamp, or sign it with another secret
     #[arg(long, value_name = "body|signature|timestamp|secret", value_parser = tamper)]
     pub tamper: Option<Tamper>,
 }
@@ -46,7 +46,7 @@ pub(crate) struct Args {
     /// The public URL, for schemes that sign it
     #[arg(long, value_name = "URL")]
     url: Option<String>,
-    /// Print it as the event of this trigger, or as HTTP
+    /// Print the event of this trigger, or HTTP
     #[arg(long, value_enum, default_value = "http")]
     trigger: Trigger,
 }
@@ -77,7 +77,8 @@ pub(crate) fn run(args: &Args) -> Exit {
 }
 
 impl Recipe {
-    /// The request to `target` (a path, and a query if any), or everything that is wrong with the arguments.
+    /// Builds the request to `target` (a path, and a query if any), or returns every mistake in the
+    /// arguments.
     pub(crate) fn request(&self, target: &str, url: Option<String>) -> Result<Request, Vec<String>> {
         let one = |error: &dyn std::fmt::Display| vec![error.to_string()];
         let env = Env::process();

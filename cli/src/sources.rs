@@ -1,4 +1,4 @@
-//! `hookmq sources`: the providers, and all that is known of one.
+//! `hookmq sources`: a table of the providers, or all details of one.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -11,12 +11,12 @@ use crate::{Exit, complain, print};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// All about this one; default: a table of all
+    /// Print all details of this source; default: a table of all sources
     name: Option<String>,
-    /// As a JSON array
+    /// Print a JSON array
     #[arg(long)]
     json: bool,
-    /// As docs/sources.md
+    /// Print the text of docs/sources.md
     #[arg(long, conflicts_with_all = ["json", "name"])]
     markdown: bool,
 }
@@ -104,7 +104,7 @@ fn markdown(infos: &[Info]) -> String {
     text
 }
 
-/// All that is known, by what it answers.
+/// Lists all facts about a source, each with a label.
 fn facts(info: &Info) -> Vec<(&'static str, String)> {
     let mut facts = Vec::new();
     let setup = info.setup.as_deref().unwrap_or("the hook's address as the webhook's URL, and the secret");
@@ -150,7 +150,7 @@ fn facts(info: &Info) -> Vec<(&'static str, String)> {
     facts
 }
 
-/// Which requests are this handshake, and what is asked of them.
+/// Describes which requests a handshake matches, whether they are signed, and the status of the answer.
 fn describe(handshake: &Value) -> String {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let mut parts = vec![handshake["method"].as_str().unwrap_or("a request").to_owned()];
@@ -229,7 +229,7 @@ fn value_to_json(value: &DeValue<'_>) -> Value {
     }
 }
 
-/// `5 min`, or `1 h past, 5 min ahead`.
+/// Formats the replay window, such as `5 min` or `1 h past, 5 min ahead`; `None` if the source has none.
 fn window(info: &Info) -> Option<String> {
     let past = info.max_age?;
     let ahead = info.max_ahead.filter(|ahead| *ahead != past);
@@ -261,7 +261,7 @@ mod tests {
         assert!(is_current, "docs/sources.md is old: cargo run -- sources --markdown > docs/sources.md");
     }
 
-    /// The worked example's vectors are configured as its preset is.
+    /// The example's test vectors have the same `verify` table as its preset.
     #[test]
     fn the_example_is_written_twice_alike() {
         let document = include_str!("../../docs/add-a-source.md");

@@ -1,5 +1,5 @@
-//! `sign` and `send` make what `verify` accepts, in every form and for every preset; what they break
-//! is refused.
+//! Round trips: `verify` accepts each request that `sign` and `send` make, in every form and for every
+//! preset, and rejects each one that they break.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
@@ -31,7 +31,7 @@ fn url(sample: &Sample) -> String {
     format!("https://hooks.example.com/tdmq/{}", sample.preset)
 }
 
-/// What `verify` is given by `sign`, by way of a pipe.
+/// Returns the request that `verify` reads when the output of `sign` is piped to it.
 fn piped(request: &Request, trigger: Trigger) -> Request {
     let Request { method, path, raw_query, headers, body, .. } = request;
     let signed = Signed { method, path, raw_query, headers, body, at: Clock::system().now() };
@@ -60,7 +60,7 @@ fn verify_accepts_what_sign_prints_and_refuses_what_it_broke() {
             assert!(matches!(outcome, Outcome::Verified(_)), "{} {trigger:?}: {outcome:?}", sample.preset);
         }
         for tamper in Tamper::ALL {
-            // What a source has none of is refused, which the tests of sources look at.
+            // A source without that part refuses to break it; the tests of sources check that.
             let Ok(request) = make(Some(tamper)) else { continue };
             broken += 1;
             let outcome = outcome(&verifier, &piped(&request, Trigger::Http));
@@ -83,7 +83,7 @@ fn what_is_no_request_is_told() {
     assert_eq!((request.headers.one_str("x-a"), &*request.body), (Some("1"), &b"hi"[..]));
 }
 
-/// Answers one request with that status line, and hands it back as it came.
+/// Starts a server that answers one request with the status line, and returns the bytes of that request.
 fn server(status: &'static str) -> (String, thread::JoinHandle<Vec<u8>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -119,7 +119,8 @@ async fn send_sends_and_its_exit_code_is_the_answer() {
     ] {
         let sample = Sample::of(source).unwrap();
         let (address, served) = server(status);
-        // What is signed right behind an address must be told from a query, so that it has the address' own.
+        // A parameter that is signed right behind the address must be told from a query, so that address gets
+        // none.
         let query = if source == "square" { "" } else { "?tenant=1" };
         let address = format!("{address}/hook{query}");
         let public = url(sample);

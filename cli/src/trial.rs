@@ -1,4 +1,4 @@
-//! Trials: a sample event as its provider would send it now, a forged twin, and what must become of them.
+//! Trials: a sample event as its provider would send it now, a forged twin, and the expected result of each.
 
 use std::error::Error;
 
@@ -12,18 +12,18 @@ use crate::samples::{Expect, Sample};
 
 type Fallible<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
-/// A request on its way to one forwarder, and what must become of it.
+/// A request for one forwarder, with its expected result.
 #[derive(Debug)]
 pub(crate) struct Trial {
     pub hook: String,
     pub request: Request,
-    /// The body that the message must carry: the request's, without a token that stands in it.
+    /// Expected data of the message: the request's body, without any token that stands in it.
     pub carried: String,
     pub status: u16,
     pub stored: bool,
 }
 
-/// A sample event as its provider would send it now, and a forged twin of it.
+/// Makes the trials of a sample event: the event as its provider would send it now, and its forged twin.
 pub(crate) fn trials(event: &str, expect: Expect) -> Fallible<Vec<Trial>> {
     let invocation = Invocation { request_id: String::new(), deadline: None };
     let incoming = trigger::read(event, invocation)?;
@@ -32,9 +32,9 @@ pub(crate) fn trials(event: &str, expect: Expect) -> Fallible<Vec<Trial>> {
     let sample = Sample::of(&hook).ok_or("its hook is no sample's")?;
     let info = preset_info(&hook)?;
     let signer = sample.signer().ok_or("its sample secret does not fit the preset")?;
-    // What was signed when the file was made is too old by now; the others work as they lie.
+    // An event with a timestamp is too old by now; all others stay valid as they are stored.
     let request = match (info.max_age, expect) {
-        // The timestamp may stand in the body, so the sample is filled in anew.
+        // The timestamp may stand in the body, so the sample is filled in again.
         (Some(_), Expect::Stored) => sign(&signer, None)?,
         (Some(_), Expect::Handshake) if info.kind != "digest" => sign(&signer, Some(request.body))?,
         _ => request,
@@ -63,7 +63,7 @@ fn sign(signer: &Source, body: Option<Bytes>) -> Fallible<Request> {
     Ok(signer.sign(draft, 0, Clock::system().now(), &Random::system())?)
 }
 
-/// The request changed on its way: its body where that is covered, else its token.
+/// Forges a request: changes its body if the signature covers it, else its token.
 fn forge(sample: &Sample, request: Request, covers_body: bool) -> Fallible<Request> {
     if covers_body {
         let body = [&request.body[..], b" "].concat().into();

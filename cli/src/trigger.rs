@@ -1,4 +1,4 @@
-//! A signed request as a trigger's event, or as HTTP: printed, and read again.
+//! Signed requests as events of a trigger or as HTTP: printing and reading.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,7 +10,7 @@ use hookmq_shared::http::{Headers, Request};
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 
-/// The form in which a request is printed.
+/// Output form of a signed request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Trigger {
     /// API Gateway HTTP API, payload 2.0
@@ -28,7 +28,7 @@ pub(crate) enum Trigger {
 }
 
 impl Trigger {
-    /// That of a file of `events/`: its name ends with it.
+    /// Returns the trigger whose name ends the file name of a sample event.
     pub(crate) fn of_event(file: &str) -> Option<Self> {
         let stem = file.strip_suffix(".json")?;
         let is_its = |trigger: &&Self| {
@@ -38,7 +38,7 @@ impl Trigger {
     }
 }
 
-/// What is printed.
+/// A signed request, ready to be printed.
 #[derive(Debug)]
 pub(crate) struct Signed<'r> {
     pub method: &'r str,
@@ -49,7 +49,7 @@ pub(crate) struct Signed<'r> {
     pub at: Timestamp,
 }
 
-/// The request that is printed in one of the forms.
+/// Parses a request from any of the printed forms: an event of a trigger, or HTTP/1.1.
 pub(crate) fn read(text: &[u8]) -> Result<Request, String> {
     if text.first() == Some(&b'{') {
         let event = std::str::from_utf8(text).map_err(|e| e.to_string())?;
@@ -79,7 +79,7 @@ fn http(text: &[u8]) -> Option<Request> {
         let value = Bytes::copy_from_slice(value.get(1..)?.trim_ascii());
         headers.push(std::str::from_utf8(name).ok()?, value);
     }
-    // What a shell adds after the body is none of it.
+    // A shell may add bytes after the body, which `content-length` cuts off.
     let length = headers.one_str("content-length").and_then(|length| length.parse().ok());
     let body = length.and_then(|length| rest.get(..length)).unwrap_or(rest);
     let (path, raw_query) = target.split_once('?').unwrap_or((target, ""));
@@ -101,7 +101,7 @@ const REQUEST_ID: &str = "c6af9ac6-7b61-41e6-9a41-93e8deadbeef";
 const SOURCE_IP: &str = "203.0.113.9";
 
 impl Signed<'_> {
-    /// The request in that form, as bytes: an HTTP request's body may be anything.
+    /// Formats the request for the trigger, as bytes, because the body of an HTTP request need not be text.
     pub(crate) fn print(&self, trigger: Trigger) -> Vec<u8> {
         let event = match trigger {
             Trigger::Http => return self.http(),
@@ -131,7 +131,7 @@ impl Signed<'_> {
         out
     }
 
-    /// HTTP API and function URL.
+    /// Builds the payload 2.0 event of an HTTP API or a function URL.
     fn payload_2(&self, domain: &str, route: &str) -> Value {
         let (body, is_base64) = self.body_text();
         json!({
@@ -208,7 +208,7 @@ impl Signed<'_> {
         event
     }
 
-    /// Text stays text, as a gateway hands it over; everything else is base64.
+    /// Returns the body as text if it is UTF-8, as a gateway does, else in base64; true stands for base64.
     fn body_text(&self) -> (String, bool) {
         match std::str::from_utf8(self.body) {
             Ok(text) => (text.to_owned(), false),
@@ -216,7 +216,7 @@ impl Signed<'_> {
         }
     }
 
-    /// The query's pairs: decoded as a REST API hands them over, or as they came, as a load balancer does.
+    /// Returns the pairs of the query: decoded, as a REST API passes them, or raw, as a load balancer does.
     fn query(&self, decoded: bool) -> Vec<(String, String)> {
         let text = |text: &str| {
             if decoded { percent_decode_str(text).decode_utf8_lossy().into_owned() } else { text.to_owned() }

@@ -1,4 +1,4 @@
-//! `hookmq verify`: would a function accept this request, and if not, why?
+//! `hookmq verify`: tells if a function would accept a request, and if not, why.
 //!
 //! The request is described by `-H`, `--body` and `--method`, or piped in as `hookmq sign` prints it.
 
@@ -27,7 +27,7 @@ pub(crate) struct Args {
     /// A hook of the hooks file
     #[arg(long, value_name = "NAME")]
     hook: Option<String>,
-    /// The hooks file; default: what a function would read
+    /// The hooks file; default: the one that a function would read
     #[arg(long, value_name = "FILE", requires = "hook")]
     hooks: Option<PathBuf>,
     /// A preset
@@ -36,10 +36,10 @@ pub(crate) struct Args {
     /// A TOML file with a `[verify]` table
     #[arg(long, value_name = "FILE")]
     verify: Option<PathBuf>,
-    /// The secret, or a reference (`env:NAME`, `file:PATH`); takes the place of a hook's own
+    /// The secret, or a reference (`env:NAME`, `file:PATH`); replaces the hook's own
     #[arg(long, value_name = "VALUE")]
     secret: Vec<String>,
-    /// A parameter of the preset; a hook has its own
+    /// A parameter of the preset; not with --hook, which has its own
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair, conflicts_with = "hook")]
     param: Vec<(String, String)>,
     /// The time of receipt, in Unix seconds; default: now
@@ -57,10 +57,10 @@ pub(crate) struct Args {
     /// The request's body; - for standard input; default: empty
     #[arg(long, value_name = "FILE")]
     body: Option<PathBuf>,
-    /// Tell the step that failed and the string that was signed, the secret masked
+    /// Print the step that failed and the string that was signed, with the secret masked
     #[arg(long)]
     explain: bool,
-    /// Many requests of presets, a JSON object a line on standard input
+    /// Verify many requests of presets, one JSON object a line on standard input
     #[arg(long, hide = true, exclusive = true)]
     batch: bool,
 }
@@ -106,7 +106,7 @@ pub(crate) fn run(args: &Args) -> Exit {
     }
 }
 
-/// What the arguments say; everything that is wrong with them.
+/// Builds the source that the arguments describe, or returns every mistake in them.
 fn source(args: &Args) -> Result<Arc<Source>, Vec<String>> {
     let env = Env::process();
     let one = |error: &dyn std::fmt::Display| vec![error.to_string()];
@@ -143,7 +143,7 @@ fn source(args: &Args) -> Result<Arc<Source>, Vec<String>> {
     })
 }
 
-/// A `[verify]` table in a file of its own, or the file's whole content as one.
+/// Builds a source from the file's `[verify]` table, or from the whole file if it has no such table.
 fn custom(file: &str, text: &str, settings: Settings) -> Result<Source, Vec<String>> {
     let mistakes = Mistakes::new(file, text);
     let document = DeTable::parse(text).map_err(|e| vec![format!("{file}: {e}")])?;
@@ -192,7 +192,7 @@ fn request(args: &Args) -> Result<Request, Box<dyn Error>> {
     described(args.method.as_deref(), args.url.as_deref(), headers, body)
 }
 
-/// A request as it is described; the target is that of the public URL.
+/// Builds a request from its parts; the path and the query are those of the public URL.
 pub(crate) fn described(
     method: Option<&str>,
     url: Option<&str>,

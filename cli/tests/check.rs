@@ -1,11 +1,11 @@
-//! `hookmq check`: what is wrong ends with an error, and `--live` tries the stores.
+//! Tests of `hookmq check`: a mistake ends in an error, and `--live` tries the stores.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::process::Command;
 
 const HOOKS: &str = "[hooks.h]\nsource = \"none\"\ntopic = \"pulsar-demo/webhooks/h\"\n";
 
-/// The exit code, and what was printed.
+/// Runs the command and returns the exit code and the output.
 fn check(arguments: &[&str], variables: &[(&str, &str)]) -> (i32, String) {
     let done = Command::new(env!("CARGO_BIN_EXE_hookmq"))
         .arg("check")
@@ -53,7 +53,7 @@ fn what_is_set_and_wrong_is_an_error_and_what_is_missing_a_note() {
         assert_eq!(code, 2, "{variable}={value}: {text}");
         assert!(text.contains(&format!("environment: error: {variable}")), "{variable}={value}: {text}");
     }
-    // The function has a region of its own.
+    // The function has its own environment, which may set the region.
     let (code, text) = check(&[], &[("SPILL_URL", "s3://bucket")]);
     assert!(code == 0 && text.contains("environment: note: S3_REGION"), "{text}");
 }
@@ -86,14 +86,14 @@ fn the_store_is_tried_live() {
         assert!(text.contains(told), "{told}: {text}");
     }
     assert!(!folder.path().join("probe/store").exists());
-    // A file in the way, and a place where nothing can be written.
+    // A file is in the way, or the place is not writable.
     let file = folder.path().join("file");
     std::fs::write(&file, "x").unwrap();
     for bad in [format!("file://{}/x", file.display()), "file:///proc/hookmq".to_owned()] {
         let (code, text) = check(&["--live"], &[("SPILL_URL", &bad)]);
         assert!(code == 1 && text.contains("write        failed:"), "{bad}: {text}");
     }
-    // A bucket that nobody serves.
+    // The bucket has no server.
     let (code, text) = check(
         &["--live"],
         &[

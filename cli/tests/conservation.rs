@@ -1,5 +1,5 @@
 //! A short conservation experiment with the real binaries: `hookmq torture` over three seeds. Longer runs,
-//! and the proof that it can fail, are in `tests/conservation`.
+//! and the proof that the experiment can fail, are in `tests/conservation`.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -9,13 +9,13 @@ use std::thread;
 
 const HOOKMQ: &str = env!("CARGO_BIN_EXE_hookmq");
 
-/// Builds the functions beside `hookmq`: a test of the workspace builds their tests only. Together with
-/// `hookmq`, so that the dependencies are those that its own build has.
+/// Builds the functions beside `hookmq`, because a test of the workspace builds only their tests. `hookmq` is
+/// built with them, so that the dependencies are those of its own build.
 fn build_functions() {
     let folder = Path::new(HOOKMQ).parent().unwrap();
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["build", "--quiet", "-p", "hookmq-cli", "-p", "tdmq", "-p", "rocketmq", "-p", "redrive"]);
-    // What tells about this package would have others built anew.
+    // Variables about this package would cause other packages to be built again.
     let of_this =
         |name: &str| ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|prefix| name.starts_with(prefix));
     for (name, _) in std::env::vars().filter(|(name, _)| of_this(name)) {
@@ -63,7 +63,7 @@ fn a_log_that_cannot_be_written_ends_no_function() {
     let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     for name in ["tdmq", "rocketmq", "redrive"] {
         let mut function = Command::new(Path::new(HOOKMQ).with_file_name(name));
-        // A configuration that is not there is told, and so is the address.
+        // A missing configuration is logged, and so is the address.
         let store = concat!("file://", env!("CARGO_TARGET_TMPDIR"), "/full-log");
         let env = [("LISTEN", "127.0.0.1:0"), ("HOOKS_FILE", "/nowhere/hooks.toml"), ("SPILL_URL", store)];
         function.env_clear().envs(env);

@@ -1,5 +1,5 @@
-//! What `hookmq sign` prints, `hookmq verify` accepts, and refuses what was broken: the command itself,
-//! for every source that it lists.
+//! Tests of the command for every source that it lists: `hookmq verify` accepts the output of `hookmq sign`,
+//! and rejects it once it was broken.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 #[path = "../../shared/tests/source_common/mod.rs"]
@@ -12,11 +12,11 @@ use std::thread;
 use serde_json::Value;
 use source_common::{params_for, secret_for};
 
-/// A source, as `hookmq sources --json` tells it.
+/// A source, as listed by `hookmq sources --json`.
 struct Source {
     info: Value,
     name: String,
-    /// That and what follows is the same for `sign` and `verify`.
+    /// The arguments that `sign` and `verify` have in common, beginning with the source.
     arguments: Vec<String>,
 }
 
@@ -58,13 +58,13 @@ impl Source {
         self.command("sign", &secret_for(&self.name), more).output().unwrap()
     }
 
-    /// What verifies: the secret itself, or the public key that `sign` told.
+    /// Returns the value that verifies: the secret itself, or the public key that `sign` printed.
     fn verifying(&self, signed: &Output) -> String {
         let told = text(&signed.stderr).strip_prefix("the public key, which verifies it: ");
         told.map_or_else(|| secret_for(&self.name), |key| key.trim_end().to_owned())
     }
 
-    /// The verdict, and whether the exit code says the same.
+    /// Runs `verify` and returns the verdict, after a check that the exit code agrees.
     fn verdict(&self, verifying: &str, signed: &[u8]) -> String {
         let mut verify = self.command("verify", verifying, &[]);
         let mut verify = verify.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
@@ -76,7 +76,7 @@ impl Source {
         verdict
     }
 
-    /// Whether what `--tamper` breaks is there to be broken; none if the kind does not tell.
+    /// Returns true if the source has the part that `--tamper` breaks; `None` if the kind does not tell.
     fn has(&self, tamper: &str) -> Option<bool> {
         match (tamper, self.info["kind"].as_str().unwrap()) {
             ("body", _) => self.info["covers_body"].as_bool(),
@@ -88,7 +88,7 @@ impl Source {
     }
 }
 
-/// Runs a test for each source, several at once: most of the time goes into starting processes.
+/// Runs a test for each source, several at once, because most of the time is spent on starting processes.
 fn for_every_source(test: fn(&Source)) {
     let sources = sources();
     let chunks = sources.chunks(sources.len().div_ceil(4));

@@ -1,4 +1,4 @@
-//! `hookmq redrive` over a folder that a real forwarder spilled to: what it tells is what it does.
+//! Tests of `hookmq redrive` over a folder that a real forwarder spilled to: its reports match its actions.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::fs;
@@ -12,9 +12,9 @@ use hookmq_shared::config::{Config, Reading, Samples};
 use hookmq_shared::context::Context;
 use hookmq_shared::env::Env;
 use hookmq_shared::gateway::Gateway;
-use hookmq_shared::host::Service as _;
 use hookmq_shared::http::Request;
 use hookmq_shared::queue::{Client, Vendor};
+use hookmq_shared::service::Service as _;
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -22,14 +22,14 @@ const IN_BODY: &str = "a-word-of-the-body";
 const IN_HEADER: &str = "a-word-of-a-header-field";
 const IN_QUERY: &str = "a-word-of-the-query";
 
-/// A store, hooks, and the vendor.
+/// A store, hooks, and the vendors' emulator.
 struct Yard {
     emulator: Emulator,
     dir: tempfile::TempDir,
     vars: Vec<(&'static str, String)>,
 }
 
-/// What the command wrote.
+/// Output and exit code of the command.
 #[derive(Debug)]
 struct Told {
     code: Option<i32>,
@@ -77,7 +77,7 @@ impl Yard {
         self.dir.path().join("hooks.toml")
     }
 
-    /// Neither vendor knows the topic, and says so with a text that no terminal should see.
+    /// Makes both vendors refuse the topic, with a text that must not reach a terminal.
     fn fail(&self) {
         let fault = |code, status, vendor| Fault::new(error(code, status)).vendor(vendor).times(0);
         self.emulator.set_faults(vec![
@@ -151,8 +151,8 @@ fn hooks(topics: [&str; 2]) -> String {
 const OLD: [&str; 2] = ["webhoks", "webhoks"];
 const NEW: [&str; 2] = ["webhooks", "webhooks_test"];
 
-/// What a dry run says is what the run does: before, it told of the stored topic, which was not sent to,
-/// and two targets' entries of one delivery looked the same.
+/// A dry run announces exactly what the run then does. Earlier, it named the stored topic, which was not
+/// used, and showed the same entry for both targets of a delivery.
 #[tokio::test]
 async fn what_waits_is_told_and_then_sent() {
     let yard = Yard::start(&hooks(OLD)).await;
@@ -186,7 +186,7 @@ async fn what_waits_is_told_and_then_sent() {
     }
     assert_eq!(found, 2, "each is one shard's");
 
-    // A run while nothing is mended says why, until when, and what to do.
+    // A run before any correction reports the reason, the time of the next attempt, and the remedy.
     let failed = yard.redrive("").await;
     assert_eq!(failed.code, Some(1), "{failed:?}");
     for word in ["1 failed", "1 x erp: config: ", "is due at ", "--now"] {
@@ -195,7 +195,7 @@ async fn what_waits_is_told_and_then_sent() {
     let dry = yard.redrive("--dry-run").await;
     assert!(dry.out.contains("stays until ") && dry.out.contains("2 not due yet (--now"), "{}", dry.out);
 
-    // The hook is corrected: what would be sent is what is sent.
+    // After the hook is corrected, the dry run and the run agree.
     yard.emulator.set_faults(Vec::new());
     yard.write(&hooks(NEW));
     let dry = yard.redrive("--dry-run --now").await;
@@ -232,7 +232,7 @@ fn error(code: &str, status: Option<u16>) -> FaultKind {
     }
 }
 
-/// What lies in `dead/` for want of a message says why, and is sent once hooks.toml is corrected.
+/// A delivery in `dead/` without a message shows the reason, and is sent once hooks.toml is corrected.
 #[tokio::test]
 async fn what_is_buried_says_why() {
     let keyed = "[hooks.erp]\nsource = \"none\"\ntopic = \"pulsar-demo/webhooks/webhooks\"\nkey = \"{json:order.id}\"\n";
@@ -258,7 +258,7 @@ async fn what_is_buried_says_why() {
     );
 }
 
-/// What is for a target that no table names is told by everything that looks.
+/// Every command reports deliveries for a target that no table names.
 #[tokio::test]
 async fn a_target_that_is_gone_is_told() {
     let table = "[targets.eu]\nvendor = \"tdmq\"\n";
@@ -274,7 +274,7 @@ async fn a_target_that_is_gone_is_told() {
     }
     let told = yard.redrive("--dry-run").await;
     assert!(told.out.contains("eu ") && told.out.contains("no sound [targets] table"), "{}", told.out);
-    // What lies there under a name that is not its own is no delivery, there either.
+    // An object under another delivery's name does not count as a delivery in this target either.
     let folder = yard.store().join("spill/eu/erp");
     let name = fs::read_dir(&folder).unwrap().next().unwrap().unwrap().path();
     fs::rename(&name, folder.join("0".repeat(64))).unwrap();
@@ -282,7 +282,7 @@ async fn a_target_that_is_gone_is_told() {
     assert!(told.out.contains("cannot be read: ") && told.out.contains("another delivery's"), "{told:?}");
 }
 
-/// Before, a name that was mistyped found nothing, which looked like nothing to do.
+/// A mistyped name is an error. Earlier, it found nothing, which looked like nothing to do.
 #[tokio::test]
 async fn a_name_that_nobody_knows_is_an_error() {
     let yard = Yard::start(&hooks(OLD)).await;
@@ -299,7 +299,7 @@ async fn a_name_that_nobody_knows_is_an_error() {
         assert_eq!((told.code, &*told.out), (Some(2), ""), "{arguments}: {told:?}");
         assert!(told.err.contains("there is no target nowhere: ") && told.err.contains("tdmq"), "{told:?}");
     }
-    // One that hooks.toml names has nothing; one that is gone from there has deliveries.
+    // A hook that hooks.toml names has no deliveries; a removed hook has some.
     assert_eq!(yard.redrive("--list --hook shop").await.out, "0 deliveries\n");
     let told = yard.redrive("--list --hook erp").await;
     assert!(told.code == Some(0) && told.out.ends_with("2 deliveries\n"), "{told:?}");
@@ -312,7 +312,7 @@ async fn a_name_that_nobody_knows_is_an_error() {
     }
 }
 
-/// A folder that is not there held "nothing", be it mistyped or not mounted.
+/// A folder that does not exist, mistyped or not mounted, is an error. Earlier, it counted as empty.
 #[tokio::test]
 async fn a_folder_that_nobody_has_written_to_is_an_error() {
     let mut yard = Yard::start(&hooks(OLD)).await;
@@ -340,7 +340,7 @@ async fn a_folder_that_nobody_has_written_to_is_an_error() {
         fs::write(store.join(folder), "x").unwrap();
     }
     all_say([store.display().to_string(), "is no folder".to_owned()]).await;
-    // A forwarder that has had nothing to spill has made the folder at most.
+    // A forwarder that has spilled nothing has at most created the folder.
     for folder in ["spill", "dead", "quarantine"] {
         fs::remove_file(store.join(folder)).unwrap();
     }
@@ -350,7 +350,7 @@ async fn a_folder_that_nobody_has_written_to_is_an_error() {
     }
 }
 
-/// What nobody sends must not be taken for nothing.
+/// Objects that hookmq has not written are counted, so that they are not overlooked.
 #[cfg(unix)]
 #[tokio::test]
 async fn what_hookmq_has_not_written_is_counted() {
@@ -381,8 +381,8 @@ async fn what_hookmq_has_not_written_is_counted() {
     assert!(run.out.contains("6 besides that hookmq has not written"), "{run:?}");
 }
 
-/// Some vendors' texts name the code as well. What a circuit holds back is told with the reason, and not with
-/// seconds that are over when somebody reads them.
+/// A reason is reported once, although some vendors' texts repeat the code. A delivery that a circuit holds
+/// back is reported with the reason, without remaining seconds that are outdated when read.
 #[tokio::test]
 async fn a_reason_is_told_once() {
     let yard = Yard::start(&hooks(OLD)).await;
@@ -411,7 +411,7 @@ async fn a_reason_is_told_once() {
     assert!(run.contains("not tried again so soon after: "), "{run}");
 }
 
-/// Before, a dry run did not say why the stored message is what would be sent.
+/// A dry run explains why the stored message of a removed hook would be sent. Earlier, it gave no reason.
 #[tokio::test]
 async fn a_hook_that_is_gone_is_told_with_what_is_sent_instead() {
     let yard = Yard::start(&hooks(OLD)).await;
@@ -436,7 +436,7 @@ async fn a_hook_that_is_gone_is_told_with_what_is_sent_instead() {
     }
 }
 
-/// Before, each of these hung for an hour without a word.
+/// A store that does not answer ends every command. Earlier, each of them hung for an hour without output.
 #[tokio::test]
 async fn a_store_that_does_not_answer_ends_every_command() {
     let dir = tempfile::tempdir().unwrap();

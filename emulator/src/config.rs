@@ -1,4 +1,4 @@
-//! Who may send what: credentials, topics and the clock.
+//! The emulator's configuration: credentials, topics and the clock.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,7 +7,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// The credentials and names of [`Config::default`]: published, so worth nothing anywhere else.
+/// The credentials and names of [`Config::default`], which are published and therefore worthless anywhere
+/// else.
 pub mod sample {
     /// Tencent Cloud `SecretId`.
     pub const SECRET_ID: &str = "AKIDhookmqEmulatorSample000000000000";
@@ -31,8 +32,8 @@ pub mod sample {
     pub const PASSWORD: &str = "hookmq-emulator-sample-password";
 }
 
-/// How the names begin that `hookmq check --live` asks for, a namespace of TDMQ or a topic of DMS: nobody
-/// has them, so a message to one is refused, whatever [`Topics`] says.
+/// Prefix of the names that `hookmq check --live` uses, for a TDMQ namespace or a DMS topic. No such name
+/// exists, so a message to it is refused, regardless of [`Topics`].
 pub(crate) const ABSENT: &str = "hookmq-check-";
 
 /// Regions that Tencent lists for `SendMessages`
@@ -57,46 +58,47 @@ const TDMQ_REGIONS: [&str; 17] = [
     "na-siliconvalley",
 ];
 
-/// The wall clock that signatures, tokens and the `Date` header are measured with.
+/// The wall clock, against which signatures and tokens are checked, and which sets the `Date` header.
 pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 
-/// What an [`Emulator`](crate::Emulator) accepts. Start from [`Config::default`].
+/// Settings of an [`Emulator`](crate::Emulator). Start from [`Config::default`].
 #[derive(Clone)]
 pub struct Config {
     /// Keys that may call TDMQ.
     pub tdmq: Vec<TencentCredential>,
-    /// Values of `X-TC-Region` that exist; any other is `UnsupportedRegion`.
+    /// Valid values of `X-TC-Region`; any other value is refused with `UnsupportedRegion`.
     pub tdmq_regions: Vec<String>,
-    /// Regions of clusters, by the cluster's id, which is a topic's tenant: it is found in no other
-    /// region. A cluster that is not here is found in each.
+    /// Regions of clusters, by the cluster's id, which is the tenant of a topic: such a cluster is found in
+    /// its own region only. A cluster that is not listed is found in every region.
     pub tdmq_clusters: BTreeMap<String, String>,
-    /// Topics that exist in TDMQ.
+    /// Topics of TDMQ.
     pub tdmq_topics: Topics,
     /// Keys that may call DMS, all of them for [`Config::project_id`].
     pub dms: Vec<HuaweiCredential>,
-    /// The one project: 32 hex digits.
+    /// Id of the only project: 32 hex digits.
     pub project_id: String,
-    /// Its name, for IAM requests scoped by name.
+    /// Name of the project, for IAM requests scoped by name.
     pub project_name: String,
-    /// The project's one RocketMQ instance: a UUID.
+    /// Id of the project's only RocketMQ instance: a UUID.
     pub instance_id: String,
-    /// Topics that exist in that instance.
+    /// Topics of the RocketMQ instance.
     pub rocketmq_topics: Topics,
-    /// Ids of access keys whose owners may not send.
+    /// Ids of access keys without the permission to send.
     pub denied: BTreeSet<String>,
-    /// Users that may ask IAM for a token.
+    /// Users that may request a token from IAM.
     pub iam_users: Vec<IamUser>,
-    /// How long such a token lives: 24 hours at the vendor.
+    /// Lifetime of a token; 24 hours at the vendor.
     pub token_ttl: Duration,
-    /// The emulator's clock; `clock_offset_s` faults are added to it.
+    /// The emulator's clock, to which `clock_offset_s` faults are added.
     pub clock: Clock,
-    /// Whether messages and requests are kept. Without them a long run takes little memory; they are
-    /// counted either way.
+    /// True if messages and requests are kept. Without them a long run takes little memory; they are counted
+    /// in either case.
     pub keeps: bool,
 }
 
 impl Default for Config {
-    /// One credential of each kind (see [`sample`]), every documented region, every well-formed topic.
+    /// Returns a configuration with one credential of each kind (see [`sample`]), every documented region and
+    /// every well-formed topic.
     fn default() -> Self {
         Self {
             tdmq: vec![TencentCredential {
@@ -141,7 +143,7 @@ pub struct TencentCredential {
     pub secret_id: String,
     /// `SecretKey`.
     pub secret_key: String,
-    /// The token of a temporary key, which must then come as `X-TC-Token`.
+    /// The token of a temporary key, which each request must send as `X-TC-Token`.
     pub token: Option<String>,
 }
 
@@ -152,22 +154,22 @@ pub struct HuaweiCredential {
     pub access_key: String,
     /// Secret key (SK).
     pub secret_key: String,
-    /// The token of a temporary key, which must then come signed as `X-Security-Token`.
+    /// The token of a temporary key, which each request must send and sign as `X-Security-Token`.
     pub security_token: Option<String>,
 }
 
-/// A user of IAM's password method.
+/// A user that authenticates to IAM with a password.
 #[derive(Clone)]
 pub struct IamUser {
-    /// Name of the domain (account).
+    /// Name of the user's domain (account).
     pub domain: String,
-    /// User name.
+    /// Name of the user.
     pub name: String,
-    /// Password.
+    /// Password of the user, in clear.
     pub password: String,
 }
 
-// Secrets stay out of every `Debug`.
+// The secrets must not appear in any `Debug` output.
 impl fmt::Debug for TencentCredential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TencentCredential").field("secret_id", &self.secret_id).finish_non_exhaustive()
@@ -189,12 +191,12 @@ impl fmt::Debug for IamUser {
     }
 }
 
-/// Which topics exist. A malformed name never does.
+/// The set of existing topics. A malformed name never exists.
 #[derive(Clone, Debug)]
 pub enum Topics {
-    /// Every well-formed name but these.
+    /// Every well-formed name except the listed ones.
     AllBut(BTreeSet<String>),
-    /// These.
+    /// The listed names only.
     Only(BTreeSet<String>),
 }
 
@@ -205,17 +207,18 @@ impl Default for Topics {
 }
 
 impl Topics {
-    /// Every well-formed name but these.
+    /// Builds the set of all well-formed names except these.
     pub fn all_but<S: Into<String>>(names: impl IntoIterator<Item = S>) -> Self {
         Self::AllBut(names.into_iter().map(Into::into).collect())
     }
 
-    /// These and no others.
+    /// Builds the set of these names.
     pub fn only<S: Into<String>>(names: impl IntoIterator<Item = S>) -> Self {
         Self::Only(names.into_iter().map(Into::into).collect())
     }
 
-    /// Whether a topic exists. `full_name` is `None` for a malformed name, else the form to compare by.
+    /// Returns true if the topic exists. `full_name` returns the form to compare by, or `None` for a
+    /// malformed name.
     pub(crate) fn has(&self, topic: &str, full_name: fn(&str) -> Option<String>) -> bool {
         let Some(topic) = full_name(topic) else { return false };
         let listed =

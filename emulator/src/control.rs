@@ -1,4 +1,4 @@
-//! What tests and people steer the emulator with: `/_/…`.
+//! The control paths `/_/…`, by which tests and people steer the emulator.
 
 use std::collections::BTreeMap;
 
@@ -6,12 +6,7 @@ use http::{HeaderValue, Method, StatusCode, header::ALLOW, request};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::{
-    faults::Fault,
-    reply::Reply,
-    service::Shared,
-    store::{Counts, Vendor},
-};
+use crate::{faults::Fault, reply::Reply, service::Shared, spec::Vendor, store::Counts};
 
 pub(crate) fn handle(shared: &Shared, head: &request::Parts, body: &[u8]) -> Reply {
     let mut state = shared.state();
@@ -24,7 +19,7 @@ pub(crate) fn handle(shared: &Shared, head: &request::Parts, body: &[u8]) -> Rep
             found(&state.messages)
         }
         ("/_/requests", "GET") => {
-            let mut counts = BTreeMap::from([(Vendor::Tdmq, 0), (Vendor::Rocketmq, 0), (Vendor::Iam, 0_u64)]);
+            let mut counts = BTreeMap::from(Vendor::ALL.map(|vendor| (vendor, 0_u64)));
             for request in &state.requests {
                 *counts.entry(request.vendor).or_default() += 1;
             }

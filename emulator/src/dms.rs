@@ -1,5 +1,6 @@
-//! DMS for RocketMQ's "Sending Messages"
-//! (<https://support.huaweicloud.com/intl/en-us/api-hrm/SendMessage.html>) and the API gateway before it.
+//! The "Sending Messages" API of DMS for RocketMQ
+//! (<https://support.huaweicloud.com/intl/en-us/api-hrm/SendMessage.html>), and the API gateway in front of
+//! it.
 
 use std::fmt::Display;
 
@@ -12,24 +13,25 @@ use crate::{
     properties,
     reply::{Call, Reply},
     sign::{Authorization, sdk_hmac},
-    store::{Failures, State, StoredMessage, Vendor, header, kept_headers, random, request_id},
+    spec::Vendor,
+    store::{Failures, State, StoredMessage, header, kept_headers, random, request_id},
 };
 
-/// Bytes of one message.
+/// Upper bound on a message, in bytes.
 const MAX_MESSAGE: usize = 4 << 20;
-/// Bytes of a request that the gateway passes on.
+/// Upper bound on a request that the gateway passes on, in bytes.
 const MAX_REQUEST: usize = 12 << 20;
-/// Bytes of a URI, and of one header.
+/// Upper bound on the URI, and on each header, in bytes.
 const MAX_HEADER: usize = 32 << 10;
-/// Bytes of all headers.
+/// Upper bound on all headers together, in bytes.
 const MAX_HEADERS: usize = 128 << 10;
-/// Seconds that a signature's time may be off.
+/// Upper bound on the difference between a signature's time and the emulator's, in seconds.
 const MAX_SKEW: u64 = 15 * 60;
-/// Failures in a row that lock an access key, and for how long.
+/// Number of consecutive failures after which the next one locks an access key; `LOCK` is the duration.
 const FAILURES_BEFORE_LOCK: u32 = 5;
 const LOCK: Duration = Duration::minutes(5);
 
-/// HTTP status, code and message.
+/// HTTP status, code and message of a refusal.
 struct Refusal(u16, &'static str, String);
 
 pub(crate) fn handle(config: &Config, state: &mut State, call: &Call<'_>) -> Reply {
@@ -75,7 +77,7 @@ fn send(config: &Config, state: &mut State, call: &Call<'_>) -> Result<Reply, Re
     }
 
     let number = state.next_number();
-    // The Java client's form: address, process and time, then a counter.
+    // The form of the Java client's ids: address, process and time, then a counter.
     let message_id = format!("7F000001{:016X}{:08X}", random(), number & 0xffff_ffff);
     state.messages.push(StoredMessage {
         vendor: Vendor::Rocketmq,
@@ -109,7 +111,7 @@ fn gateway_limits(call: &Call<'_>) -> Result<(), Refusal> {
     }
 }
 
-/// Project and instance of either documented path.
+/// Returns the project and the instance of a path, in each documented form.
 fn target(path: &str) -> Option<(&str, &str)> {
     match path.split('/').collect::<Vec<_>>().as_slice() {
         ["", "v2", project, "rocketmq", "instances", instance, "messages"]
@@ -203,8 +205,8 @@ fn check_signature(
     Ok(())
 }
 
-/// The canonical request in one line, as the vendor shows it. A security token is a signed header: its
-/// value is not shown here.
+/// Formats the canonical request in one line, as the vendor shows it, but masks the value of a security
+/// token, which is a signed header.
 fn shown(canonical: &str) -> String {
     let line = |line| if str::starts_with(line, "x-security-token:") { "x-security-token:***" } else { line };
     canonical.split('\n').map(line).collect::<Vec<_>>().join("|")
@@ -219,7 +221,7 @@ fn sdk_date(time: OffsetDateTime) -> String {
 
 type Properties<'a> = Vec<(&'a str, &'a str)>;
 
-/// Topic, text and properties of a request's body.
+/// Returns the topic, the text and the properties of a request's body.
 fn message<'a>(call: &Call<'a>) -> Result<(&'a str, &'a str, Properties<'a>), Refusal> {
     if call.body.is_empty() {
         return Err(Refusal(400, "DMS.00400004", "The request body is empty.".into()));
@@ -250,7 +252,7 @@ fn message<'a>(call: &Call<'a>) -> Result<(&'a str, &'a str, Properties<'a>), Re
     Ok((text("topic")?, text("body")?, properties))
 }
 
-/// The answer begins with what was sent.
+/// Returns the part of the answer that repeats the request.
 fn echo(request: &Value) -> Value {
     let properties = request.get("property_list").filter(|list| list.is_array());
     json!({
@@ -260,7 +262,8 @@ fn echo(request: &Value) -> Value {
     })
 }
 
-/// 3 to 64 letters, digits and `%|_-`, and neither one of the system's own nor one that nobody has.
+/// Returns the topic if it has 3 to 64 letters, digits and `%|_-`, is not reserved by the system, and can
+/// exist.
 fn well_formed(topic: &str) -> Option<String> {
     const SYSTEM: [&str; 10] = [
         "TBW102",
@@ -300,7 +303,7 @@ fn incorrect(detail: impl Display) -> Refusal {
     Refusal(401, "APIG.0301", format!("Incorrect IAM authentication information: {detail}"))
 }
 
-/// Every answer names its request in a header, an error in its body too.
+/// Builds an answer with the request id in a header; an error repeats the id in its body.
 fn response(status: StatusCode, body: &Value, request_id: &str, outcome: &str) -> Reply {
     let content_type = HeaderValue::from_static("application/json;charset=UTF-8");
     let mut reply = Reply::new(status, content_type, body.to_string(), outcome);
@@ -310,7 +313,7 @@ fn response(status: StatusCode, body: &Value, request_id: &str, outcome: &str) -
     reply
 }
 
-/// An error of the service or its gateway.
+/// Builds an error of the service or its gateway.
 pub(crate) fn error(status: StatusCode, code: &str, message: &str) -> Reply {
     let request_id = request_id();
     let body = json!({"error_code": code, "error_msg": message, "request_id": request_id});
@@ -329,7 +332,7 @@ pub(crate) fn no_id(request: &Value) -> Reply {
     response(StatusCode::OK, &echo(request), &request_id(), "no id")
 }
 
-/// The topic that a request names; as delivery id the first of `KEYS`, else the `id` in its message.
+/// Returns the topic of a request and its delivery id: the first of `KEYS`, else the `id` in the message.
 pub(crate) fn visible(body: &Value) -> (Option<&str>, Option<String>) {
     let keys = body["property_list"].as_array().into_iter().flatten().find(|p| p["name"] == "KEYS");
     let key = keys.and_then(|p| p["value"].as_str()).and_then(|keys| keys.split_whitespace().next());

@@ -1,119 +1,121 @@
-//! Faults on demand.
+//! The fault plan: faults on demand, and their selection for each request.
 
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{store::Vendor, wire};
+use crate::{spec::Vendor, wire};
 
-/// Something that goes wrong with the requests it matches. See the [crate's documentation](crate#faults).
+/// A fault, and the requests that it applies to. See the [crate's documentation](crate#faults).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
-    /// What goes wrong.
+    /// Kind of the fault.
     pub fault: FaultKind,
-    /// Only requests to this service; default any.
+    /// Restriction to one service; default any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vendor: Option<Vendor>,
-    /// Only requests that name exactly this topic; default any request.
+    /// Restriction to requests with exactly this topic; default any request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub topic: Option<String>,
-    /// How many requests it still hits; 0 (or `null`): until cleared. Default 1.
+    /// Number of requests that the fault still hits; 0 (or `null`): until cleared. Default 1.
     #[serde(default = "once", deserialize_with = "null_is_zero")]
     pub times: u64,
 }
 
-/// What goes wrong. In JSON a name (`"reset"`), or a name and its value (`{"latency_ms": 300}`).
+/// Kind of a fault. In JSON it is a name (`"reset"`), or a name and its value (`{"latency_ms": 300}`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum FaultKind {
-    /// Modifier: the answer, or the dropped connection, comes this much later. The request has taken effect.
+    /// Modifier: the answer, or the end of the connection, is delayed by this number of milliseconds. The
+    /// request has taken effect.
     LatencyMs(u64),
-    /// Modifier: the answer comes once this many requests wait for theirs at the same time.
+    /// Modifier: the answer is held until this number of requests wait for theirs at the same time.
     Gather(usize),
     /// Modifier: the emulator's clock is off by this many seconds.
     ClockOffsetS(i64),
-    /// Modifier: every token issued so far expires before the request is looked at.
+    /// Modifier: every token issued so far expires before the request is checked.
     ExpireTokens,
     /// Modifier: every token issued so far is refused with 401 `APIG.0307` ("the token must be updated").
     OutdateTokens,
-    /// Nothing goes wrong: a place in the plan that lets one request through.
+    /// Placeholder: an entry of the plan that lets one request succeed.
     Pass,
-    /// Refused by the rate limit: `RequestLimitExceeded`, or 429 `APIG.0308` with `Retry-After: 1`.
+    /// The rate limit refuses the request: `RequestLimitExceeded`, or 429 `APIG.0308` with `Retry-After: 1`.
     Throttle,
-    /// A vendor error of your choice.
+    /// Any vendor error.
     Error {
         /// The vendor's code, e.g. `InternalError` or `DMS.00500000`.
         code: String,
-        /// HTTP status; default 200 for TDMQ, 500 for DMS and IAM.
+        /// Status of the answer; default 200 for TDMQ, 500 for DMS and IAM.
         #[serde(default, with = "wire::optional_status", skip_serializing_if = "Option::is_none")]
         status: Option<StatusCode>,
-        /// The vendor's text; default the code.
+        /// The vendor's error text; default the code.
         #[serde(default)]
         message: Option<String>,
         /// Further response headers, e.g. `Retry-After`.
         #[serde(default, with = "wire::headers", skip_serializing_if = "HeaderMap::is_empty")]
         headers: HeaderMap,
-        /// Whether the message is stored all the same.
+        /// True if the message is stored all the same.
         #[serde(default)]
         stored: bool,
     },
-    /// TDMQ only: `ErrorMsg` with this text, and no `Error`.
+    /// TDMQ only: an answer with this text in `ErrorMsg`, but without `Error`.
     ErrorMsg(String),
-    /// TDMQ and DMS: an answer with neither a message id nor an error. Nothing is stored.
+    /// TDMQ and DMS: an answer with neither a message id nor an error; no message is stored.
     NoId,
     /// TDMQ only: the old error envelope with this `codeDesc`.
     Legacy(String),
     /// Any answer, e.g. a proxy's HTML page.
     Raw {
-        /// HTTP status.
+        /// Status of the answer.
         #[serde(with = "wire::status")]
         status: StatusCode,
-        /// Content type; default `text/html`.
+        /// Content type of the answer; default `text/html`.
         #[serde(default = "html", with = "wire::value")]
         content_type: HeaderValue,
-        /// Body.
+        /// Body of the answer.
         #[serde(default)]
         body: String,
     },
-    /// 302 to this address.
+    /// A redirect (302) to this address.
     Redirect(#[serde(with = "wire::value")] HeaderValue),
-    /// The connection is reset (TCP RST) and nothing is stored.
+    /// The connection is reset (TCP RST), and no message is stored.
     Reset,
-    /// The connection is closed (FIN) without an answer and nothing is stored.
+    /// The connection is closed (FIN) without an answer, and no message is stored.
     Close,
-    /// Never answered, nothing is stored.
+    /// The request is never answered, and no message is stored.
     Hang,
     /// The message is stored, then the connection is reset.
     StoredReset,
-    /// The message is stored, then never answered.
+    /// The message is stored, but the request is never answered.
     StoredNoAnswer,
     /// The message is stored; the answer breaks off in the middle of its body.
     Truncate,
-    /// The message is stored; the answer's headers come at once, its body in pieces over this time.
+    /// The message is stored; the answer's headers come at once, its body in pieces over this number of
+    /// milliseconds.
     SlowBodyMs(u64),
 }
 
 impl Fault {
-    /// A fault that hits the next request to any service, once.
+    /// Creates a fault that hits the next request to any service, once.
     pub fn new(fault: FaultKind) -> Self {
         Self { fault, vendor: None, topic: None, times: 1 }
     }
 
-    /// The same for one service only.
+    /// Restricts the fault to one service.
     #[must_use]
     pub fn vendor(self, vendor: Vendor) -> Self {
         Self { vendor: Some(vendor), ..self }
     }
 
-    /// The same for one topic only, spelt as the request spells it.
+    /// Restricts the fault to one topic, spelled exactly as in the request.
     #[must_use]
     pub fn topic(self, topic: impl Into<String>) -> Self {
         Self { topic: Some(topic.into()), ..self }
     }
 
-    /// The same for this many requests; 0: until cleared.
+    /// Sets the number of requests that the fault hits; 0: until cleared.
     #[must_use]
     pub fn times(self, times: u64) -> Self {
         Self { times, ..self }
@@ -121,8 +123,9 @@ impl Fault {
 
     fn matches(&self, vendor: Vendor, topic: Option<&str>) -> bool {
         let possible = match self.fault {
-            FaultKind::ErrorMsg(_) | FaultKind::Legacy(_) => vendor == Vendor::Tdmq,
-            FaultKind::NoId => vendor != Vendor::Iam,
+            FaultKind::ErrorMsg(_) => vendor.spec().error_msg.is_some(),
+            FaultKind::Legacy(_) => vendor.spec().legacy.is_some(),
+            FaultKind::NoId => vendor.spec().no_id.is_some(),
             _ => true,
         };
         possible
@@ -132,7 +135,7 @@ impl Fault {
 }
 
 impl FaultKind {
-    /// The name that it has in JSON.
+    /// Returns the name of the kind in JSON.
     fn name(&self) -> String {
         match serde_json::to_value(self) {
             Ok(serde_json::Value::String(name)) => name,
@@ -142,7 +145,7 @@ impl FaultKind {
     }
 }
 
-/// What one request meets: every modifier that matches it, and the first other fault that does.
+/// The faults that apply to one request: every matching modifier, and the first other match.
 #[derive(Default)]
 pub(crate) struct Met {
     pub(crate) latency: Duration,
@@ -154,7 +157,7 @@ pub(crate) struct Met {
     pub(crate) names: Vec<String>,
 }
 
-/// Takes what this request meets out of the plan.
+/// Selects the faults that apply to a request, and removes used-up faults from the plan.
 pub(crate) fn meet(plan: &mut Vec<Fault>, vendor: Vendor, topic: Option<&str>) -> Met {
     let mut met = Met::default();
     plan.retain_mut(|fault| {

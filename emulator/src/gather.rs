@@ -1,10 +1,10 @@
-//! A meeting point: requests wait until enough of them are there at once.
+//! A meeting point, at which requests wait until a given number of them has arrived.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-/// Who waits, and how often a group went on.
+/// Number of waiting requests, and of groups that went on.
 #[derive(Default)]
 struct State {
     waiting: usize,
@@ -17,14 +17,14 @@ pub(crate) struct Gathering {
     gone: watch::Sender<u64>,
 }
 
-/// One that waits. It is counted no longer if its client leaves.
+/// A waiting request, which no longer counts if its client leaves.
 struct Waiter<'a> {
     at: &'a Gathering,
     group: u64,
 }
 
 impl Gathering {
-    /// Returns once `size` callers wait, this one included; then all of them go on.
+    /// Waits until `size` callers wait, including this one; then all of them continue.
     pub(crate) async fn wait(&self, size: usize) {
         let mut gone = self.gone.subscribe();
         let waiter = {
@@ -62,7 +62,7 @@ mod tests {
 
     use super::*;
 
-    /// Whether it is done by now.
+    /// Returns true if the future is ready when polled once.
     async fn is_done(mut future: std::pin::Pin<&mut impl Future<Output = ()>>) -> bool {
         std::future::poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx).is_ready())).await
     }
@@ -81,7 +81,7 @@ mod tests {
         let mut last = pin!(gathering.wait(2));
         assert!(is_done(last.as_mut()).await);
         assert!(is_done(first.as_mut()).await && is_done(alone.as_mut()).await);
-        // The next group begins from nothing.
+        // The next group starts with no waiting request.
         let mut next = pin!(gathering.wait(2));
         assert!(!is_done(next.as_mut()).await);
     }

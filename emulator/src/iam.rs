@@ -1,5 +1,5 @@
-//! `POST /v3/auth/tokens` by password and scoped to a project, as the IAM API reference of OTC and
-//! Huawei Cloud has it.
+//! `POST /v3/auth/tokens`, by password and scoped to a project, as described in the IAM API reference of OTC
+//! and Huawei Cloud.
 
 use http::{HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
@@ -62,7 +62,7 @@ fn issue(config: &Config, state: &mut State, call: &Call<'_>) -> Result<Reply, R
     let host = header(&call.head.headers, "host").unwrap_or("localhost");
     let body = token_body(config, user, call.now, expires_at, with_catalog.then_some(host));
     let mut reply = Reply::json(StatusCode::CREATED, &body, "token issued").effective();
-    // Hex digits are always a header's value.
+    // Hex digits are always valid in a header value.
     if let Ok(value) = HeaderValue::from_str(&token) {
         reply.headers.insert("x-subject-token", value);
     }
@@ -101,7 +101,7 @@ fn iam_time(time: OffsetDateTime) -> String {
     time.format(format).unwrap_or_default()
 }
 
-/// IAM's error envelope, whose code is the HTTP status.
+/// Builds IAM's error envelope, in which the code is the HTTP status.
 pub(crate) fn error(status: StatusCode, title: &str, message: &str) -> Reply {
     let error = json!({"code": status.as_u16(), "message": message, "title": title});
     Reply::json(status, &json!({"error": error}), title)

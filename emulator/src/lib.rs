@@ -1,21 +1,21 @@
-//! TDMQ for Pulsar, DMS for RocketMQ and IAM as their vendors describe them, on one address, with
-//! faults on demand. A double for tests and demonstrations: it keeps everything in memory and knows
-//! its keys in clear, so listen on loopback only.
+//! An emulator of TDMQ for Pulsar, DMS for RocketMQ and IAM, as their vendors describe them, on one address,
+//! with faults on demand. It is a double for tests and demonstrations: it keeps everything in memory,
+//! including its keys in clear, so listen on loopback only.
 //!
 //! | Path | |
 //! |---|---|
 //! | `POST /` | TDMQ `SendMessages`, signed with TC3-HMAC-SHA256 |
 //! | `POST /v2/{project}/rocketmq/instances/{instance}/messages` | DMS, signed with SDK-HMAC-SHA256 (`Access=`) or with `X-Auth-Token` |
 //! | `POST /v3/auth/tokens` | IAM: a token for user, password and project |
-//! | `GET`, `DELETE /_/messages` | the [messages](StoredMessage) that are stored, oldest first |
-//! | `GET`, `DELETE /_/requests` | `counts` by service and the [requests](SeenRequest) seen, oldest first |
-//! | `GET`, `DELETE /_/counts` | how many requests, messages, and different deliveries among these |
+//! | `GET`, `DELETE /_/messages` | the stored [messages](StoredMessage), oldest first |
+//! | `GET`, `DELETE /_/requests` | `counts` by service and the [requests](SeenRequest), oldest first |
+//! | `GET`, `DELETE /_/counts` | the numbers of requests, messages and different deliveries |
 //! | `GET`, `PUT`, `DELETE /_/faults` | the fault plan |
 //!
-//! Signatures, times, temporary tokens, topics, sizes and message properties are checked as the
-//! vendors' documents say; where a document gives no error code for a case, the nearest of its codes
-//! is answered. An access key is locked for five minutes after more than five failures in a row.
-//! What the services do not check (Tencent's `ProducerName` clashes, rate limits) is left to faults.
+//! The emulator checks signatures, times, temporary tokens, topics, sizes and message properties as the
+//! vendors' documents say; where a document gives no error code for a case, it answers the nearest of the
+//! documented codes. It locks an access key for five minutes after more than five failures in a row. Faults
+//! stand in for errors that the emulator does not check (Tencent's `ProducerName` clashes, rate limits).
 //!
 //! # Faults
 //!
@@ -34,19 +34,19 @@
 //!
 //! | Member | Meaning |
 //! |---|---|
-//! | `fault` | what goes wrong: one of [`FaultKind`], in snake case |
+//! | `fault` | the kind of failure: one of [`FaultKind`], in snake case |
 //! | `vendor` | only requests to `tdmq`, `rocketmq` or `iam`; default all |
-//! | `topic` | only requests that name this topic, spelt like this; default all |
-//! | `times` | how many requests it hits, default 1; 0 or `null`: until cleared |
+//! | `topic` | only requests with exactly this topic; default all |
+//! | `times` | the number of requests that it hits, default 1; 0 or `null`: until cleared |
 //!
-//! The modifiers (`latency_ms`, `gather`, `clock_offset_s`, `expire_tokens`, `outdate_tokens`) stack: a
-//! request meets all that match it. Of the other faults it meets the first that matches, so a list is a plan:
-//! one entry after the other, with `pass` for a request that is to go well. Faults come before the
-//! service's own checks; only those that store a message first let the checks refuse it.
+//! The modifiers (`latency_ms`, `gather`, `clock_offset_s`, `expire_tokens`, `outdate_tokens`) stack: all
+//! that match a request apply. Of the other faults, only the first match applies, so a list is a plan: one
+//! entry after the other, with `pass` for a request that is to succeed. Faults apply before the service's own
+//! checks; only a fault that stores the message first lets the checks refuse it.
 //!
 //! # A store
 //!
-//! [`S3`] is a bucket on an address of its own, for those who keep deliveries in one.
+//! [`S3`] is a bucket on an address of its own, for clients that keep deliveries in an S3 store.
 //!
 //! # Example
 //!
@@ -75,6 +75,7 @@ mod s3;
 mod server;
 mod service;
 mod sign;
+mod spec;
 mod store;
 mod tdmq;
 mod wire;
@@ -87,9 +88,10 @@ pub use config::{Clock, Config, HuaweiCredential, IamUser, TencentCredential, To
 pub use faults::{Fault, FaultKind};
 pub use s3::{Conditions, ListingOrder, S3, S3Calls, S3Config, S3Object};
 use service::Shared;
-pub use store::{SeenRequest, StoredMessage, Vendor};
+pub use spec::{Known, Spec, Vendor, environment};
+pub use store::{SeenRequest, StoredMessage};
 
-/// A running emulator. Dropping it stops it.
+/// A running emulator, which stops when it is dropped.
 pub struct Emulator {
     addr: SocketAddr,
     shared: Arc<Shared>,
@@ -97,8 +99,8 @@ pub struct Emulator {
 }
 
 impl Emulator {
-    /// Listens on `listen` (port 0: a free one) and serves on the current Tokio runtime, which needs
-    /// its I/O and time drivers. Fails if the address cannot be bound.
+    /// Starts an emulator on `listen` (port 0: a free one) and on the current Tokio runtime, which needs its
+    /// I/O and time drivers. Fails if the address cannot be bound.
     pub async fn start(listen: SocketAddr, config: Config) -> io::Result<Self> {
         let listener = TcpListener::bind(listen).await?;
         let addr = listener.local_addr()?;
@@ -107,36 +109,35 @@ impl Emulator {
         Ok(Self { addr, shared, server })
     }
 
-    /// The address that it listens on.
+    /// Returns the address that the emulator listens on.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// The endpoint to configure for all three services: `http://address:port`.
+    /// Returns the endpoint to configure for all three services: `http://address:port`.
     pub fn url(&self) -> String {
         format!("http://{}", self.addr)
     }
 
-    /// Every stored message, oldest first.
+    /// Returns every stored message, oldest first.
     pub fn messages(&self) -> Vec<StoredMessage> {
         self.shared.state().messages.clone()
     }
 
-    /// Every request to the three services, oldest first.
+    /// Returns every request to the three services, oldest first.
     pub fn requests(&self) -> Vec<SeenRequest> {
         self.shared.state().requests.clone()
     }
 
-    /// Hands over every stored message and every request, oldest first, and forgets them: what a long
-    /// run needs, whose memory would grow without end. The n-th message is that of the n-th request
-    /// whose `stored` is true.
+    /// Removes and returns every stored message and every request, oldest first, so that the memory of a long
+    /// run does not grow without end. The n-th message belongs to the n-th request with `stored` set.
     pub fn take(&self) -> (Vec<StoredMessage>, Vec<SeenRequest>) {
         let mut state = self.shared.state();
         (std::mem::take(&mut state.messages), std::mem::take(&mut state.requests))
     }
 
-    /// Returns the number of connections that are open: when every client is gone and it is zero, all that
-    /// they sent has been stored.
+    /// Returns the number of open connections. When every client is gone and the number is zero, everything
+    /// that the clients sent has been stored.
     pub fn open_connections(&self) -> usize {
         self.shared.open.load(Ordering::Relaxed)
     }
@@ -146,7 +147,7 @@ impl Emulator {
         self.shared.state().faults = plan;
     }
 
-    /// Forgets messages, requests, faults, tokens and locks; connections stay.
+    /// Clears messages, requests, faults, tokens and locks; connections stay open.
     pub fn clear(&self) {
         self.shared.state().clear();
     }

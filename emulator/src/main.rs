@@ -1,15 +1,14 @@
-//! The emulator as a process. The first line it prints is `listening http://ADDRESS:PORT`.
+//! The emulator as a process. Its first line of output is `listening http://ADDRESS:PORT`.
 //!
-//! `LISTEN` (default `127.0.0.1:0`) is where; credentials and names come from the variables that the
+//! `LISTEN` (default `127.0.0.1:0`) is the address. Credentials and names come from the variables that the
 //! forwarders read, each with the sample's value as default: `TENCENTCLOUD_SECRET_ID`, `…_SECRET_KEY`,
 //! `…_TOKEN`; `HUAWEICLOUD_SDK_AK`, `…_SK`, `…_SECURITY_TOKEN`, `…_PROJECT_ID`; `ROCKETMQ_INSTANCE_ID`;
-//! `OS_USER_DOMAIN_NAME`, `OS_USERNAME`, `OS_PASSWORD`, `OS_PROJECT_NAME`. `MISSING_TOPICS` lists topics
-//! that do not exist, separated by commas. `KEEP_MESSAGES=0`: messages and requests are counted, and not
-//! kept.
+//! `OS_USER_DOMAIN_NAME`, `OS_USERNAME`, `OS_PASSWORD`, `OS_PROJECT_NAME`. `MISSING_TOPICS` lists topics that
+//! do not exist, separated by commas. With `KEEP_MESSAGES=0`, messages and requests are counted but not kept.
 //!
-//! `S3_LISTEN` is where an S3 listens too, and the second line then `s3 http://ADDRESS:PORT`; the sample's
-//! access key has its bucket `hooks`. Each page of a listing takes `S3_PAGE_MS` milliseconds besides, any
-//! other request `S3_REQUEST_MS`.
+//! `S3_LISTEN` is the address of an additional S3, and the second line of output is then `s3
+//! http://ADDRESS:PORT`; the sample's access key has its bucket `hooks`. Each page of a listing takes
+//! additional `S3_PAGE_MS` milliseconds, any other request `S3_REQUEST_MS`.
 
 use std::{error::Error, future, io::Write as _, time::Duration};
 
@@ -77,7 +76,7 @@ fn config() -> Config {
     }
 }
 
-/// An empty variable is an unset one.
+/// Reads an environment variable; an empty variable counts as unset.
 #[expect(clippy::disallowed_methods, reason = "this executable's one look at its environment")]
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 
 const NAME_END: char = '\u{1}';
 const PROPERTY_END: char = '\u{2}';
-/// Bytes of all properties together: Java's `Short.MAX_VALUE`.
+/// Upper bound on all properties together, in bytes: Java's `Short.MAX_VALUE`.
 const MAX_TOTAL: usize = 32_767;
-/// Bytes of one property's name or value.
+/// Upper bound on a property's name, and on its value, in bytes.
 const MAX_ONE: usize = 16 << 10;
 
-/// What a consumer makes of these names and values. The separators are ordinary characters to the
-/// sender: a value that holds them splits here, as it would at the broker. `Err` says which limit is passed.
+/// Decodes these names and values as a consumer does. The separators are ordinary characters to the sender: a
+/// value that contains them is split here, as at the broker. `Err` names the limit that was exceeded.
 pub(crate) fn as_consumed(sent: &[(&str, &str)]) -> Result<BTreeMap<String, String>, String> {
     let mut stored = String::new();
     for (name, value) in sent {
@@ -23,7 +23,7 @@ pub(crate) fn as_consumed(sent: &[(&str, &str)]) -> Result<BTreeMap<String, Stri
     if stored.len() > MAX_TOTAL {
         return Err(format!("the properties exceed {MAX_TOTAL} bytes"));
     }
-    // A property without a name or without a value vanishes; of two with one name the last stays.
+    // A property without a name or without a value is dropped; of two with the same name the last is kept.
     Ok(stored
         .split(PROPERTY_END)
         .filter_map(|property| property.split_once(NAME_END))

@@ -1,4 +1,4 @@
-//! Requests as the services see them, and answers on their way out.
+//! Requests in the form that the services read, and answers in the form that is sent.
 
 use std::{
     collections::VecDeque,
@@ -16,29 +16,29 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use tokio::time::Sleep;
 
-/// A request, read to its end.
+/// A request with its whole body.
 pub(crate) struct Call<'a> {
     pub(crate) head: &'a request::Parts,
-    /// What was kept of the body: nothing if it was longer than any service takes.
+    /// The body; empty if it was longer than any service accepts.
     pub(crate) body: &'a [u8],
-    /// Bytes received, kept or not.
+    /// Number of bytes received, even if the body was not kept.
     pub(crate) body_length: usize,
-    /// The body as JSON; `Null` if it is none.
+    /// The body as JSON; `Null` if it is not valid JSON.
     pub(crate) json: &'a Value,
-    /// The emulator's time for this request, clock faults included, to the second.
+    /// The emulator's time for this request, in whole seconds, with clock faults applied.
     pub(crate) now: OffsetDateTime,
-    /// The same clock without faults, in milliseconds since the Unix epoch.
+    /// The emulator's time without clock faults, in milliseconds since the Unix epoch.
     pub(crate) received_at_ms: u64,
 }
 
-/// What a service answers.
+/// The answer of a service, before a fault changes it.
 pub(crate) struct Reply {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
-    /// What [`SeenRequest`](crate::SeenRequest) says about it.
+    /// Text for the `outcome` of a [`SeenRequest`](crate::SeenRequest).
     pub(crate) outcome: String,
-    /// Whether the request took effect: a message stored, a token issued.
+    /// True if the request took effect: a message was stored, or a token issued.
     pub(crate) effective: bool,
 }
 
@@ -61,20 +61,20 @@ impl Reply {
         Self { effective: true, ..self }
     }
 
-    /// The whole answer at once.
+    /// Builds an answer that is sent at once.
     pub(crate) fn whole(self) -> Response<Paced> {
         let chunks = [self.body.clone()].into();
         self.paced(chunks, Duration::ZERO, false)
     }
 
-    /// Half of the announced body, then the connection breaks off.
+    /// Builds an answer that ends after half of the announced body, with the connection.
     pub(crate) fn truncated(self) -> Response<Paced> {
         let chunks = [self.body.slice(..self.body.len() / 2)].into();
         // The pause lets the first half leave before the connection does.
         self.paced(chunks, Duration::from_millis(20), true)
     }
 
-    /// The body in pieces over this time.
+    /// Builds an answer with a body that is sent in ten pieces over `time`.
     pub(crate) fn slow(self, time: Duration) -> Response<Paced> {
         const PIECES: usize = 10;
         let size = self.body.len().div_ceil(PIECES).max(1);
@@ -92,16 +92,16 @@ impl Reply {
     }
 }
 
-/// A response body that can take its time and break off.
+/// A response body with pauses between its chunks and an optional cut at the end.
 pub(crate) struct Paced {
     chunks: VecDeque<Bytes>,
-    /// Before each chunk, and before the cut.
+    /// Pause before each chunk, and before the cut.
     pause: Duration,
     pausing: Option<Pin<Box<Sleep>>>,
     cut: bool,
 }
 
-/// The connection ends here, on purpose.
+/// Error of a response that a fault ends on purpose, with its connection.
 #[derive(Debug)]
 pub(crate) struct Dropped;
 

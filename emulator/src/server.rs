@@ -1,4 +1,4 @@
-//! One listener for the three services and the control paths.
+//! The HTTP server for the three services and the control paths, on one listener.
 
 use std::{
     io,
@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderValue, Method, Request, Response, header::DATE};
+use http::{HeaderValue, Request, Response, header::DATE};
 use http_body_util::BodyExt as _;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
@@ -26,15 +26,15 @@ use crate::{
     control,
     reply::{Dropped, Paced},
     service::{Arrival, Ending, Shared},
-    store::Vendor,
+    spec::Vendor,
 };
 
-/// Bodies are kept up to here, which is more than any service takes…
+/// Upper bound on a body that is kept, in bytes; more than any service accepts.
 const KEPT_BODY: usize = 16 << 20;
-/// …and read up to here, so that a client that sends too much still gets its answer.
+/// Upper bound on a body that is read, in bytes, so that a client that sends too much still gets its answer.
 const READ_BODY: usize = 64 << 20;
 
-/// Serves until it is aborted, which drops every connection.
+/// Accepts connections until the task is aborted, which drops every connection.
 pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     let mut connections = JoinSet::new();
     let mut number = 0;
@@ -49,7 +49,7 @@ pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
                     drop(open);
                 });
             }
-            // Out of descriptors, or a client gone again: neither lasts.
+            // The process is out of descriptors, or the client is gone; neither lasts.
             Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
         }
         while connections.try_join_next().is_some() {}
@@ -62,11 +62,11 @@ async fn serve_connection(stream: TcpStream, number: u64, shared: Arc<Shared>) {
     let io = TokioIo::new(Resettable { stream, reset: Arc::clone(&reset) });
     let connection = Arc::new(Connection { number, served: AtomicU64::new(0), reset, shared });
     let service = service_fn(move |request| Arc::clone(&connection).answer(request));
-    // An error is a client that left, or a fault that dropped it.
+    // An error means that the client left, or that a fault dropped the connection.
     let _ = http1::Builder::new().header_read_timeout(None).serve_connection(io, service).await;
 }
 
-/// One of the open connections, until it is dropped.
+/// A guard that counts one open connection until it is dropped.
 struct Open(Arc<Shared>);
 
 impl Open {
@@ -94,11 +94,9 @@ impl Connection {
         let reused = self.served.fetch_add(1, Ordering::Relaxed) > 0;
         let (head, body) = request.into_parts();
         let (body, body_length) = read(body).await?;
-        let vendor = match head.uri.path() {
-            "/" if head.method != Method::GET => Vendor::Tdmq,
-            path if path.starts_with("/v2/") => Vendor::Rocketmq,
-            path if path.starts_with("/v3/") => Vendor::Iam,
-            _ => return Ok(control::handle(&self.shared, &head, &body).whole()),
+        let serves = |vendor: &Vendor| (vendor.spec().serves)(&head.method, head.uri.path());
+        let Some(vendor) = Vendor::ALL.into_iter().find(serves) else {
+            return Ok(control::handle(&self.shared, &head, &body).whole());
         };
 
         let arrival = Arrival { head: &head, body: &body, body_length, connection: self.number, reused };
@@ -127,7 +125,7 @@ impl Connection {
     }
 }
 
-/// Reads a body to its end: its bytes, as far as they are kept, and their number.
+/// Reads a body to its end; returns its bytes, empty above [`KEPT_BODY`], and their number.
 async fn read(mut body: Incoming) -> Result<(Bytes, usize), Dropped> {
     let (mut kept, mut length) = (BytesMut::new(), 0);
     while let Some(frame) = body.frame().await {
@@ -145,7 +143,7 @@ async fn read(mut body: Incoming) -> Result<(Bytes, usize), Dropped> {
     Ok((kept.freeze(), length))
 }
 
-/// A connection that can end in a reset instead of an orderly close.
+/// A TCP stream that can end in a reset instead of an orderly close.
 struct Resettable {
     stream: TcpStream,
     reset: Arc<AtomicBool>,

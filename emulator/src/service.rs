@@ -1,4 +1,4 @@
-//! What becomes of one request: its faults, its effect, its ending and its record.
+//! Handling of one request: its faults, its effect, its answer and its record.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError, atomic::AtomicUsize},
@@ -11,37 +11,35 @@ use time::OffsetDateTime;
 
 use crate::{
     config::Config,
-    dms,
     faults::{self, FaultKind},
     gather::Gathering,
-    iam,
     reply::{Call, Reply},
-    store::{SeenRequest, State, Vendor, header},
-    tdmq,
+    spec::Vendor,
+    store::{SeenRequest, State, header},
 };
 
-/// The latest time that the emulator's clock shows: 9999-01-01, which every date format can still write.
+/// Upper bound on the emulator's clock: 9999-01-01, which every date format can still write.
 const LAST_SECOND: i64 = 253_370_764_800;
 
 pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) gathering: Gathering,
-    /// Connections that are served, or wait for it.
+    /// Number of open connections, including idle ones.
     pub(crate) open: AtomicUsize,
     state: Mutex<State>,
 }
 
-/// A request as it came off a connection.
+/// A request as it arrived on a connection.
 pub(crate) struct Arrival<'a> {
     pub(crate) head: &'a request::Parts,
-    /// Nothing if it was longer than any service takes.
+    /// The body; empty if it was longer than any service accepts.
     pub(crate) body: &'a [u8],
     pub(crate) body_length: usize,
     pub(crate) connection: u64,
     pub(crate) reused: bool,
 }
 
-/// How it ends, how much later, among how many that wait, and what the emulator's clock said.
+/// The ending of a request, its delay, the size of the group that waits with it, and the emulator's time.
 pub(crate) struct Verdict {
     pub(crate) ending: Ending,
     pub(crate) latency: Duration,
@@ -63,7 +61,7 @@ impl Shared {
         Self { config, gathering: Gathering::default(), open: AtomicUsize::new(0), state: Mutex::default() }
     }
 
-    /// Never held across an `.await`.
+    /// Locks the state; the lock is never held across an `.await`.
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -71,11 +69,7 @@ impl Shared {
     pub(crate) fn judge(&self, vendor: Vendor, arrival: &Arrival<'_>) -> Verdict {
         let Arrival { head, body, body_length, connection, reused } = *arrival;
         let json = serde_json::from_slice(body).unwrap_or(Value::Null);
-        let (topic, delivery_id) = match vendor {
-            Vendor::Tdmq => tdmq::visible(&json),
-            Vendor::Rocketmq => dms::visible(&json),
-            Vendor::Iam => (None, None),
-        };
+        let (topic, delivery_id) = vendor.spec().visible.map_or((None, None), |visible| visible(&json));
         let mut state = self.state();
         let met = faults::meet(&mut state.faults, vendor, topic);
         let since_epoch = (self.config.clock)().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -91,13 +85,8 @@ impl Shared {
         let call = Call { head, body, body_length, json: &json, now, received_at_ms };
         let mut stored = false;
         let ending = end(vendor, met.action, &json, || {
-            let handle = match vendor {
-                Vendor::Tdmq => tdmq::handle,
-                Vendor::Rocketmq => dms::handle,
-                Vendor::Iam => iam::handle,
-            };
-            let reply = handle(&self.config, &mut state, &call);
-            stored = reply.effective && vendor != Vendor::Iam;
+            let reply = (vendor.spec().handle)(&self.config, &mut state, &call);
+            stored = reply.effective && vendor.is_queue();
             reply
         });
 
@@ -131,7 +120,7 @@ impl Shared {
 }
 
 impl Ending {
-    /// The outcome and the HTTP status for the record.
+    /// Returns the outcome and the HTTP status for the record.
     fn summary(&self) -> (String, Option<u16>) {
         match self {
             Self::Whole(reply) | Self::Truncated(reply) | Self::Slow(reply, _) => {
@@ -144,8 +133,8 @@ impl Ending {
     }
 }
 
-/// What a fault makes of a request; `handle` lets it take effect. A request that the service refuses
-/// gets that refusal, whatever was to happen after it had been stored.
+/// Applies a fault to a request; `handle` makes the request take effect. If the service refuses the request,
+/// its refusal is the answer, regardless of a fault after storing.
 fn end(
     vendor: Vendor,
     fault: Option<FaultKind>,
@@ -153,6 +142,7 @@ fn end(
     mut handle: impl FnMut() -> Reply,
 ) -> Ending {
     use FaultKind as F;
+    let spec = vendor.spec();
     let mut once_effective = |ending: fn(Reply) -> Ending| {
         let reply = handle();
         if reply.effective { ending(reply) } else { Ending::Whole(reply) }
@@ -165,11 +155,7 @@ fn end(
         Some(F::Reset) => Ending::Reset,
         Some(F::Close) => Ending::Closed,
         Some(F::Hang) => Ending::Never,
-        Some(F::Throttle) => Ending::Whole(match vendor {
-            Vendor::Tdmq => tdmq::throttled(),
-            Vendor::Rocketmq => dms::throttled(),
-            Vendor::Iam => iam::throttled(),
-        }),
+        Some(F::Throttle) => Ending::Whole((spec.throttled)()),
         Some(F::Error { code, status, message, headers, stored }) => {
             if stored {
                 let reply = handle();
@@ -179,19 +165,17 @@ fn end(
             }
             let message = message.as_deref().unwrap_or(&code);
             let failed = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            let mut reply = match vendor {
-                Vendor::Tdmq => tdmq::error(&code, message),
-                Vendor::Rocketmq => dms::error(failed, &code, message),
-                Vendor::Iam => iam::error(failed, &code, message),
-            };
+            let mut reply = (spec.error)(failed, &code, message);
             reply.status = status.unwrap_or(reply.status);
             reply.headers.extend(headers);
             Ending::Whole(reply)
         }
-        Some(F::ErrorMsg(text)) => Ending::Whole(tdmq::error_msg(&text)),
-        Some(F::Legacy(code)) => Ending::Whole(tdmq::legacy(&code)),
-        Some(F::NoId) if vendor == Vendor::Tdmq => Ending::Whole(tdmq::no_id()),
-        Some(F::NoId) => Ending::Whole(dms::no_id(request)),
+        // A plan gives these faults only to a service that has them.
+        Some(F::ErrorMsg(text)) => {
+            Ending::Whole(spec.error_msg.map_or_else(&mut handle, |error| error(&text)))
+        }
+        Some(F::Legacy(code)) => Ending::Whole(spec.legacy.map_or_else(&mut handle, |error| error(&code))),
+        Some(F::NoId) => Ending::Whole(spec.no_id.map_or_else(&mut handle, |no_id| no_id(request))),
         Some(F::Raw { status, content_type, body }) => {
             Ending::Whole(Reply::new(status, content_type, body, "raw"))
         }
@@ -201,7 +185,7 @@ fn end(
             reply.headers.insert(LOCATION, location);
             Ending::Whole(reply)
         }
-        // Modifiers have done their part already.
+        // `judge` has applied the modifiers already.
         None
         | Some(
             F::Pass
@@ -214,7 +198,7 @@ fn end(
     }
 }
 
-/// The emulator's time, to the second, kept where every date format can write it.
+/// Returns the emulator's time in whole seconds, within the range that every date format can write.
 fn at(since_epoch: Duration, offset_s: i64) -> OffsetDateTime {
     let seconds = i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX).saturating_add(offset_s);
     OffsetDateTime::from_unix_timestamp(seconds.clamp(0, LAST_SECOND)).unwrap_or(OffsetDateTime::UNIX_EPOCH)

@@ -1,4 +1,4 @@
-//! What the emulator remembers: messages, requests, tokens, failures.
+//! The emulator's state: messages, requests, tokens and failures.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -6,102 +6,90 @@ use std::{
 };
 
 use http::HeaderMap;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use time::OffsetDateTime;
 
-use crate::faults::Fault;
+use crate::{faults::Fault, spec::Vendor};
 
-/// The service that a request was meant for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Vendor {
-    /// Tencent Cloud TDMQ for Pulsar.
-    Tdmq,
-    /// Huawei Cloud / OTC DMS for RocketMQ.
-    Rocketmq,
-    /// Huawei Cloud / OTC IAM.
-    Iam,
-}
-
-/// A message as a consumer would receive it, and how it came.
+/// A message as a consumer would receive it, with details of its request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct StoredMessage {
-    /// The queue that holds it.
+    /// The service whose queue holds the message.
     pub vendor: Vendor,
-    /// The topic as the request named it.
+    /// The topic, as the request spelled it.
     pub topic: String,
-    /// The id that was answered.
+    /// The message id in the answer.
     pub message_id: String,
-    /// The message itself.
+    /// The text of the message.
     pub text: String,
-    /// RocketMQ: the properties as a consumer decodes them. TDMQ has none.
+    /// Properties of a RocketMQ message, as a consumer decodes them; empty for TDMQ.
     pub properties: BTreeMap<String, String>,
-    /// Milliseconds since the Unix epoch.
+    /// Time of receipt, in milliseconds since the Unix epoch.
     pub received_at_ms: u64,
-    /// The request's headers without credentials, names in lower case.
+    /// Selected headers of the request, without credentials; names in lower case.
     pub headers: BTreeMap<String, String>,
 }
 
-/// A request to one of the three services, and what became of it.
+/// A request to one of the three services, and its result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SeenRequest {
-    /// The service it was meant for.
+    /// The service that the request was addressed to.
     pub vendor: Vendor,
-    /// HTTP method.
+    /// HTTP method of the request.
     pub method: String,
-    /// Path without the query.
+    /// Path of the request, without the query.
     pub path: String,
-    /// The topic, where the body names one.
+    /// The topic, if the body names one.
     pub topic: Option<String>,
-    /// RocketMQ: the first of `KEYS`. Else the `id` of a message that is a JSON object.
+    /// The first of `KEYS` for RocketMQ, else the `id` of a message that is a JSON object.
     pub delivery_id: Option<String>,
-    /// `X-TC-Timestamp` or `X-Sdk-Date`, as sent.
+    /// Value of `X-TC-Timestamp` or `X-Sdk-Date`, as sent.
     pub signed_at: Option<String>,
-    /// Milliseconds since the Unix epoch.
+    /// Time of receipt, in milliseconds since the Unix epoch.
     pub received_at_ms: u64,
     /// Number of the connection, counted from 1.
     pub connection: u64,
-    /// Whether an earlier request came over the same connection.
+    /// True if an earlier request used the same connection.
     pub reused: bool,
-    /// Names of the faults that it met.
+    /// Names of the faults that applied to the request.
     pub faults: Vec<String>,
-    /// `stored`, `token issued`, an error code, or how the connection ended.
+    /// Result: `stored`, `token issued`, an error code, or how the connection ended.
     pub outcome: String,
-    /// The HTTP status answered; `None` where there was no answer.
+    /// HTTP status of the answer; `None` if there was no answer.
     pub status: Option<u16>,
-    /// Whether a message was stored, answered or not.
+    /// True if a message was stored, with or without an answer.
     pub stored: bool,
 }
 
 /// A token that IAM issued.
 pub(crate) struct Token {
     pub(crate) expires_at: OffsetDateTime,
-    /// "The token must be updated": refused until a new one is fetched.
+    /// True after an `outdate_tokens` fault: the token is refused with "The token must be updated".
     pub(crate) outdated: bool,
 }
 
-/// Failed signatures of one access key in a row.
+/// Consecutive failed signatures of one access key.
 #[derive(Default)]
 pub(crate) struct Failures {
     pub(crate) in_a_row: u32,
     pub(crate) locked_until: Option<OffsetDateTime>,
 }
 
-/// What is counted of messages and requests, whether they are kept or not.
+/// Numbers of messages and requests, counted even if they are not kept.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Counts {
-    /// Requests to the three services.
+    /// Number of requests to the three services.
     pub(crate) requests: u64,
-    /// The number of the last connection that any of them came over.
+    /// The highest number of a connection that a request came over.
     pub(crate) connections: u64,
-    /// Messages that were stored.
+    /// Number of stored messages.
     pub(crate) messages: u64,
-    /// Different deliveries among them, told apart by vendor, topic and delivery id.
+    /// Number of different deliveries among the messages, by vendor, topic and delivery id.
     pub(crate) deliveries: u64,
-    /// When the first message was stored, and the last one, in milliseconds since the Unix epoch.
+    /// Times of the first and the last stored message, in milliseconds since the Unix epoch.
     pub(crate) first_ms: Option<u64>,
     pub(crate) last_ms: Option<u64>,
-    /// Hashes of the deliveries: two that hash alike would look like a repetition, and never hide a loss.
+    /// Hashes of the deliveries; a collision would look like a repetition and never hide a loss.
     #[serde(skip)]
     seen: HashSet<u64>,
     #[serde(skip)]
@@ -132,12 +120,12 @@ pub(crate) struct State {
     pub(crate) faults: Vec<Fault>,
     pub(crate) tokens: HashMap<String, Token>,
     pub(crate) failures: HashMap<String, Failures>,
-    /// Never reset, so that message ids stay unique.
+    /// Number of the last message; never reset, so that message ids stay unique.
     sequence: u64,
 }
 
 impl State {
-    /// The next number of a message, from 1.
+    /// Returns the number of the next message, counted from 1.
     pub(crate) fn next_number(&mut self) -> u64 {
         self.sequence += 1;
         self.sequence
@@ -148,12 +136,12 @@ impl State {
     }
 }
 
-/// 64 random bits: `RandomState` is seeded by the operating system, and each instance differs.
+/// Returns 64 random bits: the operating system seeds `RandomState`, and each instance differs.
 pub(crate) fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
-/// A random UUID (version 4).
+/// Makes a random UUID (version 4).
 pub(crate) fn request_id() -> String {
     let (high, low) = (random(), random());
     format!(
@@ -166,7 +154,7 @@ pub(crate) fn request_id() -> String {
     )
 }
 
-/// The headers worth asserting on. A list of what is kept, so that no credential ever is.
+/// Returns the headers that tests may assert on. The list is explicit, so that no credential is ever kept.
 pub(crate) fn kept_headers(headers: &HeaderMap) -> BTreeMap<String, String> {
     const KEPT: [&str; 18] = [
         "accept",
@@ -191,7 +179,7 @@ pub(crate) fn kept_headers(headers: &HeaderMap) -> BTreeMap<String, String> {
     KEPT.into_iter().filter_map(|name| Some((name.to_owned(), header(headers, name)?.to_owned()))).collect()
 }
 
-/// A header's text, trimmed; `None` where it is missing, empty or not ASCII.
+/// Returns the trimmed text of a header; `None` if it is missing, empty or not ASCII.
 pub(crate) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok().map(str::trim).filter(|value| !value.is_empty())
 }

@@ -1,4 +1,4 @@
-//! TDMQ for Pulsar's `SendMessages` (<https://www.tencentcloud.com/document/api/1110/44129>).
+//! The `SendMessages` API of TDMQ for Pulsar (<https://www.tencentcloud.com/document/api/1110/44129>).
 
 use std::collections::BTreeMap;
 
@@ -10,19 +10,20 @@ use crate::{
     config::{ABSENT, Config},
     reply::{Call, Reply},
     sign::{Authorization, tc3},
-    store::{State, StoredMessage, Vendor, header, kept_headers, request_id},
+    spec::Vendor,
+    store::{State, StoredMessage, header, kept_headers, request_id},
 };
 
 const ACTION: &str = "SendMessages";
 const VERSION: &str = "2020-02-17";
-/// "1 MB", by the text of `FailedOperation.MaxMessageSizeError`.
+/// Upper bound on a payload, in bytes: "1 MB", by the text of `FailedOperation.MaxMessageSizeError`.
 const MAX_PAYLOAD: usize = 1 << 20;
-/// Signature v3 requests: <https://cloud.tencent.com/document/product/1278/46710>.
+/// Upper bound on a Signature v3 request, in bytes: <https://cloud.tencent.com/document/product/1278/46710>.
 const MAX_REQUEST: usize = 10 << 20;
-/// Seconds that a signature's time may be off.
+/// Upper bound on the difference between a signature's time and the emulator's, in seconds.
 const MAX_SKEW: u64 = 5 * 60;
 
-/// A code and a message, answered under HTTP 200.
+/// An error code and its message, answered under HTTP 200.
 struct Refusal(&'static str, String);
 
 pub(crate) fn handle(config: &Config, state: &mut State, call: &Call<'_>) -> Reply {
@@ -128,7 +129,8 @@ fn required_header<'a>(headers: &'a HeaderMap, name: &str) -> Result<&'a str, Re
     header(headers, name).ok_or_else(|| Refusal("MissingParameter", format!("the header {name} is missing")))
 }
 
-/// Topic and payload. Every other parameter is only checked: it changes nothing that can be seen.
+/// Returns the topic and the payload. Every other parameter is only checked, because it has no visible
+/// effect.
 fn parameters(body: &Value) -> Result<(&str, &str), Refusal> {
     let object = body
         .as_object()
@@ -153,7 +155,7 @@ fn parameters(body: &Value) -> Result<(&str, &str), Refusal> {
     Ok((required("Topic")?, required("Payload")?))
 }
 
-/// The full form of a topic, as Pulsar completes it; `None` where the name is malformed or nobody has it.
+/// Completes a topic's name as Pulsar does; returns `None` if the name is malformed or can never exist.
 ///
 /// A segment is at most 128 letters, digits and `-_=:.`, and no segment names a partition
 /// (<https://www.tencentcloud.com/document/product/1110/42930>).
@@ -178,7 +180,7 @@ fn full_name(topic: &str) -> Option<String> {
     }
 }
 
-/// Whether the topic's cluster, which is its tenant, is in another region.
+/// Returns true if the topic's cluster, which is its tenant, is in another region.
 fn is_elsewhere(config: &Config, topic: &str, region: &str) -> bool {
     let path = topic.split_once("://").map_or(topic, |(_, path)| path);
     let tenant = path.split('/').next().unwrap_or_default();
@@ -189,7 +191,7 @@ fn response(body: &Value, outcome: &str) -> Reply {
     Reply::json(StatusCode::OK, &json!({"Response": body}), outcome)
 }
 
-/// An API error, which comes under HTTP 200.
+/// Builds an API error, which is answered under HTTP 200.
 pub(crate) fn error(code: &str, message: &str) -> Reply {
     let error = json!({"Code": code, "Message": message});
     response(&json!({"Error": error, "RequestId": request_id()}), code)
@@ -199,7 +201,7 @@ pub(crate) fn throttled() -> Reply {
     error("RequestLimitExceeded", "the request rate exceeds the limit of 1000 a second")
 }
 
-/// The form that only data APIs have: a text, no `Error` and no id.
+/// Builds the error form of the data APIs: a text in `ErrorMsg`, without `Error` and message id.
 pub(crate) fn error_msg(text: &str) -> Reply {
     response(&json!({"MessageId": "", "ErrorMsg": text, "RequestId": request_id()}), "ErrorMsg")
 }
@@ -208,18 +210,18 @@ pub(crate) fn no_id() -> Reply {
     response(&json!({"MessageId": null, "ErrorMsg": "", "RequestId": request_id()}), "no id")
 }
 
-/// The envelope of the older API, which the vendor's Go SDK still reads.
+/// Builds the error envelope of the older API, which the vendor's Go SDK still reads.
 pub(crate) fn legacy(code: &str) -> Reply {
     let body = json!({"code": 4100, "message": "old error envelope", "codeDesc": code});
     Reply::json(StatusCode::OK, &body, code)
 }
 
-/// The topic that a request names, and the delivery id in its message if that is a JSON object with an `id`.
+/// Returns the topic of a request, and the delivery id if the message is a JSON object with an `id`.
 pub(crate) fn visible(body: &Value) -> (Option<&str>, Option<String>) {
     (body["Topic"].as_str(), body["Payload"].as_str().and_then(id_of))
 }
 
-/// The `id` of a message that is a JSON object.
+/// Returns the `id` of a message that is a JSON object.
 pub(crate) fn id_of(text: &str) -> Option<String> {
     let message: Value = serde_json::from_str(text).ok()?;
     message["id"].as_str().map(str::to_owned)

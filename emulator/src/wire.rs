@@ -1,11 +1,11 @@
-//! `serde` forms of HTTP types, for the fault plan: what cannot go on the wire is refused when it is set.
+//! `serde` forms of HTTP types for the fault plan, which refuse invalid values when the plan is set.
 
 use std::collections::BTreeMap;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
-/// Informational statuses are no answers.
+/// Parses a status; an informational status is refused, because it is not an answer.
 fn final_status<E: Error>(status: u16) -> Result<StatusCode, E> {
     match StatusCode::from_u16(status) {
         Ok(status) if !status.is_informational() => Ok(status),

@@ -1,5 +1,5 @@
-//! What the vendors' own Python SDKs send, accepted as they send it (only signed again with a key
-//! that this emulator knows).
+//! Requests of the vendors' own Python SDKs, which the emulator accepts as they are sent (only signed again
+//! with a key that this emulator knows).
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! DMS "Sending Messages" over a real connection, with keys and with tokens.
+//! Tests of DMS "Sending Messages" over a real connection, with keys and with tokens.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! Each fault over a real connection, and the control paths.
+//! Tests of each fault over a real connection, and of the control paths.
 
 mod common;
 
@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::{Value, json};
 use tokio::{net::TcpStream, time::timeout};
 
-/// Sends one request of each kind of message against the same fault.
+/// Sends a TDMQ and a DMS request that meet the same fault.
 async fn both(emulator: &Emulator, fault: FaultKind) -> [std::io::Result<Incoming>; 2] {
     emulator.clear();
     emulator.set_faults(vec![Fault::new(fault).times(2)]);

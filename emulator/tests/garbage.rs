@@ -1,4 +1,4 @@
-//! Nothing that a client sends ends the emulator.
+//! Robustness: no input from a client stops the emulator.
 
 mod common;
 
@@ -10,7 +10,7 @@ use tokio::{
     net::TcpStream,
 };
 
-/// JSON that looks a little like the services' own.
+/// Generates JSON that resembles the services' own.
 fn odd_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -61,7 +61,7 @@ async fn bytes_that_are_no_request_end_their_connection_only() {
         many.as_bytes(),
     ] {
         let mut stream = TcpStream::connect(emulator.addr()).await.unwrap();
-        // The other side may end it while we still write: that is an answer too.
+        // The server may close the connection during the write, which is a valid answer too.
         let _ = stream.write_all(bytes).await;
         let _ = stream.shutdown().await;
         let _ = stream.read_to_end(&mut Vec::new()).await;

@@ -1,4 +1,4 @@
-//! IAM tokens: issued, used, expired.
+//! Tests of IAM tokens: issue, use and expiry.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! The executable: its first line, and what it reads from its environment.
+//! Tests of the executable: its first line of output, and the environment variables that it reads.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! `SendMessages` over a real connection.
+//! Tests of TDMQ `SendMessages` over a real connection.
 
 mod common;
 

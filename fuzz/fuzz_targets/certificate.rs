@@ -1,4 +1,5 @@
-//! Keys and certificates in DER. Where another parser reads a certificate too, it finds the same dates.
+//! Fuzz target for keys and certificates in DER: if another parser accepts a certificate too, it finds the
+//! same dates.
 #![no_main]
 
 use hookmq_shared::source::fuzzing::certificate;

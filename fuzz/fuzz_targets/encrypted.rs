@@ -1,5 +1,5 @@
-//! Encrypted events. The first bytes choose a preset, a salt and a change; the rest is taken as an event,
-//! as what a ciphertext holds, and as a body.
+//! Fuzz target for encrypted events. The first bytes choose a preset, a salt and a change; the rest is used
+//! as an event, as the content of a ciphertext, and as a body.
 #![no_main]
 
 use aes::Aes256;
@@ -13,16 +13,16 @@ use hookmq_shared::source::fuzzing::{Encryption, read};
 use libfuzzer_sys::fuzz_target;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
-/// SHA-256 of it.
+/// SHA-256 hash of [`SECRET`].
 const SECRET_HASH: [u8; 32] =
     *b"\x3e\xb1\xbd\x43\x99\x47\xeb\x76\x29\x98\xe5\x66\xcc\xc2\xe0\x99\xc7\x91\x11\x8b\x2f\x40\x57\x9c\xc4\xf7\xda\x2b\x50\x61\xb7\xf9";
 const AES_KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY";
 const RECEIVER: &str = "corp-1";
 
-/// How a vendor encrypts, as its documents say.
+/// Encryption scheme of a vendor, as its documents describe it.
 struct Vendor {
     preset: &'static str,
-    /// Where the ciphertext stands, and what is around it.
+    /// Field of the ciphertext; `around` is the text before and after it.
     field: &'static str,
     around: [&'static str; 2],
     cipher: Cipher,
@@ -30,11 +30,11 @@ struct Vendor {
 
 #[derive(Clone, Copy)]
 enum Cipher {
-    /// Its vector is in front, and the event alone is in it.
+    /// CBC with the vector in front of the ciphertext, which contains only the event.
     Prefixed,
-    /// Its vector is the key's start; there is a frame, with the receiver.
+    /// CBC with the start of the key as the vector; the event is in a frame with the receiver.
     Framed,
-    /// With the salt as nonce.
+    /// GCM with the salt as the nonce.
     Gcm,
 }
 
@@ -62,7 +62,7 @@ thread_local! {
 }
 
 impl Vendor {
-    /// A request with that ciphertext; the data that is authenticated too differs by vendor only.
+    /// Builds a request with this ciphertext; only with GCM it has a nonce and additional authenticated data.
     fn request(&self, ciphertext: &str, nonce: &str, data: &str) -> Request {
         let [before, after] = self.around;
         let after = match self.cipher {
@@ -72,7 +72,7 @@ impl Vendor {
         request(format!("{before}{ciphertext}{after}").into())
     }
 
-    /// Key and initialization vector, and the blocks after it.
+    /// Returns the key, the initialization vector, and the blocks to decrypt.
     fn keys<'t>(&self, text: &'t [u8]) -> Option<(&[u8; 32], [u8; 16], &'t [u8])> {
         match self.cipher {
             Cipher::Prefixed => text.split_first_chunk().map(|(iv, text)| (&SECRET_HASH, *iv, text)),
@@ -83,7 +83,7 @@ impl Vendor {
         }
     }
 
-    /// The event in a decrypted text.
+    /// Extracts the event from a decrypted text.
     fn event<'t>(&self, text: &'t [u8]) -> Option<&'t [u8]> {
         let count = *text.last()?;
         let most = if let Cipher::Framed = self.cipher { 32 } else { 16 };
@@ -113,7 +113,7 @@ fn request(body: Vec<u8>) -> Request {
     }
 }
 
-/// Whole blocks, decrypted.
+/// Decrypts a text of whole blocks; `None` if the last block is incomplete.
 fn decrypted(vendor: &Vendor, text: &[u8]) -> Option<Vec<u8>> {
     let (key, iv, text) = vendor.keys(text)?;
     let mut cipher = cbc::Decryptor::<Aes256>::new(key.into(), &iv.into());
@@ -125,7 +125,7 @@ fn decrypted(vendor: &Vendor, text: &[u8]) -> Option<Vec<u8>> {
     Some(text)
 }
 
-/// Whole blocks, encrypted, whatever is in them.
+/// Encrypts the whole blocks of a text and drops the rest.
 fn encrypted(vendor: &Vendor, salt: [u8; 16], text: &[u8]) -> Vec<u8> {
     let (key, iv, _) = vendor.keys(&salt).expect("the salt is a vector");
     let mut cipher = cbc::Encryptor::<Aes256>::new(key.into(), &iv.into());
@@ -134,7 +134,7 @@ fn encrypted(vendor: &Vendor, salt: [u8; 16], text: &[u8]) -> Vec<u8> {
     if let Cipher::Prefixed = vendor.cipher { [&salt, &text[..]].concat() } else { text }
 }
 
-/// An event, or the one refusal that there is.
+/// Decrypts a request; `None` for the only rejection that is allowed.
 fn opened(keys: &Encryption, request: &Request) -> Option<Vec<u8>> {
     match keys.open(request) {
         Ok(event) => Some(event.expect("there is a ciphertext")),
@@ -143,7 +143,7 @@ fn opened(keys: &Encryption, request: &Request) -> Option<Vec<u8>> {
     }
 }
 
-/// Changes a byte, or cuts the text there.
+/// Changes a byte of the text, or cuts it at that byte.
 fn change(text: &mut Vec<u8>, [at, by]: [u8; 2]) {
     let at = usize::from(at) % text.len();
     if by == 0 { text.truncate(at) } else { text[at] ^= by }
@@ -153,15 +153,15 @@ fn check(vendor: &Vendor, keys: &Encryption, salt: [u8; 16], by: [u8; 2], data: 
     let nonce: String = salt.iter().take(12).map(|byte| char::from(b'a' + byte % 26)).collect();
     let with = |text: &[u8]| vendor.request(&STANDARD.encode(text), &nonce, "data");
 
-    // What is encrypted is decrypted to the same.
+    // An encrypted event decrypts to the same event.
     let around = vendor.request("", &nonce, "data");
     let sealed = keys.seal(data, &around, salt).expect("there are keys");
     assert_eq!(opened(keys, &vendor.request(&sealed, &nonce, "data")).as_deref(), Some(data));
 
-    // Once changed, it is what the vendor's documents make of it, and with a tag nothing at all.
+    // A changed ciphertext gives what the vendor's documents say; with a tag it is always rejected.
     let mut changed = STANDARD.decode(&sealed).expect("it is base64");
     change(&mut changed, by);
-    // An empty field is a missing one.
+    // An empty field counts as a missing one.
     if !changed.is_empty() {
         let found = opened(keys, &with(&changed));
         if let Cipher::Gcm = vendor.cipher {
@@ -177,14 +177,14 @@ fn check(vendor: &Vendor, keys: &Encryption, salt: [u8; 16], by: [u8; 2], data: 
         }
     }
 
-    // Whatever a ciphertext holds, it is that.
+    // The content of any ciphertext is found, as the vendor's documents say.
     let text = encrypted(vendor, salt, data);
     if !text.is_empty() && !matches!(vendor.cipher, Cipher::Gcm) {
         let blocks = &data[..data.len() - data.len() % 16];
         assert_eq!(opened(keys, &with(&text)).as_deref(), vendor.event(blocks));
     }
 
-    // Whatever stands in its place is an event, or refused as a ciphertext or for its place.
+    // Any body is an event, or it is rejected as a ciphertext or for its field.
     let body = request(data.to_vec());
     match (read(vendor.field, &body), keys.open(&body)) {
         (Some(Ok(_)), Ok(Some(_)) | Err(Rejection::Undecryptable)) => {}

@@ -1,5 +1,5 @@
-//! A field of a form or a query: the first line is its name, the rest the form. What is read is what
-//! the URL standard's own parser reads, if it reads one value.
+//! Fuzz target for a field of a form or a query: the first line is its name, the rest the form. The value
+//! equals that of the URL standard's own parser, if that parser finds exactly one.
 #![no_main]
 
 use hookmq_shared::http::{Headers, Request};

@@ -1,5 +1,6 @@
-//! Request heads: the bytes of a connection, as the HTTP host takes them. Whatever comes, it answers, closes or
-//! waits for more, and is there for the next one; no answer says what no gateway gave.
+//! Fuzz target for request heads: the bytes of a connection to the HTTP host. For any input, the host
+//! answers, closes or waits for more, and serves the next connection; an answer reveals only values of the
+//! request.
 #![no_main]
 
 use std::cell::RefCell;
@@ -7,16 +8,16 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use hookmq_shared::clock::Random;
-use hookmq_shared::host::Service;
 use hookmq_shared::host::server::{Limits, Server};
 use hookmq_shared::http::{MAX_HEADER_BYTES, MAX_HEADERS, Request, Response};
 use hookmq_shared::readiness::Readiness;
+use hookmq_shared::service::Service;
 use libfuzzer_sys::fuzz_target;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 
-/// Says what it was given; nothing over the limits comes here.
+/// A service that repeats the request, and checks that no request exceeds the limits.
 #[derive(Clone)]
 struct Echo;
 
@@ -60,7 +61,7 @@ fn start() -> (Runtime, SocketAddr) {
 
 async fn ask(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(address).await.expect("it listens");
-    // It may have closed before all is written.
+    // The host may close the connection before everything is written.
     let _ = stream.write_all(bytes).await;
     let _ = stream.shutdown().await;
     let mut answer = Vec::new();

@@ -1,4 +1,4 @@
-//! `hooks.toml`: any text gives hooks and mistakes, each mistake with a line of the file.
+//! Fuzz target for `hooks.toml`: any text gives hooks and mistakes, each mistake with a line of the file.
 #![no_main]
 
 use hookmq_shared::config::{Config, Reading, Samples};
@@ -13,7 +13,7 @@ fuzz_target!(|text: &str| {
         assert!((1..=text.lines().count() + 1).contains(&mistake.line));
     }
     let _ = config.lookup("/github");
-    // A hook that is served goes somewhere, and has a topic there for whoever receives it.
+    // A hook that is served has a target, and a topic at each named target.
     for hook in config.hooks() {
         for target in Vendor::ALL.into_iter().flat_map(|vendor| hook.targets(vendor)) {
             let own = Vendor::ALL.map(Target::from).contains(&target);

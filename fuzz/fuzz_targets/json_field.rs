@@ -1,5 +1,5 @@
-//! A field of a JSON body: the first line is the path, the rest the body. Where another parser reads the
-//! body too, it finds the same there, or nothing.
+//! Fuzz target for a field of a JSON body: the first line is the path, the rest the body. If another parser
+//! reads the body too, it finds the same value, or none.
 #![no_main]
 
 use hookmq_shared::json;
@@ -20,7 +20,7 @@ fuzz_target!(|data: &[u8]| {
     let body = body.get(1..).unwrap_or_default();
     let path = String::from_utf8_lossy(path);
     let found = json::find(body, &path);
-    // What is found is a part of a valid document.
+    // A found value is a part of a valid document.
     if let Ok(Some(raw)) = found {
         let text = std::str::from_utf8(body).expect("JSON is UTF-8");
         assert!(json::is_valid(text) && json::is_valid(raw.get()) && text.contains(raw.get()));

@@ -1,4 +1,4 @@
-//! Copies of secrets: the first line is one, the second another, the rest is the text.
+//! Fuzz target for the masking of secrets: the first two lines are secrets, the rest is the text.
 #![no_main]
 
 use hookmq_shared::secret::Secret;
@@ -17,7 +17,7 @@ fuzz_target!(|data: &[u8]| {
     };
     for secret in [one, other] {
         assert!(!holds(text, secret) || found.is_some());
-        // Each way to write it, each on its own.
+        // Each spelling of the secret is found on its own.
         if !secret.is_empty() {
             let url: Vec<u8> = secret.iter().flat_map(|byte| format!("%{byte:02X}").into_bytes()).collect();
             assert!(masked(&url, &secrets).is_some());
@@ -32,7 +32,7 @@ fuzz_target!(|data: &[u8]| {
         }
     }
     let Some(found) = found else { return };
-    // What stands around the copies is in the text, in that order.
+    // The text around the copies is kept, in its order.
     let mut rest = text;
     let mut kept = &found[..];
     while !kept.is_empty() {

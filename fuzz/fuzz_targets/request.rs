@@ -1,9 +1,10 @@
-//! Signature headers, tokens, timestamps and all else that a preset reads: its name, the method with path
-//! and query, and header fields are a line each, what follows an empty line is the body. It is the document
-//! too, where a source asks for one. The secrets are those of the preset's vectors.
+//! Fuzz target for everything that a preset reads: signature headers, tokens, timestamps. The first line is
+//! the preset's name, the second the method with path and query, further lines are header fields, and the
+//! text after an empty line is the body. The body also serves as the document, if a source asks for one. The
+//! secrets are those of the preset's vectors.
 //!
-//! Nobody guesses a signature. So where one covers the body, what is verified is the body of a vector: the
-//! corpus starts from those.
+//! The fuzzer cannot guess a signature. So if the signature covers the body, a verified body must be that of
+//! a vector; the corpus starts from the vectors.
 #![no_main]
 
 use std::cell::RefCell;
@@ -20,7 +21,7 @@ use source_common::{NOW, of_case, pair, params_for, params_of_vectors};
 #[path = "../../shared/tests/source_common/mod.rs"]
 mod source_common;
 
-/// Good for the keys among the parameters, which have a length, and for all others.
+/// Value of every parameter except AES keys; its length is valid for all other keys.
 const PARAM: &str = "0123456789abcdef0123456789abcdef";
 const AES_KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY";
 const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/tests/vectors/webhooks");
@@ -31,7 +32,7 @@ thread_local! {
 
 struct Preset {
     source: Source,
-    /// What the bodies of its vectors say.
+    /// Readings of the vectors' bodies, from [`said`].
     signed: HashSet<String>,
 }
 
@@ -64,7 +65,7 @@ impl Preset {
     }
 }
 
-/// All parameters of a preset: those of its vectors where they have some.
+/// Returns all parameters of a preset, with the values of its vectors if they have some.
 fn params(preset: &str) -> BTreeMap<String, String> {
     let value = |name: &str| if name == "aes_key" { AES_KEY } else { PARAM }.to_owned();
     let params = preset_info(preset).expect(preset).params.into_iter().map(|param| param.name);
@@ -74,9 +75,9 @@ fn params(preset: &str) -> BTreeMap<String, String> {
     params
 }
 
-/// What a body says, in each way to read it that a provider has: as it is; as JSON, whose spelling may be
-/// another, and without the certificate's address, which is no more than allowed; as a form, of which
-/// providers sign names and values in their order, and not where each ends.
+/// Returns the readings of a body in each form that a provider uses: as text; as JSON in another spelling,
+/// without the address of the certificate, which is only checked against an allowlist; and as a form, of
+/// which providers sign names and values in order, but not their boundaries.
 fn said(delivery: &Delivery) -> Vec<String> {
     let text = String::from_utf8_lossy(&delivery.body).into_owned();
     let json = serde_json::from_str::<Value>(&text).map(|mut json| {
@@ -116,7 +117,7 @@ fuzz_target!(|data: &[u8]| {
     let explanation = source.explain(&request, NOW);
     let _ = explanation.to_string();
     let verdict = source.check("h", request, NOW);
-    // What is explained is what is done.
+    // The explanation agrees with the verdict.
     assert_eq!(
         matches!(explanation.outcome, Outcome::Verified(_)),
         matches!(verdict, Verdict::Verified(_)),

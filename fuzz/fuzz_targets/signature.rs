@@ -1,14 +1,14 @@
-//! Signatures as a header carries them: a byte for the way to write them, the rest is the header's value.
-//! What is read is what a plain reading of the words finds, and a refusal has a reason.
+//! Fuzz target for signatures in a header: one byte chooses the format, the rest is the header's value. The
+//! result equals that of a plain reading of the table's words, and a rejection has a valid reason.
 #![no_main]
 
 use hookmq_shared::source::fuzzing::{Signatures, SignaturesAndPairs};
 use libfuzzer_sys::fuzz_target;
 
-/// Of one request, as the documentation says.
+/// Upper bound on the number of signatures in a request, as documented.
 const MOST: usize = 8;
 
-/// `signature`, as the words of its table have it.
+/// The words of a `signature` table, with a simple parser for them.
 struct Words(toml::Table);
 
 impl Words {
@@ -20,7 +20,7 @@ impl Words {
         self.0.get("single").and_then(toml::Value::as_array).into_iter().flatten().filter_map(|v| v.as_str())
     }
 
-    /// What stands in `text`, or all that is wrong with it.
+    /// Reads the signatures of `text`, or returns every reason to reject it.
     fn read(&self, text: &str) -> Result<SignaturesAndPairs, Vec<&'static str>> {
         let Some(text) = self.without_prefix(text) else { return Err(vec!["malformed"]) };
         let (sep, take) = (self.text("sep"), self.text("take"));
@@ -87,7 +87,8 @@ fn hex(text: &str) -> Option<Vec<u8>> {
     (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect()
 }
 
-/// With these two digits beside letters and numbers; padded in full or not at all, no bit left over.
+/// Decodes base64 with these two extra digits; padding must be complete or absent, and leftover bits must be
+/// 0.
 fn base64(text: &str, others: [u8; 2]) -> Option<Vec<u8>> {
     let digits = text.trim_end_matches('=');
     let padding = text.len() - digits.len();
@@ -112,7 +113,7 @@ fn base64(text: &str, others: [u8; 2]) -> Option<Vec<u8>> {
     (bits == 0 && count < 6).then_some(bytes)
 }
 
-/// Every word of `signature`, as presets and hooks combine them.
+/// Tables with every word of `signature`, combined as in presets and hooks.
 const WAYS: [&str; 12] = [
     r#"encoding = "hex""#,
     r#"encoding = "base64""#,

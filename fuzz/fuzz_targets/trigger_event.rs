@@ -1,4 +1,4 @@
-//! Events of Lambda's triggers.
+//! Fuzz target for events of Lambda's triggers.
 #![no_main]
 
 use hookmq_shared::host::trigger::{Invocation, read};

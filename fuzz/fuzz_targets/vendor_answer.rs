@@ -1,7 +1,7 @@
-//! Answers of both vendors: a byte for the status, the rest is the body.
+//! Fuzz target for answers of both vendors: one byte chooses the status, the rest is the body.
 #![no_main]
 
-use hookmq_shared::queue::answer::Answer;
+use hookmq_shared::net::answer::Answer;
 use hookmq_shared::queue::{rocketmq, tdmq};
 use libfuzzer_sys::fuzz_target;
 

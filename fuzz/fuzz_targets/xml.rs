@@ -1,5 +1,5 @@
-//! A field of an XML body: the first line is its path, the rest the body. Where another parser reads the
-//! body too, it finds the same text there, once.
+//! Fuzz target for a field of an XML body: the first line is its path, the rest the body. If another parser
+//! reads the body too, it finds the same text there, once.
 #![no_main]
 
 use hookmq_shared::http::{Headers, Request};
@@ -7,7 +7,7 @@ use hookmq_shared::source::fuzzing::read;
 use libfuzzer_sys::fuzz_target;
 use roxmltree::{Document, Node};
 
-/// The children of that name, which are elements.
+/// Returns the child elements with this name.
 fn named<'d>(parent: Node<'d, 'd>, name: &str) -> Vec<Node<'d, 'd>> {
     parent.children().filter(|child| child.is_element() && child.tag_name().name() == name).collect()
 }
@@ -26,7 +26,7 @@ fuzz_target!(|text: &str| {
         source_ip: None,
     };
     let Some(Ok(found)) = read(&format!("xml:{path}"), &request) else { return };
-    // Namespaces are but names here.
+    // The code under test treats a namespace prefix as part of the name.
     if body.contains(':') {
         return;
     }
@@ -38,7 +38,7 @@ fuzz_target!(|text: &str| {
         element = children[0];
     }
     let text: String = element.children().map(|child| child.text().expect("only text")).collect();
-    // The standard has line ends normalized; the other parser forgets one that stands before an entity.
+    // The standard requires normalized line ends; the other parser keeps a carriage return before an entity.
     let lines = |text: String| text.replace("\r\n", "\n").replace('\r', "\n");
     assert_eq!(lines(String::from_utf8(found).expect("XML is UTF-8")), lines(text));
 });

@@ -1,4 +1,4 @@
-//! The system as the explorer sees it.
+//! An adapter of the system for the explorer (`stateright`).
 #![allow(dead_code, unreachable_pub, reason = "the example and the tests use a part of it each")]
 
 use std::num::NonZeroUsize;
@@ -7,7 +7,7 @@ use hookmq_model::{Action, PROMISES, Plan, State, System};
 use stateright::{Checker, HasDiscoveries, Model, Property};
 use tokio::time::Instant;
 
-/// The system, for the explorer.
+/// The system in the form of an explorer's model.
 pub struct Explored(pub System);
 
 impl Model for Explored {
@@ -45,21 +45,21 @@ impl Model for Explored {
     }
 }
 
-/// What an exploration found.
+/// Result of an exploration.
 pub struct Found {
-    /// Different states.
+    /// Number of different states.
     pub states: usize,
-    /// States, each as often as it was reached.
+    /// Number of reached states, including repeats.
     pub reached: usize,
-    /// Steps of the longest history without a detour.
+    /// Number of steps of the longest history without a detour.
     pub depth: usize,
-    /// Seconds that it took.
+    /// Duration of the exploration, in seconds.
     pub seconds: f64,
-    /// Broken promises, each with its history.
+    /// Broken promises, each with the history that breaks it.
     pub broken: Vec<(&'static str, Vec<String>)>,
 }
 
-/// Explores a plan to its end, or to the first broken promise.
+/// Explores a plan exhaustively, or up to the first broken promise.
 pub fn explore(plan: Plan) -> Found {
     let begun = Instant::now();
     let model = Explored(System::new(plan.settings, plan.limits));

@@ -1,7 +1,7 @@
-//! Explores the model to its end: `cargo run --profile proof -p hookmq-model --example explore`.
+//! An exhaustive exploration of the model: `cargo run --profile proof -p hookmq-model --example explore`.
 //!
-//! `-- small` explores what the tests do. In a build with `--cfg sabotage`, `-- --sabotage all`, or the
-//! name of a safeguard, pulls one at a time and looks for what breaks.
+//! `-- small` explores the plans of the tests. In a build with `--cfg sabotage`, `-- --sabotage all`, or the
+//! name of a safeguard, pulls one safeguard at a time and looks for a broken promise.
 #![expect(clippy::print_stdout, reason = "a program for a terminal")]
 
 #[path = "../checker/mod.rs"]
@@ -27,10 +27,10 @@ fn main() -> ExitCode {
     if is_kept { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// With fewer states than that the large form has lost what it is there for.
+/// Lower bound on the number of states: with fewer, the large plans have lost their purpose.
 const ENOUGH: usize = 1_000_000;
 
-/// Explores all plans; whether every promise is kept, in so many states at least.
+/// Explores all plans; returns true if every promise is kept in at least `enough` states.
 fn all(plans: Vec<Plan>, enough: usize) -> bool {
     let (mut states, mut seconds, mut is_kept) = (0, 0.0, true);
     for plan in plans {
@@ -64,8 +64,8 @@ fn tell(found: &Found) {
     }
 }
 
-/// Pulls safeguards, one at a time; whether each is missed. What takes over ten seconds is said, and fails nothing: it
-/// may be the machine.
+/// Pulls safeguards one at a time; returns true if the loss of each breaks a promise. An exploration of more
+/// than ten seconds is only reported, because the machine may be slow.
 #[cfg(sabotage)]
 fn sabotage(name: &str) -> bool {
     use hookmq_model::seen_by;
@@ -101,7 +101,7 @@ fn sabotage(name: &str) -> bool {
     are_missed
 }
 
-/// There is nothing to pull.
+/// Fails with an explanation, because this build has no sabotage.
 #[cfg(not(sabotage))]
 fn sabotage(_: &str) -> bool {
     println!(

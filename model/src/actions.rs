@@ -1,4 +1,4 @@
-//! Who can do what, and what comes of it.
+//! The actions of the system: which are possible in a state, and which state each leads to.
 
 use hookmq_shared::queue::Class;
 use hookmq_shared::sabotage::{Safeguard, is_pulled};
@@ -9,79 +9,79 @@ use crate::setting::{Condition, Setting};
 use crate::state::{From, HOOKS, Left, Run, State, THINGS, Thing, Trip};
 use crate::trip::{Choice, Effect, Ride, Told};
 
-/// A process.
+/// An active process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Who {
-    /// A forwarder with a sender's request.
+    /// A forwarder with a sender's request, by its slot.
     Forwarder(u8),
-    /// A redriver.
+    /// A redriver with a run, by its slot.
     Redriver(u8),
 }
 
-/// One thing that happens.
+/// An atomic transition of the system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
-    /// A sender sends the delivery: for the first time, again, or another one that looks alike.
+    /// A sender sends a delivery: for the first time, again, or another delivery that looks alike.
     Request(u8),
-    /// The next effect of what a process has in hand.
+    /// The next effect of a process's trip happens with this result.
     Effect(Who, Choice),
-    /// A redriver reads the next delivery: any of those that it has listed.
+    /// A redriver (first number) reads one of its listed deliveries (second number).
     Take(u8, u8, Choice),
-    /// A process dies.
+    /// A process dies and loses its memory.
     Crash(Who),
-    /// A redriver begins: it lists what waits.
+    /// A redriver starts a run over `spill/` and lists the due deliveries.
     Redrive,
-    /// An operator sends what lies in `dead/`.
+    /// An operator starts a run over `dead/`.
     Dead,
-    /// An operator corrects hook `a`.
+    /// An operator corrects the configuration of hook `a`.
     Correct,
-    /// An operator removes hook `a`.
+    /// An operator removes hook `a` from the configuration.
     Remove,
-    /// An hour passes.
+    /// An hour passes; no process is active.
     Hour,
-    /// A hundred hours pass.
+    /// A hundred hours pass; no process is active.
     Days,
     /// The clock jumps a hundred hours ahead.
     Jump,
-    /// The clock is right again.
+    /// The clock returns to the right time.
     Back,
-    /// Somebody sends a forged request.
+    /// A forger sends a request with a wrong signature.
     Forge,
 }
 
-/// How much there is of everything.
+/// Upper bounds of an exploration.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Bits of the deliveries that there are: one of hook `a`, two of hook `b`.
+    /// Existing deliveries as bits: one of hook `a`, two of hook `b`.
     pub things: u8,
-    /// Redrivers at a time, 2 at most.
+    /// Upper bound on concurrent redrivers, at most 2.
     pub redrivers: usize,
-    /// Requests at a time, 2 at most.
+    /// Upper bound on concurrent requests, at most 2.
     pub requests: usize,
-    /// How much can go wrong.
+    /// Numbers of failures and other events that may happen.
     pub left: Left,
 }
 
-/// The whole system.
+/// The system that is explored.
 #[derive(Debug)]
 pub struct System {
-    /// What the code that is shipped says.
+    /// Answers of the shipped code.
     pub oracle: Oracle,
-    /// The settings that it is explored with.
+    /// The settings to explore.
     pub settings: Vec<Setting>,
-    /// How much there is of everything.
+    /// The bounds of the exploration.
     pub limits: Limits,
-    /// When runs begin, by the clock of [`Turns`](hookmq_shared::redrive::turns::Turns).
+    /// Start time of all runs, by the clock of [`Turns`](hookmq_shared::redrive::turns::Turns).
     pub(crate) began: Instant,
 }
 
 impl System {
-    /// With these settings, 255 at most.
+    /// Builds a system with these settings, at most 256: further ones are ignored.
     pub fn new(settings: Vec<Setting>, limits: Limits) -> Self {
         Self { oracle: Oracle::new(), settings, limits, began: Instant::now() }
     }
 
-    /// A state in which nothing has happened, for each setting.
+    /// Returns the initial state of each setting.
     pub fn begin(&self) -> Vec<State> {
         let begin = |(number, setting): (u8, &Setting)| State {
             setting: number,
@@ -96,16 +96,16 @@ impl System {
         (0..=u8::MAX).zip(&self.settings).map(begin).collect()
     }
 
-    /// A state's setting.
+    /// Returns the setting of a state.
     ///
     /// # Panics
     ///
-    /// If the state is another system's.
+    /// Panics if the state has a setting that this system does not have.
     pub fn setting(&self, state: &State) -> &Setting {
         &self.settings[usize::from(state.setting)]
     }
 
-    /// What can happen now.
+    /// Appends every action that is possible in the state.
     pub fn actions(&self, state: &State, actions: &mut Vec<Action>) {
         let left = &state.left;
         for of in 0..3u8 {
@@ -142,11 +142,11 @@ impl System {
         if left.removals > 0 && state.hook != Condition::Gone {
             actions.push(Action::Remove);
         }
-        // No process outlives an hour: each has a deadline of seconds or minutes.
+        // No process outlives an hour, because each has a deadline of seconds or minutes.
         if state.is_still() {
             actions.extend([Action::Hour, Action::Days]);
         }
-        // What is under way reads the clock once at most, so a jump beside it is one before or after it.
+        // A trip reads the clock at most once, so a jump during a trip equals a jump before or after it.
         let is_between = trips(state).next().is_none();
         match (state.ahead, left.jumps) {
             _ if !is_between => {}
@@ -154,13 +154,13 @@ impl System {
             (false, 1..) => actions.push(Action::Jump),
             (false, 0) => {}
         }
-        // Whether it is refused is up to nothing that happens here.
+        // The model's state does not influence the check of a forged request, so one early attempt is enough.
         if left.forgeries > 0 && state.things.iter().all(|thing| !thing.is_begun) {
             actions.push(Action::Forge);
         }
     }
 
-    /// The state after it; `None` if nothing changes.
+    /// Returns the state after the action; `None` if nothing changes.
     pub fn after(&self, state: &State, action: Action) -> Option<State> {
         let mut next = *state;
         self.act(&mut next, action);
@@ -184,7 +184,7 @@ impl System {
             Action::Redrive => {
                 let todo = self.due(state);
                 let states = state.things.map(|thing| thing.retry);
-                // What no delivery has any more is removed by the walk.
+                // The listing removes `retry/` objects without a delivery.
                 for thing in &mut state.things {
                     if thing.spill.is_none() {
                         thing.retry = 0;
@@ -219,13 +219,14 @@ impl System {
         }
     }
 
-    /// A sender may send for the first time; again, if it was not answered, was refused, or repeats what
-    /// was accepted; and, where nothing names a delivery, another one that looks alike, once the first is
-    /// in the queue and nowhere else: before that, the two are one by definition.
+    /// Returns true if a sender may send: for the first time, or again if it was not answered, was refused,
+    /// or repeats an accepted delivery. If nothing names the deliveries, a sender may also send another
+    /// delivery that looks alike, but only once the first is in the queue and not in the store: before that,
+    /// the two are one by definition.
     fn can_request(&self, state: &State, of: usize) -> bool {
         let Some(thing) = state.things.get(of) else { return false };
         let is_there = self.limits.things >> of & 1 == 1;
-        // Whoever a hook of that name is gone for is answered 404.
+        // A request to a removed hook is answered 404.
         let has_hook = state.hook_of(of) != Condition::Gone;
         let has_room = state.requests.iter().take(self.limits.requests).any(Option::is_none);
         let setting = self.setting(state);
@@ -247,7 +248,7 @@ impl System {
             state.left.requests -= 1;
         }
         if thing.is_acked && !setting.named {
-            // Another event, of which nobody has anything yet.
+            // This is another event, of which neither the store nor the queue has anything yet.
             (thing.is_acked, thing.is_queued) = (false, false);
         }
         thing.is_begun = true;
@@ -283,7 +284,7 @@ impl System {
         Self::tidy(state);
     }
 
-    /// Lets the next effect of a trip happen.
+    /// Applies the next effect of a trip to the state.
     pub fn ride(&self, state: &mut State, setting: &Setting, trip: &mut Trip, choice: Choice) -> Told {
         let name = self.oracle.name(setting, trip.of.into());
         let object = &mut state.things[name];
@@ -300,7 +301,7 @@ impl System {
         } else {
             let thing = things[usize::from(of)];
             let (kept, from) = if run.dead { (thing.dead, From::Dead) } else { (thing.spill, From::Spill) };
-            // Without one, another redriver had it.
+            // Without an object, another redriver has handled the delivery.
             if let Some(kept) = kept {
                 let states = run.states[usize::from(of)];
                 let trip = Trip::begin(setting, kept.of, hook(run), from, Some(&kept), states);
@@ -321,7 +322,7 @@ impl System {
         Self::tidy(state);
     }
 
-    /// What is over makes room, and what is alike has one form.
+    /// Removes finished runs and orders the slots, so that equal states have one form.
     fn tidy(state: &mut State) {
         for run in &mut state.runs {
             *run = run.filter(|run| run.todo != 0 || run.trip.is_some());
@@ -334,7 +335,7 @@ impl System {
         }
     }
 
-    /// Bits of what waits and may be tried now.
+    /// Returns the waiting deliveries that are due, as bits.
     pub(crate) fn due(&self, state: &State) -> u8 {
         let mut due = 0;
         for (of, thing) in state.things.iter().enumerate() {
@@ -344,7 +345,7 @@ impl System {
         due
     }
 
-    /// How a trip's next effect can go.
+    /// Passes every possible result of the trip's next effect to `tell`.
     fn choices(&self, state: &State, trip: &Trip, mut tell: impl FnMut(Choice)) {
         let setting = self.setting(state);
         let has_faults = state.left.faults > 0;
@@ -352,14 +353,14 @@ impl System {
         match trip.effect(setting) {
             Effect::Nothing | Effect::Answer => {}
             Effect::GetMark => {
-                // A clock that is far ahead takes every mark for too old.
+                // A clock that is far ahead makes every mark look too old.
                 if has_faults || state.ahead {
                     tell(Choice::Fails);
                 }
             }
             Effect::Send(made) => {
                 if !made.is_sound {
-                    // Whoever knows that a topic does not exist does not ask again.
+                    // An open circuit for a missing topic refuses the message untried.
                     tell(Choice::Refused(Class::Config, false));
                 }
                 if !has_faults {
@@ -367,7 +368,8 @@ impl System {
                 }
                 let is_whole = made.form == crate::state::Form::Whole;
                 for class in &self.oracle.classes {
-                    // A message that refers is never too large: its refusal is read as another class.
+                    // A message that refers to its body is never too large: such a refusal is read as another
+                    // class.
                     if *class != Class::TooLarge || is_whole {
                         tell(Choice::Refused(*class, true));
                         tell(Choice::Refused(*class, false));
@@ -380,7 +382,7 @@ impl System {
                 tell(Choice::Unread);
             }
             effect => {
-                // What is written behind the answer's back may never be written.
+                // With the safeguard pulled, the write follows the answer and may never happen.
                 let is_late = is_pulled(Safeguard::AnswerAfterWrite)
                     && matches!(effect, Effect::PutSpill(_) | Effect::PutDead(_));
                 if has_faults || is_late {

@@ -1,13 +1,13 @@
-//! A model of everything that can become of a delivery.
+//! A model of everything that can happen to a delivery.
 //!
 //! Senders, forwarders, redrivers, the store, the vendor, the clock and an operator take turns in every
-//! order, each may fail, lie or die between any two effects, and after each step every promise must hold.
-//! What is decided is decided by the code that is shipped: the steps of a delivery
-//! ([`Course`](hookmq_shared::carry::Course), [`Terms::of`](hookmq_shared::carry::Terms::of)), whose turn
-//! it is ([`Turns`](hookmq_shared::redrive::turns::Turns)), what is due
-//! ([`Waiting::is_due`](hookmq_shared::redrive::Waiting::is_due)), how long a wait is, what an answer
-//! proves, what is authentic, and what an object's name is ([`Oracle`]). What is left to the model is what
-//! the steps *do* ([`trip`]); a test holds that against the real driver, effect by effect.
+//! order. Each of them may fail, lie or die between any two effects, and after each step every promise must
+//! hold. The shipped code makes all decisions: the steps of a delivery
+//! ([`Course`](hookmq_shared::carry::Course), [`Terms::of`](hookmq_shared::carry::Terms::of)), the turns of
+//! the hooks ([`Turns`](hookmq_shared::redrive::turns::Turns)), due deliveries
+//! ([`Waiting::is_due`](hookmq_shared::redrive::Waiting::is_due)), and also the length of a wait, the meaning
+//! of an answer, the check of a signature, and the names of objects ([`Oracle`]). Only the effects of the
+//! steps are the model's own ([`trip`]); a test compares them with the real driver, effect by effect.
 //!
 //! The explorer itself is a dependency of the tests and the example only.
 #![expect(clippy::struct_excessive_bools, reason = "a state is made of facts, each of its own")]

@@ -1,4 +1,4 @@
-//! What the code that is shipped says, asked once.
+//! The oracle: answers of the shipped code, computed once.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use bytes::Bytes;
 use hookmq_shared::carry::{Course, End, Facts, KeptFacts, Outcome, Terms};
 use hookmq_shared::clock::{Random, Timestamp};
 use hookmq_shared::delivery::Delivery;
-use hookmq_shared::queue::answer::Answer;
+use hookmq_shared::net::answer::Answer;
 use hookmq_shared::queue::{Class, Vendor, tdmq};
 use hookmq_shared::redrive::Waiting;
 use hookmq_shared::redrive::turns::{Came, Stops};
@@ -21,31 +21,31 @@ use crate::state::{From, Kept, THINGS, retry};
 const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);
 const HOUR: i64 = 60 * 60 * 1000;
 
-/// What the code that is shipped says of everything that the model asks it about.
+/// Answers of the shipped code to every question of the model.
 #[derive(Debug)]
 pub struct Oracle {
-    /// One class of each kind that is treated alike.
+    /// One class for each group of classes that the code treats alike.
     pub classes: Vec<Class>,
-    /// What a success without a message's name is; `None` for a receipt.
+    /// Class of a success that names no message; `None` if the code takes it for a receipt.
     pub unread: Option<Class>,
-    /// Whether a forged request is a delivery.
+    /// True if the code accepts a forged request as a delivery.
     pub admits_forgeries: bool,
-    /// Whether a retry is the delivery that it repeats.
+    /// True if a retry has the same id and object name as the delivery that it repeats.
     pub is_one: bool,
-    /// Which object each delivery has, of providers that name them and of others.
+    /// Object of each delivery, first without provider ids, then with them.
     names: [[u8; THINGS]; 2],
-    /// What is due, by the bits of its states and by whether the clock is ahead.
+    /// Answers to [`Self::is_due`], by the bits of `retry/` objects and by whether the clock is ahead.
     due: [[bool; 2]; 16],
-    /// The wait, by whether the vendor asked for a day and by whether the clock is ahead.
+    /// Waits as bits, by whether the vendor asked for a day and by whether the clock is ahead.
     waits: [[u8; 2]; 2],
 }
 
 impl Oracle {
-    /// Asks.
+    /// Computes all answers from the shipped code.
     ///
     /// # Panics
     ///
-    /// If a sample cannot be signed or a wait is none that the model knows: it has to be changed then.
+    /// Panics if a sample cannot be signed. The model must then be changed.
     pub fn new() -> Self {
         let (named, nameless) = (deliveries(true), deliveries(false));
         let mut classes: Vec<Class> = Vec::new();
@@ -65,23 +65,23 @@ impl Oracle {
         }
     }
 
-    /// Which object the delivery has.
+    /// Returns the number of the delivery under whose name the object is stored.
     pub fn name(&self, setting: &Setting, of: usize) -> usize {
         let names = self.names[usize::from(setting.named)];
         names.get(of).copied().unwrap_or_default().into()
     }
 
-    /// Whether what has these states may be tried.
+    /// Returns true if a delivery with these `retry/` objects may be tried.
     pub fn is_due(&self, states: u8, ahead: bool) -> bool {
         self.due[usize::from(states & 15)][usize::from(ahead)]
     }
 
-    /// When it is tried next, as a bit of [`retry`].
+    /// Returns the time of the next attempt, as a bit of [`retry`].
     pub const fn wait(&self, asks: bool, ahead: bool) -> u8 {
         self.waits[asks as usize][ahead as usize]
     }
 
-    /// The terms of a delivery, by the rule of the real driver.
+    /// Computes the course of a delivery with the rules of the real driver.
     pub fn course(setting: &Setting, hook: Condition, from: From, kept: Option<&Kept>) -> Course {
         let has_hook = hook != Condition::Gone;
         let stored = kept.map(|kept| KeptFacts {
@@ -99,7 +99,8 @@ impl Oracle {
         }))
     }
 
-    /// Whether a run ends with this: what failed is the same for everything that it sends.
+    /// Returns true if this end stops the whole run, because the failure affects every delivery of the
+    /// target.
     pub fn is_over(end: End, class: Option<Class>) -> bool {
         matches!(Came::of(end, class, None, None), Came::Not { stops: Stops::Target, .. })
     }
@@ -111,7 +112,7 @@ impl Default for Oracle {
     }
 }
 
-/// Whether nothing that decides tells the two apart: asked of every decision about a class.
+/// Returns true if every decision about a class is the same for both classes.
 fn is_alike(one: Class, other: Class) -> bool {
     let of = |class: Class| {
         let stops = [true, false].map(|tried| Stops::of(class, tried, None));
@@ -120,7 +121,7 @@ fn is_alike(one: Class, other: Class) -> bool {
     of(one) == of(other)
 }
 
-/// What a course does after a failure of this class, of every origin and form.
+/// Returns the step after a failure of this class, for every origin and form.
 fn ends(class: Class) -> Vec<hookmq_shared::carry::Step> {
     use hookmq_shared::carry::{Form, Origin, Sent, Step};
     use hookmq_shared::config::Mode;
@@ -133,7 +134,7 @@ fn ends(class: Class) -> Vec<hookmq_shared::carry::Step> {
                 let terms =
                     Terms { origin, stored, has_hook: true, render_first: false, dedupe: false, may_refer };
                 let mut course = Course::new(terms);
-                // Up to the first send.
+                // Up to and including the first send.
                 for _ in 0..8 {
                     course = course.after(match course.step() {
                         Step::Send(_) => break,
@@ -166,8 +167,8 @@ fn is_due(states: usize, ahead: i64) -> bool {
     waiting.is_due(NOW.shifted(ahead * HOUR)) != Some(false)
 }
 
-/// A wait as the real back-off has it, rounded up to the hours that the model tells apart. The run that a
-/// wait belongs to is not known to the model, so all of them must come to the same.
+/// Computes the longest wait of the real back-off, rounded up to the hours that the model distinguishes. The
+/// model does not know the number of the run, so one bit covers all runs.
 fn wait(asks: bool, ahead: i64) -> u8 {
     let asked = asks.then_some(Duration::from_secs(24 * 60 * 60));
     let draws = [0, u64::MAX / 2, u64::MAX - 1];
@@ -194,8 +195,8 @@ struct Identities {
     is_one: bool,
 }
 
-/// Deliveries of hook `a` and `b`: those of `b` share their id where the provider gives one, as those of
-/// a batch do, and their body where it gives none.
+/// Builds deliveries of hooks `a` and `b`. Those of `b` share their id if the provider gives one, as in a
+/// batch, and else their body.
 fn deliveries(named: bool) -> Identities {
     let source = source(if named { "github" } else { "buildkite" });
     let make = |hook: &str, id: &str, event: &str, body: &str, at: Timestamp| {
@@ -221,7 +222,7 @@ fn deliveries(named: bool) -> Identities {
     let is_one = first.iter().zip(&again).all(|(one, two)| one.id == two.id && name(one) == name(two));
     let objects = first.each_ref().map(name);
     let place = |of: &String| objects.iter().position(|object| object == of).unwrap_or_default();
-    // Three of them: the position is a byte.
+    // There are only three positions, so each fits in a byte.
     Identities { names: objects.each_ref().map(|of| u8::try_from(place(of)).unwrap_or_default()), is_one }
 }
 

@@ -1,5 +1,5 @@
-//! What is explored: no single plan has room for everything at once, so several have room for the parts
-//! that can meet.
+//! The plans of the exploration. No single plan can explore everything at once, so several plans cover the
+//! combinations that can interact.
 
 use hookmq_shared::config::Mode;
 use hookmq_shared::sabotage::Safeguard;
@@ -8,18 +8,18 @@ use crate::actions::Limits;
 use crate::setting::{Body, Condition, Setting};
 use crate::state::Left;
 
-/// Something to explore to its end.
+/// A plan, which is explored exhaustively.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// What it is about.
+    /// Name of the plan in the output.
     pub name: &'static str,
-    /// How the hooks are configured.
+    /// The configurations of the hooks to explore.
     pub settings: Vec<Setting>,
-    /// How much there is of everything.
+    /// The bounds of the plan.
     pub limits: Limits,
 }
 
-/// Bits of deliveries: the one of hook `a`; the first and second of hook `b`.
+/// Bits of the deliveries: the delivery of hook `a`; the first and the second of hook `b`.
 const A: u8 = 1;
 const B: u8 = 2;
 const B2: u8 = 4;
@@ -35,7 +35,7 @@ impl Plan {
         Self { settings, ..self }
     }
 
-    /// Everything, by one command.
+    /// Returns the large plans, for a separate command.
     pub fn large() -> Vec<Self> {
         let all = Setting::all();
         let one = Left { faults: 1, crashes: 1, ..NONE };
@@ -64,7 +64,7 @@ impl Plan {
         .into()
     }
 
-    /// What a change is held to: the same parts with less room.
+    /// Returns the small plans, for the tests: the same combinations with lower bounds.
     pub fn small() -> Vec<Self> {
         let all = Setting::all();
         let corrected: Vec<Setting> = all
@@ -85,7 +85,8 @@ impl Plan {
         ]
     }
 
-    /// What shows that this safeguard is needed; `None` if the model cannot tell.
+    /// Returns a plan that breaks a promise without this safeguard; `None` if the model cannot detect the
+    /// loss.
     pub fn against(safeguard: Safeguard) -> Option<Self> {
         let setting = Setting {
             mode: Mode::OnFailure,
@@ -123,7 +124,7 @@ impl Plan {
     }
 }
 
-/// What a safeguard that the model does not see is seen by.
+/// Returns the check that detects the loss of a safeguard.
 pub const fn seen_by(safeguard: Safeguard) -> &'static str {
     match safeguard {
         Safeguard::MessageAsStored => "it is about bytes: processes (tests/conservation/sabotage.py)",

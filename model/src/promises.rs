@@ -1,4 +1,4 @@
-//! What must hold in every state.
+//! The promises, which must hold in every state.
 
 use hookmq_shared::redrive::turns::{Came, Turn, Turns};
 
@@ -7,21 +7,21 @@ use crate::setting::{Body, Condition};
 use crate::state::{From, HOOKS, State, Trip};
 use crate::trip::Choice;
 
-/// Runs of the redriver without a fault, an hour apart, after which nothing of a sound hook waits that was
-/// there: one sends what is due, and what is not due now is so an hour later, because no wait is longer.
-/// The second is for a time that a wrong clock wrote: it may have just come within the hour.
+/// Number of redriver runs without a fault, an hour apart, after which no delivery of a sound hook still
+/// waits. One run sends the due deliveries, and the rest is due an hour later, because no wait is longer. The
+/// second run is for a time that a wrong clock wrote, which may have come within the hour only now.
 pub const ROUNDS: usize = 2;
 
-/// A promise.
+/// A promise of the system.
 #[derive(Clone, Copy, Debug)]
 pub struct Promise {
-    /// What it says.
+    /// Text of the promise.
     pub name: &'static str,
-    /// Whether it is kept.
+    /// Returns true if the promise holds in the state.
     pub holds: fn(&System, &State) -> bool,
 }
 
-/// All of them.
+/// All promises, which the explorer checks in every state.
 pub const PROMISES: [Promise; 7] = [
     Promise { name: "what is acknowledged is in the queue, in dead/ or in spill/", holds: is_kept },
     Promise { name: "what a message refers to outlives it", holds: outlives },
@@ -72,8 +72,8 @@ fn sound_is_sent(system: &System, state: &State) -> bool {
     is_sent(system, state)
 }
 
-/// Whether [`ROUNDS`] runs without a fault send everything of sound hooks that waits. All processes have
-/// died before, and the clock is right.
+/// Returns true if [`ROUNDS`] runs without a fault send every waiting delivery of sound hooks. All processes
+/// have died before, and the clock is right.
 fn is_sent(system: &System, state: &State) -> bool {
     let waits = |state: &State, of: usize| state.things[of].spill.is_some();
     if !(0..state.things.len()).any(|of| waits(state, of)) {
@@ -86,9 +86,9 @@ fn is_sent(system: &System, state: &State) -> bool {
     }
     let setting = system.setting(state);
     (0..state.things.len()).filter(|of| waits(state, *of)).all(|of| {
-        // Nobody can send what has no message and no hook, or goes to a topic that does not exist.
+        // A delivery cannot be sent without a hook and a message, or to a topic that does not exist.
         let is_sound = after.hook_of(of) == Condition::Sound;
-        // No message can carry it, and none may refer to it.
+        // No message can carry the body, and a reference is not allowed.
         let is_dead =
             after.things[of].dead.is_some() && setting.body == Body::TooLargeForVendor && !setting.refer;
         let of_whom = state.things[of].spill.map_or(of, |kept| kept.of.into());
@@ -96,14 +96,14 @@ fn is_sent(system: &System, state: &State) -> bool {
     })
 }
 
-/// One run in which nothing goes wrong but what is wrong.
+/// Simulates one run of the redriver without faults; wrong configurations still fail.
 fn run(system: &System, state: &mut State) {
     let setting = *system.setting(state);
     let mut due = system.due(state);
     let states = state.things.map(|thing| thing.retry);
     let mut turns = Turns::new(2, 8);
     let mut now = system.began;
-    // No run of so few deliveries takes more turns.
+    // A run with so few deliveries takes fewer turns.
     for _ in 0..16 {
         let hook = match turns.next(now) {
             Turn::Of(hook) => hook,
@@ -122,7 +122,7 @@ fn run(system: &System, state: &mut State) {
         turns.begun(hook);
         let condition = state.hook_of(of);
         let mut trip = Trip::begin(&setting, kept.of, condition, From::Spill, Some(&kept), states[of]);
-        // No course has as many steps.
+        // No course has this many steps.
         for _ in 0..32 {
             if trip.end().is_some() {
                 break;

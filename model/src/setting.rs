@@ -1,52 +1,52 @@
-//! What stays the same for as long as a state's history.
+//! The constant part of a state's history: the hooks' configuration and the deliveries' properties.
 
 use std::time::Duration;
 
 use hookmq_shared::config::{Keeping, Mode, Oversize};
 
-/// How large the bodies are.
+/// Size of the bodies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Body {
-    /// Any message can carry them.
+    /// The body fits in any message.
     Small,
-    /// The queue's client knows that they are too large.
+    /// The body is too large, and the queue's client detects that.
     TooLarge,
-    /// Only the vendor knows.
+    /// The body is too large, and only the vendor detects that.
     TooLargeForVendor,
 }
 
-/// Hook `a`, as its configuration has it; hook `b` always is sound.
+/// Condition of hook `a`'s configuration; hook `b` is always sound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Condition {
-    /// Nothing is wrong with it.
+    /// The configuration is correct.
     Sound,
-    /// Its topic does not exist.
+    /// The configured topic does not exist.
     Typo,
-    /// Its template fits no delivery.
+    /// The configured template fits no delivery.
     Misfit,
-    /// It is configured no more.
+    /// The hook has been removed from the configuration.
     Gone,
 }
 
-/// What stays the same.
+/// A configuration of the hooks that does not change during a history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Setting {
-    /// When deliveries are spilled.
+    /// Mode of the spill store.
     pub mode: Mode,
-    /// Whether repeats are told by marks.
+    /// True if marks in `sent/` detect repeats.
     pub dedupe: bool,
-    /// Whether the provider names its deliveries.
+    /// True if the provider gives each delivery an id.
     pub named: bool,
-    /// How large the bodies are.
+    /// Size of the deliveries' bodies.
     pub body: Body,
-    /// Whether a body that is too large may be referred to.
+    /// True if a message may refer to a body that is too large.
     pub refer: bool,
-    /// How hook `a` begins.
+    /// Initial condition of hook `a`.
     pub begins: Condition,
 }
 
 impl Setting {
-    /// All that differ in what can become of a delivery.
+    /// Returns all settings that differ in the possible outcomes of a delivery.
     pub fn all() -> Vec<Self> {
         let mut all = Vec::new();
         for mode in [Mode::OnFailure, Mode::Always, Mode::Never] {
@@ -67,7 +67,7 @@ impl Setting {
         all
     }
 
-    /// What the hooks keep.
+    /// Returns the hooks' configuration of the store.
     pub const fn keeping(&self) -> Keeping {
         Keeping {
             spill: self.mode,

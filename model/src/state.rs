@@ -1,4 +1,4 @@
-//! Everything that is anywhere at one moment.
+//! The state of the whole system at one moment.
 
 use hookmq_shared::carry::{Course, UNRENDERABLE};
 use hookmq_shared::queue::Class;
@@ -7,50 +7,50 @@ use crate::setting::Condition;
 
 pub use hookmq_shared::carry::Form;
 
-/// Deliveries at most: one of hook `a`, two of hook `b`.
+/// Number of deliveries: one of hook `a`, two of hook `b`.
 pub const THINGS: usize = 3;
 
-/// The hook of a delivery, 0 for `a`.
+/// Hook of each delivery: 0 for `a`, 1 for `b`.
 pub const HOOKS: [usize; THINGS] = [0, 1, 1];
 
-/// Bits of the objects that say when a delivery is tried next, by their time.
+/// Bits of the objects in `retry/`, by the time of the next attempt.
 pub mod retry {
-    /// Its time has come.
+    /// The next attempt is due now.
     pub const NOW: u8 = 1;
-    /// Within the next hour.
+    /// The next attempt is due within an hour.
     pub const HOUR: u8 = 2;
-    /// In a day: as a vendor may ask for it.
+    /// The next attempt is due in a day, as a vendor may request.
     pub const DAY: u8 = 4;
-    /// A hundred hours away and one more: as a clock writes it that is so much ahead.
+    /// The next attempt is due in a hundred and one hours, as written by a clock that is far ahead.
     pub const FAR: u8 = 8;
-    /// All of them with their hours from now.
+    /// All bits with the hours from now.
     pub const ALL: [(u8, i64); 4] = [(NOW, 0), (HOUR, 1), (DAY, 24), (FAR, AHEAD + 1)];
-    /// Hours by which a clock that has jumped is ahead.
+    /// Hours by which a jumped clock is ahead.
     pub const AHEAD: i64 = 100;
 }
 
-/// A message.
+/// A rendered message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Made {
-    /// How it carries its body.
+    /// Whole body or reference.
     pub form: Form,
-    /// Whether its topic exists.
+    /// True if the message's topic exists.
     pub is_sound: bool,
 }
 
-/// Why a delivery is stored.
+/// Cause for which a delivery is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Cause {
-    /// A send that failed.
+    /// A send failed with this class.
     Send(Class),
-    /// No message can be made of it.
+    /// The delivery fits into no message.
     Unrenderable,
-    /// Nothing failed.
+    /// The hook stores every delivery first; nothing failed.
     Always,
 }
 
 impl Cause {
-    /// As it is written in the object.
+    /// Returns the error class that is written in the object.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Send(class) => class.as_str(),
@@ -60,161 +60,161 @@ impl Cause {
     }
 }
 
-/// An object of `spill/` or `dead/`.
+/// An object in `spill/` or `dead/`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Kept {
-    /// Whose it is.
+    /// Number of the delivery in the object.
     pub of: u8,
-    /// The message that is stored with it.
+    /// The message that is stored with the delivery.
     pub message: Option<Made>,
-    /// Why it is there.
+    /// The cause that is written in the object.
     pub cause: Cause,
 }
 
-/// An object of `claims/`, by the time since it was written.
+/// The object in `claims/`, by its age.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Claim {
-    /// There is none.
+    /// The object does not exist.
     #[default]
     None,
-    /// It outlives a message that is sent now.
+    /// The object outlives a message that is sent now.
     Fresh,
-    /// It goes before a message that is sent now does.
+    /// The object is deleted before a message that is sent now.
     Old,
 }
 
-/// A delivery: the objects of its name, and what the ledger knows of it.
+/// A delivery: the objects under its name, and the ledger's facts about it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Thing {
-    /// In `spill/`.
+    /// Object in `spill/`.
     pub spill: Option<Kept>,
-    /// In `dead/`.
+    /// Object in `dead/`.
     pub dead: Option<Kept>,
-    /// In `retry/`: [`retry`].
+    /// Objects in `retry/`, as bits of [`retry`].
     pub retry: u8,
-    /// In `claims/`.
+    /// Object in `claims/`.
     pub claim: Claim,
-    /// In `sent/`.
+    /// True if `sent/` has the delivery's mark.
     pub mark: bool,
-    /// It was sent by its sender, once at least.
+    /// True once a sender has sent the delivery.
     pub is_begun: bool,
-    /// Its sender was told that it is accepted.
+    /// True once the sender was told that the delivery is accepted.
     pub is_acked: bool,
-    /// The queue has it, with its body.
+    /// True once the queue has a message with its body.
     pub is_queued: bool,
-    /// The queue has a message whose body is gone before it.
+    /// True once the queue has a message whose body is deleted before it.
     pub is_dangling: bool,
-    /// It waits longer for what was not tried.
+    /// True once a longer wait was written although the delivery was not tried.
     pub is_untried: bool,
 }
 
-/// Where a trip comes from.
+/// Origin of a trip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum From {
-    /// A sender waits.
+    /// A request of a sender, which waits for the answer.
     Sender,
-    /// `spill/`.
+    /// A delivery stored in `spill/`.
     Spill,
-    /// `dead/`.
+    /// A delivery stored in `dead/`.
     Dead,
 }
 
-/// A delivery under way.
+/// A delivery in progress in one process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Trip {
-    /// Which it is.
+    /// Number of the delivery.
     pub of: u8,
-    /// Where it comes from.
+    /// Origin of the trip.
     pub from: From,
-    /// What is done next, by the code that is shipped.
+    /// The remaining steps, computed by the shipped code.
     pub course: Course,
-    /// Its hook, as its process has read the configuration.
+    /// Condition of the hook when the process read the configuration.
     pub hook: Condition,
-    /// The message that is stored with it.
+    /// The message that is stored with the delivery.
     pub stored: Option<Made>,
-    /// The objects of `retry/` that are known and not deleted yet.
+    /// Known objects in `retry/` that are not deleted yet, as bits.
     pub states: u8,
-    /// The message that was made last.
+    /// The message that was rendered last.
     pub made: Option<Made>,
-    /// The last failure.
+    /// Class of the last failure.
     pub error: Option<Class>,
-    /// Whether the vendor asked to be left alone for a day.
+    /// True if the vendor asked for a wait of a day.
     pub asks: bool,
-    /// Whether the queue was asked at all.
+    /// True if a send reached the vendor.
     pub is_tried: bool,
-    /// Whether no message could be made.
+    /// True if no message could be made.
     pub unrenderable: bool,
-    /// Whether the step's first effect has been.
+    /// True if the first effect of the current step has happened.
     pub is_half: bool,
 }
 
-/// A redriver's run.
+/// A run of a redriver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Run {
-    /// Whether it takes from `dead/`.
+    /// True if the run takes deliveries from `dead/`.
     pub dead: bool,
-    /// Hook `a`, as it has read the configuration.
+    /// Condition of hook `a` when the redriver read the configuration.
     pub hook: Condition,
-    /// Bits of what was listed and due, and is not handled yet.
+    /// Listed deliveries that are due and not handled yet, as bits.
     pub todo: u8,
-    /// The objects of `retry/` that were listed.
+    /// Objects in `retry/` at the time of the listing, by delivery.
     pub states: [u8; THINGS],
-    /// What is under way.
+    /// The delivery in progress.
     pub trip: Option<Trip>,
 }
 
-/// How much can still go wrong.
+/// Remaining numbers of events that an exploration allows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Left {
-    /// Failures and lies of store and vendor.
+    /// Remaining failures and lies of the store and the vendor.
     pub faults: u8,
-    /// Processes that die.
+    /// Remaining deaths of processes.
     pub crashes: u8,
-    /// Requests after the first one of each delivery.
+    /// Remaining repeated requests, after the first request of each delivery.
     pub requests: u8,
-    /// Runs over `dead/`.
+    /// Remaining runs over `dead/`.
     pub deads: u8,
-    /// Hooks that are removed.
+    /// Remaining removals of a hook.
     pub removals: u8,
-    /// Jumps of the clock.
+    /// Remaining jumps of the clock.
     pub jumps: u8,
-    /// Forged requests.
+    /// Remaining forged requests.
     pub forgeries: u8,
 }
 
-/// Everything.
+/// A state of the system, a node of the exploration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct State {
-    /// Which setting.
+    /// Index of the setting.
     pub setting: u8,
-    /// The deliveries.
+    /// The deliveries of both hooks.
     pub things: [Thing; THINGS],
-    /// Requests in the forwarders.
+    /// Requests in progress in the forwarders.
     pub requests: [Option<Trip>; 2],
-    /// Redrivers.
+    /// Runs in progress of the redrivers.
     pub runs: [Option<Run>; 2],
-    /// Hook `a`.
+    /// Current condition of hook `a`.
     pub hook: Condition,
-    /// Whether the clock is far ahead.
+    /// True while the clock is far ahead.
     pub ahead: bool,
-    /// Whether something unverified got in.
+    /// True once an unverified request was accepted.
     pub unverified: bool,
-    /// How much can still go wrong.
+    /// Remaining events, failures among them.
     pub left: Left,
 }
 
 impl State {
-    /// Whether nothing is under way.
+    /// Returns true if no process is active.
     pub fn is_still(&self) -> bool {
         self.requests.iter().all(Option::is_none) && self.runs.iter().all(Option::is_none)
     }
 
-    /// A delivery's hook now.
+    /// Returns the current condition of a delivery's hook.
     pub fn hook_of(&self, of: usize) -> Condition {
         if HOOKS.get(of) == Some(&0) { self.hook } else { Condition::Sound }
     }
 
-    /// An hour passes.
+    /// Advances the time by an hour.
     pub fn pass_hour(&mut self) {
         for thing in &mut self.things {
             if thing.retry & retry::HOUR != 0 {
@@ -223,7 +223,7 @@ impl State {
         }
     }
 
-    /// A hundred hours pass: half of a claim's life.
+    /// Advances the time by a hundred hours, half of a claim's lifetime.
     pub fn pass_days(&mut self) {
         for thing in &mut self.things {
             let far = if thing.retry & retry::FAR == 0 { 0 } else { retry::HOUR };

@@ -1,5 +1,5 @@
-//! What the steps of a delivery do to store and queue: the model's own part, which a test holds against
-//! the real driver.
+//! The effects of a delivery's steps on the store and the queue. They are the model's own part; a test
+//! compares them with the real driver.
 
 use hookmq_shared::carry::{End, Form, Outcome, Rendered, Sent, Step};
 use hookmq_shared::queue::Class;
@@ -9,81 +9,81 @@ use crate::oracle::Oracle;
 use crate::setting::{Body, Condition, Setting};
 use crate::state::{Cause, Claim, From, Kept, Made, Thing, Trip};
 
-/// Something that happens outside of the process, at once or not at all.
+/// An atomic effect outside of the process: it happens completely or not at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Effect {
-    /// The mark is read.
+    /// A read of the mark in `sent/`.
     GetMark,
-    /// The mark is written.
+    /// A write of the mark in `sent/`.
     PutMark,
-    /// The body is written.
+    /// A write of the body to `claims/`.
     PutClaim,
-    /// A new object in `spill/`.
+    /// A new object in `spill/`, unless one exists.
     PutSpill(Kept),
-    /// A new object in `dead/`.
+    /// A new object in `dead/`, unless one exists.
     PutDead(Kept),
-    /// A new object in `retry/`.
+    /// A new object in `retry/`, for the next attempt.
     PutRetry,
-    /// An old one goes.
+    /// The deletion of an old object in `retry/`, named by its bit.
     DeleteRetry(u8),
-    /// The stored delivery goes.
+    /// The deletion of the stored delivery from `spill/` or `dead/`.
     DeleteKept,
-    /// The message is sent.
+    /// A send of the message to the queue.
     Send(Made),
-    /// There is no message to send.
+    /// A skipped send, because no message could be made.
     Nothing,
-    /// The sender is answered.
+    /// The answer to the sender, which ends the trip.
     Answer,
 }
 
-/// How an effect goes.
+/// Result of an effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Choice {
-    /// As it should.
+    /// The effect happens and is confirmed.
     Well,
-    /// The store does nothing, and says so.
+    /// The effect does not happen, and the store reports an error.
     Fails,
-    /// The store does it, and says that it did not.
+    /// The effect happens, but the store reports an error.
     Lies,
-    /// The vendor refuses the message with this class, or it is held back untried.
+    /// The vendor refuses the message with this class, or (with `false`) the send is held back untried.
     Refused(Class, bool),
-    /// The vendor stores the message, and this is what is known of it.
+    /// The vendor stores the message, but the answer has this class.
     StoredBut(Class),
-    /// The vendor asks to be left alone for a day.
+    /// The vendor refuses the message with this class and asks for a wait of a day.
     Asks(Class),
     /// The vendor stores nothing, and answers with a success that names no message.
     Unread,
 }
 
-/// A trip with everything that its steps touch.
+/// A trip, with the state that its effects change.
 pub struct Ride<'a> {
-    /// What the code that is shipped says.
+    /// Answers of the shipped code.
     pub oracle: &'a Oracle,
-    /// What stays the same.
+    /// The constant part of the state's history.
     pub setting: &'a Setting,
-    /// Whether the clock is far ahead.
+    /// True while the clock is far ahead.
     pub ahead: bool,
-    /// The objects of the delivery's name.
+    /// The objects under the delivery's name.
     pub object: &'a mut Thing,
-    /// The trip.
+    /// The trip whose next effect happens.
     pub trip: &'a mut Trip,
 }
 
-/// What became of the delivery itself.
+/// Facts about a delivery that an effect has made true.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Told {
     /// A message with its body is stored.
     pub is_queued: bool,
-    /// A message is stored whose body is gone before it.
+    /// A message is stored whose body is missing, or will be deleted before the message is.
     pub is_dangling: bool,
-    /// A wait was written down for what was not tried.
+    /// A longer wait was written for a delivery that was not tried.
     pub is_untried: bool,
-    /// The sender was told that it is accepted.
+    /// The sender was told that the delivery is accepted.
     pub is_acked: bool,
 }
 
 impl Trip {
-    /// Of a sender, or of what is stored.
+    /// Begins a trip from a sender or from a stored delivery.
     pub fn begin(
         setting: &Setting,
         of: u8,
@@ -110,12 +110,12 @@ impl Trip {
         trip
     }
 
-    /// How it ended, if it has.
+    /// Returns the end of the trip, if it has ended.
     pub const fn end(&self) -> Option<End> {
         if let Step::End(end) = self.course.step() { Some(end) } else { None }
     }
 
-    /// What happens next.
+    /// Returns the next effect of the trip.
     pub fn effect(&self, setting: &Setting) -> Effect {
         let marks_first = is_pulled(Safeguard::MarkAfterReceipt) && setting.dedupe;
         match self.course.step() {
@@ -130,7 +130,7 @@ impl Trip {
             Step::Delete if !self.is_half => Effect::DeleteKept,
             Step::Postpone | Step::Delete => Effect::DeleteRetry(self.states & self.states.wrapping_neg()),
             Step::End(_) => Effect::Answer,
-            // Done as soon as it is the next step.
+            // `Render` is done at once, when it becomes the next step.
             Step::Render => Effect::Nothing,
         }
     }
@@ -156,7 +156,7 @@ impl Trip {
         self.render(setting);
     }
 
-    /// Makes the message, which no one else notices.
+    /// Renders the message, which has no effect outside of the process.
     fn render(&mut self, setting: &Setting) {
         if self.course.step() != Step::Render {
             return;
@@ -182,7 +182,7 @@ impl Trip {
 }
 
 impl Ride<'_> {
-    /// Lets the trip's next effect happen.
+    /// Applies the next effect of the trip with this result.
     pub fn go(&mut self, choice: Choice) -> Told {
         let effect = self.trip.effect(self.setting);
         let (has_effect, is_confirmed) = match choice {
@@ -251,7 +251,7 @@ impl Ride<'_> {
         self.trip.go_on(self.setting, outcome);
     }
 
-    /// Goes on with the old states, if the first effect was confirmed and there are any.
+    /// Continues with the old `retry/` objects if the first effect was confirmed and there are any.
     fn half(&mut self, is_confirmed: bool) {
         if is_confirmed && self.trip.states != 0 {
             self.trip.is_half = true;
@@ -316,7 +316,7 @@ impl Ride<'_> {
     }
 }
 
-/// Whether a write to `spill/` or `dead/` is taken for confirmed.
+/// Returns true if the code takes a write to `spill/` or `dead/` for confirmed.
 fn confirms(is_confirmed: bool) -> bool {
     is_confirmed || is_pulled(Safeguard::StoreFailureIsFailure) || is_pulled(Safeguard::AnswerAfterWrite)
 }

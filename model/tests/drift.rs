@@ -1,5 +1,5 @@
-//! The real gateway and redriver and the model, over the same outcomes: they do the same, effect by
-//! effect, and leave the same behind.
+//! A comparison of the model with the real gateway and redriver over the same outcomes: both have the same
+//! effects, one by one, and leave the same state.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::{BTreeSet, VecDeque};
@@ -14,13 +14,13 @@ use hookmq_shared::config::{Config, Mode, Reading, Samples};
 use hookmq_shared::context::Context;
 use hookmq_shared::env::Env;
 use hookmq_shared::gateway::{Gateway, Stores};
-use hookmq_shared::host::Service as _;
 use hookmq_shared::message::Message;
 use hookmq_shared::metrics::Metrics;
 use hookmq_shared::queue::told::{Said, ToldQueue};
 use hookmq_shared::queue::{Class, SendError, Target, Vendor};
 use hookmq_shared::redrive::{Options, Redriver};
 use hookmq_shared::secret::Secret;
+use hookmq_shared::service::Service as _;
 use hookmq_shared::source::{Draft, Settings, Source};
 use hookmq_shared::spill::{Record, Spill};
 use hookmq_shared::store::memory::{Fault, FaultKind, MemoryStore, Operation};
@@ -29,10 +29,10 @@ use tokio::time::Instant;
 
 const BEGIN: i64 = 1_800_000_000_000;
 const SECRET: &str = "a secret of the drift tests";
-/// Bytes of text that the queue's client takes at most.
+/// Upper bound on a message's text in the queue's client, in bytes.
 const MOST: usize = 4096;
 
-/// What one phase is: a request, a run over `spill/`, or one over `dead/`.
+/// Kind of a phase: a request, a run over `spill/`, or a run over `dead/`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
     Request,
@@ -40,7 +40,7 @@ enum Phase {
     Dead,
 }
 
-/// A phase, the hook as it is then, and how each effect goes.
+/// A phase, the condition of the hook during the phase, and the result of each effect.
 #[derive(Clone, Debug)]
 struct Scene {
     phase: Phase,
@@ -48,7 +48,7 @@ struct Scene {
     choices: Vec<Choice>,
 }
 
-/// What a phase did, and what was there after it.
+/// The effects of a phase, and the state after it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Seen {
     effects: Vec<String>,
@@ -89,7 +89,7 @@ fn system(setting: Setting) -> System {
     System::new(vec![setting], Limits { things: 1, redrivers: 1, requests: 1, left })
 }
 
-/// Plays a phase in every way with one fault at most; `tell` gets each with its end.
+/// Plays a phase with every combination of results with at most `faults` faults; passes each end to `tell`.
 fn play(
     system: &System,
     state: &State,
@@ -154,7 +154,7 @@ fn branch(
             }
             _ => continue,
         };
-        // What the vendor answered is read elsewhere; a topic that does not exist may be known untried.
+        // Unreadable answers have tests of their own. A missing topic may be known without a try.
         let is_fault = choice != Choice::Well;
         if choice == Choice::Unread || (is_fault && faults == 0) {
             continue;
@@ -177,7 +177,7 @@ fn branch(
     }
 }
 
-/// Whether the vendor stores such a message where nothing goes wrong.
+/// Returns true if the vendor stores such a message in the absence of faults.
 fn takes(setting: Setting, send: &str) -> bool {
     send.starts_with("send")
         && send.ends_with("true")
@@ -328,7 +328,7 @@ fn fault(script: &Mutex<Script>, operation: Operation, name: &str) -> Fault {
         Operation::Delete => "delete",
         Operation::Head | Operation::List | Operation::Folders => return Fault::default(),
     };
-    // What is known of earlier attempts is history, and a cursor is a hint.
+    // The history of earlier attempts and the cursor do not change a delivery's outcome.
     if name.contains("/cursor.") || (doing, folder) == ("get", "retry") {
         return Fault::default();
     }
@@ -356,20 +356,20 @@ fn answer(script: &Mutex<Script>, setting: Setting, message: &Message) -> Said {
     }
 }
 
-/// Plays all scenes one after the other.
+/// Plays all scenes in order against the real code; returns the effects of the last one.
 async fn replay(setting: Setting, scenes: &[Scene]) -> Seen {
     let world = World::new(setting);
     let mut last = None;
     for scene in scenes {
         last = Some(world.play(scene).await);
         world.clock.fetch_add(61 * 60 * 1000, Ordering::SeqCst);
-        // The clock of deadlines and rests goes with it.
+        // Deadlines and rests use Tokio's clock, which advances as well.
         tokio::time::advance(Duration::from_secs(61 * 60)).await;
     }
     last.unwrap()
 }
 
-/// Every way of every phase, each behind one way to each state; `every` how many are replayed.
+/// Compares the model and the code in every phase, for one history of each state; replays one in `every`.
 async fn compare(every: usize) -> usize {
     let hooks = [
         [Condition::Sound, Condition::Sound, Condition::Sound],
@@ -397,7 +397,7 @@ async fn compare(every: usize) -> usize {
                 let mut ways: Vec<(Vec<Scene>, Seen)> = Vec::new();
                 for (state, history) in &known {
                     for &(phase, hook) in &phases {
-                        // Who is not there is not asked.
+                        // A removed hook gets no request.
                         if phase == Phase::Request && hook == Condition::Gone {
                             continue;
                         }
@@ -415,7 +415,7 @@ async fn compare(every: usize) -> usize {
                 }
                 for (scenes, expected) in ways {
                     number += 1;
-                    // The first phases are few; all of them are played.
+                    // The first phases are few, so all of them are played.
                     if depth > 0 && number % every != 0 {
                         continue;
                     }

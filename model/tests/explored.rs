@@ -1,4 +1,4 @@
-//! The small plans, to their end.
+//! An exhaustive exploration of the small plans.
 
 #[path = "../checker/mod.rs"]
 mod checker;

@@ -1,26 +1,26 @@
-//! What strangers choose the size of, done once: a request's head that the HTTP host reads and answers, and a
-//! text in which copies of secrets are masked.
+//! Work whose size a stranger chooses, done once: the HTTP host reads and answers a request's head, or copies
+//! of secrets are masked in a text.
 //!
-//! Run with `SHAPE BYTES`, for `tests/instructions.py --linear` to count instructions; with `list` it names the
-//! shapes.
+//! Run with `SHAPE BYTES`, so that `tests/instructions.py --linear` can count instructions. Run with `list`
+//! to list the shapes.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark may panic and print")]
 
 use std::hint::black_box;
 
 use hookmq_shared::clock::Random;
-use hookmq_shared::host::Service;
 use hookmq_shared::host::server::{Limits, Server};
 use hookmq_shared::http::{Request, Response};
 use hookmq_shared::readiness::Readiness;
 use hookmq_shared::secret::Secret;
+use hookmq_shared::service::Service;
 use hookmq_shared::source::fuzzing::masked;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// What makes a head of about so many bytes.
+/// Builder of a request's head of about the given number of bytes.
 type Make = fn(usize) -> String;
 
-/// The heads. Some are above the limits, and refused.
+/// Shapes of heads. Some are above the limits and refused.
 const HEADS: [(&str, Make); 4] = [
     ("head: one long field", |bytes| format!("GET / HTTP/1.1\r\nhost: a\r\nx: {}\r\n", "v".repeat(bytes))),
     ("head: many fields", |bytes| {
@@ -35,12 +35,12 @@ const HEADS: [(&str, Make); 4] = [
     }),
 ];
 
-/// The first comes in pieces too.
+/// Name of the shape that sends the first head in small pieces.
 const TRICKLED: &str = "head: in pieces of 64 bytes";
 
 const SECRET: &str = "aaaaaaaaaaaaaaaaaaaab";
 
-/// The texts, with what they repeat.
+/// Shapes of texts, each with the unit that it repeats.
 const TEXTS: [(&str, &str); 5] = [
     ("mask: nothing to mask", "the quick brown fox jumps; "),
     ("mask: copies", "aaaaaaaaaaaaaaaaaaaab, "),
@@ -49,7 +49,7 @@ const TEXTS: [(&str, &str); 5] = [
     ("mask: escapes of JSON and XML", r"\u0061&#x61;&amp;#97;"),
 ];
 
-/// Answers whatever comes.
+/// Service that answers every request with an empty 200.
 #[derive(Clone)]
 struct Answer;
 
@@ -67,7 +67,7 @@ impl Service for Answer {
     }
 }
 
-/// Sends the head in pieces of so many bytes, and reads until the host has closed.
+/// Sends the head in pieces of `piece` bytes, and reads until the host closes the connection.
 async fn ask(head: String, piece: usize) {
     let server = Server::bind("127.0.0.1:0", Limits::default()).await.unwrap();
     let address = server.local_addr();
@@ -76,7 +76,7 @@ async fn ask(head: String, piece: usize) {
     stream.set_nodelay(true).unwrap();
     let head = head + "connection: close\r\n\r\n";
     for piece in head.as_bytes().chunks(piece) {
-        // It may have been refused before all is written.
+        // The host may refuse the head before all of it is written.
         let _ = stream.write_all(piece).await;
         tokio::task::yield_now().await;
     }
@@ -102,7 +102,7 @@ fn main() {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(ask(head(bytes.parse().unwrap()), piece));
         }
-        // `cargo bench` and `cargo test` hand over flags.
+        // `cargo bench` and `cargo test` pass flags.
         _ => heads.chain([TRICKLED]).chain(TEXTS.map(|(name, _)| name)).for_each(|name| println!("{name}")),
     }
 }

@@ -1,5 +1,5 @@
-//! What the spill store costs in a folder on this machine: one write, and the answer to a sender of three
-//! seconds' patience whose delivery meets a stalled vendor.
+//! Cost of the spill store in a folder on this machine: a single write, and the answer to a sender with a
+//! time-out of three seconds during a stall of the vendor.
 #![expect(clippy::unwrap_used, reason = "a benchmark may panic")]
 
 #[path = "../tests/stalled/mod.rs"]

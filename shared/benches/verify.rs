@@ -1,7 +1,7 @@
-//! Verification of a 4 KiB body by a preset of each kind: its time, as criterion measures it.
+//! Time to verify a 4 KiB body with a preset of each kind, measured by criterion.
 //!
-//! Run with `repeat PRESET TIMES` it only verifies that often, for `tests/instructions.py` to count
-//! instructions; with `list` it names the kinds and their presets.
+//! Run with `repeat PRESET TIMES` to verify that many times, so that `tests/instructions.py` can count
+//! instructions. Run with `list` to list the kinds and their presets.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark may panic and print")]
 
 #[path = "../tests/source_common/mod.rs"]
@@ -18,10 +18,10 @@ use source_common::{NOW, custom, pair, random, settings};
 
 const BODY: usize = 4096;
 
-/// Taken rather than others of their kind, as most readers know them.
+/// Presets to use for their kinds, because most readers know them.
 const KNOWN: [&str; 3] = ["github", "gitlab-secret-token", "discord"];
 
-/// Kinds that no preset may have.
+/// Kinds without a preset, with a table for each.
 const TABLES: [(&str, &str); 3] = [
     (
         "all",
@@ -34,7 +34,7 @@ const TABLES: [(&str, &str); 3] = [
     ("network", r#"cidrs = ["203.0.113.0/24", "2001:db8::/32"]"#),
 ];
 
-/// What verifies and what signs, of a preset or of a kind in [`TABLES`].
+/// Returns the verifying and the signing source of a preset or of a kind in [`TABLES`].
 fn sources(name: &str) -> (Source, Source) {
     let Some((kind, table)) = TABLES.iter().find(|(kind, _)| *kind == name) else { return pair(name) };
     let secrets = if *kind == "network" { json!([]) } else { json!(["correct horse battery"]) };
@@ -42,14 +42,14 @@ fn sources(name: &str) -> (Source, Source) {
     (source.clone(), source)
 }
 
-/// A source, and a request of a 4 KiB body that it accepts.
+/// Source, and a request with a 4 KiB body that it accepts.
 struct Case {
     source: Source,
     request: Request,
 }
 
 impl Case {
-    /// None if the preset's bodies must hold more than a filler.
+    /// Builds a case. Returns `None` if the preset does not accept the filler body.
     fn of(preset: &str) -> Option<Self> {
         let (source, signer) = sources(preset);
         let body = format!(r#"{{"type":"order.paid","items":["{:x<1$}"]}}"#, "", BODY - 34);
@@ -59,13 +59,13 @@ impl Case {
         matches!(case.check(), Verdict::Verified(_)).then_some(case)
     }
 
-    /// As the gateway calls it; a copy of the request is made, which shares the body.
+    /// Verifies the request as the gateway does. The copy of the request shares the body.
     fn check(&self) -> Verdict {
         self.source.check("h", self.request.clone(), NOW)
     }
 }
 
-/// The kinds, each with its preset: a known one, else one that signs the whole body, else any.
+/// Returns the kinds, each with a preset: a well-known one, else one that signs the whole body, else any.
 fn kinds() -> BTreeMap<String, &'static str> {
     let mut infos: Vec<Info> = preset_names().map(|name| preset_info(name).unwrap()).collect();
     infos.sort_by_key(|info| (!KNOWN.contains(&info.name), !info.covers_body));

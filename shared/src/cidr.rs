@@ -1,17 +1,17 @@
-//! Networks, by their first address and the length of its prefix.
+//! IP networks in CIDR notation: the first address and the length of the prefix.
 
 use std::net::IpAddr;
 
-/// `203.0.113.0/24`, `2001:db8::/32` or one address.
+/// Network such as `203.0.113.0/24` or `2001:db8::/32`, or a single address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Cidr {
     address: IpAddr,
-    /// Bits that are an address' own: fewer than it has.
+    /// Number of bits after the prefix, always smaller than the width of the address.
     host: u32,
 }
 
 impl Cidr {
-    /// Reads one; what is wrong with it.
+    /// Parses a network. The error says what is wrong with the text.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let wrong = || format!("{text:?} is no network: write \"203.0.113.0/24\" or \"2001:db8::/32\"");
         let (address, prefix) = text.split_once('/').map_or((text, None), |(a, p)| (a, Some(p)));
@@ -37,27 +37,29 @@ impl Cidr {
         Ok(Self { address, host })
     }
 
-    /// Whether any of its addresses is loopback or private: then it may hold whatever stands before this machine.
+    /// Returns true if the network overlaps a network of [`OWN`] and so may contain the proxy in front
+    /// of this machine.
     pub(crate) fn is_own(self) -> bool {
         OWN.iter()
             .filter_map(|text| Self::parse(text).ok())
             .any(|own| own.contains(self.address) || self.contains(own.address))
     }
 
-    /// Its first address.
+    /// Returns the first address of the network.
     pub(crate) const fn first(self) -> IpAddr {
         self.address
     }
 
-    /// Whether the address is in it. An IPv4 address that is written as IPv6 (`::ffff:192.0.2.1`) is the IPv4 address.
+    /// Returns true if the address is in the network. An IPv4 address that is written as IPv6
+    /// (`::ffff:192.0.2.1`) counts as the IPv4 address.
     pub(crate) fn contains(self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         width(address) == width(self.address) && bits(address) >> self.host == bits(self.address) >> self.host
     }
 }
 
-/// Addresses that belong to no sender out there: this machine, and networks that are private (RFC 1918, 4193, 6598)
-/// or end at the next router.
+/// Networks that no sender on the internet can have: this machine, and networks that are private (RFC 1918,
+/// 4193, 6598) or end at the next router.
 const OWN: [&str; 10] = [
     "0.0.0.0/8",
     "10.0.0.0/8",

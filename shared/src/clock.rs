@@ -1,7 +1,7 @@
-//! Wall time and randomness, injected.
+//! Injected sources of wall time and randomness.
 //!
-//! Signatures, time windows and envelopes need the calendar; they take a [`Clock`]. Deadlines and
-//! back-off need only elapsed time; they use `tokio::time`, which tests can pause.
+//! Signatures, time windows and envelopes need the calendar and take a [`Clock`]. Deadlines and back-off need
+//! elapsed time only and use `tokio::time`, which tests can pause.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,38 +10,48 @@ use std::time::Duration;
 use time::format_description::well_known::{Rfc2822, Rfc3339};
 use time::{Date, Month, OffsetDateTime, PrimitiveDateTime, Time, UtcOffset};
 
-/// A moment of UTC, in milliseconds since the Unix epoch.
+/// Moment in UTC, in milliseconds since the Unix epoch.
+///
+/// ```
+/// use hookmq_shared::clock::Timestamp;
+///
+/// let moment = Timestamp::parse_rfc3339("2026-11-22T18:30:00.123Z").ok_or("not a time")?;
+/// assert_eq!(moment.unix_millis(), 1_795_372_200_123);
+/// assert_eq!(moment.shifted(5_000).rfc3339(), "2026-11-22T18:30:05.123Z");
+/// assert_eq!(Timestamp::parse_http_date("Sun, 22 Nov 2026 18:30:00 GMT"), Some(moment.shifted(-123)));
+/// # Ok::<(), &str>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// From Unix seconds.
+    /// Converts Unix seconds into a timestamp. Seconds beyond the range of `i64` milliseconds saturate.
     pub const fn from_unix(seconds: i64) -> Self {
         Self(seconds.saturating_mul(1000))
     }
 
-    /// From Unix milliseconds.
+    /// Converts Unix milliseconds into a timestamp.
     pub const fn from_unix_millis(millis: i64) -> Self {
         Self(millis)
     }
 
-    /// Unix seconds, rounded down.
+    /// Returns the whole seconds since the Unix epoch, rounded down.
     pub const fn unix(self) -> i64 {
         self.0.div_euclid(1000)
     }
 
-    /// Unix milliseconds.
+    /// Returns the milliseconds since the Unix epoch.
     pub const fn unix_millis(self) -> i64 {
         self.0
     }
 
-    /// This moment moved by `millis` (clock correction).
+    /// Returns this moment moved by `millis`, to correct for a clock that differs from a server's.
     #[must_use]
     pub const fn shifted(self, millis: i64) -> Self {
         Self(self.0.saturating_add(millis))
     }
 
-    /// `2026-11-22T18:30:00.123Z`, as CloudEvents' `time` wants it (RFC 3339).
+    /// Formats the moment as RFC 3339, such as `2026-11-22T18:30:00.123Z`, for the `time` of CloudEvents.
     pub fn rfc3339(self) -> String {
         let t = self.utc();
         format!(
@@ -56,13 +66,13 @@ impl Timestamp {
         )
     }
 
-    /// `2026-11-22`, the date in a TC3 credential scope.
+    /// Formats the date for a TC3 credential scope, such as `2026-11-22`.
     pub fn date(self) -> String {
         let t = self.utc();
         format!("{:04}-{:02}-{:02}", t.year(), u8::from(t.month()), t.day())
     }
 
-    /// `20261122T183000Z`, the form of `X-Sdk-Date`.
+    /// Formats the moment for `X-Sdk-Date`, such as `20261122T183000Z`.
     pub fn basic(self) -> String {
         let t = self.utc();
         format!(
@@ -76,7 +86,7 @@ impl Timestamp {
         )
     }
 
-    /// Reads the form of [`basic`](Self::basic).
+    /// Parses the form that [`basic`](Self::basic) writes.
     pub fn parse_basic(text: &str) -> Option<Self> {
         let digits = |range: std::ops::Range<usize>| -> Option<u16> {
             let part = text.get(range)?;
@@ -92,12 +102,12 @@ impl Timestamp {
         Some(Self::from_unix(PrimitiveDateTime::new(date, time).assume_utc().unix_timestamp()))
     }
 
-    /// Reads RFC 3339 (`expires_at` of an IAM token).
+    /// Parses an RFC 3339 time, such as the `expires_at` of an IAM token.
     pub fn parse_rfc3339(text: &str) -> Option<Self> {
         Self::from_offset(OffsetDateTime::parse(text, &Rfc3339).ok()?)
     }
 
-    /// `Sun, 22 Nov 2026 18:30:00 GMT`, an HTTP date (RFC 9110, IMF-fixdate).
+    /// Formats the moment as an HTTP date (RFC 9110, IMF-fixdate), such as `Sun, 22 Nov 2026 18:30:00 GMT`.
     pub fn http_date(self) -> String {
         let t = self.utc();
         let (weekday, month) = (t.weekday().to_string(), t.month().to_string());
@@ -111,7 +121,7 @@ impl Timestamp {
         )
     }
 
-    /// Reads an HTTP date (`Date` response header, IMF-fixdate).
+    /// Parses an HTTP date (IMF-fixdate), such as the `Date` of a response.
     pub fn parse_http_date(text: &str) -> Option<Self> {
         Self::from_offset(OffsetDateTime::parse(text, &Rfc2822).ok()?)
     }
@@ -120,7 +130,8 @@ impl Timestamp {
         i64::try_from(t.unix_timestamp_nanos().div_euclid(1_000_000)).ok().map(Self)
     }
 
-    /// Out of the calendar's range (year 9999) means a clock gone mad; it is shown as the epoch.
+    /// Converts to a calendar date in UTC. A moment beyond the year 9999 means a broken clock and becomes the
+    /// epoch.
     fn utc(self) -> OffsetDateTime {
         OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000_000)
             .unwrap_or(OffsetDateTime::UNIX_EPOCH)
@@ -128,12 +139,12 @@ impl Timestamp {
     }
 }
 
-/// Where wall time comes from.
+/// Source of wall time.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
 
 impl Clock {
-    /// The machine's clock: the one place that reads it.
+    /// Returns the machine's clock. No other code reads the system time.
     pub fn system() -> Self {
         Self(Arc::new(|| {
             #[expect(clippy::disallowed_methods, reason = "the one call behind the injected clock")]
@@ -143,17 +154,17 @@ impl Clock {
         }))
     }
 
-    /// A clock that always tells `at`.
+    /// Returns a clock that always shows `at`.
     pub fn fixed(at: Timestamp) -> Self {
         Self::from_fn(move || at)
     }
 
-    /// A clock driven by a test.
+    /// Returns a clock that a test drives through `now`.
     pub fn from_fn(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
         Self(Arc::new(now))
     }
 
-    /// The time now.
+    /// Returns the current time.
     pub fn now(&self) -> Timestamp {
         (self.0)()
     }
@@ -165,39 +176,39 @@ impl fmt::Debug for Clock {
     }
 }
 
-/// Where random bits come from: jitter and request ids, never keys.
+/// Source of random bits for jitter and request ids, never for keys.
 #[derive(Clone)]
 pub struct Random(Arc<dyn Fn() -> u64 + Send + Sync>);
 
 impl Random {
-    /// The operating system's generator.
+    /// Returns the operating system's generator.
     pub fn system() -> Self {
         use ring::rand::{SecureRandom, SystemRandom};
         let rng = SystemRandom::new();
         Self(Arc::new(move || {
             let mut bytes = [0; 8];
-            // A failing system generator costs spread, not safety: nothing secret comes from here.
+            // A failing system generator costs spread, not safety: these bits are never secret.
             rng.fill(&mut bytes).map_or(0, |()| u64::from_ne_bytes(bytes))
         }))
     }
 
-    /// Random bits chosen by a test.
+    /// Returns a generator whose bits a test chooses through `next`.
     pub fn from_fn(next: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
         Self(Arc::new(next))
     }
 
-    /// The next 64 bits.
+    /// Returns the next 64 bits.
     pub fn next_u64(&self) -> u64 {
         (self.0)()
     }
 
-    /// A duration in `0..=most`, evenly spread ("full jitter").
+    /// Returns a duration in `0..=most`, evenly distributed ("full jitter").
     pub fn up_to(&self, most: Duration) -> Duration {
         let nanos = u64::try_from(most.as_nanos()).unwrap_or(u64::MAX);
         Duration::from_nanos(nanos.checked_add(1).map_or_else(|| self.next_u64(), |n| self.next_u64() % n))
     }
 
-    /// A random (version 4) UUID, for request ids.
+    /// Returns a random (version 4) UUID, for request ids.
     pub fn uuid(&self) -> String {
         let (hi, lo) = (self.next_u64(), self.next_u64());
         format!(

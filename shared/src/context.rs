@@ -1,21 +1,22 @@
-//! The outside world, injected: environment, time and randomness.
+//! Injected dependencies on the outside world: environment, time and randomness.
 
 use crate::clock::{Clock, Random};
 use crate::env::Env;
 
-/// What every part that is not pure is given.
+/// Dependencies of all code that is not pure.
 #[derive(Clone, Debug)]
 pub struct Context {
-    /// Environment variables, read live.
+    /// Environment variables, read from the process on each call.
     pub env: Env,
-    /// Wall time.
+    /// Wall clock.
     pub clock: Clock,
-    /// Jitter and request ids.
+    /// Random bits for jitter and request ids.
     pub random: Random,
 }
 
 impl Context {
-    /// The process's own.
+    /// Returns the context of the running process: its environment, the system clock and the system's random
+    /// bits.
     pub fn system() -> Self {
         Self { env: Env::process(), clock: Clock::system(), random: Random::system() }
     }

@@ -1,7 +1,7 @@
-//! The environment, injected.
+//! Environment variables, injected.
 //!
-//! Read live on each call: Tencent SCF renews temporary credentials in the environment of a warm
-//! function, so nothing of it is cached.
+//! Each call reads the environment again, because Tencent SCF renews temporary credentials in the environment
+//! of a warm function. Only the variables in `RUNTIME_USERDATA` are read once.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,19 +10,23 @@ use std::sync::Arc;
 
 type Read = dyn Fn(&str) -> Option<String> + Send + Sync;
 
-/// Reads environment variables.
+/// Reader of environment variables.
 #[derive(Clone)]
 pub struct Env {
     read: Arc<Read>,
-    /// What stands in the place of the environment's.
+    /// Variables that replace those of the environment; `None` unsets one.
     own: Arc<BTreeMap<&'static str, Option<String>>>,
 }
 
-/// FunctionGraph's custom runtimes have the function's variables, the encrypted ones too, as a JSON object
-/// in this one. Its documents say that they are variables of their own as well; where they are, those count.
+/// Variable with the address of Lambda's runtime API, which every function on Lambda has.
+pub(crate) const RUNTIME_API: &str = "AWS_LAMBDA_RUNTIME_API";
+
+/// Variable in which FunctionGraph's custom runtimes pass the function's variables, the encrypted ones
+/// included, as a JSON object. FunctionGraph documents that each of them is an environment variable as well;
+/// where it is, that one counts.
 const USER_DATA: &str = "RUNTIME_USERDATA";
 
-/// The members that are strings.
+/// Parses the variables in [`USER_DATA`]. Members that are not strings are left out.
 fn user_data(json: &str) -> BTreeMap<String, String> {
     let members: BTreeMap<String, serde_json::Value> = serde_json::from_str(json).unwrap_or_default();
     let text = |(name, value)| match value {
@@ -36,10 +40,11 @@ tokio::task_local! {
     static LENT: Lent;
 }
 
-/// Variables that a platform hands over with one event or one request: temporary credentials.
+/// Variables that a platform passes with a single event or request: temporary credentials.
 ///
-/// Only the work on that event sees them, through every [`Env`], instead of the environment's own of
-/// these names. `None` takes a variable away: those lent together are never mixed with others.
+/// Only the work on that event sees these variables, through every [`Env`]; they replace the environment's
+/// variables of the same names. `None` unsets a variable, so that credentials lent together never mix with
+/// others.
 #[derive(Clone, Default)]
 pub(crate) struct Lent(Arc<BTreeMap<&'static str, Option<String>>>);
 
@@ -48,25 +53,26 @@ impl Lent {
         Self(Arc::new(variables.into()))
     }
 
-    /// What the work in hand was lent: a task that it spawns must be lent it anew.
+    /// Returns the variables that were lent to the current task. A task that it spawns does not inherit them:
+    /// lend them again.
     pub(crate) fn in_hand() -> Self {
         LENT.try_with(Self::clone).unwrap_or_default()
     }
 
-    /// Lends the variables for this work, and no longer.
+    /// Runs `work` with the variables lent to it, and only to it.
     pub(crate) async fn to<F: Future>(self, work: F) -> F::Output {
         LENT.scope(self, work).await
     }
 }
 
 impl Env {
-    /// The process's own environment: the one place that reads it.
+    /// Returns the environment of the process. No other code reads it.
     pub fn process() -> Self {
         #[expect(clippy::disallowed_methods, reason = "the one call behind the injected environment")]
         Self::new(|name| std::env::var(name).ok())
     }
 
-    /// Fixed variables, for tests and the demo.
+    /// Returns an environment of fixed variables, for tests and the demo.
     pub fn of<N: Into<String>, V: Into<String>>(vars: impl IntoIterator<Item = (N, V)>) -> Self {
         let vars: BTreeMap<String, String> = vars.into_iter().map(|(n, v)| (n.into(), v.into())).collect();
         Self::new(move |name| vars.get(name).cloned())
@@ -78,26 +84,28 @@ impl Env {
         Self { read: Arc::new(read), own: Arc::default() }
     }
 
-    /// The same environment with some variables of its own, which count before those that are lent: `None` is
-    /// unset.
+    /// Returns the same environment with variables of its own, which take precedence over lent ones. `None`
+    /// unsets a variable.
     #[must_use]
     pub fn with(&self, own: BTreeMap<&'static str, Option<String>>) -> Self {
         Self { own: Arc::new(own), ..self.clone() }
     }
 
-    /// The variable's value; unset, empty and blank are the same, surrounding blanks are not part of it.
+    /// Returns the value of a variable without surrounding blanks. An empty or blank variable counts as
+    /// unset.
     pub fn get(&self, name: &str) -> Option<String> {
         self.text(name).map(|value| value.trim().to_owned())
     }
 
-    /// As [`get`](Self::get), surrounding blanks and line ends included: for a text with line numbers.
+    /// Returns the value of a variable with surrounding blanks and line ends, for texts whose line numbers
+    /// matter. An empty or blank variable counts as unset, as in [`get`](Self::get).
     pub fn text(&self, name: &str) -> Option<String> {
         let lent = || LENT.try_with(|lent| lent.0.get(name).cloned()).ok().flatten();
         let value = self.own.get(name).cloned().or_else(lent);
         value.unwrap_or_else(|| (self.read)(name)).filter(|value| !value.trim().is_empty())
     }
 
-    /// Whether a switch is on: `1` or `true`.
+    /// Returns true if a switch is on, that is `1` or `true`.
     pub fn is_on(&self, name: &str) -> bool {
         self.get(name).is_some_and(|v| v == "1" || v.eq_ignore_ascii_case("true"))
     }
@@ -106,6 +114,31 @@ impl Env {
 impl fmt::Debug for Env {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Env")
+    }
+}
+
+/// Something missing or wrong in the environment.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{variable} {message}")]
+pub struct EnvProblem {
+    /// The variable.
+    pub variable: &'static str,
+    /// Problem and correction: the rest of a sentence that begins with the variable's name.
+    pub message: String,
+}
+
+impl EnvProblem {
+    /// Reads a variable with `parse`; an unset one gives `unset`. Fails with `message` if the value cannot be
+    /// parsed.
+    pub(crate) fn or_value<T>(
+        env: &Env,
+        variable: &'static str,
+        unset: T,
+        parse: impl FnOnce(&str) -> Option<T>,
+        message: impl Into<String>,
+    ) -> Result<T, Self> {
+        let Some(text) = env.get(variable) else { return Ok(unset) };
+        parse(&text).ok_or_else(|| Self { variable, message: message.into() })
     }
 }
 

@@ -1,8 +1,8 @@
-//! Certificates, key sets and confirmations: the GET requests that verification asks for.
+//! Certificates, key sets and confirmations: the GET requests that verification needs.
 //!
-//! They go over the queue's transport, with limits of their own. One request at a time is made to an
-//! address, however many deliveries wait for it; what was fetched is kept for an hour, a failure for
-//! seconds only. No redirect is followed.
+//! Requests use the queue's transport, with limits of their own. Only one request at a time is made to an
+//! address, however many deliveries wait for the document. A document is kept for an hour, a failure for
+//! seconds. Redirects are not followed.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -15,40 +15,42 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 
 use crate::env::Env;
-use crate::queue::endpoint::Endpoint;
-use crate::queue::transport::{Call, Transport, headers};
+use crate::net::endpoint::Endpoint;
+use crate::net::transport::{Call, Transport, headers};
 use crate::source::{Address, Fetched};
 
-/// From connecting to the last byte; the delivery's deadline if that is earlier.
+/// Upper bound on the time from connecting to the last byte. The delivery's deadline lowers the bound.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Bytes of a certificate chain or key set at most.
+/// Upper bound on the size of a certificate chain or key set, in bytes.
 const MAX_DOCUMENT: usize = 64 * 1024;
 
-/// How long a document is used. Certificates have dates of their own, which are checked each time.
+/// Time for which a document is used. Certificates also have validity dates, which are checked each time.
 const KEPT: Duration = Duration::from_secs(60 * 60);
 
-/// After a failure, and after a success that did not help, the next attempt waits for so long.
+/// Pauses before the next attempt: after a failure, and after a success that did not help.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(5);
 const PAUSE_AFTER_SUCCESS: Duration = Duration::from_secs(60);
 
-/// Addresses remembered, and requests under way, at most: a sender chooses among the names on a host.
+/// Upper bounds on remembered addresses and on requests in progress, because a sender chooses among the names
+/// on a host.
 const MAX_ADDRESSES: usize = 64;
 const MAX_UNDER_WAY: usize = 8;
 
-/// Requests that wait for a document at most, whatever it is: nobody knows yet whether they are genuine, and
-/// each holds one of the server's places.
+/// Upper bound on requests that wait for a document. These requests are not verified yet, and each holds a
+/// place in the server.
 const MAX_WAITING: usize = 32;
 
-/// Of these, what one hook, and one host, may hold: forged requests may name what hangs, and must leave room for
-/// the documents of the others. A sender chooses among hosts, and several hooks may name the same.
+/// Upper bounds on the requests in progress and waiting, per hook and per host. Forged requests may name a
+/// host that hangs, and must leave room for other documents. A sender chooses among hosts, and several hooks
+/// may name the same host.
 const SHARE_UNDER_WAY: usize = 2;
 const SHARE_WAITING: usize = 8;
 
-/// Why nothing was fetched: never the sender's fault.
+/// Failure to fetch a document. It is never the sender's fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum FetchError {
-    /// `TLS_CA_FILE` or `HTTPS_PROXY` is wrong.
+    /// Wrong `TLS_CA_FILE` or `HTTPS_PROXY`.
     #[error("{0}")]
     Environment(String),
     #[error("too many requests wait for a document already")]
@@ -63,25 +65,25 @@ pub(crate) enum FetchError {
     NoKey,
 }
 
-/// What was fetched, and when.
+/// Fetched document and the time of the fetch.
 #[derive(Clone, Debug)]
 pub(crate) struct Document {
     pub(crate) bytes: Bytes,
     at: Instant,
 }
 
-/// What is known of an address.
+/// Documents and last attempt of an address.
 #[derive(Default)]
 struct State {
     found: Option<Document>,
-    /// What was found before that, for the case that it is of no use.
+    /// Document that `found` replaced, in case `found` turns out to be useless.
     before: Option<Document>,
-    /// The last attempt and how it failed, if it did.
+    /// Time of the last attempt, and the error if it failed.
     tried: Option<(Instant, Option<FetchError>)>,
 }
 
 impl State {
-    /// What there is to say without fetching: see [`Fetcher::document`].
+    /// Returns the answer that needs no fetch, if there is one: see [`Fetcher::document`].
     fn known(&self, than: Option<&Document>) -> Option<Result<Option<Document>, FetchError>> {
         let is_other = |found: &&Document| than.is_none_or(|than| than.at != found.at);
         let kept = self.found.as_ref().filter(|found| found.at.elapsed() < KEPT);
@@ -96,7 +98,7 @@ impl State {
     }
 }
 
-/// An address: what is known of it can be read while somebody fetches from it.
+/// Address whose state can be read while another request fetches from it.
 #[derive(Default)]
 struct Place {
     state: Mutex<State>,
@@ -111,7 +113,7 @@ impl Place {
 
 type Slot = Arc<Place>;
 
-/// What may be under way and wait at a time: of all, of a hook, or of a host.
+/// Semaphores for requests in progress and waiting: of all requests, of a hook, or of a host.
 struct Share {
     under_way: Semaphore,
     waiting: Semaphore,
@@ -123,18 +125,18 @@ impl Share {
     }
 }
 
-/// Those that a request has a part in.
+/// Shares that a request counts towards.
 struct Shares([Arc<Share>; 3]);
 
 impl Shares {
-    /// A place among those that wait.
+    /// Takes a waiting place in each share, or fails with [`FetchError::Busy`].
     fn wait(&self) -> Result<Vec<SemaphorePermit<'_>>, FetchError> {
         let places = self.0.iter().map(|share| share.waiting.try_acquire());
         places.collect::<Result<_, _>>().map_err(|_| FetchError::Busy)
     }
 
-    /// A place among those that are under way, in turn; those of all last, so that nobody waits for a share
-    /// of their own with one of these in hand.
+    /// Waits for a place among the requests in progress, in each share. The share of all requests comes last,
+    /// so that a request never holds a place there while it waits for a place of its hook or host.
     async fn turn(&self, limit: Instant) -> Result<Vec<SemaphorePermit<'_>>, FetchError> {
         let mut places = Vec::new();
         for share in &self.0 {
@@ -145,17 +147,17 @@ impl Shares {
     }
 }
 
-/// Makes the requests and keeps what they brought; clones share it.
+/// Client that fetches documents and keeps them. Clones share the documents.
 #[derive(Clone)]
 pub(crate) struct Fetcher(Arc<Inner>);
 
 struct Inner {
     env: Env,
-    /// Made when it is needed at first: few hooks need it.
+    /// Transport, created on first use because few hooks need it.
     transport: OnceLock<Transport>,
     slots: Mutex<HashMap<Address, Slot>>,
     all: Arc<Share>,
-    /// Of those hooks and hosts that something waits for.
+    /// Shares of the hooks and hosts with requests in progress or waiting.
     shares: Mutex<HashMap<String, Arc<Share>>>,
 }
 
@@ -170,8 +172,8 @@ impl Fetcher {
         }))
     }
 
-    /// The document at an address, for a request to a hook: another one than `than`, which was of no help. `None` if
-    /// that was fetched a moment ago: then there is no other.
+    /// Returns the document at an address, on behalf of a request to a hook. `than` is a document that did
+    /// not help: the result differs from it, or is `None` if `than` was fetched a moment ago.
     pub(crate) async fn document(
         &self,
         hook: &str,
@@ -198,11 +200,11 @@ impl Fetcher {
         let shares = self.shares(hook, address);
         let _waiting = shares.wait()?;
         let _fetching = timeout_at(limit, slot.fetching.lock()).await.map_err(|_| FetchError::TimedOut)?;
-        // Somebody else may have fetched it meanwhile.
+        // Another request may have fetched the document meanwhile.
         if let Some(known) = slot.state().known(than) {
             return known;
         }
-        // Who has none has not even asked: it is no failure of the address.
+        // A request without a turn has not called the address, so this is not a failure of the address.
         let _turn = shares.turn(limit).await?;
         let fetched = get().await;
         let at = Instant::now();
@@ -213,11 +215,11 @@ impl Fetcher {
         Ok(Some(document))
     }
 
-    /// Forgets a document that is of no use to anybody; it counts as a failure, and the one before it, if
-    /// there is one, is used again.
+    /// Discards a document that no request can use. The address counts as failed, and the previous document,
+    /// if any, is used again.
     pub(crate) fn forget(&self, address: &Address) {
         let slot = self.slot(address);
-        // Who is fetching brings another one.
+        // A fetch in progress replaces the document anyway.
         if let Ok(_fetching) = slot.fetching.try_lock() {
             let mut state = slot.state();
             state.found = state.before.take();
@@ -225,7 +227,7 @@ impl Fetcher {
         }
     }
 
-    /// Calls an address for the sake of the call: its answer is not read by anybody.
+    /// Calls an address for the effect of the call. The answer's body is dropped.
     pub(crate) async fn confirm(
         &self,
         hook: &str,
@@ -288,11 +290,11 @@ impl Fetcher {
     }
 }
 
-/// What is fetched for one request.
+/// Documents that were fetched for a request.
 #[derive(Default)]
 pub(crate) struct Collected {
     fetched: Vec<Fetched>,
-    /// The same, as it was found or not.
+    /// Results of the fetches, in the same order as `fetched`.
     found: Vec<Result<Document, FetchError>>,
 }
 
@@ -301,14 +303,14 @@ impl Collected {
         &self.fetched
     }
 
-    /// Why there is nothing from that address.
+    /// Returns the error of the last fetch from that address, if it failed.
     pub(crate) fn failure(&self, address: &Address) -> Option<&FetchError> {
         let number = self.number(address)?;
         self.found.get(number)?.as_ref().err()
     }
 
-    /// Fetches what is asked for; asked for again, another one if there is one. After that it is the
-    /// latest, so that no request asks for ever.
+    /// Fetches a document. The second fetch of an address looks for a different document and marks the result
+    /// as the latest, so that a request cannot ask forever.
     pub(crate) async fn fetch(&mut self, fetcher: &Fetcher, hook: &str, address: Address, deadline: Instant) {
         let number = self.number(&address);
         let than = number.and_then(|number| self.found.get(number)?.as_ref().ok());
@@ -353,7 +355,8 @@ mod tests {
         Address::parse("https://keys.example.com/x").unwrap()
     }
 
-    /// A sender chooses among the names on an allowed host.
+    /// The number of remembered addresses is bounded, although a sender chooses among the names on an allowed
+    /// host.
     #[tokio::test(start_paused = true)]
     async fn addresses_without_end_are_not_remembered() {
         let fetcher = Fetcher::new(&Env::of::<&str, &str>([]));
@@ -383,14 +386,14 @@ mod tests {
         let soon = Duration::from_millis(1);
         let again = timeout(soon, fetcher.document_by("h", &address, None, limit, async || panic!())).await;
         assert_eq!(again.unwrap().unwrap().unwrap().bytes, first.bytes);
-        // Another one is worth waiting for.
+        // A different document is worth the wait.
         let wait = fetcher.document_by("h", &address, Some(&first), limit, async || panic!());
         assert!(timeout(soon, wait).await.is_err());
         assert!(!other.is_finished());
         other.abort();
     }
 
-    /// A provider's error page takes the place of no key.
+    /// A provider's error page does not replace a key: the document before it is used again.
     #[tokio::test(start_paused = true)]
     async fn a_document_of_no_use_gives_way_to_the_one_before() {
         let (fetcher, address) = (Fetcher::new(&Env::of::<&str, &str>([])), address());
@@ -431,7 +434,8 @@ mod tests {
         assert_eq!(again.unwrap_err(), FetchError::Status(500));
     }
 
-    /// A hook's forgeries name hosts that hang, of which the sender chooses; or several hooks' the same one.
+    /// Forged requests that name hosts that hang leave room for other hooks and hosts, even if several hooks
+    /// name the same host.
     #[tokio::test(start_paused = true)]
     async fn who_names_what_hangs_leaves_room_for_others() {
         for (hooks, hosts) in [(1, 40), (40, 1), (2, 2)] {

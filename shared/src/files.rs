@@ -1,5 +1,5 @@
-//! Files, on threads that may block: few, and each kind of file has its own, so that a disk that hangs keeps
-//! nobody else waiting. Names are looked up elsewhere ([`names`](crate::queue)).
+//! File operations on a few blocking threads. Each kind of file has its own threads, so that a disk that
+//! hangs delays only its own kind. Names are resolved elsewhere ([`names`](crate::queue)).
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,33 +14,36 @@ use tokio::time::{Instant, timeout_at};
 pub(crate) struct Files {
     places: Semaphore,
     own: Option<OwnThreads>,
-    /// What is being read by itself, each with the one turn that there is for it.
+    /// Paths with a job of [`run_alone`](Self::run_alone) in progress or waiting, each with its single
+    /// permit.
     alone: Mutex<BTreeMap<PathBuf, Weak<Semaphore>>>,
 }
 
-/// A runtime that has threads for what blocks and runs nothing else; `None` where the system gives none.
+/// Runtime that only provides blocking threads; `None` if the system cannot start one.
 type OwnThreads = OnceLock<Option<Runtime>>;
 
-/// The stores' objects: disks gain nothing from more writers at a time, and each has memory of its own.
+/// Threads for the objects of stores. More writers at a time do not speed up a disk, and each writer holds an
+/// object in memory.
 pub(crate) static OBJECTS: Files = Files::of(32);
 
-/// Listings of the stores' folders. The allocator keeps some of what a thread has freed for that thread, and the
-/// names of a large folder take megabytes while they are read: few threads read all folders, and more than one, since
-/// a folder may hang.
+/// Threads for listing the folders of stores. The allocator keeps some of the memory that a thread has freed
+/// for that thread, and the names of a large folder take megabytes while they are read. So few threads read
+/// all folders, but more than one, since a folder may hang.
 pub(crate) static LISTINGS: Files = Files::of_own_threads();
 
-/// Threads for [`LISTINGS`].
+/// Number of threads for [`LISTINGS`].
 const LISTERS: usize = 4;
 
-/// Secrets: one that hangs keeps a thread, and no configuration has so many that hang.
+/// Threads for files with secrets. A file that hangs keeps a thread, and 64 are more than the hanging files
+/// of any configuration.
 pub(crate) static SECRETS: Files = Files::of(64);
 
-/// Why a job was not done.
+/// Reason why a job did not finish.
 #[derive(Debug)]
 pub(crate) enum Undone {
-    /// There was no time for it, or it may still be done.
+    /// Passed deadline. The job may still run.
     TimedOut,
-    /// It broke off.
+    /// Panic or cancellation of the job.
     Broken(String),
 }
 
@@ -57,8 +60,8 @@ impl Files {
         Self { places: Semaphore::const_new(threads), own, alone: Mutex::new(BTreeMap::new()) }
     }
 
-    /// Runs what blocks. A job that is not over in time goes on, and keeps its thread; one that has none by
-    /// then is not begun.
+    /// Runs a blocking job. A job that is not finished by the deadline continues and keeps its thread. A job
+    /// without a thread by the deadline does not start.
     pub(crate) async fn run<T: Send + 'static>(
         &'static self,
         deadline: Instant,
@@ -67,8 +70,8 @@ impl Files {
         self.begin(deadline, job, None).await
     }
 
-    /// As [`run`](Self::run), one job of that path at a time: one that hangs keeps one thread, however often it is
-    /// asked for.
+    /// Runs a blocking job like [`run`](Self::run), but only one job per path at a time. A path that hangs
+    /// keeps a single thread, however often it is requested.
     pub(crate) async fn run_alone<T: Send + 'static>(
         &'static self,
         path: &Path,
@@ -83,7 +86,7 @@ impl Files {
 
     fn turn(&self, path: &Path) -> Arc<Semaphore> {
         let mut alone = self.alone.lock().unwrap_or_else(PoisonError::into_inner);
-        // Who has the turn, or waits for it, keeps it there.
+        // A job that has or awaits the permit keeps its entry alive.
         alone.retain(|_, turn| turn.strong_count() > 0);
         if let Some(turn) = alone.get(path).and_then(Weak::upgrade) {
             return turn;
@@ -104,7 +107,8 @@ impl Files {
         done.await.map_err(|error| Undone::Broken(error.to_string()))
     }
 
-    /// Of one type for all, since each type would bring the runtime's code for a task of its own.
+    /// Runs a boxed job. Boxing gives all jobs one type; each further type would add the runtime's code for a
+    /// task.
     async fn wait(
         &'static self,
         deadline: Instant,
@@ -123,7 +127,8 @@ impl Files {
                 let _clock = clock.enter();
                 job();
             };
-            // This thread waits for one of those: to the caller's clock it is what blocks.
+            // This thread waits for a lister thread, so that a paused clock of a test sees the job as
+            // blocking work.
             let done = if let Some(own) = own {
                 own.handle().block_on(own.spawn_blocking(job))
             } else {
@@ -174,7 +179,8 @@ mod tests {
         assert!(matches!(FEW.run(far, || 2).await, Ok(2)));
     }
 
-    /// What hangs is asked for again and again, and keeps one thread: the others are for the others.
+    /// A path that hangs keeps one thread, however often it is requested, and the remaining threads serve
+    /// other paths.
     #[tokio::test]
     async fn what_hangs_keeps_one_thread() {
         static TWO: Files = Files::of(2);
@@ -188,14 +194,14 @@ mod tests {
             assert!(matches!(again.await, Err(Undone::TimedOut)));
             assert!(matches!(TWO.run_alone(good, far, || 1).await, Ok(1)));
         }
-        // Who still waits when it ends has its turn, and nothing is kept of any.
+        // A job that still waits when the hanging job ends gets its turn, and no path stays in the map.
         let (next, ()) = futures_util::join!(TWO.run_alone(bad, far, || 2), async { drop(end) });
         assert!(matches!(next, Ok(2)));
         let kept = || {
             drop(TWO.turn(good));
             TWO.alone.lock().unwrap().len()
         };
-        // A thread that has given its turn to the next one may still have it in hand.
+        // A thread that has released its permit may still hold a reference for a moment.
         while kept() > 1 && Instant::now() < far {
             tokio::task::yield_now().await;
         }

@@ -1,41 +1,40 @@
-//! Who sent a request, where proxies stand before the HTTP host (`TRUST_PROXIES`).
+//! Sender of a request that arrives through proxies (`TRUST_PROXIES`).
 //!
-//! A connection from a trusted proxy is believed as far as that proxy can know: the address that it adds to
-//! `X-Forwarded-For` or `Forwarded` is the one that connected to it. If that is a trusted proxy too, the one before
-//! counts, and so on from right to left. What stands to the left of the first foreign address was written by whoever
-//! is at that address, and is worth nothing.
+//! A trusted proxy knows the address that connected to it and appends that address to `X-Forwarded-For` or
+//! `Forwarded`. If the address is a trusted proxy too, the entry before it counts, and so on from right to
+//! left. The entries to the left of the first foreign address were written by that address, and are not
+//! reliable.
 //!
 //! ```text
 //! X-Forwarded-For: 203.0.113.9 (claimed), 198.51.100.1, 10.0.0.2     from 10.0.0.1     TRUST_PROXIES=10.0.0.0/8
 //!                                         └ the sender  └ trusted         └ trusted
 //! ```
 //!
-//! In doubt there is no address, and then no network lets the request in.
+//! In case of doubt the sender has no address, and then no network lets the request in.
 
 use std::net::{IpAddr, SocketAddr};
 
 use http::HeaderMap;
 
 use crate::cidr::Cidr;
-use crate::env::Env;
-use crate::queue::EnvProblem;
+use crate::env::{Env, EnvProblem};
 
 const VARIABLE: &str = "TRUST_PROXIES";
 
-/// What stands between senders and the HTTP host.
+/// Proxies between senders and the HTTP host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Hops {
-    /// Nobody said: whoever connects counts as the sender, which behind a proxy it is not.
+    /// Unset `TRUST_PROXIES`: the peer counts as the sender, which is wrong behind a proxy.
     #[default]
     Unknown,
-    /// Nothing: whoever connects is the sender.
+    /// Direct connections: the peer is the sender.
     None,
-    /// Proxies at these addresses, or nothing.
+    /// Networks of the proxies. A peer outside these networks is the sender.
     At(Vec<Cidr>),
 }
 
 impl Hops {
-    /// As `TRUST_PROXIES` says; what is wrong with it.
+    /// Parses `TRUST_PROXIES`. The error says what is wrong with the value.
     pub(crate) fn from_env(env: &Env) -> Result<Self, EnvProblem> {
         let Some(text) = env.get(VARIABLE) else { return Ok(Self::Unknown) };
         if text.eq_ignore_ascii_case("none") {
@@ -51,15 +50,15 @@ impl Hops {
         }
     }
 
-    /// Who sent a request that came from `peer`; `None` where nobody can tell.
+    /// Returns the address of the sender of a request from `peer`, or `None` if it cannot be determined.
     pub(crate) fn sender(&self, peer: IpAddr, headers: &HeaderMap) -> Option<IpAddr> {
         let Self::At(trusted) = self else { return Some(peer) };
         let is_trusted = |address: IpAddr| trusted.iter().any(|range| range.contains(address));
         if !is_trusted(peer) {
             return Some(peer);
         }
-        // A proxy that writes one of the fields lets the other one through as anybody wrote it. So where both are
-        // there, they have to agree.
+        // A proxy that writes one of the fields passes the other through unchanged, so the sender may have
+        // written the other. If a request has both fields, they must agree.
         let fields = |name| headers.contains_key(name).then(|| headers.get_all(name).iter().rev());
         let plain =
             fields("x-forwarded-for").map(|lines| foreign(lines, |line| Some(plain(line)), is_trusted));
@@ -71,7 +70,8 @@ impl Hops {
     }
 }
 
-/// The last address that is not trusted. `lines`: the field's lines, the last one first; `read`: the hops of a line.
+/// Returns the last address that is not trusted. `lines` holds the field's lines, the last one first, and
+/// `read` splits a line into hops.
 fn foreign<'h>(
     lines: impl Iterator<Item = &'h http::HeaderValue>,
     read: impl Fn(&str) -> Option<Vec<&str>>,
@@ -88,13 +88,14 @@ fn foreign<'h>(
     None
 }
 
-/// The hops of a line of `X-Forwarded-For`.
+/// Splits a line of `X-Forwarded-For` into hops.
 fn plain(line: &str) -> Vec<&str> {
     line.split(',').map(str::trim).collect()
 }
 
-/// The hops of a line of `Forwarded` (RFC 7239): of each element the one `for`. A line that does not keep to the
-/// grammar has none: a quotation mark that a sender left open would swallow what the proxy wrote behind it.
+/// Splits a line of `Forwarded` (RFC 7239) into the `for` of each element. Returns `None` for a line that
+/// violates the grammar, because an open quotation mark of the sender would swallow the hop that the proxy
+/// appended.
 fn forwarded(line: &str) -> Option<Vec<&str>> {
     let mut hops = Vec::new();
     let mut rest = line;
@@ -127,7 +128,7 @@ fn forwarded(line: &str) -> Option<Vec<&str>> {
     }
 }
 
-/// An address, with or without brackets and port.
+/// Parses an address, with or without brackets and port.
 fn address(text: &str) -> Option<IpAddr> {
     let bare = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok().map(IpAddr::V6);
     let with_port = || text.parse().ok().map(|address: SocketAddr| address.ip());
@@ -143,7 +144,8 @@ mod tests {
         Hops::from_env(&Env::of([(VARIABLE, text)])).unwrap()
     }
 
-    /// Who sent a request with these fields by way of 10.0.0.1, where `10.0.0.0/8` and `fd00::/8` are trusted.
+    /// Returns the sender of a request with these fields from 10.0.0.1, with `10.0.0.0/8` and `fd00::/8`
+    /// trusted.
     fn sender(fields: &[(&str, &str)]) -> Option<String> {
         let mut headers = HeaderMap::new();
         for (name, value) in fields {
@@ -204,7 +206,7 @@ mod tests {
             ),
             (&[(forwarded, "proto=http;for=\"[2001:db8:cafe::17]:4711\"")], "2001:db8:cafe::17"),
             (&[(forwarded, "for=203.0.113.9"), (forwarded, "for=192.0.2.1, for=10.0.0.2")], "192.0.2.1"),
-            // What a sender left open ends with its line.
+            // A quotation mark that a sender left open ends with its line.
             (&[(forwarded, "for=\"203.0.113.9"), (forwarded, "for=192.0.2.1")], "192.0.2.1"),
             (&[(plain, "203.0.113.9, 192.0.2.1"), (forwarded, "for=192.0.2.1")], "192.0.2.1"),
         ] {
@@ -239,11 +241,11 @@ mod tests {
             &[(forwarded, "for=unknown")],
             &[(forwarded, "for=_hidden")],
             &[(forwarded, "for=203.0.113.9, for=\"192.0.2.1")],
-            // Left open, so that what the proxy writes behind it is within the marks.
+            // The open quotation mark swallows the hop that the proxy appended.
             &[(forwarded, "for=203.0.113.9, host=\", for=192.0.2.1;host=\"h\"")],
             &[(forwarded, "for=203.0.113.9, host=\"\\\", for=192.0.2.1;host=\"h\"")],
             &[(forwarded, "for=\"203.0.113.9\"x")],
-            // One of them is the proxy's, and nobody knows which.
+            // The proxy wrote one of the fields, but it is unknown which one.
             &[(plain, "203.0.113.9"), (forwarded, "for=192.0.2.1")],
             &[(plain, "192.0.2.1"), (forwarded, "for=203.0.113.9")],
             &[(plain, "192.0.2.1"), (forwarded, "")],

@@ -1,4 +1,4 @@
-//! The request and answer every trigger is reduced to.
+//! Request and answer in the form that all triggers share.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -6,77 +6,86 @@ use std::net::IpAddr;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-/// Most header fields of a request, and most bytes of their names and values: beyond any sender, and
-/// about what gateways pass.
+/// Upper bound on the number of header fields of a request. No sender needs more, and gateways pass about as
+/// many.
 pub const MAX_HEADERS: usize = 100;
-/// See [`MAX_HEADERS`].
+/// Upper bound on the names and values of a request's header fields, in bytes. See [`MAX_HEADERS`].
 pub const MAX_HEADER_BYTES: usize = 32 * 1024;
 
-/// Whether a header field is one in which FunctionGraph or Tencent SCF tell a function of itself, its
-/// credentials among them. A client may send such fields as well, so no sender's can be among them.
+/// Returns true if FunctionGraph or Tencent SCF use the header field to describe the function, including its
+/// credentials. Clients may send such fields too, so they are never taken from a sender.
 pub(crate) fn is_platform_header(name: &str) -> bool {
     const PREFIXES: [&str; 2] = ["x-cff-", "x-scf-"];
     PREFIXES.iter().any(|prefix| name.get(..prefix.len()).is_some_and(|n| n.eq_ignore_ascii_case(prefix)))
 }
 
-/// Header fields in the order received, names in lower case.
+/// Header fields in the order received, with names in lower case.
 ///
-/// A gateway may hand over two fields of one name, or two spellings of one name; both are kept,
-/// so that a verifier can refuse what is ambiguous. Values are bytes: not every sender's are UTF-8.
+/// A gateway may pass two fields of the same name, or two spellings of a name. Both are kept, so that a
+/// verifier can refuse an ambiguous request. Values are bytes, since some senders do not send UTF-8.
+///
+/// ```
+/// use hookmq_shared::http::Headers;
+///
+/// let headers: Headers = [("X-Id", "1"), ("X-Signature", "a"), ("x-signature", "b")].into_iter().collect();
+/// assert_eq!(headers.one_str("x-id"), Some("1"));
+/// assert_eq!(headers.one("X-Signature"), None);
+/// assert_eq!(headers.all("X-Signature").count(), 2);
+/// ```
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Headers(Vec<(String, Bytes)>);
 
 impl Headers {
-    /// No fields.
+    /// Returns an empty list of header fields.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a field after those already there.
+    /// Appends a field.
     pub fn push(&mut self, name: &str, value: impl Into<Bytes>) {
         self.0.push((name.to_ascii_lowercase(), value.into()));
     }
 
-    /// Every value of `name` (any case), in order.
+    /// Returns all values of `name`, in order. The case of `name` does not matter.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> + 'a {
         self.0.iter().filter(move |(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_ref())
     }
 
-    /// The value of `name` when there is exactly one field of it.
+    /// Returns the value of `name` if there is exactly one such field.
     pub fn one<'a>(&'a self, name: &'a str) -> Option<&'a [u8]> {
         let mut values = self.all(name);
         let first = values.next()?;
         values.next().is_none().then_some(first)
     }
 
-    /// As [`one`](Self::one), when it is UTF-8 text.
+    /// Returns the value of `name` if there is exactly one such field and its value is UTF-8.
     pub fn one_str<'a>(&'a self, name: &'a str) -> Option<&'a str> {
         std::str::from_utf8(self.one(name)?).ok()
     }
 
-    /// All fields in order.
+    /// Returns all fields in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.0.iter().map(|(n, v)| (n.as_str(), v.as_ref()))
     }
 
-    /// Number of fields.
+    /// Returns the number of fields.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are none.
+    /// Returns true if the list is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Without the fields that a platform writes into a request for the function.
+    /// Removes the fields that a platform adds for the function.
     #[must_use]
     pub(crate) fn without_platforms(mut self) -> Self {
         self.0.retain(|(name, _)| !is_platform_header(name));
         self
     }
 
-    /// Bytes of all names and values.
+    /// Returns the bytes of all names and values.
     pub fn size(&self) -> usize {
         self.0.iter().map(|(n, v)| n.len() + v.len()).sum()
     }
@@ -92,39 +101,41 @@ impl<N: AsRef<str>, V: Into<Bytes>> FromIterator<(N, V)> for Headers {
     }
 }
 
-/// Names only: values may be credentials.
+/// Names only, since values may be credentials.
 impl fmt::Debug for Headers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.iter().map(|(name, _)| name)).finish()
     }
 }
 
-/// One webhook request, whichever trigger brought it.
+/// Webhook request, in the same form for every trigger.
 #[derive(Clone)]
 pub struct Request {
-    /// `POST`, upper case as received.
+    /// Method as received, such as `POST`.
     pub method: String,
-    /// The path as the gateway matched it, without an API stage; `BASE_PATH` is still in it.
+    /// Path as the gateway matched it, without an API stage and including `BASE_PATH`.
     pub path: String,
-    /// The query as received, without `?`; order and encoding untouched where the trigger keeps them.
+    /// Query as received, without `?`. Order and encoding are unchanged if the trigger keeps them.
     pub raw_query: String,
-    /// Header fields.
+    /// Header fields as the trigger passes them.
     pub headers: Headers,
-    /// The body's own bytes, base64 of the trigger undone.
+    /// Body of the request, after decoding a trigger's base64.
     pub body: Bytes,
-    /// The platform's id of this request, or ours: in the log and in a problem's `instance`.
+    /// Id of the request, from the platform or generated here. It appears in the log and in a problem's
+    /// `instance`.
     pub request_id: String,
-    /// When it began to arrive: all time limits count from here.
+    /// Time at which the request began to arrive. All time limits count from here.
     pub received: Instant,
-    /// Who connected, as the platform or the socket says it, and never from a header field, which anybody can
-    /// write, unless a proxy named in `TRUST_PROXIES` wrote it. `None` where the trigger does not say (an ALB puts
-    /// it in a header only), or nobody can tell.
+    /// Address of the client, as the platform or the socket reports it. A header field counts only if a proxy
+    /// named in `TRUST_PROXIES` wrote it, since clients can send any field. `None` if the trigger does not
+    /// report the address (an ALB puts it in a header only) or if it cannot be determined.
     pub source_ip: Option<IpAddr>,
-    /// When the platform will stop waiting for (or running) us; `None` if it does not say.
+    /// Time at which the platform stops the function or stops waiting, or `None` if the platform does not
+    /// say.
     pub deadline: Option<Instant>,
 }
 
-/// Neither query nor body: both may hold a token.
+/// Summary without query and body, since both may hold a token.
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { method, path, headers, body, request_id, .. } = self;
@@ -132,19 +143,19 @@ impl fmt::Debug for Request {
     }
 }
 
-/// The answer to a request.
+/// Answer to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {
-    /// HTTP status.
+    /// HTTP status code.
     pub status: u16,
-    /// Header fields, names in lower case.
+    /// Header fields, with names in lower case.
     pub headers: Vec<(&'static str, String)>,
-    /// Body; always UTF-8 text.
+    /// Body, which is always UTF-8 text.
     pub body: String,
 }
 
 impl Response {
-    /// An answer with a body of the given type. An empty body gets no content type.
+    /// Creates an answer with a body of the given type. An empty body gets no content type.
     pub fn new(status: u16, content_type: &str, body: impl Into<String>) -> Self {
         let body = body.into();
         let headers =
@@ -152,14 +163,14 @@ impl Response {
         Self { status, headers, body }
     }
 
-    /// Adds a header field.
+    /// Appends a header field.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
     }
 
-    /// The first field of that (lower-case) name.
+    /// Returns the value of the first field of that name, which must be in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| *n == name).map(|(_, v)| v.as_str())
     }

@@ -1,7 +1,7 @@
-//! Looking into a JSON body without building it.
+//! Search in a JSON body without building a tree.
 //!
-//! Bodies are checked and searched in place: a deeply nested or huge body costs no tree, and the
-//! bytes that were verified are the bytes that travel on.
+//! Bodies are checked and searched in place. A deeply nested or huge body needs no memory for a tree, and the
+//! verified bytes are forwarded unchanged.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
@@ -11,27 +11,28 @@ use serde::Deserialize as _;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 pub use serde_json::value::RawValue;
 
-/// Why a field cannot be read.
+/// Reason why a field cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JsonError {
-    /// Not JSON (RFC 8259), or not UTF-8.
+    /// Body that is not JSON (RFC 8259) or not UTF-8.
     #[error("the body is not JSON")]
     Invalid,
-    /// An object on the way holds the key twice: which one counts is anybody's guess.
+    /// Object on the path that holds the key twice, so that the value is ambiguous.
     #[error("the JSON field is given twice")]
     Duplicate,
 }
 
-/// Members of an object, or items of an array, that are listed at most: beyond any sender. A body of
-/// megabytes could have millions, and a list of those takes many times its size.
+/// Upper bound on the listed members of an object or items of an array, which no sender reaches. A body of
+/// megabytes could have millions, and their list would take many times the size of the body.
 pub const MAX_PARTS: usize = 10_000;
 
-/// Whether `text` is one RFC 8259 value, at any nesting, with white space around it at most.
+/// Returns true if `text` is a single RFC 8259 value at any nesting depth, optionally surrounded by white
+/// space.
 pub fn is_valid(text: &str) -> bool {
     serde_json::from_str::<IgnoredAny>(text).is_ok()
 }
 
-/// The raw text of the value at `path` (`a.b.0.c`: keys and array positions), if it is there.
+/// Finds the value at `path` (`a.b.0.c`: keys and array positions) and returns its raw text.
 pub fn find<'a>(body: &'a [u8], path: &str) -> Result<Option<&'a RawValue>, JsonError> {
     let text = std::str::from_utf8(body).map_err(|_| JsonError::Invalid)?;
     let mut de = serde_json::Deserializer::from_str(text);
@@ -46,14 +47,14 @@ pub fn find<'a>(body: &'a [u8], path: &str) -> Result<Option<&'a RawValue>, Json
     Ok(found)
 }
 
-/// The value at `path` as plain text: a string's content, a number or boolean as written.
-/// `null`, objects, arrays and missing fields are `None`.
+/// Returns the value at `path` as plain text: the content of a string, or a number or boolean as written. The
+/// result is `None` for `null`, objects, arrays and missing fields.
 pub fn text<'a>(body: &'a [u8], path: &str) -> Result<Option<Cow<'a, str>>, JsonError> {
     Ok(find(body, path)?.and_then(|raw| scalar(raw.get())))
 }
 
-/// The members of a JSON object, each as its raw text. A key given twice is an error, and so are more
-/// than [`MAX_PARTS`].
+/// Lists the members of a JSON object with the raw text of their values. A duplicate key is an error, and so
+/// are more than [`MAX_PARTS`] members.
 pub fn members(body: &[u8]) -> Result<Vec<(Cow<'_, str>, &RawValue)>, JsonError> {
     let text = std::str::from_utf8(body).map_err(|_| JsonError::Invalid)?;
     let Members(members) = serde_json::from_str(text).map_err(|_| JsonError::Invalid)?;
@@ -62,13 +63,13 @@ pub fn members(body: &[u8]) -> Result<Vec<(Cow<'_, str>, &RawValue)>, JsonError>
     if keys.windows(2).any(|two| two[0] == two[1]) { Err(JsonError::Duplicate) } else { Ok(members) }
 }
 
-/// The content of a JSON string; `None` for any other value.
+/// Returns the content of a JSON string, or `None` for any other value.
 pub fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
     if raw.get().starts_with('"') { scalar(raw.get()) } else { None }
 }
 
-/// The raw texts of the items of the array at `path`; `None` if there is no array. More than
-/// [`MAX_PARTS`] are an error.
+/// Returns the raw texts of the items of the array at `path`, or `None` if the value is not an array. More
+/// than [`MAX_PARTS`] items are an error.
 pub fn items<'a>(body: &'a [u8], path: &str) -> Result<Option<Vec<&'a [u8]>>, JsonError> {
     let Some(raw) = find(body, path)?.filter(|raw| raw.get().starts_with('[')) else { return Ok(None) };
     let Items(items) = serde_json::from_str(raw.get()).map_err(|_| JsonError::Invalid)?;
@@ -78,7 +79,7 @@ pub fn items<'a>(body: &'a [u8], path: &str) -> Result<Option<Vec<&'a [u8]>>, Js
 pub(crate) fn scalar(raw: &str) -> Option<Cow<'_, str>> {
     match raw.as_bytes().first()? {
         b'"' => {
-            // Borrows when the string has no escapes. A lone surrogate is no text.
+            // Borrows if the string has no escapes. A lone surrogate is not valid text.
             let mut de = serde_json::Deserializer::from_str(raw);
             Option::from(CowStr::deserialize(&mut de).ok()?.0)
         }
@@ -217,13 +218,13 @@ impl<'de> Visitor<'de> for Find<'_> {
     }
 }
 
-/// Whether a byte of a text has an escape in a JSON string.
+/// Returns true if a JSON string must escape this byte.
 const fn is_escaped(byte: u8) -> bool {
     byte < 0x20 || byte == b'"' || byte == b'\\'
 }
 
-/// Writes `text` as a JSON string, quotes included. A body is large, and escapes make six times as much of it, so
-/// nothing is written twice.
+/// Writes `text` as a JSON string with quotes. Writes directly into `out` without a copy, because a body is
+/// large and escapes may grow it sixfold.
 pub fn write_string(out: &mut String, text: &str) {
     out.push('"');
     let mut rest = text;
@@ -238,7 +239,7 @@ pub fn write_string(out: &mut String, text: &str) {
             '\x08' => out.push_str("\\b"),
             '\x0c' => out.push_str("\\f"),
             control @ '\0'..='\x1f' => {
-                // To a String this cannot fail.
+                // Writing to a `String` never fails.
                 let _ = write!(out, "\\u{:04x}", u32::from(control));
             }
             other => out.extend(['\\', other]),
@@ -249,19 +250,20 @@ pub fn write_string(out: &mut String, text: &str) {
     out.push('"');
 }
 
-/// A value of strings, numbers and lists of them as JSON. Where so many bytes suffice it is in memory once.
+/// Serializes a value of strings, numbers and lists of them as JSON. If `expected` bytes suffice, the buffer
+/// is never copied.
 pub(crate) fn to_bytes(value: &impl serde::Serialize, expected: usize) -> Bytes {
     let mut out = Vec::with_capacity(expected);
-    // Those serialise without fail.
+    // Such values always serialize.
     if serde_json::to_writer(&mut out, value).is_err() { Bytes::new() } else { out.into() }
 }
 
-/// Bytes of `text` as a JSON string, quotes included. Messages are counted by it before they are written, so it
-/// takes eight bytes at a time.
+/// Returns the length of `text` as a JSON string, quotes included, in bytes. Every message is measured before
+/// it is written, so the count takes eight bytes at a time.
 pub fn string_len(text: &str) -> usize {
     let (words, rest) = text.as_bytes().as_chunks::<8>();
     let mut len = text.len() + 2;
-    // A lane of one byte counts so many words.
+    // A lane of one byte can count 255 words.
     for words in words.chunks(255) {
         let (mut escaped, mut in_six) = (0, 0);
         for word in words.iter().map(|word| Lanes(u64::from_ne_bytes(*word))) {
@@ -279,7 +281,8 @@ pub fn string_len(text: &str) -> usize {
     len + rest.iter().map(|&byte| if in_two(byte) { 1 } else { 5 * usize::from(byte < 0x20) }).sum::<usize>()
 }
 
-/// Eight bytes. What is asked of each is answered by its highest bit; none carries into another.
+/// Eight bytes of text. Each comparison sets the highest bit of the matching bytes, without a carry between
+/// bytes.
 #[derive(Clone, Copy)]
 struct Lanes(u64);
 
@@ -287,7 +290,7 @@ impl Lanes {
     const ONES: u64 = u64::MAX / 0xff;
     const HIGHEST: u64 = Self::ONES << 7;
 
-    /// Those that are less than `most`, which is 0x80 at most.
+    /// Marks the bytes that are less than `most`, which must not exceed 0x80.
     const fn below(self, most: u8) -> u64 {
         let low = self.0 & !Self::HIGHEST;
         !((low + Self::ONES * (0x80 - most as u64)) | self.0) & Self::HIGHEST

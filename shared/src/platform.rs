@@ -1,67 +1,73 @@
-//! Where the process runs, as far as its environment tells, and what a folder is worth there.
+//! Platform of the process, as far as its environment tells, and the durability of a folder there.
 //!
-//! | Platform | Variables that it sets | What of the file system outlives the process |
+//! | Platform | Variables that it sets | Part of the file system that outlives the process |
 //! |---|---|---|
-//! | AWS Lambda | `AWS_LAMBDA_…` | what is mounted below `/mnt` |
+//! | AWS Lambda | `AWS_LAMBDA_…` | mounts below `/mnt` |
 //! | Tencent SCF, event and web functions | `SCF_…` | the same |
 //! | FunctionGraph, event and HTTP functions | `RUNTIME_…` | the same |
 //! | Knative, Cloud Run | `K_…`, `CLOUD_RUN_…` | volumes, wherever they are mounted |
 //! | any other | none of these | everything |
 //!
-//! A folder that the person who mounted it names in `DURABLE_FOLDER` is taken for durable everywhere.
+//! A folder that the operator names in `DURABLE_FOLDER` counts as durable on every platform.
 
-use crate::env::Env;
+use crate::env::{Env, RUNTIME_API};
 
-/// The folder that somebody vouches for.
+/// Variable with the folder that the operator declares to be durable.
 const VOUCHED: &str = "DURABLE_FOLDER";
 
-/// The only place that a function runtime mounts file systems at that stay.
+/// Only folder below which function platforms mount durable file systems.
 const MOUNTS: &str = "/mnt";
 
-/// Variables of function platforms, any of which tells. A web or HTTP function is called without its
-/// platform's runtime interface, so that one alone does not.
-const FUNCTIONS: [&str; 10] = [
-    "AWS_LAMBDA_RUNTIME_API",
+/// Variables of the runtime interfaces that a function polls.
+const RUNTIMES: [&str; 3] = [RUNTIME_API, "SCF_RUNTIME_API", "RUNTIME_API_ADDR"];
+
+/// Further variables of function platforms, each of which identifies a platform. Web and HTTP functions are
+/// called without the platform's runtime interface, so the variables of that interface alone are not enough.
+const FUNCTIONS: [&str; 7] = [
     "AWS_LAMBDA_FUNCTION_NAME",
-    "SCF_RUNTIME_API",
     "SCF_FUNCTIONNAME",
     "SCF_FUNCTIONVERSION",
     "SCF_NAMESPACE",
-    "RUNTIME_API_ADDR",
     "RUNTIME_FUNC_NAME",
     "RUNTIME_FUNC_VERSION",
     "RUNTIME_CODE_ROOT",
 ];
 
-/// Ours, which are set in such functions and make no sense elsewhere.
+/// Switches of this program that only make sense in functions called over HTTP.
 const SWITCHES: [&str; 2] = ["SCF_TRUST_HEADERS", "FGS_TRUST_HEADERS"];
 
-/// Variables of platforms that start and end containers as requests come.
+/// Variables of platforms that start and stop containers as requests come.
 const CONTAINERS: [&str; 5] =
     ["K_SERVICE", "K_REVISION", "K_CONFIGURATION", "CLOUD_RUN_JOB", "CLOUD_RUN_EXECUTION"];
 
-/// What starts the process, and ends it when it likes.
+/// Environment that starts the process and may end it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Platform {
-    /// A cloud's functions: between two requests the process may be frozen for as long as the platform
-    /// likes. It holds the variable that tells.
+    /// Function of a cloud, which may be frozen between two requests for any length of time. Holds the name
+    /// of the variable that identifies it.
     Function(&'static str),
-    /// Containers that come and go with requests. It holds the variable that tells.
+    /// Container that starts and stops as requests come. Holds the name of the variable that identifies it.
     Container(&'static str),
-    /// A machine, or a container that stays.
+    /// Machine, or container that keeps running. Its folders count as durable.
     Machine,
 }
 
-/// Why what is written into a folder may be gone with the process.
+/// Returns true if the environment names no function runtime, so that requests come over HTTP.
+pub(crate) fn is_server(env: &Env) -> bool {
+    // An invalid value of these variables is reported by the host that reads them.
+    RUNTIMES.iter().all(|name| env.get(name).is_none())
+}
+
+/// Reason why data in a folder may be lost with the process. Holds the variable that identifies the platform.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fleeting {
-    /// User action: name a bucket, or a mounted file system.
+    /// Folder of a function. User action: name a bucket, or a mounted file system.
     #[error(
         "names a folder that is gone with the function ({0} is set, so this is one): use a bucket, or a file \
          system mounted under /mnt"
     )]
     Function(&'static str),
-    /// User action: name a bucket, or say which folder is a volume.
+    /// Folder of a container. User action: name a bucket, or say which folder is a volume.
     #[error(
         "names a folder that is gone with the container ({0} is set, so the platform ends it when it likes): \
          use a bucket, or a volume that stays, and name its folder in DURABLE_FOLDER"
@@ -70,10 +76,10 @@ pub enum Fleeting {
 }
 
 impl Platform {
-    /// The platform that the environment tells of.
+    /// Determines the platform from the environment's variables.
     pub fn of(env: &Env) -> Self {
         let is_set = |name: &&'static str| env.get(name).is_some();
-        let function = FUNCTIONS.into_iter().find(is_set);
+        let function = RUNTIMES.into_iter().chain(FUNCTIONS).find(is_set);
         let function = function.or_else(|| SWITCHES.into_iter().find(|name| env.is_on(name)));
         match (function, CONTAINERS.into_iter().find(is_set)) {
             (Some(variable), _) => Self::Function(variable),
@@ -82,20 +88,20 @@ impl Platform {
         }
     }
 
-    /// Whether the process may be frozen between two requests.
+    /// Returns true if the process may be frozen between two requests.
     pub const fn freezes(self) -> bool {
         matches!(self, Self::Function(_))
     }
 }
 
-/// Whether what is written below this folder, an absolute path without a slash at its end, outlives the
-/// process.
+/// Checks that data below this folder outlives the process. `folder` is an absolute path without a slash at
+/// its end.
 pub fn keeps(env: &Env, folder: &str) -> Result<(), Fleeting> {
     let is_below = |mount: &str| {
         let rest = folder.strip_prefix(mount.trim_end_matches('/'));
         mount.starts_with('/') && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
-    // The whole of a file system is a volume nowhere.
+    // The root of a file system is never a mounted volume.
     let is_vouched = env.get(VOUCHED).is_some_and(|mount| mount.len() > 1 && is_below(&mount));
     match Platform::of(env) {
         _ if is_vouched => Ok(()),
@@ -116,7 +122,7 @@ mod tests {
             (&[][..], Platform::Machine),
             (&[("KUBERNETES_SERVICE_HOST", "10.0.0.1"), ("PORT", "8080")], Platform::Machine),
             (&[("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001")], Platform::Function("AWS_LAMBDA_RUNTIME_API")),
-            // Behind a web adapter.
+            // A function behind a web adapter, without the runtime interface.
             (&[("AWS_LAMBDA_FUNCTION_NAME", "f")], Platform::Function("AWS_LAMBDA_FUNCTION_NAME")),
             (&[("SCF_RUNTIME_API", "169.254.0.1")], Platform::Function("SCF_RUNTIME_API")),
             (&[("SCF_FUNCTIONNAME", "f")], Platform::Function("SCF_FUNCTIONNAME")),

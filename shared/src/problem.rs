@@ -1,47 +1,48 @@
-//! Refusals, as RFC 9457 problem documents.
+//! Problem documents (RFC 9457) for refused requests.
 
 use crate::http::Response;
 use crate::json;
 
-/// What went wrong, from the sender's point of view (contract 2.4).
+/// Reason of a refusal, as the sender sees it (see `docs/configuration.md`).
 ///
-/// A sender learns the kind and the request's id, nothing else: causes are in the log. Only faults
-/// of the request are 4xx, and the 429 that a hook asks for; each fault of ours is a 503, because
-/// senders drop what got a 4xx.
+/// A sender learns the kind of problem and the request's id, and nothing else: causes are in the log. Only
+/// faults of the request are 4xx, and the 429 that a hook asks for. Each fault of the service is a 503,
+/// because senders drop a delivery after a 4xx.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Problem {
-    /// The request cannot be read: broken framing, wrong base64.
+    /// Unreadable request (400): broken framing or wrong base64, for example.
     Malformed,
-    /// Missing, wrong or stale signature: one same answer for each.
+    /// Missing, wrong or stale signature (401). All three get the same answer.
     Unauthorized,
-    /// The same, or a handshake's token is wrong, for senders that want this status.
+    /// Wrong signature, or wrong token of a handshake (403), for senders that expect this status instead of
+    /// 401.
     Forbidden,
-    /// No hook at this path.
+    /// Path that does not belong to a hook (404).
     NotFound,
-    /// The hook exists, the method is not one of these.
+    /// Method that the hook does not take (405). Holds the value of `Allow`.
     MethodNotAllowed(&'static str),
-    /// The body did not arrive in time.
+    /// Body that did not arrive in time (408).
     Timeout,
-    /// Over the hook's `max_body`, or over what the queue takes.
+    /// Body over the hook's `max_body`, or message over the limit of the queue (413).
     TooLarge,
-    /// Verified, but cannot become a message.
+    /// Verified delivery that cannot become a message (422).
     Unprocessable,
-    /// Over the hook's rate, for senders that want this status; try again after so many seconds.
+    /// Delivery over the hook's rate (429), for senders that want this status instead of 503.
     TooManyRequests {
-        /// Seconds for `Retry-After`.
+        /// Value of `Retry-After`, in seconds.
         retry_after: u32,
     },
-    /// Too many or too large header fields.
+    /// Too many or too large header fields (431).
     HeadersTooLarge,
-    /// Our own fault, or the vendor's; try again after so many seconds.
+    /// Fault of the service or of the vendor (503).
     Unavailable {
-        /// Seconds for `Retry-After`.
+        /// Value of `Retry-After`, in seconds.
         retry_after: u32,
     },
 }
 
 impl Problem {
-    /// HTTP status.
+    /// Returns the HTTP status of the answer.
     pub const fn status(self) -> u16 {
         match self {
             Self::Malformed => 400,
@@ -58,7 +59,7 @@ impl Problem {
         }
     }
 
-    /// The stable name in `type`, `urn:hookmq:problem:NAME`.
+    /// Returns the stable name that follows `urn:hookmq:problem:` in `type`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Malformed => "malformed-request",
@@ -91,7 +92,19 @@ impl Problem {
         }
     }
 
-    /// The answer. `request_id` is a UUID: the log line of this request carries the same.
+    /// Builds the answer. `request_id` is the UUID that the request's log line carries too.
+    ///
+    /// ```
+    /// use hookmq_shared::problem::Problem;
+    ///
+    /// let response = Problem::Unavailable { retry_after: 5 }.response("a-uuid");
+    /// assert_eq!((response.status, response.header("retry-after")), (503, Some("5")));
+    ///
+    /// let problem: serde_json::Value = serde_json::from_str(&response.body)?;
+    /// assert_eq!(problem["type"], "urn:hookmq:problem:unavailable");
+    /// assert_eq!(problem["instance"], "urn:uuid:a-uuid");
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
     pub fn response(self, request_id: &str) -> Response {
         let mut body = format!(
             r#"{{"type":"urn:hookmq:problem:{}","title":"{}","status":{},"instance":"#,

@@ -1,6 +1,7 @@
-//! How often something may happen, by hook.
+//! Rate limit of each hook.
 //!
-//! A token bucket, kept as the one moment at which it is full again: nothing has to be refilled.
+//! A token bucket is stored as a single moment, the time at which it is full again, so that no timer has to
+//! refill it.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -8,21 +9,22 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// What a bucket holds, and how fast it fills up.
+/// Capacity of a token bucket, and the rate at which it fills.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Allowance {
-    /// At once, after a quiet time.
+    /// Capacity of the bucket: the number of deliveries accepted at once after a quiet time.
     pub(crate) burst: u32,
-    /// One more is there after this time.
+    /// Time after which the bucket gains another token.
     pub(crate) every: Duration,
 }
 
-/// The bucket of each hook. Hooks are those of the configuration, so it stays small.
+/// Token buckets by hook. Only configured hooks have one, so the map stays small.
 #[derive(Debug, Default)]
 pub(crate) struct Rates(Mutex<HashMap<String, Instant>>);
 
 impl Rates {
-    /// Takes one from a hook's bucket; if that is empty, the time after which one is there.
+    /// Takes a token from a hook's bucket. If the bucket is empty, the error is the time until the next
+    /// token.
     pub(crate) fn take(&self, hook: &str, allowance: Allowance) -> Result<(), Duration> {
         let now = Instant::now();
         let mut full = self.0.lock().unwrap_or_else(PoisonError::into_inner);

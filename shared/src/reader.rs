@@ -1,7 +1,7 @@
-//! Reading TOML so that every mistake is found in one pass, each with its line.
+//! Reader of TOML that finds all mistakes in one pass, each with its line.
 //!
-//! A [`Table`] hands out typed values and remembers which keys were asked for; [`Table::finish`]
-//! reports the others as unknown. Nothing stops at the first mistake.
+//! A [`Table`] returns typed values and remembers the requested keys; [`Table::finish`] reports all other
+//! keys as unknown. Reading continues after a mistake.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -11,27 +11,27 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
-/// How bad a mistake is.
+/// Severity of a mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
-    /// The hook (or the file) cannot be used.
+    /// Mistake that makes the hook (or the file) unusable.
     Error,
-    /// It works, and someone should look at it.
+    /// Doubtful setting that works but deserves attention.
     Warning,
 }
 
-/// One thing wrong in a hooks file: what, where, and what to do about it.
+/// Mistake in a hooks file: its place, its description and its remedy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
-    /// The file's name as the user knows it.
+    /// Name of the file, as the user knows it.
     pub file: String,
-    /// Line, counted from 1.
+    /// Line number, counted from 1.
     pub line: usize,
-    /// The key, dotted: `hooks.github.topic`. Empty for the file as a whole.
+    /// Dotted key, such as `hooks.github.topic`. Empty for the file as a whole.
     pub key: String,
-    /// What is wrong and what to do.
+    /// Description of the mistake and of its remedy.
     pub message: String,
-    /// Error or warning.
+    /// Severity of the mistake.
     pub severity: Severity,
 }
 
@@ -50,17 +50,17 @@ impl fmt::Display for Mistake {
     }
 }
 
-/// Collects the mistakes of one file.
+/// Collector of the mistakes in a file.
 #[derive(Debug)]
 pub struct Mistakes {
     file: String,
-    /// Byte offsets at which lines start.
+    /// Byte offsets of the starts of lines.
     lines: Vec<usize>,
     found: RefCell<Vec<Mistake>>,
 }
 
 impl Mistakes {
-    /// For the file called `file` that holds `text`.
+    /// Creates a collector for the file called `file`, whose content is `text`.
     pub fn new(file: impl Into<String>, text: &str) -> Self {
         let starts = text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(i, _)| i + 1);
         Self {
@@ -91,18 +91,18 @@ impl Mistakes {
         });
     }
 
-    /// What they are in.
+    /// Returns the name of the file.
     pub fn file(&self) -> &str {
         &self.file
     }
 
-    /// How many errors there are so far: a caller compares before and after to see whether its part
+    /// Returns the number of errors so far. A caller compares the number before and after to see if its part
     /// is sound.
     pub fn errors(&self) -> usize {
         self.found.borrow().iter().filter(|m| m.severity == Severity::Error).count()
     }
 
-    /// All mistakes, by line.
+    /// Returns all mistakes, sorted by line.
     pub fn into_sorted(self) -> Vec<Mistake> {
         let mut found = self.found.into_inner();
         found.sort_by_key(|m| m.line);
@@ -110,19 +110,19 @@ impl Mistakes {
     }
 }
 
-/// A value and where it stands.
+/// Value with its position in the file.
 #[derive(Clone, Copy, Debug)]
 pub struct At<T> {
-    /// The value.
+    /// Value that was read.
     pub value: T,
     /// Byte offset in the file, for [`Mistakes`].
     pub offset: usize,
 }
 
-/// An array of strings and where each stands.
+/// Array of strings, each with its position.
 pub type Strings<'a> = At<Vec<At<&'a str>>>;
 
-/// One TOML table being read.
+/// TOML table that is being read.
 #[derive(Debug)]
 pub struct Table<'a> {
     mistakes: &'a Mistakes,
@@ -143,17 +143,17 @@ impl<'a> Table<'a> {
         Self { mistakes, path: path.into(), offset, entries: table, asked: RefCell::default() }
     }
 
-    /// Where the table starts.
+    /// Returns the byte offset at which the table starts.
     pub fn offset(&self) -> usize {
         self.offset
     }
 
-    /// Where mistakes go, for those at a place of their own.
+    /// Returns the collector, for mistakes at a position outside this table.
     pub fn mistakes(&self) -> &'a Mistakes {
         self.mistakes
     }
 
-    /// The dotted name of `key` in this table.
+    /// Returns the dotted name of `key` in this table.
     pub fn name(&self, key: &str) -> String {
         match (self.path.is_empty(), key.is_empty()) {
             (true, _) => key.to_owned(),
@@ -162,34 +162,35 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// Records an error about `key`, at its place if it is there, else at the table's.
+    /// Records an error about `key`, at the key's position, or at the table's if the key is missing.
     pub fn error(&self, key: &str, message: impl fmt::Display) {
         self.mistakes.error(self.place(key), &self.name(key), message);
     }
 
-    /// Records a warning about `key`.
+    /// Records a warning about `key`, at the same position as [`error`](Self::error).
     pub fn warning(&self, key: &str, message: impl fmt::Display) {
         self.mistakes.warning(self.place(key), &self.name(key), message);
     }
 
-    /// Records an error about `key` at a place of its own, for values inside an array or table.
+    /// Records an error about `key` at a given position, for values inside an array or table.
     pub fn error_at(&self, offset: usize, key: &str, message: impl fmt::Display) {
         self.mistakes.error(offset, &self.name(key), message);
     }
 
-    /// Where `key` stands; for `secrets[1]` or `params.topic`, where `secrets` or `params` does.
+    /// Returns the position of `key`. For `secrets[1]` or `params.topic`, returns the position of `secrets`
+    /// or `params`.
     fn place(&self, key: &str) -> usize {
         let key = key.split(['[', '.']).next().unwrap_or(key);
         self.entries.get_key_value(key).map_or(self.offset, |(k, _)| k.span().start)
     }
 
-    /// Whether the key is written.
+    /// Returns true if the table contains the key.
     pub fn has(&self, key: &str) -> bool {
         self.entries.contains_key(key)
     }
 
-    /// Every key of the table as written, with its value's table where it is one: for tables whose
-    /// keys are names. Values that are no tables are errors.
+    /// Returns every key of the table with its value, for tables that map names to tables. Values that are
+    /// not tables are errors.
     pub fn named_tables(&self) -> Vec<(At<&'a str>, Table<'a>)> {
         let mut tables = Vec::new();
         for (key, value) in self.entries {
@@ -205,7 +206,8 @@ impl<'a> Table<'a> {
         tables
     }
 
-    /// Every key of the table as written, with its string: for tables whose keys are names.
+    /// Returns every key of the table with its value, for tables that map names to strings. Values that are
+    /// not strings are errors.
     pub fn named_strings(&self) -> Vec<(At<&'a str>, At<&'a str>)> {
         let mut strings = Vec::new();
         for (key, value) in self.entries {
@@ -219,7 +221,8 @@ impl<'a> Table<'a> {
         strings
     }
 
-    /// Every key of the table as written, with its array of strings: for tables whose keys are names.
+    /// Returns every key of the table with its value, for tables that map names to arrays of strings. Other
+    /// values are errors.
     pub fn named_lists(&self) -> Vec<(At<&'a str>, Strings<'a>)> {
         let mut lists = Vec::new();
         for (key, value) in self.entries {
@@ -267,7 +270,7 @@ impl<'a> Table<'a> {
         None
     }
 
-    /// A string.
+    /// Reads a string.
     pub fn str(&self, key: &'static str) -> Option<At<&'a str>> {
         self.typed(key, "a string", |v| match v {
             DeValue::String(s) => Some(s.as_ref()),
@@ -275,12 +278,12 @@ impl<'a> Table<'a> {
         })
     }
 
-    /// A boolean.
+    /// Reads a boolean.
     pub fn bool(&self, key: &'static str) -> Option<At<bool>> {
         self.typed(key, "true or false", DeValue::as_bool)
     }
 
-    /// A whole number from 0.
+    /// Reads a whole number that is not negative.
     pub fn number(&self, key: &'static str) -> Option<At<u64>> {
         self.typed(key, "a whole number", |v| {
             let n = v.as_integer()?;
@@ -288,7 +291,7 @@ impl<'a> Table<'a> {
         })
     }
 
-    /// A duration such as `"500ms"`, `"8s"`, `"5m"`, `"1h"`, or a whole number of seconds.
+    /// Reads a duration such as `"500ms"`, `"8s"`, `"5m"`, `"1h"`, or a whole number of seconds.
     pub fn duration(&self, key: &'static str) -> Option<At<Duration>> {
         self.typed(key, r#"a duration such as "500ms", "8s", "5m" or "1h""#, |v| match v {
             DeValue::String(s) => parse_duration(s),
@@ -299,7 +302,7 @@ impl<'a> Table<'a> {
         })
     }
 
-    /// A size such as `"512KiB"`, `"4MiB"`, `"1MB"`, or a whole number of bytes.
+    /// Reads a size such as `"512KiB"`, `"4MiB"`, `"1MB"`, or a whole number of bytes.
     pub fn size(&self, key: &'static str) -> Option<At<usize>> {
         self.typed(key, r#"a size such as "512KiB", "1MiB" or a number of bytes"#, |v| match v {
             DeValue::String(s) => parse_size(s),
@@ -308,14 +311,14 @@ impl<'a> Table<'a> {
         })
     }
 
-    /// An array of strings; an entry that is no string is an error of its own.
+    /// Reads an array of strings. Each entry that is not a string is a separate error.
     pub fn strings(&self, key: &'static str) -> Option<Strings<'a>> {
         let items = self.typed(key, "an array of strings", DeValue::as_array)?;
         let strings = self.list(key, items.value);
         Some(At { value: strings, offset: items.offset })
     }
 
-    /// An array of whole numbers from 0.
+    /// Reads an array of whole numbers that are not negative.
     pub fn numbers(&self, key: &'static str) -> Option<At<Vec<usize>>> {
         let number = |v: &Spanned<DeValue<'_>>| {
             let n = v.get_ref().as_integer()?;
@@ -324,13 +327,13 @@ impl<'a> Table<'a> {
         self.typed(key, "an array of whole numbers", |v| v.as_array()?.iter().map(number).collect())
     }
 
-    /// A table.
+    /// Reads a table.
     pub fn table(&self, key: &'static str) -> Option<Table<'a>> {
         let at = self.typed(key, "a table", DeValue::as_table)?;
         Some(Table::new(self.mistakes, self.name(key), self.place(key), at.value))
     }
 
-    /// An array of tables.
+    /// Reads an array of tables. Each entry that is not a table is a separate error.
     pub fn tables(&self, key: &'static str) -> Option<Vec<Table<'a>>> {
         let items = self.typed(key, "an array of tables", DeValue::as_array)?;
         let mut tables = Vec::new();
@@ -346,17 +349,17 @@ impl<'a> Table<'a> {
         Some(tables)
     }
 
-    /// Whether the value of `key` is a string (and not, say, a table): for keys with two forms.
+    /// Returns true if the value of `key` is a string, for keys that also accept a table.
     pub fn is_str(&self, key: &str) -> bool {
         self.entries.get(key).is_some_and(|v| v.get_ref().is_str())
     }
 
-    /// Whether the value of `key` is a table: for keys with two forms.
+    /// Returns true if the value of `key` is a table, for keys that also accept a string.
     pub fn is_table(&self, key: &str) -> bool {
         self.entries.get(key).is_some_and(|v| v.get_ref().is_table())
     }
 
-    /// Reports every key that nobody asked for.
+    /// Reports every key that was not requested.
     pub fn finish(self) {
         let asked = self.asked.into_inner();
         for (key, _) in self.entries {
@@ -375,7 +378,7 @@ fn wrong(wanted: &str, found: &DeValue<'_>) -> String {
     format!("expected {wanted}, found {}", found.type_str())
 }
 
-/// Reads `"8s"`; `None` for anything else.
+/// Parses a duration such as `"8s"`, with one of the units `ms`, `s`, `m`, `h` and `d`.
 pub fn parse_duration(text: &str) -> Option<Duration> {
     let (number, unit) = split_unit(text)?;
     match unit {
@@ -388,7 +391,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
     }
 }
 
-/// Reads `"512KiB"`, or a number of bytes without a unit; `None` for anything else.
+/// Parses a size such as `"512KiB"`, or a number of bytes without a unit.
 pub fn parse_size(text: &str) -> Option<usize> {
     let (number, unit) = split_unit(text)?;
     let factor: u64 = match unit {

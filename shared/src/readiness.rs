@@ -1,34 +1,34 @@
-//! Whether a process can serve, as far as that is known without asking anybody, and what stands against it.
+//! Readiness of a process, as far as its own state tells, and the problems that prevent it.
 //!
-//! Looked at anew for each probe, so that a file that was mended needs no restart. A vendor or a store that
-//! does not answer stands against nothing: another instance would not reach it either.
+//! Each probe checks the state again, so that a corrected file needs no restart. A vendor or a store that
+//! does not answer does not make the process unready, because other instances could not reach it either.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::env::Env;
+use crate::env::{Env, EnvProblem};
 use crate::http::Response;
 use crate::problem::Problem;
-use crate::queue::{EnvProblem, Open, Target};
+use crate::queue::{Open, Target};
 use crate::spill::StoreProbe;
 
 const VARIABLE: &str = "READY";
 
-/// Seconds until a probe that was told "not ready" should ask again.
+/// Seconds after which a prober that got "not ready" should try again.
 const RETRY_AFTER: u32 = 5;
 
-/// How much of the configuration must be sound (`READY`).
+/// Part of the configuration that must be sound (`READY`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rule {
-    /// One hook that can be served.
+    /// Any hook that can serve requests.
     Any,
-    /// All of it: a rollout with one mistake stops at its first instance.
+    /// Whole configuration, so that a rollout with a mistake stops at its first instance.
     All,
 }
 
 impl Rule {
-    /// As the environment says; what is wrong with it.
+    /// Parses `READY`. The error says what is wrong with the value.
     pub(crate) fn from_env(env: &Env) -> Result<Self, EnvProblem> {
         match env.get(VARIABLE).as_deref() {
             None | Some("any") => Ok(Self::Any),
@@ -41,17 +41,17 @@ impl Rule {
     }
 }
 
-/// The answer to a probe.
+/// Answer to a readiness probe.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Readiness {
     is_ready: bool,
     troubles: BTreeSet<Trouble>,
     store: Option<StoreProbe>,
-    /// By target.
+    /// Open circuits, by target. Only targets with an open circuit are listed.
     open_circuits: BTreeMap<String, usize>,
 }
 
-/// What a probe is told beside the status.
+/// Members that the body of the answer has besides the status.
 #[derive(Serialize)]
 struct Told<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -64,8 +64,7 @@ struct Told<'a> {
     problems: &'a BTreeSet<Trouble>,
 }
 
-/// Something that stands against it: names of the configuration, and never a value. What exactly is wrong is in
-/// the log.
+/// Problem of the configuration. It names settings but never their values; details are in the log.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub(crate) struct Trouble {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -82,32 +81,33 @@ impl Trouble {
         Self { hook: None, target: None, variable: None, problem }
     }
 
-    /// Others are to take what comes.
+    /// Returns the problem of a process that was told to stop: other instances must take new requests.
     const fn stopping() -> Self {
         Self::of("stopping")
     }
 
-    /// The hooks file has mistakes.
+    /// Returns the problem of a hooks file with mistakes.
     pub(crate) const fn file() -> Self {
         Self::of("the hooks file has errors")
     }
 
-    /// The hook has mistakes.
+    /// Returns the problem of a hook with mistakes.
     pub(crate) fn broken(hook: &str) -> Self {
         Self { hook: Some(hook.to_owned()), ..Self::of("the hook has errors") }
     }
 
-    /// The hook sends nothing from here.
+    /// Returns the problem of a hook without a topic for the queues of this process.
     pub(crate) fn without_topic(hook: &str) -> Self {
         Self { hook: Some(hook.to_owned()), ..Self::of("the hook has no topic here") }
     }
 
-    /// The hook refuses everything until its secrets can be read.
+    /// Returns the problem of a hook that refuses everything until its secrets can be read.
     pub(crate) fn without_secrets(hook: &str) -> Self {
         Self { hook: Some(hook.to_owned()), ..Self::of("the hook's secrets cannot be read") }
     }
 
-    /// A target, or the environment (`None`), lacks a variable or what that names.
+    /// Returns the problem of a variable that is missing or wrong, for a target or for the environment
+    /// (`None`).
     pub(crate) fn setting(target: Option<&Target>, variable: &'static str) -> Self {
         let target = target.map(|target| target.name().to_owned());
         Self { target, variable: Some(variable), ..Self::of("missing or wrong") }
@@ -115,7 +115,7 @@ impl Trouble {
 }
 
 impl Readiness {
-    /// Ready or not, and what there is to tell.
+    /// Creates an answer with these problems, and without the state of the store and the queues.
     pub(crate) fn new(is_ready: bool, troubles: impl IntoIterator<Item = Trouble>) -> Self {
         Self {
             is_ready,
@@ -125,23 +125,24 @@ impl Readiness {
         }
     }
 
-    /// Of a process that was told to stop, whatever else there is.
+    /// Returns the answer of a process that was told to stop, regardless of any other state.
     pub(crate) fn stopping() -> Self {
         Self::new(false, [Trouble::stopping()])
     }
 
-    /// Whether requests may come.
+    /// Returns true if the process can take requests.
     pub const fn is_ready(&self) -> bool {
         self.is_ready
     }
 
-    /// As `rule` says of a process that can serve something (`can_serve`) and has these troubles.
+    /// Applies `rule` to a process with these problems. `can_serve` says that at least one hook can serve
+    /// requests.
     pub(crate) fn judge(rule: Rule, can_serve: bool, troubles: impl IntoIterator<Item = Trouble>) -> Self {
         let told = Self::new(can_serve, troubles);
         Self { is_ready: can_serve && (rule == Rule::Any || told.troubles.is_empty()), ..told }
     }
 
-    /// With what is known of the store and of the queues, which is told and stands against nothing.
+    /// Adds the state of the store and of the queues, which does not affect readiness.
     #[must_use]
     pub(crate) fn with_state<'t>(
         self,
@@ -152,14 +153,14 @@ impl Readiness {
         Self { store, open_circuits: open.filter(|(_, count)| *count > 0).collect(), ..self }
     }
 
-    /// With troubles that are told and stand against nothing.
+    /// Adds problems that do not affect readiness.
     #[must_use]
     pub(crate) fn with_told(mut self, troubles: impl IntoIterator<Item = Trouble>) -> Self {
         self.troubles.extend(troubles);
         self
     }
 
-    /// The same without names of hooks and targets: where metrics are off, they are for nobody.
+    /// Removes the names of hooks and targets, which must not be public if metrics are off.
     #[must_use]
     pub(crate) fn without_names(self) -> Self {
         let troubles = self.troubles.into_iter();
@@ -167,7 +168,7 @@ impl Readiness {
         Self { troubles, open_circuits: BTreeMap::new(), ..self }
     }
 
-    /// What a probe is told.
+    /// Renders the HTTP answer: 200 if ready, else 503.
     pub(crate) fn response(&self, request_id: &str) -> Response {
         let Self { is_ready, troubles, store, open_circuits } = self;
         let store_problem = match store {
@@ -176,10 +177,10 @@ impl Readiness {
         };
         let told =
             Told { store: store.map(StoreProbe::as_str), store_problem, open_circuits, problems: troubles };
-        // Names and fixed texts serialise without fail.
+        // Names and fixed texts always serialize.
         let members = serde_json::to_string(&told).unwrap_or_default();
         let members = members.strip_prefix('{').and_then(|members| members.strip_suffix('}'));
-        // They follow other members.
+        // The members are appended to the members of the answer.
         let members = members.filter(|members| !members.is_empty()).map(|members| format!(",{members}"));
         let members = members.unwrap_or_default();
         if *is_ready {
@@ -193,7 +194,7 @@ impl Readiness {
     }
 }
 
-/// Without a word about why.
+/// Answer without a list of problems.
 impl From<bool> for Readiness {
     fn from(is_ready: bool) -> Self {
         Self::new(is_ready, [])

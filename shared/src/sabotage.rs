@@ -1,57 +1,57 @@
-//! Safeguards that a proof can pull, to show that it would notice.
+//! Safeguards that a test can disable, to prove that it would detect their absence.
 //!
-//! A build with `--cfg sabotage` has all of them, and a name chooses at run time which one is pulled:
-//! `SABOTAGE=claim-renewed` in a process's environment, `pull` in a test. Any other build has none:
-//! [`is_pulled`] is then a constant, and nothing of this module is left in what is shipped.
+//! A build with `--cfg sabotage` contains all safeguards, and a name chooses at run time which one is
+//! disabled: `SABOTAGE=claim-renewed` in a process's environment, `pull` in a test. In any other build
+//! [`is_pulled`] is a constant, and release binaries contain nothing of this module.
 
-/// A safeguard.
+/// Safeguard that can be disabled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Safeguard {
-    /// The sender is answered only after the store has confirmed the write.
+    /// Answers to senders only after the store has confirmed the write.
     AnswerAfterWrite = 1,
-    /// A store's failure is no confirmation.
+    /// Handling of a store's failure as a failure, never as a confirmation.
     StoreFailureIsFailure,
-    /// A delivery leaves the store only after a receipt.
+    /// Deletion of deliveries from the store only after a receipt.
     DeleteAfterReceipt,
-    /// A delivery is in `dead/` before it leaves `spill/`.
+    /// Writes to `dead/` before deletion from `spill/`.
     DeadBeforeDelete,
-    /// What was sent is deleted.
+    /// Deletion of deliveries that were sent.
     Delete,
-    /// The mark of a sent delivery is written only after a receipt.
+    /// Marks of sent deliveries only after a receipt.
     MarkAfterReceipt,
-    /// Repeats are told by the ids that providers give, and by no others.
+    /// Detection of repeats only by ids that providers give.
     DedupeByProvidersId,
-    /// A body that a message refers to is written anew before each send.
+    /// Rewrite of the body that a message refers to, before each send.
     ClaimRenewed,
-    /// A body that is written anew has a new age.
+    /// Renewal of the age of a body that is written again.
     ClaimReplaced,
-    /// What a person corrects in the configuration is rendered anew.
+    /// Rendering of messages again after a correction of the configuration.
     RenderAnew,
-    /// An object is named by hook, id and body.
+    /// Names of objects from hook, id and body.
     NameOfAll,
-    /// An id that is made of the content is made of the event and the subject too.
+    /// Ids from the event and the subject too, if they are made from the content.
     IdOfAll,
-    /// Only an answer that names the stored message is a receipt.
+    /// Receipts only from answers that name the stored message.
     ReceiptNamesMessage,
-    /// A signature must match.
+    /// Comparison of signatures.
     Verification,
-    /// A stored message is sent as it was stored.
+    /// Sending of stored messages without changes.
     MessageAsStored,
-    /// A message is sent once where nothing failed.
+    /// Sending of each message only once in the absence of failures.
     SendOnce,
-    /// A failure stops what shares its cause, and nothing else.
+    /// Stop of the sends that share the cause of a failure, and of no others.
     FailureStopsItsCause,
-    /// What was not tried is no failure.
+    /// Exclusion of sends that were not attempted from the failures.
     HeldIsNoFailure,
-    /// No wait is longer than an hour.
+    /// Limit of one hour on every wait.
     WaitIsClamped,
-    /// A cursor passes only what a run has handled.
+    /// Cursors that pass only objects that a run has handled.
     CursorPassesHandled,
 }
 
 impl Safeguard {
-    /// All of them.
+    /// All safeguards, in the order of their numbers.
     pub const ALL: [Self; 20] = [
         Self::AnswerAfterWrite,
         Self::StoreFailureIsFailure,
@@ -75,7 +75,7 @@ impl Safeguard {
         Self::CursorPassesHandled,
     ];
 
-    /// The name that chooses it.
+    /// Returns the name that chooses the safeguard in `SABOTAGE`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::AnswerAfterWrite => "answer-after-write",
@@ -101,13 +101,13 @@ impl Safeguard {
         }
     }
 
-    /// The safeguard of that name.
+    /// Returns the safeguard of that name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|safeguard| safeguard.as_str() == name)
     }
 }
 
-/// Whether this safeguard is pulled: never in what is shipped.
+/// Returns true if this safeguard is disabled, which is never the case in a release binary.
 #[cfg(not(sabotage))]
 #[inline]
 pub const fn is_pulled(_: Safeguard) -> bool {
@@ -120,23 +120,23 @@ mod pulled {
 
     use super::Safeguard;
 
-    /// Nothing has been chosen yet.
+    /// State before `SABOTAGE` was read.
     const UNREAD: u8 = u8::MAX;
 
     static PULLED: AtomicU8 = AtomicU8::new(UNREAD);
 
-    /// Pulls a safeguard for the whole process, or none.
+    /// Disables a safeguard for the whole process, or enables all of them with `None`.
     pub fn pull(safeguard: Option<Safeguard>) {
         PULLED.store(safeguard.map_or(0, |safeguard| safeguard as u8), Ordering::SeqCst);
     }
 
-    /// Whether this safeguard is pulled.
+    /// Returns true if this safeguard is disabled.
     pub fn is_pulled(safeguard: Safeguard) -> bool {
         if PULLED.load(Ordering::SeqCst) == UNREAD {
             #[expect(clippy::disallowed_methods, reason = "no shipped build has this line")]
             let name = std::env::var("SABOTAGE").unwrap_or_default();
             let safeguard = Safeguard::named(&name);
-            // A trial that pulls nothing would prove nothing.
+            // A trial that disables nothing would prove nothing.
             assert!(name.is_empty() || safeguard.is_some(), "SABOTAGE names no safeguard: {name}");
             pull(safeguard);
         }

@@ -1,5 +1,5 @@
-//! When the process ends, for work that has begun: deadlines are cut to it, so that what is under way is kept
-//! or answered, never cut off.
+//! End of the process, as far as it concerns work in progress. Deadlines are cut to the end, so that a
+//! delivery in progress is kept or answered, never cut off.
 
 use std::future::{Future, pending};
 
@@ -10,38 +10,38 @@ tokio::task_local! {
     static STOPPING: Stopping;
 }
 
-/// Until when work in hand must be done, once that is known.
+/// Moment at which work in progress must be done, once the host announces that moment.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Stopping(Option<watch::Receiver<Option<Instant>>>);
 
 impl Stopping {
-    /// Known as soon as it is sent.
+    /// Wraps the channel through which the host announces the end.
     pub(crate) const fn new(end: watch::Receiver<Option<Instant>>) -> Self {
         Self(Some(end))
     }
 
-    /// Of the work in hand: a task that it spawns does not have it.
+    /// Returns the value given to the current task. A task that it spawns does not inherit the value.
     pub(crate) fn in_hand() -> Self {
         STOPPING.try_with(Self::clone).unwrap_or_default()
     }
 
-    /// Gives it to this work.
+    /// Runs `work` with this value in scope.
     pub(crate) async fn to<F: Future>(self, work: F) -> F::Output {
         STOPPING.scope(self, work).await
     }
 
-    /// The deadline, or the end that is known by now, whichever is first.
+    /// Returns the deadline, or the announced end of the process if that is earlier.
     pub(crate) fn cut(&self, deadline: Instant) -> Instant {
         let end = self.0.as_ref().and_then(|end| *end.borrow());
         end.map_or(deadline, |end| end.min(deadline))
     }
 
-    /// Whether the end is known.
+    /// Returns true if the end is announced.
     pub(crate) fn is_announced(&self) -> bool {
         self.0.as_ref().is_some_and(|end| end.borrow().is_some())
     }
 
-    /// Waits until the end is known.
+    /// Waits until the end is announced. Without a channel it never returns.
     pub(crate) async fn announced(&self) -> Instant {
         if let Some(end) = &self.0
             && let Ok(end) = end.clone().wait_for(Option::is_some).await

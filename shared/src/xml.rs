@@ -1,33 +1,32 @@
-//! XML as far as webhooks and object stores write it: elements, text, CDATA and the five named
-//! entities.
+//! Reader for the XML of webhooks and object stores: elements, text, CDATA and the five named entities.
 //!
-//! Everything else that XML has is refused rather than understood: document types, other entities,
-//! comments and processing instructions. What verifies here and what reads elsewhere must see the
-//! same text.
+//! All other parts of XML are refused: document types, other entities, comments and processing instructions.
+//! The verifier here and the reader of the message must see the same text.
 
 use std::ops::Range;
 
-/// Why a field cannot be read.
+/// Reason why a field cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum XmlError {
-    /// Not XML, or of a kind that is refused.
+    /// Text that is not XML, or that uses a refused part of XML.
     Invalid,
-    /// An element on the way is there twice: which one counts is anybody's guess.
+    /// Element on the path that occurs twice, so that its value is ambiguous.
     Duplicate,
 }
 
-/// The text of an element.
+/// Text of an element.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Found {
     pub(crate) text: String,
-    /// Where its content stands, tags left out.
+    /// Range of the element's content in the body, without the tags.
     pub(crate) span: Range<usize>,
 }
 
-/// Elements inside one another at most: beyond any sender.
+/// Upper bound on the nesting of elements, which no sender reaches.
 const MAX_DEPTH: usize = 32;
 
-/// The element at `path` (`a.b`: names below the root), if it is there and holds only text.
+/// Finds the element at `path` (`a.b`: names below the root). Returns `None` if the element is missing or
+/// contains other elements.
 pub(crate) fn find(body: &[u8], path: &str) -> Result<Option<Found>, XmlError> {
     let text = std::str::from_utf8(body).map_err(|_| XmlError::Invalid)?;
     let mut search =
@@ -90,17 +89,17 @@ pub(crate) fn find(body: &[u8], path: &str) -> Result<Option<Found>, XmlError> {
     Ok(found.filter(|_| is_text))
 }
 
-/// An element below the root, as it is written.
+/// Element below the root, as written.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Child<'t> {
     pub(crate) name: &'t str,
-    /// Its tags included: XML of its own.
+    /// Element including its tags, which is an XML document by itself.
     pub(crate) outer: &'t str,
     pub(crate) inner: &'t str,
 }
 
-/// The root's name and the elements right below it, in order. Text is not looked at: an entity that is
-/// refused elsewhere may stand in one that nobody reads.
+/// Returns the root's name and its child elements, in order. Entities are not resolved, so a refused entity
+/// in an unused element is not an error.
 pub(crate) fn children(text: &str) -> Result<(&str, Vec<Child<'_>>), XmlError> {
     let (mut root, mut children) = ("", Vec::new());
     let mut open: Vec<&str> = Vec::new();
@@ -138,12 +137,12 @@ pub(crate) fn children(text: &str) -> Result<(&str, Vec<Child<'_>>), XmlError> {
     Ok((root, children))
 }
 
-/// Writes `text` as the content of an element.
+/// Escapes `text` for the content of an element.
 pub(crate) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-/// How far the open elements are those of the path.
+/// Progress along the path: the number of open elements that match it.
 struct Search<'p> {
     steps: Vec<&'p str>,
     seen: Vec<bool>,
@@ -155,7 +154,7 @@ impl Search<'_> {
         self.on_path == self.steps.len()
     }
 
-    /// Whether the element that opens inside of `depth` others is the next one of the path.
+    /// Returns true if the element that opens inside `depth` others is the next step of the path.
     fn enter(&mut self, name: &str, depth: usize) -> Result<bool, XmlError> {
         let is_next = depth == self.on_path + 1 && self.steps.get(self.on_path) == Some(&name);
         let Some(seen) = self.seen.get_mut(self.on_path).filter(|_| is_next) else { return Ok(false) };
@@ -177,9 +176,9 @@ enum Token<'t> {
         closed: bool,
     },
     End(&'t str),
-    /// With its entities.
+    /// Text, with its entities unresolved.
     Text(&'t str),
-    /// CDATA, which has none.
+    /// Content of a CDATA section, which has no entities.
     Data(&'t str),
 }
 
@@ -193,7 +192,7 @@ impl<'t> Scanner<'t> {
         self.text.get(self.at..).unwrap_or_default()
     }
 
-    /// Takes everything before `end`, and `end`.
+    /// Takes the text before `end`, and skips `end`.
     fn until(&mut self, end: &str) -> Result<&'t str, XmlError> {
         let (taken, _) = self.rest().split_once(end).ok_or(XmlError::Invalid)?;
         self.at += taken.len() + end.len();
@@ -225,7 +224,7 @@ impl<'t> Scanner<'t> {
         Ok(name)
     }
 
-    /// `<?xml … ?>`, which may only stand at the very start.
+    /// Skips the declaration `<?xml … ?>`, which is only allowed at the very start.
     fn declaration(&mut self) -> Result<(), XmlError> {
         if self.skip("<?xml ") {
             self.until("?>")?;
@@ -254,12 +253,13 @@ impl<'t> Scanner<'t> {
         Ok(Token::Text(text))
     }
 
-    /// After the root there may be nothing.
+    /// Checks that only white space follows the root.
     fn end(&self) -> Result<(), XmlError> {
         if self.rest().bytes().all(is_space) { Ok(()) } else { Err(XmlError::Invalid) }
     }
 
-    /// Attributes, which no field is read from, and the end of the tag: whether it closes the element.
+    /// Skips the attributes, which are not part of any field. Returns true if the tag also closes the
+    /// element.
     fn attributes(&mut self) -> Result<bool, XmlError> {
         loop {
             let spaced = self.spaces();
@@ -281,7 +281,7 @@ impl<'t> Scanner<'t> {
     }
 }
 
-/// Text with its entities resolved.
+/// Resolves the entities in a text.
 pub(crate) fn unescape(text: &str) -> Result<String, XmlError> {
     let mut parts = text.split('&');
     let mut out = parts.next().unwrap_or_default().to_owned();
@@ -434,7 +434,7 @@ mod tests {
             let _ = get(&body, "a.x");
             let _ = get(&format!("<x>{body}</x>"), "a");
             if let Ok((_, list)) = children(&body) {
-                // Each child is XML of its own.
+                // Each child is an XML document by itself.
                 proptest::prop_assert!(list.iter().all(|child| children(child.outer).is_ok()));
             }
         }

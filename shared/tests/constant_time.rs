@@ -1,4 +1,4 @@
-//! Secrets are compared in constant time: `docs/security.md` says where, and there is no other place.
+//! Checks that secrets are compared in constant time, in exactly those places that `docs/security.md` lists.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeSet;
@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 const DOCUMENT: &str = include_str!("../../docs/security.md");
 
-/// Looks at a secret's form when the source is made, at a switch, or for a colon: nothing that a sender
-/// gives is compared.
+/// Code that inspects the form of a secret when the source is built, at a switch, or for a colon; it compares
+/// no value of a sender.
 const FORM: &[&str] = &[
     "is_published(value.expose())",
     "bytes.expose().len() == KEY_LENGTH",
@@ -32,7 +32,7 @@ fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Every file of the library, without its tests and comments.
+/// Returns every file of the library, without its tests and comments.
 fn files() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut found = Vec::new();
@@ -64,7 +64,7 @@ fn the_document_names_every_comparison() {
 fn a_secret_has_one_equality() {
     let files = files();
     let code = |name: &str| &files.iter().find(|(file, _)| file == name).unwrap().1;
-    let secret = code("secret/mod.rs");
+    let secret = code("secret.rs");
     let (before, _) = secret.split_once("pub struct Secret(").unwrap();
     assert_eq!(
         before.lines().last(),
@@ -73,11 +73,11 @@ fn a_secret_has_one_equality() {
     );
     let (_, equality) = secret.split_once("impl PartialEq for Secret {").unwrap();
     assert!(equality.split('}').next().unwrap().contains("ct_eq("));
-    // Where something that a sender gives is compared there is no other comparison.
+    // A function that compares a sender's value contains no other comparison.
     for (name, function) in [
-        ("source/kinds/mac.rs", "fn verify("),
-        ("source/kinds/digest.rs", "fn verify("),
-        ("source/kinds/token.rs", "fn position("),
+        ("source/scheme/kinds/mac.rs", "fn verify("),
+        ("source/scheme/kinds/digest.rs", "fn verify("),
+        ("source/scheme/kinds/token.rs", "fn position("),
     ] {
         let (_, body) = code(name).split_once(function).unwrap();
         let body = body.split("\n}").next().unwrap().split("\n    }").next().unwrap();
@@ -85,11 +85,11 @@ fn a_secret_has_one_equality() {
     }
 }
 
-/// A secret that is sorted among what a sender gives is sorted by `secret::sorted`.
+/// `secret::sorted` sorts every secret that is sorted among a sender's values.
 #[test]
 fn what_is_signed_is_sorted_by_one_function() {
     for (name, code) in files() {
-        if ["source/template.rs", "source/reply.rs"].contains(&name.as_str()) {
+        if ["source/scheme/template.rs", "source/reply/encrypted.rs"].contains(&name.as_str()) {
             assert!(
                 code.contains("sorted(&") && !code.contains(".sort_") && !code.contains(".sort("),
                 "{name}"
@@ -98,7 +98,7 @@ fn what_is_signed_is_sorted_by_one_function() {
     }
 }
 
-/// A statement that takes a secret's bytes out does not compare, search or order them.
+/// Statements that expose a secret's bytes do not compare, search or order them.
 #[test]
 fn no_exposed_secret_is_compared() {
     let compare = [

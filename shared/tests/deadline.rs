@@ -1,5 +1,5 @@
-//! A vendor that stalls: the answer is out within the sender's deadline all the same, and something
-//! has the delivery.
+//! Tests of a stalling vendor: the answer is sent within the sender's deadline, and the delivery is kept or
+//! refused.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 

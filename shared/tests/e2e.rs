@@ -1,4 +1,4 @@
-//! The whole way over real sockets: a request, the gateway, the vendor's emulator, the answer.
+//! End-to-end tests over real sockets: a request, the gateway, the vendor's emulator, the answer.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -32,7 +32,7 @@ fn run(test: impl Future<Output = ()>) {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
 }
 
-/// The same for both vendors.
+/// A test module with each test for the clients of both vendors.
 macro_rules! both_vendors {
     ($($(#[$doc:meta])* $test:ident),* $(,)?) => {$(
         mod $test {
@@ -71,7 +71,7 @@ fn headers(more: &[(&str, &str)]) -> Headers {
     own.chain(more.iter().copied()).map(|(n, v)| (n, Bytes::copy_from_slice(v.as_bytes()))).collect()
 }
 
-/// A secret that the preset takes, and the one that signs for it.
+/// Returns a secret that the preset takes, and the secret that signs for it.
 fn secrets(preset: &str) -> (String, String) {
     let signing = secret_for(preset);
     let public = signer(preset, &signing).public_key(0);
@@ -84,7 +84,7 @@ fn signer(preset: &str, secret: &str) -> Source {
     Source::preset(preset, Settings { secrets, url: Some(URL.to_owned()), params }).unwrap()
 }
 
-/// Where the senders that sign it send to.
+/// Public URL of the hook, for providers that sign it.
 const URL: &str = "https://hooks.example.com/h";
 
 async fn every_source_is_carried<Q: Vendored>(queue: fn(Context) -> Q) {
@@ -126,15 +126,15 @@ async fn every_source_is_carried<Q: Vendored>(queue: fn(Context) -> Q) {
         let mut is_json = request.headers.one("content-type").is_some_and(|t| t.ends_with(b"json"));
         let original = receiver.decrypts().then(|| BASE64_STANDARD.encode(&body));
         assert_eq!(event["webhookoriginal"].as_str(), original.as_deref(), "{preset}");
-        // What is encrypted travels decrypted; what is not signed, some members of a JSON body, does not.
+        // An encrypted body is delivered decrypted; unsigned members of a JSON body are not delivered.
         if receiver.decrypts() || info.data.contains("{fieldlines:") {
             let Verdict::Verified(delivery) = receiver.check("h", request, Clock::system().now()) else {
                 panic!("{preset}")
             };
             body = String::from_utf8(delivery.body.to_vec()).unwrap();
-            is_json = delivery.content_type.is_some_and(|t| t.ends_with("json"));
+            is_json = delivery.content_type.clone().is_some_and(|t| t.ends_with("json"));
         }
-        // A token in the body is the secret itself, which never leaves.
+        // A token in the body is the secret itself, which is never delivered.
         let carried = if info.kind == "token" { body.replace(&secret, "[verified]") } else { body };
         let carried = if is_json { carried } else { Value::from(carried).to_string() };
         assert!(message.text.ends_with(&format!(r#","data":{carried}}}"#)), "{preset}: {}", message.text);
@@ -154,7 +154,7 @@ async fn every_source_is_carried<Q: Vendored>(queue: fn(Context) -> Q) {
     assert_never_written(&VENDOR_SECRETS);
 }
 
-/// The request with a longer body or, where not every byte of it is signed, with another secret.
+/// Forges a request with a longer body or, if not every byte of the body is signed, with another secret.
 fn forge(preset: &str, request: &Request, signs_bytes: bool) -> Request {
     if signs_bytes {
         return Request { body: [&request.body[..], b" "].concat().into(), ..request.clone() };
@@ -179,7 +179,7 @@ async fn every_body_is_carried<Q: Vendored>(queue: fn(Context) -> Q) {
     ];
     let cases = (prop_oneof![text, bytes, json], content_type);
     let mut runner = TestRunner::new(Cases { cases: 100, failure_persistence: None, ..Cases::default() });
-    // The runner is not asynchronous, so it only makes the cases.
+    // The runner is not asynchronous, so it only generates the cases.
     for _ in 0..runner.config().cases {
         let (body, content_type) = cases.new_tree(&mut runner).unwrap().current();
         let headers = headers(&[("content-type", &content_type)]);
@@ -204,7 +204,7 @@ async fn every_body_is_carried<Q: Vendored>(queue: fn(Context) -> Q) {
     }
 }
 
-/// The bytes that an envelope carries.
+/// Extracts the body from an envelope.
 fn body_of(envelope: &str, sent: &[u8]) -> Vec<u8> {
     let event: Value = serde_json::from_str(envelope).unwrap();
     if let Some(base64) = event["data_base64"].as_str() {
@@ -212,7 +212,7 @@ fn body_of(envelope: &str, sent: &[u8]) -> Vec<u8> {
     }
     let media_type = event["datacontenttype"].as_str().unwrap().split(';').next().unwrap().trim();
     if media_type.ends_with("json") {
-        // Verbatim, and the last member.
+        // JSON data is verbatim, and the last member.
         let data = envelope.strip_suffix('}').unwrap();
         return data.as_bytes()[data.len() - sent.len()..].to_vec();
     }
@@ -220,10 +220,7 @@ fn body_of(envelope: &str, sent: &[u8]) -> Vec<u8> {
 }
 
 async fn every_refusal_has_its_answer<Q: Vendored>(queue: fn(Context) -> Q) {
-    let other = match Q::VENDOR {
-        Vendor::Tdmq => "other_vendor",
-        Vendor::Rocketmq => "other/vendors/topic",
-    };
+    let other = if Q::VENDOR == Vendor::Tdmq { "other_vendor" } else { "other/vendors/topic" };
     let hooks = [
         hook::<Q>("plain", ""),
         hook::<Q>("small", "max_body = 10"),
@@ -251,7 +248,7 @@ async fn every_refusal_has_its_answer<Q: Vendored>(queue: fn(Context) -> Q) {
     let five_mib = vec![b'x'; 5 << 20];
     let seven_mib = vec![b'x'; 7 << 20];
     let too_large_for_tdmq = if Q::VENDOR == Vendor::Tdmq { 413 } else { 200 };
-    // RocketMQ's topics have 64 characters at most.
+    // A RocketMQ topic has at most 64 characters.
     let too_long = if Q::VENDOR == Vendor::Tdmq { 200 } else { 422 };
     let table: Vec<(&str, &str, &Headers, &[u8], u16)> = vec![
         ("POST", "/plain", &good, b"{}", 200),
@@ -312,7 +309,7 @@ async fn every_refusal_has_its_answer<Q: Vendored>(queue: fn(Context) -> Q) {
     odd.headers.push("x-github-event", "push\tx");
     let answer = world.deliver(&odd).await;
     assert!(answer.text().contains("\"status\":\"ignored\""), "{answer:?}");
-    // An event's name may be all of a body: no attribute, and nothing for a log.
+    // A name of an event that is as long as a body becomes no attribute, and is not logged.
     let endless = "z".repeat(2000);
     let body = Some(format!(r#"{{"id":"1","type":"{endless}"}}"#).into());
     let draft = Draft { path: "/stripe".into(), body, ..Draft::default() };
@@ -322,7 +319,7 @@ async fn every_refusal_has_its_answer<Q: Vendored>(queue: fn(Context) -> Q) {
     assert_never_written(&VENDOR_SECRETS);
 }
 
-/// One form for every refusal; a 401 tells nothing of its cause.
+/// Checks the form of a refusal, which is the same for all; a 401 does not reveal its cause.
 fn check_problem(answer: &Answer, case: &str) {
     assert_eq!(answer.headers["content-type"], "application/problem+json", "{case}");
     let problem: Value = serde_json::from_slice(&answer.body).unwrap();
@@ -354,7 +351,7 @@ async fn a_lost_answer_is_a_repeat_under_one_id<Q: Vendored>(queue: fn(Context) 
             .collect();
         assert_eq!(ids, [id.clone(), id], "{lost:?}");
     }
-    // The vendor stores it and never answers: a 503, and the sender's repeat has the same id.
+    // The vendor stores the message and never answers: a 503, and the sender's retry has the same id.
     world.emulator.clear();
     world.emulator.set_faults(vec![Fault::new(FaultKind::StoredNoAnswer).times(0)]);
     let answer = world.send("POST", "/h", &headers(&[]), "{\"n\":1}").await;
@@ -372,9 +369,10 @@ async fn a_lost_answer_is_a_repeat_under_one_id<Q: Vendored>(queue: fn(Context) 
 
 async fn a_refused_key_is_left_alone<Q: Vendored>(queue: fn(Context) -> Q) {
     let world = World::start(&hook::<Q>("h", ""), queue).await;
-    let (code, status) = match Q::VENDOR {
-        Vendor::Tdmq => ("AuthFailure.SignatureFailure", None),
-        Vendor::Rocketmq => ("APIG.0301", http::StatusCode::from_u16(401).ok()),
+    let (code, status) = if Q::VENDOR == Vendor::Tdmq {
+        ("AuthFailure.SignatureFailure", None)
+    } else {
+        ("APIG.0301", http::StatusCode::from_u16(401).ok())
     };
     let message = Some("verify aksk signature fail".to_owned());
     let headers_of_vendor = http::HeaderMap::new();
@@ -388,7 +386,7 @@ async fn a_refused_key_is_left_alone<Q: Vendored>(queue: fn(Context) -> Q) {
     assert_eq!(world.emulator.requests().len(), 1, "five wrong signatures lock a key for everybody");
 }
 
-/// Answers keep to the sender's deadline although the vendor never answers.
+/// An answer meets the sender's deadline even if the vendor never answers.
 #[test]
 fn a_stalled_vendor_does_not_stall_the_sender() {
     run(async {
@@ -403,7 +401,7 @@ fn a_stalled_vendor_does_not_stall_the_sender() {
     });
 }
 
-/// The sender has given up by the time a slow body is there: what is stored now would come again.
+/// A body that arrives after the sender's deadline is not stored, because the sender would send it again.
 #[test]
 fn a_slow_body_is_on_the_senders_time() {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -447,14 +445,14 @@ fn an_iam_token_is_fetched_once_and_again_when_it_must_be_updated() {
         }
         world.emulator.set_faults(vec![Fault::new(FaultKind::OutdateTokens)]);
         let answer = world.send("POST", "/h", &headers(&[]), "{}").await;
-        // Refused, a new token, sent again.
+        // The first request is refused, a new token is fetched, and the message is sent again.
         assert_eq!((answer.status, world.emulator.requests().len()), (200, 6));
         assert_eq!(world.messages().len(), 3);
         assert_never_written(&[sample::PASSWORD]);
     });
 }
 
-/// A sender that goes away is worked for to the end, and leaves its log line: the message may be stored.
+/// A request of a sender that disconnects is finished and logged, because its message may be stored.
 #[test]
 fn an_abandoned_request_is_logged() {
     run(async {

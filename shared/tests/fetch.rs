@@ -1,4 +1,5 @@
-//! What verification fetches and calls, over real sockets: a proxy stands for the providers' hosts.
+//! Tests of the documents that verification fetches and calls, over real sockets: a proxy stands for the
+//! providers' hosts.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod queue_support;
@@ -16,10 +17,10 @@ use hookmq_shared::config::{Config, Reading, Samples};
 use hookmq_shared::context::Context;
 use hookmq_shared::env::Env;
 use hookmq_shared::gateway::Gateway;
-use hookmq_shared::host::Service as _;
 use hookmq_shared::http::{Request, Response};
 use hookmq_shared::queue::tdmq::Client;
 use hookmq_shared::secret::Secret;
+use hookmq_shared::service::Service as _;
 use hookmq_shared::source::{Draft, Settings, Source};
 use queue_support::{Server, ok};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
@@ -31,20 +32,20 @@ use source_common::{RSA_KEY, custom, params_for, settings};
 const OTHER_KEY: &str = include_str!("vectors/keys/rsa_other.pem");
 const STORED: &str = r#"{"Response":{"MessageId":"71:11:0:0","ErrorMsg":"","RequestId":"r-1"}}"#;
 
-/// What a provider does with a request.
+/// Behaviour of the providers for a request.
 #[derive(Clone)]
 enum Step {
     Answer(u16, String),
-    /// The host of that name answers so, the others fail.
+    /// An answer of the host with this name; all other hosts fail.
     Only(&'static str, String),
-    /// Says nothing before that many requests are there, then answers them all.
+    /// An answer to all requests, once this number of them has arrived.
     Together(usize, String),
-    /// Says nothing until the other side gives up.
+    /// Silence, until the client gives up.
     Hang,
     Close,
 }
 
-/// Every host of the Internet, by a proxy: it takes all tunnels and speaks TLS itself.
+/// A proxy that stands for every host of the Internet: it accepts all tunnels and speaks TLS itself.
 struct Providers {
     proxy: String,
     ca_file: PathBuf,
@@ -168,12 +169,13 @@ struct World {
 }
 
 impl World {
-    /// A gateway with a hook for each of the presets, without any key; the queue stores all it gets.
+    /// Starts a gateway with a hook for each of the presets and without any key; the queue stores every
+    /// message.
     async fn start(step: Step) -> Self {
         Self::at(Clock::system(), step).await
     }
 
-    /// The same, where it is that time.
+    /// Starts such a gateway with this clock.
     async fn at(clock: Clock, step: Step) -> Self {
         let providers = Providers::start(step);
         let queue = Server::start(vec![ok(STORED); 12]).await;
@@ -202,7 +204,7 @@ impl World {
     }
 
     async fn deliver(&self, request: &Request) -> Response {
-        // Signing with SHA-1 takes its time: none of it is the request's.
+        // Signing with SHA-1 takes time, which must not count for the request.
         self.gateway.call(Request { received: tokio::time::Instant::now(), ..request.clone() }).await
     }
 
@@ -217,13 +219,13 @@ fn signer(preset: &str) -> Source {
     Source::preset(preset, settings).unwrap()
 }
 
-/// A push of Alibaba Cloud MNS, signed now.
+/// Signs a push of Alibaba Cloud MNS now.
 fn pushed() -> Request {
     let draft = Draft { path: "/aliyun-mns".into(), ..Draft::default() };
     signer("aliyun-mns").sign(draft, 0, Clock::system().now(), &Random::system()).unwrap()
 }
 
-/// A request of the preset signed now, its JSON body as the function changes it before.
+/// Signs a request of the preset now, after `change` has edited its JSON body.
 fn signed(preset: &str, change: impl FnOnce(&mut Value)) -> Request {
     let signer = signer(preset);
     let now = Clock::system().now();
@@ -250,7 +252,7 @@ async fn a_certificate_is_fetched_once() {
     assert_eq!(world.deliver(&request).await.status, 200);
     assert_eq!(world.providers.seen(), [CERTIFICATE]);
     assert_eq!(world.stored(), 5);
-    // Another address is another certificate.
+    // Another address has another certificate.
     let other = signed("aws-sns", |body| {
         body["SigningCertURL"] = json!("https://sns.us-west-2.amazonaws.com/SimpleNotificationService-1.pem");
     });
@@ -283,7 +285,7 @@ async fn a_failure_to_fetch_is_not_the_senders_fault() {
     ] {
         let world = World::start(step).await;
         let request = signed("aws-sns", |_| {});
-        // A failure is remembered for a moment, so that a flood is not passed on.
+        // A failure is remembered for a short time, so that a flood of requests is not passed on.
         for _ in 0..2 {
             let answer = world.deliver(&request).await;
             assert_eq!(answer.status, 503);
@@ -294,7 +296,7 @@ async fn a_failure_to_fetch_is_not_the_senders_fault() {
     }
 }
 
-/// The signature is right, so nobody but the provider, or a clock, can be wrong.
+/// A request with a valid signature gets a 503 if the provider's certificate has expired.
 #[tokio::test]
 async fn an_expired_certificate_is_not_the_senders_fault() {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
@@ -317,7 +319,7 @@ async fn a_forgery_has_the_status_that_its_sender_knows() {
     assert!(answer.body.contains("urn:hookmq:problem:forbidden"), "{}", answer.body);
     let unsigned = Request { headers: [("date", "x")].into_iter().collect(), ..pushed() };
     assert_eq!(world.deliver(&unsigned).await.status, 403);
-    // A fault of ours is none of the request.
+    // A failure of the fetch is not the sender's fault.
     let down = World::start(Step::Answer(500, String::new())).await;
     assert_eq!(down.deliver(&pushed()).await.status, 503);
 }
@@ -363,14 +365,14 @@ async fn a_subscription_is_confirmed_by_a_call() {
                 json!("https://sns.us-west-2.amazonaws.com/?Action=ConfirmSubscription&Token=tok");
         })
     };
-    // The same answer to both requests: that of a certificate is one of a confirmation too.
+    // Both requests get the same answer: the certificate also serves as the answer to the confirmation.
     let world = World::start(Step::Answer(200, certificate(RSA_KEY))).await;
     let answer = world.deliver(&confirmation()).await;
     assert_eq!((answer.status, answer.body.as_str()), (200, ""), "nothing of the call's answer is passed on");
     let called = "sns.us-west-2.amazonaws.com/?Action=ConfirmSubscription&Token=tok";
     assert_eq!(world.providers.seen(), [CERTIFICATE, called]);
     assert_eq!(world.stored(), 0);
-    // Without a valid signature nothing is called.
+    // Without a valid signature, no address is called.
     let mut forged = confirmation();
     forged.body = String::from_utf8_lossy(&forged.body).replace("tok", "kot").into();
     assert_eq!(world.deliver(&forged).await.status, 401);
@@ -388,7 +390,7 @@ async fn an_unknown_key_id_fetches_once_and_is_refused() {
     assert_eq!(world.providers.seen(), ["www.googleapis.com/oauth2/v3/certs"]);
 }
 
-/// Where one sender's host is down, the other's deliveries still come in.
+/// The deliveries of one sender are accepted while the host of the other sender is down.
 #[tokio::test]
 async fn each_of_several_verifiers_has_its_own_document() {
     let table = "kind = \"jwt\"\nalgorithm = \"RS256\"\nfrom = \"header:X-Two\"";
@@ -397,7 +399,7 @@ async fn each_of_several_verifiers_has_its_own_document() {
     let draft = Draft { path: "/either".to_owned(), ..Draft::default() };
     let mut request = signer.sign(draft, 0, now, &random).unwrap();
     request.headers.push("X-One", request.headers.one("x-two").unwrap().to_vec());
-    // The modulus of 2048 bits stands between its sign and the exponent.
+    // The modulus of 2048 bits stands between its sign byte and the exponent.
     let pem = signer.public_key(0).unwrap();
     let text: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
     let der = BASE64_STANDARD.decode(text).unwrap();
@@ -407,14 +409,15 @@ async fn each_of_several_verifiers_has_its_own_document() {
     assert_eq!(world.deliver(&request).await.status, 200);
     assert_eq!(world.providers.seen(), ["sns.us-east-1.amazonaws.com/keys", "www.googleapis.com/keys"]);
     assert_eq!(world.stored(), 1);
-    // Neither has the key, and one may have it when it is up again.
+    // Neither document has the key; the host that is down may have it later.
     let world = World::start(Step::Only("www.googleapis.com", r#"{"keys":[]}"#.to_owned())).await;
     assert_eq!(world.deliver(&request).await.status, 503);
     let world = World::start(Step::Answer(200, r#"{"keys":[]}"#.to_owned())).await;
     assert_eq!(world.deliver(&request).await.status, 401);
 }
 
-/// Two are fetched from a host at a time; who comes then waits for its turn, and is not sent away before eight wait.
+/// Two documents are fetched from a host at a time; further requests wait for their turn, at least eight of
+/// them.
 #[tokio::test]
 async fn many_certificates_are_fetched_in_turn() {
     let world = World::start(Step::Together(2, certificate(RSA_KEY))).await;

@@ -1,4 +1,4 @@
-//! Credentials in a request's header fields: whose they are, and where they go.
+//! Tests of credentials in a request's header fields: which platform they belong to, and where they are used.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -24,14 +24,14 @@ topic = { tdmq = "pulsar-demo/webhooks/own", rocketmq = "webhooks_own" }
 const DMS_ANSWER: &str = r#"{"msg_id":"644F0E2A315323EAB33D8F4733110009"}"#;
 const TDMQ_ANSWER: &str = r#"{"Response":{"MessageId":"1:2:3","RequestId":"r"}}"#;
 
-/// The names of id, key and token of one cloud's platform.
+/// Header fields of the id, the key and the token on one cloud's platform.
 type Names = [&'static str; 3];
 
 const FUNCTIONGRAPH: Names =
     ["X-CFF-Security-Access-Key", "X-CFF-Security-Secret-Key", "X-CFF-Security-Token"];
 const SCF: Names = ["X-Scf-Secret-Id", "X-Scf-Secret-Key", "X-Scf-Session-Token"];
 
-/// A delivery as a platform hands it over, with credentials of that name.
+/// Sends a delivery as a platform passes it on, with credentials named `name`.
 async fn deliver(world: &World, names: Names, name: &str) -> Answer {
     let values = ["id", "key", "token"].map(|part| format!("{name}-{part}"));
     let mut headers: Headers = [
@@ -49,7 +49,7 @@ async fn deliver(world: &World, names: Names, name: &str) -> Answer {
     world.send("POST", "/own", &headers, format!(r#"{{"for":"{name}"}}"#)).await
 }
 
-/// Waits until the vendor holds that many requests at once.
+/// Waits until the vendor holds this number of requests at once.
 async fn held(vendor: &Server, count: usize) {
     let enough = async {
         while vendor.seen().len() < count {
@@ -67,7 +67,7 @@ fn is_signed_with(request: &Seen, name: &str, token: &str) {
     assert!(!text.contains("x-cff-") && !text.contains("x-scf-") && !text.contains("iam-token"), "{text}");
 }
 
-/// Two requests that are in flight at the same time are sent with the credentials of each.
+/// A test that two requests in flight at the same time are each sent with their own credentials.
 macro_rules! each_with_its_own {
     ($test:ident, $client:path, $names:expr, $vars:expr, $endpoint:literal, $answer:expr, $token:literal) => {
         #[tokio::test]
@@ -117,7 +117,7 @@ each_with_its_own!(
 
 #[tokio::test]
 async fn a_client_cannot_hand_over_credentials() {
-    // Where nothing says that a platform writes the fields, they count for nothing and are nowhere.
+    // Unless a variable says that a platform writes the fields, they are ignored and never passed on.
     let world = World::start(HOOKS, rocketmq::Client::new).await;
     for names in [FUNCTIONGRAPH, SCF, ["X-CFF-Access-Key", "X-CFF-Secret-Key", "X-CFF-Security-Token"]] {
         assert_eq!(deliver(&world, names, "spoofed").await.status, 200);
@@ -128,7 +128,7 @@ async fn a_client_cannot_hand_over_credentials() {
         let text = format!("{} {:?} {:?}", message.text, message.properties, message.headers);
         assert!(!text.to_ascii_lowercase().contains("x-cff-") && !text.contains("spoofed-"), "{text}");
     }
-    // And without any of its own, a function has none.
+    // A function without credentials of its own then has none at all.
     let none = [("HUAWEICLOUD_SDK_AK", ""), ("HUAWEICLOUD_SDK_SK", "")];
     let world = World::start_with(HOOKS, &none, rocketmq::Client::new).await;
     assert_eq!(deliver(&world, FUNCTIONGRAPH, "spoofed").await.status, 503);

@@ -1,4 +1,4 @@
-//! Each hook has its own limit, also for a body whose length nobody announces.
+//! Tests of the hooks' own body limits, also for a body without an announced length.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod host_support;
@@ -31,7 +31,7 @@ async fn a_chunked_body_is_refused_where_it_passes_its_own_hooks_limit() {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let answer = exchange(&mut stream, begun("/small", 1025).as_bytes()).await;
     assert_eq!(answer.status, 413, "its end is not waited for");
-    // No vendor is set up, so what is read whole ends as a 503.
+    // No vendor is configured, so a body that is read to its end gets a 503.
     for (path, bytes) in [("/small", 1024), ("/large", 1025), ("/large", 100_000)] {
         let whole = begun(path, bytes) + "0\r\n\r\n";
         let mut stream = TcpStream::connect(address).await.unwrap();

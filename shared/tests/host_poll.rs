@@ -1,4 +1,5 @@
-//! The custom runtimes of Tencent SCF and of FunctionGraph, played by a server that follows their documents.
+//! Tests of the custom runtimes of Tencent SCF and of FunctionGraph, against a server that follows their
+//! documents.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -16,7 +17,7 @@ use queue_support::{Seen, Server, Step, ok, status};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-/// Serves until the script is over; what the platform saw, and the service.
+/// Serves until the script is over; returns the requests that the platform received, and the service.
 async fn play(
     script: Vec<Step>,
     env: impl FnOnce(&str) -> Vec<(&'static str, String)>,
@@ -103,7 +104,7 @@ async fn scf_polls_and_answers_one_event_after_the_other() {
     assert_eq!((requests[0].path.as_str(), requests[0].raw_query.as_str()), ("/tdmq/github", "k=a%20b"));
     assert_eq!((&requests[0].body[..], requests[0].source_ip), (&b"{\"n\":1}"[..], None));
     assert!(requests[0].deadline.is_some() && requests[0].headers.all("x-scf-remote-addr").next().is_none());
-    // The path has no stage in it, and the address is what the gateway itself says.
+    // The path has no stage in it, and the source address is the gateway's own value.
     assert_eq!((requests[1].path.as_str(), &requests[1].body[..]), ("/release/a", &b"{\"n\":1}"[..]));
     assert_eq!(requests[1].source_ip, Some([203, 0, 113, 9].into()));
     let answer = seen[2].json();
@@ -157,7 +158,7 @@ async fn functiongraph_hands_over_credentials_which_go_no_further() {
     for member in ["statusCode", "headers", "body", "isBase64Encoded"] {
         assert!(!answer[member].is_null(), "{member}");
     }
-    // Each event has its own, and nothing of them stays.
+    // Each event has its own credentials, which are dropped with the event.
     let lent = ["the-access-key", "the-secret-key", "the-token"].map(|value| Some(value.to_owned()));
     assert_eq!(*double.lent.lock().unwrap(), [lent, [const { None }; 3]]);
     assert_eq!(context.env.get("HUAWEICLOUD_SDK_AK"), None);
@@ -181,7 +182,7 @@ async fn a_platform_that_is_gone_ends_the_process() {
     assert!(matches!(error, HostError::Environment("SCF_RUNTIME_API_PORT")), "{error}");
     let error = refused(vec![("RUNTIME_API_ADDR", "no address".to_owned())]).await;
     assert!(matches!(error, HostError::Environment("RUNTIME_API_ADDR")), "{error}");
-    // Nothing listens on port 1.
+    // Port 1 has no listener.
     let error = refused(vec![("RUNTIME_API_ADDR", "127.0.0.1:1".to_owned())]).await;
     assert!(matches!(error, HostError::Unreachable), "{error}");
 }

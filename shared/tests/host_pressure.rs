@@ -1,4 +1,4 @@
-//! What strangers do to the HTTP host, over real sockets: none of it is in the way of a genuine request.
+//! Tests of strangers that burden the HTTP host, over real sockets: a genuine request is served all the same.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod host_support;
@@ -30,7 +30,7 @@ async fn send(address: SocketAddr, bytes: &[u8]) -> TcpStream {
     stream
 }
 
-/// A genuine delivery on a connection of its own.
+/// Sends a genuine delivery over a connection of its own and returns the status.
 async fn genuine(address: SocketAddr) -> u16 {
     let body = "x".repeat(2000);
     let mut stream = TcpStream::connect(address).await.unwrap();
@@ -45,7 +45,7 @@ async fn health(address: SocketAddr) -> u16 {
 
 #[tokio::test]
 async fn whoever_asks_for_much_at_once_leaves_others_their_turn() {
-    // What is turned away leaves four times as much to do: each connection has its turn.
+    // Each connection has its turn; the bound on refused requests in between is four times as high.
     for (path, most) in [("/_/metrics", 50), ("/unknown", 200)] {
         let (address, double) = start(Limits::default()).await;
         let looks = || double.looks.load(Ordering::Relaxed);
@@ -67,7 +67,8 @@ async fn whoever_asks_for_much_at_once_leaves_others_their_turn() {
     }
 }
 
-/// As the system sees it: all of this is there before the server looks at any of it.
+/// A request that has arrived before its connection must give way is served, even if the server sees all
+/// connections at once.
 #[tokio::test]
 async fn a_request_that_is_here_when_its_connection_is_to_give_way_is_served() {
     use std::io::Write as _;
@@ -78,7 +79,7 @@ async fn a_request_that_is_here_when_its_connection_is_to_give_way_is_served() {
         stream.set_nonblocking(true).unwrap();
         TcpStream::from_std(stream).unwrap()
     };
-    // New ones, of which each wants the room of the one before.
+    // New connections, each of which needs the place of the one before.
     let (address, _) = start(limits.clone()).await;
     let new: Vec<_> = (0..40)
         .map(|_| {
@@ -90,7 +91,7 @@ async fn a_request_that_is_here_when_its_connection_is_to_give_way_is_served() {
     for (n, stream) in new.into_iter().enumerate() {
         assert_eq!(read_answer(&mut adopted(stream)).await.expect("new").status, 200, "{n}");
     }
-    // Idle ones that are used again when others come.
+    // Idle connections that are reused when others arrive.
     let (address, _) = start(limits).await;
     let mut idle = Vec::new();
     for _ in 0..8 {
@@ -125,7 +126,7 @@ async fn requests_that_take_every_connection_leave_probes_room() {
     assert_eq!(read_answer(&mut others[8]).await.unwrap().status, 503);
 }
 
-/// Writes everything before it reads anything, as many senders and proxies do.
+/// Writes the whole request before it reads the answer, as many senders and proxies do.
 async fn write_all_first(address: SocketAddr, head: &str, body: &[u8]) -> Option<Answer> {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(head.as_bytes()).await.ok()?;
@@ -156,12 +157,12 @@ async fn half_arrived_bodies_block_nobody() {
     let head = format!("POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: {MAX_BODY}\r\n\r\n");
     for part in [MAX_BODY - 1, 1_000_000, 500_000, MAX_BODY - 1] {
         let mut stream = send(address, head.as_bytes()).await;
-        // Whoever has to give way is answered, and writes no more.
+        // A connection that must give way is answered, and the server reads no more from it.
         let _ = stream.write_all(&vec![b'x'; part]).await;
         others.push(stream);
         assert_eq!(genuine(address).await, 200, "beside {}", others.len());
     }
-    // The last one holds everything, and was there for a while.
+    // The last connection holds the memory for more than a second, and must then give way.
     tokio::time::sleep(Duration::from_millis(1100)).await;
     let whole = vec![b'x'; MAX_BODY];
     let answer = write_all_first(address, &head, &whole).await.unwrap();
@@ -207,7 +208,7 @@ async fn an_answer_that_is_not_taken_is_not_kept_for_ever() {
     let (address, _) = start(Limits { linger: Duration::from_millis(500), ..Limits::default() }).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request = b"GET /unknown HTTP/1.1\r\n\r\n".repeat(1000);
-    // As an idle one it would be kept for minutes: it takes no more, and in the end it is closed.
+    // An idle connection would be kept for minutes; this one is read no further, and closed in the end.
     while stream.write_all(&request).await.is_ok() {}
     assert_eq!(health(address).await, 200);
 }
@@ -279,7 +280,7 @@ async fn a_route_is_looked_up_before_the_body() {
     let mut asks =
         send(address, b"POST /unknown HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n").await;
     assert_eq!(read_answer(&mut asks).await.unwrap().status, 404, "it is not told to go on");
-    // Without a body the connection is good for more.
+    // A connection without a request body stays usable.
     let mut stream = TcpStream::connect(address).await.unwrap();
     for _ in 0..2 {
         let answer = exchange(&mut stream, b"GET /unknown HTTP/1.1\r\n\r\n").await;
@@ -310,11 +311,11 @@ async fn the_idle_time_is_settable_and_not_the_heads() {
     let mut idle = TcpStream::connect(address).await.unwrap();
     assert_eq!(exchange(&mut idle, b"GET /a HTTP/1.1\r\n\r\n").await.status, 200);
     assert_eq!(idle.read(&mut [0; 9]).await.unwrap(), 0);
-    // A head has its own time, and at the beginning it may be as slow as it likes.
+    // A head has a time limit of its own, and may be slow at first.
     let mut slow = send(address, b"GET /a HT").await;
     tokio::time::sleep(seconds(7)).await;
     assert_eq!(exchange(&mut slow, b"TP/1.1\r\n\r\n").await.status, 200);
-    // Then a rate is asked for.
+    // After that, a minimum rate is required.
     let mut slower = send(address, b"GET /a HT").await;
     let before = tokio::time::Instant::now();
     assert_eq!(read_answer(&mut slower).await.unwrap().status, 408);

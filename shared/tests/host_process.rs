@@ -1,7 +1,7 @@
-//! Whole processes: `serve` under a Lambda runtime API, and as an HTTP server that is told to stop.
+//! Tests of whole processes: `serve` under a Lambda runtime API, and as an HTTP server that is told to stop.
 //!
 //! The Lambda runtime reads the process's environment, so this binary starts itself again with the
-//! environment that the test needs; [`child`] is what then runs.
+//! environment of the test; the new process runs [`child`].
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod host_support;
@@ -37,14 +37,14 @@ async fn child() {
     serve(Double::new(1024), &Context::system()).await.unwrap();
 }
 
-/// A function as it is deployed.
+/// The function runs as it is deployed.
 #[test]
 #[ignore = "started by the other tests, in a process of its own"]
 fn function() {
     assert_eq!(main(run(Vendor::Tdmq)), ExitCode::SUCCESS);
 }
 
-/// The scheduled function, as it is deployed.
+/// The redriver runs as it is deployed.
 #[test]
 #[ignore = "started by the other tests, in a process of its own"]
 fn redriver() {
@@ -70,7 +70,7 @@ fn begin(mut program: Command, entry: &str, env: &[(&str, String)]) -> Child {
         .unwrap()
 }
 
-/// A Lambda runtime API: hands out events in order, passes on what the function reports.
+/// A Lambda runtime API, which hands out events in order and passes on the function's reports.
 struct RuntimeApi {
     events: Mutex<VecDeque<Bytes>>,
     reports: mpsc::UnboundedSender<(String, Value)>,
@@ -82,7 +82,7 @@ impl RuntimeApi {
         let Some(call) = path.strip_prefix("/2018-06-01/runtime/invocation/") else { panic!("{path}") };
         if call == "next" {
             let event = self.events.lock().unwrap().pop_front();
-            // Without an event the call stays open, as the platform's does.
+            // Without an event the call stays open, as on the platform.
             let Some(event) = event else { return std::future::pending().await };
             return Response::builder()
                 .header("lambda-runtime-aws-request-id", "8476a536-e9f4-11e8-9739-2dfe598c3fcd")
@@ -136,7 +136,7 @@ fn http_api(path: &str, body: &str) -> String {
         .to_string()
 }
 
-/// Ends the process and hands over its log.
+/// Kills the process and returns its log.
 fn log_of(mut child: Child) -> String {
     child.kill().unwrap();
     let mut log = String::new();
@@ -169,7 +169,8 @@ async fn a_function_answers_every_event() {
     let (kind, answer) = next().await;
     assert_eq!((kind.as_str(), &answer["statusCode"]), ("response", &json!(200)));
     assert_eq!(answer["body"], r#"{"method":"POST","path":"/one","bytes":2,"deadline":true}"#);
-    // What is no JSON may be a stranger's header field: it rings no alarm of function errors.
+    // Invalid JSON may come from a stranger's header field, so it must not raise the alarm for function
+    // errors.
     for _ in ["a byte that is no UTF-8", "an end that is missing"] {
         let (kind, answer) = next().await;
         assert_eq!((kind.as_str(), &answer["statusCode"]), ("response", &json!(400)));
@@ -193,7 +194,7 @@ async fn a_function_answers_every_event() {
 
     let log = log_of(child);
     let errors = log.lines().filter(|line| line.contains(r#""level":"ERROR""#)).count();
-    // One for each function error, two for the panic: its place, then its request.
+    // Each function error logs one line, and the panic two: its location, then its request.
     assert_eq!(errors, 5, "{log}");
     for told in ["host_support/mod.rs:", "has a field of the wrong type", "a batch of records"] {
         assert!(log.contains(told), "{told} in {log}");
@@ -203,7 +204,7 @@ async fn a_function_answers_every_event() {
 
 #[tokio::test]
 async fn invocations_run_side_by_side_where_the_platform_allows_it() {
-    // The first never ends; the second is answered all the same.
+    // The first invocation never ends; the second is answered all the same.
     let (child, mut reports) = start_function([http_api("/wait", ""), http_api("/two", "")], 2).await;
     let (_, answer) = reports.recv().await.unwrap();
     assert!(answer["body"].as_str().unwrap().contains("/two"), "{answer}");
@@ -228,7 +229,7 @@ async fn a_server_says_where_it_listens_and_stops_when_told() {
     }
 }
 
-/// A function on HTTP, with nobody at its log yet.
+/// Starts a function on HTTP; its log is not read yet.
 async fn start_server() -> (Child, String) {
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string();
     let hooks = "[hooks.a]\nsource = \"none\"\ntopic = \"a/b/c\"\n".to_owned();
@@ -239,8 +240,8 @@ async fn start_server() -> (Child, String) {
     (child, free)
 }
 
-/// Queues that take connections and never answer, as many as one may have to each, beside more senders than there
-/// is room for: there are descriptors left for the store.
+/// A process with 1024 descriptors still writes to its store, with the maximum of connections to queues that
+/// never answer, and more senders than it has room for.
 #[cfg(unix)]
 #[tokio::test]
 async fn a_thousand_descriptors_are_enough_for_all_that_is_kept() {
@@ -290,7 +291,7 @@ async fn a_thousand_descriptors_are_enough_for_all_that_is_kept() {
 async fn a_log_that_nobody_reads_keeps_nobody() {
     let (child, address) = start_server().await;
     let mut stream = TcpStream::connect(&address).await.unwrap();
-    // Far more lines than a pipe holds.
+    // These are far more lines than a pipe holds.
     for n in 0..1000 {
         let answer = exchange(&mut stream, b"GET /unknown HTTP/1.1\r\n\r\n").await;
         assert_eq!(answer.status, 404, "{n}");
@@ -336,7 +337,7 @@ async fn what_http_refuses_is_counted_and_named_once_a_minute() {
     }
 }
 
-/// A secret's file that never opens: what reads it cannot be called back, and the process ends all the same.
+/// A process ends although the thread that reads a secret's file hangs and cannot be cancelled.
 #[cfg(unix)]
 #[tokio::test]
 async fn a_file_that_hangs_keeps_no_process_from_ending() {
@@ -359,7 +360,7 @@ async fn a_file_that_hangs_keeps_no_process_from_ending() {
     let forged = b"POST /a HTTP/1.1\r\nAuthorization: Bearer forged\r\nContent-Length: 1\r\n\r\nx";
     assert_eq!(exchange(&mut stream, forged).await.status, 503);
     assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
-    // Far more than the process has: whoever waits for the file waits for ever.
+    // This is far longer than the process may take; a process that waits for the file would never end.
     let mut ended = false;
     for _ in 0..600 {
         ended = child.try_wait().unwrap().is_some();
@@ -374,7 +375,7 @@ async fn a_file_that_hangs_keeps_no_process_from_ending() {
     assert!(listening.contains(r#""hooks":1,"file":"HOOKS""#), "{listening}");
 }
 
-/// What keeps a process from starting is one line of its log, in words.
+/// A process that cannot start logs the reason in one line, in words.
 #[tokio::test]
 async fn a_process_that_cannot_start_says_what_to_write() {
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -1,4 +1,5 @@
-//! Hooks that believe who connects, on the HTTP host: behind a proxy that is the proxy, unless it is named.
+//! Tests of hooks that trust the source address, on the HTTP host: behind a proxy, that address is the
+//! proxy's unless the proxy is named.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod host_support;
@@ -10,7 +11,7 @@ use hookmq_shared::host::server::{Limits, Server};
 use host_support::{Double, exchange};
 use tokio::net::TcpStream;
 
-/// Whom a server on loopback takes for the sender of a request with these fields.
+/// Returns the source address that a server on loopback assigns to a request with these fields.
 async fn sender(trust: &str, fields: &str) -> Option<String> {
     let env = Env::of([("TRUST_PROXIES", trust)]);
     let server = Server::bind("127.0.0.1:0", Limits::default()).await.unwrap().trusting(&env);
@@ -40,7 +41,7 @@ async fn a_named_proxy_tells_who_it_was() {
     }
 }
 
-/// What is wrong with a hook of this verifier, with its line; whether it is sound.
+/// Reads a hook with this verifier; returns true if the hook is sound, and the mistakes with their lines.
 fn read(verify: &str, variables: &[(&str, &str)], over_http: bool) -> (bool, Vec<(Severity, String)>) {
     let env = Env::of(variables.iter().copied().chain([("S", "0123456789abcdef")]));
     let text = format!("[hooks.h]\ntopic = \"topic_h\"\n{verify}\n");

@@ -1,4 +1,4 @@
-//! The HTTP host over real sockets.
+//! Tests of the HTTP host over real sockets.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod host_support;
@@ -41,7 +41,7 @@ async fn connect() -> (TcpStream, Double) {
     (TcpStream::connect(address).await.unwrap(), double)
 }
 
-/// Whether the server has closed its side.
+/// Returns true if the server has closed its side.
 async fn is_closed(stream: &mut TcpStream) -> bool {
     read_answer(stream).await.is_none()
 }
@@ -64,7 +64,7 @@ async fn a_request_arrives_as_it_was_sent() {
     assert_eq!(request.raw_query, "z=1&a=%20+&z=2");
     assert_eq!(request.headers.all("x-sig").collect::<Vec<_>>(), [b"one", b"two"]);
     assert_eq!(request.headers.one("x-name"), Some(b"caf\xe9".as_slice()));
-    // What is a platform's name for a field of its own goes no further.
+    // A field with a platform's reserved name is not passed on.
     let names: Vec<&str> = request.headers.iter().map(|(name, _)| name).collect();
     assert_eq!(names, ["host", "x-sig", "x-sig", "x-forwarded-for", "x-name", "content-length"]);
     assert_eq!(request.body.as_ref(), b"\0\xff{}");
@@ -119,7 +119,7 @@ async fn a_body_over_the_limit_is_refused() {
         format!("POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n41\r\n{}\r\n", "x".repeat(0x41));
     let (mut stream, _) = connect().await;
     assert_eq!(exchange(&mut stream, fits.as_bytes()).await.status, 200);
-    // The announced body is never sent: the answer does not wait for it.
+    // The announced body is never sent, and the answer does not wait for it.
     for refused in ["POST /a HTTP/1.1\r\nContent-Length: 65\r\n\r\n", chunk.as_str()] {
         let (mut stream, double) = connect().await;
         let answer = exchange(&mut stream, refused.as_bytes()).await;
@@ -178,7 +178,7 @@ async fn too_many_or_too_large_headers_are_a_431() {
         assert!(is_closed(&mut stream).await);
         assert!(double.requests().is_empty());
     }
-    // Beyond what is parsed at all there is the status only.
+    // Heads above the limit of the parser get the status only.
     let endless = format!("GET /a HTTP/1.1\r\nX-A: {}", "x".repeat(130 * 1024));
     for refused in [many(10_000), endless] {
         let (mut stream, _) = connect().await;
@@ -299,7 +299,7 @@ async fn the_longest_idle_connection_gives_way_to_a_new_one() {
     }
 }
 
-/// A server of these limits, on which one request with a body of 40 bytes is in flight.
+/// Starts a server with these limits, on which one request with a body of 40 bytes is in flight.
 async fn busy(limits: Limits) -> (SocketAddr, Double, TcpStream) {
     let double = Double::new(MAX_BODY);
     let (address, _) = start_with(&double, limits, oneshot::channel().1).await;
@@ -328,7 +328,7 @@ const REFUSED: Option<(u16, bool)> = Some((503, true));
 async fn a_request_that_finds_no_room_is_refused() {
     let (address, double, mut first) = busy(Limits { requests: 1, ..Limits::default() }).await;
     assert_eq!(answer_of(address, "POST /a HTTP/1.1\r\nContent-Length: 2\r\n\r\nhi").await, REFUSED);
-    // One that has not arrived needs no place yet, and has one when it has.
+    // A request that has not arrived needs no place yet, and gets one once it has arrived.
     let mut slow = TcpStream::connect(address).await.unwrap();
     slow.write_all(b"POST /a HTTP/1.1\r\nContent-Length: 2\r\n\r\nh").await.unwrap();
     for probe in ["health", "ready"] {

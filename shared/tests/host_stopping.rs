@@ -1,4 +1,5 @@
-//! The way to the end of an HTTP server: others notice first, and what is under way is kept or answered.
+//! Tests of the shutdown of an HTTP server: load balancers notice first, and requests in progress are kept or
+//! answered.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod host_support;
@@ -10,12 +11,12 @@ use bytes::Bytes;
 use hookmq_shared::clock::{Clock, Random};
 use hookmq_shared::config::{Config, Reading, Samples};
 use hookmq_shared::context::Context;
-use hookmq_shared::env::Env;
+use hookmq_shared::env::{Env, EnvProblem};
 use hookmq_shared::gateway::Gateway;
-use hookmq_shared::host::Service;
 use hookmq_shared::host::server::{Limits, Server, Stop};
 use hookmq_shared::message::Message;
-use hookmq_shared::queue::{EnvProblem, Queue, Receipt, SendError, Until, Vendor};
+use hookmq_shared::queue::{Queue, Receipt, SendError, Until, Vendor};
+use hookmq_shared::service::Service;
 use host_support::{Double, exchange, read_answer};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
@@ -123,7 +124,7 @@ async fn what_does_not_arrive_before_the_end_is_answered_503() {
     let mut trickling = begun("POST /a HTTP/1.1\r\nContent-Length: 64\r\n\r\n").await;
     let told = Instant::now();
     stop.send(Stop::Leaving).unwrap();
-    // As slowly as a request may come, and one byte is missing in the end.
+    // The body arrives at the slowest rate that is allowed, and its last byte is missing.
     for _ in 0..63 {
         sleep(Duration::from_millis(130)).await;
         trickling.write_all(b"x").await.unwrap();
@@ -137,7 +138,7 @@ async fn what_does_not_arrive_before_the_end_is_answered_503() {
     assert!(told.elapsed() <= Duration::from_secs(9) + Duration::from_millis(50), "{:?}", told.elapsed());
 }
 
-/// A queue that answers far too late.
+/// A queue that answers long after the server's time limit for its shutdown.
 #[derive(Clone, Debug)]
 struct Late;
 

@@ -1,4 +1,4 @@
-//! Every Lambda trigger's events, as tables: what becomes of them and how they are answered.
+//! Tests of every Lambda trigger's events, as tables: the requests in them, and the answers to them.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
@@ -8,7 +8,8 @@ use aws_lambda_events::apigw::{ApiGatewayProxyResponse, ApiGatewayV2httpResponse
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use hookmq_shared::clock::Timestamp;
-use hookmq_shared::host::trigger::{Dialect, EventError, Incoming, Invocation, Trigger, read, read_as};
+use hookmq_shared::host::cloud::CLOUDS;
+use hookmq_shared::host::trigger::{EventError, Incoming, Invocation, Trigger, read, read_as};
 use hookmq_shared::http::{Request, Response};
 use hookmq_shared::secret::Secret;
 use hookmq_shared::source::{Settings, Source, Verdict};
@@ -25,7 +26,7 @@ struct Table<C> {
     cases: Vec<C>,
 }
 
-/// Events are kept as text: a JSON tree would drop doubled keys.
+/// A test case; its event is kept as text, because a JSON tree would drop duplicate keys.
 #[derive(Deserialize)]
 struct Case {
     name: String,
@@ -62,7 +63,8 @@ fn read_request(event: &str) -> Request {
     read_event(event).unwrap().request.unwrap()
 }
 
-/// A gateway hands a byte of a header field over as it came, escaped or not: any stranger can bring it about.
+/// A header field that is not text is refused with a 400 and raises no alarm, because any stranger can send
+/// it through a gateway.
 #[test]
 fn what_is_no_text_is_refused_and_rings_no_alarm() {
     let event = |value: &str| {
@@ -135,7 +137,7 @@ fn events_become_requests() {
     }
 }
 
-/// Header fields that gateways and proxies write never count: anybody can send them.
+/// The source address comes from the platform, never from header fields, which anybody can send.
 #[test]
 fn the_source_address_is_the_platforms_own() {
     let forged =
@@ -179,8 +181,8 @@ fn what_is_no_http_request_is_a_function_error() {
     }
 }
 
-/// The same GitHub-style delivery in many gateways' events, those of other clouds among them: what is
-/// read is what was signed, and what lost or doubled a thing on the way is refused.
+/// The same GitHub-style delivery is read as it was signed from many gateways' events, including those of
+/// other clouds, and an event with a lost or doubled part is refused.
 #[test]
 fn gateway_envelopes_are_opened_without_loss() {
     #[derive(Deserialize)]
@@ -257,11 +259,10 @@ fn answers_have_the_triggers_own_form() {
 }
 
 proptest! {
-    /// Whatever stands in the event: an error or a request, never a panic, and an answer that the
-    /// trigger can read.
+    /// Any event leads to an error or a request, never to a panic, and the trigger can read the answer.
     #[test]
     fn no_event_panics(event in event()) {
-        for dialect in [Dialect::Aws, Dialect::Scf, Dialect::FunctionGraph] {
+        for dialect in CLOUDS {
             let invocation = Invocation { request_id: INVOCATION_ID.to_owned(), deadline: None };
             let Ok(incoming) = read_as(dialect, &event, invocation) else { continue };
             let response = incoming.request.map_or_else(|refusal| refusal, |r| Response::new(200, "text/plain", r.path));
@@ -284,7 +285,7 @@ proptest! {
         prop_assert!(!read_event(&text).is_ok_and(|incoming| incoming.request.is_ok()));
     }
 
-    /// A body comes out as it went in, whichever way the trigger wrote it.
+    /// A body comes out as it went in, in each encoding of a trigger.
     #[test]
     fn bodies_survive(body in ".*") {
         let encoded = BASE64_STANDARD.encode(&body);
@@ -297,7 +298,7 @@ proptest! {
     }
 }
 
-/// Events whose fields are mostly of the right name and often of the wrong type.
+/// Generates events with mostly correct field names and often wrong types.
 fn event() -> impl Strategy<Value = String> {
     let names = prop::sample::select(vec![
         "rawPath",

@@ -1,4 +1,4 @@
-//! Metrics over a socket, as Prometheus scrapes them.
+//! Tests of the metrics: over a socket, as Prometheus scrapes them, and in CloudWatch's format.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -19,10 +19,10 @@ use hookmq_shared::config::{Config, Reading, Samples};
 use hookmq_shared::context::Context;
 use hookmq_shared::env::Env;
 use hookmq_shared::gateway::Gateway;
-use hookmq_shared::host::Service as _;
 use hookmq_shared::http::{Headers, Request};
 use hookmq_shared::metrics::Metrics;
 use hookmq_shared::queue::{Vendor, tdmq};
+use hookmq_shared::service::Service as _;
 use serde_json::Value;
 use tokio::time::Instant;
 use world::{World, topic};
@@ -42,7 +42,7 @@ fn headers(token: &str) -> Headers {
     [("authorization", format!("Bearer {token}"))].into_iter().collect()
 }
 
-/// Samples by name and labels, of a text whose form is checked on the way.
+/// Parses a metrics text, checks its form, and returns the samples by name and labels.
 fn samples(text: &str) -> BTreeMap<String, String> {
     let (mut samples, mut families) = (BTreeMap::new(), BTreeMap::new());
     assert!(text.ends_with('\n'));
@@ -93,7 +93,7 @@ async fn every_request_is_counted_once() {
     }
     assert_eq!(world.send("PUT", "/shop", &headers(new), "").await.status, 405);
     assert_eq!(world.send("POST", "/shop", &headers(new), vec![b'x'; 1001]).await.status, 413);
-    // Larger than any hook takes: its body is not read.
+    // The body is larger than any hook takes, so it is not read.
     assert_eq!(world.send("POST", "/shop", &headers(new), vec![b'x'; 7 << 20]).await.status, 413);
     let refuse = FaultKind::Error {
         code: "UnauthorizedOperation".to_owned(),
@@ -127,7 +127,7 @@ async fn every_request_is_counted_once() {
     );
     let of = |sample: &str| samples.get(sample).map(String::as_str);
     assert_eq!(of(r#"hookmq_broken_hooks{hook="broken"}"#), Some("1"));
-    // The one that was verified and not stored matched a secret, too.
+    // The request that was verified but not stored also matched a secret.
     assert_eq!(of(r#"hookmq_secret_matches_total{hook="shop",secret="0"}"#), Some("3"));
     assert_eq!(of(r#"hookmq_secret_matches_total{hook="shop",secret="1"}"#), Some("1"));
     assert_eq!(of(r#"hookmq_ack_seconds_count{hook="shop"}"#), Some("3"));
@@ -144,7 +144,7 @@ async fn they_can_be_turned_off() {
     assert_eq!(world.send("POST", "/_/metrics", &Headers::new(), "").await.status, 405);
 }
 
-/// On Lambda, each request writes one line in CloudWatch's format; `metrics::emf` checks its form.
+/// Each request on Lambda writes one line in CloudWatch's format; `metrics::emf` tests the format itself.
 #[tokio::test]
 async fn every_request_writes_one_line_on_lambda() {
     let world = World::start(&hooks(), tdmq::Client::new).await;
@@ -180,7 +180,7 @@ async fn every_request_writes_one_line_on_lambda() {
     assert_eq!(
         told,
         [
-            // As the process began.
+            // The first line is written when the process begins.
             ["broken", "", "", ""],
             ["shop", "accepted", "", "1"],
             ["shop", "rejected", "no_match", ""],
@@ -197,7 +197,7 @@ async fn every_request_writes_one_line_on_lambda() {
     assert!(gateway.metrics().is_some_and(|metrics| format!("{metrics:?}").contains("emf")));
 }
 
-/// A function of TDMQ whose environment reaches nobody, and what it counts, in CloudWatch's format.
+/// A TDMQ function that can reach no vendor, and the lines that it writes in CloudWatch's format.
 struct Counting {
     gateway: Gateway<tdmq::Client>,
     lines: Arc<Mutex<Vec<Value>>>,
@@ -208,7 +208,7 @@ impl Counting {
         Self::with(&[], hooks)
     }
 
-    /// As `new`, with further variables.
+    /// Creates such a function with further variables.
     fn with(vars: &[(&str, String)], hooks: &str) -> Self {
         let own = [
             ("TENCENTCLOUD_SECRET_ID", "id"),
@@ -244,18 +244,19 @@ impl Counting {
         self.gateway.call(request).await.status
     }
 
-    /// The sum of a metric, as an alarm sees it.
+    /// Sums up a metric over all lines, as an alarm does.
     fn sum(&self, metric: &str) -> u64 {
         self.lines.lock().unwrap().iter().filter_map(|line| line[metric].as_u64()).sum()
     }
 
-    /// Those that roll a deployment back or report an outage.
+    /// Returns the metrics that roll a deployment back or report an outage.
     fn outage(&self) -> [u64; 3] {
         ["Unavailable", "SetupFailures", "NotReady"].map(|metric| self.sum(metric))
     }
 }
 
-/// What a stranger can do to a sound deployment rings alarms of its own, and none of an outage.
+/// Strangers cannot raise an alarm of an outage on a sound deployment; their requests have alarms of their
+/// own.
 #[tokio::test]
 async fn strangers_ring_no_alarm_of_an_outage() {
     let [token, _] = TOKENS;
@@ -265,20 +266,20 @@ async fn strangers_ring_no_alarm_of_an_outage() {
          [hooks.sns]\nsource = \"aws-sns\"\ntopic = \"a/b/c\"\ndeadline = \"2s\"\n\
          params = {{ topic = \"arn:aws:sns:eu-central-1:123456789012:t\" }}\n"
     ));
-    // A hook whose topic is another vendor's, as each is at one of two functions.
+    // The hook's topic belongs to another vendor, as on one of two functions.
     for (method, path, body) in [
         ("GET", "/q", ""),
         ("POST", "/q", "{}"),
         ("HEAD", "/q", ""),
         ("POST", "/either", "{}"),
-        // Slack's challenge is not signed by everybody who can write one.
+        // Slack's challenge must be signed, because anybody can write one.
         ("POST", "/either", r#"{"type":"url_verification","challenge":"x"}"#),
     ] {
         let status = counting.send(method, path, Headers::new(), body.to_owned()).await;
         assert!(matches!(status, 401 | 405 | 503), "{method} {path}: {status}");
         assert_eq!(counting.send("POST", path, headers("forged"), body.to_owned()).await, 401);
     }
-    // Messages that name a certificate each, of regions that there are and that there are not.
+    // Each message names a certificate, in existing regions and others.
     for kind in ["Notification", "SubscriptionConfirmation", "UnsubscribeConfirmation"] {
         for (n, host) in [
             "sns.ab-7.amazonaws.com",
@@ -301,12 +302,13 @@ async fn strangers_ring_no_alarm_of_an_outage() {
     }
     assert_eq!(counting.outage(), [0, 0, 0]);
     assert!(counting.sum("Unverified") > 0 && counting.sum("Rejected") > 0, "alarms of their own see them");
-    // One whose sender is genuine is not served there, and that is an outage.
+    // A genuine request to a hook that is not served is an outage.
     assert_eq!(counting.send("POST", "/q", headers(token), "{}".to_owned()).await, 503);
     assert_eq!(counting.outage(), [1, 1, 0]);
 }
 
-/// On the line of each delivery stands how many circuits are open: nobody scrapes a function.
+/// The line of each delivery contains the number of open circuits, because a function on Lambda is not
+/// scraped.
 #[tokio::test]
 async fn a_circuit_that_opens_is_told_on_lambda() {
     let [token, _] = TOKENS;
@@ -316,15 +318,16 @@ async fn a_circuit_that_opens_is_told_on_lambda() {
     let open = || counting.lines.lock().unwrap().last().unwrap()["OpenCircuits"].clone();
     assert_eq!(counting.send("POST", "/shop", headers("forged"), "{}".to_owned()).await, 401);
     assert_eq!(open(), 0);
-    // Its proxy refuses each connection: three failures open the endpoint's circuit.
+    // The proxy refuses each connection, and three failures open the endpoint's circuit.
     while open() == 0 {
         assert_eq!(counting.send("POST", "/shop", headers(token), "{}".to_owned()).await, 503);
     }
     assert_eq!((open(), counting.lines.lock().unwrap().len() > 1), (serde_json::json!(1), true));
 }
 
-/// A forged request has the secrets read again. Where that fails, those that are there verify on, so nothing
-/// is out of order; where none is there, nobody can be verified, and that is an outage.
+/// A forged request makes the function read the secrets again. If the reading fails, the known secrets stay
+/// in use, and no outage is reported; without any secret, no request can be verified, and an outage is
+/// reported.
 #[tokio::test]
 async fn strangers_ring_no_alarm_by_a_secret_that_cannot_be_read_again() {
     let [token, other] = TOKENS;
@@ -350,7 +353,7 @@ async fn strangers_ring_no_alarm_by_a_secret_that_cannot_be_read_again() {
     let forge = async |hook: &str| {
         counting.send("POST", &format!("/{hook}"), headers("forged"), "{}".to_owned()).await
     };
-    // Those of the extension are read by the first request.
+    // The first request reads the secrets of the extension.
     for hook in ["file", "files", "remote", "silent"] {
         assert_eq!(forge(hook).await, 401, "{hook}");
     }
@@ -361,7 +364,7 @@ async fn strangers_ring_no_alarm_by_a_secret_that_cannot_be_read_again() {
     tokio::time::advance(Duration::from_secs(31)).await;
     tokio::time::resume();
     for hook in ["file", "files", "remote", "silent"] {
-        // The second one while reading is not tried again yet.
+        // A second failed reading within this time is not attempted.
         for _ in 0..2 {
             assert_eq!(forge(hook).await, 503, "{hook}: the sender may have a newer one");
             assert_eq!(counting.lines.lock().unwrap().last().unwrap()["Class"], "secret_unread", "{hook}");
@@ -374,7 +377,7 @@ async fn strangers_ring_no_alarm_by_a_secret_that_cannot_be_read_again() {
     assert_eq!(counting.outage(), [0, 0, 1], "there is none, whoever asks");
 }
 
-/// A hook that is broken is told when the process begins, without a request and by none.
+/// A broken hook is reported when the process begins, independently of any request.
 #[tokio::test]
 async fn a_broken_hook_rings_before_anybody_asks() {
     let counting = Counting::new(&hooks());
@@ -382,7 +385,7 @@ async fn a_broken_hook_rings_before_anybody_asks() {
     assert_eq!(counting.lines.lock().unwrap()[0]["Hook"], "broken");
     assert_eq!(counting.send("POST", "/broken", Headers::new(), "{}".to_owned()).await, 503);
     assert_eq!(counting.outage(), [0, 0, 1], "and strangers ring nothing else");
-    // Where nothing of the file can be read, one says so.
+    // If no part of the file can be read, one line reports that.
     assert_eq!(Counting::new("[hooks").outage(), [0, 0, 1]);
     assert_eq!(Counting::new("").outage(), [0, 0, 0]);
 }

@@ -1,4 +1,4 @@
-//! What an outage of the queue costs a forwarder that has a store: little, whatever its kind.
+//! Tests of the cost of a queue's outage for a forwarder with a store: low, for every kind of outage.
 
 mod outage_support;
 
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Attempts for each message.
+/// Returns the times of the attempts for each message.
 fn attempts(asked: &[Asked]) -> BTreeMap<&str, Vec<Instant>> {
     let mut by_id: BTreeMap<&str, Vec<Instant>> = BTreeMap::new();
     for one in asked {
@@ -39,7 +39,7 @@ async fn a_message_is_begun_twice_at_most_and_a_time_out_once() {
                     assert!(second - first <= Duration::from_millis(1500), "{kind:?}: {:?}", second - first);
                 }
             }
-            // The circuit opens with the third failure: the second attempts of the others are not begun.
+            // The third failure opens the circuit, so the second attempts of the other messages are not made.
             assert!(asked.len() <= count.max(2) + 2, "{kind:?}, {count}: {} attempts", asked.len());
         }
     }
@@ -48,14 +48,14 @@ async fn a_message_is_begun_twice_at_most_and_a_time_out_once() {
 #[tokio::test(start_paused = true)]
 async fn once_its_circuit_is_open_an_outage_costs_the_stores_write() {
     for kind in Kind::ALL {
-        // Many a second are slow to simulate: one of each kind.
+        // High rates are slow to simulate, so only one kind of each group has one.
         let rates: &[u32] = if Kind::FEW.contains(&kind) { &[10, 200] } else { &[10] };
         for &rate in rates {
             let house = House::new(&[], "");
             house.stream("a", rate, SECOND).await;
             house.asked();
             house.vendor(move |_| kind.met());
-            // Attempts of 6.3 s may be under way until the circuit is open.
+            // Attempts of 6.3 s may be in progress until the circuit opens.
             let opening = house.stream("a", rate, 8 * SECOND).await;
             house.asked();
             let time = if rate > 10 { 3 * SECOND } else { 20 * SECOND };
@@ -63,7 +63,7 @@ async fn once_its_circuit_is_open_an_outage_costs_the_stores_write() {
             assert!(answers.iter().chain(&opening).all(|answer| answer.status == 200), "{kind:?}");
             let median = median(&answers);
             assert!(median <= WRITE + Duration::from_millis(50), "{kind:?}, {rate}/s: {median:?}");
-            // One at a time probes.
+            // Only one probe is made at a time.
             let asked = house.asked();
             assert!(asked.len() <= 25, "{kind:?}, {rate}/s: {} attempts in 20 s", asked.len());
         }
@@ -80,7 +80,7 @@ async fn sending_is_back_within_five_seconds() {
             let outage = if rate > 10 { 7 * SECOND } else { 13 * SECOND };
             house.stream("a", rate, outage).await;
             house.vendor(|_| stored());
-            // A probe may still hang in what the vendor was before: it is not waited for.
+            // A probe may still hang in the outage, and no delivery waits for it.
             house.stream_on("a", rate, 5 * SECOND).await;
             let spilled = house.store.count("spill/");
             let answers = house.stream("a", rate, 3 * SECOND).await;
@@ -127,7 +127,7 @@ async fn a_bad_topic_costs_a_sound_one_nothing() {
     }
 }
 
-/// The endpoint is down: what no topic explains stops all topics, and a third one too, that was never tried.
+/// An outage of the endpoint opens the circuit of all topics, even of a topic that was never tried.
 #[tokio::test(start_paused = true)]
 async fn what_all_topics_meet_is_the_endpoints() {
     for kind in Kind::ALL {
@@ -149,7 +149,7 @@ async fn what_all_topics_meet_is_the_endpoints() {
     }
 }
 
-/// Takes so many in each second of its clock, counted from so many milliseconds after the first.
+/// Builds a vendor that takes `limit` messages in each second of its clock.
 fn by_the_second(limit: usize) -> impl FnMut(&str) -> (Duration, What) + Send + 'static {
     let begun = Instant::now();
     let mut taken: (u64, usize) = (0, 0);
@@ -160,7 +160,8 @@ fn by_the_second(limit: usize) -> impl FnMut(&str) -> (Duration, What) + Send + 
     }
 }
 
-/// Takes one for each that has left the second before now; what it refuses counts too, if it does so.
+/// Builds a vendor that takes `limit` messages in any period of a second; with `counts_refused`, refused ones
+/// count too.
 fn over_a_second(
     limit: usize,
     counts_refused: bool,
@@ -182,7 +183,8 @@ fn over_a_second(
 #[tokio::test(start_paused = true)]
 async fn at_twice_the_vendors_limit_the_queue_gets_most_of_it() {
     for limit in [5_u32, 20, 100] {
-        // A limit that counts what it refuses, too, leaves nothing to learn from where it is low, and takes its time.
+        // A low limit that counts refused messages too gives little to learn from, and takes long to
+        // simulate.
         for shape in 0..if limit == 20 { 3 } else { 2 } {
             let house = House::new(&[], "");
             let most = limit as usize;
@@ -200,7 +202,7 @@ async fn at_twice_the_vendors_limit_the_queue_gets_most_of_it() {
             assert!(taken * 100 >= could * 80, "{limit}/s, {shape}: {taken} of {could}");
             assert!(asked.len() <= answers.len(), "{limit}/s, {shape}: asked no more often than in calm");
             assert!(median(&answers) <= Duration::from_millis(50), "{limit}/s, {shape}");
-            // Once it takes all again, all is sent.
+            // After the limit is gone, every delivery is sent.
             house.vendor(|_| stored());
             house.stream("a", rate, 5 * SECOND).await;
             let spilled = house.store.count("spill/");
@@ -214,7 +216,7 @@ async fn at_twice_the_vendors_limit_the_queue_gets_most_of_it() {
 async fn where_the_store_does_not_take_it_either_both_are_tried_to_the_deadline() {
     let down = || StoreError::Unreachable("down".to_owned());
     for kind in [Kind::InternalError, Kind::Refused, Kind::BadGateway, Kind::Resets, Kind::Throttled] {
-        // The queue is back after 4 s.
+        // The queue works again after 4 s.
         let house = House::new(&[], "");
         let begun = Instant::now();
         house.vendor(move |_| if begun.elapsed() < 4 * SECOND { kind.met() } else { stored() });
@@ -222,7 +224,7 @@ async fn where_the_store_does_not_take_it_either_both_are_tried_to_the_deadline(
         let answers = house.burst("a", 20).await;
         let accepted = answers.iter().filter(|answer| answer.status == 200).count();
         assert_eq!(accepted, 20, "{kind:?}: the queue");
-        // The store is back after 4 s.
+        // The store works again after 4 s.
         let house = House::new(&[], "");
         let begun = Instant::now();
         house.vendor(move |_| kind.met());
@@ -236,7 +238,7 @@ async fn where_the_store_does_not_take_it_either_both_are_tried_to_the_deadline(
         let answers = house.burst("a", 20).await;
         let accepted = answers.iter().filter(|answer| answer.status == 200).count();
         assert_eq!(accepted, 20, "{kind:?}: the store");
-        // Neither is.
+        // Neither the queue nor the store works again.
         let house = House::new(&[], "");
         house.vendor(move |_| kind.met());
         house.store.set_faults(move |_, _| FaultKind::Fails(down()).into());
@@ -253,7 +255,7 @@ async fn without_a_store_the_deadline_is_used() {
         let begun = Instant::now();
         house.vendor(move |_| if begun.elapsed() < 4 * SECOND { kind.met() } else { stored() });
         let answers = house.burst("a", 20).await;
-        // The last of the waits may end before.
+        // The last of the waits may end before the recovery.
         let accepted = answers.iter().filter(|answer| answer.status == 200).count();
         assert!(accepted > 15, "{kind:?}: {answers:?}");
     }

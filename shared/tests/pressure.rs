@@ -1,4 +1,5 @@
-//! What a flood, and a vendor that is down, do to deliveries: straight to the store, or back to the sender.
+//! Tests of deliveries during a flood, or while a vendor is down: they go to the store at once, or back to
+//! the sender.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -9,15 +10,15 @@ use std::time::Duration;
 
 use hookmq_shared::config::{Config, Reading, Samples};
 use hookmq_shared::gateway::Gateway;
-use hookmq_shared::host::Service as _;
 use hookmq_shared::http::{Request, Response};
 use hookmq_shared::metrics::Metrics;
 use hookmq_shared::queue::tdmq::Client;
+use hookmq_shared::service::Service as _;
 use queue_support::{Server, Step, Wall, context, ok};
 use tokio::time::{Instant, advance};
 
 const TOKEN: &str = "a-token-of-the-pressure-tests";
-/// The gateway trusts no clock from before this program was written.
+/// Seconds of three years; the gateway trusts no clock from before this program was written.
 const THREE_YEARS: i64 = 3 * 365 * 24 * 3600;
 
 const STORED: &str = r#"{"Response":{"MessageId":"71:11:0:0","ErrorMsg":"","RequestId":"r-1"}}"#;
@@ -26,7 +27,7 @@ fn failing(code: &str) -> Step {
     ok(&format!(r#"{{"Response":{{"Error":{{"Code":"{code}","Message":"m"}},"RequestId":"r-1"}}}}"#))
 }
 
-/// A forwarder to TDMQ at `url`, which spills into `dir`. Clocks stand still unless a test moves them.
+/// Builds a forwarder to TDMQ at `url` that spills into `dir`. Clocks stand still unless a test moves them.
 fn gateway(url: &str, dir: &Path, rest: &str) -> Gateway<Client> {
     let spill = format!("file://{}", dir.display());
     let vars = [
@@ -48,7 +49,7 @@ fn gateway(url: &str, dir: &Path, rest: &str) -> Gateway<Client> {
     Gateway::with_metrics(config, Client::new(context.clone()), context, Metrics::off())
 }
 
-/// Sends a delivery; the answer, and how long it took.
+/// Sends a delivery; returns the answer and the time until it.
 async fn send(gateway: &Gateway<Client>, token: &str, body: u32) -> (Response, Duration) {
     let received = Instant::now();
     let answer = gateway
@@ -85,14 +86,15 @@ async fn while_a_circuit_is_open_deliveries_go_straight_to_the_store() {
         let gateway = gateway(&server.url, dir.path(), "");
         assert!(!is_queued(&send(&gateway, TOKEN, 0).await.0), "{code}");
         assert_eq!((server.seen().len(), spilled(dir.path())), (1, 1), "{code}");
-        // Nothing is tried and nobody waits.
+        // No send is attempted, and no delivery waits.
         for body in 1..4 {
             let (answer, took) = send(&gateway, TOKEN, body).await;
             assert!(!is_queued(&answer) && took == Duration::ZERO, "{code}: {took:?}");
         }
         assert_eq!((server.seen().len(), spilled(dir.path())), (1, 4), "{code}");
 
-        // Half open: one delivery is the probe, and another at the same time goes straight to the store.
+        // Half-open circuit: one delivery is the probe, and another at the same time goes straight to the
+        // store.
         advance(Duration::from_secs(open)).await;
         server.then([Step::Late(STORED.to_owned(), Duration::from_secs(2)), ok(STORED)]);
         let ((probe, probing), (other, took)) =
@@ -141,7 +143,7 @@ async fn over_the_rate_nothing_is_stored_and_the_sender_comes_again() {
         let dir = tempfile::tempdir().unwrap();
         let rate = format!("rate = {{ limit = 2, per = \"10s\", status = {status} }}");
         let gateway = gateway(&server.url, dir.path(), &rate);
-        // Whoever cannot sign cannot use the rate up.
+        // Requests with a wrong signature do not count toward the rate.
         for body in 0..10 {
             assert_eq!(send(&gateway, "forged", body).await.0.status, 401);
         }

@@ -1,7 +1,9 @@
-//! Every response fixture and every error code: class, retry, and whether the message may be stored.
+//! Tests of every response fixture and every error code: the class, the retry, and the possibility that the
+//! message was stored.
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
-use hookmq_shared::queue::answer::{Accepted, Answer, Failure, Scope};
+use hookmq_shared::net::answer::Answer;
+use hookmq_shared::queue::failure::{Accepted, Failure, Scope};
 use hookmq_shared::queue::retry::Retry;
 use hookmq_shared::queue::{Class, rocketmq, tdmq};
 use proptest::prelude::*;
@@ -26,7 +28,7 @@ fn answer(status: u16, headers: &Value, body: impl Into<bytes::Bytes>) -> Answer
     answer
 }
 
-/// The contract's table of retries, by the names of the vector file.
+/// Returns the retry of a class by the table in `docs/delivery-semantics.md`, by the vector file's names.
 fn retry(class: &str) -> Retry {
     match class {
         "too_large" | "permanent" | "config" | "permission" | "quota" => Retry::Never,
@@ -189,7 +191,7 @@ fn the_topic_error_tells_of_the_contradiction() {
     assert!(failure.detail.contains("non-persistent://"), "{}", failure.detail);
 }
 
-/// JSON that has the API's names in odd places and of odd types.
+/// Generates JSON with the API's names in odd places and with odd types.
 fn odd_json() -> impl Strategy<Value = String> {
     let names =
         ["Response", "Error", "Code", "MessageId", "ErrorMsg", "msg_id", "error_code", "error", "code"];

@@ -1,4 +1,4 @@
-//! Both clients against the emulator, which checks signatures with code of its own.
+//! Tests of both clients against the emulator, which checks signatures with code of its own.
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 mod queue_support;
@@ -59,7 +59,7 @@ fn to_rocketmq() -> Message {
     }
 }
 
-/// Each fault alone: the message is there in the end, and only what was stored before it is there twice.
+/// Checks each fault alone: the message arrives in the end, and twice only if it was stored before the fault.
 async fn survives<Q: Queue>(emulator: &Emulator, client: &Q, message: &Message) {
     let redirect = http::HeaderValue::from_static("http://127.0.0.1:1/");
     for (fault, times, attempts, stored) in [

@@ -1,13 +1,14 @@
-//! The call that must be refused, against the emulator over real sockets: each thing that can be wrong is
-//! told apart, and nothing is ever stored.
+//! Tests of the probe, a call that the vendor must refuse, against the emulator over real sockets: each
+//! possible mistake is told apart, and no message is ever stored.
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 mod queue_support;
 
 use hookmq_emulator::{Config, Emulator, Fault, FaultKind, HuaweiCredential, TencentCredential, sample};
 use hookmq_shared::clock::Clock;
+use hookmq_shared::env::EnvProblem;
 use hookmq_shared::queue::probe::{Report, Verdict};
-use hookmq_shared::queue::{Class, EnvProblem, Queue as _, rocketmq, tdmq};
+use hookmq_shared::queue::{Class, Queue as _, rocketmq, tdmq};
 use queue_support::{Server, context, message, ok, seconds};
 
 const CLUSTER: &str = "pulsar-demo";
@@ -16,7 +17,7 @@ async fn emulator(config: Config) -> Emulator {
     Emulator::start(([127, 0, 0, 1], 0).into(), config).await.unwrap()
 }
 
-/// Variables of which some are replaced: an empty one is an unset one.
+/// Replaces some variables of `base`; an empty value counts as unset.
 fn with<'a>(base: &[(&'a str, &'a str)], other: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
     let is_other = |name: &str| other.iter().any(|(n, _)| *n == name);
     base.iter().filter(|(name, _)| !is_other(name)).chain(other).copied().collect()
@@ -99,7 +100,7 @@ async fn good_credentials_are_proven_and_nothing_is_stored() {
     }
     assert_eq!(reports.each_ref().map(|report| report.status), [Some(200), Some(400), Some(400)]);
     assert!(emulator.messages().is_empty());
-    // One call each, and IAM's.
+    // Each probe makes one call, and IAM gets one more.
     assert_eq!(emulator.requests().len(), 4);
     assert!(emulator.requests().iter().all(|request| !request.stored && request.outcome != "stored"));
 }
@@ -170,7 +171,7 @@ async fn a_missing_permission_is_told() {
     refused(&report, Class::Permission, "AuthFailure.UnauthorizedOperation");
     let report = dms(&huawei(&url)).await.unwrap();
     refused(&report, Class::Permission, "DMS.00403003");
-    // A forwarder meets the same.
+    // A forwarder gets the same error.
     let client = tdmq::Client::new(context(&tencent(&url), Clock::system()));
     let error = client.send(&message("pulsar-demo/webhooks/github", "x"), seconds(5)).await.unwrap_err();
     assert_eq!(error.class, Class::Permission);
@@ -228,7 +229,7 @@ async fn what_proves_nothing_is_told_apart() {
         assert_eq!(report.answer.unwrap_err().class, Class::Throttle);
     }
     emulator.stop().await;
-    // Nothing listens there any more.
+    // The emulator's port has no listener any more.
     for report in [tdmq(&tencent(&url)).await, dms(&huawei(&url)).await] {
         let report = report.unwrap();
         let failure = report.answer.as_ref().unwrap_err();

@@ -1,5 +1,5 @@
-//! Deadline, retries and circuits, seen by a vendor that misbehaves on real sockets. The TDMQ client
-//! stands for both: what is tested here is shared.
+//! Tests of deadlines, retries and circuits against a misbehaving vendor on real sockets. The TDMQ client
+//! stands for both clients, because this code is shared.
 
 mod queue_support;
 
@@ -152,7 +152,7 @@ async fn retry_after_is_honoured_or_ends_it() {
 #[tokio::test(start_paused = true)]
 async fn a_wait_that_passes_the_deadline_is_cut_to_it_once() {
     let asked = || Step::Answer(429, vec![("Retry-After", "1".to_owned())], "slow".to_owned());
-    // Of a first range of one second, all of it.
+    // The random number selects the whole of a first range of one second.
     let random = Random::from_fn(|| 1_000_000_000);
     for (script, attempts, stored) in [(vec![asked(), ok(STORED)], 2, true), (vec![asked(); 9], 2, false)] {
         let server = Server::start(script).await;
@@ -169,7 +169,7 @@ async fn a_wait_that_passes_the_deadline_is_cut_to_it_once() {
 async fn what_another_signature_may_cure_opens_no_circuit_before_it_was_tried() {
     for code in ["AuthFailure.SignatureExpire", "AuthFailure.TokenFailure"] {
         let Step::Answer(_, _, body) = failing(code) else { unreachable!() };
-        // So late that there is no time for another attempt.
+        // The answer comes too late for another attempt.
         let server = Server::start([Step::Late(body, Duration::from_millis(950)), ok(STORED)]).await;
         let client = client(&server.url);
         let error = send(&client, 1).await.unwrap_err();
@@ -214,7 +214,7 @@ async fn the_vendors_clock_is_learned_once_and_kept() {
         server.seen().iter().map(|s| s.header("x-tc-timestamp").unwrap().to_owned()).collect();
     assert_eq!(times, ["1700000000".to_owned(), ahead.unix().to_string(), ahead.unix().to_string()]);
 
-    // Years away: no clock that runs wrong.
+    // The difference is years, which no clock that merely runs wrong has.
     server.then([expired("Tue, 14 Nov 2000 22:43:20 GMT"), ok(STORED)]);
     send(&client, 8).await.unwrap();
     assert_eq!(
@@ -244,7 +244,7 @@ async fn a_refused_key_is_left_alone_until_it_changes() {
     assert_eq!(send(&client, 8).await.unwrap().attempts, 1);
 }
 
-/// TDMQ locks nothing, so somebody who has just made a key waits for seconds.
+/// A new key that TDMQ does not know everywhere yet costs seconds only, because TDMQ does not lock keys.
 #[tokio::test(start_paused = true)]
 async fn a_key_that_is_not_known_everywhere_yet_costs_seconds() {
     for code in ["AuthFailure.SecretIdNotFound", "AuthFailure.SignatureFailure", "AuthFailure"] {
@@ -275,7 +275,7 @@ async fn credentials_that_change_meanwhile_are_tried_once() {
     let path = dir.path().join("key");
     std::fs::write(&path, "0").unwrap();
     let reference = format!("file:{}", path.display());
-    // The platform renews the key each time that a request is being signed.
+    // The platform renews the key each time that a request is signed.
     let count = std::sync::atomic::AtomicU64::new(1);
     let clock = Clock::from_fn(move || {
         let n = count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);

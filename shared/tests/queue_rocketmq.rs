@@ -1,4 +1,4 @@
-//! The RocketMQ client: what it sends, both ways of authentication, what it refuses.
+//! Tests of the RocketMQ client: its requests, both ways of authentication, and its refusals.
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 mod queue_support;
@@ -160,7 +160,7 @@ async fn every_problem_is_named() {
 async fn what_cannot_be_taken_is_refused_without_asking() {
     let server = Server::start([]).await;
     let client = client(&server.url, &KEY);
-    // Four megabytes as text, and over twelve as JSON.
+    // The texts have four megabytes, and over twelve as JSON.
     let (large, inflated) = ("x".repeat((4 << 20) + 1), "\u{1}".repeat(2_000_001));
     for (topic, text, class) in [
         ("test-001", "", Class::Permanent),

@@ -1,4 +1,4 @@
-//! Both signers against every published and generated vector, stage by stage.
+//! Tests of both signers against every published and generated vector, stage by stage.
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 use hookmq_shared::clock::Timestamp;
@@ -30,7 +30,7 @@ fn tc3_comes_out_as_published() {
     assert!(all.len() >= 14);
     for vector in &all {
         let (name, input, expected) = (text(vector, "name"), &vector["input"], &vector["expected"]);
-        // Which headers are signed is the caller's choice; the vectors differ in it.
+        // The caller chooses the signed headers, which differ between the vectors.
         let signed: Vec<(&str, &str)> = text(expected, "signed_headers")
             .split(';')
             .map(|header| match header {

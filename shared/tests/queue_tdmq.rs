@@ -1,4 +1,4 @@
-//! The TDMQ client: what it sends, what it reads from the environment, what it refuses.
+//! Tests of the TDMQ client: its requests, its environment variables, and its refusals.
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 mod queue_support;
@@ -26,7 +26,7 @@ fn client(vars: &[&[(&str, &str)]]) -> Client {
     Client::new(context(&vars.concat(), Wall::new().clock()))
 }
 
-/// What one send with these variables put on the wire.
+/// Sends one message with these variables and returns the request.
 async fn sent(vars: &[&[(&str, &str)]]) -> Seen {
     let server = Server::start([ok(STORED)]).await;
     let own = [("TDMQ_ENDPOINT", server.url.as_str()), ("TENCENTCLOUD_REGION", "ap-guangzhou")];
@@ -91,7 +91,7 @@ async fn id_key_and_token_are_of_one_family() {
     let seen = sent(&[&SDK, &[("TENCENTCLOUD_TOKEN", "env:T"), ("T", "TOKEN")]]).await;
     assert_eq!((id(&seen).as_str(), seen.header("x-tc-token")), ("AKIDEXAMPLE", Some("TOKEN")));
 
-    // Half a family is a mistake, not a reason to take the other one.
+    // An incomplete family of variables is a mistake, not a reason to use the other family.
     let problems = client(&[&SCF, &SDK[..1], &[("TDMQ_REGION", "ap-guangzhou")]]).problems();
     assert_eq!(problems.iter().map(|p| p.variable).collect::<Vec<_>>(), ["TENCENTCLOUD_SECRET_KEY"]);
 }
@@ -104,7 +104,7 @@ async fn the_topics_region_wins_over_an_injected_one() {
 
 #[tokio::test(start_paused = true)]
 async fn the_server_gives_up_before_we_do() {
-    // Of ten seconds, an attempt gets two thirds.
+    // An attempt gets two thirds of the ten seconds.
     assert_eq!(
         sent(&[&SDK]).await.json(),
         json!({"Topic": "pulsar-abc/ns/t", "Payload": "hello TDMQ", "SendTimeout": 6})

@@ -1,4 +1,4 @@
-//! TLS, a proxy, and connections made before the first request.
+//! Tests of TLS, proxies, and connections made before the first request.
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 mod queue_support;
@@ -20,7 +20,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 const STORED: &str = r#"{"Response":{"MessageId":"71:11:0:0","ErrorMsg":"","RequestId":"r-1"}}"#;
 
-/// A TLS server with a certificate of its own authority, answering every request with `STORED`.
+/// A TLS server with a certificate of its own authority, which answers every request with `STORED`.
 struct TlsServer {
     port: u16,
     ca_file: PathBuf,
@@ -119,7 +119,7 @@ async fn a_certificate_must_be_of_a_known_root_and_of_the_right_name() {
         let error = client.send(&message("a/b/c", "x"), seconds(30)).await.unwrap_err();
         assert_eq!((error.class, error.attempts, error.maybe_stored), (Class::Config, 1, false), "{error}");
         assert!(error.detail.contains(&url) && error.detail.contains(words), "{error}");
-        // The circuit is the endpoint's: the next is not tried at all.
+        // The circuit belongs to the endpoint, so the next message is not tried.
         let error = client.send(&message("a/b/other", "x"), seconds(30)).await.unwrap_err();
         assert_eq!((error.class, error.attempts), (Class::Config, 0), "{error}");
     }
@@ -167,7 +167,7 @@ async fn a_proxy_is_asked_for_a_tunnel() {
 #[tokio::test]
 async fn a_proxy_that_refuses_stores_nothing() {
     let proxy = Server::start([]).await;
-    // The script's server answers nothing to a request without a length, and closes.
+    // The script's server does not answer a request without a length, and closes the connection.
     let error = client("https://tdmq.example", &[("HTTPS_PROXY", &proxy.url)])
         .send(&message("a/b/c", "x"), seconds(1))
         .await
@@ -175,7 +175,8 @@ async fn a_proxy_that_refuses_stores_nothing() {
     assert_eq!((error.class, error.maybe_stored), (Class::Transient, false), "{error}");
 }
 
-/// A proxy that reads what it is asked, answers this after a while, and joins the two ends.
+/// Starts a proxy that answers each request with `answer` after this delay and joins both ends; returns its
+/// URL and the number of requests.
 async fn proxy(answer: &'static str, after: Duration, port: u16) -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -212,14 +213,15 @@ async fn what_a_proxy_answers_is_told_apart() {
     ] {
         let (url, _) = proxy(answer, Duration::ZERO, server.port).await;
         let client = client("https://tdmq.example", &[("HTTPS_PROXY", &url), ("TLS_CA_FILE", ca)]);
-        // Time for all that is needed, and no more for what is tried until the end.
+        // The deadline leaves enough time for a success, but little for a failure that is retried until the
+        // end.
         let deadline = seconds(if class == Some(Class::Transient) { 1 } else { 30 });
         let sent = client.send(&message("a/b/c", "x"), deadline).await;
         assert_eq!(sent.as_ref().err().map(|error| error.class), class, "{answer}: {sent:?}");
     }
 }
 
-/// The attempts are over before the proxy answers; what it answers serves the one that comes then.
+/// A connection that takes longer than an attempt is completed and serves a later attempt.
 #[tokio::test]
 async fn a_connection_that_takes_longer_than_an_attempt_is_made_all_the_same() {
     let server = TlsServer::start(&["tdmq.example"], &[&rustls::version::TLS13]);
@@ -251,10 +253,11 @@ async fn this_machine_is_never_behind_the_proxy() {
     assert_eq!(proxy.connections(), 0);
 }
 
-/// Answers requests before it has read their bodies, of which it reads nothing on the first connection.
+/// Starts a server that answers requests before it has read their bodies, and reads no body on the first
+/// connection.
 fn hasty_server() -> String {
     let socket = TcpSocket::new_v4().unwrap();
-    // What is not read must not fit into the system's buffers either.
+    // The unread data must not fit into the system's buffers either.
     socket.set_recv_buffer_size(4096).unwrap();
     socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
     let listener = socket.listen(8).unwrap();
@@ -304,7 +307,8 @@ async fn a_connection_can_be_there_before_the_first_request() {
     assert_eq!(server.connections(), 1);
 }
 
-/// A pool of a fixed size would open and close what is above it for one send each.
+/// The pool keeps as many connections as were in use at once; a fixed size would open and close the excess
+/// for one send each.
 #[tokio::test]
 async fn as_many_connections_are_kept_as_were_in_use() {
     const AT_ONCE: usize = 60;
@@ -328,7 +332,7 @@ async fn connections_are_as_few_as_allowed() {
     assert!(all.0.is_ok() && all.1.is_ok() && all.2.is_ok() && all.3.is_ok(), "{all:?}");
     assert_eq!(server.connections(), 1);
 
-    // One that gets none was not tried, and says nothing of the endpoint.
+    // A message that gets no connection was not tried, and its failure says nothing about the endpoint.
     let server = Server::start([Step::Hang]).await;
     let one = client(&server.url, &[("MAX_CONNECTIONS", "1")]);
     let deadline = seconds(1);

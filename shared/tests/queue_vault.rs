@@ -1,4 +1,4 @@
-//! Credentials of Secrets Manager and Parameter Store, over real sockets.
+//! Tests of credentials from Secrets Manager and Parameter Store, over real sockets.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 #[path = "rotation_support/extension.rs"]
@@ -23,7 +23,7 @@ const SHARED: [(&str, &str); 3] = [
     ("TENCENTCLOUD_REGION", "ap-guangzhou"),
 ];
 
-/// A client for this server, with credentials from the extension.
+/// Builds a client for this server, with credentials from the extension.
 fn client(server: &Server, extension: &Extension) -> tdmq::Client {
     let extension = extension.vars();
     let mut vars = SHARED.to_vec();
@@ -40,7 +40,7 @@ async fn send(client: &tdmq::Client) -> Result<Receipt, SendError> {
     client.send(&message("pulsar-a/ns/t", "hello"), seconds(10)).await
 }
 
-/// The ids that the requests were signed with.
+/// Returns the key ids that the requests were signed with.
 fn ids(server: &Server) -> Vec<String> {
     let id = |authorization: &str| authorization.split(['=', '/']).nth(1).unwrap().to_owned();
     server.seen().iter().map(|seen| id(seen.header("authorization").unwrap())).collect()
@@ -102,7 +102,7 @@ async fn refused_ones_are_read_anew() {
     pass(30).await;
     hold(&extension, "SECOND");
     assert_eq!(send(&client).await.unwrap().attempts, 2);
-    // Read a moment ago, so not again.
+    // The secret was read a moment ago, so it is not read again.
     assert_eq!(send(&client).await.unwrap_err().class, Class::Auth);
     assert_eq!(ids(&server), ["FIRST", "FIRST", "SECOND", "SECOND"]);
     assert_eq!(extension.seen().len(), 2);

@@ -1,6 +1,6 @@
-//! What vendors and the machines before them answer, seen by whole sends: what is the same for every
-//! message waits behind a circuit, a receipt is read wherever it can be, and one that cannot be read
-//! costs two copies at most.
+//! Tests of answers from vendors and the machines in front of them, in whole sends: an error that is the same
+//! for every message opens a circuit, a receipt is read in any readable form, and an unreadable one costs at
+//! most two copies.
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 mod queue_support;
@@ -16,7 +16,7 @@ use tokio::time::advance;
 const STORED: &str = r#"{"Response":{"MessageId":"71:11:0:0","ErrorMsg":"","RequestId":"r-1"}}"#;
 const STORED_DMS: &str = r#"{"topic":"test-001","body":"x","msg_id":"644F0E2A315323EAB33D8F4733110009"}"#;
 
-/// As a gateway compresses `{"Response":{"MessageId":"71:11:0:0","RequestId":"r-1"}}`.
+/// The answer `{"Response":{"MessageId":"71:11:0:0","RequestId":"r-1"}}`, compressed as by a gateway.
 const GZIPPED: [u8; 72] = [
     31, 139, 8, 0, 0, 0, 0, 0, 2, 3, 171, 86, 10, 74, 45, 46, 200, 207, 43, 78, 85, 178, 170, 86, 242, 77,
     45, 46, 78, 76, 79, 245, 76, 81, 178, 82, 50, 55, 180, 50, 52, 180, 50, 176, 50, 80, 210, 1, 170, 41, 44,
@@ -67,7 +67,7 @@ async fn to(client: &impl Queue, topic: &str) -> Result<Receipt, SendError> {
     client.send(&message(topic, "x"), seconds(9)).await
 }
 
-/// Who sends and from where, and whether the account has paid, is the same for each topic.
+/// An error about the sender, the source address or the account's payment opens the circuit of all topics.
 #[tokio::test(start_paused = true)]
 async fn what_an_account_may_not_opens_the_circuit_of_all_topics() {
     for (code, class, everywhere) in [
@@ -102,7 +102,7 @@ async fn what_an_account_may_not_opens_the_circuit_of_all_topics() {
     }
 }
 
-/// What is wrong with the request's frame is the same for each message.
+/// An error about the frame of a request, which is the same for each message, opens a circuit.
 #[tokio::test(start_paused = true)]
 async fn tencents_refusal_of_the_frame_waits_and_opens_a_circuit() {
     for (code, text, everywhere) in [
@@ -136,7 +136,8 @@ async fn tencents_refusal_of_the_frame_waits_and_opens_a_circuit() {
     }
 }
 
-/// Row 7, and statuses whose code nobody knows.
+/// An error of DMS that a person must correct opens a circuit (row 7), and so do statuses with an unknown
+/// code.
 #[tokio::test(start_paused = true)]
 async fn what_a_person_corrects_at_dms_waits_and_opens_a_circuit() {
     for (status, code, class, everywhere) in [
@@ -173,7 +174,7 @@ async fn what_a_person_corrects_at_dms_waits_and_opens_a_circuit() {
     }
 }
 
-/// Nobody's answer about the head or the address is about the body.
+/// A status about the head or the address never means that the message is too large.
 #[tokio::test(start_paused = true)]
 async fn a_head_that_is_too_large_is_no_large_message() {
     for (code, class) in [
@@ -198,7 +199,8 @@ async fn a_head_that_is_too_large_is_no_large_message() {
     }
 }
 
-/// A small message, such as one that refers to its body, is not too large for anybody.
+/// A refusal as too large is believed only of large messages, because a small one, such as a message that
+/// refers to its body, fits everywhere.
 #[tokio::test(start_paused = true)]
 async fn too_large_is_believed_of_large_messages_only() {
     let codes = [
@@ -226,7 +228,7 @@ async fn too_large_is_believed_of_large_messages_only() {
     }
 }
 
-/// The message is stored, and the answer says so somehow.
+/// A receipt is read in every readable form of the answer to a stored message.
 #[tokio::test(start_paused = true)]
 async fn a_receipt_is_read_wherever_it_can_be() {
     let many = (0..900).map(|n| format!("X-Field-{n}: {n}\r\n")).collect::<Vec<_>>().concat();
@@ -261,7 +263,7 @@ async fn a_receipt_is_read_wherever_it_can_be() {
     }
 }
 
-/// Nine copies, and nine more at each run.
+/// An unreadable receipt costs two copies, and then one for each probe, instead of nine copies in each run.
 #[tokio::test(start_paused = true)]
 async fn an_unreadable_receipt_costs_two_copies_and_then_one_for_each_probe() {
     let huge = format!(r#"{{"Response":{{"MessageId":"7","Note":"{}"}}}}"#, "x".repeat(1 << 20));
@@ -305,19 +307,19 @@ async fn an_unreadable_receipt_costs_two_copies_and_then_one_for_each_probe() {
         );
         assert_eq!(server.seen().len(), 3, "{name}");
     }
-    // One is no habit: the second attempt tells.
+    // After one unreadable receipt, a second attempt decides.
     let server = Server::start([ok("<html>"), ok(STORED), ok("<html>"), ok(STORED)]).await;
     let client = tdmq(&server.url);
     for _ in 0..2 {
         assert_eq!(to(&client, TOPIC).await.unwrap().attempts, 2);
     }
-    // What was cut on the way is sent again as ever.
+    // A connection that breaks is retried as usual.
     let server = Server::start(vec![Step::Drop; 50]).await;
     let error = to(&tdmq(&server.url), TOPIC).await.unwrap_err();
     assert!(error.class == Class::Ambiguous && error.attempts > 3, "{error:?}");
 }
 
-/// Sends that each have time for one attempt find out together.
+/// Unreadable receipts are counted over several sends, of which each has time for one attempt only.
 #[tokio::test(start_paused = true)]
 async fn unreadable_receipts_are_counted_over_sends() {
     let late = Step::Late("<html>".to_owned(), Duration::from_millis(950));
@@ -333,7 +335,7 @@ async fn unreadable_receipts_are_counted_over_sends() {
     assert_eq!(classes, want);
 }
 
-/// An error of the API in a Chinese encoding is known by its code.
+/// An error of the API in a Chinese encoding is recognized by its code.
 #[tokio::test(start_paused = true)]
 async fn an_error_whose_text_is_not_utf_8_is_read_by_its_code() {
     // The second character's last byte is a backslash, right before the quote.
@@ -350,7 +352,7 @@ async fn an_error_whose_text_is_not_utf_8_is_read_by_its_code() {
     assert_eq!((error.class, error.code.as_deref()), (Class::Config, Some("DMS.00400876")));
 }
 
-/// A broker whose limit is lower than the vendor's.
+/// A broker's own limit, lower than the vendor's, opens a circuit and can be configured.
 #[tokio::test(start_paused = true)]
 async fn a_brokers_own_limit_waits_and_can_be_set() {
     let text = "CODE: 13 DESC: the message is illegal, maybe msg body or properties length not matched. \
@@ -394,7 +396,7 @@ async fn a_vendor_asks_for_an_hour_at_most() {
     assert_eq!(error.retry_after, Some(Duration::from_secs(3600)));
 }
 
-/// What `send` looks at first, asked for alone: before a body is put into a store for its sake.
+/// The size check of `send` is available without a call, for the decision to store a body.
 #[tokio::test(start_paused = true)]
 async fn a_message_is_weighed_without_asking_anybody() {
     let server = Server::start([]).await;
@@ -411,7 +413,7 @@ async fn a_message_is_weighed_without_asking_anybody() {
         assert_eq!(class(client, "no topic", "x"), refused(Class::Config));
     }
     assert_eq!(class(&huawei, "test-001", ""), refused(Class::Permanent));
-    // Escapes count where the whole request has a limit.
+    // Escapes count, because the limit applies to the whole request.
     assert_eq!(class(&huawei, "test-001", &"\u{1}".repeat(3 << 20)), refused(Class::TooLarge));
     // A reference to the body would have the same properties.
     let subject = vec![("CE_subject".into(), "x".repeat(20_000))];

@@ -1,4 +1,5 @@
-//! `/_/ready` of the HTTP host: what makes every delivery fail and can be known keeps an instance out.
+//! Tests of `/_/ready` on the HTTP host: a known cause that makes every delivery fail keeps an instance out
+//! of service.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod host_support;
@@ -7,6 +8,7 @@ use hookmq_shared::config::{Config, Reading, Samples};
 use hookmq_shared::context::Context;
 use hookmq_shared::env::Env;
 use hookmq_shared::gateway::Gateway;
+use hookmq_shared::host;
 use hookmq_shared::host::server::{Limits, Server};
 use hookmq_shared::queue::Vendor;
 use host_support::exchange;
@@ -24,7 +26,7 @@ const SOUND: [(&str, &str); 4] = [
     ("HOOKS", HOOKS),
 ];
 
-/// A forwarder with these variables; those of `more` take the place of the sound ones.
+/// A forwarder with these variables; those of `more` replace the sound ones.
 struct Host(std::net::SocketAddr);
 
 impl Host {
@@ -33,14 +35,16 @@ impl Host {
         let env = Env::of(sound.chain(more).copied());
         let context = Context { env, ..Context::system() };
         let reading = Reading { over_http: true, ..Reading::new(&context.env, Samples::Refused) };
-        let gateway = Gateway::connect(Config::load(reading), vendor, &context);
+        let mut config = Config::load(reading);
+        config.problems.extend(host::done_without(&context.env));
+        let gateway = Gateway::connect(config, vendor, &context);
         let server = Server::bind("127.0.0.1:0", Limits::default()).await.unwrap();
         let address = server.local_addr();
         tokio::spawn(server.serve(gateway, context.random.clone(), std::future::pending()));
         Self(address)
     }
 
-    /// Status, and what is told to be wrong.
+    /// Returns the status and the reported problems.
     async fn ready(&self) -> (u16, Value) {
         let mut stream = TcpStream::connect(self.0).await.unwrap();
         let answer = exchange(&mut stream, b"GET /_/ready HTTP/1.1\r\n\r\n").await;
@@ -127,7 +131,7 @@ async fn a_store_takes_what_a_target_cannot_and_a_wrong_one_serves_nobody() {
         (200, wrong),
         "it wants none"
     );
-    // The queue takes them meanwhile, and whether the store would is asked of nobody.
+    // The queue takes the deliveries meanwhile, and the store is not asked.
     let keyless = [("SPILL_URL", "s3://bucket"), ("S3_REGION", "r"), ("S3_ACCESS_KEY_ID", "id")];
     assert_eq!(ready(&keyless).await.0, 200);
     let all = [keyless[0], keyless[1], keyless[2], ("READY", "all")];
@@ -169,7 +173,7 @@ async fn a_probe_is_told_no_value_and_no_name_where_metrics_are_off() {
     assert!(!told.to_string().contains("place"), "{told}");
 }
 
-/// Such a process serves with the default in its place: a rollout of it stops all the same.
+/// A process with an unreadable host variable serves with the default, but its rollout stops.
 #[tokio::test]
 async fn a_variable_of_the_host_that_cannot_be_read_stops_a_rollout() {
     for (variable, value) in [

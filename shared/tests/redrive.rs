@@ -1,7 +1,8 @@
-//! What was acknowledged and waits is sent, whatever was wrong before, and at a known price.
+//! Tests of the redriver: every acknowledged delivery that waits is sent, at a known cost, once its problem
+//! is corrected.
 //!
-//! The forwarder and the redriver are the real ones, the vendor is the emulator, and the store is the one
-//! in memory: it counts calls, and somebody can take objects away behind its back.
+//! The forwarder and the redriver are the real ones, the vendor is the emulator, and the store is in memory,
+//! where it counts calls and a test can remove objects.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -17,11 +18,11 @@ use hookmq_shared::config::{Config, Reading, Samples};
 use hookmq_shared::context::Context;
 use hookmq_shared::env::Env;
 use hookmq_shared::gateway::{Gateway, Stores};
-use hookmq_shared::host::Service as _;
 use hookmq_shared::http::Request;
 use hookmq_shared::metrics::Metrics;
 use hookmq_shared::queue::Vendor;
 use hookmq_shared::redrive::{Options, Redriver, Stopped, Summary};
+use hookmq_shared::service::Service as _;
 use hookmq_shared::spill::Spill;
 use hookmq_shared::store::memory::{self, MemoryStore, Operation};
 use hookmq_shared::store::{Store, StoreError};
@@ -34,7 +35,7 @@ fn run(test: impl Future<Output = ()>) {
     runtime.block_on(async { timeout(Duration::from_secs(600), test).await.unwrap() });
 }
 
-/// The same for both vendors.
+/// Test modules that run each test with the clients of both vendors.
 macro_rules! both_vendors {
     ($($test:ident),* $(,)?) => {$(
         mod $test {
@@ -66,7 +67,7 @@ both_vendors!(
     a_store_that_falls_silent_ends_the_run,
 );
 
-/// A forwarder, its store, and the vendor.
+/// A forwarder, its store, and its vendor.
 struct Yard<Q> {
     emulator: Emulator,
     memory: MemoryStore,
@@ -76,7 +77,7 @@ struct Yard<Q> {
 }
 
 impl<Q: Vendored> Yard<Q> {
-    /// `hooks`: names, each with more lines of its table.
+    /// Starts the parts with these hooks, given as a name and further lines of the hook's table.
     async fn start(hooks: &[(&str, &str)], queue: fn(Context) -> Q) -> Self {
         let emulator = Emulator::start(([127, 0, 0, 1], 0).into(), EmulatorConfig::default()).await.unwrap();
         let url = emulator.url();
@@ -90,7 +91,7 @@ impl<Q: Vendored> Yard<Q> {
             ("HUAWEICLOUD_SDK_PROJECT_ID", sample::PROJECT_ID),
             ("ROCKETMQ_ENDPOINT", &url),
             ("ROCKETMQ_INSTANCE_ID", sample::INSTANCE_ID),
-            // The hooks need a store that the environment names; it is this one in memory all the same.
+            // The hooks require a store in the environment, although the tests use the one in memory.
             ("SPILL_URL", "file:///nowhere"),
         ]);
         let context = Context { env, clock: Clock::system(), random: Random::system() };
@@ -120,7 +121,7 @@ impl<Q: Vendored> Yard<Q> {
         Gateway::assemble(self.config(), Q::VENDOR, queues, stores, self.context.clone(), Metrics::off())
     }
 
-    /// All are acknowledged, by one forwarder.
+    /// Delivers these bodies to one forwarder, which must acknowledge all of them.
     async fn accept(&self, hook: &str, bodies: impl IntoIterator<Item = String>) {
         let gateway = self.gateway();
         for body in bodies {
@@ -140,7 +141,7 @@ impl<Q: Vendored> Yard<Q> {
         }
     }
 
-    /// What a new process does.
+    /// Runs a redriver as a new process would.
     async fn redrive(&self, options: &Options) -> Summary {
         self.redrive_for(options, Duration::from_secs(20)).await
     }
@@ -152,7 +153,7 @@ impl<Q: Vendored> Yard<Q> {
         redriver.run(options, Instant::now() + time).await.unwrap()
     }
 
-    /// Everything that names this topic fails so.
+    /// Makes every request with this topic, or every request, fail in this way.
     fn fail(&self, topic: Option<&str>, kind: FaultKind) {
         let fault = Fault::new(kind).times(0);
         let fault = Fault { topic: topic.map(str::to_owned), ..fault };
@@ -167,7 +168,7 @@ impl<Q: Vendored> Yard<Q> {
         self.memory.count(&format!("{folder}/"))
     }
 
-    /// What is in the queue, of those that say their topic.
+    /// Returns the envelopes in the queue of this topic.
     fn queued(&self, topic: &str) -> Vec<Value> {
         let messages = self.emulator.messages();
         let here = messages.iter().filter(|message| message.topic.ends_with(topic));
@@ -187,7 +188,7 @@ impl<Q: Vendored> Yard<Q> {
         }
     }
 
-    /// The calls that a run costs.
+    /// Makes a run and returns its summary and the store calls that it cost.
     async fn price(&self, options: &Options) -> (Summary, Calls) {
         let before = self.calls();
         let summary = self.redrive(options).await;
@@ -205,7 +206,7 @@ impl<Q: Vendored> Yard<Q> {
     }
 }
 
-/// Calls of the store.
+/// Numbers of calls to the store, by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Calls {
     folders: u64,
@@ -225,40 +226,38 @@ fn dead() -> Options {
     Options { dead: true, ..Options::default() }
 }
 
-/// An error of the vendor's by its code.
+/// Builds an error of the vendor with its code.
 fn error<Q: Vendored>(tdmq: &str, rocketmq: (&str, u16)) -> FaultKind {
-    let (code, status) = match Q::VENDOR {
-        Vendor::Tdmq => (tdmq.to_owned(), None),
-        Vendor::Rocketmq => (rocketmq.0.to_owned(), http::StatusCode::from_u16(rocketmq.1).ok()),
+    let (code, status) = if Q::VENDOR == Vendor::Tdmq {
+        (tdmq.to_owned(), None)
+    } else {
+        (rocketmq.0.to_owned(), http::StatusCode::from_u16(rocketmq.1).ok())
     };
     FaultKind::Error { code, status, message: None, headers: http::HeaderMap::new(), stored: false }
 }
 
-/// The topic does not exist.
+/// Builds the vendor's error for a missing topic.
 fn no_topic<Q: Vendored>() -> FaultKind {
     error::<Q>("ResourceNotFound.Topic", ("DMS.10540019", 404))
 }
 
-/// The vendor will never take this message.
+/// Builds the vendor's error for a message that it will never take.
 fn never<Q: Vendored>() -> FaultKind {
     error::<Q>("InternalError.IllegalMessage", ("DMS.10540012", 400))
 }
 
-/// A topic with a typo.
+/// Returns a mistyped topic.
 fn typo(vendor: Vendor) -> &'static str {
-    match vendor {
-        Vendor::Tdmq => "pulsar-demo/webhoks/tset",
-        Vendor::Rocketmq => "webhoks_tset",
-    }
+    if vendor == Vendor::Tdmq { "pulsar-demo/webhoks/tset" } else { "webhoks_tset" }
 }
 
-/// As it ends in the queue, whatever stands before it.
+/// Returns the last segment of a topic, which ends its full name in the queue.
 fn end(topic: &str) -> &str {
     topic.rsplit('/').next().unwrap()
 }
 
-/// A claim that is gone, in `spill/` and in `dead/`. Before, the message
-/// was sent as it was stored, referring to nothing, and the only copy of the body was deleted.
+/// Checks that a message with a reference renews a claim that is gone, in `spill/` and in `dead/`. Earlier,
+/// the stored message was sent with its broken reference, and the only copy of the body was deleted.
 async fn a_message_that_refers_renews_its_claim<Q: Vendored>(queue: fn(Context) -> Q) {
     let body = format!("{{\"x\":\"{}\"}}", "y".repeat(5 << 20));
     for is_dead in [false, true] {
@@ -281,7 +280,8 @@ async fn a_message_that_refers_renews_its_claim<Q: Vendored>(queue: fn(Context) 
     }
 }
 
-/// Before, five failures in a row of one hook ended the run of its whole target, each run anew.
+/// Checks that a hook that cannot be sent does not delay the others. Earlier, five consecutive failures of
+/// one hook ended each run of its whole target.
 async fn a_hook_that_cannot_be_sent_costs_the_others_nothing<Q: Vendored>(queue: fn(Context) -> Q) {
     let bad = typo(Q::VENDOR);
     let rest = format!("spill = \"always\"\ntopic = \"{bad}\"");
@@ -292,13 +292,14 @@ async fn a_hook_that_cannot_be_sent_costs_the_others_nothing<Q: Vendored>(queue:
     let summary = yard.redrive_for(&Options::default(), Duration::from_secs(6)).await;
     assert_eq!(summary.sent, 20, "{summary:?}");
     assert_eq!(yard.queued(end(topic(Q::VENDOR))).len(), 20);
-    // What was not tried is no failure, and waits for nothing.
+    // A delivery that was not tried is not a failure, and has no wait.
     assert!(summary.failed < 50 && summary.waiting >= 150, "{summary:?}");
     assert_eq!(yard.count("retry"), summary.failed);
     assert!(summary.reasons.keys().all(|why| why.starts_with("bad: config: ")), "{:?}", summary.reasons);
 }
 
-/// A topic that was corrected: `config` in `spill/`. Before, the stored topic was sent to, for ever.
+/// Checks that deliveries in `spill/` are sent to a corrected topic (`config`). Earlier, they were sent to
+/// the stored topic for ever.
 async fn a_corrected_topic_sends_what_waits<Q: Vendored>(queue: fn(Context) -> Q) {
     let (bad, good) = (typo(Q::VENDOR), topic(Q::VENDOR));
     let rest = format!("deadline = \"1s\"\ntopic = \"{bad}\"");
@@ -312,7 +313,8 @@ async fn a_corrected_topic_sends_what_waits<Q: Vendored>(queue: fn(Context) -> Q
     assert_eq!(yard.queued(end(good)).len(), 3);
 }
 
-/// With `spill = "always"` nothing had failed yet when the topic was wrong.
+/// Checks that a corrected topic is used with `spill = "always"`, where no send had failed before the
+/// delivery was stored.
 async fn a_corrected_topic_sends_what_was_kept_first<Q: Vendored>(queue: fn(Context) -> Q) {
     let (bad, good) = (typo(Q::VENDOR), topic(Q::VENDOR));
     let rest = format!("spill = \"always\"\ntopic = \"{bad}\"");
@@ -328,7 +330,8 @@ async fn a_corrected_topic_sends_what_was_kept_first<Q: Vendored>(queue: fn(Cont
     assert_eq!((yard.count("spill"), yard.count("retry")), (0, 0));
 }
 
-/// The same in `dead/`: of a template, and of a refusal. Before, the old message was sent again.
+/// Checks that deliveries in `dead/` are sent once their template or their refused topic is corrected.
+/// Earlier, the old message was sent again.
 async fn what_was_buried_is_sent_once_its_cause_is_mended<Q: Vendored>(queue: fn(Context) -> Q) {
     let (bad, good) = (typo(Q::VENDOR), topic(Q::VENDOR));
     let rest = format!("deadline = \"1s\"\ntopic = \"{bad}\"");
@@ -338,7 +341,7 @@ async fn what_was_buried_is_sent_once_its_cause_is_mended<Q: Vendored>(queue: fn
     yard.fail(Some(bad), never::<Q>());
     yard.accept("refused", ["[1]".to_owned()]).await;
     assert_eq!((yard.count("dead"), yard.count("spill")), (2, 0));
-    // Nothing has changed: nothing is sent, and nothing goes.
+    // Without a change, no delivery is sent or removed.
     let summary = yard.redrive(&dead()).await;
     assert_eq!((summary.sent, summary.left(), yard.count("dead")), (0, 2, 2), "{summary:?}");
     yard.hooks = yard.hooks.replace(keyed, "key = \"{id}\"").replace(bad, good);
@@ -347,7 +350,7 @@ async fn what_was_buried_is_sent_once_its_cause_is_mended<Q: Vendored>(queue: fn
     assert_eq!(yard.queued(end(good)).len(), 2);
 }
 
-/// A stored message is sent where no hook makes another one.
+/// Checks that a stored message is sent if its hook is gone and can make no other.
 async fn a_hook_that_is_gone_leaves_its_message<Q: Vendored>(queue: fn(Context) -> Q) {
     let mut yard = Yard::start(&[("h", "deadline = \"1s\"")], queue).await;
     yard.fail(None, no_topic::<Q>());
@@ -361,7 +364,8 @@ async fn a_hook_that_is_gone_leaves_its_message<Q: Vendored>(queue: fn(Context) 
     assert_eq!((yard.queued("").len(), yard.memory.count("")), (2, 0));
 }
 
-/// `hookmq redrive --render`, of what was refused for no reason of the hook's.
+/// Checks that `hookmq redrive --render` makes new messages, also for deliveries that failed for another
+/// reason.
 async fn all_is_made_anew_if_that_is_asked_for<Q: Vendored>(queue: fn(Context) -> Q) {
     let (old, new) = (typo(Q::VENDOR), topic(Q::VENDOR));
     let rest = format!("spill = \"always\"\ntopic = \"{old}\"");
@@ -381,7 +385,8 @@ async fn all_is_made_anew_if_that_is_asked_for<Q: Vendored>(queue: fn(Context) -
     }
 }
 
-/// Before, what was not due or no delivery was read, and took the pace of a send.
+/// Checks that deliveries that are not due, and foreign objects, do not slow a run down. Earlier, the run
+/// read them, and each took as long as a send.
 async fn what_is_not_due_and_what_is_no_delivery_stop_nothing<Q: Vendored>(queue: fn(Context) -> Q) {
     let yard = Yard::start(&[("h", "spill = \"always\"")], queue).await;
     let vendor = Q::VENDOR.as_str();
@@ -394,7 +399,7 @@ async fn what_is_not_due_and_what_is_no_delivery_stop_nothing<Q: Vendored>(queue
         yard.memory.insert(&format!("spill/{vendor}/h/{n:063x}g"), "{".into());
     }
     yard.accept("h", (0..3).map(|n| format!("[{n}]"))).await;
-    // At this pace the other 3,300 would take 33 minutes.
+    // At this pace the other 3,300 objects would take 33 minutes.
     let options = Options { rate: Some(100), ..Options::default() };
     let (summary, calls) = yard.price(&options).await;
     assert_eq!((summary.sent, summary.waiting, summary.corrupt), (3, 3000, 300), "{summary:?}");
@@ -402,15 +407,17 @@ async fn what_is_not_due_and_what_is_no_delivery_stop_nothing<Q: Vendored>(queue
     assert_eq!(yard.count("spill"), 3300);
 }
 
-/// Before, a vendor's `Retry-After` of a day was a wait of a day, and a wrong clock's of a year.
+/// Checks that a wait is at most an hour. Earlier, a vendor's `Retry-After` of a day led to a wait of a day,
+/// and a wrong clock to a wait of a year.
 async fn a_wait_is_an_hour_at_most<Q: Vendored>(queue: fn(Context) -> Q) {
     let yard = Yard::start(&[("h", "spill = \"always\"")], queue).await;
     yard.accept("h", ["[1]".to_owned()]).await;
     let mut headers = http::HeaderMap::new();
     headers.insert("retry-after", http::HeaderValue::from_static("86400"));
-    let (code, status) = match Q::VENDOR {
-        Vendor::Tdmq => ("RequestLimitExceeded", None),
-        Vendor::Rocketmq => ("APIG.0308", Some(http::StatusCode::TOO_MANY_REQUESTS)),
+    let (code, status) = if Q::VENDOR == Vendor::Tdmq {
+        ("RequestLimitExceeded", None)
+    } else {
+        ("APIG.0308", Some(http::StatusCode::TOO_MANY_REQUESTS))
     };
     yard.fail(
         None,
@@ -423,7 +430,7 @@ async fn a_wait_is_an_hour_at_most<Q: Vendored>(queue: fn(Context) -> Q) {
     assert!(next.unix() - begun.unix() <= 3600 + 30, "{next:?} after {begun:?}");
     let waits = yard.memory.names("retry/");
     assert_eq!(waits.len(), 1);
-    // A clock that was wrong wrote another one.
+    // A wrong clock writes another time.
     let state = yard.memory.object(&waits[0]).unwrap().bytes;
     yard.memory.remove(&waits[0]);
     let digest = waits[0].split('.').next().unwrap();
@@ -434,40 +441,40 @@ async fn a_wait_is_an_hour_at_most<Q: Vendored>(queue: fn(Context) -> Q) {
     assert_eq!((summary.sent, yard.memory.count("")), (1, 0), "{summary:?}");
 }
 
-/// The price of a delivery, in calls. A run costs a look for hooks that have deliveries and one for those
-/// that have states, one for where the last run ended, and a page of each; all else is the delivery's.
+/// Checks the number of store calls for each delivery. A run also costs a look for hooks with deliveries and
+/// one for hooks with states, a read of the last run's cursor, and a page of each listing.
 async fn calls_of_the_store_are_counted<Q: Vendored>(queue: fn(Context) -> Q) {
     let yard = Yard::start(&[("h", "spill = \"always\"")], queue).await;
     let run = Calls { folders: 2, lists: 2, gets: 1, ..Calls::default() };
 
-    // Nothing waits: nobody asks for more than the hooks.
+    // With an empty store, only the hooks are looked up.
     let (_, calls) = yard.price(&Options::default()).await;
     assert_eq!(calls, Calls { folders: 2, ..Calls::default() });
 
-    // What is sent at once is read and deleted.
+    // A delivery that is sent at once is read and deleted.
     yard.accept("h", (0..10).map(|n| format!("[{n}]"))).await;
     assert_eq!(yard.calls().new, 10);
     let (summary, calls) = yard.price(&Options::default()).await;
     assert_eq!((summary.sent, calls), (10, Calls { gets: 1 + 10, deletes: 10, ..run }));
 
-    // A first failure writes when it is tried next.
+    // A first failure writes the time of the next attempt.
     yard.accept("h", ["[1]".to_owned()]).await;
     yard.fail(None, FaultKind::Throttle);
     let (summary, calls) = yard.price(&Options::default()).await;
     assert_eq!((summary.failed, calls), (1, Calls { gets: 1 + 1, puts: 1, ..run }));
-    // Until then it costs nothing of its own.
+    // A delivery that is not due costs no call of its own.
     let (summary, calls) = yard.price(&Options::default()).await;
     assert_eq!((summary.waiting, calls), (1, run));
-    // Another failure reads what is known, and writes it anew.
+    // A further failure reads the state and writes it again.
     let (summary, calls) = yard.price(&now()).await;
     assert_eq!((summary.failed, calls), (1, Calls { gets: 1 + 2, puts: 1, deletes: 1, ..run }));
-    // In the end both go.
+    // After success, both objects are deleted.
     yard.heal();
     let (summary, calls) = yard.price(&now()).await;
     assert_eq!((summary.sent, calls), (1, Calls { gets: 1 + 1, deletes: 2, ..run }));
 
-    // What is buried is written before it is deleted; by hand it is sent without a look for states or a
-    // place.
+    // A buried delivery is written to `dead/` before it is deleted. A run over `dead/` looks for no states
+    // and no cursor.
     yard.accept("h", ["[2]".to_owned()]).await;
     yard.fail(None, never::<Q>());
     let (summary, calls) = yard.price(&Options::default()).await;
@@ -478,20 +485,21 @@ async fn calls_of_the_store_are_counted<Q: Vendored>(queue: fn(Context) -> Q) {
     assert_eq!((summary.sent, calls), (1, by_hand));
     assert_eq!(yard.memory.count(""), 0);
 
-    // A body that is referred to is written once more.
+    // A body with a reference is written once more.
     yard.accept("h", [format!("{{\"x\":\"{}\"}}", "y".repeat(5 << 20))]).await;
     let (summary, calls) = yard.price(&Options::default()).await;
     assert_eq!((summary.sent, calls), (1, Calls { gets: 1 + 1, puts: 1, deletes: 1, ..run }));
 }
 
-/// Pages of a thousand; the states of what has none are one page that is empty.
+/// Checks the number of store calls for listings in pages of a thousand; a hook without states costs one
+/// empty page.
 async fn calls_of_the_store_for_pages<Q: Vendored>(queue: fn(Context) -> Q) {
     let yard = Yard::start(&[("h", "spill = \"always\"")], queue).await;
     yard.accept("h", (0..1100).map(|n| format!("[{n}]"))).await;
     let options = Options { rate: Some(100_000), ..Options::default() };
     let (summary, calls) = yard.price(&options).await;
     assert_eq!((summary.sent, summary.left()), (1100, 0), "{summary:?}");
-    // A run that takes longer than ten seconds writes down where it is.
+    // A run of more than ten seconds writes its position.
     let Calls { puts, .. } = calls;
     assert!(puts <= 3, "{calls:?}");
     let cursor = u64::from(puts > 0);
@@ -499,7 +507,8 @@ async fn calls_of_the_store_for_pages<Q: Vendored>(queue: fn(Context) -> Q) {
     assert_eq!((calls, calls.new + calls.heads), (whole, 0));
 }
 
-/// A store that does not answer any more in the middle of a run ends it, and what was done is told.
+/// Checks that a store that stops answering during a run ends the run, and that the report contains the work
+/// done.
 async fn a_store_that_falls_silent_ends_the_run<Q: Vendored>(queue: fn(Context) -> Q) {
     let yard = Yard::start(&[("h", "spill = \"always\"")], queue).await;
     let options = Options { patience: Duration::from_secs(4), concurrency: 8, ..Options::default() };

@@ -1,12 +1,12 @@
-//! Secrets that change while a function runs.
+//! Tests of secrets that change while a function runs.
 
 mod queue_support;
 mod rotation_support;
 mod source_common;
 
-use hookmq_shared::host::Service as _;
 use hookmq_shared::http::{Headers, Request};
 use hookmq_shared::secret::Secret;
+use hookmq_shared::service::Service as _;
 use hookmq_shared::source::{Draft, Settings, Source};
 use rotation_support::{KEY, NEW, OLD, World, github, log, pass, signed, signed_as};
 use source_common::{NOW, random, request};
@@ -18,7 +18,7 @@ async fn a_new_secret_is_read_by_the_first_delivery_that_needs_it() {
     assert_eq!(world.deliver(&signed("changed", OLD)).await, 200);
     world.write("s", NEW);
     assert_eq!(world.deliver(&signed("changed", OLD)).await, 200, "nothing asks for the new one yet");
-    // Many at once: one reads, the others wait for it.
+    // Of many requests at once, one reads the secret, and the others wait for it.
     let calls = (0..4).map(|_| {
         let gateway = world.gateway.clone();
         tokio::spawn(async move { gateway.call(signed("changed", NEW)).await.status })
@@ -95,7 +95,7 @@ async fn a_broken_secret_never_replaces_a_sound_one() {
     assert_eq!(world.deliver(&good(other)).await, 503);
     assert_eq!(world.deliver(&good(KEY)).await, 200);
     pass(31).await;
-    // One that cannot be had keeps no other from changing.
+    // A secret that cannot be read does not prevent the change of another one.
     world.write("b", other);
     assert_eq!(world.deliver(&good(other)).await, 200);
     assert_eq!(world.deliver(&good(KEY)).await, 200);
@@ -136,7 +136,8 @@ async fn one_of_several_verifiers_gets_its_new_secret() {
     assert_eq!(world.deliver(&with("x-b", OLD)).await, 401);
 }
 
-/// Nobody is refused, so nothing else asks for the new secret.
+/// A replaced secret is refused even on a quiet hook, where no refused request triggers a reading of the new
+/// secret.
 #[tokio::test]
 async fn a_replaced_secret_is_refused_on_a_quiet_hook() {
     for (hook, quiet) in [("quiet-5", 240), ("quiet-60", 3600), ("quiet-days", 200_000)] {
@@ -178,14 +179,14 @@ async fn a_parameter_and_one_of_two_secrets_grow_old_too() {
     assert_eq!(world.deliver(&signed("old-second", "another-secret-0123456789")).await, 200);
 }
 
-/// What `/_/ready` says is wrong.
+/// Returns true if `/_/ready` reports that the hook's secrets cannot be read.
 fn is_told(world: &World) -> bool {
     let readiness = world.gateway.readiness();
     assert!(readiness.is_ready(), "only a request has them read again");
     format!("{readiness:?}").contains("the hook's secrets cannot be read")
 }
 
-/// Deleting the file of a leaked secret ends it, and so does whatever else leaves none there.
+/// A secret is used for ten minutes after its file was deleted, emptied or filled with an invalid value.
 #[tokio::test]
 async fn a_secret_that_is_gone_is_used_for_ten_minutes() {
     for (hook, left) in [("gone", None), ("blank", Some(" ")), ("sample", Some("hookmq-sample-bearer-token"))]

@@ -1,4 +1,4 @@
-//! Secrets of Secrets Manager and Parameter Store, over real sockets.
+//! Tests of secrets from Secrets Manager and Parameter Store, over real sockets.
 
 mod queue_support;
 mod rotation_support;
@@ -254,19 +254,19 @@ async fn a_rotated_secret_is_read_and_forged_requests_do_not_hammer_the_extensio
     extension.secret("s", text(NEW));
     assert_eq!(world.deliver(&signed("turned", NEW)).await, 200);
     pass(31).await;
-    // What is read keeps working without the extension.
+    // A secret that was read keeps working without the extension.
     extension.secret("s", Held::Answer(500, String::new()));
     assert_eq!(world.deliver(&signed("turned", OLD)).await, 503, "there may be a newer one");
     assert_eq!(world.deliver(&signed("turned", NEW)).await, 200);
 }
 
-/// Each that waits holds a place of the host's.
+/// Few requests wait for a hanging extension, because each of them holds a place of the host.
 #[tokio::test]
 async fn few_requests_wait_for_an_extension_that_hangs() {
     let extension = Extension::start().await;
     extension.secret("s", text(OLD));
     let world = world(&extension, &github("hanging", r#""secretsmanager:s""#)).await;
-    // Nothing is known at first; then there is a secret that forged requests ask to read anew.
+    // At first no secret is known; later there is one that forged requests ask to read again.
     for is_known in [false, true] {
         if is_known {
             pass(31).await;
@@ -347,7 +347,7 @@ async fn what_the_extension_gives_grows_old() {
     extension.secret("s", text(NEW));
     pass(240).await;
     assert_eq!(world.deliver(&signed("aging", OLD)).await, 401);
-    // An outage of what keeps it is no reason to lose deliveries for an hour.
+    // An outage of the secret's store must not lose deliveries for an hour.
     for trouble in [Held::Answer(500, String::new()), Held::Answer(400, String::new())] {
         extension.secret("s", text(NEW));
         pass(240).await;
@@ -361,7 +361,7 @@ async fn what_the_extension_gives_grows_old() {
     }
 }
 
-/// Its sender must not be able to keep an old secret in use.
+/// A slow request does not extend the use of old secrets, so its sender cannot keep a replaced secret in use.
 #[tokio::test]
 async fn a_request_that_comes_slowly_leaves_the_secrets_as_old_as_they_are() {
     let extension = Extension::start().await;
@@ -378,7 +378,8 @@ async fn a_request_that_comes_slowly_leaves_the_secrets_as_old_as_they_are() {
     assert_eq!(world.deliver(&signed("slowly", OLD)).await, 401);
 }
 
-/// One failed reading is no leave to use an old secret for long.
+/// A secret is read again after a failed reading, so that the failure does not extend the use of an old
+/// secret.
 #[tokio::test]
 async fn a_secret_that_could_not_be_read_once_is_read_again() {
     let extension = Extension::start().await;
@@ -394,7 +395,7 @@ async fn a_secret_that_could_not_be_read_once_is_read_again() {
     assert_eq!(world.deliver(&signed("again", NEW)).await, 200);
 }
 
-/// Whoever sends it slowly: secrets that can be read are, whatever is left of the deadline.
+/// A slow forged request gets a 401: the secrets are read, however little of the deadline is left.
 #[tokio::test]
 async fn a_forged_request_that_comes_slowly_is_a_401() {
     let extension = Extension::start().await;

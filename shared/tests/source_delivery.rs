@@ -1,4 +1,5 @@
-//! What becomes of a request: delivery, handshake or refusal, and what must never be in any of them.
+//! Tests of the outcome of a request: delivery, handshake or rejection, and the values that must never appear
+//! in it.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod source_common;
@@ -105,7 +106,8 @@ fn a_delivery_keeps_what_may_be_kept() {
     }
 }
 
-/// Also where another hook's source names them, and where a sender has both.
+/// Credentials of any source or platform are not kept, even those of other hooks' sources, or if a sender has
+/// several.
 #[test]
 fn no_credential_of_any_source_or_platform_is_kept() {
     let (source, _) = pair("github");
@@ -146,7 +148,7 @@ fn an_unusable_id_is_replaced_by_one_of_the_content() {
     };
     let long = "i".repeat(128);
     assert_eq!(with_id(long.as_bytes()).id, long);
-    // Computed elsewhere: sha256(4 "shop" 4 "push" -1 2 "{}"), the numbers as eight bytes each.
+    // Computed independently: sha256(4 "shop" 4 "push" -1 2 "{}"), the numbers as eight bytes each.
     let made = "sha256-af33d86b535d0ddef50dce412f84d71792b32d5a6bc76aaa9d37c0aadb06df47";
     for id in [&b""[..], b"a b", b"a\n", "\u{e9}".as_bytes(), b"\xff", "i".repeat(129).as_bytes()] {
         let delivery = with_id(id);
@@ -164,7 +166,7 @@ fn a_json_key_given_twice_is_refused() {
     assert_eq!(rejection(&source, request), Rejection::Ambiguous("json:type".into()));
 }
 
-/// Those whose answer is not computed, fetched or remembered.
+/// Providers and presets of the handshakes with an answer that is not computed, fetched or remembered.
 const HANDSHAKES: [(&str, &str); 6] = [
     ("slack", "slack"),
     ("meta", "meta"),
@@ -206,7 +208,7 @@ fn handshakes_are_answered_as_the_vectors_say() {
         }
         let content_type = response.header("content-type").unwrap_or_default();
         assert!(want["content_type"].as_str().is_none_or(|types| types.contains(content_type)), "{provider}");
-        // What is reflected must never be taken for a page.
+        // A browser must never take a reflected value for a page.
         let nosniff = (content_type != "application/json").then_some("nosniff");
         assert_eq!(response.header("x-content-type-options"), nosniff, "{provider}");
         assert!(["", "text/plain", "application/json"].contains(&content_type), "{provider}");
@@ -234,7 +236,7 @@ fn a_reflected_challenge_is_asked_for_rightly() {
         assert!(matches!(with.check("h", get(&query), NOW), Verdict::Rejected(_)), "{wrong}");
     }
     assert_eq!(handshake(&meta(&[]), get(&format!("{token}app-secret"))).body, "1");
-    // Another mode is no handshake, and as a delivery it is not signed.
+    // Another mode is not a handshake, and as a delivery it is not signed.
     let other = "hub.mode=unsubscribe&hub.challenge=1&hub.verify_token=right";
     assert_eq!(rejection(&with, get(other)), Rejection::Missing("header:X-Hub-Signature-256".into()));
 
@@ -244,11 +246,11 @@ fn a_reflected_challenge_is_asked_for_rightly() {
     let long = format!("challenge={}", "c".repeat(1025));
     assert_eq!(rejection(&dropbox, get(&long)), Rejection::ChallengeTooLong);
     assert_eq!(rejection(&dropbox, get("")), Rejection::Missing("header:X-Dropbox-Signature".into()));
-    // A POST is never one, whatever its query holds.
+    // A POST is never a handshake, regardless of its query.
     let post = Request { method: "POST".into(), ..get("challenge=1") };
     assert_eq!(rejection(&dropbox, post), Rejection::Missing("header:X-Dropbox-Signature".into()));
 
-    // The signature of WeChat comes first, and so does its age.
+    // WeChat's signature and its age are checked first.
     let wechat = preset("wechat-mp-plain", "tok");
     let signed = "signature=182160e5f65957bf9687b59092332919e83bba35&timestamp=1760000000&nonce=12";
     let ask = || get(&format!("{signed}&echostr=8837492"));
@@ -323,7 +325,7 @@ fn a_challenge_is_bounded_and_escaped() {
     assert_eq!(handshake(&feishu, ask(&"c".repeat(1024))).status, 200);
     assert_eq!(rejection(&feishu, ask(&"c".repeat(1025))), Rejection::ChallengeTooLong);
     assert_eq!(rejection(&feishu, ask("")), Rejection::Missing("json:challenge".into()));
-    // A signature header makes it a signed one, and then the signature must be right.
+    // A signature header makes the request a signed one, whose signature must be right.
     let mut claimed = ask("c");
     claimed.headers.push("X-Lark-Signature", "00");
     assert!(matches!(rejection(&feishu, claimed), Rejection::Missing(_)));
@@ -375,13 +377,14 @@ fn presets_tell_what_they_are() {
     assert!(preset_info("nope").is_err());
     let param = preset_info("feishu").unwrap().params.remove(0);
     assert_eq!((param.name.as_str(), param.required, param.secret), ("verification_token", false, true));
-    let (github, mut delivery) = sample("github");
-    delivery.id = "a\"b".into();
-    let ack = github.ack("ignored", &delivery);
+    let (github, signer) = pair("github");
+    let draft = Draft { id: Some("a\"b".to_owned()), ..Draft::default() };
+    let request = signer.sign(draft, 0, NOW, &random()).unwrap();
+    let ack = github.ack("ignored", &delivery(&github, request));
     assert_eq!((ack.status, ack.body.as_str()), (200, r#"{"status":"ignored","id":"a\"b"}"#));
 }
 
-/// Text of the kind that stands in signatures, and anything else.
+/// Generates text as in signatures, and arbitrary text.
 fn odd_text() -> impl Strategy<Value = String> {
     prop_oneof![
         "[ -~]{0,40}",
@@ -424,7 +427,7 @@ fn odd_request() -> impl Strategy<Value = Request> {
     )
 }
 
-/// Every preset, and a token where no preset has one.
+/// Every preset, and token sources for places that no preset uses.
 static SOURCES: LazyLock<Vec<Source>> = LazyLock::new(|| {
     let token = |from| custom(&format!("kind = \"token\"\nfrom = \"{from}\""), settings(&json!([TOKEN])));
     let tokens = ["query:a", "form:a", "json:a.0"].map(|from| token(from).unwrap());

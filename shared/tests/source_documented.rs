@@ -1,4 +1,4 @@
-//! The worked example of `docs/add-a-source.md` holds.
+//! Tests of the worked example in `docs/add-a-source.md`.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod source_common;
@@ -12,7 +12,7 @@ use toml::de::DeTable;
 
 const DOCUMENT: &str = include_str!("../../docs/add-a-source.md");
 
-/// The text of the only block of that language.
+/// Returns the text of the only block in this language.
 fn block(language: &str) -> &'static str {
     let (_, rest) = DOCUMENT.split_once(&format!("```{language}\n")).unwrap();
     rest.split_once("```").unwrap().0

@@ -1,4 +1,5 @@
-//! Encrypted events and answers: what is opened, and the one refusal for everything that is not.
+//! Tests of encrypted events and answers: events that can be decrypted, and the single rejection of all
+//! others.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod source_common;
@@ -24,7 +25,7 @@ fn delivery(source: &Source, request: Request) -> Delivery {
     }
 }
 
-/// A preset with the keys of its vectors.
+/// Builds a preset with the keys of its vectors.
 fn vectors(name: &str, secret: &str) -> Source {
     let params = params_of_vectors(name);
     Source::preset(name, Settings { params, ..settings(&json!([secret])) }).unwrap()
@@ -46,7 +47,7 @@ fn feishus_ciphertexts_are_opened() {
             Some(text) => {
                 let delivery = delivery(&source, request.clone());
                 assert_eq!(
-                    (delivery.body, delivery.original.unwrap()),
+                    (delivery.body.clone(), delivery.original.clone().unwrap()),
                     (text.to_owned().into(), request.body)
                 );
                 let is_json = text.starts_with('{');
@@ -65,7 +66,7 @@ fn wechat_pays_resource_is_opened() {
     let mut notes = file["notes"].as_array().unwrap().iter().map(|note| note.as_str().unwrap());
     let mut note = |name: &str| notes.find_map(|note| note.strip_prefix(name)).unwrap();
     let (key, plaintext) = (note("apiv3_key = "), note("plaintext = "));
-    // How it is signed is another matter.
+    // The table has a signature of its own, because the test is about decryption only.
     let table = r#"
         kind = "hmac"
         hash = "sha256"
@@ -162,7 +163,7 @@ fn wecoms_echo_is_decrypted_and_verified() {
             (200, Verdict::Handshake(response)) => {
                 assert_eq!(response.body, case["expect_body"].as_str().unwrap());
                 assert_eq!(response.header("content-type"), Some("text/plain"));
-                // A captured echo is no delivery, and an old one no handshake.
+                // A captured echo is not a delivery, and an old one is not a handshake.
                 let post = Request { method: "POST".into(), ..request.clone() };
                 assert!(matches!(source.check("h", post, now), Verdict::Rejected(_)));
                 let late = source.check("h", request, now.shifted(300_001));
@@ -195,8 +196,8 @@ fn wechats_echo_is_signed() {
     assert_eq!(rejection(&source, get), Rejection::NoMatch);
 }
 
-/// What `DingTalk` does with an answer: it is signed and encrypted as an event is. Sent back to us, it is
-/// none.
+/// Opens an answer as `DingTalk` does: it is signed and encrypted like an event. Sent back to the source, it
+/// is not accepted as an event.
 fn opened(source: &Source, name: &str, secret: &str, answer: &Response) -> String {
     assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")));
     let answer: Value = serde_json::from_str(&answer.body).unwrap();
@@ -221,12 +222,14 @@ fn dingtalk_is_answered_in_its_cipher() {
     let answer = handshake(&source, sign(&source, &String::from_utf8(body).unwrap()));
     assert_eq!(opened(&source, "vectors", "mryue", &answer), "success");
 
-    let (source, mut first) = sample("dingtalk");
+    let (source, first) = sample("dingtalk");
     let ack = source.ack("accepted", &first);
     assert_eq!(opened(&source, "sample", &secret_for("dingtalk"), &ack), "success");
     assert_eq!(source.ack("ignored", &first), ack);
-    first.id.push('x');
-    assert_ne!(source.ack("accepted", &first).body, ack.body);
+    let draft = Draft { body: Some("{\"another\":1}".into()), ..Draft::default() };
+    let (_, signer) = pair("dingtalk");
+    let second = delivery(&source, signer.sign(draft, 0, NOW, &random()).unwrap());
+    assert_ne!(source.ack("accepted", &second).body, ack.body);
 }
 
 #[test]
@@ -247,7 +250,7 @@ fn after_a_rotation_the_matching_secret_decrypts_and_answers() {
     assert_eq!(opened(&signer, "sample", &secret_for("dingtalk"), &ack), "success");
 }
 
-/// The mistakes of a table that ends with this line.
+/// Returns the mistakes of a table that ends with this line.
 fn mistakes(line: &str) -> Vec<String> {
     let text = format!(
         "kind = \"digest\"\nhash = \"sha1\"\nsignature = {{ from = \"query:s\", encoding = \"hex\" }}\n\
@@ -260,7 +263,8 @@ fn mistakes(line: &str) -> Vec<String> {
     mistakes.into_sorted().iter().map(|m| format!("{}: {}: {}", m.line, m.key, m.message)).collect()
 }
 
-/// Where a request may come without ciphertext, a signature of the ciphertext alone covers nothing.
+/// An optional ciphertext requires a signature of the whole body, because a signature of the ciphertext alone
+/// covers nothing without it.
 #[test]
 fn what_need_not_be_encrypted_is_signed_whole() {
     const CBC: &str = r#"alg = "aes-256-cbc", key = "sha256(secret)", iv = "key", pad = 32"#;

@@ -1,4 +1,4 @@
-//! What was fetched is the word of the address that it came from, of no other, and not for ever.
+//! Tests of fetched documents: each counts only for its own address, and for a limited time.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod source_common;
@@ -16,8 +16,8 @@ fn certificate(key: &str) -> String {
     CertificateParams::new(Vec::new()).unwrap().self_signed(&KeyPair::from_pem(key).unwrap()).unwrap().pem()
 }
 
-/// What becomes of a request when each address has the first of its documents, and when that is of no
-/// help the second; `None` if it has none. The addresses that were asked for come with it.
+/// Checks a request; each address gets the first of its documents, and then the second if the first does not
+/// help, or none for `None`. Returns the verdict and the addresses that were asked for.
 fn check(
     source: &Source,
     request: &Request,
@@ -44,8 +44,8 @@ fn check(
     }
 }
 
-/// A verifier of a signature in the header field `name`, by a certificate that the field `name`-cert
-/// names.
+/// Returns a verifier of the signature in the header field `name`, with the certificate whose address is in
+/// the field `name`-cert.
 fn by_certificate(name: &str) -> String {
     format!(
         r#"{{ kind = "rsa", hash = "sha256", signed = ["{{body}}"], secrets = [],
@@ -65,7 +65,7 @@ fn several(rule: &str, members: &[String]) -> Source {
     custom(&format!("kind = \"{rule}\"\nverify = [{}]", members.join(", ")), settings(&json!([]))).unwrap()
 }
 
-/// A request with a signature of the key in each of the fields.
+/// Builds a request with a signature by each key in its field.
 fn signed(signatures: &[(&str, &str)]) -> Request {
     let mut request = request("POST", &json!([]), b"{}".to_vec());
     for (name, key) in signatures {
@@ -82,7 +82,7 @@ fn signed(signatures: &[(&str, &str)]) -> Request {
     request
 }
 
-/// A request with a token of the key in the field.
+/// Builds a request with a token in the field, signed with the key, and returns it with the key's document.
 fn with_token(name: &str, key: &str) -> (Request, String) {
     let table = format!("kind = \"jwt\"\nalgorithm = \"ES256\"\nfrom = \"header:{name}\"");
     let signer = custom(&table, settings(&json!([key]))).unwrap();
@@ -97,7 +97,8 @@ fn with_token(name: &str, key: &str) -> (Request, String) {
 
 const NO_KEYS: &str = r#"{"keys":[]}"#;
 
-/// Who has the key of one address must not pass for the other too.
+/// A document counts only for the address that it was fetched from: the owner of one key must not pass for
+/// the owner of another.
 #[test]
 fn a_document_is_of_no_use_to_who_asked_for_another_address() {
     let source = several("all", &[by_certificate("one"), by_certificate("two")]);
@@ -117,7 +118,7 @@ fn a_document_is_of_no_use_to_who_asked_for_another_address() {
 fn any_of_several_fetches_for_each_of_them() {
     let source = several("any", &[by_key_set("one"), by_key_set("two"), by_certificate("three")]);
     let (mut request, keys) = with_token("two", P256_KEY);
-    // The first has a token as well, of somebody else.
+    // The first field has a token as well, of another sender.
     request.headers.push("one", request.headers.one("two").unwrap().to_vec());
     let of = |one: Option<&str>, two: Option<&str>| {
         let document = |address: &Address| {
@@ -129,7 +130,8 @@ fn any_of_several_fetches_for_each_of_them() {
     assert_eq!(of(Some(NO_KEYS), Some(&keys)), "verified by Some(1)");
     assert_eq!(of(Some(&keys), Some(NO_KEYS)), "verified by Some(0)");
     assert_eq!(of(Some(NO_KEYS), Some(NO_KEYS)), "no_verifier");
-    // One that cannot be had, or is none, keeps the other from nothing but being refused.
+    // A document that is missing or invalid does not stop the other verifier from accepting, only from
+    // rejecting.
     for one in [None, Some("<html>")] {
         assert_eq!(of(one, Some(&keys)), "verified by Some(1)");
         assert_eq!(of(one, Some(NO_KEYS)), "unusable one.example.com");
@@ -148,7 +150,7 @@ fn nothing_is_fetched_where_another_verifier_refuses() {
     assert_eq!(check(&source, &request, documents).0, "verified by None");
 }
 
-/// A sender renews its certificate where the old one was, or its keys without an id.
+/// A replaced key is fetched again: a renewed certificate at the same address, or keys without an id.
 #[test]
 fn a_key_that_was_replaced_is_fetched_again() {
     let by_certificate = several("any", &[by_certificate("one"), by_certificate("two")]);
@@ -158,7 +160,7 @@ fn a_key_that_was_replaced_is_fetched_again() {
         (params.not_before, params.not_after) = (date_time_ymd(years.0, 1, 1), date_time_ymd(years.1, 1, 1));
         params.self_signed(&KeyPair::from_pem(key).unwrap()).unwrap().pem()
     };
-    // NOW is 2025-10-09.
+    // `NOW` is 2025-10-09.
     let (good, old, other) =
         (dated(RSA_KEY, (2020, 2040)), dated(RSA_KEY, (2020, 2025)), dated(OTHER_KEY, (2020, 2040)));
     let of = |documents: [&str; 2]| {
@@ -187,7 +189,7 @@ fn a_key_that_was_replaced_is_fetched_again() {
     assert_eq!(of([&none_of_these, NO_KEYS]), "no_verifier");
 }
 
-/// One of the configured certificates is expired, and the other has the same key.
+/// A renewed certificate counts although an expired one with the same key is configured too.
 #[test]
 fn a_renewed_certificate_of_the_same_key_counts() {
     let table = "kind = \"rsa\"\nhash = \"sha256\"\nsigned = [\"{body}\"]\n\

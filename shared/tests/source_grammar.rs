@@ -1,4 +1,5 @@
-//! What is wrong with a `[verify]` table, or with a hook's settings, is said with its place and remedy.
+//! Tests of mistakes in a `[verify]` table or in a hook's settings: each is reported with its place and its
+//! remedy.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod source_common;
@@ -10,7 +11,7 @@ use serde_json::json;
 use source_common::{NOW, custom, load, pair, params_for, request, settings};
 use toml::de::DeTable;
 
-/// The mistakes of a table, as `line: key: message`.
+/// Returns the mistakes of a table, as `line: key: message`.
 fn mistakes(text: &str) -> Vec<String> {
     let mistakes = Mistakes::new("hooks.toml", text);
     let document = DeTable::parse(text).unwrap();
@@ -22,7 +23,7 @@ fn mistakes(text: &str) -> Vec<String> {
     found.iter().map(|m| format!("{}: {}: {}", m.line, m.key, m.message)).collect()
 }
 
-/// A sound table, one line of which a test replaces.
+/// A sound table, in which a test replaces one line.
 const SOUND: &str = r#"kind = "hmac"
 hash = "sha256"
 signature = { from = "header:S", encoding = "hex" }
@@ -30,8 +31,8 @@ signed = ["{header:T}", ".", "{body}"]
 timestamp = { from = "header:T", unit = "s" }
 "#;
 
-/// A line of [`SOUND`], what stands there instead, and the mistake with its line. What is missing is
-/// missing from its table, whose place is its first line.
+/// A line number of [`SOUND`], the replacement of the line, and the mistake with its line. A missing key is
+/// reported at the first line of its table.
 const MISTAKES: &[(usize, &str, &str)] = &[
     (1, "", "1: verify.kind: missing: write kind = \"token\" or \"hmac\" or \"digest\" or"),
     (1, "kind = 1", "1: verify.kind: expected a string, found integer"),
@@ -239,7 +240,7 @@ fn a_token_names_nothing() {
                    { kind = \"token\", from = \"query:t\", secrets = [0] }]\nid = \"header:x-acme\"";
     let want = "3: verify.id: header:X-Acme is the token, which is never kept: name another field";
     assert_eq!(mistakes(several), [want]);
-    // Nor does anybody else's, whatever it is that is verified here.
+    // Fields with credentials of other sources are refused as well.
     for (key, field) in [
         ("event", "header:X-Gitlab-Token"),
         ("id", "header:Authorization"),
@@ -410,7 +411,7 @@ fn the_contracts_example_is_read_as_it_is_written() {
     let draft = hookmq_shared::source::Draft { event: Some("order.paid".into()), ..Default::default() };
     let request = source.sign(draft, 0, NOW, &source_common::random()).unwrap();
     let Verdict::Verified(delivery) = source.check("erp", request, NOW) else { panic!() };
-    assert_eq!((delivery.source, delivery.event.as_deref()), (None, Some("order.paid")));
+    assert_eq!((delivery.source.clone(), delivery.event.as_deref()), (None, Some("order.paid")));
     assert_eq!(delivery.coverage, Coverage::Body);
     assert!(source.names_deliveries() && source.type_prefix().is_none());
 }
@@ -455,7 +456,8 @@ fn an_expiry_lies_ahead_and_not_too_far() {
     }
 }
 
-/// Signatures may stand in a body of megabytes, and are no longer than a header field for that.
+/// A field of signatures in the body has the length limit of a header field, although a body may have
+/// megabytes.
 #[test]
 fn a_field_of_signatures_is_no_longer_than_a_header() {
     let table = "kind = \"hmac\"\nhash = \"sha256\"\nsigned = [\"{header:T}\"]\n\

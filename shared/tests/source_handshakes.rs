@@ -1,5 +1,5 @@
-//! Handshakes whose answer is computed, guarded or given in header fields: each with the check that
-//! belongs to it, and none an oracle.
+//! Tests of handshakes with an answer that is computed, guarded or given in header fields: each makes its own
+//! check, and none serves as a signing oracle.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod source_common;
@@ -17,7 +17,7 @@ fn with(name: &str, secret: &str, params: &[(&str, &str)]) -> Source {
     Source::preset(name, Settings { params, ..settings(&json!([secret])) }).unwrap()
 }
 
-/// The request of a provider's vector, and the answer that it wants.
+/// Returns the request of a provider's vector, and the expected answer.
 fn vector(provider: &str) -> (Request, Value) {
     let file = load("handshakes");
     let case = file["cases"].as_array().unwrap().iter().find(|case| case["provider"] == provider).unwrap();
@@ -29,7 +29,7 @@ fn vector(provider: &str) -> (Request, Value) {
     (request, case["response"].clone())
 }
 
-/// Compares what the vector says of the answer.
+/// Compares an answer with the members that the vector specifies.
 fn assert_is(response: &Response, want: &Value) {
     assert_eq!(u64::from(response.status), want["status"].as_u64().unwrap());
     if !want["json"].is_null() {
@@ -57,7 +57,7 @@ fn zooms_token_is_hashed_only_for_zoom() {
             "{token}"
         );
     }
-    // After a rotation the answer is made with the secret that Zoom signed with.
+    // After a rotation, the answer uses the secret that Zoom signed with.
     let both = Source::preset("zoom", settings(&json!(["new secret", "zoom-secret"]))).unwrap();
     assert_is(&handshake(&both, sign(&zoom, body)), &want);
 }
@@ -106,7 +106,7 @@ fn event_grid_validates_with_its_token() {
     assert_eq!(rejection(&source, options), Rejection::NoDelivery);
 }
 
-/// What is logged meanwhile.
+/// Runs `act` and returns everything that it logs.
 fn logged(act: impl FnOnce()) -> String {
     #[derive(Clone, Default)]
     struct Log(Arc<Mutex<Vec<u8>>>);
@@ -136,19 +136,19 @@ fn notions_token_is_shown_during_setup_and_never_kept() {
         assert_eq!(response.body, "");
     });
     assert!(text.contains("set the parameter setup") && !text.contains("tMrlL1"), "{text}");
-    // Notion shows it nowhere else, and waits until somebody brings it back.
+    // Notion shows the token nowhere else, and waits until a person pastes it back.
     let setup = with("notion", "any secret of sixteen", &[("setup", "true")]);
     let text = logged(|| assert_is(&handshake(&setup, unsigned.clone()), &want));
     assert!(text.contains("paste it where Notion asks for it") && text.contains("tMrlL1"), "{text}");
     assert!(!format!("{setup:?}").contains("tMrlL1"));
-    // What is no token could pass for something else in a log.
+    // A value that is not a token could forge a log line.
     for odd in ["a b", "a\nlevel=ERROR", "\u{7f}", &"s".repeat(129)] {
         let body = json!({ "verification_token": odd }).to_string();
         let request = Request { body: body.into(), ..unsigned.clone() };
         let refused = Rejection::Malformed("json:verification_token".into());
         assert_eq!(rejection(&setup, request), refused, "{odd:?}");
     }
-    // With a signature header it is an event as any other.
+    // With a signature header, the request is treated as an ordinary event.
     let mut claimed = unsigned.clone();
     claimed.headers.push("X-Notion-Signature", "sha256=00");
     assert_eq!(rejection(&setup, claimed), Rejection::NoMatch);
@@ -178,7 +178,7 @@ fn woocommerces_ping_is_no_delivery() {
     assert_eq!((answer.status, answer.body.as_str()), (200, ""));
     let missing = Rejection::Missing("header:X-WC-Webhook-Signature".into());
     assert_eq!(rejection(&source, Request { body: "{}".into(), ..ping.clone() }), missing);
-    // Signed, it is a delivery.
+    // A signed request is a delivery.
     assert!(matches!(source.check("h", sign(&signer, "webhook_id=7"), NOW), Verdict::Verified(_)));
     let mut forged = ping;
     forged.headers.push("X-WC-Webhook-Signature", "AAAA");
@@ -209,7 +209,7 @@ fn x_is_answered_what_no_body_can_use() {
         assert_eq!(refused, Rejection::Malformed("query:crc_token".into()), "{token}");
     }
     assert!(matches!(rejection(&source, ask("")), Rejection::Missing(_)));
-    // Digits and some words are both a token and JSON: what was answered is no delivery.
+    // Digits and some words are both a token and JSON, but an answered token must not pass as a delivery.
     for text in ["1", "true", "YWRvYmUK", &"1".repeat(128)] {
         let answer: Value = serde_json::from_str(&handshake(&source, ask(text)).body).unwrap();
         let signature = answer["response_token"].as_str().unwrap();

@@ -1,5 +1,5 @@
-//! The identity of a delivery that its sender does not name: the same for a retry, another where the
-//! message differs.
+//! Tests of the identity of a delivery without an id from its sender: the same for a retry, different for
+//! another message.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod source_common;
@@ -14,7 +14,7 @@ use hookmq_shared::source::{Draft, Source, Verdict, preset_names};
 use hookmq_shared::spill::Folder;
 use source_common::{NOW, custom, pair, random, settings};
 
-/// When the sender tries again; what it signed at first may still be shown then.
+/// Time of a sender's retry; a timestamp of the first try is still valid then.
 const LATER: Timestamp = Timestamp::from_unix(1_760_000_047);
 
 fn check(verifier: &Source, request: Request, at: Timestamp) -> Delivery {
@@ -34,7 +34,7 @@ fn name(delivery: &Delivery) -> String {
 
 #[test]
 fn events_with_equal_bodies_are_several() {
-    // Their event stands in a header field or in the query, and nothing names a delivery.
+    // The event is in a header field or in the query, and no field names the delivery.
     for preset in ["appwrite", "buildkite", "buildkite-token", "codeup", "gitee", "help-scout", "tencent-im"]
     {
         let (pair, random) = (pair(preset), random());
@@ -59,12 +59,12 @@ fn subjects_with_equal_bodies_are_several() {
         let headers = subject.map(|subject| ("about".to_owned(), subject.to_owned())).into_iter().collect();
         deliver(&pair, Draft { headers, body: Some("{}".into()), ..Draft::default() }, NOW, &random())
     };
-    let ids = [None, Some("a"), Some("b")].map(|subject| about(subject).id);
+    let ids = [None, Some("a"), Some("b")].map(|subject| about(subject).id.clone());
     assert_eq!(ids.into_iter().collect::<BTreeSet<_>>().len(), 3);
 }
 
-/// Of these the time stands in the body, which the message carries: a body with another time is another
-/// message. A sender that repeats its body gets the same id.
+/// Presets with a time in the body, which the message carries: a body with another time is another message. A
+/// sender that repeats its body gets the same id.
 const TIMED_BODIES: [&str; 3] = ["pusher", "tencent-live-md5", "tencent-vod"];
 
 #[test]
@@ -85,7 +85,7 @@ fn a_retry_has_the_id_of_the_first_try() {
         let other = check(&pair.0, second, LATER);
         assert_eq!((&one.id, name(&one)), (&other.id, name(&other)), "{preset}");
     }
-    // Time, nonce and signature are new there; in bodies and header fields they are of others.
+    // In these presets the retry has a new query, with time, nonce and signature.
     assert_eq!(queries.into_iter().collect::<Vec<_>>(), ["dingtalk", "tencent-im", "wechat-mp-plain"]);
 }
 
@@ -102,7 +102,7 @@ fn a_body_with_its_own_time_has_its_own_id() {
 
 #[test]
 fn what_is_encrypted_anew_is_the_same() {
-    // Messages have an id, the events of WeCom and WeChat have none.
+    // Messages have an id, but the events of WeCom and WeChat have none.
     let event = "<xml><ToUserName>a</ToUserName><FromUserName>b</FromUserName><CreateTime>1</CreateTime>\
                  <MsgType>event</MsgType><Event>EVENT</Event></xml>";
     let json = "{\"EventType\":\"EVENT\",\"UserId\":[\"u\"]}";
@@ -123,7 +123,7 @@ fn what_is_encrypted_anew_is_the_same() {
 
 #[test]
 fn the_query_is_no_part_of_it() {
-    // Of plain mode the query is all that is signed.
+    // In plain mode, only the query is signed.
     for (preset, event) in [("wechat-mp-plain", None), ("tencent-im", Some("C2C.CallbackAfterSendMsg"))] {
         let (pair, random) = (pair(preset), random());
         let ids = [(NOW, ""), (LATER, ""), (LATER, "ClientIP=127.0.0.1&openid=o1")].map(|(at, query)| {
@@ -133,7 +133,7 @@ fn the_query_is_no_part_of_it() {
                 body: Some("<a/>".into()),
                 ..Draft::default()
             };
-            deliver(&pair, draft, at, &random).id
+            deliver(&pair, draft, at, &random).id.clone()
         });
         assert!(ids.iter().all(|id| *id == ids[0]), "{preset}: {ids:?}");
     }

@@ -1,4 +1,4 @@
-//! Signed tokens: published keys, and what a token must be and claim.
+//! Tests of signed tokens: published keys, and the required form and claims of a token.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod source_common;
@@ -25,12 +25,12 @@ fn source(algorithm: &str, rest: &str, secrets: &Value) -> Source {
     custom(&table(algorithm, rest), settings(secrets)).unwrap()
 }
 
-/// A request whose token is signed with that private key.
+/// Builds a request with a token that is signed with this private key.
 fn signed(algorithm: &str, key: &str) -> Request {
     source(algorithm, "", &json!([key])).sign(Draft::default(), 0, NOW, &random()).unwrap()
 }
 
-/// The same with another header in its token; the signature no longer fits.
+/// Replaces the header of the request's token; its signature no longer matches.
 fn with_header(request: &Request, header: &Value) -> Request {
     let token = String::from_utf8(request.headers.one("x-token").unwrap().to_vec()).unwrap();
     let rest = token.split_once('.').unwrap().1;
@@ -53,7 +53,7 @@ fn outcome(source: &Source, request: &Request, document: Option<&str>) -> &'stat
     }
 }
 
-/// The public key as a JWK.
+/// Returns the public key of this private key as a JWK, with further members.
 fn jwk(algorithm: &str, key: &str, more: &[(&str, &str)]) -> Value {
     let pem = source(algorithm, "", &json!([key])).public_key(0).unwrap();
     let text: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
@@ -62,7 +62,7 @@ fn jwk(algorithm: &str, key: &str, more: &[(&str, &str)]) -> Value {
         let (x, y) = der[der.len() - 64..].split_at(32);
         json!({ "kty": "EC", "crv": "P-256", "x": BASE64_URL.encode(x), "y": BASE64_URL.encode(y) })
     } else {
-        // The modulus of 2048 bits stands between its sign and the exponent.
+        // The modulus of 2048 bits stands between its sign byte and the exponent.
         let n = &der[der.len() - 5 - 256..der.len() - 5];
         json!({ "kty": "RSA", "n": BASE64_URL.encode(n), "e": "AQAB" })
     };
@@ -86,7 +86,7 @@ fn published_keys_are_asked_for_and_chosen() {
         assert_eq!(outcome(&source, &request, None), "fetch");
         assert_eq!(check(&[of(&[])]), "verified");
         assert_eq!(check(&[of(&[("kid", "a"), ("alg", algorithm), ("use", "sig")])]), "verified");
-        // Keys for something else, of something else, or none that can be read, do not count.
+        // Keys with another use, of another type, or in an unreadable form do not count.
         let symmetric = json!({ "kty": "oct", "k": "c2VjcmV0" });
         assert_eq!(check(&[symmetric.clone(), of(&[])]), "verified");
         let odd = [json!({}), json!(1), json!({ "kty": "RSA", "kid": 1 }), json!({ "kty": ["EC"] })];
@@ -109,7 +109,7 @@ fn published_keys_are_asked_for_and_chosen() {
     let source = source("RS256", &format!("jwks = \"{JWKS}\""), &json!([]));
     let request = signed("RS256", RSA_KEY);
     assert_eq!(outcome(&source, &request, Some(&set(&[jwk("RS256", OTHER_KEY, &[])]))), "no_match");
-    // A key id chooses; one that is not there may have been published since.
+    // A key id selects the key; a missing id may have been published since.
     let named = with_header(&request, &json!({ "alg": "RS256", "kid": "b" }));
     let keys = |ids: [&str; 2]| set(&ids.map(|id| jwk("RS256", RSA_KEY, &[("kid", id)])));
     assert_eq!(outcome(&source, &named, Some(&keys(["a", "b"]))), "no_match");
@@ -138,7 +138,7 @@ fn a_key_can_be_configured_in_place_of_the_published_ones() {
     }
 }
 
-/// Each algorithm against tokens that name or use another one.
+/// A token that names or uses another algorithm than the configured one is rejected, for each algorithm.
 #[test]
 fn the_algorithm_is_never_the_tokens_choice() {
     let pem = source("RS256", "", &json!([RSA_KEY])).public_key(0).unwrap();
@@ -157,7 +157,7 @@ fn the_algorithm_is_never_the_tokens_choice() {
                 let found = outcome(source, &labelled, None);
                 assert_eq!(found, "pinned", "{algorithm} as {label:?} at {own}");
             }
-            // Under the right label the signature is none.
+            // With the configured algorithm in the header, the signature does not match.
             let forged = with_header(&request, &json!({ "alg": own, "x": 1 }));
             assert_eq!(outcome(source, &forged, None), "no_match", "{algorithm} as {own}");
         }

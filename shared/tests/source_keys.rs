@@ -1,4 +1,4 @@
-//! Public keys: how they are written, which one counts, and certificates that must be fetched.
+//! Tests of public keys: their forms, their selection, and certificates that must be fetched.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod source_common;
@@ -18,7 +18,7 @@ const OTHER_KEY: &str = include_str!("vectors/keys/rsa_other.pem");
 const SHORT_KEY: &str = include_str!("vectors/keys/rsa_1024.pem");
 const P256_KEY: &str = include_str!("vectors/keys/p256.pem");
 
-/// NOW is 2025-10-09.
+/// Makes a self-signed certificate that is valid between these years; `NOW` is 2025-10-09.
 fn certificate(key: &str, years: (i32, i32)) -> String {
     let mut params = CertificateParams::new(["sns.amazonaws.com".to_owned()]).unwrap();
     (params.not_before, params.not_after) = (date_time_ymd(years.0, 1, 1), date_time_ymd(years.1, 1, 1));
@@ -35,7 +35,7 @@ fn signed(preset: &str) -> Request {
     pair(preset).1.sign(Draft::default(), 0, NOW, &random()).unwrap()
 }
 
-/// The same with a member of its JSON body replaced.
+/// Replaces a member of the request's JSON body.
 fn altered(request: &Request, member: &str, value: &str) -> Request {
     let mut body: Value = serde_json::from_slice(&request.body).unwrap();
     body[member] = json!(value);
@@ -53,7 +53,7 @@ fn outcome(source: &Source, request: Request, now: Timestamp, document: Option<&
     }
 }
 
-/// A source without a key of its own, that asks for one.
+/// Builds a source without a key of its own, which must fetch one.
 fn fetching() -> Source {
     with("aws-sns", &[]).unwrap()
 }
@@ -63,7 +63,7 @@ fn keys_are_written_in_every_usual_form() {
     let request = signed("aws-sns");
     let spki = pair("aws-sns").1.public_key(0).unwrap();
     let bare: String = spki.lines().filter(|line| !line.starts_with('-')).collect();
-    // PKCS #1 begins after the algorithm of a SubjectPublicKeyInfo of 2048 bits.
+    // In a SubjectPublicKeyInfo of 2048 bits, PKCS #1 begins after the algorithm.
     let der = base64::Engine::decode(&base64::prelude::BASE64_STANDARD, &bare).unwrap();
     let pkcs1 = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, &der[24..]);
     let pkcs1_pem = format!("-----BEGIN RSA PUBLIC KEY-----\n{pkcs1}\n-----END RSA PUBLIC KEY-----");
@@ -81,7 +81,7 @@ fn keys_are_written_in_every_usual_form() {
 fn what_is_no_rsa_key_of_2048_bits_is_refused() {
     let sign = |key: &str| with("aws-sns", &[key]).unwrap_err();
     assert_eq!(sign(SHORT_KEY), "secrets[0]: is a key of 1024 bits: it takes 2048 to 8192");
-    // A modulus of 8193 bits, and the exponent 3: with such a key nothing could be verified.
+    // This key has a modulus of 8193 bits and the exponent 3; such a key is never usable.
     let modulus = [&[2, 0x82, 4, 1, 1][..], &[0xff; 1024]].concat();
     let long = [&[0x30, 0x82, 4, 8][..], &modulus, &[2, 1, 3]].concat();
     let long = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, long);
@@ -136,13 +136,13 @@ fn a_certificate_is_asked_for_and_used() {
     assert_eq!(check(&certificate(OTHER_KEY, (2020, 2040))), "no_match");
     assert_eq!(check(&certificate(RSA_KEY, (2020, 2025))), "expired");
     assert_eq!(check(&certificate(RSA_KEY, (2026, 2040))), "expired", "not valid yet");
-    // A bare key says neither whose it is nor for how long.
+    // A bare key names neither its owner nor its validity.
     let bare = pair("aws-sns").1.public_key(0).unwrap();
     let garbage = ["", "<html>", &certificate(P256_KEY, (2020, 2040)), "-----BEGIN CERTIFICATE-----", &bare];
     for garbage in garbage {
         assert_eq!(check(garbage), format!("unusable {address}"), "{garbage}");
     }
-    // A configured certificate takes its place, and its dates count as well.
+    // A configured certificate replaces the fetched one, and its dates count as well.
     let old = with("aws-sns", &[&certificate(RSA_KEY, (2020, 2025))]).unwrap();
     assert_eq!(outcome(&old, request.clone(), NOW, None), "expired");
     let explained = source.explain(&request, NOW);
@@ -168,7 +168,7 @@ fn nothing_is_fetched_for_a_request_that_is_wrong_already() {
     }
 }
 
-/// May a certificate be fetched from there? What is allowed is asked for, or verified.
+/// Certificates are fetched only from allowed addresses.
 #[test]
 fn only_allowed_addresses_are_fetched() {
     let file = load("cert_url_allow");
@@ -176,7 +176,7 @@ fn only_allowed_addresses_are_fetched() {
     for case in file["cases"].as_array().unwrap() {
         let (provider, url) =
             (case["provider"].as_str().unwrap().replace('_', "-"), case["url"].as_str().unwrap());
-        // A message of the region that the address is of: it is another question whose that is.
+        // The message is of the address's region, because the region has a test of its own.
         let (source, mut request) = match region(url) {
             Some(region) if case["allow"] == true => of_region(&provider, region),
             _ => (with(&provider, &[]).unwrap(), signed(&provider)),
@@ -190,7 +190,7 @@ fn only_allowed_addresses_are_fetched() {
             }
             _ => set_header(&mut request, "paypal-cert-url", url.to_owned()),
         }
-        // The one that is undecided names a region that is none.
+        // The undecided case names a region that does not exist.
         let want = if case["allow"] == true { format!("fetch {url}") } else { "not_allowed".to_owned() };
         assert_eq!(outcome(&source, request, NOW, None), want, "{provider}");
         seen += 1;
@@ -205,12 +205,12 @@ fn set_header(request: &mut Request, name: &str, value: String) {
     request.headers.push(name, value);
 }
 
-/// The region in an address of SNS or SMN.
+/// Returns the region in an address of SNS or SMN.
 fn region(url: &str) -> Option<&str> {
     url.strip_prefix("https://s")?.split('.').nth(1)
 }
 
-/// A source of a topic of that region, without a key, and a message of that topic.
+/// Builds a source without a key for a topic of this region, and a message of that topic.
 fn of_region(preset: &str, region: &str) -> (Source, Request) {
     let (member, topic) = match preset {
         "aws-sns" => ("TopicArn", format!("arn:aws:sns:{region}:123456789012:MyTopic")),
@@ -221,7 +221,8 @@ fn of_region(preset: &str, region: &str) -> (Source, Request) {
     (source, altered(&signed(preset), member, &topic))
 }
 
-/// Who knows a topic's name could else have any number of hosts looked up and called.
+/// Certificates are fetched from the topic's own region only; otherwise anybody who knows a topic's name
+/// could make the function call any number of hosts.
 #[test]
 fn nothing_is_fetched_from_another_region_than_the_topics() {
     for (preset, member, region, own, others) in [
@@ -268,7 +269,8 @@ fn nothing_is_fetched_from_another_region_than_the_topics() {
         for other in others {
             assert_eq!(fetched(other).0, "not_allowed", "{other}");
         }
-        // A topic whose region is none, or could mean anything in a pattern, has no certificate at all.
+        // A topic with an invalid region, or one with a special meaning in a pattern, has no certificate at
+        // all.
         for wrong in ["*", "s3-eu-west-1", "obs", "", "eu-central-1.evil", "EU-de"] {
             let (source, request) = of_region(preset, wrong);
             let url = format!("https://{}", own[0].replace(region, wrong));
@@ -281,7 +283,7 @@ fn nothing_is_fetched_from_another_region_than_the_topics() {
     }
 }
 
-/// Where the key is configured, nothing is fetched, and the address says nothing.
+/// A configured key has no region: nothing is fetched, and the address does not matter.
 #[test]
 fn a_configured_key_has_no_region() {
     let (verifier, _) = pair("aws-sns");
@@ -327,7 +329,8 @@ fn a_region_and_its_place_belong_together() {
     }
 }
 
-/// Anybody can have a bucket of that name, and put a certificate into it.
+/// An address in an object store is never the service's, because anybody can own a bucket of that name with a
+/// certificate in it.
 #[test]
 fn no_object_store_is_the_service() {
     let source = with("huawei-smn", &[]).unwrap();
@@ -367,7 +370,7 @@ fn an_empty_subject_is_signed_as_a_line_or_left_out() {
         let draft = Draft { body: Some(body.to_string().into()), ..Draft::default() };
         source.sign(draft, 0, NOW, &random()).unwrap()
     };
-    // The guide leaves an empty subject out, and so do we when we sign.
+    // The guide leaves an empty subject out, and so does the signer.
     let left_out = sign(&signer, &with_subject(Some("")));
     assert_eq!(outcome(&verifier, left_out.clone(), NOW, None), "verified by Some(0)");
     let other_text = altered(&left_out, "subject", "Hello");
@@ -375,7 +378,7 @@ fn an_empty_subject_is_signed_as_a_line_or_left_out() {
     let missing = sign(&signer, &with_subject(None));
     assert_eq!(outcome(&verifier, missing.clone(), NOW, None), "verified by Some(0)");
     assert_eq!(outcome(&verifier, altered(&missing, "subject", ""), NOW, None), "verified by Some(0)");
-    // Its samples sign an empty line: here by a signature over the text itself.
+    // SMN's samples sign an empty line, tested here with a signature over the text itself.
     let body = with_subject(Some(""));
     let text = |key: &str| body[key].as_str().unwrap().to_owned();
     let lines = ["message", "message_id", "subject", "timestamp", "topic_urn", "type"];
@@ -393,7 +396,7 @@ fn an_empty_subject_is_signed_as_a_line_or_left_out() {
     assert_eq!(outcome(&verifier, with_line, NOW, None), "verified by Some(0)");
 }
 
-/// A confirmation signs its address and token; in a notification they are anybody's.
+/// An MNS message has its id in a header field or in its body.
 #[test]
 fn mns_names_a_message_in_a_header_or_in_its_body() {
     let header = |request: &Request| {
@@ -411,7 +414,7 @@ fn mns_names_a_message_in_a_header_or_in_its_body() {
     for ((source, request), of_body) in [
         ((source, request), Some("1")),
         (made(r#"{"MessageId":"5F29","Message":"hello"}"#), Some("5F29")),
-        // The simplified format.
+        // A message in the simplified format has no id in its body.
         (made("any text <"), None),
     ] {
         let of_header = header(&request);
@@ -477,7 +480,8 @@ fn a_subscription_is_confirmed_by_a_call_to_the_provider() {
         let target = address.split_once(".com").unwrap().1;
         assert_eq!(outcome(&verifier, good.clone(), NOW, None), format!("confirm {target} 200"));
         assert!(!format!("{:?}", verifier.check("h", good.clone(), NOW)).contains("=t"), "no token in Debug");
-        // Changed after it was signed, or of a host that is none of the provider's.
+        // An address that was changed after signing, or that is not on one of the provider's hosts, is
+        // rejected.
         let other = address.replace("token=t", "token=u").replace("Token=t", "Token=u");
         assert_eq!(outcome(&verifier, altered(&good, url, &other), NOW, None), "no_match");
         for evil in [
@@ -490,7 +494,7 @@ fn a_subscription_is_confirmed_by_a_call_to_the_provider() {
         ] {
             assert_eq!(outcome(&verifier, sign(evil), NOW, None), "not_allowed", "{evil}");
         }
-        // Without a key nothing is called: it is fetched first.
+        // Without a key, no address is called: the key is fetched first.
         let fetching = with(preset, &[]).unwrap();
         assert!(outcome(&fetching, good, NOW, None).starts_with("fetch "));
     }
@@ -515,7 +519,7 @@ proptest! {
         for secret in [&text, &base64] {
             drop(with("aws-sns", &[secret]));
         }
-        // A certificate that is damaged at one place.
+        // The certificate is damaged in one byte.
         let mut damaged = certificate(RSA_KEY, (2020, 2040)).into_bytes();
         let place = cut % damaged.len();
         damaged[place] = flip;

@@ -1,7 +1,7 @@
-//! Every request that a provider's vectors accept, broken at every byte and in every field.
+//! Mutation tests: every request that a provider's vectors accept is broken at every byte and in every field.
 //!
-//! What is changed is refused, or it is nothing that a delivery says: a field that no verifier reads, an
-//! escape that means the same, a second signature beside one that is right.
+//! A changed request is rejected, unless the change does not alter the delivery: a field that no verifier
+//! reads, an equivalent escape, or a second signature beside a right one.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod source_common;
@@ -16,7 +16,7 @@ use hookmq_shared::source::{Settings, Source, Verdict};
 use serde_json::Value;
 use source_common::{load, of_case, params_for};
 
-/// What a sender of a request gets done with it.
+/// Effect of a request that is not rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Done {
     Delivery { body: Bytes, id: String, event: Option<String>, subject: Option<String>, coverage: Coverage },
@@ -28,7 +28,7 @@ struct Vector {
     source: Source,
     request: Request,
     now: Timestamp,
-    /// The provider's `[verify]` table.
+    /// `[verify]` table of the provider.
     config: Value,
 }
 
@@ -38,10 +38,10 @@ impl Vector {
             Verdict::Verified(delivery) => {
                 let delivery = *delivery;
                 Some(Done::Delivery {
-                    body: delivery.body,
-                    id: delivery.id,
-                    event: delivery.event,
-                    subject: delivery.subject,
+                    body: delivery.body.clone(),
+                    id: delivery.id.clone(),
+                    event: delivery.event.clone(),
+                    subject: delivery.subject.clone(),
                     coverage: delivery.coverage,
                 })
             }
@@ -52,7 +52,8 @@ impl Vector {
         }
     }
 
-    /// The names of fields of that kind that the table reads to verify, and not to name a delivery.
+    /// Returns the names of the fields of this kind that the table verifies, without fields that only name a
+    /// delivery.
     fn fields(&self, kind: &str) -> BTreeSet<String> {
         let mut config = self.config.clone();
         for naming in ["id", "event", "subject"] {
@@ -64,7 +65,7 @@ impl Vector {
     }
 }
 
-/// Every case that is accepted, as its preset.
+/// Returns every accepted case of the vectors, with its preset.
 fn accepted() -> Vec<Vector> {
     let dir = format!("{}/tests/vectors/webhooks", env!("CARGO_MANIFEST_DIR"));
     let mut vectors = Vec::new();
@@ -92,7 +93,7 @@ fn accepted() -> Vec<Vector> {
     vectors
 }
 
-/// The value with one bit flipped, once for each of its bytes.
+/// Returns copies of the value with one flipped bit, one for each byte.
 fn flipped(value: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     (0..value.len()).map(|place| {
         let mut flipped = value.to_vec();
@@ -101,7 +102,7 @@ fn flipped(value: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     })
 }
 
-/// The request with these values (none, one or several) in place of the header field's.
+/// Replaces the values of a header field by these (none, one or several).
 fn with_header(request: &Request, name: &str, values: &[&[u8]]) -> Request {
     let others = request.headers.iter().filter(|(n, _)| *n != name);
     let mut headers: Headers = others.map(|(n, v)| (n, Bytes::copy_from_slice(v))).collect();
@@ -111,7 +112,7 @@ fn with_header(request: &Request, name: &str, values: &[&[u8]]) -> Request {
     Request { headers, ..request.clone() }
 }
 
-/// What stands in the header fields beside one value: it dropped, emptied and doubled in every way.
+/// Returns replacements for a field's value: no value, an empty value, and two values in every order.
 fn replaced(value: &[u8]) -> Vec<Vec<Vec<u8>>> {
     let (value, other) = (value.to_vec(), b"x".to_vec());
     let doubled = [[value.clone(), value.clone()], [other.clone(), value.clone()], [value, other]];
@@ -123,7 +124,7 @@ impl Vector {
         self.name.split(' ').next().unwrap()
     }
 
-    /// Whether the field holds more signatures than one, of which one must be right.
+    /// Returns true if the field contains more than one signature, of which one must be right.
     fn has_several(&self, value: &str) -> bool {
         let signature = &self.config["signature"];
         let single = signature["single"].as_array().map_or(0, Vec::len);
@@ -131,19 +132,19 @@ impl Vector {
         sep.is_some_and(|sep| value.split(sep).count() > single + 1)
     }
 
-    /// Whether another value of a field that verification reads may say the same.
+    /// Returns true if a change at this place of a verified field may have no effect.
     fn is_loose(&self, header: &str, value: &str, place: usize) -> bool {
         match header {
             // The case of an authentication scheme does not matter.
             "authorization" => value.find(' ').is_some_and(|blank| place < blank),
-            // Which certificate it is does not matter where the key is configured.
+            // The address of the certificate does not matter if the key is configured.
             "paypal-cert-url" => true,
             _ => self.has_several(value),
         }
     }
 
-    /// What a body says: of a form its values, of a message of which only some members are signed all but
-    /// those that say how they are.
+    /// Returns the signed content of a body: the values of a form, or the members of a message without those
+    /// that describe its signature.
     fn said(&self, body: &[u8]) -> Vec<u8> {
         match self.preset() {
             "alipay-notify" | "twilio-form" | "twilio-sharedkey-sha256" => {
@@ -160,7 +161,7 @@ impl Vector {
         }
     }
 
-    /// Whether both deliveries say the same, but for what they are called.
+    /// Returns true if both deliveries have the same content, apart from their ids and names.
     fn is_same(&self, one: &Done, other: &Done) -> bool {
         match (one, other) {
             (
@@ -197,7 +198,8 @@ fn no_byte_of_a_field_that_verifies_can_be_changed() {
     assert!(changes > 20_000, "{changes}");
 }
 
-/// What names a delivery, or is anybody's, changes nothing of what it says and how sure that is.
+/// A change of a field that only names a delivery, or that is not verified, changes neither the content nor
+/// the coverage.
 #[test]
 fn no_other_field_changes_what_is_delivered() {
     for vector in accepted() {
@@ -238,7 +240,7 @@ fn no_byte_of_a_body_that_is_covered_can_be_changed() {
     assert!(changes > 30_000, "{changes}");
 }
 
-/// Signatures, timestamps and tokens in a body that is not covered.
+/// Changes of signatures, timestamps and tokens in an uncovered body are noticed.
 #[test]
 fn no_byte_of_a_value_in_the_body_that_verifies_can_be_changed() {
     let mut changes = 0;
@@ -246,7 +248,7 @@ fn no_byte_of_a_value_in_the_body_that_verifies_can_be_changed() {
         let text = String::from_utf8_lossy(&vector.request.body).into_owned();
         let paths = vector.fields("json").into_iter().chain(vector.fields("item"));
         for path in paths.filter(|path| !["notificationItems", "value"].contains(&path.as_str())) {
-            // Its name, and then the value in one piece: no vector has escapes in these.
+            // The value follows its name in one piece, because no vector has escapes in these values.
             let name = format!("\"{}\"", path.rsplit('.').next().unwrap());
             let Some(at) = text.find(&name) else { continue };
             let rest = text[at + name.len()..].trim_start_matches([':', ' ', '"']);
@@ -293,7 +295,7 @@ fn no_byte_of_a_parameter_that_verifies_can_be_changed() {
                 changes += 1;
                 let raw_query = [&others[..], std::slice::from_ref(&change)].concat().join("&");
                 let done = vector.done(Request { raw_query, ..vector.request.clone() });
-                // An escape in other digits is the same.
+                // An escape in other digits has the same meaning.
                 let decoded = |text: &str| percent_encoding::percent_decode_str(text).collect::<Vec<u8>>();
                 let is_same = decoded(&change) == decoded(&format!("{name}={value}"));
                 assert!(done.is_none() || is_same, "{} {change}", vector.name);

@@ -1,4 +1,5 @@
-//! Several verifiers on one hook, networks, and bodies whose items are verified one by one.
+//! Tests of several verifiers on one hook, of networks, and of bodies with items that are verified one by
+//! one.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod source_common;
@@ -54,10 +55,10 @@ fn check(source: &Source, request: &Request) -> Result<Delivery, Rejection> {
     }
 }
 
-/// A request by a table that is one of the verifiers, from an address of the network.
+/// Signs a request by a table that is one of the verifiers, from an address of the network.
 fn signed(table: &str, secret: &str) -> Request {
     let table = table.trim_start_matches("{ ").trim_end_matches(" }");
-    // Inline: one key a line.
+    // The table is inline, with one key in each line.
     let text = format!("v = {{ {table} }}");
     let mistakes = Mistakes::new("v.toml", &text);
     let document = DeTable::parse(&text).unwrap();
@@ -101,7 +102,7 @@ fn any_of_several_may_accept_and_is_told() {
     for delivery in [by_hmac, by_token] {
         assert_eq!(delivery.coverage, Coverage::Request, "no more than the weakest proves");
     }
-    // Secrets of one are none of another's.
+    // The secrets of one verifier do not count for another.
     assert!(check(&source, &signed(&hmac(""), TOKEN)).is_err());
     let rejection = check(&source, &signed(&token(""), KEY)).unwrap_err();
     assert_eq!(
@@ -121,7 +122,7 @@ fn a_token_never_travels_whoever_accepted() {
     let delivery = check(&source, &request).unwrap();
     assert_eq!(delivery.verifier, Some(0));
     assert!(delivery.headers.iter().all(|(_, value)| !value.contains(TOKEN)), "{:?}", delivery.headers);
-    // A token that is none of ours changes nothing but its own field: it may be any word.
+    // A wrong token changes only its own field, because it may be any word.
     let mut request = signed(&hmac(""), KEY);
     request.headers.push("X-Token", "word");
     request.headers.push("X-Id", "a-word");
@@ -165,7 +166,7 @@ fn several_are_explained_one_by_one() {
     );
 }
 
-/// What is wrong with a table, or with its settings.
+/// Returns the mistakes of a table and of its settings.
 fn mistakes(text: &str, secrets: &[&str]) -> String {
     let mistakes = Mistakes::new("hooks.toml", text);
     let document = DeTable::parse(text).unwrap();
@@ -273,7 +274,8 @@ fn every_mistake_is_told() {
     }
 }
 
-/// A member whose name has a dot is signed, and what the path leads to is not.
+/// The field that chooses a case must be signed: a member with a dot in its name is not the member at the
+/// path.
 #[test]
 fn a_case_is_chosen_by_what_is_signed() {
     let table = "kind = \"hmac\"\nhash = \"sha256\"\nsignature = { from = \"header:S\", encoding = \"hex\" }\n\
@@ -282,7 +284,7 @@ fn a_case_is_chosen_by_what_is_signed() {
     assert_eq!(mistakes(table, &[KEY]), want);
 }
 
-/// Everybody knows a public key: as the token of another verifier it would let everybody in.
+/// A public key is refused as a shared secret of another verifier, because everybody who knows it could sign.
 #[test]
 fn a_public_key_is_nobodys_secret() {
     let signer = Source::preset("sendgrid", settings(&json!([P256_KEY]))).unwrap();
@@ -299,7 +301,7 @@ fn a_public_key_is_nobodys_secret() {
     let keys = [ecdsa(", secrets = [0]"), ecdsa(", secrets = [0, 1]"), token(", secrets = [2]")];
     let text = several("any", &keys.each_ref().map(String::as_str));
     assert!(custom(&text, settings(&json!([key, key, TOKEN]))).is_ok());
-    // In a form that nobody writes a secret in.
+    // These forms are never used for a shared secret.
     let pem = format!("-----BEGIN PUBLIC KEY-----\n{key}\n-----END PUBLIC KEY-----\n");
     let set = r#" {"keys":[{"kty":"EC","crv":"P-256","x":"AA","y":"AA"}]}"#;
     let hs256 = r#"{ kind = "jwt", algorithm = "HS256", from = "header:T" }"#;
@@ -324,7 +326,7 @@ fn a_verifier_whose_keys_are_published_has_those_that_it_names() {
     assert_eq!(found("[1]"), "secrets: one of the verifiers has none: name one that is there");
 }
 
-/// What is wrong with the settings of a sound table, whose one secret is a token.
+/// Returns the first mistake in the settings of a sound table, with a token as the only secret.
 fn mistakes_of_settings(text: &str) -> String {
     custom(text, settings(&json!([TOKEN]))).map_or_else(|errors| errors[0].to_string(), |_| String::new())
 }
@@ -378,14 +380,14 @@ fn every_item_must_be_signed() {
     assert_eq!(with(&format!("{item},{item}")), Ok(Some(0)));
     assert_eq!(with(&format!("{item},{}", item.replace("1130", "1131"))), Err(Rejection::NoMatch));
     assert_eq!(with(""), Err(Rejection::Missing("json:notificationItems".into())));
-    // What is signed as nothing is nothing, and no object that looks like it.
+    // An empty string is signed as an empty value, but an object in its place is not.
     let reference =
         |value: &str| item.replace(r#""success""#, &format!(r#""originalReference":{value},"success""#));
     assert_eq!(with(&reference("\"\"")), Ok(Some(0)));
     assert_eq!(with(&reference("\"x\"")), Err(Rejection::NoMatch));
     let place = "item:NotificationRequestItem.originalReference";
     assert_eq!(with(&reference("{}")), Err(Rejection::Malformed(place.into())));
-    // Two items, signed by us.
+    // The test signs two items itself.
     let two =
         format!("{}{item},{item}{}", &one[..start], &one[end..]).replace("TestPayment-1", "TestPayment-2");
     let draft = Draft { body: Some(two.into()), ..Draft::default() };
@@ -406,7 +408,7 @@ fn no_flipped_bit_of_what_an_item_signs_goes_unnoticed() {
     }
 }
 
-/// The same signature in both forms: the DER of a vector, and its two numbers.
+/// ECDSA signatures are accepted in both forms: the DER of a vector, and its two numbers.
 #[test]
 fn ecdsa_signatures_are_der_or_raw() {
     let file = load("sendgrid");

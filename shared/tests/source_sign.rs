@@ -1,4 +1,4 @@
-//! Signing is the inverse of checking, and no change of what is signed goes unnoticed.
+//! Tests of signing: it is the inverse of checking, and every change of signed data is noticed.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod source_common;
@@ -39,7 +39,7 @@ fn every_preset_checks_what_it_signs() {
         let deliver = || delivery(&verifier, signer.sign(Draft::default(), 0, NOW, &random).unwrap());
         let (first, second) = (deliver(), deliver());
         assert_eq!(first.source.as_deref(), Some(name));
-        // The webhook events of Discord have no id, its interactions have.
+        // Discord's webhook events have no id, but its interactions do.
         let names = verifier.names_deliveries() && name != "discord";
         assert_eq!((first.id_from_provider, first.id != second.id), (names, names), "{name}");
         assert_eq!(first.event.is_some(), verifier.names_events(), "{name}");
@@ -48,7 +48,7 @@ fn every_preset_checks_what_it_signs() {
 
 #[test]
 fn a_seed_makes_the_key_that_verifies() {
-    // RFC 8032, 7.1, test 1.
+    // The seed and the key are those of RFC 8032, 7.1, test 1.
     let (_, discord) = pair("discord");
     let key = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
     assert_eq!(discord.public_key(0).as_deref(), Some(key));
@@ -122,7 +122,7 @@ fn a_table_of_ones_own_signs_too() {
         id = "query:nonce"
         subject = "json:about"
     "#;
-    // The signature joins the query after it was signed, so `path_query` cannot hold.
+    // The signature is added to the query after signing, so `path_query` cannot be signed.
     let table = table.replace(r#", "{path_query}""#, "");
     let source = custom(&table, settings(&serde_json::json!(["key"]))).unwrap();
     let draft = || Draft {
@@ -171,7 +171,7 @@ fn urls_and_methods_are_signed_as_configured() {
     }
 }
 
-/// Where something is signed right behind the address, no part of it is a query.
+/// Signed text cannot be moved into the query, even if a scheme signs it directly after the address.
 #[test]
 fn nothing_signed_is_moved_into_the_query() {
     let presets = ["square", "hubspot-v2", "hubspot-v3", "appwrite", "twilio-form"].map(|name| (name, ""));
@@ -216,19 +216,19 @@ fn nothing_signed_is_moved_into_the_query() {
                     assert!(is_rejected(&verifier, moved), "{name} {signed}: {query}{more}");
                 }
             }
-            // Signed by the sender all the same.
+            // The sender has signed this query, but it is refused all the same.
             let other = sign(&source(&format!("{address}?b=2")), Draft { raw_query: "b=2".into(), ..draft });
             assert!(is_rejected(&verifier, other), "{name} {signed}: another query");
         }
     }
 }
 
-/// Names and values of a form, as Twilio signs them.
+/// Returns the names and values of a form as Twilio signs them.
 fn form_text(form: &str) -> String {
     form.replace(['=', '&'], "")
 }
 
-/// Where the end of the address can be told, its query may be any that is signed.
+/// The sender may choose the query if the end of the address is unambiguous in the signed text.
 #[test]
 fn a_query_that_ends_the_text_or_its_line_is_the_senders() {
     for signed in [
@@ -251,7 +251,7 @@ fn a_query_that_ends_the_text_or_its_line_is_the_senders() {
     }
 }
 
-/// A body that is signed in front of the address does not end in it.
+/// Signed text cannot be moved behind the address, even if a scheme signs the body in front of the address.
 #[test]
 fn nothing_signed_is_moved_behind_the_address() {
     let url = "https://example.com/h";
@@ -270,7 +270,7 @@ fn nothing_signed_is_moved_behind_the_address() {
     }
 }
 
-/// The header fields that the scheme of a preset signs or compares, as its vectors tell them.
+/// Returns the header fields that a preset's scheme signs or compares, from its vectors.
 fn signed_headers(preset: &str) -> BTreeSet<String> {
     let mut config = load(&file_of(preset))["config"].take();
     for naming in ["id", "event", "subject"] {
@@ -281,20 +281,20 @@ fn signed_headers(preset: &str) -> BTreeSet<String> {
     names.map(str::to_lowercase).collect()
 }
 
-/// The same fields with the value of `name` replaced by these (none, one or several).
+/// Replaces the values of the field `name` by these (none, one or several).
 fn with_values(headers: &Headers, name: &str, values: &[&[u8]]) -> Headers {
     let others = headers.iter().filter(|(n, _)| *n != name).map(|(n, v)| (n, Bytes::copy_from_slice(v)));
     let replaced = values.iter().map(|v| (name, Bytes::copy_from_slice(v)));
     others.chain(replaced).collect()
 }
 
-/// What form text says.
+/// Decodes form text.
 fn form(text: &[u8]) -> Vec<u8> {
     let spaced: Vec<u8> = text.iter().map(|b| if *b == b'+' { b' ' } else { *b }).collect();
     percent_encoding::percent_decode(&spaced).collect()
 }
 
-/// Every way to flip one bit of a value.
+/// Returns every copy of a value with one flipped bit.
 fn flips(value: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     (0..value.len() * 8).map(|bit| {
         let mut flipped = value.to_vec();
@@ -308,10 +308,10 @@ fn no_flipped_bit_goes_unnoticed() {
     for name in preset_names() {
         let (verifier, signer) = pair(name);
         let request = sign(&signer, Draft::default());
-        // Which certificate it is does not matter where the key is configured.
+        // The address of the certificate does not matter if the key is configured.
         for header in signed_headers(name).iter().filter(|header| *header != "paypal-cert-url") {
             let value = request.headers.one(header).unwrap().to_vec();
-            // The case of an authentication scheme does not matter; all that follows does.
+            // The case of an authentication scheme does not matter, but everything after it does.
             let is_scheme = |value: &[u8]| header == "authorization" && value.contains(&b' ');
             let start = if is_scheme(&value) { value.iter().position(|b| *b == b' ').unwrap() } else { 0 };
             for flipped in flips(&value[start..]) {
@@ -322,7 +322,7 @@ fn no_flipped_bit_goes_unnoticed() {
             }
         }
         let good = delivery(&verifier, request.clone());
-        // What Twilio signs of a form are its values: %2b is %2B.
+        // Twilio signs the decoded values of a form: %2b equals %2B.
         let is_same = |flipped: &Vec<u8>| name.starts_with("twilio") && form(flipped) == form(&request.body);
         let covered = good.coverage == Coverage::Body;
         for flipped in flips(&request.body).filter(|flipped| covered && !is_same(flipped)) {
@@ -330,16 +330,16 @@ fn no_flipped_bit_goes_unnoticed() {
             other.body = flipped.clone().into();
             match verifier.check("h", other, NOW) {
                 Verdict::Rejected(_) => {}
-                // What stands around a ciphertext is not signed, and does not travel on.
+                // The text around a ciphertext is not signed, and is not delivered.
                 Verdict::Verified(other) if good.original.is_some() => {
                     assert_eq!((&other.body, &other.id), (&good.body, &good.id));
                 }
-                // What says the same: white space and unsigned members of JSON, escapes of a form.
+                // Equivalent changes are white space and unsigned members of JSON, and escapes of a form.
                 Verdict::Verified(other) if name == "alipay-notify" => {
                     assert_eq!(form(&other.body), form(&good.body));
                 }
                 Verdict::Verified(other) if ["aws-sns", "huawei-smn"].contains(&name) => {
-                    // Which of the allowed values it is does not matter to the signature.
+                    // The signature does not cover which of the allowed values is used.
                     let said = |body: &[u8]| {
                         let mut said: serde_json::Value = serde_json::from_slice(body).unwrap();
                         for unsigned in ["SigningCertURL", "signing_cert_url", "signature_version"] {
@@ -379,7 +379,7 @@ fn no_signed_header_is_dropped_doubled_joined_or_emptied() {
                 &[&tight],
                 &[&bad_first],
             ] {
-                // Signatures, and not fields, joined by a comma are what these send.
+                // These providers join signatures by a comma, which is not a list of fields.
                 let lists = is_list && signature["sep"] == "," && signature["single"].is_null();
                 if lists && values == [tight.as_slice()] {
                     continue;
@@ -392,7 +392,7 @@ fn no_signed_header_is_dropped_doubled_joined_or_emptied() {
     }
 }
 
-/// Signatures in the query: the same as for headers.
+/// Changes of signed parameters in the query are noticed, as in header fields.
 #[test]
 fn no_signed_parameter_is_flipped_dropped_doubled_or_emptied() {
     for (name, query, signed) in [
@@ -405,7 +405,7 @@ fn no_signed_parameter_is_flipped_dropped_doubled_or_emptied() {
         ("dingtalk", "nonce=12", &["signature", "timestamp", "nonce"]),
     ] {
         let (verifier, signer) = match name {
-            // A form is signed right behind the address, so its query is the configured one.
+            // A form is signed directly after the address, so its query must be the configured one.
             "twilio-form" => {
                 let url = Some("https://example.com/h?a=1".to_owned());
                 let secrets = settings(&serde_json::json!([secret_for(name)]));
@@ -436,7 +436,7 @@ fn no_signed_parameter_is_flipped_dropped_doubled_or_emptied() {
     }
 }
 
-/// Signatures in a body that is not covered.
+/// Changes of signatures in an uncovered body are noticed.
 #[test]
 fn no_flipped_bit_of_a_signature_in_the_body_goes_unnoticed() {
     let (verifier, signer) = pair("mailgun");
@@ -462,7 +462,7 @@ fn time_passes() {
     for name in preset_names() {
         let info = preset_info(name).unwrap();
         let (Some(past), Some(ahead)) = (info.max_age, info.max_ahead) else { continue };
-        // What says when it expires is valid for ten minutes when it is signed.
+        // A request with an expiry time is signed to be valid for ten minutes.
         let expires = verify(name)["timestamp"]["unit"] == "expires";
         let validity = Duration::from_secs(600);
         let (past, future) = if expires { (validity, ahead.saturating_sub(validity)) } else { (past, ahead) };

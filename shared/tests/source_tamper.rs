@@ -1,4 +1,4 @@
-//! What is broken on purpose is refused for that reason, and nothing else is wrong with it.
+//! Tests of deliberately broken requests: each is rejected for the broken part, and has no other defect.
 
 mod source_common;
 
@@ -17,7 +17,7 @@ fn every_tampered_request_is_refused() {
         let info = preset_info(name).unwrap();
         let (verifier, signer) = pair(name);
         for tamper in Tamper::ALL {
-            // Of another private key, or of several verifiers, the kind does not tell.
+            // The kind does not tell for another private key, or for several verifiers.
             let applies = match (tamper, info.kind) {
                 (Tamper::Body, _) => Some(info.covers_body),
                 (Tamper::Timestamp, _) => Some(info.max_age.is_some()),
@@ -43,7 +43,7 @@ fn every_tampered_request_is_refused() {
                     assert_eq!((step, rejection), (Step::Signature, Rejection::NoMatch), "{name}");
                 }
                 Tamper::Timestamp => {
-                    // A token says by itself when it was made.
+                    // A token contains its own time of issue.
                     let at = if info.kind == "jwt" { Step::Token } else { Step::Timestamp };
                     assert_eq!((step, rejection), (at, Rejection::Stale), "{name}");
                     let millis = i64::try_from((STALE + info.max_age.unwrap()).as_millis()).unwrap();
@@ -57,7 +57,7 @@ fn every_tampered_request_is_refused() {
     }
 }
 
-/// One bit of the body and nothing else: flipped back, the request is valid again.
+/// A tampered body differs in one bit: with that bit flipped back, the request is valid again.
 #[test]
 fn a_tampered_body_differs_in_one_bit() {
     for name in preset_names().filter(|name| preset_info(name).unwrap().covers_body) {
@@ -81,7 +81,7 @@ fn what_cannot_be_broken_says_why() {
     assert_eq!(github.sign(empty, 0, NOW, &random()).unwrap_err(), SignError::Tamper(Tamper::Body));
     let error = github.sign(draft(Tamper::Timestamp), 0, NOW, &random()).unwrap_err();
     assert_eq!(error.to_string(), "timestamp cannot be broken: this source has no timestamp to set back");
-    // A timestamp in a body of one's own is not ours to set back.
+    // A timestamp in the user's own body cannot be set back.
     let table = r#"
         kind = "hmac"
         hash = "sha256"

@@ -1,4 +1,4 @@
-//! A token travels no further: wherever it stands, in whatever spelling, it is replaced.
+//! Tests that a token is never passed on: it is replaced in every place and in every spelling.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod source_common;
@@ -6,7 +6,7 @@ mod source_common;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
-use hookmq_shared::delivery::Delivery;
+use hookmq_shared::delivery::{Content, Delivery};
 use hookmq_shared::http::{Headers, Request};
 use hookmq_shared::message::{Format, Recipe, Template};
 use hookmq_shared::source::{Draft, Outcome, Settings, Source, Verdict};
@@ -35,7 +35,7 @@ fn post(headers: &[[&str; 2]], body: &str) -> Request {
     request("POST", &json!(headers), body.as_bytes().to_vec())
 }
 
-/// Everything that leaves the function: both kinds of message, and what may be logged or answered.
+/// Returns every output of the function: both kinds of message, and the texts that may be logged or answered.
 fn shown(source: &Source, delivery: &Delivery) -> String {
     let topic = Template::parse("t").unwrap();
     let messages = [Format::CloudEvents, Format::Raw].map(|format| {
@@ -53,12 +53,12 @@ fn shown(source: &Source, delivery: &Delivery) -> String {
             .render(delivery)
             .map(|message| format!("{message:?} {} {:?}", message.text, message.properties))
     });
-    let Delivery { id, event, subject, content_type, headers, body, .. } = delivery;
+    let Content { id, event, subject, content_type, headers, body, .. } = &**delivery;
     let named = format!("{id} {event:?} {subject:?} {content_type:?} {headers:?} {body:?} {delivery:?}");
     format!("{messages:?} {named} {:?} {source:?}", source.ack("accepted", delivery))
 }
 
-/// Sources that read a token, each with a request that carries `TOKEN`, and what is kept of its body.
+/// Builds sources that read a token, each with a request that contains `TOKEN`, and the kept body.
 fn token_requests() -> Vec<(Source, Request, String)> {
     const BODY: &str = r#"{"ok":true}"#;
     let with = |name: &str, value: &str| post(&[[name, value]], BODY);
@@ -93,7 +93,7 @@ fn a_token_is_nowhere_afterwards() {
     let encoded = BASE64_STANDARD.encode(format!("user:{TOKEN}"));
     for (source, mut request, kept) in token_requests() {
         let is_basic = request.headers.one("authorization").is_some_and(|v| v.starts_with(b"Basic"));
-        // In another encoding it is a token of its own: only the source that reads it so knows it.
+        // In another encoding it is a different token, which only the source that reads it knows.
         let leaks = |text: &str| text.contains(TOKEN) || (is_basic && text.contains(&encoded));
         // Gateways copy credentials into fields of their own.
         for copied in [TOKEN, &encoded] {
@@ -116,7 +116,7 @@ fn a_token_is_nowhere_afterwards() {
     }
 }
 
-/// A gateway copies the address as it was called, escapes and all.
+/// An escaped token is removed from copies of the address that a gateway adds.
 #[test]
 fn an_escaped_token_is_nowhere_afterwards() {
     let source = custom("kind = \"token\"\nfrom = \"query:t\"", settings(&json!(["s3cret/t0ken+value=="])));
@@ -127,7 +127,7 @@ fn an_escaped_token_is_nowhere_afterwards() {
     assert_eq!(delivery.headers, [("x-original-url".to_owned(), "/h?a=b&t=[verified]".to_owned())]);
 }
 
-/// A copy has the escapes of the place where it stands, not those of the place where it was read.
+/// A copy of a token is found in every spelling, because its escapes depend on the place of the copy.
 #[test]
 fn a_copy_is_found_in_every_spelling() {
     let token = "s3cret/\"tok\\en\" &<+é";
@@ -150,7 +150,7 @@ fn a_copy_is_found_in_every_spelling() {
         let field = delivery.headers.iter().find(|(name, _)| name == "x-copy").unwrap();
         assert_eq!(field.1, "<[verified]>", "{copy}");
     }
-    // What is nearly the token is not.
+    // A text that only resembles the token is kept.
     let other = r#"s3cret/\"tok\\en\" &<+\u00e8 s3cret%2F%22tok%5Cen%22+%26%3C%2B%C3 \u0073\u003 %7"#;
     let mut request = post(&[], other);
     request.headers.push("X-Token", token);
@@ -172,7 +172,8 @@ fn a_token_header_says_that_it_was_verified() {
     assert!(source.reads_token_from("x-GITLAB-token") && !source.reads_token_from("x-gitlab-event"));
 }
 
-/// Consumers tell repeats by the id: two deliveries must never share one because a token stood in it.
+/// An id with a token in it is not used, so that two deliveries never share an id after the token was
+/// replaced.
 #[test]
 fn an_id_that_holds_a_token_is_none() {
     let text = "kind = \"token\"\nfrom = \"query:t\"\nid = \"header:X-Id\"\nevent = \"header:X-Event\"\nsubject = \"header:X-Event\"";
@@ -190,7 +191,7 @@ fn an_id_that_holds_a_token_is_none() {
     assert_eq!(with("7", "1").id, "7");
 }
 
-/// A name is text: what is no UTF-8 is read as Latin-1, and the token in it is then text as well.
+/// A token that is not UTF-8 is also found in names, where it is read as Latin-1.
 #[test]
 fn a_token_that_is_no_text_is_found_in_names_too() {
     let token = b"s3cret-t0ken-\xe9".to_vec();
@@ -205,7 +206,7 @@ fn a_token_that_is_no_text_is_found_in_names_too() {
     assert!(delivery.headers.contains(&("x-event".to_owned(), "[verified]!".to_owned())));
 }
 
-/// A short token is no rare word: it is replaced once, and not inside of what replaced it.
+/// A short token is replaced once, and not inside of its replacement.
 #[test]
 fn short_tokens_are_replaced_once() {
     let source =
@@ -219,7 +220,7 @@ fn short_tokens_are_replaced_once() {
 
 const HMAC: &str = r#"{ kind = "hmac", hash = "sha256", signature = { from = "header:X-Signature", encoding = "hex" }, signed = ["{body}"], secrets = [0] }"#;
 
-/// A request with this body, signed with `KEY`.
+/// Signs a request with this body by `KEY`.
 fn signed(body: &str) -> Request {
     let text = format!("v = {HMAC}").replace(", secrets = [0]", "");
     let mistakes = hookmq_shared::reader::Mistakes::new("v.toml", &text);
@@ -230,7 +231,8 @@ fn signed(body: &str) -> Request {
     source.sign(draft, 0, NOW, &random()).unwrap()
 }
 
-/// The right token is a secret even where the verifier that reads it refuses the request.
+/// A token is also found if the verifier that reads it rejects the request, because a right token is a secret
+/// even then.
 #[test]
 fn a_token_of_a_verifier_that_refuses_is_found_too() {
     for token in [
@@ -247,7 +249,7 @@ fn a_token_of_a_verifier_that_refuses_is_found_too() {
         };
         let delivery = delivery(&source, signed(&body(TOKEN, "wrong")));
         assert_eq!(
-            (delivery.verifier, delivery.body),
+            (delivery.verifier, delivery.body.clone()),
             (Some(0), body("[verified]", "wrong").into()),
             "{token}"
         );
@@ -265,7 +267,7 @@ fn members_that_are_kept_are_kept_without_tokens() {
     assert_eq!(delivery(&source, request).body, r#"{"message":"m","token":"[verified]"}"#);
 }
 
-/// What was signed is shown, and a token that is a part of it is not.
+/// An explanation shows the signed text, but no token of another verifier in it.
 #[test]
 fn an_explanation_shows_no_token_of_another_verifier() {
     for rule in ["any", "all"] {
@@ -281,7 +283,7 @@ fn an_explanation_shows_no_token_of_another_verifier() {
     }
 }
 
-/// The credentials are `user:password`, of which the request shows the base64.
+/// Basic credentials, `user:password` and their base64 form in the request, are both removed.
 #[test]
 fn basic_credentials_are_nowhere_in_either_form() {
     let source = Source::preset("basic", Settings { ..settings(&json!([format!("user:{TOKEN}")])) }).unwrap();

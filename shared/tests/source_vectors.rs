@@ -1,5 +1,5 @@
-//! Every preset against the vectors of its provider: once as the preset, once as the vector file's
-//! own configuration written as a `[verify]` table.
+//! Tests of every preset against the vectors of its provider: once as the preset, and once with the vector
+//! file's own configuration, written as a `[verify]` table.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod source_common;
@@ -14,11 +14,11 @@ use hookmq_shared::source::{Outcome, Settings, Source, Verdict, preset_info, pre
 use serde_json::{Value, json};
 use source_common::{custom, file_of, load, of_case, params_for, request, settings, vector_files};
 
-/// A vector file's configuration.
+/// Converts a vector file's configuration into a `[verify]` table.
 fn verify_table(file: &Value) -> String {
     let mut config = file["config"].as_object().unwrap().clone();
     if let Some(decrypt) = config.get_mut("decrypt") {
-        // The words for keys, frames and receivers are our own.
+        // The names of keys, frames and receivers are hookmq's own.
         *decrypt = match file["provider"].as_str().unwrap() {
             "wechat_pay_v3" => json!({ "alg": "aes-256-gcm", "key": "utf8(apiv3_key)",
                 "ciphertext": decrypt["ciphertext"], "nonce": decrypt["nonce"], "aad": decrypt["aad"] }),
@@ -32,23 +32,23 @@ fn verify_table(file: &Value) -> String {
             _ => decrypt.take(),
         };
     }
-    // `Basic ` as the prefix says as much.
+    // The prefix `Basic ` says the same.
     config.remove("secret_is");
     if let Some(source) = config.get_mut("key_source") {
         *source = key_source(source);
     }
     let fields_as_written =
         |text: String| text.replace("Subject,", "Subject?,").replace("subject,", "subject?,");
-    // What names no field describes one.
+    // A value that is not a field name is a description.
     let describes = |text: &str| text.starts_with("decrypted") && text.contains(' ');
     config.retain(|_, value| !value.as_str().is_some_and(describes));
-    // The files have no word for a field that may be missing: what it is worth is nothing, signed.
+    // The files have no notation for an optional field, which is signed as an empty value.
     let optional = |text: &str| text.replace("originalReference}", "originalReference?}");
     let lines: Vec<String> = config.iter().map(|(key, value)| format!("{key} = {}", toml(value))).collect();
     fields_as_written(optional(&lines.join("\n")))
 }
 
-/// Where keys come from: the files write what may be called as regular expressions.
+/// Converts the source of keys: the files describe the allowed addresses as regular expressions.
 fn key_source(source: &Value) -> Value {
     let allow = [
         ("SimpleNotificationService", "sns.??-*.amazonaws.com/SimpleNotificationService-*.pem"),
@@ -75,21 +75,21 @@ fn toml(value: &Value) -> String {
             format!("{{ {} }}", list(map.iter().map(|(k, v)| format!("{k} = {}", toml(v))).collect()))
         }
         Value::Array(items) => format!("[{}]", list(items.iter().map(toml).collect())),
-        // A JSON string is a TOML basic string, a JSON integer a TOML one.
+        // JSON strings and integers are also valid in TOML.
         other => other.to_string(),
     }
 }
 
-/// The settings of a vector, with what its preset or its file requires beside.
+/// Adds the parameters that a preset or a vector file requires to a vector's settings.
 fn with(params: &BTreeMap<String, String>, settings: &Settings) -> Settings {
     let params = params.clone().into_iter().chain(settings.params.clone()).collect();
     Settings { params, ..settings.clone() }
 }
 
-/// What was verified is what travels on.
+/// Asserts that the delivery carries the verified body.
 fn assert_kept(delivery: &Delivery, body: &[u8]) {
     if delivery.body != body {
-        // Members that are not signed do not travel on.
+        // Unsigned members are not delivered.
         let members = |body: &[u8]| serde_json::from_slice::<Value>(body).unwrap();
         let (kept, sent) = (members(&delivery.body), members(body));
         assert!(sent["unsubscribe_url"].is_string() || sent["UnsubscribeURL"].is_string() || kept == sent);
@@ -112,9 +112,9 @@ fn verdict(source: Option<&Source>, file: &Value, case: &Value) -> &'static str 
             match plaintext(file) {
                 Some(plaintext) => {
                     assert_eq!(delivery.body, plaintext);
-                    assert_eq!(delivery.original.unwrap(), body);
+                    assert_eq!(delivery.original.clone().unwrap(), body);
                 }
-                // A token in the body stays here.
+                // A body with a token is not compared, because the token is not delivered.
                 None if case["headers"] == json!([]) => {}
                 None => assert_kept(&delivery, &body),
             }
@@ -132,7 +132,7 @@ fn verdict(source: Option<&Source>, file: &Value, case: &Value) -> &'static str 
     }
 }
 
-/// What the encrypted vectors of a file hold: it stands there, or in its notes.
+/// Returns the plaintext of a file's encrypted vectors, from the file or its notes.
 fn plaintext(file: &Value) -> Option<String> {
     file["config"].get("decrypt")?;
     let mut notes = file["notes"].as_array().into_iter().flatten().map(|note| note.as_str().unwrap());
@@ -142,7 +142,7 @@ fn plaintext(file: &Value) -> Option<String> {
     file["plaintext"].as_str().map(str::to_owned).or_else(|| notes.find_map(of))
 }
 
-/// The vectors of a preset are in the file of its name, with `_` for `-`.
+/// Returns the preset of a vector file, whose name has `_` for `-`.
 fn preset_of(file: &str) -> String {
     file.replace('_', "-")
 }
@@ -172,7 +172,7 @@ fn every_vector_has_its_verdict() {
         let for_preset = params_for(name);
         let mut for_table: BTreeMap<String, String> =
             serde_json::from_value(file["params"].clone()).unwrap_or_default();
-        // What only a handshake of the preset needs, a table has no use for.
+        // A table does not use parameters that only a preset's handshake needs.
         for_table.retain(|name, _| table.contains(name));
         for case in file["cases"].as_array().unwrap() {
             let expect = case["expect"].as_str().unwrap();
@@ -214,7 +214,7 @@ fn coverage_is_what_the_template_covers() {
     for name in vector_files() {
         let config = load(&name)["config"].to_string();
         let whole = ["{body}", "{sorted_form}", "{sorted_pairs:", "{fieldlines:", "body_hash", "decrypt\""];
-        // Its Content-MD5 is signed; that it is compared with the body, the file does not say.
+        // MNS signs the Content-MD5; the file does not say that it is compared with the body.
         let covers = name == "aliyun_mns" || whole.iter().any(|part| config.contains(part));
         assert_eq!(preset_info(&preset_of(&name)).unwrap().covers_body, covers, "{name}");
     }
@@ -236,7 +236,7 @@ fn feishu_answers_only_challenges_with_its_token() {
         settings.params.insert("verification_token".into(), token.into());
         Source::preset("feishu", settings).unwrap()
     };
-    // Without the parameter the token must be one of the secrets.
+    // Without the parameter, the token must be one of the secrets.
     let sources = [
         with_token("test key", "v-token"),
         with_token("other key", "v-token"),
@@ -256,7 +256,7 @@ fn feishu_answers_only_challenges_with_its_token() {
                     assert_eq!(answer, handshake["expect_json"]);
                 }
                 ("wrong_token", Verdict::Rejected(_)) => {}
-                // Another token; another key; no key.
+                // These sources have another token, another key, or no key.
                 ("plain", Verdict::Rejected(_)) if i == 2 => {}
                 ("encrypted", Verdict::Rejected(_)) if i > 0 => {}
                 (name, verdict) => panic!("{name}: {verdict:?}"),

@@ -1,4 +1,5 @@
-//! What the queue does not take: spilled, sent later, buried, referred to, marked, quarantined.
+//! Tests of deliveries that the queue does not take: spilled, sent later, buried, referred to, marked,
+//! quarantined.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -33,7 +34,7 @@ fn run(test: impl Future<Output = ()>) {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
 }
 
-/// The same for both vendors.
+/// A test module for each test, with the clients of both vendors.
 macro_rules! both_vendors {
     ($($test:ident),* $(,)?) => {$(
         mod $test {
@@ -64,7 +65,7 @@ both_vendors!(
     a_refused_request_is_verified_again,
 );
 
-/// A forwarder with a store in a folder of its own.
+/// A forwarder with a store in a temporary folder.
 struct House {
     world: World,
     dir: tempfile::TempDir,
@@ -76,7 +77,7 @@ impl House {
         Self::of(&format!("source = \"bearer\"\nsecrets = [\"env:A_TOKEN\"]\n{rest}\n"), &[], queue).await
     }
 
-    /// One whose hook is this, with further variables.
+    /// Starts a forwarder with this hook and further variables.
     async fn of<Q: Vendored>(hook: &str, vars: &[(&str, &str)], queue: fn(Context) -> Q) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let url = |name: &str| format!("file://{}", dir.path().join(name).display());
@@ -110,7 +111,7 @@ impl House {
         self.world.emulator.set_faults(Vec::new());
     }
 
-    /// The names in a folder of the store.
+    /// Returns the names of the objects in a folder of the store.
     fn names(&self, folder: Folder) -> Vec<String> {
         let root = if folder == Folder::Quarantine { "quarantine" } else { "spill" };
         let mut names = Vec::new();
@@ -132,7 +133,7 @@ impl House {
         self.redriver(queue).run(&options, soon()).await.unwrap()
     }
 
-    /// Ids and bodies of what is in the queue.
+    /// Returns the ids and bodies of the messages in the queue.
     fn queued(&self) -> Vec<(String, Value)> {
         let event = |text: &str| serde_json::from_str::<Value>(text).unwrap();
         let pair = |event: Value| (event["id"].as_str().unwrap().to_owned(), event["data"].clone());
@@ -155,11 +156,12 @@ fn now() -> Options {
     Options { now: true, ..Options::default() }
 }
 
-/// An error of the vendor's by its code.
+/// Builds an error of the vendor, by its code.
 fn error<Q: Vendored>(tdmq: &str, rocketmq: (&str, u16)) -> FaultKind {
-    let (code, status) = match Q::VENDOR {
-        Vendor::Tdmq => (tdmq.to_owned(), None),
-        Vendor::Rocketmq => (rocketmq.0.to_owned(), http::StatusCode::from_u16(rocketmq.1).ok()),
+    let (code, status) = if Q::VENDOR == Vendor::Tdmq {
+        (tdmq.to_owned(), None)
+    } else {
+        (rocketmq.0.to_owned(), http::StatusCode::from_u16(rocketmq.1).ok())
     };
     FaultKind::Error { code, status, message: None, headers: http::HeaderMap::new(), stored: false }
 }
@@ -173,7 +175,7 @@ async fn what_the_queue_does_not_take_in_time_is_sent_later<Q: Vendored>(queue: 
         assert_eq!(house.send("1", "{\"n\":1}").await, 200, "{fault:?}");
         assert!(begun.elapsed() < Duration::from_millis(1500), "the sender's deadline, {fault:?}");
         assert_eq!((house.queued().len(), house.names(Folder::Spill).len()), (0, 1), "{fault:?}");
-        // It is the same delivery, however often it comes.
+        // A repeated delivery is the same object.
         assert_eq!(house.send("1", "{\"n\":1}").await, 200);
         assert_eq!(house.names(Folder::Spill).len(), 1);
 
@@ -196,7 +198,7 @@ async fn every_class_has_its_place<Q: Vendored>(queue: fn(Context) -> Q) {
     house.fail(permanent);
     assert_eq!(house.send("1", "{}").await, 200);
     assert_eq!((house.names(Folder::Spill).len(), house.names(Folder::Dead).len()), (0, 1));
-    // Whoever has looked sends it by hand.
+    // An operator sends the buried delivery by hand.
     house.heal();
     let dead = Options { dead: true, ..Options::default() };
     assert_eq!(house.redrive(queue, dead).await.sent, 1);
@@ -205,7 +207,7 @@ async fn every_class_has_its_place<Q: Vendored>(queue: fn(Context) -> Q) {
     house.fail(config);
     assert_eq!(house.send("2", "[2]").await, 200);
     assert_eq!((house.names(Folder::Spill).len(), house.names(Folder::Dead).len()), (1, 0));
-    // What turns out to be permanent while it waits is buried, its attempts counted.
+    // A delivery that turns out to be permanently refused is buried, with the number of its attempts.
     house.fail(error::<Q>("InternalError.IllegalMessage", ("DMS.10540012", 400)));
     let summary = house.redrive(queue, Options::default()).await;
     assert_eq!((summary.dead, summary.left()), (1, 0), "{summary:?}");
@@ -216,10 +218,10 @@ async fn every_class_has_its_place<Q: Vendored>(queue: fn(Context) -> Q) {
     assert_eq!((record.error.errorclass.as_str(), record.error.errorattempts), ("permanent", 2));
     assert!(record.error.errorfirsttime <= record.error.errorlasttime);
 
-    // The topic's circuit is open, so another house.
+    // The topic's circuit is open, so another house is used.
     let house = House::start("deadline = \"1500ms\"", queue).await;
     house.fail(large);
-    // What is small is not believed to be too large: no reference would be smaller.
+    // A small message is not believed to be too large, because a reference would not be smaller.
     assert_eq!(house.send("3", "[3]").await, 200);
     assert_eq!((house.names(Folder::Spill).len(), house.names(Folder::Claims).len()), (1, 0));
     assert!(house.names(Folder::Dead).is_empty());
@@ -231,7 +233,7 @@ async fn what_cannot_be_a_message_is_kept_for_somebody_to_look_at<Q: Vendored>(q
     assert_eq!((house.names(Folder::Dead).len(), house.queued().len()), (1, 0));
     let dead = || Options { dead: true, ..Options::default() };
     assert_eq!(house.redrive(queue, dead()).await.waiting, 1, "nothing has changed");
-    // The hook is mended.
+    // The hook is corrected.
     house.hooks = house.hooks.replace("order.id", "nothing").replace("key = \"{json:nothing}\"", "");
     assert_eq!(house.redrive(queue, dead()).await.sent, 1);
     assert_eq!((house.names(Folder::Dead).len(), house.queued().len()), (0, 1));
@@ -242,7 +244,7 @@ async fn a_body_too_large_is_referred_to<Q: Vendored>(queue: fn(Context) -> Q) {
     for mode in ["", "spill = \"always\""] {
         let house = House::start(mode, queue).await;
         assert_eq!(house.send("1", body.clone()).await, 200);
-        // What was spilled first is found to be too large by the redriver.
+        // The redriver finds out that a body that was spilled first is too large.
         let summary = house.redrive(queue, Options::default()).await;
         assert_eq!((summary.sent, summary.left()), (usize::from(!mode.is_empty()), 0), "{summary:?}");
         let event: Value = serde_json::from_str(&house.world.message().text).unwrap();
@@ -298,7 +300,7 @@ async fn a_repeat_is_not_sent_again<Q: Vendored>(queue: fn(Context) -> Q) {
     let verify = "\n[hooks.h.verify]\nkind = \"token\"\nfrom = \"header:authorization\"\nprefix = \"Bearer \"\n\
                   id = \"header:x-id\"";
     let house = House::start("dedupe = \"24h\"", queue).await;
-    // This source names no deliveries: what looks alike may be two.
+    // This source does not name its deliveries, so two that look alike may be different.
     assert_eq!(house.send("1", "{}").await, 503);
     let custom = |house: &House| house.hooks.replace("source = \"bearer\"\n", "") + verify;
     let hooks = custom(&house);
@@ -314,7 +316,7 @@ async fn a_repeat_is_not_sent_again<Q: Vendored>(queue: fn(Context) -> Q) {
     assert_eq!((house.send("2", "{}").await, house.send("1", "[]").await), (200, 200));
     assert_eq!(house.queued().len(), 3, "another id, or another body, is another delivery");
 
-    // Spilled, sent directly meanwhile: the redriver sees the mark.
+    // The delivery was spilled and then sent directly, so the redriver finds its mark.
     house.fail(FaultKind::Throttle);
     assert_eq!(house.send("3", "{}").await, 200);
     house.heal();
@@ -357,13 +359,13 @@ async fn nothing_is_deleted_without_a_receipt<Q: Vendored>(queue: fn(Context) ->
     let tried = house.names(Folder::Retry).len();
     assert_eq!(tried, summary.failed, "what a circuit held back is no failure: {summary:?}");
     house.heal();
-    // What was tried is not due yet; the rest is sent.
+    // Deliveries that were tried are not due yet, and the others are sent.
     let rest = house.redrive(queue, Options::default()).await;
     assert_eq!((rest.sent, rest.waiting), (7 - tried, tried), "{rest:?}");
     assert_eq!(house.redrive(queue, now()).await.sent, tried);
     assert!(house.names(Folder::Spill).is_empty() && house.names(Folder::Retry).is_empty());
     assert_eq!(house.queued().len(), 7);
-    // An object that is none is left where it is.
+    // An object that cannot be read stays where it is.
     let broken = house.dir.path().join("spill/spill").join(Q::VENDOR.as_str()).join("h/00");
     std::fs::write(&broken, "{").unwrap();
     assert_eq!(house.redrive(queue, now()).await.corrupt, 1);
@@ -416,7 +418,7 @@ async fn a_refused_request_is_verified_again<Q: Vendored>(queue: fn(Context) -> 
     assert_eq!(done, Reverified { found: 2, accepted: 1, rejected: 1, ..Reverified::default() });
     assert_eq!((house.queued()[0].1.clone(), house.queued().len()), (serde_json::json!({"n": 1}), 1));
     assert_eq!(house.names(Folder::Quarantine).len(), 1);
-    // Another key opens nothing.
+    // A wrong key cannot open the requests.
     let url = context.env.get("QUARANTINE_URL").unwrap();
     let other = "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=";
     let env = Env::of([("QUARANTINE_URL", url.as_str()), ("QUARANTINE_KEY", other)]);

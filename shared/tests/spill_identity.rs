@@ -1,4 +1,4 @@
-//! What lies in the store, and the ids that it has there.
+//! Tests of the objects in the store and of their ids.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod world;
@@ -20,13 +20,12 @@ use world::{World, topic};
 
 const TOKEN: &str = "a-token-of-the-identity-tests";
 
-/// The name, the id and the content of an object of the form before this one: its id is made of hook and
-/// body alone.
+/// Name, id and content of an object in the previous form, with an id that is made of hook and body alone.
 const OLD_NAME: &str = "spill/tdmq/h/127ec2e38b5c3d4a0481d5059b7d210d8e2f19c9511ec05aaba904d6ec54226e";
 const OLD_ID: &str = "sha256-409fa406c1d571b89e560bb685010ae69e0554a520be0a0cac2cfd32c139a71d";
 const OLD: &str = r#"{"version":1,"vendor":"tdmq","message":{"id":"sha256-409fa406c1d571b89e560bb685010ae69e0554a520be0a0cac2cfd32c139a71d","topic":"pulsar-demo/webhooks/test","text":"{\"specversion\":\"1.0\",\"id\":\"sha256-409fa406c1d571b89e560bb685010ae69e0554a520be0a0cac2cfd32c139a71d\",\"source\":\"/hooks/h\",\"type\":\"webhook.h.created\",\"time\":\"2025-10-09T08:53:20.692Z\",\"datacontenttype\":\"application/json\",\"webhookverified\":\"request\",\"webhookheaders\":\"[[\\\"host\\\",\\\"hooks.test\\\"],[\\\"content-type\\\",\\\"application/json\\\"],[\\\"x-event\\\",\\\"created\\\"],[\\\"content-length\\\",\\\"2\\\"]]\",\"data\":{}}","key":null,"tag":null,"properties":[["CE_specversion","1.0"],["CE_id","sha256-409fa406c1d571b89e560bb685010ae69e0554a520be0a0cac2cfd32c139a71d"],["CE_source","/hooks/h"],["CE_type","webhook.h.created"],["CE_time","2025-10-09T08:53:20.692Z"],["CE_datacontenttype","application/json"],["CE_webhookverified","request"]]},"error":{"errorclass":"always","errormessage":"","errorattempts":0,"errorfirsttime":"2025-10-09T08:53:20.693Z","errorlasttime":"2025-10-09T08:53:20.693Z"},"delivery":{"hook":"h","source":null,"id":"sha256-409fa406c1d571b89e560bb685010ae69e0554a520be0a0cac2cfd32c139a71d","id_from_provider":false,"event":"created","subject":null,"received_at":"2025-10-09T08:53:20.692Z","query":"","headers":[["host","hooks.test"],["content-type","application/json"],["x-event","created"],["content-length","2"]],"content_type":"application/json","body":"e30=","original":null,"coverage":"request","secret":0,"verifier":null}}"#;
 
-/// A hook with a store in a folder.
+/// A forwarder of one hook, with a store in a temporary folder.
 struct House {
     world: World,
     dir: tempfile::TempDir,
@@ -79,7 +78,7 @@ impl House {
         redriver.run(&Options::default(), soon).await.unwrap().sent
     }
 
-    /// What is in the queue: ids and bodies.
+    /// Returns the ids and bodies of the messages in the queue.
     fn queued(&self) -> Vec<(String, Value)> {
         let event = |text: &str| serde_json::from_str::<Value>(text).unwrap();
         let pair = |event: Value| (event["id"].as_str().unwrap().to_owned(), event["data"].clone());
@@ -107,7 +106,7 @@ async fn events_with_equal_bodies_are_all_kept() {
 #[tokio::test]
 async fn an_object_of_the_old_form_is_sent_under_its_id() {
     let house = House::start("deadline = \"1500ms\"", "event = \"header:x-event\"").await;
-    // The name follows from what is stored, whatever ids are made of now.
+    // The name follows from the stored delivery, independently of the current form of ids.
     let record = Record::parse(OLD.as_bytes()).unwrap();
     assert_eq!(record.delivery.id, OLD_ID);
     for (folder, name) in [(Folder::Spill, OLD_NAME), (Folder::Claims, &OLD_NAME.replace("spill", "claims"))]
@@ -118,7 +117,7 @@ async fn an_object_of_the_old_form_is_sent_under_its_id() {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     std::fs::write(&path, OLD).unwrap();
 
-    // Its sender's retry is another delivery for this release: sent twice, and never not at all.
+    // A retry by the sender is another delivery for this release: it is sent twice, but never lost.
     house.fail(FaultKind::Throttle);
     assert_eq!(house.send(&[("x-event", "created")], "{}").await, 200);
     assert_eq!(house.spilled().len(), 2);
@@ -133,13 +132,13 @@ async fn an_object_of_the_old_form_is_sent_under_its_id() {
 async fn a_delivery_without_its_id_is_no_repeat() {
     let house = House::start("deadline = \"1500ms\"\ndedupe = \"24h\"", "id = \"header:x-id\"").await;
     let nameless: [&[(&str, &str)]; 3] = [&[], &[], &[("x-id", "not an id")]];
-    // Two have equal bodies: what looks alike may be two.
+    // Two deliveries have equal bodies, but may be different.
     for (more, body) in nameless.into_iter().zip(["{}", "{}", "[]"]) {
         assert_eq!(house.send(more, body).await, 200);
     }
     assert_eq!(house.queued().len(), 3);
 
-    // The redriver does not take it for one either.
+    // The redriver does not treat such deliveries as one either.
     house.fail(FaultKind::Throttle);
     assert_eq!(house.send(&[], "{}").await, 200);
     house.heal();

@@ -1,5 +1,6 @@
-//! One table of promises for every store: in memory, a folder, a bucket, and what an operator's bucket
-//! may be like. `tests/s3_moto.py` and `tests/s3_versitygw.py` name others, in `STORE_CONFORMANCE_URL`.
+//! Conformance tests with one table of promises for every store: in memory, a folder, a bucket, and variants
+//! of an operator's bucket. `tests/s3_moto.py` and `tests/s3_versitygw.py` name others, in
+//! `STORE_CONFORMANCE_URL`.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, a panic is the report")]
 
 mod store_promises;
@@ -70,7 +71,7 @@ async fn a_bucket() {
     }
 }
 
-/// The bucket that the tests stand on is one that looks at what it is sent.
+/// The emulated bucket checks the requests that it gets, and refuses invalid ones.
 #[tokio::test]
 async fn a_bucket_refuses_what_is_not_for_it() {
     let config = S3Config { page_delay: Duration::from_millis(100), ..S3Config::default() };
@@ -97,7 +98,7 @@ async fn a_bucket_refuses_what_is_not_for_it() {
         assert!(error.to_string().contains(want), "{error}");
     }
     assert_eq!(bucket.count(), 0);
-    // A clock that is an hour off is corrected by the bucket's own.
+    // The bucket's own time corrects a clock that is an hour off.
     let hour = |now: Timestamp| now.shifted(3_600_000);
     let store = open("s3://hooks/p", region, secret, Clock::from_fn(move || hour(Clock::system().now())));
     assert_eq!(store.put_new("a", "x".into(), soon()).await, Ok(Written::Created));
@@ -108,7 +109,7 @@ async fn a_bucket_refuses_what_is_not_for_it() {
     assert_eq!((bucket.calls().put, bucket.calls().list), (1, 1));
 }
 
-/// Whatever store the environment names.
+/// A store that the environment names keeps every promise.
 #[tokio::test]
 async fn a_store_of_somebody_elses() {
     let context = Context::system();

@@ -1,4 +1,4 @@
-//! A folder as an object store: promises, listings, names, and what a crash leaves behind.
+//! Tests of a folder as an object store: promises, listings, names, and the traces of a crash.
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 use std::fs;
@@ -70,7 +70,7 @@ async fn an_object_is_written_once_read_replaced_and_deleted() {
     assert_eq!((name.as_str(), size), (NAME, 5));
     assert!((Clock::system().now().unix() - modified.unix()).abs() < 3600);
 
-    // Another one that is opened later sees the same.
+    // A store that is opened later sees the same objects.
     let other = open(&root);
     assert_eq!(names(&other, "").await, [NAME]);
     assert_eq!(other.delete(NAME, soon()).await, Ok(()));
@@ -170,13 +170,13 @@ async fn pages_together_hold_every_object_once() {
     assert_eq!(page.next.as_ref(), Some(&all[MAX_PAGE - 1]));
     assert_eq!(names(&store, "spill/").await, all);
 
-    // A page's last object may be gone before the next page is asked for.
+    // The last object of a page may be deleted before the next page is requested.
     let next = page.next.unwrap();
     store.delete(&next, soon()).await.unwrap();
     let page = store.list("spill/", Some(&next), MAX_PAGE, soon()).await.unwrap();
     assert_eq!(page.entries[0].name, all[MAX_PAGE]);
 
-    // Exactly a page is the last one.
+    // A listing that fills exactly one page has no next page.
     for name in &all[MAX_PAGE..] {
         fs::remove_file(dir.path().join(name)).unwrap();
     }
@@ -214,7 +214,8 @@ async fn what_is_no_object_is_not_listed_or_read() {
     assert_eq!(store.get("file", soon()).await, Ok(Some(bytes("file"))));
 }
 
-/// A listing follows no link, so nothing is written through one either: it would be acknowledged, and never found.
+/// Writes through a link are refused, because a listing follows no link and would never find the acknowledged
+/// object.
 #[cfg(unix)]
 #[tokio::test]
 async fn nothing_is_written_through_a_link() {
@@ -225,7 +226,7 @@ async fn nothing_is_written_through_a_link() {
     let lead = |path: &str, at: &Path| std::os::unix::fs::symlink(at, below(path)).unwrap();
     lead("dead", elsewhere.path());
     lead("spill/c", elsewhere.path());
-    // What was written to before is moved, and a link left in its place.
+    // A folder with earlier objects is moved, and a link takes its place.
     let moved = elsewhere.path().join("moved");
     fs::rename(below("spill/a"), &moved).unwrap();
     lead("spill/a", &moved);
@@ -242,7 +243,7 @@ async fn nothing_is_written_through_a_link() {
     }
     let left: Vec<_> = fs::read_dir(elsewhere.path()).unwrap().map(|file| file.unwrap().path()).collect();
     assert_eq!(left, std::slice::from_ref(&moved));
-    // The store's own folder may be one: it is followed whoever asks.
+    // The store's own folder may be a link, which every access follows.
     fs::rename(&moved, below("quarantine")).unwrap();
     let store = open(&below("dead"));
     assert_eq!(store.put_new("spill/a/x", bytes("x"), soon()).await, Ok(Written::Created));

@@ -1,4 +1,4 @@
-//! The store in memory: its faults, its lifecycle and its versions, as a simulation relies on them.
+//! Tests of the store in memory: its faults, its lifecycle and its versions, which simulations rely on.
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 use std::sync::Arc;
@@ -21,7 +21,7 @@ fn soon() -> Instant {
     Instant::now() + Duration::from_secs(10)
 }
 
-/// A store whose clock is set by seconds.
+/// Creates a store with a clock that tests set in seconds.
 fn store() -> (MemoryStore, Store, Arc<AtomicI64>) {
     let seconds = Arc::new(AtomicI64::new(1_700_000_000));
     let now = Arc::clone(&seconds);
@@ -29,7 +29,7 @@ fn store() -> (MemoryStore, Store, Arc<AtomicI64>) {
     (memory.clone(), Store::new(memory), seconds)
 }
 
-/// The same fault for every call of one kind.
+/// Sets the same fault for every call of one kind.
 fn always(memory: &MemoryStore, at: Operation, fault: impl Into<Fault>) {
     let fault = fault.into();
     memory.set_faults(move |operation, _| if operation == at { fault.clone() } else { Fault::default() });
@@ -88,7 +88,7 @@ async fn a_late_write_comes_when_nobody_waits_for_it() {
     seconds.fetch_add(60, Ordering::Relaxed);
     assert_eq!(store.get("a", soon()).await, Ok(Some(bytes("late"))));
 
-    // It keeps its condition; a removal that is late takes whatever is there then.
+    // A late write keeps its condition; a late deletion removes the object that exists then.
     always(&memory, Operation::PutNew, FaultKind::Late(Duration::from_secs(60)));
     drop(store.put_new("b", bytes("late"), soon()).await);
     memory.clear_faults();
@@ -116,7 +116,7 @@ async fn rules_delete_what_is_old_and_versions_keep_it_for_a_while() {
     seconds.fetch_add(8 * 24 * HOUR, Ordering::Relaxed);
     assert_eq!(memory.names(""), ["claims/a", "claims/b", "spill/a"]);
     assert_eq!(memory.versions("sent/a")[0].bytes, "sent/a");
-    // What is written again is young again.
+    // A rewritten object starts a new lifetime.
     store.put("claims/b", bytes("renewed"), soon()).await.unwrap();
     seconds.fetch_add(22 * 24 * HOUR, Ordering::Relaxed);
     assert_eq!(memory.names(""), ["claims/b", "spill/a"]);
@@ -126,7 +126,7 @@ async fn rules_delete_what_is_old_and_versions_keep_it_for_a_while() {
         (0, 0),
         "a week is over"
     );
-    // A clock that goes back brings nothing back; rules hold for what is there already.
+    // A clock that goes back restores no object, and new rules apply to existing objects.
     seconds.fetch_sub(365 * 24 * HOUR, Ordering::Relaxed);
     assert_eq!(store.get("claims/a", soon()).await, Ok(None));
     seconds.fetch_add(365 * 24 * HOUR, Ordering::Relaxed);

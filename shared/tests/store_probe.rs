@@ -1,5 +1,5 @@
-//! The spill store is tried before it is needed: by a host as it begins, by a function beside its second
-//! delivery. What it says is told, and takes nothing out of service.
+//! Tests of the probe of the spill store, which runs before the store is needed: at the start of a host, and
+//! beside a function's second delivery. Its result is reported and does not affect readiness.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use hookmq_emulator::{Emulator, sample};
@@ -8,10 +8,10 @@ use hookmq_shared::config::{Config, Reading, Samples};
 use hookmq_shared::context::Context;
 use hookmq_shared::env::Env;
 use hookmq_shared::gateway::{Gateway, Stores};
-use hookmq_shared::host::Service as _;
 use hookmq_shared::http::{Headers, Request};
 use hookmq_shared::metrics::Metrics;
 use hookmq_shared::queue::{Vendor, tdmq};
+use hookmq_shared::service::Service as _;
 use hookmq_shared::spill::{PROBE, Spill, StoreProbe};
 use hookmq_shared::store::Store;
 use hookmq_shared::store::memory::{Fault, MemoryStore, Operation};
@@ -99,7 +99,7 @@ async fn one_that_refuses_takes_no_instance_out() {
     assert_eq!(house.deliver(TOKEN).await, 200);
 }
 
-/// A folder that goes with the process is no store: it is told as the process begins.
+/// A folder that disappears with the process is reported as unusable at the start of the process.
 #[tokio::test]
 async fn a_store_that_is_none_is_told_too() {
     for platform in ["SCF_TRUST_HEADERS", "FGS_TRUST_HEADERS", "K_SERVICE"] {
@@ -124,7 +124,7 @@ async fn a_function_tries_it_beside_its_second_delivery() {
         "RUNTIME_FUNC_NAME",
     ] {
         let house = House::new(&[(platform, "127.0.0.1:1")]).await;
-        // Before the first poll there is nothing that could be done in its time.
+        // Before the first poll, a probe would have no time to run.
         house.gateway.prewarm().await;
         house.gateway.begin().await;
         assert_eq!(
@@ -136,7 +136,7 @@ async fn a_function_tries_it_beside_its_second_delivery() {
             assert_eq!(house.deliver("a stranger's").await, 401);
         }
         assert_eq!(house.writes(), 0, "{platform}: nobody but a sender brings it about");
-        // As long as it takes, however quick the queue was.
+        // The probe takes as long as it needs, independently of the queue.
         while house.gateway.store() != Some(StoreProbe::Worked) {
             assert_eq!(house.deliver(TOKEN).await, 200);
         }

@@ -1,4 +1,4 @@
-//! A bucket as an object store: signatures, requests, and every way in which a store can fail.
+//! Tests of a bucket as an object store: signatures, requests, and every failure of a store.
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 mod queue_support;
@@ -20,7 +20,7 @@ const NAME: &str = "spill/tdmq/github/00ff";
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
 const TOKEN: &str = "session/token+1=";
 
-/// An open store at a server, whose waits are of no length.
+/// Opens a store at a server, with waits of zero length.
 fn open(server: &Server, clock: Clock) -> Store {
     with(server, clock, &[])
 }
@@ -57,7 +57,7 @@ fn has_condition(seen: &[Seen]) -> Vec<bool> {
     seen.iter().map(|seen| seen.header("if-none-match") == Some("*")).collect()
 }
 
-/// The examples of
+/// The signatures of AWS's examples are reproduced:
 /// <https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html>.
 #[test]
 fn signatures_come_out_as_aws_published_them() {
@@ -155,7 +155,7 @@ async fn an_object_that_is_there_is_left_there() {
     let server = Server::start([error(412, "PreconditionFailed"), error(412, "PreconditionFailed")]).await;
     let store = open(&server, Wall::new().clock());
     assert_eq!(store.put_new(NAME, bytes("a"), seconds(30)).await, Ok(Written::Existed));
-    // Without the condition there is nothing that 412 could mean.
+    // Without the condition, a 412 has no meaning.
     assert!(matches!(store.put(NAME, bytes("a"), seconds(30)).await, Err(StoreError::Other(_))));
 }
 
@@ -164,10 +164,10 @@ async fn a_store_without_conditions_is_written_to_without() {
     let server = Server::start([error(501, "NotImplemented"), etag(), etag()]).await;
     let store = open(&server, Wall::new().clock());
     assert_eq!(store.put_new(NAME, bytes("a"), seconds(30)).await, Ok(Written::Created));
-    // Once is enough.
+    // The store is asked only once with the condition.
     assert_eq!(store.put_new(NAME, bytes("a"), seconds(30)).await, Ok(Written::Created));
     assert_eq!(has_condition(&server.seen()), [true, false, false]);
-    // And without a condition it is something else that is not implemented.
+    // Without a condition in the request, the error refers to another missing function.
     server.then([error(501, "NotImplemented")]);
     let error = store.put_new(NAME, bytes("a"), seconds(30)).await.unwrap_err();
     assert!(matches!(error, StoreError::Other(_)) && server.seen().len() == 4, "{error}");
@@ -184,7 +184,7 @@ async fn a_condition_that_is_refused_is_left_out() {
     }
     assert_eq!(has_condition(&server.seen()), [true, false, false], "once is enough");
 
-    // What is refused without the condition too was not refused because of it.
+    // A request that is also refused without the condition was not refused because of it.
     let server = Server::start([status(400, BODY), status(400, BODY), etag()]).await;
     let store = open(&server, Wall::new().clock());
     let error = store.put_new(NAME, bytes("a"), seconds(30)).await.unwrap_err();
@@ -196,7 +196,7 @@ async fn a_condition_that_is_refused_is_left_out() {
     assert_eq!(server.seen().len(), 4, "there is nothing to leave out");
 }
 
-/// What is there already may be what a store is in conflict with, for as long as it is asked.
+/// A conflict that does not end is resolved by a look at the object, which may exist already.
 #[tokio::test]
 async fn a_conflict_that_does_not_end_is_looked_into() {
     let found = || Step::Raw("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n".into());
@@ -212,7 +212,7 @@ async fn a_conflict_that_does_not_end_is_looked_into() {
             let error = store.put_new(NAME, bytes("a"), soon).await.unwrap_err();
             assert!(matches!(error, StoreError::Unreachable(_)), "{error:?}");
         }
-        // A write that replaces is not done because something is there.
+        // A replacing write is not done because an object exists.
         let before = server.seen().len();
         server.then([error(409, code)]);
         let soon = Instant::now() + Duration::from_millis(900);
@@ -221,7 +221,7 @@ async fn a_conflict_that_does_not_end_is_looked_into() {
     }
 }
 
-/// A store that lists in another order than S3 strands nothing.
+/// A listing in another order than S3's leaves out no object.
 #[tokio::test]
 async fn a_listing_in_an_order_of_its_own_is_taken_as_it_comes() {
     let server = Server::start([listing(true, &["spill/c", "spill/a"]), listing(false, &["spill/b"])]).await;
@@ -269,7 +269,7 @@ async fn what_may_pass_is_tried_again_until_it_does() {
         let seen = server.seen();
         assert_eq!(seen.len(), 3);
         assert_eq!(has_condition(&seen), [true; 3]);
-        // Each attempt after a failure has a connection of its own.
+        // Each attempt after a failure uses a new connection.
         assert_eq!(server.connections(), 3);
     }
 }
@@ -338,7 +338,7 @@ async fn a_wrong_clock_is_corrected_once_by_the_stores() {
     let dates: Vec<_> = server.seen().iter().map(|s| s.header("x-amz-date").unwrap().to_owned()).collect();
     assert_eq!(dates, ["20231114T221320Z", "20231115T001320Z", "20231115T001320Z"]);
 
-    // One that is skewed still is no clock's fault; one without a date says nothing.
+    // A second error about skew is not the clock's fault, and one without a date gives no time.
     for steps in [vec![skewed(), skewed()], vec![error(403, "RequestTimeTooSkewed")]] {
         let attempts = steps.len();
         let server = Server::start(steps).await;
@@ -357,7 +357,7 @@ async fn renewed_credentials_are_used_at_once() {
     let id = format!("file:{}", file.display());
     let vars =
         [("S3_ENDPOINT", server.url.as_str()), ("S3_ACCESS_KEY_ID", &id), ("S3_SECRET_ACCESS_KEY", SECRET)];
-    // The clock is looked at for the signature: by then the first attempt has its credentials.
+    // The clock is read for the signature, after the first attempt has got its credentials.
     let clock = Clock::from_fn(move || {
         std::fs::write(&file, "new").unwrap();
         Timestamp::from_unix(1_700_000_000)
@@ -371,7 +371,7 @@ async fn renewed_credentials_are_used_at_once() {
         .map(|s| s.header("authorization").unwrap().contains("Credential=new/"))
         .collect();
     assert_eq!(ids, [false, true]);
-    // They are not others any more.
+    // The credentials have not changed since, so there is no further attempt.
     assert!(matches!(store.put(NAME, bytes("a"), seconds(30)).await, Err(StoreError::Denied(_))));
     assert_eq!(server.seen().len(), 3);
 }
@@ -490,7 +490,7 @@ async fn a_listing_that_lies_is_refused() {
         assert!(matches!(&lied, Err(StoreError::Corrupt(_))), "{lied:?}");
         assert_eq!(server.seen().len(), 1);
     }
-    // One that was cut short is none.
+    // A listing that was cut short does not count.
     let cut = Step::Raw("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n<ListBucketResult>".into());
     let server = Server::start([cut, listing(false, &["spill/b"])]).await;
     let page = open(&server, Wall::new().clock()).list("spill/", None, MAX_PAGE, seconds(30)).await.unwrap();
@@ -507,7 +507,7 @@ async fn without_an_answer_the_deadline_is_the_end() {
     assert_eq!(store.put_new(NAME, bytes("a"), begun).await, Err(StoreError::TimedOut));
     assert_eq!(server.seen().len(), 1);
 
-    // Nobody listens there any more.
+    // The port has no listener any more.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
@@ -524,7 +524,7 @@ async fn a_connection_that_is_opened_ahead_is_the_one_used() {
     let server = Server::start([etag()]).await;
     let store = open(&server, Wall::new().clock());
     store.prewarm().await;
-    // Connected is not yet accepted.
+    // The client may be connected before the server has accepted.
     while server.connections() == 0 {
         tokio::task::yield_now().await;
     }

@@ -1,4 +1,5 @@
-//! A bucket as an object store, against an S3 that `tests/s3_moto.py` or `tests/s3_versitygw.py` started.
+//! Tests of a bucket as an object store, against an S3 that `tests/s3_moto.py` or `tests/s3_versitygw.py`
+//! started.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, a panic is the report")]
 
 use std::time::Duration;
@@ -18,8 +19,8 @@ fn seconds(count: u64) -> Instant {
     Instant::now() + Duration::from_secs(count)
 }
 
-/// Every call, against the store that `SPILL_URL` and `S3_ENDPOINT` name; it must be empty. What is left
-/// there at the end is looked at by the script that runs it.
+/// Every call works with the store that `SPILL_URL` and `S3_ENDPOINT` name. The store must be empty at first;
+/// the script checks the objects that are left at the end.
 #[tokio::test]
 #[ignore = "needs an S3: tests/s3_moto.py, tests/s3_versitygw.py"]
 async fn against_a_real_store() {
@@ -56,7 +57,7 @@ async fn against_a_real_store() {
     assert!(matches!(missing.list("", None, MAX_PAGE, seconds(60)).await, Err(StoreError::Config(_))));
 }
 
-/// As above.
+/// Listings of more than a page work with the store that `SPILL_URL` and `S3_ENDPOINT` name.
 #[tokio::test]
 #[ignore = "needs an S3: tests/s3_moto.py, tests/s3_versitygw.py"]
 async fn listings_of_a_real_store() {

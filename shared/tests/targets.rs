@@ -1,4 +1,4 @@
-//! Several targets: other instances, regions and keys, and one delivery to more than one of them.
+//! Tests of several targets: other instances, regions and keys, and one delivery to more than one target.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -26,7 +26,7 @@ use world::{Answer, VENDOR_SECRETS, World, assert_never_written, is_written};
 const TOKEN: &str = "a-token-of-the-target-tests";
 const SECOND_KEY: &str = "a-secret-key-of-the-second-cluster";
 
-/// What goes wrong with one request, stored or not.
+/// Faults that a request may meet, after which the message is stored or not.
 const FAULTS: [FaultKind; 8] = [
     FaultKind::Pass,
     FaultKind::Throttle,
@@ -40,11 +40,11 @@ const FAULTS: [FaultKind; 8] = [
 
 const HOOK: &str = "[hooks.h]\nsource = \"bearer\"\nsecrets = [\"env:A_TOKEN\"]\n";
 
-/// Both vendors, by the environment's own targets.
+/// Hook lines for the environment's own targets of both vendors.
 const BOTH: &str = "targets = [\"tdmq\", \"rocketmq\"]\n\
                     topic = { tdmq = \"pulsar-demo/webhooks/both\", rocketmq = \"webhooks_both\" }\n";
 
-/// Another cluster, in another region and with a key of its own.
+/// Starts another cluster, in another region and with a key of its own.
 async fn second() -> Emulator {
     let tdmq = vec![TencentCredential {
         secret_id: "AKIDsecond".into(),
@@ -75,7 +75,7 @@ async fn send(world: &World, id: &str) -> Answer {
     world.send("POST", "/h", &headers, format!("{{\"n\":\"{id}\"}}")).await
 }
 
-/// Topics and bodies of what an emulator holds.
+/// Returns the topics and bodies of an emulator's messages, sorted.
 fn held(emulator: &Emulator) -> Vec<(String, Value)> {
     let pair = |message: hookmq_emulator::StoredMessage| {
         let event: Value = serde_json::from_str(&message.text).unwrap();
@@ -117,7 +117,7 @@ async fn a_delivery_goes_to_both_vendors() {
     assert_never_written(&VENDOR_SECRETS);
 }
 
-/// 2xx means that each has it.
+/// A delivery is acknowledged with 2xx only if each target has it.
 #[tokio::test]
 async fn one_target_that_fails_is_no_ack() {
     let rest = "deadline = \"1s\"\n";
@@ -165,7 +165,7 @@ async fn what_one_target_does_not_take_waits_for_that_one() {
     assert_eq!(held(&world.emulator), [at("pulsar-demo/webhooks/near", "1")]);
     assert!(dir.path().join("spill/eu/h").is_dir() && !dir.path().join("spill/tdmq").exists());
 
-    // Nobody knows the target any more: it is said, and nothing is lost.
+    // The target is no longer configured: this is reported, and the delivery is kept.
     second.set_faults(Vec::new());
     let report = redrive(HOOK, &world.context).await;
     assert!(
@@ -181,7 +181,8 @@ async fn what_one_target_does_not_take_waits_for_that_one() {
     assert_never_written(&[SECOND_KEY, VENDOR_SECRETS[0], VENDOR_SECRETS[1]]);
 }
 
-/// Whatever either queue does, with a store and without: what is acknowledged is in both in the end.
+/// Every acknowledged delivery is in both queues in the end, with any faults of either queue, with a store
+/// and without.
 #[tokio::test]
 async fn what_is_acknowledged_is_in_every_queue() {
     let mut runner = TestRunner::deterministic();
@@ -231,7 +232,7 @@ async fn a_target_is_reached_with_its_own_key_only() {
     let second = second().await;
     let one =
         |table: &str| format!("{table}\n{HOOK}targets = [\"eu\"]\ntopic = \"pulsar-eu/webhooks/far\"\n");
-    // The key of the environment does not stand in for one that is not whole.
+    // The environment's key does not replace an incomplete key of the target.
     let table = second_table(&second);
     let half = table.replace(&format!("secret_key = \"plain:{SECOND_KEY}\"\n"), "");
     for (hooks, status) in [(one(&table), 200), (one(&half), 503)] {

@@ -1,49 +1,49 @@
-//! The vendors: take messages, or do something else.
+//! The vendors, which store messages or fail in the current mode.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use hookmq_shared::message::Message;
-use hookmq_shared::queue::endpoint::Endpoint;
+use hookmq_shared::net::endpoint::Endpoint;
+use hookmq_shared::queue::Class;
 use hookmq_shared::queue::memory::{Broker, Limits, MemoryQueue, Reply, Try, What};
-use hookmq_shared::queue::{Class, Vendor};
 
-use crate::codes;
+use crate::codes::{Codes, ROCKETMQ, TDMQ};
 use crate::hooks::{FIRST_OF_TWO, SECOND_OF_TWO, TARGETS};
 use crate::ledger::Copy;
 use crate::world::{MINUTE, Mode, Process, SECOND, State, World};
 
-/// What the program takes the vendor's limit for: 4096 bytes of these messages.
+/// The program's limit for a message: 4096 bytes of these small messages.
 const LIMITS: Limits = Limits { most: 128 << 10, scale: 32 };
 
-/// The vendor's own limit, in bytes of these messages.
+/// The vendor's own limit for a message, in bytes.
 const MOST: usize = 3072;
 
-/// A clock further off than this is refused.
+/// Upper bound on the difference between a request's time and the vendor's, in milliseconds.
 const SKEW: i64 = 15 * 60 * 1000;
 
-/// A receipt that is on its way for longer may come too late.
+/// Upper bound on the delay of a receipt that is certain to arrive in time.
 const IN_TIME: Duration = Duration::from_millis(40);
 
-/// One target, as one process reaches it.
+/// One target, from the view of one process.
 struct Vendors {
     world: Arc<World>,
     process: Arc<Process>,
     target: usize,
 }
 
-pub(crate) const fn vendor(target: usize) -> Vendor {
-    if target == 1 { Vendor::Rocketmq } else { Vendor::Tdmq }
+fn codes(target: usize) -> &'static Codes {
+    if target == 1 { &ROCKETMQ } else { &TDMQ }
 }
 
 impl World {
-    /// A process's client of the target.
+    /// Builds the process's client of the target.
     pub(crate) fn queue(self: &Arc<Self>, target: usize, process: &Arc<Process>) -> Option<MemoryQueue> {
         let endpoint = Endpoint::parse(&format!("https://{}.test", TARGETS[target]), false).ok()?;
         let broker = Vendors { world: Arc::clone(self), process: Arc::clone(process), target };
         let (key, context) = (Arc::clone(&self.keys[target]), self.context(process));
-        Some(MemoryQueue::new(vendor(target), endpoint, LIMITS, key, context, broker))
+        Some(MemoryQueue::new(codes(target).vendor, endpoint, LIMITS, key, context, broker))
     }
 }
 
@@ -97,8 +97,8 @@ impl Vendors {
         let Self { world, target, .. } = self;
         let (now, moment) = (world.now(), world.timestamp());
         let mode = state.modes[*target].filter(|(_, until)| *until > now).map(|(mode, _)| mode);
-        let vendor = vendor(*target);
-        // Here it happens; one that nobody met is none. What is stored all the same is met below.
+        let codes = codes(*target);
+        // A mode counts as met when a request meets it; modes that store the message are counted below.
         if let Some(mode) = mode.filter(|mode| !mode.stores()) {
             state.meet(mode.as_str());
         }
@@ -106,15 +106,15 @@ impl Vendors {
             Some(Mode::Refuses) => return What::Refused,
             Some(Mode::Hangs(false)) => return What::Silence,
             Some(Mode::Cuts(false)) => return What::Cut,
-            Some(Mode::Lies(false)) => return What::Answer(codes::lie(vendor, &mut state.rng)),
+            Some(Mode::Lies(false)) => return What::Answer(codes.lie(&mut state.rng)),
             Some(Mode::Says(class, false)) => {
-                return What::Answer(codes::error(vendor, class, moment, &mut state.rng));
+                return What::Answer(codes.error(class, moment, &mut state.rng));
             }
-            Some(Mode::SaysOfAll) => return What::Answer(codes::everywhere(vendor)),
+            Some(Mode::SaysOfAll) => return What::Answer((codes.everywhere)()),
             Some(Mode::Slow) => *after = Duration::from_millis(state.rng.range(10, 5000)),
             Some(Mode::Hangs(true) | Mode::Cuts(true) | Mode::Lies(true) | Mode::Says(_, true)) | None => {}
         }
-        let mut says = |class| What::Answer(codes::error(vendor, class, moment, &mut state.rng));
+        let mut says = |class| What::Answer(codes.error(class, moment, &mut state.rng));
         if attempt.key != state.keys[*target] {
             let answer = says(Class::Auth);
             state.meet("wrong key");
@@ -127,7 +127,7 @@ impl Vendors {
         }
         let message = attempt.message;
         let known = lane_of(state, *target, message);
-        let mut says = |class| What::Answer(codes::error(vendor, class, moment, &mut state.rng));
+        let mut says = |class| What::Answer(codes.error(class, moment, &mut state.rng));
         if message.topic.contains("hoks") {
             let answer = says(Class::Config);
             if let Some((number, lane)) = known
@@ -144,7 +144,7 @@ impl Vendors {
         {
             let class = *class;
             state.meet("vendor refuses one hook");
-            return What::Answer(codes::error(vendor, class, moment, &mut state.rng));
+            return What::Answer(codes.error(class, moment, &mut state.rng));
         }
         if message.text.contains("\"poison\":true") {
             return says(Class::Permanent);
@@ -176,14 +176,14 @@ impl Vendors {
             Some(Mode::Cuts(_)) => What::Cut,
             Some(Mode::Lies(_)) => {
                 self.count_unread(state, attempt, number);
-                What::Answer(codes::lie(vendor, &mut state.rng))
+                What::Answer(codes.lie(&mut state.rng))
             }
-            Some(Mode::Says(class, _)) => What::Answer(codes::error(vendor, class, moment, &mut state.rng)),
-            _ => What::Answer(codes::stored(vendor, &format!("{number}:{lane}:{count}"))),
+            Some(Mode::Says(class, _)) => What::Answer(codes.error(class, moment, &mut state.rng)),
+            _ => What::Answer((codes.stored)(&format!("{number}:{lane}:{count}"))),
         }
     }
 
-    /// Copies of one send whose answers cannot be read: two at most.
+    /// Counts the copies of one send whose answers cannot be read; more than two break a promise.
     fn count_unread(&self, state: &mut State, attempt: &Try<'_>, number: u32) {
         let key = (self.process.id << 2 | u32::try_from(self.target).unwrap_or_default(), attempt.send);
         let count = state.unread.entry(key).or_default();
@@ -201,9 +201,9 @@ impl Vendors {
     }
 }
 
-/// Which delivery a message is of, from its topic and body; nothing is checked.
+/// Finds the delivery and the lane of a message from its id, topic and body, without any check.
 fn lane_of(state: &State, target: usize, message: &Message) -> Option<(u32, usize)> {
-    // The quick way: most ids hold the number.
+    // Most ids contain the number, which is the fast path.
     let number = message.id.strip_prefix("id-").and_then(|id| id.parse().ok());
     let number = number.or_else(|| marked(message))?;
     let place = usize::from(state.ledger.entries.get(number as usize)?.place);
@@ -215,7 +215,7 @@ fn lane_of(state: &State, target: usize, message: &Message) -> Option<(u32, usiz
     Some((number, lane))
 }
 
-/// The number in a text, of a body that is carried in the clear; twins have the first one's.
+/// Extracts the number from a text with its body in clear; both twins carry the number of the first.
 fn marked(message: &Message) -> Option<u32> {
     let text = &message.text;
     let at = ["\"n\":", "\\\"n\\\":"].iter().find_map(|mark| Some(text.find(mark)? + mark.len()))?;
@@ -226,14 +226,14 @@ fn marked(message: &Message) -> Option<u32> {
     Some(if is_second { number | 1 } else { number })
 }
 
-/// The place of the hook that a topic is named after.
+/// Returns the index of the hook that the topic is named after.
 fn place_of(message: &Message) -> Option<usize> {
     let topic = &message.topic;
     let at = topic.rfind("/h").or_else(|| topic.rfind("_h"))? + 2;
     topic.get(at..at + 2)?.parse().ok()
 }
 
-/// A duration of chance, most of them short.
+/// Draws a duration in milliseconds, most of them short.
 pub(crate) fn span(state: &mut State, most: u64) -> u64 {
     let longest = match state.rng.below(10) {
         0 => most,

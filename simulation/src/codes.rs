@@ -1,74 +1,75 @@
-//! What the vendors really answer, by class: read by the program's own readers.
+//! The vendors' real answers by class, which the program's own readers parse.
 
 use hookmq_shared::clock::Timestamp;
-use hookmq_shared::queue::answer::Answer;
+use hookmq_shared::net::answer::Answer;
 use hookmq_shared::queue::{Class, Vendor};
 
 use crate::rng::Rng;
 
-/// The answer to a message that is stored under this id.
-pub(crate) fn stored(vendor: Vendor, id: &str) -> Answer {
-    match vendor {
-        Vendor::Tdmq => {
-            answer(200, format!("{{\"Response\":{{\"MessageId\":\"{id}\",\"RequestId\":\"r\"}}}}"))
-        }
-        Vendor::Rocketmq => answer(200, format!("{{\"msg_id\":\"{id}\",\"queue_id\":1}}")),
-    }
+/// Answers of one vendor's API.
+pub(crate) struct Codes {
+    pub(crate) vendor: Vendor,
+    /// Builds the answer to a message that is stored under this id.
+    pub(crate) stored: fn(&str) -> Answer,
+    /// Draws an answer with an error of the class.
+    refused: fn(Class, &mut Rng) -> Answer,
+    /// Builds an error answer about a part that every request has.
+    pub(crate) everywhere: fn() -> Answer,
+    /// Body of a 200 answer of the API's form that names no message.
+    nothing: &'static str,
 }
 
-/// An error of the class.
-pub(crate) fn error(vendor: Vendor, class: Class, now: Timestamp, rng: &mut Rng) -> Answer {
-    let mut answer = match vendor {
-        Vendor::Tdmq => {
-            let code = rng.pick(tdmq(class));
-            answer(
-                200,
-                format!(
-                    "{{\"Response\":{{\"Error\":{{\"Code\":\"{code}\",\"Message\":\"m\"}},\"RequestId\":\"r\"}}}}"
-                ),
-            )
-        }
-        Vendor::Rocketmq => {
-            let (status, code, text) = rng.pick(rocketmq(class));
-            answer(
-                status,
-                format!("{{\"error_code\":\"{code}\",\"error_msg\":\"{text}\",\"request_id\":\"r\"}}"),
-            )
-        }
-    };
-    let mut header = |name: &'static str, text: String| {
-        if let Ok(value) = text.parse() {
-            answer.headers.insert(name, value);
-        }
-    };
-    header("date", now.http_date());
-    if class == Class::Throttle && rng.happens(400) {
-        // Some ask for more than anybody should wait.
-        header("retry-after", rng.pick(&["1", "2", "30", "900", "86400", "31536000"]).to_owned());
-    }
-    answer
-}
-
-/// An error about what stands in every request.
-pub(crate) fn everywhere(vendor: Vendor) -> Answer {
-    match vendor {
-        Vendor::Tdmq => answer(
+pub(crate) static TDMQ: Codes = Codes {
+    vendor: Vendor::Tdmq,
+    stored: |id| answer(200, format!("{{\"Response\":{{\"MessageId\":\"{id}\",\"RequestId\":\"r\"}}}}")),
+    refused: |class, rng| {
+        let code = rng.pick(tdmq(class));
+        answer(
             200,
-            r#"{"Response":{"Error":{"Code":"UnsupportedRegion","Message":"m"},"RequestId":"r"}}"#.to_owned(),
-        ),
-        Vendor::Rocketmq => {
-            answer(404, r#"{"error_code":"DMS.00404022","error_msg":"no instance"}"#.to_owned())
-        }
-    }
-}
+            format!(
+                "{{\"Response\":{{\"Error\":{{\"Code\":\"{code}\",\"Message\":\"m\"}},\"RequestId\":\"r\"}}}}"
+            ),
+        )
+    },
+    everywhere: || {
+        let body = r#"{"Response":{"Error":{"Code":"UnsupportedRegion","Message":"m"},"RequestId":"r"}}"#;
+        answer(200, body.to_owned())
+    },
+    nothing: "{\"Response\":{\"RequestId\":\"r\"}}",
+};
 
-/// 200, and nothing that names a message.
-pub(crate) fn lie(vendor: Vendor, rng: &mut Rng) -> Answer {
-    let foreign = ["", "<html>welcome</html>", "{\"status\":\"ok\"}"];
-    match (rng.below(4), vendor) {
-        (3, Vendor::Tdmq) => answer(200, "{\"Response\":{\"RequestId\":\"r\"}}".to_owned()),
-        (3, Vendor::Rocketmq) => answer(200, "{\"queue_id\":1,\"message\":\"ok\"}".to_owned()),
-        (at, _) => answer(200, foreign[at].to_owned()),
+pub(crate) static ROCKETMQ: Codes = Codes {
+    vendor: Vendor::Rocketmq,
+    stored: |id| answer(200, format!("{{\"msg_id\":\"{id}\",\"queue_id\":1}}")),
+    refused: |class, rng| {
+        let (status, code, text) = rng.pick(rocketmq(class));
+        answer(status, format!("{{\"error_code\":\"{code}\",\"error_msg\":\"{text}\",\"request_id\":\"r\"}}"))
+    },
+    everywhere: || answer(404, r#"{"error_code":"DMS.00404022","error_msg":"no instance"}"#.to_owned()),
+    nothing: "{\"queue_id\":1,\"message\":\"ok\"}",
+};
+
+impl Codes {
+    /// Builds an error answer of the class.
+    pub(crate) fn error(&self, class: Class, now: Timestamp, rng: &mut Rng) -> Answer {
+        let mut answer = (self.refused)(class, rng);
+        let mut header = |name: &'static str, text: String| {
+            if let Ok(value) = text.parse() {
+                answer.headers.insert(name, value);
+            }
+        };
+        header("date", now.http_date());
+        if class == Class::Throttle && rng.happens(400) {
+            // Some vendors ask for a longer wait than is reasonable.
+            header("retry-after", rng.pick(&["1", "2", "30", "900", "86400", "31536000"]).to_owned());
+        }
+        answer
+    }
+
+    /// Builds a 200 answer that names no message.
+    pub(crate) fn lie(&self, rng: &mut Rng) -> Answer {
+        let bodies = ["", "<html>welcome</html>", "{\"status\":\"ok\"}", self.nothing];
+        answer(200, bodies[rng.below(4)].to_owned())
     }
 }
 
@@ -94,7 +95,7 @@ const fn tdmq(class: Class) -> &'static [&'static str] {
     }
 }
 
-/// Status, code and text.
+/// Returns the possible statuses, codes and texts of a class.
 const fn rocketmq(class: Class) -> &'static [(u16, &'static str, &'static str)] {
     match class {
         Class::TooLarge => &[(400, "DMS.10540011", "too large")],
@@ -113,33 +114,26 @@ const fn rocketmq(class: Class) -> &'static [(u16, &'static str, &'static str)] 
 
 #[cfg(test)]
 mod tests {
-    use hookmq_shared::queue::answer::Scope;
+    use hookmq_shared::queue::failure::Scope;
 
     use super::*;
-    use hookmq_shared::queue::{rocketmq, tdmq};
 
     #[test]
     fn each_answer_is_of_its_class() {
         let now = Timestamp::from_unix(1_772_323_200);
-        for seed in 0..20 {
-            let mut rng = Rng::of(seed, 0);
-            for class in Class::ALL {
-                let read = tdmq::wire::read(&error(Vendor::Tdmq, class, now, &mut rng), &[]);
-                assert_eq!(read.unwrap_err().class, class, "tdmq");
-                let read = rocketmq::wire::read(&error(Vendor::Rocketmq, class, now, &mut rng), &[]);
-                assert_eq!(read.unwrap_err().class, class, "rocketmq");
+        for codes in [&TDMQ, &ROCKETMQ] {
+            let spec = codes.vendor.spec();
+            let read = |answer: &Answer| (spec.read)(answer, &[]);
+            for seed in 0..20 {
+                let mut rng = Rng::of(seed, 0);
+                for class in Class::ALL {
+                    let failure = read(&codes.error(class, now, &mut rng)).unwrap_err();
+                    assert_eq!(failure.class, class, "{}", spec.name);
+                }
+                assert!(read(&codes.lie(&mut rng)).unwrap_err().unread, "{}", spec.name);
+                assert!(read(&(codes.everywhere)()).unwrap_err().scope == Scope::Api, "{}", spec.name);
             }
-            assert!(tdmq::wire::read(&lie(Vendor::Tdmq, &mut rng), &[]).unwrap_err().unread);
-            assert!(rocketmq::wire::read(&lie(Vendor::Rocketmq, &mut rng), &[]).unwrap_err().unread);
-            assert!(tdmq::wire::read(&everywhere(Vendor::Tdmq), &[]).unwrap_err().scope == Scope::Api);
-            assert!(
-                rocketmq::wire::read(&everywhere(Vendor::Rocketmq), &[]).unwrap_err().scope == Scope::Api
-            );
+            assert_eq!(read(&(codes.stored)("1:0:1")).unwrap().message_id, "1:0:1");
         }
-        assert_eq!(tdmq::wire::read(&stored(Vendor::Tdmq, "1:0:1"), &[]).unwrap().message_id, "1:0:1");
-        assert_eq!(
-            rocketmq::wire::read(&stored(Vendor::Rocketmq, "1:0:1"), &[]).unwrap().message_id,
-            "1:0:1"
-        );
     }
 }

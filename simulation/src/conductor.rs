@@ -1,4 +1,4 @@
-//! What goes wrong, and what people do about it.
+//! The conductor: makes things go wrong, and acts for the people who correct them.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,11 +14,11 @@ use crate::people::{Pens, send};
 use crate::processes::{FORWARDERS, Fleet, REDRIVERS};
 use crate::world::{HOUR, MINUTE, Mode, OPEN_END, SECOND, StoreMode, World};
 
-/// Deliveries wait no longer than this where nothing is wrong: the longest back-off, a locked key's circuit,
-/// and some runs.
+/// Upper bound on a delivery's wait in the absence of trouble: the longest back-off, the circuit of a locked
+/// key, and some runs.
 const BOUND: u64 = 80 * MINUTE;
 
-/// Lets things go wrong until the end.
+/// Causes faults at random intervals until the planned hours are over.
 pub(crate) async fn conduct(world: Arc<World>, fleet: Arc<Fleet>, pens: Arc<Pens>) {
     let end = world.plan.hours * HOUR;
     let mut step = 0_u64;
@@ -29,7 +29,7 @@ pub(crate) async fn conduct(world: Arc<World>, fleet: Arc<Fleet>, pens: Arc<Pens
             return;
         }
         step += 1;
-        // Each kind comes about early, and then by chance.
+        // Each kind happens early once, and then at random.
         let kind = if step <= 12 { step } else { world.state().rng.range(0, 18) };
         match kind {
             2 => store(&world),
@@ -55,7 +55,7 @@ fn most(world: &World) -> u64 {
     (8 * HOUR).min(world.plan.hours * HOUR / 8)
 }
 
-/// A target fails in some way.
+/// Makes a target fail in this mode, or in a random one.
 fn vendor(world: &World, mode: Option<Mode>) {
     let (now, most) = (world.now(), most(world));
     let mut state = world.state();
@@ -91,7 +91,7 @@ fn vendor(world: &World, mode: Option<Mode>) {
     *trouble = (*trouble).max(until);
 }
 
-/// The store fails in some way.
+/// Makes the store fail in a random mode.
 fn store(world: &World) {
     let now = world.now();
     let mut state = world.state();
@@ -109,12 +109,12 @@ fn store(world: &World) {
     let mode = state.rng.pick(&modes);
     let until = now + span(&mut state, 20 * MINUTE);
     state.store_mode = Some((mode, until));
-    // What comes late comes a minute late.
+    // A late write takes effect up to a minute later.
     state.last_store_trouble = state.last_store_trouble.max(until + 2 * MINUTE);
     state.trouble = state.trouble.max(until + 2 * MINUTE);
 }
 
-/// The vendor refuses one hook's messages.
+/// Makes the vendor refuse the messages of one hook.
 fn hook_fails(world: &World) {
     let (now, most) = (world.now(), most(world));
     let mut state = world.state();
@@ -132,7 +132,7 @@ fn hook_fails(world: &World) {
     *trouble = (*trouble).max(until);
 }
 
-/// Somebody takes the key away, and later hands out the new one.
+/// Revokes the key of a target, and hands out the new key later.
 fn wrong_key(world: &Arc<World>) {
     let (now, most) = (world.now(), most(world));
     let (target, until, key) = {
@@ -151,7 +151,7 @@ fn wrong_key(world: &Arc<World>) {
     });
 }
 
-/// The clock of one process jumps, and comes back.
+/// Makes the clock of one process jump, and sets it right later.
 fn jump(world: &Arc<World>, fleet: &Arc<Fleet>) {
     let now = world.now();
     let (at, offset, until) = {
@@ -159,7 +159,7 @@ fn jump(world: &Arc<World>, fleet: &Arc<Fleet>) {
         let hour = 3_600_000_i64;
         let offset = state.rng.pick(&[hour, -hour, 24 * 366 * hour, 24 * 366 * hour, -24 * 300 * hour]);
         let until = now + span(&mut state, HOUR);
-        // Any forwarder, or one of the first redrivers, which are there most of the time.
+        // The first redrivers are chosen, because they exist most of the time.
         let is_redriver = state.rng.happens(600);
         let at = if is_redriver { FORWARDERS + state.rng.below(2) } else { state.rng.below(FORWARDERS) };
         (at, offset, until)
@@ -183,7 +183,7 @@ fn kill(world: &World, fleet: &Fleet) {
     }
 }
 
-/// A process will die in the middle of a call.
+/// Sets a process to die in the middle of one of its next calls.
 fn light(world: &World, fleet: &Fleet) {
     let (at, calls) = {
         let mut state = world.state();
@@ -194,7 +194,7 @@ fn light(world: &World, fleet: &Fleet) {
     }
 }
 
-/// One sender sends a thousand at once.
+/// Sends many deliveries of one hook at once.
 fn burst(world: &Arc<World>, fleet: &Arc<Fleet>, pens: &Arc<Pens>) {
     let (place, count) = {
         let mut state = world.state();
@@ -205,12 +205,12 @@ fn burst(world: &Arc<World>, fleet: &Arc<Fleet>, pens: &Arc<Pens>) {
     }
     let now = world.now();
     let mut state = world.state();
-    // A backlog takes its time.
+    // A backlog takes some time to send.
     state.trouble = state.trouble.max(now + 10 * MINUTE);
     state.meet("burst");
 }
 
-/// The redrivers are off: of what an older release left, some states are in the old form.
+/// Replaces some `retry/` objects by those of an older release, which had another form of name.
 fn old_form(world: &World) {
     let names = world.store.names("retry/");
     for name in names.iter().filter(|name| !name.contains("/cursor.")).step_by(3).take(20) {
@@ -234,7 +234,7 @@ async fn deploy_alone(world: Arc<World>, fleet: Arc<Fleet>) {
     deploy(&world, &fleet).await;
 }
 
-/// Brings a new version into the world: one process after another takes it.
+/// Releases a new version of the configuration, which the processes adopt one after another.
 async fn deploy(world: &Arc<World>, fleet: &Arc<Fleet>) {
     let Ok(_releasing) = world.releasing.try_lock() else { return };
     let (now, part) = (world.now(), world.plan.hours * HOUR / 3);
@@ -248,7 +248,7 @@ async fn deploy(world: &Arc<World>, fleet: &Arc<Fleet>) {
             version.typos.insert(place);
             state.hook_trouble[place] = OPEN_END;
             state.meet("typo");
-            // Corrected after hours or days.
+            // The typo is corrected after hours or days.
             let most = (36 * HOUR).min(world.plan.hours * HOUR / 4);
             follow_up = Some(state.rng.range(most / 8, most));
         }
@@ -270,7 +270,8 @@ async fn deploy(world: &Arc<World>, fleet: &Arc<Fleet>) {
             state.meet(if left > 0 { "shards changed with work left" } else { "shards changed" });
         }
         version.is_renamed |= now > part;
-        // What was kept with a topic that is not there goes nowhere once its hook is gone, so nobody removes it then.
+        // A delivery with a mistyped topic can go nowhere once its hook is gone, so the hook is not removed
+        // then.
         let waiting = world.store.count("spill/rocketmq/h23");
         let is_mistyped = version.typos.iter().any(|place| hook(*place).is_removed);
         state.keeps_hook = is_mistyped || (state.keeps_hook && waiting > 0);
@@ -286,7 +287,7 @@ async fn deploy(world: &Arc<World>, fleet: &Arc<Fleet>) {
     }
 }
 
-/// The typo is corrected.
+/// Releases a version without the typo and the wrong secret.
 pub(crate) async fn correct(world: &Arc<World>, fleet: &Arc<Fleet>) {
     let _releasing = world.releasing.lock().await;
     let mut version = Version::clone(&world.state().version);
@@ -308,7 +309,7 @@ async fn release(world: &Arc<World>, fleet: &Arc<Fleet>, mut version: Version) {
     while !fleet.is_at(number) && !world.is_over() {
         sleep(Duration::from_millis(30 * SECOND)).await;
     }
-    // What the old ones have in hand.
+    // The old processes finish their work in progress.
     sleep(Duration::from_millis(6 * MINUTE)).await;
     world.overlap(false);
     let now = world.now();
@@ -329,7 +330,7 @@ async fn release(world: &Arc<World>, fleet: &Arc<Fleet>, mut version: Version) {
     state.trouble = state.trouble.max(now);
 }
 
-/// Ends everything that is wrong.
+/// Ends all faults, and corrects the configuration.
 pub(crate) async fn mend(world: &Arc<World>, fleet: &Arc<Fleet>) {
     {
         let now = world.now();
@@ -347,7 +348,7 @@ pub(crate) async fn mend(world: &Arc<World>, fleet: &Arc<Fleet>) {
     correct(world, fleet).await;
 }
 
-/// Looks at what was acknowledged and is not in the queue yet, every ten minutes.
+/// Checks the acknowledged deliveries that are not in the queue yet, every ten minutes.
 pub(crate) async fn watch(world: Arc<World>) {
     loop {
         sleep(Duration::from_millis(10 * MINUTE)).await;

@@ -1,4 +1,4 @@
-//! The hooks of the deployment, what their senders send, and `hooks.toml` in each of its versions.
+//! The hooks of the deployment, the deliveries of their senders, and the versions of `hooks.toml`.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -13,65 +13,65 @@ use sha2::{Digest as _, Sha256};
 
 use crate::rng::Rng;
 
-/// The targets, by their places.
+/// Names of the targets; other modules refer to a target by its index.
 pub(crate) const TARGETS: [&str; 3] = ["tdmq", "rocketmq", "eu"];
 
-/// Hooks of the deployment.
+/// Number of hooks in the deployment.
 pub(crate) const HOOKS: usize = 50;
 
-/// Deliveries that share an id, where a batch has one.
+/// Number of deliveries that share an id in a batch.
 const BATCH: u32 = 4;
 
-/// What bodies look like.
+/// Kind of body that a hook's deliveries have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
     Json,
-    /// UTF-8, no JSON.
+    /// UTF-8 text that is not JSON.
     Text,
     Binary,
-    /// More than a message takes.
+    /// More bytes than a message takes.
     Large,
-    /// More than the vendor takes, and less than the program believes it does.
+    /// More bytes than the vendor takes, but fewer than the program's limit.
     Middle,
-    /// JSON, and every other one lacks a field that the message needs.
+    /// JSON; one body in four lacks a field that the message needs.
     Unfit,
-    /// JSON, and one in eight is a message that the vendor never takes.
+    /// JSON; one body in eight makes a message that the vendor never takes.
     Poison,
 }
 
-/// How requests are signed.
+/// Signature scheme of a hook's requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scheme {
-    /// Id and time are signed.
+    /// Standard Webhooks: the id and the time are signed.
     Standard,
-    /// The id is not signed.
+    /// GitHub: the id is not signed.
     Github,
-    /// A table of its own, without an id.
+    /// A `verify` table of the hook's own, without an id.
     Own,
-    /// A token, which covers nothing.
+    /// GitLab's secret token, which covers no part of the request.
     Token,
 }
 
-/// A hook, and how its sender behaves.
+/// A hook, and the behaviour of its sender.
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a trait of its own")]
 pub(crate) struct Hook {
     pub(crate) scheme: Scheme,
     pub(crate) shape: Shape,
-    /// Places of its targets.
+    /// Indices of the hook's targets.
     pub(crate) lanes: &'static [usize],
-    /// Whether its sender sends again what was not acknowledged.
+    /// True if the sender sends unacknowledged deliveries again.
     pub(crate) retries: bool,
-    /// Whether its sender sends again what was acknowledged.
+    /// True if the sender sends acknowledged deliveries again.
     pub(crate) repeats: bool,
     pub(crate) dedupe: bool,
-    /// Whether several bodies come under one id.
+    /// True if several bodies share one id.
     pub(crate) batches: bool,
-    /// Whether every other request has no id.
+    /// True if every other request has no id.
     pub(crate) anonymous: bool,
-    /// Whether two events have one body.
+    /// True if two events share one body.
     pub(crate) twins: bool,
-    /// Whether its sender's events are configured for the next hook too, or for the one before.
+    /// True if the sender's events are configured for two neighbouring hooks.
     pub(crate) is_shared: bool,
     pub(crate) by_event: bool,
     pub(crate) is_never_spilled: bool,
@@ -100,18 +100,18 @@ const PLAIN: Hook = Hook {
     keys: "",
 };
 
-/// The two hooks that one sender's events are configured for.
+/// Index of the first of the two hooks that are configured for one sender's events.
 pub(crate) const FIRST_OF_TWO: usize = 47;
 pub(crate) const SECOND_OF_TWO: usize = FIRST_OF_TWO + 1;
 
 impl Hook {
-    /// Whether its deliveries come in twos, of which the first one has an even number.
+    /// Returns true if deliveries come in pairs, of which the first has an even number.
     pub(crate) const fn is_paired(&self) -> bool {
         self.twins || self.is_shared
     }
 }
 
-/// The hook at this place.
+/// Returns the hook at this index.
 pub(crate) fn hook(place: usize) -> Hook {
     let always = "spill = \"always\"";
     let dedupe = Hook { dedupe: true, keys: "dedupe = \"24h\"", ..PLAIN };
@@ -171,7 +171,7 @@ pub(crate) fn hook(place: usize) -> Hook {
     }
 }
 
-/// The hook's name; the second one once it is renamed.
+/// Returns the hook's name; `is_renamed` selects the new name of a renamed hook.
 pub(crate) fn name(place: usize, is_renamed: bool) -> String {
     let suffix = if is_renamed && hook(place).is_renamed { "-new" } else { "" };
     format!("h{place:02}{suffix}")
@@ -181,21 +181,21 @@ pub(crate) fn name(place: usize, is_renamed: bool) -> String {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Version {
     pub(crate) number: u64,
-    /// The newest secrets; the ones before are there too.
+    /// Generation of the newest secrets; the generation before it is configured as well.
     pub(crate) generation: u64,
-    /// Hooks whose topics are mistyped.
+    /// Indices of the hooks with a mistyped topic.
     pub(crate) typos: BTreeSet<usize>,
-    /// The hook whose secret is wrong.
+    /// Index of the hook with a wrong secret.
     pub(crate) wrong_secret: Option<usize>,
     pub(crate) is_renamed: bool,
     pub(crate) is_removed: bool,
 }
 
-/// The hook's secret of a generation.
+/// Derives the hook's secret of a generation.
 fn secret(seed: u64, place: usize, generation: u64) -> String {
     let mut rng = Rng::of(seed ^ 0x005e_c2e7, generation * 64 + place as u64);
     let hex = format!("{:016x}{:016x}{:016x}", rng.next(), rng.next(), rng.next());
-    // Hex digits are base64 too.
+    // Hex digits are valid base64 too.
     if hook(place).scheme == Scheme::Standard { format!("whsec_{hex}") } else { hex }
 }
 
@@ -228,7 +228,7 @@ fn toml(place: usize, name: &str, secrets: &str, is_mistyped: bool) -> String {
 }
 
 impl Version {
-    /// The file.
+    /// Writes the version as TOML.
     fn text(&self, seed: u64) -> String {
         let mut text = "[targets.eu]\nvendor = \"tdmq\"\nregion = \"eu-frankfurt\"\n\n".to_owned();
         for place in (0..HOOKS).filter(|place| !(self.is_removed && hook(*place).is_removed)) {
@@ -242,13 +242,13 @@ impl Version {
         text
     }
 
-    /// The file, read.
+    /// Parses the version's TOML into a configuration.
     pub(crate) fn config(&self, seed: u64, env: &Env) -> Config {
         Config::parse("hooks.toml", &self.text(seed), Reading::new(env, Samples::Refused))
     }
 }
 
-/// What signs the hooks' requests in a generation of secrets.
+/// Builds the sources that sign the hooks' requests with a generation of secrets.
 pub(crate) fn signers(seed: u64, generation: u64) -> Vec<Arc<Source>> {
     let mut text = "[targets.eu]\nvendor = \"tdmq\"\nregion = \"eu-frankfurt\"\n\n".to_owned();
     for place in 0..HOOKS {
@@ -258,20 +258,20 @@ pub(crate) fn signers(seed: u64, generation: u64) -> Vec<Arc<Source>> {
     let env = Env::of([("SPILL_URL", "file:///x"), ("QUARANTINE_URL", "file:///x")]);
     let config = Config::parse("hooks.toml", &text, Reading::new(&env, Samples::Refused));
     let source = |place: usize| config.hook(&name(place, false))?.source.current();
-    // A test holds that each of them is sound.
+    // A test checks that each hook is valid.
     (0..HOOKS).filter_map(source).collect()
 }
 
-/// What one delivery holds: all of it comes from seed, number and hook.
+/// Content of a delivery, which follows from the seed, the number and the hook.
 #[derive(Clone, Debug)]
 pub(crate) struct Content {
     pub(crate) place: usize,
     pub(crate) body: Vec<u8>,
     media_type: &'static str,
     pub(crate) event: String,
-    /// The provider's id.
+    /// Id that the provider gives; `None` without one.
     pub(crate) own_id: Option<String>,
-    /// Whether no message can be made of it, or none that the vendor takes.
+    /// True if no message can be made of the delivery, or none that the vendor takes.
     pub(crate) is_hopeless: bool,
 }
 
@@ -286,14 +286,14 @@ impl Content {
         let length = rng.below(200)
             + match hook.shape {
                 Shape::Large => 4200,
-                // With the envelope over 3072 and below 4096 bytes.
+                // With the envelope, the body has more than 3072 and fewer than 4096 bytes.
                 Shape::Middle if number.is_multiple_of(2) => 2700,
                 _ => 0,
             };
         let odd = rng.pick(&["1.0", "1e400", "\"\\u00e9\\/\"", "{\"a\":1,\"a\":2}", "[ ]", "\"\u{1F600}\""]);
         let mut filling = String::with_capacity(length + 16);
         while filling.len() < length {
-            // Strings are written to without fail.
+            // Writing to a `String` never fails.
             let _ = write!(filling, "{:016x}", rng.next());
         }
         let rest = match (is_poison, hook.shape) {
@@ -331,7 +331,7 @@ impl Content {
         Self { place, body, media_type: content_type, event, own_id, is_hopeless }
     }
 
-    /// The id that its messages must have, of a hook of that name.
+    /// Computes the id that messages must have under this name of the hook.
     pub(crate) fn id(&self, hook: &str) -> String {
         self.own_id.clone().unwrap_or_else(|| {
             let absent = u64::MAX.to_be_bytes();
@@ -349,7 +349,7 @@ impl Content {
         })
     }
 
-    /// The last segment of its objects' names.
+    /// Computes the last segment of the object names under this name of the hook.
     pub(crate) fn digest(&self, hook: &str) -> String {
         let id = self.id(hook);
         let mut hash = Sha256::new();
@@ -360,7 +360,7 @@ impl Content {
         hex(&hash.finalize())
     }
 
-    /// A request of it, signed now.
+    /// Builds a request with this content, signed at the time `now`.
     pub(crate) fn request(
         &self,
         source: &Source,
@@ -401,7 +401,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
-/// The number that a body holds.
+/// Extracts the delivery's number from a body.
 pub(crate) fn number_in(body: &[u8]) -> Option<u32> {
     let mark = b"\"n\":";
     let at = body.windows(mark.len()).position(|part| part == mark)? + mark.len();

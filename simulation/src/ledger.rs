@@ -1,4 +1,4 @@
-//! What was sent, what was promised about it, and what came of it.
+//! The ledger: every sent delivery, the promises about it, and the messages that arrived.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,60 +10,60 @@ use serde::Deserialize;
 use crate::hooks::{Content, SECOND_OF_TWO, TARGETS, hook, name, number_in};
 use crate::world::{ByDigest, CLAIMS_LIVE, MINUTE, SECOND, State, World, short};
 
-/// A message is in a claim's company for so long: what lies between its writing and the send.
+/// Upper bound on the age of a claim when a message refers to it, in milliseconds.
 const AT_ONCE: u64 = 2 * MINUTE;
 
-/// Something in hand when another one is done may be done as much later.
+/// Upper bound on how long an operation in progress may outlast another one, in milliseconds.
 const IN_HAND: u64 = 60 * SECOND;
 
-/// Windows 1 to 6 and 9: an attempt whose answer was lost, or another request of the sender. Each is counted where
-/// it comes about.
+/// Name for windows 1 to 6 and 9: an attempt whose answer was lost, or another request of the sender. Each
+/// repeat is counted where its cause happens.
 const EXCUSED: &str = "a repeat that was announced";
 
-/// Where a delivery's object may be, below the folder.
+/// Possible names of a delivery's object, below the folder.
 pub(crate) type Paths = Arc<[String]>;
 
-/// All deliveries, by number.
+/// All deliveries by number, and those that wait.
 #[derive(Default)]
 pub(crate) struct Ledger {
     pub(crate) entries: Vec<Entry>,
     pub(crate) by_digest: ByDigest,
-    /// Acknowledged, and not in the queue yet: number and lane.
+    /// Acknowledged deliveries that are not in the queue yet, by number and lane.
     pub(crate) open: BTreeMap<(u32, u8), Paths>,
-    /// Of these, what lies in `dead/`: most of it will for ever.
+    /// Acknowledged deliveries in `dead/`, by number and lane; most of them stay there.
     pub(crate) buried: BTreeMap<(u32, u8), Paths>,
 }
 
-/// A delivery.
+/// Record of a delivery.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Entry {
     pub(crate) place: u8,
     pub(crate) is_forged: bool,
     pub(crate) is_acked: bool,
-    /// Whether an answer of its requests was lost, or none was an ack.
+    /// Number of requests that the sender has made.
     pub(crate) requests: u16,
     pub(crate) lanes: [Lane; 2],
 }
 
-/// One of its ways.
+/// Record of a delivery on its way to one target.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Lane {
     pub(crate) copies: u8,
-    /// Copies more that are explained.
+    /// Number of further copies that have an explanation.
     pub(crate) excuses: u8,
     pub(crate) last: u64,
-    /// The process that sent the last copy, and whether that is a redriver.
+    /// The process that sent the last copy; true if that is a redriver.
     pub(crate) by: (u32, bool),
-    /// When it was kept in `spill/` last.
+    /// Time of the last write to `spill/`.
     pub(crate) spilled: u64,
-    /// When an attempt to send it began last.
+    /// Start of the last attempt to send the delivery.
     pub(crate) tried: u64,
-    /// Whether an attempt met a topic that is not there, and whether the last one did.
+    /// True if any attempt met a missing topic; `is_mistyped` is true if the last one did.
     pub(crate) was_mistyped: bool,
     pub(crate) is_mistyped: bool,
 }
 
-/// A copy that arrived.
+/// A copy of a message that arrived in the queue.
 pub(crate) struct Copy {
     pub(crate) number: u32,
     pub(crate) lane: usize,
@@ -81,7 +81,7 @@ struct Envelope<'e> {
     data: Option<&'e serde_json::value::RawValue>,
 }
 
-/// What a message says it carries.
+/// Content of a message, according to the message itself.
 struct Carried {
     id: String,
     hook: Option<String>,
@@ -94,7 +94,7 @@ impl Ledger {
         self.entries.get_mut(number as usize)
     }
 
-    /// The delivery that an object is named after, and its lane.
+    /// Finds the delivery and the lane that an object's name belongs to.
     pub(crate) fn named(&self, object: &str) -> Option<(u32, usize)> {
         let target = object.split('/').nth(1)?;
         let target = TARGETS.iter().position(|known| *known == target)?;
@@ -113,7 +113,7 @@ impl Entry {
 }
 
 impl World {
-    /// The consumer: checks a message that the vendor stores, and counts the copy.
+    /// Consumes a message that the vendor stores: checks its content and counts the copy.
     pub(crate) fn consume(
         &self,
         state: &mut State,
@@ -212,7 +212,7 @@ impl World {
                 let text: String = serde_json::from_str(data).map_err(|_| "altered: no text".to_owned())?;
                 text.into_bytes()
             } else {
-                // White space around is the body's too.
+                // White space around the data belongs to the body.
                 let at = message.text.find(",\"data\":").ok_or("altered: there is no data")? + 8;
                 let end = message.text.len() - 1;
                 message.text.get(at..end).ok_or("altered: cut off")?.as_bytes().to_vec()
@@ -228,7 +228,7 @@ impl World {
     }
 }
 
-/// Why there may be one more copy: the window that it came through.
+/// Finds the window through which one more copy may come; `Err` if none explains the copy.
 fn excuse(
     state: &State,
     entry: &Entry,

@@ -1,8 +1,8 @@
-//! Days of operation in seconds: the real gateway, carry and redrive code on a paused clock, with a store
-//! and queues in memory, and everything going wrong that a seed draws.
+//! A simulation of days of operation in seconds: the real gateway, carry and redrive code on a paused clock,
+//! with a store and queues in memory, and with every fault that a seed draws.
 //!
-//! One seed makes the whole run: what is sent, what fails, who dies, and in which order it happens. The
-//! hash of the log tells whether two runs were the same.
+//! The seed determines the whole run: the deliveries, the failures, the deaths of processes, and their order.
+//! Two runs with the same hash of the log were the same.
 
 #![expect(clippy::print_stderr, reason = "a story is told where it does not disturb the count")]
 
@@ -32,50 +32,50 @@ use observe::{Counts, Observer};
 pub use verdict::REQUIRED;
 use world::World;
 
-/// What is played.
+/// Parameters of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
-    /// Makes everything.
+    /// Seed of all random numbers.
     pub seed: u64,
     /// Virtual hours in which deliveries are sent and things go wrong.
     pub hours: u64,
-    /// Deliveries a virtual day.
+    /// Number of deliveries per virtual day.
     pub per_day: u64,
-    /// Virtual seconds between one fault and the next.
+    /// Mean virtual seconds between one fault and the next.
     pub gap: u64,
-    /// Whether the program's log is shown.
+    /// True if the program's log is shown.
     pub shows: bool,
-    /// A delivery whose story is told.
+    /// Number of a delivery whose story is printed.
     pub tells: Option<u32>,
 }
 
-/// What came of it.
+/// Result of a run.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// Deliveries that were sent, forged ones included.
+    /// Number of deliveries sent, including forged ones.
     pub deliveries: u64,
-    /// Of the log.
+    /// Hash of the log.
     pub hash: u64,
-    /// Promises that were broken, the first ones.
+    /// Broken promises, up to the first twenty.
     pub broken: Vec<String>,
-    /// What came about, and how often.
+    /// Events that happened, and how often.
     pub met: BTreeMap<String, u64>,
-    /// Virtual hours, until everything was sent.
+    /// Duration of the run until everything was sent, in virtual hours.
     pub hours: u64,
 }
 
 impl Report {
-    /// What never came about, of all that must.
+    /// Returns the required events that did not happen.
     pub fn missing(&self) -> Vec<&'static str> {
         REQUIRED.iter().copied().filter(|what| !self.met.contains_key(*what)).collect()
     }
 }
 
-/// Plays it.
+/// Simulates the plan.
 ///
 /// # Panics
 ///
-/// Where the operating system gives no runtime.
+/// Panics if the Tokio runtime cannot be created.
 pub fn run(plan: Plan) -> Report {
     let counts = Counts::default();
     let observer = Observer { counts: Arc::clone(&counts), shows: plan.shows };

@@ -1,5 +1,5 @@
-//! `cargo run --release -p simulation -- --seed S --days D`: the last line is the count of deliveries and the
-//! hash of the log.
+//! The simulation as a command, `cargo run --release -p simulation -- --seed S --days D`: its last line is
+//! the number of deliveries and the hash of the log.
 #![expect(clippy::print_stdout, reason = "what is printed is what it is for")]
 
 use std::process::ExitCode;
@@ -8,37 +8,37 @@ use std::time::Instant;
 use clap::Parser;
 use simulation::{Plan, Report, run};
 
-/// Plays days of operation, and says whether every promise held.
+/// A simulation of days of operation, which reports every broken promise
 #[derive(Parser)]
 struct Asked {
-    /// Makes everything; equal seeds make equal runs
+    /// Seed of all random numbers; equal seeds make equal runs
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Virtual days
+    /// Duration in virtual days
     #[arg(long, default_value_t = 28)]
     days: u64,
-    /// Virtual hours, instead of days
+    /// Duration in virtual hours, instead of days
     #[arg(long)]
     hours: Option<u64>,
-    /// Deliveries a virtual day
+    /// Deliveries per virtual day
     #[arg(long, default_value_t = 36_000)]
     per_day: u64,
-    /// Virtual seconds between one fault and the next
+    /// Mean virtual seconds between one fault and the next
     #[arg(long, default_value_t = 600)]
     gap: u64,
-    /// Runs with this seed and those after it, which must meet everything together
+    /// Number of runs with this seed and the following ones, which must meet every required event together
     #[arg(long, default_value_t = 1)]
     seeds: u64,
-    /// A short run need not meet everything
+    /// Accept that a short run does not meet every required event
     #[arg(long)]
     short: bool,
-    /// The program's log, on standard error
+    /// Print the program's log on standard error
     #[arg(long)]
     log: bool,
-    /// The story of the delivery with this number, on standard error
+    /// Print the story of the delivery with this number on standard error
     #[arg(long)]
     tell: Option<u32>,
-    /// Pulls a safeguard, which must be noticed; "all": one after another
+    /// Pull a safeguard, whose loss must be noticed; "all": one after another
     #[cfg(sabotage)]
     #[arg(long)]
     sabotage: Option<String>,

@@ -1,4 +1,4 @@
-//! What the log says, counted: the program tells how each delivery ended, and this listens.
+//! An observer of the program's log, which counts how deliveries end.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -8,13 +8,13 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
-/// Counts by name.
+/// Numbers of events by name.
 pub(crate) type Counts = Arc<Mutex<BTreeMap<String, u64>>>;
 
-/// Listens to a run.
+/// A `tracing` subscriber that counts the outcomes in the log.
 pub(crate) struct Observer {
     pub(crate) counts: Counts,
-    /// Whether the log is shown too.
+    /// True if the log is also printed.
     pub(crate) shows: bool,
 }
 
@@ -43,7 +43,7 @@ impl Visit for Told {
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         match field.name() {
-            // Strings are written to without fail.
+            // Writing to a `String` never fails.
             "message" => drop(write!(self.message, "{value:?}")),
             "error" => self.error = Some(format!("{value:?}")),
             _ => {}

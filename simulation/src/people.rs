@@ -1,12 +1,12 @@
-//! Senders, forgers, and the operator.
+//! The people of the simulation: senders, forgers, and the operator.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use hookmq_shared::host::Service as _;
 use hookmq_shared::http::{Request, Response};
 use hookmq_shared::quarantine::Quarantine;
 use hookmq_shared::redrive::{Options, reverify};
+use hookmq_shared::service::Service as _;
 use hookmq_shared::source::{Source, Tamper};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -17,17 +17,17 @@ use crate::ledger::{Entry, Paths};
 use crate::processes::{FORWARDERS, Fleet, gateway, redrivers, run};
 use crate::world::{HOUR, MINUTE, SECOND, World, short};
 
-/// What senders wait between their tries, in seconds; three days in all.
+/// Waits of senders between their tries, in seconds; three days in all.
 const WAITS: [u64; 10] = [5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 72_000, 3600];
 
-/// A sender waits no longer for an answer.
+/// Time limit of a sender for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What senders sign with: the secrets of each generation, made when they are first needed.
+/// The sources that senders sign with, by generation of secrets; built when they are first needed.
 pub(crate) struct Pens {
     seed: u64,
     known: Mutex<Vec<Vec<Arc<Source>>>>,
-    /// Of secrets that are never configured.
+    /// Sources with secrets that are never configured.
     foreign: Vec<Arc<Source>>,
 }
 
@@ -51,7 +51,7 @@ impl Pens {
     }
 }
 
-/// Sends deliveries until the end.
+/// Sends deliveries at random intervals until the planned hours are over.
 pub(crate) async fn generate(world: Arc<World>, fleet: Arc<Fleet>, pens: Arc<Pens>) {
     let gap = 24 * HOUR / world.plan.per_day.max(1);
     let end = world.plan.hours * HOUR;
@@ -61,7 +61,7 @@ pub(crate) async fn generate(world: Arc<World>, fleet: Arc<Fleet>, pens: Arc<Pen
         let place = {
             let mut state = world.state();
             let place = state.rng.below(HOOKS);
-            // Large ones are rare.
+            // Most large deliveries are replaced, because they are rare in reality.
             let is_large = matches!(hook(place).shape, Shape::Large | Shape::Middle);
             if is_large && state.rng.happens(700) { 0 } else { place }
         };
@@ -69,7 +69,7 @@ pub(crate) async fn generate(world: Arc<World>, fleet: Arc<Fleet>, pens: Arc<Pen
     }
 }
 
-/// Begins to send one delivery of the hook, or two that belong together.
+/// Starts the senders of one delivery of the hook, or of two that belong together.
 pub(crate) fn send(world: &Arc<World>, fleet: &Arc<Fleet>, pens: &Arc<Pens>, place: usize) {
     let is_removed = world.state().version.is_removed && hook(place).is_removed;
     if is_removed {
@@ -105,7 +105,7 @@ fn begin(world: &Arc<World>, fleet: &Arc<Fleet>, pens: &Arc<Pens>, place: usize)
     });
 }
 
-/// One delivery's sender.
+/// The sender of one delivery.
 struct Sender<'w> {
     world: &'w Arc<World>,
     fleet: &'w Arc<Fleet>,
@@ -134,7 +134,7 @@ impl Sender<'_> {
         }
     }
 
-    /// How long until the next request; `None` if there is none.
+    /// Returns the milliseconds until the next request; `None` if the sender is done.
     fn pause(&self, is_acked: bool, wait: u64, repeats: &mut u32) -> Option<u64> {
         let traits = hook(self.place);
         let mut state = self.world.state();
@@ -148,7 +148,7 @@ impl Sender<'_> {
         Some(state.rng.range(SECOND, 10 * MINUTE))
     }
 
-    /// One request; whether it was acknowledged.
+    /// Sends one request; returns true if it was acknowledged.
     async fn ask(&self, content: &Content) -> bool {
         let Self { world, fleet, number, .. } = *self;
         let Some(request) = self.request(content) else { return false };
@@ -196,7 +196,7 @@ impl Sender<'_> {
             (Scheme::Standard | Scheme::Github, 2 | 3) => Some(Tamper::Signature),
             _ => None,
         };
-        // What was never configured, or was taken away: one so old that nobody has it.
+        // A foreign secret was never configured, or is so old that no process has it any more.
         let is_foreign = is_forged && tamper.is_none();
         let generation = if is_foreign && draw == 4 && generation > 2 { generation - 3 } else { generation };
         let is_old = generation < world.state().generation;
@@ -204,7 +204,7 @@ impl Sender<'_> {
         content.request(&*pen?, tamper, world.timestamp(), &world.random())
     }
 
-    /// One more request is a reason for one more copy, where no mark says that it was sent.
+    /// Allows one more copy for a further request, unless a mark tells that the delivery was sent.
     fn announce(&self, content: &Content) {
         let Self { world, number, place, .. } = *self;
         let traits = hook(place);
@@ -297,7 +297,7 @@ impl Sender<'_> {
 }
 
 impl World {
-    /// Where the delivery's object may be, below the folder: under either name of its hook.
+    /// Returns the possible names of the delivery's object, below the folder, under each name of its hook.
     pub(crate) fn paths(content: &Content, target: &str) -> Paths {
         let count = if hook(content.place).is_renamed { 2 } else { 1 };
         let path = |is_renamed: bool| {
@@ -307,24 +307,25 @@ impl World {
         [false, true].into_iter().take(count).map(path).collect()
     }
 
-    /// Whether the folder has it.
+    /// Returns true if the folder has the object under one of its names.
     pub(crate) fn has(&self, folder: &str, paths: &Paths) -> bool {
         paths.iter().any(|path| self.store.object(&format!("{folder}/{path}")).is_some())
     }
 }
 
-/// Looks after it all once a day, and at the end.
+/// Lets an operator visit at regular intervals, until the planned hours are over.
 pub(crate) async fn operate(world: Arc<World>, every: u64) {
     let end = world.plan.hours * HOUR;
     while world.now() + every < end {
         sleep(Duration::from_millis(every)).await;
-        // What is sent without a look at its time hides whether that would ever have come.
+        // A send before its time (`now`) would hide a wait that never ends, so it is not made each time.
         let is_hurried = world.state().rng.happens(400);
         visit(&world, is_hurried).await;
     }
 }
 
-/// What an operator does: sends what is dead, what waits, and verifies again what was refused.
+/// Acts as an operator: sends the deliveries in `dead/` and those that wait, and verifies quarantined
+/// requests again.
 pub(crate) async fn visit(world: &Arc<World>, is_hurried: bool) {
     let process = world.process(true);
     let version = Arc::clone(&world.state().version);
@@ -338,7 +339,7 @@ pub(crate) async fn visit(world: &Arc<World>, is_hurried: bool) {
         if options.now && !is_hurried {
             continue;
         }
-        // Together with the redriver of the first shard, as a person who does not know the clock may be.
+        // The run starts together with that of the first shard's redriver, as an operator's run may.
         sleep(Duration::from_millis(MINUTE - world.now() % MINUTE)).await;
         world.overlap(true);
         run(world, &process, &redrivers, &options).await;

@@ -1,4 +1,5 @@
-//! Forwarders and redrivers: they start with nothing in memory, die at any call, and are replaced one by one.
+//! The processes: forwarders and redrivers start with empty memory, die at any call, and are replaced one by
+//! one.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
@@ -10,37 +11,37 @@ use hookmq_shared::config::Config;
 use hookmq_shared::gateway::{Gateway, Stores};
 use hookmq_shared::metrics::Metrics;
 use hookmq_shared::quarantine::Quarantine;
-use hookmq_shared::queue::Class;
 use hookmq_shared::queue::memory::MemoryQueue;
-use hookmq_shared::queue::{Target, Vendor};
-use hookmq_shared::redrive::{Options, RedriveError, Redriver, Shard, Stopped, Summary};
+use hookmq_shared::queue::{Class, Target, Vendor};
+use hookmq_shared::redrive::{Options, RedriveError, Redriver, Stopped, Summary};
+use hookmq_shared::shard::Shard;
 use hookmq_shared::spill::Spill;
 use tokio::time::{Instant, sleep};
 
 use crate::hooks::Version;
 use crate::world::{MINUTE, Process, SECOND, World};
 
-/// Forwarders.
+/// Number of forwarders.
 pub(crate) const FORWARDERS: usize = 4;
 
-/// Redrivers at most, each with a shard.
+/// Upper bound on the number of redrivers, each with a shard.
 pub(crate) const REDRIVERS: usize = 8;
 
-/// A run of the redriver gets so long, and begins each minute.
+/// Time limit of a redriver's run; a run begins each minute.
 const RUN: Duration = Duration::from_secs(55);
 
-/// A forwarder that serves.
+/// A forwarder that accepts requests.
 #[derive(Clone)]
 pub(crate) struct Forwarder {
     pub(crate) gateway: Gateway<MemoryQueue>,
     pub(crate) process: Arc<Process>,
 }
 
-/// All processes.
+/// The forwarders and redrivers of the deployment, by slot.
 pub(crate) struct Fleet {
     forwarders: Mutex<Vec<Option<Forwarder>>>,
     redrivers: Mutex<Vec<Option<Arc<Process>>>>,
-    /// The version that each of them runs, forwarders first.
+    /// The version that each process runs, forwarders first.
     adopted: Mutex<Vec<u64>>,
 }
 
@@ -57,7 +58,7 @@ impl Fleet {
         lock(&self.forwarders).get(slot).cloned().flatten()
     }
 
-    /// A process of chance, if it is alive.
+    /// Returns the process in this slot, forwarders first, if it is alive.
     pub(crate) fn any(&self, at: usize) -> Option<Arc<Process>> {
         match at.checked_sub(FORWARDERS) {
             None => self.forwarder(at).map(|forwarder| forwarder.process),
@@ -65,7 +66,7 @@ impl Fleet {
         }
     }
 
-    /// Whether all run this version.
+    /// Returns true if every process runs at least this version.
     pub(crate) fn is_at(&self, version: u64) -> bool {
         lock(&self.adopted).iter().all(|adopted| *adopted >= version)
     }
@@ -76,7 +77,7 @@ impl Fleet {
         }
     }
 
-    /// Starts all of them.
+    /// Starts every forwarder and redriver.
     pub(crate) fn start(self: &Arc<Self>, world: &Arc<World>) {
         for slot in 0..FORWARDERS {
             tokio::spawn(forwarder(Arc::clone(world), Arc::clone(self), slot));
@@ -91,14 +92,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A gateway, as a new process has it.
+/// Builds the gateway of a new process.
 pub(crate) fn gateway(world: &Arc<World>, version: &Version, process: &Arc<Process>) -> Gateway<MemoryQueue> {
     let context = world.context(process);
     let config = version.config(world.plan.seed, &context.env);
     let queues = targets(&config).into_iter().enumerate();
     let queues = queues.filter_map(|(at, target)| Some((target, world.queue(at, process)?))).collect();
     let spill = Spill::new(world.store_of(process), &context);
-    // The key is one of 32 bytes.
+    // The key has the required 32 bytes, so this does not fail.
     let quarantine = Quarantine::new(world.store_of(process), &context).ok();
     let stores = Stores { spill: Some(spill), quarantine, problems: Vec::new() };
     Gateway::assemble(config, Vendor::Tdmq, queues, stores, context, Metrics::off())
@@ -109,7 +110,7 @@ fn targets(config: &Config) -> Vec<Target> {
     Vendor::ALL.into_iter().map(Target::from).chain(named).collect()
 }
 
-/// The redrivers of a process.
+/// Builds a process's redrivers, one for each target.
 pub(crate) fn redrivers(
     world: &Arc<World>,
     version: &Version,
@@ -124,7 +125,7 @@ pub(crate) fn redrivers(
     targets(&config).into_iter().enumerate().filter_map(redriver).collect()
 }
 
-/// One place for a forwarder.
+/// Runs the forwarder of one slot: starts it, and replaces it after a death or for a new version.
 async fn forwarder(world: Arc<World>, fleet: Arc<Fleet>, slot: usize) {
     loop {
         let version = Arc::clone(&world.state().version);
@@ -139,7 +140,7 @@ async fn forwarder(world: Arc<World>, fleet: Arc<Fleet>, slot: usize) {
             () = process.died() => true,
             () = wish(&world, version.number) => false,
         };
-        // One that is replaced still ends what it has begun.
+        // A replaced forwarder still finishes the requests that it has begun.
         if is_dead {
             if let Some(place) = lock(&fleet.forwarders).get_mut(slot) {
                 *place = None;
@@ -150,14 +151,14 @@ async fn forwarder(world: Arc<World>, fleet: Arc<Fleet>, slot: usize) {
     }
 }
 
-/// Waits until there is a new version, and for the turn of this process.
+/// Waits until a new version exists, and then up to five minutes for the turn of this process.
 async fn wish(world: &World, version: u64) {
     world.wishes.passes(version).await;
     let pause = world.state().rng.range(0, 5 * MINUTE);
     sleep(Duration::from_millis(pause)).await;
 }
 
-/// One place for a redriver.
+/// Runs the redriver of one slot, if the number of shards needs it.
 async fn redriver(world: Arc<World>, fleet: Arc<Fleet>, slot: usize) {
     loop {
         let (version, shards) = {
@@ -188,7 +189,7 @@ async fn redriver(world: Arc<World>, fleet: Arc<Fleet>, slot: usize) {
     }
 }
 
-/// Runs each minute, until there is a new version.
+/// Makes a run each minute until a new version exists.
 async fn serve(
     world: &Arc<World>,
     version: &Version,
@@ -196,7 +197,7 @@ async fn serve(
     (slot, shards): (usize, usize),
 ) {
     let redrivers = redrivers(world, version, process);
-    // A number below one of 1, 2, 4 and 8.
+    // The slot is below the number of shards, which is 1, 2, 4 or 8.
     let shard = Shard::parse(&format!("{slot}/{shards}")).unwrap_or_default();
     let options = Options { shard, ..Options::default() };
     while world.wishes.value() <= version.number {
@@ -218,7 +219,7 @@ async fn serve(
     sleep(Duration::from_millis(pause)).await;
 }
 
-/// One run over all targets.
+/// Makes one run over all targets and checks its results.
 pub(crate) async fn run(
     world: &Arc<World>,
     process: &Arc<Process>,
@@ -240,7 +241,7 @@ pub(crate) async fn run(
     join_all(runs.map(Box::pin)).await;
 }
 
-/// States that say of a time further away than any wait, which no clock that is right has written.
+/// Returns the `retry/` objects with a time further away than any wait, which only a wrong clock has written.
 fn far(world: &World, target: &str, options: &Options) -> Vec<String> {
     let (now, hour) = (world.timestamp().unix_millis(), 3_600_000);
     if world.state().last_jump == 0 || options.covers().is_none() {
@@ -253,7 +254,7 @@ fn far(world: &World, target: &str, options: &Options) -> Vec<String> {
     names
 }
 
-/// A run that held nothing back has tried what such states are of.
+/// Breaks a promise if a whole run has left such objects without a try of their deliveries.
 fn still_far(world: &World, process: &Process, far: &[String]) {
     for name in far.iter().filter(|name| world.store.object(name).is_some()) {
         let of = name.split('.').next().unwrap_or_default().replacen("retry/", "spill/", 1);
@@ -267,10 +268,10 @@ fn still_far(world: &World, process: &Process, far: &[String]) {
     }
 }
 
-/// What waits for a run that goes on where another one ended.
+/// Returns the waiting deliveries of the shard, for a run that continues at a cursor.
 fn before(world: &World, target: &str, options: &Options) -> Option<BTreeSet<String>> {
     let shard = options.covers()?;
-    // It costs a listing, so now and then is enough.
+    // The listing is expensive, so one run in four is checked.
     if !(world.now() / MINUTE).is_multiple_of(4) {
         return None;
     }
@@ -281,7 +282,7 @@ fn before(world: &World, target: &str, options: &Options) -> Option<BTreeSet<Str
     is_used.then(|| names.filter(|name| shard.takes(&digest(name))).collect())
 }
 
-/// What a run says of itself; whether it got round, and held nothing back.
+/// Counts the result of a run and checks it; returns true if the run was whole and held nothing back.
 fn after(
     world: &World,
     target: &str,

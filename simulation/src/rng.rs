@@ -1,11 +1,11 @@
-//! The one source of chance: everything that is drawn comes out of the seed.
+//! The source of random numbers: every draw follows from the seed.
 
-/// `SplitMix64`: short, fast, and the same on every machine.
+/// A `SplitMix64` generator: short, fast, and the same on every machine.
 #[derive(Clone, Debug)]
 pub(crate) struct Rng(u64);
 
 impl Rng {
-    /// One of many independent streams of a seed.
+    /// Creates one of many independent streams of a seed.
     pub(crate) fn of(seed: u64, stream: u64) -> Self {
         let mut rng = Self(seed);
         rng.0 = rng.next() ^ stream.wrapping_mul(0xd134_2543_de82_ef95);
@@ -21,23 +21,23 @@ impl Rng {
         z ^ (z >> 31)
     }
 
-    /// One of `0..below`.
+    /// Draws a number from `0..below`.
     pub(crate) fn below(&mut self, below: usize) -> usize {
         // A `usize` has at most 64 bits, and the remainder is smaller than `below`.
         usize::try_from(self.next() % below.max(1) as u64).unwrap_or_default()
     }
 
-    /// One of `from..=to`.
+    /// Draws a number from `from..=to`.
     pub(crate) fn range(&mut self, from: u64, to: u64) -> u64 {
         from + self.next() % (to.saturating_sub(from) + 1)
     }
 
-    /// Whether something happens that happens `per_mille` times of a thousand.
+    /// Returns true with a probability of `per_mille` thousandths.
     pub(crate) fn happens(&mut self, per_mille: u64) -> bool {
         self.next() % 1000 < per_mille
     }
 
-    /// One of these; there is one at least.
+    /// Picks one of the items, of which there must be at least one.
     pub(crate) fn pick<T: Copy>(&mut self, items: &[T]) -> T {
         items[self.below(items.len())]
     }

@@ -1,4 +1,5 @@
-//! Safeguards pulled one by one: a simulation that does not notice proves nothing.
+//! Sabotage of the program, one safeguard at a time: a simulation that does not notice the loss proves
+//! nothing.
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -6,10 +7,11 @@ use std::time::Instant;
 use hookmq_shared::sabotage::{Safeguard, pull};
 use simulation::{Plan, run};
 
-/// Runs in which each is noticed, or not at all: some ten seconds.
+/// Upper bound on the number of runs in which the loss of a safeguard must be noticed; they take about ten
+/// seconds.
 const RUNS: u64 = 20;
 
-/// Pulls the safeguard of that name, or each.
+/// Pulls the safeguard with this name, or each in turn, and fails if a loss is not noticed.
 pub(super) fn all(name: &str, seed: u64) -> ExitCode {
     let chosen: Vec<Safeguard> = match Safeguard::named(name) {
         Some(one) => vec![one],

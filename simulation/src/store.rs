@@ -1,4 +1,4 @@
-//! The store as one process reaches it: what each call says of the program is noticed here.
+//! The store from the view of one process; each call is also evidence of the program's behaviour.
 
 use std::fmt;
 use std::future::pending;
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::hooks::{Content, hook};
 use crate::world::{MINUTE, Process, SECOND, StoreMode, World, mixed, short};
 
-/// The store of one process.
+/// The store of one process, which observes every call.
 struct Seen {
     world: Arc<World>,
     process: Arc<Process>,
@@ -25,7 +25,7 @@ impl World {
         Store::new(Seen { world: Arc::clone(self), process: Arc::clone(process) })
     }
 
-    /// What goes wrong with the store is decided here, for all processes.
+    /// Installs the fault decision of the store, which is the same for all processes.
     pub(crate) fn begin_faults(self: &Arc<Self>) {
         let world = Arc::downgrade(self);
         self.store.set_faults(move |operation, name| {
@@ -58,7 +58,7 @@ impl World {
             }
             StoreMode::Full | StoreMode::Lies | StoreMode::Late => return Fault::slow(delay),
         };
-        // What was met is what a call has met: a mode alone has done nothing yet.
+        // A mode counts as met only when a call meets it.
         state.meet(mode.name());
         if matches!(mode, StoreMode::Lies | StoreMode::Late)
             && operation == Operation::PutNew
@@ -71,7 +71,7 @@ impl World {
 }
 
 impl Seen {
-    /// A call, in whose middle the process may die.
+    /// Makes a call, at which the process may die before or after its effect.
     async fn call<T>(
         &self,
         operation: Operation,
@@ -104,7 +104,7 @@ impl Seen {
         &self.world.store
     }
 
-    /// Notices what the call says.
+    /// Records the step that a call stands for, and checks the promises about it.
     fn before(&self, operation: Operation, name: &str) {
         let now = self.world.now();
         let folder = name.split('/').next().unwrap_or_default();
@@ -175,7 +175,7 @@ impl Seen {
             (Operation::Get, "retry") if !digest.contains('.') => state.meet("old-form state read"),
             (Operation::Delete, "spill") => {
                 state.meet("step delete");
-                // Those of a while ago say nothing any more.
+                // Old removals are not needed any more.
                 if state.removed.len() > 20_000 {
                     state.removed.clear();
                 }

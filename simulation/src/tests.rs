@@ -1,8 +1,8 @@
-//! Small runs; the long ones are commands.
+//! Tests with short runs; long runs are commands.
 
 use super::{Plan, run};
 
-/// Some hours in which everything goes wrong.
+/// A plan of two hours with every kind of fault.
 const SMALL: Plan = Plan { seed: 7, hours: 2, per_day: 12_000, gap: 120, shows: false, tells: None };
 
 #[test]
@@ -22,9 +22,10 @@ fn nothing_goes_twice_where_nothing_goes_wrong() {
     let report = run(Plan { hours: 1, gap: 1_000_000, per_day: 40_000, ..SMALL });
     assert!(report.broken.is_empty(), "{:#?}", report.broken);
     let of = |what: &str| report.met.get(what).copied().unwrap_or_default();
-    // What the operator tries again out of dead/ fails again, and nothing else does.
+    // Deliveries that the operator sends again from `dead/` fail again, and no other delivery does.
     assert_eq!(of("answer 503") + of("outcome spilled tried"), 0, "{:#?}", report.met);
-    // An operator's run beside the schedule's may send what both have in hand (window 8); no other run does.
+    // An operator's run beside the schedule's may send a delivery that both have read (window 8); no other
+    // run does.
     let repeats = report.met.keys().filter(|what| what.starts_with("window 7"));
     assert_eq!(repeats.count(), 0, "{:#?}", report.met);
     assert!(of("outcome accepted") > 1000 && of("redriver sent") > 0, "{:#?}", report.met);

@@ -1,4 +1,4 @@
-//! A run from its beginning to the verdict.
+//! The course of a run, from its start to the verdict.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::processes::Fleet;
 use crate::world::{HOUR, MINUTE, World};
 use crate::{Plan, Report, report};
 
-/// What must come about in a run of some length, or it has proven too little.
+/// Events that must happen in a run of some length, because it proves too little without them.
 pub const REQUIRED: &[&str] = &[
     "window 1: cut off after it was stored",
     "window 2: the vendor does not know",
@@ -89,10 +89,10 @@ pub const REQUIRED: &[&str] = &[
     "wrong key",
 ];
 
-/// Everything waits for so long at most, once nothing is wrong.
+/// Upper bound on the time until everything is sent, once nothing is wrong, in milliseconds.
 const DRAIN: u64 = 3 * HOUR;
 
-/// The longest that senders try again, and a little more.
+/// Upper bound on the time that senders try again, in hours, with some reserve.
 const PATIENCE: u64 = 100;
 
 pub(crate) async fn play(plan: Plan, counts: Counts) -> Report {
@@ -105,7 +105,7 @@ pub(crate) async fn play(plan: Plan, counts: Counts) -> Report {
     tokio::spawn(conduct(Arc::clone(&world), Arc::clone(&fleet), Arc::clone(&pens)));
     let whole = async {
         generate(Arc::clone(&world), Arc::clone(&fleet), pens).await;
-        // The conductor's last fault.
+        // Wait until the conductor has caused its last fault.
         sleep(Duration::from_millis(world.plan.gap * 2000 + MINUTE)).await;
         mend(&world, &fleet).await;
         for _ in 0..PATIENCE {
@@ -129,7 +129,7 @@ pub(crate) async fn play(plan: Plan, counts: Counts) -> Report {
     report(&world)
 }
 
-/// What is left, when all is said and done.
+/// Checks the store at the end: `spill/` is empty, and `dead/` has only deliveries that cannot be sent.
 fn judge(world: &World) {
     let left = world.store.names("spill/");
     if let Some(first) = left.first() {

@@ -1,4 +1,4 @@
-//! What everybody shares: time, chance, the store, the ledger, and what is wrong at the moment.
+//! The shared state of a run: the time, the random numbers, the store, the ledger and the current faults.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
@@ -19,44 +19,44 @@ use crate::observe::Counts;
 use crate::rng::Rng;
 use crate::signal::Signal;
 
-/// 2026-03-01, when each run begins.
+/// Start of each run: 2026-03-01, in milliseconds since the Unix epoch.
 const EPOCH: i64 = 1_772_323_200_000;
 
-/// How old a claim gets in the bucket: what topics keep, and a little more.
+/// Lifetime of a claim in the bucket, in milliseconds: a little more than topics keep a message.
 pub(crate) const CLAIMS_LIVE: u64 = 12 * HOUR;
 
 pub(crate) const SECOND: u64 = 1000;
 pub(crate) const MINUTE: u64 = 60 * SECOND;
 pub(crate) const HOUR: u64 = 60 * MINUTE;
 
-/// No end known yet.
+/// End of a fault with an unknown end.
 pub(crate) const OPEN_END: u64 = u64::MAX;
 
-/// What is wrong with a target.
+/// Failure mode of a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
     Refuses,
-    /// Nobody answers; whether messages are stored.
+    /// Requests are not answered; true if messages are stored.
     Hangs(bool),
-    /// Connections break; whether messages are stored.
+    /// Connections break; true if messages are stored.
     Cuts(bool),
-    /// An error of the class; whether messages are stored all the same.
+    /// Answers are an error of this class; true if messages are stored all the same.
     Says(Class, bool),
-    /// An error about what stands in every request.
+    /// Answers are an error about a part that every request has.
     SaysOfAll,
-    /// 200 with what is no answer of the API's; whether messages are stored.
+    /// Answers are a 200 that is not the API's; true if messages are stored.
     Lies(bool),
-    /// Answers take seconds.
+    /// Answers take up to five seconds.
     Slow,
 }
 
 impl Mode {
-    /// Whether messages are stored, and their senders are told nothing of it.
+    /// Returns true if messages are stored, although their senders do not learn of it.
     pub(crate) const fn stores(self) -> bool {
         matches!(self, Self::Hangs(true) | Self::Cuts(true) | Self::Says(_, true) | Self::Lies(true))
     }
 
-    /// What is met where it takes effect.
+    /// Returns the name of the mode in the report, counted when the mode takes effect.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Refuses => "vendor refuses",
@@ -72,20 +72,20 @@ impl Mode {
     }
 }
 
-/// What is wrong with the store.
+/// Failure mode of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StoreMode {
     Unreachable,
     Full,
     Denied,
     Slow,
-    /// Took effect, and says that it did not.
+    /// Calls take effect, but report an error.
     Lies,
     Late,
 }
 
 impl StoreMode {
-    /// What a call has met, on the list of what must be.
+    /// Returns the name of the mode in the list of required events, counted when a call meets the mode.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Unreachable => "store unreachable",
@@ -98,7 +98,7 @@ impl StoreMode {
     }
 }
 
-/// All that changes.
+/// The mutable state of the world, behind one lock.
 pub(crate) struct State {
     pub(crate) rng: Rng,
     hash: u64,
@@ -106,37 +106,38 @@ pub(crate) struct State {
     pub(crate) met: BTreeMap<String, u64>,
     pub(crate) broken: Vec<String>,
     pub(crate) version: Arc<Version>,
-    /// The secrets that senders sign with.
+    /// Generation of the secrets that senders sign with.
     pub(crate) generation: u64,
     pub(crate) shards: usize,
     pub(crate) modes: [Option<(Mode, u64)>; TARGETS.len()],
     pub(crate) hook_modes: BTreeMap<usize, (Class, u64)>,
     pub(crate) keys: [u64; TARGETS.len()],
     pub(crate) store_mode: Option<(StoreMode, u64)>,
-    /// Until when something was or is wrong that keeps deliveries waiting: at a target, of a hook, anywhere.
+    /// Times up to which a trouble keeps deliveries waiting: by target, by hook, and anywhere.
     pub(crate) target_trouble: [u64; TARGETS.len()],
     pub(crate) hook_trouble: [u64; HOOKS],
     pub(crate) trouble: u64,
     pub(crate) last_kill: u64,
     pub(crate) last_store_trouble: u64,
-    /// Redrivers that are there beside those whose shards are disjoint.
+    /// Number of redrivers whose shards overlap those of others.
     pub(crate) overlaps: u32,
     pub(crate) last_overlap: u64,
     pub(crate) last_jump: u64,
     pub(crate) wrong_secret: BTreeMap<usize, u64>,
     pub(crate) redrivers_off: u64,
-    /// The hook that is removed one day has deliveries that were kept with a mistyped topic, or may have.
+    /// True if the hook that is removed one day has, or may have, deliveries that were kept with a mistyped
+    /// topic.
     pub(crate) keeps_hook: bool,
-    /// Copies stored in one send whose answers could not be read.
+    /// Copies stored in one send without a readable answer, by process with target, and send.
     pub(crate) unread: BTreeMap<(u32, u64), u32>,
-    /// States whose deliveries were removed, and when.
+    /// Digests of removed deliveries in `spill/`, with the time of the removal.
     pub(crate) removed: BTreeMap<String, u64>,
-    /// Claims that were written once.
+    /// Digests of claims that were written at least once.
     pub(crate) claims: BTreeSet<u64>,
     pub(crate) open_senders: u64,
 }
 
-/// The world.
+/// The world of one run: its plan, its store and its state.
 pub(crate) struct World {
     pub(crate) plan: Plan,
     start: Instant,
@@ -146,27 +147,27 @@ pub(crate) struct World {
     over: Signal,
     pub(crate) counts: Counts,
     pub(crate) keys: [Arc<AtomicU64>; TARGETS.len()],
-    /// The version that is to be taken.
+    /// Number of the newest version of `hooks.toml`, which processes should adopt.
     pub(crate) wishes: Signal,
-    /// One version at a time.
+    /// Lock that allows one release of a version at a time.
     pub(crate) releasing: tokio::sync::Mutex<()>,
 }
 
-/// A process: what is in it is lost when it dies.
+/// A process, whose memory is lost when it dies.
 pub(crate) struct Process {
     pub(crate) id: u32,
-    /// Milliseconds that its clock is ahead.
+    /// Milliseconds by which the process's clock is ahead.
     pub(crate) offset: AtomicI64,
-    /// Calls to the store and the queue until it dies at one.
+    /// Number of calls to the store and the queue after which the process dies; 0 for none.
     fuse: AtomicI64,
     dead: Signal,
-    /// When the run that is under way began.
+    /// Start of the current run, in milliseconds since the world's start.
     pub(crate) began: AtomicU64,
     pub(crate) is_redriver: bool,
 }
 
 impl Process {
-    /// Ends when the process is dead.
+    /// Waits until the process is dead.
     pub(crate) async fn died(&self) {
         self.dead.passes(0).await;
     }
@@ -240,7 +241,7 @@ impl World {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Milliseconds since the run began.
+    /// Returns the milliseconds since the run began.
     pub(crate) fn now(&self) -> u64 {
         u64::try_from(self.start.elapsed().as_millis()).unwrap_or(OPEN_END)
     }
@@ -249,7 +250,7 @@ impl World {
         moment(self.start, 0)
     }
 
-    /// A line of the story of the delivery that is asked about.
+    /// Prints a line of the story of a delivery, if the plan asks for that delivery.
     pub(crate) fn tell(&self, number: u32, line: impl FnOnce() -> String) {
         if self.plan.tells == Some(number) {
             let now = self.now();
@@ -257,7 +258,7 @@ impl World {
         }
     }
 
-    /// A process that starts now.
+    /// Creates a process that starts now.
     pub(crate) fn process(&self, is_redriver: bool) -> Arc<Process> {
         Arc::new(Process {
             id: self.processes.fetch_add(1, Ordering::Relaxed),
@@ -286,7 +287,7 @@ impl World {
         Random::from_fn(move || world.upgrade().map_or(0, |world| world.state().rng.next()))
     }
 
-    /// Ends a process at once.
+    /// Kills a process at once.
     pub(crate) fn kill(&self, process: &Process) {
         if process.dead.raise(1) == 0 {
             let now = self.now();
@@ -298,7 +299,7 @@ impl World {
         }
     }
 
-    /// Redrivers whose shards are not disjoint begin or end.
+    /// Notes that redrivers with overlapping shards begin or end.
     pub(crate) fn overlap(&self, begins: bool) {
         let now = self.now();
         let mut state = self.state();
@@ -306,7 +307,7 @@ impl World {
         state.last_overlap = now;
     }
 
-    /// Whether the process dies at this call, and whether that is after the call has had its effect.
+    /// Counts a call and returns `Some` if the process dies at it, with true if the call still takes effect.
     pub(crate) fn crashes(&self, process: &Process) -> Option<bool> {
         if process.fuse.load(Ordering::Relaxed) <= 0 || process.fuse.fetch_sub(1, Ordering::Relaxed) != 1 {
             return None;
@@ -316,7 +317,7 @@ impl World {
         Some(after)
     }
 
-    /// Writes down that a promise is broken.
+    /// Records a broken promise and stops the run.
     pub(crate) fn broke(&self, what: String) {
         self.state().broke(what);
         self.stop();
@@ -330,7 +331,7 @@ impl World {
         self.over.value() > 0
     }
 
-    /// Ends when a promise is broken, or the run is over.
+    /// Waits until a promise is broken or the run is over.
     pub(crate) async fn over(&self) {
         self.over.passes(0).await;
     }
@@ -341,7 +342,7 @@ impl World {
 }
 
 impl State {
-    /// One of the things that must come about.
+    /// Counts an event for the report, such as those of [`REQUIRED`](crate::REQUIRED).
     pub(crate) fn meet(&mut self, what: &str) {
         if let Some(count) = self.met.get_mut(what) {
             *count += 1;
@@ -350,7 +351,7 @@ impl State {
         }
     }
 
-    /// A line of the log, of which only the hash is kept.
+    /// Adds a line to the log, of which only the hash is kept.
     pub(crate) fn log(&mut self, kind: u8, a: u64, b: u64) {
         let mut rng = Rng::of(self.hash ^ u64::from(kind), a);
         self.hash = rng.next() ^ b.rotate_left(17).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -368,16 +369,16 @@ fn moment(start: Instant, offset: i64) -> Timestamp {
     Timestamp::from_unix_millis(EPOCH + elapsed + offset)
 }
 
-/// A number that stands for a text.
+/// Hashes a text to a number (FNV-1a).
 pub(crate) fn mixed(text: &str) -> u64 {
     text.bytes()
         .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// The places by digest: the first sixteen hex digits.
+/// Parses the first sixteen hex digits of a digest.
 pub(crate) fn short(digest: &str) -> u64 {
     u64::from_str_radix(digest.get(..16).unwrap_or_default(), 16).unwrap_or_default()
 }
 
-/// Numbers by digest; never iterated.
+/// Numbers of deliveries by their shortened digest; never iterated, because its order is random.
 pub(crate) type ByDigest = HashMap<u64, u32>;

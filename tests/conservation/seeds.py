@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """The conservation experiment over more seeds, plans, vendors and modes than `cargo test` has.
 
-    python3 tests/conservation/seeds.py            what CI runs
-    python3 tests/conservation/seeds.py 10 50      every run with each of the seeds 10 to 50
+    python3 tests/conservation/seeds.py            two seeds for each, as `cargo xtask ci conservation`
+    python3 tests/conservation/seeds.py 10 50      every run with each of the seeds 10 to 50, as its `--long`
 """
 import concurrent.futures
 import pathlib

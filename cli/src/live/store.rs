@@ -1,4 +1,4 @@
-//! The stores, tried as a forwarder and a redriver use them: a small object written, read and deleted.
+//! Trials of the stores as a forwarder and a redriver use them: write, read and delete a small object.
 
 use std::fmt::{Display, Write as _};
 use std::time::Duration;
@@ -11,13 +11,13 @@ use tokio::time::Instant;
 
 use crate::Exit;
 
-/// The variables that name one.
+/// The environment variables that name a store.
 const VARIABLES: [&str; 2] = ["SPILL_URL", "QUARANTINE_URL"];
 
-/// For one call.
+/// Time limit of one call to a store.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Tries each store that is named rightly; the others are told of without being asked.
+/// Tries each store with a valid URL; the other ones are reported elsewhere without a call.
 pub(super) async fn run(context: &Context) -> Vec<(String, Exit)> {
     let mut tried = Vec::new();
     for variable in VARIABLES {
@@ -46,7 +46,7 @@ async fn ask(variable: &str, store: &Store, context: &Context) -> (String, Exit)
     line("write", &format_args!("{PROBE} in {} ms", begun.elapsed().as_millis()));
     let (read, is_read) = match store.get(PROBE, deadline()).await {
         Ok(Some(found)) if found == bytes => ("as it was written".to_owned(), true),
-        // A function's own trial writes over it.
+        // A trial of a running function overwrites the same object.
         Ok(Some(_)) => ("another one was written meanwhile".to_owned(), true),
         Ok(None) => ("failed: it is not there".to_owned(), false),
         Err(StoreError::Denied(_)) => ("not allowed, which a redriver must be".to_owned(), true),

@@ -1,5 +1,5 @@
-//! `hookmq redrive`: the spill store by hand. It takes the functions' own environment: `SPILL_URL`, and
-//! the credentials of the queue whose deliveries are sent.
+//! `hookmq redrive`: work on the spill store by hand. It uses the functions' own environment: `SPILL_URL`,
+//! and the credentials of the queue that the deliveries are sent to.
 
 mod output;
 mod progress;
@@ -14,13 +14,13 @@ use std::error::Error;
 use std::num::NonZero;
 use std::time::Duration;
 
-use clap::ValueEnum;
 use hookmq_shared::clock::Timestamp;
 use hookmq_shared::config::{Config, Reading, Samples};
 use hookmq_shared::context::Context;
 use hookmq_shared::queue::Vendor;
 use hookmq_shared::reader::parse_duration;
-use hookmq_shared::redrive::{Job, Options, Shard};
+use hookmq_shared::redrive::{Job, Options};
+use hookmq_shared::shard::Shard;
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -28,7 +28,7 @@ use crate::{Exit, check, complain};
 use progress::Progress;
 use store::{Patience, Trouble};
 
-/// A run by hand ends by itself after this much; another one goes on where it ended.
+/// Upper bound on the duration of a manual run; the next run continues where this one ended.
 const LONGEST: Duration = Duration::from_secs(60 * 60);
 
 type Fallible<T> = Result<T, Box<dyn Error + Send + Sync>>;
@@ -41,86 +41,71 @@ Exit codes:
   1  something is left: it failed, waits for its time, or was not come to
   2  nothing could be done: a wrong setting, or a store that does not answer")]
 pub(crate) struct Args {
-    /// Only what is for this vendor
-    #[arg(long)]
-    vendor: Option<VendorName>,
-    /// Only what is for this target of hooks.toml
+    /// Only deliveries for this vendor
+    #[arg(long, value_name = "VENDOR", value_parser = crate::vendors())]
+    vendor: Option<Vendor>,
+    /// Only deliveries for this target of hooks.toml
     #[arg(long, value_name = "NAME")]
     target: Option<String>,
-    /// Only this hook's
+    /// Only deliveries of this hook
     #[arg(long, value_name = "NAME")]
     hook: Option<String>,
-    /// Only the delivery of this id
+    /// Only the delivery with this id
     #[arg(long, value_name = "ID")]
     id: Option<String>,
-    /// Only what was kept within this time, such as 30m or 24h
+    /// Only deliveries that were kept within this time, such as 30m or 24h
     #[arg(long, value_name = "TIME", value_parser = time)]
     since: Option<Duration>,
-    /// Only this share of what is there, such as 3/8: the fourth of eight
+    /// Only this share of the deliveries, such as 3/8: the fourth of eight
     #[arg(long, value_name = "N/OF", value_parser = Shard::parse, default_value = "0/1", hide_default_value = true)]
     shard: Shard,
-    /// Tell what is there, why, and when it is tried next; change nothing
+    /// List the waiting deliveries, why they wait, and when each is tried next; change nothing
     #[arg(long, conflicts_with = "dry_run")]
     list: bool,
-    /// Tell what a run would do with each delivery, and why it is there; change nothing
+    /// Print what a run would do with each delivery, and why it waits; change nothing
     #[arg(long)]
     dry_run: bool,
-    /// What lies in dead/, which no run sends by itself, made anew by today's hooks.toml
+    /// Deliveries in dead/, which no run sends by itself, with messages built again by today's hooks.toml
     #[arg(long)]
     dead: bool,
-    /// Also what was tried in vain and is not due yet
+    /// Also deliveries that failed and are not due yet
     #[arg(long)]
     now: bool,
-    /// Make each message anew by today's hooks.toml, whatever failed
+    /// Build each message again by today's hooks.toml, regardless of the failure
     #[arg(long)]
     render: bool,
     /// Requests that failed verification, instead of deliveries; with --reverify or --list
     #[arg(long, conflicts_with_all = ["dead", "dry_run", "now", "render", "id", "target", "shard"])]
     quarantine: bool,
-    /// Verify them with today's secrets, as of their receipt, and send those that pass
+    /// Verify the requests with today's secrets, as of their receipt, and send those that pass
     #[arg(long, requires = "quarantine")]
     reverify: bool,
     /// Print JSON: an object a line for --list and --dry-run, one object for a run or an error
     #[arg(long)]
     json: bool,
-    /// Sends of one target at a time
+    /// Upper bound on concurrent sends per target
     #[arg(long, default_value = "32")]
     concurrency: NonZero<usize>,
-    /// Sends of one target a second at most; by default what its vendor takes
+    /// Upper bound on sends per second and target; default: the vendor's limit
     #[arg(long)]
     rate: Option<NonZero<u32>>,
-    /// How long a store that does not answer is waited for: at first, for each page of a listing and for each object;
-    /// a send to the queue has time of its own
+    /// Time to wait for a store that does not answer: at first, for each page of a listing and for each
+    /// object; a send to the queue has its own time limit
     #[arg(long, value_name = "TIME", value_parser = patience, default_value = "10s")]
     patience: Duration,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum VendorName {
-    Tdmq,
-    Rocketmq,
-}
-
-impl VendorName {
-    const fn vendor(self) -> Vendor {
-        match self {
-            Self::Tdmq => Vendor::Tdmq,
-            Self::Rocketmq => Vendor::Rocketmq,
-        }
-    }
 }
 
 fn time(text: &str) -> Result<Duration, String> {
     parse_duration(text).ok_or_else(|| "write a time such as 30m or 24h".to_owned())
 }
 
-/// No store answers at once.
+/// Parses a duration that is not zero, because no store answers at once.
 fn patience(text: &str) -> Result<Duration, String> {
     let some = parse_duration(text).filter(|time| !time.is_zero());
     some.ok_or_else(|| "write a time over 0, such as 10s or 500ms".to_owned())
 }
 
-/// Exit codes as `--help` tells them.
+/// Runs the command; `--help` lists its exit codes.
 pub(crate) async fn run(args: &Args) -> Exit {
     let context = Context::system();
     let options = args.options(&context);
@@ -134,7 +119,7 @@ pub(crate) async fn run(args: &Args) -> Exit {
         let told = error.to_string();
         told.lines().for_each(complain);
         if args.json {
-            // Whoever reads what is printed learns of it there.
+            // A program that reads standard output learns of the error there.
             let line = json!({ "error": told.lines().collect::<Vec<_>>().join("; ") });
             if let Err(error) = output::write(&output::visible(&format!("{line}\n"))) {
                 complain(error);
@@ -151,7 +136,7 @@ impl Args {
             Timestamp::from_unix_millis(context.clock.now().unix_millis().saturating_sub(millis))
         };
         Options {
-            vendor: self.vendor.map(VendorName::vendor),
+            vendor: self.vendor,
             target: self.target.clone(),
             hook: self.hook.clone(),
             id: self.id.clone(),

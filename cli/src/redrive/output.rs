@@ -1,20 +1,21 @@
-//! Text that others wrote, on a terminal.
+//! Escaping of foreign text for output on a terminal.
 
 use std::fmt::Write as _;
 use std::io::{self, ErrorKind, Write as _};
 
-/// Characters that a terminal obeys instead of showing them, or that turn the order of what is shown.
+/// Returns true if a terminal obeys the character instead of showing it, or if it changes the order of the
+/// text.
 fn is_obeyed(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}')
 }
 
-/// The text of one field, in which such characters are written out as JSON would.
+/// Escapes such characters in one field, including line ends, as JSON would.
 pub(super) fn clean(text: &str) -> String {
     escaped(text, is_obeyed)
 }
 
-/// Whole lines, in which such characters but the ends of lines are written out: JSON stays what it is.
+/// Escapes such characters in whole lines but keeps the line ends; JSON stays valid JSON.
 pub(super) fn visible(text: &str) -> String {
     escaped(text, |c| c != '\n' && is_obeyed(c))
 }
@@ -23,7 +24,7 @@ fn escaped(text: &str, which: impl Fn(char) -> bool) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
         if which(c) {
-            // A `String` takes everything.
+            // Writing to a `String` never fails.
             let _ = write!(shown, "\\u{:04x}", u32::from(c));
         } else {
             shown.push(c);
@@ -32,7 +33,7 @@ fn escaped(text: &str, which: impl Fn(char) -> bool) -> String {
     shown
 }
 
-/// Writes to standard output; whether somebody still reads it (`| head` does not).
+/// Writes to standard output; returns true if the reader still reads (`| head` stops early).
 pub(super) fn write(text: &str) -> io::Result<bool> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {

@@ -1,4 +1,4 @@
-//! How far a run is, on a terminal and nowhere else.
+//! The progress bar of a run, shown on a terminal only.
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, stderr};
@@ -9,31 +9,31 @@ use hookmq_shared::queue::Target;
 use hookmq_shared::redrive::{Reverified, Summary};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// While the store is still being listed nobody knows how much there is: the numbers grow, and a bar would
-/// promise an end.
+/// Template while the store is still being listed: the total is not known yet, so it shows growing numbers
+/// instead of a bar, which would promise an end.
 const GROWING: &str = "{spinner} {pos} done of {len} found so far, {per_sec}, {elapsed} | {msg}";
 
-/// Once all has been listed.
+/// Template once everything has been listed.
 const COUNTED: &str = "[{bar:30}] {pos} of {len}, {per_sec}, {eta} left | {msg}";
 
-/// What is drawn again and again.
+/// Progress of a run, drawn repeatedly until the run ends.
 pub(super) struct Progress {
     bar: ProgressBar,
     parts: Mutex<Parts>,
 }
 
-/// What has been told of, and whether it is counted to its end as it is drawn.
+/// The progress of each target, and whether the bar is drawn with a final total.
 #[derive(Default)]
 struct Parts {
     by_target: BTreeMap<String, Part>,
     is_counted: bool,
 }
 
-/// A target's deliveries.
+/// Progress of one target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Part {
     found: usize,
-    /// Sent, and what came to another end.
+    /// Deliveries that are finished, sent or not.
     done: usize,
     sent: usize,
     failed: usize,
@@ -41,7 +41,7 @@ struct Part {
 }
 
 impl Progress {
-    /// On standard error if that is a terminal; hidden unless `is_wanted`.
+    /// Creates the progress bar on standard error if that is a terminal; hidden unless `is_wanted`.
     pub(super) fn begin(is_wanted: bool) -> Self {
         let is_shown = is_wanted && stderr().is_terminal();
         let target = if is_shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
@@ -59,7 +59,7 @@ impl Progress {
         Self { bar, parts: Mutex::default() }
     }
 
-    /// Tells what has been done for a target, and whether all of that has been listed.
+    /// Updates the counts of a target; `is_listed` is set once all its deliveries have been listed.
     pub(super) fn tell(&self, target: &Target, summary: &Summary, is_listed: bool) {
         let Summary { found, sent, repeated, dead, failed, waiting, corrupt, store_errors, .. } = *summary;
         let done = sent + repeated + dead + failed + waiting + corrupt + store_errors;
@@ -68,7 +68,7 @@ impl Progress {
         self.bar.set_message(format!("{} sent, {} failed", all.sent, all.failed));
     }
 
-    /// Tells how many requests have been verified again, and whether all have been listed.
+    /// Updates the counts of verified requests; `is_listed` is set once all requests have been listed.
     pub(super) fn verified(&self, done: &Reverified, is_listed: bool) {
         let Reverified { found, accepted, rejected, failed, unreadable, .. } = *done;
         let seen = accepted + rejected + failed + unreadable;
@@ -76,12 +76,12 @@ impl Progress {
         self.bar.set_message(format!("{accepted} accepted, {rejected} rejected"));
     }
 
-    /// Takes it away.
+    /// Removes the bar from the terminal.
     pub(super) fn end(self) {
         self.bar.finish_and_clear();
     }
 
-    /// Moves the bar; what all parts are together.
+    /// Stores the part of one target, moves the bar, and returns the sum of all parts.
     fn join(&self, name: &str, part: Part) -> Part {
         let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
         parts.by_target.insert(name.to_owned(), part);
@@ -103,7 +103,7 @@ impl Progress {
     }
 }
 
-/// The style of a template, which a test holds to be sound.
+/// Builds the style of a template; a test ensures that both templates are valid.
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }

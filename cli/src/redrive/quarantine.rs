@@ -1,5 +1,5 @@
-//! Requests that failed verification: names, times and sizes. Their content may hold a live token and is
-//! never shown.
+//! Quarantined requests, which failed verification: their names, times and sizes. Their content may hold a
+//! live token and is never shown.
 
 use std::collections::BTreeSet;
 
@@ -49,8 +49,7 @@ pub(super) async fn run(args: &Args, options: &Options, config: Config, context:
         }
         return Ok(Exit::Good);
     }
-    let vendor =
-        args.vendor.ok_or("say whose with --vendor: one function's hooks, secrets and queue")?.vendor();
+    let vendor = args.vendor.ok_or("say whose with --vendor: one function's hooks, secrets and queue")?;
     let gateway = Gateway::connect(config, vendor, context);
     let progress = Progress::begin(!args.json);
     let observe = |done: &_, is_listed| progress.verified(done, is_listed);
@@ -77,7 +76,7 @@ fn vendors(options: &Options) -> impl Iterator<Item = Vendor> {
     Vendor::ALL.into_iter().filter(|vendor| options.vendor.is_none_or(|only| only == *vendor))
 }
 
-/// The hook that was asked for, if neither hooks.toml nor the quarantine has it.
+/// Returns an error if neither hooks.toml nor the quarantine has the hook that was asked for.
 async fn unknown(
     quarantine: &Quarantine,
     options: &Options,

@@ -1,4 +1,4 @@
-//! What a run did, in plain words, and the exit code that follows from it.
+//! The report of a run in plain words, and the exit code that follows from it.
 
 use std::fmt::Write as _;
 
@@ -10,10 +10,10 @@ use super::show::span;
 use super::store::what_to_check;
 use crate::Exit;
 
-/// Whether all is done, something is left, or something has to be corrected first.
+/// Returns the exit code of a run: all done, something left, or something to correct first.
 pub(super) fn exit(report: &Report) -> Exit {
     let of = |report: &TargetReport| match report {
-        // Whatever could not begin is corrected by somebody: the environment, hooks.toml, or the store.
+        // A target that could not begin needs a correction of the environment, hooks.toml or the store.
         TargetReport::Error(_) | TargetReport::Done(Summary { stopped: Some(Stopped::Store(_)), .. }) => {
             Exit::Configuration
         }
@@ -25,13 +25,13 @@ pub(super) fn exit(report: &Report) -> Exit {
     worst.unwrap_or(Exit::Good)
 }
 
-/// Whether every target could run and came across nothing.
+/// Returns true if every target could run and found nothing.
 pub(super) fn is_empty(report: &Report) -> bool {
     let is_none = |report: &TargetReport| matches!(report, TargetReport::Done(summary) if summary.found == 0);
     report.0.values().all(is_none)
 }
 
-/// A paragraph for each target that had something.
+/// Formats one paragraph for each target.
 pub(super) fn words(report: &Report, options: &Options, now: Timestamp, place: &str) -> String {
     let mut text = String::new();
     for (target, report) in &report.0 {
@@ -40,7 +40,7 @@ pub(super) fn words(report: &Report, options: &Options, now: Timestamp, place: &
                 text.push_str(&target_words(&clean(target), summary, options, now, place));
             }
             TargetReport::Error(error) => {
-                // A `String` takes everything.
+                // Writing to a `String` never fails.
                 let _ = writeln!(text, "{}: nothing was sent: {}", clean(target), clean(&error.to_string()));
                 if matches!(error, RedriveError::Store(_)) {
                     let _ = writeln!(text, "  {}: {}", clean(place), what_to_check(place));
@@ -58,13 +58,13 @@ fn target_words(target: &str, summary: &Summary, options: &Options, now: Timesta
         return format!("{target}: nothing in {folder}\n");
     }
     let mut text = format!("{target}: {} found in {folder}", summary.found);
-    // A `String` takes everything.
+    // Writing to a `String` never fails.
     for (number, what) in [
         (summary.sent, "sent"),
         (summary.repeated, "sent before and removed"),
         (summary.dead, "moved to dead/"),
         (summary.failed, "failed"),
-        // What lies in dead/ is tried by hand alone.
+        // Deliveries in dead/ are tried by hand alone.
         (summary.waiting, if options.dead { "not tried" } else { "left for later" }),
         (summary.corrupt, "not readable"),
         (summary.store_errors.saturating_sub(summary.unlisted), "met a failure of the store"),

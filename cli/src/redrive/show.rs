@@ -1,4 +1,5 @@
-//! `--list` and `--dry-run`: what is there, page by page. Never a body, a header field or a query.
+//! `--list` and `--dry-run`: lists the content of the store page by page, but never a body, a header field or
+//! a query.
 
 use std::fmt::Write as _;
 
@@ -13,20 +14,20 @@ use tokio::time::Instant;
 use super::output::{clean, visible, write};
 use crate::{Exit, complain};
 
-/// What is told, and how.
+/// Options of the listing.
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(super) struct Form {
     pub(super) is_json: bool,
-    /// What a run would do with each.
+    /// True for `--dry-run`: the plan for each delivery is shown.
     pub(super) has_plan: bool,
-    /// Of `dead/`, where nothing is tried by itself.
+    /// True for `--dead`: the listing covers `dead/`, whose deliveries are never tried automatically.
     pub(super) is_dead: bool,
-    /// Whether what is not due is taken all the same.
+    /// True for `--now`: deliveries that are not due yet count as due.
     pub(super) is_now: bool,
 }
 
-/// What was come across.
+/// Numbers of listed deliveries, by state and plan.
 #[derive(Debug, Default)]
 struct Count {
     deliveries: usize,
@@ -38,7 +39,7 @@ struct Count {
     unreadable: usize,
 }
 
-/// Prints all that the options name.
+/// Prints every delivery that the options select.
 pub(super) async fn all(
     job: &Job,
     options: &Options,
@@ -59,7 +60,7 @@ pub(super) async fn all(
             count.add(sight);
             text.push_str(&if form.is_json { line(sight, now) } else { words(sight, form, now) });
         }
-        // Nobody reads any more.
+        // The reader has closed the pipe.
         if !write(&visible(&text)).map_err(failed)? {
             return Ok(Exit::Good);
         }
@@ -87,7 +88,7 @@ pub(super) async fn all(
     Ok(if pages.unlisted().is_empty() { Exit::Good } else { Exit::Bad })
 }
 
-/// What is told of entries that are no objects, if there are any.
+/// Formats a note on foreign entries, which hookmq did not write, if there are any.
 pub(super) fn foreign(found: &Foreign) -> Option<String> {
     let example = clean(found.example.as_deref()?);
     let (entries, are) = if found.count == 1 { ("entry", "is") } else { ("entries", "are") };
@@ -118,7 +119,7 @@ impl Count {
     fn words(&self, form: Form) -> String {
         let Self { deliveries, early, sent, stays, repeats, buried, unreadable } = *self;
         let mut text = format!("{deliveries} {}", if deliveries == 1 { "delivery" } else { "deliveries" });
-        // A `String` takes everything.
+        // Writing to a `String` never fails.
         let mut and = |number: usize, what: &str| {
             if number > 0 {
                 let _ = write!(text, ", {number} {what}");
@@ -162,7 +163,7 @@ fn words(sight: &Sight, form: Form, now: Timestamp) -> String {
             let event = event.as_deref().map_or_else(|| "-".to_owned(), clean);
             let mut text =
                 format!("{age:<5} {target:<12} {hook:<16} {event:<24} {tries:>5} {next:<7} {}\n", clean(id));
-            // A `String` takes everything.
+            // Writing to a `String` never fails.
             let _ = writeln!(text, "      {}", reason(failure));
             if let Some(plan) = plan {
                 let _ = writeln!(text, "      -> {}", clean(&told(plan, now)));
@@ -172,13 +173,13 @@ fn words(sight: &Sight, form: Form, now: Timestamp) -> String {
     }
 }
 
-/// Why a delivery lies where it lies.
+/// Explains why a delivery is kept.
 fn reason(failure: &Failure) -> String {
     let Failure { errorclass, errorcode, errormessage, .. } = failure;
     if errorclass == "always" {
         return "its hook keeps all first (spill = \"always\")".to_owned();
     }
-    // Most of the messages name it themselves.
+    // Most messages contain the code already.
     let code = errorcode.as_ref().filter(|code| !errormessage.contains(code.as_str()));
     let code = code.map(|code| format!(" {code}")).unwrap_or_default();
     clean(&format!("{errorclass}{code}: {errormessage}"))
@@ -207,7 +208,7 @@ fn told(plan: &Plan, now: Timestamp) -> String {
     }
 }
 
-/// A time between two, in its largest unit.
+/// Formats the time between two timestamps in a suitable unit, such as `90s` or `3h`.
 pub(super) fn span(from: Timestamp, to: Timestamp) -> String {
     let seconds = to.unix().saturating_sub(from.unix()).max(0);
     match seconds {
@@ -218,7 +219,7 @@ pub(super) fn span(from: Timestamp, to: Timestamp) -> String {
     }
 }
 
-/// A line of JSON, as `docs/delivery-semantics.md` describes it.
+/// One line of JSON output, as `docs/delivery-semantics.md` describes it.
 #[derive(Serialize)]
 struct Line<'a> {
     object: &'a str,
@@ -299,6 +300,6 @@ fn line(sight: &Sight, now: Timestamp) -> String {
         }
     };
     let line = Line { object, target, hook, size: *size, kept: kept.rfc3339(), delivery, unreadable };
-    // Strings and numbers serialise without fail.
+    // Strings and numbers always serialize.
     serde_json::to_string(&line).unwrap_or_default() + "\n"
 }

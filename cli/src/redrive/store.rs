@@ -1,5 +1,5 @@
-//! Whether the store answers at all, before anything is begun that may take long: this is the command
-//! that one types in an outage.
+//! A first call to the store, before anything that may take long: this is the command that one types in an
+//! outage.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,28 +9,28 @@ use hookmq_shared::spill::Folder;
 use hookmq_shared::store::{Store, StoreError};
 use tokio::time::{Instant, sleep};
 
-/// How long somebody waits for a store's first answer.
+/// Time limits for a store's first answer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
-    /// It is said that there is none yet.
+    /// Time after which a notice says that the store has not answered yet.
     notice: Duration,
-    /// It is given up.
+    /// Time after which the command gives up.
     all: Duration,
 }
 
 impl Patience {
-    /// All of it; a fifth of it without a word.
+    /// Splits the whole time: a fifth of it passes without a notice.
     pub(super) fn of(all: Duration) -> Self {
         Self { notice: all / 5, all }
     }
 }
 
-/// What is wrong with the store.
+/// An error of the store, by whether the store answers.
 #[derive(Debug)]
 pub(super) enum Trouble {
-    /// It does not answer.
+    /// The store does not answer.
     Silent(String, StoreError),
-    /// It answers, and does not do what it is asked to.
+    /// The store answers, but refuses the call.
     Refused(String, StoreError),
 }
 
@@ -58,7 +58,7 @@ impl fmt::Display for Trouble {
 
 impl std::error::Error for Trouble {}
 
-/// What somebody looks at whose store does not answer.
+/// Returns advice on what to check if the store at `place` does not answer.
 pub(super) fn what_to_check(place: &str) -> &'static str {
     if place.starts_with("file:") {
         "check that the folder's file system is mounted, and that it answers"
@@ -68,7 +68,7 @@ pub(super) fn what_to_check(place: &str) -> &'static str {
     }
 }
 
-/// Waits for the store's first answer.
+/// Waits for the store's first answer, and says so if it is slow.
 pub(super) async fn ask(
     store: &Store,
     folder: Folder,
@@ -81,7 +81,7 @@ pub(super) async fn ask(
     let answer = tokio::select! {
         answer = &mut asked => answer,
         () = sleep(notice) => {
-            // Most are whole seconds.
+            // Rounded up to tenths; most values are whole seconds.
             let left = (all.saturating_sub(notice).as_secs_f64() * 10.0).ceil() / 10.0;
             say(&format!("{} does not answer yet: trying again for {left} s", store.place()));
             asked.await

@@ -1,4 +1,4 @@
-//! Stores that do not answer, on real sockets, and text that others wrote.
+//! Tests of stores that do not answer, on real sockets, and of foreign text on a terminal.
 
 use std::net::SocketAddr;
 use std::sync::Mutex;
@@ -26,7 +26,7 @@ fn bucket(at: SocketAddr) -> Store {
     Store::open("SPILL_URL", "s3://bucket/prefix", &context).unwrap()
 }
 
-/// Asks, and waits for so long; what was said meanwhile, and the answer.
+/// Asks the store and waits for `patience`; returns the notices and the answer.
 async fn asked(at: SocketAddr, patience: Duration) -> (Vec<String>, Result<(), Trouble>) {
     let said = Mutex::new(Vec::new());
     let say = |words: &str| said.lock().unwrap().push(words.to_owned());
@@ -34,7 +34,7 @@ async fn asked(at: SocketAddr, patience: Duration) -> (Vec<String>, Result<(), T
     (said.into_inner().unwrap(), answer)
 }
 
-/// A server that answers each request so.
+/// Starts a server that gives the same answer to each request.
 async fn answering(answer: String) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = listener.local_addr().unwrap();
@@ -58,7 +58,7 @@ fn response(status: &str, body: &str) -> String {
 #[tokio::test]
 async fn a_store_that_does_not_answer_is_given_up() {
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    // It accepts, and never says a word.
+    // This listener accepts connections and never sends a byte.
     let hole = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let down = answering(response("500 Internal Server Error", "")).await;
     for at in [closed, hole.local_addr().unwrap(), down] {

@@ -1,4 +1,4 @@
-//! After the faults: what waits is sent, by its senders and by a redriver.
+//! The time after the faults: senders and a redriver send everything that still waits.
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
@@ -19,14 +19,14 @@ use super::sender::Sender;
 use super::world::{World, environment};
 use super::{Fallible, Spilling, lifecycle};
 
-/// Runs of the redriver after which no fewer wait, and it is given up.
+/// Number of redriver runs without progress after which the rest is given up.
 const VAIN: u32 = 3;
 
-/// For one run over `dead/`.
+/// Time limit for one run over `dead/`.
 const RUN: Duration = Duration::from_secs(50);
 
-/// Ends the faults, with fresh processes: a circuit that is open for five minutes would be. Where there
-/// were none, nothing is killed either.
+/// Ends the faults and starts fresh processes, because a circuit may stay open for five minutes. A run
+/// without faults kills no process.
 pub(super) async fn calm(world: &Arc<World>) -> Fallible<()> {
     world.conductor.lock().await.end(world).await?;
     world.is_calm.store(true, Ordering::Relaxed);
@@ -47,7 +47,8 @@ pub(super) async fn calm(world: &Arc<World>) -> Fallible<()> {
     Ok(())
 }
 
-/// Has the senders that send again do so until each has an answer; how many never had one.
+/// Lets the senders send unsettled deliveries again until each has an answer; returns the numbers of those
+/// that never had one.
 pub(super) async fn settle(world: &Arc<World>, senders: usize) -> Fallible<Vec<u64>> {
     let left: VecDeque<(usize, u64)> = std::mem::take(&mut *world.unsettled()).into();
     let left = Arc::new(Mutex::new(left));
@@ -73,7 +74,7 @@ pub(super) async fn settle(world: &Arc<World>, senders: usize) -> Fallible<Vec<u
     Ok(given_up)
 }
 
-/// Has a redriver send everything that waits, and then what lies in `dead/`.
+/// Lets a redriver send everything that waits, and then the deliveries in `dead/`.
 pub(super) async fn drain(world: &World) -> Fallible<()> {
     if world.asked.spilling == Spilling::Never {
         return Ok(());
@@ -88,7 +89,8 @@ pub(super) async fn drain(world: &World) -> Fallible<()> {
     };
     let waiting = || objects(&world.site.store(), "spill").len();
     let (mut left, mut vain) = (waiting(), 0);
-    // Once more when nothing waits: what is known of deliveries that are gone goes with the next run.
+    // One more run follows when the store is empty, because it deletes the states of deliveries that are
+    // gone.
     loop {
         let done = redrive(redriver).await;
         world.harvest();
@@ -108,7 +110,7 @@ pub(super) async fn drain(world: &World) -> Fallible<()> {
     raise_the_dead(world).await
 }
 
-/// As `hookmq redrive --dead` does.
+/// Sends the deliveries in `dead/` as `hookmq redrive --dead` does.
 async fn raise_the_dead(world: &World) -> Fallible<()> {
     let env = Env::of(environment(&world.asked, &world.site, &world.emulator, 0));
     let config = Config::load(Reading::new(&env, Samples::Refused));
@@ -117,7 +119,7 @@ async fn raise_the_dead(world: &World) -> Fallible<()> {
     let options = Options { dead: true, now: true, rate: Some(1000), ..Options::default() };
     let dead = || objects(&world.site.store(), "dead").len();
     let (mut left, mut vain) = (dead(), 0);
-    // Those that no message can be made of stay.
+    // Deliveries stay if no message can be made of them.
     while vain < VAIN {
         drop(job.run(&options, Instant::now() + RUN).await);
         world.harvest();

@@ -1,27 +1,28 @@
-//! Why a message is in the queue a second time: the windows of docs/delivery-semantics.md, by evidence.
+//! Causes of duplicates: finds by evidence which window of docs/delivery-semantics.md explains each of them.
 
 use super::ledger::{Attempt, Line, Moment, Outcome, Stored};
 use super::world::{Span, Troubles};
 
-/// A cause that is allowed, in the order in which they are looked for.
+/// An allowed cause of a duplicate, in the order in which the causes are tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Cause {
-    /// Windows 1 to 3: a fault kept the receipt of an earlier one from the function.
+    /// Windows 1 to 3: a fault kept the receipt of an earlier message from the function.
     Ambiguous,
-    /// Windows 4 to 6 and 9: the sender sent it again. Of a hook that knows repeats: because it had no
-    /// answer, so that the mark may be missing too.
+    /// Windows 4 to 6 and 9: the sender sent the delivery again. With `dedupe`, only a request without an
+    /// answer counts, because the mark may then be missing too.
     Sender,
-    /// Windows 4 and 7: a process was killed since.
+    /// Windows 4 and 7: a process was killed between the two messages.
     Kill,
-    /// Window 1: a process stood still since.
+    /// Window 1: a process was frozen between the two messages.
     Freeze,
-    /// Window 7: the store failed since, so that what was sent could not be marked, or not be deleted.
+    /// Window 7: the store failed between the two messages, so that a sent delivery was not marked or not
+    /// deleted.
     Store,
-    /// The mark of a hook that knows repeats was deleted since.
+    /// The lifecycle deleted the mark of a hook with `dedupe` between the two messages.
     Lifecycle,
-    /// Windows 8 and 9: it lay in the store, and two had it in their hands at once.
+    /// Windows 8 and 9: the delivery was in the store, and two processes sent it at the same time.
     AtOnce,
-    /// Window 1: the earlier one's receipt came too late, on a machine that is busy.
+    /// Window 1: the receipt of the earlier message came too late, on a busy machine.
     Late,
 }
 
@@ -40,16 +41,17 @@ impl Cause {
     }
 }
 
-/// Clocks of several processes are compared, each read a little late.
+/// Tolerance when times of several processes are compared, in milliseconds.
 const BLUR: Moment = 100;
 
-/// A send that began before another one's mark or deletion can end as much later.
+/// Upper bound on how long a send that began before a mark or a deletion may take to end, in milliseconds.
 const IN_HAND: Moment = 20_000;
 
-/// The shortest time that a function waits for a receipt.
+/// Lower bound on the time that a function waits for a receipt, in milliseconds.
 const PATIENCE: Moment = 600;
 
-/// The cause of each message after the first, of a hook with or without `dedupe`; `None` where there is none that is allowed.
+/// Finds the cause of each message after the first; `None` if no allowed cause explains it. `dedupe` is that
+/// of the hook.
 pub(super) fn causes(line: &Line, dedupe: bool, troubles: &Troubles) -> Vec<Option<Cause>> {
     let mut stored = line.stored.clone();
     stored.sort_by_key(|stored| stored.at);
@@ -76,7 +78,7 @@ fn cause(
     let (from, to) = (before.at, this.at);
     let overlaps =
         |spans: &[Span]| spans.iter().any(|span| span.0 <= to && span.1.saturating_add(BLUR) >= from);
-    // Of a hook that knows repeats, requests without an answer; of others, all but the first.
+    // With `dedupe`, count the requests without an answer; else all requests but the first.
     let again = |attempt: &&Attempt| attempt.from <= to && (!dedupe || attempt.outcome == Outcome::None);
     let requests = line.attempts.iter().filter(again).count().saturating_sub(usize::from(!dedupe));
     let is_old = troubles.life.is_some_and(|life| to - from + BLUR >= life);

@@ -1,4 +1,4 @@
-//! Carries the plan out, step by step, as the deliveries go by.
+//! The conductor: carries out the plan step by step while the deliveries are sent.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
@@ -18,29 +18,29 @@ use super::processes::Process;
 use super::world::World;
 use super::{Fallible, hooks, lifecycle};
 
-/// A running function finds a new secret when a request does not match, and looks once in 30 seconds: a
-/// sender that changes to it later than that is never refused.
+/// Delay until senders use a new secret. A running function looks for a new secret when a request does not
+/// match, at most once in 30 seconds, so a sender that changes later than that is never refused.
 const NEW_SECRET: Duration = Duration::from_secs(33);
 
-/// For one run of a redriver, which ends by itself after 50 seconds.
+/// Time limit for one run of a redriver, which ends by itself after 50 seconds.
 const RUN: Duration = Duration::from_secs(70);
 
 pub(super) struct Conductor {
     steps: VecDeque<Step>,
-    /// Number of the vendor's key that is used.
+    /// Number of the vendor's key that is in use.
     key: usize,
-    /// The vendor's faults that end by themselves, and those that stay until they are taken away: of one
-    /// topic, by its hook's place, and of everything.
+    /// Faults of the vendor: `passing` faults end by themselves. `outages` of single topics, by the index of
+    /// the hook, and a `down` vendor stay until they are removed.
     passing: Vec<Fault>,
     outages: BTreeMap<usize, Fault>,
     down: Option<Fault>,
-    /// Places of the hooks whose topic is wrong.
+    /// Indices of the hooks whose topic is mistyped.
     mistyped: BTreeSet<usize>,
-    /// What happens a little later.
+    /// Tasks that run a little later than their step.
     later: JoinSet<()>,
-    /// Runs that redrivers were told to make, and senders that change to a new secret.
+    /// Runs that redrivers were told to make, and delayed changes of the senders' secret.
     runs: JoinSet<()>,
-    /// The last such change.
+    /// The latest delayed change of the senders' secret.
     change: Option<AbortHandle>,
 }
 
@@ -59,7 +59,7 @@ impl Conductor {
         }
     }
 
-    /// Does everything that comes before the delivery of that number.
+    /// Performs all steps that come before the delivery with this number.
     pub(super) fn reach(&mut self, number: u64, world: &Arc<World>) -> Fallible<()> {
         while self.steps.front().is_some_and(|step| step.at <= number)
             && let Some(step) = self.steps.pop_front()
@@ -76,7 +76,7 @@ impl Conductor {
         Ok(())
     }
 
-    /// Whether it was done.
+    /// Performs one action; returns true unless it was skipped.
     fn perform(&mut self, action: Action, world: &Arc<World>) -> Fallible<bool> {
         let site = &world.site;
         match action {
@@ -146,7 +146,7 @@ impl Conductor {
             Action::Redrive => {
                 for number in 0..world.redrivers.len() {
                     let world = Arc::clone(world);
-                    // It may be killed meanwhile, or busy.
+                    // The redriver may be killed meanwhile, or be busy.
                     self.runs.spawn(async move { drop(redrive(&world.redrivers[number]).await) });
                 }
             }
@@ -170,7 +170,7 @@ impl Conductor {
         });
     }
 
-    /// The first that matches is met, so what stays comes first.
+    /// Sets the emulator's faults. The first matching fault applies, so the lasting faults come first.
     fn set_faults(&self, world: &World) {
         let staying = self.down.iter().chain(self.outages.values());
         world.emulator.set_faults(staying.chain(&self.passing).cloned().collect());
@@ -188,8 +188,9 @@ impl Conductor {
         world.site.use_key(self.key)
     }
 
-    /// The functions get the next generation of secrets, and the senders change to it after them. Whether
-    /// they do: while the last generation is still to be found, only new processes get another.
+    /// Gives the functions the next generation of secrets, and the senders after them; returns true if it
+    /// did. A live rotation is skipped while the last change is pending, because running processes may not
+    /// have found the last generation yet.
     fn rotate_secrets(&mut self, live: bool, world: &Arc<World>) -> io::Result<bool> {
         let is_changing = self.change.as_ref().is_some_and(|change| !change.is_finished());
         if live && is_changing {
@@ -215,7 +216,7 @@ impl Conductor {
         Ok(true)
     }
 
-    /// Ends all faults: what is to happen a little later happens first.
+    /// Ends all faults, after the delayed actions have run.
     pub(super) async fn end(&mut self, world: &World) -> Fallible<()> {
         self.steps.clear();
         while self.later.join_next().await.is_some() {}
@@ -223,14 +224,14 @@ impl Conductor {
         world.emulator.set_faults(Vec::new());
         Self::mend_store(world)?;
         self.rotate_key(world)?;
-        // Fresh processes follow, which read it.
+        // New processes follow, which read the corrected file.
         world.site.write_hooks(&world.asked, &BTreeSet::new())?;
         Ok(())
     }
 }
 
 impl World {
-    /// Kills a forwarder and starts it again; with a limit, its disk is full from then on.
+    /// Kills a forwarder and starts it again; with `blocks`, on a full disk.
     pub(super) fn restart_forwarder(&self, number: usize, blocks: Option<u64>) -> io::Result<()> {
         let number = number % self.forwarders.len();
         let forwarder = &self.forwarders[number];
@@ -249,7 +250,7 @@ impl World {
         Ok(())
     }
 
-    /// Kills every redriver.
+    /// Kills every redriver and notes the time.
     pub(super) fn stop_redrivers(&self) -> io::Result<()> {
         self.note_kill(|| {
             self.redrivers.iter().for_each(Process::kill);
@@ -257,7 +258,7 @@ impl World {
         })
     }
 
-    /// Starts every redriver, unless none is to run.
+    /// Starts every redriver, unless redrivers are stopped for a backlog.
     pub(super) fn start_redrivers(&self) -> io::Result<()> {
         if self.is_stopped.load(Ordering::Relaxed) {
             return Ok(());
@@ -265,7 +266,8 @@ impl World {
         self.redrivers.iter().try_for_each(Process::restart)
     }
 
-    /// Gives the functions another configuration, which they read when they start.
+    /// Writes a configuration with these mistyped hooks and restarts all functions, which read it at their
+    /// start.
     fn configure(&self, mistyped: &BTreeSet<usize>) -> io::Result<()> {
         self.site.write_hooks(&self.asked, mistyped)?;
         for number in 0..self.forwarders.len() {
@@ -275,7 +277,7 @@ impl World {
         self.start_redrivers()
     }
 
-    /// From here on, senders sign with that generation.
+    /// Adds the signers of a generation, which senders use from then on.
     fn change_secrets(&self, generation: u64) {
         let signers = hooks::signers(self.asked.hooks, self.asked.vendor, self.asked.seed, generation);
         self.signers.write().unwrap_or_else(PoisonError::into_inner).push(signers);
@@ -295,7 +297,7 @@ impl World {
     }
 }
 
-/// Tells a redriver to send everything that waits.
+/// Tells a redriver to send everything that waits, including deliveries that are not due yet.
 pub(super) async fn redrive(redriver: &Process) -> Fallible<()> {
     let request = Request {
         method: "POST".to_owned(),

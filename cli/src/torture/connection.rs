@@ -1,4 +1,4 @@
-//! A sender's connection, kept open from one delivery to the next.
+//! The connection of a sender, kept open from one delivery to the next.
 
 use std::net::SocketAddr;
 
@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 
 use super::Fallible;
 
-/// An answer's status, its message id, and its body.
+/// The status, the message id and the body of an answer.
 pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) message_id: Option<String>,
@@ -57,14 +57,14 @@ impl Connection {
     }
 }
 
-/// Leaves whatever is under way: the other side sees the connection end.
+/// Abandons any exchange in flight: the server sees the connection end.
 impl Drop for Connection {
     fn drop(&mut self) {
         self.driver.abort();
     }
 }
 
-/// Sends a request's head and the first half of its body, and goes away.
+/// Sends the head of a request and the first half of its body, then disconnects.
 pub(super) async fn tear(to: SocketAddr, request: &Request) -> Fallible<()> {
     let Request { method, path, headers, body, .. } = request;
     let mut bytes = format!("{method} {path} HTTP/1.1\r\nhost: {to}\r\n").into_bytes();

@@ -1,4 +1,4 @@
-//! What is sent: each delivery is drawn from the seed and its number, so that it can be made again.
+//! Deliveries, each drawn from the seed and its number, so that it can be made again.
 
 use std::sync::Arc;
 
@@ -12,28 +12,28 @@ use super::hooks::{Hook, Scheme, Shape};
 use super::rng::Rng;
 use super::world::Asked;
 
-/// Forged requests of a thousand.
+/// Forged requests per thousand.
 const FORGED: u64 = 40;
 
-/// Deliveries that share an id, where a sender numbers batches.
+/// Number of deliveries that share an id, for a sender that numbers batches.
 const BATCH: u64 = 24;
 
-/// The longest body of an ordinary delivery, in bytes.
+/// Upper bound on the filling of an ordinary body, in bytes.
 const MAX_BODY: u64 = 2000;
 
-/// What is wrong with a request that must be refused.
+/// The defect of a request that must be refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Forgery {
-    /// Changed, stale, or signed with a secret that nobody has.
+    /// The request is changed, stale, or signed with an unknown secret.
     Tampered(Tamper),
-    /// Signed with a secret that a rotation took away; not the last one, because a running function looks
-    /// for another secret only when a request does not match.
+    /// The request is signed with a secret that a rotation removed. It is not the last removed secret,
+    /// because a running function looks for a new secret only when a request does not match.
     Outdated,
-    /// Signed with a secret that was never configured.
+    /// The request is signed with a secret that was never configured.
     Foreign,
-    /// Not signed.
+    /// The request has no signature.
     Unsigned,
-    /// Genuine, but its sender goes away in the middle of the body.
+    /// The request is genuine, but its sender disconnects in the middle of the body.
     Torn,
 }
 
@@ -41,15 +41,15 @@ pub(super) enum Forgery {
 #[derive(Clone, Debug)]
 pub(super) struct Delivery {
     pub(super) number: u64,
-    /// Its place among the hooks.
+    /// Index of the hook in the run's list of hooks.
     pub(super) place: usize,
     pub(super) hook: &'static Hook,
-    /// Empty where the sender names none.
+    /// Id of the delivery; empty for a sender that names none.
     pub(super) id: String,
     pub(super) body: Bytes,
     content_type: &'static str,
     pub(super) forgery: Option<Forgery>,
-    /// What else is drawn for it: patience, waits.
+    /// Random numbers for the rest of the delivery, such as time limits and waits.
     pub(super) rng: Rng,
 }
 
@@ -59,7 +59,7 @@ impl Delivery {
         let mut rng = Rng::of(seed, number + 1);
         let places: Vec<usize> = (0..hooks.len()).collect();
         let place = rng.pick(&places, |place| hooks[*place].share).copied();
-        // One is picked: there are hooks, and each has a share.
+        // There is always a hook to pick, because each hook has a share.
         let place = place.unwrap_or_default();
         let hook = &hooks[place];
         let forgery = rng.happens(FORGED).then(|| forgery(&mut rng, hook.scheme));
@@ -72,12 +72,12 @@ impl Delivery {
         Self { number, place, hook, id, body: body.into(), content_type, forgery, rng }
     }
 
-    /// The request as it is sent now; `signers` are those of each generation, before them what was
-    /// never configured.
+    /// Signs the request at the time `now`. `signers` holds the sources of each generation of secrets, first
+    /// those that were never configured.
     pub(super) fn sign(&self, signers: &[Vec<Arc<Source>>], now: Timestamp) -> Result<Request, SignError> {
         let generation = match self.forgery {
             Some(Forgery::Foreign) => signers.first(),
-            // The newest and the one before it are configured.
+            // The last two generations are configured.
             Some(Forgery::Outdated) => signers.iter().nth_back(3),
             _ => signers.last(),
         };
@@ -127,12 +127,12 @@ fn forgery(rng: &mut Rng, scheme: Scheme) -> Forgery {
     }
 }
 
-/// A content type, and a body that no other delivery has.
+/// Draws a content type, and a body that differs from that of every other delivery.
 fn body(rng: &mut Rng, shape: Shape, vendor: Vendor, seed: u64, number: u64) -> (&'static str, Vec<u8>) {
     let mark = format!("{seed}:{number}:{:016x}", rng.next());
     let length = usize::try_from(rng.range(0, MAX_BODY)).unwrap_or_default();
     let filling = |length: usize| mark.chars().cycle().take(length).collect::<String>();
-    // What a JSON reader would tidy up, and must not.
+    // A JSON parser that rewrites its input would change these values.
     let odd = ["1.0", "1e400", "\"\\u00e9\\/\"", "{\"a\":1,\"a\":2}", "[ ]", "\"\u{1F600}\""];
     let odd = rng.pick(&odd, |_| 1).copied().unwrap_or_default();
     let json = |rest: &str, length| {
@@ -151,10 +151,7 @@ fn body(rng: &mut Rng, shape: Shape, vendor: Vendor, seed: u64, number: u64) -> 
             ("application/octet-stream", bytes)
         }
         Shape::Large => {
-            let length = match vendor {
-                Vendor::Tdmq => (1 << 20) + length,
-                Vendor::Rocketmq => (4 << 20) + length,
-            };
+            let length = vendor.spec().max_text + length;
             ("application/json", json("", length).into_bytes())
         }
         Shape::Unfit => {
@@ -180,7 +177,7 @@ mod tests {
         let all: Vec<_> =
             (0..5).map(|generation| signers(asked.hooks, asked.vendor, 3, generation)).collect();
         let accepted = |request: &Request, place: usize| {
-            // What is configured: the new secret and the old one.
+            // The new secret and the old one are configured.
             [4, 3].iter().any(|generation: &usize| {
                 let source = &all[*generation][place];
                 matches!(source.check("hook", request.clone(), now), Verdict::Verified(_))

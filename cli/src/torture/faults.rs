@@ -1,13 +1,13 @@
-//! What goes wrong at the vendor: each kind of fault as the emulator's.
+//! Faults of the vendor: maps each kind of fault to faults of the emulator.
 
-use hookmq_emulator::{Fault, FaultKind, Vendor as Service};
+use hookmq_emulator::{Fault, FaultKind, Known, Vendor as Service};
 use hookmq_shared::queue::Vendor;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::hooks::Hook;
 use super::rng::Rng;
 
-/// The kinds, and how often each is drawn.
+/// The kinds of vendor faults, with the weight of each in the draw.
 pub(super) const VENDOR_FAULTS: &[(&str, u64)] = &[
     ("latency", 5),
     ("stall", 3),
@@ -28,7 +28,7 @@ pub(super) const VENDOR_FAULTS: &[(&str, u64)] = &[
     ("clock", 3),
 ];
 
-/// One to three faults of this kind, and requests that go well between them.
+/// Draws one to three faults of this kind, with successful requests between them.
 pub(super) fn draw(name: &str, vendor: Vendor, hooks: &[Hook], rng: &mut Rng) -> Vec<Fault> {
     let service = service(vendor);
     let mut plan = Vec::new();
@@ -38,7 +38,7 @@ pub(super) fn draw(name: &str, vendor: Vendor, hooks: &[Hook], rng: &mut Rng) ->
             let fault = Fault::new(kind).times(times(name, rng));
             let fault = if is_of_iam { fault } else { fault.vendor(service) };
             plan.push(match name {
-                // These stop a topic for half a minute: one of them, not every one after the other.
+                // These faults stop a topic for half a minute, so they hit one topic instead of all in turn.
                 "config" | "permission" => match rng.pick(hooks, |hook| hook.share) {
                     Some(hook) => fault.topic(hook.topic(vendor)),
                     None => fault,
@@ -51,29 +51,27 @@ pub(super) fn draw(name: &str, vendor: Vendor, hooks: &[Hook], rng: &mut Rng) ->
     plan
 }
 
-const fn service(vendor: Vendor) -> Service {
-    match vendor {
-        Vendor::Tdmq => Service::Tdmq,
-        Vendor::Rocketmq => Service::Rocketmq,
-    }
+/// Returns the emulator's service that stands in for the vendor.
+fn service(vendor: Vendor) -> Service {
+    Service::named(vendor.as_str()).unwrap_or(Service::Tdmq)
 }
 
-/// A topic that fails until it is told not to: nobody may write to it, it is gone, or its broker is down.
+/// Draws a lasting fault of one topic: writing is not permitted, the topic is gone, or its broker is down.
 pub(super) fn outage(hook: &Hook, vendor: Vendor, rng: &mut Rng) -> Option<Fault> {
     let name = rng.pick(&["config", "permission", "transient"], |_| 1).copied()?;
     Some(Fault::new(kind(name, vendor, rng)?).vendor(service(vendor)).topic(hook.topic(vendor)).times(0))
 }
 
-/// The whole vendor fails until it is told not to: the account has run out, or nothing answers; and whether
-/// that holds a delivery up until its deadline.
+/// Draws a lasting fault of the whole vendor: the account has run out, or connections end without an answer.
+/// The flag is true if each delivery then waits for its deadline.
 pub(super) fn down(vendor: Vendor, rng: &mut Rng) -> Option<(Fault, bool)> {
     let name = rng.pick(&["cut-before", "quota"], |_| 1).copied()?;
     let fault = Fault::new(kind(name, vendor, rng)?).vendor(service(vendor)).times(0);
     Some((fault, name == "cut-before"))
 }
 
-/// Bodies that are too large, of messages that fail as soon as they refer to them: what waits then is
-/// messages that refer.
+/// Draws faults that refuse a body as too large and then fail the message that refers to it, so that messages
+/// with references wait in the store.
 pub(super) fn referring(vendor: Vendor, rng: &mut Rng) -> Vec<Fault> {
     let mut plan = Vec::new();
     for _ in 0..rng.range(2, 4) {
@@ -84,12 +82,12 @@ pub(super) fn referring(vendor: Vendor, rng: &mut Rng) -> Vec<Fault> {
     plan.into_iter().map(|fault| fault.vendor(service(vendor))).collect()
 }
 
-/// How many requests it hits.
+/// Draws the number of requests that a fault hits.
 fn times(name: &str, rng: &mut Rng) -> u64 {
     let most = match name {
-        // Each of them stops more than itself.
+        // Each of these faults also stops the requests after it.
         "auth" | "config" | "permission" => 1,
-        // Each of them holds a request up.
+        // Each of these faults delays a request.
         "stall" => 8,
         "latency" | "clock" => 60,
         _ => 20,
@@ -98,57 +96,45 @@ fn times(name: &str, rng: &mut Rng) -> u64 {
 }
 
 fn kind(name: &str, vendor: Vendor, rng: &mut Rng) -> Option<FaultKind> {
-    use Vendor::{Rocketmq, Tdmq};
-    let error = |code: &str, status, message: &str, stored| FaultKind::Error {
-        code: code.to_owned(),
-        status: StatusCode::from_u16(status).ok(),
-        message: (!message.is_empty()).then(|| message.to_owned()),
-        headers: HeaderMap::new(),
-        stored,
-    };
     let is_one = rng.happens(500);
-    Some(match (name, vendor) {
-        ("latency", _) => FaultKind::LatencyMs(rng.range(1, 900)),
-        ("stall", _) if is_one => FaultKind::LatencyMs(rng.range(1500, 4000)),
-        ("stall", _) => FaultKind::Hang,
-        ("throttle", _) => FaultKind::Throttle,
-        ("transient", Tdmq) => error("InternalError", 200, "", false),
-        ("transient", Rocketmq) => error("DMS.00500000", 500, "", false),
-        ("ambiguous", Tdmq) => error("FailedOperation.SendMessageTimeoutError", 200, "", is_one),
-        ("ambiguous", Rocketmq) => error("APIG.0203", 504, "", is_one),
-        ("permanent", Tdmq) => error("InternalError.IllegalMessage", 200, "", false),
-        ("permanent", Rocketmq) => error("DMS.10540012", 400, "", false),
-        ("config", Tdmq) => error("InvalidParameterValue.TopicNotFound", 200, "", false),
-        ("config", Rocketmq) => error("DMS.00400876", 400, "", false),
-        ("auth", Tdmq) => error("AuthFailure.SignatureFailure", 200, "", false),
-        ("auth", Rocketmq) => error("APIG.0301", 401, "verify aksk signature fail", false),
-        ("auth-refresh", Tdmq) => error("AuthFailure.TokenFailure", 200, "", false),
-        ("auth-refresh", Rocketmq) if is_one => FaultKind::OutdateTokens,
-        ("auth-refresh", Rocketmq) => FaultKind::ExpireTokens,
-        ("permission", Tdmq) => error("UnauthorizedOperation", 200, "", false),
-        ("permission", Rocketmq) => error("DMS.00403003", 403, "", false),
-        ("quota", Tdmq) => error("ResourceUnavailable.FundRequired", 200, "", false),
-        ("quota", Rocketmq) => error("DMS.00500987", 500, "", false),
-        ("too-large", Tdmq) => error("FailedOperation.MaxMessageSizeError", 200, "", false),
-        ("too-large", Rocketmq) => error("DMS.10540011", 400, "", false),
-        ("cut-before", _) => {
+    let known = service(vendor).spec().errors.iter().find(|(class, _)| *class == name);
+    match known.map(|(_, known)| *known) {
+        Some(Known::Error { code, status, message, may_store }) => {
+            return Some(FaultKind::Error {
+                code: code.to_owned(),
+                status: StatusCode::from_u16(status).ok(),
+                message: (!message.is_empty()).then(|| message.to_owned()),
+                headers: HeaderMap::new(),
+                stored: may_store && is_one,
+            });
+        }
+        Some(Known::Tokens) if is_one => return Some(FaultKind::OutdateTokens),
+        Some(Known::Tokens) => return Some(FaultKind::ExpireTokens),
+        None => {}
+    }
+    Some(match name {
+        "latency" => FaultKind::LatencyMs(rng.range(1, 900)),
+        "stall" if is_one => FaultKind::LatencyMs(rng.range(1500, 4000)),
+        "stall" => FaultKind::Hang,
+        "throttle" => FaultKind::Throttle,
+        "cut-before" => {
             if is_one {
                 FaultKind::Reset
             } else {
                 FaultKind::Close
             }
         }
-        ("cut-after", _) => {
+        "cut-after" => {
             if is_one {
                 FaultKind::StoredReset
             } else {
                 FaultKind::StoredNoAnswer
             }
         }
-        ("truncated", _) if is_one => FaultKind::SlowBodyMs(rng.range(50, 3000)),
-        ("truncated", _) => FaultKind::Truncate,
-        ("lying", _) => lie(vendor, rng),
-        ("clock", _) => {
+        "truncated" if is_one => FaultKind::SlowBodyMs(rng.range(50, 3000)),
+        "truncated" => FaultKind::Truncate,
+        "lying" => lie(vendor, rng),
+        "clock" => {
             let off = rng.range(400, 7200).cast_signed();
             FaultKind::ClockOffsetS(if is_one { off } else { -off })
         }
@@ -156,25 +142,26 @@ fn kind(name: &str, vendor: Vendor, rng: &mut Rng) -> Option<FaultKind> {
     })
 }
 
-/// Answers that are none of the API's, or say nothing.
+/// Draws an answer that is not one of the API's, or that says nothing.
 fn lie(vendor: Vendor, rng: &mut Rng) -> FaultKind {
     let raw = |status, body: &str| FaultKind::Raw {
         status,
         content_type: HeaderValue::from_static("text/html"),
         body: body.to_owned(),
     };
-    match (rng.range(0, 6), vendor) {
-        (0, _) => raw(StatusCode::OK, "<html>all is well</html>"),
-        (1, _) => raw(StatusCode::OK, ""),
-        (2, _) => raw(StatusCode::BAD_GATEWAY, "<html>"),
-        (3, _) => FaultKind::Redirect(HeaderValue::from_static("https://example.invalid/")),
-        (4, Vendor::Tdmq) => FaultKind::ErrorMsg("send failed".to_owned()),
-        (5, Vendor::Tdmq) => FaultKind::Legacy("InternalError".to_owned()),
+    let spec = service(vendor).spec();
+    match rng.range(0, 6) {
+        0 => raw(StatusCode::OK, "<html>all is well</html>"),
+        1 => raw(StatusCode::OK, ""),
+        2 => raw(StatusCode::BAD_GATEWAY, "<html>"),
+        3 => FaultKind::Redirect(HeaderValue::from_static("https://example.invalid/")),
+        4 if spec.has_error_msg() => FaultKind::ErrorMsg("send failed".to_owned()),
+        5 if spec.has_error_msg() => FaultKind::Legacy("InternalError".to_owned()),
         _ => FaultKind::NoId,
     }
 }
 
-/// Whether a request that met this fault and was stored may have stayed without an answer that says so.
+/// Returns true if a request that was stored despite this fault may lack an answer that says so.
 pub(super) fn hides_a_receipt(fault: &str) -> bool {
     matches!(
         fault,
@@ -188,13 +175,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_makes_faults_for_both_vendors() {
+    fn every_kind_makes_faults_for_every_vendor() {
         for (name, weight) in VENDOR_FAULTS {
-            for vendor in [Vendor::Tdmq, Vendor::Rocketmq] {
+            for vendor in Vendor::ALL {
                 let mut rng = Rng::of(1, *weight);
                 let drawn: Vec<Fault> =
                     (0..20).flat_map(|_| draw(name, vendor, hooks(0), &mut rng)).collect();
-                assert!(drawn.iter().any(|fault| fault.fault != FaultKind::Pass), "{name}");
+                // A vendor without tokens has no token to renew.
+                let has_it = *name != "auth-refresh"
+                    || service(vendor).spec().errors.iter().any(|(class, _)| class == name);
+                assert_eq!(drawn.iter().any(|fault| fault.fault != FaultKind::Pass), has_it, "{name}");
                 assert!(drawn.iter().all(|fault| fault.times > 0), "{name} would never end");
             }
         }

@@ -1,4 +1,5 @@
-//! What is in the queue, and in `dead/`, read as a consumer reads it, and entered in the ledger.
+//! The harvest: reads the messages of the queue and the objects of `dead/` as a consumer does, and enters
+//! them in the ledger.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,7 +16,7 @@ use super::hooks::{Hook, Scheme};
 use super::ledger::{Ledger, Moment, Stored, key};
 use super::world::World;
 
-/// Requests of the functions to the vendor, and how many of them met which fault.
+/// Numbers of requests of the functions to the vendor: all of them, those that met a fault, and by fault.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Met {
     pub(super) requests: u64,
@@ -34,14 +35,16 @@ impl Met {
     }
 }
 
-/// A message that refers to a body is sent right after the body was written, or written anew: one run over
-/// one delivery takes no longer than this. An older body could be gone before the message is.
+/// Upper bound on the age of a referenced body when its message is sent, in milliseconds. A message is sent
+/// right after its body was written or rewritten, and one run over one delivery takes no longer than this. An
+/// older body could be deleted before the message is.
 pub(super) const FRESH: Moment = 40_000;
 
-/// What was under way when the functions were killed can have been taken by the vendor so long before.
+/// Time before the kill of all functions in which the vendor may have taken a send in flight, in
+/// milliseconds.
 const UNDER_WAY: Moment = 5_000;
 
-/// Enters what the emulator handed over.
+/// Enters the messages and requests that the emulator handed over.
 pub(super) fn enter(
     world: &World,
     (messages, requests): (Vec<StoredMessage>, Vec<SeenRequest>),
@@ -88,11 +91,11 @@ struct Found {
     body: Vec<u8>,
 }
 
-/// Why a message is none of a delivery.
+/// The reason that a message belongs to no delivery.
 enum Unread {
-    /// It is not what a function makes.
+    /// The message does not have the form that a function gives it.
     Event(&'static str),
-    /// What it refers to is not there, or will not be for as long as the message is.
+    /// The referenced body is missing, or will be deleted before the message is.
     Claim(&'static str),
 }
 
@@ -102,13 +105,14 @@ impl From<&'static str> for Unread {
     }
 }
 
-/// Whether the message came from a function that was killed before it could learn so, and before what the
-/// lifecycle takes was deleted: nobody was told of it, and whoever has the delivery sends it again.
+/// Returns true if a killed function sent the message: it was killed before it could learn of the receipt,
+/// and then the lifecycle deleted old objects. No sender was told of the message, and the delivery is sent
+/// again.
 fn is_under_way(world: &World, at: Moment) -> bool {
     world.troubles().expiries.iter().any(|(from, to)| from.saturating_sub(UNDER_WAY) <= at && at <= *to)
 }
 
-/// As a consumer reads a message.
+/// Reads a message as a consumer does.
 fn read(message: &StoredMessage, world: &World, at: Moment) -> Result<Found, Unread> {
     let hook = world.hook_of(&message.topic).ok_or("nobody's topic")?;
     let text = message.text.as_bytes();
@@ -127,7 +131,7 @@ fn read(message: &StoredMessage, world: &World, at: Moment) -> Result<Found, Unr
     let body = match (field("dataref"), field("data_base64")) {
         (Some(address), None) => referred(&address, world, at).map_err(Unread::Claim)?,
         (None, Some(data)) => STANDARD.decode(data).map_err(|_| "no base64")?,
-        // Of JSON the white space around it belongs to the body, and what reads it leaves it out.
+        // White space around JSON data belongs to the body, but a JSON parser would drop it.
         (None, None) if is_json => verbatim(&message.text).ok_or("no data")?.as_bytes().to_owned(),
         (None, None) => field("data").ok_or("no data")?.into_bytes(),
         (Some(_), Some(_)) => return Err("two bodies".into()),
@@ -135,14 +139,14 @@ fn read(message: &StoredMessage, world: &World, at: Moment) -> Result<Found, Unr
     Ok(Found { hook: hook.name.to_owned(), id, body })
 }
 
-/// The text of the last member, which is `data`.
+/// Returns the text of `data`, the last member of the envelope.
 fn verbatim(envelope: &str) -> Option<&str> {
-    // No string before it can hold this: its quotes would be escaped.
+    // No string before `data` can contain this text, because its quotes would be escaped.
     let (_, data) = envelope.split_once("\",\"data\":")?;
     data.strip_suffix('}')
 }
 
-/// A body that lies in the store.
+/// Reads a body from the store and checks that it was fresh when the message was sent.
 fn referred(address: &str, world: &World, at: Moment) -> Result<Vec<u8>, &'static str> {
     let (_, name) = address.split_once("/store/").ok_or("no address in the store")?;
     let path = world.site.store().join(name);
@@ -150,14 +154,14 @@ fn referred(address: &str, world: &World, at: Moment) -> Result<Vec<u8>, &'stati
     let written = path.metadata().and_then(|data| data.modified()).ok();
     let written = written.and_then(|at| i64::try_from(at.duration_since(UNIX_EPOCH).ok()?.as_millis()).ok());
     let written = written.ok_or("what it refers to has no age")?;
-    // It may have been written anew since.
+    // The body may have been rewritten since.
     if world.watch.at(written).saturating_add(FRESH) < at {
         return Err("what it refers to was not written anew");
     }
     Ok(body)
 }
 
-/// Names of the files in a part of the store, and in the folders in it.
+/// Lists the files in a part of the store and in its subfolders.
 pub(super) fn objects(store: &Path, part: &str) -> Vec<std::path::PathBuf> {
     let (mut folders, mut files) = (vec![store.join(part)], Vec::new());
     while let Some(folder) = folders.pop() {
@@ -169,7 +173,7 @@ pub(super) fn objects(store: &Path, part: &str) -> Vec<std::path::PathBuf> {
     files
 }
 
-/// Enters what lies in `dead/`; how many of them could have been sent.
+/// Enters the objects of `dead/`; returns the number of them that have a message and could have been sent.
 pub(super) fn enter_dead(world: &World, ledger: &mut Ledger) -> usize {
     let mut sendable = 0;
     for path in objects(&world.site.store(), "dead") {

@@ -1,4 +1,4 @@
-//! The senders' hooks: what they have in common with real ones, each with a trait of its own.
+//! The hooks of the senders: typical hooks, each with one special trait.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -13,45 +13,45 @@ use super::Spilling;
 use super::rng::Rng;
 use super::world::Asked;
 
-/// What bodies look like.
+/// Kind of body that a hook's deliveries have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shape {
     Json,
-    /// UTF-8, no JSON.
+    /// UTF-8 text that is not JSON.
     Text,
     Binary,
-    /// More than the vendor takes in one message.
+    /// More bytes than the vendor takes in one message.
     Large,
-    /// JSON, and every other one lacks a field that the message needs.
+    /// JSON of which every second body lacks a field that the message needs.
     Unfit,
 }
 
-/// How requests are signed.
+/// Signature scheme of a hook's requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scheme {
-    /// The id and the time are signed.
+    /// Standard Webhooks: the id and the time are signed.
     Standard,
-    /// The id is not signed.
+    /// GitHub: the id is not signed.
     Github,
-    /// A table of its own, without an id.
+    /// A `verify` table of the hook's own, without an id.
     Own,
 }
 
-/// A hook, and how its sender behaves.
+/// A hook, and the behaviour of its sender.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Hook {
     pub(super) name: &'static str,
     pub(super) scheme: Scheme,
     pub(super) shape: Shape,
-    /// Deliveries of a thousand.
+    /// Share of the deliveries, in thousandths.
     pub(super) share: u64,
-    /// Whether its sender sends again what was not acknowledged.
+    /// True if the sender sends unacknowledged deliveries again.
     pub(super) retries: bool,
-    /// Whether repeats are known, and so not sent again.
+    /// True if the hook recognizes repeats and does not send them again.
     pub(super) dedupe: bool,
-    /// Whether several bodies come under one id.
+    /// True if several bodies share one id.
     pub(super) batches: bool,
-    /// Further keys of the hook, and those that need a store.
+    /// Further keys of the hook's table; `with_store` holds the keys that need a store.
     keys: &'static str,
     with_store: &'static str,
 }
@@ -95,14 +95,14 @@ const HOOKS: &[Hook] = &[
     Hook { name: "media", share: 4, scheme: Scheme::Github, shape: Shape::Large, ..PLAIN },
 ];
 
-/// Hooks at most.
+/// Upper bound on the number of hooks.
 pub(super) const MOST: usize = 64;
 
-/// The weight of one of the further hooks; of the first ones the weights are of a thousand.
+/// Weight of each additional hook; the weights of the basic hooks add up to a thousand.
 const FURTHER: u64 = 20;
 
-/// So many hooks, each with a topic of its own: the first are those of any run, the further ones take turns
-/// in how they are signed, in what they carry, and in what is kept of them.
+/// Returns at least the basic hooks, and up to `count` (at most [`MOST`]) with the additional ones, each with
+/// a topic of its own. Additional hooks vary in scheme, body and use of the store.
 pub(super) fn hooks(count: usize) -> &'static [Hook] {
     let further = (HOOKS.len()..count.min(MOST)).map(|number| {
         let (scheme, shape, keys) = match number % 4 {
@@ -130,31 +130,28 @@ pub(super) fn hooks(count: usize) -> &'static [Hook] {
         }
     });
     let all: Vec<Hook> = HOOKS.iter().copied().chain(further).collect();
-    // A run's hooks live as long as the run, which is the process.
+    // A run's hooks live as long as the process.
     all.leak()
 }
 
 impl Hook {
-    /// Its topic at the vendor, as messages name it.
+    /// Returns the topic at the vendor, as messages name it.
     pub(super) fn topic(&self, vendor: Vendor) -> String {
-        match vendor {
-            Vendor::Tdmq => format!("pulsar-torture/webhooks/{}", self.name),
-            Vendor::Rocketmq => format!("webhooks_{}", self.name),
-        }
+        (vendor.spec().example_topic)(self.name)
     }
 
-    /// Its secret: another one with each rotation.
+    /// Derives the secret of this generation; each rotation has another one.
     pub(super) fn secret(&self, seed: u64, generation: u64) -> String {
         let name = self.name.bytes().fold(0, |sum: u64, byte| sum * 31 + u64::from(byte));
         let hex = Rng::of(seed ^ name, generation).hex(24);
         match self.scheme {
-            // Hex digits are base64 too.
+            // Hex digits are valid base64 too.
             Scheme::Standard => format!("whsec_{hex}"),
             Scheme::Github | Scheme::Own => hex,
         }
     }
 
-    /// What somebody writes who mistypes it: the vendor has no such topic.
+    /// Returns a mistyped topic, which does not exist at the vendor.
     fn mistyped(&self, vendor: Vendor) -> String {
         self.topic(vendor).replace("webhooks", "webhoks")
     }
@@ -173,8 +170,8 @@ impl Hook {
     }
 }
 
-/// The functions' configuration: secrets in files of `secrets`, `NAME.new` and `NAME.old`; the topics of
-/// hooks at the places in `mistyped` are wrong.
+/// Builds the functions' configuration. The secrets are in the files `NAME.new` and `NAME.old` of the folder
+/// `secrets`; the topics of the hooks at the indices in `mistyped` are wrong.
 pub(super) fn file(asked: &Asked, secrets: &Path, mistyped: &BTreeSet<usize>) -> String {
     let Asked { vendor, spilling, .. } = *asked;
     let hook = |(place, hook): (usize, &Hook)| {
@@ -192,13 +189,13 @@ pub(super) fn file(asked: &Asked, secrets: &Path, mistyped: &BTreeSet<usize>) ->
     asked.hooks.iter().enumerate().map(hook).collect()
 }
 
-/// What signs each hook's requests in a generation of secrets.
+/// Builds the sources that sign each hook's requests with this generation of secrets.
 pub(super) fn signers(hooks: &[Hook], vendor: Vendor, seed: u64, generation: u64) -> Vec<Arc<Source>> {
     let secret = |hook: &Hook| format!("\"plain:{}\"", hook.secret(seed, generation));
     let text: String = hooks.iter().map(|hook| hook.toml(&hook.topic(vendor), &secret(hook), "")).collect();
     let env = Env::of([("", "")]);
     let config = Config::parse("hooks", &text, Reading::new(&env, Samples::Refused));
-    // A test holds that each of them is sound.
+    // A test checks that each hook is valid.
     hooks.iter().filter_map(|hook| config.hook(hook.name)?.source.current()).collect()
 }
 
@@ -220,7 +217,7 @@ mod tests {
             }
         }
         let url = format!("file://{}", folder.display());
-        for vendor in [Vendor::Tdmq, Vendor::Rocketmq] {
+        for vendor in Vendor::ALL {
             for spilling in [Spilling::OnFailure, Spilling::Always, Spilling::Never] {
                 let store = if spilling == Spilling::Never { "" } else { &url };
                 let env = Env::of([("SPILL_URL", store)]);

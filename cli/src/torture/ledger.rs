@@ -1,4 +1,4 @@
-//! What was sent and answered, and what is in the queue: a compact line for each delivery.
+//! The ledger of a run: a compact line for each delivery with its requests, answers and stored messages.
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,10 +7,10 @@ use sha2::{Digest as _, Sha256};
 
 use super::deliveries::Delivery;
 
-/// Milliseconds since the run began.
+/// A moment in milliseconds since the start of the run.
 pub(super) type Moment = u64;
 
-/// The run's clock, by which what several processes did is compared.
+/// The run's clock, which dates the events of all processes.
 #[derive(Clone)]
 pub(super) struct Watch {
     clock: Clock,
@@ -28,7 +28,7 @@ impl Watch {
         self.at(self.clock.now().unix_millis())
     }
 
-    /// The moment of a Unix time in milliseconds.
+    /// Converts a Unix time in milliseconds into a moment of the run; an earlier time becomes 0.
     pub(super) fn at(&self, unix_millis: i64) -> Moment {
         unix_millis.saturating_sub(self.began).try_into().unwrap_or(0)
     }
@@ -38,23 +38,23 @@ impl Watch {
     }
 }
 
-/// Tells hook, id and body together from all others.
+/// A digest that identifies the hook, the id and the body of a delivery.
 pub(super) type Key = [u8; 16];
 
-/// What became of one request.
+/// Result of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// 2xx, with the message's id in the queue (a digest of it).
+    /// A 2xx answer with the id of the message in the queue, kept as a digest.
     Queued(Key),
-    /// 2xx without: somebody else has it, or has had it before.
+    /// A 2xx answer without a message id: the store has the delivery, or it is a known repeat.
     Kept,
-    /// Another status.
+    /// An answer with any other status.
     Refused(u16),
-    /// No answer, or none that the sender waited for.
+    /// The request got no answer within the sender's time limit.
     None,
 }
 
-/// One request of a sender.
+/// One request of a sender, with its start, its end and its result.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Attempt {
     pub(super) from: Moment,
@@ -62,16 +62,16 @@ pub(super) struct Attempt {
     pub(super) outcome: Outcome,
 }
 
-/// A message in the queue.
+/// A message that the queue has stored.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stored {
     pub(super) at: Moment,
     pub(super) message_id: Key,
-    /// Whether a fault may have kept its receipt from the function.
+    /// True if a fault may have kept the receipt from the function.
     pub(super) is_hidden: bool,
 }
 
-/// All that is known of a delivery.
+/// Everything that is known of one delivery.
 #[derive(Debug)]
 pub(super) struct Line {
     pub(super) number: u64,
@@ -79,13 +79,13 @@ pub(super) struct Line {
     pub(super) is_forged: bool,
     pub(super) attempts: Vec<Attempt>,
     pub(super) stored: Vec<Stored>,
-    /// Whether it lies in `dead/` at the end, with equal bytes.
+    /// True if the delivery, with equal bytes, is in `dead/` at the end.
     pub(super) is_dead: bool,
 }
 
 impl Line {
-    /// Enters a message of it. Most have one, as most have one attempt: room for more would be most of a
-    /// long run's memory.
+    /// Adds a stored message and reserves no more room than that. Most deliveries have one message and one
+    /// attempt, and spare capacity would be most of a long run's memory.
     pub(super) fn enter(&mut self, stored: Stored) {
         self.stored.reserve_exact(1);
         self.stored.push(stored);
@@ -96,26 +96,27 @@ impl Line {
     }
 }
 
-/// The ledger.
+/// The record of everything that the senders sent and that the queue stored.
 #[derive(Default)]
 pub(super) struct Ledger {
     pub(super) lines: Vec<Line>,
-    /// Of genuine deliveries, and of requests that must be refused.
+    /// Line numbers by the digest of hook, id and body, for genuine deliveries and forged requests.
     known: HashMap<Key, usize>,
-    /// Hooks and ids without their bodies.
+    /// Digests of the hook and the id of each delivery, without the body.
     ids: HashSet<Key>,
-    /// Messages with an id that was sent, and another body; examples.
+    /// Messages with a known id but another body; for the report.
     pub(super) altered: Vec<String>,
-    /// Messages with an id that was never sent; examples.
+    /// Messages with an id that was never sent; for the report.
     pub(super) unknown: Vec<String>,
-    /// Messages that refer to a body that is not there, or not for long enough; examples.
+    /// Messages whose referenced body is missing, or will be deleted too early; for the report.
     pub(super) claims: Vec<String>,
-    /// Objects of the store that are no deliveries.
+    /// Objects in the store that cannot be read as deliveries.
     pub(super) corrupt: Vec<String>,
 }
 
 impl Ledger {
-    /// Notes a delivery before it is sent first; `body` is that of the request.
+    /// Adds a line for a delivery before its first request and returns the line's number; `body` is the
+    /// request's body.
     pub(super) fn open(&mut self, delivery: &Delivery, body: &[u8]) -> usize {
         let place = self.lines.len();
         let hook = delivery.hook.name;
@@ -139,13 +140,14 @@ impl Ledger {
         }
     }
 
-    /// The line of what was found somewhere, with that hook, id and body.
+    /// Finds the line with this hook, id and body.
     pub(super) fn find(&mut self, hook: &str, id: &str, body: &[u8]) -> Option<&mut Line> {
         let line = self.known.get(&key(&[hook.as_bytes(), id.as_bytes(), body]))?;
         self.lines.get_mut(*line)
     }
 
-    /// Notes what was found and is no delivery's.
+    /// Notes a message or object that belongs to no delivery: `altered` if hook and id are known, else
+    /// `unknown`.
     pub(super) fn stray(&mut self, hook: &str, id: &str) {
         let is_known = self.ids.contains(&key(&[hook.as_bytes(), id.as_bytes()]));
         let list = if is_known { &mut self.altered } else { &mut self.unknown };
@@ -153,7 +155,7 @@ impl Ledger {
     }
 }
 
-/// A digest that tells `ab`, `c` from `a`, `bc`.
+/// Computes a digest that depends on the boundaries of the parts: `ab`, `c` differs from `a`, `bc`.
 pub(super) fn key(parts: &[&[u8]]) -> Key {
     let mut digest = Sha256::new();
     for part in parts {

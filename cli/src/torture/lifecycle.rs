@@ -1,10 +1,10 @@
-//! The lifecycle rules of a bucket, in short: what is old in `claims/`, `sent/` and `quarantine/` is
-//! deleted, while deliveries still wait in `spill/` whose messages refer to a claim.
+//! The lifecycle rules of a bucket, in short time: old objects in `claims/`, `sent/` and `quarantine/` are
+//! deleted, while `spill/` still holds deliveries whose messages refer to a claim.
 //!
-//! In truth a claim lives for days, and a message that was sent while it was there has been read long
-//! before it goes. So nothing is deleted here that a message of this moment may still refer to: either no
-//! function runs and everything that was sent has been read, or what is deleted is older than any function
-//! leaves a claim before it sends what refers to it.
+//! In reality a claim lives for days, and a message that refers to it has been read long before the claim is
+//! deleted. So this module deletes no object that a current message may still refer to: either no function
+//! runs and every sent message has been read, or the deleted objects are older than any function leaves a
+//! claim before it sends the message that refers to it.
 
 use std::io;
 use std::path::Path;
@@ -16,18 +16,19 @@ use super::ledger::Moment;
 use super::processes::Process;
 use super::world::World;
 
-/// What lifecycle rules are for: never `spill/` or `dead/`.
+/// Folders that lifecycle rules cover: never `spill/` or `dead/`.
 const PARTS: [&str; 3] = ["claims", "sent", "quarantine"];
 
-/// What is as old goes while the functions run, in milliseconds: more than [`FRESH`](super::harvest::FRESH).
+/// Age at which objects are deleted while the functions run, in milliseconds: more than
+/// [`FRESH`](super::harvest::FRESH).
 pub(super) const LIFE: Moment = 90_000;
 
-/// Between two looks at whether the vendor has noticed that those who sent to it are gone: it stores what it
-/// was sent before.
+/// Interval between two checks if the vendor has closed the connections of the killed functions, because it
+/// stores everything that it was sent before. `LOOKS` bounds the number of checks.
 const LOOK: Duration = Duration::from_millis(20);
 const LOOKS: u32 = 500;
 
-/// Kills the functions, has everything read that was sent, deletes all that a lifecycle may delete, and
+/// Kills the functions, harvests every sent message, deletes all objects that a lifecycle may delete, and
 /// starts the functions again.
 pub(super) fn expire_everything(world: &World) -> io::Result<()> {
     let _stage = world.stage();
@@ -36,7 +37,7 @@ pub(super) fn expire_everything(world: &World) -> io::Result<()> {
         world.forwarders.iter().chain(&world.redrivers).for_each(Process::kill);
         Ok(())
     })?;
-    // The first look is late enough for what the system took for it before they were killed.
+    // The first wait is long enough for data that the system accepted for the vendor before the kill.
     for _ in 0..LOOKS {
         thread::sleep(LOOK);
         if world.emulator.open_connections() == 0 {
@@ -44,7 +45,7 @@ pub(super) fn expire_everything(world: &World) -> io::Result<()> {
         }
     }
     world.harvest();
-    // Known before it is done: what is read from here on may miss its claim.
+    // Recorded before the deletion: a message read from here on may miss its claim.
     world.troubles().expiries.push((from, world.watch.now()));
     let deleted = delete(world, Duration::ZERO);
     for number in 0..world.forwarders.len() {
@@ -54,10 +55,10 @@ pub(super) fn expire_everything(world: &World) -> io::Result<()> {
     world.start_redrivers()
 }
 
-/// Deletes what has been there for long.
+/// Deletes objects older than [`LIFE`], after a harvest.
 pub(super) fn expire_old(world: &World) -> io::Result<()> {
     world.harvest();
-    // What is taken by mistake is put back; nobody looks for it meanwhile.
+    // An object taken by mistake is put back; the ledger's lock keeps all readers out meanwhile.
     let _ledger = world.ledger();
     delete(world, Duration::from_millis(LIFE))
 }
@@ -68,12 +69,13 @@ fn delete(world: &World, age: Duration) -> io::Result<()> {
         let written = path.metadata().and_then(|data| data.modified());
         written.is_ok_and(|at| at.elapsed().is_ok_and(|old| old >= age))
     };
-    // What is gone already was deleted by a function.
+    // A function may have deleted the object already.
     let missing =
         |error: io::Error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) };
     let aside = world.site.path("expired");
     for path in PARTS.iter().flat_map(|part| objects(&store, part)).filter(|path| is_old(path)) {
-        // It may be written anew between the look and the deletion: what was taken is looked at again.
+        // The object may be rewritten between the check and the move, so its age is checked again after the
+        // move.
         if let Err(error) = std::fs::rename(&path, &aside) {
             missing(error)?;
         } else if !is_old(&aside) {

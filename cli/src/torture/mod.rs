@@ -1,8 +1,8 @@
-//! `hookmq torture`: what was acknowledged is in the queue, whatever goes wrong.
+//! `hookmq torture`: proves that every acknowledged delivery is in the queue, despite any fault.
 //!
-//! Senders keep a ledger of what they were told; the functions run as real processes, which are killed
-//! and started again; the emulator is the vendor, the store is a folder, and both fail by a plan that is
-//! drawn from a seed. Afterwards the ledger is compared with the queue.
+//! Senders keep a ledger of the answers. The functions run as real processes, which are killed and started
+//! again. The emulator is the vendor, the store is a folder, and both fail by a plan that is drawn from a
+//! seed. Afterwards the ledger is compared with the queue.
 //!
 //! ```text
 //! plan ─► conductor ─┬─► emulator's faults, kills, store, keys, secrets
@@ -47,26 +47,26 @@ use world::{Asked, World};
 type Failed = Box<dyn Error + Send + Sync>;
 type Fallible<T> = Result<T, Failed>;
 
-/// Processes that senders send to.
+/// Number of forwarder processes.
 const FORWARDERS: usize = 2;
-/// Processes that send what waits.
+/// Number of redriver processes.
 const REDRIVERS: usize = 2;
 
-/// Between two looks at the queue and the processes, and ticks from one line of progress to the next.
+/// Interval between two harvests and checks of the processes; `TICKS` of them make one line of progress.
 const TICK: Duration = Duration::from_millis(200);
 const TICKS: u64 = 25;
 
-/// Between two looks at whether this process is late.
+/// Interval between two checks for delays of this process.
 const BEAT: Duration = Duration::from_millis(50);
 
-/// When deliveries go to the store.
+/// The choice of deliveries that go to the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Spilling {
-    /// When the queue did not take them
+    /// Deliveries that the queue did not take
     OnFailure,
-    /// First of all
+    /// All deliveries, before they go to the queue
     Always,
-    /// There is no store
+    /// None: the functions have no store
     Never,
 }
 
@@ -80,36 +80,30 @@ impl Spilling {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Which {
-    Tdmq,
-    Rocketmq,
-}
-
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Deliveries, some forged ones among them
+    /// Deliveries, including forged ones
     #[arg(long, value_name = "N")]
     deliveries: u64,
-    /// What goes wrong: none, vendor, kills, store, days, all, or a list of faults
+    /// The faults: none, vendor, kills, store, days, all, or a list of faults
     #[arg(long, value_name = "PLAN", value_parser = Faults::parse, default_value = "all")]
     faults: Faults,
-    /// Deliveries from one fault to the next, about
+    /// Mean number of deliveries from one fault to the next
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(5..=100_000))]
     every: u64,
     /// Hooks, each with a topic of its own
     #[arg(long, value_name = "N", default_value_t = 9, value_parser = clap::value_parser!(u64).range(9..=hooks::MOST as u64))]
     hooks: u64,
-    /// Deliveries and plan are drawn from it
+    /// Seed of the deliveries and the plan
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
-    /// When deliveries go to the store
+    /// Deliveries that go to the store
     #[arg(long, value_enum, default_value = "on-failure")]
     spill: Spilling,
     /// The queue's vendor
-    #[arg(long, value_enum, default_value = "tdmq")]
-    vendor: Which,
-    /// Senders
+    #[arg(long, value_parser = crate::vendors(), default_value = Vendor::ALL[0].as_str())]
+    vendor: Vendor,
+    /// Concurrent senders
     #[arg(long, value_name = "K", default_value_t = 24)]
     concurrency: usize,
     /// Keep everything in this folder, which must be new: configuration, plan, store and logs
@@ -142,12 +136,9 @@ pub(crate) async fn run(args: Args) -> Exit {
     }
 }
 
-/// Checks that there is something to run.
+/// Checks the arguments and finds the functions' binaries.
 fn asked(args: Args) -> Result<Asked, String> {
-    let vendor = match args.vendor {
-        Which::Tdmq => Vendor::Tdmq,
-        Which::Rocketmq => Vendor::Rocketmq,
-    };
+    let vendor = args.vendor;
     let beside = |name: &str| {
         let exe = std::env::current_exe().map_err(|e| format!("cannot find my own folder: {e}"))?;
         Ok::<_, String>(exe.with_file_name(name).with_extension(std::env::consts::EXE_EXTENSION))
@@ -177,14 +168,14 @@ fn asked(args: Args) -> Result<Asked, String> {
     })
 }
 
-/// Whether every promise held.
+/// Runs the experiment and prints the verdict; returns true if every promise held.
 async fn torture(asked: Asked, senders: usize) -> Fallible<bool> {
     let began = Instant::now();
     let world = Arc::new(World::build(asked).await?);
     let delays = tokio::spawn(look_for_delays(Arc::clone(&world)));
     let verdict = tokio::select! {
         verdict = experiment(&world, senders) => verdict,
-        // The processes must not outlive it.
+        // The processes must not outlive this command.
         _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
     };
     delays.abort();
@@ -197,7 +188,7 @@ async fn torture(asked: Asked, senders: usize) -> Fallible<bool> {
     verdict.map(|verdict| verdict.holds())
 }
 
-/// Notes when this process was late, which the vendor's emulator then was too.
+/// Notes when this process was late, because the vendor's emulator then was late too.
 async fn look_for_delays(world: Arc<World>) {
     loop {
         let from = world.watch.now();
@@ -230,7 +221,7 @@ async fn experiment(world: &Arc<World>, senders: usize) -> Fallible<Verdict> {
     Ok(Verdict::of(world, &given_up))
 }
 
-/// Harvests, looks after the processes and tells how far it is until the senders are done.
+/// Harvests, restarts ended processes and prints the progress until the senders are done.
 async fn watch(world: &World, mut senders: JoinSet<Fallible<()>>) -> Fallible<()> {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -279,7 +270,7 @@ fn heading(world: &World, took: u64) -> String {
     )
 }
 
-/// Removes the folder, unless somebody should look into it.
+/// Kills the processes and removes the folder, unless `--keep` or a broken promise asks for it.
 fn end(world: &World, holds: bool) {
     let folder: &Path = &world.site.folder;
     for process in world.forwarders.iter().chain(&world.redrivers).chain([&world.last_redriver]) {

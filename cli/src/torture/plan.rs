@@ -1,5 +1,5 @@
-//! The plan of faults: which, in which order, before which delivery. A seed gives the same plan; when
-//! exactly each of them hits what is under way is real time's, and differs from run to run.
+//! The plan of faults: which faults, in which order, before which delivery. A seed always gives the same
+//! plan. The exact moment at which a fault hits depends on real time and differs from run to run.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
@@ -11,22 +11,23 @@ use super::rng::Rng;
 use super::world::Asked;
 use super::{FORWARDERS, REDRIVERS, Spilling};
 
-/// Faults of processes, and how often each is drawn.
+/// Faults of processes, with the weight of each in the draw.
 const KILLS: &[(&str, u64)] = &[("kill-forwarder", 14), ("kill-redriver", 12), ("freeze", 3)];
-/// Those of the store.
+/// Faults of the store, with their weights.
 const STORE: &[(&str, u64)] = &[("store-failing", 5), ("store-full", 4)];
-/// Those of keys and secrets.
+/// Faults of keys and secrets, with their weights.
 const KEYS: &[(&str, u64)] = &[("rotate-key", 3), ("wrong-key", 2), ("rotate-secret", 3)];
-/// Those of many days, in short: a topic that is out of order for long, a store whose lifecycle deletes,
-/// a topic that somebody mistyped and corrects.
+/// Faults that take days in reality, with their weights: a topic that fails for long, a store whose lifecycle
+/// deletes objects, and a mistyped topic that is corrected.
 const DAYS: &[(&str, u64)] = &[("outage", 3), ("lifecycle", 3), ("repair", 2)];
-/// So much waits that a redriver has long to do. Not drawn: it comes once in so many deliveries, and once
-/// in shorter runs.
+/// A fault that leaves a redriver with much to send. It is not drawn: it comes once in `BACKLOG_EVERY`
+/// deliveries, and once in shorter runs.
 const BACKLOG: &str = "backlog";
 const BACKLOG_EVERY: u64 = 50_000;
-/// Deliveries of a backlog at most.
+/// Upper bound on the number of deliveries in a backlog.
 const BACKLOG_SIZE: u64 = 5_000;
-/// What is on all the time: a second redriver that gets in the first one's way; senders that hang up.
+/// Faults that last for the whole run: a second redriver that competes with the first, and senders that hang
+/// up.
 const STANDING: &[&str] = &["two-redrivers", "impatient"];
 
 fn names() -> Vec<&'static str> {
@@ -34,12 +35,12 @@ fn names() -> Vec<&'static str> {
     drawn.into_iter().map(|(name, _)| name).chain([BACKLOG]).chain(STANDING.iter().copied()).collect()
 }
 
-/// Names of faults and of groups of them that `--faults` takes.
+/// Lists the names of faults and of groups of faults that `--faults` takes.
 fn known() -> String {
     format!("none, vendor, kills, store, days, all, or a list of {}", names().join(", "))
 }
 
-/// Which faults a run has.
+/// The set of faults of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Faults(BTreeSet<&'static str>);
 
@@ -88,58 +89,59 @@ impl Faults {
         self.0.is_empty()
     }
 
-    /// Whether the vendor, or what is on the way there, fails by plan.
+    /// Returns true if the plan makes the vendor, or the network to it, fail.
     pub(super) fn has_vendor_faults(&self) -> bool {
         let with_them = [BACKLOG, "outage", "lifecycle"];
         VENDOR_FAULTS.iter().map(|(name, _)| *name).chain(with_them).any(|name| self.has(name))
     }
 }
 
-/// Something that happens.
+/// One action of the plan.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Action {
-    /// The vendor's faults, instead of those before.
+    /// The replacement of the vendor's passing faults, with the name of the fault.
     Vendor(&'static str, Vec<Fault>),
-    /// A forwarder is killed after so many milliseconds, and started again.
+    /// The kill and restart of a forwarder after this number of milliseconds.
     KillForwarder(usize, u64),
     KillRedriver(usize, u64),
-    /// A forwarder stands still for so many milliseconds.
+    /// The freeze of a forwarder for this number of milliseconds.
     Freeze(usize, u64),
     StoreFails,
     StoreWorks,
-    /// A forwarder is started again with a store that takes files up to so many blocks only.
+    /// The restart of a forwarder with an upper bound on the size of its files, in blocks.
     StoreFull(usize, u64),
-    /// The webhook secrets' next generation; with new processes, or for the running ones to find.
+    /// The change to the next generation of webhook secrets; `live` if the running processes must find it
+    /// themselves, else with new processes.
     RotateSecrets {
         live: bool,
     },
-    /// The vendor's next key.
+    /// The change to the next key at the vendor.
     RotateKey,
-    /// A key that the vendor does not know.
+    /// A wrong secret for the current key, which the vendor refuses.
     WrongKey,
-    /// The redrivers are told to send everything that waits.
+    /// The order to all redrivers to send everything that waits.
     Redrive,
-    /// The topic of the hook at that place fails; and does not any more.
+    /// The failure of the topic of the hook at this index, until `OutageOver`.
     Outage(usize, Fault),
     OutageOver(usize),
-    /// The vendor fails, and no redriver runs; and they do again.
+    /// The failure of the vendor without any redriver, until `BacklogOver`.
     Backlog(Fault),
     BacklogOver,
-    /// The functions are killed, and everything that a lifecycle may delete is deleted before they start.
+    /// The deletion of everything that a lifecycle may delete, while no function runs.
     Expire,
-    /// The hook at that place gets a topic that does not exist; and its own again.
+    /// A topic that does not exist for the hook at this index, until `Correct`.
     Mistype(usize),
     Correct(usize),
 }
 
-/// Happens before the delivery of this number is sent.
+/// An action, and the number of the delivery before which it happens.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Step {
     pub(super) at: u64,
     pub(super) action: Action,
 }
 
-/// All steps in order.
+/// Draws all steps of a run, in order.
 pub(super) fn draw(asked: &Asked) -> VecDeque<Step> {
     let Asked { seed, deliveries, every, vendor, spilling, hooks, faults, .. } = asked;
     let (seed, deliveries, vendor) = (*seed, *deliveries, *vendor);
@@ -209,14 +211,14 @@ pub(super) fn draw(asked: &Asked) -> VecDeque<Step> {
     steps.into()
 }
 
-/// Backlogs, spread over the run.
+/// Adds the backlogs, spread over the run.
 fn backlogs(asked: &Asked, rng: &mut Rng, steps: &mut Vec<Step>) {
     let count = asked.deliveries / BACKLOG_EVERY + 1;
     let each = asked.deliveries / count;
     let size = (each / 4).min(BACKLOG_SIZE);
     for number in 0..count {
         let Some((fault, is_slow)) = faults::down(asked.vendor, rng) else { return };
-        // Where each delivery waits for its deadline, as many would take hours of a long run.
+        // With a slow fault each delivery waits for its deadline, and a full backlog would take hours.
         let size = if is_slow { size / 10 } else { size };
         let at = number * each + rng.range(0, each / 2);
         steps.push(Step { at, action: Action::Backlog(fault) });
@@ -225,7 +227,7 @@ fn backlogs(asked: &Asked, rng: &mut Rng, steps: &mut Vec<Step>) {
 }
 
 impl Action {
-    /// The fault that it is; `None` for what mends.
+    /// Returns the name of the fault; `None` for an action that ends a fault, and for `Redrive`.
     pub(super) fn fault(&self) -> Option<&'static str> {
         Some(match self {
             Self::Vendor(name, _) => name,

@@ -1,4 +1,4 @@
-//! The functions as real processes, which are killed, started again, and stopped in the middle.
+//! The functions as real processes, which the run kills, restarts and freezes.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -13,14 +13,14 @@ use tokio::time::{Instant, sleep};
 
 use super::Fallible;
 
-/// For a process to come up, on a machine that has much else to do.
+/// Time limit for the start of a process, generous for a busy machine.
 const START: Duration = Duration::from_secs(60);
 
-/// Ports are looked for here: below those that systems give to outgoing connections, which could take a
-/// port while its process is dead.
+/// Range of listening ports, below the range that systems use for outgoing connections, which could otherwise
+/// take the port of a dead process.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
 
-/// A function's process; there is always one, but for the moments between two.
+/// A process of a function; after a kill, a new one takes its place.
 pub(super) struct Process {
     pub(super) name: String,
     pub(super) address: SocketAddr,
@@ -33,14 +33,14 @@ pub(super) struct Process {
 #[derive(Default)]
 struct State {
     child: Option<Child>,
-    /// Processes so far: tells one from the next.
+    /// Number of processes started so far, which tells each process from the next.
     started: u64,
-    /// How it ended, each time without being told to.
+    /// Exit statuses of the processes that ended by themselves.
     ended: Vec<ExitStatus>,
 }
 
 impl Process {
-    /// Of that program, with that environment and `LISTEN`; not started yet.
+    /// Describes a process of the binary with this environment and `LISTEN`, without starting it.
     pub(super) fn new(
         name: String,
         binary: PathBuf,
@@ -53,16 +53,16 @@ impl Process {
         Self { name, address, binary, env, log, state: Mutex::default() }
     }
 
-    /// Starts it, instead of the one that runs, which is killed.
+    /// Kills the running process, if any, and starts a new one.
     pub(super) fn restart(&self) -> io::Result<()> {
         self.replace(Command::new(&self.binary))
     }
 
-    /// The same, with a limit to the files that it may write: for the store, a disk that is full. A block
-    /// has 512 bytes.
+    /// Restarts the process with an upper bound on the size of the files that it writes, in blocks of 512
+    /// bytes. The store then behaves as on a full disk.
     pub(super) fn restart_with_full_disk(&self, blocks: u64) -> io::Result<()> {
         let mut command = Command::new("/bin/sh");
-        // Ignored, the signal becomes an error of the write.
+        // With the signal ignored, the write fails with an error instead.
         let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\"");
         command.args(["-c", &script]).arg(&self.binary);
         self.replace(command)
@@ -86,12 +86,12 @@ impl Process {
         end(&mut self.state());
     }
 
-    /// Stops it for that time, in the middle of whatever it does.
+    /// Stops the process with SIGSTOP, wherever it is, and continues it after `time`.
     pub(super) async fn freeze(&self, time: Duration) -> io::Result<()> {
         let Some((pid, started)) = self.pid() else { return Ok(()) };
         signal("STOP", pid)?;
         sleep(time).await;
-        // Until it is waited for, which only this object does, nobody else can have its number.
+        // Only this object waits for the child, so until then the system does not reuse the process id.
         match self.pid() {
             Some((_, now)) if now == started => signal("CONT", pid),
             _ => Ok(()),
@@ -103,7 +103,7 @@ impl Process {
         state.child.as_ref().map(|child| (child.id(), state.started))
     }
 
-    /// Starts it again if it ended by itself, which is counted.
+    /// Restarts the process if it ended by itself, and records its exit status.
     pub(super) fn look_after(&self) -> io::Result<()> {
         let mut state = self.state();
         let Some(child) = state.child.as_mut() else { return Ok(()) };
@@ -113,12 +113,12 @@ impl Process {
         self.restart()
     }
 
-    /// How it ended, each time without being told to.
+    /// Returns the exit statuses of the processes that ended by themselves, with the process's name.
     pub(super) fn ended(&self) -> Vec<String> {
         self.state().ended.iter().map(|status| format!("{}: {status}", self.name)).collect()
     }
 
-    /// Waits until it takes connections.
+    /// Waits until the process accepts connections; fails if it ends, or after [`START`].
     pub(super) async fn is_up(&self) -> Fallible<()> {
         let end = Instant::now() + START;
         loop {
@@ -152,7 +152,7 @@ impl Drop for Process {
 
 fn end(state: &mut State) {
     if let Some(mut child) = state.child.take() {
-        // It may have ended already.
+        // The process may have ended already.
         drop(child.kill());
         drop(child.wait());
     }
@@ -161,7 +161,7 @@ fn end(state: &mut State) {
 fn signal(name: &str, pid: u32) -> io::Result<()> {
     let script = format!("kill -{name} {pid}");
     let status = Command::new("/bin/sh").args(["-c", &script]).stderr(Stdio::null()).status()?;
-    // It may be gone.
+    // The process may be gone, which is not an error.
     let _ = status;
     Ok(())
 }
@@ -170,9 +170,9 @@ fn log(path: &PathBuf) -> io::Result<File> {
     OpenOptions::new().create(true).append(true).open(path)
 }
 
-/// Ports that are free now, each another one.
+/// Finds `count` different ports that are free now.
 pub(super) fn free_ports(count: usize) -> Fallible<Vec<u16>> {
-    // Runs side by side begin at different places.
+    // Runs at the same time begin at different ports.
     let first = PORTS.start + u16::try_from(std::process::id() % 500).unwrap_or_default() * 20;
     let all = (first..PORTS.end).chain(PORTS.start..first);
     let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();

@@ -1,15 +1,15 @@
-//! The one source of chance: everything that is drawn comes out of the seed.
+//! The source of random numbers: every draw follows from the seed.
 
 use std::fmt::Write as _;
 
 use hookmq_shared::clock::Random;
 
-/// `SplitMix64`: short, fast, and the same on every machine.
+/// A `SplitMix64` generator: short, fast, and the same on every machine.
 #[derive(Clone, Debug)]
 pub(super) struct Rng(u64);
 
 impl Rng {
-    /// One of many independent streams of a seed.
+    /// Creates one of many independent streams of a seed.
     pub(super) fn of(seed: u64, stream: u64) -> Self {
         let mut rng = Self(seed);
         rng.0 = rng.next() ^ stream.wrapping_mul(0xd134_2543_de82_ef95);
@@ -25,17 +25,17 @@ impl Rng {
         z ^ (z >> 31)
     }
 
-    /// One of `from..=to`.
+    /// Draws a number from `from..=to`.
     pub(super) fn range(&mut self, from: u64, to: u64) -> u64 {
         from + self.next() % (to - from + 1)
     }
 
-    /// Whether something happens that happens `per_mille` times of a thousand.
+    /// Returns true with a probability of `per_mille` thousandths.
     pub(super) fn happens(&mut self, per_mille: u64) -> bool {
         self.next() % 1000 < per_mille
     }
 
-    /// One of these, each as often as its weight says; `None` if nothing has weight.
+    /// Picks an item with a probability in proportion to its weight; `None` if all weights are 0.
     pub(super) fn pick<'i, T>(&mut self, items: &'i [T], weight: impl Fn(&T) -> u64) -> Option<&'i T> {
         let total: u64 = items.iter().map(&weight).sum();
         let mut left = self.next().checked_rem(total)?;
@@ -54,7 +54,7 @@ impl Rng {
         bytes
     }
 
-    /// Hex digits of so many bytes.
+    /// Draws `length` bytes and returns them as hex digits.
     pub(super) fn hex(&mut self, length: usize) -> String {
         self.bytes(length).iter().fold(String::new(), |mut hex, byte| {
             // Writing to a string never fails.
@@ -63,7 +63,7 @@ impl Rng {
         })
     }
 
-    /// For what takes its chance elsewhere.
+    /// Creates a `Random` for code outside of this module, seeded from this generator.
     pub(super) fn random(&mut self) -> Random {
         let stream = std::sync::Mutex::new(Self(self.next()));
         Random::from_fn(move || stream.lock().unwrap_or_else(std::sync::PoisonError::into_inner).next())

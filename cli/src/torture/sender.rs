@@ -1,4 +1,5 @@
-//! Senders: each takes the next delivery, sends it as its provider would, and keeps the ledger.
+//! Senders: each takes the next delivery, sends it as its provider would, and records the result in the
+//! ledger.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,28 +15,28 @@ use super::deliveries::{Delivery, Forgery};
 use super::ledger::{Attempt, Outcome, key};
 use super::world::World;
 
-/// Requests of one delivery while faults are on; what is left is sent again after them.
+/// Requests per delivery while faults are on; unacknowledged deliveries are sent again after the faults.
 const TRIES: u32 = 4;
-/// Requests of one delivery after the faults.
+/// Requests per delivery after the faults.
 const LAST_TRIES: u32 = 40;
 
-/// For an answer: more than any hook's deadline.
+/// Time limit for an answer, longer than any hook's deadline.
 const PATIENCE: Duration = Duration::from_secs(40);
-/// Of an impatient sender, in milliseconds.
+/// Range of an impatient sender's time limit, in milliseconds.
 const IMPATIENCE: (u64, u64) = (1, 400);
-/// Requests of a thousand whose sender is impatient.
+/// Requests per thousand with an impatient sender.
 const IMPATIENT: u64 = 40;
-/// Deliveries of a thousand of a hook with `dedupe` that are sent again although they were acknowledged.
+/// Acknowledged deliveries per thousand that are sent again all the same, to hooks with `dedupe`.
 const REPEATED: u64 = 300;
 
-/// Between two looks for a process that takes connections.
+/// Wait between two attempts to connect to a forwarder.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// One sender, with its connection.
+/// A sender, which keeps one connection open.
 pub(super) struct Sender {
     world: Arc<World>,
     connection: Option<Connection>,
-    /// The forwarder that it is connected to, or tries next.
+    /// Number of the forwarder that the sender is connected to, or tries next.
     forwarder: usize,
 }
 
@@ -44,7 +45,7 @@ impl Sender {
         Self { world, connection: None, forwarder: number }
     }
 
-    /// Sends deliveries until there are no more.
+    /// Sends deliveries until the run's number of them is reached.
     pub(super) async fn run(mut self) -> Fallible<()> {
         let world = Arc::clone(&self.world);
         let World { asked, next, conductor, .. } = &*world;
@@ -63,7 +64,7 @@ impl Sender {
         let request = self.sign(&delivery)?;
         let line = self.world.ledger().open(&delivery, &request.body);
         if delivery.forgery == Some(Forgery::Torn) {
-            // Whether it reaches anybody is all the same.
+            // It does not matter how much of the request arrives.
             drop(tear(self.world.forwarder(self.forwarder).address, &request).await);
             return Ok(());
         }
@@ -78,14 +79,15 @@ impl Sender {
         Ok(())
     }
 
-    /// Sends what was not acknowledged before, until it is.
+    /// Sends an unacknowledged delivery again until it is acknowledged; returns true if it was.
     pub(super) async fn send_again(&mut self, line: usize, number: u64) -> Fallible<bool> {
         let asked = &self.world.asked;
         let mut delivery = Delivery::draw(asked, number);
         self.deliver(&mut delivery, line, LAST_TRIES).await
     }
 
-    /// Whether it was acknowledged, or refused for good.
+    /// Sends the delivery at most `tries` times; returns true once it is acknowledged or refused for good
+    /// (4xx).
     async fn deliver(&mut self, delivery: &mut Delivery, line: usize, tries: u32) -> Fallible<bool> {
         for tried in 1..=tries {
             match self.attempt(delivery, line).await? {
@@ -100,7 +102,7 @@ impl Sender {
         Ok(false)
     }
 
-    /// One request, as it is signed now.
+    /// Signs the request now, sends it once, and notes the attempt in the ledger.
     async fn attempt(&mut self, delivery: &mut Delivery, line: usize) -> Fallible<Outcome> {
         let world = Arc::clone(&self.world);
         let World { watch, asked, is_calm, .. } = &*world;
@@ -124,7 +126,7 @@ impl Sender {
         Ok(outcome)
     }
 
-    /// The connection that is open, or a new one to whichever forwarder takes it.
+    /// Returns the open connection, or opens a new one to the next forwarder that accepts it.
     async fn connect(&mut self) -> Fallible<Connection> {
         if let Some(connection) = self.connection.take().filter(Connection::is_open) {
             return Ok(connection);
@@ -133,7 +135,8 @@ impl Sender {
             loop {
                 self.forwarder += 1;
                 let address = self.world.forwarder(self.forwarder).address;
-                // Refused: nothing was sent, as if a load balancer had found another one.
+                // A refused connection sent nothing, so the next forwarder is tried, as a load balancer
+                // would.
                 match Connection::open(address).await {
                     Ok(connection) => return connection,
                     Err(_) => sleep(PAUSE).await,

@@ -1,10 +1,10 @@
-//! The folder that everything of a run lies in: configuration, secrets, keys, store, logs.
+//! The folder of a run: configuration, secrets, keys, store and logs.
 //!
 //! ```text
 //! hooks.toml             as the functions read it
-//! secrets/HOOK.new .old  what verifies, two generations
-//! keys/id keys/key       what signs at the vendor; read by the functions with each attempt
-//! store                  a link: to `good`, or to `broken`, which is no folder
+//! secrets/HOOK.new .old  secrets that verify requests, two generations
+//! keys/id keys/key       the key for the vendor; functions read it with each attempt
+//! store                  a link: to `good`, or to `broken`, which is a file instead of a folder
 //! good/                  the store itself
 //! logs/                  with --keep
 //! ```
@@ -21,7 +21,7 @@ use super::hooks::{self, Hook};
 use super::rng::Rng;
 use super::world::Asked;
 
-/// A key pair of the vendor's.
+/// A key pair for the vendor's API.
 #[derive(Clone)]
 struct Key {
     id: String,
@@ -34,12 +34,12 @@ pub(super) struct Site {
     hooks: &'static [Hook],
     topics: Vec<String>,
     keys: Vec<Key>,
-    /// Whether somebody wants to read the logs.
+    /// True if the processes write logs (`--keep`).
     has_logs: bool,
 }
 
 impl Site {
-    /// Makes the folder, which must be new or empty, with `keys` key pairs that the vendor knows.
+    /// Creates the folder, which must be new or empty, with `keys` key pairs that the vendor knows.
     pub(super) fn build(asked: &Asked, keys: usize) -> Fallible<Self> {
         let Asked { folder, seed, hooks, vendor, keep: has_logs, .. } = asked;
         let (seed, hooks, has_logs) = (*seed, *hooks, *has_logs);
@@ -68,22 +68,23 @@ impl Site {
         self.folder.join(part)
     }
 
-    /// The store's folder, whatever the functions see in its place.
+    /// Returns the real folder of the store, even while the functions see a broken one.
     pub(super) fn store(&self) -> PathBuf {
         self.path("good")
     }
 
-    /// A file for a process's output.
+    /// Returns the log file of a process; `None` without `--keep`.
     pub(super) fn log(&self, name: &str) -> Option<PathBuf> {
         self.has_logs.then(|| self.path("logs").join(format!("{name}.log")))
     }
 
-    /// Configures the hooks; those at the places in `mistyped` with a topic that does not exist.
+    /// Writes the hooks file, in which the hooks at the indices in `mistyped` have a topic that does not
+    /// exist.
     pub(super) fn write_hooks(&self, asked: &Asked, mistyped: &BTreeSet<usize>) -> io::Result<()> {
         replace(&self.path("hooks.toml"), &hooks::file(asked, &self.path("secrets"), mistyped))
     }
 
-    /// Configures this generation of webhook secrets and the one before it.
+    /// Writes this generation of webhook secrets and the one before it.
     pub(super) fn write_secrets(&self, generation: u64) -> io::Result<()> {
         for hook in self.hooks {
             for (kind, generation) in [("new", generation), ("old", generation - 1)] {
@@ -94,7 +95,7 @@ impl Site {
         Ok(())
     }
 
-    /// What the vendor knows.
+    /// Returns the emulator's configuration, with the run's keys and topics.
     pub(super) fn emulator(&self) -> EmulatorConfig {
         let tdmq = |key: &Key| TencentCredential {
             secret_id: key.id.clone(),
@@ -115,7 +116,7 @@ impl Site {
         }
     }
 
-    /// Has the functions use the key of this number.
+    /// Makes the functions use the key with this number.
     pub(super) fn use_key(&self, number: usize) -> io::Result<()> {
         let Some(Key { id, secret }) = self.keys.get(number) else {
             return Err(io::Error::other("the plan has more keys than the vendor"));
@@ -123,19 +124,19 @@ impl Site {
         self.write_key(id, secret)
     }
 
-    /// Has them use it with another secret, which the vendor refuses.
+    /// Makes the functions use the key with a wrong secret, which the vendor refuses.
     pub(super) fn use_wrong_key(&self, number: usize) -> io::Result<()> {
         self.keys.get(number).map_or(Ok(()), |key| self.write_key(&key.id, "not-the-secret-of-this-key"))
     }
 
-    /// The secret first: whoever reads in between has the old id, with a secret that is not its own, and
-    /// locks (at DMS) a key that is not used any more.
+    /// Writes the key pair, the secret first. A process that reads in between gets the old id with a wrong
+    /// secret, and locks (at DMS) a key that is no longer used.
     fn write_key(&self, id: &str, secret: &str) -> io::Result<()> {
         replace(&self.path("keys/key"), secret)?;
         replace(&self.path("keys/id"), id)
     }
 
-    /// From here on, nothing can be read or written there.
+    /// Breaks the store: from then on, every read and write fails.
     pub(super) fn break_store(&self) -> io::Result<()> {
         self.point_store("broken")
     }
@@ -144,7 +145,7 @@ impl Site {
         self.point_store("good")
     }
 
-    /// At once, so that nobody sees a store that is not there and makes a new one.
+    /// Switches the link atomically, so that no process sees a missing store and makes a new one.
     fn point_store(&self, to: &str) -> io::Result<()> {
         let next = self.path("store.next");
         link(Path::new(to), &next)?;
@@ -162,7 +163,7 @@ fn link(_: &Path, _: &Path) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::Unsupported, "the experiment needs a Unix system"))
 }
 
-/// Replaces a file as a whole.
+/// Replaces a file atomically.
 fn replace(path: &Path, text: &str) -> io::Result<()> {
     let next = path.with_extension("next");
     fs::write(&next, text)?;

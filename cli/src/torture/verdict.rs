@@ -1,4 +1,4 @@
-//! Whether every promise held.
+//! The verdict on a run: which promises held, and which were broken.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,20 +11,20 @@ use super::ledger::{Attempt, Key, Ledger, Line, Moment, Outcome};
 use super::processes::Process;
 use super::world::{Span, Troubles, World};
 
-/// Examples of what broke a promise.
+/// Upper bound on the examples for each broken promise.
 const EXAMPLES: usize = 3;
 
-/// What was broken so long before or after may have to do with it, in milliseconds.
+/// Time before and after a delivery in which a disturbance is reported with it, in milliseconds.
 const AROUND: Moment = 2000;
 
-/// A promise, and what broke it.
+/// A promise, and how often and by what it was broken.
 struct Promise {
     name: &'static str,
     broken: usize,
     examples: Vec<String>,
 }
 
-/// What a run came to.
+/// Result of a run: the numbers of deliveries, the duplicates by cause, and the promises.
 pub(super) struct Verdict {
     genuine: usize,
     forged: usize,
@@ -33,7 +33,7 @@ pub(super) struct Verdict {
     dead: usize,
     not_acknowledged: usize,
     by_answer: BTreeMap<String, usize>,
-    /// Milliseconds to the latest answer.
+    /// The longest time from a request to its answer, in milliseconds.
     latest: Moment,
     duplicates: BTreeMap<Cause, usize>,
     promises: Vec<Promise>,
@@ -44,7 +44,7 @@ impl Verdict {
         self.promises.iter().all(|promise| promise.broken == 0)
     }
 
-    /// Judges a run that is over; `given_up` are deliveries whose senders never had an answer.
+    /// Judges a finished run; `given_up` are the deliveries whose senders never had an answer.
     pub(super) fn of(world: &World, given_up: &[u64]) -> Self {
         let store = world.site.store();
         let mut ledger = world.ledger();
@@ -158,7 +158,7 @@ const RECEIPTS: &str = "false receipts";
 const ANSWERS: &str = "wrong answers";
 const DUPLICATES: &str = "duplicates that are not allowed";
 
-/// All that is known of a delivery, and what was broken meanwhile: moments are milliseconds since the run began.
+/// Describes a delivery and the disturbances around it; moments are milliseconds since the start of the run.
 fn evidence(hook: &str, line: &Line, troubles: &Troubles) -> String {
     let mut told = vec![format!("{hook} {}", line.number)];
     for Attempt { from, to, outcome } in &line.attempts {
@@ -191,7 +191,7 @@ fn evidence(hook: &str, line: &Line, troubles: &Troubles) -> String {
     told.join(", ")
 }
 
-/// Whether the message that the answer names is in the queue.
+/// Returns true if the queue has the message that the answer names, or the answer names none.
 fn has_receipt(line: &Line, outcome: Outcome) -> bool {
     let is_there = |id: Key| line.stored.iter().any(|stored| stored.message_id == id);
     match outcome {
@@ -200,7 +200,7 @@ fn has_receipt(line: &Line, outcome: Outcome) -> bool {
     }
 }
 
-/// Whether a genuine delivery may be answered so.
+/// Returns true if this answer to a genuine delivery is allowed under the run's settings.
 fn may_be(world: &World, shape: Shape, outcome: Outcome) -> bool {
     let (faults, is_off) = (&world.asked.faults, world.asked.spilling == Spilling::Never);
     match outcome {

@@ -1,4 +1,4 @@
-//! Everything that a run consists of, as its parts see it.
+//! The state of a run, shared by all its parts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -18,14 +18,14 @@ use super::processes::{Process, free_ports};
 use super::site::Site;
 use super::{FORWARDERS, Fallible, REDRIVERS, Spilling, lifecycle};
 
-/// Generations of webhook secrets at the start: one that is never configured, two that are not any more,
-/// and the two that are.
+/// Generations of webhook secrets at the start: one that is never configured, two that no longer are, and the
+/// two that are.
 const GENERATIONS: u64 = 5;
 
-/// What a run is asked to be.
+/// The parameters of a run.
 pub(super) struct Asked {
     pub(super) deliveries: u64,
-    /// Deliveries from one fault to the next, about.
+    /// Mean number of deliveries from one fault to the next.
     pub(super) every: u64,
     pub(super) hooks: &'static [Hook],
     pub(super) faults: Faults,
@@ -35,18 +35,18 @@ pub(super) struct Asked {
     pub(super) forwarder: PathBuf,
     pub(super) redriver: PathBuf,
     pub(super) folder: PathBuf,
-    /// Whether the folder stays, with logs.
+    /// True if the folder stays after the run, with logs.
     pub(super) keep: bool,
 }
 
 impl Asked {
-    /// Of a hook, for the answer. Short, so that a vendor that stalls does not hold the run up; without
-    /// such faults long, so that a busy machine makes none.
+    /// Returns the hooks' `deadline` for an answer: short with vendor faults, so that a stalling vendor does
+    /// not hold the run up, else long, so that a busy machine causes no time-outs.
     pub(super) fn deadline(&self) -> &'static str {
         if self.faults.has_vendor_faults() { "1500ms" } else { "20s" }
     }
 
-    /// What tests ask for.
+    /// Returns default parameters for tests.
     #[cfg(test)]
     pub(super) fn of(seed: u64, faults: &str) -> Self {
         Self {
@@ -65,26 +65,28 @@ impl Asked {
     }
 }
 
-/// A time in which something was broken.
+/// A period in which something was broken.
 pub(super) type Span = (Moment, Moment);
 
-/// What was broken, and when.
+/// The disturbances of a run, with their times.
 #[derive(Debug, Default)]
 pub(super) struct Troubles {
-    /// By fault.
+    /// Number of times that each fault was applied, by the name of the fault.
     pub(super) counts: BTreeMap<&'static str, u64>,
     pub(super) kills: Vec<Span>,
     pub(super) freezes: Vec<Span>,
     pub(super) store: Vec<Span>,
-    /// When the experiment itself was late, and the vendor with it, whose emulator is a part of it.
+    /// Periods in which the experiment itself was late, and with it the vendor's emulator, which is a part of
+    /// it.
     pub(super) busy: Vec<Span>,
-    /// When the store's lifecycle took everything: from when no function runs until they run again.
+    /// Periods in which the lifecycle deleted everything, from the stop of all functions to the end of the
+    /// deletion.
     pub(super) expiries: Vec<Span>,
-    /// How long a mark of `dedupe` lives, where a lifecycle takes what is old.
+    /// Lifetime of a `dedupe` mark, if a lifecycle deletes old objects.
     pub(super) life: Option<Moment>,
-    /// Forwarders whose disk is full, and since when.
+    /// Numbers of the forwarders with a full disk, and the moment since when it is full.
     pub(super) full: BTreeMap<usize, Moment>,
-    /// What the experiment itself could not do.
+    /// Errors of the experiment itself.
     pub(super) failures: Vec<String>,
 }
 
@@ -94,15 +96,15 @@ pub(super) struct World {
     pub(super) emulator: Emulator,
     pub(super) forwarders: Vec<Process>,
     pub(super) redrivers: Vec<Process>,
-    /// The one that sends the rest after the faults.
+    /// The redriver that sends the remaining deliveries after the faults.
     pub(super) last_redriver: Process,
     pub(super) watch: Watch,
     pub(super) signers: RwLock<Vec<Vec<Arc<Source>>>>,
     pub(super) next: AtomicU64,
     pub(super) conductor: tokio::sync::Mutex<Conductor>,
-    /// Whether no redriver is to run.
+    /// True while no redriver may run.
     pub(super) is_stopped: AtomicBool,
-    /// Whether the faults are over.
+    /// True once the faults are over.
     pub(super) is_calm: AtomicBool,
     stage: Mutex<()>,
     ledger: Mutex<Ledger>,
@@ -112,12 +114,12 @@ pub(super) struct World {
 }
 
 impl World {
-    /// Makes everything and starts the emulator; no process yet.
+    /// Prepares the folder and the plan and starts the emulator, but no process of a function yet.
     pub(super) async fn build(asked: Asked) -> Fallible<Self> {
         let Asked { seed, vendor, spilling, hooks, .. } = asked;
         let steps = plan::draw(&asked);
         let uses_key = |action: &Action| matches!(action, Action::RotateKey);
-        // One to begin with, one for each change, and one for the time after the faults.
+        // One key for the start, one for each change, and one for the time after the faults.
         let keys = steps.iter().filter(|step| uses_key(&step.action)).count() + 2;
         let site = Site::build(&asked, keys)?;
         let text: Vec<String> = steps.iter().map(ToString::to_string).collect();
@@ -169,31 +171,31 @@ impl World {
         })
     }
 
-    /// Held by whoever ends and starts processes beside the conductor's own steps, so that nothing runs again
-    /// in the middle of a step that needs all of them gone.
+    /// Locks the right to stop and start processes outside of the conductor's own steps, so that no process
+    /// starts again in the middle of a step that needs all of them stopped.
     pub(super) fn stage(&self) -> MutexGuard<'_, ()> {
         self.stage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Enters what came into the queue since the last time.
+    /// Enters the messages and requests that the emulator received since the last call.
     pub(super) fn harvest(&self) {
-        // Whoever holds the ledger knows that what was taken is entered.
+        // Locked before the emulator is emptied: with the lock held, every message taken is entered.
         let mut ledger = self.ledger();
         let taken = self.emulator.take();
         harvest::enter(self, taken, &mut ledger, &mut self.met());
     }
 
-    /// The hook whose topic this is.
+    /// Returns the hook with this topic.
     pub(super) fn hook_of(&self, topic: &str) -> Option<&'static Hook> {
         self.asked.hooks.iter().find(|hook| hook.topic(self.asked.vendor) == topic)
     }
 
-    /// Whether deliveries of this hook that were sent are marked.
+    /// Returns true if sent deliveries of the hook are marked, so that repeats are recognized.
     pub(super) fn knows_repeats(&self, hook: &Hook) -> bool {
         hook.dedupe && self.asked.spilling != Spilling::Never
     }
 
-    /// One of the forwarders; the numbers go round.
+    /// Returns the forwarder with this number, modulo the number of forwarders.
     pub(super) fn forwarder(&self, number: usize) -> &Process {
         &self.forwarders[number % self.forwarders.len()]
     }
@@ -214,13 +216,13 @@ impl World {
         self.troubles.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Deliveries whose senders will send them again: their lines and numbers.
+    /// Locks the list of deliveries whose senders will send them again, as line numbers and delivery numbers.
     pub(super) fn unsettled(&self) -> MutexGuard<'_, Vec<(usize, u64)>> {
         self.unsettled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What a function's process is given. At DMS every other one uses a token instead of a key.
+/// Builds the environment of a function's process; at DMS every second process uses a token instead of a key.
 pub(super) fn environment(
     asked: &Asked,
     site: &Site,

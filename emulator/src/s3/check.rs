@@ -1,4 +1,4 @@
-//! What S3 checks before it does anything: who asks, when, and whether the body is what was signed.
+//! S3's checks before any effect: the access key, the time, the signature and the digests of the body.
 
 use std::time::{Duration, SystemTime};
 
@@ -11,7 +11,7 @@ use time::{
 use super::{Call, Refusal, S3Config};
 use crate::sign::{Authorization, hex, sha256_hex, sigv4};
 
-/// How far a client's clock may be off.
+/// Upper bound on the difference between a client's clock and the S3's.
 const MAX_SKEW: Duration = Duration::from_secs(15 * 60);
 
 const BASIC: &[BorrowedFormatItem<'_>] = format_description!("[year][month][day]T[hour][minute][second]Z");
@@ -39,7 +39,7 @@ pub(super) fn check(config: &S3Config, call: &Call<'_>) -> Result<(), Refusal> {
     }
     let payload = field("x-amz-content-sha256")
         .ok_or_else(|| Refusal::new(400, "InvalidRequest", "Missing required header x-amz-content-sha256"))?;
-    // What AWS asks for is the host and its own headers; a digest that is not signed proves nothing.
+    // AWS requires signatures of the host and of its own headers; an unsigned digest proves nothing.
     let must = |name: &str| name == "host" || name == "content-md5" || name.starts_with("x-amz-");
     if let Some(name) =
         headers.keys().map(http::HeaderName::as_str).find(|n| must(n) && !authorization.signs(n))
@@ -86,7 +86,7 @@ fn distance(a: SystemTime, b: SystemTime) -> Duration {
     a.duration_since(b).or_else(|_| b.duration_since(a)).unwrap_or_default()
 }
 
-/// Base64 of the usual alphabet, with its padding.
+/// Decodes base64 in the standard alphabet with padding.
 fn decode(text: &str) -> Option<Vec<u8>> {
     let digit = |b: u8| match b {
         b'A'..=b'Z' => Some(u32::from(b - b'A')),
@@ -112,7 +112,7 @@ fn decode(text: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Milliseconds of RFC 3339.
+/// Formats a time in RFC 3339 with milliseconds.
 pub(super) fn rfc3339(at: SystemTime) -> String {
     let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
     OffsetDateTime::from(at).format(&format).unwrap_or_default()
@@ -130,7 +130,7 @@ mod tests {
 
     const MD5: &str = "DMF1ucDxtqgxw5niaXcmYQ==";
 
-    /// What a request is made of before it is signed, and what is changed after.
+    /// The parts of a request before it is signed, and a change after that.
     #[derive(Clone, Copy)]
     struct Made<'m> {
         secret: &'m str,

@@ -1,4 +1,5 @@
-//! What the bucket holds and was asked for, and a way to fill it fast: for whoever runs the server.
+//! Control paths of the S3, for the code that runs it: counts of objects and requests, and a fast way to fill
+//! the bucket.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +10,7 @@ use serde_json::json;
 
 use super::{Call, Refusal, S3Object, response};
 
-/// What these paths begin with.
+/// Prefix of the control paths.
 pub(super) const PATH: &str = "/_/";
 
 pub(super) fn handle(call: &Call<'_>) -> Response<Full<Bytes>> {
@@ -30,7 +31,7 @@ pub(super) fn handle(call: &Call<'_>) -> Response<Full<Bytes>> {
                     return wrong("a line has no tab");
                 };
                 let Ok(key) = std::str::from_utf8(&line[..tab]) else { return wrong("a key is no UTF-8") };
-                // A copy: a slice would keep the whole request.
+                // Copied, because a slice would keep the whole request in memory.
                 let bytes = Bytes::copy_from_slice(&line[tab + 1..]);
                 state.objects.insert(key.to_owned(), S3Object { bytes, modified });
             }

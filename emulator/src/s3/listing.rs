@@ -1,10 +1,11 @@
-//! `ListObjects`, first version (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjects.html>).
+//! The first version of `ListObjects`
+//! (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjects.html>).
 
 use std::{collections::BTreeMap, fmt::Write as _, ops::Bound};
 
 use super::{ListingOrder, Refusal, S3Config, S3Object, check, unknown};
 
-/// What a token of an order of one's own begins with; no key does.
+/// Prefix of a token of [`ListingOrder::Own`]; no key begins with it.
 const TOKEN: &str = "behind ";
 
 #[derive(Default)]
@@ -55,7 +56,7 @@ pub(super) fn page(objects: &BTreeMap<String, S3Object>, asked: &Asked, config: 
     )
 }
 
-/// In the order of the keys. `NextMarker` is there where AWS has it: with a delimiter.
+/// Lists in ascending order of the keys. `NextMarker` is set only with a delimiter, as at AWS.
 fn forwards(
     objects: &BTreeMap<String, S3Object>,
     asked: &Asked,
@@ -64,7 +65,7 @@ fn forwards(
     let mut from = Bound::Included(asked.prefix.clone());
     if asked.marker >= asked.prefix {
         from = Bound::Excluded(asked.marker.clone());
-        // A marker that is a folder has been listed with all that is in it.
+        // A marker that names a folder covers all keys of that folder.
         if !asked.delimiter.is_empty() && asked.marker.ends_with(&asked.delimiter) {
             from = Bound::Included(behind(&asked.marker));
         }
@@ -91,7 +92,7 @@ fn forwards(
     }
 }
 
-/// Backwards, with a token that only this store reads.
+/// Lists in descending order of the keys, with a token that only this S3 reads.
 fn backwards(
     objects: &BTreeMap<String, S3Object>,
     asked: &Asked,
@@ -123,7 +124,7 @@ fn backwards(
     }
 }
 
-/// Behind everything that begins like this.
+/// Returns a text that sorts after every key with this prefix.
 fn behind(prefix: &str) -> String {
     format!("{prefix}\u{10ffff}")
 }

@@ -1,11 +1,13 @@
-//! An S3 of one bucket, for tests and benchmarks: what a client sends is checked as AWS checks it, and
-//! a page of a listing costs the page, not the bucket.
+//! An S3 with one bucket, for tests and benchmarks: it checks requests as AWS does, and the cost of a
+//! listing's page depends on the page, not on the bucket.
 //!
-//! `PUT` (with `If-None-Match: *`), `GET`, `HEAD`, `DELETE` of `/{bucket}/{key}`, and `ListObjects` in its
-//! first version (`prefix`, `marker`, `max-keys`, `delimiter`). Whatever else is asked for is answered
-//! 501, so that nobody relies on what is not there. Who runs it may also `GET /_/counts` (requests by kind, and
-//! objects by the first segment of their keys) and `POST /_/objects` (one a line: key, tab, content), unsigned: no bucket is called `_`. Signature, time, and both digests of a body are
-//! checked, the signature with other code than the clients sign with.
+//! It serves `PUT` (with `If-None-Match: *`), `GET`, `HEAD`, `DELETE` of `/{bucket}/{key}`, and `ListObjects`
+//! in its first version (`prefix`, `marker`, `max-keys`, `delimiter`). Any other request is answered 501, so
+//! that no client relies on a missing function. For control, the server also serves two unsigned paths,
+//! because no bucket is called `_`: `GET /_/counts` (requests by kind, and objects by the first segment of
+//! their keys) and `POST /_/objects` (one object a line: key, tab, content). It checks the signature, the
+//! time, and both digests of a body; the code that checks signatures differs from the code that clients sign
+//! with.
 
 mod check;
 mod control;
@@ -33,79 +35,79 @@ use tokio::{
 
 use crate::{Clock, sample};
 
-/// Bytes of an object at most.
+/// Upper bound on the size of an object, in bytes.
 const MAX_OBJECT: usize = 64 << 20;
 
-/// What an [`S3`] accepts, and how it behaves. Start from [`S3Config::default`].
+/// Settings of an [`S3`]. Start from [`S3Config::default`].
 #[derive(Clone)]
 pub struct S3Config {
-    /// The bucket's name.
+    /// Name of the only bucket.
     pub bucket: String,
-    /// The bucket's region.
+    /// Region of the bucket.
     pub region: String,
-    /// The key that may do everything.
+    /// Id of the access key, which has all permissions.
     pub access_key: String,
-    /// Its secret.
+    /// Secret of the access key.
     pub secret_key: String,
-    /// Measures the age of signatures and dates objects.
+    /// The clock that limits the age of signatures and dates objects.
     pub clock: Clock,
-    /// What becomes of `If-None-Match: *`.
+    /// Handling of `If-None-Match: *`.
     pub conditions: Conditions,
-    /// The order of a listing.
+    /// Order of the keys in a listing.
     pub order: ListingOrder,
-    /// What each page of a listing takes besides.
+    /// Additional time for each page of a listing.
     pub page_delay: Duration,
-    /// What any other request takes besides.
+    /// Additional time for any other request.
     pub request_delay: Duration,
 }
 
-/// What a store makes of a conditional write.
+/// Handling of a conditional write by a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Conditions {
-    /// It is kept.
+    /// The condition is applied.
     Kept,
-    /// It is passed over.
+    /// The condition is ignored, and the object is overwritten.
     Ignored,
-    /// 501 `NotImplemented`.
+    /// The request is refused with 501 `NotImplemented`.
     NotImplemented,
-    /// 400 `InvalidArgument`.
+    /// The request is refused with 400 `InvalidArgument`.
     Refused,
 }
 
-/// The order in which a store lists.
+/// Order in which a store lists its keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListingOrder {
-    /// That of the keys' bytes.
+    /// Ascending order of the keys' bytes.
     Keys,
-    /// Backwards, and `NextMarker` is a token that is no key.
+    /// Descending order, with a token in `NextMarker` that is not a key.
     Own,
 }
 
-/// Requests that were answered, refused ones included.
+/// Numbers of requests with a valid signature by kind, including those refused for another reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct S3Calls {
-    /// `PUT`.
+    /// Number of `PUT` requests.
     pub put: u64,
-    /// `GET` of an object.
+    /// Number of `GET` requests for an object.
     pub get: u64,
-    /// `HEAD`.
+    /// Number of `HEAD` requests.
     pub head: u64,
-    /// `DELETE`.
+    /// Number of `DELETE` requests.
     pub delete: u64,
-    /// Pages of listings.
+    /// Number of requested pages of listings.
     pub list: u64,
 }
 
-/// An object.
+/// An object of the bucket.
 #[derive(Clone, Debug)]
 pub struct S3Object {
-    /// What it holds.
+    /// Content of the object.
     pub bytes: Bytes,
-    /// When it was written.
+    /// Time of the last write.
     pub modified: SystemTime,
 }
 
-/// A running S3. Dropping it stops it.
+/// A running S3, which stops when it is dropped.
 pub struct S3 {
     addr: SocketAddr,
     shared: Arc<Shared>,
@@ -124,7 +126,8 @@ struct State {
 }
 
 impl Default for S3Config {
-    /// Bucket `hooks` in `eu-central-1`, the [sample](crate::sample)'s access key, and AWS's behaviour.
+    /// Returns the settings for a bucket `hooks` in `eu-central-1`, with the [sample](crate::sample)'s access
+    /// key and AWS's behaviour.
     fn default() -> Self {
         #[expect(clippy::disallowed_methods, reason = "the one place where the clock starts")]
         let clock: Clock = Arc::new(SystemTime::now);
@@ -143,8 +146,8 @@ impl Default for S3Config {
 }
 
 impl S3 {
-    /// Listens on `listen` (port 0: a free one) and serves on the current Tokio runtime, which needs its
-    /// I/O and time drivers. Fails if the address cannot be bound.
+    /// Starts an S3 on `listen` (port 0: a free one) and on the current Tokio runtime, which needs its I/O
+    /// and time drivers. Fails if the address cannot be bound.
     pub async fn start(listen: SocketAddr, config: S3Config) -> io::Result<Self> {
         let listener = TcpListener::bind(listen).await?;
         let addr = listener.local_addr()?;
@@ -153,7 +156,7 @@ impl S3 {
         Ok(Self { addr, shared, server })
     }
 
-    /// The endpoint to configure: `http://address:port`.
+    /// Returns the endpoint to configure: `http://address:port`.
     pub fn url(&self) -> String {
         format!("http://{}", self.addr)
     }
@@ -164,17 +167,17 @@ impl S3 {
         self.shared.state().objects.insert(key.into(), S3Object { bytes, modified });
     }
 
-    /// An object, without a request.
+    /// Returns an object without a request.
     pub fn object(&self, key: &str) -> Option<S3Object> {
         self.shared.state().objects.get(key).cloned()
     }
 
-    /// Number of objects.
+    /// Returns the number of objects in the bucket.
     pub fn count(&self) -> usize {
         self.shared.state().objects.len()
     }
 
-    /// Requests so far.
+    /// Returns the numbers of requests so far.
     pub fn calls(&self) -> S3Calls {
         self.shared.state().calls
     }
@@ -193,7 +196,7 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>) {
             Ok((stream, _)) => {
                 connections.spawn(serve_connection(stream, Arc::clone(&shared)));
             }
-            // Out of descriptors, or a client gone again: neither lasts.
+            // The process is out of descriptors, or the client is gone; neither lasts.
             Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
         }
         while connections.try_join_next().is_some() {}
@@ -203,7 +206,7 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>) {
 async fn serve_connection(stream: TcpStream, shared: Arc<Shared>) {
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |request| answer(Arc::clone(&shared), request));
-    // An error is a client that left.
+    // An error means that the client left.
     let mut server = http1::Builder::new();
     let _ = server.header_read_timeout(None).serve_connection(TokioIo::new(stream), service).await;
 }
@@ -246,7 +249,7 @@ impl Exact for Full<Bytes> {
     }
 }
 
-/// A request, read to its end.
+/// A request with its whole body.
 struct Call<'a> {
     shared: &'a Shared,
     head: &'a request::Parts,
@@ -259,7 +262,7 @@ struct Done {
     is_page: bool,
 }
 
-/// An error as S3 answers it.
+/// An error in the form of an S3 answer.
 struct Refusal {
     status: u16,
     code: &'static str,
@@ -396,7 +399,7 @@ fn tag(response: &mut Response<Full<Bytes>>, bytes: &[u8]) {
     }
 }
 
-/// Names and values, decoded.
+/// Parses a query into decoded names and values.
 fn query(query: &str) -> Vec<(String, String)> {
     let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
     let pairs = query.split('&').filter(|pair| !pair.is_empty());

@@ -1,5 +1,5 @@
-//! Checking the vendors' signatures, with code and crates of its own: what signs in the forwarders
-//! shares nothing with this, so that one misreading of a specification cannot hide on both sides.
+//! Checks of the vendors' signatures, with code and crates of their own: the signing code in the forwarders
+//! shares nothing with them, so that one misreading of a specification cannot hide on both sides.
 
 pub(crate) mod sdk_hmac;
 pub(crate) mod sigv4;
@@ -13,14 +13,14 @@ use sha2::{Digest, Sha256};
 
 /// The parts of `ALGORITHM Key=value, SignedHeaders=a;b, Signature=hex`.
 pub(crate) struct Authorization<'a> {
-    /// The value of the parameter that names the key.
+    /// The access key, in some schemes with its scope.
     pub(crate) key: &'a str,
     pub(crate) signed_headers: &'a str,
     pub(crate) signature: &'a str,
 }
 
 impl<'a> Authorization<'a> {
-    /// Reads the header. `None` unless algorithm and all three parameters are there.
+    /// Parses the header; `None` unless the algorithm matches and all three parameters are present.
     pub(crate) fn parse(header: &'a str, algorithm: &str, key_parameter: &str) -> Option<Self> {
         let parameters = header.trim().strip_prefix(algorithm)?.strip_prefix(' ')?;
         let value = |name: &str| {
@@ -38,10 +38,10 @@ impl<'a> Authorization<'a> {
     }
 }
 
-/// `name:value\n` for each of `signed_headers`, its values passed through `normalise`.
+/// Builds `name:value\n` for each of `signed_headers`, with its values passed through `normalise`.
 ///
-/// `None` where the list is not lower-case and ascending, or names a header that is not there:
-/// the vendors build theirs sorted, so such a signature cannot match.
+/// Returns `None` if the list is not in lower case and ascending, or names a missing header: the vendors sort
+/// their lists, so such a signature cannot match.
 fn canonical_headers(
     headers: &HeaderMap,
     signed_headers: &str,
@@ -64,7 +64,7 @@ fn canonical_headers(
     Some(canonical)
 }
 
-fn hmac_sha256(key: &[u8], data: &str) -> Vec<u8> {
+pub(crate) fn hmac_sha256(key: &[u8], data: &str) -> Vec<u8> {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
     mac.update(data.as_bytes());
     mac.finalize().into_bytes().to_vec()

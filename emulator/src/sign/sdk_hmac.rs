@@ -9,10 +9,10 @@ pub(crate) const ALGORITHM: &str = "SDK-HMAC-SHA256";
 
 const UNSIGNED_PAYLOAD: &str = "UNSIGNED-PAYLOAD";
 
-/// Everything but RFC 3986's unreserved characters.
+/// Every character except RFC 3986's unreserved ones.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// `None` where the canonical form cannot be built from these headers.
+/// Builds the canonical request; `None` if these headers do not allow it.
 pub(crate) fn canonical_request(
     method: &Method,
     uri: &Uri,
@@ -20,7 +20,7 @@ pub(crate) fn canonical_request(
     signed_headers: &str,
     body: &[u8],
 ) -> Option<String> {
-    // Unlike TC3 the text itself stands in the hash's place; an empty body is hashed all the same.
+    // Unlike in TC3, the text itself replaces the hash; an empty body is hashed all the same.
     let unsigned = headers.get("x-sdk-content-sha256").is_some_and(|v| v == UNSIGNED_PAYLOAD);
     let payload_hash =
         if unsigned && !body.is_empty() { UNSIGNED_PAYLOAD.to_owned() } else { sha256_hex(body) };
@@ -30,17 +30,17 @@ pub(crate) fn canonical_request(
     Some(format!("{method}\n{path}\n{query}\n{headers}\n{signed_headers}\n{payload_hash}"))
 }
 
-/// `date` is the `X-Sdk-Date` header as it stands.
+/// Builds the string to sign; `date` is the unchanged `X-Sdk-Date` header.
 pub(crate) fn string_to_sign(date: &str, canonical_request: &str) -> String {
     format!("{ALGORITHM}\n{date}\n{}", sha256_hex(canonical_request.as_bytes()))
 }
 
-/// The secret key is the HMAC key itself: nothing is derived.
+/// Computes the signature with the secret key itself as the HMAC key, without any derivation.
 pub(crate) fn signature(secret_key: &str, string_to_sign: &str) -> String {
     hex(&hmac_sha256(secret_key.as_bytes(), string_to_sign))
 }
 
-/// Each segment decoded and encoded again, and a final `/` that the request line does not have.
+/// Decodes and encodes each segment, and adds a final `/`, which the request line does not have.
 fn canonical_path(path: &str) -> String {
     let mut canonical = path.split('/').map(recode).collect::<Vec<_>>().join("/");
     if !canonical.ends_with('/') {
@@ -49,7 +49,7 @@ fn canonical_path(path: &str) -> String {
     canonical
 }
 
-/// Pairs sorted by decoded name, then decoded value; `name=` where there is no value.
+/// Sorts the pairs by decoded name, then decoded value; a pair without a value becomes `name=`.
 fn canonical_query(query: &str) -> String {
     let mut pairs: Vec<(Vec<u8>, Vec<u8>)> = query
         .split('&')

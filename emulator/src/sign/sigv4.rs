@@ -1,4 +1,4 @@
-//! AWS Signature Version 4 as S3 takes it
+//! AWS Signature Version 4 as S3 requires it
 //! (<https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html>).
 
 use http::{HeaderMap, Method};
@@ -8,11 +8,11 @@ use super::{canonical_headers, hex, hmac_sha256, sha256_hex};
 
 pub(crate) const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 
-/// Everything but RFC 3986's unreserved characters.
+/// Every character except RFC 3986's unreserved ones.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// `path` and `query` are those of the request line. `None` where the canonical form cannot be built
-/// from these headers.
+/// Builds the canonical request from the `path` and `query` of the request line; `None` if these headers do
+/// not allow it.
 pub(crate) fn canonical_request(
     method: &Method,
     path: &str,
@@ -34,7 +34,7 @@ pub(crate) fn canonical_request(
     Some(format!("{method}\n{path}\n{query}\n{headers}\n{signed_headers}\n{payload_hash}"))
 }
 
-/// `scope` is `date/region/s3/aws4_request`, `time` the `x-amz-date` header.
+/// Builds the string to sign; `scope` is `date/region/s3/aws4_request`, `time` the `x-amz-date` header.
 pub(crate) fn string_to_sign(time: &str, scope: &str, canonical_request: &str) -> String {
     format!("{ALGORITHM}\n{time}\n{scope}\n{}", sha256_hex(canonical_request.as_bytes()))
 }
@@ -53,7 +53,7 @@ fn recode(text: &str) -> String {
 mod tests {
     use super::*;
 
-    /// The examples of the page above.
+    /// The signatures of the AWS page's examples are reproduced.
     #[test]
     fn signatures_come_out_as_aws_published_them() {
         const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";

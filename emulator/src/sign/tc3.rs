@@ -6,16 +6,16 @@ use super::{canonical_headers, hex, hmac_sha256, sha256_hex};
 
 pub(crate) const ALGORITHM: &str = "TC3-HMAC-SHA256";
 
-/// The canonical form of a `POST /`. `None` where it cannot be built from these headers.
+/// Builds the canonical form of a `POST /`; `None` if these headers do not allow it.
 pub(crate) fn canonical_request(headers: &HeaderMap, signed_headers: &str, body: &[u8]) -> Option<String> {
-    // The SDKs hash this text in place of the body, and do not sign the header that says so.
+    // The SDKs hash this text in place of the body, and do not sign the header that announces it.
     let unsigned = headers.get("x-tc-content-sha256").is_some_and(|v| v == "UNSIGNED-PAYLOAD");
     let payload_hash = sha256_hex(if unsigned { b"UNSIGNED-PAYLOAD" } else { body });
     let canonical_headers = canonical_headers(headers, signed_headers, str::to_lowercase)?;
     Some(format!("POST\n/\n\n{canonical_headers}\n{signed_headers}\n{payload_hash}"))
 }
 
-/// `scope` is `date/service/tc3_request`.
+/// Builds the string to sign; `scope` is `date/service/tc3_request`.
 pub(crate) fn string_to_sign(timestamp: i64, scope: &str, canonical_request: &str) -> String {
     format!("{ALGORITHM}\n{timestamp}\n{scope}\n{}", sha256_hex(canonical_request.as_bytes()))
 }

@@ -1,4 +1,4 @@
-//! A client written for these tests: it builds, signs and sends requests byte by byte.
+//! A client for these tests, which builds, signs and sends requests byte by byte.
 
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
 #![allow(clippy::unwrap_used, reason = "these are tests, though not `#[test]`s")]
@@ -15,12 +15,12 @@ use tokio::{
     net::TcpStream,
 };
 
-/// The emulator's time in these tests: 2026-11-22T12:33:55Z.
+/// The emulator's time in these tests: 2026-11-22T12:33:55Z, in Unix seconds.
 pub const NOW: i64 = 1_795_350_835;
 pub const TDMQ_TOPIC: &str = "pulsar-abc/ns/t";
 pub const DMS_TOPIC: &str = "test-001";
 
-/// A configuration whose clock stands still at [`NOW`].
+/// Returns a configuration with a clock that stands still at [`NOW`].
 pub fn config() -> Config {
     let now = UNIX_EPOCH + Duration::from_secs(NOW.unsigned_abs());
     Config { clock: Arc::new(move || now), ..Config::default() }
@@ -58,7 +58,7 @@ impl Incoming {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    /// The error code of whichever service answered.
+    /// Returns the error code of the answer, in the form of any of the services.
     pub fn code(&self) -> String {
         let body = self.json();
         let code = [&body["Response"]["Error"]["Code"], &body["error_code"], &body["error"]["title"]];
@@ -94,7 +94,7 @@ impl Outgoing {
         signed.split(';').map(line).collect()
     }
 
-    /// Signs as `signed` headers with TC3 at `time`.
+    /// Signs the headers `signed` with TC3 at `time`.
     pub fn tc3(self, id: &str, key: &str, signed: &str, time: i64) -> Self {
         let date = OffsetDateTime::from_unix_timestamp(time).unwrap().date();
         let scope = format!("{date}/tdmq/tc3_request");
@@ -114,7 +114,7 @@ impl Outgoing {
         self.header("X-TC-Timestamp", &time.to_string()).header("Authorization", &authorization)
     }
 
-    /// Signs as `signed` headers with SDK-HMAC-SHA256; the query must be canonical already.
+    /// Signs the headers `signed` with SDK-HMAC-SHA256; the query must already be canonical.
     pub fn sdk(self, access_key: &str, secret_key: &str, signed: &str, time: i64) -> Self {
         let date = sdk_date(time);
         let this = self.header("X-Sdk-Date", &date);
@@ -132,7 +132,7 @@ impl Outgoing {
         this.header("Authorization", &authorization)
     }
 
-    /// Sends it over a connection of its own.
+    /// Sends the request over a connection of its own.
     pub async fn send(&self, emulator: &Emulator) -> Incoming {
         self.try_send(emulator).await.unwrap()
     }
@@ -158,7 +158,7 @@ impl Outgoing {
     }
 }
 
-/// Reads one response; `UnexpectedEof` if the connection ends before it does.
+/// Reads one response; fails with `UnexpectedEof` if the connection ends early.
 async fn receive(stream: &mut TcpStream) -> io::Result<Incoming> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -178,7 +178,7 @@ async fn receive(stream: &mut TcpStream) -> io::Result<Incoming> {
     Ok(incoming)
 }
 
-/// A TDMQ request, not signed yet.
+/// Builds a TDMQ request without a signature.
 pub fn tdmq_unsigned(emulator: &Emulator, body: &Value) -> Outgoing {
     Outgoing::new("POST", "/", body.to_string())
         .header("Host", &emulator.addr().to_string())
@@ -202,7 +202,7 @@ pub fn dms_path(project: &str, instance: &str) -> String {
     format!("/v2/{project}/rocketmq/instances/{instance}/messages")
 }
 
-/// A DMS request, not signed yet.
+/// Builds a DMS request without a signature.
 pub fn dms_unsigned(emulator: &Emulator, body: &Value) -> Outgoing {
     Outgoing::new("POST", &dms_path(sample::PROJECT_ID, sample::INSTANCE_ID), body.to_string())
         .header("Host", &emulator.addr().to_string())
@@ -220,7 +220,7 @@ pub fn dms(emulator: &Emulator, text: &str) -> Outgoing {
     dms_signed(dms_unsigned(emulator, &json!({"topic": DMS_TOPIC, "body": text})))
 }
 
-/// A request for a token.
+/// Builds a request for an IAM token.
 pub fn iam(emulator: &Emulator, body: &Value) -> Outgoing {
     Outgoing::new("POST", "/v3/auth/tokens?nocatalog=1", body.to_string())
         .header("Host", &emulator.addr().to_string())
@@ -239,7 +239,7 @@ pub async fn token(emulator: &Emulator) -> String {
     iam(emulator, &iam_body()).send(emulator).await.header("x-subject-token").unwrap().to_owned()
 }
 
-/// A DMS request with a token.
+/// Builds a DMS request with a token.
 pub fn dms_with(emulator: &Emulator, token: &str) -> Outgoing {
     dms_unsigned(emulator, &json!({"topic": DMS_TOPIC, "body": "x"})).header("X-Auth-Token", token)
 }

@@ -1,4 +1,5 @@
-//! Spilled deliveries to their queue: scheduled, page by page, deleted only after a receipt.
+//! Scheduled function that sends spilled deliveries to their queue, page by page. A delivery is deleted only
+//! after a receipt.
 
 use std::process::ExitCode;
 

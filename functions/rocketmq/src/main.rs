@@ -1,4 +1,4 @@
-//! Webhooks to RocketMQ: verified, sent, and acknowledged once DMS has stored them.
+//! Function that verifies webhooks, sends them to RocketMQ, and acknowledges them once DMS has stored them.
 
 use std::process::ExitCode;
 

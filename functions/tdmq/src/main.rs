@@ -1,4 +1,5 @@
-//! Webhooks to TDMQ for Pulsar: verified, sent, and acknowledged once Tencent Cloud has stored them.
+//! Function that verifies webhooks, sends them to TDMQ for Pulsar, and acknowledges them once Tencent Cloud
+//! has stored them.
 
 use std::process::ExitCode;
 

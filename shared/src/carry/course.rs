@@ -1,167 +1,168 @@
-//! What is done with a delivery, step by step, decided without doing it.
+//! Decisions about a delivery, step by step, without input or output.
 //!
-//! A [`Course`] knows nothing of sockets, clocks or bytes: it says which [`Step`] comes next, is told its
+//! A [`Course`] knows nothing of sockets, clocks or bytes: it names the next [`Step`], is told the step's
 //! [`Outcome`], and ends. The forwarders and the redriver take the steps ([`super::Carrier`]), and so does
-//! the model that explores every order of crashes and lies between them: one piece of code decides in all
-//! of them.
+//! the model that explores every order of crashes and false answers between the steps: the same code decides
+//! in all of them.
 //!
-//! Three rules hold whatever the outcomes are:
+//! Three rules hold for all outcomes:
 //! 1. nothing is deleted before a receipt, the mark of one, or a confirmed copy in `dead/`;
-//! 2. a message that refers to a body is sent only right after that body was written, confirmed;
+//! 2. a message that refers to a body is sent only right after a confirmed write of that body;
 //! 3. a sender's delivery ends as accepted only with a receipt, a mark, or a confirmed write.
 
 use crate::config::Mode;
 use crate::queue::{Class, Effort, Rest};
 use crate::sabotage::{Safeguard, is_pulled};
 
-/// How a message carries its body.
+/// Form in which a message carries its body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Form {
-    /// In itself.
+    /// Message with the body inside.
     Whole,
-    /// By the address of a claim.
+    /// Message with the address of a claim instead of the body.
     Referring,
 }
 
-/// Where the delivery comes from.
+/// Origin of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Origin {
-    /// A sender waits for the answer.
+    /// Sender that waits for the answer.
     Sender {
-        /// When it goes to the store; [`Mode::Never`] where there is none.
+        /// Rule for writes to the spill store; [`Mode::Never`] without a store.
         spill: Mode,
     },
-    /// It waits in `spill/`.
+    /// Folder `spill/`, where the delivery waits for the queue.
     Spill,
-    /// It lies in `dead/`, and somebody wants it sent.
+    /// Folder `dead/`, from where a person wants the delivery sent.
     Dead,
 }
 
-/// What a course depends on.
+/// Facts that decide the course of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Terms {
-    /// Where the delivery comes from.
+    /// Place that the delivery comes from.
     pub origin: Origin,
-    /// The form of the message that is stored with it.
+    /// Form of the message in the store; `None` if no message is stored.
     pub stored: Option<Form>,
-    /// Whether today's hook can make a message for the target.
+    /// True if today's hook can make a message for the target.
     pub has_hook: bool,
-    /// Whether the message is made anew before the stored one is sent.
+    /// True if today's hook makes the message again before the stored one is sent.
     pub render_first: bool,
-    /// Whether repeats are told by marks: the hook says so, the id is the provider's, and there is a store.
+    /// True if marks detect repeats: the hook asks for it, the id is the provider's, and there is a store.
     pub dedupe: bool,
-    /// Whether a body that is too large may be referred to.
+    /// True if a message may refer to a body that is too large for it.
     pub may_refer: bool,
 }
 
-/// What is done next.
+/// Step of a course.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Step {
-    /// Looks for the mark of an earlier receipt.
+    /// Search for the mark of an earlier receipt.
     LookUp,
-    /// Makes the message by today's hook, and asks the queue whether it takes one of its size.
+    /// Creation of the message by today's hook, with a check of its size by the queue's client.
     Render,
-    /// Writes the body to `claims/`, or writes it anew, and makes the message that refers to it.
+    /// Write of the body to `claims/`, even if it is there already, and creation of the message that refers
+    /// to the body.
     Refer,
-    /// Sends the message.
+    /// Send of the message in this form.
     Send(Form),
-    /// Marks the delivery as sent.
+    /// Write of the mark that the delivery was sent.
     Mark,
-    /// Writes the delivery to `spill/`.
+    /// Write of the delivery to `spill/`.
     Spill,
-    /// Writes the delivery to `dead/`.
+    /// Write of the delivery to `dead/`.
     Bury,
-    /// Writes down when it is tried next.
+    /// Write of the failure and the time of the next attempt.
     Postpone,
-    /// Removes the stored delivery.
+    /// Removal of the stored delivery.
     Delete,
-    /// Nothing more.
+    /// End of the course: no step follows.
     End(End),
 }
 
-/// How it ended.
+/// End of a course.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum End {
-    /// The queue has it.
+    /// Delivery that the queue has stored.
     Queued,
-    /// It was sent before.
+    /// Delivery that was sent before, as its mark proves.
     Repeated,
-    /// It waits in `spill/`; whether the queue was asked first.
+    /// Delivery of a sender that waits in `spill/` now.
     Spilled {
-        /// Whether a send has failed.
+        /// True if a send failed before the write.
         tried: bool,
     },
-    /// It lies in `dead/`; whether that is because no message can be made of it.
+    /// Delivery that is in `dead/` now.
     Dead {
-        /// Whether no message could be made.
+        /// True if the delivery cannot become a message.
         unrenderable: bool,
     },
-    /// Nobody has it, and its sender is told so.
+    /// Delivery that neither the queue nor the store has, as its sender is told.
     Refused,
-    /// No message can be made of it, and nobody has it.
+    /// Delivery that cannot become a message and is not stored.
     Unrenderable,
-    /// It stays where it is: it was tried in vain, which is written down.
+    /// Stored delivery that stays where it is after a failed send. In `spill/`, the failure is written down.
     Failed,
-    /// It stays where it is, untried: what it shares with others is known to fail.
+    /// Stored delivery that stays where it is, untried: an open circuit of its queue holds it back.
     Held,
-    /// It stays where it is: there is neither a stored message nor a hook that makes one.
+    /// Stored delivery that stays where it is: it has no stored message, and no hook makes one.
     NoMessage,
-    /// It stays where it is: the store failed.
+    /// Stored delivery that stays where it is because the store failed.
     StoreFailed,
 }
 
-/// What a step came to.
+/// Outcome of a step, of the kind that belongs to the step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
-    /// Of [`Step::LookUp`]: whether there is a mark.
+    /// Outcome of [`Step::LookUp`]: true if there is a mark.
     Found(bool),
-    /// Of [`Step::Render`].
+    /// Outcome of [`Step::Render`].
     Rendered(Rendered),
-    /// Of [`Step::Send`].
+    /// Outcome of [`Step::Send`].
     Sent(Sent),
-    /// Of every other step: whether it was confirmed.
+    /// Outcome of every other step: true if the step was confirmed.
     Done(bool),
 }
 
-/// What making a message came to.
+/// Result of making a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Rendered {
-    /// There is one that the queue takes.
+    /// Message of a size that the queue takes.
     Made {
-        /// Whether it is the stored one, to the byte.
+        /// True if the message is equal to the stored one, byte by byte.
         as_stored: bool,
     },
-    /// It is larger than the queue takes.
+    /// Message that is larger than the queue takes.
     TooLarge,
-    /// None can be made.
+    /// Delivery that cannot become a message today.
     Failed,
 }
 
-/// What sending came to.
+/// Result of sending a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Sent {
-    /// The vendor named the stored message.
+    /// Receipt: the vendor named the stored message.
     Stored,
-    /// It did not.
+    /// Send without a receipt.
     Failed {
-        /// What kind of failure it is.
+        /// Class of the send's failure.
         class: Class,
-        /// Whether the queue was asked at all: an open circuit asks nobody.
+        /// True if the queue was asked at all, which an open circuit prevents.
         tried: bool,
     },
 }
 
-/// Which message is sent.
+/// Origin of the message that is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Made {
-    /// The one that is stored.
+    /// Message from the store.
     Stored,
-    /// One of today's hook.
+    /// Message that today's hook has made.
     Anew,
 }
 
-/// The next step of one delivery.
+/// Course of one delivery, at its next step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Course {
     terms: Terms,
@@ -169,31 +170,31 @@ pub struct Course {
     made: Option<Made>,
     form: Form,
     has_rendered: bool,
-    /// The last send that failed.
+    /// Class of the last failed send, and true if the queue was asked.
     failed: Option<(Class, bool)>,
-    /// Whether the store did not take it.
+    /// True if the store did not take the delivery.
     unkept: bool,
-    /// What is to be done once the delivery is where it goes.
+    /// End of the course once the delivery is in its place.
     then: End,
 }
 
 impl End {
-    /// Whether a sender whose delivery ended so is told that it is accepted.
+    /// Returns true if the sender is told that its delivery is accepted.
     pub const fn is_accepted(self) -> bool {
         matches!(self, Self::Queued | Self::Repeated | Self::Spilled { .. } | Self::Dead { .. })
     }
 }
 
 impl Class {
-    /// Whether a person corrects it in the configuration of the hook: a message that failed so is made
-    /// anew by today's.
+    /// Returns true if a person corrects such a failure in the hook's configuration, so that today's hook
+    /// makes the message again.
     pub const fn is_corrected_in_hooks(self) -> bool {
         matches!(self, Self::Config | Self::Permission | Self::Permanent)
     }
 }
 
 impl Course {
-    /// The course of a delivery.
+    /// Builds the course of a delivery, which begins with a search for its mark if marks detect repeats.
     pub fn new(terms: Terms) -> Self {
         let step = Step::LookUp;
         let course = Self {
@@ -209,18 +210,18 @@ impl Course {
         if terms.dedupe { course } else { course.prepare() }
     }
 
-    /// What is to be done now.
+    /// Returns the step to take now.
     pub const fn step(&self) -> Step {
         self.step
     }
 
-    /// Whether the message to send is the stored one; else it is the one that was made last.
+    /// Returns true if the message to send is the stored one, and false if it is the one that was made last.
     pub const fn sends_stored(&self) -> bool {
         matches!(self.made, Some(Made::Stored))
     }
 
-    /// How much is tried to send it: little where a store takes what the queue does not, and everything once the
-    /// store has not.
+    /// Returns the effort for a send: little if a store takes the deliveries that the queue does not, and all
+    /// that is possible once the store has failed.
     pub const fn effort(&self) -> Effort {
         match self.terms.origin {
             Origin::Sender { spill: Mode::Never } => Effort::Whole,
@@ -230,8 +231,8 @@ impl Course {
         }
     }
 
-    /// Goes on after the step, by what it came to. An outcome of another step's kind ends the course
-    /// without anything accepted or deleted.
+    /// Continues the course by the outcome of the present step. An outcome of another step's kind ends the
+    /// course without accepting or deleting the delivery.
     #[must_use]
     pub fn after(self, outcome: Outcome) -> Self {
         match (self.step, outcome) {
@@ -260,12 +261,12 @@ impl Course {
                 self.end(if is_deleted { self.then } else { End::StoreFailed })
             }
             (Step::End(_), _) => self,
-            // A body that could not be written, or an outcome of another step.
+            // The body could not be written, or the outcome is of another step.
             _ => self.unsafe_to_send(),
         }
     }
 
-    /// Which message is to be sent: a new one, or the stored one.
+    /// Chooses the message to send: a new one, or the stored one.
     fn prepare(self) -> Self {
         match self.terms.stored {
             Some(form) if !(self.terms.render_first && self.terms.has_hook) => self.with_stored(form),
@@ -280,7 +281,7 @@ impl Course {
 
     fn rendered(self, rendered: Rendered) -> Self {
         match (rendered, self.failed) {
-            // The stored one has failed, and there is no other.
+            // The stored message has failed, and there is no other message.
             (Rendered::Made { as_stored: true } | Rendered::Failed, Some((class, tried))) => {
                 self.rest(class, tried)
             }
@@ -304,7 +305,7 @@ impl Course {
         }
     }
 
-    /// The message is chosen: a body that it refers to is made safe first.
+    /// Continues with the chosen message: a body that it refers to is written first.
     fn ready(self) -> Self {
         match (self.form, self.made) {
             (Form::Referring, Some(Made::Stored)) if is_pulled(Safeguard::ClaimRenewed) => self.referred(),
@@ -313,7 +314,7 @@ impl Course {
         }
     }
 
-    /// Everything that the message needs is there.
+    /// Continues with a message that needs nothing more: sends it, or spills the delivery first.
     fn referred(self) -> Self {
         match self.terms.origin {
             Origin::Sender { spill: Mode::Always } if self.failed.is_none() => self.to(Step::Spill),
@@ -324,10 +325,11 @@ impl Course {
         }
     }
 
-    /// A body that a message refers to is not safe, or nobody knows what happened.
+    /// Continues without a send, because the body of a reference is not safe or the outcome is not
+    /// understood.
     const fn unsafe_to_send(self) -> Self {
         match self.terms.origin {
-            // Its delivery is kept whole, and the body with it.
+            // The delivery is kept whole, and its body with it.
             Origin::Sender { spill: Mode::OnFailure | Mode::Always } if self.failed.is_some() => {
                 Self { then: End::Spilled { tried: true }, ..self.to(Step::Spill) }
             }
@@ -351,13 +353,14 @@ impl Course {
             {
                 Self { has_rendered: true, ..course }.to(Step::Render)
             }
-            // A message that refers is never too large (`Carrier` says so); it waits, whoever says it is.
+            // A message with a reference is not too large (`Carrier` says `config`), so the delivery waits in
+            // any case.
             (Class::TooLarge, Form::Referring) => course.rest(Class::Config, tried),
             _ => course.rest(class, tried),
         }
     }
 
-    /// What becomes of a delivery that the queue did not take.
+    /// Decides the next step for a delivery that the queue did not take.
     fn rest(self, class: Class, tried: bool) -> Self {
         match (self.terms.origin, class.rest()) {
             (Origin::Sender { spill: Mode::Never }, _) | (Origin::Sender { .. }, Rest::Refuse) => {
@@ -385,7 +388,7 @@ impl Course {
         match (is_kept, self.failed) {
             (true, None) => self.end(End::Spilled { tried: false }),
             (true, Some(_)) => self.end(End::Spilled { tried: true }),
-            // The queue may take it all the same, or by now.
+            // The queue may take the message all the same, or by now.
             (false, None) => Self { unkept: true, ..self }.to(Step::Send(self.form)),
             (false, Some(_)) if !self.unkept => Self { unkept: true, ..self }.ready(),
             (false, Some(_)) => self.end(End::Refused),
@@ -401,7 +404,7 @@ impl Course {
         }
     }
 
-    /// The delivery is safe elsewhere: what is stored of it goes.
+    /// Continues with a delivery that is safe elsewhere: the stored delivery is removed.
     fn leave(self, end: End) -> Self {
         match self.terms.origin {
             Origin::Sender { .. } => self.end(end),

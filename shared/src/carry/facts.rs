@@ -1,4 +1,4 @@
-//! What is known of a delivery before it is carried, and the terms that follow from it.
+//! Facts about a delivery before it is carried, and the terms that follow from the facts.
 
 use super::course::{Form, Origin, Terms};
 use crate::config::{Keeping, Mode, Oversize};
@@ -6,39 +6,39 @@ use crate::queue::Class;
 use crate::sabotage::{Safeguard, is_pulled};
 use crate::spill::Folder;
 
-/// The class of a delivery that no message can be made of.
+/// Class of a delivery that cannot become a message.
 pub const UNRENDERABLE: &str = "unrenderable";
 
-/// What is known of a delivery before it is carried.
+/// Facts about a delivery before it is carried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facts<'a> {
-    /// What is stored of it; `None` where a sender waits.
+    /// Facts about the stored delivery; `None` if a sender waits for the answer.
     pub stored: Option<Kept<'a>>,
-    /// What today's hook keeps; `None` if it is gone.
+    /// Settings of today's hook for the store; `None` if the hook is gone.
     pub keeping: Option<Keeping>,
-    /// Whether today's hook can make messages for the target.
+    /// True if today's hook can make messages for the target.
     pub has_recipe: bool,
-    /// Whether there is a store.
+    /// True if there is a spill store.
     pub has_store: bool,
-    /// Whether its id is the provider's.
+    /// True if the delivery's id is the provider's.
     pub id_from_provider: bool,
 }
 
-/// What is known of a delivery that is stored.
+/// Facts about a delivery that is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kept<'a> {
-    /// Where it lies.
+    /// Folder that holds the delivery.
     pub folder: Folder,
-    /// The form of the message that is stored with it.
+    /// Form of the stored message; `None` if the delivery is stored without one.
     pub message: Option<Form>,
-    /// The class that is stored with it.
+    /// Class of the failure that is stored with the delivery.
     pub errorclass: &'a str,
-    /// Whether the message is made anew, whatever failed.
+    /// True if today's hook makes the message again, regardless of the stored failure.
     pub render: bool,
 }
 
 impl Terms {
-    /// The terms that follow from the facts.
+    /// Derives the terms of a course from the facts.
     pub fn of(facts: &Facts<'_>) -> Self {
         let Facts { keeping, has_recipe, has_store, .. } = *facts;
         let (origin, stored, render_first) = match facts.stored {
@@ -49,8 +49,8 @@ impl Terms {
             }
             Some(kept) => {
                 let origin = if kept.folder == Folder::Dead { Origin::Dead } else { Origin::Spill };
-                // Whoever sends what lies in `dead/` has corrected something: the class that came last may
-                // hide another one.
+                // A person who sends a delivery from `dead/` has corrected something, even if the class of
+                // the last failure hides that.
                 let is_corrected = origin == Origin::Dead || is_corrected_in_hooks(kept.errorclass);
                 let is_corrected = is_corrected && !is_pulled(Safeguard::RenderAnew);
                 (origin, kept.message, kept.render || is_corrected)
@@ -64,7 +64,8 @@ impl Terms {
     }
 }
 
-/// Whether what failed last is corrected in the hooks file; a delivery without a message waits for that.
+/// Returns true if a person corrects the last failure in the hooks file. A delivery that could not become a
+/// message waits for that, too.
 fn is_corrected_in_hooks(errorclass: &str) -> bool {
     let mut corrected = Class::ALL.into_iter().filter(|class| class.is_corrected_in_hooks());
     errorclass == UNRENDERABLE || corrected.any(|class| class.as_str() == errorclass)

@@ -1,34 +1,34 @@
-//! What would be done with a stored delivery, without doing it: the steps that only look are taken, and
-//! the first one that has an effect is told. [`Course`] decides here too, so that a dry run cannot
-//! promise another message than the run sends.
+//! Forecast for a stored delivery: the steps without effect are taken, and the first step that would have
+//! an effect is reported. [`Course`] decides here too, so that a dry run cannot promise another message
+//! than the run sends.
 
 use super::{Cargo, Carrier, Course, End, Form, Outcome, Step, Trip};
 use crate::queue::Queue;
 
-/// What would be done first.
+/// First effect that a run would have on a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Foreseen {
-    /// A message would be sent.
+    /// Send of a message.
     Send {
-        /// Where to.
+        /// Topic of the message.
         topic: String,
-        /// Whether it is made anew by today's hook, or the stored one.
+        /// True if today's hook makes the message, false if the stored one is sent.
         is_new: bool,
-        /// Whether it refers to its body, which is written anew before.
+        /// Form of the message. The body of a referring message would be written again first.
         form: Form,
-        /// Why today's hook makes none, where the stored one is sent for that reason.
+        /// Reason why today's hook makes no message, if the stored one is sent instead.
         instead: Option<String>,
     },
-    /// It was sent before, and would be removed.
+    /// Removal of a delivery that was sent before.
     Repeat,
-    /// It would be moved to `dead/`.
+    /// Move of the delivery to `dead/`, for this reason.
     Bury(String),
-    /// It would stay where it is.
+    /// Delivery that stays where it is, for this reason.
     Stay(String),
 }
 
 impl<Q: Queue> Carrier<Q> {
-    /// What [`carry`](Self::carry) would do with it now.
+    /// Returns the first effect that [`carry`](Self::carry) would have on the delivery now.
     pub(crate) async fn foresee(&self, cargo: Cargo<'_>) -> Foreseen {
         let mut course = Course::new(self.terms(&cargo));
         let mut trip = Trip::new(self, cargo);
@@ -69,7 +69,8 @@ impl<Q: Queue> Trip<'_, Q> {
         Foreseen::Send { topic, is_new: !sends_stored, form, instead: instead.filter(|_| sends_stored) }
     }
 
-    /// The topic of a message that refers to its body, which is not written for that.
+    /// Returns the topic of a message that refers to its body, without writing the body. It is `None` if
+    /// there is no recipe or no store.
     fn referring(&self) -> Result<Option<String>, String> {
         let (Some(recipe), Some(spill)) = (&self.cargo.recipe, &self.carrier.spill) else { return Ok(None) };
         let delivery = self.cargo.load.delivery();
@@ -79,7 +80,7 @@ impl<Q: Queue> Trip<'_, Q> {
         Ok(Some(message.topic))
     }
 
-    /// Why there is no hook that makes a message.
+    /// Returns the reason why the hook has no recipe for a message, or `None` if it has one.
     fn no_recipe(&self) -> Option<String> {
         let Cargo { load, hook, recipe, .. } = &self.cargo;
         let name = &load.delivery().hook;

@@ -1,17 +1,17 @@
-//! One way to carry a delivery to its queue: from a sender, from `spill/`, or from `dead/`.
+//! Carriage of a delivery to its queue: from a sender, from `spill/`, or from `dead/`.
 //!
-//! [`Course`] decides, `Carrier` does. What is accepted is proven: by the vendor's receipt, by the mark
-//! of an earlier one, or by the store's confirmation.
+//! [`Course`] decides, and `Carrier` acts. Each accepted delivery is proven by the vendor's receipt, by the
+//! mark of an earlier receipt, or by the store's confirmation.
 //!
 //! | The queue's answer | From a sender, with a store | Without | From `spill/` | From `dead/` |
 //! |---|---|---|---|---|
 //! | a receipt | accepted | accepted | deleted | deleted |
 //! | too large | a message that refers to the body, or refused | refused | the same, or `dead/` | the same, or stays |
 //! | never as it is | `dead/`, accepted | refused | `dead/` | stays |
-//! | not now, or nobody knows | `spill/`, accepted | refused | stays, tried later | stays |
+//! | not now, or unknown | `spill/`, accepted | refused | stays, tried later | stays |
 //!
-//! A stored message whose failure is one that a person corrects in the configuration is made anew by
-//! today's hook before it is given up on.
+//! If a person corrects the failure of a stored message in the configuration, today's hook makes the
+//! message again before the delivery is given up.
 
 mod course;
 mod facts;
@@ -36,51 +36,52 @@ pub use facts::{Facts, Kept as KeptFacts, UNRENDERABLE};
 pub(crate) use foresee::Foreseen;
 pub(crate) use pace::Pace;
 
-/// What a stored delivery leaves the store of its time.
+/// Time that a send of a stored delivery leaves to the store.
 pub(crate) const RESERVE: Duration = Duration::from_secs(2);
 
-/// Between two writes of a delivery that nobody else takes.
+/// Pause between two attempts to write a delivery that the queue does not take either.
 const AGAIN: Duration = Duration::from_millis(250);
 
-/// One send of a stored delivery gets this at most: the others wait for its place.
+/// Upper bound on the time for one send of a stored delivery, because other deliveries wait for its place.
 pub(crate) const SEND: Duration = Duration::from_secs(15);
 
-/// What became of a delivery.
+/// Result of carrying a delivery.
 #[derive(Debug)]
 pub(crate) enum Fate {
-    /// The queue has it.
+    /// Delivery that the queue has stored, with the receipt.
     Queued(Receipt),
-    /// It was sent before.
+    /// Delivery that was sent before, with the mark that proves it.
     Repeated(Marked),
-    /// It waits for the queue; the error, if that was tried.
+    /// Delivery in `spill/` that waits for the queue, with the error if a send was tried.
     Spilled(Kept, Option<SendError>),
-    /// It lies where somebody must look at it: the failure's class, and the failure.
+    /// Delivery in `dead/`, where a person must look at it, with the class of the failure and the failure.
     Dead(Kept, &'static str, Failure),
-    /// Nobody has it, and its sender keeps it.
+    /// Delivery that neither the queue nor the store has taken, so that its sender must keep it.
     Refused(SendError),
-    /// Nobody has it, and no message can be made of it.
+    /// Delivery that cannot become a message and is not stored.
     Unrenderable(Unrenderable),
-    /// It stays in the store: it was tried in vain.
+    /// Delivery that stays in the store after a failed send.
     Failed(SendError),
-    /// It stays in the store, untried: what it shares with others is known to fail.
+    /// Delivery that was not tried and stays where it is, because something that it shares with other
+    /// deliveries (a queue, memory) is known to be unavailable.
     Held(SendError),
-    /// It stays in the store: no message can be made of it today.
+    /// Delivery that stays in the store, because it has no message and cannot become one today.
     NoMessage,
-    /// It stays in the store, which failed.
+    /// Delivery that stays in the store, because an operation of the store failed.
     StoreFailed(StoreError),
 }
 
-/// How a delivery was carried.
+/// Report on a delivery that was carried.
 #[derive(Debug)]
 pub(crate) struct Report {
     pub(crate) fate: Fate,
-    /// When the message was made.
+    /// Time at which the message was made.
     pub(crate) rendered: Option<Instant>,
-    /// When sending was over, without success.
+    /// Time at which sending ended without success.
     pub(crate) sent: Option<Instant>,
-    /// When a waiting delivery that failed is tried next.
+    /// Time of the next attempt, for a delivery in `spill/` that failed.
     pub(crate) next: Option<crate::clock::Timestamp>,
-    /// Whether the queue has what the store did not let go: the next run sends it again.
+    /// True if the queue has the delivery but the store failed to remove it: the next run sends it again.
     pub(crate) is_undeleted: bool,
 }
 
@@ -89,7 +90,8 @@ impl Report {
         Self { fate, rendered: None, sent: None, next: None, is_undeleted: false }
     }
 
-    /// How long the queue was waited for, if it was asked.
+    /// Returns the time from the completion of the message to the end of sending, or `None` if no message was
+    /// made or sent.
     pub(crate) fn sending(&self, now: Instant) -> Option<Duration> {
         let until = match &self.fate {
             Fate::Queued(_) => now,
@@ -99,39 +101,39 @@ impl Report {
     }
 }
 
-/// What is carried, and by when.
+/// Delivery to carry, with today's configuration and the deadline.
 pub(crate) struct Cargo<'a> {
     pub(crate) load: Load<'a>,
-    /// Today's hook; `None` if it is gone.
+    /// Hook as configured today; `None` if it is gone.
     pub(crate) hook: Option<&'a Hook>,
-    /// How the hook makes messages for the target.
+    /// Recipe of the hook for messages to the target; `None` if the hook has none.
     pub(crate) recipe: Option<Recipe<'a>>,
-    /// Until when everything must be done.
+    /// Deadline for all work, including writes to the store.
     pub(crate) deadline: Instant,
 }
 
-/// A delivery, and where it comes from.
+/// Delivery with its origin.
 pub(crate) enum Load<'a> {
-    /// Of a sender that waits.
+    /// Delivery of a sender that waits for the answer.
     Sender(&'a Delivery),
-    /// Of the store.
+    /// Delivery from `spill/` or `dead/`.
     Stored(Box<Stored<'a>>),
 }
 
-/// A delivery of the store.
+/// Stored delivery, with the objects that belong to it.
 pub(crate) struct Stored<'a> {
     pub(crate) folder: Folder,
-    /// The object's name.
+    /// Name of the delivery's object.
     pub(crate) name: &'a str,
     pub(crate) record: Record,
-    /// The objects that say when it is tried next.
+    /// Objects that record when the delivery is tried next.
     pub(crate) states: &'a [State],
-    /// Whether the message is made anew, whatever failed.
+    /// True if today's hook makes the message again, regardless of the last failure.
     pub(crate) render: bool,
     pub(crate) pace: &'a Pace,
 }
 
-/// Carries deliveries to one target.
+/// Carrier of deliveries to one target.
 #[derive(Debug)]
 pub(crate) struct Carrier<Q> {
     pub(crate) target: Target,
@@ -177,17 +179,17 @@ impl Load<'_> {
 }
 
 impl Message {
-    /// How it carries its body.
+    /// Returns the form in which the message carries its body.
     pub(crate) fn form(&self) -> Form {
         if self.dataref().is_some() { Form::Referring } else { Form::Whole }
     }
 }
 
-/// One delivery under way: what the steps have brought so far.
+/// Delivery under way, with the results of its steps so far.
 struct Trip<'a, Q> {
     carrier: &'a Carrier<Q>,
     cargo: Cargo<'a>,
-    /// The message that was made last.
+    /// Message that was made last.
     made: Option<Message>,
     marked: Option<Marked>,
     receipt: Option<Receipt>,
@@ -241,12 +243,12 @@ impl<'a, Q: Queue> Trip<'a, Q> {
         }
     }
 
-    /// Until when everything must be done; sooner where the process ends.
+    /// Returns the deadline for all work, which is earlier if the process is about to end.
     fn deadline(&self) -> Instant {
         Stopping::in_hand().cut(self.cargo.deadline)
     }
 
-    /// Until when the queue may be tried now, so that there is time for the store after it.
+    /// Returns the time until which the queue may be tried now, so that the store has time after it.
     fn send_by(&self) -> Instant {
         let deadline = self.deadline();
         match (&self.cargo.load, &self.carrier.spill) {
@@ -294,8 +296,8 @@ impl<'a, Q: Queue> Trip<'a, Q> {
         Rendered::Made { as_stored }
     }
 
-    /// Writes the body that the message refers to, as old as the message from now on, and makes the
-    /// message refer to it.
+    /// Writes the body that the message refers to, and makes the message refer to it. An existing body is
+    /// written again, so that the store does not remove it before the message is old.
     async fn refer(&mut self, sends_stored: bool) -> bool {
         let Carrier { target, spill, .. } = self.carrier;
         let Some(spill) = spill else { return false };
@@ -313,7 +315,7 @@ impl<'a, Q: Queue> Trip<'a, Q> {
             }
         };
         let message = if sends_stored {
-            // The address is another one where the store has moved.
+            // The address differs if the store has moved.
             stored.map(|message| message.referring_to(&claim)).ok_or(Unrenderable::Reference)
         } else {
             let recipe = self.cargo.recipe.as_ref().ok_or(Unrenderable::Reference);
@@ -322,7 +324,7 @@ impl<'a, Q: Queue> Trip<'a, Q> {
         match message {
             Ok(message) => {
                 self.made = Some(message);
-                // Its size is no failure any more.
+                // The size of the message is not a failure any more.
                 self.error = self.error.take().filter(|error| error.class != Class::TooLarge);
                 true
             }
@@ -335,7 +337,7 @@ impl<'a, Q: Queue> Trip<'a, Q> {
 
     async fn send(&mut self, sends_stored: bool, effort: Effort) -> Sent {
         let whole = self.stored().and_then(|stored| stored.record.message.as_ref());
-        // A stored message that refers was made to refer to where its body is now.
+        // A stored message with a reference was replaced by one with the present address of the body.
         let is_as_stored =
             |message: &&Message| message.form() == Form::Whole || is_pulled(Safeguard::ClaimRenewed);
         let stored = whole.filter(|_| sends_stored).filter(is_as_stored);
@@ -374,11 +376,11 @@ impl<'a, Q: Queue> Trip<'a, Q> {
             Err(mut error) => {
                 self.report.sent = Some(Instant::now());
                 if error.class == Class::TooLarge && form == Form::Referring {
-                    // It holds little more than an address: the limit is wrong, not the message.
+                    // The message holds little more than an address: the limit is wrong, not the message.
                     error.class = Class::Config;
                 }
                 if let Some(earlier) = self.error.as_ref().filter(|_| effort == Effort::Last) {
-                    // Of the same message, which the store has not taken in between.
+                    // The earlier attempts were for the same message; the store has not taken it meanwhile.
                     error.attempts += earlier.attempts;
                     error.maybe_stored |= earlier.maybe_stored;
                 }
@@ -389,7 +391,8 @@ impl<'a, Q: Queue> Trip<'a, Q> {
         }
     }
 
-    /// Sends; where the process is told to end meanwhile, what is left of the time is for the store.
+    /// Sends the message. If the process is told to end meanwhile, the send stops early enough to leave time
+    /// for the store.
     async fn send_in_time(&self, message: &Message, effort: Effort) -> Result<Receipt, SendError> {
         let until = Until { deadline: self.send_by(), effort };
         let stopped = async {
@@ -419,7 +422,7 @@ impl<'a, Q: Queue> Trip<'a, Q> {
         let (failure, _) = self.failure_now().await;
         let Carrier { target, spill, .. } = self.carrier;
         let Some(spill) = spill else { return false };
-        // One that was made is lent, not copied: it may be large.
+        // A made message is lent to the record, not copied: it may be large.
         let made = self.made.take();
         let is_made = made.is_some();
         let stored = || self.stored().and_then(|stored| stored.record.message.clone());
@@ -431,7 +434,7 @@ impl<'a, Q: Queue> Trip<'a, Q> {
             && error.is_retryable()
             && self.deadline().saturating_duration_since(Instant::now()) > AGAIN
         {
-            // Nobody else takes it.
+            // The queue does not take the delivery, so the store is tried to the deadline.
             sleep(AGAIN).await;
             kept = spill.keep(folder, &record, self.deadline()).await;
         }
@@ -444,8 +447,8 @@ impl<'a, Q: Queue> Trip<'a, Q> {
         self.kept.is_some()
     }
 
-    /// Until when the store may be tried now. The queue may take what the store does not, and has its time too: as
-    /// usual where it was not tried, half of what is left where it was.
+    /// Returns the time until which the store may be tried now. The queue may take a delivery that the store
+    /// does not, and needs time too: its usual time if it was not tried yet, else half of the time left.
     fn keep_by(&self, folder: Folder, effort: Effort) -> Instant {
         let deadline = self.deadline();
         match (folder, effort, &self.error) {
@@ -458,8 +461,8 @@ impl<'a, Q: Queue> Trip<'a, Q> {
         }
     }
 
-    /// What is written down of the failure: attempts add up, the first time stays.
-    /// With it, what the last run that failed wrote down.
+    /// Returns the failure to write down, and the record of the last failed run if there is one. The attempts
+    /// of all runs add up, and the time of the first failure stays.
     async fn failure_now(&self) -> (Failure, Option<Backoff>) {
         let now = self.carrier.context.clock.now();
         let failure = match (&self.error, &self.unrenderable) {
@@ -477,7 +480,8 @@ impl<'a, Q: Queue> Trip<'a, Q> {
         }
     }
 
-    /// What the last run that failed wrote down. It is history: where it cannot be read, it begins anew.
+    /// Reads the record of the last failed run. The record is only history: if it cannot be read, the history
+    /// begins again.
     async fn earlier(&self, stored: &Stored<'_>) -> Option<Backoff> {
         let spill = self.carrier.spill.as_ref()?;
         spill.backoff(stored.states, self.deadline()).await.ok().flatten()
@@ -508,10 +512,10 @@ impl<'a, Q: Queue> Trip<'a, Q> {
     fn end(self, end: End) -> Report {
         let Self { marked, receipt, error, store_error, unrenderable, kept, failure, mut report, .. } = self;
         report.is_undeleted = end == End::StoreFailed && receipt.is_some();
-        // Why nobody has it, of whatever went wrong on the way.
+        // Builds the error for a delivery that neither the queue nor the store has taken.
         let refusal = |error: Option<SendError>, store: Option<StoreError>| match (error, store) {
             (Some(error), Some(store)) if error.class == Class::TooLarge => {
-                // The size was no reason: the body could not be kept elsewhere.
+                // The size is not the reason: the body could not be kept elsewhere.
                 SendError::ours(format!("{}; the body: {store}", error.detail))
             }
             (Some(error), Some(store)) => SendError { detail: format!("{}; {store}", error.detail), ..error },

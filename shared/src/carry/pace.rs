@@ -1,12 +1,12 @@
-//! How fast messages are sent to one target.
+//! Pace of the messages that are sent to one target.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-/// Sends, spread evenly over each second. What an open circuit refuses is no send, and an attempt more is
-/// one more.
+/// Schedule that spreads sends evenly over each second. A send that an open circuit refuses does not count,
+/// and each further attempt of a send counts as one more.
 #[derive(Debug)]
 pub(crate) struct Pace {
     next: Mutex<Instant>,
@@ -14,12 +14,12 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    /// At most `rate` sends a second.
+    /// Builds a schedule for at most `rate` sends per second; zero counts as one.
     pub(crate) fn new(rate: u32) -> Self {
         Self { next: Mutex::new(Instant::now()), every: Duration::from_secs(1) / rate.max(1) }
     }
 
-    /// Waits for the next place in the row.
+    /// Waits for the next place in the schedule.
     pub(crate) async fn wait(&self) {
         let at = {
             let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
@@ -30,7 +30,8 @@ impl Pace {
         sleep_until(at).await;
     }
 
-    /// Tells how many attempts the send made that waited: none gives its place back.
+    /// Corrects the schedule by the attempts that the send made after its wait: with none, its place is free
+    /// again.
     pub(crate) fn took(&self, attempts: u32) {
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
         match attempts.checked_sub(1) {

@@ -1,4 +1,4 @@
-//! Every course that there is, to its end.
+//! Exploration of every possible course, to its end.
 
 use super::*;
 use crate::config::Mode;
@@ -13,7 +13,7 @@ fn all_terms() -> Vec<Terms> {
                 let is = |bit: u8| bits >> bit & 1 == 1;
                 let (has_hook, may_refer) = (is(0), is(1));
                 let is_sender = matches!(origin, Origin::Sender { .. });
-                // A sender's delivery has today's hook and nothing stored; who refers has a hook.
+                // A sender's delivery has today's hook and nothing stored; a reference needs a hook.
                 if (is_sender && (stored.is_some() || !has_hook)) || (may_refer && !has_hook) {
                     continue;
                 }
@@ -44,7 +44,7 @@ fn outcomes(step: Step) -> Vec<Outcome> {
     }
 }
 
-/// Walks every course from here; `way` is what came before.
+/// Explores every continuation of a course; `way` holds the steps before it and their outcomes.
 fn explore(terms: Terms, course: Course, way: &mut Vec<(Step, Outcome)>, ends: &mut Vec<End>) {
     assert!(way.len() < 20, "{terms:?} does not end: {way:?}");
     let came = |step: fn(Step) -> bool, outcome: Outcome| {
@@ -60,7 +60,7 @@ fn explore(terms: Terms, course: Course, way: &mut Vec<(Step, Outcome)>, ends: &
         Step::Delete => assert!(is_stored || is_marked || is_buried, "{terms:?} {way:?}"),
         Step::Send(Form::Referring) => {
             let referred = (Step::Refer, Outcome::Done(true));
-            // In `spill = "always"` a write in vain may stand between the two.
+            // With `spill = "always"`, a failed write may come between the two steps.
             let last = way.iter().rev().find(|(step, _)| *step != Step::Spill);
             assert_eq!(last, Some(&referred), "{terms:?} {way:?}");
         }
@@ -135,7 +135,7 @@ fn what_is_corrected_in_the_hooks_file_is_made_anew_before_it_is_given_up() {
             assert_ne!(gone.step(), Step::Render);
         }
     }
-    // Another message than the stored one is sent; the same one is not sent twice.
+    // A message that differs from the stored one is sent; an equal one is not sent twice.
     let course = Course::new(terms).after(Outcome::Sent(Sent::Failed { class: Class::Config, tried: true }));
     let rendered = |as_stored| course.after(Outcome::Rendered(Rendered::Made { as_stored })).step();
     assert_eq!(rendered(false), Step::Send(Form::Whole));

@@ -1,4 +1,4 @@
-//! One `[hooks.NAME]` table.
+//! Configuration of a hook: a `[hooks.NAME]` table.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,38 +11,39 @@ use super::{Reading, Rotation, keys};
 use crate::delivery::Delivery;
 use crate::env::Env;
 use crate::hops::Hops;
-use crate::host;
 use crate::message::{Format, Place, Placeholder, Recipe, Template};
-use crate::queue::{Target, Vendor};
+use crate::platform;
+use crate::problem::Problem;
+use crate::queue::{Spec, Target, Vendor};
 use crate::reader::{At, Table};
 use crate::source::{self, Peers, Source, TokenNames};
 
-/// Largest body by default: what a synchronous Lambda invocation can carry.
+/// Default limit on the size of a body, in bytes: the most that a synchronous Lambda invocation can carry.
 pub(super) const MAX_BODY: usize = 6 * 1024 * 1024;
 
-/// The longest that a hook may take to answer: no sender waits longer, and no gateway.
+/// Upper bound on a hook's `deadline`: no sender and no gateway waits longer for an answer.
 const MAX_DEADLINE: Duration = Duration::from_secs(60);
 
-/// A configured endpoint.
+/// Endpoint for webhooks, as configured in the hooks file.
 #[derive(Debug)]
 pub struct Hook {
-    /// `[a-z0-9-]{1,63}`
+    /// Name of the hook, `[a-z0-9-]{1,63}`.
     pub name: String,
-    /// Path under `BASE_PATH`.
+    /// Path below `BASE_PATH`.
     pub path: String,
-    /// How requests are verified.
+    /// Verifier of requests, which reads the hook's secrets again from time to time.
     pub source: Rotation,
-    /// The value of `Allow`.
+    /// Value of `Allow`.
     pub methods: &'static str,
-    /// The status of a request that is not authentic.
-    pub refusal: u16,
-    /// The answer must be out within this time.
+    /// Status of the answer to a request that is not authentic.
+    pub refusal: Problem,
+    /// Upper bound on the time until the answer is sent.
     pub deadline: Duration,
-    /// Largest body, in bytes.
+    /// Upper bound on the size of a body, in bytes.
     pub max_body: usize,
-    /// What becomes of deliveries that the queue does not take.
+    /// Handling of deliveries that the queue does not take.
     pub keeping: Keeping,
-    /// How many verified deliveries it takes; `None`: all.
+    /// Upper bound on the rate of verified deliveries; `None` sets no bound.
     pub rate: Option<Rate>,
     type_prefix: Option<String>,
     events: Option<Vec<String>>,
@@ -52,15 +53,15 @@ pub struct Hook {
     keep_original: bool,
     key: Option<Template>,
     tag: Option<Template>,
-    /// Of all hooks.
+    /// Names of the token fields of all hooks.
     tokens: Arc<TokenNames>,
 }
 
-/// An entry of `keep_headers`, in lower case.
+/// Entry of `keep_headers`, in lower case.
 #[derive(Debug)]
 enum HeaderNames {
     One(String),
-    /// `x-github-*`
+    /// Prefix of names, such as `x-github-*`. Holds the prefix without the asterisk.
     StartingWith(String),
 }
 
@@ -90,38 +91,35 @@ impl HeaderNames {
 }
 
 impl Hook {
-    /// Whether this header field of a delivery travels on. That of a trace is an attribute of the message.
+    /// Returns true if this header field of a delivery is forwarded. `traceparent` always is, as an attribute
+    /// of the message.
     fn keeps_header(&self, name: &str) -> bool {
         name.eq_ignore_ascii_case("traceparent") || keeps(self.keep_headers.as_deref(), name)
     }
 
-    /// The delivery without the header fields that its consumers are not to see, and without other hooks'
-    /// tokens.
+    /// Removes the header fields that consumers must not see, and the tokens of other hooks.
     pub(crate) fn trim(&self, delivery: &mut Delivery) {
         self.tokens.strip(delivery);
-        delivery.headers.retain(|(name, _)| self.keeps_header(name));
+        delivery.retain_headers(|name, _| self.keeps_header(name));
     }
 
-    /// Whether deliveries of this event are forwarded; others are acknowledged and dropped.
+    /// Returns true if deliveries of this event are forwarded. Others are acknowledged and dropped.
     pub fn wants(&self, event: Option<&str>) -> bool {
         self.events.as_ref().is_none_or(|wanted| event.is_some_and(|e| wanted.iter().any(|w| w == e)))
     }
 
-    /// Where deliveries go that a function of this vendor receives: to its own queue, or to the targets
-    /// that the hook names.
+    /// Returns the targets of deliveries that a function of this vendor receives: the targets that the hook
+    /// names, or the function's own queue if the hook names none.
     pub fn targets(&self, own: Vendor) -> Vec<Target> {
         self.topics.targets(own)
     }
 
-    /// How to make messages for a target; `None` if the hook has no topic there.
+    /// Returns the recipe for messages to a target, or `None` if the hook has no topic for the target.
     pub fn recipe<'h>(&'h self, target: &Target, source_uri: &'h str) -> Option<Recipe<'h>> {
         let topic = self.topics.of(target)?;
         Some(Recipe {
             topic,
-            is_topic: match target.vendor() {
-                Vendor::Tdmq => |topic| Vendor::Tdmq.check_topic(topic).is_ok(),
-                Vendor::Rocketmq => |topic| Vendor::Rocketmq.check_topic(topic).is_ok(),
-            },
+            is_topic: target.vendor().spec().is_topic,
             format: self.format,
             keep_original: self.keep_original,
             key: self.key.as_ref(),
@@ -132,13 +130,15 @@ impl Hook {
     }
 }
 
-/// Whether this can be the name of a hook or a target: it stands in paths, labels and objects' names.
+/// Returns true if the text is a valid name of a hook or a target. Names are part of paths, metric labels and
+/// the names of stored objects.
 pub(super) fn is_name(text: &str) -> bool {
     (1..=63).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
-/// The hook's path, which a broken hook has too: it answers 503 there. `None` if nobody can tell.
+/// Returns the hook's path. A broken hook also has one and answers 503 there. `None` if the key `path` is not
+/// valid.
 pub(super) fn path(name: &At<&str>, table: &Table<'_>) -> Option<String> {
     if !table.has("path") {
         return Some(format!("/{}", name.value));
@@ -157,7 +157,22 @@ pub(super) fn path(name: &At<&str>, table: &Table<'_>) -> Option<String> {
     None
 }
 
-/// Reads the rest of the table. Mistakes go to the table; `None` if there is too little to go on.
+/// Warns of raw messages to a vendor that carries nothing beside the text; `has_attributes` if the hook has a
+/// key or a tag.
+fn warn_of_raw(table: &Table<'_>, topics: &Topics, has_attributes: bool) {
+    let mut specs = Vendor::ALL.into_iter().filter(|vendor| topics.any(*vendor)).map(Vendor::spec);
+    let carries = specs.clone().any(|spec| spec.carries_attributes);
+    let Some(Spec { label, .. }) = specs.find(|spec| !spec.carries_attributes) else { return };
+    table.warning(
+        "format",
+        format!("a raw {label} message carries no delivery id: consumers cannot tell repeats"),
+    );
+    if has_attributes && !carries {
+        table.warning("key", format!("{label} has neither keys nor tags, and raw carries none"));
+    }
+}
+
+/// Reads the rest of the table. Mistakes are added to the table; `None` if too little of the table is valid.
 pub(super) fn read(
     name: &At<&str>,
     path: &str,
@@ -240,18 +255,15 @@ pub(super) fn read(
         table.warning(verifier, warning);
     }
     check_peers(&source, table, verifier, with);
-    if format == Format::Raw && topics.any(Vendor::Tdmq) {
-        table.warning("format", "a raw TDMQ message carries no delivery id: consumers cannot tell repeats");
-    }
-    if (key.is_some() || tag.is_some()) && !topics.any(Vendor::Rocketmq) && format == Format::Raw {
-        table.warning("key", "TDMQ has neither keys nor tags, and raw carries none");
+    if format == Format::Raw {
+        warn_of_raw(table, &topics, key.is_some() || tag.is_some());
     }
     Some(Hook {
         name: name.value.to_owned(),
         path: path.to_owned(),
         deadline: deadline.unwrap_or_else(|| source.deadline()),
         methods: source.methods(),
-        refusal: source.refusal_status(),
+        refusal: source.refusal(),
         type_prefix: source.type_prefix().map(str::to_owned),
         source: rotation,
         max_body,
@@ -272,17 +284,17 @@ fn keeps(kept: Option<&[HeaderNames]>, name: &str) -> bool {
     kept.is_none_or(|kept| kept.iter().any(|names| names.has(name)))
 }
 
-/// Complains of a hook whose senders are told by addresses that are not theirs.
+/// Reports a hook that identifies senders by addresses that may belong to a proxy.
 fn check_peers(source: &Source, table: &Table<'_>, verifier: &'static str, with: Reading<'_>) {
     let Some(doubt) = doubted_peers(source, with.env) else { return };
     if with.over_http {
         table.error(verifier, doubt);
-    } else if host::is_server(with.env) {
+    } else if platform::is_server(with.env) {
         table.warning(verifier, format!("on the HTTP host this hook is broken: {doubt}"));
     }
 }
 
-/// Why the address of whoever connects says nothing of the sender, over HTTP.
+/// Returns the reason why the address of an HTTP client does not identify the sender, or `None` if it does.
 fn doubted_peers(source: &Source, env: &Env) -> Option<&'static str> {
     let peers = source.networks()?;
     match Hops::from_env(env) {
@@ -303,7 +315,7 @@ fn template(table: &Table<'_>, key: &'static str, place: Place) -> Option<Templa
             let fits = match place {
                 Place::Tag => !outline.contains(|c: char| c.is_whitespace() || c.is_control() || c == '|'),
                 Place::Key => !outline.contains(|c: char| c.is_whitespace() || c.is_control()),
-                // A vendor's own rules: `check_topic`.
+                // A topic must also satisfy its vendor's rules: `check_topic`.
                 Place::Topic => true,
             };
             if !fits {

@@ -1,4 +1,4 @@
-//! What a hook does with deliveries that the queue cannot take, cannot take now, or has taken before.
+//! Handling of deliveries that the queue cannot take, cannot take now, or has taken before.
 
 use std::time::Duration;
 
@@ -7,43 +7,43 @@ use crate::message::Format;
 use crate::reader::Table;
 use crate::source::Source;
 
-/// The longest time for which repeats are known: a store's lifecycle ends marks a day later.
+/// Upper bound on `dedupe`. The lifecycle of a store deletes marks a day after this time.
 const MAX_DEDUPE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// When a delivery goes to the spill store.
+/// Condition for writing a delivery to the spill store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mode {
-    /// When the queue did not take it in time.
+    /// Failure of the queue to take the delivery in time.
     OnFailure,
-    /// First of all; it is sent later.
+    /// Every delivery, which is stored first and sent later.
     Always,
-    /// Never.
+    /// Disabled spilling: a failed delivery is not stored.
     Never,
 }
 
-/// What becomes of a body that no message can carry.
+/// Handling of a body that is too large for any message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Oversize {
-    /// 413
+    /// Refusal with 413.
     Reject,
-    /// It goes to the store, and the message refers to it.
+    /// Storage of the body in the spill store; the message refers to the stored body.
     Reference,
 }
 
-/// The keys `spill`, `oversize`, `dedupe` and `quarantine`.
+/// Values of the keys `spill`, `oversize`, `dedupe` and `quarantine`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keeping {
-    /// When deliveries are spilled.
+    /// Condition for spilling a delivery.
     pub spill: Mode,
-    /// What becomes of those that are too large.
+    /// Handling of deliveries that are too large for a message.
     pub oversize: Oversize,
-    /// For how long a repeat is not sent again.
+    /// Time for which a repeat of a delivery is not sent again.
     pub dedupe: Option<Duration>,
-    /// Whether requests that fail verification are kept.
+    /// True if requests that fail verification are kept.
     pub quarantine: bool,
 }
 
-/// Reads the keys; what they need must be there.
+/// Reads the keys. A key that needs a store without a configured store is a mistake.
 pub(super) fn read(table: &Table<'_>, env: &Env, format: Format, source: Option<&Source>) -> Keeping {
     let is_set = |variable: &str| env.get(variable).is_some();
     let needs = |key: &str, variable: &str| {

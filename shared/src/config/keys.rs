@@ -1,4 +1,4 @@
-//! The source of a hook, with its `secrets` and `params`.
+//! Source of a hook, built from its `secrets` and `params`.
 
 use std::sync::Arc;
 
@@ -8,17 +8,17 @@ use crate::reader::Table;
 use crate::secret::{Secret, SecretError, SecretRef};
 use crate::source::{Blueprint, BuildError, Source, preset_params};
 
-/// A secret, and where it is written.
+/// Secret or parameter of a hook, with its place in the hooks file.
 struct Had {
     entry: Entry,
-    /// `None`: only a running function can read it.
+    /// Value, or `None` if only a running function can read the secret.
     value: Option<Secret>,
     offset: usize,
 }
 
-/// Reads what verification needs. Mistakes go to the table; `None` if there is too little to go on.
+/// Reads the verifier of a hook. Mistakes are added to the table; `None` if too little of the table is valid.
 pub(super) fn read(hook: &str, table: &Table<'_>, with: Reading<'_>) -> Option<(Arc<Source>, Rotation)> {
-    // What cannot be had: the source would report it once more, as missing.
+    // Keys whose references cannot be resolved: the source would report them again, as missing.
     let mut unresolved = Vec::new();
     let mut had = secrets(table, with, &mut unresolved);
     had.extend(params(table, with, &mut unresolved));
@@ -27,7 +27,7 @@ pub(super) fn read(hook: &str, table: &Table<'_>, with: Reading<'_>) -> Option<(
         table.error("url", "write the public https:// address that the sender calls");
     }
     let blueprint = blueprint(table)?;
-    // By its number among those that could be had, a secret's key as the source will name it.
+    // Keys of the resolved secrets, as the source numbers them, each with the key and the offset in the file.
     let mut places = Vec::new();
     let (mut entries, mut values) = (Vec::new(), Vec::new());
     for (i, Had { mut entry, value, offset }) in had.into_iter().enumerate() {
@@ -52,13 +52,13 @@ pub(super) fn read(hook: &str, table: &Table<'_>, with: Reading<'_>) -> Option<(
     None
 }
 
-/// The source and what makes it anew; else everything that is wrong with it.
+/// Builds the source and the rotation that rebuilds it. The error lists all problems of the source.
 fn finish(plan: Plan, values: Vec<Option<Secret>>) -> Result<(Arc<Source>, Rotation), Vec<BuildError>> {
     let is_late = |(entry, _): &(&Entry, &Option<Secret>)| entry.reference.is_remote();
     let late: Vec<&Entry> =
         plan.entries.iter().zip(&values).filter(is_late).map(|(entry, _)| entry).collect();
     let late_secrets = late.iter().any(|entry| entry.slot == Slot::Secret);
-    // The numbers of secrets count: all of them are there, or none.
+    // Secrets are numbered, so the source gets all of them or none.
     let is_given = |(entry, _): &(&Entry, &Secret)| !late_secrets || entry.slot != Slot::Secret;
     let given = plan.entries.iter().zip(&values).filter_map(|(entry, value)| Some((entry, value.as_ref()?)));
     let built = plan.build_of(given.filter(is_given));
@@ -113,7 +113,7 @@ fn secrets(table: &Table<'_>, with: Reading<'_>, unresolved: &mut Vec<String>) -
     had
 }
 
-/// Parameters may be references too; those that are secrets must be.
+/// Reads `params`. Parameters may be references too; those that are secrets must be.
 fn params(table: &Table<'_>, with: Reading<'_>, unresolved: &mut Vec<String>) -> Vec<Had> {
     let Some(params) = table.table("params") else { return Vec::new() };
     let known = table.str("source").map(|source| preset_params(source.value)).unwrap_or_default();
@@ -135,7 +135,7 @@ fn params(table: &Table<'_>, with: Reading<'_>, unresolved: &mut Vec<String>) ->
     had
 }
 
-/// An entry and its value, if it can be had now.
+/// Resolves an entry. The value is `None` if only a running function can read the secret.
 fn had_now(entry: Result<Entry, SecretError>, with: Reading<'_>) -> Result<(Entry, Option<Secret>), Cause> {
     let mut entry = entry?;
     entry.reference = entry.reference.follow(with.env)?.into_owned();

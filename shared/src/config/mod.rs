@@ -1,7 +1,7 @@
-//! Configuration: `hooks.toml` and the environment (contract 2.2 and 2.3).
+//! Configuration from `hooks.toml` and the environment (see `docs/configuration.md`).
 //!
-//! Loading never fails. Every mistake is reported at once, with file and line; a broken hook answers
-//! 503 while the sound ones serve, because an init that fails would take every hook down.
+//! Loading never fails. All mistakes are reported together, with file and line. A broken hook answers HTTP
+//! 503 while the sound ones serve, because a failing initialization would take every hook down.
 
 mod hook;
 mod keeping;
@@ -20,10 +20,9 @@ use std::sync::Arc;
 use toml::de::DeTable;
 
 use crate::context::Context;
-use crate::env::Env;
+use crate::env::{Env, EnvProblem};
 use crate::hops::Hops;
-use crate::host::done_without;
-use crate::queue::{EnvProblem, Target};
+use crate::queue::Target;
 pub use crate::reader::{Mistake, Severity};
 use crate::reader::{Mistakes, Table};
 use crate::readiness::Rule;
@@ -36,62 +35,63 @@ pub use rate::{Excess, Rate};
 pub use rotation::Rotation;
 pub use target::Named;
 
-/// The workspace's own `hooks.toml` at build time: SAM's build copies only the binary.
+/// Text of the workspace's own `hooks.toml` at build time, because SAM's build copies only the binary.
 const BUILT_IN: &str = include_str!("../../../hooks.toml");
 
-/// Longest `SOURCE_URI`, in bytes.
+/// Upper bound on the length of `SOURCE_URI`, in bytes.
 const MAX_SOURCE_URI: usize = 512;
 
-/// Largest hooks file, in bytes.
+/// Upper bound on the size of a hooks file, in bytes.
 const MAX_FILE: u64 = 1024 * 1024;
 
-/// Whether the sample secrets of this repository are accepted: everybody knows them.
+/// Policy for the sample secrets of this repository, which are public.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Samples {
-    /// Anywhere that real webhooks come in.
+    /// Refusal of sample secrets, wherever real webhooks arrive.
     Refused,
-    /// In the demo, in tests, and where a local invoke asks for it.
+    /// Acceptance of sample secrets, in the demo, in tests, and in local invokes that ask for it.
     Accepted,
 }
 
-/// What a hooks file is read with.
+/// Inputs for reading a hooks file.
 #[derive(Clone, Copy, Debug)]
 pub struct Reading<'r> {
-    /// For `env:` references and the variables of contract 2.2.
+    /// Environment for `env:` references and the variables of `docs/configuration.md`.
     pub env: &'r Env,
-    /// Whether sample secrets are accepted.
+    /// Policy for sample secrets.
     pub samples: Samples,
-    /// Take the place of every hook's own: the command line's `--secret`.
+    /// Secrets that replace those of every hook: the command line's `--secret`.
     pub secrets: Option<&'r [Secret]>,
-    /// Whether requests will come over HTTP, where a proxy may stand between: then a hook that believes the
-    /// address of whoever connects is broken until `TRUST_PROXIES` says who that is. Elsewhere it is warned of.
+    /// True if requests arrive over HTTP, possibly through a proxy. A hook that admits private networks, to
+    /// which a proxy may belong, is then broken until `TRUST_PROXIES` is set. If false, such a hook only gets
+    /// a warning, on an HTTP host.
     pub over_http: bool,
 }
 
 impl<'r> Reading<'r> {
-    /// As a function reads it.
+    /// Returns the inputs of a function: `secrets` is `None` and `over_http` is false.
     pub fn new(env: &'r Env, samples: Samples) -> Self {
         Self { env, samples, secrets: None, over_http: false }
     }
 }
 
-/// All hooks of a function, the sound and the broken.
+/// Configuration of a function, with sound and broken hooks.
 #[derive(Debug)]
 pub struct Config {
     /// Prefix that the trigger puts before hook paths: empty, or `/something`.
     pub base_path: String,
     /// Prefix of the CloudEvents `source`.
     pub source_uri: String,
-    /// Where the hooks were read: a path, a variable, or what is built in.
+    /// Origin of the hooks: a path, a variable, or the built-in file.
     pub file: String,
-    /// Everything wrong with the hooks file.
+    /// Mistakes in the hooks file.
     pub mistakes: Vec<Mistake>,
-    /// Everything wrong with the environment that is not a target's or a store's, and ends no process.
+    /// Problems of the environment that do not concern a target or a store and do not end the process.
     pub problems: Vec<EnvProblem>,
-    /// The sound targets of the hooks file.
+    /// Sound targets of the hooks file.
     pub targets: Vec<Named>,
     hooks: Vec<Entry>,
-    /// Whether every hook's path is known; if not, an unknown path may be that of a broken hook.
+    /// True if every hook's path is known. If false, an unknown path may be that of a broken hook.
     complete: bool,
 }
 
@@ -99,24 +99,24 @@ pub struct Config {
 struct Entry {
     name: String,
     path: String,
-    /// `None`: broken.
+    /// Hook, or `None` if it is broken.
     hook: Option<Hook>,
 }
 
-/// What is configured at a path.
+/// Result of looking up a path.
 #[derive(Debug)]
 pub enum Lookup<'c> {
-    /// A sound hook.
+    /// Sound hook at the path.
     Hook(&'c Hook),
-    /// A hook with mistakes, or perhaps one: not all of the file could be understood.
+    /// Name of a broken hook, or `?` if the path may belong to a hook that could not be read.
     Broken(&'c str),
-    /// Nothing.
+    /// Path without a hook.
     Unknown,
 }
 
 impl Config {
-    /// Finds the hooks text (`HOOKS`, `HOOKS_FILE`, `hooks.toml` beside the binary, the built-in one)
-    /// and reads it.
+    /// Finds the hooks text (`HOOKS`, `HOOKS_FILE`, `hooks.toml` beside the binary, the built-in one) and
+    /// reads it.
     pub fn load(with: Reading<'_>) -> Self {
         if let Some(text) = with.env.text("HOOKS") {
             return Self::parse("HOOKS", &text, with);
@@ -131,7 +131,7 @@ impl Config {
         }
     }
 
-    /// Reads a hooks file.
+    /// Reads a hooks file from disk. An unreadable file is a mistake.
     pub fn read(path: &std::path::Path, with: Reading<'_>) -> Self {
         use std::io::Read as _;
         let name = path.display().to_string();
@@ -147,11 +147,37 @@ impl Config {
         Self::new(with.env, Vec::new(), Vec::new(), mistakes, false)
     }
 
-    /// Reads hooks from `text`; `file` is the name that mistakes are reported under.
+    /// Reads hooks from `text`. `file` is the name under which mistakes are reported.
+    ///
+    /// ```
+    /// use hookmq_shared::config::{Config, Lookup, Reading, Samples};
+    /// use hookmq_shared::env::Env;
+    ///
+    /// let hooks = r#"
+    /// [hooks.github]
+    /// source = "github"
+    /// secrets = ["env:GITHUB_SECRET"]
+    /// topic = "tenant/webhooks/{event}"
+    ///
+    /// [hooks.stripe]
+    /// source = "strype"
+    /// secrets = ["env:STRIPE_SECRET"]
+    /// topic = "tenant/webhooks/stripe"
+    /// "#;
+    /// let env = Env::of([("GITHUB_SECRET", "a long random text"), ("STRIPE_SECRET", "whsec_of_stripe")]);
+    /// let config = Config::parse("hooks.toml", hooks, Reading::new(&env, Samples::Refused));
+    ///
+    /// // The mistake breaks the one hook, and the other is served.
+    /// let mistake = config.mistakes[0].to_string();
+    /// assert!(mistake.starts_with("hooks.toml:8: error: hooks.stripe.source: "), "{mistake}");
+    /// assert!(matches!(config.lookup("/github"), Lookup::Hook(hook) if hook.name == "github"));
+    /// assert!(matches!(config.lookup("/stripe"), Lookup::Broken("stripe")));
+    /// assert!(matches!(config.lookup("/gitlab"), Lookup::Unknown));
+    /// ```
     pub fn parse(file: &str, text: &str, with: Reading<'_>) -> Self {
         let mistakes = Mistakes::new(file, text);
         let usable = syntax::usable(text, &mistakes);
-        // It parses, so nothing is recovered here.
+        // The usable part parses without errors, so nothing is recovered here.
         let (document, _) = DeTable::parse_recoverable(&usable.text);
         let mut hooks = Vec::new();
         let root = Table::new(&mistakes, "", 0, document.get_ref());
@@ -187,12 +213,11 @@ impl Config {
         let mut problems = Vec::new();
         problems.extend(Rule::from_env(env).err());
         problems.extend(Hops::from_env(env).err());
-        problems.extend(done_without(env));
         let (mut hooks, mut complete) = (hooks, complete);
         if source_uri.len() > MAX_SOURCE_URI || !source_uri.bytes().all(|b| b.is_ascii_graphic()) {
             let message = format!("is no URI of {MAX_SOURCE_URI} bytes at most: no message can carry it");
             problems.push(EnvProblem { variable: "SOURCE_URI", message });
-            // Else every delivery would be a 422, which is for faults of the sender.
+            // Otherwise every delivery would get a 422, which is for faults of the sender.
             (hooks, complete) = (Vec::new(), false);
         }
         Self {
@@ -207,7 +232,7 @@ impl Config {
         }
     }
 
-    /// What is configured at the path of a request, `BASE_PATH` still in it.
+    /// Looks up the hook at a request's path, which still contains `BASE_PATH`.
     pub fn lookup(&self, path: &str) -> Lookup<'_> {
         let path = path.strip_prefix(self.base_path.as_str()).unwrap_or(path);
         let path = path.strip_suffix('/').unwrap_or(path);
@@ -219,69 +244,71 @@ impl Config {
         }
     }
 
-    /// What the hooks file says of the target; nothing of those that are the environment's own.
+    /// Returns the target's entry in the hooks file, or `None` for a target that the environment defines.
     fn named(&self, target: &Target) -> Option<&Named> {
         self.targets.iter().find(|named| named.target == *target)
     }
 
-    /// What the target's client is given: the function's context, with the variables that the target sets.
+    /// Returns the context for a target's client: the function's context, with the variables that the target
+    /// sets.
     pub fn context_of(&self, target: &Target, context: &Context) -> Context {
         let env = self.named(target).map_or_else(|| context.env.clone(), |named| named.env(&context.env));
         Context { env, ..context.clone() }
     }
 
-    /// What is wrong with a target's environment, under the name that the user gave it.
+    /// Describes a problem of a target's environment under the name that the user gave the setting.
     pub fn locate(&self, target: &Target, problem: &EnvProblem) -> String {
         self.named(target).map_or_else(|| problem.to_string(), |named| named.locate(problem))
     }
 
-    /// Whether that stands in the hooks file, and not in the environment.
+    /// Returns true if the problem is in the hooks file, not in the environment.
     pub fn is_own(&self, target: &Target, problem: &EnvProblem) -> bool {
         self.named(target).is_some_and(|named| named.is_own(problem))
     }
 
-    /// The sound hooks.
+    /// Returns the sound hooks.
     pub fn hooks(&self) -> impl Iterator<Item = &Hook> {
         self.hooks.iter().filter_map(|entry| entry.hook.as_ref())
     }
 
-    /// The names of all hooks, the sound and the broken.
+    /// Returns the names of all hooks, sound and broken.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.hooks.iter().map(|entry| entry.name.as_str())
     }
 
-    /// The names of the broken hooks; `-` where not even the names are known.
+    /// Returns the names of the broken hooks, or `-` if the names are not known either.
     pub fn broken(&self) -> impl Iterator<Item = &str> {
         let named = self.hooks.iter().filter(|entry| entry.hook.is_none()).map(|entry| entry.name.as_str());
         named.chain((!self.complete && self.hooks.is_empty()).then_some("-"))
     }
 
-    /// The hook of that name, if it is sound.
+    /// Returns the hook of that name, if it is sound.
     pub fn hook(&self, name: &str) -> Option<&Hook> {
         self.hooks().find(|hook| hook.name == name)
     }
 
-    /// The largest body that any hook takes, in bytes. A broken hook counts with the default: its
-    /// deliveries must get its 503, not a 413 that makes the sender drop them. So does no hook at all,
-    /// for its 404.
+    /// Returns the largest body that any hook takes, in bytes. A broken hook counts with the default, because
+    /// its deliveries must get a 503, not a 413 that makes the sender drop them. A configuration without
+    /// hooks also counts with the default, so that its answer is a 404.
     pub fn max_body(&self) -> usize {
         let sound = self.hooks().map(|hook| hook.max_body).max().unwrap_or(0);
         let is_whole = self.complete && self.hooks.iter().all(|entry| entry.hook.is_some());
         if is_whole && sound > 0 { sound } else { sound.max(hook::MAX_BODY) }
     }
 
-    /// Whether there are errors in the hooks file (warnings do not count).
+    /// Returns true if the hooks file has errors. Warnings do not count.
     pub(crate) fn has_mistakes(&self) -> bool {
         self.mistakes.iter().any(|m| m.severity == Severity::Error)
     }
 
-    /// Whether there are errors there or in the environment.
+    /// Returns true if the hooks file or the environment has errors.
     pub fn has_errors(&self) -> bool {
         !self.problems.is_empty() || self.has_mistakes()
     }
 }
 
-/// What the hooks' own sources call their tokens. What is wrong is told where each hook is read.
+/// Collects the names of the tokens in the hooks' own `[verify]` tables. Mistakes are ignored here; they are
+/// reported when each hook is read.
 fn token_names(file: &str, document: &DeTable<'_>) -> TokenNames {
     let unheard = Mistakes::new(file, "");
     let mut tokens = TokenNames::default();
@@ -292,7 +319,7 @@ fn token_names(file: &str, document: &DeTable<'_>) -> TokenNames {
     tokens
 }
 
-/// Two hooks with one path: neither is right.
+/// Reports hooks that share a path and marks them all as broken.
 fn refuse_shared_paths(hooks: &mut [(usize, Entry)], mistakes: &Mistakes) {
     let paths: Vec<String> = hooks.iter().map(|(_, entry)| entry.path.clone()).collect();
     for (i, (offset, entry)) in hooks.iter_mut().enumerate() {

@@ -1,29 +1,30 @@
-//! How a hook's source is made of its secrets.
+//! Construction of a hook's source from its secrets.
 
 use std::fmt;
 
 use tokio::time::Instant;
 
 use super::{Samples, is_published};
-use crate::secret::{Resolver, Secret, SecretError, SecretRef};
+use crate::secret::{Secret, SecretError, SecretRef};
 use crate::source::{Blueprint, BuildError, Settings, Source};
+use crate::vault::Resolver;
 
-/// Why a secret cannot be used. None of these holds its value.
+/// Reason why a secret cannot be used. No variant holds the secret's value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Cause {
-    /// It cannot be had.
+    /// Failure to read the secret.
     #[error(transparent)]
     Secret(#[from] SecretError),
-    /// It is one of this repository's.
+    /// Sample secret of this repository.
     #[error("this is a sample secret that everybody knows: set one of your own")]
     Sample,
-    /// The source takes text there.
+    /// Bytes that are not UTF-8, for a parameter.
     #[error("is not UTF-8 text")]
     NotText,
 }
 
 impl Cause {
-    /// Whether the place of the secret was read, and holds none.
+    /// Returns true if the place of the secret was read and does not hold a usable secret.
     fn is_gone(&self) -> bool {
         match self {
             Self::Secret(error) => error.is_gone(),
@@ -32,35 +33,35 @@ impl Cause {
     }
 }
 
-/// Which secret of a hook cannot be used.
+/// Error for a secret or parameter of a hook that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{key}: {cause}")]
 pub(super) struct LoadError {
-    /// `secrets[0]` or `params.NAME`.
+    /// Key in the hooks file: `secrets[0]` or `params.NAME`.
     pub(super) key: String,
-    /// Why.
+    /// Reason for the error.
     pub(super) cause: Cause,
 }
 
-/// What a secret is for.
+/// Use of a secret in the source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Slot {
     Secret,
-    /// A parameter, by name.
+    /// Parameter, by name.
     Param(String),
 }
 
-/// One of `secrets` or `params`.
+/// Entry of `secrets` or `params`.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
-    /// `secrets[0]` or `params.NAME`, as a [`BuildError`] has it.
+    /// Key as a [`BuildError`] names it: `secrets[0]` or `params.NAME`.
     pub(super) key: String,
     pub(super) slot: Slot,
     pub(super) reference: SecretRef,
 }
 
 impl Entry {
-    /// Refuses what must never be a secret.
+    /// Refuses a sample secret, and a parameter that is not text.
     pub(super) fn check(&self, value: Secret, samples: Samples) -> Result<Secret, Cause> {
         match self.slot {
             Slot::Secret if samples == Samples::Refused && is_published(value.expose()) => Err(Cause::Sample),
@@ -70,7 +71,7 @@ impl Entry {
     }
 }
 
-/// How a hook's source is made.
+/// Recipe for a hook's source, from which it can be rebuilt with new secrets.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) hook: String,
@@ -81,12 +82,12 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// The source with these values, one for each entry.
+    /// Builds the source from these values, one for each entry.
     pub(super) fn build(&self, values: &[Secret]) -> Result<Source, Vec<BuildError>> {
         self.build_of(self.entries.iter().zip(values))
     }
 
-    /// The source with these entries' values.
+    /// Builds the source from some entries and their values.
     pub(super) fn build_of<'v>(
         &self,
         values: impl IntoIterator<Item = (&'v Entry, &'v Secret)>,
@@ -110,7 +111,7 @@ impl Plan {
         sound.map_err(|cause| LoadError { key: entry.key.clone(), cause })
     }
 
-    /// All values, and the source that they make; else why there is none.
+    /// Reads all values and builds the source. The error is a text for the log.
     pub(super) async fn load(
         &self,
         from: &Resolver,
@@ -126,7 +127,8 @@ impl Plan {
         Ok((values, source))
     }
 
-    /// Reads the values again. One that cannot be had or is of no use stays as it was, and is a failure.
+    /// Reads the values again. A value that cannot be read or that the source refuses stays as it was and
+    /// counts as a failure.
     pub(super) async fn renew(&self, old: &[Secret], from: &Resolver, limit: Instant) -> Renewal {
         let mut failures = Vec::new();
         let mut failed = |error: &dyn fmt::Display, is_gone: bool| {
@@ -164,24 +166,24 @@ impl Plan {
     }
 }
 
-/// What became of reading the values again.
+/// Result of reading the values again.
 pub(super) struct Renewal {
-    /// The values now, where any differs, and the source that they make.
+    /// New values and their source, if any value differs.
     pub(super) changed: Option<(Vec<Secret>, Source)>,
-    /// Why some of them are still the old ones.
+    /// Reasons why values were not replaced.
     pub(super) failures: Vec<Failure>,
 }
 
 impl Renewal {
-    /// The one that matters: of a place that was read.
+    /// Returns the most important failure: the first one whose place was read, else the first one.
     pub(super) fn worst(&self) -> Option<&Failure> {
         self.failures.iter().find(|failure| failure.is_gone).or(self.failures.first())
     }
 }
 
-/// Why a value could not be read again.
+/// Failure to read a value again.
 pub(super) struct Failure {
     pub(super) reason: String,
-    /// Whether its place was read, and holds no secret, or none that is of use.
+    /// True if the place was read but does not hold a usable secret.
     pub(super) is_gone: bool,
 }

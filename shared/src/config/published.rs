@@ -1,10 +1,10 @@
-//! The sample secrets of this repository. Everybody can sign with them, so a function refuses them
-//! outside the demo, tests and local invoke.
+//! Sample secrets of this repository. Everybody can sign with them, so a function refuses them outside the
+//! demo, tests and local invoke.
 
 use ring::digest::{SHA256, digest};
 
-/// SHA-256 of each published value: the values themselves live with the samples, in the command
-/// line's crate, whose tests keep this list complete.
+/// SHA-256 of each published value. The values themselves are stored with the samples, in the command line's
+/// crate, whose tests keep this list complete.
 const PUBLISHED: &[&str] = &[
     "62622fc8a018348a8c692391578f9f03d976c75085d0fff7e39e2926d048f49e",
     "1c8332522b418949d069c001bb9fe133fbee22b921b2ca170908df2ba5e0bb91",
@@ -44,7 +44,7 @@ const PUBLISHED: &[&str] = &[
     "42657abac9a7e9d7813911eb3ca7940392c5a934607987c28ee4a732aa63caa4",
     "c775bad5a5193b6c9a45de0e4748306e658dbe6221fd2ec970d33c9f4c4b8b72",
     "4f4a1ede9c234dcb379d8db866932d6590ec4580f8addc4adaac436411f51794",
-    // The same ones as their sources read them too: without a prefix, as base64, in the other case.
+    // The same values as their sources also read them: without a prefix, as base64, in the other case.
     "24666b897d8b33af786a9e245fd19697849f166e36256dcbf20de4a66645ee00",
     "913d47064e8f98c30d77cd9314fef33432faaa6794aea17e40524621dd353431",
     "68ebe17e45f3202c5c81c857c313be78de3efdab023bb9ef5a473e2e66537493",
@@ -54,7 +54,7 @@ const PUBLISHED: &[&str] = &[
     "bf1e00bdf492875b39f0447bc449dadf40a795e95f286d58d096c66445a5cdac",
 ];
 
-/// Whether a value is published in this repository.
+/// Returns true if a value is published in this repository.
 pub fn is_published(value: &[u8]) -> bool {
     let hex = digest(&SHA256, value).as_ref().iter().fold(String::new(), |mut hex, byte| {
         use std::fmt::Write as _;

@@ -1,4 +1,4 @@
-//! The key `rate`: how many verified deliveries a hook takes.
+//! Key `rate`: the upper bound on a hook's verified deliveries.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,31 +7,31 @@ use crate::problem::Problem;
 use crate::rate::Allowance;
 use crate::reader::Table;
 
-/// More than any one process can forward in a second.
+/// Upper bound on `limit`, which is more than any process can forward in a second.
 const MAX_LIMIT: u32 = 1_000_000;
 
 const MAX_PER: Duration = Duration::from_secs(60 * 60);
 
-/// `Retry-After` at most, in seconds.
+/// Upper bound on `Retry-After`, in seconds.
 const MAX_RETRY_AFTER: u64 = 3600;
 
-/// What a sender over the rate is told.
+/// Answer to a sender that exceeds the rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Excess {
-    /// 503
+    /// Refusal with 503.
     Unavailable,
-    /// 429, for a sender that does not take it as final.
+    /// Refusal with 429, for a sender that tries again after this status.
     TooManyRequests,
 }
 
-/// `{ limit = 50, per = "1s", status = 503 }`
+/// Value of the key, such as `{ limit = 50, per = "1s", status = 503 }`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
-    /// Verified deliveries, at once and then
+    /// Number of verified deliveries in each period. They may also arrive at once.
     pub limit: u32,
-    /// in each time of this length.
+    /// Period in which `limit` deliveries are accepted.
     pub per: Duration,
-    /// The answer to one more.
+    /// Answer to a delivery over the limit.
     pub excess: Excess,
 }
 
@@ -40,11 +40,11 @@ impl Rate {
         Allowance { burst: self.limit, every: self.per / self.limit }
     }
 
-    /// The refusal, with the whole seconds after which the sender may come again.
+    /// Returns the refusal, with the time until the next attempt in whole seconds.
     pub(crate) fn problem(&self, wait: Duration) -> Problem {
         let seconds = wait.as_millis().div_ceil(1000);
         let seconds = u64::try_from(seconds).unwrap_or(MAX_RETRY_AFTER).clamp(1, MAX_RETRY_AFTER);
-        // In bounds by the clamp.
+        // The clamp keeps the value in bounds.
         let retry_after = u32::try_from(seconds).unwrap_or(u32::MAX);
         match self.excess {
             Excess::Unavailable => Problem::Unavailable { retry_after },
@@ -59,7 +59,7 @@ impl fmt::Display for Rate {
     }
 }
 
-/// Reads the key; mistakes go to the table.
+/// Reads the key. Mistakes are added to the table.
 pub(super) fn read(table: &Table<'_>) -> Option<Rate> {
     let rate = table.table("rate")?;
     let limit = rate.number("limit").map(|at| at.value);

@@ -1,20 +1,20 @@
-//! A hook's source, and its secrets read anew: when none of them matches a request, and when it is time.
+//! Source of a hook, whose secrets are read again when none of them matches a request and when they grow old.
 //!
 //! ```text
-//! refused, and another secret could be the cure ─► read anew ─► changed and sound ─► verified once more
+//! refused, and another secret could be the cure ─► re-read ───► changed and sound ─► verified once more
 //!                                                     │ once in 30 s         │ no
 //!                                                     └───────── 401 ◄───────┘
 //!                                                     503 where it cannot be read: there may be a newer one
 //!
-//! age of what was read   0 ────────── 2 min ───────────────── 4 min ──────────────── 10 min, 60 min ───►
+//! age of the secrets     0 ────────── 2 min ───────────────── 4 min ──────────────── 10 min, 60 min ───►
 //! a delivery             uses it      reads beside its send   reads before it is     503
 //!                                                             verified, every 30 s;
 //!                                                             uses it if that fails
 //! ```
 //!
-//! So a secret that was replaced is refused four minutes later at the latest, whether anybody asks for the new
-//! one or not. What cannot be read any more is used for ten minutes where the place is empty, and for an hour
-//! where nobody can tell.
+//! A replaced secret is refused after four minutes or less, regardless of requests for the new one. Secrets
+//! that can no longer be read are used for ten minutes if their place is empty, and for an hour if the place
+//! cannot be read.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -23,42 +23,46 @@ use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{Instant, timeout_at};
 
 use super::plan::{Failure, Plan, Renewal};
-use crate::secret::{Resolver, Secret};
+use crate::secret::Secret;
 use crate::source::Source;
+use crate::vault::Resolver;
 
-/// References are read anew no sooner than this: forged requests must not hammer what keeps the secrets.
+/// Minimum time between two reads of the secrets, because forged requests must not overload the secret store.
 const PAUSE: Duration = Duration::from_secs(30);
 
-/// Secrets without which nothing can be verified are tried again sooner.
+/// Minimum time between two attempts while the hook cannot verify anything without the secrets.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(5);
 
-/// Reading all of them takes no longer; the delivery's deadline if that is earlier…
+/// Upper bound on the time for reading all secrets. A request's deadline can lower the bound, but not below
+/// [`LEAST`].
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// …but for this: how slowly a sender sends says nothing of what keeps the secrets.
+/// Lower bound on the time for reading all secrets, because a slow sender must not make the secret store look
+/// slow.
 const LEAST: Duration = Duration::from_secs(1);
 
-/// From this age on a delivery reads them anew beside its send.
+/// Age of the secrets from which a delivery reads them again while its message is sent.
 const DUE: Duration = Duration::from_secs(120);
 
-/// From this age on nothing is verified with them before they were read anew. A minute, for which the AWS
-/// extension keeps them, and this are five.
+/// Age of the secrets from which they must be read again before a request is verified. The AWS extension
+/// caches values for a minute, which makes five minutes in total.
 const STALE: Duration = Duration::from_secs(240);
 
-/// They are used up to this age where the place of one was read and holds no secret that is of use: that of a
-/// leaked one may be deleted, and that of a new one be written a moment later.
+/// Upper bound on the age of the secrets if the place of one of them was read but does not hold a usable
+/// secret. A leaked secret may have been deleted, with the new one to be written a moment later.
 const GONE: Duration = Duration::from_secs(600);
 
-/// They are used up to this age where one cannot be read: what keeps it may be out of order.
+/// Upper bound on the age of the secrets if one of them cannot be read, since the secret store may be out of
+/// order.
 const UNREAD: Duration = Duration::from_secs(3600);
 
-/// A hook's source, which changes when its secrets do.
+/// Source of a hook, which changes when its secrets change.
 #[derive(Debug)]
 pub struct Rotation(Kind);
 
 #[derive(Debug)]
 enum Kind {
-    /// No secret is a reference.
+    /// Source without references among its secrets.
     Fixed(Arc<Source>),
     Changing(Box<Changing>),
 }
@@ -70,44 +74,45 @@ struct Changing {
     read: Mutex<Read>,
 }
 
-/// What requests are verified with.
+/// Source that verifies requests, with the times at which it grows old.
 #[derive(Clone, Debug)]
 struct Current {
-    /// `None` until secrets that only a running function can read were read.
+    /// Source for requests, or `None` until secrets that only a running function can read were read.
     source: Option<Arc<Source>>,
-    /// When all of its secrets were read last.
+    /// Time of the last read of all its secrets.
     read: Instant,
-    /// From then on it is read anew before a request is verified with it.
+    /// Time from which the secrets must be read again before a request is verified.
     again: Instant,
-    /// No request is verified with it from then on.
+    /// Time from which the source must not verify requests.
     until: Instant,
-    /// Whether they could not be read when that was tried last.
+    /// True if the last attempt to read the secrets failed.
     is_failing: bool,
 }
 
-/// What was read.
+/// Values of the secrets, and the state of reading them.
 #[derive(Debug, Default)]
 struct Read {
     values: Vec<Secret>,
-    /// When reading them was tried last.
+    /// Time of the last attempt.
     tried: Option<Instant>,
-    /// When that was begun last beside a delivery, which may have ended first.
+    /// Time at which a delivery last began to read the secrets beside its send. The delivery may have ended
+    /// first.
     asked: Option<Instant>,
-    /// Why not all of them could be read then; empty if they were.
+    /// Reason why the last attempt failed, empty if it succeeded.
     failure: String,
-    /// Whether it was told that the hook serves nothing.
+    /// True if the log already reports that the hook serves nothing.
     is_told: bool,
 }
 
 impl Read {
-    /// Notes the attempt before it is made: it may be given up in the middle.
+    /// Records an attempt before it starts, because the attempt may be cancelled halfway.
     fn begin(&mut self) {
         self.tried = Some(Instant::now());
         self.failure = late();
     }
 }
 
-/// When reading them is given up for a request with that deadline.
+/// Returns the time limit for reading the secrets on behalf of a request with that deadline.
 fn limit(deadline: Instant) -> Instant {
     let now = Instant::now();
     deadline.clamp(now + LEAST, now + TIMEOUT)
@@ -118,7 +123,7 @@ fn late() -> String {
 }
 
 impl Current {
-    /// Of secrets that were read now.
+    /// Returns the state for secrets that were read just now.
     fn now(source: Option<Arc<Source>>) -> Self {
         let read = Instant::now();
         Self { source, read, again: read + STALE, until: read + STALE, is_failing: false }
@@ -128,19 +133,19 @@ impl Current {
         self.spare().filter(|_| Instant::now() < self.again)
     }
 
-    /// As [`usable`](Self::usable), where reading it anew has failed or is under way.
+    /// Returns the source even if it should be read again, for use while reading fails or is in progress.
     fn spare(&self) -> Option<Arc<Source>> {
         self.source.clone().filter(|_| Instant::now() < self.until)
     }
 
-    /// Whether nothing is verified with them until they can be read.
+    /// Returns true if nothing can be verified until the secrets can be read.
     fn is_out(&self) -> bool {
         self.is_failing && Instant::now() >= self.until
     }
 }
 
 impl Rotation {
-    /// Of a source that is made already, from these values.
+    /// Creates the rotation of a source that was built from these values.
     pub(super) fn new(source: Arc<Source>, plan: Plan, values: Vec<Secret>) -> Self {
         if !plan.entries.iter().any(|entry| entry.reference.is_reference()) {
             return Self(Kind::Fixed(source));
@@ -150,13 +155,13 @@ impl Rotation {
         Self(Kind::Changing(Box::new(Changing { plan, current, read })))
     }
 
-    /// Of a source that is made when the first request needs it.
+    /// Creates the rotation of a source that is built when the first request needs it.
     pub(super) fn late(plan: Plan) -> Self {
         let current = RwLock::new(Current::now(None));
         Self(Kind::Changing(Box::new(Changing { plan, current, read: Mutex::default() })))
     }
 
-    /// The source as it is now; `None` while secrets that only a running function can read were not read.
+    /// Returns the current source, or `None` until secrets that only a running function can read were read.
     pub fn current(&self) -> Option<Arc<Source>> {
         match &self.0 {
             Kind::Fixed(source) => Some(Arc::clone(source)),
@@ -164,8 +169,8 @@ impl Rotation {
         }
     }
 
-    /// The source, for which the secrets are read if they were not yet, or not for long; else why not, which
-    /// is never the sender's fault.
+    /// Returns the source, after reading the secrets if they are missing or too old. An error is never the
+    /// sender's fault.
     pub(crate) async fn ready(&self, from: &Resolver, deadline: Instant) -> Result<Arc<Source>, String> {
         match &self.0 {
             Kind::Fixed(source) => Ok(Arc::clone(source)),
@@ -176,9 +181,10 @@ impl Rotation {
         }
     }
 
-    /// Another source than this one, which refused a request for want of a secret: the secrets are read
-    /// anew unless that was done a moment ago. One request reads them, some others wait for it. Fails where
-    /// they cannot be read now: there may be another that the sender used already.
+    /// Returns a source that differs from `than`, which refused a request for lack of a matching secret.
+    /// Reads the secrets again unless that happened less than 30 seconds ago; a single request reads them
+    /// while a few others wait for the result. Fails if they cannot be read now, because the sender may
+    /// already use a newer secret.
     pub(crate) async fn other(
         &self,
         than: &Arc<Source>,
@@ -191,18 +197,18 @@ impl Rotation {
         }
     }
 
-    /// Whether the hook refuses everything until its secrets can be read, as far as that is known.
+    /// Returns true if the hook is known to refuse everything until its secrets can be read.
     pub(crate) fn is_out(&self) -> bool {
         let Kind::Changing(changing) = &self.0 else { return false };
-        // It may become so without a request, so whoever asks has it told.
+        // The state may change without a request, so each call also updates the log.
         if let Ok(mut read) = changing.read.try_lock() {
             changing.tell(&mut read);
         }
         changing.current().is_out()
     }
 
-    /// Reads the secrets anew if it is time, so that no request has to wait for that. It may be given up at
-    /// any point.
+    /// Reads the secrets again if they are due, so that no request has to wait for that. The future may be
+    /// dropped at any point.
     pub(crate) async fn freshen(&self, from: &Resolver, deadline: Instant) {
         if let Kind::Changing(changing) = &self.0 {
             changing.freshen(from, deadline).await;
@@ -219,7 +225,7 @@ impl Changing {
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = current;
     }
 
-    /// Waits for whoever reads them now.
+    /// Waits until another request has finished reading the secrets.
     async fn turn(&self, from: &Resolver, limit: Instant) -> Result<MutexGuard<'_, Read>, String> {
         let _waiting = from.wait()?;
         timeout_at(limit, self.read.lock()).await.map_err(|_| late())
@@ -237,7 +243,7 @@ impl Changing {
         if let Some(source) = current.usable() {
             return Ok(source);
         }
-        // Those that were read, and have grown old since, were of use when they were tried last.
+        // The failure is empty if the last attempt succeeded and the secrets have only grown old since.
         let is_tried = |at: Instant| at.elapsed() < PAUSE_AFTER_FAILURE && !read.failure.is_empty();
         if read.tried.is_some_and(is_tried) {
             return current.spare().ok_or_else(|| read.failure.clone());
@@ -292,14 +298,14 @@ impl Changing {
         let Ok(mut read) = self.read.try_lock() else { return };
         let is_due = |at: Option<Instant>| at.is_none_or(|at| at.elapsed() >= PAUSE);
         if is_due(read.tried) && is_due(read.asked) {
-            // One that is given up has told nothing, and is no reason to ask again with each delivery.
+            // A cancelled attempt gives no result, and must not make each delivery try again.
             read.asked = Some(Instant::now());
             self.renew(&mut read, from, deadline).await;
             read.tried = read.asked;
         }
     }
 
-    /// Reads the values that there are again: they are used for as long as what comes of it allows.
+    /// Reads the values again. The result decides how long the old values may be used.
     async fn renew(&self, read: &mut Read, from: &Resolver, deadline: Instant) {
         let hook = &self.plan.hook;
         let (before, began) = (self.current(), Instant::now());
@@ -316,12 +322,13 @@ impl Changing {
         };
         if let Some((reason, is_gone)) = failure {
             read.failure = reason;
-            // Who left too little time for it has learned nothing of them.
+            // An attempt with too little time says nothing about the secrets.
             if !is_gone && Instant::now() >= limit && limit < began + TIMEOUT {
                 self.set(Current { source, ..before });
             } else {
                 let age = if is_gone { GONE } else { UNREAD };
-                // Soon, so that one that has changed meanwhile is noticed, whoever asks for it.
+                // The secrets are read again soon, so that a change is noticed even without a request that
+                // needs it.
                 let (again, until) = (Instant::now() + PAUSE, before.read + age);
                 self.set(Current { source, again, until, is_failing: true, ..before });
             }
@@ -349,7 +356,7 @@ impl Changing {
         self.tell(read);
     }
 
-    /// Tells once that the hook serves nothing, and once that it serves again.
+    /// Logs once that the hook serves nothing, and once that it serves again.
     fn tell(&self, read: &mut Read) {
         let (hook, is_out) = (&self.plan.hook, self.current().is_out());
         if is_out == read.is_told {
@@ -364,7 +371,7 @@ impl Changing {
         }
     }
 
-    /// A source of values that were read.
+    /// Stores new values and returns their source, after a warning for each short secret.
     fn made(&self, read: &mut Read, values: Vec<Secret>, source: Source) -> Arc<Source> {
         let hook = &self.plan.hook;
         for warning in source.short_secrets() {

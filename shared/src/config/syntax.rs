@@ -1,4 +1,4 @@
-//! What TOML syntax errors mean for the hooks and targets around them.
+//! Effects of TOML syntax errors on hooks and targets.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -7,32 +7,34 @@ use toml::de::DeTable;
 
 use crate::reader::Mistakes;
 
-/// What of a hooks file can be used.
+/// Usable part of a hooks file.
 #[derive(Debug)]
 pub(super) struct Usable<'t> {
-    /// The file, with blanks where it cannot be used: offsets and lines stay what they are. It parses.
+    /// Text of the file, with blanks in place of unusable parts, so that offsets and lines stay the same. It
+    /// parses without errors.
     pub(super) text: Cow<'t, str>,
-    /// Hooks and targets that have a syntax error in one of their tables.
+    /// Hooks and targets with a syntax error in one of their tables.
     spoiled: Vec<Owner>,
-    /// Whether that is all of the file; if not, it may have meant to say anything more.
+    /// True if the whole file is usable. If false, the unusable part may define further hooks.
     pub(super) is_all: bool,
 }
 
-/// The section of a table, and its name there.
+/// Section of a table (`hooks` or `targets`) and the name in that section.
 type Owner = (&'static str, String);
 
 impl Usable<'_> {
-    /// Whether the hook has a syntax error. A target that has one is not there any more.
+    /// Returns true if the hook has a syntax error. Targets need no such check, because the text no longer
+    /// contains a target with a syntax error.
     pub(super) fn is_spoiled(&self, hook: &str) -> bool {
         self.spoiled.iter().any(|(section, name)| *section == "hooks" && name == hook)
     }
 }
 
-/// Reports the syntax errors and says what is left.
+/// Reports the syntax errors and returns the usable part of the file.
 ///
-/// The parser can recover, but what it then drops or moves may be a check (a `timestamp` line, say).
-/// So a hook or target is used only if its own tables parse by themselves. An error that is in no such table,
-/// such as in a header, may have moved lines from one hook to another: then no hook is used.
+/// The parser can recover, but the part that it drops or moves may be a check (a `timestamp` line, for
+/// example). So a hook or target is used only if its own tables parse by themselves. An error outside of
+/// these tables, such as in a header, may have moved lines from one hook to another: then no hook is used.
 pub(super) fn usable<'t>(text: &'t str, mistakes: &Mistakes) -> Usable<'t> {
     let (_, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
@@ -46,9 +48,10 @@ pub(super) fn usable<'t>(text: &'t str, mistakes: &Mistakes) -> Usable<'t> {
     Usable { text: text.into(), spoiled, is_all: false }
 }
 
-/// The text with what is spoiled blanked out, and their names; `None` if it cannot be told.
+/// Blanks out hooks and targets with syntax errors. Returns the text and their names, or `None` if an error
+/// cannot be attributed to a hook or target.
 fn without_spoiled(text: &str) -> Option<(String, Vec<Owner>)> {
-    // Inside of a long string, a line may look like a header.
+    // A line inside a multi-line string may look like a header.
     if text.contains("\"\"\"") || text.contains("'''") {
         return None;
     }
@@ -72,7 +75,7 @@ fn without_spoiled(text: &str) -> Option<(String, Vec<Owner>)> {
     Some((rest, spoiled?)).filter(|(rest, _)| parses(rest))
 }
 
-/// The hook or target in whose table a header's lines are.
+/// Returns the hook or target to which the lines below a table header belong.
 fn owner_of(header: &str) -> Option<Owner> {
     let document = DeTable::parse(header).ok()?;
     ["hooks", "targets"].into_iter().find_map(|section| {

@@ -1,75 +1,30 @@
-//! `[targets.NAME]` tables: places that messages go to beside those of the environment.
+//! Message destinations in addition to those of the environment: `[targets.NAME]` tables.
 //!
-//! A target is the environment with some variables of its own, so a client reads it as it reads any
-//! other. What a target does not set is the environment's; only keys are never mixed: a target with
-//! one of them has no other.
+//! A target is the environment with some variables replaced, so that a client reads its settings as usual.
+//! The environment supplies the settings that a target leaves out. Only credentials are never mixed: a target
+//! that sets one of them takes none from the environment.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use super::hook::is_name;
-use crate::env::Env;
-use crate::queue::credentials::{Family, HUAWEI, TENCENT};
-use crate::queue::{EnvProblem, Target, Vendor};
+use crate::env::{Env, EnvProblem};
+use crate::queue::credentials::HUAWEI;
+use crate::queue::rocketmq::{AUTH_URL, PROJECT};
+use crate::queue::spec::KeyKind;
+use crate::queue::{Target, Vendor};
 use crate::reader::{At, Table};
 use crate::secret::SecretRef;
 
-/// A key of a target, and the variable that it stands for.
-struct Key {
-    name: &'static str,
-    variable: &'static str,
-    kind: Kind,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Plain,
-    /// Belongs to the credentials.
-    Login,
-    /// Belongs to them, and is written as a reference.
-    Secret,
-}
-
-const fn key(name: &'static str, variable: &'static str, kind: Kind) -> Key {
-    Key { name, variable, kind }
-}
-
-const TDMQ: [Key; 7] = [
-    key("region", "TDMQ_REGION", Kind::Plain),
-    key("endpoint", "TDMQ_ENDPOINT", Kind::Plain),
-    key("send_timeout", "TDMQ_SEND_TIMEOUT", Kind::Plain),
-    key("max_message", "TDMQ_MAX_MESSAGE", Kind::Plain),
-    key("secret_id", TENCENT[0].id, Kind::Secret),
-    key("secret_key", TENCENT[0].key, Kind::Secret),
-    key("token", "TENCENTCLOUD_TOKEN", Kind::Secret),
-];
-
-const ROCKETMQ: [Key; 12] = [
-    key("endpoint", "ROCKETMQ_ENDPOINT", Kind::Plain),
-    key("instance", "ROCKETMQ_INSTANCE_ID", Kind::Plain),
-    key("max_message", "ROCKETMQ_MAX_MESSAGE", Kind::Plain),
-    key("project", "HUAWEICLOUD_SDK_PROJECT_ID", Kind::Plain),
-    key("access_key", HUAWEI[0].id, Kind::Secret),
-    key("secret_key", HUAWEI[0].key, Kind::Secret),
-    key("security_token", "HUAWEICLOUD_SDK_SECURITY_TOKEN", Kind::Secret),
-    key("auth_url", AUTH_URL, Kind::Login),
-    key("domain", "OS_USER_DOMAIN_NAME", Kind::Login),
-    key("username", "OS_USERNAME", Kind::Secret),
-    key("password", "OS_PASSWORD", Kind::Secret),
-    key("project_name", "OS_PROJECT_NAME", Kind::Plain),
-];
-
-const AUTH_URL: &str = "OS_AUTH_URL";
-
-/// A target, and what it sets.
+/// Target and the variables that it sets.
 #[derive(Clone)]
 pub struct Named {
-    /// Where messages go.
+    /// Identity of the target: its name and vendor.
     pub target: Target,
     settings: BTreeMap<&'static str, Option<String>>,
 }
 
-/// The values may be literal keys.
+/// Name of the target only, since the values may be literal credentials.
 impl fmt::Debug for Named {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Named({})", self.target)
@@ -77,52 +32,35 @@ impl fmt::Debug for Named {
 }
 
 impl Named {
-    /// The environment of the target's client.
+    /// Returns the environment of the target's client.
     pub fn env(&self, env: &Env) -> Env {
         env.with(self.settings.clone())
     }
 
-    /// What is wrong with the target, under the name of its key where that is the target's own to set.
+    /// Describes a problem of the target under the name of its key, if the target sets the variable.
     pub fn locate(&self, problem: &EnvProblem) -> String {
         let name = self.target.name();
-        let key = keys(self.target.vendor()).iter().find(|key| key.variable == problem.variable);
+        let key = self.target.vendor().spec().target_keys.iter().find(|key| key.variable == problem.variable);
         match key.filter(|_| self.is_own(problem)) {
             Some(key) => format!("targets.{name}.{} {}", key.name, problem.message),
             None => format!("targets.{name}: {problem}"),
         }
     }
 
-    /// Whether what is wrong stands in the target's table, not in the environment.
+    /// Returns true if the problem is in the target's table, not in the environment.
     pub fn is_own(&self, problem: &EnvProblem) -> bool {
         self.settings.contains_key(problem.variable)
     }
 }
 
-const fn keys(vendor: Vendor) -> &'static [Key] {
-    match vendor {
-        Vendor::Tdmq => &TDMQ,
-        Vendor::Rocketmq => &ROCKETMQ,
-    }
-}
-
-/// Every variable that credentials are read from.
-fn logins(vendor: Vendor) -> impl Iterator<Item = &'static str> {
-    let families = match vendor {
-        Vendor::Tdmq => &TENCENT,
-        Vendor::Rocketmq => &HUAWEI,
-    };
-    let own = keys(vendor).iter().filter(|key| key.kind != Kind::Plain).map(|key| key.variable);
-    families.iter().flat_map(Family::variables).chain(own)
-}
-
-/// Reads all of them; what is returned is sound.
+/// Reads all `[targets.NAME]` tables and returns the sound targets.
 pub(super) fn read_all(root: &Table<'_>) -> Vec<Named> {
     let tables = root.table("targets").map(|table| table.named_tables()).unwrap_or_default();
     let sound = |(name, table): (At<&str>, Table<'_>)| {
         let mistakes = table.mistakes();
         let before = mistakes.errors();
         let named = read(&name, &table);
-        // Without a vendor nobody knows which keys there are.
+        // The vendor determines the known keys, so unknown keys can only be reported with a vendor.
         if named.is_some() {
             table.finish();
         }
@@ -131,28 +69,28 @@ pub(super) fn read_all(root: &Table<'_>) -> Vec<Named> {
     tables.into_iter().filter_map(sound).collect()
 }
 
-/// Reads a table. Mistakes go to it; `None` if it is of no use.
+/// Reads a target's table. Mistakes are added to the table; `None` if the name or the vendor is not valid.
 fn read(name: &At<&str>, table: &Table<'_>) -> Option<Named> {
     if !is_name(name.value) {
         table.error("", "a target's name is 1 to 63 of a-z, 0-9 and \"-\"");
         return None;
     }
-    if Vendor::ALL.iter().any(|vendor| vendor.as_str() == name.value) {
+    if Vendor::named(name.value).is_some() {
         table.error("", "is the environment's own target: give this one another name");
         return None;
     }
     let written = table.str("vendor").map(|vendor| vendor.value);
-    let Some(vendor) = Vendor::ALL.into_iter().find(|vendor| written == Some(vendor.as_str())) else {
-        table.error("vendor", r#"write "tdmq" or "rocketmq""#);
+    let Some(vendor) = written.and_then(Vendor::named) else {
+        table.error("vendor", format!("write {}", Vendor::names()));
         return None;
     };
     let mut set = Vec::new();
-    for key in keys(vendor) {
+    for key in vendor.spec().target_keys {
         let Some(text) = table.str(key.name) else { continue };
         if text.value.trim().is_empty() {
             table.error(key.name, "is empty: leave it out to take the environment's");
         }
-        if key.kind == Kind::Secret
+        if key.kind == KeyKind::Secret
             && let Err(error) = SecretRef::parse(text.value)
         {
             table.error(key.name, error);
@@ -160,12 +98,12 @@ fn read(name: &At<&str>, table: &Table<'_>) -> Option<Named> {
         set.push((key, text.value.to_owned()));
     }
     let mut settings = BTreeMap::new();
-    if set.iter().any(|(key, _)| key.kind != Kind::Plain) {
-        settings.extend(logins(vendor).map(|variable| (variable, None)));
+    if set.iter().any(|(key, _)| key.kind != KeyKind::Plain) {
+        settings.extend(vendor.spec().logins().map(|variable| (variable, None)));
     }
-    // An id wins over a name, also the environment's.
+    // An id takes precedence over a name, even the environment's id.
     if set.iter().any(|(key, _)| key.name == "project_name") {
-        settings.extend(["HUAWEICLOUD_SDK_PROJECT_ID", "OS_PROJECT_ID"].map(|variable| (variable, None)));
+        settings.extend([PROJECT, "OS_PROJECT_ID"].map(|variable| (variable, None)));
     }
     settings.extend(set.into_iter().map(|(key, value)| (key.variable, Some(value))));
     let has = |variable| settings.get(variable).is_some_and(Option::is_some);

@@ -61,14 +61,15 @@ fn the_documented_file_is_understood() {
     assert!(erp.recipe(&Vendor::Rocketmq.into(), "").is_none());
     assert!(matches!(config.lookup("/tdmq/erp"), Lookup::Unknown));
     assert!(matches!(config.lookup("/tdmqgithub"), Lookup::Unknown));
-    // Without the prefix too: some triggers strip it.
+    // The prefix may be missing, since some triggers strip it.
     assert!(matches!(config.lookup("/github"), Lookup::Hook(_)));
 }
 
-/// Lines, each with a part of the mistake named there.
+/// Lines, each with a part of the mistake that must be reported there.
 type Named = &'static [(usize, &'static str)];
 
-/// A file with one line exchanged: the mistakes that it must name, each as `line: … text …`.
+/// Each mistake is reported with its line. An entry replaces a text of the good file and lists the mistakes
+/// that must be reported.
 #[test]
 fn every_mistake_is_named_with_its_line() {
     let table: &[(&str, &str, Named)] = &[
@@ -181,7 +182,7 @@ fn a_syntax_error_breaks_the_hook_it_stands_in() {
     let config = parse(&GOOD.replace("timestamp = {", "timestamp = "));
     assert!(matches!(config.lookup("/tdmq/github"), Lookup::Hook(_)), "{:?}", config.mistakes);
     assert!(matches!(config.lookup("/tdmq/erp/orders"), Lookup::Broken(_)));
-    // What else the file was meant to hold, nobody knows.
+    // The unusable part of the file may define this path.
     assert!(matches!(config.lookup("/tdmq/other"), Lookup::Broken(_)));
     assert!(config.mistakes.iter().any(|m| m.line == 23));
 }
@@ -194,7 +195,8 @@ fn a_syntax_error_in_a_header_breaks_every_hook() {
     }
 }
 
-/// Else the sender would get a 404 for a fault of ours, and drop the delivery.
+/// A path that may belong to a broken hook gets a 503. A 404 would make the sender drop the delivery for a
+/// fault of the service.
 #[test]
 fn a_path_that_may_be_a_broken_hooks_is_not_unknown() {
     for text in [
@@ -340,7 +342,7 @@ fn the_built_in_file_is_sound() {
     let env = Env::of([("GITHUB_SECRET", "0123456789abcdef0")]);
     let config = Config::parse("hooks.toml", BUILT_IN, Reading::new(&env, Samples::Refused));
     assert_eq!(config.mistakes, []);
-    // What it shows in comments must work as well.
+    // The examples in comments must work as well.
     let shown: String = BUILT_IN
         .lines()
         .map(|line| match line.strip_prefix("# ") {
@@ -354,7 +356,7 @@ fn the_built_in_file_is_sound() {
     assert_eq!(config.hooks().count(), 3);
 }
 
-/// A hook that is served in spite of a syntax error is the hook that was written.
+/// A hook that is served despite a syntax error is exactly the hook that the file defines.
 #[test]
 fn no_slip_of_the_pen_changes_a_hook_that_is_served() {
     const TEXT: &str = r#"[hooks.a]
@@ -442,9 +444,10 @@ fn header_fields_are_kept_by_name_or_start() {
         let Lookup::Hook(hook) = config.lookup("/tdmq/h") else { panic!("no hook") };
         let mut delivery = crate::message::tests::delivery(b"{}", None);
         let names = ["traceparent", "content-type", "x-github-event", "x-githu", "x-forwarded-for", "host"];
-        delivery.headers = names.iter().map(|name| ((*name).to_owned(), "1".to_owned())).collect();
+        delivery.content_mut().headers =
+            names.iter().map(|name| ((*name).to_owned(), "1".to_owned())).collect();
         hook.trim(&mut delivery);
-        delivery.headers.into_iter().map(|(name, _)| name).collect::<Vec<_>>().join(" ")
+        delivery.headers.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(" ")
     };
     assert_eq!(kept(""), "traceparent content-type x-github-event x-githu x-forwarded-for host");
     assert_eq!(kept("keep_headers = []"), "traceparent");
@@ -464,8 +467,8 @@ fn header_fields_are_kept_by_name_or_start() {
     }
 }
 
-/// A sender whose address is mistaken sends its token to another hook, which knows nothing of it: it must not be
-/// in that hook's messages.
+/// A token that a sender sends to the wrong hook by mistake is not in the messages of that hook, although the
+/// hook does not know the token.
 #[test]
 fn tokens_of_other_hooks_are_in_no_delivery() {
     let own =
@@ -478,10 +481,11 @@ fn tokens_of_other_hooks_are_in_no_delivery() {
     let kept = |config: &Config, name: &str| {
         let mut delivery = crate::message::tests::delivery(b"{}", None);
         let fields = ["x-acme-pass-phrase-1", "x-github-event"];
-        delivery.headers = fields.iter().map(|name| ((*name).to_owned(), "1".to_owned())).collect();
-        delivery.query = "a=1&acme=2&ACME=3&b".to_owned();
+        delivery.content_mut().headers =
+            fields.iter().map(|name| ((*name).to_owned(), "1".to_owned())).collect();
+        delivery.content_mut().query = "a=1&acme=2&ACME=3&b".to_owned();
         config.hook(name).unwrap().trim(&mut delivery);
-        let names = delivery.headers.into_iter().map(|(name, _)| name).collect::<Vec<_>>().join(" ");
+        let names = delivery.headers.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(" ");
         format!("{names} {}", delivery.query)
     };
     let whole = "x-acme-pass-phrase-1 x-github-event a=1&acme=2&ACME=3&b";
@@ -503,25 +507,25 @@ fn tokens_of_other_hooks_are_in_no_delivery() {
         (&bound, whole),
         (&any, "x-github-event a=1&acme=[removed]&ACME=[removed]&b"),
     ] {
-        // Whichever comes first.
+        // The order of the hooks does not matter.
         for text in [format!("{own}{verify}{}", hook("")), format!("{}{own}{verify}", hook(""))] {
             let config = parse(&text);
             assert_eq!(errors(&config), [""; 0], "{text}");
             assert_eq!(kept(&config, "h"), want, "{text}");
         }
-        // Also while the other one is broken.
+        // The token is removed even if the hook that it belongs to is broken.
         let broken = own.replace("plain:a-secret-of-sixteen", "env:UNSET");
         assert_eq!(kept(&parse(&format!("{broken}{verify}{}", hook(""))), "h"), want);
     }
     assert_eq!(kept(&parse(&hook("")), "h"), whole);
-    // What says that a token was verified is no token.
+    // The mark of a verified token is not a token.
     let config = parse(&format!("{own}{any}"));
     let mut delivery = crate::message::tests::delivery(b"{}", None);
-    delivery.headers = vec![("x-acme-pass-phrase-1".to_owned(), "[verified]".to_owned())];
-    delivery.query = "acme=[verified]".to_owned();
+    delivery.content_mut().headers = vec![("x-acme-pass-phrase-1".to_owned(), "[verified]".to_owned())];
+    delivery.content_mut().query = "acme=[verified]".to_owned();
     let before = delivery.clone();
     config.hook("own").unwrap().trim(&mut delivery);
-    assert_eq!((delivery.headers, delivery.query), (before.headers, before.query));
+    assert_eq!((&delivery.headers, &delivery.query), (&before.headers, &before.query));
 }
 
 #[test]

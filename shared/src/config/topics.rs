@@ -1,55 +1,55 @@
-//! `topic` and `targets`: where a hook's deliveries go.
+//! Destinations of a hook's deliveries: the keys `topic` and `targets`.
 
 use super::target::Named;
 use crate::message::Template;
 use crate::queue::{Target, Vendor};
 use crate::reader::{At, Table};
 
-/// Where a hook's deliveries go.
+/// Destinations of a hook's deliveries.
 #[derive(Debug)]
 pub(super) struct Topics {
-    /// Empty: to the queue of the function that receives them.
+    /// Targets of the hook. Empty for the queue of the function that receives the delivery.
     targets: Vec<Target>,
     topics: Vec<Topic>,
 }
 
-/// The topic of a vendor's queues, or of one target.
+/// Topic for a vendor's queues, or for a single target.
 #[derive(Debug)]
 struct Topic {
     of: Target,
-    /// `None`: it has mistakes.
+    /// Template of the topic's name, or `None` if it has mistakes.
     template: Option<Template>,
 }
 
 impl Topics {
-    /// Where deliveries go that a function of this vendor receives.
+    /// Returns the targets of deliveries that a function of this vendor receives.
     pub(super) fn targets(&self, own: Vendor) -> Vec<Target> {
         if self.targets.is_empty() { vec![own.into()] } else { self.targets.clone() }
     }
 
-    /// The topic there.
+    /// Returns the topic for a target, if it is sound.
     pub(super) fn of(&self, target: &Target) -> Option<&Template> {
         self.topic(target)?.template.as_ref()
     }
 
-    /// Its own, else its vendor's.
+    /// Finds the target's own topic, else the topic of its vendor.
     fn topic(&self, target: &Target) -> Option<&Topic> {
         let named = |name: &str| self.topics.iter().find(|topic| topic.of.name() == name);
         named(target.name()).or_else(|| named(target.vendor().as_str()))
     }
 
-    /// Whether any of them is the vendor's.
+    /// Returns true if any topic is for this vendor.
     pub(super) fn any(&self, vendor: Vendor) -> bool {
         self.topics.iter().any(|topic| topic.of.vendor() == vendor)
     }
 
-    /// All topics.
+    /// Returns the sound topics.
     pub(super) fn templates(&self) -> impl Iterator<Item = &Template> {
         self.topics.iter().filter_map(|topic| topic.template.as_ref())
     }
 }
 
-/// Reads both keys. Mistakes go to the table; `None` if nothing says where deliveries go.
+/// Reads both keys. Mistakes are added to the table; `None` if no topic is given.
 pub(super) fn read(table: &Table<'_>, known: &[Named]) -> Option<Topics> {
     let targets = targets(table, known);
     let topics = topics(table, &targets)?;
@@ -82,18 +82,24 @@ fn targets(table: &Table<'_>, known: &[Named]) -> Vec<Target> {
     targets
 }
 
-/// The target of that name; the environment's own are named like their vendors.
+/// Finds a target by name. The environment's own targets are named like their vendors.
 fn find<'t>(name: &str, mut named: impl Iterator<Item = &'t Target>) -> Option<Target> {
-    let own = Vendor::ALL.into_iter().find(|vendor| vendor.as_str() == name);
-    own.map(Target::from).or_else(|| named.find(|target| target.name() == name).cloned())
+    Vendor::named(name).map(Target::from).or_else(|| named.find(|target| target.name() == name).cloned())
 }
 
-/// One string is TDMQ's with a `/` and RocketMQ's without; a table names vendors or targets.
+/// Reads the key `topic`. A single string is for TDMQ if it contains a `/`, else for RocketMQ. A table names
+/// vendors or targets.
 fn topics(table: &Table<'_>, targets: &[Target]) -> Option<Vec<Topic>> {
     let durable = table.bool("durable").is_none_or(|d| d.value);
     if table.is_str("topic") {
         let text = table.str("topic")?;
-        let vendor = if text.value.contains('/') { Vendor::Tdmq } else { Vendor::Rocketmq };
+        let Some(vendor) = Vendor::of_topic(text.value) else {
+            table.error(
+                "topic",
+                format!("names no vendor by its form: write {{ {} = \"…\" }}", Vendor::ALL[0].as_str()),
+            );
+            return None;
+        };
         return Some(vec![topic(table, "topic", vendor.into(), text, durable)]);
     }
     if !table.has("topic") {
@@ -127,10 +133,10 @@ fn topic(table: &Table<'_>, key: &str, of: Target, text: At<&str>, durable: bool
             None
         }
     };
-    // Stands for any value that a placeholder of a topic may have: long enough by itself.
+    // The text `xxx` stands for any value of a placeholder. It is long enough to be a topic by itself.
     let outline = template.as_ref().map(|template| template.outline("xxx"));
     if let Some(outline) = outline {
-        if let Err(error) = of.vendor().check_topic(&outline) {
+        if let Err(error) = (of.vendor().spec().check_topic)(&outline) {
             table.error_at(text.offset, key, error);
         }
         if outline.starts_with("non-persistent:") && durable {

@@ -1,4 +1,5 @@
-//! Memory for what is made of deliveries: the host bounds the bytes of their bodies, this those of the copies.
+//! Memory for the copies that are made of deliveries. The host bounds the bytes of the bodies; this module
+//! bounds the bytes of the copies.
 
 use std::sync::Arc;
 
@@ -6,29 +7,29 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
-use crate::delivery::Delivery;
+use crate::delivery::{Content, Delivery};
+use crate::message::MAX_TEXT;
 use crate::message::Recipe;
-use crate::queue::MAX_TEXT;
 
-/// Bytes of all copies that exist at a time. With 64 MiB of bodies, and what the process needs itself, a
-/// function of 256 MB stays below 200.
+/// Upper bound on the copies that exist at a time, in bytes. With 64 MiB of bodies and the memory of the
+/// process itself, a function of 256 MB stays below 200 MB.
 const BYTES: usize = 80 << 20;
 
-/// What is counted.
+/// Bytes that one permit of the semaphore stands for.
 const UNIT: usize = 4096;
 
-/// One whose message takes no more waits for nobody, and its body is not read for its size: 256 of them take at
-/// most 32 MiB.
+/// Upper bound on the text of a small message, in bytes. A delivery with a small message does not wait for
+/// room, and its body is not read to find its size. The copies of 256 such deliveries take at most 32 MiB.
 const SMALL: usize = 32 << 10;
 
-/// Header fields, attributes and the members around them.
+/// Allowance in bytes for the header fields, the attributes and the members around them.
 const ENVELOPE: usize = 2 * crate::http::MAX_HEADER_BYTES;
 
 /// Room for copies, shared by all requests.
 #[derive(Debug)]
 pub(super) struct Copies(Arc<Semaphore>);
 
-/// One lane's part, given back when it is dropped.
+/// Part of the room that one lane holds, given back when it is dropped.
 pub(super) struct Held(#[expect(dead_code, reason = "held, and not looked at")] Option<OwnedSemaphorePermit>);
 
 impl Default for Copies {
@@ -38,8 +39,8 @@ impl Default for Copies {
 }
 
 impl Copies {
-    /// Waits for room for what is made of a delivery on one lane; `None` if there is none before `until`.
-    /// One that needs more than all of it has it alone.
+    /// Waits for room for the copies of a delivery on one lane, and returns `None` if there is none before
+    /// `until`. A lane that needs more than the whole room gets all of it, and has it alone.
     pub(super) async fn hold(&self, bytes: usize, until: Instant) -> Option<Held> {
         if bytes <= SMALL {
             return Some(Held(None));
@@ -50,11 +51,11 @@ impl Copies {
     }
 }
 
-/// The bytes of copies that a lane makes at most, beside the body as it was received: the message, and either
-/// the request, which is the message as a JSON string and of which the client keeps one, or the record for the
-/// store, which holds body and message.
+/// Returns an upper bound on the copies that a lane makes, in bytes, beside the body as it was received. The
+/// copies are the message, and either the request or the record for the store. The request is the message as
+/// a JSON string, and the client keeps one request; the record holds body and message.
 pub(super) fn weight(delivery: &Delivery, recipe: &Recipe<'_>, has_store: bool) -> usize {
-    let Delivery { body, original, .. } = delivery;
+    let Content { body, original, .. } = &**delivery;
     let encrypted = original.as_ref().map_or(0, Bytes::len);
     let base64 = |length: usize| length.div_ceil(3) * 4;
     let keeps_original = recipe.keeps_original_of(delivery);
@@ -62,12 +63,13 @@ pub(super) fn weight(delivery: &Delivery, recipe: &Recipe<'_>, has_store: bool) 
         return SMALL;
     }
     let text = Recipe::least(delivery, keeps_original) + ENVELOPE;
-    // Of a larger one none is made.
+    // No message is made of a larger text.
     let text = if text <= MAX_TEXT + ENVELOPE { text } else { ENVELOPE };
-    // Quotes and backslashes take two bytes for one; control characters are escaped in it already.
+    // Quotes and backslashes take two bytes instead of one; control characters are escaped in the text
+    // already.
     let request = 2 * text;
     let record = if has_store { base64(body.len()) + base64(encrypted) } else { 0 };
-    // What was decrypted is a copy too.
+    // A decrypted body is a copy too.
     let plaintext = if encrypted > 0 { body.len() } else { 0 };
     plaintext + text + request + record
 }

@@ -1,4 +1,5 @@
-//! The composition: one request's way from the host to the queue and back (contract 2.4).
+//! Composition of the parts: the way of one request from the host to the queue and back. The answers are
+//! listed in `docs/configuration.md`.
 
 mod copies;
 mod readmit;
@@ -17,40 +18,42 @@ use crate::carry::Carrier;
 use crate::clock::Timestamp;
 use crate::config::{Config, Hook, Lookup};
 use crate::context::Context;
+use crate::delivery::Delivery;
+use crate::env::EnvProblem;
 use crate::fetch::Fetcher;
-use crate::host::Service;
 use crate::http::{MAX_HEADER_BYTES, MAX_HEADERS, Request, Response};
 use crate::metrics::Metrics;
+use crate::outcome::{Ending, Outcome, Why};
 use crate::platform::Platform;
 use crate::problem::Problem;
 use crate::quarantine::Quarantine;
-use crate::queue::{Class, Client, EnvProblem, Queue, Target, Vendor};
+use crate::queue::{Class, Client, Queue, Target, Vendor};
 use crate::rate::Rates;
 use crate::readiness::Readiness;
-use crate::secret::Resolver;
+use crate::service::Service;
+use crate::source::Source;
 use crate::spill::{Spill, StoreProbe, Trial};
-use crate::telemetry::{Line, Outcome};
+use crate::telemetry::Line;
+use crate::vault::Resolver;
 use copies::Copies;
 pub(crate) use readmit::Readmission;
 use ready::Footing;
 use settle::Lane;
-use verify::{Refused, Verified, Why};
+use verify::{Refused, Verified};
 
-/// Seconds after which a sender may try again when a person must act first, and when not.
+/// `Retry-After` in seconds if a person must correct something first. All other refusals use `RETRY_AFTER`.
 const RETRY_AFTER_REPAIR: u32 = 60;
 const RETRY_AFTER: u32 = 5;
 
-/// 2025-01-01, before this program was written. A clock that says less is wrong, and would make every
-/// signature one from the future: a 401 for a fault of ours.
+/// Earliest plausible time: 2025-01-01, before this program was written. A clock with an earlier time is
+/// wrong: each signature would seem to come from the future, and be answered 401 for a fault of ours.
 const EARLIEST: Timestamp = Timestamp::from_unix(1_735_689_600);
 
-/// The class of what is wrong in our own configuration, as that of a send.
+/// Class of a mistake in our own configuration, the same as for a failed send.
 const CONFIG: &str = Class::Config.as_str();
 
-/// Bytes of the longest event that is logged.
-const MAX_LOGGED_EVENT: usize = 256;
-
-/// Receives requests of the hooks, for the queue of one vendor or the targets that a hook names.
+/// Service that receives the requests of the hooks, and forwards the deliveries to the queue of one vendor
+/// or to the targets that a hook names.
 #[derive(Debug)]
 pub struct Gateway<Q>(Arc<Inner<Q>>);
 
@@ -66,24 +69,24 @@ struct Inner<Q> {
     rates: Rates,
     copies: Copies,
     metrics: Metrics,
-    /// Of a function alone: elsewhere the host's beginning tries the store.
+    /// Probe of the spill store in a function's process. Any other host probes the store when it starts.
     trial: Option<Arc<Trial>>,
     footing: Footing,
 }
 
-/// Where a gateway keeps what it cannot pass on.
+/// Stores of a gateway for deliveries and requests that it cannot pass on.
 #[derive(Debug, Default)]
 pub struct Stores {
-    /// For deliveries; without it, what the queue does not take is answered 503.
+    /// Store for deliveries; without it, a delivery that the queue does not take is answered 503.
     pub spill: Option<Spill>,
-    /// For requests that failed verification.
+    /// Store for requests that failed verification.
     pub quarantine: Option<Quarantine>,
-    /// What is wrong with those that are not there.
+    /// Problems with the settings of the stores that could not be opened.
     pub problems: Vec<EnvProblem>,
 }
 
 impl Stores {
-    /// The stores that the environment names.
+    /// Opens the stores that the environment names, and collects the problems with their settings.
     pub fn from_env(context: &Context) -> Self {
         let mut problems = Vec::new();
         let spill = Spill::from_env(context).unwrap_or_else(|problem| {
@@ -98,33 +101,48 @@ impl Stores {
     }
 }
 
-/// Why a request gets no further than its head.
+/// Refusal of a request by its head.
 struct Unadmitted<'g> {
     hook: Option<&'g str>,
     outcome: Outcome,
     problem: Problem,
-    why: Option<Why>,
+    why: Why,
 }
 
 impl<'g> Unadmitted<'g> {
     const fn refused(hook: Option<&'g str>, problem: Problem) -> Self {
-        Self { hook, outcome: Outcome::Refused, problem, why: None }
+        let why = Why { class: problem.name(), reason: None };
+        Self { hook, outcome: Outcome::Refused, problem, why }
     }
 
-    /// Whoever sent it: it counts as nobody's, so that strangers ring no alarm of an outage.
+    /// Refuses a request for a fault of the service. The outcome is the one for unknown senders, so that
+    /// strangers do not trigger an alarm of an outage.
     const fn ours(hook: &'g str, why: Why, retry_after: u32) -> Self {
         let problem = Problem::Unavailable { retry_after };
-        Self { hook: Some(hook), outcome: Outcome::Unverified, problem, why: Some(why) }
+        Self { hook: Some(hook), outcome: Outcome::Unverified, problem, why }
     }
 
-    fn tell(self, line: &mut Line) -> (Outcome, Problem) {
-        line.hook = self.hook.map(str::to_owned);
-        match self.why {
-            Some(why) => why.tell(line),
-            None => line.class = Some(self.problem.name()),
-        }
-        (self.outcome, self.problem)
+    fn ending(self) -> Ending {
+        Ending::refused(self.outcome, self.problem).because(self.why)
     }
+}
+
+/// Ends a request whose sender is unknown, and could not be verified through a fault of the service.
+fn unverified(why: Why, retry_after: u32) -> Ending {
+    Ending::refused(Outcome::Unverified, Problem::Unavailable { retry_after }).because(why)
+}
+
+/// Ends an authentic request that could not be served.
+fn unavailable(why: Why, retry_after: u32) -> Ending {
+    Ending::refused(Outcome::Unavailable, Problem::Unavailable { retry_after }).because(why)
+}
+
+/// Verified delivery, the source that verified it, and the hook's targets or the reason why they cannot be
+/// served.
+struct Checked<'g, Q> {
+    delivery: Box<Delivery>,
+    source: Arc<Source>,
+    lanes: Result<Vec<Lane<'g, Q>>, Why>,
 }
 
 impl<Q> Clone for Gateway<Q> {
@@ -134,21 +152,78 @@ impl<Q> Clone for Gateway<Q> {
 }
 
 impl<Q: Queue> Gateway<Q> {
-    /// Puts the parts together and logs every mistake in them; it serves what it can. There is no other
-    /// target than the queue.
+    /// Builds a gateway with `queue` as its only target. Every mistake in the parts is logged, and all sound
+    /// hooks are served.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use hookmq_shared::config::{Config, Reading, Samples};
+    /// use hookmq_shared::context::Context;
+    /// use hookmq_shared::env::Env;
+    /// use hookmq_shared::gateway::Gateway;
+    /// use hookmq_shared::net::answer::Answer;
+    /// use hookmq_shared::net::endpoint::Endpoint;
+    /// use hookmq_shared::queue::Vendor;
+    /// use hookmq_shared::queue::memory::{Broker, Limits, MemoryQueue, Reply, Try, What};
+    /// use hookmq_shared::service::Service as _;
+    /// use hookmq_shared::source::Draft;
+    ///
+    /// /// Vendor that stores every message.
+    /// struct Storing;
+    ///
+    /// impl Broker for Storing {
+    ///     fn way(&self, _: &Try<'_>) -> Duration {
+    ///         Duration::ZERO
+    ///     }
+    ///
+    ///     fn take(&self, attempt: &Try<'_>) -> Reply {
+    ///         assert_eq!(attempt.message.topic, "tenant/webhooks/push");
+    ///         let body = r#"{"Response":{"MessageId":"1:2","RequestId":"r"}}"#.into();
+    ///         let answer = Answer { status: 200, body, ..Answer::default() };
+    ///         Reply { after: Duration::ZERO, what: What::Answer(answer) }
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let env = Env::of([("GITHUB_SECRET", "a long random text")]);
+    /// let hooks = r#"
+    ///     [hooks.github]
+    ///     source = "github"
+    ///     secrets = ["env:GITHUB_SECRET"]
+    ///     topic = "tenant/webhooks/{event}"
+    /// "#;
+    /// let config = Config::parse("hooks.toml", hooks, Reading::new(&env, Samples::Refused));
+    /// let source = config.hook("github").and_then(|hook| hook.source.current()).ok_or("a broken hook")?;
+    ///
+    /// let context = Context { env, ..Context::system() };
+    /// let endpoint = Endpoint::parse("https://vendor.test", false)?;
+    /// let (limits, key) = (Limits { most: 1 << 20, scale: 1 }, Default::default());
+    /// let queue = MemoryQueue::new(Vendor::Tdmq, endpoint, limits, key, context.clone(), Storing);
+    /// let gateway = Gateway::new(config, queue, context.clone());
+    ///
+    /// let draft = Draft { path: "/github".to_owned(), ..Draft::default() };
+    /// let request = source.sign(draft, 0, context.clock.now(), &context.random)?;
+    /// let forged = hookmq_shared::http::Request { body: "{}".into(), ..request.clone() };
+    /// assert_eq!(gateway.call(request).await.status, 200);
+    /// assert_eq!(gateway.call(forged).await.status, 401);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn new(config: Config, queue: Q, context: Context) -> Self {
         let metrics = Metrics::from_env(&context, config.names());
         Self::with_metrics(config, queue, context, metrics)
     }
 
-    /// As [`new`](Self::new), and counts where it is told to.
+    /// Builds a gateway like [`new`](Self::new), which counts in the given `metrics`.
     pub fn with_metrics(config: Config, queue: Q, context: Context, metrics: Metrics) -> Self {
         let own = queue.vendor();
         let stores = Stores::from_env(&context);
         Self::assemble(config, own, vec![(own.into(), queue)], stores, context, metrics)
     }
 
-    /// Puts parts together that are there already: a queue for each target, and the stores.
+    /// Builds a gateway from existing parts: a queue for each target, and the stores.
     pub fn assemble(
         config: Config,
         own: Vendor,
@@ -206,21 +281,21 @@ impl<Q: Queue> Gateway<Q> {
         self.0.carriers.first().and_then(|carrier| carrier.spill.as_ref())
     }
 
-    /// What is known of the spill store, if there is to be one.
+    /// Returns the state of the spill store as last probed, or `None` if no store is configured.
     pub fn store(&self) -> Option<StoreProbe> {
         let is_wrong = || Spill::is_named(&self.0.context.env).then_some(StoreProbe::Failed(CONFIG));
         self.spill().map(Spill::probed).or_else(is_wrong)
     }
 
-    /// Whose queue it serves where a hook names no targets.
+    /// Returns the vendor whose queue serves the hooks that name no targets.
     pub fn vendor(&self) -> Vendor {
         self.0.own
     }
 
-    /// The ways that the hook's deliveries go; what is wrong with one of them.
+    /// Returns one lane for each target of the hook. The error explains which target or topic is missing.
     fn lanes<'g>(&'g self, hook: &'g Hook) -> Result<Vec<Lane<'g, Q>>, Why> {
         let Inner { config, own, carriers, .. } = &*self.0;
-        let wrong = |message| Why(CONFIG, message);
+        let wrong = |message: String| Why::new(CONFIG, message);
         let lane = |target: Target| {
             let carrier = carriers.iter().find(|carrier| carrier.target == target);
             let carrier = carrier.ok_or_else(|| wrong(format!("there is no target {target} here")))?;
@@ -231,14 +306,15 @@ impl<Q: Queue> Gateway<Q> {
         hook.targets(*own).into_iter().map(lane).collect()
     }
 
-    /// The hook, for a request whose body is so long: all that is known before it has come.
+    /// Returns the hook of a request, by the request's head and the length of the body: nothing else is known
+    /// before the body has arrived. Refuses the request if the head is enough for that.
     fn admit(&self, request: &Request, length: usize) -> Result<&Hook, Unadmitted<'_>> {
         let Inner { config, context, .. } = &*self.0;
         let hook = match config.lookup(&request.path) {
             Lookup::Hook(hook) => hook,
             Lookup::Unknown => return Err(Unadmitted::refused(None, Problem::NotFound)),
             Lookup::Broken(name) => {
-                let why = Why(CONFIG, "the hook's configuration has errors".to_owned());
+                let why = Why::new(CONFIG, "the hook's configuration has errors");
                 return Err(Unadmitted::ours(name, why, RETRY_AFTER_REPAIR));
             }
         };
@@ -254,82 +330,55 @@ impl<Q: Queue> Gateway<Q> {
             return refused(Problem::TooLarge);
         }
         if context.clock.now() < EARLIEST {
-            let why = Why("clock", "the clock of this machine is wrong".to_owned());
+            let why = Why::new("clock", "the clock of this machine is wrong");
             return Err(Unadmitted::ours(name, why, RETRY_AFTER));
         }
         Ok(hook)
     }
 
-    /// Answers a request, and tells the line how it went.
-    async fn answer(&self, mut request: Request, line: &mut Line) -> (Outcome, Response) {
-        let Inner { quarantine, context, .. } = &*self.0;
-        let request_id = std::mem::take(&mut request.request_id);
-        let answer = |outcome, problem: Problem| (outcome, problem.response(&request_id));
-        let unavailable = |line: &mut Line, why: Why, retry_after| {
-            why.tell(line);
-            answer(Outcome::Unavailable, Problem::Unavailable { retry_after })
-        };
-        // Whoever sent it: it counts as nobody's, so that strangers ring no alarm of an outage.
-        let unverified = |line: &mut Line, why: Why, retry_after| {
-            why.tell(line);
-            answer(Outcome::Unverified, Problem::Unavailable { retry_after })
-        };
-        let hook = match self.admit(&request, request.body.len()) {
-            Ok(hook) => hook,
-            Err(unadmitted) => {
-                let (outcome, problem) = unadmitted.tell(line);
-                return answer(outcome, problem);
-            }
-        };
-        line.hook = Some(hook.name.clone());
-        let lanes = self.lanes(hook);
-        let allowed = hook.methods;
+    /// Verifies a request of the hook. The ending is the one of a request that is not a delivery, or is
+    /// refused.
+    async fn check<'g>(
+        &'g self,
+        hook: &'g Hook,
+        request: Request,
+        deadline: Instant,
+    ) -> Result<Checked<'g, Q>, Ending> {
+        let Inner { own, quarantine, context, .. } = &*self.0;
         let now = context.clock.now();
-        let deadline = deadline(hook, &request);
-
+        let lanes = self.lanes(hook);
         // Verification takes the request; its parts are shared, not copied.
         let copy = quarantine.as_ref().filter(|_| hook.keeping.quarantine).zip(Some(request.clone()));
-        let verified = self.verify(hook, request, now, deadline, lanes.is_ok()).await;
-        line.verified();
-        let (delivery, source, lanes) = match (verified, lanes) {
-            (Ok(Verified::Delivery(delivery, source)), Ok(lanes)) => (delivery, source, lanes),
-            (Ok(Verified::Handshake(response)), Ok(_)) => return (Outcome::Handshake, response),
-            // Its sender was given an address at which nobody serves it.
-            (Ok(Verified::Delivery(delivery, _)), Err(why)) => {
-                line.delivery = Some(delivery.id.clone());
-                return unavailable(line, why, RETRY_AFTER_REPAIR);
-            }
-            (Ok(Verified::Handshake(_)), Err(why)) => return unverified(line, why, RETRY_AFTER_REPAIR),
-            (Err(Refused::Rejected(why)), _) => {
-                why.tell(line);
-                if let Some((quarantine, request)) = copy {
-                    quarantine.keep(self.0.own, &hook.name, request, now, deadline).await;
+        match (self.verify(hook, request, now, deadline, lanes.is_ok()).await, lanes) {
+            (Ok(Verified::Delivery(delivery, source)), lanes) => Ok(Checked { delivery, source, lanes }),
+            (Ok(Verified::Handshake(response)), Ok(_)) => Err(Ending::answered(Outcome::Handshake, response)),
+            (Ok(Verified::Handshake(_)), Err(why)) => Err(unverified(why, RETRY_AFTER_REPAIR)),
+            (Err(refused), _) => {
+                if let (Refused::Rejected(_), Some((quarantine, request))) = (&refused, copy) {
+                    quarantine.keep(*own, &hook.name, request, now, deadline).await;
                 }
-                let forbids = hook.refusal == 403;
-                let problem = if forbids { Problem::Forbidden } else { Problem::Unauthorized };
-                return answer(Outcome::Rejected, problem);
+                Err(refused.ending(hook))
             }
-            (Err(Refused::Handshake(status, why)), _) => {
-                why.tell(line);
-                let problem =
-                    if status == 403 { Problem::Forbidden } else { Problem::MethodNotAllowed(allowed) };
-                return answer(Outcome::Rejected, problem);
+        }
+    }
+
+    /// Finds a place for a verified delivery at each target of its hook.
+    async fn end(&self, hook: &Hook, checked: Checked<'_, Q>, request_id: &str, deadline: Instant) -> Ending {
+        let Checked { delivery, source, lanes } = checked;
+        match lanes {
+            Ok(lanes) => {
+                let settled = self.settle((hook, &source), &lanes, &delivery, request_id, deadline);
+                beside(settled, hook.source.freshen(&self.0.resolver, deadline)).await
             }
-            (Err(Refused::Unverified(why)), _) => return unverified(line, why, RETRY_AFTER),
-            (Err(Refused::Unavailable(why)), _) => return unavailable(line, why, RETRY_AFTER),
-        };
-        let settled = self.settle((hook, &source), &lanes, &delivery, deadline, line);
-        let (outcome, settled) = beside(settled, hook.source.freshen(&self.0.resolver, deadline)).await;
-        match settled {
-            Ok(ack) => (outcome, ack),
-            Err(problem) => answer(outcome, problem),
+            // The sender was given an address at which it is not served.
+            Err(why) => unavailable(why, RETRY_AFTER_REPAIR),
         }
     }
 }
 
 impl Gateway<Client> {
-    /// A function's gateway: with a client for each target that its hooks name, and one for the vendor's
-    /// own queue.
+    /// Builds the gateway of a function, with a client for each target of its hooks. The vendor's own queue
+    /// has a client if a hook names no targets, or if there is no sound hook.
     pub fn connect(config: Config, vendor: Vendor, context: &Context) -> Self {
         let metrics = Metrics::from_env(context, config.names());
         let mut targets: Vec<Target> = Vec::new();
@@ -352,12 +401,29 @@ impl Gateway<Client> {
 }
 
 impl<Q: Queue> Service for Gateway<Q> {
-    async fn call(&self, request: Request) -> Response {
-        let mut line = Line::new(&request.request_id, &self.0.metrics);
-        line.received = Some(request.received);
-        let (outcome, response) = self.answer(request, &mut line).await;
-        line.write(outcome, response.status);
-        response
+    async fn call(&self, mut request: Request) -> Response {
+        let request_id = std::mem::take(&mut request.request_id);
+        let mut line = Line::new(&request_id, Some(request.received), &self.0.metrics);
+        let ending = match self.admit(&request, request.body.len()) {
+            Ok(hook) => {
+                line.of_hook(&hook.name);
+                let deadline = deadline(hook, &request);
+                let checked = self.check(hook, request, deadline).await;
+                line.verified(checked.as_ref().ok().map(|checked| &*checked.delivery));
+                match checked {
+                    Ok(checked) => self.end(hook, checked, &request_id, deadline).await,
+                    Err(ending) => ending,
+                }
+            }
+            Err(unadmitted) => {
+                if let Some(hook) = unadmitted.hook {
+                    line.of_hook(hook);
+                }
+                unadmitted.ending()
+            }
+        };
+        line.write(&ending);
+        ending.answer.unwrap_or_else(|problem| problem.response(&request_id))
     }
 
     fn admits(&self, head: &Request, announced: usize) -> Result<usize, Response> {
@@ -365,11 +431,13 @@ impl<Q: Queue> Service for Gateway<Q> {
             Ok(hook) => return Ok(hook.max_body),
             Err(unadmitted) => unadmitted,
         };
-        let mut line = Line::new(&head.request_id, &self.0.metrics);
-        line.received = Some(head.received);
-        let (outcome, problem) = unadmitted.tell(&mut line);
-        line.write(outcome, problem.status());
-        Err(problem.response(&head.request_id))
+        let mut line = Line::new(&head.request_id, Some(head.received), &self.0.metrics);
+        if let Some(hook) = unadmitted.hook {
+            line.of_hook(hook);
+        }
+        let ending = unadmitted.ending();
+        line.write(&ending);
+        Err(ending.answer.unwrap_or_else(|problem| problem.response(&head.request_id)))
     }
 
     fn max_body(&self) -> usize {
@@ -396,7 +464,7 @@ impl<Q: Queue> Service for Gateway<Q> {
     }
 
     async fn prewarm(&self) {
-        // At once, while the function starts: connecting is waiting.
+        // All connect concurrently while the function starts, because connecting is mostly waiting.
         join_all(self.0.carriers.iter().map(|carrier| carrier.queue.prewarm())).await;
         if let Some(spill) = self.spill() {
             spill.prewarm().await;
@@ -412,8 +480,8 @@ impl<Q: Queue> Service for Gateway<Q> {
     }
 }
 
-/// Does the first, and as much of the second as is done meanwhile: where a function is frozen once it has
-/// answered, nothing can be left for later.
+/// Runs `first` to its end, and `second` only until then: a function may be frozen once it has answered, so
+/// no work can be left for later.
 async fn beside<T>(first: impl Future<Output = T>, second: impl Future<Output = ()>) -> T {
     let second = async {
         second.await;
@@ -426,8 +494,8 @@ async fn beside<T>(first: impl Future<Output = T>, second: impl Future<Output = 
     }
 }
 
-/// One deadline for everything: the sender's (or the hook's), the platform's, whichever is first. A
-/// tenth of the sender's, half a second at most, is left for the answer's way back.
+/// Returns the deadline for all work on a request: the sender's (or the hook's) or the platform's, whichever
+/// is earlier. A tenth of the sender's time, but at most half a second, is left for the way of the answer.
 fn deadline(hook: &Hook, request: &Request) -> Instant {
     let margin = (hook.deadline / 10).min(Duration::from_millis(500));
     let own = request.received + hook.deadline.saturating_sub(margin);

@@ -1,7 +1,8 @@
-//! Whether the gateway can serve, as far as that is known without asking anybody.
+//! Readiness of the gateway, as far as it is known without a network call.
 //!
-//! A hook can be served where each of its deliveries' ways has what it needs: the target's settings, or a store
-//! that takes what the target does not. Where `SPILL_URL` is of no use, no hook that should have a store can be.
+//! A hook can be served if each lane of its deliveries has what it needs: the settings of the target, or a
+//! store for the deliveries that the target does not take. If `SPILL_URL` is unusable, no hook that should
+//! have a store can be served.
 
 use super::{Gateway, Stores};
 use crate::carry::Carrier;
@@ -11,15 +12,15 @@ use crate::queue::{Queue, Target};
 use crate::readiness::{Readiness, Rule, Trouble};
 use crate::spill::Spill;
 
-/// What is known at start, and stays.
+/// Facts about the configuration that are known at start and never change.
 #[derive(Debug)]
 pub(super) struct Footing {
     rule: Rule,
-    /// What is wrong with the configuration.
+    /// Mistakes in the hooks file and in the variables of the configuration.
     mistakes: Vec<Trouble>,
-    /// What is wrong with the variables that name the stores.
+    /// Names of the variables that should name a store and have a wrong value.
     stores: Vec<&'static str>,
-    /// Whether `SPILL_URL` is set, and there is no store of it.
+    /// True if `SPILL_URL` is set, but does not give a store.
     lacks_spill: bool,
 }
 
@@ -32,12 +33,12 @@ impl Footing {
         }
         let lacks_spill = stores.spill.is_none() && Spill::is_named(env);
         let stores = stores.problems.iter().map(|problem| problem.variable).collect();
-        // A wrong rule is among the mistakes, so that nothing is ready.
+        // A wrong rule is one of the mistakes, and with `All` each mistake prevents readiness.
         Self { rule: Rule::from_env(env).unwrap_or(Rule::All), mistakes, stores, lacks_spill }
     }
 }
 
-/// Whether the hook's deliveries need the store, now or one day.
+/// Returns true if deliveries of the hook may need the store: to wait there, for large bodies, or for marks.
 fn wants_store(hook: &Hook) -> bool {
     let keeping = hook.keeping;
     keeping.spill != Mode::Never || keeping.oversize == Oversize::Reference || keeping.dedupe.is_some()
@@ -52,7 +53,7 @@ impl<Q: Queue> Gateway<Q> {
         let spill = self.spill();
         let store = spill.and_then(|spill| spill.store().problem());
         troubles.extend(store.iter().map(|problem| Trouble::setting(None, problem.variable)));
-        // The first of each is enough to go on.
+        // The first problem of each queue is enough for a person to begin with.
         let lacking = |carrier: &Carrier<Q>| {
             let problem = carrier.queue.problems().into_iter().next()?;
             Some((carrier.target.clone(), problem.variable))
@@ -74,7 +75,8 @@ impl<Q: Queue> Gateway<Q> {
                 && (is_kept || !needs_store)
                 && !(footing.lacks_spill && wants_store(hook));
         }
-        // A request has them read again, and would not come to an instance that is not ready.
+        // Unread secrets are told without effect on readiness: a request makes the gateway read them again,
+        // and an instance that is not ready gets no request.
         let unread = inner.config.hooks().filter(|hook| hook.source.is_out());
         let unread: Vec<_> = unread.map(|hook| Trouble::without_secrets(&hook.name)).collect();
         let queues = inner.carriers.iter().map(|carrier| (&carrier.target, carrier.queue.open()));

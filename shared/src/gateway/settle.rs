@@ -1,47 +1,40 @@
-//! A verified delivery's end: a place at each of its targets, or no ack.
+//! End of a verified delivery: a place at each of its targets, or no acknowledgement.
 
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use super::copies::weight;
-use super::verify::Why;
-use super::{Gateway, MAX_LOGGED_EVENT, RETRY_AFTER, RETRY_AFTER_REPAIR};
+use super::{Gateway, RETRY_AFTER, RETRY_AFTER_REPAIR};
 use crate::carry::{Cargo, Carrier, Fate, Load, Report, UNRENDERABLE};
 use crate::config::Hook;
 use crate::delivery::Delivery;
-use crate::http::Response;
 use crate::message::Recipe;
+use crate::outcome::{Ending, Outcome, Sends, Why};
 use crate::problem::Problem;
 use crate::queue::{Class, Queue, SendError, Target};
 use crate::source::Source;
-use crate::telemetry::{Line, Outcome};
 
-/// One of the ways that a hook's deliveries go.
+/// Way of a hook's deliveries to one target: the carrier, and the recipe for the messages.
 pub(super) type Lane<'g, Q> = (&'g Carrier<Q>, Recipe<'g>);
 
 impl<Q: Queue> Gateway<Q> {
-    /// Finds a place for the delivery on every lane: the sender's ack means that it has them all.
+    /// Takes the delivery to a safe place on every lane: an ack to the sender means that each lane has it.
     pub(super) async fn settle(
         &self,
         (hook, source): (&Hook, &Source),
         lanes: &[Lane<'_, Q>],
         delivery: &Delivery,
+        request_id: &str,
         deadline: Instant,
-        line: &mut Line,
-    ) -> (Outcome, Result<Response, Problem>) {
-        // The body may hold the event's name: what is no name is not logged.
-        line.event = delivery.event.clone().filter(|event| event.len() <= MAX_LOGGED_EVENT);
-        line.delivery = Some(delivery.id.clone());
-        line.secret = delivery.secret;
-        line.verifier = delivery.verifier;
+    ) -> Ending {
         if !hook.wants(delivery.event.as_deref()) {
-            return (Outcome::Ignored, Ok(source.ack("ignored", delivery)));
+            return Ending::answered(Outcome::Ignored, source.ack("ignored", delivery));
         }
         if let Some(rate) = hook.rate
             && let Err(wait) = self.0.rates.take(&hook.name, rate.allowance())
         {
-            Why("rate", format!("more than the hook's {rate}")).tell(line);
-            return (Outcome::Limited, Err(rate.problem(wait)));
+            let why = Why::new("rate", format!("more than the hook's {rate}"));
+            return Ending::refused(Outcome::Limited, rate.problem(wait)).because(why);
         }
         let _beside = self.0.trial.as_ref().map(|trial| trial.beside());
         let ends = lanes.iter().map(|(carrier, recipe)| async {
@@ -63,67 +56,52 @@ impl<Q: Queue> Gateway<Q> {
             end_at(&carrier.target, report)
         });
         let ends = join_all(ends).await;
-        finish(ends, source, delivery, line)
+        if ends.len() > 1 {
+            for end in &ends {
+                end.log(hook, delivery, request_id);
+            }
+        }
+        finish(ends, source, delivery)
     }
 }
 
-/// How it went with one target.
+/// End of a delivery at one target.
 struct End<'t> {
     target: &'t Target,
     outcome: Outcome,
-    /// What its sender is told, if this is no ack.
+    /// Problem that the sender is told, if the end is not an ack.
     problem: Option<Problem>,
-    class: Option<&'static str>,
-    reason: Option<String>,
-    code: Option<String>,
-    message_id: Option<String>,
-    vendor_request_id: Option<String>,
-    attempts: u32,
-    maybe_stored: bool,
-    rendered: Option<Instant>,
-    sent: Option<Instant>,
+    why: Option<Why>,
+    sends: Sends,
 }
 
 fn end_at(target: &Target, report: Report) -> End<'_> {
     let Report { fate, rendered, sent, .. } = report;
-    let mut end = End {
-        target,
-        outcome: Outcome::Accepted,
-        problem: None,
-        class: None,
-        reason: None,
-        code: None,
-        message_id: None,
-        vendor_request_id: None,
-        attempts: 0,
-        maybe_stored: false,
-        rendered,
-        sent,
-    };
+    let sends = Sends { rendered, sent, ..Sends::default() };
+    let mut end = End { target, outcome: Outcome::Accepted, problem: None, why: None, sends };
     match fate {
         Fate::Queued(receipt) => {
-            end.attempts = receipt.attempts;
-            end.vendor_request_id = receipt.request_id;
-            end.message_id = Some(receipt.message_id);
+            end.sends.attempts = receipt.attempts;
+            end.sends.vendor_request_id = receipt.request_id;
+            end.sends.message_id = Some(receipt.message_id);
         }
         Fate::Repeated(_) => end.outcome = Outcome::Repeated,
         Fate::Spilled(_, error) => {
             end.outcome = Outcome::Spilled;
             match error {
                 Some(error) => end.note(error),
-                None => end.class = Some("always"),
+                None => end.why = Some(Why { class: "always", reason: None }),
             }
         }
         Fate::Dead(_, class, failure) => {
             end.outcome = Outcome::Dead;
-            end.class = Some(class);
-            end.reason = Some(format!("{}: {}", failure.errorclass, failure.errormessage));
-            end.attempts = failure.errorattempts;
-            end.code = failure.errorcode;
+            end.why = Some(Why::new(class, format!("{}: {}", failure.errorclass, failure.errormessage)));
+            end.sends.attempts = failure.errorattempts;
+            end.sends.code = failure.errorcode;
         }
         Fate::Unrenderable(error) => {
             (end.outcome, end.problem) = (Outcome::Unprocessable, Some(Problem::Unprocessable));
-            (end.class, end.reason) = (Some(UNRENDERABLE), Some(error.to_string()));
+            end.why = Some(Why::new(UNRENDERABLE, error.to_string()));
         }
         Fate::Refused(error) | Fate::Failed(error) | Fate::Held(error) => {
             let problem = problem(&error);
@@ -132,7 +110,7 @@ fn end_at(target: &Target, report: Report) -> End<'_> {
             end.problem = Some(problem);
             end.note(error);
         }
-        // Ends of deliveries that come from the store, not from a sender.
+        // These ends occur only for deliveries from the store, not from a sender.
         Fate::NoMessage | Fate::StoreFailed(_) => {
             let problem = Problem::Unavailable { retry_after: RETRY_AFTER };
             (end.outcome, end.problem) = (Outcome::Unavailable, Some(problem));
@@ -143,16 +121,16 @@ fn end_at(target: &Target, report: Report) -> End<'_> {
 
 impl End<'_> {
     fn note(&mut self, error: SendError) {
-        self.class = Some(error.class.as_str());
-        self.reason = Some(error.to_string());
-        self.attempts = error.attempts;
-        self.maybe_stored = error.maybe_stored;
-        self.code = error.code;
-        self.vendor_request_id = error.request_id;
+        self.why = Some(Why::new(error.class.as_str(), error.to_string()));
+        self.sends.attempts = error.attempts;
+        self.sends.maybe_stored = error.maybe_stored;
+        self.sends.code = error.code;
+        self.sends.vendor_request_id = error.request_id;
     }
 
-    /// Of several ends, the one with the highest rank is the delivery's: what was stored only in part is
-    /// not acknowledged, and what the sender can repeat comes before what it cannot.
+    /// Returns the rank of a result: the highest rank of all targets decides the answer. A delivery that only
+    /// some targets have is not acknowledged, and a failure that a retry may cure outranks one that it
+    /// cannot.
     const fn rank(&self) -> u8 {
         match self.outcome {
             Outcome::Unavailable => 6,
@@ -165,69 +143,65 @@ impl End<'_> {
         }
     }
 
-    fn log(&self, line: &Line) {
-        let Self { target, outcome, class, attempts, .. } = self;
+    fn log(&self, hook: &Hook, delivery: &Delivery, request_id: &str) {
+        let Self { target, outcome, why, sends, .. } = self;
         tracing::info!(
-            request_id = %line.request_id,
-            hook = line.hook.as_deref(),
-            delivery = line.delivery.as_deref(),
+            request_id,
+            hook = hook.name,
+            delivery = delivery.id,
             to = target.name(),
             outcome = outcome.as_str(),
-            class,
-            reason = self.reason.as_deref(),
-            attempts,
-            message_id = self.message_id.as_deref(),
-            code = self.code.as_deref(),
-            vendor_request_id = self.vendor_request_id.as_deref(),
-            maybe_stored = self.maybe_stored.then_some(true),
+            class = why.as_ref().map(|why| why.class),
+            reason = why.as_ref().and_then(|why| why.reason.as_deref()),
+            attempts = sends.attempts,
+            message_id = sends.message_id.as_deref(),
+            code = sends.code.as_deref(),
+            vendor_request_id = sends.vendor_request_id.as_deref(),
+            maybe_stored = sends.maybe_stored.then_some(true),
             "target"
         );
     }
 }
 
-/// One answer and one line for all of them. Several have a line each besides.
-fn finish(
-    ends: Vec<End<'_>>,
-    source: &Source,
-    delivery: &Delivery,
-    line: &mut Line,
-) -> (Outcome, Result<Response, Problem>) {
+/// Joins the ends at all targets into one ending.
+fn finish(ends: Vec<End<'_>>, source: &Source, delivery: &Delivery) -> Ending {
     let is_one = ends.len() == 1;
-    if !is_one {
-        for end in &ends {
-            end.log(line);
-        }
-    }
-    line.rendered = ends.iter().filter_map(|end| end.rendered).max();
-    line.sent = ends.iter().filter_map(|end| end.sent).max();
-    line.attempts = ends.iter().map(|end| end.attempts).sum();
-    line.maybe_stored = ends.iter().any(|end| end.maybe_stored);
-    // Only what may stand in a header field goes there: the id is the vendor's text.
+    let mut sends = Sends {
+        attempts: ends.iter().map(|end| end.sends.attempts).sum(),
+        maybe_stored: ends.iter().any(|end| end.sends.maybe_stored),
+        rendered: ends.iter().filter_map(|end| end.sends.rendered).max(),
+        sent: ends.iter().filter_map(|end| end.sends.sent).max(),
+        ..Sends::default()
+    };
+    // The id is the vendor's text: only a text that a header field may hold goes there.
     let is_header = |id: &&String| id.bytes().all(|b| b.is_ascii_graphic());
     let mut ack = source.ack("accepted", delivery);
-    for (target, id) in ends.iter().filter_map(|end| Some((end.target, end.message_id.as_ref()?))) {
+    for (target, id) in ends.iter().filter_map(|end| Some((end.target, end.sends.message_id.as_ref()?))) {
         if let Some(id) = Some(id).filter(is_header) {
             let value = if is_one { id.clone() } else { format!("{target}={id}") };
             ack = ack.with("x-hookmq-message-id", value);
         }
     }
     let Some(worst) = ends.into_iter().max_by_key(End::rank) else {
-        // A hook without a lane is refused before.
-        return (Outcome::Unavailable, Err(Problem::Unavailable { retry_after: RETRY_AFTER_REPAIR }));
+        // A hook without a target is refused before.
+        return Ending::refused(
+            Outcome::Unavailable,
+            Problem::Unavailable { retry_after: RETRY_AFTER_REPAIR },
+        );
     };
-    line.class = worst.class;
-    line.reason =
-        worst.reason.map(|reason| if is_one { reason } else { format!("{}: {reason}", worst.target) });
-    line.code = worst.code;
+    sends.code = worst.sends.code;
     if is_one {
-        line.message_id = worst.message_id;
-        line.vendor_request_id = worst.vendor_request_id;
+        sends.message_id = worst.sends.message_id;
+        sends.vendor_request_id = worst.sends.vendor_request_id;
     }
-    (worst.outcome, worst.problem.map_or(Ok(ack), Err))
+    let named = |reason| if is_one { reason } else { format!("{}: {reason}", worst.target) };
+    let why = worst.why.map(|why| Why { reason: why.reason.map(named), ..why });
+    Ending { outcome: worst.outcome, why, sends, answer: worst.problem.map_or(Ok(ack), Err) }
 }
 
-/// Contract 2.5 where nobody has the delivery: what is too large is the sender's to know; everything else is
-/// our fault or the vendor's, and is asked for again.
+/// Converts the error of a delivery that neither a queue nor a store has. The sender is told if the delivery
+/// is too large; every other failure is our fault or the vendor's, and the sender is asked to retry (see the
+/// table of classes in `docs/delivery-semantics.md`).
 fn problem(error: &SendError) -> Problem {
     let default = match error.class {
         Class::TooLarge => return Problem::TooLarge,

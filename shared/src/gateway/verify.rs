@@ -1,63 +1,65 @@
-//! Verification, with everything that it needs from outside: keys, confirmations, secrets.
+//! Verification of requests, with the keys, confirmations and secrets that it needs from outside.
 
 use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::{Gateway, Inner};
+use super::{Gateway, Inner, RETRY_AFTER, unavailable, unverified};
 use crate::clock::Timestamp;
 use crate::config::Hook;
 use crate::delivery::Delivery;
 use crate::fetch::{Collected, FetchError};
 use crate::http::{Request, Response};
+use crate::outcome::{Ending, Outcome, Why};
+use crate::problem::Problem;
 use crate::queue::Queue;
 use crate::source::{Address, Rejection, Source, Verdict};
-use crate::telemetry::Line;
 
-/// What a request that is not refused is.
+/// Request that passed verification.
 pub(super) enum Verified {
-    /// With the source that verified it.
+    /// Verified delivery, with the source that verified it.
     Delivery(Box<Delivery>, Arc<Source>),
     Handshake(Response),
 }
 
-/// What explains an outcome: in one word of a fixed set, and in a sentence.
-pub(super) struct Why(pub(super) &'static str, pub(super) String);
-
-impl Why {
-    pub(super) fn tell(self, line: &mut Line) {
-        let Self(class, reason) = self;
-        line.class = Some(class);
-        line.reason = Some(reason);
-    }
-}
-
-/// A published key, or a confirmation, could not be fetched.
+/// Class of a failed fetch of a published key, and of a failed confirmation.
 const FETCH: &str = "fetch";
 
-/// No secret could be had, so nobody can be verified.
+/// Class for a hook without readable secrets, for which no sender can be verified.
 const SECRET: &str = "secret";
 
-/// A request matches no secret that is there, and whether there is a newer one could not be read. Everybody
-/// can bring that about with a forged request, and nobody else is refused by it.
+/// Class for a request that matches no known secret while a newer one could not be looked up. Anyone can
+/// cause this with a forged request, but only that request is refused.
 const SECRET_UNREAD: &str = "secret_unread";
 
-/// Why a request goes no further.
+/// Refusal of a request during verification, with the explanation for the log.
 pub(super) enum Refused {
-    /// The sender's fault.
+    /// Fault of the sender.
     Rejected(Why),
-    /// A handshake that is not allowed, for senders that want this status.
-    Handshake(u16, Why),
-    /// Ours, or that of whoever publishes the keys: it is not known whose the request is.
+    /// Handshake that is not allowed, with the status that the sender expects.
+    Handshake(Problem, Why),
+    /// Fault of ours, or of the publisher of the keys: the sender of the request is not known.
     Unverified(Why),
-    /// Ours, or the provider's: what was asked for is authentic, and could not be done.
+    /// Fault of ours, or of the provider: the request is authentic, but could not be carried out.
     Unavailable(Why),
 }
 
+impl Refused {
+    /// Ends the request of this hook.
+    pub(super) fn ending(self, hook: &Hook) -> Ending {
+        match self {
+            Self::Rejected(why) => Ending::refused(Outcome::Rejected, hook.refusal).because(why),
+            Self::Handshake(problem, why) => Ending::refused(Outcome::Rejected, problem).because(why),
+            Self::Unverified(why) => unverified(why, RETRY_AFTER),
+            Self::Unavailable(why) => unavailable(why, RETRY_AFTER),
+        }
+    }
+}
+
 impl<Q: Queue> Gateway<Q> {
-    /// Verifies, and does what verification asks for on the way: fetches keys, calls the address of a
-    /// confirmation, and reads the hook's secrets anew where none of them matches. A confirmation is passed
-    /// over where the hook is not served: nothing must follow it here.
+    /// Verifies a request, and takes the steps that verification asks for: fetches keys, calls the address of
+    /// a confirmation, and reads the hook's secrets again if none of them matches. A confirmation is skipped
+    /// if the hook is not served, because deliveries that follow it could not be served here.
     pub(super) async fn verify(
         &self,
         hook: &Hook,
@@ -67,10 +69,10 @@ impl<Q: Queue> Gateway<Q> {
         is_served: bool,
     ) -> Result<Verified, Refused> {
         let Inner { fetcher, resolver, .. } = &*self.0;
-        let failed = |address: &Address, error: &FetchError| Why(FETCH, format!("{address}: {error}"));
+        let failed = |address: &Address, error: &FetchError| Why::new(FETCH, format!("{address}: {error}"));
         let mut collected = Collected::default();
         let ready = hook.source.ready(resolver, deadline).await;
-        let mut source = ready.map_err(|reason| Refused::Unverified(Why(SECRET, reason)))?;
+        let mut source = ready.map_err(|reason| Refused::Unverified(Why::new(SECRET, reason)))?;
         loop {
             let mut back = None;
             match source.examine(&hook.name, request, now, collected.fetched(), &mut back) {
@@ -83,18 +85,21 @@ impl<Q: Queue> Gateway<Q> {
                     if rejection.is_of_secrets()
                         && let Some(again) = back
                     {
-                        // Whether the sender has a newer one nobody knows: it is to come again.
-                        let unread = |reason| Refused::Unverified(Why(SECRET_UNREAD, reason));
+                        // The sender may have a newer secret, so it must try again.
+                        let unread = |reason| Refused::Unverified(Why::new(SECRET_UNREAD, reason));
                         let other = hook.source.other(&source, resolver, deadline).await.map_err(unread)?;
                         if let Some(other) = other {
                             (source, request) = (other, again);
                             continue;
                         }
                     }
-                    let why = Why(rejection.as_str(), rejection.to_string());
+                    let why = Why::new(rejection.as_str(), rejection.to_string());
                     return Err(match rejection {
-                        Rejection::Refused(status) => Refused::Handshake(status, why),
-                        // The signature is right: our clock or somebody's certificate is not.
+                        Rejection::Refused(403) => Refused::Handshake(Problem::Forbidden, why),
+                        Rejection::Refused(_) => {
+                            Refused::Handshake(Problem::MethodNotAllowed(hook.methods), why)
+                        }
+                        // The signature is right, but our clock is wrong or a certificate has expired.
                         Rejection::Expired => Refused::Unverified(why),
                         _ => Refused::Rejected(why),
                     });

@@ -6,10 +6,10 @@
 //! | FunctionGraph, HTTP function | `X-CFF-Security-Access-Key` … | `FGS_TRUST_HEADERS`, on loopback | the same |
 //! | SCF, web function | `X-Scf-Secret-Id` … | `SCF_TRUST_HEADERS` | `TENCENTCLOUD_SECRETID` … |
 //!
-//! A client can write such fields into a request too. Believed or not, no request keeps them
+//! A client can write such fields into a request too. Believed or not, they are removed from every request
 //! ([`Headers::without_platforms`](crate::http::Headers::without_platforms)).
 //!
-//! Fields: FunctionGraph's [custom runtime][fg], its [HTTP functions][fg-http].
+//! Sources: FunctionGraph's [custom runtime][fg] and its [HTTP functions][fg-http].
 //!
 //! [fg]: https://docs.otc.t-systems.com/function-graph/umn/
 //! [fg-http]: https://support.huaweicloud.com/intl/en-us/usermanual-functiongraph/functiongraph_01_0395.html
@@ -19,17 +19,16 @@ use std::net::IpAddr;
 use http::HeaderMap;
 
 use super::server;
-use crate::env::{Env, Lent};
-use crate::queue::EnvProblem;
+use crate::env::{Env, EnvProblem, Lent};
 
-/// One platform's way.
+/// Header fields of one platform's credentials, and the variables that they replace.
 #[derive(Debug)]
 pub(super) struct Handover {
-    /// Id, key and token, in lower case.
+    /// Names of the header fields for id, key and token, in lower case.
     fields: [&'static str; 3],
-    /// What they are lent as.
+    /// Names of the variables that id, key and token are lent as.
     variables: [&'static str; 3],
-    /// Keys that a person set: where there is one, nothing is lent.
+    /// Variables of keys that a person set: if any of them is set, nothing is lent.
     own: &'static [&'static str],
 }
 
@@ -37,21 +36,22 @@ const HUAWEI: [&str; 3] = ["HUAWEICLOUD_SDK_AK", "HUAWEICLOUD_SDK_SK", "HUAWEICL
 
 const OWN_HUAWEI: &[&str] = &["HUAWEICLOUD_SDK_AK", "HUAWEICLOUD_SDK_SK", "OTC_SDK_AK", "OTC_SDK_SK"];
 
-/// FunctionGraph's custom runtime.
-pub(super) const CUSTOM_RUNTIME: Handover = Handover {
+/// Header fields of FunctionGraph's custom runtime.
+pub(super) static CUSTOM_RUNTIME: Handover = Handover {
     fields: ["x-cff-access-key", "x-cff-secret-key", "x-cff-security-token"],
     variables: HUAWEI,
     own: OWN_HUAWEI,
 };
 
-/// FunctionGraph's HTTP functions, with "Include Keys".
+/// Header fields of FunctionGraph's HTTP functions with "Include Keys" switched on.
 static HTTP_FUNCTION: Handover = Handover {
     fields: ["x-cff-security-access-key", "x-cff-security-secret-key", "x-cff-security-token"],
     variables: HUAWEI,
     own: OWN_HUAWEI,
 };
 
-/// SCF's web functions. The platform's own variables are those of the moment when the process began.
+/// Header fields of SCF's web functions. The platform's own variables keep the values from the start of the
+/// process.
 static WEB_FUNCTION: Handover = Handover {
     fields: ["x-scf-secret-id", "x-scf-secret-key", "x-scf-session-token"],
     variables: ["TENCENTCLOUD_SECRETID", "TENCENTCLOUD_SECRETKEY", "TENCENTCLOUD_SESSIONTOKEN"],
@@ -59,7 +59,7 @@ static WEB_FUNCTION: Handover = Handover {
 };
 
 impl Handover {
-    /// What is lent for one event; nothing unless id and key are there and look like what they should be.
+    /// Returns the credentials lent for one event; none unless id and key are present and well-formed.
     pub(super) fn lent<'a>(&self, field: impl Fn(&str) -> Option<&'a str>, env: &Env) -> Lent {
         let [id, key, token] = self.fields.map(field);
         let (Some(id), Some(key)) = (id, key) else { return Lent::default() };
@@ -73,19 +73,20 @@ impl Handover {
     }
 }
 
-/// Not empty, no blanks, and no reference: a variable's `file:` or `env:` would be followed.
+/// Returns true if the value is printable ASCII without blanks and colons, and not empty. A `file:` or `env:`
+/// reference in a variable would be followed.
 fn is_plain(value: &str) -> bool {
     !value.is_empty() && value.bytes().all(|b| b.is_ascii_graphic() && b != b':')
 }
 
-/// Whose header fields an HTTP server believes.
+/// Trust of an HTTP server in one platform's credential header fields.
 #[derive(Debug, Default)]
 pub(super) struct Trust(Option<(&'static Handover, Env)>);
 
 impl Trust {
-    /// What is wrong with the variables that say so.
+    /// Returns the problem with `FGS_TRUST_HEADERS` and `SCF_TRUST_HEADERS`, if there is one.
     pub(super) fn problem(env: &Env) -> Option<EnvProblem> {
-        // An address that is none ends the process.
+        // An address that cannot be read ends the process elsewhere.
         let is_own = || server::address(env).map_or(true, |address| server::is_loopback(&address));
         let (variable, message) = match (env.is_on("FGS_TRUST_HEADERS"), env.is_on("SCF_TRUST_HEADERS")) {
             (true, true) => ("SCF_TRUST_HEADERS", "and FGS_TRUST_HEADERS are both on: keep one"),
@@ -99,21 +100,22 @@ impl Trust {
         Some(EnvProblem { variable, message: message.to_owned() })
     }
 
-    /// As the environment says, for a server at that address. Where that is wrong no field is believed: the
-    /// function still serves with the credentials of its environment.
+    /// Reads the trust from the environment, for a server at `address`. If the variables are wrong, no field
+    /// is believed: the function still serves with the credentials of its environment.
     pub(super) fn from_env(env: &Env, address: IpAddr) -> Self {
         if Self::problem(env).is_some() {
             return Self::default();
         }
         match (env.is_on("FGS_TRUST_HEADERS"), env.is_on("SCF_TRUST_HEADERS")) {
-            // A name may be another machine's all the same.
+            // A name in `LISTEN` may belong to another machine, so the bound address decides.
             (true, _) if address.is_loopback() => Self(Some((&HTTP_FUNCTION, env.clone()))),
             (false, true) => Self(Some((&WEB_FUNCTION, env.clone()))),
             _ => Self::default(),
         }
     }
 
-    /// What a request is lent. Of a field that is there twice one is not the platform's: it counts as none.
+    /// Returns the credentials lent to a request. A field that occurs twice counts as absent: one of the two
+    /// is not the platform's.
     pub(super) fn lent(&self, headers: &HeaderMap) -> Lent {
         let Some((handover, env)) = &self.0 else { return Lent::default() };
         let one = |name: &str| {
@@ -132,7 +134,7 @@ mod tests {
     const LOOPBACK: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
     const ANY: IpAddr = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
 
-    /// The key of that variable for a request with these fields.
+    /// Returns the value of the variable `variable` during a request with these fields.
     async fn id(
         vars: &[(&str, &str)],
         at: IpAddr,

@@ -1,6 +1,6 @@
-//! The redriver's host: on Lambda a schedule's events, elsewhere a clock of its own and an HTTP server
-//! for the platform's probes and for a run at any time: `POST /` of what is due, `POST /?now=1` of
-//! everything that waits, `POST /?shard=3/8` of a share of it.
+//! Host of the redriver: on Lambda it runs on a schedule's events. Elsewhere it has a clock of its own and an
+//! HTTP server for the platform's probes and for runs on demand: `POST /` for the due records, `POST /?now=1`
+//! for all waiting records, `POST /?shard=3/8` for one shard.
 
 use std::future::Future;
 use std::time::Duration;
@@ -10,60 +10,61 @@ use serde_json::Value;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::{HostError, Service, lambda, log_panics, poll, start};
-use crate::env::Env;
+use crate::env::{Env, EnvProblem, RUNTIME_API};
 use crate::http::{Request, Response};
 use crate::metrics::Metrics;
 use crate::problem::Problem;
-use crate::queue::EnvProblem;
 use crate::readiness::Readiness;
-use crate::redrive::{self, Shard, ShardError};
+use crate::redrive;
+use crate::shard::{Shard, ShardError};
 use crate::stopping::Stopping;
 
-/// How often the store is looked at where nobody else schedules it.
+/// Default interval between two runs without an external schedule.
 const EVERY: Duration = Duration::from_secs(60);
 
-/// A run ends after this much time at most, so that one ends while the next is due.
+/// Time limit of a run, shorter than [`EVERY`], so that a run ends before the next one is due.
 const LONGEST: Duration = Duration::from_secs(50);
 
-/// Seconds after which a run that failed may be asked for again.
+/// Seconds after which a failed run may be requested again.
 const RETRY_AFTER: u32 = 60;
 
-/// What a run takes on.
+/// Set of records that a run takes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scope {
-    /// What is due.
+    /// Records that are due.
     Due,
-    /// Also what failed a while ago and would be left alone for longer.
+    /// All waiting records, those in back-off after a failure included.
     All,
 }
 
-/// What somebody asks for.
+/// Request for one run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Order {
     pub(super) scope: Scope,
-    /// `None`: the process' own share.
+    /// Shard of the run; `None` for the process's own shard.
     pub(super) shard: Option<Shard>,
 }
 
 impl Order {
-    /// Of what is due, as a clock asks.
+    /// Builds the order of a clock: the due records of `shard`.
     pub(super) const fn due(shard: Option<Shard>) -> Self {
         Self { scope: Scope::Due, shard }
     }
 }
 
-/// Work that is done again and again.
+/// Work that a host runs repeatedly.
 pub(super) trait Job: Clone + Send + Sync + 'static {
-    /// Works until `deadline` at most. What was done, for whoever asked; an error if it could not be.
+    /// Works until `deadline` at the latest. Returns a report for the caller, or an error if the work could
+    /// not be done.
     fn run(&self, order: Order, deadline: Instant) -> impl Future<Output = Result<Value, String>> + Send;
 
-    /// What its runs are counted in.
+    /// Returns the metrics that count the runs.
     fn metrics(&self) -> &Metrics;
 
-    /// Whether a run can do anything, as far as that is known without asking anybody.
+    /// Returns the readiness to do a run, from local knowledge alone: no remote call is made.
     fn readiness(&self) -> Readiness;
 
-    /// How many hooks are sound, and where they were read.
+    /// Returns the number of sound hooks and the file that they were read from.
     fn hooks(&self) -> Option<(usize, &str)> {
         None
     }
@@ -76,9 +77,10 @@ impl Job for redrive::Job {
             shard: order.shard.unwrap_or_else(|| self.shard()),
             ..redrive::Options::default()
         };
-        // Beside the first run, and not before it: here are the credentials, and nothing freezes it.
+        // The store is tried concurrently with the first run, not before it: the credentials are available
+        // here, and nothing freezes the process.
         let ((), report) = futures_util::join!(self.try_store(), self.run(&options, deadline));
-        // A report serialises without fail.
+        // Serialising a report never fails.
         let value = serde_json::to_value(&report).unwrap_or_default();
         if report.is_whole() { Ok(value) } else { Err(value.to_string()) }
     }
@@ -96,16 +98,16 @@ impl Job for redrive::Job {
     }
 }
 
-/// The scheduled function, whole: sends what the forwarders spilled.
+/// Runs the whole redriver, which sends the records that the forwarders spilled.
 pub async fn redrive() -> Result<(), HostError> {
-    // Nobody is let in by the hooks: they only say how messages are made.
+    // The hooks admit no request here: they only define how messages are made.
     let (config, context) = start(|_| false);
     log_panics();
     for problem in &config.problems {
         tracing::error!(%problem, "configuration");
     }
     let job = redrive::Job::new(config, &context)?;
-    if context.env.get(lambda::RUNTIME_API).is_some() {
+    if context.env.get(RUNTIME_API).is_some() {
         return lambda::run_job(job, &context).await;
     }
     if let Some(platform) = poll::Platform::of(&context.env)? {
@@ -113,11 +115,11 @@ pub async fn redrive() -> Result<(), HostError> {
     }
     let every = every(&context.env)?;
     job.metrics().repeats(every);
-    // Boxed: a run is a large future.
+    // Boxed: the future of a run is large.
     super::server::run_beside(OnDemand(job.clone()), &context, Box::pin(repeat(job, every))).await
 }
 
-/// `REDRIVE_EVERY`: seconds between two runs, 60 by default.
+/// Reads `REDRIVE_EVERY`: seconds between two runs, 60 by default.
 pub(super) fn every(env: &Env) -> Result<Duration, EnvProblem> {
     let Some(text) = env.get("REDRIVE_EVERY") else { return Ok(EVERY) };
     let seconds = text.parse().ok().filter(|seconds| (1..=86_400).contains(seconds));
@@ -127,7 +129,7 @@ pub(super) fn every(env: &Env) -> Result<Duration, EnvProblem> {
     })
 }
 
-/// Runs the job again and again, until the process is to end; a run that is under way ends by itself then.
+/// Runs the job at every tick until the process is to stop; a run in progress then ends by itself.
 async fn repeat<J: Job>(job: J, every: Duration) {
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -138,13 +140,13 @@ async fn repeat<J: Job>(job: J, every: Duration) {
             _ = stopping.announced() => return,
             _ = ticks.tick() => {}
         }
-        // What went wrong is in the log, and the next run is due soon.
+        // The log has the error, and the next run is due soon.
         let _ = job.run(Order::due(None), Instant::now() + LONGEST).await;
     }
 }
 
-/// `POST /` runs the job once; with `now=1` for whoever has just mended what was broken, with `shard=3/8` for
-/// another share than the process' own.
+/// Service that runs the job once per `POST /`. `now=1` is for use after the cause of failures was corrected,
+/// `shard=3/8` for another shard than the process's own.
 #[derive(Clone)]
 struct OnDemand<J>(J);
 
@@ -175,7 +177,7 @@ impl<J: Job> Service for OnDemand<J> {
         Err(problem.response(&head.request_id))
     }
 
-    /// A run takes no body.
+    /// Returns 64 KiB, although a run takes no body.
     fn max_body(&self) -> usize {
         64 * 1024
     }
@@ -193,18 +195,18 @@ impl<J: Job> Service for OnDemand<J> {
     }
 }
 
-/// Why a query asks for no run.
+/// Errors in a query that asks for a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 enum OrderError {
-    /// User action: write what is known.
+    /// User action: write only the known parameters, each once.
     #[error("the query holds something else than now=1 and shard=3/8, or one of them twice: leave it out")]
     Unknown,
-    /// User action: as the error says.
+    /// User action: correct the shard as the error says.
     #[error("the query's shard {0}")]
     Shard(#[from] ShardError),
 }
 
-/// What a query asks for: `now=1` and `shard=3/8`, each once at most.
+/// Parses the query of a run: `now=1` and `shard=3/8`, each at most once.
 fn order(query: &str) -> Result<Order, OrderError> {
     let mut order = Order::due(None);
     for part in query.split('&').filter(|_| !query.is_empty()) {
@@ -226,7 +228,7 @@ pub(super) mod doubles {
 
     use super::*;
 
-    /// Notes what it was asked for.
+    /// Job that records the orders it gets.
     #[derive(Clone)]
     pub(in crate::host) struct Noting(Arc<Mutex<Vec<Order>>>, Metrics);
 
@@ -346,7 +348,7 @@ mod tests {
         }
     }
 
-    /// A vendor that stores a message at once and takes its time to say so.
+    /// Queue that stores a message at once and answers late.
     #[derive(Clone, Debug)]
     struct Slow(ToldQueue);
 
@@ -376,7 +378,7 @@ mod tests {
         }
     }
 
-    /// A redriver that sends one at a time.
+    /// Job whose redriver sends one message at a time.
     #[derive(Clone)]
     struct OneByOne {
         redriver: Redriver<Slow>,
@@ -395,7 +397,7 @@ mod tests {
             let recipe = config.hook("github").unwrap().recipe(&target, "").unwrap();
             for n in 0..count {
                 let mut delivery = delivery(b"{}", None);
-                delivery.id = format!("id-{n}");
+                delivery.content_mut().id = format!("id-{n}");
                 let message = recipe.render(&delivery).unwrap();
                 let failure = Failure::other("always", "", context.clock.now());
                 let record = Record::new(&target, &delivery, Some(message), failure);
@@ -406,12 +408,12 @@ mod tests {
             Self { redriver, queue, memory }
         }
 
-        /// What the queue has, and what the store.
+        /// Returns the number of messages in the queue, and of records in the store.
         fn count(&self) -> (usize, usize) {
             (self.queue.messages().len(), self.memory.count("spill/"))
         }
 
-        /// Serves until `stop`, with a clock of its own or without; when it is over.
+        /// Starts a server, with or without a clock; returns its address, its stop and its task.
         async fn serve(
             &self,
             has_clock: bool,
@@ -466,7 +468,7 @@ mod tests {
                 stop.send(how).unwrap();
                 serving.await.unwrap();
                 assert!(told.elapsed() < Duration::from_secs(8), "{how:?} {at} {:?}", told.elapsed());
-                // Three seconds each; those that leave go on for three more.
+                // Each send takes three seconds; a server that leaves goes on for three more.
                 let sent = if how == Stop::Now && at == 1 { 1 } else { 2 };
                 assert_eq!(job.count(), (sent, 4 - sent), "{how:?} {at} {has_clock}: one copy of each");
                 if !has_clock {

@@ -1,8 +1,8 @@
-//! The Lambda host: events through the runtime API.
+//! Lambda host: events through the runtime API.
 //!
-//! `lambda_runtime` polls, answers and reports; what an event means is [`trigger`]'s. The runtime
-//! also logs each function error, as the `Debug` form of what the handler returns: a [`Diagnostic`]
-//! of ours, which quotes nothing of the event.
+//! `lambda_runtime` polls, answers and reports; [`trigger`] interprets the event. The runtime also logs each
+//! function error, as the `Debug` form of the handler's error: a [`Diagnostic`] of this crate, which quotes
+//! nothing of the event.
 
 use std::time::Duration;
 
@@ -11,28 +11,26 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
+use super::cloud::AWS;
 use super::job::Job;
 use super::timer;
-use super::trigger::{self, Answer, Dialect, EventError, Invocation};
+use super::trigger::{self, Answer, EventError, Invocation};
 use super::{HostError, Service, call};
 use crate::clock::Timestamp;
 use crate::context::Context;
-use crate::env::Env;
+use crate::env::{Env, RUNTIME_API};
 use crate::problem::Problem;
 
-/// Tells a Lambda runtime from anything else.
-pub(crate) const RUNTIME_API: &str = "AWS_LAMBDA_RUNTIME_API";
-
-/// Kept back from the invocation's time for the way of the answer: serialising and logging it on
-/// the 7 % of a CPU that a 128 MB function gets, and the runtime API's round trip. An answer that
-/// comes later is a time-out: the sandbox dies, and the sender sees a 5xx for a stored delivery.
+/// Time kept back from the invocation for the answer: serialising and logging it on the 7 % of a CPU that a
+/// 128 MB function gets, and the runtime API's round trip. A later answer is a time-out: the sandbox dies,
+/// and the sender sees a 5xx for a stored delivery.
 const ANSWER_RESERVE: Duration = Duration::from_millis(300);
 
-/// The longest that Lambda runs an invocation (90 minutes, on Managed Instances); a deadline
-/// further away is an emulator's fancy.
+/// Upper bound on the time that Lambda runs an invocation (90 minutes, on Managed Instances). A deadline
+/// further away is an emulator's invention.
 const LONGEST_INVOCATION: Duration = Duration::from_secs(5400);
 
-/// For a job where the runtime names no deadline that can be believed.
+/// Time limit of a job if the runtime names no plausible deadline.
 const DEFAULT_JOB: Duration = Duration::from_secs(50);
 
 pub(super) async fn run<S: Service>(service: S, context: &Context) -> Result<(), HostError> {
@@ -45,7 +43,7 @@ pub(super) async fn run<S: Service>(service: S, context: &Context) -> Result<(),
     lambda_runtime::run_concurrent(handler).await.map_err(HostError::Runtime)
 }
 
-/// Runs a job with each event: a schedule's may name a shard.
+/// Runs a job with each event; a schedule's event may name a shard.
 pub(super) async fn run_job<J: Job>(job: J, context: &Context) -> Result<(), HostError> {
     check_environment(&context.env)?;
     let context = context.clone();
@@ -56,7 +54,7 @@ pub(super) async fn run_job<J: Job>(job: J, context: &Context) -> Result<(), Hos
             let deadline = deadline(lambda.deadline, context.clock.now());
             let deadline = deadline.unwrap_or_else(|| Instant::now() + DEFAULT_JOB);
             let event = event.as_deref().map(RawValue::get);
-            let done = timer::run(&job, Dialect::Aws, event, deadline).await;
+            let done = timer::run(&job, &AWS, event, deadline).await;
             done.map_err(|(error_type, error_message)| Diagnostic {
                 error_type: error_type.to_owned(),
                 error_message,
@@ -66,7 +64,7 @@ pub(super) async fn run_job<J: Job>(job: J, context: &Context) -> Result<(), Hos
     lambda_runtime::run_concurrent(handler).await.map_err(HostError::Runtime)
 }
 
-/// `lambda_runtime` panics where one of these is missing.
+/// Checks the variables that `lambda_runtime` needs: it panics if one of them is missing.
 fn check_environment(env: &Env) -> Result<(), HostError> {
     let sound = |name, is_sound: fn(&str) -> bool| match env.get(name) {
         Some(value) if is_sound(&value) => Ok(()),
@@ -78,8 +76,8 @@ fn check_environment(env: &Env) -> Result<(), HostError> {
     sound("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", |v| v.parse::<i32>().is_ok())
 }
 
-/// The event's JSON, or nothing if it is none. Reading it never fails: a broken event is ours to
-/// name, and the runtime's own message would quote it.
+/// JSON of the event, or `None` if the event is not JSON. Deserializing never fails: this crate names a
+/// broken event, while the runtime's own message would quote it.
 struct Payload(Option<Box<RawValue>>);
 
 impl<'de> Deserialize<'de> for Payload {
@@ -109,7 +107,7 @@ async fn handle<S: Service>(
     let response = match incoming.request {
         Ok(request) => call(service, request).await,
         Err(refusal) => {
-            // The one thing that makes an event's request unreadable.
+            // Wrong base64 alone makes an event's request unreadable.
             if let Some(metrics) = service.metrics() {
                 metrics.refused(Problem::Malformed);
             }
@@ -125,8 +123,8 @@ impl From<EventError> for Diagnostic {
     }
 }
 
-/// When to have answered, from the invocation's deadline in milliseconds since the epoch. One that
-/// has passed or is implausibly far says nothing (`cargo lambda watch` sends `600000`).
+/// Returns the time by which to answer, from the invocation's deadline in milliseconds since the epoch. A
+/// deadline that has passed or is implausibly far away is ignored (`cargo lambda watch` sends `600000`).
 fn deadline(epoch_ms: u64, now: Timestamp) -> Option<Instant> {
     let left = i64::try_from(epoch_ms).ok()?.checked_sub(now.unix_millis())?;
     let left = Duration::from_millis(u64::try_from(left).ok()?);

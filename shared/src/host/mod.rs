@@ -1,5 +1,5 @@
-//! Hosts: where requests come from. In a cloud's function runtime a trigger's event, elsewhere HTTP/1.1.
-//! One binary serves all: the environment says where it is.
+//! Hosts: the sources of requests. A cloud's function runtime delivers a trigger's event; elsewhere an
+//! HTTP/1.1 server accepts requests. One binary serves both: the environment selects the host.
 //!
 //! ```text
 //! AWS_LAMBDA_RUNTIME_API set ──────────────► lambda ─┬► trigger ─┐
@@ -7,9 +7,10 @@
 //! otherwise ───────────────────────────────► server ─────────────┴─► Request ─► Service ─► Response
 //! ```
 //!
-//! A host reads and answers; it decides nothing about hooks. What it refuses by itself (broken
-//! framing, wrong base64, limits) is answered in the same form as the gateway's refusals.
+//! A host reads requests and writes answers; it decides nothing about hooks. A host's own refusals (broken
+//! framing, wrong base64, limits) have the same form as the gateway's refusals.
 
+pub mod cloud;
 mod handover;
 mod job;
 mod lambda;
@@ -30,106 +31,59 @@ use ::http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::config::{Config, Reading, Samples};
 use crate::context::Context;
-use crate::env::Env;
+use crate::env::{Env, EnvProblem, RUNTIME_API};
 use crate::gateway::Gateway;
 use crate::http::{Request, Response};
-use crate::metrics::Metrics;
+use crate::platform;
 use crate::problem::Problem;
-use crate::queue::{EnvProblem, Vendor};
-use crate::readiness::Readiness;
+use crate::queue::Vendor;
+use crate::service::Service;
 use crate::telemetry;
 pub use job::redrive;
-pub(crate) use lambda::RUNTIME_API;
 pub use process::main;
-pub(crate) use settings::done_without;
-pub use settings::fatal;
+pub use settings::{done_without, fatal};
 
-/// What a host serves: the gateway, or a test's double.
-pub trait Service: Clone + Send + Sync + 'static {
-    /// Answers one request. Never fails: what goes wrong is an answer too.
-    fn call(&self, request: Request) -> impl Future<Output = Response> + Send;
-
-    /// The most bytes that the body of a request with this head may have: an HTTP server reads no further. Or
-    /// the answer, if nothing in the body could change it: no such route, a method that it does not take, more
-    /// bytes announced than it takes. `head` has no body.
-    fn admits(&self, head: &Request, announced: usize) -> Result<usize, Response> {
-        let _ = (head, announced);
-        Ok(self.max_body())
-    }
-
-    /// The largest body any hook takes, in bytes.
-    fn max_body(&self) -> usize;
-
-    /// How many endpoints it may have connections to, `MAX_CONNECTIONS` to each.
-    fn endpoints(&self) -> usize {
-        1
-    }
-
-    /// Whether requests can be served, as far as that is known without asking anybody.
-    fn readiness(&self) -> Readiness;
-
-    /// What its requests are counted in; the host counts those that it refuses itself.
-    fn metrics(&self) -> Option<&Metrics> {
-        None
-    }
-
-    /// How many hooks are sound, and where they were read.
-    fn hooks(&self) -> Option<(usize, &str)> {
-        None
-    }
-
-    /// What a process does once as it begins, beside its requests, where nobody freezes it.
-    fn begin(&self) -> impl Future<Output = ()> + Send {
-        async {}
-    }
-
-    /// Opens the connections that the first request will need.
-    fn prewarm(&self) -> impl Future<Output = ()> + Send {
-        async {}
-    }
-}
-
-/// Why a host cannot start, or stopped.
+/// Errors that keep a host from starting or that stop it.
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
     /// User action: set `LISTEN` to an address of this machine whose port is free.
     #[error("cannot listen on {address}: {}", server::refused(source))]
     Listen {
-        /// As `LISTEN` or `PORT` gave it.
+        /// Address from `LISTEN` or `PORT`, as written.
         address: String,
-        /// The system's reason.
+        /// Error of the operating system.
         source: io::Error,
     },
-    /// User action: start the function through a Lambda runtime or its emulator, which set it.
+    /// User action: start the function through a Lambda runtime or its emulator, which sets the variable.
     #[error(
         "{0} is missing or wrong: a cloud's function runtime sets it, so start the function there or under an \
          emulator of it"
     )]
     Environment(&'static str),
-    /// The Lambda runtime API went away, which ends the sandbox.
+    /// Loss of the Lambda runtime API, which ends the sandbox.
     #[error("the Lambda runtime stopped: {0}")]
     Runtime(#[source] lambda_runtime::Error),
-    /// The platform's runtime interface is not there any more; the platform starts another process.
+    /// Loss of the platform's runtime interface; the platform starts another process.
     #[error("the platform's runtime interface cannot be reached")]
     Unreachable,
-    /// User action: correct the variable. Without an address nobody can call a server; a redriver without a store
-    /// has nothing to do.
+    /// User action: correct the variable. A server without an address is unreachable; a redriver without a
+    /// store has no work.
     #[error(transparent)]
     Setting(#[from] EnvProblem),
-    /// The system refuses signal handlers.
+    /// Refusal of signal handlers by the operating system.
     #[error("cannot wait for signals: {0}")]
     Signal(#[source] io::Error),
-    /// The system refuses what every process needs; it may be short of descriptors.
+    /// Refusal of a resource that every process needs; the operating system may be short of descriptors.
     #[error("cannot start: {0}")]
     Start(#[source] io::Error),
 }
 
-/// A function, whole, for [`main`] to run.
+/// Runs a whole function, as the future for [`main`].
 ///
-/// Mistakes in the configuration do not keep it from starting: an init that fails takes every hook
-/// down, the sound ones too.
+/// Mistakes in the configuration do not keep the function from starting: a failed init takes every hook down,
+/// the sound ones too.
 pub async fn run(vendor: Vendor) -> Result<(), HostError> {
-    let (config, context) = start(is_server);
+    let (config, context) = start(platform::is_server);
     let gateway = Gateway::connect(config, vendor, &context);
     if context.env.is_on("PREWARM") {
         gateway.prewarm().await;
@@ -141,12 +95,12 @@ pub async fn run(vendor: Vendor) -> Result<(), HostError> {
 /// Starts logging and reads the configuration.
 fn start(over_http: impl FnOnce(&Env) -> bool) -> (Config, Context) {
     let context = Context::system();
-    if is_server(&context.env) {
+    if platform::is_server(&context.env) {
         telemetry::init_queued(&context.env);
     } else {
         telemetry::init(&context.env);
     }
-    // `sam local` says so itself; any other local run must.
+    // `sam local` sets its own variable; any other local run must set `ALLOW_SAMPLE_SECRETS`.
     let is_local = ["AWS_SAM_LOCAL", "ALLOW_SAMPLE_SECRETS"].iter().any(|name| context.env.is_on(name));
     let samples = if is_local { Samples::Accepted } else { Samples::Refused };
     if samples == Samples::Accepted {
@@ -156,20 +110,16 @@ fn start(over_http: impl FnOnce(&Env) -> bool) -> (Config, Context) {
         tracing::warn!("plain HTTP endpoints are allowed: messages and signatures can be read on the way");
     }
     let over_http = over_http(&context.env);
-    (Config::load(Reading { over_http, ..Reading::new(&context.env, samples) }), context)
+    let mut config = Config::load(Reading { over_http, ..Reading::new(&context.env, samples) });
+    config.problems.extend(done_without(&context.env));
+    (config, context)
 }
 
-/// Whether there is no function runtime in the environment.
-pub(crate) fn is_server(env: &Env) -> bool {
-    // What is wrong with a platform's variables is said where they are used.
-    env.get(lambda::RUNTIME_API).is_none() && matches!(poll::Platform::of(env), Ok(None))
-}
-
-/// Serves until the platform ends it: events where a cloud's function runtime is in the environment,
+/// Serves until the platform ends the process: events if a cloud's function runtime is in the environment,
 /// otherwise HTTP on `LISTEN` or `PORT` (default `127.0.0.1:9000`) until SIGTERM or SIGINT.
 pub async fn serve<S: Service>(service: S, context: &Context) -> Result<(), HostError> {
     log_panics();
-    if context.env.get(lambda::RUNTIME_API).is_some() {
+    if context.env.get(RUNTIME_API).is_some() {
         return lambda::run(service, context).await;
     }
     match poll::Platform::of(&context.env)? {
@@ -178,7 +128,7 @@ pub async fn serve<S: Service>(service: S, context: &Context) -> Result<(), Host
     }
 }
 
-/// A panic's message may quote data, so the log gets the place only.
+/// Installs a panic hook that logs the location alone: a panic's message may quote data.
 fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string);
@@ -186,10 +136,10 @@ fn log_panics() {
     }));
 }
 
-/// Seconds a sender is asked to wait after a panic: what made it is not gone at once.
+/// Delay that a sender is asked for after a panic, in seconds: its cause may last a while.
 const PANIC_RETRY_AFTER: u32 = 5;
 
-/// Calls the service. A panic is a 503: the sender comes again, and the next request is served.
+/// Calls the service. A panic becomes a 503: the sender retries, and the next request is served.
 async fn call<S: Service>(service: &S, request: Request) -> Response {
     let request_id = request.request_id.clone();
     let mut call = pin!(async { service.call(request).await });
@@ -203,14 +153,14 @@ async fn call<S: Service>(service: &S, request: Request) -> Response {
     })
 }
 
-/// Refuses a request that never reaches the service, and logs it as the service would.
+/// Refuses a request that never reaches the service, and logs the refusal as the service would.
 fn refuse(problem: Problem, request_id: &str) -> Response {
     tracing::info!(request_id, status = problem.status(), problem = problem.name(), "refused");
     problem.response(request_id)
 }
 
-/// The answer's fields for a platform. One that is no header field (a control character in a
-/// vendor's id) is left out: the answer matters more.
+/// Returns the answer's header fields for a platform. A value that is not a valid header field (a control
+/// character in a vendor's id) is left out: the answer matters more.
 fn header_map(response: &Response) -> HeaderMap {
     let field = |(name, value): &(&str, String)| {
         Some((HeaderName::from_bytes(name.as_bytes()).ok()?, HeaderValue::from_bytes(value.as_bytes()).ok()?))

@@ -1,20 +1,5 @@
 //! Cloud runtimes that a function polls over HTTP: an event, an answer, the next event.
-//!
-//! | | Tencent SCF | Huawei Cloud and OTC FunctionGraph |
-//! |---|---|---|
-//! | recognised by | `SCF_RUNTIME_API`, `SCF_RUNTIME_API_PORT` | `RUNTIME_API_ADDR` |
-//! | ready | `POST /runtime/init/ready` | – |
-//! | next event | `GET /runtime/invocation/next` | `GET /v1/runtime/invocation/request` |
-//! | answer | `POST /runtime/invocation/response` | `POST /v1/runtime/invocation/response/{id}` |
-//! | failure | `POST /runtime/invocation/error` | `POST /v1/runtime/invocation/error/{id}` |
-//! | request id | header `request_id` | header `X-Cff-Request-Id` |
-//! | time | header `time_limit_in_ms` | variable `RUNTIME_TIMEOUT`, in seconds |
-//! | credentials | environment | headers `X-CFF-…`, with each event |
-//!
-//! Formats: [SCF's custom runtime][scf], [FunctionGraph's][fg].
-//!
-//! [scf]: https://www.tencentcloud.com/document/product/583/38129
-//! [fg]: https://docs.otc.t-systems.com/function-graph/umn/
+//! [`cloud`](super::cloud) has their differences as data.
 
 use std::future::Future;
 use std::time::Duration;
@@ -24,47 +9,50 @@ use http::{HeaderMap, Method};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use super::handover::CUSTOM_RUNTIME;
+use super::cloud::{CLOUDS, Cloud, Runtime};
+use super::handover::Handover;
 use super::job::Job;
 use super::timer;
-use super::trigger::{self, Dialect, EventError, Invocation, is_uuid};
+use super::trigger::{self, EventError, Invocation, is_uuid};
 use super::{HostError, Service, call};
 use crate::context::Context;
-use crate::env::{Env, Lent};
-use crate::queue::endpoint::Endpoint;
-use crate::queue::transport::{Call, Transport, headers};
+use crate::env::Env;
+use crate::net::endpoint::Endpoint;
+use crate::net::transport::{Call, Transport, headers};
 
-/// The platform keeps a function frozen for as long as it likes between two events.
+/// Time-out of the poll for the next event, 30 days: the platform may freeze a function for any time between
+/// two events.
 const FOREVER: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// For an answer to be taken.
+/// Time-out of the `POST` that hands an answer to the platform.
 const TAKEN: Duration = Duration::from_secs(10);
 
-/// A body of 6 MB as base64 in JSON, with room.
+/// Upper bound on the size of an event, in bytes: a body of 6 MB as base64 in JSON, with room to spare.
 const MAX_EVENT: usize = 16 * 1024 * 1024;
 
-/// As FunctionGraph's own samples wait before they ask again.
+/// Pause after a failed poll, as long as in FunctionGraph's own samples.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// So many failed polls in a row are no hiccup: the process ends, and the platform starts another.
+/// Failed polls in a row after which the process ends, so that the platform starts another.
 const ENOUGH: u32 = 200;
 
-/// Kept back from the time that the platform gives, for the way of the answer.
+/// Time kept back from the platform's limit for the transfer of the answer.
 const ANSWER_RESERVE: Duration = Duration::from_millis(300);
 
-/// Where the platform does not say how long an invocation may take.
+/// Time limit of an invocation if the platform names none.
 const DEFAULT_TIME: Duration = Duration::from_secs(3);
 
-/// One cloud's interface.
+/// Runtime interface of the cloud whose variables are set.
 #[derive(Clone, Debug)]
 pub(super) struct Platform {
-    dialect: Dialect,
+    cloud: &'static Cloud,
+    runtime: &'static Runtime,
     endpoint: Endpoint,
-    /// As `RUNTIME_TIMEOUT` says.
+    /// Time limit of an invocation from `RUNTIME_TIMEOUT`.
     time: Option<Duration>,
 }
 
-/// What came with an event, and what it is worth.
+/// Event with its id, and the time by which to answer it.
 struct Event {
     id: String,
     body: Bytes,
@@ -72,47 +60,35 @@ struct Event {
 }
 
 impl Platform {
-    /// The platform whose variables are set; `None` outside of both.
+    /// Returns the platform whose variables are set; `None` outside of both platforms.
     pub(super) fn of(env: &Env) -> Result<Option<Self>, HostError> {
-        let (dialect, variable, address) = match (env.get("SCF_RUNTIME_API"), env.get("RUNTIME_API_ADDR")) {
-            (Some(host), _) => {
-                let port = env.get("SCF_RUNTIME_API_PORT");
-                let port = port.ok_or(HostError::Environment("SCF_RUNTIME_API_PORT"))?;
-                (Dialect::Scf, "SCF_RUNTIME_API", format!("{host}:{port}"))
-            }
-            (None, Some(address)) => (Dialect::FunctionGraph, "RUNTIME_API_ADDR", address),
-            (None, None) => return Ok(None),
-        };
-        // The platform's own interface, on this machine or in its sandbox' network.
-        let endpoint = Endpoint::parse(&format!("http://{address}"), true)
-            .map_err(|_| HostError::Environment(variable))?;
-        let seconds = env.get("RUNTIME_TIMEOUT").and_then(|text| text.parse().ok());
-        Ok(Some(Self { dialect, endpoint, time: seconds.map(Duration::from_secs) }))
-    }
-
-    const fn next(&self) -> &'static str {
-        match self.dialect {
-            Dialect::FunctionGraph => "/v1/runtime/invocation/request",
-            _ => "/runtime/invocation/next",
+        let found = CLOUDS.into_iter().find_map(|cloud| {
+            let runtime = cloud.runtime.as_ref()?;
+            Some((cloud, runtime, env.get(runtime.address)?))
+        });
+        let Some((cloud, runtime, mut address)) = found else { return Ok(None) };
+        if let Some(variable) = runtime.port {
+            let port = env.get(variable).ok_or(HostError::Environment(variable))?;
+            address = format!("{address}:{port}");
         }
+        // The endpoint is the platform's own interface, on this machine or in its sandbox's network.
+        let endpoint = Endpoint::parse(&format!("http://{address}"), true)
+            .map_err(|_| HostError::Environment(runtime.address))?;
+        let seconds = env.get("RUNTIME_TIMEOUT").and_then(|text| text.parse().ok());
+        Ok(Some(Self { cloud, runtime, endpoint, time: seconds.map(Duration::from_secs) }))
     }
 
     fn done(&self, outcome: &str, id: &str) -> String {
-        match self.dialect {
-            Dialect::FunctionGraph => format!("/v1/runtime/invocation/{outcome}/{id}"),
-            _ => format!("/runtime/invocation/{outcome}"),
-        }
+        let Runtime { done, answers_by_id, .. } = self.runtime;
+        if *answers_by_id { format!("{done}/{outcome}/{id}") } else { format!("{done}/{outcome}") }
     }
 
-    /// What the headers of an event say; `None` without an id that an answer could be sent under.
+    /// Builds the event from its headers and body; `None` without an id that an answer could be sent under.
     fn event(&self, headers: &HeaderMap, body: Bytes) -> Option<Event> {
         let text = |name: &str| headers.get(name)?.to_str().ok();
-        let id = match self.dialect {
-            Dialect::FunctionGraph => text("x-cff-request-id")?,
-            _ => text("request_id").unwrap_or_default(),
-        };
+        let id = text(self.runtime.id).unwrap_or_default();
         let is_plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-        if !id.bytes().all(is_plain) || (id.is_empty() && self.dialect == Dialect::FunctionGraph) {
+        if !id.bytes().all(is_plain) || (id.is_empty() && self.runtime.answers_by_id) {
             return None;
         }
         let limit = text("time_limit_in_ms").and_then(|text| text.parse().ok()).map(Duration::from_millis);
@@ -122,7 +98,7 @@ impl Platform {
     }
 }
 
-/// What becomes of an event: the answer's JSON, or a function error.
+/// Outcome of an event: the answer's JSON, or the type and message of a function error.
 type Answered = Result<String, (&'static str, String)>;
 
 /// Serves events until the platform ends the process.
@@ -131,39 +107,39 @@ pub(super) async fn run<S: Service>(
     platform: Platform,
     context: &Context,
 ) -> Result<(), HostError> {
-    let dialect = platform.dialect;
+    let cloud = platform.cloud;
     poll(platform, context, |event| {
         let service = service.clone();
-        async move { answer(&service, dialect, &event, context).await }
+        async move { answer(&service, cloud, &event, context).await }
     })
     .await
 }
 
-/// Runs a job with each event: a timer's may name a shard.
+/// Runs a job with each event; a timer's event may name a shard.
 pub(super) async fn run_job<J: Job>(job: J, platform: Platform, context: &Context) -> Result<(), HostError> {
-    let dialect = platform.dialect;
+    let cloud = platform.cloud;
     poll(platform, context, |event| {
         let job = job.clone();
         async move {
             let text = std::str::from_utf8(&event.body).ok();
-            timer::run(&job, dialect, text, event.deadline).await.map(|report| report.to_string())
+            timer::run(&job, cloud, text, event.deadline).await.map(|report| report.to_string())
         }
     })
     .await
 }
 
-async fn answer<S: Service>(service: &S, dialect: Dialect, event: &Event, context: &Context) -> Answered {
+async fn answer<S: Service>(service: &S, cloud: &Cloud, event: &Event, context: &Context) -> Answered {
     let request_id = if is_uuid(&event.id) { event.id.clone() } else { context.random.uuid() };
     let invocation = Invocation { request_id, deadline: Some(event.deadline) };
     let incoming = match std::str::from_utf8(&event.body) {
-        Ok(text) => trigger::read_as(dialect, text.trim_start(), invocation).map_err(failure)?,
+        Ok(text) => trigger::read_as(cloud, text.trim_start(), invocation).map_err(failure)?,
         Err(_) => trigger::unreadable(&invocation),
     };
     let response = match incoming.request {
         Ok(request) => call(service, request).await,
         Err(refusal) => refusal,
     };
-    // An answer serialises without fail.
+    // Serialising an answer never fails.
     Ok(serde_json::to_string(&incoming.trigger.answer(&response)).unwrap_or_default())
 }
 
@@ -171,7 +147,8 @@ fn failure(error: EventError) -> (&'static str, String) {
     (error.error_type(), error.to_string())
 }
 
-/// One event after the other: SCF's answers name none, and both freeze what runs beside one.
+/// Handles one event after the other: SCF's answers name no event, and both platforms freeze work that
+/// outlasts an event.
 async fn poll<F: Future<Output = Answered>>(
     platform: Platform,
     context: &Context,
@@ -179,8 +156,8 @@ async fn poll<F: Future<Output = Answered>>(
 ) -> Result<(), HostError> {
     let transport = Transport::new(&Env::of::<&str, &str>([]));
     let client = Client { transport, platform };
-    if client.platform.dialect == Dialect::Scf {
-        client.ready().await;
+    if let Some(ready) = client.platform.runtime.ready {
+        client.post(ready, " ".to_owned()).await;
     }
     let mut failures = 0;
     while failures < ENOUGH {
@@ -190,13 +167,9 @@ async fn poll<F: Future<Output = Answered>>(
             continue;
         };
         failures = 0;
-        let lent = match client.platform.dialect {
-            Dialect::FunctionGraph => {
-                let field = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-                CUSTOM_RUNTIME.lent(field, &context.env)
-            }
-            _ => Lent::default(),
-        };
+        let field = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let take = |credentials: &Handover| credentials.lent(field, &context.env);
+        let lent = client.platform.runtime.credentials.map(take).unwrap_or_default();
         let Some(event) = client.platform.event(&headers, body) else {
             tracing::error!("the platform sent an event without an id");
             sleep(PAUSE).await;
@@ -222,17 +195,13 @@ struct Client {
 }
 
 impl Client {
-    async fn ready(&self) {
-        self.post("/runtime/init/ready", " ".to_owned()).await;
-    }
-
-    /// The next event's headers and body.
+    /// Polls for the next event's headers and body.
     async fn next(&self) -> Option<(HeaderMap, Bytes)> {
-        let answer = self.send(Method::GET, self.platform.next(), Bytes::new(), FOREVER).await?;
+        let answer = self.send(Method::GET, self.platform.runtime.next, Bytes::new(), FOREVER).await?;
         Some((answer.headers, answer.body))
     }
 
-    /// A failure is logged and nothing else: the platform has given the event up by then.
+    /// Posts to the platform. A failure is only logged: the platform has given the event up by then.
     async fn post(&self, path: &str, body: String) {
         self.send(Method::POST, path, body.into(), TAKEN).await;
     }
@@ -243,7 +212,7 @@ impl Client {
         path: &str,
         body: Bytes,
         patience: Duration,
-    ) -> Option<crate::queue::answer::Answer> {
+    ) -> Option<crate::net::answer::Answer> {
         let call = Call {
             method,
             endpoint: &self.platform.endpoint,

@@ -1,4 +1,4 @@
-//! A function's process, from its beginning to its end.
+//! Process of a function, from its start to its end.
 
 use std::future::Future;
 use std::process::ExitCode;
@@ -10,19 +10,19 @@ use super::HostError;
 use crate::env::Env;
 use crate::telemetry;
 
-/// For the log's reader to take what is written at the end.
+/// Time for the log's reader to take the last lines.
 const LAST_LINES: Duration = Duration::from_millis(200);
 
-/// What a function's `main` is: runs [`run`](super::run) or [`redrive`](super::redrive) to its end. Why it cannot
-/// start, or ended too soon, is a line of the log.
+/// Runs a function's future, [`run`](super::run) or [`redrive`](super::redrive), to its end as the body of
+/// `main`. The reason why a function cannot start, or ends too soon, is a line of the log.
 ///
-/// What a file system keeps waiting is not waited for: a file of a secret, or a folder of a store, may hang for
-/// ever, and nobody was told that it is done.
+/// Work that a file system keeps blocked is not awaited: a read of a secret's file or of a store's folder may
+/// hang for ever, and its result has not been promised to anyone.
 pub fn main(function: impl Future<Output = Result<(), HostError>>) -> ExitCode {
     let ended = match Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => {
             let ended = runtime.block_on(function);
-            // What it gives up has lines too.
+            // The work given up here may log lines too.
             runtime.shutdown_background();
             ended
         }

@@ -1,94 +1,88 @@
-//! What a schedule's event asks of the redriver: which shard, in the text that its trigger was given.
+//! Events of a schedule, which may ask the redriver for one shard in the text of their trigger.
 //!
-//! | | where the text is |
+//! | | place of the text |
 //! |---|---|
 //! | `EventBridge` Scheduler | the event itself, the schedule's `Input` |
 //! | Tencent SCF's timer | `Message`, the trigger's additional information |
 //! | FunctionGraph's timer | `user_event` |
 //!
-//! The text is `3/8`, or the JSON `{"shard":"3/8"}`, which may be the whole event everywhere: so a
-//! person asks. No text asks for no shard. One that names none is an error: whoever wrote it meant one, and
-//! a run of the whole would send everything as often as there are triggers.
+//! The text is `3/8`, or the JSON `{"shard":"3/8"}`. That JSON may also be the whole event on every cloud,
+//! for a run that a person starts. An empty text asks for no shard. A text that names no valid shard is an
+//! error: its author meant a shard, and a run of the whole store would send everything once per trigger.
 
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use tokio::time::Instant;
 
+use super::cloud::Cloud;
 use super::job::{Job, Order};
-use super::trigger::Dialect;
-use crate::redrive::{Shard, ShardError};
+use crate::json;
+use crate::shard::{Shard, ShardError};
 
-/// What our own timer of FunctionGraph said before there were shards.
-const BEFORE_SHARDS: &str = "redrive";
-
-/// Why it is not known which shard an event asks for. The event is not quoted.
+/// Errors in an event's choice of a shard. They never quote the event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 enum TimerError {
     /// User action: invoke the function with JSON.
     #[error("the event is no JSON object that can be read: write {{}} or {{\"shard\":\"3/8\"}}")]
     NotJson,
-    /// User action: as the error says, in the trigger's text.
+    /// User action: correct the trigger's text as the error says.
     #[error("the trigger's text {0}")]
     Shard(#[from] ShardError),
 }
 
-/// What matters of an event of any of the clouds.
+/// Field of an event that every cloud has.
 #[derive(Deserialize)]
 struct Asked {
     #[serde(default, deserialize_with = "present")]
     shard: Option<Value>,
-    #[serde(rename = "Message")]
-    message: Option<Value>,
-    user_event: Option<Value>,
 }
 
-/// Also a null: whoever writes the name means something.
+/// Deserializes a field that is present, even as null: its author means something.
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
     Value::deserialize(deserializer).map(Some)
 }
 
-/// Runs the job once, as an event asks; what went wrong is a function error's type and message.
+/// Runs the job once for an event; an error is a function error's type and message.
 pub(super) async fn run<J: Job>(
     job: &J,
-    dialect: Dialect,
+    cloud: &Cloud,
     event: Option<&str>,
     deadline: Instant,
 ) -> Result<Value, (&'static str, String)> {
-    let asked = event.ok_or(TimerError::NotJson).and_then(|event| shard(dialect, event));
+    let asked = event.ok_or(TimerError::NotJson).and_then(|event| shard(cloud, event));
     let shard = asked.map_err(|error| ("Redrive.NoShard", error.to_string()))?;
-    // Boxed: a run is a type too deep to lay out within another one.
+    // Boxed: the future of a run is too deep a type to nest in another one.
     Box::pin(job.run(Order::due(shard), deadline)).await.map_err(|error| ("Redrive.Failed", error))
 }
 
-/// The shard that an event asks for; `None` where it asks for none.
-fn shard(dialect: Dialect, event: &str) -> Result<Option<Shard>, TimerError> {
-    // A function may be invoked with nothing at all.
+/// Returns the shard that an event asks for; `None` if it asks for no shard.
+fn shard(cloud: &Cloud, event: &str) -> Result<Option<Shard>, TimerError> {
+    // A function may be invoked with an empty event.
     if event.trim().is_empty() {
         return Ok(None);
     }
-    let event: Option<Asked> = match event.trim_start().as_bytes().first() {
+    let asked: Option<Asked> = match event.trim_start().as_bytes().first() {
         Some(b'{' | b'n') => serde_json::from_str(event).map_err(|_| TimerError::NotJson)?,
         _ => return Err(TimerError::NotJson),
     };
-    let Some(Asked { shard, message, user_event }) = event else { return Ok(None) };
+    let Some(Asked { shard }) = asked else { return Ok(None) };
     if let Some(shard) = shard {
         return Ok(Some(Shard::parse(shard.as_str().ok_or(ShardError::Form)?)?));
     }
-    let text = match dialect {
-        Dialect::Aws => None,
-        Dialect::Scf => message,
-        Dialect::FunctionGraph => user_event,
+    let text = match cloud.timer_text {
+        Some(member) => json::find(event.as_bytes(), member).map_err(|_| TimerError::NotJson)?,
+        None => None,
     };
-    match text {
+    match text.and_then(|raw| serde_json::from_str::<Option<Value>>(raw.get()).ok().flatten()) {
         None => Ok(None),
-        Some(Value::String(text)) => written(dialect, text.trim()),
+        Some(Value::String(text)) => written(cloud, text.trim()),
         Some(_) => Err(ShardError::Form.into()),
     }
 }
 
-/// What the text of a timer says.
-fn written(dialect: Dialect, text: &str) -> Result<Option<Shard>, TimerError> {
-    if text.is_empty() || (dialect == Dialect::FunctionGraph && text == BEFORE_SHARDS) {
+/// Parses the text of a timer; `None` if it asks for no shard.
+fn written(cloud: &Cloud, text: &str) -> Result<Option<Shard>, TimerError> {
+    if text.is_empty() || cloud.whole_store == Some(text) {
         return Ok(None);
     }
     if !text.starts_with('{') {
@@ -103,10 +97,9 @@ fn written(dialect: Dialect, text: &str) -> Result<Option<Shard>, TimerError> {
 mod tests {
     use serde_json::json;
 
+    use super::super::cloud::{AWS, CLOUDS, FUNCTION_GRAPH, SCF};
     use super::super::job::doubles::Noting;
     use super::*;
-
-    const ALL: [Dialect; 3] = [Dialect::Aws, Dialect::Scf, Dialect::FunctionGraph];
 
     fn three_of_eight() -> Shard {
         Shard::parse("3/8").unwrap()
@@ -126,7 +119,7 @@ mod tests {
     #[tokio::test]
     async fn an_event_runs_what_it_asks_for_or_nothing() {
         let job = Noting::default();
-        let run = async |event| run(&job, Dialect::Aws, event, Instant::now()).await;
+        let run = async |event| run(&job, &AWS, event, Instant::now()).await;
         assert_eq!(run(Some(r#"{"shard":"3/8"}"#)).await, Ok(Value::Null));
         assert_eq!(run(Some("{}")).await, Ok(Value::Null));
         for wrong in [Some(r#"{"shard":"8/8"}"#), Some("3/8"), None] {
@@ -139,40 +132,40 @@ mod tests {
     fn each_clouds_text_names_the_shard() {
         for text in ["3/8", " 3/8\n", "{\"shard\":\"3/8\"}", " { \"shard\" : \"3/8\" } "] {
             let text = json!(text);
-            assert_eq!(shard(Dialect::Scf, &scf(&text).to_string()), Ok(Some(three_of_eight())), "{text}");
+            assert_eq!(shard(&SCF, &scf(&text).to_string()), Ok(Some(three_of_eight())), "{text}");
             let event = functiongraph(&text).to_string();
-            assert_eq!(shard(Dialect::FunctionGraph, &event), Ok(Some(three_of_eight())), "{text}");
+            assert_eq!(shard(&FUNCTION_GRAPH, &event), Ok(Some(three_of_eight())), "{text}");
         }
-        for dialect in ALL {
-            assert_eq!(shard(dialect, r#"{"shard":"3/8"}"#), Ok(Some(three_of_eight())), "{dialect:?}");
+        for cloud in CLOUDS {
+            assert_eq!(shard(cloud, r#"{"shard":"3/8"}"#), Ok(Some(three_of_eight())), "{cloud:?}");
             let both = r#"{"shard":"3/8","Message":"0/2","user_event":"0/2"}"#;
-            assert_eq!(shard(dialect, both), Ok(Some(three_of_eight())), "{dialect:?}");
+            assert_eq!(shard(cloud, both), Ok(Some(three_of_eight())), "{cloud:?}");
         }
     }
 
     #[test]
     fn no_text_names_none() {
-        // What a schedule sends that has no Input of its own.
+        // A schedule without an `Input` of its own sends this event.
         let scheduler = r#"{"version":"0","id":"0b1f5e2c-9d0a-4c58-9a1e-3f6d7c2b8a10","detail":"{}",
             "detail-type":"Scheduled Event","source":"aws.scheduler","account":"123456789012",
             "time":"2026-11-24T08:00:00Z","region":"eu-central-1","resources":[]}"#;
         for event in ["", " ", "{}", "null", scheduler] {
-            for dialect in ALL {
-                assert_eq!(shard(dialect, event), Ok(None), "{dialect:?} {event}");
+            for cloud in CLOUDS {
+                assert_eq!(shard(cloud, event), Ok(None), "{cloud:?} {event}");
             }
         }
         for text in [json!(""), json!(" "), Value::Null] {
-            assert_eq!(shard(Dialect::Scf, &scf(&text).to_string()), Ok(None), "{text}");
+            assert_eq!(shard(&SCF, &scf(&text).to_string()), Ok(None), "{text}");
             let event = functiongraph(&text).to_string();
-            assert_eq!(shard(Dialect::FunctionGraph, &event), Ok(None), "{text}");
+            assert_eq!(shard(&FUNCTION_GRAPH, &event), Ok(None), "{text}");
         }
-        assert_eq!(shard(Dialect::FunctionGraph, &functiongraph(&json!("redrive")).to_string()), Ok(None));
-        // Another cloud's field is nobody's text.
-        assert_eq!(shard(Dialect::Aws, r#"{"Message":"x","user_event":"x"}"#), Ok(None));
-        assert_eq!(shard(Dialect::Scf, r#"{"user_event":"x"}"#), Ok(None));
+        assert_eq!(shard(&FUNCTION_GRAPH, &functiongraph(&json!("redrive")).to_string()), Ok(None));
+        // A field of another cloud is ignored.
+        assert_eq!(shard(&AWS, r#"{"Message":"x","user_event":"x"}"#), Ok(None));
+        assert_eq!(shard(&SCF, r#"{"user_event":"x"}"#), Ok(None));
     }
 
-    /// Never a silent run of the whole.
+    /// A wrong text never causes a silent run of the whole store.
     #[test]
     fn a_wrong_text_is_an_error_that_says_what_to_write() {
         for text in [
@@ -189,10 +182,8 @@ mod tests {
             json!(["3/8"]),
             json!({"shard": "3/8"}),
         ] {
-            for (dialect, event) in
-                [(Dialect::Scf, scf(&text)), (Dialect::FunctionGraph, functiongraph(&text))]
-            {
-                let error = shard(dialect, &event.to_string()).unwrap_err();
+            for (cloud, event) in [(&SCF, scf(&text)), (&FUNCTION_GRAPH, functiongraph(&text))] {
+                let error = shard(cloud, &event.to_string()).unwrap_err();
                 assert!(matches!(error, TimerError::Shard(_)), "{text}: {error}");
                 assert!(error.to_string().starts_with("the trigger's text names no shard: "), "{error}");
             }
@@ -211,11 +202,11 @@ mod tests {
             "nul",
             "{",
         ] {
-            for dialect in ALL {
-                let error = shard(dialect, event).unwrap_err().to_string();
+            for cloud in CLOUDS {
+                let error = shard(cloud, event).unwrap_err().to_string();
                 assert!(error.contains("write"), "{event}: {error}");
             }
         }
-        assert_eq!(shard(Dialect::Scf, &scf(&json!("redrive")).to_string()), Err(ShardError::Form.into()));
+        assert_eq!(shard(&SCF, &scf(&json!("redrive")).to_string()), Err(ShardError::Form.into()));
     }
 }

@@ -1,7 +1,7 @@
-//! The CloudEvents 1.0 envelope (JSON event format).
+//! Envelope of a message in the JSON event format of CloudEvents 1.0.
 //!
-//! Written by hand rather than through a serialiser: a JSON body is spliced in verbatim, so that the
-//! bytes a consumer takes out of `data` are the bytes that were verified.
+//! The envelope is written by hand rather than by a serialiser: a JSON body is inserted verbatim, so that
+//! the bytes that a consumer takes out of `data` are the bytes that were verified.
 
 use std::borrow::Cow;
 
@@ -12,12 +12,13 @@ use super::{Claim, DATAREF, ORIGINALREF};
 use crate::delivery::Delivery;
 use crate::json;
 
-/// The context attributes of a delivery, extensions included; `webhookheaders` is apart because it
-/// is large and goes into the envelope only.
+/// Context attributes of a delivery, including extensions. `webhookheaders` is kept apart, because it is
+/// large and goes into the envelope only.
 #[derive(Clone, Debug)]
 pub(super) struct Attributes(Vec<(&'static str, String)>);
 
-/// CloudEvents forbids control characters in attributes; brokers split properties at them.
+/// Upper bound on the value of an attribute, in bytes. A value must not hold a control character either:
+/// CloudEvents forbids them, and brokers split properties at them.
 const MAX_ATTRIBUTE: usize = 1024;
 
 impl Attributes {
@@ -60,7 +61,7 @@ impl Attributes {
         }
     }
 
-    /// As the RocketMQ binding of CloudEvents names them.
+    /// Converts the attributes to message properties, named as in the RocketMQ binding of CloudEvents.
     pub(super) fn properties(self) -> Vec<(Cow<'static, str>, String)> {
         let name = |attribute| match attribute {
             "specversion" => "CE_specversion",
@@ -80,8 +81,8 @@ impl Attributes {
         self.0.into_iter().map(|(attribute, value)| (Cow::Borrowed(name(attribute)), value)).collect()
     }
 
-    /// The whole event as one JSON object, with the encrypted body as it was received if asked for. Where
-    /// these take more than `most` bytes, how many.
+    /// Builds the event as one JSON object, with `original`, the encrypted body as it was received, if it is
+    /// given. If the bodies alone take more than `most` bytes, the error is their number of bytes.
     pub(super) fn envelope(
         &self,
         delivery: &Delivery,
@@ -94,7 +95,7 @@ impl Attributes {
         if least > most {
             return Err(least);
         }
-        // Large ones are made in one piece.
+        // The capacity is enough for a large envelope, so that its memory is allocated once.
         let headers: usize = delivery.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
         let mut out = String::with_capacity(least + 2 * headers + 2048);
         let mut separator = '{';
@@ -144,23 +145,23 @@ fn base64_string(out: &mut String, bytes: &[u8]) {
     out.push('"');
 }
 
-/// Bytes that the body takes in the envelope, and the encrypted one.
+/// Returns the bytes that the body and the encrypted body take in the envelope.
 pub(super) fn least(delivery: &Delivery, original: Option<&[u8]>) -> usize {
     Data::of(delivery).least(delivery) + original.map_or(0, base64_len)
 }
 
-/// Bytes that the envelope has at most, told without a look at the body.
+/// Returns an upper bound on the bytes of the envelope, without reading the body.
 pub(super) fn at_most(delivery: &Delivery, original: Option<&[u8]>) -> usize {
-    // Base64 takes four bytes for three, an escape of JSON six for one.
+    // Base64 turns three bytes into four, and a JSON escape turns one byte into six.
     let body = if is_json(delivery) { base64_len(&delivery.body) } else { 6 * delivery.body.len() };
     let names = [Some(&delivery.id), delivery.event.as_ref(), delivery.subject.as_ref()];
     let names: usize = names.into_iter().flatten().map(String::len).sum();
     let headers: usize = delivery.headers.iter().map(|(name, value)| name.len() + value.len() + 8).sum();
-    // Header fields are JSON within a JSON string, and the hook's own templates write of these.
+    // Header fields are JSON within a JSON string, and the hook's templates may repeat names and fields.
     body + original.map_or(0, base64_len) + 8 * (names + headers) + 2048
 }
 
-/// How a body travels inside the envelope.
+/// Encoding of a body inside the envelope.
 enum Data<'d> {
     Json(&'d str),
     Text(&'d str),
@@ -177,7 +178,7 @@ impl<'d> Data<'d> {
         }
     }
 
-    /// The bytes that it takes in the envelope.
+    /// Returns the bytes that the encoded body takes in the envelope.
     fn least(&self, delivery: &Delivery) -> usize {
         match self {
             Self::Json(text) => text.len(),
@@ -191,13 +192,15 @@ fn is_json(delivery: &Delivery) -> bool {
     delivery.content_type.as_deref().is_some_and(is_json_type)
 }
 
-/// `application/json`, `application/problem+json; charset=utf-8` and their like.
+/// Returns true for media types of JSON, such as `application/json` or
+/// `application/problem+json; charset=utf-8`.
 fn is_json_type(content_type: &str) -> bool {
     let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     media_type.split_once('/').is_some_and(|(_, subtype)| subtype == "json" || subtype.ends_with("+json"))
 }
 
-/// Without a usable type of its own, a body must not pass for JSON (which is CloudEvents' default).
+/// Returns the content type of the body, or `application/octet-stream` if it is unusable: without a type,
+/// CloudEvents would take the body for JSON.
 fn content_type(delivery: &Delivery) -> &str {
     match delivery.content_type.as_deref() {
         Some(t) if !t.is_empty() && t.len() <= 256 && t.bytes().all(|b| (b' '..=b'~').contains(&b)) => t,
@@ -205,7 +208,7 @@ fn content_type(delivery: &Delivery) -> &str {
     }
 }
 
-/// The sender's trace context, if it is one (W3C Trace Context, version 00).
+/// Returns the sender's trace context if it is well-formed (W3C Trace Context, version 00).
 fn traceparent(delivery: &Delivery) -> Option<&str> {
     let (_, value) = delivery.headers.iter().find(|(name, _)| name == "traceparent")?;
     let parts: Vec<&str> = value.split('-').collect();
@@ -214,7 +217,7 @@ fn traceparent(delivery: &Delivery) -> Option<&str> {
     (lengths == [2, 32, 16, 2] && parts.iter().all(hex)).then_some(value)
 }
 
-/// The kept headers as the text of a JSON array of pairs.
+/// Builds the text of a JSON array with a pair of name and value for each kept header.
 fn header_pairs(delivery: &Delivery) -> String {
     let mut out = String::from("[");
     for (i, (name, value)) in delivery.headers.iter().enumerate() {

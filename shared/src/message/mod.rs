@@ -1,8 +1,8 @@
-//! Messages: what a queue stores.
+//! Messages that are made of deliveries and stored by a queue.
 //!
-//! A delivery becomes one text: a CloudEvents envelope, or the body itself (`format = "raw"`). The
-//! delivery id travels inside, so that a consumer can tell a repeat: neither vendor's API has a
-//! field for it.
+//! A delivery becomes one text: a CloudEvents envelope, or the body itself (`format = "raw"`). The delivery
+//! id travels inside the message, so that a consumer can detect a repeat: neither vendor's API has a field
+//! for the id.
 
 mod envelope;
 mod template;
@@ -14,63 +14,88 @@ use serde::{Deserialize, Serialize};
 
 use crate::delivery::Delivery;
 use crate::json;
-use crate::queue::MAX_TEXT;
 pub use template::{Place, Placeholder, RenderError, Template, TemplateError};
 
-/// How the body is carried.
+/// Upper bound on the text of a message, in bytes of UTF-8: no queue takes more.
+pub const MAX_TEXT: usize = 4 << 20;
+
+/// Format of a message's text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
-    /// One CloudEvents 1.0 JSON object.
+    /// JSON object of CloudEvents 1.0.
     #[default]
     CloudEvents,
-    /// The body itself.
+    /// Body of the delivery and nothing else.
     Raw,
 }
 
-/// A message ready for a queue; as it is written here it waits in the spill store.
+/// Message ready for a queue. It is stored in the same form while it waits in the spill store.
+///
+/// ```
+/// use hookmq_shared::context::Context;
+/// use hookmq_shared::message::Message;
+/// use hookmq_shared::queue::{Class, Client, Queue as _, Vendor};
+///
+/// let message = Message {
+///     id: "42".to_owned(),
+///     topic: "tenant/webhooks/orders".to_owned(),
+///     text: r#"{"order":42}"#.to_owned(),
+///     key: None,
+///     tag: None,
+///     properties: Vec::new(),
+/// };
+/// // The limits of a vendor are checked before anything is sent.
+/// let queue = Client::new(Vendor::Tdmq, Context::system());
+/// queue.takes(&message)?;
+///
+/// let large = Message { text: "a".repeat(16 << 20), ..message };
+/// assert!(queue.takes(&large).is_err_and(|error| error.class == Class::TooLarge));
+/// # Ok::<(), hookmq_shared::queue::SendError>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
-    /// The delivery's id: the same on every attempt and every redelivery.
+    /// Id of the delivery: the same on every attempt and every redelivery.
     pub id: String,
-    /// The topic, placeholders filled in.
+    /// Topic with its placeholders filled in.
     pub topic: String,
-    /// The text: the CloudEvents envelope, or the body itself.
+    /// CloudEvents envelope, or the body itself.
     pub text: String,
-    /// A further key (RocketMQ `KEYS` beside the id), already free of blanks.
+    /// Further key beside the id (RocketMQ `KEYS`), already free of blanks.
     pub key: Option<String>,
-    /// RocketMQ `TAGS`.
+    /// Tag of the message (RocketMQ `TAGS`).
     pub tag: Option<String>,
     /// CloudEvents attributes as message properties (`CE_id` and so on), for queues that have them.
     pub properties: Vec<(Cow<'static, str>, String)>,
 }
 
-/// Neither text nor properties.
+/// Debug output without text and properties, which hold values of the request.
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Message({} to {}, {} bytes)", self.id, self.topic, self.text.len())
     }
 }
 
-/// The attributes that say where the body is, and the encrypted one. Each is a property for every queue.
+/// Attribute with the address of the body; `ORIGINALREF` has that of the encrypted body. Both are also
+/// properties of the message.
 const DATAREF: &str = "dataref";
 const ORIGINALREF: &str = "webhookoriginalref";
 
-/// Where that is to which a message refers.
+/// Addresses of the objects that a message refers to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
-    /// The address of the body.
+    /// Address of the body.
     pub body: String,
-    /// That of the encrypted body as it was received, for a hook with `keep_original`.
+    /// Address of the encrypted body as it was received, for a hook with `keep_original`.
     pub original: Option<String>,
 }
 
 impl Message {
-    /// Where the body is, of a message that refers to it.
+    /// Returns the address of the body, or `None` if the message carries the body.
     pub fn dataref(&self) -> Option<&str> {
         self.reference(DATAREF)
     }
 
-    /// Where the encrypted body is, of a message that refers to it.
+    /// Returns the address of the encrypted body, or `None` if the message does not refer to one.
     pub fn originalref(&self) -> Option<&str> {
         self.reference(ORIGINALREF)
     }
@@ -81,7 +106,8 @@ impl Message {
         found.map(|(_, address)| address.as_str())
     }
 
-    /// The same message, which refers to these. One that carries its body is left as it is.
+    /// Returns a copy of the message with the addresses of `claim` instead of its own. An address that the
+    /// message does not have is not added.
     #[must_use]
     pub fn referring_to(&self, claim: &Claim) -> Self {
         let mut message = self.clone();
@@ -99,7 +125,7 @@ impl Message {
             json::write_string(&mut member, address);
             member
         };
-        // The first one is the attribute: in the values before it quotes are escaped.
+        // The first match is the attribute: quotes are escaped in the values before it.
         self.text = self.text.replacen(&member(old), &member(address), 1);
         let property = format!("CE_{attribute}");
         for (name, value) in &mut self.properties {
@@ -110,77 +136,110 @@ impl Message {
     }
 }
 
-/// How a hook makes messages.
+/// Recipe of a hook for messages to one target.
 #[derive(Clone, Debug)]
 pub struct Recipe<'h> {
-    /// Where it goes.
+    /// Template of the topic.
     pub topic: &'h Template,
-    /// Whether the vendor takes a topic of that name.
+    /// Check of a rendered topic: true if the vendor takes a topic of that name.
     pub is_topic: fn(&str) -> bool,
-    /// How the body is carried.
+    /// Format of the text.
     pub format: Format,
-    /// Whether the body of an encrypted event travels along as it was received.
+    /// True if the body of an encrypted event is added to the message as it was received.
     pub keep_original: bool,
-    /// A key of its own.
+    /// Template of the further key.
     pub key: Option<&'h Template>,
-    /// A tag.
+    /// Template of the tag.
     pub tag: Option<&'h Template>,
     /// Prefix of the CloudEvents `source`.
     pub source_uri: &'h str,
-    /// The source's reverse-DNS prefix of the CloudEvents `type`; without one it is `webhook.HOOK`.
+    /// Reverse-DNS prefix of the CloudEvents `type`, given by the source; `webhook.HOOK` if `None`.
     pub type_prefix: Option<&'h str>,
 }
 
-/// Why a verified delivery cannot become a message: nothing that a retry would mend. Never holds a
+/// Reason why a verified delivery cannot become a message, which a retry does not change. It never holds a
 /// value of the request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unrenderable {
-    /// A template asks for what is not there, or not fit.
+    /// Template with a placeholder for a value that is missing or does not fit.
     #[error(transparent)]
     Template(#[from] RenderError),
-    /// The placeholders' values make a topic that the vendor does not take.
+    /// Topic that the vendor does not take with the values of its placeholders.
     #[error("topic: the placeholders' values make no topic that the vendor takes")]
     Topic,
-    /// A CloudEvents attribute would hold a control character or over 1024 bytes.
+    /// CloudEvents attribute with a control character or more than 1024 bytes.
     #[error("the CloudEvents attribute {0} would hold a control character or over 1024 bytes")]
     Attribute(&'static str),
-    /// `raw` carries text only.
+    /// Body that is not UTF-8, while `format = "raw"` carries only text.
     #[error("format = \"raw\" carries UTF-8 only: use format = \"cloudevents\"")]
     NotText,
-    /// A body that is carried as it is cannot be an address instead.
+    /// Reference to a body in a message with `format = "raw"`, which has no place for the address.
     #[error("format = \"raw\" cannot refer to a body elsewhere: use format = \"cloudevents\"")]
     Reference,
-    /// No queue takes a message of this size, so none is made: it would take memory for nothing.
+    /// Message of more than [`MAX_TEXT`] bytes, which no queue takes. It is not made, to save its memory.
     #[error("the message would have {0} bytes, and no queue takes more than {MAX_TEXT}")]
     TooLarge(usize),
-    /// Neither queue takes an empty message.
+    /// Empty body with `format = "raw"`: neither queue takes an empty message.
     #[error("format = \"raw\" cannot carry an empty body: use format = \"cloudevents\"")]
     Empty,
 }
 
 impl Recipe<'_> {
-    /// Makes the message.
+    /// Makes a message that carries the body of the delivery.
+    ///
+    /// ```
+    /// # use hookmq_shared::clock::{Clock, Random};
+    /// # use hookmq_shared::config::{Config, Reading, Samples};
+    /// # use hookmq_shared::env::Env;
+    /// # use hookmq_shared::queue::Vendor;
+    /// # use hookmq_shared::source::{Draft, Verdict};
+    /// # let hooks = r#"
+    /// #     [hooks.github]
+    /// #     source = "github"
+    /// #     secrets = ["env:GITHUB_SECRET"]
+    /// #     topic = "tenant/webhooks/{event}"
+    /// #     key = "{json:repository.full_name}"
+    /// # "#;
+    /// # let env = Env::of([("GITHUB_SECRET", "a long random text")]);
+    /// # let config = Config::parse("hooks.toml", hooks, Reading::new(&env, Samples::Refused));
+    /// # let hook = config.hook("github").ok_or("a broken hook")?;
+    /// # let source = hook.source.current().ok_or("no secrets")?;
+    /// # let now = Clock::system().now();
+    /// # let request = source.sign(Draft::default(), 0, now, &Random::system())?;
+    /// # let Verdict::Verified(delivery) = source.check("github", request, now) else { panic!() };
+    /// // The hook has `topic = "tenant/webhooks/{event}"` and `key = "{json:repository.full_name}"`.
+    /// let recipe = hook.recipe(&Vendor::Tdmq.into(), "https://hooks.example.com").ok_or("no topic")?;
+    /// let message = recipe.render(&delivery)?;
+    /// assert_eq!(message.topic, "tenant/webhooks/push");
+    /// assert_eq!(message.key.as_deref(), Some("octocat%2Fhello-world"));
+    ///
+    /// let event: serde_json::Value = serde_json::from_str(&message.text)?;
+    /// assert_eq!((&event["type"], &event["webhookverified"]), (&"com.github.push".into(), &"body".into()));
+    /// assert_eq!(event["data"]["ref"], "refs/heads/main");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn render(&self, delivery: &Delivery) -> Result<Message, Unrenderable> {
         self.message(delivery, None)
     }
 
-    /// Makes a message that says where the body is instead of carrying it (CloudEvents' `dataref`,
-    /// the claim check): one that every queue takes, however large the body.
+    /// Makes a message with the address of the body instead of the body (CloudEvents' `dataref`, the claim
+    /// check). Every queue takes such a message, regardless of the size of the body.
     pub fn refer(&self, delivery: &Delivery, claim: &Claim) -> Result<Message, Unrenderable> {
         self.message(delivery, Some(claim))
     }
 
-    /// Whether the encrypted body travels along.
+    /// Returns true if the message also carries, or refers to, the encrypted body of the delivery.
     pub fn keeps_original_of(&self, delivery: &Delivery) -> bool {
         self.keep_original && delivery.original.is_some()
     }
 
-    /// Bytes that a message has at least which carries this delivery's body, and the encrypted one.
+    /// Returns a lower bound on the bytes of a message with the delivery's body, and with the encrypted body
+    /// if `has_original`.
     pub(crate) fn least(delivery: &Delivery, has_original: bool) -> usize {
         envelope::least(delivery, delivery.original.as_deref().filter(|_| has_original))
     }
 
-    /// Bytes that a message has at most, told without a look at the body.
+    /// Returns an upper bound on the bytes of a message, without reading the body.
     pub(crate) fn at_most(delivery: &Delivery, has_original: bool) -> usize {
         envelope::at_most(delivery, delivery.original.as_deref().filter(|_| has_original))
     }
@@ -220,12 +279,12 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::clock::Timestamp;
-    use crate::delivery::Coverage;
+    use crate::delivery::{Content, Coverage, Verified};
 
-    /// A verified GitHub push with one `X-One` and two `X-Two` fields.
+    /// Builds a verified GitHub push with one `X-One` and two `X-Two` fields.
     pub(crate) fn delivery(body: &[u8], content_type: Option<&str>) -> Delivery {
         let headers = [("x-one", "1"), ("x-two", "a"), ("x-two", "b")];
-        Delivery {
+        let content = Content {
             hook: "github".into(),
             source: Some("github".into()),
             id: "72d3162e".into(),
@@ -241,8 +300,8 @@ pub(crate) mod tests {
             coverage: Coverage::Body,
             secret: Some(0),
             verifier: None,
-            _verified: crate::source::Verified::for_tests(),
-        }
+        };
+        Delivery::new(content, Verified::for_tests())
     }
 
     fn recipe(topic: &Template, format: Format) -> Recipe<'_> {
@@ -271,8 +330,8 @@ pub(crate) mod tests {
     fn the_envelope_has_every_attribute() {
         let mut event = delivery(br#"{"a":1}"#, Some("application/json"));
         let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-        event.headers.push(("traceparent".into(), trace.into()));
-        event.subject = Some("refs/heads/main".into());
+        event.content_mut().headers.push(("traceparent".into(), trace.into()));
+        event.content_mut().subject = Some("refs/heads/main".into());
         let (topic, key) = (Template::parse("t").unwrap(), Template::parse("{json:a}").unwrap());
         let mut recipe = recipe(&topic, Format::CloudEvents);
         recipe.key = Some(&key);
@@ -299,7 +358,7 @@ pub(crate) mod tests {
     #[test]
     fn a_reference_can_be_moved() {
         let mut event = delivery(br#"{"a":1}"#, Some("application/json"));
-        event.event = Some(r#"x","dataref":"file:///a"#.into());
+        event.content_mut().event = Some(r#"x","dataref":"file:///a"#.into());
         let topic = Template::parse("t").unwrap();
         let recipe = recipe(&topic, Format::CloudEvents);
         for originals in [None, Some(("file:///o", "s3://o/\"p"))] {
@@ -324,14 +383,14 @@ pub(crate) mod tests {
         let topic = Template::parse("t").unwrap();
         let mut recipe = recipe(&topic, Format::CloudEvents);
         let mut event = delivery(b"{}", Some("application/json"));
-        event.original = Some(Bytes::from_static(b"\xff<"));
+        event.content_mut().original = Some(Bytes::from_static(b"\xff<"));
         assert!(!recipe.render(&event).unwrap().text.contains("webhookoriginal"));
         recipe.keep_original = true;
         let message = recipe.render(&event).unwrap();
         let envelope: Value = serde_json::from_str(&message.text).unwrap();
         assert_eq!((&envelope["webhookoriginal"], &envelope["data"]), (&json!("/zw="), &json!({})));
         assert!(message.properties.iter().all(|(name, _)| !name.contains("original")));
-        event.original = None;
+        event.content_mut().original = None;
         assert!(!recipe.render(&event).unwrap().text.contains("webhookoriginal"));
     }
 
@@ -364,16 +423,16 @@ pub(crate) mod tests {
             serde_json::from_str::<Value>(&text).unwrap()["type"].clone()
         };
         assert_eq!(kind(&recipe, &event), "webhook.github.push");
-        event.event = None;
+        event.content_mut().event = None;
         assert_eq!(kind(&recipe, &event), "webhook.github");
     }
 
     #[test]
     fn a_control_character_in_an_attribute_is_refused() {
         let mut event = delivery(b"{}", None);
-        event.event = Some("a\u{1}DELAY\u{2}18".into());
+        event.content_mut().event = Some("a\u{1}DELAY\u{2}18".into());
         assert_eq!(render(&event, Format::CloudEvents), Err(Unrenderable::Attribute("type")));
-        event.event = Some("x".repeat(2000));
+        event.content_mut().event = Some("x".repeat(2000));
         assert_eq!(render(&event, Format::Raw), Err(Unrenderable::Attribute("type")));
     }
 
@@ -399,7 +458,7 @@ pub(crate) mod tests {
             let least = Recipe::least(&delivery(body, Some(kind)), true);
             assert_eq!(least, bytes);
         }
-        // Where the body is elsewhere, its size is nobody's trouble.
+        // The size of a body does not matter to a message that refers to it.
         let topic = Template::parse("t").unwrap();
         let event = delivery(&all[1], Some("text/plain"));
         assert!(

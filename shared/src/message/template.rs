@@ -1,7 +1,7 @@
 //! Placeholders in topics, keys and tags: `{event}`, `{id}`, `{hook}`, `{header:Name}`, `{json:a.b}`.
 //!
-//! A placeholder's value comes from the request and is often not covered by the signature, so each
-//! place says what it takes: a value that does not fit is a refusal, never cut or cleaned up.
+//! A placeholder's value comes from the request and is often not covered by the signature, so each place
+//! has a rule for its values. A value that breaks the rule is refused, never cut or cleaned up.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use crate::delivery::Delivery;
 use crate::json;
 use crate::source;
 
-/// A text with placeholders.
+/// Text with placeholders.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {
     parts: Vec<Part>,
@@ -21,49 +21,51 @@ enum Part {
     Value(Placeholder),
 }
 
-/// Something of the delivery.
+/// Reference to a value of the delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Placeholder {
-    /// `{event}`
+    /// Name of the event: `{event}`.
     Event,
-    /// `{id}`
+    /// Id of the delivery: `{id}`.
     Id,
-    /// `{hook}`
+    /// Name of the hook: `{hook}`.
     Hook,
-    /// `{header:Name}`
+    /// Value of a header field that occurs once: `{header:Name}`.
     Header(String),
-    /// `{json:a.b.0}`
+    /// Value at a path of a JSON body: `{json:a.b.0}`.
     Json(String),
 }
 
-/// Why a template cannot be read.
+/// Syntax error in a template.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
-    /// A brace without its partner.
+    /// Brace without its partner.
     #[error("a brace is not closed: placeholders are written {{event}}")]
     Brace,
-    /// No such placeholder.
+    /// Unknown placeholder, or one without its argument.
     #[error(
         "unknown placeholder {{{0}}}: write {{event}}, {{id}}, {{hook}}, {{header:Name}} or {{json:a.b}}"
     )]
     Unknown(String),
-    /// A header that is never kept.
+    /// Header with a credential, which is never kept.
     #[error("{{header:{0}}} is a credential and never leaves the function")]
     Credential(String),
-    /// Nothing in it.
+    /// Empty template.
     #[error("is empty")]
     Empty,
 }
 
-/// Where a rendered text goes, and so what its placeholders may hold.
+/// Destination of a rendered text, which decides the values that its placeholders may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// Each value must match `[A-Za-z0-9_-]{1,64}`: the signature often does not cover it, and it
-    /// must not lead to a topic that nobody configured.
+    /// Topic: each value must match `[A-Za-z0-9_-]{1,64}`, because the signature often does not cover the
+    /// value, which must not lead to a topic that is not configured.
     Topic,
-    /// No blank, no `|`, no control character: one tag stays one tag.
+    /// Tag: no value may be empty or have a blank, a `|` or a control character, so that one tag stays one
+    /// tag.
     Tag,
-    /// Anything; all but letters, digits and `-._~:` is percent-encoded, so that one key stays one key.
+    /// Key: any value that is not empty. All characters but letters, digits and `-._~:` are percent-encoded,
+    /// so that one key stays one key.
     Key,
 }
 
@@ -98,29 +100,42 @@ impl Place {
 const KEY_ESCAPES: &percent_encoding::AsciiSet =
     &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':');
 
-/// Why a delivery does not fit a template. Never holds the value.
+/// Mismatch of a delivery and a template. It never holds the value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RenderError {
-    /// The delivery has no such thing.
+    /// Value that the delivery does not have.
     #[error("{place}: the delivery has no {placeholder}")]
     Missing {
-        /// `topic`, `key` or `tag`.
+        /// Place of the template: `topic`, `key` or `tag`.
         place: &'static str,
-        /// As written in the template.
+        /// Placeholder as it is written in the template.
         placeholder: String,
     },
-    /// It has, and the place does not take it.
+    /// Value that the place does not take.
     #[error("{place}: the value of {placeholder} does not fit")]
     Unfit {
-        /// `topic`, `key` or `tag`.
+        /// Place that refuses the value: `topic`, `key` or `tag`.
         place: &'static str,
-        /// As written in the template.
+        /// Placeholder of the refused value, as it is written in the template.
         placeholder: String,
     },
 }
 
 impl Template {
-    /// Reads a template.
+    /// Parses the text of a template.
+    ///
+    /// ```
+    /// use hookmq_shared::message::{Placeholder, Template, TemplateError};
+    ///
+    /// let template = Template::parse("tenant/webhooks/orders-{event}")?;
+    /// assert_eq!(template.placeholders().collect::<Vec<_>>(), [&Placeholder::Event]);
+    /// assert_eq!(template.outline("created"), "tenant/webhooks/orders-created");
+    ///
+    /// assert_eq!(Template::parse("orders-{event"), Err(TemplateError::Brace));
+    /// let credential = Template::parse("orders-{header:Authorization}");
+    /// assert_eq!(credential, Err(TemplateError::Credential("Authorization".to_owned())));
+    /// # Ok::<(), TemplateError>(())
+    /// ```
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
         let mut parts = Vec::new();
         let mut rest = text;
@@ -144,7 +159,7 @@ impl Template {
         if parts.is_empty() { Err(TemplateError::Empty) } else { Ok(Self { parts }) }
     }
 
-    /// The placeholders in it.
+    /// Returns the template's placeholders, in their order.
     pub fn placeholders(&self) -> impl Iterator<Item = &Placeholder> {
         self.parts.iter().filter_map(|p| match p {
             Part::Value(v) => Some(v),
@@ -152,7 +167,7 @@ impl Template {
         })
     }
 
-    /// The text with every placeholder replaced by `stand_in`, to check its shape before there is a
+    /// Returns the text with every placeholder replaced by `stand_in`, to check its shape before there is a
     /// delivery.
     pub fn outline(&self, stand_in: &str) -> String {
         self.parts
@@ -164,7 +179,7 @@ impl Template {
             .collect()
     }
 
-    /// Fills in the placeholders.
+    /// Builds the text for a place, with the delivery's values instead of the placeholders.
     pub fn render(&self, delivery: &Delivery, place: Place) -> Result<String, RenderError> {
         let mut text = String::new();
         for part in &self.parts {
@@ -210,7 +225,7 @@ impl Placeholder {
             Self::Header(name) => {
                 let mut values = delivery.headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name));
                 let (_, value) = values.next()?;
-                // Two fields of one name: which one was meant is anybody's guess.
+                // With two fields of one name, it is unknown which of them the template means.
                 values.next().is_none().then_some(Cow::Borrowed(value.as_str()))
             }
             Self::Json(path) => json::text(&delivery.body, path).ok().flatten(),

@@ -1,8 +1,8 @@
-//! CloudWatch's embedded metric format: a JSON line of which CloudWatch Logs makes metrics.
-//! (Amazon CloudWatch User Guide, "Specification: Embedded metric format")
+//! Metrics in CloudWatch's embedded metric format: JSON log lines from which CloudWatch Logs extracts metrics
+//! (Amazon CloudWatch User Guide, "Specification: Embedded metric format").
 //!
-//! A line stands by itself: what the log's formatter writes has its fields elsewhere. Each pair of a
-//! metric and a set of dimensions is a metric that is paid for, so the sets are few.
+//! Lines are written here, because the log's formatter puts its fields elsewhere. AWS charges for each pair
+//! of a metric and a set of dimensions, so the sets are few.
 
 use std::borrow::Cow;
 use std::io::Write as _;
@@ -11,8 +11,9 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::Ended;
 use crate::clock::Clock;
-use crate::redrive::{Shard, Summary};
-use crate::telemetry::Outcome;
+use crate::outcome::Outcome;
+use crate::outcome::Summary;
+use crate::shard::Shard;
 
 pub(super) struct Emf {
     namespace: String,
@@ -21,7 +22,8 @@ pub(super) struct Emf {
     out: Box<dyn Fn(&str) + Send + Sync>,
 }
 
-/// One line being written, as what it is: a tree of JSON costs each delivery of a function more than its signature.
+/// Metrics line under construction. It is not a JSON tree, because building a tree costs more per delivery
+/// than the signature.
 struct Document<'d> {
     namespace: &'d str,
     members: Vec<(&'static str, Member<'d>)>,
@@ -37,10 +39,10 @@ enum Member<'d> {
     About(About<'d>),
 }
 
-/// A set of dimensions by which a metric is told.
+/// Set of dimensions for a metric.
 type Set = &'static [&'static str];
 
-/// A metric's name, unit and value.
+/// Name, unit and value of a metric.
 type Metric = (&'static str, &'static str, Member<'static>);
 
 fn count(number: usize) -> Member<'static> {
@@ -64,7 +66,7 @@ struct Definition {
     unit: &'static str,
 }
 
-/// What the member `_aws` says.
+/// Value of the member `_aws`.
 #[derive(serde::Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct About<'d> {
@@ -73,8 +75,9 @@ struct About<'d> {
 }
 
 impl Emf {
-    /// Under Lambda's JSON format a line is dropped whose level is below the function's, and one
-    /// without a level and a timestamp counts as `INFO`: so each has the function's own level.
+    /// Creates the writer of lines. Under Lambda's JSON format, a line below the function's level is dropped,
+    /// and a line without a level and a timestamp counts as `INFO`. So each line gets the function's own
+    /// level.
     pub(super) fn new(
         namespace: &str,
         clock: Clock,
@@ -85,7 +88,8 @@ impl Emf {
         Self { namespace: namespace.to_owned(), clock, level, out: Box::new(out) }
     }
 
-    /// With how many circuits are open, which an outage opens long before anything is old.
+    /// Writes the line of a request that ended. `open` is the number of open circuits, which shows an outage
+    /// long before a delivery is old.
     pub(super) fn ended(&self, ended: Ended<'_>, open: Option<usize>) {
         let Ended { hook, outcome, class, secret, ack, send } = ended;
         let mut document = Document::new(&self.namespace);
@@ -102,12 +106,12 @@ impl Emf {
             metrics.push((name, "Count", ONE));
         }
         match (outcome, class) {
-            // What nobody can verify is ours here, whoever asked: no request brings it about.
+            // Failures of this service's own secrets or clock; requests cannot cause them.
             (Outcome::Unverified, Some("secret" | "clock")) => {
                 metrics.push(("NotReady", "Count", ONE));
             }
             (Outcome::Unverified, _) => {}
-            // Spilled or not: nothing gets into the queue until somebody corrects it.
+            // The queue takes nothing until an operator fixes the setup, even if the delivery was spilled.
             (_, Some("auth" | "auth_refresh" | "permission" | "config" | "quota")) => {
                 metrics.push(("SetupFailures", "Count", ONE));
             }
@@ -129,7 +133,7 @@ impl Emf {
         self.write(document);
     }
 
-    /// A hook that this process cannot serve.
+    /// Writes a line for a hook that this process cannot serve.
     pub(super) fn broken(&self, hook: &str) {
         let mut document = Document::new(&self.namespace);
         document.set("Hook", hook);
@@ -137,7 +141,7 @@ impl Emf {
         self.write(document);
     }
 
-    /// A probe of the spill store; 0 for one that worked.
+    /// Writes a line for a probe of the spill store, with a count of 0 if the probe succeeded.
     pub(super) fn probed(&self, failed: Option<&'static str>) {
         let mut document = Document::new(&self.namespace);
         if let Some(class) = failed {
@@ -147,7 +151,8 @@ impl Emf {
         self.write(document);
     }
 
-    /// `RedriveErrors` has a datum for each run of each shard, so that one that does not run is missed.
+    /// Writes a line for a run of the redriver. `RedriveErrors` has a value for each run of each shard, so
+    /// that an alarm notices a shard without runs.
     pub(super) fn redriven(&self, target: &str, summary: Option<&Summary>, covers: Option<Shard>) {
         let mut document = Document::new(&self.namespace);
         document.set("Target", target);
@@ -165,8 +170,8 @@ impl Emf {
                 ("RedriveFailed", "Count", count(summary.failed)),
             ]);
             if let Some(shard) = covers {
-                // The oldest of all is the maximum of the shards'; how many there are is their sum, which
-                // no statistic of one metric is: a part of a depth has its own.
+                // The age of the oldest delivery is the maximum over the shards, but the total depth is the
+                // sum. No statistic of a single metric gives that sum, so a shard's depth has its own series.
                 let age = Member::Count(summary.oldest_age_s.unwrap_or(0));
                 metrics.push(("SpillOldestAgeSeconds", "Seconds", age));
                 let depth = ("SpillDepth", "Count", count(summary.left()));
@@ -188,7 +193,7 @@ impl Emf {
         let cloud_watch_metrics = std::mem::take(&mut document.directives);
         let about = About { timestamp: now.unix_millis(), cloud_watch_metrics };
         document.members.push(("_aws", Member::About(about)));
-        // Nothing in it can fail to be written.
+        // The members always serialize.
         (self.out)(&serde_json::to_string(&document).unwrap_or_default());
     }
 }
@@ -202,7 +207,7 @@ impl<'d> Document<'d> {
         self.members.push((name, Member::Text(value.into())));
     }
 
-    /// Metrics with their units and values, each by each of these sets of dimensions.
+    /// Adds metrics with their units and values, each under all of these sets of dimensions.
     fn metrics(&mut self, by: &[Set], metrics: impl IntoIterator<Item = Metric>) {
         let mut definitions = Vec::new();
         for (name, unit, value) in metrics {
@@ -226,7 +231,7 @@ impl Serialize for Document<'_> {
     }
 }
 
-/// The outcomes that alarms ask for have a metric of their own; the others are in `Deliveries`.
+/// Returns the name of the outcome's own metric, for outcomes that alarms use. `Deliveries` counts the rest.
 const fn metric(outcome: Outcome) -> Option<&'static str> {
     match outcome {
         Outcome::Accepted => Some("Accepted"),
@@ -245,7 +250,7 @@ const fn metric(outcome: Outcome) -> Option<&'static str> {
     }
 }
 
-/// One write, so that no other line gets in between.
+/// Writes the line in a single call, so that other lines cannot come between.
 pub(super) fn to_stdout(line: &str) {
     // A log that cannot be written must not cost the answer.
     let _ = std::io::stdout().write_all(format!("{line}\n").as_bytes());

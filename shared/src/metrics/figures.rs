@@ -1,19 +1,19 @@
-//! What a host knows of itself when it is asked.
+//! State of an HTTP host at the time of a scrape.
 
-/// What one HTTP server holds, and may hold.
+/// Current load and limits of an HTTP server.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Figures {
-    /// Requests being served.
+    /// Requests in progress.
     pub(crate) requests: usize,
-    /// Bytes of bodies.
+    /// Bytes of bodies in memory.
     pub(crate) bytes: usize,
-    /// Connections of senders.
+    /// Open connections of senders.
     pub(crate) connections: usize,
     pub(crate) most_requests: usize,
     pub(crate) most_bytes: usize,
     pub(crate) most_connections: usize,
-    /// Connections that were not served, by kind.
+    /// Connections that HTTP did not serve, by kind.
     pub(crate) not_served: Vec<(&'static str, u64)>,
-    /// Log lines that did not fit.
+    /// Log lines that were dropped because the queue was full.
     pub(crate) log_lines_dropped: u64,
 }

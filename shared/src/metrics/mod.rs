@@ -1,4 +1,4 @@
-//! Numbers for alarms and dashboards, of what the log tells one by one.
+//! Metrics for alarms and dashboards, counted from the same events that the log records one by one.
 //!
 //! ```text
 //! telemetry::Line ──┐              ┌─► emf          on Lambda: a line on standard output for each
@@ -6,8 +6,8 @@
 //! redrive::Job ─────┘              └─► registry ─► prometheus     elsewhere: GET /_/metrics
 //! ```
 //!
-//! Labels are few and known beforehand: hooks of the configuration, outcomes, classes, the numbers of
-//! secrets, targets. Nothing of a request is among them, so nobody can make new ones.
+//! Labels have few values, known in advance: configured hooks, outcomes, classes, indices of secrets, and
+//! targets. Labels never come from a request, so senders cannot create new ones.
 
 mod emf;
 mod figures;
@@ -21,12 +21,13 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::context::Context;
-use crate::env::Env;
-use crate::host::RUNTIME_API;
+use crate::env::RUNTIME_API;
+use crate::env::{Env, EnvProblem};
+use crate::outcome::Outcome;
+use crate::outcome::Summary;
 use crate::problem::Problem;
-use crate::queue::{EnvProblem, Open, Queue, Target};
-use crate::redrive::{Shard, Summary};
-use crate::telemetry::Outcome;
+use crate::queue::{Open, Queue, Target};
+use crate::shard::Shard;
 use emf::Emf;
 pub(crate) use figures::Figures;
 use process::Process;
@@ -34,25 +35,25 @@ use registry::Registry;
 
 const VARIABLE: &str = "METRICS";
 
-/// What is wrong with the variable; metrics are on then.
+/// Returns the problem if `METRICS` is neither `on` nor `off`. Metrics are on in that case.
 pub(crate) fn problem(env: &Env) -> Option<EnvProblem> {
     let is_known = |text: &str| matches!(text, "on" | "off").then_some(());
     let message = "is neither \"on\" nor \"off\": \"on\" counts instead";
     EnvProblem::or_value(env, VARIABLE, (), is_known, message).err()
 }
 
-/// The hook of a request that none of the configured hooks was asked for.
+/// Label for requests without a configured hook.
 const NO_HOOK: &str = "-";
 
-/// The numbers of one function; clones share them.
+/// Metrics of a function. Clones share the counters.
 #[derive(Clone)]
 pub struct Metrics(Arc<Inner>);
 
 struct Inner {
-    /// Sorted.
+    /// Names of the hooks, sorted for binary search.
     hooks: Vec<String>,
     sink: Sink,
-    /// Targets, and who tells how many of their circuits are open.
+    /// Targets, each with a function that counts the open circuits.
     circuits: Mutex<Vec<(String, Box<Circuits>)>>,
 }
 
@@ -74,38 +75,38 @@ impl fmt::Debug for Metrics {
     }
 }
 
-/// CloudWatch's namespace where `METRICS_NAMESPACE` names none: two deployments of one account want one
-/// each.
+/// Default namespace in CloudWatch. Set `METRICS_NAMESPACE` to separate two deployments in an account.
 const NAMESPACE: &str = "hookmq";
 
-/// How a request ended.
+/// Facts about a request that ended.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ended<'e> {
     pub(crate) hook: Option<&'e str>,
     pub(crate) outcome: Outcome,
-    /// What explains the outcome: an error's class, a rejection's name, a problem's name.
+    /// Explanation of the outcome: an error's class, a rejection's name or a problem's name.
     pub(crate) class: Option<&'static str>,
-    /// Which of the hook's secrets matched, counted from 0.
+    /// Index of the matching secret among the hook's secrets, counted from 0.
     pub(crate) secret: Option<usize>,
-    /// From the request's first byte to its answer, where that is the ack of a delivery.
+    /// Time from the request's first byte to its answer, if that answer acknowledges a delivery.
     pub(crate) ack: Option<Duration>,
-    /// How long the queue was waited for, of a delivery that was sent or given up on.
+    /// Time spent waiting for the queue, for a delivery that was sent or given up.
     pub(crate) send: Option<Duration>,
 }
 
 impl Metrics {
-    /// Nothing is counted.
+    /// Returns metrics that are turned off.
     pub fn off() -> Self {
         Self(Arc::new(Inner { hooks: Vec::new(), sink: Sink::Off, circuits: Mutex::default() }))
     }
 
-    /// Counted, for the HTTP host to show.
+    /// Returns metrics that are counted in memory, for the HTTP host to serve.
     pub fn counted<'h>(hooks: impl IntoIterator<Item = &'h str>) -> Self {
         Self::new(hooks, Sink::Registry(Box::default()))
     }
 
-    /// Each is handed to `out` as a line in CloudWatch's embedded metric format, without a line end.
-    /// `level` is the level that the line says it has: Lambda drops lines below the function's.
+    /// Returns metrics that pass each event to `out` as a line in CloudWatch's embedded metric format,
+    /// without a line end. `level` is the level that the line carries: Lambda drops lines below the
+    /// function's level.
     pub fn embedded<'h>(
         hooks: impl IntoIterator<Item = &'h str>,
         namespace: &str,
@@ -116,20 +117,20 @@ impl Metrics {
         Self::new(hooks, Sink::Emf(Emf::new(namespace, clock, level, out)))
     }
 
-    /// As the environment wants it: nothing with `METRICS=off`, lines on standard output on Lambda,
-    /// counters elsewhere.
+    /// Returns the metrics that the environment asks for: none with `METRICS=off`, lines on standard output
+    /// on Lambda, counters elsewhere.
     pub fn from_env<'h>(context: &Context, hooks: impl IntoIterator<Item = &'h str>) -> Self {
         Self::of(context, hooks, Registry::default())
     }
 
-    /// The same for a redriver, whose process has this shard.
+    /// Returns the metrics of a redriver whose process owns this shard.
     pub(crate) fn of_redriver(context: &Context, shard: Shard) -> Self {
         Self::of(context, [], Registry::of(shard))
     }
 
     fn of<'h>(context: &Context, hooks: impl IntoIterator<Item = &'h str>, registry: Registry) -> Self {
         let env = &context.env;
-        // What is wrong is the configuration's to tell.
+        // The configuration reports a wrong value.
         if env.get(VARIABLE).as_deref() == Some("off") {
             return Self::off();
         }
@@ -151,14 +152,14 @@ impl Metrics {
         Self(Arc::new(Inner { hooks, sink, circuits: Mutex::default() }))
     }
 
-    /// Tells how many circuits of this target's queue are open, from now on.
+    /// Registers a target, whose open circuits are reported from now on.
     pub(crate) fn watch<Q: Queue>(&self, target: &Target, queue: &Q) {
         let queue = queue.clone();
         let mut circuits = self.0.circuits.lock().unwrap_or_else(PoisonError::into_inner);
         circuits.push((target.name().to_owned(), Box::new(move || queue.open())));
     }
 
-    /// A request ended.
+    /// Counts a request that ended.
     pub(crate) fn ended(&self, ended: Ended<'_>) {
         let hook =
             ended.hook.and_then(|hook| self.0.hooks.binary_search_by(|name| name.as_str().cmp(hook)).ok());
@@ -172,7 +173,7 @@ impl Metrics {
         }
     }
 
-    /// How many circuits of all targets are open; `None` where nobody is sent to.
+    /// Returns the number of open circuits of all targets, or `None` without targets.
     fn open_circuits(&self) -> Option<usize> {
         let circuits = self.0.circuits.lock().unwrap_or_else(PoisonError::into_inner);
         let open =
@@ -180,22 +181,22 @@ impl Metrics {
         (!circuits.is_empty()).then(|| open.sum())
     }
 
-    /// A target's queue answered after so long, or was given up on: all attempts together.
+    /// Counts the time until a target's queue answered or was given up, over all attempts.
     pub(crate) fn sent(&self, target: &str, took: Duration) {
         if let Sink::Registry(registry) = &self.0.sink {
             registry.sent(target, took);
         }
     }
 
-    /// The host refused a request before it reached a hook.
+    /// Counts a request that the host refused before it reached a hook.
     pub(crate) fn refused(&self, problem: Problem) {
         let outcome = if problem.status() == 503 { Outcome::Unverified } else { Outcome::Refused };
         let class = Some(problem.name());
         self.ended(Ended { hook: None, outcome, class, secret: None, ack: None, send: None });
     }
 
-    /// The process begins with hooks whose configuration is wrong, by their names. Counted here and not with
-    /// their requests, which anybody may send.
+    /// Counts the hooks whose configuration is wrong, by name, at the start of the process. Requests to
+    /// broken hooks are not counted here, since anybody may send them.
     pub(crate) fn broken<'h>(&self, hooks: impl Iterator<Item = &'h str>) {
         for hook in hooks {
             let at = self.0.hooks.binary_search_by(|name| name.as_str().cmp(hook)).ok();
@@ -208,7 +209,7 @@ impl Metrics {
         }
     }
 
-    /// The spill store was tried: the class of the error, if it failed.
+    /// Counts a probe of the spill store. `failed` is the class of the error, or `None` on success.
     pub(crate) fn probed(&self, failed: Option<&'static str>) {
         match &self.0.sink {
             Sink::Off => {}
@@ -217,8 +218,8 @@ impl Metrics {
         }
     }
 
-    /// A run of the redriver ended, or could not begin. `covers`: the shard of which it looked at all that
-    /// is spilled; what is left of a part of one says nothing of what is left.
+    /// Counts a run of the redriver that ended or could not start. `covers` is the shard that the run
+    /// processed as a whole; the remainder of a partial run does not tell the depth of the shard.
     pub(crate) fn redriven(&self, target: &str, summary: Option<&Summary>, covers: Option<Shard>) {
         match &self.0.sink {
             Sink::Off => {}
@@ -227,19 +228,20 @@ impl Metrics {
         }
     }
 
-    /// The redriver's runs are made in turn from now on, at these intervals.
+    /// Records that the redriver now runs periodically, at this interval.
     pub(crate) fn repeats(&self, every: Duration) {
         if let Sink::Registry(registry) = &self.0.sink {
             registry.repeats(every);
         }
     }
 
-    /// Whether they are kept at all: where not, not even their labels are anybody's to know.
+    /// Returns true if metrics are on. If they are off, their labels must not be public either.
     pub(crate) fn are_on(&self) -> bool {
         !matches!(self.0.sink, Sink::Off)
     }
 
-    /// All counters, and what the host holds now, as Prometheus text; `None` where nothing is counted.
+    /// Renders all counters and the host's current state as Prometheus text, or returns `None` if metrics are
+    /// not counted in memory.
     pub(crate) fn text(&self, figures: &Figures) -> Option<String> {
         match &self.0.sink {
             Sink::Registry(registry) => {
@@ -254,7 +256,8 @@ impl Metrics {
     }
 }
 
-/// A broken hook may have any name; only such as a sound one has becomes a label.
+/// Returns true if the name can be a label. A broken hook may have any name, but only a valid name becomes a
+/// label.
 fn is_name(name: &str) -> bool {
     (1..=63).contains(&name.len())
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')

@@ -1,11 +1,12 @@
-//! What Linux tells of this process; nothing elsewhere.
+//! Resource use of this process, as Linux reports it. Other systems report nothing.
 
 use std::fs;
 
-/// Ticks a second in what `/proc` tells, whatever the kernel counts in: part of its interface.
+/// Ticks per second in `/proc`. The value is part of the kernel's interface and does not depend on the
+/// kernel's own clock rate.
 const TICKS: f64 = 100.0;
 
-/// As Prometheus' clients name them; `None` is not known.
+/// Values under the names of Prometheus' client libraries; `None` if unknown.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Process {
     pub(super) started: Option<f64>,
@@ -16,7 +17,7 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// As it is now.
+    /// Reads the current values from `/proc`.
     pub(super) fn now() -> Self {
         let text = |path| fs::read_to_string(path).unwrap_or_default();
         let process = Self::of(
@@ -25,14 +26,14 @@ impl Process {
             &text("/proc/self/status"),
             &text("/proc/self/limits"),
         );
-        // The folder that is read is one of them.
+        // The folder that is being read is an open descriptor itself.
         let open = fs::read_dir("/proc/self/fd").ok().map(|all| all.count().saturating_sub(1));
         let open_fds = open.and_then(|n| u32::try_from(n).ok()).map(f64::from);
         Self { open_fds, ..process }
     }
 
     fn of(stat: &str, system: &str, status: &str, limits: &str) -> Self {
-        // The program's name, in parentheses, may hold blanks; what follows begins with field 3.
+        // The program's name, in parentheses, may contain blanks. Field 3 follows.
         let fields: Vec<&str> =
             stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_ascii_whitespace().collect();
         let ticks = |field: usize| fields.get(field - 3)?.parse::<f64>().ok().map(|ticks| ticks / TICKS);

@@ -1,4 +1,4 @@
-//! Prometheus' text exposition format, version 0.0.4.
+//! Renderer of metrics in Prometheus' text exposition format, version 0.0.4.
 
 use std::fmt::{Display, Write as _};
 
@@ -7,9 +7,9 @@ use super::figures::Figures;
 use super::process::Process;
 use super::registry::{BOUNDS, Counts, Histogram, Repeats};
 use crate::queue::{Open, Reach};
-use crate::redrive::Shard;
+use crate::shard::Shard;
 
-/// The text, families in a fixed order; one without a sample is left out.
+/// Renders the families in a fixed order. A family without samples is left out.
 pub(super) fn render(hooks: &[String], counts: &Counts, open: &[(&str, Open)], figures: &Figures) -> String {
     let hook = |at: &Option<usize>| at.and_then(|at| hooks.get(at)).map_or(NO_HOOK, String::as_str);
     let mut text = Text(String::new());
@@ -79,7 +79,7 @@ pub(super) fn render(hooks: &[String], counts: &Counts, open: &[(&str, Open)], f
     text.family("hookmq_redrive_failures_in_a_row", "gauge", help, failures);
     let of = |target| {
         let mut labels = vec![("target", target)];
-        // The whole needs no name, and its series keep theirs.
+        // The whole needs no label, so that its series keep their names.
         if !counts.shard.is_whole() {
             labels.push(("shard", shard.as_str()));
         }
@@ -99,7 +99,7 @@ fn one<N>(n: N) -> std::iter::Once<(Labels<'static>, N)> {
     std::iter::once((Vec::new(), n))
 }
 
-/// What the host holds, and may hold.
+/// Renders the current load and the limits of the host.
 fn host(text: &mut Text, figures: &Figures) {
     text.family("hookmq_requests_in_flight", "gauge", "Requests being served.", one(figures.requests));
     let help = "Bytes of bodies that are held, those that are arriving among them.";
@@ -119,7 +119,7 @@ fn host(text: &mut Text, figures: &Figures) {
     text.family("hookmq_log_lines_dropped_total", "counter", help, one(figures.log_lines_dropped));
 }
 
-/// What every exporter tells of its process, as far as the system tells it.
+/// Renders the standard metrics of a process, as far as the system reports them.
 pub(super) fn process(process: &Process) -> String {
     let mut text = Text(String::new());
     let build = vec![("version", env!("CARGO_PKG_VERSION"))];
@@ -181,7 +181,8 @@ impl Text {
         self.line(format_args!(" {value}"));
     }
 
-    /// Buckets count what is within their bound, not only what is within theirs and over the one before.
+    /// Renders a histogram. A bucket counts all values up to its bound, including those of the smaller
+    /// buckets.
     fn histogram(&mut self, name: &str, label: (&'static str, &str), histogram: &Histogram) {
         let bucket = format!("{name}_bucket");
         let mut within = 0;
@@ -220,8 +221,8 @@ mod tests {
     use super::*;
     use crate::context::Context;
     use crate::env::Env;
-    use crate::redrive::Summary;
-    use crate::telemetry::Outcome;
+    use crate::outcome::Outcome;
+    use crate::outcome::Summary;
 
     fn ended(hook: &str, outcome: Outcome) -> Ended<'_> {
         Ended { hook: Some(hook), outcome, class: None, secret: None, ack: None, send: None }
@@ -325,7 +326,7 @@ hookmq_log_lines_dropped_total 1
         assert!(of_process.contains("\nhookmq_build_info{version=\""), "{of_process}");
     }
 
-    /// Whichever comes first: a process' own shard has the gauge, and no run of another takes it.
+    /// The gauges always show the process' own shard, regardless of the order of the runs.
     #[test]
     fn a_part_never_stands_for_another() {
         let left = |found| Summary { found, oldest_age_s: Some(60), ..Summary::default() };
@@ -336,7 +337,7 @@ hookmq_log_lines_dropped_total 1
                 shard(own),
             );
             for (at, covers) in ["4/8", own, "0/1", "3/8", "0/8", "1/2"].into_iter().enumerate() {
-                // The own one's is 2 in the end.
+                // The last run of the own shard left 2 deliveries.
                 let found = if covers == own { 2 } else { 100 + at };
                 metrics.redriven("tdmq", Some(&left(found)), Some(shard(covers)));
             }
@@ -354,7 +355,8 @@ hookmq_log_lines_dropped_total 1
         }
     }
 
-    /// An alarm compares what a process tells of itself: nobody writes interval and shards once more for it.
+    /// A redriver reports its own interval and number of shards, so that an alarm can compare them with its
+    /// runs.
     #[tokio::test(start_paused = true)]
     async fn a_redriver_tells_its_interval_and_shards() {
         let told = |metrics: &Metrics| {
@@ -392,7 +394,7 @@ hookmq_log_lines_dropped_total 1
         }
     }
 
-    /// Which topic it is would be a label that a message can choose.
+    /// Circuits are reported by target and reach, without the topic, since a message can choose the topic.
     #[test]
     fn circuits_are_told_by_target_and_reach() {
         let open = [("eu", Open { topic: 2, key: 0, endpoint: 1 }), ("tdmq", Open::default())];

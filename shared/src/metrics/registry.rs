@@ -1,4 +1,4 @@
-//! Counters of one process.
+//! Counters of a process.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,67 +7,68 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Ended;
-use crate::redrive::{Shard, Summary};
-use crate::telemetry::Outcome;
+use crate::outcome::Outcome;
+use crate::outcome::Summary;
+use crate::shard::Shard;
 
-/// Upper bounds of the time to an ack, in milliseconds. Senders' own time-outs are among them: 3 s is
-/// Slack's, 5 s that of many, 10 s GitHub's.
+/// Upper bounds of the histogram buckets, in milliseconds. They include common time-outs of senders: 3 s is
+/// Slack's, 5 s that of many, and 10 s GitHub's.
 pub(super) const BOUNDS: [u64; 12] = [5, 10, 25, 50, 100, 250, 500, 1000, 3000, 5000, 10_000, 30_000];
 
-/// A hook's place in the list of names; `None` for a request that reached none.
+/// Index of a hook in the list of names, or `None` for a request without a configured hook.
 type Hook = Option<usize>;
 
-/// Shared by all requests; each takes it for a few instructions.
+/// Counters that all requests share. Each update holds the lock for a few instructions only.
 #[derive(Debug, Default)]
 pub(super) struct Registry(Mutex<Counts>);
 
-/// Everything that is counted.
+/// All counters and gauges of a process.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
-    /// By hook, outcome and class.
+    /// Requests by hook, outcome and class.
     pub(super) deliveries: BTreeMap<(Hook, &'static str, &'static str), u64>,
-    /// By hook and the secret's number.
+    /// Verified requests by hook and index of the secret.
     pub(super) secrets: BTreeMap<(Hook, usize), u64>,
-    /// By hook.
+    /// Time to the ack, by hook.
     pub(super) acks: BTreeMap<Hook, Histogram>,
-    /// How many hooks the process cannot serve, by name.
+    /// Hooks that the process cannot serve, by name.
     pub(super) broken: BTreeMap<String, u64>,
-    /// Probes of the spill store, by the class of what they met; empty for those that worked.
+    /// Probes of the spill store by class of error; the class is empty for a successful probe.
     pub(super) probes: BTreeMap<&'static str, u64>,
-    /// By target.
+    /// Time spent waiting for the queue, by target.
     pub(super) sends: BTreeMap<String, Histogram>,
-    /// By target and what became of a spilled delivery.
+    /// Spilled deliveries that the redriver tried, by target and result.
     pub(super) redriven: BTreeMap<(String, &'static str), u64>,
-    /// By target and whether the run could begin.
+    /// Runs by target and result: `done`, or `failed` if the run could not start or not list all objects.
     pub(super) runs: BTreeMap<(String, &'static str), u64>,
-    /// What the last run left of this process' shard, by target.
+    /// Deliveries that the last run over the process' own shard left, by target.
     pub(super) spilled: BTreeMap<String, Spilled>,
-    /// By target, how many runs could not begin since the last one that could.
+    /// Consecutive runs that could not start, by target.
     pub(super) failures: BTreeMap<String, u64>,
-    /// `None` where runs are made on demand only: none of them is missed.
+    /// Schedule of the runs, or `None` if runs happen on demand only, so that none can be missing.
     pub(super) repeats: Option<Repeats>,
-    /// The process': several processes' gauges are told apart by it, and add up.
+    /// Shard of this process. The label distinguishes the gauges of several processes, which add up.
     pub(super) shard: Shard,
 }
 
-/// Runs that are made in turn.
+/// Schedule of periodic runs.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Repeats {
     pub(super) every: Duration,
-    /// When the last one of the process' shard ended; before that, when the process began.
+    /// End of the last run over the process' own shard, or the start of the process.
     pub(super) since: Instant,
 }
 
-/// How long something took.
+/// Histogram of durations.
 #[derive(Debug, Default)]
 pub(super) struct Histogram {
-    /// How many were within each of [`BOUNDS`] and over the one before.
+    /// Values per bucket of [`BOUNDS`]: up to its bound and over the bound before it.
     pub(super) within: [u64; BOUNDS.len()],
     pub(super) count: u64,
     pub(super) sum: Duration,
 }
 
-/// What waits in the spill store.
+/// Remaining deliveries in the spill store.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Spilled {
     pub(super) depth: usize,
@@ -75,12 +76,12 @@ pub(super) struct Spilled {
 }
 
 impl Registry {
-    /// Of a process that has this shard.
+    /// Creates the counters of a process that owns this shard.
     pub(super) fn of(shard: Shard) -> Self {
         Self(Mutex::new(Counts { shard, ..Counts::default() }))
     }
 
-    /// Each hook starts with a zero, so that its first delivery is an increase.
+    /// Adds a zero for each hook, so that its first delivery is an increase.
     pub(super) fn begin(&self, hooks: usize) {
         let mut counts = self.counts();
         for hook in 0..hooks {
@@ -116,8 +117,8 @@ impl Registry {
         self.counts().repeats = Some(Repeats { every, since: Instant::now() });
     }
 
-    /// The gauges are of the process' own shard: somebody may ask for a run of another at any time, and what
-    /// that left is another process' to tell.
+    /// Counts a run. Only runs over the process' own shard set the gauges: an operator may start a run over
+    /// another shard at any time, whose gauges belong to another process.
     pub(super) fn redriven(&self, target: &str, summary: Option<&Summary>, covers: Option<Shard>) {
         let mut counts = self.counts();
         let result = if summary.is_some_and(Summary::is_whole) { "done" } else { "failed" };

@@ -1,16 +1,16 @@
-//! The variable that names the key: read at start where that is possible, so that a wrong one is told
-//! then; with the first request to keep where only a running function can read it.
+//! Variable that holds or names the key. The key is read at the start if possible, so that a wrong key is
+//! reported then. A key that only a running function can read is read with the first request to keep.
 
 use std::sync::Arc;
 
 use tokio::time::Instant;
 
 use super::seal::Key;
-use crate::env::Env;
-use crate::queue::EnvProblem;
-use crate::secret::{Secret, SecretError, SecretRef, Vault};
+use crate::env::{Env, EnvProblem};
+use crate::secret::{Secret, SecretError, SecretRef};
+use crate::vault::Vault;
 
-/// A key, or where it is.
+/// Key, or a reference to it.
 #[derive(Debug)]
 pub(super) struct Lock {
     variable: &'static str,
@@ -27,12 +27,12 @@ enum Kind {
 struct Remote {
     reference: SecretRef,
     env: Env,
-    /// What is read stays for a while, and so does a failure: requests that are refused come in numbers.
+    /// Cache of the key and of failures to read it, because refused requests come in large numbers.
     vault: Vault,
 }
 
 impl Lock {
-    /// Of the base64 of 32 bytes in `variable`, which may be a reference.
+    /// Reads the key, the base64 of 32 bytes, from `variable`. The variable may hold a reference.
     pub(super) fn from_env(variable: &'static str, env: &Env) -> Result<Self, EnvProblem> {
         let wrong = |message: &str| EnvProblem { variable, message: message.to_owned() };
         let text = env
@@ -49,7 +49,7 @@ impl Lock {
         Ok(Self { variable, kind })
     }
 
-    /// The key; one of a store is read until `deadline` if it was not yet.
+    /// Returns the key. A key in a remote store is read by `deadline` unless it is cached.
     pub(super) async fn key(&self, deadline: Instant) -> Result<Arc<Key>, EnvProblem> {
         let Remote { reference, env, vault } = match &self.kind {
             Kind::Known(key) => return Ok(Arc::clone(key)),

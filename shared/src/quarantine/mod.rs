@@ -1,9 +1,9 @@
-//! Requests that failed verification, kept for the case that the secret was wrong and not the sender.
+//! Quarantine for requests that failed verification, in case the secret was wrong and not the sender.
 //!
-//! Off unless `QUARANTINE_URL` is set and a hook asks for it. A refused request can hold a live token,
-//! so each is sealed with `QUARANTINE_KEY` (AES-256-GCM) before it leaves the process, whatever the
-//! store encrypts by itself, and its content is never shown: it can be verified again, nothing else.
-//! Anybody can make requests that fail, so they are limited in number and size.
+//! The quarantine is off unless `QUARANTINE_URL` is set and a hook asks for it. A refused request can hold a
+//! live token, so each is sealed with `QUARANTINE_KEY` (AES-256-GCM) before it leaves the process, even if
+//! the store encrypts too. Its content is never shown: the only use is to verify it again. Anybody can send
+//! requests that fail, so their number and size are limited.
 
 mod lock;
 mod seal;
@@ -18,8 +18,9 @@ use tokio::time::Instant;
 
 use crate::clock::Timestamp;
 use crate::context::Context;
+use crate::env::EnvProblem;
 use crate::http::{Headers, Request};
-use crate::queue::{EnvProblem, Vendor};
+use crate::queue::Vendor;
 use crate::rate::{Allowance, Rates};
 use crate::spill::{Folder, base64_bytes, digest, rfc3339};
 use crate::store::{Store, StoreError};
@@ -28,21 +29,21 @@ use lock::Lock;
 const URL: &str = "QUARANTINE_URL";
 const KEY: &str = "QUARANTINE_KEY";
 
-/// Bytes of a body that is kept at most.
+/// Upper bound on the size of a body that is kept, in bytes.
 const MAX_BODY: usize = 1024 * 1024;
 
-/// Requests of a hook that are kept after a quiet minute, and then one a second.
+/// Rate of kept requests per hook: 60 after a quiet minute, and then one per second.
 const KEPT: Allowance = Allowance { burst: 60, every: Duration::from_secs(1) };
 
-/// Requests of the process that wait for the store at a time, and how long each waits: nobody knows whether they
-/// are genuine, and each holds one of the server's places.
+/// Upper bounds on the requests of the process that wait for the store, and on the time that each waits.
+/// These requests failed verification, and each holds a place in the server.
 const MAX_WAITING: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// That some found no place to wait is told no sooner than this after the last time.
+/// Minimum time between two warnings about requests that were not kept because too many others waited.
 const TOLD: Duration = Duration::from_secs(60);
 
-/// A refused request as it was received.
+/// Refused request as it was received.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Refused {
     pub(crate) hook: String,
@@ -57,11 +58,11 @@ pub(crate) struct Refused {
     pub(crate) received_at: Timestamp,
 }
 
-/// A header's value, which need not be text.
+/// Value of a header field, which need not be text.
 #[derive(Serialize, Deserialize)]
 struct Bytes(#[serde(with = "base64_bytes")] bytes::Bytes);
 
-/// Where refused requests are kept; clones share it.
+/// Store of refused requests. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Quarantine(Arc<Inner>);
 
@@ -82,7 +83,7 @@ struct Missing {
 }
 
 impl Missing {
-    /// How many there are to tell of, if it is time.
+    /// Returns the number of requests to report, if a warning is due.
     fn due(&mut self) -> Option<u64> {
         let is_due = self.told.is_none_or(|told| told.elapsed() >= TOLD);
         if self.untold == 0 || !is_due {
@@ -94,13 +95,13 @@ impl Missing {
 }
 
 impl Quarantine {
-    /// The store that `QUARANTINE_URL` names, if it is set.
+    /// Opens the quarantine in the store that `QUARANTINE_URL` names, if the variable is set.
     pub fn from_env(context: &Context) -> Result<Option<Self>, EnvProblem> {
         let Some(url) = context.env.get(URL) else { return Ok(None) };
         Self::new(Store::open(URL, &url, context)?, context).map(Some)
     }
 
-    /// A quarantine on this store, sealed with the environment's key.
+    /// Creates a quarantine in this store, sealed with the key from the environment.
     pub fn new(store: Store, context: &Context) -> Result<Self, EnvProblem> {
         let lock = Lock::from_env(KEY, &context.env)?;
         Ok(Self(Arc::new(Inner {
@@ -112,8 +113,8 @@ impl Quarantine {
         })))
     }
 
-    /// Keeps a request. What is over the limits is dropped, and a failure costs nothing but the copy:
-    /// the sender is refused either way. So where too many wait for the store already, it is not kept.
+    /// Keeps a request. A request over the limits is dropped, and so is one that finds too many others
+    /// waiting for the store. A failure only costs the copy, since the sender is refused either way.
     pub(crate) async fn keep(
         &self,
         vendor: Vendor,
@@ -151,7 +152,7 @@ impl Quarantine {
             source_ip,
             received_at,
         };
-        // Strings, numbers and lists of them serialise without fail.
+        // Strings, numbers and lists of them always serialize.
         let plain = serde_json::to_vec(&refused).unwrap_or_default();
         let name = format!("{}{}", Folder::Quarantine.prefix(vendor.as_str(), Some(hook)), digest(&[&plain]));
         let Some(sealed) = key.seal(&name, plain) else { return };
@@ -160,19 +161,20 @@ impl Quarantine {
         }
     }
 
-    /// Counts one that found no place; how many did, if it is time to tell.
+    /// Counts a request that found no place to wait, if `is_one`. Returns the number of such requests if a
+    /// warning is due.
     fn missing(&self, is_one: bool) -> Option<u64> {
         let mut missing = self.0.missing.lock().unwrap_or_else(PoisonError::into_inner);
         missing.untold += u64::from(is_one);
         missing.due()
     }
 
-    /// The store itself: names and times may be listed.
+    /// Returns the store, for listing names and times.
     pub fn store(&self) -> &Store {
         &self.0.store
     }
 
-    /// Reads a request; `None` if it is gone, or sealed with another key.
+    /// Reads a request. Returns `None` if it is gone or sealed with a different key.
     pub(crate) async fn open(&self, name: &str, deadline: Instant) -> Result<Option<Refused>, StoreError> {
         let Some(sealed) = self.0.store.get(name, deadline).await? else { return Ok(None) };
         let key = self.0.lock.key(deadline).await.map_err(|error| StoreError::Config(error.to_string()))?;
@@ -182,7 +184,7 @@ impl Quarantine {
 }
 
 impl Refused {
-    /// The request, once more.
+    /// Rebuilds the request so that it can be verified again.
     pub(crate) fn into_request(self, request_id: String) -> Request {
         let mut headers = Headers::new();
         for (name, Bytes(value)) in self.headers {
@@ -225,7 +227,8 @@ mod tests {
         }
     }
 
-    /// Forged requests must not fill the host while the store does not answer.
+    /// Only few requests wait for a store that hangs, and each for a short time, so that forged requests
+    /// cannot fill the host.
     #[tokio::test(start_paused = true)]
     async fn few_wait_for_a_store_that_hangs_and_not_for_long() {
         let key = ("QUARANTINE_KEY", "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=");

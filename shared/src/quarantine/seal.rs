@@ -1,5 +1,5 @@
-//! AES-256-GCM with a random nonce before the text and the object's name as associated data, so that
-//! one object cannot stand in for another.
+//! Encryption with AES-256-GCM. A random nonce precedes the ciphertext, and the object's name is the
+//! associated data, so that an object cannot be passed off as another.
 
 use std::fmt;
 
@@ -9,21 +9,21 @@ use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::secret::Secret;
 
-/// A key that seals and opens.
+/// Key for sealing and opening objects.
 pub(super) struct Key {
     key: LessSafeKey,
     random: SystemRandom,
 }
 
 impl Key {
-    /// Of the base64 of 32 bytes; `None` if it is something else.
+    /// Decodes a key from the base64 of 32 bytes, or returns `None` if the text is not that.
     pub(super) fn new(secret: &Secret) -> Option<Self> {
         let key = Secret::new(BASE64_STANDARD.decode(secret.expose()).ok()?);
         let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key.expose()).ok()?);
         Some(Self { key, random: SystemRandom::new() })
     }
 
-    /// `None` if the system has no random bytes: then nothing is kept.
+    /// Encrypts `plain` under a name. Returns `None` if the system has no random bytes: then nothing is kept.
     pub(super) fn seal(&self, name: &str, mut plain: Vec<u8>) -> Option<Vec<u8>> {
         let mut nonce = [0; NONCE_LEN];
         self.random.fill(&mut nonce).ok()?;
@@ -34,7 +34,7 @@ impl Key {
         Some(sealed)
     }
 
-    /// `None` if it was not sealed with this key under this name.
+    /// Decrypts an object. Returns `None` unless it was sealed with this key under this name.
     pub(super) fn open(&self, name: &str, mut sealed: Vec<u8>) -> Option<Vec<u8>> {
         let (nonce, text) = sealed.split_at_mut_checked(NONCE_LEN)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;

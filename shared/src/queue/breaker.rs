@@ -1,11 +1,11 @@
-//! Circuits: what is known to fail is not tried again for a while.
+//! Circuit breaker: a way to a queue that is known to fail is not tried again for a while.
 //!
-//! A circuit is as narrow as its cause: one key, one topic, one API, one endpoint. What an answer says of all
-//! that comes after it (a key is refused, a topic does not exist) opens its circuit at once and for a time; while
-//! it is open, sends end at once with the failure that opened it. When its time is over, one send is the probe;
-//! the others go on ending at once until the probe tells. DMS locks a key for five minutes after five failed
-//! signatures in a row, so a wrong key must not be tried with every delivery. What is an outage, attempts tell
-//! together: [`Outages`].
+//! A circuit is as narrow as its cause: one key, one topic, one API, one endpoint. An answer that also holds
+//! for later messages (a key is refused, a topic does not exist) opens its circuit at once and for a time.
+//! While the circuit is open, sends end at once with the failure that opened it. When its time is over, one
+//! send is the probe; the others still end at once until the probe has ended. DMS locks a key for five
+//! minutes after five failed signatures in a row, so a wrong key must not be tried with every delivery. An
+//! outage is recognized from several attempts together: [`Outages`].
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,37 +13,38 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::answer::{Failure, Lock, Scope};
-use super::endpoint::Endpoint;
 use super::outage::{Change, Leave, MOST, Outages};
 use super::{Class, Effort, Open, Reach};
+use crate::net::endpoint::Endpoint;
+use crate::queue::failure::{Failure, Lock, Scope};
 
-/// A little over the time for which DMS locks a key.
+/// Open time of a key's circuit: a little over the time for which DMS locks a key.
 const AUTH_OPEN: Duration = Duration::from_secs(310);
 
-/// For what somebody corrects by hand, or what passes once it is known everywhere: soon enough that it is noticed.
+/// Open time for a cause that a person corrects, or that passes once a change is known everywhere: short, so
+/// that the correction is noticed soon.
 const SHORT_OPEN: Duration = Duration::from_secs(30);
 
-/// Answers of success in a row that name no message, until an API's circuit opens: each may be a copy of
-/// a message, the second confirms that it is a habit.
+/// Number of successful answers in a row without a message id that opens an API's circuit. Each of them may
+/// be a copy of a message, and the second one confirms that the answers stay unreadable.
 pub(super) const UNREAD: u32 = 2;
 
-/// How long a circuit that nobody used again is remembered.
+/// Time for which an unused circuit is remembered after its open time.
 const FORGET: Duration = Duration::from_secs(600);
 
-/// A digest of credentials: tells one set from another and nothing more.
+/// Digest of credentials, which only serves to tell one set from another.
 pub(super) type Fingerprint = [u8; 32];
 
-/// What an answer can say is broken.
+/// Part of a way that one answer can report as broken.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Circuit {
     Key(Fingerprint),
     Topic(String),
-    /// What the endpoint says, to whatever message.
+    /// API of an endpoint: the answer would be the same for every message.
     Api(Endpoint),
 }
 
-/// What a send goes over: all that may be broken for the next one, too.
+/// Key, topic and endpoint of a send: each of them may be broken for the next send, too.
 #[derive(Clone, Debug)]
 pub(super) struct Way {
     pub key: Fingerprint,
@@ -52,7 +53,7 @@ pub(super) struct Way {
 }
 
 impl Way {
-    /// What an answer can say is broken.
+    /// Returns the circuits that an answer can open.
     fn told(&self) -> [Circuit; 3] {
         [Circuit::Api(self.endpoint.clone()), Circuit::Key(self.key), Circuit::Topic(self.topic.clone())]
     }
@@ -61,9 +62,9 @@ impl Way {
 struct State {
     until: Instant,
     probing: bool,
-    /// Answers in a row that could not be read; `None` where one answer was enough.
+    /// Number of unreadable answers in a row; `None` if a single answer opened the circuit.
     unread: Option<u32>,
-    /// How often in a row it was opened.
+    /// Number of times in a row that the circuit was opened.
     times: u32,
     why: Failure,
 }
@@ -74,11 +75,11 @@ struct States {
     outages: Outages,
 }
 
-/// The circuits of one client.
+/// Circuits of one client.
 #[derive(Default)]
 pub(super) struct Breaker(Mutex<States>);
 
-/// Leave to send; the probe of each circuit whose time is over.
+/// Permission to send. It is also the probe of each circuit whose time is over.
 pub(super) struct Permit<'a> {
     breaker: &'a Breaker,
     probed: Vec<Circuit>,
@@ -86,14 +87,14 @@ pub(super) struct Permit<'a> {
 }
 
 impl Permit<'_> {
-    /// Which probe of an outage its attempts are.
+    /// Returns the number of the outage's probe that the send's attempts are; `None` if they are not a probe.
     pub(super) fn leave(&self) -> Leave {
         self.probe.as_ref().and_then(|(_, leave)| *leave)
     }
 }
 
 impl Breaker {
-    /// Leave to send over `way`, or the failure that opened one of its circuits.
+    /// Admits a send over `way`, or returns the failure that opened one of its circuits.
     pub(super) fn admit(&self, way: &Way, effort: Effort) -> Result<Permit<'_>, Failure> {
         let now = Instant::now();
         let mut states = self.states();
@@ -109,13 +110,13 @@ impl Breaker {
         Ok(Permit { breaker: self, probed, probe })
     }
 
-    /// Leave to go on with another key.
+    /// Admits a send that goes on with another key, or returns the failure that opened that key's circuit.
     pub(super) fn admit_key(&self, key: Fingerprint) -> Result<Permit<'_>, Failure> {
         let probed = self.states().admit(&[Circuit::Key(key)], Instant::now())?;
         Ok(Permit { breaker: self, probed, probe: None })
     }
 
-    /// The failure with which an answer opened one of the circuits of `way` after the send was admitted.
+    /// Returns the failure with which an answer opened a circuit of `way` after the send was admitted.
     pub(super) fn opened(&self, way: &Way) -> Option<Failure> {
         let now = Instant::now();
         let states = self.states();
@@ -124,12 +125,12 @@ impl Breaker {
         known.find(|state| state.is_open(now)).map(|state| state.refusal(now))
     }
 
-    /// Whether there is an outage on `way`.
+    /// Returns true if an outage has opened a circuit of `way`.
     pub(super) fn is_out(&self, way: &Way) -> bool {
         self.states().outages.open_on(way).is_some()
     }
 
-    /// The widest circuit of `way` that is open.
+    /// Returns the reach of the widest open circuit of `way`.
     pub(super) fn reach(&self, way: &Way) -> Option<Reach> {
         let now = Instant::now();
         let mut states = self.states();
@@ -141,7 +142,7 @@ impl Breaker {
         told.into_iter().chain(outage).max()
     }
 
-    /// A message was stored: all of `way` works.
+    /// Closes all circuits of `way`, because a message was stored over it.
     pub(super) fn close(&self, way: &Way) {
         let now = Instant::now();
         let mut states = self.states();
@@ -156,8 +157,8 @@ impl Breaker {
         tell(way, &changes);
     }
 
-    /// Whether what an attempt over `way` met can be read. If it cannot, for the second time in a row, what
-    /// to tell instead of `failure`.
+    /// Records whether the answer to an attempt over `way` was readable. From the second unreadable answer in
+    /// a row on, returns the failure to report instead of `failure`.
     pub(super) fn reached(&self, way: &Way, failure: &Failure) -> Option<Failure> {
         if failure.unreachable {
             return None;
@@ -165,7 +166,8 @@ impl Breaker {
         let mut states = self.states();
         let circuit = Circuit::Api(way.endpoint.clone());
         if !failure.unread {
-            // The API's own words can be read again; what anybody else says of it proves nothing.
+            // An error code of the API proves that its answers are readable again; an answer from a proxy
+            // proves nothing.
             if failure.code.is_some() && states.told.get(&circuit).is_some_and(|state| state.unread.is_some())
             {
                 states.told.remove(&circuit);
@@ -191,7 +193,8 @@ impl Breaker {
         Some(unreadable)
     }
 
-    /// An attempt over `way` has failed, which was begun at `begun`: what that says of an outage.
+    /// Records that an attempt over `way`, begun at `begun`, has failed, and opens the circuit of an outage
+    /// if due.
     pub(super) fn attempted(&self, way: &Way, leave: Leave, begun: Instant, failure: &Failure) {
         let now = Instant::now();
         let mut states = self.states();
@@ -199,7 +202,7 @@ impl Breaker {
             Class::Throttle | Class::Transient | Class::Ambiguous => {
                 states.outages.failed(way, leave, failure, (begun, now))
             }
-            // Who refuses a message is there.
+            // A vendor that refuses one message is reachable.
             Class::Permanent | Class::TooLarge => states.outages.sound(way, false, now),
             _ => {
                 states.outages.leave(way, leave);
@@ -210,8 +213,8 @@ impl Breaker {
         tell(way, &changes);
     }
 
-    /// A send over `way` ended with `failure`, which opens a circuit if it is of a kind that the next
-    /// send would meet again.
+    /// Records that a send over `way` ended with `failure`, and opens a circuit if the next send would meet
+    /// the same failure.
     pub(super) fn failed(&self, way: &Way, failure: &Failure) {
         let [api, key, topic] = way.told();
         let circuit = match failure.class {
@@ -224,12 +227,12 @@ impl Breaker {
         let reach = circuit.reach();
         let now = Instant::now();
         let mut states = self.states();
-        // Topics and keys come and go; what nobody asks for any more is dropped here.
+        // Topics and keys come and go; circuits that no send asks for any more are dropped here.
         states.told.retain(|_, state| now < state.until + FORGET);
         states.make_room();
         let known = states.told.get(&circuit).filter(|state| state.is_broken());
         let is_new = known.is_none();
-        // Those that failed together were refused once.
+        // Sends that were under way together count as one refusal.
         let times = known.map_or(1, |state| state.times.saturating_add(u32::from(state.until <= now)));
         let until = now + open_for(failure, times);
         states.told.insert(circuit, State { until, times, ..State::new(now, failure) });
@@ -239,7 +242,7 @@ impl Breaker {
         }
     }
 
-    /// How many circuits are open.
+    /// Returns the number of open circuits, those of outages included.
     pub(super) fn open(&self) -> Open {
         let now = Instant::now();
         let states = self.states();
@@ -262,7 +265,7 @@ impl Breaker {
 }
 
 impl States {
-    /// Leave to send over all of `circuits`: those whose probe it is.
+    /// Admits a send over all of `circuits`, and returns the circuits that it probes.
     fn admit(&mut self, circuits: &[Circuit], now: Instant) -> Result<Vec<Circuit>, Failure> {
         let known = || circuits.iter().filter(|c| self.told.get(c).is_some_and(State::is_broken));
         for state in known().filter_map(|c| self.told.get(c)) {
@@ -279,8 +282,8 @@ impl States {
         Ok(probed)
     }
 
-    /// Forgets the topic that would be tried next of all, if there are too many circuits: a sender may name topics,
-    /// and it costs one failure more.
+    /// Forgets the topic whose probe is due first if there are too many circuits: a sender may choose the
+    /// topics, and a forgotten one costs one more failure.
     fn make_room(&mut self) {
         if self.told.len() < MOST {
             return;
@@ -301,7 +304,7 @@ impl States {
     }
 }
 
-/// For how long a failure opens its circuit that has done so `times` times in a row.
+/// Returns the open time of a circuit whose failure has opened it `times` times in a row.
 const fn open_for(failure: &Failure, times: u32) -> Duration {
     match (failure.class, failure.lock) {
         (Class::Auth | Class::ClockSkew, Lock::Key) => AUTH_OPEN,
@@ -325,12 +328,12 @@ impl State {
         Self { until, probing: false, unread: None, times: 0, why: why.clone() }
     }
 
-    /// Why nothing is sent over it now.
+    /// Builds the failure of a send that this circuit refuses now.
     fn refusal(&self, now: Instant) -> Failure {
         refusal(&self.why, self.until.saturating_duration_since(now))
     }
 
-    /// Not so after one answer that could not be read.
+    /// Returns true if the circuit may refuse sends: one unreadable answer alone does not open it.
     fn is_broken(&self) -> bool {
         self.unread.is_none_or(|unread| unread >= UNREAD)
     }
@@ -340,10 +343,10 @@ impl State {
     }
 }
 
-/// Why nothing is sent for `wait`, where `why` has opened a circuit.
+/// Builds the failure of a send that is refused for `wait`, because `why` has opened a circuit.
 pub(super) fn refusal(why: &Failure, wait: Duration) -> Failure {
     Failure {
-        // Without the time, which is a field: what is written down of it is read later.
+        // The text leaves the time out, which is a field: a stored text is read later.
         detail: format!("not tried again so soon after: {}", why.detail),
         retry_after: Some(wait),
         maybe_stored: false,
@@ -351,14 +354,14 @@ pub(super) fn refusal(why: &Failure, wait: Duration) -> Failure {
     }
 }
 
-/// What it is when answers of success cannot be read time after time: something stands between that a
-/// person has to look at, and each further attempt would be a further copy.
+/// Builds the failure for successful answers that stay unreadable: an operator has to look at the proxy on
+/// the way, and each further attempt would be a further copy.
 pub(super) fn unreadable(failure: &Failure) -> Failure {
     let detail = format!("messages may be stored, but the answers cannot be read: {}", failure.detail);
     Failure { class: Class::Config, detail, scope: Scope::Api, ..failure.clone() }
 }
 
-/// A line of the log for each.
+/// Logs each change of a circuit, on a line of its own.
 fn tell(way: &Way, changes: &[Change]) {
     let host = way.endpoint.host();
     for change in changes {
@@ -379,7 +382,7 @@ fn tell(way: &Way, changes: &[Change]) {
     }
 }
 
-/// A probe that ended, however it ended, makes room for the next one.
+/// End of a probe, with any outcome: it makes room for the next one.
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
         if self.probed.is_empty() && self.probe.is_none() {

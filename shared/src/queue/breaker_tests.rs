@@ -49,7 +49,7 @@ async fn a_key_is_left_alone_and_then_probed_once() {
     assert_eq!(breaker.open(), Open::default());
 }
 
-/// A key that was made just now is not known everywhere, and somebody waits for it.
+/// A refused key is soon tried again if nothing is locked: a new key is not known everywhere at once.
 #[tokio::test(start_paused = true)]
 async fn a_refused_key_costs_seconds_where_nothing_is_locked() {
     let seconds = Duration::from_secs;
@@ -61,7 +61,7 @@ async fn a_refused_key_costs_seconds_where_nothing_is_locked() {
         for class in [Class::Auth, Class::ClockSkew] {
             let breaker = Breaker::default();
             for open in times {
-                // Others have shared its failure.
+                // Sends under way together fail together, and count once.
                 breaker.failed(&way("t"), &Failure { lock, ..failure(class) });
                 breaker.failed(&way("t"), &Failure { lock, ..failure(class) });
                 advance(open.saturating_sub(seconds(1))).await;
@@ -112,7 +112,7 @@ async fn what_is_the_same_for_all_topics_stops_all_of_them() {
         breaker.failed(&way("t"), &Failure { scope: Scope::Api, ..failure(class) });
         assert!(!admits(&breaker, &way("other")), "{class:?}");
         assert_eq!(breaker.reach(&way("other")), Some(Reach::Endpoint));
-        // What another send meets meanwhile does not close it.
+        // A failure of another send in the meantime does not close the circuit.
         let code = Some("InternalError".to_owned());
         breaker.reached(&way("t"), &Failure { code, ..failure(Class::Transient) });
         assert!(breaker.opened(&way("other")).is_some(), "{class:?}");
@@ -146,7 +146,7 @@ async fn answers_that_cannot_be_read_count_in_a_row() {
     assert!(admits(&breaker, &way("t")));
 }
 
-/// What an answer opens and what attempts tell together are held back alike, the widest is told.
+/// Circuits of answers and circuits of outages hold sends back alike, and the widest one is reported.
 #[tokio::test(start_paused = true)]
 async fn both_kinds_of_circuits_are_one() {
     let breaker = Breaker::default();
@@ -159,7 +159,7 @@ async fn both_kinds_of_circuits_are_one() {
     breaker.failed(&way("t"), &failure(Class::Auth));
     assert_eq!(breaker.reach(&way("t")), Some(Reach::Key));
     assert_eq!(breaker.open(), Open { topic: 1, key: 1, endpoint: 0 });
-    // Who refuses a message is there.
+    // A vendor that refuses one message is reachable.
     breaker.attempted(&way("t"), None, Instant::now(), &failure(Class::Permanent));
     assert!(!breaker.is_out(&way("t")));
 }

@@ -1,68 +1,84 @@
-//! A client of whichever vendor: a hook's deliveries can go to several.
+//! Client of any vendor: a hook's deliveries can go to the queues of several vendors.
 
-use super::{EnvProblem, Open, Queue, Receipt, SendError, Until, Vendor, rocketmq, tdmq};
+use std::time::Duration;
+
+use super::probe::Report;
+use super::{Open, Queue, Receipt, SendError, Until, Vendor, vendors};
 use crate::context::Context;
+use crate::env::EnvProblem;
 use crate::message::Message;
 
-/// Sends to one vendor's queues; clones share everything.
-#[derive(Clone)]
-pub enum Client {
-    /// TDMQ for Pulsar.
-    Tdmq(tdmq::Client),
-    /// DMS for RocketMQ.
-    Rocketmq(rocketmq::Client),
+macro_rules! declare_client {
+    ([$($name:ident $folder:ident $about:literal,)+]) => {
+        /// Client of one vendor's queues. Clones share all state.
+        #[derive(Clone)]
+        pub enum Client {
+            $(#[doc = $about] $name(super::$folder::Client),)+
+        }
+
+        impl Client {
+            /// Creates a client of the vendor from the context's environment.
+            pub fn new(vendor: Vendor, context: Context) -> Self {
+                match vendor {
+                    $(Vendor::$name => Self::$name(super::$folder::Client::new(context)),)+
+                }
+            }
+        }
+    };
+}
+vendors!(declare_client!());
+
+/// Does the same with the client of whichever vendor it is.
+macro_rules! each {
+    ($client:expr, $one:ident => $done:expr) => {
+        vendors!(match_each!($client, $one => $done))
+    };
+}
+
+macro_rules! match_each {
+    ([$($name:ident $folder:ident $about:literal,)+] $client:expr, $one:ident => $done:expr) => {
+        match $client {
+            $(Client::$name($one) => $done,)+
+        }
+    };
 }
 
 impl Client {
-    /// A client of the vendor, as the context's environment names it.
-    pub fn new(vendor: Vendor, context: Context) -> Self {
-        match vendor {
-            Vendor::Tdmq => Self::Tdmq(tdmq::Client::new(context)),
-            Vendor::Rocketmq => Self::Rocketmq(rocketmq::Client::new(context)),
-        }
+    /// Asks the vendor for what it must refuse, once for each place that the topics name; `open` stands in a
+    /// topic for what a delivery fills in.
+    pub async fn probe(
+        &self,
+        context: &Context,
+        topics: &[String],
+        open: &str,
+        within: Duration,
+    ) -> Vec<Result<Report, EnvProblem>> {
+        each!(self, client => Box::pin(client.probe_all(context, topics, open, within)).await)
     }
 }
 
 impl Queue for Client {
     fn vendor(&self) -> Vendor {
-        match self {
-            Self::Tdmq(client) => client.vendor(),
-            Self::Rocketmq(client) => client.vendor(),
-        }
+        each!(self, client => client.vendor())
     }
 
     fn takes(&self, message: &Message) -> Result<(), SendError> {
-        match self {
-            Self::Tdmq(client) => client.takes(message),
-            Self::Rocketmq(client) => client.takes(message),
-        }
+        each!(self, client => client.takes(message))
     }
 
     async fn send(&self, message: &Message, until: impl Into<Until> + Send) -> Result<Receipt, SendError> {
-        match self {
-            Self::Tdmq(client) => client.send(message, until).await,
-            Self::Rocketmq(client) => client.send(message, until).await,
-        }
+        each!(self, client => client.send(message, until).await)
     }
 
     fn problems(&self) -> Vec<EnvProblem> {
-        match self {
-            Self::Tdmq(client) => client.problems(),
-            Self::Rocketmq(client) => client.problems(),
-        }
+        each!(self, client => client.problems())
     }
 
     fn open(&self) -> Open {
-        match self {
-            Self::Tdmq(client) => client.open(),
-            Self::Rocketmq(client) => client.open(),
-        }
+        each!(self, client => client.open())
     }
 
     async fn prewarm(&self) {
-        match self {
-            Self::Tdmq(client) => client.prewarm().await,
-            Self::Rocketmq(client) => client.prewarm().await,
-        }
+        each!(self, client => client.prewarm().await);
     }
 }

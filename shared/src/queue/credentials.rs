@@ -1,42 +1,44 @@
-//! Credentials from the environment.
+//! Credentials of the queues, read from the environment.
 
 use std::borrow::Cow;
 
 use tokio::time::Instant;
 
-use super::EnvProblem;
 use super::breaker::Fingerprint;
-use super::digest::sha256;
-use crate::env::Env;
-use crate::secret::{Secret, SecretError, SecretRef, Vault};
+use crate::env::{Env, EnvProblem};
+use crate::net::digest::sha256;
+use crate::secret::{Secret, SecretError, SecretRef};
+use crate::vault::Vault;
 
-/// An access key: its id, its secret half, and the token of a temporary one.
+/// Access key: its id, its secret half, and the session token of a temporary key.
 #[derive(Clone, Debug)]
 pub struct Credentials {
-    /// Secret id, or AK.
+    /// Secret id (Tencent Cloud) or access key, AK (Huawei Cloud).
     pub id: String,
-    /// Secret key, or SK.
+    /// Secret key, in Huawei Cloud's terms SK.
     pub key: Secret,
-    /// Session or security token.
+    /// Session token or security token of a temporary key.
     pub token: Option<Secret>,
 }
 
-/// Variables that belong together: id, key and token of one set are never mixed with another's.
+/// Names of the variables of one access key. The variables of two families are never mixed.
+#[derive(Debug)]
 pub(crate) struct Family {
     pub id: &'static str,
     pub key: &'static str,
     pub token: Option<&'static str>,
-    /// Whether the platform hands these over with each event or request: at start there are none.
+    /// Predicate that is true if the platform passes these variables with each event or request, so that they
+    /// are not set at start.
     pub is_lent: fn(&Env) -> bool,
 }
 
-/// Of a family that no platform hands over.
+/// Returns false: no platform passes this family's variables with an event.
 pub(crate) fn never(_: &Env) -> bool {
     false
 }
 
-/// Tencent Cloud's: the names of its SDKs, then those that the serverless platform (SCF) puts into a
-/// function's environment and renews there.
+/// Variables of Tencent Cloud's SDKs, then those that the serverless platform (SCF) puts into a function's
+/// environment and renews there.
 pub(crate) const TENCENT: [Family; 2] = [
     Family {
         id: "TENCENTCLOUD_SECRET_ID",
@@ -52,7 +54,7 @@ pub(crate) const TENCENT: [Family; 2] = [
     },
 ];
 
-/// Huawei's SDKs', then those of the Open Telekom Cloud's.
+/// Variables of Huawei's SDKs, then those of the Open Telekom Cloud's SDKs.
 pub(crate) const HUAWEI: [Family; 2] = [
     Family {
         id: "HUAWEICLOUD_SDK_AK",
@@ -64,7 +66,7 @@ pub(crate) const HUAWEI: [Family; 2] = [
 ];
 
 impl Family {
-    /// The first of `families` of which the id or the key is set.
+    /// Returns the first of `families` with a set id or key.
     pub(crate) fn set_in<'f>(env: &Env, families: &'f [Self]) -> Option<&'f Self> {
         families.iter().find(|f| env.get(f.id).is_some() || env.get(f.key).is_some())
     }
@@ -74,18 +76,18 @@ impl Family {
     }
 }
 
-/// Variables whose values are secrets, or references to secrets.
+/// Source of variables whose values are secrets, or references to secrets.
 #[derive(Clone, Copy)]
 pub(crate) struct Keyring<'k> {
     env: &'k Env,
     vault: &'k Vault,
-    /// Whether what was not read yet is taken for good.
+    /// True if a secret that was not read yet counts as present.
     trusting: bool,
 }
 
 impl<'k> Keyring<'k> {
-    /// For a send: what only a running function can read is read before, where it is due. `refused` if
-    /// the vendor did not take the last one.
+    /// Opens the keyring for a send, after reading the secrets that only a running function can read, if they
+    /// are due. `refused` is true if the vendor did not take the last ones.
     pub(crate) async fn read(
         env: &'k Env,
         vault: &'k Vault,
@@ -99,7 +101,8 @@ impl<'k> Keyring<'k> {
         Self { env, vault, trusting: false }
     }
 
-    /// For finding problems before there is anything to send.
+    /// Opens a keyring for the check of the environment at start: a secret that cannot be read yet counts as
+    /// present.
     pub(crate) const fn trusting(env: &'k Env, vault: &'k Vault) -> Self {
         Self { env, vault, trusting: true }
     }
@@ -108,7 +111,7 @@ impl<'k> Keyring<'k> {
         self.env
     }
 
-    /// A variable that is needed.
+    /// Reads the value of a variable; fails if the variable is not set.
     pub(super) fn required(&self, variable: &'static str) -> Result<Secret, EnvProblem> {
         self.optional(variable)?.ok_or_else(|| EnvProblem { variable, message: "is not set".to_owned() })
     }
@@ -125,14 +128,14 @@ impl<'k> Keyring<'k> {
     }
 }
 
-/// The reference in a variable, if it is set.
+/// Parses the secret reference or literal in a variable; `None` if the variable is not set.
 fn reference(env: &Env, variable: &str) -> Option<Result<SecretRef, SecretError>> {
     let written = SecretRef::parse_or_literal(&env.get(variable)?);
     Some(written.and_then(|written| written.follow(env).map(Cow::into_owned)))
 }
 
 impl Credentials {
-    /// The first of `families` of which the id or the key is set; `None` when there is none.
+    /// Reads the credentials of the first of `families` with a set id or key; `None` if no family has one.
     pub(crate) fn from_env(keys: Keyring<'_>, families: &[Family]) -> Result<Option<Self>, EnvProblem> {
         let env = keys.env;
         let Some(family) = Family::set_in(env, families) else {
@@ -161,12 +164,12 @@ impl Credentials {
         Ok(Some(Self { id: id.expose_str().unwrap_or_default().to_owned(), key, token }))
     }
 
-    /// The token as text.
+    /// Returns the session token as text.
     pub(crate) fn token(&self) -> Option<&str> {
         self.token.as_ref().and_then(Secret::expose_str)
     }
 
-    /// What must not stand in an error.
+    /// Lists the secret values that must not appear in an error text.
     pub(crate) fn secrets(&self) -> [&str; 2] {
         [self.key.expose_str().unwrap_or_default(), self.token().unwrap_or_default()]
     }
@@ -177,7 +180,7 @@ impl Credentials {
     }
 }
 
-/// A digest that differs when any part does.
+/// Computes a digest that differs if any of the parts differs.
 pub(super) fn fingerprint(parts: &[&str]) -> Fingerprint {
     sha256(parts.join("\0").as_bytes())
 }

@@ -1,50 +1,51 @@
-//! How many messages a second a queue is asked to take, once it has asked for fewer.
+//! Rate limit of a queue's topic: messages per second that are sent once the queue has asked for fewer.
 //!
-//! Nothing here waits or sends: it is told what was taken and what was throttled, and when. A limit is what was
-//! taken lately and a little less; it grows until the vendor says again that it is too much, so that it stays
-//! within some hundredths of what the vendor takes. Where nothing is throttled for some seconds there is no
-//! limit any more.
+//! This module neither waits nor sends: its caller reports the messages taken and throttled, with their
+//! times. A limit begins a little below the rate that was taken lately. It grows until the vendor throttles
+//! again, so that it stays within some hundredths of the rate that the vendor takes. It ends after some
+//! seconds without throttling.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// What was taken is counted over so long: both vendors count by the second.
+/// Length of the windows in which taken messages are counted: both vendors count by the second.
 const WINDOW: Duration = Duration::from_secs(1);
 
-/// Of what was taken lately, so much is asked for after throttling.
+/// Limit after throttling, as a share of the rate that was taken lately.
 const LESS: f64 = 0.9;
 
-/// A limit grows by so much in each second.
+/// Growth factor of a limit per second.
 const GROWTH: f64 = 1.08;
 
-/// No limit is lower: so few more cost the vendor nothing, and what is counted of fewer says little.
+/// Lowest limit, in messages per second: so few more cost the vendor nothing, and a count of fewer is too
+/// inaccurate.
 const LEAST: f64 = 10.0;
 
-/// A limit has no reason any more when nothing was throttled for so long.
+/// Time without throttling after which a limit ends.
 const LIFT: Duration = Duration::from_secs(4);
 
-/// The rate of one topic.
+/// Counts and rate limit of one topic.
 #[derive(Clone, Debug)]
 pub(super) struct Flow {
-    /// When the window began that is being counted.
+    /// Begin of the window that is being counted.
     since: Instant,
     taken: u32,
-    /// What was taken in the two windows before, the last one first: one alone may have been of a low rate.
+    /// Messages taken in the two windows before, the latest first: one alone may have had a low rate.
     before: [u32; 2],
     limit: Option<Limit>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Limit {
-    /// A second.
+    /// Messages per second.
     rate: f64,
-    /// What may be asked for now.
+    /// Number of messages that may be sent now.
     tokens: f64,
-    /// Until when tokens are counted.
+    /// Time up to which the tokens are counted.
     at: Instant,
     throttled: Instant,
-    /// When the rate was lowered last.
+    /// Time at which the rate was lowered last.
     lowered: Instant,
 }
 
@@ -53,14 +54,14 @@ impl Flow {
         Self { since: now, taken: 0, before: [0; 2], limit: None }
     }
 
-    /// A message was taken.
+    /// Counts a message that the queue took.
     pub(super) fn taken(&mut self, now: Instant) {
         self.roll(now);
         self.taken = self.taken.saturating_add(1);
     }
 
-    /// An attempt was throttled that was begun at `begun`. What is asked for a second from now on, if there was
-    /// no limit before. Before a window has been counted there is nothing to go by.
+    /// Records that an attempt begun at `begun` was throttled. Returns the new rate in messages per second if
+    /// there was no limit before. There is no limit until a whole window has been counted.
     pub(super) fn throttled(&mut self, begun: Instant, now: Instant) -> Option<f64> {
         self.roll(now);
         let [last, one_before] = self.before;
@@ -73,7 +74,7 @@ impl Flow {
             return Some(rate);
         };
         limit.throttled = now;
-        // What was begun before knew nothing of the lower rate.
+        // An attempt begun before the last lowering did not know the lower rate.
         if begun >= limit.lowered {
             limit.fill(now);
             (limit.rate, limit.lowered) = (limit.rate.min(rate), now);
@@ -81,7 +82,7 @@ impl Flow {
         None
     }
 
-    /// Whether one more may be asked for now; how long until one may, if not.
+    /// Takes a token for one more message; fails with the time until the next token.
     pub(super) fn take(&mut self, now: Instant) -> Result<(), Duration> {
         let Some(limit) = self.limit.as_mut().filter(|limit| now < limit.throttled + LIFT) else {
             self.limit = None;
@@ -95,12 +96,12 @@ impl Flow {
         Err(Duration::from_secs_f64((1.0 - limit.tokens) / limit.rate))
     }
 
-    /// The limit is forgotten.
+    /// Removes the limit.
     pub(super) fn lift(&mut self) {
         self.limit = None;
     }
 
-    /// Begins another window if it is time.
+    /// Begins another window if the current one is over.
     fn roll(&mut self, now: Instant) {
         let age = now.saturating_duration_since(self.since);
         if age >= 2 * WINDOW {
@@ -113,7 +114,7 @@ impl Flow {
 }
 
 impl Limit {
-    /// Counts the tokens up to now, a second's at most.
+    /// Adds the tokens since the last call, limited to one second's worth, and lets the rate grow.
     fn fill(&mut self, now: Instant) {
         let time = now.saturating_duration_since(self.at).as_secs_f64();
         self.at = now;
@@ -126,13 +127,13 @@ impl Limit {
 mod tests {
     use super::*;
 
-    /// A vendor's way to count.
+    /// Counting method of a vendor.
     trait Vendor {
-        /// Whether it takes one more at this time.
+        /// Returns true if the vendor takes one more message at this time.
         fn takes(&mut self, now: Instant) -> bool;
     }
 
-    /// So many in each second of its clock.
+    /// Vendor that takes `limit` messages in each second of its clock.
     struct BySecond {
         begun: Instant,
         limit: u32,
@@ -147,7 +148,7 @@ mod tests {
         }
     }
 
-    /// A bucket that is filled evenly.
+    /// Token bucket that is filled evenly.
     struct Bucket {
         at: Instant,
         tokens: f64,
@@ -165,7 +166,8 @@ mod tests {
         }
     }
 
-    /// What is taken and what is asked for, each a second, of `offered` a second, by `processes` that share it.
+    /// Plays a minute in which `processes` senders share `offered` messages per second, and returns the
+    /// numbers of messages taken and asked for per second.
     fn play(vendor: &mut dyn Vendor, offered: u32, processes: usize, begun: Instant) -> (f64, f64) {
         const SECONDS: u32 = 60;
         let mut flows = vec![Flow::new(begun); processes];
@@ -211,10 +213,12 @@ mod tests {
                     for (at, mut vendor) in vendors.into_iter().enumerate() {
                         let (taken, asked) = play(&mut *vendor, limit * over, processes, begun);
                         let what = format!("{limit}/s, {over} times, {processes} processes, vendor {at}");
-                        // Of very few a second, what a vendor without a burst takes hangs on single milliseconds.
+                        // At very low limits, the rate that a vendor without a burst takes depends on single
+                        // milliseconds.
                         let least = if over > 2 && limit < 20 { 0.7 } else { 0.8 };
                         assert!(taken >= least * real, "{what}: {taken} taken");
-                        // Of several that ask in turns, one may meet an empty bucket each time: its circuit's to see.
+                        // One of several processes may meet an empty bucket each time: its circuit handles
+                        // that.
                         let most = if processes == 1 { (1.3 * real).max(1.3 * LEAST) } else { f64::INFINITY };
                         assert!(asked <= most, "{what}: {asked} asked for");
                     }

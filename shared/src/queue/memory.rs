@@ -1,8 +1,8 @@
-//! A queue in memory that answers as it is told to: for simulations and tests, never for deliveries.
+//! Queue in memory with scripted answers, for simulations and tests, never for deliveries.
 //!
-//! Everything of a vendor's client is real but the network: what a message may be, the attempts and their
-//! deadlines, circuits, the clock's offset, and how an answer is read. In place of the network stands a
-//! [`Broker`], which is shown each attempt and says what its answer is, byte by byte, or that there is none.
+//! All parts of a vendor's client are real except the network: limits of a message, attempts and their
+//! deadlines, circuits, the clock's offset, and the reading of an answer. A [`Broker`] replaces the network:
+//! it sees each attempt and gives the bytes of the answer, or no answer.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,71 +10,72 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::answer::{Accepted, Answer, Failure};
 use super::breaker::Fingerprint;
-use super::endpoint::Endpoint;
 use super::retry::{Attempt, Courier, Identity, Outgoing};
-use super::transport::TransportError;
-use super::{EnvProblem, Open, Queue, Receipt, SendError, Until, Vendor, rocketmq, tdmq};
+use super::{Open, Queue, Receipt, SendError, Until, Vendor};
 use crate::clock::Timestamp;
 use crate::context::Context;
+use crate::env::EnvProblem;
 use crate::message::Message;
+use crate::net::answer::Answer;
+use crate::net::endpoint::Endpoint;
+use crate::net::transport::TransportError;
+use crate::queue::failure::{Accepted, Failure};
 
-/// Who stands in a vendor's place.
+/// Simulated vendor behind a [`MemoryQueue`].
 pub trait Broker: Send + Sync + 'static {
-    /// How long an attempt is on its way there.
+    /// Returns the time that an attempt needs to reach the vendor.
     fn way(&self, attempt: &Try<'_>) -> Duration;
 
-    /// Takes the attempt, when it has arrived: what it does with the message, it has done when this
-    /// returns.
+    /// Takes an attempt that has arrived. Any effect on the message is complete when this returns.
     fn take(&self, attempt: &Try<'_>) -> Reply;
 }
 
-/// An attempt, as a vendor sees it.
+/// Attempt of a send, as the vendor sees it.
 #[derive(Clone, Copy, Debug)]
 pub struct Try<'m> {
-    /// What is sent.
+    /// Message that the attempt sends.
     pub message: &'m Message,
-    /// The time that the request is signed with.
+    /// Time with which the request is signed.
     pub signed: Timestamp,
-    /// Which of its keys it is signed with.
+    /// Number of the key that signs the request.
     pub key: u64,
-    /// Which send it belongs to: the attempts of one have one number.
+    /// Number of the send, which all its attempts share.
     pub send: u64,
 }
 
-/// What the sender of an attempt meets.
+/// Outcome of an attempt, and the time until the sender meets it.
 #[derive(Clone, Debug)]
 pub struct Reply {
-    /// How long it is on its way back.
+    /// Time from the vendor back to the sender.
     pub after: Duration,
-    /// What it is.
+    /// Answer or failure that the sender meets.
     pub what: What,
 }
 
-/// The end of an attempt.
+/// End of an attempt, as its sender meets it.
 #[derive(Clone, Debug)]
 pub enum What {
-    /// An answer.
+    /// Answer of the vendor, status and body.
     Answer(Answer),
-    /// No connection: nothing was written.
+    /// Failed connection: no byte was written.
     Refused,
-    /// The connection breaks after writing began.
+    /// Connection that breaks after writing began.
     Cut,
-    /// Nothing, for as long as anybody waits.
+    /// Missing answer, however long the sender waits.
     Silence,
 }
 
-/// What a message may be.
+/// Size limits of messages.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Bytes of a text at most.
+    /// Upper bound on a text, in bytes.
     pub most: usize,
-    /// A message counts as so many times its bytes: limits are met by small ones.
+    /// Factor by which a message counts as larger than it is, so that small messages reach the limits.
     pub scale: usize,
 }
 
-/// The client of a vendor whose place a [`Broker`] takes. Clones share circuits and the clock's offset.
+/// Client of a vendor that a [`Broker`] simulates. Clones share circuits and the clock's offset.
 #[derive(Clone)]
 pub struct MemoryQueue(Arc<Inner>);
 
@@ -89,7 +90,7 @@ struct Inner {
 }
 
 impl MemoryQueue {
-    /// A client of the vendor that signs with the key that `key` names now.
+    /// Creates a client of the vendor. It signs with the key whose number is in `key` at that time.
     pub fn new(
         vendor: Vendor,
         endpoint: Endpoint,
@@ -105,10 +106,7 @@ impl MemoryQueue {
     fn check(&self, message: &Message) -> Result<(), Failure> {
         let Inner { vendor, limits: Limits { most, scale }, .. } = &*self.0;
         let most = most / scale.max(&1);
-        match vendor {
-            Vendor::Tdmq => tdmq::wire::check(&message.topic, &message.text, most),
-            Vendor::Rocketmq => rocketmq::wire::fits(message, most),
-        }
+        (vendor.spec().fits)(message, most)
     }
 }
 
@@ -181,10 +179,7 @@ impl Outgoing for Sending<'_> {
             let Reply { after, what } = broker.take(&shown);
             sleep(after).await;
             match what {
-                What::Answer(answer) => match vendor {
-                    Vendor::Tdmq => tdmq::wire::read(&answer, &[]),
-                    Vendor::Rocketmq => rocketmq::wire::read(&answer, &[]),
-                },
+                What::Answer(answer) => (vendor.spec().read)(&answer, &[]),
                 What::Refused => {
                     let (host, why) = (config.endpoint.host().to_owned(), "refused".to_owned());
                     Err(TransportError::Connect(host, why).into())
@@ -207,7 +202,7 @@ mod tests {
     use crate::env::Env;
     use crate::queue::Class;
 
-    /// Gives its replies in their order, and counts the attempts.
+    /// Broker that gives its replies from the last to the first.
     struct Scripted(Mutex<Vec<What>>);
 
     impl Broker for Scripted {
@@ -267,7 +262,7 @@ mod tests {
         assert_eq!(error.class, Class::Config, "so small a message is too large for nobody");
     }
 
-    /// Answers what names `a` so that nobody can read it, and refuses everything else in the API's own words.
+    /// Broker that gives an unreadable answer to the message `a`, and an error code of the API to all others.
     struct Garbling(Arc<AtomicU64>);
 
     impl Broker for Garbling {

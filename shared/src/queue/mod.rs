@@ -1,29 +1,19 @@
-//! Queues: one trait, one module a vendor, one classification of everything that can go wrong.
+//! Message queues: one trait, one module per vendor, and one classification of every error.
 
-pub mod answer;
 mod breaker;
-mod ciphers;
 mod client;
 pub mod credentials;
-pub(crate) mod digest;
-pub mod endpoint;
-mod fault;
+pub mod failure;
 mod flow;
 pub mod memory;
-mod names;
 mod outage;
-mod plain;
-mod pool;
 pub mod probe;
-mod race;
 pub mod retry;
 pub mod rocketmq;
+pub mod spec;
 mod target;
 pub mod tdmq;
-mod tls;
 pub mod told;
-pub(crate) mod transport;
-mod tunnel;
 
 use std::future::Future;
 use std::time::Duration;
@@ -31,113 +21,128 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use crate::env::Env;
-use crate::message::Message;
+use crate::env::EnvProblem;
+use crate::message::{MAX_TEXT, Message};
 pub use client::Client;
-pub use fault::ConnectError;
+pub use spec::Spec;
 pub use target::Target;
-pub use tls::{BoxError, Connector, Stream};
-pub(crate) use transport::most as max_connections;
 
-/// No queue takes a larger text, in bytes.
-pub const MAX_TEXT: usize =
-    if tdmq::MAX_TEXT > rocketmq::MAX_TEXT { tdmq::MAX_TEXT } else { rocketmq::MAX_TEXT };
-
-/// A vendor whose queues messages are sent to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Vendor {
-    /// TDMQ for Pulsar, Tencent Cloud.
-    Tdmq,
-    /// DMS for RocketMQ, Open Telekom Cloud and Huawei Cloud.
-    Rocketmq,
+/// Passes the list of vendors to a macro: name in code, folder, and description. Another vendor is a line
+/// here.
+macro_rules! vendors {
+    ($then:ident!($($arguments:tt)*)) => {
+        $then! {
+            [
+                Tdmq tdmq "TDMQ for Pulsar, Tencent Cloud.",
+                Rocketmq rocketmq "DMS for RocketMQ, Open Telekom Cloud and Huawei Cloud.",
+            ]
+            $($arguments)*
+        }
+    };
 }
+use vendors;
+
+macro_rules! declare_vendors {
+    ([$($name:ident $folder:ident $about:literal,)+]) => {
+        /// Vendor of message queues.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[serde(rename_all = "lowercase")]
+        pub enum Vendor {
+            $(#[doc = $about] $name,)+
+        }
+
+        impl Vendor {
+            /// All vendors.
+            pub const ALL: [Self; [$(Self::$name),+].len()] = [$(Self::$name),+];
+
+            /// Returns the vendor's description.
+            pub fn spec(self) -> &'static Spec {
+                match self {
+                    $(Self::$name => &$folder::SPEC,)+
+                }
+            }
+        }
+
+        // The common upper bound on a message's text is the largest of the vendors' own bounds.
+        const _: () = assert!($($folder::MAX_TEXT <= MAX_TEXT)&&+);
+    };
+}
+vendors!(declare_vendors!());
+const _: () = assert!(rocketmq::MAX_TEXT == MAX_TEXT);
 
 impl Vendor {
-    /// All of them.
-    pub const ALL: [Self; 2] = [Self::Tdmq, Self::Rocketmq];
-
-    /// As in `hooks.toml`, paths and logs.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Tdmq => "tdmq",
-            Self::Rocketmq => "rocketmq",
-        }
-    }
-
-    /// Whether the vendor takes a topic of this form; what is wrong with it.
-    pub fn check_topic(self, topic: &str) -> Result<(), String> {
-        match self {
-            Self::Tdmq => tdmq::check_topic(topic),
-            Self::Rocketmq => rocketmq::check_topic(topic),
-        }
+    /// Returns the name in `hooks.toml`, paths and logs.
+    pub fn as_str(self) -> &'static str {
+        self.spec().name
     }
 }
 
-/// A queue that messages can be sent to.
+/// Client that sends messages to a vendor's queues.
 pub trait Queue: Clone + Send + Sync + 'static {
-    /// Whose it is.
+    /// Returns the vendor that the client sends to.
     fn vendor(&self) -> Vendor;
 
-    /// Whether the queue may take the message: what [`send`](Self::send) looks at first, without asking
-    /// anybody. [`Class::TooLarge`] where the message has to be another one; a message that only refers
-    /// to its body never is too large for the vendor's own limits.
+    /// Checks the message locally, as [`send`](Self::send) does before it makes a request. Fails with
+    /// [`Class::TooLarge`] if the body has to be stored elsewhere; a message that only refers to its body is
+    /// never too large for the vendor's own limits.
     fn takes(&self, message: &Message) -> Result<(), SendError>;
 
-    /// Sends one message: signs, sends, and retries by error class as long as `until` says. Returns only
-    /// when the vendor named the stored message, or when there is nothing more to try.
+    /// Sends one message: signs the request, sends it, and retries by error class within the limits of
+    /// `until`. Returns only after the vendor named the stored message, or when there is nothing more to try.
     fn send(
         &self,
         message: &Message,
         until: impl Into<Until> + Send,
     ) -> impl Future<Output = Result<Receipt, SendError>> + Send;
 
-    /// What is missing or wrong in the environment, for the log at start and for `hookmq check`.
+    /// Lists the missing and wrong variables of the environment, for the log at start and for `hookmq check`.
     /// A send with problems fails as [`Class::Config`]; the function still starts.
     fn problems(&self) -> Vec<EnvProblem>;
 
-    /// Opens the connection that the first send will use; no request is made. Failure is no error:
-    /// the send will connect again.
+    /// Opens the connection that the first send will use, without a request. A failure is not an error: the
+    /// send will connect again.
     fn prewarm(&self) -> impl Future<Output = ()> + Send;
 
-    /// How many circuits are open now.
+    /// Returns the number of circuits that are open now.
     fn open(&self) -> Open {
         Open::default()
     }
 }
 
-/// How long one message is tried.
+/// Limits of the attempts of one message.
 #[derive(Clone, Copy, Debug)]
 pub struct Until {
-    /// When to give up, whatever the effort.
+    /// Time after which no attempt is made, independent of the effort.
     pub deadline: Instant,
-    /// How much is tried before that.
+    /// Rule for the attempts before the deadline.
     pub effort: Effort,
 }
 
-/// A message that nobody else takes: tried to the deadline.
+/// Limits for a message that no store takes: it is tried until the deadline.
 impl From<Instant> for Until {
     fn from(deadline: Instant) -> Self {
         Self { deadline, effort: Effort::Whole }
     }
 }
 
-/// How much is tried for one message.
+/// Persistence of a send: its number of attempts, and the circuits that hold it back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effort {
-    /// Two attempts, and none where a circuit is open: a store takes what the queue does not.
+    /// Up to `QUEUE_ATTEMPTS` attempts (two by default), and none while a circuit is open: a store takes a
+    /// message that the queue does not take.
     Brief,
-    /// To the deadline; an outage in which the endpoint answers holds nothing back, because there is no store.
+    /// Attempts until the deadline, for a hook without a store. Only the circuit of an unreachable endpoint
+    /// holds them back.
     Whole,
-    /// To the deadline, whatever outage there is: the store has not taken it either.
+    /// Attempts until the deadline, held back by no outage: the store has not taken the message either.
     Last,
-    /// To the deadline; what a circuit holds back stays where it is stored.
+    /// Attempts until the deadline. A message that a circuit holds back stays in its store.
     Patient,
 }
 
 impl Effort {
-    /// Whether a send is held back by the circuit of an outage that `why` has opened.
-    const fn heeds(self, why: &answer::Failure) -> bool {
+    /// Returns true if the circuit of an outage that `why` has opened holds the send back.
+    const fn heeds(self, why: &failure::Failure) -> bool {
         match self {
             Self::Brief | Self::Patient => true,
             Self::Whole => why.unreachable,
@@ -146,19 +151,19 @@ impl Effort {
     }
 }
 
-/// How far the cause of a failure reaches: which circuit is open.
+/// Scope of a failure's cause, and so the kind of circuit that is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reach {
     /// Messages to the same topic.
     Topic,
-    /// Whatever the same key signs.
+    /// Messages that are signed with the same key.
     Key,
-    /// Whatever goes to the same endpoint.
+    /// Messages that go to the same endpoint.
     Endpoint,
 }
 
 impl Reach {
-    /// As logs and metrics spell it.
+    /// Returns the spelling in logs and metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Topic => "topic",
@@ -168,102 +173,77 @@ impl Reach {
     }
 }
 
-/// How many circuits of a client are open.
+/// Numbers of a client's open circuits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Open {
-    /// Of topics.
+    /// Number of open circuits of topics.
     pub topic: usize,
-    /// Of keys.
+    /// Number of open circuits of keys.
     pub key: usize,
-    /// Of endpoints.
+    /// Number of open circuits of endpoints.
     pub endpoint: usize,
 }
 
 impl Open {
-    /// Returns the number of all of them.
+    /// Returns the number of open circuits of all kinds.
     pub const fn count(self) -> usize {
         self.topic + self.key + self.endpoint
     }
 
-    /// By how far they reach.
+    /// Lists the number of open circuits for each [`Reach`].
     pub const fn by_reach(self) -> [(Reach, usize); 3] {
         [(Reach::Topic, self.topic), (Reach::Key, self.key), (Reach::Endpoint, self.endpoint)]
     }
 }
 
-/// Something missing or wrong in the environment.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{variable} {message}")]
-pub struct EnvProblem {
-    /// The variable.
-    pub variable: &'static str,
-    /// What is wrong and what to do: the rest of a sentence that begins with the variable.
-    pub message: String,
-}
-
-impl EnvProblem {
-    /// What a variable says as `parse` reads it, or `unset` where it says nothing; a problem with that message where it
-    /// cannot be read.
-    pub(crate) fn or_value<T>(
-        env: &Env,
-        variable: &'static str,
-        unset: T,
-        parse: impl FnOnce(&str) -> Option<T>,
-        message: impl Into<String>,
-    ) -> Result<T, Self> {
-        let Some(text) = env.get(variable) else { return Ok(unset) };
-        parse(&text).ok_or_else(|| Self { variable, message: message.into() })
-    }
-}
-
-/// Proof that a vendor's answer named a stored message; made only by the queue clients.
+/// Proof that a vendor's answer named a stored message. Only the queue clients make it.
 #[derive(Clone, Copy, Debug)]
 pub struct Stored(());
 
-/// The message is stored.
+/// Result of a successful send: the queue has stored the message.
 #[derive(Clone, Debug)]
 pub struct Receipt {
-    /// The vendor's message id: an opaque string.
+    /// Message id of the vendor, an opaque string.
     pub message_id: String,
-    /// The vendor's request id, which its support asks for.
+    /// Request id of the vendor, which its support asks for.
     pub request_id: Option<String>,
-    /// Attempts made, this one included.
+    /// Number of attempts, the successful one included.
     pub attempts: u32,
     _stored: Stored,
 }
 
-/// What kind of failure it is. Retry, answer and alarm follow from it and from nothing else
-/// (contract 2.5).
+/// Kind of a failure. It alone decides on retry, answer and alarm (the table of classes in
+/// `docs/delivery-semantics.md`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Class {
-    /// Larger than the queue takes. User action: lower `max_body`, or use the claim check.
+    /// Message larger than the queue takes. User action: lower `max_body`, or use the claim check.
     TooLarge,
-    /// The vendor refuses this message, and would take another one. User action: look at the code in
+    /// Message that the vendor refuses although it would take another one. User action: look at the code in
     /// the log.
     Permanent,
-    /// Topic, instance, project, region, endpoint or something on the way is wrong, or what the vendor
-    /// refuses may well be the same in every message. User action: correct the configuration.
+    /// Wrong topic, instance, project, region, endpoint or proxy, or a refusal that may well be the same for
+    /// every message. User action: correct the configuration.
     Config,
-    /// The credentials are wrong or locked. User action: correct them; the client stops using them.
+    /// Wrong or locked credentials. User action: correct them; the client stops using them.
     Auth,
-    /// The credentials may not do this. User action: grant the permission.
+    /// Credentials without the permission to send. User action: grant the permission.
     Permission,
-    /// A quota is used up, a disk is full, or the account is in arrears. User action: raise it, or pay.
+    /// Used-up quota, full disk, or account in arrears. User action: raise the quota, or pay.
     Quota,
-    /// The token or temporary key is out of date; retried once with a new one.
+    /// Token or temporary key that is out of date; retried once with a new one.
     AuthRefresh,
-    /// Our clock is off; retried once with the vendor's time.
+    /// Wrong clock of this machine; retried once with the vendor's time.
     ClockSkew,
-    /// Too many requests.
+    /// Throttling: the vendor got too many requests.
     Throttle,
-    /// A fault on the vendor's side or on the way; the message was probably not stored.
+    /// Fault of the vendor or of the network; the message was probably not stored.
     Transient,
-    /// Nobody knows whether the message was stored: sent again, so it can arrive twice.
+    /// Unknown outcome: the message may be stored. It is sent again, so it can arrive twice.
     Ambiguous,
 }
 
 impl Class {
-    /// All of them.
+    /// All classes.
     pub const ALL: [Self; 11] = [
         Self::TooLarge,
         Self::Permanent,
@@ -278,7 +258,7 @@ impl Class {
         Self::Ambiguous,
     ];
 
-    /// As `error_codes.json`, logs and documents spell it.
+    /// Returns the spelling in `error_codes.json`, logs and documents.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::TooLarge => "too_large",
@@ -296,19 +276,20 @@ impl Class {
     }
 }
 
-/// What becomes of a delivery that the queue did not take, where there is a spill store (contract 2.5).
+/// Fate of a delivery that the queue did not take, in a function with a spill store (the table of classes in
+/// `docs/delivery-semantics.md`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rest {
-    /// It waits in `spill/` until it can be sent.
+    /// Stored in `spill/` until it can be sent.
     Wait,
-    /// It lies in `dead/` until somebody looks at it: no queue will take it as it is.
+    /// Stored in `dead/` until an operator looks at it: no queue will take it as it is.
     Dead,
-    /// Its sender has to know: it is too large.
+    /// Refused to its sender, because it is too large.
     Refuse,
 }
 
 impl Class {
-    /// What becomes of a delivery whose last attempt failed so.
+    /// Returns the fate of a delivery whose last attempt failed with this class.
     pub const fn rest(self) -> Rest {
         match self {
             Self::TooLarge => Rest::Refuse,
@@ -326,31 +307,31 @@ impl Class {
     }
 }
 
-/// A message that could not be stored in time.
+/// Failed send: the message was not stored, as far as known, when the attempts ended.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{}: {detail}", class.as_str())]
 pub struct SendError {
-    /// What decides everything.
+    /// Class of the last failure, which alone decides on the treatment.
     pub class: Class,
-    /// The vendor's error code, if it gave one.
+    /// Error code of the vendor, if it gave one.
     pub code: Option<String>,
-    /// What happened, for the log: never a secret, never the message.
+    /// Description for the log, without any secret or message text.
     pub detail: String,
-    /// The vendor's request id.
+    /// Request id of the vendor, if it gave one.
     pub request_id: Option<String>,
-    /// How long the vendor asked us to wait.
+    /// Wait until the next attempt that the vendor asked for, or that an open circuit asks for.
     pub retry_after: Option<Duration>,
-    /// Attempts that reached the network.
+    /// Number of attempts made; 0 if the send ended before the first one.
     pub attempts: u32,
-    /// Whether any attempt may have been stored all the same.
+    /// True if the message may be stored in spite of the failure, by any of the attempts.
     pub maybe_stored: bool,
-    /// The widest circuit on the message's way that is open now: what shares the failure's cause. `None` if no
-    /// other message is known to meet it.
+    /// Widest open circuit on the message's way: messages on the same circuit share the failure's cause.
+    /// `None` if no other message is known to meet the failure.
     pub reach: Option<Reach>,
 }
 
 impl SendError {
-    /// A failure of ours, before or beside the sending: nothing reached the queue, and the sender is
+    /// Builds a failure of this crate outside the queue client: nothing reached the queue, and the sender is
     /// asked to come again.
     pub(crate) fn ours(detail: impl Into<String>) -> Self {
         Self {

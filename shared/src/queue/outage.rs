@@ -1,8 +1,9 @@
-//! Outages: what a way to a queue is worth, by what attempts on it came to lately.
+//! Outages of a way to a queue, recognized from the results of recent attempts.
 //!
-//! Nothing here waits or sends, and no clock is read: it is told what attempts came to, and when, and says whether
-//! another one may begin. Three failures in a row that are not about a message open the narrowest circuit that
-//! explains them; then one at a time probes, sooner at first, and whoever else asks is told at once.
+//! This module neither waits nor sends, and reads no clock: its caller reports the results of attempts with
+//! their times, and asks before each attempt. Three failures in a row that are not about one message open the
+//! narrowest circuit that explains them. Then one send at a time probes, with growing waits in between; all
+//! other sends end at once.
 //!
 //! | Failures in a row | Open |
 //! |---|---|
@@ -10,8 +11,8 @@
 //! | of several topics, none of which had a success meanwhile | the key's, if the vendor asks for fewer requests; else the endpoint's |
 //! | without a connection | the endpoint's |
 //!
-//! Only attempts count that were begun after the last success. Throttling less than a second after a success
-//! opens nothing: it lowers the topic's rate ([`Flow`]).
+//! Only attempts that began after the last success count. Throttling less than a second after a success opens
+//! no circuit: it lowers the topic's rate ([`Flow`]).
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -19,44 +20,48 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::answer::{Failure, Scope};
 use super::breaker::{Fingerprint, Way, refusal};
-use super::endpoint::Endpoint;
 use super::flow::Flow;
 use super::{Class, Effort, Open, Reach};
+use crate::net::endpoint::Endpoint;
+use crate::queue::failure::{Failure, Scope};
 
-/// Failures in a row that open a circuit.
+/// Number of failures in a row that open a circuit.
 const ENOUGH: u32 = 3;
 
-/// Failures that the topic which failed most does not explain: with so many, several topics share a cause.
+/// Number of failures of other topics than the one that failed most: with so many, several topics share a
+/// cause.
 const OTHERS: u32 = 2;
 
-/// How long after a failure the first probe is; twice as long after each that fails,
+/// Wait from the failure that opens a circuit to the first probe. It doubles with each probe that fails.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 
-/// and no longer than this, so that sending is back soon after the queue is.
+/// Upper bound on the wait between probes, so that sending resumes soon after the queue has recovered.
 const MAX_WAIT: Duration = Duration::from_secs(2);
 
-/// The longest wait that a vendor is granted which asks for one: whoever sends more than it takes has to know soon
-/// when that is over.
+/// Upper bound on a wait that the vendor asks for: a sender above the vendor's rate has to notice soon when
+/// the wait is over.
 const MAX_ASKED: Duration = Duration::from_secs(4);
 
-/// A probe that was not answered within this leaves its place to another one, and goes on waiting.
+/// Time after which a probe without an answer no longer keeps others from probing. It goes on waiting.
 const HOLD: Duration = Duration::from_secs(3);
 
-/// The topic whose probe failed leaves the next one to other topics for so long: it may be the only bad one.
+/// Time for which the topic of a failed probe leaves the next probe to other topics: it may be the only bad
+/// one.
 const OTHERS_FIRST: Duration = Duration::from_secs(1);
 
-/// Vendors count by the second: what is throttled so soon after a success is over the rate and no outage.
+/// Time after a success in which throttling only means a rate above the limit, not an outage: vendors count
+/// by the second.
 const CALM: Duration = Duration::from_secs(1);
 
-/// Topics, keys and endpoints that are remembered: a message's content may choose its topic.
+/// Upper bound on each of the topics, keys and endpoints that are remembered: a message's content may choose
+/// its topic.
 pub(super) const MOST: usize = 1024;
 
-/// What nobody asked for so long is told as open no more.
+/// Time after its last use for which an open circuit is counted as open.
 const FORGET: Duration = Duration::from_secs(600);
 
-/// What is known of the ways to one vendor.
+/// Results of the attempts on all ways to one vendor.
 #[derive(Default)]
 pub(super) struct Outages {
     topics: Lines<String>,
@@ -65,20 +70,20 @@ pub(super) struct Outages {
     probes: u64,
 }
 
-/// Leave to begin an attempt; the number of the probe that it is, if it is one.
+/// Permission to begin an attempt, with the number of the probe that the attempt is, if any.
 pub(super) type Leave = Option<u64>;
 
-/// Something that people want to know.
+/// Event for the log.
 #[derive(Debug, PartialEq)]
 pub(super) enum Change {
     Opened(Reach, Failure),
     Closed(Reach),
-    /// From now on so many a second are asked for.
+    /// New limit of a topic, in messages per second.
     Slowed(f64),
 }
 
 impl Outages {
-    /// Whether an attempt over `way` may begin at `now`; the failure that speaks against it.
+    /// Admits an attempt over `way` at `now`, or returns the failure that keeps it from being made.
     pub(super) fn admit(&mut self, way: &Way, effort: Effort, now: Instant) -> Result<Leave, Failure> {
         let mut is_open = false;
         for (reach, line) in self.on(way) {
@@ -104,7 +109,7 @@ impl Outages {
         Ok(Some(number))
     }
 
-    /// Whether the topic's rate has room for one more.
+    /// Checks that the topic's rate has room for one more message; only an [`Effort::Brief`] is held back.
     fn within_rate(&mut self, way: &Way, effort: Effort, now: Instant) -> Result<(), Failure> {
         let Some(line) = self.topics.0.get_mut(&way.topic).filter(|_| effort == Effort::Brief) else {
             return Ok(());
@@ -115,12 +120,12 @@ impl Outages {
         })
     }
 
-    /// The widest circuit that is open on `way`.
+    /// Returns the reach of the widest open circuit on `way`.
     pub(super) fn open_on(&mut self, way: &Way) -> Option<Reach> {
         self.on(way).find(|(_, line)| line.gap.is_some()).map(|(reach, _)| reach)
     }
 
-    /// The vendor took a message, or answered for it alone: the way is sound.
+    /// Records that the way is sound: the vendor took a message, or refused it for a reason of its own.
     pub(super) fn sound(&mut self, way: &Way, is_taken: bool, now: Instant) -> Vec<Change> {
         let mut changes = Vec::new();
         for (reach, line) in self.used(way, now) {
@@ -137,7 +142,8 @@ impl Outages {
             }
         }
         if changes.iter().any(|change| matches!(change, Change::Closed(Reach::Endpoint | Reach::Key))) {
-            // What all shared is over: each topic may tell at once whether it has trouble of its own.
+            // The cause that all shared has passed: each topic may show at once if it fails for its own
+            // reasons.
             for gap in self.topics.0.values_mut().filter_map(|line| line.gap.as_mut()) {
                 (gap.until, gap.wait) = (now, FIRST_WAIT);
             }
@@ -145,7 +151,7 @@ impl Outages {
         changes
     }
 
-    /// An attempt over `way` that was begun at `begun` has failed.
+    /// Records that an attempt over `way`, begun at `begun`, has failed.
     pub(super) fn failed(
         &mut self,
         way: &Way,
@@ -156,7 +162,7 @@ impl Outages {
         let mut changes = Vec::new();
         let is_throttled = failure.class == Class::Throttle;
         let is_wide = failure.unreachable || failure.scope == Scope::Api;
-        // What a narrower circuit explains speaks against nothing wider.
+        // A failure that a topic's own circuit explains does not count for the key or the endpoint.
         let is_explained = self.topics.0.get(&way.topic).is_some_and(|line| line.gap.is_some());
         for (reach, line) in self.used(way, now) {
             if is_throttled
@@ -182,7 +188,8 @@ impl Outages {
         changes
     }
 
-    /// An attempt has ended, or was given up, and proves nothing: another one may probe.
+    /// Records that an attempt ended, or was given up, without a result that counts: another attempt may
+    /// probe.
     pub(super) fn leave(&mut self, way: &Way, leave: Leave) {
         let Some(number) = leave else { return };
         for (_, line) in self.on(way) {
@@ -192,12 +199,12 @@ impl Outages {
         }
     }
 
-    /// How many circuits are open.
+    /// Returns the number of open circuits.
     pub(super) fn open(&self, now: Instant) -> Open {
         Open { topic: self.topics.open(now), key: self.keys.open(now), endpoint: self.endpoints.open(now) }
     }
 
-    /// As [`on`](Self::on), and what was not known of it is from now on.
+    /// Lists the lines of `way` like [`on`](Self::on), after adding the missing ones.
     fn used<'a>(
         &'a mut self,
         way: &Way,
@@ -209,7 +216,7 @@ impl Outages {
         self.on(way)
     }
 
-    /// What is known of `way`, the widest first.
+    /// Lists the known lines of `way`, the widest first.
     fn on<'a>(&'a mut self, way: &Way) -> impl Iterator<Item = (Reach, &'a mut Line)> + use<'a> {
         let endpoint = self.endpoints.0.get_mut(&way.endpoint).map(|line| (Reach::Endpoint, line));
         let key = self.keys.0.get_mut(&way.key).map(|line| (Reach::Key, line));
@@ -218,30 +225,30 @@ impl Outages {
     }
 }
 
-/// What is known of one topic, key or endpoint.
+/// History of one topic, key or endpoint.
 struct Line {
     used: Instant,
     succeeded: Option<Instant>,
-    /// Failures in a row.
+    /// Number of failures in a row.
     streak: u32,
-    /// Whose they are, of a key or an endpoint: three topics at most, which is enough to tell.
+    /// Topics of these failures with their counts, for a key or an endpoint: three topics are enough.
     topics: Vec<(String, u32)>,
-    /// Whether its circuit is open.
+    /// Open circuit, if there is one.
     gap: Option<Gap>,
     flow: Flow,
 }
 
-/// An open circuit.
+/// Open circuit, and the state of its probes.
 struct Gap {
-    /// No probe before this.
+    /// Time before which no probe is made.
     until: Instant,
-    /// How long the wait before that was.
+    /// Length of the last wait between probes.
     wait: Duration,
-    /// The last probe that is under way, and when it began.
+    /// Number and begin of the last probe under way.
     probe: Option<(u64, Instant)>,
-    /// When the newest probe began, or the circuit opened.
+    /// Time at which the newest probe began, or the circuit opened.
     newest: Instant,
-    /// The topic of the failure that came last.
+    /// Topic of the latest failure.
     topic: String,
     why: Failure,
 }
@@ -251,7 +258,7 @@ impl Line {
         Self { used: now, succeeded: None, streak: 0, topics: Vec::new(), gap: None, flow: Flow::new(now) }
     }
 
-    /// Counts one more failure in a row, if it is one.
+    /// Counts one more failure in a row, and returns true if the failure counts.
     fn count(&mut self, failure: &Failure, begun: Instant, now: Instant) -> bool {
         if self.succeeded.is_some_and(|at| begun < at) {
             return false;
@@ -263,7 +270,7 @@ impl Line {
         true
     }
 
-    /// Counts a failure of the topic; whether those in a row have no one topic as their cause.
+    /// Counts a failure of the topic, and returns true if no single topic explains the failures in a row.
     fn is_shared_with(&mut self, topic: &str) -> bool {
         if let Some((_, count)) = self.topics.iter_mut().find(|(known, _)| known == topic) {
             *count = count.saturating_add(1);
@@ -274,7 +281,7 @@ impl Line {
         counts().sum::<u32>() - counts().max().unwrap_or_default() >= OTHERS
     }
 
-    /// If this was the last probe, or tells as much as one would: the next one is a while away.
+    /// Makes the next probe wait if the failed attempt was the last probe, or is as good as one.
     fn probe_failed(
         &mut self,
         leave: Leave,
@@ -285,7 +292,7 @@ impl Line {
         let Some(gap) = &mut self.gap else { return };
         let is_last = match gap.probe {
             Some((number, _)) => Some(number) == leave,
-            // One that no circuit holds back, because there is no store.
+            // An attempt that no circuit holds back, because there is no store, may serve as a probe.
             None => begun >= gap.newest,
         };
         if is_last {
@@ -304,12 +311,13 @@ impl Gap {
         Self { until, wait: FIRST_WAIT, probe: None, newest: now, topic: topic.to_owned(), why: why.clone() }
     }
 
-    /// Whether another one has to end first.
+    /// Returns true if another probe has to end first.
     fn is_probed(&self, now: Instant) -> bool {
         self.probe.is_some_and(|(_, begun)| now < begun + HOLD)
     }
 
-    /// Whether other topics come first; where no topic matters, all are alike.
+    /// Returns true if topics other than `topic` probe first. All topics are alike if the failure is not
+    /// about one.
     fn is_left_to_others(&self, topic: &str) -> bool {
         !self.why.unreachable && self.why.scope == Scope::Topic && self.topic == topic
     }
@@ -319,7 +327,7 @@ fn asked(failure: &Failure) -> Duration {
     failure.retry_after.unwrap_or_default().min(MAX_ASKED)
 }
 
-/// Lines by their names, no more than [`MOST`].
+/// Lines by name, up to [`MOST`] of them.
 struct Lines<K>(HashMap<K, Line>);
 
 impl<K> Default for Lines<K> {
@@ -329,7 +337,7 @@ impl<K> Default for Lines<K> {
 }
 
 impl<K: Hash + Eq + Clone> Lines<K> {
-    /// What is known of it, if only that it was used now.
+    /// Returns the line of `name`, added if missing, and marks it as used now.
     fn line(&mut self, name: &K, now: Instant) -> Option<&mut Line> {
         if !self.0.contains_key(name) {
             if self.0.len() >= MOST {

@@ -1,4 +1,4 @@
-//! What opens a circuit, what closes it, and who probes; in a time of the tests' own.
+//! Tests of the opening, the closing and the probes of circuits, with times that each test sets.
 
 use proptest::prelude::*;
 
@@ -19,7 +19,7 @@ fn dead() -> Failure {
     Failure { unreachable: true, ..failure(Class::Transient) }
 }
 
-/// Outages and their clock.
+/// Outages with a clock that the test moves.
 struct Play {
     outages: Outages,
     now: Instant,
@@ -35,7 +35,7 @@ impl Play {
         self
     }
 
-    /// An attempt that ends at once; whether it was begun.
+    /// Makes an attempt that ends at once, and returns true if it was admitted.
     fn attempt(&mut self, topic: &str, met: Option<&Failure>) -> bool {
         let way = way(topic);
         let Ok(leave) = self.outages.admit(&way, Effort::Brief, self.now) else { return false };
@@ -46,7 +46,7 @@ impl Play {
         true
     }
 
-    /// How many of so many attempts are begun, a millisecond apart.
+    /// Makes `count` attempts, a millisecond apart, and returns the number of those admitted.
     fn begun(&mut self, topic: &str, count: usize, met: &Failure) -> usize {
         (0..count).filter(|_| self.pass(MILLI).attempt(topic, Some(met))).count()
     }
@@ -100,7 +100,7 @@ async fn attempts_of_before_a_success_prove_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn what_no_topic_explains_is_wider() {
-    // Topics in their order, and what is open in the end.
+    // Topics in the order of their failures, and true if the circuit of all is open in the end.
     for (topics, wide) in [
         ("abc", true),
         ("aabb", true),
@@ -144,13 +144,13 @@ async fn probes_are_one_at_a_time_and_further_apart_each_time() {
         }
     }
     assert_eq!(probes, [200, 600, 1400, 3000, 5000, 7000, 9000, 11000]);
-    // One that is under way holds back the others, and for some seconds only.
+    // A probe under way holds back the others, for a few seconds only.
     play.pass(MAX_WAIT);
     let probe = play.outages.admit(&way("t"), Effort::Brief, play.now).unwrap();
     assert!(probe.is_some());
     assert!(!play.pass(HOLD.saturating_sub(MILLI)).attempt("t", None));
     assert!(play.pass(MILLI).attempt("t", Some(&met)));
-    // The old one proves nothing that the new one does not.
+    // A failed earlier probe does not push the next probe back.
     play.pass(MAX_WAIT);
     play.outages.failed(&way("t"), probe, &met, (play.now - HOLD, play.now));
     assert!(play.attempt("t", None));
@@ -176,7 +176,7 @@ async fn the_topic_whose_probe_failed_leaves_the_next_one_to_others() {
         play.pass(MILLI).attempt(topic, Some(&met));
     }
     assert_eq!(play.reach("c"), Some(Reach::Endpoint));
-    // Only these two are bad, and much more often asked for: a third one is served all the same.
+    // Two topics are bad and are used much more often; a third one is served nevertheless.
     let mut since = Duration::ZERO;
     while play.reach("c").is_some() {
         for topic in ["a", "b"] {
@@ -219,10 +219,10 @@ async fn throttling_between_successes_lowers_the_rate_and_opens_nothing() {
         sent += usize::from(is_begun && met.is_none());
         assert_eq!(play.reach("t"), None, "{n}");
     }
-    // A limit is there after a second; it is about what was taken.
+    // A limit exists after a second, at about the rate that was taken.
     assert!(asked < 600 && sent > 150, "{sent} of {asked}");
     assert!(play.attempt("other", None), "another topic has its own rate");
-    // Nothing is taken any more.
+    // No message is taken any more.
     play.pass(CALM);
     assert!(play.begun("t", 1000, &met) <= 7);
     assert_eq!(play.reach("t"), Some(Reach::Topic));
@@ -261,7 +261,7 @@ async fn no_more_is_remembered_than_fits() {
     assert_eq!(play.reach("kept"), Some(Reach::Topic), "what is open is forgotten last");
 }
 
-/// An event of a run: time passes, an attempt begins, or one that is under way ends.
+/// Event of a run: time passes, an attempt begins, or an attempt under way ends.
 #[derive(Clone, Debug)]
 enum Event {
     Pass(u64),
@@ -279,8 +279,8 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
 }
 
 proptest! {
-    /// Whatever happens in whatever order: a circuit is open only after three failures that were begun after the
-    /// last success of all that it is about, a success closes it, and probes leave each other time.
+    /// A circuit is open only after three failures that began after the last success of all its topics, a
+    /// success closes it, and probes do not overlap within the hold time, in any order of events.
     #[test]
     fn what_is_open_has_a_reason(events in events()) {
         let mut outages = Outages::default();
@@ -335,7 +335,7 @@ proptest! {
                 }
             }
         }
-        // However it went: where traffic comes, all is back in some seconds.
+        // After any run, all topics are served again within seconds if traffic comes.
         for step in 0..60 {
             now += Duration::from_millis(100);
             for topic in ["0", "1", "2"] {

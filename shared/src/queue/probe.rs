@@ -1,10 +1,10 @@
-//! One signed call that a vendor must refuse, so that nothing is stored: what `hookmq check --live` asks.
+//! Probe of a vendor by one signed call that it must refuse, for `hookmq check --live`. It stores no message.
 //!
-//! It is the forwarders' own call, a message, to a name that nobody has: a namespace of TDMQ (which
-//! creates topics by itself on some clusters, but no namespace), a topic of DMS (which creates none by
-//! itself). A vendor that says that it does not exist has looked at the signature, the permission, the
-//! region and the instance before, with no more permission than sending needs. A reading call would be
-//! harmless by its nature, but needs permissions that a forwarder should not have.
+//! The probe makes the forwarders' own call, which sends a message, to a name that does not exist: a
+//! namespace of TDMQ (some clusters create topics by themselves, but no namespace), or a topic of DMS (which
+//! creates none by itself). A vendor that reports the missing name has checked signature, permission, region
+//! and instance before. The call needs no more permission than sending does; a reading call would be
+//! harmless, but needs permissions that a forwarder should not have.
 
 use std::future::Future;
 use std::time::Duration;
@@ -12,62 +12,64 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use super::Vendor;
-use super::answer::{Accepted, Exchange, Failure};
-use super::endpoint::Endpoint;
-use super::tls::{Connector, connect_to};
-use super::transport::Transport;
 use crate::clock::Random;
 use crate::context::Context;
 use crate::message::Message;
+use crate::net::endpoint::Endpoint;
+use crate::net::tls::{Connector, connect_to};
+use crate::net::transport::Transport;
+use crate::queue::failure::{Accepted, Exchange, Failure};
 
-/// What was asked, over which way, and what came back. Nothing in it is a secret.
+/// Report of a probe: the request, the route, and the answer. It holds no secret.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// Whose.
+    /// Vendor that was asked.
     pub vendor: Vendor,
-    /// The API's address.
+    /// URL of the API.
     pub endpoint: String,
-    /// What else the environment named, and its value: the region; project, instance and IAM's address.
+    /// Further settings of the environment, as name and value: the region; project, instance and IAM's
+    /// address.
     pub place: Vec<(&'static str, String)>,
-    /// The credentials.
+    /// Credentials that signed the request.
     pub access: Access,
-    /// What was asked: the API's name and the topic that nobody has.
+    /// Description of the request: the API's name and the topic that does not exist.
     pub asked: String,
-    /// The way to the endpoint.
+    /// Network route to the endpoint.
     pub route: Route,
-    /// From the request's first byte to the answer's last; for the IAM route, the token's time too.
+    /// Time from the request's first byte to the answer's last; for the IAM route, the token's time too.
     pub took: Duration,
-    /// The answer's HTTP status; `None` without an answer of this API.
+    /// HTTP status of the answer; `None` without an answer of this API.
     pub status: Option<u16>,
-    /// Seconds that the vendor's clock is ahead of ours, by the answer's `Date`; to the second.
+    /// Offset of the vendor's clock in seconds, positive if it is ahead of ours, from the answer's `Date`.
     pub clock_offset: Option<i64>,
-    /// What the vendor says.
+    /// Meaning of the answer in the API's terms.
     pub answer: Result<Accepted, Failure>,
-    /// What follows.
+    /// Conclusion from the answer.
     pub verdict: Verdict,
 }
 
-/// What an answer proves.
+/// Conclusion that an answer allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Endpoint, signature, permission and instance are good: the name was looked for and not found.
+    /// Working endpoint, signature, permission and instance: the vendor looked for the name and did not find
+    /// it.
     Good,
-    /// The vendor refuses us; the failure's class says what has to be corrected.
+    /// Refusal by the vendor; the failure's class says what the user has to correct.
     Refused,
-    /// Nothing: no answer, or a passing fault. Ask again.
+    /// Missing answer or passing fault, which proves nothing. User action: ask again.
     Unknown,
-    /// Against all documents the vendor stored the message.
+    /// Stored message, contrary to the vendor's documentation.
     Stored,
 }
 
-/// The credentials that were used.
+/// Credentials of a probe, without their secret part.
 #[derive(Clone, Debug)]
 pub struct Access {
-    /// The variable that holds the id: it names the family.
+    /// Name of the variable that holds the id; it identifies the family.
     pub variable: &'static str,
-    /// The id, its middle masked.
+    /// Access key id with its middle masked.
     pub id: String,
-    /// Whether a session or security token came along.
+    /// True if a session or security token was sent.
     pub is_temporary: bool,
 }
 
@@ -77,20 +79,20 @@ impl Access {
     }
 }
 
-/// The way to an endpoint, measured once before the request.
+/// Route to an endpoint, measured once before the request.
 #[derive(Clone, Debug, Default)]
 pub struct Route {
-    /// Whether it leads through `HTTPS_PROXY`, which then resolves the name.
+    /// True if the route leads through `HTTPS_PROXY`, which then resolves the name.
     pub is_proxied: bool,
-    /// Addresses that the name resolves to, and how long that took; or what failed.
+    /// Number of addresses of the name, and the time to resolve it; or the reason of the failure.
     pub dns: Option<Result<(usize, Duration), String>>,
-    /// A TCP connection to the first address, closed again; or what failed.
+    /// Time of a TCP connection that was closed again; or the reason of the failure.
     pub tcp: Option<Result<Duration, String>>,
-    /// The connection that the request used: name, TCP and TLS, or those of the proxy.
+    /// Time to open the connection that the request used: name, TCP and TLS, or those of the proxy.
     pub connection: Option<Duration>,
 }
 
-/// What of one vendor a probe needs.
+/// Vendor-specific part of a probe.
 pub(super) struct Probe<'a> {
     pub vendor: Vendor,
     pub transport: &'a Transport,
@@ -98,13 +100,13 @@ pub(super) struct Probe<'a> {
     pub place: Vec<(&'static str, String)>,
     pub access: Access,
     pub asked: String,
-    /// Codes by which the vendor says that it has looked for the name in vain.
+    /// Error codes with which the vendor reports that the name does not exist.
     pub proof: &'static [&'static str],
 }
 
 impl Probe<'_> {
-    /// Asks: measures the way, then lets `exchange` send its one request over the connection that is
-    /// open by then.
+    /// Measures the route, then lets `exchange` send its one request over the connection that is open by
+    /// then.
     pub(super) async fn ask(
         self,
         context: &Context,
@@ -145,12 +147,12 @@ fn verdict(answer: &Result<Accepted, Failure>, proof: &[&str]) -> Verdict {
     }
 }
 
-/// A name that nobody has: 64 random bits in it.
+/// Builds a name that does not exist: it contains 64 random bits.
 pub(super) fn absent(random: &Random) -> String {
     format!("hookmq-check-{:016x}", random.next_u64())
 }
 
-/// The message to a topic that nobody has.
+/// Builds the message that is sent to a missing topic.
 pub(super) fn message(topic: String) -> Message {
     Message {
         id: "hookmq-check".to_owned(),
@@ -178,7 +180,7 @@ async fn route(transport: &Transport, endpoint: &Endpoint, deadline: Instant) ->
 
 type Dns = Result<(usize, Duration), String>;
 
-/// Resolves the name and connects once, without TLS and without a request.
+/// Resolves the name and opens one TCP connection, without TLS and without a request.
 async fn reach(
     connector: &Connector,
     endpoint: &Endpoint,
@@ -201,10 +203,10 @@ async fn reach(
     (Ok(dns), Some(tcp))
 }
 
-/// For a name and a connection together.
+/// Time limit for the name and the TCP connection together.
 const STEP: Duration = Duration::from_secs(5);
 
-/// Enough of an id to know it by.
+/// Masks the middle of an id; its first and last four characters stay.
 fn masked(id: &str) -> String {
     const SHOWN: usize = 4;
     let chars: Vec<char> = id.chars().collect();

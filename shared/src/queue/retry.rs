@@ -1,5 +1,4 @@
-//! One send: attempts until one is stored, or until the class of the last failure or the deadline
-//! says that there is nothing more to try.
+//! Attempts of one send, until the message is stored, or until the failure's class or the deadline ends them.
 //!
 //! | Class | Tried again |
 //! |---|---|
@@ -9,11 +8,12 @@
 //! | `throttle`, `transient`, `ambiguous` | until the deadline |
 //! | `ambiguous` where an answer came that cannot be read | once; then it is `config` |
 //!
-//! Where there is a store ([`Effort::Brief`]) an attempt more is begun only soon after the first, and never after a
-//! time-out, throttling, or where a circuit is open: the store's write costs less than any wait.
+//! In a function with a store ([`Effort::Brief`]), another attempt begins only soon after the first, and
+//! never after a time-out, after throttling, or while a circuit is open: the store's write costs less than
+//! any wait.
 //!
-//! Waiting times are drawn from the whole of a doubling range ("full jitter"), so that functions
-//! which failed together do not come back together.
+//! Waiting times are drawn from the whole of a doubling range ("full jitter"), so that functions that failed
+//! together do not retry together.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -21,64 +21,67 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::answer::{Accepted, Failure};
 use super::breaker::{Breaker, Fingerprint, Permit, UNREAD, Way, unreadable};
-use super::endpoint::Endpoint;
-use super::{Class, Effort, EnvProblem, Open, Receipt, SendError, Stored, Until};
+use super::{Class, Effort, Open, Receipt, SendError, Stored, Until};
 use crate::clock::Timestamp;
 use crate::context::Context;
-use crate::env::Env;
+use crate::env::{Env, EnvProblem};
+use crate::net::endpoint::Endpoint;
+use crate::queue::failure::{Accepted, Failure};
 use crate::reader::{parse_duration, parse_size};
 
-/// An attempt gets at most this, even if there is more time: a vendor that did not answer by then
+/// Upper bound on the time of an attempt, even if more time is left: a vendor that has not answered by then
 /// answers the next attempt sooner.
 const MAX_ATTEMPT: Duration = Duration::from_secs(10);
 
-/// An attempt gets at least this, if there is as much.
+/// Lower bound on the time of an attempt, if as much time is left.
 const MIN_SHARE: Duration = Duration::from_secs(1);
 
-/// The longest wait for what nobody else takes: queue and store may be back any moment.
+/// Upper bound on the random wait of a message that the store has not taken either: queue and store may be
+/// back any moment.
 const LAST_WAIT: Duration = Duration::from_secs(1);
 
-/// With less time than this an attempt cannot end, so it is not begun.
+/// Shortest time for an attempt: with less time left, it could not end, so it is not begun.
 const MIN_ATTEMPT: Duration = Duration::from_millis(100);
 
 /// First range of waiting times.
 const BASE: Duration = Duration::from_millis(100);
 
-/// First range after being throttled: both vendors count by the second.
+/// First range of waiting times after throttling: both vendors count by the second.
 const THROTTLE_BASE: Duration = Duration::from_secs(1);
 
-/// Last range.
+/// Upper bound on the range of waiting times.
 const MAX_WAIT: Duration = Duration::from_secs(10);
 
-/// Attempts for one message where there is a store, and when the last one begins, counted from the first.
+/// Default of `QUEUE_ATTEMPTS`. `WITHIN` is the default of `QUEUE_RETRY_WITHIN`, the time after the first
+/// attempt in which the last one begins, and `MAX_WITHIN` the upper bound on it.
 const ATTEMPTS: u32 = 2;
 const WITHIN: Duration = Duration::from_millis(1500);
 const MAX_WITHIN: Duration = Duration::from_secs(60);
 
-/// A smaller request is too large for nobody, a message that refers to its body least of all: whoever
-/// says so has a limit that somebody set wrong.
+/// Size in bytes below which no vendor refuses a request as too large, least of all a message that only
+/// refers to its body. Such a refusal comes from a limit that is set wrong.
 const NEVER_TOO_LARGE: usize = 64 << 10;
 
-/// A vendor's time further away than this is no clock that runs wrong, it is no clock.
+/// Upper bound on the clock's offset in milliseconds: a vendor's time further away is not plausible.
 const MAX_OFFSET: i64 = 24 * 60 * 60 * 1000;
 
-/// Whether a failure is worth another attempt.
+/// Rule for further attempts after a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retry {
-    /// The same would come out.
+    /// Never: another attempt would fail in the same way.
     Never,
     /// Once, if the environment now has other credentials.
     IfCredentialsChanged,
-    /// Once, signed afresh.
+    /// Once, with a new signature.
     Once,
-    /// For as long as there is time.
+    /// Repeatedly, as long as there is time.
     UntilDeadline,
 }
 
 impl Class {
-    /// Whether a failure of this class is worth another attempt (contract 2.5).
+    /// Returns the rule for further attempts after this class (the table of classes in
+    /// `docs/delivery-semantics.md`).
     pub const fn retry(self) -> Retry {
         match self {
             Self::TooLarge | Self::Permanent | Self::Config | Self::Permission | Self::Quota => Retry::Never,
@@ -89,40 +92,40 @@ impl Class {
     }
 }
 
-/// What one attempt is given.
+/// Parameters of one attempt.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Attempt {
     /// Wall time by the vendor's clock, to sign with.
     pub now: Timestamp,
-    /// When to give up: signing and serialising are part of it.
+    /// Time limit of the attempt, signing and serialising included.
     pub deadline: Instant,
-    /// Whether to open a connection of its own.
+    /// True if the attempt opens a connection of its own.
     pub fresh: bool,
 }
 
-/// The circuits that a vendor's configuration belongs to.
+/// Circuits that a vendor's configuration belongs to.
 pub(super) trait Identity {
     fn endpoint(&self) -> &Endpoint;
-    /// Another one for other credentials.
+    /// Returns the fingerprint of the credentials: it differs if they differ.
     fn key(&self) -> Fingerprint;
 }
 
-/// One message on its way to one vendor.
+/// Message on its way to one vendor.
 pub(super) trait Outgoing {
-    /// Endpoint, credentials and whatever else the environment says.
+    /// Endpoint, credentials and the other settings of the environment.
     type Config: Identity + Send + Sync;
 
-    /// Reads the environment as it is now; `refused` if the vendor did not take the last credentials.
+    /// Reads the environment as it is now; `refused` is true if the vendor did not take the last credentials.
     fn config(
         &self,
         refused: bool,
         deadline: Instant,
     ) -> impl Future<Output = Result<Self::Config, EnvProblem>> + Send;
 
-    /// Bytes of the message in the request.
+    /// Returns the size of the message in the request, in bytes.
     fn size(&self) -> usize;
 
-    /// Signs and sends once.
+    /// Signs the request and sends it once.
     fn attempt(
         &self,
         config: &Self::Config,
@@ -130,16 +133,16 @@ pub(super) trait Outgoing {
     ) -> impl Future<Output = Result<Accepted, Failure>> + Send;
 }
 
-/// What sends of one client share.
+/// State that all sends of one client share: circuits, limits and the clock's offset.
 pub(super) struct Courier {
     context: Context,
     breaker: Breaker,
     brief: Result<Brief, EnvProblem>,
-    /// Milliseconds that the vendor's clock is ahead of ours.
+    /// Offset of the vendor's clock in milliseconds, positive if it is ahead of ours.
     offset: AtomicI64,
 }
 
-/// What is tried for a message that there is a store for.
+/// Limits of the attempts in a function with a store.
 #[derive(Clone, Copy, Debug)]
 struct Brief {
     attempts: u32,
@@ -147,7 +150,7 @@ struct Brief {
 }
 
 impl Brief {
-    /// `QUEUE_ATTEMPTS` and `QUEUE_RETRY_WITHIN`.
+    /// Reads `QUEUE_ATTEMPTS` and `QUEUE_RETRY_WITHIN`.
     fn from_env(env: &Env) -> Result<Self, EnvProblem> {
         let count = |text: &str| text.parse().ok().filter(|attempts| (1..=10).contains(attempts));
         let is_no_count = "is no number from 1 to 10";
@@ -166,17 +169,17 @@ impl Courier {
         Self { context, breaker: Breaker::default(), brief, offset: AtomicI64::new(0) }
     }
 
-    /// What is wrong with the environment: nothing is sent then.
+    /// Returns the problem with the environment, if there is one: each send then fails without an attempt.
     pub(super) fn problem(&self) -> Option<&EnvProblem> {
         self.brief.as_ref().err()
     }
 
-    /// How many circuits are open.
+    /// Returns the number of open circuits.
     pub(super) fn open(&self) -> Open {
         self.breaker.open()
     }
 
-    /// Sends `message` to `topic`; see the module's documentation.
+    /// Sends `message` to `topic`, with the attempts and waits that the module's documentation describes.
     pub(super) async fn send<M: Outgoing + Sync>(
         &self,
         message: &M,
@@ -203,7 +206,7 @@ impl Courier {
             let attempt = Attempt {
                 now: self.context.clock.now().shifted(self.offset.load(Ordering::Relaxed)),
                 deadline: attempt_deadline,
-                // Whatever broke the last attempt may have broken the other idle connections too.
+                // The cause of the last failure may have broken the other idle connections too.
                 fresh: last.is_some_and(|f| matches!(f.class, Class::Transient | Class::Ambiguous)),
             };
             let attempted = Instant::now();
@@ -219,7 +222,7 @@ impl Courier {
             if let Some(unreadable) = self.breaker.reached(&way, &failure) {
                 failure = unreadable;
             } else if failure.unread && unread >= UNREAD {
-                // What others were told meanwhile was readable, and each further attempt is a further copy.
+                // Other sends got readable answers meanwhile, but each further attempt is a further copy.
                 failure = unreadable(&failure);
             }
             self.breaker.attempted(&way, leave, attempted, &failure);
@@ -243,7 +246,7 @@ impl Courier {
                 Retry::UntilDeadline => true,
             };
             let Some((next, room)) = next.ok().filter(again).zip(room) else {
-                // What another signature may cure proves nothing until that one has failed too.
+                // A failure that a new signature may cure counts only after the new signature has failed too.
                 if !first || failure.class.retry() != Retry::Once {
                     self.breaker.failed(&way, &failure);
                 }
@@ -256,14 +259,14 @@ impl Courier {
             config = next;
             way = self::way(&config, topic);
             met.push(failure.class);
-            // A range that passes the deadline is cut to what is left of it, for one attempt more.
+            // A range that passes the deadline is cut to the time that is left, for one more attempt.
             if effort == Effort::Last {
                 range = range.min(LAST_WAIT);
             } else {
                 is_last = range > room;
             }
             sleep(asked + self.context.random.up_to(range.min(room))).await;
-            // Another send may have learned meanwhile that the key is locked, or what else is wrong.
+            // Another send may have learned meanwhile that the key is locked, or found another lasting error.
             if let Some(failure) = self.breaker.opened(&way) {
                 return Err(self.failed(&way, failure, attempts, maybe_stored));
             }
@@ -274,7 +277,7 @@ impl Courier {
         }
     }
 
-    /// Whether the store takes the message rather than another attempt.
+    /// Returns true if the message goes to the store instead of another attempt.
     fn is_enough(&self, brief: Brief, way: &Way, failure: &Failure, attempts: u32) -> bool {
         attempts >= brief.attempts
             || failure.timed_out
@@ -282,12 +285,12 @@ impl Courier {
             || self.breaker.is_out(way)
     }
 
-    /// What a send over `way` ends with.
+    /// Builds the error of a send over `way`.
     fn failed(&self, way: &Way, failure: Failure, attempts: u32, maybe_stored: bool) -> SendError {
         SendError { reach: self.breaker.reach(way), ..error(failure, attempts, maybe_stored) }
     }
 
-    /// Takes the vendor's clock for the process's signatures, if it says so and is plausible.
+    /// Adopts the vendor's clock for later signatures, if the failure names a plausible time.
     fn learn_offset(&self, failure: &Failure) {
         if let (Class::ClockSkew, Some(theirs)) = (failure.class, failure.server_time) {
             let offset = theirs.unix_millis().saturating_sub(self.context.clock.now().unix_millis());
@@ -298,8 +301,8 @@ impl Courier {
     }
 }
 
-/// Two thirds of what remains, so that an attempt on a connection that went silent leaves time for
-/// another one.
+/// Returns the deadline of the next attempt: two thirds of the time left, so that an attempt on a connection
+/// that went silent leaves time for another one. `None` if there is no time for an attempt.
 fn attempt_deadline(deadline: Instant) -> Option<Instant> {
     let now = Instant::now();
     let remaining = deadline.saturating_duration_since(now);
@@ -307,8 +310,8 @@ fn attempt_deadline(deadline: Instant) -> Option<Instant> {
     (remaining >= MIN_ATTEMPT).then(|| now + share.min(remaining))
 }
 
-/// How long to wait at least after the failure of attempt number `attempts`, and the range of what is
-/// added to it.
+/// Returns the shortest wait after the failure of attempt number `attempts`, and the range of the random wait
+/// that is added.
 fn waits(failure: &Failure, attempts: u32) -> (Duration, Duration) {
     let base = match failure.class {
         Class::Throttle => THROTTLE_BASE,
@@ -319,7 +322,8 @@ fn waits(failure: &Failure, attempts: u32) -> (Duration, Duration) {
     (failure.retry_after.unwrap_or_default(), range)
 }
 
-/// Most bytes of a message: `most`, or fewer where `variable` says so. What is never too large stays so.
+/// Reads the upper bound on a message in bytes: `most`, or a lower one that `variable` sets, but no lower
+/// than [`NEVER_TOO_LARGE`].
 pub(super) fn limit(env: &Env, variable: &'static str, most: usize) -> Result<usize, EnvProblem> {
     let size = |text: &str| parse_size(text).filter(|limit| (NEVER_TOO_LARGE..=most).contains(limit));
     EnvProblem::or_value(env, variable, most, size, format!("is no size from 64KiB to {}MiB", most >> 20))
@@ -329,8 +333,8 @@ fn way<C: Identity>(config: &C, topic: &str) -> Way {
     Way { key: config.key(), topic: topic.to_owned(), endpoint: config.endpoint().clone() }
 }
 
-/// The failure of a request with a message of `size` bytes, which "too large" is believed of only if it
-/// can be the message's.
+/// Checks a "too large" failure of a request with a message of `size` bytes: below the plausible sizes it
+/// becomes [`Class::Config`].
 fn bounded(failure: Failure, size: usize) -> Failure {
     if failure.class != Class::TooLarge || size >= NEVER_TOO_LARGE {
         return failure;
@@ -347,7 +351,7 @@ fn error(failure: Failure, attempts: u32, maybe_stored: bool) -> SendError {
     SendError { class, code, detail, request_id, retry_after, attempts, maybe_stored, reach: None }
 }
 
-/// A failure before any attempt.
+/// Error of a send that failed before its first attempt.
 impl From<Failure> for SendError {
     fn from(failure: Failure) -> Self {
         error(failure, 0, false)

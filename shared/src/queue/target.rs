@@ -1,11 +1,11 @@
-//! Places that messages go to.
+//! Targets of messages: the queues that a hook can name.
 
 use std::fmt;
 use std::sync::Arc;
 
 use super::Vendor;
 
-/// A vendor's queues, reached in one way: the environment's own, named like the vendor, or a
+/// Queues of one vendor with one configuration: either the environment's own, named like the vendor, or a
 /// `[targets.NAME]` of `hooks.toml` with an instance, a region or keys of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
@@ -14,23 +14,23 @@ pub struct Target {
 }
 
 impl Target {
-    /// One of `hooks.toml`.
+    /// Builds a target that `hooks.toml` names.
     pub(crate) fn named(name: &str, vendor: Vendor) -> Self {
         Self { name: name.into(), vendor }
     }
 
-    /// `[a-z0-9-]{1,63}`
+    /// Returns the target's name, which matches `[a-z0-9-]{1,63}`.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Whose it is.
+    /// Returns the vendor of the target's queues.
     pub const fn vendor(&self) -> Vendor {
         self.vendor
     }
 }
 
-/// The environment's own.
+/// Target of the environment's own settings, named like the vendor.
 impl From<Vendor> for Target {
     fn from(vendor: Vendor) -> Self {
         Self::named(vendor.as_str(), vendor)

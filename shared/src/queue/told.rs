@@ -1,16 +1,17 @@
-//! A queue whose every send comes to what it is told to: for the model's tests, never for deliveries.
+//! Queue with a given outcome for each send, for the model's tests, never for deliveries.
 //!
-//! It stores what it is told to store, whatever it says. It has no circuits and tries nothing again: what
-//! a whole send of a client came to is decided for each call. The one that behaves as a vendor's client does is
-//! [`super::memory`].
+//! A closure decides on each call of `send`: if the message is stored, and which error is reported. Both are
+//! independent. There are no circuits and no retries. [`super::memory`] has a queue that behaves like a
+//! vendor's client.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Class, EnvProblem, Queue, Receipt, SendError, Stored, Until, Vendor};
+use super::{Class, Queue, Receipt, SendError, Stored, Until, Vendor};
+use crate::env::EnvProblem;
 use crate::message::Message;
 
-/// The queue; clones share it.
+/// Handle of the queue. Clones share the stored messages and the closure.
 #[derive(Clone)]
 pub struct ToldQueue(Arc<Inner>);
 
@@ -18,26 +19,26 @@ struct Inner {
     vendor: Vendor,
     messages: Mutex<Vec<Message>>,
     answer: Mutex<Decide>,
-    /// Bytes of text that it takes at most, of messages that carry their bodies.
+    /// Upper bound on the text of a message that carries its body, in bytes.
     most: usize,
 }
 
 type Decide = Box<dyn FnMut(&Message) -> Said + Send>;
 
-/// What becomes of a send.
+/// Outcome of a send.
 #[derive(Clone, Debug)]
 pub struct Said {
-    /// Whether the message is stored.
+    /// True if the queue stores the message.
     pub is_stored: bool,
-    /// What is said to have gone wrong; `None` for a receipt.
+    /// Error that the send reports; `None` for a receipt.
     pub error: Option<SendError>,
 }
 
 impl Said {
-    /// A message that is stored, and said to be.
+    /// Outcome of a message that is stored and confirmed.
     pub const STORED: Self = Self { is_stored: true, error: None };
 
-    /// A failure of this class, after an attempt or without one.
+    /// Builds a failure of this class, after one attempt if `is_tried`, else without an attempt.
     pub fn failed(class: Class, is_tried: bool) -> Self {
         let error =
             SendError { class, attempts: u32::from(is_tried), ..SendError::ours("as it was told to") };
@@ -46,13 +47,13 @@ impl Said {
 }
 
 impl ToldQueue {
-    /// An empty queue that takes messages of `most` bytes, and asks `answer` about each.
+    /// Creates an empty queue that takes texts of up to `most` bytes, and calls `answer` for each message.
     pub fn new(vendor: Vendor, most: usize, answer: impl FnMut(&Message) -> Said + Send + 'static) -> Self {
         let answer: Decide = Box::new(answer);
         Self(Arc::new(Inner { vendor, messages: Mutex::default(), answer: Mutex::new(answer), most }))
     }
 
-    /// What it has stored, in its order.
+    /// Returns the stored messages in the order of their sends.
     pub fn messages(&self) -> Vec<Message> {
         self.0.messages.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -1,4 +1,4 @@
-//! One run over every target: what the scheduled function and the command line do.
+//! Runs over all targets, for the scheduled function and the command line.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -10,24 +10,26 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::room::Room;
-use super::{Options, RedriveError, Redriver, Shard, Summary, Unknown};
+use super::{Options, RedriveError, Redriver, Summary, Unknown};
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::context::Context;
+use crate::env::EnvProblem;
 use crate::metrics::Metrics;
-use crate::queue::{Client, EnvProblem, Queue as _, Target, Vendor};
+use crate::queue::{Client, Queue as _, Target, Vendor};
 use crate::readiness::{Readiness, Rule, Trouble};
+use crate::shard::Shard;
 use crate::spill::{Spill, StoreProbe};
 use crate::store::{Foreign, Store, StoreError};
 
-/// Redrives everything that the store holds; clones share it.
+/// Redrive of everything in the store; clones share it.
 #[derive(Clone)]
 pub struct Job(Arc<Inner>);
 
 struct Inner {
-    /// Runs of one process do not overlap: they would send twice.
+    /// Lock of the runs: overlapping runs of one process would send twice.
     running: Mutex<()>,
-    /// The environment's own targets, and those of the hooks file.
+    /// Redrivers of the environment's own targets, and of those in the hooks file.
     redrivers: Vec<Redriver<Client>>,
     spill: Spill,
     /// Memory that the redrivers share.
@@ -36,9 +38,9 @@ struct Inner {
     metrics: Metrics,
     shard: Shard,
     rule: Rule,
-    /// What is wrong with the configuration.
+    /// Mistakes in the configuration.
     mistakes: Vec<Trouble>,
-    /// How many hooks are sound, and where they were read.
+    /// Number of sound hooks, and the file that they were read from.
     hooks: (usize, String),
 }
 
@@ -48,41 +50,42 @@ impl fmt::Debug for Job {
     }
 }
 
-/// What lies in a folder and no redriver sends.
+/// Entries of a folder that are not sent by any redriver.
 #[derive(Debug, Default)]
 pub(super) struct Strays {
-    /// Targets that deliveries are for and nothing names (any more), with the hooks that they are of.
+    /// Unknown targets with waiting deliveries, and the hooks of these deliveries. No configuration names
+    /// such a target (any more).
     pub(super) targets: Vec<(String, Vec<String>)>,
-    /// What lies beside the targets' folders, and beside those of the hooks of these targets.
+    /// Foreign entries beside the targets' folders, and beside the hooks' folders of unknown targets.
     pub(super) foreign: Foreign,
-    /// Such targets whose folders cannot be read: deliveries may be in them.
+    /// Unknown targets whose folders cannot be read: deliveries may be in them.
     pub(super) unlisted: Vec<(String, StoreError)>,
 }
 
-/// What a run did, by target.
+/// Outcome of a run, by target.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Report(pub BTreeMap<String, TargetReport>);
 
-/// One target's part of a run.
+/// Outcome of a run for one target.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TargetReport {
-    /// It ran, which does not mean that everything was sent.
+    /// Summary of a run that took place; it need not have sent everything.
     Done(Summary),
-    /// It could not begin.
+    /// Error of a run that could not begin.
     Error(RedriveError),
 }
 
 impl Report {
-    /// Whether all could run.
+    /// Returns true if every target could be run and listed.
     pub fn is_whole(&self) -> bool {
         self.0.values().all(|report| matches!(report, TargetReport::Done(summary) if summary.is_whole()))
     }
 }
 
 impl Job {
-    /// What the environment and the hooks file name; without `SPILL_URL` there is nothing to redrive.
+    /// Creates the job for the targets of the environment and the hooks file; fails without `SPILL_URL`.
     pub fn new(config: Config, context: &Context) -> Result<Self, EnvProblem> {
         let spill = Spill::from_env(context)?.ok_or_else(|| EnvProblem {
             variable: "SPILL_URL",
@@ -91,7 +94,7 @@ impl Job {
         Self::on(spill, config, context)
     }
 
-    /// As [`new`](Self::new), with this store.
+    /// Creates the job like [`new`](Self::new), on the given store.
     pub(super) fn on(spill: Spill, config: Config, context: &Context) -> Result<Self, EnvProblem> {
         let shard = Shard::from_env(&context.env)?;
         let metrics = Metrics::of_redriver(context, shard);
@@ -119,15 +122,16 @@ impl Job {
         Ok(Self(Arc::new(inner)))
     }
 
-    /// Why nothing can be sent to a target, by the targets' names: what is missing in the environment.
+    /// Returns the first problem of each target that cannot be sent to, with the target's name: a setting
+    /// that is missing in the environment.
     pub fn problems(&self, options: &Options) -> Vec<(&str, EnvProblem)> {
         let redrivers = self.0.redrivers.iter().filter(|redriver| options.takes(redriver.target()));
         let first = |redriver: &Redriver<Client>| redriver.0.carrier.queue.problems().into_iter().next();
         redrivers.filter_map(|redriver| Some((redriver.target().name(), first(redriver)?))).collect()
     }
 
-    /// Whether a run can send anything, as far as that is known without asking anybody: of the environment's own
-    /// targets one is enough, since few have both.
+    /// Returns the readiness to send, from local knowledge alone. Among the environment's own targets one is
+    /// enough, since few environments have both.
     pub(crate) fn readiness(&self) -> Readiness {
         let Inner { redrivers, spill, metrics, rule, mistakes, .. } = &*self.0;
         let store = spill.store().problem().map(|problem| Trouble::setting(None, problem.variable));
@@ -147,24 +151,24 @@ impl Job {
         if metrics.are_on() { told } else { told.without_names() }
     }
 
-    /// How many hooks are sound, and where they were read.
+    /// Returns the number of sound hooks and the file that they were read from.
     pub(crate) fn hooks(&self) -> (usize, &str) {
         let (count, file) = &self.0.hooks;
         (*count, file)
     }
 
-    /// The store that everything lies in.
+    /// Returns the store that holds the deliveries.
     pub fn store(&self) -> &Store {
         self.0.spill.store()
     }
 
-    /// Runs all until everything is sent or `deadline` is near; waits for a run that is under way.
+    /// Runs all redrivers until everything is sent or `deadline` is near; waits for a run in progress first.
     pub async fn run(&self, options: &Options, deadline: Instant) -> Report {
         self.run_observed(options, deadline, &|_, _, _| ()).await
     }
 
-    /// As [`run`](Self::run), and `observe` is told what has been done for a target whenever that is more, and
-    /// whether all of it has been listed.
+    /// Runs like [`run`](Self::run), and reports progress: `observe` gets a target, its summary so far, and
+    /// true once everything of the target has been listed.
     pub async fn run_observed(
         &self,
         options: &Options,
@@ -183,10 +187,10 @@ impl Job {
             told(done.as_ref().unwrap_or(&Summary::default()), true);
             (redriver.target().name().to_owned(), done)
         });
-        // Boxed: the whole way to a vendor's answer is a type too deep to lay out within another one.
+        // Boxed: the whole way to a vendor's answer is too deep a type to nest in another one.
         let mut done = join_all(runs.map(Box::pin)).await;
-        // Their folders are no shard's more than another's: one says so, and not each. Who asks for one by
-        // name is told of it.
+        // Unknown targets' folders belong to no particular shard: only the first shard reports them. A run
+        // for one target by name reports its own.
         if covers.is_some_and(Shard::is_first) || options.target.is_some() {
             match self.strays(options, deadline).await {
                 Ok(Strays { targets, foreign, unlisted }) => {
@@ -201,7 +205,7 @@ impl Job {
                 }
                 Err(error) => {
                     tracing::warn!(%error, "cannot tell whether there are deliveries for other targets");
-                    // Where the others' reports are good, only this one tells of the store's trouble.
+                    // If the other reports are good, only this one shows the store's failure.
                     done.push((options.folder().as_str().to_owned(), Err(error.into())));
                 }
             }
@@ -215,22 +219,22 @@ impl Job {
         Report(done.into_iter().map(|(target, done)| (target.clone(), report(&target, done))).collect())
     }
 
-    /// The share that `REDRIVE_SHARD` gives this process: what a run is of where nothing else is asked for.
+    /// Returns the shard that `REDRIVE_SHARD` gives this process, the default of its runs.
     pub fn shard(&self) -> Shard {
         self.0.shard
     }
 
-    /// What its runs are counted in.
+    /// Returns the metrics that count the runs.
     pub fn metrics(&self) -> &Metrics {
         &self.0.metrics
     }
 
-    /// What nobody sends.
+    /// Finds the entries that are not sent by any redriver.
     pub(super) async fn strays(&self, options: &Options, deadline: Instant) -> Result<Strays, StoreError> {
         let Inner { redrivers, spill, .. } = &*self.0;
         let folder = options.folder();
         let mut strays = Strays::default();
-        // What no table names has no vendor either.
+        // A target without a table has no vendor either.
         if options.vendor.is_some() {
             return Ok(strays);
         }
@@ -262,8 +266,8 @@ impl Job {
         Ok(strays)
     }
 
-    /// The target or the hook that the options ask for, if neither hooks.toml nor the store has one of that
-    /// name: whoever asks has mistyped it, and would be told that there is nothing.
+    /// Returns the requested target or hook if neither hooks.toml nor the store has that name: it is
+    /// mistyped, and an empty result would hide the mistake.
     pub async fn unknown(&self, options: &Options, deadline: Instant) -> Result<Option<Unknown>, StoreError> {
         let redrivers = &self.0.redrivers;
         let is_named = |redriver: &Redriver<Client>| options.takes(redriver.target());
@@ -294,7 +298,7 @@ impl Job {
         Ok(Unknown::hook(options, known))
     }
 
-    /// Tries the store with a write, if it was not.
+    /// Tries the store with a write, unless it was tried before.
     pub(crate) async fn try_store(&self) {
         if self.0.spill.probed() == StoreProbe::Untried {
             self.0.spill.probe(&self.0.metrics).await;
@@ -318,8 +322,9 @@ impl Job {
     }
 }
 
-/// The line that alarms on the log count, where the platform's log is all that they can count: one for each run
-/// of a whole shard. Each text is one word for whatever cuts a line into words, so a search finds it and nothing else.
+/// Writes the log line that alarms count where they can count nothing but the platform's log: one for each
+/// run of a whole shard. Each text is a single word for every tokenizer, so a search matches it and nothing
+/// else.
 fn ended(shard: Shard, is_whole: bool) {
     let run = format!("redrive_run_{}_of_{}", shard.index(), shard.of());
     if is_whole {
@@ -369,7 +374,7 @@ mod tests {
     use crate::metrics::Figures;
     use crate::store::memory::{Fault, FaultKind, MemoryStore, Operation};
 
-    /// Alarms of `deploy/` search for these words.
+    /// The alarms of `deploy/` search for these words.
     #[test]
     fn a_run_of_a_shard_is_a_line_that_a_search_finds() {
         let text = crate::telemetry::doubles::Log::of(|| {
@@ -407,7 +412,7 @@ mod tests {
             assert!(ready(hooks, &[]) && !ready(hooks, &[all]), "{hooks}");
         }
         assert!(!ready("", &[("READY", "some")]));
-        let wrong = ("DRAIN_AFTER", "abc");
+        let wrong = ("TRUST_PROXIES", "abc");
         assert!(ready("", &[wrong]) && !ready("", &[wrong, all]));
     }
 
@@ -439,7 +444,7 @@ mod tests {
                 assert!(text.lines().any(|line| line == sample), "{sample} in {text}");
             }
         }
-        // Shards' runs that find what belongs to no target: one says so.
+        // Several shards' runs find entries of an unknown target: only one of them reports it.
         let deadline = Instant::now() + Duration::from_secs(60);
         let store = Spill::from_env(&context).unwrap().unwrap();
         store.store().put_new("spill/gone/00/11", "x".into(), deadline).await.unwrap();
@@ -461,7 +466,7 @@ mod tests {
             let report = Job::on(spill, config, &context).unwrap().run(&Options::default(), deadline).await;
             assert!(!report.is_whole() && report.0.contains_key(told), "{bad}: {report:?}");
         }
-        // Something waits, and there are no credentials to send it with.
+        // A delivery waits, and there are no credentials to send it with.
         store.store().put_new("spill/tdmq/00/11", "x".into(), deadline).await.unwrap();
         let text = run(&Options::default()).await;
         assert!(text.contains(r#"hookmq_redrive_runs_total{target="tdmq",result="failed"} 1"#), "{text}");

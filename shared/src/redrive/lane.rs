@@ -1,23 +1,23 @@
-//! One hook's part in a run: the page in hand, and the next one, which is listed while this one is sent.
+//! Lane of one hook in a run: the page in hand, and the next one, which is listed while the first is sent.
 
 use std::collections::VecDeque;
 
 use super::walk::{Waiting, Walk};
 
-/// A page's deliveries that are due, oldest first, and what it was listed after.
+/// Due deliveries of a page, oldest first, and the place that the page was listed after.
 #[derive(Debug, Default)]
 pub(super) struct Sheet {
     pub(super) ready: VecDeque<Waiting>,
     pub(super) place: Option<String>,
 }
 
-/// One hook's part in a run.
+/// Lane of one hook in a run.
 #[derive(Debug)]
 pub(super) struct Lane {
     pub(super) hook: String,
     in_hand: Sheet,
     ahead: Option<Sheet>,
-    /// Away while it lists.
+    /// Walk through the hook's deliveries; `None` while it is lent to list a page.
     walk: Option<Walk>,
     is_asked: bool,
 }
@@ -28,20 +28,21 @@ impl Lane {
         Self { hook, in_hand: Sheet::default(), ahead: None, walk: Some(walk), is_asked: false }
     }
 
-    /// Lends the walk to whoever lists the next page.
+    /// Lends the walk for listing the next page.
     pub(super) fn lend(&mut self) -> Option<Walk> {
         self.is_asked = false;
         self.walk.take()
     }
 
-    /// Gets it back with what is due of the page; without it, that is the page of a walk that was never lent.
+    /// Takes the walk back, with the due deliveries of the listed page. Without a returned walk, the page is
+    /// from the walk that was never lent.
     pub(super) fn arrived(&mut self, walk: Option<Walk>, ready: Vec<Waiting>) {
         let place = walk.as_ref().or(self.walk.as_ref()).and_then(Walk::place);
         self.walk = walk.or_else(|| self.walk.take());
         self.ahead = Some(Sheet { ready: ready.into(), place });
     }
 
-    /// Takes the next page in hand if this one is done; whether there is something to send.
+    /// Takes the next page in hand if the current one is done. Returns true if a delivery is ready.
     pub(super) fn advance(&mut self) -> bool {
         if self.in_hand.ready.is_empty()
             && let Some(ahead) = self.ahead.take()
@@ -51,30 +52,31 @@ impl Lane {
         !self.in_hand.ready.is_empty()
     }
 
-    /// The next delivery of the page in hand.
+    /// Takes the next delivery of the page in hand.
     pub(super) fn pop(&mut self) -> Option<Waiting> {
         self.in_hand.ready.pop_front()
     }
 
-    /// Whether the next page is to be listed, and nobody has been asked for that.
+    /// Returns true, and notes the request, if the next page has to be listed and was not requested yet.
     pub(super) fn asks(&mut self) -> bool {
         let asks = self.ahead.is_none() && !self.is_asked && self.walk.as_ref().is_some_and(|w| !w.is_over());
         self.is_asked |= asks;
         asks
     }
 
-    /// Whether everything has been listed.
+    /// Returns true if everything has been listed.
     pub(super) fn is_over(&self) -> bool {
         self.walk.as_ref().is_some_and(Walk::is_over)
     }
 
-    /// Where the next run goes on: at the page in hand. `None` if this one has been everywhere.
+    /// Returns the place where the next run goes on, which is the page in hand; `None` if this run has
+    /// handled everything.
     pub(super) fn cursor(&self) -> Option<String> {
         let is_done = self.is_over() && self.in_hand.ready.is_empty() && self.ahead.is_none();
         self.in_hand.place.clone().filter(|_| !is_done)
     }
 
-    /// What is left of it, at the end of the run.
+    /// Returns the unhandled deliveries, at the end of the run.
     pub(super) fn left(self) -> impl Iterator<Item = Waiting> {
         self.in_hand.ready.into_iter().chain(self.ahead.into_iter().flat_map(|sheet| sheet.ready))
     }

@@ -1,4 +1,4 @@
-//! Whole listings.
+//! Complete listings of a folder, and checks of a store's response.
 
 use std::cmp::Ordering;
 
@@ -8,23 +8,24 @@ use super::Options;
 use crate::spill::Folder;
 use crate::store::{Entry, MAX_PAGE, Store, StoreError};
 
-/// What no object's name has behind that of its folder: whatever the store holds, the listing is short.
+/// Prefix of no object's name in a folder: a listing of it is short regardless of the store's content.
 const NOTHING: &str = "-.-";
 
-/// Asks the store what costs it nothing: whether there is a place for what lies in the folder, and whether it
-/// answers by `deadline`, before anything is begun that may take long.
+/// Asks the store two cheap questions before any long work: that the folder has a place, and that a short
+/// listing is answered by `deadline`.
 pub async fn probe(store: &Store, folder: Folder, deadline: Instant) -> Result<(), StoreError> {
     store.find(folder.as_str(), deadline).await?;
     store.list(&format!("{}/{NOTHING}", folder.as_str()), None, 1, deadline).await.map(drop)
 }
 
-/// Whether a store that did not answer for one folder does not answer a small question either: a folder may be slow.
+/// Returns true if the store does not answer a small question either. One folder's silence is not enough: it
+/// may be slow.
 pub(super) async fn is_gone(store: &Store, options: &Options, deadline: Instant) -> bool {
     let soon = deadline.min(Instant::now() + options.patience / 5);
     probe(store, options.folder(), soon).await.is_err()
 }
 
-/// Everything whose name begins with `prefix`: oldest first is not an order that stores know.
+/// Lists all objects whose names begin with `prefix`; a store cannot list the oldest first.
 pub(super) async fn all(
     store: &Store,
     prefix: &str,
@@ -42,12 +43,12 @@ pub(super) async fn all(
     }
 }
 
-/// In the order in which they were written.
+/// Sorts entries in the order in which they were written.
 pub(super) fn oldest_first(entries: &mut [Entry]) {
     entries.sort_by(older);
 }
 
-/// Which of two was written first.
+/// Compares two entries by the time of their write, then by name.
 pub(super) fn older(one: &Entry, other: &Entry) -> Ordering {
     (one.modified, &one.name).cmp(&(other.modified, &other.name))
 }

@@ -1,10 +1,11 @@
-//! Sends what the spill store holds, under the ids that it was received with.
+//! Redrive of the spill store's deliveries, under the ids that they were received with.
 //!
 //! A run goes through the store page by page, each page oldest first, and the next run goes on where it
-//! ended. Hooks take turns ([`turns`]); what is due is known from the listing. A delivery is deleted only
-//! after a receipt; what turns out to be permanent is written to `dead/` before it is deleted here
-//! ([`crate::carry`]). Several redrivers at once can send a delivery twice, and lose none: each deletes
-//! only what it has sent, or found in `dead/`, itself. Over disjoint [`Shard`]s they do not meet.
+//! ended. Hooks take turns ([`turns`]); the listing tells which deliveries are due. A delivery is deleted
+//! only after a receipt; a delivery with a permanent failure is written to `dead/` before it is deleted here
+//! ([`crate::carry`]). Several concurrent redrivers can send a delivery twice, but lose none: each deletes
+//! only deliveries that it has sent, or found in `dead/`, itself. Redrivers of disjoint [`Shard`]s do not
+//! meet.
 
 mod cursor;
 mod job;
@@ -15,7 +16,6 @@ mod pages;
 mod quarantine;
 mod room;
 mod run;
-mod shard;
 pub mod turns;
 mod walk;
 
@@ -27,19 +27,20 @@ use crate::carry::{Cargo, Carrier, Fate, Load, Pace, Stored};
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::context::Context;
+pub use crate::outcome::{Stopped, Summary};
 use crate::queue::{Queue, SendError, Target};
+pub use crate::shard::{Shard, ShardError};
 use crate::spill::{Folder, Record, Spill, State, is_due};
 use crate::store::{Entry, Folders, Foreign, StoreError};
 pub use job::{Job, Report, TargetReport};
 pub use list::probe;
-pub use options::{Options, RedriveError, Stopped, Summary, Unknown};
+pub use options::{Options, RedriveError, Unknown};
 pub use pages::{Found, Known, Pages, Plan, Sight, Unlisted};
 pub use quarantine::{QuarantinePages, Reverified, reverify, reverify_observed};
 use room::{Held, Room};
-pub use shard::{Shard, ShardError};
 pub use walk::Waiting;
 
-/// Redrives one target's deliveries; clones share everything.
+/// Redriver of one target's deliveries; clones share everything.
 #[derive(Debug)]
 pub struct Redriver<Q>(Arc<Inner<Q>>);
 
@@ -47,7 +48,7 @@ pub struct Redriver<Q>(Arc<Inner<Q>>);
 struct Inner<Q> {
     carrier: Carrier<Q>,
     spill: Spill,
-    /// Today's hooks. A renamed hook still redrives.
+    /// Current hooks. A delivery of a renamed hook is still redriven.
     config: Arc<Config>,
     context: Context,
     room: Room,
@@ -59,7 +60,7 @@ impl<Q> Clone for Redriver<Q> {
     }
 }
 
-/// What became of one object.
+/// Outcome of one object.
 #[derive(Debug)]
 enum Done {
     Sent,
@@ -67,21 +68,22 @@ enum Done {
     Dead,
     Failed(SendError, Option<Timestamp>),
     Held(SendError),
-    /// Its time has not come.
+    /// Delivery that is not due before this time.
     Early(Timestamp),
-    /// No message can be made of it today.
+    /// Delivery that the current configuration cannot make a message of.
     NoMessage,
-    /// Another delivery than the one that is wanted.
+    /// Delivery with another id than the requested one.
     Passed,
-    /// Another redriver had it.
+    /// Object that another redriver has already removed.
     Gone,
     Corrupt,
-    /// The store failed; whether the queue has it all the same, so that the next run sends it again.
+    /// Failure of the store. The flag is true if the queue has the delivery all the same, so that the next
+    /// run sends it again.
     Store(StoreError, bool),
 }
 
 impl<Q: Queue> Redriver<Q> {
-    /// Sends with `queue` what `spill` holds for the target.
+    /// Creates a redriver that sends the target's deliveries from `spill` with `queue`.
     pub fn new(
         target: impl Into<Target>,
         queue: Q,
@@ -92,7 +94,7 @@ impl<Q: Queue> Redriver<Q> {
         Self::sharing(target.into(), queue, spill, config, context, Room::default())
     }
 
-    /// As [`new`](Self::new), with memory that it shares with other redrivers.
+    /// Creates a redriver like [`new`](Self::new), with memory that it shares with other redrivers.
     fn sharing(
         target: Target,
         queue: Q,
@@ -105,12 +107,12 @@ impl<Q: Queue> Redriver<Q> {
         Self(Arc::new(Inner { carrier, spill, config, context, room }))
     }
 
-    /// What its deliveries are for.
+    /// Returns the target of the redriver's deliveries.
     pub fn target(&self) -> &Target {
         &self.0.carrier.target
     }
 
-    /// What is there, oldest first; nothing is changed.
+    /// Lists the stored deliveries, oldest first, and changes nothing.
     pub async fn list(&self, options: &Options, deadline: Instant) -> Result<Vec<Entry>, StoreError> {
         let target = self.target();
         if !options.takes(target) {
@@ -123,14 +125,14 @@ impl<Q: Queue> Redriver<Q> {
         Ok(entries)
     }
 
-    /// Reads one of them; `None` if it is gone, or no delivery.
+    /// Reads the delivery `name`; `None` if it is gone, or not a delivery.
     pub async fn read(&self, name: &str, deadline: Instant) -> Result<Option<Record>, StoreError> {
         read(&self.0.spill, name, deadline).await
     }
 
-    /// The names of the hooks that have something in the folder, of those that the options name; with
-    /// those of which there are states alone, which a redriver has left that was overtaken by another. And
-    /// what lies beside the hooks' folders.
+    /// Lists the hooks that have deliveries in the folder, limited to the hook of the options. Hooks with
+    /// leftover states alone are included: a redriver that was overtaken by another one leaves them. The
+    /// second value has the entries beside the hooks' folders.
     async fn hooks(
         &self,
         options: &Options,
@@ -152,7 +154,7 @@ impl<Q: Queue> Redriver<Q> {
         Ok((hooks, foreign))
     }
 
-    /// Carries one delivery of the store.
+    /// Carries one delivery from the store to its outcome.
     async fn one(
         &self,
         entry: &Entry,
@@ -179,7 +181,7 @@ impl<Q: Queue> Redriver<Q> {
         deadline: Instant,
     ) -> Result<Done, StoreError> {
         let Inner { carrier, spill, context, .. } = &*self.0;
-        // Only an object of the first releases says inside when its delivery is tried next.
+        // Only an object of the first releases has the time of its delivery's next attempt inside.
         if !options.now
             && let Some(State { next: None, .. }) = states.iter().max()
             && let Some(backoff) = spill.backoff(states, options.soon(deadline)).await?
@@ -234,7 +236,7 @@ impl<Q: Queue> Redriver<Q> {
         })
     }
 
-    /// Reads the delivery of that object; what is wrong with it.
+    /// Parses the delivery of an object of this redriver's target; an error describes the problem with it.
     fn record(&self, entry: &Entry, bytes: &[u8], options: &Options) -> Result<Record, String> {
         named(entry, bytes, options).and_then(|record| {
             if record.target() == *self.target() {
@@ -245,7 +247,7 @@ impl<Q: Queue> Redriver<Q> {
         })
     }
 
-    /// A delivery with today's hook: what is carried, and what a dry run tells of.
+    /// Builds the cargo of a delivery with the current hook, to be carried, or to be described by a dry run.
     fn cargo<'a>(
         &'a self,
         entry: &'a Entry,
@@ -264,7 +266,7 @@ impl<Q: Queue> Redriver<Q> {
     }
 }
 
-/// Reads a delivery whose object has that name, whatever target that is; what is wrong with it.
+/// Parses a delivery and checks its object's name, for any target; an error describes the problem with it.
 fn named(entry: &Entry, bytes: &[u8], options: &Options) -> Result<Record, String> {
     let record = Record::parse(bytes).map_err(|error| error.to_string())?;
     if options.folder().name(&record.target(), &record.delivery) == entry.name {

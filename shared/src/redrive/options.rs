@@ -1,55 +1,53 @@
-//! What a run takes on, and what it did.
+//! Options and results of a run.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::shard::Shard;
 use crate::carry::SEND;
 use crate::clock::Timestamp;
-use crate::queue::{Class, EnvProblem, Target, Vendor};
+use crate::env::EnvProblem;
+use crate::queue::{Target, Vendor};
+use crate::shard::Shard;
 use crate::spill::Folder;
 use crate::store::StoreError;
 
-/// Sends at a time of one target, by default.
+/// Default number of concurrent sends per target.
 const CONCURRENCY: usize = 32;
 
-/// What a call of the store gets by default, and the whole of a delivery: a store that is this slow is gone.
+/// Default time limit of a call of the store, and of a whole delivery: a store that is slower counts as gone.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Different reasons that a summary tells.
-const MAX_REASONS: usize = 20;
-
-/// What is redriven, and how fast.
+/// Selection of the deliveries to redrive, and the speed.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Only this vendor's.
+    /// Vendor whose targets are redriven; `None` for all vendors.
     pub vendor: Option<Vendor>,
-    /// Only this target's, by its name.
+    /// Name of the target that is redriven; `None` for all targets.
     pub target: Option<String>,
-    /// Only this hook's.
+    /// Name of the hook whose deliveries are redriven; `None` for all hooks.
     pub hook: Option<String>,
-    /// Only the delivery of this id.
+    /// Id of the delivery that is redriven; `None` for all ids.
     pub id: Option<String>,
-    /// Only what was kept at or after this time.
+    /// Earliest time of writing of the objects that are redriven; `None` for all objects.
     pub since: Option<Timestamp>,
-    /// What lies in `dead/` instead of what waits in `spill/`.
+    /// True if deliveries are taken from `dead/` instead of `spill/`.
     pub dead: bool,
-    /// Also what is not due yet.
+    /// True if deliveries are redriven before they are due.
     pub now: bool,
-    /// Messages made anew by today's hooks, whatever failed.
+    /// True if every message is rendered again with the current hooks, regardless of its failure.
     pub render: bool,
-    /// Sends of one target at a time.
+    /// Upper bound on concurrent sends per target.
     pub concurrency: usize,
-    /// Sends of one target a second; `None` for what its vendor takes. Shards divide it among them.
+    /// Upper bound on sends per second and target; `None` for the vendor's default. The shards divide it
+    /// among them.
     pub rate: Option<u32>,
-    /// Only this share of what is there; other redrivers have the others.
+    /// Shard that is redriven; other redrivers have the other shards.
     pub shard: Shard,
-    /// What a page of a listing, or a delivery's object, gets at most: the store tries again until then, and one
-    /// that does not answer ends the run.
+    /// Time limit of a page of a listing, or of a delivery's object. The store is retried until then, and a
+    /// store that does not answer ends the run.
     pub patience: Duration,
 }
 
@@ -73,19 +71,19 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Whether a run with these looks at the target's deliveries.
+    /// Returns true if a run with these options handles the target's deliveries.
     pub fn takes(&self, target: &Target) -> bool {
         self.vendor.is_none_or(|only| only == target.vendor())
             && self.target.as_deref().is_none_or(|only| only == target.name())
     }
 
-    /// Whether a run with these looks at everything that waits.
+    /// Returns true if a run with these options handles everything that waits.
     pub const fn is_all(&self) -> bool {
         matches!(self.covers(), Some(shard) if shard.is_whole())
     }
 
-    /// The shard that a run with these looks at everything of that waits; `None` where another option
-    /// leaves a part of it out.
+    /// Returns the shard whose waiting deliveries a run with these options handles completely; `None` if
+    /// another option leaves out a part of it.
     pub const fn covers(&self) -> Option<Shard> {
         let is_narrowed = self.vendor.is_some()
             || self.target.is_some()
@@ -96,131 +94,43 @@ impl Options {
         if is_narrowed { None } else { Some(self.shard) }
     }
 
-    /// Until when a call of the store may take that begins now.
+    /// Returns the deadline of a call of the store that begins now.
     pub(super) fn soon(&self, deadline: Instant) -> Instant {
         deadline.min(Instant::now() + self.patience)
     }
 
-    /// Until when a delivery may take that begins now: with whatever little patience, it has time for the queue.
+    /// Returns the deadline of a delivery that begins now: even with little patience it has time for the
+    /// queue.
     pub(super) fn whole(&self, deadline: Instant) -> Instant {
         let whole = (self.patience + SEND).min(PATIENCE).max(self.patience);
         deadline.min(Instant::now() + whole)
     }
 
-    /// The folder that a run with these takes from.
+    /// Returns the folder that a run with these options takes deliveries from.
     pub const fn folder(&self) -> Folder {
         if self.dead { Folder::Dead } else { Folder::Spill }
     }
 
-    /// Sends a second of this run for a target of that vendor.
+    /// Returns the number of sends per second of this run for a target of that vendor, at least 1.
     pub(super) fn pace(&self, vendor: Vendor) -> u32 {
-        let whole = self.rate.unwrap_or_else(|| vendor.sends_a_second());
+        let whole = self.rate.unwrap_or_else(|| vendor.spec().sends_a_second);
         (whole / self.shard.of()).max(1)
     }
 }
 
-/// What a run did.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Summary {
-    /// Deliveries that it came across in the store.
-    pub found: usize,
-    /// Sent, and deleted from the store.
-    pub sent: usize,
-    /// Sent before, by the mark of a hook with `dedupe`, and deleted.
-    pub repeated: usize,
-    /// Moved to `dead/`.
-    pub dead: usize,
-    /// Tried in vain.
-    pub failed: usize,
-    /// Not due yet, or not begun before the run ended.
-    pub waiting: usize,
-    /// Objects that are no deliveries, or no whole ones; they stay.
-    pub corrupt: usize,
-    /// Failures of the store.
-    pub store_errors: usize,
-    /// Hooks that could not be listed, or not to their end: what lies there waits, and the run has failed.
-    pub unlisted: usize,
-    /// What lies among the objects and is none: links, and names that no object has.
-    pub foreign: usize,
-    /// Whether there is more in the store than it came across.
-    pub more: bool,
-    /// Age in seconds of the oldest delivery that is left.
-    pub oldest_age_s: Option<u64>,
-    /// When the first delivery that is left is tried next, if all that is left waits for its time.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub next: Option<String>,
-    /// Why deliveries are left, and how many for each reason; the first reasons that the run met.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub reasons: BTreeMap<String, usize>,
-    /// Why the run ended before its work did.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub stopped: Option<Stopped>,
-}
-
-/// Why a run ended before its work did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Stopped {
-    /// What all the target's deliveries share is wrong. User action: correct the key, or the clock.
-    Class(Class),
-    /// The run's time was over. Another run goes on.
-    NoTime,
-    /// What is left is left alone for longer than the run lasts.
-    Resting,
-    /// The store does not answer any more, or does not let go what was sent, which each run would send again.
-    /// User action: see its error; what is left waits there.
-    Store(StoreError),
-}
-
-impl fmt::Display for Stopped {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Class(class) => f.write_str(class.as_str()),
-            Self::NoTime => f.write_str("no time left"),
-            Self::Resting => f.write_str("what is left fails or rests, and this run has waited long enough"),
-            Self::Store(error) => write!(f, "the store fails: {error}"),
-        }
-    }
-}
-
-impl Serialize for Stopped {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl Summary {
-    /// Whether the run could look at everything that it was to look at.
-    pub const fn is_whole(&self) -> bool {
-        self.unlisted == 0
-    }
-
-    /// Deliveries that it came across and left in the store.
-    pub const fn left(&self) -> usize {
-        self.found.saturating_sub(self.sent + self.repeated + self.dead)
-    }
-
-    /// Counts one more delivery that is left for this reason.
-    pub(super) fn blame(&mut self, hook: &str, why: &dyn std::fmt::Display) {
-        let reason = format!("{hook}: {why}");
-        if self.reasons.len() < MAX_REASONS || self.reasons.contains_key(&reason) {
-            *self.reasons.entry(reason).or_default() += 1;
-        }
-    }
-}
-
-/// A name that was asked for and nobody knows, with those that are known.
+/// Unknown name in the options, with the known names.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unknown {
-    /// User action: write the name as hooks.toml or the store has it.
+    /// User action: write the target's name as hooks.toml or the store has it.
     #[error("there is no target {0}: hooks.toml and the store have {known}", known = listed(.1))]
     Target(String, BTreeSet<String>),
-    /// User action: as with a target.
+    /// User action: write the hook's name as hooks.toml or the store has it.
     #[error("there is no hook {0}: hooks.toml and the store have {known}", known = listed(.1))]
     Hook(String, BTreeSet<String>),
 }
 
 impl Unknown {
-    /// Whether the options ask for a hook that is not among the known ones.
+    /// Returns the error if the options ask for a hook that is not among the known ones.
     pub fn hook(options: &Options, known: BTreeSet<String>) -> Option<Self> {
         let name = options.hook.as_ref().filter(|name| !known.contains(*name))?;
         Some(Self::Hook(name.clone(), known))
@@ -232,10 +142,10 @@ fn listed(names: &BTreeSet<String>) -> String {
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
-/// Why a run could not begin.
+/// Errors that keep a run from beginning.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RedriveError {
-    /// User action: set what is missing; until then the deliveries wait.
+    /// User action: set the missing variable; until then the deliveries wait.
     #[error("{0}")]
     Environment(#[from] EnvProblem),
     /// User action: put the target back into the hooks file, or move its deliveries by hand.

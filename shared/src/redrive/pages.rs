@@ -1,7 +1,7 @@
-//! What lies in the store, told page by page: a million deliveries take the memory of a page.
+//! Contents of the store, page by page: a million deliveries take the memory of one page.
 //!
-//! Nothing is changed. What is told of a delivery is what somebody needs who decides what to do about it:
-//! its body, its header fields and its query are read and dropped.
+//! Nothing is changed. The reported facts of a delivery are those that help a person decide about it: its
+//! body, its header fields and its query are read and dropped.
 
 use std::collections::VecDeque;
 
@@ -17,113 +17,114 @@ use crate::queue::{Client, Queue};
 use crate::spill::{Failure, Record, is_due};
 use crate::store::{Foreign, MAX_PAGE, StoreError};
 
-/// Deliveries that are read at a time.
+/// Upper bound on concurrent reads of deliveries.
 const AT_A_TIME: usize = 16;
 
-/// One object of the store.
+/// Description of one object of the store.
 #[derive(Clone, Debug)]
 pub struct Sight {
-    /// Its name.
+    /// Name of the object.
     pub object: String,
-    /// The target that it is for.
+    /// Name of the target that the object's delivery is for.
     pub target: String,
-    /// The hook that it is of.
+    /// Name of the hook that received the object's delivery.
     pub hook: String,
-    /// Its size in bytes.
+    /// Size of the object, in bytes.
     pub size: u64,
-    /// When it was written.
+    /// Time at which the object was written.
     pub kept: Timestamp,
-    /// What it is.
+    /// Content of the object.
     pub found: Found,
 }
 
-/// What an object is.
+/// Content of an object.
 #[derive(Clone, Debug)]
 pub enum Found {
-    /// A delivery.
+    /// A delivery that could be read.
     Delivery(Box<Known>),
-    /// No delivery, or none that can be read: what is wrong with it.
+    /// An object that is not a delivery or cannot be read, with the problem.
     Unreadable(String),
 }
 
-/// What may be told of a delivery.
+/// Facts about a delivery that may be reported.
 #[derive(Clone, Debug)]
 pub struct Known {
-    /// Its id, which its sender may have chosen.
+    /// Id of the delivery, which its sender may have chosen.
     pub id: String,
-    /// The sender's name of the event.
+    /// Name of the event as the sender gave it.
     pub event: Option<String>,
-    /// When it was received.
+    /// Time at which the delivery was received.
     pub received: Timestamp,
-    /// Its last failure, with all attempts so far.
+    /// Last failure of the delivery, with all attempts so far.
     pub failure: Failure,
-    /// When it is tried next; `None` if it is due.
+    /// Time of the next attempt; `None` if the delivery is due.
     pub next: Option<Timestamp>,
-    /// What a run with these options would do with it; `None` if that was not asked for.
+    /// Plan of a run with these options for the delivery; `None` if it was not requested.
     pub plan: Option<Plan>,
 }
 
-/// What a run would do with a delivery.
+/// Planned action of a run for a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Plan {
-    /// Send a message.
+    /// Sending of a message.
     Send {
-        /// Where to.
+        /// Topic that the message goes to.
         topic: String,
-        /// Whether it is made anew by today's hook, or the stored one.
+        /// True if the current hook renders the message again; false if the stored message is sent.
         is_new: bool,
-        /// Whether it refers to its body, which is written anew before it is sent.
+        /// True if the message refers to its body, which is written again before the message is sent.
         refers: bool,
-        /// Why today's hook makes none, where the stored one is sent for that reason.
+        /// Reason why the current hook cannot render a message, if the stored one is sent because of that.
         instead: Option<String>,
     },
-    /// Remove it: it was sent before.
+    /// Removal of the delivery, which was sent before.
     Repeat,
-    /// Move it to `dead/`, for this reason.
+    /// Move of the delivery to `dead/`, for this reason.
     Bury(String),
-    /// Leave it where it is, for this reason: no message can be made of it.
+    /// Retention of the delivery, for this reason: no message can be made of it.
     Stay(String),
-    /// Leave it where it is until then.
+    /// Retention of the delivery until this time.
     Early(Timestamp),
-    /// Nothing, ever: no table of the hooks file names its target.
+    /// Retention of the delivery by every run: no table of the hooks file names its target.
     NoTarget,
 }
 
-/// A hook's deliveries for a target.
+/// One hook's deliveries for one target.
 struct Hook<'a> {
     target: String,
     name: String,
-    /// `None` of a target that nothing names.
+    /// Redriver of the target; `None` if no configuration names the target.
     redriver: Option<&'a Redriver<Client>>,
 }
 
-/// The way through everything that options name.
+/// Iteration over the pages of everything that the options select.
 pub struct Pages<'a> {
     job: &'a Job,
     options: &'a Options,
     has_plan: bool,
-    /// What is still to be gone through.
+    /// Hooks that are still to be listed.
     hooks: VecDeque<Hook<'a>>,
     walk: Option<(Walk, Hook<'a>)>,
     foreign: Foreign,
     unlisted: Vec<Unlisted>,
-    /// Whether a page of any hook has come.
+    /// True if a page of any hook has been listed.
     is_answered: bool,
 }
 
-/// A hook whose deliveries for a target could not be listed, or not to their end.
+/// Hook whose deliveries for a target could not be listed, or not to their end.
 #[derive(Clone, Debug)]
 pub struct Unlisted {
-    /// The target's name.
+    /// Name of the target.
     pub target: String,
-    /// The hook's name; `*` if it is not even known which the target has.
+    /// Name of the hook; `*` if the target's hooks are unknown.
     pub hook: String,
-    /// Why.
+    /// Error of the listing.
     pub error: StoreError,
 }
 
 impl Job {
-    /// What is there, of those targets too that nothing names; with what a run would do, if `has_plan`.
+    /// Begins a listing of everything in the store, unknown targets included; with the plan of a run, if
+    /// `has_plan`.
     pub async fn pages<'a>(
         &'a self,
         options: &'a Options,
@@ -151,18 +152,19 @@ impl Job {
 }
 
 impl Pages<'_> {
-    /// What has been come across that is no object.
+    /// Returns the foreign entries found so far.
     pub const fn foreign(&self) -> &Foreign {
         &self.foreign
     }
 
-    /// What was passed over because the store could not list it.
+    /// Returns the hooks passed over because the store could not list them.
     pub fn unlisted(&self) -> &[Unlisted] {
         &self.unlisted
     }
 
-    /// The next page, oldest first: one hook's for one target. It may be empty; `None` at the end. A hook that cannot
-    /// be listed stops no other; it is an error if none can, or if the store does not answer any more.
+    /// Returns the next page, oldest first, of one hook for one target. It may be empty; `None` at the end. A
+    /// hook that cannot be listed stops no other; it is an error if no hook can be listed, or if the store
+    /// stops answering.
     pub async fn next(&mut self, deadline: Instant) -> Result<Option<Vec<Sight>>, StoreError> {
         let store = self.job.store();
         loop {
@@ -200,7 +202,7 @@ impl Pages<'_> {
     }
 }
 
-/// What the deliveries of a page have in common.
+/// Context of a page's deliveries.
 struct Page<'a> {
     job: &'a Job,
     options: &'a Options,
@@ -210,7 +212,7 @@ struct Page<'a> {
 }
 
 impl Page<'_> {
-    /// Reads one of them; `None` if it is gone, or another delivery than the one that is wanted.
+    /// Reads one delivery; `None` if it is gone, or has another id than the requested one.
     async fn see(&self, waiting: Waiting) -> Result<Option<Sight>, StoreError> {
         let _room = self.job.room().take(waiting.entry.size).await;
         let soon = self.options.soon(self.deadline);
@@ -231,7 +233,7 @@ impl Page<'_> {
                     Err(error) => Found::Unreadable(error),
                 }
             }
-            // One that may not be read hides no other.
+            // A delivery that may not be read hides no other.
             Err(error) if error.may_be_of_one() => Found::Unreadable(error.to_string()),
             Err(error) => return Err(error),
         };
@@ -246,7 +248,7 @@ impl Page<'_> {
         }))
     }
 
-    /// The state in `retry/` knows of later failures than the record does.
+    /// Collects the facts of a delivery. The state in `retry/` knows later failures than the record does.
     async fn know(&self, record: Record, waiting: &Waiting, deadline: Instant) -> Result<Known, StoreError> {
         let states = &waiting.states;
         let backoff = self.job.spill().backoff(states, deadline).await?;
@@ -277,9 +279,9 @@ impl Page<'_> {
 }
 
 impl<Q: Queue> Redriver<Q> {
-    /// What a run would do with a delivery that is due.
+    /// Plans a run's action for a due delivery.
     async fn foresee(&self, record: Record, waiting: &Waiting, options: &Options, deadline: Instant) -> Plan {
-        // Nothing waits for it: nothing is sent.
+        // Nothing is sent, so the pace does not matter.
         let pace = Pace::new(1);
         let cargo = self.cargo(&waiting.entry, record, &waiting.states, options, &pace, deadline);
         match self.0.carrier.foresee(cargo).await {
@@ -314,7 +316,8 @@ mod tests {
             Fault::from(FaultKind::Fails(StoreError::Other("it cannot be read".to_owned()))),
             Fault::slow(Duration::from_secs(3600)),
         ];
-        // One hook of three, all of them, and the whole store, which fell silent after it was asked for the hooks.
+        // The fault hits one hook of three, all of them, or the whole store, which fell silent after it was
+        // asked for the hooks.
         for (fault, bad) in faults
             .into_iter()
             .flat_map(|fault| ["spill/tdmq/b/", "spill/tdmq/", ""].map(|bad| (fault.clone(), bad)))

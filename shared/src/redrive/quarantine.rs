@@ -1,5 +1,5 @@
-//! Quarantined requests, verified again with today's secrets and as of their receipt: after a secret
-//! was configured wrong, what its sender was refused is not lost.
+//! Second verification of quarantined requests, with the current secrets and as of their receipt: requests
+//! that were refused because of a wrong secret are not lost.
 
 use serde::Serialize;
 use tokio::time::Instant;
@@ -12,38 +12,39 @@ use crate::queue::{Queue, Vendor};
 use crate::spill::Folder;
 use crate::store::{Entry, Foreign, MAX_PAGE, Store, StoreError};
 
-/// What a run did.
+/// Counts of a second verification.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Reverified {
-    /// Requests that it came across in quarantine.
+    /// Requests that the run found in quarantine.
     pub found: usize,
-    /// Authentic by today's secrets: accepted, and deleted.
+    /// Requests that are authentic by the current secrets: accepted, and deleted.
     pub accepted: usize,
-    /// Still not authentic.
+    /// Requests that are still not authentic.
     pub rejected: usize,
-    /// Not decided, or not stored, or accepted and not deleted; tried again by the next run.
+    /// Requests that were not decided, not stored, or accepted and not deleted; the next run tries them
+    /// again.
     pub failed: usize,
-    /// Gone, damaged, or sealed with another key.
+    /// Objects that are gone, damaged, or sealed with another key.
     pub unreadable: usize,
-    /// What lies among them and is no object.
+    /// Foreign entries among the objects.
     pub foreign: usize,
 }
 
-/// The way through what lies in quarantine of a vendor's functions: a million requests take the memory of
-/// a page.
+/// Iteration over the quarantined requests of a vendor's functions: a million requests take the memory of one
+/// page.
 #[derive(Debug)]
 pub struct QuarantinePages<'a> {
     store: &'a Store,
     options: &'a Options,
     prefix: String,
-    /// Where the listing goes on; at its beginning and at its end there is nothing to say.
+    /// Token of the next page; `None` at the beginning and at the end.
     next: Option<String>,
     is_over: bool,
     foreign: Foreign,
 }
 
 impl<'a> QuarantinePages<'a> {
-    /// From its beginning.
+    /// Begins at the beginning of the quarantine.
     pub fn new(vendor: Vendor, quarantine: &'a Quarantine, options: &'a Options) -> Self {
         let prefix = Folder::Quarantine.prefix(vendor.as_str(), options.hook.as_deref());
         Self {
@@ -56,7 +57,7 @@ impl<'a> QuarantinePages<'a> {
         }
     }
 
-    /// The next page, oldest first. It may be empty; `None` at the end.
+    /// Returns the next page, oldest first. It may be empty; `None` at the end.
     pub async fn next(&mut self, deadline: Instant) -> Result<Option<Vec<Entry>>, StoreError> {
         if self.is_over {
             return Ok(None);
@@ -72,18 +73,18 @@ impl<'a> QuarantinePages<'a> {
         Ok(Some(entries))
     }
 
-    /// Whether everything has been listed.
+    /// Returns true if everything has been listed.
     pub const fn is_over(&self) -> bool {
         self.is_over
     }
 
-    /// What has been come across that is no object.
+    /// Returns the foreign entries found so far.
     pub const fn foreign(&self) -> &Foreign {
         &self.foreign
     }
 }
 
-/// Verifies each again and forwards those that pass, as if they had just come in.
+/// Verifies each quarantined request again and forwards the authentic ones, as if they had just come in.
 pub async fn reverify<Q: Queue>(
     gateway: &Gateway<Q>,
     quarantine: &Quarantine,
@@ -93,8 +94,8 @@ pub async fn reverify<Q: Queue>(
     reverify_observed(gateway, quarantine, options, deadline, &|_, _| ()).await
 }
 
-/// As [`reverify`], and `observe` is told what has been done whenever that is more, and whether everything
-/// has been listed.
+/// Verifies like [`reverify`], and reports progress: `observe` gets the counts so far, and true once
+/// everything has been listed.
 pub async fn reverify_observed<Q: Queue>(
     gateway: &Gateway<Q>,
     quarantine: &Quarantine,
@@ -103,7 +104,7 @@ pub async fn reverify_observed<Q: Queue>(
     observe: &(dyn Fn(&Reverified, bool) + Sync),
 ) -> Result<Reverified, StoreError> {
     let mut pages = QuarantinePages::new(gateway.vendor(), quarantine, options);
-    // Those in a row that may not be read, and that were accepted and are still there.
+    // Counts in a row: denied reads, and accepted requests that could not be deleted.
     let (mut done, mut denied, mut undeleted) = (Reverified::default(), 0, 0);
     while let Some(entries) = pages.next(deadline).await? {
         done.found += entries.len();
@@ -135,7 +136,7 @@ pub async fn reverify_observed<Q: Queue>(
                         Err(error) => {
                             tracing::error!(object = entry.name, %error, "accepted, and not deleted");
                             (done.failed, undeleted) = (done.failed + 1, undeleted + 1);
-                            // Each run would send it again, and all that come behind it.
+                            // Each run would send this request again, and all requests behind it.
                             if undeleted >= SILENCE {
                                 return Err(error);
                             }
@@ -195,7 +196,8 @@ mod tests {
         let damaged = || StoreError::Corrupt("its bytes are not what they were".to_owned());
         let locked = || StoreError::Denied("the object is locked".to_owned());
         let silent = || StoreError::Unreachable("nobody is there".to_owned());
-        // What goes wrong, with how many of five, and what is counted: accepted and failed, unreadable; or an error.
+        // Each case has the failing operation, the error, the number of bad objects of five, and the expected
+        // counts (accepted, failed, unreadable) or `None` for an error.
         for (operation, error, count, counted) in [
             (Operation::Get, damaged(), 1, Some((4, 0, 1))),
             (Operation::Get, StoreError::TooLarge, 5, Some((0, 0, 5))),

@@ -1,34 +1,35 @@
-//! Memory for the deliveries of a run: bytes are counted, not deliveries.
+//! Memory limit for the deliveries of a run, counted in bytes instead of deliveries.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::delivery::Delivery;
+use crate::delivery::Content;
 use crate::json;
+use crate::message::MAX_TEXT;
 use crate::message::Recipe;
-use crate::queue::MAX_TEXT;
 use crate::spill::Record;
 
-/// Bytes that the deliveries in hand may take, of all targets together. The shipped function has 128 MB, of
-/// which the process itself, its connections and the pages in hand take some fifteen.
+/// Upper bound on the memory of the deliveries in hand, in bytes, for all targets together. The shipped
+/// function has 128 MB, of which the process itself, its connections and the pages in hand take some fifteen.
 const BYTES: u64 = 56 << 20;
 
-/// One place: with it a small delivery's own needs are counted, which its size does not tell.
+/// Size of a place in bytes: it covers the needs of a small delivery beyond its size.
 const PLACE: u64 = 64 << 10;
 
-/// Places that a small delivery takes.
+/// Number of places that a small delivery takes.
 const FEW: usize = 16;
 
-/// What a message takes at most while it is sent: its text, the request, and an answer that echoes it.
+/// Upper bound on the memory of a message while it is sent, in bytes: its text, the request, and an answer
+/// that echoes it.
 const MESSAGE: u64 = 28 << 20;
 
 /// Room that the redrivers of one process share.
 #[derive(Clone, Debug)]
 pub(super) struct Room(Arc<Semaphore>);
 
-/// What a delivery in hand has of it, until it is dropped.
+/// Part of the room that a delivery in hand holds until it is dropped.
 #[derive(Debug)]
 pub(super) struct Held(OwnedSemaphorePermit);
 
@@ -39,19 +40,20 @@ impl Default for Room {
 }
 
 impl Room {
-    /// Waits until there is room for an object of this size, whatever is in it; one that needs more than
-    /// all the room has it alone.
+    /// Waits until there is room for an object of this size with any content; an object that needs more than
+    /// the whole room gets all of it.
     pub(super) async fn take(&self, size: u64) -> Option<Held> {
-        // The object and what is read of it. Three quarters of one without a message are body: if that is
-        // control characters, a text has six times as many bytes, and the request and its echo seven.
+        // The object and the data parsed from it count twice the size. Three quarters of a record without a
+        // message are body: if the body is control characters, its text has six times as many bytes, and the
+        // request and its echo seven.
         let need = size.saturating_mul(2).saturating_add(size.saturating_mul(16).min(MESSAGE));
         Arc::clone(&self.0).acquire_many_owned(places(need)).await.ok().map(Held)
     }
 }
 
 impl Held {
-    /// Gives back what the record does not need: now it is known what is in the object. Little is not worth
-    /// a look.
+    /// Gives back the room that the record does not need, now that the content of its object is known. A
+    /// small hold is kept as it is.
     pub(super) fn keep_for(&mut self, record: &Record) {
         if self.0.num_permits() > FEW {
             self.keep(footprint(record));
@@ -65,14 +67,14 @@ impl Held {
     }
 }
 
-/// What a record takes until its delivery is sent or put elsewhere.
+/// Estimates the memory of a record in bytes until its delivery is sent or moved.
 fn footprint(record: &Record) -> usize {
-    let Delivery { body, original, .. } = &record.delivery;
+    let Content { body, original, .. } = &*record.delivery;
     let text = record.message.as_ref().map_or("", |message| &message.text);
     // The request and its echo hold the text as a JSON string.
     let stored = json::string_len(text).saturating_mul(2);
-    // The message may be made anew, with or without what was encrypted; not above what a queue takes. Of
-    // what is escaped already, no more than twice as much is made.
+    // The message may be rendered again, with or without the encrypted body, but not above the limit of a
+    // queue. Text that is escaped already grows to twice its size at most.
     let least = [true, false].map(|has_original| Recipe::least(&record.delivery, has_original));
     let anew = least.into_iter().find(|least| *least <= MAX_TEXT).unwrap_or_default().saturating_mul(5);
     let own = body.len() + original.as_ref().map_or(0, Bytes::len) + text.len();
@@ -80,7 +82,7 @@ fn footprint(record: &Record) -> usize {
 }
 
 fn places(bytes: u64) -> u32 {
-    // As many as there are at most, which are few.
+    // The number of places is small.
     u32::try_from(bytes.clamp(1, BYTES).div_ceil(PLACE)).unwrap_or(u32::MAX)
 }
 

@@ -1,4 +1,4 @@
-//! A run: from the listings to the last delivery under way.
+//! Run of one target, from the listings to the last delivery in progress.
 
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
@@ -18,71 +18,74 @@ use super::{Done, Inner, Options, RedriveError, Redriver, Stopped, Summary};
 use crate::carry::{End, Pace, RESERVE};
 use crate::clock::Timestamp;
 use crate::env::Lent;
-use crate::queue::{Queue, SendError, Vendor};
+use crate::queue::{Queue, SendError};
 use crate::stopping::Stopping;
 use crate::store::{MAX_PAGE, StoreError};
 
-/// A run that has waited so long since a delivery went through ends: the next one tries again.
+/// Time without a successful delivery after which a waiting run ends: the next run tries again.
 const MAX_RESTED: Duration = Duration::from_secs(20);
 
-/// Deliveries and pages in a row that the store did not answer for or let go, after which nothing more is asked of it.
+/// Number of deliveries and pages in a row without an answer or a deletion, after which the store is not used
+/// further.
 pub(super) const SILENCE: u32 = 3;
 
-/// Deliveries on the pages of all hooks together, about: of each the one in hand and the next.
+/// Approximate number of deliveries on the pages of all hooks together; each hook has the page in hand and
+/// the next.
 const IN_HAND: usize = 2000;
 
-/// The smallest page.
+/// Lower bound on the size of a page, in deliveries.
 const MIN_PAGE: usize = 50;
 
-/// Pages that are asked for at a time.
+/// Upper bound on concurrent listings.
 const LISTINGS: usize = 8;
 
-/// How often a run writes down where it is.
+/// Interval at which a run writes its cursor.
 const EVERY: Duration = Duration::from_secs(10);
 
-/// A run under way.
+/// State of a run in progress.
 struct Run<'a, Q> {
     redriver: &'a Redriver<Q>,
     options: &'a Options,
     deadline: Instant,
     lanes: Vec<Lane>,
-    /// Entries a page.
+    /// Number of entries per page.
     limit: usize,
     turns: Turns,
     pace: Arc<Pace>,
     tasks: JoinSet<Ended>,
-    /// Whose the tasks are, for those that end without a word: with a time and a name, a delivery's.
+    /// Hooks of the tasks, for tasks that end by a panic; a delivery's task also has its object's time and
+    /// name.
     owners: HashMap<Id, (usize, Option<(Timestamp, String)>)>,
-    /// Hooks whose next page is to be listed, and how many are being listed.
+    /// Hooks whose next page is to be listed; `listing` is the number of listings in progress.
     asking: VecDeque<usize>,
     listing: usize,
     summary: Summary,
     oldest: Option<Timestamp>,
     next: Option<Timestamp>,
-    /// Whether something is left that waits for no time.
+    /// True if a delivery is left that does not wait for a time.
     has_untimed: bool,
     cursor: Cursor,
     written: Instant,
-    /// Deliveries in a row that the store did not answer for.
+    /// Number of deliveries and pages in a row that the store did not answer for.
     silent: u32,
-    /// Time without anything under way, since a delivery went through.
+    /// Time spent resting without any task since the last successful delivery.
     rested: Duration,
     observe: &'a (dyn Fn(&Summary, bool) + Sync),
 }
 
-/// What a task comes back with.
+/// Result of a task.
 enum Ended {
     Delivery(usize, Timestamp, Done),
     Page(usize, Box<Walk>, Result<Leaf, StoreError>),
 }
 
 impl<Q: Queue> Redriver<Q> {
-    /// Sends what is due until everything is sent or `deadline` is near.
+    /// Sends the due deliveries until everything is sent or `deadline` is near.
     pub async fn run(&self, options: &Options, deadline: Instant) -> Result<Summary, RedriveError> {
         self.run_observed(options, deadline, &|_, _| ()).await
     }
 
-    /// As [`run`](Self::run), and `observe` is told what has been done whenever that is more, and whether
+    /// Sends like [`run`](Self::run), and reports progress: `observe` gets the summary so far, and true once
     /// everything has been listed.
     pub async fn run_observed(
         &self,
@@ -93,7 +96,7 @@ impl<Q: Queue> Redriver<Q> {
         if !options.takes(self.target()) {
             return Ok(Summary::default());
         }
-        // Nothing is under way before everything is listed that a run begins with.
+        // No delivery is in progress before the first listings are complete, so a stop can end them at once.
         let stopping = Stopping::in_hand();
         let mut run = tokio::select! {
             biased;
@@ -103,7 +106,7 @@ impl<Q: Queue> Redriver<Q> {
             run = self.begin(options, deadline, observe) => run?,
         };
         let carrier = &self.0.carrier;
-        // A vendor that is not used needs no credentials.
+        // A vendor without deliveries needs no credentials.
         if run.summary.found > 0
             && let Some(problem) = carrier.queue.problems().into_iter().next()
         {
@@ -116,7 +119,7 @@ impl<Q: Queue> Redriver<Q> {
         Ok(run.end())
     }
 
-    /// A run with the first page of each hook.
+    /// Begins a run with the first page of each hook.
     async fn begin<'a>(
         &'a self,
         options: &'a Options,
@@ -165,8 +168,8 @@ impl<Q: Queue> Redriver<Q> {
 }
 
 impl<Q: Queue> Run<'_, Q> {
-    /// Each hook's first page, several at a time. A hook that cannot be listed stops no other; a store that answers
-    /// nobody ends the run here.
+    /// Lists each hook's first page, several at a time. A hook that cannot be listed stops no other; a store
+    /// that answers none of the requests ends the run here.
     async fn first_pages(&mut self) -> Result<(), StoreError> {
         let (limit, options) = (self.limit, self.options);
         let store = self.redriver.0.spill.store();
@@ -204,7 +207,7 @@ impl<Q: Queue> Run<'_, Q> {
         Ok(())
     }
 
-    /// Has the next pages listed of the hooks that ask for it, some at a time.
+    /// Starts the listing of requested next pages, up to [`LISTINGS`] at a time.
     fn list_ahead(&mut self) {
         while self.listing < LISTINGS && self.summary.stopped.is_none() {
             let Some(hook) = self.asking.pop_front() else { return };
@@ -220,7 +223,7 @@ impl<Q: Queue> Run<'_, Q> {
         }
     }
 
-    /// The hook's next page has been listed.
+    /// Handles the listed page of a hook, or its failure.
     fn listed(&mut self, hook: usize, walk: Option<Walk>, leaf: Result<Leaf, StoreError>) {
         self.listing -= 1;
         match leaf {
@@ -237,7 +240,7 @@ impl<Q: Queue> Run<'_, Q> {
         }
     }
 
-    /// The hook cannot be listed, or not to its end: without its walk it is asked no more.
+    /// Notes that the hook cannot be listed, or not to its end: without its walk it asks for no further page.
     fn unlisted(&mut self, hook: usize, error: &StoreError) {
         let name = self.lanes.get(hook).map_or("", |lane| &lane.hook).to_owned();
         tracing::error!(hook = name, %error, "cannot be listed, or not to its end");
@@ -248,12 +251,12 @@ impl<Q: Queue> Run<'_, Q> {
         self.advance(hook);
     }
 
-    /// Takes a page: what is not due is counted, and left alone.
+    /// Takes a page: deliveries that are not due are counted, and left alone.
     fn take(&mut self, hook: usize, walk: Option<Walk>, leaf: Leaf) {
         let now = self.redriver.0.context.clock.now();
         self.summary.found += leaf.waiting.len();
         self.summary.foreign += leaf.foreign.count;
-        // Whose id it has is known once it is read.
+        // The id of a delivery is known only after reading it.
         let everything = self.options.now || self.options.dead || self.options.id.is_some();
         let (ready, early) = due(leaf, now, everything);
         for waiting in early {
@@ -265,7 +268,7 @@ impl<Q: Queue> Run<'_, Q> {
         self.advance(hook);
     }
 
-    /// Goes on with the hook's next page if the one in hand is done.
+    /// Continues with the hook's next page if the one in hand is done, and requests the page after it.
     fn advance(&mut self, hook: usize) {
         let Some(lane) = self.lanes.get_mut(hook) else { return };
         if lane.advance() {
@@ -286,7 +289,7 @@ impl<Q: Queue> Run<'_, Q> {
     async fn work(&mut self) {
         let stopping = Stopping::in_hand();
         loop {
-            // What is under way ends by itself in time; what is only being listed is not waited for.
+            // Deliveries in progress end by themselves in time; listings in progress are not awaited.
             let is_told = stopping.is_announced();
             if is_told {
                 self.stop(Stopped::NoTime);
@@ -310,7 +313,7 @@ impl<Q: Queue> Run<'_, Q> {
                     self.stop(Stopped::Resting);
                 }
                 Turn::Rest(until) => {
-                    // In order, so that equal runs go equally.
+                    // The order is fixed, so that equal runs proceed equally.
                     tokio::select! {
                         biased;
                         () = sleep_until(until) => {}
@@ -331,14 +334,15 @@ impl<Q: Queue> Run<'_, Q> {
         }
     }
 
-    /// Whether there is no time to begin anything: who is asked then may be about to answer.
+    /// Returns true if too little time is left to begin any work; a request in progress may still be
+    /// answered.
     fn is_late(&self, now: Instant) -> bool {
         self.deadline.saturating_duration_since(now) < RESERVE * 2
     }
 
-    /// Whether nothing but waiting is left: the next delivery is due after the run's time, or the run has
-    /// waited long enough since one went through. A run by hand has an hour, and whoever started it
-    /// wants to know what is wrong.
+    /// Returns true if the run should end instead of resting: the next delivery is due after the run's time,
+    /// or the run has rested long enough without a successful delivery. A run by hand may have an hour, and
+    /// the person who started it wants to see the problem.
     fn has_rested_enough(&mut self, until: Instant, now: Instant) -> bool {
         self.rested += until.saturating_duration_since(now);
         until + RESERVE * 2 > self.deadline || self.rested > MAX_RESTED
@@ -349,7 +353,7 @@ impl<Q: Queue> Run<'_, Q> {
         let waiting = self.lanes.get_mut(hook).and_then(Lane::pop);
         self.advance(hook);
         let Some(waiting) = waiting else { return };
-        // A store that lists in an order of its own may tell of a delivery twice.
+        // A store that lists in an order of its own may list a delivery twice.
         let is_same = |other: &Option<(Timestamp, String)>| {
             other.as_ref().is_some_and(|(_, name)| *name == waiting.entry.name)
         };
@@ -378,12 +382,12 @@ impl<Q: Queue> Run<'_, Q> {
         self.owners.insert(task.id(), (hook, Some((modified, name))));
     }
 
-    /// Nothing more is begun; the first reason is the one that is told.
+    /// Stops the run: nothing more is begun. The first reason is kept.
     fn stop(&mut self, why: Stopped) {
         self.summary.stopped.get_or_insert(why);
     }
 
-    /// Whether the store is still there and lets go what was sent, by what came of a delivery.
+    /// Learns from a delivery's outcome if the store still answers and deletes sent deliveries.
     fn listen(&mut self, done: &Done) {
         match done {
             Done::Store(error, is_undeleted) if error.is_silence() || *is_undeleted => {
@@ -393,7 +397,7 @@ impl<Q: Queue> Run<'_, Q> {
         }
     }
 
-    /// The store has not answered once more.
+    /// Counts one more failure to answer, and stops the run after [`SILENCE`] of them.
     fn falls_silent(&mut self, error: StoreError) {
         self.silent += 1;
         if self.silent >= SILENCE {
@@ -410,7 +414,7 @@ impl<Q: Queue> Run<'_, Q> {
                     Ended::Page(hook, walk, leaf) => self.listed(hook, Some(*walk), leaf),
                 }
             }
-            // A panic: the delivery is where it was, and the page was not listed.
+            // The task panicked: the delivery is where it was, and the page was not listed.
             Err(error) => {
                 let cut_off = StoreError::Other("the work on it was cut off".to_owned());
                 match self.owners.remove(&error.id()) {
@@ -468,7 +472,7 @@ impl<Q: Queue> Run<'_, Q> {
         self.tell();
     }
 
-    /// A delivery is left that was not tried.
+    /// Counts a delivery that is left without an attempt.
     fn wait(&mut self, at: Timestamp, next: Option<Timestamp>) {
         self.summary.waiting += 1;
         self.left(at);
@@ -479,7 +483,7 @@ impl<Q: Queue> Run<'_, Q> {
         self.oldest = Some(self.oldest.map_or(at, |oldest| oldest.min(at)));
     }
 
-    /// A delivery is left until then; without a time, until somebody tries again.
+    /// Notes the time of a left delivery's next attempt; `None` if it waits for another run.
     fn next_at(&mut self, next: Option<Timestamp>) {
         self.has_untimed |= next.is_none();
         self.next = [self.next, next].into_iter().flatten().min();
@@ -491,7 +495,7 @@ impl<Q: Queue> Run<'_, Q> {
         }
     }
 
-    /// Writes down where the hooks are. A failure costs the next run its place.
+    /// Writes the hooks' places. A failure costs the next run its place.
     async fn write_cursor(&mut self) {
         self.written = Instant::now();
         let place = |lane: &Lane| Some((lane.hook.clone(), lane.cursor()?));
@@ -522,7 +526,7 @@ impl<Q: Queue> Run<'_, Q> {
     }
 }
 
-/// What a task needs to know that the work in hand knows.
+/// Gives a task the context of the current work: its credentials and its stop.
 fn in_hand<F: Future>(work: F) -> impl Future<Output = F::Output> {
     Lent::in_hand().to(Stopping::in_hand().to(work))
 }
@@ -535,17 +539,6 @@ fn came(done: &Done) -> Came {
         Done::Held(error) => of(End::Held, error),
         Done::Early(_) | Done::NoMessage | Done::Passed | Done::Gone | Done::Corrupt | Done::Store(..) => {
             Came::Nothing
-        }
-    }
-}
-
-impl Vendor {
-    /// Messages a second that a redriver sends by default: what the vendor takes of an account, or, where
-    /// it does not say, what its smallest instance does.
-    pub(super) const fn sends_a_second(self) -> u32 {
-        match self {
-            Self::Tdmq => 1000,
-            Self::Rocketmq => 200,
         }
     }
 }

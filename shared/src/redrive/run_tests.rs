@@ -1,4 +1,4 @@
-//! Runs over a store and a queue in memory.
+//! Tests of runs over a store and a queue in memory.
 
 use bytes::Bytes;
 
@@ -10,19 +10,20 @@ use crate::env::Env;
 use crate::message::Message;
 use crate::message::tests::delivery;
 use crate::queue::told::{Said, ToldQueue};
-use crate::queue::{Class, Reach, Target};
+use crate::queue::{Class, Reach, Target, Vendor};
 use crate::spill::{Failure, Folder, Record, Spill};
 use crate::store::Store;
 use crate::store::memory::MemoryStore;
 
 const NOW: Timestamp = Timestamp::from_unix(1_760_000_000);
 
-/// A redriver whose queue says this of every message, and so many deliveries that wait.
+/// Builds a redriver with `count` waiting deliveries, whose queue gives this answer to every message.
 async fn waiting(count: usize, said: Said) -> (Redriver<ToldQueue>, MemoryStore) {
     waiting_for(count, move |_| said.clone()).await
 }
 
-/// The same, where it depends on the message; each delivery has a topic of its own, named like its id.
+/// Builds the same redriver with an answer per message; each delivery has a topic of its own, named like its
+/// id.
 async fn waiting_for(
     count: usize,
     said: impl FnMut(&Message) -> Said + Send + 'static,
@@ -30,7 +31,7 @@ async fn waiting_for(
     waiting_of(&["github"], count, said).await
 }
 
-/// The same of each of these hooks.
+/// Builds the same redriver with `count` deliveries of each of these hooks.
 async fn waiting_of(
     hooks: &[&str],
     count: usize,
@@ -46,9 +47,9 @@ async fn waiting_of(
     let recipe = config.hook("github").unwrap().recipe(&target, "").unwrap();
     for (hook, n) in hooks.iter().flat_map(|hook| (0..count).map(move |n| (hook, n))) {
         let mut delivery = delivery(b"{}", None);
-        delivery.hook = (*hook).into();
-        delivery.id = format!("id-{n}");
-        delivery.body = Bytes::from(format!("[{n}]"));
+        delivery.content_mut().hook = (*hook).into();
+        delivery.content_mut().id = format!("id-{n}");
+        delivery.content_mut().body = Bytes::from(format!("[{n}]"));
         let message = recipe.render(&delivery).unwrap();
         let failure = Failure::other("always", "", NOW);
         let record = Record::new(&target, &delivery, Some(message), failure);
@@ -79,8 +80,8 @@ async fn a_run_of_an_hour_does_not_wait_for_one_in_which_nothing_goes_through() 
     }
 }
 
-/// When the first of what is left is due is told only where all of it waits for a time: what a circuit held
-/// back is due at once.
+/// The earliest next attempt is reported only if everything that is left waits for a time: deliveries held
+/// back by a circuit are due at once.
 #[tokio::test(start_paused = true)]
 async fn what_was_held_back_waits_for_no_time() {
     for (are_held, is_told) in [([false, false], true), ([false, true], false), ([true, true], false)] {
@@ -110,7 +111,8 @@ async fn one_id_is_found_among_those_that_wait_and_nothing_else_is_counted() {
     assert_eq!((summary.found, summary.waiting, summary.failed), (0, 0, 0), "{summary:?}");
 }
 
-/// Nine of ten deliveries are for topics whose circuits are open: the tenth is sent, and they cost no rests.
+/// Nine of ten deliveries are for topics whose circuits are open: the tenth is sent, and the nine cost no
+/// rests.
 #[tokio::test(start_paused = true)]
 async fn a_bad_topic_leaves_the_others_of_its_hook_alone() {
     for class in [Class::Transient, Class::Throttle, Class::Config, Class::Quota] {
@@ -133,7 +135,8 @@ async fn a_bad_topic_leaves_the_others_of_its_hook_alone() {
     }
 }
 
-/// What was sent and stays would be sent again, with each run: a few copies tell that the store lets nothing go.
+/// A sent delivery that stays would be sent again by each run: a few copies show that the store deletes
+/// nothing.
 #[tokio::test(start_paused = true)]
 async fn a_store_that_lets_nothing_go_is_not_sent_from() {
     use crate::store::memory::{Fault, FaultKind, Operation};
@@ -150,7 +153,8 @@ async fn a_store_that_lets_nothing_go_is_not_sent_from() {
     assert!(summary.store_errors < 20, "{summary:?}");
 }
 
-/// One hook's folder that cannot be listed, or takes for ever, stops no other; all that cannot are a store that fails.
+/// One hook's folder that cannot be listed, or hangs, stops no other; if no folder can be listed, the store
+/// has failed.
 #[tokio::test(start_paused = true)]
 async fn a_hook_that_cannot_be_listed_stops_no_other() {
     use crate::store::memory::{Fault, FaultKind, Operation};
@@ -162,7 +166,7 @@ async fn a_hook_that_cannot_be_listed_stops_no_other() {
     let ten: Vec<String> = (0..10).map(|n| format!("hook-{n}")).collect();
     let ten: Vec<&str> = ten.iter().map(String::as_str).collect();
     for fault in faults {
-        // Those that are broken, of ten: also more than are listed at a time.
+        // The number of broken folders of ten is also tried above the number of concurrent listings.
         for broken in [1, 3, 9, 10] {
             let (redriver, memory) = waiting_of(&ten, 5, |_| Said::STORED).await;
             let (bad, fault, told) = (
@@ -196,11 +200,11 @@ async fn a_hook_that_cannot_be_listed_stops_no_other() {
     }
 }
 
-/// Whoever waits at a keyboard learns of a store that is gone as soon as the patience is over.
+/// A person at a keyboard learns of a store that is gone as soon as the patience is over.
 #[tokio::test(start_paused = true)]
 async fn a_store_that_falls_silent_costs_no_more_than_the_patience() {
     use crate::store::memory::Fault;
-    // It dies before the first page, with it, and in the middle of the deliveries.
+    // The store dies before the first page, with it, or in the middle of the deliveries.
     for answered in [2, 3, 5, 20] {
         let (redriver, memory) = waiting(200, Said::STORED).await;
         let mut left = answered;

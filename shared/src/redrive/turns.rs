@@ -1,7 +1,7 @@
-//! Whose turn it is: hooks take turns, and a failure stops what shares its cause and nothing else.
+//! Turns of the hooks: hooks take turns, and a failure stops only the deliveries that share its cause.
 //!
-//! Nothing here waits or sends: a run asks what to do next, and tells what came of it. So does the model
-//! of the whole program.
+//! This module neither waits nor sends: a run asks for the next step, and reports its outcome. So does the
+//! model of the whole program.
 
 use std::time::Duration;
 
@@ -11,33 +11,33 @@ use crate::carry::End;
 use crate::queue::{Class, Reach, Rest};
 use crate::sabotage::{Safeguard, is_pulled};
 
-/// Failures in a row after which a hook is left alone for a while.
+/// Failures in a row after which a hook rests for a while.
 const ENOUGH: u32 = 5;
 
-/// Deliveries in a row that a topic's circuit holds back, after which their hook rests: each costs a read of the
-/// store, and behind them there may be others, for other topics.
+/// Deliveries in a row that a topic's circuit holds back, after which their hook rests: each costs a read of
+/// the store, and deliveries for other topics may be behind them.
 const HELD_ENOUGH: u32 = 64;
 
-/// The first and the longest rest of a hook, and the target's where nobody says how long.
+/// First and longest rest of a hook; also the target's rest without a requested time, and its limit.
 const REST: Duration = Duration::from_secs(1);
 const MAX_REST: Duration = Duration::from_secs(10);
 
-/// What a failure stops: whatever shares its cause.
+/// Scope of a failure: the deliveries that share its cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Stops {
     /// Deliveries to the same topic: its circuit holds them back, and no others.
     Topic,
     /// The hook, whose deliveries fail.
     Hook,
-    /// The target for a while: nobody answers there, or it asks all of them for fewer requests.
+    /// The target for a while: it does not answer, or it asks all hooks for fewer requests.
     TargetForAWhile,
-    /// The target, until somebody corrects its key or its clock.
+    /// The target, until an operator corrects its key or its clock.
     Target,
 }
 
 impl Stops {
-    /// What a failure of this class stops; `tried` unless a circuit held the delivery back, and how far that
-    /// circuit reaches if it is open.
+    /// Returns the scope of a failure of this class. `tried` is false if a circuit held the delivery back;
+    /// `reach` is the reach of that circuit, if it is open.
     pub fn of(class: Class, tried: bool, reach: Option<Reach>) -> Self {
         if is_pulled(Safeguard::FailureStopsItsCause) {
             return Self::Target;
@@ -46,9 +46,10 @@ impl Stops {
             (Class::Auth | Class::AuthRefresh | Class::ClockSkew, _) => Self::Target,
             (_, Some(Reach::Topic)) => Self::Topic,
             (_, Some(Reach::Key | Reach::Endpoint)) => Self::TargetForAWhile,
-            // What held it back is not known.
+            // The circuit that held the delivery back is unknown.
             (Class::Transient | Class::Ambiguous | Class::Throttle, None) if !tried => Self::TargetForAWhile,
-            // Of throttling too it is not known yet whether all share it: a circuit of the key opens where they do.
+            // A throttled hook does not show yet that all hooks are throttled: in that case a circuit of the
+            // key opens.
             (
                 Class::Transient
                 | Class::Ambiguous
@@ -64,25 +65,25 @@ impl Stops {
     }
 }
 
-/// What came of a delivery, as far as turns are concerned.
+/// Outcome of a delivery, as far as it matters for turns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Came {
-    /// It is done: sent, or where it need not be sent from.
+    /// Completion of the delivery: it was sent, or need not be sent from here.
     Through,
-    /// It failed, or was held back.
+    /// Failure of the delivery, or a hold by a circuit.
     Not {
-        /// What that stops.
+        /// Scope of the failure.
         stops: Stops,
-        /// For how long, if the vendor or the circuit said so.
+        /// Wait that the vendor or the circuit asked for.
         asked: Option<Duration>,
     },
-    /// It says nothing about its hook: it was gone, or is not due.
+    /// Outcome that says nothing about the hook: the delivery was gone, or is not due.
     Nothing,
 }
 
 impl Came {
-    /// What the end of a course says of its hook; with the class of what failed, how far the open circuit reaches,
-    /// and the wait that the vendor or the circuit asked for.
+    /// Returns the outcome for the hook from the end of a delivery's course, the class of its failure, the
+    /// reach of the open circuit, and the wait that the vendor or the circuit asked for.
     pub fn of(end: End, class: Option<Class>, reach: Option<Reach>, asked: Option<Duration>) -> Self {
         let is_tried = match end {
             End::Queued | End::Repeated | End::Dead { .. } => return Self::Through,
@@ -92,47 +93,47 @@ impl Came {
                 return Self::Nothing;
             }
         };
-        // What is wrong with one message alone says nothing of the next one.
+        // A problem of a single message says nothing about the next one.
         let class =
             class.filter(|class| class.rest() == Rest::Wait || is_pulled(Safeguard::FailureStopsItsCause));
         class.map_or(Self::Nothing, |class| Self::Not { stops: Stops::of(class, is_tried, reach), asked })
     }
 }
 
-/// What to do now.
+/// Next step of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
-    /// A delivery of this hook is due.
+    /// Beginning of a delivery of this hook.
     Of(usize),
-    /// Nothing before this time, unless a delivery under way ends.
+    /// Wait until this time, or until a delivery in progress ends.
     Rest(Instant),
-    /// Nothing, unless a delivery under way ends.
+    /// Wait until a delivery in progress ends.
     Nothing,
-    /// Nothing more in this run.
+    /// End of the run: nothing more is begun.
     Over(Class),
 }
 
-/// A hook's share in a run.
+/// State of one hook in a run.
 #[derive(Clone, Copy, Debug, Default)]
 struct Share {
-    /// Whether it has something to send, or may have.
+    /// True if the hook has deliveries to send, or may have some.
     has_more: bool,
     in_flight: usize,
-    /// Failures in a row.
+    /// Number of failures in a row.
     streak: u32,
-    /// Of those that a topic's circuit explains.
+    /// Number of deliveries in a row that a topic's circuit held back or failed.
     held: u32,
     has_succeeded: bool,
     rest_until: Option<Instant>,
 }
 
-/// The turns of one target's hooks.
+/// Turns of one target's hooks.
 #[derive(Debug)]
 pub struct Turns {
     shares: Vec<Share>,
-    /// Whose turn it was last.
+    /// Hook that had the last turn.
     last: usize,
-    /// Deliveries at a time.
+    /// Upper bound on concurrent deliveries.
     most: usize,
     in_flight: usize,
     rest_until: Option<Instant>,
@@ -140,7 +141,7 @@ pub struct Turns {
 }
 
 impl Turns {
-    /// Of so many hooks, `most` deliveries at a time.
+    /// Creates the turns of `hooks` hooks, with up to `most` concurrent deliveries.
     pub fn new(hooks: usize, most: usize) -> Self {
         let share = Share { has_more: true, ..Share::default() };
         Self {
@@ -153,7 +154,7 @@ impl Turns {
         }
     }
 
-    /// What to do at `now`.
+    /// Returns the next step at `now`.
     pub fn next(&mut self, now: Instant) -> Turn {
         if let Some(class) = self.over {
             return Turn::Over(class);
@@ -183,7 +184,7 @@ impl Turns {
         wake.map_or(Turn::Nothing, Turn::Rest)
     }
 
-    /// A delivery of the hook is under way.
+    /// Notes that a delivery of the hook has begun.
     pub fn begun(&mut self, hook: usize) {
         self.in_flight += 1;
         if let Some(share) = self.shares.get_mut(hook) {
@@ -191,7 +192,7 @@ impl Turns {
         }
     }
 
-    /// A delivery of the hook has ended at `now`; its class, if it failed.
+    /// Notes that a delivery of the hook has ended at `now`, with its class if it failed.
     pub fn ended(&mut self, hook: usize, came: Came, class: Option<Class>, now: Instant) {
         self.in_flight = self.in_flight.saturating_sub(1);
         let Some(share) = self.shares.get_mut(hook) else { return };
@@ -216,29 +217,29 @@ impl Turns {
         }
     }
 
-    /// The hook has nothing more to send: in this run, or until something is [`found`](Self::found).
+    /// Notes that the hook has nothing more to send: in this run, or until more is [`found`](Self::found).
     pub fn exhausted(&mut self, hook: usize) {
         if let Some(share) = self.shares.get_mut(hook) {
             share.has_more = false;
         }
     }
 
-    /// The hook has something to send again: its next page has come.
+    /// Notes that the hook has deliveries to send again: its next page has come.
     pub fn found(&mut self, hook: usize) {
         if let Some(share) = self.shares.get_mut(hook) {
             share.has_more = true;
         }
     }
 
-    /// Whether all hooks are exhausted.
+    /// Returns true if all hooks are exhausted.
     pub fn is_done(&self) -> bool {
         self.shares.iter().all(|share| !share.has_more)
     }
 }
 
 impl Share {
-    /// Deliveries of this hook at a time, of `most` in all: one where the last one failed, few before one
-    /// has been sent, so that a hook whose sends hang leaves room for the others.
+    /// Returns the upper bound on concurrent deliveries of this hook, from `most` in all: one after a
+    /// failure, few before the first success, so that a hook whose sends hang leaves room for the others.
     const fn most(&self, most: usize) -> usize {
         match (self.streak, self.has_succeeded) {
             (0, true) => most,
@@ -247,7 +248,8 @@ impl Share {
         }
     }
 
-    /// Leaves the hook alone for a moment after many of one topic, and then goes on behind them.
+    /// Counts a delivery held back by its topic; after many of them the hook rests for a moment, and then
+    /// goes on behind them.
     fn hold(&mut self, now: Instant) {
         self.held = self.held.saturating_add(1);
         if self.held >= HELD_ENOUGH {
@@ -256,7 +258,8 @@ impl Share {
         }
     }
 
-    /// Leaves the hook alone for as long as is asked for, and after enough failures, twice as long each time.
+    /// Lets the hook rest for the requested time, and after enough failures for a time that doubles with
+    /// each.
     fn rest(&mut self, now: Instant, asked: Option<Duration>) {
         let enough = self.streak.checked_sub(ENOUGH);
         let enough = enough.map(|more| now + REST.saturating_mul(1 << more.min(8)).min(MAX_REST));
@@ -265,7 +268,7 @@ impl Share {
     }
 }
 
-/// A rest for as long as is asked for, within reason.
+/// Returns the requested rest, limited to between one and ten seconds; one second without a request.
 fn wait(asked: Option<Duration>) -> Duration {
     asked.unwrap_or(REST).clamp(REST, MAX_REST)
 }
@@ -276,7 +279,7 @@ mod tests {
 
     const FAILED: Came = Came::Not { stops: Stops::Hook, asked: None };
 
-    /// Plays `rounds` turns, each of which ends at once as `came` says for its hook.
+    /// Plays `rounds` turns, each of which ends at once with the outcome `came` for its hook.
     fn play(turns: &mut Turns, rounds: usize, now: Instant, came: impl Fn(usize) -> Came) -> Vec<usize> {
         let mut played = Vec::new();
         for _ in 0..rounds {
@@ -295,7 +298,7 @@ mod tests {
         let came = |hook| if hook == 1 { FAILED } else { Came::Through };
         let played = play(&mut turns, 100, now, came);
         assert_eq!(played.iter().filter(|hook| **hook == 1).count(), ENOUGH as usize);
-        // It is asked again after its rest, once.
+        // The hook is asked again after its rest, once.
         let played = play(&mut turns, 10, now + REST, came);
         assert_eq!(played.iter().filter(|hook| **hook == 1).count(), 1);
     }
@@ -346,7 +349,7 @@ mod tests {
         assert_eq!(Turns::new(0, 8).next(now), Turn::Nothing);
     }
 
-    /// In `dead/` there may be many that no vendor takes in front of one that was buried by mistake.
+    /// Many messages in `dead/` that every vendor refuses may lie in front of one that was buried by mistake.
     #[tokio::test(start_paused = true)]
     async fn what_is_wrong_with_one_message_stops_no_other() {
         for class in [Class::Permanent, Class::TooLarge] {
@@ -359,7 +362,8 @@ mod tests {
         assert_eq!(play(&mut turns, 100, now, |_| came).len(), ENOUGH as usize);
     }
 
-    /// The topic's circuit is what stops it: what lies behind it, for other topics, has its turn.
+    /// The topic's circuit is the reason for the stop: deliveries behind it, for other topics, have their
+    /// turn.
     #[tokio::test(start_paused = true)]
     async fn what_a_topic_shares_stops_no_other_topic_of_its_hook() {
         for (class, tried) in [(Class::Config, false), (Class::Transient, false), (Class::Transient, true)] {
@@ -367,7 +371,7 @@ mod tests {
             let of = |reach| Came::of(end, Some(class), reach, None);
             let (mut turns, mut now) = (Turns::new(1, 8), Instant::now());
             let mut played = 0;
-            // A thousand of the bad topic lie in front.
+            // A thousand deliveries of the bad topic come first.
             while played < 1000 {
                 played += play(&mut turns, 1000 - played, now, |_| of(Some(Reach::Topic))).len();
                 now += REST;
@@ -376,7 +380,7 @@ mod tests {
             let took = 1000 / HELD_ENOUGH;
             assert!(now - Instant::now() <= REST * (took + 1), "{class:?}: {:?}", now - Instant::now());
             assert_eq!(play(&mut turns, 50, now, |_| Came::Through).len(), 50);
-            // What all topics share rests the target.
+            // A failure that all topics share rests the target.
             for reach in [Reach::Key, Reach::Endpoint] {
                 let mut turns = Turns::new(2, 8);
                 assert_eq!(play(&mut turns, 9, now, |_| of(Some(reach))).len(), 1, "{class:?}");
@@ -384,7 +388,7 @@ mod tests {
         }
     }
 
-    /// Nobody knows yet whether all share it: a circuit of the key opens where they do.
+    /// One hook's throttling does not show that all share it: in that case a circuit of the key opens.
     #[tokio::test(start_paused = true)]
     async fn a_throttled_hook_does_not_stop_a_sound_one() {
         let (mut turns, now) = (Turns::new(2, 8), Instant::now());
@@ -402,7 +406,7 @@ mod tests {
         assert!(!played.contains(&0), "{played:?}");
         let played = play(&mut turns, 100, now + Duration::from_secs(5), came);
         assert_eq!(played.iter().filter(|hook| **hook == 0).count(), 1);
-        // What held it back is not known, or is shared by all.
+        // The cause of the hold is unknown, or shared by all.
         let held = Came::of(End::Held, Some(Class::Throttle), None, asked);
         for came in [held, throttled(Some(Reach::Key)), throttled(Some(Reach::Endpoint))] {
             let mut turns = Turns::new(2, 8);

@@ -1,12 +1,12 @@
-//! One hook's deliveries, page by page: what is due is known from the listing.
+//! Walk through one hook's deliveries, page by page: the listing tells which deliveries are due.
 //!
-//! Two listings are read side by side, of the deliveries and of their states in `retry/`, whose names
-//! begin alike. Stores list in the order of names, and then each state meets its delivery; where one lists
-//! in another order, a state that comes too early is remembered, and one that comes too late costs a send
+//! Two listings are read in parallel, the deliveries and their states in `retry/`, whose names begin alike.
+//! Stores usually list in the order of names, and then each state meets its delivery. If a store lists in
+//! another order, a state that comes too early is remembered, and a state that comes too late costs a send
 //! before its time.
 //!
-//! Nothing is left out because of an order that is only believed in: a shard is listed by each of its digits, and
-//! a walk that goes round stops early only where pages have come in the order of names.
+//! No delivery is left out because of an assumed order: a shard is listed by each of its digits, and a walk
+//! that goes round stops early only if pages have come in the order of names.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -14,69 +14,70 @@ use tokio::time::Instant;
 
 use super::list::older;
 use super::options::Options;
-use super::shard::Shard;
 use crate::clock::Timestamp;
 use crate::sabotage::{Safeguard, is_pulled};
+use crate::shard::Shard;
 use crate::spill::{Folder, State};
 use crate::store::{Entry, Foreign, Store, StoreError};
 
-/// States that are remembered before their deliveries are listed.
+/// Upper bound on the states remembered before their deliveries are listed.
 const MAX_STATES: usize = 20_000;
 
-/// States without a delivery that are removed with one page.
+/// Upper bound on the states without a delivery that are removed per page.
 const MAX_ORPHANS: usize = 50;
 
-/// A delivery as the listings tell it.
+/// Delivery as the listings describe it.
 #[derive(Clone, Debug)]
 pub struct Waiting {
-    /// Its object.
+    /// Entry of the delivery's object.
     pub entry: Entry,
-    /// What is known of when it is tried next.
+    /// States of the delivery, which tell the time of its next attempt.
     pub states: Vec<State>,
 }
 
 impl Waiting {
-    /// Whether it may be tried now; `None` if only the content of its state says so.
+    /// Returns true if the delivery may be tried now; `None` if only its state's content has the time.
     pub fn is_due(&self, now: Timestamp) -> Option<bool> {
         self.states.iter().max().map_or(Some(true), |newest| newest.is_due(now))
     }
 
-    /// When it is tried next, if it was tried in vain and its state's name says so.
+    /// Returns the time of the next attempt, if an attempt failed and the state's name has the time.
     pub fn next(&self) -> Option<Timestamp> {
         self.states.iter().max().and_then(|newest| newest.next)
     }
 }
 
-/// A listing of a walk: of the digests that begin alike.
+/// Listing that is a part of a walk: the digests with the same first digit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Part {
-    /// How they begin; empty for all.
+    /// First digit of the digests; empty for all digests.
     digit: String,
-    /// What it is listed after.
+    /// Digest that the listing begins after.
     after: Option<String>,
-    /// Where it ends, if not at the end: what comes behind was met by the walk's first part.
+    /// Digest at which the listing ends, if not at the end of the names: the walk's first part has covered
+    /// the rest.
     until: Option<String>,
 }
 
-/// In which order a store lists, by what has been seen of it.
+/// Order in which a store lists, from the pages seen so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Order {
-    /// In that of names, for all that is known: no page has come behind a name yet.
+    /// Presumed order of names: no second page has been seen yet.
     Unknown,
-    /// Pages have come behind the names that they were listed after.
+    /// Order of names: a page has come behind the name that it was listed after.
     Names,
-    /// In another one: nothing is concluded from what is missing.
+    /// Another order: nothing is concluded from missing names.
     Own,
 }
 
-/// Where a listing goes on.
+/// Position at which a listing goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Next {
-    /// After this digest; at the beginning without one.
+    /// Position after this digest; the beginning if it is `None`.
     After(Option<String>),
-    /// By the token of the last page.
+    /// Token of the last page, as the store gave it.
     By(String),
-    /// Nowhere: it has ended.
+    /// End of the listing.
     End,
 }
 
@@ -85,7 +86,7 @@ impl Next {
         token.map_or(Self::End, Self::By)
     }
 
-    /// The token for a listing of what begins with `prefix`.
+    /// Returns the token for a listing of the names that begin with `prefix`.
     fn token(&self, store: &Store, prefix: &str) -> Option<String> {
         match self {
             Self::After(digest) => digest.as_ref().map(|digest| store.after(&format!("{prefix}{digest}"))),
@@ -95,22 +96,22 @@ impl Next {
     }
 }
 
-/// The way through one hook's deliveries.
+/// State of the walk through one hook's deliveries.
 #[derive(Debug)]
 pub(super) struct Walk {
     prefix: String,
     retry_prefix: String,
     shard: Shard,
     since: Option<Timestamp>,
-    /// What the last page was listed after, and what the next one is.
+    /// Digest that the last page was listed after; `from` is the same for the next page.
     page: Option<String>,
     from: Option<String>,
-    /// Where the listings go on, by the store's own tokens; a part that begins has none yet.
+    /// Positions of the two listings, as the store's own tokens; a part that begins has none yet.
     next: Next,
     next_states: Next,
-    /// What is still to be listed, the part in hand first.
+    /// Parts that are still to be listed, the current one first.
     parts: VecDeque<Part>,
-    /// The last digest of the part's page before.
+    /// Last digest of the part's previous page.
     last: Option<String>,
     states: BTreeMap<String, Vec<State>>,
     last_state: Option<String>,
@@ -121,18 +122,18 @@ pub(super) struct Walk {
     has_states: bool,
 }
 
-/// A page of a walk.
+/// Page of a walk.
 #[derive(Debug, Default)]
 pub(super) struct Leaf {
     pub(super) waiting: Vec<Waiting>,
     /// States whose deliveries are gone.
     orphans: Vec<State>,
-    /// What was listed besides and is no object.
+    /// Foreign entries of the listing.
     pub(super) foreign: Foreign,
 }
 
 impl Walk {
-    /// Through a hook's deliveries for the target, after `cursor`.
+    /// Begins a walk through a hook's deliveries for the target, after `cursor`.
     pub(super) fn new(target: &str, hook: &str, options: &Options, cursor: Option<&str>) -> Self {
         let mut walk = Self {
             prefix: options.folder().prefix(target, Some(hook)),
@@ -156,10 +157,11 @@ impl Walk {
         walk
     }
 
-    /// Begins the part that is first now, if there is one.
+    /// Begins the first of the remaining parts, if there is one.
     fn begin(&mut self) {
         let Some(Part { digit, after, .. }) = self.parts.front() else { return };
-        // Where the next run goes on that ends here: a digit comes before all that begin with it.
+        // A run that ends here makes the next run go on here: a digit sorts before all digests that begin
+        // with it.
         self.from = after.clone().or_else(|| Some(digit.clone()).filter(|digit| !digit.is_empty()));
         self.last.clone_from(after);
         self.next = Next::After(after.clone());
@@ -170,18 +172,20 @@ impl Walk {
         self.suspects.clear();
     }
 
-    /// What the last page was listed after: where a run goes on that handles it.
+    /// Returns the digest that the last page was listed after: a run that handles this page next goes on
+    /// there.
     pub(super) fn place(&self) -> Option<String> {
         let page = if is_pulled(Safeguard::CursorPassesHandled) { &self.last } else { &self.page };
         page.clone()
     }
 
-    /// Whether everything has been listed.
+    /// Returns true if everything has been listed.
     pub(super) fn is_over(&self) -> bool {
         self.parts.is_empty()
     }
 
-    /// The next page with something on it; an empty one at the end.
+    /// Lists the next page that is not empty, or an empty one at the end, and removes states without a
+    /// delivery.
     pub(super) async fn turn(
         &mut self,
         store: &Store,
@@ -190,13 +194,13 @@ impl Walk {
     ) -> Result<Leaf, StoreError> {
         let leaf = self.peek(store, limit, deadline).await?;
         for orphan in leaf.orphans.iter().take(MAX_ORPHANS) {
-            // Its delivery was sent; a failure leaves it for the next run.
+            // The state's delivery was sent; a failure leaves the state for the next run.
             let _ = store.delete(&orphan.name, deadline).await;
         }
         Ok(leaf)
     }
 
-    /// As [`turn`](Self::turn), and nothing in the store is changed.
+    /// Lists a page like [`turn`](Self::turn), without any change in the store.
     pub(super) async fn peek(
         &mut self,
         store: &Store,
@@ -246,7 +250,7 @@ impl Walk {
             }
         }
         leaf.waiting.sort_by(|a, b| older(&a.entry, &b.entry));
-        // The next page tells whether this store lists in the order of names, as the end does.
+        // The next page shows if this store lists in the order of names, and so does the end.
         let suspects = self.suspects(last.as_deref().filter(|_| !is_end));
         let earlier = std::mem::replace(&mut self.suspects, suspects);
         if self.order != Order::Own {
@@ -265,8 +269,9 @@ impl Walk {
         Ok(leaf)
     }
 
-    /// States that no delivery between the last two pages' ends has: of those before, the deliveries were
-    /// in hand, and what was written since may be this run's.
+    /// Returns the states between the ends of the last two pages that have no delivery. States before that
+    /// range are left out because their deliveries were in hand, and states behind it may be written by this
+    /// run.
     fn suspects(&mut self, until: Option<&str>) -> Vec<State> {
         if self.order == Order::Own {
             return Vec::new();
@@ -284,7 +289,7 @@ impl Walk {
         orphans
     }
 
-    /// Reads states up to that of the delivery `until`; all that are left without one.
+    /// Reads states up to the delivery `until`, or all remaining ones if it is `None`.
     async fn read_states(
         &mut self,
         store: &Store,
@@ -314,7 +319,8 @@ impl Walk {
     }
 }
 
-/// What a walk through a shard lists that begins after `cursor`: from there on, and then round to there.
+/// Returns the parts of a walk through a shard that begins after `cursor`: from there to the end, and then
+/// round to the start.
 fn parts(shard: Shard, cursor: Option<&str>) -> VecDeque<Part> {
     let whole = |digit: &String| Part { digit: digit.clone(), after: None, until: None };
     let digits = shard.digits();
@@ -324,7 +330,7 @@ fn parts(shard: Shard, cursor: Option<&str>) -> VecDeque<Part> {
     let goes_round = !is_pulled(Safeguard::CursorPassesHandled);
     let mut parts: VecDeque<Part> = behind.iter().map(whole).collect();
     parts.extend(before.iter().filter(|_| goes_round).map(whole));
-    // A cursor that is a digit is at the beginning of it.
+    // A cursor that is a digit is at the beginning of that digit's part.
     if let Some(first) = parts.front_mut().filter(|first| first.digit != cursor) {
         let round = Part { until: Some(cursor.to_owned()), ..first.clone() };
         first.after = Some(cursor.to_owned());
@@ -333,7 +339,7 @@ fn parts(shard: Shard, cursor: Option<&str>) -> VecDeque<Part> {
     parts
 }
 
-/// Moves what is due to the front of the run, oldest first, and tells of the rest.
+/// Splits a page into due and early deliveries; with `everything`, all count as due.
 pub(super) fn due(leaf: Leaf, now: Timestamp, everything: bool) -> (Vec<Waiting>, Vec<Waiting>) {
     leaf.waiting.into_iter().partition(|waiting| everything || waiting.is_due(now) != Some(false))
 }

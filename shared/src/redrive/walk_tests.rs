@@ -1,4 +1,4 @@
-//! Walks over stores in memory.
+//! Tests of walks over stores in memory.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -14,7 +14,7 @@ fn soon() -> Instant {
 }
 
 fn digest(n: u32) -> String {
-    // Spread over all first digits.
+    // The multiplication spreads the digests over all first digits.
     format!("{:08x}{n:056x}", n.wrapping_mul(2_654_435_761))
 }
 
@@ -31,7 +31,7 @@ async fn put(store: &Store, name: &str) {
     store.put(name, "x".into(), soon()).await.unwrap();
 }
 
-/// Every delivery of a walk, and where it would go on after `pages` of them.
+/// Returns the deliveries of a walk, and the place where it would go on after `pages` pages.
 async fn through(
     store: &Store,
     mut walk: Walk,
@@ -76,14 +76,14 @@ async fn a_run_that_ends_early_is_gone_on_with() {
     let (mut cursor, mut met) = (None, BTreeSet::new());
     for _ in 0..12 {
         let (all, next) = through(&store, walk(&options, cursor.as_deref()), 10, 2).await;
-        // What the last page of a run held was not handled.
+        // The deliveries on the last page of a run were not handled.
         met.extend(all.iter().take(10).map(|waiting| waiting.entry.name.clone()));
         cursor = next;
     }
     assert_eq!(met.len(), 100);
 }
 
-/// Whatever order a store lists in, and wherever each shard's last run ended.
+/// The shards cover the whole in every order of listing, and wherever each shard's last run ended.
 #[tokio::test]
 async fn shards_are_disjoint_and_together_the_whole() {
     let (store, memory) = store_of(200).await;
@@ -165,7 +165,7 @@ async fn states_meet_their_deliveries_and_those_without_one_go() {
         let page = store.list("retry/", None, 1000, soon()).await.unwrap();
         assert_eq!(page.entries.len(), 34 + 12 + 10 + 1, "what has no delivery is gone, the rest is not");
     }
-    // A store with an order of its own: nothing is concluded from what is missing.
+    // A store with an order of its own: nothing is concluded from missing names.
     memory.set_order(memory::Order::Own);
     put(&store, &format!("retry/tdmq/h/{}.{time}.1", digest(2000))).await;
     let (all, _) = through(&store, walk(&options, None), 7, 1000).await;
@@ -181,7 +181,7 @@ async fn a_state_written_meanwhile_is_no_orphan() {
     let mut walk = walk(&options, None);
     while !walk.is_over() {
         for waiting in walk.turn(&store, 4, soon()).await.unwrap().waiting {
-            // It has been tried in vain, while the walk goes on.
+            // An attempt fails while the walk goes on.
             let state = waiting.entry.name.replacen("spill", "retry", 1);
             put(&store, &format!("{state}.{}.1", NOW.unix_millis() + 60_000)).await;
         }

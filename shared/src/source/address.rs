@@ -1,27 +1,27 @@
-//! Addresses that a message names, and which of them may be called.
+//! Addresses that a message names, and the rules for the addresses that may be called.
 
 use std::fmt;
 
 use bytes::Bytes;
 
-use super::field::{Field, View};
-use super::grammar;
 use crate::reader::Table;
+use crate::source::scheme::field::{Field, View};
+use crate::source::scheme::words;
 
 /// An `https` address without user, port or fragment, in its plainest form.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Address {
     host: String,
-    /// Path and query.
+    /// Path and query, with the leading slash.
     target: String,
 }
 
-/// No certificate, key set or confirmation has a longer one.
+/// Upper bound on an address, in bytes: no certificate, key set or confirmation has a longer one.
 const MAX_ADDRESS: usize = 2048;
 
 impl Address {
-    /// Reads `https://host/path?query`; `None` for everything else, and for what two readers could read
-    /// in two ways.
+    /// Parses `https://host/path?query`. Returns `None` for every other text and for an address that two
+    /// parsers could understand in two ways.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let rest = text.strip_prefix("https://").filter(|_| text.len() <= MAX_ADDRESS)?;
         let (host, target) = rest.split_at(rest.find('/')?);
@@ -36,18 +36,18 @@ impl Address {
         is_sound.then(|| Self { host: host.to_owned(), target: target.to_owned() })
     }
 
-    /// The host.
+    /// Returns the host name, in lower case.
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// Path and query.
+    /// Returns the path and the query, in the form of a request line.
     pub fn target(&self) -> &str {
         &self.target
     }
 }
 
-/// Without the query, which may hold a secret.
+/// Display form without the query, which may hold a secret.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "https://{}{}", self.host, self.target.split('?').next().unwrap_or_default())
@@ -60,45 +60,46 @@ impl fmt::Debug for Address {
     }
 }
 
-/// What was fetched from an address. It is the word of that address alone: a verifier that asked for
-/// another one never sees it.
+/// Document that was fetched from an address. Only that address vouches for the document: a verifier that
+/// asked for another address never sees it.
 #[derive(Clone, Debug)]
 pub struct Fetched {
-    /// Where it was asked for.
+    /// Address from which the document was requested.
     pub address: Address,
-    /// What was there; `None` if it could not be had.
+    /// Body of the document; `None` if it could not be fetched.
     pub document: Option<Bytes>,
-    /// Whether a newer one cannot be had now: a key that is not in it is then unknown.
+    /// True if no newer document can be fetched now, so a key that is missing from this one is unknown.
     pub is_latest: bool,
 }
 
-/// `allow = ["certs.??-*.example.com/*.pem"]`: which hosts and paths may be called. `*` is any number of
-/// letters, digits, `-` and `_`, `?` is one letter; neither stands for a dot or a slash. `{region}` is the
-/// region of what the message is about: of `region = { from = "json:TopicArn", part = 4 }` the fourth part
-/// between colons. Where a service has a host for each region, nothing is to come from another one.
+/// Hosts and paths that may be called: `allow = ["certs.??-*.example.com/*.pem"]`. `*` matches any number of
+/// letters, digits, `-` and `_`; `?` matches one letter; neither matches a dot or a slash. `{region}` stands
+/// for the region of the message's subject: with `region = { from = "json:TopicArn", part = 4 }`, for the
+/// fourth part of that field between colons. A service with one host per region must not be answered by the
+/// host of another region.
 #[derive(Clone, Debug)]
-pub(super) struct Allow {
-    /// Hosts and paths.
+pub(crate) struct Allow {
+    /// Pairs of a host pattern and a path pattern.
     patterns: Vec<(String, String)>,
     region: Option<Region>,
 }
 
-/// Where a message names its region.
+/// Place in which a message names its region.
 #[derive(Clone, Debug)]
 struct Region {
     from: Field,
-    /// Which of the parts between colons it is, from 1 on.
+    /// Number of the part between colons that is the region, counted from 1.
     part: usize,
 }
 
-/// What stands for the region in a pattern.
+/// Placeholder for the region in a pattern.
 const REGION: &str = "{region}";
 
-/// What a region looks like: no name that could be a bucket's, or that means anything in a pattern.
+/// Pattern of a region: it matches no name that could be a bucket's, and nothing with a meaning in a pattern.
 const ANY_REGION: &str = "??-*";
 
 impl Allow {
-    pub(super) fn read(table: &Table<'_>) -> Option<Self> {
+    pub(crate) fn read(table: &Table<'_>) -> Option<Self> {
         const EXAMPLE: &str = r#"allow = ["certs.example.com/*.pem"]"#;
         let list = table.strings("allow").map(|list| list.value).unwrap_or_default();
         if list.is_empty() {
@@ -109,7 +110,7 @@ impl Allow {
         for at in &list {
             let (host, path) = at.value.split_at(at.value.find('/').unwrap_or(at.value.len()));
             let domain: Vec<&str> = host.rsplit('.').take(2).collect();
-            // A pattern that lets whole domains in would let anybody's in.
+            // A pattern that matches whole domains would match anyone's domain.
             let is_fixed = domain.len() == 2
                 && domain.iter().all(|label| !label.is_empty() && !label.contains(['*', '?', '{']));
             if path.is_empty() || !is_fixed || at.value.contains([':', '@']) {
@@ -134,9 +135,9 @@ impl Allow {
         }
     }
 
-    /// Whether the address may be called for the request; `with_query` if it may have one. Without a request,
-    /// whether there may be one for which it is called.
-    pub(super) fn permits(&self, address: &Address, with_query: bool, view: Option<&View<'_>>) -> bool {
+    /// Returns true if the address may be called for the request; `with_query` permits an address with a
+    /// query. Without a request, returns true if some request may exist for which the address is called.
+    pub(crate) fn permits(&self, address: &Address, with_query: bool, view: Option<&View<'_>>) -> bool {
         let (path, query) =
             address.target.split_once('?').map_or((address.target.as_str(), None), |(p, q)| (p, Some(q)));
         let region = match (&self.region, view) {
@@ -153,7 +154,7 @@ impl Allow {
 
 impl Region {
     fn read(table: Table<'_>) -> Option<Self> {
-        let from = grammar::field(&table, "from", "\"json:TopicArn\"");
+        let from = words::field(&table, "from", "\"json:TopicArn\"");
         let part =
             table.number("part").and_then(|at| usize::try_from(at.value).ok()).filter(|part| *part > 0);
         if part.is_none() {
@@ -163,7 +164,7 @@ impl Region {
         Some(Self { from: from?, part: part? })
     }
 
-    /// The region that a message names.
+    /// Returns the region that a message names, or `None` if the value does not look like a region.
     fn of(&self, view: &View<'_>) -> Option<String> {
         let text = self.from.read_text(view).ok()?;
         let region = text.split(':').nth(self.part - 1)?;
@@ -174,7 +175,7 @@ impl Region {
     }
 }
 
-/// Whether the text is of that pattern.
+/// Returns true if the whole text matches the pattern.
 fn matches(pattern: &[u8], text: &[u8]) -> bool {
     match (pattern, text) {
         ([b'*', pattern @ ..], text) => {

@@ -1,50 +1,52 @@
-//! Parsers of what strangers send, for the fuzz targets alone: they are no part of the API.
+//! Parsers of untrusted input, for the fuzz targets only; they are not a part of the API.
 
 use toml::de::DeTable;
 
-use super::decrypt::{Decrypt, Salt};
-use super::field::{Field, View};
-use super::key::{Key, RSA_SHA256};
-use super::presets::Preset;
-use super::rejection;
-use super::signature::{Given, Signature};
-use super::{Params, Rejection, der, mask};
 use crate::clock::Timestamp;
 use crate::http::Request;
 use crate::reader::{Mistakes, Table};
 use crate::secret::Secret;
+use crate::source::crypto::der;
+use crate::source::crypto::key::{Key, RSA_SHA256};
+use crate::source::presets::Preset;
+use crate::source::rejection;
+use crate::source::scheme::decrypt::{Decrypt, Salt};
+use crate::source::scheme::field::{Field, View};
+use crate::source::scheme::mask;
+use crate::source::scheme::signature::{Given, Signature};
+use crate::source::{Params, Rejection};
 
-/// A text without these secrets, in any spelling of an address, JSON or XML.
+/// Masks these secrets in a text, in any spelling of an address, a form, JSON or XML.
 pub fn masked(text: &[u8], secrets: &[Secret]) -> Option<Vec<u8>> {
     mask::masked(text, secrets)
 }
 
-/// Signatures of one request at most.
+/// Upper bound on the number of signatures in one request.
 pub const MAX_SIGNATURES: usize = rejection::MAX_SIGNATURES;
 
-/// Reads `KIND:NAME` of a request, as verification does; `None` if that is no field.
+/// Reads `KIND:NAME` of a request as verification does; returns `None` if the text does not name a field.
 pub fn read(field: &str, request: &Request) -> Option<Result<Vec<u8>, Rejection>> {
     let field = Field::parse(field).ok()?;
     Some(field.read(&View::of(request, None)).map(Into::into))
 }
 
-/// Reads a key or certificate in DER and verifies with it; from when and until when a certificate is
-/// valid.
+/// Reads a key or certificate in DER and verifies with it. Returns the first and the last moment at which a
+/// certificate is valid.
 pub fn certificate(der: &[u8]) -> Option<(Timestamp, Timestamp)> {
     let key = Key::from_der(der)?;
     let _ = (key.family(), key.public_pem(), key.verify(RSA_SHA256, der, der));
     der::validity(der)
 }
 
-/// How signatures are written: `signature` of a `[verify]` table.
+/// Places and form of signatures: `signature` of a `[verify]` table.
 #[derive(Debug)]
 pub struct Signatures(Signature);
 
-/// Signatures, decoded, and the pairs that stand with them.
+/// Decoded signatures and the pairs beside them.
 pub type SignaturesAndPairs = (Vec<Vec<u8>>, Vec<(String, String)>);
 
 impl Signatures {
-    /// Reads `signature = { … }`; `None` where anything is wrong with it.
+    /// Reads `signature = { … }`; returns `None` if anything in it is wrong.
     pub fn read(toml: &str) -> Option<Self> {
         let document = DeTable::parse(toml).ok()?;
         let mistakes = Mistakes::new("", toml);
@@ -52,13 +54,13 @@ impl Signatures {
         Signature::read(signature).filter(|_| mistakes.errors() == 0).map(Self)
     }
 
-    /// The signatures in a header's value.
+    /// Parses the signatures in the value of a header field.
     pub fn parse(&self, text: &str) -> Result<SignaturesAndPairs, Rejection> {
         self.0.parse(text).map(|Given { signatures, pairs }| (signatures, pairs))
     }
 }
 
-/// How a preset's events are encrypted, with its keys.
+/// Encryption of a preset's events, with its keys.
 #[derive(Debug)]
 pub struct Encryption {
     decrypt: Decrypt,
@@ -66,7 +68,8 @@ pub struct Encryption {
 }
 
 impl Encryption {
-    /// That of a preset; `None` if it has none, or takes no such parameters.
+    /// Loads the encryption of a preset; returns `None` if the preset has none or does not take the
+    /// parameters.
     pub fn of(preset: &str, secret: Secret, params: &[(&str, &str)]) -> Option<Self> {
         let mut decrypt = Preset::load(preset).ok()?.scheme.decrypt?;
         let params: Params =
@@ -75,12 +78,13 @@ impl Encryption {
         Some(Self { decrypt, secret })
     }
 
-    /// An event's ciphertext in base64; a request holds nonce and data beside it, where there are some.
+    /// Encrypts an event, and returns base64. The request `around` holds the nonce and the additional data,
+    /// if the cipher has them.
     pub fn seal(&self, event: &[u8], around: &Request, salt: Salt) -> Option<String> {
         self.decrypt.seal(event, Some(&View::of(around, None)), Some(&self.secret), salt)
     }
 
-    /// The event in a request that was verified.
+    /// Decrypts the event of a verified request.
     pub fn open(&self, request: &Request) -> Result<Option<Vec<u8>>, Rejection> {
         self.decrypt.open(&self.decrypt.ciphertext, &View::of(request, None), Some(&self.secret))
     }

@@ -1,92 +1,93 @@
-//! Why a request was refused.
+//! Reasons for refusing a request.
 
-use super::Step;
-use super::address::Address;
+use crate::source::Step;
+use crate::source::address::Address;
 
-/// Why a request is not authentic. It names places, never their contents: safe to log.
+/// Reason why a request is not authentic. It names places, never their contents, so it is safe to log.
 ///
-/// A sender learns none of it: every rejection is one and the same 401.
+/// A sender never learns the reason: a source answers all rejections of deliveries alike, with 401 or 403.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
-    /// A field that verification needs is not there, or is empty.
+    /// A field that verification needs is missing or empty.
     #[error("{0} is missing or empty")]
     Missing(String),
-    /// A field is given more than once: which one counts is anybody's guess.
+    /// A field is given more than once, so it is unclear which value counts.
     #[error("{0} is given more than once")]
     Ambiguous(String),
-    /// A field is not of the form that the source says.
+    /// A field does not have the form that the source prescribes.
     #[error("{0} is not of the expected form")]
     Malformed(String),
-    /// A field has a value other than the pinned ones.
+    /// A field has a value that is not one of the pinned values.
     #[error("{0} has none of the values that the source requires")]
     Pinned(String),
-    /// The query is another than the configured address has, where what is signed would not tell it from the body.
+    /// The query differs from the one in the configured address, and the signed bytes would not tell it from
+    /// the body.
     #[error("the query is not that of `url`: give `url` with the query that the sender calls")]
     OtherQuery,
-    /// More signatures than any sender has keys.
+    /// The request has more signatures than any sender has keys.
     #[error("more than {MAX_SIGNATURES} signatures are given")]
     TooManySignatures,
-    /// No signature or token matches a secret of the hook.
+    /// Neither a signature nor a token matches a secret of the hook.
     #[error("no configured secret matches")]
     NoMatch,
-    /// The key that the request names is none of the configured ones.
+    /// The request names a key that is not configured.
     #[error("{0} names no key that is known")]
     UnknownKey(String),
-    /// The certificate's dates exclude now.
+    /// The current time is outside the validity of the certificate.
     #[error("the certificate is not valid at this time")]
     Expired,
-    /// The address of a certificate or confirmation is none that may be called.
+    /// The address of a certificate or confirmation is not one of the allowed addresses.
     #[error("{0} names an address that must not be called")]
     NotAllowed(String),
-    /// The key must be fetched first: see [`Verdict::Fetch`](super::Verdict::Fetch).
+    /// The key must be fetched first: see [`Verdict::Fetch`](crate::source::Verdict::Fetch).
     #[error("the key is at {0}, and nothing was fetched: give it as a secret")]
     Fetch(Address),
-    /// What was fetched holds no key; our fault or the provider's, never the sender's.
+    /// The address gave no key: a fault of ours or of the provider, never of the sender.
     #[error("there is no key at {0}")]
     Unusable(Address),
-    /// The timestamp is older than the window.
+    /// The timestamp is before the window of time.
     #[error("the timestamp is too old")]
     Stale,
-    /// The timestamp is further ahead than the window.
+    /// The timestamp is after the window of time.
     #[error("the timestamp is in the future")]
     Future,
-    /// The body is not the one whose hash is signed.
+    /// The body differs from the body whose hash is signed.
     #[error("the body is another than that of {0}")]
     OtherBody(String),
-    /// None of several verifiers accepts the request; why, in their order.
+    /// None of several verifiers accepts the request; holds their reasons, in their order.
     #[error("no verifier accepts the request: {}", join(.0))]
     NoVerifier(Vec<Self>),
-    /// An event cannot be decrypted, or is for another receiver: one reason for all that can be wrong.
+    /// An event cannot be decrypted, or has another receiver: one reason for every failure of decryption.
     #[error("the event cannot be decrypted")]
     Undecryptable,
-    /// A handshake without its token, or from an origin that is not allowed, where the provider asks
-    /// for this status.
+    /// A handshake without its token, or from an origin that is not allowed, if the provider asks for this
+    /// status.
     #[error("the handshake is not allowed")]
     Refused(u16),
-    /// Deliveries are not sent in this way, and it is no handshake.
+    /// The request is not a delivery by its method or content, and not a handshake.
     #[error("the request is neither a delivery nor a handshake")]
     NoDelivery,
-    /// A handshake's challenge is longer than a challenge is.
+    /// The challenge of a handshake exceeds the allowed length.
     #[error("the challenge is longer than {MAX_CHALLENGE} bytes")]
     ChallengeTooLong,
 }
 
-/// Signatures tried on one request at most.
-pub(super) const MAX_SIGNATURES: usize = 8;
+/// Upper bound on the signatures that are tried for one request.
+pub(crate) const MAX_SIGNATURES: usize = 8;
 
-/// Bytes of a reflected challenge at most.
-pub(super) const MAX_CHALLENGE: usize = 1024;
+/// Upper bound on the length of a reflected challenge, in bytes.
+pub(crate) const MAX_CHALLENGE: usize = 1024;
 
 impl Rejection {
-    /// Where a signature that does not verify is refused.
-    pub(super) const fn step(&self) -> Step {
+    /// Returns the step at which a signature is refused for this reason.
+    pub(crate) const fn step(&self) -> Step {
         match self {
             Self::NoMatch => Step::Signature,
             _ => Step::Key,
         }
     }
 
-    /// Whether the same request could be authentic by another secret.
+    /// Returns true if the same request could be authentic by another secret.
     pub(crate) fn is_of_secrets(&self) -> bool {
         match self {
             Self::NoMatch | Self::UnknownKey(_) | Self::Expired | Self::Undecryptable | Self::Refused(_) => {
@@ -110,12 +111,13 @@ impl Rejection {
         }
     }
 
-    /// Whether it is not certain, as a key is missing.
-    pub(super) const fn is_open(&self) -> bool {
+    /// Returns true if the result is uncertain because a key is missing: not fetched yet, or not in the
+    /// document.
+    pub(crate) const fn is_open(&self) -> bool {
         matches!(self, Self::Fetch(_) | Self::Unusable(_))
     }
 
-    /// A stable name for logs and metrics.
+    /// Returns the stable name of the reason for logs and metrics.
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Missing(_) => "missing",

@@ -1,5 +1,5 @@
-//! What is known of a delivery that was tried in vain, in an object beside it: a back-off that outlives
-//! the invocation.
+//! Back-off of a delivery whose attempts failed, in an object beside the delivery, so that it outlives the
+//! invocation.
 
 use std::time::Duration;
 
@@ -9,26 +9,27 @@ use super::{Failure, rfc3339};
 use crate::clock::{Random, Timestamp};
 use crate::sabotage::{Safeguard, is_pulled};
 
-/// The wait after the first run that failed; it doubles with each.
+/// Wait after the first failed run; it doubles with each further one.
 const BASE: Duration = Duration::from_secs(60);
 
-/// The longest wait: a vendor that is well again gets everything within this time.
+/// Longest wait: a vendor that has recovered gets everything within this time.
 pub(crate) const MOST: Duration = Duration::from_secs(60 * 60);
 
-/// What is known of a delivery that was tried in vain.
+/// Back-off of a delivery after failed runs.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Backoff {
-    /// Runs that failed.
+    /// Number of failed runs.
     pub(crate) runs: u32,
-    /// Not to be tried before.
+    /// Earliest time of the next attempt.
     #[serde(with = "rfc3339")]
     pub next: Timestamp,
-    /// All attempts so far.
+    /// Summary of all attempts so far.
     pub error: Failure,
 }
 
 impl Backoff {
-    /// After one more run that failed; `earlier` is what was known, `asked` what the vendor asked for.
+    /// Builds the back-off after one more failed run; `earlier` is the previous back-off, `asked` the delay
+    /// that the vendor asked for.
     pub(crate) fn after(
         earlier: Option<&Self>,
         error: Failure,
@@ -40,21 +41,22 @@ impl Backoff {
         Self { runs, next: error.errorlasttime.shifted(wait), error }
     }
 
-    /// The wait after so many runs that failed (one at least); `asked` is what the vendor asked for.
+    /// Returns the wait after this number of failed runs (at least one); `asked` is the delay that the vendor
+    /// asked for.
     pub fn wait(runs: u32, asked: Option<Duration>, random: &Random) -> Duration {
         let wait = BASE.saturating_mul(1 << runs.saturating_sub(1).min(16)).min(MOST);
-        // Spread, so that what failed together does not come back together.
+        // The wait is random, so that deliveries that failed together do not return together.
         let wait = (wait / 2 + random.up_to(wait / 2)).max(asked.unwrap_or_default());
         if is_pulled(Safeguard::WaitIsClamped) { wait } else { wait.min(MOST) }
     }
 
-    /// Reads an object's content; `None` if it is none.
+    /// Parses an object's content; `None` if it is not a back-off.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         serde_json::from_slice(bytes).ok()
     }
 
     pub(crate) fn to_bytes(&self) -> bytes::Bytes {
-        // Strings and numbers serialise without fail.
+        // Strings and numbers always serialise.
         serde_json::to_vec(self).unwrap_or_default().into()
     }
 }

@@ -1,21 +1,21 @@
-//! How much of a deadline is kept back for writing to the store.
+//! Part of a deadline that is kept back for writing to the store.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Taken for a write's time before this process has measured one: what S3 needs for a first small
-/// object in its own region, TLS included, on a function of the smallest size, with room.
+/// Assumed time of a write before this process has measured one: the time that S3 needs for a first small
+/// object in its own region, TLS included, on a function of the smallest size, with room to spare.
 const FIRST: Duration = Duration::from_millis(400);
 
-/// A write is given twice the time that was measured, and this.
+/// Time added to twice the measured time of a write.
 const ROOM: Duration = Duration::from_millis(50);
 
-/// A store that is slower than this is given up on, not waited for: the queue needs its share.
+/// Upper bound on the margin: a slower store is given up, because the queue needs its share of the time.
 const MOST: Duration = Duration::from_secs(5);
 
-/// The time that writes took, remembered at its worst and forgotten slowly.
+/// Measured time of writes in microseconds: the worst one counts, and is forgotten slowly.
 #[derive(Debug)]
 pub(super) struct Margin(AtomicU64);
 
@@ -26,8 +26,8 @@ impl Default for Margin {
 }
 
 impl Margin {
-    /// A write took so long, or failed after so long. A longer one than remembered counts at once, a
-    /// shorter one an eighth.
+    /// Learns the time of a write, successful or not. A longer time than the remembered one counts at once, a
+    /// shorter one for an eighth.
     pub(super) fn learn(&self, took: Duration) {
         let took = micros(took);
         let learn = |worst: u64| Some(if took > worst { took } else { worst - (worst - took) / 8 });
@@ -35,8 +35,8 @@ impl Margin {
         let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, learn);
     }
 
-    /// Until when the queue may be tried, so that a write can still end before `deadline`; the queue
-    /// gets half of the time at least.
+    /// Returns the time until which the queue may be tried, so that a write can still end before `deadline`;
+    /// the queue gets at least half of the time.
     pub(super) fn before(&self, deadline: Instant) -> Instant {
         let remaining = deadline.saturating_duration_since(Instant::now());
         let worst = Duration::from_micros(self.0.load(Ordering::Relaxed));

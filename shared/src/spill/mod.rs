@@ -1,20 +1,20 @@
-//! Deliveries that the queue did not take in time: written to an independent store before the sender
-//! is answered, sent later under the same id ([`crate::redrive`]).
+//! Spilled deliveries, which the queue did not take in time: they are written to an independent store before
+//! the sender is answered, and sent later under the same id ([`crate::redrive`]).
 //!
 //! ```text
-//! spill/{target}/{hook}/{digest}    waits for the queue          until a receipt
-//! dead/{target}/{hook}/{digest}     no queue will take it        until somebody has looked
-//! retry/{target}/{hook}/{digest}.…  when it is tried next        as long as spill/… is there
-//! claims/{target}/{hook}/{digest}   a body too large to send     as long as the topic keeps messages
-//! sent/{target}/{hook}/{digest}     sent already (`dedupe`)      as long as `dedupe` says
-//! probe/store                       the store, tried             a day
+//! spill/{target}/{hook}/{digest}    delivery for the queue       until a receipt
+//! dead/{target}/{hook}/{digest}     refused by every queue       until an operator handles it
+//! retry/{target}/{hook}/{digest}.…  time of the next attempt     as long as spill/… exists
+//! claims/{target}/{hook}/{digest}   body too large to send       as long as the topic keeps messages
+//! sent/{target}/{hook}/{digest}     mark of a sent delivery      for the time of `dedupe`
+//! probe/store                       probe of the store           for a day
 //! ```
 //!
 //! The environment's own target is named like its vendor.
 //!
-//! One object a delivery, created only if there is none of that name: the name is a digest of hook,
-//! id and body, so an object that is there already is the same delivery. A claim is written anew by each
-//! send of a message that refers to it, so that it outlives that message, and not the first try.
+//! Each delivery is one object, created only if no object has its name: the name is a digest of hook, id and
+//! body, so an existing object is the same delivery. A claim is written again by each send of a message that
+//! refers to it, so that it outlives that message, and not only the first attempt.
 
 mod backoff;
 mod margin;
@@ -32,9 +32,9 @@ use tokio::time::{Instant, timeout_at};
 use crate::clock::Timestamp;
 use crate::context::Context;
 use crate::delivery::Delivery;
-use crate::env::Env;
+use crate::env::{Env, EnvProblem};
 use crate::message::Claim;
-use crate::queue::{EnvProblem, Receipt, Target};
+use crate::queue::{Receipt, Target};
 use crate::sabotage::{Safeguard, is_pulled};
 use crate::store::{Store, StoreError};
 pub use backoff::Backoff;
@@ -49,11 +49,11 @@ pub(crate) use record::{base64_bytes, rfc3339};
 pub use state::State;
 pub(crate) use state::is_due;
 
-/// The variable that names the store.
+/// Name of the variable with the store's URL.
 pub(crate) const VARIABLE: &str = "SPILL_URL";
 
-/// Looking up whether a delivery was sent already gets this much at most: sending it twice is allowed,
-/// sending it late is not.
+/// Upper bound on the time to look up a delivery's mark: sending a delivery twice is allowed, sending it late
+/// is not.
 const LOOK_UP: Duration = Duration::from_millis(500);
 
 /// Proof that the store confirmed a write.
@@ -64,7 +64,7 @@ pub struct Kept(());
 #[derive(Clone, Copy, Debug)]
 pub struct Marked(());
 
-/// The spill store; clones share it.
+/// Spill store, with its margin and its probe; clones share it.
 #[derive(Clone, Debug)]
 pub struct Spill(Arc<Inner>);
 
@@ -77,18 +77,18 @@ struct Inner {
 }
 
 impl Spill {
-    /// The store that `SPILL_URL` names, if it is set; nothing is connected to yet.
+    /// Opens the store of `SPILL_URL`, if that is set; no connection is made yet.
     pub fn from_env(context: &Context) -> Result<Option<Self>, EnvProblem> {
         let Some(url) = context.env.get(VARIABLE) else { return Ok(None) };
         Ok(Some(Self::new(Store::open(VARIABLE, &url, context)?, context)))
     }
 
-    /// Whether the environment names a store, rightly or not.
+    /// Returns true if `SPILL_URL` is set, even to an invalid URL.
     pub(crate) fn is_named(env: &Env) -> bool {
         env.get(VARIABLE).is_some()
     }
 
-    /// A spill on this store.
+    /// Creates a spill on this store.
     pub fn new(store: Store, context: &Context) -> Self {
         Self(Arc::new(Inner {
             store,
@@ -98,12 +98,13 @@ impl Spill {
         }))
     }
 
-    /// The store itself.
+    /// Returns the underlying store.
     pub fn store(&self) -> &Store {
         &self.0.store
     }
 
-    /// Until when the queue may be tried, so that there is time to write here before `deadline`.
+    /// Returns the time until which the queue may be tried, so that a write to the store can still end before
+    /// `deadline`.
     pub fn budget(&self, deadline: Instant) -> Instant {
         self.0.margin.before(deadline)
     }
@@ -113,7 +114,7 @@ impl Spill {
         self.0.store.prewarm().await;
     }
 
-    /// Writes a delivery; it is safe when this returns.
+    /// Writes a delivery, which is durable when this returns.
     pub async fn keep(&self, folder: Folder, record: &Record, deadline: Instant) -> Result<Kept, StoreError> {
         let name = folder.name(&record.target(), &record.delivery);
         let bytes = record.to_bytes();
@@ -128,8 +129,8 @@ impl Spill {
         }
     }
 
-    /// Writes a body that a message refers to, and the encrypted one if it refers to that too, and tells
-    /// their addresses. What is there is written again: the store's lifecycle counts from now on.
+    /// Writes the body that a message refers to, and the encrypted body if the message refers to that too.
+    /// Returns their addresses. Existing objects are written again: the store's lifecycle counts from now on.
     pub async fn claim(
         &self,
         target: &Target,
@@ -137,17 +138,18 @@ impl Spill {
         with_original: bool,
         deadline: Instant,
     ) -> Result<Claim, StoreError> {
-        if let Some(original) = original_of(delivery).filter(|_| with_original) {
+        if let Some(original) = delivery.original().filter(|_| with_original) {
             self.claim_body(target, &original, deadline).await?;
         }
         self.claim_body(target, delivery, deadline).await?;
         Ok(self.claim_of(target, delivery, with_original))
     }
 
-    /// Where that is, or will be, to which a message of the delivery refers.
+    /// Returns the addresses of the bodies that a delivery's message refers to; the objects need not exist
+    /// yet.
     pub fn claim_of(&self, target: &Target, delivery: &Delivery, with_original: bool) -> Claim {
         let address = |delivery: &Delivery| self.0.store.address(&Folder::Claims.name(target, delivery));
-        let original = original_of(delivery).filter(|_| with_original);
+        let original = delivery.original().filter(|_| with_original);
         Claim { body: address(delivery), original: original.as_ref().map(address) }
     }
 
@@ -169,14 +171,14 @@ impl Spill {
         written
     }
 
-    /// What is known of a delivery that was tried in vain, from the newest of its states.
+    /// Reads the back-off of a delivery from the newest of its states.
     pub async fn backoff(&self, states: &[State], deadline: Instant) -> Result<Option<Backoff>, StoreError> {
         let Some(newest) = states.iter().max() else { return Ok(None) };
         let bytes = self.0.store.get(&newest.name, deadline).await?;
         Ok(bytes.and_then(|bytes| Backoff::parse(&bytes)))
     }
 
-    /// Writes down when the delivery of that name is tried next, instead of what `states` say.
+    /// Writes the next attempt's time of the delivery `name`, and removes the objects of `states`.
     pub async fn postpone(
         &self,
         name: &str,
@@ -186,14 +188,14 @@ impl Spill {
     ) -> Result<(), StoreError> {
         let Some(state) = State::of(name, backoff) else { return Err(StoreError::Name(name.to_owned())) };
         self.0.store.put(&state.name, backoff.to_bytes(), deadline).await?;
-        // The newest counts, so one that stays costs an object and nothing else.
+        // The newest state counts, so an old one that stays costs an object and nothing else.
         for old in states.iter().filter(|old| old.name != state.name) {
             self.0.store.delete(&old.name, deadline).await?;
         }
         Ok(())
     }
 
-    /// Removes a delivery, and then what is known of its attempts: that is of no use without it.
+    /// Removes a delivery, and then the states of its attempts, which are useless without it.
     pub async fn remove(&self, name: &str, states: &[State], deadline: Instant) -> Result<(), StoreError> {
         self.0.store.delete(name, deadline).await?;
         for state in states {
@@ -210,8 +212,8 @@ impl Spill {
         written.map(|_| Kept(()))
     }
 
-    /// Whether the delivery was sent within the last `window`. What cannot be found out in time counts
-    /// as no: a delivery may be sent twice, and never not at all.
+    /// Returns a proof if the delivery was sent within the last `window`. An answer that does not come in
+    /// time counts as no: a delivery may be sent twice, but must not be lost.
     pub async fn was_sent(
         &self,
         target: &Target,
@@ -234,7 +236,7 @@ impl Spill {
         (age <= i64::try_from(window.as_millis()).unwrap_or(i64::MAX)).then_some(Marked(()))
     }
 
-    /// Marks a delivery as sent; takes the receipt as proof. A failure costs a repeat, nothing else.
+    /// Marks a delivery as sent; the receipt is the proof. A failure costs a repeat, nothing else.
     pub async fn mark_sent(&self, target: &Target, delivery: &Delivery, _: &Receipt, deadline: Instant) {
         self.mark(target, delivery, deadline).await;
     }
@@ -246,10 +248,4 @@ impl Spill {
             tracing::warn!(hook = delivery.hook, delivery = delivery.id, %error, "cannot mark it as sent");
         }
     }
-}
-
-/// The delivery as if the encrypted body were its body.
-fn original_of(delivery: &Delivery) -> Option<Delivery> {
-    let body = delivery.original.clone()?;
-    Some(Delivery { body, original: None, ..delivery.clone() })
 }

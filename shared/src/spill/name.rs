@@ -1,34 +1,34 @@
-//! Names of objects (contract 2.8).
+//! Names of objects (see `docs/delivery-semantics.md`).
 //!
-//! A name is a digest of hook, id and body. The id alone would not do: it can be unsigned, shared by
-//! a batch or chosen by the sender, so that one delivery would overwrite another, or leave the folder.
+//! A name is a digest of hook, id and body. The id alone is not enough: it can be unsigned, shared by a batch
+//! or chosen by the sender, so that one delivery would overwrite another, or leave the folder.
 
 use ring::digest::{Context, SHA256};
 
-use crate::delivery::Delivery;
+use crate::delivery::{Content, Delivery};
+use crate::net::digest::hex;
 use crate::queue::Target;
-use crate::queue::digest::hex;
 use crate::sabotage::{Safeguard, is_pulled};
 
-/// What is kept, each in a folder of its own.
+/// Kinds of stored objects, each in a folder of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Folder {
     /// Deliveries that wait for the queue.
     Spill,
-    /// Deliveries that no queue will take as they are.
+    /// Deliveries that every queue refuses as they are.
     Dead,
-    /// When a waiting delivery is tried next, and how often it was.
+    /// States of waiting deliveries: the time of the next attempt, and the number of failed runs.
     Retry,
     /// Bodies that are too large for a message, which refers to them.
     Claims,
-    /// What was sent already, of hooks with `dedupe`.
+    /// Marks of sent deliveries, of hooks with `dedupe`.
     Sent,
     /// Requests that failed verification.
     Quarantine,
 }
 
 impl Folder {
-    /// The first segment of a name.
+    /// Returns the first segment of the folder's names.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Spill => "spill",
@@ -40,29 +40,30 @@ impl Folder {
         }
     }
 
-    /// What the names of a target's (or, in quarantine, a vendor's) objects begin with; of one hook's, where
-    /// that is given.
+    /// Returns the prefix of the names of a target's objects (in quarantine, a vendor's); of one hook's, if
+    /// it is given.
     pub fn prefix(self, of: &str, hook: Option<&str>) -> String {
         let base = format!("{}/{of}/", self.as_str());
         hook.map_or_else(|| base.clone(), |hook| format!("{base}{hook}/"))
     }
 
-    /// The name of a delivery's object.
+    /// Returns the name of a delivery's object in this folder.
     pub fn name(self, target: &Target, delivery: &Delivery) -> String {
-        let Delivery { hook, id, body, .. } = delivery;
+        let Content { hook, id, body, .. } = &**delivery;
         let body: &[u8] = if is_pulled(Safeguard::NameOfAll) { b"" } else { body };
         let digest = digest(&[hook.as_bytes(), id.as_bytes(), body]);
         format!("{}{digest}", self.prefix(target.name(), Some(hook)))
     }
 
-    /// The name in this folder of an object whose name in `other` this is; `None` if it is not there.
+    /// Translates a name in the folder `other` into the name in this folder; `None` if the name is not in
+    /// `other`.
     pub fn beside(self, other: Self, name: &str) -> Option<String> {
         let rest = name.strip_prefix(other.as_str())?.strip_prefix('/')?;
         Some(format!("{}/{rest}", self.as_str()))
     }
 }
 
-/// Hex of a digest of the parts, which tells `ab`, `c` from `a`, `bc`.
+/// Returns the hex digest of the parts; it includes their lengths, so `ab`, `c` differs from `a`, `bc`.
 pub(crate) fn digest(parts: &[&[u8]]) -> String {
     let mut context = Context::new(&SHA256);
     for part in parts {
@@ -88,9 +89,9 @@ mod tests {
         let plain = name(|_| {});
         assert!(plain.starts_with("spill/tdmq/github/") && plain.len() == 18 + 64, "{plain}");
         for change in [
-            (|d| d.id = "../../etc/passwd".into()) as fn(&mut Delivery),
-            |d| d.body = "{} ".into(),
-            |d| d.hook = "other".into(),
+            (|d| d.content_mut().id = "../../etc/passwd".into()) as fn(&mut Delivery),
+            |d| d.content_mut().body = "{} ".into(),
+            |d| d.content_mut().hook = "other".into(),
         ] {
             let other = name(change);
             assert_ne!(other, plain);

@@ -1,12 +1,13 @@
-//! The store, tried before it is needed: one small object of a fixed name, written over.
+//! Probe of the store before it is needed: one small object of a fixed name, overwritten each time.
 //!
-//! | | When | |
+//! | Process | Time of the probe | Repetition |
 //! |---|---|---|
-//! | HTTP host | it begins | |
-//! | redriver | its first run begins | |
-//! | function | beside the second delivery's call of the queue | again beside the next, if a freeze cut it |
+//! | HTTP host | at its start | |
+//! | redriver | at the start of its first run | |
+//! | function | beside the second delivery's call of the queue | beside the next one, if a freeze cut it |
 //!
-//! Nothing waits for it, and no answer depends on it. What real writes meet is known in the same place.
+//! Nothing waits for the probe, and no answer depends on it. The outcomes of real writes are recorded in the
+//! same place.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,26 +22,26 @@ use crate::metrics::Metrics;
 use crate::stopping::Stopping;
 use crate::store::StoreError;
 
-/// The object's name.
+/// Name of the probe's object.
 pub const PROBE: &str = "probe/store";
 
-/// For the write.
+/// Time limit of the probe's write.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What is known of whether the store takes what is written to it.
+/// Knowledge about the store's readiness for writes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StoreProbe {
-    /// Nothing was written yet.
+    /// State before the first write.
     #[default]
     Untried,
-    /// The last write was confirmed.
+    /// Confirmation of the last write.
     Worked,
-    /// The last write was not: the error's class ([`StoreError::class`]).
+    /// Failure of the last write, with the error's class ([`StoreError::class`]).
     Failed(&'static str),
 }
 
 impl StoreProbe {
-    /// In one word: `untried`, `worked` or `failed`.
+    /// Returns the state in one word: `untried`, `worked` or `failed`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Untried => "untried",
@@ -50,7 +51,7 @@ impl StoreProbe {
     }
 }
 
-/// What the last write met.
+/// Outcome of the last write.
 #[derive(Debug, Default)]
 pub(super) struct Known(Mutex<StoreProbe>);
 
@@ -59,7 +60,8 @@ impl Known {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An object that is too large says nothing of the store.
+    /// Records the outcome of a write, unless the object was invalid or too large, which says nothing about
+    /// the store.
     pub(super) fn learn<T>(&self, written: &Result<T, StoreError>) {
         let probe = match written {
             Ok(_) => StoreProbe::Worked,
@@ -71,12 +73,12 @@ impl Known {
 }
 
 impl Spill {
-    /// What is known of whether the store takes what is written to it.
+    /// Returns the knowledge about the store's readiness for writes.
     pub fn probed(&self) -> StoreProbe {
         self.0.known.get()
     }
 
-    /// Writes the probe, tells the log, and counts it.
+    /// Writes the probe, logs the outcome, and counts it.
     pub(crate) async fn probe(&self, metrics: &Metrics) {
         let written = self.write_probe().await;
         self.tell(&written, metrics);
@@ -102,23 +104,23 @@ impl Spill {
     }
 }
 
-/// A function's probe. Such a process may be frozen whenever no delivery is under way, and a connection that
-/// dies after that died by it.
+/// Probe of a function's process. Such a process may be frozen whenever it serves no delivery, and a freeze
+/// breaks a connection.
 #[derive(Debug)]
 pub(crate) struct Trial {
     spill: Spill,
     metrics: Metrics,
     begun: AtomicU64,
     under_way: AtomicU64,
-    /// How often no delivery was under way any more.
+    /// Number of times that the last delivery in progress ended.
     rests: AtomicU64,
-    /// No other one may begin: it is under way, or has told what it met.
+    /// True if no further probe may begin: one is in progress, or has reported its outcome.
     is_taken: AtomicBool,
-    /// A refusal was put down to a freeze.
+    /// True if a refusal was already attributed to a freeze.
     has_excused: AtomicBool,
 }
 
-/// A delivery whose queue is being called.
+/// Delivery whose queue is being called.
 pub(crate) struct Beside<'t>(&'t Trial);
 
 impl Trial {
@@ -134,15 +136,15 @@ impl Trial {
         })
     }
 
-    /// A delivery's queue is about to be called: from the second on, the store is tried beside it until it
-    /// is known. The first has enough to do.
+    /// Notes that a delivery's queue is about to be called. From the second delivery on, the store is probed
+    /// concurrently until its state is known; the first delivery has enough to do.
     pub(crate) fn beside(self: &Arc<Self>) -> Beside<'_> {
         self.under_way.fetch_add(1, Ordering::AcqRel);
         let is_first = self.begun.fetch_add(1, Ordering::AcqRel) == 0;
         let is_due = !is_first && self.spill.probed() == StoreProbe::Untried;
         if is_due && !self.is_taken.swap(true, Ordering::AcqRel) {
             let trial = Arc::clone(self);
-            // With the credentials of this event, which a task does not inherit.
+            // The probe uses the credentials of this event, which a task does not inherit.
             tokio::spawn(Lent::in_hand().to(async move { trial.run().await }));
         }
         Beside(self)
@@ -164,8 +166,8 @@ impl Trial {
         }
     }
 
-    /// Whether a freeze can be the cause of it. Of refusals only one can, after a sleep: a signature or a
-    /// credential that grew too old meanwhile. One that comes again is meant.
+    /// Returns true if a freeze can be the cause of the error. Among refusals this is only one after a sleep:
+    /// a signature or a credential may have expired. A repeated refusal counts as real.
     fn is_cut(&self, error: &StoreError, millis: i64) -> bool {
         let has_slept = u128::try_from(millis).is_ok_and(|millis| millis > PATIENCE.as_millis());
         match error {

@@ -19,7 +19,7 @@ fn spill_by(clock: Clock) -> (Spill, MemoryStore, Metrics) {
     (spill, memory, Metrics::counted([]))
 }
 
-/// A fault of each write.
+/// Makes each write meet a fault.
 fn faulty(memory: &MemoryStore, fault: Fault) {
     memory.set_faults(move |operation, _| match operation {
         Operation::Put => fault.clone(),
@@ -31,14 +31,14 @@ fn slow(delay: Duration, kind: FaultKind) -> Fault {
     Fault { delay, kind }
 }
 
-/// The probes counted: those that worked, and those that failed.
+/// Returns true for each kind of probe that was counted: successful, failed.
 fn counted(metrics: &Metrics) -> [bool; 2] {
     let text = metrics.text(&Figures::default()).unwrap();
     ["worked", "failed"]
         .map(|result| text.contains(&format!("hookmq_store_probes_total{{result=\"{result}\"")))
 }
 
-/// A delivery whose queue takes so long.
+/// Runs a delivery whose queue takes this long.
 async fn deliver(trial: &Arc<Trial>, takes: Duration) {
     let _beside = trial.beside();
     sleep(takes).await;
@@ -102,7 +102,7 @@ async fn it_holds_no_answer_back() {
     }
 }
 
-/// After an answer the process may be frozen: what fails then says nothing, and is tried again.
+/// After an answer the process may be frozen: a failure then says nothing, and the probe is repeated.
 #[tokio::test(start_paused = true)]
 async fn one_that_a_freeze_cut_counts_for_nothing() {
     let (spill, memory, metrics) = spill();
@@ -116,14 +116,14 @@ async fn one_that_a_freeze_cut_counts_for_nothing() {
         assert_eq!((memory.calls(Operation::Put), spill.probed()), (tries, StoreProbe::Untried));
     }
     assert_eq!(counted(&metrics), [false, false]);
-    // A write that is confirmed after all was written.
+    // A write that is confirmed late still counts as written.
     faulty(&memory, slow(LONG, FaultKind::None));
     deliver(&trial, QUICK).await;
     sleep(2 * LONG).await;
     assert_eq!((spill.probed(), counted(&metrics)), (StoreProbe::Worked, [true, false]));
 }
 
-/// An answer that says what is wrong was not cut, however long ago the delivery beside it has ended.
+/// An answer that names the error was not cut, regardless of when the delivery beside it ended.
 #[tokio::test(start_paused = true)]
 async fn an_answer_after_a_quick_delivery_is_told_once() {
     let config = StoreError::Config("no such bucket".to_owned());
@@ -135,7 +135,7 @@ async fn an_answer_after_a_quick_delivery_is_told_once() {
         (config.clone(), 0, 1),
         // The answer waited for the process.
         (config, 600, 1),
-        // What was signed before may be too old by then, or the credentials, once.
+        // The signature or the credentials may have expired by then; this is accepted once.
         (StoreError::Denied("x".to_owned()), 600, 2),
     ] {
         let wall = Arc::new(AtomicU64::new(0));
@@ -156,7 +156,7 @@ async fn an_answer_after_a_quick_delivery_is_told_once() {
     }
 }
 
-/// A connection that died, no answer in time and half an answer are what a freeze leaves.
+/// A freeze leaves a dead connection, a missing answer or half an answer.
 #[tokio::test(start_paused = true)]
 async fn what_a_freeze_leaves_is_tried_again() {
     for error in
@@ -173,7 +173,7 @@ async fn what_a_freeze_leaves_is_tried_again() {
     }
 }
 
-/// Of a delivery that is too large the store has said nothing; the probe's answer ends the trial all the same.
+/// A delivery that is too large says nothing about the store; the probe's answer still ends the trial.
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_says_nothing_of_the_store_ends_the_trial_too() {
     let (spill, memory, metrics) = spill();
@@ -190,7 +190,7 @@ async fn what_fails_while_a_delivery_is_under_way_failed() {
     let (spill, memory, metrics) = spill();
     let trial = Trial::new(spill.clone(), metrics.clone());
     faulty(&memory, slow(QUICK, FaultKind::Fails(StoreError::Denied("x".to_owned()))));
-    // One of several that ends leaves the process awake.
+    // The end of one of several deliveries leaves the process awake.
     let (first, second) = (trial.beside(), trial.beside());
     drop(first);
     sleep(LONG).await;
@@ -200,7 +200,7 @@ async fn what_fails_while_a_delivery_is_under_way_failed() {
     assert_eq!(memory.calls(Operation::Put), 1, "once a sandbox");
 }
 
-/// A delivery that had to be kept has tried the store already, for better or worse.
+/// A delivery that had to be kept has already tried the store, successfully or not.
 #[tokio::test(start_paused = true)]
 async fn a_real_write_is_a_trial_too() {
     let (spill, _, metrics) = spill();

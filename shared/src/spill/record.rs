@@ -1,5 +1,5 @@
-//! One delivery as it lies in the store: JSON that holds everything to send it later and to verify it
-//! again, whatever becomes of the hook's configuration meanwhile.
+//! Stored form of one delivery: JSON with everything to send it later and to verify it again, even after a
+//! change of the hook's configuration.
 
 use std::fmt;
 
@@ -7,59 +7,60 @@ use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::clock::Timestamp;
-use crate::delivery::{Coverage, Delivery};
+use crate::delivery::{Content, Coverage, Delivery, Verified};
 use crate::json;
 use crate::message::Message;
 use crate::queue::{SendError, Target, Vendor};
-use crate::source::Verified;
 
-/// The version of the format: another one is not guessed at.
+/// Version of the format; a record of another version is refused.
 const VERSION: u8 = 1;
 
-/// Bytes that stand around body and message, header fields among them; more are found room for.
+/// Estimate of a record's size besides body and message, header fields included, in bytes; a larger record
+/// makes the buffer grow.
 const AROUND: usize = 16 * 1024;
 
-/// A delivery that is kept, the message that was made of it, and why it lies here.
+/// A stored delivery, the message made of it, and the reason for storing it.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Record {
     version: u8,
-    /// Whose queue it is for.
+    /// Vendor of the queue that the delivery is for.
     vendor: Vendor,
-    /// Which of that vendor's, where it is not the environment's own.
+    /// Name of the target, if it is not the environment's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     target: Option<String>,
-    /// The message; none if the delivery could not become one.
+    /// Message of the delivery; `None` if the delivery could not be rendered.
     pub message: Option<Message>,
-    /// Why it lies here.
+    /// Reason for storing the delivery.
     pub error: Failure,
-    /// The delivery, as it was when it was verified.
-    #[serde(with = "Saved")]
+    /// Delivery as it was when it was verified.
+    #[serde(with = "saved")]
     pub delivery: Delivery,
 }
 
-/// Why a delivery lies in the store, as CloudEvents attributes.
+/// Reason why a delivery is stored, as CloudEvents attributes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
-    /// The error's class (contract 2.5), `unrenderable`, or `always` where nothing failed.
+    /// Class of the error (see the table of classes in `docs/delivery-semantics.md`), `unrenderable`, or
+    /// `always` if nothing failed.
     pub errorclass: String,
-    /// The vendor's code.
+    /// Error code of the vendor.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub errorcode: Option<String>,
-    /// What happened.
+    /// Description of the failure.
     pub errormessage: String,
-    /// Attempts to send it so far.
+    /// Number of attempts to send the delivery so far.
     pub errorattempts: u32,
-    /// When it failed first.
+    /// Time of the first failure.
     #[serde(with = "rfc3339")]
     pub errorfirsttime: Timestamp,
-    /// When it failed last.
+    /// Time of the last failure.
     #[serde(with = "rfc3339")]
     pub errorlasttime: Timestamp,
 }
 
-/// How a [`Delivery`] is written; outside of a record it cannot be read.
+/// Serialised form of a [`Delivery`], which can be read as part of a record only.
 #[derive(Serialize, Deserialize)]
-#[serde(remote = "Delivery")]
+#[serde(remote = "Content")]
 struct Saved {
     hook: String,
     source: Option<String>,
@@ -79,24 +80,37 @@ struct Saved {
     coverage: Coverage,
     secret: Option<usize>,
     verifier: Option<usize>,
-    #[serde(skip, default = "Verified::when_kept")]
-    _verified: Verified,
 }
 
-/// Why the content of an object is no delivery. It is left where it is: what was read may be a lie
-/// about what is there.
+/// A delivery in a record: it was verified before it was written.
+mod saved {
+    use serde::{Deserializer, Serializer};
+
+    use super::{Delivery, Saved, Verified};
+
+    pub(super) fn serialize<S: Serializer>(delivery: &Delivery, to: S) -> Result<S::Ok, S::Error> {
+        Saved::serialize(delivery, to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Delivery, D::Error> {
+        Ok(Delivery::new(Saved::deserialize(from)?, Verified::when_kept()))
+    }
+}
+
+/// Reason why an object's content is not a delivery. The object is left in place: a read may have returned
+/// wrong content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
-    /// Not the JSON that was written, or not all of it.
+    /// Content that is not the JSON of a record, or only a part of it.
     #[error("the object is no delivery, or not all of one")]
     Malformed,
-    /// Written by another version.
+    /// Record of another version, which has this format.
     #[error("the object has format {0}: this version reads format {VERSION}")]
     Version(u8),
 }
 
 impl Failure {
-    /// Of a send.
+    /// Builds the failure of a send.
     pub fn of_send(error: &SendError, now: Timestamp) -> Self {
         Self {
             errorclass: error.class.as_str().to_owned(),
@@ -108,7 +122,7 @@ impl Failure {
         }
     }
 
-    /// Of something else than a send.
+    /// Builds a failure other than that of a send.
     pub fn other(class: &str, message: impl fmt::Display, now: Timestamp) -> Self {
         Self {
             errorclass: class.to_owned(),
@@ -120,7 +134,7 @@ impl Failure {
         }
     }
 
-    /// After an earlier one: attempts add up, the first time stays.
+    /// Adds an earlier failure: attempts add up, and the first time is kept.
     #[must_use]
     pub fn after(self, earlier: &Self) -> Self {
         Self {
@@ -132,27 +146,27 @@ impl Failure {
 }
 
 impl Record {
-    /// Of a delivery, and the message that was made of it.
+    /// Builds the record of a delivery and the message that was made of it.
     pub fn new(target: &Target, delivery: &Delivery, message: Option<Message>, error: Failure) -> Self {
         let vendor = target.vendor();
         let named = (*target != vendor.into()).then(|| target.name().to_owned());
         Self { version: VERSION, vendor, target: named, message, error, delivery: delivery.clone() }
     }
 
-    /// Where it goes.
+    /// Returns the target that the delivery goes to.
     pub fn target(&self) -> Target {
         self.target.as_ref().map_or_else(|| self.vendor.into(), |name| Target::named(name, self.vendor))
     }
 
-    /// The object's content.
+    /// Serialises the record as an object's content.
     pub fn to_bytes(&self) -> Bytes {
-        let Delivery { body, original, .. } = &self.delivery;
+        let Content { body, original, .. } = &*self.delivery;
         let bytes = body.len() + original.as_ref().map_or(0, Bytes::len);
         let text = self.message.as_ref().map_or(0, |message| json::string_len(&message.text));
         json::to_bytes(self, bytes.div_ceil(3) * 4 + text + AROUND)
     }
 
-    /// Reads an object's content.
+    /// Parses an object's content.
     pub fn parse(bytes: &[u8]) -> Result<Self, RecordError> {
         #[derive(Deserialize)]
         struct Versioned {
@@ -166,7 +180,7 @@ impl Record {
     }
 }
 
-/// Neither text nor body.
+/// Summary without text and body.
 impl fmt::Debug for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { error, delivery, .. } = self;
@@ -174,7 +188,7 @@ impl fmt::Debug for Record {
     }
 }
 
-/// Milliseconds are kept.
+/// RFC 3339 form of a time, which keeps milliseconds.
 pub(crate) mod rfc3339 {
     use serde::de::Error as _;
 
@@ -191,7 +205,7 @@ pub(crate) mod rfc3339 {
     }
 }
 
-/// Bytes as base64.
+/// Base64 form of bytes.
 pub(crate) mod base64_bytes {
     use std::fmt;
 
@@ -209,8 +223,8 @@ pub(crate) mod base64_bytes {
         Decoded::deserialize(from).map(|Decoded(bytes)| bytes)
     }
 
-    /// Bytes that were written as base64. They are decoded where the text stands: a body can be large, and
-    /// a redriver has little memory.
+    /// Bytes that were written as base64. They are decoded directly from the text: a body can be large, and a
+    /// redriver has little memory.
     pub(super) struct Decoded(pub(super) Bytes);
 
     impl<'de> Deserialize<'de> for Decoded {
@@ -259,8 +273,8 @@ mod tests {
 
     fn record() -> Record {
         let mut delivery = delivery(b"\xff\0{}", Some("text/plain"));
-        delivery.original = Some(Bytes::from_static(b"sealed"));
-        delivery.query = "a=b".into();
+        delivery.content_mut().original = Some(Bytes::from_static(b"sealed"));
+        delivery.content_mut().query = "a=b".into();
         let message = Message {
             id: delivery.id.clone(),
             topic: "a/b/c".into(),

@@ -1,8 +1,8 @@
-//! When a waiting delivery is tried next, told by the name of an object: a listing says what is due.
+//! Times of next attempts, in the names of objects: a listing tells which deliveries are due.
 //!
 //! ```text
 //! retry/{target}/{hook}/{digest}.{time}.{runs}   milliseconds since 1970, thirteen digits
-//! retry/{target}/{hook}/{digest}                 as the first releases wrote it: the time is inside
+//! retry/{target}/{hook}/{digest}                 form of the first releases: the time is inside
 //! ```
 
 use super::backoff::{Backoff, MOST};
@@ -10,38 +10,40 @@ use super::name::Folder;
 use crate::clock::Timestamp;
 use crate::sabotage::{Safeguard, is_pulled};
 
-/// An object of `retry/`, as a listing tells it. The one with the latest time counts.
+/// State of a waiting delivery, from the name of an object in `retry/`. Among several, the one with the
+/// latest time counts.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct State {
-    /// When the delivery is tried next; `None` if only the object's content says so.
+    /// Time of the next attempt; `None` if only the object's content has it.
     pub next: Option<Timestamp>,
-    /// The object's name.
+    /// Name of the object in `retry/`.
     pub name: String,
 }
 
 impl State {
-    /// The state of the delivery whose object in `spill/` has this name; `None` if it is none.
+    /// Builds the state of the delivery `name` in `spill/`; `None` if the name is not in that folder.
     pub(super) fn of(name: &str, backoff: &Backoff) -> Option<Self> {
         let name = Folder::Retry.beside(Folder::Spill, name)?;
         let (next, runs) = (backoff.next, backoff.runs);
         Some(Self { next: Some(next), name: format!("{name}.{:013}.{runs}", next.unix_millis().max(0)) })
     }
 
-    /// Reads an object's name.
+    /// Reads a state from an object's name.
     pub fn read(name: &str) -> Self {
         let time = name.rsplit('/').next().unwrap_or_default().split('.').nth(1);
         let next = time.and_then(|time| time.parse().ok()).map(Timestamp::from_unix_millis);
         Self { next, name: name.to_owned() }
     }
 
-    /// Whether the delivery may be tried now; `None` if only the object's content says so. A time further
-    /// away than any wait is one of a clock that was wrong.
+    /// Returns true if the delivery may be tried now; `None` if only the object's content has the time. A
+    /// time further away than any wait comes from a wrong clock, and counts as due.
     pub fn is_due(&self, now: Timestamp) -> Option<bool> {
         self.next.map(|next| is_due(next, now))
     }
 }
 
-/// Whether what is to be tried at `next` may be tried now.
+/// Returns true if a delivery whose next attempt is at `next` may be tried now, or if `next` is implausibly
+/// far away.
 pub(crate) fn is_due(next: Timestamp, now: Timestamp) -> bool {
     let wait = next.unix_millis().saturating_sub(now.unix_millis());
     let longest = i64::try_from(MOST.as_millis()).unwrap_or(i64::MAX);

@@ -1,5 +1,5 @@
-//! What the folder store needs of a file system: [`Real`] is the operating system's. A test's keeps what
-//! is durable apart from what is not, and cuts the power.
+//! File system operations of the folder store: [`Real`] uses the operating system. The disk of the tests
+//! keeps durable data apart from other data, and cuts the power.
 
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Write as _};
@@ -8,19 +8,19 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use crate::clock::Timestamp;
 
-/// What tells one file or folder from another that has its name later.
+/// Identity of a file or folder, which differs from that of a later one with the same name.
 pub(super) type Identity = (u64, u64);
 
-/// What has a name.
+/// Kind of a file system entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     File,
     Folder,
-    /// A link, a pipe, a device.
+    /// A link, a pipe or a device.
     Other,
 }
 
-/// What is told of a file or a folder.
+/// Metadata of a file or a folder.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Found {
     pub(super) kind: Kind,
@@ -29,54 +29,54 @@ pub(super) struct Found {
     pub(super) identity: Identity,
 }
 
-/// The operations that the store is made of, each one a place where a crash can come between.
+/// Operations that the store is made of; a crash can come between any two of them.
 pub(super) trait Disk: Send + Sync + 'static {
-    /// An open file.
+    /// Handle of an open file.
     type File;
 
-    /// Creates a file that is not there, readable by its owner alone.
+    /// Creates a file that does not exist yet, readable by its owner alone.
     fn create(&self, path: &Path) -> io::Result<Self::File>;
 
     fn write(&self, file: &mut Self::File, bytes: &[u8]) -> io::Result<()>;
 
-    /// Makes a file's bytes durable; its name is another matter.
+    /// Makes a file's bytes durable, but not its name.
     fn sync(&self, file: &mut Self::File) -> io::Result<()>;
 
-    /// Gives a file another name, which must be free.
+    /// Gives a file a second name, which must be free.
     fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
 
-    /// Gives a file another name instead of the one it has, taken or not.
+    /// Renames a file, and replaces a file that has the new name.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
     fn remove(&self, path: &Path) -> io::Result<()>;
 
-    /// Makes a file as old as if it had been written at that time.
+    /// Sets a file's modification time, and makes it durable.
     fn touch(&self, path: &Path, at: Timestamp) -> io::Result<()>;
 
-    /// Creates a folder, open to its owner alone, unless something of that name is there.
+    /// Creates a folder, open to its owner alone, unless an entry of that name exists.
     fn make_folder(&self, path: &Path) -> io::Result<()>;
 
-    /// Makes the names in a folder durable. A file system that cannot says so and is believed to need
-    /// none (network file systems and FUSE, whose server does it on its own).
+    /// Makes the names in a folder durable. A file system without this operation reports so and is assumed
+    /// not to need it (network file systems and FUSE, whose server does it on its own).
     fn sync_folder(&self, path: &Path) -> io::Result<()>;
 
-    /// Shows what is in a folder to `each`, in any order, until that has seen enough and says `false`.
-    /// A name that is no text is shown with another character in the place of what is none.
+    /// Passes the entries of a folder to `each`, in any order, until `each` returns false. A name that is not
+    /// valid text is passed with replacement characters.
     fn read_folder(&self, path: &Path, each: &mut dyn FnMut(&str, Kind) -> bool) -> io::Result<()>;
 
-    /// What has this name; of a link, the link.
+    /// Returns the metadata of the entry at `path`, of a link itself and not of its target.
     fn look(&self, path: &Path) -> io::Result<Found>;
 
-    /// What has this name; of a link, what it leads to.
+    /// Returns the metadata of the entry at `path`, following a link to its target.
     fn follow(&self, path: &Path) -> io::Result<Found>;
 
-    /// The first bytes of a file, in the memory that is given and what more it takes.
+    /// Reads up to `limit` bytes from the start of a file into `memory`, which grows if needed.
     fn read(&self, path: &Path, limit: usize, memory: Vec<u8>) -> io::Result<Vec<u8>>;
 }
 
-/// The file system of the operating system.
+/// File system of the operating system.
 pub(super) struct Real {
-    /// The hard link, which a test takes away.
+    /// Hard link operation, which a test replaces.
     pub(super) link: fn(&Path, &Path) -> io::Result<()>,
 }
 
@@ -148,7 +148,7 @@ impl Disk for Real {
     fn read_folder(&self, path: &Path, each: &mut dyn FnMut(&str, Kind) -> bool) -> io::Result<()> {
         for file in fs::read_dir(path)? {
             let file = file?;
-            // What cannot be told apart is gone meanwhile, or is told apart when it is looked at.
+            // An entry of unknown kind has been removed since, or its kind is found out when it is looked at.
             let kind = file.file_type().map_or(Kind::File, kind);
             if !each(&file.file_name().to_string_lossy(), kind) {
                 break;
@@ -199,16 +199,17 @@ fn identity(metadata: &Metadata) -> Identity {
     (metadata.dev(), metadata.ino())
 }
 
-/// Good enough to see that a folder was made again.
+/// Derives an identity from the creation time, which is good enough to see that a folder was made again.
 #[cfg(not(unix))]
 fn identity(metadata: &Metadata) -> Identity {
     let created = metadata.created().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
     created.map_or((0, 0), |at| (at.as_secs(), u64::from(at.subsec_nanos())))
 }
 
-/// Whether a file system refused a hard link because it has none (FAT, some FUSE and SMB mounts).
+/// Returns true if a file system refused a hard link because it has none (FAT, some FUSE and SMB mounts).
 pub(super) fn has_no_links(error: &io::Error) -> bool {
-    /// `EPERM`, which is what link(2) says then; `EACCES`, of the same kind, is about permissions.
+    /// Error number that link(2) gives on a file system without links. `EACCES`, of the same kind, is about
+    /// permissions.
     const EPERM: i32 = 1;
     error.kind() == ErrorKind::Unsupported || (cfg!(unix) && error.raw_os_error() == Some(EPERM))
 }

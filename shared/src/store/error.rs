@@ -1,51 +1,52 @@
-//! Why a store did not do what it was asked to.
+//! Errors of the stores.
 
 use std::io::{self, ErrorKind};
 
 use super::MAX_OBJECT;
 
-/// What went wrong. None of them holds anything of an object or a credential.
+/// Failure of a store's operation. It holds nothing of an object or a credential.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// A name that is not of the kind that this store takes: our own mistake.
+    /// Invalid name of an object: a mistake of this crate.
     #[error("{0:?} is no object's name")]
     Name(String),
-    /// An object over [`MAX_OBJECT`], or over what the store takes.
+    /// An object larger than [`MAX_OBJECT`], or larger than the store takes.
     #[error("the object is over {MAX_OBJECT} bytes, or over what the store takes")]
     TooLarge,
-    /// No connection, a broken one, or a store that says it cannot serve now.
+    /// A failed or broken connection, or a store that reports to be unavailable.
     #[error("the store cannot be reached: {0}")]
     Unreachable(String),
-    /// Not done by the deadline; it may still come about.
+    /// Operation that was not done by the deadline; it may still take effect.
     #[error("the store did not answer in time")]
     TimedOut,
-    /// No room. User action: make some, or raise the quota.
+    /// Full store. User action: free some room, or raise the quota.
     #[error("the store is full: {0}")]
     Full(String),
-    /// The credentials are refused, or may not do this. User action: correct them or grant it.
+    /// Refused credentials, or credentials without the permission. User action: correct the credentials, or
+    /// grant them the operation.
     #[error("the store denies access: {0}")]
     Denied(String),
-    /// Bucket, region, endpoint or credentials are missing or wrong. User action: correct them.
+    /// Missing or wrong bucket, region, endpoint or credentials. User action: correct the settings.
     #[error("the store is not set up: {0}")]
     Config(String),
-    /// Too many requests.
+    /// Throttling: the store got too many requests.
     #[error("the store asks for fewer requests: {0}")]
     Throttled(String),
-    /// The answer or the object is not what it says it is.
+    /// Answer or object that contradicts itself, or is damaged.
     #[error("the store's answer cannot be believed: {0}")]
     Corrupt(String),
-    /// Anything else that another attempt would meet again.
+    /// Any other failure that another attempt would meet again.
     #[error("the store refuses: {0}")]
     Other(String),
 }
 
 impl StoreError {
-    /// Whether the same call may succeed a little later with nobody doing anything about it.
+    /// Returns true if the same call may succeed a little later without human action.
     pub const fn is_retryable(&self) -> bool {
         matches!(self, Self::Unreachable(_) | Self::TimedOut | Self::Throttled(_) | Self::Corrupt(_))
     }
 
-    /// The kind of failure, in one word.
+    /// Returns the kind of failure in one word.
     pub const fn class(&self) -> &'static str {
         match self {
             Self::Name(_) => "name",
@@ -61,22 +62,23 @@ impl StoreError {
         }
     }
 
-    /// Whether nobody answered: what is asked next will not be answered either.
+    /// Returns true if the store did not answer: it will not answer the next call either.
     pub const fn is_silence(&self) -> bool {
         matches!(self, Self::Unreachable(_) | Self::TimedOut)
     }
 
-    /// Whether one object may be damaged; a store that is gone or refuses is so for all of them.
+    /// Returns true if the failure may concern one damaged object; an absent or refusing store fails for all
+    /// objects.
     pub(crate) const fn is_of_one(&self) -> bool {
         matches!(self, Self::Corrupt(_) | Self::TooLarge | Self::Other(_))
     }
 
-    /// As [`is_of_one`](Self::is_of_one), or one object that nobody here may read.
+    /// Returns true like [`is_of_one`](Self::is_of_one), and also if access to the one object may be denied.
     pub(crate) const fn may_be_of_one(&self) -> bool {
         self.is_of_one() || matches!(self, Self::Denied(_))
     }
 
-    /// An operation of the file system that failed.
+    /// Converts a failed operation of the file system.
     pub(super) fn io(doing: &str, error: &io::Error) -> Self {
         let text = format!("cannot {doing}: {error}");
         match error.kind() {

@@ -1,29 +1,30 @@
-//! A folder as a store.
+//! Folder of a file system as a store.
 //!
-//! An object is written to a file of its own in `.tmp`, synced, and then given its name: by a hard
-//! link when it must be new, which fails if the name is taken, or by a rename when it may replace.
-//! After that the folder is synced, and so was each folder above it, up to the root of the file system,
-//! since this process began. What a crash of the machine leaves, step by step (`power.rs` tries them all):
+//! An object is written to a file of its own in `.tmp`, synced, and then given its name: by a hard link if it
+//! must be new, which fails if the name is taken, or by a rename if it may replace an object. After that the
+//! folder is synced. Each folder above it, up to the root of the file system, has been synced once since this
+//! process began. A crash of the machine leaves the following, step by step (`power.rs` tries every step):
 //!
-//! | Crash after | What is left | Answered |
+//! | Crash after | State after the crash | Write confirmed |
 //! |---|---|---|
 //! | folders made | empty folders, perhaps not even those | no |
-//! | file written | a file in `.tmp`, whole or not, which no listing shows and which is removed a day later | no |
-//! | file synced | the same, whole | no |
-//! | name given | the object, whole, or no object: the name may be lost, the bytes behind it are not | no |
-//! | folder synced | the object | then |
-//! | `.tmp` cleared | the object | then |
+//! | file written | a file in `.tmp`, complete or not, hidden from listings and removed a day later | no |
+//! | file synced | the same file, complete | no |
+//! | name given | the complete object, or none: the name may be lost, its bytes are not | no |
+//! | folder synced | the object | yes |
+//! | `.tmp` cleared | the object | yes |
 //!
-//! A name is never there before its bytes are durable, so an object is there wholly or not at all.
-//! A process that finds the name taken, or on a full disk an object that holds what it would write,
-//! syncs the folder itself before it says so: who gave the name may not have got that far, and may
-//! never. A sync that fails is an error, and the name stays: another process may have found it, and
-//! vouched for it.
+//! A name never exists before its bytes are durable, so an object exists completely or not at all. A process
+//! may find the name taken, or, on a full disk, an object with the same bytes. It then syncs the folder
+//! itself before it reports success: the process that gave the name may not have synced the folder yet, and
+//! may never do so. A failed sync is an error, and the name stays: another process may have found it, and
+//! reported it as durable.
 //!
-//! Where there are no hard links, a file is renamed if the name was free a moment before. Two writers
-//! at once then both write, the later one over the earlier: each was durable, and both hold what the
-//! name says.
+//! Without hard links, a file is renamed if the name was free a moment before. Two concurrent writers then
+//! both write, the later one over the earlier: each write was durable, and both hold the content that the
+//! name stands for.
 //!
+//! Folders are never removed, since another process may be about to write into one.
 //! Folders are never removed, since another process may be about to write into one.
 
 use std::collections::HashMap;
@@ -47,40 +48,40 @@ use crate::env::Env;
 use crate::files::{LISTINGS, OBJECTS, Undone};
 use crate::platform;
 
-/// Where files are written before they have a name; no object's name begins with a dot.
+/// Folder for files that do not have their name yet; no object's name begins with a dot.
 pub(super) const TEMPORARY: &str = ".tmp";
 
-/// A temporary file of this age is nobody's: no write takes longer than a function may run, a quarter
-/// of an hour. The rest is for clocks that differ.
+/// Age in milliseconds after which a temporary file is abandoned: a write takes no longer than a function may
+/// run, a quarter of an hour. The rest is a margin for clocks that differ.
 const STALE: i64 = 24 * 60 * 60 * 1000;
 
-/// Temporary files looked at in one go.
+/// Upper bound on the temporary files examined in one clean-up.
 const MAX_CLEANED: usize = 1000;
 
-/// Larger files are read into memory that the calling thread has asked for: an allocator keeps for each
-/// thread what that gave back, and a redriver has little memory for all of them.
+/// File size in bytes above which the calling thread allocates the memory: an allocator keeps freed memory
+/// per thread, and a redriver has little memory for all threads.
 const LARGE: usize = 64 << 10;
 
-/// Folders remembered as durable. There are a few for each hook.
+/// Upper bound on the folders remembered as durable. There are a few for each hook.
 const MAX_KNOWN: usize = 4096;
 
-/// The store: what runs on a thread of its own keeps it.
+/// Folder store, shared with the threads that run its blocking operations.
 pub(super) struct FileStore<D: Disk = Real>(Arc<Folder<D>>);
 
 struct Folder<D> {
     disk: D,
     root: PathBuf,
     context: Context,
-    /// Folders that this process has synced the names of, all the way down.
+    /// Folders whose names this process has synced, all the way down from the root.
     known: Mutex<HashMap<PathBuf, Identity>>,
-    /// Temporary files made.
+    /// Number of temporary files created so far.
     count: AtomicU64,
     is_cleaned: AtomicBool,
     walks: Walks,
 }
 
 impl FileStore {
-    /// Reads the URL after `file:`; what is wrong with it.
+    /// Opens the store from the part of the URL after `file:`; an error describes the problem with it.
     pub(super) fn open(rest: &str, context: &Context) -> Result<Self, String> {
         let root = root(rest, &context.env)?;
         Ok(Self(Arc::new(Folder::new(Real::default(), root, context))))
@@ -88,7 +89,7 @@ impl FileStore {
 }
 
 impl<D: Disk> FileStore<D> {
-    /// Runs what blocks on a thread for it, with the path of an object.
+    /// Runs a blocking job with an object's path on another thread.
     fn run<'a, T: Send + 'static>(
         &'a self,
         name: &str,
@@ -99,7 +100,7 @@ impl<D: Disk> FileStore<D> {
         Box::pin(async move { finished(OBJECTS.run(deadline, move || job(&folder, &path)).await) })
     }
 
-    /// Runs what reads a folder, one at a time of each: one that hangs keeps one thread.
+    /// Runs a job that reads a folder, one at a time per folder: a folder that hangs blocks only one thread.
     fn run_alone<'a, T: Send + 'static>(
         &'a self,
         path: &str,
@@ -185,7 +186,8 @@ impl<D: Disk> ObjectStore for FileStore<D> {
             let path = prefix.to_owned();
             let job = move |folder: &Folder<D>| walk::folders(&folder.place(deadline), &path);
             let mut found = self.run_alone(prefix, deadline, job).await?;
-            // What says nothing in a part of the time may hold something: a folder that hangs hides no other.
+            // A folder that does not answer in this part of the time counts as non-empty: a folder that hangs
+            // hides no other.
             let soon = Instant::now() + deadline.saturating_duration_since(Instant::now()) / 5;
             let asked = found.names.into_iter().map(async |name| {
                 let path = format!("{prefix}{name}/");
@@ -220,7 +222,7 @@ impl<D: Disk> Folder<D> {
         Place { disk: &self.disk, root: &self.root, deadline }
     }
 
-    /// Whether the store's folder is there, and nothing else is in the place of the one at `path`.
+    /// Checks that the store's folder exists, and that the entry at `path`, if there is one, is a folder.
     fn find(&self, path: &Path) -> Result<(), StoreError> {
         let no_folder = |path: &Path| format!("{} is no folder", path.display());
         let found = |path: &Path| match self.disk.follow(path) {
@@ -239,7 +241,7 @@ impl<D: Disk> Folder<D> {
                 )));
             }
         }
-        // One that is not there yet is made by the first write.
+        // A folder that does not exist yet is made by the first write.
         match found(path)? {
             None | Some(Kind::Folder) => Ok(()),
             Some(_) => Err(StoreError::Config(no_folder(path))),
@@ -262,7 +264,7 @@ impl<D: Disk> Folder<D> {
     fn write(&self, path: &Path, bytes: &[u8], rule: Put, deadline: Instant) -> Result<Written, StoreError> {
         let write = || self.write_once(path, bytes, rule, deadline);
         let written = match write() {
-            // Somebody has removed a folder that was there.
+            // A folder that existed has been removed by another process.
             Err(Failed::Io(error)) if error.kind() == ErrorKind::NotFound => write(),
             other => other,
         };
@@ -280,10 +282,10 @@ impl<D: Disk> Folder<D> {
         let folder = path.parent().unwrap_or(&self.root);
         self.make_folder(folder)?;
         let temporary = match self.temporary(bytes) {
-            // What is there already needs no room to be written again.
+            // An object that exists already needs no room to be written again.
             Err(error) if rule == Put::Replace && is_full(&error) && self.holds(path, bytes) => {
                 self.disk.touch(path, self.context.clock.now())?;
-                // Whoever gave it its name may not have got as far as this.
+                // The process that gave the name may not have synced the folder.
                 self.disk.sync_folder(folder)?;
                 return Ok(Written::Created);
             }
@@ -300,7 +302,7 @@ impl<D: Disk> Folder<D> {
         Ok(written)
     }
 
-    /// Whether the object is there, with these bytes.
+    /// Returns true if the object exists with exactly these bytes.
     fn holds(&self, path: &Path, bytes: &[u8]) -> bool {
         let is_alike = |found: Found| found.kind == Kind::File && found.size == bytes.len() as u64;
         self.disk.look(path).is_ok_and(is_alike)
@@ -315,7 +317,7 @@ impl<D: Disk> Folder<D> {
             Ok(()) => Ok(Written::Created),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 let existing = self.disk.look(path)?;
-                // A link over the network that was asked for twice is refused though it was made.
+                // A network file system may repeat a link request and refuse it although the link was made.
                 let is_ours = existing.identity == self.disk.look(temporary)?.identity;
                 taken(&existing).map(|written| if is_ours { Written::Created } else { written })
             }
@@ -330,7 +332,7 @@ impl<D: Disk> Folder<D> {
         }
     }
 
-    /// A file with these bytes, durable, without a name that lasts.
+    /// Creates a durable file with these bytes and a temporary name.
     fn temporary(&self, bytes: &[u8]) -> io::Result<Temporary<'_, D>> {
         let folder = self.root.join(TEMPORARY);
         self.make_folder(&folder)?;
@@ -344,8 +346,8 @@ impl<D: Disk> Folder<D> {
         Ok(temporary)
     }
 
-    /// Makes a folder and those above it, and each one's name durable: of those that are there too,
-    /// once, because another process may have made them a moment ago.
+    /// Makes a folder and the folders above it, and makes each one's name durable. Existing folders are
+    /// synced too, once, because another process may have made them a moment ago.
     fn make_folder(&self, folder: &Path) -> io::Result<()> {
         let segments = || folder.ancestors().take_while(|at| *at != self.root && at.starts_with(&self.root));
         let known = |folder: &Path| self.known().get(folder).copied();
@@ -365,8 +367,8 @@ impl<D: Disk> Folder<D> {
         Ok(())
     }
 
-    /// A folder in the store's own. A listing follows no link, so what was written through one would never be
-    /// found again.
+    /// Returns the identity of a folder inside the store, or an error for a link. A listing follows no link,
+    /// so objects written through one would never be found again.
     fn look(&self, folder: &Path) -> io::Result<Identity> {
         let found = self.disk.look(folder)?;
         if found.kind == Kind::Folder {
@@ -379,8 +381,8 @@ impl<D: Disk> Folder<D> {
         Err(io::Error::new(ErrorKind::NotADirectory, why))
     }
 
-    /// Removes temporary files that a crash left behind. Should one be in use all the same, its writer
-    /// finds it gone when it gives the name, and fails; after that the file has its name, and keeps it.
+    /// Removes temporary files that a crash left behind. If one is still in use, its writer finds it gone
+    /// when it gives the name, and fails; a file that has its name already keeps it.
     fn clean(&self) {
         let (folder, now) = (self.root.join(TEMPORARY), self.context.clock.now());
         let mut files = Vec::new();
@@ -397,8 +399,8 @@ impl<D: Disk> Folder<D> {
         }
     }
 
-    /// Makes the store's own folder and those above it. The names of those that are there are synced too,
-    /// as far as we may, once: another process may have made them and not got any further.
+    /// Makes the store's own folder and the folders above it. Existing folders' names are synced too, once
+    /// and as far as permissions allow: another process may have made them without a sync.
     fn make_root(&self) -> io::Result<()> {
         let found = |path: &Path| self.disk.follow(path).ok().filter(|found| found.kind == Kind::Folder);
         let known = self.known().get(&self.root).copied();
@@ -436,7 +438,7 @@ impl<D: Disk> Folder<D> {
     }
 }
 
-/// The folder as a URL.
+/// URL of the folder.
 impl<D: Disk> fmt::Display for FileStore<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "file://{}", self.0.root.display())
@@ -444,7 +446,7 @@ impl<D: Disk> fmt::Display for FileStore<D> {
 }
 
 enum Failed {
-    /// Past the deadline before the name was given.
+    /// Deadline that passed before the name was given.
     Late,
     NotAFile,
     Io(io::Error),
@@ -456,12 +458,12 @@ impl From<io::Error> for Failed {
     }
 }
 
-/// Whether there is no room for a file.
+/// Returns true if the disk has no room for a file.
 fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge)
 }
 
-/// A file that goes with its owner; once renamed, there is nothing to go.
+/// Temporary file that is removed when it is dropped; once it has been renamed, there is nothing to remove.
 struct Temporary<'d, D: Disk> {
     disk: &'d D,
     path: PathBuf,
@@ -473,14 +475,14 @@ impl<D: Disk> Drop for Temporary<'_, D> {
     }
 }
 
-/// The folder that a `file:` URL names.
+/// Parses the path of the folder in a `file:` URL, and checks that the platform keeps the folder.
 fn root(rest: &str, env: &Env) -> Result<PathBuf, String> {
     const WRONG: &str = "is no folder's URL: write it as file:///dir, an absolute path";
     let path = rest.strip_prefix("//localhost").or_else(|| rest.strip_prefix("//")).ok_or(WRONG)?;
     let is_plain = path.starts_with('/') && !path.contains(['?', '#', '\0']);
     let path = percent_decode_str(path).decode_utf8().ok().filter(|_| is_plain).ok_or(WRONG)?;
     let path = path.trim_end_matches('/');
-    // The first segment is what is before the slash.
+    // The first segment is the empty text before the first slash.
     if path.is_empty() || path.split('/').skip(1).any(|s| matches!(s, "" | "." | "..") || s.contains('\0')) {
         return Err(format!("{WRONG} without . and .."));
     }
@@ -488,11 +490,11 @@ fn root(rest: &str, env: &Env) -> Result<PathBuf, String> {
     Ok(PathBuf::from(path))
 }
 
-/// A file to read.
+/// Result of a first attempt to read a file.
 enum Content {
     Absent,
     Read(Bytes),
-    /// It has so many bytes.
+    /// A file above [`LARGE`], with its size in bytes.
     Large(usize),
 }
 
@@ -514,7 +516,7 @@ fn read_into<D: Disk>(disk: &D, path: &Path, memory: Vec<u8>) -> Result<Option<B
     }
 }
 
-/// What is at `path`, if it is an object: folders, links and pipes are none.
+/// Returns the entry of the object at `path`; folders, links and pipes are not objects.
 pub(super) fn entry<D: Disk>(disk: &D, name: String, path: &Path) -> Result<Option<Entry>, StoreError> {
     match disk.look(path) {
         Ok(found) if found.kind == Kind::File => {
@@ -527,7 +529,7 @@ pub(super) fn entry<D: Disk>(disk: &D, name: String, path: &Path) -> Result<Opti
     }
 }
 
-/// Whether a folder is one that we could not have made a name in.
+/// Returns true if the error means that this process could not have made a name in the folder.
 fn is_not_ours(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
 }

@@ -1,12 +1,13 @@
-//! A store in memory that fails as it is told to: for simulations and tests, never for deliveries.
+//! Store in memory with injected faults, for simulations and tests, never for deliveries.
 //!
-//! It keeps the promises of every [`Store`](super::Store) and does what a bucket does besides: rules of
-//! a lifecycle delete what is old, versions of what was deleted or replaced are kept for a while, a
-//! listing may come in another order than that of the names, and a conditional write may be unknown.
-//! Time comes from a [`Clock`], faults from a decision about each call; it has no randomness of its
-//! own, so equal calls have equal answers.
+//! It keeps the promises of every [`Store`](super::Store) and behaves like a bucket in other ways too:
+//! lifecycle rules delete old objects, deleted or replaced objects are kept as versions for a while, a
+//! listing may have another order than that of the names, and conditional writes may be unsupported. Time
+//! comes from a [`Clock`], faults from a decision about each call. The store has no randomness of its own, so
+//! equal calls have equal answers.
 //!
-//! Clones are the same store: one goes into a [`Store`](super::Store), another one stays with the test.
+//! Clones are handles of the same store: one goes into a [`Store`](super::Store), another one stays with the
+//! test.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -22,7 +23,7 @@ use tokio::time::{Instant, sleep_until};
 use super::{Entry, Folders, Foreign, ObjectStore, Page, Put, StoreError, Written};
 use crate::clock::{Clock, Timestamp};
 
-/// The store; clones share it.
+/// Handle of a store in memory; clones share the store.
 #[derive(Clone)]
 pub struct MemoryStore(Arc<Inner>);
 
@@ -34,79 +35,79 @@ struct Inner {
 
 type Decide = Box<dyn FnMut(Operation, &str) -> Fault + Send>;
 
-/// A call, as a [fault's decision](MemoryStore::set_faults) sees it.
+/// Kind of a call, as a [fault's decision](MemoryStore::set_faults) sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Operation {
     /// A write of a new object.
     PutNew,
-    /// A write that may replace.
+    /// A write that may replace an object.
     Put,
-    /// A read.
+    /// A read of an object's bytes.
     Get,
-    /// A look at size and time.
+    /// A look at an object's size and time.
     Head,
-    /// A removal.
+    /// A removal of an object.
     Delete,
     /// A page of a listing; its name is the prefix.
     List,
-    /// The folders of a folder; its name is that one.
+    /// A listing of the folders in a folder; its name is the outer folder.
     Folders,
 }
 
-/// What becomes of a call.
+/// Injected behaviour of one call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fault {
-    /// What it takes, before anything else. With more than the caller's deadline has left, it ends at the
-    /// deadline as [`StoreError::TimedOut`] and has no effect.
+    /// Delay before the effect. If the caller's deadline comes first, the call ends at the deadline as
+    /// [`StoreError::TimedOut`] and has no effect.
     pub delay: Duration,
-    /// What goes wrong.
+    /// Failure after the delay.
     pub kind: FaultKind,
 }
 
-/// What goes wrong with a call.
+/// Ways in which a call can fail.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum FaultKind {
-    /// Nothing.
+    /// Success: the call has its usual effect.
     #[default]
     None,
-    /// It fails and has no effect: full, denied, out of reach, throttled.
+    /// Error without an effect: the store is full, denies access, is unreachable or throttles.
     Fails(StoreError),
-    /// It has its effect and is said to have failed.
+    /// Error although the call takes effect.
     Lies(StoreError),
-    /// It is said not to have answered in time, and has its effect so much later, by the clock, in front
-    /// of the first call that comes after it.
+    /// Time-out at the call's deadline. The call takes effect after this time by the clock, before the first
+    /// later call.
     Late(Duration),
-    /// It has no effect and does not end: its caller dies while it waits.
+    /// Call without an end and without an effect: its caller dies while it waits.
     Hangs,
-    /// It has its effect and does not end.
+    /// Call without an end that takes effect.
     HangsAfter,
 }
 
-/// A rule of a lifecycle: what begins with `prefix` is deleted at that age.
+/// Lifecycle rule: deletes objects at a certain age.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expiry {
-    /// How the names begin that it is about.
+    /// Prefix of the names that the rule applies to.
     pub prefix: String,
-    /// Age at which an object goes.
+    /// Age at which an object is deleted.
     pub age: Duration,
 }
 
-/// The order in which names are listed.
+/// Order in which names are listed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Order {
-    /// That of their bytes, as S3 has it.
+    /// Order of the names' bytes, as in S3.
     #[default]
     Names,
-    /// Another one, which is kept: backwards. Only what is on one page is sorted.
+    /// A fixed order of the store's own: backwards. Only the entries of one page are sorted.
     Own,
 }
 
-/// An object, or what it was before it was replaced or deleted.
+/// Content of an object, current or from before it was replaced or deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Version {
-    /// What it holds.
+    /// Bytes of the object.
     pub bytes: Bytes,
-    /// When it was written.
+    /// Time of the write.
     pub modified: Timestamp,
 }
 
@@ -114,18 +115,18 @@ pub struct Version {
 struct State {
     objects: BTreeMap<Arc<str>, Object>,
     rules: Vec<Expiry>,
-    /// When each object that a rule is about goes, in milliseconds.
+    /// Expiry times of objects that a rule applies to, in milliseconds.
     expiring: BTreeSet<(i64, Arc<str>)>,
-    /// How long versions are kept, if they are.
+    /// Time for which versions are kept; `None` keeps none.
     versioning: Option<Duration>,
     versions: BTreeMap<(Arc<str>, u64), Version>,
-    /// Until when each version is kept, in milliseconds.
+    /// End of each version's keeping, in milliseconds.
     outdated: BTreeSet<(i64, Arc<str>, u64)>,
-    /// Versions made.
+    /// Sequence number of the last version or late change.
     count: u64,
     order: Order,
     is_unconditional: bool,
-    /// Effects that are yet to come, by their time in milliseconds.
+    /// Changes that take effect later, by their time in milliseconds.
     late: BTreeMap<(i64, u64), Change>,
     calls: BTreeMap<Operation, u64>,
 }
@@ -135,7 +136,7 @@ struct Object {
     expires: Option<i64>,
 }
 
-/// A call's effect.
+/// Effect of a call on the store.
 #[derive(Clone)]
 enum Change {
     Put(Arc<str>, Bytes, Put),
@@ -149,30 +150,29 @@ impl From<FaultKind> for Fault {
 }
 
 impl Fault {
-    /// Nothing but a delay.
+    /// Builds a fault that is a delay only.
     pub const fn slow(delay: Duration) -> Self {
         Self { delay, kind: FaultKind::None }
     }
 
-    /// No room.
+    /// Builds the failure of a store without room.
     pub fn full() -> Self {
         FaultKind::Fails(StoreError::Full("no room".to_owned())).into()
     }
 
-    /// No permission.
+    /// Builds the failure of a call without permission.
     pub fn denied() -> Self {
         FaultKind::Fails(StoreError::Denied("not for this key".to_owned())).into()
     }
 }
 
 impl MemoryStore {
-    /// An empty store without faults, rules and versions.
+    /// Creates an empty store without faults, rules and versions.
     pub fn new(clock: Clock) -> Self {
         Self(Arc::new(Inner { clock, state: Mutex::default(), faults: Mutex::default() }))
     }
 
-    /// Asks `decide` about every call from now on, with the name, the prefix or the folder that it is
-    /// about.
+    /// Asks `decide` about every call from now on, with the call's name, prefix or folder.
     pub fn set_faults(&self, decide: impl FnMut(Operation, &str) -> Fault + Send + 'static) {
         *self.faults() = Some(Box::new(decide));
     }
@@ -182,70 +182,70 @@ impl MemoryStore {
         *self.faults() = None;
     }
 
-    /// Sets the rules of the lifecycle, for what is there and for what comes.
+    /// Sets the lifecycle rules, for existing and future objects.
     pub fn set_rules(&self, rules: Vec<Expiry>) {
         let mut state = self.state();
         state.rules = rules;
         state.expire_anew();
     }
 
-    /// Keeps what is replaced or deleted for so long; `None`, as in the beginning: not at all. What is
-    /// kept already stays as long as was said then.
+    /// Keeps replaced and deleted objects for this time; `None`, the initial setting, keeps none. Versions
+    /// that exist already keep their earlier time.
     pub fn set_versioning(&self, kept: Option<Duration>) {
         self.state().versioning = kept;
     }
 
-    /// Sets the order of listings. A listing that goes on meanwhile has lost its place.
+    /// Sets the order of listings. A listing in progress loses its place.
     pub fn set_order(&self, order: Order) {
         self.state().order = order;
     }
 
-    /// Whether a write can be on the condition that the object is new, as it can in the beginning. If
-    /// not, it replaces what is there.
+    /// Sets the support of conditional writes, which is on at first. Without it, a write of a new object
+    /// replaces an existing one.
     pub fn set_conditions(&self, are_known: bool) {
         self.state().is_unconditional = !are_known;
     }
 
-    /// An object as it is now, behind the back of every fault.
+    /// Returns the current object, bypassing the faults.
     pub fn object(&self, name: &str) -> Option<Version> {
         self.state().objects.get(name).map(|object| object.version.clone())
     }
 
-    /// The names that begin with `prefix`, in their order, behind the back of every fault.
+    /// Returns the names that begin with `prefix`, in order, bypassing the faults.
     pub fn names(&self, prefix: &str) -> Vec<String> {
         let state = self.state();
         state.begin_with(prefix).map(|(name, _)| name.to_string()).collect()
     }
 
-    /// Number of objects whose names begin with `prefix`, behind the back of every fault.
+    /// Returns the number of objects whose names begin with `prefix`, bypassing the faults.
     pub fn count(&self, prefix: &str) -> usize {
         self.state().begin_with(prefix).count()
     }
 
-    /// What an object was before, oldest first.
+    /// Returns the earlier versions of an object, oldest first.
     pub fn versions(&self, name: &str) -> Vec<Version> {
         let (name, state) = (Arc::<str>::from(name), self.state());
         let all = state.versions.range((Arc::clone(&name), 0)..=(name, u64::MAX));
         all.map(|(_, version)| version.clone()).collect()
     }
 
-    /// Writes an object behind the back of every fault.
+    /// Writes an object, bypassing the faults.
     pub fn insert(&self, name: &str, bytes: Bytes) {
         let mut state = self.state();
         state.apply(Change::Put(name.into(), bytes, Put::Replace), self.0.clock.now());
     }
 
-    /// Removes an object behind the back of every fault: somebody did it by hand.
+    /// Removes an object, bypassing the faults, like a person by hand.
     pub fn remove(&self, name: &str) {
         self.state().apply(Change::Delete(name.into()), self.0.clock.now());
     }
 
-    /// Calls of that kind so far, those that failed included.
+    /// Returns the number of calls of that kind so far, failed calls included.
     pub fn calls(&self, operation: Operation) -> u64 {
         self.state().calls.get(&operation).copied().unwrap_or_default()
     }
 
-    /// A state that time has passed in.
+    /// Locks the state, after applying everything that is due by now.
     fn state(&self) -> MutexGuard<'_, State> {
         let now = self.0.clock.now();
         let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -257,7 +257,7 @@ impl MemoryStore {
         self.0.faults.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes a call of it, with whatever goes wrong.
+    /// Makes one call with its injected fault.
     async fn call<T>(
         &self,
         operation: Operation,
@@ -364,13 +364,13 @@ impl ObjectStore for MemoryStore {
         deadline: Instant,
     ) -> BoxFuture<'a, Result<Folders, StoreError>> {
         Box::pin(self.call(Operation::Folders, prefix, deadline, None, move |state, _| {
-            // Nobody else can write into it.
+            // Only this crate writes into the store, so foreign entries cannot occur.
             Folders { names: state.folders(prefix), foreign: Foreign::default() }
         }))
     }
 }
 
-/// `memory://store`.
+/// Constant URL `memory://store`.
 impl fmt::Display for MemoryStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("memory://store")
@@ -385,7 +385,7 @@ impl Object {
 }
 
 impl State {
-    /// Does what has become due, in the order in which it did.
+    /// Applies due changes and expiries, in the order of their times.
     fn pass(&mut self, now: Timestamp) {
         let due = now.unix_millis();
         loop {
@@ -394,7 +394,7 @@ impl State {
             if expires.is_none() && late.is_none() {
                 break;
             }
-            // An effect that comes as late as a rule finds the object still there.
+            // A late change that is due at the same time as a rule comes first, and finds the object.
             if late.is_some_and(|late| expires.is_none_or(|expires| late <= expires)) {
                 let Some(((at, _), change)) = self.late.pop_first() else { break };
                 self.apply(change, Timestamp::from_unix_millis(at));
@@ -428,7 +428,7 @@ impl State {
         Written::Created
     }
 
-    /// Removes an object, and keeps what it was if versions are kept.
+    /// Removes an object, and keeps its content if versions are kept.
     fn take(&mut self, name: &Arc<str>, now: Timestamp) {
         let Some(Object { version, expires }) = self.objects.remove(name) else { return };
         if let Some(at) = expires {
@@ -477,7 +477,8 @@ impl State {
                 page(found.take_while(|(name, _)| name.starts_with(prefix)), limit)
             }
             Order::Own => {
-                // Behind the last character that a name may have, and before none that begins like this.
+                // The end lies behind every name that begins with the prefix: it has a character that no name
+                // has.
                 let end = format!("{prefix}\u{7f}");
                 let to = after.unwrap_or(&end);
                 if to <= prefix {
@@ -499,14 +500,14 @@ impl State {
                 .map_while(|(name, _)| name.strip_prefix(prefix))
                 .find_map(|rest| rest.split_once('/').map(|(folder, _)| folder));
             let Some(folder) = folder else { return folders };
-            // The character that follows the slash: behind everything in that folder.
+            // The character after the slash leads behind all names in that folder.
             from = format!("{prefix}{folder}0");
             folders.push(folder.to_owned());
         }
     }
 }
 
-/// The first `limit` of them; where to go on is after the last.
+/// Builds a page of the first `limit` objects; the next page follows the last of them.
 fn page<'s>(mut found: impl Iterator<Item = (&'s Arc<str>, &'s Object)>, limit: usize) -> Page {
     let entries: Vec<_> = found.by_ref().take(limit).map(|(name, object)| object.entry(name)).collect();
     let last = entries.last().map(|entry| entry.name.clone());

@@ -1,19 +1,20 @@
-//! Names of objects: the same in a folder and in a bucket.
+//! Names of objects, with the same rules in a folder and in a bucket.
 
 use super::StoreError;
 
-/// Bytes of a name at most: with a prefix of as many, S3's limit of 1024 is kept.
+/// Upper bound on the length of a name, in bytes: with a prefix of about the same length, S3's limit of 1024
+/// is kept.
 const MAX_NAME: usize = 512;
 
-/// Bytes between two slashes at most: the limit of file systems.
+/// Upper bound on the length of a segment between two slashes, in bytes: the limit of file systems.
 const MAX_SEGMENT: usize = 255;
 
-/// Whether an object may have this name.
+/// Checks the name of an object.
 pub(super) fn check(name: &str) -> Result<(), StoreError> {
     if is_name(name) { Ok(()) } else { Err(StoreError::Name(shown(name))) }
 }
 
-/// Whether names can begin like this.
+/// Checks the start of a name, as a prefix of a listing.
 pub(super) fn check_prefix(prefix: &str) -> Result<(), StoreError> {
     let (folder, rest) = prefix.rsplit_once('/').unwrap_or(("", prefix));
     let is_folder = if folder.is_empty() { !prefix.starts_with('/') } else { is_name(folder) };
@@ -21,7 +22,7 @@ pub(super) fn check_prefix(prefix: &str) -> Result<(), StoreError> {
     if is_folder && is_rest { Ok(()) } else { Err(StoreError::Name(shown(prefix))) }
 }
 
-/// Whether this is a folder that names can be in: with its slash, or empty.
+/// Checks the path of a folder: a name with a slash at its end, or empty.
 pub(super) fn check_folder(folder: &str) -> Result<(), StoreError> {
     let is_folder = folder.is_empty() || folder.strip_suffix('/').is_some_and(is_name);
     if is_folder { Ok(()) } else { Err(StoreError::Name(shown(folder))) }
@@ -31,14 +32,15 @@ pub(super) fn is_name(name: &str) -> bool {
     name.len() <= MAX_NAME && name.split('/').all(is_segment)
 }
 
-/// Lower case, so that a file system that takes two cases for one cannot mix up two objects. A dot at
-/// the start is left to what is no object: `.`, `..`, and the temporary files.
+/// Returns true for a valid segment of a name. Segments are in lower case, so that a file system that ignores
+/// case cannot mix up two objects. A dot at the start is reserved for entries that are not objects: `.`,
+/// `..`, and the temporary files.
 pub(super) fn is_segment(segment: &str) -> bool {
     let is_taken = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-');
     (1..=MAX_SEGMENT).contains(&segment.len()) && !segment.starts_with('.') && segment.bytes().all(is_taken)
 }
 
-/// As much as fits into a log line.
+/// Shortens a name to 64 characters, for a log line.
 fn shown(name: &str) -> String {
     name.chars().take(64).collect()
 }

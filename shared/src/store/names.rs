@@ -1,25 +1,26 @@
-//! The names in one folder, packed and sorted: there may be a million.
+//! Names in one folder, packed and sorted: there may be a million.
 
 use std::cmp::Ordering;
 
-use crate::queue::digest::hex;
+use crate::net::digest::hex;
 
-/// Characters of a digest, which most names are or end with; packed it takes half of them.
+/// Number of characters in a digest, which most names are or end with; packed, a digest takes half as many
+/// bytes.
 const DIGEST: usize = 64;
 
-/// Bytes of a name besides its text: two here, four in the index.
+/// Size of a name besides its text, in bytes: two in `packed`, four in `index`.
 const OVERHEAD: usize = 6;
 
-/// Names in the order of their bytes, those of folders with a slash at the end. Only as many as fit into a
-/// number of bytes are kept, and they are the first ones.
+/// Names in the order of their bytes, folders with a slash at the end. Only the first names are kept, as many
+/// as fit into the budget.
 pub(super) struct Names {
     budget: usize,
-    /// Of each name: the length of its text, what follows it, the text, the digest.
+    /// Packed names; each has the length of its text, flags, the text and the digest.
     packed: Vec<u8>,
-    /// Where each name begins.
+    /// Start of each name in `packed`.
     index: Vec<u32>,
     next: usize,
-    /// The last name that is kept, if some behind it are not.
+    /// Last name that is kept, if names behind it were dropped.
     cut: Option<String>,
 }
 
@@ -31,7 +32,7 @@ impl Names {
         Self { budget, packed: Vec::new(), index: Vec::new(), next: 0, cut: None }
     }
 
-    /// Adds a segment's name, unless there is no room for it behind those that are there.
+    /// Adds a segment's name, unless it belongs behind the last kept name.
     pub(super) fn push(&mut self, segment: &str, is_folder: bool) {
         if self.cut.as_ref().is_some_and(|cut| !is_before(segment, is_folder, cut)) {
             return;
@@ -42,14 +43,15 @@ impl Names {
         }
     }
 
-    /// To be called once all are there.
+    /// Sorts the names; to be called after the last `push`.
     pub(super) fn sort(&mut self) {
         let (packed, mut index) = (&self.packed, std::mem::take(&mut self.index));
         index.sort_unstable_by(|a, b| compare(packed, *a, *b));
         self.index = index;
     }
 
-    /// Forgets those that were taken, and of the others all but about the first half; for names that are sorted.
+    /// Drops the names that were taken, and keeps about the first half of the others. The names must be
+    /// sorted.
     pub(super) fn halve(&mut self) {
         self.keep(self.left() / 2);
     }
@@ -61,24 +63,24 @@ impl Names {
         Some(text(&self.packed, at))
     }
 
-    /// The last name that is kept, if there are others behind it.
+    /// Returns the last name that is kept, if names behind it were dropped.
     pub(super) const fn is_cut_behind(&self) -> Option<&String> {
         self.cut.as_ref()
     }
 
-    /// Bytes that they take.
+    /// Returns the size of all names, in bytes.
     pub(super) fn size(&self) -> usize {
         self.packed.len() + 4 * self.index.len()
     }
 
-    /// Bytes of those that are still to be taken, about.
+    /// Estimates the size of the names that are still to be taken, in bytes.
     fn left(&self) -> usize {
         let left = self.index.len().saturating_sub(self.next);
         self.size().saturating_mul(left) / self.index.len().max(1)
     }
 
     fn append(&mut self, segment: &str, is_folder: bool) {
-        // A segment has at most 255 bytes, and 4 GiB of them are beyond every budget.
+        // A segment has at most 255 bytes, and 4 GiB of segments are beyond every budget.
         let Ok(at) = u32::try_from(self.packed.len()) else { return };
         let (head, digest) = split(segment);
         let Ok(length) = u8::try_from(head.len()) else { return };
@@ -90,13 +92,13 @@ impl Names {
         self.index.push(at);
     }
 
-    /// Keeps the first ones that fit, one at least.
+    /// Keeps the first names that fit into the budget, at least one.
     fn cut(&mut self) {
         self.sort();
         self.keep(self.budget);
     }
 
-    /// Keeps the next ones that have so many bytes, one at least.
+    /// Keeps the next names that fit into this number of bytes, at least one.
     fn keep(&mut self, bytes: usize) {
         let mut kept = Self::new(self.budget);
         let (mut last, mut is_cut) = (None, false);
@@ -116,7 +118,7 @@ impl Names {
     }
 }
 
-/// The text before a digest at the end, and the digest.
+/// Splits a segment into the text before a digest at its end, and the digest.
 fn split(segment: &str) -> (&str, Option<[u8; DIGEST / 2]>) {
     let parts = segment.len().checked_sub(DIGEST).and_then(|at| segment.split_at_checked(at));
     match parts.and_then(|(head, digits)| Some((head, parse(digits)?))) {
@@ -125,7 +127,7 @@ fn split(segment: &str) -> (&str, Option<[u8; DIGEST / 2]>) {
     }
 }
 
-/// Lower-case digits: what is written otherwise must come out as it was.
+/// Parses lower-case hexadecimal digits; any other spelling must be kept as it was, so it is `None`.
 fn parse(digits: &str) -> Option<[u8; DIGEST / 2]> {
     let digit = |b: u8| match b {
         b'0'..=b'9' => Some(b - b'0'),
@@ -139,7 +141,7 @@ fn parse(digits: &str) -> Option<[u8; DIGEST / 2]> {
     Some(bytes)
 }
 
-/// Flags, text and digest of the name at `at`; nothing where there is none.
+/// Returns flags, text and digest of the name at `at`; empty values without a name there.
 fn parts(packed: &[u8], at: u32) -> (u8, &[u8], &[u8]) {
     let rest = packed.get(at as usize..).unwrap_or_default();
     let [length, flags, rest @ ..] = rest else { return (0, &[], &[]) };
@@ -158,7 +160,7 @@ fn compare(packed: &[u8], a: u32, b: u32) -> Ordering {
     let (a_parts, b_parts) = (parts(packed, a), parts(packed, b));
     let (a_flags, a_head, a_digest) = a_parts;
     let (b_flags, b_head, b_digest) = b_parts;
-    // Digests sort as their digits do.
+    // Digests sort in the order of their digits.
     if a_flags == b_flags && a_head.len() == b_head.len() {
         return (a_head, a_digest).cmp(&(b_head, b_digest));
     }

@@ -1,8 +1,8 @@
-//! The objects of a folder, in the order that a bucket lists them in.
+//! Walks through the objects of a folder, in the order in which a bucket lists them.
 //!
-//! A page is a part of a walk, which reads each folder once. What is left of it is kept for the next page,
-//! which is asked for with the last name of this one. Should nobody know of such a walk, or not any more,
-//! it begins anew behind that name: nothing is lost by forgetting one but the time to read the folder.
+//! A page is a part of a walk, which reads each folder once. The rest of the walk is kept for the next page,
+//! whose request names the last name of this page. If no such walk is kept, a new one begins behind that
+//! name: a forgotten walk costs only the time to read the folder again.
 
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,28 +16,29 @@ use super::names::Names;
 use super::{Entry, Folders, Foreign, Page, StoreError, name};
 use crate::clock::Timestamp;
 
-/// Bytes of names that a walk keeps of a folder: some 100,000 digests. A larger folder is read again for each of
-/// these: while it is read, it takes some four times as much, four are read at a time, and a redriver has 128 MB.
+/// Upper bound on the names of a folder that a walk keeps, in bytes: some 100,000 digests. A larger folder is
+/// read again for each such part. A read takes some four times as much memory while it lasts, four folders
+/// are read at a time, and a redriver has 128 MB.
 const MAX_BYTES: usize = 4 << 20;
 
-/// Bytes that all kept walks have together. Where that is too little, the largest forget their last names, and none
-/// forgets all of them.
+/// Upper bound on the names of all kept walks together, in bytes. Beyond it the largest walks forget their
+/// last names, and none of them forgets all.
 const MAX_KEPT: usize = 12 << 20;
 
-/// Bytes of a walk besides its names.
+/// Size of a walk besides its names, in bytes.
 const OVERHEAD: usize = 512;
 
-/// A walk that nobody has asked for in so long is forgotten: what was written since is not in it.
+/// Age since its last page at which a walk is forgotten: objects written since are not in it.
 const MAX_AGE: Duration = Duration::from_secs(120);
 
-/// The walks that have more pages.
+/// Walks that have more pages.
 pub(super) struct Walks {
     kept: Mutex<Vec<Walk>>,
     pub(super) max_bytes: usize,
     pub(super) max_kept: usize,
 }
 
-/// Where a walk is, and what it may use.
+/// Place and deadline of a walk's work.
 pub(super) struct Place<'a, D> {
     pub(super) disk: &'a D,
     pub(super) root: &'a Path,
@@ -46,15 +47,15 @@ pub(super) struct Place<'a, D> {
 
 struct Walk {
     prefix: String,
-    /// What it began behind.
+    /// Name that the walk began behind.
     from: Option<String>,
-    /// The last name that it gave.
+    /// Last name that the walk gave.
     last: Option<String>,
-    /// The name after that one.
+    /// Name after `last`, read ahead.
     ahead: Option<String>,
-    /// The folders that it is in, each in the one before it.
+    /// Open folders, each inside the one before it.
     inside: Vec<Folder>,
-    /// What was come across and not told yet.
+    /// Foreign entries that were found and not reported yet.
     foreign: Foreign,
     is_begun: bool,
     max_bytes: usize,
@@ -62,7 +63,7 @@ struct Walk {
 }
 
 struct Folder {
-    /// Empty, or with a slash at its end.
+    /// Path of the folder: empty, or with a slash at its end.
     path: String,
     names: Names,
 }
@@ -74,7 +75,7 @@ impl Default for Walks {
 }
 
 impl Walks {
-    /// A page behind `after`, from the walk that gave that name if there still is one.
+    /// Returns a page behind `after`, from the walk that gave that name if it is still kept.
     pub(super) fn page<D: Disk>(
         &self,
         place: &Place<'_, D>,
@@ -107,7 +108,8 @@ impl Walks {
             let size = largest.size();
             largest.halve();
             if largest.size() == size {
-                // There is nothing to halve: so many walks are forgotten, the one first that was asked for first.
+                // The walks are too many to be halved further: the one whose last page is oldest is forgotten
+                // first.
                 kept.remove(0);
             }
         }
@@ -150,7 +152,8 @@ impl Walk {
             if Instant::now() >= place.deadline {
                 return Err(StoreError::TimedOut);
             }
-            // What cannot be looked at is there, and hides no other. What is gone meanwhile is not.
+            // A file that cannot be looked at is listed, and hides no other. A file that was removed
+            // meanwhile is left out.
             let found = entry(place.disk, name.clone(), &place.root.join(&name));
             unreadable += usize::from(found.is_err());
             entries.extend(found.unwrap_or_else(|_| {
@@ -174,7 +177,7 @@ impl Walk {
         Ok(Page { entries, next: self.last.clone().filter(|_| self.ahead.is_some()), foreign })
     }
 
-    /// The next object's name.
+    /// Returns the name of the next object.
     fn next<D: Disk>(&mut self, place: &Place<'_, D>) -> Result<Option<String>, StoreError> {
         loop {
             let Some(folder) = self.inside.last_mut() else { return Ok(None) };
@@ -195,7 +198,7 @@ impl Walk {
         }
     }
 
-    /// Reads a folder: what is in it behind that name.
+    /// Opens a folder: reads its names, only the ones behind `behind` if it is given.
     fn enter<D: Disk>(
         &mut self,
         place: &Place<'_, D>,
@@ -203,7 +206,8 @@ impl Walk {
         behind: Option<&str>,
     ) -> Result<(), StoreError> {
         let mut names = Names::new(self.max_bytes);
-        // Each is told once: by the walk from the beginning, when a folder is read for the first time.
+        // Each foreign entry is reported once: by a walk from the beginning, when it reads a folder for the
+        // first time.
         let mut foreign = (self.from.is_none() && behind.is_none()).then(Foreign::default);
         look(place, &path, &mut |segment, kind| {
             let name = format!("{path}{segment}");
@@ -247,7 +251,7 @@ impl Walk {
         OVERHEAD + self.inside.iter().map(|folder| folder.names.size()).sum::<usize>()
     }
 
-    /// Forgets the last names of its largest folder, which is read again once it is there.
+    /// Forgets the last names of the walk's largest folder; they are read again when the walk gets there.
     fn halve(&mut self) {
         if let Some(folder) = self.inside.iter_mut().max_by_key(|folder| folder.names.size()) {
             folder.names.halve();
@@ -255,7 +259,7 @@ impl Walk {
     }
 }
 
-/// The folders in a folder, empty ones too.
+/// Lists the folders in a folder, empty ones too.
 pub(super) fn folders<D: Disk>(place: &Place<'_, D>, path: &str) -> Result<Folders, StoreError> {
     let mut found = Folders::default();
     look(place, path, &mut |segment, kind| {
@@ -269,8 +273,8 @@ pub(super) fn folders<D: Disk>(place: &Place<'_, D>, path: &str) -> Result<Folde
     Ok(found)
 }
 
-/// Whether something is below a folder, or may be: whoever lists one that cannot be read is told what is wrong with
-/// it, and of the others too.
+/// Returns true if the folder holds any entry. An error is logged here, unless it is a time-out, so that the
+/// caller can go on with the other folders.
 pub(super) fn may_hold<D: Disk>(place: &Place<'_, D>, path: &str) -> Result<bool, StoreError> {
     let held = holds_any(place, path);
     if let Err(error) = &held
@@ -284,7 +288,7 @@ pub(super) fn may_hold<D: Disk>(place: &Place<'_, D>, path: &str) -> Result<bool
 fn holds_any<D: Disk>(place: &Place<'_, D>, path: &str) -> Result<bool, StoreError> {
     let mut is_found = false;
     look(place, path, &mut |segment, kind| {
-        // What is foreign is told by a listing, which somebody has to ask for.
+        // A foreign entry counts, because only a listing reports it, and the folder must be listed for that.
         is_found = kind != Kind::Folder
             || !is_ours(segment, kind)
             || holds_any(place, &format!("{path}{segment}/"))?;
@@ -293,12 +297,12 @@ fn holds_any<D: Disk>(place: &Place<'_, D>, path: &str) -> Result<bool, StoreErr
     Ok(is_found)
 }
 
-/// Whether it may be an object, or a folder of objects.
+/// Returns true if the entry may be an object, or a folder of objects.
 fn is_ours(segment: &str, kind: Kind) -> bool {
     kind != Kind::Other && name::is_segment(segment)
 }
 
-/// Shows `each` what is in a folder, but for the store's temporary files, until it has seen enough.
+/// Passes the entries of a folder to `each`, without the store's temporary files, until `each` returns false.
 fn look<D: Disk>(
     place: &Place<'_, D>,
     path: &str,

@@ -1,4 +1,4 @@
-//! Logs: JSON, one line a delivery, never a secret, a body or a signature.
+//! Logs: a JSON line per delivery, never with a secret, a body or a signature.
 
 mod queue;
 
@@ -6,19 +6,21 @@ use tokio::time::Instant;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::env::Env;
+use crate::delivery::Delivery;
+use crate::env::{Env, EnvProblem};
 use crate::metrics::{Ended, Metrics};
-use crate::queue::EnvProblem;
+use crate::outcome::{Ending, Outcome, Sends, Why};
 use queue::Queue;
 pub(crate) use queue::{dropped, flush};
 
-/// Starts logging to standard output. Lambda's own settings win over `LOG_LEVEL` and `LOG_FORMAT`.
-/// Called once by each binary; a second call changes nothing.
+/// Starts logging to standard output. Lambda's own settings take precedence over `LOG_LEVEL` and
+/// `LOG_FORMAT`. Each binary calls this once; a second call has no effect.
 pub fn init(env: &Env) {
     init_to(env, std::io::stdout);
 }
 
-/// As [`init`], for a server: it serves on while nobody reads its log.
+/// Starts logging for a server, through a queue, so that a stalled reader of the log does not stop the
+/// server.
 pub(crate) fn init_queued(env: &Env) {
     match Queue::to_stdout() {
         Some(queue) => init_to(env, queue),
@@ -26,7 +28,7 @@ pub(crate) fn init_queued(env: &Env) {
     }
 }
 
-/// As [`init`], to another place.
+/// Starts logging to `out` with the settings of [`init`].
 pub fn init_to(env: &Env, out: impl for<'w> MakeWriter<'w> + Send + Sync + 'static) {
     let level = env.get("AWS_LAMBDA_LOG_LEVEL").or_else(|| env.get("LOG_LEVEL"));
     let format = env.get("AWS_LAMBDA_LOG_FORMAT").or_else(|| env.get("LOG_FORMAT"));
@@ -34,12 +36,12 @@ pub fn init_to(env: &Env, out: impl for<'w> MakeWriter<'w> + Send + Sync + 'stat
         .with_max_level(level.as_deref().and_then(parse_level).unwrap_or(LevelFilter::INFO))
         .with_target(false)
         .with_writer(out)
-        // What cannot be written would be told to standard error, which ends the process where that
-        // cannot be written either: a full disk under the log would lose more than the log.
+        // By default, errors of the log are written to standard error, and the process ends if that fails
+        // too. Then a full disk under the log would lose more than the log.
         .log_internal_errors(false)
         .with_ansi(false);
     let plain = format.is_some_and(|f| is_plain(&f) == Some(true));
-    // An error means that a subscriber is set already.
+    // An error means that a subscriber is already set.
     let _ = if plain {
         builder.try_init()
     } else {
@@ -47,7 +49,8 @@ pub fn init_to(env: &Env, out: impl for<'w> MakeWriter<'w> + Send + Sync + 'stat
     };
 }
 
-/// There is no level below debug: at trace the Lambda runtime logs whole events, bodies and all.
+/// Parses a log level. Trace becomes debug, because at trace the Lambda runtime logs whole events with
+/// bodies.
 fn parse_level(text: &str) -> Option<LevelFilter> {
     let level = match text.to_ascii_lowercase().as_str() {
         "trace" | "debug" => LevelFilter::DEBUG,
@@ -60,13 +63,13 @@ fn parse_level(text: &str) -> Option<LevelFilter> {
     Some(level)
 }
 
-/// Whether lines are text, and not JSON.
+/// Returns true for plain text and false for JSON, or `None` for an unknown format.
 fn is_plain(format: &str) -> Option<bool> {
     let is = |name| format.eq_ignore_ascii_case(name);
     (is("text") || is("json")).then(|| is("text"))
 }
 
-/// What is wrong with the variables. Lambda's own are Lambda's to keep.
+/// Returns the problems of `LOG_LEVEL` and `LOG_FORMAT`. Lambda checks its own variables.
 pub(crate) fn problems(env: &Env) -> impl Iterator<Item = EnvProblem> {
     let is_no_level = "is none of debug, info, warn, error and off: info counts instead";
     let level = EnvProblem::or_value(env, "LOG_LEVEL", None, |text| parse_level(text).map(Some), is_no_level);
@@ -75,106 +78,24 @@ pub(crate) fn problems(env: &Env) -> impl Iterator<Item = EnvProblem> {
     level.err().into_iter().chain(format.err())
 }
 
-/// How a request ended, as the log counts it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// Stored by the queue.
-    Accepted,
-    /// Stored by the spill store, for the queue later.
-    Spilled,
-    /// Stored by the spill store, for somebody to look at: the queue will not take it as it is.
-    Dead,
-    /// Sent before, and not again.
-    Repeated,
-    /// Verified, and of an event that the hook does not want.
-    Ignored,
-    /// A provider's handshake was answered.
-    Handshake,
-    /// Not authentic.
-    Rejected,
-    /// Refused before verification: no such hook, method, size.
-    Refused,
-    /// Verified, and cannot become a message.
-    Unprocessable,
-    /// Over what the queue takes.
-    TooLarge,
-    /// Verified, and over the hook's rate: the sender is asked to try again.
-    Limited,
-    /// Verified, and not stored: our fault, or the vendor's. The sender is asked to try again.
-    Unavailable,
-    /// Not stored, and nobody knows whose it is, because it could not be verified: a key that it names, or a
-    /// secret of ours, could not be had. Anybody may have sent it, who is asked to try again.
-    Unverified,
-    /// Verified, and given up in the middle, by a panic or the end of the process: nobody was told, and a
-    /// message that was on its way may be stored.
-    Cancelled,
-}
-
-impl Outcome {
-    /// As the log and the metrics spell it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Accepted => "accepted",
-            Self::Spilled => "spilled",
-            Self::Dead => "dead",
-            Self::Repeated => "repeated",
-            Self::Ignored => "ignored",
-            Self::Handshake => "handshake",
-            Self::Rejected => "rejected",
-            Self::Refused => "refused",
-            Self::Unprocessable => "unprocessable",
-            Self::TooLarge => "too_large",
-            Self::Limited => "limited",
-            Self::Unavailable => "unavailable",
-            Self::Unverified => "unverified",
-            Self::Cancelled => "cancelled",
-        }
-    }
-
-    /// Whether its answer is the ack of a delivery.
-    const fn is_ack(self) -> bool {
-        matches!(self, Self::Accepted | Self::Spilled | Self::Dead | Self::Repeated | Self::Ignored)
-    }
-}
-
-/// The class of a request that was given up before it was verified.
+/// Class of a request that was cancelled before it was verified.
 const GIVEN_UP: &str = "cancelled";
 
-/// What one request's log line tells. Filled in on the way, written once at the end.
+/// Upper bound on the length of an event that is logged, in bytes.
+const MAX_EVENT: usize = 256;
+
+/// Log line of a request, which is written once: with the request's ending, or without one if the request is
+/// given up.
 #[derive(Debug)]
 pub struct Line {
-    /// The request's id: the `instance` of a problem answer.
-    pub request_id: String,
-    /// Name of the hook, once known.
-    pub hook: Option<String>,
-    /// The delivery's event.
-    pub event: Option<String>,
-    /// The delivery's id.
-    pub delivery: Option<String>,
-    /// Which of the hook's secrets matched, counted from 0.
-    pub secret: Option<usize>,
-    /// Which of several verifiers accepted the request, counted from 0.
-    pub verifier: Option<usize>,
-    /// What explains the outcome, in one word of a fixed set: an error's class, a rejection's name.
-    pub class: Option<&'static str>,
-    /// The same in a sentence; never a value of the request.
-    pub reason: Option<String>,
-    /// The vendor's error code.
-    pub code: Option<String>,
-    /// The vendor's message id.
-    pub message_id: Option<String>,
-    /// The vendor's request id.
-    pub vendor_request_id: Option<String>,
-    /// Attempts to send.
-    pub attempts: u32,
-    /// Whether a message that was answered 503 may be stored all the same.
-    pub maybe_stored: bool,
-    /// When the request began to arrive; none if no sender waits for the answer.
-    pub received: Option<Instant>,
-    /// When the message was made.
-    pub rendered: Option<Instant>,
-    /// When sending was over, without success.
-    pub sent: Option<Instant>,
+    request_id: String,
+    hook: Option<String>,
+    event: Option<String>,
+    delivery: Option<String>,
+    secret: Option<usize>,
+    verifier: Option<usize>,
+    /// Time at which the request began to arrive, or `None` if no sender waits for the answer.
+    received: Option<Instant>,
     metrics: Metrics,
     started: Instant,
     verified: Option<Instant>,
@@ -182,8 +103,9 @@ pub struct Line {
 }
 
 impl Line {
-    /// Starts the clock. What the line tells is counted in `metrics` too.
-    pub fn new(request_id: &str, metrics: &Metrics) -> Self {
+    /// Starts a line and its clock. The ending is also counted in `metrics`. `received` is the time at which
+    /// the request began to arrive, if a sender waits for the answer.
+    pub fn new(request_id: &str, received: Option<Instant>, metrics: &Metrics) -> Self {
         Self {
             request_id: request_id.to_owned(),
             hook: None,
@@ -191,49 +113,53 @@ impl Line {
             delivery: None,
             secret: None,
             verifier: None,
-            class: None,
-            reason: None,
-            code: None,
-            message_id: None,
-            vendor_request_id: None,
-            attempts: 0,
-            maybe_stored: false,
-            received: None,
+            received,
             metrics: metrics.clone(),
             started: Instant::now(),
             verified: None,
-            rendered: None,
-            sent: None,
             is_written: false,
         }
     }
 
-    /// Verification is over.
-    pub fn verified(&mut self) {
+    /// Records the name of the request's hook.
+    pub fn of_hook(&mut self, name: &str) {
+        self.hook = Some(name.to_owned());
+    }
+
+    /// Records that verification has ended, and with which delivery.
+    pub fn verified(&mut self, delivery: Option<&Delivery>) {
         self.verified = Some(Instant::now());
+        let Some(delivery) = delivery else { return };
+        // The body may hold the event's name, so an implausibly long name is not logged.
+        self.event = delivery.event.clone().filter(|event| event.len() <= MAX_EVENT);
+        self.delivery = Some(delivery.id.clone());
+        self.secret = delivery.secret;
+        self.verifier = delivery.verifier;
     }
 
-    /// Writes the line: information when all is well, a warning when the request is at fault, an
-    /// error when we are.
-    pub fn write(mut self, outcome: Outcome, status: u16) {
+    /// Writes the line at the level info if all is well, warn if the request is at fault, and error if the
+    /// service is at fault.
+    pub fn write(mut self, ending: &Ending) {
         self.is_written = true;
-        self.log(outcome, Some(status));
+        self.log(ending.outcome, ending.why.as_ref(), &ending.sends, Some(ending.status()));
     }
 
-    fn log(&self, outcome: Outcome, status: Option<u16>) {
+    fn log(&self, outcome: Outcome, why: Option<&Why>, sends: &Sends, status: Option<u16>) {
         let now = Instant::now();
+        let class = why.map(|why| why.class);
+        let Sends { rendered, sent, .. } = *sends;
         self.metrics.ended(Ended {
             hook: self.hook.as_deref(),
             outcome,
-            class: self.class,
+            class,
             secret: self.secret,
-            send: self.rendered.map(|from| self.sent.unwrap_or(now).saturating_duration_since(from)),
+            send: rendered.map(|from| sent.unwrap_or(now).saturating_duration_since(from)),
             ack: self.received.filter(|_| outcome.is_ack()).map(|received| now - received),
         });
         let verify_ms = self.verified.map(|at| millis(self.started, at));
-        let render_ms = self.verified.zip(self.rendered).map(|(from, to)| millis(from, to));
-        let send_ms = self.rendered.map(|from| millis(from, self.sent.unwrap_or(now)));
-        let keep_ms = self.sent.map(|from| millis(from, now));
+        let render_ms = self.verified.zip(rendered).map(|(from, to)| millis(from, to));
+        let send_ms = rendered.map(|from| millis(from, sent.unwrap_or(now)));
+        let keep_ms = sent.map(|from| millis(from, now));
         let total_ms = millis(self.started, now);
         macro_rules! line {
             ($level:ident) => {
@@ -243,16 +169,16 @@ impl Line {
                     event = self.event.as_deref(),
                     delivery = self.delivery.as_deref(),
                     outcome = outcome.as_str(),
-                    class = self.class,
-                    reason = self.reason.as_deref(),
+                    class,
+                    reason = why.and_then(|why| why.reason.as_deref()),
                     status,
-                    attempts = self.attempts,
+                    attempts = sends.attempts,
                     secret = self.secret,
                     verifier = self.verifier,
-                    message_id = self.message_id.as_deref(),
-                    code = self.code.as_deref(),
-                    vendor_request_id = self.vendor_request_id.as_deref(),
-                    maybe_stored = self.maybe_stored.then_some(true),
+                    message_id = sends.message_id.as_deref(),
+                    code = sends.code.as_deref(),
+                    vendor_request_id = sends.vendor_request_id.as_deref(),
+                    maybe_stored = sends.maybe_stored.then_some(true),
                     verify_ms,
                     render_ms,
                     send_ms,
@@ -276,23 +202,23 @@ impl Line {
     }
 }
 
-/// A line is written even if its request is given up in the middle.
+/// Last chance to write the line: it records a request that was cancelled.
 impl Drop for Line {
     fn drop(&mut self) {
         if self.is_written {
             return;
         }
-        // Only a verified request has a delivery.
+        // Only a verified request has a delivery id.
         if self.delivery.is_none() {
-            self.class = Some(GIVEN_UP);
-            self.log(Outcome::Unverified, None);
+            let why = Why { class: GIVEN_UP, reason: None };
+            self.log(Outcome::Unverified, Some(&why), &Sends::default(), None);
         } else {
-            self.log(Outcome::Cancelled, None);
+            self.log(Outcome::Cancelled, None, &Sends::default(), None);
         }
     }
 }
 
-/// Milliseconds, to the microsecond.
+/// Returns the milliseconds between two moments, rounded to microseconds.
 fn millis(from: Instant, to: Instant) -> f64 {
     (to.duration_since(from).as_secs_f64() * 1e6).round() / 1e3
 }
@@ -302,12 +228,12 @@ pub(crate) mod doubles {
     use std::io::Write;
     use std::sync::{Arc, Mutex};
 
-    /// Keeps what is logged.
+    /// Writer that keeps the log in memory.
     #[derive(Clone, Default)]
     pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
     impl Log {
-        /// What was logged while this ran, as JSON lines.
+        /// Returns the JSON lines that were logged while `run` ran.
         pub(crate) fn of(run: impl FnOnce()) -> String {
             let log = Self::default();
             let out = log.clone();
@@ -333,14 +259,18 @@ pub(crate) mod doubles {
 mod tests {
     use super::doubles::Log;
     use super::*;
+    use crate::http::Response;
+    use crate::message::tests::delivery;
 
     #[test]
     fn every_request_has_one_line() {
         let text = Log::of(|| {
-            Line::new("answered", &Metrics::off()).write(Outcome::Accepted, 200);
-            drop(Line::new("given up", &Metrics::off()));
-            let mut verified = Line::new("given up later", &Metrics::off());
-            verified.delivery = Some("id".to_owned());
+            let line = |request_id| Line::new(request_id, None, &Metrics::off());
+            let ack = Response::new(200, "text/plain", "");
+            line("answered").write(&Ending::answered(Outcome::Accepted, ack));
+            drop(line("given up"));
+            let mut verified = line("given up later");
+            verified.verified(Some(&delivery(b"{}", None)));
             drop(verified);
         });
         let outcomes: Vec<_> = ["accepted", "unverified", r#""outcome":"cancelled""#]

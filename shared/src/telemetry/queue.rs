@@ -1,8 +1,8 @@
-//! A log that waits for nobody: lines are handed to a thread that writes them. What does not fit while the
-//! log's reader stands still is dropped and counted.
+//! Log that never blocks its callers: a thread writes the lines. Lines that do not fit while the reader of
+//! the log stalls are dropped and counted.
 //!
-//! For servers only. A function's sandbox is frozen when its answer is out, and a line that was not written
-//! by then would come an event late or never.
+//! Only servers use the queue. A function's sandbox is frozen after its answer, so a line that was not
+//! written by then would be late by an event or lost.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -13,21 +13,21 @@ use std::time::Duration;
 
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Bytes of lines that wait to be written.
+/// Upper bound on the lines that wait to be written, in bytes.
 const ROOM: usize = 4 * 1024 * 1024;
 
-/// The process's.
+/// Queue of the process to standard output.
 static QUEUE: OnceLock<Queue> = OnceLock::new();
 
-/// Lines that did not fit.
+/// Lines of this process that did not fit.
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 
-/// How many lines did not fit, in all.
+/// Returns the number of lines that did not fit since the start of the process.
 pub(crate) fn dropped() -> u64 {
     DROPPED.load(Ordering::Relaxed)
 }
 
-/// Waits until what was logged is written, for so long at most.
+/// Waits until the lines so far are written, but not longer than `most`.
 pub(crate) fn flush(most: Duration) {
     if let Some(queue) = QUEUE.get() {
         queue.flush(most);
@@ -36,11 +36,11 @@ pub(crate) fn flush(most: Duration) {
 
 enum Item {
     Line(Vec<u8>),
-    /// Everything before it is written.
+    /// Request for a signal once all lines before it are written.
     Mark(Sender<()>),
 }
 
-/// Lines on their way to one writer.
+/// Queue of lines for a writer thread.
 #[derive(Clone, Debug)]
 pub(super) struct Queue {
     lines: Sender<Item>,
@@ -50,7 +50,7 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// The process's, to standard output; `None` if there can be no thread for it.
+    /// Returns the queue of the process, or `None` if the writer thread cannot start.
     pub(super) fn to_stdout() -> Option<Self> {
         let queue = Self::new(io::stdout(), ROOM, &DROPPED).ok()?;
         Some(QUEUE.get_or_init(|| queue).clone())
@@ -66,7 +66,7 @@ impl Queue {
     fn flush(&self, most: Duration) {
         let (mark, passed) = channel();
         if self.lines.send(Item::Mark(mark)).is_ok() {
-            // Whether it came or not, there is no more time.
+            // Without the signal in time, the remaining lines are given up.
             let _ = passed.recv_timeout(most);
         }
     }
@@ -85,7 +85,7 @@ fn write(lines: &Receiver<Item>, waiting: &AtomicUsize, mut out: impl Write, dro
     let mut told = 0;
     while let Ok(item) = lines.recv() {
         match item {
-            // A line that cannot be written is lost: there is no other place to say so.
+            // A line that cannot be written is lost, since there is no other place to report that.
             Item::Line(line) => {
                 let _ = out.write_all(&line);
                 waiting.fetch_sub(line.len(), Ordering::Relaxed);
@@ -97,7 +97,7 @@ fn write(lines: &Receiver<Item>, waiting: &AtomicUsize, mut out: impl Write, dro
             }
             Item::Mark(mark) => {
                 let _ = out.flush();
-                // Whoever asked may have gone.
+                // The requester may have stopped waiting.
                 let _ = mark.send(());
             }
         }
@@ -129,12 +129,12 @@ mod tests {
 
     use super::*;
 
-    /// A reader that takes a line when it is told to.
+    /// Writer that takes a line whenever the test allows it.
     struct Reader(Receiver<()>, Sender<Vec<u8>>);
 
     impl Write for Reader {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            // A test that is over tells nothing any more.
+            // After the end of the test the channels are closed.
             let _ = self.0.recv();
             let _ = self.1.send(bytes.to_vec());
             Ok(bytes.len())

@@ -1,14 +1,14 @@
-//! A service that shows what a host made of a request, and raw HTTP to talk to it.
+//! A service that records the requests of a host, and raw HTTP to talk to the host.
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use hookmq_shared::env::Env;
-use hookmq_shared::host::Service;
 use hookmq_shared::http::{Request, Response};
 use hookmq_shared::metrics::Metrics;
 use hookmq_shared::readiness::Readiness;
+use hookmq_shared::service::Service;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -17,16 +17,16 @@ use tokio::sync::Notify;
 pub(crate) struct Double(Arc<State>);
 
 pub(crate) struct State {
-    /// What was served, in order.
+    /// Requests that were served, in order.
     pub(crate) requests: Mutex<Vec<Request>>,
-    /// `HUAWEICLOUD_SDK_…` AK, SK and token as each of them saw it, beyond the environment.
+    /// `HUAWEICLOUD_SDK_…` AK, SK and token for each request, beyond the environment.
     pub(crate) lent: Mutex<Vec<[Option<String>; 3]>>,
-    /// A request to `/wait` has come.
+    /// Signal that a request to `/wait` has arrived.
     pub(crate) waiting: Notify,
-    /// Lets a request to `/wait` go on.
+    /// Signal that lets a request to `/wait` continue.
     pub(crate) go: Notify,
     pub(crate) is_ready: AtomicBool,
-    /// How often it was asked for its metrics, or to turn a request away.
+    /// Number of requests for the metrics, and of refused requests.
     pub(crate) looks: AtomicUsize,
     pub(crate) max_body: usize,
 }
@@ -102,7 +102,7 @@ impl Service for Double {
     }
 }
 
-/// One answer as it came over the wire.
+/// An answer as it was received.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -118,7 +118,7 @@ impl Answer {
         })
     }
 
-    /// The last part of a problem document's `type`.
+    /// Returns the last part of a problem document's `type`.
     pub(crate) fn problem(&self) -> String {
         assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
         let body: serde_json::Value = serde_json::from_str(&self.body).unwrap();
@@ -128,7 +128,7 @@ impl Answer {
     }
 }
 
-/// Reads one answer; `None` at the end of the stream, which a reset is, too.
+/// Reads one answer; `None` at the end of the stream or on a reset.
 pub(crate) async fn read_answer(stream: &mut TcpStream) -> Option<Answer> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {

@@ -1,4 +1,4 @@
-//! A forwarder with a store, and a vendor that has outages, in tokio's time.
+//! A forwarder with a store, and a vendor with outages, in Tokio's paused time.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,26 +10,26 @@ use hookmq_shared::config::{Config, Reading, Samples};
 use hookmq_shared::context::Context;
 use hookmq_shared::env::Env;
 use hookmq_shared::gateway::{Gateway, Stores};
-use hookmq_shared::host::Service as _;
 use hookmq_shared::http::Request;
 use hookmq_shared::metrics::Metrics;
+use hookmq_shared::net::answer::Answer;
+use hookmq_shared::net::endpoint::Endpoint;
 use hookmq_shared::queue::Vendor;
-use hookmq_shared::queue::answer::Answer;
-use hookmq_shared::queue::endpoint::Endpoint;
 use hookmq_shared::queue::memory::{Broker, Limits, MemoryQueue, Reply, Try, What};
+use hookmq_shared::service::Service as _;
 use hookmq_shared::spill::{Record, Spill};
 use hookmq_shared::store::Store;
 use hookmq_shared::store::memory::{Fault, MemoryStore};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
-/// What a write to the store takes.
+/// Duration of a write to the store.
 pub(crate) const WRITE: Duration = Duration::from_millis(4);
 
-/// What an attempt takes that is answered at once.
+/// Duration of an attempt that is answered at once.
 pub(crate) const ANSWER: Duration = Duration::from_millis(10);
 
-/// What the vendor does with an attempt, by its topic.
+/// The vendor's behaviour for an attempt, by its topic.
 type Decide = dyn FnMut(&str) -> (Duration, What) + Send;
 
 struct Vendors {
@@ -62,18 +62,18 @@ impl Broker for Vendors {
     }
 }
 
-/// An answer, as TDMQ gives it.
+/// Builds an answer of TDMQ.
 pub(crate) fn said(status: u16, body: &str) -> (Duration, What) {
     let answer = Answer { status, body: body.to_owned().into(), ..Answer::default() };
     (ANSWER / 2, What::Answer(answer))
 }
 
-/// An error of TDMQ's.
+/// Builds an error answer of TDMQ with this code.
 pub(crate) fn error(code: &str) -> (Duration, What) {
     said(200, &format!(r#"{{"Response":{{"Error":{{"Code":"{code}","Message":"m"}},"RequestId":"r"}}}}"#))
 }
 
-/// The message is stored.
+/// Builds the answer to a stored message.
 pub(crate) fn stored() -> (Duration, What) {
     said(200, r#"{"Response":{"MessageId":"1:2:3:4","RequestId":"r"}}"#)
 }
@@ -104,7 +104,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// What an outage can be; each kind in three shapes at least.
+    /// All kinds of outages, at least three of each group.
     pub(crate) const ALL: [Self; 20] = [
         Self::InternalError,
         Self::Unavailable,
@@ -128,16 +128,16 @@ impl Kind {
         Self::NoName,
     ];
 
-    /// One of each kind.
+    /// One kind of each group.
     pub(crate) const FEW: [Self; 6] =
         [Self::InternalError, Self::BadGateway, Self::Throttled, Self::Hangs, Self::Resets, Self::Refused];
 
-    /// Whether no connection can be made.
+    /// Returns true if no connection can be made.
     pub(crate) const fn is_unreachable(self) -> bool {
         matches!(self, Self::Refused | Self::NoRoute | Self::NoName)
     }
 
-    /// What an attempt meets.
+    /// Returns the vendor's behaviour for one attempt.
     pub(crate) fn met(self) -> (Duration, What) {
         let seconds = Duration::from_secs;
         match self {
@@ -164,7 +164,7 @@ impl Kind {
         }
     }
 
-    /// Whether an attempt that met it may have stored its message, and whoever sends it again makes two.
+    /// Returns true if a failed attempt may have stored its message, so that a retry makes a second copy.
     pub(crate) const fn is_time_out(self) -> bool {
         matches!(
             self,
@@ -172,7 +172,7 @@ impl Kind {
         )
     }
 
-    /// Whether the vendor asks for fewer requests.
+    /// Returns true if the vendor asks for fewer requests.
     pub(crate) const fn is_throttling(self) -> bool {
         matches!(self, Self::Throttled | Self::Throttled429 | Self::ThrottledUin)
     }
@@ -189,7 +189,7 @@ pub(crate) struct House {
     clock: Clock,
 }
 
-/// How a delivery was answered.
+/// Status of an answer, and the time until it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Answered {
     pub(crate) status: u16,
@@ -197,7 +197,7 @@ pub(crate) struct Answered {
 }
 
 impl House {
-    /// With a hook for each of three topics.
+    /// Creates a forwarder with a hook for each of three topics.
     pub(crate) fn new(vars: &[(&str, &str)], rest: &str) -> Self {
         let url = [("SPILL_URL", "file:///unused")];
         let env = Env::of(url.into_iter().chain(vars.iter().copied()));
@@ -234,17 +234,17 @@ impl House {
         Self { gateway, decide, asked, store, sent: Arc::default(), clock }
     }
 
-    /// What the vendor does from now on.
+    /// Sets the vendor's behaviour from now on.
     pub(crate) fn vendor(&self, decide: impl FnMut(&str) -> (Duration, What) + Send + 'static) {
         *self.decide.lock().unwrap() = Box::new(decide);
     }
 
-    /// All attempts that the vendor has seen since it was asked last.
+    /// Returns the attempts that the vendor has seen since the last call.
     pub(crate) fn asked(&self) -> Vec<Asked> {
         std::mem::take(&mut self.asked.lock().unwrap())
     }
 
-    /// One delivery.
+    /// Sends one delivery and waits for its answer.
     pub(crate) async fn deliver(&self, hook: &str) -> Answered {
         let n = self.sent.fetch_add(1, Ordering::Relaxed);
         let begun = Instant::now();
@@ -263,7 +263,7 @@ impl House {
         Answered { status, took: begun.elapsed() }
     }
 
-    /// So many at once.
+    /// Sends `count` deliveries at once.
     pub(crate) async fn burst(&self, hook: &str, count: usize) -> Vec<Answered> {
         let all: Vec<_> = (0..count)
             .map(|_| {
@@ -278,7 +278,7 @@ impl House {
         answers
     }
 
-    /// So many a second for so long; the answers to all of them, in their order.
+    /// Sends `rate` deliveries per second during `time`; returns all answers in order.
     pub(crate) async fn stream(&self, hook: &str, rate: u32, time: Duration) -> Vec<Answered> {
         let mut answers = Vec::new();
         for one in self.stream_on(hook, rate, time).await {
@@ -287,7 +287,7 @@ impl House {
         answers
     }
 
-    /// As [`stream`](Self::stream); nobody waits for those that are under way in the end.
+    /// Sends deliveries like [`stream`](Self::stream), but does not wait for those in progress at the end.
     pub(crate) async fn stream_on(&self, hook: &str, rate: u32, time: Duration) -> Vec<JoinHandle<Answered>> {
         let (begun, mut all) = (Instant::now(), Vec::new());
         let every = Duration::from_secs(1) / rate;
@@ -303,7 +303,7 @@ impl House {
         all
     }
 
-    /// How many that were received since then are spilled.
+    /// Counts the spilled deliveries that were received since then.
     pub(crate) fn spilled_since(&self, since: Instant) -> usize {
         let since = self.clock.now().unix_millis() - i64::try_from(since.elapsed().as_millis()).unwrap();
         let names = self.store.names("spill/");
@@ -314,14 +314,14 @@ impl House {
     }
 }
 
-/// The median.
+/// Returns the median time until an answer.
 pub(crate) fn median(answers: &[Answered]) -> Duration {
     let mut times: Vec<Duration> = answers.iter().map(|answer| answer.took).collect();
     times.sort();
     times[times.len() / 2]
 }
 
-/// A pause.
+/// Waits for this time.
 pub(crate) async fn pause(time: Duration) {
     sleep(time).await;
 }

@@ -1,4 +1,4 @@
-//! A server that follows a script over real sockets, and what the queue tests share.
+//! A server that follows a script over real sockets, and other code that the queue tests share.
 #![allow(
     dead_code,
     unreachable_pub,
@@ -20,47 +20,47 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 
-/// What the server does with a request it has read.
+/// The server's reaction to a request that it has read.
 #[derive(Clone)]
 pub enum Step {
-    /// Answers and keeps the connection.
+    /// An answer with status, header fields and body, on a connection that stays open.
     Answer(u16, Vec<(&'static str, String)>, String),
-    /// Closes the connection without an answer.
+    /// The end of the connection without an answer.
     Drop,
-    /// Resets the connection.
+    /// A reset of the connection.
     Reset,
-    /// Says nothing more.
+    /// Silence on an open connection.
     Hang,
-    /// Writes these bytes and closes.
+    /// This text as the answer, then the end of the connection.
     Raw(String),
-    /// The same for bytes that are no text.
+    /// These bytes as the answer, which need not be text, then the end of the connection.
     Bytes(Vec<u8>),
-    /// Writes the head and then the body, byte by byte, this far apart.
+    /// An answer with this body, sent byte by byte with this pause.
     Slow(String, Duration),
-    /// Answers with this body after a while.
+    /// An answer with this body after this delay.
     Late(String, Duration),
 }
 
-/// Status 200 with a body.
+/// Builds an answer with status 200 and this body.
 pub fn ok(body: &str) -> Step {
     Step::Answer(200, Vec::new(), body.to_owned())
 }
 
-/// A status and a body.
+/// Builds an answer with this status and body.
 pub fn status(status: u16, body: &str) -> Step {
     Step::Answer(status, Vec::new(), body.to_owned())
 }
 
-/// An answer whose head and body are these bytes; the head has its length already.
+/// Builds an answer with these bytes as head and body; its length is added to the head.
 pub fn answer(status: u16, fields: &str, body: &[u8]) -> Step {
     let head = format!("HTTP/1.1 {status} X\r\n{fields}Content-Length: {}\r\n\r\n", body.len());
     Step::Bytes([head.as_bytes(), body].concat())
 }
 
-/// A request as the server saw it.
+/// A request as the server received it.
 #[derive(Clone, Debug)]
 pub struct Seen {
-    /// Counted from 0.
+    /// Number of the connection, counted from 0.
     pub connection: usize,
     pub line: String,
     pub headers: Vec<(String, String)>,
@@ -77,7 +77,7 @@ impl Seen {
     }
 }
 
-/// The server; it stops with the test's runtime.
+/// A server with a script, which stops with the test's runtime.
 pub struct Server {
     pub url: String,
     seen: Arc<Mutex<Vec<Seen>>>,
@@ -106,7 +106,7 @@ impl Server {
         server
     }
 
-    /// More steps.
+    /// Appends steps to the script.
     pub fn then(&self, steps: impl IntoIterator<Item = Step>) {
         self.script.lock().unwrap().extend(steps);
     }
@@ -190,7 +190,7 @@ async fn read_request(connection: usize, stream: &mut BufReader<TcpStream>) -> O
     Some(seen)
 }
 
-/// Wall time that a test moves, from 2023-11-14T22:13:20Z.
+/// A wall clock that a test moves, from 2023-11-14T22:13:20Z.
 #[derive(Clone)]
 pub struct Wall(Arc<AtomicI64>);
 
@@ -203,7 +203,7 @@ impl Wall {
         self.0.fetch_add(1000 * seconds, Ordering::Relaxed);
     }
 
-    /// Each look at the clock is a second later than the one before.
+    /// Returns a clock that advances by a second with each reading.
     pub fn ticking(&self) -> Clock {
         let wall = self.clone();
         Clock::from_fn(move || Timestamp::from_unix_millis(wall.0.fetch_add(1000, Ordering::Relaxed)))
@@ -215,7 +215,7 @@ impl Wall {
     }
 }
 
-/// A context of these variables; jitter is the same in each run.
+/// Builds a context with these variables; its jitter is the same in each run.
 pub fn context(vars: &[(&str, &str)], clock: Clock) -> Context {
     Context { env: Env::of(vars.iter().copied()), clock, random: Random::from_fn(|| u64::MAX - 1) }
 }

@@ -1,4 +1,4 @@
-//! The HTTP interface of the AWS Parameters and Secrets Lambda extension.
+//! The HTTP interface of the AWS Parameters and Secrets Lambda extension, for tests.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -12,28 +12,28 @@ use tokio::net::{TcpListener, TcpStream};
 
 pub const TOKEN: &str = "a-session-token/of+the=function";
 
-/// What a store holds.
+/// Content of a secret, or a failure of its reading.
 #[derive(Clone, Debug)]
 pub enum Held {
     Text(String),
     Binary(Vec<u8>),
-    /// An answer as it is: what goes wrong.
+    /// Any other answer, such as an error.
     Answer(u16, String),
-    /// No answer at all.
+    /// Silence on an open connection.
     Silence,
 }
 
 #[derive(Default)]
 struct State {
-    /// By store and name.
+    /// Contents by store and name.
     held: BTreeMap<(&'static str, String), Held>,
-    /// Requests that are answered as by an extension that starts.
+    /// Number of requests that are still answered as by an extension that is starting.
     starting: usize,
-    /// Each request's target.
+    /// Targets of all requests, in order.
     seen: Vec<String>,
 }
 
-/// The extension; it stops with the test's runtime.
+/// An extension, which stops with the test's runtime.
 pub struct Extension {
     pub port: u16,
     state: Arc<Mutex<State>>,
@@ -57,7 +57,7 @@ impl Extension {
         Self { port, state }
     }
 
-    /// The variables of a function that it is a layer of.
+    /// Returns the variables of a function that has the extension as a layer.
     pub fn vars(&self) -> [(&'static str, String); 2] {
         [
             ("AWS_SESSION_TOKEN", TOKEN.to_owned()),
@@ -74,7 +74,7 @@ impl Extension {
         self.state.lock().unwrap().held.insert(("parameter", name.to_owned()), held);
     }
 
-    /// The next requests come too early.
+    /// Answers the next requests as an extension that is still starting.
     pub fn starts_for(&self, requests: usize) {
         self.state.lock().unwrap().starting = requests;
     }

@@ -1,4 +1,4 @@
-//! A gateway whose hooks' secrets change, and what it logs.
+//! A gateway with hooks whose secrets change, and its log.
 #![allow(
     dead_code,
     unreachable_pub,
@@ -19,10 +19,10 @@ use hookmq_shared::config::{Config, Reading, Samples};
 use hookmq_shared::context::Context;
 use hookmq_shared::env::Env;
 use hookmq_shared::gateway::Gateway;
-use hookmq_shared::host::Service as _;
 use hookmq_shared::http::{Request, Response};
 use hookmq_shared::queue::tdmq::Client;
 use hookmq_shared::secret::Secret;
+use hookmq_shared::service::Service as _;
 use hookmq_shared::source::{Draft, Settings, Source};
 use hookmq_shared::telemetry;
 
@@ -50,7 +50,7 @@ impl Write for Log {
     }
 }
 
-/// The lines about a hook; each test has hooks of its own.
+/// Returns the log lines about a hook; each test has hooks of its own.
 pub fn log(hook: &str) -> Vec<String> {
     let text = String::from_utf8(LOG.lock().unwrap().clone()).unwrap();
     for secret in [OLD, NEW, KEY] {
@@ -66,12 +66,12 @@ pub struct World {
 }
 
 impl World {
-    /// A gateway with these hooks, in which `DIR` is a directory with these files.
+    /// Starts a gateway with these hooks, in which `DIR` is a directory with these files.
     pub async fn start(files: &[(&str, &str)], hooks: &str) -> Self {
         Self::with(&[], files, hooks).await
     }
 
-    /// As `start`, with further variables.
+    /// Starts such a gateway with further variables.
     pub async fn with(vars: &[(&str, &str)], files: &[(&str, &str)], hooks: &str) -> Self {
         static INIT: OnceLock<()> = OnceLock::new();
         INIT.get_or_init(|| telemetry::init_to(&Env::of([("LOG_LEVEL", "debug")]), || Log));
@@ -112,7 +112,7 @@ impl World {
     }
 }
 
-/// A delivery to a hook of the preset `github`, or another one, signed with this secret.
+/// Signs a delivery to a hook, as the preset does, with this secret.
 pub fn signed_as(preset: &str, hook: &str, secret: &str) -> Request {
     let settings = Settings { secrets: vec![Secret::new(secret)], ..Settings::default() };
     let draft = Draft { path: format!("/{hook}"), ..Draft::default() };
@@ -123,7 +123,7 @@ pub fn signed(hook: &str, secret: &str) -> Request {
     signed_as("github", hook, secret)
 }
 
-/// The clock goes on by so much.
+/// Advances the clock by this number of seconds.
 pub async fn pass(seconds: u64) {
     tokio::time::pause();
     tokio::time::advance(Duration::from_secs(seconds)).await;

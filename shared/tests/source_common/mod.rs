@@ -1,4 +1,4 @@
-//! What the tests of sources share.
+//! Helpers that the tests of sources share: vectors, settings, signing and checking.
 #![allow(dead_code, clippy::unwrap_used, unreachable_pub, reason = "each test file uses a part of it")]
 
 mod presets;
@@ -19,15 +19,15 @@ use toml::de::DeTable;
 
 pub use presets::*;
 
-/// The time at which all vectors are checked.
+/// Time at which all vectors are checked.
 pub const NOW: Timestamp = Timestamp::from_unix(1_760_000_000);
 
-/// Where the vectors lie, seen from any crate of the workspace.
+/// Returns the folder of the vectors, from any crate of the workspace.
 pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/tests/vectors/webhooks")
 }
 
-/// The names of the files of vectors that are a preset's, sorted.
+/// Returns the names of the presets' vector files, sorted and without extension.
 pub fn vector_files() -> Vec<String> {
     let entries = folder().read_dir().unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let files = entries.map(|name| name.strip_suffix(".json").expect("a file of vectors").to_owned());
@@ -36,17 +36,17 @@ pub fn vector_files() -> Vec<String> {
     files
 }
 
-/// Files of several providers.
+/// Vector files with cases of several providers.
 const OTHERS: [&str; 2] = ["cert_url_allow", "handshakes"];
 
-/// A vector file.
+/// Loads a vector file as JSON.
 pub fn load(file: &str) -> Value {
     let path = folder().join(format!("{file}.json"));
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// A request with the header fields of a vector.
+/// Builds a request with the header fields of a vector.
 pub fn request(method: &str, headers: &Value, body: Vec<u8>) -> Request {
     let pair = |h: &Value| (h[0].as_str().unwrap().to_owned(), h[1].as_str().unwrap().to_owned());
     Request {
@@ -62,7 +62,7 @@ pub fn request(method: &str, headers: &Value, body: Vec<u8>) -> Request {
     }
 }
 
-/// The request and the settings of a vector; its `url` is the hook's.
+/// Builds the request and the settings of a vector; its `url` is the hook's.
 pub fn of_case(case: &Value) -> (Request, Settings) {
     let body = STANDARD.decode(case["body_b64"].as_str().unwrap()).unwrap();
     let mut request = request(case["method"].as_str().unwrap(), &case["headers"], body);
@@ -75,7 +75,7 @@ pub fn of_case(case: &Value) -> (Request, Settings) {
     (request, Settings { url, params, ..settings(&case["secrets"]) })
 }
 
-/// A delivery of the preset's sample.
+/// Signs the preset's sample and returns the verifier and the verified delivery.
 pub fn sample(preset: &str) -> (Source, Delivery) {
     let (verifier, signer) = pair(preset);
     let request = signer.sign(Draft::default(), 0, NOW, &random()).unwrap();
@@ -85,18 +85,18 @@ pub fn sample(preset: &str) -> (Source, Delivery) {
     }
 }
 
-/// What stands behind the `?` of an address.
+/// Returns the part of an address after the `?`.
 pub fn query(url: &str) -> String {
     url.split_once('?').map_or("", |(_, query)| query).to_owned()
 }
 
-/// Settings with the secrets of a vector.
+/// Builds settings with the secrets of a vector.
 pub fn settings(secrets: &Value) -> Settings {
     let secret = |s: &Value| Secret::new(s.as_str().unwrap());
     Settings { secrets: secrets.as_array().unwrap().iter().map(secret).collect(), ..Settings::default() }
 }
 
-/// A source of a `[verify]` table that is sound.
+/// Builds a source from a `[verify]` table, which must have no mistakes.
 pub fn custom(text: &str, settings: Settings) -> Result<Source, Vec<BuildError>> {
     let mistakes = Mistakes::new("hooks.toml", text);
     let document = DeTable::parse(text).unwrap();
@@ -106,13 +106,13 @@ pub fn custom(text: &str, settings: Settings) -> Result<Source, Vec<BuildError>>
     source
 }
 
-/// Random bits that differ from call to call and not from run to run.
+/// Returns a generator whose bits differ between calls, but not between runs.
 pub fn random() -> Random {
     let next = AtomicU64::new(1);
     Random::from_fn(move || next.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed).rotate_left(17))
 }
 
-/// The answer to what must be a handshake.
+/// Checks a request that must be a handshake and returns the answer.
 pub fn handshake(source: &Source, request: Request) -> Response {
     match source.check("h", request, NOW) {
         Verdict::Handshake(response) => response,
@@ -120,7 +120,7 @@ pub fn handshake(source: &Source, request: Request) -> Response {
     }
 }
 
-/// Why a request is refused, which it must be.
+/// Checks a request that must be rejected and returns the reason.
 pub fn rejection(source: &Source, request: Request) -> Rejection {
     match source.check("h", request, NOW) {
         Verdict::Rejected(rejection) => rejection,
@@ -128,19 +128,19 @@ pub fn rejection(source: &Source, request: Request) -> Rejection {
     }
 }
 
-/// A request with this body, signed.
+/// Signs a request with this body.
 pub fn sign(source: &Source, body: &str) -> Request {
     let draft = Draft { body: Some(body.to_owned().into()), ..Draft::default() };
     source.sign(draft, 0, NOW, &random()).unwrap()
 }
 
-/// What becomes of a request when each address that is asked for has this document.
+/// Checks a request; each address that the check asks for gets this document.
 pub fn check_with(source: &Source, request: Request, now: Timestamp, document: Option<&[u8]>) -> Verdict {
     let (mut request, mut fetched) = (request, Vec::<Fetched>::new());
     loop {
         let verdict = source.check_with("h", request, now, &fetched);
         let (Verdict::Fetch(address, again), Some(document)) = (&verdict, document) else { return verdict };
-        // Asked for again, it has nothing else.
+        // A second request for an address gets the same document.
         let is_latest = fetched.iter().any(|known| known.address == *address);
         fetched.retain(|known| known.address != *address);
         let document = Some(document.to_vec().into());

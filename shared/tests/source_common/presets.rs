@@ -1,5 +1,5 @@
-//! What tests need of a preset beside what it says: secrets of its form, read from its own data, and
-//! parameters, read from its vectors. So the tests of every preset hold for a new one as it is.
+//! Test data for each preset: secrets of its form, from its own data, and parameters, from its vectors. With
+//! them, the tests of every preset hold for a new preset without a change.
 
 use std::collections::BTreeMap;
 
@@ -12,13 +12,13 @@ use toml::de::{DeTable, DeValue};
 
 use super::load;
 
-/// A private key in PKCS #8, made for these tests.
+/// A P-256 private key in PKCS #8, made for these tests.
 pub const P256_KEY: &str = "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg7j9U6SqNlvqPdIJrdcQ4e7MDm0YwHvRkCirtzAFgrPWhRANCAATX5KqiorFQqRO4Dhu/3qhvdkWCRDDLpbAZpWF3AsPf0uHolDsNkxWkFdE1fa7+vepJ2jxciyQEcliGwnzOkdIa";
 
-/// A private key made for these tests.
+/// An RSA private key in PEM, made for these tests.
 pub const RSA_KEY: &str = include_str!("../vectors/keys/rsa.pem");
 
-/// RFC 8032, 7.1: the seeds of tests 1 and 2, as good as any other 32 bytes.
+/// Seeds of tests 1 and 2 of RFC 8032, 7.1, also used as any other 32 bytes.
 const KEYS: [[u8; 32]; 2] = [
     bytes(b"9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60"),
     bytes(b"4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb"),
@@ -37,12 +37,12 @@ const fn bytes(text: &[u8; 64]) -> [u8; 32] {
     bytes
 }
 
-/// The name of a preset's vector file.
+/// Returns the name of a preset's vector file, without extension.
 pub fn file_of(preset: &str) -> String {
     preset.replace('-', "_")
 }
 
-/// The preset's `[verify]` table, as JSON.
+/// Returns the preset's `[verify]` table, as JSON.
 pub fn verify(preset: &str) -> Value {
     let document = DeTable::parse(preset_info(preset).unwrap().data).unwrap();
     to_json(document.get_ref()["verify"].get_ref())
@@ -60,30 +60,30 @@ fn to_json(value: &DeValue<'_>) -> Value {
     }
 }
 
-/// Whether what is signed or compared stands in the body, so that not every body can be signed.
+/// Returns true if the preset signs or compares a part of the body, so that not every body can be signed.
 pub fn reads_body(preset: &str) -> bool {
     let mut table = verify(preset);
     for naming in ["id", "event", "subject"] {
         table.as_object_mut().unwrap().remove(naming);
     }
-    // A ciphertext is made up, around any body.
+    // The ciphertext does not count, because it is made for any body.
     let ciphertext =
         table.as_object_mut().unwrap().remove("decrypt").map(|decrypt| decrypt["ciphertext"].clone());
     let text = table.to_string().replace(ciphertext.as_ref().and_then(Value::as_str).unwrap_or("-"), "");
     ["item:", "json:", "form:", "xml:", "fieldlines:"].iter().any(|part| text.contains(part))
 }
 
-/// A secret that the preset takes: for public keys, a private key or its seed.
+/// Returns a secret that the preset takes: for public keys, a private key or its seed.
 pub fn secret_for(preset: &str) -> String {
     secret(preset, 0)
 }
 
-/// Another one than [`secret_for`].
+/// Returns a different secret than [`secret_for`].
 pub fn other_secret_for(preset: &str) -> String {
     secret(preset, 1)
 }
 
-/// One of two secrets of the preset's form.
+/// Returns one of two secrets of the preset's form.
 fn secret(preset: &str, which: usize) -> String {
     let table = verify(preset);
     let key = KEYS[which];
@@ -110,12 +110,12 @@ fn hex_text(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
-/// A preset and its counterpart that signs: the same one, but for public keys.
+/// Returns a preset's verifier and its signer, which differ only for public keys.
 pub fn pair(preset: &str) -> (Source, Source) {
     pair_of(preset, 0)
 }
 
-/// A verifier that has another secret than [`pair`].
+/// Returns a verifier with another secret than [`pair`].
 pub fn stranger(preset: &str) -> Source {
     pair_of(preset, 1).0
 }
@@ -131,10 +131,10 @@ fn pair_of(preset: &str, which: usize) -> (Source, Source) {
     (verifier, signer)
 }
 
-/// Parameters that the preset cannot do without: those of its vectors.
+/// Returns the parameters that the preset requires, with the values of its vectors.
 pub fn params_for(preset: &str) -> BTreeMap<String, String> {
     params(match preset {
-        // Of these they stand in notes, or nowhere.
+        // The vectors of these presets have the parameters in notes, or not at all.
         "alipay-notify" => &[("app_id", "2021001")],
         "aws-sns" => &[("topic", "arn:aws:sns:us-west-2:123456789012:MyTopic")],
         "google-pubsub" => {
@@ -154,7 +154,7 @@ pub fn params_for(preset: &str) -> BTreeMap<String, String> {
     })
 }
 
-/// What a provider's vectors need beside secrets: it stands in their notes.
+/// Returns the parameters that a provider's vectors need, from their notes.
 pub fn params_of_vectors(provider: &str) -> BTreeMap<String, String> {
     match provider {
         "wecom" => params(&[("aes_key", AES_KEY), ("receiver", "wx5823bf96d3bd56c7")]),

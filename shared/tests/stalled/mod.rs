@@ -1,19 +1,19 @@
-//! A forwarder whose vendor stalls.
+//! A forwarder with a stalling vendor.
 
 use std::time::Duration;
 
 use hookmq_shared::clock::{Clock, Random};
 use hookmq_shared::config::{Config, Reading, Samples};
 use hookmq_shared::context::Context;
-use hookmq_shared::env::Env;
+use hookmq_shared::env::{Env, EnvProblem};
 use hookmq_shared::gateway::Gateway;
-use hookmq_shared::host::Service as _;
 use hookmq_shared::http::Request;
 use hookmq_shared::message::Message;
-use hookmq_shared::queue::{Class, EnvProblem, Queue, Receipt, SendError, Until, Vendor};
+use hookmq_shared::queue::{Class, Queue, Receipt, SendError, Until, Vendor};
+use hookmq_shared::service::Service as _;
 use tokio::time::{Instant, sleep_until};
 
-/// Takes all the time that it is given, and stores nothing.
+/// A queue that uses all the time of a send, and stores nothing.
 #[derive(Clone)]
 struct Stalled;
 
@@ -47,7 +47,7 @@ impl Queue for Stalled {
     async fn prewarm(&self) {}
 }
 
-/// How long the sender of a hook with this deadline waits for an answer, and its status.
+/// Sends a delivery to a hook with this deadline; returns the time until the answer, and its status.
 pub(crate) async fn answer(deadline: Duration, spill: Option<&str>) -> (Duration, u16) {
     let token = "a-token-of-the-deadline-tests";
     let hooks = format!(

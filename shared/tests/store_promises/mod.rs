@@ -1,4 +1,4 @@
-//! What every store promises, as one table: a store of any kind runs through all of it.
+//! The promises of every store, as one table that each kind of store is tested with.
 
 use std::time::Duration;
 
@@ -7,15 +7,15 @@ use futures_util::future::join_all;
 use hookmq_shared::store::{Folders, MAX_OBJECT, MAX_PAGE, Store, StoreError, Written};
 use tokio::time::Instant;
 
-/// A store to be tried, and where its kinds differ.
+/// A store to test, and the properties in which kinds of stores differ.
 pub(crate) struct Tried<'t> {
-    /// Opens it: what one handle wrote, another one reads.
+    /// Constructor of a handle; one handle can read what another one wrote.
     pub(crate) open: &'t dyn Fn() -> Store,
-    /// What all names begin with, so that runs do not meet: empty, or with a slash at its end.
+    /// Prefix of all names, which separates runs: empty, or with a slash at its end.
     pub(crate) at: &'t str,
-    /// A new object leaves what is there. A store that knows no condition replaces it.
+    /// True if `put_new` leaves an existing object unchanged. A store without conditions replaces it.
     pub(crate) has_conditions: bool,
-    /// A whole listing is in the order of the names, not each page alone.
+    /// True if a whole listing is in the order of the names, not only each page.
     pub(crate) is_ordered: bool,
 }
 
@@ -28,7 +28,7 @@ fn bytes(text: &str) -> Bytes {
 }
 
 impl Tried<'_> {
-    /// Every promise, one after the other, each on names of its own.
+    /// Checks every promise in order, each with names of its own.
     pub(crate) async fn keeps_every_promise(&self) {
         self.nothing_is_there_at_first().await;
         self.a_new_object_is_left_as_it_is().await;
@@ -63,8 +63,8 @@ impl Tried<'_> {
         }
     }
 
-    /// Every name that begins like this, page by page of `limit`; each page is asked for of a handle of its
-    /// own, since a token belongs to the store and not to who has it.
+    /// Lists the names with this prefix in pages of `limit`. Each page is requested from a new handle,
+    /// because a token belongs to the store and not to a handle.
     async fn names(&self, prefix: &str, limit: usize) -> Vec<String> {
         let (mut names, mut after) = (Vec::<String>::new(), None);
         loop {
@@ -105,7 +105,7 @@ impl Tried<'_> {
             if self.has_conditions { (Written::Existed, "one") } else { (Written::Created, "two") };
         assert_eq!(again, Ok(written));
         assert_eq!(store.get(&name, soon()).await, Ok(Some(bytes(left))));
-        // What was deleted can be new again.
+        // A deleted object can be created again.
         store.delete(&name, soon()).await.unwrap();
         assert_eq!(store.put_new(&name, bytes("three"), soon()).await, Ok(Written::Created));
         assert_eq!(store.get(&name, soon()).await, Ok(Some(bytes("three"))));

@@ -40,7 +40,7 @@ impl Write for Record {
     }
 }
 
-/// Asserts that none of these values was written anywhere so far, as it is or escaped in JSON.
+/// Asserts that none of these values was written so far, neither verbatim nor escaped in JSON.
 pub(crate) fn assert_never_written(secrets: &[&str]) {
     let record = RECORD.lock().unwrap();
     let holds = |text: &str| memmem::find(&record, text.as_bytes()).is_some();
@@ -52,24 +52,24 @@ pub(crate) fn assert_never_written(secrets: &[&str]) {
     }
 }
 
-/// Whether this was written somewhere.
+/// Returns true if this text was written to any of the recorded outputs.
 pub(crate) fn is_written(text: &str) -> bool {
     memmem::find(&RECORD.lock().unwrap(), text.as_bytes()).is_some()
 }
 
-/// The forwarder's own secrets, which no test may find anywhere.
+/// Secrets of the forwarder itself, which must not appear in any output.
 pub(crate) const VENDOR_SECRETS: [&str; 2] = [sample::SECRET_KEY, sample::SECRET_ACCESS_KEY];
 
-/// One forwarder and its emulator.
+/// A forwarder and its emulator.
 pub(crate) struct World {
     pub(crate) emulator: Emulator,
     pub(crate) address: SocketAddr,
-    /// What the forwarder was started with.
+    /// Context that the forwarder was started with.
     pub(crate) context: Context,
     _stop: oneshot::Sender<()>,
 }
 
-/// An answer.
+/// An answer of the forwarder.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -84,12 +84,12 @@ impl Answer {
 }
 
 impl World {
-    /// Starts both; `hooks` is the text of a hooks file.
+    /// Starts a forwarder and its emulator; `hooks` is the text of a hooks file.
     pub(crate) async fn start<Q: Queue>(hooks: &str, queue: impl FnOnce(Context) -> Q) -> Self {
         Self::start_with(hooks, &[], queue).await
     }
 
-    /// As [`start`](Self::start), with more in the environment.
+    /// Starts both like [`start`](Self::start), with further variables in the environment.
     pub(crate) async fn start_with<Q: Queue>(
         hooks: &str,
         more: &[(&str, &str)],
@@ -99,7 +99,7 @@ impl World {
             .await
     }
 
-    /// A function as it is deployed, with a client for each target that its hooks name.
+    /// Starts a function as it is deployed, with a client for each target that its hooks name.
     pub(crate) async fn connect(hooks: &str, more: &[(&str, &str)], vendor: Vendor) -> Self {
         let gateway = |config, context| Gateway::<Client>::connect(config, vendor, &context);
         Self::begin(hooks, more, gateway).await
@@ -160,7 +160,7 @@ impl World {
         Answer { status: head.status.as_u16(), headers: head.headers, body }
     }
 
-    /// Sends a request that a source signed.
+    /// Sends a request that a source has signed.
     pub(crate) async fn deliver(&self, request: &Request) -> Answer {
         let query =
             if request.raw_query.is_empty() { String::new() } else { format!("?{}", request.raw_query) };
@@ -168,7 +168,7 @@ impl World {
         self.send(&request.method, &target, &request.headers, request.body.clone()).await
     }
 
-    /// What is in the queue, recorded too.
+    /// Returns the messages in the queue, and records them.
     pub(crate) fn messages(&self) -> Vec<StoredMessage> {
         let messages = self.emulator.messages();
         let mut record = RECORD.lock().unwrap();
@@ -179,7 +179,7 @@ impl World {
         messages
     }
 
-    /// The one message in the queue.
+    /// Returns the message in the queue, which must be the only one.
     pub(crate) fn message(&self) -> StoredMessage {
         let mut messages = self.messages();
         assert_eq!(messages.len(), 1, "{messages:?}");
@@ -187,7 +187,7 @@ impl World {
     }
 }
 
-/// A client whose vendor is known without one.
+/// A client type with a vendor that is known without an instance.
 pub(crate) trait Vendored: Queue {
     const VENDOR: Vendor;
 }
@@ -200,10 +200,7 @@ impl Vendored for rocketmq::Client {
     const VENDOR: Vendor = Vendor::Rocketmq;
 }
 
-/// A topic that the vendor takes, as `hooks.toml` writes it.
+/// Returns a topic that the vendor accepts, as `hooks.toml` writes it.
 pub(crate) fn topic(vendor: Vendor) -> &'static str {
-    match vendor {
-        Vendor::Tdmq => "pulsar-demo/webhooks/test",
-        Vendor::Rocketmq => "webhooks_test",
-    }
+    if vendor == Vendor::Tdmq { "pulsar-demo/webhooks/test" } else { "webhooks_test" }
 }

@@ -1,15 +1,15 @@
-//! Where the server listens, as the environment says.
+//! Listening address of the server, from the environment.
 
 use std::io::{Error, ErrorKind};
 use std::net::SocketAddr;
 
-use crate::env::Env;
-use crate::queue::EnvProblem;
+use crate::env::{Env, EnvProblem};
 
 const DEFAULT: &str = "127.0.0.1:9000";
 
-/// `LISTEN`; else every interface on `PORT`, which a container platform sets to the port that it sends
-/// requests to (Knative and its like). What is wrong with the one that counts.
+/// Reads the address from `LISTEN`; without it, every interface on `PORT`, which a container platform
+/// (Knative and similar) sets to the port that it sends requests to. Returns the problem with the variable
+/// that counts.
 pub(in crate::host) fn address(env: &Env) -> Result<String, EnvProblem> {
     if let Some(listen) = env.get("LISTEN") {
         return match wrong(&listen) {
@@ -25,7 +25,7 @@ pub(in crate::host) fn address(env: &Env) -> Result<String, EnvProblem> {
     Err(EnvProblem { variable: "PORT", message })
 }
 
-/// Whether only this machine can call the server there.
+/// Returns true if only this machine can call a server on `address`.
 pub(in crate::host) fn is_loopback(address: &str) -> bool {
     match address.parse::<SocketAddr>() {
         Ok(address) => address.ip().is_loopback(),
@@ -37,7 +37,8 @@ fn is_port(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_digit()) && text.parse::<u16>().is_ok()
 }
 
-/// Why that is no address with a port. A name may be one: the system is asked for it later.
+/// Returns the problem with `listen` if it is not an address with a port. A host name is accepted: it is
+/// resolved later.
 fn wrong(listen: &str) -> Option<String> {
     if listen.parse::<SocketAddr>().is_ok() {
         return None;
@@ -67,7 +68,7 @@ fn wrong(listen: &str) -> Option<String> {
     Some(message)
 }
 
-/// Why the system does not let the process listen there, and what to do.
+/// Explains why the system refuses the address, and what to do.
 pub(in crate::host) fn refused(error: &Error) -> String {
     match error.kind() {
         ErrorKind::AddrInUse => {

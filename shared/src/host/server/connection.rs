@@ -1,4 +1,4 @@
-//! One connection, from its first byte to its last.
+//! Life of one connection, from its first byte to its last.
 
 use std::convert::Infallible;
 use std::future::{Future, pending, poll_fn};
@@ -20,25 +20,25 @@ use super::stop::Phase;
 use super::unspoken::Unspoken;
 use super::weakest::State;
 use super::wire::Wire;
-use crate::host::Service;
+use crate::service::Service;
 
-/// A request that gives way half arrived is answered within this time.
+/// Time in which a request that gives way half-arrived is answered.
 const ANSWERED: Duration = Duration::from_secs(1);
 
-/// When the server stops, a connection on which nothing has come yet is given this time for it.
+/// Time that a connection without any bytes gets to bring some when the server stops.
 const YOUNG: Duration = Duration::from_secs(1);
 
-/// How HTTP ended.
+/// Ways in which HTTP ends on a connection.
 enum End {
-    /// By itself.
+    /// End of HTTP by itself, with or without an error.
     Http(hyper::Result<()>),
-    /// In the middle of a head.
+    /// Order to end in the middle of a head.
     Head(Told),
-    /// It was made to.
+    /// End without a further answer, after an order to end or at the end of the server.
     Closed,
 }
 
-/// Serves one connection.
+/// Serves one connection until it is closed.
 pub(super) async fn serve<S: Service>(
     handler: Arc<Handler<S>>,
     http: Arc<http1::Builder>,
@@ -105,7 +105,7 @@ async fn speak<S: Service>(
                     let ended = timeout(ANSWERED, http.as_mut()).await;
                     return ended.map_or(End::Closed, End::Http);
                 }
-                // It has arrived in the meantime.
+                // The request has arrived completely in the meantime.
                 State::Service => false,
                 State::Linger => return End::Closed,
             },
@@ -122,27 +122,27 @@ async fn speak<S: Service>(
         });
         match polled.await {
             Some(ended) => return End::Http(ended),
-            // Something has come meanwhile, and is served.
+            // Bytes have arrived in the meantime and are served.
             None if !conn.is_closing() => {}
             None => return End::Closed,
         }
     }
 }
 
-/// Waits until the server drains and the connection has nothing to do.
+/// Waits until the server drains and the connection is quiet.
 async fn leaves(conn: &Conn, phase: &mut watch::Receiver<Phase>) {
     reached(phase, Phase::Draining).await;
     loop {
         match conn.state() {
             State::New if conn.age() < YOUNG => sleep(YOUNG.saturating_sub(conn.age())).await,
             State::New | State::Idle => return,
-            // The answer to what is on its way is the connection's last.
+            // The answer to the request in progress is the connection's last.
             _ => return pending().await,
         }
     }
 }
 
-/// Waits for that phase; for ever, if the server is gone without reaching it.
+/// Waits until the server reaches the phase `wanted`; for ever if the server is gone before that.
 async fn reached(phase: &mut watch::Receiver<Phase>, wanted: Phase) {
     if phase.wait_for(|phase| *phase as u8 >= wanted as u8).await.is_err() {
         pending::<()>().await;

@@ -1,4 +1,5 @@
-//! All connections of one server, with what each of them is doing, so that there is always room for one more.
+//! Registry of one server's connections with their states. It keeps room for one more connection at all
+//! times.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -11,35 +12,37 @@ use tokio::time::Instant;
 
 use super::weakest::{Facts, Flow, Rank, State, Times, share};
 
-/// Looking for the weakest costs a look at each, so this part of all is found at once. Those that dawdle are all
-/// closed; of the others each is closed when one more comes.
+/// Divisor for the number of weakest connections that one search finds, because a search looks at every
+/// connection. Dawdling connections among them are all closed at once; each of the others is closed when one
+/// more connection arrives.
 const BATCH: usize = 64;
 
-/// Then it is looked for anew: meanwhile others may have become weaker.
+/// Time after which a search is repeated: other connections may have become weaker.
 const LOOKED: Duration = Duration::from_millis(5);
 
-/// Bytes of heads that are arriving, in all. Most heads arrive in one piece and are none of these.
+/// Upper bound on the bytes of all arriving heads together. Most heads arrive in one piece and are not
+/// counted here.
 const HEAD_BYTES: usize = 16 * 1024 * 1024;
 
-/// Why a connection has to end.
+/// Reasons for a connection to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Told {
-    /// Its time is over.
+    /// Expiry of the time limit of the connection's state.
     Late,
-    /// Others need its room.
+    /// Need of other connections for room.
     Full,
-    /// Others need the bytes of its body.
+    /// Need of other requests for the bytes of the connection's body.
     Bytes,
-    /// The server's time is over.
+    /// Stop of the server, after its time for answers.
     Stopping,
 }
 
-/// The connections of one server.
+/// Connections of one server, up to a fixed number.
 #[derive(Debug)]
 pub(super) struct Connections {
     most: usize,
     inner: Mutex<Inner>,
-    /// One has ended.
+    /// Notification that a connection has ended.
     ended: Notify,
 }
 
@@ -47,50 +50,52 @@ pub(super) struct Connections {
 struct Inner {
     next: u64,
     entries: HashMap<u64, Entry>,
-    /// Connections of each peer that were not told to end.
+    /// Number of live connections of each peer: those that were not told to end.
     peers: HashMap<IpAddr, usize>,
     live: usize,
     head_bytes: usize,
-    /// Those that give way next, the weakest last, and when they were.
+    /// Candidates from the last search, the weakest last. `looked` is the time of that
+    /// search.
     weakest: Vec<(Rank, u64)>,
     looked: Option<Instant>,
-    /// Whether more than half of all waited for a genuine sender's next request then.
+    /// True if, at the last search, more than half of all connections waited for a genuine sender's next
+    /// request.
     are_many: bool,
 }
 
 #[derive(Debug)]
 struct Entry {
     facts: Facts,
-    /// Bytes that came while a request was being served: they are of the next one.
+    /// Bytes that came while a request was being served: they belong to the next request.
     ahead: u64,
     told: watch::Sender<Option<Told>>,
 }
 
-/// One connection's entry, which goes with it.
+/// Handle of one connection's entry; dropping the handle removes the entry.
 #[derive(Debug)]
 pub(super) struct Conn {
     all: Arc<Connections>,
     id: u64,
     peer: IpAddr,
     told: watch::Receiver<Option<Told>>,
-    /// It ends unless more has come than was read.
+    /// True if the connection ends unless unread bytes have arrived.
     is_closing: AtomicBool,
-    /// It was answered before its request had come.
+    /// True if an answer was given before the whole request had arrived.
     is_unread: AtomicBool,
 }
 
 impl Connections {
-    /// Room for so many, of which no more are being served at a time.
+    /// Creates the registry with room for `most` connections. At most that many are served at a time.
     pub(super) fn new(most: usize) -> Arc<Self> {
         Arc::new(Self { most, inner: Mutex::default(), ended: Notify::new() })
     }
 
-    /// Enters one more. Where there is no room, the weakest is told to end; it is one too many only while
-    /// every other one is being served.
+    /// Enters a new connection. If there is no room, the weakest is told to end; the registry exceeds its
+    /// limit by one only while every other connection is being served.
     pub(super) fn enter(self: &Arc<Self>, peer: IpAddr) -> Arc<Conn> {
         let now = Instant::now();
         let mut inner = self.inner();
-        // Others may have been told to end, and have gone on because something had come.
+        // Connections that were told to end may have gone on because bytes had arrived.
         while inner.live >= self.most && inner.make_room(self.most, now) {}
         let id = inner.next;
         inner.next += 1;
@@ -103,13 +108,13 @@ impl Connections {
         Arc::new(Conn { all: Arc::clone(self), id, peer, told: receiver, is_closing, is_unread })
     }
 
-    /// Tells those to end whose time is over.
+    /// Tells every overdue connection to end.
     pub(super) fn sweep(&self, times: &Times) {
         let now = Instant::now();
         self.tell_those(Told::Late, |facts| facts.is_overdue(now, times));
     }
 
-    /// Tells those to end whose request has not arrived.
+    /// Tells every connection to end whose request has not arrived.
     pub(super) fn stop(&self) {
         self.tell_those(Told::Stopping, |facts| !matches!(facts.state, State::Service | State::Linger));
     }
@@ -125,7 +130,8 @@ impl Connections {
         }
     }
 
-    /// Makes room for more bytes of a body of `asker`; whether there will be some soon.
+    /// Makes room for `needed` more bytes of a body of `asker`. Returns true if that many bytes will be free
+    /// soon.
     pub(super) fn make_bytes(&self, mut needed: usize, room: usize, asker: &Conn) -> bool {
         let now = Instant::now();
         let mut inner = self.inner();
@@ -146,7 +152,7 @@ impl Connections {
             needed = needed.saturating_sub(inner.entries.get(&id).map_or(0, |entry| entry.facts.held));
             given.push(id);
         }
-        // Those that were told before give theirs back as well.
+        // Connections that were told to end earlier give their bytes back as well.
         let leaving = inner.entries.values().filter(|entry| entry.told.borrow().is_some());
         needed = needed.saturating_sub(leaving.map(|entry| entry.facts.held).sum());
         if needed > 0 {
@@ -158,17 +164,17 @@ impl Connections {
         true
     }
 
-    /// There are fewer descriptors than was thought: the weakest gives its own back.
+    /// Tells the weakest connection to give its descriptor back: there are fewer descriptors than expected.
     pub(super) fn shrink(&self) {
         self.inner().make_room(self.most, Instant::now());
     }
 
-    /// How many there are.
+    /// Returns the number of connections, those that were told to end included.
     pub(super) fn count(&self) -> usize {
         self.inner().entries.len()
     }
 
-    /// Waits until there are none.
+    /// Waits until all connections are gone.
     pub(super) async fn gone(&self) {
         loop {
             let ended = self.ended.notified();
@@ -200,7 +206,7 @@ impl Inner {
         }
     }
 
-    /// Those that can give way, with their ranks.
+    /// Returns the connections that can give way, with their ranks.
     fn ranked(&self, rank: impl Fn(&Facts) -> Option<Rank>) -> Vec<(Rank, u64)> {
         let rank = |(id, entry): (&u64, &Entry)| {
             let is_here = entry.told.borrow().is_none();
@@ -209,7 +215,7 @@ impl Inner {
         self.entries.iter().filter_map(rank).collect()
     }
 
-    /// Whether there was one that can give way.
+    /// Tells the weakest connection to end. Returns true if there was a connection that can give way.
     fn make_room(&mut self, most: usize, now: Instant) -> bool {
         let fair = share(most, self.peers.len());
         let is_over = |facts: &Facts| self.peers.get(&facts.peer).is_some_and(|n| *n > fair);
@@ -219,7 +225,7 @@ impl Inner {
                 self.entries.values().filter(|e| e.facts.is_kept() && e.told.borrow().is_none()).count();
             self.are_many = kept > most / 2;
         }
-        // One that has become stronger since stays.
+        // A connection that has become stronger since the search stays.
         let is_weak = |(rank, id): &(Rank, u64)| {
             let entry = self.entries.get(id).filter(|entry| entry.told.borrow().is_none());
             entry
@@ -244,7 +250,7 @@ impl Inner {
         true
     }
 
-    /// Some of the weakest, the very weakest last.
+    /// Searches for the weakest connections; the very weakest is the last.
     fn look(&self, most: usize, rank: impl Fn(&Facts) -> Option<Rank>) -> Vec<(Rank, u64)> {
         let mut ranked = self.ranked(rank);
         let batch = (most / BATCH).max(1).min(ranked.len());
@@ -264,7 +270,7 @@ impl Inner {
         }
     }
 
-    /// A head is read, or grows no more.
+    /// Releases the bytes of a head that has been read or does not grow further.
     fn head_ends(&mut self, id: u64) {
         let Some(entry) = self.entries.get_mut(&id).filter(|entry| entry.facts.state == State::Head) else {
             return;
@@ -289,9 +295,9 @@ impl Conn {
         self.all.inner().entries.get_mut(&self.id).map(|entry| change(entry, Instant::now()))
     }
 
-    /// Bytes came.
+    /// Counts arrived bytes, for the flow of the request that they belong to.
     pub(super) fn arrived(&self, bytes: usize) {
-        // Whatever it was told while it was quiet.
+        // Arriving bytes revoke an order to end that the connection got while it was quiet.
         if matches!(self.state(), State::New | State::Idle) {
             self.spare();
         }
@@ -309,7 +315,7 @@ impl Conn {
         }
     }
 
-    /// What it does from now on.
+    /// Sets the connection's state, with a new flow where the state begins one.
     pub(super) fn goes_to(&self, state: State) {
         self.all.inner().head_ends(self.id);
         self.with(|entry, now| {
@@ -330,7 +336,8 @@ impl Conn {
         });
     }
 
-    /// Its answer finds no way out, or finds one again: whoever does not read is as good as gone.
+    /// Notes that the connection's answer cannot be written, or can be written again. A sender that does not
+    /// read is treated like one that has left.
     pub(super) fn sticks(&self, is_stuck: bool) {
         match (self.state(), is_stuck) {
             (State::Idle, true) => self.goes_to(State::Linger),
@@ -339,40 +346,40 @@ impl Conn {
         }
     }
 
-    /// So many bytes of a body are held for it now.
+    /// Sets the number of body bytes that are held for the connection.
     pub(super) fn holds(&self, bytes: usize) {
         self.with(|entry, _| entry.facts.held = bytes);
     }
 
-    /// What it does.
+    /// Returns the connection's state.
     pub(super) fn state(&self) -> State {
         self.with(|entry, _| entry.facts.state).unwrap_or(State::Idle)
     }
 
-    /// How long it has done so.
+    /// Returns the time since the connection's flow began.
     pub(super) fn age(&self) -> std::time::Duration {
         self.with(|entry, now| entry.facts.flow.age(now)).unwrap_or_default()
     }
 
-    /// Waits until it is told to end.
+    /// Waits until the connection is told to end, and returns the reason.
     pub(super) async fn told(&self) -> Told {
         let mut told = self.told.clone();
-        // The sender is in the entry, which is there as long as this is.
+        // The sender is in the entry, which exists as long as this handle.
         let value = told.wait_for(Option::is_some).await.ok().and_then(|told| *told);
         value.unwrap_or(Told::Full)
     }
 
-    /// Whether it was told to end, and why.
+    /// Returns true if the connection was told to end for the reason `why`.
     pub(super) fn was_told(&self, why: Told) -> bool {
         *self.told.borrow() == Some(why)
     }
 
-    /// Who is at the other end.
+    /// Returns the address of the peer.
     pub(super) const fn peer(&self) -> IpAddr {
         self.peer
     }
 
-    /// It was answered before its request had come.
+    /// Notes that an answer was given before the whole request had arrived.
     pub(super) fn leaves_unread(&self) {
         self.is_unread.store(true, Ordering::Relaxed);
     }
@@ -381,7 +388,7 @@ impl Conn {
         self.is_unread.load(Ordering::Relaxed)
     }
 
-    /// It is to end unless something has come that was not read yet.
+    /// Lets the connection end unless unread bytes have arrived.
     pub(super) fn close_if_quiet(&self) {
         self.is_closing.store(true, Ordering::Relaxed);
     }
@@ -390,7 +397,7 @@ impl Conn {
         self.is_closing.load(Ordering::Relaxed)
     }
 
-    /// Something has come meanwhile: it goes on.
+    /// Lets the connection go on because bytes have arrived: it is live again, and a quiet one begins a head.
     pub(super) fn spare(&self) {
         self.is_closing.store(false, Ordering::Relaxed);
         let mut inner = self.all.inner();
@@ -403,7 +410,7 @@ impl Conn {
         }
     }
 
-    /// A request of it was answered with an ack.
+    /// Notes that a request of the connection was answered with an ack.
     pub(super) fn proves_genuine(&self) {
         self.with(|entry, _| entry.facts.is_proven = true);
     }

@@ -23,7 +23,7 @@ async fn there_is_always_room_for_one_more() {
     advance(Duration::from_secs(5)).await;
     let third = all.enter(PEER);
     assert_eq!([&idle, &slow, &third].map(|c| is_told(c)), [false, true, false]);
-    // It has not ended yet, and is counted no more.
+    // The first connection has not ended yet, and is not counted any more.
     third.goes_to(State::Service);
     let fourth = all.enter(PEER);
     assert_eq!([&idle, &third, &fourth].map(|c| is_told(c)), [true, false, false]);
@@ -57,8 +57,8 @@ async fn what_is_served_never_gives_way() {
     all.gone().await;
 }
 
-/// A flood of connections that are all young leaves nothing weaker than a sender's idle connection; the sender
-/// may write on it at that very moment.
+/// A flood of young connections leaves nothing weaker than a sender's idle connection; the sender may write
+/// on it at that very moment.
 #[tokio::test(start_paused = true)]
 async fn a_flood_of_young_ones_closes_no_sender_s_idle_connection() {
     let all = Connections::new(8);
@@ -83,7 +83,8 @@ async fn a_flood_of_young_ones_closes_no_sender_s_idle_connection() {
         assert_eq!(senders.iter().filter(|conn| is_told(conn)).count(), 0, "{n}");
         strangers.retain(|conn| !is_told(conn));
     }
-    // But they leave room for new ones: where they have more than half, the longest idle goes first.
+    // Senders' idle connections leave room for new ones: if they have more than half, the longest idle one
+    // goes first.
     drop(strangers);
     senders.push(proven(5));
     advance(Duration::from_secs(2)).await;
@@ -93,8 +94,8 @@ async fn a_flood_of_young_ones_closes_no_sender_s_idle_connection() {
     drop(one_more);
 }
 
-/// A flood whose connections all bring something at once does not push out the one that was just opened, whose first
-/// bytes are still on the way.
+/// A flood whose connections all bring something at once does not push out the one that was just opened,
+/// whose first bytes are still on the way.
 #[tokio::test(start_paused = true)]
 async fn one_that_was_just_opened_has_time_for_its_first_bytes() {
     let all = Connections::new(64);

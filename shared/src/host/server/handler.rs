@@ -1,4 +1,4 @@
-//! One request's way through the server: probes, routes and limits, the body, the service.
+//! Handling of one request in the server: probes, routes and limits, the body, the service.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -29,24 +29,26 @@ use crate::problem::Problem;
 use crate::readiness::Readiness;
 use crate::stopping::Stopping;
 
-/// Seconds after which a sender that found no room may come again.
+/// Seconds after which a sender that found no room may retry.
 const FULL_RETRY_AFTER: u32 = 5;
 
 const FULL: Problem = Problem::Unavailable { retry_after: FULL_RETRY_AFTER };
 
-/// Bodies that give way give their bytes back within this time.
+/// Time in which bodies that give way give their bytes back.
 const GIVEN_BACK: Duration = Duration::from_secs(1);
 
-/// What has not ended at the end that it was told is refused this much later.
+/// Delay between the end announced to the work in flight and the refusal of requests that have not ended by
+/// then.
 pub(super) const LAST_CALL: Duration = Duration::from_millis(200);
 
-/// A body's first piece of memory, whatever is announced: many may begin and bring nothing.
+/// Upper bound on a body's first allocation, in bytes, regardless of the announced length: many requests may
+/// begin and bring nothing.
 const FIRST_PIECE: usize = 4 * 1024;
 
-/// Prometheus' text exposition format.
+/// Content type of Prometheus' text exposition format.
 const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// What all requests of one server share.
+/// Shared state of all requests of one server.
 pub(super) struct Handler<S> {
     pub(super) service: S,
     pub(super) random: Random,
@@ -71,14 +73,15 @@ impl<S: Service> Handler<S> {
         let (request_id, received) = (self.random.uuid(), Instant::now());
         let (head, mut body) = request.into_parts();
         conn.goes_to(State::Body);
-        // A chunked body does not know its end before it is read.
+        // The end of a chunked body is unknown until the body has been read.
         let mut has_come = body.is_end_stream();
         let response = match head.uri.path() {
-            // There is always room for these.
+            // There is always room for these probes.
             "/_/health" => probe(&head.method, &request_id, || Ok(healthy())),
             "/_/ready" => probe(&head.method, &request_id, || Ok(self.readiness().response(&request_id))),
             "/_/metrics" => {
-                // A page costs more than anything else that is answered at once: one a turn, whoever asks.
+                // A page costs more than any other immediate answer, so pages are made one at a time, one per
+                // turn of the scheduler.
                 let _page = self.page.lock().await;
                 yield_now().await;
                 probe(&head.method, &request_id, || self.metrics())
@@ -96,12 +99,12 @@ impl<S: Service> Handler<S> {
                 }
             }
         };
-        // Where nothing was waited for, many requests that came together would be answered before anybody looks
-        // at other connections.
+        // Without a yield, many requests that came together would be answered before other connections get a
+        // turn.
         if conn.state() == State::Body {
             yield_now().await;
         }
-        // What is left of the request is not read, so the connection ends here.
+        // The rest of the request is not read, so the connection ends here.
         if !has_come {
             conn.leaves_unread();
         }
@@ -135,7 +138,7 @@ impl<S: Service> Handler<S> {
         text.map(|text| Response::new(200, EXPOSITION, text)).ok_or(Problem::NotFound)
     }
 
-    /// A request keeps its place until it is answered: its body is held as long.
+    /// Serves a request, which keeps its place and its body's bytes until it is answered.
     async fn serve(
         &self,
         head: http::request::Parts,
@@ -164,7 +167,7 @@ impl<S: Service> Handler<S> {
         };
         request.body = match read {
             Ok(read) => read,
-            // Told of the hook, as if it had been announced.
+            // The hook answers as if the length had been announced.
             Err(Problem::TooLarge) => {
                 return self.service.admits(&request, usize::MAX).err().ok_or(Problem::TooLarge);
             }
@@ -173,7 +176,7 @@ impl<S: Service> Handler<S> {
         *has_come = true;
         let _place = self.room.enter().ok_or(FULL)?;
         conn.goes_to(State::Service);
-        // On the heap, once: each layer around it would copy it, and it is large.
+        // Boxed once: each layer around the future would copy it, and it is large.
         let answer = lent.to(self.stopping.clone().to(Box::pin(call(&self.service, request))));
         tokio::select! {
             response = answer => {
@@ -186,7 +189,7 @@ impl<S: Service> Handler<S> {
         }
     }
 
-    /// Waits until what is not answered has to be refused.
+    /// Waits until unanswered requests have to be refused.
     async fn last_call(&self) {
         let end = self.stopping.announced().await;
         sleep_until(end + LAST_CALL).await;
@@ -219,7 +222,7 @@ impl<S: Service> Handler<S> {
         })
     }
 
-    /// Reads the body, which takes its room and its memory as it comes, whatever is announced.
+    /// Reads the body, which takes its room and its memory as it arrives, regardless of the announced length.
     async fn body(
         &self,
         body: &mut Incoming,
@@ -236,7 +239,7 @@ impl<S: Service> Handler<S> {
             self.reserve(held, data.len(), conn).await?;
             conn.holds(held.bytes());
             if collected.capacity() - collected.len() < data.len() {
-                // A quarter more, so that what is held is little more than what is counted.
+                // Memory grows by a quarter, so that the allocated size is little more than the counted size.
                 let more = (collected.len() / 4).max(FIRST_PIECE);
                 let rest = announced.saturating_sub(collected.len()).min(more);
                 collected.reserve(rest.max(data.len()));
@@ -246,7 +249,7 @@ impl<S: Service> Handler<S> {
         Ok(collected.freeze())
     }
 
-    /// Room for more bytes. Where there is none, the bodies that bring least give way.
+    /// Takes room for more bytes of a body. If there is none, the slowest bodies give way.
     async fn reserve(&self, held: &mut Held<'_>, bytes: usize, conn: &Conn) -> Result<(), Problem> {
         if held.take(bytes) {
             return Ok(());

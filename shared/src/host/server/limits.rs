@@ -1,53 +1,55 @@
-//! What one server takes, and how the environment sets it.
+//! Limits of one server, and the variables that set them.
 
 use std::time::Duration;
 
 use super::weakest::Times;
-use crate::env::Env;
+use crate::env::{Env, EnvProblem};
 use crate::http::{MAX_HEADER_BYTES, MAX_HEADERS};
-use crate::queue::{EnvProblem, max_connections};
+use crate::net::max_connections;
 use crate::reader::parse_size;
 
-/// Connections are held up to this number, however many descriptors there are: each has buffers, and a container
-/// of 256 MiB has room for no more of them.
+/// Upper bound on connections, regardless of the number of descriptors: each connection has buffers, and a
+/// container of 256 MiB has no room for more.
 const MOST_CONNECTIONS: usize = 1024;
 
-/// More descriptors than this are not asked of the system.
+/// Upper bound on the descriptors that the process asks of the system.
 const ENOUGH_DESCRIPTORS: u64 = 16 * 1024;
 
 /// Descriptors kept for a store's folder, files of secrets, look-ups, the log and the listener, beside
 /// `MAX_CONNECTIONS` for each endpoint.
 const KEPT: usize = 128;
 
-/// What one server takes.
+/// Limits of one server.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Connections held at a time; for one more the weakest gives way.
+    /// Upper bound on concurrent connections; the weakest gives way to a new one.
     pub connections: usize,
-    /// Requests served at a time, no more than connections; one more that has arrived whole is a 503.
+    /// Upper bound on concurrently served requests, not above `connections`; a further request that has
+    /// arrived completely gets a 503.
     pub requests: usize,
-    /// Bytes of bodies held at a time, counted as they come; when they run out, the body that brings least
-    /// gives way. The largest body that the service takes always fits by itself.
+    /// Upper bound on the bytes of all bodies together, counted as they arrive; when they run out, the
+    /// slowest body gives way. The largest body that the service takes always fits by itself.
     pub body_bytes: usize,
-    /// Header fields of a request; more are a 431.
+    /// Upper bound on a request's header fields; more get a 431.
     pub headers: usize,
-    /// Bytes of the target and all header names and values; more are a 431.
+    /// Upper bound on the bytes of a request's target and all header names and values; more get a 431.
     pub head_bytes: usize,
-    /// For a connection between two requests, and before the first; then it is closed.
+    /// Time-out of a connection between two requests and before the first; then it is closed.
     pub idle_timeout: Duration,
-    /// For a request's head, from its first byte; then the connection is closed.
+    /// Time-out of a request's head, from its first byte; then the connection is closed.
     pub head_timeout: Duration,
-    /// For a whole request; then it is a 408.
+    /// Time-out of a whole request's arrival; then it gets a 408.
     pub body_timeout: Duration,
-    /// For a sender to end what it still sends when it has its answer.
+    /// Time for a sender that has its answer to finish sending.
     pub linger: Duration,
-    /// The first part of a request's time, in which it may come as slowly as it likes.
+    /// First part of a request's time, without a minimum rate.
     pub unhurried: Duration,
-    /// Bytes a second after that.
+    /// Minimum rate after `unhurried`, in bytes per second.
     pub least_rate: u64,
-    /// After the signal to stop, requests are still taken for so long, each answer the last of its connection.
+    /// Time after the signal to stop in which requests are still taken; each answer is the last of its
+    /// connection.
     pub leave: Duration,
-    /// Then those in flight are answered within this time.
+    /// Time after `leave` in which the requests in flight are answered.
     pub drain: Duration,
 }
 
@@ -59,8 +61,8 @@ impl Default for Limits {
             body_bytes: 64 * 1024 * 1024,
             headers: MAX_HEADERS,
             head_bytes: MAX_HEADER_BYTES,
-            // Longer than any balancer's: ALB 60 s, nginx 75 s, Go 90 s, Google's 600 s. Whoever closes first
-            // may cut a request that is on its way.
+            // Longer than the idle time-outs of balancers (ALB 60 s, nginx 75 s, Go 90 s, Google's 600 s):
+            // the side that closes first may cut a request that is on its way.
             idle_timeout: Duration::from_secs(620),
             head_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(20),
@@ -74,22 +76,22 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// As the environment sets them, beside connections to so many endpoints. In the place of what cannot be read
-    /// the default counts: a server that does not start serves nobody.
+    /// Reads the limits from the environment, with room for connections to `endpoints` endpoints. The default
+    /// replaces an unreadable value: a server that does not start serves no request.
     pub(super) fn from_env(env: &Env, endpoints: usize) -> Self {
         Self::of(env, raise_descriptors(), endpoints)
     }
 
-    /// What cannot be read.
+    /// Returns the problems with unreadable variables.
     pub(in crate::host) fn problems(env: &Env) -> Vec<EnvProblem> {
         Asked::of(env).problems
     }
 
     fn of(env: &Env, descriptors: Option<usize>, endpoints: usize) -> Self {
-        // What is wrong is the configuration's to tell.
+        // The configuration reports the problems.
         let Asked { mut limits, connections, requests, .. } = Asked::of(env);
         let room = descriptors.map(|all| {
-            // What is wrong with the variable is said where the connections are made.
+            // A problem with `MAX_CONNECTIONS` is reported where the connections are made.
             let made = max_connections(env).unwrap_or(0).saturating_mul(endpoints);
             let kept = made.saturating_add(KEPT).min(all / 2);
             all.saturating_sub(kept).max(1)
@@ -128,7 +130,7 @@ impl Limits {
     }
 }
 
-/// What the environment asks for, and what of it cannot be read.
+/// Values that the environment asks for, and the problems with unreadable ones.
 struct Asked {
     limits: Limits,
     connections: Option<usize>,
@@ -176,13 +178,13 @@ fn read<T: Copy>(
     value.map(|value| *limit = value).err()
 }
 
-/// Takes as many descriptors as the system gives without being asked for privileges; how many there are, if
-/// they are counted here.
+/// Raises the process's limit of descriptors as far as the system allows without privileges. Returns the
+/// limit, or `None` if there is none.
 #[cfg(unix)]
 fn raise_descriptors() -> Option<usize> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    // None is "unlimited" in both.
+    // `None` means "unlimited" in both fields.
     let wanted = maximum.unwrap_or(ENOUGH_DESCRIPTORS).min(ENOUGH_DESCRIPTORS);
     let current = current?;
     let raised =

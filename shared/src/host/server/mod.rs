@@ -1,13 +1,13 @@
-//! The HTTP/1.1 server, where no cloud runtime is in the environment.
+//! HTTP/1.1 server, for environments without a cloud's function runtime.
 //!
 //! ```text
-//! Server ─► connection ─► wire          one task each: the socket, HTTP, what is left of it afterwards
-//!               │  └────► Connections   what each is doing, and which one gives way ([`weakest`])
+//! Server ─► connection ─► wire          one task each: the socket, HTTP, the close after HTTP
+//!               │  └────► Connections   state of each, and the choice of the weakest ([`weakest`])
 //!               └► Handler              probes, routes and limits, the body, the service
 //! ```
 //!
 //! A route, its methods and limits are looked up before a body is awaited; a request takes its place when it
-//! has arrived whole. There is always room for one more connection, so a probe always gets in.
+//! has arrived completely. There is always room for one more connection, so a probe always gets in.
 
 mod address;
 mod connection;
@@ -48,27 +48,28 @@ pub use stop::Stop;
 use stop::{Phase, stop_signal};
 use unspoken::{Counts, Unspoken};
 
-/// Hyper's own limits lie above ours, so that what lies between is answered with a problem document;
-/// beyond them hyper answers a bare 431 and closes. Each connection on which something arrives may have so much memory.
+/// Limits of hyper's parser, above this server's own limits. A head between the two gets a problem document;
+/// beyond hyper's limits hyper answers a bare 431 and closes. Each connection on which bytes arrive may use
+/// this much memory.
 const PARSED_HEADERS: usize = 1000;
 const PARSED_HEAD_BYTES: usize = 40 * 1024;
 
-/// A pause after a failed accept: out of file descriptors, trying again at once would only spin.
+/// Pause after a failed accept: without file descriptors, an immediate retry would only spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Connections that wait to be accepted; the system may allow fewer.
+/// Length of the queue of connections that wait to be accepted; the system may allow fewer.
 const BACKLOG: u32 = 4096;
 
-/// How often it is looked for connections whose time is over.
+/// Interval between two searches for overdue connections.
 const SWEEP: Duration = Duration::from_millis(500);
 
-/// What is kept of the drain for the last answers to be written.
+/// Time kept back from the drain for writing the last answers.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
 
-/// For connections that the system has made already to be taken, before the port is closed.
+/// Time to accept the connections that the system has already made before the port is closed.
 const LAST_ACCEPTS: Duration = Duration::from_millis(50);
 
-/// A bound server.
+/// Server with a bound port.
 #[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
@@ -79,8 +80,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Binds `address` (`host:port`; port 0 for any free one). From here on connections are taken;
-    /// they are answered from [`serve`](Self::serve) on.
+    /// Binds `address` (`host:port`; port 0 for any free one). Connections are made from now on and answered
+    /// once [`serve`](Self::serve) runs.
     pub async fn bind(address: &str, limits: Limits) -> Result<Self, HostError> {
         let bind = async {
             let listener = listen(address).await?;
@@ -90,21 +91,21 @@ impl Server {
         bind.await.map_err(|source| HostError::Listen { address: address.to_owned(), source })
     }
 
-    /// Believes the credentials that a cloud's platform writes into requests, as far as `FGS_TRUST_HEADERS`
-    /// and `SCF_TRUST_HEADERS` say so, and what proxies write of the sender, as far as `TRUST_PROXIES` does.
+    /// Trusts the credentials that a cloud's platform writes into requests, as far as `FGS_TRUST_HEADERS` and
+    /// `SCF_TRUST_HEADERS` allow, and the sender's address from proxies, as far as `TRUST_PROXIES` allows.
     #[must_use]
     pub fn trusting(self, env: &Env) -> Self {
-        // What is wrong with any of them is the configuration's to tell.
+        // The configuration reports problems with these variables.
         let hops = Hops::from_env(env).unwrap_or_default();
         Self { trust: Trust::from_env(env, self.address.ip()), hops, ..self }
     }
 
-    /// The address bound, with the port the system chose.
+    /// Returns the bound address, with the port that the system chose.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
 
-    /// Serves until `shutdown`, then lets requests in flight finish for at most `Limits::drain`.
+    /// Serves until `shutdown`, then lets requests in flight finish for up to `Limits::drain`.
     pub async fn serve<S: Service>(self, service: S, random: Random, shutdown: impl Future<Output = ()>) {
         let stop = async {
             shutdown.await;
@@ -113,14 +114,15 @@ impl Server {
         self.serve_until(service, random, stop).await;
     }
 
-    /// As [`serve`](Self::serve); with [`Stop::Leaving`] it first says that it is not ready, and serves on for
-    /// `Limits::leave`.
+    /// Serves like [`serve`](Self::serve). With [`Stop::Leaving`] the server first reports that it is not
+    /// ready, and goes on serving for `Limits::leave`.
     pub async fn serve_until<S: Service>(self, service: S, random: Random, stop: impl Future<Output = Stop>) {
         self.serve_beside(service, random, stop, until_told()).await;
     }
 
-    /// As [`serve_until`](Self::serve_until), with work of its own beside the requests: it ends by itself once it is
-    /// told to, and is waited for as they are. Where it ends before, so does the server.
+    /// Serves like [`serve_until`](Self::serve_until), with `work` beside the requests. The work ends by
+    /// itself once the stop is announced, and the server waits for it as for requests. If the work ends
+    /// earlier, the server stops too.
     pub(super) async fn serve_beside<S: Service>(
         self,
         service: S,
@@ -133,7 +135,8 @@ impl Server {
         let (end, ends) = watch::channel(None);
         let connections = Connections::new(limits.connections);
         let bytes = limits.body_bytes.max(service.max_body());
-        // A connection that is being served gives no way: there is always one more, for a probe.
+        // A connection that is being served does not give way. With no more requests than connections, a
+        // probe always gets in.
         let requests = limits.requests.min(limits.connections);
         let handler = Arc::new(Handler {
             room: Room::new(InFlight { requests, bytes }),
@@ -176,7 +179,8 @@ impl Server {
             () = &mut sweeping => {}
             () = &mut work => {}
         }
-        // What is here already is taken; whoever comes later is told by the closed port.
+        // Connections that are already made are taken; a later client learns of the stop from the closed
+        // port.
         let _ = timeout(LAST_ACCEPTS, accept(&listener, &handler)).await;
         drop(listener);
         let last = limits.drain.checked_sub(LAST_ANSWERS).unwrap_or(limits.drain / 2);
@@ -200,15 +204,15 @@ impl Server {
     }
 }
 
-/// No work but that of requests.
+/// Waits for the announced stop, as the work of a server that has requests alone.
 async fn until_told() {
     Stopping::in_hand().announced().await;
 }
 
-/// Takes connections for ever.
+/// Accepts connections for ever.
 async fn accept<S: Service>(listener: &TcpListener, handler: &Arc<Handler<S>>) {
     let mut http = http1::Builder::new();
-    // Heads have a time of their own here, which an idle connection does not use up.
+    // Heads have a time-out of this server's own, which an idle connection does not use up.
     http.header_read_timeout(None)
         .max_headers(PARSED_HEADERS)
         .max_buf_size(PARSED_HEAD_BYTES)
@@ -231,7 +235,7 @@ async fn accept<S: Service>(listener: &TcpListener, handler: &Arc<Handler<S>>) {
     }
 }
 
-/// The first address of that name that can be had.
+/// Listens on the first address of the name `address` that can be bound.
 async fn listen(address: &str) -> std::io::Result<TcpListener> {
     let mut problem = std::io::Error::from(std::io::ErrorKind::InvalidInput);
     for address in lookup_host(address).await? {
@@ -255,7 +259,7 @@ pub(super) async fn run<S: Service>(service: S, context: &Context) -> Result<(),
     run_beside(service, context, until_told()).await
 }
 
-/// As [`run`], with [work of its own](Server::serve_beside).
+/// Serves like [`run`], with [work beside the requests](Server::serve_beside).
 pub(super) async fn run_beside<S: Service>(
     service: S,
     context: &Context,

@@ -1,20 +1,20 @@
-//! How much one server holds at a time: requests being served, and the bytes of bodies.
+//! Capacity of one server: concurrently served requests, and the bytes of bodies.
 //!
-//! A request takes its place when it has arrived whole. What does not fit then is refused at once: a queue in
-//! front of the server's own would only make each delivery later than its sender waits.
+//! A request takes its place when it has arrived completely. A request without a free place is refused at
+//! once: a queue in front of the server's own would only make each delivery later than its sender waits.
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// What is held now.
+/// Amounts of requests and bytes, in use or in all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct InFlight {
-    /// Requests that arrived whole and are not answered.
+    /// Requests that arrived completely and are not answered yet.
     pub(super) requests: usize,
-    /// Bytes of bodies, those that are arriving among them.
+    /// Bytes of bodies, arriving ones included.
     pub(super) bytes: usize,
 }
 
-/// The room of one server.
+/// Capacity of one server, as two semaphores.
 #[derive(Debug)]
 pub(super) struct Room {
     most: InFlight,
@@ -22,11 +22,11 @@ pub(super) struct Room {
     bytes: Semaphore,
 }
 
-/// A served request's place, given back when it is dropped.
+/// Place of a served request, given back when it is dropped.
 #[derive(Debug)]
 pub(super) struct Place<'r>(#[expect(dead_code, reason = "held, not read")] SemaphorePermit<'r>);
 
-/// One body's bytes, given back when it is dropped.
+/// Bytes of one body, given back when it is dropped.
 #[derive(Debug)]
 pub(super) struct Held<'r> {
     room: &'r Room,
@@ -35,7 +35,7 @@ pub(super) struct Held<'r> {
 }
 
 impl Room {
-    /// Room for this much.
+    /// Creates a room with the capacity `most`.
     pub(super) fn new(most: InFlight) -> Self {
         let most = InFlight {
             requests: most.requests.min(Semaphore::MAX_PERMITS),
@@ -44,22 +44,22 @@ impl Room {
         Self { most, requests: Semaphore::new(most.requests), bytes: Semaphore::new(most.bytes) }
     }
 
-    /// A place for one more request, if there is one.
+    /// Takes a place for one more request, if there is one.
     pub(super) fn enter(&self) -> Option<Place<'_>> {
         self.requests.try_acquire().ok().map(Place)
     }
 
-    /// Of a body of which nothing has come yet.
+    /// Returns a hold of zero bytes, for a body that has not begun to arrive.
     pub(super) const fn nothing(&self) -> Held<'_> {
         Held { room: self, bytes: 0, permit: None }
     }
 
-    /// What there is room for.
+    /// Returns the whole capacity.
     pub(super) const fn most(&self) -> InFlight {
         self.most
     }
 
-    /// What is held now.
+    /// Returns the capacity in use.
     pub(super) fn held(&self) -> InFlight {
         InFlight {
             requests: self.most.requests.saturating_sub(self.requests.available_permits()),
@@ -69,12 +69,12 @@ impl Room {
 }
 
 impl<'r> Held<'r> {
-    /// How many.
+    /// Returns the number of held bytes.
     pub(super) const fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Takes more, if there are so many.
+    /// Takes more bytes; returns false and takes none if fewer are free.
     pub(super) fn take(&mut self, bytes: usize) -> bool {
         let Ok(n) = u32::try_from(bytes) else { return false };
         let Ok(more) = self.room.bytes.try_acquire_many(n) else { return false };
@@ -82,7 +82,7 @@ impl<'r> Held<'r> {
         true
     }
 
-    /// Takes more, as soon as there are so many.
+    /// Waits for that many free bytes and takes them; returns false if there cannot be so many.
     pub(super) async fn wait_for(&mut self, bytes: usize) -> bool {
         let Ok(n) = u32::try_from(bytes) else { return false };
         let Ok(more) = self.room.bytes.acquire_many(n).await else { return false };

@@ -1,31 +1,32 @@
-//! The way to the end.
+//! Stop of a server, from the signal to its last answer.
 
 use std::future::Future;
 
-/// How a server is told to stop.
+/// Ways to stop a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
-    /// Others are to notice first: not ready, still answering for a while.
+    /// Stop after a while in which the server is not ready but still answers, so that balancers notice first.
     Leaving,
-    /// At once: what is in flight is answered.
+    /// Immediate stop: the requests in flight are answered.
     Now,
 }
 
-/// How far it is.
+/// Phases of a server's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// It serves.
+    /// Normal service: the server takes connections and is ready.
     Serving,
-    /// It is not ready any more, and serves on; each answer is the last of its connection.
+    /// Service without readiness, before the drain; each answer is the last of its connection.
     Leaving,
-    /// It takes no more connections, and ends those that are quiet.
+    /// Drain: the server takes no more connections, and ends the quiet ones.
     Draining,
-    /// What is left is dropped.
+    /// End of the drain: the remaining connections are dropped.
     Over,
 }
 
-/// SIGTERM, which leaves time for balancers to notice, or SIGINT, which somebody at a keyboard waits for; the
-/// handlers are in place when this returns.
+/// Installs the signal handlers and returns a future of the stop: SIGTERM leaves time for balancers to
+/// notice, SIGINT means that a person at a keyboard waits. The handlers are in place when this function
+/// returns.
 #[cfg(unix)]
 pub(super) fn stop_signal() -> std::io::Result<impl Future<Output = Stop>> {
     use tokio::signal::unix::{SignalKind, signal};
@@ -41,7 +42,7 @@ pub(super) fn stop_signal() -> std::io::Result<impl Future<Output = Stop>> {
 #[cfg(not(unix))]
 pub(super) fn stop_signal() -> std::io::Result<impl Future<Output = Stop>> {
     Ok(async {
-        // An error means that there is no such signal here: the process is ended in another way.
+        // An error means that this signal does not exist here: the process is ended in another way.
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }

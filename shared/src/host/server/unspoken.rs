@@ -1,5 +1,5 @@
-//! What is refused before it is a request: other protocols on the port, broken and endless heads. Each leaves
-//! a count, and a line a minute and kind that names what it looks like.
+//! Connections refused before they carry a request: other protocols on the port, broken and endless heads.
+//! Each refusal adds to a counter, and each kind logs one line a minute that names the likely protocol.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// One line of each kind in this time.
+/// Interval between two log lines of one kind.
 const EVERY: Duration = Duration::from_secs(60);
 
-/// How many of a connection's first bytes are looked at.
+/// Number of a connection's first bytes that are examined.
 pub(super) const LOOKED_AT: usize = 16;
 
-/// What it looks like.
+/// Kind of a connection that is not served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unspoken {
     /// A TLS handshake.
@@ -24,15 +24,15 @@ pub(super) enum Unspoken {
     ProxyV1,
     /// The PROXY protocol, in its binary form.
     ProxyV2,
-    /// A head larger than is parsed at all.
+    /// A head above the parser's limit.
     HeadTooLarge,
-    /// Something that is no HTTP/1.1 request.
+    /// Bytes that are not an HTTP/1.1 request.
     Malformed,
     /// A head that did not arrive in time.
     HeadTimeout,
-    /// A request that was given up half arrived, or a connection that was closed, for the room of others.
+    /// A half-arrived request or a connection that was given up to make room for others.
     GaveWay,
-    /// The system gave no descriptor for it.
+    /// A connection for which the system gave no descriptor.
     NotAccepted,
 }
 
@@ -49,7 +49,7 @@ impl Unspoken {
         Self::NotAccepted,
     ];
 
-    /// What cannot be parsed, by how the connection began.
+    /// Classifies an unparsable connection by its first bytes.
     pub(super) fn of(first: &[u8]) -> Self {
         const V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
         match first {
@@ -61,7 +61,7 @@ impl Unspoken {
         }
     }
 
-    /// The value of the metric's label.
+    /// Returns the value of the metric's label.
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Tls => "tls",
@@ -92,16 +92,16 @@ impl Unspoken {
     }
 }
 
-/// Counts of one server.
+/// Counters of one server's unserved connections, by kind.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
     by_kind: [AtomicU64; Unspoken::ALL.len()],
-    /// Of each kind: when it was last written, and its count then.
+    /// Time and count of the last log line of each kind.
     written: Mutex<[Option<(Instant, u64)>; Unspoken::ALL.len()]>,
 }
 
 impl Counts {
-    /// One more; whether a line was written for it.
+    /// Adds one to a kind's counter. Returns true if a log line was written.
     pub(super) fn add(&self, kind: Unspoken) -> bool {
         let at = kind as usize;
         let count = self.by_kind[at].fetch_add(1, Ordering::Relaxed) + 1;
@@ -123,7 +123,7 @@ impl Counts {
         true
     }
 
-    /// All kinds with their counts.
+    /// Returns all kinds with their counts.
     pub(super) fn read(&self) -> Vec<(&'static str, u64)> {
         let count = |kind: Unspoken| (kind.as_str(), self.by_kind[kind as usize].load(Ordering::Relaxed));
         Unspoken::ALL.map(count).to_vec()

@@ -1,76 +1,80 @@
-//! Which connection gives way when there is no more room, and which has had its time: decided from facts,
-//! without looking at a clock or a socket.
+//! Ranking of connections: the order in which they give way without room for more, and the end of their time.
+//! It decides from facts alone, without a look at a clock or a socket.
 //!
-//! What has brought least for its age goes first, then what has been idle longest; of idle ones those that have
-//! brought nothing that was of use: whoever sent a genuine request sends another, and may write it just when the
-//! connection is closed. So these go last of all, but where they have half of the room: then new ones need it more.
-//! A request that is being served never goes. What is younger than a second goes only when nothing older is left:
-//! a genuine request has arrived by then; and what was opened or began to arrive in the last tenth of a second after
-//! the rest of it, since nobody has had the time to read it. But where its peer holds more than its share, it goes before anything that is of use or
-//! young of others. Among equals, too, such a peer's go first; behind a balancer there is one peer, and the share
-//! binds nobody.
+//! The connection with the lowest rate goes first, then the one that has been idle longest. Among idle
+//! connections, the ones that brought nothing of use go first: the sender of a genuine request sends another,
+//! and may write it just when its connection is closed. So senders' idle connections go last of all, unless
+//! they have half of the room: then new connections need it more. A request that is being served never goes.
+//! A connection younger than a second goes only when no older one is left: a genuine request has arrived by
+//! then. A connection that was opened, or began to bring a request, in the last tenth of a second goes after
+//! the other young ones, because its bytes may not have been read yet. But if the connection's peer holds
+//! more than its share, it goes before useful or young connections of other peers. Among equals, too, the
+//! connections of such a peer go first; behind a balancer there is only one peer, and the share has no
+//! effect.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Whatever is younger is given the chance to arrive.
+/// Age below which a connection is given the chance to bring its request.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// A genuine sender writes as soon as it is connected: where nothing has come after this, nothing is likely to.
+/// Age after which a connection without any bytes is unlikely to bring some: a genuine sender writes as soon
+/// as it is connected.
 const GRACE_OF_NOTHING: Duration = Duration::from_millis(500);
 
-/// What is younger has hardly been read: a sender's first bytes, or its next ones, are on the way.
+/// Age below which a connection's first bytes, or the next request's, may not have been read yet.
 const JUST_NOW: Duration = Duration::from_millis(100);
 
-/// A sender that brings more bytes a second than this is not slow: idle connections go before it.
+/// Rate in bytes per second above which a sender is not slow: idle connections give way before it.
 const BRISK: u64 = 64 * 1024;
 
-/// A peer's share is never less than this part of the room: a balancer has many connections, and is one peer.
+/// Divisor for the least share of a peer: a balancer has many connections, and is one peer.
 const LEAST_SHARE: usize = 8;
 
-/// What a connection is doing.
+/// Activity of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
-    /// Nothing has come since it was opened.
+    /// Open connection on which no byte has arrived yet.
     New,
-    /// A request's head is arriving.
+    /// Arrival of a request's head.
     Head,
-    /// A request's body is arriving.
+    /// Arrival of a request's body.
     Body,
-    /// A request is being served.
+    /// Service of a request that has arrived.
     Service,
-    /// It has been served, and nothing more has come.
+    /// Pause after an answered request, without a further byte.
     Idle,
-    /// It has been answered, and brings what nobody reads any more, or does not take its answer.
+    /// Wait after an answer for a sender that sends bytes to be thrown away, or does not take its answer.
     Linger,
 }
 
-/// Bytes that came, in all and lately: what came fast and then stalls is slow.
+/// Counter of arrived bytes, in all and in the last seconds: a flow that came fast and then stalls is slow.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Flow {
-    /// When the first could have come.
+    /// Earliest time at which the first byte could have arrived.
     pub(super) since: Instant,
-    /// How many came.
+    /// Number of bytes that arrived since `since`.
     pub(super) bytes: u64,
-    /// When the window that is being filled began; the one before it, and its bytes.
+    /// Start of the current window; `before` is the start of the previous one, and `in_window` and
+    /// `in_before` are their bytes.
     window: Instant,
     before: Instant,
     in_window: u64,
     in_before: u64,
 }
 
-/// Bytes are counted as recent for one to two of these.
+/// Length of a window: bytes count as recent for one to two windows.
 const WINDOW: Duration = Duration::from_secs(1);
 
 impl Flow {
-    /// Nothing has come yet.
+    /// Starts a flow without any bytes at `now`.
     pub(super) const fn new(now: Instant) -> Self {
         Self { since: now, bytes: 0, window: now, before: now, in_window: 0, in_before: 0 }
     }
 
-    /// So many bytes came.
+    /// Counts `bytes` more at `now`.
     pub(super) fn add(&mut self, bytes: u64, now: Instant) {
         self.bytes += bytes;
         if now.saturating_duration_since(self.window) >= WINDOW {
@@ -80,12 +84,13 @@ impl Flow {
         self.in_window += bytes;
     }
 
-    /// How long it has lasted.
+    /// Returns the time since the flow began.
     pub(super) fn age(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.since)
     }
 
-    /// Bytes a second, over the whole time or lately, whichever is less.
+    /// Returns bytes per second, over the whole time or the last windows, whichever is less; 0 for a stalled
+    /// flow.
     fn rate(&self, now: Instant) -> u64 {
         let over = |bytes: u64, time: Duration| {
             let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1);
@@ -97,42 +102,44 @@ impl Flow {
     }
 }
 
-/// What is known of a connection.
+/// Facts about a connection that determine its rank.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Facts {
-    /// Who is at the other end.
+    /// Address of the peer.
     pub(super) peer: IpAddr,
-    /// What it does.
+    /// Current activity of the connection.
     pub(super) state: State,
-    /// What it has brought of what is arriving; of an idle connection, since when it is idle.
+    /// Bytes of the arriving request; for an idle connection, the start of its idleness.
     pub(super) flow: Flow,
-    /// Bytes of a body that are held for it.
+    /// Bytes held for the connection's body, or for its arriving head.
     pub(super) held: usize,
-    /// A request of it was answered with an ack.
+    /// True if a request of the connection was answered with an ack.
     pub(super) is_proven: bool,
 }
 
-/// The place in the order of giving way: the least goes first.
+/// Place in the order of giving way: the lowest rank goes first.
 pub(super) type Rank = (u8, u8, u64, u64);
 
-/// What a peer may hold of `room` before its connections go before others' like them.
+/// Returns the part of `room` that a peer may hold before its connections go before similar ones of other
+/// peers.
 pub(super) fn share(room: usize, peers: usize) -> usize {
     (room / peers.max(1)).max(room / LEAST_SHARE)
 }
 
 impl Facts {
-    /// Whether it waits for the next request of a sender that is genuine.
+    /// Returns true if the connection waits for the next request of a genuine sender.
     pub(super) fn is_kept(&self) -> bool {
         self.is_proven && self.state == State::Idle
     }
 
-    /// Where it stands when connections run out; `None` if it does not give way. `is_over`: its peer holds
-    /// more than its share. `are_many`: those that are kept have more than half of the room.
+    /// Ranks the connection for when connections run out; `None` if it does not give way. `is_over`: the peer
+    /// holds more than its share. `are_many`: the connections of [`is_kept`](Self::is_kept) have more than
+    /// half of the room.
     pub(super) fn rank(&self, now: Instant, is_over: bool, are_many: bool) -> Option<Rank> {
         let (age, rate) = (self.flow.age(now), self.flow.rate(now));
         let younger = u64::MAX - u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
-        // A peer that opens one after the other must not push out what others have just opened, whatever it
-        // has begun on its own. A logarithm is less than a hundred.
+        // A peer that opens one connection after the other must not push out connections that others have
+        // just opened, regardless of the requests that it has begun. A logarithm is less than a hundred.
         let young =
             |tier: u8, measure| if is_over { (2, u64::from(tier) * 100 + measure) } else { (tier, measure) };
         let (tier, measure) = match self.state {
@@ -142,7 +149,8 @@ impl Facts {
             State::Idle if self.is_proven && !is_over && !are_many => (10, 0),
             State::Idle if age < GRACE => young(if self.is_proven { 7 } else { 5 }, 0),
             State::Idle => (if self.is_proven { 3 } else { 1 }, 0),
-            // What has brought more is nearer to its end: a flood of beginnings does not push it out.
+            // A connection that has brought more is nearer to its end: a flood of beginnings does not push it
+            // out.
             _ if age < GRACE => {
                 young(if age < JUST_NOW { 9 } else { 8 }, u64::from(self.flow.bytes.max(1).ilog2()))
             }
@@ -152,8 +160,8 @@ impl Facts {
         Some((tier, u8::from(!is_over), measure, younger))
     }
 
-    /// Where it stands when bytes of bodies run out. Of those that have just begun, the one that holds most
-    /// goes first: a small request is never in the way of others.
+    /// Ranks the connection for when bytes of bodies run out; `None` if it has none. Among connections that
+    /// have just begun, the one that holds most goes first: a small request is never in the way of others.
     pub(super) fn rank_of_bytes(&self, now: Instant, is_over: bool) -> Option<Rank> {
         if self.state != State::Body || self.held == 0 {
             return None;
@@ -168,25 +176,25 @@ impl Facts {
     }
 }
 
-/// How long each may take.
+/// Time limits of a connection's states.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Times {
-    /// Between two requests, and before the first.
+    /// Time-out between two requests and before the first.
     pub(super) idle: Duration,
-    /// For a whole head.
+    /// Time-out of a whole head.
     pub(super) head: Duration,
-    /// For a whole request.
+    /// Time-out of a whole request's arrival.
     pub(super) body: Duration,
-    /// For a sender to take its answer and to end what it still sends.
+    /// Time for a sender to take its answer and to finish sending.
     pub(super) linger: Duration,
-    /// The first part of a request's time, in which no rate is asked for.
+    /// First part of a request's time, without a minimum rate.
     pub(super) unhurried: Duration,
-    /// Bytes a second, after that.
+    /// Minimum rate after `unhurried`, in bytes per second.
     pub(super) least: u64,
 }
 
 impl Facts {
-    /// Whether its time is over.
+    /// Returns true if the time of the connection's state is over, or its request comes too slowly.
     pub(super) fn is_overdue(&self, now: Instant, times: &Times) -> bool {
         let age = self.flow.age(now);
         let is_slow = || {

@@ -6,7 +6,7 @@ const fn secs(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
-/// A connection that began so long ago and has brought so much evenly.
+/// Builds the facts of a connection of the given age whose bytes arrived at an even rate.
 fn facts(now: Instant, state: State, age: Duration, bytes: u64) -> Facts {
     let start = now - age;
     let mut flow = Flow::new(start);
@@ -126,8 +126,8 @@ async fn a_share_counts_among_equals_only() {
     assert_eq!(share(4, 100), 0);
 }
 
-/// A peer that opens connection after connection, and begins a body on each, does not push out those that others
-/// have just opened.
+/// A peer that opens connection after connection, and begins a body on each, does not push out connections
+/// that others have just opened.
 #[tokio::test]
 async fn of_what_is_young_that_goes_first_which_is_over_its_share() {
     let now = Instant::now() + secs(1000);

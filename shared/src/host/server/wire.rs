@@ -1,4 +1,4 @@
-//! One connection's socket, which notes what comes, and what is done with it once HTTP is over.
+//! Socket of one connection: it counts arriving bytes, and is emptied and closed once HTTP is over.
 
 use std::future::poll_fn;
 use std::io;
@@ -13,13 +13,14 @@ use super::connections::Conn;
 use super::unspoken::{LOOKED_AT, Unspoken};
 use super::weakest::State;
 
-/// How much is read and thrown away after an answer that came before its request's end.
+/// Upper bound on the bytes read and thrown away after an answer that came before its request's end.
 const LINGER_BYTES: usize = 64 * 1024 * 1024;
 
-/// Of one that gives way, only what is here already: an answer is lost where bytes are left unread.
+/// Upper bound on the bytes thrown away at a time, and in all on a closing connection: an answer is lost if
+/// bytes are left unread.
 const LEFT_BYTES: usize = 256 * 1024;
 
-/// A socket.
+/// Socket with the first bytes that it brought.
 #[derive(Debug)]
 pub(super) struct Wire {
     stream: TcpStream,
@@ -38,29 +39,31 @@ impl Wire {
         Self { stream, conn, first, seen: 0, has_ended: false, is_stuck: false }
     }
 
-    /// What the connection began with looks like.
+    /// Classifies the connection by its first bytes.
     pub(super) fn looks_like(&self) -> Unspoken {
         Unspoken::of(&self.first[..self.seen])
     }
 
-    /// Answers a request of which only a part of the head has come, as far as the socket takes it.
+    /// Answers a request whose head has arrived only in part, as far as the socket takes the answer.
     pub(super) fn answer_plainly(&mut self, status: &str) {
         if !self.is_stuck {
             let answer = format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
-            // Nobody waits for it: whoever does not read it knows as much from the end of the connection.
+            // The result does not matter: a sender that does not read the answer learns as much from the end
+            // of the connection.
             let _ = self.stream.try_write(answer.as_bytes());
         }
     }
 
-    /// Ends our side, and takes what is here already.
+    /// Ends this side of the connection, and throws away the bytes that have already arrived.
     pub(super) async fn close(mut self) {
         if !self.has_ended && self.end_writing().await.is_ok() {
             self.discard(LEFT_BYTES);
         }
     }
 
-    /// Ends our side and reads on until the sender ends its own: a socket that is closed with bytes unread is
-    /// reset, and the answer is lost on its way to a sender that writes all before it reads.
+    /// Ends this side of the connection and reads on until the sender ends its own: a socket that is closed
+    /// with bytes unread is reset, and the answer is lost on its way to a sender that writes everything
+    /// before it reads.
     pub(super) async fn linger(mut self) {
         if self.has_ended || self.end_writing().await.is_err() {
             return;
@@ -79,7 +82,7 @@ impl Wire {
         }
     }
 
-    /// Reads and throws away up to so many bytes of those that are here; how many.
+    /// Reads and throws away already arrived bytes, up to `most` or the end of a read. Returns their number.
     fn discard(&mut self, most: usize) -> usize {
         let (mut buffer, mut discarded) = ([0; 16 * 1024], 0);
         while discarded < most {
@@ -102,7 +105,7 @@ impl Wire {
         poll_fn(|cx| Pin::new(&mut self.stream).poll_shutdown(cx)).await
     }
 
-    /// Notes whether the other side takes its answers.
+    /// Notes if the peer does not take its answers, or takes them again.
     fn noted(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if written.is_pending() != self.is_stuck {
             self.is_stuck = written.is_pending();
@@ -111,7 +114,7 @@ impl Wire {
         written
     }
 
-    /// Whether bytes are here that nobody has read.
+    /// Returns true if unread bytes are waiting in the socket.
     fn has_more(&self) -> bool {
         #[cfg(unix)]
         return rustix::io::ioctl_fionread(&self.stream).is_ok_and(|bytes| bytes > 0);
@@ -141,9 +144,9 @@ impl AsyncRead for Wire {
                 }
             }
             Poll::Ready(Err(_)) => self.has_ended = true,
-            // What is here already and was not noticed yet is served first.
+            // Bytes that are already here and were not noticed yet are served first.
             Poll::Pending if self.conn.is_closing() && self.has_more() => self.conn.spare(),
-            // To HTTP it looks as if the sender had ended, so it ends as well.
+            // HTTP sees the end of the sender's side, and ends as well.
             Poll::Pending if self.conn.is_closing() => return Poll::Ready(Ok(())),
             Poll::Pending => {}
         }

@@ -1,4 +1,4 @@
-//! Answers in the trigger's own form.
+//! Forms of the answers that the triggers expect.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use super::Trigger;
 use crate::host::header_map;
 use crate::http::Response;
 
-/// What the function returns for one request.
+/// Return value of the function for one request.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 #[expect(missing_docs, reason = "named as the triggers are")]
@@ -23,7 +23,7 @@ pub enum Answer {
     Plain(Plain),
 }
 
-/// All four members must be there for FunctionGraph.
+/// Answer for SCF and FunctionGraph; FunctionGraph needs all four members.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Plain {
@@ -34,8 +34,8 @@ pub struct Plain {
 }
 
 impl Trigger {
-    /// The answer as this trigger reads it: bodies as text, header fields in the one of the two
-    /// maps that the event had (an ALB refuses the other).
+    /// Renders the answer in this trigger's form: bodies as text, header fields in the same one of the two
+    /// maps as in the event (an ALB refuses the other one).
     pub fn answer(self, response: &Response) -> Answer {
         let status = StatusCode::from_u16(response.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let status_code = i64::from(status.as_u16());
@@ -54,7 +54,7 @@ impl Trigger {
                 Answer::RestApi(answer)
             }
             Self::Plain => {
-                // As elsewhere, what is no header field is left out.
+                // As for other triggers, an invalid header field is left out.
                 let is_field = |value: &str| value.bytes().all(|b| (b' '..=b'~').contains(&b));
                 let fields = response.headers.iter().filter(|(_, value)| is_field(value)).cloned();
                 Answer::Plain(Plain {

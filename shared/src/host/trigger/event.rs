@@ -1,7 +1,7 @@
-//! The events of all HTTP triggers as one record: each trigger fills a part of it.
+//! Record that covers the events of all HTTP triggers: each trigger fills a part of it.
 //!
-//! Not `aws_lambda_events`' request types: their `http::HeaderMap` refuses an event for one header
-//! value that is not ASCII, and keeps one of two spellings of a name without a word.
+//! `aws_lambda_events`' request types are not used: their `http::HeaderMap` refuses an event for one header
+//! value that is not ASCII, and silently keeps only one of two spellings of a name.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -11,24 +11,27 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 #[derive(serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Event {
-    /// Payload 2.0.
+    /// Path in payload 2.0, as are the fields `raw_query_string` and `cookies`.
     pub raw_path: Option<String>,
     pub raw_query_string: Option<String>,
     pub cookies: Option<Vec<String>>,
-    /// Payload 1.0 and ALB.
+    /// Method in payload 1.0 and ALB events, as are `path` and the `multi_value_…` and
+    /// `query_string_parameters` fields.
     pub http_method: Option<String>,
     pub path: Option<String>,
     pub multi_value_headers: Option<Pairs<Vec<String>>>,
     pub query_string_parameters: Option<Pairs<String>>,
     pub multi_value_query_string_parameters: Option<Pairs<Vec<String>>>,
-    /// SCF.
+    /// Query parameters in SCF events.
     pub query_string: Option<Pairs<String>>,
-    /// Every trigger.
+    /// Header fields; like `body`, `is_base64_encoded` and `request_context` they are in the events of every
+    /// trigger.
     pub headers: Option<Pairs<String>>,
     pub body: Option<String>,
     pub is_base64_encoded: Option<bool>,
     pub request_context: Option<RequestContext>,
-    /// No HTTP trigger: queues, topics and buckets; `EventBridge`.
+    /// Mark of events that are not from an HTTP trigger: queues, topics and buckets have `Records`,
+    /// `EventBridge` has `detail-type`.
     #[serde(rename = "Records")]
     pub records: Option<IgnoredAny>,
     #[serde(rename = "detail-type")]
@@ -44,7 +47,7 @@ pub(super) struct RequestContext {
     pub request_id: Option<String>,
     pub stage: Option<String>,
     pub path: Option<String>,
-    /// SCF's API Gateway: who called.
+    /// Address of the caller, from SCF's API Gateway.
     pub source_ip: Option<String>,
 }
 
@@ -55,15 +58,14 @@ pub(super) struct Http {
     pub source_ip: Option<String>,
 }
 
-/// Payload 1.0: who called.
+/// Caller of a request in payload 1.0.
 #[derive(serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Identity {
     pub source_ip: Option<String>,
 }
 
-/// A JSON object as it is written: order kept, and a key that is there twice is there twice.
-/// A `null` value is no value.
+/// JSON object as it is written: it keeps the order and repeated keys. A `null` value is left out.
 pub(super) struct Pairs<V>(pub Vec<(String, V)>);
 
 impl<'de, V: Deserialize<'de>> Deserialize<'de> for Pairs<V> {

@@ -1,4 +1,4 @@
-//! HTTP triggers of functions: what an event means, and how it wants to be answered.
+//! HTTP triggers of functions: the meaning of their events, and the form of their answers.
 //!
 //! | trigger | event | recognised by |
 //! | --- | --- | --- |
@@ -28,60 +28,49 @@ use tokio::time::Instant;
 pub use answer::Answer;
 use event::{Event, RequestContext};
 
+use super::cloud::{AWS, Cloud, Events};
 use super::refuse;
 use crate::http::{Headers, Request, Response};
 use crate::problem::Problem;
 
-/// The cloud whose triggers an event is one of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dialect {
-    /// AWS Lambda.
-    Aws,
-    /// Tencent SCF: function URL, or API Gateway with integrated response.
-    Scf,
-    /// Huawei Cloud and OTC FunctionGraph: APIG.
-    FunctionGraph,
-}
-
-/// A trigger, as far as its form of answer goes.
+/// Trigger, as far as it determines the form of the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trigger {
     /// HTTP API or function URL, payload 2.0.
     HttpApi,
     /// REST API, or HTTP API with payload 1.0.
     RestApi {
-        /// Whether the event has `multiValueHeaders`.
+        /// True if the event has `multiValueHeaders`.
         multi_value: bool,
     },
     /// Application Load Balancer.
     Alb {
-        /// The target group's attribute `lambda.multi_value_headers.enabled`.
+        /// Value of the target group's attribute `lambda.multi_value_headers.enabled`, seen in the event.
         multi_value: bool,
     },
-    /// SCF's and FunctionGraph's: every header has one value.
+    /// Trigger of SCF or FunctionGraph: every header has one value.
     Plain,
 }
 
-/// What the platform says about an event beside it.
+/// Data about an event from the platform, outside the event itself.
 #[derive(Clone, Debug)]
 pub struct Invocation {
-    /// A UUID.
+    /// UUID of the invocation.
     pub request_id: String,
-    /// When the answer must be under way.
+    /// Time by which the answer must be under way.
     pub deadline: Option<Instant>,
 }
 
 /// An event that came through an HTTP trigger.
 #[derive(Debug)]
 pub struct Incoming {
-    /// Which one: it makes the answer.
+    /// Trigger of the event, which determines the form of the answer.
     pub trigger: Trigger,
-    /// The request, or the refusal of one that cannot be read (wrong base64).
+    /// The request, or the refusal of an unreadable one (wrong base64).
     pub request: Result<Request, Response>,
 }
 
-/// An event that is no HTTP request: a function error. Nothing of the event is in it but a
-/// position.
+/// Function error for an event that is not an HTTP request. It contains nothing of the event but a position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EventError {
     /// User action: none on AWS; correct the tool that makes the event.
@@ -90,9 +79,9 @@ pub enum EventError {
     /// User action: correct the tool that makes the event.
     #[error("the event has a field of the wrong type, at line {line}, column {column}")]
     Broken {
-        /// Counted from 1.
+        /// Line of the wrong field, counted from 1.
         line: usize,
-        /// Counted from 1.
+        /// Column of the wrong field, counted from 1.
         column: usize,
     },
     /// User action: remove the trigger, or let it call another function.
@@ -101,7 +90,7 @@ pub enum EventError {
 }
 
 impl EventError {
-    /// Stable: alarms and retry rules may name it.
+    /// Returns the error type for the platform. It is stable: alarms and retry rules may name it.
     pub const fn error_type(self) -> &'static str {
         match self {
             Self::NotJson | Self::Broken { .. } => "Hookmq.MalformedEvent",
@@ -110,20 +99,20 @@ impl EventError {
     }
 }
 
-/// Reads an event. The trigger is told apart from the event itself, and the base64 flag is believed:
-/// nothing is guessed.
+/// Reads an event of AWS. The event itself determines the trigger, and the base64 flag is believed: nothing
+/// is guessed.
 pub fn read(event: &str, invocation: Invocation) -> Result<Incoming, EventError> {
-    read_as(Dialect::Aws, event, invocation)
+    read_as(&AWS, event, invocation)
 }
 
-/// As [`read`], of a cloud's own triggers.
-pub fn read_as(dialect: Dialect, event: &str, invocation: Invocation) -> Result<Incoming, EventError> {
-    // Checked because a record may be written as a JSON array, too.
+/// Reads an event like [`read`], but of the triggers of `cloud`.
+pub fn read_as(cloud: &Cloud, event: &str, invocation: Invocation) -> Result<Incoming, EventError> {
+    // A record may be written as a JSON array too, so the first character is checked.
     if !event.starts_with('{') {
         return Err(EventError::NotJson);
     }
     match serde_json::from_str::<Event>(event) {
-        Ok(event) => request(dialect, event, invocation),
+        Ok(event) => request(cloud.events, event, invocation),
         Err(error) if error.is_data() => {
             Err(EventError::Broken { line: error.line(), column: error.column() })
         }
@@ -131,18 +120,18 @@ pub fn read_as(dialect: Dialect, event: &str, invocation: Invocation) -> Result<
     }
 }
 
-/// An event that is no text, or no JSON, or has half a character in a text (`\ud800`): gateways hand over a byte of a
-/// header field as it came, so any stranger can bring it about. It is refused like a request, because a function
-/// error rings alarms.
+/// Refuses an event that is not text, is not JSON, or has half a character in a text (`\ud800`). Gateways
+/// hand over a byte of a header field as it came, so any stranger can cause this. The event is refused like a
+/// request because a function error triggers alarms.
 pub fn unreadable(invocation: &Invocation) -> Incoming {
     Incoming { trigger: Trigger::Plain, request: Err(refuse(Problem::Malformed, &invocation.request_id)) }
 }
 
-fn request(dialect: Dialect, mut event: Event, invocation: Invocation) -> Result<Incoming, EventError> {
+fn request(events: Events, mut event: Event, invocation: Invocation) -> Result<Incoming, EventError> {
     let context = event.request_context.take().unwrap_or_default();
     let multi_value = event.multi_value_headers.is_some();
     let (trigger, method, path, raw_query) = match (&context.http, &event) {
-        (Some(http), Event { raw_path: Some(path), raw_query_string, .. }) if dialect == Dialect::Aws => (
+        (Some(http), Event { raw_path: Some(path), raw_query_string, .. }) if events == Events::Aws => (
             Trigger::HttpApi,
             http.method.clone(),
             path.clone(),
@@ -150,11 +139,11 @@ fn request(dialect: Dialect, mut event: Event, invocation: Invocation) -> Result
         ),
         (_, Event { http_method: Some(method), path: Some(path), .. }) => {
             // An ALB hands names and values over as they came, API Gateway decodes them.
-            let is_alb = dialect == Dialect::Aws && context.elb.is_some();
-            let trigger = match dialect {
-                Dialect::Aws if is_alb => Trigger::Alb { multi_value },
-                Dialect::Aws => Trigger::RestApi { multi_value },
-                Dialect::Scf | Dialect::FunctionGraph => Trigger::Plain,
+            let is_alb = events == Events::Aws && context.elb.is_some();
+            let trigger = match events {
+                Events::Aws if is_alb => Trigger::Alb { multi_value },
+                Events::Aws => Trigger::RestApi { multi_value },
+                Events::Plain => Trigger::Plain,
             };
             (trigger, method.clone(), path.clone(), query::rebuild(&event, is_alb))
         }
@@ -167,7 +156,7 @@ fn request(dialect: Dialect, mut event: Event, invocation: Invocation) -> Result
     let request = match body(event.body.take(), event.is_base64_encoded) {
         Some(body) => Ok(Request {
             method,
-            path: if dialect == Dialect::Aws { without_stage(path, &context) } else { path },
+            path: if events == Events::Aws { without_stage(path, &context) } else { path },
             raw_query,
             headers: headers(event),
             body,
@@ -181,20 +170,20 @@ fn request(dialect: Dialect, mut event: Event, invocation: Invocation) -> Result
     Ok(Incoming { trigger, request })
 }
 
-/// The address that API Gateway or the function URL saw. An ALB hands it over in `X-Forwarded-For` only,
-/// which its client may have begun.
+/// Returns the caller's address that API Gateway or the function URL saw. An ALB hands it over in
+/// `X-Forwarded-For` only, whose first entries its client may have written.
 fn source_ip(trigger: Trigger, context: &RequestContext) -> Option<IpAddr> {
     let text = match trigger {
         Trigger::HttpApi => context.http.as_ref()?.source_ip.as_deref(),
         Trigger::RestApi { .. } => context.identity.as_ref()?.source_ip.as_deref(),
-        // SCF's API Gateway says it; its function URL and FunctionGraph have it in a header only.
+        // SCF's API Gateway names it; its function URL and FunctionGraph have it in a header only.
         Trigger::Plain => context.source_ip.as_deref(),
         Trigger::Alb { .. } => None,
     };
     text?.parse().ok()
 }
 
-/// The body's own bytes; `None` if they are flagged as base64 and are not.
+/// Decodes the body; `None` if it is flagged as base64 and is not valid base64.
 fn body(text: Option<String>, is_base64: Option<bool>) -> Option<Bytes> {
     let text = text.unwrap_or_default();
     if is_base64 == Some(true) {
@@ -204,8 +193,8 @@ fn body(text: Option<String>, is_base64: Option<bool>) -> Option<Bytes> {
     }
 }
 
-/// Every field: `multiValueHeaders` first, then what only `headers` has (which keeps the last of
-/// several values); none of a platform's own.
+/// Collects the header fields: `multiValueHeaders` first, then the fields that only `headers` has (which
+/// keeps the last of several values), without a platform's own.
 fn headers(event: Event) -> Headers {
     let mut headers = Headers::new();
     let mut seen = HashSet::new();
@@ -228,8 +217,8 @@ fn headers(event: Event) -> Headers {
     headers.without_platforms()
 }
 
-/// A named stage stands in front of the path in payload 2.0. A REST API takes it off and says so:
-/// its `requestContext.path` is the stage, then the path.
+/// Removes a named stage from the start of the path, where payload 2.0 has it. A REST API removes it itself;
+/// its `requestContext.path` then is the stage followed by the path.
 fn without_stage(path: String, context: &RequestContext) -> String {
     let Some(stage) = context.stage.as_deref().filter(|stage| !matches!(*stage, "" | "$default")) else {
         return path;
@@ -244,7 +233,7 @@ fn without_stage(path: String, context: &RequestContext) -> String {
     }
 }
 
-/// What else the event is, for the error.
+/// Describes an event that is not an HTTP request, for the error.
 fn kind(event: &Event) -> &'static str {
     if event.records.is_some() {
         "a batch of records (SQS, SNS, S3 and their like)"
@@ -255,7 +244,7 @@ fn kind(event: &Event) -> &'static str {
     }
 }
 
-/// Whether `text` has the form of a UUID. HTTP APIs and emulators have ids of other forms.
+/// Returns true if `text` has the form of a UUID. HTTP APIs and emulators have ids of other forms.
 pub fn is_uuid(text: &str) -> bool {
     text.len() == 36
         && text.bytes().enumerate().all(|(i, b)| match i {

@@ -1,4 +1,4 @@
-//! The query string of triggers that hand over a map.
+//! Query strings of triggers that hand over a map.
 
 use std::borrow::Cow;
 
@@ -6,12 +6,11 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::event::Event;
 
-/// All but RFC 3986's unreserved characters.
+/// Characters to escape: all but RFC 3986's unreserved ones.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// Rebuilds the query from the event's maps. The order between different names and the sender's
-/// choice of escapes are lost before the event is made: a scheme that signs the URL needs a
-/// trigger with payload 2.0.
+/// Rebuilds the query from the event's maps. The order between different names and the sender's choice of
+/// escapes are already lost in the event: a scheme that signs the URL needs a trigger with payload 2.0.
 pub(super) fn rebuild(event: &Event, is_encoded: bool) -> String {
     let pairs: Vec<(&str, &str)> =
         match (&event.multi_value_query_string_parameters, &event.query_string_parameters) {

@@ -28,7 +28,7 @@ const OUTCOMES: [Outcome; 14] = [
     Outcome::Cancelled,
 ];
 
-/// What these metrics write, each line checked.
+/// Returns the lines that `write` produces, after checking each of them.
 fn lines(level: &str, write: impl FnOnce(&Metrics)) -> Vec<Value> {
     let lines = Arc::new(Mutex::new(Vec::new()));
     let (out, clock) = (Arc::clone(&lines), Clock::fixed(Timestamp::from_unix_millis(NOW)));
@@ -39,7 +39,7 @@ fn lines(level: &str, write: impl FnOnce(&Metrics)) -> Vec<Value> {
     lines.iter().map(|line| check(line)).collect()
 }
 
-/// The rules of the specification.
+/// Checks a line against the rules of the specification.
 fn check(line: &str) -> Value {
     assert!(line.len() < 2048 && !line.contains('\n'), "{line}");
     let document: Value = serde_json::from_str(line).unwrap();
@@ -70,7 +70,7 @@ fn check(line: &str) -> Value {
             assert!(defined.insert(name.to_owned()), "{name} is defined twice");
         }
     }
-    // No number is written that no directive names.
+    // Every number belongs to a metric.
     let numbers = root.iter().filter(|(_, value)| value.is_number()).map(|(name, _)| name.clone());
     assert_eq!(numbers.collect::<BTreeSet<_>>(), defined);
     document
@@ -80,7 +80,7 @@ fn ended(outcome: Outcome) -> Ended<'static> {
     Ended { hook: Some("a"), outcome, class: None, secret: None, ack: None, send: None }
 }
 
-/// The dimensions by which a metric is told.
+/// Returns the dimensions of a metric.
 fn by(document: &Value, metric: &str) -> Value {
     let directives = document["_aws"]["CloudWatchMetrics"].as_array().unwrap();
     let names = |d: &Value| d["Metrics"].as_array().unwrap().iter().any(|m| m["Name"] == metric);
@@ -145,7 +145,8 @@ fn a_line_tells_what_alarms_ask_for() {
     assert_eq!(full["Unavailable"], Value::Null, "nobody knows whose it was");
 }
 
-/// What nobody verified is in no metric of an outage, but for what no request can bring about.
+/// Requests that were not verified do not count in the metrics of an outage, except for causes that no
+/// request can bring about.
 #[test]
 fn strangers_have_metrics_of_their_own() {
     let classes = [
@@ -211,7 +212,8 @@ fn a_run_of_the_redriver_is_one_line_for_each_target() {
     assert_eq!(by(part, "RedriveErrors"), json!([["Target"], []]), "no shard ran");
 }
 
-/// Age: the maximum over all of them. Depth: the sum, which needs a series for each.
+/// A shard's depth is never mistaken for the total: the age is a maximum over all shards, while the depth is
+/// a sum and needs a series per shard.
 #[test]
 fn a_shards_depth_is_never_taken_for_that_of_all() {
     let summary = Summary { found: 9, oldest_age_s: Some(77), ..Summary::default() };

@@ -1,4 +1,4 @@
-//! The client.
+//! Client of the "Sending Messages" API of DMS for RocketMQ.
 
 mod probe;
 
@@ -13,20 +13,20 @@ use super::sign::{Head, sign};
 use super::wire::{self, Limit};
 use crate::clock::Timestamp;
 use crate::context::Context;
-use crate::env::Env;
+use crate::env::{Env, EnvProblem};
 use crate::message::Message;
-use crate::queue::answer::{Accepted, Exchange, Failure};
+use crate::net::endpoint::Endpoint;
+use crate::net::transport::{Call, Transport, headers};
 use crate::queue::breaker::Fingerprint;
 use crate::queue::credentials::{Credentials, Family, HUAWEI, Keyring};
-use crate::queue::endpoint::Endpoint;
+use crate::queue::failure::{Accepted, Exchange, Failure};
 use crate::queue::retry::{Attempt, Courier, Identity, Outgoing, limit};
-use crate::queue::transport::{Call, Transport, headers};
-use crate::queue::{Class, EnvProblem, Open, Queue, Receipt, SendError, Until, Vendor};
-use crate::secret::Vault;
+use crate::queue::{Class, Open, Queue, Receipt, SendError, Until, Vendor};
+use crate::vault::Vault;
 
 const CONTENT_TYPE: &str = "application/json";
 
-/// Sends messages to DMS for RocketMQ. Clones share connections, circuits, the IAM token and the
+/// Client that sends messages to DMS for RocketMQ. Clones share connections, circuits, the IAM token and the
 /// clock's offset.
 #[derive(Clone)]
 pub struct Client(Arc<Inner>);
@@ -40,8 +40,8 @@ struct Inner {
 }
 
 impl Client {
-    /// A client of what the environment names. The environment is read again with each attempt, so a
-    /// wrong one is no error here but in [`problems`](Queue::problems) and each send.
+    /// Creates a client from the environment. The environment is read again with each attempt, so problems
+    /// are not reported here, but by [`problems`](Queue::problems) and by each send.
     pub fn new(context: Context) -> Self {
         let (env, transport) = (context.env.clone(), Transport::new(&context.env));
         let (courier, vault) = (Courier::new(context), Vault::new(&env));
@@ -91,7 +91,7 @@ impl Queue for Client {
     }
 }
 
-/// What the environment says.
+/// Settings of the environment for one attempt.
 struct Config {
     endpoint: Endpoint,
     instance: String,
@@ -99,7 +99,7 @@ struct Config {
 }
 
 enum Auth {
-    /// An access key, and the project it is used in.
+    /// Access key, and the id of the project in which it is used.
     Key(Credentials, String),
     Login(Login),
 }
@@ -146,7 +146,7 @@ impl Outgoing for Sending<'_> {
 }
 
 impl Sending<'_> {
-    /// One request, its answer and what that means.
+    /// Sends one request, and returns the answer with its meaning.
     async fn exchange(&self, config: &Config, attempt: Attempt) -> Result<Exchange, Failure> {
         let Inner { transport, tokens, .. } = self.client;
         let Attempt { deadline, fresh, .. } = attempt;
@@ -179,14 +179,14 @@ impl Sending<'_> {
         if let (Some(token), Err(failure)) = (&token, &mut meaning)
             && matches!(failure.class, Class::Auth | Class::AuthRefresh)
         {
-            // Whatever is wrong with a token, a new one cures it or nothing does.
+            // A new token cures any problem with a token, or no retry does.
             failure.class = Class::AuthRefresh;
             tokens.forget(token, deadline).await;
         }
         Ok(Exchange { answer, meaning })
     }
 
-    /// The headers of a request that is signed.
+    /// Signs the request and returns its headers.
     fn signed(
         &self,
         host: &str,
@@ -205,22 +205,22 @@ impl Sending<'_> {
     }
 }
 
-/// There is no `?topic=`: one example of the documents has it, no SDK sends it.
+/// Builds the path without `?topic=`: one example of the documents has it, but no SDK sends it.
 fn path(project: &str, instance: &str) -> String {
     format!("/v2/{project}/rocketmq/instances/{instance}/messages")
 }
 
 fn endpoint(env: &Env) -> Result<Endpoint, EnvProblem> {
-    let variable = "ROCKETMQ_ENDPOINT";
+    let variable = super::ENDPOINT;
     let problem = |message| EnvProblem { variable, message };
     let unset = || problem("is not set: write it as https://dms.eu-de.otc.t-systems.com".to_owned());
     Endpoint::parse(&env.get(variable).ok_or_else(unset)?, env.is_on("ALLOW_HTTP_ENDPOINTS"))
         .map_err(|e| problem(e.to_string()))
 }
 
-/// The instance's id: a UUID.
+/// Reads the instance's id, a UUID.
 fn instance(env: &Env) -> Result<String, EnvProblem> {
-    let variable = "ROCKETMQ_INSTANCE_ID";
+    let variable = super::INSTANCE;
     let is_uuid = |text: &String| {
         let parts: Vec<&str> = text.split('-').collect();
         parts.iter().map(|part| part.len()).eq([8, 4, 4, 4, 12])
@@ -232,27 +232,28 @@ fn instance(env: &Env) -> Result<String, EnvProblem> {
     })
 }
 
-/// Most bytes of a message: the vendor's limit for the text, or the instance's own for all of it.
+/// Reads the upper bound on a message in bytes: the vendor's for the text, or the instance's own for the
+/// whole message.
 fn max_message(env: &Env) -> Result<Limit, EnvProblem> {
-    let variable = "ROCKETMQ_MAX_MESSAGE";
+    let variable = super::MAX_MESSAGE;
     let most = limit(env, variable, wire::MAX_TEXT)?;
     Ok(if env.get(variable).is_some() { Limit::Message(most) } else { Limit::Text(most) })
 }
 
-/// An access key where there is one, else a user name and a password.
+/// Reads an access key if one is set, else a user name and a password.
 fn auth(keys: Keyring<'_>) -> Result<Auth, EnvProblem> {
     let env = keys.env();
     let project = project(env)?;
     if let Some(credentials) = Credentials::from_env(keys, &HUAWEI)? {
         let project = project.ok_or_else(|| EnvProblem {
-            variable: "HUAWEICLOUD_SDK_PROJECT_ID",
+            variable: super::PROJECT,
             message: "and OS_PROJECT_ID are not set".to_owned(),
         })?;
         return Ok(Auth::Key(credentials, project));
     }
-    if env.get("OS_AUTH_URL").is_none() {
+    if env.get(super::AUTH_URL).is_none() {
         return Err(EnvProblem {
-            variable: "HUAWEICLOUD_SDK_AK",
+            variable: HUAWEI[0].id,
             message: "and OTC_SDK_AK are not set, nor is OS_AUTH_URL for the token route".to_owned(),
         });
     }
@@ -260,7 +261,7 @@ fn auth(keys: Keyring<'_>) -> Result<Auth, EnvProblem> {
 }
 
 fn project(env: &Env) -> Result<Option<String>, EnvProblem> {
-    let set = ["HUAWEICLOUD_SDK_PROJECT_ID", "OS_PROJECT_ID"]
+    let set = [super::PROJECT, "OS_PROJECT_ID"]
         .into_iter()
         .find_map(|variable| Some((variable, env.get(variable)?)));
     match set {

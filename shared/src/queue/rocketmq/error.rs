@@ -1,22 +1,22 @@
-//! What the error codes of DMS and of the API gateway before it mean for us.
+//! Classification of the error codes of DMS and of its API gateway.
 //!
-//! A message that is refused for good lies in `dead/` until somebody sees it, so a code is `permanent`
-//! only if it is about this message and no other: about characters of its body. What else a 4xx says of
-//! a request is the same for the next message, or nobody knows, and then it waits (`DMS.00400005` says
-//! that the body is no JSON, and to check the project's id).
+//! A message that is refused for good is stored in `dead/` until an operator looks at it. So a code is
+//! `permanent` only if it concerns this message alone, for example characters of its body. Any other 4xx code
+//! means the same for the next message, or its meaning is not known, and the message waits (`DMS.00400005`
+//! says that the body is not JSON, and also that the project's id may be wrong).
 //!
 //! <https://docs.otc.t-systems.com/distributed-message-service-rocketmq/api-ref/appendix/error_codes.html>,
 //! <https://docs.otc.t-systems.com/api-gateway/umn/published_api_calling/error_codes.html>
 
 use crate::queue::Class;
-use crate::queue::answer::{Scope, is_about_head};
+use crate::queue::failure::{Scope, is_about_head};
 
-/// A class, and whether the message may have been stored all the same.
+/// Class of an error, and true if the message may be stored in spite of it.
 type Kind = (Class, bool);
 
 const SAFE: bool = false;
 
-/// Codes whose HTTP status would mislead, sorted. Huawei Cloud writes `APIGW.` for `APIG.`.
+/// Codes for which the HTTP status would mislead, sorted. Huawei Cloud writes `APIGW.` for `APIG.`.
 #[rustfmt::skip]
 const CODES: [(&str, Kind); 44] = {
     use Class::{Auth, AuthRefresh, Config, Permanent, Permission, Quota, Throttle, TooLarge, Transient};
@@ -68,8 +68,8 @@ const CODES: [(&str, Kind); 44] = {
     ]
 };
 
-/// Codes about what is the same of every request, whatever its topic: address, protocol, project,
-/// instance, the account, and whom the gateway lets in, which has not read the topic by then. Sorted.
+/// Codes about parts that are the same in every request: address, protocol, project, instance, account, and
+/// the gateway's access control, which has not read the topic yet. Sorted.
 const EVERYWHERE: [&str; 35] = [
     "APIG.0101",
     "APIG.0103",
@@ -108,16 +108,15 @@ const EVERYWHERE: [&str; 35] = [
     "DMS.10240406",
 ];
 
-/// Which messages meet the same error.
+/// Returns the breadth of an error: [`Scope::Api`] if messages to all topics meet it.
 pub(super) fn scope(status: u16, code: &str) -> Scope {
     let is_about_address = matches!(status, 405 | 407) || is_about_head(status);
     let is_listed = EVERYWHERE.binary_search(&&*code.replace("APIGW.", "APIG.")).is_ok();
     if is_about_address || is_listed { Scope::Api } else { Scope::Topic }
 }
 
-/// The class of an error, and whether the message may have been stored all the same. Unknown codes
-/// are of their HTTP status's kind; an error under a status of success is of the kind of the status
-/// that its code contains.
+/// Returns the class of an error, and true if the message may be stored in spite of it. The HTTP status
+/// classifies unknown codes; under a successful HTTP status, the status that the code contains.
 pub fn classify(status: u16, code: &str, text: &str) -> (Class, bool) {
     let code = code.replace("APIGW.", "APIG.");
     if let Ok(at) = CODES.binary_search_by_key(&code.as_str(), |(listed, _)| *listed) {
@@ -129,7 +128,7 @@ pub fn classify(status: u16, code: &str, text: &str) -> (Class, bool) {
         402 => Class::Quota,
         403 => Class::Permission,
         408 | 504 => Class::Ambiguous,
-        // A conflict, a lock and "too early" pass by nature.
+        // A conflict, a lock and "too early" pass by themselves.
         409 | 423 | 425 => Class::Transient,
         413 => Class::TooLarge,
         429 => Class::Throttle,
@@ -141,8 +140,8 @@ pub fn classify(status: u16, code: &str, text: &str) -> (Class, bool) {
     (class, maybe_stored)
 }
 
-/// One code (`APIG.0301`) stands for all that can be wrong with a signature or token; only its text
-/// tells what somebody corrects, what a new token cures, and what is the clock's.
+/// Classifies a refused signature or token. One code (`APIG.0301`) stands for all of them, and only its text
+/// tells a wrong key, an expired token and a wrong clock apart.
 fn unauthorized(text: &str) -> Class {
     let text = text.to_ascii_lowercase();
     if text.contains("signature expired") {
@@ -154,7 +153,7 @@ fn unauthorized(text: &str) -> Class {
     }
 }
 
-/// `DMS.00404022`: 404. IAM writes the status itself: `401`.
+/// Extracts the HTTP status from a code: 404 from `DMS.00404022`. IAM's codes are the status itself: `401`.
 fn status_in(code: &str) -> Option<u16> {
     let digits = code.strip_prefix("DMS.00").and_then(|rest| rest.get(..3)).unwrap_or(code);
     digits.parse().ok().filter(|status| (400..600).contains(status))

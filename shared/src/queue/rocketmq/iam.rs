@@ -1,11 +1,11 @@
-//! The IAM token route: a user name and a password for a token of a project.
+//! IAM token route: exchange of a user name and a password for a token of a project.
 //!
 //! <https://docs.otc.t-systems.com/identity-access-management/api-ref/apis/token_management/obtaining_a_user_token.html>
 //!
-//! A token is good for 24 hours, is kept for the process and fetched anew some minutes before its
-//! end, or when DMS says that it must be. While one send fetches it, the others wait for that one, and
-//! share its failure: one login for all of them, because IAM locks a user after a few wrong ones. A
-//! failure is kept for no other send: what must not be repeated is the circuit breaker's to know.
+//! A token is valid for 24 hours. The process keeps it, and fetches a new one some minutes before its end, or
+//! when DMS refuses it. While one send fetches the token, the others wait for it and share its failure: one
+//! login serves all of them, because IAM locks a user after a few wrong ones. A failure is not kept for later
+//! sends: the circuit breaker decides on repeated attempts.
 
 use bytes::Bytes;
 use serde_json::json;
@@ -13,22 +13,24 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
 use crate::clock::Timestamp;
+use crate::env::EnvProblem;
 use crate::json;
-use crate::queue::answer::{Answer, Failure, Lock, Scope, clean, id};
+use crate::net::answer::{Answer, clean, id};
+use crate::net::endpoint::Endpoint;
+use crate::net::transport::{Call, Transport, headers};
+use crate::queue::Class;
 use crate::queue::breaker::Fingerprint;
 use crate::queue::credentials::{Keyring, fingerprint};
-use crate::queue::endpoint::Endpoint;
-use crate::queue::transport::{Call, Transport, headers};
-use crate::queue::{Class, EnvProblem};
+use crate::queue::failure::{Failure, Lock, Scope};
 use crate::secret::Secret;
 
-/// A token is not used in the last minutes of its life, in milliseconds.
+/// Time before a token's end in which it is not used any more, in milliseconds.
 const MARGIN: i64 = 5 * 60 * 1000;
 
-/// Most bytes of an answer: without the catalogue they are a few thousand.
+/// Upper bound on an answer, in bytes: without the catalogue it has a few thousand.
 const MAX_ANSWER: usize = 1 << 20;
 
-/// What a token is had for.
+/// User, project and IAM address of a token request.
 pub(super) struct Login {
     endpoint: Endpoint,
     /// Path and query of the token API.
@@ -36,12 +38,12 @@ pub(super) struct Login {
     user: String,
     password: Secret,
     domain: String,
-    /// `id` or `name`, and which.
+    /// Kind of the project's designation, `id` or `name`, and its value.
     project: (&'static str, String),
 }
 
 impl Login {
-    /// The variables that may hold references.
+    /// Names of the variables that may hold references to secrets.
     pub(super) const SECRETS: [&str; 2] = ["OS_USERNAME", "OS_PASSWORD"];
 
     /// Reads the `OS_…` variables; `project_id` wins over a project's name.
@@ -51,11 +53,11 @@ impl Login {
             let missing = || EnvProblem { variable, message: "is not set".to_owned() };
             env.get(variable).ok_or_else(missing)
         };
-        let variable = "OS_AUTH_URL";
+        let variable = super::AUTH_URL;
         let (endpoint, path) =
             Endpoint::parse_with_path(&plain(variable)?, env.is_on("ALLOW_HTTP_ENDPOINTS"))
                 .map_err(|e| EnvProblem { variable, message: e.to_string() })?;
-        // Some write down the token API's own address.
+        // Some users configure the full address of the token API.
         let path = path.strip_suffix("/auth/tokens").unwrap_or(&path);
         let version = if path.ends_with("/v3") { "" } else { "/v3" };
         let text = |variable| {
@@ -102,7 +104,7 @@ impl Login {
     }
 }
 
-/// A token and what it is good for.
+/// Token of a user for one project.
 #[derive(Clone)]
 pub(super) struct Token {
     pub value: Secret,
@@ -111,19 +113,19 @@ pub(super) struct Token {
     expires: Timestamp,
 }
 
-/// The process's token.
+/// Token of the process, which all sends share.
 #[derive(Default)]
 pub(super) struct Tokens(Mutex<Fetched>);
 
 #[derive(Default)]
 struct Fetched {
     token: Option<Token>,
-    /// The last failure, when it came, and of which login.
+    /// Latest failure: its time, and the fingerprint of its login.
     failed: Option<(Instant, Fingerprint, Failure)>,
 }
 
 impl Tokens {
-    /// The token for `login`, fetched if there is none that is good at `now`.
+    /// Returns the token for `login`, and fetches a new one if none is valid at `now`.
     pub(super) async fn get(
         &self,
         transport: &Transport,
@@ -152,7 +154,7 @@ impl Tokens {
         result
     }
 
-    /// Forgets `token`, which DMS refused, unless there is a newer one already or on its way.
+    /// Forgets `token`, which DMS refused, unless a newer one is cached already or being fetched.
     pub(super) async fn forget(&self, token: &Token, deadline: Instant) {
         if let Ok(mut fetched) = timeout_at(deadline, self.0.lock()).await {
             fetched.token.take_if(|cached| cached.value == token.value);
@@ -160,7 +162,7 @@ impl Tokens {
     }
 }
 
-/// Asks IAM for a token.
+/// Requests a new token from IAM.
 async fn fetch(transport: &Transport, login: &Login, deadline: Instant) -> Result<Token, Failure> {
     let call = Call {
         method: http::Method::POST,
@@ -174,7 +176,7 @@ async fn fetch(transport: &Transport, login: &Login, deadline: Instant) -> Resul
     };
     let answer = transport.send(call).await.map_err(|error| {
         let failure = Failure::from(error);
-        // Whatever became of this request, no message was in it.
+        // The failed request contained no message, so its outcome does not matter here.
         let detail = format!("IAM: {}", failure.detail);
         let class = if failure.class == Class::Config { Class::Config } else { Class::Transient };
         let (maybe_stored, unread, timed_out) = (false, false, false);
@@ -200,9 +202,9 @@ fn read(answer: &Answer, login: &Login) -> Result<Token, Failure> {
         402 => Class::Quota,
         403 => Class::Permission,
         429 => Class::Throttle,
-        // What passes by nature; 302, 303 and 307 are a redirect for a while.
+        // Statuses of a passing fault; 302, 303 and 307 are temporary redirects.
         302 | 303 | 307 | 408 | 409 | 423 | 425 => Class::Transient,
-        // The address is another one for good, has no version, or is no token API's.
+        // The address has moved for good, lacks the version, or is not the address of a token API.
         200..=499 | 501 => Class::Config,
         _ => Class::Transient,
     };
@@ -218,14 +220,14 @@ fn read(answer: &Answer, login: &Login) -> Result<Token, Failure> {
         code: get("error.code").or_else(|| get("error_code")).as_deref().and_then(id),
         request_id: answer.header("x-request-id").and_then(id),
         retry_after: answer.retry_after(),
-        // No topic was named.
+        // The request names no topic.
         scope: Scope::Api,
         lock: Lock::User,
         ..Failure::new(class, detail.trim())
     })
 }
 
-/// A project id: 32 hexadecimal digits.
+/// Returns true if `text` is a project id: 32 hexadecimal digits.
 pub(super) fn is_project_id(text: &str) -> bool {
     text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit())
 }

@@ -1,8 +1,8 @@
-//! DMS for RocketMQ, on Open Telekom Cloud and Huawei Cloud: the "Sending Messages" API, version 2.
+//! Client of DMS for RocketMQ, on Open Telekom Cloud and Huawei Cloud: the "Sending Messages" API, version 2.
 //!
-//! <https://support.huaweicloud.com/intl/en-us/api-hrm/SendMessage.html>. The API makes a message id
-//! of its own with every call, so the delivery id travels as `KEYS` (which consumers can look up)
-//! and inside of the text, and a message whose fate is unknown is sent again.
+//! <https://support.huaweicloud.com/intl/en-us/api-hrm/SendMessage.html>. The API creates a new message id
+//! with every call. So the delivery id is sent in `KEYS`, which consumers can look up, and inside the text; a
+//! message with an unknown outcome is sent again.
 
 mod client;
 pub mod error;
@@ -11,5 +11,73 @@ mod properties;
 pub mod sign;
 pub mod wire;
 
+#[cfg(feature = "catalog")]
+use super::Class;
+use super::credentials::HUAWEI;
+use super::spec::KeyKind::{Login, Plain, Secret};
+use super::spec::{Key, Route, Spec, key};
 pub use client::Client;
 pub use wire::{MAX_TEXT, check_topic};
+
+/// Variables of the client's settings, and of the login that replaces an access key.
+pub(crate) const ENDPOINT: &str = "ROCKETMQ_ENDPOINT";
+pub(crate) const INSTANCE: &str = "ROCKETMQ_INSTANCE_ID";
+const MAX_MESSAGE: &str = "ROCKETMQ_MAX_MESSAGE";
+pub(crate) const PROJECT: &str = "HUAWEICLOUD_SDK_PROJECT_ID";
+pub(crate) const AUTH_URL: &str = "OS_AUTH_URL";
+
+/// DMS for RocketMQ.
+pub(crate) static SPEC: Spec = Spec {
+    name: "rocketmq",
+    label: "RocketMQ",
+    routes: &[Route {
+        name: "http",
+        operation: "POST /v2/{project_id}/rocketmq/instances/{instance_id}/messages",
+    }],
+    check_topic,
+    is_topic: |topic| check_topic(topic).is_ok(),
+    takes_bare_topic: |topic| !topic.contains('/'),
+    max_text: MAX_TEXT,
+    carries_attributes: true,
+    sends_a_second: 200,
+    target_keys: &KEYS,
+    families: &HUAWEI,
+    set_up_by: &[HUAWEI[0].id, HUAWEI[1].id, AUTH_URL, ENDPOINT, INSTANCE],
+    #[cfg(feature = "catalog")]
+    example_topic: |word| format!("webhooks_{word}"),
+    #[cfg(feature = "catalog")]
+    proves: "signature, permission, project and instance",
+    #[cfg(feature = "catalog")]
+    advice,
+    fits: wire::fits,
+    read: wire::read,
+};
+
+static KEYS: [Key; 12] = [
+    key("endpoint", ENDPOINT, Plain),
+    key("instance", INSTANCE, Plain),
+    key("max_message", MAX_MESSAGE, Plain),
+    key("project", PROJECT, Plain),
+    key("access_key", HUAWEI[0].id, Secret),
+    key("secret_key", HUAWEI[0].key, Secret),
+    key("security_token", "HUAWEICLOUD_SDK_SECURITY_TOKEN", Secret),
+    key("auth_url", AUTH_URL, Login),
+    key("domain", "OS_USER_DOMAIN_NAME", Login),
+    key("username", "OS_USERNAME", Secret),
+    key("password", "OS_PASSWORD", Secret),
+    key("project_name", "OS_PROJECT_NAME", Plain),
+];
+
+#[cfg(feature = "catalog")]
+const fn advice(class: Class) -> Option<&'static str> {
+    match class {
+        Class::Permission => {
+            Some("give the owner of the key a role that may send to DMS for RocketMQ in this project (IAM)")
+        }
+        Class::Config => Some(
+            "correct endpoint, project or instance (an instance is found in its own project and region only), or look \
+             up the code",
+        ),
+        _ => None,
+    }
+}

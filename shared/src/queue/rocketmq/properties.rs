@@ -1,22 +1,22 @@
-//! `property_list`: what travels beside the text.
+//! Properties of a message, sent as `property_list` beside its text.
 //!
-//! The broker stores properties as one string, `name \u{1} value \u{2} name …`, so a control
-//! character in a value would make a property of its own (`DELAY`, `TRAN_MSG`), and blanks in `KEYS`
-//! make several keys.
+//! The broker stores properties as one string, `name \u{1} value \u{2} name …`, so a control character in a
+//! value would make a property of its own (`DELAY`, `TRAN_MSG`), and blanks in `KEYS` make several keys.
 
 use serde::Serialize;
 
 use crate::message::Message;
 use crate::queue::Class;
-use crate::queue::answer::Failure;
+use crate::queue::failure::Failure;
 
-/// Largest value, in bytes (DMS, "Constraints": any attribute).
+/// Upper bound on a value, in bytes (DMS, "Constraints": any attribute).
 const MAX_VALUE: usize = 16 * 1024;
 
-/// Largest encoded string of all, in bytes: the broker counts it in a signed 16-bit number.
+/// Upper bound on the encoded string of all properties, in bytes: the broker counts it in a signed 16-bit
+/// number.
 pub(super) const MAX_ALL: usize = 32_767;
 
-/// One property.
+/// Name and value of a property.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Property<'a> {
     name: &'a str,
@@ -24,15 +24,15 @@ pub(super) struct Property<'a> {
 }
 
 impl Property<'_> {
-    /// Bytes of its encoded form, with both separators.
+    /// Returns the size of its encoded form in bytes, with both separators.
     pub(super) fn size(&self) -> usize {
         self.name.len() + self.value.len() + 2
     }
 }
 
-/// The message's properties: its keys, its tag, and its attributes. The broker drops properties
-/// without a value, so they are left out. Too many or too long ones are no matter of size that a
-/// reference to the body would mend: the message with one would have the same.
+/// Builds the message's properties: its keys, its tag, and its attributes. The broker drops properties
+/// without a value, so they are left out. Too many or too long properties fail as [`Class::Permanent`], not
+/// as too large: a message with a reference to its body would have the same ones.
 pub(super) fn properties(message: &Message) -> Result<Vec<Property<'_>>, Failure> {
     let refuse = |name: &str, why: &str| Failure::new(Class::Permanent, format!("property {name} {why}"));
     let mut list = Vec::new();
@@ -81,7 +81,8 @@ pub(super) fn properties(message: &Message) -> Result<Vec<Property<'_>>, Failure
     Ok(list)
 }
 
-/// RocketMQ's own names are without lower-case letters or begin with two underscores.
+/// Returns true if a property may have this name. RocketMQ's own names have no lower-case letters, or begin
+/// with two underscores.
 fn is_free(name: &str) -> bool {
     !name.starts_with("__")
         && name.contains(|c: char| c.is_ascii_lowercase())
@@ -141,7 +142,7 @@ mod tests {
 
     #[test]
     fn reserved_names_are_refused() {
-        // MessageConst.STRING_HASH_SET of Apache RocketMQ, and the special names beside it.
+        // `MessageConst.STRING_HASH_SET` of Apache RocketMQ, and further special names.
         let reserved = "TRACE_ON MSG_REGION KEYS TAGS WAIT DELAY RETRY_TOPIC REAL_TOPIC REAL_QID TRAN_MSG PGROUP \
             MIN_OFFSET MAX_OFFSET BUYER_ID ORIGIN_MESSAGE_ID TRANSFER_FLAG CORRECTION_FLAG MQ2_FLAG RECONSUME_TIME \
             UNIQ_KEY MAX_RECONSUME_TIMES CONSUME_START_TIME POP_CK POP_CK_OFFSET 1ST_POP_TIME \

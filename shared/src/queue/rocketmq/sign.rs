@@ -1,4 +1,4 @@
-//! SDK-HMAC-SHA256, the `Access=` form that Huawei's SDKs use; Open Telekom Cloud takes it too.
+//! Signature SDK-HMAC-SHA256 in the `Access=` form of Huawei's SDKs, which Open Telekom Cloud takes too.
 //!
 //! <https://support.huaweicloud.com/intl/en-us/devg-apisign/api-sign-algorithm.html>
 
@@ -7,42 +7,42 @@ use std::fmt::Write as _;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 
 use crate::clock::Timestamp;
+use crate::net::digest::{hex, hmac_sha256, sha256};
 use crate::queue::credentials::Credentials;
-use crate::queue::digest::{hex, hmac_sha256, sha256};
 
 const ALGORITHM: &str = "SDK-HMAC-SHA256";
 
-/// Everything but RFC 3986's unreserved characters.
+/// Characters to escape: all except RFC 3986's unreserved ones.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// What is signed of a request, `X-Sdk-Date` aside.
+/// Signed parts of a request, without `X-Sdk-Date`.
 #[derive(Clone, Copy, Debug)]
 pub struct Head<'a> {
-    /// Upper case.
+    /// HTTP method in upper case.
     pub method: &'a str,
-    /// The path as it is sent.
+    /// Request path as it is sent.
     pub path: &'a str,
-    /// Names and values, not yet escaped.
+    /// Names and values of the query, not yet escaped.
     pub query: &'a [(&'a str, &'a str)],
-    /// Headers that are signed, those with an underscore in their name excepted.
+    /// Headers to sign; those with an underscore in their name are left out.
     pub headers: &'a [(&'a str, &'a str)],
-    /// The body's bytes.
+    /// Bytes of the request's body.
     pub body: &'a [u8],
 }
 
-/// A signature and the stages on the way to it.
+/// Signature of a request, with its intermediate results.
 #[derive(Clone, Debug)]
 pub struct Signature {
-    /// The request in its canonical form.
+    /// Request in its canonical form.
     pub canonical_request: String,
-    /// What the signature is made of.
+    /// Text that is signed: algorithm, date and digest of the canonical request.
     pub string_to_sign: String,
-    /// The `Authorization` header.
+    /// Value of the `Authorization` header.
     pub authorization: String,
 }
 
-/// Signs a request at `time`, which is sent along as `X-Sdk-Date` in its
-/// [basic form](Timestamp::basic). A security token is among the headers.
+/// Signs a request at `time`, which is sent along as `X-Sdk-Date` in its [basic form](Timestamp::basic). A
+/// security token is among the headers.
 pub fn sign(head: &Head<'_>, credentials: &Credentials, time: Timestamp) -> Signature {
     let date = time.basic();
     let mut headers: Vec<(String, &str)> = head
@@ -76,14 +76,14 @@ pub fn sign(head: &Head<'_>, credentials: &Credentials, time: Timestamp) -> Sign
     Signature { canonical_request, string_to_sign, authorization }
 }
 
-/// Each segment escaped anew, and a slash at the end that is not on the wire.
+/// Escapes each segment again, and adds the final slash that the algorithm requires but the request lacks.
 fn canonical_path(path: &str) -> String {
     let segment = |s| percent_encode(&percent_decode_str(s).collect::<Vec<u8>>(), ESCAPED).to_string();
     let path = path.split('/').map(segment).collect::<Vec<_>>().join("/");
     if path.ends_with('/') { path } else { path + "/" }
 }
 
-/// Sorted by name, then value, before escaping.
+/// Escapes the query and joins it, sorted by name, then value, before the escaping.
 fn canonical_query(query: &[(&str, &str)]) -> String {
     let escape = |text: &str| percent_encode(text.as_bytes(), ESCAPED).to_string();
     let mut query = query.to_vec();

@@ -1,4 +1,4 @@
-//! "Sending Messages" on the wire.
+//! Requests and answers of the "Sending Messages" API.
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -8,17 +8,18 @@ use super::properties::{MAX_ALL as MAX_PROPERTIES, Property, properties};
 use crate::clock::Timestamp;
 use crate::json;
 use crate::message::Message;
+use crate::net::answer::{Answer, clean, id};
 use crate::queue::Class;
-use crate::queue::answer::{Accepted, Answer, Failure, Lock, clean, id};
+use crate::queue::failure::{Accepted, Failure, Lock};
 use crate::sabotage::{Safeguard, is_pulled};
 
-/// Largest text, in bytes of UTF-8 (DMS, "Constraints": 4 MB).
+/// Upper bound on a text, in bytes of UTF-8 (DMS, "Constraints": 4 MB).
 pub const MAX_TEXT: usize = 4 << 20;
 
-/// Largest request body that may be signed, JSON's escapes included, in bytes.
+/// Upper bound on a request body that may be signed, JSON's escapes included, in bytes.
 const MAX_BODY: usize = 12_000_000;
 
-/// Topics of RocketMQ's own, in lower case.
+/// Names of RocketMQ's own topics, in lower case.
 const SYSTEM_TOPICS: [&str; 7] = [
     "tbw102",
     "schedule_topic_xxxx",
@@ -29,7 +30,7 @@ const SYSTEM_TOPICS: [&str; 7] = [
     "checkpoint_topic",
 ];
 
-/// How further ones begin.
+/// Prefixes of further topics of RocketMQ's own, in lower case.
 const SYSTEM_PREFIXES: [&str; 3] = ["rmq_sys_", "%retry%", "%dlq%"];
 
 #[derive(Serialize)]
@@ -39,8 +40,8 @@ struct SendMessage<'a> {
     property_list: &'a [Property<'a>],
 }
 
-/// Whether a topic can exist on DMS: 3 to 64 letters, digits, `%`, `|`, `_` and `-`, and none of
-/// RocketMQ's own.
+/// Checks that a topic can exist on DMS: 3 to 64 letters, digits, `%`, `|`, `_` and `-`, and none of
+/// RocketMQ's own names.
 pub fn check_topic(topic: &str) -> Result<(), String> {
     let is_letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '%' | '|' | '_' | '-');
     if !(3..=64).contains(&topic.len()) || !topic.chars().all(is_letter) {
@@ -53,20 +54,20 @@ pub fn check_topic(topic: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// What a message may have, in bytes.
+/// Upper bound on a message, in bytes.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Limit {
-    /// Of its text: what DMS documents.
+    /// Bound on the text, which DMS documents.
     Text(usize),
-    /// Of all that a broker stores: text, topic, properties and its own fields.
+    /// Bound on all that a broker stores: text, topic, properties and its own fields.
     Message(usize),
 }
 
-/// What a broker adds to a message of its own (`MessageDecoder`): 91 bytes of fixed fields, and more
-/// with addresses of IPv6 and properties that it sets.
+/// Allowance for the broker's own part of a message in bytes (`MessageDecoder`): 91 bytes of fixed fields,
+/// and more with IPv6 addresses and properties that the broker sets.
 const BROKERS_OWN: usize = 512;
 
-/// What can be refused without asking; else the properties.
+/// Checks a message without a request, and returns its properties.
 pub(super) fn check(message: &Message, limit: Limit) -> Result<Vec<Property<'_>>, Failure> {
     check_topic(&message.topic).map_err(|why| Failure::new(Class::Config, why))?;
     let too_large = |what: &str, len: usize, most: usize| {
@@ -91,10 +92,10 @@ pub(super) fn check(message: &Message, limit: Limit) -> Result<Vec<Property<'_>>
     if len > most {
         return too_large(what, len, most);
     }
-    // JSON needs six bytes at most for one, so most texts need no counting.
+    // JSON needs up to six bytes for one, so most texts need no counting.
     if 6 * (text + MAX_PROPERTIES) > MAX_BODY {
         let mut counter = Counter(0);
-        // Strings serialise without fail, and counting does not fail either.
+        // Strings serialise without failure, and so does counting.
         let _ = serde_json::to_writer(&mut counter, &request(message, &properties));
         if counter.0 > MAX_BODY {
             return too_large("the request, escaped as JSON,", counter.0, MAX_BODY);
@@ -103,12 +104,12 @@ pub(super) fn check(message: &Message, limit: Limit) -> Result<Vec<Property<'_>>
     Ok(properties)
 }
 
-/// Whether a text of `most` bytes, and what goes with it, can be sent.
+/// Checks a message without a request; its text may have up to `most` bytes.
 pub(in crate::queue) fn fits(message: &Message, most: usize) -> Result<(), Failure> {
     check(message, Limit::Text(most)).map(drop)
 }
 
-/// The request's body.
+/// Serialises the request's body.
 pub(super) fn body(message: &Message, properties: &[Property<'_>]) -> Bytes {
     json::to_bytes(&request(message, properties), json::string_len(&message.text) + MAX_PROPERTIES)
 }
@@ -117,7 +118,7 @@ fn request<'a>(message: &'a Message, properties: &'a [Property<'a>]) -> SendMess
     SendMessage { topic: &message.topic, body: &message.text, property_list: properties }
 }
 
-/// Counts what is written.
+/// Writer that only counts its bytes.
 struct Counter(usize);
 
 impl std::io::Write for Counter {
@@ -131,14 +132,14 @@ impl std::io::Write for Counter {
     }
 }
 
-/// Most bytes of an answer to `message`: DMS echoes text and properties, and may escape every
-/// character.
+/// Returns the upper bound on an answer to `message`, in bytes: DMS echoes text and properties, and may
+/// escape every character.
 pub(super) fn limit(message: &Message) -> usize {
     6 * (message.text.len() + 40_000)
 }
 
-/// Reads an answer; only a message id under a status of success is one. The body that it echoes is
-/// passed over, not built. `secrets` are kept out of the error.
+/// Reads an answer. Only a message id under a successful status confirms the message. The echoed body is
+/// skipped without a copy. `secrets` are removed from the error text.
 pub fn read(answer: &Answer, secrets: &[&str]) -> Result<Accepted, Failure> {
     let answer = &*answer.in_utf8();
     let get = |path| json::text(&answer.body, path).ok().flatten().filter(|text| !text.trim().is_empty());
@@ -162,7 +163,7 @@ pub fn read(answer: &Answer, secrets: &[&str]) -> Result<Accepted, Failure> {
     }
     let (code, text) = (code.as_deref().unwrap_or_default().trim(), text.as_deref().unwrap_or_default());
     let (mut class, maybe_stored) = classify(answer.status, code, text);
-    // A success by its status, without any error that we know, and without an id.
+    // The status reports success, but there is neither a known error nor an id.
     let unread = answer.is_2xx() && !failed && class == Class::Transient && maybe_stored;
     if unread {
         class = Class::Ambiguous;
@@ -181,7 +182,7 @@ pub fn read(answer: &Answer, secrets: &[&str]) -> Result<Accepted, Failure> {
     })
 }
 
-/// `…,server time:20240102T040405Z`, else the `Date` header.
+/// Reads the server's time from a text with `server time:20240102T040405Z`, else from the `Date` header.
 fn server_time(answer: &Answer, text: &str) -> Option<Timestamp> {
     let in_text = text
         .to_ascii_lowercase()

@@ -1,4 +1,4 @@
-//! The client.
+//! Client of the `SendMessages` API of TDMQ for Pulsar.
 
 mod probe;
 
@@ -10,24 +10,24 @@ use tokio::time::Instant;
 use super::sign::{Head, sign};
 use super::wire;
 use crate::context::Context;
-use crate::env::Env;
+use crate::env::{Env, EnvProblem};
 use crate::message::Message;
-use crate::queue::answer::{Accepted, Exchange, Failure};
+use crate::net::endpoint::Endpoint;
+use crate::net::transport::{Call, Transport, USER_AGENT, headers};
 use crate::queue::breaker::Fingerprint;
 use crate::queue::credentials::{Credentials, Family, Keyring, TENCENT};
-use crate::queue::endpoint::Endpoint;
+use crate::queue::failure::{Accepted, Exchange, Failure};
 use crate::queue::retry::{Attempt, Courier, Identity, Outgoing, limit};
-use crate::queue::transport::{Call, Transport, USER_AGENT, headers};
-use crate::queue::{EnvProblem, Open, Queue, Receipt, SendError, Until, Vendor};
-use crate::secret::Vault;
+use crate::queue::{Open, Queue, Receipt, SendError, Until, Vendor};
+use crate::vault::Vault;
 
 const DEFAULT_ENDPOINT: &str = "https://tdmq.tencentcloudapi.com";
 const CONTENT_TYPE: &str = "application/json; charset=utf-8";
 
-/// Most bytes of an answer: they are a few hundred.
+/// Upper bound on an answer, in bytes: it usually has a few hundred.
 const MAX_ANSWER: usize = 1 << 20;
 
-/// Sends messages to TDMQ for Pulsar. Clones share connections, circuits and the clock's offset.
+/// Client that sends messages to TDMQ for Pulsar. Clones share connections, circuits and the clock's offset.
 #[derive(Clone)]
 pub struct Client(Arc<Inner>);
 
@@ -39,8 +39,8 @@ struct Inner {
 }
 
 impl Client {
-    /// A client of what the environment names. The environment is read again with each attempt, so a
-    /// wrong one is no error here but in [`problems`](Queue::problems) and each send.
+    /// Creates a client from the environment. The environment is read again with each attempt, so problems
+    /// are not reported here, but by [`problems`](Queue::problems) and by each send.
     pub fn new(context: Context) -> Self {
         let (env, transport) = (context.env.clone(), Transport::new(&context.env));
         let vault = Vault::new(&env);
@@ -88,7 +88,7 @@ impl Queue for Client {
     }
 }
 
-/// What the environment says.
+/// Settings of the environment for one attempt.
 struct Config {
     endpoint: Endpoint,
     region: String,
@@ -139,7 +139,7 @@ impl Outgoing for Sending<'_> {
 }
 
 impl Sending<'_> {
-    /// One request, its answer and what that means.
+    /// Sends one request, and returns the answer with its meaning.
     async fn exchange(&self, config: &Config, attempt: Attempt) -> Result<Exchange, Failure> {
         let Attempt { deadline, fresh, .. } = attempt;
         let remaining = deadline.saturating_duration_since(Instant::now());
@@ -178,16 +178,16 @@ impl Sending<'_> {
 }
 
 fn endpoint(env: &Env) -> Result<Endpoint, EnvProblem> {
-    let variable = "TDMQ_ENDPOINT";
+    let variable = super::ENDPOINT;
     let text = env.get(variable).unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned());
     Endpoint::parse(&text, env.is_on("ALLOW_HTTP_ENDPOINTS"))
         .map_err(|e| EnvProblem { variable, message: e.to_string() })
 }
 
-/// The topic's region; required since the edition of 2025-11-25. A platform may have put its own
-/// into `TENCENTCLOUD_REGION`.
+/// Reads the topic's region, which the API requires since the edition of 2025-11-25. A platform may have set
+/// `TENCENTCLOUD_REGION` to its own region, so `TDMQ_REGION` has precedence.
 fn region(env: &Env) -> Result<String, EnvProblem> {
-    let variable = "TDMQ_REGION";
+    let variable = super::REGION;
     let found = env.get(variable).or_else(|| env.get("TENCENTCLOUD_REGION"));
     let is_region = |r: &String| r.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
     found.filter(is_region).ok_or_else(|| EnvProblem {
@@ -198,7 +198,7 @@ fn region(env: &Env) -> Result<String, EnvProblem> {
 }
 
 fn auto_timeout(env: &Env) -> Result<bool, EnvProblem> {
-    let variable = "TDMQ_SEND_TIMEOUT";
+    let variable = super::SEND_TIMEOUT;
     match env.get(variable).as_deref() {
         None | Some("auto") => Ok(true),
         Some("off") => Ok(false),
@@ -206,20 +206,20 @@ fn auto_timeout(env: &Env) -> Result<bool, EnvProblem> {
     }
 }
 
-/// Most bytes of a text: the vendor's limit, or a lower one of the cluster.
+/// Reads the upper bound on a text in bytes: the vendor's, or a lower one of the cluster.
 fn max_message(env: &Env) -> Result<usize, EnvProblem> {
-    limit(env, "TDMQ_MAX_MESSAGE", wire::MAX_TEXT)
+    limit(env, super::MAX_MESSAGE, wire::MAX_TEXT)
 }
 
 fn credentials(keys: Keyring<'_>) -> Result<Credentials, EnvProblem> {
     Credentials::from_env(keys, &TENCENT)?.ok_or_else(|| EnvProblem {
-        variable: "TENCENTCLOUD_SECRET_ID",
+        variable: TENCENT[0].id,
         message: "and TENCENTCLOUD_SECRET_KEY are not set".to_owned(),
     })
 }
 
-/// Whole seconds below `timeout`, so that the server gives up first and says so: at least one, none
-/// for less than two seconds.
+/// Returns the whole seconds below `timeout`, so that the server gives up first and reports its time-out;
+/// `None` for less than two seconds.
 fn below(timeout: Duration) -> Option<u64> {
     let seconds = timeout.as_secs() - u64::from(timeout.subsec_nanos() == 0 && timeout.as_secs() > 0);
     (timeout >= Duration::from_secs(2)).then_some(seconds)

@@ -1,23 +1,25 @@
-//! What Tencent's error codes mean for us.
+//! Classification of Tencent Cloud's error codes.
 //!
-//! A message that is refused for good lies in `dead/` until somebody sees it, so a code is `permanent`
-//! only if it is about this message and no other. `InvalidParameterValue` and its like are said of a
-//! wrong region as well as of anything else, and the text that tells them apart is no contract; of what
-//! a request holds, only the text is the message's own, and that has codes of its own. So they wait.
+//! A message that is refused for good is stored in `dead/` until an operator looks at it. So a code is
+//! `permanent` only if it concerns this message alone. `InvalidParameterValue` and similar codes also report
+//! a wrong region, and the documentation does not fix the texts that tell the causes apart. Only the text of
+//! a request is the message's own, and errors of the text have their own codes. So messages with the general
+//! codes wait.
 //!
 //! <https://www.tencentcloud.com/document/api/1110/44129> (the API's own),
 //! <https://trtc.io/document/34270> (common to all products).
 
 use crate::queue::Class;
-use crate::queue::answer::Scope;
+use crate::queue::failure::Scope;
 
-/// A class, and whether the message may have been stored all the same.
+/// Class of an error, and true if the message may be stored in spite of it.
 type Kind = (Class, bool);
 
 const SAFE: bool = false;
 const MAYBE: bool = true;
 
-/// Sorted. A code that is not listed is of its family's kind: the part before the first dot.
+/// Codes with their classification, sorted. A code that is not listed has the classification of its family,
+/// the part before the first dot.
 #[rustfmt::skip]
 const CODES: [(&str, Kind); 45] = {
     use Class::{Ambiguous, Auth, AuthRefresh, ClockSkew, Config, Permanent, Permission, Quota, Throttle, TooLarge, Transient};
@@ -70,8 +72,8 @@ const CODES: [(&str, Kind); 45] = {
     ]
 };
 
-/// Codes, and families of codes, about what is the same of every request, whatever its topic: host, action,
-/// version, protocol, region, the address that it comes from, and an account that has not paid. Sorted.
+/// Codes, and families of codes, about parts that are the same in every request: host, action, version,
+/// protocol, region, source address, and an account in arrears. Sorted.
 const EVERYWHERE: [&str; 9] = [
     "ActionOffline",
     "InvalidAction",
@@ -84,25 +86,25 @@ const EVERYWHERE: [&str; 9] = [
     "UnsupportedRegion",
 ];
 
-/// The code of a message whose broker has not answered in time.
+/// Code of a message whose broker did not answer in time.
 pub(super) const TIMED_OUT: &str = "FailedOperation.SendMessageTimeoutError";
 
-/// The code of a request that was executed and whose answer is too long to be given.
+/// Code of a request that was executed, but whose answer is too long to be sent.
 pub(super) const UNSAID: &str = "ResponseSizeLimitExceeded";
 
-/// Which messages meet the same error.
+/// Returns the breadth of an error: [`Scope::Api`] if messages to all topics meet it.
 pub(super) fn scope(code: &str) -> Scope {
     let is_listed = |code: &str| EVERYWHERE.binary_search(&code).is_ok();
     if is_listed(code) || is_listed(family(code)) { Scope::Api } else { Scope::Topic }
 }
 
-/// The part before the first dot.
+/// Returns the part of a code before the first dot.
 fn family(code: &str) -> &str {
     code.split('.').next().unwrap_or_default()
 }
 
-/// The class of an error code, and whether the message may have been stored all the same. A family
-/// that nobody knows is taken for a passing fault.
+/// Returns the class of an error code, and true if the message may be stored in spite of it. An unknown
+/// family counts as a passing fault.
 pub fn classify(code: &str) -> (Class, bool) {
     let find = |code: &str| {
         let at = CODES.binary_search_by_key(&code, |(listed, _)| *listed).ok()?;
@@ -111,7 +113,7 @@ pub fn classify(code: &str) -> (Class, bool) {
     find(code).or_else(|| find(family(code))).unwrap_or((Class::Transient, MAYBE))
 }
 
-/// Advice to go with the vendor's text.
+/// Returns advice to append to the vendor's text; empty for most codes.
 pub(super) fn advice(code: &str) -> &'static str {
     match code {
         "FailedOperation.TopicTypeError"

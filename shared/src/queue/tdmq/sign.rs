@@ -1,37 +1,37 @@
-//! TC3-HMAC-SHA256, Tencent Cloud's signature version 3.
+//! Signature TC3-HMAC-SHA256, Tencent Cloud's signature version 3.
 //!
 //! <https://cloud.tencent.com/document/api/213/30654>
 
 use std::fmt::Write as _;
 
 use crate::clock::Timestamp;
+use crate::net::digest::{hex, hmac_sha256, sha256};
 use crate::queue::credentials::Credentials;
-use crate::queue::digest::{hex, hmac_sha256, sha256};
 use crate::secret::Secret;
 
 const ALGORITHM: &str = "TC3-HMAC-SHA256";
 
-/// What is signed of a request. The method is always POST, the path `/`, the query empty.
+/// Signed parts of a request. The method is always POST, the path `/`, the query empty.
 #[derive(Clone, Copy, Debug)]
 pub struct Head<'a> {
-    /// The API's short name, whatever the host (`tdmq`).
+    /// Short name of the API, independent of the host (`tdmq`).
     pub service: &'a str,
-    /// Headers that are signed; names in lower case, in ASCII order.
+    /// Headers to sign; names in lower case, in ASCII order.
     pub headers: &'a [(&'a str, &'a str)],
-    /// The body's bytes.
+    /// Bytes of the request's body.
     pub body: &'a [u8],
 }
 
-/// A signature and the stages on the way to it.
+/// Signature of a request, with its intermediate results.
 #[derive(Clone, Debug)]
 pub struct Signature {
-    /// The request in its canonical form.
+    /// Request in its canonical form.
     pub canonical_request: String,
-    /// Date, service and terminator: what the derived key is good for.
+    /// Date, service and terminator, to which the derived key is limited.
     pub scope: String,
-    /// What the signature is made of.
+    /// Text that is signed: algorithm, time, scope and digest of the canonical request.
     pub string_to_sign: String,
-    /// The `Authorization` header.
+    /// Value of the `Authorization` header.
     pub authorization: String,
 }
 
@@ -59,8 +59,7 @@ pub fn sign(head: &Head<'_>, credentials: &Credentials, time: Timestamp) -> Sign
     Signature { canonical_request, scope, string_to_sign, authorization }
 }
 
-/// The keys derived from the secret key for a date and service: of the date, of the service, and the
-/// one that signs.
+/// Derives three keys from the secret key: the date's, the service's, and the one that signs requests.
 pub fn derive(key: &Secret, date: &str, service: &str) -> [ring::hmac::Tag; 3] {
     let secret = zeroize::Zeroizing::new([b"TC3", key.expose()].concat());
     let of_date = hmac_sha256(&secret, date);

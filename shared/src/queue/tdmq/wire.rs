@@ -1,29 +1,30 @@
-//! `SendMessages` on the wire.
+//! Requests and answers of the `SendMessages` API.
 
 use bytes::Bytes;
 use serde::Serialize;
 
 use super::error::{TIMED_OUT, UNSAID, advice, classify, scope};
 use crate::json;
+use crate::net::answer::{Answer, clean, id};
 use crate::queue::Class;
-use crate::queue::answer::{Accepted, Answer, Failure, Scope, clean, id};
+use crate::queue::failure::{Accepted, Failure, Scope};
 use crate::sabotage::{Safeguard, is_pulled};
 
-/// Largest text, in bytes of UTF-8: the documents say 1 MB.
+/// Upper bound on a text, in bytes of UTF-8: the documents say 1 MB.
 pub const MAX_TEXT: usize = 1 << 20;
 
-/// Longest topic, in bytes; names are far shorter.
+/// Upper bound on a topic, in bytes; real names are far shorter.
 const MAX_TOPIC: usize = 1024;
 
-/// Largest request body that signature version 3 allows.
+/// Upper bound on a request body that signature version 3 allows, in bytes.
 /// <https://cloud.tencent.com/document/product/1278/46710>
 const MAX_BODY: usize = 10_000_000;
 
-// JSON needs six bytes at most for one, so a text that is not too large makes no body that is.
+// JSON needs up to six bytes for one, so the body of a text within its bound is within its own.
 const _: () = assert!(6 * (MAX_TEXT + MAX_TOPIC) + 256 < MAX_BODY);
 
-/// The request. There is no `ProducerName`: it must be unique, and two instances of a function that
-/// share one keep each other from sending.
+/// Request body. There is no `ProducerName`: it must be unique, and two instances of a function that share
+/// one prevent each other from sending.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct SendMessages<'a> {
@@ -33,14 +34,14 @@ struct SendMessages<'a> {
     send_timeout: Option<u64>,
 }
 
-/// The request's body. `send_timeout` is in seconds.
+/// Serialises the request's body. `send_timeout` is in seconds.
 pub(super) fn body(topic: &str, text: &str, send_timeout: Option<u64>) -> Bytes {
     json::to_bytes(&SendMessages { topic, payload: text, send_timeout }, json::string_len(text) + MAX_TOPIC)
 }
 
-/// Whether a topic has one of the documented forms: `tenant/namespace/topic`, with or without
-/// `persistent://` or `non-persistent://`. It is sent as it is configured: the documents contradict
-/// each other on which of the two is meant when neither stands there.
+/// Checks that a topic has one of the documented forms: `tenant/namespace/topic`, with or without
+/// `persistent://` or `non-persistent://`. It is sent as it is configured: the documents contradict each
+/// other on the meaning of a topic without either prefix.
 pub fn check_topic(topic: &str) -> Result<(), String> {
     let path = ["persistent://", "non-persistent://"].iter().find_map(|p| topic.strip_prefix(p));
     let segments: Vec<&str> = path.unwrap_or(topic).split('/').collect();
@@ -53,7 +54,7 @@ pub fn check_topic(topic: &str) -> Result<(), String> {
         .to_owned())
 }
 
-/// What can be refused without asking, where a text may have `most` bytes.
+/// Checks a message without a request; its text may have up to `most` bytes.
 pub(in crate::queue) fn check(topic: &str, text: &str, most: usize) -> Result<(), Failure> {
     check_topic(topic).map_err(|why| Failure::new(Class::Config, why))?;
     if text.len() > most {
@@ -63,9 +64,9 @@ pub(in crate::queue) fn check(topic: &str, text: &str, most: usize) -> Result<()
     Ok(())
 }
 
-/// Reads an answer, whatever its content type. Errors come with status 200, `ErrorMsg` is an error
-/// without a code, and an answer without a message id and without an error proves nothing.
-/// `secrets` are kept out of the error.
+/// Reads an answer of any content type. Errors come with status 200, `ErrorMsg` is an error without a code,
+/// and an answer without a message id and without an error proves nothing. `secrets` are removed from the
+/// error text.
 pub fn read(answer: &Answer, secrets: &[&str]) -> Result<Accepted, Failure> {
     let answer = &*answer.in_utf8();
     let get = |path| json::text(&answer.body, path).ok().flatten().filter(|text| !text.trim().is_empty());

@@ -1,4 +1,4 @@
-//! Listings of a folder, by what they cost.
+//! Tests of folder listings and their cost.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ fn fill(store: &Folder<Simulated>, names: &[String]) {
     }
 }
 
-/// One file that cannot be looked at is there, and hides no other.
+/// A file that cannot be looked at is listed, and hides no other file.
 #[test]
 fn a_file_that_cannot_be_looked_at_hides_none() {
     let disk = Simulated::new(Sabotage::None, usize::MAX);
@@ -36,7 +36,7 @@ fn a_file_that_cannot_be_looked_at_hides_none() {
     assert_eq!(found, [("spill/a", 1), ("spill/b", 0), ("spill/c", 1)]);
 }
 
-/// A folder of several pages is read once, however it is listed.
+/// A folder of several pages is read once, for any order of listing.
 #[test]
 fn a_folder_is_read_once_for_all_its_pages() {
     let disk = Simulated::new(Sabotage::None, usize::MAX);
@@ -67,12 +67,12 @@ fn a_folder_is_read_once_for_all_its_pages() {
     assert_eq!(list(&store, "spill/t/b/", 4), (of_b.clone(), 10));
     assert_eq!(reads(), [1, 1, 1, 2], "nor is what is beside it");
 
-    // With less room the walk begins anew behind what it had, and does so as seldom as it can.
+    // With less room the walk resumes behind the names that it had, and does so as rarely as it can.
     store.walks.max_bytes = 600;
     assert_eq!(list(&store, "spill/t/b/", 4), (of_b.clone(), 10));
     assert_eq!(reads(), [1, 1, 1, 5], "15 of 40 names at a time");
 
-    // A token that no walk knows is as good: that of another handle, or one that was forgotten.
+    // A token without a walk works as well: one from another handle, or one whose walk was forgotten.
     store.walks.max_bytes = 1 << 20;
     let place = store.place(soon());
     let first = store.walks.page(&place, "spill/t/b/", None, 4).unwrap();
@@ -80,7 +80,7 @@ fn a_folder_is_read_once_for_all_its_pages() {
     let again = store.walks.page(&place, "spill/t/b/", first.next.as_deref(), 4).unwrap();
     assert_eq!(second, again);
     assert_eq!(reads(), [1, 1, 1, 7]);
-    // Walks beside one another do not disturb each other.
+    // Concurrent walks do not disturb each other.
     let other = store.walks.page(&place, "spill/t/a/", None, 4).unwrap();
     let third = store.walks.page(&place, "spill/t/b/", again.next.as_deref(), 4).unwrap();
     assert_eq!(third.entries[0].name, of_b[8]);
@@ -88,7 +88,7 @@ fn a_folder_is_read_once_for_all_its_pages() {
     assert_eq!((fourth.entries.len(), reads()), (4, [1, 1, 2, 7]));
 }
 
-/// As many hooks as there may be, whose listings take turns.
+/// Listings of many hooks that take turns still read each folder once.
 #[test]
 fn walks_that_take_turns_read_each_folder_once() {
     const HOOKS: usize = 12;
@@ -121,14 +121,14 @@ fn walks_that_take_turns_read_each_folder_once() {
     let reads = || (0..HOOKS).map(|at| disk.reads(&format!("{ROOT}/spill/t/{at:02}"))).sum::<usize>();
     take_turns(&store);
     assert_eq!(reads(), HOOKS);
-    // Where there is room for a quarter of all names, each walk keeps a part of its own: none loses all of it to
-    // the others, and then reads its folder for each page.
+    // With room for a quarter of all names, each walk keeps a part of its own names: no walk loses all of
+    // them to the others, which would make it read its folder for each page.
     store.walks.max_kept = HOOKS * (512 + 40 * 38 / 4);
     take_turns(&store);
     assert!(reads() - HOOKS <= 6 * HOOKS, "{} for {HOOKS} folders of ten pages", reads() - HOOKS);
 }
 
-/// A folder that cannot be read may hold something, and hides no other.
+/// A folder that cannot be read counts as non-empty, and hides no other folder.
 #[tokio::test]
 async fn a_folder_that_cannot_be_read_hides_none() {
     for bad in ["spill/t/b", "spill/t/b/deep"] {
@@ -145,7 +145,7 @@ async fn a_folder_that_cannot_be_read_hides_none() {
     }
 }
 
-/// A folder that hangs may hold something; the others are told, listed, and asked for, run after run.
+/// A folder that hangs counts as non-empty; the others are found and listed in every run.
 #[tokio::test]
 async fn a_folder_that_hangs_keeps_no_other_waiting() {
     let disk = Simulated::new(Sabotage::None, usize::MAX);

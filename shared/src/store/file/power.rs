@@ -1,4 +1,5 @@
-//! The power cut: whatever was confirmed is there when the power is back, wholly, wherever it was cut.
+//! Tests of the power cut: every confirmed object is there completely when the power is back, for a cut at
+//! any step.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
@@ -10,29 +11,29 @@ use crate::clock::Clock;
 
 const ROOT: &str = "/mnt/spill";
 
-/// Seeds for what survives of what was not synced, besides nothing and everything.
+/// Number of seeds for the survival of unsynced data, besides nothing and everything.
 const SEEDS: u64 = 6;
 
-/// What a process does.
+/// Step of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
     PutNew(&'static str, &'static str),
     Put(&'static str, &'static str),
     Delete(&'static str),
-    /// From now on the disk has no room.
+    /// Lack of disk space from this step on.
     Fill,
 }
 
 use Step::{Delete, Fill, Put as Replace, PutNew};
 
-/// What is known of a name.
+/// Expected state of a name.
 #[derive(Clone, Debug, Default)]
 struct Known {
-    /// Everything that anybody wrote there.
+    /// All texts that any write may have put there.
     written: BTreeSet<&'static str>,
-    /// It was confirmed, and nobody has tried to delete it since.
+    /// True if the object was confirmed, and no deletion was attempted since.
     is_promised: bool,
-    /// What it must hold, if one write was the last that anybody began.
+    /// Text that the object must hold, if the last write is known.
     last: Option<&'static str>,
 }
 
@@ -50,7 +51,7 @@ fn path(name: &str) -> PathBuf {
     Path::new(ROOT).join(name)
 }
 
-/// Does a step, and whether it was confirmed.
+/// Does a step; returns the outcome if it was confirmed.
 fn run(folder: &Folder<Simulated>, step: Step) -> Option<Written> {
     match step {
         PutNew(name, text) => folder.write(&path(name), text.as_bytes(), Put::New, soon()).ok(),
@@ -63,7 +64,7 @@ fn run(folder: &Folder<Simulated>, step: Step) -> Option<Written> {
     }
 }
 
-/// Learns from a step that one process made alone.
+/// Records the outcome of a step that one process did alone.
 fn learn(known: &mut BTreeMap<&'static str, Known>, step: Step, done: Option<Written>) {
     let (PutNew(name, _) | Replace(name, _) | Delete(name)) = step else { return };
     let known = known.entry(name).or_default();
@@ -71,7 +72,7 @@ fn learn(known: &mut BTreeMap<&'static str, Known>, step: Step, done: Option<Wri
         PutNew(_, text) => {
             if done != Some(Written::Existed) {
                 known.written.insert(text);
-                // One that was not confirmed leaves what is there, if that is certain.
+                // An unconfirmed write leaves the existing object as it was, if that one is certain.
                 known.last = done.map(|_| text).or(known.last.filter(|_| known.is_promised));
             }
             known.is_promised |= done.is_some();
@@ -86,7 +87,7 @@ fn learn(known: &mut BTreeMap<&'static str, Known>, step: Step, done: Option<Wri
     }
 }
 
-/// What is wrong after a crash.
+/// Finds a contradiction between the disk after a crash and the expected state.
 fn wrong(disk: &Simulated, known: &BTreeMap<&'static str, Known>, survives: Survives) -> Option<String> {
     let folder = folder(disk.crash(survives), 99);
     for (name, known) in known {
@@ -102,7 +103,7 @@ fn wrong(disk: &Simulated, known: &BTreeMap<&'static str, Known>, survives: Surv
             }
             _ => {}
         }
-        // The store goes on: what is listed is what is there, and the name can be written.
+        // The store goes on: a listing shows exactly the existing object, and the name can be written.
         let page = folder.walks.page(&folder.place(soon()), name, None, 10).unwrap();
         if page.entries.len() != usize::from(found.is_some()) {
             return Some(format!("{name} is listed {} times", page.entries.len()));
@@ -115,8 +116,7 @@ fn wrong(disk: &Simulated, known: &BTreeMap<&'static str, Known>, survives: Surv
     None
 }
 
-/// Cuts the power after each operation of the sequence; what was found wrong, and at how many places it
-/// was cut.
+/// Cuts the power after each operation of the sequence. Returns the contradictions, and the number of cuts.
 fn cut_everywhere(steps: &[Step], sabotage: Sabotage) -> (Vec<String>, usize) {
     let (mut found, mut cuts) = (Vec::new(), 0);
     for power in 0.. {
@@ -169,7 +169,7 @@ fn what_was_confirmed_survives_a_power_cut_anywhere() {
     assert!(all > 150, "the power was cut {all} times");
 }
 
-/// A claim is written anew before each send, and a full disk must not keep it from what frees the disk.
+/// A claim is written again before each send, and a full disk must not prevent the sends that free it.
 #[test]
 fn what_is_there_already_is_written_again_on_a_full_disk() {
     let disk = Simulated::new(Sabotage::None, usize::MAX);
@@ -187,7 +187,8 @@ fn what_is_there_already_is_written_again_on_a_full_disk() {
     assert_eq!(disk.touched(), 1);
 }
 
-/// Two processes, whose operations come in any order, and what each of them was told.
+/// Runs two processes, whose operations interleave in any order. Returns the disk and the outcomes of each
+/// process.
 fn two_writers(
     sabotage: Sabotage,
     schedule: Schedule,

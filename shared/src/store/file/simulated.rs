@@ -1,9 +1,9 @@
-//! A file system that keeps what is durable apart from what is not, and whose power can be cut.
+//! Simulated file system that keeps durable data apart from other data, and whose power can be cut.
 //!
-//! It is as unkind as POSIX allows. A file's bytes are durable once it was synced, a name once its folder
-//! was; after a crash whatever was not synced is there or not, name by name, and bytes that were not
-//! synced are a beginning of what was written, or zeros. Nothing is ordered: a name may survive without
-//! the bytes, a folder's content without the folder's own name.
+//! It is as unkind as POSIX allows. A file's bytes are durable once the file was synced, a name once its
+//! folder was synced. After a crash each unsynced name exists or not, and unsynced bytes are a beginning of
+//! the written bytes, or zeros. Nothing is ordered: a name may survive without the bytes, a folder's content
+//! without the folder's own name.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -14,26 +14,26 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use super::super::disk::{Disk, Found, Kind};
 use crate::clock::Timestamp;
 
-/// The time of every file.
+/// Modification time of every file.
 pub(super) const NOW: Timestamp = Timestamp::from_unix(1_700_000_000);
 
 type Ino = u64;
 
 const ROOT: Ino = 1;
 
-/// What is pulled to see that the test sees it.
+/// Kind of sync that is disabled, so that the test can show that it notices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sabotage {
     None,
-    /// Syncing a file does nothing.
+    /// Sync of a file.
     Files,
-    /// Syncing a folder does nothing.
+    /// Sync of a folder.
     Folders,
-    /// Syncing a folder that has only folders in it does nothing.
+    /// Sync of a folder that contains folders only.
     Parents,
 }
 
-/// A handle of one process; clones are other processes' on the same file system.
+/// Handle of one process; a clone is another process on the same file system.
 #[derive(Clone)]
 pub(super) struct Simulated {
     shared: Arc<Shared>,
@@ -50,19 +50,19 @@ struct State {
     nodes: BTreeMap<Ino, Node>,
     next: Ino,
     sabotage: Sabotage,
-    /// Operations that change or sync something, so far.
+    /// Number of operations so far that change or sync data.
     operations: usize,
-    /// After so many there is no power.
+    /// Number of operations after which the power is gone.
     power: usize,
-    /// Folders read, by their path.
+    /// Number of reads of each folder, by its path.
     reads: BTreeMap<String, usize>,
-    /// What cannot be looked at: a bad sector.
+    /// Node that cannot be looked at, as on a bad sector.
     bad: Option<Ino>,
-    /// A folder whose reading does not end before that is taken back.
+    /// Folder whose reading does not end until this field is cleared.
     hangs: Option<PathBuf>,
-    /// Whether there is no room for another byte.
+    /// True if the disk is full.
     is_full: bool,
-    /// Files that were made as old as new ones.
+    /// Number of touched files.
     touched: usize,
     turns: Option<Turns>,
 }
@@ -76,22 +76,22 @@ enum Node {
     Folder {
         names: BTreeMap<String, Ino>,
         durable: BTreeMap<String, Ino>,
-        /// Changes since it was synced, in order.
+        /// Changes since the last sync, in order.
         pending: Vec<(String, Option<Ino>)>,
     },
 }
 
-/// Whose operation is next, where several processes take turns.
+/// Turns of several processes: the schedule and the process whose operation is next.
 #[derive(Clone)]
 struct Turns {
     schedule: Schedule,
-    /// Operations of each kind so far.
+    /// Number of turns taken so far.
     count: usize,
     is_alive: Vec<bool>,
     current: usize,
 }
 
-/// Numbers from a seed (splitmix64).
+/// Generator of numbers from a seed (splitmix64).
 #[derive(Clone, Debug)]
 pub(super) struct Random(pub(super) u64);
 
@@ -105,16 +105,16 @@ impl Random {
     }
 }
 
-/// In which order two processes get on.
+/// Order of the operations of two processes.
 #[derive(Clone, Debug)]
 pub(super) enum Schedule {
-    /// Any.
+    /// Random order.
     Random(Random),
-    /// The first one stops after so many operations, until the other one has ended.
+    /// Pause of the first process after that many operations, until the second one has ended.
     Pause(usize),
 }
 
-/// What of the unsynced survives.
+/// Part of the unsynced data that survives a crash.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Survives {
     Nothing,
@@ -123,7 +123,7 @@ pub(super) enum Survives {
 }
 
 impl Simulated {
-    /// An empty file system, whose power goes after so many operations.
+    /// Creates an empty file system whose power is cut after `power` operations.
     pub(super) fn new(sabotage: Sabotage, power: usize) -> Self {
         let state = State {
             nodes: BTreeMap::from([(ROOT, Node::folder(BTreeMap::new()))]),
@@ -145,14 +145,14 @@ impl Simulated {
         Self { shared: Arc::new(Shared { state: Mutex::new(state), turned: Condvar::new() }), process: 0 }
     }
 
-    /// Handles for two processes that take turns, each of which says when it is [done](Self::done).
+    /// Returns handles for two processes that take turns; each of them reports when it is [done](Self::done).
     pub(super) fn processes(&self, schedule: Schedule) -> [Self; 2] {
         let turns = Turns { schedule, count: 0, is_alive: vec![true; 2], current: 0 };
         self.state().turns = Some(turns);
         [0, 1].map(|process| Self { shared: Arc::clone(&self.shared), process })
     }
 
-    /// The process has ended.
+    /// Reports that the process has ended.
     pub(super) fn done(&self) {
         let mut state = self.state();
         if let Some(turns) = &mut state.turns {
@@ -162,42 +162,42 @@ impl Simulated {
         self.shared.turned.notify_all();
     }
 
-    /// Operations so far.
+    /// Returns the number of operations so far.
     pub(super) fn operations(&self) -> usize {
         self.state().operations
     }
 
-    /// How often a folder was read.
+    /// Returns the number of times that a folder was read.
     pub(super) fn reads(&self, path: &str) -> usize {
         self.state().reads.get(path).copied().unwrap_or_default()
     }
 
-    /// Makes a file one that cannot be looked at, or a folder one that cannot be read.
+    /// Spoils a file, which cannot be looked at any more, or a folder, which cannot be read any more.
     pub(super) fn spoil(&self, path: &Path) {
         let mut state = self.state();
         state.bad = Some(state.find(path).unwrap());
     }
 
-    /// Reading this folder hangs; none does with `None`.
+    /// Makes reads of this folder hang; `None` ends that.
     pub(super) fn hang(&self, path: Option<&str>) {
         self.state().hangs = path.map(PathBuf::from);
     }
 
-    /// From now on there is no room for another byte.
+    /// Fills the disk: from now on it takes not one more byte.
     pub(super) fn fill(&self) {
-        // With power or without.
+        // The disk fills up with or without power.
         let _ = self.run(false, |state| {
             state.is_full = true;
             Ok(())
         });
     }
 
-    /// How many files were touched.
+    /// Returns the number of touched files.
     pub(super) fn touched(&self) -> usize {
         self.state().touched
     }
 
-    /// The file system that is found when the power is back.
+    /// Returns the file system that is found when the power is back.
     pub(super) fn crash(&self, survives: Survives) -> Self {
         let mut state = self.state().clone();
         let mut random = Random(if let Survives::Some(seed) = survives { seed } else { 0 });
@@ -232,7 +232,7 @@ impl Simulated {
             }
         }
         (state.sabotage, state.operations, state.power, state.turns) = (Sabotage::None, 0, usize::MAX, None);
-        // Somebody made room meanwhile.
+        // The disk has room again after the crash.
         state.is_full = false;
         Self::of(state)
     }
@@ -241,7 +241,7 @@ impl Simulated {
         self.shared.state.lock().unwrap()
     }
 
-    /// Waits for its turn and does an operation.
+    /// Waits for the process's turn and does an operation.
     fn run<T>(&self, is_change: bool, operation: impl FnOnce(&mut State) -> io::Result<T>) -> io::Result<T> {
         let mut state = self.state();
         while state.turns.as_ref().is_some_and(|turns| turns.current != self.process) {
@@ -429,7 +429,7 @@ impl Disk for Simulated {
             };
             Ok(names.iter().map(|(name, ino)| (name.clone(), kind(ino))).collect::<Vec<_>>())
         })?;
-        // Not in the order that is wanted.
+        // The entries come in reverse order, because a folder has no order of its own.
         found.iter().rev().all(|(name, kind)| each(name, *kind));
         Ok(())
     }

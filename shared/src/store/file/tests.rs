@@ -1,4 +1,4 @@
-//! What a real file system does not do on demand.
+//! Tests with injected faults that a real file system does not show on demand.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,45 +1,46 @@
-//! What an answer that is no success means, and what to do next.
+//! Meaning of an unsuccessful answer, and the next step after it.
 //!
-//! <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>; the S3-compatible stores
-//! answer with the same document, and a few codes of their own.
+//! See <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>; the S3-compatible stores answer
+//! with the same document, and a few codes of their own.
 
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::queue::answer::{Answer, clean, id};
-use crate::queue::transport::TransportError;
+use crate::net::answer::{Answer, clean, id};
+use crate::net::transport::TransportError;
 use crate::store::{MAX_OBJECT, StoreError};
 use crate::xml;
 
-/// One attempt that did not do it.
+/// Failure of one attempt.
 #[derive(Debug)]
 pub(super) struct Failure {
     pub(super) error: StoreError,
     pub(super) next: Next,
-    /// The error's code, if the answer has one.
+    /// Code of the error, if the answer has one.
     pub(super) code: Option<String>,
-    /// The store is busy with the same object.
+    /// True if the store is busy with another request for the same object.
     pub(super) is_conflict: bool,
 }
 
-/// Whether another attempt may do better, and what it must do otherwise. Every request is one that may
-/// be repeated: a write of the same bytes to the same name, or none.
+/// Next step after a failure, if another attempt may succeed. Every request may be repeated: it writes the
+/// same bytes to the same name, or does not write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
-    /// The same would come out.
+    /// End of the attempts: the result would be the same.
     Stop,
-    /// After a while, on a connection of its own; not before the store wants to be asked.
+    /// Another attempt after a while, on a connection of its own, not before the delay that the store asks
+    /// for.
     Again(Option<Duration>),
-    /// With the store's time.
+    /// Another attempt with the time of the store's clock.
     ByClock(Option<Timestamp>),
-    /// With the credentials that the environment has by then, if they are others.
+    /// Another attempt with the environment's current credentials, if they have changed.
     WithOtherCredentials,
-    /// Without the condition.
+    /// Another attempt without the condition that the object is new.
     Unconditionally,
 }
 
 impl Failure {
-    /// A failure that another attempt may not meet.
+    /// Builds a failure that another attempt may not meet.
     pub(super) const fn again(error: StoreError) -> Self {
         Self { error, next: Next::Again(None), code: None, is_conflict: false }
     }
@@ -48,7 +49,7 @@ impl Failure {
         Self { error, next: Next::Stop, code: None, is_conflict: false }
     }
 
-    /// What an answer says that is no success. `secrets` are kept out of the text.
+    /// Reads the failure from an unsuccessful answer. `secrets` are kept out of the text.
     pub(super) fn of(answer: &Answer, secrets: &[&str]) -> Self {
         let field = |path: &str| xml::find(&answer.body, path).ok().flatten().map(|found| found.text);
         let code = field("Code").and_then(|code| id(&code));
@@ -56,7 +57,7 @@ impl Failure {
         if let Some(code) = &code {
             text = format!("{text} {code}: {}", clean(&field("Message").unwrap_or_default(), secrets));
         }
-        // Where the bucket is, if it is elsewhere.
+        // The answer may name the bucket's region if it is another one.
         let region = answer.header("x-amz-bucket-region").map(str::to_owned).or_else(|| field("Region"));
         if let (301 | 307 | 400, Some(region)) = (answer.status, region.and_then(|region| id(&region))) {
             text = format!("{text} (the bucket is in {region}: set S3_REGION)");
@@ -66,7 +67,7 @@ impl Failure {
         Self { error, next, code, is_conflict: answer.status == 409 }
     }
 
-    /// No answer.
+    /// Converts a failure of the transport, without any answer.
     pub(super) fn transport(error: &TransportError, limit: usize) -> Self {
         match error {
             TransportError::TooLong(_) if limit == MAX_OBJECT => Self::last(StoreError::TooLarge),
@@ -78,12 +79,12 @@ impl Failure {
     }
 }
 
-/// What a code or a status is about.
+/// Kind of failure that a code or a status stands for.
 #[derive(Clone, Copy)]
 enum Kind {
     Unavailable,
     Throttled,
-    /// What arrived was not what was signed; the next attempt's bytes may fare better.
+    /// Difference between the arrived and the signed bytes; the next attempt's bytes may arrive intact.
     Altered,
     Skewed,
     Denied,
@@ -99,7 +100,7 @@ impl Kind {
         Self::of_code(code).unwrap_or_else(|| Self::of_status(status))
     }
 
-    /// Codes that say more than their status, or something else.
+    /// Classifies codes that say more than their status, or something else.
     fn of_code(code: &str) -> Option<Self> {
         Some(match code {
             "RequestTimeout" | "ConditionalRequestConflict" | "OperationAborted" | "InternalError" => {
@@ -127,14 +128,14 @@ impl Kind {
 
     const fn of_status(status: u16) -> Self {
         match status {
-            // A redirect is another region's; nothing there is what was asked for.
+            // A redirect points to another region; the requested object is not there.
             300..=399 | 404 | 405 => Self::Config,
             401 | 403 => Self::Denied,
             413 => Self::TooLarge,
             429 => Self::Throttled,
             501 => Self::NotImplemented,
             507 => Self::Full,
-            // A conflict, a lock and what is too early pass, whatever else the store says about them.
+            // Conflicts, locks and early requests pass, regardless of the code.
             408 | 409 | 423 | 425 | 500..=599 => Self::Unavailable,
             _ => Self::Other,
         }
@@ -152,7 +153,7 @@ impl Kind {
             Self::Full => (StoreError::Full(text), Next::Stop),
             Self::TooLarge => (StoreError::TooLarge, Next::Stop),
             Self::NotImplemented => (StoreError::Other(text), Next::Unconditionally),
-            // The condition is the one thing of ours that a store may not take.
+            // The condition is the only part of the request that a store may not support.
             Self::Other if answer.status == 400 => (StoreError::Other(text), Next::Unconditionally),
             Self::Other => (StoreError::Other(text), Next::Stop),
         }

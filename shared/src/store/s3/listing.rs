@@ -1,12 +1,12 @@
-//! The answer to `ListObjects`.
+//! Answer to `ListObjects`.
 //!
-//! <https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjects.html>: the first version, with
-//! `marker`, which every S3-compatible store has and OBS has alone for its parallel file systems. No
-//! `encoding-type` is asked for: our keys need none, and OBS then reads its own marker wrongly.
+//! See <https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjects.html>. This is the first version,
+//! with `marker`: every S3-compatible store has it, and for its parallel file systems OBS has only this one.
+//! No `encoding-type` is requested: this crate's keys need none, and OBS then reads its own marker wrongly.
 //!
-//! What was written must be found again, however the store lists it: in an order of its own, with
-//! entries between that nobody can read, with more than was asked for. What is refused is an answer that
-//! is no listing, and one that does not go on: it would be followed for ever.
+//! Written objects must be found again in every form of listing: in an order of the store's own, between
+//! unreadable entries, with more entries than requested. Two answers are refused: one that is not a listing,
+//! and one whose next page does not advance, which would be followed for ever.
 
 use crate::clock::Timestamp;
 use crate::store::{Entry, Foreign, Page, name};
@@ -14,21 +14,21 @@ use crate::xml::{self, Child};
 
 const NOT_A_LISTING: &str = "it is no ListBucketResult";
 
-/// A page as the store gave it.
+/// Page of a listing as the store gave it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Listing {
-    /// Objects whose names are ours, in the names' order, and where to go on.
+    /// Objects with valid names, in the order of the names, and the token for the next page.
     pub(super) page: Page,
-    /// Folders right below what was asked for, if it was asked with a delimiter.
+    /// Folders right below the prefix, if the request had a delimiter.
     pub(super) folders: Vec<String>,
-    /// Entries that could not be read, or not wholly.
+    /// Number of entries that could not be read, or only in part.
     pub(super) unreadable: usize,
 }
 
-/// Reads a page of the keys that begin with `own`, which the entries' names leave out, and `prefix`;
-/// `marker` is the one that was sent. What is wrong with it, if it cannot be used.
+/// Parses a page of the keys that begin with `own`, which the entries' names leave out, and `prefix`.
+/// `marker` is the marker of the request. An error describes an unusable page.
 pub(super) fn read(body: &[u8], own: &str, prefix: &str, marker: Option<&str>) -> Result<Listing, String> {
-    // A key that is no UTF-8 is not ours, and is no reason to miss the others.
+    // A key that is not UTF-8 is foreign, and must not hide the others.
     let text = String::from_utf8_lossy(body);
     let (root, children) = xml::children(&text).map_err(|_| NOT_A_LISTING)?;
     if root != "ListBucketResult" {
@@ -44,7 +44,7 @@ pub(super) fn read(body: &[u8], own: &str, prefix: &str, marker: Option<&str>) -
     for child in &children {
         let key_name = match child.name {
             "Contents" => "Key",
-            // Some say in this way that there are none.
+            // Some stores send an empty element if there are no folders.
             "CommonPrefixes" if child.inner.is_empty() => continue,
             "CommonPrefixes" => "Prefix",
             _ => continue,
@@ -70,7 +70,7 @@ pub(super) fn read(body: &[u8], own: &str, prefix: &str, marker: Option<&str>) -
                 unreadable += usize::from(!is_whole);
                 entries.push(entry);
             } else if let Some(name) = rest.filter(|name| !name.is_empty() && !name.ends_with('/')) {
-                // Consoles mark a folder by an empty object that ends with its slash.
+                // Consoles mark a folder by an empty object whose name ends with a slash.
                 foreign.add(name);
             }
             last = Some(key);
@@ -79,8 +79,8 @@ pub(super) fn read(body: &[u8], own: &str, prefix: &str, marker: Option<&str>) -
     entries.sort_unstable_by(|a: &Entry, b| a.name.cmp(&b.name));
     entries.dedup_by(|a, b| a.name == b.name);
     let next = if is_truncated {
-        // Its own token, else the last key as it came. Objects and folders come apart, so the last of both
-        // is told by the order that such a store has.
+        // The next marker is the store's own token, else the last key as it came. Objects and folders come in
+        // separate lists, so the last of both is determined by the order of the keys, which such a store has.
         let own_token = one(&children, "NextMarker").and_then(key).filter(|next| !next.is_empty());
         let next = own_token.or_else(|| last.max(last_folder));
         if next.is_none() || next.as_deref() == marker {
@@ -93,8 +93,8 @@ pub(super) fn read(body: &[u8], own: &str, prefix: &str, marker: Option<&str>) -
     Ok(Listing { page: Page { entries, next, foreign }, folders, unreadable })
 }
 
-/// What is told of an object, and whether all of it could be read: an object that is there is not
-/// hidden by what is said about it.
+/// Reads an object's metadata; the second value is true if all of it was readable. Unreadable metadata does
+/// not hide an existing object.
 fn entry(name: &str, fields: &[Child<'_>]) -> (Entry, bool) {
     let size = one(fields, "Size").and_then(|size| size.parse().ok());
     let modified = one(fields, "LastModified").and_then(Timestamp::parse_rfc3339);
@@ -103,7 +103,7 @@ fn entry(name: &str, fields: &[Child<'_>]) -> (Entry, bool) {
     (Entry { name: name.to_owned(), size: size.unwrap_or_default(), modified }, is_whole)
 }
 
-/// The content of a field that is there once.
+/// Returns the content of a field that occurs exactly once.
 fn one<'t>(fields: &[Child<'t>], name: &str) -> Option<&'t str> {
     let mut found = fields.iter().filter(|field| field.name == name);
     match (found.next(), found.next()) {
@@ -112,7 +112,7 @@ fn one<'t>(fields: &[Child<'t>], name: &str) -> Option<&'t str> {
     }
 }
 
-/// A key's text. Stores write a character as its number where XML has no other way.
+/// Decodes a key. Stores write a character as its number where XML has no other way.
 fn key(raw: &str) -> Option<String> {
     let mut parts = Some(raw).filter(|raw| !raw.contains('<'))?.split("&#");
     let mut key = xml::unescape(parts.next()?).ok()?;
@@ -188,7 +188,7 @@ mod tests {
         let own = body.replace("<Contents>", "<NextMarker>token&amp;1</NextMarker><Contents>");
         let own = own.replacen("<NextMarker>token&amp;1</NextMarker>", "", 3);
         assert_eq!(listing(&own, "", Some("p/a")).page.next.as_deref(), Some("token&1"));
-        // A token that is none.
+        // The store's token is empty.
         let empty = own.replace("token&amp;1", "");
         assert_eq!(listing(&empty, "", None).page.next.as_deref(), Some("p/a"));
     }
@@ -200,7 +200,7 @@ mod tests {
         let own = body.replace("<IsTruncated>", "<NextMarker>t</NextMarker><IsTruncated>");
         assert!(read(own.as_bytes(), "p/", "", Some("t")).is_err());
         assert!(read(page("true", &[]).as_bytes(), "p/", "", None).is_err());
-        // An empty page is none at the end of the world.
+        // An empty page with a token is accepted.
         let empty = page("true", &[]).replace("<IsTruncated>", "<NextMarker>t</NextMarker><IsTruncated>");
         assert_eq!(
             listing(&empty, "", Some("s")).page,

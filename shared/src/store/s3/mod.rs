@@ -1,19 +1,21 @@
-//! A bucket as a store: Amazon S3, and what speaks its protocol (Tencent's COS, Huawei's OBS, and more).
+//! Bucket as a store: Amazon S3, and other services with its protocol (Tencent's COS, Huawei's OBS, and
+//! more).
 //!
-//! Requests are signed here and go over the queues' own transport: no second HTTP or TLS stack, and
-//! nothing of it is made before the first call. Both store kinds together are 72 kB of a zipped
-//! forwarder; a library that only signs URLs and reads listings would be 204 kB, and 42 crates.
+//! Requests are signed here and sent over the queues' own transport: there is no second HTTP or TLS stack,
+//! and nothing is set up before the first call. Both kinds of store together are 72 kB of a zipped forwarder;
+//! a library that only signs URLs and reads listings would be 204 kB, and 42 crates.
 //!
-//! A new object is written with `If-None-Match: *`. A store that does not know the condition (it says
-//! so, it refuses the request and takes it without, or it ignores it) replaces what is there; that is
-//! harmless, because a name is made of what it names, and the answer is then [`Written::Created`]. A write is believed when the answer is 200 and
-//! has an `ETag`; the body's digests are in the signed headers, so that a store refuses what was cut
-//! short or altered on the way.
+//! A new object is written with `If-None-Match: *`. A store may not support the condition: it reports so, it
+//! refuses the request and accepts it without the condition, or it ignores the condition. Such a store
+//! replaces the existing object; that is harmless, because a name is derived from the content, and the answer
+//! is then [`Written::Created`]. A write is confirmed if the answer is 200 and has an `ETag`; the body's
+//! digests are in the signed headers, so that a store refuses a body that was cut short or altered on the
+//! way.
 //!
-//! Every request may be repeated, and is until the deadline: after a broken connection, a server's
-//! fault, throttling, or a refusal that passes by nature (a conflict, a lock), with full jitter. Where a
-//! conflict about a new object does not end, it is looked whether the object is there. A clock that the store says is wrong is corrected once, by
-//! its own, for the rest of the process.
+//! Every request may be repeated, and is retried until the deadline with full jitter: after a broken
+//! connection, a server error, throttling, or a temporary refusal (a conflict, a lock). If a conflict about a
+//! new object does not end, a look at the object tells if it exists. If the store reports that this process's
+//! clock is wrong, the clock is corrected once, by the store's, for the rest of the process.
 //!
 //! Without `s3:ListBucket` a missing object looks like a forbidden one.
 
@@ -37,64 +39,65 @@ use tokio::time::{Instant, sleep};
 use super::{Entry, Folders, MAX_OBJECT, MAX_PAGE, ObjectStore, Page, Put, StoreError, Written};
 use crate::clock::Timestamp;
 use crate::context::Context;
-use crate::queue::EnvProblem;
-use crate::queue::answer::Answer;
+use crate::env::EnvProblem;
+use crate::net::answer::Answer;
+use crate::net::digest::{hex, sha256};
+use crate::net::transport::{self, Call, Transport, headers};
 use crate::queue::credentials::{Credentials, Family, Keyring};
-use crate::queue::digest::{hex, sha256};
-use crate::queue::transport::{self, Call, Transport, headers};
-use crate::secret::Vault;
+use crate::vault::Vault;
 use answer::{Failure, Next};
 use listing::Listing;
 use settings::Settings;
 
-/// An attempt gets at most this, even if there is more time: enough for the largest object at a
-/// megabyte a second, and no more for a connection that went silent.
+/// Upper bound on the time of one attempt: enough for the largest object at a megabyte per second, and no
+/// more for a connection that went silent.
 const MAX_ATTEMPT: Duration = Duration::from_secs(35);
 
-/// An attempt gets at least this, if there is as much.
+/// Minimum time of one attempt, if that much remains.
 const MIN_SHARE: Duration = Duration::from_secs(1);
 
-/// With less time than this an attempt cannot end, so it is not begun.
+/// Remaining time below which no attempt is begun, because it could not end.
 const MIN_ATTEMPT: Duration = Duration::from_millis(50);
 
-/// First and last range of waiting times.
+/// First and last range of the random waiting times.
 const BASE: Duration = Duration::from_millis(50);
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
-/// A store's time further away than this is no clock that runs wrong, it is no clock.
+/// Upper bound on the correction of the clock, in milliseconds: a store's time further away is not plausible.
 const MAX_OFFSET: i64 = 24 * 60 * 60 * 1000;
 
-/// Bytes of an answer without an object at most: a listing is a megabyte, keys of the longest kind.
+/// Upper bound on an answer without an object, in bytes: a listing is a megabyte, with keys of the greatest
+/// length.
 const MAX_ANSWER: usize = 4 * 1024 * 1024;
 
 pub(super) struct S3Store {
     settings: Settings,
     context: Context,
-    /// Credentials that are references.
+    /// Source of credentials that are references.
     vault: Vault,
     transport: OnceLock<Transport>,
-    /// Milliseconds that the store's clock is ahead of ours.
+    /// Milliseconds that the store's clock is ahead of this process's.
     offset: AtomicI64,
-    /// The store has said that it does not know the condition of a new object.
+    /// True once the store has shown that it does not support the condition of a new object.
     is_unconditional: AtomicBool,
 }
 
-/// A request, but for time and signature.
+/// Request without time and signature.
 struct Request<'a> {
     method: Method,
-    /// Behind the prefix; empty for the bucket itself.
+    /// Name of the object after the prefix; empty for the bucket itself.
     name: &'a str,
     query: &'a [(&'a str, &'a str)],
     body: Bytes,
-    /// Only if there is no object of that name.
+    /// True if the write must fail when an object of that name exists.
     is_new: bool,
-    /// Bytes of the answer's body at most.
+    /// Upper bound on the size of the answer's body, in bytes.
     limit: usize,
 }
 
-/// How an attempt was made.
+/// Properties of an attempt that decide the meaning of its answer.
 struct Sent {
-    /// It had the condition of a new object.
+    /// True if the attempt had the condition of a new object.
     is_conditional: bool,
 }
 
@@ -132,7 +135,7 @@ impl S3Store {
             }
         };
         let written = self.call(&request, read, deadline).await;
-        // A conflict that does not end may be with the object that is there.
+        // A conflict that does not end may be with the existing object.
         if written.is_err()
             && is_in_conflict.load(Ordering::Relaxed)
             && let Ok(Some(_)) = self.look_at(name, deadline).await
@@ -145,7 +148,7 @@ impl S3Store {
     async fn read(&self, name: &str, deadline: Instant) -> Result<Option<Bytes>, StoreError> {
         let request = Request { limit: MAX_OBJECT, ..Request::of(Method::GET, name) };
         let read = |answer: &Answer, _: &Sent| match answer.status {
-            // The end of a body without a length is the end of the connection, whoever ended it.
+            // A body without a length ends with the connection, which either side or a fault may have ended.
             200 if is_whole(answer) => Some(Ok(Some(answer.body.clone()))),
             200 => Some(Err(corrupt("an object came with another length than it has, or without one"))),
             404 if is_no_such_key(answer) => Some(Ok(None)),
@@ -161,7 +164,7 @@ impl S3Store {
                     .map(Some)
                     .ok_or_else(|| corrupt("an object was described without its length")),
             ),
-            // There is no body that could tell a missing object from a missing bucket.
+            // A `HEAD` answer has no body that could tell a missing object from a missing bucket.
             404 => Some(Ok(None)),
             _ => None,
         };
@@ -177,7 +180,7 @@ impl S3Store {
         self.call(&Request::of(Method::DELETE, name), read, deadline).await
     }
 
-    /// A page of a listing, with folders if there is a delimiter.
+    /// Requests a page of a listing, with folders if `delimiter` is not empty.
     async fn list_once(
         &self,
         prefix: &str,
@@ -196,7 +199,7 @@ impl S3Store {
         }
         let read = |answer: &Answer, _: &Sent| match answer.status {
             200 if !is_whole(answer) => Some(Err(corrupt("a listing was cut short"))),
-            // It would come out the same.
+            // Another attempt would have the same result.
             200 => Some(
                 listing::read(&answer.body, own, prefix, marker)
                     .map_err(|why| Failure::last(StoreError::Corrupt(why))),
@@ -212,8 +215,8 @@ impl S3Store {
         Ok(listing)
     }
 
-    /// Sends a request until `read` takes an answer (for what, is in it), or until there is nothing more
-    /// to try in time.
+    /// Sends a request until `read` accepts an answer, or until no further attempt fits into the time. `read`
+    /// returns `None` for a failure.
     async fn call<T>(
         &self,
         request: &Request<'_>,
@@ -232,7 +235,7 @@ impl S3Store {
             let failure = match self.attempt(request, &sent, &credentials, is_fresh, until).await {
                 Ok(answer) => match read(&answer, &sent) {
                     Some(Ok(done)) => {
-                        // It was the condition that it did not take.
+                        // The store refused the condition and accepted the request without it.
                         if request.is_new && !is_conditional {
                             self.is_unconditional.store(true, Ordering::Relaxed);
                         }
@@ -255,7 +258,7 @@ impl S3Store {
                     };
                     let range = BASE.saturating_mul(1 << (attempts - 1).min(16)).min(MAX_WAIT);
                     sleep(asked + self.context.random.up_to(range.min(room))).await;
-                    // Whatever broke this attempt may have broken the other idle connections too.
+                    // The cause of this failure may have broken the other idle connections too.
                     is_fresh = true;
                 }
                 Next::ByClock(theirs) if !is_corrected && self.learn_offset(theirs) => is_corrected = true,
@@ -286,7 +289,7 @@ impl S3Store {
         let query = sign::query(request.query);
         let now = self.context.clock.now().shifted(self.offset.load(Ordering::Relaxed));
         let (date, payload) = (now.basic(), hex(&sha256(&request.body)));
-        // Buckets that lock their objects ask for it; every store checks it.
+        // Buckets that lock their objects require it; every store checks it.
         let md5 = base64::engine::general_purpose::STANDARD.encode(Md5::digest(&request.body));
         let mut fields = vec![("x-amz-content-sha256", payload.as_str()), ("x-amz-date", &date)];
         fields.extend(credentials.token().map(|token| ("x-amz-security-token", token)));
@@ -325,13 +328,14 @@ impl S3Store {
         self.settings.credentials(keys).map_err(|problem| StoreError::Config(problem.to_string()))
     }
 
-    /// Whether the environment has been given other credentials meanwhile.
+    /// Returns true if the environment now has other credentials than `used`.
     async fn has_other(&self, used: &Credentials, deadline: Instant) -> bool {
         let now = self.credentials(true, deadline).await;
         now.is_ok_and(|now| now.fingerprint() != used.fingerprint())
     }
 
-    /// Takes the store's clock for the process's signatures, if it says so and is plausible.
+    /// Adopts the store's clock for the process's signatures. Returns true if the store gave a plausible
+    /// time.
     fn learn_offset(&self, theirs: Option<Timestamp>) -> bool {
         let ours = self.context.clock.now().unix_millis();
         let offset = theirs.map(|theirs| theirs.unix_millis().saturating_sub(ours));
@@ -419,7 +423,8 @@ impl ObjectStore for S3Store {
         format!("{self} at {}", self.settings.endpoint)
     }
 
-    /// What is missing or wrong now. The transport is not made for this unless a variable of its own is set.
+    /// Returns the current problem with the settings. The transport is created for this only if one of its
+    /// variables is set.
     fn problem(&self) -> Option<EnvProblem> {
         let env = &self.context.env;
         let is_set = transport::VARIABLES.iter().any(|variable| env.get(variable).is_some());
@@ -434,7 +439,7 @@ impl<'a> Request<'a> {
     }
 }
 
-/// The bucket and prefix as a URL.
+/// URL of bucket and prefix.
 impl fmt::Display for S3Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.settings.fmt(f)
@@ -445,7 +450,7 @@ fn corrupt(why: &str) -> Failure {
     Failure::again(StoreError::Corrupt(why.to_owned()))
 }
 
-/// Whether an answer says how long its body is, and is right.
+/// Returns true if an answer states the length of its body correctly, or is chunked.
 fn is_whole(answer: &Answer) -> bool {
     match answer.header("content-length") {
         Some(length) => length.parse() == Ok(answer.body.len()),
@@ -455,20 +460,20 @@ fn is_whole(answer: &Answer) -> bool {
     }
 }
 
-/// Anything else that is not found is the bucket, or no store at all.
+/// Returns true if the object is missing; any other 404 means a missing bucket, or not a store at all.
 fn is_no_such_key(answer: &Answer) -> bool {
     Failure::of(answer, &[]).code.as_deref() == Some("NoSuchKey")
 }
 
-/// An object without a time that can be read is there all the same.
+/// Reads an object's metadata from the headers; an object with an unreadable time still has an entry.
 fn entry(name: &str, answer: &Answer) -> Option<Entry> {
     let size = answer.header("content-length")?.parse().ok()?;
     let modified = answer.header("last-modified").and_then(Timestamp::parse_http_date);
     Some(Entry { name: name.to_owned(), size, modified: modified.unwrap_or(Timestamp::from_unix(0)) })
 }
 
-/// Two thirds of what remains, so that an attempt on a connection that went silent leaves time for
-/// another one.
+/// Returns the deadline of an attempt, after two thirds of the remaining time, so that an attempt on a
+/// connection that went silent leaves time for another one. `None` if too little time remains.
 fn attempt_deadline(deadline: Instant) -> Option<Instant> {
     let now = Instant::now();
     let remaining = deadline.saturating_duration_since(now);

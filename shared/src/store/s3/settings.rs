@@ -1,17 +1,17 @@
-//! Which bucket, where, and with which credentials.
+//! Settings of a bucket: its name, its endpoint, and its credentials' variables.
 
 use std::fmt;
 use std::net::IpAddr;
 
-use crate::env::Env;
-use crate::queue::EnvProblem;
+use crate::env::{Env, EnvProblem};
+use crate::net::endpoint::Endpoint;
 use crate::queue::credentials::{Credentials, Family, HUAWEI, Keyring, TENCENT, never};
-use crate::queue::endpoint::Endpoint;
 
-/// Bytes of a prefix at most: with a name of as many, S3's limit of 1024 is kept.
+/// Upper bound on the length of a prefix, in bytes: with a name of about the same length, S3's limit of 1024
+/// is kept.
 const MAX_PREFIX: usize = 500;
 
-/// What S3-compatible servers call their region that have only one.
+/// Region name of S3-compatible servers that have only one region.
 const DEFAULT_REGION: &str = "us-east-1";
 
 static OWN: [Family; 1] = [Family {
@@ -28,21 +28,21 @@ static AWS: [Family; 1] = [Family {
     is_lent: never,
 }];
 
-/// A bucket and the way to it. It holds no credentials: those are read for each call.
+/// Bucket and the way to it. The credentials are not part of it: they are read for each call.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     pub(super) bucket: String,
-    /// Empty, or with a slash at its end.
+    /// Prefix of all keys: empty, or with a slash at its end.
     pub(super) prefix: String,
-    /// The bucket's own host, or the store's.
+    /// Host of the bucket, or of the store.
     pub(super) endpoint: Endpoint,
-    /// What stands before an object's key: the bucket, where it is not in the host.
+    /// Path before an object's key: the bucket, unless it is in the host.
     pub(super) base: String,
     pub(super) region: String,
     vendor: Vendor,
 }
 
-/// Whose credentials a store takes.
+/// Vendor whose credentials a store takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Vendor {
     Tencent,
@@ -51,7 +51,7 @@ enum Vendor {
 }
 
 impl Settings {
-    /// Reads the URL after `s3:`, and the environment.
+    /// Reads the part of the URL after `s3:`, and the environment.
     pub(super) fn read(variable: &'static str, rest: &str, env: &Env) -> Result<Self, EnvProblem> {
         let wrong = |message: &str| EnvProblem { variable, message: message.to_owned() };
         let rest = rest.strip_prefix("//").ok_or_else(|| wrong(NOT_A_URL))?;
@@ -85,8 +85,8 @@ impl Settings {
         Ok(Self { bucket: bucket.to_owned(), prefix, endpoint, base, region, vendor })
     }
 
-    /// Where credentials may be. On the store of a vendor its own come before AWS's: inside of Lambda
-    /// those are always set, and are nothing that another vendor should get to see.
+    /// Returns the variables that credentials may be in. For a vendor's store the vendor's own come before
+    /// AWS's: inside Lambda AWS's are always set, and another vendor should not see them.
     pub(super) fn families(&self) -> impl Iterator<Item = &'static Family> + use<> {
         let vendors: &[Family] = match self.vendor {
             Vendor::Tencent => &TENCENT,
@@ -96,7 +96,7 @@ impl Settings {
         OWN.iter().chain(vendors).chain(&AWS)
     }
 
-    /// The credentials as they are now.
+    /// Reads the current credentials.
     pub(super) fn credentials(&self, keys: Keyring<'_>) -> Result<Credentials, EnvProblem> {
         for family in self.families() {
             if let Some(credentials) = Credentials::from_env(keys, std::slice::from_ref(family))? {
@@ -109,7 +109,7 @@ impl Settings {
     }
 }
 
-/// The URL.
+/// URL of bucket and prefix.
 impl fmt::Display for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "s3://{}/{}", self.bucket, self.prefix.trim_end_matches('/'))
@@ -121,6 +121,7 @@ const NOT_A_URL: &str = "is no bucket's URL: write it as s3://bucket or s3://buc
 const NOT_A_BUCKET: &str = "names no bucket: a bucket's name is 3 to 63 lower-case letters, digits, '.' and '-', \
                             with a letter or digit at both ends";
 
+/// Returns true if a bucket may have this name:
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html>
 fn is_bucket(name: &str) -> bool {
     let is_taken = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-');
@@ -134,7 +135,7 @@ fn is_bucket(name: &str) -> bool {
         && name.parse::<IpAddr>().is_err()
 }
 
-/// Endpoint, whether the bucket is in its host, and region.
+/// Endpoint, true if the bucket is in its host, and region.
 type Place = (Endpoint, bool, String);
 
 fn at_aws(bucket: &str, env: &Env) -> Result<Place, EnvProblem> {
@@ -143,7 +144,7 @@ fn at_aws(bucket: &str, env: &Env) -> Result<Place, EnvProblem> {
         wrong("is not set, nor is AWS_REGION: set it to the bucket's, such as eu-central-1".to_owned())
     })?;
     let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
-    // The certificate is for one label before the region.
+    // The certificate covers only one label before the region.
     let is_in_host = !bucket.contains('.') && !env.is_on("S3_FORCE_PATH_STYLE");
     let bucket = if is_in_host { format!("{bucket}.") } else { String::new() };
     let endpoint = Endpoint::parse(&format!("https://{bucket}s3.{region}.{domain}"), false);
@@ -151,35 +152,35 @@ fn at_aws(bucket: &str, env: &Env) -> Result<Place, EnvProblem> {
 }
 
 fn at_endpoint(endpoint: &str, bucket: &str, env: &Env) -> Result<Place, EnvProblem> {
-    let wrong = |e: crate::queue::endpoint::EndpointError| EnvProblem {
+    let wrong = |e: crate::net::endpoint::EndpointError| EnvProblem {
         variable: "S3_ENDPOINT",
         message: e.to_string(),
     };
     let endpoint = Endpoint::parse(endpoint, env.is_on("ALLOW_HTTP_ENDPOINTS")).map_err(wrong)?;
     let host = endpoint.host().to_owned();
     let region = region(env, region_of(&host))?.unwrap_or_else(|| DEFAULT_REGION.to_owned());
-    // Consoles show a bucket's own domain, which is as good.
+    // Consoles show a bucket's own domain, which is accepted too.
     if host.starts_with(&format!("{bucket}.")) {
         return Ok((endpoint, true, region));
     }
-    // Only a domain with names below it can have the bucket for one.
+    // Only a domain that has subdomains can have the bucket as one.
     let is_domain = !host.starts_with('[') && !endpoint.is_loopback() && is_name(&host);
     if bucket.contains('.') || !is_domain || env.is_on("S3_FORCE_PATH_STYLE") {
         return Ok((endpoint, false, region));
     }
     let scheme = if endpoint.is_https() { "https" } else { "http" };
-    // Plain HTTP was allowed above, or it would have been refused.
+    // Plain HTTP was allowed above, or the endpoint would have been refused.
     let endpoint = Endpoint::parse(&format!("{scheme}://{bucket}.{host}"), true).map_err(wrong)?;
     Ok((endpoint, true, region))
 }
 
-/// Whether a host (with its port) is a name of several labels.
+/// Returns true if a host (with its port) is a name of several labels.
 fn is_name(host: &str) -> bool {
     let name = host.split_once(':').map_or(host, |(name, _)| name);
     name.contains('.') && name.parse::<IpAddr>().is_err()
 }
 
-/// `S3_REGION`, else what the endpoint says, else what AWS's tools go by.
+/// Reads the region from `S3_REGION`, else from the endpoint, else from the variables of AWS's tools.
 fn region(env: &Env, of_host: Option<&str>) -> Result<Option<String>, EnvProblem> {
     const VARIABLES: [&str; 2] = ["AWS_REGION", "AWS_DEFAULT_REGION"];
     let get = |variable| env.get(variable).map(|region| (variable, region));
@@ -203,7 +204,7 @@ fn is_region(region: &str) -> bool {
         && !region.ends_with('-')
 }
 
-/// The label after the service's, where vendors put the region: `s3.eu-west-1.…`,
+/// Finds the region in a host: the label after the service's, where vendors put it: `s3.eu-west-1.…`,
 /// `s3.dualstack.eu-west-1.…`, `cos.ap-guangzhou.…`, `obs.eu-de.…`.
 fn region_of(host: &str) -> Option<&str> {
     const SERVICES: [&str; 5] = ["s3", "s3-fips", "cos", "cos-internal", "obs"];
@@ -370,7 +371,7 @@ mod tests {
             ("OTC_SDK_SK", "k"),
         ];
         let found = |settings: &Settings, env: &Env| {
-            settings.credentials(Keyring::trusting(env, &crate::secret::Vault::new(env)))
+            settings.credentials(Keyring::trusting(env, &crate::vault::Vault::new(env)))
         };
         let id = |endpoint: &str, more: &[(&str, &str)]| {
             let settings = read("s3://hooks", &[("S3_ENDPOINT", endpoint)]).unwrap();

@@ -1,53 +1,53 @@
 //! AWS Signature Version 4 in the `Authorization` header, over the body's digest.
 //!
-//! <https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html>. Tencent's COS,
-//! Huawei's OBS and the usual S3-compatible servers take it too.
+//! See <https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html>. Tencent's COS,
+//! Huawei's OBS and the usual S3-compatible servers accept it too.
 
 use std::fmt::Write as _;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::clock::Timestamp;
+use crate::net::digest::{hex, hmac_sha256, sha256};
 use crate::queue::credentials::Credentials;
-use crate::queue::digest::{hex, hmac_sha256, sha256};
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 
-/// Everything but RFC 3986's unreserved characters.
+/// Characters to escape in a query: all but RFC 3986's unreserved ones.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// In a path, the slash too stays what it is.
+/// Characters to escape in a path, where the slash stays as it is.
 const ESCAPED_IN_PATH: &AsciiSet = &ESCAPED.remove(b'/');
 
-/// What is signed of a request.
+/// Signed parts of a request.
 #[derive(Clone, Copy, Debug)]
 pub struct Head<'a> {
-    /// Upper case.
+    /// HTTP method in upper case.
     pub method: &'a str,
-    /// The path as it is sent: [`path`] escapes it.
+    /// Path as it is sent: [`path`] escapes it.
     pub path: &'a str,
-    /// The query as it is sent: [`query`] sorts and escapes it.
+    /// Query as it is sent: [`query`] sorts and escapes it.
     pub query: &'a str,
-    /// Headers that are signed, `host`, `x-amz-content-sha256` and `x-amz-date` among them; names in
-    /// lower case, in any order.
+    /// Signed headers, with `host`, `x-amz-content-sha256` and `x-amz-date` among them; names in lower case,
+    /// in any order.
     pub headers: &'a [(&'a str, &'a str)],
-    /// SHA-256 of the body in hexadecimal: `x-amz-content-sha256`.
+    /// SHA-256 of the body in hexadecimal, the value of `x-amz-content-sha256`.
     pub payload: &'a str,
 }
 
-/// A signature and the stages on the way to it.
+/// Signature and the stages on the way to it.
 #[derive(Clone, Debug)]
 pub struct Signature {
-    /// The request in its canonical form.
+    /// Request in its canonical form.
     pub canonical_request: String,
-    /// What the signature is made of.
+    /// Text that the signature is computed over.
     pub string_to_sign: String,
-    /// The `Authorization` header.
+    /// Value of the `Authorization` header.
     pub authorization: String,
 }
 
-/// Signs a request to S3 in `region` at `time`, which is sent along as `x-amz-date` in its
-/// [basic form](Timestamp::basic).
+/// Signs a request to S3 in `region` at `time`, which is also sent as `x-amz-date` in its [basic
+/// form](Timestamp::basic).
 pub fn sign(head: &Head<'_>, credentials: &Credentials, region: &str, time: Timestamp) -> Signature {
     let mut headers = head.headers.to_vec();
     headers.sort_unstable();

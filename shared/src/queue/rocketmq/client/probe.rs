@@ -1,25 +1,39 @@
-//! A message to a topic that nobody has.
+//! Probe of DMS: a message to a topic that does not exist.
+
+use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::{Auth, Client, Config, Sending};
 use crate::context::Context;
+use crate::env::EnvProblem;
+use crate::queue::Vendor;
 use crate::queue::credentials::{Family, HUAWEI};
 use crate::queue::probe::{Access, Probe, Report, absent, message};
 use crate::queue::retry::{Attempt, Outgoing as _};
 use crate::queue::rocketmq::wire::{self, Limit};
-use crate::queue::{EnvProblem, Vendor};
 
-/// "The topic does not exist."
+/// Error code of a missing topic, "The topic does not exist."
 const PROOF: [&str; 1] = ["DMS.00400876"];
 
 impl Client {
-    /// Asks DMS to send to a topic that does not exist, with a new token where a user's password is
-    /// used. `context` gives the time to sign with and the name; what is missing in the environment is
-    /// an error.
+    /// Asks once: every topic is in the one instance.
+    pub(crate) async fn probe_all(
+        &self,
+        context: &Context,
+        _: &[String],
+        _: &str,
+        within: Duration,
+    ) -> Vec<Result<Report, EnvProblem>> {
+        vec![self.probe(context, Instant::now() + within).await]
+    }
+
+    /// Asks DMS to send to a topic that does not exist, with a new token if a user's password is used.
+    /// `context` gives the time of the signature and the randomness of the name. Fails if the environment
+    /// lacks a setting.
     pub async fn probe(&self, context: &Context, deadline: Instant) -> Result<Report, EnvProblem> {
         let message = message(absent(&context.random));
-        // A topic of letters and digits and a short text are fit to be sent.
+        // A topic of letters, digits and hyphens and a short text pass every check.
         let properties = wire::check(&message, Limit::Text(wire::MAX_TEXT)).unwrap_or_default();
         let body = wire::body(&message, &properties);
         let sending = Sending { client: &self.0, body, limit: wire::limit(&message) };

@@ -1,17 +1,21 @@
-//! A message to a namespace that nobody has.
+//! Probe of TDMQ: a message to a namespace that does not exist.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::{Client, Config, Sending};
 use crate::context::Context;
+use crate::env::EnvProblem;
+use crate::queue::Vendor;
 use crate::queue::credentials::{Family, TENCENT};
 use crate::queue::probe::{Access, Probe, Report, Verdict, absent, message};
 use crate::queue::retry::{Attempt, Outgoing as _};
 use crate::queue::tdmq::error::advice;
-use crate::queue::{EnvProblem, Vendor};
 
-/// "No such topic" or "no such namespace", in the words of the API and of the product; and a producer
-/// that could not be made for it, which is what the broker's client says.
+/// Error codes of a missing topic or namespace, in the terms of the API and of the product; also the code of
+/// a producer that could not be created for it, which the broker's client reports.
 const PROOF: [&str; 8] = [
     "FailedOperation.CreateProducerError",
     "FailedOperation.TopicTypeError",
@@ -24,8 +28,24 @@ const PROOF: [&str; 8] = [
 ];
 
 impl Client {
-    /// Asks Tencent Cloud to send to a namespace of `cluster` that does not exist. `context` gives the
-    /// time to sign with and the name; what is missing in the environment is an error.
+    /// Asks for each cluster of the topics. If a delivery names the cluster, a cluster that does not exist is
+    /// asked for: the answer proves the key all the same.
+    pub(crate) async fn probe_all(
+        &self,
+        context: &Context,
+        topics: &[String],
+        open: &str,
+        within: Duration,
+    ) -> Vec<Result<Report, EnvProblem>> {
+        let mut reports = Vec::new();
+        for cluster in clusters(topics, open) {
+            reports.push(self.probe(context, &cluster, Instant::now() + within).await);
+        }
+        reports
+    }
+
+    /// Asks Tencent Cloud to send to a namespace of `cluster` that does not exist. `context` gives the time
+    /// of the signature and the randomness of the name. Fails if the environment lacks a setting.
     pub async fn probe(
         &self,
         context: &Context,
@@ -52,10 +72,31 @@ impl Client {
         };
         let mut report = probe.ask(context, deadline, exchange).await;
         if let (Verdict::Good, Err(failure)) = (report.verdict, &mut report.answer) {
-            // Advice for a topic that should be there.
+            // The advice only makes sense for a topic that should exist.
             let advice = advice(failure.code.as_deref().unwrap_or_default());
             failure.detail = failure.detail.strip_suffix(advice).unwrap_or(&failure.detail).to_owned();
         }
         Ok(report)
+    }
+}
+
+/// Returns the clusters of topics; `open` stands for what a delivery fills in.
+fn clusters(topics: &[String], open: &str) -> BTreeSet<String> {
+    let cluster = |topic: &String| {
+        let path = topic.split_once("://").map_or(topic.as_str(), |(_, path)| path);
+        path.split('/').next().filter(|cluster| !cluster.contains(open)).map(str::to_owned)
+    };
+    topics.iter().map(|topic| cluster(topic).unwrap_or_else(|| "hookmq-check".to_owned())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clusters_are_asked_once_each() {
+        let topics =
+            ["a/n/x", "persistent://a/n/y", "non-persistent://b/n/{}", "\u{0}/n/x"].map(String::from);
+        assert_eq!(clusters(&topics, "\u{0}"), ["a", "b", "hookmq-check"].map(String::from).into());
     }
 }

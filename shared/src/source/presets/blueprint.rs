@@ -1,0 +1,119 @@
+//! A source without its keys.
+
+use crate::reader::Table;
+use crate::secret::Secret;
+use crate::source::presets::{Param, Preset, Profile};
+use crate::source::scheme::Scheme;
+use crate::source::scheme::decrypt::Decrypt;
+use crate::source::scheme::kinds::Kind;
+use crate::source::{BuildError, Params, Settings, Source, error};
+
+/// Parts of a source except its secrets and parameters. When secrets or parameters change, a clone of the
+/// blueprint is built.
+#[derive(Clone, Debug)]
+pub(crate) struct Blueprint {
+    preset: Option<&'static str>,
+    scheme: Scheme,
+    profile: Profile,
+    params: Vec<Param>,
+}
+
+impl Blueprint {
+    /// Loads a preset, like [`Source::preset`], but without settings.
+    pub(crate) fn preset(name: &str) -> Result<Self, Vec<BuildError>> {
+        let preset = Preset::load(name).map_err(|message| vec![error("source", message)])?;
+        let Preset { name, scheme, profile, params, .. } = preset;
+        Ok(Self { preset: Some(name), scheme, profile, params })
+    }
+
+    /// Reads a hook's own table, like [`Source::custom`], but without settings.
+    pub(crate) fn custom(table: Table<'_>) -> Result<Self, Vec<BuildError>> {
+        let scheme = Scheme::read(table).ok_or_else(Vec::new)?;
+        let params = scheme.decrypt.as_ref().map(Decrypt::params).unwrap_or_default();
+        Ok(Self { preset: None, scheme, profile: Profile::default(), params })
+    }
+
+    /// Returns true if secrets of the hook can verify requests.
+    pub(crate) fn takes_secrets(&self) -> bool {
+        self.scheme.kind.takes_secrets()
+    }
+
+    /// Returns true if the source has a parameter of this name.
+    pub(crate) fn takes_param(&self, name: &str) -> bool {
+        self.params.iter().any(|param| param.name == name)
+    }
+
+    /// Builds the source without its keys, for its descriptive methods only: it must not verify a request.
+    pub(crate) fn outline(&self) -> Source {
+        let Self { preset, scheme, profile, .. } = self.clone();
+        Source { preset, scheme, profile, secrets: Vec::new(), params: Params::new(), url: None }
+    }
+
+    /// Adds the keys, or returns every mistake in the settings.
+    pub(crate) fn build(self, settings: Settings) -> Result<Source, Vec<BuildError>> {
+        let Self { preset, mut scheme, profile, params: known } = self;
+        let Settings { secrets, params, url } = settings;
+        let mut errors = Vec::new();
+        match (&scheme.kind, secrets.is_empty()) {
+            (Kind::None, false) => {
+                errors.push(error("secrets", "nothing is verified here: leave them out, or choose a source"));
+            }
+            (kind, true) if kind.needs_secrets() => {
+                errors.push(error("secrets", r#"missing: write secrets = ["env:NAME"]"#));
+            }
+            _ => {}
+        }
+        for (i, secret) in secrets.iter().enumerate() {
+            let added = if secret.is_blank() {
+                Err("is empty: set it, or take it out of the list".to_owned())
+            } else {
+                match scheme.add_key(i, secret) {
+                    Ok(false) if !matches!(scheme.kind, Kind::None) => {
+                        Err("no verifier takes it: leave it out".to_owned())
+                    }
+                    other => other.map(drop),
+                }
+            };
+            errors.extend(added.err().map(|message| error(format!("secrets[{i}]"), message)));
+        }
+        if errors.is_empty() && !scheme.has_keys(secrets.len()) {
+            errors.push(error("secrets", "one of the verifiers has none: name one that is there"));
+        }
+        for param in known.iter().filter(|param| param.required && !params.contains_key(&param.name)) {
+            let message = format!("missing: {}", param.about);
+            errors.push(error(format!("params.{}", param.name), message));
+        }
+        for (name, value) in &params {
+            let message = if !known.iter().any(|param| param.name == *name) {
+                "this source has no such parameter: leave it out"
+            } else if value.trim().is_empty() {
+                "is empty: set it, or leave it out"
+            } else {
+                continue;
+            };
+            errors.push(error(format!("params.{name}"), message));
+        }
+        if scheme.needs_url() && url.as_ref().is_none_or(|url| url.trim().is_empty()) {
+            let message = r#"the sender signs its address: write url = "https://…", as it is set there"#;
+            errors.push(error("url", message));
+        }
+        let unknown =
+            scheme.params().into_iter().filter(|name| !known.iter().any(|param| param.name == *name));
+        errors.extend(unknown.map(|name| {
+            error("verify", format!("{{param:{name}}} is of no use here: write the value itself"))
+        }));
+        let params: Params = params.into_iter().map(|(name, value)| (name, Secret::new(value))).collect();
+        scheme.bind(&params);
+        if let Some(Err((name, message))) = scheme.decrypt.as_mut().map(|decrypt| decrypt.take(&params)) {
+            errors.push(error(format!("params.{name}"), message));
+        }
+        if errors.is_empty() {
+            errors.extend(scheme.kind.complaint().map(|message| error("secrets", message)));
+        }
+        if errors.is_empty() {
+            Ok(Source { preset, scheme, profile, secrets, params, url })
+        } else {
+            Err(errors)
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Answers that a sender wants for its deliveries.
+
+use crate::http::Response;
+use crate::json;
+use crate::reader::Table;
+use crate::source::scheme::words;
+
+/// Answer to deliveries, as the key `ack` configures it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ack {
+    stored: Stored,
+    /// Status for a request that is not authentic, if the sender wants another one than 401.
+    refuse: Option<u16>,
+}
+
+/// Answer to a delivery that is stored or dropped on purpose.
+#[derive(Clone, Debug, Default)]
+enum Stored {
+    /// Documented body (see `docs/configuration.md`): `{"status":"accepted","id":"…"}`.
+    #[default]
+    Contract,
+    /// The response that the sender asks for, the same for every delivery.
+    Fixed(Response),
+    /// A text that is encrypted as events are.
+    Encrypted(String),
+}
+
+impl Ack {
+    /// Reads `ack = { status = 204 }`, `ack = { status = 200, type = "text/plain", body = "success" }` or
+    /// `ack = { encrypted = "success" }`; each form may add `refuse = 403`.
+    pub(crate) fn read(table: Table<'_>) -> Self {
+        let refuse = table.number("refuse").and_then(|at| u16::try_from(at.value).ok());
+        if table.has("refuse") && refuse != Some(403) {
+            table.error("refuse", "write refuse = 403, or leave it out for 401");
+        }
+        let stored = if let Some(at) = table.str("encrypted") {
+            Stored::Encrypted(at.value.to_owned())
+        } else {
+            let text = |key| table.str(key).map_or("", |at| at.value).to_owned();
+            Stored::Fixed(Response::new(status(&table), &text("type"), text("body")))
+        };
+        table.finish();
+        Self { stored, refuse }
+    }
+
+    pub(crate) const fn status(&self) -> u16 {
+        match &self.stored {
+            Stored::Fixed(response) => response.status,
+            Stored::Contract | Stored::Encrypted(_) => 200,
+        }
+    }
+
+    /// Returns the status for a request that is not authentic: 401 by default.
+    pub(crate) fn refusal(&self) -> u16 {
+        self.refuse.unwrap_or(401)
+    }
+
+    /// Returns the text of an encrypted answer, or `None` if answers are sent in the clear.
+    pub(crate) fn encrypted(&self) -> Option<&str> {
+        match &self.stored {
+            Stored::Encrypted(text) => Some(text),
+            Stored::Contract | Stored::Fixed(_) => None,
+        }
+    }
+
+    pub(crate) fn response(&self, status: &str, id: &str) -> Response {
+        match &self.stored {
+            Stored::Fixed(response) => response.clone(),
+            Stored::Contract | Stored::Encrypted(_) => {
+                let mut body = r#"{"status":"#.to_owned();
+                json::write_string(&mut body, status);
+                body.push_str(r#","id":"#);
+                json::write_string(&mut body, id);
+                body.push('}');
+                Response::new(200, "application/json", body)
+            }
+        }
+    }
+}
+
+/// Reads the key `status`, which must be 2xx because the answer says that the delivery is safe.
+pub(crate) fn status(table: &Table<'_>) -> u16 {
+    let status = table.number("status").and_then(|at| u16::try_from(at.value).ok());
+    status.filter(|status| (200..300).contains(status)).unwrap_or_else(|| {
+        table.error("status", "missing or no success: write status = 200");
+        200
+    })
+}
+
+/// Reads the key `type`, which an answer with a body must have.
+pub(crate) fn content_type(table: &Table<'_>) -> String {
+    words::text(table, "type", "\"application/json\"").unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use toml::de::DeTable;
+
+    use super::*;
+    use crate::reader::Mistakes;
+
+    fn read(text: &str) -> (Ack, Vec<String>) {
+        let mistakes = Mistakes::new("x.toml", text);
+        let document = DeTable::parse(text).unwrap();
+        let ack = Ack::read(Table::new(&mistakes, "ack", 0, document.get_ref()));
+        (ack, mistakes.into_sorted().iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn what_is_not_authentic_has_one_of_two_statuses() {
+        assert_eq!(Ack::default().refusal(), 401);
+        for (text, want) in [("status = 204", 401), ("status = 204\nrefuse = 403", 403)] {
+            let (ack, mistakes) = read(text);
+            assert_eq!((ack.refusal(), ack.status(), mistakes.len()), (want, 204, 0));
+        }
+        for wrong in ["401", "404", "200", "503", "65939"] {
+            let (_, mistakes) = read(&format!("encrypted = \"success\"\nrefuse = {wrong}"));
+            assert!(mistakes[0].contains("write refuse = 403"), "{mistakes:?}");
+        }
+    }
+}

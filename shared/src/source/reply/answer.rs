@@ -1,0 +1,154 @@
+//! Answers to handshakes: fixed text, fields of the request, computed values.
+
+use ring::hmac;
+
+use crate::http::Response;
+use crate::json;
+use crate::reader::Table;
+use crate::secret::Secret;
+use crate::source::Rejection;
+use crate::source::crypto::encoding::Encoding;
+use crate::source::rejection::MAX_CHALLENGE;
+use crate::source::reply::ack;
+use crate::source::scheme::field::{Field, View};
+
+/// The `status`, `headers`, `type` and `body` of a handshake.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    status: u16,
+    headers: Vec<(&'static str, Part)>,
+    content_type: String,
+    body: Vec<Part>,
+}
+
+#[derive(Clone, Debug)]
+enum Part {
+    Literal(String),
+    /// A field of the request, of bounded length; a JSON answer holds it as a JSON string.
+    Field(Field),
+    /// The whole decrypted text.
+    Decrypted,
+    /// HMAC of a field with the hook's secret as the key: `{hex(hmac_sha256(FIELD))}` or `{base64(…)}`.
+    Mac(Encoding, Field),
+}
+
+/// Header fields that an answer to a handshake may set.
+const HEADERS: [&str; 4] = ["allow", "webhook-allowed-origin", "webhook-allowed-rate", "x-hook-secret"];
+
+impl Answer {
+    pub(crate) fn read(table: &Table<'_>) -> Self {
+        let status = ack::status(table);
+        let body = table.strings("body").map(|at| at.value).unwrap_or_default();
+        let body: Vec<Part> = body.iter().map(|at| Part::parse(at.value)).collect();
+        let content_type = if body.is_empty() { String::new() } else { ack::content_type(table) };
+        let headers = table.table("headers").map(|inner| inner.named_strings()).unwrap_or_default();
+        let known = |name: &str| HEADERS.into_iter().find(|header| *header == name);
+        let headers = headers.iter().filter_map(|(name, value)| {
+            let header = known(name.value);
+            if header.is_none() {
+                table.error("headers", format!("{:?} is unknown: write {}", name.value, HEADERS.join(", ")));
+            }
+            header.zip(Some(Part::parse(value.value)))
+        });
+        Self { status, headers: headers.collect(), content_type, body }
+    }
+
+    /// Returns true if the body holds a value that is computed with a secret.
+    pub(crate) fn is_computed(&self) -> bool {
+        self.body.iter().any(|part| matches!(part, Part::Mac(..)))
+    }
+
+    pub(crate) fn response(&self, view: &View<'_>, secret: Option<&Secret>) -> Result<Response, Rejection> {
+        let is_json = self.content_type == "application/json";
+        let mut body = String::new();
+        for part in &self.body {
+            let value = part.value(view, secret)?;
+            match part {
+                Part::Field(_) | Part::Decrypted if is_json => json::write_string(&mut body, &value),
+                _ => body.push_str(&value),
+            }
+        }
+        let mut response = Response::new(self.status, &self.content_type, body);
+        // A browser must never take the reflected value for a page.
+        if !is_json {
+            response = response.with("x-content-type-options", "nosniff");
+        }
+        for (name, part) in &self.headers {
+            match part.value(view, secret) {
+                Ok(value) if value.bytes().all(|b| (b' '..=b'~').contains(&b)) => {
+                    response = response.with(name, value);
+                }
+                // A header field is sent only if the request holds the value for it.
+                Err(Rejection::Missing(_)) => {}
+                Ok(_) => return Err(Rejection::Malformed((*name).to_owned())),
+                Err(rejection) => return Err(rejection),
+            }
+        }
+        Ok(response)
+    }
+}
+
+impl Part {
+    fn parse(text: &str) -> Self {
+        let inside = text.strip_prefix('{').and_then(|t| t.strip_suffix('}')).unwrap_or_default();
+        let mac = |form, encoding| {
+            let field = inside.strip_prefix(form)?.strip_prefix("(hmac_sha256(")?.strip_suffix("))")?;
+            Field::parse(field).ok().map(|field| Self::Mac(encoding, field))
+        };
+        match Field::parse(inside) {
+            _ if inside == "decrypted" => Self::Decrypted,
+            Ok(field) => Self::Field(field),
+            Err(_) => mac("hex", Encoding::Hex)
+                .or_else(|| mac("base64", Encoding::Base64))
+                .unwrap_or_else(|| Self::Literal(text.to_owned())),
+        }
+    }
+
+    fn value(&self, view: &View<'_>, secret: Option<&Secret>) -> Result<String, Rejection> {
+        let value = match self {
+            Self::Literal(text) => return Ok(text.clone()),
+            Self::Field(field) => field.read_text(view)?.into_owned(),
+            Self::Decrypted => {
+                let text = view.plaintext.and_then(|text| std::str::from_utf8(text).ok());
+                text.ok_or(Rejection::Undecryptable)?.to_owned()
+            }
+            Self::Mac(encoding, field) => {
+                let value = field.read(view)?;
+                if !is_token(&value) {
+                    return Err(Rejection::Malformed(field.to_string()));
+                }
+                let key = secret.ok_or(Rejection::NoMatch)?;
+                let key = hmac::Key::new(hmac::HMAC_SHA256, key.expose());
+                encoding.encode(hmac::sign(&key, &value).as_ref())
+            }
+        };
+        if value.len() > MAX_CHALLENGE { Err(Rejection::ChallengeTooLong) } else { Ok(value) }
+    }
+}
+
+/// Returns true if we may sign the text for an unverified requester: `[A-Za-z0-9+/=_-]{1,128}`. The answer to
+/// any other text could be that text's valid signature; for the same reason no text of this form is accepted
+/// as a signed body.
+pub(crate) fn is_token(value: &[u8]) -> bool {
+    let is_plain = |b: &u8| b.is_ascii_alphanumeric() || b"+/=_-".contains(b);
+    (1..=128).contains(&value.len()) && value.iter().all(is_plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use toml::de::DeTable;
+
+    use super::*;
+    use crate::reader::Mistakes;
+    use crate::source::scheme::field::tests::request;
+
+    #[test]
+    fn what_is_decrypted_is_a_string_in_json() {
+        let text = "status = 200\ntype = \"application/json\"\nbody = ['{\"a\":', \"{decrypted}\", \"}\"]";
+        let (mistakes, document) = (Mistakes::new("x.toml", text), DeTable::parse(text).unwrap());
+        let answer = Answer::read(&Table::new(&mistakes, "", 0, document.get_ref()));
+        let request = request("", &[], "");
+        let view = View { plaintext: Some(b"\",\"b\":\""), ..View::of(&request, None) };
+        assert_eq!(answer.response(&view, None).unwrap().body, r#"{"a":"\",\"b\":\""}"#);
+    }
+}

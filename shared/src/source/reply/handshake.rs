@@ -1,0 +1,357 @@
+//! Handshakes: requests with which a sender checks the receiver, answered without a delivery.
+
+use crate::clock::Timestamp;
+use crate::http::Response;
+use crate::reader::Table;
+use crate::secret::Secret;
+use crate::source::address::{Address, Allow};
+use crate::source::reply::answer::{Answer, is_token};
+use crate::source::scheme::field::{Field, View};
+use crate::source::scheme::kinds::{Kind, position};
+use crate::source::scheme::signature::Signature;
+use crate::source::scheme::template::Template;
+use crate::source::scheme::words;
+use crate::source::{Params, Rejection, Source};
+
+/// One kind of handshake of a preset.
+#[derive(Clone, Debug)]
+pub(crate) struct Handshake {
+    /// True if the sender does not sign the handshake. Then `token`, `origin` or the bounds of the answer
+    /// limit what is answered.
+    before_verify: bool,
+    method: Option<String>,
+    /// Fields with the values that they must have for the request to be this handshake.
+    when: Vec<(Field, String)>,
+    /// Fields that must be present; the fields in `absent` must be missing.
+    present: Vec<Field>,
+    absent: Vec<Field>,
+    /// Name of a parameter that must be "true" for a request to be this handshake.
+    enabled_by: Option<String>,
+    token: Option<Token>,
+    origin: Option<Token>,
+    /// Status of a refusal for token or origin, if the provider asks for a special one.
+    refuse: Option<u16>,
+    proof: Option<Proof>,
+    reply: Reply,
+    /// Field with the address to call, and the addresses that may be called; needs a verified signature.
+    confirm: Option<(Field, Allow)>,
+    /// Message to the operator; `shows` is the field whose value goes with it, which only the sender knows
+    /// and only a person can pass on. `shows` needs both `note` and `enabled_by`.
+    note: Option<String>,
+    shows: Option<Field>,
+}
+
+/// A field that must hold the value of a parameter. As `token`, it falls back to the hook's secrets if the
+/// parameter is absent or not set; as `origin`, it must be one of the names in the parameter's list.
+#[derive(Clone, Debug)]
+struct Token {
+    from: Field,
+    param: Option<String>,
+}
+
+/// Signature of a handshake that is not signed as deliveries are.
+#[derive(Clone, Debug)]
+struct Proof {
+    /// Place and form of the signature; `None` if they are the same as for deliveries.
+    signature: Option<Signature>,
+    template: Template,
+    ciphertext: Option<Field>,
+}
+
+#[derive(Clone, Debug)]
+enum Reply {
+    Open(Answer),
+    /// A text that is encrypted as events are.
+    Encrypted(String),
+}
+
+/// Answer to a handshake, with the actions that go with it.
+pub(crate) struct Greeting<'s> {
+    pub(crate) response: Response,
+    /// Address that must be called before the answer is sent.
+    pub(crate) confirm: Option<Address>,
+    pub(crate) note: Option<&'s str>,
+    /// Value that the operator is shown beside the note.
+    pub(crate) shown: Option<String>,
+}
+
+/// Upper bound on the body of an encrypted challenge, in bytes.
+const MAX_SEALED: usize = 4096;
+
+impl Handshake {
+    /// Returns the field of the sender's token.
+    #[cfg(test)]
+    pub(crate) fn token_from(&self) -> Option<&Field> {
+        self.token.as_ref().map(|token| &token.from)
+    }
+
+    /// Reads an entry of `[[handshake]]`.
+    pub(crate) fn read(table: Table<'_>) -> Self {
+        let text = |key| table.str(key).map(|at| at.value.to_owned());
+        let parse = |text| Field::parse(text).map_err(|message| table.error("when", message)).ok();
+        let when = table.table("when").map(|t| t.named_strings()).unwrap_or_default();
+        let when = when.iter().filter_map(|(f, v)| Some((parse(f.value)?, v.value.to_owned()))).collect();
+        let refuse = table.number("refuse").and_then(|at| u16::try_from(at.value).ok());
+        if table.has("refuse") && !matches!(refuse, Some(403 | 405)) {
+            table.error("refuse", "write refuse = 403, or 405");
+        }
+        let confirm = table.table("confirm").and_then(|inner| {
+            let url = words::field(&inner, "url", "\"json:SubscribeURL\"");
+            let allow = Allow::read(&inner);
+            inner.finish();
+            url.zip(allow)
+        });
+        if confirm.is_some() && (table.has("before_verify") || table.has("signed")) {
+            table.error("confirm", "nothing is called that a request without a signature names");
+        }
+        let shows = table.has("shows").then(|| words::field(&table, "shows", "\"json:token\"")).flatten();
+        if shows.is_some() && !(table.has("enabled_by") && table.has("note")) {
+            table.error("shows", "only with note, and with enabled_by: anybody can send a value to be shown");
+        }
+        let handshake = Self {
+            before_verify: table.bool("before_verify").is_some_and(|at| at.value),
+            method: text("method"),
+            when,
+            present: words::fields(&table, "present"),
+            absent: words::fields(&table, "absent"),
+            enabled_by: text("enabled_by"),
+            token: table.table("token").and_then(Token::read),
+            origin: table.table("origin").and_then(Token::read),
+            refuse,
+            proof: table.has("signed").then(|| Proof::read(&table)).flatten(),
+            reply: match text("encrypted") {
+                Some(text) => Reply::Encrypted(text),
+                None => Reply::Open(Answer::read(&table)),
+            },
+            confirm,
+            note: text("note"),
+            shows,
+        };
+        table.finish();
+        handshake
+    }
+
+    /// Returns true if the request is this handshake, as far as its undecrypted parts tell.
+    fn may_match(&self, view: &View<'_>, params: &Params) -> bool {
+        self.method.as_ref().is_none_or(|method| view.request.method == *method)
+            && self.enabled_by.as_ref().is_none_or(|param| is_on(params.get(param)))
+            && self.present.iter().all(|field| !matches!(field.read_optional(view), Ok(None)))
+            && self.absent.iter().all(|field| matches!(field.read_optional(view), Ok(None)))
+            && self.has_values(view, false)
+    }
+
+    fn matches(&self, view: &View<'_>, params: &Params) -> bool {
+        self.may_match(view, params) && self.has_values(view, true)
+    }
+
+    /// Returns true if the fields have their required values: those in the clear, or those of the decrypted
+    /// event.
+    fn has_values(&self, view: &View<'_>, decrypted: bool) -> bool {
+        let mut fields = self.when.iter().filter(|(field, _)| field.is_decrypted() == decrypted);
+        fields.all(|(field, want)| field.read(view).is_ok_and(|value| *value == *want.as_bytes()))
+    }
+
+    /// Returns the address that must be called before the handshake is answered, if there is one and it is
+    /// allowed.
+    fn confirmation(&self, view: &View<'_>) -> Result<Option<Address>, Rejection> {
+        let Some((from, allow)) = &self.confirm else { return Ok(None) };
+        let address =
+            Address::parse(&from.read_text(view)?).filter(|address| allow.permits(address, true, Some(view)));
+        address.map(Some).ok_or_else(|| Rejection::NotAllowed(from.to_string()))
+    }
+
+    /// Returns the value that the operator is shown, if it cannot be mistaken for another part of the log.
+    fn shown(&self, view: &View<'_>) -> Result<Option<String>, Rejection> {
+        let Some(from) = &self.shows else { return Ok(None) };
+        let value = from.read_text(view)?;
+        // The value must not look like another part of a log.
+        if !is_token(value.as_bytes()) {
+            return Err(Rejection::Malformed(from.to_string()));
+        }
+        Ok(Some(value.into_owned()))
+    }
+
+    fn reads_plaintext(&self) -> bool {
+        self.when.iter().any(|(field, _)| field.is_decrypted())
+    }
+
+    /// Returns true if the handshake answers unverified senders with a value that is computed with a secret.
+    fn is_oracle(&self) -> bool {
+        self.before_verify && matches!(&self.reply, Reply::Open(answer) if answer.is_computed())
+    }
+
+    /// Checks token and origin, and refuses the request if one of them is wrong.
+    fn admit(&self, view: &View<'_>, params: &Params, secrets: &[Secret]) -> Result<(), Rejection> {
+        let refused = |rejection| self.refuse.map_or(rejection, Rejection::Refused);
+        if let Some(token) = &self.token {
+            let param = token.param.as_ref().and_then(|name| params.get(name));
+            let allowed = param.map_or(secrets, std::slice::from_ref);
+            let given = token.from.read(view).map_err(&refused)?;
+            position(allowed, &Secret::new(given)).ok_or_else(|| refused(Rejection::NoMatch))?;
+        }
+        if let Some(origin) = &self.origin {
+            let given = origin.from.read_text(view).map_err(&refused)?;
+            let allowed = origin.param.as_ref().and_then(|name| params.get(name)?.expose_str());
+            let mut names = allowed.unwrap_or_default().split([',', ' ']).filter(|name| !name.is_empty());
+            if !names.any(|name| name.eq_ignore_ascii_case(&given)) {
+                return Err(refused(Rejection::Pinned(origin.from.to_string())));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_on(param: Option<&Secret>) -> bool {
+    param.is_some_and(|value| value.expose_str() == Some("true"))
+}
+
+impl Token {
+    fn read(table: Table<'_>) -> Option<Self> {
+        let from = words::field(&table, "from", "\"json:token\"");
+        let param = table.str("param").map(|at| at.value.to_owned());
+        table.finish();
+        Some(Self { from: from?, param })
+    }
+}
+
+impl Proof {
+    fn read(table: &Table<'_>) -> Option<Self> {
+        let signature = table.has("signature").then(|| table.table("signature").and_then(Signature::read));
+        let ciphertext =
+            table.has("ciphertext").then(|| words::field(table, "ciphertext", "\"query:echostr\""));
+        Some(Self {
+            signature: signature.flatten(),
+            template: Template::read(table)?,
+            ciphertext: ciphertext.flatten(),
+        })
+    }
+}
+
+impl Source {
+    /// Answers a handshake that is unsigned, or signed in another way than deliveries are.
+    pub(crate) fn early_handshake(
+        &self,
+        view: &View<'_>,
+        now: Timestamp,
+    ) -> Result<Option<Greeting<'_>>, Rejection> {
+        let early = self.profile.handshakes.iter().filter(|h| h.before_verify || h.proof.is_some());
+        for handshake in early.filter(|handshake| handshake.may_match(view, &self.params)) {
+            let (mut secret, mut plaintext) = (None, None);
+            if let Some(proof) = &handshake.proof {
+                secret = self.prove(proof, view, now)?;
+                if let Some(ciphertext) = &proof.ciphertext {
+                    plaintext = self.decrypt(Some(ciphertext), view, secret)?;
+                }
+            } else if handshake.reads_plaintext() {
+                plaintext = self.decrypt_unverified(view);
+            }
+            let view = View { plaintext: plaintext.as_deref(), ..*view };
+            if handshake.matches(&view, &self.params) {
+                return self.greet(handshake, &view, secret, now).map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Answers a handshake that is signed as deliveries are, after verification.
+    pub(crate) fn late_handshake(
+        &self,
+        view: &View<'_>,
+        secret: Option<usize>,
+        now: Timestamp,
+    ) -> Result<Option<Greeting<'_>>, Rejection> {
+        let mut late = self.profile.handshakes.iter().filter(|h| !h.before_verify && h.proof.is_none());
+        let found = late.find(|handshake| handshake.matches(view, &self.params));
+        found.map(|handshake| self.greet(handshake, view, secret, now)).transpose()
+    }
+
+    /// Returns true if a handshake would sign this text, sent as a body, for an unverified sender.
+    pub(crate) fn is_answerable(&self, body: &[u8]) -> bool {
+        is_token(body) && self.profile.handshakes.iter().any(Handshake::is_oracle)
+    }
+
+    /// Returns true if a decrypted text is one that we encrypt and sign for verified senders. Such an answer
+    /// has the form of an event, and anyone who sees it could send it back as one, again and again.
+    pub(crate) fn is_own_answer(&self, plaintext: &[u8]) -> bool {
+        let replies = self.profile.handshakes.iter().filter_map(|handshake| match &handshake.reply {
+            Reply::Encrypted(text) => Some(text.as_str()),
+            Reply::Open(_) => None,
+        });
+        replies.chain(self.profile.ack.encrypted()).any(|own| own.as_bytes() == plaintext)
+    }
+
+    fn greet<'s>(
+        &'s self,
+        handshake: &'s Handshake,
+        view: &View<'_>,
+        secret: Option<usize>,
+        now: Timestamp,
+    ) -> Result<Greeting<'s>, Rejection> {
+        handshake.admit(view, &self.params, &self.secrets)?;
+        let response = match &handshake.reply {
+            Reply::Open(answer) => answer.response(view, self.secrets.get(secret.unwrap_or_default()))?,
+            Reply::Encrypted(text) => {
+                let context = view.request.raw_query.as_bytes();
+                self.encrypted(text, secret, now, context).ok_or(Rejection::Undecryptable)?
+            }
+        };
+        let confirm = handshake.confirmation(view)?;
+        let shown = handshake.shown(view)?;
+        Ok(Greeting { response, confirm, note: handshake.note.as_deref(), shown })
+    }
+
+    fn prove(&self, proof: &Proof, view: &View<'_>, now: Timestamp) -> Result<Option<usize>, Rejection> {
+        let Kind::Signed(kind) = &self.scheme.kind else { return Err(Rejection::NoMatch) };
+        let given = proof.signature.as_ref().unwrap_or(&kind.signature).given(view)?;
+        let view = View { pairs: &given.pairs, ..*view };
+        let message = proof.template.fill(&view)?;
+        let secret = kind.algorithm.verify(&message, &given.signatures, &view, now)?;
+        if let Some(window) = &self.scheme.timestamp {
+            window.check(&view, now)?;
+        }
+        Ok(secret.and_then(|key| self.scheme.secret_of(key)))
+    }
+
+    /// Decrypts the event in `ciphertext`, or in the usual place of events.
+    pub(crate) fn decrypt(
+        &self,
+        ciphertext: Option<&Field>,
+        view: &View<'_>,
+        secret: Option<usize>,
+    ) -> Result<Option<Vec<u8>>, Rejection> {
+        let Some(decrypt) = &self.scheme.decrypt else { return Ok(None) };
+        let secret = secret.and_then(|secret| self.secrets.get(secret));
+        decrypt.open(ciphertext.unwrap_or(&decrypt.ciphertext), view, secret)
+    }
+
+    /// Decrypts a small text before any secret has matched; only a holder of one of the keys can have made
+    /// it.
+    fn decrypt_unverified(&self, view: &View<'_>) -> Option<Vec<u8>> {
+        let decrypt = self.scheme.decrypt.as_ref()?;
+        let open = |secret| decrypt.open(&decrypt.ciphertext, view, Some(secret)).ok().flatten();
+        if view.request.body.len() > MAX_SEALED { None } else { self.secrets.iter().find_map(open) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use toml::de::DeTable;
+
+    use super::*;
+    use crate::reader::Mistakes;
+
+    #[test]
+    fn a_value_is_shown_only_while_it_is_waited_for() {
+        let mistakes = |more: &str| {
+            let text = format!("before_verify = true\nstatus = 200\nshows = \"json:token\"\n{more}");
+            let mistakes = Mistakes::new("x.toml", &text);
+            let document = DeTable::parse(&text).unwrap();
+            Handshake::read(Table::new(&mistakes, "handshake", 0, document.get_ref()));
+            mistakes.into_sorted().iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(mistakes("enabled_by = \"setup\"\nnote = \"x\""), [""; 0]);
+        for more in ["note = \"x\"", "enabled_by = \"setup\""] {
+            assert!(mistakes(more)[0].contains("only with note, and with enabled_by"), "{more}");
+        }
+    }
+}

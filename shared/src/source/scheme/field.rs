@@ -1,0 +1,414 @@
+//! Places of values in a request: `header:N`, `query:N`, `json:a.b.0.c`, `form:N`, `sigkv:k`, `xml:a.b`,
+//! `item:a.b` in one of several items, `decrypted:a.b` in a decrypted event.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Range;
+
+use percent_encoding::percent_decode;
+use serde_json::value::RawValue;
+
+use crate::http::Request;
+use crate::json::{self, JsonError};
+use crate::source::Rejection;
+use crate::source::address::{Address, Fetched};
+use crate::source::scheme::credential::{is_credential_header, is_credential_query};
+use crate::source::scheme::decrypt;
+use crate::xml::{self, XmlError};
+
+/// A place in a request.
+#[derive(Clone, Debug)]
+pub(crate) enum Field {
+    /// The only header field of this name.
+    Header(String),
+    /// The only query parameter of this name, decoded.
+    Query(String),
+    /// The scalar at this path of the JSON body.
+    Json(String),
+    /// The text of the element at this path below the root of the XML body.
+    Xml(String),
+    /// The only field of this name in the form body, decoded.
+    Form(String),
+    /// The only value of this key in a `kv` signature.
+    SigKv(String),
+    /// The scalar at this path of one item, if the body holds several items that are verified one by one.
+    Item(String),
+    /// The value at this path of the decrypted event, in JSON or XML.
+    Decrypted(String),
+}
+
+/// A request as verification sees it.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'v> {
+    pub(crate) request: &'v Request,
+    /// The hook's public URL, for schemes that sign it.
+    pub(crate) url: Option<&'v str>,
+    /// The pairs of a `kv` signature.
+    pub(crate) pairs: &'v [(String, String)],
+    /// JSON text of the current item, a part of the body.
+    pub(crate) item: &'v [u8],
+    /// Certificates and key sets that were fetched for this request.
+    pub(crate) fetched: &'v [Fetched],
+    /// The event, once it is decrypted.
+    pub(crate) plaintext: Option<&'v [u8]>,
+}
+
+impl<'v> View<'v> {
+    /// Builds the view of a request as it arrived: without pairs, item, fetched documents or decrypted event.
+    pub(crate) const fn of(request: &'v Request, url: Option<&'v str>) -> Self {
+        Self { request, url, pairs: &[], item: &[], fetched: &[], plaintext: None }
+    }
+
+    /// Returns the document that was fetched from this address.
+    pub(crate) fn fetched_from(&self, address: &Address) -> Option<&'v Fetched> {
+        self.fetched.iter().find(|fetched| fetched.address == *address)
+    }
+}
+
+impl Field {
+    /// Parses `KIND:NAME`; the error lists the valid forms.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        const FORMS: &str = "write header:NAME, query:NAME, json:a.b.0, xml:a.b, form:NAME, sigkv:KEY, item:a.b or decrypted:a.b";
+        let (kind, name) = text.split_once(':').ok_or_else(|| format!("{text:?} is no field: {FORMS}"))?;
+        if name.is_empty() || name.chars().any(|c| c.is_control() || c.is_whitespace()) {
+            return Err(format!("{text:?} names no field: {FORMS}"));
+        }
+        let name = name.to_owned();
+        match kind {
+            "header" => Ok(Self::Header(name)),
+            "query" => Ok(Self::Query(name)),
+            "json" => Ok(Self::Json(name)),
+            "form" => Ok(Self::Form(name)),
+            "sigkv" => Ok(Self::SigKv(name)),
+            "item" => Ok(Self::Item(name)),
+            "xml" => Ok(Self::Xml(name)),
+            "decrypted" => Ok(Self::Decrypted(name)),
+            _ => Err(format!("{text:?} is no field: {FORMS}")),
+        }
+    }
+
+    /// Returns true if the name of the field says that it holds a credential.
+    pub(crate) fn is_credential(&self) -> bool {
+        match self {
+            Self::Header(name) => is_credential_header(name),
+            Self::Query(name) => is_credential_query(name),
+            _ => false,
+        }
+    }
+
+    /// Reads the value. An absent value and an empty one are the same: neither may take the place of
+    /// something signed.
+    pub(crate) fn read<'v>(&self, view: &View<'v>) -> Result<Cow<'v, [u8]>, Rejection> {
+        self.find(view)?.ok_or_else(|| Rejection::Missing(self.to_string()))
+    }
+
+    /// Reads a value that a request may lack. A body that is not JSON lacks all JSON fields; all else is as
+    /// in [`read`](Self::read).
+    pub(crate) fn read_optional<'v>(&self, view: &View<'v>) -> Result<Option<Cow<'v, [u8]>>, Rejection> {
+        match self.find(view) {
+            Err(Rejection::Malformed(_)) => Ok(None),
+            other => other,
+        }
+    }
+
+    /// Reads a value, or nothing if it is missing, empty or `null`. An object or an array is neither a value
+    /// nor nothing, so it is refused; all else is as in [`read`](Self::read).
+    pub(crate) fn read_or_empty<'v>(&self, view: &View<'v>) -> Result<Cow<'v, [u8]>, Rejection> {
+        if let Some(value) = self.find(view)? {
+            return Ok(value);
+        }
+        let text = match self {
+            Self::Json(path) => json::find(&view.request.body, path),
+            Self::Item(path) => json::find(view.item, path),
+            _ => Ok(None),
+        };
+        match text.map_err(|error| self.unreadable(error))?.map(RawValue::get) {
+            None | Some("null" | "\"\"") => Ok(Cow::Borrowed(&[])),
+            Some(_) => Err(Rejection::Malformed(self.to_string())),
+        }
+    }
+
+    /// Reads the value as UTF-8 text, under the rules of [`read`](Self::read).
+    pub(crate) fn read_text<'v>(&self, view: &View<'v>) -> Result<Cow<'v, str>, Rejection> {
+        let malformed = || Rejection::Malformed(self.to_string());
+        match self.read(view)? {
+            Cow::Borrowed(bytes) => std::str::from_utf8(bytes).map(Cow::Borrowed).map_err(|_| malformed()),
+            Cow::Owned(bytes) => String::from_utf8(bytes).map(Cow::Owned).map_err(|_| malformed()),
+        }
+    }
+
+    fn find<'v>(&self, view: &View<'v>) -> Result<Option<Cow<'v, [u8]>>, Rejection> {
+        let request = view.request;
+        let value = match self {
+            // `Headers::all` is of no use here: its iterator would borrow the name as long as the values.
+            Self::Header(name) => self.one(
+                request.headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.into()),
+            )?,
+            Self::Query(name) => self.one(values(request.raw_query.as_bytes(), name).map(|(v, _)| v))?,
+            Self::Form(name) => self.one(values(&request.body, name).map(|(v, _)| v))?,
+            Self::SigKv(key) => {
+                self.one(view.pairs.iter().filter(|(k, _)| k == key).map(|(_, v)| v.as_bytes().into()))?
+            }
+            Self::Json(path) => self.json(&request.body, path)?,
+            Self::Item(path) => self.json(view.item, path)?,
+            Self::Xml(path) => self.xml(&request.body, path)?,
+            Self::Decrypted(path) => match view.plaintext {
+                Some(event) if decrypt::is_xml(event) => self.xml(event, path)?,
+                Some(event) => self.json(event, path)?,
+                None => None,
+            },
+        };
+        Ok(value.filter(|v| !v.is_empty()))
+    }
+
+    fn json<'v>(&self, text: &'v [u8], path: &str) -> Result<Option<Cow<'v, [u8]>>, Rejection> {
+        let found = json::text(text, path).map_err(|error| self.unreadable(error))?;
+        Ok(found.map(|text| match text {
+            Cow::Borrowed(s) => Cow::Borrowed(s.as_bytes()),
+            Cow::Owned(s) => Cow::Owned(s.into_bytes()),
+        }))
+    }
+
+    fn xml<'v>(&self, text: &[u8], path: &str) -> Result<Option<Cow<'v, [u8]>>, Rejection> {
+        match xml::find(text, path) {
+            Ok(found) => Ok(found.map(|found| Cow::Owned(found.text.into_bytes()))),
+            Err(XmlError::Duplicate) => Err(Rejection::Ambiguous(self.to_string())),
+            Err(XmlError::Invalid) => Err(Rejection::Malformed(self.to_string())),
+        }
+    }
+
+    fn unreadable(&self, error: JsonError) -> Rejection {
+        match error {
+            JsonError::Duplicate => Rejection::Ambiguous(self.to_string()),
+            JsonError::Invalid => Rejection::Malformed(self.to_string()),
+        }
+    }
+
+    /// Returns the JSON texts of the items in the array at this place of the body.
+    pub(crate) fn items<'v>(&self, view: &View<'v>) -> Result<Vec<&'v [u8]>, Rejection> {
+        let Self::Json(path) = self else { return Err(Rejection::Malformed(self.to_string())) };
+        let items = json::items(&view.request.body, path).map_err(|error| self.unreadable(error))?;
+        items.ok_or_else(|| Rejection::Missing(self.to_string()))
+    }
+
+    fn one<T>(&self, mut values: impl Iterator<Item = T>) -> Result<Option<T>, Rejection> {
+        let first = values.next();
+        match values.next() {
+            Some(_) => Err(Rejection::Ambiguous(self.to_string())),
+            None => Ok(first),
+        }
+    }
+
+    /// Returns the place of a value that must not be kept, in the body or the decrypted event, and the text
+    /// to write there: `instead`, with the escapes of that format.
+    pub(crate) fn span(&self, view: &View<'_>, instead: &str) -> Option<(Range<usize>, String)> {
+        let body = &*view.request.body;
+        match self {
+            Self::Decrypted(path) => match view.plaintext? {
+                event if decrypt::is_xml(event) => xml_span(event, path, instead),
+                event => json_span(event, event, path, instead),
+            },
+            Self::Xml(path) => xml_span(body, path, instead),
+            Self::Json(path) => json_span(body, body, path, instead),
+            Self::Item(path) => json_span(body, view.item, path, instead),
+            Self::Form(name) => values(body, name).next().map(|(_, span)| (span, instead.to_owned())),
+            _ => None,
+        }
+    }
+
+    /// Returns true if both fields name the same place.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Header(a), Self::Header(b)) => a.eq_ignore_ascii_case(b),
+            (Self::Query(a), Self::Query(b))
+            | (Self::Json(a), Self::Json(b))
+            | (Self::Form(a), Self::Form(b))
+            | (Self::SigKv(a), Self::SigKv(b))
+            | (Self::Item(a), Self::Item(b))
+            | (Self::Xml(a), Self::Xml(b))
+            | (Self::Decrypted(a), Self::Decrypted(b)) => a == b,
+            _ => false,
+        }
+    }
+
+    /// Returns true if the value is a part of the body.
+    pub(crate) const fn in_body(&self) -> bool {
+        matches!(self, Self::Json(_) | Self::Xml(_) | Self::Form(_) | Self::Item(_))
+    }
+
+    /// Returns true if the value is a part of the decrypted event.
+    pub(crate) const fn is_decrypted(&self) -> bool {
+        matches!(self, Self::Decrypted(_))
+    }
+
+    /// Builds a JSON or XML body that holds only this field, with an empty value.
+    pub(crate) fn wrapper(&self) -> Option<String> {
+        match self {
+            Self::Json(path) => Some(path.rsplit('.').fold("\"\"".to_owned(), |inner, key| {
+                let mut object = "{".to_owned();
+                json::write_string(&mut object, key);
+                object + ":" + &inner + "}"
+            })),
+            Self::Xml(path) => {
+                let inner =
+                    path.rsplit('.').fold(String::new(), |inner, name| format!("<{name}>{inner}</{name}>"));
+                Some(format!("<xml>{inner}</xml>"))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Finds a JSON value in `text`, which is a part of `body`. Returns its place in `body` and the JSON text to
+/// write there.
+fn json_span(body: &[u8], text: &[u8], path: &str, instead: &str) -> Option<(Range<usize>, String)> {
+    let raw = json::find(text, path).ok()??.get();
+    let start = (raw.as_ptr() as usize).checked_sub(body.as_ptr() as usize)?;
+    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    let mut text = String::new();
+    if digits(raw) && digits(instead) && json::is_valid(instead) {
+        text.push_str(instead);
+    } else {
+        json::write_string(&mut text, instead);
+    }
+    Some((start..start + raw.len(), text))
+}
+
+fn xml_span(body: &[u8], path: &str, instead: &str) -> Option<(Range<usize>, String)> {
+    let found = xml::find(body, path).ok()??;
+    Some((found.span, xml::escape(instead)))
+}
+
+/// Spelling of a field in a `[verify]` table: `KIND:NAME`.
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Header(name) => write!(f, "header:{name}"),
+            Self::Query(name) => write!(f, "query:{name}"),
+            Self::Json(path) => write!(f, "json:{path}"),
+            Self::Form(name) => write!(f, "form:{name}"),
+            Self::SigKv(key) => write!(f, "sigkv:{key}"),
+            Self::Item(path) => write!(f, "item:{path}"),
+            Self::Xml(path) => write!(f, "xml:{path}"),
+            Self::Decrypted(path) => write!(f, "decrypted:{path}"),
+        }
+    }
+}
+
+/// Decodes the values of `name` in `application/x-www-form-urlencoded` text, each with the span of its
+/// encoded form.
+fn values<'v>(text: &'v [u8], name: &str) -> impl Iterator<Item = (Cow<'v, [u8]>, Range<usize>)> {
+    let named = encoded(text).filter(move |(key, ..)| *decode(key) == *name.as_bytes());
+    named.map(|(_, value, end)| (decode(value), end - value.len()..end))
+}
+
+/// Decodes the names and values of form text, without empty pairs.
+pub(crate) fn pairs(text: &[u8]) -> impl Iterator<Item = (Cow<'_, [u8]>, Cow<'_, [u8]>)> {
+    encoded(text)
+        .filter(|(key, value, _)| !(key.is_empty() && value.is_empty()))
+        .map(|(key, value, _)| (decode(key), decode(value)))
+}
+
+/// Splits form text into names and values in their encoded form, each pair with the offset of its end.
+fn encoded(text: &[u8]) -> impl Iterator<Item = (&[u8], &[u8], usize)> {
+    let mut end = 0;
+    text.split(|b| *b == b'&').map(move |pair| {
+        let start = end;
+        end += pair.len() + 1;
+        let equals = pair.iter().position(|b| *b == b'=').unwrap_or(pair.len());
+        let (key, rest) = pair.split_at(equals);
+        (key, rest.get(1..).unwrap_or_default(), start + pair.len())
+    })
+}
+
+fn decode(text: &[u8]) -> Cow<'_, [u8]> {
+    if text.contains(&b'+') {
+        let spaced: Vec<u8> = text.iter().map(|b| if *b == b'+' { b' ' } else { *b }).collect();
+        percent_decode(&spaced).collect::<Vec<u8>>().into()
+    } else {
+        percent_decode(text).into()
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn request(query: &str, headers: &[(&str, &str)], body: &str) -> Request {
+        Request {
+            method: "POST".into(),
+            path: "/hook".into(),
+            raw_query: query.into(),
+            headers: headers.iter().map(|(n, v)| (*n, (*v).to_owned())).collect(),
+            body: body.to_owned().into(),
+            request_id: "r".into(),
+            received: tokio::time::Instant::now(),
+            source_ip: None,
+            deadline: None,
+        }
+    }
+
+    fn read(field: &str, request: &Request) -> Result<String, &'static str> {
+        let pairs = [("t".to_owned(), "1".to_owned()), ("v".into(), "a".into()), ("v".into(), "b".into())];
+        let view = View { pairs: &pairs, ..View::of(request, None) };
+        let value = Field::parse(field).unwrap().read(&view);
+        value.map(|v| String::from_utf8(v.into_owned()).unwrap()).map_err(|r| r.as_str())
+    }
+
+    #[test]
+    fn a_value_is_read_once_or_not_at_all() {
+        let r =
+            request("a=1&b=%41+%2B&a=2&e=&f", &[("X-A", "1"), ("X-B", "2"), ("x-b", "3"), ("X-C", "")], "");
+        for (field, want) in [
+            ("header:x-a", Ok("1")),
+            ("header:X-B", Err("ambiguous")),
+            ("header:X-C", Err("missing")),
+            ("header:X-D", Err("missing")),
+            ("query:b", Ok("A +")),
+            ("query:a", Err("ambiguous")),
+            ("query:e", Err("missing")),
+            ("query:f", Err("missing")),
+            ("query:A", Err("missing")),
+            ("sigkv:t", Ok("1")),
+            ("sigkv:v", Err("ambiguous")),
+            ("json:a", Err("malformed")),
+        ] {
+            assert_eq!(read(field, &r), want.map(str::to_owned), "{field}");
+        }
+    }
+
+    #[test]
+    fn bodies_are_read_as_json_or_form() {
+        let r = request("", &[], r#"{"a":{"b":[1,"x"]},"d":1,"d":2,"e":""}"#);
+        for (field, want) in [
+            ("json:a.b.1", Ok("x")),
+            ("json:d", Err("ambiguous")),
+            ("json:e", Err("missing")),
+            ("json:a", Err("missing")),
+        ] {
+            assert_eq!(read(field, &r), want.map(str::to_owned), "{field}");
+        }
+        let r = request("", &[], "k=v%20w&k2=1");
+        assert_eq!(read("form:k", &r).as_deref(), Ok("v w"));
+    }
+
+    #[test]
+    fn spans_are_exact() {
+        let cut = |field: &str, body: &str| {
+            let request = request("", &[], body);
+            let view = View::of(&request, None);
+            let (span, instead) = Field::parse(field).unwrap().span(&view, "[v]").unwrap();
+            format!("{}{instead}{}", &body[..span.start], &body[span.end..])
+        };
+        assert_eq!(cut("json:a.t", r#"{ "a":{"t" : "s\u0041" }}"#), r#"{ "a":{"t" : "[v]" }}"#);
+        assert_eq!(cut("form:t", "x=1&t=a%20b&y"), "x=1&t=[v]&y");
+    }
+
+    #[test]
+    fn what_is_no_field_says_what_is() {
+        for text in ["", "header", "header:", "header:a b", "Header:X", "cookie:x", "xml:", "decrypted"] {
+            assert!(Field::parse(text).is_err(), "{text}");
+        }
+        assert!(Field::parse("header:X-A").unwrap().is(&Field::parse("header:x-a").unwrap()));
+    }
+}

@@ -1,0 +1,147 @@
+//! The verifier `kind = "ecdsa"`: public keys on the curve P-256, with SHA-256 (FIPS 186-5).
+
+use ring::agreement::{ECDH_P256, EphemeralPrivateKey, UnparsedPublicKey as Point, agree_ephemeral};
+use ring::rand::SystemRandom;
+use ring::signature::{
+    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P256_SHA256_FIXED,
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm, KeyPair as _, UnparsedPublicKey,
+};
+
+use super::{KeyError, pem};
+use crate::reader::Table;
+use crate::secret::Secret;
+use crate::source::crypto::encoding::Encoding;
+use crate::source::scheme::template::Message;
+use crate::source::scheme::words;
+
+/// Keys of an ECDSA verifier: `hash` and `scalars`; the public keys are PEM or base64.
+#[derive(Clone, Debug)]
+pub(crate) struct Ecdsa {
+    scalars: Scalars,
+    keys: Vec<Key>,
+}
+
+/// Encoding of the two numbers of a signature, r and s.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scalars {
+    /// An ASN.1 sequence in DER.
+    Der,
+    /// The concatenation of r and s, 32 bytes each.
+    Raw,
+}
+
+#[derive(Clone, Debug)]
+struct Key {
+    /// The public key as an uncompressed point.
+    point: Vec<u8>,
+    /// Private key in PKCS #8, only where requests are signed.
+    private: Option<Secret>,
+}
+
+/// DER of the `SubjectPublicKeyInfo` of P-256, up to the uncompressed point ([RFC 5480] 2).
+///
+/// [RFC 5480]: https://www.rfc-editor.org/rfc/rfc5480#section-2
+const SPKI: &[u8] = b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00";
+
+impl Ecdsa {
+    pub(super) fn read(table: &Table<'_>) -> Option<Self> {
+        let hash = words::one_of(table, "hash", &[("sha256", ())]);
+        let forms = [("der", Scalars::Der), ("raw", Scalars::Raw)];
+        let scalars =
+            if table.has("scalars") { words::one_of(table, "scalars", &forms) } else { Some(Scalars::Der) };
+        hash.zip(scalars).map(|((), scalars)| Self { scalars, keys: Vec::new() })
+    }
+
+    /// Adds a public key, or the private key that belongs to it.
+    pub(super) fn add_key(&mut self, secret: &Secret) -> Result<(), KeyError> {
+        let form = || "is no P-256 public key: copy it as PEM or base64".to_owned();
+        let der = pem::der(secret).ok_or_else(form)?;
+        let key = if let Some(point) = der.expose().strip_prefix(SPKI) {
+            Key { point: point.to_vec(), private: None }
+        } else {
+            let pair = self.pair(&der).ok_or_else(form)?;
+            Key { point: pair.public_key().as_ref().to_vec(), private: Some(der) }
+        };
+        if !is_point(&key.point) {
+            return Err("is no point of P-256: copy the sender's public key once more".to_owned());
+        }
+        self.keys.push(key);
+        Ok(())
+    }
+
+    /// Returns the index of the key that made one of the signatures. `ring` refuses signatures with r or s of
+    /// zero, or not below the order of the curve.
+    pub(super) fn verify(&self, message: &Message<'_>, signatures: &[Vec<u8>]) -> Option<usize> {
+        let message = message.to_bytes(&[]);
+        let algorithm = match self.scalars {
+            Scalars::Der => &ECDSA_P256_SHA256_ASN1,
+            Scalars::Raw => &ECDSA_P256_SHA256_FIXED,
+        };
+        self.keys.iter().position(|key| {
+            let key = UnparsedPublicKey::new(algorithm, &key.point);
+            signatures.iter().any(|signature| key.verify(&message, signature).is_ok())
+        })
+    }
+
+    /// Signs with the private key; returns `None` without one.
+    pub(super) fn sign(&self, message: &Message<'_>, key: usize) -> Option<Vec<u8>> {
+        let pair = self.pair(self.keys.get(key)?.private.as_ref()?)?;
+        let signature = pair.sign(&SystemRandom::new(), &message.to_bytes(&[])).ok()?;
+        Some(signature.as_ref().to_vec())
+    }
+
+    /// Returns the public key as the base64 of its DER, if the key of this number has a private one.
+    pub(crate) fn public_key(&self, key: usize) -> Option<String> {
+        let key = self.keys.get(key).filter(|key| key.private.is_some())?;
+        Some(Encoding::Base64.encode(&[SPKI, &key.point].concat()))
+    }
+
+    fn pair(&self, pkcs8: &Secret) -> Option<EcdsaKeyPair> {
+        let algorithm: &'static EcdsaSigningAlgorithm = match self.scalars {
+            Scalars::Der => &ECDSA_P256_SHA256_ASN1_SIGNING,
+            Scalars::Raw => &ECDSA_P256_SHA256_FIXED_SIGNING,
+        };
+        EcdsaKeyPair::from_pkcs8(algorithm, pkcs8.expose(), &SystemRandom::new()).ok()
+    }
+}
+
+/// Returns true if the bytes are a point of P-256. A key agreement checks the point of its peer; `ring` has
+/// no more direct way to check one.
+fn is_point(point: &[u8]) -> bool {
+    let private = EphemeralPrivateKey::generate(&ECDH_P256, &SystemRandom::new());
+    private.is_ok_and(|private| agree_ephemeral(private, &Point::new(&ECDH_P256, point), |_| ()).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PUBLIC: &str = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE1+SqoqKxUKkTuA4bv96ob3ZFgkQwy6WwGaVhdwLD39Lh6JQ7DZMVpBXRNX2u/r3qSdo8XIskBHJYhsJ8zpHSGg==";
+
+    fn add(text: &str) -> Result<(), KeyError> {
+        Ecdsa { scalars: Scalars::Der, keys: Vec::new() }.add_key(&Secret::new(text))
+    }
+
+    #[test]
+    fn keys_are_pem_or_base64() {
+        let (head, tail) = PUBLIC.split_at(64);
+        for good in [
+            PUBLIC,
+            PUBLIC.trim_end_matches('='),
+            &format!("-----BEGIN PUBLIC KEY-----\n{head}\n{tail}\n-----END PUBLIC KEY-----\n"),
+            &format!("-----BEGIN PUBLIC KEY-----\r\n{head}\r\n{tail}\r\n-----END PUBLIC KEY-----"),
+        ] {
+            assert_eq!(add(good), Ok(()), "{good}");
+        }
+        let point = Encoding::Base64.decode(PUBLIC).unwrap();
+        let mut off_curve = point.clone();
+        off_curve[90] ^= 1;
+        let zero = [SPKI, &[0]].concat();
+        for bad in ["", "x", "-----BEGIN PUBLIC KEY-----", "MCowBQYDK2VwAyEA"] {
+            assert!(add(bad).unwrap_err().contains("P-256 public key"), "{bad}");
+        }
+        for bad in [&off_curve, &zero, &point[..point.len() - 1], &[&point[..], &[0]].concat()] {
+            assert!(add(&Encoding::Base64.encode(bad)).unwrap_err().contains("no point"));
+        }
+    }
+}

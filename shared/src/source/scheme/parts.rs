@@ -1,0 +1,314 @@
+//! Parts of a template that combine several values or read the whole body.
+
+use std::borrow::Cow;
+
+use crate::json::{self, JsonError, MAX_PARTS};
+use crate::source::Rejection;
+use crate::source::scheme::field::{Field, View, pairs};
+
+/// A part with more than one value or a special form: `{crc32(body)}`, `{fieldlines:a,b?,c}`,
+/// `{canon_headers:prefix}`, `{sorted_pairs:dropped}`, `{sorted_form}`, `{json:a?}`.
+#[derive(Clone, Debug)]
+pub(crate) enum Compound {
+    /// The CRC-32 of the body (ISO-HDLC, as in zip) in decimal digits. It is not a hash: anyone with one body
+    /// can make another body with the same sum.
+    Crc32,
+    /// `name LF value LF` for members of the JSON body, which must be strings. A member that is written with
+    /// a `?` is left out if it is missing.
+    FieldLines(Vec<Line>),
+    /// `name:value LF` for the header fields whose names start with the prefix, sorted by name.
+    CanonHeaders(String),
+    /// `name=value&…` of the form body, decoded and sorted, without the listed names.
+    SortedPairs(Vec<String>),
+    /// Names and values of the form body, decoded and sorted, with each pair once and no separators.
+    SortedForm,
+    /// A field that adds nothing to the signed bytes if it is missing, empty or `null`.
+    Optional(Field),
+}
+
+/// A member of the JSON body that takes two lines of the signed text.
+#[derive(Clone, Debug)]
+pub(crate) struct Line {
+    name: String,
+    optional: bool,
+}
+
+/// Treatment of optional members that are present and empty. Documents and samples of one provider differ in
+/// it, and both forms have the same meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Empty {
+    LeftOut,
+    Signed,
+}
+
+impl Compound {
+    /// Parses the text between the braces; returns `None` if it is not one of these parts.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        if text == "crc32(body)" {
+            return Some(Self::Crc32);
+        }
+        if text == "sorted_form" {
+            return Some(Self::SortedForm);
+        }
+        let (kind, names) = text.split_once(':').filter(|(_, names)| !names.is_empty())?;
+        let list = || names.split(',').map(str::trim).filter(|name| !name.is_empty());
+        match kind {
+            "fieldlines" if list().next().is_none() => None,
+            "fieldlines" => Some(Self::FieldLines(list().map(Line::parse).collect())),
+            "canon_headers" => Some(Self::CanonHeaders(names.to_ascii_lowercase())),
+            "sorted_pairs" => Some(Self::SortedPairs(list().map(str::to_owned).collect())),
+            _ => Field::parse(text.strip_suffix('?')?).ok().map(Self::Optional),
+        }
+    }
+
+    /// Returns true if the part covers everything that the body says.
+    pub(crate) const fn has_body(&self) -> bool {
+        matches!(self, Self::FieldLines(_) | Self::SortedPairs(_) | Self::SortedForm)
+    }
+
+    /// Returns true if a change of the value at this place is noticed.
+    pub(crate) fn covers(&self, field: &Field) -> bool {
+        match (self, field) {
+            // A line's name is the name of a member, with any dots; a path with dots leads to another place.
+            (Self::FieldLines(lines), Field::Json(path)) => {
+                !path.contains('.') && lines.iter().any(|line| line.name == *path)
+            }
+            (Self::SortedPairs(dropped), Field::Form(name)) => !dropped.contains(name),
+            (Self::SortedForm, Field::Form(_)) => true,
+            (Self::Optional(signed), field) => signed.is(field),
+            (Self::CanonHeaders(prefix), Field::Header(name)) => {
+                name.to_ascii_lowercase().starts_with(prefix.as_str())
+            }
+            _ => false,
+        }
+    }
+
+    /// Returns the members of the JSON body that are signed, if the part signs only some.
+    pub(crate) fn members(&self) -> impl Iterator<Item = &str> {
+        let lines = if let Self::FieldLines(lines) = self { lines.as_slice() } else { &[] };
+        lines.iter().map(|line| line.name.as_str())
+    }
+
+    /// Returns the field that may be missing, if this part is one.
+    pub(crate) const fn optional(&self) -> Option<&Field> {
+        if let Self::Optional(field) = self { Some(field) } else { None }
+    }
+
+    /// Returns true if the two forms of [`Empty`] can differ for this part.
+    pub(crate) fn has_optional(&self) -> bool {
+        matches!(self, Self::FieldLines(lines) if lines.iter().any(|line| line.optional))
+    }
+
+    pub(crate) fn fill<'v>(&self, view: &View<'v>, empty: Empty) -> Result<Cow<'v, [u8]>, Rejection> {
+        match self {
+            Self::Crc32 => Ok(crc32(&view.request.body).to_string().into_bytes().into()),
+            Self::FieldLines(lines) => field_lines(lines, &view.request.body, empty).map(Cow::Owned),
+            Self::CanonHeaders(prefix) => canon_headers(prefix, view).map(Cow::Owned),
+            Self::SortedPairs(dropped) => sorted_pairs(dropped, &view.request.body).map(Cow::Owned),
+            Self::SortedForm => sorted_form(&view.request.body).map(Cow::Owned),
+            Self::Optional(field) => field.read_or_empty(view),
+        }
+    }
+}
+
+impl Line {
+    fn parse(text: &str) -> Self {
+        let name = text.strip_suffix('?');
+        Self { name: name.unwrap_or(text).to_owned(), optional: name.is_some() }
+    }
+}
+
+/// Builds the lines of signed members. They can be read back in only one way: only the first value may hold a
+/// line break, or text could move from one signed member to another.
+fn field_lines(lines: &[Line], body: &[u8], empty: Empty) -> Result<Vec<u8>, Rejection> {
+    let members = json::members(body).map_err(|error| match error {
+        JsonError::Duplicate => Rejection::Ambiguous("a JSON member".to_owned()),
+        JsonError::Invalid => Rejection::Malformed("the JSON body".to_owned()),
+    })?;
+    let mut text = String::new();
+    for (i, Line { name, optional }) in lines.iter().enumerate() {
+        let place = || format!("json:{name}");
+        let found = members.iter().find(|(key, _)| key == name).map(|(_, raw)| *raw);
+        let value = match found {
+            None if *optional => continue,
+            None => return Err(Rejection::Missing(place())),
+            Some(raw) => json::string(raw).ok_or_else(|| Rejection::Malformed(place()))?,
+        };
+        if value.is_empty() && !optional {
+            return Err(Rejection::Missing(place()));
+        }
+        if i > 0 && value.contains('\n') {
+            return Err(Rejection::Malformed(place()));
+        }
+        if !value.is_empty() || empty == Empty::Signed {
+            text.extend([name, "\n", &*value, "\n"]);
+        }
+    }
+    Ok(text.into_bytes())
+}
+
+fn canon_headers(prefix: &str, view: &View<'_>) -> Result<Vec<u8>, Rejection> {
+    let named = view.request.headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value));
+    let mut fields: Vec<_> = named.filter(|(name, _)| name.starts_with(prefix)).collect();
+    fields.sort_unstable();
+    if fields.windows(2).any(|two| two[0].0 == two[1].0) {
+        return Err(Rejection::Ambiguous(format!("a header field {prefix}*")));
+    }
+    let lines = fields.iter().flat_map(|(name, value)| [name.as_bytes(), b":", value, b"\n"]);
+    Ok(lines.collect::<Vec<_>>().concat())
+}
+
+/// A decoded name and its decoded value.
+type Pair<'f> = (Cow<'f, [u8]>, Cow<'f, [u8]>);
+
+/// Decodes and sorts the pairs of a form. A body of megabytes could hold millions of pairs, and their list
+/// takes many times the size of the body, so more than [`MAX_PARTS`] pairs are refused.
+fn sorted(form: &[u8]) -> Result<Vec<Pair<'_>>, Rejection> {
+    let mut pairs: Vec<_> = pairs(form).take(MAX_PARTS + 1).collect();
+    if pairs.len() > MAX_PARTS {
+        return Err(Rejection::Malformed("the form body".to_owned()));
+    }
+    pairs.sort_unstable();
+    Ok(pairs)
+}
+
+fn sorted_pairs(dropped: &[String], form: &[u8]) -> Result<Vec<u8>, Rejection> {
+    let mut pairs = sorted(form)?;
+    pairs.retain(|(name, _)| !dropped.iter().any(|dropped| dropped.as_bytes() == &**name));
+    if pairs.windows(2).any(|two| two[0].0 == two[1].0) {
+        return Err(Rejection::Ambiguous("a form field".to_owned()));
+    }
+    let pairs = pairs.iter().map(|(name, value)| [name.as_ref(), b"=", value.as_ref()].concat());
+    Ok(pairs.collect::<Vec<_>>().join(b"&".as_slice()))
+}
+
+/// Builds the text that [Twilio] signs for a form.
+///
+/// [Twilio]: https://www.twilio.com/docs/usage/webhooks/webhooks-security
+fn sorted_form(form: &[u8]) -> Result<Vec<u8>, Rejection> {
+    let mut pairs = sorted(form)?;
+    pairs.dedup();
+    Ok(pairs.iter().flat_map(|(name, value)| [name.as_ref(), value.as_ref()]).collect::<Vec<_>>().concat())
+}
+
+fn crc32(bytes: &[u8]) -> u32 {
+    let step = |crc: u32, byte: &u8| CRC_OF_BYTE[usize::from(crc.to_le_bytes()[0] ^ byte)] ^ (crc >> 8);
+    !bytes.iter().fold(u32::MAX, step)
+}
+
+/// CRC of every byte value. The table handles one byte at a time, because any sender can make us compute the
+/// sum of megabytes before anything is verified.
+const CRC_OF_BYTE: [u32; 256] = {
+    const POLYNOMIAL: u32 = 0xedb8_8320;
+    let mut table = [0; 256];
+    let (mut place, mut byte) = (0, 0_u32);
+    while place < table.len() {
+        let (mut crc, mut bit) = (byte, 0);
+        while bit < 8 {
+            crc = (crc >> 1) ^ (POLYNOMIAL & 0_u32.wrapping_sub(crc & 1));
+            bit += 1;
+        }
+        table[place] = crc;
+        (place, byte) = (place + 1, byte + 1);
+    }
+    table
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::scheme::field::tests::request;
+
+    fn fill(part: &str, headers: &[(&str, &str)], body: &str) -> Result<String, &'static str> {
+        let request = request("", headers, body);
+        let view = View::of(&request, None);
+        let filled = Compound::parse(part).unwrap().fill(&view, Empty::LeftOut);
+        filled.map(|bytes| String::from_utf8(bytes.into_owned()).unwrap()).map_err(|r| r.as_str())
+    }
+
+    #[test]
+    fn crc32_is_that_of_zip() {
+        assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
+        let bytes: Vec<u8> = (0..=255).collect();
+        assert_eq!(crc32(&bytes), 0x2905_8c73);
+        assert_eq!(fill("crc32(body)", &[], "").as_deref(), Ok("0"));
+    }
+
+    #[test]
+    fn lines_are_of_strings_that_are_there_once() {
+        let part = "fieldlines:m,id,s?";
+        assert_eq!(fill(part, &[], r#"{"id":"1","m":"a\nb","x":2}"#).as_deref(), Ok("m\na\nb\nid\n1\n"));
+        assert!(["fieldlines:", "fieldlines:, ,"].into_iter().all(|none| Compound::parse(none).is_none()));
+        assert_eq!(fill(part, &[], r#"{"m":"a","id":"1","s":"t"}"#).as_deref(), Ok("m\na\nid\n1\ns\nt\n"));
+        assert_eq!(fill(part, &[], r#"{"m":"a","id":"1","s":""}"#).as_deref(), Ok("m\na\nid\n1\n"));
+        for (body, want) in [
+            (r#"{"m":"a"}"#, "missing"),
+            (r#"{"m":"","id":"1"}"#, "missing"),
+            (r#"{"m":1,"id":"1"}"#, "malformed"),
+            (r#"{"m":"a","id":"1\ns\nt"}"#, "malformed"),
+            (r#"{"m":"a","id":"1","s":null}"#, "malformed"),
+            (r#"{"m":"a","id":"1","id":"2"}"#, "ambiguous"),
+            (r#"{"m":"a","id":"1","x":1,"\u0078":2}"#, "ambiguous"),
+            (r#"["m"]"#, "malformed"),
+            ("", "malformed"),
+        ] {
+            assert_eq!(fill(part, &[], body), Err(want), "{body}");
+        }
+    }
+
+    #[test]
+    fn header_fields_and_pairs_are_sorted() {
+        let headers = [("X-B-2", "2"), ("x-a", "0"), ("x-b-1", " 1")];
+        assert_eq!(fill("canon_headers:x-b-", &headers, "").as_deref(), Ok("x-b-1: 1\nx-b-2:2\n"));
+        let twice = [("x-b", "1"), ("X-B", "1")];
+        assert_eq!(fill("canon_headers:x-b", &twice, ""), Err("ambiguous"));
+        let form = "b=2+%26&sign=x&a=%E4%BD%A0&c";
+        assert_eq!(fill("sorted_pairs:sign,sign_type", &[], form).as_deref(), Ok("a=你&b=2 &&c="));
+        assert_eq!(fill("sorted_pairs:sign", &[], "a=1&a=1"), Err("ambiguous"));
+        assert_eq!(fill("sorted_form", &[], "b=%2B+x&B=&a=2&a=1&a=2&c").as_deref(), Ok("Ba1a2b+ xc"));
+        assert_eq!(fill("sorted_form", &[], "").as_deref(), Ok(""));
+    }
+
+    /// Long field names of a sender do not appear in error messages, and a form with too many pairs is
+    /// refused: both limits protect the log and the memory.
+    #[test]
+    fn neither_names_nor_numbers_of_fields_are_the_senders_choice() {
+        let long = "x".repeat(100_000);
+        for (part, headers, body) in [
+            ("sorted_pairs:sign", &[][..], format!("{long}=1&{long}=2")),
+            ("canon_headers:x", &[(long.as_str(), "1"), (&long, "2")], String::new()),
+        ] {
+            let request = request("", headers, &body);
+            let rejection = Compound::parse(part).unwrap().fill(&View::of(&request, None), Empty::LeftOut);
+            let text = rejection.unwrap_err().to_string();
+            assert!(text.ends_with("is given more than once") && text.len() < 100, "{}", text.len());
+        }
+        for part in ["sorted_form", "sorted_pairs:sign"] {
+            let form = |count: usize| {
+                let pairs: Vec<String> = (0..count).map(|i| format!("{i}=")).collect();
+                fill(part, &[], &pairs.join("&")).map(drop)
+            };
+            assert_eq!((form(MAX_PARTS), form(MAX_PARTS + 1)), (Ok(()), Err("malformed")), "{part}");
+        }
+    }
+
+    #[test]
+    fn an_optional_field_is_a_scalar_or_nothing() {
+        let part = "json:a.b?";
+        for (body, want) in [
+            (r#"{"a":{"b":"x"}}"#, Ok("x")),
+            (r#"{"a":{"b":1}}"#, Ok("1")),
+            (r#"{"a":{"b":""}}"#, Ok("")),
+            (r#"{"a":{"b":null}}"#, Ok("")),
+            (r#"{"a":{}}"#, Ok("")),
+            ("{}", Ok("")),
+            (r#"{"a":{"b":{}}}"#, Err("malformed")),
+            (r#"{"a":{"b":[]}}"#, Err("malformed")),
+            (r#"{"a":{"b":"\ud800"}}"#, Err("malformed")),
+            (r#"{"a":{"b":1,"b":2}}"#, Err("ambiguous")),
+            ("", Err("malformed")),
+        ] {
+            assert_eq!(fill(part, &[], body).as_deref().map_err(|error| *error), want, "{body}");
+        }
+    }
+}

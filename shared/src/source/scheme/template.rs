@@ -1,0 +1,336 @@
+//! Templates of the signed bytes: literals and parts of the request, one after the other.
+
+use std::borrow::Cow;
+
+use crate::http::Request;
+use crate::reader::{At, Strings, Table};
+use crate::secret::sorted;
+use crate::source::Params;
+use crate::source::Rejection;
+use crate::source::scheme::field::{Field, View};
+use crate::source::scheme::parts::{Compound, Empty};
+use crate::source::scheme::words;
+
+/// The key `signed`, in one of three forms: `signed = ["v0:", "{header:X-Timestamp}", ":", "{body}"]`,
+/// `signed = { sort = true, parts = […] }` or, if the kind of request decides,
+/// `signed = { by = "json:type", cases = { event = […], ping = […] } }`.
+#[derive(Clone, Debug)]
+pub(crate) struct Template {
+    /// Field whose value selects the case; without the field there is one case.
+    by: Option<Field>,
+    cases: Vec<(String, Vec<Part>)>,
+    sort: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Part {
+    Literal(String),
+    Body,
+    Method,
+    /// The hook's public URL, with the query of the request.
+    Url,
+    PathQuery,
+    Secret,
+    Field(Field),
+    Compound(Compound),
+    /// A parameter of a preset, until [`Template::bind`] replaces it by its value.
+    Param(String),
+}
+
+/// The signed bytes of a request, except the secret.
+pub(crate) struct Message<'v> {
+    pieces: Vec<Piece<'v>>,
+    sort: bool,
+}
+
+enum Piece<'v> {
+    Bytes(Cow<'v, [u8]>),
+    Secret,
+}
+
+impl Template {
+    /// Reads the key `signed` of a `[verify]` table.
+    pub(crate) fn read(table: &Table<'_>) -> Option<Self> {
+        const EXAMPLE: &str = r#"signed = ["{header:X-Timestamp}", ".", "{body}"]"#;
+        if !table.has("signed") {
+            table.error("signed", format!("what the sender signs is missing: write {EXAMPLE}"));
+            return None;
+        }
+        let part = |at: &At<&str>| {
+            Part::parse(at.value).map_err(|message| table.error_at(at.offset, "signed", message)).ok()
+        };
+        let parts = |list: Strings<'_>| {
+            let parts: Vec<Option<Part>> = list.value.iter().map(part).collect();
+            parts.into_iter().collect::<Option<Vec<Part>>>()
+        };
+        let mut template = Self { by: None, cases: Vec::new(), sort: false };
+        if table.is_table("signed") {
+            let inner = table.table("signed")?;
+            template.sort = inner.bool("sort").is_some_and(|at| at.value);
+            let cases: Vec<(String, _)> = if inner.has("by") {
+                template.by = words::field(&inner, "by", "\"json:type\"");
+                let lists = inner.table("cases").map(|cases| cases.named_lists()).unwrap_or_default();
+                if lists.is_empty() {
+                    inner.error("cases", r#"missing: write cases = { event = ["{body}"] }"#);
+                }
+                lists.into_iter().map(|(name, list)| (name.value.to_owned(), list)).collect()
+            } else {
+                if !inner.has("parts") {
+                    inner.error("parts", r#"missing: write parts = ["{secret}", "{query:nonce}"]"#);
+                }
+                inner.strings("parts").map(|list| (String::new(), list)).into_iter().collect()
+            };
+            inner.finish();
+            let read = |(name, list)| Some((name, parts(list)?));
+            template.cases = cases.into_iter().map(read).collect::<Option<_>>()?;
+        } else {
+            template.cases = vec![(String::new(), parts(table.strings("signed")?)?)];
+        }
+        let is_empty = |parts: &Vec<Part>| {
+            parts
+                .iter()
+                .all(|part| matches!(part, Part::Literal(_) | Part::Secret | Part::Method | Part::Param(_)))
+        };
+        if template.cases.iter().any(|(_, parts)| is_empty(parts)) {
+            table.error("signed", format!("nothing of the request is signed: write {EXAMPLE}"));
+            return None;
+        }
+        if let Some(by) = template.by.as_ref().filter(|by| !template.covers(by)) {
+            let message = format!("{by} chooses the case, so sign it in each: one could pass for another");
+            table.error("signed", message);
+            return None;
+        }
+        Some(template).filter(|template| !template.cases.is_empty())
+    }
+
+    fn all_parts(&self) -> impl Iterator<Item = &Part> {
+        self.cases.iter().flat_map(|(_, parts)| parts)
+    }
+
+    /// Returns the names of the parameters that the template needs.
+    pub(crate) fn params(&self) -> impl Iterator<Item = &str> {
+        self.all_parts()
+            .filter_map(|part| if let Part::Param(name) = part { Some(name.as_str()) } else { None })
+    }
+
+    /// Replaces the parameters by their values.
+    pub(crate) fn bind(&mut self, params: &Params) {
+        for part in self.cases.iter_mut().flat_map(|(_, parts)| parts) {
+            if let Part::Param(name) = part
+                && let Some(value) = params.get(name).and_then(|secret| secret.expose_str())
+            {
+                *part = Part::Literal(value.to_owned());
+            }
+        }
+    }
+
+    /// Returns true if every case covers everything that the body says.
+    pub(crate) fn has_body(&self) -> bool {
+        let has = |part: &Part| match part {
+            Part::Body => true,
+            Part::Compound(compound) => compound.has_body(),
+            _ => false,
+        };
+        self.cases.iter().all(|(_, parts)| parts.iter().any(has))
+    }
+
+    pub(crate) fn has_secret(&self) -> bool {
+        self.all_parts().any(|part| matches!(part, Part::Secret))
+    }
+
+    /// Returns true if a case ends with the secret.
+    pub(crate) fn ends_with_secret(&self) -> bool {
+        self.cases.iter().any(|(_, parts)| matches!(parts.last(), Some(Part::Secret)))
+    }
+
+    pub(crate) fn has_url(&self) -> bool {
+        self.all_parts().any(|part| matches!(part, Part::Url))
+    }
+
+    /// Returns true if a case signs a checksum of the body, which does not cover it.
+    pub(crate) fn has_checksum(&self) -> bool {
+        self.all_parts().any(|part| matches!(part, Part::Compound(Compound::Crc32)))
+    }
+
+    /// Returns the members of the JSON body that this request signs, if it signs only some.
+    pub(crate) fn members(&self, view: &View<'_>) -> Option<Vec<&str>> {
+        // A request without a case is never accepted, so nothing of it needs to be kept.
+        let parts = self.case(view).unwrap_or_default();
+        let has_lines = |part: &Part| matches!(part, Part::Compound(Compound::FieldLines(_)));
+        let compounds =
+            parts.iter().filter_map(|part| if let Part::Compound(c) = part { Some(c) } else { None });
+        (parts.is_empty() || parts.iter().any(has_lines))
+            .then(|| compounds.flat_map(Compound::members).collect())
+    }
+
+    /// Returns the required fields that the template reads one by one.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = &Field> {
+        self.all_parts().filter_map(|part| match part {
+            Part::Field(field) => Some(field),
+            _ => None,
+        })
+    }
+
+    /// Returns the required [`fields`](Self::fields) of the template, then the optional ones, which may be
+    /// missing.
+    pub(crate) fn all_fields(&self) -> impl Iterator<Item = &Field> {
+        let optional = self.all_parts().filter_map(|part| match part {
+            Part::Compound(compound) => compound.optional(),
+            _ => None,
+        });
+        self.fields().chain(optional)
+    }
+
+    /// Returns true if a change of the value at this place is noticed in every case.
+    pub(crate) fn covers(&self, field: &Field) -> bool {
+        let has = |part: &Part| match part {
+            Part::Body => field.in_body(),
+            Part::Url | Part::PathQuery => matches!(field, Field::Query(_)),
+            Part::Field(signed) => signed.is(field),
+            Part::Compound(compound) => compound.covers(field),
+            _ => false,
+        };
+        self.cases.iter().all(|(_, parts)| parts.iter().any(has))
+    }
+
+    /// Takes the parts from the request; every required part must be present.
+    pub(crate) fn fill<'v>(&'v self, view: &View<'v>) -> Result<Message<'v>, Rejection> {
+        self.fill_with(view, Empty::LeftOut)
+    }
+
+    /// Builds the other message that the same request can stand for, if there is one: see [`Empty`].
+    pub(crate) fn fill_otherwise<'v>(&'v self, view: &View<'v>) -> Option<Message<'v>> {
+        let is_open = |part: &Part| matches!(part, Part::Compound(compound) if compound.has_optional());
+        if self.all_parts().any(is_open) { self.fill_with(view, Empty::Signed).ok() } else { None }
+    }
+
+    fn fill_with<'v>(&'v self, view: &View<'v>, empty: Empty) -> Result<Message<'v>, Rejection> {
+        let bytes = |text: &'v str| Piece::Bytes(text.as_bytes().into());
+        let parts = self.case(view)?;
+        let piece = |(at, part): (usize, &'v Part)| {
+            let request = view.request;
+            Ok(match part {
+                Part::Literal(text) => bytes(text),
+                Part::Body => Piece::Bytes(Cow::Borrowed(&request.body)),
+                Part::Method => bytes(&request.method),
+                Part::Secret => Piece::Secret,
+                Part::Field(field) => Piece::Bytes(field.read(view)?),
+                Part::Compound(compound) => Piece::Bytes(compound.fill(view, empty)?),
+                Part::Param(name) => return Err(Rejection::Missing(format!("param:{name}"))),
+                Part::PathQuery => {
+                    let signed = with_query(&request.path, &request.raw_query)?;
+                    let is_known = match view.url {
+                        Some(url) => url.as_bytes().ends_with(&signed),
+                        None => request.raw_query.is_empty() && !request.path.ends_with('/'),
+                    };
+                    self.admit(is_known, parts, at, request)?;
+                    Piece::Bytes(signed)
+                }
+                Part::Url => {
+                    let url = view.url.ok_or_else(|| Rejection::Missing("url".to_owned()))?;
+                    let (base, query) = url.split_once('?').unwrap_or((url, ""));
+                    self.admit(query == request.raw_query, parts, at, request)?;
+                    Piece::Bytes(with_query(base, &request.raw_query)?)
+                }
+            })
+        };
+        let pieces = parts.iter().enumerate().map(piece).collect::<Result<_, _>>()?;
+        Ok(Message { pieces, sort: self.sort })
+    }
+
+    /// Refuses an address that differs from the configured one, if its end is not separate from the signed
+    /// part beside it: bytes could then be moved from the body into the query, which is not forwarded. A GET
+    /// or HEAD request has no body and is not a delivery.
+    fn admit(&self, is_known: bool, parts: &[Part], at: usize, request: &Request) -> Result<(), Rejection> {
+        let is_filled = |part: &&Part| !matches!(part, Part::Literal(text) if text.is_empty());
+        let next = parts.iter().skip(at + 1).find(is_filled);
+        let before = parts.iter().take(at).rfind(is_filled);
+        let is_apart = match next {
+            _ if self.sort => parts.len() == 1,
+            None => !matches!(before, Some(Part::Body)),
+            Some(Part::Literal(text)) => {
+                text.contains(|c: char| c.is_ascii_control() || NO_QUERY.contains(&c))
+            }
+            Some(_) => false,
+        };
+        if is_known || is_apart || ["GET", "HEAD"].contains(&request.method.as_str()) {
+            return Ok(());
+        }
+        Err(Rejection::OtherQuery)
+    }
+
+    fn case(&self, view: &View<'_>) -> Result<&[Part], Rejection> {
+        let value = self.by.as_ref().map(|by| by.read(view)).transpose()?.unwrap_or_default();
+        let found = self.cases.iter().find(|(name, _)| name.as_bytes() == &*value);
+        let unknown = || Rejection::Pinned(self.by.as_ref().map(ToString::to_string).unwrap_or_default());
+        found.map(|(_, parts)| parts.as_slice()).ok_or_else(unknown)
+    }
+}
+
+/// Characters that neither a query nor a request line can hold.
+const NO_QUERY: [char; 6] = ['"', '<', '>', '{', '}', ' '];
+
+/// Joins an address and its query; refuses a character that no query can hold (RFC 3986 3.4).
+fn with_query<'v>(base: &'v str, query: &str) -> Result<Cow<'v, [u8]>, Rejection> {
+    if query.contains(NO_QUERY) {
+        Err(Rejection::Malformed("the query".to_owned()))
+    } else if query.is_empty() {
+        Ok(base.as_bytes().into())
+    } else {
+        Ok(format!("{base}?{query}").into_bytes().into())
+    }
+}
+
+impl Part {
+    fn parse(text: &str) -> Result<Self, String> {
+        const PARTS: &str = "{body}, {method}, {url}, {path_query}, {secret}, {crc32(body)}, {fieldlines:A,B?}, \
+             {canon_headers:PREFIX}, {sorted_pairs:DROPPED}, {sorted_form} or a field such as {header:NAME}";
+        let Some(name) = text.strip_prefix('{').and_then(|t| t.strip_suffix('}')) else {
+            return if text.contains('{') && text.contains('}') {
+                Err(format!(
+                    r#"a placeholder is a part of its own: write ["t=", "{{header:X}}"], not {text:?}"#
+                ))
+            } else {
+                Ok(Self::Literal(text.to_owned()))
+            };
+        };
+        match name {
+            "body" => Ok(Self::Body),
+            "method" => Ok(Self::Method),
+            "url" => Ok(Self::Url),
+            "path_query" => Ok(Self::PathQuery),
+            "secret" => Ok(Self::Secret),
+            _ => {
+                let param = name.strip_prefix("param:").map(|name| Self::Param(name.to_owned()));
+                let part = param.or_else(|| Compound::parse(name).map(Self::Compound));
+                let part = part.or_else(|| Field::parse(name).map(Self::Field).ok());
+                part.ok_or_else(|| format!("{text:?} is no part: write {PARTS}"))
+            }
+        }
+    }
+}
+
+impl Message<'_> {
+    /// Passes the signed bytes to `sink` piece by piece, without a copy of the body.
+    pub(crate) fn feed(&self, secret: &[u8], mut sink: impl FnMut(&[u8])) {
+        let pieces = self.pieces.iter().map(|piece| match piece {
+            Piece::Bytes(bytes) => bytes.as_ref(),
+            Piece::Secret => secret,
+        });
+        if self.sort {
+            sorted(&pieces.collect::<Vec<_>>()).into_iter().for_each(&mut sink);
+        } else {
+            pieces.for_each(&mut sink);
+        }
+    }
+
+    /// Returns the signed bytes in one piece, with `secret` in its place.
+    pub(crate) fn to_bytes(&self, secret: &[u8]) -> Cow<'_, [u8]> {
+        if let [Piece::Bytes(only)] = self.pieces.as_slice() {
+            return Cow::Borrowed(only);
+        }
+        let mut bytes = Vec::new();
+        self.feed(secret, |piece| bytes.extend_from_slice(piece));
+        bytes.into()
+    }
+}

@@ -1,0 +1,4 @@
+//! The sender's side: requests that are signed as the provider signs them, and forged on purpose.
+
+pub(crate) mod sign;
+pub(crate) mod tamper;

@@ -1,0 +1,154 @@
+//! Explanation of a request's verification, for `hookmq verify --explain`.
+
+use std::fmt;
+
+use crate::clock::Timestamp;
+use crate::http::Request;
+use crate::source::scheme::Scheme;
+use crate::source::scheme::field::View;
+use crate::source::scheme::keep::Tokens;
+use crate::source::scheme::kinds::Kind;
+use crate::source::verify::check::Passed;
+use crate::source::verify::proof::Whose;
+use crate::source::{Rejection, Source};
+
+/// A step of verification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Answering a handshake.
+    Handshake,
+    /// Reading and comparing the token; for `jwt`, also checking its claims.
+    Token,
+    /// Finding the key that the request names.
+    Key,
+    /// Reading and checking the signatures.
+    Signature,
+    /// Assembling the signed bytes.
+    Signed,
+    /// Comparing the fields that must have configured values.
+    Require,
+    /// Checking the address from which the request came.
+    Network,
+    /// Comparing the hash of the body.
+    BodyHash,
+    /// Reading the items of the body.
+    Items,
+    /// Trying the verifiers until one accepts.
+    Any,
+    /// Comparing the timestamp with the window of time.
+    Timestamp,
+    /// Decrypting the event.
+    Decrypt,
+    /// Reading the id, the event and the subject of the delivery.
+    Names,
+}
+
+impl Step {
+    /// Returns the name of the step in logs and in the output of `--explain`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Handshake => "handshake",
+            Self::Token => "token",
+            Self::Key => "key",
+            Self::Signature => "signature",
+            Self::Signed => "signed",
+            Self::Require => "require",
+            Self::Network => "network",
+            Self::BodyHash => "body_hash",
+            Self::Items => "items",
+            Self::Any => "any",
+            Self::Timestamp => "timestamp",
+            Self::Decrypt => "decrypt",
+            Self::Names => "names",
+        }
+    }
+}
+
+/// Result of verifying a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Authentic, by the secret with this number (counted from 0); `None` if no secret took part.
+    Verified(Option<usize>),
+    /// A handshake that is answered with this status.
+    Handshake(u16),
+    /// A request that is refused at this step.
+    Rejected(Step, Rejection),
+}
+
+/// Account of the verification of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    /// `kind` of the `[verify]` table.
+    pub kind: &'static str,
+    /// Result for the whole request.
+    pub outcome: Outcome,
+    /// The bytes that the sender should have signed, if the request holds all their parts. Secrets and tokens
+    /// in them are masked.
+    pub signed: Option<Vec<u8>>,
+    /// Explanation of each verifier by itself, for `kind = "any"` and `kind = "all"`.
+    pub verifiers: Vec<Explanation>,
+}
+
+impl Source {
+    /// Verifies a request like [`check`](Self::check), and explains the result without any secret or token.
+    pub fn explain(&self, request: &Request, now: Timestamp) -> Explanation {
+        let outcome = match self.verify(request, now, &[]) {
+            Ok(Passed::Delivery(authentic)) => Outcome::Verified(authentic.proof.secret),
+            Ok(Passed::Handshake(greeting)) => Outcome::Handshake(greeting.response.status),
+            Err((step, rejection)) => Outcome::Rejected(step, rejection),
+        };
+        let view = View::of(request, self.url.as_deref());
+        let mut hidden = self.scheme.tokens(&view, Whose::Anybodys);
+        hidden.hide(&self.secrets);
+        let verifiers = match &self.scheme.kind {
+            Kind::Several(several) => {
+                several.members.iter().map(|member| member.explain(&view, now, &hidden)).collect()
+            }
+            _ => Vec::new(),
+        };
+        let signed = self.scheme.signed(&view, &hidden);
+        Explanation { kind: self.scheme.kind.as_str(), outcome, signed, verifiers }
+    }
+}
+
+impl Scheme {
+    fn explain(&self, view: &View<'_>, now: Timestamp, hidden: &Tokens) -> Explanation {
+        let outcome = match self.prove(view, now) {
+            Ok(proof) => Outcome::Verified(proof.secret),
+            Err((step, rejection)) => Outcome::Rejected(step, rejection),
+        };
+        let signed = self.signed(view, hidden);
+        Explanation { kind: self.kind.as_str(), outcome, signed, verifiers: Vec::new() }
+    }
+
+    /// Returns the signed bytes with their secrets masked; for several items, those of the first item.
+    fn signed(&self, view: &View<'_>, hidden: &Tokens) -> Option<Vec<u8>> {
+        let Kind::Signed(kind) = &self.kind else { return None };
+        let items = self.items.as_ref().and_then(|items| items.items(view).ok()).unwrap_or_default();
+        let view = View { item: items.first().copied().unwrap_or_default(), ..*view };
+        let given = kind.signature.given(&view).unwrap_or_default();
+        let message = kind.template.fill(&View { pairs: &given.pairs, ..view }).ok()?;
+        Some(hidden.mask(message.to_bytes(b"<secret>").into_owned()))
+    }
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.outcome {
+            Outcome::Verified(None) if self.kind == "none" => writeln!(f, "accepted: nothing is verified")?,
+            Outcome::Verified(None) => writeln!(f, "accepted: {}", self.kind)?,
+            Outcome::Verified(Some(secret)) => writeln!(f, "accepted: {} by secrets[{secret}]", self.kind)?,
+            Outcome::Handshake(status) => writeln!(f, "handshake: answered {status}")?,
+            Outcome::Rejected(step, rejection) => {
+                writeln!(f, "rejected: {}: {rejection}", step.as_str())?;
+            }
+        }
+        if let Some(signed) = &self.signed {
+            writeln!(f, "signed string: {:?}", String::from_utf8_lossy(signed))?;
+        }
+        self.verifiers
+            .iter()
+            .enumerate()
+            .try_for_each(|(number, verifier)| write!(f, "verifier {number}: {verifier}"))
+    }
+}

@@ -1,0 +1,5 @@
+//! Verification of a request, step by step.
+
+pub(crate) mod check;
+pub(crate) mod explain;
+pub(crate) mod proof;

@@ -1,0 +1,114 @@
+//! Cache of the credentials that sends need from the AWS extension, so that an attempt does not wait for
+//! them.
+
+mod remote;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use crate::env::Env;
+use crate::secret::{Secret, SecretError, SecretRef};
+pub(crate) use remote::Resolver;
+use remote::{Remote, Store};
+
+/// Time for which a value is used without reading it again. It equals the extension's default cache time.
+const KEPT: Duration = Duration::from_secs(300);
+
+/// Minimum time between two attempts to replace a known value, even if the vendor refused it.
+const PAUSE: Duration = Duration::from_secs(30);
+
+/// Minimum time between two attempts to read a value that could not be read yet.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(5);
+
+/// Upper bound on the time for reading values from the extension.
+const TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Cached values of remote references. A secret is kept as a whole, so that two members of it always have the
+/// same version.
+pub(crate) struct Vault {
+    resolver: Resolver,
+    kept: Mutex<HashMap<(Store, String), Kept>>,
+    reading: tokio::sync::Mutex<()>,
+}
+
+struct Kept {
+    value: Result<Secret, SecretError>,
+    /// Times of the last successful read and of the last attempt.
+    read: Instant,
+    tried: Instant,
+}
+
+impl Kept {
+    /// Returns true if the value should be read again. `refused` says that the vendor did not accept the
+    /// value.
+    fn is_due(&self, refused: bool) -> bool {
+        match self.value {
+            Ok(_) => self.tried.elapsed() >= PAUSE && (refused || self.read.elapsed() >= KEPT),
+            Err(_) => self.tried.elapsed() >= PAUSE_AFTER_FAILURE,
+        }
+    }
+}
+
+impl Vault {
+    pub(crate) fn new(env: &Env) -> Self {
+        Self { resolver: Resolver::new(env), kept: Mutex::default(), reading: tokio::sync::Mutex::default() }
+    }
+
+    /// Reads the remote references that are due. A value stays if it cannot be read again.
+    pub(crate) async fn refresh(&self, references: &[SecretRef], refused: bool, deadline: Instant) {
+        let is_due = |remote: &Remote<'_>| {
+            self.kept().get(&key(remote)).is_none_or(|kept: &Kept| kept.is_due(refused))
+        };
+        let due = || references.iter().filter_map(Remote::of).filter(is_due);
+        if due().next().is_none() {
+            return;
+        }
+        let limit = deadline.min(Instant::now() + TIMEOUT);
+        // Another send may have read some of them meanwhile, so each is checked again.
+        let Ok(_reading) = timeout_at(limit, self.reading.lock()).await else { return };
+        for remote in due() {
+            let found = self.resolver.fetch(&remote, limit).await;
+            let now = Instant::now();
+            let mut kept = self.kept();
+            match (found, kept.get_mut(&key(&remote))) {
+                (Err(error), Some(kept)) if kept.value.is_ok() => {
+                    tracing::warn!(%error, "a credential cannot be read anew: the old one stays");
+                    kept.tried = now;
+                }
+                (value, _) => drop(kept.insert(key(&remote), Kept { value, read: now, tried: now })),
+            }
+        }
+    }
+
+    /// Returns the value of a reference, for a remote reference from the cache. Fails with
+    /// [`SecretError::Remote`] if a remote reference was not read yet.
+    pub(crate) fn get(&self, reference: &SecretRef, env: &Env) -> Result<Secret, SecretError> {
+        let kept = Remote::of(reference).and_then(|remote| {
+            let value = self.kept().get(&key(&remote))?.value.clone();
+            Some(value.and_then(|secret| remote.pick(secret)))
+        });
+        match kept {
+            Some(Ok(secret)) if secret.is_blank() => Err(SecretError::Empty),
+            Some(value) => value,
+            None => reference.resolve(env),
+        }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, HashMap<(Store, String), Kept>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn key(remote: &Remote<'_>) -> (Store, String) {
+    (remote.store, remote.id.to_owned())
+}
+
+impl fmt::Debug for Vault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Vault")
+    }
+}

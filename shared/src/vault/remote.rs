@@ -1,0 +1,320 @@
+//! Secrets Manager and Parameter Store, through the AWS Parameters and Secrets Lambda extension.
+//!
+//! The extension is a layer. It answers HTTP on loopback, calls AWS with the function's role and caches
+//! values for a time (`SECRETS_MANAGER_TTL`, `SSM_PARAMETER_STORE_TTL`; default 300 s). It serves invocations
+//! only, not a function's initialization.
+//!
+//! - <https://docs.aws.amazon.com/secretsmanager/latest/userguide/retrieving-secrets_lambda.html>
+//! - <https://docs.aws.amazon.com/systems-manager/latest/userguide/ps-integration-lambda-extensions.html>
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::Method;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::{Instant, sleep};
+
+use crate::env::Env;
+use crate::files::{SECRETS, Undone};
+use crate::json;
+use crate::net::answer::Answer;
+use crate::net::endpoint::Endpoint;
+use crate::net::transport::{Call, Transport, TransportError, headers};
+use crate::secret::{Secret, SecretError, SecretRef};
+
+/// Default port of the extension.
+const PORT: u16 = 2773;
+const PORT_VARIABLE: &str = "PARAMETERS_SECRETS_EXTENSION_HTTP_PORT";
+
+/// Variable with the token that proves to the extension that the caller is the function.
+const TOKEN_VARIABLE: &str = "AWS_SESSION_TOKEN";
+const TOKEN_HEADER: &str = "x-aws-parameters-secrets-token";
+
+/// Upper bound on the size of an answer, in bytes. A secret has up to 64 KiB, and more when its characters
+/// are escaped.
+const MAX_ANSWER: usize = 512 * 1024;
+
+/// Times for an extension that does not listen yet: the total wait, and the pause between two attempts.
+const STARTING: Duration = Duration::from_secs(1);
+const AGAIN: Duration = Duration::from_millis(50);
+
+/// Upper bound on requests of all hooks that wait for another request to read secrets. Each of them holds a
+/// place in the host, and an attacker can forge any number of them.
+const MAX_WAITING: usize = 32;
+
+/// Characters that a query may contain without escapes.
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Service behind the extension.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Store {
+    SecretsManager,
+    ParameterStore,
+}
+
+/// Parts of a remote reference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Remote<'r> {
+    pub(super) store: Store,
+    pub(super) id: &'r str,
+    pub(super) json_key: Option<&'r str>,
+}
+
+impl<'r> Remote<'r> {
+    /// Returns the parts of a reference to such a service; `None` for a local reference.
+    pub(super) fn of(reference: &'r SecretRef) -> Option<Self> {
+        match reference {
+            SecretRef::SecretsManager { id, json_key } => {
+                Some(Self { store: Store::SecretsManager, id, json_key: json_key.as_deref() })
+            }
+            SecretRef::Ssm(id) => Some(Self { store: Store::ParameterStore, id, json_key: None }),
+            SecretRef::Literal(_) | SecretRef::Env(_) | SecretRef::File(_) => None,
+        }
+    }
+
+    fn target(&self) -> String {
+        let id = utf8_percent_encode(self.id, UNRESERVED);
+        match self.store {
+            Store::SecretsManager => format!("/secretsmanager/get?secretId={id}"),
+            Store::ParameterStore => format!("/systemsmanager/parameters/get?name={id}&withDecryption=true"),
+        }
+    }
+
+    /// Extracts the secret from the extension's answer, which has the form of `GetSecretValue` or
+    /// `GetParameter`.
+    fn read(&self, body: &[u8]) -> Result<Secret, SecretError> {
+        let foreign = || SecretError::NotUnderstood(self.id.to_owned());
+        let text = |path| {
+            let raw = json::find(body, path).map_err(|_| foreign())?;
+            Ok(raw.and_then(json::string).map(|text| Secret::new(text.into_owned())))
+        };
+        match self.store {
+            Store::ParameterStore => text("Parameter.Value")?.ok_or_else(foreign),
+            Store::SecretsManager => {
+                if let Some(secret) = text("SecretString")? {
+                    return Ok(secret);
+                }
+                let encoded = text("SecretBinary")?.ok_or_else(foreign)?;
+                STANDARD.decode(encoded.expose()).map(Secret::new).map_err(|_| foreign())
+            }
+        }
+    }
+
+    /// Picks the member that the reference names, or returns the whole secret if the reference names none.
+    pub(super) fn pick(&self, secret: Secret) -> Result<Secret, SecretError> {
+        let Some(key) = self.json_key else { return Ok(secret) };
+        let members =
+            json::members(secret.expose()).map_err(|_| SecretError::NotAnObject(self.id.to_owned()))?;
+        let found = members.into_iter().find(|(name, _)| name == key);
+        let value = found.and_then(|(_, raw)| json::string(raw));
+        let missing = || SecretError::NoMember { id: self.id.to_owned(), key: key.to_owned() };
+        value.map(|value| Secret::new(value.into_owned())).ok_or_else(missing)
+    }
+}
+
+/// Reader of references, local and remote. Clones share its connections.
+#[derive(Clone)]
+pub(crate) struct Resolver(Arc<Inner>);
+
+struct Inner {
+    env: Env,
+    /// Transport, created on first use because few functions need it.
+    transport: OnceLock<Transport>,
+    waiting: Semaphore,
+}
+
+impl Resolver {
+    pub(crate) fn new(env: &Env) -> Self {
+        let waiting = Semaphore::new(MAX_WAITING);
+        Self(Arc::new(Inner { env: env.clone(), transport: OnceLock::new(), waiting }))
+    }
+
+    /// Takes a place among the requests that wait for another request to read secrets. Fails if all places
+    /// are taken.
+    pub(crate) fn wait(&self) -> Result<SemaphorePermit<'_>, String> {
+        let full = |_| format!("{MAX_WAITING} requests wait for secrets already");
+        self.0.waiting.try_acquire().map_err(full)
+    }
+
+    /// Reads the value of any reference by `deadline`. Empty and blank values are refused, as in
+    /// [`SecretRef::resolve`].
+    pub(crate) async fn resolve(
+        &self,
+        reference: &SecretRef,
+        deadline: Instant,
+    ) -> Result<Secret, SecretError> {
+        let reference = reference.follow(&self.0.env)?;
+        let Some(remote) = Remote::of(&reference) else {
+            return self.local(reference.into_owned(), deadline).await;
+        };
+        let secret = remote.pick(self.fetch(&remote, deadline).await?)?;
+        if secret.is_blank() { Err(SecretError::Empty) } else { Ok(secret) }
+    }
+
+    /// Reads the value of a local reference. A file is read on a separate thread, since a disk may hang.
+    async fn local(&self, reference: SecretRef, deadline: Instant) -> Result<Secret, SecretError> {
+        let SecretRef::File(path) = &reference else { return reference.resolve(&self.0.env) };
+        let (path, env) = (path.clone(), self.0.env.clone());
+        let name = path.display().to_string();
+        match SECRETS.run_alone(&path, deadline, move || reference.resolve(&env)).await {
+            Ok(read) => read,
+            Err(Undone::TimedOut) => Err(SecretError::File(name, std::io::ErrorKind::TimedOut)),
+            Err(Undone::Broken(_)) => Err(SecretError::File(name, std::io::ErrorKind::Other)),
+        }
+    }
+
+    /// Reads a whole secret from the extension, even if the reference names a member. Tries again while the
+    /// extension starts.
+    pub(super) async fn fetch(&self, remote: &Remote<'_>, deadline: Instant) -> Result<Secret, SecretError> {
+        let started = (Instant::now() + STARTING).min(deadline);
+        loop {
+            let error = match self.ask(remote, deadline).await {
+                Err(error @ (SecretError::NoExtension(_) | SecretError::NotReady)) => error,
+                other => return other,
+            };
+            if Instant::now() + AGAIN >= started {
+                return Err(error);
+            }
+            sleep(AGAIN).await;
+        }
+    }
+
+    async fn ask(&self, remote: &Remote<'_>, deadline: Instant) -> Result<Secret, SecretError> {
+        let env = &self.0.env;
+        let token = env.get(TOKEN_VARIABLE).ok_or(SecretError::NotInLambda)?;
+        let port = match env.get(PORT_VARIABLE) {
+            Some(text) => text.parse().ok().filter(|port| *port > 0).ok_or(SecretError::Port)?,
+            None => PORT,
+        };
+        let id = || remote.id.to_owned();
+        let transport = self.0.transport.get_or_init(|| Transport::new(env));
+        let failed = |error: &dyn fmt::Display| SecretError::NoAnswer(id(), error.to_string());
+        let endpoint = Endpoint::parse(&format!("http://localhost:{port}"), false).map_err(|e| failed(&e))?;
+        let call = Call {
+            method: Method::GET,
+            endpoint: &endpoint,
+            target: &remote.target(),
+            headers: headers([("accept", "application/json"), (TOKEN_HEADER, &token)]),
+            body: Bytes::new(),
+            limit: MAX_ANSWER,
+            deadline,
+            fresh: false,
+        };
+        match transport.send(call).await {
+            Ok(answer) if answer.is_2xx() => remote.read(&answer.body),
+            Ok(answer) if is_starting(&answer) => Err(SecretError::NotReady),
+            Ok(answer) if (400..500).contains(&answer.status) => {
+                Err(SecretError::Refused(id(), answer.status))
+            }
+            Ok(answer) => Err(SecretError::Failed(id(), answer.status)),
+            // Wrong `TLS_CA_FILE` or `HTTPS_PROXY`.
+            Err(error) if transport.problem().is_some() => Err(failed(&error)),
+            Err(TransportError::Connect(..)) => Err(SecretError::NoExtension(port)),
+            Err(error) => Err(failed(&error)),
+        }
+    }
+}
+
+/// Returns true if the answer says that the extension is not ready yet. The extension has no other sign for
+/// it.
+fn is_starting(answer: &Answer) -> bool {
+    const WORDS: &[u8] = b"not ready to serve traffic";
+    answer.status == 400 && answer.body.windows(WORDS.len()).any(|words| words == WORDS)
+}
+
+impl fmt::Debug for Resolver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Resolver")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Store::{ParameterStore, SecretsManager};
+    use super::*;
+
+    fn remote<'r>(store: Store, id: &'r str, json_key: Option<&'r str>) -> Remote<'r> {
+        Remote { store, id, json_key }
+    }
+
+    #[test]
+    fn names_are_encoded() {
+        let target = |store, id| remote(store, id, None).target();
+        assert_eq!(
+            target(SecretsManager, "arn:aws:secretsmanager:eu-central-1:1:secret:a/b+c=d@e-Xy"),
+            "/secretsmanager/get?secretId=arn%3Aaws%3Asecretsmanager%3Aeu-central-1%3A1%3Asecret%3A\
+             a%2Fb%2Bc%3Dd%40e-Xy"
+        );
+        assert_eq!(
+            target(ParameterStore, "/hooks/git hub&x=1"),
+            "/systemsmanager/parameters/get?name=%2Fhooks%2Fgit%20hub%26x%3D1&withDecryption=true"
+        );
+    }
+
+    #[test]
+    fn answers_of_both_stores_are_read() {
+        let read = |store, body: &str| remote(store, "x", None).read(body.as_bytes());
+        let secret = |text: &str| Ok(Secret::new(text));
+        let none = || Err(SecretError::NotUnderstood("x".to_owned()));
+        assert_eq!(read(SecretsManager, r#"{"ARN":"a","SecretString":"s\u00e9\"c"}"#), secret("sé\"c"));
+        assert_eq!(read(SecretsManager, r#"{"SecretBinary":"AP8="}"#), Ok(Secret::new([0, 255])));
+        let null = r#"{"SecretString":null,"SecretBinary":"YQ=="}"#;
+        assert_eq!(read(SecretsManager, null), secret("a"));
+        for body in ["", "<html>", "{}", r#"{"SecretString":1}"#, r#"{"SecretBinary":"!"}"#, "[]"] {
+            assert_eq!(read(SecretsManager, body), none(), "{body}");
+        }
+        let parameter = r#"{"Parameter":{"Name":"n","Type":"SecureString","Value":"v"},"ResultMetadata":{}}"#;
+        assert_eq!(read(ParameterStore, parameter), secret("v"));
+        for body in ["{}", r#"{"Parameter":{}}"#, r#"{"Parameter":{"Value":{}}}"#, r#"{"Value":"v"}"#] {
+            assert_eq!(read(ParameterStore, body), none(), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_member_is_picked() {
+        let pick = |text: &str, key| remote(SecretsManager, "x", key).pick(Secret::new(text));
+        let object = r#"{"a.b":"1","c":{"d":"2"},"n":3}"#;
+        assert_eq!(pick(object, None), Ok(Secret::new(object)));
+        assert_eq!(pick(object, Some("a.b")), Ok(Secret::new("1")));
+        for key in ["c", "n", "z", "c.d"] {
+            let missing = SecretError::NoMember { id: "x".to_owned(), key: key.to_owned() };
+            assert_eq!(pick(object, Some(key)), Err(missing));
+        }
+        for text in ["plain", "[1]", r#"{"a":"1","a":"2"}"#] {
+            assert_eq!(pick(text, Some("a")), Err(SecretError::NotAnObject("x".to_owned())), "{text}");
+        }
+    }
+
+    /// Files that hang do not block other files, however often they are read.
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn files_that_hang_keep_no_other_waiting() {
+        let dir = tempfile::tempdir().unwrap();
+        let good = dir.path().join("good");
+        std::fs::write(&good, "a-secret").unwrap();
+        let resolver = Resolver::new(&Env::of::<&str, &str>([]));
+        let bad: Vec<_> = (0..5).map(|n| dir.path().join(format!("bad{n}"))).collect();
+        for pipe in &bad {
+            // A pipe without a writer, so that reading it hangs.
+            assert!(std::process::Command::new("mkfifo").arg(pipe).status().unwrap().success());
+        }
+        for _ in 0..20 {
+            let soon = Instant::now() + std::time::Duration::from_millis(10);
+            let read = bad.iter().map(|path| SecretRef::File(path.clone()));
+            let read = read.map(async |reference| resolver.resolve(&reference, soon).await);
+            for read in futures_util::future::join_all(read).await {
+                assert!(matches!(read, Err(SecretError::File(_, std::io::ErrorKind::TimedOut))), "{read:?}");
+            }
+        }
+        let soon = Instant::now() + std::time::Duration::from_secs(60);
+        assert_eq!(resolver.resolve(&SecretRef::File(good), soon).await, Ok(Secret::new("a-secret")));
+        for pipe in &bad {
+            drop(std::fs::OpenOptions::new().write(true).open(pipe)); // Whoever reads it meets its end.
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! The summaries of doc comments, in every Rust file of the workspace, begin as `CONTRIBUTING.md` asks.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+const OPENING: &str = "no summary begins with this word";
+const VERB: &str = "a function's summary begins with a verb in the third person";
+const IS_NO: &str = "a summary says \"is not a\", never \"is no\"";
+
+/// First words of a sentence that needs its neighbour, or of a part of one.
+const OPENINGS: &[&str] = &[
+    "And", "As", "At", "Behind", "Beside", "Between", "But", "By", "For", "From", "How", "If", "In", "No",
+    "Nobody", "Not", "Nothing", "Of", "On", "Or", "So", "That", "Those", "To", "Under", "What", "Whatever",
+    "When", "Where", "Whether", "Which", "Who", "Whoever", "Whose", "Why", "With",
+];
+
+/// Words that end like a verb in the third person, but begin no summary of a function as one.
+const NOT_VERBS: &[&str] = &[
+    "as", "bytes", "headers", "hooks", "its", "members", "names", "seconds", "secrets", "this", "was",
+    "words",
+];
+
+/// Collects the Rust files below a folder, without those that a build or a tool makes.
+fn files(dir: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy();
+        let is_made = name == "target" || name == "node_modules" || name.starts_with('.');
+        if path.is_dir() && !is_made {
+            files(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// A doc comment and the item below it.
+#[derive(Debug, Default)]
+struct Doc<'t> {
+    /// Number of the first line, counted from 1.
+    line: usize,
+    /// Words up to the end of the first sentence or paragraph.
+    summary: Vec<&'t str>,
+    of_function: bool,
+    of_test: bool,
+}
+
+/// Returns the text of a line of a doc comment, if it is one.
+fn doc_text(line: &str) -> Option<&str> {
+    let text = line.strip_prefix("//!").or_else(|| line.strip_prefix("///"))?;
+    (!text.starts_with('/')).then_some(text)
+}
+
+fn is_function(item: &str) -> bool {
+    let is_modifier = |word: &str| word.starts_with("pub") || ["const", "async", "unsafe"].contains(&word);
+    item.split_whitespace().find(|word| !is_modifier(word)) == Some("fn")
+}
+
+/// Returns true if the attribute makes its function a test, of whichever runner.
+fn makes_test(attribute: &str) -> bool {
+    let name = attribute.strip_prefix("#[").unwrap_or_default().split(['(', ']']).next();
+    name.is_some_and(|name| name == "test" || name.ends_with("::test"))
+}
+
+fn docs(text: &str) -> Vec<Doc<'_>> {
+    let mut found = Vec::new();
+    let mut lines = text.lines().map(str::trim).zip(1..).peekable();
+    while let Some((opening, line)) = lines.next() {
+        let Some(text) = doc_text(opening) else { continue };
+        let mut doc = Doc { line, summary: text.split_whitespace().collect(), ..Doc::default() };
+        let mut is_paragraph = true;
+        while let Some(text) = lines.peek().and_then(|(line, _)| doc_text(line)) {
+            is_paragraph &= !text.trim().is_empty();
+            doc.summary.extend(text.split_whitespace().filter(|_| is_paragraph));
+            lines.next();
+        }
+        let end = doc.summary.iter().position(|word| word.ends_with('.'));
+        doc.summary.truncate(end.map_or(usize::MAX, |end| end + 1));
+        let (mut opened, mut closed) = (0, 0);
+        while let Some((attribute, _)) = lines.peek()
+            && (opened > closed || attribute.is_empty() || attribute.starts_with("#["))
+        {
+            opened += attribute.matches('[').count();
+            closed += attribute.matches(']').count();
+            doc.of_test |= makes_test(attribute);
+            lines.next();
+        }
+        doc.of_function =
+            opening.starts_with("///") && lines.peek().is_some_and(|(item, _)| is_function(item));
+        found.push(doc);
+    }
+    found
+}
+
+/// Returns the rule that the summary breaks, if it breaks one.
+fn broken(doc: &Doc<'_>) -> Option<&'static str> {
+    let bare = |word: &&str| word.trim_matches(|c: char| !c.is_alphanumeric()).to_owned();
+    let words: Vec<String> = doc.summary.iter().map(bare).collect();
+    let first = words.first().map(String::as_str).unwrap_or_default();
+    let is_verb = || first.ends_with('s') && !NOT_VERBS.contains(&first.to_lowercase().as_str());
+    if OPENINGS.contains(&first) {
+        Some(OPENING)
+    } else if doc.of_function && !doc.of_test && !is_verb() {
+        Some(VERB)
+    } else if words.windows(2).any(|two| ["is", "are"].contains(&two[0].as_str()) && two[1] == "no") {
+        Some(IS_NO)
+    } else {
+        None
+    }
+}
+
+#[test]
+fn every_summary_begins_as_the_rules_ask() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut paths = Vec::new();
+    files(root, &mut paths);
+    let mut seen = 0;
+    let mut wrong = String::new();
+    for path in &paths {
+        let text = std::fs::read_to_string(path).unwrap();
+        for doc in docs(&text) {
+            seen += 1;
+            if let Some(rule) = broken(&doc) {
+                let name = path.strip_prefix(root).unwrap().display();
+                let _ = writeln!(wrong, "{name}:{}: {rule}: {}", doc.line, doc.summary.join(" "));
+            }
+        }
+    }
+    assert!(paths.len() > 100 && seen > 1000, "{seen} summaries in {} files", paths.len());
+    assert!(wrong.is_empty(), "\n{wrong}");
+}
+
+#[test]
+fn each_rule_is_noticed() {
+    let planted = [
+        "//! What a module is for.",
+        "",
+        "/// `Name` of a thing.",
+        "#[must_use]",
+        "pub(crate) const fn name() {}",
+        "/// The length.",
+        "#[expect(",
+        "    clippy::all,",
+        ")]",
+        "#[cfg(test)]",
+        "async fn length() {}",
+        "/// Names of the hooks.",
+        "fn names() {}",
+        "/// Store that is no",
+        "/// folder.",
+        "struct Store;",
+    ];
+    let planted = planted.join("\n");
+    let found: Vec<_> = docs(&planted).iter().filter_map(|doc| Some((doc.line, broken(doc)?))).collect();
+    assert_eq!(found, [(1, OPENING), (3, VERB), (6, VERB), (12, VERB), (14, IS_NO)]);
+}
+
+#[test]
+fn other_texts_are_left_alone() {
+    let sound = [
+        "//! Test of a part. What follows is not the summary, and is no part of it.",
+        "",
+        "/// Returns true if nothing is known.",
+        "///",
+        "/// What is known is no secret.",
+        "fn is_known() {}",
+        "/// The clock may stand still.",
+        "#[tokio::test(start_paused = true)]",
+        "async fn clock() {}",
+        "//// What is not a doc comment.",
+        "// What is a comment.",
+        "/// Size of a page.",
+        "const SIZE: u8 = 1;",
+    ];
+    let sound = sound.join("\n");
+    let found = docs(&sound);
+    assert_eq!(found.iter().map(|doc| doc.line).collect::<Vec<_>>(), [1, 3, 7, 12]);
+    assert!(found.iter().all(|doc| broken(doc).is_none()), "{found:?}");
+}

@@ -1,0 +1,58 @@
+//! Tests of the table: names, dependencies and the files that its commands name.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use super::STEPS;
+
+#[test]
+fn names_are_unique_and_in_kebab_case() {
+    let mut names = HashSet::new();
+    for step in STEPS {
+        assert!(names.insert(step.name), "{} stands twice in the table", step.name);
+        let is_kebab = step.name.chars().all(|c| c == '-' || c.is_ascii_lowercase() || c.is_ascii_digit());
+        assert!(is_kebab && !step.name.is_empty(), "{} is not in kebab case", step.name);
+    }
+}
+
+#[test]
+fn a_step_stands_below_those_that_it_waits_for() {
+    for (index, step) in STEPS.iter().enumerate() {
+        for before in step.after {
+            let is_above = STEPS[..index].iter().any(|other| other.name == *before);
+            assert!(is_above, "{} waits for {before}, which does not stand above it", step.name);
+        }
+    }
+}
+
+#[test]
+fn each_step_says_what_it_shows_what_it_costs_and_what_it_runs() {
+    for step in STEPS {
+        assert!(
+            !step.shows.is_empty() && step.budget > 0 && !step.short.is_empty(),
+            "{} is incomplete",
+            step.name
+        );
+        if let Some(long) = &step.long {
+            let is_whole = !long.adds.is_empty() && long.budget >= step.budget && !long.commands.is_empty();
+            assert!(is_whole, "{} is incomplete in its long form", step.name);
+            assert_ne!(step.short, long.commands, "{} has a long form that is the short one", step.name);
+        }
+    }
+}
+
+#[test]
+fn each_file_that_a_command_names_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut count = 0;
+    for step in STEPS {
+        let commands = [step.commands(false), step.commands(true)].concat();
+        for word in commands.iter().flat_map(|command| command.split_whitespace()) {
+            if [".ci/", "scripts/", "tests/"].iter().any(|folder| word.starts_with(folder)) {
+                assert!(root.join(word).is_file(), "{} names {word}, which does not exist", step.name);
+                count += 1;
+            }
+        }
+    }
+    assert!(count > STEPS.len(), "only {count} files were looked for");
+}
