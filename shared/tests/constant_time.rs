@@ -1,8 +1,12 @@
 //! Checks that secrets are compared in constant time, in exactly those places that `docs/security.md` lists.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod rust_files;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+
+use rust_files::rust_files;
 
 const DOCUMENT: &str = include_str!("../../docs/security.md");
 
@@ -21,22 +25,10 @@ const FORM: &[&str] = &[
     "value.expose_str() == Some(\"true\")",
 ];
 
-fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            sources(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
-}
-
 /// Returns every file of the library, without its tests and comments.
 fn files() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut found = Vec::new();
-    sources(&root, &mut found);
+    let found = rust_files(&root);
     assert!(found.len() > 50, "{}", found.len());
     let read = |path: PathBuf| {
         let name = path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();

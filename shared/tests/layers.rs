@@ -1,8 +1,12 @@
 //! The modules of the library stand on floors, and each imports from floors below its own alone.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod rust_files;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use rust_files::rust_files;
 
 /// Modules of one floor do not know each other. `ARCHITECTURE.md` says what each is for.
 const FLOORS: &[&[&str]] = &[
@@ -25,17 +29,6 @@ const FLOORS: &[&[&str]] = &[
 
 /// Modules that open sockets. No module that verifies requests may import them, directly or through others.
 const SOCKETS: &[&str] = &["net", "vault", "fetch", "queue", "store"];
-
-fn files(dir: &Path, found: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            files(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
-}
 
 /// Returns the code of a file without its comments and without the tests at its end.
 fn code(path: &Path) -> String {
@@ -86,8 +79,7 @@ fn imports(code: &str) -> BTreeSet<&str> {
 /// Returns the imports of each module, with the file that has them.
 fn library() -> BTreeMap<String, BTreeMap<String, String>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut paths = Vec::new();
-    files(&root, &mut paths);
+    let paths = rust_files(&root);
     let mut modules: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
     let is_test = |path: &Path| {
         let name = path.file_stem().unwrap().to_string_lossy();

@@ -1,8 +1,12 @@
 //! The summaries of doc comments, in every Rust file of the workspace, begin as `CONTRIBUTING.md` asks.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod rust_files;
+
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use rust_files::rust_files;
 
 const OPENING: &str = "no summary begins with this word";
 const VERB: &str = "a function's summary begins with a verb in the third person";
@@ -20,20 +24,6 @@ const NOT_VERBS: &[&str] = &[
     "as", "bytes", "headers", "hooks", "its", "members", "names", "seconds", "secrets", "this", "was",
     "words",
 ];
-
-/// Collects the Rust files below a folder, without those that a build or a tool makes.
-fn files(dir: &Path, found: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_string_lossy();
-        let is_made = name == "target" || name == "node_modules" || name.starts_with('.');
-        if path.is_dir() && !is_made {
-            files(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
-}
 
 /// A doc comment and the item below it.
 #[derive(Debug, Default)]
@@ -113,8 +103,7 @@ fn broken(doc: &Doc<'_>) -> Option<&'static str> {
 #[test]
 fn every_summary_begins_as_the_rules_ask() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let mut paths = Vec::new();
-    files(root, &mut paths);
+    let paths = rust_files(root);
     let mut seen = 0;
     let mut wrong = String::new();
     for path in &paths {
