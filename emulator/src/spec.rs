@@ -65,6 +65,11 @@ pub(crate) const fn refused(code: &'static str, status: u16, message: &'static s
     Known::Error { code, status, message, may_store: false }
 }
 
+/// Builds an error after which the message may be stored.
+pub(crate) const fn unsettled(code: &'static str, status: u16) -> Known {
+    Known::Error { code, status, message: "", may_store: true }
+}
+
 static TDMQ: Spec = Spec {
     name: "tdmq",
     serves: |method, path| path == "/" && method != Method::GET,
@@ -77,15 +82,7 @@ static TDMQ: Spec = Spec {
     legacy: Some(tdmq::legacy),
     errors: &[
         ("transient", refused("InternalError", 200, "")),
-        (
-            "ambiguous",
-            Known::Error {
-                code: "FailedOperation.SendMessageTimeoutError",
-                status: 200,
-                message: "",
-                may_store: true,
-            },
-        ),
+        ("ambiguous", unsettled("FailedOperation.SendMessageTimeoutError", 200)),
         ("permanent", refused("InternalError.IllegalMessage", 200, "")),
         ("config", refused("InvalidParameterValue.TopicNotFound", 200, "")),
         ("auth", refused("AuthFailure.SignatureFailure", 200, "")),
@@ -116,7 +113,7 @@ static ROCKETMQ: Spec = Spec {
     legacy: None,
     errors: &[
         ("transient", refused("DMS.00500000", 500, "")),
-        ("ambiguous", Known::Error { code: "APIG.0203", status: 504, message: "", may_store: true }),
+        ("ambiguous", unsettled("APIG.0203", 504)),
         ("permanent", refused("DMS.10540012", 400, "")),
         ("config", refused("DMS.00400876", 400, "")),
         ("auth", refused("APIG.0301", 401, "verify aksk signature fail")),

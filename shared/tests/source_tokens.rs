@@ -41,7 +41,7 @@ fn shown(source: &Source, delivery: &Delivery) -> String {
     let messages = [Format::CloudEvents, Format::Raw].map(|format| {
         let recipe = Recipe {
             topic: &topic,
-            is_topic: |_| true,
+            check_topic: |_| Ok(()),
             format,
             keep_original: true,
             key: None,

@@ -119,7 +119,7 @@ impl Hook {
         let topic = self.topics.of(target)?;
         Some(Recipe {
             topic,
-            is_topic: target.vendor().spec().is_topic,
+            check_topic: target.vendor().spec().check_topic,
             format: self.format,
             keep_original: self.keep_original,
             key: self.key.as_ref(),

@@ -8,8 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 use crate::delivery::{Content, Delivery};
-use crate::message::MAX_TEXT;
-use crate::message::Recipe;
+use crate::message::{MAX_TEXT, Recipe};
 
 /// Upper bound on the copies that exist at a time, in bytes. With 64 MiB of bodies and the memory of the
 /// process itself, a function of 256 MB stays below 200 MB.
@@ -112,7 +111,7 @@ mod tests {
             let delivery = delivery(body.as_bytes(), Some(kind));
             let recipe = Recipe {
                 topic: &topic,
-                is_topic: |_| true,
+                check_topic: |_| Ok(()),
                 format: Format::CloudEvents,
                 keep_original: false,
                 key: None,

@@ -141,8 +141,8 @@ impl Message {
 pub struct Recipe<'h> {
     /// Template of the topic.
     pub topic: &'h Template,
-    /// Check of a rendered topic: true if the vendor takes a topic of that name.
-    pub is_topic: fn(&str) -> bool,
+    /// Check of a rendered topic by the vendor's rules.
+    pub check_topic: fn(&str) -> Result<(), String>,
     /// Format of the text.
     pub format: Format,
     /// True if the body of an encrypted event is added to the message as it was received.
@@ -246,7 +246,7 @@ impl Recipe<'_> {
 
     fn message(&self, delivery: &Delivery, claim: Option<&Claim>) -> Result<Message, Unrenderable> {
         let topic = self.topic.render(delivery, Place::Topic)?;
-        if !(self.is_topic)(&topic) {
+        if (self.check_topic)(&topic).is_err() {
             return Err(Unrenderable::Topic);
         }
         let key = self.key.map(|t| t.render(delivery, Place::Key)).transpose()?;
@@ -307,7 +307,7 @@ pub(crate) mod tests {
     fn recipe(topic: &Template, format: Format) -> Recipe<'_> {
         Recipe {
             topic,
-            is_topic: |topic| topic.len() < 9,
+            check_topic: |topic| if topic.len() < 9 { Ok(()) } else { Err("is too long".to_owned()) },
             format,
             keep_original: false,
             key: None,

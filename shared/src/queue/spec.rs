@@ -20,8 +20,6 @@ pub struct Spec {
     pub routes: &'static [Route],
     /// Checks the form of a topic; an error says what is wrong with it.
     pub check_topic: fn(&str) -> Result<(), String>,
-    /// Returns true if `check_topic` takes the topic.
-    pub is_topic: fn(&str) -> bool,
     /// Returns true if a topic without a vendor's name is this vendor's, by its form.
     pub takes_bare_topic: fn(&str) -> bool,
     /// Upper bound on the text of a message, in bytes of UTF-8.

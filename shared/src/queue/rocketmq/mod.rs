@@ -35,7 +35,6 @@ pub(crate) static SPEC: Spec = Spec {
         operation: "POST /v2/{project_id}/rocketmq/instances/{instance_id}/messages",
     }],
     check_topic,
-    is_topic: |topic| check_topic(topic).is_ok(),
     takes_bare_topic: |topic| !topic.contains('/'),
     max_text: MAX_TEXT,
     carries_attributes: true,

@@ -29,7 +29,6 @@ pub(crate) static SPEC: Spec = Spec {
     label: "TDMQ",
     routes: &[Route { name: "http", operation: "SendMessages" }],
     check_topic,
-    is_topic: |topic| check_topic(topic).is_ok(),
     takes_bare_topic: |topic| topic.contains('/'),
     max_text: MAX_TEXT,
     carries_attributes: false,
