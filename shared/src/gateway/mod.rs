@@ -104,26 +104,19 @@ impl Stores {
 /// Refusal of a request by its head.
 struct Unadmitted<'g> {
     hook: Option<&'g str>,
-    outcome: Outcome,
-    problem: Problem,
-    why: Why,
+    ending: Box<Ending>,
 }
 
 impl<'g> Unadmitted<'g> {
-    const fn refused(hook: Option<&'g str>, problem: Problem) -> Self {
+    fn refused(hook: Option<&'g str>, problem: Problem) -> Self {
         let why = Why { class: problem.name(), reason: None };
-        Self { hook, outcome: Outcome::Refused, problem, why }
+        Self { hook, ending: Box::new(Ending::refused(Outcome::Refused, problem).because(why)) }
     }
 
     /// Refuses a request for a fault of the service. The outcome is the one for unknown senders, so that
     /// strangers do not trigger an alarm of an outage.
-    const fn ours(hook: &'g str, why: Why, retry_after: u32) -> Self {
-        let problem = Problem::Unavailable { retry_after };
-        Self { hook: Some(hook), outcome: Outcome::Unverified, problem, why }
-    }
-
-    fn ending(self) -> Ending {
-        Ending::refused(self.outcome, self.problem).because(self.why)
+    fn ours(hook: &'g str, why: Why, retry_after: u32) -> Self {
+        Self { hook: Some(hook), ending: Box::new(unverified(why, retry_after)) }
     }
 }
 
@@ -406,7 +399,7 @@ impl<Q: Queue> Service for Gateway<Q> {
         let mut line = Line::new(&request_id, Some(request.received), &self.0.metrics);
         let ending = match self.admit(&request, request.body.len()) {
             Ok(hook) => {
-                line.of_hook(&hook.name);
+                line.of_hook(Some(&hook.name));
                 let deadline = deadline(hook, &request);
                 let checked = self.check(hook, request, deadline).await;
                 line.verified(checked.as_ref().ok().map(|checked| &*checked.delivery));
@@ -415,11 +408,9 @@ impl<Q: Queue> Service for Gateway<Q> {
                     Err(ending) => ending,
                 }
             }
-            Err(unadmitted) => {
-                if let Some(hook) = unadmitted.hook {
-                    line.of_hook(hook);
-                }
-                unadmitted.ending()
+            Err(Unadmitted { hook, ending }) => {
+                line.of_hook(hook);
+                *ending
             }
         };
         line.write(&ending);
@@ -427,15 +418,12 @@ impl<Q: Queue> Service for Gateway<Q> {
     }
 
     fn admits(&self, head: &Request, announced: usize) -> Result<usize, Response> {
-        let unadmitted = match self.admit(head, announced) {
+        let Unadmitted { hook, ending } = match self.admit(head, announced) {
             Ok(hook) => return Ok(hook.max_body),
             Err(unadmitted) => unadmitted,
         };
         let mut line = Line::new(&head.request_id, Some(head.received), &self.0.metrics);
-        if let Some(hook) = unadmitted.hook {
-            line.of_hook(hook);
-        }
-        let ending = unadmitted.ending();
+        line.of_hook(hook);
         line.write(&ending);
         Err(ending.answer.unwrap_or_else(|problem| problem.response(&head.request_id)))
     }

@@ -26,7 +26,7 @@ impl<Q: Queue> Gateway<Q> {
         let Inner { config, context, .. } = &*self.0;
         let request_id = context.random.uuid();
         let mut line = Line::new(&request_id, None, &self.0.metrics);
-        line.of_hook(&quarantined.hook);
+        line.of_hook(Some(&quarantined.hook));
         let sound = config.hook(&quarantined.hook).and_then(|hook| Some((hook, self.lanes(hook).ok()?)));
         let Some((hook, lanes)) = sound else {
             let why = Why::new(CONFIG, "there is no sound hook of this name");

@@ -95,7 +95,9 @@ impl<Q: Queue> Gateway<Q> {
                     }
                     let why = Why::new(rejection.as_str(), rejection.to_string());
                     return Err(match rejection {
-                        Rejection::Refused(403) => Refused::Handshake(Problem::Forbidden, why),
+                        Rejection::Refused(status) if status == Problem::Forbidden.status() => {
+                            Refused::Handshake(Problem::Forbidden, why)
+                        }
                         Rejection::Refused(_) => {
                             Refused::Handshake(Problem::MethodNotAllowed(hook.methods), why)
                         }

@@ -9,12 +9,11 @@ use crate::secret::Secret;
 use crate::source::crypto::der;
 use crate::source::crypto::key::{Key, RSA_SHA256};
 use crate::source::presets::Preset;
-use crate::source::rejection;
 use crate::source::scheme::decrypt::{Decrypt, Salt};
 use crate::source::scheme::field::{Field, View};
 use crate::source::scheme::mask;
 use crate::source::scheme::signature::{Given, Signature};
-use crate::source::{Params, Rejection};
+use crate::source::{Params, Rejection, rejection};
 
 /// Masks these secrets in a text, in any spelling of an address, a form, JSON or XML.
 pub fn masked(text: &[u8], secrets: &[Secret]) -> Option<Vec<u8>> {

@@ -117,11 +117,7 @@ impl Source {
     /// Returns the problem of a request that is not authentic: 401, or 403 if the sender tells 403 apart from
     /// other failures.
     pub fn refusal(&self) -> Problem {
-        if self.profile.ack.refusal() == Problem::Forbidden.status() {
-            Problem::Forbidden
-        } else {
-            Problem::Unauthorized
-        }
+        self.profile.ack.refusal()
     }
 
     /// Returns true if events are decrypted: the body of a [`Delivery`] is then not the received body.

@@ -121,9 +121,9 @@ impl Line {
         }
     }
 
-    /// Records the name of the request's hook.
-    pub fn of_hook(&mut self, name: &str) {
-        self.hook = Some(name.to_owned());
+    /// Records the name of the request's hook, if the request has one.
+    pub fn of_hook(&mut self, name: Option<&str>) {
+        self.hook = name.map(str::to_owned);
     }
 
     /// Records that verification has ended, and with which delivery.

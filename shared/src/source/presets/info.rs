@@ -81,7 +81,7 @@ pub fn preset_info(name: &str) -> Result<Info, BuildError> {
         deadline: profile.deadline,
         methods: profile.methods,
         ack: profile.ack.response("accepted", "…"),
-        refusal: profile.ack.refusal(),
+        refusal: profile.ack.refusal().status(),
         data,
     })
 }

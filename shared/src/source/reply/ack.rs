@@ -2,6 +2,7 @@
 
 use crate::http::Response;
 use crate::json;
+use crate::problem::Problem;
 use crate::reader::Table;
 use crate::source::scheme::words;
 
@@ -9,8 +10,8 @@ use crate::source::scheme::words;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ack {
     stored: Stored,
-    /// Status for a request that is not authentic, if the sender wants another one than 401.
-    refuse: Option<u16>,
+    /// True if the sender wants 403 instead of 401 for a request that is not authentic.
+    forbids: bool,
 }
 
 /// Answer to a delivery that is stored or dropped on purpose.
@@ -40,7 +41,7 @@ impl Ack {
             Stored::Fixed(Response::new(status(&table), &text("type"), text("body")))
         };
         table.finish();
-        Self { stored, refuse }
+        Self { stored, forbids: refuse.is_some() }
     }
 
     pub(crate) const fn status(&self) -> u16 {
@@ -50,9 +51,9 @@ impl Ack {
         }
     }
 
-    /// Returns the status for a request that is not authentic: 401 by default.
-    pub(crate) fn refusal(&self) -> u16 {
-        self.refuse.unwrap_or(401)
+    /// Returns the problem of a request that is not authentic: [`Problem::Unauthorized`] by default.
+    pub(crate) const fn refusal(&self) -> Problem {
+        if self.forbids { Problem::Forbidden } else { Problem::Unauthorized }
     }
 
     /// Returns the text of an encrypted answer, or `None` if answers are sent in the clear.
@@ -108,10 +109,10 @@ mod tests {
 
     #[test]
     fn what_is_not_authentic_has_one_of_two_statuses() {
-        assert_eq!(Ack::default().refusal(), 401);
+        assert_eq!(Ack::default().refusal().status(), 401);
         for (text, want) in [("status = 204", 401), ("status = 204\nrefuse = 403", 403)] {
             let (ack, mistakes) = read(text);
-            assert_eq!((ack.refusal(), ack.status(), mistakes.len()), (want, 204, 0));
+            assert_eq!((ack.refusal().status(), ack.status(), mistakes.len()), (want, 204, 0));
         }
         for wrong in ["401", "404", "200", "503", "65939"] {
             let (_, mistakes) = read(&format!("encrypted = \"success\"\nrefuse = {wrong}"));

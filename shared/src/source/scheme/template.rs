@@ -5,11 +5,10 @@ use std::borrow::Cow;
 use crate::http::Request;
 use crate::reader::{At, Strings, Table};
 use crate::secret::sorted;
-use crate::source::Params;
-use crate::source::Rejection;
 use crate::source::scheme::field::{Field, View};
 use crate::source::scheme::parts::{Compound, Empty};
 use crate::source::scheme::words;
+use crate::source::{Params, Rejection};
 
 /// The key `signed`, in one of three forms: `signed = ["v0:", "{header:X-Timestamp}", ":", "{body}"]`,
 /// `signed = { sort = true, parts = […] }` or, if the kind of request decides,
