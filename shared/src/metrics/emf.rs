@@ -11,8 +11,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::Ended;
 use crate::clock::Clock;
-use crate::outcome::Outcome;
-use crate::outcome::Summary;
+use crate::outcome::{Outcome, Summary};
 use crate::shard::Shard;
 
 pub(super) struct Emf {
@@ -22,8 +21,7 @@ pub(super) struct Emf {
     out: Box<dyn Fn(&str) + Send + Sync>,
 }
 
-/// Metrics line under construction. It is not a JSON tree, because building a tree costs more per delivery
-/// than the signature.
+/// Metrics line under construction. It is not a JSON tree, which would allocate each name of each delivery's line.
 struct Document<'d> {
     namespace: &'d str,
     members: Vec<(&'static str, Member<'d>)>,

@@ -21,10 +21,8 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::context::Context;
-use crate::env::RUNTIME_API;
-use crate::env::{Env, EnvProblem};
-use crate::outcome::Outcome;
-use crate::outcome::Summary;
+use crate::env::{Env, EnvProblem, RUNTIME_API};
+use crate::outcome::{Outcome, Summary};
 use crate::problem::Problem;
 use crate::queue::{Open, Queue, Target};
 use crate::shard::Shard;

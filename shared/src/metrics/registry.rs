@@ -7,8 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Ended;
-use crate::outcome::Outcome;
-use crate::outcome::Summary;
+use crate::outcome::{Outcome, Summary};
 use crate::shard::Shard;
 
 /// Upper bounds of the histogram buckets, in milliseconds. They include common time-outs of senders: 3 s is

@@ -7,8 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::delivery::Content;
 use crate::json;
-use crate::message::MAX_TEXT;
-use crate::message::Recipe;
+use crate::message::{MAX_TEXT, Recipe};
 use crate::spill::Record;
 
 /// Upper bound on the memory of the deliveries in hand, in bytes, for all targets together. The shipped
