@@ -152,7 +152,7 @@ async fn a_replaced_secret_is_refused_on_a_quiet_hook() {
 
 #[tokio::test]
 async fn a_replaced_secret_is_refused_on_a_busy_hook() {
-    let world = World::start(&[("s", OLD)], &github("busy", r#""file:DIR/s""#)).await;
+    let world = World::with_slow_queue(&[("s", OLD)], &github("busy", r#""file:DIR/s""#)).await;
     world.write("s", NEW);
     let mut accepted = 0;
     while world.deliver(&signed("busy", OLD)).await == 200 {

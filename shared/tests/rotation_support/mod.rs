@@ -26,7 +26,7 @@ use hookmq_shared::service::Service as _;
 use hookmq_shared::source::{Draft, Settings, Source};
 use hookmq_shared::telemetry;
 
-use crate::queue_support::{Server, ok};
+use crate::queue_support::{Server, Step, ok};
 use crate::source_common::{NOW, random};
 
 const STORED: &str = r#"{"Response":{"MessageId":"71:11:0:0","ErrorMsg":"","RequestId":"r-1"}}"#;
@@ -71,12 +71,23 @@ impl World {
         Self::with(&[], files, hooks).await
     }
 
+    /// Starts such a gateway, whose queue takes its time for each answer: long enough that a thread has read a file
+    /// meanwhile, on however busy a machine.
+    pub async fn with_slow_queue(files: &[(&str, &str)], hooks: &str) -> Self {
+        let answer = Step::Late(STORED.to_owned(), Duration::from_millis(250));
+        Self::on(answer, &[], files, hooks).await
+    }
+
     /// Starts such a gateway with further variables.
     pub async fn with(vars: &[(&str, &str)], files: &[(&str, &str)], hooks: &str) -> Self {
+        Self::on(ok(STORED), vars, files, hooks).await
+    }
+
+    async fn on(answer: Step, vars: &[(&str, &str)], files: &[(&str, &str)], hooks: &str) -> Self {
         static INIT: OnceLock<()> = OnceLock::new();
         INIT.get_or_init(|| telemetry::init_to(&Env::of([("LOG_LEVEL", "debug")]), || Log));
         let dir = tempfile::tempdir().unwrap();
-        let queue = Server::start(vec![ok(STORED); 32]).await;
+        let queue = Server::start(vec![answer; 32]).await;
         let own = [
             ("TENCENTCLOUD_SECRET_ID", "id"),
             ("TENCENTCLOUD_SECRET_KEY", "key"),
