@@ -140,10 +140,13 @@ pub(crate) const STEPS: &[Step] = &[
     },
     Step {
         name: "size",
-        shows: "the release builds are small and link only the crates that they may",
-        budget: 15,
-        after: &["lambda"],
-        short: &["python3 tests/check_release.py"],
+        shows: "the release builds are small, link only the crates that they may, and execute few instructions",
+        budget: 120,
+        after: &[INSTALL, "lambda"],
+        short: &[
+            "python3 tests/check_release.py",
+            "python3 tests/delivery_instructions.py --ci target/lambda/tdmq/bootstrap",
+        ],
         ..BUILD
     },
     Step {
@@ -228,7 +231,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step {
         name: "networks",
         shows: "silent name servers, lost packets, slow proxies and broken TLS lose nothing",
-        budget: 30,
+        budget: 75,
         after: &[INSTALL],
         short: &["python3 tests/in_venv.py networks"],
         ..WAIT
