@@ -347,7 +347,10 @@ fn answer(script: &Mutex<Script>, setting: Setting, message: &Message) -> Said {
         Choice::StoredBut(class) => Said { is_stored: true, ..Said::failed(class, true) },
         Choice::Asks(class) => {
             let said = Said::failed(class, true);
-            let asks = |error| SendError { retry_after: Some(Duration::from_secs(86_400)), ..error };
+            let asks = |mut error: SendError| {
+                error.retry_after = Some(Duration::from_secs(86_400));
+                error
+            };
             Said { error: said.error.map(asks), ..said }
         }
         _ if takes(setting, &label) => Said::STORED,

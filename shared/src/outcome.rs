@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use crate::http::Response;
 use crate::problem::Problem;
 use crate::queue::Class;
+use crate::queue::failure::Failure;
 use crate::store::StoreError;
 
 /// Upper bound on the different reasons in a summary.
@@ -100,16 +101,29 @@ pub struct Sends {
     pub attempts: u32,
     /// True if a message that was answered 503 may have been stored anyway.
     pub maybe_stored: bool,
-    /// Error code from the vendor.
-    pub code: Option<String>,
+    /// Failure that decides on the answer; of all targets, the one that is worst.
+    pub failure: Option<Box<Failure>>,
     /// Id of the message in the vendor's queue.
     pub message_id: Option<String>,
-    /// Id of the request to the vendor's API.
-    pub vendor_request_id: Option<String>,
+    /// Request id of the vendor that came with the message id.
+    pub receipt_request_id: Option<String>,
     /// Time at which the message was rendered.
     pub rendered: Option<Instant>,
     /// Time at which sending ended without success.
     pub sent: Option<Instant>,
+}
+
+impl Sends {
+    /// Returns the vendor's error code.
+    pub fn code(&self) -> Option<&str> {
+        self.failure.as_ref()?.code.as_deref()
+    }
+
+    /// Returns the vendor's id of the request that stored the message, or that failed.
+    pub fn vendor_request_id(&self) -> Option<&str> {
+        let failed = self.failure.as_ref().and_then(|failure| failure.request_id.as_deref());
+        self.receipt_request_id.as_deref().or(failed)
+    }
 }
 
 /// End of a request: what happened, why, and the answer. It is logged and counted once.

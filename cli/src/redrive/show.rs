@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use hookmq_shared::clock::Timestamp;
 use hookmq_shared::context::Context;
 use hookmq_shared::redrive::{Found, Job, Known, Options, Plan, Sight, Unlisted};
-use hookmq_shared::spill::Failure;
+use hookmq_shared::spill::History;
 use hookmq_shared::store::{Foreign, StoreError};
 use serde::Serialize;
 use tokio::time::Instant;
@@ -174,8 +174,8 @@ fn words(sight: &Sight, form: Form, now: Timestamp) -> String {
 }
 
 /// Explains why a delivery is kept.
-fn reason(failure: &Failure) -> String {
-    let Failure { errorclass, errorcode, errormessage, .. } = failure;
+fn reason(failure: &History) -> String {
+    let History { errorclass, errorcode, errormessage, .. } = failure;
     if errorclass == "always" {
         return "its hook keeps all first (spill = \"always\")".to_owned();
     }

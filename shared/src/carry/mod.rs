@@ -26,9 +26,10 @@ use crate::config::Hook;
 use crate::context::Context;
 use crate::delivery::Delivery;
 use crate::message::{Message, Recipe, Unrenderable};
+use crate::queue::failure::Failure;
 use crate::queue::{Class, Effort, Queue, Receipt, SendError, Target, Until};
 use crate::sabotage::{Safeguard, is_pulled};
-use crate::spill::{Backoff, Failure, Folder, Kept, Marked, Record, Spill, State};
+use crate::spill::{Backoff, Folder, History, Kept, Marked, Record, Spill, State};
 use crate::stopping::Stopping;
 use crate::store::StoreError;
 pub use course::{Course, End, Form, Origin, Outcome, Rendered, Sent, Step, Terms};
@@ -54,8 +55,8 @@ pub(crate) enum Fate {
     Repeated(Marked),
     /// Delivery in `spill/` that waits for the queue, with the error if a send was tried.
     Spilled(Kept, Option<SendError>),
-    /// Delivery in `dead/`, where a person must look at it, with the class of the failure and the failure.
-    Dead(Kept, &'static str, Failure),
+    /// Delivery in `dead/`, where a person must look at it.
+    Dead(Kept, Cause),
     /// Delivery that neither the queue nor the store has taken, so that its sender must keep it.
     Refused(SendError),
     /// Delivery that cannot become a message and is not stored.
@@ -69,6 +70,17 @@ pub(crate) enum Fate {
     NoMessage,
     /// Delivery that stays in the store, because an operation of the store failed.
     StoreFailed(StoreError),
+}
+
+/// Cause of a delivery's place in `dead/`.
+#[derive(Debug)]
+pub(crate) struct Cause {
+    /// Class of the failure.
+    pub(crate) class: &'static str,
+    /// Failures of all runs, as the store has them.
+    pub(crate) history: History,
+    /// Error of the last send, if one was tried.
+    pub(crate) error: Option<SendError>,
 }
 
 /// Report on a delivery that was carried.
@@ -197,7 +209,7 @@ struct Trip<'a, Q> {
     store_error: Option<StoreError>,
     unrenderable: Option<Unrenderable>,
     kept: Option<Kept>,
-    failure: Option<Failure>,
+    history: Option<History>,
     report: Report,
 }
 
@@ -213,7 +225,7 @@ impl<'a, Q: Queue> Trip<'a, Q> {
             store_error: None,
             unrenderable: None,
             kept: None,
-            failure: None,
+            history: None,
             report: Report::of(Fate::NoMessage),
         }
     }
@@ -276,7 +288,7 @@ impl<'a, Q: Queue> Trip<'a, Q> {
         let message = match recipe.render(self.cargo.load.delivery()) {
             Ok(message) => message,
             Err(error @ Unrenderable::TooLarge(_)) => {
-                self.error = Some(SendError { class: Class::TooLarge, ..SendError::ours(error.to_string()) });
+                self.error = Some(SendError::new(Class::TooLarge, error.to_string()));
                 return Rendered::TooLarge;
             }
             Err(error) => {
@@ -402,12 +414,11 @@ impl<'a, Q: Queue> Trip<'a, Q> {
         tokio::select! {
             biased;
             sent = self.carrier.queue.send(message, until) => sent,
-            () = stopped => Err(SendError {
-                class: Class::Ambiguous,
-                attempts: 1,
-                maybe_stored: true,
-                ..SendError::ours("the process ends before the queue has answered")
-            }),
+            () = stopped => {
+                let detail = "the process ends before the queue has answered";
+                let failure = Failure { maybe_stored: true, ..Failure::new(Class::Ambiguous, detail) };
+                Err(SendError { attempts: 1, ..failure.into() })
+            }
         }
     }
 
@@ -419,7 +430,7 @@ impl<'a, Q: Queue> Trip<'a, Q> {
     }
 
     async fn keep(&mut self, folder: Folder, effort: Effort) -> bool {
-        let (failure, _) = self.failure_now().await;
+        let (failure, _) = self.history().await;
         let Carrier { target, spill, .. } = self.carrier;
         let Some(spill) = spill else { return false };
         // A made message is lent to the record, not copied: it may be large.
@@ -438,7 +449,7 @@ impl<'a, Q: Queue> Trip<'a, Q> {
             sleep(AGAIN).await;
             kept = spill.keep(folder, &record, self.deadline()).await;
         }
-        self.failure = Some(record.error);
+        self.history = Some(record.error);
         self.made = record.message.filter(|_| is_made);
         match kept {
             Ok(kept) => self.kept = Some(kept),
@@ -461,14 +472,14 @@ impl<'a, Q: Queue> Trip<'a, Q> {
         }
     }
 
-    /// Returns the failure to write down, and the record of the last failed run if there is one. The attempts
+    /// Returns the failures to write down, and the record of the last failed run if there is one. The attempts
     /// of all runs add up, and the time of the first failure stays.
-    async fn failure_now(&self) -> (Failure, Option<Backoff>) {
+    async fn history(&self) -> (History, Option<Backoff>) {
         let now = self.carrier.context.clock.now();
         let failure = match (&self.error, &self.unrenderable) {
-            (Some(error), _) => Failure::of_send(error, now),
-            (None, Some(error)) => Failure::other(UNRENDERABLE, error, now),
-            (None, None) => Failure::other("always", "", now),
+            (Some(error), _) => History::of_send(error, now),
+            (None, Some(error)) => History::other(UNRENDERABLE, error, now),
+            (None, None) => History::other("always", "", now),
         };
         match self.stored() {
             Some(stored) => {
@@ -492,7 +503,7 @@ impl<'a, Q: Queue> Trip<'a, Q> {
         let (Some(spill), Some(error), Some(stored)) = (spill, &self.error, self.stored()) else {
             return false;
         };
-        let (failure, earlier) = self.failure_now().await;
+        let (failure, earlier) = self.history().await;
         let backoff = Backoff::after(earlier.as_ref(), failure, error.retry_after, &context.random);
         let written = spill.postpone(stored.name, &backoff, stored.states, self.deadline()).await;
         self.report.next = Some(backoff.next);
@@ -510,24 +521,28 @@ impl<'a, Q: Queue> Trip<'a, Q> {
     }
 
     fn end(self, end: End) -> Report {
-        let Self { marked, receipt, error, store_error, unrenderable, kept, failure, mut report, .. } = self;
+        let Self { marked, receipt, error, store_error, unrenderable, kept, history, mut report, .. } = self;
         report.is_undeleted = end == End::StoreFailed && receipt.is_some();
+        let unstored = |detail: String| SendError::new(Class::Transient, detail);
         // Builds the error for a delivery that neither the queue nor the store has taken.
         let refusal = |error: Option<SendError>, store: Option<StoreError>| match (error, store) {
             (Some(error), Some(store)) if error.class == Class::TooLarge => {
                 // The size is not the reason: the body could not be kept elsewhere.
-                SendError::ours(format!("{}; the body: {store}", error.detail))
+                unstored(format!("{}; the body: {store}", error.detail))
             }
-            (Some(error), Some(store)) => SendError { detail: format!("{}; {store}", error.detail), ..error },
+            (Some(mut error), Some(store)) => {
+                error.detail = format!("{}; {store}", error.detail);
+                error
+            }
             (Some(error), None) => error,
-            (None, Some(store)) => SendError::ours(
+            (None, Some(store)) => unstored(
                 unrenderable
                     .as_ref()
                     .map_or_else(|| format!("the store: {store}"), |error| format!("{error}; {store}")),
             ),
-            (None, None) => SendError::ours("no step of the way was taken"),
+            (None, None) => unstored("no step of the way was taken".to_owned()),
         };
-        let lost = |why: &str| Fate::Refused(SendError::ours(why));
+        let lost = |why: &str| Fate::Refused(unstored(why.to_owned()));
         report.fate = match end {
             End::Queued => receipt.map_or_else(|| lost("there is no receipt"), Fate::Queued),
             End::Repeated => marked.map_or_else(|| lost("there is no mark"), Fate::Repeated),
@@ -535,10 +550,11 @@ impl<'a, Q: Queue> Trip<'a, Q> {
                 || lost("the store confirmed nothing"),
                 |kept| Fate::Spilled(kept, error.filter(|_| tried)),
             ),
-            End::Dead { unrenderable: is_unrenderable } => match (kept, failure) {
-                (Some(kept), Some(failure)) => {
-                    let class = error.map_or(UNRENDERABLE, |error| error.class.as_str());
-                    Fate::Dead(kept, if is_unrenderable { UNRENDERABLE } else { class }, failure)
+            End::Dead { unrenderable: is_unrenderable } => match (kept, history) {
+                (Some(kept), Some(history)) => {
+                    let failed = error.as_ref().filter(|_| !is_unrenderable);
+                    let class = failed.map_or(UNRENDERABLE, |error| error.class.as_str());
+                    Fate::Dead(kept, Cause { class, history, error })
                 }
                 _ => lost("the store confirmed nothing"),
             },

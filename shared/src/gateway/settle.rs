@@ -5,7 +5,7 @@ use tokio::time::Instant;
 
 use super::copies::weight;
 use super::{Gateway, RETRY_AFTER, RETRY_AFTER_REPAIR};
-use crate::carry::{Cargo, Carrier, Fate, Load, Report, UNRENDERABLE};
+use crate::carry::{Cargo, Carrier, Cause, Fate, Load, Report, UNRENDERABLE};
 use crate::config::Hook;
 use crate::delivery::Delivery;
 use crate::message::Recipe;
@@ -40,7 +40,7 @@ impl<Q: Queue> Gateway<Q> {
         let ends = lanes.iter().map(|(carrier, recipe)| async {
             let weight = weight(delivery, recipe, carrier.spill.is_some());
             let Some(_held) = self.0.copies.hold(weight, deadline).await else {
-                let error = SendError::ours("other large deliveries take the memory");
+                let error = SendError::new(Class::Transient, "other large deliveries take the memory");
                 return end_at(&carrier.target, Report::of(Fate::Held(error)));
             };
             let cargo = Cargo {
@@ -82,7 +82,7 @@ fn end_at(target: &Target, report: Report) -> End<'_> {
     match fate {
         Fate::Queued(receipt) => {
             end.sends.attempts = receipt.attempts;
-            end.sends.vendor_request_id = receipt.request_id;
+            end.sends.receipt_request_id = receipt.request_id;
             end.sends.message_id = Some(receipt.message_id);
         }
         Fate::Repeated(_) => end.outcome = Outcome::Repeated,
@@ -93,11 +93,11 @@ fn end_at(target: &Target, report: Report) -> End<'_> {
                 None => end.why = Some(Why { class: "always", reason: None }),
             }
         }
-        Fate::Dead(_, class, failure) => {
+        Fate::Dead(_, Cause { class, history, error }) => {
             end.outcome = Outcome::Dead;
-            end.why = Some(Why::new(class, format!("{}: {}", failure.errorclass, failure.errormessage)));
-            end.sends.attempts = failure.errorattempts;
-            end.sends.code = failure.errorcode;
+            end.why = Some(Why::new(class, format!("{}: {}", history.errorclass, history.errormessage)));
+            end.sends.attempts = history.errorattempts;
+            end.sends.failure = error.map(|error| error.failure);
         }
         Fate::Unrenderable(error) => {
             (end.outcome, end.problem) = (Outcome::Unprocessable, Some(Problem::Unprocessable));
@@ -124,8 +124,7 @@ impl End<'_> {
         self.why = Some(Why::new(error.class.as_str(), error.to_string()));
         self.sends.attempts = error.attempts;
         self.sends.maybe_stored = error.maybe_stored;
-        self.sends.code = error.code;
-        self.sends.vendor_request_id = error.request_id;
+        self.sends.failure = Some(error.failure);
     }
 
     /// Returns the rank of a result: the highest rank of all targets decides the answer. A delivery that only
@@ -155,8 +154,8 @@ impl End<'_> {
             reason = why.as_ref().and_then(|why| why.reason.as_deref()),
             attempts = sends.attempts,
             message_id = sends.message_id.as_deref(),
-            code = sends.code.as_deref(),
-            vendor_request_id = sends.vendor_request_id.as_deref(),
+            code = sends.code(),
+            vendor_request_id = sends.vendor_request_id(),
             maybe_stored = sends.maybe_stored.then_some(true),
             "target"
         );
@@ -189,10 +188,10 @@ fn finish(ends: Vec<End<'_>>, source: &Source, delivery: &Delivery) -> Ending {
             Problem::Unavailable { retry_after: RETRY_AFTER_REPAIR },
         );
     };
-    sends.code = worst.sends.code;
+    sends.failure = worst.sends.failure;
     if is_one {
         sends.message_id = worst.sends.message_id;
-        sends.vendor_request_id = worst.sends.vendor_request_id;
+        sends.receipt_request_id = worst.sends.receipt_request_id;
     }
     let named = |reason| if is_one { reason } else { format!("{}: {reason}", worst.target) };
     let why = worst.why.map(|why| Why { reason: why.reason.map(named), ..why });

@@ -282,7 +282,7 @@ mod tests {
     use crate::queue::told::{Said, ToldQueue};
     use crate::queue::{Queue, Receipt, SendError, Target, Until, Vendor};
     use crate::redrive::Redriver;
-    use crate::spill::{Failure, Folder, Record, Spill};
+    use crate::spill::{Folder, History, Record, Spill};
     use crate::store::Store;
     use crate::store::memory::{Fault, MemoryStore, Operation};
 
@@ -399,7 +399,7 @@ mod tests {
                 let mut delivery = delivery(b"{}", None);
                 delivery.content_mut().id = format!("id-{n}");
                 let message = recipe.render(&delivery).unwrap();
-                let failure = Failure::other("always", "", context.clock.now());
+                let failure = History::other("always", "", context.clock.now());
                 let record = Record::new(&target, &delivery, Some(message), failure);
                 spill.keep(Folder::Spill, &record, Instant::now() + LONGEST).await.unwrap();
             }

@@ -119,7 +119,7 @@ pub struct Failure {
 
 impl Failure {
     /// Builds a failure without an answer: no part of the message was sent.
-    pub(super) fn new(class: Class, detail: impl Into<String>) -> Self {
+    pub fn new(class: Class, detail: impl Into<String>) -> Self {
         Self {
             class,
             code: None,

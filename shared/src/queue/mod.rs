@@ -16,7 +16,7 @@ pub mod tdmq;
 pub mod told;
 
 use std::future::Future;
-use std::time::Duration;
+use std::ops::{Deref, DerefMut};
 
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -24,6 +24,7 @@ use tokio::time::Instant;
 use crate::env::EnvProblem;
 use crate::message::{MAX_TEXT, Message};
 pub use client::Client;
+use failure::Failure;
 pub use spec::Spec;
 pub use target::Target;
 
@@ -142,7 +143,7 @@ pub enum Effort {
 
 impl Effort {
     /// Returns true if the circuit of an outage that `why` has opened holds the send back.
-    const fn heeds(self, why: &failure::Failure) -> bool {
+    const fn heeds(self, why: &Failure) -> bool {
         match self {
             Self::Brief | Self::Patient => true,
             Self::Whole => why.unreachable,
@@ -307,42 +308,51 @@ impl Class {
     }
 }
 
-/// Failed send: the message was not stored, as far as known, when the attempts ended.
+/// Failed send: the message was not stored, as far as known, when the attempts ended. It reads like its
+/// failure.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("{}: {detail}", class.as_str())]
+#[error("{}: {}", failure.class.as_str(), failure.detail)]
 pub struct SendError {
-    /// Class of the last failure, which alone decides on the treatment.
-    pub class: Class,
-    /// Error code of the vendor, if it gave one.
-    pub code: Option<String>,
-    /// Description for the log, without any secret or message text.
-    pub detail: String,
-    /// Request id of the vendor, if it gave one.
-    pub request_id: Option<String>,
-    /// Wait until the next attempt that the vendor asked for, or that an open circuit asks for.
-    pub retry_after: Option<Duration>,
+    /// Last failure, whose class alone decides on the treatment. Its `maybe_stored` counts for all attempts of
+    /// the send.
+    pub failure: Box<Failure>,
     /// Number of attempts made; 0 if the send ended before the first one.
     pub attempts: u32,
-    /// True if the message may be stored in spite of the failure, by any of the attempts.
-    pub maybe_stored: bool,
     /// Widest open circuit on the message's way: messages on the same circuit share the failure's cause.
     /// `None` if no other message is known to meet the failure.
     pub reach: Option<Reach>,
 }
 
 impl SendError {
-    /// Builds a failure of this crate outside the queue client: nothing reached the queue, and the sender is
-    /// asked to come again.
-    pub(crate) fn ours(detail: impl Into<String>) -> Self {
-        Self {
-            class: Class::Transient,
-            code: None,
-            detail: detail.into(),
-            request_id: None,
-            retry_after: None,
-            attempts: 0,
-            maybe_stored: false,
-            reach: None,
-        }
+    /// Builds the error of a send that ended before its first attempt.
+    pub fn new(class: Class, detail: impl Into<String>) -> Self {
+        Failure::new(class, detail).into()
+    }
+}
+
+/// Error of a send that failed before its first attempt.
+impl From<Failure> for SendError {
+    fn from(failure: Failure) -> Self {
+        Self { failure: Box::new(failure), attempts: 0, reach: None }
+    }
+}
+
+impl From<EnvProblem> for SendError {
+    fn from(problem: EnvProblem) -> Self {
+        Self::new(Class::Config, problem.to_string())
+    }
+}
+
+impl Deref for SendError {
+    type Target = Failure;
+
+    fn deref(&self) -> &Failure {
+        &self.failure
+    }
+}
+
+impl DerefMut for SendError {
+    fn deref_mut(&mut self) -> &mut Failure {
+        &mut self.failure
     }
 }

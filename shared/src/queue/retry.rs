@@ -287,7 +287,8 @@ impl Courier {
 
     /// Builds the error of a send over `way`.
     fn failed(&self, way: &Way, failure: Failure, attempts: u32, maybe_stored: bool) -> SendError {
-        SendError { reach: self.breaker.reach(way), ..error(failure, attempts, maybe_stored) }
+        let failure = Box::new(Failure { maybe_stored, ..failure });
+        SendError { failure, attempts, reach: self.breaker.reach(way) }
     }
 
     /// Adopts the vendor's clock for later signatures, if the failure names a plausible time.
@@ -344,22 +345,4 @@ fn bounded(failure: Failure, size: usize) -> Failure {
         failure.detail
     );
     Failure { class: Class::Config, detail, ..failure }
-}
-
-fn error(failure: Failure, attempts: u32, maybe_stored: bool) -> SendError {
-    let Failure { class, code, detail, request_id, retry_after, .. } = failure;
-    SendError { class, code, detail, request_id, retry_after, attempts, maybe_stored, reach: None }
-}
-
-/// Error of a send that failed before its first attempt.
-impl From<Failure> for SendError {
-    fn from(failure: Failure) -> Self {
-        error(failure, 0, false)
-    }
-}
-
-impl From<EnvProblem> for SendError {
-    fn from(problem: EnvProblem) -> Self {
-        Failure::new(Class::Config, problem.to_string()).into()
-    }
 }

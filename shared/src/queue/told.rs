@@ -40,9 +40,8 @@ impl Said {
 
     /// Builds a failure of this class, after one attempt if `is_tried`, else without an attempt.
     pub fn failed(class: Class, is_tried: bool) -> Self {
-        let error =
-            SendError { class, attempts: u32::from(is_tried), ..SendError::ours("as it was told to") };
-        Self { is_stored: false, error: Some(error) }
+        let error = SendError::new(class, "as it was told to");
+        Self { is_stored: false, error: Some(SendError { attempts: u32::from(is_tried), ..error }) }
     }
 }
 
@@ -74,7 +73,7 @@ impl Queue for ToldQueue {
         if message.text.len() <= self.0.most || message.dataref().is_some() {
             return Ok(());
         }
-        Err(SendError { class: Class::TooLarge, ..SendError::ours("more than the queue takes") })
+        Err(SendError::new(Class::TooLarge, "more than the queue takes"))
     }
 
     async fn send(&self, message: &Message, _: impl Into<Until> + Send) -> Result<Receipt, SendError> {

@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::carry::{Cargo, Carrier, Fate, Load, Pace, Stored};
+use crate::carry::{Cargo, Carrier, Cause, Fate, Load, Pace, Stored};
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::context::Context;
@@ -221,8 +221,8 @@ impl<Q: Queue> Redriver<Q> {
                 Done::Sent
             }
             Fate::Repeated(_) => Done::Repeated,
-            Fate::Dead(_, class, failure) => {
-                let reason = failure.errormessage;
+            Fate::Dead(_, Cause { class, history, .. }) => {
+                let reason = history.errormessage;
                 tracing::warn!(hook = name, delivery = id, class, reason, "moved to dead/");
                 Done::Dead
             }

@@ -14,7 +14,7 @@ use super::{Job, Options, Redriver, named};
 use crate::carry::{Foreseen, Form, Pace};
 use crate::clock::Timestamp;
 use crate::queue::{Client, Queue};
-use crate::spill::{Failure, Record, is_due};
+use crate::spill::{History, Record, is_due};
 use crate::store::{Foreign, MAX_PAGE, StoreError};
 
 /// Upper bound on concurrent reads of deliveries.
@@ -56,7 +56,7 @@ pub struct Known {
     /// Time at which the delivery was received.
     pub received: Timestamp,
     /// Last failure of the delivery, with all attempts so far.
-    pub failure: Failure,
+    pub failure: History,
     /// Time of the next attempt; `None` if the delivery is due.
     pub next: Option<Timestamp>,
     /// Plan of a run with these options for the delivery; `None` if it was not requested.

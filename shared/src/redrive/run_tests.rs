@@ -11,7 +11,7 @@ use crate::message::Message;
 use crate::message::tests::delivery;
 use crate::queue::told::{Said, ToldQueue};
 use crate::queue::{Class, Reach, Target, Vendor};
-use crate::spill::{Failure, Folder, Record, Spill};
+use crate::spill::{Folder, History, Record, Spill};
 use crate::store::Store;
 use crate::store::memory::MemoryStore;
 
@@ -51,7 +51,7 @@ async fn waiting_of(
         delivery.content_mut().id = format!("id-{n}");
         delivery.content_mut().body = Bytes::from(format!("[{n}]"));
         let message = recipe.render(&delivery).unwrap();
-        let failure = Failure::other("always", "", NOW);
+        let failure = History::other("always", "", NOW);
         let record = Record::new(&target, &delivery, Some(message), failure);
         let soon = Instant::now() + Duration::from_secs(60);
         spill.keep(Folder::Spill, &record, soon).await.unwrap();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Failure, rfc3339};
+use super::{History, rfc3339};
 use crate::clock::{Random, Timestamp};
 use crate::sabotage::{Safeguard, is_pulled};
 
@@ -24,7 +24,7 @@ pub struct Backoff {
     #[serde(with = "rfc3339")]
     pub next: Timestamp,
     /// Summary of all attempts so far.
-    pub error: Failure,
+    pub error: History,
 }
 
 impl Backoff {
@@ -32,7 +32,7 @@ impl Backoff {
     /// that the vendor asked for.
     pub(crate) fn after(
         earlier: Option<&Self>,
-        error: Failure,
+        error: History,
         asked: Option<Duration>,
         random: &Random,
     ) -> Self {
@@ -69,7 +69,7 @@ mod tests {
     fn waits_double_up_to_an_hour_and_survive_being_written() {
         let random = Random::from_fn(|| u64::MAX - 1);
         let now = Timestamp::from_unix(1_760_000_000);
-        let error = || Failure::other("transient", "", now);
+        let error = || History::other("transient", "", now);
         let (mut backoff, mut waits) = (None, Vec::new());
         for _ in 0..8 {
             let next = Backoff::after(backoff.as_ref(), error(), None, &random);

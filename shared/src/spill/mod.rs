@@ -44,7 +44,7 @@ pub(crate) use name::digest;
 use probe::Known;
 pub(crate) use probe::Trial;
 pub use probe::{PROBE, StoreProbe};
-pub use record::{Failure, Record, RecordError};
+pub use record::{History, Record, RecordError};
 pub(crate) use record::{base64_bytes, rfc3339};
 pub use state::State;
 pub(crate) use state::is_due;

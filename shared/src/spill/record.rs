@@ -31,7 +31,7 @@ pub struct Record {
     /// Message of the delivery; `None` if the delivery could not be rendered.
     pub message: Option<Message>,
     /// Reason for storing the delivery.
-    pub error: Failure,
+    pub error: History,
     /// Delivery as it was when it was verified.
     #[serde(with = "saved")]
     pub delivery: Delivery,
@@ -39,7 +39,7 @@ pub struct Record {
 
 /// Reason why a delivery is stored, as CloudEvents attributes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failure {
+pub struct History {
     /// Class of the error (see the table of classes in `docs/delivery-semantics.md`), `unrenderable`, or
     /// `always` if nothing failed.
     pub errorclass: String,
@@ -109,8 +109,8 @@ pub enum RecordError {
     Version(u8),
 }
 
-impl Failure {
-    /// Builds the failure of a send.
+impl History {
+    /// Builds the history of one failed send.
     pub fn of_send(error: &SendError, now: Timestamp) -> Self {
         Self {
             errorclass: error.class.as_str().to_owned(),
@@ -122,7 +122,7 @@ impl Failure {
         }
     }
 
-    /// Builds a failure other than that of a send.
+    /// Builds the history of one failure other than that of a send.
     pub fn other(class: &str, message: impl fmt::Display, now: Timestamp) -> Self {
         Self {
             errorclass: class.to_owned(),
@@ -134,7 +134,7 @@ impl Failure {
         }
     }
 
-    /// Adds an earlier failure: attempts add up, and the first time is kept.
+    /// Adds earlier failures: attempts add up, and the first time is kept.
     #[must_use]
     pub fn after(self, earlier: &Self) -> Self {
         Self {
@@ -147,7 +147,7 @@ impl Failure {
 
 impl Record {
     /// Builds the record of a delivery and the message that was made of it.
-    pub fn new(target: &Target, delivery: &Delivery, message: Option<Message>, error: Failure) -> Self {
+    pub fn new(target: &Target, delivery: &Delivery, message: Option<Message>, error: History) -> Self {
         let vendor = target.vendor();
         let named = (*target != vendor.into()).then(|| target.name().to_owned());
         Self { version: VERSION, vendor, target: named, message, error, delivery: delivery.clone() }
@@ -284,7 +284,7 @@ mod tests {
             properties: vec![("CE_id".into(), delivery.id.clone())],
         };
         let now = Timestamp::from_unix_millis(1_760_000_000_123);
-        Record::new(&Vendor::Rocketmq.into(), &delivery, Some(message), Failure::other("always", "", now))
+        Record::new(&Vendor::Rocketmq.into(), &delivery, Some(message), History::other("always", "", now))
     }
 
     #[test]
@@ -315,7 +315,7 @@ mod tests {
     #[test]
     fn failures_add_up() {
         let at = Timestamp::from_unix;
-        let error = |attempts, now| Failure { errorattempts: attempts, ..Failure::other("x", "", at(now)) };
+        let error = |attempts, now| History { errorattempts: attempts, ..History::other("x", "", at(now)) };
         let both = error(3, 20).after(&error(2, 10));
         assert_eq!((both.errorattempts, both.errorfirsttime, both.errorlasttime), (5, at(10), at(20)));
     }

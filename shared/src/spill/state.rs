@@ -54,13 +54,13 @@ pub(crate) fn is_due(next: Timestamp, now: Timestamp) -> bool {
 mod tests {
     use super::*;
     use crate::clock::Random;
-    use crate::spill::Failure;
+    use crate::spill::History;
 
     #[test]
     fn the_name_says_when() {
         let now = Timestamp::from_unix(1_760_000_000);
         let random = Random::from_fn(|| 0);
-        let backoff = Backoff::after(None, Failure::other("transient", "", now), None, &random);
+        let backoff = Backoff::after(None, History::other("transient", "", now), None, &random);
         let state = State::of("spill/tdmq/h/00ff", &backoff).unwrap();
         assert_eq!(state.name, "retry/tdmq/h/00ff.1760000030000.1");
         assert_eq!(State::read(&state.name), state);

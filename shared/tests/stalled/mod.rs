@@ -9,6 +9,7 @@ use hookmq_shared::env::{Env, EnvProblem};
 use hookmq_shared::gateway::Gateway;
 use hookmq_shared::http::Request;
 use hookmq_shared::message::Message;
+use hookmq_shared::queue::failure::Failure;
 use hookmq_shared::queue::{Class, Queue, Receipt, SendError, Until, Vendor};
 use hookmq_shared::service::Service as _;
 use tokio::time::{Instant, sleep_until};
@@ -28,16 +29,8 @@ impl Queue for Stalled {
 
     async fn send(&self, _: &Message, until: impl Into<Until> + Send) -> Result<Receipt, SendError> {
         sleep_until(until.into().deadline).await;
-        Err(SendError {
-            class: Class::Transient,
-            code: None,
-            detail: "stalled".to_owned(),
-            request_id: None,
-            retry_after: None,
-            attempts: 1,
-            maybe_stored: true,
-            reach: None,
-        })
+        let failure = Failure { maybe_stored: true, ..Failure::new(Class::Transient, "stalled") };
+        Err(SendError { attempts: 1, ..failure.into() })
     }
 
     fn problems(&self) -> Vec<EnvProblem> {
