@@ -10,7 +10,7 @@ use hookmq_shared::config::{Config, Hook};
 use hookmq_shared::context::Context;
 use hookmq_shared::env::Env;
 use hookmq_shared::queue::failure::Failure;
-use hookmq_shared::queue::probe::{Report, Route, Verdict};
+use hookmq_shared::queue::probe::{ProbeReport, ProbeRoute, ProbeVerdict};
 use hookmq_shared::queue::{Class, Client, Target, Vendor};
 
 use crate::{Exit, check};
@@ -74,14 +74,14 @@ fn is_set_up(env: &Env, vendor: Vendor) -> bool {
     vendor.spec().set_up_by.iter().any(|variable| env.get(variable).is_some())
 }
 
-const fn exit(report: &Report) -> Exit {
+const fn exit(report: &ProbeReport) -> Exit {
     match report.verdict {
-        Verdict::Good => Exit::Good,
-        Verdict::Refused | Verdict::Unknown | Verdict::Stored => Exit::Bad,
+        ProbeVerdict::Good => Exit::Good,
+        ProbeVerdict::Refused | ProbeVerdict::Unknown | ProbeVerdict::Stored => Exit::Bad,
     }
 }
 
-fn told(target: &Target, report: &Report) -> String {
+fn told(target: &Target, report: &ProbeReport) -> String {
     let place: Vec<String> = report.place.iter().map(|(name, value)| format!(", {name} {value}")).collect();
     let mut text = format!("{target}: {}{}\n", report.endpoint, place.concat());
     let mut line = |name: &str, value: String| {
@@ -113,7 +113,7 @@ fn told(target: &Target, report: &Report) -> String {
     text
 }
 
-fn connection(route: &Route, is_https: bool) -> String {
+fn connection(route: &ProbeRoute, is_https: bool) -> String {
     let mut steps = Vec::new();
     if route.is_proxied {
         steps.push("through HTTPS_PROXY".to_owned());
@@ -156,23 +156,23 @@ fn clock(offset: Option<i64>) -> String {
 }
 
 /// Explains the verdict of a report, and what to do.
-fn verdict(report: &Report) -> (String, &'static str) {
+fn verdict(report: &ProbeReport) -> (String, &'static str) {
     let class = report.answer.as_ref().err().map_or("", |failure| failure.class.as_str());
     match report.verdict {
-        Verdict::Good => {
+        ProbeVerdict::Good => {
             let accepted = report.vendor.spec().proves;
             (format!("good: {accepted} were accepted; nothing was stored"), "")
         }
-        Verdict::Stored => (
+        ProbeVerdict::Stored => (
             "stored, against the vendor's documents: a consumer of that topic gets it".to_owned(),
             "please report this: the credentials are good, and the documents wrong",
         ),
-        Verdict::Refused => (format!("refused, class {class}"), advice(report)),
-        Verdict::Unknown => (format!("nothing is proven, class {class}"), advice(report)),
+        ProbeVerdict::Refused => (format!("refused, class {class}"), advice(report)),
+        ProbeVerdict::Unknown => (format!("nothing is proven, class {class}"), advice(report)),
     }
 }
 
-fn advice(report: &Report) -> &'static str {
+fn advice(report: &ProbeReport) -> &'static str {
     let Err(failure) = &report.answer else { return "" };
     if let Some(own) = (report.vendor.spec().advice)(failure.class)
         && report.status.is_some()

@@ -188,7 +188,7 @@ mod tests {
     use hookmq_shared::env::Env;
     use hookmq_shared::host::trigger;
     use hookmq_shared::http::Request;
-    use hookmq_shared::source::{Draft, Outcome, preset_names};
+    use hookmq_shared::source::{Draft, VerifyOutcome, preset_names};
     use serde_json::Value;
 
     use super::*;
@@ -261,7 +261,8 @@ mod tests {
             let epoch = ["timeEpoch", "requestTimeEpoch"].map(|key| event["requestContext"][key].as_i64());
             let at = Timestamp::from_unix_millis(epoch.into_iter().flatten().next().unwrap_or(0));
             match (expect, hook.source.current().unwrap().explain(&request, at).outcome) {
-                (Expect::Stored, Outcome::Verified(_)) | (Expect::Handshake, Outcome::Handshake(_)) => {}
+                (Expect::Stored, VerifyOutcome::Verified(_))
+                | (Expect::Handshake, VerifyOutcome::Handshake(_)) => {}
                 (_, other) => panic!("{file}: {other:?}"),
             }
         }

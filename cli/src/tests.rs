@@ -8,7 +8,7 @@ use std::thread;
 use clap::{CommandFactory as _, ValueEnum as _};
 use hookmq_shared::clock::Clock;
 use hookmq_shared::http::Request;
-use hookmq_shared::source::{Outcome, Source, Tamper};
+use hookmq_shared::source::{Source, Tamper, VerifyOutcome};
 
 use super::*;
 use crate::samples::{SAMPLES, Sample};
@@ -38,7 +38,7 @@ fn piped(request: &Request, trigger: Trigger) -> Request {
     trigger::read(&signed.print(trigger)).unwrap()
 }
 
-fn outcome(verifier: &Source, request: &Request) -> Outcome {
+fn outcome(verifier: &Source, request: &Request) -> VerifyOutcome {
     verifier.explain(request, Clock::system().now()).outcome
 }
 
@@ -57,14 +57,22 @@ fn verify_accepts_what_sign_prints_and_refuses_what_it_broke() {
         for trigger in Trigger::value_variants() {
             let request = piped(&make(None).unwrap(), *trigger);
             let outcome = outcome(&verifier, &request);
-            assert!(matches!(outcome, Outcome::Verified(_)), "{} {trigger:?}: {outcome:?}", sample.preset);
+            assert!(
+                matches!(outcome, VerifyOutcome::Verified(_)),
+                "{} {trigger:?}: {outcome:?}",
+                sample.preset
+            );
         }
         for tamper in Tamper::ALL {
             // A source without that part refuses to break it; the tests of sources check that.
             let Ok(request) = make(Some(tamper)) else { continue };
             broken += 1;
             let outcome = outcome(&verifier, &piped(&request, Trigger::Http));
-            assert!(matches!(outcome, Outcome::Rejected(..)), "{} {tamper:?}: {outcome:?}", sample.preset);
+            assert!(
+                matches!(outcome, VerifyOutcome::Rejected(..)),
+                "{} {tamper:?}: {outcome:?}",
+                sample.preset
+            );
         }
     }
     assert!(broken > 2 * SAMPLES.len(), "{broken}");
@@ -133,7 +141,7 @@ async fn send_sends_and_its_exit_code_is_the_answer() {
         assert_eq!(request.path, "/hook");
         assert!(request.raw_query.starts_with(query.trim_start_matches('?')), "{}", request.raw_query);
         let outcome = outcome(&sample.signer().unwrap(), &request);
-        assert!(matches!(outcome, Outcome::Verified(_)), "{source}: {outcome:?}");
+        assert!(matches!(outcome, VerifyOutcome::Verified(_)), "{source}: {outcome:?}");
     }
 }
 

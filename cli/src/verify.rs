@@ -16,7 +16,7 @@ use hookmq_shared::env::Env;
 use hookmq_shared::http::{Headers, Request};
 use hookmq_shared::reader::{Mistakes, Table};
 use hookmq_shared::secret::{Secret, SecretRef};
-use hookmq_shared::source::{Outcome, Settings, Source};
+use hookmq_shared::source::{Settings, Source, VerifyOutcome};
 use toml::de::DeTable;
 
 use crate::{Exit, batch, check, complain, trigger};
@@ -101,8 +101,8 @@ pub(crate) fn run(args: &Args) -> Exit {
         crate::say!("{verdict}");
     }
     match explanation.outcome {
-        Outcome::Rejected(..) => Exit::Bad,
-        Outcome::Verified(_) | Outcome::Handshake(_) => Exit::Good,
+        VerifyOutcome::Rejected(..) => Exit::Bad,
+        VerifyOutcome::Verified(_) | VerifyOutcome::Handshake(_) => Exit::Good,
     }
 }
 

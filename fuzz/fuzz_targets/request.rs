@@ -13,7 +13,7 @@ use std::rc::Rc;
 
 use hookmq_shared::delivery::{Coverage, Delivery};
 use hookmq_shared::http::{Headers, Request};
-use hookmq_shared::source::{Fetched, Outcome, Settings, Source, Verdict, preset_info, preset_names};
+use hookmq_shared::source::{Fetched, VerifyOutcome, Settings, Source, Verdict, preset_info, preset_names};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 use source_common::{NOW, of_case, pair, params_for, params_of_vectors};
@@ -119,7 +119,7 @@ fuzz_target!(|data: &[u8]| {
     let verdict = source.check("h", request, NOW);
     // The explanation agrees with the verdict.
     assert_eq!(
-        matches!(explanation.outcome, Outcome::Verified(_)),
+        matches!(explanation.outcome, VerifyOutcome::Verified(_)),
         matches!(verdict, Verdict::Verified(_)),
         "{explanation}"
     );

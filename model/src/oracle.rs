@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use hookmq_shared::carry::{Course, End, Facts, KeptFacts, Outcome, Terms};
+use hookmq_shared::carry::{Course, End, Facts, KeptFacts, StepOutcome, Terms};
 use hookmq_shared::clock::{Random, Timestamp};
 use hookmq_shared::delivery::Delivery;
 use hookmq_shared::net::answer::Answer;
@@ -138,15 +138,15 @@ fn ends(class: Class) -> Vec<hookmq_shared::carry::Step> {
                 for _ in 0..8 {
                     course = course.after(match course.step() {
                         Step::Send(_) => break,
-                        Step::Spill => Outcome::Done(false),
+                        Step::Spill => StepOutcome::Done(false),
                         Step::Render => {
-                            Outcome::Rendered(hookmq_shared::carry::Rendered::Made { as_stored: false })
+                            StepOutcome::Rendered(hookmq_shared::carry::Rendered::Made { as_stored: false })
                         }
-                        _ => Outcome::Done(true),
+                        _ => StepOutcome::Done(true),
                     });
                 }
                 for tried in [true, false] {
-                    steps.push(course.after(Outcome::Sent(Sent::Failed { class, tried })).step());
+                    steps.push(course.after(StepOutcome::Sent(Sent::Failed { class, tried })).step());
                 }
             }
         }

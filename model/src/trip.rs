@@ -1,7 +1,7 @@
 //! The effects of a delivery's steps on the store and the queue. They are the model's own part; a test
 //! compares them with the real driver.
 
-use hookmq_shared::carry::{End, Form, Outcome, Rendered, Sent, Step};
+use hookmq_shared::carry::{End, Form, Rendered, Sent, Step, StepOutcome};
 use hookmq_shared::queue::Class;
 use hookmq_shared::sabotage::{Safeguard, is_pulled};
 
@@ -150,7 +150,7 @@ impl Trip {
         Kept { of: self.of, message: self.made.or(self.stored), cause }
     }
 
-    fn go_on(&mut self, setting: &Setting, outcome: Outcome) {
+    fn go_on(&mut self, setting: &Setting, outcome: StepOutcome) {
         self.is_half = false;
         self.course = self.course.after(outcome);
         self.render(setting);
@@ -177,7 +177,7 @@ impl Trip {
                 Rendered::Made { as_stored: self.stored == Some(made) }
             }
         };
-        self.course = self.course.after(Outcome::Rendered(rendered));
+        self.course = self.course.after(StepOutcome::Rendered(rendered));
     }
 }
 
@@ -193,12 +193,12 @@ impl Ride<'_> {
         let mut told = Told::default();
         match effect {
             Effect::GetMark => {
-                self.go_on(Outcome::Found(is_confirmed && self.object.mark));
+                self.go_on(StepOutcome::Found(is_confirmed && self.object.mark));
             }
             Effect::PutMark => {
                 self.object.mark |= has_effect;
                 if self.trip.course.step() == Step::Mark {
-                    self.go_on(Outcome::Done(true));
+                    self.go_on(StepOutcome::Done(true));
                 } else {
                     self.trip.is_half = true;
                 }
@@ -208,13 +208,13 @@ impl Ride<'_> {
                 if has_effect {
                     self.object.spill.get_or_insert(kept);
                 }
-                self.go_on(Outcome::Done(confirms(is_confirmed)));
+                self.go_on(StepOutcome::Done(confirms(is_confirmed)));
             }
             Effect::PutDead(kept) => {
                 if has_effect {
                     self.object.dead.get_or_insert(kept);
                 }
-                self.go_on(Outcome::Done(confirms(is_confirmed)));
+                self.go_on(StepOutcome::Done(confirms(is_confirmed)));
             }
             Effect::PutRetry => {
                 let bit = self.oracle.wait(self.trip.asks, self.ahead);
@@ -241,13 +241,15 @@ impl Ride<'_> {
                 self.half(is_confirmed);
             }
             Effect::Send(made) => told = self.send(made, choice),
-            Effect::Nothing => self.go_on(Outcome::Sent(Sent::Failed { class: Class::Config, tried: false })),
+            Effect::Nothing => {
+                self.go_on(StepOutcome::Sent(Sent::Failed { class: Class::Config, tried: false }))
+            }
             Effect::Answer => told.is_acked = self.trip.end().is_some_and(End::is_accepted),
         }
         told
     }
 
-    fn go_on(&mut self, outcome: Outcome) {
+    fn go_on(&mut self, outcome: StepOutcome) {
         self.trip.go_on(self.setting, outcome);
     }
 
@@ -256,7 +258,7 @@ impl Ride<'_> {
         if is_confirmed && self.trip.states != 0 {
             self.trip.is_half = true;
         } else {
-            self.go_on(Outcome::Done(is_confirmed));
+            self.go_on(StepOutcome::Done(is_confirmed));
         }
     }
 
@@ -280,7 +282,7 @@ impl Ride<'_> {
             trip.unrenderable |= is_confirmed;
         }
         let is_done = made.is_some();
-        self.go_on(Outcome::Done(is_done));
+        self.go_on(StepOutcome::Done(is_done));
     }
 
     fn send(&mut self, made: Made, choice: Choice) -> Told {
@@ -311,7 +313,7 @@ impl Ride<'_> {
                 Sent::Failed { class, tried }
             }
         };
-        self.go_on(Outcome::Sent(outcome));
+        self.go_on(StepOutcome::Sent(outcome));
         told
     }
 }

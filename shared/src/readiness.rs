@@ -20,14 +20,14 @@ const RETRY_AFTER: u32 = 5;
 
 /// Part of the configuration that must be sound (`READY`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Rule {
+pub(crate) enum ReadinessRule {
     /// Any hook that can serve requests.
     Any,
     /// Whole configuration, so that a rollout with a mistake stops at its first instance.
     All,
 }
 
-impl Rule {
+impl ReadinessRule {
     /// Parses `READY`. The error says what is wrong with the value.
     pub(crate) fn from_env(env: &Env) -> Result<Self, EnvProblem> {
         match env.get(VARIABLE).as_deref() {
@@ -137,9 +137,13 @@ impl Readiness {
 
     /// Applies `rule` to a process with these problems. `can_serve` says that at least one hook can serve
     /// requests.
-    pub(crate) fn judge(rule: Rule, can_serve: bool, troubles: impl IntoIterator<Item = Trouble>) -> Self {
+    pub(crate) fn judge(
+        rule: ReadinessRule,
+        can_serve: bool,
+        troubles: impl IntoIterator<Item = Trouble>,
+    ) -> Self {
         let told = Self::new(can_serve, troubles);
-        Self { is_ready: can_serve && (rule == Rule::Any || told.troubles.is_empty()), ..told }
+        Self { is_ready: can_serve && (rule == ReadinessRule::Any || told.troubles.is_empty()), ..told }
     }
 
     /// Adds the state of the store and of the queues, which does not affect readiness.
@@ -209,8 +213,11 @@ mod tests {
 
     #[test]
     fn the_variable_has_two_values() {
-        let of = |text: &str| Rule::from_env(&Env::of([(VARIABLE, text)]));
-        assert_eq!((of(""), of("any"), of(" all ")), (Ok(Rule::Any), Ok(Rule::Any), Ok(Rule::All)));
+        let of = |text: &str| ReadinessRule::from_env(&Env::of([(VARIABLE, text)]));
+        assert_eq!(
+            (of(""), of("any"), of(" all ")),
+            (Ok(ReadinessRule::Any), Ok(ReadinessRule::Any), Ok(ReadinessRule::All))
+        );
         for wrong in ["ALL", "strict", "1", "any all"] {
             assert_eq!(of(wrong).unwrap_err().variable, VARIABLE, "{wrong}");
         }
@@ -222,7 +229,7 @@ mod tests {
         let troubles = || {
             [Trouble::setting(Some(&target), "TLS_CA_FILE"), Trouble::broken("a\"b"), Trouble::broken("a\"b")]
         };
-        let answer = Readiness::judge(Rule::All, true, troubles()).response("id");
+        let answer = Readiness::judge(ReadinessRule::All, true, troubles()).response("id");
         assert_eq!((answer.status, answer.header("retry-after")), (503, Some("5")));
         assert_eq!(answer.header("content-type"), Some("application/problem+json"));
         let body: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
@@ -232,15 +239,16 @@ mod tests {
             {"hook": "a\"b", "problem": "the hook has errors"},
         ]);
         assert_eq!(body["problems"], told);
-        let answer = Readiness::judge(Rule::Any, true, troubles()).response("id");
+        let answer = Readiness::judge(ReadinessRule::Any, true, troubles()).response("id");
         let body: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
         assert_eq!((answer.status, &body["status"], &body["problems"]), (200, &"ok".into(), &told));
-        let hidden = Readiness::judge(Rule::Any, false, troubles()).without_names().response("id").body;
+        let hidden =
+            Readiness::judge(ReadinessRule::Any, false, troubles()).without_names().response("id").body;
         assert!(
             !hidden.contains("a\\\"b") && !hidden.contains("tdmq") && hidden.contains("TLS_CA_FILE"),
             "{hidden}"
         );
-        let sound = Readiness::judge(Rule::All, true, []);
+        let sound = Readiness::judge(ReadinessRule::All, true, []);
         assert_eq!(sound.response("id").body, r#"{"status":"ok"}"#);
         let open = Open { topic: 1, key: 0, endpoint: 1 };
         let told = sound.clone().with_state(Some(StoreProbe::Failed("denied")), [(&target, open)]);

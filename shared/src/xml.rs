@@ -16,7 +16,7 @@ pub(crate) enum XmlError {
 
 /// Text of an element.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Found {
+pub(crate) struct Element {
     pub(crate) text: String,
     /// Range of the element's content in the body, without the tags.
     pub(crate) span: Range<usize>,
@@ -27,12 +27,12 @@ const MAX_DEPTH: usize = 32;
 
 /// Finds the element at `path` (`a.b`: names below the root). Returns `None` if the element is missing or
 /// contains other elements.
-pub(crate) fn find(body: &[u8], path: &str) -> Result<Option<Found>, XmlError> {
+pub(crate) fn find(body: &[u8], path: &str) -> Result<Option<Element>, XmlError> {
     let text = std::str::from_utf8(body).map_err(|_| XmlError::Invalid)?;
     let mut search =
         Search { steps: path.split('.').collect(), seen: vec![false; path.split('.').count()], on_path: 0 };
     let mut open: Vec<&str> = Vec::new();
-    let mut found: Option<Found> = None;
+    let mut found: Option<Element> = None;
     let mut is_text = true;
     let mut scanner = Scanner { text, at: 0 };
     scanner.declaration()?;
@@ -47,7 +47,7 @@ pub(crate) fn find(body: &[u8], path: &str) -> Result<Option<Found>, XmlError> {
                 }
                 let entered = search.enter(name, open.len())?;
                 if entered && search.is_found() {
-                    found = Some(Found { text: String::new(), span: scanner.at..scanner.at });
+                    found = Some(Element { text: String::new(), span: scanner.at..scanner.at });
                 }
                 if closed && entered {
                     search.leave();

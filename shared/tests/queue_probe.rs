@@ -7,7 +7,7 @@ mod queue_support;
 use hookmq_emulator::{Config, Emulator, Fault, FaultKind, HuaweiCredential, TencentCredential, sample};
 use hookmq_shared::clock::Clock;
 use hookmq_shared::env::EnvProblem;
-use hookmq_shared::queue::probe::{Report, Verdict};
+use hookmq_shared::queue::probe::{ProbeReport, ProbeVerdict};
 use hookmq_shared::queue::{Class, Queue as _, rocketmq, tdmq};
 use queue_support::{Server, context, message, ok, seconds};
 
@@ -54,19 +54,19 @@ fn login(url: &str) -> [(&str, &str); 7] {
     ]
 }
 
-async fn tdmq(vars: &[(&str, &str)]) -> Result<Report, EnvProblem> {
+async fn tdmq(vars: &[(&str, &str)]) -> Result<ProbeReport, EnvProblem> {
     let context = context(vars, Clock::system());
     Box::pin(tdmq::Client::new(context.clone()).probe(&context, CLUSTER, seconds(20))).await
 }
 
-async fn dms(vars: &[(&str, &str)]) -> Result<Report, EnvProblem> {
+async fn dms(vars: &[(&str, &str)]) -> Result<ProbeReport, EnvProblem> {
     let context = context(vars, Clock::system());
     Box::pin(rocketmq::Client::new(context.clone()).probe(&context, seconds(20))).await
 }
 
-fn refused(report: &Report, class: Class, code: &str) {
+fn refused(report: &ProbeReport, class: Class, code: &str) {
     let failure = report.answer.as_ref().unwrap_err();
-    assert_eq!((report.verdict, failure.class), (Verdict::Refused, class), "{failure:?}");
+    assert_eq!((report.verdict, failure.class), (ProbeVerdict::Refused, class), "{failure:?}");
     assert_eq!(failure.code.as_deref(), Some(code), "{failure:?}");
 }
 
@@ -86,7 +86,7 @@ async fn good_credentials_are_proven_and_nothing_is_stored() {
         ("OS_USERNAME", "…", true),
     ];
     for ((report, code), (variable, id, is_temporary)) in reports.iter().zip(codes).zip(access) {
-        assert_eq!(report.verdict, Verdict::Good, "{report:?}");
+        assert_eq!(report.verdict, ProbeVerdict::Good, "{report:?}");
         let failure = report.answer.as_ref().unwrap_err();
         assert_eq!(failure.code.as_deref(), Some(code));
         assert!(failure.request_id.is_some());
@@ -147,7 +147,7 @@ async fn a_wrong_place_is_told() {
     let clusters = [(CLUSTER.to_owned(), "ap-guangzhou".to_owned())].into();
     let emulator = emulator(Config { tdmq_clusters: clusters, ..Config::default() }).await;
     let url = emulator.url();
-    assert_eq!(tdmq(&tencent(&url)).await.unwrap().verdict, Verdict::Good);
+    assert_eq!(tdmq(&tencent(&url)).await.unwrap().verdict, ProbeVerdict::Good);
     for (region, code) in
         [("ap-singapore", "InvalidParameter.TenantNotFound"), ("xx-nowhere", "UnsupportedRegion")]
     {
@@ -211,9 +211,9 @@ async fn temporary_keys_bring_their_token() {
     let emulator = emulator(config).await;
     let url = emulator.url();
     let good = tdmq(&with(&tencent(&url), &[("TENCENTCLOUD_TOKEN", "session")])).await.unwrap();
-    assert!(good.verdict == Verdict::Good && good.access.is_temporary, "{good:?}");
+    assert!(good.verdict == ProbeVerdict::Good && good.access.is_temporary, "{good:?}");
     let good = dms(&with(&huawei(&url), &[("HUAWEICLOUD_SDK_SECURITY_TOKEN", "session")])).await.unwrap();
-    assert!(good.verdict == Verdict::Good && good.access.is_temporary, "{good:?}");
+    assert!(good.verdict == ProbeVerdict::Good && good.access.is_temporary, "{good:?}");
     let report = tdmq(&with(&tencent(&url), &[("TENCENTCLOUD_TOKEN", "outdated")])).await.unwrap();
     refused(&report, Class::AuthRefresh, "AuthFailure.TokenFailure");
 }
@@ -225,7 +225,7 @@ async fn what_proves_nothing_is_told_apart() {
     emulator.set_faults(vec![Fault::new(FaultKind::Throttle).times(2)]);
     for report in [tdmq(&tencent(&url)).await, dms(&huawei(&url)).await] {
         let report = report.unwrap();
-        assert_eq!(report.verdict, Verdict::Unknown);
+        assert_eq!(report.verdict, ProbeVerdict::Unknown);
         assert_eq!(report.answer.unwrap_err().class, Class::Throttle);
     }
     emulator.stop().await;
@@ -234,7 +234,7 @@ async fn what_proves_nothing_is_told_apart() {
         let report = report.unwrap();
         let failure = report.answer.as_ref().unwrap_err();
         assert!(failure.unreachable && report.status.is_none() && report.clock_offset.is_none());
-        assert_eq!(report.verdict, Verdict::Unknown);
+        assert_eq!(report.verdict, ProbeVerdict::Unknown);
         assert!(matches!(report.route.tcp, Some(Err(_))) && report.route.connection.is_none());
     }
     let nowhere = [("TDMQ_ENDPOINT", "https://tdmq.invalid")];
@@ -247,7 +247,7 @@ async fn what_proves_nothing_is_told_apart() {
 async fn a_vendor_that_stores_it_all_the_same_is_told() {
     let server = Server::start([ok(r#"{"Response":{"MessageId":"71:1:0:0","RequestId":"r"}}"#)]).await;
     let report = tdmq(&tencent(&server.url)).await.unwrap();
-    assert_eq!((report.verdict, report.status), (Verdict::Stored, Some(200)));
+    assert_eq!((report.verdict, report.status), (ProbeVerdict::Stored, Some(200)));
     assert_eq!(report.answer.unwrap().message_id, "71:1:0:0");
 }
 

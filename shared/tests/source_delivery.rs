@@ -10,8 +10,8 @@ use bytes::Bytes;
 use hookmq_shared::delivery::{Coverage, Delivery};
 use hookmq_shared::http::{Headers, Request, Response};
 use hookmq_shared::source::{
-    Draft, Outcome, Rejection, Settings, Source, Step, Verdict, is_credential_header, preset_info,
-    preset_names,
+    Draft, Rejection, Settings, Source, Verdict, VerifyOutcome, VerifyStep, is_credential_header,
+    preset_info, preset_names,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -344,10 +344,10 @@ fn explanations_show_the_step_and_what_was_signed() {
     assert!(explanation.to_string().starts_with("accepted: digest by secrets[0]\n"));
     request.body = "{}".into();
     let explanation = feishu.explain(&request, NOW);
-    assert_eq!(explanation.outcome, Outcome::Rejected(Step::Signature, Rejection::NoMatch));
+    assert_eq!(explanation.outcome, VerifyOutcome::Rejected(VerifyStep::Signature, Rejection::NoMatch));
     assert!(explanation.to_string().contains("rejected: signature: no configured secret matches"));
     let late = feishu.explain(&self::signed(&feishu, "{}"), NOW.shifted(7_200_000));
-    assert_eq!(late.outcome, Outcome::Rejected(Step::Timestamp, Rejection::Stale));
+    assert_eq!(late.outcome, VerifyOutcome::Rejected(VerifyStep::Timestamp, Rejection::Stale));
     request.headers = Headers::new();
     assert_eq!(feishu.explain(&request, NOW).signed, None);
 }

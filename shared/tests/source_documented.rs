@@ -5,7 +5,7 @@ mod source_common;
 
 use hookmq_shared::clock::Timestamp;
 use hookmq_shared::reader::{Mistakes, Table};
-use hookmq_shared::source::{Draft, Outcome, Settings, Source};
+use hookmq_shared::source::{Draft, Settings, Source, VerifyOutcome};
 use serde_json::Value;
 use source_common::{NOW, of_case, random, settings};
 use toml::de::DeTable;
@@ -34,7 +34,7 @@ fn its_vectors_have_their_verdicts() {
         let (request, settings) = of_case(case);
         let now = Timestamp::from_unix(case["now"].as_i64().unwrap());
         let outcome = source(settings).explain(&request, now).outcome;
-        let verdict = if let Outcome::Verified(Some(0)) = outcome { "accept" } else { "reject" };
+        let verdict = if let VerifyOutcome::Verified(Some(0)) = outcome { "accept" } else { "reject" };
         assert_eq!(verdict, case["expect"], "{}: {outcome:?}", case["name"]);
     }
 }
@@ -43,5 +43,5 @@ fn its_vectors_have_their_verdicts() {
 fn it_signs_what_it_accepts() {
     let source = source(settings(&serde_json::json!(["acme-example-signing-secret"])));
     let request = source.sign(Draft::default(), 0, NOW, &random()).unwrap();
-    assert_eq!(source.explain(&request, NOW).outcome, Outcome::Verified(Some(0)));
+    assert_eq!(source.explain(&request, NOW).outcome, VerifyOutcome::Verified(Some(0)));
 }

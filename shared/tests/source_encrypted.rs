@@ -10,7 +10,9 @@ use hookmq_shared::clock::Timestamp;
 use hookmq_shared::delivery::{Coverage, Delivery};
 use hookmq_shared::http::{Request, Response};
 use hookmq_shared::reader::{Mistakes, Table};
-use hookmq_shared::source::{Draft, Outcome, Rejection, Settings, Source, Step, Verdict, preset_info};
+use hookmq_shared::source::{
+    Draft, Rejection, Settings, Source, Verdict, VerifyOutcome, VerifyStep, preset_info,
+};
 use serde_json::{Value, json};
 use source_common::{
     NOW, custom, handshake, load, pair, params_for, params_of_vectors, query, random, rejection, request,
@@ -128,7 +130,7 @@ fn whatever_is_wrong_with_a_ciphertext_is_one_refusal() {
         }
         assert_eq!(rejection(&wrong_key, request()), Rejection::Undecryptable, "{name}");
         let explained = source.explain(&sign(&wrong_key, event), NOW).outcome;
-        assert_eq!(explained, Outcome::Rejected(Step::Decrypt, Rejection::Undecryptable));
+        assert_eq!(explained, VerifyOutcome::Rejected(VerifyStep::Decrypt, Rejection::Undecryptable));
         for text in ["AAAA", "?", "QUFBQUFBQUFBQUFBQUFBQUE=", "QUFBQUFBQUFBQUFBQUFBQQ=="] {
             let body = match name {
                 "dingtalk" => json!({ "encrypt": text }).to_string(),

@@ -7,7 +7,7 @@ use hookmq_shared::clock::Timestamp;
 use hookmq_shared::http::Request;
 use hookmq_shared::reader::{Mistakes, Table};
 use hookmq_shared::secret::Secret;
-use hookmq_shared::source::{Draft, Outcome, Rejection, Settings, Source, Step, Verdict};
+use hookmq_shared::source::{Draft, Rejection, Settings, Source, Verdict, VerifyOutcome, VerifyStep};
 use proptest::prelude::*;
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use serde_json::{Value, json};
@@ -146,7 +146,7 @@ fn a_certificate_is_asked_for_and_used() {
     let old = with("aws-sns", &[&certificate(RSA_KEY, (2020, 2025))]).unwrap();
     assert_eq!(outcome(&old, request.clone(), NOW, None), "expired");
     let explained = source.explain(&request, NOW);
-    assert!(matches!(explained.outcome, Outcome::Rejected(Step::Key, Rejection::Fetch(_))));
+    assert!(matches!(explained.outcome, VerifyOutcome::Rejected(VerifyStep::Key, Rejection::Fetch(_))));
     assert!(explained.to_string().contains("give it as a secret"), "{explained}");
 }
 

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use hookmq_shared::delivery::{Coverage, Delivery};
 use hookmq_shared::http::Request;
 use hookmq_shared::reader::{Mistakes, Table};
-use hookmq_shared::source::{Draft, Outcome, Rejection, Settings, Source, Verdict};
+use hookmq_shared::source::{Draft, Rejection, Settings, Source, Verdict, VerifyOutcome};
 use serde_json::json;
 use source_common::{NOW, P256_KEY, custom, load, of_case, pair, random, request, settings};
 use toml::de::DeTable;
@@ -44,11 +44,11 @@ fn check(source: &Source, request: &Request) -> Result<Delivery, Rejection> {
     assert!(!text.contains(TOKEN) && !text.contains(KEY), "{text}");
     match source.check("h", request.clone(), NOW) {
         Verdict::Verified(delivery) => {
-            assert_eq!(explained.outcome, Outcome::Verified(delivery.secret));
+            assert_eq!(explained.outcome, VerifyOutcome::Verified(delivery.secret));
             Ok(*delivery)
         }
         Verdict::Rejected(rejection) => {
-            assert!(matches!(explained.outcome, Outcome::Rejected(_, found) if found == rejection));
+            assert!(matches!(explained.outcome, VerifyOutcome::Rejected(_, found) if found == rejection));
             Err(rejection)
         }
         other => panic!("{other:?}"),

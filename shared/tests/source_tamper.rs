@@ -3,7 +3,7 @@
 mod source_common;
 
 use hookmq_shared::source::{
-    Draft, Outcome, Rejection, STALE, SignError, Step, Tamper, preset_info, preset_names,
+    Draft, Rejection, STALE, SignError, Tamper, VerifyOutcome, VerifyStep, preset_info, preset_names,
 };
 use source_common::{NOW, custom, pair, random, settings};
 
@@ -35,20 +35,20 @@ fn every_tampered_request_is_refused() {
             };
             assert_ne!(applies, Some(false), "{name} {tamper:?}");
             let outcome = verifier.explain(&request, NOW).outcome;
-            let Outcome::Rejected(step, rejection) = outcome else {
+            let VerifyOutcome::Rejected(step, rejection) = outcome else {
                 panic!("{name} {tamper:?}: {outcome:?}")
             };
             match tamper {
                 Tamper::Signature => {
-                    assert_eq!((step, rejection), (Step::Signature, Rejection::NoMatch), "{name}");
+                    assert_eq!((step, rejection), (VerifyStep::Signature, Rejection::NoMatch), "{name}");
                 }
                 Tamper::Timestamp => {
                     // A token contains its own time of issue.
-                    let at = if info.kind == "jwt" { Step::Token } else { Step::Timestamp };
+                    let at = if info.kind == "jwt" { VerifyStep::Token } else { VerifyStep::Timestamp };
                     assert_eq!((step, rejection), (at, Rejection::Stale), "{name}");
                     let millis = i64::try_from((STALE + info.max_age.unwrap()).as_millis()).unwrap();
                     let then = verifier.explain(&request, NOW.shifted(-millis)).outcome;
-                    assert_eq!(then, Outcome::Verified(Some(0)), "{name}: valid, only too old");
+                    assert_eq!(then, VerifyOutcome::Verified(Some(0)), "{name}: valid, only too old");
                 }
                 Tamper::Secret => assert_eq!(rejection, Rejection::NoMatch, "{name}"),
                 Tamper::Body => {}
@@ -68,7 +68,7 @@ fn a_tampered_body_differs_in_one_bit() {
             let mut body = request.body.to_vec();
             body[place] ^= 1;
             request.body = body.into();
-            !matches!(verifier.explain(&request, NOW).outcome, Outcome::Rejected(..))
+            !matches!(verifier.explain(&request, NOW).outcome, VerifyOutcome::Rejected(..))
         };
         assert_eq!((0..request.body.len()).filter(|place| is_valid(*place)).count(), 1, "{name}");
     }

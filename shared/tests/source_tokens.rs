@@ -9,7 +9,7 @@ use bytes::Bytes;
 use hookmq_shared::delivery::{Content, Delivery};
 use hookmq_shared::http::{Headers, Request};
 use hookmq_shared::message::{Format, Recipe, Template};
-use hookmq_shared::source::{Draft, Outcome, Settings, Source, Verdict};
+use hookmq_shared::source::{Draft, Settings, Source, Verdict, VerifyOutcome};
 use serde_json::json;
 use source_common::{NOW, RSA_KEY, custom, random, rejection, request, settings};
 
@@ -100,7 +100,7 @@ fn a_token_is_nowhere_afterwards() {
             request.headers.push("X-Forwarded-Authorization", format!("Basic {copied}"));
         }
         let explanation = source.explain(&request, NOW);
-        assert_eq!(explanation.outcome, Outcome::Verified(Some(0)));
+        assert_eq!(explanation.outcome, VerifyOutcome::Verified(Some(0)));
         assert!(!leaks(&format!("{explanation} {explanation:?} {source:?}")));
         let mut wrong = request.clone();
         wrong.headers = Headers::new();

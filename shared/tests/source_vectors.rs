@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hookmq_shared::clock::Timestamp;
 use hookmq_shared::delivery::{Coverage, Delivery};
-use hookmq_shared::source::{Outcome, Settings, Source, Verdict, preset_info, preset_names};
+use hookmq_shared::source::{Settings, Source, Verdict, VerifyOutcome, preset_info, preset_names};
 use serde_json::{Value, json};
 use source_common::{custom, file_of, load, of_case, params_for, request, settings, vector_files};
 
@@ -105,7 +105,7 @@ fn verdict(source: Option<&Source>, file: &Value, case: &Value) -> &'static str 
     let (body, now) = (request.body.clone(), Timestamp::from_unix(case["now"].as_i64().unwrap()));
     let explained = source.explain(&request, now);
     let verdict = source.check("h", request, now);
-    let accepted = !matches!(explained.outcome, Outcome::Rejected(..));
+    let accepted = !matches!(explained.outcome, VerifyOutcome::Rejected(..));
     match verdict {
         Verdict::Verified(delivery) => {
             assert!(accepted);

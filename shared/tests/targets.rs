@@ -14,7 +14,7 @@ use hookmq_shared::config::{Config, Reading, Samples};
 use hookmq_shared::context::Context;
 use hookmq_shared::http::Headers;
 use hookmq_shared::queue::Vendor;
-use hookmq_shared::redrive::{Job, Options, Report, TargetReport};
+use hookmq_shared::redrive::{Options, RedriveJob, RunReport, TargetReport};
 use proptest::collection;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
@@ -135,14 +135,14 @@ fn with_store(dir: &tempfile::TempDir) -> String {
     format!("file://{}", dir.path().display())
 }
 
-async fn redrive(hooks: &str, context: &Context) -> Report {
+async fn redrive(hooks: &str, context: &Context) -> RunReport {
     let config = Config::parse("hooks.toml", hooks, Reading::new(&context.env, Samples::Accepted));
-    let job = Job::new(config, context).unwrap();
+    let job = RedriveJob::new(config, context).unwrap();
     let options = Options { now: true, ..Options::default() };
     job.run(&options, Instant::now() + Duration::from_secs(20)).await
 }
 
-fn sent(report: &Report, target: &str) -> usize {
+fn sent(report: &RunReport, target: &str) -> usize {
     match &report.0[target] {
         TargetReport::Done(summary) => summary.sent,
         TargetReport::Error(error) => panic!("{target}: {error}"),

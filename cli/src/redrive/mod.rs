@@ -19,7 +19,7 @@ use hookmq_shared::config::{Config, Reading, Samples};
 use hookmq_shared::context::Context;
 use hookmq_shared::queue::Vendor;
 use hookmq_shared::reader::parse_duration;
-use hookmq_shared::redrive::{Job, Options};
+use hookmq_shared::redrive::{Options, RedriveJob};
 use hookmq_shared::shard::Shard;
 use serde_json::json;
 use tokio::time::Instant;
@@ -157,7 +157,7 @@ impl Args {
 }
 
 async fn spilled(args: &Args, options: &Options, config: Config, context: &Context) -> Fallible<Exit> {
-    let job = Job::new(config, context)?;
+    let job = RedriveJob::new(config, context)?;
     store::ask(job.store(), options.folder(), args.patience(), &|words| complain(words)).await?;
     let deadline = Instant::now() + LONGEST;
     let trouble = |error| Trouble::of(job.store(), error);

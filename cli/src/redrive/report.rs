@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use hookmq_shared::clock::Timestamp;
-use hookmq_shared::redrive::{Options, RedriveError, Report, Stopped, Summary, TargetReport};
+use hookmq_shared::redrive::{Options, RedriveError, RunReport, Stopped, Summary, TargetReport};
 
 use super::output::clean;
 use super::show::span;
@@ -11,7 +11,7 @@ use super::store::what_to_check;
 use crate::Exit;
 
 /// Returns the exit code of a run: all done, something left, or something to correct first.
-pub(super) fn exit(report: &Report) -> Exit {
+pub(super) fn exit(report: &RunReport) -> Exit {
     let of = |report: &TargetReport| match report {
         // A target that could not begin needs a correction of the environment, hooks.toml or the store.
         TargetReport::Error(_) | TargetReport::Done(Summary { stopped: Some(Stopped::Store(_)), .. }) => {
@@ -26,13 +26,13 @@ pub(super) fn exit(report: &Report) -> Exit {
 }
 
 /// Returns true if every target could run and found nothing.
-pub(super) fn is_empty(report: &Report) -> bool {
+pub(super) fn is_empty(report: &RunReport) -> bool {
     let is_none = |report: &TargetReport| matches!(report, TargetReport::Done(summary) if summary.found == 0);
     report.0.values().all(is_none)
 }
 
 /// Formats one paragraph for each target.
-pub(super) fn words(report: &Report, options: &Options, now: Timestamp, place: &str) -> String {
+pub(super) fn words(report: &RunReport, options: &Options, now: Timestamp, place: &str) -> String {
     let mut text = String::new();
     for (target, report) in &report.0 {
         match report {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use hookmq_shared::clock::Timestamp;
 use hookmq_shared::context::Context;
-use hookmq_shared::redrive::{Found, Job, Known, Options, Plan, Sight, Unlisted};
+use hookmq_shared::redrive::{Found, Known, Options, Plan, RedriveJob, Sight, Unlisted};
 use hookmq_shared::spill::History;
 use hookmq_shared::store::{Foreign, StoreError};
 use serde::Serialize;
@@ -41,7 +41,7 @@ struct Count {
 
 /// Prints every delivery that the options select.
 pub(super) async fn all(
-    job: &Job,
+    job: &RedriveJob,
     options: &Options,
     form: Form,
     context: &Context,

@@ -9,7 +9,7 @@ use hookmq_shared::clock::{Clock, Random};
 use hookmq_shared::config::{Config, Reading, Samples};
 use hookmq_shared::context::Context;
 use hookmq_shared::env::Env;
-use hookmq_shared::redrive::{Job, Options};
+use hookmq_shared::redrive::{Options, RedriveJob};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -115,7 +115,7 @@ async fn raise_the_dead(world: &World) -> Fallible<()> {
     let env = Env::of(environment(&world.asked, &world.site, &world.emulator, 0));
     let config = Config::load(Reading::new(&env, Samples::Refused));
     let context = Context { env, clock: Clock::system(), random: Random::system() };
-    let job = Job::new(config, &context)?;
+    let job = RedriveJob::new(config, &context)?;
     let options = Options { dead: true, now: true, rate: Some(1000), ..Options::default() };
     let dead = || objects(&world.site.store(), "dead").len();
     let (mut left, mut vain) = (dead(), 0);

@@ -1,7 +1,7 @@
 //! Decisions about a delivery, step by step, without input or output.
 //!
 //! A [`Course`] knows nothing of sockets, clocks or bytes: it names the next [`Step`], is told the step's
-//! [`Outcome`], and ends. The forwarders and the redriver take the steps ([`super::Carrier`]), and so does
+//! [`StepOutcome`], and ends. The forwarders and the redriver take the steps ([`super::Carrier`]), and so does
 //! the model that explores every order of crashes and false answers between the steps: the same code decides
 //! in all of them.
 //!
@@ -114,7 +114,7 @@ pub enum End {
 
 /// Outcome of a step, of the kind that belongs to the step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Outcome {
+pub enum StepOutcome {
     /// Outcome of [`Step::LookUp`]: true if there is a mark.
     Found(bool),
     /// Outcome of [`Step::Render`].
@@ -234,30 +234,30 @@ impl Course {
     /// Continues the course by the outcome of the present step. An outcome of another step's kind ends the
     /// course without accepting or deleting the delivery.
     #[must_use]
-    pub fn after(self, outcome: Outcome) -> Self {
+    pub fn after(self, outcome: StepOutcome) -> Self {
         match (self.step, outcome) {
-            (Step::LookUp, Outcome::Found(true)) => self.leave(End::Repeated),
-            (Step::LookUp, Outcome::Found(false)) => self.prepare(),
-            (Step::Render, Outcome::Rendered(rendered)) => self.rendered(rendered),
-            (Step::Refer, Outcome::Done(true)) => self.referred(),
-            (Step::Send(_), Outcome::Sent(Sent::Stored)) => {
+            (Step::LookUp, StepOutcome::Found(true)) => self.leave(End::Repeated),
+            (Step::LookUp, StepOutcome::Found(false)) => self.prepare(),
+            (Step::Render, StepOutcome::Rendered(rendered)) => self.rendered(rendered),
+            (Step::Refer, StepOutcome::Done(true)) => self.referred(),
+            (Step::Send(_), StepOutcome::Sent(Sent::Stored)) => {
                 if self.terms.dedupe {
                     self.to(Step::Mark)
                 } else {
                     self.leave(End::Queued)
                 }
             }
-            (Step::Send(form), Outcome::Sent(Sent::Failed { class, tried })) => {
+            (Step::Send(form), StepOutcome::Sent(Sent::Failed { class, tried })) => {
                 self.unsent(form, class, tried)
             }
             // A mark that is not written costs a repeat.
-            (Step::Mark, Outcome::Done(_)) => self.leave(End::Queued),
-            (Step::Spill, Outcome::Done(is_kept)) => self.spilled(is_kept),
-            (Step::Bury, Outcome::Done(is_kept)) => self.buried(is_kept),
-            (Step::Postpone, Outcome::Done(is_written)) => {
+            (Step::Mark, StepOutcome::Done(_)) => self.leave(End::Queued),
+            (Step::Spill, StepOutcome::Done(is_kept)) => self.spilled(is_kept),
+            (Step::Bury, StepOutcome::Done(is_kept)) => self.buried(is_kept),
+            (Step::Postpone, StepOutcome::Done(is_written)) => {
                 self.end(if is_written { End::Failed } else { End::StoreFailed })
             }
-            (Step::Delete, Outcome::Done(is_deleted)) => {
+            (Step::Delete, StepOutcome::Done(is_deleted)) => {
                 self.end(if is_deleted { self.then } else { End::StoreFailed })
             }
             (Step::End(_), _) => self,

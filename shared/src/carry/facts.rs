@@ -13,7 +13,7 @@ pub const UNRENDERABLE: &str = "unrenderable";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facts<'a> {
     /// Facts about the stored delivery; `None` if a sender waits for the answer.
-    pub stored: Option<Kept<'a>>,
+    pub stored: Option<KeptFacts<'a>>,
     /// Settings of today's hook for the store; `None` if the hook is gone.
     pub keeping: Option<Keeping>,
     /// True if today's hook can make messages for the target.
@@ -26,7 +26,7 @@ pub struct Facts<'a> {
 
 /// Facts about a delivery that is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Kept<'a> {
+pub struct KeptFacts<'a> {
     /// Folder that holds the delivery.
     pub folder: Folder,
     /// Form of the stored message; `None` if the delivery is stored without one.

@@ -2,7 +2,7 @@
 //! an effect is reported. [`Course`] decides here too, so that a dry run cannot promise another message
 //! than the run sends.
 
-use super::{Cargo, Carrier, Course, End, Form, Outcome, Step, Trip};
+use super::{Cargo, Carrier, Course, End, Form, Step, StepOutcome, Trip};
 use crate::queue::Queue;
 
 /// First effect that a run would have on a delivery.
@@ -34,8 +34,8 @@ impl<Q: Queue> Carrier<Q> {
         let mut trip = Trip::new(self, cargo);
         loop {
             let outcome = match course.step() {
-                Step::LookUp => Outcome::Found(trip.look_up().await),
-                Step::Render => Outcome::Rendered(trip.render()),
+                Step::LookUp => StepOutcome::Found(trip.look_up().await),
+                Step::Render => StepOutcome::Rendered(trip.render()),
                 step => return trip.foreseen(step, course.sends_stored()),
             };
             course = course.after(outcome);

@@ -32,8 +32,8 @@ use crate::sabotage::{Safeguard, is_pulled};
 use crate::spill::{Backoff, Folder, History, Kept, Marked, Record, Spill, State};
 use crate::stopping::Stopping;
 use crate::store::StoreError;
-pub use course::{Course, End, Form, Origin, Outcome, Rendered, Sent, Step, Terms};
-pub use facts::{Facts, Kept as KeptFacts, UNRENDERABLE};
+pub use course::{Course, End, Form, Origin, Rendered, Sent, Step, StepOutcome, Terms};
+pub use facts::{Facts, KeptFacts, UNRENDERABLE};
 pub(crate) use foresee::Foreseen;
 pub(crate) use pace::Pace;
 
@@ -56,7 +56,7 @@ pub(crate) enum Fate {
     /// Delivery in `spill/` that waits for the queue, with the error if a send was tried.
     Spilled(Kept, Option<SendError>),
     /// Delivery in `dead/`, where a person must look at it.
-    Dead(Kept, Cause),
+    Dead(Kept, DeadCause),
     /// Delivery that neither the queue nor the store has taken, so that its sender must keep it.
     Refused(SendError),
     /// Delivery that cannot become a message and is not stored.
@@ -74,7 +74,7 @@ pub(crate) enum Fate {
 
 /// Cause of a delivery's place in `dead/`.
 #[derive(Debug)]
-pub(crate) struct Cause {
+pub(crate) struct DeadCause {
     /// Class of the failure.
     pub(crate) class: &'static str,
     /// Failures of all runs, as the store has them.
@@ -85,7 +85,7 @@ pub(crate) struct Cause {
 
 /// Report on a delivery that was carried.
 #[derive(Debug)]
-pub(crate) struct Report {
+pub(crate) struct CarryReport {
     pub(crate) fate: Fate,
     /// Time at which the message was made.
     pub(crate) rendered: Option<Instant>,
@@ -97,7 +97,7 @@ pub(crate) struct Report {
     pub(crate) is_undeleted: bool,
 }
 
-impl Report {
+impl CarryReport {
     pub(crate) const fn of(fate: Fate) -> Self {
         Self { fate, rendered: None, sent: None, next: None, is_undeleted: false }
     }
@@ -129,11 +129,11 @@ pub(crate) enum Load<'a> {
     /// Delivery of a sender that waits for the answer.
     Sender(&'a Delivery),
     /// Delivery from `spill/` or `dead/`.
-    Stored(Box<Stored<'a>>),
+    Stored(Box<StoredDelivery<'a>>),
 }
 
 /// Stored delivery, with the objects that belong to it.
-pub(crate) struct Stored<'a> {
+pub(crate) struct StoredDelivery<'a> {
     pub(crate) folder: Folder,
     /// Name of the delivery's object.
     pub(crate) name: &'a str,
@@ -156,7 +156,7 @@ pub(crate) struct Carrier<Q> {
 
 impl<Q: Queue> Carrier<Q> {
     /// Takes the delivery to a place that keeps it, or leaves it where it is.
-    pub(crate) async fn carry(&self, cargo: Cargo<'_>) -> Report {
+    pub(crate) async fn carry(&self, cargo: Cargo<'_>) -> CarryReport {
         let course = Course::new(self.terms(&cargo));
         Trip::new(self, cargo).take(course).await
     }
@@ -210,7 +210,7 @@ struct Trip<'a, Q> {
     unrenderable: Option<Unrenderable>,
     kept: Option<Kept>,
     history: Option<History>,
-    report: Report,
+    report: CarryReport,
 }
 
 impl<'a, Q: Queue> Trip<'a, Q> {
@@ -226,29 +226,29 @@ impl<'a, Q: Queue> Trip<'a, Q> {
             unrenderable: None,
             kept: None,
             history: None,
-            report: Report::of(Fate::NoMessage),
+            report: CarryReport::of(Fate::NoMessage),
         }
     }
 
-    async fn take(mut self, mut course: Course) -> Report {
+    async fn take(mut self, mut course: Course) -> CarryReport {
         loop {
             let outcome = match course.step() {
-                Step::LookUp => Outcome::Found(self.look_up().await),
-                Step::Render => Outcome::Rendered(self.render()),
-                Step::Refer => Outcome::Done(self.refer(course.sends_stored()).await),
-                Step::Send(_) => Outcome::Sent(self.send(course.sends_stored(), course.effort()).await),
-                Step::Mark => Outcome::Done(self.mark().await),
-                Step::Spill => Outcome::Done(self.keep(Folder::Spill, course.effort()).await),
-                Step::Bury => Outcome::Done(self.keep(Folder::Dead, course.effort()).await),
-                Step::Postpone => Outcome::Done(self.postpone().await),
-                Step::Delete => Outcome::Done(self.delete().await),
+                Step::LookUp => StepOutcome::Found(self.look_up().await),
+                Step::Render => StepOutcome::Rendered(self.render()),
+                Step::Refer => StepOutcome::Done(self.refer(course.sends_stored()).await),
+                Step::Send(_) => StepOutcome::Sent(self.send(course.sends_stored(), course.effort()).await),
+                Step::Mark => StepOutcome::Done(self.mark().await),
+                Step::Spill => StepOutcome::Done(self.keep(Folder::Spill, course.effort()).await),
+                Step::Bury => StepOutcome::Done(self.keep(Folder::Dead, course.effort()).await),
+                Step::Postpone => StepOutcome::Done(self.postpone().await),
+                Step::Delete => StepOutcome::Done(self.delete().await),
                 Step::End(end) => return self.end(end),
             };
             course = course.after(outcome);
         }
     }
 
-    fn stored(&self) -> Option<&Stored<'_>> {
+    fn stored(&self) -> Option<&StoredDelivery<'_>> {
         match &self.cargo.load {
             Load::Sender(_) => None,
             Load::Stored(stored) => Some(stored),
@@ -493,7 +493,7 @@ impl<'a, Q: Queue> Trip<'a, Q> {
 
     /// Reads the record of the last failed run. The record is only history: if it cannot be read, the history
     /// begins again.
-    async fn earlier(&self, stored: &Stored<'_>) -> Option<Backoff> {
+    async fn earlier(&self, stored: &StoredDelivery<'_>) -> Option<Backoff> {
         let spill = self.carrier.spill.as_ref()?;
         spill.backoff(stored.states, self.deadline()).await.ok().flatten()
     }
@@ -520,7 +520,7 @@ impl<'a, Q: Queue> Trip<'a, Q> {
         done.map_err(|error| self.store_error = Some(error)).is_ok()
     }
 
-    fn end(self, end: End) -> Report {
+    fn end(self, end: End) -> CarryReport {
         let Self { marked, receipt, error, store_error, unrenderable, kept, history, mut report, .. } = self;
         report.is_undeleted = end == End::StoreFailed && receipt.is_some();
         let unstored = |detail: String| SendError::new(Class::Transient, detail);
@@ -554,7 +554,7 @@ impl<'a, Q: Queue> Trip<'a, Q> {
                 (Some(kept), Some(history)) => {
                     let failed = error.as_ref().filter(|_| !is_unrenderable);
                     let class = failed.map_or(UNRENDERABLE, |error| error.class.as_str());
-                    Fate::Dead(kept, Cause { class, history, error })
+                    Fate::Dead(kept, DeadCause { class, history, error })
                 }
                 _ => lost("the store confirmed nothing"),
             },

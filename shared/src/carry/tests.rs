@@ -25,41 +25,41 @@ fn all_terms() -> Vec<Terms> {
     all
 }
 
-fn outcomes(step: Step) -> Vec<Outcome> {
+fn outcomes(step: Step) -> Vec<StepOutcome> {
     match step {
-        Step::LookUp => vec![Outcome::Found(true), Outcome::Found(false)],
+        Step::LookUp => vec![StepOutcome::Found(true), StepOutcome::Found(false)],
         Step::Render => [
             Rendered::Made { as_stored: true },
             Rendered::Made { as_stored: false },
             Rendered::TooLarge,
             Rendered::Failed,
         ]
-        .map(Outcome::Rendered)
+        .map(StepOutcome::Rendered)
         .into(),
         Step::Send(_) => {
-            let failed = |class| [true, false].map(|tried| Outcome::Sent(Sent::Failed { class, tried }));
-            Class::ALL.into_iter().flat_map(failed).chain([Outcome::Sent(Sent::Stored)]).collect()
+            let failed = |class| [true, false].map(|tried| StepOutcome::Sent(Sent::Failed { class, tried }));
+            Class::ALL.into_iter().flat_map(failed).chain([StepOutcome::Sent(Sent::Stored)]).collect()
         }
-        _ => vec![Outcome::Done(true), Outcome::Done(false)],
+        _ => vec![StepOutcome::Done(true), StepOutcome::Done(false)],
     }
 }
 
 /// Explores every continuation of a course; `way` holds the steps before it and their outcomes.
-fn explore(terms: Terms, course: Course, way: &mut Vec<(Step, Outcome)>, ends: &mut Vec<End>) {
+fn explore(terms: Terms, course: Course, way: &mut Vec<(Step, StepOutcome)>, ends: &mut Vec<End>) {
     assert!(way.len() < 20, "{terms:?} does not end: {way:?}");
-    let came = |step: fn(Step) -> bool, outcome: Outcome| {
+    let came = |step: fn(Step) -> bool, outcome: StepOutcome| {
         way.iter().any(|(taken, came)| step(*taken) && *came == outcome)
     };
-    let is_stored = came(|step| matches!(step, Step::Send(_)), Outcome::Sent(Sent::Stored));
-    let is_marked = came(|step| step == Step::LookUp, Outcome::Found(true));
-    let is_buried = came(|step| step == Step::Bury, Outcome::Done(true));
-    let is_spilled = came(|step| step == Step::Spill, Outcome::Done(true));
-    let is_deleted = came(|step| step == Step::Delete, Outcome::Done(true));
+    let is_stored = came(|step| matches!(step, Step::Send(_)), StepOutcome::Sent(Sent::Stored));
+    let is_marked = came(|step| step == Step::LookUp, StepOutcome::Found(true));
+    let is_buried = came(|step| step == Step::Bury, StepOutcome::Done(true));
+    let is_spilled = came(|step| step == Step::Spill, StepOutcome::Done(true));
+    let is_deleted = came(|step| step == Step::Delete, StepOutcome::Done(true));
     let is_sender = matches!(terms.origin, Origin::Sender { .. });
     match course.step() {
         Step::Delete => assert!(is_stored || is_marked || is_buried, "{terms:?} {way:?}"),
         Step::Send(Form::Referring) => {
-            let referred = (Step::Refer, Outcome::Done(true));
+            let referred = (Step::Refer, StepOutcome::Done(true));
             // With `spill = "always"`, a failed write may come between the two steps.
             let last = way.iter().rev().find(|(step, _)| *step != Step::Spill);
             assert_eq!(last, Some(&referred), "{terms:?} {way:?}");
@@ -127,7 +127,7 @@ fn what_is_corrected_in_the_hooks_file_is_made_anew_before_it_is_given_up() {
         may_refer: false,
     };
     for class in Class::ALL {
-        let failed = |tried| Outcome::Sent(Sent::Failed { class, tried });
+        let failed = |tried| StepOutcome::Sent(Sent::Failed { class, tried });
         for tried in [true, false] {
             let course = Course::new(terms).after(failed(tried));
             assert_eq!(course.step() == Step::Render, class.is_corrected_in_hooks(), "{class:?} {tried}");
@@ -136,8 +136,9 @@ fn what_is_corrected_in_the_hooks_file_is_made_anew_before_it_is_given_up() {
         }
     }
     // A message that differs from the stored one is sent; an equal one is not sent twice.
-    let course = Course::new(terms).after(Outcome::Sent(Sent::Failed { class: Class::Config, tried: true }));
-    let rendered = |as_stored| course.after(Outcome::Rendered(Rendered::Made { as_stored })).step();
+    let course =
+        Course::new(terms).after(StepOutcome::Sent(Sent::Failed { class: Class::Config, tried: true }));
+    let rendered = |as_stored| course.after(StepOutcome::Rendered(Rendered::Made { as_stored })).step();
     assert_eq!(rendered(false), Step::Send(Form::Whole));
     assert_eq!(rendered(true), Step::Postpone);
 }
@@ -147,8 +148,8 @@ fn an_outcome_of_another_step_accepts_and_deletes_nothing() {
     for terms in all_terms() {
         let course = Course::new(terms);
         let foreign = match course.step() {
-            Step::Send(_) => Outcome::Found(true),
-            _ => Outcome::Sent(Sent::Stored),
+            Step::Send(_) => StepOutcome::Found(true),
+            _ => StepOutcome::Sent(Sent::Stored),
         };
         let step = course.after(foreign).step();
         assert!(matches!(step, Step::End(End::Refused | End::StoreFailed | End::NoMessage)), "{step:?}");

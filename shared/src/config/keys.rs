@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::plan::{Cause, Entry, Plan, Slot};
+use super::plan::{Entry, Plan, ReadCause, Slot};
 use super::{Reading, Rotation};
 use crate::reader::Table;
 use crate::secret::{Secret, SecretError, SecretRef};
@@ -136,7 +136,10 @@ fn params(table: &Table<'_>, with: Reading<'_>, unresolved: &mut Vec<String>) ->
 }
 
 /// Resolves an entry. The value is `None` if only a running function can read the secret.
-fn had_now(entry: Result<Entry, SecretError>, with: Reading<'_>) -> Result<(Entry, Option<Secret>), Cause> {
+fn had_now(
+    entry: Result<Entry, SecretError>,
+    with: Reading<'_>,
+) -> Result<(Entry, Option<Secret>), ReadCause> {
     let mut entry = entry?;
     entry.reference = entry.reference.follow(with.env)?.into_owned();
     if entry.reference.is_remote() {

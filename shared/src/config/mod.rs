@@ -25,7 +25,7 @@ use crate::hops::Hops;
 use crate::queue::Target;
 pub use crate::reader::{Mistake, Severity};
 use crate::reader::{Mistakes, Table};
-use crate::readiness::Rule;
+use crate::readiness::ReadinessRule;
 use crate::secret::Secret;
 use crate::source::TokenNames;
 pub use hook::Hook;
@@ -211,7 +211,7 @@ impl Config {
         let base_path = base_path.trim_matches('/');
         let source_uri = env.get("SOURCE_URI").unwrap_or_default().trim_end_matches('/').to_owned();
         let mut problems = Vec::new();
-        problems.extend(Rule::from_env(env).err());
+        problems.extend(ReadinessRule::from_env(env).err());
         problems.extend(Hops::from_env(env).err());
         let (mut hooks, mut complete) = (hooks, complete);
         if source_uri.len() > MAX_SOURCE_URI || !source_uri.bytes().all(|b| b.is_ascii_graphic()) {

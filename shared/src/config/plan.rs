@@ -11,7 +11,7 @@ use crate::vault::Resolver;
 
 /// Reason why a secret cannot be used. No variant holds the secret's value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Cause {
+pub(super) enum ReadCause {
     /// Failure to read the secret.
     #[error(transparent)]
     Secret(#[from] SecretError),
@@ -23,7 +23,7 @@ pub(super) enum Cause {
     NotText,
 }
 
-impl Cause {
+impl ReadCause {
     /// Returns true if the place of the secret was read and does not hold a usable secret.
     fn is_gone(&self) -> bool {
         match self {
@@ -40,7 +40,7 @@ pub(super) struct LoadError {
     /// Key in the hooks file: `secrets[0]` or `params.NAME`.
     pub(super) key: String,
     /// Reason for the error.
-    pub(super) cause: Cause,
+    pub(super) cause: ReadCause,
 }
 
 /// Use of a secret in the source.
@@ -62,10 +62,12 @@ pub(super) struct Entry {
 
 impl Entry {
     /// Refuses a sample secret, and a parameter that is not text.
-    pub(super) fn check(&self, value: Secret, samples: Samples) -> Result<Secret, Cause> {
+    pub(super) fn check(&self, value: Secret, samples: Samples) -> Result<Secret, ReadCause> {
         match self.slot {
-            Slot::Secret if samples == Samples::Refused && is_published(value.expose()) => Err(Cause::Sample),
-            Slot::Param(_) if value.expose_str().is_none() => Err(Cause::NotText),
+            Slot::Secret if samples == Samples::Refused && is_published(value.expose()) => {
+                Err(ReadCause::Sample)
+            }
+            Slot::Param(_) if value.expose_str().is_none() => Err(ReadCause::NotText),
             _ => Ok(value),
         }
     }
@@ -106,7 +108,7 @@ impl Plan {
     }
 
     async fn resolve(&self, entry: &Entry, from: &Resolver, limit: Instant) -> Result<Secret, LoadError> {
-        let found = from.resolve(&entry.reference, limit).await.map_err(Cause::from);
+        let found = from.resolve(&entry.reference, limit).await.map_err(ReadCause::from);
         let sound = found.and_then(|value| entry.check(value, self.samples));
         sound.map_err(|cause| LoadError { key: entry.key.clone(), cause })
     }
@@ -132,7 +134,7 @@ impl Plan {
     pub(super) async fn renew(&self, old: &[Secret], from: &Resolver, limit: Instant) -> Renewal {
         let mut failures = Vec::new();
         let mut failed = |error: &dyn fmt::Display, is_gone: bool| {
-            failures.push(Failure { reason: error.to_string(), is_gone });
+            failures.push(ReadFailure { reason: error.to_string(), is_gone });
         };
         let mut values = old.to_vec();
         for (entry, value) in self.entries.iter().zip(&mut values) {
@@ -171,18 +173,18 @@ pub(super) struct Renewal {
     /// New values and their source, if any value differs.
     pub(super) changed: Option<(Vec<Secret>, Source)>,
     /// Reasons why values were not replaced.
-    pub(super) failures: Vec<Failure>,
+    pub(super) failures: Vec<ReadFailure>,
 }
 
 impl Renewal {
     /// Returns the most important failure: the first one whose place was read, else the first one.
-    pub(super) fn worst(&self) -> Option<&Failure> {
+    pub(super) fn worst(&self) -> Option<&ReadFailure> {
         self.failures.iter().find(|failure| failure.is_gone).or(self.failures.first())
     }
 }
 
 /// Failure to read a value again.
-pub(super) struct Failure {
+pub(super) struct ReadFailure {
     pub(super) reason: String,
     /// True if the place was read but does not hold a usable secret.
     pub(super) is_gone: bool,

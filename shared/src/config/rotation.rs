@@ -22,7 +22,7 @@ use std::time::Duration;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{Instant, timeout_at};
 
-use super::plan::{Failure, Plan, Renewal};
+use super::plan::{Plan, ReadFailure, Renewal};
 use crate::secret::Secret;
 use crate::source::Source;
 use crate::vault::Resolver;
@@ -337,7 +337,7 @@ impl Changing {
             self.set(Current::now(source));
         }
         let seconds = self.current().until.saturating_duration_since(Instant::now()).as_secs();
-        for Failure { reason, .. } in failures {
+        for ReadFailure { reason, .. } in failures {
             if seconds > 0 {
                 tracing::warn!(
                     hook,

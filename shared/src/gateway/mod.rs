@@ -39,7 +39,7 @@ use copies::Copies;
 pub(crate) use readmit::Readmission;
 use ready::Footing;
 use settle::Lane;
-use verify::{Refused, Verified};
+use verify::{RefusedRequest, VerifiedRequest};
 
 /// `Retry-After` in seconds if a person must correct something first. All other refusals use `RETRY_AFTER`.
 const RETRY_AFTER_REPAIR: u32 = 60;
@@ -158,7 +158,7 @@ impl<Q: Queue> Gateway<Q> {
     /// use hookmq_shared::net::answer::Answer;
     /// use hookmq_shared::net::endpoint::Endpoint;
     /// use hookmq_shared::queue::Vendor;
-    /// use hookmq_shared::queue::memory::{Broker, Limits, MemoryQueue, Reply, Try, What};
+    /// use hookmq_shared::queue::memory::{Broker, QueueLimits, MemoryQueue, Reply, Try, What};
     /// use hookmq_shared::service::Service as _;
     /// use hookmq_shared::source::Draft;
     ///
@@ -192,7 +192,7 @@ impl<Q: Queue> Gateway<Q> {
     ///
     /// let context = Context { env, ..Context::system() };
     /// let endpoint = Endpoint::parse("https://vendor.test", false)?;
-    /// let (limits, key) = (Limits { most: 1 << 20, scale: 1 }, Default::default());
+    /// let (limits, key) = (QueueLimits { most: 1 << 20, scale: 1 }, Default::default());
     /// let queue = MemoryQueue::new(Vendor::Tdmq, endpoint, limits, key, context.clone(), Storing);
     /// let gateway = Gateway::new(config, queue, context.clone());
     ///
@@ -343,11 +343,15 @@ impl<Q: Queue> Gateway<Q> {
         // Verification takes the request; its parts are shared, not copied.
         let copy = quarantine.as_ref().filter(|_| hook.keeping.quarantine).zip(Some(request.clone()));
         match (self.verify(hook, request, now, deadline, lanes.is_ok()).await, lanes) {
-            (Ok(Verified::Delivery(delivery, source)), lanes) => Ok(Checked { delivery, source, lanes }),
-            (Ok(Verified::Handshake(response)), Ok(_)) => Err(Ending::answered(Outcome::Handshake, response)),
-            (Ok(Verified::Handshake(_)), Err(why)) => Err(unverified(why, RETRY_AFTER_REPAIR)),
+            (Ok(VerifiedRequest::Delivery(delivery, source)), lanes) => {
+                Ok(Checked { delivery, source, lanes })
+            }
+            (Ok(VerifiedRequest::Handshake(response)), Ok(_)) => {
+                Err(Ending::answered(Outcome::Handshake, response))
+            }
+            (Ok(VerifiedRequest::Handshake(_)), Err(why)) => Err(unverified(why, RETRY_AFTER_REPAIR)),
             (Err(refused), _) => {
-                if let (Refused::Rejected(_), Some((quarantine, request))) = (&refused, copy) {
+                if let (RefusedRequest::Rejected(_), Some((quarantine, request))) = (&refused, copy) {
                     quarantine.keep(*own, &hook.name, request, now, deadline).await;
                 }
                 Err(refused.ending(hook))

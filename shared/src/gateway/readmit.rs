@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use super::verify::Verified;
+use super::verify::VerifiedRequest;
 use super::{CONFIG, Gateway, Inner, RETRY_AFTER_REPAIR, unverified};
 use crate::outcome::{Ending, Outcome, Why};
 use crate::quarantine::Refused as Quarantined;
@@ -37,11 +37,11 @@ impl<Q: Queue> Gateway<Q> {
         let request = quarantined.into_request(request_id.clone());
         let verified = self.verify(hook, request, received_at, deadline, true).await;
         let ending = match verified {
-            Ok(Verified::Delivery(delivery, source)) => {
+            Ok(VerifiedRequest::Delivery(delivery, source)) => {
                 line.verified(Some(&delivery));
                 self.settle((hook, &source), &lanes, &delivery, &request_id, deadline).await
             }
-            Ok(Verified::Handshake(response)) => Ending::answered(Outcome::Handshake, response),
+            Ok(VerifiedRequest::Handshake(response)) => Ending::answered(Outcome::Handshake, response),
             Err(refused) => refused.ending(hook),
         };
         line.write(&ending);

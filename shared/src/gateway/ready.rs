@@ -9,13 +9,13 @@ use crate::carry::Carrier;
 use crate::config::{Config, Hook, Mode, Oversize};
 use crate::env::Env;
 use crate::queue::{Queue, Target};
-use crate::readiness::{Readiness, Rule, Trouble};
+use crate::readiness::{Readiness, ReadinessRule, Trouble};
 use crate::spill::Spill;
 
 /// Facts about the configuration that are known at start and never change.
 #[derive(Debug)]
 pub(super) struct Footing {
-    rule: Rule,
+    rule: ReadinessRule,
     /// Mistakes in the hooks file and in the variables of the configuration.
     mistakes: Vec<Trouble>,
     /// Names of the variables that should name a store and have a wrong value.
@@ -34,7 +34,12 @@ impl Footing {
         let lacks_spill = stores.spill.is_none() && Spill::is_named(env);
         let stores = stores.problems.iter().map(|problem| problem.variable).collect();
         // A wrong rule is one of the mistakes, and with `All` each mistake prevents readiness.
-        Self { rule: Rule::from_env(env).unwrap_or(Rule::All), mistakes, stores, lacks_spill }
+        Self {
+            rule: ReadinessRule::from_env(env).unwrap_or(ReadinessRule::All),
+            mistakes,
+            stores,
+            lacks_spill,
+        }
     }
 }
 

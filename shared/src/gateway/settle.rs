@@ -5,7 +5,7 @@ use tokio::time::Instant;
 
 use super::copies::weight;
 use super::{Gateway, RETRY_AFTER, RETRY_AFTER_REPAIR};
-use crate::carry::{Cargo, Carrier, Cause, Fate, Load, Report, UNRENDERABLE};
+use crate::carry::{Cargo, Carrier, CarryReport, DeadCause, Fate, Load, UNRENDERABLE};
 use crate::config::Hook;
 use crate::delivery::Delivery;
 use crate::message::Recipe;
@@ -41,7 +41,7 @@ impl<Q: Queue> Gateway<Q> {
             let weight = weight(delivery, recipe, carrier.spill.is_some());
             let Some(_held) = self.0.copies.hold(weight, deadline).await else {
                 let error = SendError::new(Class::Transient, "other large deliveries take the memory");
-                return end_at(&carrier.target, Report::of(Fate::Held(error)));
+                return end_at(&carrier.target, CarryReport::of(Fate::Held(error)));
             };
             let cargo = Cargo {
                 load: Load::Sender(delivery),
@@ -66,7 +66,7 @@ impl<Q: Queue> Gateway<Q> {
 }
 
 /// End of a delivery at one target.
-struct End<'t> {
+struct TargetEnd<'t> {
     target: &'t Target,
     outcome: Outcome,
     /// Problem that the sender is told, if the end is not an ack.
@@ -75,10 +75,10 @@ struct End<'t> {
     sends: Sends,
 }
 
-fn end_at(target: &Target, report: Report) -> End<'_> {
-    let Report { fate, rendered, sent, .. } = report;
+fn end_at(target: &Target, report: CarryReport) -> TargetEnd<'_> {
+    let CarryReport { fate, rendered, sent, .. } = report;
     let sends = Sends { rendered, sent, ..Sends::default() };
-    let mut end = End { target, outcome: Outcome::Accepted, problem: None, why: None, sends };
+    let mut end = TargetEnd { target, outcome: Outcome::Accepted, problem: None, why: None, sends };
     match fate {
         Fate::Queued(receipt) => {
             end.sends.attempts = receipt.attempts;
@@ -93,7 +93,7 @@ fn end_at(target: &Target, report: Report) -> End<'_> {
                 None => end.why = Some(Why { class: "always", reason: None }),
             }
         }
-        Fate::Dead(_, Cause { class, history, error }) => {
+        Fate::Dead(_, DeadCause { class, history, error }) => {
             end.outcome = Outcome::Dead;
             end.why = Some(Why::new(class, format!("{}: {}", history.errorclass, history.errormessage)));
             end.sends.attempts = history.errorattempts;
@@ -119,7 +119,7 @@ fn end_at(target: &Target, report: Report) -> End<'_> {
     end
 }
 
-impl End<'_> {
+impl TargetEnd<'_> {
     fn note(&mut self, error: SendError) {
         self.why = Some(Why::new(error.class.as_str(), error.to_string()));
         self.sends.attempts = error.attempts;
@@ -163,7 +163,7 @@ impl End<'_> {
 }
 
 /// Joins the ends at all targets into one ending.
-fn finish(ends: Vec<End<'_>>, source: &Source, delivery: &Delivery) -> Ending {
+fn finish(ends: Vec<TargetEnd<'_>>, source: &Source, delivery: &Delivery) -> Ending {
     let is_one = ends.len() == 1;
     let mut sends = Sends {
         attempts: ends.iter().map(|end| end.sends.attempts).sum(),
@@ -181,7 +181,7 @@ fn finish(ends: Vec<End<'_>>, source: &Source, delivery: &Delivery) -> Ending {
             ack = ack.with("x-hookmq-message-id", value);
         }
     }
-    let Some(worst) = ends.into_iter().max_by_key(End::rank) else {
+    let Some(worst) = ends.into_iter().max_by_key(TargetEnd::rank) else {
         // A hook without a target is refused before.
         return Ending::refused(
             Outcome::Unavailable,

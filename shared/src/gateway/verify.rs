@@ -16,7 +16,7 @@ use crate::queue::Queue;
 use crate::source::{Address, Rejection, Source, Verdict};
 
 /// Request that passed verification.
-pub(super) enum Verified {
+pub(super) enum VerifiedRequest {
     /// Verified delivery, with the source that verified it.
     Delivery(Box<Delivery>, Arc<Source>),
     Handshake(Response),
@@ -33,7 +33,7 @@ const SECRET: &str = "secret";
 const SECRET_UNREAD: &str = "secret_unread";
 
 /// Refusal of a request during verification, with the explanation for the log.
-pub(super) enum Refused {
+pub(super) enum RefusedRequest {
     /// Fault of the sender.
     Rejected(Why),
     /// Handshake that is not allowed, with the status that the sender expects.
@@ -44,7 +44,7 @@ pub(super) enum Refused {
     Unavailable(Why),
 }
 
-impl Refused {
+impl RefusedRequest {
     /// Ends the request of this hook.
     pub(super) fn ending(self, hook: &Hook) -> Ending {
         match self {
@@ -67,26 +67,26 @@ impl<Q: Queue> Gateway<Q> {
         now: Timestamp,
         deadline: Instant,
         is_served: bool,
-    ) -> Result<Verified, Refused> {
+    ) -> Result<VerifiedRequest, RefusedRequest> {
         let Inner { fetcher, resolver, .. } = &*self.0;
         let failed = |address: &Address, error: &FetchError| Why::new(FETCH, format!("{address}: {error}"));
         let mut collected = Collected::default();
         let ready = hook.source.ready(resolver, deadline).await;
-        let mut source = ready.map_err(|reason| Refused::Unverified(Why::new(SECRET, reason)))?;
+        let mut source = ready.map_err(|reason| RefusedRequest::Unverified(Why::new(SECRET, reason)))?;
         loop {
             let mut back = None;
             match source.examine(&hook.name, request, now, collected.fetched(), &mut back) {
                 Verdict::Verified(mut delivery) => {
                     hook.trim(&mut delivery);
-                    return Ok(Verified::Delivery(delivery, source));
+                    return Ok(VerifiedRequest::Delivery(delivery, source));
                 }
-                Verdict::Handshake(response) => return Ok(Verified::Handshake(response)),
+                Verdict::Handshake(response) => return Ok(VerifiedRequest::Handshake(response)),
                 Verdict::Rejected(rejection) => {
                     if rejection.is_of_secrets()
                         && let Some(again) = back
                     {
                         // The sender may have a newer secret, so it must try again.
-                        let unread = |reason| Refused::Unverified(Why::new(SECRET_UNREAD, reason));
+                        let unread = |reason| RefusedRequest::Unverified(Why::new(SECRET_UNREAD, reason));
                         let other = hook.source.other(&source, resolver, deadline).await.map_err(unread)?;
                         if let Some(other) = other {
                             (source, request) = (other, again);
@@ -96,14 +96,14 @@ impl<Q: Queue> Gateway<Q> {
                     let why = Why::new(rejection.as_str(), rejection.to_string());
                     return Err(match rejection {
                         Rejection::Refused(status) if status == Problem::Forbidden.status() => {
-                            Refused::Handshake(Problem::Forbidden, why)
+                            RefusedRequest::Handshake(Problem::Forbidden, why)
                         }
                         Rejection::Refused(_) => {
-                            Refused::Handshake(Problem::MethodNotAllowed(hook.methods), why)
+                            RefusedRequest::Handshake(Problem::MethodNotAllowed(hook.methods), why)
                         }
                         // The signature is right, but our clock is wrong or a certificate has expired.
-                        Rejection::Expired => Refused::Unverified(why),
-                        _ => Refused::Rejected(why),
+                        Rejection::Expired => RefusedRequest::Unverified(why),
+                        _ => RefusedRequest::Rejected(why),
                     });
                 }
                 Verdict::Fetch(address, again) => {
@@ -112,17 +112,19 @@ impl<Q: Queue> Gateway<Q> {
                 }
                 Verdict::Unusable(address) => {
                     if let Some(error) = collected.failure(&address) {
-                        return Err(Refused::Unverified(failed(&address, error)));
+                        return Err(RefusedRequest::Unverified(failed(&address, error)));
                     }
                     fetcher.forget(&address);
-                    return Err(Refused::Unverified(failed(&address, &FetchError::NoKey)));
+                    return Err(RefusedRequest::Unverified(failed(&address, &FetchError::NoKey)));
                 }
-                Verdict::Confirm(_, response) if !is_served => return Ok(Verified::Handshake(response)),
+                Verdict::Confirm(_, response) if !is_served => {
+                    return Ok(VerifiedRequest::Handshake(response));
+                }
                 Verdict::Confirm(address, response) => {
                     let confirmed = fetcher.confirm(&hook.name, &address, deadline).await;
                     return confirmed
-                        .map(|()| Verified::Handshake(response))
-                        .map_err(|e| Refused::Unavailable(failed(&address, &e)));
+                        .map(|()| VerifiedRequest::Handshake(response))
+                        .map_err(|e| RefusedRequest::Unavailable(failed(&address, &e)));
                 }
             }
         }

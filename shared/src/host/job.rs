@@ -70,7 +70,7 @@ pub(super) trait Job: Clone + Send + Sync + 'static {
     }
 }
 
-impl Job for redrive::Job {
+impl Job for redrive::RedriveJob {
     async fn run(&self, order: Order, deadline: Instant) -> Result<Value, String> {
         let options = redrive::Options {
             now: order.scope == Scope::All,
@@ -106,11 +106,11 @@ pub async fn redrive() -> Result<(), HostError> {
     for problem in &config.problems {
         tracing::error!(%problem, "configuration");
     }
-    let job = redrive::Job::new(config, &context)?;
+    let job = redrive::RedriveJob::new(config, &context)?;
     if context.env.get(RUNTIME_API).is_some() {
         return lambda::run_job(job, &context).await;
     }
-    if let Some(platform) = poll::Platform::of(&context.env)? {
+    if let Some(platform) = poll::PollPlatform::of(&context.env)? {
         return poll::run_job(job, platform, &context).await;
     }
     let every = every(&context.env)?;

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::cloud::AWS;
 use super::job::Job;
 use super::timer;
-use super::trigger::{self, Answer, EventError, Invocation};
+use super::trigger::{self, EventError, Invocation, TriggerAnswer};
 use super::{HostError, Service, call};
 use crate::clock::Timestamp;
 use crate::context::Context;
@@ -90,7 +90,7 @@ async fn handle<S: Service>(
     service: &S,
     context: &Context,
     event: LambdaEvent<Payload>,
-) -> Result<Answer, Diagnostic> {
+) -> Result<TriggerAnswer, Diagnostic> {
     let (Payload(event), lambda) = event.into_parts();
     let invocation = Invocation {
         request_id: if trigger::is_uuid(&lambda.request_id) {

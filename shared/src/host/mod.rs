@@ -122,7 +122,7 @@ pub async fn serve<S: Service>(service: S, context: &Context) -> Result<(), Host
     if context.env.get(RUNTIME_API).is_some() {
         return lambda::run(service, context).await;
     }
-    match poll::Platform::of(&context.env)? {
+    match poll::PollPlatform::of(&context.env)? {
         Some(platform) => poll::run(service, platform, context).await,
         None => server::run(service, context).await,
     }

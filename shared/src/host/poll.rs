@@ -44,7 +44,7 @@ const DEFAULT_TIME: Duration = Duration::from_secs(3);
 
 /// Runtime interface of the cloud whose variables are set.
 #[derive(Clone, Debug)]
-pub(super) struct Platform {
+pub(super) struct PollPlatform {
     cloud: &'static Cloud,
     runtime: &'static Runtime,
     endpoint: Endpoint,
@@ -59,7 +59,7 @@ struct Event {
     deadline: Instant,
 }
 
-impl Platform {
+impl PollPlatform {
     /// Returns the platform whose variables are set; `None` outside of both platforms.
     pub(super) fn of(env: &Env) -> Result<Option<Self>, HostError> {
         let found = CLOUDS.into_iter().find_map(|cloud| {
@@ -104,7 +104,7 @@ type Answered = Result<String, (&'static str, String)>;
 /// Serves events until the platform ends the process.
 pub(super) async fn run<S: Service>(
     service: S,
-    platform: Platform,
+    platform: PollPlatform,
     context: &Context,
 ) -> Result<(), HostError> {
     let cloud = platform.cloud;
@@ -116,7 +116,11 @@ pub(super) async fn run<S: Service>(
 }
 
 /// Runs a job with each event; a timer's event may name a shard.
-pub(super) async fn run_job<J: Job>(job: J, platform: Platform, context: &Context) -> Result<(), HostError> {
+pub(super) async fn run_job<J: Job>(
+    job: J,
+    platform: PollPlatform,
+    context: &Context,
+) -> Result<(), HostError> {
     let cloud = platform.cloud;
     poll(platform, context, |event| {
         let job = job.clone();
@@ -150,7 +154,7 @@ fn failure(error: EventError) -> (&'static str, String) {
 /// Handles one event after the other: SCF's answers name no event, and both platforms freeze work that
 /// outlasts an event.
 async fn poll<F: Future<Output = Answered>>(
-    platform: Platform,
+    platform: PollPlatform,
     context: &Context,
     handle: impl Fn(Event) -> F,
 ) -> Result<(), HostError> {
@@ -191,7 +195,7 @@ async fn poll<F: Future<Output = Answered>>(
 
 struct Client {
     transport: Transport,
-    platform: Platform,
+    platform: PollPlatform,
 }
 
 impl Client {

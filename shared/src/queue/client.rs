@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::probe::Report;
+use super::probe::ProbeReport;
 use super::{Open, Queue, Receipt, SendError, Until, Vendor, vendors};
 use crate::context::Context;
 use crate::env::EnvProblem;
@@ -52,7 +52,7 @@ impl Client {
         topics: &[String],
         open: &str,
         within: Duration,
-    ) -> Vec<Result<Report, EnvProblem>> {
+    ) -> Vec<Result<ProbeReport, EnvProblem>> {
         each!(self, client => Box::pin(client.probe_all(context, topics, open, within)).await)
     }
 }

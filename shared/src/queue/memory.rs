@@ -68,7 +68,7 @@ pub enum What {
 
 /// Size limits of messages.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct QueueLimits {
     /// Upper bound on a text, in bytes.
     pub most: usize,
     /// Factor by which a message counts as larger than it is, so that small messages reach the limits.
@@ -81,7 +81,7 @@ pub struct MemoryQueue(Arc<Inner>);
 
 struct Inner {
     vendor: Vendor,
-    limits: Limits,
+    limits: QueueLimits,
     endpoint: Endpoint,
     key: Arc<AtomicU64>,
     sends: AtomicU64,
@@ -94,7 +94,7 @@ impl MemoryQueue {
     pub fn new(
         vendor: Vendor,
         endpoint: Endpoint,
-        limits: Limits,
+        limits: QueueLimits,
         key: Arc<AtomicU64>,
         context: Context,
         broker: impl Broker,
@@ -104,7 +104,7 @@ impl MemoryQueue {
     }
 
     fn check(&self, message: &Message) -> Result<(), Failure> {
-        let Inner { vendor, limits: Limits { most, scale }, .. } = &*self.0;
+        let Inner { vendor, limits: QueueLimits { most, scale }, .. } = &*self.0;
         let most = most / scale.max(&1);
         (vendor.spec().fits)(message, most)
     }
@@ -142,12 +142,12 @@ struct Sending<'a> {
     send: u64,
 }
 
-struct Config {
+struct SendConfig {
     endpoint: Endpoint,
     key: u64,
 }
 
-impl Identity for Config {
+impl Identity for SendConfig {
     fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
@@ -160,18 +160,18 @@ impl Identity for Config {
 }
 
 impl Outgoing for Sending<'_> {
-    type Config = Config;
+    type SendConfig = SendConfig;
 
-    async fn config(&self, _: bool, _: Instant) -> Result<Config, EnvProblem> {
+    async fn config(&self, _: bool, _: Instant) -> Result<SendConfig, EnvProblem> {
         let Inner { endpoint, key, .. } = self.inner;
-        Ok(Config { endpoint: endpoint.clone(), key: key.load(Ordering::Relaxed) })
+        Ok(SendConfig { endpoint: endpoint.clone(), key: key.load(Ordering::Relaxed) })
     }
 
     fn size(&self) -> usize {
         self.message.text.len().saturating_mul(self.inner.limits.scale)
     }
 
-    async fn attempt(&self, config: &Config, attempt: Attempt) -> Result<Accepted, Failure> {
+    async fn attempt(&self, config: &SendConfig, attempt: Attempt) -> Result<Accepted, Failure> {
         let Inner { vendor, broker, .. } = self.inner;
         let shown = Try { message: self.message, signed: attempt.now, key: config.key, send: self.send };
         let exchange = async {
@@ -216,7 +216,7 @@ mod tests {
         }
     }
 
-    fn queue(replies: Vec<What>, limits: Limits) -> MemoryQueue {
+    fn queue(replies: Vec<What>, limits: QueueLimits) -> MemoryQueue {
         let now = Timestamp::from_unix(1_760_000_000);
         let env = Env::of([("", "")]);
         let context = Context { env, clock: Clock::fixed(now), random: Random::from_fn(|| 50_000_000) };
@@ -240,7 +240,7 @@ mod tests {
         What::Answer(Answer { status: 200, body: body.into(), ..Answer::default() })
     }
 
-    const LIMITS: Limits = Limits { most: 64 << 10, scale: 32 };
+    const LIMITS: QueueLimits = QueueLimits { most: 64 << 10, scale: 32 };
 
     #[tokio::test(start_paused = true)]
     async fn the_real_client_tries_again_and_reads_the_answer() {

@@ -199,7 +199,7 @@ impl Open {
 
 /// Proof that a vendor's answer named a stored message. Only the queue clients make it.
 #[derive(Clone, Copy, Debug)]
-pub struct Stored(());
+pub struct StoredProof(());
 
 /// Result of a successful send: the queue has stored the message.
 #[derive(Clone, Debug)]
@@ -210,7 +210,7 @@ pub struct Receipt {
     pub request_id: Option<String>,
     /// Number of attempts, the successful one included.
     pub attempts: u32,
-    _stored: Stored,
+    _stored: StoredProof,
 }
 
 /// Kind of a failure. It alone decides on retry, answer and alarm (the table of classes in

@@ -22,7 +22,7 @@ use crate::queue::failure::{Accepted, Exchange, Failure};
 
 /// Report of a probe: the request, the route, and the answer. It holds no secret.
 #[derive(Clone, Debug)]
-pub struct Report {
+pub struct ProbeReport {
     /// Vendor that was asked.
     pub vendor: Vendor,
     /// URL of the API.
@@ -35,7 +35,7 @@ pub struct Report {
     /// Description of the request: the API's name and the topic that does not exist.
     pub asked: String,
     /// Network route to the endpoint.
-    pub route: Route,
+    pub route: ProbeRoute,
     /// Time from the request's first byte to the answer's last; for the IAM route, the token's time too.
     pub took: Duration,
     /// HTTP status of the answer; `None` without an answer of this API.
@@ -45,12 +45,12 @@ pub struct Report {
     /// Meaning of the answer in the API's terms.
     pub answer: Result<Accepted, Failure>,
     /// Conclusion from the answer.
-    pub verdict: Verdict,
+    pub verdict: ProbeVerdict,
 }
 
 /// Conclusion that an answer allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum ProbeVerdict {
     /// Working endpoint, signature, permission and instance: the vendor looked for the name and did not find
     /// it.
     Good,
@@ -81,7 +81,7 @@ impl Access {
 
 /// Route to an endpoint, measured once before the request.
 #[derive(Clone, Debug, Default)]
-pub struct Route {
+pub struct ProbeRoute {
     /// True if the route leads through `HTTPS_PROXY`, which then resolves the name.
     pub is_proxied: bool,
     /// Number of addresses of the name, and the time to resolve it; or the reason of the failure.
@@ -112,7 +112,7 @@ impl Probe<'_> {
         context: &Context,
         deadline: Instant,
         exchange: impl Future<Output = Result<Exchange, Failure>>,
-    ) -> Report {
+    ) -> ProbeReport {
         let route = Box::pin(route(self.transport, self.endpoint, deadline)).await;
         let sent = Instant::now();
         let exchanged = Box::pin(exchange).await;
@@ -121,7 +121,7 @@ impl Probe<'_> {
             Ok(Exchange { answer, meaning }) => (Some(answer.status), answer.date(), meaning),
             Err(failure) => (None, None, Err(failure)),
         };
-        Report {
+        ProbeReport {
             vendor: self.vendor,
             endpoint: self.endpoint.to_string(),
             place: self.place,
@@ -137,13 +137,15 @@ impl Probe<'_> {
     }
 }
 
-fn verdict(answer: &Result<Accepted, Failure>, proof: &[&str]) -> Verdict {
+fn verdict(answer: &Result<Accepted, Failure>, proof: &[&str]) -> ProbeVerdict {
     use super::Class::{Ambiguous, Throttle, Transient};
     match answer {
-        Ok(_) => Verdict::Stored,
-        Err(failure) if failure.code.as_deref().is_some_and(|code| proof.contains(&code)) => Verdict::Good,
-        Err(failure) if matches!(failure.class, Throttle | Transient | Ambiguous) => Verdict::Unknown,
-        Err(_) => Verdict::Refused,
+        Ok(_) => ProbeVerdict::Stored,
+        Err(failure) if failure.code.as_deref().is_some_and(|code| proof.contains(&code)) => {
+            ProbeVerdict::Good
+        }
+        Err(failure) if matches!(failure.class, Throttle | Transient | Ambiguous) => ProbeVerdict::Unknown,
+        Err(_) => ProbeVerdict::Refused,
     }
 }
 
@@ -164,9 +166,9 @@ pub(super) fn message(topic: String) -> Message {
     }
 }
 
-async fn route(transport: &Transport, endpoint: &Endpoint, deadline: Instant) -> Route {
+async fn route(transport: &Transport, endpoint: &Endpoint, deadline: Instant) -> ProbeRoute {
     let is_proxied = transport.connector().is_some_and(|connector| connector.tunnels(endpoint));
-    let mut route = Route { is_proxied, ..Route::default() };
+    let mut route = ProbeRoute { is_proxied, ..ProbeRoute::default() };
     if let Some(connector) = transport.connector().filter(|_| !route.is_proxied) {
         let (dns, tcp) = reach(&connector, endpoint, deadline).await;
         (route.dns, route.tcp) = (Some(dns), tcp);
@@ -235,14 +237,14 @@ mod tests {
             let code = Some(code.to_owned());
             verdict(&Err(Failure { code, ..Failure::new(class, "") }), &["NotFound", "NotCreated"])
         };
-        assert_eq!(failed(Class::Config, "NotFound"), Verdict::Good);
-        assert_eq!(failed(Class::Transient, "NotCreated"), Verdict::Good);
-        assert_eq!(failed(Class::Config, "Other"), Verdict::Refused);
-        assert_eq!(failed(Class::ClockSkew, "Other"), Verdict::Refused);
+        assert_eq!(failed(Class::Config, "NotFound"), ProbeVerdict::Good);
+        assert_eq!(failed(Class::Transient, "NotCreated"), ProbeVerdict::Good);
+        assert_eq!(failed(Class::Config, "Other"), ProbeVerdict::Refused);
+        assert_eq!(failed(Class::ClockSkew, "Other"), ProbeVerdict::Refused);
         for class in [Class::Throttle, Class::Transient, Class::Ambiguous] {
-            assert_eq!(failed(class, "Other"), Verdict::Unknown);
+            assert_eq!(failed(class, "Other"), ProbeVerdict::Unknown);
         }
         let stored = Accepted { message_id: "1".to_owned(), request_id: None };
-        assert_eq!(verdict(&Ok(stored), &["NotFound"]), Verdict::Stored);
+        assert_eq!(verdict(&Ok(stored), &["NotFound"]), ProbeVerdict::Stored);
     }
 }

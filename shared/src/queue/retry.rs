@@ -22,7 +22,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::breaker::{Breaker, Fingerprint, Permit, UNREAD, Way, unreadable};
-use super::{Class, Effort, Open, Receipt, SendError, Stored, Until};
+use super::{Class, Effort, Open, Receipt, SendError, StoredProof, Until};
 use crate::clock::Timestamp;
 use crate::context::Context;
 use crate::env::{Env, EnvProblem};
@@ -84,7 +84,9 @@ impl Class {
     /// `docs/delivery-semantics.md`).
     pub const fn retry(self) -> Retry {
         match self {
-            Self::TooLarge | Self::Permanent | Self::Config | Self::Permission | Self::Quota => Retry::Never,
+            Self::TooLarge | Self::Permanent | Self::SendConfig | Self::Permission | Self::Quota => {
+                Retry::Never
+            }
             Self::Auth => Retry::IfCredentialsChanged,
             Self::AuthRefresh | Self::ClockSkew => Retry::Once,
             Self::Throttle | Self::Transient | Self::Ambiguous => Retry::UntilDeadline,
@@ -113,14 +115,14 @@ pub(super) trait Identity {
 /// Message on its way to one vendor.
 pub(super) trait Outgoing {
     /// Endpoint, credentials and the other settings of the environment.
-    type Config: Identity + Send + Sync;
+    type SendConfig: Identity + Send + Sync;
 
     /// Reads the environment as it is now; `refused` is true if the vendor did not take the last credentials.
     fn config(
         &self,
         refused: bool,
         deadline: Instant,
-    ) -> impl Future<Output = Result<Self::Config, EnvProblem>> + Send;
+    ) -> impl Future<Output = Result<Self::SendConfig, EnvProblem>> + Send;
 
     /// Returns the size of the message in the request, in bytes.
     fn size(&self) -> usize;
@@ -128,7 +130,7 @@ pub(super) trait Outgoing {
     /// Signs the request and sends it once.
     fn attempt(
         &self,
-        config: &Self::Config,
+        config: &Self::SendConfig,
         attempt: Attempt,
     ) -> impl Future<Output = Result<Accepted, Failure>> + Send;
 }
@@ -213,7 +215,7 @@ impl Courier {
             let mut failure = match message.attempt(&config, attempt).await {
                 Ok(Accepted { message_id, request_id }) => {
                     self.breaker.close(&way);
-                    return Ok(Receipt { message_id, request_id, attempts, _stored: Stored(()) });
+                    return Ok(Receipt { message_id, request_id, attempts, _stored: StoredProof(()) });
                 }
                 Err(failure) => bounded(failure, message.size()),
             };
@@ -239,7 +241,7 @@ impl Courier {
             };
             let remaining = end.and_then(|end| end.checked_duration_since(Instant::now()));
             let room = remaining.and_then(|left| left.checked_sub(asked)).filter(|_| !is_last);
-            let again = |next: &M::Config| match failure.class.retry() {
+            let again = |next: &M::SendConfig| match failure.class.retry() {
                 Retry::Never => false,
                 Retry::IfCredentialsChanged => first && next.key() != config.key(),
                 Retry::Once => first,

@@ -30,7 +30,7 @@ pub struct Spec {
     /// vendor names none, the limit of its smallest instance.
     pub sends_a_second: u32,
     /// Keys of a `[targets.NAME]` table.
-    pub(crate) target_keys: &'static [Key],
+    pub(crate) target_keys: &'static [TargetKey],
     /// Sets of variables with credentials, in the order in which they are tried.
     pub(crate) families: &'static [Family],
     /// Variables of which one at least is set if the vendor is set up.
@@ -61,7 +61,7 @@ pub struct Route {
 
 /// Key of a target's table, and the variable that the key sets.
 #[derive(Debug)]
-pub(crate) struct Key {
+pub(crate) struct TargetKey {
     pub(crate) name: &'static str,
     pub(crate) variable: &'static str,
     pub(crate) kind: KeyKind,
@@ -79,8 +79,8 @@ pub(crate) enum KeyKind {
 }
 
 /// Builds a key of a target's table.
-pub(crate) const fn key(name: &'static str, variable: &'static str, kind: KeyKind) -> Key {
-    Key { name, variable, kind }
+pub(crate) const fn key(name: &'static str, variable: &'static str, kind: KeyKind) -> TargetKey {
+    TargetKey { name, variable, kind }
 }
 
 impl Spec {

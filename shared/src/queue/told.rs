@@ -7,7 +7,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Class, Queue, Receipt, SendError, Stored, Until, Vendor};
+use super::{Class, Queue, Receipt, SendError, StoredProof, Until, Vendor};
 use crate::env::EnvProblem;
 use crate::message::Message;
 
@@ -87,7 +87,7 @@ impl Queue for ToldQueue {
             return Err(error);
         }
         let message_id = format!("memory-{}", messages.len());
-        Ok(Receipt { message_id, request_id: None, attempts: 1, _stored: Stored(()) })
+        Ok(Receipt { message_id, request_id: None, attempts: 1, _stored: StoredProof(()) })
     }
 
     fn problems(&self) -> Vec<EnvProblem> {

@@ -17,14 +17,14 @@ use crate::context::Context;
 use crate::env::EnvProblem;
 use crate::metrics::Metrics;
 use crate::queue::{Client, Queue as _, Target, Vendor};
-use crate::readiness::{Readiness, Rule, Trouble};
+use crate::readiness::{Readiness, ReadinessRule, Trouble};
 use crate::shard::Shard;
 use crate::spill::{Spill, StoreProbe};
 use crate::store::{Foreign, Store, StoreError};
 
 /// Redrive of everything in the store; clones share it.
 #[derive(Clone)]
-pub struct Job(Arc<Inner>);
+pub struct RedriveJob(Arc<Inner>);
 
 struct Inner {
     /// Lock of the runs: overlapping runs of one process would send twice.
@@ -37,14 +37,14 @@ struct Inner {
     clock: Clock,
     metrics: Metrics,
     shard: Shard,
-    rule: Rule,
+    rule: ReadinessRule,
     /// Mistakes in the configuration.
     mistakes: Vec<Trouble>,
     /// Number of sound hooks, and the file that they were read from.
     hooks: (usize, String),
 }
 
-impl fmt::Debug for Job {
+impl fmt::Debug for RedriveJob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Job")
     }
@@ -65,7 +65,7 @@ pub(super) struct Strays {
 /// Outcome of a run, by target.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
-pub struct Report(pub BTreeMap<String, TargetReport>);
+pub struct RunReport(pub BTreeMap<String, TargetReport>);
 
 /// Outcome of a run for one target.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -77,14 +77,14 @@ pub enum TargetReport {
     Error(RedriveError),
 }
 
-impl Report {
+impl RunReport {
     /// Returns true if every target could be run and listed.
     pub fn is_whole(&self) -> bool {
         self.0.values().all(|report| matches!(report, TargetReport::Done(summary) if summary.is_whole()))
     }
 }
 
-impl Job {
+impl RedriveJob {
     /// Creates the job for the targets of the environment and the hooks file; fails without `SPILL_URL`.
     pub fn new(config: Config, context: &Context) -> Result<Self, EnvProblem> {
         let spill = Spill::from_env(context)?.ok_or_else(|| EnvProblem {
@@ -99,7 +99,7 @@ impl Job {
         let shard = Shard::from_env(&context.env)?;
         let metrics = Metrics::of_redriver(context, shard);
         // A wrong value is among the configuration's errors.
-        let rule = Rule::from_env(&context.env).unwrap_or(Rule::All);
+        let rule = ReadinessRule::from_env(&context.env).unwrap_or(ReadinessRule::All);
         let file = config.has_mistakes().then(Trouble::file);
         let settings = config.problems.iter().map(|problem| Trouble::setting(None, problem.variable));
         let mistakes = settings.chain(file).collect();
@@ -163,7 +163,7 @@ impl Job {
     }
 
     /// Runs all redrivers until everything is sent or `deadline` is near; waits for a run in progress first.
-    pub async fn run(&self, options: &Options, deadline: Instant) -> Report {
+    pub async fn run(&self, options: &Options, deadline: Instant) -> RunReport {
         self.run_observed(options, deadline, &|_, _, _| ()).await
     }
 
@@ -174,7 +174,7 @@ impl Job {
         options: &Options,
         deadline: Instant,
         observe: &(dyn Fn(&Target, &Summary, bool) + Sync),
-    ) -> Report {
+    ) -> RunReport {
         let Inner { running, redrivers, metrics, .. } = &*self.0;
         let _running = running.lock().await;
         let covers = options.covers();
@@ -216,7 +216,7 @@ impl Job {
         if let Some(shard) = covers {
             ended(shard, done.iter().all(|(_, done)| done.as_ref().is_ok_and(Summary::is_whole)));
         }
-        Report(done.into_iter().map(|(target, done)| (target.clone(), report(&target, done))).collect())
+        RunReport(done.into_iter().map(|(target, done)| (target.clone(), report(&target, done))).collect())
     }
 
     /// Returns the shard that `REDRIVE_SHARD` gives this process, the default of its runs.
@@ -397,7 +397,7 @@ mod tests {
             let env = Env::of(tencent.into_iter().chain(own).chain(more.iter().copied()));
             let context = Context { env, ..Context::system() };
             let config = Config::parse("hooks", hooks, Reading::new(&context.env, Samples::Refused));
-            Job::new(config, &context).unwrap().readiness().is_ready()
+            RedriveJob::new(config, &context).unwrap().readiness().is_ready()
         };
         let all = ("READY", "all");
         assert!(ready("", &[]) && ready("", &[all]), "one vendor is enough");
@@ -422,7 +422,7 @@ mod tests {
         let env = Env::of([("SPILL_URL", format!("file://{}", dir.path().display()))]);
         let context = Context { env, clock: Clock::system(), random: Random::system() };
         let config = Config::parse("hooks", "", Reading::new(&context.env, Samples::Refused));
-        let job = Job::new(config, &context).unwrap();
+        let job = RedriveJob::new(config, &context).unwrap();
         let run = async |options: &Options| {
             let deadline = Instant::now() + Duration::from_secs(60);
             job.run(options, deadline).await;
@@ -463,7 +463,8 @@ mod tests {
             });
             let spill = Spill::new(Store::new(memory.clone()), &context);
             let config = Config::parse("hooks", "", Reading::new(&context.env, Samples::Refused));
-            let report = Job::on(spill, config, &context).unwrap().run(&Options::default(), deadline).await;
+            let report =
+                RedriveJob::on(spill, config, &context).unwrap().run(&Options::default(), deadline).await;
             assert!(!report.is_whole() && report.0.contains_key(told), "{bad}: {report:?}");
         }
         // A delivery waits, and there are no credentials to send it with.

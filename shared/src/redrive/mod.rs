@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::carry::{Cargo, Carrier, Cause, Fate, Load, Pace, Stored};
+use crate::carry::{Cargo, Carrier, DeadCause, Fate, Load, Pace, StoredDelivery};
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::context::Context;
@@ -32,7 +32,7 @@ use crate::queue::{Queue, SendError, Target};
 pub use crate::shard::{Shard, ShardError};
 use crate::spill::{Folder, Record, Spill, State, is_due};
 use crate::store::{Entry, Folders, Foreign, StoreError};
-pub use job::{Job, Report, TargetReport};
+pub use job::{RedriveJob, RunReport, TargetReport};
 pub use list::probe;
 pub use options::{Options, RedriveError, Unknown};
 pub use pages::{Found, Known, Pages, Plan, Sight, Unlisted};
@@ -221,7 +221,7 @@ impl<Q: Queue> Redriver<Q> {
                 Done::Sent
             }
             Fate::Repeated(_) => Done::Repeated,
-            Fate::Dead(_, Cause { class, history, .. }) => {
+            Fate::Dead(_, DeadCause { class, history, .. }) => {
                 let reason = history.errormessage;
                 tracing::warn!(hook = name, delivery = id, class, reason, "moved to dead/");
                 Done::Dead
@@ -261,7 +261,7 @@ impl<Q: Queue> Redriver<Q> {
         let hook = config.hook(&record.delivery.hook);
         let recipe = hook.and_then(|hook| hook.recipe(&carrier.target, &config.source_uri));
         let (folder, render) = (options.folder(), options.render);
-        let stored = Stored { folder, name: &entry.name, record, states, render, pace };
+        let stored = StoredDelivery { folder, name: &entry.name, record, states, render, pace };
         Cargo { load: Load::Stored(Box::new(stored)), hook, recipe, deadline }
     }
 }

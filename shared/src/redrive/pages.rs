@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::list::is_gone;
 use super::walk::{Waiting, Walk};
-use super::{Job, Options, Redriver, named};
+use super::{Options, RedriveJob, Redriver, named};
 use crate::carry::{Foreseen, Form, Pace};
 use crate::clock::Timestamp;
 use crate::queue::{Client, Queue};
@@ -99,7 +99,7 @@ struct Hook<'a> {
 
 /// Iteration over the pages of everything that the options select.
 pub struct Pages<'a> {
-    job: &'a Job,
+    job: &'a RedriveJob,
     options: &'a Options,
     has_plan: bool,
     /// Hooks that are still to be listed.
@@ -122,7 +122,7 @@ pub struct Unlisted {
     pub error: StoreError,
 }
 
-impl Job {
+impl RedriveJob {
     /// Begins a listing of everything in the store, unknown targets included; with the plan of a run, if
     /// `has_plan`.
     pub async fn pages<'a>(
@@ -204,7 +204,7 @@ impl Pages<'_> {
 
 /// Context of a page's deliveries.
 struct Page<'a> {
-    job: &'a Job,
+    job: &'a RedriveJob,
     options: &'a Options,
     has_plan: bool,
     hook: &'a Hook<'a>,
@@ -328,7 +328,7 @@ mod tests {
             }
             let config = Config::parse("hooks", "", Reading::new(&context.env, Samples::Refused));
             let spill = Spill::new(Store::new(memory.clone()), &context);
-            let job = Job::on(spill, config, &context).unwrap();
+            let job = RedriveJob::on(spill, config, &context).unwrap();
             let told = format!("{fault:?} {bad}");
             memory.set_faults(move |operation, name| {
                 let is_bad = operation == Operation::List && name.starts_with(bad);

@@ -97,4 +97,4 @@ pub(crate) use source::Peers;
 pub use source::{BuildError, Settings, Source};
 use source::{Params, error};
 pub use verify::check::Verdict;
-pub use verify::explain::{Explanation, Outcome, Step};
+pub use verify::explain::{Explanation, VerifyOutcome, VerifyStep};

@@ -1,6 +1,6 @@
 //! Reasons for refusing a request.
 
-use crate::source::Step;
+use crate::source::VerifyStep;
 use crate::source::address::Address;
 
 /// Reason why a request is not authentic. It names places, never their contents, so it is safe to log.
@@ -80,10 +80,10 @@ pub(crate) const MAX_CHALLENGE: usize = 1024;
 
 impl Rejection {
     /// Returns the step at which a signature is refused for this reason.
-    pub(crate) const fn step(&self) -> Step {
+    pub(crate) const fn step(&self) -> VerifyStep {
         match self {
-            Self::NoMatch => Step::Signature,
-            _ => Step::Key,
+            Self::NoMatch => VerifyStep::Signature,
+            _ => VerifyStep::Key,
         }
     }
 

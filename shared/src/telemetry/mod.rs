@@ -10,7 +10,7 @@ use crate::delivery::Delivery;
 use crate::env::{Env, EnvProblem};
 use crate::metrics::{Ended, Metrics};
 use crate::outcome::{Ending, Outcome, Sends, Why};
-use queue::Queue;
+use queue::LineQueue;
 pub(crate) use queue::{dropped, flush};
 
 /// Starts logging to standard output. Lambda's own settings take precedence over `LOG_LEVEL` and
@@ -22,7 +22,7 @@ pub fn init(env: &Env) {
 /// Starts logging for a server, through a queue, so that a stalled reader of the log does not stop the
 /// server.
 pub(crate) fn init_queued(env: &Env) {
-    match Queue::to_stdout() {
+    match LineQueue::to_stdout() {
         Some(queue) => init_to(env, queue),
         None => init(env),
     }

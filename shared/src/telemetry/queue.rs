@@ -17,7 +17,7 @@ use tracing_subscriber::fmt::MakeWriter;
 const ROOM: usize = 4 * 1024 * 1024;
 
 /// Queue of the process to standard output.
-static QUEUE: OnceLock<Queue> = OnceLock::new();
+static QUEUE: OnceLock<LineQueue> = OnceLock::new();
 
 /// Lines of this process that did not fit.
 static DROPPED: AtomicU64 = AtomicU64::new(0);
@@ -42,14 +42,14 @@ enum Item {
 
 /// Queue of lines for a writer thread.
 #[derive(Clone, Debug)]
-pub(super) struct Queue {
+pub(super) struct LineQueue {
     lines: Sender<Item>,
     waiting: Arc<AtomicUsize>,
     room: usize,
     dropped: &'static AtomicU64,
 }
 
-impl Queue {
+impl LineQueue {
     /// Returns the queue of the process, or `None` if the writer thread cannot start.
     pub(super) fn to_stdout() -> Option<Self> {
         let queue = Self::new(io::stdout(), ROOM, &DROPPED).ok()?;
@@ -104,7 +104,7 @@ fn write(lines: &Receiver<Item>, waiting: &AtomicUsize, mut out: impl Write, dro
     }
 }
 
-impl Write for &Queue {
+impl Write for &LineQueue {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.put(line);
         Ok(line.len())
@@ -115,7 +115,7 @@ impl Write for &Queue {
     }
 }
 
-impl<'q> MakeWriter<'q> for Queue {
+impl<'q> MakeWriter<'q> for LineQueue {
     type Writer = &'q Self;
 
     fn make_writer(&'q self) -> &'q Self {
@@ -154,7 +154,7 @@ mod tests {
     fn a_reader_that_stands_still_keeps_nobody() {
         static LOST: AtomicU64 = AtomicU64::new(0);
         let (reader, go, written) = reader();
-        let queue = Queue::new(reader, 30, &LOST).unwrap();
+        let queue = LineQueue::new(reader, 30, &LOST).unwrap();
         for n in 0..5 {
             (&queue).write_all(format!("line {n:4}\n").as_bytes()).unwrap();
         }

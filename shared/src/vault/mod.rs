@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::env::Env;
 use crate::secret::{Secret, SecretError, SecretRef};
 pub(crate) use remote::Resolver;
-use remote::{Remote, Store};
+use remote::{Remote, SecretStore};
 
 /// Time for which a value is used without reading it again. It equals the extension's default cache time.
 const KEPT: Duration = Duration::from_secs(300);
@@ -31,7 +31,7 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 /// same version.
 pub(crate) struct Vault {
     resolver: Resolver,
-    kept: Mutex<HashMap<(Store, String), Kept>>,
+    kept: Mutex<HashMap<(SecretStore, String), Kept>>,
     reading: tokio::sync::Mutex<()>,
 }
 
@@ -98,12 +98,12 @@ impl Vault {
         }
     }
 
-    fn kept(&self) -> MutexGuard<'_, HashMap<(Store, String), Kept>> {
+    fn kept(&self) -> MutexGuard<'_, HashMap<(SecretStore, String), Kept>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn key(remote: &Remote<'_>) -> (Store, String) {
+fn key(remote: &Remote<'_>) -> (SecretStore, String) {
     (remote.store, remote.id.to_owned())
 }
 

@@ -52,7 +52,7 @@ const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove
 
 /// Service behind the extension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Store {
+pub(super) enum SecretStore {
     SecretsManager,
     ParameterStore,
 }
@@ -60,7 +60,7 @@ pub(super) enum Store {
 /// Parts of a remote reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Remote<'r> {
-    pub(super) store: Store,
+    pub(super) store: SecretStore,
     pub(super) id: &'r str,
     pub(super) json_key: Option<&'r str>,
 }
@@ -70,9 +70,9 @@ impl<'r> Remote<'r> {
     pub(super) fn of(reference: &'r SecretRef) -> Option<Self> {
         match reference {
             SecretRef::SecretsManager { id, json_key } => {
-                Some(Self { store: Store::SecretsManager, id, json_key: json_key.as_deref() })
+                Some(Self { store: SecretStore::SecretsManager, id, json_key: json_key.as_deref() })
             }
-            SecretRef::Ssm(id) => Some(Self { store: Store::ParameterStore, id, json_key: None }),
+            SecretRef::Ssm(id) => Some(Self { store: SecretStore::ParameterStore, id, json_key: None }),
             SecretRef::Literal(_) | SecretRef::Env(_) | SecretRef::File(_) => None,
         }
     }
@@ -80,8 +80,10 @@ impl<'r> Remote<'r> {
     fn target(&self) -> String {
         let id = utf8_percent_encode(self.id, UNRESERVED);
         match self.store {
-            Store::SecretsManager => format!("/secretsmanager/get?secretId={id}"),
-            Store::ParameterStore => format!("/systemsmanager/parameters/get?name={id}&withDecryption=true"),
+            SecretStore::SecretsManager => format!("/secretsmanager/get?secretId={id}"),
+            SecretStore::ParameterStore => {
+                format!("/systemsmanager/parameters/get?name={id}&withDecryption=true")
+            }
         }
     }
 
@@ -94,8 +96,8 @@ impl<'r> Remote<'r> {
             Ok(raw.and_then(json::string).map(|text| Secret::new(text.into_owned())))
         };
         match self.store {
-            Store::ParameterStore => text("Parameter.Value")?.ok_or_else(foreign),
-            Store::SecretsManager => {
+            SecretStore::ParameterStore => text("Parameter.Value")?.ok_or_else(foreign),
+            SecretStore::SecretsManager => {
                 if let Some(secret) = text("SecretString")? {
                     return Ok(secret);
                 }
@@ -235,10 +237,10 @@ impl fmt::Debug for Resolver {
 
 #[cfg(test)]
 mod tests {
-    use super::Store::{ParameterStore, SecretsManager};
+    use super::SecretStore::{ParameterStore, SecretsManager};
     use super::*;
 
-    fn remote<'r>(store: Store, id: &'r str, json_key: Option<&'r str>) -> Remote<'r> {
+    fn remote<'r>(store: SecretStore, id: &'r str, json_key: Option<&'r str>) -> Remote<'r> {
         Remote { store, id, json_key }
     }
 

@@ -15,7 +15,7 @@ use hookmq_shared::metrics::Metrics;
 use hookmq_shared::net::answer::Answer;
 use hookmq_shared::net::endpoint::Endpoint;
 use hookmq_shared::queue::Vendor;
-use hookmq_shared::queue::memory::{Broker, Limits, MemoryQueue, Reply, Try, What};
+use hookmq_shared::queue::memory::{Broker, MemoryQueue, QueueLimits, Reply, Try, What};
 use hookmq_shared::service::Service as _;
 use hookmq_shared::spill::{Record, Spill};
 use hookmq_shared::store::Store;
@@ -222,7 +222,7 @@ impl House {
         let decide: Arc<Mutex<Box<Decide>>> = Arc::new(Mutex::new(Box::new(|_| stored())));
         let asked = Arc::default();
         let endpoint = Endpoint::parse("https://vendor.test", false).unwrap();
-        let limits = Limits { most: 1 << 20, scale: 1 };
+        let limits = QueueLimits { most: 1 << 20, scale: 1 };
         let broker = Vendors { decide: Arc::clone(&decide), asked: Arc::clone(&asked) };
         let queue = MemoryQueue::new(Vendor::Tdmq, endpoint, limits, Arc::default(), context.clone(), broker);
         let store = MemoryStore::new(clock.clone());

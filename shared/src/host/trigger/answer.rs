@@ -16,7 +16,7 @@ use crate::http::Response;
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 #[expect(missing_docs, reason = "named as the triggers are")]
-pub enum Answer {
+pub enum TriggerAnswer {
     HttpApi(ApiGatewayV2httpResponse),
     RestApi(ApiGatewayProxyResponse),
     Alb(AlbTargetGroupResponse),
@@ -36,7 +36,7 @@ pub struct Plain {
 impl Trigger {
     /// Renders the answer in this trigger's form: bodies as text, header fields in the same one of the two
     /// maps as in the event (an ALB refuses the other one).
-    pub fn answer(self, response: &Response) -> Answer {
+    pub fn answer(self, response: &Response) -> TriggerAnswer {
         let status = StatusCode::from_u16(response.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let status_code = i64::from(status.as_u16());
         let headers = header_map(response);
@@ -45,19 +45,19 @@ impl Trigger {
             Self::HttpApi => {
                 let mut answer = ApiGatewayV2httpResponse::default();
                 (answer.status_code, answer.headers, answer.body) = (status_code, headers, body);
-                Answer::HttpApi(answer)
+                TriggerAnswer::HttpApi(answer)
             }
             Self::RestApi { multi_value } => {
                 let mut answer = ApiGatewayProxyResponse::default();
                 (answer.status_code, answer.body) = (status_code, body);
                 (answer.headers, answer.multi_value_headers) = split(headers, multi_value);
-                Answer::RestApi(answer)
+                TriggerAnswer::RestApi(answer)
             }
             Self::Plain => {
                 // As for other triggers, an invalid header field is left out.
                 let is_field = |value: &str| value.bytes().all(|b| (b' '..=b'~').contains(&b));
                 let fields = response.headers.iter().filter(|(_, value)| is_field(value)).cloned();
-                Answer::Plain(Plain {
+                TriggerAnswer::Plain(Plain {
                     is_base64_encoded: false,
                     status_code: status.as_u16(),
                     headers: fields.collect(),
@@ -69,7 +69,7 @@ impl Trigger {
                 (answer.status_code, answer.body) = (status_code, body);
                 (answer.headers, answer.multi_value_headers) = split(headers, multi_value);
                 answer.status_description = Some(status.to_string());
-                Answer::Alb(answer)
+                TriggerAnswer::Alb(answer)
             }
         }
     }

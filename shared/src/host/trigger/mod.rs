@@ -25,7 +25,7 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-pub use answer::Answer;
+pub use answer::TriggerAnswer;
 use event::{Event, RequestContext};
 
 use super::cloud::{AWS, Cloud, Events};

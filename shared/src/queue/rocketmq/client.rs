@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use tokio::time::Instant;
 
-use super::iam::{Login, Tokens, is_project_id};
+use super::iam::{IamTokens, Login, is_project_id};
 use super::sign::{Head, sign};
 use super::wire::{self, Limit};
 use crate::clock::Timestamp;
@@ -35,7 +35,7 @@ struct Inner {
     env: Env,
     transport: Transport,
     courier: Courier,
-    tokens: Tokens,
+    tokens: IamTokens,
     vault: Vault,
 }
 
@@ -45,7 +45,7 @@ impl Client {
     pub fn new(context: Context) -> Self {
         let (env, transport) = (context.env.clone(), Transport::new(&context.env));
         let (courier, vault) = (Courier::new(context), Vault::new(&env));
-        Self(Arc::new(Inner { env, transport, courier, tokens: Tokens::default(), vault }))
+        Self(Arc::new(Inner { env, transport, courier, tokens: IamTokens::default(), vault }))
     }
 }
 
@@ -92,7 +92,7 @@ impl Queue for Client {
 }
 
 /// Settings of the environment for one attempt.
-struct Config {
+struct SendConfig {
     endpoint: Endpoint,
     instance: String,
     auth: Auth,
@@ -104,7 +104,7 @@ enum Auth {
     Login(Login),
 }
 
-impl Identity for Config {
+impl Identity for SendConfig {
     fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
@@ -124,30 +124,30 @@ struct Sending<'a> {
 }
 
 impl Outgoing for Sending<'_> {
-    type Config = Config;
+    type SendConfig = SendConfig;
 
-    async fn config(&self, refused: bool, deadline: Instant) -> Result<Config, EnvProblem> {
+    async fn config(&self, refused: bool, deadline: Instant) -> Result<SendConfig, EnvProblem> {
         let Inner { env, vault, .. } = self.client;
         let variables = HUAWEI.iter().flat_map(Family::variables).chain(Login::SECRETS);
         let keys = Keyring::read(env, vault, variables, refused, deadline).await;
         if let Some(problem) = self.client.transport.problem() {
             return Err(problem);
         }
-        Ok(Config { endpoint: endpoint(env)?, instance: instance(env)?, auth: auth(keys)? })
+        Ok(SendConfig { endpoint: endpoint(env)?, instance: instance(env)?, auth: auth(keys)? })
     }
 
     fn size(&self) -> usize {
         self.body.len()
     }
 
-    async fn attempt(&self, config: &Config, attempt: Attempt) -> Result<Accepted, Failure> {
+    async fn attempt(&self, config: &SendConfig, attempt: Attempt) -> Result<Accepted, Failure> {
         self.exchange(config, attempt).await?.meaning
     }
 }
 
 impl Sending<'_> {
     /// Sends one request, and returns the answer with its meaning.
-    async fn exchange(&self, config: &Config, attempt: Attempt) -> Result<Exchange, Failure> {
+    async fn exchange(&self, config: &SendConfig, attempt: Attempt) -> Result<Exchange, Failure> {
         let Inner { transport, tokens, .. } = self.client;
         let Attempt { deadline, fresh, .. } = attempt;
         let mut token = None;

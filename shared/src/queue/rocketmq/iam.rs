@@ -106,7 +106,7 @@ impl Login {
 
 /// Token of a user for one project.
 #[derive(Clone)]
-pub(super) struct Token {
+pub(super) struct IamToken {
     pub value: Secret,
     pub project_id: String,
     login: Fingerprint,
@@ -115,16 +115,16 @@ pub(super) struct Token {
 
 /// Token of the process, which all sends share.
 #[derive(Default)]
-pub(super) struct Tokens(Mutex<Fetched>);
+pub(super) struct IamTokens(Mutex<Fetched>);
 
 #[derive(Default)]
 struct Fetched {
-    token: Option<Token>,
+    token: Option<IamToken>,
     /// Latest failure: its time, and the fingerprint of its login.
     failed: Option<(Instant, Fingerprint, Failure)>,
 }
 
-impl Tokens {
+impl IamTokens {
     /// Returns the token for `login`, and fetches a new one if none is valid at `now`.
     pub(super) async fn get(
         &self,
@@ -132,11 +132,11 @@ impl Tokens {
         login: &Login,
         now: Timestamp,
         deadline: Instant,
-    ) -> Result<Token, Failure> {
+    ) -> Result<IamToken, Failure> {
         let late = |_| Failure::new(Class::Transient, "no IAM token in time");
         let (asked, own) = (Instant::now(), login.fingerprint());
         let mut fetched = timeout_at(deadline, self.0.lock()).await.map_err(late)?;
-        let good = |t: &&Token| t.login == own && now.shifted(MARGIN) < t.expires;
+        let good = |t: &&IamToken| t.login == own && now.shifted(MARGIN) < t.expires;
         if let Some(token) = fetched.token.as_ref().filter(good) {
             return Ok(token.clone());
         }
@@ -155,7 +155,7 @@ impl Tokens {
     }
 
     /// Forgets `token`, which DMS refused, unless a newer one is cached already or being fetched.
-    pub(super) async fn forget(&self, token: &Token, deadline: Instant) {
+    pub(super) async fn forget(&self, token: &IamToken, deadline: Instant) {
         if let Ok(mut fetched) = timeout_at(deadline, self.0.lock()).await {
             fetched.token.take_if(|cached| cached.value == token.value);
         }
@@ -163,7 +163,7 @@ impl Tokens {
 }
 
 /// Requests a new token from IAM.
-async fn fetch(transport: &Transport, login: &Login, deadline: Instant) -> Result<Token, Failure> {
+async fn fetch(transport: &Transport, login: &Login, deadline: Instant) -> Result<IamToken, Failure> {
     let call = Call {
         method: http::Method::POST,
         endpoint: &login.endpoint,
@@ -186,7 +186,7 @@ async fn fetch(transport: &Transport, login: &Login, deadline: Instant) -> Resul
 }
 
 /// Reads the answer to a token request.
-fn read(answer: &Answer, login: &Login) -> Result<Token, Failure> {
+fn read(answer: &Answer, login: &Login) -> Result<IamToken, Failure> {
     let answer = &*answer.in_utf8();
     let get = |path| json::text(&answer.body, path).ok().flatten().map(std::borrow::Cow::into_owned);
     let token = answer.header("x-subject-token").filter(|_| answer.is_2xx());
@@ -195,7 +195,7 @@ fn read(answer: &Answer, login: &Login) -> Result<Token, Failure> {
     let own = Some(project.clone()).filter(|_| *kind == "id");
     let project_id = get("token.project.id").or(own).filter(|id| is_project_id(id));
     if let (Some(value), Some(expires), Some(project_id)) = (token, expires, project_id) {
-        return Ok(Token { value: Secret::new(value), project_id, login: login.fingerprint(), expires });
+        return Ok(IamToken { value: Secret::new(value), project_id, login: login.fingerprint(), expires });
     }
     let class = match answer.status {
         401 => Class::Auth,

@@ -15,7 +15,7 @@ pub mod wire;
 use super::Class;
 use super::credentials::HUAWEI;
 use super::spec::KeyKind::{Login, Plain, Secret};
-use super::spec::{Key, Route, Spec, key};
+use super::spec::{Route, Spec, TargetKey, key};
 pub use client::Client;
 pub use wire::{MAX_TEXT, check_topic};
 
@@ -52,7 +52,7 @@ pub(crate) static SPEC: Spec = Spec {
     read: wire::read,
 };
 
-static KEYS: [Key; 12] = [
+static KEYS: [TargetKey; 12] = [
     key("endpoint", ENDPOINT, Plain),
     key("instance", INSTANCE, Plain),
     key("max_message", MAX_MESSAGE, Plain),

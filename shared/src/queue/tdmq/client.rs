@@ -89,14 +89,14 @@ impl Queue for Client {
 }
 
 /// Settings of the environment for one attempt.
-struct Config {
+struct SendConfig {
     endpoint: Endpoint,
     region: String,
     auto_timeout: bool,
     credentials: Credentials,
 }
 
-impl Identity for Config {
+impl Identity for SendConfig {
     fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
@@ -112,16 +112,16 @@ struct Sending<'a> {
 }
 
 impl Outgoing for Sending<'_> {
-    type Config = Config;
+    type SendConfig = SendConfig;
 
-    async fn config(&self, refused: bool, deadline: Instant) -> Result<Config, EnvProblem> {
+    async fn config(&self, refused: bool, deadline: Instant) -> Result<SendConfig, EnvProblem> {
         let Inner { env, vault, .. } = self.client;
         let variables = TENCENT.iter().flat_map(Family::variables);
         let keys = Keyring::read(env, vault, variables, refused, deadline).await;
         if let Some(problem) = self.client.transport.problem() {
             return Err(problem);
         }
-        Ok(Config {
+        Ok(SendConfig {
             endpoint: endpoint(env)?,
             region: region(env)?,
             auto_timeout: auto_timeout(env)?,
@@ -133,14 +133,14 @@ impl Outgoing for Sending<'_> {
         self.message.text.len()
     }
 
-    async fn attempt(&self, config: &Config, attempt: Attempt) -> Result<Accepted, Failure> {
+    async fn attempt(&self, config: &SendConfig, attempt: Attempt) -> Result<Accepted, Failure> {
         self.exchange(config, attempt).await?.meaning
     }
 }
 
 impl Sending<'_> {
     /// Sends one request, and returns the answer with its meaning.
-    async fn exchange(&self, config: &Config, attempt: Attempt) -> Result<Exchange, Failure> {
+    async fn exchange(&self, config: &SendConfig, attempt: Attempt) -> Result<Exchange, Failure> {
         let Attempt { deadline, fresh, .. } = attempt;
         let remaining = deadline.saturating_duration_since(Instant::now());
         let send_timeout = config.auto_timeout.then(|| below(remaining)).flatten();

@@ -13,7 +13,7 @@ pub mod wire;
 use super::Class;
 use super::credentials::TENCENT;
 use super::spec::KeyKind::{Plain, Secret};
-use super::spec::{Key, Route, Spec, key};
+use super::spec::{Route, Spec, TargetKey, key};
 pub use client::Client;
 pub use wire::{MAX_TEXT, check_topic};
 
@@ -46,7 +46,7 @@ pub(crate) static SPEC: Spec = Spec {
     read: wire::read,
 };
 
-static KEYS: [Key; 7] = [
+static KEYS: [TargetKey; 7] = [
     key("region", REGION, Plain),
     key("endpoint", ENDPOINT, Plain),
     key("send_timeout", SEND_TIMEOUT, Plain),

@@ -73,7 +73,7 @@ pub(crate) struct Key {
 
 /// Type of a key, which determines its use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Family {
+pub(crate) enum KeyFamily {
     /// RSA, with the length of the modulus in bits.
     Rsa(usize),
     P256,
@@ -164,10 +164,10 @@ impl Key {
     }
 
     /// Returns the type of the key; `None` for a type that is of no use here.
-    pub(crate) fn family(&self) -> Option<Family> {
+    pub(crate) fn family(&self) -> Option<KeyFamily> {
         let spki: &[u8] = &self.spki;
         if spki.strip_prefix(P256_SPKI).is_some_and(|point| point.len() == 65 && point.starts_with(&[4])) {
-            return Some(Family::P256);
+            return Some(KeyFamily::P256);
         }
         let mut fields = Der(Der(spki).only(SEQUENCE)?);
         let algorithm = fields.take(SEQUENCE)?;
@@ -176,7 +176,7 @@ impl Key {
         let start = modulus.iter().position(|b| *b != 0)?;
         let unused = usize::try_from(modulus.get(start)?.leading_zeros()).ok()?;
         let bits = (modulus.len() - start) * 8 - unused;
-        (algorithm == alg_id::RSA_ENCRYPTION.as_ref()).then_some(Family::Rsa(bits))
+        (algorithm == alg_id::RSA_ENCRYPTION.as_ref()).then_some(KeyFamily::Rsa(bits))
     }
 
     /// Returns true if the key comes from a certificate, which limits its validity.
@@ -197,7 +197,7 @@ impl Key {
     /// Signs with SHA-256; returns `None` without a private key.
     pub(crate) fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
         let private = self.private.as_ref()?.expose();
-        if self.family()? == Family::P256 {
+        if self.family()? == KeyFamily::P256 {
             let signature = p256_pair(private)?.sign(&SystemRandom::new(), message).ok()?;
             return Some(signature.as_ref().to_vec());
         }

@@ -14,7 +14,7 @@ use crate::source::scheme::field::{Field, View};
 
 /// The `status`, `headers`, `type` and `body` of a handshake.
 #[derive(Clone, Debug)]
-pub(crate) struct Answer {
+pub(crate) struct AnswerTemplate {
     status: u16,
     headers: Vec<(&'static str, Part)>,
     content_type: String,
@@ -35,7 +35,7 @@ enum Part {
 /// Header fields that an answer to a handshake may set.
 const HEADERS: [&str; 4] = ["allow", "webhook-allowed-origin", "webhook-allowed-rate", "x-hook-secret"];
 
-impl Answer {
+impl AnswerTemplate {
     pub(crate) fn read(table: &Table<'_>) -> Self {
         let status = ack::status(table);
         let body = table.strings("body").map(|at| at.value).unwrap_or_default();
@@ -146,7 +146,7 @@ mod tests {
     fn what_is_decrypted_is_a_string_in_json() {
         let text = "status = 200\ntype = \"application/json\"\nbody = ['{\"a\":', \"{decrypted}\", \"}\"]";
         let (mistakes, document) = (Mistakes::new("x.toml", text), DeTable::parse(text).unwrap());
-        let answer = Answer::read(&Table::new(&mistakes, "", 0, document.get_ref()));
+        let answer = AnswerTemplate::read(&Table::new(&mistakes, "", 0, document.get_ref()));
         let request = request("", &[], "");
         let view = View { plaintext: Some(b"\",\"b\":\""), ..View::of(&request, None) };
         assert_eq!(answer.response(&view, None).unwrap().body, r#"{"a":"\",\"b\":\""}"#);

@@ -5,11 +5,11 @@ use crate::http::Response;
 use crate::reader::Table;
 use crate::secret::Secret;
 use crate::source::address::{Address, Allow};
-use crate::source::reply::answer::{Answer, is_token};
+use crate::source::reply::answer::{AnswerTemplate, is_token};
 use crate::source::scheme::field::{Field, View};
 use crate::source::scheme::kinds::{Kind, position};
 use crate::source::scheme::signature::Signature;
-use crate::source::scheme::template::Template;
+use crate::source::scheme::template::SignedTemplate;
 use crate::source::scheme::words;
 use crate::source::{Params, Rejection, Source};
 
@@ -54,13 +54,13 @@ struct Token {
 struct Proof {
     /// Place and form of the signature; `None` if they are the same as for deliveries.
     signature: Option<Signature>,
-    template: Template,
+    template: SignedTemplate,
     ciphertext: Option<Field>,
 }
 
 #[derive(Clone, Debug)]
 enum Reply {
-    Open(Answer),
+    Open(AnswerTemplate),
     /// A text that is encrypted as events are.
     Encrypted(String),
 }
@@ -121,7 +121,7 @@ impl Handshake {
             proof: table.has("signed").then(|| Proof::read(&table)).flatten(),
             reply: match text("encrypted") {
                 Some(text) => Reply::Encrypted(text),
-                None => Reply::Open(Answer::read(&table)),
+                None => Reply::Open(AnswerTemplate::read(&table)),
             },
             confirm,
             note: text("note"),
@@ -221,7 +221,7 @@ impl Proof {
             table.has("ciphertext").then(|| words::field(table, "ciphertext", "\"query:echostr\""));
         Some(Self {
             signature: signature.flatten(),
-            template: Template::read(table)?,
+            template: SignedTemplate::read(table)?,
             ciphertext: ciphertext.flatten(),
         })
     }

@@ -5,7 +5,7 @@ use crate::source::Rejection;
 use crate::source::crypto::encoding::Encoding;
 use crate::source::crypto::hash::Hash;
 use crate::source::scheme::field::{Field, View};
-use crate::source::scheme::template::Template;
+use crate::source::scheme::template::SignedTemplate;
 use crate::source::scheme::words;
 
 /// A signed field that must hold the hash of the body: `body_hash = [{ from, hash, encoding? }]`.
@@ -18,7 +18,7 @@ pub(crate) struct BodyHash {
 
 impl BodyHash {
     /// Reads the key `body_hash` of a `[verify]` table.
-    pub(crate) fn read_all(table: &Table<'_>, template: &Template) -> Option<Vec<Self>> {
+    pub(crate) fn read_all(table: &Table<'_>, template: &SignedTemplate) -> Option<Vec<Self>> {
         let hashes = table.tables("body_hash").unwrap_or_default();
         let hashes: Vec<Self> = hashes.into_iter().map(Self::read).collect::<Option<_>>()?;
         for BodyHash { from, .. } in hashes.iter().filter(|hash| !template.covers(&hash.from)) {

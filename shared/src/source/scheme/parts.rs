@@ -15,7 +15,7 @@ pub(crate) enum Compound {
     Crc32,
     /// `name LF value LF` for members of the JSON body, which must be strings. A member that is written with
     /// a `?` is left out if it is missing.
-    FieldLines(Vec<Line>),
+    FieldLines(Vec<FieldLine>),
     /// `name:value LF` for the header fields whose names start with the prefix, sorted by name.
     CanonHeaders(String),
     /// `name=value&…` of the form body, decoded and sorted, without the listed names.
@@ -28,7 +28,7 @@ pub(crate) enum Compound {
 
 /// A member of the JSON body that takes two lines of the signed text.
 #[derive(Clone, Debug)]
-pub(crate) struct Line {
+pub(crate) struct FieldLine {
     name: String,
     optional: bool,
 }
@@ -54,7 +54,7 @@ impl Compound {
         let list = || names.split(',').map(str::trim).filter(|name| !name.is_empty());
         match kind {
             "fieldlines" if list().next().is_none() => None,
-            "fieldlines" => Some(Self::FieldLines(list().map(Line::parse).collect())),
+            "fieldlines" => Some(Self::FieldLines(list().map(FieldLine::parse).collect())),
             "canon_headers" => Some(Self::CanonHeaders(names.to_ascii_lowercase())),
             "sorted_pairs" => Some(Self::SortedPairs(list().map(str::to_owned).collect())),
             _ => Field::parse(text.strip_suffix('?')?).ok().map(Self::Optional),
@@ -111,7 +111,7 @@ impl Compound {
     }
 }
 
-impl Line {
+impl FieldLine {
     fn parse(text: &str) -> Self {
         let name = text.strip_suffix('?');
         Self { name: name.unwrap_or(text).to_owned(), optional: name.is_some() }
@@ -120,13 +120,13 @@ impl Line {
 
 /// Builds the lines of signed members. They can be read back in only one way: only the first value may hold a
 /// line break, or text could move from one signed member to another.
-fn field_lines(lines: &[Line], body: &[u8], empty: Empty) -> Result<Vec<u8>, Rejection> {
+fn field_lines(lines: &[FieldLine], body: &[u8], empty: Empty) -> Result<Vec<u8>, Rejection> {
     let members = json::members(body).map_err(|error| match error {
         JsonError::Duplicate => Rejection::Ambiguous("a JSON member".to_owned()),
         JsonError::Invalid => Rejection::Malformed("the JSON body".to_owned()),
     })?;
     let mut text = String::new();
-    for (i, Line { name, optional }) in lines.iter().enumerate() {
+    for (i, FieldLine { name, optional }) in lines.iter().enumerate() {
         let place = || format!("json:{name}");
         let found = members.iter().find(|(key, _)| key == name).map(|(_, raw)| *raw);
         let value = match found {

@@ -14,7 +14,7 @@ use crate::source::{Params, Rejection};
 /// `signed = { sort = true, parts = […] }` or, if the kind of request decides,
 /// `signed = { by = "json:type", cases = { event = […], ping = […] } }`.
 #[derive(Clone, Debug)]
-pub(crate) struct Template {
+pub(crate) struct SignedTemplate {
     /// Field whose value selects the case; without the field there is one case.
     by: Option<Field>,
     cases: Vec<(String, Vec<Part>)>,
@@ -32,12 +32,12 @@ enum Part {
     Secret,
     Field(Field),
     Compound(Compound),
-    /// A parameter of a preset, until [`Template::bind`] replaces it by its value.
+    /// A parameter of a preset, until [`SignedTemplate::bind`] replaces it by its value.
     Param(String),
 }
 
 /// The signed bytes of a request, except the secret.
-pub(crate) struct Message<'v> {
+pub(crate) struct SignedMessage<'v> {
     pieces: Vec<Piece<'v>>,
     sort: bool,
 }
@@ -47,7 +47,7 @@ enum Piece<'v> {
     Secret,
 }
 
-impl Template {
+impl SignedTemplate {
     /// Reads the key `signed` of a `[verify]` table.
     pub(crate) fn read(table: &Table<'_>) -> Option<Self> {
         const EXAMPLE: &str = r#"signed = ["{header:X-Timestamp}", ".", "{body}"]"#;
@@ -193,17 +193,17 @@ impl Template {
     }
 
     /// Takes the parts from the request; every required part must be present.
-    pub(crate) fn fill<'v>(&'v self, view: &View<'v>) -> Result<Message<'v>, Rejection> {
+    pub(crate) fn fill<'v>(&'v self, view: &View<'v>) -> Result<SignedMessage<'v>, Rejection> {
         self.fill_with(view, Empty::LeftOut)
     }
 
     /// Builds the other message that the same request can stand for, if there is one: see [`Empty`].
-    pub(crate) fn fill_otherwise<'v>(&'v self, view: &View<'v>) -> Option<Message<'v>> {
+    pub(crate) fn fill_otherwise<'v>(&'v self, view: &View<'v>) -> Option<SignedMessage<'v>> {
         let is_open = |part: &Part| matches!(part, Part::Compound(compound) if compound.has_optional());
         if self.all_parts().any(is_open) { self.fill_with(view, Empty::Signed).ok() } else { None }
     }
 
-    fn fill_with<'v>(&'v self, view: &View<'v>, empty: Empty) -> Result<Message<'v>, Rejection> {
+    fn fill_with<'v>(&'v self, view: &View<'v>, empty: Empty) -> Result<SignedMessage<'v>, Rejection> {
         let bytes = |text: &'v str| Piece::Bytes(text.as_bytes().into());
         let parts = self.case(view)?;
         let piece = |(at, part): (usize, &'v Part)| {
@@ -234,7 +234,7 @@ impl Template {
             })
         };
         let pieces = parts.iter().enumerate().map(piece).collect::<Result<_, _>>()?;
-        Ok(Message { pieces, sort: self.sort })
+        Ok(SignedMessage { pieces, sort: self.sort })
     }
 
     /// Refuses an address that differs from the configured one, if its end is not separate from the signed
@@ -309,7 +309,7 @@ impl Part {
     }
 }
 
-impl Message<'_> {
+impl SignedMessage<'_> {
     /// Passes the signed bytes to `sink` piece by piece, without a copy of the body.
     pub(crate) fn feed(&self, secret: &[u8], mut sink: impl FnMut(&[u8])) {
         let pieces = self.pieces.iter().map(|piece| match piece {

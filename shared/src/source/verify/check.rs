@@ -13,7 +13,7 @@ use crate::source::scheme::credential::without_credentials;
 use crate::source::scheme::field::{Field, View};
 use crate::source::scheme::{decrypt, keep};
 use crate::source::verify::proof::{Proof, Refusal, Whose};
-use crate::source::{Rejection, Source, Step};
+use crate::source::{Rejection, Source, VerifyStep};
 
 /// Result of checking a request against a source.
 #[derive(Clone, Debug)]
@@ -155,29 +155,29 @@ impl Source {
     ) -> Result<Passed<'_>, Refusal> {
         let at = |step| move |rejection| (step, rejection);
         let view = View { fetched, ..View::of(request, self.url.as_deref()) };
-        if let Some(greeting) = self.early_handshake(&view, now).map_err(at(Step::Handshake))? {
+        if let Some(greeting) = self.early_handshake(&view, now).map_err(at(VerifyStep::Handshake))? {
             return Ok(Passed::Handshake(greeting));
         }
         // A text that we sign for anyone is not proof of its sender.
         if self.is_answerable(&request.body) {
-            return Err((Step::Handshake, Rejection::NoDelivery));
+            return Err((VerifyStep::Handshake, Rejection::NoDelivery));
         }
         let proof = self.scheme.prove(&view, now)?;
         let view = View { pairs: &proof.pairs, ..view };
-        let plaintext = self.decrypt(None, &view, proof.secret).map_err(at(Step::Decrypt))?;
+        let plaintext = self.decrypt(None, &view, proof.secret).map_err(at(VerifyStep::Decrypt))?;
         if plaintext.as_deref().is_some_and(|plaintext| self.is_own_answer(plaintext)) {
-            return Err((Step::Decrypt, Rejection::NoDelivery));
+            return Err((VerifyStep::Decrypt, Rejection::NoDelivery));
         }
         let view = View { plaintext: plaintext.as_deref(), ..view };
-        let greeting = self.late_handshake(&view, proof.secret, now).map_err(at(Step::Handshake))?;
+        let greeting = self.late_handshake(&view, proof.secret, now).map_err(at(VerifyStep::Handshake))?;
         if let Some(greeting) = greeting {
             return Ok(Passed::Handshake(greeting));
         }
         // The methods GET, HEAD and OPTIONS are for handshakes alone.
         if ["GET", "HEAD", "OPTIONS"].contains(&request.method.as_str()) {
-            return Err((Step::Handshake, Rejection::NoDelivery));
+            return Err((VerifyStep::Handshake, Rejection::NoDelivery));
         }
-        let name = |fields: &[Field]| first(fields, &view).map_err(at(Step::Names));
+        let name = |fields: &[Field]| first(fields, &view).map_err(at(VerifyStep::Names));
         let (id, event) = (name(&self.scheme.id)?, name(&self.scheme.event)?);
         let subject = name(&self.scheme.subject)?;
         Ok(Passed::Delivery(Authentic { proof, id, event, subject, plaintext }))

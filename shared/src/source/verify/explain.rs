@@ -14,7 +14,7 @@ use crate::source::{Rejection, Source};
 
 /// A step of verification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum VerifyStep {
     /// Answering a handshake.
     Handshake,
     /// Reading and comparing the token; for `jwt`, also checking its claims.
@@ -43,7 +43,7 @@ pub enum Step {
     Names,
 }
 
-impl Step {
+impl VerifyStep {
     /// Returns the name of the step in logs and in the output of `--explain`.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -66,13 +66,13 @@ impl Step {
 
 /// Result of verifying a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum VerifyOutcome {
     /// Authentic, by the secret with this number (counted from 0); `None` if no secret took part.
     Verified(Option<usize>),
     /// A handshake that is answered with this status.
     Handshake(u16),
     /// A request that is refused at this step.
-    Rejected(Step, Rejection),
+    Rejected(VerifyStep, Rejection),
 }
 
 /// Account of the verification of a request.
@@ -81,7 +81,7 @@ pub struct Explanation {
     /// `kind` of the `[verify]` table.
     pub kind: &'static str,
     /// Result for the whole request.
-    pub outcome: Outcome,
+    pub outcome: VerifyOutcome,
     /// The bytes that the sender should have signed, if the request holds all their parts. Secrets and tokens
     /// in them are masked.
     pub signed: Option<Vec<u8>>,
@@ -93,9 +93,9 @@ impl Source {
     /// Verifies a request like [`check`](Self::check), and explains the result without any secret or token.
     pub fn explain(&self, request: &Request, now: Timestamp) -> Explanation {
         let outcome = match self.verify(request, now, &[]) {
-            Ok(Passed::Delivery(authentic)) => Outcome::Verified(authentic.proof.secret),
-            Ok(Passed::Handshake(greeting)) => Outcome::Handshake(greeting.response.status),
-            Err((step, rejection)) => Outcome::Rejected(step, rejection),
+            Ok(Passed::Delivery(authentic)) => VerifyOutcome::Verified(authentic.proof.secret),
+            Ok(Passed::Handshake(greeting)) => VerifyOutcome::Handshake(greeting.response.status),
+            Err((step, rejection)) => VerifyOutcome::Rejected(step, rejection),
         };
         let view = View::of(request, self.url.as_deref());
         let mut hidden = self.scheme.tokens(&view, Whose::Anybodys);
@@ -114,8 +114,8 @@ impl Source {
 impl Scheme {
     fn explain(&self, view: &View<'_>, now: Timestamp, hidden: &Tokens) -> Explanation {
         let outcome = match self.prove(view, now) {
-            Ok(proof) => Outcome::Verified(proof.secret),
-            Err((step, rejection)) => Outcome::Rejected(step, rejection),
+            Ok(proof) => VerifyOutcome::Verified(proof.secret),
+            Err((step, rejection)) => VerifyOutcome::Rejected(step, rejection),
         };
         let signed = self.signed(view, hidden);
         Explanation { kind: self.kind.as_str(), outcome, signed, verifiers: Vec::new() }
@@ -135,11 +135,15 @@ impl Scheme {
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.outcome {
-            Outcome::Verified(None) if self.kind == "none" => writeln!(f, "accepted: nothing is verified")?,
-            Outcome::Verified(None) => writeln!(f, "accepted: {}", self.kind)?,
-            Outcome::Verified(Some(secret)) => writeln!(f, "accepted: {} by secrets[{secret}]", self.kind)?,
-            Outcome::Handshake(status) => writeln!(f, "handshake: answered {status}")?,
-            Outcome::Rejected(step, rejection) => {
+            VerifyOutcome::Verified(None) if self.kind == "none" => {
+                writeln!(f, "accepted: nothing is verified")?
+            }
+            VerifyOutcome::Verified(None) => writeln!(f, "accepted: {}", self.kind)?,
+            VerifyOutcome::Verified(Some(secret)) => {
+                writeln!(f, "accepted: {} by secrets[{secret}]", self.kind)?
+            }
+            VerifyOutcome::Handshake(status) => writeln!(f, "handshake: answered {status}")?,
+            VerifyOutcome::Rejected(step, rejection) => {
                 writeln!(f, "rejected: {}: {rejection}", step.as_str())?;
             }
         }

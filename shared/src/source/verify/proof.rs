@@ -7,8 +7,8 @@ use crate::source::scheme::field::View;
 use crate::source::scheme::keep::Tokens;
 use crate::source::scheme::kinds::Kind;
 use crate::source::scheme::signature::Given;
-use crate::source::scheme::template::Message;
-use crate::source::verify::explain::Step;
+use crate::source::scheme::template::SignedMessage;
+use crate::source::verify::explain::VerifyStep;
 
 /// Result of successful verification.
 #[derive(Default)]
@@ -22,7 +22,7 @@ pub(crate) struct Proof {
 }
 
 /// Step at which verification ended, and the reason.
-pub(crate) type Refusal = (Step, Rejection);
+pub(crate) type Refusal = (VerifyStep, Rejection);
 
 impl Proof {
     /// Combines two proofs that are both needed; the first secret of the two is reported.
@@ -37,7 +37,7 @@ impl Scheme {
     pub(crate) fn prove(&self, view: &View<'_>, now: Timestamp) -> Result<Proof, Refusal> {
         let Some(items) = &self.items else { return self.prove_one(view, now) };
         let mut proof: Option<Proof> = None;
-        for item in items.items(view).map_err(|rejection| (Step::Items, rejection))? {
+        for item in items.items(view).map_err(|rejection| (VerifyStep::Items, rejection))? {
             let next = self.prove_one(&View { item, ..*view }, now)?;
             proof = Some(match proof {
                 Some(proof) => proof.and(&next),
@@ -45,34 +45,35 @@ impl Scheme {
             });
         }
         // Without items nothing of the request would be verified.
-        proof.ok_or_else(|| (Step::Items, Rejection::Missing(items.to_string())))
+        proof.ok_or_else(|| (VerifyStep::Items, Rejection::Missing(items.to_string())))
     }
 
     fn prove_one(&self, view: &View<'_>, now: Timestamp) -> Result<Proof, Refusal> {
         let at = |step| move |rejection| (step, rejection);
         let given = match &self.kind {
-            Kind::Signed(kind) => kind.signature.given(view).map_err(at(Step::Signature))?,
+            Kind::Signed(kind) => kind.signature.given(view).map_err(at(VerifyStep::Signature))?,
             _ => Given::default(),
         };
         let view = View { pairs: &given.pairs, ..*view };
         for pin in &self.require {
-            pin.check(&view).map_err(at(Step::Require))?;
+            pin.check(&view).map_err(at(VerifyStep::Require))?;
         }
         let mut proof = match &self.kind {
             Kind::None => Proof::default(),
             Kind::Network(kind) => {
-                kind.check(view.request).map_err(at(Step::Network))?;
+                kind.check(view.request).map_err(at(VerifyStep::Network))?;
                 Proof::default()
             }
             Kind::Token(kind) => {
-                let value = kind.given(&view).map_err(at(Step::Token))?;
-                let secret = kind.verify(&value).ok_or((Step::Token, Rejection::NoMatch))?;
+                let value = kind.given(&view).map_err(at(VerifyStep::Token))?;
+                let secret = kind.verify(&value).ok_or((VerifyStep::Token, Rejection::NoMatch))?;
                 Proof { secret: self.secret_of(secret), ..Proof::default() }
             }
             Kind::Signed(kind) => {
-                let message = kind.template.fill(&view).map_err(at(Step::Signed))?;
-                let verify =
-                    |message: &Message<'_>| kind.algorithm.verify(message, &given.signatures, &view, now);
+                let message = kind.template.fill(&view).map_err(at(VerifyStep::Signed))?;
+                let verify = |message: &SignedMessage<'_>| {
+                    kind.algorithm.verify(message, &given.signatures, &view, now)
+                };
                 let otherwise = |no_match| match kind.template.fill_otherwise(&view) {
                     Some(other) if no_match == Rejection::NoMatch => verify(&other),
                     _ => Err(no_match),
@@ -80,11 +81,11 @@ impl Scheme {
                 let verified = verify(&message).or_else(otherwise);
                 if let (Err(Rejection::Fetch(_)), Some(window)) = (&verified, &self.timestamp) {
                     // A request that is too old in any case must not cause a fetch.
-                    window.check(&view, now).map_err(at(Step::Timestamp))?;
+                    window.check(&view, now).map_err(at(VerifyStep::Timestamp))?;
                 }
                 let secret = verified.map_err(|rejection| (rejection.step(), rejection))?;
                 for hash in &kind.body_hash {
-                    hash.check(&view).map_err(at(Step::BodyHash))?;
+                    hash.check(&view).map_err(at(VerifyStep::BodyHash))?;
                 }
                 Proof { secret: secret.and_then(|secret| self.secret_of(secret)), ..Proof::default() }
             }
@@ -93,14 +94,14 @@ impl Scheme {
                     Rejection::NoMatch | Rejection::Fetch(_) | Rejection::Unusable(_) => {
                         (rejection.step(), rejection)
                     }
-                    other => (Step::Token, other),
+                    other => (VerifyStep::Token, other),
                 })?;
                 Proof { secret: secret.and_then(|secret| self.secret_of(secret)), ..Proof::default() }
             }
             Kind::Several(several) => several.prove(&view, now)?,
         };
         if let Some(window) = &self.timestamp {
-            window.check(&view, now).map_err(at(Step::Timestamp))?;
+            window.check(&view, now).map_err(at(VerifyStep::Timestamp))?;
         }
         proof.pairs = given.pairs;
         Ok(proof)

@@ -13,7 +13,7 @@ use crate::xml;
 
 /// Failure of one attempt.
 #[derive(Debug)]
-pub(super) struct Failure {
+pub(super) struct S3Failure {
     pub(super) error: StoreError,
     pub(super) next: Next,
     /// Code of the error, if the answer has one.
@@ -39,7 +39,7 @@ pub(super) enum Next {
     Unconditionally,
 }
 
-impl Failure {
+impl S3Failure {
     /// Builds a failure that another attempt may not meet.
     pub(super) const fn again(error: StoreError) -> Self {
         Self { error, next: Next::Again(None), code: None, is_conflict: false }
@@ -167,11 +167,11 @@ mod tests {
     #[test]
     fn what_no_repetition_mends_ends_at_once() {
         let error = TransportError::Unusable("https://s3.test".to_owned(), "its certificate …".to_owned());
-        let failure = Failure::transport(&error, 1);
+        let failure = S3Failure::transport(&error, 1);
         assert_eq!(failure.next, Next::Stop);
         let text = "https://s3.test cannot be used: its certificate …".to_owned();
         assert_eq!(failure.error, StoreError::Config(text));
         let error = TransportError::Connect("https://s3.test".to_owned(), "refused".to_owned());
-        assert_eq!(Failure::transport(&error, 1).next, Next::Again(None));
+        assert_eq!(S3Failure::transport(&error, 1).next, Next::Again(None));
     }
 }

@@ -45,9 +45,9 @@ use crate::net::digest::{hex, sha256};
 use crate::net::transport::{self, Call, Transport, headers};
 use crate::queue::credentials::{Credentials, Family, Keyring};
 use crate::vault::Vault;
-use answer::{Failure, Next};
+use answer::{Next, S3Failure};
 use listing::Listing;
-use settings::Settings;
+use settings::S3Settings;
 
 /// Upper bound on the time of one attempt: enough for the largest object at a megabyte per second, and no
 /// more for a connection that went silent.
@@ -71,7 +71,7 @@ const MAX_OFFSET: i64 = 24 * 60 * 60 * 1000;
 const MAX_ANSWER: usize = 4 * 1024 * 1024;
 
 pub(super) struct S3Store {
-    settings: Settings,
+    settings: S3Settings,
     context: Context,
     /// Source of credentials that are references.
     vault: Vault,
@@ -104,7 +104,7 @@ struct Sent {
 impl S3Store {
     pub(super) fn open(variable: &'static str, rest: &str, context: &Context) -> Result<Self, EnvProblem> {
         Ok(Self {
-            settings: Settings::read(variable, rest, &context.env)?,
+            settings: S3Settings::read(variable, rest, &context.env)?,
             vault: Vault::new(&context.env),
             context: context.clone(),
             transport: OnceLock::new(),
@@ -202,7 +202,7 @@ impl S3Store {
             // Another attempt would have the same result.
             200 => Some(
                 listing::read(&answer.body, own, prefix, marker)
-                    .map_err(|why| Failure::last(StoreError::Corrupt(why))),
+                    .map_err(|why| S3Failure::last(StoreError::Corrupt(why))),
             ),
             _ => None,
         };
@@ -220,7 +220,7 @@ impl S3Store {
     async fn call<T>(
         &self,
         request: &Request<'_>,
-        read: impl Fn(&Answer, &Sent) -> Option<Result<T, Failure>>,
+        read: impl Fn(&Answer, &Sent) -> Option<Result<T, S3Failure>>,
         deadline: Instant,
     ) -> Result<T, StoreError> {
         let (mut attempts, mut is_fresh) = (0_u32, false);
@@ -242,7 +242,7 @@ impl S3Store {
                         return Ok(done);
                     }
                     Some(Err(failure)) => failure,
-                    None => Failure::of(&answer, &credentials.secrets()),
+                    None => S3Failure::of(&answer, &credentials.secrets()),
                 },
                 Err(failure) => failure,
             };
@@ -278,12 +278,12 @@ impl S3Store {
         credentials: &Credentials,
         is_fresh: bool,
         deadline: Instant,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<Answer, S3Failure> {
         let transport = self.transport();
         if let Some(problem) = transport.problem() {
-            return Err(Failure::last(StoreError::Config(problem.to_string())));
+            return Err(S3Failure::last(StoreError::Config(problem.to_string())));
         }
-        let Settings { endpoint, region, base, prefix, .. } = &self.settings;
+        let S3Settings { endpoint, region, base, prefix, .. } = &self.settings;
         let key = if request.name.is_empty() { "" } else { prefix.as_str() };
         let path = sign::path(&format!("{base}/{key}{}", request.name));
         let query = sign::query(request.query);
@@ -315,7 +315,7 @@ impl S3Store {
             deadline,
             fresh: is_fresh,
         };
-        transport.send(call).await.map_err(|error| Failure::transport(&error, request.limit))
+        transport.send(call).await.map_err(|error| S3Failure::transport(&error, request.limit))
     }
 
     fn transport(&self) -> &Transport {
@@ -446,8 +446,8 @@ impl fmt::Display for S3Store {
     }
 }
 
-fn corrupt(why: &str) -> Failure {
-    Failure::again(StoreError::Corrupt(why.to_owned()))
+fn corrupt(why: &str) -> S3Failure {
+    S3Failure::again(StoreError::Corrupt(why.to_owned()))
 }
 
 /// Returns true if an answer states the length of its body correctly, or is chunked.
@@ -462,7 +462,7 @@ fn is_whole(answer: &Answer) -> bool {
 
 /// Returns true if the object is missing; any other 404 means a missing bucket, or not a store at all.
 fn is_no_such_key(answer: &Answer) -> bool {
-    Failure::of(answer, &[]).code.as_deref() == Some("NoSuchKey")
+    S3Failure::of(answer, &[]).code.as_deref() == Some("NoSuchKey")
 }
 
 /// Reads an object's metadata from the headers; an object with an unreadable time still has an entry.

@@ -30,7 +30,7 @@ static AWS: [Family; 1] = [Family {
 
 /// Bucket and the way to it. The credentials are not part of it: they are read for each call.
 #[derive(Clone, Debug)]
-pub(super) struct Settings {
+pub(super) struct S3Settings {
     pub(super) bucket: String,
     /// Prefix of all keys: empty, or with a slash at its end.
     pub(super) prefix: String,
@@ -50,7 +50,7 @@ enum Vendor {
     Other,
 }
 
-impl Settings {
+impl S3Settings {
     /// Reads the part of the URL after `s3:`, and the environment.
     pub(super) fn read(variable: &'static str, rest: &str, env: &Env) -> Result<Self, EnvProblem> {
         let wrong = |message: &str| EnvProblem { variable, message: message.to_owned() };
@@ -110,7 +110,7 @@ impl Settings {
 }
 
 /// URL of bucket and prefix.
-impl fmt::Display for Settings {
+impl fmt::Display for S3Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "s3://{}/{}", self.bucket, self.prefix.trim_end_matches('/'))
     }
@@ -220,8 +220,8 @@ fn region_of(host: &str) -> Option<&str> {
 mod tests {
     use super::*;
 
-    fn read(url: &str, vars: &[(&str, &str)]) -> Result<Settings, EnvProblem> {
-        Settings::read("SPILL_URL", url.strip_prefix("s3:").unwrap(), &Env::of(vars.iter().copied()))
+    fn read(url: &str, vars: &[(&str, &str)]) -> Result<S3Settings, EnvProblem> {
+        S3Settings::read("SPILL_URL", url.strip_prefix("s3:").unwrap(), &Env::of(vars.iter().copied()))
     }
 
     #[test]
@@ -370,7 +370,7 @@ mod tests {
             ("OTC_SDK_AK", "huawei"),
             ("OTC_SDK_SK", "k"),
         ];
-        let found = |settings: &Settings, env: &Env| {
+        let found = |settings: &S3Settings, env: &Env| {
             settings.credentials(Keyring::trusting(env, &crate::vault::Vault::new(env)))
         };
         let id = |endpoint: &str, more: &[(&str, &str)]| {
@@ -405,7 +405,7 @@ mod tests {
         for (rest, told) in
             [("//x/y", NOT_A_BUCKET), ("//A_b", NOT_A_BUCKET), ("//", NOT_A_URL), ("x", NOT_A_URL)]
         {
-            let wrong = Settings::read("SPILL_URL", rest, &env).err().unwrap();
+            let wrong = S3Settings::read("SPILL_URL", rest, &env).err().unwrap();
             assert_eq!(wrong.message, told, "{rest}");
         }
     }

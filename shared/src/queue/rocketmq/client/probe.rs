@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Auth, Client, Config, Sending};
+use super::{Auth, Client, SendConfig, Sending};
 use crate::context::Context;
 use crate::env::EnvProblem;
 use crate::queue::Vendor;
 use crate::queue::credentials::{Family, HUAWEI};
-use crate::queue::probe::{Access, Probe, Report, absent, message};
+use crate::queue::probe::{Access, Probe, ProbeReport, absent, message};
 use crate::queue::retry::{Attempt, Outgoing as _};
 use crate::queue::rocketmq::wire::{self, Limit};
 
@@ -24,20 +24,20 @@ impl Client {
         _: &[String],
         _: &str,
         within: Duration,
-    ) -> Vec<Result<Report, EnvProblem>> {
+    ) -> Vec<Result<ProbeReport, EnvProblem>> {
         vec![self.probe(context, Instant::now() + within).await]
     }
 
     /// Asks DMS to send to a topic that does not exist, with a new token if a user's password is used.
     /// `context` gives the time of the signature and the randomness of the name. Fails if the environment
     /// lacks a setting.
-    pub async fn probe(&self, context: &Context, deadline: Instant) -> Result<Report, EnvProblem> {
+    pub async fn probe(&self, context: &Context, deadline: Instant) -> Result<ProbeReport, EnvProblem> {
         let message = message(absent(&context.random));
         // A topic of letters, digits and hyphens and a short text pass every check.
         let properties = wire::check(&message, Limit::Text(wire::MAX_TEXT)).unwrap_or_default();
         let body = wire::body(&message, &properties);
         let sending = Sending { client: &self.0, body, limit: wire::limit(&message) };
-        let config: Config = sending.config(false, deadline).await?;
+        let config: SendConfig = sending.config(false, deadline).await?;
         let mut place = vec![("instance", config.instance.clone())];
         let access = match &config.auth {
             Auth::Key(credentials, project) => {

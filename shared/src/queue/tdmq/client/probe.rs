@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Client, Config, Sending};
+use super::{Client, SendConfig, Sending};
 use crate::context::Context;
 use crate::env::EnvProblem;
 use crate::queue::Vendor;
 use crate::queue::credentials::{Family, TENCENT};
-use crate::queue::probe::{Access, Probe, Report, Verdict, absent, message};
+use crate::queue::probe::{Access, Probe, ProbeReport, ProbeVerdict, absent, message};
 use crate::queue::retry::{Attempt, Outgoing as _};
 use crate::queue::tdmq::error::advice;
 
@@ -36,7 +36,7 @@ impl Client {
         topics: &[String],
         open: &str,
         within: Duration,
-    ) -> Vec<Result<Report, EnvProblem>> {
+    ) -> Vec<Result<ProbeReport, EnvProblem>> {
         let mut reports = Vec::new();
         for cluster in clusters(topics, open) {
             reports.push(self.probe(context, &cluster, Instant::now() + within).await);
@@ -51,10 +51,10 @@ impl Client {
         context: &Context,
         cluster: &str,
         deadline: Instant,
-    ) -> Result<Report, EnvProblem> {
+    ) -> Result<ProbeReport, EnvProblem> {
         let message = message(format!("{cluster}/{}/none", absent(&context.random)));
         let sending = Sending { client: &self.0, message: &message };
-        let config: Config = sending.config(false, deadline).await?;
+        let config: SendConfig = sending.config(false, deadline).await?;
         let variable = Family::set_in(&self.0.env, &TENCENT).map_or(TENCENT[0].id, |family| family.id);
         let credentials = &config.credentials;
         let probe = Probe {
@@ -71,7 +71,7 @@ impl Client {
             sending.exchange(&config, attempt).await
         };
         let mut report = probe.ask(context, deadline, exchange).await;
-        if let (Verdict::Good, Err(failure)) = (report.verdict, &mut report.answer) {
+        if let (ProbeVerdict::Good, Err(failure)) = (report.verdict, &mut report.answer) {
             // The advice only makes sense for a topic that should exist.
             let advice = advice(failure.code.as_deref().unwrap_or_default());
             failure.detail = failure.detail.strip_suffix(advice).unwrap_or(&failure.detail).to_owned();

@@ -5,7 +5,7 @@ use subtle::ConstantTimeEq as _;
 use crate::reader::Table;
 use crate::secret::Secret;
 use crate::source::crypto::hash::Hash;
-use crate::source::scheme::template::Message;
+use crate::source::scheme::template::SignedMessage;
 use crate::source::scheme::words;
 
 /// Keys of a digest verifier: `hash`; the secret is a part of the template.
@@ -32,18 +32,18 @@ impl Digest {
         }
     }
 
-    pub(super) fn verify(&self, message: &Message<'_>, signatures: &[Vec<u8>]) -> Option<usize> {
+    pub(super) fn verify(&self, message: &SignedMessage<'_>, signatures: &[Vec<u8>]) -> Option<usize> {
         self.keys.iter().position(|key| {
             let hash = self.hash(key, message);
             signatures.iter().any(|signature| hash.ct_eq(signature).into())
         })
     }
 
-    pub(super) fn sign(&self, message: &Message<'_>, key: usize) -> Option<Vec<u8>> {
+    pub(super) fn sign(&self, message: &SignedMessage<'_>, key: usize) -> Option<Vec<u8>> {
         Some(self.hash(self.keys.get(key)?, message))
     }
 
-    fn hash(&self, key: &Secret, message: &Message<'_>) -> Vec<u8> {
+    fn hash(&self, key: &Secret, message: &SignedMessage<'_>) -> Vec<u8> {
         self.hash.of(|sink| message.feed(key.expose(), sink))
     }
 }

@@ -11,7 +11,7 @@ use super::{KeyError, pem};
 use crate::reader::Table;
 use crate::secret::Secret;
 use crate::source::crypto::encoding::Encoding;
-use crate::source::scheme::template::Message;
+use crate::source::scheme::template::SignedMessage;
 use crate::source::scheme::words;
 
 /// Keys of an ECDSA verifier: `hash` and `scalars`; the public keys are PEM or base64.
@@ -71,7 +71,7 @@ impl Ecdsa {
 
     /// Returns the index of the key that made one of the signatures. `ring` refuses signatures with r or s of
     /// zero, or not below the order of the curve.
-    pub(super) fn verify(&self, message: &Message<'_>, signatures: &[Vec<u8>]) -> Option<usize> {
+    pub(super) fn verify(&self, message: &SignedMessage<'_>, signatures: &[Vec<u8>]) -> Option<usize> {
         let message = message.to_bytes(&[]);
         let algorithm = match self.scalars {
             Scalars::Der => &ECDSA_P256_SHA256_ASN1,
@@ -84,7 +84,7 @@ impl Ecdsa {
     }
 
     /// Signs with the private key; returns `None` without one.
-    pub(super) fn sign(&self, message: &Message<'_>, key: usize) -> Option<Vec<u8>> {
+    pub(super) fn sign(&self, message: &SignedMessage<'_>, key: usize) -> Option<Vec<u8>> {
         let pair = self.pair(self.keys.get(key)?.private.as_ref()?)?;
         let signature = pair.sign(&SystemRandom::new(), &message.to_bytes(&[])).ok()?;
         Some(signature.as_ref().to_vec())

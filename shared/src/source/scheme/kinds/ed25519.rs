@@ -5,7 +5,7 @@ use ring::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 use super::{KeyError, KeyForm};
 use crate::reader::Table;
 use crate::secret::Secret;
-use crate::source::scheme::template::Message;
+use crate::source::scheme::template::SignedMessage;
 
 /// Keys of an Ed25519 verifier: `key` gives the text form of the public keys.
 #[derive(Clone, Debug)]
@@ -50,7 +50,7 @@ impl Ed25519 {
         Ok(())
     }
 
-    pub(super) fn verify(&self, message: &Message<'_>, signatures: &[Vec<u8>]) -> Option<usize> {
+    pub(super) fn verify(&self, message: &SignedMessage<'_>, signatures: &[Vec<u8>]) -> Option<usize> {
         let message = message.to_bytes(&[]);
         self.keys.iter().position(|key| {
             let key = UnparsedPublicKey::new(&ED25519, key.expose());
@@ -59,7 +59,7 @@ impl Ed25519 {
     }
 
     /// Signs with the configured key, taken as the seed of the private key.
-    pub(super) fn sign(&self, message: &Message<'_>, key: usize) -> Option<Vec<u8>> {
+    pub(super) fn sign(&self, message: &SignedMessage<'_>, key: usize) -> Option<Vec<u8>> {
         let pair = Ed25519KeyPair::from_seed_unchecked(self.keys.get(key)?.expose()).ok()?;
         Some(pair.sign(&message.to_bytes(&[])).as_ref().to_vec())
     }

@@ -16,7 +16,7 @@ use crate::reader::Table;
 use crate::secret::Secret;
 use crate::source::address::Address;
 use crate::source::crypto::encoding::Encoding;
-use crate::source::crypto::key::{Family, Key, P256_FIXED, RSA_SHA256};
+use crate::source::crypto::key::{Key, KeyFamily, P256_FIXED, RSA_SHA256};
 use crate::source::rejection::MAX_SIGNATURES;
 use crate::source::scheme::field::{Field, View};
 use crate::source::scheme::signature::Prefix;
@@ -139,7 +139,7 @@ impl Jwt {
     fn fits(&self, key: &Key) -> bool {
         matches!(
             (self.algorithm, key.family()),
-            (Algorithm::Rs256, Some(Family::Rsa(2048..=8192))) | (Algorithm::Es256, Some(Family::P256))
+            (Algorithm::Rs256, Some(KeyFamily::Rsa(2048..=8192))) | (Algorithm::Es256, Some(KeyFamily::P256))
         )
     }
 

@@ -6,7 +6,7 @@ use subtle::ConstantTimeEq as _;
 use super::{KeyError, KeyForm};
 use crate::reader::Table;
 use crate::secret::Secret;
-use crate::source::scheme::template::Message;
+use crate::source::scheme::template::SignedMessage;
 use crate::source::scheme::words;
 
 /// Keys of a MAC verifier: `hash` and `key`.
@@ -58,19 +58,19 @@ impl Mac {
         }
     }
 
-    pub(super) fn verify(&self, message: &Message<'_>, signatures: &[Vec<u8>]) -> Option<usize> {
+    pub(super) fn verify(&self, message: &SignedMessage<'_>, signatures: &[Vec<u8>]) -> Option<usize> {
         self.keys.iter().position(|key| {
             let tag = tag(key, message);
             signatures.iter().any(|signature| tag.as_ref().ct_eq(signature).into())
         })
     }
 
-    pub(super) fn sign(&self, message: &Message<'_>, key: usize) -> Option<Vec<u8>> {
+    pub(super) fn sign(&self, message: &SignedMessage<'_>, key: usize) -> Option<Vec<u8>> {
         Some(tag(self.keys.get(key)?, message).as_ref().to_vec())
     }
 }
 
-fn tag((key, secret): &(hmac::Key, Secret), message: &Message<'_>) -> hmac::Tag {
+fn tag((key, secret): &(hmac::Key, Secret), message: &SignedMessage<'_>) -> hmac::Tag {
     let mut context = hmac::Context::with_key(key);
     message.feed(secret.expose(), |piece| context.update(piece));
     context.sign()

@@ -30,7 +30,7 @@ use crate::source::crypto::encoding::Encoding;
 use crate::source::scheme::body_hash::BodyHash;
 use crate::source::scheme::field::View;
 use crate::source::scheme::signature::Signature;
-use crate::source::scheme::template::{Message, Template};
+use crate::source::scheme::template::{SignedMessage, SignedTemplate};
 use crate::source::scheme::words;
 
 /// The `kind` of a `[verify]` table, with the keys made of the hook's secrets.
@@ -97,7 +97,7 @@ pub(crate) const WORDS: [(&str, Word); 11] = [
 #[derive(Clone, Debug)]
 pub(crate) struct Signed {
     pub(crate) signature: Signature,
-    pub(crate) template: Template,
+    pub(crate) template: SignedTemplate,
     pub(crate) algorithm: Algorithm,
     /// Signed fields that hold hashes of the body.
     pub(crate) body_hash: Vec<BodyHash>,
@@ -142,7 +142,7 @@ impl Kind {
             table.error("signature", format!("missing: write signature = {example}"));
             None
         };
-        let template = Template::read(table);
+        let template = SignedTemplate::read(table);
         let (signature, template, algorithm) = (signature?, template?, algorithm?);
         let body_hash = BodyHash::read_all(table, &template)?;
         match algorithm {
@@ -272,7 +272,7 @@ impl Algorithm {
     /// Returns the index of the secret whose key made one of the signatures, or `None` for a fetched key.
     pub(crate) fn verify(
         &self,
-        message: &Message<'_>,
+        message: &SignedMessage<'_>,
         signatures: &[Vec<u8>],
         view: &View<'_>,
         now: Timestamp,
@@ -289,7 +289,7 @@ impl Algorithm {
     }
 
     /// Signs the message as the sender does, with the key of this number.
-    pub(crate) fn sign(&self, message: &Message<'_>, key: usize) -> Option<Vec<u8>> {
+    pub(crate) fn sign(&self, message: &SignedMessage<'_>, key: usize) -> Option<Vec<u8>> {
         match self {
             Self::Mac(mac) => mac.sign(message, key),
             Self::Digest(digest) => digest.sign(message, key),

@@ -6,9 +6,9 @@ use crate::reader::Table;
 use crate::secret::Secret;
 use crate::source::address::{Address, Allow, Fetched};
 use crate::source::crypto::encoding::Encoding;
-use crate::source::crypto::key::{Family, Key, RSA_SHA1, RSA_SHA256, Verifier};
+use crate::source::crypto::key::{Key, KeyFamily, RSA_SHA1, RSA_SHA256, Verifier};
 use crate::source::scheme::field::{Field, View};
-use crate::source::scheme::template::Message;
+use crate::source::scheme::template::SignedMessage;
 use crate::source::scheme::words;
 use crate::source::{Params, Rejection};
 
@@ -57,8 +57,8 @@ impl Rsa {
     pub(super) fn add_key(&mut self, secret: &Secret) -> Result<(), KeyError> {
         let key = secret.expose_str().and_then(Key::read);
         match key.as_ref().and_then(Key::family) {
-            Some(Family::Rsa(MIN_BITS..=MAX_BITS)) => self.keys.extend(key),
-            Some(Family::Rsa(bits)) => {
+            Some(KeyFamily::Rsa(MIN_BITS..=MAX_BITS)) => self.keys.extend(key),
+            Some(KeyFamily::Rsa(bits)) => {
                 return Err(format!("is a key of {bits} bits: it takes {MIN_BITS} to {MAX_BITS}"));
             }
             _ => return Err("is no RSA public key or certificate: give it as PEM".to_owned()),
@@ -109,7 +109,7 @@ impl Rsa {
     /// Returns the number of the secret that verifies a signature, or `None` for a fetched certificate.
     pub(super) fn verify(
         &self,
-        message: &Message<'_>,
+        message: &SignedMessage<'_>,
         signatures: &[Vec<u8>],
         view: &View<'_>,
         now: Timestamp,
@@ -173,7 +173,7 @@ impl Rsa {
         Err(found)
     }
 
-    pub(super) fn sign(&self, message: &Message<'_>, key: usize) -> Option<Vec<u8>> {
+    pub(super) fn sign(&self, message: &SignedMessage<'_>, key: usize) -> Option<Vec<u8>> {
         let (key, message) = (self.keys.get(key)?, message.to_bytes(&[]));
         match self.hash {
             Hash::Sha1 => key.sign_sha1(&message),
@@ -231,7 +231,7 @@ impl Which {
 fn certificate(fetched: &Fetched) -> Option<Key> {
     let text = std::str::from_utf8(fetched.document.as_ref()?).ok()?;
     let is_good =
-        |key: &Key| key.is_certificate() && matches!(key.family(), Some(Family::Rsa(MIN_BITS..=MAX_BITS)));
+        |key: &Key| key.is_certificate() && matches!(key.family(), Some(KeyFamily::Rsa(MIN_BITS..=MAX_BITS)));
     Key::read(text).filter(is_good)
 }
 

@@ -6,7 +6,7 @@ use crate::reader::Table;
 use crate::source::scheme::Scheme;
 use crate::source::scheme::field::View;
 use crate::source::verify::proof::{Proof, Refusal};
-use crate::source::{Rejection, Step};
+use crate::source::{Rejection, VerifyStep};
 
 /// The verifiers in the key `verify`, each written like a single one. If more than one takes secrets, each
 /// names its own among the hook's `secrets`: a public key of one verifier must never be the token of another.
@@ -84,7 +84,7 @@ impl Several {
         // is reported last.
         let is_fetch = |rejection: &Rejection| matches!(rejection, Rejection::Fetch(_));
         let open = rejections.iter().position(is_fetch).or(rejections.iter().position(Rejection::is_open));
-        let open = open.map(|number| (Step::Key, rejections.swap_remove(number)));
-        Err(open.unwrap_or((Step::Any, Rejection::NoVerifier(rejections))))
+        let open = open.map(|number| (VerifyStep::Key, rejections.swap_remove(number)));
+        Err(open.unwrap_or((VerifyStep::Any, Rejection::NoVerifier(rejections))))
     }
 }
