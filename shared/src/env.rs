@@ -21,6 +21,12 @@ pub struct Env {
 /// Variable with the address of Lambda's runtime API, which every function on Lambda has.
 pub(crate) const RUNTIME_API: &str = "AWS_LAMBDA_RUNTIME_API";
 
+/// Variable with the log level that is set in a Lambda function's configuration.
+pub(crate) const LAMBDA_LOG_LEVEL: &str = "AWS_LAMBDA_LOG_LEVEL";
+
+/// Variable with the session token of temporary AWS credentials, which every function on Lambda has.
+pub(crate) const AWS_SESSION_TOKEN: &str = "AWS_SESSION_TOKEN";
+
 /// Variable in which FunctionGraph's custom runtimes pass the function's variables, the encrypted ones
 /// included, as a JSON object. FunctionGraph documents that each of them is an environment variable as well;
 /// where it is, that one counts.
@@ -49,8 +55,8 @@ tokio::task_local! {
 pub(crate) struct Lent(Arc<BTreeMap<&'static str, Option<String>>>);
 
 impl Lent {
-    pub(crate) fn new<const N: usize>(variables: [(&'static str, Option<String>); N]) -> Self {
-        Self(Arc::new(variables.into()))
+    pub(crate) fn new(variables: impl IntoIterator<Item = (&'static str, Option<String>)>) -> Self {
+        Self(Arc::new(variables.into_iter().collect()))
     }
 
     /// Returns the variables that were lent to the current task. A task that it spawns does not inherit them:
@@ -103,6 +109,11 @@ impl Env {
         let lent = || LENT.try_with(|lent| lent.0.get(name).cloned()).ok().flatten();
         let value = self.own.get(name).cloned().or_else(lent);
         value.unwrap_or_else(|| (self.read)(name)).filter(|value| !value.trim().is_empty())
+    }
+
+    /// Returns true if endpoints without TLS are allowed.
+    pub(crate) fn allows_http(&self) -> bool {
+        self.is_on("ALLOW_HTTP_ENDPOINTS")
     }
 
     /// Returns true if a switch is on, that is `1` or `true`.

@@ -18,13 +18,28 @@ const VOUCHED: &str = "DURABLE_FOLDER";
 /// Only folder below which function platforms mount durable file systems.
 const MOUNTS: &str = "/mnt";
 
+/// Variable with the address of SCF's runtime interface.
+pub(crate) const SCF_RUNTIME: &str = "SCF_RUNTIME_API";
+
+/// Variable with the address of FunctionGraph's runtime interface.
+pub(crate) const FUNCTION_GRAPH_RUNTIME: &str = "RUNTIME_API_ADDR";
+
+/// Switch of this program: a web function of SCF believes the platform's credential header fields.
+pub(crate) const SCF_TRUST: &str = "SCF_TRUST_HEADERS";
+
+/// Switch of this program: an HTTP function of FunctionGraph believes the platform's credential header fields.
+pub(crate) const FUNCTION_GRAPH_TRUST: &str = "FGS_TRUST_HEADERS";
+
+/// Variable with the name of a Lambda function.
+pub(crate) const LAMBDA_FUNCTION: &str = "AWS_LAMBDA_FUNCTION_NAME";
+
 /// Variables of the runtime interfaces that a function polls.
-const RUNTIMES: [&str; 3] = [RUNTIME_API, "SCF_RUNTIME_API", "RUNTIME_API_ADDR"];
+const RUNTIMES: [&str; 3] = [RUNTIME_API, SCF_RUNTIME, FUNCTION_GRAPH_RUNTIME];
 
 /// Further variables of function platforms, each of which identifies a platform. Web and HTTP functions are
 /// called without the platform's runtime interface, so the variables of that interface alone are not enough.
 const FUNCTIONS: [&str; 7] = [
-    "AWS_LAMBDA_FUNCTION_NAME",
+    LAMBDA_FUNCTION,
     "SCF_FUNCTIONNAME",
     "SCF_FUNCTIONVERSION",
     "SCF_NAMESPACE",
@@ -34,7 +49,7 @@ const FUNCTIONS: [&str; 7] = [
 ];
 
 /// Switches of this program that only make sense in functions called over HTTP.
-const SWITCHES: [&str; 2] = ["SCF_TRUST_HEADERS", "FGS_TRUST_HEADERS"];
+const SWITCHES: [&str; 2] = [SCF_TRUST, FUNCTION_GRAPH_TRUST];
 
 /// Variables of platforms that start and stop containers as requests come.
 const CONTAINERS: [&str; 5] =

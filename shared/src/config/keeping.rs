@@ -6,6 +6,7 @@ use crate::env::Env;
 use crate::message::Format;
 use crate::reader::Table;
 use crate::source::Source;
+use crate::{quarantine, spill};
 
 /// Upper bound on `dedupe`. The lifecycle of a store deletes marks a day after this time.
 const MAX_DEDUPE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -52,10 +53,10 @@ pub(super) fn read(table: &Table<'_>, env: &Env, format: Format, source: Option<
         }
     };
     let spill = match table.str("spill").map(|at| at.value) {
-        None if is_set("SPILL_URL") => Mode::OnFailure,
+        None if is_set(spill::VARIABLE) => Mode::OnFailure,
         None | Some("never") => Mode::Never,
         Some(text @ ("on-failure" | "always")) => {
-            needs("spill", "SPILL_URL");
+            needs("spill", spill::VARIABLE);
             if text == "always" { Mode::Always } else { Mode::OnFailure }
         }
         Some(_) => {
@@ -65,10 +66,10 @@ pub(super) fn read(table: &Table<'_>, env: &Env, format: Format, source: Option<
     };
     let carries_references = format == Format::CloudEvents;
     let oversize = match table.str("oversize").map(|at| at.value) {
-        None if is_set("SPILL_URL") && carries_references => Oversize::Reference,
+        None if is_set(spill::VARIABLE) && carries_references => Oversize::Reference,
         None | Some("reject") => Oversize::Reject,
         Some("reference") => {
-            needs("oversize", "SPILL_URL");
+            needs("oversize", spill::VARIABLE);
             if !carries_references {
                 table.error("oversize", "\"reference\" needs format = \"cloudevents\": write \"reject\"");
             }
@@ -81,7 +82,7 @@ pub(super) fn read(table: &Table<'_>, env: &Env, format: Format, source: Option<
     };
     let dedupe = table.duration("dedupe").map(|at| at.value);
     if let Some(window) = dedupe {
-        needs("dedupe", "SPILL_URL");
+        needs("dedupe", spill::VARIABLE);
         if window < Duration::from_secs(60) || window > MAX_DEDUPE {
             table.error("dedupe", "write a time from \"1m\" to \"168h\"");
         }
@@ -91,7 +92,7 @@ pub(super) fn read(table: &Table<'_>, env: &Env, format: Format, source: Option<
     }
     let quarantine = table.bool("quarantine").is_some_and(|at| at.value);
     if quarantine {
-        needs("quarantine", "QUARANTINE_URL");
+        needs("quarantine", quarantine::VARIABLE);
     }
     Keeping { spill, oversize, dedupe, quarantine }
 }

@@ -10,7 +10,7 @@ use std::fmt;
 use super::hook::is_name;
 use crate::env::{Env, EnvProblem};
 use crate::queue::credentials::HUAWEI;
-use crate::queue::rocketmq::{AUTH_URL, PROJECT};
+use crate::queue::rocketmq::{AUTH_URL, OTHER_PROJECT, PROJECT};
 use crate::queue::spec::KeyKind;
 use crate::queue::{Target, Vendor};
 use crate::reader::{At, Table};
@@ -103,7 +103,7 @@ fn read(name: &At<&str>, table: &Table<'_>) -> Option<Named> {
     }
     // An id takes precedence over a name, even the environment's id.
     if set.iter().any(|(key, _)| key.name == "project_name") {
-        settings.extend([PROJECT, "OS_PROJECT_ID"].map(|variable| (variable, None)));
+        settings.extend([PROJECT, OTHER_PROJECT].map(|variable| (variable, None)));
     }
     settings.extend(set.into_iter().map(|(key, value)| (key.variable, Some(value))));
     let has = |variable| settings.get(variable).is_some_and(Option::is_some);

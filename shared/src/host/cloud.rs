@@ -19,6 +19,7 @@
 //! [fg]: https://docs.otc.t-systems.com/function-graph/umn/
 
 use super::handover::{CUSTOM_RUNTIME, Handover};
+use crate::platform::{FUNCTION_GRAPH_RUNTIME, SCF_RUNTIME};
 
 /// Cloud that runs functions.
 #[derive(Debug)]
@@ -71,7 +72,7 @@ pub static SCF: Cloud = Cloud {
     timer_text: Some("Message"),
     whole_store: None,
     runtime: Some(Runtime {
-        address: "SCF_RUNTIME_API",
+        address: SCF_RUNTIME,
         port: Some("SCF_RUNTIME_API_PORT"),
         ready: Some("/runtime/init/ready"),
         next: "/runtime/invocation/next",
@@ -88,7 +89,7 @@ pub static FUNCTION_GRAPH: Cloud = Cloud {
     timer_text: Some("user_event"),
     whole_store: Some("redrive"),
     runtime: Some(Runtime {
-        address: "RUNTIME_API_ADDR",
+        address: FUNCTION_GRAPH_RUNTIME,
         port: None,
         ready: None,
         next: "/v1/runtime/invocation/request",

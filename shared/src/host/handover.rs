@@ -15,47 +15,46 @@
 //! [fg-http]: https://support.huaweicloud.com/intl/en-us/usermanual-functiongraph/functiongraph_01_0395.html
 
 use std::net::IpAddr;
+use std::slice;
 
 use http::HeaderMap;
 
 use super::server;
 use crate::env::{Env, EnvProblem, Lent};
+use crate::platform::{FUNCTION_GRAPH_TRUST, SCF_TRUST};
+use crate::queue::credentials::{Family, HUAWEI, TENCENT};
 
 /// Header fields of one platform's credentials, and the variables that they replace.
 #[derive(Debug)]
 pub(super) struct Handover {
     /// Names of the header fields for id, key and token, in lower case.
     fields: [&'static str; 3],
-    /// Names of the variables that id, key and token are lent as.
-    variables: [&'static str; 3],
+    /// Variables that id, key and token are lent as.
+    lent: &'static Family,
     /// Variables of keys that a person set: if any of them is set, nothing is lent.
-    own: &'static [&'static str],
+    own: &'static [Family],
 }
-
-const HUAWEI: [&str; 3] = ["HUAWEICLOUD_SDK_AK", "HUAWEICLOUD_SDK_SK", "HUAWEICLOUD_SDK_SECURITY_TOKEN"];
-
-const OWN_HUAWEI: &[&str] = &["HUAWEICLOUD_SDK_AK", "HUAWEICLOUD_SDK_SK", "OTC_SDK_AK", "OTC_SDK_SK"];
 
 /// Header fields of FunctionGraph's custom runtime.
 pub(super) static CUSTOM_RUNTIME: Handover = Handover {
     fields: ["x-cff-access-key", "x-cff-secret-key", "x-cff-security-token"],
-    variables: HUAWEI,
-    own: OWN_HUAWEI,
+    lent: &HUAWEI[0],
+    own: &HUAWEI,
 };
 
 /// Header fields of FunctionGraph's HTTP functions with "Include Keys" switched on.
 static HTTP_FUNCTION: Handover = Handover {
     fields: ["x-cff-security-access-key", "x-cff-security-secret-key", "x-cff-security-token"],
-    variables: HUAWEI,
-    own: OWN_HUAWEI,
+    lent: &HUAWEI[0],
+    own: &HUAWEI,
 };
 
 /// Header fields of SCF's web functions. The platform's own variables keep the values from the start of the
 /// process.
 static WEB_FUNCTION: Handover = Handover {
     fields: ["x-scf-secret-id", "x-scf-secret-key", "x-scf-session-token"],
-    variables: ["TENCENTCLOUD_SECRETID", "TENCENTCLOUD_SECRETKEY", "TENCENTCLOUD_SESSIONTOKEN"],
-    own: &["TENCENTCLOUD_SECRET_ID", "TENCENTCLOUD_SECRET_KEY"],
+    lent: &TENCENT[1],
+    own: slice::from_ref(&TENCENT[0]),
 };
 
 impl Handover {
@@ -63,13 +62,12 @@ impl Handover {
     pub(super) fn lent<'a>(&self, field: impl Fn(&str) -> Option<&'a str>, env: &Env) -> Lent {
         let [id, key, token] = self.fields.map(field);
         let (Some(id), Some(key)) = (id, key) else { return Lent::default() };
-        let has_own = self.own.iter().any(|name| env.get(name).is_some());
+        let has_own = Family::set_in(env, self.own).is_some();
         if has_own || ![id, key].into_iter().chain(token).all(is_plain) {
             return Lent::default();
         }
-        let owned = |value: &str| Some(value.to_owned());
-        let [id_name, key_name, token_name] = self.variables;
-        Lent::new([(id_name, owned(id)), (key_name, owned(key)), (token_name, token.and_then(owned))])
+        let values = [Some(id), Some(key), token].map(|value| value.map(str::to_owned));
+        Lent::new(self.lent.variables().zip(values))
     }
 }
 
@@ -88,10 +86,10 @@ impl Trust {
     pub(super) fn problem(env: &Env) -> Option<EnvProblem> {
         // An address that cannot be read ends the process elsewhere.
         let is_own = || server::address(env).map_or(true, |address| server::is_loopback(&address));
-        let (variable, message) = match (env.is_on("FGS_TRUST_HEADERS"), env.is_on("SCF_TRUST_HEADERS")) {
-            (true, true) => ("SCF_TRUST_HEADERS", "and FGS_TRUST_HEADERS are both on: keep one"),
+        let (variable, message) = match (env.is_on(FUNCTION_GRAPH_TRUST), env.is_on(SCF_TRUST)) {
+            (true, true) => (SCF_TRUST, "and FGS_TRUST_HEADERS are both on: keep one"),
             (true, false) if !is_own() => (
-                "FGS_TRUST_HEADERS",
+                FUNCTION_GRAPH_TRUST,
                 "is for FunctionGraph, which calls 127.0.0.1:8000: set LISTEN to that, or clients could \
                  write the headers themselves",
             ),
@@ -106,7 +104,7 @@ impl Trust {
         if Self::problem(env).is_some() {
             return Self::default();
         }
-        match (env.is_on("FGS_TRUST_HEADERS"), env.is_on("SCF_TRUST_HEADERS")) {
+        match (env.is_on(FUNCTION_GRAPH_TRUST), env.is_on(SCF_TRUST)) {
             // A name in `LISTEN` may belong to another machine, so the bound address decides.
             (true, _) if address.is_loopback() => Self(Some((&HTTP_FUNCTION, env.clone()))),
             (false, true) => Self(Some((&WEB_FUNCTION, env.clone()))),

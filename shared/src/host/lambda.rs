@@ -19,6 +19,7 @@ use super::{HostError, Service, call};
 use crate::clock::Timestamp;
 use crate::context::Context;
 use crate::env::{Env, RUNTIME_API};
+use crate::platform::LAMBDA_FUNCTION;
 use crate::problem::Problem;
 
 /// Time kept back from the invocation for the answer: serialising and logging it on the 7 % of a CPU that a
@@ -71,7 +72,7 @@ fn check_environment(env: &Env) -> Result<(), HostError> {
         _ => Err(HostError::Environment(name)),
     };
     sound(RUNTIME_API, |v| v.parse::<http::Uri>().is_ok_and(|uri| uri.authority().is_some()))?;
-    sound("AWS_LAMBDA_FUNCTION_NAME", |_| true)?;
+    sound(LAMBDA_FUNCTION, |_| true)?;
     sound("AWS_LAMBDA_FUNCTION_VERSION", |_| true)?;
     sound("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", |v| v.parse::<i32>().is_ok())
 }

@@ -106,7 +106,7 @@ fn start(over_http: impl FnOnce(&Env) -> bool) -> (Config, Context) {
     if samples == Samples::Accepted {
         tracing::warn!("sample secrets are accepted, which everybody knows: for local runs only");
     }
-    if context.env.is_on("ALLOW_HTTP_ENDPOINTS") {
+    if context.env.allows_http() {
         tracing::warn!("plain HTTP endpoints are allowed: messages and signatures can be read on the way");
     }
     let over_http = over_http(&context.env);

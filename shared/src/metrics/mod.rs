@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::context::Context;
-use crate::env::{Env, EnvProblem, RUNTIME_API};
+use crate::env::{Env, EnvProblem, LAMBDA_LOG_LEVEL, RUNTIME_API};
 use crate::outcome::{Outcome, Summary};
 use crate::problem::Problem;
 use crate::queue::{Open, Queue, Target};
@@ -135,7 +135,7 @@ impl Metrics {
         if env.get(RUNTIME_API).is_none() {
             return Self::new(hooks, Sink::Registry(Box::new(registry)));
         }
-        let level = env.get("AWS_LAMBDA_LOG_LEVEL").unwrap_or_default();
+        let level = env.get(LAMBDA_LOG_LEVEL).unwrap_or_default();
         let namespace = env.get("METRICS_NAMESPACE").unwrap_or_else(|| NAMESPACE.to_owned());
         Self::embedded(hooks, &namespace, context.clock.clone(), &level, emf::to_stdout)
     }

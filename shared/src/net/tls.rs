@@ -29,6 +29,12 @@ pub type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
 /// Any error of the connectors in this module.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
+/// Variable with a file of root certificates, beside those of the web.
+pub(super) const CA_FILE: &str = "TLS_CA_FILE";
+
+/// Variable with the address of a proxy.
+pub(super) const PROXY: &str = "HTTPS_PROXY";
+
 /// Maker of connections by the environment's settings (`TLS_CA_FILE`, `HTTPS_PROXY`).
 #[derive(Clone)]
 pub struct Connector {
@@ -47,7 +53,7 @@ impl Connector {
     /// Reads the settings, and resolves hosts with the resolver `names`.
     pub(crate) fn over(env: &Env, names: Names) -> Result<Self, EnvProblem> {
         let tls = Arc::new(tls_config(env)?);
-        let proxy = env.get("HTTPS_PROXY").map(|url| Proxy::parse(&url)).transpose()?;
+        let proxy = env.get(PROXY).map(|url| Proxy::parse(&url)).transpose()?;
         let connector = |proxy| {
             let tcp = Tcp { names: names.clone(), proxy };
             let builder = HttpsConnectorBuilder::new().with_tls_config(ClientConfig::clone(&tls));
@@ -131,8 +137,8 @@ pub(crate) async fn connect_to(addresses: &[SocketAddr]) -> Result<TcpStream, St
 /// Builds the configuration of TLS 1.2 and 1.3 with the web's root certificates, and those of `TLS_CA_FILE`.
 fn tls_config(env: &Env) -> Result<ClientConfig, EnvProblem> {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    if let Some(path) = env.get("TLS_CA_FILE") {
-        let wrong = |message| EnvProblem { variable: "TLS_CA_FILE", message };
+    if let Some(path) = env.get(CA_FILE) {
+        let wrong = |message| EnvProblem { variable: CA_FILE, message };
         let pem = std::fs::read(&path)
             .map_err(|e| wrong(format!("names {path}, which cannot be read: {}", e.kind())))?;
         let before = roots.len();
@@ -147,6 +153,6 @@ fn tls_config(env: &Env) -> Result<ClientConfig, EnvProblem> {
     }
     let config = ClientConfig::builder_with_provider(Arc::new(provider()))
         .with_safe_default_protocol_versions()
-        .map_err(|e| EnvProblem { variable: "TLS_CA_FILE", message: format!("is of no use: {e}") })?;
+        .map_err(|e| EnvProblem { variable: CA_FILE, message: format!("is of no use: {e}") })?;
     Ok(config.with_root_certificates(roots).with_no_client_auth())
 }

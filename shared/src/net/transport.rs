@@ -25,7 +25,7 @@ use super::endpoint::Endpoint;
 use super::fault::{ConnectError, chain};
 use super::names::Names;
 use super::pool::{Connection, Pools};
-use super::tls::{BoxError, Connector};
+use super::tls::{BoxError, CA_FILE, Connector, PROXY};
 use crate::env::{Env, EnvProblem};
 use crate::reader::parse_duration;
 
@@ -53,7 +53,7 @@ const MAX_CONNECTIONS: usize = 256;
 const MAX_FIELDS: usize = 1000;
 
 /// Names of the variables that a [`Transport`] reads.
-pub(crate) const VARIABLES: [&str; 4] = ["TLS_CA_FILE", "HTTPS_PROXY", "MAX_CONNECTIONS", "CONNECT_TIMEOUT"];
+pub(crate) const VARIABLES: [&str; 4] = [CA_FILE, PROXY, "MAX_CONNECTIONS", "CONNECT_TIMEOUT"];
 
 /// Name of this client, in a form that `X-TC-RequestClient` takes too.
 pub(crate) const USER_AGENT: &str = concat!("hookmq-", env!("CARGO_PKG_VERSION"));

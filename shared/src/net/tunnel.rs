@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 
 use super::fault::ConnectError;
 use super::names::Names;
-use super::tls::connect;
+use super::tls::{PROXY, connect};
 use crate::env::EnvProblem;
 
 /// Upper bound on a proxy's answer to `CONNECT`, in bytes.
@@ -29,7 +29,7 @@ impl Proxy {
     /// Parses `http://[user:password@]host:port`, with or without the scheme.
     pub(super) fn parse(url: &str) -> Result<Self, EnvProblem> {
         let wrong = || EnvProblem {
-            variable: "HTTPS_PROXY",
+            variable: PROXY,
             message: "is not a proxy's URL: write it as http://[user:password@]host:port".to_owned(),
         };
         let url = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };

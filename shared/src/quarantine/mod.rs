@@ -26,7 +26,8 @@ use crate::spill::{Folder, base64_bytes, digest, rfc3339};
 use crate::store::{Store, StoreError};
 use lock::Lock;
 
-const URL: &str = "QUARANTINE_URL";
+/// Name of the variable with the store's URL.
+pub(crate) const VARIABLE: &str = "QUARANTINE_URL";
 const KEY: &str = "QUARANTINE_KEY";
 
 /// Upper bound on the size of a body that is kept, in bytes.
@@ -97,8 +98,8 @@ impl Missing {
 impl Quarantine {
     /// Opens the quarantine in the store that `QUARANTINE_URL` names, if the variable is set.
     pub fn from_env(context: &Context) -> Result<Option<Self>, EnvProblem> {
-        let Some(url) = context.env.get(URL) else { return Ok(None) };
-        Self::new(Store::open(URL, &url, context)?, context).map(Some)
+        let Some(url) = context.env.get(VARIABLE) else { return Ok(None) };
+        Self::new(Store::open(VARIABLE, &url, context)?, context).map(Some)
     }
 
     /// Creates a quarantine in this store, sealed with the key from the environment.

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::breaker::Fingerprint;
 use crate::env::{Env, EnvProblem};
 use crate::net::digest::sha256;
+use crate::platform::{FUNCTION_GRAPH_RUNTIME, FUNCTION_GRAPH_TRUST, SCF_TRUST};
 use crate::secret::{Secret, SecretError, SecretRef};
 use crate::vault::Vault;
 
@@ -37,20 +38,24 @@ pub(crate) fn never(_: &Env) -> bool {
     false
 }
 
+/// Variables of the session tokens that a person sets.
+pub(super) const TENCENT_TOKEN: &str = "TENCENTCLOUD_TOKEN";
+pub(super) const HUAWEI_TOKEN: &str = "HUAWEICLOUD_SDK_SECURITY_TOKEN";
+
 /// Variables of Tencent Cloud's SDKs, then those that the serverless platform (SCF) puts into a function's
 /// environment and renews there.
 pub(crate) const TENCENT: [Family; 2] = [
     Family {
         id: "TENCENTCLOUD_SECRET_ID",
         key: "TENCENTCLOUD_SECRET_KEY",
-        token: Some("TENCENTCLOUD_TOKEN"),
+        token: Some(TENCENT_TOKEN),
         is_lent: never,
     },
     Family {
         id: "TENCENTCLOUD_SECRETID",
         key: "TENCENTCLOUD_SECRETKEY",
         token: Some("TENCENTCLOUD_SESSIONTOKEN"),
-        is_lent: |env| env.is_on("SCF_TRUST_HEADERS"),
+        is_lent: |env| env.is_on(SCF_TRUST),
     },
 ];
 
@@ -59,8 +64,8 @@ pub(crate) const HUAWEI: [Family; 2] = [
     Family {
         id: "HUAWEICLOUD_SDK_AK",
         key: "HUAWEICLOUD_SDK_SK",
-        token: Some("HUAWEICLOUD_SDK_SECURITY_TOKEN"),
-        is_lent: |env| env.get("RUNTIME_API_ADDR").is_some() || env.is_on("FGS_TRUST_HEADERS"),
+        token: Some(HUAWEI_TOKEN),
+        is_lent: |env| env.get(FUNCTION_GRAPH_RUNTIME).is_some() || env.is_on(FUNCTION_GRAPH_TRUST),
     },
     Family { id: "OTC_SDK_AK", key: "OTC_SDK_SK", token: None, is_lent: never },
 ];

@@ -19,7 +19,7 @@ use crate::metrics::Metrics;
 use crate::queue::{Client, Queue as _, Target, Vendor};
 use crate::readiness::{Readiness, ReadinessRule, Trouble};
 use crate::shard::Shard;
-use crate::spill::{Spill, StoreProbe};
+use crate::spill::{self, Spill, StoreProbe};
 use crate::store::{Foreign, Store, StoreError};
 
 /// Redrive of everything in the store; clones share it.
@@ -88,7 +88,7 @@ impl RedriveJob {
     /// Creates the job for the targets of the environment and the hooks file; fails without `SPILL_URL`.
     pub fn new(config: Config, context: &Context) -> Result<Self, EnvProblem> {
         let spill = Spill::from_env(context)?.ok_or_else(|| EnvProblem {
-            variable: "SPILL_URL",
+            variable: spill::VARIABLE,
             message: "is not set: name the store that the forwarders spill to".to_owned(),
         })?;
         Self::on(spill, config, context)

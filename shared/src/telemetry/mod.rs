@@ -7,7 +7,7 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::delivery::Delivery;
-use crate::env::{Env, EnvProblem};
+use crate::env::{Env, EnvProblem, LAMBDA_LOG_LEVEL};
 use crate::metrics::{Ended, Metrics};
 use crate::outcome::{Ending, Outcome, Sends, Why};
 use queue::LineQueue;
@@ -30,7 +30,7 @@ pub(crate) fn init_queued(env: &Env) {
 
 /// Starts logging to `out` with the settings of [`init`].
 pub fn init_to(env: &Env, out: impl for<'w> MakeWriter<'w> + Send + Sync + 'static) {
-    let level = env.get("AWS_LAMBDA_LOG_LEVEL").or_else(|| env.get("LOG_LEVEL"));
+    let level = env.get(LAMBDA_LOG_LEVEL).or_else(|| env.get("LOG_LEVEL"));
     let format = env.get("AWS_LAMBDA_LOG_FORMAT").or_else(|| env.get("LOG_FORMAT"));
     let builder = tracing_subscriber::fmt()
         .with_max_level(level.as_deref().and_then(parse_level).unwrap_or(LevelFilter::INFO))

@@ -19,7 +19,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep};
 
-use crate::env::Env;
+use crate::env::{AWS_SESSION_TOKEN, Env};
 use crate::files::{SECRETS, Undone};
 use crate::json;
 use crate::net::answer::Answer;
@@ -31,8 +31,7 @@ use crate::secret::{Secret, SecretError, SecretRef};
 const PORT: u16 = 2773;
 const PORT_VARIABLE: &str = "PARAMETERS_SECRETS_EXTENSION_HTTP_PORT";
 
-/// Variable with the token that proves to the extension that the caller is the function.
-const TOKEN_VARIABLE: &str = "AWS_SESSION_TOKEN";
+/// Header field with the session token, which proves to the extension that the caller is the function.
 const TOKEN_HEADER: &str = "x-aws-parameters-secrets-token";
 
 /// Upper bound on the size of an answer, in bytes. A secret has up to 64 KiB, and more when its characters
@@ -188,7 +187,7 @@ impl Resolver {
 
     async fn ask(&self, remote: &Remote<'_>, deadline: Instant) -> Result<Secret, SecretError> {
         let env = &self.0.env;
-        let token = env.get(TOKEN_VARIABLE).ok_or(SecretError::NotInLambda)?;
+        let token = env.get(AWS_SESSION_TOKEN).ok_or(SecretError::NotInLambda)?;
         let port = match env.get(PORT_VARIABLE) {
             Some(text) => text.parse().ok().filter(|port| *port > 0).ok_or(SecretError::Port)?,
             None => PORT,

@@ -214,7 +214,7 @@ fn endpoint(env: &Env) -> Result<Endpoint, EnvProblem> {
     let variable = super::ENDPOINT;
     let problem = |message| EnvProblem { variable, message };
     let unset = || problem("is not set: write it as https://dms.eu-de.otc.t-systems.com".to_owned());
-    Endpoint::parse(&env.get(variable).ok_or_else(unset)?, env.is_on("ALLOW_HTTP_ENDPOINTS"))
+    Endpoint::parse(&env.get(variable).ok_or_else(unset)?, env.allows_http())
         .map_err(|e| problem(e.to_string()))
 }
 
@@ -261,7 +261,7 @@ fn auth(keys: Keyring<'_>) -> Result<Auth, EnvProblem> {
 }
 
 fn project(env: &Env) -> Result<Option<String>, EnvProblem> {
-    let set = [super::PROJECT, "OS_PROJECT_ID"]
+    let set = [super::PROJECT, super::OTHER_PROJECT]
         .into_iter()
         .find_map(|variable| Some((variable, env.get(variable)?)));
     match set {

@@ -24,6 +24,12 @@ use crate::queue::credentials::{Keyring, fingerprint};
 use crate::queue::failure::{Failure, Lock, Scope};
 use crate::secret::Secret;
 
+/// Variables of the login.
+pub(super) const USER_DOMAIN: &str = "OS_USER_DOMAIN_NAME";
+pub(super) const USERNAME: &str = "OS_USERNAME";
+pub(super) const PASSWORD: &str = "OS_PASSWORD";
+pub(super) const PROJECT_NAME: &str = "OS_PROJECT_NAME";
+
 /// Time before a token's end in which it is not used any more, in milliseconds.
 const MARGIN: i64 = 5 * 60 * 1000;
 
@@ -44,7 +50,7 @@ pub(super) struct Login {
 
 impl Login {
     /// Names of the variables that may hold references to secrets.
-    pub(super) const SECRETS: [&str; 2] = ["OS_USERNAME", "OS_PASSWORD"];
+    pub(super) const SECRETS: [&str; 2] = [USERNAME, PASSWORD];
 
     /// Reads the `OS_…` variables; `project_id` wins over a project's name.
     pub(super) fn from_env(keys: Keyring<'_>, project_id: Option<&str>) -> Result<Self, EnvProblem> {
@@ -54,9 +60,8 @@ impl Login {
             env.get(variable).ok_or_else(missing)
         };
         let variable = super::AUTH_URL;
-        let (endpoint, path) =
-            Endpoint::parse_with_path(&plain(variable)?, env.is_on("ALLOW_HTTP_ENDPOINTS"))
-                .map_err(|e| EnvProblem { variable, message: e.to_string() })?;
+        let (endpoint, path) = Endpoint::parse_with_path(&plain(variable)?, env.allows_http())
+            .map_err(|e| EnvProblem { variable, message: e.to_string() })?;
         // Some users configure the full address of the token API.
         let path = path.strip_suffix("/auth/tokens").unwrap_or(&path);
         let version = if path.ends_with("/v3") { "" } else { "/v3" };
@@ -67,12 +72,12 @@ impl Login {
         Ok(Self {
             endpoint,
             target: format!("{path}{version}/auth/tokens?nocatalog=1"),
-            user: text("OS_USERNAME")?,
-            password: Secret::new(text("OS_PASSWORD")?),
-            domain: plain("OS_USER_DOMAIN_NAME")?,
+            user: text(USERNAME)?,
+            password: Secret::new(text(PASSWORD)?),
+            domain: plain(USER_DOMAIN)?,
             project: match project_id {
                 Some(project) => ("id", project.to_owned()),
-                None => ("name", plain("OS_PROJECT_NAME")?),
+                None => ("name", plain(PROJECT_NAME)?),
             },
         })
     }

@@ -13,7 +13,7 @@ pub mod wire;
 
 #[cfg(feature = "catalog")]
 use super::Class;
-use super::credentials::HUAWEI;
+use super::credentials::{HUAWEI, HUAWEI_TOKEN};
 use super::spec::KeyKind::{Login, Plain, Secret};
 use super::spec::{Route, Spec, TargetKey, key};
 pub use client::Client;
@@ -24,6 +24,7 @@ pub(crate) const ENDPOINT: &str = "ROCKETMQ_ENDPOINT";
 pub(crate) const INSTANCE: &str = "ROCKETMQ_INSTANCE_ID";
 const MAX_MESSAGE: &str = "ROCKETMQ_MAX_MESSAGE";
 pub(crate) const PROJECT: &str = "HUAWEICLOUD_SDK_PROJECT_ID";
+pub(crate) const OTHER_PROJECT: &str = "OS_PROJECT_ID";
 pub(crate) const AUTH_URL: &str = "OS_AUTH_URL";
 
 /// DMS for RocketMQ.
@@ -59,12 +60,12 @@ static KEYS: [TargetKey; 12] = [
     key("project", PROJECT, Plain),
     key("access_key", HUAWEI[0].id, Secret),
     key("secret_key", HUAWEI[0].key, Secret),
-    key("security_token", "HUAWEICLOUD_SDK_SECURITY_TOKEN", Secret),
+    key("security_token", HUAWEI_TOKEN, Secret),
     key("auth_url", AUTH_URL, Login),
-    key("domain", "OS_USER_DOMAIN_NAME", Login),
-    key("username", "OS_USERNAME", Secret),
-    key("password", "OS_PASSWORD", Secret),
-    key("project_name", "OS_PROJECT_NAME", Plain),
+    key("domain", iam::USER_DOMAIN, Login),
+    key("username", iam::USERNAME, Secret),
+    key("password", iam::PASSWORD, Secret),
+    key("project_name", iam::PROJECT_NAME, Plain),
 ];
 
 #[cfg(feature = "catalog")]

@@ -180,8 +180,7 @@ impl Sending<'_> {
 fn endpoint(env: &Env) -> Result<Endpoint, EnvProblem> {
     let variable = super::ENDPOINT;
     let text = env.get(variable).unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned());
-    Endpoint::parse(&text, env.is_on("ALLOW_HTTP_ENDPOINTS"))
-        .map_err(|e| EnvProblem { variable, message: e.to_string() })
+    Endpoint::parse(&text, env.allows_http()).map_err(|e| EnvProblem { variable, message: e.to_string() })
 }
 
 /// Reads the topic's region, which the API requires since the edition of 2025-11-25. A platform may have set

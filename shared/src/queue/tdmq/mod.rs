@@ -11,7 +11,7 @@ pub mod wire;
 
 #[cfg(feature = "catalog")]
 use super::Class;
-use super::credentials::TENCENT;
+use super::credentials::{TENCENT, TENCENT_TOKEN};
 use super::spec::KeyKind::{Plain, Secret};
 use super::spec::{Route, Spec, TargetKey, key};
 pub use client::Client;
@@ -53,7 +53,7 @@ static KEYS: [TargetKey; 7] = [
     key("max_message", MAX_MESSAGE, Plain),
     key("secret_id", TENCENT[0].id, Secret),
     key("secret_key", TENCENT[0].key, Secret),
-    key("token", "TENCENTCLOUD_TOKEN", Secret),
+    key("token", TENCENT_TOKEN, Secret),
 ];
 
 #[cfg(feature = "catalog")]

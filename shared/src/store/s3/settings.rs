@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use crate::env::{Env, EnvProblem};
+use crate::env::{AWS_SESSION_TOKEN, Env, EnvProblem};
 use crate::net::endpoint::Endpoint;
 use crate::queue::credentials::{Credentials, Family, HUAWEI, Keyring, TENCENT, never};
 
@@ -24,7 +24,7 @@ static OWN: [Family; 1] = [Family {
 static AWS: [Family; 1] = [Family {
     id: "AWS_ACCESS_KEY_ID",
     key: "AWS_SECRET_ACCESS_KEY",
-    token: Some("AWS_SESSION_TOKEN"),
+    token: Some(AWS_SESSION_TOKEN),
     is_lent: never,
 }];
 
@@ -156,7 +156,7 @@ fn at_endpoint(endpoint: &str, bucket: &str, env: &Env) -> Result<Place, EnvProb
         variable: "S3_ENDPOINT",
         message: e.to_string(),
     };
-    let endpoint = Endpoint::parse(endpoint, env.is_on("ALLOW_HTTP_ENDPOINTS")).map_err(wrong)?;
+    let endpoint = Endpoint::parse(endpoint, env.allows_http()).map_err(wrong)?;
     let host = endpoint.host().to_owned();
     let region = region(env, region_of(&host))?.unwrap_or_else(|| DEFAULT_REGION.to_owned());
     // Consoles show a bucket's own domain, which is accepted too.

@@ -11,6 +11,7 @@ use crate::queue::Vendor;
 use crate::queue::credentials::{Family, HUAWEI};
 use crate::queue::probe::{Access, Probe, ProbeReport, absent, message};
 use crate::queue::retry::{Attempt, Outgoing as _};
+use crate::queue::rocketmq::iam;
 use crate::queue::rocketmq::wire::{self, Limit};
 
 /// Error code of a missing topic, "The topic does not exist."
@@ -47,7 +48,7 @@ impl Client {
             }
             Auth::Login(login) => {
                 place.push(("IAM", login.endpoint().to_string()));
-                Access::new("OS_USERNAME", login.user(), true)
+                Access::new(iam::USERNAME, login.user(), true)
             }
         };
         let probe = Probe {
