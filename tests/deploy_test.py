@@ -168,7 +168,7 @@ def check_bucket(folder: str, text: str) -> None:
 
 # Of the log's line for a run (shared/src/redrive/job.rs): what alarms on a log search for.
 RUN = "redrive_run_${count.index}_of_${var.redrive_shards}"
-FAILED = "redrive_failed"
+FAILED, STUCK = "redrive_failed", "redrive_stuck"
 # Of the spill store's probe (shared/src/spill/probe.rs), and the outcome of a request that was not verified.
 PROBED, STRANGERS = "store_probe_failed", "rejected"
 # The variable of each module that names who is told.
@@ -207,6 +207,8 @@ def check_alarms(folder: str, text: str) -> None:
     assert ("local.alarms" in count) == (folder == "tencent-scf"), folder
     operator, number, minutes, _ = searches[FAILED]
     assert operator == ">=" and 1 <= number <= minutes, f"{folder}: a redriver that fails does not ring"
+    operator, number, minutes, _ = searches[STUCK]
+    assert (operator, number) == (">=", 1), f"{folder}: a delivery that waits does not ring"
     operator, number, minutes, _ = searches[PROBED]
     assert (operator, number) == (">=", 1) and minutes >= 15, f"{folder}: a store that takes nothing does not ring"
     # Also where there is no redriver, and under its own name: no alarm of an outage counts what anybody can send.

@@ -56,6 +56,31 @@ resource "tencentcloud_cls_alarm" "redrive_fails" {
   }
 }
 
+# The runs end well, and yet something is not sent: a topic, a key or a quota that a person has to correct, or a long
+# outage of the queue.
+resource "tencentcloud_cls_alarm" "redrive_stuck" {
+  count            = local.alarms ? 1 : 0
+  name             = "${var.name}-redrive-stuck"
+  alarm_notice_ids = var.cls_notices
+  condition        = "$1.runs >= 1"
+  trigger_count    = 1
+  alarm_period     = 60
+  message_template = "A delivery has waited for its queue for 15 minutes: see what the redriver's log says in front of redrive_stuck."
+  status           = true
+  alarm_targets {
+    logset_id         = tencentcloud_cls_logset.logs.id
+    topic_id          = tencentcloud_cls_topic.logs.id
+    number            = 1
+    query             = "redrive_stuck | select count(*) as runs"
+    start_time_offset = -15
+    end_time_offset   = 0
+  }
+  monitor_time {
+    type = "Period"
+    time = 5
+  }
+}
+
 # The next outage of the queue would be one of the hooks. Each instance tries the store once.
 resource "tencentcloud_cls_alarm" "store_probe_fails" {
   count            = local.alarms ? 1 : 0

@@ -26,7 +26,7 @@ use tokio::time::Instant;
 
 use crate::{Exit, check, complain};
 use progress::Progress;
-use store::{Patience, Trouble};
+use store::{Patience, Place, Trouble};
 
 /// Upper bound on the duration of a manual run; the next run continues where this one ended.
 const LONGEST: Duration = Duration::from_secs(60 * 60);
@@ -185,7 +185,7 @@ async fn spilled(args: &Args, options: &Options, config: Config, context: &Conte
     let text = if args.json {
         serde_json::to_string(&report)? + "\n"
     } else {
-        report::words(&report, options, context.clock.now(), &job.store().place())
+        report::words(&report, options, context.clock.now(), &Place::of(job.store()))
     };
     let exit = report::exit(&report);
     output::write(&output::visible(&text))?;

@@ -7,7 +7,7 @@ use hookmq_shared::redrive::{Options, RedriveError, RunReport, Stopped, Summary,
 
 use super::output::clean;
 use super::show::span;
-use super::store::what_to_check;
+use super::store::Place;
 use crate::Exit;
 
 /// Returns the exit code of a run: all done, something left, or something to correct first.
@@ -32,7 +32,7 @@ pub(super) fn is_empty(report: &RunReport) -> bool {
 }
 
 /// Formats one paragraph for each target.
-pub(super) fn words(report: &RunReport, options: &Options, now: Timestamp, place: &str) -> String {
+pub(super) fn words(report: &RunReport, options: &Options, now: Timestamp, place: &Place) -> String {
     let mut text = String::new();
     for (target, report) in &report.0 {
         match report {
@@ -43,7 +43,7 @@ pub(super) fn words(report: &RunReport, options: &Options, now: Timestamp, place
                 // Writing to a `String` never fails.
                 let _ = writeln!(text, "{}: nothing was sent: {}", clean(target), clean(&error.to_string()));
                 if matches!(error, RedriveError::Store(_)) {
-                    let _ = writeln!(text, "  {}: {}", clean(place), what_to_check(place));
+                    let _ = writeln!(text, "  {}: {}", clean(&place.to_string()), place.advice);
                 }
             }
         }
@@ -51,7 +51,7 @@ pub(super) fn words(report: &RunReport, options: &Options, now: Timestamp, place
     text
 }
 
-fn target_words(target: &str, summary: &Summary, options: &Options, now: Timestamp, place: &str) -> String {
+fn target_words(target: &str, summary: &Summary, options: &Options, now: Timestamp, place: &Place) -> String {
     let folder = if options.dead { "dead/" } else { "spill/" };
     let is_empty = summary.found + summary.foreign == 0;
     if is_empty && summary.stopped.is_none() && !summary.more {
@@ -95,7 +95,7 @@ fn target_words(target: &str, summary: &Summary, options: &Options, now: Timesta
         }
         Some(Stopped::Store(error)) => {
             add(&clean(&format!("ended early: {place} fails: {error}")));
-            add(what_to_check(place));
+            add(place.advice);
         }
         Some(stopped @ (Stopped::NoTime | Stopped::Resting)) => add(&format!("ended early: {stopped}")),
     }

@@ -25,18 +25,43 @@ impl Patience {
     }
 }
 
+/// Location of a store, and what to check if it does not answer.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    name: String,
+    pub(super) advice: &'static str,
+}
+
+impl Place {
+    pub(super) fn of(store: &Store) -> Self {
+        let advice = if store.connects() {
+            "check S3_ENDPOINT and S3_REGION, the network (DNS, firewall, HTTPS_PROXY), the store itself, \
+             and the credentials"
+        } else {
+            "check that the folder's file system is mounted, and that it answers"
+        };
+        Self { name: store.place(), advice }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
 /// An error of the store, by whether the store answers.
 #[derive(Debug)]
 pub(super) enum Trouble {
     /// The store does not answer.
-    Silent(String, StoreError),
+    Silent(Place, StoreError),
     /// The store answers, but refuses the call.
-    Refused(String, StoreError),
+    Refused(Place, StoreError),
 }
 
 impl Trouble {
     pub(super) fn of(store: &Store, error: StoreError) -> Self {
-        let place = store.place();
+        let place = Place::of(store);
         if error.is_silence() || error.is_retryable() {
             Self::Silent(place, error)
         } else {
@@ -49,7 +74,7 @@ impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Silent(place, error) => {
-                write!(f, "{place} does not answer: {error}\n{}", what_to_check(place))
+                write!(f, "{place} does not answer: {error}\n{}", place.advice)
             }
             Self::Refused(place, error) => write!(f, "{place}: {error}"),
         }
@@ -57,16 +82,6 @@ impl fmt::Display for Trouble {
 }
 
 impl std::error::Error for Trouble {}
-
-/// Returns advice on what to check if the store at `place` does not answer.
-pub(super) fn what_to_check(place: &str) -> &'static str {
-    if place.starts_with("file:") {
-        "check that the folder's file system is mounted, and that it answers"
-    } else {
-        "check S3_ENDPOINT and S3_REGION, the network (DNS, firewall, HTTPS_PROXY), the store itself, \
-         and the credentials"
-    }
-}
 
 /// Waits for the store's first answer, and says so if it is slow.
 pub(super) async fn ask(

@@ -158,6 +158,42 @@ resource "huaweicloud_lts_keywords_alarm_rule" "redrive_fails" {
   }
 }
 
+# The runs end well, and yet something is not sent: a topic, a key or a quota that a person has to correct, or a long
+# outage of the queue.
+resource "huaweicloud_lts_keywords_alarm_rule" "redrive_stuck" {
+  count              = var.spill ? 1 : 0
+  name               = "${var.name}-redrive-stuck"
+  description        = "A delivery has waited for its queue for 15 minutes: see the log"
+  alarm_level        = "MAJOR"
+  send_notifications = var.alarm_topic != ""
+  keywords_requests {
+    keywords               = "redrive_stuck"
+    condition              = ">="
+    number                 = 1
+    log_group_id           = huaweicloud_lts_group.logs.id
+    log_stream_id          = huaweicloud_lts_stream.logs.id
+    search_time_range_unit = "minute"
+    search_time_range      = 15
+  }
+  frequency {
+    type            = "FIXED_RATE"
+    fixed_rate_unit = "minute"
+    fixed_rate      = 5
+  }
+  dynamic "notification_rule" {
+    for_each = var.alarm_topic == "" ? [] : [var.alarm_topic]
+    content {
+      user_name     = var.alarm_user
+      template_name = var.alarm_template
+      language      = "en-us"
+      topics {
+        name      = local.alarm_topic_name
+        topic_urn = notification_rule.value
+      }
+    }
+  }
+}
+
 # The next outage of the queue would be one of the hooks. Each instance tries the store once.
 resource "huaweicloud_lts_keywords_alarm_rule" "store_probe_fails" {
   count              = var.spill ? 1 : 0

@@ -152,6 +152,42 @@ resource "opentelekomcloud_lts_keywords_alarm_rule_v2" "redrive_fails" {
   }
 }
 
+# The runs end well, and yet something is not sent: a topic, a key or a quota that a person has to correct, or a long
+# outage of the queue.
+resource "opentelekomcloud_lts_keywords_alarm_rule_v2" "redrive_stuck" {
+  count                  = var.spill ? 1 : 0
+  name                   = "${var.name}-redrive-stuck"
+  description            = "A delivery has waited for its queue for 15 minutes: see the log"
+  severity               = "MAJOR"
+  send_notifications     = var.alarm_topic != ""
+  notification_frequency = 60
+  keywords_requests {
+    keyword                = "redrive_stuck"
+    condition              = ">="
+    number                 = 1
+    log_group_id           = opentelekomcloud_lts_group_v2.logs.id
+    log_stream_id          = opentelekomcloud_lts_stream_v2.logs.id
+    search_time_range_unit = "minute"
+    search_time_range      = 15
+  }
+  frequency {
+    type            = "FIXED_RATE"
+    fixed_rate_unit = "minute"
+    fixed_rate      = 5
+  }
+  dynamic "notification_rule" {
+    for_each = var.alarm_topic == "" ? [] : [var.alarm_topic]
+    content {
+      user_name = var.alarm_user
+      language  = "en-us"
+      topics {
+        name      = local.alarm_topic_name
+        topic_urn = notification_rule.value
+      }
+    }
+  }
+}
+
 # The next outage of the queue would be one of the hooks. Each instance tries the store once.
 resource "opentelekomcloud_lts_keywords_alarm_rule_v2" "store_probe_fails" {
   count                  = var.spill ? 1 : 0

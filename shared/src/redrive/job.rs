@@ -214,7 +214,7 @@ impl RedriveJob {
             metrics.redriven(target, done.as_ref().ok(), covers);
         }
         if let Some(shard) = covers {
-            ended(shard, done.iter().all(|(_, done)| done.as_ref().is_ok_and(Summary::is_whole)));
+            ended(shard, RunEnd::of(done.iter().map(|(_, done)| done.as_ref().ok())));
         }
         RunReport(done.into_iter().map(|(target, done)| (target.clone(), report(&target, done))).collect())
     }
@@ -322,15 +322,41 @@ impl RedriveJob {
     }
 }
 
+/// Age of a delivery from which a run says that something is stuck, in seconds.
+const STUCK_S: u64 = 15 * 60;
+
+/// End of a run of a whole shard, as alarms on a log know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum RunEnd {
+    Done,
+    /// The run did its work, but a delivery has waited for [`STUCK_S`] or longer.
+    Stuck,
+    /// The run could not begin for a target, or could not list a hook.
+    Failed,
+}
+
+impl RunEnd {
+    /// Judges a run by the summaries of its targets; a target without a summary could not begin.
+    fn of<'s>(summaries: impl Iterator<Item = Option<&'s Summary>>) -> Self {
+        let end = |summary: Option<&Summary>| match summary {
+            Some(summary) if !summary.is_whole() => Self::Failed,
+            Some(summary) if summary.oldest_age_s.is_some_and(|age| age >= STUCK_S) => Self::Stuck,
+            Some(_) => Self::Done,
+            None => Self::Failed,
+        };
+        summaries.map(end).max().unwrap_or(Self::Done)
+    }
+}
+
 /// Writes the log line that alarms count where they can count nothing but the platform's log: one for each
 /// run of a whole shard. Each text is a single word for every tokenizer, so a search matches it and nothing
 /// else.
-fn ended(shard: Shard, is_whole: bool) {
+fn ended(shard: Shard, end: RunEnd) {
     let run = format!("redrive_run_{}_of_{}", shard.index(), shard.of());
-    if is_whole {
-        tracing::info!(run, result = "redrive_done", "run");
-    } else {
-        tracing::error!(run, result = "redrive_failed", "run");
+    match end {
+        RunEnd::Done => tracing::info!(run, result = "redrive_done", "run"),
+        RunEnd::Stuck => tracing::warn!(run, result = "redrive_stuck", "run"),
+        RunEnd::Failed => tracing::error!(run, result = "redrive_failed", "run"),
     }
 }
 
@@ -378,13 +404,28 @@ mod tests {
     #[test]
     fn a_run_of_a_shard_is_a_line_that_a_search_finds() {
         let text = crate::telemetry::doubles::Log::of(|| {
-            ended(Shard::WHOLE, true);
-            ended(Shard::parse("3/8").unwrap(), false);
+            ended(Shard::WHOLE, RunEnd::Done);
+            ended(Shard::WHOLE, RunEnd::Stuck);
+            ended(Shard::parse("3/8").unwrap(), RunEnd::Failed);
         });
-        let [done, failed] = text.lines().collect::<Vec<_>>()[..] else { panic!("{text}") };
+        let [done, stuck, failed] = text.lines().collect::<Vec<_>>()[..] else { panic!("{text}") };
         assert!(done.contains(r#""run":"redrive_run_0_of_1","result":"redrive_done""#), "{done}");
-        assert!(done.contains("INFO") && failed.contains("ERROR"), "{text}");
+        assert!(stuck.contains(r#""run":"redrive_run_0_of_1","result":"redrive_stuck""#), "{stuck}");
         assert!(failed.contains(r#""run":"redrive_run_3_of_8","result":"redrive_failed""#), "{failed}");
+        assert!(done.contains("INFO") && stuck.contains("WARN") && failed.contains("ERROR"), "{text}");
+    }
+
+    #[test]
+    fn the_worst_target_is_the_end_of_a_run() {
+        let aged = |age| Summary { oldest_age_s: age, ..Summary::default() };
+        let (idle, young, old) = (aged(None), aged(Some(STUCK_S - 1)), aged(Some(STUCK_S)));
+        let unlisted = Summary { unlisted: 1, ..aged(Some(STUCK_S)) };
+        let end = |summaries: &[Option<&Summary>]| RunEnd::of(summaries.iter().copied());
+        assert_eq!(end(&[]), RunEnd::Done);
+        assert_eq!(end(&[Some(&idle), Some(&young)]), RunEnd::Done);
+        assert_eq!(end(&[Some(&old), Some(&idle)]), RunEnd::Stuck);
+        assert_eq!(end(&[Some(&old), Some(&unlisted)]), RunEnd::Failed);
+        assert_eq!(end(&[None, Some(&idle)]), RunEnd::Failed);
     }
 
     #[test]

@@ -52,6 +52,11 @@ impl Lane {
         !self.in_hand.ready.is_empty()
     }
 
+    /// Returns the next delivery of the page in hand.
+    pub(super) fn peek(&self) -> Option<&Waiting> {
+        self.in_hand.ready.front()
+    }
+
     /// Takes the next delivery of the page in hand.
     pub(super) fn pop(&mut self) -> Option<Waiting> {
         self.in_hand.ready.pop_front()

@@ -168,3 +168,20 @@ impl Serialize for RedriveError {
 fn hooks(names: &[String]) -> String {
     if names.is_empty() { "some hook".to_owned() } else { format!("the hooks {}", names.join(", ")) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_divide_the_pace_of_a_target() {
+        let of = |shard: &str, rate| {
+            let options = Options { shard: Shard::parse(shard).unwrap(), rate, ..Options::default() };
+            Vendor::ALL.map(|vendor| options.pace(vendor))
+        };
+        assert_eq!(of("0/1", None), [1000, 200]);
+        assert_eq!(of("7/8", None), [125, 25]);
+        assert_eq!(of("1/4", Some(40)), [10, 10]);
+        assert_eq!(of("1/8", Some(4)), [1, 1], "no shard stands still");
+    }
+}

@@ -42,11 +42,12 @@ impl Room {
     /// Waits until there is room for an object of this size with any content; an object that needs more than
     /// the whole room gets all of it.
     pub(super) async fn take(&self, size: u64) -> Option<Held> {
-        // The object and the data parsed from it count twice the size. Three quarters of a record without a
-        // message are body: if the body is control characters, its text has six times as many bytes, and the
-        // request and its echo seven.
-        let need = size.saturating_mul(2).saturating_add(size.saturating_mul(16).min(MESSAGE));
-        Arc::clone(&self.0).acquire_many_owned(places(need)).await.ok().map(Held)
+        Arc::clone(&self.0).acquire_many_owned(places(need(size))).await.ok().map(Held)
+    }
+
+    /// Takes the same room if it is free now and nobody waits for it.
+    pub(super) fn try_take(&self, size: u64) -> Option<Held> {
+        Arc::clone(&self.0).try_acquire_many_owned(places(need(size))).ok().map(Held)
     }
 }
 
@@ -64,6 +65,14 @@ impl Held {
         let rest = self.0.num_permits().saturating_sub(needed);
         drop(self.0.split(rest));
     }
+}
+
+/// Returns the memory in bytes that an object of this size may need with any content.
+fn need(size: u64) -> u64 {
+    // The object and the data parsed from it count twice the size. Three quarters of a record without a
+    // message are body: if the body is control characters, its text has six times as many bytes, and the
+    // request and its echo seven.
+    size.saturating_mul(2).saturating_add(size.saturating_mul(16).min(MESSAGE))
 }
 
 /// Estimates the memory of a record in bytes until its delivery is sent or moved.

@@ -350,6 +350,12 @@ impl<Q: Queue> Run<'_, Q> {
 
     /// Begins the hook's next delivery.
     async fn serve(&mut self, hook: usize) {
+        let next = self.lanes.get(hook).and_then(Lane::peek);
+        let Some(size) = next.map(|waiting| waiting.entry.size) else { return self.advance(hook) };
+        let free = self.redriver.0.room.try_take(size);
+        if free.is_none() && self.turns.passes_over(hook, Instant::now()) {
+            return;
+        }
         let waiting = self.lanes.get_mut(hook).and_then(Lane::pop);
         self.advance(hook);
         let Some(waiting) = waiting else { return };
@@ -362,10 +368,16 @@ impl<Q: Queue> Run<'_, Q> {
             return;
         }
         let stopping = Stopping::in_hand();
+        let held = async {
+            match free {
+                Some(held) => Some(held),
+                None => self.redriver.0.room.take(size).await,
+            }
+        };
         let held = tokio::select! {
             biased;
             _ = stopping.announced() => None,
-            held = self.redriver.0.room.take(waiting.entry.size) => held,
+            held = held => held,
         };
         let Some(mut held) = held else { return self.wait(waiting.entry.modified, waiting.next()) };
         self.turns.begun(hook);

@@ -1,16 +1,18 @@
 //! Tests of runs over a store and a queue in memory.
 
+use std::sync::OnceLock;
+
 use bytes::Bytes;
 
 use super::*;
 use crate::clock::{Clock, Random};
 use crate::config::{Config, Reading, Samples};
 use crate::context::Context;
-use crate::env::Env;
+use crate::env::{Env, EnvProblem};
 use crate::message::Message;
 use crate::message::tests::delivery;
 use crate::queue::told::{Said, ToldQueue};
-use crate::queue::{Class, Reach, Target, Vendor};
+use crate::queue::{Class, Queue, Reach, Receipt, SendError, Target, Until, Vendor};
 use crate::spill::{Folder, History, Record, Spill};
 use crate::store::Store;
 use crate::store::memory::MemoryStore;
@@ -58,6 +60,76 @@ async fn waiting_of(
     }
     let queue = ToldQueue::new(Vendor::Tdmq, 1 << 20, said);
     (Redriver::new(target, queue, spill, Arc::new(config), context), memory)
+}
+
+/// A queue that takes messages to small topics at once, and never answers for the others.
+#[derive(Clone)]
+struct Hanging(ToldQueue);
+
+impl Queue for Hanging {
+    fn vendor(&self) -> Vendor {
+        self.0.vendor()
+    }
+
+    fn takes(&self, message: &Message) -> Result<(), SendError> {
+        self.0.takes(message)
+    }
+
+    async fn send(&self, message: &Message, until: impl Into<Until> + Send) -> Result<Receipt, SendError> {
+        let until = until.into();
+        if message.topic.contains("large") {
+            sleep_until(until.deadline).await;
+            return Err(SendError { attempts: 1, ..SendError::new(Class::Ambiguous, "it hangs") });
+        }
+        self.0.send(message, until).await
+    }
+
+    fn problems(&self) -> Vec<EnvProblem> {
+        Vec::new()
+    }
+
+    async fn prewarm(&self) {}
+}
+
+/// Large bodies whose sends hang hold most of the memory; small ones of another hook need little of it.
+#[tokio::test(start_paused = true)]
+async fn sends_that_hang_with_large_bodies_cost_other_hooks_nothing() {
+    let context =
+        Context { env: Env::of::<&str, &str>([]), clock: Clock::fixed(NOW), random: Random::from_fn(|| 7) };
+    let spill = Spill::new(Store::new(MemoryStore::new(context.clock.clone())), &context);
+    let file = "[hooks.large]\nsource = \"none\"\ntopic = \"a/b/large\"\n\
+                [hooks.small]\nsource = \"none\"\ntopic = \"a/b/small\"\n";
+    let config = Config::parse("hooks", file, Reading::new(&context.env, Samples::Accepted));
+    let target = Target::from(Vendor::Tdmq);
+    for (hook, size, count) in [("large", 3 << 20, 4), ("small", 100, 100)] {
+        let recipe = config.hook(hook).unwrap().recipe(&target, "").unwrap();
+        for n in 0..count {
+            let mut delivery = delivery(b"", None);
+            delivery.content_mut().hook = hook.into();
+            delivery.content_mut().id = format!("id-{n}");
+            delivery.content_mut().body = Bytes::from(vec![b'x'; size]);
+            let record = Record::new(
+                &target,
+                &delivery,
+                Some(recipe.render(&delivery).unwrap()),
+                History::other("always", "", NOW),
+            );
+            spill.keep(Folder::Spill, &record, Instant::now() + Duration::from_secs(60)).await.unwrap();
+        }
+    }
+    let queue = ToldQueue::new(Vendor::Tdmq, 8 << 20, |_| Said::STORED);
+    let redriver = Redriver::new(target, Hanging(queue.clone()), spill, Arc::new(config), context);
+    let begun = Instant::now();
+    let at = OnceLock::new();
+    let observe = |_: &Summary, _| {
+        if queue.messages().len() == 100 {
+            at.get_or_init(|| begun.elapsed());
+        }
+    };
+    let deadline = begun + Duration::from_secs(120);
+    let summary = redriver.run_observed(&Options::default(), deadline, &observe).await.unwrap();
+    assert_eq!(summary.sent, 100, "{summary:?}");
+    assert!(at.get().is_some_and(|at| *at < Duration::from_secs(1)), "{at:?} {summary:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -22,6 +22,10 @@ const HELD_ENOUGH: u32 = 64;
 const REST: Duration = Duration::from_secs(1);
 const MAX_REST: Duration = Duration::from_secs(10);
 
+/// Time for which others go before a hook whose next delivery finds no room in memory: longer than a send, so
+/// that sends that hang have ended.
+const PASSED_OVER: Duration = Duration::from_secs(20);
+
 /// Scope of a failure: the deliveries that share its cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Stops {
@@ -125,6 +129,10 @@ struct Share {
     held: u32,
     has_succeeded: bool,
     rest_until: Option<Instant>,
+    /// True if the next delivery found no room in memory since a delivery last ended.
+    is_crowded: bool,
+    /// Time of the first attempt to begin the next delivery, if the hook has none in progress.
+    crowded_since: Option<Instant>,
 }
 
 /// Turns of one target's hooks.
@@ -173,7 +181,8 @@ impl Turns {
         let mut wake: Option<Instant> = None;
         for step in 1..=count {
             let at = (self.last + step) % count;
-            let Some(share) = self.shares.get(at).filter(|share| share.has_more) else { continue };
+            let may = |share: &&Share| share.has_more && !share.is_crowded;
+            let Some(share) = self.shares.get(at).filter(may) else { continue };
             if let Some(until) = share.rest_until.filter(|until| *until > now) {
                 wake = Some(wake.map_or(until, |wake| wake.min(until)));
             } else if share.in_flight < share.most(self.most) {
@@ -189,12 +198,35 @@ impl Turns {
         self.in_flight += 1;
         if let Some(share) = self.shares.get_mut(hook) {
             share.in_flight += 1;
+            share.crowded_since = None;
         }
+    }
+
+    /// Returns true if others go before the hook, whose next delivery finds no room in memory now. It is asked
+    /// again once a delivery has ended. Otherwise the run waits for the room, which blocks all hooks: another
+    /// target has the room, or the hook was passed over for long enough.
+    pub fn passes_over(&mut self, hook: usize, now: Instant) -> bool {
+        let can_go = |share: &Share| {
+            share.has_more && !share.is_crowded && share.rest_until.is_none_or(|until| until <= now)
+        };
+        let others = self.shares.iter().enumerate().any(|(at, share)| at != hook && can_go(share));
+        let is_all = self.in_flight == 0 && !others;
+        let Some(share) = self.shares.get_mut(hook) else { return false };
+        // A hook that holds room itself has its part.
+        let is_patient = share.in_flight > 0 || {
+            let since = *share.crowded_since.get_or_insert(now);
+            now.saturating_duration_since(since) < PASSED_OVER
+        };
+        share.is_crowded = is_patient && !is_all;
+        share.is_crowded
     }
 
     /// Notes that a delivery of the hook has ended at `now`, with its class if it failed.
     pub fn ended(&mut self, hook: usize, came: Came, class: Option<Class>, now: Instant) {
         self.in_flight = self.in_flight.saturating_sub(1);
+        for share in &mut self.shares {
+            share.is_crowded = false;
+        }
         let Some(share) = self.shares.get_mut(hook) else { return };
         share.in_flight = share.in_flight.saturating_sub(1);
         match came {
@@ -320,6 +352,33 @@ mod tests {
             }
         }
         assert!(sent >= 198, "{sent}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hook_without_room_is_passed_over_but_not_for_ever() {
+        let (mut turns, now) = (Turns::new(2, 16), Instant::now());
+        turns.begun(0);
+        // What hangs is its own: the other one goes on, however long it takes.
+        assert_eq!(turns.next(now), Turn::Of(0));
+        for seconds in [0, 100] {
+            let now = now + Duration::from_secs(seconds);
+            assert!(turns.passes_over(0, now));
+            assert_eq!(play(&mut turns, 1, now, |_| Came::Through), [1]);
+            assert_eq!(turns.next(now), Turn::Of(0), "what ended may have made room");
+        }
+        // What hangs is the other's: it waits for as long as a send takes, and then the room is its own.
+        let (mut turns, late) = (Turns::new(2, 16), now + PASSED_OVER);
+        turns.begun(1);
+        assert!(turns.passes_over(0, now));
+        assert_eq!(turns.next(now), Turn::Of(1));
+        assert!(turns.passes_over(1, now));
+        assert_eq!(turns.next(now), Turn::Nothing, "nothing to do but to wait for an end");
+        turns.ended(1, Came::Through, None, late);
+        assert!(turns.passes_over(1, late), "the other one may go");
+        assert!(!turns.passes_over(0, late));
+        // Another target has the room, and nothing else is to be done.
+        let mut turns = Turns::new(1, 8);
+        assert!(!turns.passes_over(0, now));
     }
 
     #[tokio::test(start_paused = true)]
