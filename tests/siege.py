@@ -374,7 +374,10 @@ def main() -> None:
     if soft < wanted:
         raised = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
-        options.connections = min(options.connections, 2 * (raised - 200))
+        most = 2 * (raised - 200)
+        if most < options.connections:
+            print(f"{most} connections instead of {options.connections}: this process may open no more files")
+            options.connections = most
     built = support.TARGET / ("release" if options.release else "debug")
     options.forwarder, options.emulator = built / "tdmq", built / "hookmq-emulator"
     if not options.no_build:
