@@ -35,6 +35,8 @@ PAGE_MS, REQUEST_MS = 100, 5
 # What a delivery without a state may cost: one read, one removal; listings are counted by the thousand.
 CALLS = {"get": 1.0, "delete": 1.0, "put": 0.0}
 SLACK = 0.02
+# What TDMQ takes a second, which all redrivers share; more would be answered 429.
+MOST_A_SECOND = 1000
 HOOK, ID = "backlog", re.compile(rb"sha256-[0-9a-f]{64}")
 
 
@@ -314,6 +316,8 @@ def backlog(built: Built, store: str, objects: int, redrivers: int, waiting: flo
                   for kind, most in allowed.items() if each.get(kind, 0) > most]
         calls = " ".join(f"{kind} {each[kind]:.3f}" for kind in ("list", "get", "put", "delete")) if each else "n/a"
         rate = objects / max(done["sending"], 0.001)
+        if objects >= 10_000 and rate > MOST_A_SECOND * (1 + SLACK):
+            wrong.append(f"{rate:,.0f} sends a second, more than the vendor takes")
         print(f"| {objects:,} | {redrivers} | {store} | {done['wall']:.0f} s | {done['first']:.1f} s | {rate:,.0f} | "
               f"{calls} | {done['resident'] / 1e6:.0f} MB | {1000 * done['cpu'] / objects:.2f} ms | "
               f"{1000 * done['theirs'] / objects:.2f} ms |", flush=True)
