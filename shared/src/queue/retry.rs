@@ -84,7 +84,7 @@ impl Class {
     /// `docs/delivery-semantics.md`).
     pub const fn retry(self) -> Retry {
         match self {
-            Self::TooLarge | Self::Permanent | Self::SendConfig | Self::Permission | Self::Quota => {
+            Self::TooLarge | Self::Permanent | Self::Config | Self::Permission | Self::Quota => {
                 Retry::Never
             }
             Self::Auth => Retry::IfCredentialsChanged,
