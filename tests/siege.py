@@ -201,18 +201,21 @@ class Genuine:
         return int(head.split()[1])
 
     async def deliver(self, number: int):
-        began = time.monotonic()
+        began, which = time.monotonic(), "not open"
         try:
             async with asyncio.timeout(30):
                 # One in ten opens a new one.
                 pair = self.kept() if number % 10 else None
+                which, opened = ("kept" if pair else "new"), time.monotonic()
                 if pair is None:
                     pair = await asyncio.open_connection("127.0.0.1", self.port)
+                    which = f"new, open after {1000 * (time.monotonic() - opened):.0f} ms"
                 status = await self.exchange(*pair, delivery(number))
             if status != 200:
-                self.lost.append(f"{number}: {status}")
+                self.lost.append(f"{number} ({which}): {status}")
         except (OSError, asyncio.IncompleteReadError, asyncio.TimeoutError) as error:
-            self.lost.append(f"{number}: {error!r}")
+            after = 1000 * (time.monotonic() - began)
+            self.lost.append(f"{number} ({which}, lost after {after:.0f} ms): {type(error).__name__}")
         self.times.append(time.monotonic() - began)
 
     async def probe(self):

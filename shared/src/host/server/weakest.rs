@@ -6,8 +6,9 @@
 //! and may write it just when its connection is closed. So senders' idle connections go last of all, unless
 //! they have half of the room: then new connections need it more. A request that is being served never goes.
 //! A connection younger than a second goes only when no older one is left: a genuine request has arrived by
-//! then. A connection that was opened, or began to bring a request, in the last tenth of a second goes after
-//! the other young ones, because its bytes may not have been read yet. But if the connection's peer holds
+//! then. Among the young ones, those that have brought least go first; one that has brought nothing yet counts
+//! as a small request. A connection that was opened, or began to bring a request, in the last tenth of a second
+//! goes after the other young ones, because its bytes may not have been read yet. But if the connection's peer holds
 //! more than its share, it goes before useful or young connections of other peers. Among equals, too, the
 //! connections of such a peer go first; behind a balancer there is only one peer, and the share has no
 //! effect.
@@ -26,6 +27,11 @@ const GRACE_OF_NOTHING: Duration = Duration::from_millis(500);
 
 /// Age below which a connection's first bytes, or the next request's, may not have been read yet.
 const JUST_NOW: Duration = Duration::from_millis(100);
+
+/// Logarithm of the bytes that a connection which has brought none yet counts for: those of a small request. A
+/// sender that was held up between connecting and writing goes after one that has written a few bytes, which
+/// costs a stranger nothing.
+const EXPECTED: u64 = 11;
 
 /// Rate in bytes per second above which a sender is not slow: idle connections give way before it.
 const BRISK: u64 = 64 * 1024;
@@ -145,7 +151,7 @@ impl Facts {
         let (tier, measure) = match self.state {
             State::Service => return None,
             State::New if age >= GRACE_OF_NOTHING => (0, 0),
-            State::New => young(if age < JUST_NOW { 9 } else { 6 }, 0),
+            State::New => young(if age < JUST_NOW { 9 } else { 8 }, EXPECTED),
             State::Idle if self.is_proven && !is_over && !are_many => (10, 0),
             State::Idle if age < GRACE => young(if self.is_proven { 7 } else { 5 }, 0),
             State::Idle => (if self.is_proven { 3 } else { 1 }, 0),
