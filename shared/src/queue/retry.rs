@@ -84,9 +84,7 @@ impl Class {
     /// `docs/delivery-semantics.md`).
     pub const fn retry(self) -> Retry {
         match self {
-            Self::TooLarge | Self::Permanent | Self::Config | Self::Permission | Self::Quota => {
-                Retry::Never
-            }
+            Self::TooLarge | Self::Permanent | Self::Config | Self::Permission | Self::Quota => Retry::Never,
             Self::Auth => Retry::IfCredentialsChanged,
             Self::AuthRefresh | Self::ClockSkew => Retry::Once,
             Self::Throttle | Self::Transient | Self::Ambiguous => Retry::UntilDeadline,
