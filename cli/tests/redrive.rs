@@ -333,13 +333,13 @@ async fn a_folder_that_nobody_has_written_to_is_an_error() {
     let place = store.display().to_string();
     all_say([place.clone(), "no forwarder has written there".to_owned()]).await;
     fs::write(&store, "x").unwrap();
-    all_say([place, "is no folder".to_owned()]).await;
+    all_say([place, "is not a folder".to_owned()]).await;
     fs::remove_file(&store).unwrap();
     fs::create_dir(&store).unwrap();
     for folder in ["spill", "dead", "quarantine"] {
         fs::write(store.join(folder), "x").unwrap();
     }
-    all_say([store.display().to_string(), "is no folder".to_owned()]).await;
+    all_say([store.display().to_string(), "is not a folder".to_owned()]).await;
     // A forwarder that has spilled nothing has at most created the folder.
     for folder in ["spill", "dead", "quarantine"] {
         fs::remove_file(store.join(folder)).unwrap();

@@ -95,7 +95,11 @@ fn what_is_no_rsa_key_of_2048_bits_is_refused() {
         "-----BEGIN PUBLIC KEY-----\nMAA=\n-----END PUBLIC KEY-----",
         "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----",
     ] {
-        assert_eq!(sign(key), "secrets[0]: is no RSA public key or certificate: give it as PEM", "{key}");
+        assert_eq!(
+            sign(key),
+            "secrets[0]: is not an RSA public key or certificate: write it as PEM",
+            "{key}"
+        );
     }
 }
 
@@ -147,7 +151,7 @@ fn a_certificate_is_asked_for_and_used() {
     assert_eq!(outcome(&old, request.clone(), NOW, None), "expired");
     let explained = source.explain(&request, NOW);
     assert!(matches!(explained.outcome, Outcome::Rejected(Step::Key, Rejection::Fetch(_))));
-    assert!(explained.to_string().contains("give it as a secret"), "{explained}");
+    assert!(explained.to_string().contains("pass it as a secret"), "{explained}");
 }
 
 #[test]
