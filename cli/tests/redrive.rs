@@ -199,7 +199,10 @@ async fn what_waits_is_told_and_then_sent() {
     yard.emulator.set_faults(Vec::new());
     yard.write(&hooks(NEW));
     let dry = yard.redrive("--dry-run --now").await;
-    for topic in ["to pulsar-demo/webhooks/webhooks, made anew", "to webhooks_test, made anew"] {
+    for topic in [
+        "to pulsar-demo/webhooks/webhooks, made with the current hooks.toml",
+        "to webhooks_test, made with the current hooks.toml",
+    ] {
         assert!(dry.out.contains(topic), "{topic} in {}", dry.out);
     }
     assert!(yard.topics().is_empty() && dry.out.contains("2 would be sent"), "{}", dry.out);
@@ -241,7 +244,7 @@ async fn what_is_buried_says_why() {
     let dry = yard.redrive("--dead --dry-run").await;
     assert!(dry.out.contains("unrenderable: "), "{}", dry.out);
     assert!(
-        dry.out.contains("stays, no message can be made of it: key: the delivery has no {json:order.id}"),
+        dry.out.contains("stays, no message can be made from it: key: the delivery has no {json:order.id}"),
         "{}",
         dry.out
     );
@@ -250,7 +253,11 @@ async fn what_is_buried_says_why() {
     assert!(dead.out.contains("1 not tried") && !dead.out.contains("later"), "{}", dead.out);
     yard.write(&keyed.replace("{json:order.id}", "{id}"));
     let dry = yard.redrive("--dead --dry-run").await;
-    assert!(dry.out.contains("to pulsar-demo/webhooks/webhooks, made anew"), "{}", dry.out);
+    assert!(
+        dry.out.contains("to pulsar-demo/webhooks/webhooks, made with the current hooks.toml"),
+        "{}",
+        dry.out
+    );
     assert_eq!(yard.redrive("--dead").await.code, Some(0));
     assert_eq!(
         (yard.topics().len(), yard.redrive("--dead --list").await.out),

@@ -132,7 +132,7 @@ async fn the_key_of_the_quarantine_is_read_when_a_request_is_refused() {
         assert_eq!(world.deliver(&signed("kept", NEW)).await, 401, "whatever the quarantine does");
     }
     assert_eq!(extension.seen().len(), 1, "asked again after a pause only");
-    let told = "QUARANTINE_KEY gives no value: hookmq is refused with status 400";
+    let told = "QUARANTINE_KEY has no value: hookmq is refused with status 400";
     assert!(log("kept").iter().any(|line| line.contains("cannot quarantine") && line.contains(told)));
     assert_eq!(list().await, 0);
 

@@ -182,11 +182,11 @@ fn tables_of_public_keys_say_what_is_wrong() {
         ),
         (
             r#"key_source = { cert_url = "header:U", allow = ["*.com/x"] }"#,
-            "6: verify.key_source.allow: \"*.com/x\" is no",
+            "6: verify.key_source.allow: \"*.com/x\" is not a host and a path",
         ),
         (
             r#"key_source = { cert_url = "header:U", allow = ["a.com"] }"#,
-            "6: verify.key_source.allow: \"a.com\" is no",
+            "6: verify.key_source.allow: \"a.com\" is not a host and a path",
         ),
         (
             r#"key_source = { cert_url = "header:U", allow = ["https://a.com/"] }"#,

@@ -38,7 +38,7 @@ type Fallible<T> = Result<T, Box<dyn Error + Send + Sync>>;
 #[command(after_help = "\
 Exit codes:
   0  nothing is left that could have been sent
-  1  something is left: it failed, waits for its time, or was not come to
+  1  something is left: it failed, is not due yet, or was not reached
   2  nothing could be done: a wrong setting, or a store that does not answer")]
 pub(crate) struct Args {
     /// Only deliveries for this vendor
@@ -178,9 +178,10 @@ async fn spilled(args: &Args, options: &Options, config: Config, context: &Conte
     {
         let (folder, other) =
             if args.dead { ("dead/", "spill/, without --dead") } else { ("spill/", "dead/, with --dead") };
-        return Err(
-            format!("no delivery in {folder} has the id {id}: it may lie in {other}, or be sent").into()
-        );
+        return Err(format!(
+            "no delivery in {folder} has the id {id}: it may be in {other}, or sent already"
+        )
+        .into());
     }
     let text = if args.json {
         serde_json::to_string(&report)? + "\n"
