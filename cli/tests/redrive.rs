@@ -385,7 +385,7 @@ async fn what_hookmq_has_not_written_is_counted() {
     let foreign = |target: &str| run[0][target]["done"]["foreign"].clone();
     assert_eq!((foreign("tdmq"), foreign("rocketmq")), (6.into(), 0.into()), "{run:?}");
     let run = yard.redrive("").await;
-    assert!(run.out.contains("6 besides that hookmq has not written"), "{run:?}");
+    assert!(run.out.contains("6 more that hookmq did not write"), "{run:?}");
 }
 
 /// A reason is reported once, although some vendors' texts repeat the code. A delivery that a circuit holds
