@@ -213,7 +213,7 @@ fn a_path_that_may_be_a_broken_hooks_is_not_unknown() {
     }
     let empty = parse("");
     assert!(matches!(empty.lookup("/tdmq/erp/orders"), Lookup::Unknown));
-    assert!(empty.max_body() > 0, "a 404 is no 413");
+    assert!(empty.max_body() > 0, "a 404 is not a 413");
 }
 
 #[test]
