@@ -65,19 +65,19 @@ pub(crate) struct Args {
     /// Print what a run would do with each delivery, and why it waits; change nothing
     #[arg(long)]
     dry_run: bool,
-    /// Deliveries in dead/, which no run sends by itself, with messages built again by today's hooks.toml
+    /// Deliveries in dead/, which no run sends by itself, with messages built with the current hooks.toml
     #[arg(long)]
     dead: bool,
     /// Also deliveries that failed and are not due yet
     #[arg(long)]
     now: bool,
-    /// Build each message again by today's hooks.toml, regardless of the failure
+    /// Build each message again with the current hooks.toml, regardless of the failure
     #[arg(long)]
     render: bool,
     /// Requests that failed verification, instead of deliveries; with --reverify or --list
     #[arg(long, conflicts_with_all = ["dead", "dry_run", "now", "render", "id", "target", "shard"])]
     quarantine: bool,
-    /// Verify the requests with today's secrets, as of their receipt, and send those that pass
+    /// Verify the requests with the current secrets, as of their receipt, and send those that pass
     #[arg(long, requires = "quarantine")]
     reverify: bool,
     /// Print JSON: an object a line for --list and --dry-run, one object for a run or an error
