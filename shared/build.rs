@@ -31,7 +31,7 @@ impl fmt::Display for Failure {
                 let path = path.display();
                 write!(f, "{path}: a preset's file is named NAME.toml, with NAME of a-z, 0-9 and -")
             }
-            Self::Path(path) => write!(f, "{}: is no UTF-8: move the source", path.display()),
+            Self::Path(path) => write!(f, "{}: is not UTF-8: move the source", path.display()),
             Self::Empty(path) => write!(f, "{}: there is no preset", path.display()),
             Self::Write(path, error) => write!(f, "{}: cannot be written: {error}", path.display()),
             Self::Unset(name) => write!(f, "{name} is not set: this is a build script of cargo"),

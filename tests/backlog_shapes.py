@@ -68,21 +68,21 @@ def without_message(name: str, content: bytes) -> bytes:
 
 
 RAW = {"format": "raw"}
-# What somebody corrects in the configuration: a redriver makes the message anew.
+# What somebody corrects in the configuration: a redriver renders the message again.
 TDMQ_TOPIC, DMS_TOPIC = "InvalidParameterValue.TopicNotFound", "DMS.00400876"
 NEVER = {"fault": {"error": {"code": "DMS.10540012", "status": 400}}, "times": 0}
 SHAPES = [
     Shape("6 MiB of escapes", escapes(6 * MIB)),
-    Shape("6 MiB of escapes, made anew", escapes(6 * MIB), code=TDMQ_TOPIC, is_ci=True),
-    Shape("6 MiB of escapes, made anew, DMS", escapes(6 * MIB), vendor="rocketmq", code=DMS_TOPIC),
+    Shape("6 MiB of escapes, rendered again", escapes(6 * MIB), code=TDMQ_TOPIC, is_ci=True),
+    Shape("6 MiB of escapes, rendered again, DMS", escapes(6 * MIB), vendor="rocketmq", code=DMS_TOPIC),
     Shape("4.4 MiB of JSON, DMS", as_json(44 * MIB // 10), vendor="rocketmq", content_type="application/json"),
     Shape("3.9 MiB of JSON, DMS", as_json(39 * MIB // 10), vendor="rocketmq", content_type="application/json"),
-    Shape("3.9 MiB of JSON, made anew, DMS", as_json(39 * MIB // 10), vendor="rocketmq", code=DMS_TOPIC,
+    Shape("3.9 MiB of JSON, rendered again, DMS", as_json(39 * MIB // 10), vendor="rocketmq", code=DMS_TOPIC,
           content_type="application/json", is_ci=True),
     Shape("1.9 MiB of escapes, raw, DMS", escapes(19 * MIB // 10), RAW, vendor="rocketmq", is_ci=True),
     Shape("1.9 MiB of escapes, raw, DMS, to dead/", escapes(19 * MIB // 10), RAW, vendor="rocketmq", fate="dead",
           redrive_faults=(NEVER,)),
-    Shape("0.25 MiB of escapes, made anew, DMS", escapes(256 << 10), vendor="rocketmq", code=DMS_TOPIC, count=64),
+    Shape("0.25 MiB of escapes, rendered again, DMS", escapes(256 << 10), vendor="rocketmq", code=DMS_TOPIC, count=64),
     Shape("6 MiB and its encrypted original", mixed(6 * MIB), change=with_original),
     Shape("2 MiB, mixed, DMS", mixed(2 * MIB), vendor="rocketmq", count=24),
     Shape("2 MiB of bytes, DMS", binary(2 * MIB), vendor="rocketmq", count=24),

@@ -531,7 +531,7 @@ def run_events(platform, function: str, folders: dict, record: Record, s3: dict)
         for wrong in ("8/8", "all", '{"shard":"1/3"}'):
             told = redriver.invoke(timer(redriver) | {redriver.text: wrong}, "error")
             record.shown.append(json.dumps(told))
-            assert told["errorType"] == "Redrive.NoShard" and "names no shard" in told["errorMessage"], told
+            assert told["errorType"] == "Redrive.NoShard" and "name a shard" in told["errorMessage"], told
             assert len(support.messages(port)) == count, wrong
         report = redriver.invoke(timer(redriver))
         record.shown.append(json.dumps(report))

@@ -59,7 +59,9 @@ pub(crate) async fn run(file: Option<&Path>, base: Option<&str>, is_live: bool) 
     if let Some(base) = base {
         print!("{}", addresses(&config, base));
     }
-    crate::say!("{} sound hook(s){}", config.hooks().count(), if errors { ", and errors" } else { "" });
+    let sound = config.hooks().count();
+    let hooks = if sound == 1 { "hook" } else { "hooks" };
+    crate::say!("{sound} {hooks} OK{}", if errors { ", and errors" } else { "" });
     let mut exit = Exit::Good;
     if is_live {
         let (told, met) = live::run(&config, &context).await;

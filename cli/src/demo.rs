@@ -164,7 +164,7 @@ impl House {
         }
         let extra = self.emulator.messages().len().saturating_sub(stored);
         if extra > 0 {
-            failures.push(format!("{extra} message(s) in the queues that nobody sent"));
+            failures.push(format!("{extra} unexpected message(s) in the queues"));
         }
         crate::say!(
             "\n{stored} deliveries accepted and in the queue byte for byte, {handshakes} handshakes answered, \

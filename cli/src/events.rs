@@ -45,7 +45,7 @@ pub(crate) fn run(args: &Args) -> Exit {
         return print(samples::hooks().as_bytes());
     }
     if let Some(unknown) = args.file.iter().find(|name| EVENTS.iter().all(|(file, ..)| file != *name)) {
-        complain(format!("events/{unknown} is no sample event of this build"));
+        complain(format!("events/{unknown} is not a sample event of this build"));
         return Exit::Configuration;
     }
     let mut out = Vec::new();
@@ -68,7 +68,7 @@ fn lines(
     base_path: &str,
     out: &mut Vec<u8>,
 ) -> Result<(), Box<dyn Error + Send + Sync>> {
-    let trigger = Trigger::of_event(file).ok_or("its name ends with no trigger's")?;
+    let trigger = Trigger::of_event(file).ok_or("its name does not end with a trigger's name")?;
     for Trial { hook, request, carried, status, stored } in trials(text, expect)? {
         let Request { method, raw_query, headers, body, .. } = &request;
         let path = format!("{base_path}/{hook}");

@@ -194,7 +194,7 @@ fn advice(report: &ProbeReport) -> &'static str {
         }
         Class::Quota => "look at the account: a quota is used up, or it is in arrears",
         Class::Permanent | Class::TooLarge => "look up the code in the vendor's documents",
-        Class::Throttle | Class::Transient | Class::Ambiguous => "ask again in a while",
+        Class::Throttle | Class::Transient | Class::Ambiguous => "try again later",
     }
 }
 
@@ -324,7 +324,7 @@ mod tests {
         assert!(text.contains("idle: not asked: no hook"), "{text}");
         let (text, exit) = live_of(&hooks, &[("A", "b")]).await;
         assert_eq!(exit, Exit::Configuration, "{text}");
-        assert!(text.contains("far: error: targets.far.secret_key gives no value"), "{text}");
+        assert!(text.contains("far: error: targets.far.secret_key has no value"), "{text}");
     }
 
     #[test]

@@ -45,7 +45,7 @@ enum Command {
     Demo,
     /// Do the same as demo, and stay up until Ctrl-C
     Dev,
-    /// Name every mistake in a hooks file
+    /// Check a hooks file and the environment, and print every mistake
     Check {
         /// The file; default: the one that a function would read
         file: Option<PathBuf>,

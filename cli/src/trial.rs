@@ -29,7 +29,7 @@ pub(crate) fn trials(event: &str, expect: Expect) -> Fallible<Vec<Trial>> {
     let incoming = trigger::read(event, invocation)?;
     let request = incoming.request.map_err(|refusal| refusal.body)?;
     let hook = request.path.strip_prefix("/tdmq/").ok_or("its path is not /tdmq/HOOK")?.to_owned();
-    let sample = Sample::of(&hook).ok_or("its hook is no sample's")?;
+    let sample = Sample::of(&hook).ok_or("its hook does not belong to a sample")?;
     let info = preset_info(&hook)?;
     let signer = sample.signer().ok_or("its sample secret does not fit the preset")?;
     // An event with a timestamp is too old by now; all others stay valid as they are stored.

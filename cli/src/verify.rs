@@ -139,7 +139,7 @@ fn source(args: &Args) -> Result<Arc<Source>, Vec<String>> {
         errors
     })?;
     hook.source.current().ok_or_else(|| {
-        vec![format!("only a running function can read the secrets of {name}: give --secret, and --source")]
+        vec![format!("only a running function can read the secrets of {name}: pass --secret and --source")]
     })
 }
 

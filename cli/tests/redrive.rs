@@ -199,7 +199,10 @@ async fn what_waits_is_told_and_then_sent() {
     yard.emulator.set_faults(Vec::new());
     yard.write(&hooks(NEW));
     let dry = yard.redrive("--dry-run --now").await;
-    for topic in ["to pulsar-demo/webhooks/webhooks, made anew", "to webhooks_test, made anew"] {
+    for topic in [
+        "to pulsar-demo/webhooks/webhooks, made with the current hooks.toml",
+        "to webhooks_test, made with the current hooks.toml",
+    ] {
         assert!(dry.out.contains(topic), "{topic} in {}", dry.out);
     }
     assert!(yard.topics().is_empty() && dry.out.contains("2 would be sent"), "{}", dry.out);
@@ -241,7 +244,7 @@ async fn what_is_buried_says_why() {
     let dry = yard.redrive("--dead --dry-run").await;
     assert!(dry.out.contains("unrenderable: "), "{}", dry.out);
     assert!(
-        dry.out.contains("stays, no message can be made of it: key: the delivery has no {json:order.id}"),
+        dry.out.contains("stays, no message can be made from it: key: the delivery has no {json:order.id}"),
         "{}",
         dry.out
     );
@@ -250,7 +253,11 @@ async fn what_is_buried_says_why() {
     assert!(dead.out.contains("1 not tried") && !dead.out.contains("later"), "{}", dead.out);
     yard.write(&keyed.replace("{json:order.id}", "{id}"));
     let dry = yard.redrive("--dead --dry-run").await;
-    assert!(dry.out.contains("to pulsar-demo/webhooks/webhooks, made anew"), "{}", dry.out);
+    assert!(
+        dry.out.contains("to pulsar-demo/webhooks/webhooks, made with the current hooks.toml"),
+        "{}",
+        dry.out
+    );
     assert_eq!(yard.redrive("--dead").await.code, Some(0));
     assert_eq!(
         (yard.topics().len(), yard.redrive("--dead --list").await.out),
@@ -333,13 +340,13 @@ async fn a_folder_that_nobody_has_written_to_is_an_error() {
     let place = store.display().to_string();
     all_say([place.clone(), "no forwarder has written there".to_owned()]).await;
     fs::write(&store, "x").unwrap();
-    all_say([place, "is no folder".to_owned()]).await;
+    all_say([place, "is not a folder".to_owned()]).await;
     fs::remove_file(&store).unwrap();
     fs::create_dir(&store).unwrap();
     for folder in ["spill", "dead", "quarantine"] {
         fs::write(store.join(folder), "x").unwrap();
     }
-    all_say([store.display().to_string(), "is no folder".to_owned()]).await;
+    all_say([store.display().to_string(), "is not a folder".to_owned()]).await;
     // A forwarder that has spilled nothing has at most created the folder.
     for folder in ["spill", "dead", "quarantine"] {
         fs::remove_file(store.join(folder)).unwrap();
@@ -378,7 +385,7 @@ async fn what_hookmq_has_not_written_is_counted() {
     let foreign = |target: &str| run[0][target]["done"]["foreign"].clone();
     assert_eq!((foreign("tdmq"), foreign("rocketmq")), (6.into(), 0.into()), "{run:?}");
     let run = yard.redrive("").await;
-    assert!(run.out.contains("6 besides that hookmq has not written"), "{run:?}");
+    assert!(run.out.contains("6 more that hookmq did not write"), "{run:?}");
 }
 
 /// A reason is reported once, although some vendors' texts repeat the code. A delivery that a circuit holds

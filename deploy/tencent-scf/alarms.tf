@@ -16,7 +16,7 @@ resource "tencentcloud_cls_alarm" "redrive_silent" {
   condition        = "$1.runs < 1"
   trigger_count    = 1
   alarm_period     = 60
-  message_template = "No run of hookmq's redriver of shard ${count.index}/${var.redrive_shards} has ended for 15 minutes: its share of what was acknowledged waits."
+  message_template = "No run of hookmq's redriver of shard ${count.index}/${var.redrive_shards} has ended for 15 minutes: its share of the acknowledged deliveries waits."
   status           = true
   alarm_targets {
     logset_id         = tencentcloud_cls_logset.logs.id
@@ -89,7 +89,7 @@ resource "tencentcloud_cls_alarm" "store_probe_fails" {
   condition        = "$1.runs >= 1"
   trigger_count    = 1
   alarm_period     = 60
-  message_template = "The spill store does not take what is written to it: see what the log says beside store_probe_failed."
+  message_template = "The spill store does not accept writes: see the log beside store_probe_failed."
   status           = true
   alarm_targets {
     logset_id         = tencentcloud_cls_logset.logs.id

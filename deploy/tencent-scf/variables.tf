@@ -66,13 +66,13 @@ variable "tdmq_resources" {
 }
 
 variable "spill" {
-  description = "Whether what the queue does not take in time is kept in a bucket and sent later."
+  description = "Whether deliveries that the queue does not take in time are kept in a bucket and sent later."
   type        = bool
   default     = true
 }
 
 variable "redrive_shards" {
-  description = "Redrivers side by side, each with a share of what waits and of its queue's pace: 1, 2, 4 or 8."
+  description = "Redrivers side by side, each with a share of the waiting deliveries and of its queue's pace: 1, 2, 4 or 8."
   type        = number
   default     = 1
   validation {

@@ -9,7 +9,7 @@ terraform {
   }
 }
 
-# Credentials: TENCENTCLOUD_SECRET_ID and TENCENTCLOUD_SECRET_KEY of whoever deploys.
+# Credentials: TENCENTCLOUD_SECRET_ID and TENCENTCLOUD_SECRET_KEY of the person who deploys.
 provider "tencentcloud" {
   region = var.region
 }

@@ -19,8 +19,8 @@ use hookmq_emulator::{
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     if std::env::args_os().len() > 1 {
-        return Err("the emulator takes no arguments: LISTEN says where it listens, and the head of emulator/src/main.rs \
-                    what else it reads from the environment"
+        return Err("the emulator takes no arguments: set LISTEN to its address; the head of emulator/src/main.rs lists \
+                    the other variables"
             .into());
     }
     let listen = variable("LISTEN").unwrap_or_else(|| "127.0.0.1:0".to_owned()).parse()?;

@@ -13,7 +13,7 @@ pub(crate) struct Cidr {
 impl Cidr {
     /// Parses a network. The error says what is wrong with the text.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is no network: write \"203.0.113.0/24\" or \"2001:db8::/32\"");
+        let wrong = || format!("{text:?} is not a network: write \"203.0.113.0/24\" or \"2001:db8::/32\"");
         let (address, prefix) = text.split_once('/').map_or((text, None), |(a, p)| (a, Some(p)));
         let address: IpAddr = address.parse().map_err(|_| wrong())?;
         if address.to_canonical() != address {
@@ -28,7 +28,7 @@ impl Cidr {
             Some(_) => return Err(wrong()),
         };
         if prefix == 0 {
-            return Err(format!("{text:?} is everybody: write the sender's networks"));
+            return Err(format!("{text:?} allows every address: write the sender's networks"));
         }
         let host = width - prefix;
         if bits(address) >> host << host != bits(address) {
@@ -129,15 +129,15 @@ mod tests {
     #[test]
     fn what_is_no_network_says_what_is() {
         for (text, want) in [
-            ("", "no network"),
-            ("203.0.113.0/", "no network"),
-            ("203.0.113.0/33", "no network"),
-            ("203.0.113.0/+8", "no network"),
-            ("203.0.113.0/99999999999", "no network"),
-            ("2001:db8::/129", "no network"),
-            ("example.com", "no network"),
-            ("0.0.0.0/0", "everybody"),
-            ("::/0", "everybody"),
+            ("", "not a network"),
+            ("203.0.113.0/", "not a network"),
+            ("203.0.113.0/33", "not a network"),
+            ("203.0.113.0/+8", "not a network"),
+            ("203.0.113.0/99999999999", "not a network"),
+            ("2001:db8::/129", "not a network"),
+            ("example.com", "not a network"),
+            ("0.0.0.0/0", "every address"),
+            ("::/0", "every address"),
             ("203.0.113.1/24", "bits beyond"),
             ("2001:db8::1/64", "bits beyond"),
             ("::ffff:203.0.113.0/120", "IPv4 address in IPv6"),

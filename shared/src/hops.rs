@@ -45,8 +45,10 @@ impl Hops {
         let ranges: Result<Vec<_>, _> = parts.map(Cidr::parse).collect();
         match ranges {
             Ok(ranges) if !ranges.is_empty() => Ok(Self::At(ranges)),
-            Ok(_) => Err(wrong("names no proxy: write \"10.0.0.0/8, 192.0.2.1\" or \"none\"".to_owned())),
-            Err(error) => Err(wrong(format!("holds something that is no proxy's address: {error}"))),
+            Ok(_) => {
+                Err(wrong("does not name a proxy: write \"10.0.0.0/8, 192.0.2.1\" or \"none\"".to_owned()))
+            }
+            Err(error) => Err(wrong(format!("has an entry that is not a proxy's address: {error}"))),
         }
     }
 

@@ -221,7 +221,9 @@ impl fmt::Display for Stopped {
         match self {
             Self::Class(class) => f.write_str(class.as_str()),
             Self::NoTime => f.write_str("no time left"),
-            Self::Resting => f.write_str("what is left fails or rests, and this run has waited long enough"),
+            Self::Resting => f.write_str(
+                "the remaining deliveries fail or have to wait, and this run has waited long enough",
+            ),
             Self::Store(error) => write!(f, "the store fails: {error}"),
         }
     }

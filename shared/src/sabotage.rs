@@ -137,7 +137,7 @@ mod pulled {
             let name = std::env::var("SABOTAGE").unwrap_or_default();
             let safeguard = Safeguard::named(&name);
             // A trial that disables nothing would prove nothing.
-            assert!(name.is_empty() || safeguard.is_some(), "SABOTAGE names no safeguard: {name}");
+            assert!(name.is_empty() || safeguard.is_some(), "SABOTAGE does not name a safeguard: {name}");
             pull(safeguard);
         }
         PULLED.load(Ordering::SeqCst) == safeguard as u8

@@ -137,7 +137,7 @@ pub enum SecretError {
     )]
     NotInLambda,
     /// Invalid port number of the extension.
-    #[error("PARAMETERS_SECRETS_EXTENSION_HTTP_PORT is no port: unset it, or write a number up to 65535")]
+    #[error("PARAMETERS_SECRETS_EXTENSION_HTTP_PORT is not a port: unset it, or write a number up to 65535")]
     Port,
     /// Port without a listener.
     #[error(
@@ -158,10 +158,10 @@ pub enum SecretError {
     #[error("{0} cannot be read: {1}")]
     NoAnswer(String, String),
     /// Answer that does not come from the extension.
-    #[error("{0} cannot be read: what answers is not the AWS Parameters and Secrets extension")]
+    #[error("{0} cannot be read: the answer is not from the AWS Parameters and Secrets extension")]
     NotUnderstood(String),
     /// Reference to a member of a secret that is not a JSON object.
-    #[error("{0} is no JSON object: leave #… out of the reference")]
+    #[error("{0} is not a JSON object: leave #… out of the reference")]
     NotAnObject(String),
     /// Missing member, or member that is not a string.
     #[error("{id} has no text at {key:?}")]

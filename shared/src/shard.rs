@@ -32,14 +32,18 @@ pub struct Shard {
 pub enum ShardError {
     /// User action: write the shard's number and the number of shards.
     #[error(
-        "names no shard: write its number, \"/\" and how many there are, as in \"3/8\", the last of which is \"7/8\""
+        "does not name a shard: write its number, \"/\" and the number of shards, as in \"3/8\", the last \
+         of which is \"7/8\""
     )]
     Form,
     /// User action: choose another number of redrivers.
-    #[error("names no shard: there are 1, 2, 4 or 8 of them, so write one of these after the \"/\"")]
+    #[error("does not name a shard: there are 1, 2, 4 or 8 of them, so write one of these after the \"/\"")]
     Of,
     /// User action: count from 0.
-    #[error("names no shard: the first of {of} is \"0/{of}\", the last \"{last}/{of}\"", last = .of.saturating_sub(1))]
+    #[error(
+        "does not name a shard: the first of {of} is \"0/{of}\", the last \"{last}/{of}\"",
+        last = .of.saturating_sub(1)
+    )]
     Index {
         /// Number of shards in the text.
         of: u32,
@@ -186,7 +190,7 @@ mod tests {
         }
         assert_eq!(
             ShardError::Index { of: 4 }.to_string(),
-            "names no shard: the first of 4 is \"0/4\", the last \"3/4\""
+            "does not name a shard: the first of 4 is \"0/4\", the last \"3/4\""
         );
     }
 
@@ -226,7 +230,7 @@ mod tests {
         for wrong in ["/4", "$(POD_INDEX)/4", "4/4", "one"] {
             let problem = of(wrong).unwrap_err();
             assert_eq!(problem.variable, VARIABLE);
-            assert!(problem.to_string().contains("names no shard"), "{problem}");
+            assert!(problem.to_string().contains("does not name a shard"), "{problem}");
         }
     }
 

@@ -312,8 +312,8 @@ async fn what_http_refuses_is_counted_and_named_once_a_minute() {
         ("http2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "looks like HTTP/2"),
         ("proxy_v1", b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\nGET / HTTP/1.1\r\n\r\n", "looks like the PROXY"),
         ("proxy_v2", b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c", "looks like the PROXY"),
-        ("malformed", b"POST /a b HTTP/1.1\r\n\r\n", "no HTTP/1.1 request"),
-        ("head_too_large", endless.as_bytes(), "larger than is read"),
+        ("malformed", b"POST /a b HTTP/1.1\r\n\r\n", "not an HTTP/1.1 request"),
+        ("head_too_large", endless.as_bytes(), "too large"),
     ];
     for _ in 0..2 {
         for (kind, bytes, _) in &kinds {
@@ -387,11 +387,11 @@ async fn a_process_that_cannot_start_says_what_to_write() {
     for (entry, variables, told) in [
         ("function", of("LISTEN", ":8080"), "LISTEN has a port and no address before it: write 0.0.0.0:8080"),
         ("function", of("LISTEN", &address), "another process has the port"),
-        ("function", of("PORT", "99999"), "PORT is no port: write a number from 0 to 65535"),
+        ("function", of("PORT", "99999"), "PORT is not a port: write a number from 0 to 65535"),
         ("redriver", of("SPILL_URL", ""), "SPILL_URL is not set"),
         ("redriver", of("SPILL_URL", "gs://bucket"), "SPILL_URL "),
-        ("redriver", with_store("REDRIVE_EVERY", "abc"), "REDRIVE_EVERY is no number of seconds"),
-        ("redriver", with_store("REDRIVE_SHARD", "5/4"), "REDRIVE_SHARD names no shard"),
+        ("redriver", with_store("REDRIVE_EVERY", "abc"), "REDRIVE_EVERY is not a number of seconds"),
+        ("redriver", with_store("REDRIVE_SHARD", "5/4"), "REDRIVE_SHARD does not name a shard"),
     ] {
         let done = start(entry, &variables).wait_with_output().unwrap();
         let log = String::from_utf8(done.stdout).unwrap();

@@ -1,4 +1,5 @@
-//! The summaries of doc comments, in every Rust file of the workspace, begin as `CONTRIBUTING.md` asks.
+//! The summaries of doc comments, in every Rust file of the workspace, begin as `CONTRIBUTING.md` asks, and the
+//! messages in string literals are free of some idioms.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod rust_files;
@@ -24,6 +25,10 @@ const NOT_VERBS: &[&str] = &[
     "as", "bytes", "headers", "hooks", "its", "members", "names", "seconds", "secrets", "this", "was",
     "words",
 ];
+
+/// Idioms that no message may hold, in lower case.
+const IDIOMS: &[&str] =
+    &["is no ", "are no ", "names no ", " anew", " in vain", "is mended", "another than "];
 
 /// A doc comment and the item below it.
 #[derive(Debug, Default)]
@@ -100,6 +105,27 @@ fn broken(doc: &Doc<'_>) -> Option<&'static str> {
     }
 }
 
+/// Returns the string literals of a Rust file that hold an idiom. Literals of several lines are joined if a
+/// backslash joins them.
+fn odd_literals(text: &str) -> Vec<String> {
+    let mut code = String::new();
+    for line in text.lines().map(str::trim).filter(|line| !line.starts_with("//")) {
+        let start = line.strip_suffix('\\');
+        code.push_str(start.unwrap_or(line));
+        code.push_str(if start.is_some() { "" } else { "\n" });
+    }
+    let code = code.replace("\\\"", "'").replace("'\"'", "");
+    let is_odd = |literal: &&str| {
+        let plain = literal.to_lowercase().replace("there is no ", "").replace("there are no ", "");
+        IDIOMS.iter().any(|idiom| plain.contains(idiom))
+    };
+    code.lines()
+        .flat_map(|line| line.split('"').skip(1).step_by(2))
+        .filter(is_odd)
+        .map(str::to_owned)
+        .collect()
+}
+
 #[test]
 fn every_summary_begins_as_the_rules_ask() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
@@ -118,6 +144,41 @@ fn every_summary_begins_as_the_rules_ask() {
     }
     assert!(paths.len() > 100 && seen > 1000, "{seen} summaries in {} files", paths.len());
     assert!(wrong.is_empty(), "\n{wrong}");
+}
+
+#[test]
+fn messages_are_plain_english() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let paths = rust_files(root);
+    let mut seen = 0;
+    let mut wrong = String::new();
+    for path in &paths {
+        let name = path.strip_prefix(root).unwrap();
+        // Only developers see the texts in folders of tests.
+        if name.iter().any(|part| part == "src") {
+            seen += 1;
+            for literal in odd_literals(&std::fs::read_to_string(path).unwrap()) {
+                let _ = writeln!(wrong, "{}: {literal}", name.display());
+            }
+        }
+    }
+    assert!(seen > 100, "{seen} files");
+    assert!(wrong.is_empty(), "say \"is not a\", or who does what:\n{wrong}");
+}
+
+#[test]
+fn an_idiom_is_noticed() {
+    let planted = [
+        "//! \"What\" is \"no message is no concern\".",
+        "let anew = 1;",
+        "let a = (\"PORT\", '\"', \"is no port: write \\\"8080\\\"\");",
+        "let b = \"there is no hook of this name\";",
+        "tracing::info!(anew, \"the secrets were read \\",
+        "               anew\");",
+        "let c = \"There are no free ports\"; let d = \"names no shard\";",
+    ];
+    let wanted = ["is no port: write '8080'", "the secrets were read anew", "names no shard"];
+    assert_eq!(odd_literals(&planted.join("\n")), wanted);
 }
 
 #[test]

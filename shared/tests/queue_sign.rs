@@ -13,7 +13,7 @@ fn vectors(text: &str) -> Vec<Value> {
 }
 
 fn text<'a>(value: &'a Value, name: &str) -> &'a str {
-    value[name].as_str().unwrap_or_else(|| panic!("{name} is no string in {value}"))
+    value[name].as_str().unwrap_or_else(|| panic!("{name} is not a string in {value}"))
 }
 
 fn hex(bytes: &[u8]) -> String {

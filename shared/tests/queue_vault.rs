@@ -115,7 +115,7 @@ async fn an_extension_that_fails_stops_only_who_knows_nothing() {
     for _ in 0..2 {
         let error = send(&client).await.unwrap_err();
         assert_eq!((error.class, error.attempts), (Class::Config, 0));
-        let told = "TENCENTCLOUD_SECRET_ID gives no value: tencent is refused with status 400";
+        let told = "TENCENTCLOUD_SECRET_ID has no value: tencent is refused with status 400";
         assert!(error.to_string().contains(told), "{error}");
     }
     assert_eq!(extension.seen().len(), 1, "asked again after a pause only");

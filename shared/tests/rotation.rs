@@ -29,7 +29,7 @@ async fn a_new_secret_is_read_by_the_first_delivery_that_needs_it() {
     assert_eq!(world.deliver(&signed("changed", OLD)).await, 401, "it is configured no more");
 
     let log = log("changed");
-    let told = log.iter().filter(|line| line.contains("the secrets were read anew and have changed"));
+    let told = log.iter().filter(|line| line.contains("the secrets were read again and have changed"));
     assert_eq!(told.count(), 1, "{log:?}");
     assert_eq!(log.iter().filter(|line| line.contains("\"secret\":1")).count(), 6, "{log:?}");
 }
@@ -198,7 +198,7 @@ async fn a_secret_that_is_gone_is_used_for_ten_minutes() {
         }
         pass(500).await;
         assert_eq!(world.deliver(&signed(hook, OLD)).await, 200, "{hook}: somebody may be about to write it");
-        assert!(log(hook).iter().any(|line| line.contains("the old one stays for now")), "{hook}");
+        assert!(log(hook).iter().any(|line| line.contains("the old one stays in use")), "{hook}");
         assert!(!is_told(&world), "{hook}: it serves");
         let before = log(hook).len();
         pass(101).await;
@@ -208,7 +208,7 @@ async fn a_secret_that_is_gone_is_used_for_ten_minutes() {
         assert_eq!(world.deliver(&signed(hook, OLD)).await, 503, "{hook}");
         let since = log(hook).split_off(before);
         assert!(!since.iter().any(|line| line.contains("the old one stays")), "{since:?}");
-        assert!(since.iter().any(|line| line.contains("it is not used any more")), "{since:?}");
+        assert!(since.iter().any(|line| line.contains("too old to be used any longer")), "{since:?}");
         let stopped = since.iter().filter(|line| line.contains("the hook serves nothing until"));
         assert_eq!(stopped.count(), 1, "{since:?}");
         world.write("s", NEW);

@@ -132,7 +132,7 @@ async fn the_key_of_the_quarantine_is_read_when_a_request_is_refused() {
         assert_eq!(world.deliver(&signed("kept", NEW)).await, 401, "whatever the quarantine does");
     }
     assert_eq!(extension.seen().len(), 1, "asked again after a pause only");
-    let told = "QUARANTINE_KEY gives no value: hookmq is refused with status 400";
+    let told = "QUARANTINE_KEY has no value: hookmq is refused with status 400";
     assert!(log("kept").iter().any(|line| line.contains("cannot quarantine") && line.contains(told)));
     assert_eq!(list().await, 0);
 
@@ -202,10 +202,10 @@ async fn every_cause_is_told_and_is_a_503() {
             "secretsmanager:failing",
             "failing cannot be read: the AWS Parameters and Secrets extension answered 500",
         ),
-        ("secretsmanager:foreign", "foreign cannot be read: what answers is not the AWS Parameters"),
+        ("secretsmanager:foreign", "foreign cannot be read: the answer is not from the AWS Parameters"),
         ("secretsmanager:object#b", "object has no text at \\\"b\\\""),
         ("secretsmanager:object#n", "object has no text at \\\"n\\\""),
-        ("secretsmanager:scalar#a", "scalar is no JSON object"),
+        ("secretsmanager:scalar#a", "scalar is not a JSON object"),
         ("secretsmanager:blank", "the secret is empty"),
         ("secretsmanager:sample", "secrets[0]: this is a sample secret"),
     ]
@@ -226,7 +226,7 @@ async fn every_cause_is_told_and_is_a_503() {
         (vec![], "AWS_SESSION_TOKEN is unset"),
         (
             vec![("AWS_SESSION_TOKEN", TOKEN), ("PARAMETERS_SECRETS_EXTENSION_HTTP_PORT", "65536")],
-            "PARAMETERS_SECRETS_EXTENSION_HTTP_PORT is no port",
+            "PARAMETERS_SECRETS_EXTENSION_HTTP_PORT is not a port",
         ),
     ]
     .into_iter()
@@ -312,7 +312,7 @@ fn what_is_wrong_beside_such_a_secret_is_told_at_once() {
     let env = Env::of([("", "")]);
     let parse = |text: &str| Config::parse("hooks.toml", text, Reading::new(&env, Samples::Refused));
     for (lines, wrong) in [
-        ("source = \"none\"\nsecrets = [\"ssm:s\"]", "secrets[0]: this source takes none"),
+        ("source = \"none\"\nsecrets = [\"ssm:s\"]", "secrets[0]: this source does not take it"),
         ("source = \"githib\"\nsecrets = [\"ssm:s\"]", "source"),
         ("source = \"github\"\nsecrets = [\"ssm:s\", \"env:NONE\"]", "secrets[1]"),
         ("source = \"github\"\nsecrets = [\"ssm: \"]", "secrets[0]"),

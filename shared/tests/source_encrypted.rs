@@ -111,7 +111,7 @@ fn wechat_pays_resource_is_opened() {
     let wrong = with(&key.replace('0', "1")).unwrap();
     assert_eq!(rejection(&wrong, sign(&wrong, &body.to_string())), Rejection::Undecryptable);
     let error = with("0123456789abcdef").unwrap_err().remove(0).to_string();
-    assert_eq!(error, "params.apiv3_key: is no key: it has 32 characters");
+    assert_eq!(error, "params.apiv3_key: is not a key: write 32 characters");
     let error = custom(table, settings(&json!(["k"]))).unwrap_err().remove(0).to_string();
     assert!(error.starts_with("params.apiv3_key: missing"), "{error}");
 }
@@ -150,7 +150,7 @@ fn keys_are_checked_before_they_are_used() {
     assert!(with(&"A".repeat(43)).is_ok());
     for key in [&"A".repeat(42), &"A".repeat(44), "!", "jWmYm7qr5nMoAUwZRjGtBxmz3KA1tkAj3ykkR6q2B2-"] {
         let error = with(key).unwrap_err().remove(0).to_string();
-        assert_eq!(error, "params.aes_key: is no key: it has 43 characters of base64");
+        assert_eq!(error, "params.aes_key: is not a key: write 43 characters of base64");
     }
 }
 
@@ -288,7 +288,7 @@ fn mistakes_of_a_decrypt_table_have_their_remedy() {
         ),
         (
             r#"decrypt = { alg = "aes-256-cbc" }"#.into(),
-            "5: verify.decrypt.pad: missing or no block size: write",
+            "5: verify.decrypt.pad: missing or not a block size: write",
         ),
         (r#"decrypt = { alg = "aes-256-gcm" }"#.into(), "5: verify.decrypt.nonce: missing: write nonce = "),
         (format!("decrypt = {{ {CBC} }}"), "5: verify.decrypt.ciphertext: missing: write ciphertext = "),

@@ -53,12 +53,12 @@ const MISTAKES: &[(usize, &str, &str)] = &[
     (
         3,
         r#"signature = { from = "S", encoding = "hex" }"#,
-        "3: verify.signature.from: \"S\" is no field: write header:NAME,",
+        "3: verify.signature.from: \"S\" is not a field: write header:NAME,",
     ),
     (
         3,
         r#"signature = { from = "xml:", encoding = "hex" }"#,
-        "3: verify.signature.from: \"xml:\" names no field",
+        "3: verify.signature.from: \"xml:\" does not name a field",
     ),
     (
         3,
@@ -95,11 +95,11 @@ const MISTAKES: &[(usize, &str, &str)] = &[
         r#"signature = { from = "header:S", encoding = "hex", sep = "," }"#,
         "3: verify.signature.sep: unknown key; known here:",
     ),
-    (4, "", "1: verify.signed: what the sender signs is missing: write signed = "),
+    (4, "", "1: verify.signed: missing: write what the sender signs, such as signed = "),
     (4, r#"signed = "{body}""#, "4: verify.signed: expected an array of strings, found string"),
     (4, r#"signed = ["t={header:T}"]"#, "4: verify.signed: a placeholder is a part of its own: write"),
-    (4, r#"signed = ["{bodi}"]"#, "4: verify.signed: \"{bodi}\" is no part: write {body}, {method},"),
-    (4, r#"signed = ["{crc64(body)}"]"#, "4: verify.signed: \"{crc64(body)}\" is no part: write {body},"),
+    (4, r#"signed = ["{bodi}"]"#, "4: verify.signed: \"{bodi}\" is not a part: write {body}, {method},"),
+    (4, r#"signed = ["{crc64(body)}"]"#, "4: verify.signed: \"{crc64(body)}\" is not a part: write {body},"),
     (
         4,
         r#"signed = ["x", "{secret}"]"#,
@@ -147,8 +147,12 @@ const MISTAKES: &[(usize, &str, &str)] = &[
         "5: verify.timestamp.past: expected a duration such as",
     ),
     (6, r#"require = [{ from = "header:V" }]"#, "6: verify.require[0].in: no value is allowed: write in = "),
-    (6, r#"id = "X-Id""#, "6: verify.id: \"X-Id\" is no field: write header:NAME,"),
-    (6, r#"event = ["json:a", "json:"]"#, "6: verify.event: \"json:\" names no field: write header:NAME,"),
+    (6, r#"id = "X-Id""#, "6: verify.id: \"X-Id\" is not a field: write header:NAME,"),
+    (
+        6,
+        r#"event = ["json:a", "json:"]"#,
+        "6: verify.event: \"json:\" does not name a field: write header:NAME,",
+    ),
     (6, "event = 1", "6: verify.event: expected an array of strings, found integer"),
     (6, r#"key = { encoding = "pem" }"#, "6: verify.key.encoding: \"pem\" is unknown: write \"utf8\" or"),
     (6, r#"secret = "x""#, "6: verify.secret: unknown key; known here:"),
@@ -178,15 +182,15 @@ fn tables_of_public_keys_say_what_is_wrong() {
         ),
         (
             r#"key_source = { cert_url = "header:U", allow = ["*.com/x"] }"#,
-            "6: verify.key_source.allow: \"*.com/x\" is no",
+            "6: verify.key_source.allow: \"*.com/x\" is not a host and a path",
         ),
         (
             r#"key_source = { cert_url = "header:U", allow = ["a.com"] }"#,
-            "6: verify.key_source.allow: \"a.com\" is no",
+            "6: verify.key_source.allow: \"a.com\" is not a host and a path",
         ),
         (
             r#"key_source = { cert_url = "header:U", allow = ["https://a.com/"] }"#,
-            "6: verify.key_source.allow: \"https://a.com/\" is no host and path",
+            "6: verify.key_source.allow: \"https://a.com/\" is not a host and a path",
         ),
         (
             r#"key_source = { cert_url = "header:U", allow = ["a.com/"], decode = "hex" }"#,
@@ -197,12 +201,15 @@ fn tables_of_public_keys_say_what_is_wrong() {
         assert!(found.iter().any(|mistake| mistake.starts_with(want)), "{want}\n{found:#?}");
     }
     let secret = mistakes(&rsa.replace("{body}", "{secret}"));
-    assert!(secret[0].contains("the sender does not know what verifies here"), "{secret:?}");
+    assert!(secret[0].contains("the secret is a public key here"), "{secret:?}");
     let jwt = "kind = \"jwt\"\nfrom = \"header:T\"\nalgorithm = ";
     for (rest, want) in [
         ("\"none\"", "3: verify.algorithm: \"none\" is unknown: write \"RS256\" or \"ES256\" or \"HS256\""),
-        ("\"RS256\"\njwks = \"http://a.com/\"", "4: verify.jwks: is no plain address: write it as https://"),
-        ("\"HS256\"\njwks = \"https://a.com/\"", "4: verify.jwks: HS256 has one secret key"),
+        (
+            "\"RS256\"\njwks = \"http://a.com/\"",
+            "4: verify.jwks: is not a plain address: write it as https://",
+        ),
+        ("\"HS256\"\njwks = \"https://a.com/\"", "4: verify.jwks: HS256 has a secret key"),
         ("\"HS256\"\nclaims = { iss = [] }", "4: verify.claims: no value of iss is allowed: write iss = "),
         (
             "\"HS256\"\nclaims = { iss = \"x\" }",
@@ -216,7 +223,7 @@ fn tables_of_public_keys_say_what_is_wrong() {
     }
     let parameter = SOUND.replace("{body}", "{param:topic}").replace("{header:T}", "{body}");
     let errors = errors(custom(&parameter, settings(&json!(["correct horse battery"]))));
-    assert_eq!(errors, ["verify: {param:topic} is of no use here: write the value itself"]);
+    assert_eq!(errors, ["verify: {param:topic} cannot be used here: write the value itself"]);
 }
 
 #[test]
@@ -228,7 +235,7 @@ fn an_ed25519_table_needs_a_key_form() {
         mistakes(&table)[0].starts_with("6: verify.key.encoding: \"utf8\" is unknown: write \"base64\" or")
     );
     let table = table.replace("utf8", "hex");
-    assert!(mistakes(&table)[0].starts_with("4: verify.signed: the sender does not know what verifies"));
+    assert!(mistakes(&table)[0].starts_with("4: verify.signed: the secret is a public key here"));
 }
 
 #[test]
@@ -254,7 +261,7 @@ fn a_token_names_nothing() {
     }
     let table = "kind = \"token\"\nfrom = \"sigkv:t\"\nevent = \"sigkv:e\"";
     let found = mistakes(table);
-    assert!(found[0].starts_with("2: verify.from: a token is in no signature"), "{found:?}");
+    assert!(found[0].starts_with("2: verify.from: sigkv: is for signatures"), "{found:?}");
     assert!(found[1].starts_with("3: verify.event: sigkv:e needs a signature"), "{found:?}");
 }
 
@@ -372,7 +379,7 @@ fn warnings_tell_what_is_weak() {
         warnings(&sha1, long),
         [
             "SHA-1 is outdated: use sha256 if the sender can",
-            "the body is not covered: who has a valid request can send any other",
+            "the body is not covered: anyone who has seen one valid request can forge another",
         ]
     );
     let md5 = SOUND.replace("hmac", "digest").replace("sha256", "md5").replace("{header:T}", "{secret}");
@@ -380,8 +387,8 @@ fn warnings_tell_what_is_weak() {
         warnings(&md5, long),
         [
             "MD5 is broken: use sha256 if the sender can",
-            "who has a valid request can make one that is longer, as a plain hash goes on from where it \
-             ended: use hmac if the sender can",
+            "anyone who has seen one valid request can forge a longer one, as a plain hash can be \
+             continued from where it ended: use hmac if the sender can",
             "header:T is not signed: it does not prevent replays",
         ]
     );

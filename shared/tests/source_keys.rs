@@ -80,12 +80,12 @@ fn keys_are_written_in_every_usual_form() {
 #[test]
 fn what_is_no_rsa_key_of_2048_bits_is_refused() {
     let sign = |key: &str| with("aws-sns", &[key]).unwrap_err();
-    assert_eq!(sign(SHORT_KEY), "secrets[0]: is a key of 1024 bits: it takes 2048 to 8192");
+    assert_eq!(sign(SHORT_KEY), "secrets[0]: is a key of 1024 bits: use one of 2048 to 8192");
     // This key has a modulus of 8193 bits and the exponent 3; such a key is never usable.
     let modulus = [&[2, 0x82, 4, 1, 1][..], &[0xff; 1024]].concat();
     let long = [&[0x30, 0x82, 4, 8][..], &modulus, &[2, 1, 3]].concat();
     let long = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, long);
-    assert_eq!(sign(&long), "secrets[0]: is a key of 8193 bits: it takes 2048 to 8192");
+    assert_eq!(sign(&long), "secrets[0]: is a key of 8193 bits: use one of 2048 to 8192");
     for key in [
         P256_KEY,
         "key",
@@ -95,7 +95,11 @@ fn what_is_no_rsa_key_of_2048_bits_is_refused() {
         "-----BEGIN PUBLIC KEY-----\nMAA=\n-----END PUBLIC KEY-----",
         "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----",
     ] {
-        assert_eq!(sign(key), "secrets[0]: is no RSA public key or certificate: give it as PEM", "{key}");
+        assert_eq!(
+            sign(key),
+            "secrets[0]: is not an RSA public key or certificate: write it as PEM",
+            "{key}"
+        );
     }
 }
 
@@ -147,7 +151,7 @@ fn a_certificate_is_asked_for_and_used() {
     assert_eq!(outcome(&old, request.clone(), NOW, None), "expired");
     let explained = source.explain(&request, NOW);
     assert!(matches!(explained.outcome, VerifyOutcome::Rejected(VerifyStep::Key, Rejection::Fetch(_))));
-    assert!(explained.to_string().contains("give it as a secret"), "{explained}");
+    assert!(explained.to_string().contains("pass it as a secret"), "{explained}");
 }
 
 #[test]

@@ -180,12 +180,12 @@ fn mistakes(text: &str, secrets: &[&str]) -> String {
 fn every_mistake_is_told() {
     let (hmac0, token1) = (hmac(", secrets = [0]"), token(", secrets = [1]"));
     for (text, secrets, want) in [
-        ("kind = \"any\"".to_owned(), &[][..], "1: verify.verify: several verifiers are at least two: write"),
-        (several("all", &[NETWORK]), &[], "2: verify.verify: several verifiers are at least two: write"),
+        ("kind = \"any\"".to_owned(), &[][..], "1: verify.verify: at least two verifiers are needed: write"),
+        (several("all", &[NETWORK]), &[], "2: verify.verify: at least two verifiers are needed: write"),
         (
             several("any", &[&hmac(""), &token("")]),
             &[KEY, TOKEN],
-            "2: verify.verify: which secrets are whose? Write secrets = [0] into each verifier",
+            "2: verify.verify: each verifier needs a list of its secrets: write secrets = [0] into each",
         ),
         (
             several("any", &[&hmac0, r#"{ kind = "none" }"#]),
@@ -202,14 +202,14 @@ fn every_mistake_is_told() {
             &[KEY],
             "2: verify.verify[1].id: unknown key; known here:",
         ),
-        (several("any", &[&hmac0, &token1]), &[KEY], "secrets: one of the verifiers has none"),
+        (several("any", &[&hmac0, &token1]), &[KEY], "secrets: one of the verifiers has no secret"),
         (
             several("any", &[&hmac0, &token1]),
             &[KEY, TOKEN, "third"],
-            "secrets[2]: no verifier takes it: leave it out",
+            "secrets[2]: no verifier uses it: leave it out",
         ),
         (several("any", &[&hmac0, NETWORK]), &[], "secrets: missing: write secrets = "),
-        (several("any", &[NETWORK, NETWORK]), &[KEY], "secrets[0]: no verifier takes it: leave it out"),
+        (several("any", &[NETWORK, NETWORK]), &[KEY], "secrets[0]: no verifier uses it: leave it out"),
         (
             several("any", &[&hmac("")[..], &token(", secrets = [\"env:X\"]")]),
             &[KEY],
@@ -219,12 +219,12 @@ fn every_mistake_is_told() {
         (
             "kind = \"network\"\ncidrs = [\n  \"203.0.113.0/24\",\n  \"0.0.0.0/0\",\n]".to_owned(),
             &[],
-            "4: verify.cidrs: \"0.0.0.0/0\" is everybody: write the sender's networks",
+            "4: verify.cidrs: \"0.0.0.0/0\" allows every address: write the sender's networks",
         ),
         (
             "kind = \"network\"\ncidrs = [\"203.0.113.1\"]".to_owned(),
             &[KEY],
-            "secrets[0]: no verifier takes it: leave it out",
+            "secrets[0]: no verifier uses it: leave it out",
         ),
         (
             "kind = \"token\"\nfrom = \"item:a\"".to_owned(),
@@ -259,14 +259,15 @@ fn every_mistake_is_told() {
              signed = [\"{header:T}\"]\nbody_hash = [{ from = \"header:H\", hash = \"sha256\" }]"
                 .to_owned(),
             &[KEY],
-            "5: verify.body_hash: header:H is not signed: whoever changes the body changes it as well",
+            "5: verify.body_hash: header:H is not signed: anybody who changes the body can change it too",
         ),
         (
             "kind = \"hmac\"\nhash = \"sha256\"\nsignature = { from = \"header:S\", encoding = \"hex\" }\n\
              signed = { by = \"json:a\", cases = { x = [\"{json:b}\"] } }"
                 .to_owned(),
             &[KEY],
-            "4: verify.signed: json:a chooses the case, so sign it in each: one could pass for another",
+            "4: verify.signed: json:a chooses the case, so sign it in each case, or one could pass for \
+             another",
         ),
     ] {
         let found = mistakes(&text, secrets);
@@ -280,7 +281,8 @@ fn every_mistake_is_told() {
 fn a_case_is_chosen_by_what_is_signed() {
     let table = "kind = \"hmac\"\nhash = \"sha256\"\nsignature = { from = \"header:S\", encoding = \"hex\" }\n\
                  signed = { by = \"json:a.b\", cases = { x = [\"{fieldlines:a.b}\"] } }";
-    let want = "4: verify.signed: json:a.b chooses the case, so sign it in each: one could pass for another";
+    let want =
+        "4: verify.signed: json:a.b chooses the case, so sign it in each case, or one could pass for another";
     assert_eq!(mistakes(table, &[KEY]), want);
 }
 
@@ -308,7 +310,8 @@ fn a_public_key_is_nobodys_secret() {
     for member in [&token(""), &hmac(""), hs256] {
         for key in [pem.as_str(), set] {
             let found = mistakes(&several("all", &[NETWORK, member]), &[key]);
-            let want = "secrets[0]: is a public key, or one in PEM, which is no shared secret: who knows it could sign with it";
+            let want = "secrets[0]: is a public key, or a key in PEM, and not a shared secret: anybody who \
+                        knows it could sign with it";
             assert_eq!(found, want, "{member}");
         }
     }
@@ -323,7 +326,7 @@ fn a_verifier_whose_keys_are_published_has_those_that_it_names() {
     let found =
         |secrets: &str| mistakes_of_settings(&several("all", &[&jwt(secrets), &token(", secrets = [0]")]));
     assert_eq!(found("[]"), "");
-    assert_eq!(found("[1]"), "secrets: one of the verifiers has none: name one that is there");
+    assert_eq!(found("[1]"), "secrets: one of the verifiers has no secret: name one of these in its list");
 }
 
 /// Returns the first mistake in the settings of a sound table, with a token as the only secret.

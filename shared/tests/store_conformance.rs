@@ -115,7 +115,7 @@ async fn a_store_of_somebody_elses() {
     let context = Context::system();
     let Some(url) = context.env.get("STORE_CONFORMANCE_URL") else {
         println!(
-            "skipped: STORE_CONFORMANCE_URL names no store; tests/s3_moto.py and tests/s3_versitygw.py do"
+            "skipped: STORE_CONFORMANCE_URL is not set; tests/s3_moto.py and tests/s3_versitygw.py set it"
         );
         return;
     };

@@ -172,7 +172,7 @@ impl World {
         let (count, was_mistyped) = (slot.copies, slot.was_mistyped);
         let is_first = count == 1;
         if was_mistyped && is_first {
-            state.meet("rendered anew");
+            state.meet("rendered again");
         }
         let other = state.ledger.entry(number ^ 1).map(|other| other.lane(lane).copies);
         if traits.is_shared && is_first && other > Some(0) {

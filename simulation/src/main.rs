@@ -54,7 +54,7 @@ fn main() -> ExitCode {
     let (mut is_held, mut missing) = (true, simulation::REQUIRED.to_vec());
     let (mut deliveries, mut hash) = (0, 0_u64);
     for seed in asked.seed..asked.seed + asked.seeds {
-        #[expect(clippy::disallowed_methods, reason = "how long it takes is no part of the run")]
+        #[expect(clippy::disallowed_methods, reason = "how long it takes is not a part of the run")]
         let begun = Instant::now();
         let report = run(Plan {
             seed,

@@ -25,7 +25,7 @@ pub(super) fn all(name: &str, seed: u64) -> ExitCode {
     if unnoticed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-#[expect(clippy::disallowed_methods, reason = "how long it takes is no part of the run")]
+#[expect(clippy::disallowed_methods, reason = "how long it takes is not a part of the run")]
 fn is_noticed(safeguard: Safeguard, seed: u64) -> bool {
     let begun = Instant::now();
     pull(Some(safeguard));

@@ -137,7 +137,9 @@ impl Seen {
                     if hook(place).anonymous
                         && Content::of(self.world.plan.seed, number, place).own_id.is_none()
                     {
-                        state.broke(format!("marks of an id that is no provider's are asked for: {number}"));
+                        state.broke(format!(
+                            "marks are asked for with an id that is not a provider's: {number}"
+                        ));
                         self.world.stop();
                     }
                 }

@@ -64,7 +64,7 @@ pub const REQUIRED: &[&str] = &[
     "step postpone",
     "step delete",
     "claim renewed after expiry",
-    "rendered anew",
+    "rendered again",
     "cursor written",
     "cursor used",
     "second round",

@@ -39,7 +39,7 @@ async fn ask(variable: &str, store: &Store, context: &Context) -> (String, Exit)
     let begun = Instant::now();
     if let Err(error) = store.put(PROBE, bytes.clone(), deadline()).await {
         line("write", &format_args!("failed: {error}"));
-        line("verdict", &"bad: what the queue does not take would be refused");
+        line("verdict", &"bad: deliveries that the queue does not take would be refused");
         line("what to do", &advice(&error));
         return (text, Exit::Bad);
     }
@@ -47,23 +47,23 @@ async fn ask(variable: &str, store: &Store, context: &Context) -> (String, Exit)
     let (read, is_read) = match store.get(PROBE, deadline()).await {
         Ok(Some(found)) if found == bytes => ("as it was written".to_owned(), true),
         // A trial of a running function overwrites the same object.
-        Ok(Some(_)) => ("another one was written meanwhile".to_owned(), true),
+        Ok(Some(_)) => ("another process has overwritten it meanwhile".to_owned(), true),
         Ok(None) => ("failed: it is not there".to_owned(), false),
-        Err(StoreError::Denied(_)) => ("not allowed, which a redriver must be".to_owned(), true),
+        Err(StoreError::Denied(_)) => ("not allowed, but a redriver needs it".to_owned(), true),
         Err(error) => (format!("failed: {error}"), false),
     };
     line("read", &read);
     let (deleted, is_deleted) = match store.delete(PROBE, deadline()).await {
         Ok(()) => ("done".to_owned(), true),
-        Err(StoreError::Denied(_)) => ("not allowed, which a redriver must be".to_owned(), true),
+        Err(StoreError::Denied(_)) => ("not allowed, but a redriver needs it".to_owned(), true),
         Err(error) => (format!("failed: {error}"), false),
     };
     line("delete", &deleted);
     if is_read && is_deleted {
-        line("verdict", &"good: it takes what is written to it");
+        line("verdict", &"good: it accepts writes");
         (text, Exit::Good)
     } else {
-        line("verdict", &"bad: it takes what is written to it, and a redriver could not send that");
+        line("verdict", &"bad: it accepts writes, but a redriver could not send what is written");
         (text, Exit::Bad)
     }
 }
@@ -78,9 +78,9 @@ fn advice(error: &StoreError) -> &'static str {
         StoreError::Unreachable(_) | StoreError::TimedOut => {
             "correct the endpoint, or open the way to it: name resolution, routes, firewalls, HTTPS_PROXY, TLS_CA_FILE"
         }
-        StoreError::Throttled(_) => "ask again in a while",
+        StoreError::Throttled(_) => "try again later",
         StoreError::Name(_) | StoreError::TooLarge | StoreError::Corrupt(_) | StoreError::Other(_) => {
-            "see what it says: for a folder, whether it is one and on a disk that can be written to"
+            "see the message: for a folder, check that it is one, on a disk that can be written to"
         }
     }
 }

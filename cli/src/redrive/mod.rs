@@ -38,7 +38,7 @@ type Fallible<T> = Result<T, Box<dyn Error + Send + Sync>>;
 #[command(after_help = "\
 Exit codes:
   0  nothing is left that could have been sent
-  1  something is left: it failed, waits for its time, or was not come to
+  1  something is left: it failed, is not due yet, or was not reached
   2  nothing could be done: a wrong setting, or a store that does not answer")]
 pub(crate) struct Args {
     /// Only deliveries for this vendor
@@ -65,19 +65,19 @@ pub(crate) struct Args {
     /// Print what a run would do with each delivery, and why it waits; change nothing
     #[arg(long)]
     dry_run: bool,
-    /// Deliveries in dead/, which no run sends by itself, with messages built again by today's hooks.toml
+    /// Deliveries in dead/, which no run sends by itself, with messages built with the current hooks.toml
     #[arg(long)]
     dead: bool,
     /// Also deliveries that failed and are not due yet
     #[arg(long)]
     now: bool,
-    /// Build each message again by today's hooks.toml, regardless of the failure
+    /// Build each message again with the current hooks.toml, regardless of the failure
     #[arg(long)]
     render: bool,
     /// Requests that failed verification, instead of deliveries; with --reverify or --list
     #[arg(long, conflicts_with_all = ["dead", "dry_run", "now", "render", "id", "target", "shard"])]
     quarantine: bool,
-    /// Verify the requests with today's secrets, as of their receipt, and send those that pass
+    /// Verify the requests with the current secrets, as of their receipt, and send those that pass
     #[arg(long, requires = "quarantine")]
     reverify: bool,
     /// Print JSON: an object a line for --list and --dry-run, one object for a run or an error
@@ -178,9 +178,10 @@ async fn spilled(args: &Args, options: &Options, config: Config, context: &Conte
     {
         let (folder, other) =
             if args.dead { ("dead/", "spill/, without --dead") } else { ("spill/", "dead/, with --dead") };
-        return Err(
-            format!("no delivery in {folder} has the id {id}: it may lie in {other}, or be sent").into()
-        );
+        return Err(format!(
+            "no delivery in {folder} has the id {id}: it may be in {other}, or sent already"
+        )
+        .into());
     }
     let text = if args.json {
         serde_json::to_string(&report)? + "\n"

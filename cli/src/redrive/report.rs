@@ -67,8 +67,8 @@ fn target_words(target: &str, summary: &Summary, options: &Options, now: Timesta
         // Deliveries in dead/ are tried by hand alone.
         (summary.waiting, if options.dead { "not tried" } else { "left for later" }),
         (summary.corrupt, "not readable"),
-        (summary.store_errors.saturating_sub(summary.unlisted), "met a failure of the store"),
-        (summary.foreign, "besides that hookmq has not written"),
+        (summary.store_errors.saturating_sub(summary.unlisted), "hit a failure of the store"),
+        (summary.foreign, "more that hookmq did not write"),
     ] {
         if number > 0 {
             let _ = write!(text, ", {number} {what}");
@@ -84,9 +84,9 @@ fn target_words(target: &str, summary: &Summary, options: &Options, now: Timesta
     if let Some(next) = &summary.next {
         let wait = Timestamp::parse_rfc3339(next).map(|at| format!(" (in {})", span(now, at)));
         let wait = wait.unwrap_or_default();
-        add(&format!("the first of what is left is due at {next}{wait}: --now sends it at once"));
+        add(&format!("the first of the remaining deliveries is due at {next}{wait}: --now sends it at once"));
     } else if summary.waiting > 0 && !options.now && !options.dead {
-        add("what is left for later was held back or not begun, or is not due yet, which --now takes too");
+        add("deliveries left for later were held back, not reached or are not due: --now tries the last too");
     }
     match &summary.stopped {
         None => {}
@@ -100,18 +100,20 @@ fn target_words(target: &str, summary: &Summary, options: &Options, now: Timesta
         Some(stopped @ (Stopped::NoTime | Stopped::Resting)) => add(&format!("ended early: {stopped}")),
     }
     if summary.unlisted > 0 {
-        add("what waits of some hooks could not be listed, or not all of it: the reasons name them");
+        add(
+            "the deliveries of some hooks could not be listed, or not completely: the reasons name the hooks",
+        );
     } else if summary.more {
-        add("there is more in the store than this run came to: run it once more");
+        add("the store holds more than this run reached: run it again");
     }
     if summary.dead > 0 {
-        add("what no queue takes: hookmq redrive --dead --list");
+        add("to see the deliveries that no queue accepts: hookmq redrive --dead --list");
     }
     if summary.corrupt > 0 {
-        add("what cannot be read stays where it is: hookmq redrive --list names it");
+        add("objects that cannot be read stay in the store: hookmq redrive --list names them");
     }
     if summary.foreign > 0 {
-        add("what is no object of hookmq's is nobody's delivery: hookmq redrive --list names the first");
+        add("entries that hookmq did not write are not deliveries: hookmq redrive --list names the first");
     }
     text
 }

@@ -79,7 +79,7 @@ pub(super) async fn all(
     }
     for Unlisted { target, hook, error } in pages.unlisted() {
         complain(format!(
-            "{}: what waits of {} cannot be listed: {}",
+            "{}: the deliveries of {} cannot be listed: {}",
             clean(target),
             clean(hook),
             clean(&error.to_string())
@@ -93,8 +93,8 @@ pub(super) fn foreign(found: &Foreign) -> Option<String> {
     let example = clean(found.example.as_deref()?);
     let (entries, are) = if found.count == 1 { ("entry", "is") } else { ("entries", "are") };
     Some(format!(
-        "{} {entries} in the store {are} not hookmq's and passed over (links, or names that it gives to \
-         nothing), such as {example}",
+        "{} {entries} in the store {are} not hookmq's and {are} skipped (links, or names that hookmq \
+         does not use), such as {example}",
         found.count
     ))
 }
@@ -189,22 +189,26 @@ fn told(plan: &Plan, now: Timestamp) -> String {
     match plan {
         Plan::Send { topic, is_new, refers, instead } => {
             let mut text = format!("to {topic}, ");
-            text.push_str(if *is_new { "made anew by hooks.toml" } else { "the message as it is stored" });
+            text.push_str(if *is_new {
+                "made with the current hooks.toml"
+            } else {
+                "the message as it is stored"
+            });
             if *refers {
-                text.push_str(", which refers to its body (written anew)");
+                text.push_str(", which refers to its body (written again)");
             }
             if let Some(why) = instead {
-                let _ = write!(text, "; hooks.toml makes no other: {why}");
+                let _ = write!(text, "; the current hooks.toml makes none: {why}");
             }
             text
         }
         Plan::Repeat => "removed: it was sent before".to_owned(),
         Plan::Bury(why) => format!("to dead/: {why}"),
-        Plan::Stay(why) => format!("stays, no message can be made of it: {why}"),
+        Plan::Stay(why) => format!("stays, no message can be made from it: {why}"),
         Plan::Early(next) => {
             format!("stays until {} (in {}); --now sends it", next.rfc3339(), span(now, *next))
         }
-        Plan::NoTarget => "stays: hooks.toml has no sound [targets] table of that name".to_owned(),
+        Plan::NoTarget => "stays: hooks.toml has no sound [targets] table of this name".to_owned(),
     }
 }
 

@@ -156,7 +156,7 @@ fn referred(address: &str, world: &World, at: Moment) -> Result<Vec<u8>, &'stati
     let written = written.ok_or("what it refers to has no age")?;
     // The body may have been rewritten since.
     if world.watch.at(written).saturating_add(FRESH) < at {
-        return Err("what it refers to was not written anew");
+        return Err("what it refers to was not written again");
     }
     Ok(body)
 }

@@ -12,7 +12,7 @@ locals {
 resource "huaweicloud_ces_alarmrule" "redrive_not_invoked" {
   count                = var.spill ? 1 : 0
   alarm_name           = "${var.name}-redrive-not-invoked"
-  alarm_description    = "Nobody invokes the redriver: its timers are stopped, or it has no room"
+  alarm_description    = "The redriver is not invoked: its timers are stopped, or it has no room"
   alarm_action_enabled = var.alarm_topic != ""
   metric {
     namespace = "SYS.FunctionGraph"
@@ -198,7 +198,7 @@ resource "huaweicloud_lts_keywords_alarm_rule" "redrive_stuck" {
 resource "huaweicloud_lts_keywords_alarm_rule" "store_probe_fails" {
   count              = var.spill ? 1 : 0
   name               = "${var.name}-store-probe-fails"
-  description        = "The spill store does not take what is written to it: see the log"
+  description        = "The spill store does not accept writes: see the log"
   alarm_level        = "MAJOR"
   send_notifications = var.alarm_topic != ""
   keywords_requests {

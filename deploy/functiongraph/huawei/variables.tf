@@ -93,13 +93,13 @@ variable "dms_roles" {
 }
 
 variable "spill" {
-  description = "Whether what the queue does not take in time is kept in a bucket and sent later."
+  description = "Whether deliveries that the queue does not take in time are kept in a bucket and sent later."
   type        = bool
   default     = true
 }
 
 variable "redrive_shards" {
-  description = "Redrivers side by side, each with a share of what waits and of its queue's pace: 1, 2, 4 or 8."
+  description = "Redrivers side by side, each with a share of the waiting deliveries and of its queue's pace: 1, 2, 4 or 8."
   type        = number
   default     = 1
   validation {
@@ -115,7 +115,7 @@ variable "concurrency" {
 }
 
 variable "max_instances" {
-  description = "Instances of the forwarder at most."
+  description = "Maximum number of instances of the forwarder."
   type        = number
   default     = 100
 }
@@ -127,7 +127,7 @@ variable "memory" {
 }
 
 variable "timeout" {
-  description = "Seconds of a request: over the longest deadline of a hook, and 60 at most, which is the gateway's limit."
+  description = "Seconds of a request: more than the longest deadline of a hook, and at most 60, which is the gateway's limit."
   type        = number
   default     = 30
   validation {
@@ -155,7 +155,7 @@ variable "alarm_topic" {
 }
 
 variable "alarm_user" {
-  description = "Whoever the alarms on the log notify as: the name of the IAM user that made the topic. Needed with alarm_topic."
+  description = "Name under which the alarms on the log notify: the IAM user that made the topic. Needed with alarm_topic."
   type        = string
   default     = ""
 }

@@ -9,7 +9,7 @@ terraform {
   }
 }
 
-# Credentials: HW_ACCESS_KEY and HW_SECRET_KEY of whoever deploys.
+# Credentials: HW_ACCESS_KEY and HW_SECRET_KEY of the person who deploys.
 provider "huaweicloud" {
   region = var.region
 }

@@ -12,7 +12,7 @@ locals {
 resource "opentelekomcloud_ces_alarmrule" "redrive_not_invoked" {
   count                = var.spill ? 1 : 0
   alarm_name           = "${var.name}-redrive-not-invoked"
-  alarm_description    = "Nobody invokes the redriver: its timers are stopped, or it has no room"
+  alarm_description    = "The redriver is not invoked: its timers are stopped, or it has no room"
   alarm_action_enabled = var.alarm_topic != ""
   metric {
     namespace   = "SYS.FunctionGraph"
@@ -192,7 +192,7 @@ resource "opentelekomcloud_lts_keywords_alarm_rule_v2" "redrive_stuck" {
 resource "opentelekomcloud_lts_keywords_alarm_rule_v2" "store_probe_fails" {
   count                  = var.spill ? 1 : 0
   name                   = "${var.name}-store-probe-fails"
-  description            = "The spill store does not take what is written to it: see the log"
+  description            = "The spill store does not accept writes: see the log"
   severity               = "MAJOR"
   send_notifications     = var.alarm_topic != ""
   notification_frequency = 60

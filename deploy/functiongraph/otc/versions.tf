@@ -9,5 +9,5 @@ terraform {
   }
 }
 
-# Credentials: OS_ACCESS_KEY, OS_SECRET_KEY, OS_DOMAIN_NAME, OS_TENANT_NAME and OS_AUTH_URL of whoever deploys.
+# Credentials: OS_ACCESS_KEY, OS_SECRET_KEY, OS_DOMAIN_NAME, OS_TENANT_NAME and OS_AUTH_URL of the person who deploys.
 provider "opentelekomcloud" {}

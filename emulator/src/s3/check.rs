@@ -23,13 +23,13 @@ pub(super) fn check(config: &S3Config, call: &Call<'_>) -> Result<(), Refusal> {
     let authorization = field("authorization").ok_or_else(|| denied("the request is not signed"))?;
     let authorization = Authorization::parse(authorization, sigv4::ALGORITHM, "Credential");
     let malformed = |text: &str| Refusal::new(400, "AuthorizationHeaderMalformed", text);
-    let authorization = authorization.ok_or_else(|| malformed("it is no Authorization header"))?;
+    let authorization = authorization.ok_or_else(|| malformed("it is not an Authorization header"))?;
     let (id, scope) = authorization.key.split_once('/').ok_or_else(|| malformed("it has no scope"))?;
     if id != config.access_key {
         return Err(Refusal::new(403, "InvalidAccessKeyId", "there is no such access key"));
     }
     let time = field("x-amz-date").ok_or_else(|| denied("the request has no x-amz-date"))?;
-    let at = PrimitiveDateTime::parse(time, BASIC).map_err(|_| denied("x-amz-date is no time"))?;
+    let at = PrimitiveDateTime::parse(time, BASIC).map_err(|_| denied("x-amz-date is not a time"))?;
     if scope != format!("{}/{}/s3/aws4_request", time.get(..8).unwrap_or_default(), config.region) {
         let text = format!("the scope is wrong; expecting {}", config.region);
         return Err(Refusal::new(400, "AuthorizationHeaderMalformed", text));
@@ -59,17 +59,21 @@ pub(super) fn check(config: &S3Config, call: &Call<'_>) -> Result<(), Refusal> {
     let is_right =
         |to_sign: &String| sigv4::signature(&config.secret_key, scope, to_sign) == authorization.signature;
     if !to_sign.as_ref().is_some_and(is_right) {
-        return Err(Refusal::new(403, "SignatureDoesNotMatch", "the signature is another one"));
+        return Err(Refusal::new(403, "SignatureDoesNotMatch", "the signature does not match"));
     }
     if payload != sha256_hex(&call.body) {
-        return Err(Refusal::new(400, "XAmzContentSHA256Mismatch", "the body has another digest"));
+        return Err(Refusal::new(
+            400,
+            "XAmzContentSHA256Mismatch",
+            "the body does not match x-amz-content-sha256",
+        ));
     }
     let md5 = field("content-md5").map(|given| decode(given).ok_or(given));
     match md5 {
         Some(Ok(given)) if given != Md5::digest(&call.body).as_slice() => {
-            Err(Refusal::new(400, "BadDigest", "the body has another Content-MD5"))
+            Err(Refusal::new(400, "BadDigest", "the body does not match Content-MD5"))
         }
-        Some(Err(_)) => Err(Refusal::new(400, "InvalidDigest", "the Content-MD5 is none")),
+        Some(Err(_)) => Err(Refusal::new(400, "InvalidDigest", "Content-MD5 is not a digest")),
         _ => Ok(()),
     }
 }

@@ -30,14 +30,14 @@ pub(super) fn handle(call: &Call<'_>) -> Response<Full<Bytes>> {
                 let Some(tab) = line.iter().position(|byte| *byte == b'\t') else {
                     return wrong("a line has no tab");
                 };
-                let Ok(key) = std::str::from_utf8(&line[..tab]) else { return wrong("a key is no UTF-8") };
+                let Ok(key) = std::str::from_utf8(&line[..tab]) else { return wrong("a key is not UTF-8") };
                 // Copied, because a slice would keep the whole request in memory.
                 let bytes = Bytes::copy_from_slice(&line[tab + 1..]);
                 state.objects.insert(key.to_owned(), S3Object { bytes, modified });
             }
             response(204, "application/json", Bytes::new())
         }
-        _ => wrong("nothing is served there"),
+        _ => wrong("nothing is served at this path"),
     }
 }
 

@@ -26,8 +26,8 @@ impl Asked {
                 "delimiter" => asked.delimiter.clone_from(value),
                 "max-keys" => {
                     let limit = value.parse::<u16>();
-                    let limit =
-                        limit.map_err(|_| Refusal::new(400, "InvalidArgument", "max-keys is no number"))?;
+                    let limit = limit
+                        .map_err(|_| Refusal::new(400, "InvalidArgument", "max-keys is not a number"))?;
                     asked.limit = usize::from(limit).min(1000);
                 }
                 other => return Err(unknown(&format!("the parameter {other} of a bucket"))),

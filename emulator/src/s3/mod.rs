@@ -287,7 +287,7 @@ impl Refusal {
 impl Call<'_> {
     fn run(&self) -> Result<Done, Refusal> {
         let path = percent_decode_str(self.head.uri.path()).decode_utf8();
-        let path = path.map_err(|_| Refusal::new(400, "InvalidURI", "the path is no UTF-8"))?;
+        let path = path.map_err(|_| Refusal::new(400, "InvalidURI", "the path is not UTF-8"))?;
         let (bucket, key) = path.trim_start_matches('/').split_once('/').unwrap_or((&path[1..], ""));
         if bucket != self.shared.config.bucket {
             return Err(Refusal::new(404, "NoSuchBucket", "The specified bucket does not exist"));
@@ -338,7 +338,7 @@ impl Call<'_> {
                     let text = "header If-None-Match is not supported";
                     return Err(Refusal::new(400, "InvalidArgument", text));
                 }
-                Conditions::Kept if condition != "*" => return Err(unknown("another condition than *")),
+                Conditions::Kept if condition != "*" => return Err(unknown("a condition other than *")),
                 Conditions::Kept if state.objects.contains_key(key) => {
                     let text = "At least one of the pre-conditions you specified did not hold";
                     return Err(Refusal::new(412, "PreconditionFailed", text));

@@ -94,6 +94,8 @@ impl<Q: Queue> Trip<'_, Q> {
     fn why(&self) -> String {
         let unrenderable = self.unrenderable.as_ref().map(ToString::to_string);
         let error = || self.error.as_ref().map(ToString::to_string);
-        unrenderable.or_else(error).unwrap_or_else(|| "there is no message, and no hook makes one".to_owned())
+        unrenderable
+            .or_else(error)
+            .unwrap_or_else(|| "there is no stored message, and no hook can make one".to_owned())
     }
 }

@@ -73,7 +73,7 @@ impl HeaderNames {
         match name.strip_suffix('*') {
             Some(start) if is_name(start) => Ok(Self::StartingWith(start.to_owned())),
             _ if source::is_credential_header(&name) => {
-                Err("is a credential, which never leaves: leave it out")
+                Err("is a credential, which is never forwarded: leave it out")
             }
             None if !name.is_empty() && is_name(&name) => Ok(Self::One(name)),
             _ => Err(r#"write header fields' names, or their start and a *: ["content-type", "x-github-*"]"#),
@@ -215,14 +215,17 @@ pub(super) fn read(
     }
     let max_body = table.size("max_body").map_or(MAX_BODY, |size| size.value);
     if max_body == 0 {
-        table.error("max_body", "a hook that takes no body takes no delivery");
+        table.error(
+            "max_body",
+            "a hook with a limit of 0 bytes would refuse every delivery: write a size such as \"1MiB\"",
+        );
     }
     let rate = rate::read(table);
     let keeping = keeping::read(table, with.env, format, keys.as_ref().map(|(source, _)| &**source));
     let topics = topics?;
     let (source, rotation) = keys?;
     if !source.names_events() && events.is_some() {
-        table.error("events", "this source names no events");
+        table.error("events", "the deliveries of this source have no event name: leave it out");
     }
     let verifier = if table.has("verify") { "verify" } else { "source" };
     for (key, field) in source.named_by(tokens) {
@@ -236,10 +239,10 @@ pub(super) fn read(
         for placeholder in template.placeholders() {
             match placeholder {
                 Placeholder::Event if !source.names_events() => {
-                    table.error(at, "this source names no events: leave {event} out");
+                    table.error(at, "the deliveries of this source have no event name: leave {event} out");
                 }
                 Placeholder::Header(name) if source.reads_token_from(name) || tokens.has_header(name) => {
-                    table.error(at, format!("{placeholder} is the token, which never leaves"));
+                    table.error(at, format!("{placeholder} is the token, which is never forwarded"));
                 }
                 Placeholder::Header(name) if !keeps(keep_headers.as_deref(), name) => {
                     table.error(at, format!("{placeholder} is not in keep_headers: add it there"));
@@ -300,8 +303,9 @@ fn doubted_peers(source: &Source, env: &Env) -> Option<&'static str> {
     match Hops::from_env(env) {
         Err(_) => Some("TRUST_PROXIES, which its networks need, is wrong"),
         Ok(Hops::Unknown) if peers == Peers::Own => Some(
-            "its networks are private or this machine's own, as a proxy's is, and then everybody is let in: set \
-             TRUST_PROXIES to the proxies' addresses, or to \"none\" where senders connect themselves",
+            "its networks are private or this machine's own, and a proxy's address may be one of them, which \
+             lets everybody in: set TRUST_PROXIES to the proxies' addresses, or to \"none\" if senders \
+             connect themselves",
         ),
         Ok(_) => None,
     }

@@ -87,7 +87,10 @@ pub(super) fn read(table: &Table<'_>, env: &Env, format: Format, source: Option<
             table.error("dedupe", "write a time from \"1m\" to \"168h\"");
         }
         if source.is_some_and(|source| !source.names_deliveries()) {
-            table.error("dedupe", "this source gives its deliveries no id: what looks alike may be two");
+            table.error(
+                "dedupe",
+                "this source gives its deliveries no id: two that look alike may be different ones",
+            );
         }
     }
     let quarantine = table.bool("quarantine").is_some_and(|at| at.value);

@@ -77,7 +77,7 @@ fn finish(plan: Plan, values: Vec<Option<Secret>>) -> Result<(Arc<Source>, Rotat
             Slot::Param(name) => plan.blueprint.takes_param(name),
         };
         if !is_taken {
-            let message = "this source takes none: leave it out".to_owned();
+            let message = "this source does not take it: leave it out".to_owned();
             errors.push(BuildError { key: entry.key.clone(), message });
         }
     }

@@ -215,7 +215,7 @@ impl Config {
         problems.extend(Hops::from_env(env).err());
         let (mut hooks, mut complete) = (hooks, complete);
         if source_uri.len() > MAX_SOURCE_URI || !source_uri.bytes().all(|b| b.is_ascii_graphic()) {
-            let message = format!("is no URI of {MAX_SOURCE_URI} bytes at most: no message can carry it");
+            let message = format!("is not a URI of up to {MAX_SOURCE_URI} bytes, so no message can carry it");
             problems.push(EnvProblem { variable: "SOURCE_URI", message });
             // Otherwise every delivery would get a 422, which is for faults of the sender.
             (hooks, complete) = (Vec::new(), false);

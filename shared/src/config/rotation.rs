@@ -315,7 +315,7 @@ impl Changing {
         let Renewal { changed, failures } = renewal;
         let source = match changed {
             Some((values, source)) => {
-                tracing::info!(hook, "the secrets were read anew and have changed");
+                tracing::info!(hook, "the secrets were read again and have changed");
                 Some(self.made(read, values, source))
             }
             None => before.source,
@@ -343,13 +343,13 @@ impl Changing {
                     hook,
                     error = reason,
                     seconds,
-                    "a secret cannot be read anew: the old one stays for now, for so many seconds at most"
+                    "a secret cannot be read again: the old one stays in use for the given seconds"
                 );
             } else {
                 tracing::warn!(
                     hook,
                     error = reason,
-                    "a secret cannot be read anew, and the old one is too old: it is not used any more"
+                    "a secret cannot be read again, and the old one is too old to be used any longer"
                 );
             }
         }

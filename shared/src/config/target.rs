@@ -235,13 +235,13 @@ topic = "t-1"
             "topic = { eu = \"a/b/c\", rocketmq = \"t-1\" }\ntargets = [\"rocketmq\", \"eu\"]",
             &["rocketmq", "eu"],
         );
-        bad("topic = \"t-1\"\ntargets = [\"eu\"]", "names none for eu");
-        bad("topic = { eu = \"a/b/c\" }\ntargets = [\"tdmq\", \"eu\"]", "names none for tdmq");
+        bad("topic = \"t-1\"\ntargets = [\"eu\"]", "has no topic for eu");
+        bad("topic = { eu = \"a/b/c\" }\ntargets = [\"tdmq\", \"eu\"]", "has no topic for tdmq");
         bad("topic = { eu = \"a/b/c\" }", "hooks.h.topic.eu: is neither");
         bad("topic = { eu = \"no-slash\", tdmq = \"a/b/c\" }\ntargets = [\"eu\"]", "hooks.h.topic.eu");
         bad("topic = \"a/b/c\"\ntargets = [\"eu\", \"eu\"]", "twice");
         bad("topic = \"a/b/c\"\ntargets = []", "sends nothing");
-        bad("topic = {}", "names no topic");
+        bad("topic = {}", "is empty");
     }
 
     #[test]

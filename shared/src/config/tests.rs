@@ -97,7 +97,7 @@ fn every_mistake_is_named_with_its_line() {
         ("format   = \"raw\"", "format = \"xml\"", &[(12, r#""cloudevents" or "raw""#)]),
         ("deadline = \"8s\"", "deadline = \"8 lightyears\"", &[(15, "a duration such as")]),
         ("deadline = \"8s\"", "deadline = \"1h\"", &[(15, "from \"500ms\" to \"60s\"")]),
-        ("max_body = \"512KiB\"", "max_body = 0", &[(16, "takes no body")]),
+        ("max_body = \"512KiB\"", "max_body = 0", &[(16, "a limit of 0 bytes")]),
         ("url      = \"https:", "url = \"http:", &[(17, "https://")]),
         ("tag      = \"{event}\"", "tag = \"a|b\"", &[(14, "no blank")]),
         ("kind      = \"hmac\"", "kind = \"rot13\"", &[(19, "hooks.erp.verify.kind")]),
@@ -213,7 +213,7 @@ fn a_path_that_may_be_a_broken_hooks_is_not_unknown() {
     }
     let empty = parse("");
     assert!(matches!(empty.lookup("/tdmq/erp/orders"), Lookup::Unknown));
-    assert!(empty.max_body() > 0, "a 404 is no 413");
+    assert!(empty.max_body() > 0, "a 404 is not a 413");
 }
 
 #[test]
@@ -458,8 +458,8 @@ fn header_fields_are_kept_by_name_or_start() {
     for (rest, want) in [
         ("keep_headers = [\"x-*-y\"]", "keep_headers: write header fields' names"),
         ("keep_headers = [\"\"]", "keep_headers: write header fields' names"),
-        ("keep_headers = [\"Cookie\"]", "keep_headers: is a credential, which never leaves"),
-        ("keep_headers = [\"x-gitlab-token\"]", "keep_headers: is a credential, which never leaves"),
+        ("keep_headers = [\"Cookie\"]", "keep_headers: is a credential, which is never forwarded"),
+        ("keep_headers = [\"x-gitlab-token\"]", "keep_headers: is a credential, which is never forwarded"),
         ("keep_headers = [\"host\"]\nkey = \"{header:X-One}\"", "key: {header:X-One} is not in keep_headers"),
     ] {
         let errors = errors(&hook(rest));
@@ -541,7 +541,11 @@ fn tokens_of_other_hooks_name_nothing() {
         )
     };
     for (key, verify, want) in [
-        ("key = \"{header:x-acme-1}\"", "", "h.key: {header:x-acme-1} is the token, which never leaves"),
+        (
+            "key = \"{header:x-acme-1}\"",
+            "",
+            "h.key: {header:x-acme-1} is the token, which is never forwarded",
+        ),
         ("", "event = \"header:x-acme-1\"", "h.verify.event: header:x-acme-1 is another hook's token"),
         ("", "id = [\"header:X-Id\", \"query:acme\"]", "h.verify.id: query:acme is another hook's token"),
         ("", "subject = \"query:Acme\"", "h.verify.subject: query:Acme is another hook's token"),

@@ -58,7 +58,7 @@ pub(super) fn read(table: &Table<'_>, known: &[Named]) -> Option<Topics> {
         if topics.topic(target).is_none() {
             table.error(
                 "topic",
-                format!("names none for {target}, which targets has: write {{ {target} = \"…\" }}"),
+                format!("has no topic for {target}, which is in targets: write {{ {target} = \"…\" }}"),
             );
         }
     }
@@ -74,7 +74,7 @@ fn targets(table: &Table<'_>, known: &[Named]) -> Vec<Target> {
     for name in names.value {
         let error = |message| table.error_at(name.offset, "targets", message);
         match find(name.value, known.iter().map(|named| &named.target)) {
-            Some(target) if targets.contains(&target) => error(format!("{target} stands there twice")),
+            Some(target) if targets.contains(&target) => error(format!("{target} is listed twice")),
             Some(target) => targets.push(target),
             None => error(format!("there is no sound [targets.{}]", name.value)),
         }
@@ -96,7 +96,10 @@ fn topics(table: &Table<'_>, targets: &[Target]) -> Option<Vec<Topic>> {
         let Some(vendor) = Vendor::of_topic(text.value) else {
             table.error(
                 "topic",
-                format!("names no vendor by its form: write {{ {} = \"…\" }}", Vendor::ALL[0].as_str()),
+                format!(
+                    "does not show by its form which vendor it is for: write {{ {} = \"…\" }}",
+                    Vendor::ALL[0].as_str()
+                ),
             );
             return None;
         };
@@ -120,7 +123,7 @@ fn topics(table: &Table<'_>, targets: &[Target]) -> Option<Vec<Topic>> {
         }
     }
     if topics.is_empty() && table.mistakes().errors() == before {
-        table.error("topic", "names no topic: write { tdmq = \"…\", rocketmq = \"…\" }");
+        table.error("topic", "is empty: write { tdmq = \"…\", rocketmq = \"…\" }");
     }
     Some(topics)
 }

@@ -40,7 +40,7 @@ impl<Q: Queue> Gateway<Q> {
         let ends = lanes.iter().map(|(carrier, recipe)| async {
             let weight = weight(delivery, recipe, carrier.spill.is_some());
             let Some(_held) = self.0.copies.hold(weight, deadline).await else {
-                let error = SendError::new(Class::Transient, "other large deliveries take the memory");
+                let error = SendError::new(Class::Transient, "other large deliveries use up the memory");
                 return end_at(&carrier.target, CarryReport::of(Fate::Held(error)));
             };
             let cargo = Cargo {

@@ -162,7 +162,7 @@ mod tests {
             id(&on, LOOPBACK, "HUAWEICLOUD_SDK_SECURITY_TOKEN", &CFF).await.as_deref(),
             Some(CFF[2].1)
         );
-        assert_eq!(id(&on, LOOPBACK, AK, &CFF[..2]).await.as_deref(), Some("id"), "a token is no must");
+        assert_eq!(id(&on, LOOPBACK, AK, &CFF[..2]).await.as_deref(), Some("id"), "a token is optional");
         for (vars, at, why) in [
             (&[][..], LOOPBACK, "not told to"),
             (&[("FGS_TRUST_HEADERS", "0")], LOOPBACK, "told not to"),

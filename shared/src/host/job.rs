@@ -125,7 +125,7 @@ pub(super) fn every(env: &Env) -> Result<Duration, EnvProblem> {
     let seconds = text.parse().ok().filter(|seconds| (1..=86_400).contains(seconds));
     seconds.map(Duration::from_secs).ok_or_else(|| EnvProblem {
         variable: "REDRIVE_EVERY",
-        message: "is no number of seconds from 1 to 86400: write 60 for a run a minute".to_owned(),
+        message: "is not a number of seconds from 1 to 86400: write 60 for one run a minute".to_owned(),
     })
 }
 
@@ -199,7 +199,7 @@ impl<J: Job> Service for OnDemand<J> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 enum OrderError {
     /// User action: write only the known parameters, each once.
-    #[error("the query holds something else than now=1 and shard=3/8, or one of them twice: leave it out")]
+    #[error("the query may hold only now=1 and a shard such as shard=3/8, each once: leave the rest out")]
     Unknown,
     /// User action: correct the shard as the error says.
     #[error("the query's shard {0}")]

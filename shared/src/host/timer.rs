@@ -23,7 +23,7 @@ use crate::shard::{Shard, ShardError};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 enum TimerError {
     /// User action: invoke the function with JSON.
-    #[error("the event is no JSON object that can be read: write {{}} or {{\"shard\":\"3/8\"}}")]
+    #[error("the event is not a readable JSON object: write {{}} or {{\"shard\":\"3/8\"}}")]
     NotJson,
     /// User action: correct the trigger's text as the error says.
     #[error("the trigger's text {0}")]
@@ -185,7 +185,10 @@ mod tests {
             for (cloud, event) in [(&SCF, scf(&text)), (&FUNCTION_GRAPH, functiongraph(&text))] {
                 let error = shard(cloud, &event.to_string()).unwrap_err();
                 assert!(matches!(error, TimerError::Shard(_)), "{text}: {error}");
-                assert!(error.to_string().starts_with("the trigger's text names no shard: "), "{error}");
+                assert!(
+                    error.to_string().starts_with("the trigger's text does not name a shard: "),
+                    "{error}"
+                );
             }
         }
         for event in [

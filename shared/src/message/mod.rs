@@ -165,7 +165,7 @@ pub enum Unrenderable {
     #[error(transparent)]
     Template(#[from] RenderError),
     /// Topic that the vendor does not take with the values of its placeholders.
-    #[error("topic: the placeholders' values make no topic that the vendor takes")]
+    #[error("topic: with the placeholders' values it is not a topic that the vendor accepts")]
     Topic,
     /// CloudEvents attribute with a control character or more than 1024 bytes.
     #[error("the CloudEvents attribute {0} would hold a control character or over 1024 bytes")]

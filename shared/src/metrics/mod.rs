@@ -36,7 +36,7 @@ const VARIABLE: &str = "METRICS";
 /// Returns the problem if `METRICS` is neither `on` nor `off`. Metrics are on in that case.
 pub(crate) fn problem(env: &Env) -> Option<EnvProblem> {
     let is_known = |text: &str| matches!(text, "on" | "off").then_some(());
-    let message = "is neither \"on\" nor \"off\": \"on\" counts instead";
+    let message = "is neither \"on\" nor \"off\": \"on\" is used instead";
     EnvProblem::or_value(env, VARIABLE, (), is_known, message).err()
 }
 

@@ -17,7 +17,12 @@ pub(super) fn render(hooks: &[String], counts: &Counts, open: &[(&str, Open)], f
     let samples = counts.deliveries.iter().map(|((at, outcome, class), n)| {
         (vec![("hook", hook(at)), ("outcome", *outcome), ("class", *class)], *n)
     });
-    text.family("hookmq_deliveries_total", "counter", "Requests, by how they ended and why.", samples);
+    text.family(
+        "hookmq_deliveries_total",
+        "counter",
+        "Requests, by outcome and by the class of a failure.",
+        samples,
+    );
 
     let numbered: Vec<_> =
         counts.secrets.iter().map(|((at, secret), n)| (hook(at), secret.to_string(), *n)).collect();
@@ -41,11 +46,15 @@ pub(super) fn render(hooks: &[String], counts: &Counts, open: &[(&str, Open)], f
         let result = if class.is_empty() { "worked" } else { "failed" };
         (vec![("result", result), ("class", *class)], *n)
     });
-    let help = "Probes of the spill store, by whether it took what was written to it, and why not.";
+    let help = "Probes of the spill store, by result and by the class of a failure.";
     text.family("hookmq_store_probes_total", "counter", help, probes);
     if !counts.sends.is_empty() {
         let name = "hookmq_send_seconds";
-        text.head(name, "histogram", "Seconds that a target's queue was waited for, all attempts together.");
+        text.head(
+            name,
+            "histogram",
+            "Seconds of waiting for a target's queue, all attempts of a delivery together.",
+        );
         for (target, histogram) in &counts.sends {
             text.histogram(name, ("target", target), histogram);
         }
@@ -55,12 +64,13 @@ pub(super) fn render(hooks: &[String], counts: &Counts, open: &[(&str, Open)], f
             move |(reach, n): (Reach, usize)| (vec![("target", *target), ("circuit", reach.as_str())], n);
         open.by_reach().map(of)
     });
-    let help = "Circuits that are open: what is not sent for a while, because it fails.";
+    let help =
+        "Open circuits: topics, keys and endpoints that are not used for a while, because sending fails.";
     text.family("hookmq_open_circuits", "gauge", help, circuits);
 
-    let help = "Runs of the redriver, by whether they could begin.";
+    let help = "Runs of the redriver that were done, or failed to begin or to list all hooks.";
     text.family("hookmq_redrive_runs_total", "counter", help, counts.runs.iter().map(by_target));
-    let help = "Spilled deliveries that the redriver tried, by what became of them.";
+    let help = "Spilled deliveries that the redriver tried, by result.";
     text.family("hookmq_redriven_total", "counter", help, counts.redriven.iter().map(by_target));
 
     let shard = counts.shard.to_string();
@@ -70,12 +80,12 @@ pub(super) fn render(hooks: &[String], counts: &Counts, open: &[(&str, Open)], f
     };
     let help = "Seconds from one run of the redriver to the next.";
     repeats("hookmq_redrive_interval_seconds", help, |repeats, _| repeats.every.as_secs());
-    let help = "Into how many shards the redrivers divide what is spilled.";
+    let help = "Number of shards into which the redrivers divide the spilled deliveries.";
     repeats("hookmq_redrive_shards", help, |_, shard| shard.of().into());
     let help = "Seconds since a run of the process' shard ended, or since the process began.";
     repeats("hookmq_redrive_since_run_seconds", help, |repeats, _| repeats.since.elapsed().as_secs());
     let failures = counts.failures.iter().map(|(target, n)| (vec![("target", target.as_str())], *n));
-    let help = "Runs that could not begin since the last one that could.";
+    let help = "Runs in a row that could not begin, 0 after a run that could.";
     text.family("hookmq_redrive_failures_in_a_row", "gauge", help, failures);
     let of = |target| {
         let mut labels = vec![("target", target)];
@@ -88,7 +98,7 @@ pub(super) fn render(hooks: &[String], counts: &Counts, open: &[(&str, Open)], f
     let depths = counts.spilled.iter().map(|(target, left)| (of(target.as_str()), left.depth));
     text.family("hookmq_spill_depth", "gauge", "Deliveries that the redriver's last run left.", depths);
     let ages = counts.spilled.iter().map(|(target, left)| (of(target.as_str()), left.oldest_age_s));
-    let help = "Age of the oldest of them, 0 if there is none.";
+    let help = "Age of the oldest delivery that the last run left, 0 if it left none.";
     text.family("hookmq_spill_oldest_age_seconds", "gauge", help, ages);
 
     host(&mut text, figures);
@@ -102,7 +112,7 @@ fn one<N>(n: N) -> std::iter::Once<(Labels<'static>, N)> {
 /// Renders the current load and the limits of the host.
 fn host(text: &mut Text, figures: &Figures) {
     text.family("hookmq_requests_in_flight", "gauge", "Requests being served.", one(figures.requests));
-    let help = "Bytes of bodies that are held, those that are arriving among them.";
+    let help = "Bytes of request bodies in memory, including those that are still arriving.";
     text.family("hookmq_body_bytes_in_flight", "gauge", help, one(figures.bytes));
     text.family("hookmq_connections", "gauge", "Connections of senders.", one(figures.connections));
     let limits = [
@@ -111,11 +121,11 @@ fn host(text: &mut Text, figures: &Figures) {
         ("connections", figures.most_connections),
     ];
     let limits = limits.into_iter().map(|(limit, n)| (vec![("limit", limit)], n));
-    text.family("hookmq_limit", "gauge", "What the host holds at most.", limits);
-    let help = "Connections that HTTP did not serve, by what they look like or why.";
+    text.family("hookmq_limit", "gauge", "Limits of the host.", limits);
+    let help = "Connections that were not served, by kind.";
     let kinds = figures.not_served.iter().map(|(kind, n)| (vec![("kind", *kind)], *n));
     text.family("hookmq_not_served_total", "counter", help, kinds);
-    let help = "Log lines that nobody took in time.";
+    let help = "Log lines that were dropped, because their reader did not keep up.";
     text.family("hookmq_log_lines_dropped_total", "counter", help, one(figures.log_lines_dropped));
 }
 
@@ -123,7 +133,7 @@ fn host(text: &mut Text, figures: &Figures) {
 pub(super) fn process(process: &Process) -> String {
     let mut text = Text(String::new());
     let build = vec![("version", env!("CARGO_PKG_VERSION"))];
-    text.family("hookmq_build_info", "gauge", "The version that runs.", std::iter::once((build, 1)));
+    text.family("hookmq_build_info", "gauge", "Version of this process.", std::iter::once((build, 1)));
     let mut told = |name, kind, help, value: Option<f64>| {
         text.family(name, kind, help, value.into_iter().flat_map(one));
     };
@@ -132,7 +142,7 @@ pub(super) fn process(process: &Process) -> String {
     told("process_cpu_seconds_total", "counter", "Seconds of processor time.", process.cpu);
     told("process_resident_memory_bytes", "gauge", "Bytes of memory in use.", process.resident);
     told("process_open_fds", "gauge", "Open file descriptors.", process.open_fds);
-    told("process_max_fds", "gauge", "Most open file descriptors.", process.max_fds);
+    told("process_max_fds", "gauge", "Maximum number of open file descriptors.", process.max_fds);
     text.0
 }
 
@@ -254,7 +264,7 @@ mod tests {
                 log_lines_dropped: 1,
             })
             .unwrap();
-        let expected = r#"# HELP hookmq_deliveries_total Requests, by how they ended and why.
+        let expected = r#"# HELP hookmq_deliveries_total Requests, by outcome and by the class of a failure.
 # TYPE hookmq_deliveries_total counter
 hookmq_deliveries_total{hook="-",outcome="refused",class=""} 1
 hookmq_deliveries_total{hook="a",outcome="accepted",class=""} 0
@@ -280,44 +290,44 @@ hookmq_ack_seconds_bucket{hook="b",le="30"} 2
 hookmq_ack_seconds_bucket{hook="b",le="+Inf"} 2
 hookmq_ack_seconds_sum{hook="b"} 0.72
 hookmq_ack_seconds_count{hook="b"} 2
-# HELP hookmq_redrive_runs_total Runs of the redriver, by whether they could begin.
+# HELP hookmq_redrive_runs_total Runs of the redriver that were done, or failed to begin or to list all hooks.
 # TYPE hookmq_redrive_runs_total counter
 hookmq_redrive_runs_total{target="rocketmq",result="failed"} 1
 hookmq_redrive_runs_total{target="tdmq",result="done"} 2
-# HELP hookmq_redriven_total Spilled deliveries that the redriver tried, by what became of them.
+# HELP hookmq_redriven_total Spilled deliveries that the redriver tried, by result.
 # TYPE hookmq_redriven_total counter
 hookmq_redriven_total{target="tdmq",result="dead"} 1
 hookmq_redriven_total{target="tdmq",result="failed"} 2
 hookmq_redriven_total{target="tdmq",result="repeated"} 0
 hookmq_redriven_total{target="tdmq",result="sent"} 5
-# HELP hookmq_redrive_failures_in_a_row Runs that could not begin since the last one that could.
+# HELP hookmq_redrive_failures_in_a_row Runs in a row that could not begin, 0 after a run that could.
 # TYPE hookmq_redrive_failures_in_a_row gauge
 hookmq_redrive_failures_in_a_row{target="rocketmq"} 1
 hookmq_redrive_failures_in_a_row{target="tdmq"} 0
 # HELP hookmq_spill_depth Deliveries that the redriver's last run left.
 # TYPE hookmq_spill_depth gauge
 hookmq_spill_depth{target="tdmq"} 4
-# HELP hookmq_spill_oldest_age_seconds Age of the oldest of them, 0 if there is none.
+# HELP hookmq_spill_oldest_age_seconds Age of the oldest delivery that the last run left, 0 if it left none.
 # TYPE hookmq_spill_oldest_age_seconds gauge
 hookmq_spill_oldest_age_seconds{target="tdmq"} 77
 # HELP hookmq_requests_in_flight Requests being served.
 # TYPE hookmq_requests_in_flight gauge
 hookmq_requests_in_flight 3
-# HELP hookmq_body_bytes_in_flight Bytes of bodies that are held, those that are arriving among them.
+# HELP hookmq_body_bytes_in_flight Bytes of request bodies in memory, including those that are still arriving.
 # TYPE hookmq_body_bytes_in_flight gauge
 hookmq_body_bytes_in_flight 4096
 # HELP hookmq_connections Connections of senders.
 # TYPE hookmq_connections gauge
 hookmq_connections 5
-# HELP hookmq_limit What the host holds at most.
+# HELP hookmq_limit Limits of the host.
 # TYPE hookmq_limit gauge
 hookmq_limit{limit="requests"} 256
 hookmq_limit{limit="body_bytes"} 67108864
 hookmq_limit{limit="connections"} 640
-# HELP hookmq_not_served_total Connections that HTTP did not serve, by what they look like or why.
+# HELP hookmq_not_served_total Connections that were not served, by kind.
 # TYPE hookmq_not_served_total counter
 hookmq_not_served_total{kind="tls"} 2
-# HELP hookmq_log_lines_dropped_total Log lines that nobody took in time.
+# HELP hookmq_log_lines_dropped_total Log lines that were dropped, because their reader did not keep up.
 # TYPE hookmq_log_lines_dropped_total counter
 hookmq_log_lines_dropped_total 1
 "#;

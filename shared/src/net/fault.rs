@@ -58,12 +58,12 @@ fn tls_error<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e Tls> {
 
 /// Describes the problem and its correction; `None` if the failure may pass.
 fn remedy(error: &Tls) -> Option<String> {
-    const PARAMETERS: &str = "it speaks no TLS that is spoken here: have it offer TLS 1.2 or 1.3 with ECDHE \
-                              over X25519, P-256 or P-384, and AES-GCM";
+    const PARAMETERS: &str = "it shares no TLS parameters with hookmq: have it offer TLS 1.2 or 1.3 with \
+                              ECDHE over X25519, P-256 or P-384, and AES-GCM";
     let told = |what: &str| Some(format!("{what} ({error})"));
     match error {
         Tls::InvalidCertificate(why) => Some(certificate(why)),
-        Tls::NoCertificatesPresented => Some("it shows no certificate: have it show one".to_owned()),
+        Tls::NoCertificatesPresented => Some("it presents no certificate: have it present one".to_owned()),
         Tls::PeerIncompatible(_) => told(PARAMETERS),
         Tls::InvalidMessage(_) => {
             told("it does not speak TLS: correct the port, or write http:// if that is meant")
@@ -77,7 +77,7 @@ fn remedy(error: &Tls) -> Option<String> {
             | Alert::MissingExtension
             | Alert::UnsupportedExtension
             | Alert::NoApplicationProtocol => told(PARAMETERS),
-            Alert::UnrecognisedName => told("it knows no such host: correct the endpoint's host"),
+            Alert::UnrecognisedName => told("it does not know the host: correct the endpoint's host"),
             Alert::NoCertificate
             | Alert::CertificateRequired
             | Alert::BadCertificate
@@ -87,7 +87,7 @@ fn remedy(error: &Tls) -> Option<String> {
             | Alert::CertificateUnknown
             | Alert::UnknownCA
             | Alert::AccessDenied => {
-                told("it asks for a client's certificate, and there is none: use another endpoint")
+                told("it asks for a client's certificate, which hookmq does not have: use another endpoint")
             }
             // The server has a fault of its own, or closes the connection.
             _ => None,
@@ -102,7 +102,9 @@ fn certificate(error: &CertificateError) -> String {
                                               or have the certificate name it"
             .to_owned(),
         CertificateError::NotValidForNameContext { presented, .. } if presented.is_empty() => {
-            "its certificate names no host (it has no subject alternative name): have it name the endpoint's".to_owned()
+            "its certificate does not name a host (it has no subject alternative name): have it name the \
+             endpoint's"
+                .to_owned()
         }
         CertificateError::NotValidForNameContext { presented, .. } => {
             let names = presented.iter().take(3).map(|name| plain(name)).collect::<Vec<_>>().join(", ");
@@ -111,7 +113,7 @@ fn certificate(error: &CertificateError) -> String {
                  certificate name it"
             )
         }
-        CertificateError::UnknownIssuer => "its certificate is of an authority that is not known here \
+        CertificateError::UnknownIssuer => "its certificate is from an authority that is not trusted here \
                                             (UnknownIssuer): name a file with the authority's certificate in \
                                             TLS_CA_FILE"
             .to_owned(),

@@ -244,7 +244,7 @@ fn system() -> Ask {
                 drop(tell.send(answer.map(Iterator::collect).map_err(|error| error.to_string())));
                 drop(place);
             };
-            thread.spawn(job).map_err(|error| format!("there is no thread for it: {error}"))?;
+            thread.spawn(job).map_err(|error| format!("no thread can be started for it: {error}"))?;
             told.await.unwrap_or_else(|_| Err("the look-up broke off".to_owned()))
         }
         .boxed()

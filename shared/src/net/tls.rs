@@ -144,15 +144,17 @@ fn tls_config(env: &Env) -> Result<ClientConfig, EnvProblem> {
         let before = roots.len();
         for certificate in CertificateDer::pem_slice_iter(&pem) {
             certificate.ok().and_then(|c| roots.add(c).ok()).ok_or_else(|| {
-                wrong(format!("names {path}, which holds something that is no certificate: it takes PEM"))
+                wrong(format!(
+                    "names {path}, which holds something other than certificates: write them as PEM"
+                ))
             })?;
         }
         if roots.len() == before {
-            return Err(wrong(format!("names {path}, which holds no certificate: it takes PEM")));
+            return Err(wrong(format!("names {path}, which holds no certificate: write it as PEM")));
         }
     }
     let config = ClientConfig::builder_with_provider(Arc::new(provider()))
         .with_safe_default_protocol_versions()
-        .map_err(|e| EnvProblem { variable: CA_FILE, message: format!("is of no use: {e}") })?;
+        .map_err(|e| EnvProblem { variable: CA_FILE, message: format!("cannot be used: {e}") })?;
     Ok(config.with_root_certificates(roots).with_no_client_auth())
 }

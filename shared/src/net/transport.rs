@@ -243,7 +243,7 @@ impl Opener {
             return made;
         }
         let made = limits(&self.env).and_then(|_| Connector::over(&self.env, self.names.clone()))?;
-        tracing::info!("what was wrong with connections is mended");
+        tracing::info!("the settings for connections can be used now");
         *self.made.write().unwrap_or_else(PoisonError::into_inner) = Ok(made.clone());
         Ok(made)
     }
@@ -278,14 +278,14 @@ fn protocol() -> Builder {
 /// Reads `MAX_CONNECTIONS`, the upper bound on connections to one endpoint.
 pub(crate) fn most(env: &Env) -> Result<usize, EnvProblem> {
     let count = |text: &str| text.parse().ok().filter(|most| (1..=65_535).contains(most));
-    EnvProblem::or_value(env, "MAX_CONNECTIONS", MAX_CONNECTIONS, count, "is no number from 1 to 65535")
+    EnvProblem::or_value(env, "MAX_CONNECTIONS", MAX_CONNECTIONS, count, "is not a number from 1 to 65535")
 }
 
 /// Reads `MAX_CONNECTIONS` and `CONNECT_TIMEOUT`.
 fn limits(env: &Env) -> Result<(usize, Option<Duration>), EnvProblem> {
     let most = most(env)?;
     let time = |text: &str| parse_duration(text).filter(|patience| SETTABLE.contains(patience)).map(Some);
-    let is_no_time = "is no duration from 100ms to 1m";
+    let is_no_time = "is not a duration from 100ms to 1m";
     Ok((most, EnvProblem::or_value(env, "CONNECT_TIMEOUT", None, time, is_no_time)?))
 }
 

@@ -62,11 +62,11 @@ impl Lock {
 }
 
 fn none(variable: &'static str, error: &SecretError) -> EnvProblem {
-    EnvProblem { variable, message: format!("gives no value: {error}") }
+    EnvProblem { variable, message: format!("has no value: {error}") }
 }
 
 fn key(variable: &'static str, secret: &Secret) -> Result<Key, EnvProblem> {
-    let message = "is no base64 of 32 bytes: make it with `openssl rand -base64 32`";
+    let message = "is not the base64 of 32 bytes: make it with `openssl rand -base64 32`";
     Key::new(secret).ok_or_else(|| EnvProblem { variable, message: message.to_owned() })
 }
 

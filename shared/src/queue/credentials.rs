@@ -127,7 +127,7 @@ impl<'k> Keyring<'k> {
         match found {
             Err(SecretError::Remote(_)) if self.trusting => Ok(Some(Secret::new("unread"))),
             found => {
-                found.map(Some).map_err(|e| EnvProblem { variable, message: format!("gives no value: {e}") })
+                found.map(Some).map_err(|e| EnvProblem { variable, message: format!("has no value: {e}") })
             }
         }
     }

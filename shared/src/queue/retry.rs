@@ -153,11 +153,11 @@ impl Brief {
     /// Reads `QUEUE_ATTEMPTS` and `QUEUE_RETRY_WITHIN`.
     fn from_env(env: &Env) -> Result<Self, EnvProblem> {
         let count = |text: &str| text.parse().ok().filter(|attempts| (1..=10).contains(attempts));
-        let is_no_count = "is no number from 1 to 10";
+        let is_no_count = "is not a number from 1 to 10";
         let attempts = EnvProblem::or_value(env, "QUEUE_ATTEMPTS", ATTEMPTS, count, is_no_count)?;
         let range = Duration::from_millis(1)..=MAX_WITHIN;
         let time = |text: &str| parse_duration(text).filter(|within| range.contains(within));
-        let is_no_time = "is no time from 1ms to 60s, such as 1500ms";
+        let is_no_time = "is not a time from 1ms to 60s, such as 1500ms";
         let within = EnvProblem::or_value(env, "QUEUE_RETRY_WITHIN", WITHIN, time, is_no_time)?;
         Ok(Self { attempts, within })
     }
@@ -327,7 +327,7 @@ fn waits(failure: &Failure, attempts: u32) -> (Duration, Duration) {
 /// than [`NEVER_TOO_LARGE`].
 pub(super) fn limit(env: &Env, variable: &'static str, most: usize) -> Result<usize, EnvProblem> {
     let size = |text: &str| parse_size(text).filter(|limit| (NEVER_TOO_LARGE..=most).contains(limit));
-    EnvProblem::or_value(env, variable, most, size, format!("is no size from 64KiB to {}MiB", most >> 20))
+    EnvProblem::or_value(env, variable, most, size, format!("is not a size from 64KiB to {}MiB", most >> 20))
 }
 
 fn way<C: Identity>(config: &C, topic: &str) -> Way {

@@ -197,7 +197,7 @@ impl RedriveJob {
                     done.extend(unlisted.into_iter().map(|(name, error)| (name, Err(error.into()))));
                     if let Some(example) = foreign.example {
                         let entries = foreign.count;
-                        tracing::warn!(entries, example, "the store holds what is no object of ours");
+                        tracing::warn!(entries, example, "the store holds entries that hookmq did not write");
                     }
                     done.extend(
                         targets.into_iter().map(|(name, hooks)| (name, Err(RedriveError::NoTarget(hooks)))),

@@ -240,10 +240,10 @@ impl<Q: Queue> Run<'_, Q> {
         }
     }
 
-    /// Notes that the hook cannot be listed, or not to its end: without its walk it asks for no further page.
+    /// Notes that the hook cannot be listed, or not completely: without its walk it asks for no further page.
     fn unlisted(&mut self, hook: usize, error: &StoreError) {
         let name = self.lanes.get(hook).map_or("", |lane| &lane.hook).to_owned();
-        tracing::error!(hook = name, %error, "cannot be listed, or not to its end");
+        tracing::error!(hook = name, %error, "cannot be listed, or not completely");
         self.summary.store_errors += 1;
         self.summary.unlisted += 1;
         self.summary.more = true;
@@ -467,7 +467,7 @@ impl<Q: Queue> Run<'_, Q> {
             }
             Done::Early(next) => self.wait(at, Some(next)),
             Done::NoMessage => {
-                self.summary.blame(&name, &"no message can be made of it with today's hooks.toml");
+                self.summary.blame(&name, &"no message can be made from it with the current hooks.toml");
                 self.wait(at, None);
             }
             Done::Corrupt => {

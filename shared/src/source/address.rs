@@ -117,7 +117,7 @@ impl Allow {
                 table.error_at(
                     at.offset,
                     "allow",
-                    format!("{:?} is no host and path: write {EXAMPLE}", at.value),
+                    format!("{:?} is not a host and a path: write {EXAMPLE}", at.value),
                 );
                 return None;
             }

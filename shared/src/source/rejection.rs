@@ -22,7 +22,7 @@ pub enum Rejection {
     Pinned(String),
     /// The query differs from the one in the configured address, and the signed bytes would not tell it from
     /// the body.
-    #[error("the query is not that of `url`: give `url` with the query that the sender calls")]
+    #[error("the query differs from the one in `url`: write `url` with the query that the sender calls")]
     OtherQuery,
     /// The request has more signatures than any sender has keys.
     #[error("more than {MAX_SIGNATURES} signatures are given")]
@@ -31,7 +31,7 @@ pub enum Rejection {
     #[error("no configured secret matches")]
     NoMatch,
     /// The request names a key that is not configured.
-    #[error("{0} names no key that is known")]
+    #[error("{0} names an unknown key")]
     UnknownKey(String),
     /// The current time is outside the validity of the certificate.
     #[error("the certificate is not valid at this time")]
@@ -40,7 +40,7 @@ pub enum Rejection {
     #[error("{0} names an address that must not be called")]
     NotAllowed(String),
     /// The key must be fetched first: see [`Verdict::Fetch`](crate::source::Verdict::Fetch).
-    #[error("the key is at {0}, and nothing was fetched: give it as a secret")]
+    #[error("the key is at {0} and was not fetched: pass it as a secret")]
     Fetch(Address),
     /// The address gave no key: a fault of ours or of the provider, never of the sender.
     #[error("there is no key at {0}")]
@@ -52,7 +52,7 @@ pub enum Rejection {
     #[error("the timestamp is in the future")]
     Future,
     /// The body differs from the body whose hash is signed.
-    #[error("the body is another than that of {0}")]
+    #[error("the body does not match the hash in {0}")]
     OtherBody(String),
     /// None of several verifiers accepts the request; holds their reasons, in their order.
     #[error("no verifier accepts the request: {}", join(.0))]

@@ -184,15 +184,15 @@ impl Source {
             let checksum = scheme.verifiers().iter().any(has_checksum);
             let what =
                 if checksum { "only a CRC-32 of the body is signed" } else { "the body is not covered" };
-            warnings.push(format!("{what}: who has a valid request can send any other"));
+            warnings.push(format!("{what}: anyone who has seen one valid request can forge another"));
         }
         for verifier in scheme.verifiers() {
             let Kind::Signed(signed) = &verifier.kind else { continue };
             // A preset uses the hash of its provider.
             let is_own_digest = self.preset.is_none() && matches!(signed.algorithm, Algorithm::Digest(_));
             if is_own_digest && !signed.template.ends_with_secret() {
-                let message = "who has a valid request can make one that is longer, as a plain hash goes \
-                               on from where it ended: use hmac if the sender can";
+                let message = "anyone who has seen one valid request can forge a longer one, as a plain \
+                               hash can be continued from where it ended: use hmac if the sender can";
                 warnings.push(message.to_owned());
             }
             match &verifier.timestamp {

@@ -94,10 +94,10 @@ impl Spill {
         self.0.known.learn(written);
         let store = self.0.store.place();
         match written {
-            Ok(()) => tracing::info!(store, "the spill store takes what is written to it"),
+            Ok(()) => tracing::info!(store, "the spill store accepts writes"),
             Err(error) => tracing::warn!(
                 store, class = error.class(), %error, result = "store_probe_failed",
-                "the spill store does not take what is written to it: what the queue does not take either is refused"
+                "the spill store does not accept writes: what the queue does not take either is refused"
             ),
         }
         metrics.probed(written.as_ref().err().map(StoreError::class));

@@ -102,7 +102,7 @@ mod saved {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
     /// Content that is not the JSON of a record, or only a part of it.
-    #[error("the object is no delivery, or not all of one")]
+    #[error("the object is not a delivery, or only a part of one")]
     Malformed,
     /// Record of another version, which has this format.
     #[error("the object has format {0}: this version reads format {VERSION}")]

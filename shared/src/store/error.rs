@@ -8,7 +8,7 @@ use super::MAX_OBJECT;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// Invalid name of an object: a mistake of this crate.
-    #[error("{0:?} is no object's name")]
+    #[error("{0:?} is not an object's name")]
     Name(String),
     /// An object larger than [`MAX_OBJECT`], or larger than the store takes.
     #[error("the object is over {MAX_OBJECT} bytes, or over what the store takes")]
@@ -33,7 +33,7 @@ pub enum StoreError {
     #[error("the store asks for fewer requests: {0}")]
     Throttled(String),
     /// Answer or object that contradicts itself, or is damaged.
-    #[error("the store's answer cannot be believed: {0}")]
+    #[error("the store's answer cannot be trusted: {0}")]
     Corrupt(String),
     /// Any other failure that another attempt would meet again.
     #[error("the store refuses: {0}")]

@@ -224,7 +224,7 @@ impl<D: Disk> Folder<D> {
 
     /// Checks that the store's folder exists, and that the entry at `path`, if there is one, is a folder.
     fn find(&self, path: &Path) -> Result<(), StoreError> {
-        let no_folder = |path: &Path| format!("{} is no folder", path.display());
+        let no_folder = |path: &Path| format!("{} is not a folder", path.display());
         let found = |path: &Path| match self.disk.follow(path) {
             Ok(found) => Ok(Some(found.kind)),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -273,7 +273,9 @@ impl<D: Disk> Folder<D> {
         }
         written.map_err(|failed| match failed {
             Failed::Late => StoreError::TimedOut,
-            Failed::NotAFile => StoreError::Other("what has the object's name is no file".to_owned()),
+            Failed::NotAFile => {
+                StoreError::Other("the object's name is taken by something that is not a file".to_owned())
+            }
             Failed::Io(error) => StoreError::io("write an object", &error),
         })
     }
@@ -477,7 +479,7 @@ impl<D: Disk> Drop for Temporary<'_, D> {
 
 /// Parses the path of the folder in a `file:` URL, and checks that the platform keeps the folder.
 fn root(rest: &str, env: &Env) -> Result<PathBuf, String> {
-    const WRONG: &str = "is no folder's URL: write it as file:///dir, an absolute path";
+    const WRONG: &str = "is not a folder's URL: write it as file:///dir, an absolute path";
     let path = rest.strip_prefix("//localhost").or_else(|| rest.strip_prefix("//")).ok_or(WRONG)?;
     let is_plain = path.starts_with('/') && !path.contains(['?', '#', '\0']);
     let path = percent_decode_str(path).decode_utf8().ok().filter(|_| is_plain).ok_or(WRONG)?;

@@ -221,7 +221,9 @@ impl Store {
         match url.split_once(':') {
             Some(("file", rest)) => FileStore::open(rest, context).map(Self::new).map_err(problem),
             Some(("s3", rest)) => S3Store::open(variable, rest, context).map(Self::new),
-            _ => Err(problem("is no store's URL: write it as s3://bucket/prefix or file:///dir".to_owned())),
+            _ => {
+                Err(problem("is not a store's URL: write it as s3://bucket/prefix or file:///dir".to_owned()))
+            }
         }
     }
 

@@ -71,9 +71,9 @@ fn is_plain(format: &str) -> Option<bool> {
 
 /// Returns the problems of `LOG_LEVEL` and `LOG_FORMAT`. Lambda checks its own variables.
 pub(crate) fn problems(env: &Env) -> impl Iterator<Item = EnvProblem> {
-    let is_no_level = "is none of debug, info, warn, error and off: info counts instead";
+    let is_no_level = "is not debug, info, warn, error or off: info is used instead";
     let level = EnvProblem::or_value(env, "LOG_LEVEL", None, |text| parse_level(text).map(Some), is_no_level);
-    let is_no_format = "is neither json nor text: json counts instead";
+    let is_no_format = "is neither json nor text: json is used instead";
     let format = EnvProblem::or_value(env, "LOG_FORMAT", None, |text| is_plain(text).map(Some), is_no_format);
     level.err().into_iter().chain(format.err())
 }

@@ -91,7 +91,10 @@ fn write(lines: &Receiver<Item>, waiting: &AtomicUsize, mut out: impl Write, dro
                 waiting.fetch_sub(line.len(), Ordering::Relaxed);
                 let count = dropped.load(Ordering::Relaxed);
                 if count > told && waiting.load(Ordering::Relaxed) == 0 {
-                    tracing::warn!(lines = count - told, "log lines were dropped: their reader stood still");
+                    tracing::warn!(
+                        lines = count - told,
+                        "log lines were dropped: their reader did not keep up"
+                    );
                     told = count;
                 }
             }

@@ -76,7 +76,7 @@ impl Vault {
             let mut kept = self.kept();
             match (found, kept.get_mut(&key(&remote))) {
                 (Err(error), Some(kept)) if kept.value.is_ok() => {
-                    tracing::warn!(%error, "a credential cannot be read anew: the old one stays");
+                    tracing::warn!(%error, "a credential cannot be read again: the old one stays in use");
                     kept.tried = now;
                 }
                 (value, _) => drop(kept.insert(key(&remote), Kept { value, read: now, tried: now })),

@@ -21,7 +21,7 @@ pub(in crate::host) fn address(env: &Env) -> Result<String, EnvProblem> {
     if is_port(&port) {
         return Ok(format!("0.0.0.0:{port}"));
     }
-    let message = "is no port: write a number from 0 to 65535, such as 8080".to_owned();
+    let message = "is not a port: write a number from 0 to 65535, such as 8080".to_owned();
     Err(EnvProblem { variable: "PORT", message })
 }
 
@@ -56,7 +56,7 @@ fn wrong(listen: &str) -> Option<String> {
             if is_name {
                 return None;
             }
-            "is no address and port: write them as in 0.0.0.0:8080, an IPv6 address in brackets as in \
+            "is not an address and a port: write them as in 0.0.0.0:8080, an IPv6 address in brackets as in \
              [::1]:8080, and no http:// before them"
                 .to_owned()
         }
@@ -75,11 +75,12 @@ pub(in crate::host) fn refused(error: &Error) -> String {
             "another process has the port: end that one, or set LISTEN (or PORT) to another port".to_owned()
         }
         ErrorKind::PermissionDenied => {
-            "this process may not have so low a port: set LISTEN (or PORT) to one from 1024 on".to_owned()
+            "this process may not use so low a port: set LISTEN (or PORT) to a port of 1024 or higher"
+                .to_owned()
         }
         ErrorKind::AddrNotAvailable => {
-            "this machine does not have the address: set LISTEN to one that it has, \
-                                        or to 0.0.0.0 with the port for every one"
+            "this machine does not have the address: set LISTEN to one of its addresses, \
+                                        or to 0.0.0.0 with the port for all of them"
                 .to_owned()
         }
         _ => format!("{error}: set LISTEN to an address of this machine and a port"),
@@ -119,7 +120,10 @@ mod tests {
         }
         for port in ["http", "70000", "-1", "+80", "tcp://10.0.0.1:80"] {
             let problem = address(&Env::of([("PORT", port)])).unwrap_err();
-            assert!(problem.to_string().starts_with("PORT is no port: write a number"), "{port}: {problem}");
+            assert!(
+                problem.to_string().starts_with("PORT is not a port: write a number"),
+                "{port}: {problem}"
+            );
         }
     }
 

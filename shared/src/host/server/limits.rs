@@ -102,7 +102,7 @@ impl Limits {
             tracing::warn!(
                 wanted = limits.connections,
                 taken = room,
-                "fewer connections are taken than MAX_ACCEPTED says: the limit of open files leaves no more"
+                "fewer connections are accepted than MAX_ACCEPTED allows: the limit of open files is too low"
             );
             limits.connections = room;
         }
@@ -111,7 +111,7 @@ impl Limits {
             tracing::warn!(
                 wanted = limits.requests,
                 taken = limits.connections,
-                "fewer requests are served at a time than MAX_IN_FLIGHT says: no more connections are taken"
+                "fewer requests are served at a time than MAX_IN_FLIGHT allows: MAX_ACCEPTED is lower"
             );
             limits.requests = limits.connections;
         }
@@ -143,7 +143,7 @@ impl Asked {
         let (mut limits, mut connections, mut requests) = (Limits::default(), None, None);
         let mut problems = Vec::new();
         let size = |text: &str| parse_size(text).filter(|n| *n > 0);
-        let is_no_size = "is no size such as \"64MiB\", which counts instead";
+        let is_no_size = "is not a size such as \"64MiB\", which is used instead";
         problems.extend(read(env, "MAX_IN_FLIGHT_BYTES", is_no_size, &mut limits.body_bytes, size));
         let seconds = |from, to| {
             move |text: &str| {
@@ -151,17 +151,16 @@ impl Asked {
                 seconds.map(Duration::from_secs)
             }
         };
-        let is_no_idle = "is no number of seconds from 1 to 86400: 620 counts instead";
+        let is_no_idle = "is not a number of seconds from 1 to 86400: 620 is used instead";
         problems.extend(read(env, "IDLE_TIMEOUT", is_no_idle, &mut limits.idle_timeout, seconds(1, 86_400)));
-        let is_no_time = "is no number of seconds from 0 to 600: 3 counts instead";
+        let is_no_time = "is not a number of seconds from 0 to 600: 3 is used instead";
         problems.extend(read(env, "DRAIN_AFTER", is_no_time, &mut limits.leave, seconds(0, 600)));
-        let is_no_drain = "is no number of seconds from 1 to 600: 6 counts instead";
+        let is_no_drain = "is not a number of seconds from 1 to 600: 6 is used instead";
         problems.extend(read(env, "DRAIN_WITHIN", is_no_drain, &mut limits.drain, seconds(1, 600)));
         let count = |text: &str| text.parse().ok().filter(|n| *n > 0).map(Some);
-        let is_no_room =
-            "is no number of connections from 1: what the limit of open files leaves counts instead";
+        let is_no_room = "is not a number of connections from 1 up: the limit of open files sets it instead";
         problems.extend(read(env, "MAX_ACCEPTED", is_no_room, &mut connections, count));
-        let is_no_count = "is no number of requests from 1: 256 counts instead";
+        let is_no_count = "is not a number of requests from 1 up: 256 is used instead";
         problems.extend(read(env, "MAX_IN_FLIGHT", is_no_count, &mut requests, count));
         Self { limits, connections, requests, problems }
     }

@@ -157,7 +157,7 @@ impl Server {
             if stop.await == Stop::Leaving {
                 tracing::info!(
                     seconds = limits.leave.as_secs(),
-                    "stopping: not ready any more, still answering"
+                    "stopping: no longer ready, still answering"
                 );
                 phase.send_replace(Phase::Leaving);
                 sleep(limits.leave).await;

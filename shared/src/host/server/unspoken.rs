@@ -83,11 +83,11 @@ impl Unspoken {
             Self::ProxyV1 | Self::ProxyV2 => {
                 "this looks like the PROXY protocol, which this port does not speak: switch it off at the proxy"
             }
-            Self::HeadTooLarge => "a request's head is larger than is read",
-            Self::Malformed => "this is no HTTP/1.1 request",
+            Self::HeadTooLarge => "a request's head is too large",
+            Self::Malformed => "this is not an HTTP/1.1 request",
             Self::HeadTimeout => "a request's head did not arrive in time",
-            Self::NotAccepted => "the system gives no more connections: raise the limit of open files",
-            Self::GaveWay => "connections were closed for the room of others: more come than are taken",
+            Self::NotAccepted => "the system refuses more connections: raise the limit of open files",
+            Self::GaveWay => "connections were closed to make room for others: more arrive than are accepted",
         }
     }
 }

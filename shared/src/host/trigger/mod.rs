@@ -85,7 +85,9 @@ pub enum EventError {
         column: usize,
     },
     /// User action: remove the trigger, or let it call another function.
-    #[error("{0} is no HTTP request: this function serves HTTP triggers (API gateways, function URLs, ALB)")]
+    #[error(
+        "{0} is not an HTTP request: this function serves HTTP triggers (API gateways, function URLs, ALB)"
+    )]
     NotHttp(&'static str),
 }
 

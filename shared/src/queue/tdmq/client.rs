@@ -191,7 +191,7 @@ fn region(env: &Env) -> Result<String, EnvProblem> {
     let is_region = |r: &String| r.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
     found.filter(is_region).ok_or_else(|| EnvProblem {
         variable,
-        message: "and TENCENTCLOUD_REGION name no region: set one to the topic's, such as ap-guangzhou"
+        message: "and TENCENTCLOUD_REGION do not name a region: set one to the topic's, such as ap-guangzhou"
             .to_owned(),
     })
 }

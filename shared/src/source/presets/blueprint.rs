@@ -69,7 +69,7 @@ impl Blueprint {
             } else {
                 match scheme.add_key(i, secret) {
                     Ok(false) if !matches!(scheme.kind, Kind::None) => {
-                        Err("no verifier takes it: leave it out".to_owned())
+                        Err("no verifier uses it: leave it out".to_owned())
                     }
                     other => other.map(drop),
                 }
@@ -77,7 +77,8 @@ impl Blueprint {
             errors.extend(added.err().map(|message| error(format!("secrets[{i}]"), message)));
         }
         if errors.is_empty() && !scheme.has_keys(secrets.len()) {
-            errors.push(error("secrets", "one of the verifiers has none: name one that is there"));
+            errors
+                .push(error("secrets", "one of the verifiers has no secret: name one of these in its list"));
         }
         for param in known.iter().filter(|param| param.required && !params.contains_key(&param.name)) {
             let message = format!("missing: {}", param.about);
@@ -94,13 +95,14 @@ impl Blueprint {
             errors.push(error(format!("params.{name}"), message));
         }
         if scheme.needs_url() && url.as_ref().is_none_or(|url| url.trim().is_empty()) {
-            let message = r#"the sender signs its address: write url = "https://…", as it is set there"#;
+            let message =
+                r#"the sender signs its address: write url = "https://…", as it is set at the sender"#;
             errors.push(error("url", message));
         }
         let unknown =
             scheme.params().into_iter().filter(|name| !known.iter().any(|param| param.name == *name));
         errors.extend(unknown.map(|name| {
-            error("verify", format!("{{param:{name}}} is of no use here: write the value itself"))
+            error("verify", format!("{{param:{name}}} cannot be used here: write the value itself"))
         }));
         let params: Params = params.into_iter().map(|(name, value)| (name, Secret::new(value))).collect();
         scheme.bind(&params);

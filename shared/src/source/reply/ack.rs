@@ -83,7 +83,7 @@ impl Ack {
 pub(crate) fn status(table: &Table<'_>) -> u16 {
     let status = table.number("status").and_then(|at| u16::try_from(at.value).ok());
     status.filter(|status| (200..300).contains(status)).unwrap_or_else(|| {
-        table.error("status", "missing or no success: write status = 200");
+        table.error("status", "missing or not a success: write status = 200");
         200
     })
 }

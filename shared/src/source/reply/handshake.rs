@@ -102,11 +102,14 @@ impl Handshake {
             url.zip(allow)
         });
         if confirm.is_some() && (table.has("before_verify") || table.has("signed")) {
-            table.error("confirm", "nothing is called that a request without a signature names");
+            table.error(
+                "confirm",
+                "an address in an unsigned request must not be called: leave before_verify and signed out",
+            );
         }
         let shows = table.has("shows").then(|| words::field(&table, "shows", "\"json:token\"")).flatten();
         if shows.is_some() && !(table.has("enabled_by") && table.has("note")) {
-            table.error("shows", "only with note, and with enabled_by: anybody can send a value to be shown");
+            table.error("shows", "needs note and enabled_by: anybody can send a value to be shown");
         }
         let handshake = Self {
             before_verify: table.bool("before_verify").is_some_and(|at| at.value),
@@ -351,7 +354,7 @@ mod tests {
         };
         assert_eq!(mistakes("enabled_by = \"setup\"\nnote = \"x\""), [""; 0]);
         for more in ["note = \"x\"", "enabled_by = \"setup\""] {
-            assert!(mistakes(more)[0].contains("only with note, and with enabled_by"), "{more}");
+            assert!(mistakes(more)[0].contains("needs note and enabled_by"), "{more}");
         }
     }
 }

@@ -22,7 +22,7 @@ impl BodyHash {
         let hashes = table.tables("body_hash").unwrap_or_default();
         let hashes: Vec<Self> = hashes.into_iter().map(Self::read).collect::<Option<_>>()?;
         for BodyHash { from, .. } in hashes.iter().filter(|hash| !template.covers(&hash.from)) {
-            let message = format!("{from} is not signed: whoever changes the body changes it as well");
+            let message = format!("{from} is not signed: anybody who changes the body can change it too");
             table.error("body_hash", message);
         }
         Some(hashes)

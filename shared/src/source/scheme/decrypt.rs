@@ -117,7 +117,7 @@ impl Decrypt {
         let iv = words::one_of(table, "iv", &[("prefix", Iv::Prefix), ("key", Iv::Key)]);
         let pad = table.number("pad").and_then(|at| u8::try_from(at.value).ok());
         if !matches!(pad, Some(16 | 32)) {
-            table.error("pad", "missing or no block size: write pad = 16, or 32");
+            table.error("pad", "missing or not a block size: write pad = 16, or 32");
         }
         let words = [("plain", false), ("wechat", true)];
         let is_framed = if table.has("frame") { words::one_of(table, "frame", &words) } else { Some(false) };
@@ -153,7 +153,8 @@ impl Decrypt {
             Key::OfSecret => None,
             Key::Param { name, .. } => Some((name.as_str(), true, "the key that events are encrypted with")),
         };
-        let receiver = self.is_framed().then_some((RECEIVER, false, "whom events are encrypted for"));
+        let receiver =
+            self.is_framed().then_some((RECEIVER, false, "the receiver that events are encrypted for"));
         let param = |(name, secret, about): (&str, _, &str)| Param {
             name: name.to_owned(),
             required: true,
@@ -178,9 +179,9 @@ impl Decrypt {
         match bytes.filter(|bytes| bytes.expose().len() == KEY_LENGTH) {
             Some(bytes) => *key = Some(bytes),
             None if *is_base64 => {
-                return Err((name.clone(), "is no key: it has 43 characters of base64".into()));
+                return Err((name.clone(), "is not a key: write 43 characters of base64".into()));
             }
-            None => return Err((name.clone(), format!("is no key: it has {KEY_LENGTH} characters"))),
+            None => return Err((name.clone(), format!("is not a key: write {KEY_LENGTH} characters"))),
         }
         Ok(())
     }

@@ -69,9 +69,9 @@ impl Field {
     /// Parses `KIND:NAME`; the error lists the valid forms.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         const FORMS: &str = "write header:NAME, query:NAME, json:a.b.0, xml:a.b, form:NAME, sigkv:KEY, item:a.b or decrypted:a.b";
-        let (kind, name) = text.split_once(':').ok_or_else(|| format!("{text:?} is no field: {FORMS}"))?;
+        let (kind, name) = text.split_once(':').ok_or_else(|| format!("{text:?} is not a field: {FORMS}"))?;
         if name.is_empty() || name.chars().any(|c| c.is_control() || c.is_whitespace()) {
-            return Err(format!("{text:?} names no field: {FORMS}"));
+            return Err(format!("{text:?} does not name a field: {FORMS}"));
         }
         let name = name.to_owned();
         match kind {
@@ -83,7 +83,7 @@ impl Field {
             "item" => Ok(Self::Item(name)),
             "xml" => Ok(Self::Xml(name)),
             "decrypted" => Ok(Self::Decrypted(name)),
-            _ => Err(format!("{text:?} is no field: {FORMS}")),
+            _ => Err(format!("{text:?} is not a field: {FORMS}")),
         }
     }
 

@@ -184,7 +184,8 @@ impl Scheme {
         let is_own = self.own_secrets.as_ref().is_none_or(|own| own.contains(&number));
         if is_own && self.kind.takes_secrets() {
             if !self.kind.takes_public_keys() && is_published(secret) {
-                let message = "is a public key, or one in PEM, which is no shared secret: who knows it could sign with it";
+                let message = "is a public key, or a key in PEM, and not a shared secret: anybody who knows \
+                               it could sign with it";
                 return Err(message.to_owned());
             }
             self.kind.add_key(secret)?;

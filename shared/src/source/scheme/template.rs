@@ -52,7 +52,7 @@ impl SignedTemplate {
     pub(crate) fn read(table: &Table<'_>) -> Option<Self> {
         const EXAMPLE: &str = r#"signed = ["{header:X-Timestamp}", ".", "{body}"]"#;
         if !table.has("signed") {
-            table.error("signed", format!("what the sender signs is missing: write {EXAMPLE}"));
+            table.error("signed", format!("missing: write what the sender signs, such as {EXAMPLE}"));
             return None;
         }
         let part = |at: &At<&str>| {
@@ -95,7 +95,8 @@ impl SignedTemplate {
             return None;
         }
         if let Some(by) = template.by.as_ref().filter(|by| !template.covers(by)) {
-            let message = format!("{by} chooses the case, so sign it in each: one could pass for another");
+            let message =
+                format!("{by} chooses the case, so sign it in each case, or one could pass for another");
             table.error("signed", message);
             return None;
         }
@@ -303,7 +304,7 @@ impl Part {
                 let param = name.strip_prefix("param:").map(|name| Self::Param(name.to_owned()));
                 let part = param.or_else(|| Compound::parse(name).map(Self::Compound));
                 let part = part.or_else(|| Field::parse(name).map(Self::Field).ok());
-                part.ok_or_else(|| format!("{text:?} is no part: write {PARTS}"))
+                part.ok_or_else(|| format!("{text:?} is not a part: write {PARTS}"))
             }
         }
     }

@@ -46,10 +46,10 @@ pub enum SignError {
     #[error("there is no secret {0} to sign with")]
     NoSecret(usize),
     /// The given body lacks this field, or holds another value in its place.
-    #[error("the body does not hold {0}: give a body that does, or none to sign a sample")]
+    #[error("the body does not hold {0}: pass a body that does, or none to sign a sample")]
     Body(String),
     /// A signed part is missing and cannot be generated.
-    #[error("{0}: give it")]
+    #[error("{0}: pass it explicitly")]
     Incomplete(Rejection),
     /// The source would accept a request with this fault.
     #[error("{0}")]

@@ -50,7 +50,7 @@ impl Tamper {
             Self::Body => "this source does not notice a changed body",
             Self::Signature => "this source has no signature",
             Self::Timestamp => "this source has no timestamp to set back",
-            Self::Secret => "no other secret can be made of this one: sign with one of your own",
+            Self::Secret => "no other secret can be made from this one: sign with one of your own",
         }
     }
 }

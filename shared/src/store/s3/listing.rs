@@ -12,7 +12,7 @@ use crate::clock::Timestamp;
 use crate::store::{Entry, Foreign, Page, name};
 use crate::xml::{self, Child};
 
-const NOT_A_LISTING: &str = "it is no ListBucketResult";
+const NOT_A_LISTING: &str = "it is not a ListBucketResult";
 
 /// Page of a listing as the store gave it.
 #[derive(Debug, PartialEq, Eq)]
@@ -84,7 +84,7 @@ pub(super) fn read(body: &[u8], own: &str, prefix: &str, marker: Option<&str>) -
         let own_token = one(&children, "NextMarker").and_then(key).filter(|next| !next.is_empty());
         let next = own_token.or_else(|| last.max(last_folder));
         if next.is_none() || next.as_deref() == marker {
-            return Err("the listing says that it goes on, and does not".to_owned());
+            return Err("the listing says that more follows, and its marker does not lead on".to_owned());
         }
         next
     } else {

@@ -116,10 +116,10 @@ impl fmt::Display for S3Settings {
     }
 }
 
-const NOT_A_URL: &str = "is no bucket's URL: write it as s3://bucket or s3://bucket/prefix";
+const NOT_A_URL: &str = "is not a bucket's URL: write it as s3://bucket or s3://bucket/prefix";
 
-const NOT_A_BUCKET: &str = "names no bucket: a bucket's name is 3 to 63 lower-case letters, digits, '.' and '-', \
-                            with a letter or digit at both ends";
+const NOT_A_BUCKET: &str = "does not name a bucket: a bucket's name is 3 to 63 lower-case letters, digits, \
+                            '.' and '-', with a letter or digit at both ends";
 
 /// Returns true if a bucket may have this name:
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html>
@@ -189,7 +189,7 @@ fn region(env: &Env, of_host: Option<&str>) -> Result<Option<String>, EnvProblem
         .or_else(|| VARIABLES.into_iter().find_map(get));
     match found {
         Some((variable, region)) if !is_region(&region) => {
-            let message = "is no region's name, such as eu-central-1".to_owned();
+            let message = "is not a region's name such as eu-central-1".to_owned();
             Err(EnvProblem { variable, message })
         }
         found => Ok(found.map(|(_, region)| region)),

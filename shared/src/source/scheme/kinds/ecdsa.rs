@@ -54,7 +54,7 @@ impl Ecdsa {
 
     /// Adds a public key, or the private key that belongs to it.
     pub(super) fn add_key(&mut self, secret: &Secret) -> Result<(), KeyError> {
-        let form = || "is no P-256 public key: copy it as PEM or base64".to_owned();
+        let form = || "is not a P-256 public key: copy it as PEM or base64".to_owned();
         let der = pem::der(secret).ok_or_else(form)?;
         let key = if let Some(point) = der.expose().strip_prefix(SPKI) {
             Key { point: point.to_vec(), private: None }
@@ -63,7 +63,7 @@ impl Ecdsa {
             Key { point: pair.public_key().as_ref().to_vec(), private: Some(der) }
         };
         if !is_point(&key.point) {
-            return Err("is no point of P-256: copy the sender's public key once more".to_owned());
+            return Err("is not a point of P-256: copy the sender's public key again".to_owned());
         }
         self.keys.push(key);
         Ok(())
@@ -141,7 +141,7 @@ mod tests {
             assert!(add(bad).unwrap_err().contains("P-256 public key"), "{bad}");
         }
         for bad in [&off_curve, &zero, &point[..point.len() - 1], &[&point[..], &[0]].concat()] {
-            assert!(add(&Encoding::Base64.encode(bad)).unwrap_err().contains("no point"));
+            assert!(add(&Encoding::Base64.encode(bad)).unwrap_err().contains("not a point"));
         }
     }
 }

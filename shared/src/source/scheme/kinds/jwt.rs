@@ -67,18 +67,21 @@ impl Jwt {
         let algorithm = words::one_of(table, "algorithm", &algorithms);
         let from = words::field(table, "from", "\"header:Authorization\"");
         if let Some(Field::SigKv(_)) = from {
-            table.error("from", "a token is in no signature: write header:, query:, json: or form:");
+            table.error(
+                "from",
+                "sigkv: is for signatures, not for tokens: write header:, query:, json: or form:",
+            );
         }
         let prefix = table.str("prefix").filter(|at| !at.value.is_empty()).map(|at| Prefix(at.value.into()));
         let jwks = table.str("jwks").and_then(|at| {
             let address = Address::parse(at.value);
             if address.is_none() {
-                table.error("jwks", "is no plain address: write it as https://host/path");
+                table.error("jwks", "is not a plain address: write it as https://host/path");
             }
             address
         });
         if jwks.is_some() && algorithm == Some(Algorithm::Hs256) {
-            table.error("jwks", "HS256 has one secret key, which nobody publishes: leave it out");
+            table.error("jwks", "HS256 has a secret key, which is never published: leave it out");
         }
         let claims = table.table("claims").map(|claims| {
             let lists = claims.named_lists().into_iter();
@@ -118,7 +121,7 @@ impl Jwt {
         };
         let wrong = || {
             format!(
-                "is no public key for {}: give it as PEM, or as a JWK Set of one key",
+                "is not a public key for {}: write it as PEM, or as a JWK Set of one key",
                 self.algorithm.as_str()
             )
         };

@@ -151,7 +151,10 @@ impl Kind {
                 None
             }
             Algorithm::Ed25519(_) | Algorithm::Ecdsa(_) | Algorithm::Rsa(_) if template.has_secret() => {
-                table.error("signed", "the sender does not know what verifies here: leave \"{secret}\" out");
+                table.error(
+                    "signed",
+                    "the secret is a public key here, which the sender does not sign: leave \"{secret}\" out",
+                );
                 None
             }
             _ => Some(Self::Signed(Box::new(Signed { signature, template, algorithm, body_hash }))),
@@ -340,7 +343,7 @@ impl KeyForm {
     fn decode(&self, secret: &Secret) -> Result<Secret, KeyError> {
         let form = || {
             let prefix = self.strip_prefix.as_deref().unwrap_or_default();
-            format!("is not a key of this source: it wants {} text after {prefix:?}", self.encoding.as_str())
+            format!("is not a key of this source: write {} text after {prefix:?}", self.encoding.as_str())
         };
         if self.encoding == Encoding::Utf8 && self.strip_prefix.is_none() {
             return Ok(secret.clone());

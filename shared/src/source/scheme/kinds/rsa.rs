@@ -59,9 +59,9 @@ impl Rsa {
         match key.as_ref().and_then(Key::family) {
             Some(KeyFamily::Rsa(MIN_BITS..=MAX_BITS)) => self.keys.extend(key),
             Some(KeyFamily::Rsa(bits)) => {
-                return Err(format!("is a key of {bits} bits: it takes {MIN_BITS} to {MAX_BITS}"));
+                return Err(format!("is a key of {bits} bits: use one of {MIN_BITS} to {MAX_BITS}"));
             }
-            _ => return Err("is no RSA public key or certificate: give it as PEM".to_owned()),
+            _ => return Err("is not an RSA public key or certificate: write it as PEM".to_owned()),
         }
         Ok(())
     }

@@ -28,13 +28,13 @@ impl Several {
         const EXAMPLE: &str = r#"verify = [{ kind = "network", … }, { kind = "token", … }]"#;
         let tables = table.tables("verify").unwrap_or_default();
         if tables.len() < 2 {
-            table.error("verify", format!("several verifiers are at least two: write {EXAMPLE}"));
+            table.error("verify", format!("at least two verifiers are needed: write {EXAMPLE}"));
         }
         let members: Option<Vec<Scheme>> = tables.into_iter().map(Scheme::read_member).collect();
         let members = members.filter(|members| members.len() > 1)?;
         let keyed = members.iter().filter(|member| member.kind.takes_secrets());
         if keyed.clone().count() > 1 && keyed.clone().any(|member| member.own_secrets.is_none()) {
-            table.error("verify", "which secrets are whose? Write secrets = [0] into each verifier");
+            table.error("verify", "each verifier needs a list of its secrets: write secrets = [0] into each");
             return None;
         }
         Some(Self { rule, members })

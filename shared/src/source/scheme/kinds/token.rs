@@ -33,7 +33,10 @@ impl Token {
     pub(super) fn read(table: &Table<'_>) -> Option<Self> {
         let from = words::field(table, "from", "\"header:Authorization\"");
         if let Some(Field::SigKv(_)) = from {
-            table.error("from", "a token is in no signature: write header:, query:, json: or form:");
+            table.error(
+                "from",
+                "sigkv: is for signatures, not for tokens: write header:, query:, json: or form:",
+            );
         }
         let prefix = table.str("prefix").filter(|at| !at.value.is_empty()).map(|at| Prefix(at.value.into()));
         Some(Self { from: from?, prefix, keys: Vec::new() })
