@@ -7,6 +7,9 @@ use crate::clock::{Random, Timestamp};
 use crate::delivery::Coverage;
 use crate::http::Request;
 use crate::secret::Secret;
+use crate::source::scheme::Scheme;
+use crate::source::scheme::kinds::{Kind, Rule, Several};
+use crate::source::scheme::window::Window;
 use crate::source::sender::sign::{Draft, SignError};
 use crate::source::{Settings, Source};
 
@@ -130,6 +133,22 @@ impl Source {
         let text = |(name, value): (&String, &Secret)| Some((name.clone(), value.expose_str()?.to_owned()));
         let params = self.params.iter().map(text).collect::<Option<_>>()?;
         Self::preset(self.preset?, Settings { secrets, params, url: self.url.clone() }).ok()
+    }
+}
+
+impl Scheme {
+    /// Returns how long a request is accepted after it was signed. Several verifiers give the shortest time
+    /// under `all`, the longest under `any`.
+    pub(crate) fn max_age(&self) -> Option<Duration> {
+        let age = |verifier: &Scheme| match &verifier.kind {
+            Kind::Jwt(jwt) => jwt.max_age(),
+            _ => verifier.timestamp.as_ref().map(Window::max_age),
+        };
+        let mut ages = self.verifiers().iter().map(age);
+        match &self.kind {
+            Kind::Several(Several { rule: Rule::All, .. }) => ages.flatten().min(),
+            _ => ages.try_fold(Duration::ZERO, |oldest, age| age.map(|age| age.max(oldest))),
+        }
     }
 }
 

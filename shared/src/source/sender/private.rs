@@ -1,0 +1,76 @@
+//! Private keys of RSA and P-256, which sign as a provider does.
+
+use ring::rand::SystemRandom;
+use ring::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair,
+};
+
+use crate::secret::Secret;
+use crate::source::crypto::der::{Der, INTEGER, OCTET_STRING, SEQUENCE};
+use crate::source::crypto::encoding::Encoding;
+use crate::source::crypto::key::{Family, Key, P256_SPKI};
+use crate::source::crypto::rsa_sha1;
+
+impl Key {
+    /// Reads a private key in DER: PKCS #1, or PKCS #8 around a key of RSA or P-256.
+    pub(in crate::source) fn from_private(der: &[u8]) -> Option<Self> {
+        let mut fields = Der(Der(der).only(SEQUENCE)?);
+        fields.take(INTEGER)?;
+        match fields.next()? {
+            (SEQUENCE, _) => {
+                let inner = fields.take(OCTET_STRING)?;
+                Self::from_private_rsa(inner).or_else(|| Self::from_private_p256(der))
+            }
+            _ => Self::from_private_rsa(der),
+        }
+    }
+
+    fn from_private_rsa(der: &[u8]) -> Option<Self> {
+        let mut fields = Der(Der(der).only(SEQUENCE)?);
+        fields.take(INTEGER)?;
+        let (n, e) = (fields.take(INTEGER)?, fields.take(INTEGER)?);
+        Some(Self::from_rsa(n, e).with_private(der))
+    }
+
+    fn from_private_p256(pkcs8: &[u8]) -> Option<Self> {
+        let pair = p256_pair(pkcs8)?;
+        let spki = [P256_SPKI, pair.public_key().as_ref()].concat();
+        Some(Self::public(spki).with_private(pkcs8))
+    }
+
+    fn with_private(mut self, private: &[u8]) -> Self {
+        self.private = Some(Secret::new(private));
+        self
+    }
+
+    /// Signs with SHA-256; returns `None` without a private key.
+    pub(crate) fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
+        let private = self.private.as_ref()?.expose();
+        if self.family()? == Family::P256 {
+            let signature = p256_pair(private)?.sign(&SystemRandom::new(), message).ok()?;
+            return Some(signature.as_ref().to_vec());
+        }
+        let pair = RsaKeyPair::from_der(private).ok()?;
+        let mut signature = vec![0; pair.public().modulus_len()];
+        pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature).ok()?;
+        Some(signature)
+    }
+
+    /// Signs with RSA and SHA-1; returns `None` without a private RSA key.
+    pub(crate) fn sign_sha1(&self, message: &[u8]) -> Option<Vec<u8>> {
+        rsa_sha1::sign(self.private.as_ref()?.expose(), message)
+    }
+
+    /// Returns the public key in PEM, if this key has a private one.
+    pub(crate) fn public_pem(&self) -> Option<String> {
+        self.private.as_ref()?;
+        let text = Encoding::Base64.encode(&self.spki);
+        let lines: Vec<&str> =
+            text.as_bytes().chunks(64).filter_map(|line| std::str::from_utf8(line).ok()).collect();
+        Some(format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", lines.join("\n")))
+    }
+}
+
+fn p256_pair(pkcs8: &[u8]) -> Option<EcdsaKeyPair> {
+    EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8, &SystemRandom::new()).ok()
+}
