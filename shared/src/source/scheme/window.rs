@@ -73,7 +73,9 @@ impl Window {
             Ok(())
         }
     }
+}
 
+impl Window {
     /// Returns how long after its signing a request is accepted.
     pub(crate) fn max_age(&self) -> Duration {
         if self.unit == Unit::Expires { self.future } else { self.past }

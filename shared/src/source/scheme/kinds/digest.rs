@@ -39,11 +39,13 @@ impl Digest {
         })
     }
 
-    pub(super) fn sign(&self, message: &Message<'_>, key: usize) -> Option<Vec<u8>> {
-        Some(self.hash(self.keys.get(key)?, message))
-    }
-
     fn hash(&self, key: &Secret, message: &Message<'_>) -> Vec<u8> {
         self.hash.of(|sink| message.feed(key.expose(), sink))
+    }
+}
+
+impl Digest {
+    pub(super) fn sign(&self, message: &Message<'_>, key: usize) -> Option<Vec<u8>> {
+        Some(self.hash(self.keys.get(key)?, message))
     }
 }

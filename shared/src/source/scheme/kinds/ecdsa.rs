@@ -82,7 +82,9 @@ impl Ecdsa {
             signatures.iter().any(|signature| key.verify(&message, signature).is_ok())
         })
     }
+}
 
+impl Ecdsa {
     /// Signs with the private key; returns `None` without one.
     pub(super) fn sign(&self, message: &Message<'_>, key: usize) -> Option<Vec<u8>> {
         let pair = self.pair(self.keys.get(key)?.private.as_ref()?)?;

@@ -57,7 +57,9 @@ impl Ed25519 {
             signatures.iter().any(|signature| key.verify(&message, signature).is_ok())
         })
     }
+}
 
+impl Ed25519 {
     /// Signs with the configured key, taken as the seed of the private key.
     pub(super) fn sign(&self, message: &Message<'_>, key: usize) -> Option<Vec<u8>> {
         let pair = Ed25519KeyPair::from_seed_unchecked(self.keys.get(key)?.expose()).ok()?;

@@ -64,7 +64,9 @@ impl Mac {
             signatures.iter().any(|signature| tag.as_ref().ct_eq(signature).into())
         })
     }
+}
 
+impl Mac {
     pub(super) fn sign(&self, message: &Message<'_>, key: usize) -> Option<Vec<u8>> {
         Some(tag(self.keys.get(key)?, message).as_ref().to_vec())
     }

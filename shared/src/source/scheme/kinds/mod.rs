@@ -287,7 +287,9 @@ impl Algorithm {
         let secret = secret.or_else(|| is_pulled(Safeguard::Verification).then_some(0));
         secret.map(Some).ok_or(Rejection::NoMatch)
     }
+}
 
+impl Algorithm {
     /// Signs the message as the sender does, with the key of this number.
     pub(crate) fn sign(&self, message: &Message<'_>, key: usize) -> Option<Vec<u8>> {
         match self {
