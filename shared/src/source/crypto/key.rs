@@ -14,7 +14,6 @@ use rustls_pki_types::{
 use webpki::{EndEntityCert, RawPublicKeyEntity};
 
 use crate::clock::Timestamp;
-use crate::secret::Secret;
 use crate::source::crypto::der::{self, BIT_STRING, Der, INTEGER, SEQUENCE};
 use crate::source::crypto::encoding::Encoding;
 
@@ -58,14 +57,15 @@ impl SignatureVerificationAlgorithm for Other {
     }
 }
 
-/// A public key that verifies, with its private key if requests are signed.
+/// A public key that verifies, for a sender with the private key that belongs to it.
 #[derive(Clone)]
 pub(crate) struct Key {
     pub(in crate::source) spki: SubjectPublicKeyInfoDer<'static>,
     /// First and last moment of validity, for a key from a certificate.
     validity: Option<(Timestamp, Timestamp)>,
-    /// Private key: PKCS #1 for RSA, PKCS #8 for P-256; present only if requests are signed.
-    pub(in crate::source) private: Option<Secret>,
+    /// Private key, which signs: PKCS #1 for RSA, PKCS #8 for P-256.
+    #[cfg(feature = "sender")]
+    pub(in crate::source) private: Option<crate::secret::Secret>,
 }
 
 /// Type of a key, which determines its use.
@@ -80,8 +80,9 @@ pub(crate) enum Family {
 pub(in crate::source) const P256_SPKI: &[u8] = b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00";
 
 impl Key {
-    /// Reads PEM, or the base64 of DER alone: a public key (SPKI or PKCS #1), a certificate, or a private key
-    /// (PKCS #8 or PKCS #1). Only the first of several PEM sections counts.
+    /// Reads PEM, or the base64 of DER alone: a public key (SPKI or PKCS #1) or a certificate; with the
+    /// feature `sender` also a private key (PKCS #8 or PKCS #1). Only the first of several PEM sections
+    /// counts.
     pub(crate) fn read(text: &str) -> Option<Self> {
         let text = text.trim();
         if !text.starts_with("-----BEGIN ") {
@@ -101,19 +102,29 @@ impl Key {
             (SEQUENCE, BIT_STRING, true) => Some(Self::public(der.to_vec())),
             (SEQUENCE, SEQUENCE, false) => Self::from_certificate(der),
             (INTEGER, INTEGER, true) => Some(Self::from_rsa(content, key)),
+            #[cfg(feature = "sender")]
             (INTEGER, INTEGER | SEQUENCE, false) => Self::from_private(der),
             _ => None,
         }
     }
 
     pub(in crate::source) fn public(spki: Vec<u8>) -> Self {
-        Self { spki: spki.into(), validity: None, private: None }
+        Self::from_spki(spki.into(), None)
+    }
+
+    fn from_spki(spki: SubjectPublicKeyInfoDer<'static>, validity: Option<(Timestamp, Timestamp)>) -> Self {
+        Self {
+            spki,
+            validity,
+            #[cfg(feature = "sender")]
+            private: None,
+        }
     }
 
     fn from_certificate(der: &[u8]) -> Option<Self> {
         let certificate = CertificateDer::from(der);
         let spki = EndEntityCert::try_from(&certificate).ok()?.subject_public_key_info();
-        Some(Self { spki, validity: Some(der::validity(der)?), private: None })
+        Some(Self::from_spki(spki, Some(der::validity(der)?)))
     }
 
     /// Builds a key from a modulus and an exponent, each the content of an INTEGER.

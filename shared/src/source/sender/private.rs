@@ -6,10 +6,12 @@ use ring::signature::{
 };
 
 use crate::secret::Secret;
+use crate::source::Source;
 use crate::source::crypto::der::{Der, INTEGER, OCTET_STRING, SEQUENCE};
 use crate::source::crypto::encoding::Encoding;
 use crate::source::crypto::key::{Family, Key, P256_SPKI};
 use crate::source::crypto::rsa_sha1;
+use crate::source::scheme::kinds::{Algorithm, Kind};
 
 impl Key {
     /// Reads a private key in DER: PKCS #1, or PKCS #8 around a key of RSA or P-256.
@@ -73,4 +75,25 @@ impl Key {
 
 fn p256_pair(pkcs8: &[u8]) -> Option<EcdsaKeyPair> {
     EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8, &SystemRandom::new()).ok()
+}
+
+impl Source {
+    /// Returns a warning for each secret that is a private key, which a function cannot read. The seed of an
+    /// Ed25519 key is not told apart from a public key.
+    pub(in crate::source) fn private_keys(&self) -> impl Iterator<Item = String> {
+        let is_private = |secret: &usize| {
+            self.scheme.verifiers().iter().any(|verifier| match (&verifier.kind, verifier.key_of(*secret)) {
+                (Kind::Signed(signed), Some(key)) => {
+                    !matches!(signed.algorithm, Algorithm::Ed25519(_))
+                        && signed.algorithm.public_key(key).is_some()
+                }
+                (Kind::Jwt(jwt), Some(key)) => jwt.public_key(key).is_some(),
+                _ => false,
+            })
+        };
+        let warning = |secret| {
+            format!("secrets[{secret}] is a private key, which a function refuses: give it the public key")
+        };
+        (0..self.secrets.len()).filter(is_private).map(warning)
+    }
 }

@@ -14,6 +14,8 @@ use crate::source::sender::sign::{Draft, SignError};
 use crate::source::{Settings, Source};
 
 /// A fault in an otherwise valid request.
+///
+/// Needs the feature `sender`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tamper {
     /// A bit of the body is flipped after signing.
@@ -27,6 +29,8 @@ pub enum Tamper {
 }
 
 /// Extra age of a stale request, beyond the age that its source allows.
+///
+/// Needs the feature `sender`.
 pub const STALE: Duration = Duration::from_secs(3600);
 
 /// Number of characters that are changed in turn to get another valid secret: most forms accept any digit
@@ -67,6 +71,8 @@ impl fmt::Display for Tamper {
 impl Source {
     /// Builds the source that verifies the requests of this source: the same one or, if a private key signs,
     /// a source with the public keys. Returns `None` for a public-key source that is not a preset.
+    ///
+    /// Needs the feature `sender`.
     pub fn verifier(&self) -> Option<Self> {
         if self.public_key(0).is_none() {
             return Some(self.clone());

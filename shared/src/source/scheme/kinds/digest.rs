@@ -44,6 +44,7 @@ impl Digest {
     }
 }
 
+#[cfg(feature = "sender")]
 impl Digest {
     pub(super) fn sign(&self, message: &Message<'_>, key: usize) -> Option<Vec<u8>> {
         Some(self.hash(self.keys.get(key)?, message))

@@ -325,6 +325,7 @@ impl Jwt {
     }
 }
 
+#[cfg(feature = "sender")]
 impl Jwt {
     /// Returns the upper bound on the age of a token. The claim `exp` of a token may set an earlier end.
     pub(crate) const fn max_age(&self) -> Option<Duration> {

@@ -66,6 +66,7 @@ impl Mac {
     }
 }
 
+#[cfg(feature = "sender")]
 impl Mac {
     pub(super) fn sign(&self, message: &Message<'_>, key: usize) -> Option<Vec<u8>> {
         Some(tag(self.keys.get(key)?, message).as_ref().to_vec())

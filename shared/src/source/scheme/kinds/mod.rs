@@ -289,6 +289,7 @@ impl Algorithm {
     }
 }
 
+#[cfg(feature = "sender")]
 impl Algorithm {
     /// Signs the message as the sender does, with the key of this number.
     pub(crate) fn sign(&self, message: &Message<'_>, key: usize) -> Option<Vec<u8>> {
@@ -355,6 +356,7 @@ impl KeyForm {
     }
 
     /// Encodes the bytes of a key as the text of a secret.
+    #[cfg(feature = "sender")]
     fn encode(&self, key: &[u8]) -> String {
         self.strip_prefix.clone().unwrap_or_default() + &self.encoding.encode(key)
     }

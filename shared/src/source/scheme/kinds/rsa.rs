@@ -182,6 +182,7 @@ impl Rsa {
     }
 }
 
+#[cfg(feature = "sender")]
 impl Rsa {
     pub(super) fn sign(&self, message: &Message<'_>, key: usize) -> Option<Vec<u8>> {
         let (key, message) = (self.keys.get(key)?, message.to_bytes(&[]));
