@@ -4,5 +4,3 @@ pub(crate) mod der;
 pub(crate) mod encoding;
 pub(crate) mod hash;
 pub(crate) mod key;
-#[cfg(feature = "sender")]
-pub(crate) mod rsa_sha1;

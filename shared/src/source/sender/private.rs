@@ -4,13 +4,14 @@ use ring::rand::SystemRandom;
 use ring::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair,
 };
+use rsa::pkcs1::DecodeRsaPrivateKey as _;
+use sha1::Sha1;
 
 use crate::secret::Secret;
 use crate::source::Source;
 use crate::source::crypto::der::{Der, INTEGER, OCTET_STRING, SEQUENCE};
 use crate::source::crypto::encoding::Encoding;
 use crate::source::crypto::key::{Family, Key, P256_SPKI};
-use crate::source::crypto::rsa_sha1;
 use crate::source::scheme::kinds::{Algorithm, Kind};
 
 impl Key {
@@ -58,9 +59,11 @@ impl Key {
         Some(signature)
     }
 
-    /// Signs with RSA and SHA-1; returns `None` without a private RSA key.
+    /// Signs with RSA and SHA-1 (RFC 8017 8.2.1), for senders that support nothing newer: `ring` verifies
+    /// these signatures but cannot make them. Returns `None` without a private RSA key.
     pub(crate) fn sign_sha1(&self, message: &[u8]) -> Option<Vec<u8>> {
-        rsa_sha1::sign(self.private.as_ref()?.expose(), message)
+        let key = rsa::PrivateKey::from_pkcs1_der(self.private.as_ref()?.expose()).ok()?;
+        key.pkcs1v15_sign::<Sha1>(message).ok()
     }
 
     /// Returns the public key in PEM, if this key has a private one.
@@ -95,5 +98,27 @@ impl Source {
             format!("secrets[{secret}] is a private key, which a function refuses: give it the public key")
         };
         (0..self.secrets.len()).filter(is_private).map(warning)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::crypto::key::RSA_SHA1;
+
+    /// Signature that `openssl dgst -sha1 -sign` of OpenSSL 3 makes of `hookmq`.
+    const SIGNATURE: &str = "EQ5BtWp8JUN3NzVL/8RUv3+Owt3TDHgShF47gq9rTamQFW45MaJZyCwRd6ihyWqYkUIQL63txvHi6ROi/glAoTq3\
+        +yfM+sN+kRVfJVfVFMQTrAv2I78p3O04aT7xqkDvLz4lLbaOfA8vgDmnZ00//2tBliefp8VTe2OhnVZL4rsOct6F\
+        xNb1OKhLrarD69ZP3gT90iIkaw3HaJlYvoPTbStonA+19G2ZsHJMbYjfD6jpuzjk5w3PlqToUD3SVeFqLoUKICAt\
+        FXvfcVrPQAJlPeAlw1O6ThLMyRy5JeB3SP+5nuXmZKz9OgM/MjAEGhdup9GABmm+ZwtmwZWqfDzbng==";
+
+    #[test]
+    fn a_signature_with_sha_1_is_that_of_openssl() {
+        let key = Key::read(include_str!("../../../tests/vectors/keys/rsa.pem")).unwrap();
+        let signature = key.sign_sha1(b"hookmq").unwrap();
+        assert_eq!(Encoding::Base64.encode(&signature), SIGNATURE);
+        let public = Key::read(&key.public_pem().unwrap()).unwrap();
+        assert_eq!(public.sign_sha1(b"hookmq"), None);
+        assert!(public.verify(RSA_SHA1, b"hookmq", &signature));
     }
 }
