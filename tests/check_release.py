@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Each function's release build: under 2.2 MB zipped, free of the crates that cost cold start, and of what only
-proofs may have: the safeguards that can be pulled.
+"""Each function's release build: under 2.2 MB zipped, free of the crates that cost cold start, of the library's
+features for people and senders, and of what only proofs may have: the safeguards that can be pulled.
 
 Run after `scripts/cargo-lambda build`: what is looked at is what is uploaded.
 """
@@ -23,6 +23,8 @@ MAX_CRATES = 120
 BANNED = {
     "aws-lc-rs", "aws-lc-sys", "openssl", "openssl-sys", "native-tls", "rustls-native-certs",
     "rustls-platform-verifier", "h2", "regex", "regex-automata", "reqwest",
+    # It signs, which a function never does: only the library's feature `sender` links it.
+    "rsa",
 }
 
 # Only a build with `--cfg sabotage` reads this variable and knows these names (shared/src/sabotage.rs);
@@ -40,6 +42,16 @@ def crates(package: str) -> set[str]:
         cwd=ROOT, check=True, capture_output=True, text=True,
     ).stdout
     return {" ".join(line.split()[:2]) for line in out.splitlines() if line.strip()}
+
+
+def features(package: str) -> list[str]:
+    """Features of the library that the package turns on."""
+    out = subprocess.run(
+        ["cargo", "tree", "-p", package, "-e", "normal", "--prefix", "none", "--format", "{p}|{f}"],
+        cwd=ROOT, check=True, capture_output=True, text=True,
+    ).stdout
+    lines = [line.split("|") for line in out.splitlines() if line.startswith("hookmq-shared ")]
+    return sorted({feature for _, on in lines for feature in on.removesuffix(" (*)").split(",") if feature})
 
 
 def zipped(binary: bytes) -> int:
@@ -66,6 +78,8 @@ def main() -> int:
             failures.append(f"{function}: {size} bytes zipped, over {MAX_ZIP}")
         if len(linked) > MAX_CRATES:
             failures.append(f"{function}: {len(linked)} crates, over {MAX_CRATES}")
+        if on := features(function):
+            failures.append(f"{function}: turns on {', '.join(on)} of the library, which no function needs")
         if banned:
             failures.append(f"{function}: banned crates {', '.join(banned)}")
     for failure in failures:

@@ -46,6 +46,7 @@ impl Cidr {
     }
 
     /// Returns the first address of the network.
+    #[cfg(feature = "sender")]
     pub(crate) const fn first(self) -> IpAddr {
         self.address
     }

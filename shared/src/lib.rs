@@ -80,6 +80,14 @@
 //!
 //! `ARCHITECTURE.md` in the repository walks one delivery through these files, and shows the floors on which
 //! the modules stand: each imports from the floors below its own alone.
+//!
+//! # Features
+//!
+//! A function turns none on, so it carries neither of them:
+//!
+//! - `sender` signs requests as a provider does, forges them, and reads private keys.
+//! - `catalog` describes the presets and the vendors for people, with the presets' samples; it includes
+//!   `sender`.
 
 pub mod carry;
 mod cidr;

@@ -1,4 +1,5 @@
-//! The modules of the library stand on floors, and each imports from floors below its own alone.
+//! The modules of the library stand on floors, and each imports from floors below its own alone. What only
+//! people or senders need stays out of the functions.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod rust_files;
@@ -125,6 +126,22 @@ fn what_verifies_reaches_no_socket() {
     }
     assert!(SOCKETS.iter().all(|module| !reached.contains(module)), "{reached:?}");
     assert!(reached.contains("secret") && reached.len() > 5, "{reached:?}");
+}
+
+/// A feature in a function's manifest would bring private keys, or texts for people, into what is deployed.
+#[test]
+fn no_function_turns_on_a_feature_of_the_library() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let has = |manifest: &Path, line: &str| {
+        std::fs::read_to_string(manifest).unwrap().lines().any(|found| found == line)
+    };
+    assert!(has(&root.join("Cargo.toml"), r#"hookmq-shared = { path = "shared" }"#));
+    let functions = root.join("functions").read_dir().unwrap();
+    let manifests: Vec<_> = functions.map(|entry| entry.unwrap().path().join("Cargo.toml")).collect();
+    assert!(manifests.len() >= 3);
+    for manifest in manifests {
+        assert!(has(&manifest, "hookmq-shared.workspace = true"), "{}", manifest.display());
+    }
 }
 
 #[test]

@@ -473,6 +473,19 @@ fn a_private_key_signs_in_both_forms_and_shows_its_public_key_only() {
 }
 
 #[test]
+fn a_private_key_in_the_place_of_a_public_one_is_warned_of() {
+    let warning = "secrets[0] is a private key, which a function refuses: give it the public key";
+    for (preset, is_told) in [("aws-sns", true), ("sendgrid", true), ("discord", false), ("github", false)] {
+        let (verifier, signer) = pair(preset);
+        assert_eq!(signer.warnings().iter().any(|text| text == warning), is_told, "{preset}");
+        assert!(!verifier.warnings().iter().any(|text| text.contains("private")), "{preset}");
+    }
+    let jwt = "kind = \"jwt\"\nalgorithm = \"ES256\"\nfrom = \"header:J\"";
+    let signer = custom(jwt, settings(&json!([P256_KEY]))).unwrap();
+    assert!(signer.warnings().iter().any(|text| text == warning));
+}
+
+#[test]
 fn a_pin_of_a_parameter_is_the_whole_value() {
     let (source, signer) = pair("twilio-sharedkey-sha256");
     let request = signer.sign(Draft::default(), 0, NOW, &random()).unwrap();

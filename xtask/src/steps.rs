@@ -36,9 +36,14 @@ pub(crate) const STEPS: &[Step] = &[
     },
     Step {
         name: "lints",
-        shows: "Clippy finds nothing",
-        budget: 120,
-        short: &["cargo clippy --workspace --all-targets -- -D warnings"],
+        shows: "Clippy finds nothing in the workspace, nor in the functions as they are built",
+        budget: 150,
+        // Beside the command line the library has all its features; what a function alone leaves unused shows
+        // only without it.
+        short: &[
+            "cargo clippy --workspace --all-targets -- -D warnings",
+            "cargo clippy -p tdmq -p rocketmq -p redrive -- -D warnings",
+        ],
         ..BUILD
     },
     Step {

@@ -68,6 +68,9 @@
 //!
 //! The raw bytes are verified, and the bytes that were verified are forwarded. Secrets are compared in
 //! constant time.
+//!
+//! The feature `sender` adds the other side: `Source::sign` makes requests as the provider does, and forges
+//! them on purpose.
 
 mod address;
 mod crypto;
@@ -77,6 +80,7 @@ mod presets;
 mod rejection;
 mod reply;
 mod scheme;
+#[cfg(feature = "sender")]
 mod sender;
 #[expect(clippy::module_inception, reason = "it holds the type of that name")]
 mod source;
@@ -91,7 +95,9 @@ pub use presets::{Param, preset_names};
 pub use rejection::Rejection;
 pub(crate) use scheme::credential::TokenNames;
 pub use scheme::credential::is_credential_header;
+#[cfg(feature = "sender")]
 pub use sender::sign::{Draft, SignError};
+#[cfg(feature = "sender")]
 pub use sender::tamper::{STALE, Tamper};
 pub(crate) use source::Peers;
 pub use source::{BuildError, Settings, Source};

@@ -172,12 +172,14 @@ impl Source {
         short.map(|(i, _)| format!("secrets[{i}] is under 16 bytes: use a longer one"))
     }
 
-    /// Returns the warnings for the operator: outdated hashes, short secrets, parts of a request that are not
-    /// covered.
+    /// Returns the warnings for the operator: outdated hashes, short secrets, private keys, parts of a
+    /// request that are not covered.
     pub fn warnings(&self) -> Vec<String> {
         let scheme = &self.scheme;
         let mut warnings: Vec<String> = scheme.warning().into_iter().map(str::to_owned).collect();
         warnings.extend(self.short_secrets());
+        #[cfg(feature = "sender")]
+        warnings.extend(self.private_keys());
         if scheme.coverage() == Coverage::Request {
             let has_checksum =
                 |verifier: &Scheme| matches!(&verifier.kind, Kind::Signed(s) if s.template.has_checksum());

@@ -1,11 +1,9 @@
-//! Public keys of RSA and P-256, and the private keys that belong to them.
+//! Public keys of RSA and P-256.
 
 use std::fmt;
 
-use ring::rand::SystemRandom;
 use ring::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _,
-    RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY, RSA_PKCS1_SHA256, RsaKeyPair, UnparsedPublicKey,
+    ECDSA_P256_SHA256_FIXED, RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY, UnparsedPublicKey,
     VerificationAlgorithm,
 };
 use rustls_pki_types::pem::{PemObject as _, SectionKind};
@@ -16,10 +14,8 @@ use rustls_pki_types::{
 use webpki::{EndEntityCert, RawPublicKeyEntity};
 
 use crate::clock::Timestamp;
-use crate::secret::Secret;
-use crate::source::crypto::der::{self, BIT_STRING, Der, INTEGER, OCTET_STRING, SEQUENCE};
+use crate::source::crypto::der::{self, BIT_STRING, Der, INTEGER, SEQUENCE};
 use crate::source::crypto::encoding::Encoding;
-use crate::source::crypto::rsa_sha1;
 
 /// Algorithm that verifies a signature.
 pub(crate) type Verifier = &'static dyn SignatureVerificationAlgorithm;
@@ -61,14 +57,15 @@ impl SignatureVerificationAlgorithm for Other {
     }
 }
 
-/// A public key that verifies, with its private key if requests are signed.
+/// A public key that verifies, for a sender with the private key that belongs to it.
 #[derive(Clone)]
 pub(crate) struct Key {
-    spki: SubjectPublicKeyInfoDer<'static>,
+    pub(in crate::source) spki: SubjectPublicKeyInfoDer<'static>,
     /// First and last moment of validity, for a key from a certificate.
     validity: Option<(Timestamp, Timestamp)>,
-    /// Private key: PKCS #1 for RSA, PKCS #8 for P-256; present only if requests are signed.
-    private: Option<Secret>,
+    /// Private key, which signs: PKCS #1 for RSA, PKCS #8 for P-256.
+    #[cfg(feature = "sender")]
+    pub(in crate::source) private: Option<crate::secret::Secret>,
 }
 
 /// Type of a key, which determines its use.
@@ -80,11 +77,12 @@ pub(crate) enum KeyFamily {
 }
 
 /// DER of a P-256 key up to the uncompressed point (RFC 5480, 2).
-const P256_SPKI: &[u8] = b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00";
+pub(in crate::source) const P256_SPKI: &[u8] = b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00";
 
 impl Key {
-    /// Reads PEM, or the base64 of DER alone: a public key (SPKI or PKCS #1), a certificate, or a private key
-    /// (PKCS #8 or PKCS #1). Only the first of several PEM sections counts.
+    /// Reads PEM, or the base64 of DER alone: a public key (SPKI or PKCS #1) or a certificate; with the
+    /// feature `sender` also a private key (PKCS #8 or PKCS #1). Only the first of several PEM sections
+    /// counts.
     pub(crate) fn read(text: &str) -> Option<Self> {
         let text = text.trim();
         if !text.starts_with("-----BEGIN ") {
@@ -104,27 +102,33 @@ impl Key {
             (SEQUENCE, BIT_STRING, true) => Some(Self::public(der.to_vec())),
             (SEQUENCE, SEQUENCE, false) => Self::from_certificate(der),
             (INTEGER, INTEGER, true) => Some(Self::from_rsa(content, key)),
-            (INTEGER, INTEGER, false) => Self::from_private_rsa(der),
-            (INTEGER, SEQUENCE, false) => {
-                let inner = fields.take(OCTET_STRING)?;
-                Self::from_private_rsa(inner).or_else(|| Self::from_private_p256(der))
-            }
+            #[cfg(feature = "sender")]
+            (INTEGER, INTEGER | SEQUENCE, false) => Self::from_private(der),
             _ => None,
         }
     }
 
-    fn public(spki: Vec<u8>) -> Self {
-        Self { spki: spki.into(), validity: None, private: None }
+    pub(in crate::source) fn public(spki: Vec<u8>) -> Self {
+        Self::from_spki(spki.into(), None)
+    }
+
+    fn from_spki(spki: SubjectPublicKeyInfoDer<'static>, validity: Option<(Timestamp, Timestamp)>) -> Self {
+        Self {
+            spki,
+            validity,
+            #[cfg(feature = "sender")]
+            private: None,
+        }
     }
 
     fn from_certificate(der: &[u8]) -> Option<Self> {
         let certificate = CertificateDer::from(der);
         let spki = EndEntityCert::try_from(&certificate).ok()?.subject_public_key_info();
-        Some(Self { spki, validity: Some(der::validity(der)?), private: None })
+        Some(Self::from_spki(spki, Some(der::validity(der)?)))
     }
 
     /// Builds a key from a modulus and an exponent, each the content of an INTEGER.
-    fn from_rsa(n: &[u8], e: &[u8]) -> Self {
+    pub(in crate::source) fn from_rsa(n: &[u8], e: &[u8]) -> Self {
         let key = der::write(SEQUENCE, &[&der::write(INTEGER, &[n]), &der::write(INTEGER, &[e])]);
         let algorithm = der::write(SEQUENCE, &[alg_id::RSA_ENCRYPTION.as_ref()]);
         Self::public(der::write(SEQUENCE, &[&algorithm, &der::write(BIT_STRING, &[&[0], &key])]))
@@ -148,19 +152,6 @@ impl Key {
     pub(crate) fn from_jwk_p256(x: &[u8], y: &[u8]) -> Option<Self> {
         let is_coordinate = |bytes: &[u8]| bytes.len() == 32;
         (is_coordinate(x) && is_coordinate(y)).then(|| Self::public([P256_SPKI, &[4], x, y].concat()))
-    }
-
-    fn from_private_rsa(der: &[u8]) -> Option<Self> {
-        let mut fields = Der(Der(der).only(SEQUENCE)?);
-        fields.take(INTEGER)?;
-        let (n, e) = (fields.take(INTEGER)?, fields.take(INTEGER)?);
-        Some(Self { private: Some(Secret::new(der)), ..Self::from_rsa(n, e) })
-    }
-
-    fn from_private_p256(pkcs8: &[u8]) -> Option<Self> {
-        let pair = p256_pair(pkcs8)?;
-        let spki = [P256_SPKI, pair.public_key().as_ref()].concat();
-        Some(Self { private: Some(Secret::new(pkcs8)), ..Self::public(spki) })
     }
 
     /// Returns the type of the key; `None` for a type that is of no use here.
@@ -193,37 +184,6 @@ impl Key {
         let key = RawPublicKeyEntity::try_from(&self.spki);
         key.is_ok_and(|key| key.verify_signature(verifier, message, signature).is_ok())
     }
-
-    /// Signs with SHA-256; returns `None` without a private key.
-    pub(crate) fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
-        let private = self.private.as_ref()?.expose();
-        if self.family()? == KeyFamily::P256 {
-            let signature = p256_pair(private)?.sign(&SystemRandom::new(), message).ok()?;
-            return Some(signature.as_ref().to_vec());
-        }
-        let pair = RsaKeyPair::from_der(private).ok()?;
-        let mut signature = vec![0; pair.public().modulus_len()];
-        pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature).ok()?;
-        Some(signature)
-    }
-
-    /// Signs with RSA and SHA-1; returns `None` without a private RSA key.
-    pub(crate) fn sign_sha1(&self, message: &[u8]) -> Option<Vec<u8>> {
-        rsa_sha1::sign(self.private.as_ref()?.expose(), message)
-    }
-
-    /// Returns the public key in PEM, if this key has a private one.
-    pub(crate) fn public_pem(&self) -> Option<String> {
-        self.private.as_ref()?;
-        let text = Encoding::Base64.encode(&self.spki);
-        let lines: Vec<&str> =
-            text.as_bytes().chunks(64).filter_map(|line| std::str::from_utf8(line).ok()).collect();
-        Some(format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", lines.join("\n")))
-    }
-}
-
-fn p256_pair(pkcs8: &[u8]) -> Option<EcdsaKeyPair> {
-    EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8, &SystemRandom::new()).ok()
 }
 
 impl fmt::Debug for Key {

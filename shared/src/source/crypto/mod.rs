@@ -4,4 +4,3 @@ pub(crate) mod der;
 pub(crate) mod encoding;
 pub(crate) mod hash;
 pub(crate) mod key;
-pub(crate) mod rsa_sha1;

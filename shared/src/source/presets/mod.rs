@@ -45,10 +45,13 @@ pub(crate) struct Profile {
     pub(crate) methods: &'static str,
     pub(crate) ack: Ack,
     pub(crate) handshakes: Vec<Handshake>,
+    #[cfg(feature = "sender")]
     pub(crate) sample: Sample,
 }
 
-/// Content of a signed example, for the parts that the caller does not give.
+/// Content of a signed example, for the parts that the caller does not give. Only the feature `catalog` has
+/// those of the presets.
+#[cfg(feature = "sender")]
 #[derive(Clone, Debug)]
 pub(crate) struct Sample {
     pub(crate) event: Option<String>,
@@ -161,6 +164,7 @@ impl Profile {
             methods: methods.unwrap_or(default.methods),
             ack: table.table("ack").map(Ack::read).unwrap_or_default(),
             handshakes: handshakes.into_iter().map(Handshake::read).collect(),
+            #[cfg(feature = "sender")]
             sample: table.table("sample").map_or(default.sample, Sample::read),
         }
     }
@@ -175,11 +179,13 @@ impl Default for Profile {
             methods: "POST",
             ack: Ack::default(),
             handshakes: Vec::new(),
+            #[cfg(feature = "sender")]
             sample: Sample::default(),
         }
     }
 }
 
+#[cfg(feature = "sender")]
 impl Sample {
     fn read(table: Table<'_>) -> Self {
         let text = |key| table.str(key).map(|at| at.value.to_owned());
@@ -200,6 +206,7 @@ impl Sample {
     }
 }
 
+#[cfg(feature = "sender")]
 impl Default for Sample {
     fn default() -> Self {
         Self {

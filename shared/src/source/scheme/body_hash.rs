@@ -53,6 +53,7 @@ impl BodyHash {
     }
 
     /// Returns the text that the field must hold for this body.
+    #[cfg(feature = "sender")]
     pub(crate) fn text(&self, body: &[u8]) -> String {
         self.encoding.encode(&self.of(body))
     }

@@ -1,13 +1,10 @@
-//! Parts of a request that a scheme covers, and for how long.
-
-use std::time::Duration;
+//! Parts of a request that a scheme covers.
 
 use crate::delivery::Coverage;
 use crate::secret::Secret;
 use crate::source::scheme::Scheme;
 use crate::source::scheme::field::{Field, View};
 use crate::source::scheme::kinds::{Algorithm, Kind, Rule, Several};
-use crate::source::scheme::window::Window;
 use crate::source::verify::proof::Proof;
 
 impl Scheme {
@@ -29,20 +26,6 @@ impl Scheme {
             }
             Kind::Jwt(jwt) if jwt.covers_body() => Coverage::Body,
             Kind::Token(_) | Kind::Jwt(_) | Kind::Network(_) | Kind::Signed(_) => Coverage::Request,
-        }
-    }
-
-    /// Returns how long a request is accepted after it was signed. Several verifiers give the shortest time
-    /// under `all`, the longest under `any`.
-    pub(crate) fn max_age(&self) -> Option<Duration> {
-        let age = |verifier: &Scheme| match &verifier.kind {
-            Kind::Jwt(jwt) => jwt.max_age(),
-            _ => verifier.timestamp.as_ref().map(Window::max_age),
-        };
-        let mut ages = self.verifiers().iter().map(age);
-        match &self.kind {
-            Kind::Several(Several { rule: Rule::All, .. }) => ages.flatten().min(),
-            _ => ages.try_fold(Duration::ZERO, |oldest, age| age.map(|age| age.max(oldest))),
         }
     }
 

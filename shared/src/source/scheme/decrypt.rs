@@ -135,6 +135,7 @@ impl Decrypt {
     }
 
     /// Returns the field that a sender fills with a nonce, if the cipher has one.
+    #[cfg(feature = "sender")]
     pub(crate) const fn nonce(&self) -> Option<&Field> {
         match &self.cipher {
             Cipher::Gcm { nonce, .. } => Some(nonce),

@@ -242,6 +242,7 @@ impl Field {
     }
 
     /// Builds a JSON or XML body that holds only this field, with an empty value.
+    #[cfg(feature = "sender")]
     pub(crate) fn wrapper(&self) -> Option<String> {
         match self {
             Self::Json(path) => Some(path.rsplit('.').fold("\"\"".to_owned(), |inner, key| {

@@ -135,6 +135,7 @@ impl Signature {
     }
 
     /// Builds the text of the field for one signature; in the `kv` format the pairs come first.
+    #[cfg(feature = "sender")]
     pub(crate) fn write(&self, pairs: &[(String, String)], signature: &[u8]) -> String {
         let mut text = self.prefix.as_ref().map_or_else(String::new, |prefix| prefix.0.clone());
         let encoded = self.encoding.encode(signature);

@@ -33,6 +33,7 @@ enum Unit {
 const MAX_AHEAD: Duration = Duration::from_secs(3600);
 
 /// Validity of a request that we sign with an expiry, if the window allows as much.
+#[cfg(feature = "sender")]
 const VALIDITY: Duration = Duration::from_secs(600);
 
 /// Default window in both directions, the one of [Standard Webhooks] and most official libraries.
@@ -73,7 +74,10 @@ impl Window {
             Ok(())
         }
     }
+}
 
+#[cfg(feature = "sender")]
+impl Window {
     /// Returns how long after its signing a request is accepted.
     pub(crate) fn max_age(&self) -> Duration {
         if self.unit == Unit::Expires { self.future } else { self.past }

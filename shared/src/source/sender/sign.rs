@@ -16,6 +16,8 @@ use crate::source::verify::check::first;
 use crate::source::{Rejection, Source};
 
 /// A request to be signed; absent parts are generated, with the values that the provider would choose.
+///
+/// Needs the feature `sender`.
 #[derive(Clone, Debug, Default)]
 pub struct Draft {
     /// HTTP method; `POST` if empty.
@@ -40,6 +42,8 @@ pub struct Draft {
 }
 
 /// Reason why a request cannot be signed.
+///
+/// Needs the feature `sender`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SignError {
     /// The source has no secret with this number, or the secret cannot sign.
@@ -62,6 +66,8 @@ impl Source {
     /// seed, else PKCS #8), and [`public_key`](Self::public_key) verifies the request.
     ///
     /// A draft with a [`tamper`](Draft::tamper) becomes a request that is refused for that reason.
+    ///
+    /// Needs the feature `sender`.
     ///
     /// ```
     /// use hookmq_shared::clock::{Clock, Random};
@@ -152,6 +158,8 @@ impl Source {
 
     /// Returns the public key that verifies requests from [`sign`](Self::sign) with that secret, in the form
     /// that the source expects of its secrets. Returns `None` if the same secret signs and verifies.
+    ///
+    /// Needs the feature `sender`.
     pub fn public_key(&self, secret: usize) -> Option<String> {
         let mut verifiers = self.scheme.verifiers().iter();
         verifiers.find_map(|verifier| match &verifier.kind {

@@ -7,10 +7,15 @@ use crate::clock::{Random, Timestamp};
 use crate::delivery::Coverage;
 use crate::http::Request;
 use crate::secret::Secret;
+use crate::source::scheme::Scheme;
+use crate::source::scheme::kinds::{Kind, Rule, Several};
+use crate::source::scheme::window::Window;
 use crate::source::sender::sign::{Draft, SignError};
 use crate::source::{Settings, Source};
 
 /// A fault in an otherwise valid request.
+///
+/// Needs the feature `sender`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tamper {
     /// A bit of the body is flipped after signing.
@@ -24,6 +29,8 @@ pub enum Tamper {
 }
 
 /// Extra age of a stale request, beyond the age that its source allows.
+///
+/// Needs the feature `sender`.
 pub const STALE: Duration = Duration::from_secs(3600);
 
 /// Number of characters that are changed in turn to get another valid secret: most forms accept any digit
@@ -64,6 +71,8 @@ impl fmt::Display for Tamper {
 impl Source {
     /// Builds the source that verifies the requests of this source: the same one or, if a private key signs,
     /// a source with the public keys. Returns `None` for a public-key source that is not a preset.
+    ///
+    /// Needs the feature `sender`.
     pub fn verifier(&self) -> Option<Self> {
         if self.public_key(0).is_none() {
             return Some(self.clone());
@@ -130,6 +139,22 @@ impl Source {
         let text = |(name, value): (&String, &Secret)| Some((name.clone(), value.expose_str()?.to_owned()));
         let params = self.params.iter().map(text).collect::<Option<_>>()?;
         Self::preset(self.preset?, Settings { secrets, params, url: self.url.clone() }).ok()
+    }
+}
+
+impl Scheme {
+    /// Returns how long a request is accepted after it was signed. Several verifiers give the shortest time
+    /// under `all`, the longest under `any`.
+    pub(crate) fn max_age(&self) -> Option<Duration> {
+        let age = |verifier: &Scheme| match &verifier.kind {
+            Kind::Jwt(jwt) => jwt.max_age(),
+            _ => verifier.timestamp.as_ref().map(Window::max_age),
+        };
+        let mut ages = self.verifiers().iter().map(age);
+        match &self.kind {
+            Kind::Several(Several { rule: Rule::All, .. }) => ages.flatten().min(),
+            _ => ages.try_fold(Duration::ZERO, |oldest, age| age.map(|age| age.max(oldest))),
+        }
     }
 }
 

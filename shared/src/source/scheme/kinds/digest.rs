@@ -39,11 +39,14 @@ impl Digest {
         })
     }
 
-    pub(super) fn sign(&self, message: &SignedMessage<'_>, key: usize) -> Option<Vec<u8>> {
-        Some(self.hash(self.keys.get(key)?, message))
-    }
-
     fn hash(&self, key: &Secret, message: &SignedMessage<'_>) -> Vec<u8> {
         self.hash.of(|sink| message.feed(key.expose(), sink))
+    }
+}
+
+#[cfg(feature = "sender")]
+impl Digest {
+    pub(super) fn sign(&self, message: &SignedMessage<'_>, key: usize) -> Option<Vec<u8>> {
+        Some(self.hash(self.keys.get(key)?, message))
     }
 }

@@ -2,14 +2,17 @@
 
 use ring::agreement::{ECDH_P256, EphemeralPrivateKey, UnparsedPublicKey as Point, agree_ephemeral};
 use ring::rand::SystemRandom;
+use ring::signature::{ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
+#[cfg(feature = "sender")]
 use ring::signature::{
-    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P256_SHA256_FIXED,
-    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm, KeyPair as _, UnparsedPublicKey,
+    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm,
+    KeyPair as _,
 };
 
 use super::{KeyError, pem};
 use crate::reader::Table;
 use crate::secret::Secret;
+#[cfg(feature = "sender")]
 use crate::source::crypto::encoding::Encoding;
 use crate::source::scheme::template::SignedMessage;
 use crate::source::scheme::words;
@@ -34,7 +37,8 @@ enum Scalars {
 struct Key {
     /// The public key as an uncompressed point.
     point: Vec<u8>,
-    /// Private key in PKCS #8, only where requests are signed.
+    /// Private key in PKCS #8, which signs.
+    #[cfg(feature = "sender")]
     private: Option<Secret>,
 }
 
@@ -52,16 +56,14 @@ impl Ecdsa {
         hash.zip(scalars).map(|((), scalars)| Self { scalars, keys: Vec::new() })
     }
 
-    /// Adds a public key, or the private key that belongs to it.
+    /// Adds a public key; with the feature `sender` also the private key that belongs to it.
     pub(super) fn add_key(&mut self, secret: &Secret) -> Result<(), KeyError> {
         let form = || "is not a P-256 public key: copy it as PEM or base64".to_owned();
         let der = pem::der(secret).ok_or_else(form)?;
-        let key = if let Some(point) = der.expose().strip_prefix(SPKI) {
-            Key { point: point.to_vec(), private: None }
-        } else {
-            let pair = self.pair(&der).ok_or_else(form)?;
-            Key { point: pair.public_key().as_ref().to_vec(), private: Some(der) }
-        };
+        let key = der.expose().strip_prefix(SPKI).map(Key::public);
+        #[cfg(feature = "sender")]
+        let key = key.or_else(|| self.private(der));
+        let key = key.ok_or_else(form)?;
         if !is_point(&key.point) {
             return Err("is not a point of P-256: copy the sender's public key again".to_owned());
         }
@@ -82,7 +84,10 @@ impl Ecdsa {
             signatures.iter().any(|signature| key.verify(&message, signature).is_ok())
         })
     }
+}
 
+#[cfg(feature = "sender")]
+impl Ecdsa {
     /// Signs with the private key; returns `None` without one.
     pub(super) fn sign(&self, message: &SignedMessage<'_>, key: usize) -> Option<Vec<u8>> {
         let pair = self.pair(self.keys.get(key)?.private.as_ref()?)?;
@@ -96,12 +101,27 @@ impl Ecdsa {
         Some(Encoding::Base64.encode(&[SPKI, &key.point].concat()))
     }
 
+    fn private(&self, pkcs8: Secret) -> Option<Key> {
+        let pair = self.pair(&pkcs8)?;
+        Some(Key { private: Some(pkcs8), ..Key::public(pair.public_key().as_ref()) })
+    }
+
     fn pair(&self, pkcs8: &Secret) -> Option<EcdsaKeyPair> {
         let algorithm: &'static EcdsaSigningAlgorithm = match self.scalars {
             Scalars::Der => &ECDSA_P256_SHA256_ASN1_SIGNING,
             Scalars::Raw => &ECDSA_P256_SHA256_FIXED_SIGNING,
         };
         EcdsaKeyPair::from_pkcs8(algorithm, pkcs8.expose(), &SystemRandom::new()).ok()
+    }
+}
+
+impl Key {
+    fn public(point: &[u8]) -> Self {
+        Self {
+            point: point.to_vec(),
+            #[cfg(feature = "sender")]
+            private: None,
+        }
     }
 }
 

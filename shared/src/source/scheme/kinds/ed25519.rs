@@ -1,6 +1,8 @@
 //! The verifier `kind = "ed25519"`: signatures with a public key (RFC 8032).
 
-use ring::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
+use ring::signature::{ED25519, UnparsedPublicKey};
+#[cfg(feature = "sender")]
+use ring::signature::{Ed25519KeyPair, KeyPair as _};
 
 use super::{KeyError, KeyForm};
 use crate::reader::Table;
@@ -57,7 +59,10 @@ impl Ed25519 {
             signatures.iter().any(|signature| key.verify(&message, signature).is_ok())
         })
     }
+}
 
+#[cfg(feature = "sender")]
+impl Ed25519 {
     /// Signs with the configured key, taken as the seed of the private key.
     pub(super) fn sign(&self, message: &SignedMessage<'_>, key: usize) -> Option<Vec<u8>> {
         let pair = Ed25519KeyPair::from_seed_unchecked(self.keys.get(key)?.expose()).ok()?;

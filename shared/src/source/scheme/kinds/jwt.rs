@@ -159,11 +159,6 @@ impl Jwt {
         self.body_hash.is_some()
     }
 
-    /// Returns the upper bound on the age of a token. The claim `exp` of a token may set an earlier end.
-    pub(crate) const fn max_age(&self) -> Option<Duration> {
-        self.max_age
-    }
-
     /// Returns the names of the parameters that the claims need.
     pub(crate) fn params(&self) -> impl Iterator<Item = &str> {
         self.claims.iter().flat_map(|(_, values)| values).filter_map(|value| words::param(value))
@@ -330,6 +325,14 @@ impl Jwt {
 
     fn malformed(&self, name: &str) -> Rejection {
         Rejection::Malformed(self.place(name))
+    }
+}
+
+#[cfg(feature = "sender")]
+impl Jwt {
+    /// Returns the upper bound on the age of a token. The claim `exp` of a token may set an earlier end.
+    pub(crate) const fn max_age(&self) -> Option<Duration> {
+        self.max_age
     }
 
     /// Builds the header and the payload of a token that a sender makes at `now`, encoded and joined by a

@@ -64,7 +64,10 @@ impl Mac {
             signatures.iter().any(|signature| tag.as_ref().ct_eq(signature).into())
         })
     }
+}
 
+#[cfg(feature = "sender")]
+impl Mac {
     pub(super) fn sign(&self, message: &SignedMessage<'_>, key: usize) -> Option<Vec<u8>> {
         Some(tag(self.keys.get(key)?, message).as_ref().to_vec())
     }

@@ -290,7 +290,10 @@ impl Algorithm {
         let secret = secret.or_else(|| is_pulled(Safeguard::Verification).then_some(0));
         secret.map(Some).ok_or(Rejection::NoMatch)
     }
+}
 
+#[cfg(feature = "sender")]
+impl Algorithm {
     /// Signs the message as the sender does, with the key of this number.
     pub(crate) fn sign(&self, message: &SignedMessage<'_>, key: usize) -> Option<Vec<u8>> {
         match self {
@@ -356,6 +359,7 @@ impl KeyForm {
     }
 
     /// Encodes the bytes of a key as the text of a secret.
+    #[cfg(feature = "sender")]
     fn encode(&self, key: &[u8]) -> String {
         self.strip_prefix.clone().unwrap_or_default() + &self.encoding.encode(key)
     }

@@ -1,7 +1,5 @@
 //! The verifier `kind = "network"`: only the address of the sender counts, not the content of the request.
 
-use std::net::IpAddr;
-
 use crate::cidr::Cidr;
 use crate::http::Request;
 use crate::reader::Table;
@@ -43,7 +41,8 @@ impl Network {
     }
 
     /// Returns an address that the verifier admits.
-    pub(crate) fn sample(&self) -> Option<IpAddr> {
+    #[cfg(feature = "sender")]
+    pub(crate) fn sample(&self) -> Option<std::net::IpAddr> {
         self.cidrs.first().map(|cidr| cidr.first())
     }
 }

@@ -173,6 +173,17 @@ impl Rsa {
         Err(found)
     }
 
+    /// Returns the field with which a request selects the key.
+    pub(crate) const fn named_by(&self) -> Option<&Field> {
+        match &self.which {
+            Which::Any => None,
+            Which::Named { from, .. } | Which::Certificate { from, .. } => Some(from),
+        }
+    }
+}
+
+#[cfg(feature = "sender")]
+impl Rsa {
     pub(super) fn sign(&self, message: &SignedMessage<'_>, key: usize) -> Option<Vec<u8>> {
         let (key, message) = (self.keys.get(key)?, message.to_bytes(&[]));
         match self.hash {
@@ -191,14 +202,6 @@ impl Rsa {
         match &self.which {
             Which::Named { from, ids } => Some((from, ids.get(key)?)),
             _ => None,
-        }
-    }
-
-    /// Returns the field with which a request selects the key.
-    pub(crate) const fn named_by(&self) -> Option<&Field> {
-        match &self.which {
-            Which::Any => None,
-            Which::Named { from, .. } | Which::Certificate { from, .. } => Some(from),
         }
     }
 }

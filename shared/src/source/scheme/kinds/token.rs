@@ -90,6 +90,7 @@ impl Token {
     }
 
     /// Builds the value that a sender with the secret of this number puts into the field `from`.
+    #[cfg(feature = "sender")]
     pub(crate) fn write(&self, key: usize) -> Option<String> {
         let token = self.keys.get(key)?.expose_str()?;
         Some(self.prefix.as_ref().map_or_else(String::new, |prefix| prefix.0.clone()) + token)
