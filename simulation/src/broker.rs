@@ -7,7 +7,7 @@ use std::time::Duration;
 use hookmq_shared::message::Message;
 use hookmq_shared::net::endpoint::Endpoint;
 use hookmq_shared::queue::Class;
-use hookmq_shared::queue::memory::{Broker, Limits, MemoryQueue, Reply, Try, What};
+use hookmq_shared::queue::memory::{Broker, MemoryQueue, QueueLimits, Reply, Try, What};
 
 use crate::codes::{Codes, ROCKETMQ, TDMQ};
 use crate::hooks::{FIRST_OF_TWO, SECOND_OF_TWO, TARGETS};
@@ -15,7 +15,7 @@ use crate::ledger::Copy;
 use crate::world::{MINUTE, Mode, Process, SECOND, State, World};
 
 /// The program's limit for a message: 4096 bytes of these small messages.
-const LIMITS: Limits = Limits { most: 128 << 10, scale: 32 };
+const LIMITS: QueueLimits = QueueLimits { most: 128 << 10, scale: 32 };
 
 /// The vendor's own limit for a message, in bytes.
 const MOST: usize = 3072;
