@@ -1,10 +1,11 @@
 //! Tests of the custom runtimes of Tencent SCF and of FunctionGraph, against a server that follows their
 //! documents.
-
+//!
+//! They are a binary of their own because a host replaces the panic hook of its process, after which a test
+//! that fails has no message.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod host_support;
-mod queue_support;
+mod kit;
 
 use std::time::Duration;
 
@@ -12,10 +13,11 @@ use hookmq_shared::clock::{Clock, Random};
 use hookmq_shared::context::Context;
 use hookmq_shared::env::Env;
 use hookmq_shared::host::{self, HostError};
-use host_support::Double;
-use queue_support::{Seen, Server, Step, ok, status};
 use serde_json::{Value, json};
 use tokio::time::timeout;
+
+use crate::kit::host::Double;
+use crate::kit::server::{Seen, Server, Step, ok, status};
 
 /// Serves until the script is over; returns the requests that the platform received, and the service.
 async fn play(

@@ -1,10 +1,11 @@
 //! Tests of whole processes: `serve` under a Lambda runtime API, and as an HTTP server that is told to stop.
 //!
 //! The Lambda runtime reads the process's environment, so this binary starts itself again with the
-//! environment of the test; the new process runs [`child`].
+//! environment of the test; the new process runs [`child`]. It is apart from the other tests of hosts because
+//! of that, and because one test raises the limit of descriptors.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod host_support;
+mod kit;
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -18,7 +19,6 @@ use futures_util::future::join_all;
 use hookmq_shared::context::Context;
 use hookmq_shared::host::{main, redrive, run, serve};
 use hookmq_shared::queue::Vendor;
-use host_support::{Double, exchange};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -29,6 +29,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
+
+use crate::kit::host::{Double, exchange};
 
 #[tokio::test]
 #[ignore = "started by the other tests, in a process of its own"]

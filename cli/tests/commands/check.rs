@@ -1,5 +1,4 @@
 //! Tests of `hookmq check`: a mistake ends in an error, and `--live` tries the stores.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::process::Command;
 

@@ -1,16 +1,13 @@
 //! Tests of the command for every source that it lists: `hookmq verify` accepts the output of `hookmq sign`,
 //! and rejects it once it was broken.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
-#[path = "../../shared/tests/source_common/mod.rs"]
-mod source_common;
 
 use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
 use std::thread;
 
 use serde_json::Value;
-use source_common::{params_for, secret_for};
+
+use crate::kit::{params_for, secret_for};
 
 /// A source, as listed by `hookmq sources --json`.
 struct Source {

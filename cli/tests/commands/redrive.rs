@@ -1,5 +1,4 @@
 //! Tests of `hookmq redrive` over a folder that a real forwarder spilled to: its reports match its actions.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::fs;
 use std::net::TcpListener;

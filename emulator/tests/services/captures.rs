@@ -1,15 +1,13 @@
 //! Requests of the vendors' own Python SDKs, which the emulator accepts as they are sent (only signed again
 //! with a key that this emulator knows).
 
-mod common;
-
-use common::*;
+use crate::kit::*;
 use hookmq_emulator::{Config, sample};
 use serde_json::Value;
 
 #[tokio::test]
 async fn the_official_sdks_requests_are_accepted() {
-    let captures: Value = serde_json::from_str(include_str!("vectors/sdk_wire_captures.json")).unwrap();
+    let captures: Value = serde_json::from_str(include_str!("../vectors/sdk_wire_captures.json")).unwrap();
     let mut accepted = 0;
     for sdk in ["tencent_python_sdk", "huawei_python_sdk"] {
         for capture in captures["captures"][sdk].as_array().unwrap() {

@@ -1,7 +1,5 @@
 //! Tests of DMS "Sending Messages" over a real connection, with keys and with tokens.
 
-mod common;
-
 use std::{
     sync::{
         Arc,
@@ -10,7 +8,7 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
-use common::*;
+use crate::kit::*;
 use hookmq_emulator::{Config, HuaweiCredential, Topics, Vendor, sample};
 use serde_json::{Value, json};
 

@@ -1,10 +1,8 @@
 //! Tests of each fault over a real connection, and of the control paths.
 
-mod common;
-
 use std::{io::ErrorKind, time::Duration};
 
-use common::*;
+use crate::kit::*;
 use hookmq_emulator::{Emulator, Fault, FaultKind, Vendor};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::{Value, json};

@@ -1,8 +1,6 @@
 //! Robustness: no input from a client stops the emulator.
 
-mod common;
-
-use common::*;
+use crate::kit::*;
 use proptest::{prelude::*, strategy::ValueTree as _, test_runner::TestRunner};
 use serde_json::{Value, json};
 use tokio::{

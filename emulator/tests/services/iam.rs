@@ -1,10 +1,8 @@
 //! Tests of IAM tokens: issue, use and expiry.
 
-mod common;
-
 use std::time::Duration;
 
-use common::*;
+use crate::kit::*;
 use hookmq_emulator::{Config, Fault, FaultKind, Vendor, sample};
 use serde_json::{Value, json};
 

@@ -1,8 +1,5 @@
 //! A client for these tests, which builds, signs and sends requests byte by byte.
 
-#![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
-#![allow(clippy::unwrap_used, reason = "these are tests, though not `#[test]`s")]
-
 use std::{io, sync::Arc, time::Duration, time::UNIX_EPOCH};
 
 use hmac::{Hmac, Mac};
@@ -16,50 +13,50 @@ use tokio::{
 };
 
 /// The emulator's time in these tests: 2026-11-22T12:33:55Z, in Unix seconds.
-pub const NOW: i64 = 1_795_350_835;
-pub const TDMQ_TOPIC: &str = "pulsar-abc/ns/t";
-pub const DMS_TOPIC: &str = "test-001";
+pub(crate) const NOW: i64 = 1_795_350_835;
+pub(crate) const TDMQ_TOPIC: &str = "pulsar-abc/ns/t";
+pub(crate) const DMS_TOPIC: &str = "test-001";
 
 /// Returns a configuration with a clock that stands still at [`NOW`].
-pub fn config() -> Config {
+pub(crate) fn config() -> Config {
     let now = UNIX_EPOCH + Duration::from_secs(NOW.unsigned_abs());
     Config { clock: Arc::new(move || now), ..Config::default() }
 }
 
-pub async fn start() -> Emulator {
+pub(crate) async fn start() -> Emulator {
     start_with(config()).await
 }
 
-pub async fn start_with(config: Config) -> Emulator {
+pub(crate) async fn start_with(config: Config) -> Emulator {
     Emulator::start(([127, 0, 0, 1], 0).into(), config).await.unwrap()
 }
 
 /// A request that can be changed before and after it is signed.
 #[derive(Clone)]
-pub struct Outgoing {
-    pub method: String,
-    pub target: String,
-    pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
+pub(crate) struct Outgoing {
+    pub(crate) method: String,
+    pub(crate) target: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
-pub struct Incoming {
-    pub status: u16,
-    pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
+pub(crate) struct Incoming {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Incoming {
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(k, _)| k.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
     }
 
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap()
     }
 
     /// Returns the error code of the answer, in the form of any of the services.
-    pub fn code(&self) -> String {
+    pub(crate) fn code(&self) -> String {
         let body = self.json();
         let code = [&body["Response"]["Error"]["Code"], &body["error_code"], &body["error"]["title"]];
         code.iter().find_map(|code| code.as_str()).unwrap_or("none").to_owned()
@@ -67,22 +64,22 @@ impl Incoming {
 }
 
 impl Outgoing {
-    pub fn new(method: &str, target: &str, body: impl Into<Vec<u8>>) -> Self {
+    pub(crate) fn new(method: &str, target: &str, body: impl Into<Vec<u8>>) -> Self {
         Self { method: method.into(), target: target.into(), headers: Vec::new(), body: body.into() }
     }
 
-    pub fn header(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.retain(|(k, _)| !k.eq_ignore_ascii_case(name));
         self.headers.push((name.into(), value.into()));
         self
     }
 
-    pub fn without(mut self, name: &str) -> Self {
+    pub(crate) fn without(mut self, name: &str) -> Self {
         self.headers.retain(|(k, _)| !k.eq_ignore_ascii_case(name));
         self
     }
 
-    pub fn get(&self, name: &str) -> &str {
+    pub(crate) fn get(&self, name: &str) -> &str {
         self.headers.iter().find(|(k, _)| k.eq_ignore_ascii_case(name)).map_or("", |(_, v)| v.trim())
     }
 
@@ -95,7 +92,7 @@ impl Outgoing {
     }
 
     /// Signs the headers `signed` with TC3 at `time`.
-    pub fn tc3(self, id: &str, key: &str, signed: &str, time: i64) -> Self {
+    pub(crate) fn tc3(self, id: &str, key: &str, signed: &str, time: i64) -> Self {
         let date = OffsetDateTime::from_unix_timestamp(time).unwrap().date();
         let scope = format!("{date}/tdmq/tc3_request");
         let hash = match self.get("x-tc-content-sha256") {
@@ -115,7 +112,7 @@ impl Outgoing {
     }
 
     /// Signs the headers `signed` with SDK-HMAC-SHA256; the query must already be canonical.
-    pub fn sdk(self, access_key: &str, secret_key: &str, signed: &str, time: i64) -> Self {
+    pub(crate) fn sdk(self, access_key: &str, secret_key: &str, signed: &str, time: i64) -> Self {
         let date = sdk_date(time);
         let this = self.header("X-Sdk-Date", &date);
         let (path, query) = this.target.split_once('?').unwrap_or((&this.target, ""));
@@ -133,16 +130,16 @@ impl Outgoing {
     }
 
     /// Sends the request over a connection of its own.
-    pub async fn send(&self, emulator: &Emulator) -> Incoming {
+    pub(crate) async fn send(&self, emulator: &Emulator) -> Incoming {
         self.try_send(emulator).await.unwrap()
     }
 
-    pub async fn try_send(&self, emulator: &Emulator) -> io::Result<Incoming> {
+    pub(crate) async fn try_send(&self, emulator: &Emulator) -> io::Result<Incoming> {
         let mut stream = TcpStream::connect(emulator.addr()).await?;
         self.send_over(&mut stream).await
     }
 
-    pub async fn send_over(&self, stream: &mut TcpStream) -> io::Result<Incoming> {
+    pub(crate) async fn send_over(&self, stream: &mut TcpStream) -> io::Result<Incoming> {
         let headers: Vec<_> =
             self.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let head = format!(
@@ -179,7 +176,7 @@ async fn receive(stream: &mut TcpStream) -> io::Result<Incoming> {
 }
 
 /// Builds a TDMQ request without a signature.
-pub fn tdmq_unsigned(emulator: &Emulator, body: &Value) -> Outgoing {
+pub(crate) fn tdmq_unsigned(emulator: &Emulator, body: &Value) -> Outgoing {
     Outgoing::new("POST", "/", body.to_string())
         .header("Host", &emulator.addr().to_string())
         .header("Content-Type", "application/json")
@@ -190,20 +187,20 @@ pub fn tdmq_unsigned(emulator: &Emulator, body: &Value) -> Outgoing {
 }
 
 /// Signs a TDMQ request with the sample key.
-pub fn tdmq_signed(request: Outgoing) -> Outgoing {
+pub(crate) fn tdmq_signed(request: Outgoing) -> Outgoing {
     request.tc3(sample::SECRET_ID, sample::SECRET_KEY, "content-type;host", NOW)
 }
 
-pub fn tdmq(emulator: &Emulator, payload: &str) -> Outgoing {
+pub(crate) fn tdmq(emulator: &Emulator, payload: &str) -> Outgoing {
     tdmq_signed(tdmq_unsigned(emulator, &json!({"Topic": TDMQ_TOPIC, "Payload": payload})))
 }
 
-pub fn dms_path(project: &str, instance: &str) -> String {
+pub(crate) fn dms_path(project: &str, instance: &str) -> String {
     format!("/v2/{project}/rocketmq/instances/{instance}/messages")
 }
 
 /// Builds a DMS request without a signature.
-pub fn dms_unsigned(emulator: &Emulator, body: &Value) -> Outgoing {
+pub(crate) fn dms_unsigned(emulator: &Emulator, body: &Value) -> Outgoing {
     Outgoing::new("POST", &dms_path(sample::PROJECT_ID, sample::INSTANCE_ID), body.to_string())
         .header("Host", &emulator.addr().to_string())
         .header("Content-Type", "application/json")
@@ -211,23 +208,23 @@ pub fn dms_unsigned(emulator: &Emulator, body: &Value) -> Outgoing {
 }
 
 /// Signs a DMS request with the sample key.
-pub fn dms_signed(request: Outgoing) -> Outgoing {
+pub(crate) fn dms_signed(request: Outgoing) -> Outgoing {
     let signed = "content-type;host;x-project-id;x-sdk-date";
     request.sdk(sample::ACCESS_KEY, sample::SECRET_ACCESS_KEY, signed, NOW)
 }
 
-pub fn dms(emulator: &Emulator, text: &str) -> Outgoing {
+pub(crate) fn dms(emulator: &Emulator, text: &str) -> Outgoing {
     dms_signed(dms_unsigned(emulator, &json!({"topic": DMS_TOPIC, "body": text})))
 }
 
 /// Builds a request for an IAM token.
-pub fn iam(emulator: &Emulator, body: &Value) -> Outgoing {
+pub(crate) fn iam(emulator: &Emulator, body: &Value) -> Outgoing {
     Outgoing::new("POST", "/v3/auth/tokens?nocatalog=1", body.to_string())
         .header("Host", &emulator.addr().to_string())
         .header("Content-Type", "application/json")
 }
 
-pub fn iam_body() -> Value {
+pub(crate) fn iam_body() -> Value {
     json!({"auth": {
         "identity": {"methods": ["password"], "password": {"user": {
             "name": sample::USERNAME, "password": sample::PASSWORD, "domain": {"name": sample::DOMAIN}}}},
@@ -235,16 +232,16 @@ pub fn iam_body() -> Value {
     }})
 }
 
-pub async fn token(emulator: &Emulator) -> String {
+pub(crate) async fn token(emulator: &Emulator) -> String {
     iam(emulator, &iam_body()).send(emulator).await.header("x-subject-token").unwrap().to_owned()
 }
 
 /// Builds a DMS request with a token.
-pub fn dms_with(emulator: &Emulator, token: &str) -> Outgoing {
+pub(crate) fn dms_with(emulator: &Emulator, token: &str) -> Outgoing {
     dms_unsigned(emulator, &json!({"topic": DMS_TOPIC, "body": "x"})).header("X-Auth-Token", token)
 }
 
-pub fn sdk_date(time: i64) -> String {
+pub(crate) fn sdk_date(time: i64) -> String {
     let format = format_description!("[year][month][day]T[hour][minute][second]Z");
     OffsetDateTime::from_unix_timestamp(time).unwrap().format(format).unwrap()
 }

@@ -1,13 +1,11 @@
 //! Tests of the executable: its first line of output, and the environment variables that it reads.
 
-mod common;
-
 use std::{
     io::{BufRead as _, BufReader},
     process::{Command, Stdio},
 };
 
-use common::*;
+use crate::kit::*;
 use serde_json::json;
 use tokio::net::TcpStream;
 

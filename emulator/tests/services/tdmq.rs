@@ -1,8 +1,6 @@
 //! Tests of TDMQ `SendMessages` over a real connection.
 
-mod common;
-
-use common::*;
+use crate::kit::*;
 use hookmq_emulator::{Config, TencentCredential, Topics, Vendor, sample};
 use serde_json::json;
 

@@ -1,18 +1,14 @@
 //! Tests of credentials in a request's header fields: which platform they belong to, and where they are used.
 
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
-
-mod queue_support;
-mod world;
-
 use std::time::Duration;
 
 use bytes::Bytes;
 use hookmq_shared::http::Headers;
 use hookmq_shared::queue::{rocketmq, tdmq};
-use queue_support::{Seen, Server, Step};
 use tokio::time::timeout;
-use world::{Answer, World, assert_never_written};
+
+use crate::kit::server::{Seen, Server, Step};
+use crate::kit::world::{Answer, World, assert_never_written};
 
 const HOOKS: &str = r#"
 [hooks.own]

@@ -1,7 +1,4 @@
 //! Tests of the hooks' own body limits, also for a body without an announced length.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod host_support;
 
 use hookmq_shared::config::{Config, Reading, Samples};
 use hookmq_shared::context::Context;
@@ -9,8 +6,9 @@ use hookmq_shared::env::Env;
 use hookmq_shared::gateway::Gateway;
 use hookmq_shared::host::server::{Limits, Server};
 use hookmq_shared::queue::Vendor;
-use host_support::exchange;
 use tokio::net::TcpStream;
+
+use crate::kit::host::exchange;
 
 const HOOKS: &str = "\
 [hooks.small]\nsource = \"none\"\ntopic = \"t/n/a\"\nmax_body = \"1KiB\"\n\

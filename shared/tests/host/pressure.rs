@@ -1,7 +1,4 @@
 //! Tests of strangers that burden the HTTP host, over real sockets: a genuine request is served all the same.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod host_support;
 
 use std::future::pending;
 use std::net::SocketAddr;
@@ -10,9 +7,10 @@ use std::time::Duration;
 
 use hookmq_shared::clock::Random;
 use hookmq_shared::host::server::{Limits, Server};
-use host_support::{Answer, Double, exchange, read_answer};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+
+use crate::kit::host::{Answer, Double, exchange, read_answer};
 
 const MAX_BODY: usize = 6 << 20;
 

@@ -1,15 +1,13 @@
 //! Tests of hooks that trust the source address, on the HTTP host: behind a proxy, that address is the
 //! proxy's unless the proxy is named.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod host_support;
 
 use hookmq_shared::config::{Config, Reading, Samples, Severity};
 use hookmq_shared::context::Context;
 use hookmq_shared::env::Env;
 use hookmq_shared::host::server::{Limits, Server};
-use host_support::{Double, exchange};
 use tokio::net::TcpStream;
+
+use crate::kit::host::{Double, exchange};
 
 /// Returns the source address that a server on loopback assigns to a request with these fields.
 async fn sender(trust: &str, fields: &str) -> Option<String> {

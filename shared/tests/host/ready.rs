@@ -1,8 +1,5 @@
 //! Tests of `/_/ready` on the HTTP host: a known cause that makes every delivery fail keeps an instance out
 //! of service.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod host_support;
 
 use hookmq_shared::config::{Config, Reading, Samples};
 use hookmq_shared::context::Context;
@@ -11,9 +8,10 @@ use hookmq_shared::gateway::Gateway;
 use hookmq_shared::host;
 use hookmq_shared::host::server::{Limits, Server};
 use hookmq_shared::queue::Vendor;
-use host_support::exchange;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
+
+use crate::kit::host::exchange;
 
 const HOOKS: &str = "[hooks.a]\nsource = \"none\"\ntopic = { tdmq = \"t/n/a\", rocketmq = \"topic_a\" }\n";
 

@@ -1,7 +1,4 @@
 //! Tests of the HTTP host over real sockets.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod host_support;
 
 use std::future::pending;
 use std::net::SocketAddr;
@@ -10,11 +7,12 @@ use std::time::Duration;
 
 use hookmq_shared::clock::Random;
 use hookmq_shared::host::server::{Limits, Server};
-use host_support::{Double, exchange, read_answer};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+
+use crate::kit::host::{Double, exchange, read_answer};
 
 const MAX_BODY: usize = 64;
 

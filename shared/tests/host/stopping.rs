@@ -1,8 +1,5 @@
 //! Tests of the shutdown of an HTTP server: load balancers notice first, and requests in progress are kept or
 //! answered.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod host_support;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -17,12 +14,13 @@ use hookmq_shared::host::server::{Limits, Server, Stop};
 use hookmq_shared::message::Message;
 use hookmq_shared::queue::{Queue, Receipt, SendError, Until, Vendor};
 use hookmq_shared::service::Service;
-use host_support::{Double, exchange, read_answer};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
+
+use crate::kit::host::{Double, exchange, read_answer};
 
 async fn start<S: Service>(service: S) -> (SocketAddr, oneshot::Sender<Stop>, JoinHandle<()>) {
     let server = Server::bind("127.0.0.1:0", Limits::default()).await.unwrap();

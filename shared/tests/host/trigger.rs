@@ -1,5 +1,4 @@
 //! Tests of every Lambda trigger's events, as tables: the requests in them, and the answers to them.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
 

@@ -1,5 +1,4 @@
 //! A service that records the requests of a host, and raw HTTP to talk to the host.
-#![allow(dead_code, reason = "each test binary uses a part")]
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};

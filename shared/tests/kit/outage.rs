@@ -1,5 +1,4 @@
 //! A forwarder with a store, and a vendor with outages, in Tokio's paused time.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};

@@ -1,13 +1,4 @@
 //! A gateway with hooks whose secrets change, and its log.
-#![allow(
-    dead_code,
-    unreachable_pub,
-    clippy::unwrap_used,
-    missing_docs,
-    reason = "shared by test files of which each uses a part"
-)]
-
-pub mod extension;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -26,8 +17,8 @@ use hookmq_shared::service::Service as _;
 use hookmq_shared::source::{Draft, Settings, Source};
 use hookmq_shared::telemetry;
 
-use crate::queue_support::{Server, Step, ok};
-use crate::source_common::{NOW, random};
+use super::server::{Server, Step, ok};
+use super::source::{NOW, random};
 
 const STORED: &str = r#"{"Response":{"MessageId":"71:11:0:0","ErrorMsg":"","RequestId":"r-1"}}"#;
 pub const OLD: &str = "an-old-secret-0123456789";

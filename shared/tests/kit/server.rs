@@ -1,11 +1,4 @@
 //! A server that follows a script over real sockets, and other code that the queue tests share.
-#![allow(
-    dead_code,
-    unreachable_pub,
-    clippy::unwrap_used,
-    missing_docs,
-    reason = "shared by test files of which each uses a part"
-)]
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};

@@ -1,7 +1,5 @@
 //! A forwarder on a socket, the emulator behind it, and a record of everything that was written.
 
-#![allow(dead_code, reason = "each test binary uses what it needs")]
-
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::{Mutex, OnceLock};

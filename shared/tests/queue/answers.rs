@@ -1,6 +1,5 @@
 //! Tests of every response fixture and every error code: the class, the retry, and the possibility that the
 //! message was stored.
-#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 use hookmq_shared::net::answer::Answer;
 use hookmq_shared::queue::failure::{Accepted, Failure, Scope};
@@ -41,7 +40,7 @@ fn retry(class: &str) -> Retry {
 
 #[test]
 fn every_fixture_is_of_its_class() {
-    let file: Value = serde_json::from_str(include_str!("vectors/response_fixtures.json")).unwrap();
+    let file: Value = serde_json::from_str(include_str!("../vectors/response_fixtures.json")).unwrap();
     let fixtures = file["fixtures"].as_array().unwrap();
     assert_eq!(fixtures.len(), 32);
     for fixture in fixtures {
@@ -72,7 +71,7 @@ fn every_fixture_is_of_its_class() {
 
 #[test]
 fn every_code_is_of_its_class() {
-    let file: Value = serde_json::from_str(include_str!("vectors/error_codes.json")).unwrap();
+    let file: Value = serde_json::from_str(include_str!("../vectors/error_codes.json")).unwrap();
     let mut checked = 0;
     let mut check = |vendor: &str, row: &Value, code: &Value, status: u16, body: Value| {
         let failure = reader(vendor)(&answer(status, &Value::Null, body.to_string()), &[]).unwrap_err();

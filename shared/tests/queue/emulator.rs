@@ -1,13 +1,11 @@
 //! Tests of both clients against the emulator, which checks signatures with code of its own.
-#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
-
-mod queue_support;
 
 use hookmq_emulator::{Config, Emulator, Fault, FaultKind, sample};
 use hookmq_shared::clock::Clock;
 use hookmq_shared::message::Message;
 use hookmq_shared::queue::{Class, Queue, rocketmq, tdmq};
-use queue_support::{context, message, seconds};
+
+use crate::kit::server::{context, message, seconds};
 
 async fn emulator() -> Emulator {
     Emulator::start(([127, 0, 0, 1], 0).into(), Config::default()).await.unwrap()

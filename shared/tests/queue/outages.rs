@@ -1,15 +1,14 @@
 //! Tests of the cost of a queue's outage for a forwarder with a store: low, for every kind of outage.
 
-mod outage_support;
-
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use hookmq_shared::queue::memory::What;
 use hookmq_shared::store::StoreError;
 use hookmq_shared::store::memory::FaultKind;
-use outage_support::{ANSWER, Asked, House, Kind, WRITE, error, median, pause, stored};
 use tokio::time::Instant;
+
+use crate::kit::outage::{ANSWER, Asked, House, Kind, WRITE, error, median, pause, stored};
 
 const SECOND: Duration = Duration::from_secs(1);
 

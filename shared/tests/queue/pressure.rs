@@ -1,10 +1,6 @@
 //! Tests of deliveries during a flood, or while a vendor is down: they go to the store at once, or back to
 //! the sender.
 
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
-
-mod queue_support;
-
 use std::path::Path;
 use std::time::Duration;
 
@@ -14,8 +10,9 @@ use hookmq_shared::http::{Request, Response};
 use hookmq_shared::metrics::Metrics;
 use hookmq_shared::queue::tdmq::Client;
 use hookmq_shared::service::Service as _;
-use queue_support::{Server, Step, Wall, context, ok};
 use tokio::time::{Instant, advance};
+
+use crate::kit::server::{Server, Step, Wall, context, ok};
 
 const TOKEN: &str = "a-token-of-the-pressure-tests";
 /// Seconds of three years; the gateway trusts no clock from before this program was written.

@@ -1,15 +1,13 @@
 //! Tests of the probe, a call that the vendor must refuse, against the emulator over real sockets: each
 //! possible mistake is told apart, and no message is ever stored.
-#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
-
-mod queue_support;
 
 use hookmq_emulator::{Config, Emulator, Fault, FaultKind, HuaweiCredential, TencentCredential, sample};
 use hookmq_shared::clock::Clock;
 use hookmq_shared::env::EnvProblem;
 use hookmq_shared::queue::probe::{Report, Verdict};
 use hookmq_shared::queue::{Class, Queue as _, rocketmq, tdmq};
-use queue_support::{Server, context, message, ok, seconds};
+
+use crate::kit::server::{Server, context, message, ok, seconds};
 
 const CLUSTER: &str = "pulsar-demo";
 

@@ -1,16 +1,15 @@
 //! Tests of deadlines, retries and circuits against a misbehaving vendor on real sockets. The TDMQ client
 //! stands for both clients, because this code is shared.
 
-mod queue_support;
-
 use std::time::Duration;
 
 use hookmq_shared::clock::{Clock, Random, Timestamp};
 use hookmq_shared::context::Context;
 use hookmq_shared::queue::tdmq::Client;
 use hookmq_shared::queue::{Class, Queue as _, Receipt, SendError};
-use queue_support::{Server, Step, Wall, context, message, ok, seconds, status};
 use tokio::time::{Instant, advance};
+
+use crate::kit::server::{Server, Step, Wall, context, message, ok, seconds, status};
 
 const STORED: &str = r#"{"Response":{"MessageId":"71:11:0:0","ErrorMsg":"","RequestId":"r-1"}}"#;
 

@@ -1,7 +1,4 @@
 //! Tests of the RocketMQ client: its requests, both ways of authentication, and its refusals.
-#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
-
-mod queue_support;
 
 use std::time::Duration;
 
@@ -11,9 +8,10 @@ use hookmq_shared::queue::credentials::Credentials;
 use hookmq_shared::queue::rocketmq::{Client, sign};
 use hookmq_shared::queue::{Class, Queue as _};
 use hookmq_shared::secret::Secret;
-use queue_support::{Server, Step, Wall, context, message, ok, seconds, status};
 use serde_json::{Value, json};
 use tokio::time::advance;
+
+use crate::kit::server::{Server, Step, Wall, context, message, ok, seconds, status};
 
 const PROJECT: &str = "0123456789abcdef0123456789abcdef";
 const INSTANCE: &str = "11111111-2222-3333-4444-555555555555";
@@ -71,7 +69,7 @@ async fn the_request_is_what_the_vendors_sdk_sends() {
     let server = Server::start([ok(STORED)]).await;
     client(&server.url, &KEY).send(&hello(), seconds(10)).await.unwrap();
     let seen = server.seen().remove(0);
-    let captures: Value = serde_json::from_str(include_str!("vectors/sdk_wire_captures.json")).unwrap();
+    let captures: Value = serde_json::from_str(include_str!("../vectors/sdk_wire_captures.json")).unwrap();
     let sdk = &captures["captures"]["huawei_python_sdk"][0];
     let signed = |authorization: &str| {
         let list = authorization.split_once("SignedHeaders=").unwrap().1.split_once(',').unwrap().0;

@@ -1,15 +1,13 @@
 //! Tests of the TDMQ client: its requests, its environment variables, and its refusals.
-#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
-
-mod queue_support;
 
 use hookmq_shared::clock::Timestamp;
 use hookmq_shared::queue::credentials::Credentials;
 use hookmq_shared::queue::tdmq::{Client, sign};
 use hookmq_shared::queue::{Class, Queue as _};
 use hookmq_shared::secret::Secret;
-use queue_support::{Seen, Server, Wall, context, message, ok, seconds};
 use serde_json::{Value, json};
+
+use crate::kit::server::{Seen, Server, Wall, context, message, ok, seconds};
 
 const STORED: &str = r#"{"Response":{"MessageId":"71:11:0:0","ErrorMsg":"","RequestId":"r-1"}}"#;
 
@@ -51,7 +49,7 @@ async fn a_message_is_stored() {
 #[tokio::test(start_paused = true)]
 async fn the_request_is_what_the_vendors_sdk_sends() {
     let seen = sent(&[&SDK, &[("TDMQ_SEND_TIMEOUT", "off")]]).await;
-    let captures: Value = serde_json::from_str(include_str!("vectors/sdk_wire_captures.json")).unwrap();
+    let captures: Value = serde_json::from_str(include_str!("../vectors/sdk_wire_captures.json")).unwrap();
     let sdk = &captures["captures"]["tencent_python_sdk"][0];
     assert_eq!(seen.line, sdk["request_line"].as_str().unwrap());
     assert_eq!(

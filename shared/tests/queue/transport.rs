@@ -1,7 +1,4 @@
 //! Tests of TLS, proxies, and connections made before the first request.
-#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
-
-mod queue_support;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::PathBuf;
@@ -11,12 +8,13 @@ use std::time::Duration;
 
 use hookmq_shared::queue::tdmq::Client;
 use hookmq_shared::queue::{Class, Queue as _, rocketmq};
-use queue_support::{Server, Step, Wall, context, message, ok, seconds};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ProtocolVersion, ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+
+use crate::kit::server::{Server, Step, Wall, context, message, ok, seconds};
 
 const STORED: &str = r#"{"Response":{"MessageId":"71:11:0:0","ErrorMsg":"","RequestId":"r-1"}}"#;
 

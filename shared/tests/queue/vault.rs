@@ -1,17 +1,12 @@
 //! Tests of credentials from Secrets Manager and Parameter Store, over real sockets.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
-#[path = "rotation_support/extension.rs"]
-#[allow(dead_code, unreachable_pub, clippy::unwrap_used, missing_docs, reason = "shared by test files")]
-mod extension;
-mod queue_support;
 
 use std::time::Duration;
 
-use extension::{Extension, Held};
 use hookmq_shared::queue::{Class, Queue as _, Receipt, SendError, rocketmq, tdmq};
-use queue_support::{Server, Wall, context, message, ok, seconds, status};
 use serde_json::json;
+
+use crate::kit::extension::{Extension, Held};
+use crate::kit::server::{Server, Wall, context, message, ok, seconds, status};
 
 const STORED: &str = r#"{"Response":{"MessageId":"71:11:0:0","ErrorMsg":"","RequestId":"r-1"}}"#;
 const REFUSED: &str =

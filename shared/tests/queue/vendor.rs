@@ -1,17 +1,15 @@
 //! Tests of answers from vendors and the machines in front of them, in whole sends: an error that is the same
 //! for every message opens a circuit, a receipt is read in any readable form, and an unreadable one costs at
 //! most two copies.
-#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
-
-mod queue_support;
 
 use std::time::Duration;
 
 use hookmq_shared::message::Message;
 use hookmq_shared::queue::{Class, Client, Queue, Receipt, SendError, rocketmq, tdmq};
-use queue_support::{Server, Step, Wall, answer, context, message, ok, seconds, status};
 use serde_json::json;
 use tokio::time::advance;
+
+use crate::kit::server::{Server, Step, Wall, answer, context, message, ok, seconds, status};
 
 const STORED: &str = r#"{"Response":{"MessageId":"71:11:0:0","ErrorMsg":"","RequestId":"r-1"}}"#;
 const STORED_DMS: &str = r#"{"topic":"test-001","body":"x","msg_id":"644F0E2A315323EAB33D8F4733110009"}"#;

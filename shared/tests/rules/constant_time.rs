@@ -1,14 +1,11 @@
 //! Checks that secrets are compared in constant time, in exactly those places that `docs/security.md` lists.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
-mod rust_files;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use rust_files::rust_files;
+use crate::kit::rust_files::rust_files;
 
-const DOCUMENT: &str = include_str!("../../docs/security.md");
+const DOCUMENT: &str = include_str!("../../../docs/security.md");
 
 /// Code that inspects the form of a secret when the source is built, at a switch, or for a colon; it compares
 /// no value of a sender.

@@ -1,12 +1,9 @@
 //! The modules of the library stand on floors, and each imports from floors below its own alone.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
-mod rust_files;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use rust_files::rust_files;
+use crate::kit::rust_files::rust_files;
 
 /// Modules of one floor do not know each other. `ARCHITECTURE.md` says what each is for.
 const FLOORS: &[&[&str]] = &[

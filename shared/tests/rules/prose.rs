@@ -1,12 +1,9 @@
 //! The summaries of doc comments, in every Rust file of the workspace, begin as `CONTRIBUTING.md` asks.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
-mod rust_files;
 
 use std::fmt::Write as _;
 use std::path::Path;
 
-use rust_files::rust_files;
+use crate::kit::rust_files::rust_files;
 
 const OPENING: &str = "no summary begins with this word";
 const VERB: &str = "a function's summary begins with a verb in the third person";

@@ -1,8 +1,5 @@
 //! Tests of the outcome of a request: delivery, handshake or rejection, and the values that must never appear
 //! in it.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
-mod source_common;
 
 use std::sync::LazyLock;
 
@@ -15,7 +12,8 @@ use hookmq_shared::source::{
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use source_common::{NOW, custom, load, pair, query, random, request, sample, settings};
+
+use crate::kit::source::{NOW, custom, load, pair, query, random, request, sample, settings};
 
 fn preset(name: &str, secret: &str) -> Source {
     Source::preset(name, settings(&json!([secret]))).unwrap()

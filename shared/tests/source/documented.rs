@@ -1,16 +1,14 @@
 //! Tests of the worked example in `docs/add-a-source.md`.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
-mod source_common;
 
 use hookmq_shared::clock::Timestamp;
 use hookmq_shared::reader::{Mistakes, Table};
 use hookmq_shared::source::{Draft, Outcome, Settings, Source};
 use serde_json::Value;
-use source_common::{NOW, of_case, random, settings};
 use toml::de::DeTable;
 
-const DOCUMENT: &str = include_str!("../../docs/add-a-source.md");
+use crate::kit::source::{NOW, of_case, random, settings};
+
+const DOCUMENT: &str = include_str!("../../../docs/add-a-source.md");
 
 /// Returns the text of the only block in this language.
 fn block(language: &str) -> &'static str {

@@ -1,8 +1,5 @@
 //! Tests of encrypted events and answers: events that can be decrypted, and the single rejection of all
 //! others.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
-mod source_common;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,11 +9,12 @@ use hookmq_shared::http::{Request, Response};
 use hookmq_shared::reader::{Mistakes, Table};
 use hookmq_shared::source::{Draft, Outcome, Rejection, Settings, Source, Step, Verdict, preset_info};
 use serde_json::{Value, json};
-use source_common::{
+use toml::de::DeTable;
+
+use crate::kit::source::{
     NOW, custom, handshake, load, pair, params_for, params_of_vectors, query, random, rejection, request,
     sample, secret_for, settings, sign,
 };
-use toml::de::DeTable;
 
 fn delivery(source: &Source, request: Request) -> Delivery {
     match source.check("h", request, NOW) {

@@ -1,9 +1,5 @@
 //! Tests of the documents that verification fetches and calls, over real sockets: a proxy stands for the
 //! providers' hosts.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
-mod queue_support;
-mod source_common;
 
 use std::io::{BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -22,14 +18,15 @@ use hookmq_shared::queue::tdmq::Client;
 use hookmq_shared::secret::Secret;
 use hookmq_shared::service::Service as _;
 use hookmq_shared::source::{Draft, Settings, Source};
-use queue_support::{Server, ok};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
-use source_common::{RSA_KEY, custom, params_for, settings};
 
-const OTHER_KEY: &str = include_str!("vectors/keys/rsa_other.pem");
+use crate::kit::server::{Server, ok};
+use crate::kit::source::{RSA_KEY, custom, params_for, settings};
+
+const OTHER_KEY: &str = include_str!("../vectors/keys/rsa_other.pem");
 const STORED: &str = r#"{"Response":{"MessageId":"71:11:0:0","ErrorMsg":"","RequestId":"r-1"}}"#;
 
 /// Behaviour of the providers for a request.

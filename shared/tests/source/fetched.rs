@@ -1,16 +1,14 @@
 //! Tests of fetched documents: each counts only for its own address, and for a limited time.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
-mod source_common;
 
 use hookmq_shared::http::Request;
 use hookmq_shared::source::{Address, Draft, Fetched, Source, Verdict};
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use serde_json::json;
-use source_common::{NOW, RSA_KEY, custom, random, request, settings};
 
-const OTHER_KEY: &str = include_str!("vectors/keys/rsa_other.pem");
-const P256_KEY: &str = include_str!("vectors/keys/p256.pem");
+use crate::kit::source::{NOW, RSA_KEY, custom, random, request, settings};
+
+const OTHER_KEY: &str = include_str!("../vectors/keys/rsa_other.pem");
+const P256_KEY: &str = include_str!("../vectors/keys/p256.pem");
 
 fn certificate(key: &str) -> String {
     CertificateParams::new(Vec::new()).unwrap().self_signed(&KeyPair::from_pem(key).unwrap()).unwrap().pem()

@@ -1,15 +1,14 @@
 //! Tests of mistakes in a `[verify]` table or in a hook's settings: each is reported with its place and its
 //! remedy.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
-mod source_common;
 
 use hookmq_shared::delivery::Coverage;
 use hookmq_shared::reader::{Mistakes, Table};
 use hookmq_shared::source::{BuildError, Rejection, Settings, Source, Verdict};
 use serde_json::json;
-use source_common::{NOW, custom, load, pair, params_for, request, settings};
 use toml::de::DeTable;
+
+use crate::kit;
+use crate::kit::source::{NOW, custom, load, pair, params_for, request, settings};
 
 /// Returns the mistakes of a table, as `line: key: message`.
 fn mistakes(text: &str) -> Vec<String> {
@@ -279,11 +278,11 @@ fn what_is_no_secret_is_never_a_key() {
     };
     for name in hookmq_shared::source::preset_names().filter(|name| *name != "none") {
         let with = |name, secrets| {
-            let params = source_common::params_for(name);
+            let params = kit::source::params_for(name);
             Source::preset(name, Settings { url: url(), params, ..settings(&secrets) })
                 .map_or_else(|e| errors(Err(e)), |_| vec![])
         };
-        let table = source_common::verify(name);
+        let table = kit::source::verify(name);
         let fetches_keys = table["jwks"].is_string() || table["key_source"]["cert_url"].is_string();
         if fetches_keys {
             assert_eq!(with(name, json!([])), [""; 0], "{name}");
@@ -295,7 +294,7 @@ fn what_is_no_secret_is_never_a_key() {
             );
         }
         for blank in ["", " ", "\t\n", "\0\0\0", "\u{feff}", "\u{a0}\u{3000}", "\u{200b}\r\n"] {
-            let found = with(name, json!([source_common::secret_for(name), blank]));
+            let found = with(name, json!([kit::source::secret_for(name), blank]));
             assert_eq!(found, ["secrets[1]: is empty: set it, or take it out of the list"], "{name}");
         }
     }
@@ -409,7 +408,7 @@ fn the_contracts_example_is_read_as_it_is_written() {
     "#;
     let source = custom(table, settings(&json!(["erp-secret-erp-secret"]))).unwrap();
     let draft = hookmq_shared::source::Draft { event: Some("order.paid".into()), ..Default::default() };
-    let request = source.sign(draft, 0, NOW, &source_common::random()).unwrap();
+    let request = source.sign(draft, 0, NOW, &kit::source::random()).unwrap();
     let Verdict::Verified(delivery) = source.check("erp", request, NOW) else { panic!() };
     assert_eq!((delivery.source.clone(), delivery.event.as_deref()), (None, Some("order.paid")));
     assert_eq!(delivery.coverage, Coverage::Body);
@@ -427,7 +426,7 @@ fn timestamps_come_in_four_units() {
         let table = SOUND.replace("unit = \"s\"", &format!("unit = \"{unit}\", past = 10, future = \"0s\""));
         let source = custom(&table, settings(&json!(["k"]))).unwrap();
         let draft = hookmq_shared::source::Draft::default();
-        let signed = source.sign(draft, 0, NOW, &source_common::random()).unwrap();
+        let signed = source.sign(draft, 0, NOW, &kit::source::random()).unwrap();
         assert_eq!(signed.headers.one_str("t"), Some(text));
         for (millis, accepted) in [(0, true), (10_000, true), (10_001, false), (-1, false)] {
             let verdict = source.check("h", signed.clone(), NOW.shifted(millis));
@@ -441,7 +440,7 @@ fn an_expiry_lies_ahead_and_not_too_far() {
     let table = SOUND.replace("unit = \"s\"", "unit = \"expires\", max_ahead = \"1m\"");
     let source = custom(&table, settings(&json!(["k"]))).unwrap();
     let draft = hookmq_shared::source::Draft::default();
-    let signed = source.sign(draft, 0, NOW, &source_common::random()).unwrap();
+    let signed = source.sign(draft, 0, NOW, &kit::source::random()).unwrap();
     assert_eq!(signed.headers.one_str("t"), Some("1760000060"));
     for (millis, want) in
         [(0, "verified"), (60_000, "verified"), (60_001, "stale"), (-1, "future"), (-3_600_000, "future")]
@@ -466,7 +465,7 @@ fn a_field_of_signatures_is_no_longer_than_a_header() {
     let check = |pairs: usize| {
         let body = json!({ "s": format!("v={}{}", "00".repeat(32), ",a=b".repeat(pairs)) }).to_string();
         let request = request("POST", &json!([["T", "1"]]), body.into_bytes());
-        source_common::rejection(&source, request)
+        kit::source::rejection(&source, request)
     };
     assert_eq!(check(8_000), Rejection::NoMatch);
     assert_eq!(check(8_200), Rejection::Malformed("json:s".into()));

@@ -1,8 +1,5 @@
 //! Tests of handshakes with an answer that is computed, guarded or given in header fields: each makes its own
 //! check, and none serves as a signing oracle.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
-mod source_common;
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
@@ -10,7 +7,8 @@ use std::sync::{Arc, Mutex};
 use hookmq_shared::http::{Request, Response};
 use hookmq_shared::source::{Rejection, Settings, Source, Verdict};
 use serde_json::{Value, json};
-use source_common::{NOW, handshake, load, pair, query, rejection, request, settings, sign};
+
+use crate::kit::source::{NOW, handshake, load, pair, query, rejection, request, settings, sign};
 
 fn with(name: &str, secret: &str, params: &[(&str, &str)]) -> Source {
     let params = params.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();

@@ -1,8 +1,5 @@
 //! Tests of the identity of a delivery without an id from its sender: the same for a retry, different for
 //! another message.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
-mod source_common;
 
 use std::collections::BTreeSet;
 
@@ -12,7 +9,8 @@ use hookmq_shared::http::Request;
 use hookmq_shared::queue::Vendor;
 use hookmq_shared::source::{Draft, Source, Verdict, preset_names};
 use hookmq_shared::spill::Folder;
-use source_common::{NOW, custom, pair, random, settings};
+
+use crate::kit::source::{NOW, custom, pair, random, settings};
 
 /// Time of a sender's retry; a timestamp of the first try is still valid then.
 const LATER: Timestamp = Timestamp::from_unix(1_760_000_047);

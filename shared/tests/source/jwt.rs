@@ -1,7 +1,4 @@
 //! Tests of signed tokens: published keys, and the required form and claims of a token.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
-mod source_common;
 
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD as BASE64_URL};
@@ -10,11 +7,12 @@ use hookmq_shared::http::{Headers, Request};
 use hookmq_shared::source::{Draft, Settings, Source, Verdict};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use source_common::{NOW, RSA_KEY, check_with, custom, pair, params_for, random, request, settings};
 
-const OTHER_KEY: &str = include_str!("vectors/keys/rsa_other.pem");
-const SHORT_KEY: &str = include_str!("vectors/keys/rsa_1024.pem");
-const P256_KEY: &str = include_str!("vectors/keys/p256.pem");
+use crate::kit::source::{NOW, RSA_KEY, check_with, custom, pair, params_for, random, request, settings};
+
+const OTHER_KEY: &str = include_str!("../vectors/keys/rsa_other.pem");
+const SHORT_KEY: &str = include_str!("../vectors/keys/rsa_1024.pem");
+const P256_KEY: &str = include_str!("../vectors/keys/p256.pem");
 const JWKS: &str = "https://keys.example.com/jwks.json";
 
 fn table(algorithm: &str, rest: &str) -> String {

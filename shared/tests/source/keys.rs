@@ -1,7 +1,4 @@
 //! Tests of public keys: their forms, their selection, and certificates that must be fetched.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
-mod source_common;
 
 use hookmq_shared::clock::Timestamp;
 use hookmq_shared::http::Request;
@@ -11,12 +8,15 @@ use hookmq_shared::source::{Draft, Outcome, Rejection, Settings, Source, Step, V
 use proptest::prelude::*;
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use serde_json::{Value, json};
-use source_common::{NOW, RSA_KEY, check_with, custom, load, of_case, pair, params_for, random, settings};
 use toml::de::DeTable;
 
-const OTHER_KEY: &str = include_str!("vectors/keys/rsa_other.pem");
-const SHORT_KEY: &str = include_str!("vectors/keys/rsa_1024.pem");
-const P256_KEY: &str = include_str!("vectors/keys/p256.pem");
+use crate::kit::source::{
+    NOW, RSA_KEY, check_with, custom, load, of_case, pair, params_for, random, settings,
+};
+
+const OTHER_KEY: &str = include_str!("../vectors/keys/rsa_other.pem");
+const SHORT_KEY: &str = include_str!("../vectors/keys/rsa_1024.pem");
+const P256_KEY: &str = include_str!("../vectors/keys/p256.pem");
 
 /// Makes a self-signed certificate that is valid between these years; `NOW` is 2025-10-09.
 fn certificate(key: &str, years: (i32, i32)) -> String {

@@ -2,9 +2,6 @@
 //!
 //! A changed request is rejected, unless the change does not alter the delivery: a field that no verifier
 //! reads, an equivalent escape, or a second signature beside a right one.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
-mod source_common;
 
 use std::collections::BTreeSet;
 
@@ -14,7 +11,8 @@ use hookmq_shared::delivery::Coverage;
 use hookmq_shared::http::{Headers, Request};
 use hookmq_shared::source::{Settings, Source, Verdict};
 use serde_json::Value;
-use source_common::{load, of_case, params_for};
+
+use crate::kit::source::{load, of_case, params_for};
 
 /// Effect of a request that is not rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,15 +1,12 @@
 //! Tests of secrets that change while a function runs.
 
-mod queue_support;
-mod rotation_support;
-mod source_common;
-
 use hookmq_shared::http::{Headers, Request};
 use hookmq_shared::secret::Secret;
 use hookmq_shared::service::Service as _;
 use hookmq_shared::source::{Draft, Settings, Source};
-use rotation_support::{KEY, NEW, OLD, World, github, log, pass, signed, signed_as};
-use source_common::{NOW, random, request};
+
+use crate::kit::rotation::{KEY, NEW, OLD, World, github, log, pass, signed, signed_as};
+use crate::kit::source::{NOW, random, request};
 
 #[tokio::test]
 async fn a_new_secret_is_read_by_the_first_delivery_that_needs_it() {

@@ -1,9 +1,5 @@
 //! Tests of secrets from Secrets Manager and Parameter Store, over real sockets.
 
-mod queue_support;
-mod rotation_support;
-mod source_common;
-
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -13,11 +9,12 @@ use hookmq_shared::env::Env;
 use hookmq_shared::quarantine::Quarantine;
 use hookmq_shared::queue::Vendor;
 use hookmq_shared::redrive::{Options, QuarantinePages, reverify};
-use rotation_support::extension::{Extension, Held, TOKEN};
-use rotation_support::{KEY, NEW, OLD, World, github, log, pass, signed, signed_as};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
+
+use crate::kit::rotation::extension::{Extension, Held, TOKEN};
+use crate::kit::rotation::{KEY, NEW, OLD, World, github, log, pass, signed, signed_as};
 
 const ARN: &str = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:hooks/github-AbCdEf";
 

@@ -1,8 +1,5 @@
 //! Tests of several verifiers on one hook, of networks, and of bodies with items that are verified one by
 //! one.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
-mod source_common;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,8 +8,10 @@ use hookmq_shared::http::Request;
 use hookmq_shared::reader::{Mistakes, Table};
 use hookmq_shared::source::{Draft, Outcome, Rejection, Settings, Source, Verdict};
 use serde_json::json;
-use source_common::{NOW, P256_KEY, custom, load, of_case, pair, random, request, settings};
 use toml::de::DeTable;
+
+use crate::kit;
+use crate::kit::source::{NOW, P256_KEY, custom, load, of_case, pair, random, request, settings};
 
 const TOKEN: &str = "correct horse battery";
 const KEY: &str = "staple and other words";
@@ -335,7 +334,7 @@ fn mistakes_of_settings(text: &str) -> String {
 fn every_item_must_hold_the_token() {
     let (source, signer) = pair("ms-graph");
     let request = signer.sign(Draft::default(), 0, NOW, &random()).unwrap();
-    let secret = &*source_common::secret_for("ms-graph");
+    let secret = &*kit::source::secret_for("ms-graph");
     let text = String::from_utf8(request.body.to_vec()).unwrap();
     assert_eq!(text.matches(secret).count(), 2);
     let delivery = check(&source, &request).unwrap();

@@ -1,7 +1,4 @@
 //! Tests of signing: it is the inverse of checking, and every change of signed data is noticed.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
-mod source_common;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -12,7 +9,8 @@ use hookmq_shared::http::{Headers, Request};
 use hookmq_shared::source::{
     Draft, Rejection, Settings, SignError, Source, Verdict, preset_info, preset_names,
 };
-use source_common::{
+
+use crate::kit::source::{
     NOW, custom, file_of, load, pair, random, reads_body, secret_for, settings, stranger, verify,
 };
 

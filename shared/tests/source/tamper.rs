@@ -1,11 +1,10 @@
 //! Tests of deliberately broken requests: each is rejected for the broken part, and has no other defect.
 
-mod source_common;
-
 use hookmq_shared::source::{
     Draft, Outcome, Rejection, STALE, SignError, Step, Tamper, preset_info, preset_names,
 };
-use source_common::{NOW, custom, pair, random, settings};
+
+use crate::kit::source::{NOW, custom, pair, random, settings};
 
 fn draft(tamper: Tamper) -> Draft {
     Draft { tamper: Some(tamper), ..Draft::default() }

@@ -1,7 +1,4 @@
 //! Tests that a token is never passed on: it is replaced in every place and in every spelling.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
-mod source_common;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -11,7 +8,8 @@ use hookmq_shared::http::{Headers, Request};
 use hookmq_shared::message::{Format, Recipe, Template};
 use hookmq_shared::source::{Draft, Outcome, Settings, Source, Verdict};
 use serde_json::json;
-use source_common::{NOW, RSA_KEY, custom, random, rejection, request, settings};
+
+use crate::kit::source::{NOW, RSA_KEY, custom, random, rejection, request, settings};
 
 const TOKEN: &str = "s3cret-t0ken-value";
 const KEY: &str = "staple and other words";

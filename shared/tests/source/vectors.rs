@@ -1,8 +1,5 @@
 //! Tests of every preset against the vectors of its provider: once as the preset, and once with the vector
 //! file's own configuration, written as a `[verify]` table.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
-mod source_common;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +9,8 @@ use hookmq_shared::clock::Timestamp;
 use hookmq_shared::delivery::{Coverage, Delivery};
 use hookmq_shared::source::{Outcome, Settings, Source, Verdict, preset_info, preset_names};
 use serde_json::{Value, json};
-use source_common::{custom, file_of, load, of_case, params_for, request, settings, vector_files};
+
+use crate::kit::source::{custom, file_of, load, of_case, params_for, request, settings, vector_files};
 
 /// Converts a vector file's configuration into a `[verify]` table.
 fn verify_table(file: &Value) -> String {

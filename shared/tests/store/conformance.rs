@@ -1,9 +1,6 @@
 //! Conformance tests with one table of promises for every store: in memory, a folder, a bucket, and variants
 //! of an operator's bucket. `tests/s3_moto.py` and `tests/s3_versitygw.py` name others, in
 //! `STORE_CONFORMANCE_URL`.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, a panic is the report")]
-
-mod store_promises;
 
 use std::time::Duration;
 
@@ -13,8 +10,9 @@ use hookmq_shared::context::Context;
 use hookmq_shared::env::Env;
 use hookmq_shared::store::memory::{MemoryStore, Order};
 use hookmq_shared::store::{Store, Written};
-use store_promises::Tried;
 use tokio::time::Instant;
+
+use crate::kit::promises::Tried;
 
 fn context(vars: &[(&str, &str)]) -> Context {
     let env = Env::of(vars.iter().map(|(name, value)| (*name, *value)));

@@ -1,5 +1,4 @@
 //! Tests of a folder as an object store: promises, listings, names, and the traces of a crash.
-#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 use std::fs;
 use std::path::Path;

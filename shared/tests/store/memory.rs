@@ -1,5 +1,4 @@
 //! Tests of the store in memory: its faults, its lifecycle and its versions, which simulations rely on.
-#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};

@@ -1,6 +1,5 @@
 //! Tests of the probe of the spill store, which runs before the store is needed: at the start of a host, and
 //! beside a function's second delivery. Its result is reported and does not affect readiness.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use hookmq_emulator::{Emulator, sample};
 use hookmq_shared::clock::{Clock, Random};

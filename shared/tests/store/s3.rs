@@ -1,7 +1,4 @@
 //! Tests of a bucket as an object store: signatures, requests, and every failure of a store.
-#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
-
-mod queue_support;
 
 use std::time::Duration;
 
@@ -13,8 +10,9 @@ use hookmq_shared::queue::credentials::Credentials;
 use hookmq_shared::secret::Secret;
 use hookmq_shared::store::s3::sign::{Head, path, query, sign};
 use hookmq_shared::store::{MAX_OBJECT, MAX_PAGE, Store, StoreError, Written};
-use queue_support::{Seen, Server, Step, Wall, seconds, status};
 use tokio::time::Instant;
+
+use crate::kit::server::{Seen, Server, Step, Wall, seconds, status};
 
 const NAME: &str = "spill/tdmq/github/00ff";
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";

@@ -1,6 +1,5 @@
 //! Tests of a bucket as an object store, against an S3 that `tests/s3_moto.py` or `tests/s3_versitygw.py`
 //! started.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, a panic is the report")]
 
 use std::time::Duration;
 

@@ -1,15 +1,12 @@
 //! Tests of a stalling vendor: the answer is sent within the sender's deadline, and the delivery is kept or
 //! refused.
 
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
-
-mod stalled;
-
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use hookmq_shared::source::{preset_info, preset_names};
-use stalled::answer;
+
+use crate::kit::stalled::answer;
 
 #[tokio::test(start_paused = true)]
 async fn every_preset_is_answered_within_its_senders_deadline() {

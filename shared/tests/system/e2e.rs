@@ -1,10 +1,5 @@
 //! End-to-end tests over real sockets: a request, the gateway, the vendor's emulator, the answer.
 
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
-
-mod source_common;
-mod world;
-
 use std::future::Future;
 use std::time::Duration;
 
@@ -22,8 +17,9 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::{Config as Cases, TestRunner};
 use serde_json::Value;
-use source_common::{other_secret_for, params_for, reads_body, secret_for};
-use world::{Answer, VENDOR_SECRETS, Vendored, World, assert_never_written, is_written, topic};
+
+use crate::kit::source::{other_secret_for, params_for, reads_body, secret_for};
+use crate::kit::world::{Answer, VENDOR_SECRETS, Vendored, World, assert_never_written, is_written, topic};
 
 const TOKEN: &str = "a-token-of-the-end-to-end-tests";
 const SECRET: &str = "a-secret-of-the-end-to-end-tests";

@@ -1,18 +1,10 @@
 //! Tests of the metrics: over a socket, as Prometheus scrapes them, and in CloudWatch's format.
 
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
-
-#[path = "rotation_support/extension.rs"]
-#[allow(dead_code, unreachable_pub, reason = "shared by test files of which each uses a part")]
-mod extension;
-mod world;
-
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use extension::Held;
 use hookmq_emulator::{Fault, FaultKind};
 use hookmq_shared::clock::{Clock, Random};
 use hookmq_shared::config::{Config, Reading, Samples};
@@ -25,7 +17,9 @@ use hookmq_shared::queue::{Vendor, tdmq};
 use hookmq_shared::service::Service as _;
 use serde_json::Value;
 use tokio::time::Instant;
-use world::{World, topic};
+
+use crate::kit::extension::{Extension, Held};
+use crate::kit::world::{World, topic};
 
 const TOKENS: [&str; 2] = ["a-new-token-of-the-metrics-tests", "an-old-token-of-the-metrics-tests"];
 
@@ -333,7 +327,7 @@ async fn strangers_ring_no_alarm_by_a_secret_that_cannot_be_read_again() {
     let [token, other] = TOKENS;
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name);
-    let held = extension::Extension::start().await;
+    let held = Extension::start().await;
     for name in ["one", "two"] {
         std::fs::write(path(name), token).unwrap();
         held.secret(name, Held::Text(other.to_owned()));

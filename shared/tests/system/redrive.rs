@@ -4,10 +4,6 @@
 //! The forwarder and the redriver are the real ones, the vendor is the emulator, and the store is in memory,
 //! where it counts calls and a test can remove objects.
 
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
-
-mod world;
-
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +24,8 @@ use hookmq_shared::store::memory::{self, MemoryStore, Operation};
 use hookmq_shared::store::{Store, StoreError};
 use serde_json::Value;
 use tokio::time::{Instant, timeout};
-use world::{Vendored, topic};
+
+use crate::kit::world::{Vendored, topic};
 
 fn run(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -1,10 +1,6 @@
 //! Tests of deliveries that the queue does not take: spilled, sent later, buried, referred to, marked,
 //! quarantined.
 
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
-
-mod world;
-
 use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
@@ -26,7 +22,8 @@ use hookmq_shared::source::{Draft, Settings, Source};
 use hookmq_shared::spill::{Folder, Spill};
 use serde_json::Value;
 use tokio::time::Instant;
-use world::{Vendored, World, assert_never_written, topic};
+
+use crate::kit::world::{Vendored, World, assert_never_written, topic};
 
 const TOKEN: &str = "a-token-of-the-spill-tests";
 

@@ -1,7 +1,4 @@
 //! Tests of the objects in the store and of their ids.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
-
-mod world;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,7 +13,8 @@ use hookmq_shared::redrive::{Options, Redriver};
 use hookmq_shared::spill::{Folder, Record, Spill};
 use serde_json::Value;
 use tokio::time::Instant;
-use world::{World, topic};
+
+use crate::kit::world::{World, topic};
 
 const TOKEN: &str = "a-token-of-the-identity-tests";
 

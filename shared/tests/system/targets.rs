@@ -1,9 +1,5 @@
 //! Tests of several targets: other instances, regions and keys, and one delivery to more than one target.
 
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
-
-mod world;
-
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -21,7 +17,8 @@ use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
 use serde_json::Value;
 use tokio::time::Instant;
-use world::{Answer, VENDOR_SECRETS, World, assert_never_written, is_written};
+
+use crate::kit::world::{Answer, VENDOR_SECRETS, World, assert_never_written, is_written};
 
 const TOKEN: &str = "a-token-of-the-target-tests";
 const SECOND_KEY: &str = "a-secret-key-of-the-second-cluster";

@@ -1,5 +1,4 @@
 //! Helpers that the tests of sources share: vectors, settings, signing and checking.
-#![allow(dead_code, clippy::unwrap_used, unreachable_pub, reason = "each test file uses a part of it")]
 
 mod presets;
 

@@ -16,7 +16,7 @@ use super::load;
 pub const P256_KEY: &str = "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg7j9U6SqNlvqPdIJrdcQ4e7MDm0YwHvRkCirtzAFgrPWhRANCAATX5KqiorFQqRO4Dhu/3qhvdkWCRDDLpbAZpWF3AsPf0uHolDsNkxWkFdE1fa7+vepJ2jxciyQEcliGwnzOkdIa";
 
 /// An RSA private key in PEM, made for these tests.
-pub const RSA_KEY: &str = include_str!("../vectors/keys/rsa.pem");
+pub const RSA_KEY: &str = include_str!("../../vectors/keys/rsa.pem");
 
 /// Seeds of tests 1 and 2 of RFC 8032, 7.1, also used as any other 32 bytes.
 const KEYS: [[u8; 32]; 2] = [
@@ -89,10 +89,10 @@ fn secret(preset: &str, which: usize) -> String {
     let key = KEYS[which];
     match (table["kind"].as_str().unwrap(), table["algorithm"].as_str()) {
         ("rsa", _) | ("jwt", Some("RS256")) => {
-            [RSA_KEY, include_str!("../vectors/keys/rsa_other.pem")][which].to_owned()
+            [RSA_KEY, include_str!("../../vectors/keys/rsa_other.pem")][which].to_owned()
         }
         ("ecdsa", _) | ("jwt", Some("ES256")) => {
-            [P256_KEY, include_str!("../vectors/keys/p256.pem")][which].to_owned()
+            [P256_KEY, include_str!("../../vectors/keys/p256.pem")][which].to_owned()
         }
         _ => {
             let prefix = table["key"]["strip_prefix"].as_str().unwrap_or_default();
