@@ -358,7 +358,7 @@ AWS_METRICS = {
 }
 
 
-# What requests that nobody verified are counted in (shared/tests/metrics.rs): each has an alarm of its own, which
+# What requests that nobody verified are counted in (shared/tests/system/metrics.rs): each has an alarm of its own, which
 # says so. A 5xx of the API is among them, since a function answers 503 where a key that a message names is not there.
 STRANGERS = {"Rejected": "RejectedAlarm", "Unverified": "UnverifiedAlarm"}
 # What a flood of them can bring about: genuine deliveries suffer by it, so it rings, and no version is to blame.
