@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Each function's release build: under 2.2 MB zipped, free of the crates that cost cold start, and of what only
 proofs may have: the safeguards that can be pulled.
 

@@ -1,6 +1,6 @@
 //! Time to verify a 4 KiB body with a preset of each kind, measured by criterion.
 //!
-//! Run with `repeat PRESET TIMES` to verify that many times, so that `tests/instructions.py` can count
+//! Run with `repeat PRESET TIMES` to verify that many times, so that `tests/load/instructions.py` can count
 //! instructions. Run with `list` to list the kinds and their presets.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark may panic and print")]
 

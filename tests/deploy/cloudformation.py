@@ -6,7 +6,7 @@ import re
 from samcli.yamlhelper import yaml_parse
 from samtranslator.translator.transform import transform
 
-import support
+from tests import support
 
 PSEUDO = {
     "AWS::AccountId": "123456789012",

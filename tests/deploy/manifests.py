@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """The container manifests: valid against Kubernetes' own schemas, as tight as they say, and true to the code.
 
 A Knative Service has no schema here: its Pod is checked as a Pod, what is left of it against the fields and
@@ -13,7 +12,8 @@ import tomllib
 import kubernetes_validate
 import yaml
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+from tests.support import ROOT
+
 FOLDER = ROOT / "deploy" / "container"
 KUBERNETES = "1.37"
 # https://knative.dev/docs/serving/reference/serving-api/, fields of a revision that no Pod has.

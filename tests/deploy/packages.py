@@ -1,8 +1,7 @@
-#!/usr/bin/env python3
 """What `deploy/` holds for Tencent SCF and FunctionGraph, checked and run.
 
 1. Terraform and serverless.yml: parsed, and every resource's arguments against those that the providers
-   document (`deploy_schema.json`, which says of which version); every variable of the environment against
+   document (`schema.json`, which says of which version); every variable of the environment against
    docs/configuration.md; no secret with a default or in the open.
 2. The packages: built twice, equal byte for byte, with the modes that the platforms ask for.
 3. Each package unzipped and run: against servers that follow the platforms' runtime interfaces, with each
@@ -29,7 +28,7 @@ import hcl2
 import yaml
 from moto.server import ThreadedMotoServer
 
-import support
+from tests import support
 
 DEPLOY = support.ROOT / "deploy"
 MODULES = {
@@ -294,7 +293,7 @@ def check_serverless(path: pathlib.Path) -> None:
 
 
 def check_descriptions() -> None:
-    schema = json.loads((support.ROOT / "tests" / "deploy_schema.json").read_text())
+    schema = json.loads((support.ROOT / "tests" / "deploy" / "schema.json").read_text())
     count = sum(check_module(folder, provider, schema[provider]) for folder, provider in MODULES.items())
     manifests = sorted((DEPLOY / "tencent-scf").rglob("serverless.yml"))
     for path in manifests:

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """The SAM template, as CloudFormation gets it with each set of parameters that changes its shape: what is made,
 who may do what, and that no secret is in it. And the names that it shares with functions and documents are theirs."""
 import json
@@ -15,10 +14,9 @@ from samcli.lib.providers.api_provider import ApiProvider
 from samcli.lib.providers.sam_function_provider import SamFunctionProvider
 from samcli.lib.providers.sam_stack_provider import SamLocalStackProvider
 
-import alarms
-import cloudformation
-import support
-from cloudformation import Stack
+from tests import support
+from tests.deploy import alarms, cloudformation
+from tests.deploy.cloudformation import Stack
 
 BIN = pathlib.Path(sys.executable).parent
 ENV = {
@@ -358,8 +356,9 @@ AWS_METRICS = {
 }
 
 
-# What requests that nobody verified are counted in (shared/tests/system/metrics.rs): each has an alarm of its own, which
-# says so. A 5xx of the API is among them, since a function answers 503 where a key that a message names is not there.
+# What requests that nobody verified are counted in (shared/tests/system/metrics.rs): each has an alarm of its own,
+# which says so. A 5xx of the API is among them, since a function answers 503 where a key that a message names is not
+# there.
 STRANGERS = {"Rejected": "RejectedAlarm", "Unverified": "UnverifiedAlarm"}
 # What a flood of them can bring about: genuine deliveries suffer by it, so it rings, and no version is to blame.
 FLOODS = {"Throttles", "Duration", "IntegrationErrors"}

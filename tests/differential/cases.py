@@ -1,4 +1,4 @@
-"""The requests of tests/differential.py: of each provider, valid ones and what mutations make of them."""
+"""The requests of tests/differential/libraries.py: of each provider, valid ones and what mutations make of them."""
 import base64
 import dataclasses
 import hashlib
@@ -49,7 +49,7 @@ class Case:
         )
 
     def js(self, libraries: list) -> str:
-        """For `tests/differential.mjs`."""
+        """For `tests/differential/libraries.mjs`."""
         headers = {name.lower(): self.header(name) for name, _ in self.headers}
         body = base64.b64encode(self.body).decode()
         return json.dumps(

@@ -1,6 +1,6 @@
-// The verdicts of official JavaScript libraries, for tests/differential.py: JSON lines in, JSON lines out.
+// The verdicts of official JavaScript libraries, for tests/differential/libraries.py: JSON lines in, JSON lines out.
 //
-//     node differential.mjs MODULES < cases
+//     node libraries.mjs MODULES < cases
 //
 // MODULES is the folder whose node_modules holds what package.json names.
 import { createRequire } from "node:module";

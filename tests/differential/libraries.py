@@ -1,9 +1,8 @@
-#!/usr/bin/env python3
 """Differential tests: hookmq and the providers' official libraries look at the same requests, valid,
 broken and odd. Every difference in their verdicts must be one of RULES, and every rule must be met.
 
-    python3 tests/in_venv.py differential
-    differential.py --install                   only the JavaScript libraries, into target/npm
+    python3 -m tests.in_venv differential.libraries
+    python3 -m tests.differential.libraries --install       only the JavaScript libraries, into target/npm
 """
 import base64
 import collections
@@ -28,11 +27,12 @@ from sendgrid.helpers.eventwebhook import EventWebhook
 from slack_sdk.signature import SignatureVerifier
 from twilio.request_validator import RequestValidator
 
-import differential_sns
-from differential_cases import AT, PROVIDERS, cases
-from differential_rules import ACCEPTED, RULES, SIGNATURES
-from support import ROOT, TARGET, binary, cargo_build
+from tests.differential import sns
+from tests.differential.cases import AT, PROVIDERS, cases
+from tests.differential.rules import ACCEPTED, RULES, SIGNATURES
+from tests.support import TARGET, binary, cargo_build
 
+FOLDER = pathlib.Path(__file__).resolve().parent
 SEED = 20251009
 
 
@@ -175,11 +175,11 @@ def modules() -> pathlib.Path | None:
         print("npm is not installed: the JavaScript libraries are SKIPPED (apt-get install npm)")
         return None
     modules.mkdir(parents=True, exist_ok=True)
-    lock = (ROOT / "tests" / "package-lock.json").read_bytes()
+    lock = (FOLDER / "package-lock.json").read_bytes()
     stamp = modules / "installed-lock.json"
     if not stamp.exists() or stamp.read_bytes() != lock:
         for name in ("package.json", "package-lock.json"):
-            shutil.copy(ROOT / "tests" / name, modules)
+            shutil.copy(FOLDER / name, modules)
         subprocess.run(["npm", "ci", "--silent", "--ignore-scripts", "--no-audit"], cwd=modules, check=True)
         stamp.write_bytes(lock)
     return modules
@@ -191,7 +191,7 @@ def javascript(cases: list) -> dict:
     if not found:
         return {}
     asked = [(number, case) for number, case in enumerate(cases) if case.source in JAVASCRIPT]
-    command = ["node", ROOT / "tests" / "differential.mjs", found]
+    command = ["node", FOLDER / "libraries.mjs", found]
     answers = lines(command, [case.js(JAVASCRIPT[case.source]) for _, case in asked])
     return {number: json.loads(answer) for (number, _), answer in zip(asked, answers)}
 
@@ -204,7 +204,7 @@ def main() -> int:
     started = time.monotonic()
     rng = random.Random(SEED)
     every = [case for kind in PROVIDERS for case in cases(kind, rng)]
-    every += differential_sns.cases(rng)
+    every += sns.cases(rng)
     ours = lines([binary("hookmq"), "verify", "--batch"], [case.line() for case in every])
     theirs = collections.defaultdict(dict, javascript(every))
     with mock.patch("time.time", lambda: float(AT)), mock.patch("standardwebhooks.webhooks.datetime", Now):

@@ -4,7 +4,7 @@ import dataclasses
 import re
 import typing
 
-from differential_cases import PROVIDERS, Case
+from tests.differential.cases import PROVIDERS, Case
 
 SIGNATURES = {provider.source: provider.signature for provider in PROVIDERS} | {"aws-sns": "Signature"}
 STANDARD = {"standardwebhooks-py", "standardwebhooks-js"}

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """The object store's S3 client against moto, an S3 of its own, and its signatures against botocore.
 
 1. Buckets of every kind are made with boto3: plain, versioned, encrypted, with locked objects. The
@@ -20,7 +19,7 @@ from botocore.credentials import Credentials
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
-import s3_store
+from tests.differential import s3_store
 
 REGION = "eu-central-1"
 ACCESS_KEY, SECRET_KEY, TOKEN = "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "session/token+1="
@@ -65,7 +64,7 @@ def make_bucket(s3, kind: str) -> str:
 
 
 def run_client(endpoint: str, bucket: str, test: str) -> None:
-    s3_store.cargo_test(server_of(endpoint, bucket), PREFIX, "store_s3_real", test, "--ignored")
+    s3_store.cargo_test(server_of(endpoint, bucket), PREFIX, "s3_real", test, "--ignored")
 
 
 def server_of(endpoint: str, bucket: str) -> s3_store.Server:

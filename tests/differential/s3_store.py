@@ -10,7 +10,7 @@ import pathlib
 import subprocess
 import tempfile
 
-import support
+from tests import support
 
 # Deliveries that are spilled and redriven through each server.
 DELIVERIES = 60
@@ -44,20 +44,20 @@ class Server:
         return env | ({"S3_SESSION_TOKEN": self.token} if self.token else {})
 
 
-def cargo_test(server: Server, prefix: str, binary: str, test: str, *arguments: str) -> None:
+def cargo_test(server: Server, prefix: str, module: str, test: str, *arguments: str) -> None:
     """A test of the client's own, with nothing else of ours in its environment."""
     env = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "S3_"))}
     env |= server.env(prefix)
     env["STORE_CONFORMANCE_URL"] = env["SPILL_URL"]
-    command = ["cargo", "test", "--quiet", "-p", "hookmq-shared", "--test", binary, "--", *arguments,
-               "--exact", test]
+    command = ["cargo", "test", "--quiet", "-p", "hookmq-shared", "--test", "store", "--", *arguments,
+               "--exact", f"{module}::{test}"]
     done = subprocess.run(command, cwd=support.ROOT, env=env, check=True, stdout=subprocess.PIPE, text=True)
     assert "1 passed" in done.stdout, done.stdout
 
 
 def check_promises(server: Server) -> None:
     """The table that every store is held to."""
-    cargo_test(server, "promises/P_1", "store_conformance", "a_store_of_somebody_elses")
+    cargo_test(server, "promises/P_1", "conformance", "a_store_of_somebody_elses")
     print("every promise of a store is kept")
 
 

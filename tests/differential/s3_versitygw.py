@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """The object store's S3 client against versitygw, a server that no test library is.
 
 It is built with Go, once, into `target/`; without Go, and without such a build, the check says so and ends.
@@ -12,8 +11,8 @@ import tempfile
 import boto3
 from botocore.config import Config
 
-import s3_store
-import support
+from tests import support
+from tests.differential import s3_store
 
 # A version that was tried; a newer one is a change like any other.
 VERSION = "v1.8.0"
@@ -61,7 +60,7 @@ def main() -> None:
             s3.create_bucket(Bucket="hooks", CreateBucketConfiguration={"LocationConstraint": REGION})
             tried = s3_store.Server(endpoint, "hooks", REGION, ACCESS_KEY, SECRET_KEY)
             s3_store.check_promises(tried)
-            s3_store.cargo_test(tried, "listings", "store_s3_real", "listings_of_a_real_store", "--ignored")
+            s3_store.cargo_test(tried, "listings", "s3_real", "listings_of_a_real_store", "--ignored")
             s3_store.check_deliveries(tried)
 
 

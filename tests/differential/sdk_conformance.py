@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """The vendors' own Python SDKs against the emulator, and our requests against the SDKs' signers.
 
 1. Each SDK sends to the emulator and is accepted; with a wrong key it is refused.
@@ -24,7 +23,7 @@ from tencentcloud.common.profile.client_profile import ClientProfile
 from tencentcloud.common.profile.http_profile import HttpProfile
 from tencentcloud.tdmq.v20200217 import models, tdmq_client
 
-import support
+from tests import support
 
 TEXTS = ["hello", "", "é你好😀\u2028", "\"quotes\" \\ and \u0000\u001f control", "x" * 500_000]
 

@@ -1,12 +1,12 @@
-"""The requests of tests/differential.py that are Amazon SNS's: signed fields of a JSON body."""
+"""The requests of tests/differential/libraries.py that are Amazon SNS's: signed fields of a JSON body."""
 import json
 import random
 
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding
 
-from differential_cases import URL, Case, b64, bodies, signatures_mutated, texts_mutated
-from support import ROOT
+from tests.differential.cases import URL, Case, b64, bodies, signatures_mutated, texts_mutated
+from tests.support import ROOT
 
 SOURCE = "aws-sns"
 TOPIC = "arn:aws:sns:us-east-1:123456789012:hooks"

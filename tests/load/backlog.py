@@ -1,10 +1,9 @@
-#!/usr/bin/env python3
 """Redrivers as processes before a backlog: how fast, with how many calls of the store, in how much memory.
 
-    python3 tests/backlog.py                                # 10^5 deliveries, 1 and 8 redrivers, folder and S3
-    python3 tests/backlog.py --objects 1000000              # 17 minutes a line, 3 GB of memory for the S3
-    python3 tests/backlog.py --memory                       # the bodies that hurt; fails above 100 MB resident
-    python3 tests/backlog.py --ci                           # both, small: never fails on time
+    python3 -m tests.load.backlog                           # 10^5 deliveries, 1 and 8 redrivers, folder and S3
+    python3 -m tests.load.backlog --objects 1000000         # 17 minutes a line, 3 GB of memory for the S3
+    python3 -m tests.load.backlog --memory                  # the bodies that hurt; fails above 100 MB resident
+    python3 -m tests.load.backlog --ci                      # both, small: never fails on time
 
 A backlog is made of real objects: a forwarder whose vendor fails has spilled them, and copies with other ids lie
 under the names that these make (`docs/delivery-semantics.md`). Vendor and S3 are the emulator's. It counts what is
@@ -25,8 +24,8 @@ import threading
 import time
 import zipfile
 
-import support
-from backlog_shapes import SHAPES, Shape, many
+from tests import support
+from tests.load.shapes import SHAPES, Shape, many
 
 # What AWS says of the shipped function, in bytes: of its 128 MB a fifth is left.
 MOST_RESIDENT = 100_000_000

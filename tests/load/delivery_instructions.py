@@ -1,8 +1,7 @@
-#!/usr/bin/env python3
 """Instructions of a forwarder: to start, for its first delivery, and for one that follows.
 
     cargo build --release -p tdmq -p hookmq-emulator
-    python3 tests/delivery_instructions.py [BINARY]
+    python3 -m tests.load.delivery_instructions [BINARY]
 
 valgrind counts a run without a delivery, one with one, and one with 101: the differences tell. Each is counted
 as a Lambda function, whose start ends with the first question for work, and as an HTTP server, whose run without
@@ -23,7 +22,7 @@ import tempfile
 import threading
 import time
 
-import support
+from tests import support
 
 SECRET = "0123456789abcdef0123"
 HOOKS = f'[hooks.h]\nsource = "github"\nsecrets = ["plain:{SECRET}"]\ntopic = "a/b/c"\n'

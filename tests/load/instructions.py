@@ -1,19 +1,18 @@
-#!/usr/bin/env python3
 """Instructions to verify a 4 KiB body, by kind of verifier: a table for `docs/performance.md`.
 
-    python3 tests/instructions.py             valgrind counts those of 11 verifications and of 1
-    python3 tests/instructions.py --linear    those of heads and texts of 1, 10 and 100 kB
+    python3 -m tests.load.instructions             valgrind counts those of 11 verifications and of 1
+    python3 -m tests.load.instructions --linear    those of heads and texts of 1, 10 and 100 kB
 
 The second fails where ten times the bytes cost nearer a hundred times the instructions than ten: a buffer that
 grows, or the rest of a head that is over the limit, costs a byte a little more, and nothing may cost its square.
 """
 import json
-import pathlib
 import re
 import subprocess
 import sys
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+from tests.support import ROOT
+
 TIMES = 10
 SIZES = (1_000, 10_000, 100_000)
 STEEP = 30

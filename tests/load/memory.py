@@ -1,7 +1,6 @@
-#!/usr/bin/env python3
 """A forwarder's resident memory with ten of the bodies that hurt at a time, before a slow vendor.
 
-    python3 tests/memory.py [--ci] [--no-build]      # release builds; fails above 200 MB, for a function of 256
+    python3 -m tests.load.memory [--ci] [--no-build]  # release builds; fails above 200 MB, for a function of 256
 
 Each shape has a process of its own; none of its deliveries may be lost, though it may be asked for again.
 """
@@ -15,9 +14,9 @@ import sys
 import tempfile
 import time
 
-import support
-from backlog import Built
-from backlog_shapes import MIB, as_json, binary, escapes, mixed
+from tests import support
+from tests.load.backlog import Built
+from tests.load.shapes import MIB, as_json, binary, escapes, mixed
 
 MOST = 200 * 1000 * 1000
 AT_ONCE = 10

@@ -1,7 +1,6 @@
-#!/usr/bin/env python3
 """What an outage of the queue costs a forwarder that has a store, by its kind: the table of docs/performance.md.
 
-    python3 tests/outage.py target/release [BEFORE]
+    python3 -m tests.load.outage target/release [BEFORE]
 
 Of each kind, on a fresh process: one delivery, 200 at once, and then a stream of 20 a second while the outage goes
 on. All must be answered 200 and lie in the store, or in the queue. `BEFORE` is a folder with the binaries of another
@@ -15,7 +14,7 @@ import sys
 import tempfile
 import time
 
-import support
+from tests import support
 
 HTML = "<html>Bad Gateway</html>"
 LATE = {"error": {"code": "FailedOperation.SendMessageTimeoutError"}}

@@ -1,10 +1,9 @@
-#!/usr/bin/env python3
 """A forwarder under siege: hostile connections by the thousand beside genuine deliveries.
 
-    python3 tests/siege.py                                  # one minute, hostile ones from other addresses
-    python3 tests/siege.py --minutes 30 --release           # as it is shipped
-    python3 tests/siege.py --one-address                    # all from one, as behind a balancer
-    python3 tests/siege.py --ci                             # both, short and small
+    python3 -m tests.load.siege                             # one minute, hostile ones from other addresses
+    python3 -m tests.load.siege --minutes 30 --release      # as it is shipped
+    python3 -m tests.load.siege --one-address               # all from one, as behind a balancer
+    python3 -m tests.load.siege --ci                        # both, short and small
 
 10,000 connections are held open or opened again as they close: slow heads, slow bodies, idle ones, resets, pipelines
 whose answers nobody reads, HTTP/2, oversized heads, unsigned bodies. Beside them 200 deliveries a second are signed,
@@ -33,7 +32,7 @@ import tempfile
 import time
 import zipfile
 
-import support
+from tests import support
 
 SECRET = "a-secret-of-the-siege-0123456789"
 HOOKS = f'[hooks.h]\nsource = "github"\nsecrets = ["plain:{SECRET}"]\ntopic = "a/b/c"\n'

@@ -1,9 +1,8 @@
-#!/usr/bin/env python3
 """Networks as they are, played in namespaces of their own: name servers that are silent or half silent, an
 address that swallows everything, a slow proxy, TLS that no repetition mends.
 
-    python3 tests/in_venv.py networks
-    python3 tests/networks.py [--binaries DIR] [CASE …]
+    python3 -m tests.in_venv networks.namespaces
+    python3 -m tests.networks.namespaces [--binaries DIR] [CASE …]
 
 It needs root, `unshare` and `ip`; where it may not make a namespace, it says so and ends well.
 """
@@ -27,7 +26,7 @@ import tempfile
 import threading
 import time
 
-import support
+from tests import support
 
 STORED = b'{"Response":{"RequestId":"r","MessageId":"1:2:3:0"}}'
 HOLE = "10.9.9.9"
@@ -394,7 +393,8 @@ CASES = {case.__name__: case for case in [
 
 
 def play(case: str, binaries: pathlib.Path) -> tuple:
-    command = ["unshare", "-n", "-m", sys.executable, __file__, "--inside", "--binaries", binaries, case]
+    command = ["unshare", "-n", "-m", sys.executable, "-m", "tests.networks.namespaces", "--inside",
+               "--binaries", binaries, case]
     begun = time.monotonic()
     run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     said = (run.stdout.strip().splitlines() or ["nothing"])[-1]

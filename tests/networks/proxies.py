@@ -1,10 +1,9 @@
-#!/usr/bin/env python3
 """Two instances behind nginx, HAProxy and Caddy, configured exactly as docs/reverse-proxy.md says.
 
-    python3 tests/proxies.py            ten restarts a proxy and signal: some ten minutes
-    python3 tests/proxies.py --ci       under a minute
-    python3 tests/proxies.py --install  as root on Debian: installs the proxies that are missing first
-    python3 tests/proxies.py --bin DIR  binaries that are built already (tdmq, hookmq-emulator)
+    python3 -m tests.networks.proxies            ten restarts a proxy and signal: some ten minutes
+    python3 -m tests.networks.proxies --ci       under a minute
+    python3 -m tests.networks.proxies --install  as root on Debian: installs the proxies that are missing first
+    python3 -m tests.networks.proxies --bin DIR  binaries that are built already (tdmq, hookmq-emulator)
 
 What must hold, and no matter how long anything takes:
 
@@ -31,7 +30,7 @@ import sys
 import tempfile
 import time
 
-import support
+from tests import support
 
 SECRET = "0123456789abcdef-proxies"
 MIB = 1 << 20

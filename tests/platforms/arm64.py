@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """The arm64 builds under qemu, as Lambda runs them: SAM's emulator of the runtime, and every sample. See
 `scripts/arm64`.
 
@@ -12,9 +11,9 @@ import sys
 import tempfile
 import zipfile
 
-from cargo_lambda import LAMBDA_GLIBC, beside, needed_glibc, spill_store
-from e2e_processes import Rie
-from trials import FORWARDERS, SCHEDULE, fail, name_of, samples
+from tests.platforms.cargo_lambda import LAMBDA_GLIBC, beside, needed_glibc, spill_store
+from tests.platforms.processes import Rie
+from tests.platforms.trials import FORWARDERS, SCHEDULE, fail, name_of, samples
 
 AARCH64 = 183
 

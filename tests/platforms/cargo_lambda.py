@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """The functions built and run by cargo-lambda. See `scripts/cargo-lambda`."""
 import contextlib
 import json
@@ -13,8 +12,8 @@ import zipfile
 
 import boto3
 
-import support
-from trials import BEARER, FORWARDERS, SCHEDULE, Queues, fail, hooks, name_of, samples
+from tests import support
+from tests.platforms.trials import BEARER, FORWARDERS, SCHEDULE, Queues, fail, hooks, name_of, samples
 
 STEPS = ["build", "glibc", "watch"]
 PACKAGES = ["tdmq", "rocketmq", "redrive"]

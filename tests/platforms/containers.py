@@ -17,7 +17,7 @@ import time
 import docker
 import samcli
 
-from trials import fail
+from tests.platforms.trials import fail
 
 ARCH = {"aarch64": "arm64"}.get(platform.machine(), platform.machine())
 RIE = pathlib.Path(samcli.__file__).parent / f"local/rapid/aws-lambda-rie-{ARCH}"

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """The functions as the template deploys them: with the environment that CloudFormation would give them, under AWS's
 Lambda runtime interface emulator, beside a server with the interface of the Parameters and Secrets extension.
 
@@ -15,9 +14,9 @@ import tempfile
 import threading
 import urllib.parse
 
-import support
-from cloudformation import Stack
-from e2e_processes import Rie
+from tests import support
+from tests.deploy.cloudformation import Stack
+from tests.platforms.processes import Rie
 
 SESSION = "a-session-token/of+the=function"
 LAYER = "arn:aws:lambda:eu-central-1:123456789012:layer:AWS-Parameters-and-Secrets-Lambda-Extension-Arm64:1"

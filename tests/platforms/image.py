@@ -1,7 +1,6 @@
-#!/usr/bin/env python3
 """The image, built and run in Docker as a platform would: read-only, without rights, told to stop.
 
-    python3 tests/container.py [--image FILE]      FILE: what deploy/container/build wrote
+    python3 -m tests.platforms.image [--image FILE]      FILE: what deploy/container/build wrote
 
 Needs Docker; as root it starts a daemon of its own where none answers. Nothing is pulled. The Dockerfile's
 first stage compiles in a public image that no registry gives here, so a stand-in takes its place.
@@ -23,7 +22,7 @@ import threading
 import time
 import tomllib
 
-import support
+from tests import support
 
 TAG = "hookmq-test:image"
 BUILT = "hookmq-test:dockerfile"

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """The built functions as real processes, against the emulator, with each fault.
 
 Each function runs twice: under AWS's Lambda runtime interface emulator (it ships in `aws-sam-cli`), and
@@ -14,7 +13,7 @@ import tempfile
 import samcli
 from prometheus_client.parser import text_string_to_metric_families
 
-import support
+from tests import support
 
 ARCH = {"aarch64": "arm64"}.get(platform.machine(), platform.machine())
 RIE = pathlib.Path(samcli.__file__).parent / f"local/rapid/aws-lambda-rie-{ARCH}"

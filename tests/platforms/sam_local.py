@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """The functions under the SAM CLI, in containers, with the vendors' emulator beside them. See `scripts/sam-local`.
 
 Function containers, the vendors' emulator and an S3 (moto) are on one internal network; SAM and this script
@@ -21,9 +20,9 @@ import boto3
 import botocore.config
 from samcli.yamlhelper import yaml_dump, yaml_parse
 
-import containers
-import support
-from trials import BEARER, FORWARDERS, SCHEDULE, Queues, carries, fail, hooks, name_of, samples
+from tests import support
+from tests.platforms import containers
+from tests.platforms.trials import BEARER, FORWARDERS, SCHEDULE, Queues, carries, fail, hooks, name_of, samples
 
 STEPS = ["build", "validate", "invoke", "api", "lambda", "concurrent"]
 FUNCTIONS = {"TdmqFunction": "tdmq", "RocketmqFunction": "rocketmq"}

@@ -6,7 +6,7 @@ import sys
 import threading
 import tomllib
 
-import support
+from tests import support
 
 FORWARDERS = {"tdmq": "/tdmq", "rocketmq": "/rocketmq"}
 SCHEDULE = support.ROOT / "events/redrive-schedule.json"

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """The vectors of the providers that publish how they sign, and hardly an example of it.
 
 Each request is signed here with the standard library, from the provider's own description: nothing of
@@ -7,12 +6,12 @@ hookmq takes part. Without an argument the files of `shared/tests/vectors/webhoo
 """
 import base64
 import json
-import pathlib
 import sys
 
-from vector_providers import NOW, PROVIDERS, SECRET, STAMP, URL, Provider, Request
+from tests.support import ROOT
+from tests.vectors.providers import NOW, PROVIDERS, SECRET, STAMP, URL, Provider, Request
 
-FOLDER = pathlib.Path(__file__).parents[1] / "shared/tests/vectors/webhooks"
+FOLDER = ROOT / "shared/tests/vectors/webhooks"
 
 
 class Cases:
@@ -211,8 +210,8 @@ class Cases:
 
 
 def document(name: str, provider: Provider) -> str:
-    value = {"provider": name, "generated_with": ["tests/vectors.py"], "now": NOW, "config": provider.scheme.config,
-             "notes": [], "cases": Cases(name, provider).everything()}
+    value = {"provider": name, "generated_with": ["tests/vectors/generate.py"], "now": NOW,
+             "config": provider.scheme.config, "notes": [], "cases": Cases(name, provider).everything()}
     return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
 
 
@@ -220,7 +219,7 @@ def main() -> None:
     files = {FOLDER / f"{name}.json": document(name, provider) for name, provider in PROVIDERS.items()}
     if sys.argv[1:] == ["--check"]:
         stale = [path.name for path, text in files.items() if not path.exists() or path.read_text() != text]
-        sys.exit(f"not as vectors.py writes them: {', '.join(stale)}" if stale else None)
+        sys.exit(f"not as the generator writes them: {', '.join(stale)}" if stale else None)
     for path, text in files.items():
         path.write_text(text)
 

@@ -1,4 +1,4 @@
-"""How the providers of `vectors.py` sign: their schemes, in hookmq's words and as code, and a body each."""
+"""How the providers of `generate.py` sign: their schemes, in hookmq's words and as code, and a body each."""
 import base64
 import datetime
 import hashlib

@@ -41,15 +41,32 @@ fn each_step_says_what_it_shows_what_it_costs_and_what_it_runs() {
     }
 }
 
+/// Returns the files that a command names: by their paths, as modules of Python, or to `tests.in_venv`.
+fn files(command: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut before = "";
+    for word in command.split_whitespace() {
+        if [".ci/", "scripts/"].iter().any(|folder| word.starts_with(folder)) {
+            found.push(word.to_owned());
+        } else if word.starts_with("tests.") {
+            found.push(word.replace('.', "/") + ".py");
+        } else if before == "tests.in_venv" {
+            found.push(format!("tests/{}.py", word.replace('.', "/")));
+        }
+        before = word;
+    }
+    found
+}
+
 #[test]
 fn each_file_that_a_command_names_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut count = 0;
     for step in STEPS {
         let commands = [step.commands(false), step.commands(true)].concat();
-        for word in commands.iter().flat_map(|command| command.split_whitespace()) {
-            if [".ci/", "scripts/", "tests/"].iter().any(|folder| word.starts_with(folder)) {
-                assert!(root.join(word).is_file(), "{} names {word}, which does not exist", step.name);
+        for command in commands {
+            for file in files(command) {
+                assert!(root.join(&file).is_file(), "{} names {file}, which does not exist", step.name);
                 count += 1;
             }
         }

@@ -1,5 +1,5 @@
 //! Conformance tests with one table of promises for every store: in memory, a folder, a bucket, and variants
-//! of an operator's bucket. `tests/s3_moto.py` and `tests/s3_versitygw.py` name others, in
+//! of an operator's bucket. `s3_moto.py` and `s3_versitygw.py` in `tests/differential` name others, in
 //! `STORE_CONFORMANCE_URL`.
 
 use std::time::Duration;
@@ -112,9 +112,7 @@ async fn a_bucket_refuses_what_is_not_for_it() {
 async fn a_store_of_somebody_elses() {
     let context = Context::system();
     let Some(url) = context.env.get("STORE_CONFORMANCE_URL") else {
-        println!(
-            "skipped: STORE_CONFORMANCE_URL names no store; tests/s3_moto.py and tests/s3_versitygw.py do"
-        );
+        println!("skipped: STORE_CONFORMANCE_URL names no store; s3_*.py in tests/differential do");
         return;
     };
     let open = || Store::open("STORE_CONFORMANCE_URL", &url, &context).unwrap();

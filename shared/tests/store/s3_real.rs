@@ -1,5 +1,5 @@
-//! Tests of a bucket as an object store, against an S3 that `tests/s3_moto.py` or `tests/s3_versitygw.py`
-//! started.
+//! Tests of a bucket as an object store, against an S3 that `s3_moto.py` or `s3_versitygw.py` in
+//! `tests/differential` started.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ fn seconds(count: u64) -> Instant {
 /// Every call works with the store that `SPILL_URL` and `S3_ENDPOINT` name. The store must be empty at first;
 /// the script checks the objects that are left at the end.
 #[tokio::test]
-#[ignore = "needs an S3: tests/s3_moto.py, tests/s3_versitygw.py"]
+#[ignore = "needs an S3: s3_moto.py and s3_versitygw.py in tests/differential"]
 async fn against_a_real_store() {
     let context = Context::system();
     let url = context.env.get("SPILL_URL").expect("SPILL_URL is set by the script");
@@ -58,7 +58,7 @@ async fn against_a_real_store() {
 
 /// Listings of more than a page work with the store that `SPILL_URL` and `S3_ENDPOINT` name.
 #[tokio::test]
-#[ignore = "needs an S3: tests/s3_moto.py, tests/s3_versitygw.py"]
+#[ignore = "needs an S3: s3_moto.py and s3_versitygw.py in tests/differential"]
 async fn listings_of_a_real_store() {
     let context = Context::system();
     let url = context.env.get("SPILL_URL").expect("SPILL_URL is set by the script");
