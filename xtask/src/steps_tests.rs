@@ -1,9 +1,10 @@
 //! Tests of the table: names, dependencies and the files that its commands name.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 
 use super::STEPS;
+use crate::step::INSTALL;
 
 #[test]
 fn names_are_unique_and_in_kebab_case() {
@@ -72,4 +73,26 @@ fn each_file_that_a_command_names_exists() {
         }
     }
     assert!(count > STEPS.len(), "only {count} files were looked for");
+}
+
+#[test]
+fn the_workflow_runs_every_step_behind_those_that_it_waits_for() {
+    let workflow = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.github/workflows/ci.yml");
+    let workflow = std::fs::read_to_string(workflow).unwrap();
+    let groups: Vec<Vec<&str>> = workflow
+        .lines()
+        .filter_map(|line| line.trim_start().strip_prefix("steps: "))
+        .map(|names| names.split_whitespace().collect())
+        .collect();
+    let named: BTreeSet<&str> = groups.iter().flatten().copied().collect();
+    let known: BTreeSet<&str> = STEPS.iter().map(|step| step.name).filter(|name| *name != INSTALL).collect();
+    assert_eq!(named, known);
+    for group in &groups {
+        for (index, name) in group.iter().enumerate() {
+            let step = STEPS.iter().find(|step| step.name == *name).unwrap();
+            for before in step.after.iter().filter(|before| **before != INSTALL) {
+                assert!(group[..index].contains(before), "{name} is in a group without {before} before it");
+            }
+        }
+    }
 }
