@@ -13,7 +13,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
-use crate::kit::rotation::extension::{Extension, Held, TOKEN};
+use crate::kit::extension::{Extension, Held, TOKEN};
 use crate::kit::rotation::{KEY, NEW, OLD, World, github, log, pass, signed, signed_as};
 
 const ARN: &str = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:hooks/github-AbCdEf";
