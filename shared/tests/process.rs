@@ -198,7 +198,7 @@ async fn a_function_answers_every_event() {
     let errors = log.lines().filter(|line| line.contains(r#""level":"ERROR""#)).count();
     // Each function error logs one line, and the panic two: its location, then its request.
     assert_eq!(errors, 5, "{log}");
-    for told in ["host_support/mod.rs:", "has a field of the wrong type", "a batch of records"] {
+    for told in ["kit/host.rs:", "has a field of the wrong type", "a batch of records"] {
         assert!(log.contains(told), "{told} in {log}");
     }
     assert!(!log.contains("private"), "{log}");
