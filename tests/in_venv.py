@@ -1,22 +1,21 @@
-#!/usr/bin/env python3
 """Makes the virtual environment under `target/` and runs the Python checks in it.
 
-    python3 tests/in_venv.py                  all of them
-    python3 tests/in_venv.py e2e_processes    one of them
-    python3 tests/in_venv.py --python         none, and prints where its Python is
+    python3 -m tests.in_venv                        all of them
+    python3 -m tests.in_venv platforms.processes    one of them
+    python3 -m tests.in_venv --python               none, and prints where its Python is
 """
-import os
 import pathlib
 import subprocess
 import sys
 import venv
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+from tests.support import ROOT, TARGET
+
 HOME = TARGET / "venv"
 CHECKS = [
-    "sdk_conformance", "differential", "e2e_processes", "s3_moto", "s3_versitygw", "template_test", "deployed",
-    "deploy_test", "manifests", "networks",
+    "differential.sdk_conformance", "differential.libraries", "platforms.processes", "differential.s3_moto",
+    "differential.s3_versitygw", "deploy.template", "platforms.deployed", "deploy.packages", "deploy.manifests",
+    "networks.namespaces",
 ]
 
 
@@ -39,7 +38,7 @@ def main() -> int:
         return 0
     for check in sys.argv[1:] or CHECKS:
         print(f"-- {check}", flush=True)
-        subprocess.run([python, ROOT / "tests" / f"{check}.py"], check=True, cwd=ROOT)
+        subprocess.run([python, "-m", f"tests.{check}"], check=True, cwd=ROOT)
     return 0
 
 

@@ -13,13 +13,14 @@ use std::rc::Rc;
 
 use hookmq_shared::delivery::{Coverage, Delivery};
 use hookmq_shared::http::{Headers, Request};
-use hookmq_shared::source::{Fetched, VerifyOutcome, Settings, Source, Verdict, preset_info, preset_names};
+use hookmq_shared::source::{Fetched, Settings, Source, Verdict, VerifyOutcome, preset_info, preset_names};
+use kit::{NOW, of_case, pair, params_for, params_of_vectors};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
-use source_common::{NOW, of_case, pair, params_for, params_of_vectors};
 
-#[path = "../../shared/tests/source_common/mod.rs"]
-mod source_common;
+#[allow(dead_code, reason = "a fuzz target needs a part of what tests share")]
+#[path = "../../shared/tests/kit/source/mod.rs"]
+mod kit;
 
 /// Value of every parameter except AES keys; its length is valid for all other keys.
 const PARAM: &str = "0123456789abcdef0123456789abcdef";

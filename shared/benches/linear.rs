@@ -1,8 +1,8 @@
 //! Work whose size a stranger chooses, done once: the HTTP host reads and answers a request's head, or copies
 //! of secrets are masked in a text.
 //!
-//! Run with `SHAPE BYTES`, so that `tests/instructions.py --linear` can count instructions. Run with `list`
-//! to list the shapes.
+//! Run with `SHAPE BYTES`, so that `tests/load/instructions.py --linear` can count instructions. Run with
+//! `list` to list the shapes.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark may panic and print")]
 
 use std::hint::black_box;

@@ -2,7 +2,7 @@
 //! time-out of three seconds during a stall of the vendor.
 #![expect(clippy::unwrap_used, reason = "a benchmark may panic")]
 
-#[path = "../tests/stalled/mod.rs"]
+#[path = "../tests/kit/stalled.rs"]
 mod stalled;
 
 use std::time::Duration;

@@ -1,11 +1,12 @@
 //! Time to verify a 4 KiB body with a preset of each kind, measured by criterion.
 //!
-//! Run with `repeat PRESET TIMES` to verify that many times, so that `tests/instructions.py` can count
+//! Run with `repeat PRESET TIMES` to verify that many times, so that `tests/load/instructions.py` can count
 //! instructions. Run with `list` to list the kinds and their presets.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark may panic and print")]
 
-#[path = "../tests/source_common/mod.rs"]
-mod source_common;
+#[allow(dead_code, unreachable_pub, reason = "a benchmark needs a part of what tests share")]
+#[path = "../tests/kit/source/mod.rs"]
+mod kit;
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
@@ -13,8 +14,8 @@ use std::hint::black_box;
 use criterion::{BenchmarkId, Criterion};
 use hookmq_shared::http::Request;
 use hookmq_shared::source::{Draft, Info, Source, Verdict, preset_info, preset_names};
+use kit::{NOW, custom, pair, random, settings};
 use serde_json::json;
-use source_common::{NOW, custom, pair, random, settings};
 
 const BODY: usize = 4096;
 

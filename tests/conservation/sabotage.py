@@ -1,9 +1,8 @@
-#!/usr/bin/env python3
 """The conservation experiment can fail: with one safeguard pulled, `hookmq torture` says so.
 
 One build with `--cfg sabotage` has every safeguard of `shared/src/sabotage.rs`, and a variable of the environment
 pulls one. With none pulled, the experiment must hold; with each of these, it must not, and must name
-the promise that is broken. What is shipped is another build, which tests/check_release.py looks at.
+the promise that is broken. What is shipped is another build, which scripts/check_release.py looks at.
 """
 import os
 import pathlib
@@ -11,8 +10,7 @@ import re
 import subprocess
 import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
-import support
+from tests import support
 
 HOME = support.TARGET / "proofs"
 BINARIES = HOME / "proof"

@@ -1,16 +1,13 @@
-#!/usr/bin/env python3
 """The conservation experiment over more seeds, plans, vendors and modes than `cargo test` has.
 
-    python3 tests/conservation/seeds.py            two seeds for each, as `cargo xtask ci conservation`
-    python3 tests/conservation/seeds.py 10 50      every run with each of the seeds 10 to 50, as its `--long`
+    python3 -m tests.conservation.seeds            two seeds for each, as `cargo xtask ci conservation`
+    python3 -m tests.conservation.seeds 10 50      every run with each of the seeds 10 to 50, as its `--long`
 """
 import concurrent.futures
-import pathlib
 import subprocess
 import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
-import support
+from tests import support
 
 # vendor, plan, mode
 RUNS = [

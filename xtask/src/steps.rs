@@ -31,7 +31,7 @@ pub(crate) const STEPS: &[Step] = &[
         name: "vectors",
         shows: "the vectors are those that their generator writes",
         budget: 5,
-        short: &["python3 tests/vectors.py --check"],
+        short: &["python3 -m tests.vectors.generate --check"],
         ..BUILD
     },
     Step {
@@ -57,13 +57,13 @@ pub(crate) const STEPS: &[Step] = &[
         name: "conservation",
         shows: "no delivery is lost under any plan of faults, for every vendor and mode",
         budget: 240,
-        short: &["python3 tests/conservation/seeds.py"],
+        short: &["python3 -m tests.conservation.seeds"],
         long: Some(Long {
             adds: "seeds 10 to 50 instead of two, and the safeguards pulled one by one",
             budget: 6000,
             commands: &[
-                "python3 tests/conservation/seeds.py 10 50",
-                "python3 tests/conservation/sabotage.py",
+                "python3 -m tests.conservation.seeds 10 50",
+                "python3 -m tests.conservation.sabotage",
             ],
         }),
         ..WAIT
@@ -100,11 +100,11 @@ pub(crate) const STEPS: &[Step] = &[
         shows: "a backlog is drained completely, with few calls for each delivery and in little memory",
         budget: 90,
         after: &["lambda"],
-        short: &["python3 tests/backlog.py --ci"],
+        short: &["python3 -m tests.load.backlog --ci"],
         long: Some(Long {
             adds: "10^5 deliveries in both stores, and every shape of body",
             budget: 1800,
-            commands: &["python3 tests/backlog.py", "python3 tests/backlog.py --memory --no-build"],
+            commands: &["python3 -m tests.load.backlog", "python3 -m tests.load.backlog --memory --no-build"],
         }),
         ..MEASURE
     },
@@ -113,8 +113,12 @@ pub(crate) const STEPS: &[Step] = &[
         shows: "a forwarder stays within its memory with ten of the largest bodies at a time",
         budget: 30,
         after: &["lambda"],
-        short: &["python3 tests/memory.py --ci"],
-        long: Some(Long { adds: "every shape of body", budget: 300, commands: &["python3 tests/memory.py"] }),
+        short: &["python3 -m tests.load.memory --ci"],
+        long: Some(Long {
+            adds: "every shape of body",
+            budget: 300,
+            commands: &["python3 -m tests.load.memory"],
+        }),
         ..MEASURE
     },
     Step {
@@ -122,11 +126,11 @@ pub(crate) const STEPS: &[Step] = &[
         shows: "strangers, bursts, limits and restarts behind nginx, HAProxy and Caddy lose nothing",
         budget: 90,
         after: &[INSTALL],
-        short: &["python3 tests/proxies.py --ci"],
+        short: &["python3 -m tests.networks.proxies --ci"],
         long: Some(Long {
             adds: "ten restarts for each proxy and signal, and longer attacks",
             budget: 900,
-            commands: &["python3 tests/proxies.py"],
+            commands: &["python3 -m tests.networks.proxies"],
         }),
         ..MEASURE
     },
@@ -135,11 +139,11 @@ pub(crate) const STEPS: &[Step] = &[
         shows: "hostile connections by the thousand cost no genuine delivery",
         budget: 45,
         after: &["lambda"],
-        short: &["python3 tests/siege.py --ci"],
+        short: &["python3 -m tests.load.siege --ci"],
         long: Some(Long {
             adds: "10,000 connections for 30 minutes, beside 200 deliveries a second",
             budget: 2100,
-            commands: &["python3 tests/siege.py --minutes 30 --release --any-time"],
+            commands: &["python3 -m tests.load.siege --minutes 30 --release --any-time"],
         }),
         ..MEASURE
     },
@@ -149,8 +153,8 @@ pub(crate) const STEPS: &[Step] = &[
         budget: 120,
         after: &[INSTALL, "lambda"],
         short: &[
-            "python3 tests/check_release.py",
-            "python3 tests/delivery_instructions.py --ci target/lambda/tdmq/bootstrap",
+            "python3 scripts/check_release.py",
+            "python3 -m tests.load.delivery_instructions --ci target/lambda/tdmq/bootstrap",
         ],
         ..BUILD
     },
@@ -174,7 +178,7 @@ pub(crate) const STEPS: &[Step] = &[
         shows: "the vendors' SDKs and the emulator agree, and so do the SDKs' signatures and ours",
         budget: 30,
         after: &[INSTALL],
-        short: &["python3 tests/in_venv.py sdk_conformance"],
+        short: &["python3 -m tests.in_venv differential.sdk_conformance"],
         ..WAIT
     },
     Step {
@@ -182,7 +186,7 @@ pub(crate) const STEPS: &[Step] = &[
         shows: "the providers' libraries and hookmq differ only where a rule says why",
         budget: 45,
         after: &[INSTALL],
-        short: &["python3 tests/in_venv.py differential"],
+        short: &["python3 -m tests.in_venv differential.libraries"],
         ..WAIT
     },
     Step {
@@ -190,7 +194,7 @@ pub(crate) const STEPS: &[Step] = &[
         shows: "the functions answer each fault rightly, on Lambda's runtime interface and as HTTP servers",
         budget: 45,
         after: &[INSTALL],
-        short: &["python3 tests/in_venv.py e2e_processes"],
+        short: &["python3 -m tests.in_venv platforms.processes"],
         ..WAIT
     },
     Step {
@@ -198,7 +202,7 @@ pub(crate) const STEPS: &[Step] = &[
         shows: "the S3 client keeps its promises on moto, and botocore signs as it does",
         budget: 60,
         after: &[INSTALL],
-        short: &["python3 tests/in_venv.py s3_moto"],
+        short: &["python3 -m tests.in_venv differential.s3_moto"],
         ..WAIT
     },
     Step {
@@ -206,7 +210,7 @@ pub(crate) const STEPS: &[Step] = &[
         shows: "the S3 client keeps its promises on versitygw",
         budget: 60,
         after: &[INSTALL],
-        short: &["python3 tests/in_venv.py s3_versitygw"],
+        short: &["python3 -m tests.in_venv differential.s3_versitygw"],
         ..WAIT
     },
     Step {
@@ -214,7 +218,7 @@ pub(crate) const STEPS: &[Step] = &[
         shows: "the SAM template makes what it must, with every set of parameters",
         budget: 45,
         after: &[INSTALL],
-        short: &["python3 tests/in_venv.py template_test"],
+        short: &["python3 -m tests.in_venv deploy.template"],
         ..WAIT
     },
     Step {
@@ -222,7 +226,7 @@ pub(crate) const STEPS: &[Step] = &[
         shows: "the functions run with the environment that the template gives them",
         budget: 20,
         after: &[INSTALL],
-        short: &["python3 tests/in_venv.py deployed"],
+        short: &["python3 -m tests.in_venv platforms.deployed"],
         ..WAIT
     },
     Step {
@@ -230,7 +234,7 @@ pub(crate) const STEPS: &[Step] = &[
         shows: "the container manifests are valid, tight and true to the code",
         budget: 5,
         after: &[INSTALL],
-        short: &["python3 tests/in_venv.py manifests"],
+        short: &["python3 -m tests.in_venv deploy.manifests"],
         ..WAIT
     },
     Step {
@@ -238,7 +242,7 @@ pub(crate) const STEPS: &[Step] = &[
         shows: "silent name servers, lost packets, slow proxies and broken TLS lose nothing",
         budget: 75,
         after: &[INSTALL],
-        short: &["python3 tests/in_venv.py networks"],
+        short: &["python3 -m tests.in_venv networks.namespaces"],
         ..WAIT
     },
     Step {
@@ -271,11 +275,11 @@ pub(crate) const STEPS: &[Step] = &[
         budget: 60,
         after: &[INSTALL, "glibc"],
         short: &["CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
-                 python3 tests/in_venv.py deploy_test"],
+                 python3 -m tests.in_venv deploy.packages"],
         long: Some(Long {
             adds: "the last optimization of the build",
             budget: 60,
-            commands: &["python3 tests/in_venv.py deploy_test"],
+            commands: &["python3 -m tests.in_venv deploy.packages"],
         }),
         ..WAIT
     },
@@ -284,7 +288,7 @@ pub(crate) const STEPS: &[Step] = &[
         shows: "the image builds without a registry and runs in Docker as a platform runs it",
         budget: 300,
         after: &[INSTALL],
-        short: &["python3 tests/container.py"],
+        short: &["python3 -m tests.platforms.image"],
         ..WAIT
     },
     Step {

@@ -1,0 +1,90 @@
+"""Each function's release build: under 2.2 MB zipped, free of the crates that cost cold start, of the library's
+features for people and senders, and of what only proofs may have: the safeguards that can be pulled.
+
+Run after `scripts/cargo-lambda build`: what is looked at is what is uploaded.
+"""
+import io
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import zipfile
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+FUNCTIONS = ["tdmq", "rocketmq", "redrive"]
+MAX_ZIP = 2_200_000
+MAX_CRATES = 120
+
+# A second crypto stack, a second HTTP stack, regular expressions, the system's certificate store:
+# each was measured to cost binary size or start-up time that a forwarder does not need to pay.
+BANNED = {
+    "aws-lc-rs", "aws-lc-sys", "openssl", "openssl-sys", "native-tls", "rustls-native-certs",
+    "rustls-platform-verifier", "h2", "regex", "regex-automata", "reqwest",
+    # It signs, which a function never does: only the library's feature `sender` links it.
+    "rsa",
+}
+
+# Only a build with `--cfg sabotage` reads this variable and knows these names (shared/src/sabotage.rs);
+# scripts/release looks for the same in every binary that it builds, those of the image among them.
+SABOTAGE = [b"SABOTAGE", b"claim-renewed", b"answer-after-write"]
+
+# Words of presets that people alone read, of the feature `catalog`.
+CATALOG = [b"docs.github.com: Validating webhook deliveries", b"octocat/hello-world"]
+
+
+def crates(package: str) -> set[str]:
+    """Names and versions of everything that is linked into the package."""
+    out = subprocess.run(
+        ["cargo", "tree", "-p", package, "-e", "normal", "--prefix", "none", "--format", "{p}"],
+        cwd=ROOT, check=True, capture_output=True, text=True,
+    ).stdout
+    return {" ".join(line.split()[:2]) for line in out.splitlines() if line.strip()}
+
+
+def features(package: str) -> list[str]:
+    """Features of the library that the package turns on."""
+    out = subprocess.run(
+        ["cargo", "tree", "-p", package, "-e", "normal", "--prefix", "none", "--format", "{p}|{f}"],
+        cwd=ROOT, check=True, capture_output=True, text=True,
+    ).stdout
+    lines = [line.split("|") for line in out.splitlines() if line.startswith("hookmq-shared ")]
+    return sorted({feature for _, on in lines for feature in on.removesuffix(" (*)").split(",") if feature})
+
+
+def zipped(binary: bytes) -> int:
+    """Bytes of the zip that a release has, as scripts/release and deploy/package write it."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr(zipfile.ZipInfo("bootstrap"), binary, zipfile.ZIP_DEFLATED, 9)
+    return len(buffer.getvalue())
+
+
+def main() -> int:
+    failures = []
+    for function in FUNCTIONS:
+        linked = crates(function)
+        with zipfile.ZipFile(TARGET / "lambda" / function / "bootstrap.zip") as archive:
+            shipped = archive.read("bootstrap")
+        size = zipped(shipped)
+        for name in SABOTAGE + CATALOG:
+            if name in shipped:
+                failures.append(f"{function}: a build in which {name.decode()} stands must not be shipped")
+        banned = sorted(BANNED & {crate.split()[0] for crate in linked})
+        print(json.dumps({"function": function, "zip_bytes": size, "crates": len(linked), "banned": banned}))
+        if size > MAX_ZIP:
+            failures.append(f"{function}: {size} bytes zipped, over {MAX_ZIP}")
+        if len(linked) > MAX_CRATES:
+            failures.append(f"{function}: {len(linked)} crates, over {MAX_CRATES}")
+        if on := features(function):
+            failures.append(f"{function}: turns on {', '.join(on)} of the library, which no function needs")
+        if banned:
+            failures.append(f"{function}: banned crates {', '.join(banned)}")
+    for failure in failures:
+        print(failure, file=sys.stderr)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

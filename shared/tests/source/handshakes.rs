@@ -1,0 +1,258 @@
+//! Tests of handshakes with an answer that is computed, guarded or given in header fields: each makes its own
+//! check, and none serves as a signing oracle.
+
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
+use hookmq_shared::http::{Request, Response};
+use hookmq_shared::source::{Rejection, Settings, Source, Verdict};
+use serde_json::{Value, json};
+
+use crate::kit::source::{NOW, handshake, load, pair, query, rejection, request, settings, sign};
+
+fn with(name: &str, secret: &str, params: &[(&str, &str)]) -> Source {
+    let params = params.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Source::preset(name, Settings { params, ..settings(&json!([secret])) }).unwrap()
+}
+
+/// Returns the request of a provider's vector, and the expected answer.
+fn vector(provider: &str) -> (Request, Value) {
+    let file = load("handshakes");
+    let case = file["cases"].as_array().unwrap().iter().find(|case| case["provider"] == provider).unwrap();
+    let headers: Vec<Value> =
+        case["headers"].as_object().into_iter().flatten().map(|(n, v)| json!([n, v])).collect();
+    let body = case["body"].as_str().unwrap_or_default().into();
+    let mut request = request(case["method"].as_str().unwrap(), &headers.into(), body);
+    request.raw_query = query(case["url"].as_str().unwrap_or_default());
+    (request, case["response"].clone())
+}
+
+/// Compares an answer with the members that the vector specifies.
+fn assert_is(response: &Response, want: &Value) {
+    assert_eq!(u64::from(response.status), want["status"].as_u64().unwrap());
+    if !want["json"].is_null() {
+        assert_eq!(response.header("content-type"), Some("application/json"));
+        assert_eq!(serde_json::from_str::<Value>(&response.body).unwrap(), want["json"]);
+    }
+    for (name, value) in want["headers"].as_object().into_iter().flatten() {
+        assert_eq!(response.header(&name.to_ascii_lowercase()), value.as_str(), "{name}");
+    }
+}
+
+#[test]
+fn zooms_token_is_hashed_only_for_zoom() {
+    let (unsigned, want) = vector("zoom");
+    let zoom = with("zoom", "zoom-secret", &[]);
+    let body = std::str::from_utf8(&unsigned.body).unwrap();
+    assert_is(&handshake(&zoom, sign(&zoom, body)), &want);
+    assert_eq!(rejection(&zoom, unsigned.clone()), Rejection::Missing("header:x-zm-signature".into()));
+    let stranger = with("zoom", "another secret", &[]);
+    assert_eq!(rejection(&zoom, sign(&stranger, body)), Rejection::NoMatch);
+    for token in ["v0:1760000000:{}", "{}", "", &"a".repeat(129)] {
+        let body = json!({ "event": "endpoint.url_validation", "payload": { "plainToken": token } });
+        assert!(
+            matches!(zoom.check("h", sign(&zoom, &body.to_string()), NOW), Verdict::Rejected(_)),
+            "{token}"
+        );
+    }
+    // After a rotation, the answer uses the secret that Zoom signed with.
+    let both = Source::preset("zoom", settings(&json!(["new secret", "zoom-secret"]))).unwrap();
+    assert_is(&handshake(&both, sign(&zoom, body)), &want);
+}
+
+#[test]
+fn an_origin_is_let_in_if_it_is_on_the_list() {
+    let (options, want) = vector("cloudevents");
+    let source =
+        with("cloudevents", "a token of sixteen", &[("origins", "other.example, EventEmitter.example.com")]);
+    assert_eq!(source.methods(), "POST, OPTIONS");
+    assert_is(&handshake(&source, options.clone()), &want);
+    let mut without_rate = request("OPTIONS", &json!([]), Vec::new());
+    assert_eq!(rejection(&source, without_rate.clone()), Rejection::Refused(405));
+    without_rate.headers.push("webhook-request-origin", "other.example");
+    let granted = handshake(&source, without_rate);
+    assert_eq!(granted.header("webhook-allowed-origin"), Some("other.example"));
+    assert_eq!(granted.header("webhook-allowed-rate"), None);
+    for origins in ["", "*", "example.com", "eventemitter.example.co", "x.eventemitter.example.com"] {
+        let params = [("origins", origins)];
+        let source =
+            with("cloudevents", "a token of sixteen", if origins.is_empty() { &[] } else { &params });
+        assert_eq!(rejection(&source, options.clone()), Rejection::Refused(405), "{origins}");
+    }
+    let mut odd = options;
+    odd.headers.push("WebHook-Request-Origin", "eventemitter.example.com");
+    assert_eq!(rejection(&source, odd), Rejection::Refused(405));
+    let mut token = request("GET", &json!([["Authorization", "Bearer a token of sixteen"]]), Vec::new());
+    assert_eq!(rejection(&source, token.clone()), Rejection::NoDelivery);
+    token.method = "HEAD".into();
+    assert_eq!(rejection(&source, token), Rejection::NoDelivery);
+}
+
+#[test]
+fn event_grid_validates_with_its_token() {
+    let (mut validation, want) = vector("azure_event_grid");
+    let source = with("azure-event-grid", "a token of sixteen", &[]);
+    assert_eq!(rejection(&source, validation.clone()), Rejection::Missing("query:code".into()));
+    validation.raw_query = "code=a+token+of+sixteen".into();
+    assert_is(&handshake(&source, validation), &want);
+    let mut options =
+        request("OPTIONS", &json!([["WebHook-Request-Origin", "eventgrid.azure.net"]]), Vec::new());
+    options.raw_query = "code=a+token+of+sixteen".into();
+    let granted = handshake(&source, options.clone());
+    assert_eq!(granted.header("webhook-allowed-origin"), Some("eventgrid.azure.net"));
+    options.headers = [("webhook-request-origin", "example.com")].into_iter().collect();
+    assert_eq!(rejection(&source, options), Rejection::NoDelivery);
+}
+
+/// Runs `act` and returns everything that it logs.
+fn logged(act: impl FnOnce()) -> String {
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+    impl Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    tracing::subscriber::with_default(subscriber, act);
+    let bytes = log.0.lock().unwrap().clone();
+    String::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn notions_token_is_shown_during_setup_and_never_kept() {
+    let (unsigned, want) = vector("notion");
+    let (source, signer) = pair("notion");
+    let text = logged(|| {
+        let response = handshake(&source, unsigned.clone());
+        assert_is(&response, &want);
+        assert_eq!(response.body, "");
+    });
+    assert!(text.contains("set the parameter setup") && !text.contains("tMrlL1"), "{text}");
+    // Notion shows the token nowhere else, and waits until a person pastes it back.
+    let setup = with("notion", "any secret of sixteen", &[("setup", "true")]);
+    let text = logged(|| assert_is(&handshake(&setup, unsigned.clone()), &want));
+    assert!(text.contains("paste it where Notion asks for it") && text.contains("tMrlL1"), "{text}");
+    assert!(!format!("{setup:?}").contains("tMrlL1"));
+    // A value that is not a token could forge a log line.
+    for odd in ["a b", "a\nlevel=ERROR", "\u{7f}", &"s".repeat(129)] {
+        let body = json!({ "verification_token": odd }).to_string();
+        let request = Request { body: body.into(), ..unsigned.clone() };
+        let refused = Rejection::Malformed("json:verification_token".into());
+        assert_eq!(rejection(&setup, request), refused, "{odd:?}");
+    }
+    // With a signature header, the request is treated as an ordinary event.
+    let mut claimed = unsigned.clone();
+    claimed.headers.push("X-Notion-Signature", "sha256=00");
+    assert_eq!(rejection(&setup, claimed), Rejection::NoMatch);
+    let event = sign(&signer, std::str::from_utf8(&unsigned.body).unwrap());
+    assert!(matches!(source.check("h", event, NOW), Verdict::Verified(_)));
+}
+
+#[test]
+fn a_probe_is_answered_and_nothing_else() {
+    for name in ["intercom", "trello"] {
+        let (source, signer) = pair(name);
+        assert_eq!(source.methods(), "HEAD, POST");
+        let head = request("HEAD", &json!([]), Vec::new());
+        let answer = handshake(&source, head);
+        assert_eq!((answer.status, answer.body.as_str()), (200, ""), "{name}");
+        let get = Request { method: "GET".into(), ..sign(&signer, "{}") };
+        assert_eq!(rejection(&source, get), Rejection::NoDelivery, "{name}");
+    }
+}
+
+#[test]
+fn woocommerces_ping_is_no_delivery() {
+    let (source, signer) = pair("woocommerce");
+    let form = json!([["Content-Type", "application/x-www-form-urlencoded"]]);
+    let ping = request("POST", &form, b"webhook_id=7".to_vec());
+    let answer = handshake(&source, ping.clone());
+    assert_eq!((answer.status, answer.body.as_str()), (200, ""));
+    let missing = Rejection::Missing("header:X-WC-Webhook-Signature".into());
+    assert_eq!(rejection(&source, Request { body: "{}".into(), ..ping.clone() }), missing);
+    // A signed request is a delivery.
+    assert!(matches!(source.check("h", sign(&signer, "webhook_id=7"), NOW), Verdict::Verified(_)));
+    let mut forged = ping;
+    forged.headers.push("X-WC-Webhook-Signature", "AAAA");
+    assert_eq!(rejection(&source, forged), Rejection::NoMatch);
+}
+
+#[test]
+fn a_wrong_verify_token_has_metas_status() {
+    let source = with("meta", "app-secret", &[("verify_token", "meatyhamhock")]);
+    let (mut get, _) = vector("meta");
+    let right = get.raw_query.clone();
+    let (rest, _) = right.split_once("&hub.verify_token").unwrap();
+    for wrong in ["&hub.verify_token=x", "&hub.verify_token=", ""] {
+        get.raw_query = format!("{rest}{wrong}");
+        assert_eq!(rejection(&source, get.clone()), Rejection::Refused(403), "{wrong}");
+    }
+}
+
+#[test]
+fn x_is_answered_what_no_body_can_use() {
+    let (get, want) = vector("x_twitter");
+    let source = with("x-twitter", "consumer-secret", &[]);
+    assert_is(&handshake(&source, get.clone()), &want);
+    let ask = |token: &str| Request { raw_query: format!("crc_token={token}"), ..get.clone() };
+    for token in ["%7B%7D", "%7B%22for_user_id%22%3A%221%22%7D", "a%20b", "a,b", "%22a%22", &"a".repeat(129)]
+    {
+        let refused = rejection(&source, ask(token));
+        assert_eq!(refused, Rejection::Malformed("query:crc_token".into()), "{token}");
+    }
+    assert!(matches!(rejection(&source, ask("")), Rejection::Missing(_)));
+    // Digits and some words are both a token and JSON, but an answered token must not pass as a delivery.
+    for text in ["1", "true", "YWRvYmUK", &"1".repeat(128)] {
+        let answer: Value = serde_json::from_str(&handshake(&source, ask(text)).body).unwrap();
+        let signature = answer["response_token"].as_str().unwrap();
+        let headers = json!([["x-twitter-webhooks-signature", signature]]);
+        let forged = request("POST", &headers, text.as_bytes().to_vec());
+        assert_eq!(rejection(&source, forged), Rejection::NoDelivery, "{text}");
+    }
+    let rotated = Source::preset("x-twitter", settings(&json!(["consumer-secret", "the old one"]))).unwrap();
+    assert_is(&handshake(&rotated, get), &want);
+}
+
+#[test]
+fn asanas_secret_is_given_back_only_during_setup() {
+    let ask = |value: &str| request("POST", &json!([["X-Hook-Secret", value]]), b"{}".to_vec());
+    let (source, _) = pair("asana");
+    assert_eq!(rejection(&source, ask("s3cret")), Rejection::Missing("header:X-Hook-Signature".into()));
+    for off in ["false", "no", "True", "1"] {
+        let source = with("asana", "a secret of sixteen", &[("setup", off)]);
+        assert!(matches!(rejection(&source, ask("s3cret")), Rejection::Missing(_)), "{off}");
+    }
+    let setup = with("asana", "a secret of sixteen", &[("setup", "true")]);
+    let answer = handshake(&setup, ask("b537207f20cbfa02357cf448134da559"));
+    assert_eq!(answer.header("x-hook-secret"), Some("b537207f20cbfa02357cf448134da559"));
+    assert_eq!((answer.status, answer.body.as_str()), (200, ""));
+    for odd in ["a\r\nset-cookie: a=b", "\u{7f}", "é"] {
+        assert_eq!(rejection(&setup, ask(odd)), Rejection::Malformed("x-hook-secret".into()), "{odd:?}");
+    }
+    assert_eq!(rejection(&setup, ask(&"s".repeat(1025))), Rejection::ChallengeTooLong);
+}
+
+#[test]
+fn graphs_validation_token_is_text() {
+    let (validation, want) = vector("msgraph");
+    let (source, _) = pair("ms-graph");
+    let answer = handshake(&source, validation.clone());
+    assert_eq!((answer.status, answer.body.as_str()), (200, want["body"].as_str().unwrap()));
+    assert_eq!(answer.header("content-type"), Some("text/plain"));
+    assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+    for (query, want) in [
+        (format!("validationToken={}", "v".repeat(1025)), Rejection::ChallengeTooLong),
+        ("validationToken=a&validationToken=b".into(), Rejection::Ambiguous("query:validationToken".into())),
+        ("validationToken=%ff".into(), Rejection::Malformed("query:validationToken".into())),
+    ] {
+        assert_eq!(rejection(&source, Request { raw_query: query, ..validation.clone() }), want);
+    }
+    let empty = Request { raw_query: "validationToken=".into(), ..validation };
+    assert!(matches!(source.check("h", empty, NOW), Verdict::Rejected(_)));
+}

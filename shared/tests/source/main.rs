@@ -1,0 +1,24 @@
+//! Tests of sources: what they verify and what they refuse, their keys and secrets, and the other way round,
+//! signing.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod delivery;
+mod documented;
+mod encrypted;
+mod fetch;
+mod fetched;
+mod grammar;
+mod handshakes;
+mod identity;
+mod jwt;
+mod keys;
+#[path = "../kit/mod.rs"]
+mod kit;
+mod mutations;
+mod rotation;
+mod rotation_remote;
+mod several;
+mod sign;
+mod tamper;
+mod tokens;
+mod vectors;

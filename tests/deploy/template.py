@@ -1,0 +1,646 @@
+"""The SAM template, as CloudFormation gets it with each set of parameters that changes its shape: what is made,
+who may do what, and that no secret is in it. And the names that it shares with functions and documents are theirs."""
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import tomllib
+
+from moto.iam.policy_validation import IAMPolicyDocumentValidator
+from samcli.lib.providers.api_provider import ApiProvider
+from samcli.lib.providers.sam_function_provider import SamFunctionProvider
+from samcli.lib.providers.sam_stack_provider import SamLocalStackProvider
+
+from tests import support
+from tests.deploy import alarms, cloudformation
+from tests.deploy.cloudformation import Stack
+
+BIN = pathlib.Path(sys.executable).parent
+ENV = {
+    **os.environ, "SAM_CLI_TELEMETRY": "0", "AWS_DEFAULT_REGION": "eu-central-1", "AWS_MAX_ATTEMPTS": "1",
+    "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_EC2_METADATA_DISABLED": "true",
+}
+LAYER = "arn:aws:lambda:eu-central-1:123456789012:layer:AWS-Parameters-and-Secrets-Lambda-Extension-Arm64:1"
+KEY = "arn:aws:kms:eu-central-1:123456789012:key/11111111-2222-3333-4444-555555555555"
+TOPIC = "arn:aws:sns:eu-central-1:123456789012:alarms"
+CERTIFICATE = "arn:aws:acm:eu-central-1:123456789012:certificate/11111111-2222-3333-4444-555555555555"
+
+DEPLOYED = {"ExtensionLayerArn": LAYER, "TencentcloudRegion": "eu-frankfurt", "RocketmqInstanceId": "an-instance"}
+CANARY = {"Deployment": "Canary10Percent5Minutes", "Revision": "7"}
+URLS = {"Endpoint": "function-url"}
+CASES = {
+    "local": {},
+    "http-api": DEPLOYED,
+    "tdmq only": DEPLOYED | {"RocketmqInstanceId": ""},
+    "function-url": DEPLOYED | URLS,
+    "domain": DEPLOYED | {"DomainName": "hooks.example.com", "CertificateArn": CERTIFICATE},
+    "domain and zone": DEPLOYED
+    | {"DomainName": "hooks.example.com", "CertificateArn": CERTIFICATE, "HostedZoneId": "Z1"},
+    "canary": DEPLOYED | CANARY,
+    "canary with urls": DEPLOYED | CANARY | URLS,
+    "everything else": DEPLOYED | {
+        "SecretName": "team/hookmq", "SecretKmsKeyArn": KEY, "Quarantine": "on", "ReservedConcurrency": "20",
+        "RocketmqAuth": "password", "IamAuthUrl": "https://iam.example/v3", "IamUsername": "u",
+        "IamUserDomainName": "d", "AlarmTopicArn": TOPIC, "RedriveMinutes": "5", "Architecture": "x86_64",
+        "LogRetentionDays": "90", "ThrottlingRate": "7", "ThrottlingBurst": "9", "LogLevel": "WARN",
+        "RedriveShards": "4",
+    },
+    "two shards": DEPLOYED | {"RedriveShards": "2"},
+    "eight shards": DEPLOYED | {"RedriveShards": "8", "RedriveMinutes": "60"},
+}
+PATHS = {"Tdmq": "tdmq", "Rocketmq": "rocketmq"}
+FUNCTIONS = {f"{name}Function" for name in (*PATHS, "Redrive")}
+SECRET = re.compile(r"SECRET\b|SECRET_|KEY|TOKEN|PASSWORD|_AK$|_SK$")
+
+
+def check_functions(stack: Stack) -> None:
+    values, functions = stack.values, stack.of_type("AWS::Lambda::Function")
+    assert set(functions) == FUNCTIONS, set(functions)
+    for name, function in functions.items():
+        layers = [values["ExtensionLayerArn"]] if values["ExtensionLayerArn"] else []
+        assert function["Layers"] == layers, (name, function["Layers"])
+        assert function["Runtime"] == "provided.al2023" and function["Architectures"] == [values["Architecture"]]
+        assert function["TracingConfig"] == {"Mode": "Active"}, name
+        logging = function["LoggingConfig"]
+        assert logging["LogFormat"] == "JSON" and logging["ApplicationLogLevel"] == values["LogLevel"], name
+        group = stack.properties(logging["LogGroup"].strip("<>"))
+        assert group["LogGroupName"].startswith("/aws/lambda/hookmq-"), name
+        reserved = None if values["ReservedConcurrency"] == "0" else values["ReservedConcurrency"]
+        reserved = values["RedriveShards"] if name == "RedriveFunction" else reserved
+        assert function.get("ReservedConcurrentExecutions") == reserved, name
+    groups = stack.of_type("AWS::Logs::LogGroup")
+    assert all(group["RetentionInDays"] == values["LogRetentionDays"] for group in groups.values())
+
+
+def check_schedules(stack: Stack) -> None:
+    """One for each shard, and none else: together they run the whole, and no two of them the same."""
+    minutes, shards = int(stack.values["RedriveMinutes"]), int(stack.values["RedriveShards"])
+    schedules = stack.of_type("AWS::Scheduler::Schedule")
+    assert len(schedules) == shards, set(schedules)
+    for index in range(shards):
+        schedule = schedules[f"RedriveSchedule{index}"]
+        assert schedule["ScheduleExpression"] == ("rate(1 minute)" if minutes == 1 else f"rate({minutes} minutes)")
+        assert schedule["FlexibleTimeWindow"] == {"Mode": "OFF"} and "State" not in schedule
+        target = schedule["Target"]
+        assert target["Arn"] == "<RedriveFunction.Arn>" and target["RoleArn"] == "<RedriveScheduleRole.Arn>"
+        assert json.loads(target["Input"]) == {"shard": f"{index}/{shards}"}, target
+        # The next run is the repetition.
+        assert target["RetryPolicy"] == {"MaximumRetryAttempts": 0}
+    function = stack.properties("RedriveFunction")
+    assert int(function["ReservedConcurrentExecutions"]) == shards, "a run of each shard at a time"
+    assert function["Timeout"] < 60, "a run ends before the next of its shard"
+    once = stack.properties("RedriveFunctionEventInvokeConfig")
+    assert once["MaximumRetryAttempts"] == 0 and once["MaximumEventAgeInSeconds"] == 60
+
+
+def check_secrets(stack: Stack) -> None:
+    """The environment has references only, and only those of the vendors and the route that are used."""
+    values = stack.values
+    needed = {"GITHUB_SECRET"}
+    needed |= {"TENCENTCLOUD_SECRET_ID", "TENCENTCLOUD_SECRET_KEY"} if values["TencentcloudRegion"] else set()
+    if values["RocketmqInstanceId"]:
+        is_key = values["RocketmqAuth"] == "ak-sk"
+        needed |= {"HUAWEICLOUD_SDK_AK", "HUAWEICLOUD_SDK_SK"} if is_key else {"OS_PASSWORD"}
+    needed |= {"QUARANTINE_KEY"} if values["Quarantine"] == "on" else set()
+    seen = set()
+    for name, function in stack.of_type("AWS::Lambda::Function").items():
+        for variable, value in function["Environment"]["Variables"].items():
+            if SECRET.search(variable):
+                want = f"secretsmanager:{values['SecretName']}#{variable}" if variable in needed else ""
+                assert value == want, (name, variable, value)
+                seen.add(variable)
+        kept = [function["Environment"]["Variables"][f"{of}_TTL"] for of in ("SECRETS_MANAGER", "SSM_PARAMETER_STORE")]
+        assert kept == ["60", "60"], "a minute, and four of the function: docs/aws.md gives the sum"
+    assert needed <= seen, needed - seen
+    tdmq, rocketmq, redrive = (stack.properties(f"{name}Function")["Environment"]["Variables"]
+                               for name in ("Tdmq", "Rocketmq", "Redrive"))
+    own = {"BASE_PATH", "QUARANTINE_URL", "QUARANTINE_KEY"}
+    both = {k: v for k, v in (tdmq | rocketmq).items() if k not in own}
+    assert redrive == both, "the redriver sends as the forwarders do"
+    assert tdmq.keys() == rocketmq.keys(), "any function serves a hook with targets"
+    password = values["RocketmqAuth"] == "password" and values["RocketmqInstanceId"]
+    assert (rocketmq["OS_AUTH_URL"] == values["IamAuthUrl"]) if password else not rocketmq["OS_AUTH_URL"]
+
+
+def check_parameters(template: dict) -> None:
+    """No secret passes through CloudFormation. Should one ever: not shown, and never by default."""
+    for name, parameter in template["Parameters"].items():
+        is_secret = re.search("Secret|Key|Password|Token|Credential", name)
+        assert not is_secret or name in ("SecretName", "SecretKmsKeyArn"), f"{name}: keep it in the secret"
+        assert not parameter.get("NoEcho"), f"{name}: keep it in the secret"
+        assert "Default" in parameter, f"{name}: sam build and sam local need a default"
+    assert "resolve:" not in json.dumps(template), "a dynamic reference lands readable in the environment"
+
+
+def statements(stack: Stack, role: dict) -> set:
+    """What a role may, one action on one resource each; who it is by AWS's managed policies."""
+    documents = [policy["PolicyDocument"] for policy in role.get("Policies", [])]
+    granted = set()
+    for arn in role.get("ManagedPolicyArns", []):
+        if arn.startswith("<"):
+            documents.append(stack.properties(arn.strip("<>"))["PolicyDocument"])
+        else:
+            granted.add((arn, "", ""))
+    as_list = lambda value: value if isinstance(value, list) else [value]
+    for statement in (statement for document in documents for statement in document["Statement"]):
+        assert statement["Effect"] == "Allow" and statement.keys() <= {"Effect", "Action", "Resource", "Condition"}
+        condition = json.dumps(statement.get("Condition", {}), sort_keys=True)
+        granted |= {(action, resource, condition) for action in as_list(statement["Action"])
+                    for resource in as_list(statement["Resource"])}
+    return granted
+
+
+def check_roles(stack: Stack) -> None:
+    values = stack.values
+    plain = lambda action, resource, **condition: (action, resource, json.dumps(condition, sort_keys=True))
+    secret = f"arn:aws:secretsmanager:eu-central-1:123456789012:secret:{values['SecretName']}-??????"
+    common = {
+        plain("secretsmanager:GetSecretValue", secret),
+        # X-Ray has no resources.
+        plain("xray:PutTraceSegments", "*"),
+        plain("xray:PutTelemetryRecords", "*"),
+    }
+    if values["SecretKmsKeyArn"]:
+        via = {"kms:ViaService": "secretsmanager.eu-central-1.amazonaws.com"}
+        common.add(plain("kms:Decrypt", values["SecretKmsKeyArn"], StringEquals=via))
+    forwarder = common | {
+        plain("s3:PutObject", "<SpillBucket.Arn>/*"),
+        plain("s3:GetObject", "<SpillBucket.Arn>/sent/*"),
+        plain("s3:ListBucket", "<SpillBucket.Arn>", StringLike={"s3:prefix": "sent/*"}),
+    }
+    if values["Quarantine"] == "on":
+        forwarder.add(plain("s3:PutObject", "<QuarantineBucket.Arn>/*"))
+    logs = lambda name: {plain(f"logs:{action}", f"<{name}Logs.Arn>") for action in ("CreateLogStream", "PutLogEvents")}
+    expected = {
+        "TdmqRole": ("lambda.amazonaws.com", forwarder | logs("Tdmq")),
+        "RocketmqRole": ("lambda.amazonaws.com", forwarder | logs("Rocketmq")),
+        "RedriveRole": ("lambda.amazonaws.com", common | logs("Redrive") | {
+            plain("s3:ListBucket", "<SpillBucket.Arn>"),
+            *(plain(f"s3:{action}", "<SpillBucket.Arn>/*") for action in ("GetObject", "PutObject", "DeleteObject")),
+        }),
+        "RedriveScheduleRole": ("scheduler.amazonaws.com", {
+            plain("lambda:InvokeFunction", "<RedriveFunction.Arn>"),
+        }),
+    }
+    if values["Deployment"] != "Direct":
+        managed = "arn:aws:iam::aws:policy/service-role/AWSCodeDeployRoleForLambda"
+        expected["CodeDeployServiceRole"] = ("codedeploy.amazonaws.com", {(managed, "", "")})
+    roles = stack.of_type("AWS::IAM::Role")
+    assert set(roles) == set(expected), set(roles) ^ set(expected)
+    for name, role in roles.items():
+        service, granted = expected[name]
+        trust, = role["AssumeRolePolicyDocument"]["Statement"]
+        # Schedules of other accounts, too, come as this service.
+        source = {"StringEquals": {"aws:SourceAccount": "123456789012"}} if name == "RedriveScheduleRole" else None
+        assert trust.get("Condition") == source, name
+        assert trust["Effect"] == "Allow" and trust["Principal"] in ({"Service": service}, {"Service": [service]})
+        found = statements(stack, role)
+        assert found == granted, (name, found ^ granted)
+        wild = {s for s in found if "*" in s[0] or (s[1] == "*" and not s[0].startswith("xray:Put"))}
+        assert not wild, (name, wild)
+    own = [policy["PolicyDocument"] for policy in stack.of_type("AWS::IAM::ManagedPolicy").values()]
+    own += [policy["PolicyDocument"] for name in expected if name in ("TdmqRole", "RocketmqRole", "RedriveRole")
+            for policy in roles[name]["Policies"]]
+    for document in own:
+        text = re.sub(r"<(\w+)\.Arn>", lambda found: f"arn:aws:s3:::{found[1].lower()}", json.dumps(document))
+        IAMPolicyDocumentValidator(text).validate()
+    for name, function in stack.of_type("AWS::Lambda::Function").items():
+        assert function["Role"] == f"<{name.removesuffix('Function')}Role.Arn>", name
+
+
+def check_entry(stack: Stack) -> None:
+    """Requests come by the API or by addresses of the functions, never by both, and reach what is deployed."""
+    values = stack.values
+    is_api, is_direct = values["Endpoint"] == "http-api", values["Deployment"] == "Direct"
+    apis, urls = stack.of_type("AWS::ApiGatewayV2::Api"), stack.of_type("AWS::Lambda::Url")
+    assert (len(apis), len(urls)) == ((1, 0) if is_api else (0, 2)), (set(apis), set(urls))
+    permissions = list(stack.of_type("AWS::Lambda::Permission").values())
+    host = lambda name: f"{name.lower()}functionurl.lambda-url.eu-central-1.on.aws"
+    for name, path in PATHS.items():
+        function = stack.properties(f"{name}Function")
+        assert function["Environment"]["Variables"]["BASE_PATH"] == (f"/{path}" if is_api else ""), name
+        target = f"<{name}Function>" if is_direct else f"<{name}FunctionAliaslive>"
+        allowed = [p for p in permissions if p["FunctionName"] == target]
+        if is_api:
+            source = f"arn:aws:execute-api:eu-central-1:123456789012:<HttpApi>/*/*/{path}/*"
+            assert allowed == [{"Action": "lambda:InvokeFunction", "FunctionName": target,
+                                "Principal": "apigateway.amazonaws.com", "SourceArn": source}], allowed
+            paths = stack.properties("HttpApi")["Body"]["paths"]
+            method = paths[f"/{path}/{{hook+}}"]["x-amazon-apigateway-any-method"]
+            integration = method["x-amazon-apigateway-integration"]
+            arn = f"<{name}Function.Arn>" + ("" if is_direct else ":live")
+            assert integration["uri"].endswith(f":lambda:path/2015-03-31/functions/{arn}/invocations")
+            assert integration["payloadFormatVersion"] == "2.0"
+            assert integration["timeoutInMillis"] == 30000 > function["Timeout"] * 1000, "the function answers"
+            base = f"{values['DomainName'] or '<HttpApi>.execute-api.eu-central-1.amazonaws.com'}/{path}"
+        else:
+            # Both, or AWS refuses the request.
+            assert sorted(allowed, key=str) == sorted([
+                {"Action": "lambda:InvokeFunctionUrl", "FunctionName": target, "Principal": "*",
+                 "FunctionUrlAuthType": "NONE"},
+                {"Action": "lambda:InvokeFunction", "FunctionName": target, "Principal": "*",
+                 "InvokedViaFunctionUrl": True},
+            ], key=str), allowed
+            url = urls[f"{name}FunctionUrl"]
+            assert url == {"TargetFunctionArn": f"<{name}Function.Arn>" if is_direct else target, "AuthType": "NONE"}
+            base = host(name)
+        assert stack.outputs[f"{name}Url"] == f"https://{base}"
+        assert stack.outputs[f"{name}GithubUrl"] == f"https://{base}/github"
+    assert len(permissions) == (2 if is_api else 4)
+
+    if is_api:
+        assert len(stack.properties("HttpApi")["Body"]["paths"]) == 2
+        stage = stack.properties("HttpApiApiGatewayDefaultStage")
+        assert stage["ApiId"] == "<HttpApi>" and stage["AutoDeploy"] is True
+        settings = stage["DefaultRouteSettings"]
+        throttle = {"ThrottlingRateLimit": values["ThrottlingRate"], "ThrottlingBurstLimit": values["ThrottlingBurst"]}
+        assert settings == throttle | {"DetailedMetricsEnabled": True}, settings
+        log = stage["AccessLogSettings"]
+        assert log["DestinationArn"] == "<HttpApiLogs.Arn>"
+        fields = json.loads(log["Format"])
+        assert {"requestId", "status", "integrationError"} <= set(fields)
+        assert "query" not in log["Format"].lower(), "some senders put a token there"
+
+    domains, records = stack.of_type("AWS::ApiGatewayV2::DomainName"), stack.of_type("AWS::Route53::RecordSet")
+    assert len(domains) == bool(values["DomainName"]) and len(records) == bool(values["HostedZoneId"])
+    for domain in domains.values():
+        configuration, = domain["DomainNameConfigurations"]
+        assert domain["DomainName"] == values["DomainName"]
+        assert configuration == {"CertificateArn": CERTIFICATE, "EndpointType": "REGIONAL", "SecurityPolicy": "TLS_1_2"}
+        mapping, = stack.of_type("AWS::ApiGatewayV2::ApiMapping").values()
+        stage = "<HttpApiApiGatewayDefaultStage>"
+        assert mapping == {"ApiId": "<HttpApi>", "DomainName": "<ApiDomain>", "Stage": stage}
+        assert stack.outputs["DomainTarget"] == "<ApiDomain.RegionalDomainName>"
+    for record in records.values():
+        assert record["HostedZoneId"] == values["HostedZoneId"] and record["Type"] == "A"
+
+
+def check_deployment(stack: Stack) -> None:
+    """By CodeDeploy only where that is asked for, and back when an alarm of this function or of the stack rings."""
+    values = stack.values
+    groups = stack.of_type("AWS::CodeDeploy::DeploymentGroup")
+    for name in PATHS:
+        alias = stack.resources[f"{name}FunctionAliaslive"]
+        version, = (p for logical, p in stack.of_type("AWS::Lambda::Version").items() if logical.startswith(name))
+        # Else a parameter that changes would make no version: SAM's name of it does not depend on values.
+        assert version["Description"] == f"revision {values['Revision']}", version
+        assert f"(revision {values['Revision']})" in stack.properties(f"{name}Function")["Description"]
+        if values["Deployment"] == "Direct":
+            assert "UpdatePolicy" not in alias and not groups
+            continue
+        group = groups[f"{name}FunctionDeploymentGroup"]
+        update = alias["UpdatePolicy"]["CodeDeployLambdaAliasUpdate"]
+        assert update["DeploymentGroupName"] == f"<{name}FunctionDeploymentGroup>"
+        assert group["DeploymentConfigName"] == f"CodeDeployDefault.Lambda{values['Deployment']}"
+        assert group["AlarmConfiguration"]["Enabled"]
+        ringing = {alarm["Name"] for alarm in group["AlarmConfiguration"]["Alarms"]}
+        assert ringing == {f"<{name}ErrorsAlarm>", "<UnavailableAlarm>", "<NotReadyAlarm>"}, ringing
+        back = group["AutoRollbackConfiguration"]
+        assert back["Enabled"] and {"DEPLOYMENT_FAILURE", "DEPLOYMENT_STOP_ON_ALARM"} <= set(back["Events"])
+    redrive = [name for name in stack.resources if name.startswith("RedriveFunctionAlias")]
+    assert not redrive, "the schedule calls the redriver itself"
+
+
+def check_buckets(stack: Stack) -> None:
+    """What was acknowledged outlives the stack, encrypted and unseen, and nothing expires it."""
+    buckets = {name: r for name, r in stack.resources.items() if r["Type"] == "AWS::S3::Bucket"}
+    is_kept = stack.values["Quarantine"] == "on"
+    assert set(buckets) == {"SpillBucket"} | ({"QuarantineBucket"} if is_kept else set()), set(buckets)
+    for name, bucket in buckets.items():
+        properties = bucket["Properties"]
+        public = properties["PublicAccessBlockConfiguration"]
+        assert len(public) == 4 and all(public.values()), name
+        encryption, = properties["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+        assert encryption["ServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256", name
+        assert properties["OwnershipControls"]["Rules"] == [{"ObjectOwnership": "BucketOwnerEnforced"}], name
+        statement, = stack.properties(f"{name}Policy")["PolicyDocument"]["Statement"]
+        assert statement["Effect"] == "Deny" and statement["Principal"] == "*" and statement["Action"] == "s3:*"
+        assert statement["Resource"] == [f"<{name}.Arn>", f"<{name}.Arn>/*"], name
+        assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}, name
+    spill = buckets["SpillBucket"]
+    assert spill["DeletionPolicy"] == spill["UpdateReplacePolicy"] == "Retain"
+    assert spill["Properties"]["VersioningConfiguration"]["Status"] == "Enabled"
+    for rule in spill["Properties"]["LifecycleConfiguration"]["Rules"]:
+        expires = "ExpirationInDays" in rule
+        is_passing = rule.get("Prefix") in ("claims/", "sent/", "probe/")
+        assert not expires or is_passing, f"{rule['Id']} expires what was acknowledged"
+    probe, = (rule for rule in spill["Properties"]["LifecycleConfiguration"]["Rules"] if rule.get("Prefix") == "probe/")
+    assert probe["ExpirationInDays"] == probe["NoncurrentVersionExpiration"]["NoncurrentDays"] == 1, probe
+    assert stack.outputs["SpillBucketName"] == "<SpillBucket>"
+    for name in PATHS:
+        url = stack.properties(f"{name}Function")["Environment"]["Variables"]["QUARANTINE_URL"]
+        assert url == ("s3://<QuarantineBucket>" if is_kept else ""), url
+    if is_kept:
+        rules = buckets["QuarantineBucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
+        assert [rule.get("ExpirationInDays") for rule in rules] == [14]
+
+
+def written_metrics() -> set:
+    """What the functions write, and what their document says of it."""
+    source = (support.ROOT / "shared/src/metrics/emf.rs").read_text()
+    document = (support.ROOT / "docs/configuration.md").read_text()
+    table = document.split("\n### CloudWatch\n")[1].split("| --- |", 1)[1]
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    documented = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    unknown = {name for name in documented if f'"{name}"' not in source}
+    assert documented and not unknown, f"nobody writes {unknown}"
+    return documented
+
+
+AWS_METRICS = {
+    "AWS/Lambda": {"Errors", "Throttles", "Duration", "Invocations"},
+    "AWS/ApiGateway": {"Count", "4xx", "5xx", "Latency"},
+}
+
+
+# What requests that nobody verified are counted in (shared/tests/system/metrics.rs): each has an alarm of its own,
+# which says so. A 5xx of the API is among them, since a function answers 503 where a key that a message names is not
+# there.
+STRANGERS = {"Rejected": "RejectedAlarm", "Unverified": "UnverifiedAlarm"}
+# What a flood of them can bring about: genuine deliveries suffer by it, so it rings, and no version is to blame.
+FLOODS = {"Throttles", "Duration", "IntegrationErrors"}
+# What may stop a deployment: verified work, missing hooks, and a version that crashes.
+ROLLED_BACK_BY = {"Unavailable", "NotReady", "Errors"}
+
+
+def filtered_metrics(stack: Stack) -> set:
+    """Metrics of the stack's namespace that log groups are searched for."""
+    found = set()
+    for name, one in stack.of_type("AWS::Logs::MetricFilter").items():
+        assert one["LogGroupName"] == "<HttpApiLogs>", name
+        fields = set(re.findall(r"\$\.(\w+)", one["FilterPattern"]))
+        stage, = stack.of_type("AWS::ApiGatewayV2::Stage").values()
+        written = set(json.loads(stage["AccessLogSettings"]["Format"]))
+        assert fields and fields <= written, f"{name}: the access log has no {fields - written}"
+        transformation, = one["MetricTransformations"]
+        assert transformation["MetricNamespace"] == "hookmq", name
+        found.add(transformation["MetricName"])
+    return found
+
+
+def check_strangers(stack: Stack) -> None:
+    """What strangers can cause rolls nothing back, reports no outage, and is told under its own name."""
+    for name, alarm in stack.of_type("AWS::CloudWatch::Alarm").items():
+        is_strangers = alarm["MetricName"] in (*STRANGERS, "5xx", "4xx", "Deliveries")
+        assert is_strangers == (name in STRANGERS.values()), f"{name}: strangers ring it"
+        assert is_strangers == alarm["AlarmDescription"].startswith("Strangers"), name
+        # Nobody but the schedule calls the redriver.
+        is_flood = alarm["MetricName"] in FLOODS and not name.startswith("Redrive")
+        assert is_flood == ("flood of strangers" in alarm["AlarmDescription"]), f"{name}: it says not what a flood does"
+    for group in stack.of_type("AWS::CodeDeploy::DeploymentGroup").values():
+        ringing = {alarm["Name"].strip("<>") for alarm in group["AlarmConfiguration"]["Alarms"]}
+        by = {stack.properties(name)["MetricName"] for name in ringing}
+        assert by and by <= ROLLED_BACK_BY, f"strangers roll a deployment back: {by - ROLLED_BACK_BY}"
+
+
+def check_alarms(stack: Stack, written: set) -> None:
+    check_strangers(stack)
+    is_api = stack.values["Endpoint"] == "http-api"
+    metrics = AWS_METRICS | {"hookmq": written | filtered_metrics(stack)}
+    found = set()
+    for name, alarm in stack.of_type("AWS::CloudWatch::Alarm").items():
+        assert alarm["MetricName"] in metrics[alarm["Namespace"]], f"{name}: nobody writes {alarm['MetricName']}"
+        is_absence = re.fullmatch(r"RedriveMissing\dAlarm|RedriveInvocationsAlarm", name)
+        assert alarm["TreatMissingData"] == ("breaching" if is_absence else "notBreaching"), name
+        assert alarm["AlarmDescription"], name
+        assert alarms.is_allowed(alarm), f"{name}: CloudWatch refuses its periods"
+        assert ("Statistic" in alarm) != ("ExtendedStatistic" in alarm), name
+        topic = [stack.values["AlarmTopicArn"]] if stack.values["AlarmTopicArn"] else None
+        assert alarm.get("AlarmActions") == alarm.get("OKActions") == topic, name
+        dimensions = {one["Name"]: one["Value"] for one in alarm.get("Dimensions", [])}
+        own = "Shard" if name.startswith("RedriveMissing") else None
+        needed = {"hookmq": own, "AWS/Lambda": "FunctionName", "AWS/ApiGateway": "ApiId"}[alarm["Namespace"]]
+        assert set(dimensions) == ({needed} if needed else set()), name
+        found.add((alarm["MetricName"], *dimensions.values()))
+        if alarm["MetricName"] == "Duration":
+            assert int(alarm["Threshold"]) < stack.properties("TdmqFunction")["Timeout"] * 1000, name
+    needed = {(name,) for name in ("SpillOldestAgeSeconds", "Dead", "SetupFailures", "Rejected", "Unavailable",
+                                   "Unverified", "NotReady", "StoreProbeFailures", "RedriveErrors")}
+    forwarders = [f"<{name}Function>" for name in PATHS]
+    needed |= {(metric, function) for metric in ("Errors", "Throttles", "Duration") for function in forwarders}
+    needed |= {(metric, "<RedriveFunction>") for metric in ("Errors", "Throttles", "Invocations")}
+    shards = int(stack.values["RedriveShards"])
+    needed |= {("RedriveErrors", f"{index}/{shards}") for index in range(shards)}
+    needed |= ({("IntegrationErrors",)} if is_api else set())
+    assert found == needed, found ^ needed
+
+
+def check_dashboard(stack: Stack, written: set) -> None:
+    dashboard = stack.properties("Dashboard")
+    assert dashboard["DashboardName"] == "hookmq-eu-central-1" and stack.outputs["DashboardName"] == "<Dashboard>"
+    widgets = json.loads(dashboard["DashboardBody"])["widgets"]
+    shown, cells = set(), set()
+    for widget in widgets:
+        assert widget["properties"]["region"] == "eu-central-1" and widget["properties"]["title"]
+        area = {(x, y) for x in range(widget["x"], widget["x"] + widget["width"])
+                for y in range(widget["y"], widget["y"] + widget["height"])}
+        assert not area & cells and max(area)[0] < 24, widget["properties"]["title"]
+        cells |= area
+        for metric in widget["properties"].get("metrics", []):
+            if isinstance(metric[0], dict):
+                expression = metric[0]["expression"]
+                namespace, by, name = re.search(r'\{"(.+?)",([\w,]+)\} MetricName="(\w+)"', expression).groups()
+                # A shard's depth has a series of its own, so that no part is taken for the whole.
+                parts = "Target" if stack.values["RedriveShards"] == "1" else "Target,Shard"
+                assert by in ({parts} if name == "SpillDepth" else {"Hook,Outcome", "Hook,Secret"}), expression
+                assert name != "SpillDepth" or expression.startswith("SUM(SEARCH("), expression
+            else:
+                namespace, name, *dimensions = metric
+                values = [one for one in dimensions if isinstance(one, str)][1::2]
+                assert all(value.strip("<>") in stack.resources for value in values), metric
+            known = AWS_METRICS | {"hookmq": written | filtered_metrics(stack)}
+            assert name in known[namespace], f"nobody writes {namespace} {name}"
+            shown.add((namespace, name))
+    assert written <= {name for namespace, name in shown if namespace == "hookmq"}, written
+    has_api = any(namespace == "AWS/ApiGateway" for namespace, _ in shown)
+    assert has_api == (stack.values["Endpoint"] == "http-api")
+    query, = (widget["properties"]["query"] for widget in widgets if widget["type"] == "log")
+    line = (support.ROOT / "shared/src/telemetry/mod.rs").read_text()
+    fields = re.search(r"fields @timestamp, ([\w, ]+) \|", query)[1].split(", ")
+    assert all(re.search(rf"\b{field}\b", line) for field in fields), fields
+    for group in re.findall(r"SOURCE '(.*?)'", query):
+        assert group.strip("<>") in stack.of_type("AWS::Logs::LogGroup"), group
+
+
+def check_breaks() -> None:
+    """What the checks are for: each of these is a template that would be deployed and fail in silence."""
+    def broken(values: dict, change) -> Stack:
+        stack = Stack(DEPLOYED | values)
+        change(stack)
+        return stack
+
+    def put(name: str, **properties):
+        return lambda stack: stack.properties(name).update(properties)
+
+    def without(name: str):
+        return lambda stack: stack.resources.pop(name)
+
+    def one_for_all(stack: Stack) -> None:
+        for index in range(4):
+            stack.properties(f"RedriveMissing{index}Alarm")["Dimensions"] = []
+
+    four = {"RedriveShards": "4"}
+    written = written_metrics()
+    shape = lambda stack: check_alarms(stack, written)
+    # As it was: two periods of five minutes for every interval, and no data is good.
+    before = {"Period": "300", "EvaluationPeriods": "2"}
+    cases = [
+        ("a shard that nobody runs", four, without("RedriveSchedule3"), check_schedules),
+        ("the same shard twice", four, lambda stack: stack.properties("RedriveSchedule3")["Target"].update(
+            Input='{"shard":"2/4"}'), check_schedules),
+        ("a share of another number", four, lambda stack: stack.properties("RedriveSchedule0")["Target"].update(
+            Input='{"shard":"0/2"}'), check_schedules),
+        ("room for one", four, put("RedriveFunction", ReservedConcurrentExecutions=1), check_schedules),
+        ("runs that overlap", {}, put("RedriveFunction", Timeout=70), check_schedules),
+        ("errors each half hour", {"RedriveMinutes": "30"}, put("RedriveAlarm", DatapointsToAlarm=None, **before),
+         alarms.check),
+        ("crashes each hour", {"RedriveMinutes": "60"}, put("RedriveFunctionAlarm", DatapointsToAlarm=None, **before),
+         alarms.check),
+        ("an old delivery each half hour", {"RedriveMinutes": "30"},
+         put("SpillAgeAlarm", Period="300", EvaluationPeriods="1"), alarms.check),
+        ("silence that is good", {}, put("RedriveMissing0Alarm", TreatMissingData="notBreaching"), alarms.check),
+        ("no invocations that are good", {}, put("RedriveInvocationsAlarm", TreatMissingData="missing"), alarms.check),
+        ("silence each hour, after five minutes", {"RedriveMinutes": "60"},
+         put("RedriveMissing0Alarm", Period="300", EvaluationPeriods="1"), alarms.check),
+        ("a minute's silence", {}, put("RedriveMissing0Alarm", Period="60"), alarms.check),
+        ("a minute without invocations", {}, put("RedriveInvocationsAlarm", Period="60"), alarms.check),
+        ("one error", {"RedriveMinutes": "5"}, put("RedriveAlarm", DatapointsToAlarm=1), alarms.check),
+        ("one alarm for all shards", four, one_for_all, alarms.check),
+        ("a shard without an alarm", four, without("RedriveMissing2Alarm"), shape),
+        ("an alarm on a shard that is not there", four, lambda stack: stack.properties("RedriveMissing2Alarm").update(
+            Dimensions=[{"Name": "Shard", "Value": "2/8"}]), shape),
+        ("strangers in an outage's alarm", {}, put("UnavailableAlarm", MetricName="Unverified"), shape),
+        ("strangers' alarm that is none", {}, without("UnverifiedAlarm"), shape),
+        ("any 5xx of the API", {}, put("ApiErrorsAlarm", MetricName="5xx", Namespace="AWS/ApiGateway",
+                                       Dimensions=[{"Name": "ApiId", "Value": "<HttpApi>"}]), shape),
+        ("a field that the access log has not", {}, put("IntegrationErrors", FilterPattern='{ $.none = "x" }'), shape),
+        ("more than a day", {"RedriveMinutes": "60"}, put("RedriveAlarm", Period="1500"), shape),
+    ]
+    for name, values, change, check in cases:
+        stack = broken(values, change)
+        check(Stack(DEPLOYED | values))
+        try:
+            check(stack)
+        except (AssertionError, KeyError):
+            continue
+        raise AssertionError(f"{name}: nothing noticed")
+    print(f"template.yaml: {len(cases)} ways to break the redriver's schedules and alarms, all noticed")
+
+
+def check_rules() -> None:
+    """What cannot work is refused before anything is made."""
+    told = lambda values: Stack(values).broken_rules()
+    assert told(DEPLOYED) == []
+    assert told(CASES["domain"]) == []
+    no_layer, = told({})
+    assert no_layer.startswith("ExtensionLayerArn is empty")
+    assert told(CASES["domain"] | URLS) == ["DomainName needs Endpoint http-api"]
+    assert told(CASES["domain"] | {"CertificateArn": ""}) == ["DomainName needs CertificateArn"]
+
+
+def lint(template: dict) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        file = pathlib.Path(directory) / "template.json"
+        file.write_text(json.dumps(template))
+        # W7001: the mapping was for SAM, which has used it.
+        command = [BIN / "cfn-lint", "--regions", "eu-central-1", "--ignore-checks", "W7001", "--", file]
+        subprocess.run(command, env=ENV, check=True)
+
+
+def check_local() -> None:
+    """What sam build, sam local invoke and sam local start-api see, without AWS and without the layer."""
+    file = str(support.ROOT / "template.yaml")
+    for overrides in ({}, DEPLOYED):
+        stacks, _ = SamLocalStackProvider.get_stacks(file, parameter_overrides=overrides)
+        functions = {function.name: function for function in SamFunctionProvider(stacks).get_all()}
+        assert set(functions) == FUNCTIONS
+        for name, function in functions.items():
+            assert function.layers == [], f"{name}: sam local would load {function.layers}"
+            assert function.metadata["BuildMethod"] == "rust-cargolambda"
+            variables = function.environment["Variables"]
+            assert all(isinstance(value, str) for value in variables.values()), variables
+            assert variables["GITHUB_SECRET"] == "secretsmanager:hookmq#GITHUB_SECRET"
+        for name, path in PATHS.items():
+            assert functions[f"{name}Function"].environment["Variables"]["BASE_PATH"] == f"/{path}"
+        routes = {(route.path, route.function_name) for route in ApiProvider(stacks).api.routes
+                  if "POST" in route.methods and route.payload_format_version == "2.0"}
+        assert routes == {(f"/{path}/{{hook+}}", f"{name}Function") for name, path in PATHS.items()}, routes
+
+
+def check_application(template: dict) -> None:
+    """What the Serverless Application Repository is told is true."""
+    told = template["Metadata"]["AWS::ServerlessRepo::Application"]
+    package = tomllib.loads((support.ROOT / "Cargo.toml").read_text())["workspace"]["package"]
+    assert told["SemanticVersion"] == package["version"] and told["SpdxLicenseId"] == package["license"]
+    assert all((support.ROOT / told[key]).is_file() for key in ("LicenseUrl", "ReadmeUrl"))
+
+
+def check_names(template: dict) -> None:
+    """Names that stand in several places are the same in all of them."""
+    functions = [r["Properties"] for r in template["Resources"].values() if r["Type"] == "AWS::Serverless::Function"]
+    parts = [template["Globals"]["Function"], *functions]
+    variables = {name for part in parts for name in part.get("Environment", {}).get("Variables", {})}
+    hooks = (support.ROOT / "hooks.toml").read_text()
+    secrets = set(re.findall(r'^secrets\b.*"env:(\w+)"', hooks, re.M))
+    assert secrets and secrets <= variables, f"the template does not set {secrets - variables}"
+
+    # Presets are listed in a page of their own, which is generated.
+    pages = ("docs/configuration.md", "docs/sources.md")
+    document = "".join((support.ROOT / page).read_text() for page in pages)
+    documented = set(re.findall(r"`([\w-]+)`", document))
+    presets = {path.stem for path in (support.ROOT / "shared/src/source/presets").glob("*.toml")}
+    clients = "".join(path.read_text() for path in (support.ROOT / "shared/src/queue").rglob("*.rs"))
+    read = set(re.findall(r'"((?:TENCENTCLOUD|TDMQ|HUAWEICLOUD|OTC|OS|ROCKETMQ|TLS|S3)_[A-Z_]+)"', clients))
+    missing = (variables - secrets | presets | read) - documented
+    assert presets and read and not missing, f"{pages} do not tell of {missing}"
+
+    # The page on AWS tells of every parameter and output, and names no other.
+    page = (support.ROOT / "docs/aws.md").read_text()
+    for kind in ("Parameters", "Outputs"):
+        missing = {name for name in template[kind] if f"`{name}`" not in page and f"{name}=" not in page}
+        assert not missing, f"docs/aws.md does not tell of the {kind.lower()} {missing}"
+    secret_names = {name for name in variables if SECRET.search(name)}
+    example = json.loads(re.search(r"```json\n(\{.*?\n\})\n```", page, re.S)[1])
+    assert set(example) == secret_names, set(example) ^ secret_names
+
+
+def main() -> None:
+    template, written = cloudformation.source(), written_metrics()
+    subprocess.run([BIN / "sam", "validate", "--lint"], cwd=support.ROOT, env=ENV, check=True)
+    check_parameters(template)
+    check_application(template)
+    check_names(template)
+    check_rules()
+    check_local()
+    for name in ("http-api", "canary", "eight shards"):
+        lint(Stack(CASES[name]).template)
+    for name, values in CASES.items():
+        stack = Stack(values)
+        check_functions(stack)
+        check_schedules(stack)
+        check_secrets(stack)
+        check_roles(stack)
+        check_entry(stack)
+        check_deployment(stack)
+        check_buckets(stack)
+        check_alarms(stack, written)
+        alarms.check(stack)
+        check_dashboard(stack, written)
+        print(f"template.yaml, {name}: {len(stack.resources)} resources")
+
+
+    check_breaks()
+    minutes = template["Parameters"]["RedriveMinutes"]
+    intervals = range(minutes["MinValue"], minutes["MaxValue"] + 1)
+    for interval in intervals:
+        stack = Stack(DEPLOYED | {"RedriveMinutes": str(interval), "RedriveShards": "12488421"[interval % 8]})
+        check_alarms(stack, written)
+        alarms.check(stack)
+    print(f"template.yaml: the redriver's alarms with each of {len(intervals)} intervals")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+// The verdicts of official JavaScript libraries, for tests/differential/libraries.py: JSON lines in, JSON lines out.
+//
+//     node libraries.mjs MODULES < cases
+//
+// MODULES is the folder whose node_modules holds what package.json names.
+import { createRequire } from "node:module";
+import { createInterface } from "node:readline";
+import { join } from "node:path";
+
+const require = createRequire(join(process.argv[2], "package.json"));
+const load = async (name) => import(require.resolve(name));
+// This one is a module, which require does not resolve.
+const octokit = await import(join(process.argv[2], "node_modules/@octokit/webhooks-methods/dist-node/index.js"));
+const { Webhook } = require("standardwebhooks");
+const stripe = require("stripe")("sk_test_none");
+await load("@shopify/shopify-api/adapters/node");
+const { shopifyApi } = require("@shopify/shopify-api");
+
+const MessageValidator = require("sns-validator");
+
+// The certificate that it would fetch: the key itself will do.
+let certificate = "";
+require("https").get = (address, done) => {
+  const response = { statusCode: 200, on: (event, call) => (call(event === "data" ? certificate : undefined), response) };
+  done(response);
+  return { on() {} };
+};
+
+// Each takes the body's bytes where the library does, else their text, as its own guide has it.
+const verdicts = {
+  "standardwebhooks-js": ({ body, headers }, secret) => {
+    new Webhook(secret).verify(body, headers, { jsonParse: false });
+    return true;
+  },
+  "stripe-js": ({ body, headers }, secret) =>
+    stripe.webhooks.signature.verifyHeader(body, headers["stripe-signature"], secret, 300),
+  "octokit-js": ({ body, headers }, secret) =>
+    octokit.verify(secret, body.toString(), headers["x-hub-signature-256"]),
+  "shopify-js": async ({ body, headers }, secret) => {
+    const shopify = shopifyApi({
+      apiKey: "key", apiSecretKey: secret, apiVersion: "2026-01", hostName: "hooks.example.com",
+      isEmbeddedApp: false, logger: { log: () => {} },
+    });
+    const answer = { rawBody: body.toString(), rawRequest: { method: "POST", url: "/", headers }, rawResponse: {} };
+    return (await shopify.webhooks.validate(answer)).valid;
+  },
+  "sns-validator-js": ({ body }, secret) =>
+    new Promise((resolve) => {
+      certificate = secret;
+      new MessageValidator().validate(body.toString(), (error) => resolve(!error));
+    }),
+};
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const request = JSON.parse(line);
+  request.body = Buffer.from(request.body, "base64");
+  Date.now = () => request.at * 1000;
+  const answer = {};
+  for (const library of request.libraries) {
+    answer[library] = false;
+    for (const secret of request.secrets) {
+      try {
+        answer[library] ||= await verdicts[library](request, secret);
+      } catch {
+        // A library refuses by throwing.
+      }
+    }
+  }
+  console.log(JSON.stringify(answer));
+}

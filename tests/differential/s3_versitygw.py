@@ -1,0 +1,68 @@
+"""The object store's S3 client against versitygw, a server that no test library is.
+
+It is built with Go, once, into `target/`; without Go, and without such a build, the check says so and ends.
+"""
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+
+import boto3
+from botocore.config import Config
+
+from tests import support
+from tests.differential import s3_store
+
+# A version that was tried; a newer one is a change like any other.
+VERSION = "v1.8.0"
+MODULE = "github.com/versity/versitygw/cmd/versitygw"
+REGION = "eu-central-1"
+ACCESS_KEY, SECRET_KEY = "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
+
+
+def program() -> pathlib.Path | None:
+    """The server's binary, built if need be; None where it cannot be."""
+    home = support.TARGET / f"versitygw-{VERSION}"
+    binary = home / "versitygw"
+    if binary.exists():
+        return binary
+    go = shutil.which("go")
+    if not go:
+        return None
+    env = {**os.environ, "GOBIN": str(home), "GOFLAGS": "-modcacherw"}
+    subprocess.run([go, "install", f"{MODULE}@{VERSION}"], env=env, check=True)
+    return binary
+
+
+def main() -> None:
+    server = program()
+    if not server:
+        print("skipped: there is no Go to build versitygw with")
+        return
+    # In `target/`: a temporary file system may have no extended attributes.
+    with tempfile.TemporaryDirectory(dir=support.TARGET) as place:
+        root, metadata = pathlib.Path(place) / "root", pathlib.Path(place) / "metadata"
+        root.mkdir()
+        metadata.mkdir()
+        port = support.free_port()
+        env = {"PATH": os.environ["PATH"], "HOME": place, "ROOT_ACCESS_KEY": ACCESS_KEY, "ROOT_SECRET_KEY": SECRET_KEY}
+        command = [server, "--port", f"127.0.0.1:{port}", "--region", REGION, "--quiet", "--keep-alive",
+                   "posix", "--sidecar", metadata, root]
+        log = pathlib.Path(place) / "log"
+        with support.process(command, env, log) as child:
+            support.wait_for(port, child)
+            endpoint = f"http://127.0.0.1:{port}"
+            s3 = boto3.client(
+                "s3", endpoint_url=endpoint, region_name=REGION, aws_access_key_id=ACCESS_KEY,
+                aws_secret_access_key=SECRET_KEY, config=Config(s3={"addressing_style": "path"}),
+            )
+            s3.create_bucket(Bucket="hooks", CreateBucketConfiguration={"LocationConstraint": REGION})
+            tried = s3_store.Server(endpoint, "hooks", REGION, ACCESS_KEY, SECRET_KEY)
+            s3_store.check_promises(tried)
+            s3_store.cargo_test(tried, "listings", "s3_real", "listings_of_a_real_store", "--ignored")
+            s3_store.check_deliveries(tried)
+
+
+if __name__ == "__main__":
+    main()
