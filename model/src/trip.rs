@@ -242,7 +242,7 @@ impl Ride<'_> {
             }
             Effect::Send(made) => told = self.send(made, choice),
             Effect::Nothing => {
-                self.go_on(StepOutcome::Sent(Sent::Failed { class: Class::Config, tried: false }))
+                self.go_on(StepOutcome::Sent(Sent::Failed { class: Class::Config, tried: false }));
             }
             Effect::Answer => told.is_acked = self.trip.end().is_some_and(End::is_accepted),
         }

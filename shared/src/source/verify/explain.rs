@@ -136,11 +136,11 @@ impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.outcome {
             VerifyOutcome::Verified(None) if self.kind == "none" => {
-                writeln!(f, "accepted: nothing is verified")?
+                writeln!(f, "accepted: nothing is verified")?;
             }
             VerifyOutcome::Verified(None) => writeln!(f, "accepted: {}", self.kind)?,
             VerifyOutcome::Verified(Some(secret)) => {
-                writeln!(f, "accepted: {} by secrets[{secret}]", self.kind)?
+                writeln!(f, "accepted: {} by secrets[{secret}]", self.kind)?;
             }
             VerifyOutcome::Handshake(status) => writeln!(f, "handshake: answered {status}")?,
             VerifyOutcome::Rejected(step, rejection) => {
