@@ -7,4 +7,3 @@ mod every_source;
 #[allow(dead_code, unreachable_pub, reason = "these tests need a part of what the library's share")]
 #[path = "../../../shared/tests/kit/source/mod.rs"]
 mod kit;
-mod redrive;
