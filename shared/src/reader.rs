@@ -412,47 +412,5 @@ fn split_unit(text: &str) -> Option<(u64, &str)> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(text: &str, read: impl FnOnce(&Table<'_>)) -> Vec<String> {
-        let mistakes = Mistakes::new("f.toml", text);
-        let doc = DeTable::parse(text).unwrap();
-        let table = Table::new(&mistakes, "", 0, doc.get_ref());
-        read(&table);
-        table.finish();
-        mistakes.into_sorted().iter().map(ToString::to_string).collect()
-    }
-
-    #[test]
-    fn every_mistake_has_its_line() {
-        let text = "a = 1\nb = \"x\"\n\n[t]\nc = [1, \"ok\"]\nd = 2\n";
-        let found = read(text, |t| {
-            assert!(t.str("a").is_none());
-            assert_eq!(t.str("b").unwrap().value, "x");
-            let inner = t.table("t").unwrap();
-            assert_eq!(inner.strings("c").unwrap().value.len(), 1);
-            inner.finish();
-        });
-        assert_eq!(
-            found,
-            [
-                "f.toml:1: error: a: expected a string, found integer",
-                "f.toml:5: error: t.c: expected a string, found integer",
-                "f.toml:6: error: t.d: unknown key; known here: c",
-            ]
-        );
-    }
-
-    #[test]
-    fn durations_and_sizes() {
-        assert_eq!(parse_duration("500ms"), Some(Duration::from_millis(500)));
-        assert_eq!(parse_duration("5m"), Some(Duration::from_secs(300)));
-        for bad in ["", "s", "5", "5 parsecs", "-5s", "99999999999999999999s", "18446744073709551615h"] {
-            assert_eq!(parse_duration(bad), None, "{bad}");
-        }
-        assert_eq!(parse_size("512KiB"), Some(524_288));
-        assert_eq!(parse_size("1MB"), Some(1_000_000));
-        assert_eq!(parse_size("18446744073709551615MiB"), None);
-    }
-}
+#[path = "reader_tests.rs"]
+mod tests;
