@@ -1,7 +1,7 @@
 //! Tests of `hookmq redrive` over a folder that a real forwarder spilled to: its reports match its actions.
 //!
-//! They are a binary of their own because their deliveries are due again within a second: other tests that start
-//! processes beside them would use up that time.
+//! They are a binary of their own because their deliveries are due again within a second: other tests that
+//! start processes beside them would use up that time.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::fs;
