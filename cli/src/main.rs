@@ -43,7 +43,7 @@ struct Cli {
 enum Command {
     /// Send every sample through both forwarders to local emulators of both vendors
     Demo,
-    /// Do the same as demo, and stay up until Ctrl-C
+    /// Run emulators of both vendors until Ctrl-C, after the deliveries of demo
     Dev,
     /// Check a hooks file and the environment, and print every mistake
     Check {

@@ -30,7 +30,7 @@ from tests import support
 SECRET = "0123456789abcdef0123"
 ONE_HOOK = f'[hooks.h]\nsource = "github"\nsecrets = ["plain:{SECRET}"]\ntopic = "a/b/c"\n'
 # Ten sources, two hooks each.
-SOURCES = ["github", "gitlab", "stripe", "shopify", "slack", "linear", "sentry", "zoom", "dropbox", "intercom"]
+SOURCES = ["github", "gitlab-secret-token", "stripe", "shopify", "slack", "linear", "sentry", "zoom", "dropbox", "intercom"]
 TWENTY_HOOKS = ONE_HOOK + "".join(
     f'[hooks.{source}-{n}]\nsource = "{source}"\nsecrets = ["plain:{SECRET}"]\ntopic = "a/b/{source}"\n'
     for source in SOURCES for n in (1, 2) if (source, n) != ("github", 1))

@@ -118,12 +118,16 @@ fn topics(table: &Table<'_>, targets: &[Target]) -> Option<Vec<Topic>> {
             None => each.error_at(
                 name.offset,
                 name.value,
-                "is neither a vendor (tdmq, rocketmq) nor one of the hook's targets",
+                format!(
+                    "is neither a vendor ({}) nor one of the hook's targets",
+                    Vendor::ALL.map(Vendor::as_str).join(", ")
+                ),
             ),
         }
     }
     if topics.is_empty() && table.mistakes().errors() == before {
-        table.error("topic", "is empty: write { tdmq = \"…\", rocketmq = \"…\" }");
+        let each = Vendor::ALL.map(|vendor| format!("{} = \"…\"", vendor.as_str()));
+        table.error("topic", format!("is empty: write {{ {} }}", each.join(", ")));
     }
     Some(topics)
 }

@@ -95,12 +95,10 @@ impl<Q: Queue> Gateway<Q> {
                     }
                     let why = Why::new(rejection.as_str(), rejection.to_string());
                     return Err(match rejection {
-                        Rejection::Refused(status) if status == Problem::Forbidden.status() => {
-                            RefusedRequest::Handshake(Problem::Forbidden, why)
-                        }
-                        Rejection::Refused(_) => {
+                        Rejection::Refused(Problem::MethodNotAllowed(_)) => {
                             RefusedRequest::Handshake(Problem::MethodNotAllowed(hook.methods), why)
                         }
+                        Rejection::Refused(problem) => RefusedRequest::Handshake(problem, why),
                         // The signature is right, but our clock is wrong or a certificate has expired.
                         Rejection::Expired => RefusedRequest::Unverified(why),
                         _ => RefusedRequest::Rejected(why),

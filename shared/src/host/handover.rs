@@ -93,7 +93,7 @@ impl Trust {
                 "is for FunctionGraph, which calls 127.0.0.1:8000: set LISTEN to that, or clients could \
                  write the headers themselves",
             ),
-            _ => return None,
+            (true, false) | (false, true | false) => return None,
         };
         Some(EnvProblem { variable, message: message.to_owned() })
     }
@@ -108,7 +108,7 @@ impl Trust {
             // A name in `LISTEN` may belong to another machine, so the bound address decides.
             (true, _) if address.is_loopback() => Self(Some((&HTTP_FUNCTION, env.clone()))),
             (false, true) => Self(Some((&WEB_FUNCTION, env.clone()))),
-            _ => Self::default(),
+            (true, _) | (false, false) => Self::default(),
         }
     }
 

@@ -53,7 +53,7 @@ pub(super) struct PollPlatform {
 }
 
 /// Event with its id, and the time by which to answer it.
-struct Event {
+struct PolledEvent {
     id: String,
     body: Bytes,
     deadline: Instant,
@@ -84,7 +84,7 @@ impl PollPlatform {
     }
 
     /// Builds the event from its headers and body; `None` without an id that an answer could be sent under.
-    fn event(&self, headers: &HeaderMap, body: Bytes) -> Option<Event> {
+    fn event(&self, headers: &HeaderMap, body: Bytes) -> Option<PolledEvent> {
         let text = |name: &str| headers.get(name)?.to_str().ok();
         let id = text(self.runtime.id).unwrap_or_default();
         let is_plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
@@ -94,7 +94,7 @@ impl PollPlatform {
         let limit = text("time_limit_in_ms").and_then(|text| text.parse().ok()).map(Duration::from_millis);
         let time = limit.or(self.time).unwrap_or(DEFAULT_TIME);
         let deadline = Instant::now() + time.saturating_sub(ANSWER_RESERVE);
-        Some(Event { id: id.to_owned(), body, deadline })
+        Some(PolledEvent { id: id.to_owned(), body, deadline })
     }
 }
 
@@ -132,7 +132,7 @@ pub(super) async fn run_job<J: Job>(
     .await
 }
 
-async fn answer<S: Service>(service: &S, cloud: &Cloud, event: &Event, context: &Context) -> Answered {
+async fn answer<S: Service>(service: &S, cloud: &Cloud, event: &PolledEvent, context: &Context) -> Answered {
     let request_id = if is_uuid(&event.id) { event.id.clone() } else { context.random.uuid() };
     let invocation = Invocation { request_id, deadline: Some(event.deadline) };
     let incoming = match std::str::from_utf8(&event.body) {
@@ -156,7 +156,7 @@ fn failure(error: EventError) -> (&'static str, String) {
 async fn poll<F: Future<Output = Answered>>(
     platform: PollPlatform,
     context: &Context,
-    handle: impl Fn(Event) -> F,
+    handle: impl Fn(PolledEvent) -> F,
 ) -> Result<(), HostError> {
     let transport = Transport::new(&Env::of::<&str, &str>([]));
     let client = Client { transport, platform };

@@ -188,7 +188,8 @@ impl Metrics {
 
     /// Counts a request that the host refused before it reached a hook.
     pub(crate) fn refused(&self, problem: Problem) {
-        let outcome = if problem.status() == 503 { Outcome::Unverified } else { Outcome::Refused };
+        let is_ours = matches!(problem, Problem::Unavailable { .. });
+        let outcome = if is_ours { Outcome::Unverified } else { Outcome::Refused };
         let class = Some(problem.name());
         self.ended(Ended { hook: None, outcome, class, secret: None, ack: None, send: None });
     }

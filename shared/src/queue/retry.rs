@@ -69,13 +69,13 @@ const MAX_OFFSET: i64 = 24 * 60 * 60 * 1000;
 /// Rule for further attempts after a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retry {
-    /// Never: another attempt would fail in the same way.
+    /// End of the attempts: another one would fail in the same way.
     Never,
-    /// Once, if the environment now has other credentials.
+    /// One further attempt, if the environment now has other credentials.
     IfCredentialsChanged,
-    /// Once, with a new signature.
+    /// One further attempt, with a new signature.
     Once,
-    /// Repeatedly, as long as there is time.
+    /// Further attempts as long as there is time.
     UntilDeadline,
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::clock::{Clock, Random};
+use crate::clock::{Clock, Random, Timestamp};
 use crate::context::Context;
 use crate::env::Env;
 use crate::store::memory::{MemoryStore, Operation};
@@ -37,7 +37,8 @@ async fn what_cannot_be_read_or_deleted_stops_no_other() {
     use crate::store::memory::{Fault, FaultKind};
 
     let env = Env::of([("QUARANTINE_KEY", "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=")]);
-    let context = Context { env, clock: Clock::system(), random: Random::system() };
+    let context =
+        Context { env, clock: Clock::fixed(Timestamp::from_unix(1_760_000_000)), random: Random::system() };
     let hooks = "[hooks.h]\nsource = \"none\"\ntopic = \"a/b/c\"\n";
     let damaged = || StoreError::Corrupt("its bytes are not what they were".to_owned());
     let locked = || StoreError::Denied("the object is locked".to_owned());

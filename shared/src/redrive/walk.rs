@@ -66,7 +66,7 @@ enum Order {
     Unknown,
     /// Order of names: a page has come behind the name that it was listed after.
     Names,
-    /// Another order: nothing is concluded from missing names.
+    /// Order of the store's own: nothing is concluded from missing names.
     Own,
 }
 

@@ -92,7 +92,7 @@ pub(crate) use presets::blueprint::Blueprint;
 pub use presets::info::{Info, preset_info};
 pub(crate) use presets::preset_params;
 pub use presets::{Param, preset_names};
-pub use rejection::Rejection;
+pub use rejection::{Rejection, VerifyStep};
 pub(crate) use scheme::credential::TokenNames;
 pub use scheme::credential::is_credential_header;
 #[cfg(feature = "sender")]
@@ -103,4 +103,4 @@ pub(crate) use source::Peers;
 pub use source::{BuildError, Settings, Source};
 use source::{Params, error};
 pub use verify::check::Verdict;
-pub use verify::explain::{Explanation, VerifyOutcome, VerifyStep};
+pub use verify::explain::{Explanation, VerifyOutcome};

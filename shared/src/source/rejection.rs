@@ -1,7 +1,59 @@
-//! Reasons for refusing a request.
+//! Steps of verification, and reasons for refusing a request.
 
-use crate::source::VerifyStep;
+use crate::problem::Problem;
 use crate::source::address::Address;
+
+/// A step of verification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VerifyStep {
+    /// Answering a handshake.
+    Handshake,
+    /// Reading and comparing the token; for `jwt`, also checking its claims.
+    Token,
+    /// Finding the key that the request names.
+    Key,
+    /// Reading and checking the signatures.
+    Signature,
+    /// Assembling the signed bytes.
+    Signed,
+    /// Comparing the fields that must have configured values.
+    Require,
+    /// Checking the address from which the request came.
+    Network,
+    /// Comparing the hash of the body.
+    BodyHash,
+    /// Reading the items of the body.
+    Items,
+    /// Trying the verifiers until one accepts.
+    Any,
+    /// Comparing the timestamp with the window of time.
+    Timestamp,
+    /// Decrypting the event.
+    Decrypt,
+    /// Reading the id, the event and the subject of the delivery.
+    Names,
+}
+
+impl VerifyStep {
+    /// Returns the name of the step in logs and in the output of `--explain`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Handshake => "handshake",
+            Self::Token => "token",
+            Self::Key => "key",
+            Self::Signature => "signature",
+            Self::Signed => "signed",
+            Self::Require => "require",
+            Self::Network => "network",
+            Self::BodyHash => "body_hash",
+            Self::Items => "items",
+            Self::Any => "any",
+            Self::Timestamp => "timestamp",
+            Self::Decrypt => "decrypt",
+            Self::Names => "names",
+        }
+    }
+}
 
 /// Reason why a request is not authentic. It names places, never their contents, so it is safe to log.
 ///
@@ -63,7 +115,7 @@ pub enum Rejection {
     /// A handshake without its token, or from an origin that is not allowed, if the provider asks for this
     /// status.
     #[error("the handshake is not allowed")]
-    Refused(u16),
+    Refused(Problem),
     /// The request is not a delivery by its method or content, and not a handshake.
     #[error("the request is neither a delivery nor a handshake")]
     NoDelivery,

@@ -31,18 +31,18 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 /// same version.
 pub(crate) struct Vault {
     resolver: Resolver,
-    kept: Mutex<HashMap<(SecretStore, String), Kept>>,
+    kept: Mutex<HashMap<(SecretStore, String), KeptValue>>,
     reading: tokio::sync::Mutex<()>,
 }
 
-struct Kept {
+struct KeptValue {
     value: Result<Secret, SecretError>,
     /// Times of the last successful read and of the last attempt.
     read: Instant,
     tried: Instant,
 }
 
-impl Kept {
+impl KeptValue {
     /// Returns true if the value should be read again. `refused` says that the vendor did not accept the
     /// value.
     fn is_due(&self, refused: bool) -> bool {
@@ -61,7 +61,7 @@ impl Vault {
     /// Reads the remote references that are due. A value stays if it cannot be read again.
     pub(crate) async fn refresh(&self, references: &[SecretRef], refused: bool, deadline: Instant) {
         let is_due = |remote: &Remote<'_>| {
-            self.kept().get(&key(remote)).is_none_or(|kept: &Kept| kept.is_due(refused))
+            self.kept().get(&key(remote)).is_none_or(|kept: &KeptValue| kept.is_due(refused))
         };
         let due = || references.iter().filter_map(Remote::of).filter(is_due);
         if due().next().is_none() {
@@ -79,7 +79,7 @@ impl Vault {
                     tracing::warn!(%error, "a credential cannot be read again: the old one stays in use");
                     kept.tried = now;
                 }
-                (value, _) => drop(kept.insert(key(&remote), Kept { value, read: now, tried: now })),
+                (value, _) => drop(kept.insert(key(&remote), KeptValue { value, read: now, tried: now })),
             }
         }
     }
@@ -98,7 +98,7 @@ impl Vault {
         }
     }
 
-    fn kept(&self) -> MutexGuard<'_, HashMap<(SecretStore, String), Kept>> {
+    fn kept(&self) -> MutexGuard<'_, HashMap<(SecretStore, String), KeptValue>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -24,9 +24,9 @@ pub enum Step {
     Reset,
     /// Silence on an open connection.
     Hang,
-    /// This text as the answer, then the end of the connection.
+    /// Text as the answer, then the end of the connection.
     Raw(String),
-    /// These bytes as the answer, which need not be text, then the end of the connection.
+    /// Bytes as the answer, which need not be text, then the end of the connection.
     Bytes(Vec<u8>),
     /// An answer with this body, sent byte by byte with this pause.
     Slow(String, Duration),

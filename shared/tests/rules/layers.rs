@@ -97,6 +97,24 @@ fn library() -> BTreeMap<String, BTreeMap<String, String>> {
     modules
 }
 
+/// Rooms of `source/`, from the lowest. Each imports only from itself and from lower rooms.
+const ROOMS: &[&str] = &["crypto", "scheme", "reply", "presets", "verify", "sender"];
+
+#[test]
+fn no_room_of_source_imports_from_a_higher_one() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/source");
+    let is_test = |path: &Path| path.to_str().unwrap().ends_with("tests.rs");
+    for (at, room) in ROOMS.iter().enumerate() {
+        let files = rust_files(&root.join(room));
+        assert!(!files.is_empty(), "{room}");
+        for path in files.iter().filter(|path| !is_test(path)) {
+            let code = code(path).replace("crate::source::", "crate::");
+            let above = imports(&code).into_iter().find(|import| ROOMS[at + 1..].contains(import));
+            assert_eq!(above, None, "{} imports from a higher room", path.display());
+        }
+    }
+}
+
 #[test]
 fn no_module_imports_from_its_own_floor_or_above() {
     let floor = |module: &str| FLOORS.iter().position(|floor| floor.contains(&module));

@@ -12,9 +12,10 @@ const IS_NO: &str = "a summary says \"is not a\", never \"is no\"";
 
 /// First words of a sentence that needs its neighbour, or of a part of one.
 const OPENINGS: &[&str] = &[
-    "And", "As", "At", "Behind", "Beside", "Between", "But", "By", "For", "From", "How", "If", "In", "No",
-    "Nobody", "Not", "Nothing", "Of", "On", "Or", "So", "That", "Those", "To", "Under", "What", "Whatever",
-    "When", "Where", "Whether", "Which", "Who", "Whoever", "Whose", "Why", "With",
+    "And", "Another", "As", "At", "Behind", "Beside", "Between", "But", "By", "For", "From", "How", "If",
+    "In", "No", "Never", "Nobody", "Not", "Nothing", "Of", "On", "Once", "Or", "So", "That", "These", "This",
+    "Those", "To", "Under", "What", "Whatever", "When", "Where", "Whether", "Which", "Who", "Whoever",
+    "Whose", "Why", "With",
 ];
 
 /// Words that end like a verb in the third person, but begin no summary of a function as one.

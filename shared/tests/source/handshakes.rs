@@ -5,6 +5,7 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 
 use hookmq_shared::http::{Request, Response};
+use hookmq_shared::problem::Problem;
 use hookmq_shared::source::{Rejection, Settings, Source, Verdict};
 use serde_json::{Value, json};
 
@@ -68,7 +69,7 @@ fn an_origin_is_let_in_if_it_is_on_the_list() {
     assert_eq!(source.methods(), "POST, OPTIONS");
     assert_is(&handshake(&source, options.clone()), &want);
     let mut without_rate = request("OPTIONS", &json!([]), Vec::new());
-    assert_eq!(rejection(&source, without_rate.clone()), Rejection::Refused(405));
+    assert_eq!(rejection(&source, without_rate.clone()), Rejection::Refused(Problem::MethodNotAllowed("")));
     without_rate.headers.push("webhook-request-origin", "other.example");
     let granted = handshake(&source, without_rate);
     assert_eq!(granted.header("webhook-allowed-origin"), Some("other.example"));
@@ -77,11 +78,15 @@ fn an_origin_is_let_in_if_it_is_on_the_list() {
         let params = [("origins", origins)];
         let source =
             with("cloudevents", "a token of sixteen", if origins.is_empty() { &[] } else { &params });
-        assert_eq!(rejection(&source, options.clone()), Rejection::Refused(405), "{origins}");
+        assert_eq!(
+            rejection(&source, options.clone()),
+            Rejection::Refused(Problem::MethodNotAllowed("")),
+            "{origins}"
+        );
     }
     let mut odd = options;
     odd.headers.push("WebHook-Request-Origin", "eventemitter.example.com");
-    assert_eq!(rejection(&source, odd), Rejection::Refused(405));
+    assert_eq!(rejection(&source, odd), Rejection::Refused(Problem::MethodNotAllowed("")));
     let mut token = request("GET", &json!([["Authorization", "Bearer a token of sixteen"]]), Vec::new());
     assert_eq!(rejection(&source, token.clone()), Rejection::NoDelivery);
     token.method = "HEAD".into();
@@ -191,7 +196,7 @@ fn a_wrong_verify_token_has_metas_status() {
     let (rest, _) = right.split_once("&hub.verify_token").unwrap();
     for wrong in ["&hub.verify_token=x", "&hub.verify_token=", ""] {
         get.raw_query = format!("{rest}{wrong}");
-        assert_eq!(rejection(&source, get.clone()), Rejection::Refused(403), "{wrong}");
+        assert_eq!(rejection(&source, get.clone()), Rejection::Refused(Problem::Forbidden), "{wrong}");
     }
 }
 

@@ -20,6 +20,7 @@ use super::stop::Phase;
 use super::unspoken::Unspoken;
 use super::weakest::State;
 use super::wire::Wire;
+use crate::problem::Problem;
 use crate::service::Service;
 
 /// Time in which a request that gives way half-arrived is answered.
@@ -63,8 +64,8 @@ pub(super) async fn serve<S: Service>(
         handler.counts.add(kind);
     }
     match end {
-        End::Head(Told::Late) => wire.answer_plainly("408 Request Timeout"),
-        End::Head(_) => wire.answer_plainly("503 Service Unavailable"),
+        End::Head(Told::Late) => wire.answer_plainly(Problem::Timeout),
+        End::Head(_) => wire.answer_plainly(Problem::Unavailable { retry_after: 0 }),
         // A response was written although more of the request was to come.
         End::Http(_) if !conn.was_told(Told::Full) && (conn.is_unread() || kind.is_some()) => {
             let mut phase = handler.phase.clone();

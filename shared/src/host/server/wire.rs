@@ -6,12 +6,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use http::StatusCode;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::connections::Conn;
 use super::unspoken::{LOOKED_AT, Unspoken};
 use super::weakest::State;
+use crate::problem::Problem;
 
 /// Upper bound on the bytes read and thrown away after an answer that came before its request's end.
 const LINGER_BYTES: usize = 64 * 1024 * 1024;
@@ -45,8 +47,10 @@ impl Wire {
     }
 
     /// Answers a request whose head has arrived only in part, as far as the socket takes the answer.
-    pub(super) fn answer_plainly(&mut self, status: &str) {
-        if !self.is_stuck {
+    pub(super) fn answer_plainly(&mut self, problem: Problem) {
+        if !self.is_stuck
+            && let Ok(status) = StatusCode::from_u16(problem.status())
+        {
             let answer = format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
             // The result does not matter: a sender that does not read the answer learns as much from the end
             // of the connection.

@@ -2,6 +2,7 @@
 
 use crate::clock::Timestamp;
 use crate::http::Response;
+use crate::problem::Problem;
 use crate::reader::Table;
 use crate::secret::Secret;
 use crate::source::address::{Address, Allow};
@@ -30,8 +31,8 @@ pub(crate) struct Handshake {
     token: Option<Token>,
     origin: Option<Token>,
     /// Status of a refusal for token or origin, if the provider asks for a special one.
-    refuse: Option<u16>,
-    proof: Option<Proof>,
+    refuse: Option<Problem>,
+    proof: Option<HandshakeProof>,
     reply: Reply,
     /// Field with the address to call, and the addresses that may be called; needs a verified signature.
     confirm: Option<(Field, Allow)>,
@@ -51,7 +52,7 @@ struct Token {
 
 /// Signature of a handshake that is not signed as deliveries are.
 #[derive(Clone, Debug)]
-struct Proof {
+struct HandshakeProof {
     /// Place and form of the signature; `None` if they are the same as for deliveries.
     signature: Option<Signature>,
     template: SignedTemplate,
@@ -91,8 +92,11 @@ impl Handshake {
         let parse = |text| Field::parse(text).map_err(|message| table.error("when", message)).ok();
         let when = table.table("when").map(|t| t.named_strings()).unwrap_or_default();
         let when = when.iter().filter_map(|(f, v)| Some((parse(f.value)?, v.value.to_owned()))).collect();
-        let refuse = table.number("refuse").and_then(|at| u16::try_from(at.value).ok());
-        if table.has("refuse") && !matches!(refuse, Some(403 | 405)) {
+        // The gateway fills in the methods that the hook takes.
+        let problems = [Problem::Forbidden, Problem::MethodNotAllowed("")];
+        let status = table.number("refuse").map(|at| at.value);
+        let refuse = problems.into_iter().find(|problem| status == Some(u64::from(problem.status())));
+        if table.has("refuse") && refuse.is_none() {
             table.error("refuse", "write refuse = 403, or 405");
         }
         let confirm = table.table("confirm").and_then(|inner| {
@@ -121,7 +125,7 @@ impl Handshake {
             token: table.table("token").and_then(Token::read),
             origin: table.table("origin").and_then(Token::read),
             refuse,
-            proof: table.has("signed").then(|| Proof::read(&table)).flatten(),
+            proof: table.has("signed").then(|| HandshakeProof::read(&table)).flatten(),
             reply: match text("encrypted") {
                 Some(text) => Reply::Encrypted(text),
                 None => Reply::Open(AnswerTemplate::read(&table)),
@@ -217,7 +221,7 @@ impl Token {
     }
 }
 
-impl Proof {
+impl HandshakeProof {
     fn read(table: &Table<'_>) -> Option<Self> {
         let signature = table.has("signature").then(|| table.table("signature").and_then(Signature::read));
         let ciphertext =
@@ -303,7 +307,12 @@ impl Source {
         Ok(Greeting { response, confirm, note: handshake.note.as_deref(), shown })
     }
 
-    fn prove(&self, proof: &Proof, view: &View<'_>, now: Timestamp) -> Result<Option<usize>, Rejection> {
+    fn prove(
+        &self,
+        proof: &HandshakeProof,
+        view: &View<'_>,
+        now: Timestamp,
+    ) -> Result<Option<usize>, Rejection> {
         let Kind::Signed(kind) = &self.scheme.kind else { return Err(Rejection::NoMatch) };
         let given = proof.signature.as_ref().unwrap_or(&kind.signature).given(view)?;
         let view = View { pairs: &given.pairs, ..*view };

@@ -5,7 +5,7 @@ use crate::secret::Secret;
 use crate::source::scheme::Scheme;
 use crate::source::scheme::field::{Field, View};
 use crate::source::scheme::kinds::{Algorithm, Kind, Rule, Several};
-use crate::source::verify::proof::Proof;
+use crate::source::scheme::proof::Proof;
 
 impl Scheme {
     pub(crate) fn coverage(&self) -> Coverage {

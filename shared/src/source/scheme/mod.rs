@@ -9,6 +9,7 @@ pub(crate) mod keep;
 pub(crate) mod kinds;
 pub(crate) mod mask;
 pub(crate) mod parts;
+pub(crate) mod proof;
 pub(crate) mod signature;
 pub(crate) mod template;
 pub(crate) mod window;

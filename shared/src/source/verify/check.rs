@@ -11,8 +11,8 @@ use crate::source::crypto::encoding;
 use crate::source::reply::handshake::Greeting;
 use crate::source::scheme::credential::without_credentials;
 use crate::source::scheme::field::{Field, View};
+use crate::source::scheme::proof::{Proof, Refusal, Whose};
 use crate::source::scheme::{decrypt, keep};
-use crate::source::verify::proof::{Proof, Refusal, Whose};
 use crate::source::{Rejection, Source, VerifyStep};
 
 /// Result of checking a request against a source.

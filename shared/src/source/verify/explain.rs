@@ -8,61 +8,9 @@ use crate::source::scheme::Scheme;
 use crate::source::scheme::field::View;
 use crate::source::scheme::keep::Tokens;
 use crate::source::scheme::kinds::Kind;
+use crate::source::scheme::proof::Whose;
 use crate::source::verify::check::Passed;
-use crate::source::verify::proof::Whose;
-use crate::source::{Rejection, Source};
-
-/// A step of verification.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum VerifyStep {
-    /// Answering a handshake.
-    Handshake,
-    /// Reading and comparing the token; for `jwt`, also checking its claims.
-    Token,
-    /// Finding the key that the request names.
-    Key,
-    /// Reading and checking the signatures.
-    Signature,
-    /// Assembling the signed bytes.
-    Signed,
-    /// Comparing the fields that must have configured values.
-    Require,
-    /// Checking the address from which the request came.
-    Network,
-    /// Comparing the hash of the body.
-    BodyHash,
-    /// Reading the items of the body.
-    Items,
-    /// Trying the verifiers until one accepts.
-    Any,
-    /// Comparing the timestamp with the window of time.
-    Timestamp,
-    /// Decrypting the event.
-    Decrypt,
-    /// Reading the id, the event and the subject of the delivery.
-    Names,
-}
-
-impl VerifyStep {
-    /// Returns the name of the step in logs and in the output of `--explain`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Handshake => "handshake",
-            Self::Token => "token",
-            Self::Key => "key",
-            Self::Signature => "signature",
-            Self::Signed => "signed",
-            Self::Require => "require",
-            Self::Network => "network",
-            Self::BodyHash => "body_hash",
-            Self::Items => "items",
-            Self::Any => "any",
-            Self::Timestamp => "timestamp",
-            Self::Decrypt => "decrypt",
-            Self::Names => "names",
-        }
-    }
-}
+use crate::source::{Rejection, Source, VerifyStep};
 
 /// Result of verifying a request.
 #[derive(Clone, Debug, PartialEq, Eq)]

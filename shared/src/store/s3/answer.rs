@@ -28,14 +28,14 @@ pub(super) struct S3Failure {
 pub(super) enum Next {
     /// End of the attempts: the result would be the same.
     Stop,
-    /// Another attempt after a while, on a connection of its own, not before the delay that the store asks
+    /// Further attempt after a while, on a connection of its own, not before the delay that the store asks
     /// for.
     Again(Option<Duration>),
-    /// Another attempt with the time of the store's clock.
+    /// Further attempt with the time of the store's clock.
     ByClock(Option<Timestamp>),
-    /// Another attempt with the environment's current credentials, if they have changed.
+    /// Further attempt with the environment's current credentials, if they have changed.
     WithOtherCredentials,
-    /// Another attempt without the condition that the object is new.
+    /// Further attempt without the condition that the object is new.
     Unconditionally,
 }
 

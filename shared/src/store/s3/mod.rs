@@ -96,7 +96,7 @@ struct Request<'a> {
 }
 
 /// Properties of an attempt that decide the meaning of its answer.
-struct Sent {
+struct Exchange {
     /// True if the attempt had the condition of a new object.
     is_conditional: bool,
 }
@@ -123,7 +123,7 @@ impl S3Store {
         let is_new = rule == Put::New;
         let request = Request { method: Method::PUT, name, query: &[], body, is_new, limit: MAX_ANSWER };
         let is_in_conflict = AtomicBool::new(false);
-        let read = |answer: &Answer, sent: &Sent| {
+        let read = |answer: &Answer, sent: &Exchange| {
             is_in_conflict.store(answer.status == 409 && sent.is_conditional, Ordering::Relaxed);
             match answer.status {
                 200 if answer.header("etag").is_some_and(|tag| !tag.trim().is_empty()) => {
@@ -147,7 +147,7 @@ impl S3Store {
 
     async fn read(&self, name: &str, deadline: Instant) -> Result<Option<Bytes>, StoreError> {
         let request = Request { limit: MAX_OBJECT, ..Request::of(Method::GET, name) };
-        let read = |answer: &Answer, _: &Sent| match answer.status {
+        let read = |answer: &Answer, _: &Exchange| match answer.status {
             // A body without a length ends with the connection, which either side or a fault may have ended.
             200 if is_whole(answer) => Some(Ok(Some(answer.body.clone()))),
             200 => Some(Err(corrupt("an object came with another length than it has, or without one"))),
@@ -158,7 +158,7 @@ impl S3Store {
     }
 
     async fn look_at(&self, name: &str, deadline: Instant) -> Result<Option<Entry>, StoreError> {
-        let read = |answer: &Answer, _: &Sent| match answer.status {
+        let read = |answer: &Answer, _: &Exchange| match answer.status {
             200 => Some(
                 entry(name, answer)
                     .map(Some)
@@ -172,7 +172,7 @@ impl S3Store {
     }
 
     async fn remove(&self, name: &str, deadline: Instant) -> Result<(), StoreError> {
-        let read = |answer: &Answer, _: &Sent| match answer.status {
+        let read = |answer: &Answer, _: &Exchange| match answer.status {
             200 | 204 => Some(Ok(())),
             404 if is_no_such_key(answer) => Some(Ok(())),
             _ => None,
@@ -197,7 +197,7 @@ impl S3Store {
         if !delimiter.is_empty() {
             query.push(("delimiter", delimiter));
         }
-        let read = |answer: &Answer, _: &Sent| match answer.status {
+        let read = |answer: &Answer, _: &Exchange| match answer.status {
             200 if !is_whole(answer) => Some(Err(corrupt("a listing was cut short"))),
             // Another attempt would have the same result.
             200 => Some(
@@ -220,7 +220,7 @@ impl S3Store {
     async fn call<T>(
         &self,
         request: &Request<'_>,
-        read: impl Fn(&Answer, &Sent) -> Option<Result<T, S3Failure>>,
+        read: impl Fn(&Answer, &Exchange) -> Option<Result<T, S3Failure>>,
         deadline: Instant,
     ) -> Result<T, StoreError> {
         let (mut attempts, mut is_fresh) = (0_u32, false);
@@ -231,7 +231,7 @@ impl S3Store {
             let Some(until) = attempt_deadline(deadline) else { return Err(last) };
             let credentials = self.credentials(false, until).await?;
             attempts += 1;
-            let sent = Sent { is_conditional };
+            let sent = Exchange { is_conditional };
             let failure = match self.attempt(request, &sent, &credentials, is_fresh, until).await {
                 Ok(answer) => match read(&answer, &sent) {
                     Some(Ok(done)) => {
@@ -274,7 +274,7 @@ impl S3Store {
     async fn attempt(
         &self,
         request: &Request<'_>,
-        sent: &Sent,
+        sent: &Exchange,
         credentials: &Credentials,
         is_fresh: bool,
         deadline: Instant,

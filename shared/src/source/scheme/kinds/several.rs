@@ -5,7 +5,7 @@ use crate::delivery::Coverage;
 use crate::reader::Table;
 use crate::source::scheme::Scheme;
 use crate::source::scheme::field::View;
-use crate::source::verify::proof::{Proof, Refusal};
+use crate::source::scheme::proof::{Proof, Refusal};
 use crate::source::{Rejection, VerifyStep};
 
 /// The verifiers in the key `verify`, each written like a single one. If more than one takes secrets, each

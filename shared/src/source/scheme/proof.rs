@@ -1,14 +1,13 @@
 //! Proof that a request is authentic.
 
 use crate::clock::Timestamp;
-use crate::source::Rejection;
 use crate::source::scheme::Scheme;
 use crate::source::scheme::field::View;
 use crate::source::scheme::keep::Tokens;
 use crate::source::scheme::kinds::Kind;
 use crate::source::scheme::signature::Given;
 use crate::source::scheme::template::SignedMessage;
-use crate::source::verify::explain::VerifyStep;
+use crate::source::{Rejection, VerifyStep};
 
 /// Result of successful verification.
 #[derive(Default)]
