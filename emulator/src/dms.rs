@@ -9,12 +9,45 @@ use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime, PrimitiveDateTime, macros::format_description};
 
 use crate::{
-    config::{ABSENT, Config, HuaweiCredential},
+    config::{ABSENT, Config, HuaweiCredential, sample},
     properties,
     reply::{Call, Reply},
     sign::{Authorization, sdk_hmac},
-    spec::Vendor,
+    spec::{Known, Spec, Vendor, refused, unsettled},
     store::{Failures, State, StoredMessage, header, kept_headers, random, request_id},
+};
+
+/// DMS for RocketMQ.
+pub(crate) static SPEC: Spec = Spec {
+    name: "rocketmq",
+    serves: |_, path| path.starts_with("/v2/"),
+    handle: handle,
+    visible: Some(visible),
+    error: error,
+    throttled: throttled,
+    no_id: Some(no_id),
+    error_msg: None,
+    legacy: None,
+    errors: &[
+        ("transient", refused("DMS.00500000", 500, "")),
+        ("ambiguous", unsettled("APIG.0203", 504)),
+        ("permanent", refused("DMS.10540012", 400, "")),
+        ("config", refused("DMS.00400876", 400, "")),
+        ("auth", refused("APIG.0301", 401, "verify aksk signature fail")),
+        ("auth-refresh", Known::Tokens),
+        ("permission", refused("DMS.00403003", 403, "")),
+        ("quota", refused("DMS.00500987", 500, "")),
+        ("too-large", refused("DMS.10540011", 400, "")),
+    ],
+    environment: |url| {
+        vec![
+            ("HUAWEICLOUD_SDK_AK", sample::ACCESS_KEY.to_owned()),
+            ("HUAWEICLOUD_SDK_SK", sample::SECRET_ACCESS_KEY.to_owned()),
+            ("HUAWEICLOUD_SDK_PROJECT_ID", sample::PROJECT_ID.to_owned()),
+            ("ROCKETMQ_ENDPOINT", url.to_owned()),
+            ("ROCKETMQ_INSTANCE_ID", sample::INSTANCE_ID.to_owned()),
+        ]
+    },
 };
 
 /// Upper bound on a message, in bytes.

@@ -9,7 +9,23 @@ use crate::{
     config::{Config, IamUser},
     reply::{Call, Reply},
     sign::hex,
+    spec::Spec,
     store::{State, Token, header, random},
+};
+
+/// IAM.
+pub(crate) static SPEC: Spec = Spec {
+    name: "iam",
+    serves: |_, path| path.starts_with("/v3/"),
+    handle: handle,
+    visible: None,
+    error: error,
+    throttled: throttled,
+    no_id: None,
+    error_msg: None,
+    legacy: None,
+    errors: &[],
+    environment: |_| Vec::new(),
 };
 
 struct Refusal(StatusCode, &'static str);

@@ -4,10 +4,9 @@ use http::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::config::{Config, sample};
+use crate::config::Config;
 use crate::reply::{Call, Reply};
 use crate::store::State;
-use crate::{dms, iam, tdmq};
 
 /// Description of a service.
 pub struct Spec {
@@ -70,83 +69,6 @@ pub(crate) const fn unsettled(code: &'static str, status: u16) -> Known {
     Known::Error { code, status, message: "", may_store: true }
 }
 
-static TDMQ: Spec = Spec {
-    name: "tdmq",
-    serves: |method, path| path == "/" && method != Method::GET,
-    handle: tdmq::handle,
-    visible: Some(tdmq::visible),
-    error: |_, code, message| tdmq::error(code, message),
-    throttled: tdmq::throttled,
-    no_id: Some(|_| tdmq::no_id()),
-    error_msg: Some(tdmq::error_msg),
-    legacy: Some(tdmq::legacy),
-    errors: &[
-        ("transient", refused("InternalError", 200, "")),
-        ("ambiguous", unsettled("FailedOperation.SendMessageTimeoutError", 200)),
-        ("permanent", refused("InternalError.IllegalMessage", 200, "")),
-        ("config", refused("InvalidParameterValue.TopicNotFound", 200, "")),
-        ("auth", refused("AuthFailure.SignatureFailure", 200, "")),
-        ("auth-refresh", refused("AuthFailure.TokenFailure", 200, "")),
-        ("permission", refused("UnauthorizedOperation", 200, "")),
-        ("quota", refused("ResourceUnavailable.FundRequired", 200, "")),
-        ("too-large", refused("FailedOperation.MaxMessageSizeError", 200, "")),
-    ],
-    environment: |url| {
-        vec![
-            ("TENCENTCLOUD_SECRET_ID", sample::SECRET_ID.to_owned()),
-            ("TENCENTCLOUD_SECRET_KEY", sample::SECRET_KEY.to_owned()),
-            ("TENCENTCLOUD_REGION", "ap-guangzhou".to_owned()),
-            ("TDMQ_ENDPOINT", url.to_owned()),
-        ]
-    },
-};
-
-static ROCKETMQ: Spec = Spec {
-    name: "rocketmq",
-    serves: |_, path| path.starts_with("/v2/"),
-    handle: dms::handle,
-    visible: Some(dms::visible),
-    error: dms::error,
-    throttled: dms::throttled,
-    no_id: Some(dms::no_id),
-    error_msg: None,
-    legacy: None,
-    errors: &[
-        ("transient", refused("DMS.00500000", 500, "")),
-        ("ambiguous", unsettled("APIG.0203", 504)),
-        ("permanent", refused("DMS.10540012", 400, "")),
-        ("config", refused("DMS.00400876", 400, "")),
-        ("auth", refused("APIG.0301", 401, "verify aksk signature fail")),
-        ("auth-refresh", Known::Tokens),
-        ("permission", refused("DMS.00403003", 403, "")),
-        ("quota", refused("DMS.00500987", 500, "")),
-        ("too-large", refused("DMS.10540011", 400, "")),
-    ],
-    environment: |url| {
-        vec![
-            ("HUAWEICLOUD_SDK_AK", sample::ACCESS_KEY.to_owned()),
-            ("HUAWEICLOUD_SDK_SK", sample::SECRET_ACCESS_KEY.to_owned()),
-            ("HUAWEICLOUD_SDK_PROJECT_ID", sample::PROJECT_ID.to_owned()),
-            ("ROCKETMQ_ENDPOINT", url.to_owned()),
-            ("ROCKETMQ_INSTANCE_ID", sample::INSTANCE_ID.to_owned()),
-        ]
-    },
-};
-
-static IAM: Spec = Spec {
-    name: "iam",
-    serves: |_, path| path.starts_with("/v3/"),
-    handle: iam::handle,
-    visible: None,
-    error: iam::error,
-    throttled: iam::throttled,
-    no_id: None,
-    error_msg: None,
-    legacy: None,
-    errors: &[],
-    environment: |_| Vec::new(),
-};
-
 macro_rules! services {
     ($($name:ident $spec:path, $about:literal;)+) => {
         /// The service that a request is addressed to.
@@ -171,9 +93,9 @@ macro_rules! services {
 }
 // The first service that serves a request's path gets the request.
 services! {
-    Tdmq TDMQ, "Tencent Cloud TDMQ for Pulsar.";
-    Rocketmq ROCKETMQ, "Huawei Cloud / OTC DMS for RocketMQ.";
-    Iam IAM, "Huawei Cloud / OTC IAM.";
+    Tdmq crate::tdmq::SPEC, "Tencent Cloud TDMQ for Pulsar.";
+    Rocketmq crate::dms::SPEC, "Huawei Cloud / OTC DMS for RocketMQ.";
+    Iam crate::iam::SPEC, "Huawei Cloud / OTC IAM.";
 }
 
 impl Vendor {

@@ -7,11 +7,43 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use crate::{
-    config::{ABSENT, Config},
+    config::{ABSENT, Config, sample},
     reply::{Call, Reply},
     sign::{Authorization, tc3},
-    spec::Vendor,
+    spec::{Spec, Vendor, refused, unsettled},
     store::{State, StoredMessage, header, kept_headers, request_id},
+};
+
+/// TDMQ for Pulsar.
+pub(crate) static SPEC: Spec = Spec {
+    name: "tdmq",
+    serves: |method, path| path == "/" && method != Method::GET,
+    handle: handle,
+    visible: Some(visible),
+    error: |_, code, message| error(code, message),
+    throttled: throttled,
+    no_id: Some(|_| no_id()),
+    error_msg: Some(error_msg),
+    legacy: Some(legacy),
+    errors: &[
+        ("transient", refused("InternalError", 200, "")),
+        ("ambiguous", unsettled("FailedOperation.SendMessageTimeoutError", 200)),
+        ("permanent", refused("InternalError.IllegalMessage", 200, "")),
+        ("config", refused("InvalidParameterValue.TopicNotFound", 200, "")),
+        ("auth", refused("AuthFailure.SignatureFailure", 200, "")),
+        ("auth-refresh", refused("AuthFailure.TokenFailure", 200, "")),
+        ("permission", refused("UnauthorizedOperation", 200, "")),
+        ("quota", refused("ResourceUnavailable.FundRequired", 200, "")),
+        ("too-large", refused("FailedOperation.MaxMessageSizeError", 200, "")),
+    ],
+    environment: |url| {
+        vec![
+            ("TENCENTCLOUD_SECRET_ID", sample::SECRET_ID.to_owned()),
+            ("TENCENTCLOUD_SECRET_KEY", sample::SECRET_KEY.to_owned()),
+            ("TENCENTCLOUD_REGION", "ap-guangzhou".to_owned()),
+            ("TDMQ_ENDPOINT", url.to_owned()),
+        ]
+    },
 };
 
 const ACTION: &str = "SendMessages";
