@@ -48,6 +48,15 @@ pub(crate) static SPEC: Spec = Spec {
             ("ROCKETMQ_INSTANCE_ID", sample::INSTANCE_ID.to_owned()),
         ]
     },
+    key: Some(["HUAWEICLOUD_SDK_AK", "HUAWEICLOUD_SDK_SK"]),
+    login: Some(|url| {
+        vec![
+            ("OS_AUTH_URL", url.to_owned()),
+            ("OS_USERNAME", sample::USERNAME.to_owned()),
+            ("OS_PASSWORD", sample::PASSWORD.to_owned()),
+            ("OS_USER_DOMAIN_NAME", sample::DOMAIN.to_owned()),
+        ]
+    }),
 };
 
 /// Upper bound on a message, in bytes.

@@ -26,6 +26,8 @@ pub(crate) static SPEC: Spec = Spec {
     legacy: None,
     errors: &[],
     environment: |_| Vec::new(),
+    key: None,
+    login: None,
 };
 
 struct Refusal(StatusCode, &'static str);

@@ -28,7 +28,11 @@ pub struct Spec {
     /// Errors of the API by the class of failures that each stands for.
     pub errors: &'static [(&'static str, Known)],
     /// Builds the variables with which a client reaches an emulator at this URL as the sample's user.
-    pub environment: fn(&str) -> Vec<(&'static str, String)>,
+    pub environment: fn(&str) -> Vec<Variable>,
+    /// Names of the variables with the key's id and the key itself, among those of `environment`.
+    pub key: Option<[&'static str; 2]>,
+    /// Builds the variables of a login that takes the place of the key, if the API has one.
+    pub login: Option<fn(&str) -> Vec<Variable>>,
 }
 
 impl Spec {
@@ -37,6 +41,9 @@ impl Spec {
         self.error_msg.is_some() && self.legacy.is_some()
     }
 }
+
+/// Environment variable and its value.
+pub type Variable = (&'static str, String);
 
 /// Function that returns the topic and the delivery's id of a request.
 pub(crate) type Visible = fn(&Value) -> (Option<&str>, Option<String>);
@@ -111,6 +118,6 @@ impl Vendor {
 }
 
 /// Builds the variables of all services, for a client that uses several.
-pub fn environment(url: &str) -> Vec<(&'static str, String)> {
+pub fn environment(url: &str) -> Vec<Variable> {
     Vendor::ALL.into_iter().flat_map(|vendor| (vendor.spec().environment)(url)).collect()
 }

@@ -44,6 +44,8 @@ pub(crate) static SPEC: Spec = Spec {
             ("TDMQ_ENDPOINT", url.to_owned()),
         ]
     },
+    key: Some(["TENCENTCLOUD_SECRET_ID", "TENCENTCLOUD_SECRET_KEY"]),
+    login: None,
 };
 
 const ACTION: &str = "SendMessages";

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
-use hookmq_emulator::{Emulator, sample};
+use hookmq_emulator::Emulator;
 use hookmq_shared::queue::Vendor;
 use hookmq_shared::source::Source;
 
@@ -222,7 +222,8 @@ impl World {
     }
 }
 
-/// Builds the environment of a function's process; at DMS every second process uses a token instead of a key.
+/// Builds the environment of a function's process. Every second process logs in, where a vendor's API has a
+/// login, instead of using a key; keys are in files, because the run replaces them.
 pub(super) fn environment(
     asked: &Asked,
     site: &Site,
@@ -232,23 +233,22 @@ pub(super) fn environment(
     let file = |name: &str| format!("file:{}", site.path(name).display());
     let mut env = vec![
         ("HOOKS_FILE", site.path("hooks.toml").display().to_string()),
-        ("TDMQ_ENDPOINT", emulator.url()),
-        ("TENCENTCLOUD_REGION", "ap-guangzhou".to_owned()),
-        ("TENCENTCLOUD_SECRET_ID", file("keys/id")),
-        ("TENCENTCLOUD_SECRET_KEY", file("keys/key")),
-        ("ROCKETMQ_ENDPOINT", emulator.url()),
-        ("ROCKETMQ_INSTANCE_ID", sample::INSTANCE_ID.to_owned()),
-        ("HUAWEICLOUD_SDK_PROJECT_ID", sample::PROJECT_ID.to_owned()),
         ("LOG_LEVEL", if asked.keep { "info" } else { "error" }.to_owned()),
     ];
-    if number.is_multiple_of(2) {
-        env.push(("HUAWEICLOUD_SDK_AK", file("keys/id")));
-        env.push(("HUAWEICLOUD_SDK_SK", file("keys/key")));
-    } else {
-        env.push(("OS_AUTH_URL", emulator.url()));
-        env.push(("OS_USERNAME", sample::USERNAME.to_owned()));
-        env.push(("OS_PASSWORD", sample::PASSWORD.to_owned()));
-        env.push(("OS_USER_DOMAIN_NAME", sample::DOMAIN.to_owned()));
+    for service in hookmq_emulator::Vendor::ALL {
+        let spec = service.spec();
+        let login = spec.login.filter(|_| !number.is_multiple_of(2)).map(|login| login(&emulator.url()));
+        let [id, key] = spec.key.unwrap_or_default();
+        for (name, value) in (spec.environment)(&emulator.url()) {
+            match name {
+                name if name == id || name == key => {
+                    let kept = file(if name == id { "keys/id" } else { "keys/key" });
+                    env.extend(login.is_none().then_some((name, kept)));
+                }
+                name => env.push((name, value)),
+            }
+        }
+        env.extend(login.into_iter().flatten());
     }
     if asked.spilling != Spilling::Never {
         env.push(("SPILL_URL", format!("file://{}", site.path("store").display())));
