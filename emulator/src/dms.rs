@@ -21,10 +21,10 @@ use crate::{
 pub(crate) static SPEC: Spec = Spec {
     name: "rocketmq",
     serves: |_, path| path.starts_with("/v2/"),
-    handle: handle,
+    handle,
     visible: Some(visible),
-    error: error,
-    throttled: throttled,
+    error,
+    throttled,
     no_id: Some(no_id),
     error_msg: None,
     legacy: None,

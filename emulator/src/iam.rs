@@ -17,10 +17,10 @@ use crate::{
 pub(crate) static SPEC: Spec = Spec {
     name: "iam",
     serves: |_, path| path.starts_with("/v3/"),
-    handle: handle,
+    handle,
     visible: None,
-    error: error,
-    throttled: throttled,
+    error,
+    throttled,
     no_id: None,
     error_msg: None,
     legacy: None,

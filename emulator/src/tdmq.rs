@@ -18,10 +18,10 @@ use crate::{
 pub(crate) static SPEC: Spec = Spec {
     name: "tdmq",
     serves: |method, path| path == "/" && method != Method::GET,
-    handle: handle,
+    handle,
     visible: Some(visible),
     error: |_, code, message| error(code, message),
-    throttled: throttled,
+    throttled,
     no_id: Some(|_| no_id()),
     error_msg: Some(error_msg),
     legacy: Some(legacy),
