@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::delivery::Content;
 use crate::json;
@@ -26,15 +26,21 @@ const MESSAGE: u64 = 28 << 20;
 
 /// Room that the redrivers of one process share.
 #[derive(Clone, Debug)]
-pub(super) struct Room(Arc<Semaphore>);
+pub(super) struct Room {
+    places: Arc<Semaphore>,
+    freed: watch::Sender<()>,
+}
 
 /// Part of the room that a delivery in hand holds until it is dropped.
 #[derive(Debug)]
-pub(super) struct Held(OwnedSemaphorePermit);
+pub(super) struct Held {
+    places: OwnedSemaphorePermit,
+    freed: watch::Sender<()>,
+}
 
 impl Default for Room {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(places(BYTES) as usize)))
+        Self { places: Arc::new(Semaphore::new(places(BYTES) as usize)), freed: watch::Sender::default() }
     }
 }
 
@@ -42,12 +48,23 @@ impl Room {
     /// Waits until there is room for an object of this size with any content; an object that needs more than
     /// the whole room gets all of it.
     pub(super) async fn take(&self, size: u64) -> Option<Held> {
-        Arc::clone(&self.0).acquire_many_owned(places(need(size))).await.ok().map(Held)
+        let taken = Arc::clone(&self.places).acquire_many_owned(places(need(size))).await;
+        taken.ok().map(|places| self.held(places))
     }
 
     /// Takes the same room if it is free now and nobody waits for it.
     pub(super) fn try_take(&self, size: u64) -> Option<Held> {
-        Arc::clone(&self.0).try_acquire_many_owned(places(need(size))).ok().map(Held)
+        let taken = Arc::clone(&self.places).try_acquire_many_owned(places(need(size)));
+        taken.ok().map(|places| self.held(places))
+    }
+
+    fn held(&self, places: OwnedSemaphorePermit) -> Held {
+        Held { places, freed: self.freed.clone() }
+    }
+
+    /// Returns a receiver that changes when a delivery in hand gives back a part of its room.
+    pub(super) fn freed(&self) -> watch::Receiver<()> {
+        self.freed.subscribe()
     }
 }
 
@@ -55,15 +72,16 @@ impl Held {
     /// Gives back the room that the record does not need, now that the content of its object is known. A
     /// small hold is kept as it is.
     pub(super) fn keep_for(&mut self, record: &Record) {
-        if self.0.num_permits() > FEW {
+        if self.places.num_permits() > FEW {
             self.keep(footprint(record));
         }
     }
 
     fn keep(&mut self, bytes: usize) {
         let needed = places(u64::try_from(bytes).unwrap_or(u64::MAX)) as usize;
-        let rest = self.0.num_permits().saturating_sub(needed);
-        drop(self.0.split(rest));
+        let rest = self.places.num_permits().saturating_sub(needed);
+        drop(self.places.split(rest));
+        self.freed.send_replace(());
     }
 }
 

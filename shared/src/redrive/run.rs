@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use tokio::sync::watch;
 use tokio::task::{Id, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
@@ -56,6 +57,8 @@ struct Run<'a, Q> {
     /// Hooks of the tasks, for tasks that end by a panic; a delivery's task also has its object's time and
     /// name.
     owners: HashMap<Id, (usize, Option<(Timestamp, String)>)>,
+    /// Change of the room that deliveries in hand have given back.
+    freed: watch::Receiver<()>,
     /// Hooks whose next page is to be listed; `listing` is the number of listings in progress.
     asking: VecDeque<usize>,
     listing: usize,
@@ -150,6 +153,7 @@ impl<Q: Queue> Redriver<Q> {
             lanes,
             tasks: JoinSet::new(),
             owners: HashMap::new(),
+            freed: self.0.room.freed(),
             asking: VecDeque::new(),
             listing: 0,
             summary: Summary { foreign: foreign.count, ..Summary::default() },
@@ -319,6 +323,7 @@ impl<Q: Queue> Run<'_, Q> {
                         () = sleep_until(until) => {}
                         _ = stopping.announced() => {}
                         Some(ended) = self.tasks.join_next_with_id() => self.ended(ended),
+                        Ok(()) = self.freed.changed() => self.turns.has_room(),
                     }
                 }
                 Turn::Of(hook) => self.serve(hook).await,
@@ -329,6 +334,7 @@ impl<Q: Queue> Run<'_, Q> {
                         Some(ended) => self.ended(ended),
                         None => return,
                     },
+                    Ok(()) = self.freed.changed() => self.turns.has_room(),
                 },
             }
         }

@@ -129,7 +129,7 @@ struct Share {
     held: u32,
     has_succeeded: bool,
     rest_until: Option<Instant>,
-    /// True if the next delivery found no room in memory since a delivery last ended.
+    /// True if the next delivery found no room in memory, and none was given back since.
     is_crowded: bool,
     /// Time of the first attempt to begin the next delivery, if the hook has none in progress.
     crowded_since: Option<Instant>,
@@ -203,7 +203,7 @@ impl Turns {
     }
 
     /// Returns true if others go before the hook, whose next delivery finds no room in memory now. It is asked
-    /// again once a delivery has ended. Otherwise the run waits for the room, which blocks all hooks: another
+    /// again once room was given back. Otherwise the run waits for the room, which blocks all hooks: another
     /// target has the room, or the hook was passed over for long enough.
     pub fn passes_over(&mut self, hook: usize, now: Instant) -> bool {
         let can_go = |share: &Share| {
@@ -224,9 +224,7 @@ impl Turns {
     /// Notes that a delivery of the hook has ended at `now`, with its class if it failed.
     pub fn ended(&mut self, hook: usize, came: Came, class: Option<Class>, now: Instant) {
         self.in_flight = self.in_flight.saturating_sub(1);
-        for share in &mut self.shares {
-            share.is_crowded = false;
-        }
+        self.has_room();
         let Some(share) = self.shares.get_mut(hook) else { return };
         share.in_flight = share.in_flight.saturating_sub(1);
         match came {
@@ -246,6 +244,13 @@ impl Turns {
                     Stops::Target => self.over = class.or(self.over),
                 }
             }
+        }
+    }
+
+    /// Notes that there may be room again for deliveries that found none.
+    pub fn has_room(&mut self) {
+        for share in &mut self.shares {
+            share.is_crowded = false;
         }
     }
 
