@@ -212,8 +212,10 @@ def by_budget(binary: str, emulator: int) -> int:
 def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--ci", action="store_true", help="20 hooks, on Lambda, against the budget")
-    arguments.add_argument("binary", nargs="?", default=support.TARGET / "release" / "tdmq")
+    arguments.add_argument("binary", nargs="?", help="by default the release build, with --ci the zip for Lambda")
     given = arguments.parse_args()
+    built = support.TARGET / "lambda/tdmq/bootstrap.zip" if given.ci else support.TARGET / "release/tdmq"
+    given.binary = given.binary or built
     port = support.free_port()
     # The vendor is not counted, so any build of it will do.
     support.cargo_build("hookmq-emulator")

@@ -154,7 +154,7 @@ pub(crate) const STEPS: &[Step] = &[
         after: &[INSTALL, "lambda"],
         short: &[
             "python3 scripts/check_release.py",
-            "python3 -m tests.load.delivery_instructions --ci target/lambda/tdmq/bootstrap.zip",
+            "python3 -m tests.load.delivery_instructions --ci",
         ],
         ..BUILD
     },
