@@ -152,10 +152,7 @@ pub(crate) const STEPS: &[Step] = &[
         shows: "the release builds are small, link only the crates that they may, and execute few instructions",
         budget: 120,
         after: &[INSTALL, "lambda"],
-        short: &[
-            "python3 scripts/check_release.py",
-            "python3 -m tests.load.delivery_instructions --ci",
-        ],
+        short: &["python3 scripts/check_release.py", "python3 -m tests.load.delivery_instructions --ci"],
         ..BUILD
     },
     Step {
