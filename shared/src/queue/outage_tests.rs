@@ -285,7 +285,8 @@ proptest! {
     fn what_is_open_has_a_reason(events in events()) {
         let mut outages = Outages::default();
         let mut now = Instant::now();
-        let mut under_way: Vec<(Way, Leave, Instant)> = Vec::new();
+        // The last member is true for a probe of its topic's circuit that is open now.
+        let mut under_way: Vec<(Way, Leave, Instant, bool)> = Vec::new();
         let mut successes: HashMap<String, Instant> = HashMap::new();
         let mut failures: Vec<(String, Instant)> = Vec::new();
         let mut last_probe: HashMap<String, Instant> = HashMap::new();
@@ -299,21 +300,25 @@ proptest! {
                     prop_assert_eq!(leave.is_some(), was_out.is_some());
                     if was_out == Some(Reach::Topic) {
                         let earlier = last_probe.insert(way.topic.clone(), now);
-                        let is_alone = under_way.iter().all(|(other, probe, begun)| {
-                            other.topic != way.topic || probe.is_none() || now >= *begun + HOLD
+                        let is_alone = under_way.iter().all(|(other, _, begun, probes)| {
+                            other.topic != way.topic || !probes || now >= *begun + HOLD
                         });
                         prop_assert!(is_alone || earlier.is_none());
                     }
-                    under_way.push((way, leave, now));
+                    under_way.push((way, leave, now, was_out == Some(Reach::Topic)));
                 }
                 Event::End(which, met) => {
                     if under_way.is_empty() {
                         continue;
                     }
-                    let (way, leave, begun) = under_way.remove(usize::from(which) % under_way.len());
+                    let (way, leave, begun, _) = under_way.remove(usize::from(which) % under_way.len());
                     if met == 5 {
                         outages.sound(&way, true, now);
                         successes.insert(way.topic.clone(), now);
+                        // What probed the closed circuit is no probe of the next one.
+                        for (other, _, _, probes) in &mut under_way {
+                            *probes &= other.topic != way.topic;
+                        }
                         prop_assert_eq!(outages.open_on(&way), None);
                     } else {
                         outages.failed(&way, leave, &kinds()[usize::from(met)], (begun, now));
