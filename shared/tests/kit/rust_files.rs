@@ -17,3 +17,15 @@ pub(crate) fn rust_files(dir: &Path) -> Vec<PathBuf> {
     }
     found
 }
+
+/// Returns true for a file that has nothing but tests.
+pub(crate) fn is_test(path: &Path) -> bool {
+    let name = path.file_stem().unwrap().to_string_lossy();
+    name == "tests" || name.ends_with("_tests") || path.parent().unwrap().ends_with("tests")
+}
+
+/// Returns the code in the text of a file, without its comments and without the tests at its end.
+pub(crate) fn code_of(text: &str) -> String {
+    let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+    code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use crate::kit::rust_files::rust_files;
+use crate::kit::rust_files::{code_of, is_test, rust_files};
 
 /// Modules of one floor do not know each other. `ARCHITECTURE.md` says what each is for.
 const FLOORS: &[&[&str]] = &[
@@ -28,12 +28,8 @@ const FLOORS: &[&[&str]] = &[
 /// Modules that open sockets. No module that verifies requests may import them, directly or through others.
 const SOCKETS: &[&str] = &["net", "vault", "fetch", "queue", "store"];
 
-/// Returns the code of a file without its comments and without the tests at its end.
 fn code(path: &Path) -> String {
-    let text = std::fs::read_to_string(path).unwrap();
-    let lines = text.lines().filter(|line| !line.trim_start().starts_with("//"));
-    let code = lines.collect::<Vec<_>>().join("\n");
-    code.split("#[cfg(test)]\nmod tests").next().unwrap().to_owned()
+    code_of(&std::fs::read_to_string(path).unwrap())
 }
 
 fn word(text: &str) -> &str {
@@ -79,10 +75,6 @@ fn library() -> BTreeMap<String, BTreeMap<String, String>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let paths = rust_files(&root);
     let mut modules: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
-    let is_test = |path: &Path| {
-        let name = path.file_stem().unwrap().to_string_lossy();
-        name == "tests" || name.ends_with("_tests") || path.parent().unwrap().ends_with("tests")
-    };
     for path in paths.iter().filter(|path| !is_test(path)) {
         let name = path.strip_prefix(&root).unwrap().to_str().unwrap();
         let module = name.split(['/', '.']).next().unwrap();
@@ -103,7 +95,6 @@ const ROOMS: &[&str] = &["crypto", "scheme", "reply", "presets", "verify", "send
 #[test]
 fn no_room_of_source_imports_from_a_higher_one() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/source");
-    let is_test = |path: &Path| path.to_str().unwrap().ends_with("tests.rs");
     for (at, room) in ROOMS.iter().enumerate() {
         let files = rust_files(&root.join(room));
         assert!(!files.is_empty(), "{room}");

@@ -1,10 +1,10 @@
 //! A type that more than one folder can name has a name of its own: a reader who meets it on a delivery's way
-//! never asks which of two it is.
+//! never asks which of two it is. The name of an environment variable stands in one file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use crate::kit::rust_files::rust_files;
+use crate::kit::rust_files::{code_of, is_test, rust_files};
 
 /// Files whose types carry the name of their module in code: each protocol signs in a module of its own, and
 /// each vendor has a client, as in `tdmq::Client` and `tdmq::sign::Head`.
@@ -15,12 +15,6 @@ const QUALIFIED: [&str; 5] = [
     "queue/tdmq/sign.rs",
     "store/s3/sign.rs",
 ];
-
-/// Returns the code of a file without its comments and its tests, but with the ends of lines.
-fn without_tests(text: &str) -> String {
-    let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
-    code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
-}
 
 /// Returns the strings of a code that have the form of a variable's name.
 fn variables(code: &str) -> BTreeSet<&str> {
@@ -73,11 +67,10 @@ fn a_name_that_the_whole_crate_sees_means_one_type() {
 #[test]
 fn the_name_of_a_variable_stands_in_one_file() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let is_test = |path: &Path| path.to_str().unwrap().ends_with("tests.rs");
     let mut found = BTreeMap::<String, Vec<String>>::new();
     for path in rust_files(&root).into_iter().filter(|path| !is_test(path)) {
         let file = path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
-        for name in variables(&without_tests(&std::fs::read_to_string(path).unwrap())) {
+        for name in variables(&code_of(&std::fs::read_to_string(path).unwrap())) {
             found.entry(name.to_owned()).or_default().push(file.clone());
         }
     }
@@ -89,7 +82,7 @@ fn the_name_of_a_variable_stands_in_one_file() {
 #[test]
 fn a_variable_is_found_in_code_alone() {
     let text = "// \"IN_COMMENT\"\nlet a = (\"A_B2\", \"Not_One\", \"NOT\", \"X_\u{e4}\");\n#[cfg(test)]\nmod tests {\n\"C_D\"";
-    assert_eq!(variables(&without_tests(text)), BTreeSet::from(["A_B2"]));
+    assert_eq!(variables(&code_of(text)), BTreeSet::from(["A_B2"]));
 }
 
 #[test]
