@@ -8,6 +8,7 @@ import socket
 import subprocess
 import time
 import urllib.parse
+import zipfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
@@ -38,6 +39,19 @@ def cargo_build(*packages: str) -> None:
 
 def binary(name: str) -> pathlib.Path:
     return TARGET / "debug" / name
+
+
+def shipped(name: str) -> pathlib.Path:
+    """The zip of a function, where `scripts/cargo-lambda build` has been."""
+    return TARGET / "lambda" / name / "bootstrap.zip"
+
+
+def unpacked(path: pathlib.Path, into: pathlib.Path) -> pathlib.Path:
+    """The program in the zip of a function."""
+    with zipfile.ZipFile(path) as archive:
+        bootstrap = pathlib.Path(archive.extract("bootstrap", into))
+    bootstrap.chmod(0o755)
+    return bootstrap
 
 
 def free_port() -> int:

@@ -22,7 +22,6 @@ import sys
 import tempfile
 import threading
 import time
-import zipfile
 
 from tests import support
 from tests.load.shapes import SHAPES, Shape, many
@@ -51,7 +50,7 @@ class Built:
             # What is shipped, where `scripts/cargo-lambda build` has been; else built now.
             self.emulator = support.binary("hookmq-emulator")
             functions = [name for name in ("redrive", "tdmq", "rocketmq")
-                         if not (support.TARGET / "lambda" / name / "bootstrap.zip").exists()]
+                         if not support.shipped(name).exists()]
             support.cargo_build("hookmq-emulator", *functions)
         elif not options.no_build:
             packages = ["hookmq-emulator"] + ([] if options.functions else ["redrive", "tdmq", "rocketmq"])
@@ -62,13 +61,8 @@ class Built:
     def function(self, name: str, under: pathlib.Path) -> pathlib.Path:
         if not self.is_ci:
             return self.dir / name
-        shipped, to = support.TARGET / "lambda" / name / "bootstrap.zip", under / f"of-{name}"
-        if not shipped.exists():
-            return support.binary(name)
-        with zipfile.ZipFile(shipped) as archive:
-            archive.extract("bootstrap", to)
-        (to / "bootstrap").chmod(0o755)
-        return to / "bootstrap"
+        shipped = support.shipped(name)
+        return support.unpacked(shipped, under / f"of-{name}") if shipped.exists() else support.binary(name)
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ import hmac
 import http.client
 import http.server
 import json
-import os
+import pathlib
 import re
 import signal
 import subprocess
@@ -25,7 +25,6 @@ import sys
 import tempfile
 import threading
 import time
-import zipfile
 
 from tests import support
 
@@ -90,7 +89,7 @@ def environment(hooks: str, emulator: int, spill: str) -> dict:
     }
 
 
-def begin(binary: str, env: dict) -> subprocess.Popen:
+def begin(binary: pathlib.Path, env: dict) -> subprocess.Popen:
     """The binary in valgrind."""
     command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", binary]
     return subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
@@ -104,7 +103,7 @@ def end(child: subprocess.Popen) -> int:
     return int(counted[1])
 
 
-def server(binary: str, env: dict, sender: Sender, deliveries: int) -> int:
+def server(binary: pathlib.Path, env: dict, sender: Sender, deliveries: int) -> int:
     """Instructions of a whole run as an HTTP server with so many deliveries."""
     port = support.free_port()
     child = begin(binary, env | {"LISTEN": f"127.0.0.1:{port}", "DRAIN_AFTER": "0"})
@@ -166,7 +165,7 @@ class Runtime(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def function(binary: str, env: dict, sender: Sender, deliveries: int) -> int:
+def function(binary: pathlib.Path, env: dict, sender: Sender, deliveries: int) -> int:
     """Instructions of a Lambda function until it asks for work after so many deliveries."""
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Runtime) as runtime:
         runtime.daemon_threads, runtime.sender = True, sender
@@ -190,7 +189,7 @@ def function(binary: str, env: dict, sender: Sender, deliveries: int) -> int:
         return counted
 
 
-def count(host, binary: str, hooks: str, body: bytes, emulator: int) -> tuple:
+def count(host, binary: pathlib.Path, hooks: str, body: bytes, emulator: int) -> tuple:
     """Instructions to start, for the first delivery, and for one that follows."""
     with tempfile.TemporaryDirectory() as folder:
         env = environment(hooks, emulator, folder)
@@ -198,7 +197,7 @@ def count(host, binary: str, hooks: str, body: bytes, emulator: int) -> tuple:
     return start, one - start, (many - one) // TIMES
 
 
-def by_budget(binary: str, emulator: int) -> int:
+def by_budget(binary: pathlib.Path, emulator: int) -> int:
     """Counts what the budget names, and tells what is over it."""
     small, large = (count(function, binary, TWENTY_HOOKS, push(size), emulator) for size in (2600, 6000))
     failed = 0
@@ -212,10 +211,10 @@ def by_budget(binary: str, emulator: int) -> int:
 def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--ci", action="store_true", help="20 hooks, on Lambda, against the budget")
-    arguments.add_argument("binary", nargs="?", help="by default the release build, with --ci the zip for Lambda")
+    arguments.add_argument("binary", nargs="?", type=pathlib.Path,
+                           help="by default the release build, with --ci the zip for Lambda")
     given = arguments.parse_args()
-    built = support.TARGET / "lambda/tdmq/bootstrap.zip" if given.ci else support.TARGET / "release/tdmq"
-    given.binary = given.binary or built
+    binary = given.binary or (support.shipped("tdmq") if given.ci else support.TARGET / "release" / "tdmq")
     port = support.free_port()
     # The vendor is not counted, so any build of it will do.
     support.cargo_build("hookmq-emulator")
@@ -223,15 +222,13 @@ def main() -> int:
     with support.process([emulator], {"LISTEN": f"127.0.0.1:{port}"}) as child, \
             tempfile.TemporaryDirectory() as folder:
         support.wait_for(port, child)
-        if str(given.binary).endswith(".zip"):
-            # What is shipped.
-            given.binary = zipfile.ZipFile(given.binary).extract("bootstrap", folder)
-            os.chmod(given.binary, 0o755)
+        if binary.suffix == ".zip":
+            binary = support.unpacked(binary, folder)
         if given.ci:
-            return by_budget(str(given.binary), port)
+            return by_budget(binary, port)
         body = json.dumps({"a": "x" * 4000}).encode()
         for host in (function, server):
-            start, first, follows = count(host, str(given.binary), ONE_HOOK, body, port)
+            start, first, follows = count(host, binary, ONE_HOOK, body, port)
             print(f"{host.__name__}: start {start}, first delivery {first}, one that follows {follows}")
     return 0
 

@@ -30,7 +30,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import zipfile
 
 from tests import support
 
@@ -387,11 +386,9 @@ def main() -> None:
         subprocess.run(["cargo", "build", "--quiet", *kind, "-p", "tdmq", "-p", "hookmq-emulator"],
                        cwd=support.ROOT, check=True)
     with tempfile.TemporaryDirectory() as folder:
-        shipped = support.TARGET / "lambda" / "tdmq" / "bootstrap.zip"
+        shipped = support.shipped("tdmq")
         if options.ci and shipped.exists():
-            # What is shipped, where `scripts/cargo-lambda build` has been.
-            options.forwarder = zipfile.ZipFile(shipped).extract("bootstrap", folder)
-            os.chmod(options.forwarder, 0o755)
+            options.forwarder = support.unpacked(shipped, folder)
         if options.ci:
             options.connections, options.rate = min(options.connections, 4000), min(options.rate, 50)
             good = [siege(options, one_address, 15) for one_address in (False, True)]

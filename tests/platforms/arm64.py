@@ -9,8 +9,8 @@ import pathlib
 import struct
 import sys
 import tempfile
-import zipfile
 
+from tests import support
 from tests.platforms.cargo_lambda import LAMBDA_GLIBC, beside, needed_glibc, spill_store
 from tests.platforms.processes import Rie
 from tests.platforms.trials import FORWARDERS, SCHEDULE, fail, name_of, samples
@@ -21,9 +21,7 @@ AARCH64 = 183
 def unpacked(folder: pathlib.Path, package: str, into: pathlib.Path) -> pathlib.Path:
     """The binary of a build, looked at."""
     path = folder / package / "bootstrap.zip"
-    with zipfile.ZipFile(path) as archive:
-        bootstrap = pathlib.Path(archive.extract("bootstrap", into))
-    bootstrap.chmod(0o755)
+    bootstrap = support.unpacked(path, into)
     binary = bootstrap.read_bytes()
     machine, needed = struct.unpack_from("<H", binary, 18)[0], needed_glibc(binary)
     if machine != AARCH64 or needed > LAMBDA_GLIBC:

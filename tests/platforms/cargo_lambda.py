@@ -75,9 +75,7 @@ def as_a_web_function() -> None:
         queues, environment = beside(stack)
         for package, base in FORWARDERS.items():
             folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            with zipfile.ZipFile(GLIBC_TARGET / "lambda" / package / "bootstrap.zip") as archive:
-                bootstrap = pathlib.Path(archive.extract("bootstrap", folder))
-            bootstrap.chmod(0o755)
+            bootstrap = support.unpacked(GLIBC_TARGET / "lambda" / package / "bootstrap.zip", folder)
             port, log = support.free_port(), folder / "log"
             variables = environment | {"LISTEN": f"127.0.0.1:{port}", "BASE_PATH": base, "ALLOW_SAMPLE_SECRETS": "1"}
             with support.process([bootstrap], variables, log) as child:
