@@ -34,23 +34,16 @@ SABOTAGE = [b"SABOTAGE", b"claim-renewed", b"answer-after-write"]
 CATALOG = [b"docs.github.com: Validating webhook deliveries", b"octocat/hello-world"]
 
 
-def crates(package: str) -> set[str]:
-    """Names and versions of everything that is linked into the package."""
-    out = subprocess.run(
-        ["cargo", "tree", "-p", package, "-e", "normal", "--prefix", "none", "--format", "{p}"],
-        cwd=ROOT, check=True, capture_output=True, text=True,
-    ).stdout
-    return {" ".join(line.split()[:2]) for line in out.splitlines() if line.strip()}
-
-
-def features(package: str) -> list[str]:
-    """Features of the library that the package turns on."""
+def linked(package: str) -> tuple[set[str], list[str]]:
+    """Names and versions of everything that is linked into the package, and the library's features that are on."""
     out = subprocess.run(
         ["cargo", "tree", "-p", package, "-e", "normal", "--prefix", "none", "--format", "{p}|{f}"],
         cwd=ROOT, check=True, capture_output=True, text=True,
     ).stdout
-    lines = [line.split("|") for line in out.splitlines() if line.startswith("hookmq-shared ")]
-    return sorted({feature for _, on in lines for feature in on.removesuffix(" (*)").split(",") if feature})
+    lines = [line.removesuffix(" (*)").split("|") for line in out.splitlines() if line.strip()]
+    crates = {" ".join(crate.split()[:2]) for crate, _ in lines}
+    features = {feature for crate, on in lines if crate.startswith("hookmq-shared ") for feature in on.split(",")}
+    return crates, sorted(features - {""})
 
 
 def zipped(binary: bytes) -> int:
@@ -64,21 +57,21 @@ def zipped(binary: bytes) -> int:
 def main() -> int:
     failures = []
     for function in FUNCTIONS:
-        linked = crates(function)
+        crates, features = linked(function)
         with zipfile.ZipFile(TARGET / "lambda" / function / "bootstrap.zip") as archive:
             shipped = archive.read("bootstrap")
         size = zipped(shipped)
         for name in SABOTAGE + CATALOG:
             if name in shipped:
                 failures.append(f"{function}: a build in which {name.decode()} stands must not be shipped")
-        banned = sorted(BANNED & {crate.split()[0] for crate in linked})
-        print(json.dumps({"function": function, "zip_bytes": size, "crates": len(linked), "banned": banned}))
+        banned = sorted(BANNED & {crate.split()[0] for crate in crates})
+        print(json.dumps({"function": function, "zip_bytes": size, "crates": len(crates), "banned": banned}))
         if size > MAX_ZIP:
             failures.append(f"{function}: {size} bytes zipped, over {MAX_ZIP}")
-        if len(linked) > MAX_CRATES:
-            failures.append(f"{function}: {len(linked)} crates, over {MAX_CRATES}")
-        if on := features(function):
-            failures.append(f"{function}: turns on {', '.join(on)} of the library, which no function needs")
+        if len(crates) > MAX_CRATES:
+            failures.append(f"{function}: {len(crates)} crates, over {MAX_CRATES}")
+        if features:
+            failures.append(f"{function}: turns on {', '.join(features)} of the library, which no function needs")
         if banned:
             failures.append(f"{function}: banned crates {', '.join(banned)}")
     for failure in failures:
