@@ -240,12 +240,11 @@ pub(super) fn environment(
         let login = spec.login.filter(|_| !number.is_multiple_of(2)).map(|login| login(&emulator.url()));
         let [id, key] = spec.key.unwrap_or_default();
         for (name, value) in (spec.environment)(&emulator.url()) {
-            match name {
-                name if name == id || name == key => {
-                    let kept = file(if name == id { "keys/id" } else { "keys/key" });
-                    env.extend(login.is_none().then_some((name, kept)));
-                }
-                name => env.push((name, value)),
+            let kept = [(id, "keys/id"), (key, "keys/key")].into_iter().find(|(of, _)| *of == name);
+            match kept {
+                None => env.push((name, value)),
+                Some((_, at)) if login.is_none() => env.push((name, file(at))),
+                Some(_) => {}
             }
         }
         env.extend(login.into_iter().flatten());
