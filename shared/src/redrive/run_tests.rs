@@ -9,8 +9,8 @@ use crate::clock::{Clock, Random};
 use crate::config::{Config, Reading, Samples};
 use crate::context::Context;
 use crate::env::{Env, EnvProblem};
-use crate::message::Message;
 use crate::message::tests::delivery;
+use crate::message::{Message, Recipe};
 use crate::queue::told::{Said, ToldQueue};
 use crate::queue::{Class, Queue, Reach, Receipt, SendError, Target, Until, Vendor};
 use crate::spill::{Folder, History, Record, Spill};
@@ -18,6 +18,24 @@ use crate::store::Store;
 use crate::store::memory::MemoryStore;
 
 const NOW: Timestamp = Timestamp::from_unix(1_760_000_000);
+
+/// Returns the surroundings of a run: no variables, a clock that stands still, and no chance.
+fn surroundings() -> Context {
+    Context { env: Env::of::<&str, &str>([]), clock: Clock::fixed(NOW), random: Random::from_fn(|| 7) }
+}
+
+/// Spills delivery number `n` of the hook for TDMQ, with this body.
+async fn keep(spill: &Spill, recipe: &Recipe<'_>, hook: &str, n: usize, body: Bytes) {
+    let mut delivery = delivery(b"", None);
+    delivery.content_mut().hook = hook.into();
+    delivery.content_mut().id = format!("id-{n}");
+    delivery.content_mut().body = body;
+    let message = recipe.render(&delivery).unwrap();
+    let record =
+        Record::new(&Vendor::Tdmq.into(), &delivery, Some(message), History::other("always", "", NOW));
+    let soon = Instant::now() + Duration::from_secs(60);
+    spill.keep(Folder::Spill, &record, soon).await.unwrap();
+}
 
 /// Builds a redriver with `count` waiting deliveries, whose queue gives this answer to every message.
 async fn waiting(count: usize, said: Said) -> (Redriver<ToldQueue>, MemoryStore) {
@@ -39,8 +57,7 @@ async fn waiting_of(
     count: usize,
     said: impl FnMut(&Message) -> Said + Send + 'static,
 ) -> (Redriver<ToldQueue>, MemoryStore) {
-    let context =
-        Context { env: Env::of::<&str, &str>([]), clock: Clock::fixed(NOW), random: Random::from_fn(|| 7) };
+    let context = surroundings();
     let memory = MemoryStore::new(context.clock.clone());
     let spill = Spill::new(Store::new(memory.clone()), &context);
     let file = "[hooks.github]\nsource = \"none\"\ntopic = \"a/b/{id}\"\n";
@@ -48,15 +65,7 @@ async fn waiting_of(
     let target = Target::from(Vendor::Tdmq);
     let recipe = config.hook("github").unwrap().recipe(&target, "").unwrap();
     for (hook, n) in hooks.iter().flat_map(|hook| (0..count).map(move |n| (hook, n))) {
-        let mut delivery = delivery(b"{}", None);
-        delivery.content_mut().hook = (*hook).into();
-        delivery.content_mut().id = format!("id-{n}");
-        delivery.content_mut().body = Bytes::from(format!("[{n}]"));
-        let message = recipe.render(&delivery).unwrap();
-        let failure = History::other("always", "", NOW);
-        let record = Record::new(&target, &delivery, Some(message), failure);
-        let soon = Instant::now() + Duration::from_secs(60);
-        spill.keep(Folder::Spill, &record, soon).await.unwrap();
+        keep(&spill, &recipe, hook, n, format!("[{n}]").into()).await;
     }
     let queue = ToldQueue::new(Vendor::Tdmq, 1 << 20, said);
     (Redriver::new(target, queue, spill, Arc::new(config), context), memory)
@@ -98,8 +107,7 @@ impl Queue for Slow {
 /// Builds a redriver with four large deliveries of one hook and a hundred small ones of another; the large ones
 /// take this time to be sent, or hang.
 async fn large_and_small(time: Option<Duration>) -> (Redriver<Slow>, ToldQueue) {
-    let context =
-        Context { env: Env::of::<&str, &str>([]), clock: Clock::fixed(NOW), random: Random::from_fn(|| 7) };
+    let context = surroundings();
     let spill = Spill::new(Store::new(MemoryStore::new(context.clock.clone())), &context);
     let file = "[hooks.large]\nsource = \"none\"\ntopic = \"a/b/large\"\n\
                 [hooks.small]\nsource = \"none\"\ntopic = \"a/b/small\"\n";
@@ -108,17 +116,7 @@ async fn large_and_small(time: Option<Duration>) -> (Redriver<Slow>, ToldQueue) 
     for (hook, size, count) in [("large", 2 << 20, 4), ("small", 100, 100)] {
         let recipe = config.hook(hook).unwrap().recipe(&target, "").unwrap();
         for n in 0..count {
-            let mut delivery = delivery(b"", None);
-            delivery.content_mut().hook = hook.into();
-            delivery.content_mut().id = format!("id-{n}");
-            delivery.content_mut().body = Bytes::from(vec![b'x'; size]);
-            let record = Record::new(
-                &target,
-                &delivery,
-                Some(recipe.render(&delivery).unwrap()),
-                History::other("always", "", NOW),
-            );
-            spill.keep(Folder::Spill, &record, Instant::now() + Duration::from_secs(60)).await.unwrap();
+            keep(&spill, &recipe, hook, n, vec![b'x'; size].into()).await;
         }
     }
     let queue = ToldQueue::new(Vendor::Tdmq, 8 << 20, |_| Said::STORED);

@@ -129,8 +129,8 @@ struct Share {
     held: u32,
     has_succeeded: bool,
     rest_until: Option<Instant>,
-    /// True if the next delivery found no room in memory, and none was given back since.
-    is_crowded: bool,
+    /// Count of [`Turns::freed`] at which the next delivery found no room in memory.
+    crowded_at: Option<u64>,
     /// Time of the first attempt to begin the next delivery, if the hook has none in progress.
     crowded_since: Option<Instant>,
 }
@@ -144,6 +144,8 @@ pub struct Turns {
     /// Upper bound on concurrent deliveries.
     most: usize,
     in_flight: usize,
+    /// Number of times that room in memory may have been given back.
+    freed: u64,
     rest_until: Option<Instant>,
     over: Option<Class>,
 }
@@ -157,6 +159,7 @@ impl Turns {
             last: hooks.saturating_sub(1),
             most: most.max(1),
             in_flight: 0,
+            freed: 0,
             rest_until: None,
             over: None,
         }
@@ -181,8 +184,7 @@ impl Turns {
         let mut wake: Option<Instant> = None;
         for step in 1..=count {
             let at = (self.last + step) % count;
-            let may = |share: &&Share| share.has_more && !share.is_crowded;
-            let Some(share) = self.shares.get(at).filter(may) else { continue };
+            let Some(share) = self.shares.get(at).filter(|share| share.may_go(self.freed)) else { continue };
             if let Some(until) = share.rest_until.filter(|until| *until > now) {
                 wake = Some(wake.map_or(until, |wake| wake.min(until)));
             } else if share.in_flight < share.most(self.most) {
@@ -206,9 +208,8 @@ impl Turns {
     /// again once room was given back. Otherwise the run waits for the room, which blocks all hooks: another
     /// target has the room, or the hook was passed over for long enough.
     pub fn passes_over(&mut self, hook: usize, now: Instant) -> bool {
-        let can_go = |share: &Share| {
-            share.has_more && !share.is_crowded && share.rest_until.is_none_or(|until| until <= now)
-        };
+        let can_go =
+            |share: &Share| share.may_go(self.freed) && share.rest_until.is_none_or(|until| until <= now);
         let others = self.shares.iter().enumerate().any(|(at, share)| at != hook && can_go(share));
         let is_all = self.in_flight == 0 && !others;
         let Some(share) = self.shares.get_mut(hook) else { return false };
@@ -217,8 +218,9 @@ impl Turns {
             let since = *share.crowded_since.get_or_insert(now);
             now.saturating_duration_since(since) < PASSED_OVER
         };
-        share.is_crowded = is_patient && !is_all;
-        share.is_crowded
+        let passes = is_patient && !is_all;
+        share.crowded_at = passes.then_some(self.freed);
+        passes
     }
 
     /// Notes that a delivery of the hook has ended at `now`, with its class if it failed.
@@ -248,10 +250,8 @@ impl Turns {
     }
 
     /// Notes that there may be room again for deliveries that found none.
-    pub fn has_room(&mut self) {
-        for share in &mut self.shares {
-            share.is_crowded = false;
-        }
+    pub const fn has_room(&mut self) {
+        self.freed = self.freed.wrapping_add(1);
     }
 
     /// Notes that the hook has nothing more to send: in this run, or until more is [`found`](Self::found).
@@ -275,6 +275,11 @@ impl Turns {
 }
 
 impl Share {
+    /// Returns true if the hook has a delivery to begin, and room was given back since one found none.
+    fn may_go(&self, freed: u64) -> bool {
+        self.has_more && self.crowded_at != Some(freed)
+    }
+
     /// Returns the upper bound on concurrent deliveries of this hook, from `most` in all: one after a
     /// failure, few before the first success, so that a hook whose sends hang leaves room for the others.
     const fn most(&self, most: usize) -> usize {
