@@ -1,4 +1,4 @@
-"""The requests of tests/differential/libraries.py: of each provider, valid ones and what mutations make of them."""
+"""Requests of tests/differential/libraries.py: of each provider, valid ones and their mutations."""
 import base64
 import dataclasses
 import hashlib
@@ -12,13 +12,15 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from nacl.signing import SigningKey
 
+from tests.support import ROOT
+
 AT = 1_760_000_000
 URL = "https://hooks.example.com/tdmq/hook"
 
 
 @dataclasses.dataclass
 class Case:
-    """One request, and what it is verified with."""
+    """Request of a provider, and what it is verified with."""
 
     source: str
     what: str
@@ -31,17 +33,17 @@ class Case:
     params: dict = dataclasses.field(default_factory=dict)
 
     def is_authentic(self, signature: str) -> bool:
-        """Whether the proof is among the signatures that the header, or a signed body, gives."""
+        """Returns True if the proof is among the signatures that the header, or a signed body, gives."""
         given = self.header(signature) or self.body.decode(errors="replace")
         return self.proof in given or self.proof in given.lower()  # hex may be in upper case
 
     def header(self, name: str) -> str | None:
-        """What a framework gives a library: fields of one name as one, which RFC 9110 5.3 allows."""
+        """Returns a header as frameworks give it: fields of one name as one, which RFC 9110 5.3 allows."""
         values = [value for key, value in self.headers if key.lower() == name.lower()]
         return ", ".join(values) if values else None
 
     def line(self) -> str:
-        """For `hookmq verify --batch`."""
+        """Returns the line for `hookmq verify --batch`."""
         body = base64.b64encode(self.body).decode()
         return json.dumps(
             {"source": self.source, "secrets": self.secrets, "params": self.params, "url": self.url, "at": AT,
@@ -49,11 +51,12 @@ class Case:
         )
 
     def js(self, libraries: list) -> str:
-        """For `tests/differential/libraries.mjs`."""
+        """Returns the line for `tests/differential/libraries.mjs`."""
         headers = {name.lower(): self.header(name) for name, _ in self.headers}
         body = base64.b64encode(self.body).decode()
         return json.dumps(
-            {"libraries": libraries, "secrets": self.secrets, "at": AT, "headers": headers, "body": body}
+            {"libraries": libraries, "secrets": self.secrets, "at": AT, "headers": headers, "body": body,
+             "url": self.url}
         )
 
 
@@ -66,18 +69,22 @@ def b64(data: bytes) -> str:
 
 
 class Provider:
-    """Signs by hand, so that what no official signer makes is signed as well."""
+    """Signer of requests by hand, so that what no official signer makes is signed as well."""
 
     source: str
     signature: str
     timestamp: str | None = None
     unsigned: dict = {}
+    params: dict = {}
+    # How many of the timestamp make a second.
+    unit = 1
+    signs_url = False
 
     def __init__(self, rng: random.Random):
         self.rng = rng
 
     def keys(self) -> tuple:
-        """What signs, and what verifies."""
+        """Returns the key that signs, and the secret that verifies."""
         secret = "".join(self.rng.choices(string.ascii_letters + string.digits, k=32))
         return secret, secret
 
@@ -88,7 +95,7 @@ class Provider:
         return URL
 
     def value(self, key, body: bytes, at: str) -> str:
-        """The text of the signature's header."""
+        """Returns the text of the signature's header."""
         raise NotImplementedError
 
     def headers(self, key, body: bytes, at: str) -> list:
@@ -96,11 +103,11 @@ class Provider:
         return fields + ([(self.timestamp, at)] if self.timestamp else [])
 
     def time(self, value: str) -> str:
-        """The time in the signature's header, where it stands there."""
+        """Returns the time in the signature's header, or an empty text where the time is elsewhere."""
         return ""
 
     def other_values(self, good: str, bad: str) -> dict:
-        """Values that hold several signatures, by name."""
+        """Returns values that hold several signatures, by name."""
         return {}
 
 
@@ -236,7 +243,7 @@ class SendGrid(Provider):
 
 
 class TwilioForm(Provider):
-    source, signature = "twilio-form", "X-Twilio-Signature"
+    source, signature, signs_url = "twilio-form", "X-Twilio-Signature", True
 
     def body(self, body):
         text = body.decode(errors="replace")
@@ -252,7 +259,7 @@ class TwilioForm(Provider):
 
 
 class TwilioJson(Provider):
-    source, signature = "twilio-json", "X-Twilio-Signature"
+    source, signature, signs_url = "twilio-json", "X-Twilio-Signature", True
 
     def url(self, body):
         return f"{URL}?bodySHA256={hashlib.sha256(body).hexdigest()}"
@@ -261,13 +268,103 @@ class TwilioJson(Provider):
         return b64(mac(key.encode(), self.url(body).encode(), "sha1"))
 
 
+class HubSpotV1(Provider):
+    source, signature = "hubspot-v1", "X-HubSpot-Signature"
+    unsigned = {"X-HubSpot-Signature-Version": "v1"}
+
+    def value(self, key, body, at):
+        return hashlib.sha256(key.encode() + body).hexdigest()
+
+
+class HubSpotV2(HubSpotV1):
+    source, signs_url = "hubspot-v2", True
+    unsigned = {"X-HubSpot-Signature-Version": "v2"}
+
+    def value(self, key, body, at):
+        return hashlib.sha256(f"{key}POST{URL}".encode() + body).hexdigest()
+
+
+class HubSpotV3(Provider):
+    source, signature, timestamp = "hubspot-v3", "X-HubSpot-Signature-v3", "X-HubSpot-Request-Timestamp"
+    unit, signs_url = 1000, True
+
+    def value(self, key, body, at):
+        return b64(mac(key.encode(), f"POST{URL}".encode() + body + at.encode()))
+
+
+class Square(Provider):
+    source, signature, signs_url = "square", "x-square-hmacsha256-signature", True
+
+    def value(self, key, body, at):
+        return b64(mac(key.encode(), URL.encode() + body))
+
+
+class Line(Provider):
+    source, signature = "line", "x-line-signature"
+
+    def value(self, key, body, at):
+        return b64(mac(key.encode(), body))
+
+
+class Razorpay(Provider):
+    source, signature = "razorpay", "X-Razorpay-Signature"
+
+    def value(self, key, body, at):
+        return mac(key.encode(), body).hex()
+
+
+class GetStream(Provider):
+    source, signature = "getstream", "X-Signature"
+
+    def value(self, key, body, at):
+        return mac(key.encode(), body).hex()
+
+
+class LiveKit(Provider):
+    source, signature = "livekit", "Authorization"
+    params = {"api_key": "APIhookmq"}
+
+    def value(self, key, body, at):
+        url64 = lambda text: base64.urlsafe_b64encode(text).rstrip(b"=")
+        claims = {"iss": "APIhookmq", "exp": AT + 300, "nbf": AT - 5, "sha256": b64(hashlib.sha256(body).digest())}
+        text = b".".join(url64(json.dumps(part).encode()) for part in ({"alg": "HS256", "typ": "JWT"}, claims))
+        return (text + b"." + url64(mac(key.encode(), text))).decode()
+
+
+class Contentful(Provider):
+    """Signer of the names that a header field lists, their values, the path and the body."""
+
+    source, signature, timestamp = "contentful", "x-contentful-signature", "x-contentful-timestamp"
+    signs_url, unit = True, 1000
+    listed = "x-contentful-signed-headers,x-contentful-timestamp"
+    unsigned = {"X-Contentful-Signed-Headers": listed, "X-Contentful-Topic": "ContentManagement.Entry.publish"}
+
+    def keys(self):
+        # The library wants 64 characters.
+        secret = "".join(self.rng.choices(string.ascii_letters + string.digits, k=64))
+        return secret, secret
+
+    def value(self, key, body, at):
+        fields = f"x-contentful-signed-headers:{self.listed};x-contentful-timestamp:{at}"
+        head = "\n".join(["POST", urllib.parse.urlsplit(URL).path, fields, ""])
+        return mac(key.encode(), head.encode() + body).hex()
+
+
+def is_known(provider: type) -> bool:
+    """Returns True if there is a preset of this provider."""
+    return (ROOT / "shared" / "src" / "source" / "presets" / f"{provider.source}.toml").exists()
+
+
 PROVIDERS = [
-    StandardWebhooks, Stripe, Slack, GitHub, Shopify, Feishu, Discord, SendGrid, TwilioForm, TwilioJson
+    StandardWebhooks, Stripe, Slack, GitHub, Shopify, Feishu, Discord, SendGrid, TwilioForm, TwilioJson,
+    HubSpotV1, HubSpotV2, HubSpotV3, Square, Line, Razorpay, GetStream, LiveKit,
+    # Beginning with the day on which their presets are there.
+    *filter(is_known, [Contentful]),
 ]
 
 
 def bodies(rng: random.Random):
-    """Every kind of body, and some at random."""
+    """Yields every kind of body, and some at random."""
     yield b""
     yield b"{}"
     yield b"null"
@@ -297,7 +394,7 @@ def bodies_mutated(rng: random.Random, body: bytes):
 
 
 def texts_mutated(rng: random.Random, text: str):
-    """Of a header's value."""
+    """Yields mutations of a header's value."""
     place = rng.randrange(len(text))
     other = rng.choice([c for c in string.ascii_letters + string.digits if c.lower() != text[place].lower()])
     yield "a character replaced", text[:place] + other + text[place + 1 :]
@@ -317,7 +414,7 @@ def texts_mutated(rng: random.Random, text: str):
 
 
 def signatures_mutated(rng: random.Random, text: str):
-    """Other spellings of the same bytes. A prefix stays."""
+    """Yields other spellings of the same bytes. A prefix stays."""
     head = next((h for h in ("v1,", "v0=", "sha256=") if text.startswith(h)), "")
     head = text[: text.index("v1=") + 3] if ",v1=" in text else head
     tail = text[len(head) :]
@@ -349,17 +446,18 @@ TIMES = {
 
 
 def cases(kind: type, rng: random.Random):
-    """All requests of one provider for one pass over the bodies."""
+    """Yields all requests of one provider for one pass over the bodies."""
     p = kind(rng)
     for body in map(p.body, bodies(rng)):
         (key, secret), (other_key, other_secret) = p.keys(), p.keys()
-        url, headers = p.url(body), p.headers(key, body, str(AT))
+        now = str(AT * p.unit)
+        url, headers = p.url(body), p.headers(key, body, now)
 
         def case(what, headers=headers, body=body, secrets=(secret,), url=url):
             fields = {name.lower(): value for name, value in headers}
             at = fields.get((p.timestamp or "").lower()) or p.time(fields.get(p.signature.lower(), ""))
             proof = p.value(key, body, at).rpartition(",")[2]
-            return Case(p.source, what, list(secrets), list(headers), body, url, proof)
+            return Case(p.source, what, list(secrets), list(headers), body, url, proof, p.params)
 
         def replaced(name, value):
             return [(n, value if n == name else v) for n, v in headers]
@@ -368,7 +466,7 @@ def cases(kind: type, rng: random.Random):
         yield case("names in upper case", [(n.upper(), v) for n, v in headers])
         yield case("names in lower case", [(n.lower(), v) for n, v in headers])
         yield case("another secret", secrets=[other_secret])
-        yield case("signed by another", p.headers(other_key, body, str(AT)))
+        yield case("signed by another", p.headers(other_key, body, now))
         yield case("rotation: the old", secrets=[other_secret, secret])
         yield case("rotation: the new", secrets=[secret, other_secret])
         for what, changed in bodies_mutated(rng, body):
@@ -381,13 +479,16 @@ def cases(kind: type, rng: random.Random):
             yield case(f"{field}: an empty one before", [(name, ""), *headers])
             for what, changed in texts_mutated(rng, value):
                 yield case(f"{field}: {what}", replaced(name, changed))
-        good, bad = headers[0][1], p.value(other_key, body, str(AT))
+        good, bad = headers[0][1], p.value(other_key, body, now)
         for what, changed in [*signatures_mutated(rng, good), *p.other_values(good, bad).items()]:
             yield case(f"signature: {what}", replaced(p.signature, changed))
         if p.timestamp or p.source == "stripe":
             for what, at in TIMES.items():
+                if p.unit > 1 and not what.endswith(" s"):
+                    continue
+                at = f"{int(at) * p.unit}" if p.unit > 1 else at
                 yield case(f"signed time: {what}", p.headers(key, body, at))
-        if p.source.startswith("twilio"):
+        if p.signs_url:
             for what, changed in [
                 ("another path", url + "/x"), ("another host", url.replace("example.com", "example.org")),
                 ("a port", url.replace(".com/", ".com:443/")), ("http", url.replace("https:", "http:")),

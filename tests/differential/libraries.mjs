@@ -17,6 +17,17 @@ await load("@shopify/shopify-api/adapters/node");
 const { shopifyApi } = require("@shopify/shopify-api");
 
 const MessageValidator = require("sns-validator");
+const twilio = require("twilio");
+const contentful = require("@contentful/node-apps-toolkit");
+
+// A form as its parser gives it: a name that occurs several times has a list.
+const form = (body) => {
+  const found = {};
+  for (const [name, value] of new URLSearchParams(body.toString())) {
+    found[name] = name in found ? [].concat(found[name], value) : value;
+  }
+  return found;
+};
 
 // The certificate that it would fetch: the key itself will do.
 let certificate = "";
@@ -43,6 +54,14 @@ const verdicts = {
     });
     const answer = { rawBody: body.toString(), rawRequest: { method: "POST", url: "/", headers }, rawResponse: {} };
     return (await shopify.webhooks.validate(answer)).valid;
+  },
+  "twilio-js": ({ body, headers, url }, secret) =>
+    url.includes("bodySHA256=")
+      ? twilio.validateRequestWithBody(secret, headers["x-twilio-signature"], url, body.toString())
+      : twilio.validateRequest(secret, headers["x-twilio-signature"], url, form(body)),
+  "contentful-js": ({ body, headers, url }, secret) => {
+    const { pathname, search } = new URL(url);
+    return contentful.verifyRequest(secret, { method: "POST", path: pathname + search, headers, body: body.toString() }, 300);
   },
   "sns-validator-js": ({ body }, secret) =>
     new Promise((resolve) => {

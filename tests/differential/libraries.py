@@ -1,5 +1,5 @@
-"""Differential tests: hookmq and the providers' official libraries look at the same requests, valid,
-broken and odd. Every difference in their verdicts must be one of RULES, and every rule must be met.
+"""Differential tests: hookmq and the providers' official libraries look at the same requests, valid, broken
+and odd. Every difference in their verdicts must be one of RULES, and every rule must be met.
 
     python3 -m tests.in_venv differential.libraries
     python3 -m tests.differential.libraries --install       only the JavaScript libraries, into target/npm
@@ -18,17 +18,24 @@ import time
 import urllib.parse
 from unittest import mock
 
+import braintree
 import discord_interactions
+import livekit.api
+import razorpay
 import standardwebhooks.webhooks
+import stream_chat
 import stripe
+from hubspot.utils.signature import Signature
 from lark_oapi.core.model import RawRequest
 from lark_oapi.event.dispatcher_handler import EventDispatcherHandler
+from linebot.v3.webhook import SignatureValidator
 from sendgrid.helpers.eventwebhook import EventWebhook
 from slack_sdk.signature import SignatureVerifier
+from square.utils.webhooks_helper import verify_signature
 from twilio.request_validator import RequestValidator
 
-from tests.differential import sns
-from tests.differential.cases import AT, PROVIDERS, cases
+from tests.differential import braintree_cases, sns
+from tests.differential.cases import AT, PROVIDERS, cases, is_known
 from tests.differential.rules import ACCEPTED, RULES, SIGNATURES
 from tests.support import TARGET, binary, cargo_build
 
@@ -37,7 +44,7 @@ SEED = 20251009
 
 
 class Now(datetime.datetime):
-    """For the library that asks datetime."""
+    """Stand-in for datetime, for the library that asks it for the time."""
 
     @classmethod
     def now(cls, tz=None):
@@ -45,7 +52,7 @@ class Now(datetime.datetime):
 
 
 class Clock:
-    """For the library that is given one."""
+    """Stand-in for the clock, for the library that is given one."""
 
     @staticmethod
     def now():
@@ -53,7 +60,7 @@ class Clock:
 
 
 class Form(dict):
-    """Several values of a name, as web frameworks have them."""
+    """Form with several values of a name, as web frameworks have it."""
 
     def getlist(self, name):
         return self[name]
@@ -111,7 +118,61 @@ def twilio_json(case, secret):
     return RequestValidator(secret).validate(case.url, case.body.decode(), case.header("X-Twilio-Signature"))
 
 
+def hubspot(version: str):
+    def verify(case, secret):
+        more = {"timestamp": case.header("X-HubSpot-Request-Timestamp")} if version == "v3" else {}
+        name = "X-HubSpot-Signature-v3" if version == "v3" else "X-HubSpot-Signature"
+        return Signature.is_valid(case.header(name), secret, case.body.decode(), case.url, "POST", version, **more)
+    return verify
+
+
+def square(case, secret):
+    return verify_signature(
+        request_body=case.body.decode(), signature_header=case.header("x-square-hmacsha256-signature"),
+        signature_key=secret, notification_url=case.url,
+    )
+
+
+def line(case, secret):
+    return SignatureValidator(secret).validate(case.body.decode(), case.header("x-line-signature"))
+
+
+def razorpay_py(case, secret):
+    utility = razorpay.Client(auth=("key", "secret")).utility
+    return utility.verify_webhook_signature(case.body.decode(), case.header("X-Razorpay-Signature"), secret)
+
+
+def getstream(case, secret):
+    return stream_chat.StreamChat("key", secret).verify_webhook(case.body, case.header("X-Signature"))
+
+
+def livekit_py(case, secret):
+    # What the body says is not a matter of its signature.
+    with mock.patch("livekit.api.webhook.Parse"):
+        receiver = livekit.api.WebhookReceiver(livekit.api.TokenVerifier(case.params["api_key"], secret))
+        receiver.receive(case.body.decode(), case.header("Authorization"))
+    return True
+
+
+def braintree_py(case, secret):
+    gateway = braintree.BraintreeGateway(braintree.Configuration(
+        braintree.Environment.Sandbox, "merchant", case.params["public_key"], secret,
+    ))
+    fields = dict(urllib.parse.parse_qsl(case.body.decode(), keep_blank_values=True))
+    gateway.webhook_notification.parse(fields.get("bt_signature"), fields.get("bt_payload"))
+    return True
+
+
 PYTHON = {
+    "hubspot-v1": {"hubspot-py": hubspot("v1")},
+    "hubspot-v2": {"hubspot-py": hubspot("v2")},
+    "hubspot-v3": {"hubspot-py": hubspot("v3")},
+    "square": {"square-py": square},
+    "line": {"line-py": line},
+    "razorpay": {"razorpay-py": razorpay_py},
+    "getstream": {"stream-chat-py": getstream},
+    "livekit": {"livekit-py": livekit_py},
+    "braintree": {"braintree-py": braintree_py},
     "standard-webhooks": {"standardwebhooks-py": standard_webhooks},
     "stripe": {"stripe-py": stripe_py},
     "slack": {"slack-py": slack},
@@ -127,6 +188,9 @@ JAVASCRIPT = {
     "github": ["octokit-js"],
     "shopify": ["shopify-js"],
     "aws-sns": ["sns-validator-js"],
+    "contentful": ["contentful-js"],
+    "twilio-form": ["twilio-js"],
+    "twilio-json": ["twilio-js"],
 }
 
 
@@ -153,7 +217,7 @@ def check_signature(case) -> None:
 
 
 def accepts(library, case) -> bool:
-    """Whether one of the secrets will do. A library refuses by an answer or by raising."""
+    """Returns True if one of the secrets will do. A library refuses by an answer or by raising."""
     for secret in case.secrets:
         with contextlib.suppress(Exception):
             if library(case, secret):
@@ -169,7 +233,7 @@ def lines(command: list, text: list) -> list:
 
 
 def modules() -> pathlib.Path | None:
-    """The folder with the JavaScript libraries, installed if need be; None without npm."""
+    """Returns the folder with the JavaScript libraries, installed if need be, or None without npm."""
     modules = TARGET / "npm"
     if not shutil.which("npm"):
         print("npm is not installed: the JavaScript libraries are SKIPPED (apt-get install npm)")
@@ -186,7 +250,7 @@ def modules() -> pathlib.Path | None:
 
 
 def javascript(cases: list) -> dict:
-    """Verdicts by case and library."""
+    """Returns the verdicts of the JavaScript libraries by case and library."""
     found = modules()
     if not found:
         return {}
@@ -205,9 +269,12 @@ def main() -> int:
     rng = random.Random(SEED)
     every = [case for kind in PROVIDERS for case in cases(kind, rng)]
     every += sns.cases(rng)
+    if is_known(braintree_cases.Braintree):
+        every += braintree_cases.cases(rng)
     ours = lines([binary("hookmq"), "verify", "--batch"], [case.line() for case in every])
     theirs = collections.defaultdict(dict, javascript(every))
-    with mock.patch("time.time", lambda: float(AT)), mock.patch("standardwebhooks.webhooks.datetime", Now):
+    with mock.patch("time.time", lambda: float(AT)), mock.patch("standardwebhooks.webhooks.datetime", Now), \
+            mock.patch("hubspot.utils.signature.datetime", Now), mock.patch("jwt.api_jwt.datetime", Now):
         for number, case in enumerate(every):
             if case.what == "valid" and case.source in SIGNERS:
                 check_signature(case)

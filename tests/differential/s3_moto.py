@@ -1,4 +1,4 @@
-"""The object store's S3 client against moto, an S3 of its own, and its signatures against botocore.
+"""Check of the object store's S3 client against moto, an S3 of its own, and of its signatures with botocore.
 
 1. Buckets of every kind are made with boto3: plain, versioned, encrypted, with locked objects. The
    client's ignored tests run on them; boto3 then looks at what it left.
@@ -29,7 +29,7 @@ KINDS = ["plain", "versioned", "encrypted", "locked", "dotted.name"]
 
 
 class Recorder:
-    """Passes requests on to moto and keeps what was signed of them."""
+    """Proxy before moto, which keeps what was signed of each request."""
 
     def __init__(self, app):
         self.app, self.seen = app, []
@@ -87,7 +87,7 @@ def check_bucket(s3, bucket: str, kind: str) -> None:
 
 
 def sign_again(method: str, uri: str, headers: dict) -> str:
-    """The Authorization that botocore makes for the same request."""
+    """Returns the Authorization that botocore makes for the same request."""
     names = headers["authorization"].split("SignedHeaders=")[1].split(",")[0].split(";")
     assert {"host", "x-amz-content-sha256", "x-amz-date", "x-amz-security-token"} <= set(names), names
     assert method != "PUT" or "content-md5" in names, names

@@ -1,4 +1,4 @@
-"""What the checks of S3-compatible servers share: the table of promises, and deliveries that go through one.
+"""Shared part of the checks of S3-compatible servers: the table of promises, and deliveries through one.
 
 A server is an endpoint with a bucket that is there already.
 """
@@ -35,7 +35,7 @@ class Server:
     token: str | None = None
 
     def env(self, prefix: str) -> dict:
-        """What the store reads."""
+        """Returns the variables that the store reads."""
         env = {
             "SPILL_URL": f"s3://{self.bucket}/{prefix}", "S3_ENDPOINT": self.endpoint, "S3_REGION": self.region,
             "S3_ACCESS_KEY_ID": self.access_key, "S3_SECRET_ACCESS_KEY": self.secret_key,
@@ -45,7 +45,7 @@ class Server:
 
 
 def cargo_test(server: Server, prefix: str, module: str, test: str, *arguments: str) -> None:
-    """A test of the client's own, with nothing else of ours in its environment."""
+    """Runs a test of the client's own, with nothing else of ours in its environment."""
     env = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "S3_"))}
     env |= server.env(prefix)
     env["STORE_CONFORMANCE_URL"] = env["SPILL_URL"]
@@ -56,13 +56,13 @@ def cargo_test(server: Server, prefix: str, module: str, test: str, *arguments: 
 
 
 def check_promises(server: Server) -> None:
-    """The table that every store is held to."""
+    """Checks the table of promises that every store is held to."""
     cargo_test(server, "promises/P_1", "conformance", "a_store_of_somebody_elses")
     print("every promise of a store is kept")
 
 
 def check_deliveries(server: Server) -> None:
-    """Deliveries that are acknowledged because this server has them, and reach the queue from there."""
+    """Checks that deliveries are acknowledged once this server has them, and reach the queue from it."""
     support.cargo_build("hookmq-emulator", "hookmq-cli", "tdmq")
     with contextlib.ExitStack() as stack:
         queue = stack.enter_context(support.emulator())

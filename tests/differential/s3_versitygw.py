@@ -1,4 +1,4 @@
-"""The object store's S3 client against versitygw, a server that no test library is.
+"""Check of the object store's S3 client against versitygw, a server that does not come from a test library.
 
 It is built with Go, once, into `target/`; without Go, and without such a build, the check says so and ends.
 """
@@ -22,7 +22,7 @@ ACCESS_KEY, SECRET_KEY = "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKE
 
 
 def program() -> pathlib.Path | None:
-    """The server's binary, built if need be; None where it cannot be."""
+    """Returns the server's binary, built if need be, or None where it cannot be built."""
     home = support.TARGET / f"versitygw-{VERSION}"
     binary = home / "versitygw"
     if binary.exists():

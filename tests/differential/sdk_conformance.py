@@ -1,4 +1,4 @@
-"""The vendors' own Python SDKs against the emulator, and our requests against the SDKs' signers.
+"""Check of the vendors' own Python SDKs against the emulator, and of our requests against the SDKs' signers.
 
 1. Each SDK sends to the emulator and is accepted; with a wrong key it is refused.
 2. Each forwarder sends to a server that records the request; the SDK signs the same request again,
@@ -80,7 +80,7 @@ def check_sdks_against_emulator() -> int:
 
 
 class Recorder(http.server.BaseHTTPRequestHandler):
-    """Keeps each request and answers as both vendors do."""
+    """Server that keeps each request and answers as both vendors do."""
 
     protocol_version = "HTTP/1.1"
     seen: list = []
@@ -101,7 +101,7 @@ class Recorder(http.server.BaseHTTPRequestHandler):
 
 
 def resign_tc3(headers: dict, body: bytes) -> str:
-    """The Authorization that Tencent's SDK makes for the same request."""
+    """Returns the Authorization that Tencent's SDK makes for the same request."""
     class Request:
         uri, method, data = "/", "POST", body
         header = {name: headers[name.lower()] for name in ("Content-Type", "Host", "X-TC-Timestamp")}
@@ -116,7 +116,7 @@ def resign_tc3(headers: dict, body: bytes) -> str:
 
 
 def resign_sdk_hmac(path: str, headers: dict, body: bytes) -> str:
-    """The Authorization that Huawei's SDK makes for the same request."""
+    """Returns the Authorization that Huawei's SDK makes for the same request."""
     names = headers["authorization"].split("SignedHeaders=")[1].split(",")[0].split(";")
     assert {"host", "x-sdk-date", "x-project-id", "content-type"} <= set(names), names
     request = SdkRequest(

@@ -1,4 +1,4 @@
-"""The requests of tests/differential/libraries.py that are Amazon SNS's: signed fields of a JSON body."""
+"""Requests of tests/differential/libraries.py that are Amazon SNS's: signed fields of a JSON body."""
 import json
 import random
 

@@ -1,4 +1,4 @@
-"""The vectors of the providers that publish how they sign, and hardly an example of it.
+"""Generator of the vectors of the providers that publish how they sign, and hardly an example of it.
 
 Each request is signed here with the standard library, from the provider's own description: nothing of
 hookmq takes part. Without an argument the files of `shared/tests/vectors/webhooks` are written; with
@@ -7,27 +7,28 @@ hookmq takes part. Without an argument the files of `shared/tests/vectors/webhoo
 import base64
 import json
 import sys
+import urllib.parse
 
 from tests.support import ROOT
-from tests.vectors.providers import NOW, PROVIDERS, SECRET, STAMP, URL, Provider, Request
+from tests.vectors.providers import NOW, OTHER_STAMP, PROVIDERS, SECRET, STAMP, URL, Provider, Request
 
 FOLDER = ROOT / "shared/tests/vectors/webhooks"
 
 
 class Cases:
-    """The cases of one provider."""
+    """Cases of one provider."""
 
     def __init__(self, name: str, provider: Provider):
         self.name, self.scheme, self.provider = name, provider.scheme, provider
         self.unit = self.scheme.window[0] if self.scheme.window else "s"
         self.list = []
 
-    def request(self, at=NOW, secret=None, signature=None) -> Request:
-        secret, stamp = secret or self.scheme.secrets[0], STAMP[self.unit](at)
+    def request(self, at=NOW, secret=None, signature=None, unit=None) -> Request:
+        secret, stamp = secret or self.scheme.secrets[0], STAMP[unit or self.unit](at)
         return Request(secret, self.body(secret, stamp, stamp, signature), stamp)
 
     def body(self, secret, stamp, written, signature=None) -> bytes:
-        """With the signature, if it stands there; the stamp is `written` there as JSON."""
+        """Returns the body, with the signature if it stands there. The stamp is `written` there as JSON."""
         body = self.provider.body.replace("$STAMP", written).replace("$SECRET", secret)
         if "$SIGN" in body:
             signature = self.scheme.sign(Request(secret, b"", stamp)) if signature is None else signature
@@ -91,16 +92,18 @@ class Cases:
                      "an empty or blank secret must never verify: it is a start-up error", [secret])
 
     def of_header(self, good, headers):
-        """What goes for a signature goes for a token."""
+        """Adds cases of a header that is missing, changed or doubled, the same for signatures and tokens."""
         name, (*others, (_, value)) = self.scheme.header, headers
         what = "signature" if self.scheme.sign else "token"
         self.add(f"{what}_header_missing", "reject", others, good.body)
         self.add(f"{what}_header_empty", "reject", [*others, [name, ""]], good.body)
         self.add(f"{what}_truncated", "reject", [*others, [name, value[:-2]]], good.body)
         self.add(f"{what}_prolonged", "reject", [*others, [name, value + "0"]], good.body)
-        self.add(f"{what}_header_twice", "reject", [*others, [name, value], [name, value]], good.body,
-                 "two header fields of one name are ambiguous")
-        self.add(f"{what}_header_joined_by_a_gateway", "reject", [*others, [name, f"{value}, {value}"]], good.body)
+        twice = "accept" if self.scheme.several else "reject"
+        self.add(f"{what}_header_twice", twice, [*others, [name, value], [name, value]], good.body,
+                 "each may have a signature" if self.scheme.several else "two header fields of one name are ambiguous")
+        joined = "accept" if self.scheme.commas or self.scheme.several else "reject"
+        self.add(f"{what}_header_joined_by_a_gateway", joined, [*others, [name, f"{value}, {value}"]], good.body)
         prefix = self.scheme.config.get("prefix", self.scheme.config.get("signature", {}).get("prefix"))
         if prefix:
             bare = value.removeprefix(prefix)
@@ -122,9 +125,26 @@ class Cases:
         secret = json.dumps(good.secret).encode()
         for name, value in (("empty", b'""'), ("wrong", b'"x"'), ("null", b"null"), ("list", b"[%s]" % secret)):
             self.add(f"token_{name}", "reject", [], good.body.replace(secret, value))
-        self.add("token_missing", "reject", [], good.body.replace(b"token", b"nekot").replace(b"passcode", b"code"))
+        member = self.scheme.config["from"].rpartition(":")[2].rpartition(".")[2].encode()
+        self.add("token_missing", "reject", [], good.body.replace(member, member[::-1]))
         self.add("token_in_an_object_below", "reject", [], b'{"a":%s}' % good.body)
         self.add("not_json", "reject", [], good.secret.encode())
+        if self.scheme.items:
+            self.of_items(good)
+
+    def of_items(self, good):
+        """Adds cases of a list whose every item carries the token."""
+        whole = json.loads(good.body)
+        items = whole[self.scheme.items]
+        member = self.scheme.config["from"].removeprefix("item:")
+        bad, without = items[0] | {member: "x"}, {k: v for k, v in items[0].items() if k != member}
+        for name, expect, value in (
+            ("two", "accept", items * 2), ("the_first_wrong", "reject", [bad, *items]),
+            ("the_second_wrong", "reject", [*items, bad]), ("the_second_without", "reject", [*items, without]),
+            ("none", "reject", []), ("one_beside_no_list", "reject", items[0]), ("null", "reject", None),
+        ):
+            self.add(f"items_{name}", expect, [], json.dumps(whole | {self.scheme.items: value}).encode())
+        self.add("items_missing", "reject", [], json.dumps(items[0]).encode())
 
     def of_nothing(self) -> list:
         for name, headers, body in (("anything", [], b'{"a":1}'), ("no_body", [], b""), ("no_text", [], b"\xff"),
@@ -134,7 +154,7 @@ class Cases:
         return self.list
 
     def of_body_signature(self, good):
-        """The signature stands in the body, of which it covers the timestamp alone."""
+        """Adds cases of a signature in the body, of which it covers the timestamp alone."""
         body, digest = good.body, self.scheme.sign(good)
         signature = json.dumps(digest.hex()).encode()
         member = b'"%s":' % self.scheme.config["signature"]["from"].removeprefix("json:").encode()
@@ -157,7 +177,8 @@ class Cases:
         flipped = signature[:-1] + bytes([signature[-1] ^ 8])
         self.add("signature_bit_flipped", "reject", self.headers(good, [flipped]), body)
         bad, right = self.headers(good, [flipped])[-1], headers[-1]
-        self.add("signature_header_twice_bad_then_good", "reject", [*headers[:-1], bad, right], body)
+        twice = "accept" if scheme.several else "reject"
+        self.add("signature_header_twice_bad_then_good", twice, [*headers[:-1], bad, right], body)
         self.add("signature_of_no_bytes", "reject", self.headers(good, [b""]), body)
         other = Request(scheme.secrets[1], body, good.stamp)
         self.add("signed_with_another_secret", "reject", self.headers(other), body)
@@ -166,12 +187,15 @@ class Cases:
             self.add("rotation_header_new_then_old", "accept", self.headers(good, both), body,
                      "sender signs with both keys")
             self.add("rotation_header_neither_matches", "reject", self.headers(good, [flipped, both[0]]), body)
+        is_json = body.startswith((b"{", b"["))
+        again = json.dumps(json.loads(body), indent=1) if is_json else urllib.parse.urlencode(
+            sorted(urllib.parse.parse_qsl(body.decode())))
         for name, changed in (
-            ("tampered", body.replace(b'"', b"'", 1)),
+            ("tampered", body.replace(b'"', b"'", 1) if is_json else body.replace(b"=", b"=1", 1)),
             ("trailing_newline_added", body + b"\n"),
             ("empty", b""),
             ("still_base64_from_gateway", base64.b64encode(body)),
-            ("parsed_and_reserialised", json.dumps(json.loads(body), indent=1).encode()),
+            ("parsed_and_reserialised", again.encode()),
         ):
             self.add(f"body_{name}", "reject", headers, changed)
         for name, value in scheme.pinned:
@@ -193,6 +217,10 @@ class Cases:
         ):
             request = self.request(at)
             self.add(f"timestamp_{name}", expect, self.headers(request), request.body)
+        if unit in OTHER_STAMP:
+            for name, at, expect in (("valid", NOW, "accept"), ("stale", NOW - past - 1, "reject")):
+                request = self.request(at, unit=OTHER_STAMP[unit])
+                self.add(f"timestamp_of_the_other_form_{name}", expect, self.headers(request), request.body)
         signature = self.scheme.sign(good)
         later = self.request(NOW + 1, signature=signature)
         self.add("timestamp_tampered", "reject", self.headers(later, [signature]), later.body,
@@ -211,7 +239,8 @@ class Cases:
 
 def document(name: str, provider: Provider) -> str:
     value = {"provider": name, "generated_with": ["tests/vectors/generate.py"], "now": NOW,
-             "config": provider.scheme.config, "notes": [], "cases": Cases(name, provider).everything()}
+             "config": provider.scheme.config, **({"params": provider.params} if provider.params else {}),
+             "notes": [], "cases": Cases(name, provider).everything()}
     return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
 
 

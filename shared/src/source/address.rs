@@ -95,8 +95,9 @@ struct Region {
 /// Placeholder for the region in a pattern.
 const REGION: &str = "{region}";
 
-/// Pattern of a region: it matches no name that could be a bucket's, and nothing with a meaning in a pattern.
-const ANY_REGION: &str = "??-*";
+/// Patterns of a region, of which some have a country's two letters first and some the four of a partition
+/// (`eusc-de-east-1`): they match no name that could be a bucket's, and nothing with a meaning in a pattern.
+const ANY_REGION: [&str; 2] = ["??-*", "????-*"];
 
 impl Allow {
     pub(crate) fn read(table: &Table<'_>) -> Option<Self> {
@@ -140,13 +141,15 @@ impl Allow {
     pub(crate) fn permits(&self, address: &Address, with_query: bool, view: Option<&View<'_>>) -> bool {
         let (path, query) =
             address.target.split_once('?').map_or((address.target.as_str(), None), |(p, q)| (p, Some(q)));
-        let region = match (&self.region, view) {
-            (Some(region), Some(view)) => region.of(view),
-            _ => Some(ANY_REGION.to_owned()),
+        let regions = match (&self.region, view) {
+            (Some(region), Some(view)) => region.of(view).into_iter().collect(),
+            _ => ANY_REGION.map(str::to_owned).to_vec(),
         };
-        let Some(region) = region else { return false };
-        let fits =
-            |pattern: &str, text: &str| matches(pattern.replace(REGION, &region).as_bytes(), text.as_bytes());
+        let fits = |pattern: &str, text: &str| {
+            let is_fit =
+                |region: &String| matches(pattern.replace(REGION, region).as_bytes(), text.as_bytes());
+            regions.iter().any(is_fit)
+        };
         let is_one = |(host, allowed): &(String, String)| fits(host, &address.host) && fits(allowed, path);
         (with_query || query.is_none()) && self.patterns.iter().any(is_one)
     }
@@ -170,7 +173,7 @@ impl Region {
         let region = text.split(':').nth(self.part - 1)?;
         let is_region = region.len() <= 32
             && region.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-            && matches(ANY_REGION.as_bytes(), region.as_bytes());
+            && ANY_REGION.iter().any(|any| matches(any.as_bytes(), region.as_bytes()));
         is_region.then(|| region.to_owned())
     }
 }

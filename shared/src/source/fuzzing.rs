@@ -4,11 +4,14 @@ use toml::de::DeTable;
 
 use crate::clock::Timestamp;
 use crate::http::Request;
+use crate::inflate::{InflateError, gunzip, unzlib};
+use crate::pattern::Pattern;
 use crate::reader::{Mistakes, Table};
 use crate::secret::Secret;
 use crate::source::crypto::der;
 use crate::source::crypto::key::{Key, RSA_SHA256};
 use crate::source::presets::Preset;
+use crate::source::scheme::decode::Decode;
 use crate::source::scheme::decrypt::{Decrypt, Salt};
 use crate::source::scheme::field::{Field, View};
 use crate::source::scheme::mask;
@@ -89,4 +92,32 @@ impl Encryption {
     pub fn open(&self, request: &Request) -> Result<Option<Vec<u8>>, Rejection> {
         self.decrypt.open(&self.decrypt.ciphertext, &View::of(request, None), Some(&self.secret))
     }
+}
+
+/// Unpacks a gzip or a zlib stream to at most `limit` bytes. `Err(true)` says that the content has more.
+pub fn inflated(stream: &[u8], is_gzip: bool, limit: usize) -> Result<Vec<u8>, bool> {
+    let unpack = if is_gzip { gunzip } else { unzlib };
+    unpack(stream, limit).map_err(|error| error == InflateError::TooLarge)
+}
+
+/// Returns whether a pattern matches a name as it is, and whether it does in any case; `None` if the text is not
+/// a pattern.
+pub fn matched(pattern: &str, name: &str) -> Option<(bool, bool)> {
+    let pattern = Pattern::parse(pattern)?;
+    Some((pattern.matches(name), pattern.matches_any_case(name)))
+}
+
+/// Replaces the body of a request by the content that its sender signs, as the keys of a `[verify]` table say.
+/// `None` if anything in the table is wrong.
+pub fn decoded(toml: &str, mut request: Request, limit: usize) -> Option<Result<Request, Rejection>> {
+    let document = DeTable::parse(toml).ok()?;
+    let mistakes = Mistakes::new("", toml);
+    let decode = Decode::read(&Table::new(&mistakes, "", 0, document.get_ref()));
+    let applied = decode.apply(&mut request, limit);
+    (mistakes.errors() == 0).then(|| applied.map(|()| request))
+}
+
+/// Spells a field as a `[verify]` table may write it; `None` if the text does not name a field.
+pub fn spelled(field: &str) -> Option<String> {
+    Field::parse(field).ok().map(|field| field.to_string())
 }

@@ -87,10 +87,12 @@ mod source;
 mod verify;
 
 pub use address::{Address, Fetched};
-pub(crate) use presets::blueprint::Blueprint;
+pub(crate) use presets::blueprint::{Blueprint, MAX_BODY};
 #[cfg(feature = "catalog")]
 pub use presets::info::{Info, preset_info};
 pub(crate) use presets::preset_params;
+#[cfg(feature = "catalog")]
+pub use presets::{Evidence, Retries};
 pub use presets::{Param, preset_names};
 pub use rejection::{Rejection, VerifyStep};
 pub(crate) use scheme::credential::TokenNames;

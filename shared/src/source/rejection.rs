@@ -18,6 +18,8 @@ pub enum VerifyStep {
     Signed,
     /// Comparing the fields that must have configured values.
     Require,
+    /// Undoing the content coding of the body, or the form around it.
+    Decode,
     /// Checking the address from which the request came.
     Network,
     /// Comparing the hash of the body.
@@ -44,6 +46,7 @@ impl VerifyStep {
             Self::Signature => "signature",
             Self::Signed => "signed",
             Self::Require => "require",
+            Self::Decode => "decode",
             Self::Network => "network",
             Self::BodyHash => "body_hash",
             Self::Items => "items",
@@ -66,12 +69,18 @@ pub enum Rejection {
     /// A field is given more than once, so it is unclear which value counts.
     #[error("{0} is given more than once")]
     Ambiguous(String),
+    /// A list of signatures has blanks or empty items, as two fields that a gateway joined have.
+    #[error("{0} is given more than once, or has blanks or commas around an item")]
+    Joined(String),
     /// A field does not have the form that the source prescribes.
     #[error("{0} is not of the expected form")]
     Malformed(String),
     /// A field has a value that is not one of the pinned values.
     #[error("{0} has none of the values that the source requires")]
     Pinned(String),
+    /// A field has a value that is not one of the pinned values; the second text is the remedy.
+    #[error("{0} has none of the values that the source requires: {1}")]
+    Advised(String, String),
     /// The query differs from the one in the configured address, and the signed bytes would not tell it from
     /// the body.
     #[error("the query differs from the one in `url`: write `url` with the query that the sender calls")]
@@ -82,6 +91,9 @@ pub enum Rejection {
     /// Neither a signature nor a token matches a secret of the hook.
     #[error("no configured secret matches")]
     NoMatch,
+    /// Mismatch of all secrets, while the parameter that holds the right one is not set.
+    #[error("no configured secret matches: params.{0} is not set, which such a request needs")]
+    NoParam(String),
     /// The request names a key that is not configured.
     #[error("{0} names an unknown key")]
     UnknownKey(String),
@@ -119,6 +131,12 @@ pub enum Rejection {
     /// The request is not a delivery by its method or content, and not a handshake.
     #[error("the request is neither a delivery nor a handshake")]
     NoDelivery,
+    /// The body is compressed in a way that is not supported.
+    #[error("the body has a content coding other than gzip and deflate")]
+    Coding,
+    /// The body has more bytes after decompression than the hook takes.
+    #[error("the body is over max_body after decompression")]
+    TooLarge,
     /// The challenge of a handshake exceeds the allowed length.
     #[error("the challenge is longer than {MAX_CHALLENGE} bytes")]
     ChallengeTooLong,
@@ -142,14 +160,19 @@ impl Rejection {
     /// Returns true if the same request could be authentic by another secret.
     pub(crate) fn is_of_secrets(&self) -> bool {
         match self {
-            Self::NoMatch | Self::UnknownKey(_) | Self::Expired | Self::Undecryptable | Self::Refused(_) => {
-                true
-            }
+            Self::NoMatch
+            | Self::NoParam(_)
+            | Self::UnknownKey(_)
+            | Self::Expired
+            | Self::Undecryptable
+            | Self::Refused(_) => true,
             Self::NoVerifier(rejections) => rejections.iter().any(Self::is_of_secrets),
             Self::Missing(_)
             | Self::Ambiguous(_)
+            | Self::Joined(_)
             | Self::Malformed(_)
             | Self::Pinned(_)
+            | Self::Advised(..)
             | Self::OtherQuery
             | Self::TooManySignatures
             | Self::NotAllowed(_)
@@ -159,6 +182,8 @@ impl Rejection {
             | Self::Future
             | Self::OtherBody(_)
             | Self::NoDelivery
+            | Self::Coding
+            | Self::TooLarge
             | Self::ChallengeTooLong => false,
         }
     }
@@ -173,12 +198,12 @@ impl Rejection {
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Missing(_) => "missing",
-            Self::Ambiguous(_) => "ambiguous",
+            Self::Ambiguous(_) | Self::Joined(_) => "ambiguous",
             Self::Malformed(_) => "malformed",
-            Self::Pinned(_) => "pinned",
+            Self::Pinned(_) | Self::Advised(..) => "pinned",
             Self::OtherQuery => "other_query",
             Self::TooManySignatures => "too_many_signatures",
-            Self::NoMatch => "no_match",
+            Self::NoMatch | Self::NoParam(_) => "no_match",
             Self::UnknownKey(_) => "unknown_key",
             Self::Expired => "expired",
             Self::NotAllowed(_) => "not_allowed",
@@ -191,6 +216,8 @@ impl Rejection {
             Self::Undecryptable => "undecryptable",
             Self::Refused(_) => "refused",
             Self::NoDelivery => "no_delivery",
+            Self::Coding => "coding",
+            Self::TooLarge => "too_large",
             Self::ChallengeTooLong => "challenge_too_long",
         }
     }

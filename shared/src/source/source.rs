@@ -48,6 +48,8 @@ pub struct Source {
     pub(crate) secrets: Vec<Secret>,
     pub(crate) params: Params,
     pub(crate) url: Option<String>,
+    /// Upper bound on the content of a compressed body, in bytes.
+    pub(crate) max_body: usize,
 }
 
 impl Source {
@@ -103,7 +105,10 @@ impl Source {
 
     /// Builds the answer to a delivery that is stored (`accepted`) or dropped on purpose (`ignored`).
     pub fn ack(&self, status: &str, delivery: &Delivery) -> Response {
-        let Content { id, secret, received_at, .. } = &**delivery;
+        let Content { id, secret, received_at, body, .. } = &**delivery;
+        if let Some(response) = self.profile.ack.case(body) {
+            return response;
+        }
         let encrypt = |text| self.encrypted(text, *secret, *received_at, id.as_bytes());
         let encrypted = self.profile.ack.encrypted().and_then(encrypt);
         encrypted.unwrap_or_else(|| self.profile.ack.response(status, id))
@@ -123,6 +128,11 @@ impl Source {
     /// Returns true if events are decrypted: the body of a [`Delivery`] is then not the received body.
     pub const fn decrypts(&self) -> bool {
         self.scheme.decrypt.is_some()
+    }
+
+    /// Returns true if a compressed body is decompressed before it is verified and forwarded.
+    pub const fn inflates(&self) -> bool {
+        self.scheme.decode.inflates()
     }
 
     /// Returns the value of `Allow`, for example `POST` or `GET, POST`.
@@ -151,10 +161,17 @@ impl Source {
         !self.scheme.event.is_empty()
     }
 
+    /// Returns the names of events that the provider is known to send; none in a function, which does not list
+    /// them.
+    pub(crate) fn known_events(&self) -> &[String] {
+        let Self { profile, .. } = self;
+        profile.known_events()
+    }
+
     /// Returns true if this header field holds the token, which no template may use.
     pub fn reads_token_from(&self, header: &str) -> bool {
         let is_read = |from: &Field| matches!(from, Field::Header(name) if name.eq_ignore_ascii_case(header));
-        self.scheme.token_fields().any(is_read)
+        self.scheme.token_fields().any(|from| from.any(&is_read))
     }
 
     /// Returns the fields for id, event or subject that hold another hook's token, each with its key in the
@@ -165,19 +182,53 @@ impl Source {
         fields.filter(|(_, field)| tokens.has(field)).map(|(key, field)| (key, field.to_string())).collect()
     }
 
-    /// Returns a warning for each secret whose key is shorter than 16 bytes.
-    pub(crate) fn short_secrets(&self) -> impl Iterator<Item = String> {
+    /// Returns a warning for each secret whose key is shorter than 16 bytes, under the key `secrets[i]`. For people
+    /// there is one for each secret that seems to hold more than the provider's text, too.
+    pub(crate) fn short_secrets(&self) -> impl Iterator<Item = BuildError> {
         let is_short = |(i, secret): &(usize, &Secret)| self.scheme.key_length(*i, secret) < 16;
         let short = self.secrets.iter().enumerate().filter(is_short);
-        short.map(|(i, _)| format!("secrets[{i}] is under 16 bytes: use a longer one"))
+        let short = short.map(|(i, _)| error(format!("secrets[{i}]"), "is under 16 bytes: use a longer one"));
+        #[cfg(feature = "catalog")]
+        let short = short.chain(self.framed_secrets());
+        short
+    }
+
+    /// Returns a warning for each secret in quotes, as Docker's `--env-file` keeps them, or with a mark or a line
+    /// end of its file.
+    #[cfg(feature = "catalog")]
+    fn framed_secrets(&self) -> impl Iterator<Item = BuildError> {
+        let frame = |secret: &Secret| match secret.expose() {
+            [b'"', .., b'"'] | [b'\'', .., b'\''] => Some("stands in quotes"),
+            [0xef, 0xbb, 0xbf, ..] => Some("begins with a byte order mark"),
+            [.., b'\n' | b'\r'] => Some("ends with a line end"),
+            _ => None,
+        };
+        let framed = self.secrets.iter().enumerate().filter_map(move |(i, secret)| Some((i, frame(secret)?)));
+        framed.map(|(i, how)| {
+            error(format!("secrets[{i}]"), format!("{how}, which counts as a part of it: remove it"))
+        })
+    }
+
+    /// Returns a warning for each secret that looks like a mistake, under the key `secrets[i]`. It is a guess:
+    /// a secret may be any text.
+    #[cfg(feature = "catalog")]
+    pub(crate) fn odd_secrets(&self) -> impl Iterator<Item = BuildError> {
+        let odd = self.secrets.iter().enumerate().filter_map(|(i, secret)| Some((i, oddity(secret)?)));
+        odd.map(|(i, message)| error(format!("secrets[{i}]"), message))
     }
 
     /// Returns the warnings for the operator: outdated hashes, short secrets, private keys, parts of a
     /// request that are not covered.
     pub fn warnings(&self) -> Vec<String> {
+        let short = self.short_secrets().map(|BuildError { key, message }| format!("{key} {message}"));
+        short.chain(self.doubts()).collect()
+    }
+
+    /// Returns the warnings about the scheme, which are those of [`warnings`](Self::warnings) without the
+    /// short secrets.
+    pub(crate) fn doubts(&self) -> Vec<String> {
         let scheme = &self.scheme;
         let mut warnings: Vec<String> = scheme.warning().into_iter().map(str::to_owned).collect();
-        warnings.extend(self.short_secrets());
         #[cfg(feature = "sender")]
         warnings.extend(self.private_keys());
         if scheme.coverage() == Coverage::Request {
@@ -230,6 +281,45 @@ pub(crate) enum Peers {
     Foreign,
     /// Private or loopback addresses too, which a proxy of ours may have.
     Own,
+}
+
+/// Describes what makes a secret look like a mistake.
+#[cfg(feature = "catalog")]
+fn oddity(secret: &Secret) -> Option<&'static str> {
+    /// Beginnings of keys for a provider's API, which no provider signs webhooks with.
+    const API_KEYS: [&str; 12] = [
+        "sk_live_",
+        "sk_test_",
+        "rk_live_",
+        "rk_test_",
+        "pk_live_",
+        "pk_test_",
+        "ghp_",
+        "github_pat_",
+        "glpat-",
+        "xoxb-",
+        "xoxp-",
+        "shpat_",
+    ];
+    let text = secret.expose_str()?;
+    let is_quoted = |quote| text.len() > 1 && text.starts_with(quote) && text.ends_with(quote);
+    if is_quoted('"') || is_quoted('\'') {
+        return Some(
+            "has quotes around it, which count: `--env-file` keeps them, so write the secret without",
+        );
+    }
+    if text.starts_with('\u{feff}') {
+        return Some("begins with a byte order mark, which counts: save the file without");
+    }
+    if text.ends_with(['\n', '\r', ' ', '\t']) || text.starts_with([' ', '\t']) {
+        return Some("has blanks or line ends around it, which count: take them away");
+    }
+    if API_KEYS.iter().any(|start| text.starts_with(start)) {
+        return Some(
+            "looks like a key for the provider's API: webhooks are signed with a secret of their own",
+        );
+    }
+    None
 }
 
 pub(crate) fn error(key: impl Into<String>, message: impl Into<String>) -> BuildError {

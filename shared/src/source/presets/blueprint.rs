@@ -1,9 +1,12 @@
 //! A source without its keys.
 
+use std::time::Duration;
+
 use crate::reader::Table;
 use crate::secret::Secret;
 use crate::source::presets::{Param, Preset, Profile};
 use crate::source::scheme::Scheme;
+use crate::source::scheme::credential::TokenNames;
 use crate::source::scheme::decrypt::Decrypt;
 use crate::source::scheme::kinds::Kind;
 use crate::source::{BuildError, Params, Settings, Source, error};
@@ -16,21 +19,42 @@ pub(crate) struct Blueprint {
     scheme: Scheme,
     profile: Profile,
     params: Vec<Param>,
+    max_body: usize,
 }
+
+/// Default bound on a body, and on the content of a compressed one, in bytes: the most that a synchronous Lambda
+/// invocation can carry.
+pub(crate) const MAX_BODY: usize = 6 * 1024 * 1024;
 
 impl Blueprint {
     /// Loads a preset, like [`Source::preset`], but without settings.
     pub(crate) fn preset(name: &str) -> Result<Self, Vec<BuildError>> {
         let preset = Preset::load(name).map_err(|message| vec![error("source", message)])?;
         let Preset { name, scheme, profile, params, .. } = preset;
-        Ok(Self { preset: Some(name), scheme, profile, params })
+        Ok(Self { preset: Some(name), scheme, profile, params, max_body: MAX_BODY })
     }
 
     /// Reads a hook's own table, like [`Source::custom`], but without settings.
     pub(crate) fn custom(table: Table<'_>) -> Result<Self, Vec<BuildError>> {
+        let profile = Profile::read(&table);
         let scheme = Scheme::read(table).ok_or_else(Vec::new)?;
         let params = scheme.decrypt.as_ref().map(Decrypt::params).unwrap_or_default();
-        Ok(Self { preset: None, scheme, profile: Profile::default(), params })
+        Ok(Self { preset: None, scheme, profile, params, max_body: MAX_BODY })
+    }
+
+    /// Tells `names` in which fields the source finds its tokens.
+    pub(crate) fn teach(&self, names: &mut TokenNames) {
+        names.learn(&self.scheme);
+    }
+
+    /// Bounds the content of a compressed body, in bytes.
+    pub(crate) fn bound(&mut self, max_body: usize) {
+        self.max_body = max_body;
+    }
+
+    /// Accepts requests up to this age instead of the age that the source has; false if the source has none.
+    pub(crate) fn widen(&mut self, window: Duration) -> bool {
+        self.scheme.widen(window)
     }
 
     /// Returns true if secrets of the hook can verify requests.
@@ -45,13 +69,13 @@ impl Blueprint {
 
     /// Builds the source without its keys, for its descriptive methods only: it must not verify a request.
     pub(crate) fn outline(&self) -> Source {
-        let Self { preset, scheme, profile, .. } = self.clone();
-        Source { preset, scheme, profile, secrets: Vec::new(), params: Params::new(), url: None }
+        let Self { preset, scheme, profile, max_body, .. } = self.clone();
+        Source { preset, scheme, profile, secrets: Vec::new(), params: Params::new(), url: None, max_body }
     }
 
     /// Adds the keys, or returns every mistake in the settings.
     pub(crate) fn build(self, settings: Settings) -> Result<Source, Vec<BuildError>> {
-        let Self { preset, mut scheme, profile, params: known } = self;
+        let Self { preset, mut scheme, profile, params: known, max_body } = self;
         let Settings { secrets, params, url } = settings;
         let mut errors = Vec::new();
         match (&scheme.kind, secrets.is_empty()) {
@@ -85,12 +109,12 @@ impl Blueprint {
             errors.push(error(format!("params.{}", param.name), message));
         }
         for (name, value) in &params {
-            let message = if !known.iter().any(|param| param.name == *name) {
-                "this source has no such parameter: leave it out"
-            } else if value.trim().is_empty() {
-                "is empty: set it, or leave it out"
-            } else {
-                continue;
+            let message = match known.iter().find(|param| param.name == *name) {
+                None => unknown_param(name, &known),
+                Some(param) if value.trim().is_empty() && !param.may_be_empty => {
+                    "is empty: set it, or leave it out".to_owned()
+                }
+                Some(_) => continue,
             };
             errors.push(error(format!("params.{name}"), message));
         }
@@ -113,9 +137,24 @@ impl Blueprint {
             errors.extend(scheme.kind.complaint().map(|message| error("secrets", message)));
         }
         if errors.is_empty() {
-            Ok(Source { preset, scheme, profile, secrets, params, url })
+            Ok(Source { preset, scheme, profile, secrets, params, url, max_body })
         } else {
             Err(errors)
         }
     }
+}
+
+/// Describes a parameter that the source does not have. A function does without the parameters that it has.
+#[cfg(feature = "catalog")]
+fn unknown_param(name: &str, known: &[Param]) -> String {
+    let known: Vec<&str> = known.iter().map(|param| param.name.as_str()).collect();
+    match crate::reader::meant(name, &known) {
+        Some(meant) => format!("this source has no such parameter; did you mean {meant}?"),
+        None => "this source has no such parameter: leave it out".to_owned(),
+    }
+}
+
+#[cfg(not(feature = "catalog"))]
+fn unknown_param(_: &str, _: &[Param]) -> String {
+    "this source has no such parameter: leave it out".to_owned()
 }

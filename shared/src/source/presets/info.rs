@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::delivery::Coverage;
 use crate::http::Response;
-use crate::source::presets::{Notes, Param, Preset, preset_text};
+use crate::source::presets::{Evidence, Notes, Param, Preset, Retries, preset_text};
 use crate::source::scheme::field::Field;
 use crate::source::{BuildError, error};
 
@@ -23,8 +23,16 @@ pub struct Info {
     pub kind: &'static str,
     /// Confidence in the scheme: `confirmed` or `unconfirmed`.
     pub confidence: String,
-    /// Source of the knowledge about the scheme.
-    pub evidence: String,
+    /// Sources of the knowledge about the scheme, each of which was opened.
+    pub evidence: Vec<Evidence>,
+    /// Description of what was looked up, for a scheme that no opened source confirms.
+    pub tried: Option<String>,
+    /// Repetitions of a delivery by the sender, for a scheme with a timestamp.
+    pub retries: Option<Retries>,
+    /// True if a compressed body is decompressed before it is verified and forwarded.
+    pub inflates: bool,
+    /// Names of events that the provider is known to send.
+    pub events: Vec<String>,
     /// True if verification notices a changed body.
     pub covers_body: bool,
     /// True if the hook needs its `url`, because the sender signs it.
@@ -60,7 +68,7 @@ pub fn preset_info(name: &str) -> Result<Info, BuildError> {
     let (name, data) = preset_text(name).map_err(unknown)?;
     let preset = Preset::parse(name, data).map_err(unknown)?;
     let Preset { notes, params, profile, scheme, .. } = preset;
-    let Notes { about, secret, setup, confidence, evidence } = notes;
+    let Notes { about, secret, setup, confidence, tried, evidence, retries } = notes;
     let texts = |fields: &[Field]| fields.iter().map(ToString::to_string).collect();
     Ok(Info {
         name,
@@ -70,6 +78,10 @@ pub fn preset_info(name: &str) -> Result<Info, BuildError> {
         kind: scheme.kind.as_str(),
         confidence,
         evidence,
+        tried,
+        retries,
+        inflates: scheme.decode.inflates(),
+        events: profile.sample.events,
         covers_body: scheme.coverage() == Coverage::Body,
         signs_url: scheme.needs_url(),
         max_age: scheme.max_age(),

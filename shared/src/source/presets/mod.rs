@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
+#[cfg(feature = "catalog")]
+use crate::reader::near;
 use crate::reader::{At, Mistakes, Table};
 use crate::source::reply::ack::Ack;
 use crate::source::reply::handshake::Handshake;
@@ -34,7 +36,33 @@ pub(crate) struct Notes {
     pub(crate) secret: String,
     pub(crate) setup: Option<String>,
     pub(crate) confidence: String,
-    pub(crate) evidence: String,
+    pub(crate) tried: Option<String>,
+    pub(crate) evidence: Vec<Evidence>,
+    pub(crate) retries: Option<Retries>,
+}
+
+/// Source of the knowledge about a provider's scheme.
+#[cfg(feature = "catalog")]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evidence {
+    /// Address of the page, or a repository's or package's name and the path in it.
+    pub at: String,
+    /// Description of what is shown there.
+    pub says: String,
+    /// Day on which it was read, as `YYYY-MM-DD`.
+    pub read: String,
+}
+
+/// Repetitions of a delivery by its sender, and what is known about their signatures.
+#[cfg(feature = "catalog")]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retries {
+    /// Time from the first attempt to the last, if it is known.
+    pub span: Option<Duration>,
+    /// Signing of repetitions: `anew`, `once`, or `unknown`.
+    pub signed: String,
+    /// Description of what is known.
+    pub says: String,
 }
 
 /// Behaviour of a source beside verification.
@@ -43,6 +71,8 @@ pub(crate) struct Profile {
     pub(crate) type_prefix: Option<String>,
     pub(crate) deadline: Duration,
     pub(crate) methods: &'static str,
+    /// True if the sender can send deliveries by GET, with the event in a signed query.
+    pub(crate) delivers_by_get: bool,
     pub(crate) ack: Ack,
     pub(crate) handshakes: Vec<Handshake>,
     #[cfg(feature = "sender")]
@@ -55,6 +85,8 @@ pub(crate) struct Profile {
 #[derive(Clone, Debug)]
 pub(crate) struct Sample {
     pub(crate) event: Option<String>,
+    /// Names of the provider's events, at least that of the example.
+    pub(crate) events: Vec<String>,
     pub(crate) content_type: String,
     /// Header fields of the example that no other key of the preset sets.
     pub(crate) headers: Vec<(String, String)>,
@@ -73,6 +105,8 @@ pub struct Param {
     pub required: bool,
     /// True if the value is a secret: then `hooks.toml` holds a reference to it.
     pub secret: bool,
+    /// True if an empty value has a meaning of its own.
+    pub may_be_empty: bool,
     /// Description of the parameter.
     pub about: String,
 }
@@ -89,11 +123,37 @@ const PRESETS: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/presets.rs"
 
 /// Names of the files in `presets/` and the parts of their texts that a function reads, sorted by name.
 #[cfg(not(feature = "catalog"))]
-const PRESETS: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/bare_presets.rs"));
+const PRESETS: InTurn = include!(concat!(env!("OUT_DIR"), "/bare_presets.rs"));
+
+/// Returns the name and the text of each preset, sorted by name.
+#[cfg(feature = "catalog")]
+fn presets() -> impl Iterator<Item = (&'static str, &'static str)> {
+    PRESETS.iter().copied()
+}
+
+/// Returns the name and the text of each preset, sorted by name.
+#[cfg(not(feature = "catalog"))]
+fn presets() -> impl Iterator<Item = (&'static str, &'static str)> {
+    in_turn(PRESETS)
+}
+
+/// Names and texts in turn, after their lengths in bytes.
+#[cfg(any(test, not(feature = "catalog")))]
+type InTurn = (&'static [(u8, u16)], &'static str);
+
+#[cfg(any(test, not(feature = "catalog")))]
+fn in_turn((lengths, mut rest): InTurn) -> impl Iterator<Item = (&'static str, &'static str)> {
+    lengths.iter().map_while(move |(name, text)| {
+        let (name, after) = rest.split_at_checked(usize::from(*name))?;
+        let (text, after) = after.split_at_checked(usize::from(*text))?;
+        rest = after;
+        Some((name, text))
+    })
+}
 
 /// Returns the name and the text of a preset. The error for an unknown name suggests similar ones.
 pub(crate) fn preset_text(name: &str) -> Result<(&'static str, &'static str), String> {
-    PRESETS.iter().find(|(known, _)| *known == name).copied().ok_or_else(|| unknown(name))
+    presets().find(|(known, _)| *known == name).ok_or_else(|| unknown(name))
 }
 
 /// Returns the parameters of the preset `name`; none if the preset is unknown.
@@ -103,7 +163,7 @@ pub(crate) fn preset_params(name: &str) -> Vec<Param> {
 
 /// Returns the names of all presets, sorted.
 pub fn preset_names() -> impl Iterator<Item = &'static str> {
-    PRESETS.iter().map(|(name, _)| *name)
+    presets().map(|(name, _)| name)
 }
 
 impl Preset {
@@ -147,21 +207,70 @@ impl Notes {
             secret: text("secret")?,
             setup: table.str("setup").map(|at| at.value.to_owned()),
             confidence: text("confidence")?,
-            evidence: text("evidence")?,
+            tried: table.str("tried").map(|at| at.value.to_owned()),
+            evidence: table
+                .tables("evidence")
+                .unwrap_or_default()
+                .into_iter()
+                .filter_map(Evidence::read)
+                .collect(),
+            retries: table.table("retries").and_then(Retries::read),
         })
     }
 }
 
+#[cfg(feature = "catalog")]
+impl Evidence {
+    fn read(table: Table<'_>) -> Option<Self> {
+        let text = |key| words::text(&table, key, "\"…\"").map(str::to_owned);
+        let evidence = Self { at: text("at")?, says: text("says")?, read: text("read")? };
+        table.finish();
+        Some(evidence)
+    }
+}
+
+#[cfg(feature = "catalog")]
+impl Retries {
+    fn read(table: Table<'_>) -> Option<Self> {
+        let words = ["anew", "once", "unknown"].map(|word| (word, word));
+        let retries = Self {
+            span: table.duration("for").map(|at| at.value),
+            signed: words::one_of(&table, "signed", &words)?.to_owned(),
+            says: words::text(&table, "says", "\"…\"")?.to_owned(),
+        };
+        table.finish();
+        Some(retries)
+    }
+}
+
 impl Profile {
-    fn read(table: &Table<'_>) -> Self {
+    /// Returns the names of the provider's known events.
+    #[cfg(feature = "sender")]
+    pub(crate) fn known_events(&self) -> &[String] {
+        &self.sample.events
+    }
+
+    /// Returns the names of the provider's known events: a function lists none.
+    #[cfg(not(feature = "sender"))]
+    #[expect(clippy::unused_self, reason = "with the feature `sender` there are some")]
+    pub(crate) const fn known_events(&self) -> &[String] {
+        &[]
+    }
+
+    /// Reads the keys beside the verifier: of a preset's file, or of a hook's own table.
+    pub(crate) fn read(table: &Table<'_>) -> Self {
         let handshakes = table.tables("handshake").unwrap_or_default();
         let methods = METHODS.map(|methods| (methods, methods));
         let methods = if table.has("methods") { words::one_of(table, "methods", &methods) } else { None };
         let default = Self::default();
+        // A function makes no samples, and takes a table that has one.
+        #[cfg(not(feature = "sender"))]
+        table.has("sample");
         Self {
             type_prefix: table.str("type_prefix").map(|at| at.value.to_owned()),
             deadline: table.duration("deadline").map_or(default.deadline, |at| at.value),
             methods: methods.unwrap_or(default.methods),
+            delivers_by_get: table.bool("delivers_by_get").is_some_and(|at| at.value),
             ack: table.table("ack").map(Ack::read).unwrap_or_default(),
             handshakes: handshakes.into_iter().map(Handshake::read).collect(),
             #[cfg(feature = "sender")]
@@ -177,6 +286,7 @@ impl Default for Profile {
             type_prefix: None,
             deadline: DEADLINE,
             methods: "POST",
+            delivers_by_get: false,
             ack: Ack::default(),
             handshakes: Vec::new(),
             #[cfg(feature = "sender")]
@@ -191,8 +301,12 @@ impl Sample {
         let text = |key| table.str(key).map(|at| at.value.to_owned());
         let default = Self::default();
         let headers = table.table("headers").map(|headers| headers.named_strings()).unwrap_or_default();
+        let event = text("event");
+        let listed = table.strings("events").map(|list| list.value).unwrap_or_default();
+        let listed = listed.iter().map(|at| at.value.to_owned());
         let sample = Self {
-            event: text("event"),
+            events: event.iter().cloned().chain(listed).collect(),
+            event,
             content_type: text("type").unwrap_or(default.content_type),
             headers: headers
                 .into_iter()
@@ -211,6 +325,7 @@ impl Default for Sample {
     fn default() -> Self {
         Self {
             event: None,
+            events: Vec::new(),
             content_type: "application/json".to_owned(),
             headers: Vec::new(),
             body: "{}".to_owned(),
@@ -227,6 +342,7 @@ impl Param {
                 name: name.value.to_owned(),
                 required: is_on("required"),
                 secret: is_on("secret"),
+                may_be_empty: is_on("may_be_empty"),
                 about: words::text(&table, "about", "\"…\"").unwrap_or_default().to_owned(),
             };
             table.finish();
@@ -236,38 +352,41 @@ impl Param {
     }
 }
 
+/// Describes a name that no preset has. Names are near if they have a word in common, then if one begins with the
+/// other (hyphens left out), then if a name or a word of it is mistyped.
+#[cfg(feature = "catalog")]
 fn unknown(name: &str) -> String {
-    let words = |known: &&str| known.split('-').any(|word| name.split(['-', '_']).any(|n| n == word));
-    let mut close: Vec<&str> = preset_names().filter(words).collect();
-    for far in 1..=2 {
-        if close.is_empty() {
-            close = preset_names().filter(|known| distance(name, known) <= far).collect();
-        }
+    let name = name.to_ascii_lowercase();
+    let has_word = |known: &&str| known.split('-').any(|word| name.split(['-', '_']).any(|n| n == word));
+    let bare = |text: &str| text.replace(['-', '_', ' ', '.'], "");
+    let begins = |known: &&str| {
+        let (known, name) = (bare(known), bare(&name));
+        name.len() >= 4 && known.starts_with(&name) || known.len() >= 4 && name.starts_with(&known)
+    };
+    let mut close: Vec<&str> = preset_names().filter(has_word).collect();
+    if close.is_empty() {
+        close = preset_names().filter(begins).collect();
     }
     if close.is_empty() {
-        let all: Vec<&str> = preset_names().collect();
-        format!("no such source; known are {}", all.join(", "))
+        let words: Vec<&str> =
+            preset_names().flat_map(|known| [known].into_iter().chain(known.split('-'))).collect();
+        let near = near(&name, &words);
+        close = preset_names()
+            .filter(|known| near.iter().any(|n| n == known || known.split('-').any(|w| w == *n)))
+            .collect();
+    }
+    if close.is_empty() {
+        let count = preset_names().count();
+        format!("no such source; `hookmq sources` lists all {count}, and [verify] describes one of your own")
     } else {
         format!("no such source; did you mean {}?", close.join(" or "))
     }
 }
 
-/// Returns the number of bytes to change, add or leave out to turn `a` into `b` (Levenshtein distance).
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        for (cell, y) in row.iter_mut().skip(1).zip(b.bytes()) {
-            let best = (diagonal + usize::from(x != y)).min(*cell + 1).min(left + 1);
-            diagonal = std::mem::replace(cell, best);
-            left = best;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
-    }
-    row.last().copied().unwrap_or_default()
+/// Describes a name that no preset has. A function does without a search for the one that is meant.
+#[cfg(not(feature = "catalog"))]
+fn unknown(name: &str) -> String {
+    format!("there is no source {name:?}")
 }
 
 #[cfg(test)]

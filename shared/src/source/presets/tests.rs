@@ -1,12 +1,24 @@
 //! Tests of `presets`.
 
+use toml::de::DeValue;
+
 use super::*;
+use crate::source::scheme::window::Window;
 
 #[test]
 fn every_preset_is_sound() {
     for name in preset_names() {
         let preset = Preset::load(name).unwrap();
-        assert!(["confirmed", "unconfirmed"].contains(&preset.notes.confidence.as_str()), "{name}");
+        let Notes { confidence, tried, evidence, .. } = &preset.notes;
+        let is_confirmed = confidence == "confirmed";
+        assert!(is_confirmed || confidence == "unconfirmed", "{name}");
+        // What is not confirmed says what was looked up instead.
+        assert_eq!(tried.is_none(), is_confirmed, "{name}");
+        assert!(!is_confirmed || !evidence.is_empty() || name == "none", "{name}: without evidence");
+        for Evidence { says, read, .. } in evidence {
+            let is_day = read.len() == 10 && read.starts_with("20");
+            assert!(is_day && says.chars().count() <= 200, "{name}: {says}");
+        }
         assert!(
             preset.profile.sample.content_type != "application/json"
                 || crate::json::is_valid(&preset.profile.sample.body),
@@ -16,11 +28,25 @@ fn every_preset_is_sound() {
     assert!(PRESETS.is_sorted());
 }
 
+/// A sender whose repetition was refused for its age would send in vain what we asked for again.
+#[test]
+fn a_window_outlives_the_senders_retries() {
+    for name in preset_names() {
+        let preset = Preset::load(name).unwrap();
+        let Some(age) = preset.scheme.max_age() else { continue };
+        let retries =
+            preset.notes.retries.unwrap_or_else(|| panic!("{name} does not say how it is repeated"));
+        let is_bound = preset.scheme.timestamp.as_ref().is_some_and(Window::is_expiry);
+        let span = retries.span.unwrap_or_default();
+        assert!(retries.signed == "anew" || is_bound || age >= span, "{name}: {age:?} is under {span:?}");
+    }
+}
+
 #[test]
 fn a_function_reads_of_each_preset_what_verifies_and_answers() {
-    const BARE: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/bare_presets.rs"));
-    assert_eq!(BARE.len(), PRESETS.len());
-    for ((name, bare), (of, whole)) in BARE.iter().zip(PRESETS) {
+    let bare = || in_turn(include!(concat!(env!("OUT_DIR"), "/bare_presets.rs")));
+    assert_eq!(bare().count(), presets().count());
+    for ((name, bare), (of, whole)) in bare().zip(presets()) {
         assert_eq!(name, of);
         let told = |text: &'static str| {
             let mistakes = Mistakes::new(name.to_string(), text);
@@ -32,7 +58,8 @@ fn a_function_reads_of_each_preset_what_verifies_and_answers() {
             format!("{scheme:?} {params:?} {profile:?}")
         };
         assert_eq!(told(bare), told(whole), "{name}");
-        let kept = ["about ", "evidence", "[sample", "# "].into_iter().find(|part| bare.contains(part));
+        let kept =
+            ["about ", "evidence", "retries", "[sample", "# "].into_iter().find(|part| bare.contains(part));
         assert_eq!(kept, None, "{name}");
     }
 }
@@ -53,11 +80,55 @@ fn a_wrong_name_is_met_with_the_right_one() {
         ("githb", "did you mean github?"),
         ("gitlab", "did you mean gitlab-secret-token or gitlab-signing-token?"),
         ("standard_webhooks", "did you mean standard-webhooks or standard-webhooks-ed25519?"),
-        ("", &format!("known are {}, ", preset_names().next().unwrap())),
+        ("gitlb", "did you mean gitlab-secret-token or gitlab-signing-token?"),
+        ("wechatpay", "did you mean wechat-pay-v3?"),
+        ("Stripe", "did you mean stripe?"),
+        ("kafka", "`hookmq sources` lists all"),
+        ("", "`hookmq sources` lists all"),
     ] {
         let message = Preset::load(wrong).unwrap_err();
         assert!(message.contains(right), "{wrong}: {message}");
     }
-    assert_eq!(distance("kitten", "sitting"), 3);
-    assert_eq!(distance("", "abc"), 3);
+}
+
+/// Returns the name and the end of each key of a table and of the tables in it.
+fn keys<'t>(table: &'t DeTable<'_>, found: &mut Vec<(&'t str, usize)>) {
+    for (key, value) in table {
+        found.push((key.get_ref(), key.span().end));
+        match value.get_ref() {
+            DeValue::Table(inner) => keys(inner, found),
+            DeValue::Array(items) => {
+                items.iter().filter_map(|item| item.get_ref().as_table()).for_each(|t| keys(t, found));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A mistyped key is answered with the keys of its table, of which it is one: in every table of every preset.
+#[test]
+fn a_mistyped_key_is_met_with_the_keys_of_its_table() {
+    let mut met = std::collections::BTreeSet::new();
+    for name in preset_names() {
+        let (_, text) = preset_text(name).unwrap();
+        let document = DeTable::parse(text).unwrap();
+        let mut all = Vec::new();
+        keys(document.get_ref(), &mut all);
+        for (key, end) in all {
+            let mut wrong = text.to_owned();
+            wrong.insert(end, 'x');
+            let Ok(document) = DeTable::parse(&wrong) else { continue };
+            let mistakes = Mistakes::new("p", &wrong);
+            let _ = Preset::read(name, Table::new(&mistakes, "", 0, document.get_ref()));
+            let unknown = |m: &crate::reader::Mistake| {
+                let own = m.key.rsplit('.').next() == Some(&format!("{key}x"));
+                own.then(|| m.message.split_once("nown here: ").map(|(_, list)| list.to_owned())).flatten()
+            };
+            for list in mistakes.into_sorted().iter().filter_map(unknown) {
+                assert!(list.split(", ").any(|known| known == key), "{name}: {key}: {list}");
+                met.insert(key.to_owned());
+            }
+        }
+    }
+    assert!(met.len() > 40, "{met:?}");
 }

@@ -3,16 +3,23 @@
 use crate::http::Response;
 use crate::json;
 use crate::problem::Problem;
-use crate::reader::Table;
+use crate::reader::{At, Strings, Table};
+use crate::source::scheme::field::Field;
 use crate::source::scheme::words;
 
 /// Answer to deliveries, as the key `ack` configures it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ack {
     stored: Stored,
+    /// Member of the JSON body that tells messages apart which want other answers, and those answers' statuses with
+    /// its values.
+    cases: Option<AckCases>,
     /// True if the sender wants 403 instead of 401 for a request that is not authentic.
     forbids: bool,
 }
+
+/// Member of a JSON body, and the statuses of answers, each with the member's values that ask for it.
+type AckCases = (String, Vec<(u16, Vec<String>)>);
 
 /// Answer to a delivery that is stored or dropped on purpose.
 #[derive(Clone, Debug, Default)]
@@ -40,8 +47,30 @@ impl Ack {
             let text = |key| table.str(key).map_or("", |at| at.value).to_owned();
             Stored::Fixed(Response::new(status(&table), &text("type"), text("body")))
         };
+        let cases = table.has("by").then(|| Self::cases(&table)).flatten();
         table.finish();
-        Self { stored, forbids: refuse.is_some() }
+        Self { stored, cases, forbids: refuse.is_some() }
+    }
+
+    /// Reads `by = "json:type", cases = { "202" = ["2", "3"] }`: answers without a body, each with the values that
+    /// ask for it.
+    fn cases(table: &Table<'_>) -> Option<AckCases> {
+        let Field::Json(path) = words::field(table, "by", "\"json:type\"")? else {
+            table.error("by", "is for members of a JSON body: write by = \"json:type\"");
+            return None;
+        };
+        let lists = table.table("cases").map(|cases| cases.named_lists()).unwrap_or_default();
+        let read = |(status, values): &(At<&str>, Strings<'_>)| {
+            let status = status.value.parse().ok().filter(|status| (200..300).contains(status));
+            if status.is_none() {
+                table.error(
+                    "cases",
+                    "a delivery is answered by a success: write cases = { \"202\" = [\"2\"] }",
+                );
+            }
+            Some((status?, values.value.iter().map(|at| at.value.to_owned()).collect()))
+        };
+        Some((path, lists.iter().filter_map(read).collect()))
     }
 
     pub(crate) const fn status(&self) -> u16 {
@@ -62,6 +91,14 @@ impl Ack {
             Stored::Encrypted(text) => Some(text),
             Stored::Contract | Stored::Fixed(_) => None,
         }
+    }
+
+    /// Builds the answer to the delivery with this body, if its sender wants another than the usual one.
+    pub(crate) fn case(&self, body: &[u8]) -> Option<Response> {
+        let (path, cases) = self.cases.as_ref()?;
+        let value = json::text(body, path).ok()??;
+        let (status, _) = cases.iter().find(|(_, known)| known.iter().any(|known| **known == *value))?;
+        Some(Response::new(*status, "", ""))
     }
 
     pub(crate) fn response(&self, status: &str, id: &str) -> Response {

@@ -6,11 +6,11 @@ use crate::http::Response;
 use crate::json;
 use crate::reader::Table;
 use crate::secret::Secret;
-use crate::source::Rejection;
 use crate::source::crypto::encoding::Encoding;
 use crate::source::rejection::MAX_CHALLENGE;
 use crate::source::reply::ack;
 use crate::source::scheme::field::{Field, View};
+use crate::source::{Rejection, Source};
 
 /// The `status`, `headers`, `type` and `body` of a handshake.
 #[derive(Clone, Debug)]
@@ -26,14 +26,27 @@ enum Part {
     Literal(String),
     /// A field of the request, of bounded length; a JSON answer holds it as a JSON string.
     Field(Field),
+    /// A field of the request, or a text if the request lacks it: `{FIELD??TEXT}`.
+    Or(Field, String),
     /// The whole decrypted text.
     Decrypted,
     /// HMAC of a field with the hook's secret as the key: `{hex(hmac_sha256(FIELD))}` or `{base64(…)}`.
     Mac(Encoding, Field),
+    /// Signature of a field, made as those of deliveries are: `{hex(sign(FIELD))}` or `{base64(…)}`.
+    Signature(Encoding, Field),
+    /// A parameter of the preset: `{param:NAME}`.
+    Param(String),
 }
 
 /// Header fields that an answer to a handshake may set.
-const HEADERS: [&str; 4] = ["allow", "webhook-allowed-origin", "webhook-allowed-rate", "x-hook-secret"];
+const HEADERS: [&str; 6] = [
+    "allow",
+    "webhook-allowed-origin",
+    "webhook-allowed-rate",
+    "x-hook-secret",
+    "validation-token",
+    "x-vercel-verify",
+];
 
 impl AnswerTemplate {
     pub(crate) fn read(table: &Table<'_>) -> Self {
@@ -55,16 +68,23 @@ impl AnswerTemplate {
 
     /// Returns true if the body holds a value that is computed with a secret.
     pub(crate) fn is_computed(&self) -> bool {
-        self.body.iter().any(|part| matches!(part, Part::Mac(..)))
+        self.body.iter().any(|part| matches!(part, Part::Mac(..) | Part::Signature(..)))
     }
 
-    pub(crate) fn response(&self, view: &View<'_>, secret: Option<&Secret>) -> Result<Response, Rejection> {
+    pub(crate) fn response(
+        &self,
+        view: &View<'_>,
+        source: &Source,
+        secret: usize,
+    ) -> Result<Response, Rejection> {
         let is_json = self.content_type == "application/json";
         let mut body = String::new();
         for part in &self.body {
-            let value = part.value(view, secret)?;
+            let value = part.value(view, source, secret)?;
             match part {
-                Part::Field(_) | Part::Decrypted if is_json => json::write_string(&mut body, &value),
+                Part::Field(_) | Part::Or(..) | Part::Decrypted if is_json => {
+                    json::write_string(&mut body, &value);
+                }
                 _ => body.push_str(&value),
             }
         }
@@ -74,7 +94,7 @@ impl AnswerTemplate {
             response = response.with("x-content-type-options", "nosniff");
         }
         for (name, part) in &self.headers {
-            match part.value(view, secret) {
+            match part.value(view, source, secret) {
                 Ok(value) if value.bytes().all(|b| (b' '..=b'~').contains(&b)) => {
                     response = response.with(name, value);
                 }
@@ -91,35 +111,66 @@ impl AnswerTemplate {
 impl Part {
     fn parse(text: &str) -> Self {
         let inside = text.strip_prefix('{').and_then(|t| t.strip_suffix('}')).unwrap_or_default();
-        let mac = |form, encoding| {
-            let field = inside.strip_prefix(form)?.strip_prefix("(hmac_sha256(")?.strip_suffix("))")?;
-            Field::parse(field).ok().map(|field| Self::Mac(encoding, field))
+        let computed = |form, encoding| {
+            let inner = inside.strip_prefix(form)?.strip_prefix('(')?.strip_suffix("))")?;
+            let (how, field) = inner.split_once('(')?;
+            let field = Field::parse(field).ok()?;
+            match how {
+                "hmac_sha256" => Some(Self::Mac(encoding, field)),
+                "sign" => Some(Self::Signature(encoding, field)),
+                _ => None,
+            }
         };
+        if let Some(name) = inside.strip_prefix("param:") {
+            return Self::Param(name.to_owned());
+        }
+        // Before fields, because a signed field may itself be made of several.
+        if let Some(computed) =
+            computed("hex", Encoding::Hex).or_else(|| computed("base64", Encoding::Base64))
+        {
+            return computed;
+        }
+        if let Some((Ok(field), text)) =
+            inside.split_once("??").map(|(field, text)| (Field::parse(field), text))
+        {
+            return Self::Or(field, text.to_owned());
+        }
         match Field::parse(inside) {
             _ if inside == "decrypted" => Self::Decrypted,
             Ok(field) => Self::Field(field),
-            Err(_) => mac("hex", Encoding::Hex)
-                .or_else(|| mac("base64", Encoding::Base64))
-                .unwrap_or_else(|| Self::Literal(text.to_owned())),
+            Err(_) => Self::Literal(text.to_owned()),
         }
     }
 
-    fn value(&self, view: &View<'_>, secret: Option<&Secret>) -> Result<String, Rejection> {
+    fn value(&self, view: &View<'_>, source: &Source, secret: usize) -> Result<String, Rejection> {
         let value = match self {
             Self::Literal(text) => return Ok(text.clone()),
             Self::Field(field) => field.read_text(view)?.into_owned(),
+            Self::Or(field, text) => match field.read_text(view) {
+                Err(Rejection::Missing(_)) => return Ok(text.clone()),
+                value => value?.into_owned(),
+            },
             Self::Decrypted => {
                 let text = view.plaintext.and_then(|text| std::str::from_utf8(text).ok());
                 text.ok_or(Rejection::Undecryptable)?.to_owned()
             }
-            Self::Mac(encoding, field) => {
+            Self::Param(name) => {
+                let value = source.params.get(name).and_then(Secret::expose_str);
+                value.ok_or_else(|| Rejection::Missing(format!("param:{name}")))?.to_owned()
+            }
+            Self::Mac(encoding, field) | Self::Signature(encoding, field) => {
                 let value = field.read(view)?;
                 if !is_token(&value) {
                     return Err(Rejection::Malformed(field.to_string()));
                 }
-                let key = secret.ok_or(Rejection::NoMatch)?;
-                let key = hmac::Key::new(hmac::HMAC_SHA256, key.expose());
-                encoding.encode(hmac::sign(&key, &value).as_ref())
+                let signed = if matches!(self, Self::Signature(..)) {
+                    source.answer(&value, secret)
+                } else {
+                    let key = source.secrets.get(secret);
+                    let key = key.map(|key| hmac::Key::new(hmac::HMAC_SHA256, key.expose()));
+                    key.map(|key| hmac::sign(&key, &value).as_ref().to_vec())
+                };
+                encoding.encode(&signed.ok_or(Rejection::NoMatch)?)
             }
         };
         if value.len() > MAX_CHALLENGE { Err(Rejection::ChallengeTooLong) } else { Ok(value) }
@@ -140,6 +191,7 @@ mod tests {
 
     use super::*;
     use crate::reader::Mistakes;
+    use crate::source::Settings;
     use crate::source::scheme::field::tests::request;
 
     #[test]
@@ -149,6 +201,7 @@ mod tests {
         let answer = AnswerTemplate::read(&Table::new(&mistakes, "", 0, document.get_ref()));
         let request = request("", &[], "");
         let view = View { plaintext: Some(b"\",\"b\":\""), ..View::of(&request, None) };
-        assert_eq!(answer.response(&view, None).unwrap().body, r#"{"a":"\",\"b\":\""}"#);
+        let source = Source::preset("none", Settings::default()).unwrap();
+        assert_eq!(answer.response(&view, &source, 0).unwrap().body, r#"{"a":"\",\"b\":\""}"#);
     }
 }

@@ -76,6 +76,13 @@ pub(crate) struct Greeting<'s> {
     pub(crate) shown: Option<String>,
 }
 
+impl Greeting<'_> {
+    /// Builds an answer that confirms nothing but the address.
+    pub(crate) fn harmless() -> Self {
+        Self { response: Response::new(200, "", ""), confirm: None, note: None, shown: None }
+    }
+}
+
 /// Upper bound on the body of an encrypted challenge, in bytes.
 const MAX_SEALED: usize = 4096;
 
@@ -194,7 +201,11 @@ impl Handshake {
             let param = token.param.as_ref().and_then(|name| params.get(name));
             let allowed = param.map_or(secrets, std::slice::from_ref);
             let given = token.from.read(view).map_err(&refused)?;
-            position(allowed, &Secret::new(given)).ok_or_else(|| refused(Rejection::NoMatch))?;
+            let no_match = || match &token.param {
+                Some(name) if param.is_none() => Rejection::NoParam(name.clone()),
+                _ => Rejection::NoMatch,
+            };
+            position(allowed, &Secret::new(given)).ok_or_else(|| refused(no_match()))?;
         }
         if let Some(origin) = &self.origin {
             let given = origin.from.read_text(view).map_err(&refused)?;
@@ -272,9 +283,13 @@ impl Source {
         found.map(|handshake| self.greet(handshake, view, secret, now)).transpose()
     }
 
-    /// Returns true if a handshake would sign this text, sent as a body, for an unverified sender.
-    pub(crate) fn is_answerable(&self, body: &[u8]) -> bool {
-        is_token(body) && self.profile.handshakes.iter().any(Handshake::is_oracle)
+    /// Returns true if a handshake would sign what this request is to have signed, for an unverified sender.
+    pub(crate) fn is_answerable(&self, view: &View<'_>) -> bool {
+        if !self.profile.handshakes.iter().any(Handshake::is_oracle) {
+            return false;
+        }
+        let Kind::Signed(kind) = &self.scheme.kind else { return is_token(&view.request.body) };
+        kind.template.fill(view).is_ok_and(|message| is_token(&message.to_bytes(&[])))
     }
 
     /// Returns true if a decrypted text is one that we encrypt and sign for verified senders. Such an answer
@@ -296,7 +311,7 @@ impl Source {
     ) -> Result<Greeting<'s>, Rejection> {
         handshake.admit(view, &self.params, &self.secrets)?;
         let response = match &handshake.reply {
-            Reply::Open(answer) => answer.response(view, self.secrets.get(secret.unwrap_or_default()))?,
+            Reply::Open(answer) => answer.response(view, self, secret.unwrap_or_default())?,
             Reply::Encrypted(text) => {
                 let context = view.request.raw_query.as_bytes();
                 self.encrypted(text, secret, now, context).ok_or(Rejection::Undecryptable)?
@@ -322,6 +337,12 @@ impl Source {
             window.check(&view, now)?;
         }
         Ok(secret.and_then(|key| self.scheme.secret_of(key)))
+    }
+
+    /// Signs a text as deliveries are signed, with the key of the hook's secret of this number.
+    pub(crate) fn answer(&self, text: &[u8], secret: usize) -> Option<Vec<u8>> {
+        let Kind::Signed(kind) = &self.scheme.kind else { return None };
+        kind.algorithm.answer(text, self.scheme.key_of(secret)?)
     }
 
     /// Decrypts the event in `ciphertext`, or in the usual place of events.

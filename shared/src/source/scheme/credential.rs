@@ -6,7 +6,6 @@ use percent_encoding::percent_decode_str;
 
 use crate::delivery::Delivery;
 use crate::http::is_platform_header;
-use crate::reader::Table;
 use crate::source::scheme::Scheme;
 use crate::source::scheme::field::Field;
 use crate::source::scheme::mask::VERIFIED;
@@ -98,18 +97,35 @@ pub(crate) fn is_of_every_request(name: &str) -> bool {
 
 /// Returns true if a query parameter holds a credential, by the same measure as [`is_credential_header`].
 pub(crate) fn is_credential_query(name: &str) -> bool {
+    // Some frameworks read `token[]`, or the name up to a NUL, as `token`.
+    let name = name.split(['[', '\0']).next().unwrap_or(name);
     is_named_credential(name)
         || TOKEN_QUERIES.iter().chain(&QUERIES).any(|known| name.eq_ignore_ascii_case(known))
 }
 
 /// Removes the values of parameters that hold credentials from a query.
 pub(crate) fn without_credentials(query: &str) -> Cow<'_, str> {
-    without(query, is_credential_query)
+    without(query, &is_credential_query)
+}
+
+/// Removes the values of parameters that hold credentials from the query of an address; `None` if the text has
+/// none.
+pub(crate) fn address_without_credentials(address: &str) -> Option<String> {
+    address_without(address, &is_credential_query)
+}
+
+fn address_without(address: &str, is_credential: &dyn Fn(&str) -> bool) -> Option<String> {
+    let (before, query) = address.split_once('?')?;
+    let (query, fragment) = query.split_at(query.find('#').unwrap_or(query.len()));
+    match without(query, is_credential) {
+        Cow::Borrowed(_) => None,
+        Cow::Owned(query) => Some(format!("{before}?{query}{fragment}")),
+    }
 }
 
 /// Removes the values of the parameters that `is_credential` selects by name. The mask of a verified token is
 /// kept, as it is not a credential.
-fn without(query: &str, is_credential: impl Fn(&str) -> bool) -> Cow<'_, str> {
+fn without<'q>(query: &'q str, is_credential: &dyn Fn(&str) -> bool) -> Cow<'q, str> {
     let kept = |pair: &str| -> Option<usize> {
         let has_value = |(_, value): &(&str, &str)| !value.is_empty() && *value != VERIFIED;
         let (name, _) = pair.split_once('=').filter(has_value)?;
@@ -141,11 +157,9 @@ pub(crate) struct TokenNames {
 }
 
 impl TokenNames {
-    /// Adds the names from a hook's `[verify]` table, if the table can be read; the rest of the hook may be
-    /// invalid.
-    pub(crate) fn learn(&mut self, verify: Table<'_>) {
-        let Some(scheme) = Scheme::read(verify) else { return };
-        for field in scheme.token_fields() {
+    /// Adds the names from a hook's own `[verify]` table; the rest of the hook may be invalid.
+    pub(crate) fn learn(&mut self, scheme: &Scheme) {
+        for field in scheme.token_fields().flat_map(Field::places) {
             match field {
                 Field::Header(name) => self.headers.push(name.clone()),
                 Field::Query(name) => self.queries.push(name.clone()),
@@ -164,17 +178,18 @@ impl TokenNames {
     }
 
     pub(crate) fn has(&self, field: &Field) -> bool {
-        match field {
+        field.any(&|field| match field {
             Field::Header(name) => self.has_header(name),
             Field::Query(name) => self.has_query(name),
             _ => false,
-        }
+        })
     }
 
     /// Removes the tokens of all hooks from a delivery. A token of the delivery's own hook is masked already.
     pub(crate) fn strip(&self, delivery: &mut Delivery) {
         delivery.retain_headers(|name, value| value == VERIFIED || !self.has_header(name));
-        if let Cow::Owned(query) = without(&delivery.query, |name| self.has_query(name)) {
+        delivery.edit_headers(|value| address_without(value, &|name| self.has_query(name)));
+        if let Cow::Owned(query) = without(&delivery.query, &|name| self.has_query(name)) {
             delivery.cut_query(query);
         }
     }

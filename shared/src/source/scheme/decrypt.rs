@@ -159,6 +159,7 @@ impl Decrypt {
         let param = |(name, secret, about): (&str, _, &str)| Param {
             name: name.to_owned(),
             required: true,
+            may_be_empty: name == "receiver",
             secret,
             about: about.to_owned(),
         };

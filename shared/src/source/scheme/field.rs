@@ -1,5 +1,9 @@
 //! Places of values in a request: `header:N`, `query:N`, `json:a.b.0.c`, `form:N`, `sigkv:k`, `xml:a.b`,
-//! `item:a.b` in one of several items, `decrypted:a.b` in a decrypted event.
+//! `item:a.b` in one of several items, `decrypted:a.b` in a decrypted event, `body` for the whole body.
+//!
+//! Places combine: `A|B` is the first of several that is present, `form:N>json:a.b` a value in JSON that another
+//! place holds, `A#1` the first item of a list with commas, `A==VALUE` a value only if it is that one, and
+//! `{A}.{B}` the text of several, all of which must be present.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,6 +18,7 @@ use crate::source::Rejection;
 use crate::source::address::{Address, Fetched};
 use crate::source::scheme::credential::{is_credential_header, is_credential_query};
 use crate::source::scheme::decrypt;
+use crate::source::scheme::multipart::{Multipart, PartsError};
 use crate::xml::{self, XmlError};
 
 /// A place in a request.
@@ -27,14 +32,33 @@ pub(crate) enum Field {
     Json(String),
     /// The text of the element at this path below the root of the XML body.
     Xml(String),
-    /// The only field of this name in the form body, decoded.
+    /// The only field of this name in the form body, decoded; in a form of several parts the only text field.
     Form(String),
     /// The only value of this key in a `kv` signature.
     SigKv(String),
     /// The scalar at this path of one item, if the body holds several items that are verified one by one.
     Item(String),
-    /// The value at this path of the decrypted event, in JSON or XML.
+    /// The value at this path of the decrypted event, in JSON or XML, or of a token's claims.
     Decrypted(String),
+    /// The whole body.
+    Body,
+    /// The first of several places that is present: a provider's spellings of one field.
+    Either(Vec<Self>),
+    /// The scalar at this path of the JSON text in another place.
+    Inside(Box<Self>, String),
+    /// The value of another place, if it is this one.
+    Equal(Box<Self>, String),
+    /// The first item of a list with commas in another place.
+    Listed(Box<Self>),
+    /// The texts of several places with literals between them.
+    Joined(Vec<Joint>),
+}
+
+/// Piece of [`Field::Joined`].
+#[derive(Clone, Debug)]
+pub(crate) enum Joint {
+    Literal(String),
+    Field(Field),
 }
 
 /// A request as verification sees it.
@@ -68,7 +92,16 @@ impl<'v> View<'v> {
 impl Field {
     /// Parses `KIND:NAME`; the error lists the valid forms.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        const FORMS: &str = "write header:NAME, query:NAME, json:a.b.0, xml:a.b, form:NAME, sigkv:KEY, item:a.b or decrypted:a.b";
+        const FORMS: &str = "write header:NAME, query:NAME, json:a.b.0, xml:a.b, form:NAME, sigkv:KEY, item:a.b, decrypted:a.b or body";
+        if text == "body" {
+            return Ok(Self::Body);
+        }
+        // Most fields are single places, and a start reads hundreds of them.
+        if text.contains(['{', '|', '=', '>', '#'])
+            && let Some(combined) = Self::combined(text)
+        {
+            return combined;
+        }
         let (kind, name) = text.split_once(':').ok_or_else(|| format!("{text:?} is not a field: {FORMS}"))?;
         if name.is_empty() || name.chars().any(|c| c.is_control() || c.is_whitespace()) {
             return Err(format!("{text:?} does not name a field: {FORMS}"));
@@ -87,13 +120,93 @@ impl Field {
         }
     }
 
+    /// Parses a text that combines fields; `None` if it names a single place.
+    fn combined(text: &str) -> Option<Result<Self, String>> {
+        if text.contains('{') {
+            return Some(Self::joined(text));
+        }
+        // A bar is a letter of names too.
+        if text.contains('|') && text.split('|').all(|part| part.contains(':')) {
+            return Some(text.split('|').map(Self::parse).collect::<Result<_, _>>().map(Self::Either));
+        }
+        let inner = |text| Self::parse(text).map(Box::new);
+        if let Some((field, value)) = text.split_once("==") {
+            return Some(inner(field).map(|field| Self::Equal(field, value.to_owned())));
+        }
+        if let Some(list) = text.strip_suffix("#1") {
+            return Some(inner(list).map(Self::Listed));
+        }
+        let mut pieces = text.split(">json:");
+        let outer = pieces.next().map(Self::parse)?;
+        // A text in JSON may hold JSON again.
+        let nested =
+            |outer: Self| pieces.fold(outer, |outer, path| Self::Inside(Box::new(outer), path.to_owned()));
+        text.contains(">json:").then(|| outer.map(nested))
+    }
+
+    /// Parses a text with fields in braces.
+    fn joined(text: &str) -> Result<Self, String> {
+        let mut joints = Vec::new();
+        for piece in text.split_inclusive('}') {
+            let (literal, field) =
+                piece.split_once('{').map_or((piece, None), |(text, field)| (text, Some(field)));
+            if !literal.is_empty() {
+                joints.push(Joint::Literal(literal.to_owned()));
+            }
+            if let Some(field) = field {
+                let name = field.strip_suffix('}').ok_or_else(|| format!("{text:?} has an open brace"))?;
+                joints.push(Joint::Field(Self::parse(name)?));
+            }
+        }
+        Ok(Self::Joined(joints))
+    }
+
+    /// Returns the single places that the field is made of.
+    pub(crate) fn places(&self) -> Vec<&Self> {
+        let parts = self.parts();
+        if parts.is_empty() { vec![self] } else { parts.into_iter().flat_map(Self::places).collect() }
+    }
+
+    /// Returns the places that the field combines, each read by itself.
+    fn parts(&self) -> Vec<&Self> {
+        match self {
+            Self::Either(fields) => fields.iter().collect(),
+            Self::Inside(outer, _) | Self::Equal(outer, _) | Self::Listed(outer) => vec![&**outer],
+            Self::Joined(joints) => {
+                let fields =
+                    joints.iter().map(|j| if let Joint::Field(field) = j { Some(field) } else { None });
+                fields.flatten().collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Returns true if `is` holds for any of the single places that the field is made of.
+    pub(crate) fn any(&self, is: &dyn Fn(&Self) -> bool) -> bool {
+        if self.is_several() { self.places().into_iter().any(is) } else { is(self) }
+    }
+
+    /// Returns true if the field is made of other places.
+    pub(crate) const fn is_several(&self) -> bool {
+        matches!(
+            self,
+            Self::Either(_) | Self::Inside(..) | Self::Equal(..) | Self::Listed(_) | Self::Joined(_)
+        )
+    }
+
+    /// Returns true if the field can be written: it is a place, or one of several spellings of a place.
+    #[cfg(feature = "sender")]
+    pub(crate) const fn is_place(&self) -> bool {
+        !matches!(self, Self::Equal(..) | Self::Joined(_) | Self::Inside(..))
+    }
+
     /// Returns true if the name of the field says that it holds a credential.
     pub(crate) fn is_credential(&self) -> bool {
-        match self {
+        self.any(&|field| match field {
             Self::Header(name) => is_credential_header(name),
             Self::Query(name) => is_credential_query(name),
             _ => false,
-        }
+        })
     }
 
     /// Reads the value. An absent value and an empty one are the same: neither may take the place of
@@ -137,7 +250,8 @@ impl Field {
         }
     }
 
-    fn find<'v>(&self, view: &View<'v>) -> Result<Option<Cow<'v, [u8]>>, Rejection> {
+    /// Finds the value; a missing and an empty one are `None`.
+    pub(crate) fn find<'v>(&self, view: &View<'v>) -> Result<Option<Cow<'v, [u8]>>, Rejection> {
         let request = view.request;
         let value = match self {
             // `Headers::all` is of no use here: its iterator would borrow the name as long as the values.
@@ -145,7 +259,16 @@ impl Field {
                 request.headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.into()),
             )?,
             Self::Query(name) => self.one(values(request.raw_query.as_bytes(), name).map(|(v, _)| v))?,
-            Self::Form(name) => self.one(values(&request.body, name).map(|(v, _)| v))?,
+            Self::Form(name) => match Multipart::of(&request.body) {
+                Some(form) => {
+                    let span = form.field(name).map_err(|error| match error {
+                        PartsError::Twice => Rejection::Ambiguous(self.to_string()),
+                        PartsError::Broken => Rejection::Malformed(self.to_string()),
+                    })?;
+                    span.and_then(|span| request.body.get(span)).map(Cow::Borrowed)
+                }
+                None => self.one(values(&request.body, name).map(|(v, _)| v))?,
+            },
             Self::SigKv(key) => {
                 self.one(view.pairs.iter().filter(|(k, _)| k == key).map(|(_, v)| v.as_bytes().into()))?
             }
@@ -157,8 +280,50 @@ impl Field {
                 Some(event) => self.json(event, path)?,
                 None => None,
             },
+            Self::Body => Some(Cow::Borrowed(&*request.body)),
+            Self::Either(fields) => return self.first(fields, view),
+            Self::Inside(outer, path) => match outer.find(view)? {
+                Some(text) => self.json(&text, path)?.map(|value| Cow::Owned(value.into_owned())),
+                None => None,
+            },
+            Self::Listed(list) => list.find(view)?.map(|list| match list {
+                Cow::Borrowed(list) => Cow::Borrowed(list.split(|b| *b == b',').next().unwrap_or(list)),
+                Cow::Owned(mut list) => {
+                    list.truncate(list.iter().position(|b| *b == b',').unwrap_or(list.len()));
+                    Cow::Owned(list)
+                }
+            }),
+            Self::Equal(field, value) => field.find(view)?.filter(|found| **found == *value.as_bytes()),
+            Self::Joined(joints) => {
+                let mut text = Vec::new();
+                for joint in joints {
+                    match joint {
+                        Joint::Literal(literal) => text.extend_from_slice(literal.as_bytes()),
+                        Joint::Field(field) => match field.find(view)? {
+                            Some(value) => text.extend_from_slice(&value),
+                            None => return Ok(None),
+                        },
+                    }
+                }
+                Some(text.into())
+            }
         };
         Ok(value.filter(|v| !v.is_empty()))
+    }
+
+    /// Finds the value in the first place that is present. A place in a body of another format is absent.
+    fn first<'v>(&self, fields: &[Self], view: &View<'v>) -> Result<Option<Cow<'v, [u8]>>, Rejection> {
+        let mut is_readable = false;
+        for field in fields {
+            match field.find(view) {
+                Ok(Some(value)) => return Ok(Some(value)),
+                Ok(None) => is_readable = true,
+                Err(Rejection::Malformed(_)) => {}
+                Err(other) => return Err(other),
+            }
+        }
+        // The format of the body is one of those that the fields are in, unless all of them say otherwise.
+        if is_readable { Ok(None) } else { Err(Rejection::Malformed(self.to_string())) }
     }
 
     fn json<'v>(&self, text: &'v [u8], path: &str) -> Result<Option<Cow<'v, [u8]>>, Rejection> {
@@ -211,7 +376,19 @@ impl Field {
             Self::Xml(path) => xml_span(body, path, instead),
             Self::Json(path) => json_span(body, body, path, instead),
             Self::Item(path) => json_span(body, view.item, path, instead),
-            Self::Form(name) => values(body, name).next().map(|(_, span)| (span, instead.to_owned())),
+            Self::Form(name) => {
+                let span = match Multipart::of(body) {
+                    Some(form) => form.field(name).ok()?,
+                    None => values(body, name).next().map(|(_, span)| span),
+                };
+                span.map(|span| (span, instead.to_owned()))
+            }
+            Self::Body => Some((0..body.len(), instead.to_owned())),
+            Self::Either(fields) => {
+                let present = fields.iter().find(|field| matches!(field.find(view), Ok(Some(_))))?;
+                present.span(view, instead)
+            }
+            Self::Inside(outer, _) | Self::Equal(outer, _) | Self::Listed(outer) => outer.span(view, instead),
             _ => None,
         }
     }
@@ -227,18 +404,29 @@ impl Field {
             | (Self::Item(a), Self::Item(b))
             | (Self::Xml(a), Self::Xml(b))
             | (Self::Decrypted(a), Self::Decrypted(b)) => a == b,
+            (Self::Either(a), Self::Either(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.is(b)),
+            (Self::Inside(a, path), Self::Inside(b, other)) => a.is(b) && path == other,
+            (Self::Body, Self::Body) => true,
             _ => false,
         }
     }
 
     /// Returns true if the value is a part of the body.
-    pub(crate) const fn in_body(&self) -> bool {
-        matches!(self, Self::Json(_) | Self::Xml(_) | Self::Form(_) | Self::Item(_))
+    pub(crate) fn in_body(&self) -> bool {
+        let is_in = |field: &Self| {
+            matches!(field, Self::Json(_) | Self::Xml(_) | Self::Form(_) | Self::Item(_) | Self::Body)
+        };
+        !self.any(&|field| !is_in(field))
     }
 
     /// Returns true if the value is a part of the decrypted event.
-    pub(crate) const fn is_decrypted(&self) -> bool {
-        matches!(self, Self::Decrypted(_))
+    pub(crate) fn is_decrypted(&self) -> bool {
+        self.any(&|field| matches!(field, Self::Decrypted(_)))
+    }
+
+    /// Returns true if the value is in a signature of pairs.
+    pub(crate) fn in_signature(&self) -> bool {
+        self.any(&|field| matches!(field, Self::SigKv(_)))
     }
 
     /// Builds a JSON or XML body that holds only this field, with an empty value.
@@ -255,6 +443,7 @@ impl Field {
                     path.rsplit('.').fold(String::new(), |inner, name| format!("<{name}>{inner}</{name}>"));
                 Some(format!("<xml>{inner}</xml>"))
             }
+            Self::Either(fields) => fields.first()?.wrapper(),
             _ => None,
         }
     }
@@ -292,6 +481,20 @@ impl fmt::Display for Field {
             Self::Item(path) => write!(f, "item:{path}"),
             Self::Xml(path) => write!(f, "xml:{path}"),
             Self::Decrypted(path) => write!(f, "decrypted:{path}"),
+            Self::Body => f.write_str("body"),
+            Self::Either(fields) => {
+                for (i, field) in fields.iter().enumerate() {
+                    write!(f, "{}{field}", if i > 0 { "|" } else { "" })?;
+                }
+                Ok(())
+            }
+            Self::Inside(outer, path) => write!(f, "{outer}>json:{path}"),
+            Self::Equal(field, value) => write!(f, "{field}=={value}"),
+            Self::Listed(list) => write!(f, "{list}#1"),
+            Self::Joined(joints) => joints.iter().try_for_each(|joint| match joint {
+                Joint::Literal(text) => f.write_str(text),
+                Joint::Field(field) => write!(f, "{{{field}}}"),
+            }),
         }
     }
 }
@@ -407,7 +610,19 @@ pub(crate) mod tests {
 
     #[test]
     fn what_is_no_field_says_what_is() {
-        for text in ["", "header", "header:", "header:a b", "Header:X", "cookie:x", "xml:", "decrypted"] {
+        for text in [
+            "",
+            "header",
+            "header:",
+            "header:a b",
+            "Header:X",
+            "cookie:x",
+            "xml:",
+            "decrypted",
+            "a{",
+            "{header:A}{",
+            "{}",
+        ] {
             assert!(Field::parse(text).is_err(), "{text}");
         }
         assert!(Field::parse("header:X-A").unwrap().is(&Field::parse("header:x-a").unwrap()));

@@ -9,7 +9,10 @@ use ring::digest::{SHA256, digest};
 use crate::http::Headers;
 use crate::json;
 use crate::secret::Secret;
-use crate::source::scheme::credential::{is_credential_header, is_of_every_request};
+use crate::sort::sort_by;
+use crate::source::scheme::credential::{
+    address_without_credentials, is_credential_header, is_of_every_request,
+};
 use crate::source::scheme::field::{Field, View};
 use crate::source::scheme::mask::{VERIFIED, masked};
 
@@ -93,7 +96,9 @@ impl Tokens {
             } else if is_credential_header(name) || is_hop_by_hop(name) {
                 return None;
             } else {
-                text(&self.mask(value.to_vec()))
+                let value = text(&self.mask(value.to_vec()));
+                // Proxies copy the request's address, whose query may hold credentials.
+                address_without_credentials(&value).unwrap_or(value)
             };
             Some((name.to_owned(), value))
         };
@@ -102,7 +107,7 @@ impl Tokens {
 
     /// Masks the tokens in the body: in the places from which they were read, and in every copy.
     pub(crate) fn body(mut self, body: Bytes) -> Bytes {
-        self.spans.sort_unstable_by_key(|(span, _)| (span.start, span.end));
+        sort_by(&mut self.spans, &|(a, _), (b, _)| (a.start, a.end).cmp(&(b.start, b.end)));
         // Two verifiers may read the same place.
         self.spans.dedup_by(|(span, _), (before, _)| span == before);
         let body = if self.spans.is_empty() { body } else { replaced(&body, &self.spans) };

@@ -6,6 +6,7 @@ use memchr::memchr;
 use memchr::memmem;
 
 use crate::secret::Secret;
+use crate::sort::sort_by;
 
 /// Replacement for a token.
 pub(crate) const VERIFIED: &str = "[verified]";
@@ -25,7 +26,7 @@ pub(crate) fn masked<'s>(text: &[u8], secrets: impl IntoIterator<Item = &'s Secr
     if copies.is_empty() {
         return None;
     }
-    copies.sort_unstable_by_key(|copy| (copy.start, copy.end));
+    sort_by(&mut copies, &|a, b| (a.start, a.end).cmp(&(b.start, b.end)));
     let mut out = Vec::with_capacity(text.len());
     // No part of a copy is left, even if another copy begins inside of it.
     let mut at = 0;

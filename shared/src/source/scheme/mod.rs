@@ -3,11 +3,13 @@
 pub(crate) mod body_hash;
 mod coverage;
 pub(crate) mod credential;
+pub(crate) mod decode;
 pub(crate) mod decrypt;
 pub(crate) mod field;
 pub(crate) mod keep;
 pub(crate) mod kinds;
 pub(crate) mod mask;
+mod multipart;
 pub(crate) mod parts;
 pub(crate) mod proof;
 pub(crate) mod signature;
@@ -15,11 +17,14 @@ pub(crate) mod template;
 pub(crate) mod window;
 pub(crate) mod words;
 
+use std::time::Duration;
+
 use self::words::{bind, field, fields, one_of, param};
 use crate::delivery::Coverage;
 use crate::json;
 use crate::reader::Table;
 use crate::secret::Secret;
+use crate::source::scheme::decode::Decode;
 use crate::source::scheme::decrypt::Decrypt;
 use crate::source::scheme::field::{Field, View};
 use crate::source::scheme::kinds::{Algorithm, KeyError, Kind, WORDS, Word};
@@ -35,6 +40,8 @@ pub(crate) struct Scheme {
     pub(crate) decrypt: Option<Decrypt>,
     /// Array in the body, each item of which is verified by itself.
     pub(crate) items: Option<Field>,
+    /// Content that is verified and forwarded, if it is not the body as received.
+    pub(crate) decode: Decode,
     /// Numbers of the hook's secrets that this verifier takes, if it is one of several.
     pub(crate) own_secrets: Option<Vec<usize>>,
     /// Number of the hook's secret behind each key, in the order of the keys.
@@ -52,6 +59,10 @@ const ITEMS: &str = "\"json:items\"";
 pub(crate) struct Pin {
     pub(crate) from: Field,
     pub(crate) values: Vec<String>,
+    /// True if a request without the field counts as one with an allowed value.
+    is_optional: bool,
+    /// Advice for the operator about any other value.
+    hint: Option<String>,
 }
 
 impl Scheme {
@@ -79,6 +90,7 @@ impl Scheme {
         let takes_items = word.is_signed() || word == Word::Token;
         let items = if takes_items && table.has("items") { field(&table, "items", ITEMS) } else { None };
         let require = table.tables("require").unwrap_or_default().into_iter().map(Pin::read).collect();
+        let decode = if is_member { Decode::default() } else { Decode::read(&table) };
         let own_secrets = if is_member { table.numbers("secrets").map(|at| at.value) } else { None };
         let names = |key| if is_member { Vec::new() } else { fields(&table, key) };
         let (id, event, subject) = (names("id"), names("event"), names("subject"));
@@ -89,6 +101,7 @@ impl Scheme {
             require,
             decrypt,
             items,
+            decode,
             own_secrets,
             keys,
             id,
@@ -138,6 +151,24 @@ impl Scheme {
         }
     }
 
+    /// Accepts requests up to this age; false if no verifier has a timestamp.
+    pub(crate) fn widen(&mut self, window: Duration) -> bool {
+        let mut is_widened = false;
+        if let Some(timestamp) = &mut self.timestamp {
+            is_widened |= timestamp.widen(window);
+        }
+        match &mut self.kind {
+            Kind::Jwt(jwt) => is_widened |= jwt.widen(window),
+            Kind::Several(several) => {
+                for member in &mut several.members {
+                    is_widened |= member.widen(window);
+                }
+            }
+            _ => {}
+        }
+        is_widened
+    }
+
     /// Returns the members of a set of verifiers, or this verifier alone.
     pub(crate) fn verifiers(&self) -> &[Self] {
         match &self.kind {
@@ -160,6 +191,11 @@ impl Scheme {
     pub(crate) fn token_fields(&self) -> impl Iterator<Item = &Field> {
         let is_bound = |verifier: &&Self| matches!(&verifier.kind, Kind::Jwt(jwt) if jwt.covers_body());
         self.verifiers().iter().filter(move |verifier| !is_bound(verifier)).filter_map(Self::token_field)
+    }
+
+    /// Returns true if the body is a token, whose claims are the event.
+    pub(crate) const fn has_claims(&self) -> bool {
+        matches!(&self.kind, Kind::Jwt(jwt) if jwt.is_body())
     }
 
     /// Returns the keys `id`, `event` and `subject`, each with its fields.
@@ -194,6 +230,13 @@ impl Scheme {
             return Ok(true);
         }
         Ok(false)
+    }
+
+    /// Forgets the keys of shared secrets, for an attempt with others; false if the keys are public ones.
+    #[cfg(feature = "catalog")]
+    pub(crate) fn forget_keys(&mut self) -> bool {
+        self.keys.clear();
+        self.kind.forget_keys()
     }
 
     /// Returns true if every verifier that needs secrets has one, and every number in its `secrets` is below
@@ -241,7 +284,7 @@ impl Scheme {
         }
         used.extend(self.timestamp.iter().map(|w| ("timestamp", &w.from)));
         used.extend(self.require.iter().map(|p| ("require", &p.from)));
-        for (key, field) in used.into_iter().filter(|(_, field)| matches!(field, Field::SigKv(_))) {
+        for (key, field) in used.into_iter().filter(|(_, field)| field.in_signature()) {
             table.error(key, format!("{field} needs a signature of format = \"kv\""));
         }
     }
@@ -268,7 +311,9 @@ impl Scheme {
         for (key, field) in verified.into_iter().filter(|(_, field)| field.is_decrypted()) {
             table.error(key, format!("{field} is known only after verification: name another field"));
         }
-        if self.decrypt.is_none() {
+        if self.has_claims() {
+            // Whatever the token says is known once it is verified.
+        } else if self.decrypt.is_none() {
             for (key, _) in named.iter().filter(|(_, fields)| fields.iter().any(Field::is_decrypted)) {
                 table.error(key, "nothing is decrypted here: add decrypt = { … }, or name another field");
             }
@@ -287,7 +332,7 @@ impl Scheme {
     /// Checks that a table with `items` verifies a part of each item, and that `item:` fields occur only in
     /// such a table.
     fn check_items(&self, table: &Table<'_>, named: &[(&str, &[Field])]) {
-        let is_item = |field: &Field| matches!(field, Field::Item(_));
+        let is_item = |field: &Field| field.any(&|field| matches!(field, Field::Item(_)));
         for (key, _) in named.iter().filter(|(_, fields)| fields.iter().any(is_item)) {
             table.error(key, "names one item of several: read it from the body with json:");
         }
@@ -326,14 +371,23 @@ impl Pin {
         if values.is_empty() {
             table.error("in", "no value is allowed: write in = [\"v1\"]");
         }
+        let is_optional = table.bool("optional").is_some_and(|at| at.value);
+        let hint = table.str("hint").map(|at| at.value.to_owned());
         table.finish();
-        Some(Self { from: from?, values })
+        Some(Self { from: from?, values, is_optional, hint })
     }
 
     pub(crate) fn check(&self, view: &View<'_>) -> Result<(), Rejection> {
-        let value = self.from.read(view)?;
-        let pinned = self.values.iter().any(|allowed| *allowed.as_bytes() == *value);
-        if pinned { Ok(()) } else { Err(Rejection::Pinned(self.from.to_string())) }
+        let value = match self.from.find(view)? {
+            Some(value) => value,
+            None if self.is_optional => return Ok(()),
+            None => return Err(Rejection::Missing(self.from.to_string())),
+        };
+        if self.values.iter().any(|allowed| *allowed.as_bytes() == *value) {
+            return Ok(());
+        }
+        let from = self.from.to_string();
+        Err(self.hint.clone().map_or(Rejection::Pinned(from.clone()), |hint| Rejection::Advised(from, hint)))
     }
 }
 

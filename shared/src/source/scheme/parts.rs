@@ -3,18 +3,24 @@
 use std::borrow::Cow;
 
 use crate::json::{self, JsonError, MAX_PARTS};
+use crate::sort::sort;
 use crate::source::Rejection;
+use crate::source::crypto::encoding::Encoding;
+use crate::source::crypto::hash::Hash;
 use crate::source::scheme::field::{Field, View, pairs};
 
 /// A part with more than one value or a special form: `{crc32(body)}`, `{fieldlines:a,b?,c}`,
-/// `{canon_headers:prefix}`, `{sorted_pairs:dropped}`, `{sorted_form}`, `{json:a?}`.
+/// `{canon_headers:prefix}`, `{sorted_pairs:dropped}`, `{sorted_form}`, `{sha256(body)}`, `{json:a?}`,
+/// `{named_values:sigkv:h}`, `{named_headers:header:X-Signed-Headers,needed}`.
 #[derive(Clone, Debug)]
 pub(crate) enum Compound {
     /// The CRC-32 of the body (ISO-HDLC, as in zip) in decimal digits. It is not a hash: anyone with one body
     /// can make another body with the same sum.
     Crc32,
+    /// Hash of the body, as bytes or encoded: `{sha256(body)}`, `{sha256(body):hex}`, `{sha256(body):base64}`.
+    Digest(Hash, Option<Encoding>),
     /// `name LF value LF` for members of the JSON body, which must be strings. A member that is written with
-    /// a `?` is left out if it is missing.
+    /// a `?` is left out if it is missing or `null`.
     FieldLines(Vec<FieldLine>),
     /// `name:value LF` for the header fields whose names start with the prefix, sorted by name.
     CanonHeaders(String),
@@ -24,6 +30,18 @@ pub(crate) enum Compound {
     SortedForm,
     /// A field that adds nothing to the signed bytes if it is missing, empty or `null`.
     Optional(Field),
+    /// Header fields whose names another field lists, with commas or blanks between.
+    Named(NamedHeaders),
+}
+
+/// The part `{named_values:FIELD}` is the values in the order of the list, joined by dots, with nothing for a field
+/// that is missing; `{named_headers:FIELD,NAME…}` is `name:value` of those that are present, sorted, joined by
+/// semicolons. The list must hold the names that are written behind its field.
+#[derive(Clone, Debug)]
+pub(crate) struct NamedHeaders {
+    list: Field,
+    with_names: bool,
+    needed: Vec<String>,
 }
 
 /// A member of the JSON body that takes two lines of the signed text.
@@ -50,6 +68,15 @@ impl Compound {
         if text == "sorted_form" {
             return Some(Self::SortedForm);
         }
+        if let Some((hash, form)) = text.split_once("(body)") {
+            let (_, hash) = Hash::WORDS.into_iter().find(|(word, _)| *word == hash)?;
+            return match form {
+                "" => Some(Self::Digest(hash, None)),
+                ":hex" => Some(Self::Digest(hash, Some(Encoding::Hex))),
+                ":base64" => Some(Self::Digest(hash, Some(Encoding::Base64))),
+                _ => None,
+            };
+        }
         let (kind, names) = text.split_once(':').filter(|(_, names)| !names.is_empty())?;
         let list = || names.split(',').map(str::trim).filter(|name| !name.is_empty());
         match kind {
@@ -57,13 +84,22 @@ impl Compound {
             "fieldlines" => Some(Self::FieldLines(list().map(FieldLine::parse).collect())),
             "canon_headers" => Some(Self::CanonHeaders(names.to_ascii_lowercase())),
             "sorted_pairs" => Some(Self::SortedPairs(list().map(str::to_owned).collect())),
+            "named_values" | "named_headers" => {
+                let (field, needed) = names.split_once(',').unwrap_or((names, ""));
+                let needed = needed.split(',').map(str::trim).filter(|name| !name.is_empty());
+                Some(Self::Named(NamedHeaders {
+                    list: Field::parse(field).ok()?,
+                    with_names: kind == "named_headers",
+                    needed: needed.map(str::to_ascii_lowercase).collect(),
+                }))
+            }
             _ => Field::parse(text.strip_suffix('?')?).ok().map(Self::Optional),
         }
     }
 
     /// Returns true if the part covers everything that the body says.
     pub(crate) const fn has_body(&self) -> bool {
-        matches!(self, Self::FieldLines(_) | Self::SortedPairs(_) | Self::SortedForm)
+        matches!(self, Self::FieldLines(_) | Self::SortedPairs(_) | Self::SortedForm | Self::Digest(..))
     }
 
     /// Returns true if a change of the value at this place is noticed.
@@ -75,9 +111,14 @@ impl Compound {
             }
             (Self::SortedPairs(dropped), Field::Form(name)) => !dropped.contains(name),
             (Self::SortedForm, Field::Form(_)) => true,
+            (Self::Digest(..), field) => field.in_body(),
             (Self::Optional(signed), field) => signed.is(field),
             (Self::CanonHeaders(prefix), Field::Header(name)) => {
                 name.to_ascii_lowercase().starts_with(prefix.as_str())
+            }
+            // Values alone do not tell where one ends and the next begins.
+            (Self::Named(named), Field::Header(name)) => {
+                named.with_names && named.needed.iter().any(|needed| needed.eq_ignore_ascii_case(name))
             }
             _ => false,
         }
@@ -96,18 +137,64 @@ impl Compound {
 
     /// Returns true if the two forms of [`Empty`] can differ for this part.
     pub(crate) fn has_optional(&self) -> bool {
-        matches!(self, Self::FieldLines(lines) if lines.iter().any(|line| line.optional))
+        match self {
+            Self::FieldLines(lines) => lines.iter().any(|line| line.optional),
+            Self::SortedPairs(_) => true,
+            _ => false,
+        }
     }
 
     pub(crate) fn fill<'v>(&self, view: &View<'v>, empty: Empty) -> Result<Cow<'v, [u8]>, Rejection> {
         match self {
             Self::Crc32 => Ok(crc32(&view.request.body).to_string().into_bytes().into()),
+            Self::Digest(hash, encoding) => {
+                let digest = hash.of(|feed| feed(&view.request.body));
+                Ok(encoding.map_or(digest.clone(), |encoding| encoding.encode(&digest).into_bytes()).into())
+            }
             Self::FieldLines(lines) => field_lines(lines, &view.request.body, empty).map(Cow::Owned),
-            Self::CanonHeaders(prefix) => canon_headers(prefix, view).map(Cow::Owned),
-            Self::SortedPairs(dropped) => sorted_pairs(dropped, &view.request.body).map(Cow::Owned),
+            Self::CanonHeaders(prefix) => {
+                header_lines(view, &|name| name.starts_with(prefix.as_str()), b'\n').map(Cow::Owned)
+            }
+            Self::SortedPairs(dropped) => sorted_pairs(dropped, &view.request.body, empty).map(Cow::Owned),
             Self::SortedForm => sorted_form(&view.request.body).map(Cow::Owned),
             Self::Optional(field) => field.read_or_empty(view),
+            Self::Named(named) => named.fill(view).map(Cow::Owned),
         }
+    }
+
+    /// Returns the list of names that the part needs, for a sender that writes one.
+    #[cfg(feature = "sender")]
+    pub(crate) fn list(&self) -> Option<(&Field, String)> {
+        let Self::Named(NamedHeaders { list, needed, with_names }) = self else { return None };
+        let sep = if *with_names { "," } else { " " };
+        Some((list, if needed.is_empty() { "content-type".to_owned() } else { needed.join(sep) }))
+    }
+}
+
+impl NamedHeaders {
+    fn fill(&self, view: &View<'_>) -> Result<Vec<u8>, Rejection> {
+        let list = self.list.read_text(view)?.to_ascii_lowercase();
+        let has = |wanted: &str| list.split([',', ' ']).any(|name| name == wanted);
+        if let Some(needed) = self.needed.iter().find(|needed| !has(needed)) {
+            return Err(Rejection::Missing(format!("{} {needed}", self.list)));
+        }
+        if self.with_names {
+            let mut lines = header_lines(view, &has, b';')?;
+            lines.pop();
+            return Ok(lines);
+        }
+        let mut values = Vec::new();
+        for (i, name) in list.split([',', ' ']).enumerate() {
+            if i > 0 {
+                values.push(b'.');
+            }
+            values.extend_from_slice(&Field::Header(name.to_owned()).read_or_empty(view)?);
+        }
+        // The body follows after a dot. The first brace must be its own, or bytes could move from one to the other.
+        if values.contains(&b'{') || !view.request.body.starts_with(b"{") {
+            return Err(Rejection::Malformed(self.list.to_string()));
+        }
+        Ok(values)
     }
 }
 
@@ -129,6 +216,7 @@ fn field_lines(lines: &[FieldLine], body: &[u8], empty: Empty) -> Result<Vec<u8>
     for (i, FieldLine { name, optional }) in lines.iter().enumerate() {
         let place = || format!("json:{name}");
         let found = members.iter().find(|(key, _)| key == name).map(|(_, raw)| *raw);
+        let found = found.filter(|raw| !optional || raw.get() != "null");
         let value = match found {
             None if *optional => continue,
             None => return Err(Rejection::Missing(place())),
@@ -147,14 +235,16 @@ fn field_lines(lines: &[FieldLine], body: &[u8], empty: Empty) -> Result<Vec<u8>
     Ok(text.into_bytes())
 }
 
-fn canon_headers(prefix: &str, view: &View<'_>) -> Result<Vec<u8>, Rejection> {
+/// Returns `name:value` for the header fields that are wanted, sorted by name, with `end` behind each.
+fn header_lines(view: &View<'_>, is_wanted: &dyn Fn(&str) -> bool, end: u8) -> Result<Vec<u8>, Rejection> {
     let named = view.request.headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value));
-    let mut fields: Vec<_> = named.filter(|(name, _)| name.starts_with(prefix)).collect();
-    fields.sort_unstable();
+    let mut fields: Vec<_> = named.filter(|(name, _)| is_wanted(name)).collect();
+    sort(&mut fields);
     if fields.windows(2).any(|two| two[0].0 == two[1].0) {
-        return Err(Rejection::Ambiguous(format!("a header field {prefix}*")));
+        return Err(Rejection::Ambiguous("a signed header field".to_owned()));
     }
-    let lines = fields.iter().flat_map(|(name, value)| [name.as_bytes(), b":", value, b"\n"]);
+    let lines =
+        fields.iter().flat_map(|(name, value)| [name.as_bytes(), b":", value, std::slice::from_ref(&end)]);
     Ok(lines.collect::<Vec<_>>().concat())
 }
 
@@ -168,16 +258,17 @@ fn sorted(form: &[u8]) -> Result<Vec<Pair<'_>>, Rejection> {
     if pairs.len() > MAX_PARTS {
         return Err(Rejection::Malformed("the form body".to_owned()));
     }
-    pairs.sort_unstable();
+    sort(&mut pairs);
     Ok(pairs)
 }
 
-fn sorted_pairs(dropped: &[String], form: &[u8]) -> Result<Vec<u8>, Rejection> {
+fn sorted_pairs(dropped: &[String], form: &[u8], empty: Empty) -> Result<Vec<u8>, Rejection> {
     let mut pairs = sorted(form)?;
     pairs.retain(|(name, _)| !dropped.iter().any(|dropped| dropped.as_bytes() == &**name));
     if pairs.windows(2).any(|two| two[0].0 == two[1].0) {
         return Err(Rejection::Ambiguous("a form field".to_owned()));
     }
+    pairs.retain(|(_, value)| empty == Empty::Signed || !value.is_empty());
     let pairs = pairs.iter().map(|(name, value)| [name.as_ref(), b"=", value.as_ref()].concat());
     Ok(pairs.collect::<Vec<_>>().join(b"&".as_slice()))
 }

@@ -25,12 +25,13 @@ fn lines_are_of_strings_that_are_there_once() {
     assert!(["fieldlines:", "fieldlines:, ,"].into_iter().all(|none| Compound::parse(none).is_none()));
     assert_eq!(fill(part, &[], r#"{"m":"a","id":"1","s":"t"}"#).as_deref(), Ok("m\na\nid\n1\ns\nt\n"));
     assert_eq!(fill(part, &[], r#"{"m":"a","id":"1","s":""}"#).as_deref(), Ok("m\na\nid\n1\n"));
+    assert_eq!(fill(part, &[], r#"{"m":"a","id":"1","s":null}"#).as_deref(), Ok("m\na\nid\n1\n"));
     for (body, want) in [
+        (r#"{"m":null,"id":"1"}"#, "malformed"),
         (r#"{"m":"a"}"#, "missing"),
         (r#"{"m":"","id":"1"}"#, "missing"),
         (r#"{"m":1,"id":"1"}"#, "malformed"),
         (r#"{"m":"a","id":"1\ns\nt"}"#, "malformed"),
-        (r#"{"m":"a","id":"1","s":null}"#, "malformed"),
         (r#"{"m":"a","id":"1","id":"2"}"#, "ambiguous"),
         (r#"{"m":"a","id":"1","x":1,"\u0078":2}"#, "ambiguous"),
         (r#"["m"]"#, "malformed"),
@@ -47,7 +48,7 @@ fn header_fields_and_pairs_are_sorted() {
     let twice = [("x-b", "1"), ("X-B", "1")];
     assert_eq!(fill("canon_headers:x-b", &twice, ""), Err("ambiguous"));
     let form = "b=2+%26&sign=x&a=%E4%BD%A0&c";
-    assert_eq!(fill("sorted_pairs:sign,sign_type", &[], form).as_deref(), Ok("a=你&b=2 &&c="));
+    assert_eq!(fill("sorted_pairs:sign,sign_type", &[], form).as_deref(), Ok("a=你&b=2 &"));
     assert_eq!(fill("sorted_pairs:sign", &[], "a=1&a=1"), Err("ambiguous"));
     assert_eq!(fill("sorted_form", &[], "b=%2B+x&B=&a=2&a=1&a=2&c").as_deref(), Ok("Ba1a2b+ xc"));
     assert_eq!(fill("sorted_form", &[], "").as_deref(), Ok(""));
@@ -94,4 +95,32 @@ fn an_optional_field_is_a_scalar_or_nothing() {
     ] {
         assert_eq!(fill(part, &[], body).as_deref().map_err(|error| *error), want, "{body}");
     }
+}
+
+#[test]
+fn the_fields_that_a_list_names_are_signed() {
+    let headers = [("Signed", "X-B,x-a,x-c"), ("X-A", "1"), ("x-b", "2; 3"), ("X-D", "4")];
+    assert_eq!(fill("named_headers:header:Signed", &headers, "").as_deref(), Ok("x-a:1;x-b:2; 3"));
+    assert_eq!(fill("named_headers:header:Signed,X-A", &headers, "").as_deref(), Ok("x-a:1;x-b:2; 3"));
+    assert_eq!(fill("named_headers:header:Signed,X-D", &headers, ""), Err("missing"));
+    assert_eq!(fill("named_headers:header:Other", &headers, ""), Err("missing"));
+    let twice = [("Signed", "x-a"), ("X-A", "1"), ("x-a", "1")];
+    assert_eq!(fill("named_headers:header:Signed", &twice, ""), Err("ambiguous"));
+    assert_eq!(fill("named_values:header:Signed", &twice, "{}"), Err("ambiguous"));
+
+    let headers = [("Signed", "x-b x-c x-a"), ("X-A", "1"), ("x-b", "2.0")];
+    assert_eq!(fill("named_values:header:Signed", &headers, "{}").as_deref(), Ok("2.0..1"));
+    // Nothing may move between a value and the body behind it.
+    assert_eq!(fill("named_values:header:Signed", &headers, "x.{}"), Err("malformed"));
+    let brace = [("Signed", "x-a"), ("X-A", "1.{\"a\":1")];
+    assert_eq!(fill("named_values:header:Signed", &brace, "{}"), Err("malformed"));
+}
+
+#[test]
+fn a_list_covers_what_it_must_hold() {
+    let field = |name: &str| Field::parse(name).unwrap();
+    let named = Compound::parse("named_headers:header:Signed,x-time").unwrap();
+    assert!(named.covers(&field("header:X-Time")) && !named.covers(&field("header:X-Other")));
+    assert!(!Compound::parse("named_values:sigkv:h,x-time").unwrap().covers(&field("header:X-Time")));
+    assert!(Compound::parse("named_values:nothing").is_none());
 }

@@ -7,6 +7,7 @@ use crate::source::scheme::keep::Tokens;
 use crate::source::scheme::kinds::Kind;
 use crate::source::scheme::signature::Given;
 use crate::source::scheme::template::SignedMessage;
+use crate::source::scheme::window::Age;
 use crate::source::{Rejection, VerifyStep};
 
 /// Result of successful verification.
@@ -18,6 +19,8 @@ pub(crate) struct Proof {
     pub(crate) verifier: Option<usize>,
     /// The pairs of a `kv` signature.
     pub(crate) pairs: Vec<(String, String)>,
+    /// The claims of a token that is the body.
+    pub(crate) claims: Option<Vec<u8>>,
 }
 
 /// Step at which verification ended, and the reason.
@@ -50,7 +53,18 @@ impl Scheme {
     fn prove_one(&self, view: &View<'_>, now: Timestamp) -> Result<Proof, Refusal> {
         let at = |step| move |rejection| (step, rejection);
         let given = match &self.kind {
-            Kind::Signed(kind) => kind.signature.given(view).map_err(at(VerifyStep::Signature))?,
+            Kind::Signed(kind) => match kind.signature.given(view) {
+                Ok(given) => given,
+                Err(rejection) => {
+                    // A request without a signature may tell why: then the advice is of more use.
+                    let mut told = self.require.iter().filter_map(|pin| pin.check(view).err());
+                    let advised = told.find(|rejection| matches!(rejection, Rejection::Advised(..)));
+                    return Err(match advised {
+                        Some(advised) => (VerifyStep::Require, advised),
+                        None => (VerifyStep::Signature, rejection),
+                    });
+                }
+            },
             _ => Given::default(),
         };
         let view = View { pairs: &given.pairs, ..*view };
@@ -73,9 +87,10 @@ impl Scheme {
                 let verify = |message: &SignedMessage<'_>| {
                     kind.algorithm.verify(message, &given.signatures, &view, now)
                 };
-                let otherwise = |no_match| match kind.template.fill_otherwise(&view) {
-                    Some(other) if no_match == Rejection::NoMatch => verify(&other),
-                    _ => Err(no_match),
+                let otherwise = |no_match: Rejection| {
+                    let others = kind.template.fill_otherwise(&view);
+                    let mut others = others.take_while(|_| no_match == Rejection::NoMatch);
+                    others.find_map(|other| verify(&other).ok()).ok_or(no_match.clone())
                 };
                 let verified = verify(&message).or_else(otherwise);
                 if let (Err(Rejection::Fetch(_)), Some(window)) = (&verified, &self.timestamp) {
@@ -89,13 +104,13 @@ impl Scheme {
                 Proof { secret: secret.and_then(|secret| self.secret_of(secret)), ..Proof::default() }
             }
             Kind::Jwt(kind) => {
-                let secret = kind.verify(&view, now).map_err(|rejection| match rejection {
+                let (secret, claims) = kind.verify(&view, now).map_err(|rejection| match rejection {
                     Rejection::NoMatch | Rejection::Fetch(_) | Rejection::Unusable(_) => {
                         (rejection.step(), rejection)
                     }
                     other => (VerifyStep::Token, other),
                 })?;
-                Proof { secret: secret.and_then(|secret| self.secret_of(secret)), ..Proof::default() }
+                Proof { secret: secret.and_then(|secret| self.secret_of(secret)), claims, ..Proof::default() }
             }
             Kind::Several(several) => several.prove(&view, now)?,
         };
@@ -104,6 +119,22 @@ impl Scheme {
         }
         proof.pairs = given.pairs;
         Ok(proof)
+    }
+}
+
+impl Scheme {
+    /// Returns the age of a request that is outside of the window of one of the verifiers.
+    pub(crate) fn age(&self, view: &View<'_>, now: Timestamp) -> Option<Age> {
+        let age = |verifier: &Self| {
+            let given = match &verifier.kind {
+                Kind::Signed(kind) => kind.signature.given(view).ok()?,
+                _ => Given::default(),
+            };
+            let view = View { pairs: &given.pairs, ..*view };
+            let window = verifier.timestamp.as_ref()?;
+            window.check(&view, now).err().and_then(|_| window.age(&view, now))
+        };
+        self.verifiers().iter().find_map(age)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Places and forms of signatures in a request.
 
 use crate::http::MAX_HEADER_BYTES;
+use crate::pattern::Pattern;
 use crate::reader::Table;
 use crate::source::Rejection;
 use crate::source::crypto::encoding::Encoding;
@@ -8,10 +9,13 @@ use crate::source::rejection::MAX_SIGNATURES;
 use crate::source::scheme::field::{Field, View};
 use crate::source::scheme::words;
 
-/// The key `signature = { from, prefix?, format?, encoding }`.
+/// The key `signature = { from, prefix?, format?, encoding, several? }`.
 #[derive(Clone, Debug)]
 pub(crate) struct Signature {
     pub(crate) from: Field,
+    /// Names of header fields that each may have signatures, one of which must match; empty if one field has all.
+    /// Senders with several keys sign in several fields, or in one that occurs more than once.
+    several: Vec<Pattern>,
     prefix: Option<Prefix>,
     format: Format,
     encoding: Encoding,
@@ -22,10 +26,12 @@ enum Format {
     /// One signature and nothing else.
     Raw,
     /// Items; those that start with `take` are signatures.
-    List { sep: String, take: String },
-    /// Items `key=value`; those with the key `take` are signatures, and the keys in `single` occur at most
-    /// once.
-    Kv { sep: String, take: String, single: Vec<String> },
+    /// A comma may stand behind an item if `commas` is true. In an item, the signature may stand behind the first
+    /// `after`, with the name of a key before it; items without one are none of ours.
+    List { sep: String, take: String, after: Option<String>, commas: bool },
+    /// Items `key=value`; those with the key `take` are signatures, and the keys in `single` have one value.
+    /// Several sets of items may follow each other, with `sets` between them.
+    Kv { sep: String, take: String, single: Vec<String>, sets: Option<String> },
 }
 
 /// Upper bound on a field with signatures, in bytes: the bound on a header field.
@@ -43,9 +49,20 @@ pub(crate) struct Given {
 impl Signature {
     pub(crate) fn read(table: Table<'_>) -> Option<Self> {
         let from = words::field(&table, "from", "\"header:X-Signature\"");
-        if let Some(Field::SigKv(_)) = from {
+        if from.as_ref().is_some_and(Field::in_signature) {
             table.error("from", "a signature cannot stand in itself: write header:, query:, json: or form:");
         }
+        let name = |field: &Field| if let Field::Header(name) = field { Pattern::parse(name) } else { None };
+        let several: Option<Vec<Pattern>> = match &from {
+            Some(from) if table.bool("several").is_some_and(|at| at.value) => {
+                from.places().into_iter().map(name).collect()
+            }
+            _ => Some(Vec::new()),
+        };
+        if several.is_none() {
+            table.error("several", "is for header fields: write from = \"header:NAME\" or \"header:NAME-*\"");
+        }
+        let several = several.unwrap_or_default();
         let prefix = table.str("prefix").filter(|at| !at.value.is_empty()).map(|at| Prefix(at.value.into()));
         let encodings =
             [("hex", Encoding::Hex), ("base64", Encoding::Base64), ("base64url", Encoding::Base64Url)];
@@ -53,11 +70,20 @@ impl Signature {
         let kinds = [("raw", 0), ("list", 1), ("kv", 2)];
         let kind = if table.has("format") { words::one_of(&table, "format", &kinds) } else { Some(0) };
         let part = |key, example| words::text(&table, key, example);
+        let commas = kind == Some(1) && table.bool("commas").is_some_and(|at| at.value);
         let format = match kind {
             Some(0) => Some(Format::Raw),
-            Some(1) => part("sep", "\" \"")
-                .zip(part("take", "\"v1,\""))
-                .map(|(sep, take)| Format::List { sep: sep.into(), take: take.into() }),
+            Some(1) => {
+                let after = table.str("after").map(|at| at.value.to_owned());
+                let take =
+                    if after.is_some() && !table.has("take") { Some("") } else { part("take", "\"v1,\"") };
+                part("sep", "\" \"").zip(take).map(|(sep, take)| Format::List {
+                    sep: sep.into(),
+                    take: take.into(),
+                    after,
+                    commas,
+                })
+            }
             Some(_) => {
                 let single = table.strings("single").map(|at| at.value).unwrap_or_default();
                 let single = single.iter().map(|at| at.value.to_owned()).collect();
@@ -65,12 +91,16 @@ impl Signature {
                     sep: sep.into(),
                     take: take.into(),
                     single,
+                    sets: table.str("sets").map(|at| at.value.to_owned()),
                 })
             }
             None => None,
         };
+        if !several.is_empty() && matches!(format, Some(Format::Kv { .. })) {
+            table.error("several", "the pairs of one field would mix with those of another: leave it out");
+        }
         table.finish();
-        Some(Self { from: from?, prefix, format: format?, encoding: encoding? })
+        Some(Self { from: from?, several, prefix, format: format?, encoding: encoding? })
     }
 
     /// Returns true if the format has pairs, so that `sigkv:` fields can be read.
@@ -80,7 +110,24 @@ impl Signature {
 
     /// Reads the signatures of a request.
     pub(crate) fn given(&self, view: &View<'_>) -> Result<Given, Rejection> {
-        self.parse(&self.from.read_text(view)?)
+        if self.several.is_empty() {
+            return self.parse(&self.from.read_text(view)?);
+        }
+        let is_one = |name: &str| self.several.iter().any(|names| names.matches_any_case(name));
+        let fields = view.request.headers.iter().filter(|(name, _)| is_one(name));
+        let mut all = Given::default();
+        for (_, value) in fields {
+            let text = std::str::from_utf8(value).map_err(|_| Rejection::Malformed(self.from.to_string()))?;
+            // A gateway may have joined fields of one name. No field holds NUL, so a list is read by itself.
+            let between = if matches!(self.format, Format::Raw) { ',' } else { '\0' };
+            for text in text.split(between) {
+                all.signatures.append(&mut self.parse(text.trim_matches(' '))?.signatures);
+                if all.signatures.len() > MAX_SIGNATURES {
+                    return Err(Rejection::TooManySignatures);
+                }
+            }
+        }
+        if all.signatures.is_empty() { Err(Rejection::Missing(self.from.to_string())) } else { Ok(all) }
     }
 
     /// Parses the signatures in the text of their field.
@@ -101,27 +148,41 @@ impl Signature {
         };
         match &self.format {
             Format::Raw => add(text)?,
-            Format::List { sep, take } => {
+            Format::List { sep, take, after, commas } => {
                 for item in text.split(sep.as_str()) {
+                    let item = item.strip_suffix(',').filter(|_| *commas).unwrap_or(item);
                     if is_joined(item) {
-                        return Err(Rejection::Ambiguous(self.from.to_string()));
+                        return Err(Rejection::Joined(self.from.to_string()));
                     }
                     // Unknown versions are other ways to sign; they never count.
-                    if let Some(encoded) = item.strip_prefix(take.as_str()) {
+                    let encoded = item.strip_prefix(take.as_str());
+                    let encoded = encoded.and_then(|text| match after {
+                        Some(after) => text.split_once(after.as_str()).map(|(_, encoded)| encoded),
+                        None => Some(text),
+                    });
+                    if let Some(encoded) = encoded {
                         add(encoded)?;
                     }
                 }
             }
-            Format::Kv { sep, take, single } => {
-                for item in text.split(sep.as_str()) {
+            Format::Kv { sep, take, single, sets } => {
+                let sets: Vec<&str> = match sets {
+                    Some(between) => text.split(between.as_str()).collect(),
+                    None => vec![text],
+                };
+                for item in sets.iter().flat_map(|set| set.split(sep.as_str())) {
                     if is_joined(item) {
-                        return Err(Rejection::Ambiguous(self.from.to_string()));
+                        return Err(Rejection::Joined(self.from.to_string()));
                     }
                     let (key, value) = item.split_once('=').ok_or_else(malformed)?;
                     if key == take {
                         add(value)?;
                     }
-                    given.pairs.push((key.to_owned(), value.to_owned()));
+                    // Sets are signed at one time, each by a key of its own.
+                    let is_again = sets.len() > 1 && given.pairs.iter().any(|(k, v)| k == key && v == value);
+                    if !is_again {
+                        given.pairs.push((key.to_owned(), value.to_owned()));
+                    }
                 }
                 if single.iter().any(|key| given.pairs.iter().filter(|(k, _)| k == key).count() > 1) {
                     return Err(Rejection::Ambiguous(self.from.to_string()));
@@ -134,6 +195,27 @@ impl Signature {
         Ok(given)
     }
 
+    /// Describes the form of the field, such as `t=…,v1=HEX`.
+    #[cfg(feature = "catalog")]
+    pub(crate) fn form(&self) -> String {
+        let signature = match self.encoding {
+            Encoding::Hex => "HEX",
+            Encoding::Base64Url => "BASE64URL",
+            _ => "BASE64",
+        };
+        let prefix = self.prefix.as_ref().map_or("", |prefix| prefix.0.as_str());
+        match &self.format {
+            Format::Raw => format!("{prefix}{signature}"),
+            Format::List { sep, take, .. } => {
+                format!("{prefix}{take}{signature}, and more after {sep:?} if there are several")
+            }
+            Format::Kv { sep, take, single, .. } => {
+                let pairs: Vec<String> = single.iter().map(|key| format!("{key}=…{sep}")).collect();
+                format!("{prefix}{}{take}={signature}", pairs.concat())
+            }
+        }
+    }
+
     /// Builds the text of the field for one signature; in the `kv` format the pairs come first.
     #[cfg(feature = "sender")]
     pub(crate) fn write(&self, pairs: &[(String, String)], signature: &[u8]) -> String {
@@ -141,7 +223,11 @@ impl Signature {
         let encoded = self.encoding.encode(signature);
         match &self.format {
             Format::Raw => text.push_str(&encoded),
-            Format::List { take, .. } => text.extend([take, encoded.as_str()]),
+            Format::List { take, after, .. } => {
+                // Any name of a key will do: the key itself proves whose signature it is.
+                let name = after.as_ref().map_or_else(String::new, |after| format!("key{after}"));
+                text.extend([take, name.as_str(), encoded.as_str()]);
+            }
             Format::Kv { sep, take, .. } => {
                 for (key, value) in pairs {
                     text.extend([key, "=", value, sep]);

@@ -3,9 +3,11 @@
 use std::borrow::Cow;
 
 use crate::http::Request;
+use crate::json::MAX_PARTS;
 use crate::reader::{At, Strings, Table};
 use crate::secret::sorted;
-use crate::source::scheme::field::{Field, View};
+use crate::sort::sort;
+use crate::source::scheme::field::{Field, View, pairs};
 use crate::source::scheme::parts::{Compound, Empty};
 use crate::source::scheme::words;
 use crate::source::{Params, Rejection};
@@ -19,6 +21,8 @@ pub(crate) struct SignedTemplate {
     by: Option<Field>,
     cases: Vec<(String, Vec<Part>)>,
     sort: bool,
+    /// Spellings of the public URL that the sender may have signed, at least one.
+    spellings: Vec<Spelling>,
 }
 
 #[derive(Clone, Debug)]
@@ -62,7 +66,8 @@ impl SignedTemplate {
             let parts: Vec<Option<Part>> = list.value.iter().map(part).collect();
             parts.into_iter().collect::<Option<Vec<Part>>>()
         };
-        let mut template = Self { by: None, cases: Vec::new(), sort: false };
+        let spellings = if table.has("url") { Spelling::read_all(table) } else { vec![Spelling::AsIs] };
+        let mut template = Self { by: None, cases: Vec::new(), sort: false, spellings };
         if table.is_table("signed") {
             let inner = table.table("signed")?;
             template.sort = inner.bool("sort").is_some_and(|at| at.value);
@@ -181,30 +186,50 @@ impl SignedTemplate {
         self.fields().chain(optional)
     }
 
+    /// Returns the fields that list signed header fields, each with the text that a sender writes there.
+    #[cfg(feature = "sender")]
+    pub(crate) fn lists(&self) -> impl Iterator<Item = (&Field, String)> {
+        self.all_parts().filter_map(|part| if let Part::Compound(part) = part { part.list() } else { None })
+    }
+
     /// Returns true if a change of the value at this place is noticed in every case.
     pub(crate) fn covers(&self, field: &Field) -> bool {
         let has = |part: &Part| match part {
             Part::Body => field.in_body(),
             Part::Url | Part::PathQuery => matches!(field, Field::Query(_)),
+            // A spelling that is not there gives way to the next.
+            Part::Field(Field::Either(signed)) => signed.iter().any(|signed| signed.is(field)),
             Part::Field(signed) => signed.is(field),
             Part::Compound(compound) => compound.covers(field),
             _ => false,
         };
-        self.cases.iter().all(|(_, parts)| parts.iter().any(has))
+        let is_in_all = self.cases.iter().all(|(_, parts)| parts.iter().any(has));
+        is_in_all || field.is_several() && field.places().into_iter().all(|place| self.covers(place))
     }
 
     /// Takes the parts from the request; every required part must be present.
     pub(crate) fn fill<'v>(&'v self, view: &View<'v>) -> Result<SignedMessage<'v>, Rejection> {
-        self.fill_with(view, Empty::LeftOut)
+        let first = self.spellings.first().copied().unwrap_or(Spelling::AsIs);
+        self.fill_with(view, Empty::LeftOut, first)
     }
 
-    /// Builds the other message that the same request can stand for, if there is one: see [`Empty`].
-    pub(crate) fn fill_otherwise<'v>(&'v self, view: &View<'v>) -> Option<SignedMessage<'v>> {
+    /// Builds the other messages that the same request can stand for, one after the other: see [`Empty`] and
+    /// [`Spelling`].
+    pub(crate) fn fill_otherwise<'v>(&'v self, view: &View<'v>) -> impl Iterator<Item = SignedMessage<'v>> {
         let is_open = |part: &Part| matches!(part, Part::Compound(compound) if compound.has_optional());
-        if self.all_parts().any(is_open) { self.fill_with(view, Empty::Signed).ok() } else { None }
+        let empty = self.all_parts().any(is_open).then_some((Empty::Signed, Spelling::AsIs));
+        let spelled = if self.has_url() { self.spellings.get(1..).unwrap_or_default() } else { &[] };
+        let others = empty.into_iter().chain(spelled.iter().map(|spelling| (Empty::LeftOut, *spelling)));
+        let view = *view;
+        others.filter_map(move |(empty, spelling)| self.fill_with(&view, empty, spelling).ok())
     }
 
-    fn fill_with<'v>(&'v self, view: &View<'v>, empty: Empty) -> Result<SignedMessage<'v>, Rejection> {
+    fn fill_with<'v>(
+        &'v self,
+        view: &View<'v>,
+        empty: Empty,
+        spelling: Spelling,
+    ) -> Result<SignedMessage<'v>, Rejection> {
         let bytes = |text: &'v str| Piece::Bytes(text.as_bytes().into());
         let parts = self.case(view)?;
         let piece = |(at, part): (usize, &'v Part)| {
@@ -229,8 +254,11 @@ impl SignedTemplate {
                 Part::Url => {
                     let url = view.url.ok_or_else(|| Rejection::Missing("url".to_owned()))?;
                     let (base, query) = url.split_once('?').unwrap_or((url, ""));
-                    self.admit(query == request.raw_query, parts, at, request)?;
-                    Piece::Bytes(with_query(base, &request.raw_query)?)
+                    // A trigger that hands over a map of the query loses its spelling; the hook's own counts.
+                    let is_known = query == request.raw_query || is_same_query(query, &request.raw_query);
+                    self.admit(is_known, parts, at, request)?;
+                    let query = if is_known { query } else { &request.raw_query };
+                    Piece::Bytes(spelling.of(with_query(base, query)?))
                 }
             })
         };
@@ -267,6 +295,102 @@ impl SignedTemplate {
     }
 }
 
+/// Spelling of the public URL that a sender signs. The key `url` lists those that one provider uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spelling {
+    /// The URL of the hook, byte for byte.
+    AsIs,
+    /// The URL with the default port of its scheme, if it has no port.
+    Port,
+    /// The URL without a port.
+    NoPort,
+    /// The URL with the escapes of [`DECODED`] decoded.
+    Decoded,
+}
+
+/// Escapes that `decoded` stands for: those that `HubSpot` lists, which Twilio decodes too where it signs for SIP
+/// callers.
+const DECODED: [(&str, &str); 12] = [
+    ("%3A", ":"),
+    ("%2F", "/"),
+    ("%3F", "?"),
+    ("%40", "@"),
+    ("%21", "!"),
+    ("%24", "$"),
+    ("%27", "'"),
+    ("%28", "("),
+    ("%29", ")"),
+    ("%2A", "*"),
+    ("%2C", ","),
+    ("%3B", ";"),
+];
+
+impl Spelling {
+    /// Reads the key `url`: the spellings to try, in this order.
+    fn read_all(table: &Table<'_>) -> Vec<Self> {
+        const WORDS: [(&str, Spelling); 4] = [
+            ("as-is", Spelling::AsIs),
+            ("port", Spelling::Port),
+            ("no-port", Spelling::NoPort),
+            ("decoded", Spelling::Decoded),
+        ];
+        let read = |at: &At<&str>| {
+            let found = WORDS.into_iter().find(|(word, _)| *word == at.value);
+            if found.is_none() {
+                table.error_at(
+                    at.offset,
+                    "url",
+                    "write some of \"as-is\", \"port\", \"no-port\", \"decoded\"",
+                );
+            }
+            found.map(|(_, spelling)| spelling)
+        };
+        let list = table.strings("url").map(|list| list.value).unwrap_or_default();
+        list.iter().filter_map(read).collect()
+    }
+
+    /// Spells a URL in this way.
+    fn of(self, url: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
+        let changed = std::str::from_utf8(&url).ok().and_then(|text| match self {
+            Self::AsIs => None,
+            // Most addresses have no escapes.
+            Self::Decoded if !text.contains('%') => None,
+            Self::Decoded => {
+                let spelled = DECODED.iter().fold(text.to_owned(), |text, (from, to)| {
+                    text.replace(from, to).replace(&from.to_ascii_lowercase(), to)
+                });
+                Some(spelled)
+            }
+            Self::Port | Self::NoPort => {
+                let (scheme, rest) = text.split_once("://")?;
+                let (host, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+                let (name, port) =
+                    host.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok()).unzip();
+                match (self, port) {
+                    (Self::Port, None) => {
+                        let port = if scheme.eq_ignore_ascii_case("http") { 80 } else { 443 };
+                        Some(format!("{scheme}://{host}:{port}{path}"))
+                    }
+                    (Self::NoPort, Some(_)) => Some(format!("{scheme}://{}{path}", name.unwrap_or(host))),
+                    _ => None,
+                }
+            }
+        });
+        changed.map_or(url, |text| text.into_bytes().into())
+    }
+}
+
+/// Returns true if two queries have the same names and values, in any order.
+fn is_same_query(one: &str, other: &str) -> bool {
+    let list = |query| {
+        let mut list: Vec<_> = pairs(str::as_bytes(query)).take(MAX_PARTS + 1).collect();
+        sort(&mut list);
+        list
+    };
+    let (one, other) = (list(one), list(other));
+    !one.is_empty() && one.len() <= MAX_PARTS && one == other
+}
+
 /// Characters that neither a query nor a request line can hold.
 const NO_QUERY: [char; 6] = ['"', '<', '>', '{', '}', ' '];
 
@@ -283,8 +407,8 @@ fn with_query<'v>(base: &'v str, query: &str) -> Result<Cow<'v, [u8]>, Rejection
 
 impl Part {
     fn parse(text: &str) -> Result<Self, String> {
-        const PARTS: &str = "{body}, {method}, {url}, {path_query}, {secret}, {crc32(body)}, {fieldlines:A,B?}, \
-             {canon_headers:PREFIX}, {sorted_pairs:DROPPED}, {sorted_form} or a field such as {header:NAME}";
+        const PARTS: &str = "{body}, {method}, {url}, {path_query}, {secret}, {crc32(body)}, {sha256(body)}, {fieldlines:A,B?}, \
+             {canon_headers:PREFIX}, {named_values:FIELD}, {named_headers:FIELD}, {sorted_pairs:DROPPED}, {sorted_form} or a field such as {header:NAME}";
         let Some(name) = text.strip_prefix('{').and_then(|t| t.strip_suffix('}')) else {
             return if text.contains('{') && text.contains('}') {
                 Err(format!(

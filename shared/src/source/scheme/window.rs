@@ -1,5 +1,6 @@
 //! Window of time in which a signed request is valid.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
@@ -24,6 +25,8 @@ enum Unit {
     /// Seconds or milliseconds, told apart by the length: seconds have at most 11 digits until the year 5138.
     SecondsOrMillis,
     Rfc3339,
+    /// RFC 3339 without a zone, which is then UTC.
+    Utc,
     HttpDate,
     /// Seconds, for the moment until which the request is valid.
     Expires,
@@ -50,6 +53,7 @@ impl Window {
             ("ms", Unit::Millis),
             ("s or ms", Unit::SecondsOrMillis),
             ("rfc3339", Unit::Rfc3339),
+            ("utc", Unit::Utc),
             ("http-date", Unit::HttpDate),
             ("expires", Unit::Expires),
         ];
@@ -63,9 +67,17 @@ impl Window {
         Some(Self { from: from?, unit: unit?, past, future })
     }
 
+    /// Accepts requests up to this age. An expiry is the sender's own bound, so it stays; false then.
+    pub(crate) fn widen(&mut self, past: Duration) -> bool {
+        let has_age = self.unit != Unit::Expires;
+        if has_age {
+            self.past = past;
+        }
+        has_age
+    }
+
     pub(crate) fn check(&self, view: &View<'_>, now: Timestamp) -> Result<(), Rejection> {
-        let text = self.from.read_text(view)?;
-        let at = self.unit.parse(&text).ok_or_else(|| Rejection::Malformed(self.from.to_string()))?;
+        let at = self.read_time(view)?;
         if at < now.shifted(-millis(self.past)) {
             Err(Rejection::Stale)
         } else if at > now.shifted(millis(self.future)) {
@@ -73,6 +85,34 @@ impl Window {
         } else {
             Ok(())
         }
+    }
+
+    /// Returns the age of a request.
+    pub(crate) fn age(&self, view: &View<'_>, now: Timestamp) -> Option<Age> {
+        let at = self.read_time(view).ok()?;
+        Some(Age { seconds: now.unix().saturating_sub(at.unix()), past: self.past, future: self.future })
+    }
+
+    fn read_time(&self, view: &View<'_>) -> Result<Timestamp, Rejection> {
+        let text = self.from.read_text(view)?;
+        self.unit.parse(&text).ok_or_else(|| Rejection::Malformed(self.from.to_string()))
+    }
+}
+
+/// Age of a request by the clock of this machine, with the bounds on it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Age {
+    /// Seconds since the request's timestamp; negative if the timestamp is ahead.
+    pub(crate) seconds: i64,
+    pub(crate) past: Duration,
+    pub(crate) future: Duration,
+}
+
+impl fmt::Display for Age {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (side, allowed) = if self.seconds < 0 { ("ahead", self.future) } else { ("ago", self.past) };
+        let (seconds, allowed) = (self.seconds.unsigned_abs(), allowed.as_secs());
+        write!(f, "{seconds} s {side} by this machine's clock, and {allowed} s are allowed")
     }
 }
 
@@ -83,12 +123,19 @@ impl Window {
         if self.unit == Unit::Expires { self.future } else { self.past }
     }
 
+    /// Returns true if the request says itself until when it is valid.
+    #[cfg(test)]
+    pub(crate) const fn is_expiry(&self) -> bool {
+        matches!(self.unit, Unit::Expires)
+    }
+
     /// Formats `now` for a request that we sign; for an expiry, formats the end of the request's validity.
     pub(crate) fn text(&self, now: Timestamp) -> String {
         match self.unit {
             Unit::Seconds => now.unix().to_string(),
             Unit::Millis | Unit::SecondsOrMillis => now.unix_millis().to_string(),
             Unit::Rfc3339 => now.rfc3339(),
+            Unit::Utc => now.rfc3339().trim_end_matches('Z').to_owned(),
             Unit::HttpDate => now.http_date(),
             Unit::Expires => now.shifted(millis(VALIDITY.min(self.future))).unix().to_string(),
         }
@@ -102,6 +149,9 @@ impl Unit {
             Self::SecondsOrMillis if text.len() <= 11 => Self::Seconds.parse(text),
             Self::Millis | Self::SecondsOrMillis => digits(text).map(Timestamp::from_unix_millis),
             Self::Rfc3339 => Timestamp::parse_rfc3339(text),
+            Self::Utc => {
+                Timestamp::parse_rfc3339(text).or_else(|| Timestamp::parse_rfc3339(&format!("{text}Z")))
+            }
             Self::HttpDate => Timestamp::parse_http_date(text),
         }
     }

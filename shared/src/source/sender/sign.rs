@@ -135,6 +135,9 @@ impl Source {
             let around = sample.envelope.clone().or_else(|| decrypt.ciphertext.wrapper()).unwrap_or_default();
             desk.event = Some(std::mem::replace(&mut desk.request.body, around.into()));
         }
+        if self.scheme.has_claims() {
+            desk.event = Some(std::mem::take(&mut desk.request.body));
+        }
         if desk.request.headers.all("content-type").next().is_none() {
             desk.request.headers.push("content-type", sample.content_type.clone());
         }
@@ -209,7 +212,7 @@ impl<'s> Desk<'s> {
     }
 
     /// Returns true if we may change the value of this field; everything around an encrypted event is ours.
-    const fn is_ours(&self, field: &Field) -> bool {
+    fn is_ours(&self, field: &Field) -> bool {
         self.is_sample || (self.event.is_some() && !field.is_decrypted())
     }
 
@@ -273,7 +276,8 @@ impl<'s> Desk<'s> {
                 self.put(&token.from, &value, true)?;
             }
             Kind::Jwt(jwt) => {
-                let unsigned = jwt.unsigned(&self.request.body, now);
+                let event = self.event.as_deref().filter(|_| jwt.is_body());
+                let unsigned = jwt.unsigned(&self.request.body, event, now);
                 let mut signature = key().and_then(|key| jwt.sign(&unsigned, key)).ok_or_else(no_secret)?;
                 if self.tamper == Some(Tamper::Signature) {
                     flip(signature.last_mut());
@@ -290,6 +294,9 @@ impl<'s> Desk<'s> {
                     && let Some((field, id)) = rsa.name(key)
                 {
                     self.fill(field, id);
+                }
+                for (list, names) in template.lists() {
+                    self.fill(list, &names);
                 }
                 for field in template.fields() {
                     if !self.has(field) {
@@ -321,9 +328,9 @@ impl<'s> Desk<'s> {
         asked: Option<String>,
         own: Option<String>,
     ) -> Result<(), SignError> {
-        let Some(field) = fields.iter().find(|field| self.has(field)).or(fields.first()) else {
-            return Ok(());
-        };
+        let mut places = fields.iter().filter(|field| field.is_place());
+        let present = fields.iter().find(|field| self.has(field));
+        let Some(field) = present.or_else(|| places.next()) else { return Ok(()) };
         match (asked, own) {
             (Some(value), _) => self.put(field, &value, false),
             (None, Some(value)) => {
@@ -345,12 +352,21 @@ impl<'s> Desk<'s> {
     /// Replaces the value of a field. A body that is not ours changes only if `must` is set.
     fn put(&mut self, field: &Field, value: &str, must: bool) -> Result<(), SignError> {
         let missing = || SignError::Body(field.to_string());
+        if let Field::Either(fields) = field {
+            let present = fields.iter().find(|field| self.has(field)).or(fields.first());
+            return present.map_or(Ok(()), |field| self.put(field, value, must));
+        }
+        if let Field::Listed(list) = field {
+            return self.put(list, value, must);
+        }
         let encode = |text| utf8_percent_encode(text, RESERVED).to_string();
+        // A value inside of another cannot be written alone.
+        let must = must && field.is_place();
         match field {
             Field::Header(name) => {
-                let others = self.request.headers.iter().filter(|(n, _)| !n.eq_ignore_ascii_case(name));
-                let others = others.map(|(n, v)| (n.to_owned(), Bytes::copy_from_slice(v)));
-                self.request.headers = others.collect();
+                // The first of numbered fields.
+                let name = &name.replace('*', "1");
+                self.request.headers.remove(name);
                 self.request.headers.push(name, value.to_owned());
             }
             Field::Query(name) => {
@@ -365,7 +381,7 @@ impl<'s> Desk<'s> {
                 self.pairs.retain(|(k, _)| k != key);
                 self.pairs.push((key.clone(), value.to_owned()));
             }
-            _ if must || self.is_ours(field) => {
+            _ if must || (field.is_place() && self.is_ours(field)) => {
                 let escaped = matches!(field, Field::Form(_)).then(|| encode(value));
                 let value = escaped.as_deref().unwrap_or(value);
                 let (span, text) = field.span(&self.view(), value).ok_or_else(missing)?;

@@ -77,11 +77,14 @@ impl Source {
     pub(crate) fn examine(
         &self,
         hook: &str,
-        request: Request,
+        mut request: Request,
         now: Timestamp,
         fetched: &[Fetched],
         back: &mut Option<Request>,
     ) -> Verdict {
+        if let Err(rejection) = self.scheme.decode.apply(&mut request, self.max_body) {
+            return Verdict::Rejected(rejection);
+        }
         let authentic = match self.verify(&request, now, fetched) {
             Ok(Passed::Handshake(Greeting { response, confirm, note, shown })) => {
                 if let Some(note) = note {
@@ -124,7 +127,11 @@ impl Source {
                 Some(members) => keep::members(&body, &members),
                 None => body,
             };
-            (body, content_type, None)
+            // The event of a delivery by GET is in its query, which has the format of a form.
+            match request.method.as_str() {
+                "GET" => (query.clone().into(), Some("application/x-www-form-urlencoded".to_owned()), None),
+                _ => (body, content_type, None),
+            }
         };
         let content = Content {
             hook: hook.to_owned(),
@@ -158,13 +165,21 @@ impl Source {
         if let Some(greeting) = self.early_handshake(&view, now).map_err(at(VerifyStep::Handshake))? {
             return Ok(Passed::Handshake(greeting));
         }
+        // Senders and monitors try an address by HEAD, which says nothing and asks for nothing.
+        if request.method == "HEAD" && request.body.is_empty() {
+            return Ok(Passed::Handshake(Greeting::harmless()));
+        }
         // A text that we sign for anyone is not proof of its sender.
-        if self.is_answerable(&request.body) {
+        if self.is_answerable(&view) {
             return Err((VerifyStep::Handshake, Rejection::NoDelivery));
         }
-        let proof = self.scheme.prove(&view, now)?;
+        let mut proof = self.scheme.prove(&view, now)?;
+        let claims = proof.claims.take();
         let view = View { pairs: &proof.pairs, ..view };
-        let plaintext = self.decrypt(None, &view, proof.secret).map_err(at(VerifyStep::Decrypt))?;
+        let plaintext = match claims {
+            Some(claims) => Some(claims),
+            None => self.decrypt(None, &view, proof.secret).map_err(at(VerifyStep::Decrypt))?,
+        };
         if plaintext.as_deref().is_some_and(|plaintext| self.is_own_answer(plaintext)) {
             return Err((VerifyStep::Decrypt, Rejection::NoDelivery));
         }
@@ -173,8 +188,12 @@ impl Source {
         if let Some(greeting) = greeting {
             return Ok(Passed::Handshake(greeting));
         }
-        // The methods GET, HEAD and OPTIONS are for handshakes alone.
-        if ["GET", "HEAD", "OPTIONS"].contains(&request.method.as_str()) {
+        // The methods HEAD and OPTIONS are for handshakes alone, and so is GET for most senders.
+        let is_delivery = match request.method.as_str() {
+            "GET" => self.profile.delivers_by_get,
+            method => !["HEAD", "OPTIONS"].contains(&method),
+        };
+        if !is_delivery {
             return Err((VerifyStep::Handshake, Rejection::NoDelivery));
         }
         let name = |fields: &[Field]| first(fields, &view).map_err(at(VerifyStep::Names));
@@ -202,8 +221,11 @@ pub(crate) struct Authentic {
 /// Returns the value of the first field that the request holds, as text.
 pub(crate) fn first(fields: &[Field], view: &View<'_>) -> Result<Option<String>, Rejection> {
     for field in fields {
-        if let Some(value) = field.read_optional(view)? {
-            return Ok(Some(keep::text(&value)));
+        match field.read_optional(view)? {
+            // Text of another charset in a body is left out: it would name something else.
+            Some(value) if field.in_body() && std::str::from_utf8(&value).is_err() => {}
+            Some(value) => return Ok(Some(keep::text(&value))),
+            None => {}
         }
     }
     Ok(None)

@@ -35,12 +35,20 @@ pub struct Explanation {
     pub signed: Option<Vec<u8>>,
     /// Explanation of each verifier by itself, for `kind = "any"` and `kind = "all"`.
     pub verifiers: Vec<Explanation>,
+    /// Hints at the cause of a refusal, a sentence each.
+    pub hints: Vec<String>,
 }
 
 impl Source {
     /// Verifies a request like [`check`](Self::check), and explains the result without any secret or token.
     pub fn explain(&self, request: &Request, now: Timestamp) -> Explanation {
-        let outcome = match self.verify(request, now, &[]) {
+        let mut decoded = request.clone();
+        let verified = match self.scheme.decode.apply(&mut decoded, self.max_body) {
+            Ok(()) => self.verify(&decoded, now, &[]),
+            Err(rejection) => Err((VerifyStep::Decode, rejection)),
+        };
+        let request = &decoded;
+        let outcome = match verified {
             Ok(Passed::Delivery(authentic)) => VerifyOutcome::Verified(authentic.proof.secret),
             Ok(Passed::Handshake(greeting)) => VerifyOutcome::Handshake(greeting.response.status),
             Err((step, rejection)) => VerifyOutcome::Rejected(step, rejection),
@@ -55,7 +63,48 @@ impl Source {
             _ => Vec::new(),
         };
         let signed = self.scheme.signed(&view, &hidden);
-        Explanation { kind: self.scheme.kind.as_str(), outcome, signed, verifiers }
+        let hints = match &outcome {
+            VerifyOutcome::Rejected(_, rejection) => self.hints(request, rejection, now),
+            _ => Vec::new(),
+        };
+        Explanation { kind: self.scheme.kind.as_str(), outcome, signed, verifiers, hints }
+    }
+
+    /// Lists what points to the cause of a refusal: what the log of a function says too, and what only this
+    /// program tries.
+    fn hints(&self, request: &Request, rejection: &Rejection, now: Timestamp) -> Vec<String> {
+        let mut hints = Vec::new();
+        hints.extend(self.age(request, rejection, now).map(|age| format!("age: {age}")));
+        hints.extend(self.causes(request, rejection).map(|causes| format!("cause: {causes}")));
+        #[cfg(feature = "catalog")]
+        {
+            if let Kind::Signed(kind) = &self.scheme.kind
+                && matches!(rejection, Rejection::Missing(from) | Rejection::Malformed(from) | Rejection::Joined(from)
+                    if *from == kind.signature.from.to_string())
+            {
+                hints.push(format!("expected form: {}: {}", kind.signature.from, kind.signature.form()));
+            }
+            let announced =
+                request.headers.one_str("content-length").and_then(|text| text.parse::<usize>().ok());
+            let has = request.body.len();
+            if let Some(length) = announced.filter(|length| *length != has && !self.scheme.decode.is_any()) {
+                hints.push(format!(
+                    "cause: the body was changed: it has {has} bytes, and Content-Length says {length}"
+                ));
+            }
+            if Self::may_nearly_match(rejection) {
+                let near = self.near_misses(request, now);
+                if near.is_empty() && !matches!(self.scheme.kind, Kind::Several(_)) {
+                    hints.push(
+                        "near misses: none of the usual ones (line ends, JSON written again, blanks or quotes \
+                         around the secret, other spellings of the address)"
+                            .to_owned(),
+                    );
+                }
+                hints.extend(near.into_iter().map(|change| format!("near miss: it matches with {change}")));
+            }
+        }
+        hints
     }
 }
 
@@ -66,7 +115,7 @@ impl Scheme {
             Err((step, rejection)) => VerifyOutcome::Rejected(step, rejection),
         };
         let signed = self.signed(view, hidden);
-        Explanation { kind: self.kind.as_str(), outcome, signed, verifiers: Vec::new() }
+        Explanation { kind: self.kind.as_str(), outcome, signed, verifiers: Vec::new(), hints: Vec::new() }
     }
 
     /// Returns the signed bytes with their secrets masked; for several items, those of the first item.
@@ -97,6 +146,9 @@ impl fmt::Display for Explanation {
         }
         if let Some(signed) = &self.signed {
             writeln!(f, "signed string: {:?}", String::from_utf8_lossy(signed))?;
+        }
+        for hint in &self.hints {
+            writeln!(f, "{hint}")?;
         }
         self.verifiers
             .iter()

@@ -2,3 +2,6 @@
 
 pub(crate) mod check;
 pub(crate) mod explain;
+#[cfg(feature = "catalog")]
+mod nearly;
+mod reason;

@@ -24,6 +24,12 @@ impl Digest {
         self.keys.push(secret.clone());
     }
 
+    /// Forgets all keys, for an attempt with others.
+    #[cfg(feature = "catalog")]
+    pub(super) fn forget_keys(&mut self) {
+        self.keys.clear();
+    }
+
     pub(super) const fn warning(&self) -> Option<&'static str> {
         match self.hash {
             Hash::Md5 => Some("MD5 is broken: use sha256 if the sender can"),

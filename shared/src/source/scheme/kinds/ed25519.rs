@@ -1,22 +1,23 @@
 //! The verifier `kind = "ed25519"`: signatures with a public key (RFC 8032).
 
-use ring::signature::{ED25519, UnparsedPublicKey};
-#[cfg(feature = "sender")]
-use ring::signature::{Ed25519KeyPair, KeyPair as _};
+use ring::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 
 use super::{KeyError, KeyForm};
 use crate::reader::Table;
 use crate::secret::Secret;
 use crate::source::scheme::template::SignedMessage;
 
-/// Keys of an Ed25519 verifier: `key` gives the text form of the public keys.
+/// Keys of an Ed25519 verifier: `key` gives the text form of the public keys, or of the secrets that private keys
+/// are made of.
 #[derive(Clone, Debug)]
 pub(crate) struct Ed25519 {
     form: KeyForm,
     keys: Vec<Secret>,
+    /// Seeds of the private keys, in the order of the keys, if the secrets are such.
+    seeds: Vec<Secret>,
 }
 
-const KEY_LENGTH: usize = 32;
+pub(super) const KEY_LENGTH: usize = 32;
 
 /// Points of small order without the sign bit: anyone can make a signature for a key of these. A key of
 /// zeros, the likeliest wrong key, is one of them.
@@ -32,11 +33,21 @@ const WEAK_KEYS: [&str; 7] = [
 
 impl Ed25519 {
     pub(super) fn read(table: &Table<'_>) -> Option<Self> {
-        Some(Self { form: KeyForm::read(table, true)?, keys: Vec::new() })
+        Some(Self { form: KeyForm::read(table, true)?, keys: Vec::new(), seeds: Vec::new() })
+    }
+
+    pub(super) const fn has_seeds(&self) -> bool {
+        self.form.is_seed()
     }
 
     pub(super) fn add_key(&mut self, secret: &Secret) -> Result<(), KeyError> {
         let key = self.form.decode(secret)?;
+        if self.has_seeds() {
+            let pair = pair(&key).ok_or("makes no Ed25519 key: copy the sender's secret again")?;
+            self.keys.push(Secret::new(pair.public_key().as_ref()));
+            self.seeds.push(key);
+            return Ok(());
+        }
         if key.expose().len() != KEY_LENGTH {
             let length = key.expose().len();
             return Err(format!("is {length} bytes long: an Ed25519 public key has {KEY_LENGTH}"));
@@ -61,19 +72,30 @@ impl Ed25519 {
     }
 }
 
+impl Ed25519 {
+    /// Signs a text with the private key that the secret of this number makes.
+    pub(super) fn answer(&self, text: &[u8], key: usize) -> Option<Vec<u8>> {
+        Some(pair(self.seeds.get(key)?)?.sign(text).as_ref().to_vec())
+    }
+}
+
+fn pair(seed: &Secret) -> Option<Ed25519KeyPair> {
+    Ed25519KeyPair::from_seed_unchecked(seed.expose()).ok()
+}
+
 #[cfg(feature = "sender")]
 impl Ed25519 {
-    /// Signs with the configured key, taken as the seed of the private key.
+    /// Signs with the private key, or with the configured key, taken as the seed of the private key.
     pub(super) fn sign(&self, message: &SignedMessage<'_>, key: usize) -> Option<Vec<u8>> {
-        let pair = Ed25519KeyPair::from_seed_unchecked(self.keys.get(key)?.expose()).ok()?;
-        Some(pair.sign(&message.to_bytes(&[])).as_ref().to_vec())
+        let seeds = if self.has_seeds() { &self.seeds } else { &self.keys };
+        Some(pair(seeds.get(key)?)?.sign(&message.to_bytes(&[])).as_ref().to_vec())
     }
 
     /// Returns the public key that verifies the signatures of [`sign`](Self::sign), in the source's text
     /// form.
     pub(crate) fn public_key(&self, key: usize) -> Option<String> {
-        let pair = Ed25519KeyPair::from_seed_unchecked(self.keys.get(key)?.expose()).ok()?;
-        Some(self.form.encode(pair.public_key().as_ref()))
+        let key = self.keys.get(key).filter(|_| !self.has_seeds())?;
+        Some(self.form.encode(pair(key)?.public_key().as_ref()))
     }
 }
 
@@ -83,7 +105,11 @@ mod tests {
     use crate::source::crypto::encoding::Encoding;
 
     fn keys() -> Ed25519 {
-        Ed25519 { form: KeyForm { encoding: Encoding::Hex, strip_prefix: None }, keys: Vec::new() }
+        Ed25519 {
+            form: KeyForm { encoding: Encoding::Hex, strip_prefix: None, derive: None, or_text: false },
+            keys: Vec::new(),
+            seeds: Vec::new(),
+        }
     }
 
     /// Weak keys are refused, as they accept forged signatures: with S = 0 and R the neutral point, a

@@ -57,16 +57,23 @@ enum JwtKey {
 /// Tolerated difference of the clocks (RFC 7519 4.1.4 mentions some small leeway).
 const LEEWAY: Duration = Duration::from_secs(60);
 
-/// Upper bound on a token, in bytes: no sender's token is longer.
+/// Upper bound on a token that is not the body, in bytes: no sender's token is longer.
 const MAX_TOKEN: usize = 16 * 1024;
 
 impl Jwt {
+    /// Accepts tokens up to this age, if the source bounds their age at all.
+    pub(crate) fn widen(&mut self, window: Duration) -> bool {
+        let has_age = self.max_age.is_some();
+        self.max_age = self.max_age.map(|_| window);
+        has_age
+    }
+
     pub(super) fn read(table: &Table<'_>) -> Option<Self> {
         let algorithms =
             [("RS256", Algorithm::Rs256), ("ES256", Algorithm::Es256), ("HS256", Algorithm::Hs256)];
         let algorithm = words::one_of(table, "algorithm", &algorithms);
         let from = words::field(table, "from", "\"header:Authorization\"");
-        if let Some(Field::SigKv(_)) = from {
+        if from.as_ref().is_some_and(Field::in_signature) {
             table.error(
                 "from",
                 "sigkv: is for signatures, not for tokens: write header:, query:, json: or form:",
@@ -156,7 +163,12 @@ impl Jwt {
     }
 
     pub(crate) const fn covers_body(&self) -> bool {
-        self.body_hash.is_some()
+        self.body_hash.is_some() || self.is_body()
+    }
+
+    /// Returns true if the token is the body, so that its claims are the event.
+    pub(crate) const fn is_body(&self) -> bool {
+        matches!(self.from, Field::Body)
     }
 
     /// Returns the names of the parameters that the claims need.
@@ -176,15 +188,20 @@ impl Jwt {
     }
 
     /// Verifies the token, then its claims. Returns the number of the secret that made it, or `None` for a
-    /// published key.
-    pub(crate) fn verify(&self, view: &View<'_>, now: Timestamp) -> Result<Option<usize>, Rejection> {
+    /// published key, and the claims if the token is the body.
+    pub(crate) fn verify(
+        &self,
+        view: &View<'_>,
+        now: Timestamp,
+    ) -> Result<(Option<usize>, Option<Vec<u8>>), Rejection> {
         let malformed = || Rejection::Malformed(self.from.to_string());
         let value = self.from.read_text(view)?;
         let token = match &self.prefix {
             Some(prefix) => prefix.strip(&value).ok_or_else(malformed)?,
             None => &value,
         };
-        let token = Some(token).filter(|token| token.len() <= MAX_TOKEN).ok_or_else(malformed)?;
+        let fits = |token: &&str| self.is_body() || token.len() <= MAX_TOKEN;
+        let token = Some(token).filter(fits).ok_or_else(malformed)?;
         let (signed, signature) = token.rsplit_once('.').ok_or_else(malformed)?;
         let (header, payload) = signed.split_once('.').ok_or_else(malformed)?;
         let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| malformed());
@@ -207,7 +224,7 @@ impl Jwt {
         self.check_times(&payload, now)?;
         self.check_claims(&payload)?;
         self.check_body(&payload, &view.request.body)?;
-        secret
+        Ok((secret?, self.is_body().then_some(payload)))
     }
 
     fn find_key(
@@ -336,8 +353,8 @@ impl Jwt {
     }
 
     /// Builds the header and the payload of a token that a sender makes at `now`, encoded and joined by a
-    /// dot.
-    pub(crate) fn unsigned(&self, body: &[u8], now: Timestamp) -> String {
+    /// dot. `event` is the text of an object whose members are claims too.
+    pub(crate) fn unsigned(&self, body: &[u8], event: Option<&[u8]>, now: Timestamp) -> String {
         let mut payload = format!(r#"{{"iat":{},"exp":{}"#, now.unix(), now.unix() + 300);
         let mut add = |name: &str, value: &str| {
             payload.push(',');
@@ -351,7 +368,11 @@ impl Jwt {
         if let Some((name, encoding)) = &self.body_hash {
             add(name, &encoding.encode(digest(&SHA256, body).as_ref()));
         }
-        payload.push('}');
+        let event = event.and_then(|event| std::str::from_utf8(event).ok()?.trim().strip_prefix('{'));
+        match event.map(str::trim_start) {
+            Some(members) if members != "}" => payload.extend([",", members]),
+            _ => payload.push('}'),
+        }
         let header = format!(r#"{{"alg":"{}","typ":"JWT"}}"#, self.algorithm.as_str());
         [header, payload].map(|part| URL_SAFE_NO_PAD.encode(part)).join(".")
     }

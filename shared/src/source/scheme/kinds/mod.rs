@@ -21,6 +21,8 @@ pub(crate) use rsa::Rsa;
 pub(crate) use several::{Rule, Several};
 pub(crate) use token::{Token, position};
 
+use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+
 use crate::clock::Timestamp;
 use crate::reader::Table;
 use crate::sabotage::{Safeguard, is_pulled};
@@ -206,9 +208,10 @@ impl Kind {
         match self {
             Self::None | Self::Token(_) | Self::Network(_) | Self::Several(_) => false,
             Self::Jwt(jwt) => jwt.takes_public_keys(),
-            Self::Signed(signed) => match signed.algorithm {
+            Self::Signed(signed) => match &signed.algorithm {
                 Algorithm::Mac(_) | Algorithm::Digest(_) => false,
-                Algorithm::Ed25519(_) | Algorithm::Ecdsa(_) | Algorithm::Rsa(_) => true,
+                Algorithm::Ed25519(ed25519) => !ed25519.has_seeds(),
+                Algorithm::Ecdsa(_) | Algorithm::Rsa(_) => true,
             },
         }
     }
@@ -229,6 +232,31 @@ impl Kind {
                 Algorithm::Ecdsa(ecdsa) => ecdsa.add_key(secret),
                 Algorithm::Rsa(rsa) => rsa.add_key(secret),
             },
+        }
+    }
+
+    /// Forgets the keys of shared secrets, for an attempt with others; false if the keys are public ones.
+    #[cfg(feature = "catalog")]
+    pub(crate) fn forget_keys(&mut self) -> bool {
+        match self {
+            Self::None | Self::Network(_) => true,
+            Self::Token(token) => {
+                token.forget_keys();
+                true
+            }
+            Self::Signed(signed) => match &mut signed.algorithm {
+                Algorithm::Mac(mac) => {
+                    mac.forget_keys();
+                    true
+                }
+                Algorithm::Digest(digest) => {
+                    digest.forget_keys();
+                    true
+                }
+                Algorithm::Ed25519(_) | Algorithm::Ecdsa(_) | Algorithm::Rsa(_) => false,
+            },
+            Self::Several(several) => several.members.iter_mut().all(super::Scheme::forget_keys),
+            Self::Jwt(_) => false,
         }
     }
 
@@ -290,6 +318,16 @@ impl Algorithm {
         let secret = secret.or_else(|| is_pulled(Safeguard::Verification).then_some(0));
         secret.map(Some).ok_or(Rejection::NoMatch)
     }
+
+    /// Signs a text that a handshake is answered with, with the key of this number; `None` if the secrets are
+    /// public keys.
+    pub(crate) fn answer(&self, text: &[u8], key: usize) -> Option<Vec<u8>> {
+        match self {
+            Self::Mac(mac) => mac.answer(text, key),
+            Self::Ed25519(ed25519) => ed25519.answer(text, key),
+            Self::Digest(_) | Self::Ecdsa(_) | Self::Rsa(_) => None,
+        }
+    }
 }
 
 #[cfg(feature = "sender")]
@@ -316,11 +354,23 @@ impl Algorithm {
     }
 }
 
-/// Text form of a key: `key = { encoding, strip_prefix }` turns a secret's text into the key's bytes.
+/// Text form of a key: `key = { encoding, strip_prefix, derive }` turns a secret's text into the key's bytes.
 #[derive(Clone, Debug)]
 pub(crate) struct KeyForm {
     encoding: Encoding,
     strip_prefix: Option<String>,
+    derive: Option<Derive>,
+    /// True if the text itself is a key too: some senders changed from one form to the other.
+    or_text: bool,
+}
+
+/// Way from the bytes of a secret to the key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Derive {
+    /// The SHA-1 of the secret.
+    Sha1,
+    /// The seed of a private Ed25519 key: the secret, repeated until it has the seed's length.
+    Seed,
 }
 
 impl KeyForm {
@@ -331,19 +381,49 @@ impl KeyForm {
                 table.error("key", r#"missing: write key = { encoding = "hex" } or "base64""#);
                 return None;
             }
-            return Some(Self { encoding: Encoding::Utf8, strip_prefix: None });
+            return Some(Self { encoding: Encoding::Utf8, strip_prefix: None, derive: None, or_text: false });
         }
         let inner = table.table("key")?;
-        let text = if binary { &[][..] } else { &[("utf8", Encoding::Utf8)][..] };
+        let way = if binary { ("seed", Derive::Seed) } else { ("sha1", Derive::Sha1) };
+        let derive = inner.has("derive").then(|| words::one_of(&inner, "derive", &[way]));
+        let is_text = !binary || derive.is_some();
+        let text = if is_text { &[("utf8", Encoding::Utf8)][..] } else { &[][..] };
         let choices = [text, &[("base64", Encoding::Base64), ("hex", Encoding::Hex)]].concat();
         let encoding = words::one_of(&inner, "encoding", &choices);
         let strip_prefix = inner.str("strip_prefix").map(|at| at.value.to_owned());
+        let or_text = inner.bool("or_text").is_some_and(|at| at.value);
         inner.finish();
-        Some(Self { encoding: encoding?, strip_prefix })
+        Some(Self { encoding: encoding?, strip_prefix, derive: derive.flatten(), or_text })
     }
 
-    /// Decodes the bytes of a key; the prefix is optional in the secret.
+    /// Returns true if the secret makes the private key, which then is known to the sender and to us alone.
+    const fn is_seed(&self) -> bool {
+        matches!(self.derive, Some(Derive::Seed))
+    }
+
+    /// Returns the keys that the text can stand for.
+    fn decode_all(&self, secret: &Secret) -> Result<Vec<Secret>, KeyError> {
+        if !self.or_text {
+            return Ok(vec![self.decode(secret)?]);
+        }
+        Ok([secret.clone()].into_iter().chain(self.decode(secret)).collect())
+    }
+
+    /// Returns the key of a secret.
     fn decode(&self, secret: &Secret) -> Result<Secret, KeyError> {
+        let bytes = self.decode_text(secret)?;
+        Ok(match self.derive {
+            None => bytes,
+            Some(Derive::Sha1) => Secret::new(digest(&SHA1_FOR_LEGACY_USE_ONLY, bytes.expose()).as_ref()),
+            Some(Derive::Seed) => {
+                let seed = bytes.expose().iter().copied().cycle().take(ed25519::KEY_LENGTH);
+                Secret::new(seed.collect::<Vec<u8>>())
+            }
+        })
+    }
+
+    /// Decodes the bytes of a secret; the prefix is optional in its text.
+    fn decode_text(&self, secret: &Secret) -> Result<Secret, KeyError> {
         let form = || {
             let prefix = self.strip_prefix.as_deref().unwrap_or_default();
             format!("is not a key of this source: write {} text after {prefix:?}", self.encoding.as_str())

@@ -32,7 +32,7 @@ pub(crate) struct Token {
 impl Token {
     pub(super) fn read(table: &Table<'_>) -> Option<Self> {
         let from = words::field(table, "from", "\"header:Authorization\"");
-        if let Some(Field::SigKv(_)) = from {
+        if from.as_ref().is_some_and(Field::in_signature) {
             table.error(
                 "from",
                 "sigkv: is for signatures, not for tokens: write header:, query:, json: or form:",
@@ -63,6 +63,12 @@ impl Token {
         };
         self.keys.push(key);
         Ok(())
+    }
+
+    /// Forgets all keys, for an attempt with others.
+    #[cfg(feature = "catalog")]
+    pub(super) fn forget_keys(&mut self) {
+        self.keys.clear();
     }
 
     /// Reads the token of a request, without the prefix.
