@@ -21,6 +21,18 @@ pub struct Env {
 /// Variable with the address of Lambda's runtime API, which every function on Lambda has.
 pub(crate) const RUNTIME_API: &str = "AWS_LAMBDA_RUNTIME_API";
 
+/// Switch that opens connections while a function starts.
+pub(crate) const PREWARM: &str = "PREWARM";
+
+/// Switch that accepts the sample secrets of this repository.
+pub(crate) const SAMPLES: &str = "ALLOW_SAMPLE_SECRETS";
+
+/// Switch that allows endpoints without TLS.
+pub(crate) const PLAIN_HTTP: &str = "ALLOW_HTTP_ENDPOINTS";
+
+/// Switch that keeps a bucket's name in the path.
+pub(crate) const PATH_STYLE: &str = "S3_FORCE_PATH_STYLE";
+
 /// Variable with the log level that is set in a Lambda function's configuration.
 pub(crate) const LAMBDA_LOG_LEVEL: &str = "AWS_LAMBDA_LOG_LEVEL";
 
@@ -97,6 +109,14 @@ impl Env {
         Self { own: Arc::new(own), ..self.clone() }
     }
 
+    /// Returns the same environment without some variables: a check looks behind a mistake for the next one.
+    #[cfg(feature = "catalog")]
+    #[must_use]
+    pub fn without(&self, variables: Vec<&'static str>) -> Self {
+        let env = self.clone();
+        Self::new(move |name| if variables.contains(&name) { None } else { env.text(name) })
+    }
+
     /// Returns the value of a variable without surrounding blanks. An empty or blank variable counts as
     /// unset.
     pub fn get(&self, name: &str) -> Option<String> {
@@ -113,7 +133,7 @@ impl Env {
 
     /// Returns true if endpoints without TLS are allowed.
     pub(crate) fn allows_http(&self) -> bool {
-        self.is_on("ALLOW_HTTP_ENDPOINTS")
+        self.is_on(PLAIN_HTTP)
     }
 
     /// Returns true if a switch is on, that is `1` or `true`.

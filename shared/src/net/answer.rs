@@ -17,6 +17,9 @@ const MAX_ID: usize = 256;
 /// Upper bound on a wait that a vendor asks for: a waiting delivery is tried at least once an hour.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
 
+/// Number of bytes in a row that count as quoted from a message.
+const QUOTED: usize = 8;
+
 /// HTTP answer of a server, read to its end.
 #[derive(Clone, Debug, Default)]
 pub struct Answer {
@@ -98,6 +101,57 @@ pub(crate) fn clean(text: &str, secrets: &[&str]) -> String {
     printable.take(MAX_TEXT).collect()
 }
 
+/// Replaces everything in `text` that is quoted from `message`, as a vendor may quote the message that it
+/// refuses. The name `topic` stays, even if the message has it too.
+pub(crate) fn without_message(text: String, message: &str, topic: &str) -> String {
+    let bytes = text.as_bytes();
+    let slot = |window: &[u8]| {
+        let window = window.try_into().map_or(0, u64::from_le_bytes);
+        (window.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 52) as usize
+    };
+    // The windows of the text, as lists by slot: most windows of a message find an empty one. A window that was
+    // found leaves its list, so that a long message of equal windows costs no more than another.
+    let (mut heads, mut next) = (vec![None; 4096], vec![None; bytes.len()]);
+    for (at, window) in bytes.windows(QUOTED).enumerate() {
+        next[at] = heads[slot(window)].replace(at);
+    }
+    let mut is_quoted = vec![false; bytes.len()];
+    for window in message.as_bytes().windows(QUOTED) {
+        let head = slot(window);
+        let (mut before, mut here): (Option<usize>, Option<usize>) = (None, heads[head]);
+        while let Some(at) = here {
+            here = next[at];
+            if bytes[at..at + QUOTED] == *window {
+                is_quoted[at..at + QUOTED].fill(true);
+                match before {
+                    Some(before) => next[before] = here,
+                    None => heads[head] = here,
+                }
+            } else {
+                before = Some(at);
+            }
+        }
+    }
+    if !topic.is_empty() {
+        for (at, _) in text.match_indices(topic) {
+            is_quoted[at..at + topic.len()].fill(false);
+        }
+    }
+    if !is_quoted.contains(&true) {
+        return text;
+    }
+    let (mut kept, mut was_quoted) = (String::new(), false);
+    for (at, c) in text.char_indices() {
+        match (is_quoted[at], was_quoted) {
+            (true, false) => kept.push_str("<message>"),
+            (true, true) => {}
+            (false, _) => kept.push(c),
+        }
+        was_quoted = is_quoted[at];
+    }
+    kept
+}
+
 /// Finds the value of the next credential header in `lower`, searching from `from`: the range from the colon
 /// to the character that ends the header in quoting texts.
 fn next_credential(lower: &str, from: usize) -> Option<(usize, usize)> {
@@ -128,6 +182,19 @@ mod tests {
         );
         assert_eq!(clean("é\u{1}x", &[""]), "é x");
         assert_eq!(clean(&"é".repeat(2000), &[]).chars().count(), MAX_TEXT);
+    }
+
+    #[test]
+    fn a_quoted_message_is_masked_and_the_topic_is_not() {
+        let message = r#"{"data":{"card":"4111 1111","note":"a secret-note"},"topic":"t/webhooks/a"}"#;
+        let masked = |text: &str| without_message(text.to_owned(), message, "t/webhooks/a");
+        assert_eq!(masked("payload (4111 1111) rejected"), "payload (<message>) rejected");
+        assert_eq!(masked("no topic t/webhooks/a here"), "no topic t/webhooks/a here");
+        for text in ["", "short", "nothing of it", "4111 11"] {
+            assert_eq!(masked(text), text);
+        }
+        assert_eq!(masked("\u{e9}{'note':'a secret-note'}\u{e9}"), "\u{e9}{'note':'<message>'}\u{e9}");
+        assert_eq!(without_message("12345678".to_owned(), "12345678", ""), "<message>");
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Endpoints of APIs: scheme, host and port, nothing else.
 
-use std::fmt;
+use std::collections::VecDeque;
 use std::net::IpAddr;
+use std::{fmt, mem};
 
 use http::Uri;
 use http::uri::{Authority, Scheme};
@@ -15,8 +16,8 @@ pub enum EndpointError {
     /// URL with credentials.
     #[error("has a user name in it: credentials have variables of their own")]
     UserInfo,
-    /// URL with a path or a query, which the clients choose themselves.
-    #[error("has a path or a query: only https://host or https://host:port is taken")]
+    /// URL with a query, or with a path that the client chooses itself.
+    #[error("has a query, or a path where none is taken: write it as https://host or https://host:port")]
     NotBare,
     /// URL without TLS: requests would be readable on the way.
     #[error("is not https: use https, or set ALLOW_HTTP_ENDPOINTS=1 if that is meant")]
@@ -42,7 +43,7 @@ impl Endpoint {
         }
     }
 
-    /// Parses a URL with a path like [`parse`](Self::parse) (`OS_AUTH_URL`), and returns the path without a
+    /// Parses a URL with a path like [`parse`](Self::parse) (`OS_AUTH_URL`, `S3_ENDPOINT`), and returns the path without a
     /// final slash.
     pub fn parse_with_path(text: &str, allow_http: bool) -> Result<(Self, String), EndpointError> {
         let uri: Uri = text.parse().map_err(|_| EndpointError::NotAUrl)?;
@@ -104,6 +105,49 @@ impl Endpoint {
         parts.authority = Some(self.authority.clone());
         parts.path_and_query = Some(http::uri::PathAndQuery::from_static("/"));
         Uri::from_parts(parts).unwrap_or_default()
+    }
+}
+
+/// Endpoints of one API: the one in use, and those that take its place in turn while it cannot be reached.
+#[derive(Clone, Debug)]
+pub(crate) struct Endpoints {
+    pub(crate) current: Endpoint,
+    others: VecDeque<Endpoint>,
+}
+
+impl Endpoints {
+    /// Parses endpoints with commas between them; the first is in use.
+    pub(crate) fn parse(text: &str, allow_http: bool) -> Result<Self, EndpointError> {
+        let mut all = text.split(',').map(|text| Endpoint::parse(text.trim(), allow_http));
+        let current = all.next().unwrap_or(Err(EndpointError::NotAUrl))?;
+        Ok(Self { current, others: all.collect::<Result<_, _>>()? })
+    }
+
+    /// Returns the number of endpoints besides the one in use.
+    pub(crate) fn others(&self) -> usize {
+        self.others.len()
+    }
+
+    /// Goes on to the next endpoint.
+    pub(crate) fn turn(&mut self) {
+        if let Some(next) = self.others.pop_front() {
+            self.others.push_back(mem::replace(&mut self.current, next));
+        }
+    }
+
+    /// Goes on to `endpoint` if it is one of these.
+    pub(crate) fn turn_to(&mut self, endpoint: &Endpoint) {
+        if self.others.contains(endpoint) {
+            while self.current != *endpoint {
+                self.turn();
+            }
+        }
+    }
+}
+
+impl From<Endpoint> for Endpoints {
+    fn from(current: Endpoint) -> Self {
+        Self { current, others: VecDeque::new() }
     }
 }
 

@@ -22,6 +22,8 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::time::{Instant, timeout_at};
 
+use crate::tasks::spawn;
+
 /// Time for which an answer is used without asking again: a change of addresses takes effect in seconds.
 const FRESH: Duration = Duration::from_secs(5);
 
@@ -169,11 +171,11 @@ impl Names {
         let (tell, asking) = watch::channel(None);
         let looking = (self.0.ask)(host.to_owned());
         let end = End { names: self.clone(), host: host.to_owned() };
-        tokio::spawn(async move {
+        spawn(Box::pin(async move {
             let answer = looking.await;
             end.with(&answer);
             tell.send_replace(Some(answer));
-        });
+        }));
         asking
     }
 }

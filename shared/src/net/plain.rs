@@ -6,16 +6,10 @@
 use std::borrow::Cow;
 
 use http::header::CONTENT_ENCODING;
-use miniz_oxide::inflate::{decompress_to_vec_with_limit, decompress_to_vec_zlib_with_limit};
 
 use super::answer::Answer;
+use crate::inflate::{GZIP, gunzip, unzlib};
 use crate::json;
-
-/// First bytes of every gzip stream: two magic bytes, and deflate as the method.
-const GZIP: [u8; 3] = [0x1f, 0x8b, 8];
-
-/// Length of the end of a gzip stream in bytes: a checksum, and the length of the content.
-const GZIP_END: usize = 8;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
@@ -31,9 +25,9 @@ impl Answer {
     pub(crate) fn inflated(mut self, limit: usize) -> Self {
         let coding = self.coding().map(str::to_ascii_lowercase);
         let inflated = if self.body.starts_with(&GZIP) {
-            gunzip(&self.body, limit)
+            gunzip(&self.body, limit).ok()
         } else if coding.as_deref() == Some("deflate") {
-            decompress_to_vec_zlib_with_limit(&self.body, limit).ok()
+            unzlib(&self.body, limit).ok()
         } else {
             None
         };
@@ -61,34 +55,6 @@ impl Answer {
         };
         Cow::Owned(Self { body, ..self.clone() })
     }
-}
-
-/// Unpacks a gzip stream (RFC 1952) of one member; `None` if it is broken or gives more than `limit` bytes.
-/// TLS guards against changes; the length shows that the stream is complete.
-fn gunzip(stream: &[u8], limit: usize) -> Option<Vec<u8>> {
-    const CHECKSUM: u8 = 2;
-    const EXTRA: u8 = 4;
-    const NAME: u8 = 8;
-    const COMMENT: u8 = 16;
-    let (head, mut rest) = stream.split_at_checked(10)?;
-    let flags = *head.get(3)?;
-    if flags & EXTRA != 0 {
-        let (length, after) = rest.split_first_chunk()?;
-        rest = after.get(usize::from(u16::from_le_bytes(*length))..)?;
-    }
-    for text in [NAME, COMMENT] {
-        if flags & text != 0 {
-            let end = rest.iter().position(|byte| *byte == 0)?;
-            rest = rest.get(end + 1..)?;
-        }
-    }
-    if flags & CHECKSUM != 0 {
-        rest = rest.get(2..)?;
-    }
-    let deflated = rest.get(..rest.len().checked_sub(GZIP_END)?)?;
-    let length = u32::from_le_bytes(*stream.last_chunk()?);
-    let inflated = decompress_to_vec_with_limit(deflated, limit).ok()?;
-    (u32::try_from(inflated.len()) == Ok(length)).then_some(inflated)
 }
 
 /// Replaces bytes that are not UTF-8, one by one. If the result is not JSON, the second byte of a two-byte

@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::endpoint::Endpoint;
 use super::fault::ConnectError;
+use crate::tasks::spawn;
 
 /// Time after which an idle connection is closed. It is shorter than the servers' own limits, so that servers
 /// seldom close a connection first, and shorter than the time after which a network address translation drops
@@ -142,7 +143,7 @@ impl<C: Connection> Pools<C> {
             !std::mem::replace(&mut pool.is_swept, true)
         });
         if is_new_to_sweep {
-            tokio::spawn(sweep(Arc::downgrade(&self.0), endpoint.clone()));
+            spawn(Box::pin(sweep(Arc::downgrade(&self.0), endpoint.clone())));
         }
     }
 
@@ -169,11 +170,11 @@ impl<C: Connection> Pools<C> {
         });
         if let Some(begun) = begun {
             let (pools, endpoint) = (self.clone(), endpoint.clone());
-            tokio::spawn(async move {
+            spawn(Box::pin(async move {
                 let made = timeout(pools.0.limit, (pools.0.connect)(&endpoint)).await;
                 let late = |_| Err(ConnectError::Passing("timed out".to_owned()));
                 pools.made(&endpoint, begun, made.unwrap_or_else(late));
-            });
+            }));
         }
         told.await.unwrap_or_else(|_| Err(ConnectError::Passing("it was given up".to_owned())))
     }

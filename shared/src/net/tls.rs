@@ -21,7 +21,9 @@ use super::fault::ConnectError;
 use super::names::Names;
 use super::race::race;
 use super::tunnel::Proxy;
+use crate::cidr::holds;
 use crate::env::{Env, EnvProblem};
+use crate::files::unreadable;
 
 /// Open connection, with or without TLS.
 pub type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
@@ -32,15 +34,18 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// Variable with a file of root certificates, beside those of the web.
 pub(super) const CA_FILE: &str = "TLS_CA_FILE";
 
-/// Variable with the address of a proxy.
-pub(super) const PROXY: &str = "HTTPS_PROXY";
+/// Variables with the address of a proxy: the first one that is set counts.
+pub(super) const PROXIES: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
 
-/// Maker of connections by the environment's settings (`TLS_CA_FILE`, `HTTPS_PROXY`).
+/// Variables with the hosts that are reached without the proxy.
+const EXEMPT: [&str; 2] = ["NO_PROXY", "no_proxy"];
+
+/// Maker of connections by the environment's settings (`TLS_CA_FILE`, [`PROXIES`], [`EXEMPT`]).
 #[derive(Clone)]
 pub struct Connector {
     direct: HttpsConnector<Tcp>,
-    /// Connector through the proxy, only for `https`, and never for loopback.
-    tunnel: Option<HttpsConnector<Tcp>>,
+    /// Connector through the proxy, only for `https` and never for loopback, and the hosts that do without it.
+    tunnel: Option<(HttpsConnector<Tcp>, Arc<str>)>,
     names: Names,
 }
 
@@ -53,20 +58,22 @@ impl Connector {
     /// Reads the settings, and resolves hosts with the resolver `names`.
     pub(crate) fn over(env: &Env, names: Names) -> Result<Self, EnvProblem> {
         let tls = Arc::new(tls_config(env)?);
-        let proxy = env.get(PROXY).map(|url| Proxy::parse(&url)).transpose()?;
+        let first = |names: &[&'static str]| names.iter().find_map(|name| Some((*name, env.get(name)?)));
+        let proxy = first(&PROXIES).map(|(name, url)| Proxy::parse(name, &url)).transpose()?;
         let connector = |proxy| {
             let tcp = Tcp { names: names.clone(), proxy };
             let builder = HttpsConnectorBuilder::new().with_tls_config(ClientConfig::clone(&tls));
             builder.https_or_http().enable_http1().wrap_connector(tcp)
         };
-        let tunnel = proxy.map(|proxy| connector(Some(Arc::new(proxy))));
+        let exempt = first(&EXEMPT).map_or_else(String::new, |(_, hosts)| hosts).into();
+        let tunnel = proxy.map(|proxy| (connector(Some(Arc::new(proxy))), exempt));
         Ok(Self { direct: connector(None), tunnel, names })
     }
 
     /// Connects to an endpoint, its TLS handshake included.
     pub async fn connect(&self, endpoint: &Endpoint) -> Result<Stream, ConnectError> {
         let connector = match &self.tunnel {
-            Some(tunnel) if is_tunnelled(endpoint) => tunnel,
+            Some((tunnel, _)) if self.tunnels(endpoint) => tunnel,
             _ => &self.direct,
         };
         connector.clone().call(endpoint.uri()).await.map_err(ConnectError::of)
@@ -74,7 +81,10 @@ impl Connector {
 
     /// Returns true if a proxy makes the connection.
     pub(crate) fn tunnels(&self, endpoint: &Endpoint) -> bool {
-        self.tunnel.is_some() && is_tunnelled(endpoint)
+        let (host, _) = endpoint.place();
+        endpoint.is_https()
+            && !endpoint.is_loopback()
+            && self.tunnel.as_ref().is_some_and(|(_, exempt)| !is_exempt(exempt, host))
     }
 
     /// Resolves the addresses to which a connection would be made.
@@ -84,8 +94,22 @@ impl Connector {
     }
 }
 
-fn is_tunnelled(endpoint: &Endpoint) -> bool {
-    endpoint.is_https() && !endpoint.is_loopback()
+/// Returns true if `NO_PROXY` lists the host: by its domain, by its network, or by `*`.
+fn is_exempt(list: &str, host: &str) -> bool {
+    let address = host.parse().ok();
+    list.split(',').map(str::trim).any(|entry| match address {
+        _ if entry == "*" => true,
+        Some(address) => holds(entry, address),
+        None => {
+            let domain = entry.strip_prefix('.').unwrap_or(entry);
+            let start = host.len().checked_sub(domain.len());
+            let is_at = |start: usize| {
+                host.get(start..).is_some_and(|end| end.eq_ignore_ascii_case(domain))
+                    && (start == 0 || host.as_bytes().get(start - 1) == Some(&b'.'))
+            };
+            !domain.is_empty() && start.is_some_and(is_at)
+        }
+    })
 }
 
 /// Connector of the TCP connection below TLS or plain HTTP.
@@ -140,7 +164,7 @@ fn tls_config(env: &Env) -> Result<ClientConfig, EnvProblem> {
     if let Some(path) = env.get(CA_FILE) {
         let wrong = |message| EnvProblem { variable: CA_FILE, message };
         let pem = std::fs::read(&path)
-            .map_err(|e| wrong(format!("names {path}, which cannot be read: {}", e.kind())))?;
+            .map_err(|e| wrong(format!("names {path}, which cannot be read: {}", unreadable(e.kind()))))?;
         let before = roots.len();
         for certificate in CertificateDer::pem_slice_iter(&pem) {
             certificate.ok().and_then(|c| roots.add(c).ok()).ok_or_else(|| {
@@ -157,4 +181,73 @@ fn tls_config(env: &Env) -> Result<ClientConfig, EnvProblem> {
         .with_safe_default_protocol_versions()
         .map_err(|e| EnvProblem { variable: CA_FILE, message: format!("cannot be used: {e}") })?;
     Ok(config.with_root_certificates(roots).with_no_client_auth())
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper_util::client::proxy::matcher::Matcher;
+
+    use super::*;
+
+    /// hyper-util reads `NO_PROXY` in the same way; its reader would be 8 kB of a function. Only `*` differs: it
+    /// stands for addresses here, too, as it does for curl.
+    #[test]
+    fn hosts_are_exempt_as_other_programs_have_them() {
+        let lists = [
+            "",
+            ",",
+            " , ",
+            "*",
+            "example.com",
+            ".example.com",
+            "EXAMPLE.com , other.test",
+            "a.example.com",
+            "xample.com",
+            "com",
+            "..com",
+            "*.example.com",
+            "10.0.0.0/8",
+            "10.1.2.3/8",
+            "10.0.0.1",
+            "10.0.0.1/32",
+            "0.0.0.0/0",
+            "10.0.0.0/33",
+            "10.0.0.0/",
+            "10.0.0.0/x",
+            "2001:db8::/32",
+            "2001:db8::1",
+            "::/0",
+            "::ffff:10.0.0.1",
+            "example.com:443",
+            "[2001:db8::1]",
+            "10.",
+            "example.com,10.0.0.0/8",
+        ];
+        let hosts = [
+            "example.com",
+            "a.example.com",
+            "b.a.Example.com",
+            "notexample.com",
+            "com",
+            "other.test",
+            "10.0.0.1",
+            "10.9.9.9",
+            "11.0.0.1",
+            "[2001:db8::1]",
+            "[2001:db9::1]",
+            "[::ffff:10.0.0.1]",
+            "x",
+        ];
+        let mut met = [0, 0];
+        for (list, host) in lists.iter().flat_map(|list| hosts.map(|host| (list, host))) {
+            let matcher = Matcher::builder().https("http://proxy").no(*list).build();
+            let url: Uri = format!("https://{host}/").parse().unwrap();
+            let address = host.trim_matches(['[', ']']);
+            let is_all = *list == "*" && address.parse::<std::net::IpAddr>().is_ok();
+            let theirs = matcher.intercept(&url).is_none() || is_all;
+            assert_eq!(is_exempt(list, address), theirs, "{list:?} {host}");
+            met[usize::from(theirs)] += 1;
+        }
+        assert!(met.iter().all(|count| *count >= 50), "{met:?}");
+    }
 }

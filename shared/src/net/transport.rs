@@ -25,9 +25,10 @@ use super::endpoint::Endpoint;
 use super::fault::{ConnectError, chain};
 use super::names::Names;
 use super::pool::{Connection, Pools};
-use super::tls::{BoxError, CA_FILE, Connector, PROXY};
+use super::tls::{BoxError, CA_FILE, Connector, PROXIES};
 use crate::env::{Env, EnvProblem};
 use crate::reader::parse_duration;
+use crate::tasks::spawn;
 
 /// Lower and upper bound on the time to wait for a connection: name, TCP, TLS and a proxy together. Unless
 /// `CONNECT_TIMEOUT` is set, it is half of the request's time within these bounds: enough for a proxy or a
@@ -53,7 +54,7 @@ const MAX_CONNECTIONS: usize = 256;
 const MAX_FIELDS: usize = 1000;
 
 /// Names of the variables that a [`Transport`] reads.
-pub(crate) const VARIABLES: [&str; 4] = [CA_FILE, PROXY, "MAX_CONNECTIONS", "CONNECT_TIMEOUT"];
+pub(crate) const VARIABLES: [&[&str]; 2] = [&[CA_FILE, "MAX_CONNECTIONS", "CONNECT_TIMEOUT"], &PROXIES];
 
 /// Name of this client, in a form that `X-TC-RequestClient` takes too.
 pub(crate) const USER_AGENT: &str = concat!("hookmq-", env!("CARGO_PKG_VERSION"));
@@ -73,7 +74,7 @@ pub(crate) struct Call<'a> {
     pub method: http::Method,
     pub endpoint: &'a Endpoint,
     /// Path and query of the request.
-    pub target: &'a str,
+    pub path_and_query: &'a str,
     pub headers: HeaderMap,
     pub body: Bytes,
     /// Upper bound on the answer's body, in bytes.
@@ -129,7 +130,7 @@ pub(crate) struct Transport {
 }
 
 impl Transport {
-    /// Reads `TLS_CA_FILE`, `HTTPS_PROXY`, `MAX_CONNECTIONS` and `CONNECT_TIMEOUT`;
+    /// Reads `TLS_CA_FILE`, the proxy's variables, `MAX_CONNECTIONS` and `CONNECT_TIMEOUT`;
     /// [`problem`](Self::problem) reports wrong values.
     pub(crate) fn new(env: &Env) -> Self {
         Self::over(env, Names::chosen())
@@ -259,7 +260,7 @@ async fn connect(
     let handshake = protocol().handshake(stream).await;
     let (sender, connection) = handshake.map_err(|error| ConnectError::Passing(error.to_string()))?;
     // The connection's errors reach the request under way; between requests they concern no request.
-    tokio::spawn(async move { drop(connection.await) });
+    spawn(Box::pin(async move { drop(connection.await) }));
     Ok(sender)
 }
 
@@ -292,19 +293,25 @@ fn limits(env: &Env) -> Result<(usize, Option<Duration>), EnvProblem> {
 /// Builds header fields, the client's name included. Values come from the environment, where they were
 /// checked, or from answers' headers; an invalid value would be left out.
 pub(crate) fn headers<'a>(fields: impl IntoIterator<Item = (&'static str, &'a str)>) -> HeaderMap {
-    let fields = fields.into_iter().chain([("user-agent", USER_AGENT)]);
-    let value = |name, value| {
-        let mut value = HeaderValue::from_str(value).ok()?;
-        value.set_sensitive(SENSITIVE.contains(&name));
-        Some((HeaderName::from_static(name), value))
-    };
-    fields.filter_map(|(name, text)| value(name, text)).collect()
+    collected(&mut fields.into_iter())
+}
+
+/// Collects header fields of any kind of iterator by code that stands in a binary once.
+fn collected(fields: &mut dyn Iterator<Item = (&'static str, &str)>) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(16);
+    for (name, text) in fields.chain([("user-agent", USER_AGENT)]) {
+        if let Ok(mut value) = HeaderValue::from_str(text) {
+            value.set_sensitive(SENSITIVE.contains(&name));
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    }
+    headers
 }
 
 fn request(call: &Call<'_>) -> Request<Full<Bytes>> {
     let mut request = Request::new(Full::new(call.body.clone()));
     *request.method_mut() = call.method.clone();
-    *request.uri_mut() = call.target.parse().unwrap_or_default();
+    *request.uri_mut() = call.path_and_query.parse().unwrap_or_default();
     *request.headers_mut() = call.headers.clone();
     if let Ok(host) = HeaderValue::from_str(call.endpoint.host()) {
         request.headers_mut().insert(http::header::HOST, host);

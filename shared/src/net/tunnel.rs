@@ -11,14 +11,15 @@ use tokio::net::TcpStream;
 
 use super::fault::ConnectError;
 use super::names::Names;
-use super::tls::{PROXY, connect};
+use super::tls::connect;
 use crate::env::EnvProblem;
 
 /// Upper bound on a proxy's answer to `CONNECT`, in bytes.
 const MAX_HEAD: usize = 8192;
 
-/// Proxy of `HTTPS_PROXY`.
+/// Proxy of `HTTPS_PROXY` or of another variable.
 pub(super) struct Proxy {
+    variable: &'static str,
     host: String,
     port: u16,
     /// Value of `Proxy-Authorization`.
@@ -27,9 +28,9 @@ pub(super) struct Proxy {
 
 impl Proxy {
     /// Parses `http://[user:password@]host:port`, with or without the scheme.
-    pub(super) fn parse(url: &str) -> Result<Self, EnvProblem> {
+    pub(super) fn parse(variable: &'static str, url: &str) -> Result<Self, EnvProblem> {
         let wrong = || EnvProblem {
-            variable: PROXY,
+            variable,
             message: "is not a proxy's URL: write it as http://[user:password@]host:port".to_owned(),
         };
         let url = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
@@ -40,7 +41,7 @@ impl Proxy {
             format!("Basic {}", STANDARD.encode(decoded))
         });
         let host = authority.host().trim_matches(['[', ']']).to_owned();
-        Ok(Self { host, port: authority.port_u16().unwrap_or(80), login })
+        Ok(Self { variable, host, port: authority.port_u16().unwrap_or(80), login })
     }
 
     /// Connects through the proxy; `host` has the brackets of an IPv6 address.
@@ -63,8 +64,9 @@ impl Proxy {
         match status(&head) {
             Some(200..300) => Ok(stream),
             Some(407) => Err(ConnectError::Lasting(format!(
-                "{self} asks for a login, or for another one (status 407): write HTTPS_PROXY as \
-                 http://user:password@host:port"
+                "{self} asks for a login, or for another one (status 407): write {} as \
+                 http://user:password@host:port",
+                self.variable
             ))),
             Some(status @ (408 | 425 | 429)) => Err(passing(status).by(self)),
             Some(status @ 400..500) => Err(ConnectError::Lasting(format!(
@@ -138,11 +140,11 @@ mod tests {
             ("http://[::1]", "the proxy ::1:80", None),
             ("http://user:p%40ss@proxy.test:1", "the proxy proxy.test:1", Some("Basic dXNlcjpwQHNz")),
         ] {
-            let proxy = Proxy::parse(url).unwrap();
+            let proxy = Proxy::parse("HTTPS_PROXY", url).unwrap();
             assert_eq!((proxy.to_string().as_str(), proxy.login.as_deref()), (shown, login), "{url}");
         }
         for wrong in ["", "https://proxy.test", "socks5://proxy.test:1", "http://"] {
-            assert!(Proxy::parse(wrong).is_err(), "{wrong}");
+            assert!(Proxy::parse("HTTPS_PROXY", wrong).is_err(), "{wrong}");
         }
     }
 

@@ -9,7 +9,9 @@ use crate::env::{Env, EnvProblem};
 use crate::net::digest::sha256;
 use crate::platform::{FUNCTION_GRAPH_RUNTIME, FUNCTION_GRAPH_TRUST, SCF_TRUST};
 use crate::secret::{Secret, SecretError, SecretRef};
-use crate::vault::Vault;
+#[cfg(feature = "machine")]
+use crate::vault::LentKey;
+use crate::vault::{Lender, Vault};
 
 /// Access key: its id, its secret half, and the session token of a temporary key.
 #[derive(Clone, Debug)]
@@ -96,14 +98,41 @@ impl<'k> Keyring<'k> {
     pub(crate) async fn read(
         env: &'k Env,
         vault: &'k Vault,
-        variables: impl IntoIterator<Item = &'static str>,
+        variables: &mut (dyn Iterator<Item = &'static str> + Send),
+        lenders: &[Lender],
         refused: bool,
         deadline: Instant,
     ) -> Self {
-        let found = variables.into_iter().filter_map(|variable| reference(env, variable));
-        let references: Vec<SecretRef> = found.filter_map(Result::ok).collect();
+        let found = variables.filter_map(|variable| reference(env, variable));
+        let references: Vec<Result<SecretRef, SecretError>> = found.collect();
+        #[cfg(feature = "machine")]
+        if references.is_empty() {
+            vault.borrow(lenders, env, refused, deadline).await;
+        }
+        #[cfg(not(feature = "machine"))]
+        let _ = lenders;
+        let references: Vec<SecretRef> = references.into_iter().filter_map(Result::ok).collect();
         vault.refresh(&references, refused, deadline).await;
         Self { env, vault, trusting: false }
+    }
+
+    /// Returns the key that the pod or the machine lends, for an environment without a key.
+    #[cfg(feature = "machine")]
+    pub(crate) fn lent(&self, lenders: &[Lender]) -> Result<Option<Credentials>, EnvProblem> {
+        let Some(lent) = self.vault.lent(lenders, self.env, self.trusting) else { return Ok(None) };
+        let LentKey { id, key, token } = lent?;
+        Ok(Some(Credentials { id, key, token: Some(token) }))
+    }
+
+    /// Returns `None`: a function is lent no key in this way.
+    #[cfg(not(feature = "machine"))]
+    #[expect(
+        clippy::unused_self,
+        clippy::unnecessary_wraps,
+        reason = "the feature `machine` has the other form"
+    )]
+    pub(crate) const fn lent(&self, _: &[Lender]) -> Result<Option<Credentials>, EnvProblem> {
+        Ok(None)
     }
 
     /// Opens a keyring for the check of the environment at start: a secret that cannot be read yet counts as
@@ -161,8 +190,14 @@ impl Credentials {
             .into_iter()
             .chain(family.token.map(|variable| (variable, token.as_ref())))
         {
-            if value.is_some_and(|v| !v.expose().iter().all(u8::is_ascii_graphic)) {
-                let message = "holds blanks or characters that no key has: copy it again".to_owned();
+            // Docker's `--env-file` keeps quotes.
+            let is_wrong = |v: &[u8]| {
+                !v.iter().all(u8::is_ascii_graphic) || matches!(v, [b'"', .., b'"'] | [b'\'', .., b'\''])
+            };
+            if value.is_some_and(|v| is_wrong(v.expose())) {
+                let message =
+                    "holds blanks or characters that no key has, or stands in quotes: copy it again"
+                        .to_owned();
                 return Err(EnvProblem { variable, message });
             }
         }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::Class;
 use crate::clock::Timestamp;
-use crate::net::answer::{Answer, clean};
+use crate::message::Message;
+use crate::net::answer::{Answer, clean, without_message};
 use crate::net::transport::TransportError;
 
 impl Answer {
@@ -57,6 +58,27 @@ pub struct Accepted {
     pub message_id: String,
     /// Request id of the vendor, if its answer names one.
     pub request_id: Option<String>,
+}
+
+/// Parts of a request that an answer may repeat, and that reach no log.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Private<'a> {
+    /// Secrets that signed the request.
+    pub secrets: &'a [&'a str],
+    /// Message that was sent; its topic may be told.
+    pub message: Option<&'a Message>,
+}
+
+impl Private<'_> {
+    /// Cleans the vendor's text for a log: the result is short, and has neither control characters nor anything
+    /// private. Our own words are not cleaned, because a message may have the same words by chance.
+    pub(super) fn clean(&self, text: &str) -> String {
+        let text = clean(text, self.secrets);
+        match self.message {
+            Some(message) => without_message(text, &message.text, &message.topic),
+            None => text,
+        }
+    }
 }
 
 /// Answered request of an attempt.

@@ -18,9 +18,9 @@ use crate::context::Context;
 use crate::env::EnvProblem;
 use crate::message::Message;
 use crate::net::answer::Answer;
-use crate::net::endpoint::Endpoint;
+use crate::net::endpoint::{Endpoint, Endpoints};
 use crate::net::transport::TransportError;
-use crate::queue::failure::{Accepted, Failure};
+use crate::queue::failure::{Accepted, Failure, Private};
 
 /// Simulated vendor behind a [`MemoryQueue`].
 pub trait Broker: Send + Sync + 'static {
@@ -143,13 +143,17 @@ struct Sending<'a> {
 }
 
 struct SendConfig {
-    endpoint: Endpoint,
+    endpoints: Endpoints,
     key: u64,
 }
 
 impl Identity for SendConfig {
     fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
+        &self.endpoints.current
+    }
+
+    fn endpoints(&mut self) -> &mut Endpoints {
+        &mut self.endpoints
     }
 
     fn key(&self) -> Fingerprint {
@@ -164,7 +168,7 @@ impl Outgoing for Sending<'_> {
 
     async fn config(&self, _: bool, _: Instant) -> Result<SendConfig, EnvProblem> {
         let Inner { endpoint, key, .. } = self.inner;
-        Ok(SendConfig { endpoint: endpoint.clone(), key: key.load(Ordering::Relaxed) })
+        Ok(SendConfig { endpoints: endpoint.clone().into(), key: key.load(Ordering::Relaxed) })
     }
 
     fn size(&self) -> usize {
@@ -179,9 +183,9 @@ impl Outgoing for Sending<'_> {
             let Reply { after, what } = broker.take(&shown);
             sleep(after).await;
             match what {
-                What::Answer(answer) => (vendor.spec().read)(&answer, &[]),
+                What::Answer(answer) => (vendor.spec().read)(&answer, &Private::default()),
                 What::Refused => {
-                    let (host, why) = (config.endpoint.host().to_owned(), "refused".to_owned());
+                    let (host, why) = (config.endpoint().host().to_owned(), "refused".to_owned());
                     Err(TransportError::Connect(host, why).into())
                 }
                 What::Cut => Err(TransportError::Broken("reset".to_owned()).into()),

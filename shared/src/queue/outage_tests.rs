@@ -315,7 +315,7 @@ proptest! {
                     if met == 5 {
                         outages.sound(&way, true, now);
                         successes.insert(way.topic.clone(), now);
-                        // What probed the closed circuit is no probe of the next one.
+                        // What probed the closed circuit is not a probe of the next one.
                         for (other, _, _, probes) in &mut under_way {
                             *probes &= other.topic != way.topic;
                         }

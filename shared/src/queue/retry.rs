@@ -1,4 +1,4 @@
-//! Attempts of one send, until the message is stored, or until the failure's class or the deadline ends them.
+//! Tries of one send, until the message is stored, or until the failure's class or the deadline ends them.
 //!
 //! | Class | Tried again |
 //! |---|---|
@@ -12,6 +12,8 @@
 //! never after a time-out, after throttling, or while a circuit is open: the store's write costs less than
 //! any wait.
 //!
+//! An attempt that could not connect is followed by one at the next endpoint, if the environment has several.
+//!
 //! Waiting times are drawn from the whole of a doubling range ("full jitter"), so that functions that failed
 //! together do not retry together.
 
@@ -22,11 +24,12 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::breaker::{Breaker, Fingerprint, Permit, UNREAD, Way, unreadable};
+use super::outage::Leave;
 use super::{Class, Effort, Open, Receipt, SendError, StoredProof, Until};
 use crate::clock::Timestamp;
 use crate::context::Context;
 use crate::env::{Env, EnvProblem};
-use crate::net::endpoint::Endpoint;
+use crate::net::endpoint::{Endpoint, Endpoints};
 use crate::queue::failure::{Accepted, Failure};
 use crate::reader::{parse_duration, parse_size};
 
@@ -105,7 +108,9 @@ pub(super) struct Attempt {
 
 /// Circuits that a vendor's configuration belongs to.
 pub(super) trait Identity {
+    /// Returns the endpoint in use.
     fn endpoint(&self) -> &Endpoint;
+    fn endpoints(&mut self) -> &mut Endpoints;
     /// Returns the fingerprint of the credentials: it differs if they differ.
     fn key(&self) -> Fingerprint;
 }
@@ -163,6 +168,37 @@ impl Brief {
     }
 }
 
+/// Tries of one send so far.
+struct Tries {
+    brief: Brief,
+    until: Until,
+    begun: Instant,
+    attempts: u32,
+    /// Number of attempts whose answers could not be read.
+    unread: u32,
+    maybe_stored: bool,
+    /// Classes of the failures so far.
+    met: Vec<Class>,
+    /// True if no attempt follows the next one.
+    is_last: bool,
+}
+
+impl Tries {
+    fn new(brief: Brief, until: Until) -> Self {
+        let begun = Instant::now();
+        Self {
+            brief,
+            until,
+            begun,
+            attempts: 0,
+            unread: 0,
+            maybe_stored: false,
+            met: Vec::new(),
+            is_last: false,
+        }
+    }
+}
+
 impl Courier {
     pub(super) fn new(context: Context) -> Self {
         let brief = Brief::from_env(&context.env);
@@ -190,19 +226,17 @@ impl Courier {
         let brief = self.brief.clone()?;
         let mut config = message.config(false, deadline).await?;
         let mut way = way(&config, topic);
-        let admitted = self.breaker.admit(&way, effort);
-        let mut permits = vec![admitted.map_err(|failure| self.failed(&way, failure, 0, false))?];
+        let admitted = self.admit(&mut way, config.endpoints(), effort);
+        let mut so_far = Tries::new(brief, until);
+        let mut permits = vec![admitted.map_err(|failure| self.failed(&way, failure, &so_far))?];
         let leave = permits.first().and_then(Permit::leave);
-        let begun = Instant::now();
-        let (mut attempts, mut unread, mut maybe_stored) = (0, 0, false);
-        let (mut met, mut is_last) = (Vec::new(), false);
         let mut last: Option<Failure> = None;
         loop {
             let Some(attempt_deadline) = attempt_deadline(deadline) else {
                 let none = || Failure::new(Class::Transient, "no time left before the deadline");
-                return Err(self.failed(&way, last.unwrap_or_else(none), attempts, maybe_stored));
+                return Err(self.failed(&way, last.unwrap_or_else(none), &so_far));
             };
-            attempts += 1;
+            so_far.attempts += 1;
             let attempt = Attempt {
                 now: self.context.clock.now().shifted(self.offset.load(Ordering::Relaxed)),
                 deadline: attempt_deadline,
@@ -210,71 +244,129 @@ impl Courier {
                 fresh: last.is_some_and(|f| matches!(f.class, Class::Transient | Class::Ambiguous)),
             };
             let attempted = Instant::now();
-            let mut failure = match message.attempt(&config, attempt).await {
-                Ok(Accepted { message_id, request_id }) => {
-                    self.breaker.close(&way);
-                    return Ok(Receipt { message_id, request_id, attempts, _stored: StoredProof(()) });
-                }
+            let failure = match message.attempt(&config, attempt).await {
+                Ok(accepted) => return Ok(self.received(&way, accepted, &so_far)),
                 Err(failure) => bounded(failure, message.size()),
             };
-            maybe_stored |= failure.maybe_stored;
-            unread += u32::from(failure.unread);
-            if let Some(unreadable) = self.breaker.reached(&way, &failure) {
-                failure = unreadable;
-            } else if failure.unread && unread >= UNREAD {
-                // Other sends got readable answers meanwhile, but each further attempt is a further copy.
-                failure = unreadable(&failure);
-            }
-            self.breaker.attempted(&way, leave, attempted, &failure);
-            self.learn_offset(&failure);
-
+            let failure = self.learn(&way, failure, &mut so_far, (leave, attempted));
             let refused = matches!(failure.class, Class::Auth | Class::AuthRefresh);
-            let next = message.config(refused, deadline).await;
-            let first = !met.contains(&failure.class);
-            let (asked, mut range) = waits(&failure, attempts);
-            let end = match effort {
-                Effort::Brief if self.is_enough(brief, &way, &failure, attempts) => None,
-                Effort::Brief => Some(deadline.min(begun + brief.within)),
-                Effort::Whole | Effort::Last | Effort::Patient => deadline.checked_sub(MIN_ATTEMPT),
+            let mut next = message.config(refused, deadline).await.ok();
+            let has_other_key = next.as_ref().map(|next| next.key() != config.key());
+            let onward = next.as_mut().and_then(|next| onward(&way, &failure, next.endpoints()));
+            let wait = self.wait((&way, onward.as_ref()), &failure, &mut so_far, has_other_key);
+            let Some((next, wait)) = next.zip(wait) else {
+                return Err(self.failed(&way, failure, &so_far));
             };
-            let remaining = end.and_then(|end| end.checked_duration_since(Instant::now()));
-            let room = remaining.and_then(|left| left.checked_sub(asked)).filter(|_| !is_last);
-            let again = |next: &M::SendConfig| match failure.class.retry() {
-                Retry::Never => false,
-                Retry::IfCredentialsChanged => first && next.key() != config.key(),
-                Retry::Once => first,
-                Retry::UntilDeadline => true,
-            };
-            let Some((next, room)) = next.ok().filter(again).zip(room) else {
-                // A failure that a new signature may cure counts only after the new signature has failed too.
-                if !first || failure.class.retry() != Retry::Once {
-                    self.breaker.failed(&way, &failure);
-                }
-                return Err(self.failed(&way, failure, attempts, maybe_stored));
-            };
-            if next.key() != config.key() {
+            if has_other_key == Some(true) {
                 let admitted = self.breaker.admit_key(next.key());
-                permits.push(admitted.map_err(|f| self.failed(&way, f, attempts, maybe_stored))?);
+                permits.push(admitted.map_err(|f| self.failed(&way, f, &so_far))?);
             }
             config = next;
             way = self::way(&config, topic);
-            met.push(failure.class);
-            // A range that passes the deadline is cut to the time that is left, for one more attempt.
-            if effort == Effort::Last {
-                range = range.min(LAST_WAIT);
-            } else {
-                is_last = range > room;
-            }
-            sleep(asked + self.context.random.up_to(range.min(room))).await;
+            sleep(wait).await;
             // Another send may have learned meanwhile that the key is locked, or found another lasting error.
             if let Some(failure) = self.breaker.opened(&way) {
-                return Err(self.failed(&way, failure, attempts, maybe_stored));
+                return Err(self.failed(&way, failure, &so_far));
             }
             if effort == Effort::Brief && self.breaker.is_out(&way) {
-                return Err(self.failed(&way, failure, attempts, maybe_stored));
+                return Err(self.failed(&way, failure, &so_far));
             }
             last = Some(failure);
         }
+    }
+
+    // What follows an attempt is the same for each vendor, and its code stands in a binary once.
+
+    /// Admits a send at the first of its endpoints that is not known to be out of reach.
+    fn admit(&self, way: &mut Way, endpoints: &mut Endpoints, effort: Effort) -> Result<Permit<'_>, Failure> {
+        let mut others = endpoints.others();
+        loop {
+            match self.breaker.admit(way, effort) {
+                Err(failure) if failure.unreachable && others > 0 => {
+                    others -= 1;
+                    endpoints.turn();
+                    way.endpoint = endpoints.current.clone();
+                }
+                admitted => return admitted,
+            }
+        }
+    }
+
+    fn received(&self, way: &Way, accepted: Accepted, so_far: &Tries) -> Receipt {
+        self.breaker.close(way);
+        let Accepted { message_id, request_id } = accepted;
+        Receipt { message_id, request_id, attempts: so_far.attempts, _stored: StoredProof(()) }
+    }
+
+    /// Counts the failure of an attempt, and returns it as the failures before it let it appear.
+    fn learn(
+        &self,
+        way: &Way,
+        mut failure: Failure,
+        so_far: &mut Tries,
+        (leave, attempted): (Leave, Instant),
+    ) -> Failure {
+        so_far.maybe_stored |= failure.maybe_stored;
+        so_far.unread += u32::from(failure.unread);
+        if let Some(unreadable) = self.breaker.reached(way, &failure) {
+            failure = unreadable;
+        } else if failure.unread && so_far.unread >= UNREAD {
+            // Other sends got readable answers meanwhile, but each further attempt is a further copy.
+            failure = unreadable(&failure);
+        }
+        self.breaker.attempted(way, leave, attempted, &failure);
+        self.learn_offset(&failure);
+        failure
+    }
+
+    /// Returns the wait before the next attempt, or `None` if the failure ends the send. `onward` is the way to
+    /// another endpoint, if that attempt goes there. `has_other_key` tells if the environment now has other
+    /// credentials; `None` if it cannot be read.
+    fn wait(
+        &self,
+        (way, onward): (&Way, Option<&Way>),
+        failure: &Failure,
+        so_far: &mut Tries,
+        has_other_key: Option<bool>,
+    ) -> Option<Duration> {
+        let Until { deadline, effort } = so_far.until;
+        let first = !so_far.met.contains(&failure.class);
+        let (asked, mut range) = waits(failure, so_far.attempts);
+        let end = match effort {
+            Effort::Brief
+                if self.is_enough(so_far.brief, onward.unwrap_or(way), failure, so_far.attempts) =>
+            {
+                None
+            }
+            // The time that an endpoint was out of reach is not the next one's.
+            Effort::Brief if onward.is_none() => Some(deadline.min(so_far.begun + so_far.brief.within)),
+            Effort::Brief | Effort::Whole | Effort::Last | Effort::Patient => {
+                deadline.checked_sub(MIN_ATTEMPT)
+            }
+        };
+        let remaining = end.and_then(|end| end.checked_duration_since(Instant::now()));
+        let room = remaining.and_then(|left| left.checked_sub(asked)).filter(|_| !so_far.is_last);
+        let again = |has_other_key: &bool| match failure.class.retry() {
+            Retry::Never => false,
+            Retry::IfCredentialsChanged => first && *has_other_key,
+            Retry::Once => first,
+            Retry::UntilDeadline => true,
+        };
+        let Some(room) = has_other_key.filter(again).and(room) else {
+            // A failure that a new signature may cure counts only after the new signature has failed too.
+            if !first || failure.class.retry() != Retry::Once {
+                self.breaker.failed(way, failure);
+            }
+            return None;
+        };
+        so_far.met.push(failure.class);
+        // A range that passes the deadline is cut to the time that is left, for one more attempt.
+        if effort == Effort::Last {
+            range = range.min(LAST_WAIT);
+        } else {
+            so_far.is_last = range > room;
+        }
+        Some(asked + self.context.random.up_to(range.min(room)))
     }
 
     /// Returns true if the message goes to the store instead of another attempt.
@@ -286,9 +378,9 @@ impl Courier {
     }
 
     /// Builds the error of a send over `way`.
-    fn failed(&self, way: &Way, failure: Failure, attempts: u32, maybe_stored: bool) -> SendError {
-        let failure = Box::new(Failure { maybe_stored, ..failure });
-        SendError { failure, attempts, reach: self.breaker.reach(way) }
+    fn failed(&self, way: &Way, failure: Failure, so_far: &Tries) -> SendError {
+        let failure = Box::new(Failure { maybe_stored: so_far.maybe_stored, ..failure });
+        SendError { failure, attempts: so_far.attempts, reach: self.breaker.reach(way) }
     }
 
     /// Adopts the vendor's clock for later signatures, if the failure names a plausible time.
@@ -328,6 +420,16 @@ fn waits(failure: &Failure, attempts: u32) -> (Duration, Duration) {
 pub(super) fn limit(env: &Env, variable: &'static str, most: usize) -> Result<usize, EnvProblem> {
     let size = |text: &str| parse_size(text).filter(|limit| (NEVER_TOO_LARGE..=most).contains(limit));
     EnvProblem::or_value(env, variable, most, size, format!("is not a size from 64KiB to {}MiB", most >> 20))
+}
+
+/// Turns from an endpoint that could not be reached to the next one, and returns the way to it.
+fn onward(way: &Way, failure: &Failure, endpoints: &mut Endpoints) -> Option<Way> {
+    endpoints.turn_to(&way.endpoint);
+    if !failure.unreachable || endpoints.others() == 0 {
+        return None;
+    }
+    endpoints.turn();
+    Some(Way { endpoint: endpoints.current.clone(), ..way.clone() })
 }
 
 fn way<C: Identity>(config: &C, topic: &str) -> Way {

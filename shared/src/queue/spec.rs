@@ -1,11 +1,12 @@
-//! Vendors as data. A vendor is a folder with one [`Spec`], and [`Vendor::spec`](super::Vendor::spec) is the
-//! only place that tells one vendor from another.
+//! Vendors as data. A vendor is a folder with one [`Spec`], and a line of the list in [`queue`](super), from
+//! which [`Vendor::spec`](super::Vendor::spec) and the vendor's client follow. Nothing else tells one vendor
+//! from another.
 
 #[cfg(feature = "catalog")]
 use super::Class;
 use super::Vendor;
 use super::credentials::Family;
-use super::failure::{Accepted, Failure};
+use super::failure::{Accepted, Failure, Private};
 use crate::message::Message;
 use crate::net::answer::Answer;
 
@@ -46,8 +47,8 @@ pub struct Spec {
     pub advice: fn(Class) -> Option<&'static str>,
     /// Checks a message against a lower limit than the vendor's own.
     pub(crate) fits: fn(&Message, usize) -> Result<(), Failure>,
-    /// Reads an answer of the default route; `secrets` are kept out of the error.
-    pub read: fn(&Answer, &[&str]) -> Result<Accepted, Failure>,
+    /// Reads an answer of the default route; what is private is kept out of the error.
+    pub read: fn(&Answer, &Private<'_>) -> Result<Accepted, Failure>,
 }
 
 /// Way to a vendor's queues.

@@ -98,6 +98,9 @@ pub enum Order {
     /// Order of the names' bytes, as in S3.
     #[default]
     Names,
+    /// Order of the names' bytes, with an empty page before each page: a bucket lists one for many names that
+    /// are not objects.
+    Gaps,
     /// A fixed order of the store's own: backwards. Only the entries of one page are sorted.
     Own,
 }
@@ -470,12 +473,11 @@ impl State {
 
     fn page(&self, prefix: &str, after: Option<&str>, limit: usize) -> Page {
         match self.order {
-            Order::Names => {
-                let from = after.filter(|after| *after >= prefix);
-                let from = from.map_or(Bound::Included(prefix), Bound::Excluded);
-                let found = self.objects.range::<str, _>((from, Bound::Unbounded));
-                page(found.take_while(|(name, _)| name.starts_with(prefix)), limit)
-            }
+            Order::Names => self.page_in_order(prefix, after, limit),
+            Order::Gaps => match after.and_then(|after| after.strip_prefix('~')) {
+                Some(after) => self.page_in_order(prefix, Some(after), limit),
+                None => Page { next: Some(format!("~{}", after.unwrap_or_default())), ..Page::default() },
+            },
             Order::Own => {
                 // The end lies behind every name that begins with the prefix: it has a character that no name
                 // has.
@@ -490,6 +492,13 @@ impl State {
                 page
             }
         }
+    }
+
+    fn page_in_order(&self, prefix: &str, after: Option<&str>, limit: usize) -> Page {
+        let from = after.filter(|after| *after >= prefix);
+        let from = from.map_or(Bound::Included(prefix), Bound::Excluded);
+        let found = self.objects.range::<str, _>((from, Bound::Unbounded));
+        page(found.take_while(|(name, _)| name.starts_with(prefix)), limit)
     }
 
     fn folders(&self, prefix: &str) -> Vec<String> {

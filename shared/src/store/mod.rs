@@ -34,6 +34,7 @@ use tokio::time::Instant;
 use crate::clock::Timestamp;
 use crate::context::Context;
 use crate::env::EnvProblem;
+use crate::sort::sort;
 pub use error::StoreError;
 use file::FileStore;
 pub use foreign::Foreign;
@@ -284,7 +285,7 @@ impl Store {
     pub async fn folders(&self, prefix: &str, deadline: Instant) -> Result<Folders, StoreError> {
         name::check_folder(prefix)?;
         let mut folders = self.0.folders(prefix, deadline).await?;
-        folders.names.sort_unstable();
+        sort(&mut folders.names);
         folders.names.dedup();
         Ok(folders)
     }

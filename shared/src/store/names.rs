@@ -8,8 +8,12 @@ use crate::net::digest::hex;
 /// bytes.
 const DIGEST: usize = 64;
 
-/// Size of a name besides its text, in bytes: two in `packed`, four in `index`.
-const OVERHEAD: usize = 6;
+/// Size of a name in `index`, in bytes.
+const IN_INDEX: usize = 4;
+
+/// Size of packed names in bytes from which on their memory is taken at once, as much as the budget allows.
+/// Memory that grows step by step leaves holes, which an allocator keeps.
+const LARGE: usize = 256 << 10;
 
 /// Names in the order of their bytes, folders with a slash at the end. Only the first names are kept, as many
 /// as fit into the budget.
@@ -38,15 +42,21 @@ impl Names {
             return;
         }
         self.append(segment, is_folder);
-        if self.size() > self.budget + self.budget / 4 {
+        if self.size() > self.most() {
             self.cut();
         }
     }
 
-    /// Sorts the names; to be called after the last `push`.
-    pub(super) fn sort(&mut self) {
+    /// Sorts the names, and gives back memory that they do not need; to be called after the last `push`.
+    pub(super) fn finish(&mut self) {
+        self.sort();
+        self.packed.shrink_to_fit();
+        self.index.shrink_to_fit();
+    }
+
+    fn sort(&mut self) {
         let (packed, mut index) = (&self.packed, std::mem::take(&mut self.index));
-        index.sort_unstable_by(|a, b| compare(packed, *a, *b));
+        sort_by(&mut index, &|a, b| compare(packed, a, b));
         self.index = index;
     }
 
@@ -54,6 +64,7 @@ impl Names {
     /// sorted.
     pub(super) fn halve(&mut self) {
         self.keep(self.left() / 2);
+        self.finish();
     }
 
     /// Takes the next name, in order.
@@ -70,7 +81,12 @@ impl Names {
 
     /// Returns the size of all names, in bytes.
     pub(super) fn size(&self) -> usize {
-        self.packed.len() + 4 * self.index.len()
+        self.packed.len() + IN_INDEX * self.index.len()
+    }
+
+    /// Returns the size in bytes from which on names are dropped.
+    const fn most(&self) -> usize {
+        self.budget + self.budget / 4
     }
 
     /// Estimates the size of the names that are still to be taken, in bytes.
@@ -85,6 +101,9 @@ impl Names {
         let (head, digest) = split(segment);
         let Ok(length) = u8::try_from(head.len()) else { return };
         let flag = |is: bool, flag| if is { flag } else { 0 };
+        if self.packed.len() >= LARGE && self.packed.capacity() < self.most() {
+            self.packed.reserve_exact(self.most() - self.packed.len());
+        }
         self.packed.push(length);
         self.packed.push(flag(digest.is_some(), HAS_DIGEST) | flag(is_folder, IS_FOLDER));
         self.packed.extend_from_slice(head.as_bytes());
@@ -98,24 +117,40 @@ impl Names {
         self.keep(self.budget);
     }
 
-    /// Keeps the next names that fit into this number of bytes, at least one.
+    /// Keeps the next names that fit into this number of bytes, at least one. The names must be sorted, and
+    /// are not sorted afterwards.
     fn keep(&mut self, bytes: usize) {
-        let mut kept = Self::new(self.budget);
-        let (mut last, mut is_cut) = (None, false);
-        for at in self.index.iter().skip(self.next) {
-            let name = text(&self.packed, *at);
-            let is_folder = name.ends_with('/');
-            let segment = name.trim_end_matches('/');
-            is_cut = last.is_some() && kept.size() + segment.len() + OVERHEAD > bytes;
-            if is_cut {
-                break;
-            }
-            kept.append(segment, is_folder);
-            last = Some(name);
+        let mut size = 0;
+        let fits = |at: &&u32| {
+            let is_first = size == 0;
+            size += length(&self.packed, **at) + IN_INDEX;
+            is_first || size <= bytes
+        };
+        let count = self.index.iter().skip(self.next).take_while(fits).count();
+        let end = self.next + count;
+        if end < self.index.len() {
+            self.cut = end.checked_sub(1).and_then(|last| Some(text(&self.packed, *self.index.get(last)?)));
         }
-        let cut = if is_cut { last } else { self.cut.take() };
-        *self = Self { cut, ..kept };
+        self.index.truncate(end);
+        self.index.drain(..self.next);
+        self.next = 0;
+        // The kept names move to the front, in the order in which they lie.
+        sort_by(&mut self.index, &|a, b| a.cmp(&b));
+        let mut to = 0;
+        for at in &mut self.index {
+            let (from, length) = (*at as usize, length(&self.packed, *at));
+            self.packed.copy_within(from..from + length, to);
+            // A name moves towards the front only.
+            *at = u32::try_from(to).unwrap_or(*at);
+            to += length;
+        }
+        self.packed.truncate(to);
     }
+}
+
+/// Sorts the starts of names. Both orders share the code of one sort.
+fn sort_by(index: &mut [u32], compare: &dyn Fn(u32, u32) -> Ordering) {
+    index.sort_unstable_by(|a, b| compare(*a, *b));
 }
 
 /// Splits a segment into the text before a digest at its end, and the digest.
@@ -150,6 +185,12 @@ fn parts(packed: &[u8], at: u32) -> (u8, &[u8], &[u8]) {
     (*flags, head, rest.get(..length).unwrap_or_default())
 }
 
+/// Returns the number of bytes that the name at `at` takes in `packed`.
+fn length(packed: &[u8], at: u32) -> usize {
+    let (_, head, digest) = parts(packed, at);
+    2 + head.len() + digest.len()
+}
+
 fn text(packed: &[u8], at: u32) -> String {
     let (flags, head, digest) = parts(packed, at);
     let slash = if flags & IS_FOLDER == 0 { "" } else { "/" };
@@ -178,7 +219,7 @@ mod tests {
     use super::*;
 
     fn all(names: &mut Names) -> Vec<String> {
-        names.sort();
+        names.finish();
         std::iter::from_fn(|| names.next()).collect()
     }
 
@@ -189,11 +230,45 @@ mod tests {
         for n in (0..1000).rev() {
             names.push(&digest(n), false);
         }
-        assert_eq!(names.size(), 1000 * (DIGEST / 2 + OVERHEAD));
+        assert_eq!(names.size(), 1000 * (2 + DIGEST / 2 + IN_INDEX));
         assert_eq!(all(&mut names), (0..1000).map(digest).collect::<Vec<_>>());
     }
 
+    #[test]
+    fn a_large_folder_takes_the_memory_of_its_budget_and_a_quarter() {
+        let mut names = Names::new(1 << 20);
+        for n in 0..100_000_u32 {
+            names.push(&format!("{:08x}", n.wrapping_mul(0x9e37_79b9)).repeat(8), false);
+            assert!(names.packed.capacity() <= 5 << 18);
+        }
+        let kept = (1 << 20) / (2 + DIGEST / 2 + IN_INDEX);
+        names.finish();
+        assert!(names.index.len() >= kept && names.packed.capacity() <= 36 * names.index.len());
+        names.halve();
+        assert!(names.size() <= 5 << 17 && names.packed.capacity() < 5 << 17);
+    }
+
     proptest! {
+        #[test]
+        fn a_half_is_the_next_names_and_the_last_of_them_is_known(
+            segments in prop::collection::btree_set("[a-f0-9]{64}|[a-z0-9.-]{1,4}|[a-f0-9]{60,70}", 1..60),
+            taken in 0_usize..60,
+        ) {
+            let mut names = Names::new(1 << 20);
+            segments.iter().rev().for_each(|segment| names.push(segment, false));
+            names.finish();
+            let before: Vec<String> = (0..taken).map_while(|_| names.next()).collect();
+            names.halve();
+            let cut = names.is_cut_behind().cloned();
+            let found: Vec<String> = std::iter::from_fn(|| names.next()).collect();
+            let want: Vec<String> = segments.into_iter().collect();
+            prop_assert_eq!(&want[..before.len()], &before[..]);
+            prop_assert_eq!(&want[before.len()..before.len() + found.len()], &found[..]);
+            prop_assert!(!found.is_empty() || before.len() == want.len());
+            let rest = want.len() - before.len() - found.len();
+            prop_assert_eq!(cut, (rest > 0).then(|| found.last().cloned()).flatten());
+        }
+
         #[test]
         fn names_come_out_as_they_went_in_and_in_order(
             segments in prop::collection::btree_map("[a-f0-9]{64}|[a-z0-9.-]{1,4}|0-[a-f0-9]{64}|[A-F]{64}|[a-f0-9]{60,70}", any::<bool>(), 0..60),

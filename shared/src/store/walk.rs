@@ -17,8 +17,8 @@ use super::{Entry, Folders, Foreign, Page, StoreError, name};
 use crate::clock::Timestamp;
 
 /// Upper bound on the names of a folder that a walk keeps, in bytes: some 100,000 digests. A larger folder is
-/// read again for each such part. A read takes some four times as much memory while it lasts, four folders
-/// are read at a time, and a redriver has 128 MB.
+/// read again for each such part. A read takes a quarter more while it lasts, four folders are read at a
+/// time, and a redriver has 128 MB.
 const MAX_BYTES: usize = 4 << 20;
 
 /// Upper bound on the names of all kept walks together, in bytes. Beyond it the largest walks forget their
@@ -232,7 +232,7 @@ impl Walk {
             }
             Ok(true)
         })?;
-        names.sort();
+        names.finish();
         self.foreign.join(foreign.unwrap_or_default());
         self.inside.push(Folder { path, names });
         Ok(())

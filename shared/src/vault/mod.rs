@@ -1,6 +1,8 @@
 //! Cache of the credentials that sends need from the AWS extension, so that an attempt does not wait for
 //! them.
 
+#[cfg(feature = "machine")]
+mod machine;
 mod remote;
 
 use std::collections::HashMap;
@@ -10,9 +12,14 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
+use crate::clock::Clock;
 use crate::env::Env;
+#[cfg(feature = "machine")]
+use crate::env::EnvProblem;
 use crate::secret::{Secret, SecretError, SecretRef};
 pub(crate) use remote::Resolver;
+#[cfg(feature = "catalog")]
+pub(crate) use remote::{PORT_VARIABLE, port};
 use remote::{Remote, SecretStore};
 
 /// Time for which a value is used without reading it again. It equals the extension's default cache time.
@@ -33,6 +40,28 @@ pub(crate) struct Vault {
     resolver: Resolver,
     kept: Mutex<HashMap<(SecretStore, String), KeptValue>>,
     reading: tokio::sync::Mutex<()>,
+    #[cfg(feature = "machine")]
+    machine: machine::Machine,
+}
+
+/// Pod or machine that lends keys to its processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Lender {
+    /// Agent beside a container of AWS: task role of ECS, Pod Identity of EKS.
+    Container,
+    /// Service account of a pod in Tencent's TKE.
+    Tke,
+    /// Agency of an ECS of Huawei Cloud or OTC.
+    Agency,
+}
+
+/// Key that was lent for a time.
+#[cfg(feature = "machine")]
+#[derive(Clone)]
+pub(crate) struct LentKey {
+    pub(crate) id: String,
+    pub(crate) key: Secret,
+    pub(crate) token: Secret,
 }
 
 struct KeptValue {
@@ -54,8 +83,38 @@ impl KeptValue {
 }
 
 impl Vault {
-    pub(crate) fn new(env: &Env) -> Self {
-        Self { resolver: Resolver::new(env), kept: Mutex::default(), reading: tokio::sync::Mutex::default() }
+    #[cfg_attr(not(feature = "machine"), expect(unused_variables, reason = "no key is lent for a time"))]
+    pub(crate) fn new(env: &Env, clock: &Clock) -> Self {
+        Self {
+            resolver: Resolver::new(env),
+            kept: Mutex::default(),
+            reading: tokio::sync::Mutex::default(),
+            #[cfg(feature = "machine")]
+            machine: machine::Machine::new(clock.clone()),
+        }
+    }
+
+    /// Asks the lenders that the environment names for their keys, if these are due.
+    #[cfg(feature = "machine")]
+    pub(crate) async fn borrow(&self, lenders: &[Lender], env: &Env, refused: bool, deadline: Instant) {
+        for lender in lenders {
+            self.machine.refresh(*lender, env, refused, deadline).await;
+        }
+    }
+
+    /// Returns the key of the first of `lenders` that the environment names; `None` if it names none, or if the
+    /// key was not asked for yet and `trusting` is false.
+    #[cfg(feature = "machine")]
+    pub(crate) fn lent(
+        &self,
+        lenders: &[Lender],
+        env: &Env,
+        trusting: bool,
+    ) -> Option<Result<LentKey, EnvProblem>> {
+        let lender = lenders.iter().find(|lender| lender.is_named(env))?;
+        let secret = || Secret::new("unread");
+        let unread = || Ok(LentKey { id: String::new(), key: secret(), token: secret() });
+        self.machine.get(*lender).or_else(|| trusting.then(unread))
     }
 
     /// Reads the remote references that are due. A value stays if it cannot be read again.

@@ -29,7 +29,7 @@ use crate::secret::{Secret, SecretError, SecretRef};
 
 /// Default port of the extension.
 const PORT: u16 = 2773;
-const PORT_VARIABLE: &str = "PARAMETERS_SECRETS_EXTENSION_HTTP_PORT";
+pub(crate) const PORT_VARIABLE: &str = "PARAMETERS_SECRETS_EXTENSION_HTTP_PORT";
 
 /// Header field with the session token, which proves to the extension that the caller is the function.
 const TOKEN_HEADER: &str = "x-aws-parameters-secrets-token";
@@ -188,10 +188,7 @@ impl Resolver {
     async fn ask(&self, remote: &Remote<'_>, deadline: Instant) -> Result<Secret, SecretError> {
         let env = &self.0.env;
         let token = env.get(AWS_SESSION_TOKEN).ok_or(SecretError::NotInLambda)?;
-        let port = match env.get(PORT_VARIABLE) {
-            Some(text) => text.parse().ok().filter(|port| *port > 0).ok_or(SecretError::Port)?,
-            None => PORT,
-        };
+        let port = port(env)?;
         let id = || remote.id.to_owned();
         let transport = self.0.transport.get_or_init(|| Transport::new(env));
         let failed = |error: &dyn fmt::Display| SecretError::NoAnswer(id(), error.to_string());
@@ -199,7 +196,7 @@ impl Resolver {
         let call = Call {
             method: Method::GET,
             endpoint: &endpoint,
-            target: &remote.target(),
+            path_and_query: &remote.target(),
             headers: headers([("accept", "application/json"), (TOKEN_HEADER, &token)]),
             body: Bytes::new(),
             limit: MAX_ANSWER,
@@ -231,6 +228,14 @@ fn is_starting(answer: &Answer) -> bool {
 impl fmt::Debug for Resolver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Resolver")
+    }
+}
+
+/// Reads the port of the extension.
+pub(crate) fn port(env: &Env) -> Result<u16, SecretError> {
+    match env.get(PORT_VARIABLE) {
+        Some(text) => text.parse().ok().filter(|port| *port > 0).ok_or(SecretError::Port),
+        None => Ok(PORT),
     }
 }
 

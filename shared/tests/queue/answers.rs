@@ -2,13 +2,13 @@
 //! message was stored.
 
 use hookmq_shared::net::answer::Answer;
-use hookmq_shared::queue::failure::{Accepted, Failure, Scope};
+use hookmq_shared::queue::failure::{Accepted, Failure, Private, Scope};
 use hookmq_shared::queue::retry::Retry;
 use hookmq_shared::queue::{Class, rocketmq, tdmq};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-type Read = fn(&Answer, &[&str]) -> Result<Accepted, Failure>;
+type Read = fn(&Answer, &Private<'_>) -> Result<Accepted, Failure>;
 
 fn reader(vendor: &str) -> Read {
     match vendor {
@@ -47,7 +47,7 @@ fn every_fixture_is_of_its_class() {
         let name = &fixture["name"];
         let status = u16::try_from(fixture["http_status"].as_u64().unwrap()).unwrap();
         let answer = answer(status, &fixture["headers"], fixture["body"].as_str().unwrap().to_owned());
-        let result = reader(fixture["vendor"].as_str().unwrap())(&answer, &[]);
+        let result = reader(fixture["vendor"].as_str().unwrap())(&answer, &Private::default());
         let expected = match fixture["expected_class"].as_str().unwrap() {
             "failed" => "transient",
             class => class,
@@ -74,7 +74,8 @@ fn every_code_is_of_its_class() {
     let file: Value = serde_json::from_str(include_str!("../vectors/error_codes.json")).unwrap();
     let mut checked = 0;
     let mut check = |vendor: &str, row: &Value, code: &Value, status: u16, body: Value| {
-        let failure = reader(vendor)(&answer(status, &Value::Null, body.to_string()), &[]).unwrap_err();
+        let failure =
+            reader(vendor)(&answer(status, &Value::Null, body.to_string()), &Private::default()).unwrap_err();
         let class = row["cls"].as_str().unwrap();
         assert_eq!(failure.class.as_str(), class, "{status} {code}");
         assert_eq!(failure.class.retry(), retry(class), "{status} {code}");
@@ -142,7 +143,7 @@ fn a_message_id_needs_a_status_of_success_and_no_error() {
         (504, "", "ambiguous"),
         (403, "<html>", "transient"),
     ] {
-        let failure = tdmq::wire::read(&answer(status, &Value::Null, body), &[]).unwrap_err();
+        let failure = tdmq::wire::read(&answer(status, &Value::Null, body), &Private::default()).unwrap_err();
         assert_eq!(failure.class.as_str(), class, "{status} {body}");
     }
     let stored = r#"{"msg_id":"644F0E2A","queue_offset":95.0}"#;
@@ -166,11 +167,12 @@ fn a_message_id_needs_a_status_of_success_and_no_error() {
         (403, "<html>", "transient"),
         (401, "<html>", "auth"),
     ] {
-        let failure = rocketmq::wire::read(&answer(status, &Value::Null, body), &[]).unwrap_err();
+        let failure =
+            rocketmq::wire::read(&answer(status, &Value::Null, body), &Private::default()).unwrap_err();
         assert_eq!(failure.class.as_str(), class, "{status} {body}");
     }
     for status in [200, 201, 202] {
-        assert!(rocketmq::wire::read(&answer(status, &Value::Null, stored), &[]).is_ok());
+        assert!(rocketmq::wire::read(&answer(status, &Value::Null, stored), &Private::default()).is_ok());
     }
 }
 
@@ -178,16 +180,32 @@ fn a_message_id_needs_a_status_of_success_and_no_error() {
 fn errors_keep_no_secret_and_no_novel() {
     let text = format!("canonicalRequest:POST|x-security-token:TOPSECRET|| SK0123 {}", "x".repeat(5000));
     let body = json!({"error_code": "APIG.0301", "error_msg": text}).to_string();
-    let failure = rocketmq::wire::read(&answer(401, &Value::Null, body), &["SK0123"]).unwrap_err();
+    let failure = rocketmq::wire::read(
+        &answer(401, &Value::Null, body),
+        &Private { secrets: &["SK0123"], ..Private::default() },
+    )
+    .unwrap_err();
     assert!(!failure.detail.contains("TOPSECRET") && !failure.detail.contains("SK0123"));
     assert!(failure.detail.chars().count() <= 512);
 }
 
 #[test]
-fn the_topic_error_tells_of_the_contradiction() {
-    let body = json!({"Response": {"Error": {"Code": "FailedOperation.TopicTypeError", "Message": "m"}}});
-    let failure = tdmq::wire::read(&answer(200, &Value::Null, body.to_string()), &[]).unwrap_err();
-    assert!(failure.detail.contains("non-persistent://"), "{}", failure.detail);
+fn a_topic_error_begins_with_what_to_do() {
+    let detail = |code: &str| {
+        let body = json!({"Response": {"Error": {"Code": code, "Message": "the vendor's text"}}});
+        tdmq::wire::read(&answer(200, &Value::Null, body.to_string()), &Private::default())
+            .unwrap_err()
+            .detail
+    };
+    for (code, begin) in [
+        ("ResourceNotFound.Topic", "create the topic, or correct its name in hooks.toml"),
+        ("FailedOperation.TopicTypeError", "write the other one of persistent:// and non-persistent://"),
+    ] {
+        let detail = detail(code);
+        let is_right = detail.starts_with(begin) && detail.ends_with(": the vendor's text");
+        assert!(is_right && detail.contains("non-persistent://"), "{detail}");
+    }
+    assert_eq!(detail("InternalError"), "the vendor's text");
 }
 
 /// Generates JSON with the API's names in odd places and with odd types.
@@ -222,7 +240,7 @@ proptest! {
     ) {
         let answer = answer(status, &Value::Null, body);
         for read in [reader("tencent"), reader("huawei")] {
-            match read(&answer, &["secret"]) {
+            match read(&answer, &Private { secrets: &["secret"], ..Private::default() }) {
                 Ok(accepted) => prop_assert!((200..300).contains(&status) && !accepted.message_id.is_empty()),
                 Err(failure) => prop_assert!(!failure.detail.chars().any(char::is_control)),
             }

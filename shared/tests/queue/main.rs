@@ -5,6 +5,7 @@ mod answers;
 mod emulator;
 #[path = "../kit/mod.rs"]
 mod kit;
+mod machine;
 mod outages;
 mod pressure;
 mod probe;

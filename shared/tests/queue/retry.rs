@@ -6,7 +6,7 @@ use std::time::Duration;
 use hookmq_shared::clock::{Clock, Random, Timestamp};
 use hookmq_shared::context::Context;
 use hookmq_shared::queue::tdmq::Client;
-use hookmq_shared::queue::{Class, Queue as _, Receipt, SendError};
+use hookmq_shared::queue::{Class, Effort, Queue as _, Receipt, SendError, Until};
 use tokio::time::{Instant, advance};
 
 use crate::kit::server::{Server, Step, Wall, context, message, ok, seconds, status};
@@ -55,6 +55,41 @@ async fn what_breaks_on_the_way_is_sent_again_on_a_connection_of_its_own() {
         let text = |at: usize| seen[at].json()["Payload"].clone();
         assert_eq!(text(1), text(2), "the same message");
     }
+}
+
+/// The first of several endpoints is out of reach: the next one is asked, soon at once, for both clients.
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_out_of_reach_gives_way_to_the_next() {
+    let dead = "http://127.0.0.1:1";
+    for effort in [Effort::Whole, Effort::Brief] {
+        let server = Server::start(vec![ok(STORED); 9]).await;
+        let client = client(&format!("{dead}, {}", server.url));
+        let mut attempts = Vec::new();
+        for _ in 0..4 {
+            let until = Until { deadline: seconds(10), effort };
+            attempts.push(client.send(&message("pulsar-a/ns/t", "hello"), until).await.unwrap().attempts);
+        }
+        // The circuit of the first endpoint opens at its third failure.
+        assert_eq!(attempts, [2, 2, 2, 1], "{effort:?}");
+        let host = server.url.strip_prefix("http://");
+        assert!(server.seen().iter().all(|seen| seen.header("host") == host), "signed for it");
+        assert_eq!(client.open().endpoint, 1);
+    }
+
+    // An answer, of whatever kind, is the vendor's word: no other endpoint is asked.
+    let (first, second) = (Server::start([]).await, Server::start([]).await);
+    for step in [failing("AuthFailure.SignatureFailure"), status(503, "<html>"), Step::Drop] {
+        first.then([step]);
+        let error = send(&client(&format!("{},{}", first.url, second.url)), 1).await.unwrap_err();
+        assert_ne!(error.class, Class::Permanent, "{error}");
+    }
+    assert_eq!(second.seen().len(), 0);
+
+    // The last of them leads back to the first, as long as there is time.
+    let error = send(&client(&format!("{dead},http://127.0.0.1:2")), 2).await.unwrap_err();
+    assert!(error.attempts > 2 && !error.maybe_stored, "{error:?}");
+    let problems = client(&format!("{dead},")).problems();
+    assert_eq!(problems[0].variable, "TDMQ_ENDPOINT");
 }
 
 #[tokio::test(start_paused = true)]

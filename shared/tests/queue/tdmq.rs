@@ -123,6 +123,8 @@ async fn every_problem_is_named() {
         (("TLS_CA_FILE", "/nonexistent"), "TLS_CA_FILE"),
         (("HTTPS_PROXY", "socks5://x:1"), "HTTPS_PROXY"),
         (("TENCENTCLOUD_TOKEN", "a b"), "TENCENTCLOUD_TOKEN"),
+        (("TENCENTCLOUD_TOKEN", "\"a\""), "TENCENTCLOUD_TOKEN"),
+        (("TENCENTCLOUD_SECRET_ID", "'AKIDEXAMPLE'"), "TENCENTCLOUD_SECRET_ID"),
         (("TENCENTCLOUD_TOKEN", "file:/nonexistent"), "TENCENTCLOUD_TOKEN"),
         (("TDMQ_REGION", "ap guangzhou"), "TDMQ_REGION"),
     ] {

@@ -243,6 +243,50 @@ async fn how_long_a_connection_is_waited_for_can_be_set() {
     }
 }
 
+/// Other programs read the same variables, and curl in the same way.
+#[tokio::test]
+async fn the_proxy_is_for_the_hosts_that_it_is_meant_for() {
+    let server = TlsServer::start(&["tdmq.internal.example"], &[&rustls::version::TLS13]);
+    let ca = ("TLS_CA_FILE", server.ca_file.to_str().unwrap());
+    for (name, exempt, is_asked) in [
+        ("HTTPS_PROXY", None, true),
+        ("https_proxy", None, true),
+        ("ALL_PROXY", None, true),
+        ("all_proxy", None, true),
+        ("HTTP_PROXY", None, false),
+        ("HTTPS_PROXY", Some(("NO_PROXY", "other.example,al.example")), true),
+        ("HTTPS_PROXY", Some(("NO_PROXY", "10.0.0.0/8, .internal.example")), false),
+        ("https_proxy", Some(("NO_PROXY", "internal.example")), false),
+        ("ALL_PROXY", Some(("no_proxy", "tdmq.internal.example")), false),
+        ("HTTPS_PROXY", Some(("no_proxy", "*")), false),
+    ] {
+        let (url, asked) = proxy("200 OK", Duration::ZERO, server.port).await;
+        let vars: Vec<_> = [(name, url.as_str()), ca].into_iter().chain(exempt).collect();
+        let client = client("https://tdmq.internal.example", &vars);
+        // Without the proxy, the name is not known.
+        let sent = client.send(&message("a/b/c", "x"), seconds(if is_asked { 30 } else { 1 })).await;
+        let found = (sent.is_ok(), asked.load(Ordering::Relaxed) > 0);
+        assert_eq!(found, (is_asked, is_asked), "{name} {exempt:?}: {sent:?}");
+    }
+    for (exempt, host) in [("127.0.0.9,192.0.2.0/24", "192.0.2.7"), ("2001:db8::/32", "[2001:db8::7]")] {
+        let (url, asked) = proxy("200 OK", Duration::ZERO, server.port).await;
+        let vars = [("HTTPS_PROXY", url.as_str()), ("NO_PROXY", exempt), ("CONNECT_TIMEOUT", "100ms")];
+        let client = client(&format!("https://{host}"), &vars);
+        assert!(client.send(&message("a/b/c", "x"), seconds(1)).await.is_err());
+        assert_eq!(asked.load(Ordering::Relaxed), 0, "{exempt}");
+    }
+    // The problem is of the variable that is wrong.
+    for name in ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] {
+        let problems = client("https://tdmq.example", &[(name, "socks5://127.0.0.1:1")]).problems();
+        assert_eq!(problems[0].variable, name);
+    }
+    // The login is asked for in the variable that has the address.
+    let (url, _) = proxy("407 Proxy Authentication Required", Duration::ZERO, server.port).await;
+    let client = client("https://tdmq.internal.example", &[("https_proxy", &url)]);
+    let error = client.send(&message("a/b/c", "x"), seconds(30)).await.unwrap_err();
+    assert!(error.detail.contains("write https_proxy as"), "{error}");
+}
+
 #[tokio::test]
 async fn this_machine_is_never_behind_the_proxy() {
     let (proxy, server) = (Server::start([]).await, Server::start([ok(STORED)]).await);

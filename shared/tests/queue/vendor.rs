@@ -2,6 +2,7 @@
 //! for every message opens a circuit, a receipt is read in any readable form, and an unreadable one costs at
 //! most two copies.
 
+use std::net::TcpListener;
 use std::time::Duration;
 
 use hookmq_shared::message::Message;
@@ -63,6 +64,29 @@ fn dms(url: &str) -> rocketmq::Client {
 
 async fn to(client: &impl Queue, topic: &str) -> Result<Receipt, SendError> {
     client.send(&message(topic, "x"), seconds(9)).await
+}
+
+/// Text that a vendor quotes of a message is masked. Our own words stay, even where a message has them too: the
+/// address of a queue that cannot be reached, and the advice before the vendor's text.
+#[tokio::test(start_paused = true)]
+async fn only_the_vendors_words_are_masked() {
+    let text = "card 4111 1111, from http://127.0.0.1:443/ to create the topic, or correct its name";
+    let detail = |sent: Result<Receipt, SendError>| sent.unwrap_err().detail.clone();
+
+    let server = Server::start([failing("ResourceNotFound.Topic", &format!("no topic for {text}"))]).await;
+    let told = detail(tdmq(&server.url).send(&message(TOPIC, text), seconds(9)).await);
+    let advice = "create the topic, or correct its name in hooks.toml";
+    assert!(told.starts_with(advice) && told.ends_with(": no topic for <message>"), "{told}");
+    let server = Server::start([refusing(400, "DMS.00400005", text)]).await;
+    let told = detail(dms(&server.url).send(&message("test-001", text), seconds(9)).await);
+    assert_eq!(told, "<message>");
+
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let url = format!("http://127.0.0.1:{port}");
+    let told = detail(tdmq(&url).send(&message(TOPIC, text), seconds(1)).await);
+    assert!(told.contains("127.0.0.1") && !told.contains("<message>"), "{told}");
+    let told = detail(dms(&url).send(&message("test-001", text), seconds(1)).await);
+    assert!(told.contains("127.0.0.1") && !told.contains("<message>"), "{told}");
 }
 
 /// An error about the sender, the source address or the account's payment opens the circuit of all topics.

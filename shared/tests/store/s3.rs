@@ -322,6 +322,115 @@ async fn the_region_of_a_bucket_elsewhere_is_told() {
     }
 }
 
+/// Each store has its own code for a region that it does not know.
+#[tokio::test]
+async fn a_refused_region_names_the_variable() {
+    const OSS: &str = "<Error><Code>InvalidArgument</Code><Message>Invalid signing region in Authorization \
+                       header.</Message><EC>0002-00000226</EC></Error>";
+    for step in [
+        error(400, "InvalidRegionName"),
+        error(400, "AuthorizationHeaderMalformed"),
+        error(403, "InvalidRegion"),
+        status(400, OSS),
+    ] {
+        let server = Server::start([step]).await;
+        let error =
+            open(&server, Wall::new().clock()).put_new(NAME, bytes("a"), seconds(30)).await.unwrap_err();
+        let is_told = matches!(&error, StoreError::Config(text) if text.contains("set S3_REGION"));
+        assert!(is_told && server.seen().len() == 1, "{error:?}");
+    }
+    // Another wrong argument is not about the region.
+    let server = Server::start([status(400, &OSS.replace("226", "225"))]).await;
+    let error = open(&server, Wall::new().clock()).get(NAME, seconds(30)).await.unwrap_err();
+    assert!(matches!(&error, StoreError::Other(text) if !text.contains("S3_REGION")), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_failure_has_the_stores_ids_of_the_request() {
+    let body = "<Error><Code>AccessDenied</Code><Message>m</Message><RequestId>REQ1</RequestId></Error>";
+    let of_aws = || vec![("x-amz-request-id", "REQ1".to_owned()), ("x-amz-id-2", "aG9zdA==".to_owned())];
+    for (headers, body, ids) in [
+        (of_aws(), body, "(request REQ1 aG9zdA==)"),
+        (of_aws(), "", "(request REQ1 aG9zdA==)"),
+        (vec![], body, "(request REQ1)"),
+        (vec![("x-cos-request-id", "NWY=".to_owned())], "", "(request NWY=)"),
+        (vec![("x-obs-request-id", "0000".to_owned())], "<html>", "(request 0000)"),
+    ] {
+        let server = Server::start([Step::Answer(403, headers, body.to_owned())]).await;
+        let error = open(&server, Wall::new().clock()).get(NAME, seconds(30)).await.unwrap_err();
+        assert!(error.to_string().ends_with(ids), "{error}");
+    }
+}
+
+/// A young bucket redirects for a while: the request is signed for the other host, once.
+#[tokio::test]
+async fn a_temporary_redirect_is_followed_once_within_the_domain() {
+    let moved = |to: &str| {
+        let body = "<Error><Code>TemporaryRedirect</Code><Message>m</Message></Error>";
+        Step::Answer(307, vec![("Location", to.to_owned())], body.to_owned())
+    };
+    let there = Server::start([etag()]).await;
+    let server = Server::start([moved(&there.url)]).await;
+    let store = open(&server, Wall::new().clock());
+    assert_eq!(store.put_new(NAME, bytes("a"), seconds(30)).await, Ok(Written::Created));
+    let (first, second) = (&server.seen()[0], &there.seen()[0]);
+    assert_eq!((&first.line, &first.body), (&second.line, &second.body));
+    assert_eq!(second.header("host"), there.url.strip_prefix("http://"));
+    assert_ne!(first.header("authorization"), second.header("authorization"), "the host is signed");
+
+    // A second redirect, and one to a stranger, end the call.
+    server.then([moved(&there.url)]);
+    there.then([moved(&server.url)]);
+    let error = store.put_new(NAME, bytes("a"), seconds(30)).await.unwrap_err();
+    assert!(matches!(error, StoreError::Config(_)), "{error:?}");
+    server.then([moved(&there.url.replace("127.0.0.1", "127.0.0.2"))]);
+    let error = store.put_new(NAME, bytes("a"), seconds(30)).await.unwrap_err();
+    assert!(matches!(error, StoreError::Config(_)), "{error:?}");
+    assert_eq!((server.seen().len(), there.seen().len()), (3, 2));
+}
+
+#[tokio::test]
+async fn a_store_below_a_path_is_asked_there() {
+    let server = Server::start([etag(), listing(false, &["spill/a"])]).await;
+    let endpoint = format!("{}/storage/v1/s3", server.url);
+    let store = with(&server, Wall::new().clock(), &[("S3_ENDPOINT", &endpoint)]);
+    store.put(NAME, bytes("a"), seconds(30)).await.unwrap();
+    store.list("spill/", None, MAX_PAGE, seconds(30)).await.unwrap();
+    let lines: Vec<_> = server.seen().into_iter().map(|seen| seen.line).collect();
+    assert_eq!(lines[0], "PUT /storage/v1/s3/hooks/pre/fix/spill/tdmq/github/00ff HTTP/1.1");
+    assert!(lines[1].starts_with("GET /storage/v1/s3/hooks/?"), "{}", lines[1]);
+}
+
+/// A bucket's owner may refuse writes without certain fields. They are signed, and no read has them.
+#[tokio::test]
+async fn a_write_has_the_fields_that_the_owner_demands() {
+    let server = Server::start([etag(), Step::Answer(404, vec![], String::new())]).await;
+    let fields = "X-Amz-Server-Side-Encryption: aws:kms; x-amz-tagging: a=b&c=d;";
+    let store = with(&server, Wall::new().clock(), &[("S3_WRITE_HEADERS", fields)]);
+    store.put_new(NAME, bytes("a"), seconds(30)).await.unwrap();
+    let _ = store.head(NAME, seconds(30)).await;
+    let [put, head] = &server.seen()[..] else { panic!("two requests") };
+    let names = ["x-amz-server-side-encryption", "x-amz-tagging"];
+    assert_eq!(names.map(|name| put.header(name)), [Some("aws:kms"), Some("a=b&c=d")]);
+    assert_eq!(names.map(|name| head.header(name)), [None; 2]);
+    let signed = |seen: &Seen| names.map(|name| seen.header("authorization").unwrap().contains(name));
+    assert_eq!((signed(put), signed(head)), ([true; 2], [false; 2]));
+}
+
+/// A store that has no host for each bucket is reached by a path.
+#[tokio::test]
+async fn a_bucket_without_a_host_names_the_switch() {
+    let server = Server::start([]).await;
+    let vars = [("S3_ENDPOINT", "https://minio.invalid.test:9000")];
+    for (more, is_told) in [(None, true), (Some(("S3_FORCE_PATH_STYLE", "1")), false)] {
+        let vars: Vec<_> = vars.into_iter().chain(more).collect();
+        let store = with(&server, Wall::new().clock(), &vars);
+        let soon = Instant::now() + Duration::from_secs(2);
+        let error = store.get(NAME, soon).await.unwrap_err();
+        assert_eq!(error.to_string().contains("set S3_FORCE_PATH_STYLE=1"), is_told, "{error}");
+    }
+}
+
 #[tokio::test]
 async fn a_wrong_clock_is_corrected_once_by_the_stores() {
     let skewed = || {

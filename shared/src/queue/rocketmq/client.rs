@@ -15,16 +15,19 @@ use crate::clock::Timestamp;
 use crate::context::Context;
 use crate::env::{Env, EnvProblem};
 use crate::message::Message;
-use crate::net::endpoint::Endpoint;
+use crate::net::endpoint::{Endpoint, Endpoints};
 use crate::net::transport::{Call, Transport, headers};
 use crate::queue::breaker::Fingerprint;
 use crate::queue::credentials::{Credentials, Family, HUAWEI, Keyring};
-use crate::queue::failure::{Accepted, Exchange, Failure};
+use crate::queue::failure::{Accepted, Exchange, Failure, Private};
 use crate::queue::retry::{Attempt, Courier, Identity, Outgoing, limit};
 use crate::queue::{Class, Open, Queue, Receipt, SendError, Until, Vendor};
-use crate::vault::Vault;
+use crate::vault::{Lender, Vault};
 
 const CONTENT_TYPE: &str = "application/json";
+
+/// Lenders of keys for an environment that has none.
+const LENDERS: [Lender; 1] = [Lender::Agency];
 
 /// Client that sends messages to DMS for RocketMQ. Clones share connections, circuits, the IAM token and the
 /// clock's offset.
@@ -44,7 +47,8 @@ impl Client {
     /// are not reported here, but by [`problems`](Queue::problems) and by each send.
     pub fn new(context: Context) -> Self {
         let (env, transport) = (context.env.clone(), Transport::new(&context.env));
-        let (courier, vault) = (Courier::new(context), Vault::new(&env));
+        let vault = Vault::new(&env, &context.clock);
+        let courier = Courier::new(context);
         Self(Arc::new(Inner { env, transport, courier, tokens: IamTokens::default(), vault }))
     }
 }
@@ -62,7 +66,7 @@ impl Queue for Client {
     async fn send(&self, message: &Message, until: impl Into<Until> + Send) -> Result<Receipt, SendError> {
         let properties = wire::check(message, max_message(&self.0.env)?)?;
         let body = wire::body(message, &properties);
-        let sending = Sending { client: &self.0, body, limit: wire::limit(message) };
+        let sending = Sending { client: &self.0, message, body, limit: wire::limit(message) };
         self.0.courier.send(&sending, &message.topic, until.into()).await
     }
 
@@ -72,7 +76,7 @@ impl Queue for Client {
         let all = [
             transport,
             self.0.courier.problem().cloned(),
-            endpoint(env).err(),
+            endpoints(env).err(),
             instance(env).err(),
             max_message(env).err(),
             auth(Keyring::trusting(env, &self.0.vault)).err(),
@@ -85,15 +89,15 @@ impl Queue for Client {
     }
 
     async fn prewarm(&self) {
-        if let Ok(endpoint) = endpoint(&self.0.env) {
-            self.0.transport.prewarm(&endpoint).await;
+        if let Ok(endpoints) = endpoints(&self.0.env) {
+            self.0.transport.prewarm(&endpoints.current).await;
         }
     }
 }
 
 /// Settings of the environment for one attempt.
 struct SendConfig {
-    endpoint: Endpoint,
+    endpoints: Endpoints,
     instance: String,
     auth: Auth,
 }
@@ -106,7 +110,11 @@ enum Auth {
 
 impl Identity for SendConfig {
     fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
+        &self.endpoints.current
+    }
+
+    fn endpoints(&mut self) -> &mut Endpoints {
+        &mut self.endpoints
     }
 
     fn key(&self) -> Fingerprint {
@@ -119,6 +127,7 @@ impl Identity for SendConfig {
 
 struct Sending<'a> {
     client: &'a Inner,
+    message: &'a Message,
     body: Bytes,
     limit: usize,
 }
@@ -128,12 +137,14 @@ impl Outgoing for Sending<'_> {
 
     async fn config(&self, refused: bool, deadline: Instant) -> Result<SendConfig, EnvProblem> {
         let Inner { env, vault, .. } = self.client;
-        let variables = HUAWEI.iter().flat_map(Family::variables).chain(Login::SECRETS);
-        let keys = Keyring::read(env, vault, variables, refused, deadline).await;
+        let mut variables = HUAWEI.iter().flat_map(Family::variables).chain(Login::SECRETS);
+        // A login is set by a person, so it counts before the machine's key.
+        let lenders = if env.get(super::AUTH_URL).is_none() { &LENDERS[..] } else { &[] };
+        let keys = Keyring::read(env, vault, &mut variables, lenders, refused, deadline).await;
         if let Some(problem) = self.client.transport.problem() {
             return Err(problem);
         }
-        Ok(SendConfig { endpoint: endpoint(env)?, instance: instance(env)?, auth: auth(keys)? })
+        Ok(SendConfig { endpoints: endpoints(env)?, instance: instance(env)?, auth: auth(keys)? })
     }
 
     fn size(&self) -> usize {
@@ -154,7 +165,8 @@ impl Sending<'_> {
         let (target, headers, secrets) = match &config.auth {
             Auth::Key(credentials, project) => {
                 let target = path(project, &config.instance);
-                let headers = self.signed(config.endpoint.host(), &target, credentials, project, attempt.now);
+                let headers =
+                    self.signed(config.endpoint().host(), &target, credentials, project, attempt.now);
                 (target, headers, credentials.secrets())
             }
             Auth::Login(login) => {
@@ -166,8 +178,8 @@ impl Sending<'_> {
         };
         let call = Call {
             method: http::Method::POST,
-            endpoint: &config.endpoint,
-            target: &target,
+            endpoint: config.endpoint(),
+            path_and_query: &target,
             headers,
             body: self.body.clone(),
             limit: self.limit,
@@ -175,7 +187,8 @@ impl Sending<'_> {
             fresh,
         };
         let answer = transport.send(call).await?.inflated(self.limit);
-        let mut meaning = wire::read(&answer, &secrets);
+        let private = Private { secrets: &secrets, message: Some(self.message) };
+        let mut meaning = wire::read(&answer, &private);
         if let (Some(token), Err(failure)) = (&token, &mut meaning)
             && matches!(failure.class, Class::Auth | Class::AuthRefresh)
         {
@@ -210,11 +223,11 @@ fn path(project: &str, instance: &str) -> String {
     format!("/v2/{project}/rocketmq/instances/{instance}/messages")
 }
 
-fn endpoint(env: &Env) -> Result<Endpoint, EnvProblem> {
+fn endpoints(env: &Env) -> Result<Endpoints, EnvProblem> {
     let variable = super::ENDPOINT;
     let problem = |message| EnvProblem { variable, message };
     let unset = || problem("is not set: write it as https://dms.eu-de.otc.t-systems.com".to_owned());
-    Endpoint::parse(&env.get(variable).ok_or_else(unset)?, env.allows_http())
+    Endpoints::parse(&env.get(variable).ok_or_else(unset)?, env.allows_http())
         .map_err(|e| problem(e.to_string()))
 }
 
@@ -244,7 +257,11 @@ fn max_message(env: &Env) -> Result<Limit, EnvProblem> {
 fn auth(keys: Keyring<'_>) -> Result<Auth, EnvProblem> {
     let env = keys.env();
     let project = project(env)?;
-    if let Some(credentials) = Credentials::from_env(keys, &HUAWEI)? {
+    let mut key = Credentials::from_env(keys, &HUAWEI)?;
+    if key.is_none() && env.get(super::AUTH_URL).is_none() {
+        key = keys.lent(&LENDERS)?;
+    }
+    if let Some(credentials) = key {
         let project = project.ok_or_else(|| EnvProblem {
             variable: super::PROJECT,
             message: "and OS_PROJECT_ID are not set".to_owned(),

@@ -172,7 +172,7 @@ async fn fetch(transport: &Transport, login: &Login, deadline: Instant) -> Resul
     let call = Call {
         method: http::Method::POST,
         endpoint: &login.endpoint,
-        target: &login.target,
+        path_and_query: &login.target,
         headers: headers([("content-type", "application/json")]),
         body: login.body(),
         limit: MAX_ANSWER,

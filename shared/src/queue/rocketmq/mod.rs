@@ -74,6 +74,10 @@ const fn advice(class: Class) -> Option<&'static str> {
         Class::Permission => {
             Some("give the owner of the key a role that may send to DMS for RocketMQ in this project (IAM)")
         }
+        Class::Auth => Some(
+            "correct the id and the key: they belong together and to this cloud. DMS locks a key for five minutes \
+             after a few failures",
+        ),
         Class::Config => Some(
             "correct endpoint, project or instance (an instance is found in its own project and region only), or look \
              up the code",

@@ -9,6 +9,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_e
 use crate::clock::Timestamp;
 use crate::net::digest::{hex, hmac_sha256, sha256};
 use crate::queue::credentials::Credentials;
+use crate::sort::sort;
 
 const ALGORITHM: &str = "SDK-HMAC-SHA256";
 
@@ -52,7 +53,7 @@ pub fn sign(head: &Head<'_>, credentials: &Credentials, time: Timestamp) -> Sign
         .filter(|(name, _)| !name.contains('_'))
         .map(|(name, value)| (name.to_ascii_lowercase(), value.trim()))
         .collect();
-    headers.sort_unstable();
+    sort(&mut headers);
     let mut canonical_headers = String::new();
     for (name, value) in &headers {
         let _ = writeln!(canonical_headers, "{name}:{value}");
@@ -87,7 +88,7 @@ fn canonical_path(path: &str) -> String {
 fn canonical_query(query: &[(&str, &str)]) -> String {
     let escape = |text: &str| percent_encode(text.as_bytes(), ESCAPED).to_string();
     let mut query = query.to_vec();
-    query.sort_unstable();
+    sort(&mut query);
     let pairs: Vec<String> = query.iter().map(|(n, v)| format!("{}={}", escape(n), escape(v))).collect();
     pairs.join("&")
 }

@@ -8,9 +8,9 @@ use super::properties::{MAX_ALL as MAX_PROPERTIES, Property, properties};
 use crate::clock::Timestamp;
 use crate::json;
 use crate::message::Message;
-use crate::net::answer::{Answer, clean, id};
+use crate::net::answer::{Answer, id};
 use crate::queue::Class;
-use crate::queue::failure::{Accepted, Failure, Lock};
+use crate::queue::failure::{Accepted, Failure, Lock, Private};
 use crate::sabotage::{Safeguard, is_pulled};
 
 /// Upper bound on a text, in bytes of UTF-8 (DMS, "Constraints": 4 MB).
@@ -139,8 +139,8 @@ pub(super) fn limit(message: &Message) -> usize {
 }
 
 /// Reads an answer. Only a message id under a successful status confirms the message. The echoed body is
-/// skipped without a copy. `secrets` are removed from the error text.
-pub fn read(answer: &Answer, secrets: &[&str]) -> Result<Accepted, Failure> {
+/// skipped without a copy. The parts in `private` are removed from the error text.
+pub fn read(answer: &Answer, private: &Private<'_>) -> Result<Accepted, Failure> {
     let answer = &*answer.in_utf8();
     let get = |path| json::text(&answer.body, path).ok().flatten().filter(|text| !text.trim().is_empty());
     let first = |paths: &[&'static str]| paths.iter().find_map(|path| get(path));
@@ -178,7 +178,7 @@ pub fn read(answer: &Answer, secrets: &[&str]) -> Result<Accepted, Failure> {
         timed_out: class == Class::Ambiguous && !unread,
         lock: Lock::Key,
         server_time: Some(()).filter(|()| class == Class::ClockSkew).and_then(|()| server_time(answer, text)),
-        ..Failure::new(class, clean(if text.is_empty() { code } else { text }, secrets))
+        ..Failure::new(class, private.clean(if text.is_empty() { code } else { text }))
     })
 }
 

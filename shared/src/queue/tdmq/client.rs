@@ -12,17 +12,20 @@ use super::wire;
 use crate::context::Context;
 use crate::env::{Env, EnvProblem};
 use crate::message::Message;
-use crate::net::endpoint::Endpoint;
+use crate::net::endpoint::{Endpoint, Endpoints};
 use crate::net::transport::{Call, Transport, USER_AGENT, headers};
 use crate::queue::breaker::Fingerprint;
 use crate::queue::credentials::{Credentials, Family, Keyring, TENCENT};
-use crate::queue::failure::{Accepted, Exchange, Failure};
+use crate::queue::failure::{Accepted, Exchange, Failure, Private};
 use crate::queue::retry::{Attempt, Courier, Identity, Outgoing, limit};
 use crate::queue::{Open, Queue, Receipt, SendError, Until, Vendor};
-use crate::vault::Vault;
+use crate::vault::{Lender, Vault};
 
 const DEFAULT_ENDPOINT: &str = "https://tdmq.tencentcloudapi.com";
 const CONTENT_TYPE: &str = "application/json; charset=utf-8";
+
+/// Lenders of keys for an environment that has none.
+const LENDERS: [Lender; 1] = [Lender::Tke];
 
 /// Upper bound on an answer, in bytes: it usually has a few hundred.
 const MAX_ANSWER: usize = 1 << 20;
@@ -43,7 +46,7 @@ impl Client {
     /// are not reported here, but by [`problems`](Queue::problems) and by each send.
     pub fn new(context: Context) -> Self {
         let (env, transport) = (context.env.clone(), Transport::new(&context.env));
-        let vault = Vault::new(&env);
+        let vault = Vault::new(&env, &context.clock);
         Self(Arc::new(Inner { env, transport, courier: Courier::new(context), vault }))
     }
 }
@@ -68,7 +71,7 @@ impl Queue for Client {
         let all = [
             transport,
             self.0.courier.problem().cloned(),
-            endpoint(env).err(),
+            endpoints(env).err(),
             region(env).err(),
             auto_timeout(env).err(),
             max_message(env).err(),
@@ -82,15 +85,15 @@ impl Queue for Client {
     }
 
     async fn prewarm(&self) {
-        if let Ok(endpoint) = endpoint(&self.0.env) {
-            self.0.transport.prewarm(&endpoint).await;
+        if let Ok(endpoints) = endpoints(&self.0.env) {
+            self.0.transport.prewarm(&endpoints.current).await;
         }
     }
 }
 
 /// Settings of the environment for one attempt.
 struct SendConfig {
-    endpoint: Endpoint,
+    endpoints: Endpoints,
     region: String,
     auto_timeout: bool,
     credentials: Credentials,
@@ -98,7 +101,11 @@ struct SendConfig {
 
 impl Identity for SendConfig {
     fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
+        &self.endpoints.current
+    }
+
+    fn endpoints(&mut self) -> &mut Endpoints {
+        &mut self.endpoints
     }
 
     fn key(&self) -> Fingerprint {
@@ -116,13 +123,13 @@ impl Outgoing for Sending<'_> {
 
     async fn config(&self, refused: bool, deadline: Instant) -> Result<SendConfig, EnvProblem> {
         let Inner { env, vault, .. } = self.client;
-        let variables = TENCENT.iter().flat_map(Family::variables);
-        let keys = Keyring::read(env, vault, variables, refused, deadline).await;
+        let mut variables = TENCENT.iter().flat_map(Family::variables);
+        let keys = Keyring::read(env, vault, &mut variables, &LENDERS, refused, deadline).await;
         if let Some(problem) = self.client.transport.problem() {
             return Err(problem);
         }
         Ok(SendConfig {
-            endpoint: endpoint(env)?,
+            endpoints: endpoints(env)?,
             region: region(env)?,
             auto_timeout: auto_timeout(env)?,
             credentials: credentials(keys)?,
@@ -145,7 +152,7 @@ impl Sending<'_> {
         let remaining = deadline.saturating_duration_since(Instant::now());
         let send_timeout = config.auto_timeout.then(|| below(remaining)).flatten();
         let body = wire::body(&self.message.topic, &self.message.text, send_timeout);
-        let signed = [("content-type", CONTENT_TYPE), ("host", config.endpoint.host())];
+        let signed = [("content-type", CONTENT_TYPE), ("host", config.endpoint().host())];
         let head = Head { service: "tdmq", headers: &signed, body: &body };
         let signature = sign(&head, &config.credentials, attempt.now);
         let timestamp = attempt.now.unix().to_string();
@@ -164,8 +171,8 @@ impl Sending<'_> {
 
         let call = Call {
             method: http::Method::POST,
-            endpoint: &config.endpoint,
-            target: "/",
+            endpoint: config.endpoint(),
+            path_and_query: "/",
             headers,
             body,
             limit: MAX_ANSWER,
@@ -173,14 +180,15 @@ impl Sending<'_> {
             fresh,
         };
         let answer = self.client.transport.send(call).await?.inflated(MAX_ANSWER);
-        Ok(Exchange { meaning: wire::read(&answer, &config.credentials.secrets()), answer })
+        let private = Private { secrets: &config.credentials.secrets(), message: Some(self.message) };
+        Ok(Exchange { meaning: wire::read(&answer, &private), answer })
     }
 }
 
-fn endpoint(env: &Env) -> Result<Endpoint, EnvProblem> {
+fn endpoints(env: &Env) -> Result<Endpoints, EnvProblem> {
     let variable = super::ENDPOINT;
     let text = env.get(variable).unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned());
-    Endpoint::parse(&text, env.allows_http()).map_err(|e| EnvProblem { variable, message: e.to_string() })
+    Endpoints::parse(&text, env.allows_http()).map_err(|e| EnvProblem { variable, message: e.to_string() })
 }
 
 /// Reads the topic's region, which the API requires since the edition of 2025-11-25. A platform may have set
@@ -211,7 +219,10 @@ fn max_message(env: &Env) -> Result<usize, EnvProblem> {
 }
 
 fn credentials(keys: Keyring<'_>) -> Result<Credentials, EnvProblem> {
-    Credentials::from_env(keys, &TENCENT)?.ok_or_else(|| EnvProblem {
+    if let Some(credentials) = Credentials::from_env(keys, &TENCENT)? {
+        return Ok(credentials);
+    }
+    keys.lent(&LENDERS)?.ok_or_else(|| EnvProblem {
         variable: TENCENT[0].id,
         message: "and TENCENTCLOUD_SECRET_KEY are not set".to_owned(),
     })

@@ -113,18 +113,19 @@ pub fn classify(code: &str) -> (Class, bool) {
     find(code).or_else(|| find(family(code))).unwrap_or((Class::Transient, MAYBE))
 }
 
-/// Returns advice to append to the vendor's text; empty for most codes.
+/// Returns what the operator should do, to put before the vendor's text; empty for most codes.
 pub(super) fn advice(code: &str) -> &'static str {
     match code {
-        "FailedOperation.TopicTypeError"
-        | "InvalidParameterValue.TopicNotFound"
-        | "ResourceNotFound.Topic" => {
-            "; Tencent's documentation contradicts itself on whether this API takes persistent or \
-             non-persistent topics: if the topic exists and is partitioned, try the other one of \
-             persistent:// and non-persistent://"
+        "InvalidParameterValue.TopicNotFound" | "ResourceNotFound.Topic" => {
+            "create the topic, or correct its name in hooks.toml (if it exists, write the other one of \
+             persistent:// and non-persistent://)"
+        }
+        // Tencent's documentation contradicts itself on the kind that the API takes.
+        "FailedOperation.TopicTypeError" => {
+            "write the other one of persistent:// and non-persistent:// before the topic's name in hooks.toml"
         }
         "UnsupportedRegion" | "InvalidParameter.TenantNotFound" => {
-            "; the topic's cluster must be in the region that TDMQ_REGION or TENCENTCLOUD_REGION names"
+            "the topic's cluster must be in the region that TDMQ_REGION or TENCENTCLOUD_REGION names"
         }
         _ => "",
     }

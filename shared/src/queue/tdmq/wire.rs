@@ -5,9 +5,9 @@ use serde::Serialize;
 
 use super::error::{TIMED_OUT, UNSAID, advice, classify, scope};
 use crate::json;
-use crate::net::answer::{Answer, clean, id};
+use crate::net::answer::{Answer, id};
 use crate::queue::Class;
-use crate::queue::failure::{Accepted, Failure, Scope};
+use crate::queue::failure::{Accepted, Failure, Private, Scope};
 use crate::sabotage::{Safeguard, is_pulled};
 
 /// Upper bound on a text, in bytes of UTF-8: the documents say 1 MB.
@@ -65,9 +65,9 @@ pub(in crate::queue) fn check(topic: &str, text: &str, most: usize) -> Result<()
 }
 
 /// Reads an answer of any content type. Errors come with status 200, `ErrorMsg` is an error without a code,
-/// and an answer without a message id and without an error proves nothing. `secrets` are removed from the
-/// error text.
-pub fn read(answer: &Answer, secrets: &[&str]) -> Result<Accepted, Failure> {
+/// and an answer without a message id and without an error proves nothing. The parts in `private` are removed
+/// from the error text.
+pub fn read(answer: &Answer, private: &Private<'_>) -> Result<Accepted, Failure> {
     let answer = &*answer.in_utf8();
     let get = |path| json::text(&answer.body, path).ok().flatten().filter(|text| !text.trim().is_empty());
     let request_id = get("Response.RequestId").and_then(|text| id(&text));
@@ -80,7 +80,7 @@ pub fn read(answer: &Answer, secrets: &[&str]) -> Result<Accepted, Failure> {
         unread: code == Some(UNSAID),
         timed_out: code == Some(TIMED_OUT),
         server_time: answer.date().filter(|_| class == Class::ClockSkew),
-        ..Failure::new(class, clean(text.or(code).unwrap_or("error without a code"), secrets))
+        ..Failure::new(class, private.clean(text.or(code).unwrap_or("error without a code")))
     };
 
     if answer.is_2xx() && is_pulled(Safeguard::ReceiptNamesMessage) {
@@ -93,7 +93,10 @@ pub fn read(answer: &Answer, secrets: &[&str]) -> Result<Accepted, Failure> {
         let code = get("Response.Error.Code").unwrap_or_default();
         let text = get("Response.Error.Message");
         let mut failure = failure(classify(code.trim()), Some(code.trim()), text.as_deref());
-        failure.detail.push_str(advice(code.trim()));
+        let advice = advice(code.trim());
+        if !advice.is_empty() {
+            failure.detail = format!("{advice}: {}", failure.detail);
+        }
         return Err(failure);
     }
     if let Some(code) = get("codeDesc").filter(|code| legacy && code != "Success") {

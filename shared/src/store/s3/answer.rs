@@ -5,7 +5,9 @@
 
 use std::time::Duration;
 
+use super::settings::REGION;
 use crate::clock::Timestamp;
+use crate::env::PATH_STYLE;
 use crate::net::answer::{Answer, clean, id};
 use crate::net::transport::TransportError;
 use crate::store::{MAX_OBJECT, StoreError};
@@ -24,7 +26,7 @@ pub(super) struct S3Failure {
 
 /// Next step after a failure, if another attempt may succeed. Every request may be repeated: it writes the
 /// same bytes to the same name, or does not write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Next {
     /// End of the attempts: the result would be the same.
     Stop,
@@ -37,6 +39,8 @@ pub(super) enum Next {
     WithOtherCredentials,
     /// Further attempt without the condition that the object is new.
     Unconditionally,
+    /// Further attempt at the address to which the store redirects for a while.
+    Elsewhere(Option<String>),
 }
 
 impl S3Failure {
@@ -53,28 +57,63 @@ impl S3Failure {
     pub(super) fn of(answer: &Answer, secrets: &[&str]) -> Self {
         let field = |path: &str| xml::find(&answer.body, path).ok().flatten().map(|found| found.text);
         let code = field("Code").and_then(|code| id(&code));
+        let is_about_region = field("EC").is_some_and(|code| code == OSS_REGION)
+            || code.as_deref().is_some_and(|code| REGION_CODES.contains(&code));
         let mut text = format!("status {}", answer.status);
         if let Some(code) = &code {
             text = format!("{text} {code}: {}", clean(&field("Message").unwrap_or_default(), secrets));
         }
         // The answer may name the bucket's region if it is another one.
         let region = answer.header("x-amz-bucket-region").map(str::to_owned).or_else(|| field("Region"));
-        if let (301 | 307 | 400, Some(region)) = (answer.status, region.and_then(|region| id(&region))) {
-            text = format!("{text} (the bucket is in {region}: set S3_REGION)");
+        match region.and_then(|region| id(&region)) {
+            Some(region) if matches!(answer.status, 301 | 307 | 400) => {
+                text = format!("{text} (the bucket is in {region}: set {REGION})");
+            }
+            _ if is_about_region => {
+                text = format!("{text} (set {REGION} to the store's name for its region)");
+            }
+            _ => {}
         }
-        let kind = Kind::of(code.as_deref().unwrap_or_default(), answer.status);
+        // The vendor's support asks for these.
+        let mut begin = " (request ";
+        for name in REQUEST_IDS {
+            if let Some(id) = answer.header(name).and_then(id) {
+                text += begin;
+                text += &id;
+                begin = " ";
+            }
+        }
+        match field("RequestId").and_then(|text| id(&text)) {
+            _ if begin == " " => text.push(')'),
+            Some(id) => {
+                text += begin;
+                text += &id;
+                text.push(')');
+            }
+            None => {}
+        }
+        let kind = if is_about_region {
+            Kind::Config
+        } else {
+            Kind::of(code.as_deref().unwrap_or_default(), answer.status)
+        };
         let (error, next) = kind.means(text, answer);
         Self { error, next, code, is_conflict: answer.status == 409 }
     }
 
-    /// Converts a failure of the transport, without any answer.
-    pub(super) fn transport(error: &TransportError, limit: usize) -> Self {
+    /// Converts a failure of the transport, without any answer. `is_in_front` is true if the bucket was put
+    /// before the endpoint's host, which may not exist then.
+    pub(super) fn transport(error: &TransportError, limit: usize, is_in_front: bool) -> Self {
+        let mut text = clean(&error.to_string(), &[]);
+        if is_in_front && matches!(error, TransportError::Connect(..) | TransportError::Unusable(..)) {
+            text = format!("{text} (set {PATH_STYLE}=1 if the store has no host for each bucket)");
+        }
         match error {
             TransportError::TooLong(_) if limit == MAX_OBJECT => Self::last(StoreError::TooLarge),
             TransportError::TimedOut => Self::again(StoreError::TimedOut),
-            TransportError::TooLong(_) => Self::last(StoreError::Corrupt(error.to_string())),
-            TransportError::Unusable(..) => Self::last(StoreError::Config(clean(&error.to_string(), &[]))),
-            _ => Self::again(StoreError::Unreachable(clean(&error.to_string(), &[]))),
+            TransportError::TooLong(_) => Self::last(StoreError::Corrupt(text)),
+            TransportError::Unusable(..) => Self::last(StoreError::Config(text)),
+            _ => Self::again(StoreError::Unreachable(text)),
         }
     }
 }
@@ -89,11 +128,28 @@ enum Kind {
     Skewed,
     Denied,
     Config,
+    /// Redirect for a while, until all names of a young bucket are known.
+    Moved,
     Full,
     TooLarge,
     NotImplemented,
     Other,
 }
+
+/// Header fields with a store's ids of a request.
+const REQUEST_IDS: [&str; 5] =
+    ["x-amz-request-id", "x-amz-id-2", "x-cos-request-id", "x-obs-request-id", "x-oss-request-id"];
+
+/// Codes with which stores refuse the region of a signature.
+const REGION_CODES: [&str; 4] = [
+    "AuthorizationHeaderMalformed",
+    "IllegalLocationConstraintException",
+    "InvalidRegionName",
+    "InvalidRegion",
+];
+
+/// Code of the same refusal in OSS's own list, beside the `Code` of any wrong argument.
+const OSS_REGION: &str = "0002-00000226";
 
 impl Kind {
     fn of(code: &str, status: u16) -> Self {
@@ -115,10 +171,8 @@ impl Kind {
             "BadDigest" | "XAmzContentSHA256Mismatch" | "IncompleteBody" => Self::Altered,
             "RequestTimeTooSkewed" => Self::Skewed,
             "InvalidToken" | "ExpiredToken" | "TokenRefreshRequired" | "InvalidAccessKeyId" => Self::Denied,
-            "NoSuchBucket"
-            | "InvalidBucketName"
-            | "AuthorizationHeaderMalformed"
-            | "IllegalLocationConstraintException" => Self::Config,
+            "NoSuchBucket" | "InvalidBucketName" | "PermanentRedirect" => Self::Config,
+            "TemporaryRedirect" => Self::Moved,
             "QuotaExceeded" | "InsufficientStorageSpace" | "XMinioStorageFull" => Self::Full,
             "EntityTooLarge" => Self::TooLarge,
             "NotImplemented" => Self::NotImplemented,
@@ -128,6 +182,7 @@ impl Kind {
 
     const fn of_status(status: u16) -> Self {
         match status {
+            307 => Self::Moved,
             // A redirect points to another region; the requested object is not there.
             300..=399 | 404 | 405 => Self::Config,
             401 | 403 => Self::Denied,
@@ -150,6 +205,9 @@ impl Kind {
             Self::Skewed => (StoreError::Denied(text), Next::ByClock(answer.date())),
             Self::Denied => (StoreError::Denied(text), Next::WithOtherCredentials),
             Self::Config => (StoreError::Config(text), Next::Stop),
+            Self::Moved => {
+                (StoreError::Config(text), Next::Elsewhere(answer.header("location").map(str::to_owned)))
+            }
             Self::Full => (StoreError::Full(text), Next::Stop),
             Self::TooLarge => (StoreError::TooLarge, Next::Stop),
             Self::NotImplemented => (StoreError::Other(text), Next::Unconditionally),
@@ -167,11 +225,11 @@ mod tests {
     #[test]
     fn what_no_repetition_mends_ends_at_once() {
         let error = TransportError::Unusable("https://s3.test".to_owned(), "its certificate …".to_owned());
-        let failure = S3Failure::transport(&error, 1);
+        let failure = S3Failure::transport(&error, 1, false);
         assert_eq!(failure.next, Next::Stop);
         let text = "https://s3.test cannot be used: its certificate …".to_owned();
         assert_eq!(failure.error, StoreError::Config(text));
         let error = TransportError::Connect("https://s3.test".to_owned(), "refused".to_owned());
-        assert_eq!(S3Failure::transport(&error, 1).next, Next::Again(None));
+        assert_eq!(S3Failure::transport(&error, 1, false).next, Next::Again(None));
     }
 }

@@ -9,6 +9,7 @@
 //! and one whose next page does not advance, which would be followed for ever.
 
 use crate::clock::Timestamp;
+use crate::sort::sort_by;
 use crate::store::{Entry, Foreign, Page, name};
 use crate::xml::{self, Child};
 
@@ -76,7 +77,7 @@ pub(super) fn read(body: &[u8], own: &str, prefix: &str, marker: Option<&str>) -
             last = Some(key);
         }
     }
-    entries.sort_unstable_by(|a: &Entry, b| a.name.cmp(&b.name));
+    sort_by(&mut entries, &|a: &Entry, b| a.name.cmp(&b.name));
     entries.dedup_by(|a, b| a.name == b.name);
     let next = if is_truncated {
         // The next marker is the store's own token, else the last key as it came. Objects and folders come in

@@ -17,6 +17,8 @@
 //! new object does not end, a look at the object tells if it exists. If the store reports that this process's
 //! clock is wrong, the clock is corrected once, by the store's, for the rest of the process.
 //!
+//! One temporary redirect is followed within the store's own domain, signed for the new host.
+//!
 //! Without `s3:ListBucket` a missing object looks like a forbidden one.
 
 mod answer;
@@ -42,6 +44,7 @@ use crate::context::Context;
 use crate::env::EnvProblem;
 use crate::net::answer::Answer;
 use crate::net::digest::{hex, sha256};
+use crate::net::endpoint::Endpoint;
 use crate::net::transport::{self, Call, Transport, headers};
 use crate::queue::credentials::{Credentials, Family, Keyring};
 use crate::vault::Vault;
@@ -95,17 +98,22 @@ struct Request<'a> {
     limit: usize,
 }
 
-/// Properties of an attempt that decide the meaning of its answer.
-struct Exchange {
-    /// True if the attempt had the condition of a new object.
+/// Reader of an answer to an attempt, which had the condition of a new object if the second argument is true.
+/// It accepts the answer, refuses it with a failure of its own, or returns `None` for any other failure.
+type Read<'a> = dyn Fn(&Answer, bool) -> Option<Result<(), S3Failure>> + Sync + 'a;
+
+/// Properties of an attempt.
+struct Exchange<'a> {
+    /// True if the attempt has the condition of a new object.
     is_conditional: bool,
+    endpoint: &'a Endpoint,
 }
 
 impl S3Store {
     pub(super) fn open(variable: &'static str, rest: &str, context: &Context) -> Result<Self, EnvProblem> {
         Ok(Self {
             settings: S3Settings::read(variable, rest, &context.env)?,
-            vault: Vault::new(&context.env),
+            vault: Vault::new(&context.env, &context.clock),
             context: context.clone(),
             transport: OnceLock::new(),
             offset: AtomicI64::new(0),
@@ -123,18 +131,16 @@ impl S3Store {
         let is_new = rule == Put::New;
         let request = Request { method: Method::PUT, name, query: &[], body, is_new, limit: MAX_ANSWER };
         let is_in_conflict = AtomicBool::new(false);
-        let read = |answer: &Answer, sent: &Exchange| {
-            is_in_conflict.store(answer.status == 409 && sent.is_conditional, Ordering::Relaxed);
+        let read = |answer: &Answer, is_conditional: bool| {
+            is_in_conflict.store(answer.status == 409 && is_conditional, Ordering::Relaxed);
             match answer.status {
-                200 if answer.header("etag").is_some_and(|tag| !tag.trim().is_empty()) => {
-                    Some(Ok(Written::Created))
-                }
+                200 if answer.header("etag").is_some_and(|tag| !tag.trim().is_empty()) => Some(Ok(())),
                 200 => Some(Err(corrupt("a write was answered without an ETag"))),
-                412 if sent.is_conditional => Some(Ok(Written::Existed)),
+                412 if is_conditional => Some(Ok(())),
                 _ => None,
             }
         };
-        let written = self.call(&request, read, deadline).await;
+        let written = self.call(&request, &read, deadline).await;
         // A conflict that does not end may be with the existing object.
         if written.is_err()
             && is_in_conflict.load(Ordering::Relaxed)
@@ -142,42 +148,42 @@ impl S3Store {
         {
             return Ok(Written::Existed);
         }
-        written
+        written.map(|answer| if answer.status == 412 { Written::Existed } else { Written::Created })
     }
 
     async fn read(&self, name: &str, deadline: Instant) -> Result<Option<Bytes>, StoreError> {
         let request = Request { limit: MAX_OBJECT, ..Request::of(Method::GET, name) };
-        let read = |answer: &Answer, _: &Exchange| match answer.status {
+        let read = |answer: &Answer, _: bool| match answer.status {
             // A body without a length ends with the connection, which either side or a fault may have ended.
-            200 if is_whole(answer) => Some(Ok(Some(answer.body.clone()))),
+            200 if is_whole(answer) => Some(Ok(())),
             200 => Some(Err(corrupt("an object came with another length than it has, or without one"))),
-            404 if is_no_such_key(answer) => Some(Ok(None)),
+            404 if is_no_such_key(answer) => Some(Ok(())),
             _ => None,
         };
-        self.call(&request, read, deadline).await
+        let answer = self.call(&request, &read, deadline).await?;
+        Ok(Some(answer.body).filter(|_| answer.status == 200))
     }
 
     async fn look_at(&self, name: &str, deadline: Instant) -> Result<Option<Entry>, StoreError> {
-        let read = |answer: &Answer, _: &Exchange| match answer.status {
-            200 => Some(
-                entry(name, answer)
-                    .map(Some)
-                    .ok_or_else(|| corrupt("an object was described without its length")),
-            ),
+        let read = |answer: &Answer, _: bool| match answer.status {
+            200 if entry(name, answer).is_none() => {
+                Some(Err(corrupt("an object was described without its length")))
+            }
             // A `HEAD` answer has no body that could tell a missing object from a missing bucket.
-            404 => Some(Ok(None)),
+            200 | 404 => Some(Ok(())),
             _ => None,
         };
-        self.call(&Request::of(Method::HEAD, name), read, deadline).await
+        let answer = self.call(&Request::of(Method::HEAD, name), &read, deadline).await?;
+        Ok(entry(name, &answer).filter(|_| answer.status == 200))
     }
 
     async fn remove(&self, name: &str, deadline: Instant) -> Result<(), StoreError> {
-        let read = |answer: &Answer, _: &Exchange| match answer.status {
+        let read = |answer: &Answer, _: bool| match answer.status {
             200 | 204 => Some(Ok(())),
             404 if is_no_such_key(answer) => Some(Ok(())),
             _ => None,
         };
-        self.call(&Request::of(Method::DELETE, name), read, deadline).await
+        self.call(&Request::of(Method::DELETE, name), &read, deadline).await.map(drop)
     }
 
     /// Requests a page of a listing, with folders if `delimiter` is not empty.
@@ -197,17 +203,15 @@ impl S3Store {
         if !delimiter.is_empty() {
             query.push(("delimiter", delimiter));
         }
-        let read = |answer: &Answer, _: &Exchange| match answer.status {
-            200 if !is_whole(answer) => Some(Err(corrupt("a listing was cut short"))),
-            // Another attempt would have the same result.
-            200 => Some(
-                listing::read(&answer.body, own, prefix, marker)
-                    .map_err(|why| S3Failure::last(StoreError::Corrupt(why))),
-            ),
+        let read = |answer: &Answer, _: bool| match answer.status {
+            200 if is_whole(answer) => Some(Ok(())),
+            200 => Some(Err(corrupt("a listing was cut short"))),
             _ => None,
         };
         let request = Request { query: &query, ..Request::of(Method::GET, "") };
-        let listing = self.call(&request, read, deadline).await?;
+        let answer = self.call(&request, &read, deadline).await?;
+        // Another attempt would have the same listing.
+        let listing = listing::read(&answer.body, own, prefix, marker).map_err(StoreError::Corrupt)?;
         if listing.unreadable > 0 {
             let entries = listing.unreadable;
             tracing::warn!(store = %self, prefix, entries, "the listing has entries that cannot be read");
@@ -215,31 +219,32 @@ impl S3Store {
         Ok(listing)
     }
 
-    /// Sends a request until `read` accepts an answer, or until no further attempt fits into the time. `read`
-    /// returns `None` for a failure.
-    async fn call<T>(
+    /// Sends a request until `read` accepts an answer, or until no further attempt fits into the time. The code
+    /// is the same for all kinds of requests, and stands in a binary once.
+    async fn call(
         &self,
         request: &Request<'_>,
-        read: impl Fn(&Answer, &Exchange) -> Option<Result<T, S3Failure>>,
+        read: &Read<'_>,
         deadline: Instant,
-    ) -> Result<T, StoreError> {
+    ) -> Result<Answer, StoreError> {
         let (mut attempts, mut is_fresh) = (0_u32, false);
         let (mut is_corrected, mut is_renewed) = (false, false);
         let mut is_conditional = request.is_new && !self.is_unconditional.load(Ordering::Relaxed);
-        let mut last = StoreError::TimedOut;
+        let (mut last, mut moved) = (StoreError::TimedOut, None);
         loop {
             let Some(until) = attempt_deadline(deadline) else { return Err(last) };
             let credentials = self.credentials(false, until).await?;
             attempts += 1;
-            let sent = Exchange { is_conditional };
+            let endpoint = moved.as_ref().unwrap_or(&self.settings.endpoint);
+            let sent = Exchange { is_conditional, endpoint };
             let failure = match self.attempt(request, &sent, &credentials, is_fresh, until).await {
-                Ok(answer) => match read(&answer, &sent) {
-                    Some(Ok(done)) => {
+                Ok(answer) => match read(&answer, is_conditional) {
+                    Some(Ok(())) => {
                         // The store refused the condition and accepted the request without it.
                         if request.is_new && !is_conditional {
                             self.is_unconditional.store(true, Ordering::Relaxed);
                         }
-                        return Ok(done);
+                        return Ok(answer);
                     }
                     Some(Err(failure)) => failure,
                     None => S3Failure::of(&answer, &credentials.secrets()),
@@ -266,6 +271,12 @@ impl S3Store {
                     is_renewed = true;
                 }
                 Next::Unconditionally if is_conditional => is_conditional = false,
+                Next::Elsewhere(Some(location)) if moved.is_none() => {
+                    moved = self.settings.redirected(&location);
+                    if moved.is_none() {
+                        return Err(last);
+                    }
+                }
                 _ => return Err(last),
             }
         }
@@ -274,7 +285,7 @@ impl S3Store {
     async fn attempt(
         &self,
         request: &Request<'_>,
-        sent: &Exchange,
+        sent: &Exchange<'_>,
         credentials: &Credentials,
         is_fresh: bool,
         deadline: Instant,
@@ -283,7 +294,8 @@ impl S3Store {
         if let Some(problem) = transport.problem() {
             return Err(S3Failure::last(StoreError::Config(problem.to_string())));
         }
-        let S3Settings { endpoint, region, base, prefix, .. } = &self.settings;
+        let S3Settings { region, base, prefix, .. } = &self.settings;
+        let Exchange { endpoint, is_conditional } = *sent;
         let key = if request.name.is_empty() { "" } else { prefix.as_str() };
         let path = sign::path(&format!("{base}/{key}{}", request.name));
         let query = sign::query(request.query);
@@ -296,26 +308,33 @@ impl S3Store {
         if request.method == Method::PUT {
             fields.push(("content-md5", &md5));
         }
-        if sent.is_conditional {
+        if is_conditional {
             fields.push(("if-none-match", "*"));
         }
-        let signed: Vec<_> = fields.iter().copied().chain([("host", endpoint.host())]).collect();
+        let owners: Vec<_> = self.settings.fields.iter().filter(|_| request.method == Method::PUT).collect();
+        let mut signed: Vec<_> = fields.iter().copied().chain([("host", endpoint.host())]).collect();
+        signed.extend(owners.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap_or_default())));
         let method = request.method.as_str();
         let head = sign::Head { method, path: &path, query: &query, headers: &signed, payload: &payload };
         let signature = sign::sign(&head, credentials, region, now);
         fields.push(("authorization", &signature.authorization));
         let target = if query.is_empty() { path } else { format!("{path}?{query}") };
+        let mut headers = headers(fields);
+        for (name, value) in owners {
+            headers.insert(name, value.clone());
+        }
         let call = Call {
             method: request.method.clone(),
             endpoint,
-            target: &target,
-            headers: headers(fields),
+            path_and_query: &target,
+            headers,
             body: request.body.clone(),
             limit: request.limit,
             deadline,
             fresh: is_fresh,
         };
-        transport.send(call).await.map_err(|error| S3Failure::transport(&error, request.limit))
+        let failed = |error| S3Failure::transport(&error, request.limit, self.settings.is_in_front);
+        transport.send(call).await.map_err(failed)
     }
 
     fn transport(&self) -> &Transport {
@@ -323,8 +342,10 @@ impl S3Store {
     }
 
     async fn credentials(&self, refused: bool, deadline: Instant) -> Result<Credentials, StoreError> {
-        let variables = self.settings.families().flat_map(Family::variables);
-        let keys = Keyring::read(&self.context.env, &self.vault, variables, refused, deadline).await;
+        let mut variables = self.settings.families().flat_map(Family::variables);
+        let lenders = self.settings.lenders();
+        let env = &self.context.env;
+        let keys = Keyring::read(env, &self.vault, &mut variables, lenders, refused, deadline).await;
         self.settings.credentials(keys).map_err(|problem| StoreError::Config(problem.to_string()))
     }
 
@@ -427,7 +448,7 @@ impl ObjectStore for S3Store {
     /// variables is set.
     fn problem(&self) -> Option<EnvProblem> {
         let env = &self.context.env;
-        let is_set = transport::VARIABLES.iter().any(|variable| env.get(variable).is_some());
+        let is_set = transport::VARIABLES.into_iter().flatten().any(|variable| env.get(variable).is_some());
         let transport = is_set.then(|| self.transport().problem()).flatten();
         transport.or_else(|| self.settings.credentials(Keyring::trusting(env, &self.vault)).err())
     }

@@ -10,6 +10,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use crate::clock::Timestamp;
 use crate::net::digest::{hex, hmac_sha256, sha256};
 use crate::queue::credentials::Credentials;
+use crate::sort::sort;
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 
@@ -50,7 +51,7 @@ pub struct Signature {
 /// form](Timestamp::basic).
 pub fn sign(head: &Head<'_>, credentials: &Credentials, region: &str, time: Timestamp) -> Signature {
     let mut headers = head.headers.to_vec();
-    headers.sort_unstable();
+    sort(&mut headers);
     let mut canonical_headers = String::new();
     for (name, value) in &headers {
         let _ = writeln!(canonical_headers, "{name}:{}", value.trim());
@@ -89,6 +90,6 @@ pub fn path(path: &str) -> String {
 pub fn query(fields: &[(&str, &str)]) -> String {
     let escape = |text| utf8_percent_encode(text, ESCAPED).to_string();
     let mut fields: Vec<(String, String)> = fields.iter().map(|(n, v)| (escape(n), escape(v))).collect();
-    fields.sort_unstable();
+    sort(&mut fields);
     fields.into_iter().map(|(name, value)| name + "=" + &value).collect::<Vec<_>>().join("&")
 }

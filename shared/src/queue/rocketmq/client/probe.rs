@@ -10,7 +10,7 @@ use crate::env::EnvProblem;
 use crate::queue::Vendor;
 use crate::queue::credentials::{Family, HUAWEI};
 use crate::queue::probe::{Access, Probe, ProbeReport, absent, message};
-use crate::queue::retry::{Attempt, Outgoing as _};
+use crate::queue::retry::{Attempt, Identity as _, Outgoing as _};
 use crate::queue::rocketmq::iam;
 use crate::queue::rocketmq::wire::{self, Limit};
 
@@ -37,7 +37,7 @@ impl Client {
         // A topic of letters, digits and hyphens and a short text pass every check.
         let properties = wire::check(&message, Limit::Text(wire::MAX_TEXT)).unwrap_or_default();
         let body = wire::body(&message, &properties);
-        let sending = Sending { client: &self.0, body, limit: wire::limit(&message) };
+        let sending = Sending { client: &self.0, message: &message, body, limit: wire::limit(&message) };
         let config: SendConfig = sending.config(false, deadline).await?;
         let mut place = vec![("instance", config.instance.clone())];
         let access = match &config.auth {
@@ -54,7 +54,7 @@ impl Client {
         let probe = Probe {
             vendor: Vendor::Rocketmq,
             transport: &self.0.transport,
-            endpoint: &config.endpoint,
+            endpoint: config.endpoint(),
             place,
             access,
             asked: format!("POST …/messages to {}", message.topic),

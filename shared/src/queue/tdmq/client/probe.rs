@@ -11,7 +11,7 @@ use crate::env::EnvProblem;
 use crate::queue::Vendor;
 use crate::queue::credentials::{Family, TENCENT};
 use crate::queue::probe::{Access, Probe, ProbeReport, ProbeVerdict, absent, message};
-use crate::queue::retry::{Attempt, Outgoing as _};
+use crate::queue::retry::{Attempt, Identity as _, Outgoing as _};
 use crate::queue::tdmq::error::advice;
 
 /// Error codes of a missing topic or namespace, in the terms of the API and of the product; also the code of
@@ -60,7 +60,7 @@ impl Client {
         let probe = Probe {
             vendor: Vendor::Tdmq,
             transport: &self.0.transport,
-            endpoint: &config.endpoint,
+            endpoint: config.endpoint(),
             place: vec![("region", config.region.clone())],
             access: Access::new(variable, &credentials.id, credentials.token.is_some()),
             asked: format!("SendMessages to {}", message.topic),
@@ -74,7 +74,8 @@ impl Client {
         if let (ProbeVerdict::Good, Err(failure)) = (report.verdict, &mut report.answer) {
             // The advice only makes sense for a topic that should exist.
             let advice = advice(failure.code.as_deref().unwrap_or_default());
-            failure.detail = failure.detail.strip_suffix(advice).unwrap_or(&failure.detail).to_owned();
+            let text = failure.detail.strip_prefix(advice).and_then(|rest| rest.strip_prefix(": "));
+            failure.detail = text.unwrap_or(&failure.detail).to_owned();
         }
         Ok(report)
     }
