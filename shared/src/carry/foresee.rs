@@ -86,7 +86,7 @@ impl<Q: Queue> Trip<'_, Q> {
         let name = &load.delivery().hook;
         match (hook, recipe) {
             (_, Some(_)) => None,
-            (None, None) => Some(format!("hooks.toml has no sound hook {name}")),
+            (None, None) => Some(format!("hooks.toml has no valid hook {name}")),
             (Some(_), None) => Some(format!("the hook {name} of hooks.toml has no topic for this target")),
         }
     }

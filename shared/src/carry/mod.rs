@@ -29,7 +29,7 @@ use crate::message::{Message, Recipe, Unrenderable};
 use crate::queue::failure::Failure;
 use crate::queue::{Class, Effort, Queue, Receipt, SendError, Target, Until};
 use crate::sabotage::{Safeguard, is_pulled};
-use crate::spill::{Backoff, Folder, History, Kept, Marked, Record, Spill, State};
+use crate::spill::{Backoff, Folder, History, Kept, Marked, Record, Spill, State, VARIABLE};
 use crate::stopping::Stopping;
 use crate::store::StoreError;
 pub use course::{Course, End, Form, Origin, Rendered, Sent, Step, StepOutcome, Terms};
@@ -521,7 +521,18 @@ impl<'a, Q: Queue> Trip<'a, Q> {
     }
 
     fn end(self, end: End) -> CarryReport {
-        let Self { marked, receipt, error, store_error, unrenderable, kept, history, mut report, .. } = self;
+        let Self {
+            carrier,
+            marked,
+            receipt,
+            error,
+            store_error,
+            unrenderable,
+            kept,
+            history,
+            mut report,
+            ..
+        } = self;
         report.is_undeleted = end == End::StoreFailed && receipt.is_some();
         let unstored = |detail: String| SendError::new(Class::Transient, detail);
         // Builds the error for a delivery that neither the queue nor the store has taken.
@@ -534,7 +545,14 @@ impl<'a, Q: Queue> Trip<'a, Q> {
                 error.detail = format!("{}; {store}", error.detail);
                 error
             }
-            (Some(error), None) => error,
+            (Some(mut error), None) => {
+                // Without this, the reason would not tell why nothing was spilled.
+                if carrier.spill.is_none() && Spill::is_named(&carrier.context.env) {
+                    error.detail =
+                        format!("{}; {VARIABLE} cannot be used, so there is no store", error.detail);
+                }
+                error
+            }
             (None, Some(store)) => unstored(
                 unrenderable
                     .as_ref()

@@ -16,6 +16,10 @@ pub(super) struct Cursor {
     /// Digest after which each hook's deliveries are listed, by the hook's name.
     #[serde(default)]
     pub(super) hooks: BTreeMap<String, String>,
+    /// Hook that the next run begins with, if a run has not reached all hooks; the others follow in the order
+    /// of their names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) first: Option<String>,
 }
 
 impl Cursor {
@@ -23,6 +27,14 @@ impl Cursor {
     /// hook.
     fn name(target: &str, shard: Shard) -> String {
         format!("{}cursor.{}-{}", Folder::Retry.prefix(target, None), shard.index(), shard.of())
+    }
+
+    /// Puts the hooks, which are in the order of their names, in the order in which a run begins with them.
+    pub(super) fn arrange(&self, hooks: &mut [String]) {
+        if let Some(first) = &self.first {
+            let at = hooks.partition_point(|hook| hook < first);
+            hooks.rotate_left(at);
+        }
     }
 
     /// Reads the cursor of the last run. If that fails the cursor is empty, and the run begins at the
@@ -46,7 +58,7 @@ impl Cursor {
         deadline: Instant,
     ) -> Result<(), StoreError> {
         let name = Self::name(target, shard);
-        if self.hooks.is_empty() {
+        if *self == Self::default() {
             return store.delete(&name, deadline).await;
         }
         // Strings always serialise.

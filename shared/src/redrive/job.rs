@@ -19,7 +19,7 @@ use crate::metrics::Metrics;
 use crate::queue::{Client, Queue as _, Target, Vendor};
 use crate::readiness::{Readiness, ReadinessRule, Trouble};
 use crate::shard::Shard;
-use crate::spill::{self, Spill, StoreProbe};
+use crate::spill::{self, Folder, Spill, StoreProbe};
 use crate::store::{Foreign, Store, StoreError};
 
 /// Redrive of everything in the store; clones share it.
@@ -210,11 +210,16 @@ impl RedriveJob {
                 }
             }
         }
-        for (target, done) in &done {
+        // A run that was stopped before it had listed anything knows nothing of the store.
+        let is_cut = |done: &Result<Summary, _>| done.as_ref().is_ok_and(Summary::has_seen_nothing);
+        for (target, done) in done.iter().filter(|(_, done)| !is_cut(done)) {
             metrics.redriven(target, done.as_ref().ok(), covers);
         }
         if let Some(shard) = covers {
-            ended(shard, RunEnd::of(done.iter().map(|(_, done)| done.as_ref().ok())));
+            let end = RunEnd::of(done.iter().map(|(_, done)| done.as_ref().ok()));
+            if end > RunEnd::Done || !done.iter().any(|(_, done)| is_cut(done)) {
+                ended(shard, end);
+            }
         }
         RunReport(done.into_iter().map(|(target, done)| (target.clone(), report(&target, done))).collect())
     }
@@ -264,6 +269,26 @@ impl RedriveJob {
             }
         }
         Ok(strays)
+    }
+
+    /// Returns true if `dead/` has an object that the options select by target and hook. It costs a listing
+    /// of one object, or one for each target if the options select by either.
+    pub async fn has_dead(&self, options: &Options, deadline: Instant) -> Result<bool, StoreError> {
+        let is_narrowed = options.vendor.is_some() || options.target.is_some() || options.hook.is_some();
+        let prefixes = if is_narrowed {
+            let targets =
+                self.0.redrivers.iter().map(Redriver::target).filter(|target| options.takes(target));
+            targets.map(|target| Folder::Dead.prefix(target.name(), options.hook.as_deref())).collect()
+        } else {
+            vec![format!("{}/", Folder::Dead.as_str())]
+        };
+        for prefix in prefixes {
+            let page = self.store().list(&prefix, None, 1, options.soon(deadline)).await?;
+            if !page.entries.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Returns the requested target or hook if neither hooks.toml nor the store has that name: it is

@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use tokio::time::Instant;
 
 use super::Options;
+use crate::sort::sort_by;
 use crate::spill::Folder;
 use crate::store::{Entry, MAX_PAGE, Store, StoreError};
 
@@ -45,7 +46,7 @@ pub(super) async fn all(
 
 /// Sorts entries in the order in which they were written.
 pub(super) fn oldest_first(entries: &mut [Entry]) {
-    entries.sort_by(older);
+    sort_by(entries, &|a, b| older(a, b));
 }
 
 /// Compares two entries by the time of their write, then by name.

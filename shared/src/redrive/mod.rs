@@ -7,9 +7,9 @@
 //! only deliveries that it has sent, or found in `dead/`, itself. Redrivers of disjoint [`Shard`]s do not
 //! meet.
 
+mod backlog;
 mod cursor;
 mod job;
-mod lane;
 mod list;
 mod options;
 mod pages;
@@ -30,7 +30,8 @@ use crate::context::Context;
 pub use crate::outcome::{Stopped, Summary};
 use crate::queue::{Queue, SendError, Target};
 pub use crate::shard::{Shard, ShardError};
-use crate::spill::{Folder, Record, Spill, State, is_due};
+use crate::sort::sort;
+use crate::spill::{Backoff, Folder, Record, Spill, State, is_due};
 use crate::store::{Entry, Folders, Foreign, StoreError};
 pub use job::{RedriveJob, RunReport, TargetReport};
 pub use list::probe;
@@ -148,7 +149,7 @@ impl<Q: Queue> Redriver<Q> {
         let Folders { names: mut hooks, foreign } = folders(options.folder()).await?;
         if options.covers().is_some() {
             hooks.extend(folders(Folder::Retry).await?.names);
-            hooks.sort_unstable();
+            sort(&mut hooks);
             hooks.dedup();
         }
         Ok((hooks, foreign))
@@ -184,7 +185,7 @@ impl<Q: Queue> Redriver<Q> {
         // Only an object of the first releases has the time of its delivery's next attempt inside.
         if !options.now
             && let Some(State { next: None, .. }) = states.iter().max()
-            && let Some(backoff) = spill.backoff(states, options.soon(deadline)).await?
+            && let Some(backoff) = history(spill, states, options.soon(deadline)).await?
             && !is_due(backoff.next, context.clock.now())
         {
             return Ok(Done::Early(backoff.next));
@@ -279,4 +280,17 @@ fn named(entry: &Entry, bytes: &[u8], options: &Options) -> Result<Record, Strin
 async fn read(spill: &Spill, name: &str, deadline: Instant) -> Result<Option<Record>, StoreError> {
     let bytes = spill.store().get(name, deadline).await?;
     Ok(bytes.and_then(|bytes| Record::parse(&bytes).ok()))
+}
+
+/// Reads the newest state of a delivery, which is only its history: one that cannot be read is logged and
+/// counts as none, so that the delivery is due. It is an error only if the store falls silent.
+async fn history(spill: &Spill, states: &[State], deadline: Instant) -> Result<Option<Backoff>, StoreError> {
+    match spill.backoff(states, deadline).await {
+        Err(error) if !error.is_silence() => {
+            let object = states.iter().max().map_or("", |newest| &newest.name);
+            tracing::warn!(object, %error, "cannot read the state of a delivery, which counts as due");
+            Ok(None)
+        }
+        read => read,
+    }
 }

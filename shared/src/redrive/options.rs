@@ -150,7 +150,7 @@ pub enum RedriveError {
     Environment(#[from] EnvProblem),
     /// User action: put the target back into the hooks file, or move its deliveries by hand.
     #[error(
-        "deliveries of {} wait for this target, and hooks.toml has no sound [targets] table of that name",
+        "deliveries of {} wait for this target, and hooks.toml has no valid [targets] table of that name",
         hooks(.0)
     )]
     NoTarget(Vec<String>),

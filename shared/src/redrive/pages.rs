@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::list::is_gone;
 use super::walk::{Waiting, Walk};
-use super::{Options, RedriveJob, Redriver, named};
+use super::{Options, RedriveJob, Redriver, history, named};
 use crate::carry::{Foreseen, Form, Pace};
 use crate::clock::Timestamp;
 use crate::queue::{Client, Queue};
@@ -251,7 +251,7 @@ impl Page<'_> {
     /// Collects the facts of a delivery. The state in `retry/` knows later failures than the record does.
     async fn know(&self, record: Record, waiting: &Waiting, deadline: Instant) -> Result<Known, StoreError> {
         let states = &waiting.states;
-        let backoff = self.job.spill().backoff(states, deadline).await?;
+        let backoff = history(self.job.spill(), states, deadline).await?;
         let next = waiting.next().or_else(|| backoff.as_ref().map(|backoff| backoff.next));
         let now = self.job.now();
         let next = next.filter(|next| !is_due(*next, now));

@@ -5,20 +5,19 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use tokio::sync::watch;
 use tokio::task::{Id, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
+use super::backlog::Backlog;
 use super::cursor::Cursor;
-use super::lane::Lane;
 use super::list::is_gone;
 use super::turns::{Came, Turn, Turns};
 use super::walk::{Leaf, Waiting, Walk, due};
 use super::{Done, Inner, Options, RedriveError, Redriver, Stopped, Summary};
 use crate::carry::{End, Pace, RESERVE};
 use crate::clock::Timestamp;
-use crate::env::Lent;
+use crate::env::{EnvProblem, Lent};
 use crate::queue::{Queue, SendError};
 use crate::stopping::Stopping;
 use crate::store::{MAX_PAGE, StoreError};
@@ -30,15 +29,25 @@ const MAX_RESTED: Duration = Duration::from_secs(20);
 /// further.
 pub(super) const SILENCE: u32 = 3;
 
-/// Approximate number of deliveries on the pages of all hooks together; each hook has the page in hand and
-/// the next.
+/// Number of deliveries on the pages of all hooks together that a page's size is computed from; each hook has
+/// the page in hand and the next.
 const IN_HAND: usize = 2000;
+
+/// Upper bound on the deliveries and the states of all hooks together that a run has in hand. Each takes some
+/// 250 bytes. The hooks whose pages find no room wait for the others' pages to be sent.
+const ROOM: usize = 6000;
 
 /// Lower bound on the size of a page, in deliveries.
 const MIN_PAGE: usize = 50;
 
-/// Upper bound on concurrent listings.
+/// Upper bound on concurrent listings that are answered in time.
 const LISTINGS: usize = 8;
+
+/// Upper bound on concurrent listings, with those that take longer.
+const MAX_LISTINGS: usize = 32;
+
+/// Time after which a listing leaves its place to another one, while it goes on: it may hang.
+const PROMPT: Duration = Duration::from_secs(5);
 
 /// Interval at which a run writes its cursor.
 const EVERY: Duration = Duration::from_secs(10);
@@ -48,7 +57,7 @@ struct Run<'a, Q> {
     redriver: &'a Redriver<Q>,
     options: &'a Options,
     deadline: Instant,
-    lanes: Vec<Lane>,
+    backlogs: Vec<Backlog>,
     /// Number of entries per page.
     limit: usize,
     turns: Turns,
@@ -59,9 +68,19 @@ struct Run<'a, Q> {
     owners: HashMap<Id, (usize, Option<(Timestamp, String)>)>,
     /// Change of the room that deliveries in hand have given back.
     freed: watch::Receiver<()>,
-    /// Hooks whose next page is to be listed; `listing` is the number of listings in progress.
+    /// Hooks whose next page is to be listed, the one that has waited longest first.
     asking: VecDeque<usize>,
-    listing: usize,
+    /// Hooks with a listing in progress, and the time at which it began.
+    listing: HashMap<usize, Instant>,
+    /// True if a page was listed.
+    is_answered: bool,
+    /// Last failure of a listing.
+    failure: Option<StoreError>,
+    /// Problem with the credentials, which are looked at once the first delivery has been found.
+    problem: Option<EnvProblem>,
+    is_equipped: bool,
+    /// Number of deliveries whose hooks have left their room to others.
+    gave_way: usize,
     summary: Summary,
     oldest: Option<Timestamp>,
     next: Option<Timestamp>,
@@ -99,7 +118,7 @@ impl<Q: Queue> Redriver<Q> {
         if !options.takes(self.target()) {
             return Ok(Summary::default());
         }
-        // No delivery is in progress before the first listings are complete, so a stop can end them at once.
+        // No delivery is in progress before the hooks are known, so a stop can end the look for them at once.
         let stopping = Stopping::in_hand();
         let mut run = tokio::select! {
             biased;
@@ -108,28 +127,27 @@ impl<Q: Queue> Redriver<Q> {
             }
             run = self.begin(options, deadline, observe) => run?,
         };
-        let carrier = &self.0.carrier;
-        // A vendor without deliveries needs no credentials.
-        if run.summary.found > 0
-            && let Some(problem) = carrier.queue.problems().into_iter().next()
-        {
+        run.work().await;
+        if let Some(problem) = run.problem.take() {
             return Err(problem.into());
         }
-        run.work().await;
         if options.covers().is_some() && !matches!(run.summary.stopped, Some(Stopped::Store(_))) {
             run.write_cursor().await;
+        }
+        if let Some(error) = run.unanswered() {
+            return Err(error.into());
         }
         Ok(run.end())
     }
 
-    /// Begins a run with the first page of each hook.
+    /// Begins a run: finds the hooks, all of which ask for their first page.
     async fn begin<'a>(
         &'a self,
         options: &'a Options,
         deadline: Instant,
         observe: &'a (dyn Fn(&Summary, bool) + Sync),
     ) -> Result<Run<'a, Q>, StoreError> {
-        let (hooks, foreign) = self.hooks(options, options.soon(deadline)).await?;
+        let (mut hooks, foreign) = self.hooks(options, options.soon(deadline)).await?;
         let Inner { carrier, spill, .. } = &*self.0;
         let is_all = options.covers().is_some();
         let cursor = if is_all && !hooks.is_empty() {
@@ -138,24 +156,30 @@ impl<Q: Queue> Redriver<Q> {
         } else {
             Cursor::default()
         };
-        let lane = |hook: &String| {
+        cursor.arrange(&mut hooks);
+        let backlog = |hook: &String| {
             let cursor = cursor.hooks.get(hook).map(String::as_str);
-            Lane::new(hook, Walk::new(carrier.target.name(), hook, options, cursor))
+            Backlog::new(hook, Walk::new(carrier.target.name(), hook, options, cursor))
         };
-        let lanes: Vec<Lane> = hooks.iter().map(lane).collect();
+        let backlogs: Vec<Backlog> = hooks.iter().map(backlog).collect();
         let mut run = Run {
             redriver: self,
             options,
             deadline,
-            limit: (IN_HAND / 2 / lanes.len().max(1)).clamp(MIN_PAGE, MAX_PAGE),
-            turns: Turns::new(lanes.len(), options.concurrency),
+            limit: (IN_HAND / 2 / backlogs.len().max(1)).clamp(MIN_PAGE, MAX_PAGE),
+            turns: Turns::new(backlogs.len(), options.concurrency),
             pace: Arc::new(Pace::new(options.pace(carrier.target.vendor()))),
-            lanes,
+            backlogs,
             tasks: JoinSet::new(),
             owners: HashMap::new(),
             freed: self.0.room.freed(),
             asking: VecDeque::new(),
-            listing: 0,
+            listing: HashMap::new(),
+            is_answered: false,
+            failure: None,
+            problem: None,
+            is_equipped: false,
+            gave_way: 0,
             summary: Summary { foreign: foreign.count, ..Summary::default() },
             oldest: None,
             next: None,
@@ -166,56 +190,36 @@ impl<Q: Queue> Redriver<Q> {
             rested: Duration::ZERO,
             observe,
         };
-        run.first_pages().await?;
+        for hook in 0..run.backlogs.len() {
+            run.advance(hook);
+        }
         Ok(run)
     }
 }
 
 impl<Q: Queue> Run<'_, Q> {
-    /// Lists each hook's first page, several at a time. A hook that cannot be listed stops no other; a store
-    /// that answers none of the requests ends the run here.
-    async fn first_pages(&mut self) -> Result<(), StoreError> {
-        let (limit, options) = (self.limit, self.options);
-        let store = self.redriver.0.spill.store();
-        let all: Vec<usize> = (0..self.lanes.len()).collect();
-        let mut is_answered = all.is_empty();
-        for hooks in all.chunks(LISTINGS) {
-            let deadline = options.soon(self.deadline);
-            let walks: Vec<_> =
-                hooks.iter().filter_map(|hook| Some((*hook, self.lanes.get_mut(*hook)?.lend()?))).collect();
-            let turns = walks.into_iter().map(async |(hook, mut walk)| {
-                let leaf = walk.turn(store, limit, deadline).await;
-                (hook, walk, leaf)
-            });
-            let turned = join_all(turns).await;
-            let mut failed = turned.iter().map(|(.., leaf)| leaf.as_ref().err());
-            let is_silent = failed.clone().all(|error| error.is_some_and(StoreError::is_silence));
-            is_answered |= failed.any(|error| error.is_none());
-            let error = turned.iter().rev().find_map(|(.., leaf)| leaf.as_ref().err().cloned());
-            for (hook, walk, leaf) in turned {
-                match leaf {
-                    Ok(leaf) => self.take(hook, Some(walk), leaf),
-                    Err(error) => self.unlisted(hook, &error),
-                }
-            }
-            let Some(error) = error else { continue };
-            let is_gone = is_silent && is_gone(store, options, self.deadline).await;
-            if !is_answered && (is_gone || hooks.last() == all.last()) {
-                return Err(error);
-            }
-            if is_gone {
-                self.stop(Stopped::Store(error));
-                return Ok(());
-            }
-        }
-        Ok(())
-    }
-
-    /// Starts the listing of requested next pages, up to [`LISTINGS`] at a time.
+    /// Starts the listing of requested pages: [`LISTINGS`] at a time, and more if some take long, as far as
+    /// there is room for what they find. The hooks take turns, page by page.
     fn list_ahead(&mut self) {
-        while self.listing < LISTINGS && self.summary.stopped.is_none() {
+        let now = Instant::now();
+        let long = self.listing.values().filter(|began| **began + PROMPT <= now).count();
+        let most = (LISTINGS + long).min(MAX_LISTINGS);
+        // A run that the cause of all failures has stopped still counts what waits, on one page of each hook.
+        let counts = match self.summary.stopped {
+            None => false,
+            Some(Stopped::Class(_)) => true,
+            Some(_) => return,
+        };
+        while self.listing.len() < most && !self.asking.is_empty() {
+            if !counts && !self.has_room(now) {
+                return;
+            }
             let Some(hook) = self.asking.pop_front() else { return };
-            let Some(mut walk) = self.lanes.get_mut(hook).and_then(Lane::lend) else { continue };
+            let Some(backlog) = self.backlogs.get_mut(hook) else { continue };
+            if counts && backlog.is_reached() {
+                continue;
+            }
+            let Some(mut walk) = backlog.lend() else { continue };
             let (redriver, limit) = (self.redriver.clone(), self.limit);
             let deadline = self.options.soon(self.deadline);
             let task = self.tasks.spawn(in_hand(async move {
@@ -223,30 +227,102 @@ impl<Q: Queue> Run<'_, Q> {
                 Ended::Page(hook, Box::new(walk), leaf)
             }));
             self.owners.insert(task.id(), (hook, None));
-            self.listing += 1;
+            self.listing.insert(hook, now);
         }
     }
 
+    /// Returns true if there is room for one more page. If there is none, and a hook with nothing in hand waits
+    /// for it, the waiting hooks forget what they know of their next page, and hooks that rest because they
+    /// fail give way for the rest of the run.
+    fn has_room(&mut self, now: Instant) -> bool {
+        // A page comes with its states, and the first ones of the next page.
+        let page = self.limit * 3;
+        let mut free = ROOM.saturating_sub(self.listing.len() * page);
+        for backlog in &self.backlogs {
+            free = free.saturating_sub(backlog.weight());
+        }
+        if free >= page {
+            return true;
+        }
+        let is_idle = |hook: &usize| self.backlogs.get(*hook).is_some_and(|backlog| backlog.peek().is_none());
+        let mut gone = Vec::new();
+        if self.asking.iter().any(is_idle) {
+            for hook in &self.asking {
+                if let Some(backlog) = self.backlogs.get_mut(*hook) {
+                    backlog.rest();
+                }
+            }
+            for (hook, backlog) in self.backlogs.iter_mut().enumerate() {
+                if backlog.peek().is_some() && self.turns.gives_way(hook, now) {
+                    gone.append(&mut backlog.give_way());
+                    self.turns.exhausted(hook);
+                }
+            }
+            self.gave_way += gone.len();
+            self.asking.retain(|hook| self.backlogs.get(*hook).is_some_and(Backlog::has_walk));
+        }
+        for waiting in gone {
+            self.wait(waiting.entry.modified, waiting.next());
+        }
+        // Nothing else would make room.
+        self.tasks.is_empty() && self.backlogs.iter().all(|backlog| backlog.peek().is_none())
+    }
+
     /// Handles the listed page of a hook, or its failure.
-    fn listed(&mut self, hook: usize, walk: Option<Walk>, leaf: Result<Leaf, StoreError>) {
-        self.listing -= 1;
+    async fn listed(&mut self, hook: usize, walk: Option<Walk>, leaf: Result<Leaf, StoreError>) {
+        let began = self.listing.remove(&hook);
         match leaf {
             Ok(leaf) => {
                 self.silent = 0;
+                self.is_answered = true;
                 self.take(hook, walk, leaf);
             }
             Err(error) => {
+                self.failure = Some(error.clone());
+                // The run ends before the listing had its time: the next run lists the hook.
+                let is_cut = began.is_none_or(|began| began + self.options.patience > self.deadline);
+                if error.is_silence() && is_cut && self.is_late(Instant::now()) {
+                    return;
+                }
                 self.unlisted(hook, &error);
-                if error.is_silence() && !self.is_late(Instant::now()) {
-                    self.falls_silent(error);
+                if error.is_silence() {
+                    self.hears_nothing(error).await;
                 }
             }
         }
     }
 
+    /// Counts a listing that the store did not answer. Folders may be slow, so the run ends only if the store
+    /// does not answer a small question either.
+    async fn hears_nothing(&mut self, error: StoreError) {
+        self.silent += 1;
+        if self.is_answered && self.silent < SILENCE {
+            return;
+        }
+        let store = self.redriver.0.spill.store();
+        if is_gone(store, self.options, self.deadline).await {
+            self.stop(Stopped::Store(error));
+        } else {
+            self.silent = 0;
+        }
+    }
+
+    /// Returns the failure of a store that has not listed one page, unless the run was told to stop.
+    fn unanswered(&self) -> Option<StoreError> {
+        let is_told = Stopping::in_hand().is_announced();
+        let is_asked = self.backlogs.iter().any(|backlog| !backlog.is_over());
+        if self.is_answered || is_told || !is_asked {
+            return None;
+        }
+        Some(self.failure.clone().unwrap_or(StoreError::TimedOut))
+    }
+
     /// Notes that the hook cannot be listed, or not completely: without its walk it asks for no further page.
     fn unlisted(&mut self, hook: usize, error: &StoreError) {
-        let name = self.lanes.get(hook).map_or("", |lane| &lane.hook).to_owned();
+        let name = self.backlogs.get_mut(hook).map_or_else(String::new, |backlog| {
+            backlog.reach();
+            backlog.hook.clone()
+        });
         tracing::error!(hook = name, %error, "cannot be listed, or not completely");
         self.summary.store_errors += 1;
         self.summary.unlisted += 1;
@@ -258,36 +334,47 @@ impl<Q: Queue> Run<'_, Q> {
     /// Takes a page: deliveries that are not due are counted, and left alone.
     fn take(&mut self, hook: usize, walk: Option<Walk>, leaf: Leaf) {
         let now = self.redriver.0.context.clock.now();
+        let has_some = !leaf.waiting.is_empty();
         self.summary.found += leaf.waiting.len();
         self.summary.foreign += leaf.foreign.count;
         // The id of a delivery is known only after reading it.
         let everything = self.options.now || self.options.dead || self.options.id.is_some();
-        let (ready, early) = due(leaf, now, everything);
+        let (mut ready, mut early) = due(leaf, now, everything);
+        // A run that has stopped only counts.
+        if self.summary.stopped.is_some() {
+            early.append(&mut ready);
+        }
         for waiting in early {
             self.wait(waiting.entry.modified, waiting.next());
         }
-        if let Some(lane) = self.lanes.get_mut(hook) {
-            lane.arrived(walk, ready);
+        if let Some(backlog) = self.backlogs.get_mut(hook) {
+            backlog.reach();
+            backlog.arrived(walk, ready);
+        }
+        // A vendor without deliveries needs no credentials.
+        if has_some && !self.is_equipped {
+            self.is_equipped = true;
+            self.problem = self.redriver.0.carrier.queue.problems().into_iter().next();
         }
         self.advance(hook);
     }
 
     /// Continues with the hook's next page if the one in hand is done, and requests the page after it.
     fn advance(&mut self, hook: usize) {
-        let Some(lane) = self.lanes.get_mut(hook) else { return };
-        if lane.advance() {
+        let Some(backlog) = self.backlogs.get_mut(hook) else { return };
+        if backlog.advance() {
             self.turns.found(hook);
         } else {
             self.turns.exhausted(hook);
         }
-        if lane.asks() {
+        if backlog.asks() {
             self.asking.push_back(hook);
         }
         self.tell();
     }
 
     fn tell(&self) {
-        (self.observe)(&self.summary, self.lanes.iter().all(Lane::is_over));
+        (self.observe)(&self.summary, self.backlogs.iter().all(Backlog::is_over));
     }
 
     async fn work(&mut self) {
@@ -297,19 +384,30 @@ impl<Q: Queue> Run<'_, Q> {
             let is_told = stopping.is_announced();
             if is_told {
                 self.stop(Stopped::NoTime);
-                self.summary.more |= self.listing > 0;
-                if self.tasks.len() <= self.listing {
-                    return;
-                }
             }
             while let Some(ended) = self.tasks.try_join_next_with_id() {
-                self.ended(ended);
+                self.ended(ended).await;
+            }
+            if self.problem.is_some() {
+                return;
+            }
+            let now = Instant::now();
+            let is_late = self.is_late(now);
+            if is_late && !(self.asking.is_empty() && self.listing.is_empty()) {
+                self.stop(Stopped::NoTime);
+            }
+            let is_ending = match self.summary.stopped {
+                None => false,
+                Some(Stopped::Class(_)) => is_told || is_late,
+                Some(_) => true,
+            };
+            if is_ending && self.tasks.len() <= self.listing.len() {
+                return;
             }
             self.list_ahead();
             self.write_cursor_at_times().await;
-            let now = Instant::now();
+            let wake = self.wake(now);
             let turn = if self.summary.stopped.is_some() { Turn::Nothing } else { self.turns.next(now) };
-            let is_late = self.is_late(now);
             match turn {
                 Turn::Over(class) => self.stop(Stopped::Class(class)),
                 Turn::Of(_) | Turn::Rest(_) if is_late => self.stop(Stopped::NoTime),
@@ -317,13 +415,17 @@ impl<Q: Queue> Run<'_, Q> {
                     self.stop(Stopped::Resting);
                 }
                 Turn::Rest(until) => {
+                    let is_idle = self.tasks.is_empty();
                     // The order is fixed, so that equal runs proceed equally.
                     tokio::select! {
                         biased;
-                        () = sleep_until(until) => {}
+                        () = sleep_until(until.min(wake)) => {}
                         _ = stopping.announced() => {}
-                        Some(ended) = self.tasks.join_next_with_id() => self.ended(ended),
+                        Some(ended) = self.tasks.join_next_with_id() => self.ended(ended).await,
                         Ok(()) = self.freed.changed() => self.turns.has_room(),
+                    }
+                    if is_idle {
+                        self.rested += now.elapsed();
                     }
                 }
                 Turn::Of(hook) => self.serve(hook).await,
@@ -331,13 +433,22 @@ impl<Q: Queue> Run<'_, Q> {
                     biased;
                     _ = stopping.announced(), if !is_told => {}
                     ended = self.tasks.join_next_with_id() => match ended {
-                        Some(ended) => self.ended(ended),
+                        Some(ended) => self.ended(ended).await,
                         None => return,
                     },
                     Ok(()) = self.freed.changed() => self.turns.has_room(),
+                    () = sleep_until(wake), if wake > now => {}
                 },
             }
         }
+    }
+
+    /// Returns the time at which the run looks at its listings again: the next one begins to take long, or too
+    /// little time is left.
+    fn wake(&self, now: Instant) -> Instant {
+        let late = self.deadline.checked_sub(RESERVE * 2).unwrap_or(self.deadline);
+        let long = self.listing.values().map(|began| *began + PROMPT).filter(|long| *long > now);
+        long.chain(Some(late + Duration::from_millis(1))).min().unwrap_or(late)
     }
 
     /// Returns true if too little time is left to begin any work; a request in progress may still be
@@ -349,20 +460,20 @@ impl<Q: Queue> Run<'_, Q> {
     /// Returns true if the run should end instead of resting: the next delivery is due after the run's time,
     /// or the run has rested long enough without a successful delivery. A run by hand may have an hour, and
     /// the person who started it wants to see the problem.
-    fn has_rested_enough(&mut self, until: Instant, now: Instant) -> bool {
-        self.rested += until.saturating_duration_since(now);
-        until + RESERVE * 2 > self.deadline || self.rested > MAX_RESTED
+    fn has_rested_enough(&self, until: Instant, now: Instant) -> bool {
+        let rests = self.rested + until.saturating_duration_since(now);
+        until + RESERVE * 2 > self.deadline || rests > MAX_RESTED
     }
 
     /// Begins the hook's next delivery.
     async fn serve(&mut self, hook: usize) {
-        let next = self.lanes.get(hook).and_then(Lane::peek);
+        let next = self.backlogs.get(hook).and_then(Backlog::peek);
         let Some(size) = next.map(|waiting| waiting.entry.size) else { return self.advance(hook) };
         let free = self.redriver.0.room.try_take(size);
         if free.is_none() && self.turns.passes_over(hook, Instant::now()) {
             return;
         }
-        let waiting = self.lanes.get_mut(hook).and_then(Lane::pop);
+        let waiting = self.backlogs.get_mut(hook).and_then(Backlog::pop);
         self.advance(hook);
         let Some(waiting) = waiting else { return };
         // A store that lists in an order of its own may list a delivery twice.
@@ -423,13 +534,13 @@ impl<Q: Queue> Run<'_, Q> {
         }
     }
 
-    fn ended(&mut self, ended: Result<(Id, Ended), tokio::task::JoinError>) {
+    async fn ended(&mut self, ended: Result<(Id, Ended), tokio::task::JoinError>) {
         match ended {
             Ok((id, ended)) => {
                 self.owners.remove(&id);
                 match ended {
                     Ended::Delivery(hook, at, done) => self.note(hook, at, done),
-                    Ended::Page(hook, walk, leaf) => self.listed(hook, Some(*walk), leaf),
+                    Ended::Page(hook, walk, leaf) => self.listed(hook, Some(*walk), leaf).await,
                 }
             }
             // The task panicked: the delivery is where it was, and the page was not listed.
@@ -437,7 +548,7 @@ impl<Q: Queue> Run<'_, Q> {
                 let cut_off = StoreError::Other("the work on it was cut off".to_owned());
                 match self.owners.remove(&error.id()) {
                     Some((hook, Some((at, _)))) => self.note(hook, at, Done::Store(cut_off, false)),
-                    Some((hook, None)) => self.listed(hook, None, Err(cut_off)),
+                    Some((hook, None)) => self.listed(hook, None, Err(cut_off)).await,
                     None => {}
                 }
             }
@@ -455,7 +566,7 @@ impl<Q: Queue> Run<'_, Q> {
             _ => None,
         };
         self.turns.ended(hook, came, class, Instant::now());
-        let name = self.lanes.get(hook).map_or_else(String::new, |lane| lane.hook.clone());
+        let name = self.backlogs.get(hook).map_or_else(String::new, |backlog| backlog.hook.clone());
         match done {
             Done::Sent => self.summary.sent += 1,
             Done::Repeated | Done::Gone => self.summary.repeated += 1,
@@ -516,8 +627,15 @@ impl<Q: Queue> Run<'_, Q> {
     /// Writes the hooks' places. A failure costs the next run its place.
     async fn write_cursor(&mut self) {
         self.written = Instant::now();
-        let place = |lane: &Lane| Some((lane.hook.clone(), lane.cursor()?));
-        let cursor = Cursor { hooks: self.lanes.iter().filter_map(place).collect() };
+        let place = |backlog: &Backlog| Some((backlog.hook.clone(), backlog.cursor()?));
+        // The next run begins with the hook that has waited longest for its next page.
+        let longest = self
+            .asking
+            .iter()
+            .find(|hook| self.backlogs.get(**hook).is_some_and(|backlog| !backlog.is_reached()));
+        let first = longest.or(self.asking.front()).and_then(|hook| self.backlogs.get(*hook));
+        let first = first.map(|backlog| backlog.hook.clone());
+        let cursor = Cursor { hooks: self.backlogs.iter().filter_map(place).collect(), first };
         if cursor == self.cursor {
             return;
         }
@@ -530,9 +648,12 @@ impl<Q: Queue> Run<'_, Q> {
     }
 
     fn end(mut self) -> Summary {
-        for lane in std::mem::take(&mut self.lanes) {
-            self.summary.more |= !lane.is_over();
-            for waiting in lane.left() {
+        if self.gave_way > 0 {
+            self.stop(Stopped::Resting);
+        }
+        for backlog in std::mem::take(&mut self.backlogs) {
+            self.summary.more |= !backlog.is_over();
+            for waiting in backlog.left() {
                 self.wait(waiting.entry.modified, waiting.next());
             }
         }

@@ -13,6 +13,7 @@ use crate::message::tests::delivery;
 use crate::message::{Message, Recipe};
 use crate::queue::told::{Said, ToldQueue};
 use crate::queue::{Class, Queue, Reach, Receipt, SendError, Target, Until, Vendor};
+use crate::shard::Shard;
 use crate::spill::{Folder, History, Record, Spill};
 use crate::store::Store;
 use crate::store::memory::MemoryStore;
@@ -313,5 +314,206 @@ async fn a_store_that_falls_silent_costs_no_more_than_the_patience() {
             Err(error) => matches!(error, RedriveError::Store(_)),
         };
         assert!(is_told, "{answered}: {done:?}");
+    }
+}
+
+/// Returns the names of `count` hooks.
+fn names_of(count: usize) -> Vec<String> {
+    (0..count).map(|n| format!("hook-{n:04}")).collect()
+}
+
+/// A room that other targets give back wakes a run that rests: the time that it has rested counts, and not
+/// the number of times that it was woken.
+#[tokio::test(start_paused = true)]
+async fn what_wakes_a_rest_does_not_end_it() {
+    let mut left = 7;
+    let said = move |_: &Message| {
+        let is_bad = left > 0;
+        left -= i32::from(is_bad);
+        if is_bad { Said::failed(Class::Config, true) } else { Said::STORED }
+    };
+    let (redriver, _) = waiting_for(30, said).await;
+    let room = redriver.0.room.clone();
+    let delivery = delivery(b"", None);
+    let record = Record::new(&Vendor::Tdmq.into(), &delivery, None, History::other("always", "", NOW));
+    let others = tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            if let Some(mut held) = room.try_take(1 << 20) {
+                held.keep_for(&record);
+            }
+        }
+    });
+    let begun = Instant::now();
+    let summary = redriver.run(&Options::default(), begun + Duration::from_secs(120)).await.unwrap();
+    others.abort();
+    assert_eq!((summary.sent, summary.stopped.as_ref()), (23, None), "{summary:?}");
+}
+
+/// Sends begin with the first page, and a run that does not reach all hooks leaves the rest to the next one.
+#[tokio::test(start_paused = true)]
+async fn more_hooks_than_a_run_can_list_are_sent_by_the_next_runs() {
+    use crate::store::memory::{Fault, Operation};
+    let names = names_of(400);
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let (redriver, memory) = waiting_of(&names, 1, |_| Said::STORED).await;
+    memory.set_faults(|operation, _| {
+        let is_list = operation == Operation::List;
+        Fault::slow(if is_list { Duration::from_millis(300) } else { Duration::ZERO })
+    });
+    let (mut sent, options) = (0, Options { shard: Shard::parse("0/2").unwrap(), ..Options::default() });
+    let mine = memory.names("spill/").iter().filter(|name| options.shard.takes(digest_of(name))).count();
+    for run in 0..6 {
+        let summary = redriver.run(&options, Instant::now() + Duration::from_secs(55)).await.unwrap();
+        assert!(summary.sent > 0 || sent == mine, "{run}: {summary:?}");
+        assert_eq!((summary.unlisted, summary.store_errors), (0, 0), "{run}: {summary:?}");
+        sent += summary.sent;
+        assert!(summary.more || sent == mine, "{run}: {summary:?}");
+        assert!(!matches!(summary.stopped, Some(Stopped::Store(_))), "{run}: {summary:?}");
+    }
+    assert_eq!(sent, mine);
+}
+
+fn digest_of(name: &str) -> &str {
+    name.rsplit('/').next().unwrap_or_default()
+}
+
+/// Hooks whose listings hang hold their places for a moment, and others are listed in the meantime.
+#[tokio::test(start_paused = true)]
+async fn listings_that_hang_stop_no_other_hook() {
+    use crate::store::memory::{Fault, Operation};
+    let names = names_of(60);
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    for hung in [vec![0, 9], (0..10).collect(), (5..25).collect()] {
+        let (redriver, memory) = waiting_of(&names, 2, |_| Said::STORED).await;
+        let bad: Vec<String> = hung.iter().map(|n| format!("spill/tdmq/hook-{n:04}/")).collect();
+        memory.set_faults(move |operation, name| {
+            let is_bad = operation == Operation::List && bad.iter().any(|bad| bad == name);
+            Fault::slow(Duration::from_secs(if is_bad { 3600 } else { 0 }))
+        });
+        let deadline = Instant::now() + Duration::from_secs(55);
+        let summary = redriver.run(&Options::default(), deadline).await.unwrap();
+        assert!(!matches!(summary.stopped, Some(Stopped::Store(_))), "{hung:?}: {summary:?}");
+        assert_eq!(memory.count("spill/"), hung.len() * 2, "{hung:?}: {summary:?}");
+        assert_eq!((summary.unlisted, summary.more), (hung.len(), true), "{hung:?}: {summary:?}");
+    }
+}
+
+/// The next run begins behind the hooks that took the whole time of one.
+#[tokio::test(start_paused = true)]
+async fn hooks_that_take_a_whole_run_do_not_take_the_next_one() {
+    use crate::store::memory::{Fault, Operation};
+    let names = names_of(120);
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let (redriver, memory) = waiting_of(&names, 2, |_| Said::STORED).await;
+    memory.set_faults(move |operation, name| {
+        let is_bad = ("spill/tdmq/hook-".."spill/tdmq/hook-0100/").contains(&name);
+        let is_bad = is_bad && operation == Operation::List;
+        Fault::slow(Duration::from_secs(if is_bad { 3600 } else { 0 }))
+    });
+    let run = async || redriver.run(&Options::default(), Instant::now() + Duration::from_secs(55)).await;
+    let first = run().await;
+    assert!(matches!(first, Err(RedriveError::Store(_))), "{first:?}");
+    let second = run().await.unwrap();
+    assert_eq!((second.sent, second.store_errors), (40, second.unlisted), "{second:?}");
+}
+
+/// The pages in hand are bounded over all hooks; hooks that fail give their place to others.
+#[tokio::test(start_paused = true)]
+async fn what_all_hooks_have_in_hand_is_bounded() {
+    let names = names_of(240);
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    // The first hooks' deliveries fail.
+    let said = |message: &Message| {
+        let is_bad = message.topic.ends_with("bad");
+        if is_bad { Said::failed(Class::Permission, true) } else { Said::STORED }
+    };
+    let (redriver, memory) = waiting_of(&names, 55, said).await;
+    let bad = &names[..150];
+    spoil(&redriver, &memory, bad, 55).await;
+    let (all, good) = (240 * 55, 90 * 55);
+    let most = std::sync::atomic::AtomicUsize::new(0);
+    let observe = |summary: &Summary, _| {
+        let begun = summary.sent + summary.failed + summary.dead + summary.repeated + summary.waiting;
+        let held = summary.found.saturating_sub(begun);
+        most.fetch_max(held, std::sync::atomic::Ordering::Relaxed);
+    };
+    let options = Options { rate: Some(100_000), ..Options::default() };
+    let deadline = Instant::now() + Duration::from_secs(3600);
+    let summary = redriver.run_observed(&options, deadline, &observe).await.unwrap();
+    assert_eq!(summary.sent, good, "{summary:?}");
+    let most = most.into_inner();
+    assert!((1000..ROOM).contains(&most), "{most} of {all} were in hand");
+    assert_eq!(summary.stopped, Some(Stopped::Resting), "{summary:?}");
+    assert!(summary.more, "{summary:?}");
+}
+
+/// Replaces these hooks' deliveries by ones that the queue refuses.
+async fn spoil(redriver: &Redriver<ToldQueue>, memory: &MemoryStore, hooks: &[&str], count: usize) {
+    let file = "[hooks.github]\nsource = \"none\"\ntopic = \"a/b/bad\"\n";
+    let context = surroundings();
+    let config = Config::parse("hooks", file, Reading::new(&context.env, Samples::Accepted));
+    let recipe = config.hook("github").unwrap().recipe(redriver.target(), "").unwrap();
+    for hook in hooks {
+        for name in memory.names(&format!("spill/tdmq/{hook}/")) {
+            memory.remove(&name);
+        }
+        for n in 0..count {
+            keep(&redriver.0.spill, &recipe, hook, n, format!("[{n}]").into()).await;
+        }
+    }
+}
+
+/// A place of an earlier release has no hook to begin with, and an earlier release reads a new one.
+#[test]
+fn places_are_read_by_other_releases() {
+    let old: Cursor = serde_json::from_str(r#"{"hooks":{"h":"0f"}}"#).unwrap();
+    assert_eq!((old.hooks.len(), old.first.as_deref()), (1, None));
+    let new = Cursor { first: Some("g".to_owned()), ..old };
+    let text = serde_json::to_string(&new).unwrap();
+    assert_eq!(text, r#"{"hooks":{"h":"0f"},"first":"g"}"#);
+    assert_eq!(serde_json::from_str::<Cursor>(&text).unwrap(), new);
+}
+
+/// A state is history: what cannot be read strands nothing.
+#[tokio::test(start_paused = true)]
+async fn a_state_that_cannot_be_read_strands_no_delivery() {
+    use crate::store::memory::{Fault, FaultKind, Operation};
+    let denied = || StoreError::Denied("not for this key".to_owned());
+    for error in [StoreError::TooLarge, denied(), StoreError::Other("it is damaged".to_owned())] {
+        let (redriver, memory) = waiting(3, Said::STORED).await;
+        for name in memory.names("spill/") {
+            memory.insert(&name.replacen("spill", "retry", 1), "{}".into());
+        }
+        let fault = error.clone();
+        memory.set_faults(move |operation, name| {
+            let is_bad = operation == Operation::Get && name.starts_with("retry/tdmq/github/");
+            if is_bad { FaultKind::Fails(fault.clone()).into() } else { Fault::default() }
+        });
+        let deadline = Instant::now() + Duration::from_secs(600);
+        let summary = redriver.run(&Options::default(), deadline).await.unwrap();
+        assert_eq!((summary.sent, memory.count("spill/")), (3, 0), "{error:?}: {summary:?}");
+    }
+}
+
+/// A run that is told to stop while nothing has been listed has not done its work.
+#[tokio::test(start_paused = true)]
+async fn a_run_that_is_stopped_before_it_lists_has_seen_nothing() {
+    use crate::store::memory::{Fault, Operation};
+    for hung in [Operation::Folders, Operation::List] {
+        let (redriver, memory) = waiting(3, Said::STORED).await;
+        memory.set_faults(move |operation, _| {
+            Fault::slow(Duration::from_secs(if operation == hung { 3600 } else { 0 }))
+        });
+        let (announce, end) = watch::channel(None);
+        let run = Stopping::new(end)
+            .to(async { redriver.run(&Options::default(), Instant::now() + Duration::from_secs(600)).await });
+        let stop = async {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            announce.send_replace(Some(Instant::now() + Duration::from_secs(5)));
+        };
+        let (done, ()) = tokio::join!(run, stop);
+        let summary = done.unwrap();
+        assert!(summary.has_seen_nothing() && summary.more, "{hung:?}: {summary:?}");
     }
 }

@@ -268,6 +268,15 @@ impl Turns {
         }
     }
 
+    /// Returns true if the hook rests at `now` after several failures in a row, and has no delivery in progress:
+    /// another hook can use its place.
+    pub fn gives_way(&self, hook: usize, now: Instant) -> bool {
+        self.shares.get(hook).is_some_and(|share| {
+            let rests = share.rest_until.is_some_and(|until| until > now);
+            rests && share.streak >= ENOUGH && share.in_flight == 0
+        })
+    }
+
     /// Returns true if all hooks are exhausted.
     pub fn is_done(&self) -> bool {
         self.shares.iter().all(|share| !share.has_more)

@@ -17,11 +17,12 @@ use super::options::Options;
 use crate::clock::Timestamp;
 use crate::sabotage::{Safeguard, is_pulled};
 use crate::shard::Shard;
+use crate::sort::sort_by;
 use crate::spill::{Folder, State};
 use crate::store::{Entry, Foreign, Store, StoreError};
 
-/// Upper bound on the states remembered before their deliveries are listed.
-const MAX_STATES: usize = 20_000;
+/// Upper bound on the states remembered before their deliveries are listed, in pages.
+const MAX_STATES: usize = 20;
 
 /// Upper bound on the states without a delivery that are removed per page.
 const MAX_ORPHANS: usize = 50;
@@ -179,6 +180,26 @@ impl Walk {
         page.clone()
     }
 
+    /// Forgets the states that are remembered for the next page, which is to be listed later, and reads them
+    /// again then. A store with an order of its own does not tell them once more.
+    pub(super) fn rest(&mut self) {
+        self.suspects = Vec::new();
+        if self.states.is_empty() {
+            return;
+        }
+        self.states = BTreeMap::new();
+        if self.order != Order::Own {
+            self.next_states = Next::After(self.last.clone());
+            self.last_state = None;
+            self.has_all_states = !self.has_states;
+        }
+    }
+
+    /// Returns the number of remembered states.
+    pub(super) fn remembered(&self) -> usize {
+        self.states.values().map(Vec::len).sum::<usize>() + self.suspects.len()
+    }
+
     /// Returns true if everything has been listed.
     pub(super) fn is_over(&self) -> bool {
         self.parts.is_empty()
@@ -223,6 +244,11 @@ impl Walk {
         let token = self.next.token(store, &self.prefix);
         let prefix = format!("{}{digit}", self.prefix);
         let page = store.list(&prefix, token.as_deref(), limit, deadline).await?;
+        // An empty page that is not the end says nothing about names: the listing goes on behind it.
+        if page.entries.is_empty() && page.next.is_some() {
+            self.next = Next::of(page.next);
+            return Ok(Leaf { foreign: page.foreign, ..Leaf::default() });
+        }
         let digest = |entry: Option<&Entry>| entry?.name.strip_prefix(&self.prefix).map(str::to_owned);
         let (first, last) = (digest(page.entries.first()), digest(page.entries.last()));
         let is_end = page.next.is_none();
@@ -249,7 +275,7 @@ impl Walk {
                 leaf.waiting.push(Waiting { entry, states });
             }
         }
-        leaf.waiting.sort_by(|a, b| older(&a.entry, &b.entry));
+        sort_by(&mut leaf.waiting, &|a, b| older(&a.entry, &b.entry));
         // The next page shows if this store lists in the order of names, and so does the end.
         let suspects = self.suspects(last.as_deref().filter(|_| !is_end));
         let earlier = std::mem::replace(&mut self.suspects, suspects);
@@ -303,7 +329,7 @@ impl Walk {
             (Some(until), Some(last)) => last.as_str() > until,
             _ => false,
         };
-        while !self.has_all_states && !is_enough(&self.last_state) && self.states.len() < MAX_STATES {
+        while !self.has_all_states && !is_enough(&self.last_state) && self.states.len() < MAX_STATES * limit {
             let token = self.next_states.token(store, &self.retry_prefix);
             let page = store.list(&prefix, token.as_deref(), limit, deadline).await?;
             for entry in page.entries {

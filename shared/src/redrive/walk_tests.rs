@@ -189,3 +189,45 @@ async fn a_state_written_meanwhile_is_no_orphan() {
     let page = store.list("retry/", None, 1000, soon()).await.unwrap();
     assert_eq!(page.entries.len(), 30);
 }
+
+/// An empty page that is not the end says nothing about names.
+#[tokio::test]
+async fn an_empty_page_concludes_nothing() {
+    let (store, memory) = store_of(100).await;
+    let time = NOW.unix_millis() + 60_000;
+    for n in 0..100 {
+        put(&store, &format!("retry/tdmq/h/{}.{time}.1", digest(n))).await;
+    }
+    memory.set_order(memory::Order::Gaps);
+    for cursor in [None, Some(digest(50))] {
+        for limit in [7, 1000] {
+            let options = Options::default();
+            let (all, _) = through(&store, walk(&options, cursor.as_deref()), limit, 1000).await;
+            let with_states = all.iter().filter(|waiting| waiting.is_due(NOW) == Some(false)).count();
+            assert_eq!((names(&all).len(), with_states), (100, 100), "{cursor:?} {limit}");
+            assert_eq!(memory.count("retry/"), 100, "{cursor:?} {limit}: no state is an orphan");
+        }
+    }
+}
+
+/// A walk that waits for its turn remembers no states, and finds them again.
+#[tokio::test]
+async fn a_walk_that_rests_loses_no_state() {
+    let (store, memory) = store_of(100).await;
+    let time = NOW.unix_millis() + 60_000;
+    for n in 0..100 {
+        put(&store, &format!("retry/tdmq/h/{}.{time}.1", digest(n))).await;
+    }
+    for cursor in [None, Some(digest(50))] {
+        let mut walk = walk(&Options::default(), cursor.as_deref());
+        let mut all = Vec::new();
+        while !walk.is_over() {
+            all.extend(walk.turn(&store, 10, soon()).await.unwrap().waiting);
+            walk.rest();
+            assert_eq!(walk.remembered(), 0);
+        }
+        let with_states = all.iter().filter(|waiting| waiting.is_due(NOW) == Some(false)).count();
+        assert_eq!((names(&all).len(), with_states), (100, 100), "{cursor:?}");
+        assert_eq!(memory.count("retry/"), 100);
+    }
+}

@@ -50,7 +50,7 @@ pub use state::State;
 pub(crate) use state::is_due;
 
 /// Name of the variable with the store's URL.
-pub(crate) const VARIABLE: &str = "SPILL_URL";
+pub const VARIABLE: &str = "SPILL_URL";
 
 /// Upper bound on the time to look up a delivery's mark: sending a delivery twice is allowed, sending it late
 /// is not.

@@ -21,6 +21,7 @@ use crate::env::Lent;
 use crate::metrics::Metrics;
 use crate::stopping::Stopping;
 use crate::store::StoreError;
+use crate::tasks::spawn;
 
 /// Name of the probe's object.
 pub const PROBE: &str = "probe/store";
@@ -145,7 +146,7 @@ impl Trial {
         if is_due && !self.is_taken.swap(true, Ordering::AcqRel) {
             let trial = Arc::clone(self);
             // The probe uses the credentials of this event, which a task does not inherit.
-            tokio::spawn(Lent::in_hand().to(async move { trial.run().await }));
+            spawn(Box::pin(Lent::in_hand().to(async move { trial.run().await })));
         }
         Beside(self)
     }

@@ -1,4 +1,4 @@
-//! Lane of one hook in a run: the page in hand, and the next one, which is listed while the first is sent.
+//! Backlog of one hook in a run: the page in hand, and the next one, which is listed while the first is sent.
 
 use std::collections::VecDeque;
 
@@ -11,21 +11,62 @@ pub(super) struct Sheet {
     pub(super) place: Option<String>,
 }
 
-/// Lane of one hook in a run.
+/// Backlog of one hook in a run.
 #[derive(Debug)]
-pub(super) struct Lane {
+pub(super) struct Backlog {
     pub(super) hook: String,
     in_hand: Sheet,
     ahead: Option<Sheet>,
     /// Walk through the hook's deliveries; `None` while it is lent to list a page.
     walk: Option<Walk>,
     is_asked: bool,
+    /// True once a page has been listed, or could not be.
+    is_reached: bool,
 }
 
-impl Lane {
+impl Backlog {
+    /// Creates the backlog of a hook whose walk has not begun. A run that does not reach it leaves its place.
     pub(super) fn new(hook: &str, walk: Walk) -> Self {
         let hook = hook.to_owned();
-        Self { hook, in_hand: Sheet::default(), ahead: None, walk: Some(walk), is_asked: false }
+        let in_hand = Sheet { place: walk.place(), ..Sheet::default() };
+        Self { hook, in_hand, ahead: None, walk: Some(walk), is_asked: false, is_reached: false }
+    }
+
+    /// Notes that a page of the hook has been listed, or could not be.
+    pub(super) const fn reach(&mut self) {
+        self.is_reached = true;
+    }
+
+    /// Returns true if a page of the hook has been listed, or could not be.
+    pub(super) const fn is_reached(&self) -> bool {
+        self.is_reached
+    }
+
+    /// Returns the number of deliveries and states in hand.
+    pub(super) fn weight(&self) -> usize {
+        let sheets = [Some(&self.in_hand), self.ahead.as_ref()].into_iter().flatten();
+        let sheets: usize =
+            sheets.flat_map(|sheet| &sheet.ready).map(|waiting| 1 + waiting.states.len()).sum();
+        sheets + self.walk.as_ref().map_or(0, Walk::remembered)
+    }
+
+    /// Lets the walk forget what it remembers, until it is lent.
+    pub(super) fn rest(&mut self) {
+        if let Some(walk) = &mut self.walk {
+            walk.rest();
+        }
+    }
+
+    /// Returns true if the walk is neither lent nor given away.
+    pub(super) const fn has_walk(&self) -> bool {
+        self.walk.is_some()
+    }
+
+    /// Gives away the deliveries in hand, and the walk: the next run goes on at the page in hand.
+    pub(super) fn give_way(&mut self) -> Vec<Waiting> {
+        self.walk = None;
+        let ahead = self.ahead.take().map(|sheet| sheet.ready).unwrap_or_default();
+        std::mem::take(&mut self.in_hand.ready).into_iter().chain(ahead).collect()
     }
 
     /// Lends the walk for listing the next page.
@@ -105,29 +146,29 @@ mod tests {
 
     #[test]
     fn the_next_page_is_asked_for_at_once_and_the_next_run_begins_at_the_one_in_hand() {
-        let mut lane = Lane::new("hook", walk("1"));
-        lane.arrived(None, vec![waiting("2")]);
-        assert!(lane.advance() && lane.asks());
-        assert!(!lane.asks(), "once");
-        assert!(lane.lend().is_some() && lane.lend().is_none() && !lane.is_over());
-        lane.arrived(Some(walk("3")), vec![waiting("4")]);
-        assert_eq!(lane.cursor().as_deref(), Some("1"), "what was listed ahead is not handled yet");
-        assert!(!lane.asks(), "one page ahead is enough");
-        assert!(lane.pop().is_some() && lane.advance());
-        assert_eq!(lane.cursor().as_deref(), Some("3"));
-        assert!(lane.asks());
-        assert_eq!(lane.left().count(), 1);
+        let mut backlog = Backlog::new("hook", walk("1"));
+        backlog.arrived(None, vec![waiting("2")]);
+        assert!(backlog.advance() && backlog.asks());
+        assert!(!backlog.asks(), "once");
+        assert!(backlog.lend().is_some() && backlog.lend().is_none() && !backlog.is_over());
+        backlog.arrived(Some(walk("3")), vec![waiting("4")]);
+        assert_eq!(backlog.cursor().as_deref(), Some("1"), "what was listed ahead is not handled yet");
+        assert!(!backlog.asks(), "one page ahead is enough");
+        assert!(backlog.pop().is_some() && backlog.advance());
+        assert_eq!(backlog.cursor().as_deref(), Some("3"));
+        assert!(backlog.asks());
+        assert_eq!(backlog.left().count(), 1);
     }
 
     #[test]
     fn a_page_with_nothing_to_send_is_passed() {
-        let mut lane = Lane::new("hook", walk("1"));
-        lane.arrived(None, Vec::new());
-        assert!(!lane.advance() && lane.asks());
-        assert_eq!(lane.cursor().as_deref(), Some("1"));
-        let back = lane.lend();
-        assert!(!lane.advance() && !lane.asks(), "it is being listed");
-        lane.arrived(back, Vec::new());
-        assert!(!lane.advance() && lane.asks());
+        let mut backlog = Backlog::new("hook", walk("1"));
+        backlog.arrived(None, Vec::new());
+        assert!(!backlog.advance() && backlog.asks());
+        assert_eq!(backlog.cursor().as_deref(), Some("1"));
+        let back = backlog.lend();
+        assert!(!backlog.advance() && !backlog.asks(), "it is being listed");
+        backlog.arrived(back, Vec::new());
+        assert!(!backlog.advance() && backlog.asks());
     }
 }
