@@ -90,21 +90,28 @@ fn list(presets: &[(String, String)]) -> String {
     list + "]\n"
 }
 
-/// Builds a Rust expression of the presets' names, each with the part of its file that a function needs.
+/// Builds a Rust expression of one text, which has each preset's name and the part of its file that a function needs,
+/// and of the lengths of these. A list of texts would have two addresses for each preset, which the loader adjusts
+/// whenever a program starts.
 fn bare_list(presets: &[(String, String)]) -> Result<String, Failure> {
-    let mut list = "&[\n".to_owned();
+    let (mut lengths, mut list) = (String::new(), String::new());
     for (name, path) in presets {
         let text = std::fs::read_to_string(path).map_err(|error| Failure::Read(path.into(), error))?;
+        let text = bare(&text);
         // Writing to a String cannot fail.
-        let _ = writeln!(list, "    ({name:?}, {:?}),", bare(&text));
+        let _ = write!(lengths, "({}, {}), ", name.len(), text.len());
+        list.extend([name, text.as_str()]);
     }
-    Ok(list + "]\n")
+    Ok(format!("(&[{lengths}], {list:?})\n"))
 }
 
 /// Keys before a preset's first table that only people read.
-const ABOUT: [&str; 5] = ["about", "secret", "setup", "confidence", "evidence"];
+const ABOUT: [&str; 5] = ["about", "secret", "setup", "confidence", "tried"];
 
-/// Reduces a preset's text to what a function reads: without comments, the sample and the [`ABOUT`] keys. A
+/// Tables that only people and `sign` read.
+const ABOUT_TABLES: [&str; 3] = ["sample", "evidence", "retries"];
+
+/// Reduces a preset's text to what a function reads: without comments, the [`ABOUT`] keys and the [`ABOUT_TABLES`]. A
 /// test of the crate compares what is read from the whole text and from the reduced one.
 fn bare(text: &str) -> String {
     let mut table = String::new();
@@ -116,8 +123,8 @@ fn bare(text: &str) -> String {
         let (key, value) = line.split_once('=').unwrap_or((line, ""));
         let (key, value) = (key.trim(), value.trim());
         let is_about = table.is_empty() && ABOUT.contains(&key);
-        let is_sample = table == "sample" || table.starts_with("sample.");
-        if is_about || is_sample || key.is_empty() || key.starts_with('#') {
+        let is_about_table = table.split('.').next().is_some_and(|table| ABOUT_TABLES.contains(&table));
+        if is_about || is_about_table || key.is_empty() || key.starts_with('#') {
             continue;
         }
         bare.push_str(key);
@@ -143,8 +150,10 @@ fn tokens(presets: &[(String, String)], kind: &str) -> Result<String, Failure> {
             for line in lines {
                 let own = line.strip_prefix("from=\"").filter(|_| is_token);
                 let from = own.or_else(|| line.strip_prefix("token={from=\""));
-                let name = from.and_then(|from| from.strip_prefix(kind)?.split('"').next());
-                fields.extend(name.map(str::to_ascii_lowercase));
+                // A bar stands between several places of one field.
+                let places = from.and_then(|from| from.split('"').next()).unwrap_or_default().split('|');
+                let names = places.filter_map(|place| place.strip_prefix(kind));
+                fields.extend(names.map(str::to_ascii_lowercase));
             }
         }
     }

@@ -12,6 +12,7 @@ use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use hookmq_shared::clock::{Clock, Random};
 use hookmq_shared::context::Context;
 use hookmq_shared::env::Env;
+use hookmq_shared::spill::VARIABLE;
 use hookmq_shared::store::Store;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::Instant;
@@ -24,7 +25,7 @@ fn writes(criterion: &mut Criterion) {
     let (runtime, dir) = (runtime(), tempfile::tempdir().unwrap());
     let env = Env::of::<&str, &str>([]);
     let context = Context { env, clock: Clock::system(), random: Random::system() };
-    let store = Store::open("SPILL_URL", &format!("file://{}", dir.path().display()), &context).unwrap();
+    let store = Store::open(VARIABLE, &format!("file://{}", dir.path().display()), &context).unwrap();
     let mut group = criterion.benchmark_group("write");
     for size in [4 << 10, 1 << 20] {
         let body = Bytes::from(vec![b'x'; size]);

@@ -74,6 +74,19 @@ const OWN: [&str; 10] = [
     "fe80::/10",
 ];
 
+/// Returns true if the address is in a network that is written as `10.0.0.0/8` or as one address. Unlike
+/// [`Cidr::parse`], bits beyond the prefix are passed over, and text that is not a network holds nothing.
+pub(crate) fn holds(network: &str, address: IpAddr) -> bool {
+    let (first, prefix) = network.split_once('/').map_or((network, None), |(a, p)| (a, Some(p)));
+    let Ok(first) = first.parse::<IpAddr>() else { return false };
+    let width = width(first);
+    let prefix = prefix.map_or(Some(width), |digits| digits.parse().ok());
+    let host = prefix.and_then(|prefix| width.checked_sub(prefix));
+    let differing = bits(first) ^ bits(address);
+    first.is_ipv4() == address.is_ipv4()
+        && host.is_some_and(|host| differing.checked_shr(host).unwrap_or(0) == 0)
+}
+
 const fn width(address: IpAddr) -> u32 {
     if address.is_ipv4() { 32 } else { 128 }
 }

@@ -120,6 +120,15 @@ impl Delivery {
         self.content.headers.retain(|(name, value)| keeps(name, value));
     }
 
+    /// Replaces the values of header fields for which `edited` returns another one.
+    pub(crate) fn edit_headers(&mut self, edited: impl Fn(&str) -> Option<String>) {
+        for (_, value) in &mut self.content.headers {
+            if let Some(edited) = edited(value) {
+                *value = edited;
+            }
+        }
+    }
+
     /// Replaces the query by the rest that is left once tokens are removed.
     pub(crate) fn cut_query(&mut self, query: String) {
         self.content.query = query;

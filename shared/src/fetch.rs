@@ -252,7 +252,7 @@ impl Fetcher {
         let call = Call {
             method: Method::GET,
             endpoint: &endpoint,
-            target: address.target(),
+            path_and_query: address.target(),
             headers: headers([("accept", "*/*")]),
             body: Bytes::new(),
             limit: MAX_DOCUMENT,

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -33,6 +34,10 @@ pub(crate) static LISTINGS: Files = Files::of_own_threads();
 
 /// Number of threads for [`LISTINGS`].
 const LISTERS: usize = 4;
+
+/// Time for which an idle thread of [`LISTINGS`] is kept: longer than any run. A folder of a million objects is
+/// read every few minutes, and if each read had a new thread, the allocator would keep memory for each.
+const KEEP_ALIVE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Threads for files with secrets. A file that hangs keeps a thread, and 64 are more than the hanging files
 /// of any configuration.
@@ -144,7 +149,20 @@ impl Files {
 }
 
 fn own_threads() -> Option<Runtime> {
-    Builder::new_current_thread().max_blocking_threads(LISTERS).build().ok()
+    let mut threads = Builder::new_current_thread();
+    threads.max_blocking_threads(LISTERS).thread_keep_alive(KEEP_ALIVE).build().ok()
+}
+
+/// Describes why a file cannot be read. The usual mistake is a relative path.
+pub(crate) fn unreadable(kind: std::io::ErrorKind) -> String {
+    match kind {
+        #[cfg(feature = "catalog")]
+        std::io::ErrorKind::NotFound => {
+            "there is no such file; a relative path counts from the folder where the process starts"
+                .to_owned()
+        }
+        kind => kind.to_string(),
+    }
 }
 
 #[cfg(test)]

@@ -78,6 +78,11 @@ impl Headers {
         self.0.is_empty()
     }
 
+    /// Removes all fields of this name. The case of `name` does not matter.
+    pub(crate) fn remove(&mut self, name: &str) {
+        self.0.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
+    }
+
     /// Removes the fields that a platform adds for the function.
     #[must_use]
     pub(crate) fn without_platforms(mut self) -> Self {
@@ -152,6 +157,8 @@ pub struct Response {
     pub headers: Vec<(&'static str, String)>,
     /// Body, which is always UTF-8 text.
     pub body: String,
+    /// True if the answer acknowledges a delivery, so that its sender is genuine.
+    pub is_ack: bool,
 }
 
 impl Response {
@@ -160,7 +167,7 @@ impl Response {
         let body = body.into();
         let headers =
             if body.is_empty() { Vec::new() } else { vec![("content-type", content_type.to_owned())] };
-        Self { status, headers, body }
+        Self { status, headers, body, is_ack: false }
     }
 
     /// Appends a header field.

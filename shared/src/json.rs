@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
+use crate::sort::sort;
 use bytes::Bytes;
 use serde::Deserialize as _;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -59,7 +60,7 @@ pub fn members(body: &[u8]) -> Result<Vec<(Cow<'_, str>, &RawValue)>, JsonError>
     let text = std::str::from_utf8(body).map_err(|_| JsonError::Invalid)?;
     let Members(members) = serde_json::from_str(text).map_err(|_| JsonError::Invalid)?;
     let mut keys: Vec<&str> = members.iter().map(|(key, _)| key.as_ref()).collect();
-    keys.sort_unstable();
+    sort(&mut keys);
     if keys.windows(2).any(|two| two[0] == two[1]) { Err(JsonError::Duplicate) } else { Ok(members) }
 }
 

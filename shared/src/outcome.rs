@@ -85,12 +85,19 @@ pub struct Why {
     pub class: &'static str,
     /// A sentence without values from the request.
     pub reason: Option<String>,
+    /// Age in seconds of a request that is refused for its age; negative if its timestamp is ahead.
+    pub age_s: Option<i64>,
 }
 
 impl Why {
+    /// Explains an outcome by a class alone.
+    pub const fn bare(class: &'static str) -> Self {
+        Self { class, reason: None, age_s: None }
+    }
+
     /// Explains an outcome by a class and a sentence.
     pub fn new(class: &'static str, reason: impl Into<String>) -> Self {
-        Self { class, reason: Some(reason.into()) }
+        Self { class, reason: Some(reason.into()), age_s: None }
     }
 }
 
@@ -107,6 +114,8 @@ pub struct Sends {
     pub message_id: Option<String>,
     /// Request id of the vendor that came with the message id.
     pub receipt_request_id: Option<String>,
+    /// Name of the object in the spill store that holds the delivery.
+    pub object: Option<String>,
     /// Time at which the message was rendered.
     pub rendered: Option<Instant>,
     /// Time at which sending ended without success.
@@ -239,6 +248,11 @@ impl Summary {
     /// Returns true if the run could list everything that it had to.
     pub const fn is_whole(&self) -> bool {
         self.unlisted == 0
+    }
+
+    /// Returns true if the run was stopped before it had found anything: it can say nothing of what waits.
+    pub fn has_seen_nothing(&self) -> bool {
+        self.found == 0 && self.more && self.stopped == Some(Stopped::NoTime)
     }
 
     /// Returns the number of deliveries that the run found and left in the store.

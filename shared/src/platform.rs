@@ -13,7 +13,7 @@
 use crate::env::{Env, RUNTIME_API};
 
 /// Variable with the folder that the operator declares to be durable.
-const VOUCHED: &str = "DURABLE_FOLDER";
+pub(crate) const VOUCHED: &str = "DURABLE_FOLDER";
 
 /// Only folder below which function platforms mount durable file systems.
 const MOUNTS: &str = "/mnt";

@@ -25,6 +25,8 @@ pub enum Problem {
     Timeout,
     /// Body over the hook's `max_body`, or message over the limit of the queue (413).
     TooLarge,
+    /// Body with a content coding that the hook does not take (415).
+    UnsupportedCoding,
     /// Verified delivery that cannot become a message (422).
     Unprocessable,
     /// Delivery over the hook's rate (429), for senders that want this status instead of 503.
@@ -52,6 +54,7 @@ impl Problem {
             Self::MethodNotAllowed(_) => 405,
             Self::Timeout => 408,
             Self::TooLarge => 413,
+            Self::UnsupportedCoding => 415,
             Self::Unprocessable => 422,
             Self::TooManyRequests { .. } => 429,
             Self::HeadersTooLarge => 431,
@@ -69,6 +72,7 @@ impl Problem {
             Self::MethodNotAllowed(_) => "method-not-allowed",
             Self::Timeout => "request-timeout",
             Self::TooLarge => "too-large",
+            Self::UnsupportedCoding => "unsupported-content-coding",
             Self::Unprocessable => "unprocessable",
             Self::TooManyRequests { .. } => "too-many-requests",
             Self::HeadersTooLarge => "headers-too-large",
@@ -85,6 +89,7 @@ impl Problem {
             Self::MethodNotAllowed(_) => "The hook does not take this method",
             Self::Timeout => "The request took too long to arrive",
             Self::TooLarge => "The request is too large",
+            Self::UnsupportedCoding => "The request is compressed in an unknown way",
             Self::Unprocessable => "The delivery cannot become a message",
             Self::TooManyRequests { .. } => "The hook takes no more deliveries right now; try again",
             Self::HeadersTooLarge => "The header fields are too large",

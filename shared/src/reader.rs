@@ -1,13 +1,15 @@
 //! Reader of TOML that finds all mistakes in one pass, each with its line.
 //!
-//! A [`Table`] returns typed values and remembers the requested keys; [`Table::finish`] reports all other
-//! keys as unknown. Reading continues after a mistake.
+//! A [`Table`] returns typed values and remembers the requested keys, looked for or read; [`Table::finish`]
+//! reports all other keys as unknown, each with the one that is probably meant. Reading continues after a
+//! mistake.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
+use crate::sort::sort_by;
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
@@ -104,9 +106,10 @@ impl Mistakes {
 
     /// Returns all mistakes, sorted by line.
     pub fn into_sorted(self) -> Vec<Mistake> {
-        let mut found = self.found.into_inner();
-        found.sort_by_key(|m| m.line);
-        found
+        // Mistakes in one line stay in the order in which they were found.
+        let mut found: Vec<_> = self.found.into_inner().into_iter().enumerate().collect();
+        sort_by(&mut found, &|(i, a), (j, b)| (a.line, i).cmp(&(b.line, j)));
+        found.into_iter().map(|(_, mistake)| mistake).collect()
     }
 }
 
@@ -129,7 +132,8 @@ pub struct Table<'a> {
     path: String,
     offset: usize,
     entries: &'a DeTable<'a>,
-    asked: RefCell<BTreeSet<&'static str>>,
+    /// Requested keys, in the order of the requests; a key may be in it several times.
+    asked: RefCell<Vec<&'static str>>,
 }
 
 impl<'a> Table<'a> {
@@ -177,16 +181,22 @@ impl<'a> Table<'a> {
         self.mistakes.error(offset, &self.name(key), message);
     }
 
+    /// Records a warning about `key` at a given position, for values inside an array or table.
+    pub fn warning_at(&self, offset: usize, key: &str, message: impl fmt::Display) {
+        self.mistakes.warning(offset, &self.name(key), message);
+    }
+
     /// Returns the position of `key`. For `secrets[1]` or `params.topic`, returns the position of `secrets`
     /// or `params`.
-    fn place(&self, key: &str) -> usize {
+    pub(crate) fn place(&self, key: &str) -> usize {
         let key = key.split(['[', '.']).next().unwrap_or(key);
         self.entries.get_key_value(key).map_or(self.offset, |(k, _)| k.span().start)
     }
 
-    /// Returns true if the table contains the key.
-    pub fn has(&self, key: &str) -> bool {
-        self.entries.contains_key(key)
+    /// Returns true if the table contains the key, which is known from then on: a mistyped key is often
+    /// looked for and never read.
+    pub fn has(&self, key: &'static str) -> bool {
+        self.get(key).is_some()
     }
 
     /// Returns every key of the table with its value, for tables that map names to tables. Values that are
@@ -251,7 +261,7 @@ impl<'a> Table<'a> {
     }
 
     fn get(&self, key: &'static str) -> Option<&'a Spanned<DeValue<'a>>> {
-        self.asked.borrow_mut().insert(key);
+        self.asked.borrow_mut().push(key);
         self.entries.get(key)
     }
 
@@ -293,7 +303,7 @@ impl<'a> Table<'a> {
 
     /// Reads a duration such as `"500ms"`, `"8s"`, `"5m"`, `"1h"`, or a whole number of seconds.
     pub fn duration(&self, key: &'static str) -> Option<At<Duration>> {
-        self.typed(key, r#"a duration such as "500ms", "8s", "5m" or "1h""#, |v| match v {
+        self.typed(key, DURATION, |v| match v {
             DeValue::String(s) => parse_duration(s),
             DeValue::Integer(n) => {
                 Some(Duration::from_secs(u64::from_str_radix(n.as_str(), n.radix()).ok()?))
@@ -304,7 +314,7 @@ impl<'a> Table<'a> {
 
     /// Reads a size such as `"512KiB"`, `"4MiB"`, `"1MB"`, or a whole number of bytes.
     pub fn size(&self, key: &'static str) -> Option<At<usize>> {
-        self.typed(key, r#"a size such as "512KiB", "1MiB" or a number of bytes"#, |v| match v {
+        self.typed(key, SIZE, |v| match v {
             DeValue::String(s) => parse_size(s),
             DeValue::Integer(n) => usize::from_str_radix(n.as_str(), n.radix()).ok(),
             _ => None,
@@ -350,31 +360,113 @@ impl<'a> Table<'a> {
     }
 
     /// Returns true if the value of `key` is a string, for keys that also accept a table.
-    pub fn is_str(&self, key: &str) -> bool {
-        self.entries.get(key).is_some_and(|v| v.get_ref().is_str())
+    pub fn is_str(&self, key: &'static str) -> bool {
+        self.get(key).is_some_and(|v| v.get_ref().is_str())
     }
 
     /// Returns true if the value of `key` is a table, for keys that also accept a string.
-    pub fn is_table(&self, key: &str) -> bool {
-        self.entries.get(key).is_some_and(|v| v.get_ref().is_table())
+    pub fn is_table(&self, key: &'static str) -> bool {
+        self.get(key).is_some_and(|v| v.get_ref().is_table())
     }
 
-    /// Reports every key that was not requested.
+    /// Reports every key that was not requested, with the key that is probably meant and all known ones.
     pub fn finish(self) {
         let asked = self.asked.into_inner();
         for (key, _) in self.entries {
             let name = key.get_ref().as_ref();
-            if asked.contains(name) {
+            if asked.contains(&name) {
                 continue;
             }
-            let known = asked.iter().copied().collect::<Vec<_>>().join(", ");
+            let mut known = BTreeSet::new();
+            for asked in &asked {
+                known.insert(*asked);
+            }
+            let known: Vec<&str> = known.into_iter().collect();
             let dotted = if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) };
-            self.mistakes.error(key.span().start, &dotted, format!("unknown key; known here: {known}"));
+            #[cfg(feature = "catalog")]
+            let known_here = match meant(name, &known) {
+                Some(meant) => format!("did you mean {meant}? Known here"),
+                None => "known here".to_owned(),
+            };
+            #[cfg(not(feature = "catalog"))]
+            let known_here = "known here";
+            let message = format!("unknown key; {known_here}: {}", known.join(", "));
+            self.mistakes.error(key.span().start, &dotted, message);
         }
     }
 }
 
+/// Returns the names that are probably meant by a mistyped one, as `a or b`. A function does without: it has the
+/// list of all names, and `hookmq check` says more.
+#[cfg(feature = "catalog")]
+pub(crate) fn meant(name: &str, known: &[&str]) -> Option<String> {
+    Some(near(name, known)).filter(|close| !close.is_empty()).map(|close| close.join(" or "))
+}
+
+/// Returns the known names that are nearest to a mistyped one: one byte off, else two, and never all of them.
+#[cfg(feature = "catalog")]
+pub(crate) fn near<'k>(name: &str, known: &[&'k str]) -> Vec<&'k str> {
+    let mut nearest = Vec::new();
+    let mut least = 2;
+    for known in known {
+        let far = distance(name, known);
+        if far > least || far >= name.len().min(known.len()) {
+            continue;
+        }
+        if far < least {
+            nearest.clear();
+            least = far;
+        }
+        nearest.push(*known);
+    }
+    nearest
+}
+
+/// Returns the number of bytes to change, add or leave out to turn `a` into `b` (Levenshtein distance).
+#[cfg(feature = "catalog")]
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        for (cell, y) in row.iter_mut().skip(1).zip(b.bytes()) {
+            let best = (diagonal + usize::from(x != y)).min(*cell + 1).min(left + 1);
+            diagonal = std::mem::replace(cell, best);
+            left = best;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+/// Names of what is expected in place of a wrong value.
+const DURATION: &str = r#"a duration such as "500ms", "8s", "5m" or "1h""#;
+const SIZE: &str = r#"a size such as "512KiB", "1MiB" or a number of bytes"#;
+
 fn wrong(wanted: &str, found: &DeValue<'_>) -> String {
+    #[cfg(feature = "catalog")]
+    if let DeValue::String(text) = found
+        && let Some((_, unit)) = split_unit(text.trim())
+    {
+        let units = match wanted {
+            DURATION => "ms, s, m, h and d",
+            SIZE => "B, KB, KiB, MB and MiB",
+            _ => "",
+        };
+        match unit {
+            _ if units.is_empty() => {}
+            "" => {
+                return format!("expected {wanted}, found {text:?}, which has no unit: write one of {units}");
+            }
+            _ => {
+                return format!(
+                    "expected {wanted}, found {text:?}, whose unit is unknown: known are {units}"
+                );
+            }
+        }
+    }
     format!("expected {wanted}, found {}", found.type_str())
 }
 

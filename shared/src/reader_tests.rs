@@ -42,3 +42,23 @@ fn durations_and_sizes() {
     assert_eq!(parse_size("1MB"), Some(1_000_000));
     assert_eq!(parse_size("18446744073709551615MiB"), None);
 }
+
+#[test]
+fn a_near_key_is_named_first() {
+    let found = read("paht = 1\nurl = 2\nkye = 3\nq = 4\n", |t| {
+        t.bool("path");
+        assert!(!t.has("key") && !t.is_str("id") && !t.is_table("tag"));
+    });
+    let known = "nown here: id, key, path, tag";
+    assert_eq!(
+        found,
+        [
+            format!("f.toml:1: error: paht: unknown key; did you mean path? K{known}"),
+            format!("f.toml:2: error: url: unknown key; k{known}"),
+            format!("f.toml:3: error: kye: unknown key; did you mean key? K{known}"),
+            format!("f.toml:4: error: q: unknown key; k{known}"),
+        ]
+    );
+    assert_eq!(distance("kitten", "sitting"), 3);
+    assert_eq!(distance("", "abc"), 3);
+}

@@ -15,6 +15,11 @@ use crate::spill::StoreProbe;
 
 const VARIABLE: &str = "READY";
 
+/// Path of the probe of liveness.
+pub(crate) const HEALTH: &str = "/_/health";
+/// Path of the probe of readiness.
+pub(crate) const READY: &str = "/_/ready";
+
 /// Seconds after which a prober that got "not ready" should try again.
 const RETRY_AFTER: u32 = 5;
 
@@ -62,6 +67,11 @@ struct Told<'a> {
     open_circuits: &'a BTreeMap<String, usize>,
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     problems: &'a BTreeSet<Trouble>,
+}
+
+/// Returns the answer to a probe of liveness.
+pub(crate) fn alive() -> Response {
+    Response::new(200, "application/json", r#"{"status":"ok"}"#)
 }
 
 /// Problem of the configuration. It names settings but never their values; details are in the log.

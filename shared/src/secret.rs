@@ -8,6 +8,7 @@ use subtle::{Choice, ConstantTimeEq as _, ConstantTimeGreater as _};
 use zeroize::Zeroizing;
 
 use crate::env::Env;
+use crate::files::unreadable;
 
 /// Upper bound on the size of a secret file, in bytes. Keys and tokens are far smaller.
 const MAX_FILE: u64 = 64 * 1024;
@@ -111,7 +112,7 @@ pub enum SecretRef {
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum SecretError {
     /// Literal without `plain:` where a reference is required.
-    #[error("write env:NAME, file:PATH or, for a literal, plain:VALUE")]
+    #[error("write env:NAME, file:PATH, secretsmanager:ID, ssm:NAME or, for a literal, plain:VALUE")]
     NotAReference,
     /// Reference without a name.
     #[error("{0} needs a name after the colon")]
@@ -120,7 +121,7 @@ pub enum SecretError {
     #[error("environment variable {0} is unset or empty")]
     Unset(String),
     /// File that cannot be read.
-    #[error("cannot read {0}: {1}")]
+    #[error("cannot read {}: {}", .0, unreadable(*.1))]
     File(String, std::io::ErrorKind),
     /// File that is too large for a secret.
     #[error("{0} is over 64 KiB: not a secret")]
@@ -269,9 +270,11 @@ impl SecretRef {
     }
 
     /// Reads the value of a reference that is not remote. Empty and blank values are refused, because an
-    /// empty key would verify any request that is signed with the empty key.
+    /// empty key would verify any request that is signed with the empty key. The empty literal is a value: a
+    /// parameter may be empty on purpose, and a source refuses it for anything else.
     pub fn resolve(&self, env: &Env) -> Result<Secret, SecretError> {
         let secret = match &*self.follow(env)? {
+            Self::Literal(secret) if secret.expose().is_empty() => return Ok(secret.clone()),
             Self::Literal(secret) => secret.clone(),
             Self::Env(name) => Secret::new(env.get(name).ok_or_else(|| SecretError::Unset(name.clone()))?),
             Self::File(path) => read_file(path)?,

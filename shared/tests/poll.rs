@@ -87,12 +87,16 @@ async fn scf_polls_and_answers_one_event_after_the_other() {
         ok(""),
         event(&headers, &timer),
         ok(""),
+        event(&headers, &json!({"Records": [{"cos": {}}]})),
+        ok(""),
     ];
     let (seen, double, _) = play(script, scf).await;
     assert_eq!(
         lines(&seen),
         [
             "POST /runtime/init/ready",
+            "GET /runtime/invocation/next",
+            "POST /runtime/invocation/response",
             "GET /runtime/invocation/next",
             "POST /runtime/invocation/response",
             "GET /runtime/invocation/next",
@@ -112,7 +116,12 @@ async fn scf_polls_and_answers_one_event_after_the_other() {
     let answer = seen[2].json();
     assert_eq!((&answer["statusCode"], &answer["isBase64Encoded"]), (&json!(200), &json!(false)));
     assert!(answer["headers"].is_object() && answer["body"].is_string(), "{answer}");
-    assert_eq!(seen[6].json()["errorType"], "Hookmq.UnsupportedEvent");
+    assert_eq!(
+        (double.requests().len(), &seen[6].json()["statusCode"]),
+        (2, &json!(200)),
+        "a timer is a ping"
+    );
+    assert_eq!(seen[8].json()["errorType"], "Hookmq.UnsupportedEvent");
 }
 
 #[tokio::test]

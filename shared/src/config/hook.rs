@@ -4,22 +4,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::keeping::{self, Keeping};
+use super::keys::{self, Bounds};
 use super::rate::{self, Rate};
 use super::target::Named;
 use super::topics::{self, Topics};
-use super::{Reading, Rotation, keys};
+use super::{Reading, Rotation};
 use crate::delivery::Delivery;
 use crate::env::Env;
 use crate::hops::Hops;
 use crate::message::{Format, Place, Placeholder, Recipe, Template};
+use crate::pattern::Pattern;
 use crate::platform;
 use crate::problem::Problem;
 use crate::queue::{Spec, Target, Vendor};
 use crate::reader::{At, Table};
-use crate::source::{self, Peers, Source, TokenNames};
-
-/// Default limit on the size of a body, in bytes: the most that a synchronous Lambda invocation can carry.
-pub(super) const MAX_BODY: usize = 6 * 1024 * 1024;
+use crate::source::{self, MAX_BODY, Peers, Source, TokenNames};
 
 /// Upper bound on a hook's `deadline`: no sender and no gateway waits longer for an answer.
 const MAX_DEADLINE: Duration = Duration::from_secs(60);
@@ -46,10 +45,10 @@ pub struct Hook {
     /// Upper bound on the rate of verified deliveries; `None` sets no bound.
     pub rate: Option<Rate>,
     type_prefix: Option<String>,
-    events: Option<Vec<String>>,
+    events: Option<Vec<Pattern>>,
     topics: Topics,
     format: Format,
-    keep_headers: Option<Vec<HeaderNames>>,
+    keep_headers: Option<Vec<Pattern>>,
     keep_original: bool,
     key: Option<Template>,
     tag: Option<Template>,
@@ -57,37 +56,47 @@ pub struct Hook {
     tokens: Arc<TokenNames>,
 }
 
-/// Entry of `keep_headers`, in lower case.
-#[derive(Debug)]
-enum HeaderNames {
-    One(String),
-    /// Prefix of names, such as `x-github-*`. Holds the prefix without the asterisk.
-    StartingWith(String),
+/// Parses an entry of `keep_headers`.
+fn header_names(text: &str) -> Result<Pattern, &'static str> {
+    let is_token =
+        |name: &str| name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'+-.^_`|~".contains(&b));
+    let name = text.to_ascii_lowercase();
+    match Pattern::parse(&name) {
+        Some(pattern @ Pattern::Start(_)) if is_token(pattern.text()) => Ok(pattern),
+        _ if source::is_credential_header(&name) => {
+            Err("is a credential, which is never forwarded: leave it out")
+        }
+        Some(pattern @ Pattern::Name(_)) if is_token(pattern.text()) => Ok(pattern),
+        _ => Err(r#"write header fields' names, or their start and a *: ["content-type", "x-github-*"]"#),
+    }
 }
 
-impl HeaderNames {
-    fn parse(text: &str) -> Result<Self, &'static str> {
-        let is_name =
-            |name: &str| name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'+-.^_`|~".contains(&b));
-        let name = text.to_ascii_lowercase();
-        match name.strip_suffix('*') {
-            Some(start) if is_name(start) => Ok(Self::StartingWith(start.to_owned())),
-            _ if source::is_credential_header(&name) => {
-                Err("is a credential, which is never forwarded: leave it out")
-            }
-            None if !name.is_empty() && is_name(&name) => Ok(Self::One(name)),
-            _ => Err(r#"write header fields' names, or their start and a *: ["content-type", "x-github-*"]"#),
-        }
+/// Reads the key `events`. An entry that can match nothing is a mistake, because every delivery would be
+/// acknowledged and dropped.
+fn events(table: &Table<'_>, source: Option<&Source>) -> Option<Vec<Pattern>> {
+    let list = table.strings("events")?;
+    if list.value.is_empty() {
+        table.error("events", "an empty list would drop every delivery: leave it out to take all");
     }
-
-    fn has(&self, name: &str) -> bool {
-        match self {
-            Self::One(known) => name.eq_ignore_ascii_case(known),
-            Self::StartingWith(start) => {
-                name.get(..start.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(start))
+    let known = source.map(Source::known_events).unwrap_or_default();
+    let known = if known.is_empty() { String::new() } else { format!("; known are {}", known.join(", ")) };
+    let prefix = source.and_then(Source::type_prefix).map(|prefix| format!("{prefix}."));
+    let read = |at: &At<&str>| {
+        let bare = prefix.as_deref().and_then(|prefix| at.value.strip_prefix(prefix));
+        let message = match (Pattern::parse(at.value), bare) {
+            (Some(pattern), None) => return Some(pattern),
+            (Some(_), Some(bare)) => {
+                format!("{:?} is the envelope's type: write the event's name {bare:?}{known}", at.value)
             }
-        }
-    }
+            (None, _) => format!(
+                r#"{:?} matches no event: write a name, or its start and a * ("invoice.*", "*"){known}"#,
+                at.value
+            ),
+        };
+        table.error_at(at.offset, "events", message);
+        None
+    };
+    Some(list.value.iter().filter_map(read).collect())
 }
 
 impl Hook {
@@ -103,9 +112,15 @@ impl Hook {
         delivery.retain_headers(|name, _| self.keeps_header(name));
     }
 
-    /// Returns true if deliveries of this event are forwarded. Others are acknowledged and dropped.
-    pub fn wants(&self, event: Option<&str>) -> bool {
-        self.events.as_ref().is_none_or(|wanted| event.is_some_and(|e| wanted.iter().any(|w| w == e)))
+    /// Returns the rule by which deliveries of this event are acknowledged and dropped; `None` if they are
+    /// forwarded.
+    pub fn drops(&self, event: Option<&str>) -> Option<String> {
+        let wanted = self.events.as_ref()?;
+        if event.is_some_and(|event| wanted.iter().any(|pattern| pattern.matches(event))) {
+            return None;
+        }
+        let wanted: Vec<String> = wanted.iter().map(|pattern| format!("{:?}", pattern.to_string())).collect();
+        Some(format!("events = [{}] has no match", wanted.join(", ")))
     }
 
     /// Returns the targets of deliveries that a function of this vendor receives: the targets that the hook
@@ -153,8 +168,29 @@ pub(super) fn path(name: &At<&str>, table: &Table<'_>) -> Option<String> {
     if fits {
         return Some(path.value.to_owned());
     }
-    table.error("path", r#"write a path such as "/erp/orders": letters, digits, "-._~", not under "/_/""#);
+    let fault = path_fault(path.value);
+    table.error(
+        "path",
+        format!(r#"{fault}write a path such as "/erp/orders": letters, digits, "-._~", not under "/_/""#),
+    );
     None
+}
+
+/// Describes the fault of a path. A function does without, since the rule names all faults.
+#[cfg(feature = "catalog")]
+fn path_fault(path: &str) -> &'static str {
+    match path {
+        _ if !path.starts_with('/') => r#"does not begin with "/": "#,
+        _ if path.ends_with('/') => r#"ends with "/": "#,
+        _ if path.contains("//") => r#"has "//": "#,
+        _ if path.starts_with("/_/") => r#"is under "/_/", where the probes are: "#,
+        _ => "has a character that is not allowed: ",
+    }
+}
+
+#[cfg(not(feature = "catalog"))]
+const fn path_fault(_: &str) -> &'static str {
+    ""
 }
 
 /// Warns of raw messages to a vendor that carries nothing beside the text; `has_attributes` if the hook has a
@@ -172,6 +208,16 @@ fn warn_of_raw(table: &Table<'_>, topics: &Topics, has_attributes: bool) {
     }
 }
 
+/// Warns of a window in which a recorded request can be sent again without being noticed.
+fn warn_of_window(table: &Table<'_>, window: Duration, dedupe: Option<Duration>, has_id: bool) {
+    let risk = "anybody who has recorded a request can send it again within this time";
+    if !has_id {
+        table.warning("window", format!("{risk}, and the source has no id by which repeats are known"));
+    } else if dedupe.is_none_or(|dedupe| dedupe < window) {
+        table.warning("window", format!("{risk}: write a dedupe that is as long"));
+    }
+}
+
 /// Reads the rest of the table. Mistakes are added to the table; `None` if too little of the table is valid.
 pub(super) fn read(
     name: &At<&str>,
@@ -184,14 +230,16 @@ pub(super) fn read(
     if !is_name(name.value) {
         table.error("", "a hook's name is 1 to 63 of a-z, 0-9 and \"-\"");
     }
-    let keys = keys::read(name.value, table, with);
+    let max_body = table.size("max_body").map_or(MAX_BODY, |size| size.value);
+    if max_body == 0 {
+        table.error(
+            "max_body",
+            "a hook with a limit of 0 bytes would refuse every delivery: write a size such as \"1MiB\"",
+        );
+    }
+    let window = table.duration("window").map(|at| at.value);
+    let keys = keys::read(name.value, table, with, Bounds { max_body, window });
     let topics = topics::read(table, known);
-    let events = table.strings("events").map(|list| {
-        if list.value.is_empty() {
-            table.error("events", "an empty list would drop every delivery: leave it out to take all");
-        }
-        list.value.iter().map(|event| event.value.to_owned()).collect()
-    });
     let format = match table.str("format").map(|f| f.value) {
         None | Some("cloudevents") => Format::CloudEvents,
         Some("raw") => Format::Raw,
@@ -202,7 +250,7 @@ pub(super) fn read(
     };
     let keep_headers = table.strings("keep_headers").map(|list| {
         let read = |at: &At<&str>| {
-            HeaderNames::parse(at.value).map_err(|message| table.error_at(at.offset, "keep_headers", message))
+            header_names(at.value).map_err(|message| table.error_at(at.offset, "keep_headers", message))
         };
         list.value.iter().filter_map(|at| read(at).ok()).collect::<Vec<_>>()
     });
@@ -213,19 +261,16 @@ pub(super) fn read(
     if deadline.is_some_and(|d| d < Duration::from_millis(500) || d > MAX_DEADLINE) {
         table.error("deadline", "write a time from \"500ms\" to \"60s\"");
     }
-    let max_body = table.size("max_body").map_or(MAX_BODY, |size| size.value);
-    if max_body == 0 {
-        table.error(
-            "max_body",
-            "a hook with a limit of 0 bytes would refuse every delivery: write a size such as \"1MiB\"",
-        );
-    }
     let rate = rate::read(table);
     let keeping = keeping::read(table, with.env, format, keys.as_ref().map(|(source, _)| &**source));
+    let events = events(table, keys.as_ref().map(|(source, _)| &**source));
     let topics = topics?;
     let (source, rotation) = keys?;
     if !source.names_events() && events.is_some() {
         table.error("events", "the deliveries of this source have no event name: leave it out");
+    }
+    if let Some(window) = window {
+        warn_of_window(table, window, keeping.dedupe, source.names_deliveries());
     }
     let verifier = if table.has("verify") { "verify" } else { "source" };
     for (key, field) in source.named_by(tokens) {
@@ -254,7 +299,7 @@ pub(super) fn read(
     if keep_original && (!source.decrypts() || format == Format::Raw) {
         table.error("keep_original", "needs encrypted events and format = \"cloudevents\": leave it out");
     }
-    for warning in source.warnings() {
+    for warning in source.doubts() {
         table.warning(verifier, warning);
     }
     check_peers(&source, table, verifier, with);
@@ -283,8 +328,8 @@ pub(super) fn read(
     })
 }
 
-fn keeps(kept: Option<&[HeaderNames]>, name: &str) -> bool {
-    kept.is_none_or(|kept| kept.iter().any(|names| names.has(name)))
+fn keeps(kept: Option<&[Pattern]>, name: &str) -> bool {
+    kept.is_none_or(|kept| kept.iter().any(|names| names.matches_any_case(name)))
 }
 
 /// Reports a hook that identifies senders by addresses that may belong to a proxy.

@@ -1,12 +1,26 @@
 //! Source of a hook, built from its `secrets` and `params`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::plan::{Entry, Plan, ReadCause, Slot};
 use super::{Reading, Rotation};
 use crate::reader::Table;
 use crate::secret::{Secret, SecretError, SecretRef};
 use crate::source::{Blueprint, BuildError, Source, preset_params};
+
+/// Bounds on `window`: the age up to which a signed request is accepted.
+const MIN_WINDOW: Duration = Duration::from_secs(60);
+const MAX_WINDOW: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// Bounds on a hook's requests that its source checks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    /// Upper bound on the size of a body, in bytes.
+    pub(super) max_body: usize,
+    /// Upper bound on the age of a signed request, instead of the source's own.
+    pub(super) window: Option<Duration>,
+}
 
 /// Secret or parameter of a hook, with its place in the hooks file.
 struct Had {
@@ -17,7 +31,12 @@ struct Had {
 }
 
 /// Reads the verifier of a hook. Mistakes are added to the table; `None` if too little of the table is valid.
-pub(super) fn read(hook: &str, table: &Table<'_>, with: Reading<'_>) -> Option<(Arc<Source>, Rotation)> {
+pub(super) fn read(
+    hook: &str,
+    table: &Table<'_>,
+    with: Reading<'_>,
+    bounds: Bounds,
+) -> Option<(Arc<Source>, Rotation)> {
     // Keys whose references cannot be resolved: the source would report them again, as missing.
     let mut unresolved = Vec::new();
     let mut had = secrets(table, with, &mut unresolved);
@@ -26,7 +45,19 @@ pub(super) fn read(hook: &str, table: &Table<'_>, with: Reading<'_>) -> Option<(
     if url.as_deref().is_some_and(|url| !url.starts_with("https://")) {
         table.error("url", "write the public https:// address that the sender calls");
     }
-    let blueprint = blueprint(table)?;
+    let mut blueprint = blueprint(table)?;
+    let Bounds { max_body, window } = bounds;
+    blueprint.bound(max_body);
+    if let Some(window) = window {
+        if window < MIN_WINDOW || window > MAX_WINDOW {
+            table.error("window", "write a time from \"1m\" to \"168h\"");
+        } else if !blueprint.widen(window) {
+            table.error(
+                "window",
+                "this source has no timestamp, or one that says itself when it ends: leave it out",
+            );
+        }
+    }
     // Keys of the resolved secrets, as the source numbers them, each with the key and the offset in the file.
     let mut places = Vec::new();
     let (mut entries, mut values) = (Vec::new(), Vec::new());
@@ -39,12 +70,24 @@ pub(super) fn read(hook: &str, table: &Table<'_>, with: Reading<'_>) -> Option<(
         values.push(value);
     }
     let plan = Plan { hook: hook.to_owned(), blueprint, entries, url, samples: with.samples };
+    let place = |key: &str| places.iter().find(|(place, ..)| place == key);
     let errors = match finish(plan, values) {
-        Ok(finished) => return Some(finished),
+        Ok(finished) => {
+            let doubtful = finished.0.short_secrets();
+            #[cfg(feature = "catalog")]
+            let doubtful = doubtful.chain(finished.0.odd_secrets());
+            for BuildError { key, message } in doubtful {
+                match place(&key) {
+                    Some((_, written, offset)) => table.warning_at(*offset, written, message),
+                    None => table.warning(&key, message),
+                }
+            }
+            return Some(finished);
+        }
         Err(errors) => errors,
     };
     for BuildError { key, message } in errors.into_iter().filter(|e| !unresolved.contains(&e.key)) {
-        match places.iter().find(|(place, ..)| *place == key) {
+        match place(&key) {
             Some((_, written, offset)) => table.error_at(*offset, written, message),
             None => table.error(&key, message),
         }

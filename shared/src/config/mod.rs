@@ -14,6 +14,7 @@ mod syntax;
 mod target;
 mod topics;
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -21,19 +22,29 @@ use toml::de::DeTable;
 
 use crate::context::Context;
 use crate::env::{Env, EnvProblem};
+use crate::files::unreadable;
 use crate::hops::Hops;
 use crate::queue::Target;
 pub use crate::reader::{Mistake, Severity};
 use crate::reader::{Mistakes, Table};
 use crate::readiness::ReadinessRule;
 use crate::secret::Secret;
-use crate::source::TokenNames;
+use crate::source::{Blueprint, MAX_BODY, TokenNames};
 pub use hook::Hook;
 pub use keeping::{Keeping, Mode, Oversize};
 pub use published::is_published;
 pub use rate::{Excess, Rate};
 pub use rotation::Rotation;
 pub use target::Named;
+
+/// Name of the variable with the text of the hooks.
+pub const HOOKS: &str = "HOOKS";
+/// Name of the variable with the path of the file of hooks.
+pub const HOOKS_FILE: &str = "HOOKS_FILE";
+/// Name of the variable with the path that stands before each hook's.
+pub const BASE_PATH: &str = "BASE_PATH";
+/// Name of the variable with the URI of this service in each message's `source`.
+pub const SOURCE_URI: &str = "SOURCE_URI";
 
 /// Text of the workspace's own `hooks.toml` at build time, because SAM's build copies only the binary.
 const BUILT_IN: &str = include_str!("../../../hooks.toml");
@@ -115,17 +126,16 @@ pub enum Lookup<'c> {
 }
 
 impl Config {
-    /// Finds the hooks text (`HOOKS`, `HOOKS_FILE`, `hooks.toml` beside the binary, the built-in one) and
-    /// reads it.
+    /// Finds the hooks text (`HOOKS`, `HOOKS_FILE`, `hooks.toml` beside the binary or in the folder where the
+    /// process starts, the built-in one) and reads it.
     pub fn load(with: Reading<'_>) -> Self {
-        if let Some(text) = with.env.text("HOOKS") {
-            return Self::parse("HOOKS", &text, with);
+        if let Some(text) = with.env.text(HOOKS) {
+            return Self::parse(HOOKS, &text, with);
         }
-        let beside = || {
-            let path = std::env::current_exe().ok()?.parent()?.join("hooks.toml");
-            path.is_file().then_some(path)
-        };
-        match with.env.get("HOOKS_FILE").map(PathBuf::from).or_else(beside) {
+        let is_file = |path: &PathBuf| path.is_file();
+        let beside = || Some(std::env::current_exe().ok()?.parent()?.join("hooks.toml")).filter(is_file);
+        let here = || Some(PathBuf::from("./hooks.toml")).filter(is_file);
+        match with.env.get(HOOKS_FILE).map(PathBuf::from).or_else(beside).or_else(here) {
             Some(path) => Self::read(&path, with),
             None => Self::parse("hooks.toml (built in)", BUILT_IN, with),
         }
@@ -140,7 +150,7 @@ impl Config {
         let unreadable = match read {
             Ok(_) if text.len() as u64 <= MAX_FILE => return Self::parse(&name, &text, with),
             Ok(_) => "the file is over 1 MiB".to_owned(),
-            Err(e) => format!("cannot read the file: {e}"),
+            Err(e) => format!("cannot read the file: {}", unreadable(e.kind())),
         };
         let mistakes = Mistakes::new(name, "");
         mistakes.error(0, "", unreadable);
@@ -193,10 +203,11 @@ impl Config {
             complete &= path.is_some();
             let path = path.unwrap_or_else(|| format!("/{}", name.value));
             let hook = hook::read(&name, &path, &table, with, &targets, &tokens);
+            let offset = table.place("path");
             table.finish();
             let sound = mistakes.errors() == before && !usable.is_spoiled(name.value);
             let hook = hook.filter(|_| sound);
-            hooks.push((name.offset, Entry { name: name.value.to_owned(), path, hook }));
+            hooks.push((offset, Entry { name: name.value.to_owned(), path, hook }));
         }
         refuse_shared_paths(&mut hooks, &mistakes);
         if hooks.is_empty() && mistakes.errors() == 0 {
@@ -207,16 +218,16 @@ impl Config {
     }
 
     fn new(env: &Env, targets: Vec<Named>, hooks: Vec<Entry>, mistakes: Mistakes, complete: bool) -> Self {
-        let base_path = env.get("BASE_PATH").unwrap_or_default();
+        let base_path = env.get(BASE_PATH).unwrap_or_default();
         let base_path = base_path.trim_matches('/');
-        let source_uri = env.get("SOURCE_URI").unwrap_or_default().trim_end_matches('/').to_owned();
+        let source_uri = env.get(SOURCE_URI).unwrap_or_default().trim_end_matches('/').to_owned();
         let mut problems = Vec::new();
         problems.extend(ReadinessRule::from_env(env).err());
         problems.extend(Hops::from_env(env).err());
         let (mut hooks, mut complete) = (hooks, complete);
         if source_uri.len() > MAX_SOURCE_URI || !source_uri.bytes().all(|b| b.is_ascii_graphic()) {
             let message = format!("is not a URI of up to {MAX_SOURCE_URI} bytes, so no message can carry it");
-            problems.push(EnvProblem { variable: "SOURCE_URI", message });
+            problems.push(EnvProblem { variable: SOURCE_URI, message });
             // Otherwise every delivery would get a 422, which is for faults of the sender.
             (hooks, complete) = (Vec::new(), false);
         }
@@ -232,10 +243,23 @@ impl Config {
         }
     }
 
+    /// Returns a request's path without `BASE_PATH` and without a slash at its end. Several slashes count as
+    /// one: an address that ends with a slash and a path make `//github`.
+    pub fn below_base<'p>(&self, path: &'p str) -> Cow<'p, str> {
+        if path.contains("//") {
+            let mut single = String::with_capacity(path.len());
+            for segment in path.split('/').filter(|segment| !segment.is_empty()) {
+                single.extend(["/", segment]);
+            }
+            return single.strip_prefix(self.base_path.as_str()).unwrap_or(&single).to_owned().into();
+        }
+        let path = path.strip_prefix(self.base_path.as_str()).unwrap_or(path);
+        path.strip_suffix('/').unwrap_or(path).into()
+    }
+
     /// Looks up the hook at a request's path, which still contains `BASE_PATH`.
     pub fn lookup(&self, path: &str) -> Lookup<'_> {
-        let path = path.strip_prefix(self.base_path.as_str()).unwrap_or(path);
-        let path = path.strip_suffix('/').unwrap_or(path);
+        let path = self.below_base(path);
         match self.hooks.iter().find(|entry| entry.path == path) {
             Some(Entry { hook: Some(hook), .. }) => Lookup::Hook(hook),
             Some(entry) => Lookup::Broken(&entry.name),
@@ -293,11 +317,11 @@ impl Config {
     pub fn max_body(&self) -> usize {
         let sound = self.hooks().map(|hook| hook.max_body).max().unwrap_or(0);
         let is_whole = self.complete && self.hooks.iter().all(|entry| entry.hook.is_some());
-        if is_whole && sound > 0 { sound } else { sound.max(hook::MAX_BODY) }
+        if is_whole && sound > 0 { sound } else { sound.max(MAX_BODY) }
     }
 
     /// Returns true if the hooks file has errors. Warnings do not count.
-    pub(crate) fn has_mistakes(&self) -> bool {
+    pub fn has_mistakes(&self) -> bool {
         self.mistakes.iter().any(|m| m.severity == Severity::Error)
     }
 
@@ -314,17 +338,21 @@ fn token_names(file: &str, document: &DeTable<'_>) -> TokenNames {
     let mut tokens = TokenNames::default();
     let hooks = Table::new(&unheard, "", 0, document).table("hooks");
     for (_, hook) in hooks.map(|table| table.named_tables()).unwrap_or_default() {
-        hook.table("verify").into_iter().for_each(|verify| tokens.learn(verify));
+        if let Some(Ok(own)) = hook.table("verify").map(Blueprint::custom) {
+            own.teach(&mut tokens);
+        }
     }
     tokens
 }
 
 /// Reports hooks that share a path and marks them all as broken.
 fn refuse_shared_paths(hooks: &mut [(usize, Entry)], mistakes: &Mistakes) {
-    let paths: Vec<String> = hooks.iter().map(|(_, entry)| entry.path.clone()).collect();
+    let paths: Vec<(String, String)> =
+        hooks.iter().map(|(_, entry)| (entry.path.clone(), entry.name.clone())).collect();
     for (i, (offset, entry)) in hooks.iter_mut().enumerate() {
-        if paths.iter().enumerate().any(|(other, path)| other != i && *path == entry.path) {
-            let message = format!("another hook has the path {} too: give each its own", entry.path);
+        let other = paths.iter().enumerate().find(|(other, (path, _))| *other != i && *path == entry.path);
+        if let Some((_, (path, name))) = other {
+            let message = format!("the hook {name} has the path {path} too: give each its own");
             mistakes.error(*offset, &format!("hooks.{}.path", entry.name), message);
             entry.hook = None;
         }

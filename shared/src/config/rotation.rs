@@ -24,7 +24,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::plan::{Plan, ReadFailure, Renewal};
 use crate::secret::Secret;
-use crate::source::Source;
+use crate::source::{BuildError, Source};
 use crate::vault::Resolver;
 
 /// Minimum time between two reads of the secrets, because forged requests must not overload the secret store.
@@ -374,8 +374,8 @@ impl Changing {
     /// Stores new values and returns their source, after a warning for each short secret.
     fn made(&self, read: &mut Read, values: Vec<Secret>, source: Source) -> Arc<Source> {
         let hook = &self.plan.hook;
-        for warning in source.short_secrets() {
-            tracing::warn!(hook, "{warning}");
+        for BuildError { key, message } in source.short_secrets() {
+            tracing::warn!(hook, "{key} {message}");
         }
         read.values = values;
         Arc::new(source)

@@ -37,9 +37,14 @@ impl Usable<'_> {
 /// these tables, such as in a header, may have moved lines from one hook to another: then no hook is used.
 pub(super) fn usable<'t>(text: &'t str, mistakes: &Mistakes) -> Usable<'t> {
     let (_, errors) = DeTable::parse_recoverable(text);
-    for error in &errors {
+    let found = errors.iter().map(|error| {
         let offset = error.span().map_or(0, |span| span.start).min(text.len());
-        mistakes.error(offset, "", error.message());
+        (offset, error.message().to_owned())
+    });
+    #[cfg(feature = "catalog")]
+    let found = without_repeats(text, found.collect());
+    for (offset, message) in found {
+        mistakes.error(offset, "", message);
     }
     if errors.is_empty() {
         return Usable { text: text.into(), spoiled: Vec::new(), is_all: true };
@@ -47,6 +52,46 @@ pub(super) fn usable<'t>(text: &'t str, mistakes: &Mistakes) -> Usable<'t> {
     let (text, spoiled) = without_spoiled(text).unwrap_or_default();
     Usable { text: text.into(), spoiled, is_all: false }
 }
+
+/// Replaces the errors about keys that are there twice by one for each table or key, with the line of the first.
+#[cfg(feature = "catalog")]
+fn without_repeats(text: &str, found: Vec<(usize, String)>) -> Vec<(usize, String)> {
+    let lines: Vec<&str> = text.lines().collect();
+    let line_of = |offset: usize| text.get(..offset).unwrap_or_default().matches('\n').count();
+    let line = |number: usize| lines.get(number).copied().unwrap_or_default().trim();
+    let is_header = |number: &usize| line(*number).starts_with('[');
+    let header_of = |number: usize| (0..=number).rev().find(is_header);
+    let key_of = |number: usize| line(number).split('=').next().unwrap_or_default().trim();
+    let mut kept = Vec::new();
+    let mut headers = Vec::new();
+    for (offset, message) in found {
+        let number = line_of(offset);
+        let header = header_of(number);
+        let message = if message != DUPLICATE {
+            message
+        } else if is_header(&number) {
+            headers.push(number);
+            match (0..number).find(|other| line(*other) == line(number)) {
+                Some(first) => format!("{} is there already, in line {}", line(number), first + 1),
+                None => message,
+            }
+        } else if header.is_some_and(|header| headers.contains(&header)) {
+            continue;
+        } else {
+            let start = header.map_or(0, |header| header + 1);
+            match (start..number).find(|other| key_of(*other) == key_of(number)) {
+                Some(first) => format!("{} is there already, in line {}", key_of(number), first + 1),
+                None => message,
+            }
+        };
+        kept.push((offset, message));
+    }
+    kept
+}
+
+/// Message of the parser about a key that is there twice.
+#[cfg(feature = "catalog")]
+const DUPLICATE: &str = "duplicate key";
 
 /// Blanks out hooks and targets with syntax errors. Returns the text and their names, or `None` if an error
 /// cannot be attributed to a hook or target.

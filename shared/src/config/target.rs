@@ -60,10 +60,7 @@ pub(super) fn read_all(root: &Table<'_>) -> Vec<Named> {
         let mistakes = table.mistakes();
         let before = mistakes.errors();
         let named = read(&name, &table);
-        // The vendor determines the known keys, so unknown keys can only be reported with a vendor.
-        if named.is_some() {
-            table.finish();
-        }
+        table.finish();
         named.filter(|_| mistakes.errors() == before)
     };
     tables.into_iter().filter_map(sound).collect()
@@ -71,6 +68,13 @@ pub(super) fn read_all(root: &Table<'_>) -> Vec<Named> {
 
 /// Reads a target's table. Mistakes are added to the table; `None` if the name or the vendor is not valid.
 fn read(name: &At<&str>, table: &Table<'_>) -> Option<Named> {
+    let keys = |vendor: Vendor| vendor.spec().target_keys;
+    let written = table.str("vendor").map(|vendor| vendor.value);
+    let vendor = written.and_then(Vendor::named);
+    // Without a vendor, the keys of all vendors are known.
+    for key in Vendor::ALL.into_iter().filter(|each| vendor.is_none_or(|own| own == *each)).flat_map(keys) {
+        table.has(key.name);
+    }
     if !is_name(name.value) {
         table.error("", "a target's name is 1 to 63 of a-z, 0-9 and \"-\"");
         return None;
@@ -79,13 +83,12 @@ fn read(name: &At<&str>, table: &Table<'_>) -> Option<Named> {
         table.error("", "is the environment's own target: give this one another name");
         return None;
     }
-    let written = table.str("vendor").map(|vendor| vendor.value);
-    let Some(vendor) = written.and_then(Vendor::named) else {
+    let Some(vendor) = vendor else {
         table.error("vendor", format!("write {}", Vendor::names()));
         return None;
     };
     let mut set = Vec::new();
-    for key in vendor.spec().target_keys {
+    for key in keys(vendor) {
         let Some(text) = table.str(key.name) else { continue };
         if text.value.trim().is_empty() {
             table.error(key.name, "is empty: leave it out to take the environment's");

@@ -52,7 +52,10 @@ fn the_documented_file_is_understood() {
     let config = parse(GOOD);
     assert_eq!(errors(&config), [""; 0]);
     let Lookup::Hook(github) = config.lookup("/tdmq/github") else { panic!("no hook") };
-    assert!(github.wants(Some("push")) && !github.wants(Some("fork")) && !github.wants(None));
+    assert_eq!(github.drops(Some("push")), None);
+    for dropped in [Some("fork"), None] {
+        assert_eq!(github.drops(dropped).unwrap(), r#"events = ["push", "release"] has no match"#);
+    }
     assert!(github.recipe(&Vendor::Rocketmq.into(), "").is_some());
     assert_eq!(github.deadline.as_secs(), 10);
     let Lookup::Hook(erp) = config.lookup("/tdmq/erp/orders/") else { panic!("no hook") };
@@ -63,6 +66,118 @@ fn the_documented_file_is_understood() {
     assert!(matches!(config.lookup("/tdmqgithub"), Lookup::Unknown));
     // The prefix may be missing, since some triggers strip it.
     assert!(matches!(config.lookup("/github"), Lookup::Hook(_)));
+    // An address that ends with a slash, and a path.
+    for path in ["//github", "/tdmq//github", "//tdmq/github//", "/tdmq/erp//orders"] {
+        assert!(matches!(config.lookup(path), Lookup::Hook(_)), "{path}");
+    }
+    assert!(matches!(config.lookup("//"), Lookup::Unknown));
+}
+
+/// Hooks with every key of a hook and of a target, some of which exclude each other.
+const WHOLE: &str = r#"
+[targets.eu]
+vendor = "tdmq"
+region = "ap-guangzhou"
+endpoint = "https://tdmq.example.com"
+secret_id = "env:ERP_SECRET"
+[hooks.a]
+source = "github"
+params = { secret = "x" }
+secrets = ["env:GITHUB_SECRET"]
+path = "/a/b"
+topic = { eu = "a/b/c" }
+targets = ["eu"]
+durable = false
+events = ["push"]
+format = "cloudevents"
+keep_headers = ["x-*"]
+keep_original = false
+key = "{id}"
+tag = "{event}"
+deadline = "8s"
+max_body = "512KiB"
+url = "https://hooks.example.com/a"
+spill = "never"
+oversize = "reject"
+dedupe = "1h"
+quarantine = false
+rate = { limit = 50, per = "1s", status = 503 }
+[hooks.b]
+topic = "a/b/c"
+[hooks.b.verify]
+kind = "none"
+id = "header:X-Id"
+"#;
+
+/// A mistyped key is answered with the key itself and with all keys of its table, in every table.
+#[test]
+fn a_mistyped_key_is_met_with_the_right_one() {
+    let mut met = 0;
+    for (line, text) in WHOLE.lines().enumerate() {
+        let mut seen = 0;
+        for (i, _) in text.match_indices(" = ") {
+            seen += 1;
+            let start = text[..i].rfind([' ', '{']).map_or(0, |at| at + 1);
+            let key = &text[start..i];
+            // The name of a target, the name of a parameter, and the key that chooses the other keys.
+            if ["topic", "params"].iter().any(|of| text[..start].starts_with(of)) || key == "kind" {
+                continue;
+            }
+            let mut lines: Vec<String> = WHOLE.lines().map(str::to_owned).collect();
+            lines[line].insert(i, 'x');
+            let found = errors(&parse(&lines.join("\n")));
+            let at = format!("hooks.toml:{}: ", line + 1);
+            let is_met = |m: &String| {
+                let Some((_, known)) = m.split_once(&format!("did you mean {key}? Known here: ")) else {
+                    return false;
+                };
+                m.starts_with(&at) && m.contains("unknown key") && known.split(", ").any(|k| k == key)
+            };
+            assert!(found.iter().any(is_met), "{key}: {found:#?}");
+            met += 1;
+        }
+        assert!(seen > 0 || text.is_empty() || text.starts_with('['), "{text}");
+    }
+    assert!(met > 25, "{met}");
+}
+
+/// Quotes of an env file, and marks of an editor, are a part of a secret and match nothing.
+#[test]
+fn a_secret_with_more_than_the_providers_text_is_warned_of() {
+    for (secret, words) in [
+        ("\"a-secret-of-my-own-0123\"", Some("stands in quotes")),
+        ("'a-secret-of-my-own-0123'", Some("stands in quotes")),
+        ("\u{feff}a-secret-of-my-own-0123", Some("byte order mark")),
+        ("a-secret-of-my-own-0123\n", Some("line end")),
+        ("a-secret-of-my-own-0123\"", None),
+    ] {
+        let given = [Secret::new(secret)];
+        let env = Env::of([("GITHUB_SECRET", "x"), ("ERP_SECRET", "y")]);
+        let with = Reading { secrets: Some(&given), ..Reading::new(&env, Samples::Refused) };
+        let config = Config::parse("hooks.toml", GOOD, with);
+        let found: Vec<String> = config.mistakes.iter().map(ToString::to_string).collect();
+        let framed: Vec<_> = found.iter().filter(|text| text.contains("counts as a part of it")).collect();
+        assert_eq!(framed.is_empty(), words.is_none(), "{found:?}");
+        assert!(words.is_none_or(|words| framed.iter().all(|text| text.contains(words))), "{found:?}");
+    }
+}
+
+#[test]
+fn a_short_secret_is_named_where_it_is_written() {
+    let env = Env::of([("GITHUB_SECRET", "short"), ("ERP_SECRET", "short too")]);
+    let config = Config::parse("hooks.toml", GOOD, Reading::new(&env, Samples::Refused));
+    let found: Vec<String> = config.mistakes.iter().map(ToString::to_string).collect();
+    let short = |key| format!("warning: hooks.{key}.secrets[0]: is under 16 bytes: use a longer one");
+    for (line, key) in [(4, "github"), (10, "erp")] {
+        let wanted = format!("hooks.toml:{line}: {}", short(key));
+        assert!(found.contains(&wanted), "{wanted} in {found:#?}");
+    }
+    assert_eq!(found.iter().filter(|m| m.contains("under 16 bytes")).count(), 2, "{found:#?}");
+    let given = [Secret::new("short")];
+    let with = Reading { secrets: Some(&given), ..Reading::new(&env, Samples::Refused) };
+    let config = Config::parse("hooks.toml", GOOD, with);
+    let wanted = format!("hooks.toml:2: {}", short("github"));
+    assert!(config.mistakes.iter().any(|m| m.to_string() == wanted), "{:?}", config.mistakes);
 }
 
 /// Lines, each with a part of the mistake that must be reported there.
@@ -82,6 +197,13 @@ fn every_mistake_is_named_with_its_line() {
         (r#""env:GITHUB_SECRET""#, r#""plain: ""#, &[(4, "empty")]),
         (r#""env:GITHUB_SECRET""#, r#""file:/no/such/file""#, &[(4, "cannot read /no/such/file")]),
         ("events  = [\"push\", \"release\"]", "events = []", &[(6, "would drop every delivery")]),
+        ("[\"push\", \"release\"]", "[\"push\", \"*.x\"]", &[(6, "\"*.x\" matches no event")]),
+        ("[\"push\", \"release\"]", "[\"\"]", &[(6, "matches no event: write a name")]),
+        (
+            "[\"push\", \"release\"]",
+            "[\"com.github.push\"]",
+            &[(6, "write the event's name \"push\"; known are push")],
+        ),
         ("webhooks_github", "rmq_sys_x", &[(5, "hooks.github.topic.rocketmq")]),
         ("pulsar-demo/webhooks/github", "pulsar-demo//github", &[(5, "hooks.github.topic.tdmq")]),
         (
@@ -92,7 +214,7 @@ fn every_mistake_is_named_with_its_line() {
         ("pulsar-demo/webhooks/erp-{event}", "a/b/{evnt}", &[(11, "unknown placeholder {evnt}")]),
         ("pulsar-demo/webhooks/erp-{event}", "a/b/{header:Cookie}", &[(11, "credential")]),
         ("path     = \"/erp/orders\"", "path = \"erp\"", &[(9, "hooks.erp.path")]),
-        ("path     = \"/erp/orders\"", "path = \"/github\"", &[(2, "/github too"), (8, "/github too")]),
+        ("path     = \"/erp/orders\"", "path = \"/github\"", &[(2, "/github too"), (9, "/github too")]),
         ("path     = \"/erp/orders\"", "path = \"/_/health\"", &[(9, "hooks.erp.path")]),
         ("format   = \"raw\"", "format = \"xml\"", &[(12, r#""cloudevents" or "raw""#)]),
         ("deadline = \"8s\"", "deadline = \"8 lightyears\"", &[(15, "a duration such as")]),
@@ -106,7 +228,11 @@ fn every_mistake_is_named_with_its_line() {
         ("[\"push\", \"release\"]", "[]", &[(6, "hooks.github.events")]),
         ("event     = \"header:X-Event\"\n", "", &[(11, "leave {event} out"), (14, "leave {event} out")]),
         ("[hooks.github]", "[hooks.Git_Hub]", &[(2, "a-z, 0-9")]),
-        ("[hooks.github]", "[hoks.github]", &[(2, "unknown key; known here: hooks")]),
+        (
+            "[hooks.github]",
+            "[hoks.github]",
+            &[(2, "unknown key; did you mean hooks? Known here: hooks, targets")],
+        ),
     ];
     for (from, to, wanted) in table {
         assert!(GOOD.contains(from), "{from}");
@@ -160,7 +286,7 @@ fn an_unusable_source_uri_is_our_fault() {
 #[test]
 fn all_mistakes_are_named_at_once() {
     let text = GOOD.replace("\"github\"", "\"githib\"").replace("\"8s\"", "8.5").replace("512KiB", "many");
-    assert_eq!(errors(&parse(&text)).len(), 3);
+    assert_eq!(errors(&parse(&text)).len(), 3, "{:?}", errors(&parse(&text)));
 }
 
 #[test]

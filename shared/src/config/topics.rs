@@ -76,7 +76,7 @@ fn targets(table: &Table<'_>, known: &[Named]) -> Vec<Target> {
         match find(name.value, known.iter().map(|named| &named.target)) {
             Some(target) if targets.contains(&target) => error(format!("{target} is listed twice")),
             Some(target) => targets.push(target),
-            None => error(format!("there is no sound [targets.{}]", name.value)),
+            None => error(format!("there is no valid [targets.{}]", name.value)),
         }
     }
     targets

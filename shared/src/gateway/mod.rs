@@ -6,6 +6,7 @@ mod readmit;
 mod ready;
 mod settle;
 mod verify;
+pub(crate) mod waiting;
 
 use std::future::pending;
 use std::sync::Arc;
@@ -29,17 +30,18 @@ use crate::problem::Problem;
 use crate::quarantine::Quarantine;
 use crate::queue::{Class, Client, Queue, Target, Vendor};
 use crate::rate::Rates;
-use crate::readiness::Readiness;
+use crate::readiness::{HEALTH, READY, Readiness, alive};
 use crate::service::Service;
 use crate::source::Source;
 use crate::spill::{Spill, StoreProbe, Trial};
-use crate::telemetry::Line;
+use crate::telemetry::{Asked, Line};
 use crate::vault::Resolver;
 use copies::Copies;
 pub(crate) use readmit::Readmission;
 use ready::Footing;
 use settle::Lane;
 use verify::{RefusedRequest, VerifiedRequest};
+use waiting::WaitingRoom;
 
 /// `Retry-After` in seconds if a person must correct something first. All other refusals use `RETRY_AFTER`.
 const RETRY_AFTER_REPAIR: u32 = 60;
@@ -68,6 +70,7 @@ struct Inner<Q> {
     resolver: Resolver,
     rates: Rates,
     copies: Copies,
+    waiting: Arc<WaitingRoom>,
     metrics: Metrics,
     /// Probe of the spill store in a function's process. Any other host probes the store when it starts.
     trial: Option<Arc<Trial>>,
@@ -105,18 +108,20 @@ impl Stores {
 struct Unadmitted<'g> {
     hook: Option<&'g str>,
     ending: Box<Ending>,
+    /// Upper bound that the body exceeds.
+    limit: Option<usize>,
 }
 
 impl<'g> Unadmitted<'g> {
     fn refused(hook: Option<&'g str>, problem: Problem) -> Self {
-        let why = Why { class: problem.name(), reason: None };
-        Self { hook, ending: Box::new(Ending::refused(Outcome::Refused, problem).because(why)) }
+        let why = Why::bare(problem.name());
+        Self { hook, ending: Box::new(Ending::refused(Outcome::Refused, problem).because(why)), limit: None }
     }
 
     /// Refuses a request for a fault of the service. The outcome is the one for unknown senders, so that
     /// strangers do not trigger an alarm of an outage.
     fn ours(hook: &'g str, why: Why, retry_after: u32) -> Self {
-        Self { hook: Some(hook), ending: Box::new(unverified(why, retry_after)) }
+        Self { hook: Some(hook), ending: Box::new(unverified(why, retry_after)), limit: None }
     }
 }
 
@@ -259,6 +264,7 @@ impl<Q: Queue> Gateway<Q> {
             own,
             carriers,
             quarantine,
+            waiting: WaitingRoom::from_env(&context.env),
             context,
             fetcher,
             resolver,
@@ -313,20 +319,51 @@ impl<Q: Queue> Gateway<Q> {
         };
         let name = hook.name.as_str();
         let refused = |problem| Err(Unadmitted::refused(Some(name), problem));
-        if !hook.methods.split(", ").any(|method| method == request.method) {
+        // Every hook answers HEAD, with which senders try an address.
+        if request.method != "HEAD" && !hook.methods.split(", ").any(|method| method == request.method) {
             return refused(Problem::MethodNotAllowed(hook.methods));
         }
         if request.headers.len() > MAX_HEADERS || request.headers.size() > MAX_HEADER_BYTES {
             return refused(Problem::HeadersTooLarge);
         }
         if length > hook.max_body {
-            return refused(Problem::TooLarge);
+            let limit = Some(hook.max_body);
+            return Err(Unadmitted { limit, ..Unadmitted::refused(Some(name), Problem::TooLarge) });
         }
         if context.clock.now() < EARLIEST {
             let why = Why::new("clock", "the clock of this machine is wrong");
             return Err(Unadmitted::ours(name, why, RETRY_AFTER));
         }
         Ok(hook)
+    }
+
+    /// Answers a request that was not admitted: a probe, which no hook has a path for, or a request that is
+    /// refused, which is logged.
+    fn refuse(
+        &self,
+        request: &Request,
+        request_id: &str,
+        bytes: Option<usize>,
+        unadmitted: Unadmitted<'_>,
+    ) -> Response {
+        let is_read = matches!(request.method.as_str(), "GET" | "HEAD");
+        // A proxy that keeps strangers from `/_/` compares the path as it came: no other spelling may lead there.
+        let is_plain = !request.path.contains("//");
+        match &*self.0.config.below_base(&request.path) {
+            // Balancers ask for the root by default.
+            "" if is_read => return alive(),
+            HEALTH if is_read && is_plain => return alive(),
+            READY if is_read && is_plain => return self.readiness().response(request_id),
+            HEALTH | READY if is_plain => return Problem::MethodNotAllowed("GET, HEAD").response(request_id),
+            _ => {}
+        }
+        let Unadmitted { hook, ending, limit } = unadmitted;
+        let mut line = Line::new(request_id, Some(request.received), &self.0.metrics);
+        line.of_hook(hook);
+        let (method, path) = (Some(request.method.clone()), Some(request.path.clone()));
+        line.asks(Asked { method, path, bytes, limit, source_ip: request.source_ip });
+        line.write(&ending);
+        ending.answer.unwrap_or_else(|problem| problem.response(request_id))
     }
 
     /// Verifies a request of the hook. The ending is the one of a request that is not a delivery, or is
@@ -375,7 +412,7 @@ impl<Q: Queue> Gateway<Q> {
 
 impl Gateway<Client> {
     /// Builds the gateway of a function, with a client for each target of its hooks. The vendor's own queue
-    /// has a client if a hook names no targets, or if there is no sound hook.
+    /// has a client if a hook names no targets, or if there is no valid hook.
     pub fn connect(config: Config, vendor: Vendor, context: &Context) -> Self {
         let metrics = Metrics::from_env(context, config.names());
         let mut targets: Vec<Target> = Vec::new();
@@ -400,36 +437,38 @@ impl Gateway<Client> {
 impl<Q: Queue> Service for Gateway<Q> {
     async fn call(&self, mut request: Request) -> Response {
         let request_id = std::mem::take(&mut request.request_id);
-        let mut line = Line::new(&request_id, Some(request.received), &self.0.metrics);
-        let ending = match self.admit(&request, request.body.len()) {
-            Ok(hook) => {
-                line.of_hook(Some(&hook.name));
-                let deadline = deadline(hook, &request);
-                let checked = self.check(hook, request, deadline).await;
-                line.verified(checked.as_ref().ok().map(|checked| &*checked.delivery));
-                match checked {
-                    Ok(checked) => self.end(hook, checked, &request_id, deadline).await,
-                    Err(ending) => ending,
-                }
-            }
-            Err(Unadmitted { hook, ending }) => {
-                line.of_hook(hook);
-                *ending
-            }
+        let (received, source_ip, bytes) = (request.received, request.source_ip, request.body.len());
+        let hook = match self.admit(&request, bytes) {
+            Ok(hook) => hook,
+            Err(unadmitted) => return self.refuse(&request, &request_id, Some(bytes), unadmitted),
         };
+        let mut line = Line::new(&request_id, Some(received), &self.0.metrics);
+        line.of_hook(Some(&hook.name));
+        let deadline = deadline(hook, &request);
+        let checked = self.check(hook, request, deadline).await;
+        line.verified(checked.as_ref().ok().map(|checked| &*checked.delivery));
+        let ending = match checked {
+            Ok(checked) => self.end(hook, checked, &request_id, deadline).await,
+            Err(ending) => ending,
+        };
+        if ending.answer.is_err() {
+            let path = Some(format!("{}{}", self.0.config.base_path, hook.path));
+            line.asks(Asked { path, bytes: Some(bytes), source_ip, ..Asked::default() });
+        }
         line.write(&ending);
-        ending.answer.unwrap_or_else(|problem| problem.response(&request_id))
+        let answer = ending.answer.unwrap_or_else(|problem| problem.response(&request_id));
+        Response { is_ack: ending.outcome.is_ack(), ..answer }
     }
 
     fn admits(&self, head: &Request, announced: usize) -> Result<usize, Response> {
-        let Unadmitted { hook, ending } = match self.admit(head, announced) {
-            Ok(hook) => return Ok(hook.max_body),
-            Err(unadmitted) => unadmitted,
-        };
-        let mut line = Line::new(&head.request_id, Some(head.received), &self.0.metrics);
-        line.of_hook(hook);
-        line.write(&ending);
-        Err(ending.answer.unwrap_or_else(|problem| problem.response(&head.request_id)))
+        match self.admit(head, announced) {
+            Ok(hook) => Ok(hook.max_body),
+            Err(unadmitted) => {
+                // The length of a body in chunks is not announced.
+                let bytes = Some(announced).filter(|bytes| *bytes < usize::MAX);
+                Err(self.refuse(head, &head.request_id, bytes, unadmitted))
+            }
+        }
     }
 
     fn max_body(&self) -> usize {

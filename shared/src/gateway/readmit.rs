@@ -29,7 +29,7 @@ impl<Q: Queue> Gateway<Q> {
         line.of_hook(Some(&quarantined.hook));
         let sound = config.hook(&quarantined.hook).and_then(|hook| Some((hook, self.lanes(hook).ok()?)));
         let Some((hook, lanes)) = sound else {
-            let why = Why::new(CONFIG, "there is no sound hook of this name");
+            let why = Why::new(CONFIG, "there is no valid hook of this name");
             line.write(&unverified(why, RETRY_AFTER_REPAIR));
             return Readmission::Unavailable;
         };

@@ -13,6 +13,7 @@ use crate::outcome::{Ending, Outcome, Sends, Why};
 use crate::problem::Problem;
 use crate::queue::{Class, Queue, SendError, Target};
 use crate::source::Source;
+use crate::spill::Folder;
 
 /// Way of a hook's deliveries to one target: the carrier, and the recipe for the messages.
 pub(super) type Lane<'g, Q> = (&'g Carrier<Q>, Recipe<'g>);
@@ -27,8 +28,9 @@ impl<Q: Queue> Gateway<Q> {
         request_id: &str,
         deadline: Instant,
     ) -> Ending {
-        if !hook.wants(delivery.event.as_deref()) {
-            return Ending::answered(Outcome::Ignored, source.ack("ignored", delivery));
+        if let Some(rule) = hook.drops(delivery.event.as_deref()) {
+            let ending = Ending::answered(Outcome::Ignored, source.ack("ignored", delivery));
+            return ending.because(Why::new("events", rule));
         }
         if let Some(rate) = hook.rate
             && let Err(wait) = self.0.rates.take(&hook.name, rate.allowance())
@@ -41,7 +43,7 @@ impl<Q: Queue> Gateway<Q> {
             let weight = weight(delivery, recipe, carrier.spill.is_some());
             let Some(_held) = self.0.copies.hold(weight, deadline).await else {
                 let error = SendError::new(Class::Transient, "other large deliveries use up the memory");
-                return end_at(&carrier.target, CarryReport::of(Fate::Held(error)));
+                return end_at(&carrier.target, delivery, CarryReport::of(Fate::Held(error)));
             };
             let cargo = Cargo {
                 load: Load::Sender(delivery),
@@ -53,7 +55,7 @@ impl<Q: Queue> Gateway<Q> {
             if let Some(took) = report.sending(Instant::now()) {
                 self.0.metrics.sent(carrier.target.name(), took);
             }
-            end_at(&carrier.target, report)
+            end_at(&carrier.target, delivery, report)
         });
         let ends = join_all(ends).await;
         if ends.len() > 1 {
@@ -75,7 +77,7 @@ struct TargetEnd<'t> {
     sends: Sends,
 }
 
-fn end_at(target: &Target, report: CarryReport) -> TargetEnd<'_> {
+fn end_at<'t>(target: &'t Target, delivery: &Delivery, report: CarryReport) -> TargetEnd<'t> {
     let CarryReport { fate, rendered, sent, .. } = report;
     let sends = Sends { rendered, sent, ..Sends::default() };
     let mut end = TargetEnd { target, outcome: Outcome::Accepted, problem: None, why: None, sends };
@@ -88,13 +90,15 @@ fn end_at(target: &Target, report: CarryReport) -> TargetEnd<'_> {
         Fate::Repeated(_) => end.outcome = Outcome::Repeated,
         Fate::Spilled(_, error) => {
             end.outcome = Outcome::Spilled;
+            end.sends.object = Some(Folder::Spill.name(target, delivery));
             match error {
                 Some(error) => end.note(error),
-                None => end.why = Some(Why { class: "always", reason: None }),
+                None => end.why = Some(Why::bare("always")),
             }
         }
         Fate::Dead(_, DeadCause { class, history, error }) => {
             end.outcome = Outcome::Dead;
+            end.sends.object = Some(Folder::Dead.name(target, delivery));
             end.why = Some(Why::new(class, format!("{}: {}", history.errorclass, history.errormessage)));
             end.sends.attempts = history.errorattempts;
             end.sends.failure = error.map(|error| error.failure);
@@ -189,6 +193,7 @@ fn finish(ends: Vec<TargetEnd<'_>>, source: &Source, delivery: &Delivery) -> End
         );
     };
     sends.failure = worst.sends.failure;
+    sends.object = worst.sends.object;
     if is_one {
         sends.message_id = worst.sends.message_id;
         sends.receipt_request_id = worst.sends.receipt_request_id;

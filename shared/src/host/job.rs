@@ -19,6 +19,9 @@ use crate::redrive;
 use crate::shard::{Shard, ShardError};
 use crate::stopping::Stopping;
 
+/// Name of the variable with the time between two runs of a redriver.
+pub const REDRIVE_EVERY: &str = "REDRIVE_EVERY";
+
 /// Default interval between two runs without an external schedule.
 const EVERY: Duration = Duration::from_secs(60);
 
@@ -121,10 +124,10 @@ pub async fn redrive() -> Result<(), HostError> {
 
 /// Reads `REDRIVE_EVERY`: seconds between two runs, 60 by default.
 pub(super) fn every(env: &Env) -> Result<Duration, EnvProblem> {
-    let Some(text) = env.get("REDRIVE_EVERY") else { return Ok(EVERY) };
+    let Some(text) = env.get(REDRIVE_EVERY) else { return Ok(EVERY) };
     let seconds = text.parse().ok().filter(|seconds| (1..=86_400).contains(seconds));
     seconds.map(Duration::from_secs).ok_or_else(|| EnvProblem {
-        variable: "REDRIVE_EVERY",
+        variable: REDRIVE_EVERY,
         message: "is not a number of seconds from 1 to 86400: write 60 for one run a minute".to_owned(),
     })
 }

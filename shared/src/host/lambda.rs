@@ -4,23 +4,28 @@
 //! function error, as the `Debug` form of the handler's error: a [`Diagnostic`] of this crate, which quotes
 //! nothing of the event.
 
+use std::task::{self, Poll};
 use std::time::Duration;
 
-use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
+use bytes::Bytes;
+use lambda_runtime::layers::TracingLayer;
+use lambda_runtime::tower::layer::layer_fn;
+use lambda_runtime::{Diagnostic, LambdaEvent, LambdaInvocation, Runtime, service_fn};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
+use tokio::task::futures::TaskLocalFuture;
 use tokio::time::Instant;
+use tower_service::Service as Handler;
 
 use super::cloud::AWS;
 use super::job::Job;
 use super::timer;
 use super::trigger::{self, EventError, Invocation, TriggerAnswer};
-use super::{HostError, Service, call};
+use super::{HostError, Service};
 use crate::clock::Timestamp;
 use crate::context::Context;
 use crate::env::{Env, RUNTIME_API};
 use crate::platform::LAMBDA_FUNCTION;
-use crate::problem::Problem;
 
 /// Time kept back from the invocation for the answer: serialising and logging it on the 7 % of a CPU that a
 /// 128 MB function gets, and the runtime API's round trip. A later answer is a time-out: the sandbox dies,
@@ -34,14 +39,40 @@ const LONGEST_INVOCATION: Duration = Duration::from_secs(5400);
 /// Time limit of a job if the runtime names no plausible deadline.
 const DEFAULT_JOB: Duration = Duration::from_secs(50);
 
+tokio::task_local! {
+    /// Event of the current invocation, as it came.
+    static EVENT: Bytes;
+}
+
 pub(super) async fn run<S: Service>(service: S, context: &Context) -> Result<(), HostError> {
     check_environment(&context.env)?;
     let context = context.clone();
-    let handler = service_fn(move |event| {
+    let handler = service_fn(move |event: LambdaEvent<()>| {
         let (service, context) = (service.clone(), context.clone());
-        async move { handle(&service, &context, event).await }
+        async move { handle(&service, &context, event.context).await }
     });
-    lambda_runtime::run_concurrent(handler).await.map_err(HostError::Runtime)
+    let runtime = Runtime::new(handler).layer(TracingLayer::new()).layer(layer_fn(Untouched));
+    runtime.run_concurrent().await.map_err(HostError::Runtime)
+}
+
+/// Layer that keeps events from the runtime's parser, which is given `null` instead: the parser would refuse
+/// an event that is not JSON, and the event then could not be read at all.
+#[derive(Clone)]
+struct Untouched<S>(S);
+
+impl<S: Handler<LambdaInvocation>> Handler<LambdaInvocation> for Untouched<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = TaskLocalFuture<Bytes, S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut task::Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut invocation: LambdaInvocation) -> Self::Future {
+        let event = std::mem::replace(&mut invocation.body, Bytes::from_static(b"null"));
+        EVENT.scope(event, self.0.call(invocation))
+    }
 }
 
 /// Runs a job with each event; a schedule's event may name a shard.
@@ -77,7 +108,7 @@ fn check_environment(env: &Env) -> Result<(), HostError> {
     sound("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", |v| v.parse::<i32>().is_ok())
 }
 
-/// JSON of the event, or `None` if the event is not JSON. Deserializing never fails: this crate names a
+/// JSON of a job's event, or `None` if the event is not JSON. Deserializing never fails: this crate names a
 /// broken event, while the runtime's own message would quote it.
 struct Payload(Option<Box<RawValue>>);
 
@@ -90,9 +121,8 @@ impl<'de> Deserialize<'de> for Payload {
 async fn handle<S: Service>(
     service: &S,
     context: &Context,
-    event: LambdaEvent<Payload>,
+    lambda: lambda_runtime::Context,
 ) -> Result<TriggerAnswer, Diagnostic> {
-    let (Payload(event), lambda) = event.into_parts();
     let invocation = Invocation {
         request_id: if trigger::is_uuid(&lambda.request_id) {
             lambda.request_id
@@ -101,21 +131,10 @@ async fn handle<S: Service>(
         },
         deadline: deadline(lambda.deadline, context.clock.now()),
     };
-    let incoming = match event {
-        Some(event) => trigger::read(event.get(), invocation)?,
-        None => trigger::unreadable(&invocation),
-    };
-    let response = match incoming.request {
-        Ok(request) => call(service, request).await,
-        Err(refusal) => {
-            // Wrong base64 alone makes an event's request unreadable.
-            if let Some(metrics) = service.metrics() {
-                metrics.refused(Problem::Malformed);
-            }
-            refusal
-        }
-    };
-    Ok(incoming.trigger.answer(&response))
+    // The layer has set it.
+    let event = EVENT.try_with(Bytes::clone).unwrap_or_default();
+    let incoming = trigger::read_bytes(&AWS, &event, invocation)?;
+    Ok(incoming.answer(service).await)
 }
 
 impl From<EventError> for Diagnostic {

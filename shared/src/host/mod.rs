@@ -23,6 +23,7 @@ pub mod trigger;
 
 use std::future::{Future, poll_fn};
 use std::io;
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::task::Poll;
@@ -31,7 +32,7 @@ use ::http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::config::{Config, Reading, Samples};
 use crate::context::Context;
-use crate::env::{Env, EnvProblem, RUNTIME_API};
+use crate::env::{Env, EnvProblem, PREWARM, RUNTIME_API, SAMPLES};
 use crate::gateway::Gateway;
 use crate::http::{Request, Response};
 use crate::platform;
@@ -39,8 +40,10 @@ use crate::problem::Problem;
 use crate::queue::Vendor;
 use crate::service::Service;
 use crate::telemetry;
-pub use job::redrive;
+pub use job::{REDRIVE_EVERY, redrive};
 pub use process::main;
+#[cfg(feature = "catalog")]
+pub use settings::survey;
 pub use settings::{done_without, fatal};
 
 /// Errors that keep a host from starting or that stop it.
@@ -85,7 +88,7 @@ pub enum HostError {
 pub async fn run(vendor: Vendor) -> Result<(), HostError> {
     let (config, context) = start(platform::is_server);
     let gateway = Gateway::connect(config, vendor, &context);
-    if context.env.is_on("PREWARM") {
+    if context.env.is_on(PREWARM) {
         gateway.prewarm().await;
     }
     // Boxed: the way to either vendor is a large future.
@@ -101,7 +104,7 @@ fn start(over_http: impl FnOnce(&Env) -> bool) -> (Config, Context) {
         telemetry::init(&context.env);
     }
     // `sam local` sets its own variable; any other local run must set `ALLOW_SAMPLE_SECRETS`.
-    let is_local = ["AWS_SAM_LOCAL", "ALLOW_SAMPLE_SECRETS"].iter().any(|name| context.env.is_on(name));
+    let is_local = ["AWS_SAM_LOCAL", SAMPLES].iter().any(|name| context.env.is_on(name));
     let samples = if is_local { Samples::Accepted } else { Samples::Refused };
     if samples == Samples::Accepted {
         tracing::warn!("sample secrets are accepted, which everybody knows: for local runs only");
@@ -153,9 +156,23 @@ async fn call<S: Service>(service: &S, request: Request) -> Response {
     })
 }
 
-/// Refuses a request that never reaches the service, and logs the refusal as the service would.
-fn refuse(problem: Problem, request_id: &str) -> Response {
-    tracing::info!(request_id, status = problem.status(), problem = problem.name(), "refused");
+/// Refuses a request that never reaches the service, and logs the refusal as the service would. `path` and
+/// `source_ip` are those of the request, as far as they are known.
+fn refuse(
+    problem: Problem,
+    reason: &'static str,
+    request_id: &str,
+    (path, source_ip): (Option<&str>, Option<IpAddr>),
+) -> Response {
+    tracing::warn!(
+        request_id,
+        status = problem.status(),
+        problem = problem.name(),
+        reason,
+        path = path.map(telemetry::shown),
+        source_ip = source_ip.map(display),
+        "refused"
+    );
     problem.response(request_id)
 }
 

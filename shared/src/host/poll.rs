@@ -14,7 +14,7 @@ use super::handover::Handover;
 use super::job::Job;
 use super::timer;
 use super::trigger::{self, EventError, Invocation, is_uuid};
-use super::{HostError, Service, call};
+use super::{HostError, Service};
 use crate::context::Context;
 use crate::env::Env;
 use crate::net::endpoint::Endpoint;
@@ -135,16 +135,9 @@ pub(super) async fn run_job<J: Job>(
 async fn answer<S: Service>(service: &S, cloud: &Cloud, event: &PolledEvent, context: &Context) -> Answered {
     let request_id = if is_uuid(&event.id) { event.id.clone() } else { context.random.uuid() };
     let invocation = Invocation { request_id, deadline: Some(event.deadline) };
-    let incoming = match std::str::from_utf8(&event.body) {
-        Ok(text) => trigger::read_as(cloud, text.trim_start(), invocation).map_err(failure)?,
-        Err(_) => trigger::unreadable(&invocation),
-    };
-    let response = match incoming.request {
-        Ok(request) => call(service, request).await,
-        Err(refusal) => refusal,
-    };
+    let incoming = trigger::read_bytes(cloud, &event.body, invocation).map_err(failure)?;
     // Serialising an answer never fails.
-    Ok(serde_json::to_string(&incoming.trigger.answer(&response)).unwrap_or_default())
+    Ok(serde_json::to_string(&incoming.answer(service).await).unwrap_or_default())
 }
 
 fn failure(error: EventError) -> (&'static str, String) {
@@ -220,7 +213,7 @@ impl Client {
         let call = Call {
             method,
             endpoint: &self.platform.endpoint,
-            target: path,
+            path_and_query: path,
             headers: headers([("content-type", "application/json")]),
             body,
             limit: MAX_EVENT,

@@ -26,6 +26,7 @@ use crate::outcome::{Outcome, Summary};
 use crate::problem::Problem;
 use crate::queue::{Open, Queue, Target};
 use crate::shard::Shard;
+use crate::sort::sort;
 use emf::Emf;
 pub(crate) use figures::Figures;
 use process::Process;
@@ -72,6 +73,9 @@ impl fmt::Debug for Metrics {
         })
     }
 }
+
+/// Name of the variable with the namespace in CloudWatch.
+pub(crate) const NAMESPACE_VARIABLE: &str = "METRICS_NAMESPACE";
 
 /// Default namespace in CloudWatch. Set `METRICS_NAMESPACE` to separate two deployments in an account.
 const NAMESPACE: &str = "hookmq";
@@ -136,14 +140,14 @@ impl Metrics {
             return Self::new(hooks, Sink::Registry(Box::new(registry)));
         }
         let level = env.get(LAMBDA_LOG_LEVEL).unwrap_or_default();
-        let namespace = env.get("METRICS_NAMESPACE").unwrap_or_else(|| NAMESPACE.to_owned());
+        let namespace = env.get(NAMESPACE_VARIABLE).unwrap_or_else(|| NAMESPACE.to_owned());
         Self::embedded(hooks, &namespace, context.clock.clone(), &level, emf::to_stdout)
     }
 
     fn new<'h>(hooks: impl IntoIterator<Item = &'h str>, sink: Sink) -> Self {
         let mut hooks: Vec<String> =
             hooks.into_iter().filter(|name| is_name(name)).map(str::to_owned).collect();
-        hooks.sort();
+        sort(&mut hooks);
         if let Sink::Registry(registry) = &sink {
             registry.begin(hooks.len());
         }

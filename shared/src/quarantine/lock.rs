@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::seal::Key;
+use crate::clock::Clock;
 use crate::env::{Env, EnvProblem};
 use crate::secret::{Secret, SecretError, SecretRef};
 use crate::vault::Vault;
@@ -33,7 +34,7 @@ struct Remote {
 
 impl Lock {
     /// Reads the key, the base64 of 32 bytes, from `variable`. The variable may hold a reference.
-    pub(super) fn from_env(variable: &'static str, env: &Env) -> Result<Self, EnvProblem> {
+    pub(super) fn from_env(variable: &'static str, env: &Env, clock: &Clock) -> Result<Self, EnvProblem> {
         let wrong = |message: &str| EnvProblem { variable, message: message.to_owned() };
         let text = env
             .get(variable)
@@ -41,7 +42,7 @@ impl Lock {
         let written = SecretRef::parse_or_literal(&text).map_err(|error| none(variable, &error))?;
         let reference = written.follow(env).map_err(|error| none(variable, &error))?.into_owned();
         let kind = if reference.is_remote() {
-            Kind::Remote(Box::new(Remote { reference, env: env.clone(), vault: Vault::new(env) }))
+            Kind::Remote(Box::new(Remote { reference, env: env.clone(), vault: Vault::new(env, clock) }))
         } else {
             let secret = reference.resolve(env).map_err(|error| none(variable, &error))?;
             Kind::Known(Arc::new(key(variable, &secret)?))
@@ -77,11 +78,13 @@ mod tests {
     #[test]
     fn a_wrong_key_is_named_and_not_shown() {
         for text in ["c2hvcnQ=", "hunter2!", "env:MISSING", "ssm:"] {
-            let error = Lock::from_env("QUARANTINE_KEY", &Env::of([("QUARANTINE_KEY", text)])).unwrap_err();
+            let error =
+                Lock::from_env("QUARANTINE_KEY", &Env::of([("QUARANTINE_KEY", text)]), &Clock::system())
+                    .unwrap_err();
             assert_eq!(error.variable, "QUARANTINE_KEY");
             assert!(!error.message.contains("hunter2"), "{error}");
         }
-        assert!(Lock::from_env("QUARANTINE_KEY", &Env::of([("A", "b")])).is_err());
+        assert!(Lock::from_env("QUARANTINE_KEY", &Env::of([("A", "b")]), &Clock::system()).is_err());
     }
 
     #[tokio::test(start_paused = true)]
@@ -90,7 +93,7 @@ mod tests {
             Env::of([("QUARANTINE_KEY", "ssm:/a")]),
             Env::of([("QUARANTINE_KEY", "env:A"), ("A", "secretsmanager:a#b")]),
         ] {
-            let lock = Lock::from_env("QUARANTINE_KEY", &env).unwrap();
+            let lock = Lock::from_env("QUARANTINE_KEY", &env, &Clock::system()).unwrap();
             let error = lock.key(Instant::now() + std::time::Duration::from_secs(1)).await.unwrap_err();
             assert!(error.to_string().contains("AWS_SESSION_TOKEN is unset"), "{error}");
         }

@@ -27,8 +27,9 @@ use crate::store::{Store, StoreError};
 use lock::Lock;
 
 /// Name of the variable with the store's URL.
-pub(crate) const VARIABLE: &str = "QUARANTINE_URL";
-const KEY: &str = "QUARANTINE_KEY";
+pub const VARIABLE: &str = "QUARANTINE_URL";
+/// Name of the variable with the key that locks the store.
+pub const KEY: &str = "QUARANTINE_KEY";
 
 /// Upper bound on the size of a body that is kept, in bytes.
 const MAX_BODY: usize = 1024 * 1024;
@@ -104,7 +105,7 @@ impl Quarantine {
 
     /// Creates a quarantine in this store, sealed with the key from the environment.
     pub fn new(store: Store, context: &Context) -> Result<Self, EnvProblem> {
-        let lock = Lock::from_env(KEY, &context.env)?;
+        let lock = Lock::from_env(KEY, &context.env, &context.clock)?;
         Ok(Self(Arc::new(Inner {
             store,
             lock,

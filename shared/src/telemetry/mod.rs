@@ -2,6 +2,8 @@
 
 mod queue;
 
+use std::net::IpAddr;
+
 use tokio::time::Instant;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
@@ -11,6 +13,10 @@ use crate::env::{Env, EnvProblem, LAMBDA_LOG_LEVEL};
 use crate::metrics::{Ended, Metrics};
 use crate::outcome::{Ending, Outcome, Sends, Why};
 use queue::LineQueue;
+
+/// Name of the variable with the level of the log.
+pub const LOG_LEVEL: &str = "LOG_LEVEL";
+const LOG_FORMAT: &str = "LOG_FORMAT";
 pub(crate) use queue::{dropped, flush};
 
 /// Starts logging to standard output. Lambda's own settings take precedence over `LOG_LEVEL` and
@@ -30,8 +36,8 @@ pub(crate) fn init_queued(env: &Env) {
 
 /// Starts logging to `out` with the settings of [`init`].
 pub fn init_to(env: &Env, out: impl for<'w> MakeWriter<'w> + Send + Sync + 'static) {
-    let level = env.get(LAMBDA_LOG_LEVEL).or_else(|| env.get("LOG_LEVEL"));
-    let format = env.get("AWS_LAMBDA_LOG_FORMAT").or_else(|| env.get("LOG_FORMAT"));
+    let level = env.get(LAMBDA_LOG_LEVEL).or_else(|| env.get(LOG_LEVEL));
+    let format = env.get("AWS_LAMBDA_LOG_FORMAT").or_else(|| env.get(LOG_FORMAT));
     let builder = tracing_subscriber::fmt()
         .with_max_level(level.as_deref().and_then(parse_level).unwrap_or(LevelFilter::INFO))
         .with_target(false)
@@ -72,9 +78,9 @@ fn is_plain(format: &str) -> Option<bool> {
 /// Returns the problems of `LOG_LEVEL` and `LOG_FORMAT`. Lambda checks its own variables.
 pub(crate) fn problems(env: &Env) -> impl Iterator<Item = EnvProblem> {
     let is_no_level = "is not debug, info, warn, error or off: info is used instead";
-    let level = EnvProblem::or_value(env, "LOG_LEVEL", None, |text| parse_level(text).map(Some), is_no_level);
+    let level = EnvProblem::or_value(env, LOG_LEVEL, None, |text| parse_level(text).map(Some), is_no_level);
     let is_no_format = "is neither json nor text: json is used instead";
-    let format = EnvProblem::or_value(env, "LOG_FORMAT", None, |text| is_plain(text).map(Some), is_no_format);
+    let format = EnvProblem::or_value(env, LOG_FORMAT, None, |text| is_plain(text).map(Some), is_no_format);
     level.err().into_iter().chain(format.err())
 }
 
@@ -83,6 +89,31 @@ const GIVEN_UP: &str = "cancelled";
 
 /// Upper bound on the length of an event that is logged, in bytes.
 const MAX_EVENT: usize = 256;
+
+/// Upper bound on the length of a path that is logged, in bytes.
+const MAX_PATH: usize = 256;
+
+/// Returns as much of a path as the log shows.
+pub(crate) fn shown(path: &str) -> &str {
+    let end = (0..=MAX_PATH.min(path.len())).rev().find(|end| path.is_char_boundary(*end));
+    path.get(..end.unwrap_or_default()).unwrap_or_default()
+}
+
+/// Facts about a request, by which an operator finds its sender, or the wrong address that it was given. They
+/// never include the query, which may hold a token.
+#[derive(Clone, Debug, Default)]
+pub struct Asked {
+    /// Method, if the request was refused by its head.
+    pub method: Option<String>,
+    /// Path of the request, or of its hook.
+    pub path: Option<String>,
+    /// Size of the body, if it is known.
+    pub bytes: Option<usize>,
+    /// Upper bound on the size that the body exceeds.
+    pub limit: Option<usize>,
+    /// Address of the sender, if the platform reports it.
+    pub source_ip: Option<IpAddr>,
+}
 
 /// Log line of a request, which is written once: with the request's ending, or without one if the request is
 /// given up.
@@ -94,6 +125,8 @@ pub struct Line {
     delivery: Option<String>,
     secret: Option<usize>,
     verifier: Option<usize>,
+    /// Facts about the request that only the line of a refusal has.
+    asked: Asked,
     /// Time at which the request began to arrive, or `None` if no sender waits for the answer.
     received: Option<Instant>,
     metrics: Metrics,
@@ -113,6 +146,7 @@ impl Line {
             delivery: None,
             secret: None,
             verifier: None,
+            asked: Asked::default(),
             received,
             metrics: metrics.clone(),
             started: Instant::now(),
@@ -124,6 +158,11 @@ impl Line {
     /// Records the name of the request's hook, if the request has one.
     pub fn of_hook(&mut self, name: Option<&str>) {
         self.hook = name.map(str::to_owned);
+    }
+
+    /// Records facts about the request, for the case that it is refused.
+    pub fn asks(&mut self, asked: Asked) {
+        self.asked = asked;
     }
 
     /// Records that verification has ended, and with which delivery.
@@ -161,8 +200,9 @@ impl Line {
         let send_ms = rendered.map(|from| millis(from, sent.unwrap_or(now)));
         let keep_ms = sent.map(|from| millis(from, now));
         let total_ms = millis(self.started, now);
+        let Asked { method, path, bytes, limit, source_ip } = &self.asked;
         macro_rules! line {
-            ($level:ident) => {
+            ($level:ident $(, $asked:ident = $value:expr)*) => {
                 tracing::$level!(
                     request_id = %self.request_id,
                     hook = self.hook.as_deref(),
@@ -172,6 +212,7 @@ impl Line {
                     class,
                     reason = why.and_then(|why| why.reason.as_deref()),
                     status,
+                    $($asked = $value,)*
                     attempts = sends.attempts,
                     secret = self.secret,
                     verifier = self.verifier,
@@ -196,8 +237,19 @@ impl Line {
             | Outcome::Unprocessable
             | Outcome::TooLarge
             | Outcome::Limited
-            | Outcome::Unverified => line!(warn),
-            Outcome::Dead | Outcome::Unavailable | Outcome::Cancelled => line!(error),
+            | Outcome::Unverified => line!(
+                warn,
+                method = method.as_deref(),
+                path = path.as_deref().map(shown),
+                bytes = *bytes,
+                limit = *limit,
+                age_s = why.and_then(|why| why.age_s),
+                source_ip = source_ip.map(display),
+                object = sends.object.as_deref()
+            ),
+            Outcome::Dead | Outcome::Unavailable | Outcome::Cancelled => {
+                line!(error, object = sends.object.as_deref())
+            }
         }
     }
 }
@@ -210,7 +262,7 @@ impl Drop for Line {
         }
         // Only a verified request has a delivery id.
         if self.delivery.is_none() {
-            let why = Why { class: GIVEN_UP, reason: None };
+            let why = Why::bare(GIVEN_UP);
             self.log(Outcome::Unverified, Some(&why), &Sends::default(), None);
         } else {
             self.log(Outcome::Cancelled, None, &Sends::default(), None);
@@ -278,6 +330,28 @@ mod tests {
             .map(|outcome| text.matches(outcome).count())
             .collect();
         assert_eq!((text.lines().count(), outcomes), (3, vec![1, 1, 1]), "{text}");
+    }
+
+    #[test]
+    fn a_refusal_says_who_asked_for_which_path_and_other_lines_do_not() {
+        let text = Log::of(|| {
+            let source_ip = Some([192, 0, 2, 1].into());
+            let asked = || Asked {
+                path: Some(format!("/{}", "é".repeat(MAX_PATH))),
+                bytes: Some(7),
+                limit: Some(5),
+                source_ip,
+                ..Asked::default()
+            };
+            for outcome in [Outcome::Refused, Outcome::Rejected, Outcome::Accepted] {
+                let mut line = Line::new("id", None, &Metrics::off());
+                line.asks(asked());
+                line.write(&Ending::refused(outcome, crate::problem::Problem::TooLarge));
+            }
+        });
+        let told = format!(r#""path":"/{}","bytes":7,"limit":5,"source_ip":"192.0.2.1""#, "é".repeat(127));
+        let lines: Vec<bool> = text.lines().map(|line| line.contains(&told)).collect();
+        assert_eq!(lines, [true, true, false], "{text}");
     }
 
     #[test]

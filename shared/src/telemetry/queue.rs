@@ -85,9 +85,12 @@ fn write(lines: &Receiver<Item>, waiting: &AtomicUsize, mut out: impl Write, dro
     let mut told = 0;
     while let Ok(item) = lines.recv() {
         match item {
-            // A line that cannot be written is lost, since there is no other place to report that.
             Item::Line(line) => {
-                let _ = out.write_all(&line);
+                if out.write_all(&line).is_err() {
+                    // The count is the only place to report that: a further line would be lost too.
+                    dropped.fetch_add(1, Ordering::Relaxed);
+                    told += 1;
+                }
                 waiting.fetch_sub(line.len(), Ordering::Relaxed);
                 let count = dropped.load(Ordering::Relaxed);
                 if count > told && waiting.load(Ordering::Relaxed) == 0 {

@@ -187,6 +187,26 @@ async fn idle_and_slow_connections_make_way_for_a_probe() {
     }
 }
 
+/// A handshake proves nothing, since some are answered to anybody.
+#[tokio::test]
+async fn a_connection_with_a_handshake_goes_before_one_with_an_ack() {
+    let (address, _) = start(Limits { connections: 3, ..Limits::default() }).await;
+    let mut acked = TcpStream::connect(address).await.unwrap();
+    let mut greeted = TcpStream::connect(address).await.unwrap();
+    for (stream, path) in [(&mut acked, "/a"), (&mut greeted, "/handshake")] {
+        let request = format!("POST {path} HTTP/1.1\r\nContent-Length: 1\r\n\r\nx");
+        assert_eq!(exchange(stream, request.as_bytes()).await.status, 200);
+    }
+    for _ in 0..8 {
+        assert_eq!(health(address).await, 200);
+        drop(TcpStream::connect(address).await.unwrap());
+    }
+    let (_one, _other) = (send(address, b"").await, send(address, b"").await);
+    assert_eq!(greeted.read(&mut [0]).await.unwrap_or(0), 0, "closed");
+    let again = exchange(&mut acked, b"POST /a HTTP/1.1\r\nContent-Length: 1\r\n\r\nx").await;
+    assert_eq!(again.status, 200);
+}
+
 #[tokio::test]
 async fn senders_that_never_read_their_answers_make_way() {
     let (address, _) = start(Limits { connections: 8, ..Limits::default() }).await;

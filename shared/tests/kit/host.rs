@@ -77,7 +77,8 @@ impl Service for Double {
             }
             _ => {}
         }
-        Response::new(200, "application/json", text).with("x-double", "1")
+        let is_ack = path != "/handshake";
+        Response { is_ack, ..Response::new(200, "application/json", text).with("x-double", "1") }
     }
 
     fn admits(&self, head: &Request, _: usize) -> Result<usize, Response> {

@@ -8,7 +8,11 @@ use crate::kit::rust_files::{code_of, is_test, rust_files};
 
 /// Modules of one floor do not know each other. `ARCHITECTURE.md` says what each is for.
 const FLOORS: &[&[&str]] = &[
-    &["cidr", "clock", "env", "files", "http", "json", "rate", "reader", "sabotage", "stopping", "xml"],
+    &["inflate", "pattern", "sort"],
+    &[
+        "cidr", "clock", "env", "files", "http", "json", "rate", "reader", "sabotage", "stopping", "tasks",
+        "xml",
+    ],
     &["context", "delivery", "hops", "net", "platform", "problem", "secret", "shard"],
     &["source", "vault"],
     &["fetch", "message"],

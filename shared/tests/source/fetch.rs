@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
+use futures_util::FutureExt as _;
 use hookmq_shared::clock::{Clock, Random, Timestamp};
 use hookmq_shared::config::{Config, Reading, Samples};
 use hookmq_shared::context::Context;
@@ -159,6 +160,19 @@ secrets = []
 jwks = "https://www.googleapis.com/keys"
 "#;
 
+/// A hook whose sender compresses and publishes its keys.
+const CODED: &str = r#"
+[hooks.coded]
+topic = "a/b/c"
+deadline = "2s"
+[hooks.coded.verify]
+kind = "jwt"
+algorithm = "RS256"
+from = "header:X-Two"
+jwks = "https://www.googleapis.com/keys"
+content_coding = "decoded"
+"#;
+
 struct World {
     providers: Providers,
     queue: Server,
@@ -192,7 +206,7 @@ impl World {
                  params = {{ {params} }}\n"
             )
         };
-        let hooks = ["aws-sns", "google-pubsub", "aliyun-mns"].map(hook).concat() + EITHER;
+        let hooks = ["aws-sns", "google-pubsub", "aliyun-mns"].map(hook).concat() + EITHER + CODED;
         let config = Config::parse("hooks.toml", &hooks, Reading::new(&env, Samples::Accepted));
         assert!(config.mistakes.iter().all(|mistake| !mistake.to_string().contains("error")));
         let context = Context { env, clock, random: Random::system() };
@@ -430,4 +444,51 @@ async fn many_certificates_are_fetched_in_turn() {
         assert_eq!(call.await.unwrap(), 200);
     }
     assert_eq!(world.providers.seen().len(), 8);
+}
+
+/// Requests that wait for a key are not verified, and their bodies leave room for those of other requests.
+#[tokio::test]
+async fn large_bodies_that_wait_for_a_key_are_bounded() {
+    let world = World::start(Step::Hang).await;
+    let of_size = |size| signed("aws-sns", |body| body["Message"] = json!("x".repeat(size)));
+    let (large, small) = (of_size(5 << 20), of_size(10));
+    let mut other = pushed();
+    other.body = large.body.clone();
+    let (gateway, first) = (world.gateway.clone(), large.clone());
+    let first = tokio::spawn(async move { gateway.call(first).await.status });
+    while world.providers.seen().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let refused = world.deliver(&large).now_or_never().expect("refused at once");
+    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("5")));
+    assert!(world.deliver(&small).now_or_never().is_none(), "a small body waits too");
+    assert!(world.deliver(&other).now_or_never().is_none(), "and so does one of another hook");
+    assert_eq!(first.await.unwrap(), 503);
+}
+
+/// A body counts as it is held, which is decompressed.
+#[tokio::test]
+async fn compressed_bodies_that_wait_for_a_key_are_bounded() {
+    let world = World::start(Step::Hang).await;
+    let table = "kind = \"jwt\"\nalgorithm = \"RS256\"\nfrom = \"header:X-Two\"";
+    let signer = custom(table, settings(&json!([RSA_KEY]))).unwrap();
+    let draft = Draft { path: "/coded".to_owned(), ..Draft::default() };
+    let signed = signer.sign(draft, 0, Clock::system().now(), &Random::system()).unwrap();
+    let of_size = |size| {
+        let body = miniz_oxide::deflate::compress_to_vec_zlib(&vec![b' '; size], 9);
+        let mut request = Request { body: body.into(), ..signed.clone() };
+        request.headers.push("Content-Encoding", "deflate");
+        request
+    };
+    let (large, small) = (of_size(5 << 20), of_size(10));
+    assert!(large.body.len() < 10_000);
+    let (gateway, first) = (world.gateway.clone(), large.clone());
+    let first = tokio::spawn(async move { gateway.call(first).await.status });
+    while world.providers.seen().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let refused = world.deliver(&large).now_or_never().expect("refused at once");
+    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("5")));
+    assert!(world.deliver(&small).now_or_never().is_none(), "a small body waits too");
+    assert_eq!(first.await.unwrap(), 503);
 }

@@ -43,7 +43,7 @@ const MISTAKES: &[(usize, &str, &str)] = &[
         "4: verify.signed: anybody can make a digest without a secret: add \"{secret}\"",
     ),
     (1, r#"kind = "token""#, "1: verify.from: missing: write from = \"header:Authorization\""),
-    (1, r#"kind = "none""#, "2: verify.hash: unknown key; known here: event, id, kind, require, subject"),
+    (1, r#"kind = "none""#, "2: verify.hash: unknown key; known here: ack, content_coding, deadline,"),
     (2, "", "1: verify.hash: missing: write hash = \"sha256\" or \"sha512\" or \"sha1\""),
     (2, r#"hash = "md5""#, "2: verify.hash: \"md5\" is unknown: write \"sha256\" or \"sha512\" or \"sha1\""),
     (3, "", "1: verify.signature: missing: write signature = { from = "),

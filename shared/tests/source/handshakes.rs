@@ -73,7 +73,7 @@ fn an_origin_is_let_in_if_it_is_on_the_list() {
     without_rate.headers.push("webhook-request-origin", "other.example");
     let granted = handshake(&source, without_rate);
     assert_eq!(granted.header("webhook-allowed-origin"), Some("other.example"));
-    assert_eq!(granted.header("webhook-allowed-rate"), None);
+    assert_eq!(granted.header("webhook-allowed-rate"), Some("*"));
     for origins in ["", "*", "example.com", "eventemitter.example.co", "x.eventemitter.example.com"] {
         let params = [("origins", origins)];
         let source =
@@ -90,7 +90,7 @@ fn an_origin_is_let_in_if_it_is_on_the_list() {
     let mut token = request("GET", &json!([["Authorization", "Bearer a token of sixteen"]]), Vec::new());
     assert_eq!(rejection(&source, token.clone()), Rejection::NoDelivery);
     token.method = "HEAD".into();
-    assert_eq!(rejection(&source, token), Rejection::NoDelivery);
+    assert_eq!(handshake(&source, token), Response::new(200, "", ""));
 }
 
 #[test]
@@ -105,8 +105,14 @@ fn event_grid_validates_with_its_token() {
     options.raw_query = "code=a+token+of+sixteen".into();
     let granted = handshake(&source, options.clone());
     assert_eq!(granted.header("webhook-allowed-origin"), Some("eventgrid.azure.net"));
-    options.headers = [("webhook-request-origin", "example.com")].into_iter().collect();
-    assert_eq!(rejection(&source, options), Rejection::NoDelivery);
+    assert_eq!(granted.header("webhook-allowed-rate"), Some("*"));
+    // The clouds of other countries have other origins; the token says who asks.
+    for origin in ["eventgrid.azure.us", "eventgrid.azure.cn"] {
+        options.headers = [("webhook-request-origin", origin)].into_iter().collect();
+        assert_eq!(handshake(&source, options.clone()).header("webhook-allowed-origin"), Some(origin));
+    }
+    options.raw_query = "code=another".into();
+    assert_eq!(rejection(&source, options), Rejection::NoMatch);
 }
 
 /// Runs `act` and returns everything that it logs.
@@ -151,11 +157,11 @@ fn notions_token_is_shown_during_setup_and_never_kept() {
         let refused = Rejection::Malformed("json:verification_token".into());
         assert_eq!(rejection(&setup, request), refused, "{odd:?}");
     }
-    // With a signature header, the request is treated as an ordinary event.
+    // Notion signs this request with the very token that it brings, which nobody knows yet.
     let mut claimed = unsigned.clone();
     claimed.headers.push("X-Notion-Signature", "sha256=00");
-    assert_eq!(rejection(&setup, claimed), Rejection::NoMatch);
-    let event = sign(&signer, std::str::from_utf8(&unsigned.body).unwrap());
+    assert_is(&handshake(&setup, claimed), &want);
+    let event = sign(&signer, r#"{"id":"1","type":"page.created","verification_token":"x"}"#);
     assert!(matches!(source.check("h", event, NOW), Verdict::Verified(_)));
 }
 
@@ -260,4 +266,73 @@ fn graphs_validation_token_is_text() {
     }
     let empty = Request { raw_query: "validationToken=".into(), ..validation };
     assert!(matches!(source.check("h", empty, NOW), Verdict::Rejected(_)));
+}
+
+/// The values are those of Tencent's page; its request has no signature headers.
+#[test]
+fn qqs_validation_is_signed_and_signs_no_delivery() {
+    let source = with("qq-bot", "DG5g3B4j9X2KOErG", &[]);
+    let ask = |ts: &str, token: &str| {
+        let body = json!({ "d": { "plain_token": token, "event_ts": ts }, "op": 13 });
+        request("POST", &json!([["X-Bot-Appid", "11111111"]]), body.to_string().into_bytes())
+    };
+    let answer: Value =
+        serde_json::from_str(&handshake(&source, ask("1725442341", "Arq0D5A61EgUu4OxUvOp")).body).unwrap();
+    assert_eq!(
+        answer,
+        json!({ "plain_token": "Arq0D5A61EgUu4OxUvOp", "signature": "87befc99c42c651b3aac0278e71ada338433ae26fcb24307b\
+            dc5ad38c1adc2d01bcfcadc0842edac85e85205028a1132afe09280305f13aa6909ffc2d652c706" })
+    );
+    // Only what no delivery can be is signed: the body of one is an object.
+    for (ts, token) in [("1760000000", "{}"), ("1760000000{", "a"), ("1760000000", &"a".repeat(128))] {
+        assert!(matches!(rejection(&source, ask(ts, token)), Rejection::Malformed(_)), "{token}");
+    }
+    for body in ["1", "true", "abc"] {
+        let answer: Value = serde_json::from_str(&handshake(&source, ask("1760000000", body)).body).unwrap();
+        let headers =
+            json!([["X-Signature-Timestamp", "1760000000"], ["X-Signature-Ed25519", answer["signature"]]]);
+        let forged = request("POST", &headers, body.as_bytes().to_vec());
+        assert_eq!(rejection(&source, forged), Rejection::NoDelivery, "{body}");
+    }
+    // Further secrets verify; the first one answers.
+    let both = Source::preset("qq-bot", settings(&json!(["DG5g3B4j9X2KOErG", "another"]))).unwrap();
+    assert!(handshake(&both, ask("1725442341", "Arq0D5A61EgUu4OxUvOp")).body.contains("87befc99c42c"));
+}
+
+#[test]
+fn braintrees_challenge_is_signed_as_deliveries_are() {
+    let source = with("braintree", "a-private-key-of-braintree-for-tests", &[("public_key", "a_public_key")]);
+    let ask = |challenge: &str| {
+        let raw_query = format!("bt_challenge={challenge}");
+        Request { raw_query, ..request("GET", &json!([]), Vec::new()) }
+    };
+    let challenge = "20f9f8ed05f77439fe955c977e4c8a53";
+    let response = handshake(&source, ask(challenge));
+    assert_eq!(response.body, "a_public_key|0532a9fd5ac0e3be744eb46f8caa148fec289504");
+    assert_eq!(response.header("content-type"), Some("text/plain"));
+    assert!(matches!(rejection(&source, ask("%7B%7D")), Rejection::Malformed(_)));
+    // What anybody can have signed is never a payload.
+    let body = format!("bt_signature={}&bt_payload={challenge}", response.body.replace('|', "%7C"));
+    assert_eq!(rejection(&source, request("POST", &json!([]), body.into_bytes())), Rejection::NoDelivery);
+}
+
+#[test]
+fn stravas_challenge_is_json_and_has_its_token() {
+    let source = with("strava", "of-the-address", &[("verify_token", "STRAVA")]);
+    let ask = |token: &str| Request {
+        raw_query: format!("hub.verify_token={token}&hub.challenge=15f7d1a91c1f40&hub.mode=subscribe"),
+        ..request("GET", &json!([]), Vec::new())
+    };
+    let response = handshake(&source, ask("STRAVA"));
+    assert_eq!(response.body, r#"{"hub.challenge":"15f7d1a91c1f40"}"#);
+    assert_eq!(response.header("content-type"), Some("application/json"));
+    assert_eq!(rejection(&source, ask("other")), Rejection::Refused(Problem::Forbidden));
+}
+
+#[test]
+fn vercels_endpoint_shows_its_proof() {
+    let source = with("vercel-drains", "secret", &[("verify", "87b9f4d2c5a1")]);
+    let response = handshake(&source, request("GET", &json!([]), Vec::new()));
+    assert_eq!((response.status, response.header("x-vercel-verify")), (200, Some("87b9f4d2c5a1")));
+    assert!(matches!(rejection(&source, request("POST", &json!([]), b"[]".to_vec())), Rejection::Missing(_)));
 }

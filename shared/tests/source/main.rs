@@ -2,6 +2,7 @@
 //! signing.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod cases;
 mod delivery;
 mod documented;
 mod encrypted;
@@ -14,6 +15,7 @@ mod jwt;
 mod keys;
 #[path = "../kit/mod.rs"]
 mod kit;
+mod mutated_words;
 mod mutations;
 mod rotation;
 mod rotation_remote;
@@ -22,3 +24,4 @@ mod sign;
 mod tamper;
 mod tokens;
 mod vectors;
+mod words;

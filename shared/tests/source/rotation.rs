@@ -78,7 +78,7 @@ async fn a_broken_secret_never_replaces_a_sound_one() {
         ("", "the secret is empty"),
         (" \n", "the secret is empty"),
         ("hookmq-sample-bearer-token", "this is a sample secret"),
-        ("whsec_this is no base64", "is not a key of this source"),
+        ("whsec_this is not base64", "is not a key of this source"),
     ] {
         world.write("a", broken);
         world.write("b", broken);

@@ -87,7 +87,7 @@ async fn a_variable_may_hold_the_reference_in_the_secrets_place() {
     ];
     assert_eq!(extension.seen(), seen);
     let reference = "secretsmanager:hookmq#GITHUB_SECRET";
-    assert_eq!(world.deliver(&signed("chained", reference)).await, 401, "the reference is no secret");
+    assert_eq!(world.deliver(&signed("chained", reference)).await, 401, "the reference is not a secret");
 
     assert_eq!(world.deliver(&signed("chained-none", "secretsmanager:hookmq#OTHER_SECRET")).await, 503);
     let told = "secrets[0]: hookmq has no text at \\\"OTHER_SECRET\\\"";
@@ -293,7 +293,7 @@ async fn few_requests_wait_for_an_extension_that_hangs() {
 #[tokio::test]
 async fn a_secret_of_the_wrong_form_is_told_when_it_is_read() {
     let extension = Extension::start().await;
-    extension.parameter("s", "whsec_this is no base64");
+    extension.parameter("s", "whsec_this is not base64");
     let hooks = "[hooks.form]\nsource = \"standard-webhooks\"\ntopic = \"a/b/c\"\nsecrets = [\"ssm:s\"]\n";
     let world = world(&extension, hooks).await;
     let request = signed_as("standard-webhooks", "form", KEY);

@@ -39,7 +39,10 @@ fn every_preset_checks_what_it_signs() {
         assert_eq!(first.source.as_deref(), Some(name));
         // Discord's webhook events have no id, but its interactions do.
         let names = verifier.names_deliveries() && name != "discord";
-        assert_eq!((first.id_from_provider, first.id != second.id), (names, names), "{name}");
+        // An id of several fields keeps what the sample's header fields say.
+        let composed = verify(name)["id"].as_str().is_some_and(|id| id.starts_with('{'));
+        let differs = names && !composed;
+        assert_eq!((first.id_from_provider, first.id != second.id), (names, differs), "{name}");
         assert_eq!(first.event.is_some(), verifier.names_events(), "{name}");
     }
 }
@@ -84,6 +87,10 @@ fn a_body_is_signed_as_it_is() {
     for name in preset_names().filter(|name| !reads_body(name)) {
         let (verifier, signer) = pair(name);
         for body in ["", "\u{0}\n", r#"{"type":"a","event":{"type":"a"}, "id" : "1"}"#] {
+            // A timestamp alone is what QQ's validation has signed for anybody.
+            if name == "qq-bot" && body.is_empty() {
+                continue;
+            }
             let draft = Draft { body: Some(Bytes::from_static(body.as_bytes())), ..Draft::default() };
             assert_eq!(delivery(&verifier, sign(&signer, draft)).body, body, "{name}");
         }
@@ -275,7 +282,7 @@ fn signed_headers(preset: &str) -> BTreeSet<String> {
         config.as_object_mut().unwrap().remove(naming);
     }
     let fields = config.to_string();
-    let names = fields.split("header:").skip(1).map(|rest| rest.split(['"', '}']).next().unwrap());
+    let names = fields.split("header:").skip(1).map(|rest| rest.split(['"', '}', ',']).next().unwrap());
     names.map(str::to_lowercase).collect()
 }
 
@@ -333,7 +340,7 @@ fn no_flipped_bit_goes_unnoticed() {
                     assert_eq!((&other.body, &other.id), (&good.body, &good.id));
                 }
                 // Equivalent changes are white space and unsigned members of JSON, and escapes of a form.
-                Verdict::Verified(other) if name == "alipay-notify" => {
+                Verdict::Verified(other) if name.starts_with("alipay-notify") => {
                     assert_eq!(form(&other.body), form(&good.body));
                 }
                 Verdict::Verified(other) if ["aws-sns", "huawei-smn"].contains(&name) => {
@@ -365,6 +372,11 @@ fn no_signed_header_is_dropped_doubled_joined_or_emptied() {
             let joined = [good, b", ", good].concat();
             let tight = [good, b",", good].concat();
             let bad_first = [b"x, ".as_slice(), good].concat();
+            let requires = verify(name)["require"].take();
+            let is_optional = requires.as_array().into_iter().flatten().any(|pin| {
+                let from = pin["from"].as_str().unwrap().to_lowercase();
+                from == format!("header:{header}") && pin["optional"] == true
+            });
             for values in [
                 &[][..],
                 &[b"".as_slice()],
@@ -378,6 +390,24 @@ fn no_signed_header_is_dropped_doubled_joined_or_emptied() {
                 &[&bad_first],
             ] {
                 // These providers join signatures by a comma, which is not a list of fields.
+                let is_several = signature["several"] == true
+                    && signature["from"]
+                        .as_str()
+                        .unwrap()
+                        .to_lowercase()
+                        .contains(&header.to_lowercase().replace("-1", "-"));
+                let may_have_commas = !values.is_empty()
+                    && signature["commas"] == true
+                    && [joined.as_slice(), bad_first.as_slice()].contains(&values[0]);
+                // A gateway joins several fields by a comma.
+                let is_joined = [joined.as_slice(), tight.as_slice()].iter().any(|text| values == [*text]);
+                let may_be_joined = is_several && is_joined && signature["format"].is_null();
+                // A field with no value is as good as none.
+                let may_be_missing = is_optional && (values.is_empty() || values == [b""]);
+                let may_repeat = is_several && values.contains(&good);
+                if may_repeat || may_be_joined || may_have_commas || may_be_missing {
+                    continue;
+                }
                 let lists = is_list && signature["sep"] == "," && signature["single"].is_null();
                 if lists && values == [tight.as_slice()] {
                     continue;
@@ -400,7 +430,7 @@ fn no_signed_parameter_is_flipped_dropped_doubled_or_emptied() {
         ("wechat-mp-plain", "nonce=12", &["signature", "timestamp", "nonce"]),
         ("wechat-mp-secure", "nonce=12", &["msg_signature", "timestamp", "nonce"]),
         ("wecom", "nonce=12", &["msg_signature", "timestamp", "nonce"]),
-        ("dingtalk", "nonce=12", &["signature", "timestamp", "nonce"]),
+        ("dingtalk", "nonce=12", &["msg_signature", "timeStamp", "nonce"]),
     ] {
         let (verifier, signer) = match name {
             // A form is signed directly after the address, so its query must be the configured one.

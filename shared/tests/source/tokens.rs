@@ -69,6 +69,13 @@ fn token_requests() -> Vec<(Source, Request, String)> {
     let encoded = BASE64_STANDARD.encode(&basic);
     let event =
         |token: &str| format!(r#"{{"schema":"2.0", "header":{{"token" : "{token}","event_id":"e"}}}}"#);
+    let parts = |token: &str| {
+        let part = |name: &str, value| {
+            format!("--b\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+        };
+        part("a", "1") + &part("t", token) + "--b--"
+    };
+    let several = [["Content-Type", "multipart/form-data; boundary=b"]];
     vec![
         (preset("bearer", TOKEN), with("Authorization", &format!("Bearer {TOKEN}")), BODY.into()),
         (preset("basic", &basic), with("Authorization", &format!("Basic {encoded}")), BODY.into()),
@@ -78,6 +85,7 @@ fn token_requests() -> Vec<(Source, Request, String)> {
         (copied, query.clone(), BODY.into()),
         (table("query:token"), query, BODY.into()),
         (table("form:t"), post(&[], &format!("a=1&t={TOKEN}&b=2")), "a=1&t=[verified]&b=2".into()),
+        (table("form:t"), post(&several, &parts(TOKEN)), parts("[verified]")),
         (
             table("json:a.0"),
             post(&[], &format!(r#"{{"a":["{TOKEN}",1]}}"#)),

@@ -122,8 +122,9 @@ async fn every_source_is_carried<Q: Vendored>(queue: fn(Context) -> Q) {
         let mut is_json = request.headers.one("content-type").is_some_and(|t| t.ends_with(b"json"));
         let original = receiver.decrypts().then(|| BASE64_STANDARD.encode(&body));
         assert_eq!(event["webhookoriginal"].as_str(), original.as_deref(), "{preset}");
-        // An encrypted body is delivered decrypted; unsigned members of a JSON body are not delivered.
-        if receiver.decrypts() || info.data.contains("{fieldlines:") {
+        // An encrypted body is delivered decrypted, a body that is a token as its claims; unsigned members of a JSON
+        // body are not delivered.
+        if receiver.decrypts() || info.data.contains("{fieldlines:") || info.data.contains(r#""from":"body""#) {
             let Verdict::Verified(delivery) = receiver.check("h", request, Clock::system().now()) else {
                 panic!("{preset}")
             };
@@ -394,6 +395,19 @@ fn a_stalled_vendor_does_not_stall_the_sender() {
         let answer = tokio::time::timeout(Duration::from_secs(30), answer).await.unwrap();
         assert_eq!(answer.status, 503);
         assert!(world.messages().is_empty());
+    });
+}
+
+/// The reason of a 503 names the queue's failure, and the wrong setting of the store beside it.
+#[test]
+fn a_store_that_cannot_be_used_is_named_beside_the_failure() {
+    run(async {
+        let hooks = hook::<tdmq::Client>("h", "deadline = \"1s\"");
+        let wrong = [("SPILL_URL", "gs://bucket")];
+        let world = World::start_with(&hooks, &wrong, tdmq::Client::new).await;
+        world.emulator.set_faults(vec![Fault::new(FaultKind::Hang).times(0)]);
+        assert_eq!(world.send("POST", "/h", &headers(&[]), "{}").await.status, 503);
+        assert!(is_written("no answer in time; SPILL_URL cannot be used, so there is no store"));
     });
 }
 

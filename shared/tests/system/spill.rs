@@ -54,6 +54,7 @@ both_vendors!(
     what_cannot_be_a_message_is_kept_for_somebody_to_look_at,
     a_body_too_large_is_referred_to,
     an_encrypted_body_too_large_is_referred_to_as_well,
+    a_referring_message_has_two_attempts_of_its_own,
     a_repeat_is_not_sent_again,
     always_answers_before_the_queue_has_it,
     a_store_that_fails_is_no_store,
@@ -252,6 +253,24 @@ async fn a_body_too_large_is_referred_to<Q: Vendored>(queue: fn(Context) -> Q) {
     assert_eq!(house.send("1", body).await, 413);
 }
 
+async fn a_referring_message_has_two_attempts_of_its_own<Q: Vendored>(queue: fn(Context) -> Q) {
+    let large = error::<Q>("FailedOperation.MaxMessageSizeError", ("DMS.10540011", 400));
+    let transient = error::<Q>("InternalError", ("DMS.00500000", 500));
+    // Once, and for as long as it lasts.
+    for (times, is_queued) in [(1, true), (0, false)] {
+        let house = House::start("", queue).await;
+        let faults = [Fault::new(large.clone()).times(1), Fault::new(transient.clone()).times(times)];
+        house.world.emulator.set_faults(faults.into());
+        assert_eq!(house.send("1", "x".repeat(100 << 10)).await, 200);
+        assert_eq!(house.world.emulator.requests().len(), 3, "one whole, two that refer");
+        assert_eq!(
+            (house.queued().len(), house.names(Folder::Spill).len()),
+            if is_queued { (1, 0) } else { (0, 1) }
+        );
+        assert_eq!(house.names(Folder::Claims).len(), 1);
+    }
+}
+
 async fn an_encrypted_body_too_large_is_referred_to_as_well<Q: Vendored>(queue: fn(Context) -> Q) {
     const AES_KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY";
     const LIMITS: [(&str, &str); 2] = [("TDMQ_MAX_MESSAGE", "64KiB"), ("ROCKETMQ_MAX_MESSAGE", "64KiB")];
@@ -352,7 +371,7 @@ async fn nothing_is_deleted_without_a_receipt<Q: Vendored>(queue: fn(Context) ->
     assert!(summary.failed > 0 && summary.stopped.is_some() && summary.oldest_age_s.is_some());
     assert_eq!(house.names(Folder::Spill).len(), 7);
     let tried = house.names(Folder::Retry).len();
-    assert_eq!(tried, summary.failed, "what a circuit held back is no failure: {summary:?}");
+    assert_eq!(tried, summary.failed, "what a circuit held back is not a failure: {summary:?}");
     house.heal();
     // Deliveries that were tried are not due yet, and the others are sent.
     let rest = house.redrive(queue, Options::default()).await;

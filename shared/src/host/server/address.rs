@@ -7,11 +7,18 @@ use crate::env::{Env, EnvProblem};
 
 const DEFAULT: &str = "127.0.0.1:9000";
 
+/// Host of every interface, IPv4 and IPv6. Elsewhere than on Unix such a socket takes IPv6 alone.
+const EVERY: &str = if cfg!(unix) { "[::]" } else { "0.0.0.0" };
+
 /// Reads the address from `LISTEN`; without it, every interface on `PORT`, which a container platform
-/// (Knative and similar) sets to the port that it sends requests to. Returns the problem with the variable
-/// that counts.
-pub(in crate::host) fn address(env: &Env) -> Result<String, EnvProblem> {
+/// (Knative and similar) sets to the port that it sends requests to. A `LISTEN` without a host (`:8080`,
+/// `8080`) is every interface too. Returns the problem with the variable that counts.
+pub fn address(env: &Env) -> Result<String, EnvProblem> {
     if let Some(listen) = env.get("LISTEN") {
+        let port = listen.strip_prefix(':').unwrap_or(&listen);
+        if is_port(port) {
+            return Ok(format!("{EVERY}:{port}"));
+        }
         return match wrong(&listen) {
             Some(message) => Err(EnvProblem { variable: "LISTEN", message }),
             None => Ok(listen),
@@ -19,7 +26,7 @@ pub(in crate::host) fn address(env: &Env) -> Result<String, EnvProblem> {
     }
     let Some(port) = env.get("PORT") else { return Ok(DEFAULT.to_owned()) };
     if is_port(&port) {
-        return Ok(format!("0.0.0.0:{port}"));
+        return Ok(format!("{EVERY}:{port}"));
     }
     let message = "is not a port: write a number from 0 to 65535, such as 8080".to_owned();
     Err(EnvProblem { variable: "PORT", message })
@@ -44,26 +51,18 @@ fn wrong(listen: &str) -> Option<String> {
         return None;
     }
     let message = match listen.rsplit_once(':') {
-        Some(("", port)) if is_port(port) => format!(
-            "has a port and no address before it: write 0.0.0.0:{port} for every IPv4 address, or [::]:{port} \
-             for every address"
-        ),
-        _ if is_port(listen) => {
-            format!("has a port and no address before it: write 0.0.0.0:{listen}, or [::]:{listen}")
-        }
         Some((name, port)) if is_port(port) => {
             let is_name = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
             if is_name {
                 return None;
             }
-            "is not an address and a port: write them as in 0.0.0.0:8080, an IPv6 address in brackets as in \
-             [::1]:8080, and no http:// before them"
+            "is not an address and a port: write :8080 for every address, or one as in 127.0.0.1:8080, an IPv6 \
+             address in brackets as in [::1]:8080, and no http:// before them"
                 .to_owned()
         }
-        _ => {
-            "has no port from 0 to 65535 at its end: write an address, a colon and a port, as in 0.0.0.0:8080"
-                .to_owned()
-        }
+        _ => "has no port from 0 to 65535 at its end: write :8080, or an address, a colon and a port, as in \
+             127.0.0.1:8080"
+            .to_owned(),
     };
     Some(message)
 }
@@ -79,8 +78,8 @@ pub(in crate::host) fn refused(error: &Error) -> String {
                 .to_owned()
         }
         ErrorKind::AddrNotAvailable => {
-            "this machine does not have the address: set LISTEN to one of its addresses, \
-                                        or to 0.0.0.0 with the port for all of them"
+            "this machine does not have the address: set LISTEN to one of its addresses, or to :8080 (your \
+             port) for all of them"
                 .to_owned()
         }
         _ => format!("{error}: set LISTEN to an address of this machine and a port"),
@@ -95,7 +94,9 @@ mod tests {
     fn a_platform_names_the_port_and_listen_wins() {
         let of = |listen: &str, port: &str| address(&Env::of([("LISTEN", listen), ("PORT", port)])).unwrap();
         assert_eq!(of("", ""), "127.0.0.1:9000");
-        assert_eq!(of("", "8080"), "0.0.0.0:8080");
+        assert_eq!(of("", "8080"), format!("{EVERY}:8080"));
+        assert_eq!(of(":8080", "1"), format!("{EVERY}:8080"));
+        assert_eq!(of("8080", "1"), format!("{EVERY}:8080"));
         assert_eq!(of("127.0.0.1:8000", "none"), "127.0.0.1:8000");
         for sound in ["[::]:8080", "localhost:0", "hookmq.internal:80", "0.0.0.0:65535"] {
             assert_eq!(of(sound, ""), sound);
@@ -105,8 +106,10 @@ mod tests {
     #[test]
     fn what_is_wrong_is_told_with_what_to_write() {
         for (listen, told) in [
-            (":8080", "write 0.0.0.0:8080 for every IPv4 address, or [::]:8080"),
-            ("8080", "write 0.0.0.0:8080, or [::]:8080"),
+            (":", "has no port from 0 to 65535"),
+            (":99999", "has no port from 0 to 65535"),
+            ("99999", "has no port from 0 to 65535"),
+            ("+80", "has no port from 0 to 65535"),
             ("::1:8080", "an IPv6 address in brackets"),
             ("http://127.0.0.1:80", "no http://"),
             ("127.0.0.1", "has no port from 0 to 65535"),

@@ -11,6 +11,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::weakest::{Facts, Flow, Rank, State, Times, share};
+use crate::sort::{sort, sort_by};
 
 /// Divisor for the number of weakest connections that one search finds, because a search looks at every
 /// connection. Dawdling connections among them are all closed at once; each of the others is closed when one
@@ -143,7 +144,7 @@ impl Connections {
         let is_over = |facts: &Facts| by_peer.get(&facts.peer).is_some_and(|held| *held > most);
         let rank = |facts: &Facts| facts.rank_of_bytes(now, is_over(facts));
         let mut ranked = inner.ranked(rank);
-        ranked.sort_unstable();
+        sort(&mut ranked);
         let mut given = Vec::new();
         for (_, id) in ranked {
             if needed == 0 || id == asker.id {
@@ -258,7 +259,7 @@ impl Inner {
             ranked.select_nth_unstable(batch);
             ranked.truncate(batch);
         }
-        ranked.sort_unstable_by(|a, b| b.cmp(a));
+        sort_by(&mut ranked, &|a, b| b.cmp(a));
         ranked
     }
 

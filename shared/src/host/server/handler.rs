@@ -26,13 +26,42 @@ use crate::host::{Service, call, header_map, refuse};
 use crate::http::{Request, Response};
 use crate::metrics::Figures;
 use crate::problem::Problem;
-use crate::readiness::Readiness;
+use crate::readiness::{HEALTH, READY, Readiness, alive};
 use crate::stopping::Stopping;
 
 /// Seconds after which a sender that found no room may retry.
 const FULL_RETRY_AFTER: u32 = 5;
 
-const FULL: Problem = Problem::Unavailable { retry_after: FULL_RETRY_AFTER };
+/// Refusal of a request by the host itself.
+#[derive(Clone, Copy, Debug)]
+struct Refusal {
+    problem: Problem,
+    /// Sentence for the log.
+    reason: &'static str,
+}
+
+const TOO_LARGE: Refusal =
+    Refusal { problem: Problem::TooLarge, reason: "the body is larger than any hook takes" };
+
+const BROKEN: Refusal =
+    Refusal { problem: Problem::Malformed, reason: "the body broke off, or its chunks are not HTTP" };
+
+/// Returns the refusal of a request that finds no room.
+const fn full(reason: &'static str) -> Refusal {
+    Refusal { problem: Problem::Unavailable { retry_after: FULL_RETRY_AFTER }, reason }
+}
+
+impl Told {
+    /// Returns the refusal of a request whose connection was told to end while its body arrived.
+    const fn refusal(self) -> Refusal {
+        match self {
+            Self::Late => Refusal { problem: Problem::Timeout, reason: "the body came too slowly" },
+            Self::Full => full("the connection gave way to another one: MAX_ACCEPTED are open"),
+            Self::Bytes => full("the body gave way to others: MAX_IN_FLIGHT_BYTES are taken"),
+            Self::Stopping => full("the process stops, and the body had not arrived"),
+        }
+    }
+}
 
 /// Time in which bodies that give way give their bytes back.
 const GIVEN_BACK: Duration = Duration::from_secs(1);
@@ -75,10 +104,11 @@ impl<S: Service> Handler<S> {
         conn.goes_to(State::Body);
         // The end of a chunked body is unknown until the body has been read.
         let mut has_come = body.is_end_stream();
-        let response = match head.uri.path() {
+        let path = head.uri.path().to_owned();
+        let response = match path.as_str() {
             // There is always room for these probes.
-            "/_/health" => probe(&head.method, &request_id, || Ok(healthy())),
-            "/_/ready" => probe(&head.method, &request_id, || Ok(self.readiness().response(&request_id))),
+            HEALTH => probe(&head.method, &request_id, || Ok(alive())),
+            READY => probe(&head.method, &request_id, || Ok(self.readiness().response(&request_id))),
             "/_/metrics" => {
                 // A page costs more than any other immediate answer, so pages are made one at a time, one per
                 // turn of the scheduler.
@@ -87,14 +117,18 @@ impl<S: Service> Handler<S> {
                 probe(&head.method, &request_id, || self.metrics())
             }
             _ => {
-                match self.serve(head, (&mut body, &mut has_come), peer, (&request_id, received), conn).await
+                let source = self.hops.sender(peer, &head.headers);
+                match self
+                    .serve(head, (&mut body, &mut has_come), source, (&request_id, received), conn)
+                    .await
                 {
                     Ok(response) => response,
-                    Err(problem) => {
+                    Err(Refusal { problem, reason }) => {
                         if let Some(metrics) = self.service.metrics() {
                             metrics.refused(problem);
                         }
-                        refuse(problem, &request_id).with("connection", "close")
+                        let from = (Some(path.as_str()), source);
+                        refuse(problem, reason, &request_id, from).with("connection", "close")
                     }
                 }
             }
@@ -143,49 +177,50 @@ impl<S: Service> Handler<S> {
         &self,
         head: http::request::Parts,
         (body, has_come): (&mut Incoming, &mut bool),
-        peer: IpAddr,
+        source_ip: Option<IpAddr>,
         (request_id, received): (&str, Instant),
         conn: &Conn,
-    ) -> Result<Response, Problem> {
+    ) -> Result<Response, Refusal> {
         let lent = self.trust.lent(&head.headers);
-        let mut request = self.head(&head, peer, request_id, received)?;
-        let announced = usize::try_from(body.size_hint().lower()).map_err(|_| Problem::TooLarge)?;
+        let mut request = self.head(&head, source_ip, request_id, received)?;
+        let announced = usize::try_from(body.size_hint().lower()).map_err(|_| TOO_LARGE)?;
         let max = match self.service.admits(&request, announced) {
             Ok(max) => max,
             Err(response) => return Ok(response),
         };
         if announced > max {
-            return Err(Problem::TooLarge);
+            return Err(TOO_LARGE);
         }
         let mut bytes = self.room.nothing();
         let read = tokio::select! {
             biased;
             read = self.body(body, (announced, max), &mut bytes, conn) => read,
             told = conn.told() => {
-                return Err(if told == Told::Late { Problem::Timeout } else { FULL });
+                return Err(told.refusal());
             }
         };
         request.body = match read {
             Ok(read) => read,
             // The hook answers as if the length had been announced.
-            Err(Problem::TooLarge) => {
-                return self.service.admits(&request, usize::MAX).err().ok_or(Problem::TooLarge);
+            Err(Refusal { problem: Problem::TooLarge, .. }) => {
+                return self.service.admits(&request, usize::MAX).err().ok_or(TOO_LARGE);
             }
-            Err(problem) => return Err(problem),
+            Err(refusal) => return Err(refusal),
         };
         *has_come = true;
-        let _place = self.room.enter().ok_or(FULL)?;
+        let _place = self.room.enter().ok_or(full("MAX_IN_FLIGHT requests are being served"))?;
         conn.goes_to(State::Service);
         // Boxed once: each layer around the future would copy it, and it is large.
         let answer = lent.to(self.stopping.clone().to(Box::pin(call(&self.service, request))));
         tokio::select! {
             response = answer => {
-                if (200..300).contains(&response.status) {
+                // A handshake proves nothing: some are answered to anybody.
+                if response.is_ack {
                     conn.proves_genuine();
                 }
                 Ok(response)
             }
-            () = self.last_call() => Err(FULL),
+            () = self.last_call() => Err(full("the process stops, and its time for answers is over")),
         }
     }
 
@@ -198,16 +233,18 @@ impl<S: Service> Handler<S> {
     fn head(
         &self,
         head: &http::request::Parts,
-        peer: IpAddr,
+        source_ip: Option<IpAddr>,
         request_id: &str,
         received: Instant,
-    ) -> Result<Request, Problem> {
-        let source_ip = self.hops.sender(peer, &head.headers);
+    ) -> Result<Request, Refusal> {
         let headers: crate::http::Headers =
             head.headers.iter().map(|(n, v)| (n.as_str(), Bytes::copy_from_slice(v.as_bytes()))).collect();
         let target = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
         if headers.len() > self.limits.headers || headers.size() + target > self.limits.head_bytes {
-            return Err(Problem::HeadersTooLarge);
+            return Err(Refusal {
+                problem: Problem::HeadersTooLarge,
+                reason: "the head has too many fields or bytes",
+            });
         }
         Ok(Request {
             method: head.method.as_str().to_owned(),
@@ -229,12 +266,12 @@ impl<S: Service> Handler<S> {
         (announced, max): (usize, usize),
         held: &mut Held<'_>,
         conn: &Conn,
-    ) -> Result<Bytes, Problem> {
+    ) -> Result<Bytes, Refusal> {
         let mut collected = BytesMut::with_capacity(announced.min(FIRST_PIECE));
         while let Some(frame) = body.frame().await {
-            let Ok(data) = frame.map_err(|_| Problem::Malformed)?.into_data() else { continue };
+            let Ok(data) = frame.map_err(|_| BROKEN)?.into_data() else { continue };
             if collected.len() + data.len() > max {
-                return Err(Problem::TooLarge);
+                return Err(TOO_LARGE);
             }
             self.reserve(held, data.len(), conn).await?;
             conn.holds(held.bytes());
@@ -250,22 +287,19 @@ impl<S: Service> Handler<S> {
     }
 
     /// Takes room for more bytes of a body. If there is none, the slowest bodies give way.
-    async fn reserve(&self, held: &mut Held<'_>, bytes: usize, conn: &Conn) -> Result<(), Problem> {
+    async fn reserve(&self, held: &mut Held<'_>, bytes: usize, conn: &Conn) -> Result<(), Refusal> {
+        let none = full("the bodies that are arriving and being served take MAX_IN_FLIGHT_BYTES");
         if held.take(bytes) {
             return Ok(());
         }
         if !self.connections.make_bytes(bytes, self.room.most().bytes, conn) {
-            return Err(FULL);
+            return Err(none);
         }
         match timeout(GIVEN_BACK, held.wait_for(bytes)).await {
             Ok(true) => Ok(()),
-            Ok(false) | Err(_) => Err(FULL),
+            Ok(false) | Err(_) => Err(none),
         }
     }
-}
-
-fn healthy() -> Response {
-    Response::new(200, "application/json", r#"{"status":"ok"}"#)
 }
 
 fn probe(method: &Method, request_id: &str, answer: impl FnOnce() -> Result<Response, Problem>) -> Response {

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::weakest::Times;
 use crate::env::{Env, EnvProblem};
+use crate::gateway::waiting::{BODY_BYTES, DEFAULT_BODY_BYTES, body_bytes};
 use crate::http::{MAX_HEADER_BYTES, MAX_HEADERS};
 use crate::net::max_connections;
-use crate::reader::parse_size;
 
 /// Upper bound on connections, regardless of the number of descriptors: each connection has buffers, and a
 /// container of 256 MiB has no room for more.
@@ -58,7 +58,7 @@ impl Default for Limits {
         Self {
             connections: 1024,
             requests: 256,
-            body_bytes: 64 * 1024 * 1024,
+            body_bytes: DEFAULT_BODY_BYTES,
             headers: MAX_HEADERS,
             head_bytes: MAX_HEADER_BYTES,
             // Longer than the idle time-outs of balancers (ALB 60 s, nginx 75 s, Go 90 s, Google's 600 s):
@@ -142,9 +142,8 @@ impl Asked {
     fn of(env: &Env) -> Self {
         let (mut limits, mut connections, mut requests) = (Limits::default(), None, None);
         let mut problems = Vec::new();
-        let size = |text: &str| parse_size(text).filter(|n| *n > 0);
         let is_no_size = "is not a size such as \"64MiB\", which is used instead";
-        problems.extend(read(env, "MAX_IN_FLIGHT_BYTES", is_no_size, &mut limits.body_bytes, size));
+        problems.extend(read(env, BODY_BYTES, is_no_size, &mut limits.body_bytes, body_bytes));
         let seconds = |from, to| {
             move |text: &str| {
                 let seconds = text.parse().ok().filter(|n| (from..=to).contains(n));

@@ -21,7 +21,7 @@ mod weakest;
 mod wire;
 
 use std::future::{Future, pending};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,13 +39,15 @@ use crate::context::Context;
 use crate::env::Env;
 use crate::hops::Hops;
 use crate::stopping::Stopping;
-pub(super) use address::{address, is_loopback, refused};
+use crate::tasks::spawn;
+pub use address::address;
+pub(super) use address::{is_loopback, refused};
 use connections::Connections;
 use handler::{Handler, LAST_CALL};
 pub use limits::Limits;
 use room::{InFlight, Room};
-pub use stop::Stop;
-use stop::{Phase, stop_signal};
+use stop::Phase;
+pub use stop::{Stop, stop_signal};
 use unspoken::{Counts, Unspoken};
 
 /// Limits of hyper's parser, above this server's own limits. A head between the two gets a problem document;
@@ -222,8 +224,9 @@ async fn accept<S: Service>(listener: &TcpListener, handler: &Arc<Handler<S>>) {
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                let conn = handler.connections.enter(peer.ip());
-                tokio::spawn(connection::serve(Arc::clone(handler), Arc::clone(&http), stream, conn));
+                // An IPv4 client of a socket for both is shown as `::ffff:192.0.2.1`.
+                let conn = handler.connections.enter(peer.ip().to_canonical());
+                spawn(Box::pin(connection::serve(Arc::clone(handler), Arc::clone(&http), stream, conn)));
             }
             Err(error) => {
                 tracing::debug!(%error, "cannot accept a connection");
@@ -235,23 +238,42 @@ async fn accept<S: Service>(listener: &TcpListener, handler: &Arc<Handler<S>>) {
     }
 }
 
-/// Listens on the first address of the name `address` that can be bound.
+/// Listens on the first address of the name `address` that can be bound. `[::]` is every address, IPv4 and
+/// IPv6, also on a system without IPv6.
 async fn listen(address: &str) -> std::io::Result<TcpListener> {
     let mut problem = std::io::Error::from(std::io::ErrorKind::InvalidInput);
     for address in lookup_host(address).await? {
-        let bound = (|| {
-            let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-            #[cfg(unix)]
-            socket.set_reuseaddr(true)?;
-            socket.bind(address)?;
-            socket.listen(BACKLOG)
-        })();
-        match bound {
+        problem = match bind(address) {
+            Err(error) if address.ip() == Ipv6Addr::UNSPECIFIED && !is_taken(&error) => {
+                match bind((Ipv4Addr::UNSPECIFIED, address.port()).into()) {
+                    Ok(listener) => return Ok(listener),
+                    Err(_) => error,
+                }
+            }
+            Err(error) => error,
             Ok(listener) => return Ok(listener),
-            Err(error) => problem = error,
-        }
+        };
     }
     Err(problem)
+}
+
+/// Returns true if the system knows the address and refuses it to this process.
+fn is_taken(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::AddrInUse | std::io::ErrorKind::PermissionDenied)
+}
+
+fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    #[cfg(unix)]
+    {
+        socket.set_reuseaddr(true)?;
+        if address.ip() == Ipv6Addr::UNSPECIFIED {
+            // The system's default may be IPv6 alone.
+            rustix::net::sockopt::set_ipv6_v6only(&socket, false)?;
+        }
+    }
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Serves on `LISTEN` or `PORT` until SIGTERM or SIGINT.
@@ -272,7 +294,7 @@ pub(super) async fn run_beside<S: Service>(
     let (hooks, file) = service.hooks().unzip();
     tracing::info!(address = %server.local_addr(), hooks, file, "listening");
     let begun = service.clone();
-    let begun = tokio::spawn(async move { begun.begin().await });
+    let begun = spawn(Box::pin(async move { begun.begin().await }));
     server.serve_beside(service, context.random.clone(), stop, work).await;
     begun.abort();
     Ok(())
@@ -281,6 +303,18 @@ pub(super) async fn run_beside<S: Service>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn every_address_is_ipv4_and_ipv6() {
+        let server = Server::bind("[::]:0", Limits::default()).await.unwrap();
+        let port = server.local_addr().port();
+        for address in ["127.0.0.1", "[::1]"] {
+            let address = format!("{address}:{port}");
+            // A system without IPv6 has only the first.
+            let is_served = tokio::net::TcpStream::connect(&address).await.is_ok();
+            assert!(is_served || server.local_addr().is_ipv4(), "{address}");
+        }
+    }
 
     #[tokio::test]
     async fn an_address_that_cannot_be_had_is_told_with_what_to_do() {

@@ -28,7 +28,7 @@ pub(super) enum Phase {
 /// notice, SIGINT means that a person at a keyboard waits. The handlers are in place when this function
 /// returns.
 #[cfg(unix)]
-pub(super) fn stop_signal() -> std::io::Result<impl Future<Output = Stop>> {
+pub fn stop_signal() -> std::io::Result<impl Future<Output = Stop>> {
     use tokio::signal::unix::{SignalKind, signal};
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     Ok(async move {
@@ -39,8 +39,9 @@ pub(super) fn stop_signal() -> std::io::Result<impl Future<Output = Stop>> {
     })
 }
 
+/// Returns a future of the stop, which comes with Ctrl-C.
 #[cfg(not(unix))]
-pub(super) fn stop_signal() -> std::io::Result<impl Future<Output = Stop>> {
+pub fn stop_signal() -> std::io::Result<impl Future<Output = Stop>> {
     Ok(async {
         // An error means that this signal does not exist here: the process is ended in another way.
         if tokio::signal::ctrl_c().await.is_err() {

@@ -23,12 +23,15 @@ pub enum TriggerAnswer {
     Plain(Plain),
 }
 
-/// Answer for SCF and FunctionGraph; FunctionGraph needs all four members.
+/// Answer for SCF, FunctionGraph and VPC Lattice. FunctionGraph needs all four members, and VPC Lattice takes
+/// a description of the status too.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Plain {
     is_base64_encoded: bool,
     status_code: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status_description: Option<String>,
     headers: BTreeMap<&'static str, String>,
     body: String,
 }
@@ -53,13 +56,14 @@ impl Trigger {
                 (answer.headers, answer.multi_value_headers) = split(headers, multi_value);
                 TriggerAnswer::RestApi(answer)
             }
-            Self::Plain => {
+            Self::Plain | Self::Lattice => {
                 // As for other triggers, an invalid header field is left out.
                 let is_field = |value: &str| value.bytes().all(|b| (b' '..=b'~').contains(&b));
                 let fields = response.headers.iter().filter(|(_, value)| is_field(value)).cloned();
                 TriggerAnswer::Plain(Plain {
                     is_base64_encoded: false,
                     status_code: status.as_u16(),
+                    status_description: (self == Self::Lattice).then(|| status.to_string()),
                     headers: fields.collect(),
                     body: response.body.clone(),
                 })

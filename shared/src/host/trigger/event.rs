@@ -1,93 +1,159 @@
-//! Record that covers the events of all HTTP triggers: each trigger fills a part of it.
+//! An event as JSON of any types: each cloud writes its own, and gateways copy what strangers send.
 //!
-//! `aws_lambda_events`' request types are not used: their `http::HeaderMap` refuses an event for one header
-//! value that is not ASCII, and silently keeps only one of two spellings of a name.
+//! `aws_lambda_events`' request types are not used: one header value that is not ASCII, or one number among
+//! the texts, would lose the delivery.
 
+use std::borrow::Cow;
 use std::fmt;
-use std::marker::PhantomData;
 
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
-#[derive(serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Event {
-    /// Path in payload 2.0, as are the fields `raw_query_string` and `cookies`.
-    pub raw_path: Option<String>,
-    pub raw_query_string: Option<String>,
-    pub cookies: Option<Vec<String>>,
-    /// Method in payload 1.0 and ALB events, as are `path` and the `multi_value_…` and
-    /// `query_string_parameters` fields.
-    pub http_method: Option<String>,
-    pub path: Option<String>,
-    pub multi_value_headers: Option<Pairs<Vec<String>>>,
-    pub query_string_parameters: Option<Pairs<String>>,
-    pub multi_value_query_string_parameters: Option<Pairs<Vec<String>>>,
-    /// Query parameters in SCF events.
-    pub query_string: Option<Pairs<String>>,
-    /// Header fields; like `body`, `is_base64_encoded` and `request_context` they are in the events of every
-    /// trigger.
-    pub headers: Option<Pairs<String>>,
-    pub body: Option<String>,
-    pub is_base64_encoded: Option<bool>,
-    pub request_context: Option<RequestContext>,
-    /// Mark of events that are not from an HTTP trigger: queues, topics and buckets have `Records`,
-    /// `EventBridge` has `detail-type`.
-    #[serde(rename = "Records")]
-    pub records: Option<IgnoredAny>,
-    #[serde(rename = "detail-type")]
-    pub detail_type: Option<IgnoredAny>,
+/// Value of an event. Numbers and booleans are texts, and an object keeps its order and its repeated keys.
+#[derive(Debug, Default)]
+pub(super) enum Json<'e> {
+    #[default]
+    Null,
+    Text(Cow<'e, str>),
+    List(Vec<Self>),
+    Object(Vec<(Self, Self)>),
 }
 
-#[derive(Default, serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct RequestContext {
-    pub http: Option<Http>,
-    pub elb: Option<IgnoredAny>,
-    pub identity: Option<Identity>,
-    pub request_id: Option<String>,
-    pub stage: Option<String>,
-    pub path: Option<String>,
-    /// Address of the caller, from SCF's API Gateway.
-    pub source_ip: Option<String>,
-}
+impl<'e> Json<'e> {
+    /// Parses a whole event; `None` if it is not JSON.
+    pub(super) fn parse(text: &'e str) -> Option<Self> {
+        serde_json::from_str(text).ok()
+    }
 
-#[derive(serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Http {
-    pub method: String,
-    pub source_ip: Option<String>,
-}
+    /// Returns the member of that name, without taking it.
+    pub(super) fn get(&self, name: &str) -> Option<&Self> {
+        let Self::Object(members) = self else { return None };
+        let found = members.iter().find(|(key, _)| key.text() == Some(name)).map(|(_, value)| value);
+        found.filter(|value| !matches!(value, Self::Null))
+    }
 
-/// Caller of a request in payload 1.0.
-#[derive(serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Identity {
-    pub source_ip: Option<String>,
-}
+    /// Takes the member of that name out. A member that occurs twice is a list without items, which is neither
+    /// absent nor a text.
+    pub(super) fn take(&mut self, name: &str) -> Self {
+        let Self::Object(members) = self else { return Self::Null };
+        let mut found = members.iter_mut().filter(|(key, _)| key.text() == Some(name));
+        match (found.next(), found.next()) {
+            (Some((_, value)), None) => std::mem::take(value),
+            (None, _) => Self::Null,
+            _ => Self::List(Vec::new()),
+        }
+    }
 
-/// JSON object as it is written: it keeps the order and repeated keys. A `null` value is left out.
-pub(super) struct Pairs<V>(pub Vec<(String, V)>);
+    /// Returns the text of a value that is one.
+    pub(super) fn text(&self) -> Option<&str> {
+        if let Self::Text(text) = self { Some(text) } else { None }
+    }
 
-impl<'de, V: Deserialize<'de>> Deserialize<'de> for Pairs<V> {
-    fn deserialize<D: Deserializer<'de>>(de: D) -> Result<Self, D::Error> {
-        de.deserialize_map(PairsVisitor(PhantomData))
+    /// Returns the text of the member of that name.
+    pub(super) fn text_of(&self, name: &str) -> Option<&str> {
+        self.get(name)?.text()
+    }
+
+    /// Takes each text of a text or a list of texts, and returns false if there was anything else.
+    pub(super) fn each_text(self, take: &mut dyn FnMut(Cow<'e, str>)) -> bool {
+        match self {
+            Self::Null => true,
+            Self::Text(text) => {
+                take(text);
+                true
+            }
+            Self::List(items) => {
+                let mut is_whole = true;
+                for item in items {
+                    is_whole &= item.each_text(take);
+                }
+                is_whole
+            }
+            Self::Object(_) => false,
+        }
+    }
+
+    /// Takes each text of each member, with its name, and returns false if there was anything else.
+    pub(super) fn each_field(self, take: &mut dyn FnMut(&str, Cow<'e, str>)) -> bool {
+        match self {
+            Self::Null => true,
+            Self::Object(members) => members.into_iter().fold(true, |all, (name, value)| {
+                let name = name.text().unwrap_or_default();
+                value.each_text(&mut |text| take(name, text)) && all
+            }),
+            // Some languages write an object without members so.
+            Self::List(items) => items.is_empty(),
+            Self::Text(_) => false,
+        }
+    }
+
+    /// Returns true if no value is inside of another. Pings that keep a function warm are so, and the events
+    /// that consoles offer for a test.
+    pub(super) fn is_flat(&self) -> bool {
+        let is_leaf = |value: &Self| matches!(value, Self::Null | Self::Text(_));
+        match self {
+            Self::Object(members) => members.iter().all(|(_, value)| is_leaf(value)),
+            Self::List(items) => items.iter().all(is_leaf),
+            Self::Null | Self::Text(_) => true,
+        }
     }
 }
 
-struct PairsVisitor<V>(PhantomData<V>);
+impl<'de> Deserialize<'de> for Json<'de> {
+    fn deserialize<D: Deserializer<'de>>(de: D) -> Result<Self, D::Error> {
+        de.deserialize_any(JsonVisitor)
+    }
+}
 
-impl<'de, V: Deserialize<'de>> Visitor<'de> for PairsVisitor<V> {
-    type Value = Pairs<V>;
+struct JsonVisitor;
+
+impl<'de> Visitor<'de> for JsonVisitor {
+    type Value = Json<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Json::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Self::Value, E> {
+        Ok(Json::Text(Cow::Borrowed(if value { "true" } else { "false" })))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Self::Value, E> {
+        Ok(Json::Text(value.to_string().into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Self::Value, E> {
+        Ok(Json::Text(value.to_string().into()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Self::Value, E> {
+        Ok(Json::Text(value.to_string().into()))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Self::Value, E> {
+        Ok(Json::Text(value.to_owned().into()))
+    }
+
+    fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Self::Value, E> {
+        Ok(Json::Text(value.into()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = seq.next_element()? {
+            items.push(item);
+        }
+        Ok(Json::List(items))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut pairs = Vec::new();
-        while let Some((key, value)) = map.next_entry::<String, Option<V>>()? {
-            pairs.extend(value.map(|v| (key, v)));
+        let mut members = Vec::new();
+        while let Some(member) = map.next_entry()? {
+            members.push(member);
         }
-        Ok(Pairs(pairs))
+        Ok(Json::Object(members))
     }
 }

@@ -1,32 +1,31 @@
 //! Query strings of triggers that hand over a map.
 
-use std::borrow::Cow;
-
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::event::Event;
+use super::event::Json;
+use super::mend::plain;
 
 /// Characters to escape: all but RFC 3986's unreserved ones.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// Rebuilds the query from the event's maps. The order between different names and the sender's choice of
-/// escapes are already lost in the event: a scheme that signs the URL needs a trigger with payload 2.0.
-pub(super) fn rebuild(event: &Event, is_encoded: bool) -> String {
-    let pairs: Vec<(&str, &str)> =
-        match (&event.multi_value_query_string_parameters, &event.query_string_parameters) {
-            (Some(multi), _) => multi
-                .0
-                .iter()
-                .flat_map(|(name, values)| values.iter().map(move |value| (name.as_str(), value.as_str())))
-                .collect(),
-            (None, single) => {
-                let single = event.query_string.as_ref().or(single.as_ref());
-                single.iter().flat_map(|map| &map.0).map(|(n, v)| (n.as_str(), v.as_str())).collect()
+/// Rebuilds the query from the event's map, and returns true beside it if all of it could be read. The order
+/// between different names and the sender's choice of escapes are already lost in the event: a scheme that
+/// signs the URL needs a trigger with payload 2.0. The map may be the query's own text instead.
+pub(super) fn rebuild(map: Json<'_>, is_encoded: bool) -> (String, bool) {
+    if let Json::Text(text) = map {
+        return (plain(text).trim_start_matches('?').to_owned(), true);
+    }
+    let mut query = String::new();
+    let is_whole = map.each_field(&mut |name, value| {
+        for (text, before) in [(name.into(), if query.is_empty() { "" } else { "&" }), (value, "=")] {
+            query.push_str(before);
+            let text = plain(text);
+            if is_encoded {
+                query.push_str(&text);
+            } else {
+                query.extend(utf8_percent_encode(&text, ENCODED));
             }
-        };
-    let encode = |text| -> Cow<'_, str> {
-        if is_encoded { Cow::Borrowed(text) } else { utf8_percent_encode(text, ENCODED).into() }
-    };
-    let pairs: Vec<String> = pairs.into_iter().map(|(n, v)| format!("{}={}", encode(n), encode(v))).collect();
-    pairs.join("&")
+        }
+    });
+    (query, is_whole)
 }

@@ -70,7 +70,9 @@ pub fn reads_body(preset: &str) -> bool {
     let ciphertext =
         table.as_object_mut().unwrap().remove("decrypt").map(|decrypt| decrypt["ciphertext"].clone());
     let text = table.to_string().replace(ciphertext.as_ref().and_then(Value::as_str).unwrap_or("-"), "");
-    ["item:", "json:", "form:", "xml:", "fieldlines:"].iter().any(|part| text.contains(part))
+    ["item:", "json:", "form:", "xml:", "fieldlines:", "named_values:", "\"from\":\"body\""]
+        .iter()
+        .any(|part| text.contains(part))
 }
 
 /// Returns a secret that the preset takes: for public keys, a private key or its seed.
@@ -135,7 +137,7 @@ fn pair_of(preset: &str, which: usize) -> (Source, Source) {
 pub fn params_for(preset: &str) -> BTreeMap<String, String> {
     params(match preset {
         // The vectors of these presets have the parameters in notes, or not at all.
-        "alipay-notify" => &[("app_id", "2021001")],
+        "alipay-notify" | "alipay-notify-v2" => &[("app_id", "2021001")],
         "aws-sns" => &[("topic", "arn:aws:sns:us-west-2:123456789012:MyTopic")],
         "google-pubsub" => {
             &[("audience", "https://example.com"), ("email", "gae-gcp@appspot.gserviceaccount.com")]
@@ -158,6 +160,7 @@ pub fn params_for(preset: &str) -> BTreeMap<String, String> {
 pub fn params_of_vectors(provider: &str) -> BTreeMap<String, String> {
     match provider {
         "wecom" => params(&[("aes_key", AES_KEY), ("receiver", "wx5823bf96d3bd56c7")]),
+        "wecom_bot" => params(&[("aes_key", AES_KEY), ("receiver", "")]),
         "dingtalk" => params(&[
             ("aes_key", "Yue0EfdN5F900c1ce5cf6A152c63DDe1808a60c5ecd"),
             ("receiver", "ding6ccabc44d2c8d38b"),

@@ -1,0 +1,87 @@
+//! Tests of words of the grammar beside the presets that brought them: a key that is derived, a signature behind the
+//! name of its key, a token that is the body, and values in texts in texts.
+
+use hookmq_shared::delivery::Coverage;
+use hookmq_shared::source::{Draft, Rejection, Verdict};
+use serde_json::json;
+
+use crate::kit::source::{NOW, RSA_KEY, custom, random, rejection, request, settings, sign};
+
+#[test]
+fn a_key_can_be_the_hash_of_the_secret() {
+    let table = |key: &str| {
+        format!(
+            "kind = \"hmac\"\nhash = \"sha256\"\nkey = {{ {key} }}\nsigned = [\"{{body}}\"]\n\
+             signature = {{ from = \"header:S\", encoding = \"hex\" }}"
+        )
+    };
+    let source = |key: &str, secret: &str| custom(&table(key), settings(&json!([secret]))).unwrap();
+    let derived = source("encoding = \"utf8\", derive = \"sha1\"", "correct horse battery");
+    let request = sign(&derived, "{}");
+    assert!(matches!(derived.check("h", request.clone(), NOW), Verdict::Verified(_)));
+    // The same key, written out.
+    let hashed = source("encoding = \"hex\"", "98decc62ece399a22ed30d490ef333be7fde7385");
+    assert!(matches!(hashed.check("h", request.clone(), NOW), Verdict::Verified(_)));
+    let plain = source("encoding = \"utf8\"", "correct horse battery");
+    assert_eq!(rejection(&plain, request), Rejection::NoMatch);
+}
+
+#[test]
+fn a_key_pair_can_come_of_the_secret() {
+    let table = "kind = \"ed25519\"\nkey = { encoding = \"utf8\", derive = \"seed\" }\nsigned = [\"{body}\"]\n\
+                 signature = { from = \"header:S\", encoding = \"hex\" }";
+    let source = |secret: &str| custom(table, settings(&json!([secret]))).unwrap();
+    let request = sign(&source("short"), "{}");
+    // What repeats to the same 32 bytes is the same key; a longer secret is cut.
+    for (secret, is_same) in
+        [("short", true), ("shortshort", true), ("shorts", false), (&"short".repeat(9), true)]
+    {
+        let verdict = source(secret).check("h", request.clone(), NOW);
+        assert_eq!(matches!(verdict, Verdict::Verified(_)), is_same, "{secret}");
+    }
+    assert_eq!(source("short").public_key(0), None, "the secret is not a public key");
+}
+
+#[test]
+fn a_signature_can_stand_behind_the_name_of_its_key() {
+    let table = "kind = \"hmac\"\nhash = \"sha256\"\nsigned = [\"{body}\"]\n\
+                 signature = { from = \"header:S\", format = \"list\", sep = \";\", after = \":\", encoding = \"hex\" }";
+    let source = custom(table, settings(&json!(["correct horse battery"]))).unwrap();
+    let good = sign(&source, "{}");
+    let value = good.headers.one_str("s").unwrap().to_owned();
+    let (name, signature) = value.split_once(':').unwrap();
+    let with = |value: &str| request("POST", &json!([["S", value]]), b"{}".to_vec());
+    assert!(!name.is_empty());
+    for right in [&value, &format!("a:00;{value}"), &format!("nothing;{value}")] {
+        assert!(matches!(source.check("h", with(right), NOW), Verdict::Verified(_)), "{right}");
+    }
+    for wrong in [signature, &format!("{value};"), &format!("{name}:"), "a:00", ":", "nothing"] {
+        let is_taken = matches!(source.check("h", with(wrong), NOW), Verdict::Verified(_));
+        assert_eq!(is_taken, wrong.ends_with(';'), "{wrong}");
+    }
+}
+
+#[test]
+fn a_body_can_be_a_token_whose_claims_travel() {
+    let table = |rest: &str| format!("kind = \"jwt\"\nalgorithm = \"RS256\"\nfrom = \"body\"\n{rest}");
+    let names =
+        "id = \"decrypted:jti\"\nevent = \"decrypted:data>json:data>json:kind\"\nclaims = { iss = [\"me\"] }";
+    let signer = custom(&table(names), settings(&json!([RSA_KEY]))).unwrap();
+    let verifier = custom(&table(names), settings(&json!([signer.public_key(0).unwrap()]))).unwrap();
+    let event = r#"{"jti":"1","data":"{\"data\":\"{\\\"kind\\\":\\\"made\\\"}\"}"}"#;
+    let draft = Draft { body: Some(event.into()), ..Draft::default() };
+    let request = signer.sign(draft, 0, NOW, &random()).unwrap();
+    assert_eq!(request.body.split(|b| *b == b'.').count(), 3);
+    let Verdict::Verified(delivery) = verifier.check("h", request.clone(), NOW) else { panic!() };
+    assert_eq!((delivery.id.as_str(), delivery.event.as_deref()), ("1", Some("made")));
+    let claims: serde_json::Value = serde_json::from_slice(&delivery.body).unwrap();
+    assert_eq!((claims["iss"].as_str(), claims["jti"].as_str()), (Some("me"), Some("1")));
+    assert_eq!(delivery.content_type.as_deref(), Some("application/json"));
+    assert_eq!(delivery.original.as_ref(), Some(&request.body));
+    assert_eq!(delivery.coverage, Coverage::Body);
+    // A token that is longer than one in a header field may be.
+    let long = format!(r#"{{"jti":"2","x":"{}"}}"#, "x".repeat(40_000));
+    let draft = Draft { body: Some(long.into()), ..Draft::default() };
+    let request = signer.sign(draft, 0, NOW, &random()).unwrap();
+    assert!(matches!(verifier.check("h", request, NOW), Verdict::Verified(_)));
+}
