@@ -3,24 +3,22 @@
 
 use std::path::Path;
 
-use hookmq_shared::config::{Config, Hook, Reading, Samples};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hookmq_shared::config::{Config, HOOKS, HOOKS_FILE, Hook, Reading, Samples};
 use hookmq_shared::context::Context;
-use hookmq_shared::env::{Env, EnvProblem};
+use hookmq_shared::env::EnvProblem;
 use hookmq_shared::host;
 use hookmq_shared::quarantine::Quarantine;
 use hookmq_shared::queue::{Client, Queue as _, Target, Vendor};
 use hookmq_shared::spill::Spill;
 
-use crate::{Exit, live};
+use crate::{Exit, complain, live};
 
-/// Reads the named file, else the one that a function would read; `hooks.toml` in the current directory takes
-/// the place of the built-in file.
+/// Reads the named file, else the one that a function would read in this folder and environment.
 pub(crate) fn hooks(file: Option<&Path>, with: Reading<'_>) -> Config {
-    let here = Path::new("hooks.toml");
-    let is_elsewhere = ["HOOKS", "HOOKS_FILE"].iter().any(|name| with.env.get(name).is_some());
     match file {
         Some(file) => Config::read(file, with),
-        None if !is_elsewhere && here.is_file() => Config::read(here, with),
         None => Config::load(with),
     }
 }
@@ -28,40 +26,58 @@ pub(crate) fn hooks(file: Option<&Path>, with: Reading<'_>) -> Config {
 pub(crate) async fn run(file: Option<&Path>, base: Option<&str>, is_live: bool) -> Exit {
     let context = Context::system();
     let with = Reading::new(&context.env, Samples::Refused);
-    let mut config = hooks(file, with);
-    config.problems.extend(host::done_without(&context.env));
+    let config = hooks(file, with);
     for mistake in &config.mistakes {
         crate::say!("{mistake}");
     }
-    let fatal = host::fatal(&context.env);
-    for problem in config.problems.iter().chain(&fatal) {
+    let other = [HOOKS, HOOKS_FILE].into_iter().find(|name| context.env.get(name).is_some());
+    if let (Some(variable), Some(_)) = (other, file) {
+        crate::say!("{NOTE}: {variable} is set: a function reads that in place of {}", config.file);
+    }
+    let wrong = host::survey(&context, |context| of_stores_and_hooks(file, context));
+    for problem in &wrong {
         crate::say!("environment: error: {problem}");
     }
-    let mut errors = config.has_errors() || !fatal.is_empty();
+    let mut errors = config.has_mistakes() || !wrong.is_empty();
     // Only a function sends, and it has its own environment, so a variable that is missing in this one is
-    // worth a note. A variable that is set and wrong is wrong for a function too. A variable that a target's
-    // own table sets belongs to the file.
+    // worth a note. A variable that is set and wrong is wrong for a function too, and was told above. A
+    // variable that a target's own table sets belongs to the file.
+    let is_told = |problem: &EnvProblem| wrong.iter().any(|told| told.variable == problem.variable);
     for target in targets(&config) {
         let own = config.context_of(&target, &context);
         for problem in Client::new(target.vendor(), own.clone()).problems() {
-            let place = if config.is_own(&target, &problem) { "error" } else { place(&own.env, &problem) };
-            errors |= place != NOTE;
-            crate::say!("{place}: {}", config.locate(&target, &problem));
+            let is_own = config.is_own(&target, &problem);
+            if is_own || !is_told(&problem) {
+                errors |= is_own;
+                crate::say!("{}: {}", if is_own { "error" } else { NOTE }, config.locate(&target, &problem));
+            }
         }
     }
-    let (spill, quarantine) = (Spill::from_env(&context), Quarantine::from_env(&context));
-    let key = spill.as_ref().ok().and_then(|spill| spill.as_ref()?.store().problem());
-    for problem in [spill.err(), key, quarantine.err()].into_iter().flatten() {
-        let place = place(&context.env, &problem);
-        errors |= place != NOTE;
-        crate::say!("{place}: {problem}");
+    let mut noted: Vec<EnvProblem> = Vec::new();
+    for problem in of_stores_and_hooks(file, &context) {
+        if !is_told(&problem) && !noted.contains(&problem) {
+            crate::say!("{NOTE}: {problem}");
+            noted.push(problem);
+        }
     }
-    if let Some(base) = base {
-        print!("{}", addresses(&config, base));
+    if let Some(path) = context.env.get("TLS_CA_FILE")
+        && has_p521(&std::fs::read_to_string(path).unwrap_or_default())
+    {
+        crate::say!(
+            "environment: warning: TLS_CA_FILE has a certificate with a key of P-521, which verifies nothing here: \
+             have the authority use RSA, P-256, P-384 or Ed25519"
+        );
+    }
+    match base.map(address).transpose() {
+        Ok(base) => print!("{}", base.map(|base| addresses(&config, base)).unwrap_or_default()),
+        Err(fault) => {
+            complain(format_args!("--url {}: {fault}", base.unwrap_or_default()));
+            errors = true;
+        }
     }
     let sound = config.hooks().count();
     let hooks = if sound == 1 { "hook" } else { "hooks" };
-    crate::say!("{sound} {hooks} OK{}", if errors { ", and errors" } else { "" });
+    crate::say!("{sound} {hooks} OK in {}{}", config.file, if errors { ", and errors" } else { "" });
     let mut exit = Exit::Good;
     if is_live {
         let (told, met) = live::run(&config, &context).await;
@@ -71,12 +87,36 @@ pub(crate) async fn run(file: Option<&Path>, base: Option<&str>, is_live: bool) 
     if errors { Exit::Configuration } else { exit }
 }
 
+/// Returns true if a certificate in PEM names the curve P-521, by its number 1.3.132.0.35.
+fn has_p521(pem: &str) -> bool {
+    const NUMBER: [u8; 7] = [0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x23];
+    let blocks = pem.split("-----BEGIN CERTIFICATE-----").skip(1);
+    blocks.filter_map(|block| block.split("-----END").next()).any(|block| {
+        let text: String = block.split_whitespace().collect();
+        let der = STANDARD.decode(text).unwrap_or_default();
+        der.windows(NUMBER.len()).any(|window| window == NUMBER)
+    })
+}
+
+/// Label of a variable that is missing, because the deployment may set it.
 const NOTE: &str = "environment: note";
 
-/// Returns the label of an environment problem: an error if the variable is set and wrong, a note if it is
-/// missing, because the deployment may set it.
-fn place(env: &Env, problem: &EnvProblem) -> &'static str {
-    if env.get(problem.variable).is_some() { "environment: error" } else { NOTE }
+/// Returns the problems of the environment that concern all hooks, or a store that is named.
+fn of_stores_and_hooks(file: Option<&Path>, context: &Context) -> Vec<EnvProblem> {
+    let mut problems = hooks(file, Reading::new(&context.env, Samples::Refused)).problems;
+    let (spill, quarantine) = (Spill::from_env(context), Quarantine::from_env(context));
+    let key = spill.as_ref().ok().and_then(|spill| spill.as_ref()?.store().problem());
+    problems.extend([spill.err(), key, quarantine.err()].into_iter().flatten());
+    problems
+}
+
+/// Checks the base address of a deployment, and returns it without a slash at its end.
+fn address(base: &str) -> Result<&str, &'static str> {
+    const FORM: &str = "is not the base address of a deployment: write https://host/path, without ? and #";
+    let uri: http::Uri = base.parse().map_err(|_| FORM)?;
+    let is_http = matches!(uri.scheme_str(), Some("http" | "https"));
+    let is_whole = uri.host().is_some_and(|host| !host.is_empty()) && uri.query().is_none();
+    if is_http && is_whole && !base.contains('#') { Ok(base.trim_end_matches('/')) } else { Err(FORM) }
 }
 
 /// Returns every target that a hook's deliveries may go to, and also the named targets that no hook uses.
@@ -93,7 +133,6 @@ pub(crate) fn targets(config: &Config) -> Vec<Target> {
 
 /// Formats the address to enter at each provider, for a deployment with this base.
 fn addresses(config: &Config, base: &str) -> String {
-    let base = base.trim_end_matches('/');
     let line = |hook: &Hook| {
         let mut queues: Vec<Target> = Vec::new();
         for target in Vendor::ALL.into_iter().flat_map(|vendor| hook.targets(vendor)) {
@@ -109,7 +148,32 @@ fn addresses(config: &Config, base: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use hookmq_shared::env::Env;
+
     use super::*;
+
+    #[test]
+    fn a_base_is_an_address_without_a_query() {
+        for base in
+            ["notaurl", "http://", "ftp://x", "https://x/tdmq?x=1", "https://x/#f", "https://x y", "/tdmq"]
+        {
+            assert!(address(base).is_err(), "{base}");
+        }
+        assert_eq!(address("http://127.0.0.1:9000/"), Ok("http://127.0.0.1:9000"));
+    }
+
+    #[test]
+    fn a_root_with_a_key_of_p521_is_noticed() {
+        let pem = |der: &[u8]| {
+            let text = STANDARD.encode(der);
+            let (first, rest) = text.split_at(4);
+            format!("x\n-----BEGIN CERTIFICATE-----\n{first}\n{rest}\n-----END CERTIFICATE-----\n")
+        };
+        let p521 = [0x30, 0x10, 0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x23, 0x03];
+        let p384 = [0x30, 0x10, 0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22, 0x03];
+        assert!(has_p521(&(pem(&p384) + &pem(&p521))));
+        assert!(!has_p521(&pem(&p384)) && !has_p521("") && !has_p521("-----BEGIN CERTIFICATE-----"));
+    }
 
     #[test]
     fn addresses_are_whole() {
@@ -119,7 +183,7 @@ mod tests {
         let config = Config::parse("hooks.toml", hooks, Reading::new(&env, Samples::Refused));
         for base in ["https://x.example/tdmq", "https://x.example/tdmq/"] {
             assert_eq!(
-                addresses(&config, base),
+                addresses(&config, address(base).unwrap()),
                 "a: https://x.example/tdmq/a (tdmq, rocketmq)\nb: https://x.example/tdmq/b/c (rocketmq)\n"
             );
         }

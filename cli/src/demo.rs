@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use hookmq_emulator::{Config as EmulatorConfig, Emulator, StoredMessage};
 use hookmq_shared::clock::{Clock, Random};
-use hookmq_shared::config::{Config, Reading, Samples};
+use hookmq_shared::config::{BASE_PATH, Config, Reading, Samples};
 use hookmq_shared::context::Context;
 use hookmq_shared::env::Env;
 use hookmq_shared::gateway::Gateway;
-use hookmq_shared::host::server::{Limits, Server};
+use hookmq_shared::host::server::{Limits, Server, stop_signal};
 use hookmq_shared::http::Request;
 use hookmq_shared::queue::Vendor;
 use tokio::sync::oneshot;
@@ -30,7 +30,8 @@ type Fallible<T> = Result<T, Box<dyn Error + Send + Sync>>;
 pub(crate) async fn demo() -> Exit {
     let run = async {
         let house = House::start().await?;
-        crate::say!("emulator   {} (TDMQ, DMS and IAM)", house.emulator.url());
+        let vendors = Vendor::ALL.map(|vendor| vendor.spec().label).join(" and ");
+        crate::say!("emulator   {} (the APIs of {vendors})", house.emulator.url());
         house.print_forwarders();
         let verdict = house.send_all().await?;
         house.stop().await;
@@ -41,8 +42,19 @@ pub(crate) async fn demo() -> Exit {
 
 pub(crate) async fn dev() -> Exit {
     let run = async {
+        // From now on a signal counts, and ends the command once it can end.
+        let stop = stop_signal()?;
         let house = House::start().await?;
-        crate::say!("console http://{}", house.emulator.addr());
+        let console = house.emulator.addr();
+        crate::say!("console http://{console}");
+        for (path, what) in [
+            ("messages", "what is in the queues"),
+            ("requests", "what was asked"),
+            ("counts", "how much of both"),
+            ("faults", "what goes wrong next (docs/local.md)"),
+        ] {
+            crate::say!("        http://{console}/_/{path:<9} {what}");
+        }
         house.print_forwarders();
         let verdict = house.send_all().await?;
         // These lines come last, so that they are still on the screen.
@@ -53,7 +65,7 @@ pub(crate) async fn dev() -> Exit {
             crate::say!("export {name}={value}");
         }
         crate::say!("\nCtrl-C to stop");
-        tokio::signal::ctrl_c().await?;
+        stop.await;
         house.stop().await;
         Ok(verdict)
     };
@@ -83,7 +95,7 @@ struct Forwarder {
 impl Forwarder {
     async fn start(vendor: Vendor, emulator: &Emulator) -> Fallible<Self> {
         let base_path = format!("/{}", vendor.as_str());
-        let base = [("BASE_PATH", base_path.clone())];
+        let base = [(BASE_PATH, base_path.clone())];
         let env = Env::of(hookmq_emulator::environment(&emulator.url()).into_iter().chain(base));
         let config = Config::parse("samples", &samples::hooks(), Reading::new(&env, Samples::Accepted));
         let context = Context { env, clock: Clock::system(), random: Random::system() };
@@ -164,7 +176,8 @@ impl House {
         }
         let extra = self.emulator.messages().len().saturating_sub(stored);
         if extra > 0 {
-            failures.push(format!("{extra} unexpected message(s) in the queues"));
+            let messages = if extra == 1 { "message" } else { "messages" };
+            failures.push(format!("{extra} unexpected {messages} in the queues"));
         }
         crate::say!(
             "\n{stored} deliveries accepted and in the queue byte for byte, {handshakes} handshakes answered, \

@@ -104,7 +104,9 @@ fn told(target: &Target, report: &ProbeReport) -> String {
             line("answer", format!("HTTP {status} in {took}, message id {}", accepted.message_id));
         }
     }
-    line("clock", clock(report.clock_offset));
+    if report.status.is_some() {
+        line("clock", clock(report.clock_offset));
+    }
     let (verdict, what_to_do) = verdict(report);
     line("verdict", verdict);
     if !what_to_do.is_empty() {
@@ -116,7 +118,7 @@ fn told(target: &Target, report: &ProbeReport) -> String {
 fn connection(route: &ProbeRoute, is_https: bool) -> String {
     let mut steps = Vec::new();
     if route.is_proxied {
-        steps.push("through HTTPS_PROXY".to_owned());
+        steps.push("through the proxy".to_owned());
     }
     match &route.dns {
         Some(Ok((addresses, took))) => steps.push(format!("dns {} ({addresses} found)", millis(*took))),
@@ -161,7 +163,8 @@ fn verdict(report: &ProbeReport) -> (String, &'static str) {
     match report.verdict {
         ProbeVerdict::Good => {
             let accepted = report.vendor.spec().proves;
-            (format!("good: {accepted} were accepted; nothing was stored"), "")
+            let limits = "nothing was stored, and no hook's topic was tried";
+            (format!("good: {accepted} were accepted; {limits}"), "")
         }
         ProbeVerdict::Stored => (
             "stored, against the vendor's documents: a consumer of that topic gets it".to_owned(),
@@ -181,13 +184,10 @@ fn advice(report: &ProbeReport) -> &'static str {
     }
     match failure.class {
         _ if failure.unreachable => {
-            "correct the endpoint, or open the way to it: name resolution, routes, firewalls, HTTPS_PROXY, TLS_CA_FILE"
+            "correct the endpoint, or open the way to it: name resolution, routes, firewalls, HTTPS_PROXY, NO_PROXY, TLS_CA_FILE"
         }
         Class::Config | Class::Permission => "what the answer's line says",
-        Class::Auth => {
-            "correct the id and the key: they belong together and to this cloud. DMS locks a key for five minutes \
-             after a few failures"
-        }
+        Class::Auth => "correct the id and the key: they belong together and to this cloud",
         Class::AuthRefresh => "get a new token or temporary key: this one is out of date",
         Class::ClockSkew => {
             "set the clock of this machine; a function corrects its signatures by the vendor's time itself"

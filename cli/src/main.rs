@@ -1,7 +1,8 @@
-//! The `hookmq` command: runs the demo, checks a configuration, looks sources up, and signs, sends and
-//! verifies webhooks.
+//! The `hookmq` command: runs the demo, checks a configuration, looks sources up, signs, sends and verifies
+//! webhooks, and probes a process.
 //!
-//! Exit codes: 0 success, 1 a negative result (a rejected request, a failed demo), 2 a configuration error.
+//! Exit codes: 0 success, 1 a negative result (a rejected request, a failed demo), 2 a configuration error, 3
+//! no answer (`send`).
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line prints")]
 
@@ -10,11 +11,13 @@ mod check;
 mod client;
 mod demo;
 mod events;
+mod health;
 mod live;
 mod redrive;
 mod samples;
 mod send;
 mod sign;
+mod signals;
 mod sources;
 #[cfg(test)]
 mod tests;
@@ -57,11 +60,13 @@ enum Command {
         #[arg(long)]
         live: bool,
     },
+    /// Ask the process in this container if it serves, for a HEALTHCHECK; exit code 0 or 1
+    Health(health::Args),
     /// Print the sample events, signed now, with the expected result of each, as JSON lines
     Events(events::Args),
-    /// Print a request of a provider, signed now, or a deliberately broken one
+    /// Print a request of a provider or for a hook, signed now, or a deliberately broken one
     Sign(sign::Args),
-    /// Send a request of a provider, signed now, or a deliberately broken one
+    /// Send a request of a provider or for a hook, signed now, or a deliberately broken one
     Send(send::Args),
     /// List the providers, or print all details of one
     Sources(sources::Args),
@@ -71,6 +76,8 @@ enum Command {
     Torture(torture::Args),
     /// Verify a request as a function would: from the options, or piped in as `sign` prints it
     Verify(verify::Args),
+    /// Print the version
+    Version,
 }
 
 /// Result of a command, which becomes its exit code.
@@ -79,6 +86,8 @@ enum Exit {
     Good,
     Bad,
     Configuration,
+    /// Missing answer to a request, which tells nothing of the deployment.
+    Silent,
 }
 
 impl From<Exit> for ExitCode {
@@ -87,16 +96,25 @@ impl From<Exit> for ExitCode {
             Exit::Good => 0,
             Exit::Bad => 1,
             Exit::Configuration => 2,
+            Exit::Silent => 3,
         })
     }
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    match Cli::parse().command {
+    let command = Cli::parse().command;
+    // These two end by themselves what they have started.
+    if !matches!(command, Command::Dev | Command::Torture(_))
+        && let Err(error) = signals::end_process()
+    {
+        complain(format_args!("SIGTERM may not end this process: {error}"));
+    }
+    match command {
         Command::Demo => demo::demo().await,
         Command::Dev => demo::dev().await,
         Command::Check { file, url, live } => check::run(file.as_deref(), url.as_deref(), live).await,
+        Command::Health(args) => health::run(&args).await,
         Command::Events(args) => events::run(&args),
         Command::Sign(args) => sign::run(&args),
         Command::Send(args) => send::run(&args).await,
@@ -104,6 +122,10 @@ async fn main() -> ExitCode {
         Command::Redrive(args) => redrive::run(&args).await,
         Command::Torture(args) => torture::run(args).await,
         Command::Verify(args) => verify::run(&args),
+        Command::Version => {
+            say!("hookmq {}", env!("CARGO_PKG_VERSION"));
+            Exit::Good
+        }
     }
     .into()
 }

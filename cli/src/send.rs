@@ -17,6 +17,12 @@ use crate::{Exit, complain};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Exit codes:
+  0  the answer is a 2xx
+  1  any other answer, such as 401 for a request that is refused, or 404
+  2  nothing was sent: a wrong argument, secret or hooks file
+  3  no answer: no connection, or it broke, or 30 s passed")]
 pub(crate) struct Args {
     #[command(flatten)]
     recipe: Recipe,
@@ -38,7 +44,7 @@ pub(crate) async fn run(args: &Args) -> Exit {
         }
     };
     let public_url = args.public_url.as_ref().unwrap_or(&args.url);
-    let request = match args.recipe.request(&target, Some(public_url.clone())) {
+    let request = match args.recipe.request(Some(&target), Some(public_url.clone())) {
         Ok(request) => request,
         Err(errors) => {
             errors.iter().for_each(complain);
@@ -52,14 +58,16 @@ pub(crate) async fn run(args: &Args) -> Exit {
         }
         Ok(Err(error)) => {
             complain(format_args!("{endpoint}: {error}"));
-            Exit::Bad
+            Exit::Silent
         }
         Err(_) => {
             complain(format_args!("{endpoint}: no answer within {} s", PATIENCE.as_secs()));
-            Exit::Bad
+            Exit::Silent
         }
     }
 }
+
+const NOT_A_URL: &str = "is not an address: write it with http:// or https:// and a host";
 
 fn told(answer: &Answer) -> String {
     let Answer { status, message_ids, body } = answer;
@@ -72,7 +80,10 @@ fn told(answer: &Answer) -> String {
 /// Splits a URL into the endpoint to connect to, and the path and query to request.
 fn address(url: &str) -> Result<(Endpoint, String), Box<dyn Error>> {
     let (url, _fragment) = url.split_once('#').unwrap_or((url, ""));
-    let uri: http::Uri = url.parse()?;
+    let uri: http::Uri = url.parse().map_err(|_| NOT_A_URL)?;
+    if !matches!(uri.scheme_str(), Some("http" | "https")) {
+        return Err(NOT_A_URL.into());
+    }
     let target = uri.path_and_query().map_or("/", |target| target.as_str());
     let bare = url.strip_suffix(target).unwrap_or(url);
     Ok((Endpoint::parse(bare, true)?, target.to_owned()))

@@ -1,9 +1,11 @@
 //! `hookmq sign`: prints a request of a provider, signed now; on demand a broken one.
 
-use std::io::Read as _;
+use std::io::{IsTerminal as _, Read as _};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use bytes::Bytes;
+use clap::ArgGroup;
 use hookmq_shared::clock::{Clock, Random};
 use hookmq_shared::env::Env;
 use hookmq_shared::http::Request;
@@ -14,15 +16,26 @@ use crate::{Exit, complain, print, verify};
 
 /// The arguments that describe the request, common to `sign` and `send`.
 #[derive(Debug, clap::Args)]
+#[command(group(ArgGroup::new("which").required(true).args(["hook", "source", "verify"])))]
 pub(crate) struct Recipe {
-    /// The preset
+    /// A hook of the hooks file
+    #[arg(long, value_name = "NAME")]
+    pub hook: Option<String>,
+    /// The hooks file; default: the one that a function would read
+    #[arg(long, value_name = "FILE", requires = "hook")]
+    pub hooks: Option<PathBuf>,
+    /// A preset
     #[arg(long, value_name = "PRESET")]
-    pub source: String,
-    /// The secret, or a reference (`env:NAME`, `file:PATH`); for a public-key source the private key's seed
+    pub source: Option<String>,
+    /// A TOML file with a `[verify]` table
+    #[arg(long, value_name = "FILE")]
+    pub verify: Option<PathBuf>,
+    /// The secret, or a reference (`env:NAME`, `file:PATH`); for a public-key source the private key's seed;
+    /// replaces the hook's own
     #[arg(long, value_name = "VALUE")]
     pub secret: Vec<String>,
-    /// A parameter of the preset
-    #[arg(long, value_name = "NAME=VALUE", value_parser = verify::pair)]
+    /// A parameter of the preset; not with --hook, which has its own
+    #[arg(long, value_name = "NAME=VALUE", value_parser = verify::pair, conflicts_with = "hook")]
     pub param: Vec<(String, String)>,
     /// The event's name; default: the preset's sample
     #[arg(long, value_name = "NAME")]
@@ -39,8 +52,8 @@ pub(crate) struct Recipe {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
-    recipe: Recipe,
-    /// The request's path, and query if any; default: /tdmq/PRESET
+    pub(crate) recipe: Recipe,
+    /// The request's path, and query if any; default: /tdmq/PRESET, the hook's path, or /hook
     #[arg(long, value_name = "PATH")]
     path: Option<String>,
     /// The public URL, for schemes that sign it
@@ -57,8 +70,7 @@ fn tamper(text: &str) -> Result<Tamper, String> {
 }
 
 pub(crate) fn run(args: &Args) -> Exit {
-    let target = args.path.clone().unwrap_or_else(|| format!("/tdmq/{}", args.recipe.source));
-    let request = match args.recipe.request(&target, args.url.clone()) {
+    let request = match args.recipe.request(args.path.as_deref(), args.url.clone()) {
         Ok(request) => request,
         Err(errors) => {
             errors.iter().for_each(complain);
@@ -73,22 +85,42 @@ pub(crate) fn run(args: &Args) -> Exit {
         body: &request.body,
         at: Clock::system().now(),
     };
-    print(&signed.print(args.trigger))
+    let exit = print(&signed.print(args.trigger));
+    if std::io::stdout().is_terminal() {
+        // A body has no line end of its own, and the prompt would stand behind it.
+        crate::say!();
+    }
+    exit
 }
 
+/// Path of a request for a `[verify]` table that no hook has.
+const OWN: &str = "/hook";
+
 impl Recipe {
-    /// Builds the request to `target` (a path, and a query if any), or returns every mistake in the
-    /// arguments.
-    pub(crate) fn request(&self, target: &str, url: Option<String>) -> Result<Request, Vec<String>> {
+    /// Returns the source, and the path at which a function has it, or every mistake in the arguments.
+    fn source(&self, url: Option<String>) -> Result<(Arc<Source>, String), Vec<String>> {
         let one = |error: &dyn std::fmt::Display| vec![error.to_string()];
         let env = Env::process();
-        let settings = Settings {
-            secrets: verify::secrets(&self.secret, &env).map_err(|e| one(&e))?,
-            params: verify::params(&self.param, &env).map_err(|e| one(&e))?,
-            url,
-        };
-        let source = Source::preset(&self.source, settings)
-            .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+        let secrets = verify::secrets(&self.secret, &env).map_err(|e| one(&e))?;
+        if let Some(hook) = &self.hook {
+            return verify::of_hook(hook, self.hooks.as_deref(), &secrets, &env);
+        }
+        let preset = self.source.as_deref().unwrap_or_default();
+        let params = verify::params(&self.param, &env).map_err(|e| one(&e))?;
+        let settings = Settings { secrets, params, url };
+        if let Some(file) = &self.verify {
+            return Ok((Arc::new(verify::of_file(file, settings)?), OWN.to_owned()));
+        }
+        let source = Source::preset(preset, settings).map_err(|errors| verify::as_options(&errors))?;
+        Ok((Arc::new(source), format!("/tdmq/{preset}")))
+    }
+
+    /// Builds the request to `target` (a path, and a query if any; `None` for the source's own), or returns
+    /// every mistake in the arguments.
+    pub(crate) fn request(&self, target: Option<&str>, url: Option<String>) -> Result<Request, Vec<String>> {
+        let one = |error: &dyn std::fmt::Display| vec![error.to_string()];
+        let (source, own) = self.source(url)?;
+        let target = target.unwrap_or(&own);
         let body = match self.body.as_deref() {
             None => None,
             Some(file) if file.as_os_str() == "-" => {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use hookmq_shared::source::{Info, preset_info, preset_names};
+use hookmq_shared::source::{Evidence, Info, preset_info, preset_names};
 use serde_json::{Value, json};
 use toml::de::{DeTable, DeValue};
 
@@ -50,12 +50,13 @@ fn row(info: &Info) -> [String; 6] {
 fn table(infos: &[Info]) -> String {
     let mut rows = vec![COLUMNS.map(str::to_owned)];
     rows.extend(infos.iter().map(row));
+    let abouts = ["about"].into_iter().chain(infos.iter().map(|info| info.about.as_str()));
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
     let widths: [usize; 6] = std::array::from_fn(width);
     let mut text = String::new();
-    for row in &rows {
+    for (row, about) in rows.iter().zip(abouts) {
         let cells: Vec<_> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        text.extend([cells.join("  ").trim_end(), "\n"]);
+        text.extend([&cells.join("  "), "  ", about, "\n"]);
     }
     let _ = writeln!(text, "\n{} sources, {} of them confirmed", infos.len(), confirmed(infos));
     text
@@ -143,11 +144,29 @@ fn facts(info: &Info) -> Vec<(&'static str, String)> {
             facts.push((label, places(fields)));
         }
     }
-    facts.push((
-        if info.confidence == "confirmed" { "confirmed by" } else { "unconfirmed" },
-        info.evidence.clone(),
-    ));
+    if info.inflates {
+        facts.push(("content coding", "gzip and deflate are undone before verification".to_owned()));
+    }
+    if let Some(retries) = &info.retries {
+        let span = retries.span.map_or_else(String::new, |span| format!(" for {}", self::span(span)));
+        facts.push(("retries", format!("signed {}{span}: {}", signed(&retries.signed), retries.says)));
+    }
+    for Evidence { at, says, read } in &info.evidence {
+        facts.push(("evidence", format!("{at}, read {read}: {says}")));
+    }
+    if let Some(tried) = &info.tried {
+        facts.push(("unconfirmed", tried.clone()));
+    }
     facts
+}
+
+/// Describes the signing of repetitions.
+fn signed(word: &str) -> &'static str {
+    match word {
+        "anew" => "anew",
+        "once" => "once, with the first time",
+        _ => "in a way that is not documented,",
+    }
 }
 
 /// Describes which requests a handshake matches, whether they are signed, and the status of the answer.
@@ -185,12 +204,19 @@ fn to_json(info: &Info) -> Value {
             "about": param.about,
         })
     };
+    let evidence = |one: &Evidence| json!({ "at": one.at, "says": one.says, "read": one.read });
     json!({
         "name": info.name,
         "about": info.about,
         "kind": info.kind,
         "confidence": info.confidence,
-        "evidence": info.evidence,
+        "evidence": info.evidence.iter().map(evidence).collect::<Vec<_>>(),
+        "tried": info.tried,
+        "retries": info.retries.as_ref().map(|retries| {
+            json!({ "seconds": seconds(retries.span), "signed": retries.signed, "says": retries.says })
+        }),
+        "decompresses": info.inflates,
+        "events": info.events,
         "secret": info.secret,
         "setup": info.setup,
         "params": info.params.iter().map(param).collect::<Vec<_>>(),
@@ -277,9 +303,9 @@ mod tests {
     #[test]
     fn the_table_has_a_line_for_each() {
         let text = table(&all());
-        let github = "github                     hmac     confirmed   yes                           10 s";
+        let github = "github hmac confirmed yes 10 s GitHub: ";
         let squeeze = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert!(text.lines().any(|line| squeeze(line) == squeeze(github)), "{text}");
+        assert!(text.lines().any(|line| squeeze(line).starts_with(github)), "{text}");
         assert_eq!(text.lines().count(), 1 + preset_names().count() + 2);
     }
 
@@ -287,13 +313,15 @@ mod tests {
     fn json_has_what_tools_ask_for() {
         for info in all() {
             let value = to_json(&info);
-            for key in ["name", "kind", "confidence", "evidence", "about", "secret"] {
+            for key in ["name", "kind", "confidence", "about", "secret"] {
                 assert!(value[key].as_str().is_some_and(|text| !text.is_empty()), "{key}: {value}");
             }
+            let opened = value["evidence"].as_array().unwrap();
+            assert!(opened.iter().all(|one| one["at"].is_string() && one["read"].is_string()), "{value}");
             assert!(value["covers_body"].is_boolean() && value["ack"]["status"].is_u64(), "{value}");
         }
         let feishu = to_json(&preset_info("feishu").unwrap());
-        assert_eq!(feishu["max_age_seconds"], 3600.0);
+        assert_eq!(feishu["max_age_seconds"], 8.0 * 3600.0);
         assert_eq!(feishu["handshakes"][0]["when"]["json:type"], "url_verification");
         assert_eq!(feishu["params"][0]["name"], "verification_token");
     }
@@ -303,7 +331,7 @@ mod tests {
         let discord = details(&preset_info("discord").unwrap());
         for fact in [
             "handshake:     a request with json:type = 1 without json:event.type: signed, answered 200",
-            "replay window: 5 min",
+            "replay window: 15 min past, 5 min ahead",
             "event:         json:event.type, else json:type",
             "    [verify]\n    kind      = \"ed25519\"",
         ] {

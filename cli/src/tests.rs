@@ -7,6 +7,8 @@ use std::thread;
 
 use clap::{CommandFactory as _, ValueEnum as _};
 use hookmq_shared::clock::Clock;
+use hookmq_shared::config::{Config, Reading, Samples};
+use hookmq_shared::env::Env;
 use hookmq_shared::http::Request;
 use hookmq_shared::source::{Source, Tamper, VerifyOutcome};
 
@@ -18,7 +20,10 @@ use crate::trigger::{Signed, Trigger};
 fn recipe(sample: &Sample, tamper: Option<Tamper>) -> Recipe {
     let secret = sample.seed.unwrap_or(sample.secret);
     Recipe {
-        source: sample.preset.to_owned(),
+        hook: None,
+        verify: None,
+        hooks: None,
+        source: Some(sample.preset.to_owned()),
         secret: if secret.is_empty() { Vec::new() } else { vec![format!("plain:{secret}")] },
         param: sample.params.iter().map(|(n, v)| ((*n).to_owned(), format!("plain:{v}"))).collect(),
         event: None,
@@ -53,7 +58,7 @@ fn verify_accepts_what_sign_prints_and_refuses_what_it_broke() {
     for sample in SAMPLES {
         let verifier = sample.signer().unwrap().verifier().unwrap();
         let target = format!("/tdmq/{}", sample.preset);
-        let make = |tamper| recipe(sample, tamper).request(&target, Some(url(sample)));
+        let make = |tamper| recipe(sample, tamper).request(Some(&target), Some(url(sample)));
         for trigger in Trigger::value_variants() {
             let request = piped(&make(None).unwrap(), *trigger);
             let outcome = outcome(&verifier, &request);
@@ -145,6 +150,57 @@ async fn send_sends_and_its_exit_code_is_the_answer() {
     }
 }
 
+/// A connection that breaks tells nothing of the request.
+#[tokio::test]
+async fn send_tells_a_refusal_from_no_answer() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}/", listener.local_addr().unwrap());
+    let broken = thread::spawn(move || drop(listener.accept().unwrap()));
+    let github = ["--source", "github", "--secret=plain:a-secret-of-sixteen", "--tamper", "signature"];
+    assert_eq!(send(&[&github[..], &["--url", &address]].concat()).await, Exit::Silent);
+    broken.join().unwrap();
+    let (address, served) = server("401 Unauthorized");
+    assert_eq!(send(&[&github[..], &["--url", &address]].concat()).await, Exit::Bad);
+    served.join().unwrap();
+}
+
+/// The README's own hook can be tried: `send` signs as its `[verify]` table says, with its secret or another.
+#[tokio::test]
+async fn send_signs_for_a_hook_of_the_file() {
+    let readme = include_str!("../../README.md");
+    let toml = readme.split_once("```toml\n").unwrap().1.split_once("```").unwrap().0;
+    let toml = toml.replace("env:ERP_SECRET", "plain:a-secret-of-the-erp");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("hooks.toml");
+    std::fs::write(&file, &toml).unwrap();
+    let hooks = ["--hook", "erp", "--hooks", file.to_str().unwrap()];
+    let env = Env::of([("GITHUB_SECRET", "a-secret-of-github")]);
+    let config = Config::parse("hooks.toml", &toml, Reading::new(&env, Samples::Refused));
+    let verifier = config.hook("erp").unwrap().source.current().unwrap();
+    for (more, is_right) in [(&[][..], true), (&["--secret", "plain:another-secret"], false)] {
+        let (address, served) = server("200 OK");
+        let url = format!("{address}/erp/orders");
+        assert_eq!(send(&[&hooks[..], &["--url", &url], more].concat()).await, Exit::Good);
+        let request = trigger::read(&served.join().unwrap()).unwrap();
+        let outcome = outcome(&verifier, &request);
+        assert_eq!(matches!(outcome, VerifyOutcome::Verified(_)), is_right, "{outcome:?}");
+    }
+    let unknown = ["--hook", "nonesuch", "--hooks", file.to_str().unwrap(), "--url", "http://127.0.0.1/"];
+    assert_eq!(send(&unknown).await, Exit::Configuration);
+    for wrong in [
+        &["--hook", "erp", "--source", "github"][..],
+        &["--hooks", "f"],
+        &["--hook", "erp", "--param", "a=b"],
+    ] {
+        let all = ["hookmq", "sign"].iter().chain(wrong);
+        assert!(Cli::try_parse_from(all).is_err(), "{wrong:?}");
+    }
+    // The path is the hook's own.
+    let cli = Cli::parse_from(["hookmq", "sign"].iter().chain(&hooks));
+    let Command::Sign(args) = cli.command else { panic!("sign") };
+    assert_eq!(args.recipe.request(None, None).unwrap().path, "/erp/orders");
+}
+
 #[tokio::test]
 async fn send_tells_mistakes_from_failures() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -152,7 +208,7 @@ async fn send_tells_mistakes_from_failures() {
     drop(listener);
     let github = ["--source", "github", "--secret=plain:a-secret-of-sixteen"];
     for (more, exit) in [
-        (&["--url", &closed][..], Exit::Bad),
+        (&["--url", &closed][..], Exit::Silent),
         (&["--url", "ftp://127.0.0.1/"], Exit::Configuration),
         (&["--url", "hooks.example.com"], Exit::Configuration),
         (&["--url", &closed, "--tamper", "timestamp"], Exit::Configuration),

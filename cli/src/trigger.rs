@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use clap::ValueEnum as _;
 use hookmq_shared::clock::Timestamp;
+use hookmq_shared::host::cloud::AWS;
 use hookmq_shared::host::trigger::{self, Invocation};
 use hookmq_shared::http::{Headers, Request};
 use percent_encoding::percent_decode_str;
@@ -52,9 +53,8 @@ pub(crate) struct Signed<'r> {
 /// Parses a request from any of the printed forms: an event of a trigger, or HTTP/1.1.
 pub(crate) fn read(text: &[u8]) -> Result<Request, String> {
     if text.first() == Some(&b'{') {
-        let event = std::str::from_utf8(text).map_err(|e| e.to_string())?;
         let invocation = Invocation { request_id: String::new(), deadline: None };
-        let incoming = trigger::read(event, invocation).map_err(|e| e.to_string())?;
+        let incoming = trigger::read_bytes(&AWS, text, invocation).map_err(|e| e.to_string())?;
         return incoming.request.map_err(|refusal| refusal.body);
     }
     http(text).ok_or_else(|| "standard input is neither an HTTP/1.1 request nor a trigger's event".to_owned())

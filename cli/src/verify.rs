@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::{IsTerminal as _, Read as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -16,13 +16,16 @@ use hookmq_shared::env::Env;
 use hookmq_shared::http::{Headers, Request};
 use hookmq_shared::reader::{Mistakes, Table};
 use hookmq_shared::secret::{Secret, SecretRef};
-use hookmq_shared::source::{Settings, Source, VerifyOutcome};
+use hookmq_shared::source::{BuildError, Settings, Source, VerifyOutcome};
 use toml::de::DeTable;
 
 use crate::{Exit, batch, check, complain, trigger};
 
 #[derive(clap::Args)]
-#[command(group(ArgGroup::new("which").required(true).args(["hook", "source", "verify", "batch"])))]
+#[command(
+    group(ArgGroup::new("which").required(true).args(["hook", "source", "verify", "batch"])),
+    override_usage = "hookmq verify [OPTIONS] <--hook <NAME>|--source <PRESET>|--verify <FILE>>"
+)]
 pub(crate) struct Args {
     /// A hook of the hooks file
     #[arg(long, value_name = "NAME")]
@@ -117,30 +120,45 @@ fn source(args: &Args) -> Result<Arc<Source>, Vec<String>> {
         url: args.url.clone(),
     };
     if let Some(preset) = &args.source {
-        return Source::preset(preset, settings)
-            .map(Arc::new)
-            .map_err(|errors| errors.iter().map(ToString::to_string).collect());
+        return Source::preset(preset, settings).map(Arc::new).map_err(|errors| as_options(&errors));
     }
     if let Some(file) = &args.verify {
-        let text = std::fs::read_to_string(file).map_err(|e| vec![format!("{}: {e}", file.display())])?;
-        return custom(&file.display().to_string(), &text, settings).map(Arc::new);
+        return of_file(file, settings).map(Arc::new);
     }
     let name = args.hook.as_deref().unwrap_or_default();
+    of_hook(name, args.hooks.as_deref(), &secrets, &env).map(|(source, _)| source)
+}
+
+/// Returns the source of a hook of the hooks file, and its path on a function; `secrets`, if any, replace the
+/// hook's own.
+pub(crate) fn of_hook(
+    name: &str,
+    hooks: Option<&Path>,
+    secrets: &[Secret],
+    env: &Env,
+) -> Result<(Arc<Source>, String), Vec<String>> {
     let with = Reading {
-        env: &env,
+        env,
         samples: Samples::Accepted,
-        secrets: if secrets.is_empty() { None } else { Some(&secrets) },
+        secrets: if secrets.is_empty() { None } else { Some(secrets) },
         over_http: false,
     };
-    let config = check::hooks(args.hooks.as_deref(), with);
+    let config = check::hooks(hooks, with);
     let hook = config.hook(name).ok_or_else(|| {
         let mut errors: Vec<String> = config.mistakes.iter().map(ToString::to_string).collect();
-        errors.push(format!("there is no sound hook named {name}"));
+        errors.push(format!("there is no valid hook named {name}"));
         errors
     })?;
-    hook.source.current().ok_or_else(|| {
+    let source = hook.source.current().ok_or_else(|| {
         vec![format!("only a running function can read the secrets of {name}: pass --secret and --source")]
-    })
+    })?;
+    Ok((source, format!("{}{}", config.base_path, hook.path)))
+}
+
+/// Builds a source from a TOML file with a `[verify]` table.
+pub(crate) fn of_file(file: &Path, settings: Settings) -> Result<Source, Vec<String>> {
+    let text = std::fs::read_to_string(file).map_err(|e| vec![format!("{}: {e}", file.display())])?;
+    custom(&file.display().to_string(), &text, settings)
 }
 
 /// Builds a source from the file's `[verify]` table, or from the whole file if it has no such table.
@@ -152,8 +170,29 @@ fn custom(file: &str, text: &str, settings: Settings) -> Result<Source, Vec<Stri
     let built = table.ok_or_else(Vec::new).and_then(|table| Source::custom(table, settings));
     built.map_err(|errors| {
         let found = mistakes.into_sorted();
-        found.iter().map(ToString::to_string).chain(errors.iter().map(ToString::to_string)).collect()
+        found.iter().map(ToString::to_string).chain(as_options(&errors)).collect()
     })
+}
+
+/// Writes mistakes in settings in the words of the command line, not of a hooks file.
+pub(crate) fn as_options(errors: &[BuildError]) -> Vec<String> {
+    let told = |BuildError { key, message }: &BuildError| match key.split_once('.') {
+        Some(("params", name)) if message.starts_with("missing: ") => {
+            format!("--param {name}=VALUE is {message}")
+        }
+        Some(("params", name)) => format!("--param {name}: {message}"),
+        _ => match key.as_str() {
+            "secrets" if message.starts_with("missing") => {
+                "--secret is missing: write --secret env:NAME, or the secret itself".to_owned()
+            }
+            "url" => "--url is missing: the sender signs the address, so write it as it is set at the sender"
+                .to_owned(),
+            "source" => format!("--source: {message}"),
+            key if key.starts_with("secrets") => format!("--secret: {message}"),
+            _ => format!("{key}: {message}"),
+        },
+    };
+    errors.iter().map(told).collect()
 }
 
 pub(crate) fn secrets(values: &[String], env: &Env) -> Result<Vec<Secret>, Box<dyn Error>> {
@@ -167,7 +206,8 @@ pub(crate) fn params(
 ) -> Result<BTreeMap<String, String>, Box<dyn Error>> {
     let mut params = BTreeMap::new();
     for (name, value) in pairs {
-        let value = SecretRef::parse_or_literal(value)?.resolve(env)?;
+        let read = SecretRef::parse_or_literal(value).and_then(|reference| reference.resolve(env));
+        let value = read.map_err(|error| format!("--param {name}: {error}"))?;
         let text = value.expose_str().ok_or_else(|| format!("{name} is not UTF-8 text"))?;
         params.insert(name.clone(), text.to_owned());
     }

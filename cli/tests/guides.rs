@@ -171,7 +171,7 @@ fn run(command: &str, copy: &Path) {
     assert!(done.status.success(), "{command} fails:\n{}", told.concat());
     assert!(!told[1].contains("warning:"), "{command} warns:\n{}", told[1]);
     let passed = told[0].lines().filter(|line| line.starts_with("test ") && line.ends_with(" ok")).count();
-    assert!(passed > 0, "{command} runs no test:\n{}", told[0]);
+    assert!(passed > 0 || !command.starts_with("cargo test "), "{command} runs no test:\n{}", told[0]);
 }
 
 #[test]
@@ -179,7 +179,7 @@ fn the_guide_to_a_queue_leads_to_a_queue() {
     let guide = Guide::read(include_str!("../../docs/add-a-queue.md"));
     let (files, edits) = (guide.new_rust_files(), guide.edits_of_rust_files());
     assert!(files <= 8 && edits <= 6, "{files} new files and {edits} edits are too many");
-    assert_eq!(guide.commands.len(), 2);
+    assert_eq!(guide.commands.len(), 4);
     guide.follow("add-a-queue");
 }
 

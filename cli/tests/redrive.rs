@@ -268,6 +268,82 @@ async fn what_is_buried_says_why() {
     );
 }
 
+/// A dry run ends as the run would if the vendor's variables are missing. Earlier, it said that the
+/// deliveries would be sent, and its exit code was 0.
+#[tokio::test]
+async fn a_dry_run_without_a_vendors_settings_promises_nothing() {
+    let mut yard = Yard::start(&hooks(OLD)).await;
+    yard.fail();
+    yard.accept("erp", "{}".to_owned()).await;
+    yard.vars.retain(|(name, _)| *name != "TENCENTCLOUD_REGION");
+    let dry = yard.redrive("--dry-run --now --target tdmq").await;
+    assert_eq!(dry.code, Some(2), "{dry:?}");
+    for words in
+        ["-> stays, as nothing can be sent", "1 would stay", "tdmq: nothing can be sent to it: TDMQ_REGION"]
+    {
+        assert!(dry.out.contains(words) && !dry.out.contains("would be sent"), "{words} in {}", dry.out);
+    }
+    let plan = yard.redrive("--dry-run --now --json --target tdmq").await;
+    let why = plan.json()[0]["plan"]["why"].as_str().unwrap().to_owned();
+    assert_eq!((plan.code, &plan.json()[0]["plan"]["do"]), (Some(2), &"stay".into()));
+    assert!(why.starts_with("TDMQ_REGION"), "{why}");
+    assert_eq!(yard.redrive("--now --target tdmq").await.code, Some(2), "as the run");
+
+    // The other target has its settings.
+    let dry = yard.redrive("--dry-run --now --target rocketmq").await;
+    assert!(dry.code == Some(0) && dry.out.contains("1 would be sent"), "{dry:?}");
+    let dry = yard.redrive("--dry-run --now").await;
+    assert!(dry.code == Some(2) && dry.out.contains("1 would be sent, 1 would stay"), "{dry:?}");
+    assert_eq!(yard.redrive("--list").await.code, Some(0), "a list sends nothing");
+}
+
+/// Acknowledged deliveries in `dead/` are mentioned by the commands that do not show them.
+#[tokio::test]
+async fn what_is_buried_is_mentioned() {
+    const HINT: &str = "dead/ has deliveries too: hookmq redrive --dead --list shows them\n";
+    let keyed = "[hooks.erp]\nsource = \"none\"\ntopic = \"pulsar-demo/webhooks/webhooks\"\nkey = \"{json:order.id}\"\n";
+    let plain = keyed.replace("{json:order.id}", "{id}").replace("hooks.erp", "hooks.shop");
+    let yard = Yard::start(&format!("{keyed}{plain}")).await;
+    yard.accept("erp", "{}".to_owned()).await;
+    for (arguments, is_mentioned) in [
+        ("", true),
+        ("--list", true),
+        ("--dry-run", true),
+        ("--list --vendor tdmq", true),
+        ("--list --hook erp", true),
+        ("--hook shop", false),
+        ("--list --target rocketmq", false),
+        ("--list --json", false),
+        ("--json", false),
+        ("--dead --list", false),
+    ] {
+        let told = yard.redrive(arguments).await;
+        assert_eq!(told.code, Some(0), "{arguments}: {told:?}");
+        assert_eq!(told.out.ends_with(HINT), is_mentioned, "{arguments}: {told:?}");
+        assert_eq!(told.out.matches("dead/ has").count(), usize::from(is_mentioned), "{told:?}");
+    }
+    // The command succeeds even if it cannot look.
+    fs::remove_dir_all(yard.store().join("dead")).unwrap();
+    fs::write(yard.store().join("dead"), "x").unwrap();
+    let told = yard.redrive("--list").await;
+    assert_eq!((told.code, told.out.as_str()), (Some(0), "0 deliveries\n"), "{told:?}");
+}
+
+/// The list begins the reason of a missing topic with what to do.
+#[tokio::test]
+async fn a_missing_topic_is_told_with_what_to_do() {
+    let yard = Yard::start(&hooks(OLD)).await;
+    let kind: FaultKind = serde_json::from_value(
+        serde_json::json!({ "error": { "code": "ResourceNotFound.Topic", "message": "the vendor's text" } }),
+    )
+    .unwrap();
+    yard.emulator.set_faults(vec![Fault::new(kind).vendor(Queue::Tdmq).times(0)]);
+    yard.accept("erp", "{}".to_owned()).await;
+    let list = yard.redrive("--list --target tdmq").await.out;
+    let reason = "config ResourceNotFound.Topic: create the topic, or correct its name in hooks.toml (";
+    assert!(list.contains(reason) && list.contains("): the vendor's text\n"), "{list}");
+}
+
 /// Every command reports deliveries for a target that no table names.
 #[tokio::test]
 async fn a_target_that_is_gone_is_told() {
@@ -283,7 +359,7 @@ async fn a_target_that_is_gone_is_told() {
         assert!(told.out.contains("eu: nothing was sent: deliveries of the hooks erp wait"), "{}", told.out);
     }
     let told = yard.redrive("--dry-run").await;
-    assert!(told.out.contains("eu ") && told.out.contains("no sound [targets] table"), "{}", told.out);
+    assert!(told.out.contains("eu ") && told.out.contains("no valid [targets] table"), "{}", told.out);
     // An object under another delivery's name does not count as a delivery in this target either.
     let folder = yard.store().join("spill/eu/erp");
     let name = fs::read_dir(&folder).unwrap().next().unwrap().unwrap().path();
@@ -433,7 +509,7 @@ async fn a_hook_that_is_gone_is_told_with_what_is_sent_instead() {
     };
     let gone = topic("tdmq").replace("hooks.erp", "hooks.other");
     for (hooks, target, why) in [
-        (gone, "rocketmq", "hooks.toml has no sound hook erp"),
+        (gone, "rocketmq", "hooks.toml has no valid hook erp"),
         (topic("tdmq"), "rocketmq", "the hook erp of hooks.toml has no topic for this target"),
         (topic("rocketmq"), "tdmq", "the hook erp of hooks.toml has no topic for this target"),
     ] {

@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hookmq_shared::context::Context;
-use hookmq_shared::spill::PROBE;
+use hookmq_shared::quarantine;
+use hookmq_shared::spill::{self, PROBE};
 use hookmq_shared::store::{Store, StoreError};
 use tokio::time::Instant;
 
 use crate::Exit;
 
 /// The environment variables that name a store.
-const VARIABLES: [&str; 2] = ["SPILL_URL", "QUARANTINE_URL"];
+const VARIABLES: [&str; 2] = [spill::VARIABLE, quarantine::VARIABLE];
 
 /// Time limit of one call to a store.
 const LIMIT: Duration = Duration::from_secs(10);

@@ -39,7 +39,7 @@ type Fallible<T> = Result<T, Box<dyn Error + Send + Sync>>;
 Exit codes:
   0  nothing is left that could have been sent
   1  something is left: it failed, is not due yet, or was not reached
-  2  nothing could be done: a wrong setting, or a store that does not answer")]
+  2  nothing could be done: a wrong setting, also one that --dry-run finds, or a store that does not answer")]
 pub(crate) struct Args {
     /// Only deliveries for this vendor
     #[arg(long, value_name = "VENDOR", value_parser = crate::vendors())]
@@ -100,7 +100,7 @@ fn time(text: &str) -> Result<Duration, String> {
 }
 
 /// Parses a duration that is not zero, because no store answers at once.
-fn patience(text: &str) -> Result<Duration, String> {
+pub(crate) fn patience(text: &str) -> Result<Duration, String> {
     let some = parse_duration(text).filter(|time| !time.is_zero());
     some.ok_or_else(|| "write a time over 0, such as 10s or 500ms".to_owned())
 }
@@ -186,7 +186,12 @@ async fn spilled(args: &Args, options: &Options, config: Config, context: &Conte
     let text = if args.json {
         serde_json::to_string(&report)? + "\n"
     } else {
-        report::words(&report, options, context.clock.now(), &Place::of(job.store()))
+        let mut text = report::words(&report, options, context.clock.now(), &Place::of(job.store()));
+        // A run that has moved deliveries to dead/ names the command already.
+        if !report::has_buried(&report) {
+            text.push_str(show::dead(&job, options, deadline).await);
+        }
+        text
     };
     let exit = report::exit(&report);
     output::write(&output::visible(&text))?;

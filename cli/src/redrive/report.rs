@@ -31,6 +31,11 @@ pub(super) fn is_empty(report: &RunReport) -> bool {
     report.0.values().all(is_none)
 }
 
+/// Returns true if any target's deliveries were moved to `dead/`.
+pub(super) fn has_buried(report: &RunReport) -> bool {
+    report.0.values().any(|report| matches!(report, TargetReport::Done(summary) if summary.dead > 0))
+}
+
 /// Formats one paragraph for each target.
 pub(super) fn words(report: &RunReport, options: &Options, now: Timestamp, place: &Place) -> String {
     let mut text = String::new();

@@ -1,6 +1,7 @@
 //! `--list` and `--dry-run`: lists the content of the store page by page, but never a body, a header field or
 //! a query.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use hookmq_shared::clock::Timestamp;
@@ -37,7 +38,12 @@ struct Count {
     repeats: usize,
     buried: usize,
     unreadable: usize,
+    /// Targets of the deliveries that have a plan: a run meets their wrong settings.
+    met: BTreeSet<String>,
 }
+
+/// First wrong setting of each target that nothing can be sent to.
+type Blocked = BTreeMap<String, String>;
 
 /// Prints every delivery that the options select.
 pub(super) async fn all(
@@ -49,6 +55,9 @@ pub(super) async fn all(
 ) -> Result<Exit, StoreError> {
     let failed = |error: std::io::Error| StoreError::Other(format!("cannot write what it holds: {error}"));
     let mut pages = job.pages(options, form.has_plan, deadline).await?;
+    let blocked = if form.has_plan { job.problems(options) } else { Vec::new() };
+    let blocked: Blocked =
+        blocked.into_iter().map(|(target, problem)| (target.to_owned(), problem.to_string())).collect();
     let mut count = Count::default();
     while let Some(page) = pages.next(deadline).await? {
         let now = context.clock.now();
@@ -57,21 +66,24 @@ pub(super) async fn all(
             if count.deliveries + count.unreadable == 0 && !form.is_json {
                 text.push_str(HEAD);
             }
-            count.add(sight);
-            text.push_str(&if form.is_json { line(sight, now) } else { words(sight, form, now) });
+            let why = blocked.get(&sight.target).map(String::as_str);
+            count.add(sight, why.is_some());
+            text.push_str(&if form.is_json { line(sight, why, now) } else { words(sight, form, why, now) });
         }
         // The reader has closed the pipe.
         if !write(&visible(&text)).map_err(failed)? {
             return Ok(Exit::Good);
         }
     }
+    let is_met = |(target, _): &(&String, &String)| count.met.contains(*target);
+    let wrong: Vec<(&String, &String)> = blocked.iter().filter(is_met).collect();
     if !form.is_json {
         let mut end = count.words(form);
-        if form.has_plan && count.sent > 0 {
-            for (target, problem) in job.problems(options) {
-                let _ = writeln!(end, "{target}: nothing can be sent to it: {problem}");
-            }
+        for (target, problem) in &wrong {
+            // Writing to a `String` never fails.
+            let _ = writeln!(end, "{target}: nothing can be sent to it: {problem}");
         }
+        end.push_str(dead(job, options, deadline).await);
         write(&visible(&end)).map_err(failed)?;
     }
     if let Some(words) = foreign(pages.foreign()) {
@@ -85,7 +97,18 @@ pub(super) async fn all(
             clean(&error.to_string())
         ));
     }
-    Ok(if pages.unlisted().is_empty() { Exit::Good } else { Exit::Bad })
+    Ok(match (wrong.is_empty(), pages.unlisted().is_empty()) {
+        (false, _) => Exit::Configuration,
+        (true, false) => Exit::Bad,
+        (true, true) => Exit::Good,
+    })
+}
+
+/// Returns the last line of an output that is not about `dead/`, if there are deliveries; empty if not, or if
+/// the store does not answer, and the command succeeds all the same.
+pub(super) async fn dead(job: &RedriveJob, options: &Options, deadline: Instant) -> &'static str {
+    let has_dead = !options.dead && job.has_dead(options, deadline).await.unwrap_or(false);
+    if has_dead { "dead/ has deliveries too: hookmq redrive --dead --list shows them\n" } else { "" }
 }
 
 /// Formats a note on foreign entries, which hookmq did not write, if there are any.
@@ -100,14 +123,18 @@ pub(super) fn foreign(found: &Foreign) -> Option<String> {
 }
 
 impl Count {
-    fn add(&mut self, sight: &Sight) {
+    fn add(&mut self, sight: &Sight, is_blocked: bool) {
         let Found::Delivery(known) = &sight.found else {
             self.unreadable += 1;
             return;
         };
         self.deliveries += 1;
         self.early += usize::from(known.next.is_some());
+        if known.plan.is_some() && !self.met.contains(&sight.target) {
+            self.met.insert(sight.target.clone());
+        }
         match &known.plan {
+            Some(Plan::Send { .. }) if is_blocked => self.stays += 1,
             Some(Plan::Send { .. }) => self.sent += 1,
             Some(Plan::Repeat) => self.repeats += 1,
             Some(Plan::Bury(_)) => self.buried += 1,
@@ -117,7 +144,7 @@ impl Count {
     }
 
     fn words(&self, form: Form) -> String {
-        let Self { deliveries, early, sent, stays, repeats, buried, unreadable } = *self;
+        let Self { deliveries, early, sent, stays, repeats, buried, unreadable, met: _ } = *self;
         let mut text = format!("{deliveries} {}", if deliveries == 1 { "delivery" } else { "deliveries" });
         // Writing to a `String` never fails.
         let mut and = |number: usize, what: &str| {
@@ -144,7 +171,7 @@ impl Count {
 
 const HEAD: &str = "AGE   TARGET       HOOK             EVENT                    TRIES NEXT    ID\n";
 
-fn words(sight: &Sight, form: Form, now: Timestamp) -> String {
+fn words(sight: &Sight, form: Form, blocked: Option<&str>, now: Timestamp) -> String {
     let Sight { object, target, hook, found, kept, .. } = sight;
     let (target, hook) = (clean(target), clean(hook));
     match found {
@@ -166,7 +193,7 @@ fn words(sight: &Sight, form: Form, now: Timestamp) -> String {
             // Writing to a `String` never fails.
             let _ = writeln!(text, "      {}", reason(failure));
             if let Some(plan) = plan {
-                let _ = writeln!(text, "      -> {}", clean(&told(plan, now)));
+                let _ = writeln!(text, "      -> {}", clean(&told(plan, blocked, now)));
             }
             text
         }
@@ -185,10 +212,11 @@ fn reason(failure: &History) -> String {
     clean(&format!("{errorclass}{code}: {errormessage}"))
 }
 
-fn told(plan: &Plan, now: Timestamp) -> String {
+fn told(plan: &Plan, blocked: Option<&str>, now: Timestamp) -> String {
     match plan {
         Plan::Send { topic, is_new, refers, instead } => {
-            let mut text = format!("to {topic}, ");
+            let stays = blocked.map(|_| "stays, as nothing can be sent to its target; else ");
+            let mut text = format!("{}to {topic}, ", stays.unwrap_or_default());
             text.push_str(if *is_new {
                 "made with the current hooks.toml"
             } else {
@@ -208,7 +236,7 @@ fn told(plan: &Plan, now: Timestamp) -> String {
         Plan::Early(next) => {
             format!("stays until {} (in {}); --now sends it", next.rfc3339(), span(now, *next))
         }
-        Plan::NoTarget => "stays: hooks.toml has no sound [targets] table of this name".to_owned(),
+        Plan::NoTarget => "stays: hooks.toml has no valid [targets] table of this name".to_owned(),
     }
 }
 
@@ -264,8 +292,11 @@ enum Action<'a> {
     Wait { until: String },
 }
 
-impl<'a> From<&'a Plan> for Action<'a> {
-    fn from(plan: &'a Plan) -> Self {
+impl<'a> Action<'a> {
+    fn of(plan: &'a Plan, blocked: Option<&'a str>) -> Self {
+        if let (Plan::Send { .. }, Some(why)) = (plan, blocked) {
+            return Self::Stay { why };
+        }
         match plan {
             Plan::Send { topic, is_new, refers, instead } => {
                 let made = if *is_new { "anew" } else { "stored" };
@@ -280,7 +311,7 @@ impl<'a> From<&'a Plan> for Action<'a> {
     }
 }
 
-fn line(sight: &Sight, now: Timestamp) -> String {
+fn line(sight: &Sight, blocked: Option<&str>, now: Timestamp) -> String {
     let Sight { object, target, hook, size, kept, found } = sight;
     let (delivery, unreadable) = match found {
         Found::Unreadable(why) => (None, Some(why.as_str())),
@@ -298,7 +329,7 @@ fn line(sight: &Sight, now: Timestamp) -> String {
                 first: failure.errorfirsttime.rfc3339(),
                 last: failure.errorlasttime.rfc3339(),
                 next: next.map(Timestamp::rfc3339),
-                plan: plan.as_ref().map(Action::from),
+                plan: plan.as_ref().map(|plan| Action::of(plan, blocked)),
             };
             (Some(delivery), None)
         }

@@ -34,6 +34,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use hookmq_shared::host::server::stop_signal;
 use hookmq_shared::queue::Vendor;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
@@ -83,7 +84,7 @@ impl Spilling {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Deliveries, including forged ones
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     deliveries: u64,
     /// The faults: none, vendor, kills, store, days, all, or a list of faults
     #[arg(long, value_name = "PLAN", value_parser = Faults::parse, default_value = "all")]
@@ -170,13 +171,14 @@ fn asked(args: Args) -> Result<Asked, String> {
 
 /// Runs the experiment and prints the verdict; returns true if every promise held.
 async fn torture(asked: Asked, senders: usize) -> Fallible<bool> {
+    let stop = stop_signal()?;
     let began = Instant::now();
     let world = Arc::new(World::build(asked).await?);
     let delays = tokio::spawn(look_for_delays(Arc::clone(&world)));
     let verdict = tokio::select! {
         verdict = experiment(&world, senders) => verdict,
         // The processes must not outlive this command.
-        _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
+        _ = stop => Err("interrupted".into()),
     };
     delays.abort();
     let took = began.elapsed().as_secs();

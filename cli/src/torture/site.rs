@@ -14,26 +14,19 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use hookmq_emulator::{Config as EmulatorConfig, HuaweiCredential, TencentCredential, Topics};
+use hookmq_emulator::{Config as EmulatorConfig, KeyPair, Topics};
 
 use super::Fallible;
 use super::hooks::{self, Hook};
 use super::rng::Rng;
 use super::world::Asked;
 
-/// A key pair for the vendor's API.
-#[derive(Clone)]
-struct Key {
-    id: String,
-    secret: String,
-}
-
 pub(super) struct Site {
     pub(super) folder: PathBuf,
     seed: u64,
     hooks: &'static [Hook],
     topics: Vec<String>,
-    keys: Vec<Key>,
+    keys: Vec<KeyPair>,
     /// True if the processes write logs (`--keep`).
     has_logs: bool,
 }
@@ -52,10 +45,8 @@ impl Site {
         }
         fs::write(folder.join("broken"), "no folder")?;
         let folder = folder.canonicalize()?;
-        let key = |number| Key {
-            id: format!("AKIDhookmqTorture{number:06}"),
-            secret: Rng::of(seed, u64::MAX - number).hex(16),
-        };
+        let key =
+            |number| (format!("AKIDhookmqTorture{number:06}"), Rng::of(seed, u64::MAX - number).hex(16));
         let topics = hooks.iter().map(|hook| hook.topic(*vendor)).collect();
         let keys = (0..keys as u64).map(key).collect();
         let site = Self { folder, seed, hooks, topics, keys, has_logs };
@@ -97,28 +88,12 @@ impl Site {
 
     /// Returns the emulator's configuration, with the run's keys and topics.
     pub(super) fn emulator(&self) -> EmulatorConfig {
-        let tdmq = |key: &Key| TencentCredential {
-            secret_id: key.id.clone(),
-            secret_key: key.secret.clone(),
-            token: None,
-        };
-        let dms = |key: &Key| HuaweiCredential {
-            access_key: key.id.clone(),
-            secret_key: key.secret.clone(),
-            security_token: None,
-        };
-        EmulatorConfig {
-            tdmq: self.keys.iter().map(tdmq).collect(),
-            dms: self.keys.iter().map(dms).collect(),
-            tdmq_topics: Topics::only(self.topics.iter().cloned()),
-            rocketmq_topics: Topics::only(self.topics.iter().cloned()),
-            ..EmulatorConfig::default()
-        }
+        EmulatorConfig::restricted(&self.keys, &Topics::only(self.topics.iter().cloned()))
     }
 
     /// Makes the functions use the key with this number.
     pub(super) fn use_key(&self, number: usize) -> io::Result<()> {
-        let Some(Key { id, secret }) = self.keys.get(number) else {
+        let Some((id, secret)) = self.keys.get(number) else {
             return Err(io::Error::other("the plan has more keys than the vendor"));
         };
         self.write_key(id, secret)
@@ -126,7 +101,7 @@ impl Site {
 
     /// Makes the functions use the key with a wrong secret, which the vendor refuses.
     pub(super) fn use_wrong_key(&self, number: usize) -> io::Result<()> {
-        self.keys.get(number).map_or(Ok(()), |key| self.write_key(&key.id, "not-the-secret-of-this-key"))
+        self.keys.get(number).map_or(Ok(()), |(id, _)| self.write_key(id, "not-the-secret-of-this-key"))
     }
 
     /// Writes the key pair, the secret first. A process that reads in between gets the old id with a wrong

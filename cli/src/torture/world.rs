@@ -6,8 +6,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use hookmq_emulator::Emulator;
+use hookmq_shared::config::HOOKS_FILE;
+use hookmq_shared::host::REDRIVE_EVERY;
 use hookmq_shared::queue::Vendor;
 use hookmq_shared::source::Source;
+use hookmq_shared::spill;
+use hookmq_shared::telemetry::LOG_LEVEL;
 
 use super::conductor::Conductor;
 use super::harvest::{self, Met};
@@ -131,7 +135,7 @@ impl World {
         let ports = free_ports(FORWARDERS + REDRIVERS + 1)?;
         let process = |name: String, binary: &PathBuf, number: usize, every: &str, port: u16| {
             let mut env = environment(&asked, &site, &emulator, number);
-            env.push(("REDRIVE_EVERY".to_owned(), every.to_owned()));
+            env.push((REDRIVE_EVERY.to_owned(), every.to_owned()));
             let log = site.log(&name);
             Process::new(name, binary.clone(), env, log, port)
         };
@@ -232,8 +236,8 @@ pub(super) fn environment(
 ) -> Vec<(String, String)> {
     let file = |name: &str| format!("file:{}", site.path(name).display());
     let mut env = vec![
-        ("HOOKS_FILE", site.path("hooks.toml").display().to_string()),
-        ("LOG_LEVEL", if asked.keep { "info" } else { "error" }.to_owned()),
+        (HOOKS_FILE, site.path("hooks.toml").display().to_string()),
+        (LOG_LEVEL, if asked.keep { "info" } else { "error" }.to_owned()),
     ];
     for service in hookmq_emulator::Vendor::ALL {
         let spec = service.spec();
@@ -250,7 +254,7 @@ pub(super) fn environment(
         env.extend(login.into_iter().flatten());
     }
     if asked.spilling != Spilling::Never {
-        env.push(("SPILL_URL", format!("file://{}", site.path("store").display())));
+        env.push((spill::VARIABLE, format!("file://{}", site.path("store").display())));
     }
     env.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }

@@ -31,7 +31,8 @@ fn what_is_set_and_wrong_is_an_error_and_what_is_missing_a_note() {
         ("TDMQ_REGION", "not a region"),
         ("TENCENTCLOUD_SECRET_ID", "file:/no/such/file"),
         ("HTTPS_PROXY", "socks5://x"),
-        ("LISTEN", ":8080"),
+        ("LISTEN", ":http"),
+        ("LISTEN", "http://127.0.0.1:8080"),
         ("PORT", "99999"),
         ("MAX_IN_FLIGHT", "abc"),
         ("MAX_IN_FLIGHT", "0"),
@@ -55,6 +56,87 @@ fn what_is_set_and_wrong_is_an_error_and_what_is_missing_a_note() {
     // The function has its own environment, which may set the region.
     let (code, text) = check(&[], &[("SPILL_URL", "s3://bucket")]);
     assert!(code == 0 && text.contains("environment: note: S3_REGION"), "{text}");
+}
+
+#[test]
+fn every_variable_is_read_and_no_mistake_hides_another() {
+    // Nothing names a store, a quarantine or RocketMQ, and the settings are wrong all the same.
+    let wrong = [
+        ("ALLOW_HTTP_ENDPOINTS", "yes"),
+        ("ALLOW_SAMPLE_SECRETS", "on"),
+        ("BASE_PATH", "a b"),
+        ("CONNECT_TIMEOUT", "soon"),
+        ("DURABLE_FOLDER", "data"),
+        ("HTTPS_PROXY", "socks5://x"),
+        ("LISTEN", ":http"),
+        ("LOG_FORMAT", "xml"),
+        ("LOG_LEVEL", "verbose"),
+        ("MAX_CONNECTIONS", "0"),
+        ("MAX_IN_FLIGHT", "lots"),
+        ("METRICS", "yes"),
+        ("METRICS_NAMESPACE", "a~b"),
+        ("OS_AUTH_URL", "nonsense"),
+        ("PARAMETERS_SECRETS_EXTENSION_HTTP_PORT", "x"),
+        ("PORT", "http"),
+        ("PREWARM", "yes"),
+        ("QUARANTINE_KEY", "short"),
+        ("QUARANTINE_URL", "ftp://x"),
+        ("QUEUE_ATTEMPTS", "99"),
+        ("QUEUE_RETRY_WITHIN", "x"),
+        ("READY", "some"),
+        ("REDRIVE_EVERY", "1m"),
+        ("REDRIVE_SHARD", "5/4"),
+        ("ROCKETMQ_ENDPOINT", "nonsense"),
+        ("ROCKETMQ_MAX_MESSAGE", "1"),
+        ("S3_ENDPOINT", "foo"),
+        ("S3_FORCE_PATH_STYLE", "always"),
+        ("S3_REGION", "!"),
+        ("SOURCE_URI", "a b"),
+        ("TDMQ_ENDPOINT", "nonsense"),
+        ("TDMQ_MAX_MESSAGE", "1"),
+        ("TDMQ_REGION", "not a region"),
+        ("TDMQ_SEND_TIMEOUT", "never"),
+        ("TLS_CA_FILE", "/nope"),
+        ("TRUST_PROXIES", "yes"),
+    ];
+    let (code, text) = check(&[], &wrong);
+    assert_eq!(code, 2, "{text}");
+    for (variable, _) in wrong {
+        let line = format!("environment: error: {variable} ");
+        assert_eq!(text.matches(&line).count(), 1, "{variable}: {text}");
+    }
+}
+
+#[test]
+fn the_file_that_a_function_reads_is_checked_and_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("hooks.toml");
+    std::fs::write(&file, "[hooks.mine]\nsource = \"none\"\ntopic = \"a/b/c\"\n").unwrap();
+    let run = |arguments: &[&str], hooks: Option<&str>| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hookmq"));
+        command.arg("check").args(arguments).env_clear().current_dir(folder.path());
+        command.envs(hooks.map(|hooks| ("HOOKS", hooks)));
+        String::from_utf8(command.output().unwrap().stdout).unwrap()
+    };
+    assert!(run(&[], None).ends_with("1 hook OK in ./hooks.toml\n"));
+    assert!(run(&[], Some(HOOKS)).ends_with("1 hook OK in HOOKS\n"));
+    let both = run(&["hooks.toml"], Some(HOOKS));
+    assert!(
+        both.contains("environment: note: HOOKS is set: a function reads that in place of hooks.toml"),
+        "{both}"
+    );
+    std::fs::remove_file(&file).unwrap();
+    assert!(run(&[], None).contains(" in hooks.toml (built in)"));
+}
+
+#[test]
+fn a_base_that_is_no_address_is_an_error() {
+    for base in ["notaurl", "https://x/tdmq?x=1", "ftp://x"] {
+        let (code, text) = check(&["--url", base], &[]);
+        assert!(code == 2 && !text.contains("/h (tdmq)"), "{base}: {text}");
+    }
+    let (code, text) = check(&["--url", "https://x/tdmq/"], &[]);
+    assert!(code == 0 && text.contains("h: https://x/tdmq/h (tdmq)"), "{text}");
 }
 
 #[test]

@@ -149,9 +149,12 @@ fn a_pipe_carries_a_request_from_one_to_the_other() {
 fn each_says_whether_and_by_what_it_is_confirmed() {
     let is = |source: &Source, confidence: &str| source.info["confidence"] == confidence;
     let sources = sources();
-    assert!(sources.iter().filter(|source| is(source, "confirmed")).count() >= 60);
+    assert!(sources.iter().filter(|source| is(source, "confirmed")).count() >= 150);
     for source in sources {
         assert!(is(&source, "confirmed") || is(&source, "unconfirmed"), "{}", source.name);
-        assert!(!source.info["evidence"].as_str().unwrap().is_empty(), "{}", source.name);
+        let opened = source.info["evidence"].as_array().unwrap();
+        // The preset `none` verifies nothing, so nothing is to be confirmed.
+        let is_shown = !opened.is_empty() || source.info["tried"].is_string() || source.name == "none";
+        assert!(is_shown, "{}", source.name);
     }
 }
