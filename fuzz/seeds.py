@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Writes `fuzz/corpus`: where each fuzz target starts from, made of the vectors, samples and presets."""
+"""Writer of `fuzz/corpus`, where each fuzz target starts from: vectors, samples and presets."""
 import base64
+import gzip
 import json
 import pathlib
 import re
 import tomllib
 import urllib.parse
+import zlib
 from collections.abc import Callable, Iterable
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -20,14 +22,14 @@ Seeds = Iterable[tuple[str, bytes]]
 
 
 def accepted(preset: pathlib.Path) -> list[dict]:
-    """The cases of a preset's vector file that a source accepts; first those of the targets' own time."""
+    """Returns the accepted cases of a preset's vector file, those of the targets' own time first."""
     file = VECTORS / "webhooks" / f"{preset.stem.replace('-', '_')}.json"
     cases = json.loads(file.read_text())["cases"] if file.exists() else []
     return sorted((case for case in cases if case["expect"] == "accept"), key=lambda case: case["now"] != NOW)
 
 
 def various(key: Callable[[dict], object]) -> list[pathlib.Path]:
-    """The first preset of each way to verify, as far as `key` tells them apart."""
+    """Returns the first preset of each way to verify, as far as `key` distinguishes them."""
     found = {}
     for preset in PRESETS:
         found.setdefault(json.dumps(key(tomllib.loads(preset.read_text())["verify"])), preset)
@@ -35,7 +37,7 @@ def various(key: Callable[[dict], object]) -> list[pathlib.Path]:
 
 
 def way(verify: dict) -> list[object]:
-    """The kind, the places, the spelling and the parts of what is signed."""
+    """Returns the kind, the places, the spelling and the parts of what is signed."""
     signature = verify.get("signature", {})
     return [verify["kind"], signature.get("from", "").split(":")[0], signature.get("format"),
             signature.get("encoding"), "timestamp" in verify, "decrypt" in verify, "body_hash" in verify,
@@ -151,6 +153,10 @@ def trigger_event() -> Seeds:
     for event in sorted((ROOT / "events").glob("*.json")):
         if event.name.startswith("github") or event.name.endswith("-challenge-http-api.json"):
             yield event.stem, event.read_bytes()
+    # What strangers make of an event, and what clouds write in other types than they document.
+    for case in sorted((ROOT / "shared/tests/cases/host").glob("*/*.json")):
+        if re.search("latin1|surrogate|escape|control|array|number|odd|object|text|lattice", case.stem):
+            yield f"{case.parent.name}-{case.stem}", case.read_bytes()
 
 
 def vendor_answer() -> Seeds:
@@ -194,9 +200,46 @@ def mask() -> Seeds:
         yield str(number), text.encode()
 
 
+def inflate() -> Seeds:
+    deflated = lambda text, level, shape: (packer := zlib.compressobj(level, zlib.DEFLATED, shape)).compress(text) + packer.flush()
+    texts = [b"", b"{}", b'{"id":"evt_1","list":[1,2,3,4,5,6,7,8,9]}' * 3, b"a" * 900, bytes(range(256))]
+    for number, text in enumerate(texts):
+        for name, shape in {"gzip": 31, "zlib": 15, "raw": -15}.items():
+            for level in (0, 9):
+                yield f"{name}-{number}-{level}", b"\x00\x04" + deflated(text, level, shape)
+    whole = deflated(b"{}", 9, 31)
+    yield "gzip-twice", b"\x00\x04" + whole + whole
+    yield "gzip-head", b"\x00\x04" + b"\x1f\x8b\x08\x1e\0\0\0\0\0\x03\x03\0abcname\0comment\0cc" + whole[10:]
+
+
+def decode() -> Seeds:
+    form, kind = b"payload=%7B%22a%22%3A1%7D&x=1", b"application/x-www-form-urlencoded"
+    for number, (way, coding, of, body) in enumerate([
+        (1, b"gzip", b"application/json", gzip.compress(b"{}", mtime=0)), (1, b"deflate", b"", zlib.compress(b"{}")),
+        (1, b"br", b"", b"{}"), (1, b"identity", b"", b"{}"), (0, b"gzip", b"", b"{}"), (2, b"", kind, form),
+        (2, b"", b"application/json", b"{}"), (3, b"x-gzip", kind, gzip.compress(form, mtime=0)),
+        (1, b"gzip", b"", gzip.compress(b"a" * 9000, mtime=0)),
+    ]):
+        yield str(number), bytes([way]) + coding + b"\n" + of + b"\n\n" + body
+    yield "two", b"\x01gzip\n\ngzip\n\n{}"
+
+
+def pattern() -> Seeds:
+    for number, text in enumerate(["push\npush", "invoice.*\ninvoice.paid", "*\n", "a*b\nab", "Orders/*\norders/x"]):
+        yield str(number), text.encode()
+
+
+def mend() -> Seeds:
+    for number, event in enumerate([
+        b'{"a": "Beno\xeet", "b": [1, 2.5, true, null]}', rb'{"a": "Beno\xEEt\q\u12\ud83d\ude00\ud83d"}',
+        b'{"a": "\x00\n\x7f"}', b'[-0, 1e5, 18446744073709551616]', b'{"a": {"b": "c"}, "a": 1}',
+    ]):
+        yield str(number), event
+
+
 def main() -> None:
     for target in [request, signature, json_field, form, xml, certificate, encrypted, hooks_file, trigger_event,
-                   vendor_answer, head, mask]:
+                   vendor_answer, head, mask, inflate, decode, pattern, mend]:
         folder = CORPUS / target.__name__
         folder.mkdir(parents=True, exist_ok=True)
         for file in folder.iterdir():

@@ -2,6 +2,7 @@
 #![no_main]
 
 use hookmq_shared::net::answer::Answer;
+use hookmq_shared::queue::failure::Private;
 use hookmq_shared::queue::{rocketmq, tdmq};
 use libfuzzer_sys::fuzz_target;
 
@@ -9,7 +10,8 @@ fuzz_target!(|data: &[u8]| {
     let Some((status, body)) = data.split_first() else { return };
     let status = [200, 201, 302, 400, 401, 404, 429, 500, 504][usize::from(*status) % 9];
     let answer = Answer { status, headers: Default::default(), body: body.to_vec().into() };
-    for accepted in [tdmq::wire::read(&answer, &["secret"]), rocketmq::wire::read(&answer, &["secret"])] {
+    let private = Private { secrets: &["secret"], message: None };
+    for accepted in [tdmq::wire::read(&answer, &private), rocketmq::wire::read(&answer, &private)] {
         // A receipt needs a success and an id.
         if let Ok(accepted) = accepted {
             assert!((200..300).contains(&status) && !accepted.message_id.trim().is_empty());
