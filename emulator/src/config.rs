@@ -7,6 +7,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use crate::spec::{KeyPair, Lookup, Vendor};
+
 /// The credentials and names of [`Config::default`], which are published and therefore worthless anywhere
 /// else.
 pub mod sample {
@@ -128,6 +130,27 @@ impl Default for Config {
             clock: Arc::new(system_clock),
             keeps: true,
         }
+    }
+}
+
+impl Config {
+    /// Returns the default with these key pairs and topics for every service, in place of the sample's.
+    pub fn restricted(keys: &[KeyPair], topics: &Topics) -> Self {
+        let mut config = Self::default();
+        for service in Vendor::ALL {
+            (service.spec().restrict)(&mut config, keys, topics);
+        }
+        config
+    }
+
+    /// Returns the default with the credentials and names that each API's clients read from variables, as far as
+    /// they are set.
+    pub fn from_variables(lookup: &Lookup<'_>) -> Self {
+        let mut config = Self::default();
+        for service in Vendor::ALL {
+            (service.spec().configure)(&mut config, lookup);
+        }
+        config
     }
 }
 

@@ -10,10 +10,10 @@ use time::{Duration, OffsetDateTime, PrimitiveDateTime, macros::format_descripti
 
 use crate::{
     config::{ABSENT, Config, HuaweiCredential, sample},
-    properties,
+    iam, properties,
     reply::{Call, Reply},
     sign::{Authorization, sdk_hmac},
-    spec::{Known, Spec, Vendor, refused, unsettled},
+    spec::{KeyPair, Known, Spec, Vendor, refused, set, unsettled},
     store::{Failures, State, StoredMessage, header, kept_headers, random, request_id},
 };
 
@@ -41,23 +41,46 @@ pub(crate) static SPEC: Spec = Spec {
     ],
     environment: |url| {
         vec![
-            ("HUAWEICLOUD_SDK_AK", sample::ACCESS_KEY.to_owned()),
-            ("HUAWEICLOUD_SDK_SK", sample::SECRET_ACCESS_KEY.to_owned()),
-            ("HUAWEICLOUD_SDK_PROJECT_ID", sample::PROJECT_ID.to_owned()),
+            (ACCESS_KEY, sample::ACCESS_KEY.to_owned()),
+            (SECRET_KEY, sample::SECRET_ACCESS_KEY.to_owned()),
+            (PROJECT_ID, sample::PROJECT_ID.to_owned()),
             ("ROCKETMQ_ENDPOINT", url.to_owned()),
-            ("ROCKETMQ_INSTANCE_ID", sample::INSTANCE_ID.to_owned()),
+            (INSTANCE_ID, sample::INSTANCE_ID.to_owned()),
         ]
     },
-    key: Some(["HUAWEICLOUD_SDK_AK", "HUAWEICLOUD_SDK_SK"]),
+    key: Some([ACCESS_KEY, SECRET_KEY]),
     login: Some(|url| {
         vec![
             ("OS_AUTH_URL", url.to_owned()),
-            ("OS_USERNAME", sample::USERNAME.to_owned()),
-            ("OS_PASSWORD", sample::PASSWORD.to_owned()),
-            ("OS_USER_DOMAIN_NAME", sample::DOMAIN.to_owned()),
+            (iam::USERNAME, sample::USERNAME.to_owned()),
+            (iam::PASSWORD, sample::PASSWORD.to_owned()),
+            (iam::USER_DOMAIN, sample::DOMAIN.to_owned()),
         ]
     }),
+    restrict: |config, keys, topics| {
+        let key = |(id, key): &KeyPair| HuaweiCredential {
+            access_key: id.clone(),
+            secret_key: key.clone(),
+            security_token: None,
+        };
+        config.dms = keys.iter().map(key).collect();
+        config.rocketmq_topics = topics.clone();
+    },
+    configure: |config, lookup| {
+        for credential in &mut config.dms {
+            set(&mut credential.access_key, lookup, ACCESS_KEY);
+            set(&mut credential.secret_key, lookup, SECRET_KEY);
+            credential.security_token = lookup("HUAWEICLOUD_SDK_SECURITY_TOKEN");
+        }
+        set(&mut config.project_id, lookup, PROJECT_ID);
+        set(&mut config.instance_id, lookup, INSTANCE_ID);
+    },
 };
+
+const ACCESS_KEY: &str = "HUAWEICLOUD_SDK_AK";
+const SECRET_KEY: &str = "HUAWEICLOUD_SDK_SK";
+const PROJECT_ID: &str = "HUAWEICLOUD_SDK_PROJECT_ID";
+const INSTANCE_ID: &str = "ROCKETMQ_INSTANCE_ID";
 
 /// Upper bound on a message, in bytes.
 const MAX_MESSAGE: usize = 4 << 20;

@@ -9,7 +9,7 @@ use crate::{
     config::{Config, IamUser},
     reply::{Call, Reply},
     sign::hex,
-    spec::Spec,
+    spec::{Spec, set},
     store::{State, Token, header, random},
 };
 
@@ -28,7 +28,20 @@ pub(crate) static SPEC: Spec = Spec {
     environment: |_| Vec::new(),
     key: None,
     login: None,
+    restrict: |_, _, _| {},
+    configure: |config, lookup| {
+        for user in &mut config.iam_users {
+            set(&mut user.domain, lookup, USER_DOMAIN);
+            set(&mut user.name, lookup, USERNAME);
+            set(&mut user.password, lookup, PASSWORD);
+        }
+        set(&mut config.project_name, lookup, "OS_PROJECT_NAME");
+    },
 };
+
+pub(crate) const USER_DOMAIN: &str = "OS_USER_DOMAIN_NAME";
+pub(crate) const USERNAME: &str = "OS_USERNAME";
+pub(crate) const PASSWORD: &str = "OS_PASSWORD";
 
 struct Refusal(StatusCode, &'static str);
 

@@ -88,7 +88,7 @@ pub use config::{Clock, Config, HuaweiCredential, IamUser, TencentCredential, To
 pub use faults::{Fault, FaultKind};
 pub use s3::{Conditions, ListingOrder, S3, S3Calls, S3Config, S3Object};
 use service::Shared;
-pub use spec::{Known, Spec, Variable, Vendor, environment};
+pub use spec::{KeyPair, Known, Lookup, Spec, Variable, Vendor, environment};
 pub use store::{SeenRequest, StoredMessage};
 
 /// A running emulator, which stops when it is dropped.

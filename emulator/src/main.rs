@@ -12,9 +12,7 @@
 
 use std::{error::Error, future, io::Write as _, time::Duration};
 
-use hookmq_emulator::{
-    Config, Emulator, HuaweiCredential, IamUser, S3, S3Config, TencentCredential, Topics, sample,
-};
+use hookmq_emulator::{Config, Emulator, S3, S3Config, Topics};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -47,32 +45,13 @@ fn s3_config() -> Result<S3Config, Box<dyn Error>> {
 }
 
 fn config() -> Config {
-    let or = |name, default: &str| variable(name).unwrap_or_else(|| default.to_owned());
-    let missing = or("MISSING_TOPICS", "");
-    let missing = Topics::all_but(missing.split(',').map(str::trim).filter(|topic| !topic.is_empty()));
+    let missing = variable("MISSING_TOPICS").unwrap_or_default();
+    let topics = Topics::all_but(missing.split(',').map(str::trim).filter(|topic| !topic.is_empty()));
     Config {
-        tdmq: vec![TencentCredential {
-            secret_id: or("TENCENTCLOUD_SECRET_ID", sample::SECRET_ID),
-            secret_key: or("TENCENTCLOUD_SECRET_KEY", sample::SECRET_KEY),
-            token: variable("TENCENTCLOUD_TOKEN"),
-        }],
-        tdmq_topics: missing.clone(),
-        dms: vec![HuaweiCredential {
-            access_key: or("HUAWEICLOUD_SDK_AK", sample::ACCESS_KEY),
-            secret_key: or("HUAWEICLOUD_SDK_SK", sample::SECRET_ACCESS_KEY),
-            security_token: variable("HUAWEICLOUD_SDK_SECURITY_TOKEN"),
-        }],
-        project_id: or("HUAWEICLOUD_SDK_PROJECT_ID", sample::PROJECT_ID),
-        project_name: or("OS_PROJECT_NAME", sample::PROJECT_NAME),
-        instance_id: or("ROCKETMQ_INSTANCE_ID", sample::INSTANCE_ID),
-        rocketmq_topics: missing,
-        iam_users: vec![IamUser {
-            domain: or("OS_USER_DOMAIN_NAME", sample::DOMAIN),
-            name: or("OS_USERNAME", sample::USERNAME),
-            password: or("OS_PASSWORD", sample::PASSWORD),
-        }],
+        tdmq_topics: topics.clone(),
+        rocketmq_topics: topics,
         keeps: variable("KEEP_MESSAGES").is_none_or(|keep| keep != "0"),
-        ..Config::default()
+        ..Config::from_variables(&variable)
     }
 }
 

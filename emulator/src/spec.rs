@@ -4,7 +4,7 @@ use http::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::config::Config;
+use crate::config::{Config, Topics};
 use crate::reply::{Call, Reply};
 use crate::store::State;
 
@@ -33,6 +33,10 @@ pub struct Spec {
     pub key: Option<[&'static str; 2]>,
     /// Builds the variables of a login that takes the place of the key, if the API has one.
     pub login: Option<fn(&str) -> Vec<Variable>>,
+    /// Restricts the service to these key pairs and topics, if it has any.
+    pub(crate) restrict: fn(&mut Config, &[KeyPair], &Topics),
+    /// Takes credentials and names from the variables that are set.
+    pub(crate) configure: fn(&mut Config, &Lookup<'_>),
 }
 
 impl Spec {
@@ -42,8 +46,21 @@ impl Spec {
     }
 }
 
+/// Id of a key, and the key itself.
+pub type KeyPair = (String, String);
+
 /// Environment variable and its value.
 pub type Variable = (&'static str, String);
+
+/// Function that returns the value of a variable, if it is set.
+pub type Lookup<'a> = dyn Fn(&str) -> Option<String> + 'a;
+
+/// Writes the value of a variable to `field`, if it is set.
+pub(crate) fn set(field: &mut String, lookup: &Lookup<'_>, name: &str) {
+    if let Some(value) = lookup(name) {
+        *field = value;
+    }
+}
 
 /// Function that returns the topic and the delivery's id of a request.
 pub(crate) type Visible = fn(&Value) -> (Option<&str>, Option<String>);

@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use crate::{
-    config::{ABSENT, Config, sample},
+    config::{ABSENT, Config, TencentCredential, sample},
     reply::{Call, Reply},
     sign::{Authorization, tc3},
-    spec::{Spec, Vendor, refused, unsettled},
+    spec::{KeyPair, Spec, Vendor, refused, set, unsettled},
     store::{State, StoredMessage, header, kept_headers, request_id},
 };
 
@@ -38,15 +38,34 @@ pub(crate) static SPEC: Spec = Spec {
     ],
     environment: |url| {
         vec![
-            ("TENCENTCLOUD_SECRET_ID", sample::SECRET_ID.to_owned()),
-            ("TENCENTCLOUD_SECRET_KEY", sample::SECRET_KEY.to_owned()),
+            (SECRET_ID, sample::SECRET_ID.to_owned()),
+            (SECRET_KEY, sample::SECRET_KEY.to_owned()),
             ("TENCENTCLOUD_REGION", "ap-guangzhou".to_owned()),
             ("TDMQ_ENDPOINT", url.to_owned()),
         ]
     },
-    key: Some(["TENCENTCLOUD_SECRET_ID", "TENCENTCLOUD_SECRET_KEY"]),
+    key: Some([SECRET_ID, SECRET_KEY]),
     login: None,
+    restrict: |config, keys, topics| {
+        let key = |(id, key): &KeyPair| TencentCredential {
+            secret_id: id.clone(),
+            secret_key: key.clone(),
+            token: None,
+        };
+        config.tdmq = keys.iter().map(key).collect();
+        config.tdmq_topics = topics.clone();
+    },
+    configure: |config, lookup| {
+        for credential in &mut config.tdmq {
+            set(&mut credential.secret_id, lookup, SECRET_ID);
+            set(&mut credential.secret_key, lookup, SECRET_KEY);
+            credential.token = lookup("TENCENTCLOUD_TOKEN");
+        }
+    },
 };
+
+const SECRET_ID: &str = "TENCENTCLOUD_SECRET_ID";
+const SECRET_KEY: &str = "TENCENTCLOUD_SECRET_KEY";
 
 const ACTION: &str = "SendMessages";
 const VERSION: &str = "2020-02-17";

@@ -7,6 +7,7 @@ use hookmq_shared::carry::{Course, End, Facts, KeptFacts, StepOutcome, Terms};
 use hookmq_shared::clock::{Random, Timestamp};
 use hookmq_shared::delivery::Delivery;
 use hookmq_shared::net::answer::Answer;
+use hookmq_shared::queue::failure::Private;
 use hookmq_shared::queue::{Class, Vendor, tdmq};
 use hookmq_shared::redrive::Waiting;
 use hookmq_shared::redrive::turns::{Came, Stops};
@@ -187,7 +188,7 @@ fn wait(asks: bool, ahead: i64) -> u8 {
 fn unread() -> Option<Class> {
     let body = Bytes::from_static(b"{\"Response\":{\"RequestId\":\"r\"}}");
     let answer = Answer { status: 200, body, ..Answer::default() };
-    tdmq::wire::read(&answer, &[]).err().map(|failure| failure.class)
+    tdmq::wire::read(&answer, &Private::default()).err().map(|failure| failure.class)
 }
 
 struct Identities {

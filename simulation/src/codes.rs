@@ -114,7 +114,7 @@ const fn rocketmq(class: Class) -> &'static [(u16, &'static str, &'static str)] 
 
 #[cfg(test)]
 mod tests {
-    use hookmq_shared::queue::failure::Scope;
+    use hookmq_shared::queue::failure::{Private, Scope};
 
     use super::*;
 
@@ -123,7 +123,7 @@ mod tests {
         let now = Timestamp::from_unix(1_772_323_200);
         for codes in [&TDMQ, &ROCKETMQ] {
             let spec = codes.vendor.spec();
-            let read = |answer: &Answer| (spec.read)(answer, &[]);
+            let read = |answer: &Answer| (spec.read)(answer, &Private::default());
             for seed in 0..20 {
                 let mut rng = Rng::of(seed, 0);
                 for class in Class::ALL {

@@ -8,7 +8,7 @@ use hookmq_shared::queue::Class;
 use tokio::time::sleep;
 
 use crate::broker::span;
-use crate::hooks::{HOOKS, TARGETS, Version, hook};
+use crate::hooks::{HOOKS, Hook, TARGETS, Version, hook};
 use crate::ledger::Paths;
 use crate::people::{Pens, send};
 use crate::processes::{FORWARDERS, Fleet, REDRIVERS};
@@ -269,12 +269,14 @@ async fn deploy(world: &Arc<World>, fleet: &Arc<Fleet>) {
             let left = world.store.count("spill/");
             state.meet(if left > 0 { "shards changed with work left" } else { "shards changed" });
         }
-        version.is_renamed |= now > part;
-        // A delivery with a mistyped topic can go nowhere once its hook is gone, so the hook is not removed
-        // then.
+        // A delivery with a mistyped topic can go nowhere once its hook is gone, so the hook is not renamed or
+        // removed then.
+        let is_mistyped = |is_it: fn(Hook) -> bool| version.typos.iter().any(|place| is_it(hook(*place)));
+        let waiting = world.store.count("spill/tdmq/h22");
+        state.keeps_name = is_mistyped(|hook| hook.is_renamed) || (state.keeps_name && waiting > 0);
+        version.is_renamed |= !state.keeps_name && now > part;
         let waiting = world.store.count("spill/rocketmq/h23");
-        let is_mistyped = version.typos.iter().any(|place| hook(*place).is_removed);
-        state.keeps_hook = is_mistyped || (state.keeps_hook && waiting > 0);
+        state.keeps_hook = is_mistyped(|hook| hook.is_removed) || (state.keeps_hook && waiting > 0);
         version.is_removed |= !state.keeps_hook && (now > part && waiting > 0 || now > 2 * part);
     }
     release(world, fleet, version).await;

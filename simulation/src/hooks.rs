@@ -8,7 +8,9 @@ use hookmq_shared::clock::{Random, Timestamp};
 use hookmq_shared::config::{Config, Reading, Samples};
 use hookmq_shared::env::Env;
 use hookmq_shared::http::{Headers, Request};
+use hookmq_shared::quarantine;
 use hookmq_shared::source::{Draft, Source, Tamper};
+use hookmq_shared::spill;
 use sha2::{Digest as _, Sha256};
 
 use crate::rng::Rng;
@@ -255,7 +257,7 @@ pub(crate) fn signers(seed: u64, generation: u64) -> Vec<Arc<Source>> {
         let secret = format!("\"plain:{}\"", secret(seed, place, generation));
         text.push_str(&toml(place, &name(place, false), &secret, false));
     }
-    let env = Env::of([("SPILL_URL", "file:///x"), ("QUARANTINE_URL", "file:///x")]);
+    let env = Env::of([(spill::VARIABLE, "file:///x"), (quarantine::VARIABLE, "file:///x")]);
     let config = Config::parse("hooks.toml", &text, Reading::new(&env, Samples::Refused));
     let source = |place: usize| config.hook(&name(place, false))?.source.current();
     // A test checks that each hook is valid.
@@ -415,7 +417,7 @@ mod tests {
 
     #[test]
     fn every_hook_is_sound_in_every_version() {
-        let env = Env::of([("SPILL_URL", "file:///x"), ("QUARANTINE_URL", "file:///x")]);
+        let env = Env::of([(spill::VARIABLE, "file:///x"), (quarantine::VARIABLE, "file:///x")]);
         let config =
             Version { typos: BTreeSet::from([1, 6]), generation: 1, ..Version::default() }.config(1, &env);
         assert!(!config.has_errors(), "{:?}", config.mistakes);

@@ -6,9 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hookmq_shared::clock::{Clock, Random, Timestamp};
+use hookmq_shared::config::SOURCE_URI;
 use hookmq_shared::context::Context;
 use hookmq_shared::env::Env;
+use hookmq_shared::quarantine;
 use hookmq_shared::queue::Class;
+use hookmq_shared::spill;
 use hookmq_shared::store::memory::{Expiry, MemoryStore};
 use tokio::time::Instant;
 
@@ -128,6 +131,8 @@ pub(crate) struct State {
     /// True if the hook that is removed one day has, or may have, deliveries that were kept with a mistyped
     /// topic.
     pub(crate) keeps_hook: bool,
+    /// The same for the hook that is to be renamed.
+    pub(crate) keeps_name: bool,
     /// Copies stored in one send without a readable answer, by process with target, and send.
     pub(crate) unread: BTreeMap<(u32, u64), u32>,
     /// Digests of removed deliveries in `spill/`, with the time of the removal.
@@ -218,6 +223,7 @@ impl World {
             wrong_secret: BTreeMap::new(),
             redrivers_off: 0,
             keeps_hook: false,
+            keeps_name: false,
             unread: BTreeMap::new(),
             removed: BTreeMap::new(),
             claims: BTreeSet::new(),
@@ -272,10 +278,10 @@ impl World {
 
     pub(crate) fn context(self: &Arc<Self>, process: &Arc<Process>) -> Context {
         let env = Env::of([
-            ("SPILL_URL", "file:///store"),
-            ("QUARANTINE_URL", "file:///store"),
-            ("QUARANTINE_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="),
-            ("SOURCE_URI", "https://sim.test"),
+            (spill::VARIABLE, "file:///store"),
+            (quarantine::VARIABLE, "file:///store"),
+            (quarantine::KEY, "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="),
+            (SOURCE_URI, "https://sim.test"),
         ]);
         let (start, owner) = (self.start, Arc::clone(process));
         let clock = Clock::from_fn(move || moment(start, owner.offset.load(Ordering::Relaxed)));
