@@ -1,4 +1,4 @@
-"""Makes the virtual environment under `target/` and runs the Python checks in it.
+"""Runner of the Python checks in a virtual environment under `target/`, which it makes.
 
     python3 -m tests.in_venv                        all of them
     python3 -m tests.in_venv platforms.processes    one of them
@@ -13,14 +13,14 @@ from tests.support import ROOT, TARGET
 
 HOME = TARGET / "venv"
 CHECKS = [
-    "differential.sdk_conformance", "differential.libraries", "platforms.processes", "differential.s3_moto",
-    "differential.s3_versitygw", "deploy.template", "platforms.deployed", "deploy.packages", "deploy.manifests",
-    "networks.namespaces",
+    "differential.sdk_conformance", "differential.libraries", "platforms.processes", "platforms.senders",
+    "differential.s3_moto", "differential.s3_versitygw", "deploy.template", "platforms.deployed", "deploy.packages",
+    "deploy.manifests", "networks.namespaces",
 ]
 
 
 def make() -> pathlib.Path:
-    """The environment as the requirements ask for it; gives its Python."""
+    """Makes the environment as the requirements ask for it, and returns its Python."""
     python = HOME / "bin" / "python"
     requirements = ROOT / "tests" / "requirements.txt"
     stamp = HOME / "requirements.txt"

@@ -1,4 +1,4 @@
-"""What the Python checks share: building binaries, starting processes, plain HTTP."""
+"""Shared part of the Python checks: building binaries, starting processes, plain HTTP."""
 import contextlib
 import http.client
 import json
@@ -42,12 +42,12 @@ def binary(name: str) -> pathlib.Path:
 
 
 def shipped(name: str) -> pathlib.Path:
-    """The zip of a function, where `scripts/cargo-lambda build` has been."""
+    """Returns the path of a function's zip, which `scripts/cargo-lambda build` writes."""
     return TARGET / "lambda" / name / "bootstrap.zip"
 
 
 def unpacked(path: pathlib.Path, into: pathlib.Path) -> pathlib.Path:
-    """The program in the zip of a function."""
+    """Unpacks the program in the zip of a function."""
     with zipfile.ZipFile(path) as archive:
         bootstrap = pathlib.Path(archive.extract("bootstrap", into))
     bootstrap.chmod(0o755)
@@ -62,7 +62,7 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def process(command: list, env: dict, log: pathlib.Path | None = None):
-    """A child that is ended with the block. Its environment is `env` and nothing else."""
+    """Starts a child that is ended with the block. Its environment is `env` and nothing else."""
     out = open(log, "ab") if log else subprocess.DEVNULL
     child = subprocess.Popen([str(c) for c in command], env=env, stdout=out, stderr=subprocess.STDOUT)
     try:
@@ -79,7 +79,7 @@ def process(command: list, env: dict, log: pathlib.Path | None = None):
 
 
 def wait_for(port: int, child: subprocess.Popen, seconds: float = 30) -> None:
-    """Until something listens on the port."""
+    """Waits until something listens on the port."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if child.poll() is not None:
@@ -92,7 +92,7 @@ def wait_for(port: int, child: subprocess.Popen, seconds: float = 30) -> None:
 
 def request(port: int, method: str, path: str, body: bytes | None = None, headers: dict | None = None,
             host: str = "127.0.0.1"):
-    """Status, headers and body of one request."""
+    """Returns status, headers and body of one request."""
     connection = http.client.HTTPConnection(host, port, timeout=60)
     try:
         connection.request(method, path, body, headers or {})
@@ -104,7 +104,7 @@ def request(port: int, method: str, path: str, body: bytes | None = None, header
 
 @contextlib.contextmanager
 def emulator(**more: str):
-    """The emulator as a process, with more in its environment; gives its port."""
+    """Starts the emulator as a process, with more in its environment, and yields its port."""
     port = free_port()
     env = {"LISTEN": f"127.0.0.1:{port}", "PATH": os.environ["PATH"], **more}
     with process([binary("hookmq-emulator")], env) as child:
@@ -117,7 +117,7 @@ def messages(port: int) -> list:
 
 
 def forwarder_env(vendor_port: int, **more: str) -> dict:
-    """Everything that both functions need to reach the emulator, or whatever listens there."""
+    """Returns everything that both functions need to reach the emulator, or whatever listens there."""
     endpoint = f"http://127.0.0.1:{vendor_port}"
     return {
         "PATH": os.environ["PATH"],

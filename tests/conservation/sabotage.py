@@ -1,4 +1,4 @@
-"""The conservation experiment can fail: with one safeguard pulled, `hookmq torture` says so.
+"""Proof that the conservation experiment can fail: with one safeguard pulled, `hookmq torture` says so.
 
 One build with `--cfg sabotage` has every safeguard of `shared/src/sabotage.rs`, and a variable of the environment
 pulls one. With none pulled, the experiment must hold; with each of these, it must not, and must name
@@ -46,7 +46,7 @@ DELIVERIES = ["--deliveries", "500"]
 
 
 def check_all() -> None:
-    """Each safeguard is tried here, or somebody else is named."""
+    """Checks that each safeguard is tried here, or is named with the test that tries it elsewhere."""
     source = (support.ROOT / "shared/src/sabotage.rs").read_text()
     every = set(re.findall(r'Self::\w+ => "([a-z-]+)"', source))
     tried = {safeguard for safeguard, _, _ in TRIALS}
@@ -61,7 +61,7 @@ def build() -> None:
 
 
 def wrapped(name: str, safeguard: str | None) -> pathlib.Path:
-    """The experiment gives its processes an environment of their own, so the variable comes from a script."""
+    """Writes a script that sets the variable, which the experiment does not hand on to its processes."""
     script = BINARIES / f"{name}.sh"
     script.write_text(f"#!/bin/sh\nSABOTAGE={safeguard or ''} exec {BINARIES / name}\n")
     script.chmod(0o755)

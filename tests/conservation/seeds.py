@@ -30,7 +30,7 @@ AT_A_TIME = 4
 
 
 def run(arguments: list[str]) -> bool:
-    """One experiment, and whether every promise held."""
+    """Runs one experiment and returns True if every promise held."""
     done = subprocess.run([support.binary("hookmq"), "torture", *arguments], capture_output=True, text=True)
     summary = [line for line in done.stdout.splitlines() if line.startswith(("acknowledged", "BROKEN"))]
     held = done.returncode == 0

@@ -1,4 +1,4 @@
-"""CloudWatch's alarms, played: what rings, and when, where the redriver runs, fails, finds something old or is silent.
+"""Simulation of CloudWatch's alarms: which ring when the redriver runs, fails, is silent or finds old work.
 
 As the CloudWatch User Guide says ("Alarm evaluation"): each minute the last EvaluationPeriods periods are looked at;
 DatapointsToAlarm of them (all of them by default) must breach, and a period without data is what TreatMissingData
@@ -13,14 +13,14 @@ LATE, LONGEST, COUNTED = 59, 55, 60
 
 
 def is_allowed(alarm: dict) -> bool:
-    """Whether CloudWatch takes such periods."""
+    """Returns True if CloudWatch takes such periods."""
     period, periods = int(alarm["Period"]), int(alarm["EvaluationPeriods"])
     needed = int(alarm.get("DatapointsToAlarm") or periods)
     return period % 60 == 0 and period > 0 and 1 <= needed <= periods and period * periods <= DAY
 
 
 def rings(alarm: dict, data: list[tuple[int, int, float]], at: int) -> bool:
-    """Whether it rings at a time, with data of (time, time from which it is seen, value)."""
+    """Returns True if the alarm rings at a time, with data of (time, time from which it is seen, value)."""
     period, periods = int(alarm["Period"]), int(alarm["EvaluationPeriods"])
     threshold = float(alarm["Threshold"])
     breach = {
@@ -40,7 +40,7 @@ def rings(alarm: dict, data: list[tuple[int, int, float]], at: int) -> bool:
 
 
 def runs(minutes: int, count: int, pattern: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """When each run begins and ends: how late and how long they are, in turn."""
+    """Returns the begin and the end of each run; `pattern` gives in turn how late and how long they are."""
     begun = [(index * minutes * 60 + pattern[index % len(pattern)][0], pattern[index % len(pattern)][1])
              for index in range(count)]
     return [(at, at + lasting) for at, lasting in begun]
@@ -54,7 +54,7 @@ def patterns() -> list[list[tuple[int, int]]]:
 
 
 def check(stack) -> None:
-    """The redriver's alarms, with this stack's interval and shards."""
+    """Checks the redriver's alarms with this stack's interval and shards."""
     minutes, shards = int(stack.values["RedriveMinutes"]), int(stack.values["RedriveShards"])
     alarms = stack.of_type("AWS::CloudWatch::Alarm")
     own = {name: alarm for name, alarm in alarms.items() if name.startswith("Redrive") or name == "SpillAgeAlarm"}

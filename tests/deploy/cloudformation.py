@@ -1,4 +1,4 @@
-"""The SAM template as CloudFormation gets it: translated by SAM's own translator, with the values of parameters."""
+"""SAM template as CloudFormation gets it: translated by SAM's translator, with the parameters' values."""
 import logging
 import os
 import re
@@ -19,7 +19,7 @@ NOTHING = object()
 
 
 class NoPolicies:
-    """AWS's managed policies by name: the translator would ask IAM."""
+    """Stand-in for AWS's managed policies by name, for which the translator would ask IAM."""
 
     @staticmethod
     def load() -> dict:
@@ -31,7 +31,7 @@ def source() -> dict:
 
 
 def translated(values: dict) -> dict:
-    """What SAM's macro makes of the template, intrinsic functions still in it."""
+    """Returns what SAM's macro makes of the template, with intrinsic functions still in it."""
     template = source()
     for resource in template["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":
@@ -44,7 +44,7 @@ def translated(values: dict) -> dict:
 
 
 class Stack:
-    """A stack with these parameters: the resources and outputs that there are, and what stands in them.
+    """Stack with these parameters: the resources and outputs that exist, and what stands in them.
 
     An attribute of a resource is `<LogicalId.Attribute>`, its Ref `<LogicalId>`.
     """
@@ -69,7 +69,7 @@ class Stack:
         return {name: entry for name, entry in entries if "Condition" not in entry or self.holds(entry["Condition"])}
 
     def holds(self, condition) -> bool:
-        """A condition by its name, or the function itself."""
+        """Evaluates a condition, given by its name or as the function itself."""
         if isinstance(condition, str):
             return self.holds(self.template["Conditions"][condition])
         (name, value), = condition.items()
@@ -85,10 +85,10 @@ class Stack:
                 return all(self.holds(one) for one in value)
             case "Fn::Or":
                 return any(self.holds(one) for one in value)
-        raise AssertionError(f"{name} is no condition")
+        raise AssertionError(f"{name} is not a condition")
 
     def broken_rules(self) -> list:
-        """What CloudFormation would say before it makes anything."""
+        """Returns what CloudFormation would say before it makes anything."""
         broken = []
         for rule in self.template["Rules"].values():
             if "RuleCondition" not in rule or self.holds(rule["RuleCondition"]):
@@ -144,7 +144,7 @@ class Stack:
         return f"<{name}.{attribute}>" if attribute else f"<{name}>"
 
     def of_type(self, kind: str) -> dict:
-        """The properties of the resources of a type, by logical id."""
+        """Returns the properties of the resources of a type, by logical id."""
         return {name: r["Properties"] for name, r in self.resources.items() if r["Type"] == kind}
 
     def properties(self, name: str) -> dict:

@@ -1,4 +1,4 @@
-"""The container manifests: valid against Kubernetes' own schemas, as tight as they say, and true to the code.
+"""Check of the container manifests: valid by Kubernetes' own schemas, as tight as they say, true to the code.
 
 A Knative Service has no schema here: its Pod is checked as a Pod, what is left of it against the fields and
 annotations that Knative documents.
@@ -44,7 +44,7 @@ def validate(document: dict) -> None:
 
 
 def check_pod(name: str, spec: dict) -> None:
-    """As tight as Kubernetes' restricted profile, and tighter."""
+    """Checks that the Pod is as tight as Kubernetes' restricted profile, and tighter."""
     (container,) = spec["containers"]
     security = spec.get("securityContext", {}) | container["securityContext"]
     assert security["runAsNonRoot"] is True and security["runAsUser"] == 65532, name
@@ -82,7 +82,8 @@ STOPPING = {"DRAIN_AFTER": 3, "DRAIN_WITHIN": 6}
 
 
 def check_rollout(name: str, spec: dict, config: dict, grace: int) -> None:
-    """A rollout with a mistake stops at its first Pod, each Pod has its own rollout's file, and none is cut off."""
+    """Checks that a rollout with a mistake stops at its first Pod, that each Pod has its own rollout's file,
+    and that none is cut off."""
     (container,) = spec["containers"]
     env = {variable["name"]: variable.get("value") for variable in container["env"]}
     assert env.get("READY") == "all", f"{name}: a mistake would not stop the rollout"
@@ -95,7 +96,7 @@ def check_rollout(name: str, spec: dict, config: dict, grace: int) -> None:
 
 
 def check_redrive(found: list[dict]) -> None:
-    """One Pod for each shard, and nobody in the cluster who starts a run but who may."""
+    """Checks that each shard has one Pod, and that only peers that are named can start a run."""
     by_kind = {document["kind"]: document for document in found}
     assert set(by_kind) == {"StatefulSet", "Service", "NetworkPolicy"} and len(found) == 3, by_kind.keys()
     pods = by_kind["StatefulSet"]
@@ -124,7 +125,7 @@ def check_redrive(found: list[dict]) -> None:
 
 
 def check_breaks() -> None:
-    """Each of these was, or would be, applied without a word."""
+    """Breaks the manifests of the redriver, each time in a way that the cluster would apply silently."""
     def broken(change) -> list[dict]:
         found = {document["kind"]: document for document in documents("redrive.yaml")}
         change(found)
@@ -153,7 +154,7 @@ def check_breaks() -> None:
 
 
 def check_rules(groups: list[dict]) -> None:
-    """The redriver's silence rings, each shard's; and nothing waits for a metric that nobody exports."""
+    """Checks that an alert rings for each silent shard of the redriver, and that each metric is exported."""
     rules = {rule["alert"]: rule for group in groups for rule in group["rules"]}
     exported = (ROOT / "shared" / "src" / "metrics" / "prometheus.rs").read_text()
     for name, rule in rules.items():
@@ -206,7 +207,7 @@ def check_rule_breaks(groups: list[dict]) -> None:
 
 
 def check_rollout_breaks(config: dict) -> None:
-    """Each of these would be applied without a word."""
+    """Breaks the manifests of a rollout, each time in a way that the cluster would apply silently."""
     spec = documents("kubernetes.yaml")[1]["spec"]["template"]["spec"]
     check_rollout("sound", spec, config, 15)
     env = lambda spec: spec["containers"][0]["env"]

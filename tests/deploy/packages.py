@@ -1,4 +1,4 @@
-"""What `deploy/` holds for Tencent SCF and FunctionGraph, checked and run.
+"""Check and run of what `deploy/` holds for Tencent SCF and FunctionGraph.
 
 1. Terraform and serverless.yml: parsed, and every resource's arguments against those that the providers
    document (`schema.json`, which says of which version); every variable of the environment against
@@ -55,7 +55,7 @@ def unquoted(name: str) -> str:
 
 
 def check_block(where: str, body: dict, schema: dict, blocks: dict) -> None:
-    """The arguments of a block, and of the blocks in it."""
+    """Checks the arguments of a block, and of the blocks in it."""
     dynamic = {unquoted(name): content for part in body.get("dynamic", []) for name, content in part.items()
                if not name.startswith("__")}
     known = {*schema["required"], *schema["optional"]}
@@ -119,13 +119,13 @@ SHARD = re.compile(r"(\d)/([1248])")
 
 
 def check_texts(where: str, texts: list[str]) -> None:
-    """These triggers' shards: each once, and together the whole."""
+    """Checks that these triggers name each shard once, and together the whole."""
     assert all(SHARD.fullmatch(text) for text in texts), f"{where}: {texts}"
     assert texts == [f"{index}/{len(texts)}" for index in range(len(texts))], f"{where}: {texts}"
 
 
 def check_shards(folder: str, text: str) -> None:
-    """A timer for each shard, room for each, and no memory but what was measured."""
+    """Checks that each shard has a timer and room to run, with no more memory than was measured."""
     argument, name, limit, room = SHARDS[folder]
     blocks = {kind: re.search(rf'^resource "\w*{kind}\w*" "{label}" {{\n(.*?)^}}', text, re.M | re.S)[1]
               for kind, label in (("_trigger", "timer"), ("_function", "redrive"))}
@@ -147,7 +147,7 @@ def check_shards(folder: str, text: str) -> None:
 
 
 def check_bucket(folder: str, text: str) -> None:
-    """What was acknowledged is encrypted where it lies."""
+    """Checks that acknowledged deliveries are encrypted where they lie."""
     bucket = re.search(r'^resource "\w+_bucket" "spill" {\n(.*?)^}', text, re.M | re.S)[1]
     assert re.search(r'encryption_algorithm *= "AES256"|^ *encryption *= true$|"server_side_encryption" {', bucket,
                      re.M), f"{folder}: the bucket is not encrypted"
@@ -175,7 +175,7 @@ TOLD = {"tencent-scf": "cls_notices", "functiongraph/otc": "alarm_topic", "funct
 
 
 def check_alarms(folder: str, text: str) -> None:
-    """Silence rings for each shard, whatever the reason; so does a redriver that fails or is not invoked."""
+    """Checks that an alarm rings for each silent shard, and for a redriver that fails or is not invoked."""
     found = re.findall(r'^resource "(\w+)" "(\w+)" {\n(.*?)^}', text, re.M | re.S)
     value = lambda block, key: (re.findall(rf"^ *{key} *= (.*)$", block, re.M) or [""])[0].strip('"')
     searches = {}
@@ -237,7 +237,7 @@ def check_alarms(folder: str, text: str) -> None:
 
 
 def check_alarm_breaks() -> None:
-    """Each of these leaves somebody who waits untold."""
+    """Breaks the alarms, each time so that somebody who waits would not be told."""
     for folder in MODULES:
         text = (DEPLOY / folder / "alarms.tf").read_text()
         blocks = re.findall(r'^resource "\w+" "\w+" {\n.*?^}\n', text, re.M | re.S)
@@ -334,7 +334,7 @@ def package(out: pathlib.Path) -> dict[str, pathlib.Path]:
 
 
 def check_packages(home: pathlib.Path) -> dict[str, pathlib.Path]:
-    """Folders that the zips were unzipped into."""
+    """Builds and checks the packages, and returns the folders that the zips were unzipped into."""
     first, second = package(home / "first"), package(home / "second")
     web = {f"{kind}-{name}" for kind in ("scf-web", "functiongraph-http") for name in FORWARDERS}
     assert set(first) == {*(f"event-{name}" for name in (*FORWARDERS, "redrive")), *web}, set(first)
@@ -362,7 +362,7 @@ def check_packages(home: pathlib.Path) -> dict[str, pathlib.Path]:
 # 3. The packages, run
 
 class Runtime(http.server.ThreadingHTTPServer):
-    """A platform's runtime interface: hands events out one after the other, and takes what comes back."""
+    """Runtime interface of a platform, which hands out one event after the other and takes the answers."""
 
     daemon_threads = True
 
@@ -374,7 +374,7 @@ class Runtime(http.server.ThreadingHTTPServer):
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     def invoke(self, event: dict, headers: dict, kind: str = "response") -> dict:
-        """What the function answers to an event; its error is one of this test, too, unless that is what it wants."""
+        """Returns the function's answer to an event. An error fails the test, unless `kind` asks for one."""
         self.events.put((json.dumps(event).encode(), headers))
         path, body = self.answered.get(timeout=60)
         found = next((kind for kind, form in self.answers.items() if re.fullmatch(form, path)), None)
@@ -409,7 +409,7 @@ class RuntimeHandler(http.server.BaseHTTPRequestHandler):
 
 
 class Scf:
-    """https://www.tencentcloud.com/document/product/583/38129"""
+    """Runtime interface of SCF: https://www.tencentcloud.com/document/product/583/38129."""
 
     events = DEPLOY / "tencent-scf" / "events"
     text = "Message"
@@ -432,7 +432,7 @@ class Scf:
 
 
 class FunctionGraph:
-    """https://docs.otc.t-systems.com/function-graph/umn/"""
+    """Runtime interface of FunctionGraph: https://docs.otc.t-systems.com/function-graph/umn/."""
 
     events = DEPLOY / "functiongraph" / "events"
     text = "user_event"
@@ -455,7 +455,7 @@ class FunctionGraph:
 
 @contextlib.contextmanager
 def vendors():
-    """The emulator, which takes the roles' temporary keys and no others."""
+    """Starts the emulator, which takes the roles' temporary keys and no others, and yields its port."""
     tencent = zip(("TENCENTCLOUD_SECRET_ID", "TENCENTCLOUD_SECRET_KEY", "TENCENTCLOUD_TOKEN"), TENCENT_KEY)
     huawei = zip(("HUAWEICLOUD_SDK_AK", "HUAWEICLOUD_SDK_SK", "HUAWEICLOUD_SDK_SECURITY_TOKEN"), HUAWEI_KEY)
     with support.emulator(**dict([*tencent, *huawei])) as port:
@@ -463,7 +463,7 @@ def vendors():
 
 
 def environment(vendor_port: int, **more: str) -> dict:
-    """What a deployment sets: where the queues are, the hook's secret, and no key."""
+    """Returns what a deployment sets: where the queues are and the hook's secret, without a key."""
     endpoint = f"http://127.0.0.1:{vendor_port}"
     return {
         "PATH": os.environ["PATH"], "ALLOW_SAMPLE_SECRETS": "1",
@@ -501,7 +501,7 @@ def timer(platform) -> dict:
 
 
 def run_events(platform, function: str, folders: dict, record: Record, s3: dict) -> int:
-    """Each sample event; then one that the queue does not take, and the redriver that sends it."""
+    """Sends each sample event, then one that the queue does not take, and runs the redriver that sends it."""
     count = 0
     with contextlib.ExitStack() as stack:
         port = stack.enter_context(vendors())
@@ -546,7 +546,7 @@ def run_events(platform, function: str, folders: dict, record: Record, s3: dict)
 
 
 def own_port(port: int) -> int:
-    """The platform's port, or another where somebody has that."""
+    """Returns the platform's port, or a free one if the platform's is taken."""
     with contextlib.suppress(OSError), support.socket.socket() as probe:
         probe.bind(("0.0.0.0", port))
         return port
@@ -564,7 +564,7 @@ WEB = {
 
 
 def run_web(kind: str, function: str, folders: dict, record: Record) -> int:
-    """The same request with the platform's keys and with a client's, believed and not."""
+    """Sends the platform's keys and a client's to functions that trust such fields, and to others."""
     port, host, switch, keys = WEB[kind]
     event = json.loads((DEPLOY / "tencent-scf/events/function-url.json").read_text())
     spoofed = {name: SPOOFED for name in keys}
@@ -581,7 +581,7 @@ def run_web(kind: str, function: str, folders: dict, record: Record) -> int:
             child = stack.enter_context(support.process([folders[f"{kind}-{function}"] / start], env, record.log))
             support.wait_for(at, child)
             assert support.request(at, "GET", "/_/health")[0] == 200
-            # What is not believed is no key: the function has none, and stores nothing.
+            # What is not believed is not a key: the function has none, and stores nothing.
             for fields, expected in ((spoofed, 503), (keys, 200 if trusts else 503)):
                 headers = {**{name: value for name, value in event["headers"].items() if name != "host"}, **fields}
                 status, answered, body = support.request(at, "POST", "/github", event["body"].encode(), headers)
@@ -597,7 +597,7 @@ def run_web(kind: str, function: str, folders: dict, record: Record) -> int:
 
 
 def run_own(kind: str, function: str, folders: dict, record: Record) -> int:
-    """The other vendor's queue: keys that a person set, which nothing in a request takes the place of."""
+    """Sends to the other vendor's queue with keys that a person set, which nothing in a request replaces."""
     _, host, switch, keys = WEB[kind]
     event = json.loads((DEPLOY / "tencent-scf/events/function-url.json").read_text())
     own = {"tdmq": zip(("TENCENTCLOUD_SECRET_ID", "TENCENTCLOUD_SECRET_KEY", "TENCENTCLOUD_TOKEN"), TENCENT_KEY),
@@ -617,7 +617,7 @@ def run_own(kind: str, function: str, folders: dict, record: Record) -> int:
 
 @contextlib.contextmanager
 def buckets():
-    """An object store of its own for each run; gives what the functions need of it."""
+    """Starts an object store of its own for each run, and yields what makes a function's variables for it."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()

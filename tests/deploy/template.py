@@ -1,5 +1,5 @@
-"""The SAM template, as CloudFormation gets it with each set of parameters that changes its shape: what is made,
-who may do what, and that no secret is in it. And the names that it shares with functions and documents are theirs."""
+"""Check of the SAM template, as CloudFormation gets it with each set of parameters that changes its shape:
+what is made, who may do what, that no secret is in it, and that functions and documents know its names."""
 import json
 import os
 import pathlib
@@ -76,7 +76,7 @@ def check_functions(stack: Stack) -> None:
 
 
 def check_schedules(stack: Stack) -> None:
-    """One for each shard, and none else: together they run the whole, and no two of them the same."""
+    """Checks that each shard has one schedule of its own, and that together they run the whole."""
     minutes, shards = int(stack.values["RedriveMinutes"]), int(stack.values["RedriveShards"])
     schedules = stack.of_type("AWS::Scheduler::Schedule")
     assert len(schedules) == shards, set(schedules)
@@ -97,7 +97,7 @@ def check_schedules(stack: Stack) -> None:
 
 
 def check_secrets(stack: Stack) -> None:
-    """The environment has references only, and only those of the vendors and the route that are used."""
+    """Checks that the environment has references only, and only those that vendors and route need."""
     values = stack.values
     needed = {"GITHUB_SECRET"}
     needed |= {"TENCENTCLOUD_SECRET_ID", "TENCENTCLOUD_SECRET_KEY"} if values["TencentcloudRegion"] else set()
@@ -126,7 +126,7 @@ def check_secrets(stack: Stack) -> None:
 
 
 def check_parameters(template: dict) -> None:
-    """No secret passes through CloudFormation. Should one ever: not shown, and never by default."""
+    """Checks that no parameter is a secret, and that every parameter has a default."""
     for name, parameter in template["Parameters"].items():
         is_secret = re.search("Secret|Key|Password|Token|Credential", name)
         assert not is_secret or name in ("SecretName", "SecretKmsKeyArn"), f"{name}: keep it in the secret"
@@ -136,7 +136,7 @@ def check_parameters(template: dict) -> None:
 
 
 def statements(stack: Stack, role: dict) -> set:
-    """What a role may, one action on one resource each; who it is by AWS's managed policies."""
+    """Returns what a role may, one action on one resource each, beside AWS's managed policies that it has."""
     documents = [policy["PolicyDocument"] for policy in role.get("Policies", [])]
     granted = set()
     for arn in role.get("ManagedPolicyArns", []):
@@ -212,7 +212,7 @@ def check_roles(stack: Stack) -> None:
 
 
 def check_entry(stack: Stack) -> None:
-    """Requests come by the API or by addresses of the functions, never by both, and reach what is deployed."""
+    """Checks that requests come by the API or by the functions' addresses, and reach what is deployed."""
     values = stack.values
     is_api, is_direct = values["Endpoint"] == "http-api", values["Deployment"] == "Direct"
     apis, urls = stack.of_type("AWS::ApiGatewayV2::Api"), stack.of_type("AWS::Lambda::Url")
@@ -279,7 +279,7 @@ def check_entry(stack: Stack) -> None:
 
 
 def check_deployment(stack: Stack) -> None:
-    """By CodeDeploy only where that is asked for, and back when an alarm of this function or of the stack rings."""
+    """Checks that CodeDeploy deploys only on request, and rolls back on the function's and stack's alarms."""
     values = stack.values
     groups = stack.of_type("AWS::CodeDeploy::DeploymentGroup")
     for name in PATHS:
@@ -305,7 +305,7 @@ def check_deployment(stack: Stack) -> None:
 
 
 def check_buckets(stack: Stack) -> None:
-    """What was acknowledged outlives the stack, encrypted and unseen, and nothing expires it."""
+    """Checks that acknowledged deliveries outlive the stack, encrypted and unseen, and do not expire."""
     buckets = {name: r for name, r in stack.resources.items() if r["Type"] == "AWS::S3::Bucket"}
     is_kept = stack.values["Quarantine"] == "on"
     assert set(buckets) == {"SpillBucket"} | ({"QuarantineBucket"} if is_kept else set()), set(buckets)
@@ -339,7 +339,7 @@ def check_buckets(stack: Stack) -> None:
 
 
 def written_metrics() -> set:
-    """What the functions write, and what their document says of it."""
+    """Returns the metrics that the functions write, as their document lists them."""
     source = (support.ROOT / "shared/src/metrics/emf.rs").read_text()
     document = (support.ROOT / "docs/configuration.md").read_text()
     table = document.split("\n### CloudWatch\n")[1].split("| --- |", 1)[1]
@@ -367,7 +367,7 @@ ROLLED_BACK_BY = {"Unavailable", "NotReady", "Errors"}
 
 
 def filtered_metrics(stack: Stack) -> set:
-    """Metrics of the stack's namespace that log groups are searched for."""
+    """Returns the metrics of the stack's namespace that log groups are searched for."""
     found = set()
     for name, one in stack.of_type("AWS::Logs::MetricFilter").items():
         assert one["LogGroupName"] == "<HttpApiLogs>", name
@@ -382,7 +382,7 @@ def filtered_metrics(stack: Stack) -> set:
 
 
 def check_strangers(stack: Stack) -> None:
-    """What strangers can cause rolls nothing back, reports no outage, and is told under its own name."""
+    """Checks that strangers can cause neither a rollback nor an outage's alarm, but ring one of their own."""
     for name, alarm in stack.of_type("AWS::CloudWatch::Alarm").items():
         is_strangers = alarm["MetricName"] in (*STRANGERS, "5xx", "4xx", "Deliveries")
         assert is_strangers == (name in STRANGERS.values()), f"{name}: strangers ring it"
@@ -466,7 +466,7 @@ def check_dashboard(stack: Stack, written: set) -> None:
 
 
 def check_breaks() -> None:
-    """What the checks are for: each of these is a template that would be deployed and fail in silence."""
+    """Breaks the template, each time in a way that would be deployed and fail in silence."""
     def broken(values: dict, change) -> Stack:
         stack = Stack(DEPLOYED | values)
         change(stack)
@@ -531,7 +531,7 @@ def check_breaks() -> None:
 
 
 def check_rules() -> None:
-    """What cannot work is refused before anything is made."""
+    """Checks that parameters that cannot work are refused before anything is made."""
     told = lambda values: Stack(values).broken_rules()
     assert told(DEPLOYED) == []
     assert told(CASES["domain"]) == []
@@ -551,7 +551,7 @@ def lint(template: dict) -> None:
 
 
 def check_local() -> None:
-    """What sam build, sam local invoke and sam local start-api see, without AWS and without the layer."""
+    """Checks what `sam build` and `sam local` see, without AWS and without the layer."""
     file = str(support.ROOT / "template.yaml")
     for overrides in ({}, DEPLOYED):
         stacks, _ = SamLocalStackProvider.get_stacks(file, parameter_overrides=overrides)
@@ -571,7 +571,7 @@ def check_local() -> None:
 
 
 def check_application(template: dict) -> None:
-    """What the Serverless Application Repository is told is true."""
+    """Checks that what the Serverless Application Repository is told is true."""
     told = template["Metadata"]["AWS::ServerlessRepo::Application"]
     package = tomllib.loads((support.ROOT / "Cargo.toml").read_text())["workspace"]["package"]
     assert told["SemanticVersion"] == package["version"] and told["SpdxLicenseId"] == package["license"]
@@ -579,7 +579,7 @@ def check_application(template: dict) -> None:
 
 
 def check_names(template: dict) -> None:
-    """Names that stand in several places are the same in all of them."""
+    """Checks that names that stand in several places are the same in all of them."""
     functions = [r["Properties"] for r in template["Resources"].values() if r["Type"] == "AWS::Serverless::Function"]
     parts = [template["Globals"]["Function"], *functions]
     variables = {name for part in parts for name in part.get("Environment", {}).get("Variables", {})}

@@ -1,4 +1,4 @@
-"""Redrivers as processes before a backlog: how fast, with how many calls of the store, in how much memory.
+"""Load test of redrivers before a backlog: their time, their calls of the store and their memory.
 
     python3 -m tests.load.backlog                           # 10^5 deliveries, 1 and 8 redrivers, folder and S3
     python3 -m tests.load.backlog --objects 1000000         # 17 minutes a line, 3 GB of memory for the S3
@@ -39,7 +39,7 @@ HOOK, ID = "backlog", re.compile(rb"sha256-[0-9a-f]{64}")
 
 
 class Built:
-    """Where the binaries are."""
+    """Locations of the binaries."""
 
     def __init__(self, options):
         self.emulator = support.TARGET / "release" / "hookmq-emulator"
@@ -67,7 +67,7 @@ class Built:
 
 @contextlib.contextmanager
 def world(built: Built, store: str, under: pathlib.Path, page_ms: int = PAGE_MS, request_ms: int = REQUEST_MS):
-    """Vendor and store; what the functions' environment needs of them."""
+    """Starts vendor and store, and yields what the functions' environment needs of them."""
     port, s3 = support.free_port(), support.free_port()
     env = {"PATH": os.environ["PATH"], "LISTEN": f"127.0.0.1:{port}", "KEEP_MESSAGES": "0",
            "S3_LISTEN": f"127.0.0.1:{s3}", "S3_PAGE_MS": str(page_ms), "S3_REQUEST_MS": str(request_ms)}
@@ -103,7 +103,7 @@ class World:
         assert status == 200, text
 
     def fill(self, objects) -> None:
-        """Names and contents; a folder is filled without a sync."""
+        """Stores names and contents. A folder is filled without a sync."""
         if not self.s3:
             known = set()
             for name, content in objects:
@@ -129,7 +129,7 @@ class World:
         flush()
 
     def left(self, folder: str = "spill") -> int:
-        """Objects in a folder of the store."""
+        """Returns the number of objects in a folder of the store."""
         if self.s3:
             return self.store_counts()["objects"].get(folder, 0)
         return sum(path.is_file() for path in (self.folder / folder).rglob("*"))
@@ -154,7 +154,7 @@ def hooks(name: str, targets: list[str] = (), **more: str) -> str:
 
 def spilled(built: Built, under: pathlib.Path, hooks_toml: str, hook: str, bodies, vendor: str = "tdmq",
             faults=({"fault": {"error": {"code": "InternalError"}}, "times": 0},), content_type="text/plain"):
-    """What a forwarder spills of these bodies: names and contents. Claims are written anew by each send."""
+    """Returns the names and contents that a forwarder spills of these bodies, without the claims."""
     store = under / "spilled"
     shutil.rmtree(store, ignore_errors=True)
     (store / "store").mkdir(parents=True)
@@ -182,7 +182,7 @@ def name_of(target: str, hook: str, delivery_id: str, body: bytes) -> str:
 
 def copies(name: str, content: bytes, count: int, body: bytes, waiting: float = 0.0, hook: str | None = None,
            first: int = 0, due: float | None = None):
-    """So many deliveries like this one; a share of them was tried a while ago, and is due again at that time."""
+    """Yields `count` deliveries like this one. The share `waiting` was tried before, and is due at `due`."""
     target, own = name.split("/")[1:3]
     hook = hook or own
     pieces = ID.split(content)
@@ -201,7 +201,7 @@ def copies(name: str, content: bytes, count: int, body: bytes, waiting: float = 
 
 
 class Redriver(threading.Thread):
-    """A process that is asked for runs until there is nothing left for it."""
+    """Process of a redriver, which is asked for runs until there is nothing left for it."""
 
     def __init__(self, binary: pathlib.Path, place: World, hooks_toml: str, shard: str | None, log: pathlib.Path,
                  path: str):
@@ -257,8 +257,7 @@ def cpu(pid: int) -> float:
 
 def redrive(built: Built, place: World, hooks_toml: str, count: int, under: pathlib.Path,
             path: str = "/?now=1") -> dict:
-    """Runs so many redrivers until all have ended; with `now=1`, what a slow machine did not send in time is tried
-    again at once."""
+    """Runs redrivers until all have ended. With `now=1`, what was not sent in time is tried again at once."""
     before, began, spent = place.store_counts()["calls"], time.time(), cpu(place.pid)
     binary = built.function("redrive", under)
     shards = [None] if count == 1 else [f"{index}/{count}" for index in range(count)]
@@ -281,7 +280,7 @@ def redrive(built: Built, place: World, hooks_toml: str, count: int, under: path
 
 
 def backlog(built: Built, store: str, objects: int, redrivers: int, waiting: float, not_due: float) -> list[str]:
-    """One row of the table; what is wrong with it."""
+    """Prints one row of the table and returns what is wrong with it."""
     with tempfile.TemporaryDirectory(prefix="backlog-") as under, contextlib.ExitStack() as stack:
         under = pathlib.Path(under)
         body = b'{"order": 4711, "items": [1, 2, 3], "note": "' + b"x" * 200 + b'"}'

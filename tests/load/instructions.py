@@ -21,7 +21,7 @@ LEAST = 10_000
 
 
 def build(bench: str) -> str:
-    """The benchmark's program."""
+    """Builds the benchmark and returns its program."""
     command = ["cargo", "bench", "-p", "hookmq-shared", "--bench", bench, "--no-run", "--message-format=json"]
     out = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
     built = [message.get("executable") for message in map(json.loads, out.splitlines())]
@@ -29,7 +29,7 @@ def build(bench: str) -> str:
 
 
 def instructions(program: str, *arguments: str) -> int:
-    """Those of the whole program, start included."""
+    """Counts the instructions of the whole program, start included."""
     command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
     run = subprocess.run([*command, program, *arguments], capture_output=True, text=True)
     counted = re.search(r"Collected : (\d+)", run.stderr)
@@ -39,12 +39,12 @@ def instructions(program: str, *arguments: str) -> int:
 
 
 def names(program: str) -> list[str]:
-    """What the program can be asked for."""
+    """Returns the names that the program can be asked for."""
     return subprocess.run([program, "list"], check=True, capture_output=True, text=True).stdout.splitlines()
 
 
 def verification() -> None:
-    """A row for each kind of verifier."""
+    """Prints a row for each kind of verifier."""
     program = build("verify")
     print("| kind | preset | instructions |\n| --- | --- | ---: |")
     for line in names(program):
@@ -54,7 +54,7 @@ def verification() -> None:
 
 
 def linear() -> None:
-    """A row for each shape of what strangers choose the size of."""
+    """Prints a row for each shape whose size strangers choose, and ends the script if one is not linear."""
     program = build("linear")
     print("| shape | 1 kB | 10 kB | 100 kB |\n| --- | ---: | ---: | ---: |")
     steep = []

@@ -1,4 +1,4 @@
-"""What an outage of the queue costs a forwarder that has a store, by its kind: the table of docs/performance.md.
+"""Cost of a queue's outage for a forwarder with a store, by its kind: the table of docs/performance.md.
 
     python3 -m tests.load.outage target/release [BEFORE]
 
@@ -35,7 +35,7 @@ KINDS = [
 
 
 def deliver(port: int, n: int) -> float:
-    """Seconds until the answer, which must be an ack."""
+    """Sends a delivery, which must be acknowledged, and returns the seconds until the answer."""
     headers = {"authorization": f"Bearer {support.TOKEN}", "content-type": "application/json"}
     begun = time.monotonic()
     status, _, body = support.request(port, "POST", "/conformance", json.dumps({"n": n}).encode(), headers)
@@ -44,13 +44,13 @@ def deliver(port: int, n: int) -> float:
 
 
 def attempts(log: pathlib.Path) -> int:
-    """Attempts so far, as the lines of deliveries tell them."""
+    """Returns the attempts so far, as the lines of deliveries count them."""
     lines = (line for line in log.read_text().splitlines() if line.startswith("{"))
     return sum(json.loads(line).get("attempts") or 0 for line in lines)
 
 
 def measure(binaries: pathlib.Path, faults: list, endpoint: str | None) -> dict:
-    """Times and attempts of one version in one kind of outage."""
+    """Measures times and attempts of one version in one kind of outage."""
     result = {}
     for count in (1, 200):
         with tempfile.TemporaryDirectory() as folder:
@@ -78,7 +78,7 @@ def measure(binaries: pathlib.Path, faults: list, endpoint: str | None) -> dict:
 
 
 def settled(log: pathlib.Path, count: int) -> int:
-    """Attempts of so many deliveries, once their lines are written."""
+    """Returns the attempts of so many deliveries, once their lines are written."""
     for _ in range(100):
         if log.read_text().count('"hook":"conformance"') >= count:
             break
@@ -87,7 +87,7 @@ def settled(log: pathlib.Path, count: int) -> int:
 
 
 def stream(pool, port: int, log: pathlib.Path, count: int) -> tuple:
-    """Median time, and attempts, of 20 deliveries a second for 5 s."""
+    """Sends 20 deliveries a second for 5 s, and returns their median time and attempts."""
     before, begun = attempts(log), time.monotonic()
     futures = []
     for n in range(100):

@@ -28,12 +28,12 @@ class Shape:
     is_ci: bool = False
 
     def few(self) -> int:
-        """As many as fill the redriver's memory, and not more."""
+        """Returns the number of deliveries that fill the redriver's memory."""
         return max(1, self.count // 3)
 
 
 def escapes(size: int):
-    """Text of which JSON makes six bytes for one."""
+    """Returns a maker of texts of which JSON makes six bytes for one."""
     return lambda number: b"%d" % number + b"\x01" * (size - 8)
 
 
@@ -51,7 +51,7 @@ def binary(size: int):
 
 
 def with_original(name: str, content: bytes) -> bytes:
-    """As of a hook whose events are encrypted: what came lies beside what it says."""
+    """Changes a delivery to one of a hook with encrypted events: its original lies beside its content."""
     if not name.startswith("spill/"):
         return content
     record = json.loads(content)
@@ -61,7 +61,7 @@ def with_original(name: str, content: bytes) -> bytes:
 
 
 def without_message(name: str, content: bytes) -> bytes:
-    """As of a delivery that no message could be made of, before its hook was corrected."""
+    """Changes a delivery to one that no message could be made of, before its hook was corrected."""
     record = json.loads(content)
     record["message"], record["error"]["errorclass"] = None, "unrenderable"
     return json.dumps(record, separators=(",", ":")).encode()
@@ -97,7 +97,7 @@ SHAPES = [
 
 
 def many(built, under, few: bool, hooks, spilled, copies):
-    """Fifty hooks with eight targets, and deliveries of each."""
+    """Returns fifty hooks with eight targets, and deliveries of each."""
     body, each = b'{"small": true}', 5 if few else 20
     own = "hook-00"
     of = lambda name: hooks(name, list(TARGETS), spill="always")

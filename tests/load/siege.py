@@ -1,4 +1,4 @@
-"""A forwarder under siege: hostile connections by the thousand beside genuine deliveries.
+"""Siege of a forwarder: hostile connections by the thousand beside genuine deliveries.
 
     python3 -m tests.load.siege                             # one minute, hostile ones from other addresses
     python3 -m tests.load.siege --minutes 30 --release      # as it is shipped
@@ -60,7 +60,7 @@ def delivery(number: int) -> bytes:
 # --- the hostile side ---
 
 class Hostile:
-    """Connections of one process."""
+    """Hostile connections of one process."""
 
     def __init__(self, port: int, addresses: list, end: float):
         self.port, self.addresses, self.end = port, addresses, end
@@ -85,7 +85,7 @@ class Hostile:
                     pass
 
     async def drip(self, loop, sock, seconds: float):
-        """A byte every two seconds, until it is closed."""
+        """Sends a byte every two seconds, until the connection is closed."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             await asyncio.sleep(2)
@@ -179,7 +179,7 @@ class Genuine:
         self.idle = []
 
     def kept(self):
-        """A connection that an earlier request left: a sender sees that one was closed before it writes on it."""
+        """Returns an idle connection. A sender sees that one was closed before it writes on it."""
         while self.idle:
             reader, writer, since = self.idle.pop()
             if not reader.at_eof() and time.monotonic() - since < KEPT:
@@ -270,7 +270,7 @@ def resident(pid: int) -> int:
 
 
 def grown(sizes: list) -> list:
-    """Why memory is not flat, if it is not."""
+    """Returns why memory is not flat, or an empty list if it is flat."""
     half = len(sizes) // 2
     middle, most = max(sizes[:half]), max(sizes[half:])
     is_flat = most <= max(middle * MOST_GROWTH, middle + LEAST_GROWTH)

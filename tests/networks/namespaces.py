@@ -61,7 +61,7 @@ def loopback() -> None:
 
 
 def hole() -> None:
-    """An address that takes everything and says nothing."""
+    """Adds an address that takes everything and says nothing."""
     sh("ip", "link", "add", "va", "type", "veth", "peer", "name", "vb")
     sh("ip", "addr", "add", "10.9.9.1/24", "dev", "va")
     sh("ip", "link", "set", "va", "up")
@@ -100,7 +100,7 @@ def name_server(answers) -> None:
 # -- What is at its ends.
 
 def http_server(answer: bytes = STORED, tls: ssl.SSLContext | None = None, headers: dict | None = None):
-    """A server that answers every request so; gives its port and how often each method came."""
+    """Starts a server that answers every request so, and returns its port and a count by method."""
     seen = collections.Counter()
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -108,7 +108,7 @@ def http_server(answer: bytes = STORED, tls: ssl.SSLContext | None = None, heade
 
         def reply(self) -> None:
             self.rfile.read(int(self.headers.get("content-length") or 0))
-            # The probe of the store is no delivery.
+            # The probe of the store is not a delivery.
             seen[self.command] += "/probe/" not in self.path
             self.send_response(200)
             for name, value in (headers or {}).items():
@@ -136,7 +136,7 @@ def http_server(answer: bytes = STORED, tls: ssl.SSLContext | None = None, heade
 
 
 def certificate(folder: pathlib.Path, names: list) -> tuple:
-    """A certificate of its own root, and the files of its key and itself."""
+    """Makes a certificate that is its own root, and returns the files of its key and of itself."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import rsa
@@ -165,7 +165,7 @@ def tls_server(folder: pathlib.Path, names: list) -> tuple:
 
 
 def slow_proxy(seconds: float, port: int) -> int:
-    """A proxy that takes its time over CONNECT, and leads to this port whatever it is asked for."""
+    """Starts a proxy that takes its time over CONNECT and leads to this port whatever it is asked for."""
     listener = socket.create_server(("127.0.0.1", 0))
 
     def pump(source: socket.socket, to: socket.socket) -> None:
@@ -194,13 +194,13 @@ def slow_proxy(seconds: float, port: int) -> int:
 
 
 class Forwarder:
-    """A forwarder as a process, with its log in `folder`."""
+    """Process of a forwarder, with its log in `folder`."""
 
     def __init__(self, folder: pathlib.Path, child: subprocess.Popen, port: int) -> None:
         self.folder, self.child, self.port = folder, child, port
 
     def deliver(self, body: str = "x", hook: str = "any") -> tuple:
-        """Status, and the time it took."""
+        """Sends a delivery and returns the status and the time it took."""
         begun = time.monotonic()
         status = support.request(self.port, "POST", f"/{hook}", body.encode())[0]
         return status, time.monotonic() - begun
@@ -212,8 +212,7 @@ class Forwarder:
         return sum(path.is_file() for path in (self.folder / "store").glob("spill/**/*"))
 
     def line(self, *words: str) -> str:
-        """The first line of the log with one of these words. The log is written beside the answers, so it may come
-        after one."""
+        """Returns the first line of the log with one of these words, which may come after an answer."""
         end = time.monotonic() + 5
         while time.monotonic() < end:
             text = (self.folder / "log").read_text()
@@ -253,7 +252,7 @@ def expect(is_so: bool, *found) -> None:
 # -- The cases.
 
 def silent_name_server(binaries: pathlib.Path) -> str:
-    """The queue's name is asked for in vain by more deliveries than there are threads: all are spilled."""
+    """Checks that all deliveries are spilled where more await a silent name server than threads exist."""
     loopback()
     hole()
     mount(f"nameserver {HOLE}\n", "/etc/resolv.conf")
@@ -265,7 +264,7 @@ def silent_name_server(binaries: pathlib.Path) -> str:
 
 
 def silent_for_the_queue(binaries: pathlib.Path) -> str:
-    """The same with a bucket, whose own name is answered."""
+    """Checks that all deliveries reach a bucket whose name is answered while the queue's is not."""
     loopback()
     store, seen = http_server(b"", headers={"ETag": '"x"'})
     name_server(lambda name, kind: {1: "127.0.0.1"}.get(kind, "") if name.startswith("store.") else None)
@@ -279,7 +278,8 @@ def silent_for_the_queue(binaries: pathlib.Path) -> str:
 
 
 def silent_for_many_targets(binaries: pathlib.Path) -> str:
-    """More targets have silent names than there are threads, and the bucket's name is not known before."""
+    """Checks that all deliveries are stored where more targets have silent names than there are threads, and
+    the bucket's name is looked up only then."""
     loopback()
     store, seen = http_server(b"", headers={"ETag": '"x"'})
     is_begun = threading.Event()
@@ -302,7 +302,7 @@ def silent_for_many_targets(binaries: pathlib.Path) -> str:
 
 
 def half_a_name_server(binaries: pathlib.Path) -> str:
-    """A is answered at once and AAAA never: a look-up goes on, and its answer serves the next delivery."""
+    """Checks that a look-up goes on where only A is answered, and its answer serves the next delivery."""
     loopback()
     vendor, _ = http_server()
     name_server(lambda _, kind: "127.0.0.1" if kind == 1 else None)
@@ -316,7 +316,7 @@ def half_a_name_server(binaries: pathlib.Path) -> str:
 
 
 def swallowing_address(binaries: pathlib.Path) -> str:
-    """The first addresses of queue and store take no connection and refuse none."""
+    """Checks that deliveries arrive where the first addresses neither take nor refuse a connection."""
     loopback()
     hole()
     vendor, _ = http_server()
@@ -338,7 +338,7 @@ def swallowing_address(binaries: pathlib.Path) -> str:
 
 
 def slow_connect(binaries: pathlib.Path) -> str:
-    """A proxy answers CONNECT after 3.5 s."""
+    """Checks that a delivery gets through a proxy that answers CONNECT after 3.5 s."""
     from cryptography import x509
     loopback()
     with tempfile.TemporaryDirectory() as folder:
@@ -359,7 +359,7 @@ def slow_connect(binaries: pathlib.Path) -> str:
 
 
 def unmendable_tls(binaries: pathlib.Path) -> str:
-    """What no repetition mends is the configuration's fault, is tried once, and says what to do."""
+    """Checks that broken TLS, a fault of the configuration, is tried once and reported with its remedy."""
     from cryptography import x509
     loopback()
     here = [x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]

@@ -1,4 +1,4 @@
-"""Two instances behind nginx, HAProxy and Caddy, configured exactly as docs/reverse-proxy.md says.
+"""Test of two instances behind nginx, HAProxy and Caddy, configured exactly as docs/reverse-proxy.md says.
 
     python3 -m tests.networks.proxies            ten restarts a proxy and signal: some ten minutes
     python3 -m tests.networks.proxies --ci       under a minute
@@ -86,7 +86,7 @@ PROGRAMS = {"nginx": "nginx", "haproxy": "haproxy", "caddy": "caddy"}
 
 
 class Wrong(AssertionError):
-    """Something that must not be."""
+    """Violation of a rule that must hold."""
 
 
 def blocks() -> dict[str, str]:
@@ -96,7 +96,7 @@ def blocks() -> dict[str, str]:
 
 
 def install(is_asked: bool) -> list[str]:
-    """The proxies that there are, or, where that is asked for, that Debian gives."""
+    """Returns the proxies that are installed, and before that installs Debian's if that is asked for."""
     missing = [program for program in PROGRAMS if not shutil.which(program)]
     if is_asked and missing and os.geteuid() == 0 and shutil.which("apt-get"):
         env = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
@@ -115,7 +115,7 @@ def install(is_asked: bool) -> list[str]:
 
 
 class Instance:
-    """One process of the HTTP host, which can be ended and begun anew at the same port."""
+    """Process of the HTTP host, which can be ended and started again at the same port."""
 
     def __init__(self, binary: pathlib.Path, env: dict, scratch: pathlib.Path):
         self.port = support.free_port()
@@ -163,7 +163,7 @@ def instances(binary: pathlib.Path, scratch: pathlib.Path, vendor: int, **more: 
 
 @contextlib.contextmanager
 def proxy(name: str, block: str, both: list[Instance], scratch: pathlib.Path):
-    """The proxy with this configuration: only the addresses are others, and where it may write. Its port."""
+    """Starts the proxy with this configuration, at the test's addresses and folders, and yields its port."""
     port = support.free_port()
     for address, instance in zip(BACKENDS, both, strict=True):
         assert address in block, f"{name}: {address}"
@@ -202,7 +202,7 @@ def proxy(name: str, block: str, both: list[Instance], scratch: pathlib.Path):
 
 
 class Connection:
-    """HTTP/1.1 over a socket. What was received is read even where writing fails."""
+    """Connection of HTTP/1.1 over a socket. What was received is read even where writing fails."""
 
     def __init__(self):
         self.loop, self.socket, self.buffer = asyncio.get_running_loop(), socket.socket(), b""
@@ -218,7 +218,7 @@ class Connection:
         self.socket.close()
 
     def is_open(self) -> bool:
-        """Whether nothing has come since the last answer, an end neither."""
+        """Returns True if nothing has come since the last answer, not even an end."""
         with contextlib.suppress(BlockingIOError):
             with contextlib.suppress(OSError):
                 self.socket.recv(1)
@@ -270,7 +270,7 @@ class Connection:
 
 
 class Client:
-    """Requests over connections that are kept, as a balancer or a provider keeps them."""
+    """Client that keeps its connections, as a balancer or a provider does."""
 
     def __init__(self, port: int):
         self.port, self.idle = port, []
@@ -286,7 +286,7 @@ class Client:
 
     async def once(self, method: str, path: str, body: bytes = b"", headers: dict | None = None, *,
                    chunked: bool = False, source: str | None = None, all_first: bool = False):
-        """Status and header fields of one answer; `all_first`: nothing is read before everything is written."""
+        """Returns status and header fields of one answer. `all_first` writes everything before it reads."""
         fields = {"Host": "hooks.example.com", **(headers or {})}
         fields |= {"Transfer-Encoding": "chunked"} if chunked else {"Content-Length": str(len(body))}
         head = f"{method} {path} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in fields.items())
@@ -321,8 +321,8 @@ def json_of(size: int) -> bytes:
 
 
 class Load:
-    """Genuine deliveries at a rate, each with an id of its own, until it is told to end. On a machine that is too slow
-    for the rate they are fewer, and not late: nothing must fail for that."""
+    """Source of genuine deliveries at a rate, each with an id of its own, until it is told to end. On a
+    machine that is too slow for the rate they are fewer, and not late: nothing must fail for that."""
 
     MOST = 48
 
@@ -376,7 +376,7 @@ class Load:
 
 
 def lost(emulator: int, acknowledged: set[str]) -> tuple[set[str], int]:
-    """What was acknowledged and is not in the queue, and how many of it are there twice."""
+    """Returns the acknowledged deliveries that are not in the queue, and how many are there twice."""
     stored = [json.loads(message["text"])["id"] for message in support.messages(emulator)]
     return acknowledged - set(stored), len(stored) - len(set(stored))
 
@@ -391,7 +391,7 @@ def latency(emulator: int, milliseconds: int) -> None:
 
 
 async def strangers(port: int, seconds: float, lenient: str) -> list[str]:
-    """Requests without a signature that are too large, wrong, or both, beside genuine deliveries."""
+    """Sends requests without a signature that are too large, wrong, or both, beside genuine deliveries."""
     big, small = b"x" * (7 * MIB), b"x" * 900_000
     tries = [("/github", big, False, {413}), ("/github", big, True, {413}), ("/nothing", big, False, {404, 413}),
              ("/nothing", big, True, {404, 413}), ("/_/health", small, False, {404, 405}),
@@ -417,7 +417,7 @@ async def strangers(port: int, seconds: float, lenient: str) -> list[str]:
 
 
 async def bursts(port: int, size: int) -> list[str]:
-    """More at a time than there is room for; then three by themselves."""
+    """Sends more deliveries at a time than there is room for, then three by themselves."""
     client, gate, answers = Client(port), asyncio.Semaphore(40), []
 
     async def one(number: int) -> None:
@@ -441,13 +441,13 @@ async def bursts(port: int, size: int) -> list[str]:
 
 
 def may_close(proxy: str, path: str, all_first: bool) -> bool:
-    """Where a proxy ends the connection with its sender's body unread, which is not ours to mend: HAProxy where it
-    refuses by itself, Caddy where it has passed an answer on before the body's end."""
+    """Returns True where a proxy ends the connection with its sender's body unread, which is not ours to
+    mend: HAProxy where it refuses by itself, Caddy where it has passed an answer on before the body's end."""
     return proxy == "haproxy" and path.startswith("/_/") or proxy == "caddy" and all_first
 
 
 async def edges(port: int, lenient: str) -> list[str]:
-    """Bodies just below and above what a hook takes, and what is let through."""
+    """Sends bodies just below and above what a hook takes, and what is let through."""
     wrong = []
 
     async def expect(what: str, wanted: set, sending) -> None:
@@ -478,7 +478,7 @@ async def edges(port: int, lenient: str) -> list[str]:
 
 
 async def outside(name: str, port: int) -> list[str]:
-    """Nobody outside sees `/_/`, and nobody is another."""
+    """Checks that nobody outside sees `/_/`, and that no sender can claim another address."""
     wrong = []
     for path in ("/_/health", "/_/ready", "/_/metrics", "//_/health", "/./_/health", "/x/../_/health", "/%5f/health",
                  "/_%2fhealth", "/_/health?x", "http://hooks.example.com/_/health"):
@@ -498,7 +498,7 @@ async def outside(name: str, port: int) -> list[str]:
 
 
 async def restarts(port: int, both: list[Instance], how: signal.Signals, times: int, rate: int) -> Load:
-    """One instance after the other, as an operator does it: the next when the last is ready again."""
+    """Restarts one instance after the other, as an operator does it: each when the last is ready again."""
     async with Load(port, rate) as load:
         await asyncio.sleep(1)
         for number in range(times):

@@ -1,5 +1,5 @@
-"""The arm64 builds under qemu, as Lambda runs them: SAM's emulator of the runtime, and every sample. See
-`scripts/arm64`.
+"""Check of the arm64 builds under qemu, as Lambda runs them: SAM's emulator of the runtime, and every sample.
+See `scripts/arm64`.
 
     arm64.py FOLDER-OF-BUILDS QEMU SYSROOT
 """
@@ -19,7 +19,7 @@ AARCH64 = 183
 
 
 def unpacked(folder: pathlib.Path, package: str, into: pathlib.Path) -> pathlib.Path:
-    """The binary of a build, looked at."""
+    """Unpacks the binary of a build and checks it."""
     path = folder / package / "bootstrap.zip"
     bootstrap = support.unpacked(path, into)
     binary = bootstrap.read_bytes()

@@ -1,4 +1,4 @@
-"""The functions built and run by cargo-lambda. See `scripts/cargo-lambda`."""
+"""Check of the functions built and run by cargo-lambda. See `scripts/cargo-lambda`."""
 import contextlib
 import json
 import os
@@ -30,7 +30,7 @@ def cargo_lambda(*arguments: str, **more: str) -> None:
 
 
 def release(*arguments: str, folder: pathlib.Path, glibc: tuple, **more: str) -> None:
-    """Zipped release builds, and what they need of the C library."""
+    """Builds the zipped release, and checks what the binaries need of the C library."""
     packages = [argument for package in PACKAGES for argument in ("--package", package)]
     cargo_lambda("build", "--release", "--output-format", "zip", "--lambda-dir", str(folder), *packages, *arguments,
                  **more)
@@ -49,7 +49,7 @@ def release(*arguments: str, folder: pathlib.Path, glibc: tuple, **more: str) ->
 
 
 def needed_glibc(binary: bytes) -> tuple:
-    """The newest version of its symbols; each is a text in the binary's string table."""
+    """Returns the newest version of glibc's symbols, which are texts in the binary's string table."""
     versions = re.findall(rb"\0GLIBC_(\d+)\.(\d+)(?:\.\d+)?(?=\0)", binary)
     return max((int(major), int(minor)) for major, minor in versions)
 
@@ -70,7 +70,7 @@ def old_glibc() -> None:
 
 
 def as_a_web_function() -> None:
-    """That build runs, as the HTTP server that it is in a web function."""
+    """Runs the build for glibc as the HTTP server that it is in a web function."""
     with contextlib.ExitStack() as stack:
         queues, environment = beside(stack)
         for package, base in FORWARDERS.items():
@@ -86,7 +86,7 @@ def as_a_web_function() -> None:
 
 
 def over_http(queues: Queues, vendor: str, port: int, path: str) -> None:
-    """A delivery, a forged one and one to no hook."""
+    """Sends a delivery, a forged one and one to no hook."""
     body = json.dumps({"over": "http", "to": vendor})
     forged = BEARER | {"authorization": "Bearer forged"}
     for what, target, headers, status in [("a delivery", path, BEARER, 200), ("a forged delivery", path, forged, 401),
@@ -97,7 +97,7 @@ def over_http(queues: Queues, vendor: str, port: int, path: str) -> None:
 
 
 def beside(stack: contextlib.ExitStack) -> tuple:
-    """The vendors' emulator, and the environment of functions that send to it."""
+    """Starts the vendors' emulator, and returns the environment of functions that send to it."""
     support.cargo_build("hookmq-emulator", "hookmq-cli")
     port = stack.enter_context(support.emulator())
     environment = support.forwarder_env(port, HOOKS=hooks())
@@ -106,7 +106,7 @@ def beside(stack: contextlib.ExitStack) -> tuple:
 
 
 def spill_store(stack: contextlib.ExitStack) -> dict:
-    """An S3 (moto) with a bucket: in a function's runtime a folder is no store."""
+    """Starts an S3 (moto) with a bucket: a folder is not a store in a function's runtime."""
     port = support.free_port()
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     support.wait_for(port, stack.enter_context(support.process(command, ENV)))
@@ -134,7 +134,7 @@ def watch() -> None:
 
 @contextlib.contextmanager
 def watching(package: str, environment: dict, log: pathlib.Path):
-    """`cargo lambda watch` of one function; gives its port."""
+    """Runs `cargo lambda watch` of one function, and yields its port."""
     port = support.free_port()
     # It accepts sample secrets like any local run that says so.
     variables = ENV | environment | {"PATH": ENV["PATH"], "ALLOW_SAMPLE_SECRETS": "1"}
@@ -183,7 +183,7 @@ def watch_redrive(stack: contextlib.ExitStack, environment: dict) -> pathlib.Pat
 def main(steps: list[str]) -> None:
     unknown = [step for step in steps if step not in [*STEPS, "all"]]
     if unknown:
-        fail(f"{unknown[0]} is no step: {', '.join(STEPS)} or all")
+        fail(f"{unknown[0]} is not a step: {', '.join(STEPS)} or all")
     steps = STEPS if not steps or "all" in steps else steps
     for step, what in (("build", build), ("glibc", old_glibc), ("watch", watch)):
         if step in steps:

@@ -38,8 +38,8 @@ LIBRARIES = [
 
 @contextlib.contextmanager
 def daemon(scratch: pathlib.Path):
-    """The Docker daemon that runs here, or one of our own, which ends with the block: a client, and what
-    must be in the environment of its other clients."""
+    """Yields a client of the Docker daemon that runs here, or of one of our own, which ends with the block,
+    and what its other clients must have in their environment."""
     try:
         client = docker.from_env()
         client.ping()
@@ -60,7 +60,7 @@ def daemon(scratch: pathlib.Path):
 
 @contextlib.contextmanager
 def own_daemon(scratch: pathlib.Path):
-    """A daemon with its own data, socket and containerd."""
+    """Starts a daemon with its own data, socket and containerd."""
     # A socket's path must be short.
     run = pathlib.Path(tempfile.mkdtemp(prefix="hookmq-docker-"))
     data, host = scratch / "docker", f"unix://{run}/docker.sock"
@@ -91,8 +91,8 @@ def own_daemon(scratch: pathlib.Path):
 
 
 def own_bridge() -> bool:
-    """Makes the bridge, or says that it cannot. One daemon takes docker0 from another: with `--bridge=none` it
-    deletes it."""
+    """Makes the bridge, or returns False where it cannot. One daemon takes docker0 from another: with
+    `--bridge=none` it deletes it."""
     if not shutil.which("ip"):
         return False
     subprocess.run(["ip", "link", "delete", BRIDGE], stderr=subprocess.DEVNULL, check=False)
@@ -100,7 +100,7 @@ def own_bridge() -> bool:
 
 
 def start(command: list, host: str, log: pathlib.Path) -> subprocess.Popen | None:
-    """The daemon, once it answers; nothing if it does not."""
+    """Starts the daemon and returns it once it answers, or None if it does not."""
     with log.open("wb") as out:
         child = subprocess.Popen([str(part) for part in command], stdout=out, stderr=subprocess.STDOUT)
     end = time.monotonic() + 60
@@ -122,7 +122,7 @@ def stop(child: subprocess.Popen) -> None:
 
 
 def unmount(folder: pathlib.Path) -> None:
-    """Everything that the daemon left mounted in it."""
+    """Unmounts everything that the daemon left mounted in the folder."""
     mounts = [line.split()[1] for line in pathlib.Path("/proc/mounts").read_text().splitlines()]
     for mount in sorted(mounts, reverse=True):
         if pathlib.Path(mount).is_relative_to(folder):
@@ -150,7 +150,7 @@ def library(name: str) -> pathlib.Path | None:
 
 
 def loader() -> pathlib.Path:
-    """The dynamic linker, whose path stands in every binary."""
+    """Returns the dynamic linker, whose path stands in every binary."""
     names = {"x86_64": "/lib64/ld-linux-x86-64.so.2", "arm64": "/lib/ld-linux-aarch64.so.1"}
     path = pathlib.Path(names.get(ARCH, "/none"))
     if not path.exists():
@@ -159,7 +159,7 @@ def loader() -> pathlib.Path:
 
 
 def filesystem() -> bytes:
-    """A tar of what a function's container needs: the C library, SAM's emulator of the runtime, folders."""
+    """Returns a tar of what a function's container needs: the C library, SAM's runtime emulator, folders."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as tar:
         made = set()
@@ -197,7 +197,7 @@ def own_image(client, repository: str, tag: str) -> None:
 
 @contextlib.contextmanager
 def images(client):
-    """SAM's image for functions, its own where a registry can be reached; and ours for everything else."""
+    """Provides SAM's image for functions, or ours where no registry can be reached, and ours for the rest."""
     made = [OWN_IMAGE]
     own_image(client, *OWN_IMAGE.split(":"))
     try:
@@ -218,7 +218,7 @@ def images(client):
 
 @contextlib.contextmanager
 def network(client, name: str):
-    """A network that leads nowhere else."""
+    """Makes a network that leads nowhere else."""
     for stale in client.networks.list(names=[f"^{name}$"]):
         remove(stale)
     made = client.networks.create(name, driver="bridge", internal=True, labels={LABEL: "1"})
@@ -229,7 +229,7 @@ def network(client, name: str):
 
 
 def remove(made) -> None:
-    """With the containers in it: SAM leaves its own behind where it is killed."""
+    """Removes a network with the containers in it, which SAM leaves behind where it is killed."""
     made.reload()
     for left in made.containers:
         left.remove(force=True)
@@ -238,7 +238,7 @@ def remove(made) -> None:
 
 @contextlib.contextmanager
 def container(client, network_name: str, command: list, mounts: list, env: dict, log: pathlib.Path):
-    """A process of this machine in a container on the network; gives its address there."""
+    """Runs a process of this machine in a container on the network, and yields its address there."""
     volumes = {str(path): {"bind": str(path), "mode": "ro"} for path in mounts}
     running = client.containers.run(
         OWN_IMAGE, entrypoint=[str(part) for part in command], command=[], environment=env, volumes=volumes,

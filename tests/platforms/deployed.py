@@ -1,5 +1,6 @@
-"""The functions as the template deploys them: with the environment that CloudFormation would give them, under AWS's
-Lambda runtime interface emulator, beside a server with the interface of the Parameters and Secrets extension.
+"""Check of the functions as the template deploys them: with the environment that CloudFormation would give
+them, under AWS's Lambda runtime interface emulator, beside a server with the interface of the Parameters and
+Secrets extension.
 
 Nothing of the environment is a secret, and the sample hooks.toml is the one that is built in.
 """
@@ -36,7 +37,7 @@ HIDDEN = [HOOK_SECRET, support.SECRET_ID, support.SECRET_KEY, support.ACCESS_KEY
 
 @contextlib.contextmanager
 def extension(secrets: dict):
-    """Answers for the secret `hookmq` whoever shows the function's token; gives its port and what was asked."""
+    """Serves the secret `hookmq` to who shows the function's token, and yields its port and the requests."""
     asked = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -70,8 +71,8 @@ def extension(secrets: dict):
 
 
 def environment(function: str, parameters: dict, extension_port: int) -> dict:
-    """The function's variables, and those that Lambda and the extension add. The spill store is left out: there is no
-    S3 here."""
+    """Returns the function's variables, and those that Lambda and the extension add. The spill store is left
+    out: there is no S3 here."""
     variables = Stack(parameters).properties(function)["Environment"]["Variables"]
     shown = json.dumps(variables)
     assert not [secret for secret in HIDDEN if secret in shown], "the environment has a secret"
@@ -110,7 +111,7 @@ def check(name: str, function: str, path: str, parameters: dict, log: pathlib.Pa
         assert set(asked) == {"/secretsmanager/get?secretId=hookmq"}, asked
         count = len(asked)
         assert github(rie, path, HOOK_SECRET) == 200 and len(asked) == count, "read once, not once a request"
-        # The text of the reference is no secret, nor is an empty one.
+        # Neither the text of the reference nor an empty one is a secret.
         for forged in ("forged-0123456789", "secretsmanager:hookmq#GITHUB_SECRET", ""):
             assert github(rie, path, forged) == 401, forged
         assert len(support.messages(vendor_port)) == 2

@@ -1,4 +1,4 @@
-"""The image, built and run in Docker as a platform would: read-only, without rights, told to stop.
+"""Check of the image, built and run in Docker as a platform would: read-only, without rights, told to stop.
 
     python3 -m tests.platforms.image [--image FILE]      FILE: what deploy/container/build wrote
 
@@ -41,7 +41,7 @@ def docker(*command: str, check: bool = True) -> str:
 
 @contextlib.contextmanager
 def unmounted(folder: pathlib.Path):
-    """The daemon leaves a network namespace mounted below its folder, which then cannot be removed."""
+    """Unmounts the network namespace that the daemon leaves, with which its folder cannot be removed."""
     try:
         yield
     finally:
@@ -52,7 +52,7 @@ def unmounted(folder: pathlib.Path):
 
 @contextlib.contextmanager
 def daemon(scratch: pathlib.Path):
-    """Docker's daemon: the one that answers, or one of ours for as long as it is needed."""
+    """Uses Docker's daemon that answers, or starts one of ours for as long as it is needed."""
     if subprocess.run(["docker", "info"], capture_output=True).returncode == 0:
         yield
         return
@@ -73,7 +73,7 @@ def daemon(scratch: pathlib.Path):
 
 @contextlib.contextmanager
 def name_server(address: str):
-    """Knows one name, at 127.0.0.1, and says of every other that there is none."""
+    """Serves one name, at 127.0.0.1, and says of every other that there is none."""
     known = b"".join(bytes([len(part)]) + part.encode() for part in NAME.split(".")) + b"\0"
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
         server.bind((address, 53))
@@ -118,7 +118,7 @@ topic = { tdmq = "pulsar-demo/webhooks/github", rocketmq = "webhooks_github" }
 
 
 def arguments(scratch: pathlib.Path, port: int, vendor: str) -> list[str]:
-    """Everything but the image: as tight as deploy/container's manifests."""
+    """Returns everything of a run but the image, as tight as deploy/container's manifests."""
     variables = {
         "PORT": port, "HOOKS_FILE": "/etc/hookmq/config/hooks.toml", "TDMQ_ENDPOINT": vendor,
         "ROCKETMQ_ENDPOINT": vendor, "ALLOW_HTTP_ENDPOINTS": "1", "TENCENTCLOUD_REGION": "ap-guangzhou",
@@ -135,7 +135,7 @@ def arguments(scratch: pathlib.Path, port: int, vendor: str) -> list[str]:
 
 @contextlib.contextmanager
 def container(*command: str):
-    """A container that is gone with the block; its id."""
+    """Starts a container that is gone with the block, and yields its id."""
     made = docker("run", "--detach", *command)
     try:
         yield made
@@ -161,7 +161,7 @@ def deliver(port: int, secret: str, delivery: str) -> int:
 
 
 def check_process(made: str) -> None:
-    """What the kernel says of the container's process."""
+    """Checks what the kernel says of the container's process."""
     pid = docker("inspect", "--format", "{{.State.Pid}}", made)
     status = dict(line.split(":\t", 1) for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines())
     assert status["Uid"].split() == ["65532"] * 4 and status["Gid"].split() == ["65532"] * 4, status["Uid"]
@@ -177,6 +177,9 @@ def serves(scratch: pathlib.Path, emulator: int, vendor: str) -> None:
     with container(*arguments(scratch, port, vendor), TAG) as made:
         until("ready", lambda: support.request(port, "GET", "/_/ready")[0] == 200)
         assert support.request(port, "GET", "/_/health")[0] == 200
+        assert support.request(port, "GET", "/")[0] == 200
+        docker("exec", made, "/hookmq", "health")
+        docker("exec", made, "/hookmq", "health", "--ready")
         check_process(made)
         assert deliver(port, SECRETS["github"], "first") == 200, docker("logs", made, check=False)
         assert stored() == ["first"]
@@ -209,7 +212,7 @@ def is_closed(port: int) -> bool:
 
 
 def others(scratch: pathlib.Path, emulator: int, vendor: str) -> None:
-    """The other programs, and a container without a network."""
+    """Checks the other programs, and a container without a network."""
     port = support.free_port()
     with container(*arguments(scratch, port, vendor), TAG, "/rocketmq"):
         until("ready", lambda: support.request(port, "GET", "/_/ready")[0] == 200)
@@ -230,7 +233,7 @@ def others(scratch: pathlib.Path, emulator: int, vendor: str) -> None:
 
 
 def stand_in(scratch: pathlib.Path, binaries: pathlib.Path) -> None:
-    """An image of the name that the Dockerfile asks for, with a `cargo` that only checks and copies."""
+    """Imports an image under the name in the Dockerfile, with a `cargo` that only checks and copies."""
     root = scratch / "stand-in"
     (root / "bin").mkdir(parents=True)
     (root / "built").mkdir()
@@ -252,7 +255,7 @@ def stand_in(scratch: pathlib.Path, binaries: pathlib.Path) -> None:
     cargo.write_text(f"""#!/bin/sh
 set -eu
 case "$*" in
-"build --release --locked -p tdmq -p rocketmq -p redrive") built="tdmq rocketmq redrive" ;;
+"build --release --locked -p tdmq -p rocketmq -p redrive --features machine") built="tdmq rocketmq redrive" ;;
 "build --release --locked -p hookmq-cli") built="hookmq" ;;
 *) exit 1 ;;
 esac
@@ -276,7 +279,7 @@ for program in $built; do cp "/built/$program" target/release/; done
 
 
 def dockerfile(scratch: pathlib.Path, binaries: pathlib.Path) -> None:
-    """The Dockerfile makes what deploy/container/build makes."""
+    """Checks that the Dockerfile makes what deploy/container/build makes."""
     stand_in(scratch, binaries)
     context = scratch / "context"
     subprocess.run(["git", "clone", "--quiet", "--no-hardlinks", str(support.ROOT), str(context)], check=True)

@@ -1,4 +1,4 @@
-"""The built functions as real processes, against the emulator, with each fault.
+"""Check of the built functions as real processes, against the emulator, with each fault.
 
 Each function runs twice: under AWS's Lambda runtime interface emulator (it ships in `aws-sam-cli`), and
 as the plain HTTP server that it is outside a cloud runtime. One table of cases serves both.
@@ -81,7 +81,7 @@ CASES = [
 
 
 class Rie:
-    """The function under the Lambda runtime interface emulator; events as API Gateway sends them."""
+    """Function under the Lambda runtime interface emulator, with events as API Gateway sends them."""
 
     name = "lambda"
 
@@ -107,7 +107,7 @@ class Rie:
 
 
 class Http:
-    """The function as the HTTP server that it is outside a cloud runtime."""
+    """Function as the HTTP server that it is outside a cloud runtime."""
 
     name = "http"
 
@@ -123,7 +123,7 @@ class Http:
 
 
 def http_api(path: str, body: bytes, headers: dict, stage: str = "$default") -> dict:
-    """API Gateway HTTP API, payload 2.0. A named stage stands in front of the path."""
+    """Returns an event of API Gateway's HTTP API, payload 2.0. A named stage stands in front of the path."""
     return {
         "version": "2.0", "routeKey": "$default", "rawPath": path, "rawQueryString": "",
         "headers": {name.lower(): value for name, value in headers.items()},
@@ -134,7 +134,7 @@ def http_api(path: str, body: bytes, headers: dict, stage: str = "$default") -> 
 
 
 def rest_api(path: str, body: bytes, headers: dict) -> dict:
-    """API Gateway REST API, payload 1.0, behind a stage."""
+    """Returns an event of API Gateway's REST API, payload 1.0, behind a stage."""
     return {
         "resource": "/{proxy+}", "path": path, "httpMethod": "POST",
         "headers": headers, "multiValueHeaders": {name: [value] for name, value in headers.items()},
@@ -146,7 +146,7 @@ def rest_api(path: str, body: bytes, headers: dict) -> dict:
 
 
 def alb(path: str, body: bytes, headers: dict, multi: bool) -> dict:
-    """An Application Load Balancer's target group."""
+    """Returns an event of an Application Load Balancer's target group."""
     fields = ({"multiValueHeaders": {name.lower(): [value] for name, value in headers.items()}} if multi
               else {"headers": {name.lower(): value for name, value in headers.items()}})
     return {
@@ -157,7 +157,7 @@ def alb(path: str, body: bytes, headers: dict, multi: bool) -> dict:
 
 
 class Check:
-    """One function on one host, with its emulator."""
+    """Check of one function on one host, with its emulator."""
 
     def __init__(self, function: str, host, vendor_port: int):
         self.function, self.host, self.vendor_port, self.count = function, host, vendor_port, 0
@@ -170,7 +170,7 @@ class Check:
         return json.loads(answer) if answer.strip() else None
 
     def deliver(self, name: str, faults: list, hook: str = "case"):
-        """Sends one delivery; gives the answer, the attempts and the stored messages of its topic."""
+        """Sends one delivery, and returns the answer, the attempts and the stored messages of its topic."""
         self.count += 1
         topic = f"{name}-{self.count}"
         self.control("DELETE", "/_/faults")
@@ -229,7 +229,7 @@ class Check:
         assert not [m for m in support.messages(self.vendor_port) if "forged" in m["topic"]]
 
     def auth_is_not_hammered(self) -> None:
-        """Last: it stops the use of the key."""
+        """Checks that a refused key is tried once. It runs last, since the key is not used afterwards."""
         code = "AuthFailure.SignatureFailure" if self.function == "tdmq" else "APIG.0301"
         fault = error(code, None if self.function == "tdmq" else 401, message="verify aksk signature fail")
         attempts = 0
@@ -241,7 +241,8 @@ class Check:
 
 
 def check_triggers(rie: Rie, vendor_port: int) -> int:
-    """Every trigger's event, answered in its own form; what is no request is a function error, what is no text a 400."""
+    """Checks that every trigger's event is answered in its own form, that what is not a request is a function
+    error or, if nothing is lost with it, a harmless answer, and that what cannot be read is a 400."""
     headers = {"Authorization": f"Bearer {support.TOKEN}", "Content-Type": "application/json", "X-Topic": "triggers"}
     body = "{\"trigger\":\"é\"}".encode()
     before = len(support.messages(vendor_port))
@@ -259,15 +260,17 @@ def check_triggers(rie: Rie, vendor_port: int) -> int:
     wrong_base64 = {**http_api("/case", body, headers), "body": "not base64!"}
     assert rie.invoke(json.dumps(wrong_base64).encode())["statusCode"] == 400
     assert rie.invoke(b'{"version":"2.0"')["statusCode"] == 400
-    for broken in (b"[]", b"null", b'{"Records":[]}', b'{"version":"2.0","headers":7}'):
-        answer = rie.invoke(broken)
-        assert "errorType" in answer and "statusCode" not in answer, (broken, answer)
+    for other in (b'{"Records":[]}', b'{"version":"2.0","headers":7}'):
+        answer = rie.invoke(other)
+        assert "errorType" in answer and "statusCode" not in answer, (other, answer)
+    for ping in (b"null", b'{"warmer":true}'):
+        assert rie.invoke(ping)["statusCode"] == 200, ping
     assert rie.invoke(json.dumps(http_api("/case", body, headers)).encode())["statusCode"] == 200
     return 12
 
 
 def check_scrape(http: Http, deliveries: int) -> None:
-    """What Prometheus' own parser makes of the metrics."""
+    """Checks what Prometheus' own parser makes of the metrics."""
     status, headers, text = support.request(http.port, "GET", "/_/metrics")
     assert status == 200 and "version=0.0.4" in headers["content-type"], (status, headers)
     families = {family.name: family for family in text_string_to_metric_families(text.decode())}
@@ -285,7 +288,7 @@ def check_scrape(http: Http, deliveries: int) -> None:
 
 
 def check_embedded(text: str) -> int:
-    """Each request on Lambda wrote one line from which CloudWatch makes metrics; how many there are."""
+    """Checks the lines from which CloudWatch makes metrics, one a request, and returns their number."""
     lines = [json.loads(line) for line in text.splitlines() if '"_aws"' in line]
     for line in lines:
         for directive in line["_aws"]["CloudWatchMetrics"]:
@@ -314,7 +317,7 @@ def main() -> None:
                 if host is Http:
                     check_scrape(running, check.count)
                 else:
-                    # Four more are in `the_rest`; four of the triggers' events are no requests; the broken
+                    # Four more are in `the_rest`; four of the triggers' events are not requests; the broken
                     # hook is counted at the start.
                     on_lambda += check.count + 4 + triggers - 4 + 1
                 with log.open("a") as record:

@@ -1,8 +1,8 @@
-"""The functions under the SAM CLI, in containers, with the vendors' emulator beside them. See `scripts/sam-local`.
+"""Check of the functions under the SAM CLI, in containers, beside the emulator. See `scripts/sam-local`.
 
 Function containers, the vendors' emulator and an S3 (moto) are on one internal network; SAM and this script
 are outside. What is asked is always the same: was each request answered as it must be, is each accepted one
-in its queue byte for byte, and nothing else; and is no secret in what the functions logged?
+in its queue byte for byte, and nothing else; and are the functions' logs free of secrets?
 """
 import base64
 import concurrent.futures
@@ -71,7 +71,7 @@ def validate() -> None:
 
 
 class House:
-    """What stands beside the functions, and what they are given."""
+    """Services beside the functions, and what the functions are given."""
 
     def __init__(self, stack: contextlib.ExitStack):
         HERE.mkdir(parents=True, exist_ok=True)
@@ -109,7 +109,7 @@ class House:
         self.template = self.derive("local", {})
 
     def derive(self, name: str, more: dict) -> pathlib.Path:
-        """The built template with what `sam local` must know: it passes on only variables that are named there."""
+        """Writes the built template for `sam local`, which passes on only variables that are named there."""
         built = BUILD / "template.yaml"
         if not built.exists():
             fail("there is no build: run the step `build` first")
@@ -133,14 +133,14 @@ class House:
 
 
 def python_files() -> list:
-    """What the interpreter of this script needs in a container."""
+    """Returns the files that the interpreter of this script needs in a container."""
     wanted = [sys.prefix, sys.base_prefix, "/usr", "/lib", "/lib64", "/etc/ld.so.cache"]
     present = [pathlib.Path(path) for path in dict.fromkeys(wanted) if pathlib.Path(path).exists()]
     return [path for path in present if not any(parent in present for parent in path.parents)]
 
 
 def answers(call) -> None:
-    """Until it does."""
+    """Waits until the call does not raise, and fails after a minute."""
     end = time.monotonic() + 60
     while True:
         try:
@@ -157,13 +157,13 @@ def functions(template: dict) -> dict:
 
 
 def in_pairs(what, names: list) -> list:
-    """Two functions at a time: SAM takes up to a second for an invocation, whatever the function takes."""
+    """Works on two functions at a time: SAM takes up to a second for an invocation, for any function."""
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         return list(pool.map(what, names))
 
 
 def invoke_one(house: House, function: str, event: str, log: pathlib.Path) -> dict:
-    """`sam local invoke`: a container of its own."""
+    """Runs `sam local invoke`, in a container of its own."""
     with log.open("ab") as out:
         command = house.local("invoke", function, "--event", "-")
         done = subprocess.run(command, cwd=support.ROOT, env=house.env, input=event.encode(), stdout=subprocess.PIPE,
@@ -174,7 +174,7 @@ def invoke_one(house: House, function: str, event: str, log: pathlib.Path) -> di
 
 
 def invoke(house: House) -> None:
-    """Every function with every sample, each signed just before."""
+    """Invokes every function with every sample, each signed just before."""
 
     def all_of(function: str) -> int:
         log = LOGS / f"invoke-{function}.log"
@@ -198,7 +198,7 @@ def invoke(house: House) -> None:
 
 @contextlib.contextmanager
 def serving(house: House, command: str, log: str, template: pathlib.Path | None = None):
-    """`sam local start-…`, with its containers up; gives its port."""
+    """Runs `sam local start-…` with its containers up, and yields its port."""
     port = support.free_port()
     arguments = house.local(command, "--port", port, "--warm-containers", "EAGER", template=template)
     with support.process(arguments, house.env, LOGS / log) as child:
@@ -207,7 +207,7 @@ def serving(house: House, command: str, log: str, template: pathlib.Path | None 
 
 
 def api(house: House) -> None:
-    """The HTTP API."""
+    """Checks the HTTP API."""
     with serving(house, "start-api", "start-api.log") as port:
 
         def ask(method: str, path: str, body: bytes, headers: dict) -> dict:
@@ -230,8 +230,8 @@ def api(house: House) -> None:
             refused = [
                 ("an unknown hook", 404, "POST", f"{base}/nothing", b"{}", BEARER),
                 ("a wrong method", 405, "DELETE", f"{base}/bearer", b"", BEARER),
-                # The API's own answers: to a path that is none of it; and SAM's to what is no UTF-8, which AWS
-                # would hand over as base64, as the step `lambda` does.
+                # The API's own answer, to a path that is not its own; and SAM's, to what is not UTF-8, which
+                # AWS would hand over as base64, as the step `lambda` does.
                 ("a path beside the API", 403, "POST", "/other", b"{}", BEARER),
                 ("bytes through SAM", 502, "POST", f"{base}/none", b"\xff", {"content-type": "application/x-bytes"}),
             ]
@@ -245,7 +245,7 @@ def api(house: House) -> None:
 
 
 class Lambda:
-    """`sam local start-lambda`, as the AWS SDK calls it."""
+    """Client of `sam local start-lambda`, as the AWS SDK calls it."""
 
     def __init__(self, port: int):
         config = botocore.config.Config(retries={"total_max_attempts": 1}, read_timeout=120,
@@ -265,7 +265,7 @@ class Lambda:
 
 
 def binary(base: str, body: bytes) -> dict:
-    """Bytes that are no text, as a gateway hands them over."""
+    """Returns an event with bytes that are not text, as a gateway hands them over."""
     return {
         "version": "2.0", "routeKey": "$default", "rawPath": f"{base}/none", "rawQueryString": "",
         "headers": {"content-type": "application/octet-stream"}, "isBase64Encoded": True,
@@ -282,7 +282,7 @@ def bearer(base: str, hook: str, body: str) -> dict:
 
 
 def start_lambda(house: House) -> None:
-    """Invocations by the AWS SDK: every sample and its forged twin, bytes, and the way through the spill store."""
+    """Invokes by the AWS SDK: every sample and its forged twin, bytes, and the way by the spill store."""
     with serving(house, "start-lambda", "start-lambda.log") as port:
         local, anything = Lambda(port), bytes(range(256))
 
@@ -329,7 +329,7 @@ def start_lambda(house: House) -> None:
 
 
 def concurrent_calls(house: House) -> None:
-    """Lambda Managed Instances: one environment serves several invocations at once.
+    """Checks Lambda Managed Instances, where one environment serves several invocations at once.
 
     The queue answers none until all of them wait for it, so they can succeed only together.
     """
@@ -359,7 +359,7 @@ def concurrent_calls(house: House) -> None:
 
 
 def up(house: House) -> None:
-    """What stands beside the functions, for commands of somebody's own."""
+    """Keeps the services beside the functions up, for commands of somebody's own."""
     command = house.local("invoke", "TdmqFunction", "--event", "events/github-http-api.json")
     if "DOCKER_HOST" in house.env:
         print(f"export DOCKER_HOST={house.env['DOCKER_HOST']}")
@@ -376,7 +376,7 @@ IN_CONTAINERS = {"invoke": invoke, "api": api, "lambda": start_lambda, "concurre
 def main(steps: list[str]) -> None:
     unknown = [step for step in steps if step not in [*STEPS, "all", "up"]]
     if unknown:
-        fail(f"{unknown[0]} is no step: {', '.join(STEPS)}, all or up")
+        fail(f"{unknown[0]} is not a step: {', '.join(STEPS)}, all or up")
     # Ended from outside, it stops what it started all the same.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))
     steps = STEPS if not steps or "all" in steps else steps

@@ -1,4 +1,4 @@
-"""The sample events as trials: what is sent, and what must become of it in the answer and in the queues."""
+"""Trials with the sample events: what is sent, and what must become of it in the answer and in the queues."""
 import json
 import re
 import subprocess
@@ -38,13 +38,12 @@ def hookmq(*arguments: str) -> str:
 
 
 def hooks() -> str:
-    """The samples' hooks, and ours."""
+    """Returns the samples' hooks, and ours."""
     return hookmq("events", "--hooks") + MORE_HOOKS
 
 
 def samples(vendor: str):
-    """The sample events for a forwarder, each signed when it is its turn, with what must become of it; and their
-    forged twins."""
+    """Yields a forwarder's sample events and forged twins, each signed in turn, with its expected answer."""
     for path in sorted(SCHEDULE.parent.iterdir()):
         if path != SCHEDULE:
             lines = hookmq("events", "--base-path", FORWARDERS[vendor], path.name).splitlines()
@@ -56,7 +55,7 @@ def name_of(sample: dict) -> str:
 
 
 def secrets() -> list[str]:
-    """Everything that must not be in a log."""
+    """Returns everything that must not be in a log."""
     values = [support.SECRET_KEY, support.SECRET_ACCESS_KEY]
     for hook in tomllib.loads(hooks())["hooks"].values():
         references = [*hook.get("secrets", []), *hook.get("params", {}).values()]
@@ -70,13 +69,13 @@ def headers_of(answer: dict) -> dict:
 
 
 def carries(envelope: str, data: str) -> bool:
-    """The envelope ends with the body, as it came or as a string."""
+    """Returns True if the envelope ends with the body, as it came or as a string."""
     as_string = json.dumps(data, ensure_ascii=False)
     return envelope.endswith((f',"data":{data}}}', f',"data":{as_string}}}'))
 
 
 class Queues:
-    """The vendors' emulator, and what was acknowledged."""
+    """Queues of the vendors' emulator, and what was acknowledged."""
 
     def __init__(self, host: str, port: int):
         self.host, self.port = host, port
@@ -95,7 +94,7 @@ class Queues:
         return {m["message_id"]: m for m in self.control("GET", "/_/messages") if m["vendor"] == vendor}
 
     def check(self, vendor: str, what: str, expected: dict, answer: dict) -> None:
-        """Whether the answer (a gateway's) and the queue are as they must be."""
+        """Checks that the answer (a gateway's) and the queue are as they must be."""
         status, message_id = answer.get("statusCode"), headers_of(answer).get("x-hookmq-message-id")
         if status != expected["status"]:
             fail(f"{what} to {vendor}: answered {status}, not {expected['status']}: {answer}")
@@ -116,7 +115,7 @@ class Queues:
             self.accepted.add(message_id)
 
     def settle(self) -> None:
-        """What is in the queues is what was acknowledged, and nothing else."""
+        """Checks that the queues hold what was acknowledged and nothing else."""
         there = len(self.control("GET", "/_/messages"))
         if there != self.stored:
             fail(f"{there} messages are in the queues, and {self.stored} were acknowledged")
@@ -124,7 +123,8 @@ class Queues:
         self.stored = 0
 
     def check_logs(self, logs: list, whole: bool = True) -> None:
-        """Every accepted request left its line (some did, where the logs are not whole), and no secret is in any.
+        """Checks that every accepted request left its line (half of them did, where the logs are not whole),
+        and that no secret is in any line.
 
         A local server's own lines of what was asked are not the function's, and hold queries.
         """
