@@ -1,5 +1,6 @@
-"""Each function's release build: under 2.2 MB zipped, free of the crates that cost cold start, of the library's
-features for people and senders, and of what only proofs may have: the safeguards that can be pulled.
+"""Check of each function's release build: under 2.2 MB zipped, free of the crates that cost cold start, of
+the library's features for people and senders, and of the safeguards that can be pulled, which only proofs may
+have.
 
 Run after `scripts/cargo-lambda build`: what is looked at is what is uploaded.
 """
@@ -35,7 +36,7 @@ CATALOG = [b"docs.github.com: Validating webhook deliveries", b"octocat/hello-wo
 
 
 def linked(package: str) -> tuple[set[str], list[str]]:
-    """Names and versions of everything that is linked into the package, and the library's features that are on."""
+    """Returns the names and versions of all crates linked into the package, and the library's features."""
     out = subprocess.run(
         ["cargo", "tree", "-p", package, "-e", "normal", "--prefix", "none", "--format", "{p}|{f}"],
         cwd=ROOT, check=True, capture_output=True, text=True,
@@ -47,7 +48,7 @@ def linked(package: str) -> tuple[set[str], list[str]]:
 
 
 def zipped(binary: bytes) -> int:
-    """Bytes of the zip that a release has, as scripts/release and deploy/package write it."""
+    """Returns the size of the zip that a release has, as scripts/release and deploy/package write it."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr(zipfile.ZipInfo("bootstrap"), binary, zipfile.ZIP_DEFLATED, 9)
