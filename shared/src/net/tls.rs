@@ -40,7 +40,7 @@ pub(super) const PROXIES: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"
 /// Variables with the hosts that are reached without the proxy.
 const EXEMPT: [&str; 2] = ["NO_PROXY", "no_proxy"];
 
-/// Maker of connections by the environment's settings (`TLS_CA_FILE`, [`PROXIES`], [`EXEMPT`]).
+/// Maker of connections by the environment's settings (`TLS_CA_FILE`, the variables of proxies, `NO_PROXY`).
 #[derive(Clone)]
 pub struct Connector {
     direct: HttpsConnector<Tcp>,

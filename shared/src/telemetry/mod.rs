@@ -248,7 +248,7 @@ impl Line {
                 object = sends.object.as_deref()
             ),
             Outcome::Dead | Outcome::Unavailable | Outcome::Cancelled => {
-                line!(error, object = sends.object.as_deref())
+                line!(error, object = sends.object.as_deref());
             }
         }
     }

@@ -471,9 +471,9 @@ async fn large_bodies_that_wait_for_a_key_are_bounded() {
 async fn compressed_bodies_that_wait_for_a_key_are_bounded() {
     let world = World::start(Step::Hang).await;
     let table = "kind = \"jwt\"\nalgorithm = \"RS256\"\nfrom = \"header:X-Two\"";
-    let signer = custom(table, settings(&json!([RSA_KEY]))).unwrap();
+    let sender = custom(table, settings(&json!([RSA_KEY]))).unwrap();
     let draft = Draft { path: "/coded".to_owned(), ..Draft::default() };
-    let signed = signer.sign(draft, 0, Clock::system().now(), &Random::system()).unwrap();
+    let signed = sender.sign(draft, 0, Clock::system().now(), &Random::system()).unwrap();
     let of_size = |size| {
         let body = miniz_oxide::deflate::compress_to_vec_zlib(&vec![b' '; size], 9);
         let mut request = Request { body: body.into(), ..signed.clone() };
