@@ -39,7 +39,8 @@ def cases(rng: random.Random):
         for kind in ("Notification", "SubscriptionConfirmation", "UnsubscribeConfirmation"):
             message = {
                 "Type": kind, "MessageId": "22b80b92-fdea-4c2c-8f9d-bdfb0c7bf324", "TopicArn": TOPIC,
-                "Subject": text[:9], "Message": text, "Timestamp": "2025-10-09T08:53:20.000Z",
+                # SNS takes no subject with a line break or a control character.
+                "Subject": "".join(filter(str.isprintable, text[:9])) or "empty", "Message": text, "Timestamp": "2025-10-09T08:53:20.000Z",
                 "SignatureVersion": "2", "SigningCertURL": CERTIFICATE,
             }
             if kind != "Notification":
