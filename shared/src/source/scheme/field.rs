@@ -89,6 +89,9 @@ impl<'v> View<'v> {
     }
 }
 
+/// Upper bound on the texts in JSON that hold one another, in one field.
+const MAX_NESTED: usize = 8;
+
 impl Field {
     /// Parses `KIND:NAME`; the error lists the valid forms.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
@@ -133,15 +136,25 @@ impl Field {
         if let Some((field, value)) = text.split_once("==") {
             return Some(inner(field).map(|field| Self::Equal(field, value.to_owned())));
         }
+        // Each word is taken once or a few times, so that no text nests as deep as it is long.
         if let Some(list) = text.strip_suffix("#1") {
-            return Some(inner(list).map(Self::Listed));
+            let twice = list.ends_with("#1").then(|| Err(format!("{text:?} has #1 twice")));
+            return Some(twice.unwrap_or_else(|| inner(list).map(Self::Listed)));
+        }
+        // A text without a word of these is the name of a single place.
+        let depth = text.matches(">json:").count();
+        if depth == 0 {
+            return None;
+        }
+        if depth > MAX_NESTED {
+            return Some(Err(format!("the field has >json: {depth} times, {MAX_NESTED} are the most")));
         }
         let mut pieces = text.split(">json:");
         let outer = pieces.next().map(Self::parse)?;
         // A text in JSON may hold JSON again.
         let nested =
             |outer: Self| pieces.fold(outer, |outer, path| Self::Inside(Box::new(outer), path.to_owned()));
-        text.contains(">json:").then(|| outer.map(nested))
+        Some(outer.map(nested))
     }
 
     /// Parses a text with fields in braces.
@@ -537,6 +550,25 @@ fn decode(text: &[u8]) -> Cow<'_, [u8]> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+
+    /// Signs of words that are not whole words are letters of names, and no text nests without end.
+    #[test]
+    fn every_text_is_read_in_few_steps() {
+        for (text, name) in
+            [("json:a>b", "a>b"), ("query:a=b", "a=b"), ("json:a|b", "a|b"), ("json:a#2", "a#2")]
+        {
+            let field = Field::parse(text).expect(text);
+            assert!(matches!(&field, Field::Json(n) | Field::Query(n) if n == name), "{text}");
+        }
+        for part in ["#1", ">json:a", "{", "|json:", "==", "=", ">"] {
+            // Whether it is a field or not: the stack has room for the answer.
+            let _ = Field::parse(&format!("json:a{}", part.repeat(100_000)));
+        }
+        assert!(
+            Field::parse("json:a#1#1").is_err()
+                && Field::parse(&format!("json:a{}", ">json:a".repeat(9))).is_err()
+        );
+    }
 
     pub(crate) fn request(query: &str, headers: &[(&str, &str)], body: &str) -> Request {
         Request {
