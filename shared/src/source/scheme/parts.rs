@@ -8,6 +8,7 @@ use crate::source::Rejection;
 use crate::source::crypto::encoding::Encoding;
 use crate::source::crypto::hash::Hash;
 use crate::source::scheme::field::{Field, View, pairs};
+use crate::source::scheme::multipart::Multipart;
 
 /// A part with more than one value or a special form: `{crc32(body)}`, `{fieldlines:a,b?,c}`,
 /// `{canon_headers:prefix}`, `{sorted_pairs:dropped}`, `{sorted_form}`, `{sha256(body)}`, `{json:a?}`,
@@ -252,8 +253,12 @@ fn header_lines(view: &View<'_>, is_wanted: &dyn Fn(&str) -> bool, end: u8) -> R
 type Pair<'f> = (Cow<'f, [u8]>, Cow<'f, [u8]>);
 
 /// Decodes and sorts the pairs of a form. A body of megabytes could hold millions of pairs, and their list
-/// takes many times the size of the body, so more than [`MAX_PARTS`] pairs are refused.
+/// takes many times the size of the body, so more than [`MAX_PARTS`] pairs are refused. So is a form of several
+/// parts: a field is read from its parts, which would then not be what the pairs have signed.
 fn sorted(form: &[u8]) -> Result<Vec<Pair<'_>>, Rejection> {
+    if Multipart::of(form).is_some() {
+        return Err(Rejection::Malformed("the form body".to_owned()));
+    }
     let mut pairs: Vec<_> = pairs(form).take(MAX_PARTS + 1).collect();
     if pairs.len() > MAX_PARTS {
         return Err(Rejection::Malformed("the form body".to_owned()));

@@ -77,6 +77,17 @@ fn neither_names_nor_numbers_of_fields_are_the_senders_choice() {
     }
 }
 
+/// Bytes that are a form of parts and a form of pairs have one reading: its fields are read from the parts, so
+/// the pairs are not what a signature covers.
+#[test]
+fn a_form_of_several_parts_has_no_pairs() {
+    let parts = "--b&sign=\r\nContent-Disposition: form-data; name=\"app_id\"\r\n\r\nvictim\r\n--b&sign=--";
+    for part in ["sorted_pairs:sign", "sorted_form"] {
+        assert_eq!(fill(part, &[], &format!("{parts}&app_id=attacker")), Err("malformed"), "{part}");
+        assert!(fill(part, &[], "--b&app_id=attacker").is_ok(), "{part}");
+    }
+}
+
 #[test]
 fn an_optional_field_is_a_scalar_or_nothing() {
     let part = "json:a.b?";
