@@ -26,8 +26,9 @@ fuzz_target!(|text: &str| {
         source_ip: None,
     };
     let Some(Ok(found)) = read(&format!("xml:{path}"), &request) else { return };
-    // The code under test treats a namespace prefix as part of the name.
-    if body.contains(':') {
+    // The code under test treats a namespace prefix as part of the name. A path with a word that combines fields
+    // names more than one place.
+    if body.contains(':') || path.contains(['{', '|', '=', '>', '#']) {
         return;
     }
     let Ok(document) = Document::parse(body) else { return };
