@@ -69,7 +69,9 @@ pub(crate) async fn run(file: Option<&Path>, base: Option<&str>, is_live: bool) 
         );
     }
     match base.map(address).transpose() {
-        Ok(base) => print!("{}", base.map(|base| addresses(&config, base)).unwrap_or_default()),
+        Ok(base) => {
+            crate::print(base.map(|base| addresses(&config, base)).unwrap_or_default().as_bytes());
+        }
         Err(fault) => {
             complain(format_args!("--url {}: {fault}", base.unwrap_or_default()));
             errors = true;
@@ -81,7 +83,7 @@ pub(crate) async fn run(file: Option<&Path>, base: Option<&str>, is_live: bool) 
     let mut exit = Exit::Good;
     if is_live {
         let (told, met) = live::run(&config, &context).await;
-        print!("{told}");
+        crate::print(told.as_bytes());
         exit = met;
     }
     if errors { Exit::Configuration } else { exit }

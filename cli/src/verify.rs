@@ -98,9 +98,10 @@ pub(crate) fn run(args: &Args) -> Exit {
     };
     let at = args.at.map_or_else(|| Clock::system().now(), Timestamp::from_unix);
     let explanation = source.explain(&request, at);
+    let told = explanation.to_string();
     if args.explain {
-        print!("{explanation}");
-    } else if let Some(verdict) = explanation.to_string().lines().next() {
+        crate::print(told.as_bytes());
+    } else if let Some(verdict) = told.lines().next() {
         crate::say!("{verdict}");
     }
     match explanation.outcome {

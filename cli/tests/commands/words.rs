@@ -4,6 +4,7 @@
 use std::process::Command;
 
 const SECRET: &str = "0123456789abcdef0123456789";
+const HOOK: &str = "[hooks.a]\nsource = \"none\"\ntopic = \"a/b/c\"\n";
 
 /// Runs the command and returns the exit code and both outputs.
 fn hookmq(arguments: &[&str]) -> (i32, String) {
@@ -80,7 +81,6 @@ fn a_table_of_ones_own_is_signed_for() {
 
 #[test]
 fn a_mistake_of_a_hooks_file_says_what_where_and_what_to_do() {
-    const HOOK: &str = "[hooks.a]\nsource = \"none\"\ntopic = \"a/b/c\"\n";
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("hooks.toml");
     let told = |text: &str| {
@@ -139,5 +139,29 @@ fn a_mistake_of_a_hooks_file_says_what_where_and_what_to_do() {
         let found = told(&hook);
         assert!(found.contains(&format!("3: warning: hooks.a.secrets[0]: {doubt}")), "{doubt}: {found}");
         assert!(!found.contains(SECRET), "{found}");
+    }
+}
+
+/// A reader that has closed the pipe (`| head`) ends no command with a panic.
+#[test]
+fn output_that_nobody_reads_is_no_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("hooks.toml");
+    std::fs::write(&file, HOOK).unwrap();
+    let file = file.to_str().unwrap();
+    for arguments in [
+        &["check", file][..],
+        &["check", file, "--url", "https://hooks.example.com"],
+        &["verify", "--source", "github", "--secret", SECRET, "--explain"],
+        &["sources"],
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hookmq"));
+        command.args(arguments).env_clear().stdin(std::process::Stdio::null()).stdout(writer);
+        let done = command.stderr(std::process::Stdio::piped()).output().unwrap();
+        let told = String::from_utf8(done.stderr).unwrap();
+        assert!(done.status.code().is_some_and(|code| code < 3), "{arguments:?}: {:?} {told}", done.status);
+        assert!(!told.contains("panicked"), "{arguments:?}: {told}");
     }
 }
