@@ -222,6 +222,20 @@ impl World {
     fn stored(&self) -> usize {
         self.queue.seen().len()
     }
+
+    /// Lets a large body wait for a key. A second one is then refused at once, and a small one waits too. Returns the
+    /// status of the first.
+    async fn lets_wait(&self, large: &Request, small: &Request) -> tokio::task::JoinHandle<u16> {
+        let (gateway, first) = (self.gateway.clone(), large.clone());
+        let first = tokio::spawn(async move { gateway.call(first).await.status });
+        while self.providers.seen().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        let refused = self.deliver(large).now_or_never().expect("refused at once");
+        assert_eq!((refused.status, refused.header("retry-after")), (503, Some("5")));
+        assert!(self.deliver(small).now_or_never().is_none(), "a small body waits too");
+        first
+    }
 }
 
 fn signer(preset: &str) -> Source {
@@ -454,14 +468,7 @@ async fn large_bodies_that_wait_for_a_key_are_bounded() {
     let (large, small) = (of_size(5 << 20), of_size(10));
     let mut other = pushed();
     other.body = large.body.clone();
-    let (gateway, first) = (world.gateway.clone(), large.clone());
-    let first = tokio::spawn(async move { gateway.call(first).await.status });
-    while world.providers.seen().is_empty() {
-        tokio::task::yield_now().await;
-    }
-    let refused = world.deliver(&large).now_or_never().expect("refused at once");
-    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("5")));
-    assert!(world.deliver(&small).now_or_never().is_none(), "a small body waits too");
+    let first = world.lets_wait(&large, &small).await;
     assert!(world.deliver(&other).now_or_never().is_none(), "and so does one of another hook");
     assert_eq!(first.await.unwrap(), 503);
 }
@@ -482,13 +489,6 @@ async fn compressed_bodies_that_wait_for_a_key_are_bounded() {
     };
     let (large, small) = (of_size(5 << 20), of_size(10));
     assert!(large.body.len() < 10_000);
-    let (gateway, first) = (world.gateway.clone(), large.clone());
-    let first = tokio::spawn(async move { gateway.call(first).await.status });
-    while world.providers.seen().is_empty() {
-        tokio::task::yield_now().await;
-    }
-    let refused = world.deliver(&large).now_or_never().expect("refused at once");
-    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("5")));
-    assert!(world.deliver(&small).now_or_never().is_none(), "a small body waits too");
+    let first = world.lets_wait(&large, &small).await;
     assert_eq!(first.await.unwrap(), 503);
 }
