@@ -110,6 +110,7 @@ pub(super) struct Attempt {
 pub(super) trait Identity {
     /// Returns the endpoint in use.
     fn endpoint(&self) -> &Endpoint;
+    /// Returns all endpoints, to go on to the next one.
     fn endpoints(&mut self) -> &mut Endpoints;
     /// Returns the fingerprint of the credentials: it differs if they differ.
     fn key(&self) -> Fingerprint;
