@@ -1,5 +1,7 @@
 //! Tests of a bucket as an object store: signatures, requests, and every failure of a store.
 
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -171,16 +173,29 @@ async fn a_store_without_conditions_is_written_to_without() {
     assert!(matches!(error, StoreError::Other(_)) && server.seen().len() == 4, "{error}");
 }
 
+/// A store or a gateway that does not know the condition says so with a status of its own.
 #[tokio::test]
 async fn a_condition_that_is_refused_is_left_out() {
-    const BODY: &str = "<?xml version=\"1.0\"?><Error><Code>InvalidArgument</Code><Message>header If-None-Match is \
-                        not supported</Message></Error>";
-    let server = Server::start([status(400, BODY), etag(), etag()]).await;
-    let store = open(&server, Wall::new().clock());
-    for _ in 0..2 {
-        assert_eq!(store.put_new(NAME, bytes("a"), seconds(30)).await, Ok(Written::Created));
+    const BODY: &str = include_str!("../cases/host/s3/if-none-match-400.xml");
+    for refusal in [
+        status(400, BODY),
+        status(401, ""),
+        error(403, "AccessDenied"),
+        // What becomes of the signature if a proxy takes the field away.
+        error(403, "SignatureDoesNotMatch"),
+        status(403, "<html>"),
+        status(404, "not here"),
+        error(405, "MethodNotAllowed"),
+        status(406, ""),
+        status(417, ""),
+    ] {
+        let server = Server::start([refusal, etag(), etag()]).await;
+        let store = open(&server, Wall::new().clock());
+        for _ in 0..2 {
+            assert_eq!(store.put_new(NAME, bytes("a"), seconds(30)).await, Ok(Written::Created));
+        }
+        assert_eq!(has_condition(&server.seen()), [true, false, false], "once is enough");
     }
-    assert_eq!(has_condition(&server.seen()), [true, false, false], "once is enough");
 
     // A request that is also refused without the condition was not refused because of it.
     let server = Server::start([status(400, BODY), status(400, BODY), etag()]).await;
@@ -283,31 +298,39 @@ async fn a_write_that_was_stored_though_its_answer_was_lost_is_found_there() {
 async fn what_will_not_pass_is_not_tried_again_and_tells_what_it_is() {
     use StoreError::{Config, Denied, Full, Other, TooLarge};
     type Is = fn(&StoreError) -> bool;
-    let cases: [(Step, Is); 14] = [
-        (error(403, "AccessDenied"), |e| matches!(e, Denied(_))),
-        (error(403, "SignatureDoesNotMatch"), |e| matches!(e, Denied(_))),
-        (error(400, "ExpiredToken"), |e| matches!(e, Denied(_))),
-        (status(403, ""), |e| matches!(e, Denied(_))),
-        (status(401, "<html>"), |e| matches!(e, Denied(_))),
-        (error(404, "NoSuchBucket"), |e| matches!(e, Config(_))),
-        (status(404, "not here"), |e| matches!(e, Config(_))),
-        (error(301, "PermanentRedirect"), |e| matches!(e, Config(_))),
-        (error(400, "AuthorizationHeaderMalformed"), |e| matches!(e, Config(_))),
-        (error(403, "QuotaExceeded"), |e| matches!(e, Full(_))),
-        (status(507, ""), |e| matches!(e, Full(_))),
-        (error(400, "EntityTooLarge"), |e| matches!(e, TooLarge)),
-        (error(418, "InvalidRequest"), |e| matches!(e, Other(_))),
-        (status(204, ""), |e| matches!(e, Other(_))),
+    // Each with the attempts that a write of a new object makes: two if the cause may be its condition.
+    let cases: [(Step, Is, usize); 15] = [
+        (error(403, "AccessDenied"), |e| matches!(e, Denied(_)), 2),
+        (error(403, "SignatureDoesNotMatch"), |e| matches!(e, Denied(_)), 2),
+        (error(403, "InvalidAccessKeyId"), |e| matches!(e, Denied(_)), 1),
+        (error(400, "ExpiredToken"), |e| matches!(e, Denied(_)), 1),
+        (status(403, ""), |e| matches!(e, Denied(_)), 2),
+        (status(401, "<html>"), |e| matches!(e, Denied(_)), 2),
+        (error(404, "NoSuchBucket"), |e| matches!(e, Config(_)), 1),
+        (status(404, "not here"), |e| matches!(e, Config(_)), 2),
+        (error(301, "PermanentRedirect"), |e| matches!(e, Config(_)), 1),
+        (error(400, "AuthorizationHeaderMalformed"), |e| matches!(e, Config(_)), 1),
+        (error(403, "QuotaExceeded"), |e| matches!(e, Full(_)), 1),
+        (status(507, ""), |e| matches!(e, Full(_)), 1),
+        (error(400, "EntityTooLarge"), |e| matches!(e, TooLarge), 1),
+        (error(418, "InvalidRequest"), |e| matches!(e, Other(_)), 2),
+        (status(204, ""), |e| matches!(e, Other(_)), 1),
     ];
-    for (step, is) in cases {
-        let server = Server::start([step]).await;
-        let store = with(&server, Wall::new().clock(), &[("S3_SESSION_TOKEN", TOKEN)]);
-        let error = store.put_new(NAME, bytes("a"), seconds(30)).await.unwrap_err();
-        assert!(is(&error), "{error:?}");
-        assert!(!error.is_retryable(), "{error:?}");
-        assert_eq!(server.seen().len(), 1, "{error}");
-        let text = format!("{error} {error:?} {store:?}");
-        assert!(!text.contains(SECRET) && !text.contains(TOKEN), "{text}");
+    for (step, is, attempts) in cases {
+        for (is_new, attempts) in [(false, 1), (true, attempts)] {
+            let server = Server::start([step.clone(), step.clone()]).await;
+            let store = with(&server, Wall::new().clock(), &[("S3_SESSION_TOKEN", TOKEN)]);
+            let error = if is_new {
+                store.put_new(NAME, bytes("a"), seconds(30)).await.unwrap_err()
+            } else {
+                store.put(NAME, bytes("a"), seconds(30)).await.unwrap_err()
+            };
+            assert!(is(&error), "{error:?}");
+            assert!(!error.is_retryable(), "{error:?}");
+            assert_eq!(server.seen().len(), attempts, "{error}");
+            let text = format!("{error} {error:?} {store:?}");
+            assert!(!text.contains(SECRET) && !text.contains(TOKEN), "{text}");
+        }
     }
 }
 
@@ -455,32 +478,71 @@ async fn a_wrong_clock_is_corrected_once_by_the_stores() {
     }
 }
 
-#[tokio::test]
-async fn renewed_credentials_are_used_at_once() {
-    let server = Server::start([error(400, "ExpiredToken"), etag(), error(403, "InvalidAccessKeyId")]).await;
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("id");
+/// Opens a store whose first attempts have the access key `old`: it becomes `new` with this reading of the clock,
+/// which each signature makes after the attempt has got its credentials.
+fn renewing(server: &Server, dir: &Path, reading: usize) -> Store {
+    let file = dir.join("id");
     std::fs::write(&file, "old").unwrap();
     let id = format!("file:{}", file.display());
     let vars =
         [("S3_ENDPOINT", server.url.as_str()), ("S3_ACCESS_KEY_ID", &id), ("S3_SECRET_ACCESS_KEY", SECRET)];
-    // The clock is read for the signature, after the first attempt has got its credentials.
+    let readings = AtomicUsize::new(0);
     let clock = Clock::from_fn(move || {
-        std::fs::write(&file, "new").unwrap();
+        if readings.fetch_add(1, Ordering::Relaxed) + 1 == reading {
+            std::fs::write(&file, "new").unwrap();
+        }
         Timestamp::from_unix(1_700_000_000)
     });
     let context = Context { env: Env::of(vars), clock, random: Random::from_fn(|| 0) };
-    let store = Store::open("SPILL_URL", "s3://hooks", &context).unwrap();
+    Store::open("SPILL_URL", "s3://hooks", &context).unwrap()
+}
+
+/// Returns of each request if it was signed with the access key `new`.
+fn is_renewed(server: &Server) -> Vec<bool> {
+    let is_new = |seen: &Seen| seen.header("authorization").unwrap().contains("Credential=new/");
+    server.seen().iter().map(is_new).collect()
+}
+
+#[tokio::test]
+async fn renewed_credentials_are_used_at_once() {
+    let server = Server::start([error(400, "ExpiredToken"), etag(), error(403, "InvalidAccessKeyId")]).await;
+    let dir = tempfile::tempdir().unwrap();
+    let store = renewing(&server, dir.path(), 1);
     assert_eq!(store.put(NAME, bytes("a"), seconds(30)).await, Ok(()));
-    let ids: Vec<_> = server
-        .seen()
-        .iter()
-        .map(|s| s.header("authorization").unwrap().contains("Credential=new/"))
-        .collect();
-    assert_eq!(ids, [false, true]);
+    assert_eq!(is_renewed(&server), [false, true]);
     // The credentials have not changed since, so there is no further attempt.
     assert!(matches!(store.put(NAME, bytes("a"), seconds(30)).await, Err(StoreError::Denied(_))));
     assert_eq!(server.seen().len(), 3);
+}
+
+/// A refusal of old credentials says nothing of the condition.
+#[tokio::test]
+async fn credentials_are_renewed_before_a_condition_is_left_out() {
+    let denied = || error(403, "AccessDenied");
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start([denied(), etag(), etag()]).await;
+    let store = renewing(&server, dir.path(), 1);
+    for _ in 0..2 {
+        assert_eq!(store.put_new(NAME, bytes("a"), seconds(30)).await, Ok(Written::Created));
+    }
+    assert_eq!(is_renewed(&server), [false, true, true]);
+    assert_eq!(has_condition(&server.seen()), [true, true, true]);
+
+    let server = Server::start([denied(), denied(), etag(), etag()]).await;
+    let store = renewing(&server, dir.path(), 1);
+    for _ in 0..2 {
+        assert_eq!(store.put_new(NAME, bytes("a"), seconds(30)).await, Ok(Written::Created));
+    }
+    assert_eq!(is_renewed(&server), [false, true, true, true]);
+    assert_eq!(has_condition(&server.seen()), [true, true, false, false]);
+
+    // Credentials that come after the condition was left out would make it seem to have been the cause.
+    let server = Server::start([denied(), denied(), etag()]).await;
+    let store = renewing(&server, dir.path(), 2);
+    assert!(matches!(store.put_new(NAME, bytes("a"), seconds(30)).await, Err(StoreError::Denied(_))));
+    assert_eq!(store.put_new(NAME, bytes("a"), seconds(30)).await, Ok(Written::Created));
+    assert_eq!(is_renewed(&server), [false, false, true]);
+    assert_eq!(has_condition(&server.seen()), [true, false, true]);
 }
 
 #[tokio::test]

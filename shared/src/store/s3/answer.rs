@@ -22,6 +22,8 @@ pub(super) struct S3Failure {
     pub(super) code: Option<String>,
     /// True if the store is busy with another request for the same object.
     pub(super) is_conflict: bool,
+    /// True if the cause may be a condition in the request: a refusal whose code names no other cause.
+    pub(super) may_be_of_condition: bool,
 }
 
 /// Next step after a failure, if another attempt may succeed. Every request may be repeated: it writes the
@@ -46,11 +48,15 @@ pub(super) enum Next {
 impl S3Failure {
     /// Builds a failure that another attempt may not meet.
     pub(super) const fn again(error: StoreError) -> Self {
-        Self { error, next: Next::Again(None), code: None, is_conflict: false }
+        Self::new(error, Next::Again(None))
     }
 
     pub(super) const fn last(error: StoreError) -> Self {
-        Self { error, next: Next::Stop, code: None, is_conflict: false }
+        Self::new(error, Next::Stop)
+    }
+
+    const fn new(error: StoreError, next: Next) -> Self {
+        Self { error, next, code: None, is_conflict: false, may_be_of_condition: false }
     }
 
     /// Reads the failure from an unsuccessful answer. `secrets` are kept out of the text.
@@ -92,13 +98,15 @@ impl S3Failure {
             }
             None => {}
         }
-        let kind = if is_about_region {
-            Kind::Config
-        } else {
-            Kind::of(code.as_deref().unwrap_or_default(), answer.status)
-        };
+        let of_code =
+            if is_about_region { Some(Kind::Config) } else { code.as_deref().and_then(Kind::of_code) };
+        let kind = of_code.unwrap_or_else(|| Kind::of_status(answer.status));
+        // What a store or a gateway says of a header field that it does not know is not agreed upon.
+        let is_refusal =
+            (400..500).contains(&answer.status) && matches!(kind, Kind::Denied | Kind::Config | Kind::Other);
+        let may_be_of_condition = is_refusal && of_code.is_none();
         let (error, next) = kind.means(text, answer);
-        Self { error, next, code, is_conflict: answer.status == 409 }
+        Self { error, next, code, is_conflict: answer.status == 409, may_be_of_condition }
     }
 
     /// Converts a failure of the transport, without any answer. `is_in_front` is true if the bucket was put
@@ -152,10 +160,6 @@ const REGION_CODES: [&str; 4] = [
 const OSS_REGION: &str = "0002-00000226";
 
 impl Kind {
-    fn of(code: &str, status: u16) -> Self {
-        Self::of_code(code).unwrap_or_else(|| Self::of_status(status))
-    }
-
     /// Classifies codes that say more than their status, or something else.
     fn of_code(code: &str) -> Option<Self> {
         Some(match code {
@@ -211,8 +215,6 @@ impl Kind {
             Self::Full => (StoreError::Full(text), Next::Stop),
             Self::TooLarge => (StoreError::TooLarge, Next::Stop),
             Self::NotImplemented => (StoreError::Other(text), Next::Unconditionally),
-            // The condition is the only part of the request that a store may not support.
-            Self::Other if answer.status == 400 => (StoreError::Other(text), Next::Unconditionally),
             Self::Other => (StoreError::Other(text), Next::Stop),
         }
     }

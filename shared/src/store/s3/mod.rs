@@ -228,7 +228,7 @@ impl S3Store {
         deadline: Instant,
     ) -> Result<Answer, StoreError> {
         let (mut attempts, mut is_fresh) = (0_u32, false);
-        let (mut is_corrected, mut is_renewed) = (false, false);
+        let (mut is_corrected, mut is_renewed, mut is_suspected) = (false, false, false);
         let mut is_conditional = request.is_new && !self.is_unconditional.load(Ordering::Relaxed);
         let (mut last, mut moved) = (StoreError::TimedOut, None);
         loop {
@@ -267,7 +267,10 @@ impl S3Store {
                     is_fresh = true;
                 }
                 Next::ByClock(theirs) if !is_corrected && self.learn_offset(theirs) => is_corrected = true,
-                Next::WithOtherCredentials if !is_renewed && self.has_other(&credentials, deadline).await => {
+                // With other credentials, the condition would seem to have been the cause of a refusal.
+                Next::WithOtherCredentials
+                    if !is_renewed && !is_suspected && self.has_other(&credentials, deadline).await =>
+                {
                     is_renewed = true;
                 }
                 Next::Unconditionally if is_conditional => is_conditional = false,
@@ -276,6 +279,10 @@ impl S3Store {
                     if moved.is_none() {
                         return Err(last);
                     }
+                }
+                // The condition is the only part of a write that a store may not support.
+                _ if is_conditional && failure.may_be_of_condition => {
+                    (is_conditional, is_suspected) = (false, true);
                 }
                 _ => return Err(last),
             }
