@@ -155,6 +155,10 @@ pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use rustls_pki_types::UnixTime;
+
     use super::*;
 
     /// Wraps an error as the connectors do.
@@ -165,16 +169,44 @@ mod tests {
 
     #[test]
     fn what_tls_refuses_lasts_and_says_what_to_do() {
-        for (error, words) in [
-            (Tls::InvalidCertificate(CertificateError::UnknownIssuer), "TLS_CA_FILE"),
-            (Tls::InvalidCertificate(CertificateError::NotValidForName), "endpoint's host"),
-            (Tls::InvalidCertificate(CertificateError::Expired), "renewed"),
-            (Tls::InvalidCertificate(CertificateError::BadEncoding), "replaced"),
+        let time = UnixTime::since_unix_epoch(Duration::ZERO);
+        let of_name = |presented: &[&str]| CertificateError::NotValidForNameContext {
+            expected: "s3.test".try_into().unwrap(),
+            presented: presented.iter().map(ToString::to_string).collect(),
+        };
+        let certificates = [
+            (CertificateError::UnknownIssuer, "TLS_CA_FILE"),
+            (CertificateError::NotValidForName, "endpoint's host"),
+            (of_name(&[]), "no subject alternative name"),
+            (of_name(&["DnsName(\"a.test\")", "DnsName(\"b.test\")"]), "another host (a.test, b.test)"),
+            (CertificateError::Expired, "renewed"),
+            (CertificateError::ExpiredContext { time, not_after: time }, "renewed"),
+            (CertificateError::NotValidYet, "not valid yet: set"),
+            (CertificateError::NotValidYetContext { time, not_before: time }, "not valid yet: set"),
+            (CertificateError::Revoked, "is revoked"),
+            (
+                CertificateError::UnsupportedSignatureAlgorithmContext {
+                    signature_algorithm_id: vec![6],
+                    supported_algorithms: Vec::new(),
+                },
+                "P-384",
+            ),
+            (
+                CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext {
+                    signature_algorithm_id: vec![6],
+                    public_key_algorithm_id: vec![6],
+                },
+                "P-384",
+            ),
+            (CertificateError::BadEncoding, "replaced"),
+        ];
+        let certificates = certificates.map(|(error, words)| (Tls::InvalidCertificate(error), words));
+        for (error, words) in certificates.into_iter().chain([
             (Tls::AlertReceived(Alert::HandshakeFailure), "TLS 1.2 or 1.3"),
             (Tls::AlertReceived(Alert::ProtocolVersion), "TLS 1.2 or 1.3"),
             (Tls::AlertReceived(Alert::CertificateRequired), "client's certificate"),
             (Tls::InvalidMessage(rustls::InvalidMessage::InvalidContentType), "http://"),
-        ] {
+        ]) {
             match wrapped(error.clone()) {
                 ConnectError::Lasting(text) => assert!(text.contains(words), "{text}"),
                 passing @ ConnectError::Passing(_) => panic!("{error}: {passing:?}"),
