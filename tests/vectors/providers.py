@@ -619,7 +619,7 @@ PROVIDERS = {
     "huawei_eventgrid": Provider(
         token_in_query("token", {"id": "json:id", "event": "json:type", "subject": "json:subject"}),
         '{"id":"1","specversion":"1.0","source":"HC.OBS","type":"object:put","subject":"a.jpg","data":{}}'),
-    "huggingface": Provider(token("X-Webhook-Secret", names=named(event="json:event.scope")),
+    "huggingface": Provider(token("X-Webhook-Secret", names=named("header:Webhook-Id", "json:event.scope")),
                             '{"event":{"action":"update","scope":"repo.content"},"repo":{"type":"model","name":"gpt2"}}'),
     "instagram": Provider(
         of_body("X-Hub-Signature-256", prefix="sha256=",
