@@ -107,7 +107,13 @@ class Cases:
         prefix = self.scheme.config.get("prefix", self.scheme.config.get("signature", {}).get("prefix"))
         if prefix:
             bare = value.removeprefix(prefix)
-            self.add(f"{what}_without_prefix", "reject", [*others, [name, bare]], good.body)
+            if self.scheme.or_bare:
+                self.add(f"{what}_without_prefix", "accept", [*others, [name, bare]], good.body,
+                         "the provider's own library takes it with and without the prefix")
+                self.add(f"{what}_of_another_prefix", "reject", [*others, [name, "sha512=" + bare]], good.body)
+                self.add(f"{what}_of_two_prefixes", "reject", [*others, [name, prefix + value]], good.body)
+            else:
+                self.add(f"{what}_without_prefix", "reject", [*others, [name, bare]], good.body)
             if prefix == "Bearer ":
                 self.add("scheme_in_lower_case", "accept", [*others, [name, "bearer " + bare]], good.body,
                          "RFC 9110 11.1: the scheme's case does not matter")

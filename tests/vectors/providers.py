@@ -64,6 +64,8 @@ class Scheme:
     lists: bool = False
     # Whether the signature may stand in several header fields, any of which counts.
     several: bool = False
+    # Whether the prefix of the signature may be missing.
+    or_bare: bool = False
     # Whether a comma may stand behind a signature of a list.
     commas: bool = False
     # Whether the address is signed.
@@ -112,6 +114,8 @@ def keyed(header, encoding, signed, sign, *, kind="hmac", hash_name="sha256", pr
         del config["signature"]["prefix"]
     if more.get("several"):
         config["signature"]["several"] = True
+    if more.get("or_bare"):
+        config["signature"]["or_bare"] = True
     if window:
         unit, past, future = window
         place = f"header:{stamp_header}" if stamp_header else more.pop("stamp_field")
@@ -652,7 +656,8 @@ PROVIDERS = {
     "modern_treasury": Provider(of_body("X-Signature", names=named(event="json:event")),
                                 '{"event":"completed","data":{"id":"1","object":"payment_order"}}'),
     "mollie": Provider(
-        of_body("X-Mollie-Signature", prefix="sha256=", names=named("json:id", "json:type"), several=True),
+        of_body("X-Mollie-Signature", prefix="sha256=", names=named("json:id", "json:type"), several=True,
+                or_bare=True),
         '{"resource":"event","id":"event_1","type":"payment-link.paid","entityId":"pl_1"}'),
     "ms_sharepoint": Provider(
         token_in_items("value", "clientState"),

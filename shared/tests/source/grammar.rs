@@ -66,6 +66,11 @@ const MISTAKES: &[(usize, &str, &str)] = &[
     ),
     (
         3,
+        r#"signature = { from = "header:S", encoding = "hex", or_bare = true }"#,
+        "3: verify.signature.or_bare: there is no prefix that may be missing: leave it out",
+    ),
+    (
+        3,
         r#"signature = { from = "header:S" }"#,
         "3: verify.signature.encoding: missing: write encoding = \"hex\" or",
     ),

@@ -198,6 +198,16 @@ fn signatures() -> Vec<Word> {
             "from = \"header:S\", format = \"list\", sep = \" \", take = \"v1,\", commas = true, encoding = \"base64\"",
             &[("S", &format!("v1,{bad64}, v1,{good64},"))],
         ),
+        word(
+            "a prefix",
+            "from = \"header:S\", prefix = \"sha256=\", or_bare = true, encoding = \"hex\"",
+            &[("S", &format!("sha256={}", hex(&good)))],
+        ),
+        word(
+            "a prefix that is left out",
+            "from = \"header:S\", prefix = \"sha256=\", or_bare = true, encoding = \"hex\"",
+            &[("S", &hex(&good))],
+        ),
         Word::new("sets", &sets, &[("S", &format!("{} {}", kv(&bad), kv(&at)))], EVENT),
         Word::new("one set", &sets, &[("S", &kv(&at))], EVENT),
     ]

@@ -9,7 +9,7 @@ use crate::source::rejection::MAX_SIGNATURES;
 use crate::source::scheme::field::{Field, View};
 use crate::source::scheme::words;
 
-/// The key `signature = { from, prefix?, format?, encoding, several? }`.
+/// The key `signature = { from, prefix?, or_bare?, format?, encoding, several? }`.
 #[derive(Clone, Debug)]
 pub(crate) struct Signature {
     pub(crate) from: Field,
@@ -17,6 +17,8 @@ pub(crate) struct Signature {
     /// Senders with several keys sign in several fields, or in one that occurs more than once.
     several: Vec<Pattern>,
     prefix: Option<Prefix>,
+    /// True if a text without the prefix is a signature too.
+    or_bare: bool,
     format: Format,
     encoding: Encoding,
 }
@@ -64,6 +66,10 @@ impl Signature {
         }
         let several = several.unwrap_or_default();
         let prefix = table.str("prefix").filter(|at| !at.value.is_empty()).map(|at| Prefix(at.value.into()));
+        let or_bare = table.bool("or_bare").is_some_and(|at| at.value);
+        if or_bare && prefix.is_none() {
+            table.error("or_bare", "there is no prefix that may be missing: leave it out");
+        }
         let encodings =
             [("hex", Encoding::Hex), ("base64", Encoding::Base64), ("base64url", Encoding::Base64Url)];
         let encoding = words::one_of(&table, "encoding", &encodings);
@@ -100,7 +106,7 @@ impl Signature {
             table.error("several", "the pairs of one field would mix with those of another: leave it out");
         }
         table.finish();
-        Some(Self { from: from?, several, prefix, format: format?, encoding: encoding? })
+        Some(Self { from: from?, several, prefix, or_bare, format: format?, encoding: encoding? })
     }
 
     /// Returns true if the format has pairs, so that `sigkv:` fields can be read.
@@ -135,7 +141,10 @@ impl Signature {
         let malformed = || Rejection::Malformed(self.from.to_string());
         let text = Some(text).filter(|text| text.len() <= MAX_TEXT).ok_or_else(malformed)?;
         let text = match &self.prefix {
-            Some(prefix) => prefix.strip(text).ok_or_else(malformed)?,
+            Some(prefix) => {
+                let bare = Some(text).filter(|_| self.or_bare);
+                prefix.strip(text).or(bare).ok_or_else(malformed)?
+            }
             None => text,
         };
         let mut given = Given::default();
