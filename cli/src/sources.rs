@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use hookmq_shared::source::{Evidence, Info, preset_info, preset_names};
+use hookmq_shared::source::{Evidence, Info, Retries, preset_info, preset_names};
 use serde_json::{Value, json};
 use toml::de::{DeTable, DeValue};
 
@@ -148,8 +148,7 @@ fn facts(info: &Info) -> Vec<(&'static str, String)> {
         facts.push(("content coding", "gzip and deflate are undone before verification".to_owned()));
     }
     if let Some(retries) = &info.retries {
-        let span = retries.span.map_or_else(String::new, |span| format!(" for {}", self::span(span)));
-        facts.push(("retries", format!("signed {}{span}: {}", signed(&retries.signed), retries.says)));
+        facts.push(("retries", format!("{}: {}", repeated(retries), retries.says)));
     }
     for Evidence { at, says, read } in &info.evidence {
         facts.push(("evidence", format!("{at}, read {read}: {says}")));
@@ -160,13 +159,15 @@ fn facts(info: &Info) -> Vec<(&'static str, String)> {
     facts
 }
 
-/// Describes the signing of repetitions.
-fn signed(word: &str) -> &'static str {
-    match word {
-        "anew" => "anew",
-        "once" => "once, with the first time",
-        _ => "in a way that is not documented,",
-    }
+/// Describes the signing of repetitions and their time, if it is known.
+fn repeated(retries: &Retries) -> String {
+    let (signed, end) = match retries.signed.as_str() {
+        "anew" => ("anew", ""),
+        "once" => ("once, with the first time", ","),
+        _ => ("in a way that is not documented", ","),
+    };
+    let span = retries.span.map_or_else(String::new, |span| format!("{end} for {}", self::span(span)));
+    format!("signed {signed}{span}")
 }
 
 /// Describes which requests a handshake matches, whether they are signed, and the status of the answer.
@@ -343,6 +344,31 @@ mod tests {
             "{meta}"
         );
         assert!(details(&preset_info("square").unwrap()).contains("\nurl:           required"));
+    }
+
+    #[test]
+    fn repetitions_are_told_with_and_without_their_time() {
+        let told = |name: &str| {
+            let told = details(&preset_info(name).unwrap());
+            let line = told.lines().find(|line| line.starts_with("retries: ")).unwrap();
+            line["retries:".len()..].trim_start().split_once(": ").unwrap().0.to_owned()
+        };
+        for (name, signed, span) in [
+            ("paddle", "anew", " for 72 h"),
+            ("aws-sns", "once, with the first time", ", for 1 h"),
+            ("paypal", "in a way that is not documented", ", for 72 h"),
+            ("cloudinary", "in a way that is not documented", ""),
+        ] {
+            assert_eq!(told(name), format!("signed {signed}{span}"), "{name}");
+        }
+        // No fact has the marks of a part that is missing.
+        for info in all() {
+            for (label, fact) in facts(&info) {
+                let odd =
+                    [",:", ":,", ", ,", "::", "  ", " ,"].into_iter().find(|marks| fact.contains(marks));
+                assert_eq!(odd, None, "{}: {label}: {fact}", info.name);
+            }
+        }
     }
 
     #[test]
