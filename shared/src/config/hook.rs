@@ -209,7 +209,8 @@ fn warn_of_raw(table: &Table<'_>, topics: &Topics, has_attributes: bool) {
 }
 
 /// Warns of a window in which a recorded request can be sent again without being noticed.
-fn warn_of_window(table: &Table<'_>, window: Duration, dedupe: Option<Duration>, has_id: bool) {
+fn warn_of_window(table: &Table<'_>, window: Option<Duration>, dedupe: Option<Duration>, has_id: bool) {
+    let Some(window) = window else { return };
     let risk = "anybody who has recorded a request can send it again within this time";
     if !has_id {
         table.warning("window", format!("{risk}, and the source has no id by which repeats are known"));
@@ -238,7 +239,10 @@ pub(super) fn read(
         );
     }
     let window = table.duration("window").map(|at| at.value);
+    let before = table.mistakes().errors();
     let keys = keys::read(name.value, table, with, Bounds { max_body, window });
+    // A window that is refused is of no risk.
+    let window = window.filter(|_| table.mistakes().errors() == before);
     let topics = topics::read(table, known);
     let format = match table.str("format").map(|f| f.value) {
         None | Some("cloudevents") => Format::CloudEvents,
@@ -269,9 +273,7 @@ pub(super) fn read(
     if !source.names_events() && events.is_some() {
         table.error("events", "the deliveries of this source have no event name: leave it out");
     }
-    if let Some(window) = window {
-        warn_of_window(table, window, keeping.dedupe, source.names_deliveries());
-    }
+    warn_of_window(table, window, keeping.dedupe, source.names_deliveries());
     let verifier = if table.has("verify") { "verify" } else { "source" };
     for (key, field) in source.named_by(tokens) {
         let message = format!("{field} is another hook's token, which is never kept: name another field");

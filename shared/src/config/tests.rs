@@ -1,8 +1,15 @@
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use ring::hmac;
+
 use super::*;
+use crate::clock::{Random, Timestamp};
+use crate::http::{Headers, Request};
 use crate::message::Format;
 use crate::queue::Vendor;
+use crate::source::{Draft, Verdict};
 
 const GOOD: &str = r#"
 [hooks.github]
@@ -101,6 +108,7 @@ spill = "never"
 oversize = "reject"
 dedupe = "1h"
 quarantine = false
+window = "24h"
 rate = { limit = 50, per = "1s", status = 503 }
 [hooks.b]
 topic = "a/b/c"
@@ -131,6 +139,12 @@ fn a_mistyped_key_is_met_with_the_right_one() {
                 let Some((_, known)) = m.split_once(&format!("did you mean {key}? Known here: ")) else {
                     return false;
                 };
+                // The file has every key of a hook.
+                let has =
+                    |key: &str| WHOLE.contains(&format!("{key} = ")) || WHOLE.contains(&format!(".{key}]"));
+                let missing: Vec<&str> = known.split(", ").filter(|key| !has(key)).collect();
+                let is_whole = missing.is_empty() || m.contains(".verify.") || !m.contains(" hooks.");
+                assert!(is_whole, "{missing:?} are not in the file");
                 m.starts_with(&at) && m.contains("unknown key") && known.split(", ").any(|k| k == key)
             };
             assert!(found.iter().any(is_met), "{key}: {found:#?}");
@@ -413,6 +427,102 @@ fn a_rate_is_a_number_in_a_time() {
         let (hook, errors) = with(text);
         assert!(hook.is_none() && errors[0].contains(&format!("hooks.h.{key}:")), "{text}: {errors:?}");
     }
+}
+
+/// Verifiers with an age of their own, each with the seconds of it.
+const WITH_AGE: [(&str, u64); 5] = [
+    ("source = \"linear\"", 8 * 3600),
+    ("source = \"stripe\"", 300),
+    ("source = \"vonage\"", 25 * 3600),
+    ("verify = { kind = \"any\", verify = [ONE, OTHER] }", 300),
+    ("verify = { kind = \"all\", verify = [ONE, OTHER] }", 300),
+];
+
+/// Leaves out the end that a signed token has itself, as Vonage does.
+fn without_end(request: &mut Request, key: &str) {
+    let Some(token) =
+        request.headers.one_str("authorization").and_then(|value| value.strip_prefix("Bearer "))
+    else {
+        return;
+    };
+    let (signed, _) = token.rsplit_once('.').unwrap();
+    let (head, claims) = signed.split_once('.').unwrap();
+    let mut claims: serde_json::Value =
+        serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
+    assert!(claims.as_object_mut().unwrap().remove("exp").is_some());
+    let signed = format!("{head}.{}", BASE64_URL_SAFE_NO_PAD.encode(claims.to_string()));
+    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes()), signed.as_bytes());
+    let token = format!("Bearer {signed}.{}", BASE64_URL_SAFE_NO_PAD.encode(tag));
+    let others = request.headers.iter().filter(|(name, _)| *name != "authorization");
+    let mut headers: Headers = others.map(|(name, value)| (name, value.to_vec())).collect();
+    headers.push("authorization", token);
+    request.headers = headers;
+}
+
+#[test]
+fn a_window_is_the_age_up_to_which_a_request_is_accepted() {
+    let keys = ["a-secret-of-sixteen", "another-of-sixteen"];
+    let member = |name: &str, secret: usize| {
+        format!(
+            "{{ kind = \"hmac\", hash = \"sha256\", signature = {{ from = \"header:{name}\", encoding = \"hex\" }}, \
+             signed = [\"{{header:T}}\", \"{{body}}\"], timestamp = {{ from = \"header:T\", unit = \"s\" }}, \
+             secrets = [{secret}] }}"
+        )
+    };
+    let begun = Timestamp::from_unix(1_760_000_000);
+    for (source, age) in WITH_AGE {
+        let source = source.replace("ONE", &member("A", 0)).replace("OTHER", &member("B", 1));
+        let accepted = |window: &str, seconds: u64| {
+            let text = format!(
+                "[hooks.h]\nsecrets = [\"plain:{}\", \"plain:{}\"]\ntopic = \"t-1\"\n{window}\n{source}\n",
+                keys[0], keys[1]
+            );
+            let config = parse(&text);
+            assert_eq!(errors(&config), [""; 0], "{text}");
+            let source = config.hook("h").unwrap().source.current().unwrap();
+            let at = begun.shifted(i64::try_from(seconds * 1000).unwrap());
+            [0, 1].map(|secret| {
+                let mut request =
+                    source.sign(Draft::default(), secret, begun, &Random::from_fn(|| 1)).unwrap();
+                without_end(&mut request, keys[secret]);
+                matches!(source.check("h", request, at), Verdict::Verified(_))
+            })
+        };
+        for (window, age) in [("", age), ("window = \"1m\"", 60), ("window = \"168h\"", 168 * 3600)] {
+            assert_eq!(accepted(window, age - 1), [true, true], "{source} {window}");
+            // A token has a leeway of a minute.
+            assert_eq!(accepted(window, age + 61), [false, false], "{source} {window}");
+        }
+    }
+}
+
+#[test]
+fn a_window_is_refused_or_warned_of() {
+    let env = Env::of([("SPILL_URL", "s3://b/p")]);
+    let told = |source: &str, rest: &str| {
+        let text = format!(
+            "[hooks.h]\nsource = \"{source}\"\nsecrets = [\"plain:a-secret-of-sixteen\"]\ntopic = \"t-1\"\n\
+             url = \"https://hooks.example.com/h\"\n{rest}\n"
+        );
+        let config = Config::parse("f", &text, Reading::new(&env, Samples::Refused));
+        let told = config.mistakes.iter().map(ToString::to_string);
+        told.filter(|told| told.contains("hooks.h.window")).collect::<Vec<_>>()
+    };
+    for (source, rest, want) in [
+        ("linear", "window = \"59s\"", "error: hooks.h.window: write a time from \"1m\" to \"168h\""),
+        ("linear", "window = \"169h\"", "error: hooks.h.window: write a time from \"1m\" to \"168h\""),
+        ("github", "window = \"24h\"", "error: hooks.h.window: this source has no timestamp, or one"),
+        ("tencent-vod", "window = \"24h\"", "error: hooks.h.window: this source has no timestamp, or one"),
+        ("linear", "window = \"24h\"", "warning: hooks.h.window: anybody who has recorded a request can"),
+        ("linear", "window = \"24h\"", "again within this time: write a dedupe that is as long"),
+        ("linear", "window = \"24h\"\ndedupe = \"23h\"", "time: write a dedupe that is as long"),
+        ("vonage", "window = \"24h\"\ndedupe = \"24h\"", "the source has no id by which repeats are known"),
+    ] {
+        // One mistake each: what is refused is not warned of.
+        let told = told(source, rest);
+        assert!(told.len() == 1 && told[0].contains(want), "{source} {rest}: {told:?}");
+    }
+    assert_eq!(told("linear", "window = \"24h\"\ndedupe = \"24h\""), [""; 0]);
 }
 
 #[test]
