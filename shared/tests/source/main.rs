@@ -17,6 +17,7 @@ mod keys;
 mod kit;
 mod mutated_words;
 mod mutations;
+mod places;
 mod rotation;
 mod rotation_remote;
 mod several;

@@ -10,7 +10,7 @@ use hookmq_shared::delivery::{Coverage, Delivery};
 use hookmq_shared::source::{Settings, Source, Verdict, VerifyOutcome, preset_info, preset_names};
 use serde_json::{Value, json};
 
-use crate::kit::source::{custom, file_of, load, of_case, params_for, request, settings, vector_files};
+use crate::kit::source::{custom, file_of, load, of_case, params_for, request, settings, toml, vector_files};
 
 /// Converts a vector file's configuration into a `[verify]` table.
 fn verify_table(file: &Value) -> String {
@@ -64,18 +64,6 @@ fn key_source(source: &Value) -> Value {
         table["decode"] = encoding.clone();
     }
     table
-}
-
-fn toml(value: &Value) -> String {
-    let list = |items: Vec<String>| items.join(", ");
-    match value {
-        Value::Object(map) => {
-            format!("{{ {} }}", list(map.iter().map(|(k, v)| format!("{k} = {}", toml(v))).collect()))
-        }
-        Value::Array(items) => format!("[{}]", list(items.iter().map(toml).collect())),
-        // JSON strings and integers are also valid in TOML.
-        other => other.to_string(),
-    }
 }
 
 /// Adds the parameters that a preset or a vector file requires to a vector's settings.

@@ -48,6 +48,32 @@ pub fn verify(preset: &str) -> Value {
     to_json(document.get_ref()["verify"].get_ref())
 }
 
+/// Returns the preset's data that a hook's own `[verify]` table may hold too, as one such table in JSON.
+pub fn whole(preset: &str) -> Value {
+    let document = DeTable::parse(preset_info(preset).unwrap().data).unwrap();
+    let mut table = verify(preset);
+    for key in ["ack", "delivers_by_get", "handshake", "methods"] {
+        if let Some(value) = document.get_ref().get(key) {
+            table[key] = to_json(value.get_ref());
+        }
+    }
+    table
+}
+
+/// Writes a value as TOML, on one line.
+pub fn toml(value: &Value) -> String {
+    let list = |items: Vec<String>| items.join(", ");
+    match value {
+        Value::Object(map) => {
+            let pair = |(key, value): (&String, &Value)| format!("{} = {}", json!(key), toml(value));
+            format!("{{ {} }}", list(map.iter().map(pair).collect()))
+        }
+        Value::Array(items) => format!("[{}]", list(items.iter().map(toml).collect())),
+        // JSON strings and integers are also valid in TOML.
+        other => other.to_string(),
+    }
+}
+
 fn to_json(value: &DeValue<'_>) -> Value {
     match value {
         DeValue::Table(table) => {
@@ -56,6 +82,7 @@ fn to_json(value: &DeValue<'_>) -> Value {
         DeValue::Array(items) => items.iter().map(|item| to_json(item.get_ref())).collect(),
         DeValue::String(text) => json!(text),
         DeValue::Boolean(is_on) => json!(is_on),
+        DeValue::Integer(number) => json!(number.as_str().parse::<i64>().unwrap()),
         other => json!(format!("{other:?}")),
     }
 }
