@@ -164,6 +164,45 @@ async fn a_revocation_of_twitch_is_not_the_event() {
     }
 }
 
+/// Case 77: a hook's own table has the methods, the handshake and the ack that a preset could have.
+#[tokio::test]
+async fn a_table_of_ones_own_answers_as_a_preset_does() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/cases/web");
+    let text = fs::read_to_string(folder.join("77-mandrill-own-table-with-answers.json")).unwrap();
+    let case: Value = serde_json::from_str(&text).unwrap();
+    let text = |key: &str| case[key].as_str().unwrap();
+    let secret = case["secret"][0].as_str().unwrap();
+    let table = text("verify").replace("[verify]", "[hooks.web.verify]");
+    let fields = case["headers"].as_array().unwrap().iter();
+    let line = |text: String, pair: &Value| {
+        text + pair[0].as_str().unwrap() + ": " + pair[1].as_str().unwrap() + "\r\n"
+    };
+    let fields = fields.fold(String::new(), line);
+    let post = format!("POST /web HTTP/1.1\r\n{fields}Content-Length: {}\r\n", text("body").len());
+    let get = "GET /web?challenge=c1 HTTP/1.1\r\n".to_owned();
+    let bare = table.replace("methods = \"GET, POST\"\n", "");
+    assert_ne!(table, bare);
+    for (table, head, body, status, messages) in [
+        (&table, &post, text("body"), 202, 1),
+        (&table, &get, "", 200, 0),
+        (&bare, &post, text("body"), 202, 1),
+        (&bare, &get, "", 405, 0),
+    ] {
+        let hooks = format!(
+            "[hooks.web]\nsecrets = [\"plain:{secret}\"]\ntopic = \"pulsar-demo/webhooks/web\"\nurl = \"{}\"\n{table}",
+            text("url")
+        );
+        let emulator = Emulator::start(([127, 0, 0, 1], 0).into(), Config::default()).await.unwrap();
+        let variables = environment(&emulator.url()).into_iter();
+        let mut env: Vec<_> = variables.map(|(name, value)| (name.to_owned(), value)).collect();
+        env.push(("HOOKS".to_owned(), hooks));
+        let bytes = format!("{head}Host: hooks.example.com\r\nConnection: close\r\n\r\n{body}");
+        let (answer, log) = send(bytes.as_bytes(), env).await;
+        let seen = (answer.unwrap()["statusCode"].as_u64(), emulator.messages().len());
+        assert_eq!(seen, (Some(status), messages), "{head}{log}");
+    }
+}
+
 /// Case 118: the kind of an interaction is in JSON inside a form, the name of a slash command in the form itself.
 #[tokio::test]
 async fn an_interaction_of_slack_has_an_event() {
