@@ -217,7 +217,122 @@ fn respaced(json: &str, after_comma: &str, after_colon: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use toml::de::DeTable;
+
     use super::*;
+    use crate::clock::Random;
+    use crate::reader::{Mistakes, Table};
+    use crate::source::{Draft, Settings};
+
+    const NOW: Timestamp = Timestamp::from_unix(1_760_000_000);
+    const SECRET: &str = "0123456789abcdef0123";
+
+    /// Builds a source that signs these parts by HMAC, with a key in this form.
+    fn source(signed: &str, key: &str, secret: &[u8], url: &str) -> Source {
+        let table = format!(
+            "kind = \"hmac\"\nhash = \"sha256\"\nkey = {{ encoding = \"{key}\" }}\nsigned = [{signed}]\n\
+             signature = {{ from = \"header:S\", encoding = \"hex\" }}"
+        );
+        let mistakes = Mistakes::new("t", &table);
+        let document = DeTable::parse(&table).unwrap();
+        let settings =
+            Settings { secrets: vec![Secret::new(secret)], url: Some(url.to_owned()), ..Settings::default() };
+        Source::custom(Table::new(&mistakes, "", 0, document.get_ref()), settings).unwrap()
+    }
+
+    fn sent(source: &Source, path: &str, query: &str, body: &str) -> Request {
+        let draft = Draft {
+            path: path.to_owned(),
+            raw_query: query.to_owned(),
+            headers: [("host", "x.example")].into_iter().collect(),
+            body: Some(body.to_owned().into()),
+            ..Draft::default()
+        };
+        source.sign(draft, 0, NOW, &Random::from_fn(|| 1)).unwrap()
+    }
+
+    /// Asserts that a refused request is told to match with this change alone.
+    fn assert_near(source: &Source, request: &Request, change: &str) {
+        assert!(source.verify(request, NOW, &[]).is_err(), "{change}");
+        let misses = source.near_misses(request, NOW);
+        assert!(misses.len() == 1 && misses[0].starts_with(change), "{change}: {misses:?}");
+    }
+
+    #[test]
+    fn each_usual_change_of_a_body_is_named() {
+        let source = source("\"{body}\"", "utf8", SECRET.as_bytes(), "https://x.example/h");
+        for (signed, arrived, change) in [
+            ("x", "x\n", "the body without the line end at its end"),
+            ("x", "x\r\n", "the body without the line end at its end"),
+            ("x\n", "x", "the body with a line end (LF) at its end"),
+            ("x\r\n", "x", "the body with a line end (CR LF) at its end"),
+            ("x", "\u{feff}x", "the body without the byte order mark"),
+            ("x\ny", "x\r\ny", "the body with LF line ends instead of CR LF"),
+            ("x\r\ny", "x\ny", "the body with CR LF line ends instead of LF"),
+            ("{\"a\":[1,2]}", "{\"a\": [1, 2]}", "the body as JSON without blanks"),
+            ("{\"a\": [1, 2]}", "{\"a\":[1,2]}", "the body as JSON with a blank after , and :"),
+            ("{\"a\":\"b\\/c\"}", "{\"a\":\"b/c\"}", "the body as JSON with / written as \\/"),
+        ] {
+            let request = sent(&source, "/h", "", signed);
+            assert_near(&source, &Request { body: arrived.to_owned().into(), ..request }, change);
+        }
+    }
+
+    #[test]
+    fn each_usual_change_of_an_address_is_named() {
+        let by_query = source("\"{query:a}\", \"{body}\"", "utf8", SECRET.as_bytes(), "https://x.example/h");
+        let request = sent(&by_query, "/h", "a=b%2Bc", "x");
+        let decoded = Request { raw_query: "a=b+c".to_owned(), ..request };
+        assert_near(&by_query, &decoded, "the query with its + as %2B");
+        let by_address =
+            source("\"{path_query}\", \"\\n\", \"{body}\"", "utf8", SECRET.as_bytes(), "https://x.example/h");
+        for (path, query, arrived_path, arrived_query, change) in [
+            ("/h", "a=b:c", "/h", "a=b%3Ac", "the query without escapes"),
+            ("/h:i", "", "/h%3Ai", "", "the path without escapes"),
+        ] {
+            let request = sent(&by_address, path, query, "x");
+            let (path, raw_query) = (arrived_path.to_owned(), arrived_query.to_owned());
+            assert_near(&by_address, &Request { path, raw_query, ..request }, change);
+        }
+        for (signed, own) in [
+            ("https://x.example/h", "https://x.example/h/"),
+            ("https://x.example/h/", "https://x.example/h"),
+            ("http://x.example/h", "https://x.example/h"),
+            ("https://x.example/h", "http://x.example/h"),
+            ("https://x.example/h", "https://x.example:443/h"),
+            ("https://x.example:443/h", "https://x.example/h"),
+            ("https://x.example/h:i", "https://x.example/h%3Ai"),
+            ("https://y.example/h", "https://Y.example/h"),
+            ("https://x.example/q", "https://proxy.internal/other"),
+        ] {
+            let with = |url| source("\"{url}\", \"\\n\", \"{body}\"", "utf8", SECRET.as_bytes(), url);
+            let path = signed.rsplit_once(".example").unwrap().1.trim_start_matches(":443");
+            let request = sent(&with(signed), path, "", "x");
+            assert_near(&with(own), &request, &format!("the address {signed}: write `url`"));
+        }
+    }
+
+    #[test]
+    fn each_usual_mistake_in_a_secret_is_named() {
+        let base64 = "MDEyMzQ1Njc4OWFiY2RlZg==";
+        for (right, wrong, change) in [
+            (SECRET, format!(" {SECRET}\t"), "without the blanks around it"),
+            ("0123456789abcdef\n", "0123456789abcdef".to_owned(), "with a line end at its end"),
+            (SECRET, format!("\"{SECRET}\""), "without the quotes around it"),
+            (SECRET, format!("'{SECRET}'"), "without the quotes around it"),
+            (SECRET, format!("\u{feff}{SECRET}"), "without the byte order mark at its start"),
+            ("0123456789ab/def", "0123456789ab%2Fdef".to_owned(), "with its escapes decoded"),
+            ("0123456789abcdef", base64.to_owned(), "decoded from Base64"),
+            ("0123456789", "30313233343536373839".to_owned(), "decoded from hex"),
+        ] {
+            let with = |secret: &str| source("\"{body}\"", "utf8", secret.as_bytes(), "https://x.example/h");
+            assert_near(&with(&wrong), &sent(&with(right), "/h", "", "x"), &format!("the secret {change}"));
+        }
+        let as_text = source("\"{body}\"", "utf8", base64.as_bytes(), "https://x.example/h");
+        let decoded = source("\"{body}\"", "base64", base64.as_bytes(), "https://x.example/h");
+        let request = sent(&as_text, "/h", "", "x");
+        assert_near(&decoded, &request, "the secret as text, not decoded");
+    }
 
     #[test]
     fn json_is_written_with_other_blanks_outside_of_strings_alone() {
