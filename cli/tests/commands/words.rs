@@ -28,6 +28,10 @@ fn a_mistake_is_told_in_the_words_of_the_command_line() {
             &[&wecom[..], &["--param", "aeskey=x"]].concat(),
             "--param aeskey: this source has no such parameter; did you mean aes_key?",
         ),
+        (
+            &["verify", "--source", "aws-sns", "--param", "topic="],
+            "--param topic: is empty: set it, or leave it out",
+        ),
         (&["verify", "--source", "clerk", "--secret", "nothex"], "--secret: is not a key of this source"),
         (
             &["verify", "--source", "github", "--secret", "file:/nope"],
