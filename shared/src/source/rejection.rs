@@ -75,6 +75,11 @@ pub enum Rejection {
     /// A field does not have the form that the source prescribes.
     #[error("{0} is not of the expected form")]
     Malformed(String),
+    /// A field was found in a form that readers of the content type would read otherwise.
+    #[error(
+        "{0} is in a form that Content-Type does not name: the content type is not signed, and must agree with the body"
+    )]
+    OtherForm(String),
     /// A field has a value that is not one of the pinned values.
     #[error("{0} has none of the values that the source requires")]
     Pinned(String),
@@ -171,6 +176,7 @@ impl Rejection {
             | Self::Ambiguous(_)
             | Self::Joined(_)
             | Self::Malformed(_)
+            | Self::OtherForm(_)
             | Self::Pinned(_)
             | Self::Advised(..)
             | Self::OtherQuery
@@ -200,6 +206,7 @@ impl Rejection {
             Self::Missing(_) => "missing",
             Self::Ambiguous(_) | Self::Joined(_) => "ambiguous",
             Self::Malformed(_) => "malformed",
+            Self::OtherForm(_) => "other_form",
             Self::Pinned(_) | Self::Advised(..) => "pinned",
             Self::OtherQuery => "other_query",
             Self::TooManySignatures => "too_many_signatures",

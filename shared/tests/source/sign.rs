@@ -202,7 +202,8 @@ fn nothing_signed_is_moved_into_the_query() {
         {
             let url = if query.is_empty() { address.to_owned() } else { format!("{address}?{query}") };
             let verifier = source(&url);
-            let headers = [("X-T", "t")].into_iter().collect();
+            let headers = [("X-T", "t"), ("Content-Type", "application/x-www-form-urlencoded")];
+            let headers = headers.into_iter().collect();
             let draft = Draft {
                 path: path.into(),
                 body: Some(body.into()),

@@ -149,8 +149,8 @@ impl Handshake {
     fn may_match(&self, view: &View<'_>, params: &Params) -> bool {
         self.method.as_ref().is_none_or(|method| view.request.method == *method)
             && self.enabled_by.as_ref().is_none_or(|param| is_on(params.get(param)))
-            && self.present.iter().all(|field| !matches!(field.read_optional(view), Ok(None)))
-            && self.absent.iter().all(|field| matches!(field.read_optional(view), Ok(None)))
+            && self.present.iter().all(|field| field.is_present(view))
+            && !self.absent.iter().any(|field| field.is_present(view))
             && self.has_values(view, false)
     }
 

@@ -2,11 +2,12 @@
 
 use http::header::CONTENT_ENCODING;
 
-use crate::http::{Headers, Request};
+use crate::http::Request;
 use crate::inflate::{InflateError, gunzip, unzlib};
 use crate::reader::Table;
 use crate::source::Rejection;
 use crate::source::scheme::field::{Field, View};
+use crate::source::scheme::form::is_pairs;
 use crate::source::scheme::words;
 
 /// The keys `content_coding = "decoded"`, for a sender that signs before it compresses, and
@@ -52,7 +53,7 @@ impl Decode {
         }
         if let Some(field) = &self.unwrap
             && let Ok(Some(inner)) = field.find(&View::of(request, None))
-            && is_form(&request.headers)
+            && is_pairs(&request.headers)
         {
             request.body = inner.into_owned().into();
             request.headers.remove("content-type");
@@ -79,9 +80,4 @@ fn inflate(request: &mut Request, limit: usize) -> Result<(), Rejection> {
     };
     request.headers.remove(name);
     Ok(())
-}
-
-fn is_form(headers: &Headers) -> bool {
-    let is_form = |kind: &str| kind.to_ascii_lowercase().starts_with("application/x-www-form-urlencoded");
-    headers.one_str("content-type").is_some_and(is_form)
 }

@@ -9,7 +9,6 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
-use percent_encoding::percent_decode;
 use serde_json::value::RawValue;
 
 use crate::http::Request;
@@ -18,7 +17,8 @@ use crate::source::Rejection;
 use crate::source::address::{Address, Fetched};
 use crate::source::scheme::credential::{is_credential_header, is_credential_query};
 use crate::source::scheme::decrypt;
-use crate::source::scheme::multipart::{Multipart, PartsError};
+use crate::source::scheme::form::{FormBody, values};
+use crate::source::scheme::multipart::FormError;
 use crate::xml::{self, XmlError};
 
 /// A place in a request.
@@ -228,6 +228,12 @@ impl Field {
         self.find(view)?.ok_or_else(|| Rejection::Missing(self.to_string()))
     }
 
+    /// Returns true if the request has a value in this place, or several. A form that the content type does not
+    /// name is none.
+    pub(crate) fn is_present(&self, view: &View<'_>) -> bool {
+        !matches!(self.find(view), Ok(None) | Err(Rejection::Malformed(_) | Rejection::OtherForm(_)))
+    }
+
     /// Reads a value that a request may lack. A body that is not JSON lacks all JSON fields; all else is as
     /// in [`read`](Self::read).
     pub(crate) fn read_optional<'v>(&self, view: &View<'v>) -> Result<Option<Cow<'v, [u8]>>, Rejection> {
@@ -272,16 +278,17 @@ impl Field {
                 request.headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.into()),
             )?,
             Self::Query(name) => self.one(values(request.raw_query.as_bytes(), name).map(|(v, _)| v))?,
-            Self::Form(name) => match Multipart::of(&request.body) {
-                Some(form) => {
-                    let span = form.field(name).map_err(|error| match error {
-                        PartsError::Twice => Rejection::Ambiguous(self.to_string()),
-                        PartsError::Broken => Rejection::Malformed(self.to_string()),
-                    })?;
-                    span.and_then(|span| request.body.get(span)).map(Cow::Borrowed)
+            Self::Form(name) => {
+                let form = FormBody::of(&request.body);
+                let value = form.field(name).map_err(|error| match error {
+                    FormError::Twice => Rejection::Ambiguous(self.to_string()),
+                    FormError::Broken => Rejection::Malformed(self.to_string()),
+                })?;
+                if value.is_some() && !form.is_named(&request.headers) {
+                    return Err(Rejection::OtherForm(self.to_string()));
                 }
-                None => self.one(values(&request.body, name).map(|(v, _)| v))?,
-            },
+                value
+            }
             Self::SigKv(key) => {
                 self.one(view.pairs.iter().filter(|(k, _)| k == key).map(|(_, v)| v.as_bytes().into()))?
             }
@@ -389,13 +396,7 @@ impl Field {
             Self::Xml(path) => xml_span(body, path, instead),
             Self::Json(path) => json_span(body, body, path, instead),
             Self::Item(path) => json_span(body, view.item, path, instead),
-            Self::Form(name) => {
-                let span = match Multipart::of(body) {
-                    Some(form) => form.field(name).ok()?,
-                    None => values(body, name).next().map(|(_, span)| span),
-                };
-                span.map(|span| (span, instead.to_owned()))
-            }
+            Self::Form(name) => FormBody::of(body).span(name).map(|span| (span, instead.to_owned())),
             Self::Body => Some((0..body.len(), instead.to_owned())),
             Self::Either(fields) => {
                 let present = fields.iter().find(|field| matches!(field.find(view), Ok(Some(_))))?;
@@ -509,41 +510,6 @@ impl fmt::Display for Field {
                 Joint::Field(field) => write!(f, "{{{field}}}"),
             }),
         }
-    }
-}
-
-/// Decodes the values of `name` in `application/x-www-form-urlencoded` text, each with the span of its
-/// encoded form.
-fn values<'v>(text: &'v [u8], name: &str) -> impl Iterator<Item = (Cow<'v, [u8]>, Range<usize>)> {
-    let named = encoded(text).filter(move |(key, ..)| *decode(key) == *name.as_bytes());
-    named.map(|(_, value, end)| (decode(value), end - value.len()..end))
-}
-
-/// Decodes the names and values of form text, without empty pairs.
-pub(crate) fn pairs(text: &[u8]) -> impl Iterator<Item = (Cow<'_, [u8]>, Cow<'_, [u8]>)> {
-    encoded(text)
-        .filter(|(key, value, _)| !(key.is_empty() && value.is_empty()))
-        .map(|(key, value, _)| (decode(key), decode(value)))
-}
-
-/// Splits form text into names and values in their encoded form, each pair with the offset of its end.
-fn encoded(text: &[u8]) -> impl Iterator<Item = (&[u8], &[u8], usize)> {
-    let mut end = 0;
-    text.split(|b| *b == b'&').map(move |pair| {
-        let start = end;
-        end += pair.len() + 1;
-        let equals = pair.iter().position(|b| *b == b'=').unwrap_or(pair.len());
-        let (key, rest) = pair.split_at(equals);
-        (key, rest.get(1..).unwrap_or_default(), start + pair.len())
-    })
-}
-
-fn decode(text: &[u8]) -> Cow<'_, [u8]> {
-    if text.contains(&b'+') {
-        let spaced: Vec<u8> = text.iter().map(|b| if *b == b'+' { b' ' } else { *b }).collect();
-        percent_decode(&spaced).collect::<Vec<u8>>().into()
-    } else {
-        percent_decode(text).into()
     }
 }
 

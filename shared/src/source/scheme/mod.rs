@@ -6,6 +6,7 @@ pub(crate) mod credential;
 pub(crate) mod decode;
 pub(crate) mod decrypt;
 pub(crate) mod field;
+pub(crate) mod form;
 pub(crate) mod keep;
 pub(crate) mod kinds;
 pub(crate) mod mask;

@@ -16,10 +16,10 @@ const MAX_HEAD: usize = 1024;
 /// [RFC 2046]: https://www.rfc-editor.org/rfc/rfc2046
 const MAX_BOUNDARY: usize = 70;
 
-/// Reason why a field cannot be read.
+/// Reason why a field of a form cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum PartsError {
-    /// The body breaks off, or has too many parts.
+pub(crate) enum FormError {
+    /// The body breaks off, has too many parts, or has one that readers understand differently.
     Broken,
     /// The field is there more than once.
     Twice,
@@ -35,8 +35,10 @@ pub(crate) struct Multipart<'b> {
 impl<'b> Multipart<'b> {
     /// Reads the boundary of a body; `None` if it is not of several parts.
     ///
-    /// The body begins with its boundary, as every sender writes it. The boundary of the content type does not
-    /// count: that header field is not signed, so that anybody could choose what is read of a signed body.
+    /// The body begins with its boundary, as every sender writes it. [`FormBody`] compares it with the content type:
+    /// that header field is not signed, so that anybody could choose what is read of a signed body.
+    ///
+    /// [`FormBody`]: crate::source::scheme::form::FormBody
     pub(crate) fn of(body: &'b [u8]) -> Option<Self> {
         let rest = body.strip_prefix(b"--")?;
         let line = rest.get(..rest.len().min(MAX_BOUNDARY + 2))?;
@@ -44,10 +46,16 @@ impl<'b> Multipart<'b> {
         Some(Self { body, delimiter: [b"\r\n--", boundary].concat() })
     }
 
-    /// Finds the value of the only text field with this name.
-    pub(crate) fn field(&self, name: &str) -> Result<Option<Range<usize>>, PartsError> {
-        const BROKEN: PartsError = PartsError::Broken;
+    /// Returns the boundary.
+    pub(crate) fn boundary(&self) -> &[u8] {
+        self.delimiter.get(4..).unwrap_or_default()
+    }
+
+    /// Finds the place of the value of the only text field with this name.
+    pub(crate) fn span(&self, name: &str) -> Result<Option<Range<usize>>, FormError> {
+        const BROKEN: FormError = FormError::Broken;
         let Self { body, delimiter } = self;
+        let bare = delimiter.get(1..).unwrap_or_default();
         let (mut found, mut at) = (None, delimiter.len() - 2);
         for _ in 0..MAX_PARTS {
             let part = body.get(at..).ok_or(BROKEN)?;
@@ -55,12 +63,15 @@ impl<'b> Multipart<'b> {
                 return Ok(found);
             }
             let head = part.get(..part.len().min(MAX_HEAD)).filter(|head| head.starts_with(b"\r\n"));
-            let head = head.and_then(|head| head.get(..find(head, b"\r\n\r\n")?)).ok_or(BROKEN)?;
-            let start = at + head.len() + 4;
-            let end = body.get(start..).and_then(|rest| find(rest, delimiter)).ok_or(BROKEN)? + start;
-            if head.split(|byte| *byte == b'\n').any(|line| name_of(line) == Some(name.as_bytes())) {
+            let head = head.and_then(|head| head.get(2..find(head, b"\r\n\r\n")?)).ok_or(BROKEN)?;
+            let start = at + head.len() + 6;
+            // Some readers end a line at a lone line feed, so a boundary behind one is not a part of a value.
+            let end = body.get(start..).and_then(|rest| find(rest, bare)).ok_or(BROKEN)? + start;
+            let value = body.get(start..end).and_then(|value| value.strip_suffix(b"\r")).ok_or(BROKEN)?;
+            let end = start + value.len();
+            if is_text(head, name.as_bytes()).ok_or(BROKEN)? {
                 if found.is_some() {
-                    return Err(PartsError::Twice);
+                    return Err(FormError::Twice);
                 }
                 found = Some(start..end);
             }
@@ -68,17 +79,62 @@ impl<'b> Multipart<'b> {
         }
         Err(BROKEN)
     }
+
+    /// Returns the value of the only text field with this name.
+    pub(crate) fn field(&self, name: &str) -> Result<Option<&'b [u8]>, FormError> {
+        Ok(self.span(name)?.and_then(|span| self.body.get(span)))
+    }
 }
 
-/// Returns the name of a part, if the line of its head gives the name and nothing else. A part with a file name is
-/// not a text field, and whoever chose that file name must not choose another name for the part.
-fn name_of(line: &[u8]) -> Option<&[u8]> {
-    const DISPOSITION: &[u8] = b"content-disposition:";
-    let (key, value) = line.split_at_checked(DISPOSITION.len())?;
-    let param =
-        value.trim_ascii().strip_prefix(b"form-data;").filter(|_| key.eq_ignore_ascii_case(DISPOSITION))?;
-    let name = param.trim_ascii_start().strip_prefix(b"name=")?;
-    Some(name.strip_prefix(b"\"").and_then(|name| name.strip_suffix(b"\"")).unwrap_or(name))
+/// Returns true if the head is that of the text field with this name, and `None` if readers can understand the head
+/// differently. A part with a file name is not a text field, and whoever chose that file name must not choose
+/// another name for the part.
+fn is_text(head: &[u8], wanted: &[u8]) -> Option<bool> {
+    let (mut disposition, mut is_encoded) = (None, false);
+    for line in head.split(|byte| *byte == b'\n') {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let (key, value) = line.split_at(line.iter().position(|byte| *byte == b':')?);
+        let value = value.get(1..).unwrap_or_default().trim_ascii();
+        // A line that begins with a blank goes on with the one before.
+        let is_line = key.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-');
+        if !is_line || line.contains(&b'\r') {
+            return None;
+        } else if key.eq_ignore_ascii_case(b"content-disposition") {
+            if disposition.replace(value).is_some() {
+                return None;
+            }
+        } else if key.eq_ignore_ascii_case(b"content-transfer-encoding") {
+            is_encoded = ![b"7bit".as_slice(), b"8bit", b"binary"]
+                .iter()
+                .any(|plain| value.eq_ignore_ascii_case(plain));
+        }
+    }
+    let named = param(disposition?.strip_prefix(b"form-data")?)?.strip_prefix(b"name=")?;
+    let (name, rest) = match named.strip_prefix(b"\"") {
+        Some(quoted) => quoted.split_at(quoted.iter().position(|byte| *byte == b'"')?),
+        None => named.split_at(named.iter().position(|byte| *byte == b';').unwrap_or(named.len())),
+    };
+    let rest = rest.strip_prefix(b"\"").unwrap_or(rest).trim_ascii();
+    let name = name.trim_ascii_end();
+    if name.is_empty() || name.contains(&b'\\') {
+        return None;
+    }
+    if rest.is_empty() {
+        return if name == wanted && is_encoded { None } else { Some(name == wanted) };
+    }
+    let (file, rest) = param(rest)?.split_at_checked(b"filename".len())?;
+    let is_named = rest.starts_with(b"=\"") && !rest.starts_with(b"=\"\"");
+    // For a part of another name it is enough that readers see a file name. One in another character set may
+    // stand alone, and then nothing may follow that could be a name.
+    let is_other =
+        name != wanted && (rest.starts_with(b"=") || rest.starts_with(b"*=") && !rest.contains(&b';'));
+    let is_file = file.eq_ignore_ascii_case(b"filename") && (is_named || is_other);
+    is_file.then_some(false)
+}
+
+/// Returns what follows the semicolon before a parameter.
+fn param(text: &[u8]) -> Option<&[u8]> {
+    text.trim_ascii_start().strip_prefix(b";").map(<[u8]>::trim_ascii_start)
 }
 
 fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {

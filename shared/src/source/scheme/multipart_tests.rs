@@ -1,8 +1,8 @@
 use super::*;
 
-fn read<'b>(body: &'b str, name: &str) -> Result<Option<&'b str>, PartsError> {
-    let form = Multipart::of(body.as_bytes()).ok_or(PartsError::Broken)?;
-    Ok(form.field(name)?.map(|span| &body[span]))
+fn read<'b>(body: &'b str, name: &str) -> Result<Option<&'b str>, FormError> {
+    let form = Multipart::of(body.as_bytes()).ok_or(FormError::Broken)?;
+    Ok(form.field(name)?.map(|value| std::str::from_utf8(value).unwrap()))
 }
 
 /// Returns a body of the parts, each with these lines as its head.
@@ -43,7 +43,7 @@ fn text_fields_have_their_values_as_they_are() {
     for (name, value) in [
         ("timestamp", Ok(Some("1760000000"))),
         ("token", Ok(Some("a=b&c%20\r\n--\r\n--a"))),
-        ("twice", Err(PartsError::Twice)),
+        ("twice", Err(FormError::Twice)),
         ("empty", Ok(Some(""))),
         ("Token", Ok(None)),
     ] {
@@ -58,25 +58,73 @@ fn a_file_is_not_a_field_whatever_its_name() {
         let head = format!("Content-Disposition: form-data; name=\"attachment-1\"; filename=\"{file}\"");
         assert_eq!(read(&body(&[(&head, "1"), (&named("token"), "2")]), "token"), Ok(Some("2")), "{file}");
         let head = format!("Content-Disposition: form-data; name=\"token\"; filename=\"{file}\"");
-        assert_eq!(read(&body(&[(&head, "1")]), "token"), Ok(None), "{file}");
+        // Of an empty file name with more behind it, readers make a file, a text or nothing.
+        let expected = if file.starts_with('"') { Err(FormError::Broken) } else { Ok(None) };
+        assert_eq!(read(&body(&[(&head, "1")]), "token"), expected, "{file}");
     }
     let inner = body(&[(&named("token"), "1")]).replace("--b", "--c");
-    assert_eq!(read(&body(&[("Content-Disposition: attachment; name=token", &inner)]), "token"), Ok(None));
+    let head = "Content-Disposition: form-data; name=\"mail\"; filename*=utf-8''%E2%82%AC";
+    assert_eq!(read(&body(&[(head, &inner)]), "token"), Ok(None));
+}
+
+/// Each of these parts is one field for some readers, and another or none for others.
+#[test]
+fn a_part_that_readers_understand_differently_is_not_read() {
+    let genuine = named("token");
+    for head in [
+        "Content-Disposition: form-data; name=\"token\"; name=\"a\"",
+        "Content-Disposition: form-data; name=\"a\"; name=\"token\"",
+        "Content-Disposition: form-data; name=\"token\"; filename=\"\"",
+        "Content-Disposition: form-data; name=\"token\"; filename=x",
+        "Content-Disposition: form-data; name=\"token\"; filename*=x",
+        "Content-Disposition: form-data; name=\"a\"; filename*=x; name=\"token\"",
+        "Content-Disposition: form-data; name=\"token\"; xfilename=\"x\"",
+        "Content-Disposition: form-data; name=\"token\"; a=\"; filename=x\"",
+        "Content-Disposition: form-data; name=\"to\\ken\"",
+        "Content-Disposition: form-data; name=\"token",
+        "Content-Disposition: form-data; name*=utf-8''token",
+        "Content-Disposition: form-data; name = \"token\"",
+        "Content-Disposition: form-data; Name=\"token\"",
+        "Content-Disposition: form-data;\r\n name=\"token\"",
+        "Content-Disposition: attachment; name=\"token\"",
+        "Content-Disposition : form-data; name=\"token\"",
+        " Content-Disposition: form-data; name=\"token\"",
+        "Content-Disposition: form-data; name=\"a\"\r\nContent-Disposition: form-data; name=\"token\"",
+        "Content-Disposition: form-data; name=\"token\"\r\nContent-Transfer-Encoding: base64",
+        "Content-Disposition: form-data; name=\"a\"\rContent-Disposition: form-data; name=\"token\"",
+        "Content-Type: text/plain",
+        "x",
+    ] {
+        for parts in [[(head, "1"), (&*genuine, "2")], [(&*genuine, "2"), (head, "1")]] {
+            assert_eq!(read(&body(&parts), "token"), Err(FormError::Broken), "{head}");
+        }
+    }
+    for value in ["1\n--b\nContent-Disposition: form-data; name=\"token\"\n\n2", "\n--b--", "\n--bb"] {
+        assert_eq!(
+            read(&body(&[(&named("a"), value), (&genuine, "2")]), "token"),
+            Err(FormError::Broken),
+            "{value}"
+        );
+    }
+    // The usual coding is named by some senders.
+    let head =
+        format!("{genuine}\r\nContent-Transfer-Encoding: 8bit\r\nContent-Type: text/plain; charset=utf-8");
+    assert_eq!(read(&body(&[(&head, "2")]), "token"), Ok(Some("2")));
 }
 
 #[test]
 fn what_breaks_off_or_has_no_end_is_not_read() {
     let whole = body(&[(&named("a"), "1"), (&named("b"), "2")]);
     for end in 0..whole.len() - 4 {
-        assert_eq!(read(&whole[..end], "a"), Err(PartsError::Broken), "{end}");
+        assert_eq!(read(&whole[..end], "a"), Err(FormError::Broken), "{end}");
     }
-    assert_eq!(read(&format!("preamble\r\n{whole}"), "a"), Err(PartsError::Broken));
-    assert_eq!(read(&whole.replace("\r\n", "\n"), "a"), Err(PartsError::Broken));
+    assert_eq!(read(&format!("preamble\r\n{whole}"), "a"), Err(FormError::Broken));
+    assert_eq!(read(&whole.replace("\r\n", "\n"), "a"), Err(FormError::Broken));
     let head = |len| body(&[(&format!("{}\r\nX: {}", named("a"), "x".repeat(len)), "1")]);
     let most = MAX_HEAD - named("a").len() - "\r\n".len() - "\r\nX: ".len() - "\r\n\r\n".len();
     assert_eq!(read(&head(most), "a"), Ok(Some("1")));
-    assert_eq!(read(&head(most + 1), "a"), Err(PartsError::Broken));
+    assert_eq!(read(&head(most + 1), "a"), Err(FormError::Broken));
     let many = |len| body(&vec![(named("a").as_str(), ""); len]);
     assert_eq!(read(&many(MAX_PARTS - 1), "b"), Ok(None));
-    assert_eq!(read(&many(MAX_PARTS), "b"), Err(PartsError::Broken));
+    assert_eq!(read(&many(MAX_PARTS), "b"), Err(FormError::Broken));
 }

@@ -2,13 +2,14 @@
 
 use std::borrow::Cow;
 
+use crate::http::Request;
 use crate::json::{self, JsonError, MAX_PARTS};
 use crate::sort::sort;
 use crate::source::Rejection;
 use crate::source::crypto::encoding::Encoding;
 use crate::source::crypto::hash::Hash;
-use crate::source::scheme::field::{Field, View, pairs};
-use crate::source::scheme::multipart::Multipart;
+use crate::source::scheme::field::{Field, View};
+use crate::source::scheme::form::{FormBody, pairs};
 
 /// A part with more than one value or a special form: `{crc32(body)}`, `{fieldlines:a,b?,c}`,
 /// `{canon_headers:prefix}`, `{sorted_pairs:dropped}`, `{sorted_form}`, `{sha256(body)}`, `{json:a?}`,
@@ -156,8 +157,8 @@ impl Compound {
             Self::CanonHeaders(prefix) => {
                 header_lines(view, &|name| name.starts_with(prefix.as_str()), b'\n').map(Cow::Owned)
             }
-            Self::SortedPairs(dropped) => sorted_pairs(dropped, &view.request.body, empty).map(Cow::Owned),
-            Self::SortedForm => sorted_form(&view.request.body).map(Cow::Owned),
+            Self::SortedPairs(dropped) => sorted_pairs(dropped, view.request, empty).map(Cow::Owned),
+            Self::SortedForm => sorted_form(view.request).map(Cow::Owned),
             Self::Optional(field) => field.read_or_empty(view),
             Self::Named(named) => named.fill(view).map(Cow::Owned),
         }
@@ -255,11 +256,15 @@ type Pair<'f> = (Cow<'f, [u8]>, Cow<'f, [u8]>);
 /// Decodes and sorts the pairs of a form. A body of megabytes could hold millions of pairs, and their list
 /// takes many times the size of the body, so more than [`MAX_PARTS`] pairs are refused. So is a form of several
 /// parts: a field is read from its parts, which would then not be what the pairs have signed.
-fn sorted(form: &[u8]) -> Result<Vec<Pair<'_>>, Rejection> {
-    if Multipart::of(form).is_some() {
+fn sorted(request: &Request) -> Result<Vec<Pair<'_>>, Rejection> {
+    let form = FormBody::of(&request.body);
+    let FormBody::Pairs(text) = form else {
         return Err(Rejection::Malformed("the form body".to_owned()));
+    };
+    if !form.is_named(&request.headers) {
+        return Err(Rejection::OtherForm("the body".to_owned()));
     }
-    let mut pairs: Vec<_> = pairs(form).take(MAX_PARTS + 1).collect();
+    let mut pairs: Vec<_> = pairs(text).take(MAX_PARTS + 1).collect();
     if pairs.len() > MAX_PARTS {
         return Err(Rejection::Malformed("the form body".to_owned()));
     }
@@ -267,8 +272,8 @@ fn sorted(form: &[u8]) -> Result<Vec<Pair<'_>>, Rejection> {
     Ok(pairs)
 }
 
-fn sorted_pairs(dropped: &[String], form: &[u8], empty: Empty) -> Result<Vec<u8>, Rejection> {
-    let mut pairs = sorted(form)?;
+fn sorted_pairs(dropped: &[String], request: &Request, empty: Empty) -> Result<Vec<u8>, Rejection> {
+    let mut pairs = sorted(request)?;
     pairs.retain(|(name, _)| !dropped.iter().any(|dropped| dropped.as_bytes() == &**name));
     if pairs.windows(2).any(|two| two[0].0 == two[1].0) {
         return Err(Rejection::Ambiguous("a form field".to_owned()));
@@ -281,8 +286,8 @@ fn sorted_pairs(dropped: &[String], form: &[u8], empty: Empty) -> Result<Vec<u8>
 /// Builds the text that [Twilio] signs for a form.
 ///
 /// [Twilio]: https://www.twilio.com/docs/usage/webhooks/webhooks-security
-fn sorted_form(form: &[u8]) -> Result<Vec<u8>, Rejection> {
-    let mut pairs = sorted(form)?;
+fn sorted_form(request: &Request) -> Result<Vec<u8>, Rejection> {
+    let mut pairs = sorted(request)?;
     pairs.dedup();
     Ok(pairs.iter().flat_map(|(name, value)| [name.as_ref(), value.as_ref()]).collect::<Vec<_>>().concat())
 }

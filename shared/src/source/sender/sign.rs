@@ -10,6 +10,7 @@ use crate::secret::Secret;
 use crate::source::scheme::Scheme;
 use crate::source::scheme::decrypt::Decrypt;
 use crate::source::scheme::field::{Field, View};
+use crate::source::scheme::form;
 use crate::source::scheme::kinds::{Algorithm, Kind, Rule, Signed};
 use crate::source::sender::tamper::{Tamper, flip};
 use crate::source::verify::check::first;
@@ -139,7 +140,9 @@ impl Source {
             desk.event = Some(std::mem::take(&mut desk.request.body));
         }
         if desk.request.headers.all("content-type").next().is_none() {
-            desk.request.headers.push("content-type", sample.content_type.clone());
+            let own =
+                if desk.is_sample { None } else { form::type_of(&desk.request.body, &sample.content_type) };
+            desk.request.headers.push("content-type", own.unwrap_or_else(|| sample.content_type.clone()));
         }
         for (name, value) in &sample.headers {
             desk.fill(&Field::Header(name.clone()), value);
