@@ -209,11 +209,13 @@ fn warn_of_raw(table: &Table<'_>, topics: &Topics, has_attributes: bool) {
 }
 
 /// Warns of a window in which a recorded request can be sent again without being noticed.
-fn warn_of_window(table: &Table<'_>, window: Option<Duration>, dedupe: Option<Duration>, has_id: bool) {
+fn warn_of_window(table: &Table<'_>, window: Option<Duration>, dedupe: Option<Duration>, source: &Source) {
     let Some(window) = window else { return };
     let risk = "anybody who has recorded a request can send it again within this time";
-    if !has_id {
+    if !source.names_deliveries() {
         table.warning("window", format!("{risk}, and the source has no id by which repeats are known"));
+    } else if !source.signs_id() {
+        table.warning("window", format!("{risk}, with another id each time, because the id is not signed"));
     } else if dedupe.is_none_or(|dedupe| dedupe < window) {
         table.warning("window", format!("{risk}: write a dedupe that is as long"));
     }
@@ -273,7 +275,7 @@ pub(super) fn read(
     if !source.names_events() && events.is_some() {
         table.error("events", "the deliveries of this source have no event name: leave it out");
     }
-    warn_of_window(table, window, keeping.dedupe, source.names_deliveries());
+    warn_of_window(table, window, keeping.dedupe, &source);
     let verifier = if table.has("verify") { "verify" } else { "source" };
     for (key, field) in source.named_by(tokens) {
         let message = format!("{field} is another hook's token, which is never kept: name another field");

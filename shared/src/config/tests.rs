@@ -176,6 +176,36 @@ fn a_secret_with_more_than_the_providers_text_is_warned_of() {
     }
 }
 
+/// A recorded request can have another id, if the id is not signed, and no `dedupe` notices.
+#[test]
+fn a_window_is_warned_of_if_repeats_cannot_be_known() {
+    let warned = |id: &str, signed: &str, dedupe: &str| {
+        let text = format!(
+            "[hooks.a]\nsecrets = [\"env:A\"]\ntopic = \"p/n/t\"\nwindow = \"24h\"\n{dedupe}\n[hooks.a.verify]\n\
+             kind = \"hmac\"\nhash = \"sha256\"\nsignature = {{ from = \"header:S\", encoding = \"hex\" }}\nsigned = \
+             [\"{{header:T}}\", \".\", {signed}]\ntimestamp = {{ from = \"header:T\", unit = \"s\" }}\n{id}"
+        );
+        let env = Env::of([("A", "a-secret-of-my-own-0123"), ("SPILL_URL", "file:///spill")]);
+        let config = Config::parse("hooks.toml", &text, Reading::new(&env, Samples::Refused));
+        let found: Vec<String> = config.mistakes.iter().map(ToString::to_string).collect();
+        found.concat()
+    };
+    let body = "\"{body}\"";
+    let dedupe = "dedupe = \"24h\"";
+    assert_eq!(warned("id = \"json:id\"", body, dedupe), "");
+    assert!(warned("id = \"json:id\"", body, "dedupe = \"1h\"").contains("write a dedupe that is as long"));
+    assert!(warned("", body, "").contains("no id by which repeats are known"));
+    for (id, signed) in [
+        ("id = \"header:X-Id\"", body),
+        ("id = [\"json:id\", \"header:X-Id\"]", body),
+        ("id = \"json:id\"", "\"{json:type}\""),
+    ] {
+        let found = warned(id, signed, dedupe);
+        assert!(found.contains("another id each time, because the id is not signed"), "{id}: {found}");
+    }
+    assert_eq!(warned("id = \"header:X-Id\"", "\"{header:X-Id}\", \".\", \"{body}\"", dedupe), "");
+}
+
 #[test]
 fn a_short_secret_is_named_where_it_is_written() {
     let env = Env::of([("GITHUB_SECRET", "short"), ("ERP_SECRET", "short too")]);

@@ -156,6 +156,11 @@ impl Source {
         !self.scheme.id.is_empty()
     }
 
+    /// Returns true if nobody but the sender can change the id of a delivery.
+    pub(crate) fn signs_id(&self) -> bool {
+        self.scheme.signs_id()
+    }
+
     /// Returns true if deliveries name an event.
     pub const fn names_events(&self) -> bool {
         !self.scheme.event.is_empty()

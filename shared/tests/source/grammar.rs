@@ -99,10 +99,46 @@ const MISTAKES: &[(usize, &str, &str)] = &[
         r#"signature = { from = "header:S", encoding = "hex", sep = "," }"#,
         "3: verify.signature.sep: unknown key; known here:",
     ),
+    (
+        3,
+        r#"signature = { from = "header:S-*", encoding = "hex" }"#,
+        "3: verify.signature.from: \"header:S-*\": only a signature with several = true",
+    ),
+    (
+        3,
+        r#"signature = { from = "header:*", encoding = "hex", several = true }"#,
+        "3: verify.signature.several: is for header fields: write from = ",
+    ),
+    (
+        3,
+        r#"signature = { from = "header:S", encoding = "hex", format = "list", sep = "&", after = "" }"#,
+        "3: verify.signature.after: \"\" never stands in an item",
+    ),
+    (
+        3,
+        r#"signature = { from = "header:S", encoding = "hex", format = "list", sep = "|", after = "|" }"#,
+        "3: verify.signature.after: \"|\" never stands in an item",
+    ),
+    (
+        3,
+        r#"signature = { from = "header:S", encoding = "hex", format = "list", sep = ",", take = "v1," }"#,
+        "3: verify.signature.take: \"v1,\" never stands in an item",
+    ),
+    (
+        3,
+        r#"signature = { from = "header:S", encoding = "hex", format = "kv", sep = ",", take = "v1=" }"#,
+        "3: verify.signature.take: \"v1=\" never stands in an item",
+    ),
+    (
+        3,
+        r#"signature = { from = "header:S", encoding = "hex", format = "kv", sep = ",", take = "v1", sets = "" }"#,
+        "3: verify.signature.sets: \"\" never stands in an item",
+    ),
     (4, "", "1: verify.signed: missing: write what the sender signs, such as signed = "),
     (4, r#"signed = "{body}""#, "4: verify.signed: expected an array of strings, found string"),
     (4, r#"signed = ["t={header:T}"]"#, "4: verify.signed: a placeholder is a part of its own: write"),
     (4, r#"signed = ["{bodi}"]"#, "4: verify.signed: \"{bodi}\" is not a part: write {body}, {method},"),
+    (4, r#"signed = ["{body}", "{header:T-*}"]"#, "4: verify.signed: \"{header:T-*}\" is not a part: write"),
     (4, r#"signed = ["{crc64(body)}"]"#, "4: verify.signed: \"{crc64(body)}\" is not a part: write {body},"),
     (
         4,
@@ -157,6 +193,7 @@ const MISTAKES: &[(usize, &str, &str)] = &[
         r#"event = ["json:a", "json:"]"#,
         "6: verify.event: \"json:\" does not name a field: write header:NAME,",
     ),
+    (6, r#"event = "header:X-*""#, "6: verify.event: \"header:X-*\": only a signature with several = true"),
     (6, "event = 1", "6: verify.event: expected an array of strings, found integer"),
     (6, r#"key = { encoding = "pem" }"#, "6: verify.key.encoding: \"pem\" is unknown: write \"utf8\" or"),
     (6, r#"secret = "x""#, "6: verify.secret: unknown key; known here:"),
@@ -220,14 +257,95 @@ fn tables_of_public_keys_say_what_is_wrong() {
             "4: verify.claims.iss: expected an array of strings, found string",
         ),
         ("\"HS256\"\nbody_hash = {}", "4: verify.body_hash.claim: missing: write claim = \"sha256\""),
+        (
+            "\"HS256\"\nbody_hash = { claim = \"h\", encoding = \"hex\" }",
+            "4: verify.body_hash: the body is the token, and cannot hold its own hash",
+        ),
         ("\"HS256\"\nid = \"header:T\"", "4: verify.id: header:T is the token, which is never kept"),
     ] {
+        let in_body = rest.contains("claim = \"h\"");
+        let jwt = if in_body { jwt.replace("header:T", "body") } else { jwt.to_owned() };
         let found = mistakes(&format!("{jwt}{rest}"));
         assert!(found.iter().any(|mistake| mistake.starts_with(want)), "{want}\n{found:#?}");
     }
     let parameter = SOUND.replace("{body}", "{param:topic}").replace("{header:T}", "{body}");
     let errors = errors(custom(&parameter, settings(&json!(["correct horse battery"]))));
     assert_eq!(errors, ["verify: {param:topic} cannot be used here: write the value itself"]);
+}
+
+/// A handshake that takes every request would acknowledge all deliveries, and none would be forwarded.
+#[test]
+fn a_handshake_leaves_the_deliveries() {
+    let table = |rest: &str| format!("{SOUND}methods = \"GET, POST\"\n[[handshake]]\nstatus = 200\n{rest}");
+    let lost = "8: verify.handshake[0].status: every delivery would be answered as this handshake, and be lost: \
+                write when, present or absent";
+    for all in [
+        "",
+        "before_verify = true",
+        "method = \"POST\"",
+        "token = { from = \"header:X-Token\" }",
+        "when = {}",
+    ] {
+        let found = mistakes(&table(all));
+        assert!(
+            found.iter().any(|mistake| mistake.contains("every delivery would be answered")),
+            "{all}: {found:?}"
+        );
+    }
+    assert_eq!(mistakes(&table("")), [lost]);
+    for refused in ["OPTIONS", "get", "PUT"] {
+        let found = mistakes(&table(&format!("method = \"{refused}\"\npresent = \"query:c\"")));
+        let want = format!(
+            "9: verify.handshake[0].method: \"{refused}\" is refused with 405 here: write it into methods"
+        );
+        assert_eq!(found, [want]);
+    }
+    for some in ["method = \"GET\"", "when = { \"json:type\" = \"ping\" }", "present = \"header:X-Ping\""] {
+        assert_eq!(mistakes(&table(some)), [""; 0], "{some}");
+    }
+    let by_get = table("method = \"GET\"").replace("[[", "delivers_by_get = true\n[[");
+    assert!(mistakes(&by_get)[0].contains("every delivery would be answered"));
+}
+
+#[test]
+fn an_answer_to_a_handshake_can_be_made() {
+    let table = |body: &str| {
+        format!(
+            "{SOUND}methods = \"GET, POST\"\n[[handshake]]\nmethod = \"GET\"\nstatus = 200\ntype = \"text/plain\"\nbody = [{body}]"
+        )
+    };
+    for part in ["{hex(sing(query:c))}", "{nope}", "{header:A", "{hex(sign(c))}", "{header:X-*}"] {
+        let found = mistakes(&table(&format!("\"x\", \"{part}\"")));
+        let is_literal = !part.ends_with('}');
+        assert_eq!(found.is_empty(), is_literal, "{part}");
+        assert!(is_literal || found[0].starts_with("11: verify.handshake[0].body: \"{"), "{found:?}");
+    }
+    let json = r#"'{"a":1}', '{ "b":', "{}", "{query:c}", "{query:c??x}""#;
+    assert_eq!(mistakes(&table(json)), [""; 0]);
+    let of = |table: &str, secret: &str| errors(custom(table, settings(&json!([secret]))));
+    let never = |part: &str, sound: &str, secret: &str| {
+        let table = table(&format!("\"{part}\"")).replace(SOUND, sound);
+        of(&table, secret).concat()
+    };
+    let digest = SOUND.replace("hmac", "digest").replace("\"{body}\"", "\"{body}\", \"{secret}\"");
+    let ed25519 =
+        SOUND.replace("hmac", "ed25519").replace("hash = \"sha256\"", "key = { encoding = \"hex\" }");
+    let public = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
+    for (part, sound, secret, want) in [
+        ("{param:nope}", SOUND, "correct horse battery", "verify: {param:nope} cannot be used here"),
+        ("{decrypted}", SOUND, "correct horse battery", "verify: {decrypted} in the answer to a handshake"),
+        ("{hex(sign(query:c))}", &digest, "correct horse battery", "verify: sign(…) in the answer"),
+        ("{hex(sign(query:c))}", &ed25519, public, "verify: sign(…) in the answer to a handshake"),
+        ("{hex(hmac_sha256(query:c))}", &ed25519, public, "verify: hmac_sha256(…) in the answer"),
+    ] {
+        let found = never(part, sound, secret);
+        assert!(found.starts_with(want), "{part}: {found}");
+    }
+    for named in ["enabled_by = \"nope\"", "token = { from = \"query:t\", param = \"nope\" }"] {
+        let found =
+            of(&table("\"x\"").replace("method =", &format!("{named}\nmethod =")), "correct horse battery");
+        assert_eq!(found, ["verify: {param:nope} cannot be used here: write the value itself"], "{named}");
+    }
 }
 
 #[test]

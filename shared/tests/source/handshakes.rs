@@ -9,7 +9,7 @@ use hookmq_shared::problem::Problem;
 use hookmq_shared::source::{Rejection, Settings, Source, Verdict};
 use serde_json::{Value, json};
 
-use crate::kit::source::{NOW, handshake, load, pair, query, rejection, request, settings, sign};
+use crate::kit::source::{NOW, custom, handshake, load, pair, query, rejection, request, settings, sign};
 
 fn with(name: &str, secret: &str, params: &[(&str, &str)]) -> Source {
     let params = params.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
@@ -335,4 +335,76 @@ fn vercels_endpoint_shows_its_proof() {
     let response = handshake(&source, request("GET", &json!([]), Vec::new()));
     assert_eq!((response.status, response.header("x-vercel-verify")), (200, Some("87b9f4d2c5a1")));
     assert!(matches!(rejection(&source, request("POST", &json!([]), b"[]".to_vec())), Rejection::Missing(_)));
+}
+
+/// A stranger who sends a challenge gets its signature; the same text must not pass as what a delivery has signed, in
+/// whatever way the source puts that text together.
+#[test]
+fn no_text_that_is_signed_for_anybody_is_a_delivery() {
+    let hmac = |rest: &str| format!("kind = \"hmac\"\nhash = \"sha256\"\n{rest}\n");
+    let raw = "signature = { from = \"header:S\", encoding = \"hex\" }";
+    let answers = [
+        "type = \"text/plain\"\nbody = [\"{hex(sign(query:c))}\"]",
+        "headers = { x-hook-secret = \"{hex(sign(query:c))}\" }",
+        "type = \"text/plain\"\nbody = [\"{hex(hmac_sha256(query:c))}\"]",
+    ];
+    let any = "kind = \"any\"\nverify = [\n{ kind = \"hmac\", hash = \"sha256\", signature = { from = \"header:S\", \
+               encoding = \"hex\" }, signed = [\"{header:T}\", \"{sha256(body):hex}\"], secrets = [0] },\n{ kind = \
+               \"token\", from = \"header:X\", secrets = [1] }]\n";
+    let digest = "230d8358dc8e8890b4c58deeb62912ee2f20357ae92a5cc861b98e68fe31acb5";
+    for (table, challenge, headers, body) in [
+        (hmac(&format!("{raw}\nsigned = [\"{{body}}\"]")), "evil", json!([["S", "SIG"]]), "evil".to_owned()),
+        (
+            hmac(
+                "signature = { from = \"header:S\", format = \"kv\", sep = \",\", take = \"v1\", encoding = \"hex\" }\nsigned = [\"{sigkv:t}\", \"{body}\"]",
+            ),
+            "1760000000evil",
+            json!([["S", "t=1760000000,v1=SIG"]]),
+            "evil".to_owned(),
+        ),
+        (
+            hmac(
+                "items = \"json:events\"\nsignature = { from = \"item:sig\", encoding = \"hex\" }\nsigned = [\"{item:id}\"]",
+            ),
+            "evil-1",
+            json!([]),
+            r#"{"events":[{"id":"evil-1","sig":"SIG"}]}"#.to_owned(),
+        ),
+        (
+            hmac(
+                "signature = { from = \"form:sign\", encoding = \"hex\" }\nsigned = [\"{sorted_pairs:sign}\"]",
+            ),
+            "evil%3D",
+            json!([]),
+            "evil=&sign=SIG".to_owned(),
+        ),
+        (
+            any.to_owned(),
+            &format!("1760000000{digest}"),
+            json!([["S", "SIG"], ["T", "1760000000"]]),
+            "body".to_owned(),
+        ),
+    ] {
+        for answer in answers {
+            // The signature of a set of verifiers is that of none of them.
+            if table.starts_with("kind = \"any\"") && answer.contains("sign(") {
+                continue;
+            }
+            let table = format!(
+                "{table}methods = \"GET, POST\"\n[[handshake]]\nbefore_verify = true\nmethod = \"GET\"\nstatus = 200\n{answer}"
+            );
+            let secrets = json!(["correct horse battery", "the token of the others"]);
+            let secrets =
+                if table.starts_with("kind = \"any\"") { secrets } else { json!(["correct horse battery"]) };
+            let source = custom(&table, settings(&secrets)).unwrap();
+            let raw_query = format!("c={challenge}");
+            let asked = handshake(&source, Request { raw_query, ..request("GET", &json!([]), Vec::new()) });
+            let sig = asked.header("x-hook-secret").unwrap_or(&asked.body);
+            assert_eq!(sig.len(), 64, "{table}");
+            let with = |text: &str| text.replace("SIG", sig);
+            let headers: Value = serde_json::from_str(&with(&headers.to_string())).unwrap();
+            let forged = request("POST", &headers, with(&body).into_bytes());
+            assert_eq!(rejection(&source, forged), Rejection::NoDelivery, "{table}");
+        }
+    }
 }

@@ -86,6 +86,24 @@ fn a_body_can_be_a_token_whose_claims_travel() {
     assert!(matches!(verifier.check("h", request, NOW), Verdict::Verified(_)));
 }
 
+/// The claims are what is forwarded, whoever else has to accept the request too.
+#[test]
+fn claims_travel_whatever_verifies_beside_them() {
+    for (rule, secrets) in [("all", "[0]"), ("any", "[0]")] {
+        let table = format!(
+            "kind = \"{rule}\"\nevent = \"decrypted:kind\"\nverify = [{{ kind = \"token\", from = \"header:X-Token\", \
+             secrets = [1] }}, {{ kind = \"jwt\", algorithm = \"HS256\", from = \"body\", secrets = {secrets} }}]"
+        );
+        let source =
+            custom(&table, settings(&json!(["correct horse battery", "staple of the horse"]))).unwrap();
+        let draft = Draft { body: Some(r#"{"kind":"made"}"#.into()), ..Draft::default() };
+        let request = source.sign(draft, 0, NOW, &random()).unwrap();
+        let Verdict::Verified(delivery) = source.check("h", request, NOW) else { panic!("{rule}") };
+        assert_eq!(delivery.event.as_deref(), Some("made"), "{rule}");
+        assert!(delivery.body.starts_with(b"{") && delivery.original.is_some(), "{rule}");
+    }
+}
+
 /// The content type is not signed, and the signature of such a form covers a field and not the body: an attacker
 /// chooses both, and must not find two of them of which a receiver reads another text than was verified.
 #[test]

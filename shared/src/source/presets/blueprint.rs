@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::reader::Table;
 use crate::secret::Secret;
 use crate::source::presets::{Param, Preset, Profile};
+use crate::source::reply::handshake::Handshake;
 use crate::source::scheme::Scheme;
 use crate::source::scheme::credential::TokenNames;
 use crate::source::scheme::decrypt::Decrypt;
@@ -36,8 +37,10 @@ impl Blueprint {
 
     /// Reads a hook's own table, like [`Source::custom`], but without settings.
     pub(crate) fn custom(table: Table<'_>) -> Result<Self, Vec<BuildError>> {
+        let mistakes = table.mistakes();
+        let before = mistakes.errors();
         let profile = Profile::read(&table);
-        let scheme = Scheme::read(table).ok_or_else(Vec::new)?;
+        let scheme = Scheme::read(table).filter(|_| mistakes.errors() == before).ok_or_else(Vec::new)?;
         let params = scheme.decrypt.as_ref().map(Decrypt::params).unwrap_or_default();
         Ok(Self { preset: None, scheme, profile, params, max_body: MAX_BODY })
     }
@@ -123,11 +126,14 @@ impl Blueprint {
                 r#"the sender signs its address: write url = "https://…", as it is set at the sender"#;
             errors.push(error("url", message));
         }
-        let unknown =
-            scheme.params().into_iter().filter(|name| !known.iter().any(|param| param.name == *name));
+        let answers = profile.handshakes.iter().flat_map(Handshake::params).map(str::to_owned);
+        let needed = scheme.params().into_iter().chain(answers);
+        let unknown = needed.filter(|name| !known.iter().any(|param| param.name == *name));
         errors.extend(unknown.map(|name| {
             error("verify", format!("{{param:{name}}} cannot be used here: write the value itself"))
         }));
+        let faults = profile.handshakes.iter().filter_map(|handshake| handshake.fault(&scheme));
+        errors.extend(faults.map(|fault| error("verify", fault)));
         let params: Params = params.into_iter().map(|(name, value)| (name, Secret::new(value))).collect();
         scheme.bind(&params);
         if let Some(Err((name, message))) = scheme.decrypt.as_mut().map(|decrypt| decrypt.take(&params)) {

@@ -260,19 +260,24 @@ impl Profile {
     /// Reads the keys beside the verifier: of a preset's file, or of a hook's own table.
     pub(crate) fn read(table: &Table<'_>) -> Self {
         let handshakes = table.tables("handshake").unwrap_or_default();
+        let default = Self::default();
         let methods = METHODS.map(|methods| (methods, methods));
         let methods = if table.has("methods") { words::one_of(table, "methods", &methods) } else { None };
-        let default = Self::default();
+        let methods = methods.unwrap_or(default.methods);
+        let delivers_by_get = table.bool("delivers_by_get").is_some_and(|at| at.value);
         // A function makes no samples, and takes a table that has one.
         #[cfg(not(feature = "sender"))]
         table.has("sample");
         Self {
             type_prefix: table.str("type_prefix").map(|at| at.value.to_owned()),
             deadline: table.duration("deadline").map_or(default.deadline, |at| at.value),
-            methods: methods.unwrap_or(default.methods),
-            delivers_by_get: table.bool("delivers_by_get").is_some_and(|at| at.value),
+            methods,
+            delivers_by_get,
             ack: table.table("ack").map(Ack::read).unwrap_or_default(),
-            handshakes: handshakes.into_iter().map(Handshake::read).collect(),
+            handshakes: handshakes
+                .into_iter()
+                .map(|table| Handshake::read(table, methods, delivers_by_get))
+                .collect(),
             #[cfg(feature = "sender")]
             sample: table.table("sample").map_or(default.sample, Sample::read),
         }

@@ -4,12 +4,14 @@ use ring::hmac;
 
 use crate::http::Response;
 use crate::json;
-use crate::reader::Table;
+use crate::reader::{At, Table};
 use crate::secret::Secret;
 use crate::source::crypto::encoding::Encoding;
 use crate::source::rejection::MAX_CHALLENGE;
 use crate::source::reply::ack;
+use crate::source::scheme::Scheme;
 use crate::source::scheme::field::{Field, View};
+use crate::source::scheme::template::is_token;
 use crate::source::{Rejection, Source};
 
 /// The `status`, `headers`, `type` and `body` of a handshake.
@@ -38,6 +40,10 @@ enum Part {
     Param(String),
 }
 
+/// Forms of a part that is not a text.
+const PARTS: &str =
+    "{FIELD}, {FIELD??TEXT}, {param:NAME}, {decrypted}, {hex(sign(FIELD))} or {base64(hmac_sha256(FIELD))}";
+
 /// Header fields that an answer to a handshake may set.
 const HEADERS: [&str; 6] = [
     "allow",
@@ -52,7 +58,10 @@ impl AnswerTemplate {
     pub(crate) fn read(table: &Table<'_>) -> Self {
         let status = ack::status(table);
         let body = table.strings("body").map(|at| at.value).unwrap_or_default();
-        let body: Vec<Part> = body.iter().map(|at| Part::parse(at.value)).collect();
+        let part = |key, at: &At<&str>| {
+            Part::parse(at.value).map_err(|message| table.error_at(at.offset, key, message)).ok()
+        };
+        let body: Vec<Part> = body.iter().filter_map(|at| part("body", at)).collect();
         let content_type = if body.is_empty() { String::new() } else { ack::content_type(table) };
         let headers = table.table("headers").map(|inner| inner.named_strings()).unwrap_or_default();
         let known = |name: &str| HEADERS.into_iter().find(|header| *header == name);
@@ -61,14 +70,33 @@ impl AnswerTemplate {
             if header.is_none() {
                 table.error("headers", format!("{:?} is unknown: write {}", name.value, HEADERS.join(", ")));
             }
-            header.zip(Some(Part::parse(value.value)))
+            header.zip(part("headers", value))
         });
         Self { status, headers: headers.collect(), content_type, body }
     }
 
-    /// Returns true if the body holds a value that is computed with a secret.
+    fn parts(&self) -> impl Iterator<Item = &Part> {
+        self.body.iter().chain(self.headers.iter().map(|(_, part)| part))
+    }
+
+    /// Returns true if the answer holds a value that is computed with a secret.
     pub(crate) fn is_computed(&self) -> bool {
-        self.body.iter().any(|part| matches!(part, Part::Mac(..) | Part::Signature(..)))
+        self.parts().any(|part| matches!(part, Part::Mac(..) | Part::Signature(..)))
+    }
+
+    /// Returns the first part that a source of this scheme can never fill, as it is written.
+    pub(crate) fn vain(&self, scheme: &Scheme) -> Option<&'static str> {
+        self.parts().find_map(|part| match part {
+            Part::Signature(..) if !scheme.can_answer() => Some("sign(…)"),
+            Part::Mac(..) if !scheme.has_shared_secrets() => Some("hmac_sha256(…)"),
+            Part::Decrypted if scheme.decrypt.is_none() => Some("{decrypted}"),
+            _ => None,
+        })
+    }
+
+    /// Returns the names of the parameters that the answer needs.
+    pub(crate) fn params(&self) -> impl Iterator<Item = &str> {
+        self.parts().filter_map(|part| if let Part::Param(name) = part { Some(name.as_str()) } else { None })
     }
 
     pub(crate) fn response(
@@ -109,8 +137,12 @@ impl AnswerTemplate {
 }
 
 impl Part {
-    fn parse(text: &str) -> Self {
+    fn parse(text: &str) -> Result<Self, String> {
         let inside = text.strip_prefix('{').and_then(|t| t.strip_suffix('}')).unwrap_or_default();
+        // JSON has a name in quotes, or nothing.
+        if inside.is_empty() || inside.trim_start().starts_with('"') {
+            return Ok(Self::Literal(text.to_owned()));
+        }
         let computed = |form, encoding| {
             let inner = inside.strip_prefix(form)?.strip_prefix('(')?.strip_suffix("))")?;
             let (how, field) = inner.split_once('(')?;
@@ -122,23 +154,23 @@ impl Part {
             }
         };
         if let Some(name) = inside.strip_prefix("param:") {
-            return Self::Param(name.to_owned());
+            return Ok(Self::Param(name.to_owned()));
         }
         // Before fields, because a signed field may itself be made of several.
         if let Some(computed) =
             computed("hex", Encoding::Hex).or_else(|| computed("base64", Encoding::Base64))
         {
-            return computed;
+            return Ok(computed);
         }
         if let Some((Ok(field), text)) =
             inside.split_once("??").map(|(field, text)| (Field::parse(field), text))
         {
-            return Self::Or(field, text.to_owned());
+            return Ok(Self::Or(field, text.to_owned()));
         }
         match Field::parse(inside) {
-            _ if inside == "decrypted" => Self::Decrypted,
-            Ok(field) => Self::Field(field),
-            Err(_) => Self::Literal(text.to_owned()),
+            _ if inside == "decrypted" => Ok(Self::Decrypted),
+            Ok(field) => Ok(Self::Field(field)),
+            Err(_) => Err(format!("{text:?} is not a part: write {PARTS}")),
         }
     }
 
@@ -175,14 +207,6 @@ impl Part {
         };
         if value.len() > MAX_CHALLENGE { Err(Rejection::ChallengeTooLong) } else { Ok(value) }
     }
-}
-
-/// Returns true if we may sign the text for an unverified requester: `[A-Za-z0-9+/=_-]{1,128}`. The answer to
-/// any other text could be that text's valid signature; for the same reason no text of this form is accepted
-/// as a signed body.
-pub(crate) fn is_token(value: &[u8]) -> bool {
-    let is_plain = |b: &u8| b.is_ascii_alphanumeric() || b"+/=_-".contains(b);
-    (1..=128).contains(&value.len()) && value.iter().all(is_plain)
 }
 
 #[cfg(test)]

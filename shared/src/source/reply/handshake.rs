@@ -6,11 +6,12 @@ use crate::problem::Problem;
 use crate::reader::Table;
 use crate::secret::Secret;
 use crate::source::address::{Address, Allow};
-use crate::source::reply::answer::{AnswerTemplate, is_token};
+use crate::source::reply::answer::AnswerTemplate;
+use crate::source::scheme::Scheme;
 use crate::source::scheme::field::{Field, View};
 use crate::source::scheme::kinds::{Kind, position};
 use crate::source::scheme::signature::Signature;
-use crate::source::scheme::template::SignedTemplate;
+use crate::source::scheme::template::{SignedTemplate, is_token};
 use crate::source::scheme::words;
 use crate::source::{Params, Rejection, Source};
 
@@ -94,7 +95,10 @@ impl Handshake {
     }
 
     /// Reads an entry of `[[handshake]]`.
-    pub(crate) fn read(table: Table<'_>) -> Self {
+    ///
+    /// `methods` are those that the source takes; GET may be a delivery's if `delivers_by_get` is true.
+    pub(crate) fn read(table: Table<'_>, methods: &str, delivers_by_get: bool) -> Self {
+        let before = table.mistakes().errors();
         let text = |key| table.str(key).map(|at| at.value.to_owned());
         let parse = |text| Field::parse(text).map_err(|message| table.error("when", message)).ok();
         let when = table.table("when").map(|t| t.named_strings()).unwrap_or_default();
@@ -141,8 +145,54 @@ impl Handshake {
             note: text("note"),
             shows,
         };
+        let method = handshake.method.as_deref();
+        if method.is_some_and(|method| !methods.split(", ").any(|taken| taken == method)) {
+            table.error(
+                "method",
+                format!(
+                    "{method:?} is refused with 405 here: write it into methods",
+                    method = method.unwrap_or_default()
+                ),
+            );
+        }
+        let is_delivery = match method {
+            Some("HEAD" | "OPTIONS") => false,
+            Some("GET") => delivers_by_get,
+            _ => true,
+        };
+        let conditions = handshake.when.len() + handshake.present.len() + handshake.absent.len();
+        // A condition with a mistake is told already.
+        if is_delivery && conditions == 0 && table.mistakes().errors() == before {
+            table.error(
+                "status",
+                "every delivery would be answered as this handshake, and be lost: write when, present or absent",
+            );
+        }
         table.finish();
         handshake
+    }
+
+    /// Returns the names of the parameters that the handshake reads.
+    pub(crate) fn params(&self) -> impl Iterator<Item = &str> {
+        let tokens = [&self.token, &self.origin].into_iter().flatten();
+        let named = tokens.filter_map(|token| token.param.as_deref()).chain(self.enabled_by.as_deref());
+        let answer = if let Reply::Open(answer) = &self.reply { Some(answer.params()) } else { None };
+        named.chain(answer.into_iter().flatten())
+    }
+
+    /// Describes what a source of this scheme can never do for the handshake.
+    pub(crate) fn fault(&self, scheme: &Scheme) -> Option<String> {
+        match &self.reply {
+            Reply::Open(answer) => answer.vain(scheme).map(|part| {
+                format!(
+                    "{part} in the answer to a handshake needs secrets that sign, and this source has none"
+                )
+            }),
+            Reply::Encrypted(_) if scheme.decrypt.is_none() => {
+                Some("the answer to a handshake is encrypted, and this source has no key decrypt".to_owned())
+            }
+            Reply::Encrypted(_) => None,
+        }
     }
 
     /// Returns true if the request is this handshake, as far as its undecrypted parts tell.
@@ -283,13 +333,9 @@ impl Source {
         found.map(|handshake| self.greet(handshake, view, secret, now)).transpose()
     }
 
-    /// Returns true if a handshake would sign what this request is to have signed, for an unverified sender.
-    pub(crate) fn is_answerable(&self, view: &View<'_>) -> bool {
-        if !self.profile.handshakes.iter().any(Handshake::is_oracle) {
-            return false;
-        }
-        let Kind::Signed(kind) = &self.scheme.kind else { return is_token(&view.request.body) };
-        kind.template.fill(view).is_ok_and(|message| is_token(&message.to_bytes(&[])))
+    /// Returns true if a handshake signs texts for unverified senders.
+    pub(crate) fn is_oracle(&self) -> bool {
+        self.profile.handshakes.iter().any(Handshake::is_oracle)
     }
 
     /// Returns true if a decrypted text is one that we encrypt and sign for verified senders. Such an answer
@@ -376,10 +422,12 @@ mod tests {
     #[test]
     fn a_value_is_shown_only_while_it_is_waited_for() {
         let mistakes = |more: &str| {
-            let text = format!("before_verify = true\nstatus = 200\nshows = \"json:token\"\n{more}");
+            let text = format!(
+                "before_verify = true\nmethod = \"GET\"\nstatus = 200\nshows = \"json:token\"\n{more}"
+            );
             let mistakes = Mistakes::new("x.toml", &text);
             let document = DeTable::parse(&text).unwrap();
-            Handshake::read(Table::new(&mistakes, "handshake", 0, document.get_ref()));
+            Handshake::read(Table::new(&mistakes, "handshake", 0, document.get_ref()), "GET, POST", false);
             mistakes.into_sorted().iter().map(ToString::to_string).collect::<Vec<_>>()
         };
         assert_eq!(mistakes("enabled_by = \"setup\"\nnote = \"x\""), [""; 0]);

@@ -3,6 +3,7 @@
 use crate::delivery::Coverage;
 use crate::secret::Secret;
 use crate::source::scheme::Scheme;
+use crate::source::scheme::decrypt::Decrypt;
 use crate::source::scheme::field::{Field, View};
 use crate::source::scheme::kinds::{Algorithm, Kind, Rule, Several};
 use crate::source::scheme::proof::Proof;
@@ -26,6 +27,29 @@ impl Scheme {
             }
             Kind::Jwt(jwt) if jwt.covers_body() => Coverage::Body,
             Kind::Token(_) | Kind::Jwt(_) | Kind::Network(_) | Kind::Signed(_) => Coverage::Request,
+        }
+    }
+
+    /// Returns true if nobody but the sender can change the id of a delivery.
+    pub(crate) fn signs_id(&self) -> bool {
+        self.id.iter().all(|field| self.signs(field))
+    }
+
+    /// Returns true if a change of the value at this place is noticed.
+    fn signs(&self, field: &Field) -> bool {
+        match &self.kind {
+            Kind::Signed(signed) => {
+                let covers_event = |decrypt: &Decrypt| signed.template.covers(&decrypt.ciphertext);
+                signed.template.covers(field)
+                    || !signed.body_hash.is_empty() && field.in_body()
+                    || field.is_decrypted() && self.decrypt.as_ref().is_some_and(covers_event)
+            }
+            Kind::Jwt(jwt) => jwt.covers_body() && (field.in_body() || field.is_decrypted()),
+            Kind::Several(Several { rule: Rule::All, members }) => {
+                members.iter().any(|member| member.signs(field))
+            }
+            Kind::Several(several) => several.members.iter().all(|member| member.signs(field)),
+            Kind::None | Kind::Token(_) | Kind::Network(_) => false,
         }
     }
 

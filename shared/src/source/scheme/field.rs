@@ -95,6 +95,19 @@ const MAX_NESTED: usize = 8;
 impl Field {
     /// Parses `KIND:NAME`; the error lists the valid forms.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let field = Self::parse_names(text)?;
+        if text.contains('*')
+            && field.any(&|field| matches!(field, Self::Header(name) if name.ends_with('*')))
+        {
+            return Err(format!(
+                "{text:?}: only a signature with several = true is read from all fields of a beginning"
+            ));
+        }
+        Ok(field)
+    }
+
+    /// Parses `KIND:NAME`, where the name of a header field may end with an asterisk.
+    pub(crate) fn parse_names(text: &str) -> Result<Self, String> {
         const FORMS: &str = "write header:NAME, query:NAME, json:a.b.0, xml:a.b, form:NAME, sigkv:KEY, item:a.b, decrypted:a.b or body";
         if text == "body" {
             return Ok(Self::Body);
@@ -130,9 +143,9 @@ impl Field {
         }
         // A bar is a letter of names too.
         if text.contains('|') && text.split('|').all(|part| part.contains(':')) {
-            return Some(text.split('|').map(Self::parse).collect::<Result<_, _>>().map(Self::Either));
+            return Some(text.split('|').map(Self::parse_names).collect::<Result<_, _>>().map(Self::Either));
         }
-        let inner = |text| Self::parse(text).map(Box::new);
+        let inner = |text| Self::parse_names(text).map(Box::new);
         if let Some((field, value)) = text.split_once("==") {
             return Some(inner(field).map(|field| Self::Equal(field, value.to_owned())));
         }
@@ -150,7 +163,7 @@ impl Field {
             return Some(Err(format!("the field has >json: {depth} times, {MAX_NESTED} are the most")));
         }
         let mut pieces = text.split(">json:");
-        let outer = pieces.next().map(Self::parse)?;
+        let outer = pieces.next().map(Self::parse_names)?;
         // A text in JSON may hold JSON again.
         let nested =
             |outer: Self| pieces.fold(outer, |outer, path| Self::Inside(Box::new(outer), path.to_owned()));
@@ -168,7 +181,7 @@ impl Field {
             }
             if let Some(field) = field {
                 let name = field.strip_suffix('}').ok_or_else(|| format!("{text:?} has an open brace"))?;
-                joints.push(Joint::Field(Self::parse(name)?));
+                joints.push(Joint::Field(Self::parse_names(name)?));
             }
         }
         Ok(Self::Joined(joints))

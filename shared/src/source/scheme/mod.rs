@@ -195,8 +195,22 @@ impl Scheme {
     }
 
     /// Returns true if the body is a token, whose claims are the event.
-    pub(crate) const fn has_claims(&self) -> bool {
-        matches!(&self.kind, Kind::Jwt(jwt) if jwt.is_body())
+    pub(crate) fn has_claims(&self) -> bool {
+        self.verifiers().iter().any(|verifier| matches!(&verifier.kind, Kind::Jwt(jwt) if jwt.is_body()))
+    }
+
+    /// Returns true if the secrets can sign an answer as deliveries are signed.
+    pub(crate) const fn can_answer(&self) -> bool {
+        match &self.kind {
+            Kind::Signed(signed) => signed.algorithm.can_answer(),
+            _ => false,
+        }
+    }
+
+    /// Returns true if the secrets are known to the sender too, so that both can compute with them.
+    pub(crate) fn has_shared_secrets(&self) -> bool {
+        let has = |verifier: &Self| verifier.kind.takes_secrets() && !verifier.kind.takes_public_keys();
+        self.verifiers().iter().any(has)
     }
 
     /// Returns the keys `id`, `event` and `subject`, each with its fields.

@@ -21,6 +21,8 @@ pub(crate) struct Proof {
     pub(crate) pairs: Vec<(String, String)>,
     /// The claims of a token that is the body.
     pub(crate) claims: Option<Vec<u8>>,
+    /// True if a signed text is one that a handshake may sign for anybody: see [`SignedMessage::is_token`].
+    pub(crate) is_of_token: bool,
 }
 
 /// Step at which verification ended, and the reason.
@@ -28,8 +30,10 @@ pub(crate) type Refusal = (VerifyStep, Rejection);
 
 impl Proof {
     /// Combines two proofs that are both needed; the first secret of the two is reported.
-    pub(crate) fn and(mut self, other: &Self) -> Self {
+    pub(crate) fn and(mut self, other: Self) -> Self {
         self.secret = self.secret.or(other.secret);
+        self.claims = self.claims.or(other.claims);
+        self.is_of_token |= other.is_of_token;
         self
     }
 }
@@ -42,7 +46,7 @@ impl Scheme {
         for item in items.items(view).map_err(|rejection| (VerifyStep::Items, rejection))? {
             let next = self.prove_one(&View { item, ..*view }, now)?;
             proof = Some(match proof {
-                Some(proof) => proof.and(&next),
+                Some(proof) => proof.and(next),
                 None => next,
             });
         }
@@ -85,7 +89,8 @@ impl Scheme {
             Kind::Signed(kind) => {
                 let message = kind.template.fill(&view).map_err(at(VerifyStep::Signed))?;
                 let verify = |message: &SignedMessage<'_>| {
-                    kind.algorithm.verify(message, &given.signatures, &view, now)
+                    let secret = kind.algorithm.verify(message, &given.signatures, &view, now)?;
+                    Ok((secret, message.is_token()))
                 };
                 let otherwise = |no_match: Rejection| {
                     let others = kind.template.fill_otherwise(&view);
@@ -97,11 +102,12 @@ impl Scheme {
                     // A request that is too old in any case must not cause a fetch.
                     window.check(&view, now).map_err(at(VerifyStep::Timestamp))?;
                 }
-                let secret = verified.map_err(|rejection| (rejection.step(), rejection))?;
+                let (secret, is_of_token) = verified.map_err(|rejection| (rejection.step(), rejection))?;
                 for hash in &kind.body_hash {
                     hash.check(&view).map_err(at(VerifyStep::BodyHash))?;
                 }
-                Proof { secret: secret.and_then(|secret| self.secret_of(secret)), ..Proof::default() }
+                let secret = secret.and_then(|secret| self.secret_of(secret));
+                Proof { secret, is_of_token, ..Proof::default() }
             }
             Kind::Jwt(kind) => {
                 let (secret, claims) = kind.verify(&view, now).map_err(|rejection| match rejection {

@@ -36,6 +36,31 @@ enum Format {
     Kv { sep: String, take: String, single: Vec<String>, sets: Option<String> },
 }
 
+impl Format {
+    /// Describes the key by which no signature could ever be found.
+    fn fault(&self) -> Option<(&'static str, String)> {
+        let never = |key, text: &str| {
+            Some((
+                key,
+                format!("{text:?} never stands in an item: the items end there, or the text is empty"),
+            ))
+        };
+        match self {
+            Self::List { sep, take, .. } if take.contains(sep.as_str()) => never("take", take),
+            Self::List { sep, after: Some(after), .. }
+                if after.is_empty() || after.contains(sep.as_str()) =>
+            {
+                never("after", after)
+            }
+            Self::Kv { sep, take, .. } if take.contains(['=']) || take.contains(sep.as_str()) => {
+                never("take", take)
+            }
+            Self::Kv { sets: Some(sets), .. } if sets.is_empty() => never("sets", sets),
+            _ => None,
+        }
+    }
+}
+
 /// Upper bound on a field with signatures, in bytes: the bound on a header field.
 const MAX_TEXT: usize = MAX_HEADER_BYTES;
 
@@ -50,15 +75,22 @@ pub(crate) struct Given {
 
 impl Signature {
     pub(crate) fn read(table: Table<'_>) -> Option<Self> {
-        let from = words::field(&table, "from", "\"header:X-Signature\"");
+        let has_several = table.bool("several").is_some_and(|at| at.value);
+        let example = "\"header:X-Signature\"";
+        let from = if has_several {
+            words::field_of_names(&table, "from", example)
+        } else {
+            words::field(&table, "from", example)
+        };
         if from.as_ref().is_some_and(Field::in_signature) {
             table.error("from", "a signature cannot stand in itself: write header:, query:, json: or form:");
         }
-        let name = |field: &Field| if let Field::Header(name) = field { Pattern::parse(name) } else { None };
+        let name = |field: &Field| match field {
+            Field::Header(name) => Pattern::parse(name).filter(|names| !names.text().is_empty()),
+            _ => None,
+        };
         let several: Option<Vec<Pattern>> = match &from {
-            Some(from) if table.bool("several").is_some_and(|at| at.value) => {
-                from.places().into_iter().map(name).collect()
-            }
+            Some(from) if has_several => from.places().into_iter().map(name).collect(),
             _ => Some(Vec::new()),
         };
         if several.is_none() {
@@ -104,6 +136,9 @@ impl Signature {
         };
         if !several.is_empty() && matches!(format, Some(Format::Kv { .. })) {
             table.error("several", "the pairs of one field would mix with those of another: leave it out");
+        }
+        if let Some((key, message)) = format.as_ref().and_then(Format::fault) {
+            table.error(key, message);
         }
         table.finish();
         Some(Self { from: from?, several, prefix, or_bare, format: format?, encoding: encoding? })

@@ -449,6 +449,14 @@ impl SignedMessage<'_> {
         }
     }
 
+    /// Returns true if a handshake may sign these bytes for anybody: see [`is_token`].
+    pub(crate) fn is_token(&self) -> bool {
+        is_token_of(self.pieces.iter().map(|piece| match piece {
+            Piece::Bytes(bytes) => bytes.as_ref(),
+            Piece::Secret => &[],
+        }))
+    }
+
     /// Returns the signed bytes in one piece, with `secret` in its place.
     pub(crate) fn to_bytes(&self, secret: &[u8]) -> Cow<'_, [u8]> {
         if let [Piece::Bytes(only)] = self.pieces.as_slice() {
@@ -458,4 +466,17 @@ impl SignedMessage<'_> {
         self.feed(secret, |piece| bytes.extend_from_slice(piece));
         bytes.into()
     }
+}
+
+/// Returns true if we may sign the text for an unverified requester: `[A-Za-z0-9+/=_-]{1,128}`. The answer to
+/// any other text could be that text's valid signature; for the same reason no text of this form is accepted
+/// as what a delivery has signed, where a handshake signs for anybody.
+pub(crate) fn is_token(value: &[u8]) -> bool {
+    is_token_of(std::iter::once(value))
+}
+
+fn is_token_of<'p>(mut pieces: impl Iterator<Item = &'p [u8]> + Clone) -> bool {
+    let is_plain = |b: &u8| b.is_ascii_alphanumeric() || b"+/=_-".contains(b);
+    let length: usize = pieces.clone().map(<[u8]>::len).sum();
+    (1..=128).contains(&length) && pieces.all(|piece| piece.iter().all(is_plain))
 }

@@ -34,6 +34,12 @@ pub(crate) fn field(table: &Table<'_>, key: &'static str, example: &str) -> Opti
     Field::parse(text).map_err(|message| table.error(key, message)).ok()
 }
 
+/// Reads a required field in which the name of a header field may end with an asterisk.
+pub(crate) fn field_of_names(table: &Table<'_>, key: &'static str, example: &str) -> Option<Field> {
+    let text = text(table, key, example)?;
+    Field::parse_names(text).map_err(|message| table.error(key, message)).ok()
+}
+
 /// Reads one field, or a list of fields of which the first that is present counts.
 pub(crate) fn fields(table: &Table<'_>, key: &'static str) -> Vec<Field> {
     let texts = if table.is_str(key) { table.str(key).into_iter().collect() } else { strings(table, key) };

@@ -108,6 +108,9 @@ impl Jwt {
             inner.finish();
             claim.zip(encoding)
         });
+        if body_hash.is_some() && matches!(from, Some(Field::Body)) {
+            table.error("body_hash", "the body is the token, and cannot hold its own hash: leave it out");
+        }
         Some(Self {
             from: from?,
             prefix,

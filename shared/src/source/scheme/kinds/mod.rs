@@ -319,6 +319,15 @@ impl Algorithm {
         secret.map(Some).ok_or(Rejection::NoMatch)
     }
 
+    /// Returns true if the secrets can sign: see [`answer`](Self::answer).
+    pub(crate) const fn can_answer(&self) -> bool {
+        match self {
+            Self::Mac(_) => true,
+            Self::Ed25519(ed25519) => ed25519.has_seeds(),
+            Self::Digest(_) | Self::Ecdsa(_) | Self::Rsa(_) => false,
+        }
+    }
+
     /// Signs a text that a handshake is answered with, with the key of this number; `None` if the secrets are
     /// public keys.
     pub(crate) fn answer(&self, text: &[u8], key: usize) -> Option<Vec<u8>> {

@@ -63,7 +63,7 @@ impl Several {
         let (mut proof, mut open) = (Proof::default(), None);
         for member in &self.members {
             match member.prove(view, now) {
-                Ok(next) => proof = proof.and(&next),
+                Ok(next) => proof = proof.and(next),
                 Err(refusal) if refusal.1.is_open() => open = open.or(Some(refusal)),
                 Err(refusal) => return Err(refusal),
             }
