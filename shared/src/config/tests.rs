@@ -544,15 +544,20 @@ fn a_window_is_refused_or_warned_of() {
         ("github", "window = \"24h\"", "error: hooks.h.window: this source has no timestamp, or one"),
         ("tencent-vod", "window = \"24h\"", "error: hooks.h.window: this source has no timestamp, or one"),
         ("linear", "window = \"24h\"", "warning: hooks.h.window: anybody who has recorded a request can"),
-        ("linear", "window = \"24h\"", "again within this time: write a dedupe that is as long"),
-        ("linear", "window = \"24h\"\ndedupe = \"23h\"", "time: write a dedupe that is as long"),
+        (
+            "linear",
+            "window = \"24h\"\ndedupe = \"24h\"",
+            "time, with another id each time, because the id is",
+        ),
+        ("slack", "window = \"24h\"", "again within this time: write a dedupe that is as long"),
+        ("slack", "window = \"24h\"\ndedupe = \"23h\"", "time: write a dedupe that is as long"),
         ("vonage", "window = \"24h\"\ndedupe = \"24h\"", "the source has no id by which repeats are known"),
     ] {
         // One mistake each: what is refused is not warned of.
         let told = told(source, rest);
         assert!(told.len() == 1 && told[0].contains(want), "{source} {rest}: {told:?}");
     }
-    assert_eq!(told("linear", "window = \"24h\"\ndedupe = \"24h\""), [""; 0]);
+    assert_eq!(told("slack", "window = \"24h\"\ndedupe = \"24h\""), [""; 0]);
 }
 
 #[test]
