@@ -34,6 +34,10 @@ fn a_mistake_is_told_in_the_words_of_the_command_line() {
         ),
         (&["verify", "--source", "clerk", "--secret", "nothex"], "--secret: is not a key of this source"),
         (
+            &["sign", "--source", "discord", "--secret", "zz"],
+            "--secret: is not a key of this source: write hex text\n",
+        ),
+        (
             &["verify", "--source", "github", "--secret", "file:/nope"],
             "cannot read /nope: there is no such file",
         ),
@@ -138,11 +142,45 @@ fn a_mistake_of_a_hooks_file_says_what_where_and_what_to_do() {
         (format!("\u{feff}{SECRET}"), "begins with a byte order mark"),
         (format!("sk_live_{SECRET}"), "looks like a key for the provider's API"),
     ] {
-        let hook =
-            format!("[hooks.a]\nsource = \"github\"\nsecrets = [\"plain:{secret}\"]\ntopic = \"a/b/c\"\n");
-        let found = told(&hook);
+        let found = told(&signed("github", &secret));
         assert!(found.contains(&format!("3: warning: hooks.a.secrets[0]: {doubt}")), "{doubt}: {found}");
+        assert_eq!(found.matches("secrets[0]").count(), 1, "{found}");
         assert!(!found.contains(SECRET), "{found}");
+    }
+    // Some providers do sign with such a key, and their presets say so.
+    for (source, start, is_doubted) in [
+        ("paystack", "sk_live_", false),
+        ("paystack", "sk_test_", false),
+        ("paystack", "ghp_", true),
+        ("stripe", "sk_live_", true),
+    ] {
+        let found = told(&signed(source, &format!("{start}{SECRET}")));
+        assert_eq!(found.contains("looks like a key"), is_doubted, "{source} {start}: {found}");
+    }
+}
+
+/// A hook of this source with one secret.
+fn signed(source: &str, secret: &str) -> String {
+    format!("[hooks.a]\nsource = \"{source}\"\nsecrets = [\"plain:{secret}\"]\ntopic = \"a/b/c\"\n")
+}
+
+#[test]
+fn an_event_in_another_case_is_warned_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("hooks.toml");
+    for (source, events, told) in [
+        ("github", "Push", Some("\"Push\" differs from the event \"push\" in its case, which counts: ")),
+        ("github", "PU*", Some("\"PU*\" differs from the event \"push\" in its case, which counts: ")),
+        ("github", "push", None),
+        ("github", "pu*", None),
+        ("github", "*", None),
+        ("github", "Nothing", None),
+    ] {
+        std::fs::write(&file, format!("{}events = [\"{events}\"]\n", signed(source, SECRET))).unwrap();
+        let (code, text) = hookmq(&["check", file.to_str().unwrap()]);
+        let line = told.map(|told| format!(":5: warning: hooks.a.events: {told}"));
+        assert!(code == 0 && line.as_ref().is_none_or(|line| text.contains(line)), "{events}: {text}");
+        assert_eq!(text.contains("warning: "), line.is_some(), "{events}: {text}");
     }
 }
 

@@ -79,17 +79,21 @@ fn events(table: &Table<'_>, source: Option<&Source>) -> Option<Vec<Pattern>> {
         table.error("events", "an empty list would drop every delivery: leave it out to take all");
     }
     let known = source.map(Source::known_events).unwrap_or_default();
-    let known = if known.is_empty() { String::new() } else { format!("; known are {}", known.join(", ")) };
+    let all = if known.is_empty() { String::new() } else { format!("; known are {}", known.join(", ")) };
     let prefix = source.and_then(Source::type_prefix).map(|prefix| format!("{prefix}."));
     let read = |at: &At<&str>| {
         let bare = prefix.as_deref().and_then(|prefix| at.value.strip_prefix(prefix));
         let message = match (Pattern::parse(at.value), bare) {
-            (Some(pattern), None) => return Some(pattern),
+            (Some(pattern), None) => {
+                #[cfg(feature = "catalog")]
+                warn_of_case(table, at, &pattern, known);
+                return Some(pattern);
+            }
             (Some(_), Some(bare)) => {
-                format!("{:?} is the envelope's type: write the event's name {bare:?}{known}", at.value)
+                format!("{:?} is the envelope's type: write the event's name {bare:?}{all}", at.value)
             }
             (None, _) => format!(
-                r#"{:?} matches no event: write a name, or its start and a * ("invoice.*", "*"){known}"#,
+                r#"{:?} matches no event: write a name, or its start and a * ("invoice.*", "*"){all}"#,
                 at.value
             ),
         };
@@ -97,6 +101,21 @@ fn events(table: &Table<'_>, source: Option<&Source>) -> Option<Vec<Pattern>> {
         None
     };
     Some(list.value.iter().filter_map(read).collect())
+}
+
+/// Warns of an entry of `events` that matches a known event but for its case, so that it drops that event.
+#[cfg(feature = "catalog")]
+fn warn_of_case(table: &Table<'_>, at: &At<&str>, pattern: &Pattern, known: &[String]) {
+    if known.iter().any(|event| pattern.matches(event)) {
+        return;
+    }
+    if let Some(event) = known.iter().find(|event| pattern.matches_any_case(event)) {
+        let entry = at.value;
+        let message = format!(
+            "{entry:?} differs from the event {event:?} in its case, which counts: write it as there"
+        );
+        table.warning_at(at.offset, "events", message);
+    }
 }
 
 impl Hook {

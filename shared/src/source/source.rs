@@ -10,6 +10,8 @@ use crate::reader::Table;
 use crate::secret::Secret;
 use crate::source::presets::Profile;
 use crate::source::presets::blueprint::Blueprint;
+#[cfg(feature = "catalog")]
+use crate::source::presets::preset_secret;
 use crate::source::scheme::Scheme;
 use crate::source::scheme::credential::TokenNames;
 use crate::source::scheme::field::Field;
@@ -187,38 +189,20 @@ impl Source {
         fields.filter(|(_, field)| tokens.has(field)).map(|(key, field)| (key, field.to_string())).collect()
     }
 
-    /// Returns a warning for each secret whose key is shorter than 16 bytes, under the key `secrets[i]`. For people
-    /// there is one for each secret that seems to hold more than the provider's text, too.
+    /// Returns a warning for each secret whose key is shorter than 16 bytes, under the key `secrets[i]`.
     pub(crate) fn short_secrets(&self) -> impl Iterator<Item = BuildError> {
         let is_short = |(i, secret): &(usize, &Secret)| self.scheme.key_length(*i, secret) < 16;
         let short = self.secrets.iter().enumerate().filter(is_short);
-        let short = short.map(|(i, _)| error(format!("secrets[{i}]"), "is under 16 bytes: use a longer one"));
-        #[cfg(feature = "catalog")]
-        let short = short.chain(self.framed_secrets());
-        short
-    }
-
-    /// Returns a warning for each secret in quotes, as Docker's `--env-file` keeps them, or with a mark or a line
-    /// end of its file.
-    #[cfg(feature = "catalog")]
-    fn framed_secrets(&self) -> impl Iterator<Item = BuildError> {
-        let frame = |secret: &Secret| match secret.expose() {
-            [b'"', .., b'"'] | [b'\'', .., b'\''] => Some("stands in quotes"),
-            [0xef, 0xbb, 0xbf, ..] => Some("begins with a byte order mark"),
-            [.., b'\n' | b'\r'] => Some("ends with a line end"),
-            _ => None,
-        };
-        let framed = self.secrets.iter().enumerate().filter_map(move |(i, secret)| Some((i, frame(secret)?)));
-        framed.map(|(i, how)| {
-            error(format!("secrets[{i}]"), format!("{how}, which counts as a part of it: remove it"))
-        })
+        short.map(|(i, _)| error(format!("secrets[{i}]"), "is under 16 bytes: use a longer one"))
     }
 
     /// Returns a warning for each secret that looks like a mistake, under the key `secrets[i]`. It is a guess:
     /// a secret may be any text.
     #[cfg(feature = "catalog")]
     pub(crate) fn odd_secrets(&self) -> impl Iterator<Item = BuildError> {
-        let odd = self.secrets.iter().enumerate().filter_map(|(i, secret)| Some((i, oddity(secret)?)));
+        let secret_text = self.preset.and_then(preset_secret).unwrap_or_default();
+        let doubt = move |(i, secret)| Some((i, oddity(secret, &secret_text)?));
+        let odd = self.secrets.iter().enumerate().filter_map(doubt);
         odd.map(|(i, message)| error(format!("secrets[{i}]"), message))
     }
 
@@ -288,10 +272,11 @@ pub(crate) enum Peers {
     Own,
 }
 
-/// Describes what makes a secret look like a mistake.
+/// Describes what makes a secret look like a mistake. `about` is the preset's description of its secret, which names
+/// the beginning of a key for the provider's API if the provider signs with that.
 #[cfg(feature = "catalog")]
-fn oddity(secret: &Secret) -> Option<&'static str> {
-    /// Beginnings of keys for a provider's API, which no provider signs webhooks with.
+fn oddity(secret: &Secret, about: &str) -> Option<&'static str> {
+    /// Beginnings of keys for a provider's API, with which few providers sign webhooks.
     const API_KEYS: [&str; 12] = [
         "sk_live_",
         "sk_test_",
@@ -306,25 +291,20 @@ fn oddity(secret: &Secret) -> Option<&'static str> {
         "xoxp-",
         "shpat_",
     ];
-    let text = secret.expose_str()?;
-    let is_quoted = |quote| text.len() > 1 && text.starts_with(quote) && text.ends_with(quote);
-    if is_quoted('"') || is_quoted('\'') {
-        return Some(
-            "has quotes around it, which count: `--env-file` keeps them, so write the secret without",
-        );
+    let bytes = secret.expose();
+    match bytes {
+        [b'"', .., b'"'] | [b'\'', .., b'\''] => {
+            Some("has quotes around it, which count: `--env-file` keeps them, so write the secret without")
+        }
+        [0xef, 0xbb, 0xbf, ..] => Some("begins with a byte order mark, which counts: save the file without"),
+        [.., b'\n' | b'\r' | b' ' | b'\t'] | [b' ' | b'\t', ..] => {
+            Some("has blanks or line ends around it, which count: take them away")
+        }
+        _ if API_KEYS.iter().any(|start| bytes.starts_with(start.as_bytes()) && !about.contains(start)) => {
+            Some("looks like a key for the provider's API: webhooks are signed with a secret of their own")
+        }
+        _ => None,
     }
-    if text.starts_with('\u{feff}') {
-        return Some("begins with a byte order mark, which counts: save the file without");
-    }
-    if text.ends_with(['\n', '\r', ' ', '\t']) || text.starts_with([' ', '\t']) {
-        return Some("has blanks or line ends around it, which count: take them away");
-    }
-    if API_KEYS.iter().any(|start| text.starts_with(start)) {
-        return Some(
-            "looks like a key for the provider's API: webhooks are signed with a secret of their own",
-        );
-    }
-    None
 }
 
 pub(crate) fn error(key: impl Into<String>, message: impl Into<String>) -> BuildError {

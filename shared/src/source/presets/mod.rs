@@ -161,6 +161,12 @@ pub(crate) fn preset_params(name: &str) -> Vec<Param> {
     Preset::load(name).map(|preset| preset.params).unwrap_or_default()
 }
 
+/// Returns the description of the secret of the preset `name`.
+#[cfg(feature = "catalog")]
+pub(crate) fn preset_secret(name: &str) -> Option<String> {
+    Preset::load(name).ok().map(|preset| preset.notes.secret)
+}
+
 /// Returns the names of all presets, sorted.
 pub fn preset_names() -> impl Iterator<Item = &'static str> {
     presets().map(|(name, _)| name)

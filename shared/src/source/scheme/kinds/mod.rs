@@ -434,8 +434,10 @@ impl KeyForm {
     /// Decodes the bytes of a secret; the prefix is optional in its text.
     fn decode_text(&self, secret: &Secret) -> Result<Secret, KeyError> {
         let form = || {
-            let prefix = self.strip_prefix.as_deref().unwrap_or_default();
-            format!("is not a key of this source: write {} text after {prefix:?}", self.encoding.as_str())
+            let encoding = self.encoding.as_str();
+            let after =
+                self.strip_prefix.as_ref().map(|prefix| format!(" after {prefix:?}")).unwrap_or_default();
+            format!("is not a key of this source: write {encoding} text{after}")
         };
         if self.encoding == Encoding::Utf8 && self.strip_prefix.is_none() {
             return Ok(secret.clone());
