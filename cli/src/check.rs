@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hookmq_shared::config::{Config, HOOKS, HOOKS_FILE, Hook, Reading, Samples};
 use hookmq_shared::context::Context;
-use hookmq_shared::env::EnvProblem;
+use hookmq_shared::env::{Env, EnvProblem};
 use hookmq_shared::host;
 use hookmq_shared::quarantine::Quarantine;
 use hookmq_shared::queue::{Client, Queue as _, Target, Vendor};
@@ -42,7 +42,12 @@ pub(crate) async fn run(file: Option<&Path>, base: Option<&str>, is_live: bool) 
     // Only a function sends, and it has its own environment, so a variable that is missing in this one is
     // worth a note. A variable that is set and wrong is wrong for a function too, and was told above. A
     // variable that a target's own table sets belongs to the file.
-    let is_told = |problem: &EnvProblem| wrong.iter().any(|told| told.variable == problem.variable);
+    let missing = host::incomplete(&context.env);
+    for problem in &missing {
+        crate::say!("{NOTE}: {problem}");
+    }
+    let told: Vec<_> = wrong.iter().chain(&missing).map(|problem| problem.variable).collect();
+    let is_told = |problem: &EnvProblem| told.contains(&problem.variable);
     for target in targets(&config) {
         let own = config.context_of(&target, &context);
         for problem in Client::new(target.vendor(), own.clone()).problems() {
@@ -106,10 +111,20 @@ const NOTE: &str = "environment: note";
 /// Returns the problems of the environment that concern all hooks, or a store that is named.
 fn of_stores_and_hooks(file: Option<&Path>, context: &Context) -> Vec<EnvProblem> {
     let mut problems = hooks(file, Reading::new(&context.env, Samples::Refused)).problems;
+    if file.is_some() || context.env.get(HOOKS).is_some() {
+        problems.extend(unread(&context.env));
+    }
     let (spill, quarantine) = (Spill::from_env(context), Quarantine::from_env(context));
     let key = spill.as_ref().ok().and_then(|spill| spill.as_ref()?.store().problem());
     problems.extend([spill.err(), key, quarantine.err()].into_iter().flatten());
     problems
+}
+
+/// Returns the problem of `HOOKS_FILE` where another file is checked in its place.
+fn unread(env: &Env) -> Option<EnvProblem> {
+    let path = env.get(HOOKS_FILE)?;
+    let message = format!("names {path}, which cannot be read");
+    std::fs::read_to_string(&path).is_err().then_some(EnvProblem { variable: HOOKS_FILE, message })
 }
 
 /// Checks the base address of a deployment, and returns it without a slash at its end.
@@ -150,8 +165,6 @@ fn addresses(config: &Config, base: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use hookmq_shared::env::Env;
-
     use super::*;
 
     #[test]

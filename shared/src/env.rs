@@ -114,7 +114,19 @@ impl Env {
     #[must_use]
     pub fn without(&self, variables: Vec<&'static str>) -> Self {
         let env = self.clone();
-        Self::new(move |name| if variables.contains(&name) { None } else { env.text(name) })
+        let read = move |name: &str| if variables.contains(&name) { None } else { env.text(name) };
+        // `RUNTIME_USERDATA` was read already, and would bring the variables back.
+        Self { read: Arc::new(read), own: Arc::default() }
+    }
+
+    /// Returns the problem with `RUNTIME_USERDATA`, whose variables a function does without.
+    #[cfg(feature = "catalog")]
+    pub(crate) fn user_data_problem(&self) -> Option<EnvProblem> {
+        let is_read = |text: &str| serde_json::from_str::<Option<serde_json::Map<_, _>>>(text).is_ok();
+        let message =
+            "is not a JSON object of variables: leave it to FunctionGraph, which sets it".to_owned();
+        let is_wrong = self.get(USER_DATA).is_some_and(|text| !is_read(&text));
+        is_wrong.then_some(EnvProblem { variable: USER_DATA, message })
     }
 
     /// Returns the value of a variable without surrounding blanks. An empty or blank variable counts as
@@ -198,6 +210,8 @@ mod tests {
         for nothing in ["", "null", "[]", "{"] {
             assert_eq!(Env::of([("RUNTIME_USERDATA", nothing)]).get("A"), None, "{nothing}");
         }
+        assert_eq!(env.without(vec!["A", "B"]).get("A"), None, "what is taken away does not come back");
+        assert_eq!(env.without(vec!["B"]).get("A").as_deref(), Some("a"));
     }
 
     #[tokio::test]

@@ -29,6 +29,7 @@ fn what_is_set_and_wrong_is_an_error_and_what_is_missing_a_note() {
         ("QUARANTINE_URL", "ftp://x"),
         ("TDMQ_ENDPOINT", "nonsense"),
         ("TDMQ_REGION", "not a region"),
+        ("TENCENTCLOUD_REGION", "a b"),
         ("TENCENTCLOUD_SECRET_ID", "file:/no/such/file"),
         ("HTTPS_PROXY", "socks5://x"),
         ("LISTEN", ":http"),
@@ -104,6 +105,158 @@ fn every_variable_is_read_and_no_mistake_hides_another() {
     for (variable, _) in wrong {
         let line = format!("environment: error: {variable} ");
         assert_eq!(text.matches(&line).count(), 1, "{variable}: {text}");
+    }
+}
+
+/// Runs the check with these variables, of which those in `wrong` are errors, each told once, and no other is one.
+fn are_errors(variables: &[(&str, &str)], wrong: &[&str]) {
+    let (code, text) = check(&[], variables);
+    assert_eq!(code, if wrong.is_empty() { 0 } else { 2 }, "{variables:?}: {text}");
+    for variable in wrong {
+        let line = format!("environment: error: {variable} ");
+        assert_eq!(text.matches(&line).count(), 1, "{variables:?}: {variable}: {text}");
+    }
+    assert_eq!(text.matches("environment: error: ").count(), wrong.len(), "{variables:?}: {text}");
+}
+
+#[test]
+fn a_variable_is_read_beside_one_that_counts_before_it() {
+    for (good, wrong) in [
+        (("TDMQ_REGION", "ap-guangzhou"), ("TENCENTCLOUD_REGION", "a b")),
+        (("HUAWEICLOUD_SDK_PROJECT_ID", "0123456789abcdef0123456789abcdef"), ("OS_PROJECT_ID", "x")),
+        (("LISTEN", "127.0.0.1:8080"), ("PORT", "http")),
+        (("HTTPS_PROXY", "http://proxy:3128"), ("https_proxy", "socks5://x")),
+        (("HTTPS_PROXY", "http://proxy:3128"), ("ALL_PROXY", "socks5://x")),
+        (("https_proxy", "http://proxy:3128"), ("all_proxy", "socks5://x")),
+        (("NO_PROXY", "10.0.0.0/8"), ("no_proxy", "10.0.0.0/99")),
+        (("S3_REGION", "eu-west-1"), ("AWS_REGION", "a b")),
+        (("AWS_REGION", "eu-west-1"), ("AWS_DEFAULT_REGION", "a b")),
+        (("S3_ENDPOINT", "https://s3.eu-west-1.amazonaws.com"), ("AWS_REGION", "a b")),
+        (("AWS_LAMBDA_LOG_LEVEL", "INFO"), ("LOG_LEVEL", "verbose")),
+        (("QUARANTINE_URL", "s3://bucket"), ("QUARANTINE_KEY", "short")),
+    ] {
+        are_errors(&[good, wrong], &[wrong.0]);
+        are_errors(&[wrong], &[wrong.0]);
+    }
+    // Two that are wrong are two errors, whichever counts first.
+    for pair in [
+        [("TDMQ_REGION", "a b"), ("TENCENTCLOUD_REGION", "a b")],
+        [("HUAWEICLOUD_SDK_PROJECT_ID", "x"), ("OS_PROJECT_ID", "x")],
+        [("HTTPS_PROXY", "socks5://x"), ("all_proxy", "socks5://x")],
+        [("NO_PROXY", "10.0.0.0/99"), ("no_proxy", "*.example.com")],
+        [("S3_REGION", "a b"), ("AWS_DEFAULT_REGION", "a b")],
+        [("HOOKS_FILE", "/nope"), ("AWS_REGION", "a b")],
+    ] {
+        are_errors(&pair, &pair.map(|(variable, _)| variable));
+    }
+    // An access key counts before a login.
+    let key = [("HUAWEICLOUD_SDK_AK", "a"), ("HUAWEICLOUD_SDK_SK", "b")];
+    are_errors(&[key[0], key[1], ("OS_AUTH_URL", "nonsense")], &["OS_AUTH_URL"]);
+    // The region is missing, which is a note, and hides nothing.
+    are_errors(&[("SPILL_URL", "s3://bucket"), ("S3_WRITE_HEADERS", "x")], &["S3_WRITE_HEADERS"]);
+}
+
+#[test]
+fn every_part_of_a_login_is_read_by_itself() {
+    let families: [&[&str]; 7] = [
+        &["TENCENTCLOUD_SECRET_ID", "TENCENTCLOUD_SECRET_KEY", "TENCENTCLOUD_TOKEN"],
+        &["TENCENTCLOUD_SECRETID", "TENCENTCLOUD_SECRETKEY", "TENCENTCLOUD_SESSIONTOKEN"],
+        &["HUAWEICLOUD_SDK_AK", "HUAWEICLOUD_SDK_SK", "HUAWEICLOUD_SDK_SECURITY_TOKEN"],
+        &["OTC_SDK_AK", "OTC_SDK_SK"],
+        &["OS_USERNAME", "OS_PASSWORD"],
+        &["S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY", "S3_SESSION_TOKEN"],
+        &["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"],
+    ];
+    for family in families {
+        // All are wrong, each alone, and each beside others that are right.
+        let all: Vec<_> = family.iter().map(|variable| (*variable, "file:/nope")).collect();
+        are_errors(&all, family);
+        for wrong in family {
+            are_errors(&[(wrong, "file:/nope")], &[wrong]);
+            are_errors(&[(wrong, "env:NO_SUCH_VARIABLE")], &[wrong]);
+            let good_or_not =
+                |variable: &&'static str| (*variable, if variable == wrong { "file:/nope" } else { "a" });
+            are_errors(&family.iter().map(good_or_not).collect::<Vec<_>>(), &[wrong]);
+        }
+    }
+    // Two families, and all of them at once.
+    are_errors(&[("HUAWEICLOUD_SDK_AK", "a"), ("OTC_SDK_AK", "file:/nope")], &["OTC_SDK_AK"]);
+    let every: Vec<&str> = families.concat();
+    are_errors(&every.iter().map(|variable| (*variable, "file:/nope")).collect::<Vec<_>>(), &every);
+    // What a key cannot hold, in a family that is not used too.
+    are_errors(
+        &[("S3_ACCESS_KEY_ID", "a"), ("S3_SECRET_ACCESS_KEY", "b"), ("AWS_SECRET_ACCESS_KEY", "\"b\"")],
+        &["AWS_SECRET_ACCESS_KEY"],
+    );
+}
+
+#[test]
+fn what_a_lender_of_keys_needs_is_read() {
+    for (variable, value) in [
+        ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "x"),
+        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "x"),
+        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://agent.example.com/key"),
+        ("AWS_CONTAINER_AUTHORIZATION_TOKEN", "a\tb"),
+        ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "/nope"),
+        ("TENCENTCLOUD_STS_ENDPOINT", "foo"),
+        ("HUAWEICLOUD_METADATA_URL", "foo"),
+        ("TKE_WEB_IDENTITY_TOKEN_FILE", "/nope"),
+        ("RUNTIME_USERDATA", "{"),
+    ] {
+        are_errors(&[(variable, value)], &[variable]);
+        are_errors(
+            &[(variable, value), ("SPILL_URL", "s3://bucket"), ("S3_REGION", "eu-west-1")],
+            &[variable],
+        );
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    std::fs::write(&file, "token\n").unwrap();
+    let file = file.to_str().unwrap();
+    are_errors(
+        &[
+            ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/v2/credentials/x"),
+            ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://169.254.170.23/v1/credentials?a=b"),
+            ("AWS_CONTAINER_AUTHORIZATION_TOKEN", "token"),
+            ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", file),
+            ("TENCENTCLOUD_STS_ENDPOINT", "https://sts.example.com"),
+            ("HUAWEICLOUD_METADATA_URL", "http://169.254.169.254"),
+            ("TKE_WEB_IDENTITY_TOKEN_FILE", file),
+            ("NO_PROXY", " , *,.example.com,example.com,10.0.0.0/8,10.1.2.3,2001:db8::/32,::1,localhost"),
+            ("HTTPS_PROXY", "foo"),
+            ("RUNTIME_USERDATA", "{\"A\":\"a\"}"),
+        ],
+        &[],
+    );
+    for hosts in
+        ["10.0.0.0/99", "*.example.com", "example.com:443", "a b", "[::1]", "a/8", "b.example,10.0.0.0/"]
+    {
+        are_errors(&[("NO_PROXY", hosts)], &["NO_PROXY"]);
+    }
+}
+
+/// Missing variables beside one that is set are a note, used or not, since the deployment may set them.
+#[test]
+fn a_set_of_variables_that_is_not_whole_is_noted() {
+    for (set, missing) in [
+        (&[("TKE_ROLE_ARN", "x")][..], &["TKE_PROVIDER_ID", "TKE_REGION", "TKE_WEB_IDENTITY_TOKEN_FILE"][..]),
+        (&[("TKE_REGION", "x")], &["TKE_ROLE_ARN"]),
+        (&[("OTC_SDK_SK", "b")], &["OTC_SDK_AK"]),
+        (&[("S3_ACCESS_KEY_ID", "a")], &["S3_SECRET_ACCESS_KEY"]),
+        (&[("TENCENTCLOUD_SECRETKEY", "b")], &["TENCENTCLOUD_SECRETID"]),
+        (&[("OS_USERNAME", "a")], &["OS_AUTH_URL", "OS_PASSWORD", "OS_USER_DOMAIN_NAME"]),
+        (
+            &[("OS_AUTH_URL", "https://iam.example.com")],
+            &["OS_USERNAME", "OS_PASSWORD", "OS_USER_DOMAIN_NAME"],
+        ),
+        (&[("QUARANTINE_KEY", "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=")], &[]),
+    ] {
+        let (code, text) = check(&[], set);
+        assert_eq!(code, 0, "{set:?}: {text}");
+        for variable in missing {
+            let line = format!("environment: note: {variable} is not set, but {} is\n", set[0].0);
+            assert_eq!(text.matches(&line).count(), 1, "{set:?}: {variable}: {text}");
+        }
     }
 }
 

@@ -159,7 +159,7 @@ fn a_mistake_of_a_hooks_file_says_what_where_and_what_to_do() {
     }
 }
 
-/// A hook of this source with one secret.
+/// Builds a hook of this source with one secret.
 fn signed(source: &str, secret: &str) -> String {
     format!("[hooks.a]\nsource = \"{source}\"\nsecrets = [\"plain:{secret}\"]\ntopic = \"a/b/c\"\n")
 }

@@ -42,9 +42,9 @@ use crate::service::Service;
 use crate::telemetry;
 pub use job::{REDRIVE_EVERY, redrive};
 pub use process::main;
-#[cfg(feature = "catalog")]
-pub use settings::survey;
 pub use settings::{done_without, fatal};
+#[cfg(feature = "catalog")]
+pub use settings::{incomplete, survey};
 
 /// Errors that keep a host from starting or that stop it.
 #[derive(Debug, thiserror::Error)]

@@ -7,7 +7,9 @@ use crate::env::{Env, EnvProblem};
 #[cfg(feature = "catalog")]
 use crate::env::{PATH_STYLE, PLAIN_HTTP, PREWARM, SAMPLES};
 #[cfg(feature = "catalog")]
-use crate::platform::{FUNCTION_GRAPH_TRUST, SCF_TRUST};
+use crate::platform::{FUNCTION_GRAPH_RUNTIME, FUNCTION_GRAPH_TRUST, SCF_RUNTIME, SCF_TRUST};
+#[cfg(feature = "catalog")]
+use crate::queue::credentials::{Family, HUAWEI, TENCENT};
 use crate::shard::Shard;
 use crate::{metrics, telemetry};
 
@@ -30,40 +32,88 @@ pub fn fatal(env: &Env) -> Vec<EnvProblem> {
 /// Returns the mistakes in every variable of the environment, also in those that another setting leaves unused. Each
 /// is read as a function reads it; `hooks_own` are the problems that the caller finds in the same way.
 ///
-/// A reader stops at its first mistake, so the wrong variables are taken away until nothing is wrong.
+/// A reader stops at its first mistake, so the wrong variables are taken away until nothing is wrong. It stops also at
+/// the first of several variables that is set, so the first of each are taken away in turn.
 #[cfg(feature = "catalog")]
 pub fn survey(context: &Context, hooks_own: impl Fn(&Context) -> Vec<EnvProblem>) -> Vec<EnvProblem> {
     let mut found: Vec<EnvProblem> = Vec::new();
+    let mut passed_over = 0;
     loop {
-        let wrong: Vec<&'static str> = found.iter().map(|problem| problem.variable).collect();
-        let context = Context { env: context.env.without(wrong), ..context.clone() };
+        let wrong = found.iter().map(|problem| problem.variable);
+        let before = STAND_INS.iter().flat_map(|names| names.iter().take(passed_over)).copied();
+        let context = Context { env: context.env.without(wrong.chain(before).collect()), ..context.clone() };
         let env = &context.env;
         let mut next = done_without(env);
         next.extend(fatal(env));
         next.extend(hooks_own(&context));
         next.extend(unused(&context));
         next.retain(|problem| env.get(problem.variable).is_some());
-        let before = found.len();
+        let known = found.len();
         for problem in next {
             if !found.iter().any(|known| known.variable == problem.variable) {
                 found.push(problem);
             }
         }
-        if found.len() == before {
+        if found.len() > known {
+            continue;
+        }
+        passed_over += 1;
+        if STAND_INS.iter().all(|names| names.len() < passed_over) {
             return found;
         }
     }
+}
+
+/// Variables in the order in which they count: a later one stands in for those before it. A variable alone is one
+/// that makes a function pass over others with a reader of their own.
+#[cfg(feature = "catalog")]
+const STAND_INS: [&[&str]; 10] = [
+    &[server::LISTEN, server::PORT],
+    &[crate::queue::tdmq::REGION, crate::queue::tdmq::OTHER_REGION],
+    &[crate::queue::rocketmq::PROJECT, crate::queue::rocketmq::OTHER_PROJECT],
+    &[HUAWEI[0].id],
+    &[HUAWEI[0].key],
+    &[HUAWEI[1].id],
+    &[HUAWEI[1].key],
+    &crate::net::tls::PROXIES,
+    &[crate::store::s3::ENDPOINT],
+    &crate::store::s3::REGIONS,
+];
+
+/// Returns the variables that are missing from a set of which another one is there.
+#[cfg(feature = "catalog")]
+pub fn incomplete(env: &Env) -> Vec<EnvProblem> {
+    let pairs = families().map(|family| vec![family.id, family.key]);
+    let sets = pairs.chain([crate::queue::rocketmq::LOGIN.to_vec()]);
+    #[cfg(feature = "machine")]
+    let sets = sets.chain([crate::vault::machine::OF_POD.to_vec()]);
+    let missing = |set: Vec<&'static str>| {
+        let there = set.iter().find(|variable| env.get(variable).is_some()).copied();
+        let problem = move |variable| {
+            there.map(|there| EnvProblem { variable, message: format!("is not set, but {there} is") })
+        };
+        set.into_iter().filter(|variable| env.get(variable).is_none()).filter_map(problem).collect::<Vec<_>>()
+    };
+    sets.flat_map(missing).collect()
+}
+
+/// Returns the variables of all access keys.
+#[cfg(feature = "catalog")]
+fn families() -> impl Iterator<Item = &'static Family> {
+    TENCENT.iter().chain(&HUAWEI).chain(crate::store::s3::families())
 }
 
 /// Returns the problems of variables that no other reader looks at: switches, and settings of a store, a vendor or
 /// an extension that nothing names.
 #[cfg(feature = "catalog")]
 fn unused(context: &Context) -> Vec<EnvProblem> {
+    use crate::net::endpoint::Endpoint;
     use crate::quarantine::Quarantine;
-    use crate::queue::{Client, Queue as _, Vendor};
+    use crate::queue::{Client, Queue as _, Vendor, credentials};
     use crate::secret::SecretError;
     use crate::store::Store;
     use crate::store::memory::MemoryStore;
+    use crate::vault::Vault;
 
     let env = &context.env;
     let problem = |variable, message: &str| EnvProblem { variable, message: message.to_owned() };
@@ -75,17 +125,24 @@ fn unused(context: &Context) -> Vec<EnvProblem> {
             problems.push(problem(variable, "is neither 1 nor 0, so it is off: write 1, or unset it"));
         }
     }
-    let families = crate::queue::credentials::TENCENT.iter().chain(&crate::queue::credentials::HUAWEI);
-    for variable in families.flat_map(|family| [family.id, family.key]) {
-        let is_quoted = |value: &str| value.len() > 1 && value.starts_with('"') && value.ends_with('"');
-        if env.get(variable).is_some_and(|value| is_quoted(&value)) {
-            problems.push(problem(variable, "has quotes around it, which count: `--env-file` keeps them"));
-        }
+    let vault = Vault::new(env, &context.clock);
+    let keys = families().flat_map(Family::variables).map(|variable| (variable, true));
+    let logins = crate::queue::rocketmq::LOGIN_SECRETS.map(|variable| (variable, false));
+    for (variable, is_key) in keys.chain(logins) {
+        problems.extend(credentials::problem(env, &vault, variable, is_key));
     }
+    #[cfg(feature = "machine")]
+    problems.extend(crate::vault::machine::problems(env));
+    problems.extend(crate::net::tls::problems(env));
     for vendor in Vendor::ALL {
         problems.extend(Client::new(vendor, context.clone()).problems());
     }
-    match Store::open(crate::spill::VARIABLE, "s3://any-bucket", context) {
+    // A region that is missing hides no other setting.
+    let has_region = crate::store::s3::REGIONS.iter().any(|variable| env.get(variable).is_some());
+    let region = crate::store::s3::REGIONS.into_iter().take(usize::from(!has_region));
+    let own = region.map(|variable| (variable, Some("us-east-1".to_owned()))).collect();
+    let placed = Context { env: env.with(own), ..context.clone() };
+    match Store::open(crate::spill::VARIABLE, "s3://any-bucket", &placed) {
         Ok(store) => problems.extend(store.problem()),
         Err(wrong) => problems.push(wrong),
     }
@@ -97,6 +154,13 @@ fn unused(context: &Context) -> Vec<EnvProblem> {
             "is not a port: unset it, or write a number up to 65535",
         ));
     }
+    for variable in [FUNCTION_GRAPH_RUNTIME, SCF_RUNTIME] {
+        let is_address = |text: &str| Endpoint::parse(&format!("http://{text}"), true).is_ok();
+        if env.get(variable).is_some_and(|text| !is_address(&text)) {
+            problems.push(problem(variable, "is not an address: leave it to the platform, which sets it"));
+        }
+    }
+    problems.extend(env.user_data_problem());
     if env.get(crate::platform::VOUCHED).is_some_and(|folder| !folder.starts_with('/') || folder.len() < 2) {
         problems
             .push(problem(crate::platform::VOUCHED, "is not the absolute path of a folder, such as /data"));

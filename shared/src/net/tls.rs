@@ -35,7 +35,7 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub(super) const CA_FILE: &str = "TLS_CA_FILE";
 
 /// Variables with the address of a proxy: the first one that is set counts.
-pub(super) const PROXIES: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
+pub(crate) const PROXIES: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
 
 /// Variables with the hosts that are reached without the proxy.
 const EXEMPT: [&str; 2] = ["NO_PROXY", "no_proxy"];
@@ -109,6 +109,25 @@ fn is_exempt(list: &str, host: &str) -> bool {
             };
             !domain.is_empty() && start.is_some_and(is_at)
         }
+    })
+}
+
+/// Returns the problems of entries in `NO_PROXY` that exempt no host.
+#[cfg(feature = "catalog")]
+pub(crate) fn problems(env: &Env) -> impl Iterator<Item = EnvProblem> {
+    let is_domain = |entry: &str| entry.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_".contains(&b));
+    let is_entry = move |entry: &str| {
+        let first = entry.split('/').next().unwrap_or_default();
+        entry == "*" || is_domain(entry) || first.parse().is_ok_and(|first| holds(entry, first))
+    };
+    EXEMPT.into_iter().filter_map(move |variable| {
+        let list = env.get(variable)?;
+        let wrong = list.split(',').map(str::trim).find(|entry| !is_entry(entry))?;
+        let message = format!(
+            "has the entry {wrong:?}, which exempts no host: write domains, addresses, networks such as 10.0.0.0/8, or \
+             \"*\", with commas between them"
+        );
+        Some(EnvProblem { variable, message })
     })
 }
 

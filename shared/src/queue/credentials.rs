@@ -83,6 +83,27 @@ impl Family {
     }
 }
 
+/// Returns the problem of a variable that is a part of a login, regardless of the other parts: a reference without a
+/// value, or what `is_key` says that no key has.
+#[cfg(feature = "catalog")]
+pub(crate) fn problem(env: &Env, vault: &Vault, variable: &'static str, is_key: bool) -> Option<EnvProblem> {
+    let value = Keyring::trusting(env, vault).optional(variable);
+    value.and_then(|value| if is_key { check(variable, value.as_ref()) } else { Ok(()) }).err()
+}
+
+/// Checks that the value of a part of an access key is one that keys have.
+fn check(variable: &'static str, value: Option<&Secret>) -> Result<(), EnvProblem> {
+    // Docker's `--env-file` keeps quotes.
+    let is_wrong =
+        |v: &[u8]| !v.iter().all(u8::is_ascii_graphic) || matches!(v, [b'"', .., b'"'] | [b'\'', .., b'\'']);
+    if value.is_some_and(|v| is_wrong(v.expose())) {
+        let message =
+            "holds blanks or characters that no key has, or stands in quotes: copy it again".to_owned();
+        return Err(EnvProblem { variable, message });
+    }
+    Ok(())
+}
+
 /// Source of variables whose values are secrets, or references to secrets.
 #[derive(Clone, Copy)]
 pub(crate) struct Keyring<'k> {
@@ -190,16 +211,7 @@ impl Credentials {
             .into_iter()
             .chain(family.token.map(|variable| (variable, token.as_ref())))
         {
-            // Docker's `--env-file` keeps quotes.
-            let is_wrong = |v: &[u8]| {
-                !v.iter().all(u8::is_ascii_graphic) || matches!(v, [b'"', .., b'"'] | [b'\'', .., b'\''])
-            };
-            if value.is_some_and(|v| is_wrong(v.expose())) {
-                let message =
-                    "holds blanks or characters that no key has, or stands in quotes: copy it again"
-                        .to_owned();
-                return Err(EnvProblem { variable, message });
-            }
+            check(variable, value)?;
         }
         Ok(Some(Self { id: id.expose_str().unwrap_or_default().to_owned(), key, token }))
     }

@@ -234,13 +234,19 @@ fn address(variable: &'static str, text: &str) -> Result<(Endpoint, String), Env
     Ok((endpoint, path))
 }
 
+/// Parses the address of an agent of AWS, and its path and query.
+fn agent<'u>(variable: &'static str, url: &'u str) -> Result<(Endpoint, String, &'u str), EnvProblem> {
+    let (place, query) = url.split_once('?').unwrap_or((url, ""));
+    let (endpoint, path) = address(variable, place)?;
+    Ok((endpoint, path, query))
+}
+
 async fn container(env: &Env, deadline: Instant) -> Result<Ask, EnvProblem> {
     let (variable, url) = match env.get(RELATIVE) {
         Some(path) => (RELATIVE, format!("{ECS_AGENT}{path}")),
         None => (FULL, env.get(FULL).unwrap_or_default()),
     };
-    let (place, query) = url.split_once('?').map_or((url.as_str(), ""), |(place, query)| (place, query));
-    let (endpoint, path) = address(variable, place)?;
+    let (endpoint, path, query) = agent(variable, &url)?;
     let token = match env.get(TOKEN_FILE) {
         Some(path) => Some(file(TOKEN_FILE, path, deadline).await?),
         None => env.get(TOKEN),
@@ -305,10 +311,42 @@ fn agency(env: &Env) -> Result<Ask, EnvProblem> {
 async fn file(variable: &'static str, path: String, deadline: Instant) -> Result<String, EnvProblem> {
     let name = std::path::PathBuf::from(&path);
     let read = SECRETS.run_alone(&name, deadline, move || std::fs::read_to_string(path)).await;
-    let text = read.ok().and_then(Result::ok).map(|text| text.trim().to_owned());
-    text.filter(|text| !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic() || b == b' '))
-        .ok_or_else(|| EnvProblem {
-            variable,
-            message: format!("names {}, which holds no token", name.display()),
-        })
+    token(variable, read.ok().and_then(Result::ok).as_deref(), &name)
+}
+
+/// Checks the text of a token's file.
+fn token(variable: &'static str, text: Option<&str>, name: &std::path::Path) -> Result<String, EnvProblem> {
+    text.map(str::trim).filter(|text| !text.is_empty() && is_token(text)).map(str::to_owned).ok_or_else(
+        || EnvProblem { variable, message: format!("names {}, which holds no token", name.display()) },
+    )
+}
+
+fn is_token(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_graphic() || b == b' ')
+}
+
+/// Variables without which a pod of TKE is lent no key.
+#[cfg(feature = "catalog")]
+pub(crate) const OF_POD: [&str; 4] = [ROLE, PROVIDER, REGION, IDENTITY_FILE];
+
+/// Returns the problems of the lenders' variables, each by itself: addresses, and files that hold no token.
+#[cfg(feature = "catalog")]
+pub(crate) fn problems(env: &Env) -> Vec<EnvProblem> {
+    let relative = env.get(RELATIVE).and_then(|path| {
+        let message = "is not a path of the agent: it begins with /".to_owned();
+        let wrong = (!path.starts_with('/')).then_some(EnvProblem { variable: RELATIVE, message });
+        wrong.or_else(|| agent(RELATIVE, &format!("{ECS_AGENT}{path}")).err())
+    });
+    let full = env.get(FULL).and_then(|url| agent(FULL, &url).err());
+    let addresses =
+        [STS, METADATA].into_iter().filter_map(|variable| address(variable, &env.get(variable)?).err());
+    let files = [TOKEN_FILE, IDENTITY_FILE].into_iter().filter_map(|variable| {
+        let path = env.get(variable)?;
+        token(variable, std::fs::read_to_string(&path).ok().as_deref(), path.as_ref()).err()
+    });
+    let held = env.get(TOKEN).filter(|text| !is_token(text)).map(|_| EnvProblem {
+        variable: TOKEN,
+        message: "holds characters that no token has: leave it to the platform, which sets it".to_owned(),
+    });
+    relative.into_iter().chain(full).chain(addresses).chain(files).chain(held).collect()
 }

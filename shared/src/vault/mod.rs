@@ -2,7 +2,7 @@
 //! them.
 
 #[cfg(feature = "machine")]
-mod machine;
+pub(crate) mod machine;
 mod remote;
 
 use std::collections::HashMap;

@@ -5,6 +5,10 @@ use std::net::SocketAddr;
 
 use crate::env::{Env, EnvProblem};
 
+/// Variables with the address, and with the port alone.
+pub(in crate::host) const LISTEN: &str = "LISTEN";
+pub(in crate::host) const PORT: &str = "PORT";
+
 const DEFAULT: &str = "127.0.0.1:9000";
 
 /// Host of every interface, IPv4 and IPv6. Elsewhere than on Unix such a socket takes IPv6 alone.
@@ -14,22 +18,22 @@ const EVERY: &str = if cfg!(unix) { "[::]" } else { "0.0.0.0" };
 /// (Knative and similar) sets to the port that it sends requests to. A `LISTEN` without a host (`:8080`,
 /// `8080`) is every interface too. Returns the problem with the variable that counts.
 pub fn address(env: &Env) -> Result<String, EnvProblem> {
-    if let Some(listen) = env.get("LISTEN") {
+    if let Some(listen) = env.get(LISTEN) {
         let port = listen.strip_prefix(':').unwrap_or(&listen);
         if is_port(port) {
             return Ok(format!("{EVERY}:{port}"));
         }
         return match wrong(&listen) {
-            Some(message) => Err(EnvProblem { variable: "LISTEN", message }),
+            Some(message) => Err(EnvProblem { variable: LISTEN, message }),
             None => Ok(listen),
         };
     }
-    let Some(port) = env.get("PORT") else { return Ok(DEFAULT.to_owned()) };
+    let Some(port) = env.get(PORT) else { return Ok(DEFAULT.to_owned()) };
     if is_port(&port) {
         return Ok(format!("{EVERY}:{port}"));
     }
     let message = "is not a port: write a number from 0 to 65535, such as 8080".to_owned();
-    Err(EnvProblem { variable: "PORT", message })
+    Err(EnvProblem { variable: PORT, message })
 }
 
 /// Returns true if only this machine can call a server on `address`.

@@ -41,6 +41,8 @@ use crate::hops::Hops;
 use crate::stopping::Stopping;
 use crate::tasks::spawn;
 pub use address::address;
+#[cfg(feature = "catalog")]
+pub(super) use address::{LISTEN, PORT};
 pub(super) use address::{is_loopback, refused};
 use connections::Connections;
 use handler::{Handler, LAST_CALL};

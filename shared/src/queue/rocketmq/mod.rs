@@ -27,6 +27,12 @@ pub(crate) const PROJECT: &str = "HUAWEICLOUD_SDK_PROJECT_ID";
 pub(crate) const OTHER_PROJECT: &str = "OS_PROJECT_ID";
 pub(crate) const AUTH_URL: &str = "OS_AUTH_URL";
 
+/// Variables without which no login is whole, and those of them that may be references.
+#[cfg(feature = "catalog")]
+pub(crate) const LOGIN: [&str; 4] = [AUTH_URL, iam::USERNAME, iam::PASSWORD, iam::USER_DOMAIN];
+#[cfg(feature = "catalog")]
+pub(crate) const LOGIN_SECRETS: [&str; 2] = iam::Login::SECRETS;
+
 /// DMS for RocketMQ.
 pub(crate) static SPEC: Spec = Spec {
     name: "rocketmq",

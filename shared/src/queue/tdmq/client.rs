@@ -194,14 +194,22 @@ fn endpoints(env: &Env) -> Result<Endpoints, EnvProblem> {
 /// Reads the topic's region, which the API requires since the edition of 2025-11-25. A platform may have set
 /// `TENCENTCLOUD_REGION` to its own region, so `TDMQ_REGION` has precedence.
 fn region(env: &Env) -> Result<String, EnvProblem> {
-    let variable = super::REGION;
-    let found = env.get(variable).or_else(|| env.get("TENCENTCLOUD_REGION"));
-    let is_region = |r: &String| r.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    found.filter(is_region).ok_or_else(|| EnvProblem {
-        variable,
-        message: "and TENCENTCLOUD_REGION do not name a region: set one to the topic's, such as ap-guangzhou"
-            .to_owned(),
-    })
+    let own = env.get(super::REGION).map(|region| (super::REGION, region));
+    let found = own.or_else(|| Some((super::OTHER_REGION, env.get(super::OTHER_REGION)?)));
+    let is_region = |r: &str| r.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    match found {
+        Some((_, region)) if is_region(&region) => Ok(region),
+        Some((variable, _)) => Err(EnvProblem {
+            variable,
+            message: "is not a region: write the topic's, such as ap-guangzhou".to_owned(),
+        }),
+        None => Err(EnvProblem {
+            variable: super::REGION,
+            message:
+                "and TENCENTCLOUD_REGION do not name a region: set one to the topic's, such as ap-guangzhou"
+                    .to_owned(),
+        }),
+    }
 }
 
 fn auto_timeout(env: &Env) -> Result<bool, EnvProblem> {

@@ -19,6 +19,7 @@ pub use wire::{MAX_TEXT, check_topic};
 
 /// Variables of the client's settings beside its credentials.
 pub(crate) const REGION: &str = "TDMQ_REGION";
+pub(crate) const OTHER_REGION: &str = "TENCENTCLOUD_REGION";
 pub(crate) const ENDPOINT: &str = "TDMQ_ENDPOINT";
 const SEND_TIMEOUT: &str = "TDMQ_SEND_TIMEOUT";
 const MAX_MESSAGE: &str = "TDMQ_MAX_MESSAGE";

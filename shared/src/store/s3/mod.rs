@@ -51,6 +51,8 @@ use crate::vault::Vault;
 use answer::{Next, S3Failure};
 use listing::Listing;
 use settings::S3Settings;
+#[cfg(feature = "catalog")]
+pub(crate) use settings::{ENDPOINT, REGIONS, families};
 
 /// Upper bound on the time of one attempt: enough for the largest object at a megabyte per second, and no
 /// more for a connection that went silent.

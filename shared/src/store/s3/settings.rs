@@ -19,10 +19,13 @@ const MAX_PREFIX: usize = 500;
 const DEFAULT_REGION: &str = "us-east-1";
 
 /// Variable with the endpoint of a store other than AWS's.
-const ENDPOINT: &str = "S3_ENDPOINT";
+pub(crate) const ENDPOINT: &str = "S3_ENDPOINT";
 
 /// Variable with the bucket's region.
 pub(super) const REGION: &str = "S3_REGION";
+
+/// Variables with a region, in the order in which they count; those after the first are of AWS's tools.
+pub(crate) const REGIONS: [&str; 3] = [REGION, "AWS_REGION", "AWS_DEFAULT_REGION"];
 
 /// Variable with the header fields that the bucket's owner demands of each write.
 const WRITE_HEADERS: &str = "S3_WRITE_HEADERS";
@@ -71,6 +74,12 @@ static AWS: [Family; 1] = [Family {
     token: Some(AWS_SESSION_TOKEN),
     is_lent: never,
 }];
+
+/// Returns the variables of access keys that are not a vendor's own.
+#[cfg(feature = "catalog")]
+pub(crate) fn families() -> impl Iterator<Item = &'static Family> {
+    OWN.iter().chain(&AWS)
+}
 
 /// Bucket and the way to it. The credentials are not part of it: they are read for each call.
 #[derive(Clone, Debug)]
@@ -269,7 +278,7 @@ fn region(env: &Env, of_host: Option<&str>, is_aws: bool) -> Result<Option<Strin
     let is_told = is_aws || [RUNTIME_API, LAMBDA_FUNCTION].iter().all(|name| env.get(name).is_none());
     let found = get(REGION)
         .or_else(|| of_host.map(|region| (ENDPOINT, region.to_owned())))
-        .or_else(|| ["AWS_REGION", "AWS_DEFAULT_REGION"].into_iter().filter(|_| is_told).find_map(get));
+        .or_else(|| REGIONS.into_iter().skip(1).filter(|_| is_told).find_map(get));
     match found {
         Some((variable, region)) if !is_region(&region) => {
             let message = "is not a region's name such as eu-central-1".to_owned();
