@@ -66,6 +66,9 @@ pub enum Rejection {
     /// A field that verification needs is missing or empty.
     #[error("{0} is missing or empty")]
     Missing(String),
+    /// A field is there, without the item that is read of it: the second text.
+    #[error("{0} has no {1}")]
+    NoItem(String, String),
     /// A field is given more than once, so it is unclear which value counts.
     #[error("{0} is given more than once")]
     Ambiguous(String),
@@ -173,6 +176,7 @@ impl Rejection {
             | Self::Refused(_) => true,
             Self::NoVerifier(rejections) => rejections.iter().any(Self::is_of_secrets),
             Self::Missing(_)
+            | Self::NoItem(..)
             | Self::Ambiguous(_)
             | Self::Joined(_)
             | Self::Malformed(_)
@@ -203,7 +207,7 @@ impl Rejection {
     /// Returns the stable name of the reason for logs and metrics.
     pub const fn as_str(&self) -> &'static str {
         match self {
-            Self::Missing(_) => "missing",
+            Self::Missing(_) | Self::NoItem(..) => "missing",
             Self::Ambiguous(_) | Self::Joined(_) => "ambiguous",
             Self::Malformed(_) => "malformed",
             Self::OtherForm(_) => "other_form",

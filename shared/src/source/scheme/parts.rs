@@ -178,7 +178,7 @@ impl NamedHeaders {
         let list = self.list.read_text(view)?.to_ascii_lowercase();
         let has = |wanted: &str| list.split([',', ' ']).any(|name| name == wanted);
         if let Some(needed) = self.needed.iter().find(|needed| !has(needed)) {
-            return Err(Rejection::Missing(format!("{} {needed}", self.list)));
+            return Err(Rejection::NoItem(self.list.to_string(), needed.clone()));
         }
         if self.with_names {
             let mut lines = header_lines(view, &has, b';')?;

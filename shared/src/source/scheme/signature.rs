@@ -233,10 +233,16 @@ impl Signature {
                 }
             }
         }
-        if given.signatures.is_empty() {
-            return Err(Rejection::Missing(self.from.to_string()));
+        match &self.format {
+            Format::List { take: item, .. } if given.signatures.is_empty() => Err(self.lacks(item, "…")),
+            Format::Kv { take: item, .. } if given.signatures.is_empty() => Err(self.lacks(item, "=…")),
+            _ => Ok(given),
         }
-        Ok(given)
+    }
+
+    /// Builds the rejection of a field without an item that begins with `item` and `end`.
+    fn lacks(&self, item: &str, end: &str) -> Rejection {
+        Rejection::NoItem(self.from.to_string(), [item, end].concat())
     }
 
     /// Describes the form of the field, such as `t=…,v1=HEX`.

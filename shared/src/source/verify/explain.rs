@@ -79,7 +79,7 @@ impl Source {
         #[cfg(feature = "catalog")]
         {
             if let Kind::Signed(kind) = &self.scheme.kind
-                && matches!(rejection, Rejection::Missing(from) | Rejection::Malformed(from) | Rejection::Joined(from)
+                && matches!(rejection, Rejection::Missing(from) | Rejection::NoItem(from, _) | Rejection::Malformed(from) | Rejection::Joined(from)
                     if *from == kind.signature.from.to_string())
             {
                 hints.push(format!("expected form: {}: {}", kind.signature.from, kind.signature.form()));
