@@ -8,8 +8,8 @@ use tokio::time::Instant;
 
 use crate::http::Response;
 use crate::problem::Problem;
-use crate::queue::Class;
 use crate::queue::failure::Failure;
+use crate::queue::{Class, Target};
 use crate::store::StoreError;
 
 /// Upper bound on the different reasons in a summary.
@@ -110,11 +110,15 @@ pub struct Sends {
     pub maybe_stored: bool,
     /// Failure that decides on the answer; of all targets, the one that is worst.
     pub failure: Option<Box<Failure>>,
+    /// Target to which the message goes, if it is the only one.
+    pub target: Option<Target>,
+    /// Topic of the message, if there is one target.
+    pub topic: Option<String>,
     /// Id of the message in the vendor's queue.
     pub message_id: Option<String>,
     /// Request id of the vendor that came with the message id.
     pub receipt_request_id: Option<String>,
-    /// Name of the object in the spill store that holds the delivery.
+    /// Name of the object that holds the delivery, or the request in quarantine.
     pub object: Option<String>,
     /// Time at which the message was rendered.
     pub rendered: Option<Instant>,

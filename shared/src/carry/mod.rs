@@ -87,6 +87,8 @@ pub(crate) struct DeadCause {
 #[derive(Debug)]
 pub(crate) struct CarryReport {
     pub(crate) fate: Fate,
+    /// Topic of the message that was made last.
+    pub(crate) topic: Option<String>,
     /// Time at which the message was made.
     pub(crate) rendered: Option<Instant>,
     /// Time at which sending ended without success.
@@ -99,7 +101,7 @@ pub(crate) struct CarryReport {
 
 impl CarryReport {
     pub(crate) const fn of(fate: Fate) -> Self {
-        Self { fate, rendered: None, sent: None, next: None, is_undeleted: false }
+        Self { fate, topic: None, rendered: None, sent: None, next: None, is_undeleted: false }
     }
 
     /// Returns the time from the completion of the message to the end of sending, or `None` if no message was
@@ -523,6 +525,7 @@ impl<'a, Q: Queue> Trip<'a, Q> {
     fn end(self, end: End) -> CarryReport {
         let Self {
             carrier,
+            made,
             marked,
             receipt,
             error,
@@ -533,6 +536,7 @@ impl<'a, Q: Queue> Trip<'a, Q> {
             mut report,
             ..
         } = self;
+        report.topic = made.map(|message| message.topic);
         report.is_undeleted = end == End::StoreFailed && receipt.is_some();
         let unstored = |detail: String| SendError::new(Class::Transient, detail);
         // Builds the error for a delivery that neither the queue nor the store has taken.

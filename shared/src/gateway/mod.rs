@@ -388,10 +388,12 @@ impl<Q: Queue> Gateway<Q> {
             }
             (Ok(VerifiedRequest::Handshake(_)), Err(why)) => Err(unverified(why, RETRY_AFTER_REPAIR)),
             (Err(refused), _) => {
-                if let (RefusedRequest::Rejected(_), Some((quarantine, request))) = (&refused, copy) {
-                    quarantine.keep(*own, &hook.name, request, now, deadline).await;
+                let copy = copy.filter(|_| matches!(refused, RefusedRequest::Rejected(_)));
+                let mut ending = refused.ending(hook);
+                if let Some((quarantine, request)) = copy {
+                    ending.sends.object = quarantine.keep(*own, &hook.name, request, now, deadline).await;
                 }
-                Err(refused.ending(hook))
+                Err(ending)
             }
         }
     }

@@ -78,8 +78,8 @@ struct TargetEnd<'t> {
 }
 
 fn end_at<'t>(target: &'t Target, delivery: &Delivery, report: CarryReport) -> TargetEnd<'t> {
-    let CarryReport { fate, rendered, sent, .. } = report;
-    let sends = Sends { rendered, sent, ..Sends::default() };
+    let CarryReport { fate, topic, rendered, sent, .. } = report;
+    let sends = Sends { topic, rendered, sent, ..Sends::default() };
     let mut end = TargetEnd { target, outcome: Outcome::Accepted, problem: None, why: None, sends };
     match fate {
         Fate::Queued(receipt) => {
@@ -148,21 +148,33 @@ impl TargetEnd<'_> {
 
     fn log(&self, hook: &Hook, delivery: &Delivery, request_id: &str) {
         let Self { target, outcome, why, sends, .. } = self;
-        tracing::info!(
-            request_id,
-            hook = hook.name,
-            delivery = delivery.id,
-            to = target.name(),
-            outcome = outcome.as_str(),
-            class = why.as_ref().map(|why| why.class),
-            reason = why.as_ref().and_then(|why| why.reason.as_deref()),
-            attempts = sends.attempts,
-            message_id = sends.message_id.as_deref(),
-            code = sends.code(),
-            vendor_request_id = sends.vendor_request_id(),
-            maybe_stored = sends.maybe_stored.then_some(true),
-            "target"
-        );
+        macro_rules! line {
+            ($level:ident) => {
+                tracing::$level!(
+                    request_id,
+                    hook = hook.name,
+                    delivery = delivery.id,
+                    to = target.name(),
+                    outcome = outcome.as_str(),
+                    class = why.as_ref().map(|why| why.class),
+                    reason = why.as_ref().and_then(|why| why.reason.as_deref()),
+                    topic = sends.topic.as_deref(),
+                    attempts = sends.attempts,
+                    message_id = sends.message_id.as_deref(),
+                    code = sends.code(),
+                    vendor_request_id = sends.vendor_request_id(),
+                    maybe_stored = sends.maybe_stored.then_some(true),
+                    object = sends.object.as_deref(),
+                    "target"
+                )
+            };
+        }
+        // The levels are those of the delivery's own line.
+        match outcome {
+            Outcome::Spilled | Outcome::Unprocessable | Outcome::TooLarge => line!(warn),
+            Outcome::Dead | Outcome::Unavailable => line!(error),
+            _ => line!(info),
+        }
     }
 }
 
@@ -195,6 +207,8 @@ fn finish(ends: Vec<TargetEnd<'_>>, source: &Source, delivery: &Delivery) -> End
     sends.failure = worst.sends.failure;
     sends.object = worst.sends.object;
     if is_one {
+        sends.target = Some(worst.target.clone());
+        sends.topic = worst.sends.topic;
         sends.message_id = worst.sends.message_id;
         sends.receipt_request_id = worst.sends.receipt_request_id;
     }

@@ -115,8 +115,9 @@ impl Quarantine {
         })))
     }
 
-    /// Keeps a request. A request over the limits is dropped, and so is one that finds too many others
-    /// waiting for the store. A failure only costs the copy, since the sender is refused either way.
+    /// Keeps a request, and returns the name of its object. A request over the limits is dropped, and so is one that
+    /// finds too many others waiting for the store. A failure only costs the copy, since the sender is refused either
+    /// way.
     pub(crate) async fn keep(
         &self,
         vendor: Vendor,
@@ -124,21 +125,24 @@ impl Quarantine {
         request: Request,
         received_at: Timestamp,
         deadline: Instant,
-    ) {
+    ) -> Option<String> {
         if request.body.len() > MAX_BODY || self.0.rates.take(hook, KEPT).is_err() {
-            return;
+            return None;
         }
         let place = self.0.waiting.try_acquire();
         if let Some(requests) = self.missing(place.is_err()) {
             tracing::warn!(requests, "cannot quarantine: too many wait for the store already");
         }
         if place.is_err() {
-            return;
+            return None;
         }
         let deadline = deadline.min(Instant::now() + PATIENCE);
         let key = match self.0.lock.key(deadline).await {
             Ok(key) => key,
-            Err(error) => return tracing::warn!(hook, %error, "cannot quarantine"),
+            Err(error) => {
+                tracing::warn!(hook, %error, "cannot quarantine");
+                return None;
+            }
         };
         let Request { method, path, raw_query, headers, body, source_ip, .. } = request;
         let headers = headers
@@ -157,10 +161,12 @@ impl Quarantine {
         // Strings, numbers and lists of them always serialize.
         let plain = serde_json::to_vec(&refused).unwrap_or_default();
         let name = format!("{}{}", Folder::Quarantine.prefix(vendor.as_str(), Some(hook)), digest(&[&plain]));
-        let Some(sealed) = key.seal(&name, plain) else { return };
+        let sealed = key.seal(&name, plain)?;
         if let Err(error) = self.0.store.put_new(&name, sealed.into(), deadline).await {
             tracing::warn!(hook, %error, "cannot quarantine");
+            return None;
         }
+        Some(name)
     }
 
     /// Counts a request that found no place to wait, if `is_one`. Returns the number of such requests if a

@@ -12,6 +12,7 @@ use crate::delivery::Delivery;
 use crate::env::{Env, EnvProblem, LAMBDA_LOG_LEVEL};
 use crate::metrics::{Ended, Metrics};
 use crate::outcome::{Ending, Outcome, Sends, Why};
+use crate::queue::Target;
 use queue::LineQueue;
 
 /// Name of the variable with the level of the log.
@@ -213,6 +214,8 @@ impl Line {
                     reason = why.and_then(|why| why.reason.as_deref()),
                     status,
                     $($asked = $value,)*
+                    to = sends.target.as_ref().map(Target::name),
+                    topic = sends.topic.as_deref(),
                     attempts = sends.attempts,
                     secret = self.secret,
                     verifier = self.verifier,

@@ -29,6 +29,8 @@ struct Became {
     messages: Vec<StoredMessage>,
     /// Line of the log about the request.
     line: Value,
+    /// Lines about the targets.
+    targets: Vec<Value>,
 }
 
 impl Web {
@@ -108,10 +110,11 @@ impl Web {
 }
 
 fn became(answer: &Value, emulator: &Emulator, log: &str) -> Became {
-    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let line = lines.into_iter().find(|line| line["message"] == "delivery");
-    let line = line.unwrap_or_else(|| panic!("no line of the request:\n{log}"));
-    Became { status: answer["statusCode"].as_u64().unwrap(), messages: emulator.messages(), line }
+    let lines: Vec<Value> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let of = |message: &'static str| lines.iter().filter(move |line| line["message"] == message).cloned();
+    let line = of("delivery").next().unwrap_or_else(|| panic!("no line of the request:\n{log}"));
+    let status = answer["statusCode"].as_u64().unwrap();
+    Became { status, messages: emulator.messages(), line, targets: of("target").collect() }
 }
 
 impl Became {
@@ -351,9 +354,6 @@ async fn the_log_tells_causes_apart() {
         let age = line["age_s"].as_i64().unwrap();
         assert!((age + shift / 1000).abs() < 30, "{line}");
     }
-}
-
-/// The line of a delivery that the queue does not take names the object that holds it.
     // A field that is there, without what is read of it, was not lost on the way.
     for (preset, field, value, told) in [
         ("stripe", "Stripe-Signature", "sha256=abc", "header:Stripe-Signature has no v1=…"),
@@ -378,16 +378,79 @@ async fn the_log_tells_causes_apart() {
 /// Returns a delivery's end at one target, from its line: its level, outcome, topic and object.
 fn end(line: &Value) -> [Option<&str>; 5] {
     ["level", "outcome", "to", "topic", "object"].map(|field| line[field].as_str())
+}
+
+/// The line of a delivery that the queue does not take names the object that holds it.
 #[tokio::test]
 async fn a_spilled_delivery_names_its_object() {
-    let web = Web::of(120, Some("0123456789abcdef"), "");
+    let mut web = Web::of(120, Some("0123456789abcdef"), "");
+    web.hooks = web.hooks.replace("webhooks/web", "webhooks/erp-{event}");
     let request = web.sign(Draft { body: Some("{}".into()), ..Draft::default() });
     let folder = tempfile::tempdir().unwrap();
     let url = format!("file://{}", folder.path().display());
+    let topic = Some("pulsar-demo/webhooks/erp-push");
+    let became = web.post_with(&request, &[("SPILL_URL", &url)]).await;
+    assert_eq!(
+        end(&became.line),
+        [Some("INFO"), Some("accepted"), Some("tdmq"), topic, None],
+        "{}",
+        became.line
+    );
     let became =
         web.post_with(&request, &[("SPILL_URL", &url), ("TDMQ_ENDPOINT", "http://127.0.0.1:9")]).await;
     let line = &became.line;
-    assert_eq!((became.status, line["outcome"].as_str()), (200, Some("spilled")), "{line}");
+    assert_eq!((became.status, became.targets.len()), (200, 0), "{line}");
     let object = line["object"].as_str().unwrap();
     assert!(object.starts_with("spill/tdmq/web/") && folder.path().join(object).is_file(), "{line}");
+    assert_eq!(end(line), [Some("WARN"), Some("spilled"), Some("tdmq"), topic, Some(object)], "{line}");
+
+    // Each of several targets has a line of its own, at the level of its outcome.
+    web.hooks = web.hooks.replace("source = ", "targets = [\"tdmq\", \"eu\"]\nsource = ");
+    web.hooks += "[targets.eu]\nvendor = \"tdmq\"\nendpoint = \"http://127.0.0.1:9\"\n";
+    let became = web.post_with(&request, &[("SPILL_URL", &url)]).await;
+    let [one, two] = &became.targets[..] else { panic!("{:?}", became.targets) };
+    assert_eq!(end(one), [Some("INFO"), Some("accepted"), Some("tdmq"), topic, None], "{one}");
+    let object = two["object"].as_str().unwrap();
+    assert!(object.starts_with("spill/eu/web/") && folder.path().join(object).is_file(), "{two}");
+    assert_eq!(end(two), [Some("WARN"), Some("spilled"), Some("eu"), topic, Some(object)], "{two}");
+    assert_eq!(
+        end(&became.line),
+        [Some("WARN"), Some("spilled"), None, None, Some(object)],
+        "{}",
+        became.line
+    );
+    // Without a store the sender keeps it, which is an error.
+    let became = web.post_with(&request, &[]).await;
+    assert_eq!(end(&became.targets[1]), [Some("ERROR"), Some("unavailable"), Some("eu"), topic, None]);
+}
+
+/// The line of a refused request that is kept names the object, and that of one that is not kept has none.
+#[tokio::test]
+async fn a_refused_request_in_quarantine_names_its_object() {
+    let web = Web::of(120, Some("0123456789abcdef"), "quarantine = true");
+    let request = web.sign(Draft { body: Some("{}".into()), ..Draft::default() });
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("file://{}", folder.path().display());
+    let key = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
+    let store = [("QUARANTINE_URL", url.as_str()), ("QUARANTINE_KEY", key)];
+    let forged = Request { body: "{\"a\":1}".into(), ..request.clone() };
+    let became = web.post_with(&forged, &store).await;
+    let line = &became.line;
+    let object = line["object"].as_str().unwrap_or_else(|| panic!("{line}"));
+    assert!(object.starts_with("quarantine/tdmq/web/") && folder.path().join(object).is_file(), "{line}");
+    assert_eq!((became.status, line["outcome"].as_str()), (401, Some("rejected")), "{line}");
+    // Nothing is kept of a delivery, of a body over the limit, in a store that cannot be written to, and by a hook that
+    // keeps nothing.
+    let nowhere = format!("file://{}/{object}", folder.path().display());
+    let large = Request { body: "x".repeat(2 << 20).into(), ..request.clone() };
+    let other = Web::of(120, Some("0123456789abcdef"), "");
+    for (web, request, variables, status) in [
+        (&web, &request, &store[..], 200),
+        (&web, &large, &store, 401),
+        (&web, &forged, &[("QUARANTINE_URL", nowhere.as_str()), store[1]], 401),
+        (&other, &forged, &store, 401),
+    ] {
+        let became = web.post_with(request, variables).await;
+        assert_eq!((became.status, &became.line["object"]), (status, &Value::Null), "{}", became.line);
+    }
 }
