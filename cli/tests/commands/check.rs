@@ -152,6 +152,8 @@ fn a_variable_is_read_beside_one_that_counts_before_it() {
     // An access key counts before a login.
     let key = [("HUAWEICLOUD_SDK_AK", "a"), ("HUAWEICLOUD_SDK_SK", "b")];
     are_errors(&[key[0], key[1], ("OS_AUTH_URL", "nonsense")], &["OS_AUTH_URL"]);
+    // The port alone would be every address, which these fields must not come from.
+    are_errors(&[("FGS_TRUST_HEADERS", "1"), ("LISTEN", "127.0.0.1:8000"), ("PORT", "8080")], &[]);
     // The region is missing, which is a note, and hides nothing.
     are_errors(&[("SPILL_URL", "s3://bucket"), ("S3_WRITE_HEADERS", "x")], &["S3_WRITE_HEADERS"]);
 }

@@ -43,7 +43,8 @@ pub fn survey(context: &Context, hooks_own: impl Fn(&Context) -> Vec<EnvProblem>
         let before = STAND_INS.iter().flat_map(|names| names.iter().take(passed_over)).copied();
         let context = Context { env: context.env.without(wrong.chain(before).collect()), ..context.clone() };
         let env = &context.env;
-        let mut next = done_without(env);
+        // What an address is wanted for is judged by the one that counts.
+        let mut next = if passed_over == 0 { done_without(env) } else { Vec::new() };
         next.extend(fatal(env));
         next.extend(hooks_own(&context));
         next.extend(unused(&context));
