@@ -227,7 +227,11 @@ fn warn_of_raw(table: &Table<'_>, topics: &Topics, has_attributes: bool) {
     }
 }
 
+#[cfg(not(feature = "catalog"))]
+const fn warn_of_window(_: &Table<'_>, _: Option<Duration>, _: Option<Duration>, _: &Source) {}
+
 /// Warns of a window in which a recorded request can be sent again without being noticed.
+#[cfg(feature = "catalog")]
 fn warn_of_window(table: &Table<'_>, window: Option<Duration>, dedupe: Option<Duration>, source: &Source) {
     let Some(window) = window else { return };
     let risk = "anybody who has recorded a request can send it again within this time";

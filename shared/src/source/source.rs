@@ -159,6 +159,7 @@ impl Source {
     }
 
     /// Returns true if nobody but the sender can change the id of a delivery.
+    #[cfg(feature = "catalog")]
     pub(crate) fn signs_id(&self) -> bool {
         self.scheme.signs_id()
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::reader::Table;
 use crate::secret::Secret;
 use crate::source::presets::{Param, Preset, Profile};
+#[cfg(feature = "catalog")]
 use crate::source::reply::handshake::Handshake;
 use crate::source::scheme::Scheme;
 use crate::source::scheme::credential::TokenNames;
@@ -126,14 +127,19 @@ impl Blueprint {
                 r#"the sender signs its address: write url = "https://…", as it is set at the sender"#;
             errors.push(error("url", message));
         }
-        let answers = profile.handshakes.iter().flat_map(Handshake::params).map(str::to_owned);
-        let needed = scheme.params().into_iter().chain(answers);
+        let needed = scheme.params().into_iter();
+        // What can never work is told to people; a function answers such a handshake with its refusal.
+        #[cfg(feature = "catalog")]
+        let needed = needed.chain(profile.handshakes.iter().flat_map(Handshake::params).map(str::to_owned));
         let unknown = needed.filter(|name| !known.iter().any(|param| param.name == *name));
         errors.extend(unknown.map(|name| {
             error("verify", format!("{{param:{name}}} cannot be used here: write the value itself"))
         }));
-        let faults = profile.handshakes.iter().filter_map(|handshake| handshake.fault(&scheme));
-        errors.extend(faults.map(|fault| error("verify", fault)));
+        #[cfg(feature = "catalog")]
+        {
+            let faults = profile.handshakes.iter().filter_map(|handshake| handshake.fault(&scheme));
+            errors.extend(faults.map(|fault| error("verify", fault)));
+        }
         let params: Params = params.into_iter().map(|(name, value)| (name, Secret::new(value))).collect();
         scheme.bind(&params);
         if let Some(Err((name, message))) = scheme.decrypt.as_mut().map(|decrypt| decrypt.take(&params)) {

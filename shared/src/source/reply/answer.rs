@@ -9,6 +9,7 @@ use crate::secret::Secret;
 use crate::source::crypto::encoding::Encoding;
 use crate::source::rejection::MAX_CHALLENGE;
 use crate::source::reply::ack;
+#[cfg(feature = "catalog")]
 use crate::source::scheme::Scheme;
 use crate::source::scheme::field::{Field, View};
 use crate::source::scheme::template::is_token;
@@ -85,6 +86,7 @@ impl AnswerTemplate {
     }
 
     /// Returns the first part that a source of this scheme can never fill, as it is written.
+    #[cfg(feature = "catalog")]
     pub(crate) fn vain(&self, scheme: &Scheme) -> Option<&'static str> {
         self.parts().find_map(|part| match part {
             Part::Signature(..) if !scheme.can_answer() => Some("sign(…)"),
@@ -95,6 +97,7 @@ impl AnswerTemplate {
     }
 
     /// Returns the names of the parameters that the answer needs.
+    #[cfg(feature = "catalog")]
     pub(crate) fn params(&self) -> impl Iterator<Item = &str> {
         self.parts().filter_map(|part| if let Part::Param(name) = part { Some(name.as_str()) } else { None })
     }

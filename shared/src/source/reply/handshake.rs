@@ -7,6 +7,7 @@ use crate::reader::Table;
 use crate::secret::Secret;
 use crate::source::address::{Address, Allow};
 use crate::source::reply::answer::AnswerTemplate;
+#[cfg(feature = "catalog")]
 use crate::source::scheme::Scheme;
 use crate::source::scheme::field::{Field, View};
 use crate::source::scheme::kinds::{Kind, position};
@@ -173,6 +174,7 @@ impl Handshake {
     }
 
     /// Returns the names of the parameters that the handshake reads.
+    #[cfg(feature = "catalog")]
     pub(crate) fn params(&self) -> impl Iterator<Item = &str> {
         let tokens = [&self.token, &self.origin].into_iter().flatten();
         let named = tokens.filter_map(|token| token.param.as_deref()).chain(self.enabled_by.as_deref());
@@ -181,6 +183,7 @@ impl Handshake {
     }
 
     /// Describes what a source of this scheme can never do for the handshake.
+    #[cfg(feature = "catalog")]
     pub(crate) fn fault(&self, scheme: &Scheme) -> Option<String> {
         match &self.reply {
             Reply::Open(answer) => answer.vain(scheme).map(|part| {

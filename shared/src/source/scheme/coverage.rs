@@ -3,6 +3,7 @@
 use crate::delivery::Coverage;
 use crate::secret::Secret;
 use crate::source::scheme::Scheme;
+#[cfg(feature = "catalog")]
 use crate::source::scheme::decrypt::Decrypt;
 use crate::source::scheme::field::{Field, View};
 use crate::source::scheme::kinds::{Algorithm, Kind, Rule, Several};
@@ -31,11 +32,13 @@ impl Scheme {
     }
 
     /// Returns true if nobody but the sender can change the id of a delivery.
+    #[cfg(feature = "catalog")]
     pub(crate) fn signs_id(&self) -> bool {
         self.id.iter().all(|field| self.signs(field))
     }
 
     /// Returns true if a change of the value at this place is noticed.
+    #[cfg(feature = "catalog")]
     fn signs(&self, field: &Field) -> bool {
         match &self.kind {
             Kind::Signed(signed) => {

@@ -89,16 +89,27 @@ impl<'h> Type<'h> {
     }
 }
 
-/// Returns the value of the only parameter `boundary` ([RFC 2045] 5.1).
+/// Returns the value of the parameter `boundary` ([RFC 2045] 5.1), if `charset` is the only one beside it. Readers
+/// disagree about any other: `boundary*`, `xboundary`, a second one, or one in the quotes of another.
 ///
 /// [RFC 2045]: https://www.rfc-editor.org/rfc/rfc2045
 fn boundary(params: &str) -> Option<&str> {
-    // A semicolon within quotes ends the parameter here, and its boundary then equals none.
-    let params = params.split(';').filter_map(|param| param.split_once('='));
-    let mut found = params.filter(|(name, _)| name.trim().eq_ignore_ascii_case("boundary"));
-    let (_, value) = found.next().filter(|_| found.next().is_none())?;
-    let value = value.trim();
-    Some(value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value))
+    let mut found = None;
+    for param in params.split(';') {
+        let (name, value) = param.split_once('=')?;
+        let value = value.trim();
+        let value = value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value);
+        let is_plain = value.bytes().all(|b| b.is_ascii_alphanumeric() || b"'()+_-./:?= &".contains(&b));
+        if !is_plain || value.ends_with(' ') {
+            return None;
+        }
+        match name.trim().to_ascii_lowercase().as_str() {
+            "boundary" if found.is_none() => found = Some(value),
+            "charset" => {}
+            _ => return None,
+        }
+    }
+    found
 }
 
 /// Returns the content type that a sender gives to this body instead of its usual one; `None` if the body is not a

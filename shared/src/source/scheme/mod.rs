@@ -200,6 +200,7 @@ impl Scheme {
     }
 
     /// Returns true if the secrets can sign an answer as deliveries are signed.
+    #[cfg(feature = "catalog")]
     pub(crate) const fn can_answer(&self) -> bool {
         match &self.kind {
             Kind::Signed(signed) => signed.algorithm.can_answer(),
@@ -208,6 +209,7 @@ impl Scheme {
     }
 
     /// Returns true if the secrets are known to the sender too, so that both can compute with them.
+    #[cfg(feature = "catalog")]
     pub(crate) fn has_shared_secrets(&self) -> bool {
         let has = |verifier: &Self| verifier.kind.takes_secrets() && !verifier.kind.takes_public_keys();
         self.verifiers().iter().any(has)

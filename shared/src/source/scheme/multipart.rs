@@ -59,8 +59,9 @@ impl<'b> Multipart<'b> {
         let (mut found, mut at) = (None, delimiter.len() - 2);
         for _ in 0..MAX_PARTS {
             let part = body.get(at..).ok_or(BROKEN)?;
-            if part.starts_with(b"--") {
-                return Ok(found);
+            if let Some(rest) = part.strip_prefix(b"--") {
+                // Some readers go on behind the end, so nothing may stand there.
+                return if rest.is_empty() || rest == b"\r\n" { Ok(found) } else { Err(BROKEN) };
             }
             let head = part.get(..part.len().min(MAX_HEAD)).filter(|head| head.starts_with(b"\r\n"));
             let head = head.and_then(|head| head.get(2..find(head, b"\r\n\r\n")?)).ok_or(BROKEN)?;
@@ -103,6 +104,11 @@ fn is_text(head: &[u8], wanted: &[u8]) -> Option<bool> {
             if disposition.replace(value).is_some() {
                 return None;
             }
+        } else if key.eq_ignore_ascii_case(b"content-type") {
+            let kind = value.get(..b"multipart".len()).unwrap_or_default();
+            if kind.eq_ignore_ascii_case(b"multipart") {
+                return None;
+            }
         } else if key.eq_ignore_ascii_case(b"content-transfer-encoding") {
             is_encoded = ![b"7bit".as_slice(), b"8bit", b"binary"]
                 .iter()
@@ -123,13 +129,25 @@ fn is_text(head: &[u8], wanted: &[u8]) -> Option<bool> {
         return if name == wanted && is_encoded { None } else { Some(name == wanted) };
     }
     let (file, rest) = param(rest)?.split_at_checked(b"filename".len())?;
-    let is_named = rest.starts_with(b"=\"") && !rest.starts_with(b"=\"\"");
-    // For a part of another name it is enough that readers see a file name. One in another character set may
-    // stand alone, and then nothing may follow that could be a name.
-    let is_other =
-        name != wanted && (rest.starts_with(b"=") || rest.starts_with(b"*=") && !rest.contains(&b';'));
-    let is_file = file.eq_ignore_ascii_case(b"filename") && (is_named || is_other);
+    // An empty file name is none to some readers, and then a name may follow; so is one in another character set.
+    let is_named = rest.starts_with(b"=\"") && !rest.starts_with(b"=\"\"") && !rest.contains(&b';');
+    let is_other = name != wanted && rest.starts_with(b"*=") && !rest.contains(&b';');
+    let is_file = file.eq_ignore_ascii_case(b"filename") && (is_named || is_other || is_quoted_whole(rest));
     is_file.then_some(false)
+}
+
+/// Returns true if the rest is one quoted file name, whatever semicolons it has in it, and an encoded one at most
+/// behind it.
+fn is_quoted_whole(rest: &[u8]) -> bool {
+    let Some(quoted) = rest.strip_prefix(b"=\"").filter(|quoted| !quoted.starts_with(b"\"")) else {
+        return false;
+    };
+    let Some(end) = quoted.iter().position(|byte| *byte == b'"') else { return false };
+    let (name, behind) = quoted.split_at(end);
+    let behind = behind.get(1..).unwrap_or_default();
+    let is_encoded =
+        param(behind).is_some_and(|param| param.starts_with(b"filename*=") && !param.contains(&b';'));
+    !name.contains(&b'\\') && (behind.is_empty() || is_encoded)
 }
 
 /// Returns what follows the semicolon before a parameter.

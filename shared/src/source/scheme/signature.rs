@@ -36,6 +36,7 @@ enum Format {
     Kv { sep: String, take: String, single: Vec<String>, sets: Option<String> },
 }
 
+#[cfg(feature = "catalog")]
 impl Format {
     /// Describes the key by which no signature could ever be found.
     fn fault(&self) -> Option<(&'static str, String)> {
@@ -137,6 +138,7 @@ impl Signature {
         if !several.is_empty() && matches!(format, Some(Format::Kv { .. })) {
             table.error("several", "the pairs of one field would mix with those of another: leave it out");
         }
+        #[cfg(feature = "catalog")]
         if let Some((key, message)) = format.as_ref().and_then(Format::fault) {
             table.error(key, message);
         }
