@@ -8,11 +8,9 @@ import re
 import subprocess
 import sys
 import tempfile
-import unittest.mock
 import zipfile
 
 import boto3
-import zopfli.zlib
 
 from tests import support
 from tests.platforms.trials import BEARER, FORWARDERS, SCHEDULE, Queues, fail, hooks, name_of, samples
@@ -31,32 +29,6 @@ def cargo_lambda(*arguments: str, **more: str) -> None:
         fail(f"cargo lambda {arguments[0]}")
 
 
-class Zopfli:
-    """Compressor for `zipfile` that takes more time than zlib for fewer bytes of the same format."""
-
-    def __init__(self, *_: object) -> None:
-        self.content = bytearray()
-
-    def compress(self, data: bytes) -> bytes:
-        """Keeps the data: the format's best blocks are known at the end only."""
-        self.content += data
-        return b""
-
-    def flush(self) -> bytes:
-        """Returns the deflated content, without zlib's head of two bytes and its checksum of four."""
-        return zopfli.zlib.compress(bytes(self.content), numiterations=3)[2:-4]
-
-
-def pack_tightly(path: pathlib.Path) -> None:
-    """Packs an archive of one file again with Zopfli, which any reader of deflate unpacks."""
-    with zipfile.ZipFile(path) as archive:
-        (entry,) = archive.infolist()
-        content = archive.read(entry)
-    entry.compress_type = zipfile.ZIP_DEFLATED
-    with unittest.mock.patch.object(zipfile, "_get_compressor", Zopfli), zipfile.ZipFile(path, "w") as archive:
-        archive.writestr(entry, content)
-
-
 def release(*arguments: str, folder: pathlib.Path, glibc: tuple, **more: str) -> None:
     """Builds the zipped release, and checks what the binaries need of the C library."""
     packages = [argument for package in PACKAGES for argument in ("--package", package)]
@@ -64,7 +36,7 @@ def release(*arguments: str, folder: pathlib.Path, glibc: tuple, **more: str) ->
                  **more)
     for package in PACKAGES:
         path = folder / package / "bootstrap.zip"
-        pack_tightly(path)
+        subprocess.run([sys.executable, support.ROOT / "scripts" / "pack_tightly.py", path], check=True)
         with zipfile.ZipFile(path) as archive:
             (entry,) = archive.infolist()
             binary = archive.read(entry)
