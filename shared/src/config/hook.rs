@@ -135,7 +135,8 @@ impl Hook {
     /// forwarded.
     pub fn drops(&self, event: Option<&str>) -> Option<String> {
         let wanted = self.events.as_ref()?;
-        if event.is_some_and(|event| wanted.iter().any(|pattern| pattern.matches(event))) {
+        // The pattern "*" takes deliveries without an event too: an absent name is then an empty one.
+        if wanted.iter().any(|pattern| pattern.matches(event.unwrap_or_default())) {
             return None;
         }
         let wanted: Vec<String> = wanted.iter().map(|pattern| format!("{:?}", pattern.to_string())).collect();

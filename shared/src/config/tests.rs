@@ -215,6 +215,21 @@ fn a_window_is_warned_of_if_repeats_cannot_be_known() {
     assert_eq!(warned("id = \"header:X-Id\"", "\"{header:X-Id}\", \".\", \"{body}\"", dedupe), "");
 }
 
+/// A delivery without an event is acknowledged and dropped by a list of names, but not by the pattern for all.
+#[test]
+fn the_pattern_for_all_takes_deliveries_without_an_event() {
+    for (events, is_dropped) in [("\"*\"", false), ("\"push\", \"*\"", false), ("\"push*\"", true)] {
+        let text = format!(
+            "[hooks.a]\nsource = \"github\"\nsecrets = [\"env:A\"]\ntopic = \"p/n/t\"\nevents = [{events}]\n"
+        );
+        let env = Env::of([("A", "a-secret-of-my-own-0123")]);
+        let config = Config::parse("hooks.toml", &text, Reading::new(&env, Samples::Refused));
+        let hook = config.hooks().next().unwrap();
+        assert_eq!(hook.drops(None).is_some(), is_dropped, "{events}");
+        assert_eq!(hook.drops(Some("push")), None, "{events}");
+    }
+}
+
 #[test]
 fn a_short_secret_is_named_where_it_is_written() {
     let env = Env::of([("GITHUB_SECRET", "short"), ("ERP_SECRET", "short too")]);
