@@ -85,13 +85,13 @@ impl AnswerTemplate {
         self.parts().any(|part| matches!(part, Part::Mac(..) | Part::Signature(..)))
     }
 
-    /// Returns the first part that a source of this scheme can never fill, as it is written.
+    /// Returns the first part that a source of this scheme can never fill, as it is written, and what it needs.
     #[cfg(feature = "catalog")]
-    pub(crate) fn vain(&self, scheme: &Scheme) -> Option<&'static str> {
+    pub(crate) fn vain(&self, scheme: &Scheme) -> Option<(&'static str, &'static str)> {
         self.parts().find_map(|part| match part {
-            Part::Signature(..) if !scheme.can_answer() => Some("sign(…)"),
-            Part::Mac(..) if !scheme.has_shared_secrets() => Some("hmac_sha256(…)"),
-            Part::Decrypted if scheme.decrypt.is_none() => Some("{decrypted}"),
+            Part::Signature(..) if !scheme.can_answer() => Some(("sign(…)", "secrets that sign")),
+            Part::Mac(..) if !scheme.has_shared_secrets() => Some(("hmac_sha256(…)", "a shared secret")),
+            Part::Decrypted if scheme.decrypt.is_none() => Some(("{decrypted}", "an encrypted event")),
             _ => None,
         })
     }

@@ -147,14 +147,8 @@ impl Handshake {
             shows,
         };
         let method = handshake.method.as_deref();
-        if method.is_some_and(|method| !methods.split(", ").any(|taken| taken == method)) {
-            table.error(
-                "method",
-                format!(
-                    "{method:?} is refused with 405 here: write it into methods",
-                    method = method.unwrap_or_default()
-                ),
-            );
+        if let Some(method) = method.filter(|method| !methods.split(", ").any(|taken| taken == *method)) {
+            table.error("method", format!("{method:?} is refused with 405 here: write it into methods"));
         }
         let is_delivery = match method {
             Some("HEAD" | "OPTIONS") => false,
@@ -186,10 +180,8 @@ impl Handshake {
     #[cfg(feature = "catalog")]
     pub(crate) fn fault(&self, scheme: &Scheme) -> Option<String> {
         match &self.reply {
-            Reply::Open(answer) => answer.vain(scheme).map(|part| {
-                format!(
-                    "{part} in the answer to a handshake needs secrets that sign, and this source has none"
-                )
+            Reply::Open(answer) => answer.vain(scheme).map(|(part, needed)| {
+                format!("{part} in the answer to a handshake needs {needed}, and this source has none")
             }),
             Reply::Encrypted(_) if scheme.decrypt.is_none() => {
                 Some("the answer to a handshake is encrypted, and this source has no key decrypt".to_owned())
