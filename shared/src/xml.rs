@@ -227,7 +227,13 @@ impl<'t> Scanner<'t> {
     /// Skips the declaration `<?xml … ?>`, which is only allowed at the very start.
     fn declaration(&mut self) -> Result<(), XmlError> {
         if self.skip("<?xml ") {
-            self.until("?>")?;
+            let declared = self.until("?>")?;
+            // Readers that follow the declaration would see other text.
+            let coding = declared.split_once("encoding").and_then(|(_, rest)| rest.split(['"', '\'']).nth(1));
+            let coding = coding.unwrap_or("utf-8");
+            if !["utf-8", "us-ascii"].iter().any(|known| coding.eq_ignore_ascii_case(known)) {
+                return Err(XmlError::Invalid);
+            }
         }
         self.spaces();
         if self.rest().starts_with('<') { Ok(()) } else { Err(XmlError::Invalid) }

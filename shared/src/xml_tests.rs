@@ -73,6 +73,8 @@ fn what_is_no_plain_xml_is_refused() {
         "</x>",
         "\u{feff}<x/>",
         "<x><?xml version=\"1.0\"?></x>",
+        "<?xml version=\"1.0\" encoding=\"UTF-7\"?><x/>",
+        "<?xml version='1.0' encoding = 'iso-8859-1'?><x/>",
     ] {
         assert_eq!(get(body, "a"), Err(XmlError::Invalid), "{body}");
     }

@@ -131,12 +131,13 @@ impl Hook {
         delivery.retain_headers(|name, _| self.keeps_header(name));
     }
 
-    /// Returns the rule by which deliveries of this event are acknowledged and dropped; `None` if they are
-    /// forwarded.
-    pub fn drops(&self, event: Option<&str>) -> Option<String> {
+    /// Returns the rule by which the delivery is acknowledged and dropped; `None` if it is forwarded, as each is
+    /// whose event cannot be read.
+    pub fn drops(&self, delivery: &Delivery) -> Option<String> {
         let wanted = self.events.as_ref()?;
         // The pattern "*" takes deliveries without an event too: an absent name is then an empty one.
-        if wanted.iter().any(|pattern| pattern.matches(event.unwrap_or_default())) {
+        let event = delivery.event.as_deref().unwrap_or_default();
+        if delivery.has_unread_event || wanted.iter().any(|pattern| pattern.matches(event)) {
             return None;
         }
         let wanted: Vec<String> = wanted.iter().map(|pattern| format!("{:?}", pattern.to_string())).collect();

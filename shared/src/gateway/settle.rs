@@ -28,7 +28,10 @@ impl<Q: Queue> Gateway<Q> {
         request_id: &str,
         deadline: Instant,
     ) -> Ending {
-        if let Some(rule) = hook.drops(delivery.event.as_deref()) {
+        if delivery.has_unread_event {
+            tracing::warn!(hook = hook.name, "the name of the event cannot be read: the delivery has none");
+        }
+        if let Some(rule) = hook.drops(delivery) {
             let ending = Ending::answered(Outcome::Ignored, source.ack("ignored", delivery));
             return ending.because(Why::new("events", rule));
         }

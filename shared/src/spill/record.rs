@@ -67,6 +67,9 @@ struct Saved {
     id: String,
     id_from_provider: bool,
     event: Option<String>,
+    // A delivery is dropped for its event before it is kept, and never after.
+    #[serde(skip)]
+    has_unread_event: bool,
     subject: Option<String>,
     #[serde(with = "rfc3339")]
     received_at: Timestamp,

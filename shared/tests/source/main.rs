@@ -6,6 +6,7 @@ mod cases;
 mod delivery;
 mod documented;
 mod encrypted;
+mod events;
 mod fetch;
 mod fetched;
 mod grammar;

@@ -195,7 +195,7 @@ impl Handshake {
         self.method.as_ref().is_none_or(|method| view.request.method == *method)
             && self.enabled_by.as_ref().is_none_or(|param| is_on(params.get(param)))
             && self.present.iter().all(|field| field.is_present(view))
-            && !self.absent.iter().any(|field| field.is_present(view))
+            && self.absent.iter().all(|field| field.is_absent(view))
             && self.has_values(view, false)
     }
 

@@ -17,7 +17,7 @@ use crate::source::Rejection;
 use crate::source::address::{Address, Fetched};
 use crate::source::scheme::credential::{is_credential_header, is_credential_query};
 use crate::source::scheme::decrypt;
-use crate::source::scheme::form::{FormBody, values};
+use crate::source::scheme::form::{self, FormBody};
 use crate::source::scheme::multipart::FormError;
 use crate::xml::{self, XmlError};
 
@@ -247,6 +247,68 @@ impl Field {
         !matches!(self.find(view), Ok(None) | Err(Rejection::Malformed(_) | Rejection::OtherForm(_)))
     }
 
+    /// Returns true if the request has nothing in this place, not even an object or an array.
+    pub(crate) fn is_absent(&self, view: &View<'_>) -> bool {
+        !self.is_present(view) && !self.is_opaque(view)
+    }
+
+    /// Returns true if the place holds what is neither a value nor nothing: an object, an array, or text of another
+    /// charset in a body.
+    fn is_opaque(&self, view: &View<'_>) -> bool {
+        let is_nested = |text: &[u8], path: &str| {
+            let found = json::find(text, path).ok().flatten().map(RawValue::get);
+            found.is_some_and(|raw| !matches!(raw, "null" | "\"\""))
+        };
+        match (self, self.find(view)) {
+            (_, Ok(Some(value))) => self.in_body() && std::str::from_utf8(&value).is_err(),
+            (Self::Either(fields), _) => fields.iter().any(|field| field.is_opaque(view)),
+            (Self::Equal(field, _) | Self::Listed(field), Ok(None)) => field.is_opaque(view),
+            (Self::Json(path), Ok(None)) => is_nested(&view.request.body, path),
+            (Self::Item(path), Ok(None)) => is_nested(view.item, path),
+            (Self::Decrypted(path), Ok(None)) => is_nested(view.plaintext.unwrap_or_default(), path),
+            (Self::Inside(outer, path), Ok(None)) => {
+                outer.find(view).is_ok_and(|text| text.is_some_and(|text| is_nested(&text, path)))
+            }
+            _ => false,
+        }
+    }
+
+    /// Returns true if none of the fields has a value that can be read, and one of them may have a value that cannot:
+    /// the body is of none of the formats that they are in.
+    pub(crate) fn are_unreadable(fields: &[Self], view: &View<'_>) -> bool {
+        let (mut is_broken, mut is_readable) = (false, false);
+        for field in fields.iter().flat_map(Self::alternatives) {
+            match field.find(view) {
+                _ if field.is_opaque(view) => return true,
+                Ok(Some(_)) => return false,
+                Ok(None) => is_readable |= field.shows_format(view),
+                Err(_) => is_broken |= !view.request.body.is_empty(),
+            }
+        }
+        is_broken && !is_readable
+    }
+
+    /// Returns the places of which the first that is present counts.
+    fn alternatives(&self) -> Vec<&Self> {
+        if let Self::Either(fields) = self {
+            fields.iter().flat_map(Self::alternatives).collect()
+        } else {
+            vec![self]
+        }
+    }
+
+    /// Returns true if an absent value shows that the body is of the format that the place is in.
+    fn shows_format(&self, view: &View<'_>) -> bool {
+        match self {
+            Self::Json(_) | Self::Item(_) | Self::Xml(_) | Self::Decrypted(_) => true,
+            // Any text is pairs, so only the type tells.
+            Self::Form(_) => FormBody::of(&view.request.body).is_declared(&view.request.headers),
+            Self::Inside(outer, _) => outer.find(view).is_ok_and(|text| text.is_some()),
+            Self::Equal(field, _) | Self::Listed(field) => field.shows_format(view),
+            _ => false,
+        }
+    }
+
     /// Reads a value that a request may lack. A body that is not JSON lacks all JSON fields; all else is as
     /// in [`read`](Self::read).
     pub(crate) fn read_optional<'v>(&self, view: &View<'v>) -> Result<Option<Cow<'v, [u8]>>, Rejection> {
@@ -290,7 +352,8 @@ impl Field {
             Self::Header(name) => self.one(
                 request.headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.into()),
             )?,
-            Self::Query(name) => self.one(values(request.raw_query.as_bytes(), name).map(|(v, _)| v))?,
+            Self::Query(name) => form::only(request.raw_query.as_bytes(), name)
+                .map_err(|_| Rejection::Ambiguous(self.to_string()))?,
             Self::Form(name) => {
                 let form = FormBody::of(&request.body);
                 let value = form.field(name).map_err(|error| match error {

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use percent_encoding::percent_decode;
+use serde::de::IgnoredAny;
 
 use crate::http::Headers;
 use crate::source::scheme::multipart::{FormError, Multipart};
@@ -48,15 +49,16 @@ impl<'b> FormBody<'b> {
         }
     }
 
+    /// Returns true if the content type names this form itself.
+    pub(crate) fn is_declared(&self, headers: &Headers) -> bool {
+        self.is_named(headers) && (matches!(self, Self::Parts(_)) || is_pairs(headers))
+    }
+
     /// Returns the value of the only field with this name, decoded.
     pub(crate) fn field(&self, name: &str) -> Result<Option<Cow<'b, [u8]>>, FormError> {
         match self {
             Self::Parts(parts) => Ok(parts.field(name)?.map(Cow::Borrowed)),
-            Self::Pairs(text) => {
-                let mut values = values(text, name).map(|(value, _)| value);
-                let first = values.next();
-                if values.next().is_some() { Err(FormError::Twice) } else { Ok(first) }
-            }
+            Self::Pairs(text) => only(text, name),
         }
     }
 
@@ -79,7 +81,7 @@ impl<'h> Type<'h> {
             _ => return Self::Other,
         };
         let (media, params) = kind.split_once(';').unwrap_or((kind, ""));
-        let media = media.trim().to_ascii_lowercase();
+        let media = unblanked(media).to_ascii_lowercase();
         match media.as_str() {
             "application/x-www-form-urlencoded" => Self::Pairs,
             "multipart/form-data" => boundary(params).map_or(Self::Other, Self::Parts),
@@ -97,19 +99,37 @@ fn boundary(params: &str) -> Option<&str> {
     let mut found = None;
     for param in params.split(';') {
         let (name, value) = param.split_once('=')?;
-        let value = value.trim();
+        let value = unblanked(value);
         let value = value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value);
         let is_plain = value.bytes().all(|b| b.is_ascii_alphanumeric() || b"'()+_-./:?= &".contains(&b));
         if !is_plain || value.ends_with(' ') {
             return None;
         }
-        match name.trim().to_ascii_lowercase().as_str() {
+        match unblanked(name).to_ascii_lowercase().as_str() {
             "boundary" if found.is_none() => found = Some(value),
             "charset" => {}
             _ => return None,
         }
     }
     found
+}
+
+/// Removes blanks and tabs, the only white space of a header field, from both ends.
+fn unblanked(text: &str) -> &str {
+    text.trim_matches([' ', '\t'])
+}
+
+/// Returns the type of a body that its content type declares to be a form although it is JSON or XML, which a text
+/// of the sender's user can make a form of that user's choice. `None` if the declared type stands.
+pub(crate) fn corrected_type(headers: &Headers, body: &[u8]) -> Option<&'static str> {
+    if !matches!(Type::of(headers), Type::Pairs | Type::Parts(_)) {
+        return None;
+    }
+    match body.trim_ascii_start().first()? {
+        b'{' | b'[' => serde_json::from_slice::<IgnoredAny>(body).is_ok().then_some("application/json"),
+        b'<' => Some("application/xml"),
+        _ => None,
+    }
 }
 
 /// Returns the content type that a sender gives to this body instead of its usual one; `None` if the body is not a
@@ -132,6 +152,35 @@ pub(crate) fn type_of(body: &[u8], usual: &str) -> Option<String> {
 /// Returns true if the content type is that of pairs.
 pub(crate) fn is_pairs(headers: &Headers) -> bool {
     matches!(Type::of(headers), Type::Pairs)
+}
+
+/// Returns the decoded value of the only pair with this name.
+///
+/// Receivers disagree about names: PHP takes `a.b`, ` a_b` and `a[b` for `a_b`, and `a_b[]` in its place; ASP.NET
+/// ignores case; and some split at a semicolon too. So a name that any of them takes for this one is a second one.
+pub(crate) fn only<'v>(text: &'v [u8], name: &str) -> Result<Option<Cow<'v, [u8]>>, FormError> {
+    let mut values = values(text, name).map(|(value, _)| value);
+    let Some(value) = values.next() else { return Ok(None) };
+    let names = text.split(|b| matches!(b, b'&' | b';')).map(|pair| {
+        let end = pair.iter().position(|b| *b == b'=').unwrap_or(pair.len());
+        decode(pair.get(..end).unwrap_or_default())
+    });
+    let is_only = values.next().is_none() && names.filter(|other| is_alike(other, name)).count() == 1;
+    if is_only { Ok(Some(value)) } else { Err(FormError::Twice) }
+}
+
+/// Returns true if some receiver takes `other` for `name`, or for a part of it.
+pub(crate) fn is_alike(other: &[u8], name: &str) -> bool {
+    let folded = |byte: u8| match byte {
+        b'.' | b' ' | b'[' => b'_',
+        byte => byte.to_ascii_lowercase(),
+    };
+    let other = other.trim_ascii_start();
+    let end = other.iter().position(|b| *b == 0).unwrap_or(other.len());
+    let (start, rest) = other.split_at(end.min(name.len()));
+    start.len() == name.len()
+        && start.iter().zip(name.bytes()).all(|(a, b)| folded(*a) == folded(b))
+        && (rest.first().is_none_or(|b| matches!(b, 0 | b'[')))
 }
 
 /// Decodes the values of `name` in `application/x-www-form-urlencoded` text, each with the span of its

@@ -1,3 +1,4 @@
+use super::corrected_type;
 use crate::source::Rejection;
 use crate::source::scheme::field::tests::request;
 use crate::source::scheme::field::{Field, View};
@@ -55,5 +56,82 @@ fn a_form_that_another_reader_reads_otherwise_is_not_read() {
     ] {
         assert!(read(kinds, PARTS) == Err(Rejection::OtherForm("form:a".to_owned())), "{kinds:?}");
         assert_eq!(read(kinds, "a=1").is_ok(), kinds.is_empty(), "{kinds:?}");
+    }
+}
+
+/// Each of the other names is `token` to PHP, ASP.NET or a reader that splits at semicolons.
+#[test]
+fn a_name_that_a_receiver_takes_for_another_makes_the_field_ambiguous() {
+    let read = |name: &str, body: &str| {
+        let request = request("", &[], body);
+        Field::parse(name).unwrap().read(&View::of(&request, None)).map(|v| v.into_owned())
+    };
+    for (name, other) in [
+        ("form:a_b", "a.b"),
+        ("form:a_b", "a%2eb"),
+        ("form:a_b", "a+b"),
+        ("form:a_b", "a[b"),
+        ("form:a_b", "+a_b"),
+        ("form:a_b", " a_b"),
+        ("form:a_b", "%20%20a.b"),
+        ("form:a_b", "a_b[]"),
+        ("form:a_b", "a.b[0]"),
+        ("form:a_b", "a_b%00x"),
+        ("form:a_b", "A_B"),
+        ("form:a_b", "x;a_b"),
+        ("form:a_b", "x=1;a.b"),
+        ("form:a[b]", "a[b][]"),
+        ("form:a[b]", "a[B]"),
+    ] {
+        let (_, bare) = name.split_once(':').unwrap();
+        let ambiguous = Err(Rejection::Ambiguous(name.to_owned()));
+        for body in [format!("{bare}=1&{other}=2"), format!("{other}=2&c=3&{bare}=1")] {
+            assert_eq!(read(name, &body), ambiguous, "{body}");
+        }
+        let parts = |names: [&str; 2]| {
+            let part = |name| format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n1\r\n");
+            names.map(part).concat() + "--b--"
+        };
+        if !other.contains(['%', '+', ';']) {
+            for names in [[bare, other], [other, bare]] {
+                let request =
+                    request("", &[("Content-Type", "multipart/form-data; boundary=b")], &parts(names));
+                let found =
+                    Field::parse(name).unwrap().read(&View::of(&request, None)).map(|v| v.into_owned());
+                assert_eq!(found, ambiguous, "{names:?}");
+            }
+        }
+    }
+    for other in ["a_bc", "a__b", "xa_b", "a_b_", "a", "a%20_b", "b;a", "%00a_b"] {
+        assert_eq!(read("form:a_b", &format!("a_b=1&{other}=2")), Ok(b"1".to_vec()), "{other}");
+    }
+    assert_eq!(read("form:a_b", "a_b=1;A_B=2"), Err(Rejection::Ambiguous("form:a_b".to_owned())));
+    // No field of this name is there, so none is read.
+    assert_eq!(read("form:a_b", "a.b=1"), Err(Rejection::Missing("form:a_b".to_owned())));
+}
+
+#[test]
+fn a_form_in_name_alone_has_the_type_of_its_body() {
+    let corrected = |kind: &str, body: &str| {
+        let request = request("", &[("Content-Type", kind)], body);
+        corrected_type(&request.headers, &request.body)
+    };
+    let pairs = "application/x-www-form-urlencoded";
+    for kind in [pairs, "Application/X-WWW-Form-Urlencoded; charset=utf-8", "multipart/form-data; boundary=b"]
+    {
+        assert_eq!(corrected(kind, r#"{"text":"&payload={}"}"#), Some("application/json"), "{kind}");
+        assert_eq!(corrected(kind, " [1]\n"), Some("application/json"), "{kind}");
+        assert_eq!(corrected(kind, "<a><![CDATA[&payload=1]]></a>"), Some("application/xml"), "{kind}");
+        for body in ["a=1", "", "{a=1}", "\"a\"", "1"] {
+            assert_eq!(corrected(kind, body), None, "{kind}: {body}");
+        }
+    }
+    for kind in ["application/json", "text/plain", "application/xml", "multipart/mixed; boundary=b"] {
+        assert_eq!(corrected(kind, "{}"), None, "{kind}");
+    }
+    // A header field has no other white space than blanks and tabs.
+    assert_eq!(corrected(&format!(" \t{pairs}"), "{}"), Some("application/json"));
+    for space in ["\x0c", "\u{a0}", "\u{2003}"] {
+        assert_eq!(corrected(&format!("{space}{pairs}"), "{}"), None);
     }
 }

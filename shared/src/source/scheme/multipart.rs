@@ -7,6 +7,7 @@ use std::ops::Range;
 use memchr::memmem;
 
 use crate::json::MAX_PARTS;
+use crate::source::scheme::form::is_alike;
 
 /// Upper bound on the head of a part in bytes, blank line included.
 const MAX_HEAD: usize = 1024;
@@ -56,12 +57,16 @@ impl<'b> Multipart<'b> {
         const BROKEN: FormError = FormError::Broken;
         let Self { body, delimiter } = self;
         let bare = delimiter.get(1..).unwrap_or_default();
-        let (mut found, mut at) = (None, delimiter.len() - 2);
+        let (mut found, mut alike, mut at) = (None, 0, delimiter.len() - 2);
         for _ in 0..MAX_PARTS {
             let part = body.get(at..).ok_or(BROKEN)?;
             if let Some(rest) = part.strip_prefix(b"--") {
                 // Some readers go on behind the end, so nothing may stand there.
-                return if rest.is_empty() || rest == b"\r\n" { Ok(found) } else { Err(BROKEN) };
+                return match found {
+                    _ if !rest.is_empty() && rest != b"\r\n" => Err(BROKEN),
+                    Some(_) if alike > 1 => Err(FormError::Twice),
+                    found => Ok(found),
+                };
             }
             let head = part.get(..part.len().min(MAX_HEAD)).filter(|head| head.starts_with(b"\r\n"));
             let head = head.and_then(|head| head.get(2..find(head, b"\r\n\r\n")?)).ok_or(BROKEN)?;
@@ -70,10 +75,11 @@ impl<'b> Multipart<'b> {
             let end = body.get(start..).and_then(|rest| find(rest, bare)).ok_or(BROKEN)? + start;
             let value = body.get(start..end).and_then(|value| value.strip_suffix(b"\r")).ok_or(BROKEN)?;
             let end = start + value.len();
-            if is_text(head, name.as_bytes()).ok_or(BROKEN)? {
-                if found.is_some() {
-                    return Err(FormError::Twice);
-                }
+            let read = name_of(head, name).ok_or(BROKEN)?;
+            if read != Name::Other {
+                alike += 1;
+            }
+            if read == Name::Wanted {
                 found = Some(start..end);
             }
             at = end + delimiter.len();
@@ -87,10 +93,20 @@ impl<'b> Multipart<'b> {
     }
 }
 
-/// Returns true if the head is that of the text field with this name, and `None` if readers can understand the head
-/// differently. A part with a file name is not a text field, and whoever chose that file name must not choose
-/// another name for the part.
-fn is_text(head: &[u8], wanted: &[u8]) -> Option<bool> {
+/// Name of a part, beside the wanted one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Name {
+    /// The wanted name, of a text field.
+    Wanted,
+    /// A name of a text field that some receiver takes for the wanted one.
+    Alike,
+    /// Name of something else, or a file.
+    Other,
+}
+
+/// Reads the name in the head of a part; `None` if readers can understand the head differently. A part with a file
+/// name is not a text field, and whoever chose that file name must not choose another name for the part.
+fn name_of(head: &[u8], wanted: &str) -> Option<Name> {
     let (mut disposition, mut is_encoded) = (None, false);
     for line in head.split(|byte| *byte == b'\n') {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
@@ -125,15 +141,24 @@ fn is_text(head: &[u8], wanted: &[u8]) -> Option<bool> {
     if name.is_empty() || name.contains(&b'\\') {
         return None;
     }
+    let name = match name {
+        name if name == wanted.as_bytes() => Name::Wanted,
+        name if is_alike(name, wanted) => Name::Alike,
+        _ => Name::Other,
+    };
     if rest.is_empty() {
-        return if name == wanted && is_encoded { None } else { Some(name == wanted) };
+        return if name != Name::Other && is_encoded { None } else { Some(name) };
     }
     let (file, rest) = param(rest)?.split_at_checked(b"filename".len())?;
     // An empty file name is none to some readers, and then a name may follow; so is one in another character set.
-    let is_named = rest.starts_with(b"=\"") && !rest.starts_with(b"=\"\"") && !rest.contains(&b';');
-    let is_other = name != wanted && rest.starts_with(b"*=") && !rest.contains(&b';');
+    // Without its closing quotes it is none to others.
+    let quoted = rest.strip_prefix(b"=\"").and_then(|rest| rest.strip_suffix(b"\""));
+    let is_named = quoted.is_some_and(|file| {
+        !file.is_empty() && !file.starts_with(b"\"") && !file.ends_with(b"\\") && !file.contains(&b';')
+    });
+    let is_other = name == Name::Other && rest.starts_with(b"*=") && !rest.contains(&b';');
     let is_file = file.eq_ignore_ascii_case(b"filename") && (is_named || is_other || is_quoted_whole(rest));
-    is_file.then_some(false)
+    is_file.then_some(Name::Other)
 }
 
 /// Returns true if the rest is one quoted file name, whatever semicolons it has in it, and an encoded one at most

@@ -62,6 +62,7 @@ fn a_file_is_not_a_field_whatever_its_name() {
         ("\"; name=\"token", false),
         ("\\\"; name=\"token", false),
         ("x\"; filename=\"", false),
+        ("x\\", false),
     ] {
         let head = format!("Content-Disposition: form-data; name=\"attachment-1\"; filename=\"{file}\"");
         let expected = if is_clear { Ok(Some("2")) } else { Err(FormError::Broken) };
@@ -86,6 +87,8 @@ fn a_part_that_readers_understand_differently_is_not_read() {
         "Content-Disposition: form-data; name=\"a\"; name=\"token\"",
         "Content-Disposition: form-data; name=\"token\"; filename=\"\"",
         "Content-Disposition: form-data; name=\"token\"; filename=x",
+        "Content-Disposition: form-data; name=\"token\"; filename=\"x",
+        "Content-Disposition: form-data; name=\"a\"; filename=\"",
         "Content-Disposition: form-data; name=\"token\"; filename*=x",
         "Content-Disposition: form-data; name=\"a\"; filename*=x; name=\"token\"",
         "Content-Disposition: form-data; name=\"token\"; xfilename=\"x\"",

@@ -11,6 +11,7 @@ use crate::source::crypto::encoding;
 use crate::source::reply::handshake::Greeting;
 use crate::source::scheme::credential::without_credentials;
 use crate::source::scheme::field::{Field, View};
+use crate::source::scheme::form::corrected_type;
 use crate::source::scheme::proof::{Proof, Refusal, Whose};
 use crate::source::scheme::{decrypt, keep};
 use crate::source::{Rejection, Source, VerifyStep};
@@ -103,13 +104,11 @@ impl Source {
                 return Verdict::Rejected(rejection);
             }
         };
-        let Authentic { proof, id, event, subject, plaintext } = authentic;
+        let Authentic { proof, id, event, has_unread_event, subject, plaintext } = authentic;
         let view = View::of(&request, self.url.as_deref());
         let tokens = self.scheme.tokens(&view, Whose::Ours);
         let members = self.scheme.kept_members(&proof, &view);
-        let headers = tokens.headers(&request.headers, |name| self.reads_token_from(name));
-        let mut types = headers.iter().filter(|(name, _)| name == "content-type");
-        let content_type = types.next().map(|(_, value)| value.clone()).filter(|_| types.next().is_none());
+        let mut headers = tokens.headers(&request.headers, |name| self.reads_token_from(name));
         // Consumers detect repeats by the id: a mask in place of a token would give all deliveries one id.
         let is_id = |id: &String| {
             (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic()) && !tokens.are_in(id)
@@ -118,6 +117,13 @@ impl Source {
         let mask = |text| tokens.mask_text(text);
         let query = without_credentials(&request.raw_query).into_owned();
         let (event, subject, query) = (event.map(mask), subject.map(mask), mask(query));
+        // The content type is not signed, so it must not make another text of the body than the one that was verified.
+        if let Some(corrected) = corrected_type(&request.headers, &request.body) {
+            let values = headers.iter_mut().filter(|(name, _)| name == "content-type");
+            values.for_each(|(_, value)| corrected.clone_into(value));
+        }
+        let mut types = headers.iter().filter(|(name, _)| name == "content-type");
+        let content_type = types.next().map(|(_, value)| value.clone()).filter(|_| types.next().is_none());
         let (body, content_type, original) = if let Some(event) = plaintext {
             let content_type = decrypt::media_type(&event).to_owned();
             (event.into(), Some(content_type), Some(request.body))
@@ -139,6 +145,7 @@ impl Source {
             id_from_provider: id.is_some(),
             id: id.unwrap_or_else(|| content_id(hook, event.as_deref(), subject.as_deref(), &body)),
             event,
+            has_unread_event,
             subject,
             received_at: now,
             query,
@@ -199,7 +206,8 @@ impl Source {
         let name = |fields: &[Field]| first(fields, &view).map_err(at(VerifyStep::Names));
         let (id, event) = (name(&self.scheme.id)?, name(&self.scheme.event)?);
         let subject = name(&self.scheme.subject)?;
-        Ok(Passed::Delivery(Authentic { proof, id, event, subject, plaintext }))
+        let has_unread_event = event.is_none() && Field::are_unreadable(&self.scheme.event, &view);
+        Ok(Passed::Delivery(Authentic { proof, id, event, has_unread_event, subject, plaintext }))
     }
 }
 
@@ -214,6 +222,7 @@ pub(crate) struct Authentic {
     pub(crate) proof: Proof,
     id: Option<String>,
     event: Option<String>,
+    has_unread_event: bool,
     subject: Option<String>,
     plaintext: Option<Vec<u8>>,
 }
