@@ -36,7 +36,8 @@ fuzz_target!(|text: &str| {
         (Err(Rejection::Missing(_)), values) => {
             assert!(values.iter().all(|value| value.is_empty()) && values.len() < 2)
         }
-        (Err(Rejection::Ambiguous(_)), values) => assert!(values.len() > 1),
+        // A name that some receiver takes for this one makes it ambiguous too.
+        (Err(Rejection::Ambiguous(_)), values) => assert!(!values.is_empty()),
         _ => panic!("{found:?}, but {values:?}"),
     }
     let of_query = read(&format!("query:{name}"), &request).map(Result::ok);

@@ -175,7 +175,7 @@ pub(crate) fn is_alike(other: &[u8], name: &str) -> bool {
         b'.' | b' ' | b'[' => b'_',
         byte => byte.to_ascii_lowercase(),
     };
-    let other = other.trim_ascii_start();
+    let other = other.trim_ascii();
     let end = other.iter().position(|b| *b == 0).unwrap_or(other.len());
     let (start, rest) = other.split_at(end.min(name.len()));
     start.len() == name.len()

@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use super::corrected_type;
 use crate::source::Rejection;
 use crate::source::scheme::field::tests::request;
@@ -64,7 +66,7 @@ fn a_form_that_another_reader_reads_otherwise_is_not_read() {
 fn a_name_that_a_receiver_takes_for_another_makes_the_field_ambiguous() {
     let read = |name: &str, body: &str| {
         let request = request("", &[], body);
-        Field::parse(name).unwrap().read(&View::of(&request, None)).map(|v| v.into_owned())
+        Field::parse(name).unwrap().read(&View::of(&request, None)).map(Cow::into_owned)
     };
     for (name, other) in [
         ("form:a_b", "a.b"),
@@ -78,6 +80,7 @@ fn a_name_that_a_receiver_takes_for_another_makes_the_field_ambiguous() {
         ("form:a_b", "a.b[0]"),
         ("form:a_b", "a_b%00x"),
         ("form:a_b", "A_B"),
+        ("form:a_b", "a_b "),
         ("form:a_b", "x;a_b"),
         ("form:a_b", "x=1;a.b"),
         ("form:a[b]", "a[b][]"),
@@ -96,8 +99,7 @@ fn a_name_that_a_receiver_takes_for_another_makes_the_field_ambiguous() {
             for names in [[bare, other], [other, bare]] {
                 let request =
                     request("", &[("Content-Type", "multipart/form-data; boundary=b")], &parts(names));
-                let found =
-                    Field::parse(name).unwrap().read(&View::of(&request, None)).map(|v| v.into_owned());
+                let found = Field::parse(name).unwrap().read(&View::of(&request, None)).map(Cow::into_owned);
                 assert_eq!(found, ambiguous, "{names:?}");
             }
         }

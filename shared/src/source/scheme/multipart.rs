@@ -134,10 +134,13 @@ fn name_of(head: &[u8], wanted: &str) -> Option<Name> {
     let named = param(disposition?.strip_prefix(b"form-data")?)?.strip_prefix(b"name=")?;
     let (name, rest) = match named.strip_prefix(b"\"") {
         Some(quoted) => quoted.split_at(quoted.iter().position(|byte| *byte == b'"')?),
-        None => named.split_at(named.iter().position(|byte| *byte == b';').unwrap_or(named.len())),
+        None => {
+            let (name, rest) =
+                named.split_at(named.iter().position(|byte| *byte == b';').unwrap_or(named.len()));
+            (name.trim_ascii_end(), rest)
+        }
     };
     let rest = rest.strip_prefix(b"\"").unwrap_or(rest).trim_ascii();
-    let name = name.trim_ascii_end();
     if name.is_empty() || name.contains(&b'\\') {
         return None;
     }
