@@ -132,14 +132,12 @@ fn name_of(head: &[u8], wanted: &str) -> Option<Name> {
         }
     }
     let named = param(disposition?.strip_prefix(b"form-data")?)?.strip_prefix(b"name=")?;
-    let (name, rest) = match named.strip_prefix(b"\"") {
-        Some(quoted) => quoted.split_at(quoted.iter().position(|byte| *byte == b'"')?),
-        None => {
-            let (name, rest) =
-                named.split_at(named.iter().position(|byte| *byte == b';').unwrap_or(named.len()));
-            (name.trim_ascii_end(), rest)
-        }
-    };
+    let quoted = named.strip_prefix(b"\"");
+    let end = if quoted.is_some() { b'"' } else { b';' };
+    let text = quoted.unwrap_or(named);
+    let at = text.iter().position(|byte| *byte == end);
+    let (name, rest) = text.split_at(if quoted.is_some() { at? } else { at.unwrap_or(text.len()) });
+    let name = if quoted.is_some() { name } else { name.trim_ascii_end() };
     let rest = rest.strip_prefix(b"\"").unwrap_or(rest).trim_ascii();
     if name.is_empty() || name.contains(&b'\\') {
         return None;
@@ -154,10 +152,15 @@ fn name_of(head: &[u8], wanted: &str) -> Option<Name> {
     }
     let (file, rest) = param(rest)?.split_at_checked(b"filename".len())?;
     // An empty file name is none to some readers, and then a name may follow; so is one in another character set.
-    // Without its closing quotes it is none to others.
+    // Without its closing quotes, or with bytes of another charset, it is none to others.
     let quoted = rest.strip_prefix(b"=\"").and_then(|rest| rest.strip_suffix(b"\""));
     let is_named = quoted.is_some_and(|file| {
-        !file.is_empty() && !file.starts_with(b"\"") && !file.ends_with(b"\\") && !file.contains(&b';')
+        let is_plain = name == Name::Other || file.iter().all(|b| matches!(b, b' '..=b'~'));
+        is_plain
+            && !file.is_empty()
+            && !file.starts_with(b"\"")
+            && !file.ends_with(b"\\")
+            && !file.contains(&b';')
     });
     let is_other = name == Name::Other && rest.starts_with(b"*=") && !rest.contains(&b';');
     let is_file = file.eq_ignore_ascii_case(b"filename") && (is_named || is_other || is_quoted_whole(rest));

@@ -88,6 +88,7 @@ fn a_part_that_readers_understand_differently_is_not_read() {
         "Content-Disposition: form-data; name=\"token\"; filename=\"\"",
         "Content-Disposition: form-data; name=\"token\"; filename=x",
         "Content-Disposition: form-data; name=\"token\"; filename=\"x",
+        "Content-Disposition: form-data; name=\"token\"; filename=\"\u{e9}\"",
         "Content-Disposition: form-data; name=\"a\"; filename=\"",
         "Content-Disposition: form-data; name=\"token\"; filename*=x",
         "Content-Disposition: form-data; name=\"a\"; filename*=x; name=\"token\"",
