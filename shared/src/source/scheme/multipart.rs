@@ -153,14 +153,12 @@ fn name_of(head: &[u8], wanted: &str) -> Option<Name> {
     let (file, rest) = param(rest)?.split_at_checked(b"filename".len())?;
     // An empty file name is none to some readers, and then a name may follow; so is one in another character set.
     // Without its closing quotes, or with bytes of another charset, it is none to others.
+    if name != Name::Other && !rest.iter().all(|b| matches!(b, b' '..=b'~')) {
+        return None;
+    }
     let quoted = rest.strip_prefix(b"=\"").and_then(|rest| rest.strip_suffix(b"\""));
     let is_named = quoted.is_some_and(|file| {
-        let is_plain = name == Name::Other || file.iter().all(|b| matches!(b, b' '..=b'~'));
-        is_plain
-            && !file.is_empty()
-            && !file.starts_with(b"\"")
-            && !file.ends_with(b"\\")
-            && !file.contains(&b';')
+        !file.is_empty() && !file.starts_with(b"\"") && !file.ends_with(b"\\") && !file.contains(&b';')
     });
     let is_other = name == Name::Other && rest.starts_with(b"*=") && !rest.contains(&b';');
     let is_file = file.eq_ignore_ascii_case(b"filename") && (is_named || is_other || is_quoted_whole(rest));
