@@ -82,6 +82,9 @@ pub(crate) async fn run(file: Option<&Path>, base: Option<&str>, is_live: bool) 
             errors = true;
         }
     }
+    if let Some(told) = codings(&config) {
+        crate::say!("{told}");
+    }
     let sound = config.hooks().count();
     let hooks = if sound == 1 { "hook" } else { "hooks" };
     crate::say!("{sound} {hooks} OK in {}{}", config.file, if errors { ", and errors" } else { "" });
@@ -92,6 +95,24 @@ pub(crate) async fn run(file: Option<&Path>, base: Option<&str>, is_live: bool) 
         exit = met;
     }
     if errors { Exit::Configuration } else { exit }
+}
+
+/// Describes what travels of a compressed body, if there is a hook.
+fn codings(config: &Config) -> Option<String> {
+    let inflates = |hook: &&Hook| hook.source.current().is_some_and(|source| source.decompresses());
+    let (unpacked, rest): (Vec<_>, Vec<_>) = config.hooks().partition(inflates);
+    let names = |hooks: &[&Hook]| hooks.iter().map(|hook| &*hook.name).collect::<Vec<_>>().join(", ");
+    let as_received = "verified and forwarded as received, with their Content-Encoding";
+    let decompressed = "decompressed, verified and forwarded without it (gzip, deflate; others are a 415)";
+    match (unpacked.is_empty(), rest.is_empty()) {
+        (true, true) => None,
+        (true, false) => Some(format!("note: compressed bodies are {as_received}")),
+        (false, true) => Some(format!("note: compressed bodies are {decompressed}")),
+        (false, false) => Some(format!(
+            "note: compressed bodies are {as_received}; those to {} are {decompressed}",
+            names(&unpacked)
+        )),
+    }
 }
 
 /// Returns true if a certificate in PEM names the curve P-521, by its number 1.3.132.0.35.

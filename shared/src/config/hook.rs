@@ -79,7 +79,11 @@ fn events(table: &Table<'_>, source: Option<&Source>) -> Option<Vec<Pattern>> {
         table.error("events", "an empty list would drop every delivery: leave it out to take all");
     }
     let known = source.map(Source::known_events).unwrap_or_default();
-    let all = if known.is_empty() { String::new() } else { format!("; known are {}", known.join(", ")) };
+    let all = if known.is_empty() {
+        String::new()
+    } else {
+        format!("; its documents name {}, and maybe others", known.join(", "))
+    };
     let prefix = source.and_then(Source::type_prefix).map(|prefix| format!("{prefix}."));
     let read = |at: &At<&str>| {
         let bare = prefix.as_deref().and_then(|prefix| at.value.strip_prefix(prefix));

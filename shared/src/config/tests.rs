@@ -277,7 +277,7 @@ fn every_mistake_is_named_with_its_line() {
         (
             "[\"push\", \"release\"]",
             "[\"com.github.push\"]",
-            &[(6, "write the event's name \"push\"; known are push")],
+            &[(6, "write the event's name \"push\"; its documents name push, and maybe others")],
         ),
         ("webhooks_github", "rmq_sys_x", &[(5, "hooks.github.topic.rocketmq")]),
         ("pulsar-demo/webhooks/github", "pulsar-demo//github", &[(5, "hooks.github.topic.tdmq")]),

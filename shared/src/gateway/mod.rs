@@ -455,7 +455,10 @@ impl<Q: Queue> Service for Gateway<Q> {
         };
         if ending.answer.is_err() {
             let path = Some(format!("{}{}", self.0.config.base_path, hook.path));
-            line.asks(Asked { path, bytes: Some(bytes), source_ip, ..Asked::default() });
+            let is_over = ending.outcome == Outcome::Refused
+                && ending.answer.as_ref().err() == Some(&Problem::TooLarge);
+            let limit = is_over.then_some(hook.max_body);
+            line.asks(Asked { path, bytes: Some(bytes), limit, source_ip, ..Asked::default() });
         }
         line.write(&ending);
         let answer = ending.answer.unwrap_or_else(|problem| problem.response(&request_id));

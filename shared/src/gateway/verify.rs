@@ -56,6 +56,11 @@ pub(super) enum RefusedRequest {
 }
 
 impl RefusedRequest {
+    /// Refuses a body, by the class that a refusal by its head has too.
+    fn of_body(problem: Problem, why: Why) -> Self {
+        Self::Refused(problem, Why { class: problem.name(), ..why })
+    }
+
     /// Ends the request of this hook.
     pub(super) fn ending(self, hook: &Hook) -> Ending {
         match self {
@@ -148,8 +153,8 @@ impl<Q: Queue> Gateway<Q> {
                             RefusedRequest::Handshake(Problem::MethodNotAllowed(hook.methods), why)
                         }
                         Rejection::Refused(problem) => RefusedRequest::Handshake(problem, why),
-                        Rejection::Coding => RefusedRequest::Refused(Problem::UnsupportedCoding, why),
-                        Rejection::TooLarge => RefusedRequest::Refused(Problem::TooLarge, why),
+                        Rejection::Coding => RefusedRequest::of_body(Problem::UnsupportedCoding, why),
+                        Rejection::TooLarge => RefusedRequest::of_body(Problem::TooLarge, why),
                         // The signature is right, but our clock is wrong or a certificate has expired.
                         Rejection::Expired => RefusedRequest::Unverified(why),
                         _ => RefusedRequest::Rejected(why),

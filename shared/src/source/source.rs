@@ -164,6 +164,12 @@ impl Source {
         self.scheme.signs_id()
     }
 
+    /// Returns true if compressed bodies are decompressed, because the sender signs before it compresses.
+    #[cfg(feature = "catalog")]
+    pub const fn decompresses(&self) -> bool {
+        self.scheme.decode.inflates()
+    }
+
     /// Returns true if deliveries name an event.
     pub const fn names_events(&self) -> bool {
         !self.scheme.event.is_empty()

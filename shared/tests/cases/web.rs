@@ -10,6 +10,7 @@ use hookmq_shared::context::Context;
 use hookmq_shared::http::{Headers, Request};
 use hookmq_shared::secret::Secret;
 use hookmq_shared::source::{Draft, Settings, Source};
+use miniz_oxide::deflate::compress_to_vec_zlib;
 use serde_json::Value;
 
 use super::{invoke, send};
@@ -164,6 +165,8 @@ async fn a_revocation_of_twitch_is_not_the_event() {
             .collect();
         assert_eq!((became.status, kinds.first().map(String::as_str)), (204, stored), "{kind} {more}");
         assert_eq!(became.line["outcome"] == "ignored", stored.is_none(), "{}", became.line);
+        let reason = "events = [\"channel.follow\"] has no match";
+        assert_eq!(became.line["reason"] == reason, stored.is_none(), "{}", became.line);
     }
 }
 
@@ -280,6 +283,28 @@ async fn a_body_over_the_limit_is_a_warning_with_its_size() {
         (Some(7_500_000), Some(6 * 1024 * 1024)),
         "{line}"
     );
+}
+
+/// A body that is over the limit once it is decompressed is told as one that is over it as it stands.
+#[tokio::test]
+async fn a_body_over_the_limit_when_decompressed_is_told_alike() {
+    let web = Web::of(27, Some("0123456789abcdef"), "max_body = \"64KiB\"");
+    let request = web.sign(Draft { body: Some("{}".into()), ..Draft::default() });
+    for (body, coding) in
+        [(vec![b' '; 70_000], None), (compress_to_vec_zlib(&[b' '; 70_000], 6), Some("deflate"))]
+    {
+        let bytes = body.len() as u64;
+        let mut request = Request { body: body.into(), ..request.clone() };
+        if let Some(coding) = coding {
+            request.headers.push("content-encoding", coding);
+        }
+        let became = web.post(&request).await;
+        let line = &became.line;
+        let told = ["hook", "path", "outcome", "class"].map(|key| line[key].as_str());
+        assert_eq!(told, [Some("web"), Some("/web"), Some("refused"), Some("too-large")], "{line}");
+        let told = ["status", "bytes", "limit"].map(|key| line[key].as_u64());
+        assert_eq!(told, [Some(413), Some(bytes), Some(65_536)], "{line}");
+    }
 }
 
 /// Case 121: text of another charset is left out of the subject, and its bytes stay in the data.
