@@ -19,6 +19,11 @@ pub(crate) fn is_platform_header(name: &str) -> bool {
     PREFIXES.iter().any(|prefix| name.get(..prefix.len()).is_some_and(|n| n.eq_ignore_ascii_case(prefix)))
 }
 
+/// Returns true if a header field can have this name (RFC 9110 5.1).
+pub(crate) fn is_field_name(name: &str) -> bool {
+    name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+}
+
 /// Header fields in the order received, with names in lower case.
 ///
 /// A gateway may pass two fields of the same name, or two spellings of a name. Both are kept, so that a

@@ -25,5 +25,6 @@ mod several;
 mod sign;
 mod tamper;
 mod tokens;
+mod vain;
 mod vectors;
 mod words;

@@ -41,7 +41,17 @@ impl Blueprint {
         let mistakes = table.mistakes();
         let before = mistakes.errors();
         let profile = Profile::read(&table);
+        // A second look at tables that are sound: what they mean beside the verifier is known only with it.
+        let is_sound = mistakes.errors() == before && !profile.handshakes.is_empty();
+        let tables = if is_sound { table.tables("handshake").unwrap_or_default() } else { Vec::new() };
         let scheme = Scheme::read(table).filter(|_| mistakes.errors() == before).ok_or_else(Vec::new)?;
+        let mut open = Vec::new();
+        for (handshake, table) in profile.handshakes.iter().zip(&tables) {
+            handshake.check(&scheme, profile.delivers_by_get, table, &mut open);
+        }
+        if mistakes.errors() > before {
+            return Err(Vec::new());
+        }
         let params = scheme.decrypt.as_ref().map(Decrypt::params).unwrap_or_default();
         Ok(Self { preset: None, scheme, profile, params, max_body: MAX_BODY })
     }

@@ -64,6 +64,24 @@ fn a_function_reads_of_each_preset_what_verifies_and_answers() {
     }
 }
 
+/// What is refused in a hook's own table is never what a preset does.
+#[test]
+fn every_preset_is_sound_as_a_table_of_a_hooks_own() {
+    const BESIDE: [&str; 6] = ["handshake", "ack", "methods", "delivers_by_get", "deadline", "type_prefix"];
+    for name in preset_names() {
+        let (_, text) = preset_text(name).unwrap();
+        let document = DeTable::parse(text).unwrap();
+        let mut own = document.get_ref()["verify"].get_ref().as_table().unwrap().clone();
+        let beside = document.get_ref().iter().filter(|(key, _)| BESIDE.contains(&&**key.get_ref()));
+        own.extend(beside.map(|(key, value)| (key.clone(), value.clone())));
+        let mistakes = Mistakes::new(name, text);
+        let built = blueprint::Blueprint::custom(Table::new(&mistakes, "verify", 0, &own));
+        let errors = mistakes.errors();
+        let found: Vec<_> = mistakes.into_sorted().iter().map(ToString::to_string).collect();
+        assert!(built.is_ok() && errors == 0, "{found:?}");
+    }
+}
+
 #[test]
 fn the_documented_preset_is_sound() {
     let text = include_str!("../../../../docs/add-a-source.md");

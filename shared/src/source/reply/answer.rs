@@ -82,7 +82,15 @@ impl AnswerTemplate {
 
     /// Returns true if the answer holds a value that is computed with a secret.
     pub(crate) fn is_computed(&self) -> bool {
-        self.parts().any(|part| matches!(part, Part::Mac(..) | Part::Signature(..)))
+        self.computed().next().is_some()
+    }
+
+    /// Returns the fields whose values are computed with a secret.
+    pub(crate) fn computed(&self) -> impl Iterator<Item = &Field> {
+        self.parts().filter_map(|part| match part {
+            Part::Mac(_, field) | Part::Signature(_, field) => Some(field),
+            _ => None,
+        })
     }
 
     /// Returns the first part that a source of this scheme can never fill, as it is written, and what it needs.

@@ -7,8 +7,8 @@ use crate::reader::Table;
 use crate::secret::Secret;
 use crate::source::address::{Address, Allow};
 use crate::source::reply::answer::AnswerTemplate;
-#[cfg(feature = "catalog")]
 use crate::source::scheme::Scheme;
+use crate::source::scheme::certain::{Certainty, Condition, Reader};
 use crate::source::scheme::field::{Field, View};
 use crate::source::scheme::kinds::{Kind, position};
 use crate::source::scheme::signature::Signature;
@@ -150,11 +150,7 @@ impl Handshake {
         if let Some(method) = method.filter(|method| !methods.split(", ").any(|taken| taken == *method)) {
             table.error("method", format!("{method:?} is refused with 405 here: write it into methods"));
         }
-        let is_delivery = match method {
-            Some("HEAD" | "OPTIONS") => false,
-            Some("GET") => delivers_by_get,
-            _ => true,
-        };
+        let is_delivery = handshake.may_be_delivery(delivers_by_get);
         let conditions = handshake.when.len() + handshake.present.len() + handshake.absent.len();
         // A condition with a mistake is told already.
         if is_delivery && conditions == 0 && table.mistakes().errors() == before {
@@ -165,6 +161,150 @@ impl Handshake {
         }
         table.finish();
         handshake
+    }
+
+    /// Checks, for a table of a hook's own, that the handshake leaves deliveries to the queue, and that no stranger
+    /// can ask it for a signature.
+    ///
+    /// `open` collects the conditions of handshakes that deliveries may or may not fulfil, where there is one alone.
+    pub(crate) fn check<'h>(
+        &'h self,
+        scheme: &Scheme,
+        delivers_by_get: bool,
+        table: &Table<'_>,
+        open: &mut Vec<Condition<'h>>,
+    ) {
+        let is_early = self.before_verify || self.proof.is_some();
+        let opens = match &self.proof {
+            Some(proof) => proof.ciphertext.is_some(),
+            None => self.reads_plaintext(),
+        };
+        let certain = Certainty {
+            scheme,
+            delivers_by_get,
+            reader: Reader::Handshake {
+                has_pairs: !is_early && scheme.has_pairs(),
+                has_plaintext: if is_early { opens } else { scheme.decrypt.is_some() || scheme.has_claims() },
+            },
+        };
+        let conditions = self.conditions();
+        let of_handshakes: Vec<Condition<'h>> =
+            conditions.iter().filter(|condition| !certain.holds(condition)).copied().collect();
+        let is_lost = match of_handshakes.as_slice() {
+            _ if !self.may_be_delivery(delivers_by_get) => false,
+            [] => true,
+            [one] => {
+                open.push(*one);
+                certain.is_one_of(open)
+            }
+            _ => false,
+        };
+        if let Some(told) = of_handshakes.first().or(conditions.first()).filter(|_| is_lost) {
+            let others = if of_handshakes.is_empty() { "" } else { " if no other handshake takes it" };
+            table.error(
+                told.key(),
+                format!(
+                    "every delivery would be answered as this handshake{others}, and be lost: it fulfils {told}; \
+                     name what only handshakes have"
+                ),
+            );
+        }
+        #[cfg(feature = "catalog")]
+        self.check_vain(&certain, table);
+        if let Some(field) = self.unsigned(scheme) {
+            table.error(
+                "body",
+                format!(
+                    "{field} is not signed: who has seen one handshake could ask for the signature of any text; name \
+                     a field that is signed"
+                ),
+            );
+        }
+    }
+
+    /// Checks that a request can be the handshake, and that deliveries can be told from what it signs for anybody.
+    #[cfg(feature = "catalog")]
+    fn check_vain(&self, certain: &Certainty<'_>, table: &Table<'_>) {
+        let read = self.when.iter().map(|(field, _)| ("when", field));
+        let read: Vec<_> = read.chain(self.present.iter().map(|field| ("present", field))).collect();
+        if let Some((key, field)) = read.iter().find(|(_, field)| certain.is_nowhere(field)) {
+            table.error(
+                key,
+                format!("no request has {field} here, so none is this handshake; name another field"),
+            );
+        }
+        if let Some((field, _)) = self.when.iter().find(|(_, value)| value.is_empty()) {
+            table.error("when", format!("an empty {field} counts as missing; write absent = [\"{field}\"]"));
+        }
+        let is_contrary = |missing: &&Field| read.iter().any(|(_, field)| field.implies(missing));
+        if let Some(field) = self.absent.iter().find(is_contrary) {
+            table.error("absent", format!("other conditions need {field}, so no request is this handshake"));
+        }
+        let is_of_deliveries = |field: &Field| {
+            let mut named = certain.scheme.named().into_iter().flat_map(|(_, fields)| fields);
+            certain.has(field) || certain.lacks(field) || named.any(|name| name.implies(field))
+        };
+        if self.may_be_delivery(certain.delivers_by_get)
+            && read.is_empty()
+            && let [field, ..] = self.absent.as_slice()
+            && !self.absent.iter().any(is_of_deliveries)
+        {
+            table.warning(
+                "absent",
+                format!(
+                    "each delivery without {field} is answered as this handshake, and lost; name a field that each \
+                     delivery has, such as the signature's, or add when or present"
+                ),
+            );
+        }
+        if self.is_oracle() && certain.scheme.signs_tokens(false) {
+            table.error(
+                "body",
+                "deliveries sign a text of the form that this handshake signs for anybody, so each would be refused; \
+                 sign \"{body}\", or a text with a character such as \".\"",
+            );
+        } else if self.is_oracle() && certain.scheme.signs_tokens(true) {
+            table.warning(
+                "body",
+                "a delivery that has signed only letters, digits and +/=_- is refused, because this handshake signs \
+                 such a text for anybody",
+            );
+        }
+    }
+
+    /// Returns true if a request with this method can be a delivery.
+    fn may_be_delivery(&self, delivers_by_get: bool) -> bool {
+        match self.method.as_deref() {
+            Some("HEAD" | "OPTIONS") => false,
+            Some("GET") => delivers_by_get,
+            _ => true,
+        }
+    }
+
+    fn conditions(&self) -> Vec<Condition<'_>> {
+        let when = self.when.iter().map(|(field, value)| Condition::Is(field, value));
+        let present = self.present.iter().map(|field| match field {
+            Field::Equal(field, value) => Condition::Is(field, value),
+            field => Condition::Has(field),
+        });
+        when.chain(present).chain(self.absent.iter().map(Condition::Lacks)).collect()
+    }
+
+    /// Returns a field whose signature somebody could ask for who has recorded a genuine handshake and puts another
+    /// value into this field.
+    fn unsigned(&self, scheme: &Scheme) -> Option<&Field> {
+        let Reply::Open(answer) = &self.reply else { return None };
+        let is_signed = |field: &Field| match &self.proof {
+            Some(proof) => {
+                let opens = |from: &Field| proof.template.covers(from);
+                proof.template.covers(field)
+                    || field.is_decrypted() && proof.ciphertext.as_ref().is_some_and(opens)
+            }
+            None => scheme.signs(field),
+        };
+        // Whoever can ask without any proof is known as such: see `is_oracle`.
+        let can_ask = !self.before_verify && scheme.verifiers().iter().any(Scheme::can_answer);
+        answer.computed().find(|field| can_ask && !is_signed(field))
     }
 
     /// Returns the names of the parameters that the handshake reads.

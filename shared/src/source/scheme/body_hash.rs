@@ -52,6 +52,12 @@ impl BodyHash {
         }
     }
 
+    /// Returns the length of the field, in bytes.
+    #[cfg(feature = "catalog")]
+    pub(crate) fn length(&self) -> usize {
+        self.encoding.encode(&self.of(b"")).len()
+    }
+
     /// Returns the text that the field must hold for this body.
     #[cfg(feature = "sender")]
     pub(crate) fn text(&self, body: &[u8]) -> String {

@@ -3,7 +3,6 @@
 use crate::delivery::Coverage;
 use crate::secret::Secret;
 use crate::source::scheme::Scheme;
-#[cfg(feature = "catalog")]
 use crate::source::scheme::decrypt::Decrypt;
 use crate::source::scheme::field::{Field, View};
 use crate::source::scheme::kinds::{Algorithm, Kind, Rule, Several};
@@ -38,8 +37,7 @@ impl Scheme {
     }
 
     /// Returns true if a change of the value at this place is noticed.
-    #[cfg(feature = "catalog")]
-    fn signs(&self, field: &Field) -> bool {
+    pub(crate) fn signs(&self, field: &Field) -> bool {
         match &self.kind {
             Kind::Signed(signed) => {
                 let covers_event = |decrypt: &Decrypt| signed.template.covers(&decrypt.ciphertext);

@@ -40,6 +40,11 @@ impl Decode {
         self.inflates
     }
 
+    /// Returns true if the content of a form's field takes the place of the form.
+    pub(crate) const fn unwraps(&self) -> bool {
+        self.unwrap.is_some()
+    }
+
     /// Returns true if the verified content may differ from the body as received.
     #[cfg(feature = "catalog")]
     pub(crate) const fn is_any(&self) -> bool {

@@ -61,6 +61,19 @@ pub(crate) enum Joint {
     Field(Field),
 }
 
+/// Format of a body that is read field by field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BodyFormat {
+    Json,
+    Xml,
+    Form,
+}
+
+/// Returns true if a path has a step without a name, which nothing in a document has.
+fn has_empty_step(path: &str) -> bool {
+    path.split('.').any(str::is_empty)
+}
+
 /// A request as verification sees it.
 #[derive(Clone, Copy)]
 pub(crate) struct View<'v> {
@@ -122,6 +135,9 @@ impl Field {
         if name.is_empty() || name.chars().any(|c| c.is_control() || c.is_whitespace()) {
             return Err(format!("{text:?} does not name a field: {FORMS}"));
         }
+        if ["json", "xml", "item", "decrypted"].contains(&kind) && has_empty_step(name) {
+            return Err(format!("{text:?} does not name a field: {FORMS}"));
+        }
         let name = name.to_owned();
         match kind {
             "header" => Ok(Self::Header(name)),
@@ -162,11 +178,18 @@ impl Field {
         if depth > MAX_NESTED {
             return Some(Err(format!("the field has >json: {depth} times, {MAX_NESTED} are the most")));
         }
+        if text.split(">json:").skip(1).any(has_empty_step) {
+            return Some(Err(format!("{text:?} does not name a field: write such as form:a>json:b.c")));
+        }
         let mut pieces = text.split(">json:");
         let outer = pieces.next().map(Self::parse_names)?;
         // A text in JSON may hold JSON again.
-        let nested =
-            |outer: Self| pieces.fold(outer, |outer, path| Self::Inside(Box::new(outer), path.to_owned()));
+        let nested = |outer: Self| {
+            pieces.fold(outer, |outer, path| match outer {
+                Self::Body => Self::Json(path.to_owned()),
+                outer => Self::Inside(Box::new(outer), path.to_owned()),
+            })
+        };
         Some(outer.map(nested))
     }
 
@@ -498,6 +521,30 @@ impl Field {
             (Self::Inside(a, path), Self::Inside(b, other)) => a.is(b) && path == other,
             (Self::Body, Self::Body) => true,
             _ => false,
+        }
+    }
+
+    /// Returns true if every request with a value in this place has one in the other place too.
+    pub(crate) fn implies(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Either(fields), _) => fields.iter().all(|field| field.implies(other)),
+            (_, Self::Either(others)) => others.iter().any(|other| self.implies(other)),
+            (_, Self::Listed(list)) => self.implies(list),
+            _ => {
+                self.is(other)
+                    || matches!(other, Self::Body) && self.format().is_some()
+                    || self.parts().into_iter().any(|part| part.implies(other))
+            }
+        }
+    }
+
+    /// Returns the format of a body that has this place.
+    pub(crate) const fn format(&self) -> Option<BodyFormat> {
+        match self {
+            Self::Json(_) | Self::Item(_) => Some(BodyFormat::Json),
+            Self::Xml(_) => Some(BodyFormat::Xml),
+            Self::Form(_) => Some(BodyFormat::Form),
+            _ => None,
         }
     }
 

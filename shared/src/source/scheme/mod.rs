@@ -1,6 +1,7 @@
 //! Grammar of the `[verify]` table, in which every preset and every hook's own source is written.
 
 pub(crate) mod body_hash;
+pub(crate) mod certain;
 mod coverage;
 pub(crate) mod credential;
 pub(crate) mod decode;
@@ -15,6 +16,8 @@ pub(crate) mod parts;
 pub(crate) mod proof;
 pub(crate) mod signature;
 pub(crate) mod template;
+#[cfg(feature = "catalog")]
+mod vain;
 pub(crate) mod window;
 pub(crate) mod words;
 
@@ -25,6 +28,7 @@ use crate::delivery::Coverage;
 use crate::json;
 use crate::reader::Table;
 use crate::secret::Secret;
+use crate::source::scheme::certain::Certainty;
 use crate::source::scheme::decode::Decode;
 use crate::source::scheme::decrypt::Decrypt;
 use crate::source::scheme::field::{Field, View};
@@ -200,7 +204,6 @@ impl Scheme {
     }
 
     /// Returns true if the secrets can sign an answer as deliveries are signed.
-    #[cfg(feature = "catalog")]
     pub(crate) const fn can_answer(&self) -> bool {
         match &self.kind {
             Kind::Signed(signed) => signed.algorithm.can_answer(),
@@ -276,6 +279,11 @@ impl Scheme {
         self.keys.iter().position(|number| *number == secret)
     }
 
+    /// Returns true if the signature has pairs that fields can read.
+    pub(crate) fn has_pairs(&self) -> bool {
+        matches!(&self.kind, Kind::Signed(signed) if signed.signature.has_pairs())
+    }
+
     /// Checks the rules that concern several keys of the table together.
     fn check(&self, table: &Table<'_>) {
         let named = self.named();
@@ -288,10 +296,16 @@ impl Scheme {
                 table.error(key, message);
             }
         }
+        // By an event that no delivery has, the hook's `events` would drop them all.
+        let certain = Certainty::of_verifier(self);
+        if !self.event.is_empty() && self.event.iter().all(|field| certain.lacks(field)) {
+            table.error("event", "no delivery has any of these fields; name another field");
+        }
+        #[cfg(feature = "catalog")]
+        self.check_vain(table);
         self.check_decrypt(table, &named);
         self.check_items(table, &named);
-        let has_pairs = matches!(&self.kind, Kind::Signed(signed) if signed.signature.has_pairs());
-        if has_pairs {
+        if self.has_pairs() {
             return;
         }
         let mut used: Vec<(&str, &Field)> =

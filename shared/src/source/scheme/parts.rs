@@ -126,6 +126,56 @@ impl Compound {
         }
     }
 
+    /// Returns true if the part is made of the value at this place, or of more that has it.
+    #[cfg(feature = "catalog")]
+    pub(crate) fn holds(&self, field: &Field) -> bool {
+        match (self, field) {
+            (Self::Crc32, field) => field.in_body(),
+            (Self::Named(named), field) => {
+                let is_named = |name: &str| named.needed.iter().any(|n| n.eq_ignore_ascii_case(name));
+                named.list.is(field) || matches!(field, Field::Header(name) if is_named(name))
+            }
+            _ => self.covers(field),
+        }
+    }
+
+    /// Returns the most bytes of the part if it has the form of a token; `length` knows those of a field.
+    #[cfg(feature = "catalog")]
+    pub(crate) fn token_length(&self, length: &dyn Fn(&Field) -> Option<usize>) -> Option<usize> {
+        match self {
+            Self::Crc32 => Some(u32::MAX.to_string().len()),
+            Self::Digest(hash, Some(encoding)) => Some(encoding.encode(&hash.of(|_| ())).len()),
+            Self::Optional(field) => length(field),
+            _ => None,
+        }
+    }
+
+    /// Returns the names, or the beginning of the names, of the header fields that the part is made of.
+    #[cfg(feature = "catalog")]
+    pub(crate) fn header_names(&self) -> impl Iterator<Item = &str> {
+        let (prefix, needed) = match self {
+            Self::CanonHeaders(prefix) => (Some(prefix), [].as_slice()),
+            Self::Named(named) => (None, named.needed.as_slice()),
+            _ => (None, [].as_slice()),
+        };
+        prefix.into_iter().chain(needed).map(String::as_str)
+    }
+
+    /// Returns true if `is` holds for a field that every request with this part has. A field without a name stands
+    /// for the format of the body.
+    pub(crate) fn needs(&self, is: &dyn Fn(&Field) -> bool) -> bool {
+        match self {
+            Self::FieldLines(lines) => {
+                let needed = lines.iter().filter(|line| !line.optional && !line.name.contains('.'));
+                let mut names = needed.map(|line| line.name.clone()).chain([String::new()]);
+                names.any(|name| is(&Field::Json(name)))
+            }
+            Self::SortedPairs(_) | Self::SortedForm => is(&Field::Form(String::new())),
+            Self::Named(named) => is(&named.list),
+            Self::Crc32 | Self::Digest(..) | Self::CanonHeaders(_) | Self::Optional(_) => false,
+        }
+    }
+
     /// Returns the members of the JSON body that are signed, if the part signs only some.
     pub(crate) fn members(&self) -> impl Iterator<Item = &str> {
         let lines = if let Self::FieldLines(lines) = self { lines.as_slice() } else { &[] };

@@ -151,6 +151,11 @@ impl Signature {
         matches!(self.format, Format::Kv { .. })
     }
 
+    /// Returns the field that reads the signature among the pairs of the format `kv`.
+    pub(crate) fn pair(&self) -> Option<Field> {
+        if let Format::Kv { take, .. } = &self.format { Some(Field::SigKv(take.clone())) } else { None }
+    }
+
     /// Reads the signatures of a request.
     pub(crate) fn given(&self, view: &View<'_>) -> Result<Given, Rejection> {
         if self.several.is_empty() {

@@ -78,6 +78,10 @@ impl SignedTemplate {
                 if lists.is_empty() {
                     inner.error("cases", r#"missing: write cases = { event = ["{body}"] }"#);
                 }
+                #[cfg(feature = "catalog")]
+                if lists.iter().any(|(name, _)| name.value.is_empty()) {
+                    inner.error("cases", "no request has an empty value there: write the value of each case");
+                }
                 lists.into_iter().map(|(name, list)| (name.value.to_owned(), list)).collect()
             } else {
                 if !inner.has("parts") {
@@ -193,6 +197,24 @@ impl SignedTemplate {
         self.all_parts().filter_map(|part| if let Part::Compound(part) = part { part.list() } else { None })
     }
 
+    /// Returns true if `is` holds for a field that every signed request has: see [`Scheme::needs`].
+    ///
+    /// [`Scheme::needs`]: crate::source::scheme::Scheme::needs
+    pub(crate) fn needs(&self, is: &dyn Fn(&Field) -> bool) -> bool {
+        let is_read = |part: &Part| match part {
+            Part::Field(field) => is(field),
+            Part::Compound(compound) => compound.needs(is),
+            _ => false,
+        };
+        self.by.as_ref().is_some_and(is) || self.cases.iter().all(|(_, parts)| parts.iter().any(is_read))
+    }
+
+    /// Returns the names of the cases if this field chooses among them.
+    pub(crate) fn allowed(&self, field: &Field) -> Option<Vec<&str>> {
+        let chooses = self.by.as_ref().is_some_and(|by| by.is(field));
+        chooses.then(|| self.cases.iter().map(|(name, _)| name.as_str()).collect())
+    }
+
     /// Returns true if a change of the value at this place is noticed in every case.
     pub(crate) fn covers(&self, field: &Field) -> bool {
         let has = |part: &Part| match part {
@@ -206,6 +228,54 @@ impl SignedTemplate {
         };
         let is_in_all = self.cases.iter().all(|(_, parts)| parts.iter().any(has));
         is_in_all || field.is_several() && field.places().into_iter().all(|place| self.covers(place))
+    }
+
+    /// Returns true if a case signs the value at this place, or more of the request that has it.
+    #[cfg(feature = "catalog")]
+    pub(crate) fn holds(&self, field: &Field) -> bool {
+        if let Field::Either(fields) = field {
+            return fields.iter().all(|field| self.holds(field));
+        }
+        let is_in = |signed: &Field, place: &Field| match signed {
+            Field::Either(signed) => signed.iter().any(|signed| signed.is(place)),
+            Field::Joined(_) => signed.places().into_iter().any(|signed| signed.is(place)),
+            _ => signed.is(place),
+        };
+        let has = |part: &Part, place: &Field| match part {
+            Part::Body => place.in_body(),
+            Part::Url | Part::PathQuery => matches!(place, Field::Query(_)),
+            Part::Field(signed) => is_in(signed, place),
+            Part::Compound(compound) => compound.holds(place),
+            _ => false,
+        };
+        let mut places = field.places().into_iter().chain([field]);
+        places.any(|place| self.all_parts().any(|part| has(part, place)))
+    }
+
+    /// Returns the names, or their beginnings, of header fields that make a part together.
+    #[cfg(feature = "catalog")]
+    pub(crate) fn header_names(&self) -> impl Iterator<Item = &str> {
+        self.all_parts().flat_map(|part| {
+            let compound = if let Part::Compound(compound) = part { Some(compound) } else { None };
+            compound.into_iter().flat_map(Compound::header_names)
+        })
+    }
+
+    /// Returns true if a case signs only what [`is_token`] takes; `length` knows the most bytes of a field of that
+    /// form.
+    #[cfg(feature = "catalog")]
+    pub(crate) fn is_token(&self, length: &dyn Fn(&Field) -> Option<usize>) -> bool {
+        let of_part = |part: &Part| match part {
+            Part::Literal(text) if text.is_empty() || is_token(text.as_bytes()) => Some(text.len()),
+            // The secret does not count as a part of the text.
+            Part::Secret => Some(0),
+            Part::Method => Some("OPTIONS".len()),
+            Part::Field(field) => length(field),
+            Part::Compound(compound) => compound.token_length(length),
+            _ => None,
+        };
+        let of_case = |parts: &[Part]| parts.iter().map(of_part).sum::<Option<usize>>();
+        self.cases.iter().any(|(_, parts)| of_case(parts).is_some_and(|length| length <= MAX_ANSWERED))
     }
 
     /// Takes the parts from the request; every required part must be present.
@@ -475,8 +545,11 @@ pub(crate) fn is_token(value: &[u8]) -> bool {
     is_token_of(std::iter::once(value))
 }
 
+/// Upper bound on a text that a handshake signs, in bytes.
+const MAX_ANSWERED: usize = 128;
+
 fn is_token_of<'p>(mut pieces: impl Iterator<Item = &'p [u8]> + Clone) -> bool {
     let is_plain = |b: &u8| b.is_ascii_alphanumeric() || b"+/=_-".contains(b);
     let length: usize = pieces.clone().map(<[u8]>::len).sum();
-    (1..=128).contains(&length) && pieces.all(|piece| piece.iter().all(is_plain))
+    (1..=MAX_ANSWERED).contains(&length) && pieces.all(|piece| piece.iter().all(is_plain))
 }

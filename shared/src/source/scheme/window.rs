@@ -76,6 +76,18 @@ impl Window {
         has_age
     }
 
+    /// Returns true if no moment is in the window.
+    #[cfg(feature = "catalog")]
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.past.is_zero() && self.future.is_zero()
+    }
+
+    /// Returns true if the timestamp consists of digits.
+    #[cfg(feature = "catalog")]
+    pub(crate) const fn has_digits(&self) -> bool {
+        matches!(self.unit, Unit::Seconds | Unit::Millis | Unit::SecondsOrMillis | Unit::Expires)
+    }
+
     pub(crate) fn check(&self, view: &View<'_>, now: Timestamp) -> Result<(), Rejection> {
         let at = self.read_time(view)?;
         if at < now.shifted(-millis(self.past)) {

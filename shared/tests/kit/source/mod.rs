@@ -95,13 +95,13 @@ pub fn settings(secrets: &Value) -> Settings {
     Settings { secrets: secrets.as_array().unwrap().iter().map(secret).collect(), ..Settings::default() }
 }
 
-/// Builds a source from a `[verify]` table, which must have no mistakes.
+/// Builds a source from a `[verify]` table, which must have no mistakes but warnings.
 pub fn custom(text: &str, settings: Settings) -> Result<Source, Vec<BuildError>> {
     let mistakes = Mistakes::new("hooks.toml", text);
     let document = DeTable::parse(text).unwrap();
     let source = Source::custom(Table::new(&mistakes, "verify", 0, document.get_ref()), settings);
-    let found = mistakes.into_sorted();
-    assert!(found.is_empty(), "{found:?}");
+    let errors = mistakes.errors();
+    assert!(errors == 0, "{:?}", mistakes.into_sorted());
     source
 }
 

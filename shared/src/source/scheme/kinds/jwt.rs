@@ -108,8 +108,8 @@ impl Jwt {
             inner.finish();
             claim.zip(encoding)
         });
-        if body_hash.is_some() && matches!(from, Some(Field::Body)) {
-            table.error("body_hash", "the body is the token, and cannot hold its own hash: leave it out");
+        if body_hash.is_some() && from.as_ref().is_some_and(Field::in_body) {
+            table.error("body_hash", "the body has the token, and cannot hold its own hash: leave it out");
         }
         Some(Self {
             from: from?,
@@ -172,6 +172,12 @@ impl Jwt {
     /// Returns true if the token is the body, so that its claims are the event.
     pub(crate) const fn is_body(&self) -> bool {
         matches!(self.from, Field::Body)
+    }
+
+    /// Returns the required claims that are fields of the event, each with its values.
+    pub(crate) fn claimed(&self) -> impl Iterator<Item = (Field, &[String])> {
+        let claims = if self.is_body() { self.claims.as_slice() } else { &[] };
+        claims.iter().map(|(name, values)| (Field::Decrypted(name.clone()), values.as_slice()))
     }
 
     /// Returns the names of the parameters that the claims need.

@@ -320,7 +320,6 @@ impl Algorithm {
     }
 
     /// Returns true if the secrets can sign: see [`answer`](Self::answer).
-    #[cfg(feature = "catalog")]
     pub(crate) const fn can_answer(&self) -> bool {
         match self {
             Self::Mac(_) => true,
