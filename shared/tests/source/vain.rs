@@ -200,7 +200,7 @@ fn handshakes_leave_deliveries_together() {
     }
 }
 
-/// Of several verifiers all or one must accept, and the conditions follow from that.
+/// The conditions follow from whether all of the verifiers or one of them must accept.
 #[test]
 fn a_handshake_leaves_the_deliveries_of_several_verifiers() {
     let table = |rule: &str, conditions: &str| {
@@ -233,7 +233,7 @@ fn a_handshake_leaves_the_deliveries_of_several_verifiers() {
     }
 }
 
-/// Whoever has recorded a genuine handshake can send it again with other values in what is not signed.
+/// A genuine handshake that was recorded can be sent again with other values in what is not signed.
 #[test]
 fn a_handshake_signs_only_what_was_signed() {
     let table = |changes: &[(&str, &str)], rest: &str, part: &str| {
@@ -454,11 +454,14 @@ fn a_table_can_accept_a_request() {
     assert!(found[0].contains("verify[0].from: header:X-Scf-T: such fields are a platform's"), "{found:#?}");
     let found = mistakes(&members.replace("X-Scf-T", "A"));
     assert!(found[0].contains("verify.require: no value of header:V is allowed everywhere"), "{found:#?}");
+    let unwrapped = "kind = \"any\"\nunwrap = \"form:p\"\nverify = [{ kind = \"token\", from = \"form:t\", secrets = [0] }, \
+                     { kind = \"token\", from = \"header:B\", secrets = [0] }]";
+    assert!(mistakes(unwrapped)[0].contains("verify.unwrap: takes away the form"));
     let jwt = "kind = \"jwt\"\nalgorithm = \"HS256\"\nfrom = \"json:t\"\nbody_hash = { claim = \"h\", encoding = \"hex\" }";
     assert!(mistakes(jwt)[0].contains("verify.body_hash: the body has the token"));
 }
 
-/// What a handshake signs for anybody is never accepted of a delivery, which must then sign something else.
+/// A delivery must sign something else than what a handshake signs for anybody.
 #[test]
 fn deliveries_differ_from_what_is_signed_for_anybody() {
     let table = |signed: &str, rest: &str| {

@@ -64,7 +64,7 @@ fn a_function_reads_of_each_preset_what_verifies_and_answers() {
     }
 }
 
-/// What is refused in a hook's own table is never what a preset does.
+/// The tables that are refused are none of a preset's.
 #[test]
 fn every_preset_is_sound_as_a_table_of_a_hooks_own() {
     const BESIDE: [&str; 6] = ["handshake", "ack", "methods", "delivers_by_get", "deadline", "type_prefix"];

@@ -34,7 +34,8 @@ impl Scheme {
             }
         }
         let is_form = |field: &Field| field.format() == Some(BodyFormat::Form);
-        if self.decode.unwraps() && self.needs(&is_form) {
+        let reads_form = |verifier: &Self| verifier.needs(&is_form);
+        if self.decode.unwraps() && (reads_form(self) || self.verifiers().iter().any(reads_form)) {
             table.error(
                 "unwrap",
                 "takes away the form, in which other keys of this table read fields: name fields of the header or of \
