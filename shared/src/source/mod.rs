@@ -57,6 +57,7 @@
 //! jwks      = "https://keys.example.com/jwks.json"     # or the hook's secrets
 //! claims    = { iss = ["https://example.com"], aud = ["us"] }
 //! max_age   = "5m"                       # by `iat`; `exp` and `nbf` count in any case
+//! past      = "30m"                      # so long after `exp`, for retries with the same token; default none
 //! body_hash = { claim = "sha256", encoding = "hex" }
 //! ```
 //!

@@ -163,7 +163,10 @@ impl Scheme {
             is_widened |= timestamp.widen(window);
         }
         match &mut self.kind {
-            Kind::Jwt(jwt) => is_widened |= jwt.widen(window),
+            Kind::Jwt(jwt) => {
+                jwt.widen(window);
+                is_widened = true;
+            }
             Kind::Several(several) => {
                 for member in &mut several.members {
                     is_widened |= member.widen(window);

@@ -36,6 +36,8 @@ pub(crate) struct Jwt {
     claims: Vec<(String, Vec<String>)>,
     /// Upper bound on the age of a token by its `iat`.
     max_age: Option<Duration>,
+    /// Time after `exp` in which a token is still accepted: a sender may repeat a delivery with the same token.
+    past: Duration,
     /// Claim that holds the SHA-256 of the body, and its encoding.
     body_hash: Option<(String, Encoding)>,
     keys: Vec<JwtKey>,
@@ -61,11 +63,10 @@ const LEEWAY: Duration = Duration::from_secs(60);
 const MAX_TOKEN: usize = 16 * 1024;
 
 impl Jwt {
-    /// Accepts tokens up to this age, if the source bounds their age at all.
-    pub(crate) fn widen(&mut self, window: Duration) -> bool {
-        let has_age = self.max_age.is_some();
+    /// Accepts tokens up to this age, if the source bounds their age, and until so long after their end.
+    pub(crate) fn widen(&mut self, window: Duration) {
         self.max_age = self.max_age.map(|_| window);
-        has_age
+        self.past = window;
     }
 
     pub(super) fn read(table: &Table<'_>) -> Option<Self> {
@@ -101,6 +102,7 @@ impl Jwt {
             table.error("claims", format!("no value of {name} is allowed: write {name} = [\"…\"]"));
         }
         let max_age = table.duration("max_age").map(|at| at.value);
+        let past = table.duration("past").map_or(Duration::ZERO, |at| at.value);
         let body_hash = table.table("body_hash").and_then(|inner| {
             let claim = words::text(&inner, "claim", "\"sha256\"").map(str::to_owned);
             let encodings = [("hex", Encoding::Hex), ("base64", Encoding::Base64)];
@@ -118,6 +120,7 @@ impl Jwt {
             jwks,
             claims,
             max_age,
+            past,
             body_hash,
             keys: Vec::new(),
         })
@@ -296,7 +299,7 @@ impl Jwt {
         if issued.is_some_and(|at| at > early) || begins.is_some_and(|at| at > early) {
             return Err(Rejection::Future);
         }
-        if ends.is_some_and(|at| at <= late) {
+        if ends.is_some_and(|at| at <= late.shifted(-millis(self.past))) {
             return Err(Rejection::Stale);
         }
         match (self.max_age, issued) {
@@ -359,6 +362,11 @@ impl Jwt {
     /// Returns the upper bound on the age of a token. The claim `exp` of a token may set an earlier end.
     pub(crate) const fn max_age(&self) -> Option<Duration> {
         self.max_age
+    }
+
+    /// Returns the time after the end of a token in which it is still accepted, beside the leeway.
+    pub(crate) const fn lapse(&self) -> Duration {
+        self.past
     }
 
     /// Builds the header and the payload of a token that a sender makes at `now`, encoded and joined by a
