@@ -149,6 +149,9 @@ fn facts(info: &Info) -> Vec<(&'static str, String)> {
     }
     if let Some(retries) = &info.retries {
         facts.push(("retries", format!("{}: {}", repeated(retries), retries.says)));
+        facts.extend(
+            retries.valid.map(|valid| ("names its end", format!("{} after its signing", span(valid)))),
+        );
     }
     for Evidence { at, says, read } in &info.evidence {
         facts.push(("evidence", format!("{at}, read {read}: {says}")));
@@ -161,6 +164,12 @@ fn facts(info: &Info) -> Vec<(&'static str, String)> {
 
 /// Describes the signing of repetitions and their time, if it is known.
 fn repeated(retries: &Retries) -> String {
+    if retries.span == Some(Duration::ZERO) {
+        return "none".to_owned();
+    }
+    if retries.is_open() {
+        return "not documented, and refused if they are signed once and older than the window".to_owned();
+    }
     let (signed, end) = match retries.signed.as_str() {
         "anew" => ("anew", ""),
         "once" => ("once, with the first time", ","),
@@ -214,7 +223,12 @@ fn to_json(info: &Info) -> Value {
         "evidence": info.evidence.iter().map(evidence).collect::<Vec<_>>(),
         "tried": info.tried,
         "retries": info.retries.as_ref().map(|retries| {
-            json!({ "seconds": seconds(retries.span), "signed": retries.signed, "says": retries.says })
+            json!({
+                "seconds": seconds(retries.span),
+                "signed": retries.signed,
+                "says": retries.says,
+                "valid_seconds": seconds(retries.valid),
+            })
         }),
         "decompresses": info.inflates,
         "events": info.events,
@@ -224,6 +238,7 @@ fn to_json(info: &Info) -> Value {
         "covers_body": info.covers_body,
         "signs_url": info.signs_url,
         "max_age_seconds": seconds(info.max_age),
+        "lapse_seconds": seconds(info.lapse),
         "max_ahead_seconds": seconds(info.max_ahead),
         "deadline_seconds": seconds(Some(info.deadline)),
         "methods": info.methods.split(", ").collect::<Vec<_>>(),
@@ -256,9 +271,15 @@ fn value_to_json(value: &DeValue<'_>) -> Value {
     }
 }
 
-/// Formats the replay window, such as `5 min` or `1 h past, 5 min ahead`; `None` if the source has none.
+/// Formats the replay window, such as `5 min`, `1 h past, 5 min ahead` or `1 h past the token's end`; `None` if
+/// the source has none.
 fn window(info: &Info) -> Option<String> {
-    let past = info.max_age?;
+    let Some(past) = info.max_age else {
+        let past = |lapse: Duration| format!("{} past the token's end", span(lapse));
+        return info
+            .lapse
+            .map(|lapse| if lapse.is_zero() { "the token's end".to_owned() } else { past(lapse) });
+    };
     let ahead = info.max_ahead.filter(|ahead| *ahead != past);
     Some(ahead.map_or_else(|| span(past), |ahead| format!("{} past, {} ahead", span(past), span(ahead))))
 }
@@ -353,13 +374,19 @@ mod tests {
             let line = told.lines().find(|line| line.starts_with("retries: ")).unwrap();
             line["retries:".len()..].trim_start().split_once(": ").unwrap().0.to_owned()
         };
-        for (name, signed, span) in [
-            ("paddle", "anew", " for 72 h"),
-            ("aws-sns", "once, with the first time", ", for 1 h"),
-            ("paypal", "in a way that is not documented", ", for 72 h"),
-            ("cloudinary", "in a way that is not documented", ""),
+        for (name, repeated) in [
+            ("stripe", "signed anew for 72 h"),
+            ("buildkite", "signed anew"),
+            ("aws-sns", "signed once, with the first time, for 1 h"),
+            ("paypal", "signed in a way that is not documented, for 72 h"),
+            ("cloudinary", "not documented, and refused if they are signed once and older than the window"),
+            ("ghost", "none"),
         ] {
-            assert_eq!(told(name), format!("signed {signed}{span}"), "{name}");
+            assert_eq!(told(name), repeated, "{name}");
+        }
+        let livekit = details(&preset_info("livekit").unwrap());
+        for fact in ["replay window: the token's end", "names its end: 5 min after its signing"] {
+            assert!(livekit.contains(fact), "{fact}\n{livekit}");
         }
         // No fact has the marks of a part that is missing.
         for info in all() {

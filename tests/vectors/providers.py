@@ -161,7 +161,7 @@ def pairs(header, stamp_key, signature_key, *, sep=",", joint=".", encoding="hex
     return Scheme(config | (names or {}), header, lambda r: [], value, sign, (unit, past, future), lists=True)
 
 
-def listed(header, take, sep, signed, stamp_header, unit, names=None) -> Scheme:
+def listed(header, take, sep, signed, stamp_header, unit, names=None, past=300) -> Scheme:
     """Returns a scheme with a list of signatures, in hexadecimal, over `signed` with a `{}` for the timestamp.
 
     The body follows.
@@ -171,12 +171,12 @@ def listed(header, take, sep, signed, stamp_header, unit, names=None) -> Scheme:
         "kind": "hmac", "hash": "sha256",
         "signature": {"from": f"header:{header}", "format": "list", "sep": sep, "take": take, "encoding": "hex"},
         "signed": [before, f"{{header:{stamp_header}}}", after, "{body}"],
-        "timestamp": {"from": f"header:{stamp_header}", "unit": unit, "past": 300, "future": 300},
+        "timestamp": {"from": f"header:{stamp_header}", "unit": unit, "past": past, "future": 300},
     }
     return Scheme(config | (names or {}), header, lambda r: [(stamp_header, r.stamp)],
                   lambda sigs, r: sep.join(take + sig.hex() for sig in sigs),
                   lambda r: mac("sha256", r.secret.encode(), signed.format(r.stamp).encode(), r.body),
-                  (unit, 300, 300), stamp_header, lists=True)
+                  (unit, past, 300), stamp_header, lists=True)
 
 
 def standard(family="webhook", *, prefix="whsec_", text_key=False, past=300, names=None, commas=False) -> Scheme:
@@ -377,7 +377,7 @@ def contentful() -> Scheme:
         return mac("sha256", r.secret.encode(), text.encode(), r.body)
 
     scheme = keyed("x-contentful-signature", "hex", ["{method}", "\n", "{path_query}", "\n", part, "\n", "{body}"],
-                   sign, window=("ms", 300, 300), stamp_header=stamp_header, fields=[(listing, names), more],
+                   sign, window=("ms", 90_000, 300), stamp_header=stamp_header, fields=[(listing, names), more],
                    names=named(event="header:X-Contentful-Topic", subject="json:sys.id"))
     scheme.pinned = ((listing, names), more)
     return scheme
@@ -481,7 +481,7 @@ PROVIDERS = {
         of_body("X-Cal-Signature-256", names=named(event="json:triggerEvent")),
         '{"triggerEvent":"BOOKING_CREATED","createdAt":"2026-01-01T00:00:00Z","payload":{"title":"Call"}}'),
     "calendly": Provider(
-        pairs("Calendly-Webhook-Signature", "t", "v1", names=named(event="json:event")),
+        pairs("Calendly-Webhook-Signature", "t", "v1", past=90_000, names=named(event="json:event")),
         '{"event":"invitee.created","created_at":"2026-01-01T00:00:00Z","payload":{"email":"jon@example.com"}}'),
     "cashfree": Provider(
         header_stamp("x-webhook-signature", "base64", "x-webhook-timestamp", "", "ms", 3600,
@@ -565,7 +565,7 @@ PROVIDERS = {
         of_body("X-Hmac-Signature", prefix="hmac-sha256-hex=", names=named("json:id", "json:description")),
         '{"id":"evt_1","object":"Event","description":"tracker.updated","result":{"id":"trk_1"}}'),
     "elevenlabs": Provider(
-        pairs("ElevenLabs-Signature", "t", "v0", past=1800, names=named(event="json:type")),
+        pairs("ElevenLabs-Signature", "t", "v0", past=2700, names=named(event="json:type")),
         '{"type":"post_call_transcription","event_timestamp":1760000000,"data":{"agent_id":"a1"}}'),
     "exa": Provider(pairs("Exa-Signature", "t", "v1", names=named("json:id", "json:type")), sample("exa")),
     "expo": Provider(
@@ -662,7 +662,7 @@ PROVIDERS = {
     "ms_sharepoint": Provider(
         token_in_items("value", "clientState"),
         sample("ms-sharepoint").replace('"clientState":""', '"clientState":"$SECRET"')),
-    "mux": Provider(pairs("Mux-Signature", "t", "v1", names=named("json:id", "json:type")),
+    "mux": Provider(pairs("Mux-Signature", "t", "v1", past=90_000, names=named("json:id", "json:type")),
                     '{"type":"video.asset.ready","id":"1","data":{"id":"a1"},"attempts":[]}'),
     "new_relic": Provider(token("Authorization", "Bearer "), '{"id":"1","issueUrl":"https://example.com","state":"ACTIVATED"}'),
     "none": Provider(nothing(), '{"a":1}'),
@@ -678,7 +678,8 @@ PROVIDERS = {
         listed("X-Orb-Signature", "v1=", " ", "v1:{}:", "X-Orb-Timestamp", "utc", named("json:id", "json:type")),
         sample("orb")),
     "paddle": Provider(
-        pairs("Paddle-Signature", "ts", "h1", sep=";", joint=":", names=named("json:event_id", "json:event_type")),
+        pairs("Paddle-Signature", "ts", "h1", sep=";", joint=":", past=262_800,
+              names=named("json:event_id", "json:event_type")),
         '{"event_id":"evt_1","event_type":"transaction.completed","data":{"id":"txn_1"}}'),
     "paystack": Provider(
         of_body("x-paystack-signature", hash_name="sha512",
@@ -735,7 +736,7 @@ PROVIDERS = {
         sample("retell")),
     "revolut": Provider(
         listed("Revolut-Signature", "v1=", ",", "v1.{}.", "Revolut-Request-Timestamp", "ms",
-               named(event="json:event", subject=["json:data.id", "json:order_id"])),
+               named(event="json:event", subject=["json:data.id", "json:order_id"]), past=2100),
         sample("revolut")),
     "ringcentral": Provider(
         token("Verification-Token", names=named("json:uuid", "json:event", "json:subscriptionId")),
@@ -746,7 +747,7 @@ PROVIDERS = {
         [("sanity-io/webhook-toolkit, test of its middleware", "test",
           [["sanity-webhook-signature", "t=1633519811129,v1=tLa470fx7qkLLEcMOcEUFuBbRSkGujyskxrNXcoh0N0"]],
           '{"_id":"resume"}', 1_633_519_811)]),
-    "shipbob": Provider(standard(names=named(event="header:x-webhook-topic")), sample("shipbob")),
+    "shipbob": Provider(standard(past=100_800, names=named(event="header:x-webhook-topic")), sample("shipbob")),
     "shopware": Provider(
         keyed("shopware-shop-signature", "hex", ["{body}"], lambda r: mac("sha256", r.secret.encode(), r.body),
               window=("s", 300, 300), stamp_field="json:timestamp",
@@ -797,7 +798,7 @@ PROVIDERS = {
           [["X-Viber-Content-Signature", "d21b343448c8aee33b8e93768ef6ceb64a6ba6163099973a2b8bd028fea510ef"]],
           '{"event":"webhook","timestamp":4977069964384421269,"message_token":1478683725125}', NOW)]),
     "webflow": Provider(
-        header_stamp("x-webflow-signature", "hex", "x-webflow-timestamp", ":", "ms", 300,
+        header_stamp("x-webflow-signature", "hex", "x-webflow-timestamp", ":", "ms", 2100,
                      names=named(event="json:triggerType")),
         '{"triggerType":"form_submission","payload":{"name":"contact"}}'),
     "whatsapp": Provider(
@@ -809,7 +810,7 @@ PROVIDERS = {
                 names=named("header:X-WC-Webhook-Delivery-ID", "header:X-WC-Webhook-Topic")),
         '{"id":1,"status":"processing","total":"10.00"}'),
     "workos": Provider(
-        pairs("WorkOS-Signature", "t", "v1", sep=", ", unit="ms", past=180, future=180,
+        pairs("WorkOS-Signature", "t", "v1", sep=", ", unit="ms", past=262_800, future=180,
               names=named("json:id", "json:event")),
         '{"id":"event_1","event":"dsync.user.created","data":{"id":"u1"}}'),
     "x_twitter": Provider(of_body("x-twitter-webhooks-signature", "base64", prefix="sha256="),

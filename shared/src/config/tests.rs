@@ -557,6 +557,28 @@ fn a_window_is_the_age_up_to_which_a_request_is_accepted() {
     }
 }
 
+/// A token of monday.com is valid for five minutes, and one of the sender here too.
+#[test]
+fn a_window_is_also_the_time_after_a_tokens_end() {
+    let begun = Timestamp::from_unix(1_760_000_000);
+    for (window, past) in [("", 1800), ("window = \"1m\"", 60), ("window = \"168h\"", 168 * 3600)] {
+        let config = parse(&format!(
+            "[hooks.h]\nsource = \"monday\"\nsecrets = [\"plain:a-secret-of-sixteen\"]\ntopic = \"t-1\"\n\
+             params = {{ audience = \"https://hooks.example.com/h\" }}\n{window}\n"
+        ));
+        assert_eq!(errors(&config), [""; 0]);
+        let source = config.hook("h").unwrap().source.current().unwrap();
+        let request = source.sign(Draft::default(), 0, begun, &Random::from_fn(|| 1)).unwrap();
+        // The clocks may differ by a minute.
+        let end = 300 + past + 60;
+        let accepted = |seconds: i64| {
+            let verdict = source.check("h", request.clone(), begun.shifted(seconds * 1000));
+            matches!(verdict, Verdict::Verified(_))
+        };
+        assert_eq!([end - 1, end].map(accepted), [true, false], "{window}");
+    }
+}
+
 #[test]
 fn a_window_is_refused_or_warned_of() {
     let env = Env::of([("SPILL_URL", "s3://b/p")]);

@@ -6,7 +6,8 @@ use crate::delivery::Coverage;
 use crate::http::Response;
 use crate::source::presets::{Evidence, Notes, Param, Preset, Retries, preset_text};
 use crate::source::scheme::field::Field;
-use crate::source::{BuildError, error};
+use crate::source::scheme::window::Window;
+use crate::source::{BuildError, Source, error};
 
 /// Description of a preset.
 #[derive(Clone, Debug)]
@@ -39,6 +40,8 @@ pub struct Info {
     pub signs_url: bool,
     /// Upper bound on the age of a request, if the request says when it was signed.
     pub max_age: Option<Duration>,
+    /// Time after the end that a token names, in which it is still accepted; `None` if there is none.
+    pub lapse: Option<Duration>,
     /// Upper bound on how far a request's timestamp may be ahead of our clock.
     pub max_ahead: Option<Duration>,
     /// Places of the delivery's id, of which the first that is present counts. If empty, the id is a hash of
@@ -85,6 +88,7 @@ pub fn preset_info(name: &str) -> Result<Info, BuildError> {
         covers_body: scheme.coverage() == Coverage::Body,
         signs_url: scheme.needs_url(),
         max_age: scheme.max_age(),
+        lapse: scheme.lapse(),
         max_ahead: scheme.timestamp.as_ref().map(|window| window.future),
         id: texts(&scheme.id),
         event: texts(&scheme.event),
@@ -96,4 +100,15 @@ pub fn preset_info(name: &str) -> Result<Info, BuildError> {
         refusal: profile.ack.refusal().status(),
         data,
     })
+}
+
+impl Source {
+    /// Returns the window of a preset whose sender's retries are not documented, unless the hook has a `window` or
+    /// can have none.
+    pub fn open_window(&self) -> Option<Duration> {
+        let Preset { scheme, notes, .. } = Preset::load(self.preset?).ok()?;
+        let is_expiry = scheme.timestamp.as_ref().is_some_and(Window::is_expiry);
+        let is_open = !is_expiry && notes.retries.is_some_and(|retries| retries.is_open());
+        self.scheme.max_age().filter(|age| is_open && scheme.max_age() == Some(*age))
+    }
 }

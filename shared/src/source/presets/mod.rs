@@ -61,6 +61,8 @@ pub struct Retries {
     pub span: Option<Duration>,
     /// Signing of repetitions: `anew`, `once`, or `unknown`.
     pub signed: String,
+    /// Time for which a request is valid by the end that it names itself, if it names one.
+    pub valid: Option<Duration>,
     /// Description of what is known.
     pub says: String,
 }
@@ -237,11 +239,17 @@ impl Evidence {
 
 #[cfg(feature = "catalog")]
 impl Retries {
+    /// Returns true if neither the signing of repetitions nor their time is known, so that no window can follow.
+    pub fn is_open(&self) -> bool {
+        self.signed == "unknown" && self.span.is_none()
+    }
+
     fn read(table: Table<'_>) -> Option<Self> {
         let words = ["anew", "once", "unknown"].map(|word| (word, word));
         let retries = Self {
             span: table.duration("for").map(|at| at.value),
             signed: words::one_of(&table, "signed", &words)?.to_owned(),
+            valid: table.duration("valid").map(|at| at.value),
             says: words::text(&table, "says", "\"…\"")?.to_owned(),
         };
         table.finish();

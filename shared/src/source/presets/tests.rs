@@ -3,6 +3,7 @@
 use toml::de::DeValue;
 
 use super::*;
+use crate::delivery::Coverage;
 use crate::source::scheme::window::Window;
 
 #[test]
@@ -32,13 +33,25 @@ fn every_preset_is_sound() {
 #[test]
 fn a_window_outlives_the_senders_retries() {
     for name in preset_names() {
-        let preset = Preset::load(name).unwrap();
-        let Some(age) = preset.scheme.max_age() else { continue };
-        let retries =
-            preset.notes.retries.unwrap_or_else(|| panic!("{name} does not say how it is repeated"));
-        let is_bound = preset.scheme.timestamp.as_ref().is_some_and(Window::is_expiry);
-        let span = retries.span.unwrap_or_default();
-        assert!(retries.signed == "anew" || is_bound || age >= span, "{name}: {age:?} is under {span:?}");
+        let Preset { scheme, notes, .. } = Preset::load(name).unwrap();
+        let (age, lapse) = (scheme.max_age(), scheme.lapse());
+        if age.is_none() && lapse.is_none() {
+            continue;
+        }
+        let Retries { span, signed, valid, .. } =
+            notes.retries.unwrap_or_else(|| panic!("{name} does not say how it is repeated"));
+        // What ends by itself is accepted for its own time, and a token for some more.
+        let is_expiry = scheme.timestamp.as_ref().is_some_and(Window::is_expiry);
+        let lapse = if is_expiry { Some(Duration::ZERO) } else { lapse };
+        assert!(valid.is_none() || lapse.is_some(), "{name} has no end of its own");
+        // A token must name its end, unless its age or its body is checked.
+        let is_ended = is_expiry || lapse.is_some() && age.is_none() && scheme.coverage() != Coverage::Body;
+        assert!(valid.is_some() || !is_ended, "{name} does not say how long a request is valid");
+        let end = valid.zip(lapse).map(|(valid, lapse)| valid + lapse);
+        let bounds = age.filter(|_| !is_expiry).into_iter().chain(end);
+        let span = span.unwrap_or_default();
+        let short = bounds.filter(|bound| signed != "anew" && *bound < span).min();
+        assert_eq!(short, None, "{name} is repeated for {span:?}");
     }
 }
 

@@ -136,7 +136,7 @@ impl Window {
     }
 
     /// Returns true if the request says itself until when it is valid.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "catalog"))]
     pub(crate) const fn is_expiry(&self) -> bool {
         matches!(self.unit, Unit::Expires)
     }

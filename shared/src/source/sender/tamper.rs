@@ -156,6 +156,14 @@ impl Scheme {
             _ => ages.try_fold(Duration::ZERO, |oldest, age| age.map(|age| age.max(oldest))),
         }
     }
+
+    /// Returns the time after the end of a token in which it is still accepted; `None` if there is none.
+    pub(crate) fn lapse(&self) -> Option<Duration> {
+        match &self.kind {
+            Kind::Jwt(jwt) => Some(jwt.lapse()),
+            _ => None,
+        }
+    }
 }
 
 /// Flips the lowest bit of the byte, if there is one.
