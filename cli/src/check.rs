@@ -58,6 +58,17 @@ pub(crate) async fn run(file: Option<&Path>, base: Option<&str>, is_live: bool) 
             }
         }
     }
+    for hook in config.hooks() {
+        if let Some(window) = hook.source.current().and_then(|source| source.open_window()) {
+            crate::say!(
+                "{}: note: hooks.{}: the sender's retries are not documented: one that is signed once and over {} s old \
+                 is refused, unless window is longer",
+                config.file,
+                hook.name,
+                window.as_secs()
+            );
+        }
+    }
     let mut noted: Vec<EnvProblem> = Vec::new();
     for problem in of_stores_and_hooks(file, &context) {
         if !is_told(&problem) && !noted.contains(&problem) {

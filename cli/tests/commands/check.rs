@@ -343,3 +343,23 @@ fn the_store_is_tried_live() {
     );
     assert!(code == 1 && text.contains("write        failed: the store cannot be reached"), "{text}");
 }
+
+/// A sender may sign its retries once: where nobody knows, the window is told, unless the hook has chosen one.
+#[test]
+fn a_source_whose_retries_are_not_documented_is_noted() {
+    let told = |source: &str, rest: &str| {
+        let hooks = format!(
+            "[hooks.h]\nsource = \"{source}\"\nsecrets = [\"plain:a-secret-of-sixteen\"]\n\
+             topic = \"pulsar-demo/webhooks/h\"\n{rest}\n"
+        );
+        let (code, text) = check(&[], &[("HOOKS", &hooks)]);
+        assert_eq!(code, 0, "{text}");
+        text.contains(
+            "note: hooks.h: the sender's retries are not documented: one that is signed once and over 300 s",
+        )
+    };
+    assert!(told("front", ""));
+    for (source, rest) in [("front", "window = \"1h\""), ("stripe", ""), ("ghost", ""), ("tencent-vod", "")] {
+        assert!(!told(source, rest), "{source} {rest}");
+    }
+}
