@@ -171,11 +171,6 @@ RULES = [
         "the id and type of an event must be one",
     ),
     Rule(
-        "exactly five minutes", {"hubspot-py", "contentful-js"}, ACCEPTED,
-        "safe: a second of difference",
-        lambda case: case.what == "signed time: -300 s",
-    ),
-    Rule(
         "HubSpot: another version, or none", {"hubspot-py"}, "rejected: require: header:X-HubSpot-Signature-Version",
         "its caller says the version; we read the header field, which HubSpot always sends",
     ),
