@@ -374,11 +374,15 @@ mod tests {
             let line = told.lines().find(|line| line.starts_with("retries: ")).unwrap();
             line["retries:".len()..].trim_start().split_once(": ").unwrap().0.to_owned()
         };
+        for (name, signed, span) in [
+            ("stripe", "anew", " for 72 h"),
+            ("buildkite", "anew", ""),
+            ("aws-sns", "once, with the first time", ", for 1 h"),
+            ("paypal", "in a way that is not documented", ", for 72 h"),
+        ] {
+            assert_eq!(told(name), format!("signed {signed}{span}"), "{name}");
+        }
         for (name, repeated) in [
-            ("stripe", "signed anew for 72 h"),
-            ("buildkite", "signed anew"),
-            ("aws-sns", "signed once, with the first time, for 1 h"),
-            ("paypal", "signed in a way that is not documented, for 72 h"),
             ("cloudinary", "not documented, and refused if they are signed once and older than the window"),
             ("ghost", "none"),
         ] {
