@@ -83,6 +83,8 @@ pub struct Config {
     pub project_name: String,
     /// Id of the project's only RocketMQ instance: a UUID.
     pub instance_id: String,
+    /// Forms of the address that the gateway in front of DMS knows; it refuses the others with `APIG.0101`.
+    pub rocketmq_paths: BTreeSet<PathForm>,
     /// Topics of the RocketMQ instance.
     pub rocketmq_topics: Topics,
     /// Ids of access keys without the permission to send.
@@ -119,6 +121,7 @@ impl Default for Config {
             project_id: sample::PROJECT_ID.into(),
             project_name: sample::PROJECT_NAME.into(),
             instance_id: sample::INSTANCE_ID.into(),
+            rocketmq_paths: [PathForm::EngineFirst, PathForm::ProjectFirst].into(),
             rocketmq_topics: Topics::default(),
             denied: BTreeSet::new(),
             iam_users: vec![IamUser {
@@ -152,6 +155,16 @@ impl Config {
         }
         config
     }
+}
+
+/// Form of the address of DMS for RocketMQ, as the vendor's SDKs have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PathForm {
+    /// `/v2/{engine}/{project_id}/instances/{instance_id}/messages`, which Huawei Cloud documents; the engine is
+    /// `rocketmq` or `reliability`.
+    EngineFirst,
+    /// `/v2/{project_id}/rocketmq/instances/{instance_id}/messages`, which Open Telekom Cloud documents.
+    ProjectFirst,
 }
 
 #[expect(clippy::disallowed_methods, reason = "the default of the injected clock")]

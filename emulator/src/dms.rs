@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime, PrimitiveDateTime, macros::format_description};
 
 use crate::{
-    config::{ABSENT, Config, HuaweiCredential, sample},
+    config::{ABSENT, Config, HuaweiCredential, PathForm, sample},
     iam, properties,
     reply::{Call, Reply},
     sign::{Authorization, sdk_hmac},
@@ -108,7 +108,8 @@ pub(crate) fn handle(config: &Config, state: &mut State, call: &Call<'_>) -> Rep
 
 fn send(config: &Config, state: &mut State, call: &Call<'_>) -> Result<Reply, Refusal> {
     gateway_limits(call)?;
-    let (project, instance) = target(call.head.uri.path()).ok_or_else(|| {
+    let found = target(call.head.uri.path()).filter(|(form, ..)| config.rocketmq_paths.contains(form));
+    let (_, project, instance) = found.ok_or_else(|| {
         Refusal(404, "APIG.0101", "The API does not exist or has not been published.".into())
     })?;
     if call.head.method != Method::POST {
@@ -176,12 +177,14 @@ fn gateway_limits(call: &Call<'_>) -> Result<(), Refusal> {
     }
 }
 
-/// Returns the project and the instance of a path, in each documented form.
-fn target(path: &str) -> Option<(&str, &str)> {
+/// Returns the form of a path, and its project and instance.
+fn target(path: &str) -> Option<(PathForm, &str, &str)> {
     match path.split('/').collect::<Vec<_>>().as_slice() {
-        ["", "v2", project, "rocketmq", "instances", instance, "messages"]
-        | ["", "v2", "rocketmq" | "reliability", project, "instances", instance, "messages"] => {
-            Some((project, instance))
+        ["", "v2", project, "rocketmq", "instances", instance, "messages"] => {
+            Some((PathForm::ProjectFirst, project, instance))
+        }
+        ["", "v2", "rocketmq" | "reliability", project, "instances", instance, "messages"] => {
+            Some((PathForm::EngineFirst, project, instance))
         }
         _ => None,
     }
@@ -411,9 +414,11 @@ mod tests {
 
     #[test]
     fn both_documented_paths_lead_to_the_instance() {
-        assert_eq!(target("/v2/p/rocketmq/instances/i/messages"), Some(("p", "i")));
-        assert_eq!(target("/v2/rocketmq/p/instances/i/messages"), Some(("p", "i")));
-        assert_eq!(target("/v2/reliability/p/instances/i/messages"), Some(("p", "i")));
+        assert_eq!(target("/v2/p/rocketmq/instances/i/messages"), Some((PathForm::ProjectFirst, "p", "i")));
+        for engine in ["rocketmq", "reliability"] {
+            let path = format!("/v2/{engine}/p/instances/i/messages");
+            assert_eq!(target(&path), Some((PathForm::EngineFirst, "p", "i")));
+        }
         for wrong in
             ["/v2/p/kafka/instances/i/messages", "/v2/p/rocketmq/instances/i/messages/", "/v1", "*", ""]
         {

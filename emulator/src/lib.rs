@@ -5,7 +5,7 @@
 //! | Path | |
 //! |---|---|
 //! | `POST /` | TDMQ `SendMessages`, signed with TC3-HMAC-SHA256 |
-//! | `POST /v2/{project}/rocketmq/instances/{instance}/messages` | DMS, signed with SDK-HMAC-SHA256 (`Access=`) or with `X-Auth-Token` |
+//! | `POST /v2/rocketmq/{project}/instances/{instance}/messages` and `POST /v2/{project}/rocketmq/instances/{instance}/messages` | DMS, signed with SDK-HMAC-SHA256 (`Access=`) or with `X-Auth-Token` |
 //! | `POST /v3/auth/tokens` | IAM: a token for user, password and project |
 //! | `GET`, `DELETE /_/messages` | the stored [messages](StoredMessage), oldest first |
 //! | `GET`, `DELETE /_/requests` | `counts` by service and the [requests](SeenRequest), oldest first |
@@ -84,7 +84,7 @@ use std::{io, net::SocketAddr, sync::Arc, sync::atomic::Ordering};
 
 use tokio::{net::TcpListener, task::JoinHandle};
 
-pub use config::{Clock, Config, HuaweiCredential, IamUser, TencentCredential, Topics, sample};
+pub use config::{Clock, Config, HuaweiCredential, IamUser, PathForm, TencentCredential, Topics, sample};
 pub use faults::{Fault, FaultKind};
 pub use s3::{Conditions, ListingOrder, S3, S3Calls, S3Config, S3Object};
 use service::Shared;

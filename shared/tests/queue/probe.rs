@@ -1,7 +1,9 @@
 //! Tests of the probe, a call that the vendor must refuse, against the emulator over real sockets: each
 //! possible mistake is told apart, and no message is ever stored.
 
-use hookmq_emulator::{Config, Emulator, Fault, FaultKind, HuaweiCredential, TencentCredential, sample};
+use hookmq_emulator::{
+    Config, Emulator, Fault, FaultKind, HuaweiCredential, PathForm, TencentCredential, sample,
+};
 use hookmq_shared::clock::Clock;
 use hookmq_shared::env::EnvProblem;
 use hookmq_shared::queue::probe::{ProbeReport, ProbeVerdict};
@@ -158,6 +160,21 @@ async fn a_wrong_place_is_told() {
     let other = "ffffffffffffffffffffffffffffffff";
     let report = dms(&with(&huawei(&url), &[("HUAWEICLOUD_SDK_PROJECT_ID", other)])).await.unwrap();
     refused(&report, Class::Config, "DMS.10240104");
+}
+
+#[tokio::test]
+async fn an_address_of_another_form_is_found() {
+    for form in [PathForm::EngineFirst, PathForm::ProjectFirst] {
+        let emulator = emulator(Config { rocketmq_paths: [form].into(), ..Config::default() }).await;
+        let url = emulator.url();
+        assert_eq!(dms(&huawei(&url)).await.unwrap().verdict, ProbeVerdict::Good, "{form:?}");
+        let client = rocketmq::Client::new(context(&huawei(&url), Clock::system()));
+        client.send(&message("webhooks_github", "x"), seconds(5)).await.unwrap();
+        assert_eq!(emulator.messages().len(), 1, "{form:?}");
+    }
+    let emulator = emulator(Config { rocketmq_paths: [].into(), ..Config::default() }).await;
+    let report = dms(&huawei(&emulator.url())).await.unwrap();
+    refused(&report, Class::Config, "APIG.0101");
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use hookmq_shared::clock::Timestamp;
 use hookmq_shared::message::Message;
 use hookmq_shared::queue::credentials::Credentials;
 use hookmq_shared::queue::rocketmq::{Client, sign};
-use hookmq_shared::queue::{Class, Queue as _};
+use hookmq_shared::queue::{Class, Effort, Queue as _, Until};
 use hookmq_shared::secret::Secret;
 use serde_json::{Value, json};
 use tokio::time::advance;
@@ -100,6 +100,94 @@ async fn what_is_signed_is_what_is_sent() {
     assert_eq!(time, Timestamp::from_unix(1_700_000_000));
     let signature = sign::sign(&head, &credentials, time);
     assert_eq!(seen.header("authorization"), Some(signature.authorization.as_str()));
+}
+
+/// Form of the address that Huawei Cloud documents.
+const ENGINE_FIRST: &str =
+    "/v2/rocketmq/0123456789abcdef0123456789abcdef/instances/11111111-2222-3333-4444-555555555555/messages";
+
+fn unknown(code: &str) -> Step {
+    let text = "The API does not exist or has not been published in the environment.";
+    status(404, &json!({"error_code": code, "error_msg": text}).to_string())
+}
+
+/// Returns the paths of the requests so far.
+fn paths(server: &Server) -> Vec<String> {
+    server.seen().iter().map(|seen| seen.line.split(' ').nth(1).unwrap().to_owned()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_address_that_the_gateway_does_not_know_gives_way_to_the_other_once() {
+    for code in ["APIG.0101", "APIGW.0101"] {
+        let server = Server::start([unknown(code), ok(STORED), ok(STORED)]).await;
+        let client = client(&server.url, &KEY);
+        let receipt = client.send(&hello(), seconds(10)).await.unwrap();
+        assert_eq!(receipt.attempts, 1, "{code}");
+        // A receipt proves the form, so the next message begins with it.
+        client.send(&hello(), seconds(10)).await.unwrap();
+        assert_eq!(paths(&server), [PATH, ENGINE_FIRST, ENGINE_FIRST], "{code}");
+    }
+    // The same key signs the other address anew.
+    let server = Server::start([unknown("APIG.0101"), ok(STORED)]).await;
+    client(&server.url, &KEY).send(&hello(), seconds(10)).await.unwrap();
+    let [first, second] = &server.seen()[..] else { panic!() };
+    assert_ne!(first.header("authorization"), second.header("authorization"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_other_404_is_about_the_address() {
+    let foreign = Step::Answer(404, vec![], "<html>not found</html>".to_owned());
+    let refused = |code: &str| status(404, &json!({"error_code": code, "error_msg": "m"}).to_string());
+    let other_status = status(403, &json!({"error_code": "APIG.0101", "error_msg": "m"}).to_string());
+    for step in
+        [foreign, refused("DMS.00404022"), refused("APIG.0103"), refused("DMS.00404001"), other_status]
+    {
+        let server = Server::start([step]).await;
+        let until = Until { effort: Effort::Brief, ..seconds(1).into() };
+        let _ = client(&server.url, &KEY).send(&hello(), until).await.unwrap_err();
+        assert!(paths(&server).iter().all(|path| path == PATH), "{:?}", paths(&server));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gateway_that_knows_neither_address_is_a_mistake_in_the_configuration() {
+    let server = Server::start([unknown("APIG.0101"), unknown("APIGW.0101"), ok(STORED)]).await;
+    let client = client(&server.url, &KEY);
+    let error = client.send(&hello(), seconds(10)).await.unwrap_err();
+    assert_eq!((error.class, error.attempts, error.maybe_stored), (Class::Config, 1, false));
+    assert!(error.detail.starts_with("the endpoint knows neither form of the address"), "{}", error.detail);
+    assert_eq!(paths(&server), [PATH, ENGINE_FIRST]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_turns_to_the_other_address_once_and_stays_there() {
+    let busy = || status(503, &json!({"error_code": "DMS.00500000", "error_msg": "m"}).to_string());
+    let server = Server::start([unknown("APIG.0101"), busy(), ok(STORED), ok(STORED)]).await;
+    let sender = client(&server.url, &KEY);
+    assert_eq!(sender.send(&hello(), seconds(10)).await.unwrap().attempts, 2);
+    assert_eq!(paths(&server), [PATH, ENGINE_FIRST, ENGINE_FIRST]);
+    // Without a receipt nothing is remembered.
+    let server = Server::start([unknown("APIG.0101"), busy(), busy(), ok(STORED)]).await;
+    let sender = client(&server.url, &KEY);
+    let until = Until { effort: Effort::Brief, ..seconds(10).into() };
+    sender.send(&hello(), until).await.unwrap_err();
+    sender.send(&message("other-topic", "x"), seconds(10)).await.unwrap();
+    assert_eq!(paths(&server), [PATH, ENGINE_FIRST, ENGINE_FIRST, PATH]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_environment_can_say_which_address_comes_first() {
+    for (word, path) in [("engine-first", ENGINE_FIRST), ("project-first", PATH)] {
+        let server = Server::start([ok(STORED)]).await;
+        let client = client(&server.url, &[&KEY[..], &[("ROCKETMQ_PATH", word)]].concat());
+        assert_eq!(client.problems(), []);
+        client.send(&hello(), seconds(10)).await.unwrap();
+        assert_eq!(paths(&server), [path]);
+    }
+    let wrong = client("https://dms.example.com", &[&KEY[..], &[("ROCKETMQ_PATH", "v2")]].concat());
+    let problems = wrong.problems();
+    assert_eq!(problems[0].variable, "ROCKETMQ_PATH");
+    assert!(problems[0].message.contains("neither engine-first"), "{problems:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,13 +2,14 @@
 
 mod probe;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use http::HeaderMap;
 use tokio::time::Instant;
 
 use super::iam::{IamTokens, Login, is_project_id};
+use super::path::{Learned, PathForm, is_unknown};
 use super::sign::{Head, sign};
 use super::wire::{self, Limit};
 use crate::clock::Timestamp;
@@ -39,6 +40,7 @@ struct Inner {
     transport: Transport,
     courier: Courier,
     tokens: IamTokens,
+    learned: Learned,
     vault: Vault,
 }
 
@@ -49,7 +51,8 @@ impl Client {
         let (env, transport) = (context.env.clone(), Transport::new(&context.env));
         let vault = Vault::new(&env, &context.clock);
         let courier = Courier::new(context);
-        Self(Arc::new(Inner { env, transport, courier, tokens: IamTokens::default(), vault }))
+        let (tokens, learned) = (IamTokens::default(), Learned::default());
+        Self(Arc::new(Inner { env, transport, courier, tokens, learned, vault }))
     }
 }
 
@@ -66,7 +69,7 @@ impl Queue for Client {
     async fn send(&self, message: &Message, until: impl Into<Until> + Send) -> Result<Receipt, SendError> {
         let properties = wire::check(message, max_message(&self.0.env)?)?;
         let body = wire::body(message, &properties);
-        let sending = Sending { client: &self.0, message, body, limit: wire::limit(message) };
+        let sending = Sending::new(&self.0, message, body);
         self.0.courier.send(&sending, &message.topic, until.into()).await
     }
 
@@ -76,7 +79,7 @@ impl Queue for Client {
         let all = [
             transport,
             self.0.courier.problem().cloned(),
-            endpoints(env).err(),
+            endpoints(env).and_then(|endpoints| PathForm::of(env, &endpoints.current)).err(),
             instance(env).err(),
             max_message(env).err(),
             auth(Keyring::trusting(env, &self.0.vault)).err(),
@@ -98,6 +101,8 @@ impl Queue for Client {
 /// Settings of the environment for one attempt.
 struct SendConfig {
     endpoints: Endpoints,
+    /// Form of the address at the endpoint in use, as the environment or the host's name has it.
+    form: PathForm,
     instance: String,
     auth: Auth,
 }
@@ -130,6 +135,8 @@ struct Sending<'a> {
     message: &'a Message,
     body: Bytes,
     limit: usize,
+    /// The other form of the address, once this message has turned to it.
+    turned: OnceLock<PathForm>,
 }
 
 impl Outgoing for Sending<'_> {
@@ -144,7 +151,9 @@ impl Outgoing for Sending<'_> {
         if let Some(problem) = self.client.transport.problem() {
             return Err(problem);
         }
-        Ok(SendConfig { endpoints: endpoints(env)?, instance: instance(env)?, auth: auth(keys)? })
+        let endpoints = endpoints(env)?;
+        let form = PathForm::of(env, &endpoints.current)?;
+        Ok(SendConfig { endpoints, form, instance: instance(env)?, auth: auth(keys)? })
     }
 
     fn size(&self) -> usize {
@@ -156,15 +165,45 @@ impl Outgoing for Sending<'_> {
     }
 }
 
-impl Sending<'_> {
-    /// Sends one request, and returns the answer with its meaning.
+impl<'a> Sending<'a> {
+    fn new(client: &'a Inner, message: &'a Message, body: Bytes) -> Self {
+        Self { client, message, body, limit: wire::limit(message), turned: OnceLock::new() }
+    }
+
+    /// Sends one request, and returns the answer with its meaning. If the gateway does not know the address, the
+    /// request is sent to the other form of the address, once for each message.
     async fn exchange(&self, config: &SendConfig, attempt: Attempt) -> Result<Exchange, Failure> {
+        let learned = &self.client.learned;
+        let first = learned.form(config.endpoint(), config.form);
+        let turned = self.turned.get().copied();
+        let mut exchange = self.ask(config, attempt, turned.unwrap_or(first)).await?;
+        if turned.is_none()
+            && matches!(&exchange.meaning, Err(failure) if is_unknown(exchange.answer.status, failure))
+        {
+            let other = *self.turned.get_or_init(|| first.other());
+            exchange = self.ask(config, attempt, other).await?;
+        }
+        if let Some(form) = self.turned.get() {
+            match &mut exchange.meaning {
+                Ok(_) => learned.learn(config.endpoint(), *form),
+                Err(failure) if is_unknown(exchange.answer.status, failure) => {
+                    failure.detail =
+                        format!("the endpoint knows neither form of the address: {}", failure.detail);
+                }
+                Err(_) => {}
+            }
+        }
+        Ok(exchange)
+    }
+
+    /// Sends one request to this form of the address.
+    async fn ask(&self, config: &SendConfig, attempt: Attempt, form: PathForm) -> Result<Exchange, Failure> {
         let Inner { transport, tokens, .. } = self.client;
         let Attempt { deadline, fresh, .. } = attempt;
         let mut token = None;
         let (target, headers, secrets) = match &config.auth {
             Auth::Key(credentials, project) => {
-                let target = path(project, &config.instance);
+                let target = form.path(project, &config.instance);
                 let headers =
                     self.signed(config.endpoint().host(), &target, credentials, project, attempt.now);
                 (target, headers, credentials.secrets())
@@ -173,7 +212,7 @@ impl Sending<'_> {
                 let token = token.insert(tokens.get(transport, login, attempt.now, deadline).await?);
                 let value = token.value.expose_str().unwrap_or_default();
                 let headers = headers([("content-type", CONTENT_TYPE), ("x-auth-token", value)]);
-                (path(&token.project_id, &config.instance), headers, [value, ""])
+                (form.path(&token.project_id, &config.instance), headers, [value, ""])
             }
         };
         let call = Call {
@@ -216,11 +255,6 @@ impl Sending<'_> {
         signed.extend([("x-sdk-date", date.as_str()), ("authorization", &signature.authorization)]);
         headers(signed)
     }
-}
-
-/// Builds the path without `?topic=`: one example of the documents has it, but no SDK sends it.
-fn path(project: &str, instance: &str) -> String {
-    format!("/v2/{project}/rocketmq/instances/{instance}/messages")
 }
 
 fn endpoints(env: &Env) -> Result<Endpoints, EnvProblem> {

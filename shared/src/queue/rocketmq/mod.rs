@@ -7,6 +7,7 @@
 mod client;
 pub mod error;
 mod iam;
+mod path;
 mod properties;
 pub mod sign;
 pub mod wire;
@@ -39,7 +40,7 @@ pub(crate) static SPEC: Spec = Spec {
     label: "RocketMQ",
     routes: &[Route {
         name: "http",
-        operation: "POST /v2/{project_id}/rocketmq/instances/{instance_id}/messages",
+        operation: "POST /v2/rocketmq/{project_id}/instances/{instance_id}/messages, or /v2/{project_id}/rocketmq/…",
     }],
     check_topic,
     takes_bare_topic: |topic| !topic.contains('/'),
@@ -59,10 +60,11 @@ pub(crate) static SPEC: Spec = Spec {
     read: wire::read,
 };
 
-static KEYS: [TargetKey; 12] = [
+static KEYS: [TargetKey; 13] = [
     key("endpoint", ENDPOINT, Plain),
     key("instance", INSTANCE, Plain),
     key("max_message", MAX_MESSAGE, Plain),
+    key("path", path::PATH, Plain),
     key("project", PROJECT, Plain),
     key("access_key", HUAWEI[0].id, Secret),
     key("secret_key", HUAWEI[0].key, Secret),

@@ -37,7 +37,7 @@ impl Client {
         // A topic of letters, digits and hyphens and a short text pass every check.
         let properties = wire::check(&message, Limit::Text(wire::MAX_TEXT)).unwrap_or_default();
         let body = wire::body(&message, &properties);
-        let sending = Sending { client: &self.0, message: &message, body, limit: wire::limit(&message) };
+        let sending = Sending::new(&self.0, &message, body);
         let config: SendConfig = sending.config(false, deadline).await?;
         let mut place = vec![("instance", config.instance.clone())];
         let access = match &config.auth {
