@@ -24,10 +24,14 @@ pub(crate) const SCF_RUNTIME: &str = "SCF_RUNTIME_API";
 /// Variable with the address of FunctionGraph's runtime interface.
 pub(crate) const FUNCTION_GRAPH_RUNTIME: &str = "RUNTIME_API_ADDR";
 
-/// Switch of this program: a web function of SCF believes the platform's credential header fields.
-pub(crate) const SCF_TRUST: &str = "SCF_TRUST_HEADERS";
+/// Variable that names the platform whose credential header fields a function believes that is called over HTTP.
+///
+/// SCF keeps names that begin with `SCF_` for itself, and its console takes values of two bytes or more that begin
+/// with a letter: <https://www.tencentcloud.com/document/product/583/32748>.
+pub(crate) const TRUST: &str = "TRUST_PLATFORM_HEADERS";
 
-/// Switch of this program: an HTTP function of FunctionGraph believes the platform's credential header fields.
+/// Older switches with the same meaning as the two words of [`TRUST`].
+pub(crate) const SCF_TRUST: &str = "SCF_TRUST_HEADERS";
 pub(crate) const FUNCTION_GRAPH_TRUST: &str = "FGS_TRUST_HEADERS";
 
 /// Variable with the name of a Lambda function.
@@ -48,12 +52,38 @@ const FUNCTIONS: [&str; 7] = [
     "RUNTIME_CODE_ROOT",
 ];
 
-/// Switches of this program that only make sense in functions called over HTTP.
-const SWITCHES: [&str; 2] = [SCF_TRUST, FUNCTION_GRAPH_TRUST];
-
 /// Variables of platforms that start and stop containers as requests come.
 const CONTAINERS: [&str; 5] =
     ["K_SERVICE", "K_REVISION", "K_CONFIGURATION", "CLOUD_RUN_JOB", "CLOUD_RUN_EXECUTION"];
+
+/// Platform that hands credentials to a function in header fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trusted {
+    Scf,
+    FunctionGraph,
+}
+
+impl Trusted {
+    pub(crate) const ALL: [Self; 2] = [Self::Scf, Self::FunctionGraph];
+
+    /// Returns the word for the platform in [`TRUST`].
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Scf => "scf",
+            Self::FunctionGraph => "functiongraph",
+        }
+    }
+
+    /// Returns the variable that declares trust in the platform, if there is one.
+    pub(crate) fn named_by(self, env: &Env) -> Option<&'static str> {
+        let switch = if self == Self::Scf { SCF_TRUST } else { FUNCTION_GRAPH_TRUST };
+        if env.get(TRUST).is_some_and(|word| word == self.word()) {
+            Some(TRUST)
+        } else {
+            env.is_on(switch).then_some(switch)
+        }
+    }
+}
 
 /// Environment that starts the process and may end it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +125,9 @@ impl Platform {
     pub fn of(env: &Env) -> Self {
         let is_set = |name: &&'static str| env.get(name).is_some();
         let function = RUNTIMES.into_iter().chain(FUNCTIONS).find(is_set);
-        let function = function.or_else(|| SWITCHES.into_iter().find(|name| env.is_on(name)));
+        // Trust in a platform only makes sense in functions that are called over HTTP.
+        let function =
+            function.or_else(|| Trusted::ALL.into_iter().find_map(|trusted| trusted.named_by(env)));
         match (function, CONTAINERS.into_iter().find(is_set)) {
             (Some(variable), _) => Self::Function(variable),
             (None, Some(variable)) => Self::Container(variable),
@@ -144,6 +176,9 @@ mod tests {
             (&[("SCF_NAMESPACE", "default")], Platform::Function("SCF_NAMESPACE")),
             (&[("SCF_TRUST_HEADERS", "1")], Platform::Function("SCF_TRUST_HEADERS")),
             (&[("SCF_TRUST_HEADERS", "0")], Platform::Machine),
+            (&[("TRUST_PLATFORM_HEADERS", "scf")], Platform::Function("TRUST_PLATFORM_HEADERS")),
+            (&[("TRUST_PLATFORM_HEADERS", "functiongraph")], Platform::Function("TRUST_PLATFORM_HEADERS")),
+            (&[("TRUST_PLATFORM_HEADERS", "1")], Platform::Machine),
             (&[("RUNTIME_API_ADDR", "127.0.0.1:1")], Platform::Function("RUNTIME_API_ADDR")),
             (&[("RUNTIME_FUNC_NAME", "f")], Platform::Function("RUNTIME_FUNC_NAME")),
             (&[("RUNTIME_CODE_ROOT", "/opt/function/code")], Platform::Function("RUNTIME_CODE_ROOT")),

@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::env::Env;
 use crate::files::unreadable;
+use crate::json;
 
 /// Upper bound on the size of a secret file, in bytes. Keys and tokens are far smaller.
 const MAX_FILE: u64 = 64 * 1024;
@@ -31,6 +32,15 @@ impl Secret {
     /// Returns the value as text, if it is UTF-8.
     pub fn expose_str(&self) -> Option<&str> {
         std::str::from_utf8(&self.0).ok()
+    }
+
+    /// Returns the text at a key of the JSON object that this secret is; `id` names the secret in an error.
+    pub(crate) fn member(&self, id: &str, key: &str) -> Result<Self, SecretError> {
+        let members = json::members(self.expose()).map_err(|_| SecretError::NotAnObject(id.to_owned()))?;
+        let found = members.into_iter().find(|(name, _)| name == key);
+        let value = found.and_then(|(_, raw)| json::string(raw));
+        let missing = || SecretError::NoMember { id: id.to_owned(), key: key.to_owned() };
+        value.map(|value| Self::new(value.into_owned())).ok_or_else(missing)
     }
 
     /// Returns true if the value is empty or has no visible character (only white space, control characters,
@@ -92,8 +102,14 @@ fn is_before(a: &[u8], b: &[u8]) -> Choice {
 pub enum SecretRef {
     /// Value itself: `plain:VALUE`, or a bare value where the configuration allows it.
     Literal(Secret),
-    /// Variable: `env:NAME`. It holds the secret, or a `secretsmanager:` or `ssm:` reference to the secret.
-    Env(String),
+    /// Variable: `env:NAME` or `env:NAME#json_key`. It holds the secret, or a `secretsmanager:` or `ssm:` reference
+    /// to the secret.
+    Env {
+        /// Name of the variable.
+        name: String,
+        /// Key in the JSON object that the variable holds: a platform may allow few variables.
+        json_key: Option<String>,
+    },
     /// File: `file:PATH`. A trailing line end is not part of the secret.
     File(PathBuf),
     /// Secret of AWS Secrets Manager: `secretsmanager:ID` or `secretsmanager:ID#json_key`, read through the
@@ -167,7 +183,7 @@ pub enum SecretError {
     /// Missing member, or member that is not a string.
     #[error("{id} has no text at {key:?}")]
     NoMember {
-        /// Name or ARN of the secret.
+        /// Name or ARN of the secret, or name of the variable.
         id: String,
         /// Key after the `#` of the reference.
         key: String,
@@ -222,16 +238,20 @@ impl SecretRef {
             "" => Err(SecretError::NoName(kind)),
             name => Ok(name.to_owned()),
         };
+        let keyed = |rest, kind| match str::split_once(rest, '#') {
+            Some((name, key)) => named(key, kind).map(|key| (name, Some(key))),
+            None => Ok((rest, None)),
+        };
         match text.split_once(':') {
             Some(("plain", value)) => Ok(Self::Literal(Secret::new(value))),
-            Some(("env", name)) => named(name, "env:").map(Self::Env),
+            Some(("env", rest)) => {
+                let (name, json_key) = keyed(rest, "env:NAME#")?;
+                Ok(Self::Env { name: named(name, "env:")?, json_key })
+            }
             Some(("file", path)) => named(path, "file:").map(|p| Self::File(p.into())),
             Some(("ssm", name)) => named(name, "ssm:").map(Self::Ssm),
             Some(("secretsmanager", rest)) => {
-                let (id, json_key) = match rest.split_once('#') {
-                    Some((id, key)) => (id, Some(named(key, "secretsmanager:ID#")?)),
-                    None => (rest, None),
-                };
+                let (id, json_key) = keyed(rest, "secretsmanager:ID#")?;
                 Ok(Self::SecretsManager { id: named(id, "secretsmanager:")?, json_key })
             }
             _ => Err(SecretError::NotAReference),
@@ -251,10 +271,17 @@ impl SecretRef {
     /// So the same `hooks.toml` works where a variable holds the secret and where no variable may hold one.
     /// Only a single step to these stores is allowed; any other text is the secret itself.
     pub(crate) fn follow(&self, env: &Env) -> Result<Cow<'_, Self>, SecretError> {
-        let Self::Env(name) = self else { return Ok(Cow::Borrowed(self)) };
+        let Self::Env { name, json_key } = self else { return Ok(Cow::Borrowed(self)) };
         let is_remote = |text: &String| ["secretsmanager:", "ssm:"].iter().any(|kind| text.starts_with(kind));
         match env.get(name).filter(is_remote) {
-            Some(text) => Self::parse(&text).map(Cow::Owned),
+            Some(text) => match (Self::parse(&text)?, json_key) {
+                (reference, None) => Ok(Cow::Owned(reference)),
+                // The key may be written at either end.
+                (Self::SecretsManager { id, json_key: None }, Some(key)) => {
+                    Ok(Cow::Owned(Self::SecretsManager { id, json_key: Some(key.clone()) }))
+                }
+                (_, Some(_)) => Err(SecretError::NotAnObject(name.clone())),
+            },
             None => Ok(Cow::Borrowed(self)),
         }
     }
@@ -276,7 +303,13 @@ impl SecretRef {
         let secret = match &*self.follow(env)? {
             Self::Literal(secret) if secret.expose().is_empty() => return Ok(secret.clone()),
             Self::Literal(secret) => secret.clone(),
-            Self::Env(name) => Secret::new(env.get(name).ok_or_else(|| SecretError::Unset(name.clone()))?),
+            Self::Env { name, json_key } => {
+                let value = Secret::new(env.get(name).ok_or_else(|| SecretError::Unset(name.clone()))?);
+                match json_key {
+                    Some(key) => value.member(name, key)?,
+                    None => value,
+                }
+            }
             Self::File(path) => read_file(path)?,
             Self::SecretsManager { .. } => return Err(SecretError::Remote("secretsmanager:")),
             Self::Ssm(_) => return Err(SecretError::Remote("ssm:")),

@@ -2,9 +2,44 @@
 
 use super::*;
 
+fn variable(name: &str) -> SecretRef {
+    SecretRef::Env { name: name.to_owned(), json_key: None }
+}
+
+/// A platform that takes few variables can hold the secrets of all hooks in one.
+#[test]
+fn a_variable_may_hold_several_secrets() {
+    let env = Env::of([
+        ("ALL", r#"{"github":"one","a.b":"two","n":1,"empty":"","twice":"a"}"#),
+        ("TEXT", "not JSON"),
+        ("FAR", "secretsmanager:hooks"),
+        ("NEAR", "secretsmanager:hooks#own"),
+        ("SSM", "ssm:/hooks"),
+    ]);
+    let resolve = |text: &str| SecretRef::parse(text).unwrap().resolve(&env);
+    assert_eq!(resolve("env:ALL#github"), Ok(Secret::new("one")));
+    assert_eq!(resolve("env: ALL # a.b "), Ok(Secret::new("two")));
+    for (text, error) in [
+        ("env:ALL#none", SecretError::NoMember { id: "ALL".into(), key: "none".into() }),
+        ("env:ALL#n", SecretError::NoMember { id: "ALL".into(), key: "n".into() }),
+        ("env:ALL#empty", SecretError::Empty),
+        ("env:TEXT#a", SecretError::NotAnObject("TEXT".into())),
+        ("env:UNSET#a", SecretError::Unset("UNSET".into())),
+        ("env:NEAR#a", SecretError::NotAnObject("NEAR".into())),
+        ("env:SSM#a", SecretError::NotAnObject("SSM".into())),
+    ] {
+        assert_eq!(resolve(text), Err(error), "{text}");
+    }
+    assert_eq!(SecretRef::parse("env:ALL#"), Err(SecretError::NoName("env:NAME#")));
+    assert_eq!(SecretRef::parse("env:#a"), Err(SecretError::NoName("env:")));
+    let far = SecretRef::parse("env:FAR#github").unwrap();
+    let hooks = SecretRef::SecretsManager { id: "hooks".into(), json_key: Some("github".into()) };
+    assert_eq!(far.follow(&env).map(Cow::into_owned), Ok(hooks));
+}
+
 #[test]
 fn references_are_read() {
-    assert_eq!(SecretRef::parse("env:A"), Ok(SecretRef::Env("A".into())));
+    assert_eq!(SecretRef::parse("env:A"), Ok(variable("A")));
     assert_eq!(SecretRef::parse("plain:a:b"), Ok(SecretRef::Literal(Secret::new("a:b"))));
     assert_eq!(
         SecretRef::parse("secretsmanager:arn:aws:x#k"),
@@ -39,19 +74,19 @@ fn a_variable_may_name_a_secret_of_a_store_in_one_step() {
         ("F", "file:/etc/hostname"),
         ("L", "ssm-like:x"),
     ]);
-    let follow = |name: &str| SecretRef::Env(name.to_owned()).follow(&env).map(Cow::into_owned);
+    let follow = |name: &str| variable(name).follow(&env).map(Cow::into_owned);
     let store = SecretRef::SecretsManager { id: "hookmq".into(), json_key: Some("a".into()) };
     assert_eq!(follow("S"), Ok(store.clone()));
     assert_eq!(follow("P"), Ok(SecretRef::Ssm("/a".into())));
     assert_eq!(follow("BROKEN"), Err(SecretError::NoName("ssm:")));
     for (name, text) in [("E", "env:S"), ("F", "file:/etc/hostname"), ("L", "ssm-like:x")] {
-        assert_eq!(follow(name), Ok(SecretRef::Env(name.into())), "{text} is a secret");
-        assert_eq!(SecretRef::Env(name.into()).resolve(&env), Ok(Secret::new(text)));
+        assert_eq!(follow(name), Ok(variable(name)), "{text} is a secret");
+        assert_eq!(variable(name).resolve(&env), Ok(Secret::new(text)));
     }
     // The text of the reference is never the secret.
-    assert_eq!(SecretRef::Env("S".into()).resolve(&env), Err(SecretError::Remote("secretsmanager:")));
-    assert_eq!(SecretRef::Env("P".into()).resolve(&env), Err(SecretError::Remote("ssm:")));
-    assert_eq!(SecretRef::Env("BROKEN".into()).resolve(&env), Err(SecretError::NoName("ssm:")));
+    assert_eq!(variable("S").resolve(&env), Err(SecretError::Remote("secretsmanager:")));
+    assert_eq!(variable("P").resolve(&env), Err(SecretError::Remote("ssm:")));
+    assert_eq!(variable("BROKEN").resolve(&env), Err(SecretError::NoName("ssm:")));
     assert_eq!(*store.follow(&env).unwrap(), store);
 }
 

@@ -3,8 +3,8 @@
 //! | | fields | believed | instead of the variables |
 //! |---|---|---|---|
 //! | FunctionGraph, custom runtime | `X-CFF-Access-Key` … | from its own interface | `HUAWEICLOUD_SDK_AK` … |
-//! | FunctionGraph, HTTP function | `X-CFF-Security-Access-Key` … | `FGS_TRUST_HEADERS`, on loopback | the same |
-//! | SCF, web function | `X-Scf-Secret-Id` … | `SCF_TRUST_HEADERS` | `TENCENTCLOUD_SECRETID` … |
+//! | FunctionGraph, HTTP function | `X-CFF-Security-Access-Key` … | `TRUST_PLATFORM_HEADERS=functiongraph`, on loopback | the same |
+//! | SCF, web function | `X-Scf-Secret-Id` … | `TRUST_PLATFORM_HEADERS=scf` | `TENCENTCLOUD_SECRETID` … |
 //!
 //! A client can write such fields into a request too. Believed or not, they are removed from every request
 //! ([`Headers::without_platforms`](crate::http::Headers::without_platforms)).
@@ -21,7 +21,7 @@ use http::HeaderMap;
 
 use super::server;
 use crate::env::{Env, EnvProblem, Lent};
-use crate::platform::{FUNCTION_GRAPH_TRUST, SCF_TRUST};
+use crate::platform::{TRUST, Trusted};
 use crate::queue::credentials::{Family, HUAWEI, TENCENT};
 
 /// Header fields of one platform's credentials, and the variables that they replace.
@@ -82,20 +82,26 @@ fn is_plain(value: &str) -> bool {
 pub(super) struct Trust(Option<(&'static Handover, Env)>);
 
 impl Trust {
-    /// Returns the problem with `FGS_TRUST_HEADERS` and `SCF_TRUST_HEADERS`, if there is one.
+    /// Returns the problem with `TRUST_PLATFORM_HEADERS` and its older names, if there is one.
     pub(super) fn problem(env: &Env) -> Option<EnvProblem> {
+        let problem = |variable, message: &str| Some(EnvProblem { variable, message: message.to_owned() });
+        if env.get(TRUST).is_some_and(|word| Trusted::ALL.iter().all(|trusted| trusted.word() != word)) {
+            return problem(TRUST, "is neither scf nor functiongraph: name the platform, or unset it");
+        }
         // An address that cannot be read ends the process elsewhere.
         let is_own = || server::address(env).map_or(true, |address| server::is_loopback(&address));
-        let (variable, message) = match (env.is_on(FUNCTION_GRAPH_TRUST), env.is_on(SCF_TRUST)) {
-            (true, true) => (SCF_TRUST, "and FGS_TRUST_HEADERS are both on: keep one"),
-            (true, false) if !is_own() => (
-                FUNCTION_GRAPH_TRUST,
+        match Trusted::ALL.map(|trusted| trusted.named_by(env)) {
+            [Some(scf), Some(other)] => problem(
+                scf,
+                &format!("and {other} name two platforms: keep the one that this function runs on"),
+            ),
+            [None, Some(variable)] if !is_own() => problem(
+                variable,
                 "is for FunctionGraph, which calls 127.0.0.1:8000: set LISTEN to that, or clients could \
                  write the headers themselves",
             ),
-            (true, false) | (false, true | false) => return None,
-        };
-        Some(EnvProblem { variable, message: message.to_owned() })
+            _ => None,
+        }
     }
 
     /// Reads the trust from the environment, for a server at `address`. If the variables are wrong, no field
@@ -104,12 +110,13 @@ impl Trust {
         if Self::problem(env).is_some() {
             return Self::default();
         }
-        match (env.is_on(FUNCTION_GRAPH_TRUST), env.is_on(SCF_TRUST)) {
+        let handover = match Trusted::ALL.map(|trusted| trusted.named_by(env)) {
             // A name in `LISTEN` may belong to another machine, so the bound address decides.
-            (true, _) if address.is_loopback() => Self(Some((&HTTP_FUNCTION, env.clone()))),
-            (false, true) => Self(Some((&WEB_FUNCTION, env.clone()))),
-            (true, _) | (false, false) => Self::default(),
-        }
+            [None, Some(_)] if address.is_loopback() => &HTTP_FUNCTION,
+            [Some(_), None] => &WEB_FUNCTION,
+            _ => return Self::default(),
+        };
+        Self(Some((handover, env.clone())))
     }
 
     /// Returns the credentials lent to a request. A field that occurs twice counts as absent: one of the two
@@ -158,6 +165,8 @@ mod tests {
         const AK: &str = "HUAWEICLOUD_SDK_AK";
         let on = [("FGS_TRUST_HEADERS", "1")];
         assert_eq!(id(&on, LOOPBACK, AK, &CFF).await.as_deref(), Some("id"));
+        let named = [("TRUST_PLATFORM_HEADERS", "functiongraph")];
+        assert_eq!(id(&named, LOOPBACK, AK, &CFF).await.as_deref(), Some("id"));
         assert_eq!(
             id(&on, LOOPBACK, "HUAWEICLOUD_SDK_SECURITY_TOKEN", &CFF).await.as_deref(),
             Some(CFF[2].1)
@@ -168,6 +177,9 @@ mod tests {
             (&[("FGS_TRUST_HEADERS", "0")], LOOPBACK, "told not to"),
             (&on, ANY, "anybody can write them"),
             (&[on[0], ("SCF_TRUST_HEADERS", "1")], LOOPBACK, "it cannot be both"),
+            (&[on[0], ("TRUST_PLATFORM_HEADERS", "scf")], LOOPBACK, "it cannot be both"),
+            (&[("TRUST_PLATFORM_HEADERS", "1")], LOOPBACK, "no platform is named"),
+            (&[("TRUST_PLATFORM_HEADERS", "functiongraph")], ANY, "anybody can write them"),
             (&[on[0], ("OTC_SDK_AK", "own")], LOOPBACK, "there is a key"),
         ] {
             assert_eq!(id(vars, at, AK, &CFF).await, None, "{why}");
@@ -191,6 +203,10 @@ mod tests {
         let injected = [("SCF_TRUST_HEADERS", "1"), ("TENCENTCLOUD_SECRETID", "at start")];
         let id = async |vars: &[(&str, &str)]| id(vars, ANY, "TENCENTCLOUD_SECRETID", &fields).await;
         assert_eq!(id(&injected).await.as_deref(), Some("new"));
+        for (word, known) in [("scf", "new"), ("functiongraph", "at start"), ("1", "at start")] {
+            let named = [("TRUST_PLATFORM_HEADERS", word), injected[1]];
+            assert_eq!(id(&named).await.as_deref(), Some(known), "{word}");
+        }
         assert_eq!(id(&injected[1..]).await.as_deref(), Some("at start"));
         let own = [injected[0], injected[1], ("TENCENTCLOUD_SECRET_ID", "own")];
         assert_eq!(id(&own).await.as_deref(), Some("at start"), "and the client takes a person's own first");

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::breaker::Fingerprint;
 use crate::env::{Env, EnvProblem};
 use crate::net::digest::sha256;
-use crate::platform::{FUNCTION_GRAPH_RUNTIME, FUNCTION_GRAPH_TRUST, SCF_TRUST};
+use crate::platform::{FUNCTION_GRAPH_RUNTIME, Trusted};
 use crate::secret::{Secret, SecretError, SecretRef};
 #[cfg(feature = "machine")]
 use crate::vault::LentKey;
@@ -57,7 +57,7 @@ pub(crate) const TENCENT: [Family; 2] = [
         id: "TENCENTCLOUD_SECRETID",
         key: "TENCENTCLOUD_SECRETKEY",
         token: Some("TENCENTCLOUD_SESSIONTOKEN"),
-        is_lent: |env| env.is_on(SCF_TRUST),
+        is_lent: |env| Trusted::Scf.named_by(env).is_some(),
     },
 ];
 
@@ -67,7 +67,9 @@ pub(crate) const HUAWEI: [Family; 2] = [
         id: "HUAWEICLOUD_SDK_AK",
         key: "HUAWEICLOUD_SDK_SK",
         token: Some(HUAWEI_TOKEN),
-        is_lent: |env| env.get(FUNCTION_GRAPH_RUNTIME).is_some() || env.is_on(FUNCTION_GRAPH_TRUST),
+        is_lent: |env| {
+            env.get(FUNCTION_GRAPH_RUNTIME).is_some() || Trusted::FunctionGraph.named_by(env).is_some()
+        },
     },
     Family { id: "OTC_SDK_AK", key: "OTC_SDK_SK", token: None, is_lent: never },
 ];

@@ -72,7 +72,7 @@ impl<'r> Remote<'r> {
                 Some(Self { store: SecretStore::SecretsManager, id, json_key: json_key.as_deref() })
             }
             SecretRef::Ssm(id) => Some(Self { store: SecretStore::ParameterStore, id, json_key: None }),
-            SecretRef::Literal(_) | SecretRef::Env(_) | SecretRef::File(_) => None,
+            SecretRef::Literal(_) | SecretRef::Env { .. } | SecretRef::File(_) => None,
         }
     }
 
@@ -108,13 +108,10 @@ impl<'r> Remote<'r> {
 
     /// Picks the member that the reference names, or returns the whole secret if the reference names none.
     pub(super) fn pick(&self, secret: Secret) -> Result<Secret, SecretError> {
-        let Some(key) = self.json_key else { return Ok(secret) };
-        let members =
-            json::members(secret.expose()).map_err(|_| SecretError::NotAnObject(self.id.to_owned()))?;
-        let found = members.into_iter().find(|(name, _)| name == key);
-        let value = found.and_then(|(_, raw)| json::string(raw));
-        let missing = || SecretError::NoMember { id: self.id.to_owned(), key: key.to_owned() };
-        value.map(|value| Secret::new(value.into_owned())).ok_or_else(missing)
+        match self.json_key {
+            Some(key) => secret.member(self.id, key),
+            None => Ok(secret),
+        }
     }
 }
 

@@ -95,8 +95,8 @@ impl Server {
         bind.await.map_err(|source| HostError::Listen { address: address.to_owned(), source })
     }
 
-    /// Trusts the credentials that a cloud's platform writes into requests, as far as `FGS_TRUST_HEADERS` and
-    /// `SCF_TRUST_HEADERS` allow, and the sender's address from proxies, as far as `TRUST_PROXIES` allows.
+    /// Trusts the credentials that a cloud's platform writes into requests, as far as `TRUST_PLATFORM_HEADERS`
+    /// allows, and the sender's address from proxies, as far as `TRUST_PROXIES` allows.
     #[must_use]
     pub fn trusting(self, env: &Env) -> Self {
         // The configuration reports problems with these variables.
