@@ -1,6 +1,6 @@
 //! Host of the redriver: on Lambda it runs on a schedule's events. Elsewhere it has a clock of its own and an
-//! HTTP server for the platform's probes and for runs on demand: `POST /` for the due records, `POST /?now=1`
-//! for all waiting records, `POST /?shard=3/8` for one shard.
+//! HTTP server for the platform's probes and, on loopback alone, for runs on demand: `POST /` for the due records,
+//! `POST /?now=1` for all waiting records, `POST /?shard=3/8` for one shard.
 
 use std::future::Future;
 use std::time::Duration;
@@ -148,7 +148,8 @@ async fn repeat<J: Job>(job: J, every: Duration) {
     }
 }
 
-/// Service that runs the job once per `POST /`. `now=1` is for use after the cause of failures was corrected,
+/// Service that runs the job once per `POST /` from the machine or Pod itself: the request has no credentials, and a
+/// run costs calls to the store and the vendor. `now=1` is for use after the cause of failures was corrected,
 /// `shard=3/8` for another shard than the process's own.
 #[derive(Clone)]
 struct OnDemand<J>(J);
@@ -172,8 +173,15 @@ impl<J: Job> Service for OnDemand<J> {
     }
 
     fn admits(&self, head: &Request, _: usize) -> Result<usize, Response> {
+        let is_local = head.source_ip.is_some_and(|source| source.to_canonical().is_loopback());
         let problem = match (head.path.as_str(), head.method.as_str()) {
-            ("/", "POST") => return Ok(self.max_body()),
+            ("/", "POST") if is_local => return Ok(self.max_body()),
+            ("/", "POST") => {
+                let advice =
+                    "a run is asked for on loopback alone: run `hookmq redrive --now`, or forward the port";
+                tracing::warn!(request_id = head.request_id, source = ?head.source_ip, advice, "refused");
+                Problem::Forbidden
+            }
             ("/", _) => Problem::MethodNotAllowed("POST"),
             _ => Problem::NotFound,
         };

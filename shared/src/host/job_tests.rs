@@ -27,7 +27,7 @@ use crate::store::memory::{Fault, MemoryStore, Operation};
 #[tokio::test]
 async fn a_run_on_demand_takes_what_is_due_or_all() {
     let job = Noting::default();
-    let answer = |method: &str, path: &str, raw_query: &str| {
+    let answer_to = |source: Option<&str>, method: &str, path: &str, raw_query: &str| {
         let request = Request {
             method: method.into(),
             path: path.into(),
@@ -36,12 +36,20 @@ async fn a_run_on_demand_takes_what_is_due_or_all() {
             body: bytes::Bytes::new(),
             request_id: String::new(),
             received: Instant::now(),
-            source_ip: None,
+            source_ip: source.map(|address| address.parse().unwrap()),
             deadline: None,
         };
         let demand = OnDemand(job.clone());
         async move { demand.call(request).await.status }
     };
+    // Anybody who reaches the port could ask for runs.
+    for other in [None, Some("10.0.0.7"), Some("::ffff:10.0.0.7"), Some("2001:db8::1"), Some("0.0.0.0")] {
+        assert_eq!(answer_to(other, "POST", "/", "now=1").await, 403, "{other:?}");
+    }
+    for own in ["127.0.0.1", "127.0.0.8", "::1", "::ffff:127.0.0.1"] {
+        assert_eq!(answer_to(Some(own), "POST", "/", "now=0").await, 400, "{own}");
+    }
+    let answer = |method, path, query| answer_to(Some("127.0.0.1"), method, path, query);
     for (method, path, query, status) in [
         ("POST", "/", "", 200),
         ("POST", "/", "now=1", 200),
