@@ -1,5 +1,8 @@
 """SAM template as CloudFormation gets it: translated by SAM's translator, with the parameters' values."""
+import copy
+import functools
 import logging
+import math
 import os
 import re
 
@@ -26,13 +29,22 @@ class NoPolicies:
         return {}
 
 
+def text() -> str:
+    return (support.ROOT / "template.yaml").read_text()
+
+
+def without_urls() -> str:
+    """Returns the template for a region without function URLs, made as docs/aws.md says."""
+    return re.sub(r"(?m)^.*# function-url \{\n(?s:.*?)^.*# \}\n", "", text())
+
+
 def source() -> dict:
-    return yaml_parse((support.ROOT / "template.yaml").read_text())
+    return yaml_parse(text())
 
 
-def translated(values: dict) -> dict:
+def translated(values: dict, template: dict | None = None) -> dict:
     """Returns what SAM's macro makes of the template, with intrinsic functions still in it."""
-    template = source()
+    template = template or source()
     for resource in template["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":
             # As `sam package` leaves it.
@@ -43,14 +55,21 @@ def translated(values: dict) -> dict:
     return transform(template, values, NoPolicies())
 
 
+@functools.cache
+def _translated(deployment: str) -> dict:
+    # The macro looks at one parameter, as check_translation of template.py shows.
+    return translated({"Deployment": deployment} if deployment else {})
+
+
 class Stack:
     """Stack with these parameters: the resources and outputs that exist, and what stands in them.
 
     An attribute of a resource is `<LogicalId.Attribute>`, its Ref `<LogicalId>`.
     """
 
-    def __init__(self, values: dict):
-        self.template = translated(values)
+    def __init__(self, values: dict, pseudo: dict | None = None):
+        self.template = copy.deepcopy(_translated(values.get("Deployment", "")))
+        self.pseudo = PSEUDO | (pseudo or {})
         parameters = self.template["Parameters"]
         assert not set(values) - set(parameters), f"no parameters: {set(values) - set(parameters)}"
         self.values = {name: str(values.get(name, one["Default"])) for name, one in parameters.items()}
@@ -58,6 +77,8 @@ class Stack:
             one = parameters[name]
             assert value in map(str, one.get("AllowedValues", [value])), (name, value)
             assert re.fullmatch(one.get("AllowedPattern", "(?s:.*)"), value), (name, value)
+            least, most = one.get("MinValue", -math.inf), one.get("MaxValue", math.inf)
+            assert one["Type"] != "Number" or least <= float(value) <= most, (name, value)
         resources, outputs = self._present("Resources"), self._present("Outputs")
         # What may be referred to.
         self._there = set(resources)
@@ -134,8 +155,8 @@ class Stack:
     def _ref(self, name: str, attribute: str | None = None):
         if name == "AWS::NoValue":
             return NOTHING
-        if name in PSEUDO:
-            return PSEUDO[name]
+        if name in self.pseudo:
+            return self.pseudo[name]
         if name in self.values and attribute is None:
             return self.values[name]
         assert name in self._there, f"{name} is not in this stack, and something refers to it"

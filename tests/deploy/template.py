@@ -1,18 +1,25 @@
 """Check of the SAM template, as CloudFormation gets it with each set of parameters that changes its shape:
 what is made, who may do what, that no secret is in it, and that functions and documents know its names."""
+import hashlib
+import itertools
 import json
 import os
 import pathlib
+import random
 import re
 import subprocess
 import sys
 import tempfile
 import tomllib
 
+from cfnlint.helpers import REGIONS
+from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
+from cfnlint.schema import ResourceNotFoundError
 from moto.iam.policy_validation import IAMPolicyDocumentValidator
 from samcli.lib.providers.api_provider import ApiProvider
 from samcli.lib.providers.sam_function_provider import SamFunctionProvider
 from samcli.lib.providers.sam_stack_provider import SamLocalStackProvider
+from samcli.yamlhelper import yaml_parse
 
 from tests import support
 from tests.deploy import alarms, cloudformation
@@ -26,19 +33,32 @@ ENV = {
 LAYER = "arn:aws:lambda:eu-central-1:123456789012:layer:AWS-Parameters-and-Secrets-Lambda-Extension-Arm64:1"
 KEY = "arn:aws:kms:eu-central-1:123456789012:key/11111111-2222-3333-4444-555555555555"
 TOPIC = "arn:aws:sns:eu-central-1:123456789012:alarms"
+BOUNDARY = "arn:aws:iam::123456789012:policy/boundary"
 CERTIFICATE = "arn:aws:acm:eu-central-1:123456789012:certificate/11111111-2222-3333-4444-555555555555"
 
 DEPLOYED = {"ExtensionLayerArn": LAYER, "TencentcloudRegion": "eu-frankfurt", "RocketmqInstanceId": "an-instance"}
 CANARY = {"Deployment": "Canary10Percent5Minutes", "Revision": "7"}
 URLS = {"Endpoint": "function-url"}
+DOMAIN = {"DomainName": "hooks.example.com", "CertificateArn": CERTIFICATE}
+VPC = {"SubnetIds": "subnet-0123abcd,subnet-4567cdef", "SecurityGroupIds": "sg-0123abcd"}
+OLD_BUCKET = {"ExistingSpillBucket": "an-old-bucket-1a2b3c"}
+# What is off, each with the value that switches it on: any of them goes with any other.
+SWITCHES = [
+    {"DataKmsKeyArn": KEY}, VPC, OLD_BUCKET, {"PermissionsBoundaryArn": BOUNDARY}, {"Tracing": "on"},
+    {"Quarantine": "on"}, {"SecretKmsKeyArn": KEY}, {"AlarmTopicArn": TOPIC}, {"ApiMetricsDetail": "on"},
+    {"RedriveShards": "2"}, {"RedriveShards": "8"}, {"RedriveMinutes": "20"}, {"ReservedConcurrency": "5"},
+    {"RocketmqInstanceId": ""}, {"RocketmqAuth": "password", "IamAuthUrl": "https://iam.example/v3",
+                                 "IamUsername": "u", "IamUserDomainName": "d"},
+]
 CASES = {
     "local": {},
     "http-api": DEPLOYED,
     "tdmq only": DEPLOYED | {"RocketmqInstanceId": ""},
     "function-url": DEPLOYED | URLS,
-    "domain": DEPLOYED | {"DomainName": "hooks.example.com", "CertificateArn": CERTIFICATE},
-    "domain and zone": DEPLOYED
-    | {"DomainName": "hooks.example.com", "CertificateArn": CERTIFICATE, "HostedZoneId": "Z1"},
+    "domain": DEPLOYED | DOMAIN,
+    "domain and zone": DEPLOYED | DOMAIN | {"HostedZoneId": "Z1"},
+    "domain only": DEPLOYED | DOMAIN | {"DefaultEndpoint": "closed"},
+    "at once": DEPLOYED | {"Deployment": "AllAtOnce"},
     "canary": DEPLOYED | CANARY,
     "canary with urls": DEPLOYED | CANARY | URLS,
     "everything else": DEPLOYED | {
@@ -46,7 +66,8 @@ CASES = {
         "RocketmqAuth": "password", "IamAuthUrl": "https://iam.example/v3", "IamUsername": "u",
         "IamUserDomainName": "d", "AlarmTopicArn": TOPIC, "RedriveMinutes": "5", "Architecture": "x86_64",
         "LogRetentionDays": "90", "ThrottlingRate": "7", "ThrottlingBurst": "9", "LogLevel": "WARN",
-        "RedriveShards": "4",
+        "RedriveShards": "4", "Tracing": "on", "ApiMetricsDetail": "on", "DataKmsKeyArn": KEY,
+        "PermissionsBoundaryArn": BOUNDARY, **VPC, **OLD_BUCKET, **CANARY,
     },
     "two shards": DEPLOYED | {"RedriveShards": "2"},
     "eight shards": DEPLOYED | {"RedriveShards": "8", "RedriveMinutes": "60"},
@@ -63,7 +84,10 @@ def check_functions(stack: Stack) -> None:
         layers = [values["ExtensionLayerArn"]] if values["ExtensionLayerArn"] else []
         assert function["Layers"] == layers, (name, function["Layers"])
         assert function["Runtime"] == "provided.al2023" and function["Architectures"] == [values["Architecture"]]
-        assert function["TracingConfig"] == {"Mode": "Active"}, name
+        assert function["TracingConfig"] == {"Mode": "Active" if values["Tracing"] == "on" else "PassThrough"}, name
+        network = {kind: values[kind].split(",") for kind in VPC} if values["SubnetIds"] else None
+        assert function.get("VpcConfig") == network, name
+        assert function["Environment"]["Variables"]["SPILL_URL"] == f"s3://{spill_bucket(stack)}", name
         logging = function["LoggingConfig"]
         assert logging["LogFormat"] == "JSON" and logging["ApplicationLogLevel"] == values["LogLevel"], name
         group = stack.properties(logging["LogGroup"].strip("<>"))
@@ -73,6 +97,16 @@ def check_functions(stack: Stack) -> None:
         assert function.get("ReservedConcurrentExecutions") == reserved, name
     groups = stack.of_type("AWS::Logs::LogGroup")
     assert all(group["RetentionInDays"] == values["LogRetentionDays"] for group in groups.values())
+    assert {group.get("KmsKeyId", "") for group in groups.values()} == {values["DataKmsKeyArn"]}
+
+
+def spill_bucket(stack: Stack) -> str:
+    return stack.values["ExistingSpillBucket"] or "<SpillBucket>"
+
+
+def spill_arn(stack: Stack) -> str:
+    old = stack.values["ExistingSpillBucket"]
+    return f"arn:aws:s3:::{old}" if old else "<SpillBucket.Arn>"
 
 
 def check_schedules(stack: Stack) -> None:
@@ -89,11 +123,14 @@ def check_schedules(stack: Stack) -> None:
         assert json.loads(target["Input"]) == {"shard": f"{index}/{shards}"}, target
         # The next run is the repetition.
         assert target["RetryPolicy"] == {"MaximumRetryAttempts": 0}
+        assert target["DeadLetterConfig"] == {"Arn": "<RedriveDeadLetters.Arn>"}, "what nobody took says why"
     function = stack.properties("RedriveFunction")
     assert int(function["ReservedConcurrentExecutions"]) == shards, "a run of each shard at a time"
     assert function["Timeout"] < 60, "a run ends before the next of its shard"
     once = stack.properties("RedriveFunctionEventInvokeConfig")
     assert once["MaximumRetryAttempts"] == 0 and once["MaximumEventAgeInSeconds"] == 60
+    queues = stack.of_type("AWS::SQS::Queue")
+    assert set(queues) == {"RedriveDeadLetters"} and queues["RedriveDeadLetters"]["SqsManagedSseEnabled"] is True
 
 
 def check_secrets(stack: Stack) -> None:
@@ -129,9 +166,30 @@ def check_parameters(template: dict) -> None:
     """Checks that no parameter is a secret, and that every parameter has a default."""
     for name, parameter in template["Parameters"].items():
         is_secret = re.search("Secret|Key|Password|Token|Credential", name)
-        assert not is_secret or name in ("SecretName", "SecretKmsKeyArn"), f"{name}: keep it in the secret"
+        names = ("SecretName", "SecretKmsKeyArn", "DataKmsKeyArn")
+        assert not is_secret or name in names, f"{name}: keep it in the secret"
         assert not parameter.get("NoEcho"), f"{name}: keep it in the secret"
         assert "Default" in parameter, f"{name}: sam build and sam local need a default"
+        default, listed = str(parameter["Default"]), parameter.get("AllowedValues")
+        assert listed or parameter["Type"] in ("String", "Number"), f"{name}: nothing checks a {parameter['Type']}"
+        if listed:
+            assert default in map(str, listed), name
+        elif parameter["Type"] == "Number":
+            assert parameter["MinValue"] <= float(default) <= parameter["MaxValue"], f"{name}: give it a range"
+        else:
+            pattern = re.compile(parameter.get("AllowedPattern", "(?s:.*)"))
+            assert pattern.fullmatch(default), name
+            wrong = [text for text in (" ", "a\nb", " a", "a ", "\t") if pattern.fullmatch(text)]
+            assert not wrong and parameter["ConstraintDescription"], f"{name}: {wrong} would be deployed"
+            if name.endswith("Arn"):
+                arn = re.compile(parameter["AllowedPattern"].strip("()?"))
+                assert parameter["AllowedPattern"].startswith("(arn:[a-z-]+:"), f"{name}: any partition, any ARN"
+                assert not pattern.fullmatch("a-name") and not arn.fullmatch("arn:aws:s3:::a-bucket"), name
+    # A range has 1.5 too, of which a text makes another: `rate(1.5 minutes)`, a share of `0/1.5`.
+    texts = re.findall(r"\$\{(\w+)\}", cloudformation.text())
+    ranges = {name for name, one in template["Parameters"].items() if one["Type"] == "Number"
+              and "AllowedValues" not in one}
+    assert not ranges & set(texts), f"{ranges & set(texts)}: list the whole numbers that may stand in a text"
     assert "resolve:" not in json.dumps(template), "a dynamic reference lands readable in the environment"
 
 
@@ -159,17 +217,25 @@ def check_roles(stack: Stack) -> None:
     secret = f"arn:aws:secretsmanager:eu-central-1:123456789012:secret:{values['SecretName']}-??????"
     common = {
         plain("secretsmanager:GetSecretValue", secret),
-        # X-Ray has no resources.
-        plain("xray:PutTraceSegments", "*"),
-        plain("xray:PutTelemetryRecords", "*"),
     }
+    # X-Ray and network interfaces have no resources.
+    if values["Tracing"] == "on":
+        common |= {plain("xray:PutTraceSegments", "*"), plain("xray:PutTelemetryRecords", "*")}
+    if values["SubnetIds"]:
+        common |= {plain(f"ec2:{action}", "*") for action in (
+            "CreateNetworkInterface", "DescribeNetworkInterfaces", "DescribeSubnets", "DeleteNetworkInterface",
+            "AssignPrivateIpAddresses", "UnassignPrivateIpAddresses")}
+    if values["DataKmsKeyArn"]:
+        via = {"kms:ViaService": "s3.eu-central-1.amazonaws.com"}
+        common |= {plain(f"kms:{action}", values["DataKmsKeyArn"], StringEquals=via)
+                   for action in ("GenerateDataKey", "Decrypt")}
     if values["SecretKmsKeyArn"]:
         via = {"kms:ViaService": "secretsmanager.eu-central-1.amazonaws.com"}
         common.add(plain("kms:Decrypt", values["SecretKmsKeyArn"], StringEquals=via))
     forwarder = common | {
-        plain("s3:PutObject", "<SpillBucket.Arn>/*"),
-        plain("s3:GetObject", "<SpillBucket.Arn>/sent/*"),
-        plain("s3:ListBucket", "<SpillBucket.Arn>", StringLike={"s3:prefix": "sent/*"}),
+        plain("s3:PutObject", f"{spill_arn(stack)}/*"),
+        plain("s3:GetObject", f"{spill_arn(stack)}/sent/*"),
+        plain("s3:ListBucket", spill_arn(stack), StringLike={"s3:prefix": "sent/*"}),
     }
     if values["Quarantine"] == "on":
         forwarder.add(plain("s3:PutObject", "<QuarantineBucket.Arn>/*"))
@@ -178,16 +244,16 @@ def check_roles(stack: Stack) -> None:
         "TdmqRole": ("lambda.amazonaws.com", forwarder | logs("Tdmq")),
         "RocketmqRole": ("lambda.amazonaws.com", forwarder | logs("Rocketmq")),
         "RedriveRole": ("lambda.amazonaws.com", common | logs("Redrive") | {
-            plain("s3:ListBucket", "<SpillBucket.Arn>"),
-            *(plain(f"s3:{action}", "<SpillBucket.Arn>/*") for action in ("GetObject", "PutObject", "DeleteObject")),
+            plain("s3:ListBucket", spill_arn(stack)),
+            *(plain(f"s3:{action}", f"{spill_arn(stack)}/*") for action in ("GetObject", "PutObject", "DeleteObject")),
         }),
         "RedriveScheduleRole": ("scheduler.amazonaws.com", {
             plain("lambda:InvokeFunction", "<RedriveFunction.Arn>"),
+            plain("sqs:SendMessage", "<RedriveDeadLetters.Arn>"),
         }),
     }
-    if values["Deployment"] != "Direct":
-        managed = "arn:aws:iam::aws:policy/service-role/AWSCodeDeployRoleForLambda"
-        expected["CodeDeployServiceRole"] = ("codedeploy.amazonaws.com", {(managed, "", "")})
+    managed = "arn:aws:iam::aws:policy/service-role/AWSCodeDeployRoleForLambda"
+    expected["DeploymentRole"] = ("codedeploy.amazonaws.com", {(managed, "", "")})
     roles = stack.of_type("AWS::IAM::Role")
     assert set(roles) == set(expected), set(roles) ^ set(expected)
     for name, role in roles.items():
@@ -197,9 +263,10 @@ def check_roles(stack: Stack) -> None:
         source = {"StringEquals": {"aws:SourceAccount": "123456789012"}} if name == "RedriveScheduleRole" else None
         assert trust.get("Condition") == source, name
         assert trust["Effect"] == "Allow" and trust["Principal"] in ({"Service": service}, {"Service": [service]})
+        assert role.get("PermissionsBoundary", "") == values["PermissionsBoundaryArn"], name
         found = statements(stack, role)
         assert found == granted, (name, found ^ granted)
-        wild = {s for s in found if "*" in s[0] or (s[1] == "*" and not s[0].startswith("xray:Put"))}
+        wild = {s for s in found if "*" in s[0] or (s[1] == "*" and not s[0].startswith(("xray:Put", "ec2:")))}
         assert not wild, (name, wild)
     own = [policy["PolicyDocument"] for policy in stack.of_type("AWS::IAM::ManagedPolicy").values()]
     own += [policy["PolicyDocument"] for name in expected if name in ("TdmqRole", "RocketmqRole", "RedriveRole")
@@ -223,11 +290,14 @@ def check_entry(stack: Stack) -> None:
         function = stack.properties(f"{name}Function")
         assert function["Environment"]["Variables"]["BASE_PATH"] == (f"/{path}" if is_api else ""), name
         target = f"<{name}Function>" if is_direct else f"<{name}FunctionAliaslive>"
-        allowed = [p for p in permissions if p["FunctionName"] == target]
+        # Of both, always: who calls one while the stack changes to the other would be refused.
+        both = (f"<{name}Function>", f"<{name}FunctionAliaslive>")
+        allowed = {one: [p for p in permissions if p["FunctionName"] == one] for one in both}
         if is_api:
             source = f"arn:aws:execute-api:eu-central-1:123456789012:<HttpApi>/*/*/{path}/*"
-            assert allowed == [{"Action": "lambda:InvokeFunction", "FunctionName": target,
-                                "Principal": "apigateway.amazonaws.com", "SourceArn": source}], allowed
+            assert allowed == {one: [{"Action": "lambda:InvokeFunction", "FunctionName": one,
+                                      "Principal": "apigateway.amazonaws.com", "SourceArn": source}]
+                               for one in both}, allowed
             paths = stack.properties("HttpApi")["Body"]["paths"]
             method = paths[f"/{path}/{{hook+}}"]["x-amazon-apigateway-any-method"]
             integration = method["x-amazon-apigateway-integration"]
@@ -237,27 +307,34 @@ def check_entry(stack: Stack) -> None:
             assert integration["timeoutInMillis"] == 30000 > function["Timeout"] * 1000, "the function answers"
             base = f"{values['DomainName'] or '<HttpApi>.execute-api.eu-central-1.amazonaws.com'}/{path}"
         else:
-            # Both, or AWS refuses the request.
-            assert sorted(allowed, key=str) == sorted([
-                {"Action": "lambda:InvokeFunctionUrl", "FunctionName": target, "Principal": "*",
-                 "FunctionUrlAuthType": "NONE"},
-                {"Action": "lambda:InvokeFunction", "FunctionName": target, "Principal": "*",
-                 "InvokedViaFunctionUrl": True},
-            ], key=str), allowed
+            # Both actions, or AWS refuses the request.
+            for one in both:
+                assert sorted(allowed[one], key=str) == sorted([
+                    {"Action": "lambda:InvokeFunctionUrl", "FunctionName": one, "Principal": "*",
+                     "FunctionUrlAuthType": "NONE"},
+                    {"Action": "lambda:InvokeFunction", "FunctionName": one, "Principal": "*",
+                     "InvokedViaFunctionUrl": True},
+                ], key=str), allowed
             url = urls[f"{name}FunctionUrl"]
             assert url == {"TargetFunctionArn": f"<{name}Function.Arn>" if is_direct else target, "AuthType": "NONE"}
             base = host(name)
         assert stack.outputs[f"{name}Url"] == f"https://{base}"
         assert stack.outputs[f"{name}GithubUrl"] == f"https://{base}/github"
-    assert len(permissions) == (2 if is_api else 4)
+    assert len(permissions) == (4 if is_api else 8)
 
     if is_api:
-        assert len(stack.properties("HttpApi")["Body"]["paths"]) == 2
+        body = stack.properties("HttpApi")["Body"]
+        assert len(body["paths"]) == 2
+        is_closed = body["x-amazon-apigateway-endpoint-configuration"]["disableExecuteApiEndpoint"]
+        assert is_closed == (values["DefaultEndpoint"] == "closed"), "a second way in, or none"
         stage = stack.properties("HttpApiApiGatewayDefaultStage")
         assert stage["ApiId"] == "<HttpApi>" and stage["AutoDeploy"] is True
         settings = stage["DefaultRouteSettings"]
         throttle = {"ThrottlingRateLimit": values["ThrottlingRate"], "ThrottlingBurstLimit": values["ThrottlingBurst"]}
-        assert settings == throttle | {"DetailedMetricsEnabled": True}, settings
+        detail = {"DetailedMetricsEnabled": values["ApiMetricsDetail"] == "on"}
+        assert settings == throttle | detail, settings
+        # A bucket for each route, so that a flood of one is not a flood of the other.
+        assert stage["RouteSettings"] == {f"ANY {path}": throttle | detail for path in body["paths"]}
         log = stage["AccessLogSettings"]
         assert log["DestinationArn"] == "<HttpApiLogs.Arn>"
         fields = json.loads(log["Format"])
@@ -297,9 +374,23 @@ def check_deployment(stack: Stack) -> None:
         assert group["DeploymentConfigName"] == f"CodeDeployDefault.Lambda{values['Deployment']}"
         assert group["AlarmConfiguration"]["Enabled"]
         ringing = {alarm["Name"] for alarm in group["AlarmConfiguration"]["Alarms"]}
-        assert ringing == {f"<{name}ErrorsAlarm>", "<UnavailableAlarm>", "<NotReadyAlarm>"}, ringing
+        own = f"{name}DeploymentErrorsAlarm"
+        assert ringing == {f"<{own}>", "<DeploymentUnavailableAlarm>", "<DeploymentNotReadyAlarm>"}, ringing
+        # Of the new version alone: the old one has the other requests.
+        version, = (one for one in stack.of_type("AWS::Lambda::Version") if one.startswith(f"{name}FunctionVersion"))
+        dimensions = {one["Name"]: one["Value"] for one in stack.properties(own)["Dimensions"]}
+        assert dimensions == {"FunctionName": f"<{name}Function>", "Resource": f"<{name}Function>:live",
+                              "ExecutedVersion": f"<{version}.Version>"}, dimensions
+        for alarm in ringing:
+            one = stack.properties(alarm.strip("<>"))
+            assert one["Period"] == 60 and one["DatapointsToAlarm"] == 1, f"{alarm} is late for a shift of minutes"
+            assert "AlarmActions" not in one, f"{alarm} is for CodeDeploy, not for people"
+        assert group["ServiceRoleArn"] == "<DeploymentRole.Arn>", "SAM's own role has no boundary"
         back = group["AutoRollbackConfiguration"]
         assert back["Enabled"] and {"DEPLOYMENT_FAILURE", "DEPLOYMENT_STOP_ON_ALARM"} <= set(back["Events"])
+    for name in stack.of_type("AWS::Lambda::Version"):
+        policies = {stack.resources[name].get(kind) for kind in ("DeletionPolicy", "UpdateReplacePolicy")}
+        assert policies == {"Retain"}, f"{name}: requests in the middle of a shift are its own"
     redrive = [name for name in stack.resources if name.startswith("RedriveFunctionAlias")]
     assert not redrive, "the schedule calls the redriver itself"
 
@@ -307,21 +398,37 @@ def check_deployment(stack: Stack) -> None:
 def check_buckets(stack: Stack) -> None:
     """Checks that acknowledged deliveries outlive the stack, encrypted and unseen, and do not expire."""
     buckets = {name: r for name, r in stack.resources.items() if r["Type"] == "AWS::S3::Bucket"}
-    is_kept = stack.values["Quarantine"] == "on"
-    assert set(buckets) == {"SpillBucket"} | ({"QuarantineBucket"} if is_kept else set()), set(buckets)
+    is_kept, old = stack.values["Quarantine"] == "on", stack.values["ExistingSpillBucket"]
+    assert set(buckets) == ({"QuarantineBucket"} if is_kept else set()) | (set() if old else {"SpillBucket"})
+    key = stack.values["DataKmsKeyArn"]
     for name, bucket in buckets.items():
         properties = bucket["Properties"]
         public = properties["PublicAccessBlockConfiguration"]
         assert len(public) == 4 and all(public.values()), name
         encryption, = properties["BucketEncryption"]["ServerSideEncryptionConfiguration"]
-        assert encryption["ServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256", name
+        by_key = {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key},
+                  "BucketKeyEnabled": True}
+        by_s3 = {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+        assert encryption == (by_key if key else by_s3), name
+        # A bucket that stays keeps what closes it, and one that a failed deployment made does not stay.
+        for resource in (bucket, stack.resources[f"{name}Policy"]):
+            kept = resource.get("DeletionPolicy"), resource.get("UpdateReplacePolicy")
+            assert kept == ("RetainExceptOnCreate", "Retain"), (name, kept)
         assert properties["OwnershipControls"]["Rules"] == [{"ObjectOwnership": "BucketOwnerEnforced"}], name
         statement, = stack.properties(f"{name}Policy")["PolicyDocument"]["Statement"]
         assert statement["Effect"] == "Deny" and statement["Principal"] == "*" and statement["Action"] == "s3:*"
         assert statement["Resource"] == [f"<{name}.Arn>", f"<{name}.Arn>/*"], name
         assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}, name
+    assert stack.outputs["SpillBucketName"] == spill_bucket(stack)
+    for name in PATHS:
+        url = stack.properties(f"{name}Function")["Environment"]["Variables"]["QUARANTINE_URL"]
+        assert url == ("s3://<QuarantineBucket>" if is_kept else ""), url
+    if is_kept:
+        rules = buckets["QuarantineBucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
+        assert [rule.get("ExpirationInDays") for rule in rules] == [14]
+    if old:
+        return
     spill = buckets["SpillBucket"]
-    assert spill["DeletionPolicy"] == spill["UpdateReplacePolicy"] == "Retain"
     assert spill["Properties"]["VersioningConfiguration"]["Status"] == "Enabled"
     for rule in spill["Properties"]["LifecycleConfiguration"]["Rules"]:
         expires = "ExpirationInDays" in rule
@@ -329,13 +436,25 @@ def check_buckets(stack: Stack) -> None:
         assert not expires or is_passing, f"{rule['Id']} expires what was acknowledged"
     probe, = (rule for rule in spill["Properties"]["LifecycleConfiguration"]["Rules"] if rule.get("Prefix") == "probe/")
     assert probe["ExpirationInDays"] == probe["NoncurrentVersionExpiration"]["NoncurrentDays"] == 1, probe
-    assert stack.outputs["SpillBucketName"] == "<SpillBucket>"
-    for name in PATHS:
-        url = stack.properties(f"{name}Function")["Environment"]["Variables"]["QUARANTINE_URL"]
-        assert url == ("s3://<QuarantineBucket>" if is_kept else ""), url
-    if is_kept:
-        rules = buckets["QuarantineBucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
-        assert [rule.get("ExpirationInDays") for rule in rules] == [14]
+
+
+def check_physical_names(values: dict, kind_of_stack: type = Stack) -> None:
+    """Checks that two stacks in one account and region share no name, and that all others are generated."""
+    stacks = [kind_of_stack(values, {"AWS::StackName": name}) for name in ("hookmq", "staging")]
+    # The domain is the operator's, a mapping is its, and a permission names what it is for.
+    given = {"AWS::ApiGatewayV2::DomainName", "AWS::Route53::RecordSet"}
+    for name, resource in stacks[0].resources.items():
+        kind, other = resource["Type"], stacks[1].resources[name]["Properties"]
+        schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema("eu-central-1", kind).schema
+        identifiers = {one.removeprefix("/properties/") for one in schema["primaryIdentifier"]}
+        names = identifiers | {one for one in resource["Properties"] if re.fullmatch(r"\w*Name", one)}
+        for one in names & set(resource["Properties"]):
+            value = resource["Properties"][one]
+            # What refers to a generated resource, or is a part of one, is as generated as that is.
+            parts = [value, *(resource["Properties"].get(of, "") for of in ("FunctionName", "ApiId", "LogGroupName"))]
+            is_own = kind in given or any("<" in str(part) for part in parts)
+            is_own |= one in ("MetricName", "DeploymentConfigName")
+            assert is_own or value != other[one], f"{name}: a second stack has the {one} {value} too"
 
 
 def written_metrics() -> set:
@@ -351,7 +470,8 @@ def written_metrics() -> set:
 
 
 AWS_METRICS = {
-    "AWS/Lambda": {"Errors", "Throttles", "Duration", "Invocations"},
+    "AWS/Lambda": {"Errors", "Throttles", "Duration", "Invocations", "AsyncEventsDropped"},
+    "AWS/SQS": {"NumberOfMessagesSent"},
     "AWS/ApiGateway": {"Count", "4xx", "5xx", "Latency"},
 }
 
@@ -361,7 +481,7 @@ AWS_METRICS = {
 # there.
 STRANGERS = {"Rejected": "RejectedAlarm", "Unverified": "UnverifiedAlarm"}
 # What a flood of them can bring about: genuine deliveries suffer by it, so it rings, and no version is to blame.
-FLOODS = {"Throttles", "Duration", "IntegrationErrors"}
+FLOODS = {"Throttles", "Duration", "IntegrationErrors", "GatewayThrottled"}
 # What may stop a deployment: verified work, missing hooks, and a version that crashes.
 ROLLED_BACK_BY = {"Unavailable", "NotReady", "Errors"}
 
@@ -408,23 +528,31 @@ def check_alarms(stack: Stack, written: set) -> None:
         assert alarm["AlarmDescription"], name
         assert alarms.is_allowed(alarm), f"{name}: CloudWatch refuses its periods"
         assert ("Statistic" in alarm) != ("ExtendedStatistic" in alarm), name
-        topic = [stack.values["AlarmTopicArn"]] if stack.values["AlarmTopicArn"] else None
+        is_for_people = "Deployment" not in name
+        topic = [stack.values["AlarmTopicArn"]] if stack.values["AlarmTopicArn"] and is_for_people else None
         assert alarm.get("AlarmActions") == alarm.get("OKActions") == topic, name
         dimensions = {one["Name"]: one["Value"] for one in alarm.get("Dimensions", [])}
         own = "Shard" if name.startswith("RedriveMissing") else None
-        needed = {"hookmq": own, "AWS/Lambda": "FunctionName", "AWS/ApiGateway": "ApiId"}[alarm["Namespace"]]
-        assert set(dimensions) == ({needed} if needed else set()), name
+        needed = {"hookmq": own, "AWS/Lambda": "FunctionName", "AWS/ApiGateway": "ApiId",
+                  "AWS/SQS": "QueueName"}[alarm["Namespace"]]
+        versions = {"Resource", "ExecutedVersion"} if "DeploymentErrors" in name else set()
+        assert set(dimensions) == ({needed} if needed else set()) | versions, name
+        if versions:
+            continue
         found.add((alarm["MetricName"], *dimensions.values()))
         if alarm["MetricName"] == "Duration":
             assert int(alarm["Threshold"]) < stack.properties("TdmqFunction")["Timeout"] * 1000, name
     needed = {(name,) for name in ("SpillOldestAgeSeconds", "Dead", "SetupFailures", "Rejected", "Unavailable",
-                                   "Unverified", "NotReady", "StoreProbeFailures", "RedriveErrors")}
+                                   "Unverified", "NotReady", "StoreProbeFailures", "RedriveErrors", "Spilled",
+                                   "SpillDepth")}
     forwarders = [f"<{name}Function>" for name in PATHS]
     needed |= {(metric, function) for metric in ("Errors", "Throttles", "Duration") for function in forwarders}
-    needed |= {(metric, "<RedriveFunction>") for metric in ("Errors", "Throttles", "Invocations")}
+    needed |= {(metric, "<RedriveFunction>")
+               for metric in ("Errors", "Throttles", "Invocations", "AsyncEventsDropped")}
+    needed |= {("NumberOfMessagesSent", "<RedriveDeadLetters.QueueName>")}
     shards = int(stack.values["RedriveShards"])
     needed |= {("RedriveErrors", f"{index}/{shards}") for index in range(shards)}
-    needed |= ({("IntegrationErrors",)} if is_api else set())
+    needed |= ({("IntegrationErrors",), ("GatewayThrottled",)} if is_api else set())
     assert found == needed, found ^ needed
 
 
@@ -482,6 +610,12 @@ def check_breaks() -> None:
         for index in range(4):
             stack.properties(f"RedriveMissing{index}Alarm")["Dimensions"] = []
 
+    def never(stack: Stack) -> None:
+        # The parameter says by how many it rings.
+        alarm = stack.properties("SpilledAlarm")
+        assert alarm["Threshold"] == stack.values["AlarmSpilled"]
+        alarms.check_days(stack)
+
     four = {"RedriveShards": "4"}
     written = written_metrics()
     shape = lambda stack: check_alarms(stack, written)
@@ -505,8 +639,8 @@ def check_breaks() -> None:
         ("no invocations that are good", {}, put("RedriveInvocationsAlarm", TreatMissingData="missing"), alarms.check),
         ("silence each hour, after five minutes", {"RedriveMinutes": "60"},
          put("RedriveMissing0Alarm", Period="300", EvaluationPeriods="1"), alarms.check),
-        ("a minute's silence", {}, put("RedriveMissing0Alarm", Period="60"), alarms.check),
-        ("a minute without invocations", {}, put("RedriveInvocationsAlarm", Period="60"), alarms.check),
+        ("a minute's silence", {}, put("RedriveMissing0Alarm", EvaluationPeriods="1"), alarms.check),
+        ("a minute without invocations", {}, put("RedriveInvocationsAlarm", EvaluationPeriods="1"), alarms.check),
         ("one error", {"RedriveMinutes": "5"}, put("RedriveAlarm", DatapointsToAlarm=1), alarms.check),
         ("one alarm for all shards", four, one_for_all, alarms.check),
         ("a shard without an alarm", four, without("RedriveMissing2Alarm"), shape),
@@ -518,6 +652,48 @@ def check_breaks() -> None:
                                        Dimensions=[{"Name": "ApiId", "Value": "<HttpApi>"}]), shape),
         ("a field that the access log has not", {}, put("IntegrationErrors", FilterPattern='{ $.none = "x" }'), shape),
         ("more than a day", {"RedriveMinutes": "60"}, put("RedriveAlarm", Period="1500"), shape),
+        ("dropped runs each half hour", {"RedriveMinutes": "30"}, put("RedriveDroppedAlarm", DatapointsToAlarm=None,
+                                                                      **before), alarms.check),
+        ("invocations that nobody takes, each hour", {"RedriveMinutes": "60"},
+         put("RedriveUndeliveredAlarm", DatapointsToAlarm=None, **before), alarms.check),
+        ("a backlog each half hour", {"RedriveMinutes": "30"},
+         put("SpillDepthAlarm", Period="300", EvaluationPeriods="1"), alarms.check),
+        ("spilled deliveries of which nobody hears", {}, without("SpilledAlarm"), shape),
+        ("an alarm that never rings", {}, put("SpilledAlarm", Threshold="1000000"), never),
+        ("an alarm of one minute, whose data come later", {}, put("TdmqErrorsAlarm", EvaluationPeriods=1),
+         alarms.check_days),
+        ("an alarm that waits for a second fault", {}, put("UnavailableAlarm", EvaluationPeriods=2), alarms.check_days),
+        ("slow ones as an average", {}, put("TdmqDurationAlarm", ExtendedStatistic="p50"), alarms.check_days),
+        ("one slow one of many", {}, put("TdmqDurationAlarm", ExtendedStatistic="p100"), alarms.check_days),
+        ("a hundred forgeries that one is enough for", {}, put("RejectedAlarm", ComparisonOperator="LessThanThreshold"),
+         alarms.check_days),
+        ("no data as a fault", {}, put("DeadAlarm", TreatMissingData="breaching"), alarms.check_days),
+        ("people's alarm for a shift", CANARY, lambda stack: stack.properties("TdmqFunctionDeploymentGroup")[
+            "AlarmConfiguration"]["Alarms"].append({"Name": "<UnavailableAlarm>"}), check_deployment),
+        ("the old version's errors", CANARY, lambda stack: stack.properties("TdmqDeploymentErrorsAlarm")[
+            "Dimensions"].pop(), check_deployment),
+        ("a shift's alarm of five minutes", CANARY, put("DeploymentNotReadyAlarm", Period=300), check_deployment),
+        ("no permission of the alias", {}, without("TdmqApiAliasPermission"), check_entry),
+        ("no permission of the function", CANARY, without("RocketmqApiPermission"), check_entry),
+        ("no permission of the alias's address", URLS, without("TdmqUrlAliasInvokePermission"), check_entry),
+        ("one bucket of requests for all", {}, lambda stack: stack.properties("HttpApiApiGatewayDefaultStage")[
+            "RouteSettings"].popitem(), check_entry),
+        ("a 429 that nobody counts", {}, without("GatewayThrottled"), shape),
+        ("a bucket that outlives its policy", {}, lambda stack: stack.resources["SpillBucketPolicy"].pop(
+            "DeletionPolicy"), check_buckets),
+        ("a bucket of each failed deployment", {}, lambda stack: stack.resources["SpillBucket"].update(
+            DeletionPolicy="Retain"), check_buckets),
+        ("a quarantine that cannot be deleted", {"Quarantine": "on"}, lambda stack: stack.resources[
+            "QuarantineBucket"].update(DeletionPolicy="Delete"), check_buckets),
+        ("a role without its boundary", {"PermissionsBoundaryArn": BOUNDARY}, lambda stack: stack.properties(
+            "DeploymentRole").pop("PermissionsBoundary"), check_roles),
+        ("a log group without the key", {"DataKmsKeyArn": KEY}, lambda stack: stack.properties("RedriveLogs").pop(
+            "KmsKeyId"), check_functions),
+        ("a function outside of the VPC", VPC, lambda stack: stack.properties("RedriveFunction").pop("VpcConfig"),
+         check_functions),
+        ("a version that a new Revision deletes", {}, lambda stack: [stack.resources[name].pop("UpdateReplacePolicy")
+                                                                     for name in stack.of_type("AWS::Lambda::Version")],
+         check_deployment),
     ]
     for name, values, change, check in cases:
         stack = broken(values, change)
@@ -527,7 +703,35 @@ def check_breaks() -> None:
         except (AssertionError, KeyError):
             continue
         raise AssertionError(f"{name}: nothing noticed")
-    print(f"template.yaml: {len(cases)} ways to break the redriver's schedules and alarms, all noticed")
+    print(f"template.yaml: {len(cases)} ways to break it, all noticed")
+
+
+def check_breaks_of_names() -> None:
+    """Gives resources fixed names, and parameters no bounds, each of which must be noticed."""
+    def named(stack: Stack) -> None:
+        stack.properties("RedriveSchedule0")["Name"] = "RedriveFunctionSchedule"
+
+    class Named(Stack):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            named(self)
+
+    def noticed(check, *arguments) -> bool:
+        try:
+            check(*arguments)
+        except (AssertionError, KeyError):
+            return True
+        return False
+
+    assert noticed(check_physical_names, DEPLOYED, Named), "a schedule that a second stack has too"
+    for name, change in (("ThrottlingRate", lambda one: one.pop("MinValue")),
+                         ("AlarmTopicArn", lambda one: one.pop("AllowedPattern")),
+                         ("SourceUri", lambda one: one.update(AllowedPattern="(?s:.*)")),
+                         ("RedriveMinutes", lambda one: (one.pop("AllowedValues"), one.update(MinValue=1, MaxValue=60))),
+                         ("SubnetIds", lambda one: one.update(Type="CommaDelimitedList"))):
+        template = cloudformation.source()
+        change(template["Parameters"][name])
+        assert noticed(check_parameters, template), f"{name}: nothing noticed"
 
 
 def check_rules() -> None:
@@ -539,15 +743,83 @@ def check_rules() -> None:
     assert no_layer.startswith("ExtensionLayerArn is empty")
     assert told(CASES["domain"] | URLS) == ["DomainName needs Endpoint http-api"]
     assert told(CASES["domain"] | {"CertificateArn": ""}) == ["DomainName needs CertificateArn"]
+    alone, = told(DEPLOYED | {"DefaultEndpoint": "closed"})
+    assert alone.startswith("DefaultEndpoint closed needs DomainName")
+    password, = told(DEPLOYED | {"RocketmqAuth": "password", "IamUsername": "u"})
+    assert password.startswith("RocketmqAuth password needs")
+    for half in VPC:
+        assert told(DEPLOYED | {half: VPC[half]}) == ["SubnetIds and SecurityGroupIds need each other"]
+    assert all(told(values) == [] for values in CASES.values() if values), "a case that would be refused"
 
 
-def lint(template: dict) -> None:
+def lint(template: dict, region: str = "eu-central-1") -> None:
     with tempfile.TemporaryDirectory() as directory:
         file = pathlib.Path(directory) / "template.json"
         file.write_text(json.dumps(template))
-        # W7001: the mapping was for SAM, which has used it.
-        command = [BIN / "cfn-lint", "--regions", "eu-central-1", "--ignore-checks", "W7001", "--", file]
+        # W7001: the mapping was for SAM, which has used it. The template says why the others.
+        ignored = ["W7001", *cloudformation.source()["Metadata"]["cfn-lint"]["config"]["ignore_checks"]]
+        command = [BIN / "cfn-lint", "--regions", region, "--ignore-checks", *ignored, "--", file]
         subprocess.run(command, env=ENV, check=True)
+
+
+def check_regions() -> None:
+    """Checks the template in each region that cfn-lint knows, with function URLs where there are any.
+
+    Regions that have the same schemas of all types of the template are one to cfn-lint, and one of them is asked.
+    """
+    canary = {"Deployment": CANARY["Deployment"]}
+    whole = cloudformation.translated(canary)
+    api = cloudformation.translated(canary, yaml_parse(cloudformation.without_urls()))
+    kinds = {resource["Type"] for resource in whole["Resources"].values()}
+    assert kinds - {resource["Type"] for resource in api["Resources"].values()} == {"AWS::Lambda::Url"}
+    alike: dict[tuple, list[str]] = {}
+    for region in REGIONS:
+        found = []
+        for kind in sorted(kinds):
+            try:
+                schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema(region, kind).schema
+                found.append((kind, hashlib.sha256(json.dumps(schema, sort_keys=True).encode()).hexdigest()))
+            except ResourceNotFoundError:
+                continue
+        alike.setdefault(tuple(found), []).append(region)
+    named = set()
+    for schemas, regions in alike.items():
+        missing = kinds - {kind for kind, _ in schemas}
+        assert missing <= {"AWS::Lambda::Url"}, f"{regions} have no {missing}, and docs/aws.md does not say so"
+        lint(api if missing else whole, regions[0])
+        named |= set(regions) if missing else set()
+    page = (support.ROOT / "docs/aws.md").read_text()
+    listed, = re.findall(r"no type of resource for function URLs\s+in\s+(.*?)\.\s", page, re.S)
+    assert set(re.findall(r"`([\w-]+)`", listed)) == named, f"docs/aws.md has other regions than {sorted(named)}"
+    command = re.search(r"sed '(/# function-url.*?)' template\.yaml", page)[1]
+    made = subprocess.check_output(["sed", command, support.ROOT / "template.yaml"], text=True)
+    assert made == cloudformation.without_urls(), "docs/aws.md makes another template"
+    assert "function-url" not in yaml_parse(made)["Parameters"]["Endpoint"]["AllowedValues"]
+    print(f"template.yaml: {len(REGIONS)} regions, {len(named)} of them without function URLs")
+
+
+def check_translation() -> None:
+    """Checks that SAM's macro looks at one parameter alone, so that one translation serves all sets."""
+    for name, values in CASES.items():
+        assert cloudformation.translated(values) == Stack(values).template, f"{name}: SAM looks at more than Deployment"
+
+
+def check_route_of_a_hook() -> None:
+    """Checks that the route of one hook, as docs/aws.md has it, is a route with a limit of its own."""
+    page = (support.ROOT / "docs/aws.md").read_text()
+    path, settings = (yaml_parse(re.search(rf"```yaml\n( *{start}.*?)```", page, re.S)[1])
+                      for start in ("/tdmq/github:", "ANY /tdmq/github:"))
+    template = cloudformation.source()
+    api = template["Resources"]["HttpApi"]["Properties"]
+    assert path["/tdmq/github"]["x-amazon-apigateway-any-method"]["x-amazon-apigateway-integration"] == (
+        api["DefinitionBody"]["paths"]["/tdmq/{hook+}"]["x-amazon-apigateway-any-method"]
+        ["x-amazon-apigateway-integration"]), "the route calls what the others call"
+    api["DefinitionBody"]["paths"] |= path
+    api["RouteSettings"] |= settings
+    made = cloudformation.translated({}, template)
+    stage, = (one for one in made["Resources"].values() if one["Type"] == "AWS::ApiGatewayV2::Stage")
+    assert "ANY /tdmq/github" in stage["Properties"]["RouteSettings"]
+    lint(made)
 
 
 def check_local() -> None:
@@ -602,9 +874,45 @@ def check_names(template: dict) -> None:
     for kind in ("Parameters", "Outputs"):
         missing = {name for name in template[kind] if f"`{name}`" not in page and f"{name}=" not in page}
         assert not missing, f"docs/aws.md does not tell of the {kind.lower()} {missing}"
+    counted = re.search(r"the alarm: (\d+) with one shard \((\d+) with function URLs\)", page).groups()
+    alarmed = [len(Stack(CASES[name]).of_type("AWS::CloudWatch::Alarm")) for name in ("http-api", "function-url")]
+    assert [int(number) for number in counted] == alarmed, f"docs/aws.md counts {counted} alarms, not {alarmed}"
+    unnamed = [name for name in Stack(CASES["canary"]).of_type("AWS::CloudWatch::Alarm")
+               if f"`{re.sub('Rocketmq', 'Tdmq', name)}`" not in page and f"`{name}`" not in page]
+    assert not unnamed, f"docs/aws.md does not tell of the alarms {unnamed}"
     secret_names = {name for name in variables if SECRET.search(name)}
     example = json.loads(re.search(r"```json\n(\{.*?\n\})\n```", page, re.S)[1])
     assert set(example) == secret_names, set(example) ^ secret_names
+
+
+def check_all(stack: Stack, written: set) -> None:
+    check_functions(stack)
+    check_schedules(stack)
+    check_secrets(stack)
+    check_roles(stack)
+    check_entry(stack)
+    check_deployment(stack)
+    check_buckets(stack)
+    check_alarms(stack, written)
+    check_dashboard(stack, written)
+
+
+def check_combinations(written: set) -> None:
+    """Checks each switch beside each other, with both entries and with and without CodeDeploy."""
+    count = 0
+    for left, right in itertools.combinations(SWITCHES, 2):
+        for entry in ({}, URLS):
+            for deployment in ({}, CANARY):
+                check_all(Stack(DEPLOYED | entry | deployment | left | right), written)
+                count += 1
+    drawn = random.Random(15)
+    for _ in range(60):
+        values = DEPLOYED | drawn.choice([{}, URLS, DOMAIN]) | drawn.choice([{}, CANARY])
+        for switch in drawn.sample(SWITCHES, drawn.randint(3, len(SWITCHES))):
+            values |= switch
+        check_all(Stack(values), written)
+        count += 1
+    print(f"template.yaml: {count} combinations of what can be switched")
 
 
 def main() -> None:
@@ -615,26 +923,23 @@ def main() -> None:
     check_names(template)
     check_rules()
     check_local()
-    for name in ("http-api", "canary", "eight shards"):
-        lint(Stack(CASES[name]).template)
+    check_translation()
+    check_regions()
+    check_route_of_a_hook()
     for name, values in CASES.items():
         stack = Stack(values)
-        check_functions(stack)
-        check_schedules(stack)
-        check_secrets(stack)
-        check_roles(stack)
-        check_entry(stack)
-        check_deployment(stack)
-        check_buckets(stack)
-        check_alarms(stack, written)
+        check_all(stack, written)
+        check_physical_names(values)
         alarms.check(stack)
-        check_dashboard(stack, written)
         print(f"template.yaml, {name}: {len(stack.resources)} resources")
-
-
+    for name in ("canary", "everything else"):
+        alarms.check_days(Stack(CASES[name]))
+    print("template.yaml: each alarm rings soon after what it is for, and at nothing else for days")
+    check_combinations(written)
     check_breaks()
-    minutes = template["Parameters"]["RedriveMinutes"]
-    intervals = range(minutes["MinValue"], minutes["MaxValue"] + 1)
+    check_breaks_of_names()
+    intervals = range(1, 61)
+    assert template["Parameters"]["RedriveMinutes"]["AllowedValues"] == [*intervals]
     for interval in intervals:
         stack = Stack(DEPLOYED | {"RedriveMinutes": str(interval), "RedriveShards": "12488421"[interval % 8]})
         check_alarms(stack, written)

@@ -232,7 +232,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step {
         name: "template",
         shows: "the SAM template makes what it must, with every set of parameters",
-        budget: 45,
+        budget: 105,
         after: &[INSTALL],
         short: &["python3 -m tests.in_venv deploy.template"],
         ..WAIT
