@@ -278,6 +278,41 @@ def check_roles(stack: Stack) -> None:
         assert function["Role"] == f"<{name.removesuffix('Function')}Role.Arn>", name
 
 
+# What a request of the S3 client is to IAM, by its method and by what it asks: an object, or the bucket.
+S3_ACTIONS = {
+    ("PUT", "name"): "s3:PutObject", ("GET", "name"): "s3:GetObject", ("HEAD", "name"): "s3:GetObject",
+    ("DELETE", "name"): "s3:DeleteObject", ("GET", '""'): "s3:ListBucket",
+}
+
+
+def called(code: str) -> set:
+    """Returns the actions of S3 that the client's code calls for."""
+    requests = re.findall(r"Request::of\(Method::(\w+), (\w+|\"\")\)", code)
+    requests += re.findall(r"Request \{ method: Method::(\w+), (name)", code)
+    methods = set(re.findall(r"Method::([A-Z]+)", code))
+    assert methods == {method for method, _ in requests}, f"a request of another form: {methods}"
+    return {S3_ACTIONS[request] for request in requests}
+
+
+def check_actions(stack: Stack) -> None:
+    """Checks that the roles allow what the code calls, of S3 and of the secrets extension, and nothing besides."""
+    granted = {name: {action for action, *_ in statements(stack, role)}
+               for name, role in stack.of_type("AWS::IAM::Role").items()}
+    of_s3 = lambda name: {action for action in granted[name] if action.startswith("s3:")}
+    used = called((support.ROOT / "shared/src/store/s3/mod.rs").read_text())
+    assert of_s3("RedriveRole") == used, of_s3("RedriveRole") ^ used
+    for name in PATHS:
+        # A forwarder sends what it accepts, or leaves it to the redriver.
+        assert of_s3(f"{name}Role") == used - {"s3:DeleteObject"}, name
+    asked = set(re.findall(r'"/(\w+(?:/\w+)*)/get\?', (support.ROOT / "shared/src/vault/remote.rs").read_text()))
+    assert asked == {"secretsmanager", "systemsmanager/parameters"}, f"{asked}: is it in the roles?"
+    page = (support.ROOT / "docs/aws.md").read_text()
+    for name in ("TdmqRole", "RocketmqRole", "RedriveRole"):
+        assert "secretsmanager:GetSecretValue" in granted[name], name
+        # No parameter is named in the template, and the page says what to add for one.
+        assert "ssm:GetParameter" not in granted[name] and "`ssm:GetParameter`" in page, name
+
+
 def check_entry(stack: Stack) -> None:
     """Checks that requests come by the API or by the functions' addresses, and reach what is deployed."""
     values = stack.values
@@ -687,6 +722,9 @@ def check_breaks() -> None:
             "QuarantineBucket"].update(DeletionPolicy="Delete"), check_buckets),
         ("a role without its boundary", {"PermissionsBoundaryArn": BOUNDARY}, lambda stack: stack.properties(
             "DeploymentRole").pop("PermissionsBoundary"), check_roles),
+        ("a right that no code uses", {}, lambda stack: stack.properties("RedriveRole")["Policies"][0][
+            "PolicyDocument"]["Statement"].append({"Effect": "Allow", "Action": "s3:PutObjectTagging",
+                                                   "Resource": "<SpillBucket.Arn>/*"}), check_actions),
         ("a log group without the key", {"DataKmsKeyArn": KEY}, lambda stack: stack.properties("RedriveLogs").pop(
             "KmsKeyId"), check_functions),
         ("a function outside of the VPC", VPC, lambda stack: stack.properties("RedriveFunction").pop("VpcConfig"),
@@ -723,6 +761,8 @@ def check_breaks_of_names() -> None:
             return True
         return False
 
+    code = (support.ROOT / "shared/src/store/s3/mod.rs").read_text()
+    assert noticed(called, code + "Request::of(Method::POST, name)"), "a call that no role allows"
     assert noticed(check_physical_names, DEPLOYED, Named), "a schedule that a second stack has too"
     for name, change in (("ThrottlingRate", lambda one: one.pop("MinValue")),
                          ("AlarmTopicArn", lambda one: one.pop("AllowedPattern")),
@@ -890,6 +930,7 @@ def check_all(stack: Stack, written: set) -> None:
     check_schedules(stack)
     check_secrets(stack)
     check_roles(stack)
+    check_actions(stack)
     check_entry(stack)
     check_deployment(stack)
     check_buckets(stack)
