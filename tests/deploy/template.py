@@ -360,8 +360,8 @@ def check_entry(stack: Stack) -> None:
     if is_api:
         body = stack.properties("HttpApi")["Body"]
         assert len(body["paths"]) == 2
-        is_closed = body["x-amazon-apigateway-endpoint-configuration"]["disableExecuteApiEndpoint"]
-        assert is_closed == (values["DefaultEndpoint"] == "closed"), "a second way in, or none"
+        closed = {"disableExecuteApiEndpoint": True} if values["DefaultEndpoint"] == "closed" else None
+        assert body.get("x-amazon-apigateway-endpoint-configuration") == closed, "a second way in, or none"
         stage = stack.properties("HttpApiApiGatewayDefaultStage")
         assert stage["ApiId"] == "<HttpApi>" and stage["AutoDeploy"] is True
         settings = stage["DefaultRouteSettings"]
@@ -713,6 +713,8 @@ def check_breaks() -> None:
         ("no permission of the alias's address", URLS, without("TdmqUrlAliasInvokePermission"), check_entry),
         ("one bucket of requests for all", {}, lambda stack: stack.properties("HttpApiApiGatewayDefaultStage")[
             "RouteSettings"].popitem(), check_entry),
+        ("a default address that stays open", DOMAIN | {"DefaultEndpoint": "closed"}, lambda stack: stack.properties(
+            "HttpApi")["Body"].pop("x-amazon-apigateway-endpoint-configuration"), check_entry),
         ("a 429 that nobody counts", {}, without("GatewayThrottled"), shape),
         ("a bucket that outlives its policy", {}, lambda stack: stack.resources["SpillBucketPolicy"].pop(
             "DeletionPolicy"), check_buckets),
