@@ -4,7 +4,11 @@
 data "tencentcloud_user_info" "account" {}
 
 locals {
-  package     = var.kind == "web" ? "scf-web-${var.function}" : "event-${var.function}"
+  package = var.kind == "web" ? "scf-web-${var.function}" : "event-${var.function}"
+  # The provider reads a package again only where its path changes, so the path has the content's digest.
+  zips = { for name in concat([local.package], var.spill ? ["event-redrive"] : []) :
+    name => "${var.packages}/${name}-${substr(filesha256("${var.packages}/${name}.zip"), 0, 16)}.zip"
+  }
   bucket      = "${var.name}-spill-${data.tencentcloud_user_info.account.app_id}"
   bucket_path = "qcs::cos:${var.region}:uid/${data.tencentcloud_user_info.account.app_id}:${local.bucket}"
 
@@ -14,6 +18,12 @@ locals {
     var.spill ? { SPILL_URL = "s3://${local.bucket}", S3_ENDPOINT = "https://cos.${var.region}.myqcloud.com" } : {},
     var.environment,
     var.queue_secrets,
+  )
+  # Not SCF_TRUST_HEADERS, as it was once named: SCF reserves that beginning.
+  forwarder_environment = merge(
+    local.environment,
+    var.kind == "web" ? { TRUST_PLATFORM_HEADERS = "1" } : {},
+    var.hook_secrets,
   )
   send = var.function == "tdmq" ? [{
     effect   = "allow"
@@ -193,24 +203,25 @@ resource "tencentcloud_cls_index" "logs" {
 
 # The forwarder.
 
+# SCF does not make a web function of an event function: the provider refuses that at apply, after the plan.
+resource "terraform_data" "kind" {
+  input = var.kind
+}
+
 resource "tencentcloud_scf_function" "forwarder" {
   name              = "${var.name}-${var.function}"
   description       = "Webhooks to a queue"
   func_type         = var.kind == "web" ? "HTTP" : "Event"
   runtime           = "CustomRuntime"
   handler           = "index.main_handler" # Read by nobody, and required.
-  zip_file          = "${var.packages}/${local.package}.zip"
+  zip_file          = local.zips[local.package]
   mem_size          = var.memory
   timeout           = var.timeout
   role              = tencentcloud_cam_role.forwarder.name
   cls_logset_id     = tencentcloud_cls_logset.logs.id
   cls_topic_id      = tencentcloud_cls_topic.logs.id
   enable_public_net = true
-  environment = merge(
-    local.environment,
-    var.kind == "web" ? { SCF_TRUST_HEADERS = "1" } : {},
-    var.hook_secrets,
-  )
+  environment       = local.forwarder_environment
 
   # An instance of an event function takes one event at a time.
   dynamic "instance_concurrency_config" {
@@ -221,6 +232,14 @@ resource "tencentcloud_scf_function" "forwarder" {
     }
   }
   depends_on = [tencentcloud_cam_role_policy_attachment.forwarder]
+  lifecycle {
+    replace_triggered_by = [terraform_data.kind]
+    # The redriver has no more variables than this one.
+    precondition {
+      condition     = length(jsonencode(local.forwarder_environment)) <= 4096
+      error_message = "environment, hook_secrets, queue_secrets: SCF takes 4 KB of variables in all, the module's own included: shorten them."
+    }
+  }
 }
 
 # Without authentication: each hook verifies its requests itself.
@@ -234,6 +253,9 @@ resource "tencentcloud_scf_trigger" "url" {
     AuthType  = "NONE"
     NetConfig = { EnableIntranet = false, EnableExtranet = true }
   })
+  lifecycle {
+    replace_triggered_by = [terraform_data.kind]
+  }
 }
 
 # The redriver. One of each shard at a time: two at once lose nothing, but send twice. A run ends before the next
@@ -246,7 +268,7 @@ resource "tencentcloud_scf_function" "redrive" {
   func_type         = "Event"
   runtime           = "CustomRuntime"
   handler           = "index.main_handler"
-  zip_file          = "${var.packages}/event-redrive.zip"
+  zip_file          = local.zips["event-redrive"]
   mem_size          = 128
   timeout           = 55
   role              = tencentcloud_cam_role.redrive[0].name
@@ -254,14 +276,27 @@ resource "tencentcloud_scf_function" "redrive" {
   cls_topic_id      = tencentcloud_cls_topic.logs.id
   enable_public_net = true
   # The hooks' secrets too: one that is not whole has neither its dedupe nor its references to large bodies.
-  environment       = merge(local.environment, var.hook_secrets)
-  depends_on        = [tencentcloud_cam_role_policy_attachment.redrive]
+  environment = merge(local.environment, var.hook_secrets)
+  depends_on  = [tencentcloud_cam_role_policy_attachment.redrive]
 }
 
 resource "tencentcloud_scf_reserved_concurrency_config" "redrive" {
   count                    = var.spill ? 1 : 0
   function_name            = tencentcloud_scf_function.redrive[0].name
   reserved_concurrency_mem = 128 * var.redrive_shards
+}
+
+# A timer invokes asynchronously, and SCF repeats such an invocation that failed. The next run does that work anyway.
+resource "tencentcloud_scf_function_event_invoke_config" "redrive" {
+  count         = var.spill ? 1 : 0
+  function_name = tencentcloud_scf_function.redrive[0].name
+  namespace     = "default"
+  async_trigger_config {
+    msg_ttl = 3600
+    retry_config {
+      retry_num = 0
+    }
+  }
 }
 
 # One for each shard, which the event's Message names.

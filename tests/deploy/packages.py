@@ -1,8 +1,9 @@
 """Check and run of what `deploy/` holds for Tencent SCF and FunctionGraph.
 
-1. Terraform and serverless.yml: parsed, and every resource's arguments against those that the providers
-   document (`schema.json`, which says of which version); every variable of the environment against
-   docs/configuration.md; no secret with a default or in the open.
+1. Terraform and serverless.yml: parsed, and every resource's arguments against the oldest version of its provider
+   that the module accepts and the newest that was read (`schema.json`); every variable of the environment against
+   docs/configuration.md and the names that a platform reserves; no secret with a default or in the open; each right
+   that the code needs in its role, and no other.
 2. The packages: built twice, equal byte for byte, with the modes that the platforms ask for.
 3. Each package unzipped and run: against servers that follow the platforms' runtime interfaces, with each
    sample event, or as the web server that it is there; the vendors' emulator behind, with temporary keys.
@@ -10,6 +11,7 @@
 """
 import base64
 import contextlib
+import hashlib
 import http.server
 import json
 import logging
@@ -29,6 +31,7 @@ import yaml
 from moto.server import ThreadedMotoServer
 
 from tests import support
+from tests.deploy import schemas
 
 DEPLOY = support.ROOT / "deploy"
 MODULES = {
@@ -54,22 +57,26 @@ def unquoted(name: str) -> str:
     return name.strip('"')
 
 
-def check_block(where: str, body: dict, schema: dict, blocks: dict) -> None:
-    """Checks the arguments of a block, and of the blocks in it."""
-    dynamic = {unquoted(name): content for part in body.get("dynamic", []) for name, content in part.items()
-               if not name.startswith("__")}
-    known = {*schema["required"], *schema["optional"]}
-    names = {name for name in body if not name.startswith("__")} - (META - known) | set(dynamic)
-    assert not names - known - set(blocks), f"{where} has no {names - known - set(blocks)}"
-    missing = set(schema["required"]) - names
-    assert not missing, f"{where} needs {missing}"
-    for name in names & set(blocks):
-        for nested in [*(body.get(name) or []), *dynamic.get(name, {}).get("content", [])]:
-            if isinstance(nested, dict):
-                check_block(f"{where}.{name}", nested, blocks[name], blocks)
+def content(body: dict, members: dict) -> dict[str, list]:
+    """Returns a block's arguments by name, without what belongs to Terraform, and the bodies of its blocks."""
+    found = {}
+    for name, value in body.items():
+        if name.startswith("__") or name in META - set(members):
+            continue
+        is_block = isinstance(members.get(name), dict)
+        bodies = [inner for inner in (value or []) if isinstance(inner, dict)] if is_block else []
+        found[name] = [content(inner, members[name]["members"]) for inner in bodies]
+    for part in body.get("dynamic", []):
+        for name, made in part.items():
+            if not name.startswith("__"):
+                name, inner = unquoted(name), members.get(unquoted(name))
+                bodies = made["content"] if isinstance(inner, dict) else []
+                found[name] = found.get(name, []) + [content(body, inner["members"]) for body in bodies]
+    return found
 
 
 def check_module(folder: str, provider: str, schema: dict) -> int:
+    versions = {version: schemas.types(schema, version) for version in schemas.VERSIONS}
     texts = {path: path.read_text() for path in sorted((DEPLOY / folder).glob("*.tf"))}
     parsed = [hcl2.loads(text) for text in texts.values()]
     # Comments and descriptions name things, too.
@@ -82,15 +89,20 @@ def check_module(folder: str, provider: str, schema: dict) -> int:
                     for name, body in named.items():
                         count += 1
                         type_ = unquoted(type_)
-                        known = schema["types"][type_]
-                        check_block(f"{folder}: {type_}.{unquoted(name)}", body, known, known.get("blocks", {}))
+                        if type_ == "terraform_data":  # Terraform's own.
+                            continue
+                        for version, types in versions.items():
+                            members = types[type_ if kind == "resource" else f"data.{type_}"]
+                            where = f"{folder}: {type_}.{unquoted(name)} of {schema[version]}"
+                            found = schemas.problems(where, content(body, members), members)
+                            assert not found, found
     # References: to what is declared, and to arguments and attributes that are there.
     declared = set(re.findall(r'^(?:resource|data) "(\w+)" "(\w+)"', code, re.M))
-    for type_, name, attribute in re.findall(rf"({provider}_\w+)\.(\w+)(?:\[[^]]*\])?(?:\.(\w+))?", code):
+    for data, type_, name, attribute in re.findall(
+            rf"(\bdata\.)?\b({provider}_\w+)\.(\w+)(?:\[[^]]*\])?(?:\.(\w+))?", code):
         assert (type_, name) in declared, f"{folder}: there is no {type_}.{name}"
-        known = schema["types"][type_]
-        names = {*known["required"], *known["optional"], *known["attributes"], ""}
-        assert attribute in names, f"{folder}: {type_} has no {attribute}"
+        for version, types in versions.items():
+            assert attribute in {*types[data + type_], ""}, f"{folder}: {type_} of {schema[version]} has no {attribute}"
     variables = {unquoted(name): body for module in parsed for part in module.get("variable", [])
                  for name, body in part.items()}
     assert set(re.findall(r"\bvar\.(\w+)", code)) == set(variables), folder
@@ -104,9 +116,48 @@ def check_module(folder: str, provider: str, schema: dict) -> int:
     for shown in re.findall(r"^ *user_data *=(.*)$", code, re.M):
         assert "secret" not in shown, f"{folder}: secrets in the open: {shown}"
     source, version = re.search(r'source\s*= "(.*)"\s*version = ">= (.*)"', code).groups()
-    numbers = [tuple(map(int, text.split("."))) for text in (version, schema["version"])]
-    assert source == schema["source"] and numbers[0] <= numbers[1], f"{folder}: {source} {version}"
+    assert (source, version) == (schema["source"], schema["minimum"]), f"{folder}: {source} {version}"
     return count
+
+
+def check_schema_breaks(schema: dict) -> None:
+    """Breaks a block, each time so that a provider would refuse it."""
+    newest, minimum = (schemas.types(schema["huaweicloud"], version) for version in ("newest", "minimum"))
+    function = {name: [] for name in ("name", "runtime", "timeout", "memory_size", "app", "handler")}
+    bucket = {"bucket": [], "kms_data_encryption": []}
+    assert not schemas.problems("sound", function, minimum["huaweicloud_fgs_function"])
+    assert not schemas.problems("sound", bucket, newest["huaweicloud_obs_bucket"])
+    rule = {"lifecycle_rule": [{"name": [], "enabled": [], "expiration": [{}]}]}
+    for name, body, members in (
+        ("of no version", function | {"function_type": []}, newest["huaweicloud_fgs_function"]),
+        ("of the newest version alone", bucket, minimum["huaweicloud_obs_bucket"]),
+        ("that nobody may write", function | {"urn": []}, newest["huaweicloud_fgs_function"]),
+        ("that is missing", {"timeout": []}, newest["huaweicloud_fgs_function"]),
+        ("that is missing in a block", {"bucket": [], **rule}, newest["huaweicloud_obs_bucket"]),
+        ("that another one excludes", function | {"package": []}, newest["huaweicloud_fgs_function"]),
+        ("that needs another one", function | {"vpc_id": []}, newest["huaweicloud_fgs_function"]),
+        ("of which there must be one", {"name": []}, newest["huaweicloud_identity_agency"]),
+    ):
+        assert schemas.problems("broken", body, members), f"an argument {name}: nothing noticed"
+    assert not schemas.VERSIONS[2:] and newest != minimum
+    for folder, name in (("tencent-scf", "SCF_TRUST_HEADERS"), ("functiongraph/otc", "RUNTIME_LOG_LEVEL")):
+        try:
+            check_names(DEPLOY / folder / "main.tf", {name})
+        except AssertionError:
+            continue
+        raise AssertionError(f"{name}: nothing noticed")
+
+
+# What each platform keeps for itself: https://docs.cloudbase.net/cloud-function/function-configuration/env and
+# https://support.huaweicloud.com/intl/en-us/usermanual-functiongraph/functiongraph_01_0154.html.
+RESERVED = {"tencent-scf": r"SCF_|QCLOUD_|TENCENTCLOUD_|TECENTCLOUD_", "functiongraph": r"RUNTIME_"}
+
+
+def check_names(path: pathlib.Path, names: set[str]) -> None:
+    """Checks that a platform takes the names of the variables that are set here."""
+    reserved = next(form for folder, form in RESERVED.items() if path.is_relative_to(DEPLOY / folder))
+    taken = {name for name in names if re.match(reserved, name)}
+    assert not taken, f"{path}: the platform reserves {taken}"
 
 
 # The text by which each cloud's timer names the shard, the name that tells timers apart, and how many may run.
@@ -127,11 +178,13 @@ def check_texts(where: str, texts: list[str]) -> None:
 def check_shards(folder: str, text: str) -> None:
     """Checks that each shard has a timer and room to run, with no more memory than was measured."""
     argument, name, limit, room = SHARDS[folder]
-    blocks = {kind: re.search(rf'^resource "\w*{kind}\w*" "{label}" {{\n(.*?)^}}', text, re.M | re.S)[1]
-              for kind, label in (("_trigger", "timer"), ("_function", "redrive"))}
+    # FunctionGraph's triggers have their data in a resource beside them.
+    blocks = {kind: "".join(re.findall(rf'^resource "(?:{kind}|terraform_data)" "{label}" {{\n(.*?)^}}', text, re.M | re.S))
+              for kind, label in ((r"\w+_trigger\w*", "timer"), (r"\w+_function(?:_v2)?", "redrive"))}
     value = lambda block, key: re.search(rf"^ *{key} *= (.*)$", block, re.M)[1]
-    timer, function = blocks["_trigger"], blocks["_function"]
-    assert value(timer, "count") == "var.spill ? var.redrive_shards : 0", folder
+    timer, function = blocks.values()
+    counts = re.findall(r"^ *count *= (.*)$", timer, re.M)
+    assert counts and set(counts) == {"var.spill ? var.redrive_shards : 0"}, folder
     for shards in (1, 2, 4, 8):
         put = lambda index: lambda text: (text.strip('"').replace("${count.index}", str(index))
                                           .replace("${var.redrive_shards}", str(shards)))
@@ -146,11 +199,95 @@ def check_shards(folder: str, text: str) -> None:
     assert "contains([1, 2, 4, 8], var.redrive_shards)" in variable and value(variable, "default") == "1", folder
 
 
+# Rights by what the code asks a store for, in COS's and in OBS's words. S3's HEAD is a read for OBS.
+COS = {"PUT": "name/cos:PutObject", "GET": "name/cos:GetObject", "HEAD": "name/cos:HeadObject",
+       "DELETE": "name/cos:DeleteObject", "LIST": "name/cos:GetBucket"}
+OBS = {"PUT": "obs:object:PutObject", "GET": "obs:object:GetObject", "HEAD": "obs:object:GetObject",
+       "DELETE": "obs:object:DeleteObject", "LIST": "obs:bucket:ListBucket"}
+# Of both functions: what they ask the store for (a forwarder reads marks alone), and where.
+STORE = {
+    "forwarder": [({"PUT"}, "/*"), ({"GET", "HEAD"}, "/sent/*"), ({"LIST"}, "")],
+    "redrive": [({"PUT", "GET", "HEAD", "DELETE"}, "/*"), ({"LIST"}, "")],
+}
+# What OTC's provider calls the least that an encrypted bucket needs (its documents of opentelekomcloud_obs_bucket).
+KEY = {"kms:cmk:list", "kms:cmk:get", "kms:cmk:generate", "kms:dek:create", "kms:cmk:crypto", "kms:dek:crypto"}
+RIGHT = re.compile(r'"((?:name/cos|obs|kms|tdmq):[\w:]+)"')
+
+
+def check_rights(folder: str, text: str) -> None:
+    """Checks that each role has the rights that the code needs in it, and no other."""
+    words = COS if folder == "tencent-scf" else OBS
+    kind = r"\w+_cam_policy" if folder == "tencent-scf" else r"\w+_identity_role\w*"
+    roles = dict(re.findall(rf'^resource "{kind}" "(\w+)" {{\n(.*?)^}}', text, re.M | re.S))
+    for name, asked in STORE.items():
+        needed = {words[call] for calls, _ in asked for call in calls}
+        assert set(RIGHT.findall(roles[name])) == needed, f"{folder}: {name}: {set(RIGHT.findall(roles[name])) ^ needed}"
+        for calls, where in asked:
+            for right in {words[call] for call in calls}:
+                (resource,) = re.findall(rf'"{right}"[^\]]*\][^"]*"([^"]*)"', roles[name])
+                end = where or ("/*" if folder == "tencent-scf" else "{local.bucket}")
+                assert resource.endswith(end) and resource.endswith("/sent/*") == (end == "/sent/*"), f"{name}: {resource}"
+    if folder == "tencent-scf":
+        assert re.findall(r'action *= \["(tdmq:\w+)"\]', text) == ["tdmq:SendMessages"], folder
+        assert len(re.findall(r"concat\(local\.send,", text)) == 2, f"{folder}: a function that cannot send"
+    if folder == "functiongraph/otc":
+        assert set(RIGHT.findall(roles["key"])) == KEY, f"{folder}: {set(RIGHT.findall(roles['key'])) ^ KEY}"
+        layers = {name: re.search(r'display_layer *= "(\w+)"', block)[1] for name, block in roles.items()}
+        # OBS is a global service, KMS one of a region.
+        assert layers == {"forwarder": "domain", "redrive": "domain", "key": "project"}, layers
+        for block in re.findall(r'^resource "opentelekomcloud_identity_\w+" "\w+" {\n(.*?)^}', text, re.M | re.S):
+            assert re.search(r"^  provider *= opentelekomcloud\.domain$", block, re.M), f"{folder}: a project's provider"
+
+
+def check_right_breaks() -> None:
+    """Takes rights away, and adds some, each time so that a function cannot work or can do too much."""
+    for folder in MODULES:
+        text = (DEPLOY / folder / "main.tf").read_text()
+        check_rights(folder, text)
+        words = COS if folder == "tencent-scf" else OBS
+        changes = {right: (f'"{right}"', '"obs:bucket:HeadBucket"') for right in set(words.values())}
+        changes["marks of all"] = ("/sent/*", "/*")
+        if folder == "functiongraph/otc":
+            changes |= {right: (f'"{right}"', '"kms:cmk:list"') for right in KEY - {"kms:cmk:list"}}
+            changes["a project's role"] = ('display_layer = "domain"', 'display_layer = "project"')
+            changes["a project's provider"] = ("= opentelekomcloud.domain", "= opentelekomcloud")
+        for name, (old, new) in changes.items():
+            assert old in text, f"{folder}: {name}"
+            try:
+                check_rights(folder, text.replace(old, new))
+            except (AssertionError, ValueError):
+                continue
+            raise AssertionError(f"{folder}: {name}: nothing noticed")
+    # A call of the store that is new needs a right that is new.
+    store = (support.ROOT / "shared/src/store/s3/mod.rs").read_text()
+    assert {*re.findall(r"\bMethod::([A-Z]+)\b", store), "LIST"} == set(COS) == set(OBS), "a call without a right"
+
+
+def check_triggers(folder: str, text: str) -> None:
+    """Checks that no plan shows a difference that the platform made, and that each change reaches the platform."""
+    triggers = dict(re.findall(r'^resource "\w+_trigger\w*" "(\w+)" {\n(.*?)^}', text, re.M | re.S))
+    assert len(triggers) == 2, folder
+    for name, block in triggers.items():
+        if folder != "tencent-scf":
+            # FunctionGraph completes the event data, and updates none of a gateway's.
+            assert re.search(r"ignore_changes *= \[event_data\]", block), f"{folder}: {name} differs in each plan"
+            assert re.search(rf"replace_triggered_by *= \[terraform_data\.{name}\b", block), f"{folder}: {name} stays"
+    if folder == "tencent-scf":
+        function = re.search(r'^resource "tencentcloud_scf_function" "forwarder" {\n(.*?)^}', text, re.M | re.S)[1]
+        for block in (function, triggers["url"]):
+            assert "replace_triggered_by = [terraform_data.kind]" in block, f"{folder}: SCF changes no function's kind"
+
+
 def check_bucket(folder: str, text: str) -> None:
     """Checks that acknowledged deliveries are encrypted where they lie."""
     bucket = re.search(r'^resource "\w+_bucket" "spill" {\n(.*?)^}', text, re.M | re.S)[1]
-    assert re.search(r'encryption_algorithm *= "AES256"|^ *encryption *= true$|"server_side_encryption" {', bucket,
-                     re.M), f"{folder}: the bucket is not encrypted"
+    encrypted = {
+        "tencent-scf": r'^ *encryption_algorithm *= "AES256"$',
+        # Without the algorithm it is a key of KMS, which neither agency may use.
+        "functiongraph/huawei": r'^ *encryption *= true$(.|\n)*^ *sse_algorithm *= "AES256"$',
+        "functiongraph/otc": r'"server_side_encryption" {',
+    }
+    assert re.search(encrypted[folder], bucket, re.M), f"{folder}: the bucket is not encrypted"
     assert re.search(r"^ *versioning(_enable)? *= true$", bucket, re.M) and "prevent_destroy = true" in bucket, folder
     # Whoever spills may write the probe too.
     writes = re.findall(r'PutObject[^\n]*\n?[^\n]*?[rR]esource *= *\[?"([^"\]]*)"', text)
@@ -295,7 +432,7 @@ def check_serverless(path: pathlib.Path) -> None:
 
 
 def check_descriptions() -> None:
-    schema = json.loads((support.ROOT / "tests" / "deploy" / "schema.json").read_text())
+    schema = schemas.load()
     count = sum(check_module(folder, provider, schema[provider]) for folder, provider in MODULES.items())
     manifests = sorted((DEPLOY / "tencent-scf").rglob("serverless.yml"))
     for path in manifests:
@@ -305,7 +442,10 @@ def check_descriptions() -> None:
         text = (DEPLOY / folder / "main.tf").read_text()
         check_shards(folder, text)
         check_bucket(folder, text)
+        check_triggers(folder, text)
     check_alarm_breaks()
+    check_right_breaks()
+    check_schema_breaks(schema)
     job = (support.ROOT / "shared/src/redrive/job.rs").read_text()
     probe = (support.ROOT / "shared/src/spill/probe.rs").read_text()
     outcome = (support.ROOT / "shared/src/outcome.rs").read_text()
@@ -321,16 +461,27 @@ def check_descriptions() -> None:
         assignment = r"\b([A-Z][A-Z0-9]*_[A-Z0-9_]+) *=" if path.suffix == ".tf" else r"^ +([A-Z][A-Z0-9_]+):"
         set_here = set(re.findall(assignment, path.read_text(), re.M))
         assert not set_here - documented - hooks, f"{path}: {set_here - documented - hooks}"
-    print(f"{count} resources and {len(manifests)} manifests as their providers document them")
+        check_names(path, set_here)
+    print(f"{count} resources and {len(manifests)} manifests as their providers have them, the oldest and the newest")
 
 
 # 2. The packages
+
+# The beginning of a package's digest, in the name of its copy.
+DIGEST = re.compile(r"-[0-9a-f]{16}$")
+
 
 def package(out: pathlib.Path) -> dict[str, pathlib.Path]:
     # cargo-lambda and zig are in this environment.
     path = f"{pathlib.Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     subprocess.run([DEPLOY / "package", "--out", out], check=True, env={**os.environ, "PATH": path})
-    return {zipped.stem: zipped for zipped in out.glob("*.zip")}
+    found = {zipped.stem: zipped for zipped in out.glob("*.zip")}
+    packages = {name: path for name, path in found.items() if not DIGEST.search(name)}
+    copies = {name: path for name, path in found.items() if DIGEST.search(name)}
+    named = {f"{name}-{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}": path.read_bytes()
+             for name, path in packages.items()}
+    assert {name: path.read_bytes() for name, path in copies.items()} == named, "a package without its digest"
+    return packages
 
 
 def check_packages(home: pathlib.Path) -> dict[str, pathlib.Path]:

@@ -5,17 +5,21 @@
 locals {
   package = var.kind == "http" ? "functiongraph-http-${var.function}" : "event-${var.function}"
   bucket  = "${var.name}-spill-${substr(var.project_id, 0, 8)}"
+  # As the provider itself knows it.
+  domain = coalesce(var.domain, startswith(var.region, "eu-west-1") ? "myhuaweicloud.eu" : "myhuaweicloud.com")
 
   # The agency's temporary keys reach a custom function with each event, an http function in each request.
   environment = merge(
     var.function == "rocketmq" ? {
       HUAWEICLOUD_SDK_PROJECT_ID = var.project_id
-      ROCKETMQ_ENDPOINT          = "https://dms.${var.region}.${var.domain}"
+      ROCKETMQ_ENDPOINT          = "https://dms.${var.region}.${local.domain}"
       ROCKETMQ_INSTANCE_ID       = var.rocketmq_instance_id
     } : {},
-    var.spill ? { SPILL_URL = "s3://${local.bucket}", S3_ENDPOINT = "https://obs.${var.region}.${var.domain}" } : {},
+    var.spill ? { SPILL_URL = "s3://${local.bucket}", S3_ENDPOINT = "https://obs.${var.region}.${local.domain}" } : {},
     var.environment,
   )
+  forwarder_environment = merge(local.environment, var.kind == "http" ? { FGS_TRUST_HEADERS = "1" } : {})
+  secrets               = merge(var.queue_secrets, var.hook_secrets)
 }
 
 # What the functions may do.
@@ -98,6 +102,8 @@ resource "huaweicloud_obs_bucket" "spill" {
   acl        = "private"
   versioning = true
   encryption = true
+  # By a key of OBS itself. Without this it is one of KMS, which the agencies' policies would have to name.
+  sse_algorithm = "AES256"
   lifecycle_rule {
     name    = "claims"
     enabled = true
@@ -199,8 +205,8 @@ resource "huaweicloud_fgs_function" "forwarder" {
   agency        = huaweicloud_identity_agency.forwarder.name
   app_agency    = huaweicloud_identity_agency.forwarder.name
 
-  user_data           = jsonencode(merge(local.environment, var.kind == "http" ? { FGS_TRUST_HEADERS = "1" } : {}))
-  encrypted_user_data = jsonencode(merge(var.queue_secrets, var.hook_secrets))
+  user_data           = jsonencode(local.forwarder_environment)
+  encrypted_user_data = jsonencode(local.secrets)
 
   # "Include Keys". An instance of a custom function takes one event at a time.
   enable_auth_in_header = var.kind == "http"
@@ -212,6 +218,18 @@ resource "huaweicloud_fgs_function" "forwarder" {
   log_group_name  = huaweicloud_lts_group.logs.group_name
   log_stream_id   = huaweicloud_lts_stream.logs.id
   log_stream_name = huaweicloud_lts_stream.logs.stream_name
+
+  # FunctionGraph takes 20 variables and 20 encrypted ones, and 4 KB of each. The redriver has no more than these.
+  lifecycle {
+    precondition {
+      condition     = length(local.forwarder_environment) <= 20 && length(jsonencode(local.forwarder_environment)) <= 4096
+      error_message = "environment: FunctionGraph takes 20 variables and 4 KB in all, the module's own included: shorten it."
+    }
+    precondition {
+      condition     = length(local.secrets) <= 20 && length(jsonencode(local.secrets)) <= 4096
+      error_message = "hook_secrets, queue_secrets: FunctionGraph takes 20 encrypted variables and 4 KB in all: hold several secrets in one variable as a JSON object, and name them env:NAME#KEY."
+    }
+  }
 }
 
 resource "huaweicloud_apig_group" "hooks" {
@@ -220,12 +238,17 @@ resource "huaweicloud_apig_group" "hooks" {
   description = "Webhooks to a queue"
 }
 
-# Without authentication: each hook verifies its requests itself.
-resource "huaweicloud_fgs_function_trigger" "gateway" {
-  function_urn = huaweicloud_fgs_function.forwarder.urn
-  type         = "DEDICATEDGATEWAY"
-  status       = "ACTIVE"
-  event_data = jsonencode({
+# The gateway gives the group its domain, which no rule makes from the region.
+data "huaweicloud_apig_groups" "hooks" {
+  instance_id = var.gateway_id
+  group_id    = huaweicloud_apig_group.hooks.id
+}
+
+locals {
+  host = data.huaweicloud_apig_groups.hooks.groups[0].sl_domain
+
+  # Without authentication: each hook verifies its requests itself.
+  gateway = {
     name         = replace(var.name, "-", "_")
     instance_id  = var.gateway_id
     group_id     = huaweicloud_apig_group.hooks.id
@@ -246,11 +269,24 @@ resource "huaweicloud_fgs_function_trigger" "gateway" {
       version         = "latest"
       timeout         = var.timeout * 1000
     }
-  })
+  }
 }
 
-locals {
-  host = "${huaweicloud_apig_group.hooks.id}.apig.${var.region}.huaweicloudapis.com"
+# FunctionGraph completes a trigger's event data, and updates almost none of it. So what it answers is not compared,
+# and a trigger is replaced where what was asked for changes.
+resource "terraform_data" "gateway" {
+  input = local.gateway
+}
+
+resource "huaweicloud_fgs_function_trigger" "gateway" {
+  function_urn = huaweicloud_fgs_function.forwarder.urn
+  type         = "DEDICATEDGATEWAY"
+  status       = "ACTIVE"
+  event_data   = jsonencode(local.gateway)
+  lifecycle {
+    ignore_changes       = [event_data]
+    replace_triggered_by = [terraform_data.gateway]
+  }
 }
 
 # The redriver: a custom function, because an http function has no timer. One of each shard at a time: two at once
@@ -271,9 +307,9 @@ resource "huaweicloud_fgs_function" "redrive" {
   agency        = huaweicloud_identity_agency.redrive[0].name
   app_agency    = huaweicloud_identity_agency.redrive[0].name
 
-  user_data           = jsonencode(local.environment)
+  user_data = jsonencode(local.environment)
   # The hooks' secrets too: one that is not whole has neither its dedupe nor its references to large bodies.
-  encrypted_user_data = jsonencode(merge(var.queue_secrets, var.hook_secrets))
+  encrypted_user_data = jsonencode(local.secrets)
   max_instance_num    = tostring(var.redrive_shards)
 
   enable_lts_log  = true
@@ -284,15 +320,24 @@ resource "huaweicloud_fgs_function" "redrive" {
 }
 
 # One for each shard, which the event's user_event names.
+resource "terraform_data" "timer" {
+  count = var.spill ? var.redrive_shards : 0
+  input = {
+    name          = "every_minute_${count.index}"
+    schedule_type = "Rate"
+    schedule      = "1m"
+    user_event    = "${count.index}/${var.redrive_shards}"
+  }
+}
+
 resource "huaweicloud_fgs_function_trigger" "timer" {
   count        = var.spill ? var.redrive_shards : 0
   function_urn = huaweicloud_fgs_function.redrive[0].urn
   type         = "TIMER"
   status       = "ACTIVE"
-  event_data = jsonencode({
-    name          = "every_minute_${count.index}"
-    schedule_type = "Rate"
-    schedule      = "1m"
-    user_event    = "${count.index}/${var.redrive_shards}"
-  })
+  event_data   = jsonencode(terraform_data.timer[count.index].input)
+  lifecycle {
+    ignore_changes       = [event_data]
+    replace_triggered_by = [terraform_data.timer[count.index]]
+  }
 }

@@ -5,9 +5,9 @@ variable "region" {
 }
 
 variable "domain" {
-  description = "The domain of the region's endpoints: myhuaweicloud.eu for eu-west-101."
+  description = "The domain of the region's endpoints; null is myhuaweicloud.eu for eu-west-1…, and myhuaweicloud.com for all others."
   type        = string
-  default     = "myhuaweicloud.com"
+  default     = null
 }
 
 variable "name" {

@@ -3,8 +3,8 @@ terraform {
   required_providers {
     huaweicloud = {
       source = "huaweicloud/huaweicloud"
-      # The first that sends enable_auth_in_header.
-      version = ">= 1.74.0"
+      # The first that has enable_lts_log.
+      version = ">= 1.76.0"
     }
   }
 }

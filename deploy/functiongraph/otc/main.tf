@@ -6,27 +6,36 @@ locals {
   package = var.kind == "http" ? "functiongraph-http-${var.function}" : "event-${var.function}"
   bucket  = "${var.name}-spill-${substr(var.project_id, 0, 8)}"
 
+  # The Swiss cloud has names of its own.
+  is_swiss = var.region == "eu-ch2"
+  domain   = local.is_swiss ? "${var.region}.sc.otc.t-systems.com" : "${var.region}.otc.t-systems.com"
+  auth_url = local.is_swiss ? "https://iam-pub.${local.domain}/v3" : "https://iam.${local.domain}/v3"
+
   is_encrypted = var.spill && var.kms_id != ""
+  kms_roles    = length(var.kms_roles) > 0 ? var.kms_roles : opentelekomcloud_identity_role_v3.key[*].display_name
 
   # The agency's temporary keys reach a custom function with each event, an http function in each request.
   environment = merge(
     var.function == "rocketmq" ? {
       HUAWEICLOUD_SDK_PROJECT_ID = var.project_id
-      ROCKETMQ_ENDPOINT          = "https://dms.${var.region}.otc.t-systems.com"
+      ROCKETMQ_ENDPOINT          = "https://dms.${local.domain}"
       ROCKETMQ_INSTANCE_ID       = var.rocketmq_instance_id
     } : {},
-    var.spill ? { SPILL_URL = "s3://${local.bucket}", S3_ENDPOINT = "https://obs.${var.region}.otc.t-systems.com" } : {},
+    var.spill ? { SPILL_URL = "s3://${local.bucket}", S3_ENDPOINT = "https://obs.${local.domain}" } : {},
     var.environment,
   )
+  forwarder_environment = merge(local.environment, var.kind == "http" ? { FGS_TRUST_HEADERS = "1" } : {})
+  secrets               = merge(var.queue_secrets, var.hook_secrets)
 }
 
 # What the functions may do.
 
 resource "opentelekomcloud_identity_role_v3" "forwarder" {
+  provider      = opentelekomcloud.domain
   count         = var.spill ? 1 : 0
   display_name  = "${var.name}-forwarder"
   description   = "hookmq: writes what could not be sent"
-  display_layer = "project"
+  display_layer = "domain" # OBS is a global service.
   statement {
     effect   = "Allow"
     action   = ["obs:object:PutObject"]
@@ -46,10 +55,11 @@ resource "opentelekomcloud_identity_role_v3" "forwarder" {
 }
 
 resource "opentelekomcloud_identity_role_v3" "redrive" {
+  provider      = opentelekomcloud.domain
   count         = var.spill ? 1 : 0
   display_name  = "${var.name}-redrive"
   description   = "hookmq: reads and deletes what was spilled"
-  display_layer = "project"
+  display_layer = "domain" # OBS is a global service.
   statement {
     effect   = "Allow"
     action   = ["obs:object:PutObject", "obs:object:GetObject", "obs:object:DeleteObject"]
@@ -62,8 +72,27 @@ resource "opentelekomcloud_identity_role_v3" "redrive" {
   }
 }
 
+# Who writes into an encrypted bucket, or reads from it, uses its key: the least that the provider's documents name.
+resource "opentelekomcloud_identity_role_v3" "key" {
+  provider      = opentelekomcloud.domain
+  count         = local.is_encrypted && length(var.kms_roles) == 0 ? 1 : 0
+  display_name  = "${var.name}-key"
+  description   = "hookmq: uses the key of the bucket"
+  display_layer = "project" # KMS is a service of a region.
+  statement {
+    effect = "Allow"
+    action = ["kms:cmk:list", "kms:cmk:get"]
+  }
+  statement {
+    effect   = "Allow"
+    action   = ["kms:cmk:generate", "kms:dek:create", "kms:cmk:crypto", "kms:dek:crypto"]
+    resource = ["KMS:*:*:KeyId:${var.kms_id}"]
+  }
+}
+
 # It may take some minutes until an agency counts.
 resource "opentelekomcloud_identity_agency_v3" "forwarder" {
+  provider              = opentelekomcloud.domain
   name                  = "${var.name}-forwarder"
   description           = "hookmq: sends, and writes what could not be sent"
   delegated_domain_name = "op_svc_cff"
@@ -87,7 +116,7 @@ resource "opentelekomcloud_identity_agency_v3" "forwarder" {
     for_each = local.is_encrypted ? [1] : []
     content {
       project = var.region
-      roles   = var.kms_roles
+      roles   = local.kms_roles
     }
   }
   lifecycle {
@@ -99,6 +128,7 @@ resource "opentelekomcloud_identity_agency_v3" "forwarder" {
 }
 
 resource "opentelekomcloud_identity_agency_v3" "redrive" {
+  provider              = opentelekomcloud.domain
   count                 = var.spill ? 1 : 0
   name                  = "${var.name}-redrive"
   description           = "hookmq: sends what was spilled, and deletes it then"
@@ -118,7 +148,7 @@ resource "opentelekomcloud_identity_agency_v3" "redrive" {
     for_each = local.is_encrypted ? [1] : []
     content {
       project = var.region
-      roles   = var.kms_roles
+      roles   = local.kms_roles
     }
   }
 }
@@ -239,8 +269,8 @@ resource "opentelekomcloud_fgs_function_v2" "forwarder" {
   agency        = opentelekomcloud_identity_agency_v3.forwarder.name
   app_agency    = opentelekomcloud_identity_agency_v3.forwarder.name
 
-  user_data           = jsonencode(merge(local.environment, var.kind == "http" ? { FGS_TRUST_HEADERS = "1" } : {}))
-  encrypted_user_data = jsonencode(merge(var.queue_secrets, var.hook_secrets))
+  user_data           = jsonencode(local.forwarder_environment)
+  encrypted_user_data = jsonencode(local.secrets)
 
   # "Include Keys". An instance of a custom function takes one event at a time.
   enable_auth_in_header = var.kind == "http"
@@ -251,6 +281,18 @@ resource "opentelekomcloud_fgs_function_v2" "forwarder" {
   log_group_name = opentelekomcloud_lts_group_v2.logs.group_name
   log_topic_id   = opentelekomcloud_lts_stream_v2.logs.id
   log_topic_name = opentelekomcloud_lts_stream_v2.logs.stream_name
+
+  # FunctionGraph takes 20 variables and 20 encrypted ones, and 4 KB of each. The redriver has no more than these.
+  lifecycle {
+    precondition {
+      condition     = length(local.forwarder_environment) <= 20 && length(jsonencode(local.forwarder_environment)) <= 4096
+      error_message = "environment: FunctionGraph takes 20 variables and 4 KB in all, the module's own included: shorten it."
+    }
+    precondition {
+      condition     = length(local.secrets) <= 20 && length(jsonencode(local.secrets)) <= 4096
+      error_message = "hook_secrets, queue_secrets: FunctionGraph takes 20 encrypted variables and 4 KB in all: hold several secrets in one variable as a JSON object, and name them env:NAME#KEY."
+    }
+  }
 }
 
 resource "opentelekomcloud_apigw_group_v2" "hooks" {
@@ -259,12 +301,17 @@ resource "opentelekomcloud_apigw_group_v2" "hooks" {
   description = "Webhooks to a queue"
 }
 
-# Without authentication: each hook verifies its requests itself.
-resource "opentelekomcloud_fgs_trigger_v2" "gateway" {
-  function_urn = opentelekomcloud_fgs_function_v2.forwarder.urn
-  type         = "DEDICATEDGATEWAY"
-  status       = "ACTIVE"
-  event_data = jsonencode({
+# The gateway gives the group its domain, which no rule makes from the region.
+data "opentelekomcloud_apigw_groups_v2" "hooks" {
+  instance_id = var.gateway_id
+  group_id    = opentelekomcloud_apigw_group_v2.hooks.id
+}
+
+locals {
+  host = data.opentelekomcloud_apigw_groups_v2.hooks.groups[0].sl_domain
+
+  # Without authentication: each hook verifies its requests itself.
+  gateway = {
     name         = replace(var.name, "-", "_")
     instance_id  = var.gateway_id
     group_id     = opentelekomcloud_apigw_group_v2.hooks.id
@@ -285,11 +332,24 @@ resource "opentelekomcloud_fgs_trigger_v2" "gateway" {
       version         = "latest"
       timeout         = var.timeout * 1000
     }
-  })
+  }
 }
 
-locals {
-  host = "${opentelekomcloud_apigw_group_v2.hooks.id}.apic.${var.region}.otc.t-systems.com"
+# FunctionGraph completes a trigger's event data, and updates almost none of it. So what it answers is not compared,
+# and a trigger is replaced where what was asked for changes.
+resource "terraform_data" "gateway" {
+  input = local.gateway
+}
+
+resource "opentelekomcloud_fgs_trigger_v2" "gateway" {
+  function_urn = opentelekomcloud_fgs_function_v2.forwarder.urn
+  type         = "DEDICATEDGATEWAY"
+  status       = "ACTIVE"
+  event_data   = jsonencode(local.gateway)
+  lifecycle {
+    ignore_changes       = [event_data]
+    replace_triggered_by = [terraform_data.gateway]
+  }
 }
 
 # The redriver: a custom function, because an http function has no timer. One of each shard at a time: two at once
@@ -310,9 +370,9 @@ resource "opentelekomcloud_fgs_function_v2" "redrive" {
   agency        = opentelekomcloud_identity_agency_v3.redrive[0].name
   app_agency    = opentelekomcloud_identity_agency_v3.redrive[0].name
 
-  user_data           = jsonencode(local.environment)
+  user_data = jsonencode(local.environment)
   # The hooks' secrets too: one that is not whole has neither its dedupe nor its references to large bodies.
-  encrypted_user_data = jsonencode(merge(var.queue_secrets, var.hook_secrets))
+  encrypted_user_data = jsonencode(local.secrets)
   max_instance_num    = tostring(var.redrive_shards)
 
   log_group_id   = opentelekomcloud_lts_group_v2.logs.id
@@ -322,15 +382,24 @@ resource "opentelekomcloud_fgs_function_v2" "redrive" {
 }
 
 # One for each shard, which the event's user_event names.
+resource "terraform_data" "timer" {
+  count = var.spill ? var.redrive_shards : 0
+  input = {
+    name          = "every_minute_${count.index}"
+    schedule_type = "Rate"
+    schedule      = "1m"
+    user_event    = "${count.index}/${var.redrive_shards}"
+  }
+}
+
 resource "opentelekomcloud_fgs_trigger_v2" "timer" {
   count        = var.spill ? var.redrive_shards : 0
   function_urn = opentelekomcloud_fgs_function_v2.redrive[0].urn
   type         = "TIMER"
   status       = "ACTIVE"
-  event_data = jsonencode({
-    name          = "every_minute_${count.index}"
-    schedule_type = "Rate"
-    schedule      = "1m"
-    user_event    = "${count.index}/${var.redrive_shards}"
-  })
+  event_data   = jsonencode(terraform_data.timer[count.index].input)
+  lifecycle {
+    ignore_changes       = [event_data]
+    replace_triggered_by = [terraform_data.timer[count.index]]
+  }
 }

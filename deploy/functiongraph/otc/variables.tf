@@ -1,5 +1,5 @@
 variable "region" {
-  description = "Of the functions, their bucket and the RocketMQ instance."
+  description = "Of the functions, their bucket and the RocketMQ instance. The provider's own region and endpoints follow it."
   type        = string
   default     = "eu-de"
 }
@@ -48,6 +48,12 @@ variable "project_id" {
 variable "project_name" {
   description = "The name of that project, where the agency may send."
   type        = string
+}
+
+variable "tenant_name" {
+  description = "The project of the functions, the gateway and the logs, if it is another one than that of the RocketMQ instance."
+  type        = string
+  default     = null
 }
 
 variable "rocketmq_instance_id" {
@@ -99,9 +105,9 @@ variable "kms_id" {
 }
 
 variable "kms_roles" {
-  description = "Roles by which the agencies may use that key, in the region's own project. Which one is the least that suffices was not tried: docs/otc-huawei-cloud.md."
+  description = "Roles by which the agencies may use that key, in the region's own project, instead of the policy that the module makes: [\"KMS Administrator\"] if that one does not suffice."
   type        = list(string)
-  default     = ["KMS Administrator"]
+  default     = []
 }
 
 variable "redrive_shards" {
@@ -121,9 +127,9 @@ variable "concurrency" {
 }
 
 variable "max_instances" {
-  description = "Maximum number of instances of the forwarder."
+  description = "Maximum number of instances of the forwarder. An account has 100 concurrent executions by default, and the redriver needs some of them."
   type        = number
-  default     = 100
+  default     = 80
 }
 
 variable "memory" {
