@@ -203,13 +203,9 @@ resource "tencentcloud_cls_index" "logs" {
 
 # The forwarder.
 
-# SCF does not make a web function of an event function: the provider refuses that at apply, after the plan.
-resource "terraform_data" "kind" {
-  input = var.kind
-}
-
 resource "tencentcloud_scf_function" "forwarder" {
-  name              = "${var.name}-${var.function}"
+  # SCF makes no web function of an event function, which the provider says at the apply only: it is another one.
+  name              = "${var.name}-${var.function}${var.kind == "web" ? "" : "-event"}"
   description       = "Webhooks to a queue"
   func_type         = var.kind == "web" ? "HTTP" : "Event"
   runtime           = "CustomRuntime"
@@ -233,7 +229,6 @@ resource "tencentcloud_scf_function" "forwarder" {
   }
   depends_on = [tencentcloud_cam_role_policy_attachment.forwarder]
   lifecycle {
-    replace_triggered_by = [terraform_data.kind]
     # The redriver has no more variables than this one.
     precondition {
       condition     = length(jsonencode(local.forwarder_environment)) <= 4096
@@ -253,9 +248,6 @@ resource "tencentcloud_scf_trigger" "url" {
     AuthType  = "NONE"
     NetConfig = { EnableIntranet = false, EnableExtranet = true }
   })
-  lifecycle {
-    replace_triggered_by = [terraform_data.kind]
-  }
 }
 
 # The redriver. One of each shard at a time: two at once lose nothing, but send twice. A run ends before the next

@@ -179,8 +179,9 @@ def check_shards(folder: str, text: str) -> None:
     """Checks that each shard has a timer and room to run, with no more memory than was measured."""
     argument, name, limit, room = SHARDS[folder]
     # FunctionGraph's triggers have their data in a resource beside them.
-    blocks = {kind: "".join(re.findall(rf'^resource "(?:{kind}|terraform_data)" "{label}" {{\n(.*?)^}}', text, re.M | re.S))
-              for kind, label in ((r"\w+_trigger\w*", "timer"), (r"\w+_function(?:_v2)?", "redrive"))}
+    found = lambda kind, label: "".join(
+        re.findall(rf'^resource "(?:{kind}|terraform_data)" "{label}" {{\n(.*?)^}}', text, re.M | re.S))
+    blocks = {kind: found(kind, label) for kind, label in ((r"\w+_trigger\w*", "timer"), (r"\w+_function(?:_v2)?", "redrive"))}
     value = lambda block, key: re.search(rf"^ *{key} *= (.*)$", block, re.M)[1]
     timer, function = blocks.values()
     counts = re.findall(r"^ *count *= (.*)$", timer, re.M)
@@ -221,12 +222,14 @@ def check_rights(folder: str, text: str) -> None:
     roles = dict(re.findall(rf'^resource "{kind}" "(\w+)" {{\n(.*?)^}}', text, re.M | re.S))
     for name, asked in STORE.items():
         needed = {words[call] for calls, _ in asked for call in calls}
-        assert set(RIGHT.findall(roles[name])) == needed, f"{folder}: {name}: {set(RIGHT.findall(roles[name])) ^ needed}"
+        given = set(RIGHT.findall(roles[name]))
+        assert given == needed, f"{folder}: {name}: {given ^ needed}"
         for calls, where in asked:
             for right in {words[call] for call in calls}:
                 (resource,) = re.findall(rf'"{right}"[^\]]*\][^"]*"([^"]*)"', roles[name])
                 end = where or ("/*" if folder == "tencent-scf" else "{local.bucket}")
-                assert resource.endswith(end) and resource.endswith("/sent/*") == (end == "/sent/*"), f"{name}: {resource}"
+                is_narrow = resource.endswith(end) and resource.endswith("/sent/*") == (end == "/sent/*")
+                assert is_narrow, f"{folder}: {name}: {right} on {resource}"
     if folder == "tencent-scf":
         assert re.findall(r'action *= \["(tdmq:\w+)"\]', text) == ["tdmq:SendMessages"], folder
         assert len(re.findall(r"concat\(local\.send,", text)) == 2, f"{folder}: a function that cannot send"
@@ -274,8 +277,7 @@ def check_triggers(folder: str, text: str) -> None:
             assert re.search(rf"replace_triggered_by *= \[terraform_data\.{name}\b", block), f"{folder}: {name} stays"
     if folder == "tencent-scf":
         function = re.search(r'^resource "tencentcloud_scf_function" "forwarder" {\n(.*?)^}', text, re.M | re.S)[1]
-        for block in (function, triggers["url"]):
-            assert "replace_triggered_by = [terraform_data.kind]" in block, f"{folder}: SCF changes no function's kind"
+        assert re.search(r'^ *name *= .*var\.kind', function, re.M), f"{folder}: SCF changes no function's kind"
 
 
 def check_bucket(folder: str, text: str) -> None:

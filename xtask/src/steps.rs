@@ -254,6 +254,15 @@ pub(crate) const STEPS: &[Step] = &[
         ..WAIT
     },
     Step {
+        name: "tofu",
+        shows: "OpenTofu plans and applies the Terraform modules with the arguments of their providers' versions",
+        // Of which the build of OpenTofu is most: four minutes of a processor, once.
+        budget: 300,
+        after: &[INSTALL],
+        short: &["python3 -m tests.in_venv deploy.tofu"],
+        ..WAIT
+    },
+    Step {
         name: "networks",
         shows: "silent name servers, lost packets, slow proxies and broken TLS lose nothing",
         budget: 75,
