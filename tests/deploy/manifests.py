@@ -124,6 +124,21 @@ def check_redrive(found: list[dict]) -> None:
     assert container["ports"] == [{"name": "http", "containerPort": 8080}]
 
 
+def check_values(name: str, spec: dict, hooks: dict) -> None:
+    """Checks that the examples are values that the vendors could have."""
+    (container,) = spec["containers"]
+    env = {variable["name"]: variable.get("value", "") for variable in container["env"]}
+    region = env["TENCENTCLOUD_REGION"]
+    assert re.fullmatch(r"(ap|eu|na|sa)-[a-z]+(-\d)?", region), f"{name}: {region}"
+    if "SPILL_URL" in env:
+        # https://www.tencentcloud.com/document/product/436/13312: a bucket's name ends in the account's APPID.
+        bucket = env["SPILL_URL"]
+        assert re.fullmatch(r"s3://[a-z0-9][a-z0-9-]*-\d{10}(/[\w./-]+)?", bucket), f"{name}: {bucket}"
+        assert env["S3_ENDPOINT"] == f"https://cos.{env['S3_REGION']}.myqcloud.com" and env["S3_REGION"] == region, name
+    for hook in hooks.values():
+        assert re.fullmatch(r"pulsar-[0-9a-z]{12}/[\w-]{1,16}/[\w.-]+", hook["topic"]), f"{name}: {hook['topic']}"
+
+
 def check_breaks() -> None:
     """Breaks the manifests of the redriver, each time in a way that the cluster would apply silently."""
     def broken(change) -> list[dict]:
@@ -206,6 +221,23 @@ def check_rule_breaks(groups: list[dict]) -> None:
         raise AssertionError(f"{name}: nothing noticed")
 
 
+def check_value_breaks() -> None:
+    spec = documents("redrive.yaml")[0]["spec"]["template"]["spec"]
+    hooks = {"github": {"topic": "pulsar-0123456789ab/webhooks/github"}}
+    check_values("sound", spec, hooks)
+    for name, old, new in (("a bucket without an APPID", "-1250000000", ""), ("another region", "cos.eu-", "cos.ap-"),
+                           ("no region", "eu-frankfurt", "europe")):
+        broken = copy.deepcopy(spec)
+        for variable in broken["containers"][0]["env"]:
+            if "value" in variable:
+                variable["value"] = variable["value"].replace(old, new)
+        try:
+            check_values(name, broken, hooks)
+        except AssertionError:
+            continue
+        raise AssertionError(f"{name}: nothing noticed")
+
+
 def check_rollout_breaks(config: dict) -> None:
     """Breaks the manifests of a rollout, each time in a way that the cluster would apply silently."""
     spec = documents("kubernetes.yaml")[1]["spec"]["template"]["spec"]
@@ -245,6 +277,7 @@ def check_kubernetes() -> dict:
         check_pod(name, template["spec"])
         (config,) = by_kind["ConfigMap"]
         check_rollout(name, template["spec"], config, template["spec"]["terminationGracePeriodSeconds"])
+        check_values(name, template["spec"], tomllib.loads(config["data"]["hooks.toml"])["hooks"])
     scaled = by_kind["Deployment"][0]
     (service, _), (budget,), (scaler,) = (
         by_kind[kind] for kind in ("Service", "PodDisruptionBudget", "HorizontalPodAutoscaler")
@@ -260,6 +293,10 @@ def check_kubernetes() -> dict:
     assert f"`{metric}`" in (ROOT / "docs" / "configuration.md").read_text()
     (rule,) = documents("prometheus-adapter.yaml")[0]["rules"]["custom"]
     assert rule["name"]["as"] == metric and rule["seriesQuery"].startswith(metric)
+    # "The query is expected to return one value for each object requested": kubernetes-sigs/prometheus-adapter,
+    # docs/config.md. A Pod that is scraped twice has two series.
+    query = rule["metricsQuery"]
+    assert re.fullmatch(r"(max|sum)\(.+\) by \(<<\.GroupBy>>\)", query), f"several values for a Pod: {query}"
     check_rule_breaks(documents("prometheus-rules.yaml")[0]["groups"])
     return config
 
@@ -284,6 +321,7 @@ def check_knative(config: dict) -> None:
     # Knative sets PORT and refuses it in a manifest; LISTEN would win over it.
     assert not names & {"PORT", "LISTEN"}
     check_pod("knative", spec)
+    check_values("knative", spec, {})
     # https://knative.dev/docs/serving/configuration/config-defaults/: the grace is the revision's time-out.
     check_rollout("knative", spec, config, template["spec"]["timeoutSeconds"])
     # A name and the probes' port, which Knative fills in, make a Pod of it.
@@ -296,6 +334,7 @@ def check_knative(config: dict) -> None:
 def main() -> int:
     config = check_kubernetes()
     check_breaks()
+    check_value_breaks()
     check_rollout_breaks(config)
     check_knative(config)
     hooks = tomllib.loads(config["data"]["hooks.toml"])["hooks"]
