@@ -181,7 +181,8 @@ def check_shards(folder: str, text: str) -> None:
     # FunctionGraph's triggers have their data in a resource beside them.
     found = lambda kind, label: "".join(
         re.findall(rf'^resource "(?:{kind}|terraform_data)" "{label}" {{\n(.*?)^}}', text, re.M | re.S))
-    blocks = {kind: found(kind, label) for kind, label in ((r"\w+_trigger\w*", "timer"), (r"\w+_function(?:_v2)?", "redrive"))}
+    labels = ((r"\w+_trigger\w*", "timer"), (r"\w+_function(?:_v2)?", "redrive"))
+    blocks = {kind: found(kind, label) for kind, label in labels}
     value = lambda block, key: re.search(rf"^ *{key} *= (.*)$", block, re.M)[1]
     timer, function = blocks.values()
     counts = re.findall(r"^ *count *= (.*)$", timer, re.M)
@@ -235,11 +236,16 @@ def check_rights(folder: str, text: str) -> None:
         assert len(re.findall(r"concat\(local\.send,", text)) == 2, f"{folder}: a function that cannot send"
     if folder == "functiongraph/otc":
         assert set(RIGHT.findall(roles["key"])) == KEY, f"{folder}: {set(RIGHT.findall(roles['key'])) ^ KEY}"
-        layers = {name: re.search(r'display_layer *= "(\w+)"', block)[1] for name, block in roles.items()}
-        # OBS is a global service, KMS one of a region.
-        assert layers == {"forwarder": "domain", "redrive": "domain", "key": "project"}, layers
+        layers = {name: re.search(r'display_layer *= ([\w".]+)', block)[1] for name, block in roles.items()}
+        # "create two custom policies with the scope being set to global services and region-specific projects": IAM's
+        # API reference on a policy with OBS operations. KMS is a service of a region.
+        assert layers == {"forwarder": "each.value", "redrive": "each.value", "key": '"project"'}, layers
+        for name in STORE:
+            assert re.search(r"^  for_each *= local\.layers$", roles[name], re.M), f"{folder}: {name}: one level"
+        assert 'toset(var.spill ? ["domain", "project"] : [])' in text, f"{folder}: one level"
         for block in re.findall(r'^resource "opentelekomcloud_identity_\w+" "\w+" {\n(.*?)^}', text, re.M | re.S):
-            assert re.search(r"^  provider *= opentelekomcloud\.domain$", block, re.M), f"{folder}: a project's provider"
+            is_of_domain = re.search(r"^  provider *= opentelekomcloud\.domain$", block, re.M)
+            assert is_of_domain, f"{folder}: a project's provider"
 
 
 def check_right_breaks() -> None:
@@ -252,7 +258,7 @@ def check_right_breaks() -> None:
         changes["marks of all"] = ("/sent/*", "/*")
         if folder == "functiongraph/otc":
             changes |= {right: (f'"{right}"', '"kms:cmk:list"') for right in KEY - {"kms:cmk:list"}}
-            changes["a project's role"] = ('display_layer = "domain"', 'display_layer = "project"')
+            changes["a project's roles"] = ('["domain", "project"]', '["project"]')
             changes["a project's provider"] = ("= opentelekomcloud.domain", "= opentelekomcloud")
         for name, (old, new) in changes.items():
             assert old in text, f"{folder}: {name}"

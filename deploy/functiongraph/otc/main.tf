@@ -28,14 +28,29 @@ locals {
   secrets               = merge(var.queue_secrets, var.hook_secrets)
 }
 
-# What the functions may do.
+# What the functions may do. A policy for OBS counts only in two forms: for global services, and for the projects of
+# regions. Earlier modules made the second alone.
+
+locals {
+  layers = toset(var.spill ? ["domain", "project"] : [])
+}
+
+moved {
+  from = opentelekomcloud_identity_role_v3.forwarder[0]
+  to   = opentelekomcloud_identity_role_v3.forwarder["project"]
+}
+
+moved {
+  from = opentelekomcloud_identity_role_v3.redrive[0]
+  to   = opentelekomcloud_identity_role_v3.redrive["project"]
+}
 
 resource "opentelekomcloud_identity_role_v3" "forwarder" {
   provider      = opentelekomcloud.domain
-  count         = var.spill ? 1 : 0
-  display_name  = "${var.name}-forwarder"
+  for_each      = local.layers
+  display_name  = "${var.name}-forwarder${each.value == "domain" ? "-global" : ""}"
   description   = "hookmq: writes what could not be sent"
-  display_layer = "domain" # OBS is a global service.
+  display_layer = each.value
   statement {
     effect   = "Allow"
     action   = ["obs:object:PutObject"]
@@ -56,10 +71,10 @@ resource "opentelekomcloud_identity_role_v3" "forwarder" {
 
 resource "opentelekomcloud_identity_role_v3" "redrive" {
   provider      = opentelekomcloud.domain
-  count         = var.spill ? 1 : 0
-  display_name  = "${var.name}-redrive"
+  for_each      = local.layers
+  display_name  = "${var.name}-redrive${each.value == "domain" ? "-global" : ""}"
   description   = "hookmq: reads and deletes what was spilled"
-  display_layer = "domain" # OBS is a global service.
+  display_layer = each.value
   statement {
     effect   = "Allow"
     action   = ["obs:object:PutObject", "obs:object:GetObject", "obs:object:DeleteObject"]
@@ -103,12 +118,12 @@ resource "opentelekomcloud_identity_agency_v3" "forwarder" {
       roles   = var.dms_roles
     }
   }
-  # OBS belongs to no region's project.
+  # All projects, and so global services, too.
   dynamic "project_role" {
-    for_each = opentelekomcloud_identity_role_v3.forwarder
+    for_each = var.spill ? [1] : []
     content {
       all_projects = true
-      roles        = [project_role.value.display_name]
+      roles        = [for role in opentelekomcloud_identity_role_v3.forwarder : role.display_name]
     }
   }
   # Who writes into the bucket uses its key.
@@ -142,7 +157,7 @@ resource "opentelekomcloud_identity_agency_v3" "redrive" {
   }
   project_role {
     all_projects = true
-    roles        = [opentelekomcloud_identity_role_v3.redrive[0].display_name]
+    roles        = [for role in opentelekomcloud_identity_role_v3.redrive : role.display_name]
   }
   dynamic "project_role" {
     for_each = local.is_encrypted ? [1] : []
