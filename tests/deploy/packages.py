@@ -712,11 +712,17 @@ def own_port(port: int) -> int:
     return support.free_port()
 
 
+def read_by_code(*names: str) -> list[str]:
+    """Returns those of the variables that the library reads, the first of which is the one to set."""
+    code = (support.ROOT / "shared/src/platform.rs").read_text()
+    return [name for name in names if f'"{name}"' in code]
+
+
 WEB = {
-    # Package, port, what tells it to believe the platform's fields, and those fields.
-    "scf-web": (9000, "0.0.0.0", "SCF_TRUST_HEADERS", dict(
+    # Package, port, what tells it to believe the platform's fields (the names that the code has), and those fields.
+    "scf-web": (9000, "0.0.0.0", read_by_code("TRUST_PLATFORM_HEADERS", "SCF_TRUST_HEADERS"), dict(
         zip(("X-Scf-Secret-Id", "X-Scf-Secret-Key", "X-Scf-Session-Token"), TENCENT_KEY))),
-    "functiongraph-http": (8000, "127.0.0.1", "FGS_TRUST_HEADERS", {
+    "functiongraph-http": (8000, "127.0.0.1", read_by_code("FGS_TRUST_HEADERS"), {
         **dict(zip(("X-CFF-Security-Access-Key", "X-CFF-Security-Secret-Key", "X-CFF-Security-Token"), HUAWEI_KEY)),
         "X-CFF-Auth-Token": IAM_TOKEN}),
 }
@@ -724,14 +730,14 @@ WEB = {
 
 def run_web(kind: str, function: str, folders: dict, record: Record) -> int:
     """Sends the platform's keys and a client's to functions that trust such fields, and to others."""
-    port, host, switch, keys = WEB[kind]
+    port, host, switches, keys = WEB[kind]
     event = json.loads((DEPLOY / "tencent-scf/events/function-url.json").read_text())
     spoofed = {name: SPOOFED for name in keys}
     count = 0
-    for trusts in (True, False):
+    for switch in (*switches, None):
         with contextlib.ExitStack() as stack:
             vendor_port = stack.enter_context(vendors())
-            env = environment(vendor_port, **({switch: "1"} if trusts else {}))
+            env = environment(vendor_port, **({switch: "1"} if switch else {}))
             at = own_port(port)
             if at != port:
                 env["LISTEN"] = f"{host}:{at}"
@@ -741,13 +747,13 @@ def run_web(kind: str, function: str, folders: dict, record: Record) -> int:
             support.wait_for(at, child)
             assert support.request(at, "GET", "/_/health")[0] == 200
             # What is not believed is not a key: the function has none, and stores nothing.
-            for fields, expected in ((spoofed, 503), (keys, 200 if trusts else 503)):
+            for fields, expected in ((spoofed, 503), (keys, 200 if switch else 503)):
                 headers = {**{name: value for name, value in event["headers"].items() if name != "host"}, **fields}
                 status, answered, body = support.request(at, "POST", "/github", event["body"].encode(), headers)
                 record.shown.append(f"{answered} {body.decode()}")
-                assert status == expected, (kind, function, trusts, status, body)
+                assert status == expected, (kind, function, switch, status, body)
             stored = support.messages(vendor_port)
-            assert len(stored) == (1 if trusts else 0), stored
+            assert len(stored) == (1 if switch else 0), stored
             for message in stored:
                 assert json.loads(message["text"])["data"] == json.loads(event["body"]), message
                 record.shown.append(json.dumps(message))
@@ -757,7 +763,7 @@ def run_web(kind: str, function: str, folders: dict, record: Record) -> int:
 
 def run_own(kind: str, function: str, folders: dict, record: Record) -> int:
     """Sends to the other vendor's queue with keys that a person set, which nothing in a request replaces."""
-    _, host, switch, keys = WEB[kind]
+    _, host, (switch, *_), keys = WEB[kind]
     event = json.loads((DEPLOY / "tencent-scf/events/function-url.json").read_text())
     own = {"tdmq": zip(("TENCENTCLOUD_SECRET_ID", "TENCENTCLOUD_SECRET_KEY", "TENCENTCLOUD_TOKEN"), TENCENT_KEY),
            "rocketmq": zip(("HUAWEICLOUD_SDK_AK", "HUAWEICLOUD_SDK_SK", "HUAWEICLOUD_SDK_SECURITY_TOKEN"), HUAWEI_KEY)}
