@@ -177,7 +177,8 @@ def check_life(module: Module) -> None:
                                      for address, action in changed.items()), f"{module.name}: {changed}"
     module.apply()
     assert module.plan() == {}, module.name
-    # A deployment of an earlier module has no such resources: its triggers are replaced once, and its functions stay.
+    # A deployment of an earlier module has no such resources: OpenTofu replaces its triggers once, which Terraform does
+    # not, and its functions stay.
     if not is_scf:
         module.run("state", "rm", "terraform_data.gateway", "terraform_data.timer[0]")
         if module.name == "functiongraph/otc":
