@@ -5,6 +5,10 @@ module accepts, and the newest that was read. A line is an argument's type and w
 `optional`, `computed`, `new` (a change replaces the resource), `conflicts=`, `one_of=`, `some_of=` and `with=` other
 arguments, `min=` and `max=` of a list. A block has `members`. `minimum_differs` has the lines of the oldest version
 where they differ, and null where it lacks the argument.
+
+The source of opentelekomcloud 1.36.54 was not to be had. Its lines are from the source of October 2024 (88f1cf1), from
+single files of later commits (FunctionGraph's functions, LTS), and from the documents of 1.36.54: the functions'
+`enable_auth_in_header` is in these alone. `terraform providers schema -json` shows what the provider itself has.
 """
 import copy
 import json
