@@ -22,7 +22,7 @@ locals {
   # Not SCF_TRUST_HEADERS, as it was once named: SCF reserves that beginning.
   forwarder_environment = merge(
     local.environment,
-    var.kind == "web" ? { TRUST_PLATFORM_HEADERS = "1" } : {},
+    var.kind == "web" ? { TRUST_PLATFORM_HEADERS = "scf" } : {},
     var.hook_secrets,
   )
   send = var.function == "tdmq" ? [{

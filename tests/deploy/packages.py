@@ -712,17 +712,12 @@ def own_port(port: int) -> int:
     return support.free_port()
 
 
-def read_by_code(*names: str) -> list[str]:
-    """Returns those of the variables that the library reads, the first of which is the one to set."""
-    code = (support.ROOT / "shared/src/platform.rs").read_text()
-    return [name for name in names if f'"{name}"' in code]
-
-
 WEB = {
-    # Package, port, what tells it to believe the platform's fields (the names that the code has), and those fields.
-    "scf-web": (9000, "0.0.0.0", read_by_code("TRUST_PLATFORM_HEADERS", "SCF_TRUST_HEADERS"), dict(
+    # Package, port, what tells it to believe the platform's fields (the variable that the modules set, and the older
+    # one), and those fields.
+    "scf-web": (9000, "0.0.0.0", {"TRUST_PLATFORM_HEADERS": "scf", "SCF_TRUST_HEADERS": "1"}, dict(
         zip(("X-Scf-Secret-Id", "X-Scf-Secret-Key", "X-Scf-Session-Token"), TENCENT_KEY))),
-    "functiongraph-http": (8000, "127.0.0.1", read_by_code("FGS_TRUST_HEADERS"), {
+    "functiongraph-http": (8000, "127.0.0.1", {"TRUST_PLATFORM_HEADERS": "functiongraph", "FGS_TRUST_HEADERS": "1"}, {
         **dict(zip(("X-CFF-Security-Access-Key", "X-CFF-Security-Secret-Key", "X-CFF-Security-Token"), HUAWEI_KEY)),
         "X-CFF-Auth-Token": IAM_TOKEN}),
 }
@@ -734,10 +729,10 @@ def run_web(kind: str, function: str, folders: dict, record: Record) -> int:
     event = json.loads((DEPLOY / "tencent-scf/events/function-url.json").read_text())
     spoofed = {name: SPOOFED for name in keys}
     count = 0
-    for switch in (*switches, None):
+    for switch, value in (*switches.items(), (None, "")):
         with contextlib.ExitStack() as stack:
             vendor_port = stack.enter_context(vendors())
-            env = environment(vendor_port, **({switch: "1"} if switch else {}))
+            env = environment(vendor_port, **({switch: value} if switch else {}))
             at = own_port(port)
             if at != port:
                 env["LISTEN"] = f"{host}:{at}"
@@ -763,13 +758,13 @@ def run_web(kind: str, function: str, folders: dict, record: Record) -> int:
 
 def run_own(kind: str, function: str, folders: dict, record: Record) -> int:
     """Sends to the other vendor's queue with keys that a person set, which nothing in a request replaces."""
-    _, host, (switch, *_), keys = WEB[kind]
+    _, host, switches, keys = WEB[kind]
     event = json.loads((DEPLOY / "tencent-scf/events/function-url.json").read_text())
     own = {"tdmq": zip(("TENCENTCLOUD_SECRET_ID", "TENCENTCLOUD_SECRET_KEY", "TENCENTCLOUD_TOKEN"), TENCENT_KEY),
            "rocketmq": zip(("HUAWEICLOUD_SDK_AK", "HUAWEICLOUD_SDK_SK", "HUAWEICLOUD_SDK_SECURITY_TOKEN"), HUAWEI_KEY)}
     with contextlib.ExitStack() as stack:
         vendor_port, at = stack.enter_context(vendors()), support.free_port()
-        env = environment(vendor_port, **{switch: "1", "LISTEN": f"{host}:{at}"}, **dict(own[function]))
+        env = environment(vendor_port, **switches, **{"LISTEN": f"{host}:{at}"}, **dict(own[function]))
         start = "scf_bootstrap" if kind == "scf-web" else "bootstrap"
         child = stack.enter_context(support.process([folders[f"{kind}-{function}"] / start], env, record.log))
         support.wait_for(at, child)

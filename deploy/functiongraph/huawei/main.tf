@@ -18,7 +18,7 @@ locals {
     var.spill ? { SPILL_URL = "s3://${local.bucket}", S3_ENDPOINT = "https://obs.${var.region}.${local.domain}" } : {},
     var.environment,
   )
-  forwarder_environment = merge(local.environment, var.kind == "http" ? { FGS_TRUST_HEADERS = "1" } : {})
+  forwarder_environment = merge(local.environment, var.kind == "http" ? { TRUST_PLATFORM_HEADERS = "functiongraph" } : {})
   secrets               = merge(var.queue_secrets, var.hook_secrets)
 }
 
