@@ -1,7 +1,8 @@
 //! `hookmq check`: reports every mistake at once, each with its line; with `--live`, also the answer of each
 //! vendor.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,7 +14,31 @@ use hookmq_shared::quarantine::Quarantine;
 use hookmq_shared::queue::{Client, Queue as _, Target, Vendor};
 use hookmq_shared::spill::Spill;
 
+use crate::limits::{EnvFile, Judged, Limits, LimitsError, Place, Settings, judge};
 use crate::{Exit, complain, live};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The file; default: the one that a function would read
+    file: Option<PathBuf>,
+    /// Print the address of each hook of a deployment with this base address, which has no hook's path
+    #[arg(long, value_name = "BASE")]
+    url: Option<String>,
+    /// Also ask each vendor, with one signed call that stores nothing, and print its answer. Try each
+    /// store as well: write a small object, then read and delete it where that is allowed
+    #[arg(long)]
+    live: bool,
+    /// Read the variables from this file, one NAME=VALUE a line, and none from the environment
+    #[arg(long, value_name = "FILE")]
+    env_file: Option<PathBuf>,
+    /// Also judge the hooks and the variables by the limits of this platform (lambda, scf,
+    /// functiongraph-huawei, functiongraph-otc, http) and trigger
+    #[arg(long, value_name = "PLATFORM[/TRIGGER]")]
+    deploy: Option<Place>,
+    /// Region of the deployment, for --deploy
+    #[arg(long, requires = "deploy")]
+    region: Option<String>,
+}
 
 /// Reads the named file, else the one that a function would read in this folder and environment.
 pub(crate) fn hooks(file: Option<&Path>, with: Reading<'_>) -> Config {
@@ -23,8 +48,18 @@ pub(crate) fn hooks(file: Option<&Path>, with: Reading<'_>) -> Config {
     }
 }
 
-pub(crate) async fn run(file: Option<&Path>, base: Option<&str>, is_live: bool) -> Exit {
-    let context = Context::system();
+pub(crate) async fn run(args: &Args) -> Exit {
+    let (file, base) = (args.file.as_deref(), args.url.as_deref());
+    let env_file = match args.env_file.as_deref().map(EnvFile::read).transpose() {
+        Ok(env_file) => env_file,
+        Err(error) => {
+            complain(error);
+            return Exit::Configuration;
+        }
+    };
+    let env = env_file.as_ref().map_or_else(Env::process, |env_file| Env::of(env_file.variables()));
+    let (env, asked) = env.watched();
+    let context = Context { env, ..Context::system() };
     let with = Reading::new(&context.env, Samples::Refused);
     let config = hooks(file, with);
     for mistake in &config.mistakes {
@@ -84,6 +119,21 @@ pub(crate) async fn run(file: Option<&Path>, base: Option<&str>, is_live: bool) 
              have the authority use RSA, P-256, P-384 or Ed25519"
         );
     }
+    if let Some(place) = &args.deploy {
+        let text = text_of(&config.file, &context.env);
+        match judged(place, args.region.as_deref(), (&config, &text), env_file.as_ref(), asked.found()) {
+            Ok(Judged { lines, has_errors }) => {
+                for line in lines {
+                    crate::say!("{line}");
+                }
+                errors |= has_errors;
+            }
+            Err(error) => {
+                complain(error);
+                errors = true;
+            }
+        }
+    }
     match base.map(address).transpose() {
         Ok(base) => {
             crate::print(base.map(|base| addresses(&config, base)).unwrap_or_default().as_bytes());
@@ -100,7 +150,7 @@ pub(crate) async fn run(file: Option<&Path>, base: Option<&str>, is_live: bool) 
     let hooks = if sound == 1 { "hook" } else { "hooks" };
     crate::say!("{sound} {hooks} OK in {}{}", config.file, if errors { ", and errors" } else { "" });
     let mut exit = Exit::Good;
-    if is_live {
+    if args.live {
         let (told, met) = live::run(&config, &context).await;
         crate::print(told.as_bytes());
         exit = met;
@@ -124,6 +174,24 @@ fn codings(config: &Config) -> Option<String> {
             names(&unpacked)
         )),
     }
+}
+
+/// Judges the hooks and the variables by the limits of a place.
+fn judged(
+    place: &Place,
+    region: Option<&str>,
+    hooks: (&Config, &str),
+    env_file: Option<&EnvFile>,
+    asked: BTreeMap<String, String>,
+) -> Result<Judged, LimitsError> {
+    let limits = Limits::read()?;
+    let settings = Settings::collect(env_file, asked, (&hooks.0.file, hooks.1));
+    Ok(judge(&limits, place, region, hooks, &settings))
+}
+
+/// Returns the text of the hooks file for its lines; empty if it cannot be read, which is told already.
+fn text_of(file: &str, env: &Env) -> String {
+    if file == HOOKS { env.text(HOOKS) } else { std::fs::read_to_string(file).ok() }.unwrap_or_default()
 }
 
 /// Returns true if a certificate in PEM names the curve P-521, by its number 1.3.132.0.35.

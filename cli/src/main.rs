@@ -12,6 +12,7 @@ mod client;
 mod demo;
 mod events;
 mod health;
+mod limits;
 mod live;
 mod redrive;
 mod samples;
@@ -27,7 +28,6 @@ mod trigger;
 mod verify;
 
 use std::io::Write as _;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -49,21 +49,13 @@ enum Command {
     /// Run emulators of both vendors until Ctrl-C, after the deliveries of demo
     Dev,
     /// Check a hooks file and the environment, and print every mistake
-    Check {
-        /// The file; default: the one that a function would read
-        file: Option<PathBuf>,
-        /// Print the address of each hook of a deployment with this base address, which has no hook's path
-        #[arg(long, value_name = "BASE")]
-        url: Option<String>,
-        /// Also ask each vendor, with one signed call that stores nothing, and print its answer. Try each
-        /// store as well: write a small object, then read and delete it where that is allowed
-        #[arg(long)]
-        live: bool,
-    },
+    Check(check::Args),
     /// Ask the process in this container if it serves, for a HEALTHCHECK; exit code 0 or 1
     Health(health::Args),
     /// Print the sample events, signed now, with the expected result of each, as JSON lines
     Events(events::Args),
+    /// Print the limits of the platforms that functions are deployed on, each with its document
+    Limits(limits::Args),
     /// Print a request of a provider or for a hook, signed now, or a deliberately broken one
     Sign(sign::Args),
     /// Send a request of a provider or for a hook, signed now, or a deliberately broken one
@@ -113,9 +105,10 @@ async fn main() -> ExitCode {
     match command {
         Command::Demo => demo::demo().await,
         Command::Dev => demo::dev().await,
-        Command::Check { file, url, live } => check::run(file.as_deref(), url.as_deref(), live).await,
+        Command::Check(args) => check::run(&args).await,
         Command::Health(args) => health::run(&args).await,
         Command::Events(args) => events::run(&args),
+        Command::Limits(args) => limits::run(&args),
         Command::Sign(args) => sign::run(&args),
         Command::Send(args) => send::run(&args).await,
         Command::Sources(args) => sources::run(&args),

@@ -255,7 +255,7 @@ fn to_json(info: &Info) -> Value {
     })
 }
 
-fn table_to_json(table: &DeTable<'_>) -> Value {
+pub(crate) fn table_to_json(table: &DeTable<'_>) -> Value {
     table.iter().map(|(key, value)| (key.get_ref().to_string(), value_to_json(value.get_ref()))).collect()
 }
 

@@ -82,9 +82,13 @@ variable "redrive_shards" {
 }
 
 variable "concurrency" {
-  description = "Requests at once in one instance of a web function."
+  description = "Requests at once in one instance of a web function: 1 to 100."
   type        = number
   default     = 20
+  validation {
+    condition     = var.concurrency >= 1 && var.concurrency <= 100
+    error_message = "1 to 100."
+  }
 }
 
 variable "memory" {
@@ -94,9 +98,13 @@ variable "memory" {
 }
 
 variable "timeout" {
-  description = "Seconds of a request: over the longest deadline of a hook."
+  description = "Seconds of a request: over the longest deadline of a hook, and at most 900, which is SCF's limit."
   type        = number
   default     = 30
+  validation {
+    condition     = var.timeout >= 1 && var.timeout <= 900
+    error_message = "1 to 900."
+  }
 }
 
 variable "log_days" {

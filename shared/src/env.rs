@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+#[cfg(feature = "catalog")]
+use std::sync::{Mutex, PoisonError};
 
 type Read = dyn Fn(&str) -> Option<String> + Send + Sync;
 
@@ -52,6 +54,19 @@ fn user_data(json: &str) -> BTreeMap<String, String> {
         _ => None,
     };
     members.into_iter().filter_map(text).collect()
+}
+
+/// Record of the variables that were asked for through an [`Env`] and are set.
+#[cfg(feature = "catalog")]
+#[derive(Clone, Default)]
+pub struct VariablesAsked(Arc<Mutex<BTreeMap<String, String>>>);
+
+#[cfg(feature = "catalog")]
+impl VariablesAsked {
+    /// Returns the variables so far, each with its value.
+    pub fn found(&self) -> BTreeMap<String, String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 tokio::task_local! {
@@ -117,6 +132,21 @@ impl Env {
         let read = move |name: &str| if variables.contains(&name) { None } else { env.text(name) };
         // `RUNTIME_USERDATA` was read already, and would bring the variables back.
         Self { read: Arc::new(read), own: Arc::default() }
+    }
+
+    /// Returns the same environment, and the record of the variables that are asked for through it.
+    #[cfg(feature = "catalog")]
+    #[must_use]
+    pub fn watched(&self) -> (Self, VariablesAsked) {
+        let (env, asked) = (self.clone(), VariablesAsked::default());
+        let record = asked.clone();
+        let read = move |name: &str| {
+            let value = env.text(name)?;
+            let mut found = record.0.lock().unwrap_or_else(PoisonError::into_inner);
+            found.insert(name.to_owned(), value.clone());
+            Some(value)
+        };
+        (Self { read: Arc::new(read), own: Arc::default() }, asked)
     }
 
     /// Returns the problem with `RUNTIME_USERDATA`, whose variables a function does without.
@@ -201,6 +231,16 @@ mod tests {
         assert_eq!((other.get("A").as_deref(), other.get("C")), (Some("z"), None));
         assert!(other.is_on("D"), "the rest is the environment's");
         assert!(env.is_on("C") && env.is_on("D") && !env.is_on("E") && !env.is_on("Z"));
+    }
+
+    #[cfg(feature = "catalog")]
+    #[test]
+    fn a_watched_environment_records_what_is_asked_for_and_set() {
+        let (env, asked) = Env::of([("A", "1"), ("B", "2"), ("C", " ")]).watched();
+        assert!(asked.found().is_empty());
+        assert_eq!((env.get("A").as_deref(), env.get("C"), env.get("D")), (Some("1"), None, None));
+        let _ = env.without(vec!["A"]).get("A");
+        assert_eq!(asked.found(), BTreeMap::from([("A".to_owned(), "1".to_owned())]));
     }
 
     #[test]

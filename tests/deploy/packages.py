@@ -31,7 +31,7 @@ import yaml
 from moto.server import ThreadedMotoServer
 
 from tests import support
-from tests.deploy import schemas
+from tests.deploy import limits, schemas
 
 DEPLOY = support.ROOT / "deploy"
 MODULES = {
@@ -140,7 +140,7 @@ def check_schema_breaks(schema: dict) -> None:
     ):
         assert schemas.problems("broken", body, members), f"an argument {name}: nothing noticed"
     assert not schemas.VERSIONS[2:] and newest != minimum
-    for folder, name in (("tencent-scf", "SCF_TRUST_HEADERS"), ("functiongraph/otc", "RUNTIME_LOG_LEVEL")):
+    for folder, name in (("tencent-scf", "SCF_TRUST_HEADERS"), ("functiongraph/otc", "RUNTIME_CPU")):
         try:
             check_names(DEPLOY / folder / "main.tf", {name})
         except AssertionError:
@@ -148,16 +148,10 @@ def check_schema_breaks(schema: dict) -> None:
         raise AssertionError(f"{name}: nothing noticed")
 
 
-# What each platform keeps for itself: https://docs.cloudbase.net/cloud-function/function-configuration/env and
-# https://support.huaweicloud.com/intl/en-us/usermanual-functiongraph/functiongraph_01_0154.html.
-RESERVED = {"tencent-scf": r"SCF_|QCLOUD_|TENCENTCLOUD_|TECENTCLOUD_", "functiongraph": r"RUNTIME_"}
-
-
 def check_names(path: pathlib.Path, names: set[str]) -> None:
     """Checks that a platform takes the names of the variables that are set here."""
-    reserved = next(form for folder, form in RESERVED.items() if path.is_relative_to(DEPLOY / folder))
-    taken = {name for name in names if re.match(reserved, name)}
-    assert not taken, f"{path}: the platform reserves {taken}"
+    folder = next(folder for folder in limits.PLATFORMS if path.is_relative_to(DEPLOY / folder))
+    limits.check_names(path, limits.PLATFORMS[folder], names)
 
 
 # The text by which each cloud's timer names the shard, the name that tells timers apart, and how many may run.
@@ -451,6 +445,9 @@ def check_descriptions() -> None:
         check_shards(folder, text)
         check_bucket(folder, text)
         check_triggers(folder, text)
+        limits.check_module(folder, text, (DEPLOY / folder / "variables.tf").read_text())
+    limits.check_pages()
+    limits.check_breaks()
     check_alarm_breaks()
     check_right_breaks()
     check_schema_breaks(schema)

@@ -22,7 +22,7 @@ from samcli.lib.providers.sam_stack_provider import SamLocalStackProvider
 from samcli.yamlhelper import yaml_parse
 
 from tests import support
-from tests.deploy import alarms, cloudformation
+from tests.deploy import alarms, cloudformation, limits
 from tests.deploy.cloudformation import Stack
 
 BIN = pathlib.Path(sys.executable).parent
@@ -735,6 +735,17 @@ def check_breaks() -> None:
                                                                      for name in stack.of_type("AWS::Lambda::Version")],
          check_deployment),
     ]
+    variables = lambda **more: lambda stack: stack.properties("TdmqFunction")["Environment"]["Variables"].update(more)
+    cases += [
+        ("a function that outlasts the API", {}, put("TdmqFunction", Timeout=30), limits.check_stack),
+        ("a variable that Lambda keeps for itself", {}, variables(AWS_REGION="eu-central-1"), limits.check_stack),
+        ("a variable of one letter", {}, variables(A="1"), limits.check_stack),
+        ("variables that Lambda does not take", {}, variables(HOOKS="x" * 4000), limits.check_stack),
+        ("an API that waits longer than it may", {}, lambda stack: [
+            stack.properties(name).update(json.loads(json.dumps(stack.properties(name)).replace(
+                '"timeoutInMillis": 30000', '"timeoutInMillis": 31000'))) for name in stack.of_type("AWS::ApiGatewayV2::Api")],
+         limits.check_stack),
+    ]
     for name, values, change, check in cases:
         stack = broken(values, change)
         check(Stack(DEPLOYED | values))
@@ -938,6 +949,7 @@ def check_all(stack: Stack, written: set) -> None:
     check_buckets(stack)
     check_alarms(stack, written)
     check_dashboard(stack, written)
+    limits.check_stack(stack)
 
 
 def check_combinations(written: set) -> None:

@@ -363,3 +363,34 @@ fn a_source_whose_retries_are_not_documented_is_noted() {
         assert!(!told(source, rest), "{source} {rest}");
     }
 }
+
+#[test]
+fn a_deployment_is_judged_by_its_platforms_limits() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("variables.env");
+    let named = file.to_str().unwrap();
+    std::fs::write(&file, "# of the function\nTDMQ_REGION=ap-guangzhou\nSCF_TRUST_HEADERS=1\n").unwrap();
+    let (code, text) = check(&["--deploy", "scf", "--env-file", named], &[("AWS_REGION", "x")]);
+    let line = format!("{named}:3: error: SCF_TRUST_HEADERS: the platform keeps this name for itself");
+    assert!(code == 2 && text.contains(&line) && !text.contains("AWS_REGION"), "{text}");
+    std::fs::write(&file, "HOOKS=[hooks.h]\nTDMQ_REGION=ap-guangzhou\n").unwrap();
+    let (code, _) = check(&["--deploy", "scf", "--env-file", named], &[]);
+    assert_eq!(code, 2, "the file's own hooks lack a source");
+
+    // Without a file, the variables are those of the environment that hookmq asks for.
+    let variables =
+        [("AWS_ACCESS_KEY_ID", "x"), ("AWS_SECRET_ACCESS_KEY", "x"), ("SPILL_URL", "s3://bucket")];
+    let (code, text) = check(&["--deploy", "lambda/alb"], &variables);
+    assert!(code == 0 && text.contains("environment: warning: AWS_ACCESS_KEY_ID: "), "{text}");
+    assert!(
+        text.contains("HOOKS: warning: hooks.h.max_body: ") && text.contains("sender of more: 413 "),
+        "{text}"
+    );
+    let hooks = HOOKS.replace("\n[", "[") + "max_body = \"2MiB\"\n";
+    let (code, text) = check(&["--deploy", "lambda/alb"], &[("HOOKS", &hooks)]);
+    assert!(code == 2 && text.contains("HOOKS:4: error: hooks.h.max_body: "), "{text}");
+    let (code, text) = check(&["--deploy", "lambda/function-url", "--region", "eu-central-2"], &[]);
+    assert!(code == 2 && text.contains("--region: error: eu-central-2: "), "{text}");
+    assert_eq!(check(&["--deploy", "azure"], &[]).0, 2);
+    assert_eq!(check(&["--env-file", "/no/such/file"], &[]).0, 2);
+}
