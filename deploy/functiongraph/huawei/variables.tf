@@ -2,6 +2,10 @@ variable "region" {
   description = "Of the functions, their bucket and the RocketMQ instance."
   type        = string
   default     = "ap-southeast-3"
+  validation {
+    condition     = !contains(["cn-north-1"], var.region)
+    error_message = "FunctionGraph has no trigger of a dedicated gateway there (docs/limits.md)."
+  }
 }
 
 variable "domain" {
@@ -115,9 +119,9 @@ variable "concurrency" {
 }
 
 variable "max_instances" {
-  description = "Maximum number of instances of the forwarder."
+  description = "Maximum number of instances of the forwarder. An account has 100 concurrent executions by default, and the redriver needs some of them."
   type        = number
-  default     = 100
+  default     = 80
 }
 
 variable "memory" {

@@ -2,6 +2,10 @@ variable "region" {
   description = "Of the functions, their bucket and the RocketMQ instance. The provider's own region and endpoints follow it."
   type        = string
   default     = "eu-de"
+  validation {
+    condition     = !contains(["eu-nl"], var.region)
+    error_message = "FunctionGraph and the API gateway do not exist there (docs/limits.md)."
+  }
 }
 
 variable "name" {
