@@ -743,7 +743,8 @@ def check_breaks() -> None:
         ("variables that Lambda does not take", {}, variables(HOOKS="x" * 4000), limits.check_stack),
         ("an API that waits longer than it may", {}, lambda stack: [
             stack.properties(name).update(json.loads(json.dumps(stack.properties(name)).replace(
-                '"timeoutInMillis": 30000', '"timeoutInMillis": 31000'))) for name in stack.of_type("AWS::ApiGatewayV2::Api")],
+                '"timeoutInMillis": 30000', '"timeoutInMillis": 31000')))
+            for name in stack.of_type("AWS::ApiGatewayV2::Api")],
          limits.check_stack),
     ]
     for name, values, change, check in cases:

@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 
 from tests import support
-from tests.deploy import schemas
+from tests.deploy import limits, schemas
 from tests.deploy.packages import DEPLOY, MODULES
 
 VERSION = "1.12.6"
@@ -205,11 +205,19 @@ def check_life(module: Module) -> None:
 
 def check_limits(module: Module) -> None:
     """Asks for what a platform refuses, and for other regions."""
-    module.refused("4 KB", hook_secrets={"GITHUB_SECRET": "x" * 4097})
+    platform = limits.PLATFORMS[module.name]
+    size, timeout = (limits.least(platform, what) for what in ("variables-size", "timeout"))
+    module.refused("4 KB", hook_secrets={"GITHUB_SECRET": "x" * (size + 1)})
+    module.refused(f"to {timeout}.", timeout=timeout + 1)
     if module.name == "tencent-scf":
+        module.refused("1 to 100.", concurrency=101)
         return
-    module.refused("20 encrypted variables", hook_secrets={f"SECRET_{index}": "x" for index in range(21)})
-    module.refused("20 variables", environment={f"NAME_{index}": "x" for index in range(20)})
+    count = limits.least(platform, "variables-count")
+    module.refused("20 encrypted variables", hook_secrets={f"SECRET_{index}": "x" for index in range(count + 1)})
+    module.refused("20 variables", environment={f"NAME_{index}": "x" for index in range(count)})
+    for row in limits.rows(platform, "region-lacks"):
+        for region in row["value"]:
+            module.refused("docs/limits.md", region=region)
     region, host = {"functiongraph/otc": ("eu-ch2", "eu-ch2.sc.otc.t-systems.com"),
                     "functiongraph/huawei": ("eu-west-101", "eu-west-101.myhuaweicloud.eu")}[module.name]
     module.plan(region=region)
