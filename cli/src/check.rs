@@ -93,17 +93,7 @@ pub(crate) async fn run(args: &Args) -> Exit {
             }
         }
     }
-    for hook in config.hooks() {
-        if let Some(window) = hook.source.current().and_then(|source| source.open_window()) {
-            crate::say!(
-                "{}: note: hooks.{}: the sender's retries are not documented: one that is signed once and over {} s old \
-                 is refused, unless window is longer",
-                config.file,
-                hook.name,
-                window.as_secs()
-            );
-        }
-    }
+    tell_windows(&config);
     let mut noted: Vec<EnvProblem> = Vec::new();
     for problem in of_stores_and_hooks(file, &context) {
         if !is_told(&problem) && !noted.contains(&problem) {
@@ -111,14 +101,7 @@ pub(crate) async fn run(args: &Args) -> Exit {
             noted.push(problem);
         }
     }
-    if let Some(path) = context.env.get("TLS_CA_FILE")
-        && has_p521(&std::fs::read_to_string(path).unwrap_or_default())
-    {
-        crate::say!(
-            "environment: warning: TLS_CA_FILE has a certificate with a key of P-521, which verifies nothing here: \
-             have the authority use RSA, P-256, P-384 or Ed25519"
-        );
-    }
+    tell_authorities(&context.env);
     if let Some(place) = &args.deploy {
         let text = text_of(&config.file, &context.env);
         match judged(place, args.region.as_deref(), (&config, &text), env_file.as_ref(), asked.found()) {
@@ -156,6 +139,33 @@ pub(crate) async fn run(args: &Args) -> Exit {
         exit = met;
     }
     if errors { Exit::Configuration } else { exit }
+}
+
+/// Notes the hooks whose sender may repeat a request that is then too old.
+fn tell_windows(config: &Config) {
+    for hook in config.hooks() {
+        if let Some(window) = hook.source.current().and_then(|source| source.open_window()) {
+            crate::say!(
+                "{}: note: hooks.{}: the sender's retries are not documented: one that is signed once and over {} s old \
+                 is refused, unless window is longer",
+                config.file,
+                hook.name,
+                window.as_secs()
+            );
+        }
+    }
+}
+
+/// Warns of authorities whose certificates cannot be verified here.
+fn tell_authorities(env: &Env) {
+    if let Some(path) = env.get("TLS_CA_FILE")
+        && has_p521(&std::fs::read_to_string(path).unwrap_or_default())
+    {
+        crate::say!(
+            "environment: warning: TLS_CA_FILE has a certificate with a key of P-521, which verifies nothing here: \
+             have the authority use RSA, P-256, P-384 or Ed25519"
+        );
+    }
 }
 
 /// Describes what travels of a compressed body, if there is a hook.
