@@ -289,7 +289,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step {
         name: "sam",
         shows: "the functions answer every sample under the SAM CLI in containers",
-        budget: 240,
+        budget: 360,
         after: &[INSTALL, "lambda"],
         short: &["scripts/sam-local"],
         ..WAIT
