@@ -66,7 +66,7 @@ fuzz_target!(|data: &[u8]| {
             let content = if is_decoded { inflated(body, coding) } else { Some(body.to_vec()) };
             // The checksum of gzip is left to the signature.
             let Some(content) = content else { return assert!(coding.ends_with("gzip"), "{coding}") };
-            let is_form = kind.starts_with("application/x-www-form-urlencoded");
+            let is_form = kind.trim_matches([' ', '\t']).starts_with("application/x-www-form-urlencoded");
             let payload = || {
                 let mut named = form_urlencoded::parse(&content).filter(|(name, _)| name == "payload");
                 named.next().map(|(_, value)| value.into_owned())

@@ -139,7 +139,9 @@ fn name_of(head: &[u8], wanted: &str) -> Option<Name> {
     let (name, rest) = text.split_at(if quoted.is_some() { at? } else { at.unwrap_or(text.len()) });
     let name = if quoted.is_some() { name } else { name.trim_ascii_end() };
     let rest = rest.strip_prefix(b"\"").unwrap_or(rest).trim_ascii();
-    if name.is_empty() || name.contains(&b'\\') {
+    // Without quotes it is a token, and readers disagree about what else may stand there.
+    let is_token = quoted.is_some() || name.iter().all(|b| b.is_ascii_graphic() && *b != b'"');
+    if name.is_empty() || name.contains(&b'\\') || !is_token {
         return None;
     }
     let name = match name {

@@ -98,6 +98,8 @@ fn a_part_that_readers_understand_differently_is_not_read() {
         "Content-Disposition: form-data; name=\"token",
         "Content-Disposition: form-data; name*=utf-8''token",
         "Content-Disposition: form-data; name = \"token\"",
+        "Content-Disposition: form-data; name=\t\"token\"",
+        "Content-Disposition: form-data; name= \"token\"",
         "Content-Disposition: form-data; Name=\"token\"",
         "Content-Disposition: form-data;\r\n name=\"token\"",
         "Content-Disposition: attachment; name=\"token\"",
