@@ -3,6 +3,7 @@
 //! `POST /?now=1` for all waiting records, `POST /?shard=3/8` for one shard.
 
 use std::future::Future;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
@@ -173,7 +174,7 @@ impl<J: Job> Service for OnDemand<J> {
     }
 
     fn admits(&self, head: &Request, _: usize) -> Result<usize, Response> {
-        let is_local = head.source_ip.is_some_and(|source| source.to_canonical().is_loopback());
+        let is_local = is_local(head);
         let problem = match (head.path.as_str(), head.method.as_str()) {
             ("/", "POST") if is_local => return Ok(self.max_body()),
             ("/", "POST") => {
@@ -204,6 +205,16 @@ impl<J: Job> Service for OnDemand<J> {
     fn metrics(&self) -> Option<&Metrics> {
         Some(self.0.metrics())
     }
+}
+
+/// Returns true if a request is from this machine or Pod, and nobody handed it on. The proxy of a service mesh
+/// connects from another loopback address (Istio's from 127.0.0.6), one of the machine from the same.
+fn is_local(request: &Request) -> bool {
+    const OWN: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+    let is_handed_on = ["x-forwarded-for", "forwarded", "via"]
+        .into_iter()
+        .any(|name| request.headers.all(name).next().is_some());
+    !is_handed_on && request.source_ip.is_some_and(|source| OWN.contains(&source.to_canonical()))
 }
 
 /// Errors in a query that asks for a run.

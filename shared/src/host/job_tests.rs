@@ -27,12 +27,12 @@ use crate::store::memory::{Fault, MemoryStore, Operation};
 #[tokio::test]
 async fn a_run_on_demand_takes_what_is_due_or_all() {
     let job = Noting::default();
-    let answer_to = |source: Option<&str>, method: &str, path: &str, raw_query: &str| {
+    let answer_with = |headers: Headers, source: Option<&str>, method: &str, path: &str, raw_query: &str| {
         let request = Request {
             method: method.into(),
             path: path.into(),
             raw_query: raw_query.into(),
-            headers: Headers::default(),
+            headers,
             body: bytes::Bytes::new(),
             request_id: String::new(),
             received: Instant::now(),
@@ -42,12 +42,26 @@ async fn a_run_on_demand_takes_what_is_due_or_all() {
         let demand = OnDemand(job.clone());
         async move { demand.call(request).await.status }
     };
-    // Anybody who reaches the port could ask for runs.
-    for other in [None, Some("10.0.0.7"), Some("::ffff:10.0.0.7"), Some("2001:db8::1"), Some("0.0.0.0")] {
+    let answer_to = |source, method: &str, path: &str, raw_query: &str| {
+        answer_with(Headers::default(), source, method, path, raw_query)
+    };
+    // Anybody who reaches the port could ask for runs, also through a proxy beside the process.
+    for other in [
+        None,
+        Some("10.0.0.7"),
+        Some("::ffff:10.0.0.7"),
+        Some("2001:db8::1"),
+        Some("0.0.0.0"),
+        Some("127.0.0.6"),
+    ] {
         assert_eq!(answer_to(other, "POST", "/", "now=1").await, 403, "{other:?}");
     }
-    for own in ["127.0.0.1", "127.0.0.8", "::1", "::ffff:127.0.0.1"] {
+    for own in ["127.0.0.1", "::1", "::ffff:127.0.0.1"] {
         assert_eq!(answer_to(Some(own), "POST", "/", "now=0").await, 400, "{own}");
+    }
+    for field in ["x-forwarded-for", "forwarded", "via"] {
+        let headers = [(field, "127.0.0.1")].into_iter().collect();
+        assert_eq!(answer_with(headers, Some("127.0.0.1"), "POST", "/", "now=1").await, 403, "{field}");
     }
     let answer = |method, path, query| answer_to(Some("127.0.0.1"), method, path, query);
     for (method, path, query, status) in [
