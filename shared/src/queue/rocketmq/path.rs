@@ -83,8 +83,8 @@ impl Learned {
     pub(super) fn learn(&self, endpoint: &Endpoint, form: PathForm) {
         let mut learned = self.known();
         learned.retain(|(known, _)| known != endpoint);
-        learned.truncate(MAX_LEARNED - 1);
-        learned.push((endpoint.clone(), form));
+        learned.insert(0, (endpoint.clone(), form));
+        learned.truncate(MAX_LEARNED);
     }
 
     // Each change leaves a valid list, so a poisoned lock is of no consequence.
