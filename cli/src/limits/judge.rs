@@ -87,15 +87,17 @@ pub(crate) fn judge(
     misfits.extend(of_all_variables(limits, place, settings));
     let lacks = limits.at(place, Kind::RegionLacks);
     misfits.extend(
-        lacks.filter(|limit| region.is_some_and(|region| limit.texts().iter().any(|r| r == region))).map(
-            |limit| Misfit {
+        lacks
+            .filter(|limit| {
+                region.is_some_and(|region| limit.texts().iter().any(|r| r.eq_ignore_ascii_case(region)))
+            })
+            .map(|limit| Misfit {
                 at: "--region".to_owned(),
                 name: region.unwrap_or_default().to_owned(),
                 fault: Fault::Region,
                 severity: severity(limit),
                 limit,
-            },
-        ),
+            }),
     );
     let has_errors = misfits.iter().any(|misfit| misfit.severity == Severity::Error);
     let mut lines: Vec<String> = misfits.iter().map(Misfit::to_string).collect();

@@ -67,11 +67,14 @@ impl EnvFile {
 
     fn parse(file: String, text: &str) -> Result<Self, EnvFileError> {
         let mut lines: Vec<(String, usize, String)> = Vec::new();
-        for (line, text) in text.lines().enumerate().map(|(index, text)| (index + 1, text)) {
-            if text.trim().is_empty() || text.starts_with('#') {
+        // A mark of the byte order and blanks before a name are not part of it, as Docker reads such a file.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        for (line, text) in text.lines().enumerate().map(|(index, text)| (index + 1, text.trim_start())) {
+            if text.is_empty() || text.starts_with('#') {
                 continue;
             }
-            let Some((name, value)) = text.split_once('=').filter(|(name, _)| !name.trim().is_empty()) else {
+            let is_name = |name: &str| !name.is_empty() && !name.contains(char::is_whitespace);
+            let Some((name, value)) = text.split_once('=').filter(|(name, _)| is_name(name)) else {
                 return Err(EnvFileError::Line { file, line });
             };
             if let Some((_, first, _)) = lines.iter().find(|(known, ..)| known == name) {
@@ -190,12 +193,17 @@ mod tests {
     #[test]
     fn a_file_has_a_variable_a_line() {
         let of = |text: &str| EnvFile::parse("x.env".to_owned(), text);
-        let file = of("# more\n\nA=1\nB=x=y\nC=\n").unwrap();
+        let file = of("\u{feff}# more\n \nA=1\r\n  B=x=y\nC=\n\t# A=2\n").unwrap();
         let lines: Vec<_> = file.lines.iter().map(|(n, l, v)| (n.as_str(), *l, v.as_str())).collect();
         assert_eq!(lines, [("A", 3, "1"), ("B", 4, "x=y"), ("C", 5, "")]);
         for (text, told) in [
             ("A\n", "x.env:1: error: is not NAME=VALUE: write one variable a line, without quotes, or #"),
             ("\n=1\n", "x.env:2: error: is not NAME=VALUE: write one variable a line, without quotes, or #"),
+            (
+                "export A=1\n",
+                "x.env:1: error: is not NAME=VALUE: write one variable a line, without quotes, or #",
+            ),
+            ("A =1\n", "x.env:1: error: is not NAME=VALUE: write one variable a line, without quotes, or #"),
             ("A=1\nA=2\n", "x.env:2: error: A is set in line 1 already"),
         ] {
             assert_eq!(of(text).map(|_| ()).unwrap_err().to_string(), told);
