@@ -32,6 +32,18 @@ locals {
   }] : []
 }
 
+# Names of variables that SCF keeps for itself, with * at the end for a beginning: docs/limits.md.
+locals {
+  reserved = [
+    "SCF_*", "QCLOUD_*", "TENCENTCLOUD_*", "_SCF_SERVER_PORT", "USER_CODE_ROOT", "TRIGGER_SRC",
+    "PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "CLASSPATH", "NODE_PATH",
+  ]
+  names = keys(local.forwarder_environment)
+  wrong_names = [for name in local.names : name if !can(regex("^[a-zA-Z][a-zA-Z0-9_]*$", name)) || anytrue([
+    for form in local.reserved : endswith(form, "*") ? startswith(name, trimsuffix(form, "*")) : name == form
+  ])]
+}
+
 # What the functions may do.
 
 resource "tencentcloud_cam_role" "forwarder" {
@@ -233,6 +245,10 @@ resource "tencentcloud_scf_function" "forwarder" {
     precondition {
       condition     = length(jsonencode(local.forwarder_environment)) <= 4096
       error_message = "environment, hook_secrets, queue_secrets: SCF takes 4 KB of variables in all, the module's own included: shorten them."
+    }
+    precondition {
+      condition     = length(local.wrong_names) == 0
+      error_message = "environment, hook_secrets, queue_secrets: SCF takes names of letters, digits and _, from a letter on, and keeps some for itself (docs/limits.md): use others."
     }
   }
 }

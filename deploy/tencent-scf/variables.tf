@@ -86,7 +86,7 @@ variable "concurrency" {
   type        = number
   default     = 20
   validation {
-    condition     = var.concurrency >= 1 && var.concurrency <= 100
+    condition     = floor(var.concurrency) == var.concurrency && var.concurrency >= 1 && var.concurrency <= 100
     error_message = "1 to 100."
   }
 }
@@ -95,6 +95,10 @@ variable "memory" {
   description = "MB of the forwarder: 64, or a multiple of 128."
   type        = number
   default     = 128
+  validation {
+    condition     = var.memory == 64 || (var.memory >= 128 && var.memory % 128 == 0)
+    error_message = "64, or a multiple of 128."
+  }
 }
 
 variable "timeout" {
@@ -102,21 +106,29 @@ variable "timeout" {
   type        = number
   default     = 30
   validation {
-    condition     = var.timeout >= 1 && var.timeout <= 900
+    condition     = floor(var.timeout) == var.timeout && var.timeout >= 1 && var.timeout <= 900
     error_message = "1 to 900."
   }
 }
 
 variable "log_days" {
-  description = "How long logs are kept."
+  description = "Days for which logs are kept: 1 to 3600."
   type        = number
   default     = 30
+  validation {
+    condition     = floor(var.log_days) == var.log_days && var.log_days >= 1 && var.log_days <= 3600
+    error_message = "1 to 3600."
+  }
 }
 
 variable "claim_days" {
-  description = "How long bodies that messages refer to are kept: longer than the topic keeps its messages."
+  description = "Days for which bodies that messages refer to are kept: longer than the topic keeps its messages."
   type        = number
   default     = 30
+  validation {
+    condition     = floor(var.claim_days) == var.claim_days && var.claim_days >= 1
+    error_message = "A whole number of days, 1 at least."
+  }
 }
 
 variable "cls_notices" {

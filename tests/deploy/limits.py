@@ -71,6 +71,11 @@ def check_module(folder: str, main: str, variables: str) -> None:
     size = least(platform, "variables-size")
     sizes = [int(number) for number in re.findall(r"length\(jsonencode\([\w.]+\)\) <= (\d+)", main)]
     assert sizes and set(sizes) == {size}, f"{folder}: {sizes} of {size} bytes of variables"
+    listed = re.search(r"reserved = \[(.*?)\n  \]", main, re.S)
+    reserved = [name for row in rows(platform, "variable-reserved") for name in row["value"]]
+    assert listed and re.findall(r'"([^"]+)"', listed[1]) == reserved, f"{folder}: the platform reserves {reserved}"
+    (form,) = [form for row in rows(platform, "variable-name-pattern") for form in row["value"]]
+    assert f'regex("^{form}$", name)' in main and "length(local.wrong_names) == 0" in main, f"{folder}: {form}"
     told = set(re.findall(r"error_message = \"[^\"]*?(\d+) KB", main))
     assert told == {str(size // 1024)}, f"{folder}: the message says {told} KB"
     for path in sorted((support.ROOT / "deploy" / folder).rglob("serverless.yml")):
@@ -165,7 +170,8 @@ def check_breaks() -> None:
     texts = [(home / "main.tf").read_text(), (home / "variables.tf").read_text()]
     for old, new in (("<= 4096", "<= 8192"), ("<= 20 &&", "<= 30 &&"), ("var.timeout <= 60", "var.timeout <= 90"),
                      ("and 4 KB in all", "and 8 KB in all"), ("takes 20 variables", "takes 30 variables"),
-                     ("= 80\n", "= 100\n"), ('["eu-nl"]', '["eu-de"]')):
+                     ("= 80\n", "= 100\n"), ('["eu-nl"]', '["eu-de"]'), ('"RUNTIME_CPU", ', ""),
+                     ("length(local.wrong_names) == 0", "true")):
         changed = [text.replace(old, new) for text in texts]
         assert changed != texts, old
         try:

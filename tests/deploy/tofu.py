@@ -209,9 +209,20 @@ def check_limits(module: Module) -> None:
     size, timeout = (limits.least(platform, what) for what in ("variables-size", "timeout"))
     module.refused("4 KB", hook_secrets={"GITHUB_SECRET": "x" * (size + 1)})
     module.refused(f"to {timeout}.", timeout=timeout + 1)
+    module.refused(f"to {timeout}.", timeout=30.5)
+    for name, wrong in (("memory", 100), ("log_days", 0), ("log_days", 4000), ("claim_days", 0), ("claim_days", 1.5)):
+        module.refused(f"var.{name}", **{name: wrong})
+    # Names that the table lists, and one that has no such form.
+    for row in limits.rows(platform, "variable-reserved"):
+        for name in (row["value"][0], row["value"][-1]):
+            module.refused("takes names of", environment={name.replace("*", "NAME"): "x"})
+    module.refused("takes names of", hook_secrets={"GITHUB-SECRET": "x"})
     if module.name == "tencent-scf":
         module.refused("1 to 100.", concurrency=101)
         return
+    module.refused("1 to 1000.", concurrency=0)
+    module.refused("1 to 1000.", max_instances=0)
+    module.refused("32 hexadecimal digits", project_id="eu-de")
     count = limits.least(platform, "variables-count")
     module.refused("20 encrypted variables", hook_secrets={f"SECRET_{index}": "x" for index in range(count + 1)})
     module.refused("20 variables", environment={f"NAME_{index}": "x" for index in range(count)})

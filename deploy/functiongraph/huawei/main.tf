@@ -22,6 +22,20 @@ locals {
   secrets               = merge(var.queue_secrets, var.hook_secrets)
 }
 
+# Names of variables that FunctionGraph keeps for itself, with * at the end for a beginning: docs/limits.md.
+locals {
+  reserved = [
+    "RUNTIME_PROJECT_ID", "RUNTIME_FUNC_NAME", "RUNTIME_FUNC_VERSION", "RUNTIME_PACKAGE", "RUNTIME_HANDLER",
+    "RUNTIME_TIMEOUT", "RUNTIME_USERDATA", "RUNTIME_CPU", "RUNTIME_MEMORY", "RUNTIME_MAX_RESP_BODY_SIZE",
+    "RUNTIME_INITIALIZER_HANDLER", "RUNTIME_INITIALIZER_TIMEOUT", "RUNTIME_ROOT", "RUNTIME_CODE_ROOT",
+    "RUNTIME_LOG_DIR", "RUNTIME_API_ADDR",
+  ]
+  names = keys(merge(local.forwarder_environment, local.secrets))
+  wrong_names = [for name in local.names : name if !can(regex("^[a-zA-Z][a-zA-Z0-9_]*$", name)) || anytrue([
+    for form in local.reserved : endswith(form, "*") ? startswith(name, trimsuffix(form, "*")) : name == form
+  ])]
+}
+
 # What the functions may do.
 
 resource "huaweicloud_identity_role" "forwarder" {
@@ -228,6 +242,10 @@ resource "huaweicloud_fgs_function" "forwarder" {
     precondition {
       condition     = length(local.secrets) <= 20 && length(jsonencode(local.secrets)) <= 4096
       error_message = "hook_secrets, queue_secrets: FunctionGraph takes 20 encrypted variables and 4 KB in all: hold several secrets in one variable as a JSON object, and name them env:NAME#KEY."
+    }
+    precondition {
+      condition     = length(local.wrong_names) == 0
+      error_message = "environment, hook_secrets, queue_secrets: FunctionGraph takes names of letters, digits and _, from a letter on, and keeps some for itself (docs/limits.md): use others."
     }
   }
 }

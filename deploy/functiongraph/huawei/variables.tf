@@ -53,6 +53,10 @@ variable "packages" {
 variable "project_id" {
   description = "The project of the RocketMQ instance: 32 hexadecimal digits, under My Credentials."
   type        = string
+  validation {
+    condition     = can(regex("^[0-9a-f]{32}$", var.project_id))
+    error_message = "32 hexadecimal digits in small letters, and not the name of the project."
+  }
 }
 
 variable "project_name" {
@@ -113,21 +117,33 @@ variable "redrive_shards" {
 }
 
 variable "concurrency" {
-  description = "Requests at once in one instance of an http function."
+  description = "Requests at once in one instance of an http function: 1 to 1000."
   type        = number
   default     = 20
+  validation {
+    condition     = floor(var.concurrency) == var.concurrency && var.concurrency >= 1 && var.concurrency <= 1000
+    error_message = "1 to 1000."
+  }
 }
 
 variable "max_instances" {
   description = "Maximum number of instances of the forwarder. An account has 100 concurrent executions by default, and the redriver needs some of them."
   type        = number
   default     = 80
+  validation {
+    condition     = floor(var.max_instances) == var.max_instances && var.max_instances >= 1 && var.max_instances <= 1000
+    error_message = "1 to 1000."
+  }
 }
 
 variable "memory" {
-  description = "MB of the forwarder."
+  description = "MB of the forwarder: a multiple of 128."
   type        = number
   default     = 128
+  validation {
+    condition     = var.memory >= 128 && var.memory % 128 == 0
+    error_message = "A multiple of 128."
+  }
 }
 
 variable "timeout" {
@@ -135,21 +151,29 @@ variable "timeout" {
   type        = number
   default     = 30
   validation {
-    condition     = var.timeout >= 3 && var.timeout <= 60
+    condition     = floor(var.timeout) == var.timeout && var.timeout >= 3 && var.timeout <= 60
     error_message = "3 to 60."
   }
 }
 
 variable "log_days" {
-  description = "How long logs are kept."
+  description = "Days for which logs are kept: 1 to 365."
   type        = number
   default     = 7
+  validation {
+    condition     = floor(var.log_days) == var.log_days && var.log_days >= 1 && var.log_days <= 365
+    error_message = "1 to 365."
+  }
 }
 
 variable "claim_days" {
-  description = "How long bodies that messages refer to are kept: longer than the topic keeps its messages."
+  description = "Days for which bodies that messages refer to are kept: longer than the topic keeps its messages."
   type        = number
   default     = 30
+  validation {
+    condition     = floor(var.claim_days) == var.claim_days && var.claim_days >= 1
+    error_message = "A whole number of days, 1 at least."
+  }
 }
 
 variable "alarm_topic" {
