@@ -24,7 +24,10 @@ fuzz_target!(|text: &str| {
     // The standard's parser replaces bytes that are not UTF-8, which may make a name of them. A name with a word
     // that combines fields is more than one place, and a body of several parts is another form.
     let is_combined = name.contains(['{', '|', '=', '>', '#']);
-    if name.contains(char::REPLACEMENT_CHARACTER) || is_combined || form.starts_with("--") {
+    // What begins as JSON or XML does is not a form.
+    let start = form.trim_start_matches(['\u{feff}', '\0', '\t', '\n', '\x0b', '\x0c', '\r', ' ']);
+    let is_markup = start.starts_with(['{', '[', '"', ')', '<']);
+    if name.contains(char::REPLACEMENT_CHARACTER) || is_combined || is_markup || form.starts_with("--") {
         return;
     }
     let values: Vec<_> = form_urlencoded::parse(form.as_bytes())

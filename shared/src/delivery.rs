@@ -69,7 +69,8 @@ pub struct Content {
     pub id_from_provider: bool,
     /// Name of the event, exactly as the header or field spells it.
     pub event: Option<String>,
-    /// True if `event` is `None` because the place of the name cannot be read, not because it is empty.
+    /// True if the delivery may be of other events too: the place of the name cannot be read, or is in the first of
+    /// several items.
     pub has_unread_event: bool,
     /// Subject of the event, for sources that name one.
     pub subject: Option<String>,

@@ -84,6 +84,11 @@ fn a_delivery_whose_event_cannot_be_read_is_forwarded() {
         }
     }
     assert!(!is_dropped("\"form:type\"", PARTS, &odd));
+    assert!(!is_dropped("\"form:type\"", PARTS, &[b"preamble\r\n", &odd[..]].concat()));
+    assert!(!is_dropped("\"form:type\"", JSON, br#"{"type":"paid"}"#));
+    for body in [&br#"[{"type":"paid"}]"#[..], b"\"paid\""] {
+        assert!(!is_dropped("\"json:type\"", JSON, body));
+    }
     assert!(!is_dropped("\"form:type\"", PAIRS, b"type=pa%ffid"));
     assert!(!is_dropped("\"form:payload>json:type\"", PAIRS, b"payload={type:paid}"));
     assert!(!is_dropped("\"form:payload>json:type\"", PAIRS, b"payload=%7B%22type%22%3A%7B%7D%7D"));
@@ -117,5 +122,32 @@ fn a_consumer_is_told_the_type_of_the_body_that_was_verified() {
         assert_eq!(delivery.content_type.as_deref(), Some(JSON), "{kind}");
         let kept: Vec<_> = delivery.headers.iter().filter(|(name, _)| name == "content-type").collect();
         assert!(kept.iter().all(|(_, value)| value == JSON), "{kept:?}");
+    }
+}
+
+/// Texts of users stand in JSON, and make no fields of a form.
+#[test]
+fn a_body_of_json_has_no_fields_of_a_form() {
+    let body = r#"{"type":"paid","text":"hi&type=other&"}"#;
+    let bom = format!("\u{feff}{body}");
+    for kind in ["text/plain", "application/octet-stream", "", JSON, "application/x-ndjson"] {
+        let (delivery, rule) = verified("[\"form:type\", \"json:type\"]", kind, body.as_bytes());
+        assert_eq!((delivery.event.as_deref(), rule), (Some("paid"), None), "{kind}");
+        let (delivery, rule) = verified("[\"json:type\", \"form:type\"]", kind, bom.as_bytes());
+        assert_eq!((delivery.event.as_deref(), rule), (None, None), "{kind}");
+    }
+}
+
+#[test]
+fn a_batch_is_not_dropped_for_its_first_event() {
+    for (event, body, is_kept) in [
+        ("\"json:0.type\"", &br#"[{"type":"sent"},{"type":"paid"}]"#[..], true),
+        ("\"json:0.type\"", br#"[{"type":"sent"}]"#, false),
+        ("\"json:events.0.type\"", br#"{"events":[{"type":"sent"},{"type":"paid"}]}"#, true),
+        ("\"json:events.0.type\"", br#"{"events":[{"type":"sent"}]}"#, false),
+        ("\"json:type\"", br#"{"type":"sent"}"#, false),
+    ] {
+        let (delivery, rule) = verified(event, JSON, body);
+        assert_eq!((delivery.event.as_deref(), rule.is_none()), (Some("sent"), is_kept), "{event}");
     }
 }

@@ -150,8 +150,8 @@ fn a_form_is_verified_as_its_receiver_reads_it() {
             }
         }
     }
-    // JSON without its type is text that a receiver of forms reads as we do.
-    let pairs = |number| types.into_iter().take(3).map(move |kind| (number, kind));
+    // JSON has no fields, whatever its type.
+    let pairs = types.into_iter().take(3).map(|kind| (0, kind));
     let parts = [(1, types[6]), (2, types[8])];
-    assert_eq!(accepted, pairs(0).chain(parts).chain(pairs(4)).collect::<Vec<_>>());
+    assert_eq!(accepted, pairs.chain(parts).collect::<Vec<_>>());
 }

@@ -304,11 +304,30 @@ impl Field {
             match field.find(view) {
                 _ if field.is_opaque(view) => return true,
                 Ok(Some(_)) => return false,
-                Ok(None) => is_readable |= field.shows_format(view),
+                Ok(None) if field.shows_format(view) => is_readable = true,
+                // Another format than that of the place may hold it.
+                Ok(None) => is_broken |= field.is_of_body() && !view.request.body.is_empty(),
                 Err(_) => is_broken |= !view.request.body.is_empty(),
             }
         }
         is_broken && !is_readable
+    }
+
+    /// Returns true if the field is read of the body, as it is or in parts.
+    fn is_of_body(&self) -> bool {
+        self.any(&|field| matches!(field, Self::Json(_) | Self::Xml(_) | Self::Form(_) | Self::Item(_)))
+    }
+
+    /// Returns true if the place is in the first of several items, of which the others have values of their own.
+    pub(crate) fn is_first_of_several(&self, view: &View<'_>) -> bool {
+        self.any(&|field| {
+            let Self::Json(path) = field else { return false };
+            let steps: Vec<&str> = path.split('.').collect();
+            let firsts = steps.iter().enumerate().filter(|(_, step)| **step == "0");
+            firsts
+                .map(|(at, _)| [steps.get(..at).unwrap_or_default(), &["1"]].concat().join("."))
+                .any(|next| json::find(&view.request.body, &next).is_ok_and(|found| found.is_some()))
+        })
     }
 
     /// Returns the places of which the first that is present counts.
@@ -323,10 +342,16 @@ impl Field {
     /// Returns true if an absent value shows that the body is of the format that the place is in.
     fn shows_format(&self, view: &View<'_>) -> bool {
         match self {
-            Self::Json(_) | Self::Item(_) | Self::Xml(_) | Self::Decrypted(_) => true,
+            Self::Json(path) => {
+                let first = view.request.body.trim_ascii_start().first();
+                first == Some(&b'{') || first == Some(&b'[') && path.starts_with(|c: char| c.is_ascii_digit())
+            }
+            Self::Item(_) | Self::Xml(_) | Self::Decrypted(_) => true,
             // Any text is pairs, so only the type tells.
             Self::Form(_) => FormBody::of(&view.request.body).is_declared(&view.request.headers),
-            Self::Inside(outer, _) => outer.find(view).is_ok_and(|text| text.is_some()),
+            Self::Inside(outer, _) => {
+                outer.find(view).is_ok_and(|text| text.is_some()) || outer.shows_format(view)
+            }
             Self::Equal(field, _) | Self::Listed(field) => field.shows_format(view),
             _ => false,
         }

@@ -7,8 +7,8 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use memchr::memmem;
 use percent_encoding::percent_decode;
-use serde::de::IgnoredAny;
 
 use crate::http::Headers;
 use crate::source::scheme::multipart::{FormError, Multipart};
@@ -19,6 +19,8 @@ pub(crate) enum FormBody<'b> {
     Pairs(&'b [u8]),
     /// The parts of `multipart/form-data`.
     Parts(Multipart<'b>),
+    /// Text of JSON or XML, which holds texts of users and no fields of a form.
+    Other,
 }
 
 /// Reading that a content type asks for.
@@ -36,14 +38,17 @@ impl<'b> FormBody<'b> {
     /// Reads the body as the form that its beginning shows. [`is_named`](Self::is_named) tells if a receiver
     /// reads it so too.
     pub(crate) fn of(body: &'b [u8]) -> Self {
-        Multipart::of(body).map_or(Self::Pairs(body), Self::Parts)
+        match markup(body) {
+            Some(_) => Self::Other,
+            None => Multipart::of(body).map_or(Self::Pairs(body), Self::Parts),
+        }
     }
 
     /// Returns true if the content type names this form. Pairs need no type, but none that says otherwise; parts
     /// need the type that names their boundary.
     pub(crate) fn is_named(&self, headers: &Headers) -> bool {
         match (self, Type::of(headers)) {
-            (Self::Pairs(_), Type::Pairs | Type::Open) => true,
+            (Self::Pairs(_) | Self::Other, Type::Pairs | Type::Open) => true,
             (Self::Parts(parts), Type::Parts(boundary)) => parts.boundary() == boundary.as_bytes(),
             _ => false,
         }
@@ -51,7 +56,11 @@ impl<'b> FormBody<'b> {
 
     /// Returns true if the content type names this form itself.
     pub(crate) fn is_declared(&self, headers: &Headers) -> bool {
-        self.is_named(headers) && (matches!(self, Self::Parts(_)) || is_pairs(headers))
+        match self {
+            Self::Pairs(_) => is_pairs(headers),
+            Self::Parts(_) => self.is_named(headers),
+            Self::Other => false,
+        }
     }
 
     /// Returns the value of the only field with this name, decoded.
@@ -59,6 +68,7 @@ impl<'b> FormBody<'b> {
         match self {
             Self::Parts(parts) => Ok(parts.field(name)?.map(Cow::Borrowed)),
             Self::Pairs(text) => only(text, name),
+            Self::Other => Ok(None),
         }
     }
 
@@ -67,6 +77,7 @@ impl<'b> FormBody<'b> {
         match self {
             Self::Parts(parts) => parts.span(name).ok()?,
             Self::Pairs(text) => values(text, name).next().map(|(_, span)| span),
+            Self::Other => None,
         }
     }
 }
@@ -120,13 +131,21 @@ fn unblanked(text: &str) -> &str {
 }
 
 /// Returns the type of a body that its content type declares to be a form although it is JSON or XML, which a text
-/// of the sender's user can make a form of that user's choice. `None` if the declared type stands.
+/// of the sender's user can make a form of that user's choice. `None` if the declared type stands. Receivers read a
+/// type by its beginning, and a body that is nearly JSON by its type, so neither has to be sound.
 pub(crate) fn corrected_type(headers: &Headers, body: &[u8]) -> Option<&'static str> {
-    if !matches!(Type::of(headers), Type::Pairs | Type::Parts(_)) {
-        return None;
-    }
-    match body.trim_ascii_start().first()? {
-        b'{' | b'[' => serde_json::from_slice::<IgnoredAny>(body).is_ok().then_some("application/json"),
+    let is_form = headers.all("content-type").any(|kind| {
+        let kind = kind.to_ascii_lowercase();
+        [&b"x-www-form-urlencoded"[..], b"form-data"].iter().any(|form| memmem::find(&kind, form).is_some())
+    });
+    if is_form { markup(body) } else { None }
+}
+
+/// Returns the type of a body that begins as JSON or XML does, and as no encoder begins a form.
+fn markup(body: &[u8]) -> Option<&'static str> {
+    let text = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    match text.iter().find(|b| !matches!(b, 0 | 9..=13 | b' '))? {
+        b'{' | b'[' | b'"' | b')' => Some("application/json"),
         b'<' => Some("application/xml"),
         _ => None,
     }
@@ -136,16 +155,15 @@ pub(crate) fn corrected_type(headers: &Headers, body: &[u8]) -> Option<&'static 
 /// form, or the usual type names one already.
 #[cfg(feature = "sender")]
 pub(crate) fn type_of(body: &[u8], usual: &str) -> Option<String> {
-    let is_json = body.trim_ascii().starts_with(b"{") || body.trim_ascii().starts_with(b"[");
     match FormBody::of(body) {
         FormBody::Parts(parts) => {
             let boundary = String::from_utf8_lossy(parts.boundary()).into_owned();
             Some(format!("multipart/form-data; boundary=\"{boundary}\""))
         }
-        FormBody::Pairs(_) if usual.contains("json") && !is_json && body.contains(&b'=') => {
+        FormBody::Pairs(_) if usual.contains("json") && body.contains(&b'=') => {
             Some("application/x-www-form-urlencoded".to_owned())
         }
-        FormBody::Pairs(_) => None,
+        FormBody::Pairs(_) | FormBody::Other => None,
     }
 }
 

@@ -124,16 +124,19 @@ fn a_form_in_name_alone_has_the_type_of_its_body() {
         assert_eq!(corrected(kind, r#"{"text":"&payload={}"}"#), Some("application/json"), "{kind}");
         assert_eq!(corrected(kind, " [1]\n"), Some("application/json"), "{kind}");
         assert_eq!(corrected(kind, "<a><![CDATA[&payload=1]]></a>"), Some("application/xml"), "{kind}");
-        for body in ["a=1", "", "{a=1}", "\"a\"", "1"] {
+        for body in ["\u{feff}{}", "\x0b{\"a\":1}", "{}\n{}", "{\"a\":NaN}", "{}\0", ")]}',\n{}"] {
+            assert_eq!(corrected(kind, body), Some("application/json"), "{kind}: {body}");
+        }
+        for body in ["a=1", "", "a={}", "1"] {
             assert_eq!(corrected(kind, body), None, "{kind}: {body}");
         }
     }
     for kind in ["application/json", "text/plain", "application/xml", "multipart/mixed; boundary=b"] {
         assert_eq!(corrected(kind, "{}"), None, "{kind}");
     }
-    // A header field has no other white space than blanks and tabs.
-    assert_eq!(corrected(&format!(" \t{pairs}"), "{}"), Some("application/json"));
-    for space in ["\x0c", "\u{a0}", "\u{2003}"] {
-        assert_eq!(corrected(&format!("{space}{pairs}"), "{}"), None);
+    // Receivers take a type for a form by its beginning.
+    for kind in [format!(" \t{pairs}"), format!("{pairs},x"), format!("{pairs} x"), format!("\u{a0}{pairs}")]
+    {
+        assert_eq!(corrected(&kind, "{}"), Some("application/json"), "{kind}");
     }
 }

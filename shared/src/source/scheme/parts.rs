@@ -308,8 +308,10 @@ type Pair<'f> = (Cow<'f, [u8]>, Cow<'f, [u8]>);
 /// parts: a field is read from its parts, which would then not be what the pairs have signed.
 fn sorted(request: &Request) -> Result<Vec<Pair<'_>>, Rejection> {
     let form = FormBody::of(&request.body);
-    let FormBody::Pairs(text) = form else {
-        return Err(Rejection::Malformed("the form body".to_owned()));
+    let text = match form {
+        FormBody::Pairs(text) => text,
+        FormBody::Other => &request.body,
+        FormBody::Parts(_) => return Err(Rejection::Malformed("the form body".to_owned())),
     };
     if !form.is_named(&request.headers) {
         return Err(Rejection::OtherForm("the body".to_owned()));

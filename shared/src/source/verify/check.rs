@@ -197,7 +197,8 @@ impl Source {
         }
         // The methods HEAD and OPTIONS are for handshakes alone, and so is GET for most senders.
         let is_delivery = match request.method.as_str() {
-            "GET" => self.profile.delivers_by_get,
+            // What is signed of a GET's body would not be forwarded.
+            "GET" => self.profile.delivers_by_get && request.body.is_empty(),
             method => !["HEAD", "OPTIONS"].contains(&method),
         };
         if !is_delivery {
@@ -206,7 +207,8 @@ impl Source {
         let name = |fields: &[Field]| first(fields, &view).map_err(at(VerifyStep::Names));
         let (id, event) = (name(&self.scheme.id)?, name(&self.scheme.event)?);
         let subject = name(&self.scheme.subject)?;
-        let has_unread_event = event.is_none() && Field::are_unreadable(&self.scheme.event, &view);
+        let has_unread_event = event.is_none() && Field::are_unreadable(&self.scheme.event, &view)
+            || self.scheme.event.iter().any(|field| field.is_first_of_several(&view));
         Ok(Passed::Delivery(Authentic { proof, id, event, has_unread_event, subject, plaintext }))
     }
 }
