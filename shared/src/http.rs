@@ -19,6 +19,11 @@ pub(crate) fn is_platform_header(name: &str) -> bool {
     PREFIXES.iter().any(|prefix| name.get(..prefix.len()).is_some_and(|n| n.eq_ignore_ascii_case(prefix)))
 }
 
+/// Returns true if a header field of this name can be in a request: the platforms' are removed from it.
+pub(crate) fn can_arrive(name: &str) -> bool {
+    is_field_name(name) && !is_platform_header(name)
+}
+
 /// Returns true if a header field can have this name (RFC 9110 5.1).
 pub(crate) fn is_field_name(name: &str) -> bool {
     name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))

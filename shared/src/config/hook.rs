@@ -12,6 +12,7 @@ use super::{Reading, Rotation};
 use crate::delivery::Delivery;
 use crate::env::Env;
 use crate::hops::Hops;
+use crate::http::is_field_name;
 use crate::message::{Format, Place, Placeholder, Recipe, Template};
 use crate::pattern::Pattern;
 use crate::platform;
@@ -58,15 +59,13 @@ pub struct Hook {
 
 /// Parses an entry of `keep_headers`.
 fn header_names(text: &str) -> Result<Pattern, &'static str> {
-    let is_token =
-        |name: &str| name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'+-.^_`|~".contains(&b));
     let name = text.to_ascii_lowercase();
     match Pattern::parse(&name) {
-        Some(pattern @ Pattern::Start(_)) if is_token(pattern.text()) => Ok(pattern),
+        Some(pattern @ Pattern::Start(_)) if is_field_name(pattern.text()) => Ok(pattern),
         _ if source::is_credential_header(&name) => {
             Err("is a credential, which is never forwarded: leave it out")
         }
-        Some(pattern @ Pattern::Name(_)) if is_token(pattern.text()) => Ok(pattern),
+        Some(pattern @ Pattern::Name(_)) if is_field_name(pattern.text()) => Ok(pattern),
         _ => Err(r#"write header fields' names, or their start and a *: ["content-type", "x-github-*"]"#),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::http::{is_field_name, is_platform_header};
+use crate::http::can_arrive;
 use crate::source::scheme::Scheme;
 use crate::source::scheme::field::{Field, Joint};
 use crate::source::scheme::kinds::{Algorithm, Kind, Rule, Several};
@@ -132,8 +132,7 @@ impl<'s> Certainty<'s> {
     pub(crate) fn is_nowhere(&self, field: &Field) -> bool {
         match field {
             Field::Header(name) => {
-                !is_field_name(name)
-                    || is_platform_header(name)
+                !can_arrive(name)
                     || self.scheme.decode.inflates() && name.eq_ignore_ascii_case("content-encoding")
             }
             Field::SigKv(_) => matches!(self.reader, Reader::Handshake { has_pairs: false, .. }),

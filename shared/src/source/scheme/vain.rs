@@ -1,6 +1,6 @@
 //! Tables that could accept nothing, as people are told: a function refuses every delivery by such a table itself.
 
-use crate::http::{is_field_name, is_platform_header};
+use crate::http::{can_arrive, is_field_name, is_platform_header};
 use crate::reader::Table;
 use crate::source::scheme::certain::Certainty;
 use crate::source::scheme::field::{BodyFormat, Field};
@@ -69,8 +69,7 @@ impl Scheme {
             let message = format!("{inner} is in the body, whose hash it follows from; leave body_hash out");
             table.error("body_hash", message);
         }
-        let is_nowhere = |name: &&str| !is_field_name(name) || is_platform_header(name);
-        if let Some(name) = template.header_names().find(is_nowhere) {
+        if let Some(name) = template.header_names().find(|name| !can_arrive(name)) {
             table.error("signed", format!("header:{name}: {}; name another field", nowhere(name)));
         }
         if let Some(window) = &self.timestamp {
