@@ -179,10 +179,7 @@ pub(crate) fn is_pairs(headers: &Headers) -> bool {
 pub(crate) fn only<'v>(text: &'v [u8], name: &str) -> Result<Option<Cow<'v, [u8]>>, FormError> {
     let mut values = values(text, name).map(|(value, _)| value);
     let Some(value) = values.next() else { return Ok(None) };
-    let names = text.split(|b| matches!(b, b'&' | b';')).map(|pair| {
-        let end = pair.iter().position(|b| *b == b'=').unwrap_or(pair.len());
-        decode(pair.get(..end).unwrap_or_default())
-    });
+    let names = text.split(|b| *b == b';').flat_map(encoded).map(|(key, ..)| decode(key));
     let is_only = values.next().is_none() && names.filter(|other| is_alike(other, name)).count() == 1;
     if is_only { Ok(Some(value)) } else { Err(FormError::Twice) }
 }

@@ -308,21 +308,20 @@ type Pair<'f> = (Cow<'f, [u8]>, Cow<'f, [u8]>);
 /// parts: a field is read from its parts, which would then not be what the pairs have signed.
 fn sorted(request: &Request) -> Result<Vec<Pair<'_>>, Rejection> {
     let form = FormBody::of(&request.body);
-    let text = match form {
-        FormBody::Pairs(text) => text,
-        FormBody::Other => &request.body,
-        FormBody::Parts(_) => return Err(Rejection::Malformed("the form body".to_owned())),
-    };
+    let malformed = || Rejection::Malformed("the form body".to_owned());
+    if matches!(form, FormBody::Parts(_)) {
+        return Err(malformed());
+    }
     if !form.is_named(&request.headers) {
         return Err(Rejection::OtherForm("the body".to_owned()));
     }
     // Some receivers split at a semicolon, which no sender leaves unencoded, and would read fields that nobody signed.
-    if text.contains(&b';') {
-        return Err(Rejection::Malformed("the form body".to_owned()));
+    if request.body.contains(&b';') {
+        return Err(malformed());
     }
-    let mut pairs: Vec<_> = pairs(text).take(MAX_PARTS + 1).collect();
+    let mut pairs: Vec<_> = pairs(&request.body).take(MAX_PARTS + 1).collect();
     if pairs.len() > MAX_PARTS {
-        return Err(Rejection::Malformed("the form body".to_owned()));
+        return Err(malformed());
     }
     sort(&mut pairs);
     Ok(pairs)
