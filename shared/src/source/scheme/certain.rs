@@ -99,7 +99,7 @@ impl<'s> Certainty<'s> {
             Field::Either(fields) => fields.iter().any(|field| self.has(field)) || is_needed(),
             Field::Listed(list) => self.has(list),
             Field::Equal(field, value) => self.value(field).is_some_and(|known| known == *value),
-            Field::Joined(joints) => fields(joints).all(|field| self.has(field)),
+            Field::Joined(joints) => Joint::fields(joints).all(|field| self.has(field)),
             _ => is_needed(),
         }
     }
@@ -123,7 +123,7 @@ impl<'s> Certainty<'s> {
                     let is_allowed = |values: Vec<&str>| values.contains(&value.as_str());
                     self.lacks(field) || !self.scheme.allowed(field).is_none_or(is_allowed)
                 }
-                Field::Joined(joints) => fields(joints).any(|field| self.lacks(field)),
+                Field::Joined(joints) => Joint::fields(joints).any(|field| self.lacks(field)),
                 _ => false,
             }
     }
@@ -141,7 +141,7 @@ impl<'s> Certainty<'s> {
             Field::Either(fields) => fields.iter().all(|field| self.is_nowhere(field)),
             Field::Inside(outer, _) | Field::Listed(outer) => self.is_nowhere(outer),
             Field::Equal(field, value) => value.is_empty() || self.is_nowhere(field),
-            Field::Joined(joints) => fields(joints).any(|field| self.is_nowhere(field)),
+            Field::Joined(joints) => Joint::fields(joints).any(|field| self.is_nowhere(field)),
             Field::Query(_) | Field::Json(_) | Field::Xml(_) | Field::Form(_) | Field::Body => false,
         }
     }
@@ -167,10 +167,6 @@ impl<'s> Certainty<'s> {
             },
         }
     }
-}
-
-fn fields(joints: &[Joint]) -> impl Iterator<Item = &Field> {
-    joints.iter().filter_map(|joint| if let Joint::Field(field) = joint { Some(field) } else { None })
 }
 
 impl Scheme {

@@ -74,6 +74,13 @@ fn has_empty_step(path: &str) -> bool {
     path.split('.').any(str::is_empty)
 }
 
+impl Joint {
+    /// Returns the fields among the pieces.
+    pub(crate) fn fields(joints: &[Self]) -> impl Iterator<Item = &Field> {
+        joints.iter().filter_map(|joint| if let Self::Field(field) = joint { Some(field) } else { None })
+    }
+}
+
 /// A request as verification sees it.
 #[derive(Clone, Copy)]
 pub(crate) struct View<'v> {
@@ -100,6 +107,11 @@ impl<'v> View<'v> {
     pub(crate) fn fetched_from(&self, address: &Address) -> Option<&'v Fetched> {
         self.fetched.iter().find(|fetched| fetched.address == *address)
     }
+}
+
+/// Returns true if a value in JSON is nothing: `null`, or the empty text.
+fn is_empty(raw: &RawValue) -> bool {
+    matches!(raw.get(), "null" | "\"\"")
 }
 
 /// Upper bound on the texts in JSON that hold one another, in one field.
@@ -221,11 +233,7 @@ impl Field {
         match self {
             Self::Either(fields) => fields.iter().collect(),
             Self::Inside(outer, _) | Self::Equal(outer, _) | Self::Listed(outer) => vec![&**outer],
-            Self::Joined(joints) => {
-                let fields =
-                    joints.iter().map(|j| if let Joint::Field(field) = j { Some(field) } else { None });
-                fields.flatten().collect()
-            }
+            Self::Joined(joints) => Joint::fields(joints).collect(),
             _ => Vec::new(),
         }
     }
@@ -278,10 +286,8 @@ impl Field {
     /// Returns true if the place holds what is neither a value nor nothing: an object, an array, or text of another
     /// charset in a body.
     fn is_opaque(&self, view: &View<'_>) -> bool {
-        let is_nested = |text: &[u8], path: &str| {
-            let found = json::find(text, path).ok().flatten().map(RawValue::get);
-            found.is_some_and(|raw| !matches!(raw, "null" | "\"\""))
-        };
+        let is_nested =
+            |text: &[u8], path: &str| json::find(text, path).ok().flatten().is_some_and(|raw| !is_empty(raw));
         match (self, self.find(view)) {
             (_, Ok(Some(value))) => self.in_body() && std::str::from_utf8(&value).is_err(),
             (Self::Either(fields), _) => fields.iter().any(|field| field.is_opaque(view)),
@@ -322,11 +328,13 @@ impl Field {
     pub(crate) fn is_first_of_several(&self, view: &View<'_>) -> bool {
         self.any(&|field| {
             let Self::Json(path) = field else { return false };
-            let steps: Vec<&str> = path.split('.').collect();
-            let firsts = steps.iter().enumerate().filter(|(_, step)| **step == "0");
-            firsts
-                .map(|(at, _)| [steps.get(..at).unwrap_or_default(), &["1"]].concat().join("."))
-                .any(|next| json::find(&view.request.body, &next).is_ok_and(|found| found.is_some()))
+            let mut end = 0;
+            path.split('.').any(|step| {
+                let start = end;
+                end += step.len() + 1;
+                let next = || format!("{}1", path.get(..start).unwrap_or_default());
+                step == "0" && json::find(&view.request.body, &next()).is_ok_and(|found| found.is_some())
+            })
         })
     }
 
@@ -377,9 +385,9 @@ impl Field {
             Self::Item(path) => json::find(view.item, path),
             _ => Ok(None),
         };
-        match text.map_err(|error| self.unreadable(error))?.map(RawValue::get) {
-            None | Some("null" | "\"\"") => Ok(Cow::Borrowed(&[])),
-            Some(_) => Err(Rejection::Malformed(self.to_string())),
+        match text.map_err(|error| self.unreadable(error))? {
+            Some(raw) if !is_empty(raw) => Err(Rejection::Malformed(self.to_string())),
+            _ => Ok(Cow::Borrowed(&[])),
         }
     }
 
