@@ -71,7 +71,7 @@ pub struct Content {
     pub event: Option<String>,
     /// True if the delivery may be of other events too: the place of the name cannot be read, or is in the first of
     /// several items.
-    pub has_unread_event: bool,
+    pub may_have_other_events: bool,
     /// Subject of the event, for sources that name one.
     pub subject: Option<String>,
     /// Time at which the host received the request.

@@ -140,7 +140,7 @@ impl Hook {
         let wanted = self.events.as_ref()?;
         // The pattern "*" takes deliveries without an event too: an absent name is then an empty one.
         let event = delivery.event.as_deref().unwrap_or_default();
-        if delivery.has_unread_event || wanted.iter().any(|pattern| pattern.matches(event)) {
+        if delivery.may_have_other_events || wanted.iter().any(|pattern| pattern.matches(event)) {
             return None;
         }
         let wanted: Vec<String> = wanted.iter().map(|pattern| format!("{:?}", pattern.to_string())).collect();

@@ -28,7 +28,7 @@ impl<Q: Queue> Gateway<Q> {
         request_id: &str,
         deadline: Instant,
     ) -> Ending {
-        if delivery.has_unread_event && delivery.event.is_none() {
+        if delivery.may_have_other_events && delivery.event.is_none() {
             tracing::warn!(hook = hook.name, "the name of the event cannot be read: the delivery has none");
         }
         if let Some(rule) = hook.drops(delivery) {

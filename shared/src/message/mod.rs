@@ -290,7 +290,7 @@ pub(crate) mod tests {
             id: "72d3162e".into(),
             id_from_provider: true,
             event: Some("push".into()),
-            has_unread_event: false,
+            may_have_other_events: false,
             subject: None,
             received_at: Timestamp::from_unix_millis(1_760_000_000_123),
             query: String::new(),

@@ -69,7 +69,7 @@ struct Saved {
     event: Option<String>,
     // A delivery is dropped for its event before it is kept, and never after.
     #[serde(skip)]
-    has_unread_event: bool,
+    may_have_other_events: bool,
     subject: Option<String>,
     #[serde(with = "rfc3339")]
     received_at: Timestamp,

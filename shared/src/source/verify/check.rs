@@ -104,7 +104,7 @@ impl Source {
                 return Verdict::Rejected(rejection);
             }
         };
-        let Authentic { proof, id, event, has_unread_event, subject, plaintext } = authentic;
+        let Authentic { proof, id, event, may_have_other_events, subject, plaintext } = authentic;
         let view = View::of(&request, self.url.as_deref());
         let tokens = self.scheme.tokens(&view, Whose::Ours);
         let members = self.scheme.kept_members(&proof, &view);
@@ -145,7 +145,7 @@ impl Source {
             id_from_provider: id.is_some(),
             id: id.unwrap_or_else(|| content_id(hook, event.as_deref(), subject.as_deref(), &body)),
             event,
-            has_unread_event,
+            may_have_other_events,
             subject,
             received_at: now,
             query,
@@ -207,9 +207,9 @@ impl Source {
         let name = |fields: &[Field]| first(fields, &view).map_err(at(VerifyStep::Names));
         let (id, event) = (name(&self.scheme.id)?, name(&self.scheme.event)?);
         let subject = name(&self.scheme.subject)?;
-        let has_unread_event = event.is_none() && Field::are_unreadable(&self.scheme.event, &view)
+        let may_have_other_events = event.is_none() && Field::are_unreadable(&self.scheme.event, &view)
             || self.scheme.event.iter().any(|field| field.is_first_of_several(&view));
-        Ok(Passed::Delivery(Authentic { proof, id, event, has_unread_event, subject, plaintext }))
+        Ok(Passed::Delivery(Authentic { proof, id, event, may_have_other_events, subject, plaintext }))
     }
 }
 
@@ -224,7 +224,7 @@ pub(crate) struct Authentic {
     pub(crate) proof: Proof,
     id: Option<String>,
     event: Option<String>,
-    has_unread_event: bool,
+    may_have_other_events: bool,
     subject: Option<String>,
     plaintext: Option<Vec<u8>>,
 }
