@@ -13,6 +13,7 @@ pub(crate) mod kinds;
 pub(crate) mod mask;
 mod multipart;
 pub(crate) mod parts;
+mod presence;
 pub(crate) mod proof;
 pub(crate) mod signature;
 pub(crate) mod template;
