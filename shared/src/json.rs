@@ -37,15 +37,34 @@ pub fn is_valid(text: &str) -> bool {
 pub fn find<'a>(body: &'a [u8], path: &str) -> Result<Option<&'a RawValue>, JsonError> {
     let text = std::str::from_utf8(body).map_err(|_| JsonError::Invalid)?;
     let mut de = serde_json::Deserializer::from_str(text);
-    let mut duplicate = false;
+    let mut doubts = Doubts::default();
     let steps: Vec<&str> = path.split('.').collect();
-    let found = Find { steps: &steps, duplicate: &mut duplicate }.deserialize(&mut de);
-    if duplicate {
+    let found = Find { steps: &steps, doubts: &mut doubts }.deserialize(&mut de);
+    if doubts.duplicate {
         return Err(JsonError::Duplicate);
     }
     let found = found.map_err(|_| JsonError::Invalid)?;
     de.end().map_err(|_| JsonError::Invalid)?;
     Ok(found)
+}
+
+/// Returns true if an object on the path has a second member whose name differs from the step's in case alone. Some
+/// readers, Go's among them, take one for the other.
+pub(crate) fn has_alike(body: &[u8], path: &str) -> bool {
+    let Ok(text) = std::str::from_utf8(body) else { return false };
+    let steps: Vec<&str> = path.split('.').collect();
+    let mut doubts = Doubts { alike: Some(false), ..Doubts::default() };
+    let found = Find { steps: &steps, doubts: &mut doubts }
+        .deserialize(&mut serde_json::Deserializer::from_str(text));
+    found.is_ok() && doubts.alike == Some(true)
+}
+
+/// Returns true if the texts differ in case alone, by the rules of Unicode for single letters.
+fn is_alike(a: &str, b: &str) -> bool {
+    let folded = |text: &str| -> Vec<char> {
+        text.chars().flat_map(char::to_lowercase).flat_map(char::to_uppercase).collect()
+    };
+    a != b && (a.eq_ignore_ascii_case(b) || !(a.is_ascii() && b.is_ascii()) && folded(a) == folded(b))
 }
 
 /// Returns the value at `path` as plain text: the content of a string, or a number or boolean as written. The
@@ -146,9 +165,18 @@ impl<'de> serde::Deserialize<'de> for Items<'de> {
     }
 }
 
+/// Doubts about the value that a search has found.
+#[derive(Default)]
+struct Doubts {
+    /// Presence of a second member of the same name.
+    duplicate: bool,
+    /// Presence of a member with a name that is alike, if it is looked for.
+    alike: Option<bool>,
+}
+
 struct Find<'p> {
     steps: &'p [&'p str],
-    duplicate: &'p mut bool,
+    doubts: &'p mut Doubts,
 }
 
 impl<'de> DeserializeSeed<'de> for Find<'_> {
@@ -171,13 +199,16 @@ impl<'de> Visitor<'de> for Find<'_> {
         let (mut seen, mut found) = (false, None);
         while let Some(key) = map.next_key::<Cow<'de, str>>()? {
             if key != *step {
+                if let Some(alike) = &mut self.doubts.alike {
+                    *alike |= is_alike(&key, step);
+                }
                 map.next_value::<IgnoredAny>()?;
             } else if seen {
-                *self.duplicate = true;
+                self.doubts.duplicate = true;
                 map.next_value::<IgnoredAny>()?;
             } else {
                 seen = true;
-                found = map.next_value_seed(Find { steps: rest, duplicate: self.duplicate })?;
+                found = map.next_value_seed(Find { steps: rest, doubts: self.doubts })?;
             }
         }
         Ok(found)
@@ -191,7 +222,7 @@ impl<'de> Visitor<'de> for Find<'_> {
                     return Ok(None);
                 }
             }
-            let found = seq.next_element_seed(Find { steps: rest, duplicate: self.duplicate })?;
+            let found = seq.next_element_seed(Find { steps: rest, doubts: self.doubts })?;
             while seq.next_element::<IgnoredAny>()?.is_some() {}
             return Ok(found.flatten());
         }

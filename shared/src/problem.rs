@@ -89,7 +89,7 @@ impl Problem {
             Self::MethodNotAllowed(_) => "The hook does not take this method",
             Self::Timeout => "The request took too long to arrive",
             Self::TooLarge => "The request is too large",
-            Self::UnsupportedCoding => "The request is compressed in an unknown way",
+            Self::UnsupportedCoding => "The request is compressed in a way that is not taken here",
             Self::Unprocessable => "The delivery cannot become a message",
             Self::TooManyRequests { .. } => "The hook takes no more deliveries right now; try again",
             Self::HeadersTooLarge => "The header fields are too large",

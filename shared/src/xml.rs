@@ -28,6 +28,16 @@ const MAX_DEPTH: usize = 32;
 /// Finds the element at `path` (`a.b`: names below the root). Returns `None` if the element is missing or
 /// contains other elements.
 pub(crate) fn find(body: &[u8], path: &str) -> Result<Option<Element>, XmlError> {
+    Ok(search(body, path)?.and_then(|(element, is_text)| is_text.then_some(element)))
+}
+
+/// Returns true if the element at `path` contains other elements, so that it is there without a text.
+pub(crate) fn is_nested(body: &[u8], path: &str) -> bool {
+    search(body, path).is_ok_and(|found| found.is_some_and(|(_, is_text)| !is_text))
+}
+
+/// Finds the element at `path`, with true if it contains text alone.
+fn search(body: &[u8], path: &str) -> Result<Option<(Element, bool)>, XmlError> {
     let text = std::str::from_utf8(body).map_err(|_| XmlError::Invalid)?;
     let mut search =
         Search { steps: path.split('.').collect(), seen: vec![false; path.split('.').count()], on_path: 0 };
@@ -86,7 +96,7 @@ pub(crate) fn find(body: &[u8], path: &str) -> Result<Option<Element>, XmlError>
         }
     }
     scanner.end()?;
-    Ok(found.filter(|_| is_text))
+    Ok(found.map(|found| (found, is_text)))
 }
 
 /// Element below the root, as written.

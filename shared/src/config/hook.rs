@@ -139,7 +139,8 @@ impl Hook {
     pub fn drops(&self, delivery: &Delivery) -> Option<String> {
         let wanted = self.events.as_ref()?;
         // The pattern "*" takes deliveries without an event too: an absent name is then an empty one.
-        let event = delivery.event.as_deref().unwrap_or_default();
+        // A sender may write an element's text on a line of its own.
+        let event = delivery.event.as_deref().unwrap_or_default().trim();
         if delivery.may_have_other_events || wanted.iter().any(|pattern| pattern.matches(event)) {
             return None;
         }

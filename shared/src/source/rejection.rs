@@ -139,8 +139,10 @@ pub enum Rejection {
     /// The request is not a delivery by its method or content, and not a handshake.
     #[error("the request is neither a delivery nor a handshake")]
     NoDelivery,
-    /// The body is compressed in a way that is not supported.
-    #[error("the body has a content coding other than gzip and deflate")]
+    /// The body is compressed in a way that is not supported, or is not what its coding says.
+    #[error(
+        "the body is broken, or compressed by another coding than gzip (one member) and deflate (zlib's format)"
+    )]
     Coding,
     /// The body has more bytes after decompression than the hook takes.
     #[error("the body is over max_body after decompression")]

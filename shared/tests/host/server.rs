@@ -205,6 +205,13 @@ async fn what_is_not_http_is_a_400() {
         assert!(is_closed(&mut stream).await);
         assert!(double.requests().is_empty());
     }
+    for hosts in ["Host: a\r\nHost: b", "Host: a\r\nX-A: 1\r\nhost: a"] {
+        let (mut stream, double) = connect().await;
+        let two = format!("POST /a HTTP/1.1\r\n{hosts}\r\nContent-Length: 0\r\n\r\n");
+        let answer = exchange(&mut stream, two.as_bytes()).await;
+        assert_eq!((answer.status, answer.problem().as_str()), (400, "malformed-request"), "{hosts}");
+        assert!(double.requests().is_empty());
+    }
     let (mut stream, double) = connect().await;
     let chunked = b"POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nnot a length\r\n";
     let answer = exchange(&mut stream, chunked).await;

@@ -234,6 +234,32 @@ fn handshakes_are_answered_as_the_vectors_say() {
     assert_eq!(answered, HANDSHAKES.map(|(provider, _)| provider));
 }
 
+/// The query of a GET is forwarded, so a signed body would be acknowledged and lost.
+#[test]
+fn a_get_with_a_body_is_not_a_delivery() {
+    let signature = "signature = { from = \"header:S\", encoding = \"hex\" }";
+    let table = |more: &str| {
+        format!(
+            "kind = \"hmac\"\nhash = \"sha256\"\n{signature}\nsigned = [\"{{path_query}}\", \".\", \"{{body}}\"]\n{more}"
+        )
+    };
+    let gets = custom(&table("delivers_by_get = true"), settings(&json!(["a-secret-of-sixteen"]))).unwrap();
+    let other = custom(&table("methods = \"GET, POST\""), settings(&json!(["a-secret-of-sixteen"]))).unwrap();
+    for (source, body, is_delivery) in
+        [(&gets, "", true), (&gets, "a=1", false), (&gets, " ", false), (&other, "", false)]
+    {
+        let draft =
+            Draft { method: "GET".into(), path: "/h".into(), body: Some(body.into()), ..Draft::default() };
+        let request = source.sign(draft, 0, NOW, &random()).unwrap();
+        assert_eq!(request.method, "GET");
+        match source.check("h", request, NOW) {
+            Verdict::Verified(_) if is_delivery => {}
+            Verdict::Rejected(rejection) if !is_delivery => assert_eq!(rejection, Rejection::NoDelivery),
+            other => panic!("{body:?}: {other:?}"),
+        }
+    }
+}
+
 #[test]
 fn a_reflected_challenge_is_asked_for_rightly() {
     let get = |raw_query: &str| {

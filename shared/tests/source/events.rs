@@ -78,6 +78,8 @@ fn a_delivery_whose_event_cannot_be_read_is_forwarded() {
         b"<x><type>paid</type><n>&eacute;</n></x>",
         b"<x><!-- a --><type>paid</type></x>",
         b"<x><type>paid</type>",
+        b"<x><type><name>paid</name></type></x>",
+        b"<x><type>paid<br/></type></x>",
     ] {
         for event in ["\"xml:type\"", "[\"xml:type\", \"json:type\"]"] {
             assert!(!is_dropped(event, XML, body), "{event}: {}", String::from_utf8_lossy(body));
@@ -92,6 +94,18 @@ fn a_delivery_whose_event_cannot_be_read_is_forwarded() {
     assert!(!is_dropped("\"form:type\"", PAIRS, b"type=pa%ffid"));
     assert!(!is_dropped("\"form:payload>json:type\"", PAIRS, b"payload={type:paid}"));
     assert!(!is_dropped("\"form:payload>json:type\"", PAIRS, b"payload=%7B%22type%22%3A%7B%7D%7D"));
+}
+
+#[test]
+fn white_space_around_an_event_is_not_a_part_of_its_name() {
+    for (event, kind, body) in [
+        ("\"xml:type\"", XML, &b"<x><type>\n  paid\n</type></x>"[..]),
+        ("\"xml:type\"", XML, b"<x><type>\n<![CDATA[paid]]>\n</type></x>"),
+        ("\"json:type\"", JSON, br#"{"type":"paid "}"#),
+        ("\"form:type\"", PAIRS, b"type=paid%0D%0A"),
+    ] {
+        assert_eq!(verified(event, kind, body).1, None, "{event}");
+    }
 }
 
 #[test]

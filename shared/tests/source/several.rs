@@ -447,6 +447,50 @@ fn ecdsa_signatures_are_der_or_raw() {
     }
 }
 
+/// A reader that ignores case, as Go's does, takes the last of two such members.
+#[test]
+fn what_is_signed_by_parts_has_no_second_member_that_differs_in_case() {
+    let adyen = |alter: &dyn Fn(&str) -> String| {
+        let (source, signer) = pair("adyen-payments-item");
+        let mut request = signer.sign(Draft::default(), 0, NOW, &random()).unwrap();
+        request.body = alter(std::str::from_utf8(&request.body).unwrap()).into();
+        check(&source, &request).map(|_| ()).map_err(|rejection| rejection.as_str())
+    };
+    assert_eq!(adyen(&|body| body.to_owned()), Ok(()));
+    assert_eq!(adyen(&|body| body.replace("\"live\"", "\"Live\":1,\"live\"")), Ok(()), "not on a path");
+    for (place, other) in [
+        ("\"notificationItems\"", "\"NotificationItems\":[{\"NotificationRequestItem\":{}}],"),
+        ("\"NotificationRequestItem\"", "\"notificationrequestitem\":{},"),
+        ("\"amount\"", "\"Amount\":{\"value\":9},"),
+        ("\"value\"", "\"\\u0056alue\":9,"),
+        ("\"success\"", "\"\u{17f}ucce\u{17f}s\":\"false\","),
+        // The member is left out, which is signed as well.
+        ("\"pspReference\"", "\"OriginalReference\":\"x\","),
+    ] {
+        let alter = |body: &str| body.replace(place, &format!("{other}{place}"));
+        assert_eq!(adyen(&alter), Err("ambiguous"), "{other}");
+    }
+
+    let table = |signed: &str| {
+        let signature = r#"signature = { from = "header:S", encoding = "hex" }"#;
+        format!("kind = \"hmac\"\nhash = \"sha256\"\n{signature}\nsigned = [{signed}]")
+    };
+    let own = |signed: &str, body: &str| {
+        let source = custom(&table(signed), settings(&json!([KEY]))).unwrap();
+        let draft = Draft { body: Some(body.to_owned().into()), ..Draft::default() };
+        let request = source.sign(draft, 0, NOW, &random()).unwrap();
+        check(&source, &request).map(|_| ()).map_err(|rejection| rejection.as_str())
+    };
+    let body = r#"{"Order":{"id":"2"},"order":{"id":"1"}}"#;
+    assert_eq!(own(r#""{json:order.id}""#, body), Err("ambiguous"));
+    assert_eq!(
+        own(r#""{json:order.id}", ".", "{json:b?}""#, r#"{"order":{"id":"1"},"B":"2"}"#),
+        Err("ambiguous")
+    );
+    // The sender itself wrote both where the whole body is signed.
+    assert_eq!(own(r#""{json:order.id}", ".", "{body}""#, body), Ok(()));
+}
+
 #[test]
 fn a_private_key_signs_in_both_forms_and_shows_its_public_key_only() {
     for scalars in ["", "scalars = \"raw\""] {

@@ -246,6 +246,10 @@ impl<S: Service> Handler<S> {
                 reason: "the head has too many fields or bytes",
             });
         }
+        // Two servers on the way may have gone by different ones (RFC 9112 3.2).
+        if headers.all(http::header::HOST.as_str()).nth(1).is_some() {
+            return Err(Refusal { problem: Problem::Malformed, reason: "the head has several Host fields" });
+        }
         Ok(Request {
             method: head.method.as_str().to_owned(),
             path: head.uri.path().to_owned(),

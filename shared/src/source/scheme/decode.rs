@@ -81,8 +81,35 @@ fn inflate(request: &mut Request, limit: usize) -> Result<(), Rejection> {
     request.body = match body {
         Ok(body) => body.into(),
         Err(InflateError::TooLarge) => return Err(Rejection::TooLarge),
-        Err(InflateError::Broken) => return Err(Rejection::Malformed("the compressed body".to_owned())),
+        Err(InflateError::Broken) => return Err(Rejection::Coding),
     };
     request.headers.remove(name);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use miniz_oxide::deflate::{compress_to_vec, compress_to_vec_zlib};
+
+    use super::*;
+    use crate::source::scheme::field::tests::request;
+
+    #[test]
+    fn a_body_that_is_no_stream_of_its_coding_is_an_unsupported_coding() {
+        let decode = Decode { inflates: true, unwrap: None };
+        let zlib = compress_to_vec_zlib(b"{}", 9);
+        let half = zlib.get(..4).unwrap().to_vec();
+        let raw = compress_to_vec(b"{}", 9);
+        let bodies = [("deflate", raw), ("deflate", half), ("gzip", zlib.clone()), ("gzip", b"{}".to_vec())];
+        let others = [("br", zlib.clone()), ("gzip, deflate", zlib.clone())];
+        for (coding, body) in bodies.into_iter().chain(others) {
+            let mut request = request("", &[("Content-Encoding", coding)], "");
+            request.body = body.into();
+            assert_eq!(decode.apply(&mut request, 100), Err(Rejection::Coding), "{coding}");
+        }
+        let mut request = request("", &[("Content-Encoding", "deflate")], "");
+        request.body = zlib.into();
+        assert_eq!(decode.apply(&mut request, 100), Ok(()));
+        assert_eq!((&*request.body, request.headers.len()), (&b"{}"[..], 0));
+    }
 }

@@ -385,6 +385,21 @@ impl Field {
         if is_readable { Ok(None) } else { Err(Rejection::Malformed(self.to_string())) }
     }
 
+    /// Refuses a value of JSON beside which there is another whose name differs in case alone. Where only single values
+    /// are signed, anybody can add such a member, and readers that ignore case take it for the signed one.
+    pub(crate) fn refuse_alike(&self, view: &View<'_>) -> Result<(), Rejection> {
+        let is_ambiguous = match self {
+            Self::Json(path) => json::has_alike(&view.request.body, path),
+            Self::Item(path) => json::has_alike(view.item, path),
+            Self::Inside(outer, path) => outer.find(view)?.is_some_and(|text| json::has_alike(&text, path)),
+            _ => false,
+        };
+        if is_ambiguous {
+            return Err(Rejection::Ambiguous(self.to_string()));
+        }
+        self.parts().into_iter().try_for_each(|part| part.refuse_alike(view))
+    }
+
     fn json<'v>(&self, text: &'v [u8], path: &str) -> Result<Option<Cow<'v, [u8]>>, Rejection> {
         let found = json::text(text, path).map_err(|error| self.unreadable(error))?;
         Ok(found.map(|text| match text {

@@ -2,8 +2,10 @@
 
 use crate::json;
 use crate::source::Rejection;
+use crate::source::scheme::decrypt;
 use crate::source::scheme::field::{Field, View, is_empty};
 use crate::source::scheme::form::FormBody;
+use crate::xml;
 
 impl Field {
     /// Returns true if the request has a value in this place, or several. A form that the content type does not
@@ -28,7 +30,11 @@ impl Field {
             (Self::Equal(field, _) | Self::Listed(field), Ok(None)) => field.is_opaque(view),
             (Self::Json(path), Ok(None)) => is_nested(&view.request.body, path),
             (Self::Item(path), Ok(None)) => is_nested(view.item, path),
-            (Self::Decrypted(path), Ok(None)) => is_nested(view.plaintext.unwrap_or_default(), path),
+            (Self::Decrypted(path), Ok(None)) => match view.plaintext.unwrap_or_default() {
+                event if decrypt::is_xml(event) => xml::is_nested(event, path),
+                event => is_nested(event, path),
+            },
+            (Self::Xml(path), Ok(None)) => xml::is_nested(&view.request.body, path),
             (Self::Inside(outer, path), Ok(None)) => {
                 outer.find(view).is_ok_and(|text| text.is_some_and(|text| is_nested(&text, path)))
             }

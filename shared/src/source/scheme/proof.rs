@@ -43,6 +43,7 @@ impl Scheme {
     pub(crate) fn prove(&self, view: &View<'_>, now: Timestamp) -> Result<Proof, Refusal> {
         let Some(items) = &self.items else { return self.prove_one(view, now) };
         let mut proof: Option<Proof> = None;
+        items.refuse_alike(view).map_err(|rejection| (VerifyStep::Items, rejection))?;
         for item in items.items(view).map_err(|rejection| (VerifyStep::Items, rejection))? {
             let next = self.prove_one(&View { item, ..*view }, now)?;
             proof = Some(match proof {
@@ -88,6 +89,9 @@ impl Scheme {
             }
             Kind::Signed(kind) => {
                 let message = kind.template.fill(&view).map_err(at(VerifyStep::Signed))?;
+                if !kind.template.has_body() && kind.body_hash.is_empty() {
+                    kind.template.refuse_alike(&view).map_err(at(VerifyStep::Signed))?;
+                }
                 let verify = |message: &SignedMessage<'_>| {
                     let secret = kind.algorithm.verify(message, &given.signatures, &view, now)?;
                     Ok((secret, message.is_token()))

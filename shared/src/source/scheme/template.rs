@@ -284,6 +284,16 @@ impl SignedTemplate {
         self.fill_with(view, Empty::LeftOut, first)
     }
 
+    /// Refuses a signed value that a reader could take from elsewhere, under the rules of [`Field::refuse_alike`].
+    pub(crate) fn refuse_alike(&self, view: &View<'_>) -> Result<(), Rejection> {
+        let fields = self.case(view)?.iter().filter_map(|part| match part {
+            Part::Field(field) => Some(field),
+            Part::Compound(compound) => compound.optional(),
+            _ => None,
+        });
+        fields.into_iter().try_for_each(|field| field.refuse_alike(view))
+    }
+
     /// Builds the other messages that the same request can stand for, one after the other: see [`Empty`] and
     /// [`Spelling`].
     pub(crate) fn fill_otherwise<'v>(&'v self, view: &View<'v>) -> impl Iterator<Item = SignedMessage<'v>> {
