@@ -23,8 +23,8 @@ MAX_CRATES = 120
 BANNED = {
     "aws-lc-rs", "aws-lc-sys", "openssl", "openssl-sys", "native-tls", "rustls-native-certs",
     "rustls-platform-verifier", "h2", "regex", "regex-automata", "reqwest",
-    # It signs, which a function never does: only the library's feature `sender` links it.
-    "rsa",
+    # They sign, which a function never does: only the library's feature `sender` links them.
+    "rsa", "p256",
 }
 
 # Only a build with `--cfg sabotage` reads this variable and knows these names (shared/src/sabotage.rs);

@@ -493,9 +493,9 @@ fn what_is_signed_by_parts_has_no_second_member_that_differs_in_case() {
 
 #[test]
 fn a_private_key_signs_in_both_forms_and_shows_its_public_key_only() {
-    for scalars in ["", "scalars = \"raw\""] {
+    for form in ["hash = \"sha256\"", "hash = \"sha256\"\nscalars = \"raw\"", "hash = \"sha1\""] {
         let table = format!(
-            "kind = \"ecdsa\"\nhash = \"sha256\"\n{scalars}\nsignature = {{ from = \"header:S\", encoding = \"hex\" }}\n\
+            "kind = \"ecdsa\"\n{form}\nsignature = {{ from = \"header:S\", encoding = \"hex\" }}\n\
              signed = [\"{{body}}\"]"
         );
         let pem = format!("-----BEGIN PRIVATE KEY-----\n{P256_KEY}\n-----END PRIVATE KEY-----\n");

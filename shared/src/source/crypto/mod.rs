@@ -4,3 +4,4 @@ pub(crate) mod der;
 pub(crate) mod encoding;
 pub(crate) mod hash;
 pub(crate) mod key;
+pub(crate) mod p256;

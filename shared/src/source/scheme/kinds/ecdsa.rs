@@ -1,6 +1,7 @@
-//! The verifier `kind = "ecdsa"`: public keys on the curve P-256, with SHA-256 (FIPS 186-5).
+//! The verifier `kind = "ecdsa"`: public keys on the curve P-256, with SHA-256 or SHA-1 (FIPS 186-5).
 
 use ring::agreement::{ECDH_P256, EphemeralPrivateKey, UnparsedPublicKey as Point, agree_ephemeral};
+use ring::digest;
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
 #[cfg(feature = "sender")]
@@ -14,14 +15,22 @@ use crate::reader::Table;
 use crate::secret::Secret;
 #[cfg(feature = "sender")]
 use crate::source::crypto::encoding::Encoding;
+use crate::source::crypto::p256;
 use crate::source::scheme::template::SignedMessage;
 use crate::source::scheme::words;
 
 /// Keys of an ECDSA verifier: `hash` and `scalars`; the public keys are PEM or base64.
 #[derive(Clone, Debug)]
 pub(crate) struct Ecdsa {
+    hash: Hash,
     scalars: Scalars,
     keys: Vec<Key>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hash {
+    Sha1,
+    Sha256,
 }
 
 /// Encoding of the two numbers of a signature, r and s.
@@ -49,11 +58,14 @@ const SPKI: &[u8] = b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x
 
 impl Ecdsa {
     pub(super) fn read(table: &Table<'_>) -> Option<Self> {
-        let hash = words::one_of(table, "hash", &[("sha256", ())]);
+        let hash = words::one_of(table, "hash", &[("sha256", Hash::Sha256), ("sha1", Hash::Sha1)]);
         let forms = [("der", Scalars::Der), ("raw", Scalars::Raw)];
         let scalars =
             if table.has("scalars") { words::one_of(table, "scalars", &forms) } else { Some(Scalars::Der) };
-        hash.zip(scalars).map(|((), scalars)| Self { scalars, keys: Vec::new() })
+        if hash == Some(Hash::Sha1) && scalars == Some(Scalars::Raw) {
+            table.error("scalars", "\"raw\" needs hash = \"sha256\": leave it out");
+        }
+        hash.zip(scalars).map(|(hash, scalars)| Self { hash, scalars, keys: Vec::new() })
     }
 
     /// Adds a public key; with the feature `sender` also the private key that belongs to it.
@@ -71,10 +83,24 @@ impl Ecdsa {
         Ok(())
     }
 
+    pub(super) const fn warning(&self) -> Option<&'static str> {
+        match self.hash {
+            Hash::Sha1 => Some("SHA-1 is outdated: use sha256 if the sender can"),
+            Hash::Sha256 => None,
+        }
+    }
+
     /// Returns the index of the key that made one of the signatures. `ring` refuses signatures with r or s of
-    /// zero, or not below the order of the curve.
+    /// zero, or not below the order of the curve, and so does our own code.
     pub(super) fn verify(&self, message: &SignedMessage<'_>, signatures: &[Vec<u8>]) -> Option<usize> {
         let message = message.to_bytes(&[]);
+        if self.hash == Hash::Sha1 {
+            let digest = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, &message);
+            let is_by = |key: &Key| {
+                signatures.iter().any(|signature| p256::verify(&key.point, digest.as_ref(), signature))
+            };
+            return self.keys.iter().position(is_by);
+        }
         let algorithm = match self.scalars {
             Scalars::Der => &ECDSA_P256_SHA256_ASN1,
             Scalars::Raw => &ECDSA_P256_SHA256_FIXED,
@@ -90,7 +116,11 @@ impl Ecdsa {
 impl Ecdsa {
     /// Signs with the private key; returns `None` without one.
     pub(super) fn sign(&self, message: &SignedMessage<'_>, key: usize) -> Option<Vec<u8>> {
-        let pair = self.pair(self.keys.get(key)?.private.as_ref()?)?;
+        let private = self.keys.get(key)?.private.as_ref()?;
+        if self.hash == Hash::Sha1 {
+            return p256::sign_sha1(private.expose(), &message.to_bytes(&[]));
+        }
+        let pair = self.pair(private)?;
         let signature = pair.sign(&SystemRandom::new(), &message.to_bytes(&[])).ok()?;
         Some(signature.as_ref().to_vec())
     }
@@ -139,7 +169,7 @@ mod tests {
     const PUBLIC: &str = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE1+SqoqKxUKkTuA4bv96ob3ZFgkQwy6WwGaVhdwLD39Lh6JQ7DZMVpBXRNX2u/r3qSdo8XIskBHJYhsJ8zpHSGg==";
 
     fn add(text: &str) -> Result<(), KeyError> {
-        Ecdsa { scalars: Scalars::Der, keys: Vec::new() }.add_key(&Secret::new(text))
+        Ecdsa { hash: Hash::Sha256, scalars: Scalars::Der, keys: Vec::new() }.add_key(&Secret::new(text))
     }
 
     #[test]

@@ -292,7 +292,8 @@ impl Kind {
             Self::Signed(signed) => match &signed.algorithm {
                 Algorithm::Mac(mac) => mac.warning(),
                 Algorithm::Digest(digest) => digest.warning(),
-                Algorithm::Ed25519(_) | Algorithm::Ecdsa(_) => None,
+                Algorithm::Ed25519(_) => None,
+                Algorithm::Ecdsa(ecdsa) => ecdsa.warning(),
                 Algorithm::Rsa(rsa) => rsa.warning(),
             },
         }
