@@ -317,6 +317,20 @@ fn braintrees_challenge_is_signed_as_deliveries_are() {
 }
 
 #[test]
+fn a_challenge_may_be_hashed_with_the_address() {
+    let table = "kind = \"hmac\"\nhash = \"sha256\"\nsigned = [\"{body}\"]\nmethods = \"GET, POST\"\n\
+                 signature = { from = \"header:S\", encoding = \"hex\" }\n\
+                 [[handshake]]\nbefore_verify = true\nmethod = \"GET\"\nstatus = 200\ntype = \"text/plain\"\n\
+                 body = [\"{base64(sha256(query:c,url))}\"]";
+    let with = |url: Option<&str>| Settings { url: url.map(str::to_owned), ..settings(&json!(["a secret"])) };
+    let source = custom(table, with(Some("https://example.com/hook"))).unwrap();
+    let ask = |c: &str| Request { raw_query: format!("c={c}"), ..request("GET", &json!([]), Vec::new()) };
+    assert_eq!(handshake(&source, ask("abc")).body, "PhNmNbT1S1qBo3s53XnPhp3kUNIGqTEfwCrt6IZToCg=");
+    assert_eq!(rejection(&source, ask("a.b")), Rejection::Malformed("query:c".into()));
+    assert_eq!(custom(table, with(None)).unwrap_err()[0].key, "url");
+}
+
+#[test]
 fn stravas_challenge_is_json_and_has_its_token() {
     let source = with("strava", "of-the-address", &[("verify_token", "STRAVA")]);
     let ask = |token: &str| Request {

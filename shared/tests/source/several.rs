@@ -7,7 +7,7 @@ use hookmq_shared::delivery::{Coverage, Delivery};
 use hookmq_shared::http::Request;
 use hookmq_shared::reader::{Mistakes, Table};
 use hookmq_shared::source::{Draft, Rejection, Settings, Source, Verdict, VerifyOutcome};
-use serde_json::json;
+use serde_json::{Value, json};
 use toml::de::DeTable;
 
 use crate::kit;
@@ -408,6 +408,36 @@ fn no_flipped_bit_of_what_an_item_signs_goes_unnoticed() {
         let text = String::from_utf8_lossy(&body).into_owned();
         assert!(check(&source, &Request { body: body.into(), ..request.clone() }).is_err(), "{text}");
     }
+}
+
+/// The JSON that holds a signature has other texts as well, which fields can read, and no member twice.
+#[test]
+fn a_signature_may_stand_in_json() {
+    let table = "kind = \"hmac\"\nhash = \"sha256\"\nsigned = [\"{sigkv:t}\", \"{body}\"]\n\
+                 require = [{ from = \"sigkv:alg\", in = [\"a\"] }]\n\
+                 signature = { from = \"header:S\", format = \"json\", take = \"s\", encoding = \"hex\" }";
+    let source = custom(table, settings(&json!(["a secret"]))).unwrap();
+    let request = source.sign(Draft::default(), 0, NOW, &random()).unwrap();
+    assert!(check(&source, &request).is_ok());
+    let header = STANDARD.decode(request.headers.one("s").unwrap()).unwrap();
+    let object: Value = serde_json::from_slice(&header).unwrap();
+    let with = |text: String| {
+        let headers = [("s", STANDARD.encode(text))].into_iter().collect();
+        check(&source, &Request { headers, ..request.clone() }).err()
+    };
+    let malformed = || Some(Rejection::Malformed("header:S".into()));
+    let (text, s) = (object.to_string(), object["s"].as_str().unwrap());
+    assert_eq!(with(text.clone()), None);
+    assert_eq!(with(text.replace("\"s\"", "\"x\"")), Some(Rejection::NoItem("header:S".into(), "s".into())));
+    assert_eq!(with(text.replace('{', &format!("{{\"s\":\"{s}\","))), malformed());
+    assert_eq!(with(text.replace('{', "{\"t\":\"1\",")), malformed());
+    assert_eq!(with(format!("[{text}]")), malformed());
+    assert_eq!(
+        with(text.replace(&format!("\"{s}\""), "1")),
+        Some(Rejection::NoItem("header:S".into(), "s".into()))
+    );
+    let other = json!({ "s": s, "t": "1", "alg": "a", "more": [1, null] });
+    assert_eq!(with(other.to_string()), Some(Rejection::NoMatch));
 }
 
 /// ECDSA signatures are accepted in both forms: the DER of a vector, and its two numbers.

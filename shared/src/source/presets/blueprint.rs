@@ -137,6 +137,12 @@ impl Blueprint {
                 r#"the sender signs its address: write url = "https://…", as it is set at the sender"#;
             errors.push(error("url", message));
         }
+        #[cfg(feature = "catalog")]
+        if url.is_none() && !scheme.needs_url() && profile.handshakes.iter().any(Handshake::needs_url) {
+            let message =
+                r#"the answer to a handshake has it: write url = "https://…", as it is set at the sender"#;
+            errors.push(error("url", message));
+        }
         let needed = scheme.params().into_iter();
         // What can never work is told to people; a function answers such a handshake with its refusal.
         #[cfg(feature = "catalog")]

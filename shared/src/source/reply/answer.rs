@@ -1,6 +1,6 @@
 //! Answers to handshakes: fixed text, fields of the request, computed values.
 
-use ring::hmac;
+use ring::{digest, hmac};
 
 use crate::http::Response;
 use crate::json;
@@ -37,13 +37,25 @@ enum Part {
     Mac(Encoding, Field),
     /// Signature of a field, made as those of deliveries are: `{hex(sign(FIELD))}` or `{base64(…)}`.
     Signature(Encoding, Field),
+    /// Hash of several values, one after the other: `{hex(sha256(FIELD,param:NAME,url))}` or `{base64(…)}`.
+    Hash(Encoding, Vec<Hashed>),
     /// A parameter of the preset: `{param:NAME}`.
     Param(String),
 }
 
+/// Value among those of a hash.
+#[derive(Clone, Debug)]
+enum Hashed {
+    /// A field of the request: letters and digits, so that nothing else can be hashed in its place.
+    Field(Field),
+    Param(String),
+    /// The hook's public URL.
+    Url,
+}
+
 /// Forms of a part that is not a text.
-const PARTS: &str =
-    "{FIELD}, {FIELD??TEXT}, {param:NAME}, {decrypted}, {hex(sign(FIELD))} or {base64(hmac_sha256(FIELD))}";
+const PARTS: &str = "{FIELD}, {FIELD??TEXT}, {param:NAME}, {decrypted}, {hex(sign(FIELD))}, \
+                     {base64(hmac_sha256(FIELD))} or {hex(sha256(FIELD,param:NAME,url))}";
 
 /// Header fields that an answer to a handshake may set.
 const HEADERS: [&str; 6] = [
@@ -107,7 +119,18 @@ impl AnswerTemplate {
     /// Returns the names of the parameters that the answer needs.
     #[cfg(feature = "catalog")]
     pub(crate) fn params(&self) -> impl Iterator<Item = &str> {
-        self.parts().filter_map(|part| if let Part::Param(name) = part { Some(name.as_str()) } else { None })
+        self.parts().flat_map(|part| match part {
+            Part::Param(name) => vec![name.as_str()],
+            Part::Hash(_, values) => values.iter().filter_map(Hashed::param).collect(),
+            _ => Vec::new(),
+        })
+    }
+
+    /// Returns true if the answer has a hash of the hook's URL.
+    #[cfg(feature = "catalog")]
+    pub(crate) fn needs_url(&self) -> bool {
+        let is_url = |value: &Hashed| matches!(value, Hashed::Url);
+        self.parts().any(|part| matches!(part, Part::Hash(_, values) if values.iter().any(is_url)))
     }
 
     pub(crate) fn response(
@@ -147,6 +170,23 @@ impl AnswerTemplate {
     }
 }
 
+impl Hashed {
+    #[cfg(feature = "catalog")]
+    fn param(&self) -> Option<&str> {
+        if let Self::Param(name) = self { Some(name) } else { None }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        if text == "url" {
+            return Some(Self::Url);
+        }
+        match text.strip_prefix("param:") {
+            Some(name) => Some(Self::Param(name.to_owned())),
+            None => Field::parse(text).ok().map(Self::Field),
+        }
+    }
+}
+
 impl Part {
     fn parse(text: &str) -> Result<Self, String> {
         let inside = text.strip_prefix('{').and_then(|t| t.strip_suffix('}')).unwrap_or_default();
@@ -157,6 +197,10 @@ impl Part {
         let computed = |form, encoding| {
             let inner = inside.strip_prefix(form)?.strip_prefix('(')?.strip_suffix("))")?;
             let (how, field) = inner.split_once('(')?;
+            if how == "sha256" {
+                let values: Option<Vec<Hashed>> = field.split(',').map(Hashed::parse).collect();
+                return values.map(|values| Self::Hash(encoding, values));
+            }
             let field = Field::parse(field).ok()?;
             match how {
                 "hmac_sha256" => Some(Self::Mac(encoding, field)),
@@ -200,6 +244,29 @@ impl Part {
             Self::Param(name) => {
                 let value = source.params.get(name).and_then(Secret::expose_str);
                 value.ok_or_else(|| Rejection::Missing(format!("param:{name}")))?.to_owned()
+            }
+            Self::Hash(encoding, values) => {
+                let mut context = digest::Context::new(&digest::SHA256);
+                for value in values {
+                    match value {
+                        Hashed::Field(field) => {
+                            let value = field.read(view)?;
+                            if !is_token(&value) {
+                                return Err(Rejection::Malformed(field.to_string()));
+                            }
+                            context.update(&value);
+                        }
+                        Hashed::Param(name) => {
+                            let value = source.params.get(name).map(Secret::expose);
+                            context.update(value.ok_or_else(|| Rejection::NoParam(name.clone()))?);
+                        }
+                        Hashed::Url => {
+                            let url = view.url.ok_or_else(|| Rejection::Missing("url".to_owned()))?;
+                            context.update(url.as_bytes());
+                        }
+                    }
+                }
+                encoding.encode(context.finish().as_ref())
             }
             Self::Mac(encoding, field) | Self::Signature(encoding, field) => {
                 let value = field.read(view)?;

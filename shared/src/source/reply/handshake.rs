@@ -316,6 +316,12 @@ impl Handshake {
         named.chain(answer.into_iter().flatten())
     }
 
+    /// Returns true if the answer has the hook's URL.
+    #[cfg(feature = "catalog")]
+    pub(crate) fn needs_url(&self) -> bool {
+        matches!(&self.reply, Reply::Open(answer) if answer.needs_url())
+    }
+
     /// Describes what a source of this scheme can never do for the handshake.
     #[cfg(feature = "catalog")]
     pub(crate) fn fault(&self, scheme: &Scheme) -> Option<String> {

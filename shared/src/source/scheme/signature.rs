@@ -1,6 +1,7 @@
 //! Places and forms of signatures in a request.
 
 use crate::http::MAX_HEADER_BYTES;
+use crate::json;
 use crate::pattern::Pattern;
 use crate::reader::Table;
 use crate::source::Rejection;
@@ -34,6 +35,8 @@ enum Format {
     /// Items `key=value`; those with the key `take` are signatures, and the keys in `single` have one value.
     /// Several sets of items may follow each other, with `sets` between them.
     Kv { sep: String, take: String, single: Vec<String>, sets: Option<String> },
+    /// The base64 of a JSON object; its member `take` is the signature, and its texts are pairs too.
+    Json { take: String },
 }
 
 #[cfg(feature = "catalog")]
@@ -70,7 +73,7 @@ const MAX_TEXT: usize = MAX_HEADER_BYTES;
 pub(crate) struct Given {
     /// Decoded signatures: at least one, at most [`MAX_SIGNATURES`].
     pub(crate) signatures: Vec<Vec<u8>>,
-    /// Pairs of the `kv` format, for `sigkv:` fields.
+    /// Pairs of the formats `kv` and `json`, for `sigkv:` fields.
     pub(crate) pairs: Vec<(String, String)>,
 }
 
@@ -106,7 +109,7 @@ impl Signature {
         let encodings =
             [("hex", Encoding::Hex), ("base64", Encoding::Base64), ("base64url", Encoding::Base64Url)];
         let encoding = words::one_of(&table, "encoding", &encodings);
-        let kinds = [("raw", 0), ("list", 1), ("kv", 2)];
+        let kinds = [("raw", 0), ("list", 1), ("kv", 2), ("json", 3)];
         let kind = if table.has("format") { words::one_of(&table, "format", &kinds) } else { Some(0) };
         let part = |key, example| words::text(&table, key, example);
         let commas = kind == Some(1) && table.bool("commas").is_some_and(|at| at.value);
@@ -123,6 +126,7 @@ impl Signature {
                     commas,
                 })
             }
+            Some(3) => part("take", "\"signature\"").map(|take| Format::Json { take: take.into() }),
             Some(_) => {
                 let single = table.strings("single").map(|at| at.value).unwrap_or_default();
                 let single = single.iter().map(|at| at.value.to_owned()).collect();
@@ -135,7 +139,7 @@ impl Signature {
             }
             None => None,
         };
-        if !several.is_empty() && matches!(format, Some(Format::Kv { .. })) {
+        if !several.is_empty() && matches!(format, Some(Format::Kv { .. } | Format::Json { .. })) {
             table.error("several", "the pairs of one field would mix with those of another: leave it out");
         }
         #[cfg(feature = "catalog")]
@@ -148,12 +152,15 @@ impl Signature {
 
     /// Returns true if the format has pairs, so that `sigkv:` fields can be read.
     pub(crate) const fn has_pairs(&self) -> bool {
-        matches!(self.format, Format::Kv { .. })
+        matches!(self.format, Format::Kv { .. } | Format::Json { .. })
     }
 
-    /// Returns the field that reads the signature among the pairs of the format `kv`.
+    /// Returns the field that reads the signature among the pairs of the formats `kv` and `json`.
     pub(crate) fn pair(&self) -> Option<Field> {
-        if let Format::Kv { take, .. } = &self.format { Some(Field::SigKv(take.clone())) } else { None }
+        match &self.format {
+            Format::Kv { take, .. } | Format::Json { take } => Some(Field::SigKv(take.clone())),
+            _ => None,
+        }
     }
 
     /// Reads the signatures of a request.
@@ -239,8 +246,20 @@ impl Signature {
                     return Err(Rejection::Ambiguous(self.from.to_string()));
                 }
             }
+            Format::Json { take } => {
+                let object = Encoding::Base64.decode(text).ok_or_else(malformed)?;
+                // No member has two values.
+                for (key, value) in json::members(&object).map_err(|_| malformed())? {
+                    let Some(value) = json::string(value) else { continue };
+                    if key == *take {
+                        add(&value)?;
+                    }
+                    given.pairs.push((key.into_owned(), value.into_owned()));
+                }
+            }
         }
         match &self.format {
+            Format::Json { take } if given.signatures.is_empty() => Err(self.lacks(take, "")),
             Format::List { take: item, .. } if given.signatures.is_empty() => Err(self.lacks(item, "…")),
             Format::Kv { take: item, .. } if given.signatures.is_empty() => Err(self.lacks(item, "=…")),
             _ => Ok(given),
@@ -270,6 +289,7 @@ impl Signature {
                 let pairs: Vec<String> = single.iter().map(|key| format!("{key}=…{sep}")).collect();
                 format!("{prefix}{}{take}={signature}", pairs.concat())
             }
+            Format::Json { take } => format!("{prefix}the base64 of {{\"{take}\":\"{signature}\",…}}"),
         }
     }
 
@@ -290,6 +310,16 @@ impl Signature {
                     text.extend([key, "=", value, sep]);
                 }
                 text.extend([take, "=", &encoded]);
+            }
+            Format::Json { take } => {
+                let own = [(take.clone(), encoded)];
+                let members: serde_json::Map<String, serde_json::Value> = pairs
+                    .iter()
+                    .chain(&own)
+                    .map(|(key, value)| (key.clone(), value.as_str().into()))
+                    .collect();
+                let object = serde_json::Value::Object(members).to_string();
+                text.push_str(&Encoding::Base64.encode(object.as_bytes()));
             }
         }
         text
